@@ -1,0 +1,99 @@
+#include "analysis/routing_stats.h"
+
+#include <cmath>
+
+#include "core/errors.h"
+
+namespace evenkeel::analysis {
+
+RoutingCounts count_routing(const moe::RoutingDecision& decision) {
+  RoutingCounts counts;
+  counts.layer = decision.layer;
+  counts.n_experts = decision.n_experts;
+  counts.top_k = decision.top_k;
+  counts.tokens_per_expert.assign(static_cast<size_t>(decision.n_experts), 0);
+  const auto on_cpu = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.cpu().contiguous() : tensor; };
+  const auto token_ids = on_cpu(decision.token_ids), expert_ids = on_cpu(decision.expert_ids);
+  const auto is_padding = on_cpu(decision.is_padding), dropped = on_cpu(decision.dropped);
+  const bool* padding = is_padding.defined() ? is_padding.const_data_ptr<bool>() : nullptr;
+  const bool* drop = dropped.defined() ? dropped.const_data_ptr<bool>() : nullptr;
+  const int64_t* tokens = token_ids.const_data_ptr<int64_t>();
+  const int64_t* experts = expert_ids.const_data_ptr<int64_t>();
+  for (int64_t n = 0; n < expert_ids.size(0); ++n) {
+    if (padding != nullptr && padding[tokens[n]]) continue;
+    ++counts.tokens_per_expert[static_cast<size_t>(experts[n])];
+    if (drop != nullptr && drop[n]) ++counts.n_dropped;
+  }
+  counts.n_tokens = decision.n_tokens;
+  for (int64_t t = 0; padding != nullptr && t < decision.n_tokens; ++t) counts.n_tokens -= padding[t] ? 1 : 0;
+  return counts;
+}
+
+void add_counts(RoutingCounts& total, const RoutingCounts& more) {
+  if (total.layer != more.layer || total.n_experts != more.n_experts) throw std::logic_error("counts of different layers added");
+  total.n_tokens += more.n_tokens;
+  total.n_dropped += more.n_dropped;
+  for (size_t e = 0; e < total.tokens_per_expert.size(); ++e) total.tokens_per_expert[e] += more.tokens_per_expert[e];
+}
+
+void add_counts(std::vector<RoutingCounts>& total, const std::vector<moe::RoutingDecision>& decisions) {
+  for (size_t i = 0; i < decisions.size(); ++i) {
+    if (i == total.size()) {
+      total.push_back(count_routing(decisions[i]));
+    } else {
+      add_counts(total[i], count_routing(decisions[i]));
+    }
+  }
+}
+
+RoutingStats routing_stats(const RoutingCounts& counts) {
+  RoutingStats stats;
+  stats.layer = counts.layer;
+  const auto n_experts = static_cast<double>(counts.n_experts);
+  int64_t n_assignments = 0, most = 0;
+  for (const int64_t n : counts.tokens_per_expert) {
+    n_assignments += n;
+    most = std::max(most, n);
+    if (n == 0) ++stats.dead;
+  }
+  if (counts.n_tokens > 0) stats.mri = static_cast<double>(most) / static_cast<double>(counts.n_tokens);
+  if (n_assignments > 0) stats.dropped = static_cast<double>(counts.n_dropped) / static_cast<double>(n_assignments);
+  double entropy = 0, square = 0;
+  for (const int64_t n : counts.tokens_per_expert) {
+    const double share = n_assignments > 0 ? static_cast<double>(n) / static_cast<double>(n_assignments) : 0.0;
+    stats.load.push_back(share);
+    if (share > 0) entropy -= share * std::log(share);
+    square += (share - 1 / n_experts) * (share - 1 / n_experts);
+  }
+  stats.entropy = counts.n_experts > 1 ? entropy / std::log(n_experts) : 1.0;
+  stats.cv = n_assignments > 0 ? std::sqrt(square / n_experts) * n_experts : 0.0;
+  return stats;
+}
+
+Json to_json(const RoutingStats& stats) {
+  Json out = Json::object();
+  out["layer"] = stats.layer;
+  out["mri"] = stats.mri;
+  out["entropy"] = stats.entropy;
+  out["cv"] = stats.cv;
+  out["dead"] = stats.dead;
+  out["dropped"] = stats.dropped;
+  out["load"] = Json(stats.load);
+  return out;
+}
+
+double saturation(const at::Tensor& expert_ids_before, const at::Tensor& expert_ids_after, int64_t k) {
+  if (expert_ids_before.sizes() != expert_ids_after.sizes() || k < 1 || k > expert_ids_before.size(1))
+    throw std::logic_error("saturation of choices that do not match");
+  const auto before = expert_ids_before.cpu().contiguous(), after = expert_ids_after.cpu().contiguous();
+  const int64_t n_tokens = before.size(0), width = before.size(1);
+  const int64_t* first = before.const_data_ptr<int64_t>();
+  const int64_t* second = after.const_data_ptr<int64_t>();
+  int64_t common = 0;
+  for (int64_t t = 0; t < n_tokens; ++t)
+    for (int64_t i = 0; i < k; ++i)
+      for (int64_t j = 0; j < k; ++j) common += first[t * width + i] == second[t * width + j] ? 1 : 0;
+  return n_tokens > 0 ? static_cast<double>(common) / static_cast<double>(n_tokens * k) : 0.0;
+}
+
+}  // namespace evenkeel::analysis

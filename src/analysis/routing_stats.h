@@ -1,0 +1,42 @@
+// What a layer's routing looks like, as pure functions of counts and decisions. The trainer (live) and the
+// analyses (offline) both call these, so a figure has one definition.
+#pragma once
+
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "core/json.h"
+#include "moe/router.h"
+
+namespace evenkeel::analysis {
+
+// Counts of one layer over any number of tokens; padding is not counted.
+struct RoutingCounts {
+  int64_t layer = 0, n_experts = 0, top_k = 0;
+  int64_t n_tokens = 0;
+  int64_t n_dropped = 0;                     // assignments over capacity
+  std::vector<int64_t> tokens_per_expert;    // [E] assignments before drops
+};
+RoutingCounts count_routing(const moe::RoutingDecision& decision);
+void add_counts(RoutingCounts& total, const RoutingCounts& more);                             // same layer
+void add_counts(std::vector<RoutingCounts>& total, const std::vector<moe::RoutingDecision>& decisions);
+
+struct RoutingStats {
+  int64_t layer = 0;
+  std::vector<double> load;  // [E] shares of the assignments, sum 1; zeros without tokens
+  double mri = 0;            // max_e tokens_e / tokens, never below k / E (arXiv 2503.05029)
+  double entropy = 0;        // of the load, divided by ln E; 1 when E = 1
+  double cv = 0;             // population standard deviation / mean of the load
+  int64_t dead = 0;          // experts without a token
+  double dropped = 0;        // share of the assignments
+};
+RoutingStats routing_stats(const RoutingCounts& counts);
+Json to_json(const RoutingStats& stats);
+
+// Router saturation between two checkpoints on the same tokens (arXiv 2409.02060, eq. 5): the mean over
+// tokens of |E_before and E_after| / k for the first k choices. Chance: k / E.
+// expert_ids [T, K] each, best first.
+double saturation(const at::Tensor& expert_ids_before, const at::Tensor& expert_ids_after, int64_t k);
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,82 @@
+#include "checkpoint/families.h"
+
+#include <ATen/ops/equal.h>
+
+#include "checkpoint/families/test_folder.h"
+
+namespace evenkeel::checkpoint {
+namespace {
+
+class Families : public HfFolderTest {
+ protected:
+  void SetUp() override {
+    HfFolderTest::SetUp();
+    make_llama();
+  }
+};
+
+TEST_F(Families, AreListed) { EXPECT_EQ(family_names(), (std::vector<std::string>{"llama", "olmoe"})); }
+
+TEST_F(Families, KnowAHuggingFaceFolder) {
+  EXPECT_FALSE(is_hf_folder(folder_));
+  write();
+  EXPECT_TRUE(is_hf_folder(folder_));
+  std::ofstream(folder_ / "config.json") << "{}";
+  EXPECT_FALSE(is_hf_folder(folder_));
+  EXPECT_FALSE(is_hf_folder(folder_ / "absent"));
+}
+
+TEST_F(Families, NameTheKnownOnesWhenAskedForAnother) {
+  set("model_type", "mamba");
+  expect_refusal({"model_type", "\"mamba\"", "llama, olmoe"});
+  set("model_type", nullptr);
+  expect_refusal({"model_type", "llama, olmoe"});
+}
+
+TEST_F(Families, WidenStoredTypesExactly) {
+  for (const auto dtype : {at::kBFloat16, at::kHalf}) {
+    for (auto& [name, value] : tensors_) value = value.to(dtype);
+    const auto params = read();
+    for (const auto& [name, value] : params) EXPECT_EQ(value.scalar_type(), at::kFloat) << name;
+    EXPECT_TRUE(at::equal(params.at("head.weight"), tensor("lm_head.weight").to(at::kFloat)));
+    EXPECT_TRUE(at::equal(params.at("layers.0.attention.qkv.weight").narrow(0, 16, 8), tensor("model.layers.0.self_attn.k_proj.weight").to(at::kFloat)));
+  }
+}
+
+TEST_F(Families, RefuseOtherStoredTypes) {
+  tensor("model.norm.weight") = tensor("model.norm.weight").to(at::kDouble);
+  expect_refusal({"model.norm.weight", "got F64", "F32, BF16 or F16"});
+}
+
+TEST_F(Families, RefuseMissingTensors) {
+  for (const std::string name : {"model.norm.weight", "lm_head.weight", "model.layers.1.self_attn.v_proj.weight"}) {
+    remove(name);
+    expect_refusal({name, "got no tensor"});
+    make_llama();
+  }
+}
+
+TEST_F(Families, RefuseWrongShapesPartByPart) {
+  tensor("model.layers.0.self_attn.q_proj.weight") = at::randn({8, 8});
+  tensor("model.layers.0.self_attn.k_proj.weight") = at::randn({16, 8});  // the sum of the rows is right
+  expect_refusal({"self_attn.q_proj.weight", "[8, 8]", "[16, 8]"});
+}
+
+TEST_F(Families, RefuseTensorsLeftOver) {
+  set("num_hidden_layers", 1);
+  expect_refusal({"9 tensors", "model.layers.1.", "..."});
+}
+
+TEST_F(Families, ReadTiedEmbeddings) {
+  set("tie_word_embeddings", true);
+  remove("lm_head.weight");
+  const auto params = read();
+  EXPECT_EQ(params.find("head.weight"), nullptr);
+  tensors_.emplace_back("lm_head.weight", tensor("model.embed_tokens.weight").clone());
+  EXPECT_EQ(read().find("head.weight"), nullptr);
+  tensor("lm_head.weight")[0][0] += 1;
+  expect_refusal({"lm_head.weight", "tie_word_embeddings"});
+}
+
+}  // namespace
+}  // namespace evenkeel::checkpoint

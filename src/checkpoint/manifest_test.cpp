@@ -1,0 +1,205 @@
+#include "checkpoint/manifest.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "core/json.h"
+#include "core/rng.h"
+
+namespace evenkeel::checkpoint {
+namespace {
+
+class Manifest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::temp_directory_path() / ("evenkeel_manifest_" + std::to_string(getpid()));
+    fs::create_directories(root_);
+    folder_ = root_ / "checkpoints" / step_folder_name(3);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  static void write_text(const fs::path& path, const std::string& text) {
+    std::ofstream(path, std::ios::binary) << text;
+  }
+  void save(const std::string& content) const {
+    save_folder(folder_, [&](const fs::path& temporary) {
+      write_file_atomically(temporary / "b.txt", content);
+      write_file_atomically(temporary / "a.txt", "");
+    });
+  }
+  std::string error_of_verifying(bool deep = true) const {
+    try {
+      verify_folder(folder_, deep);
+    } catch (const CheckpointError& error) {
+      return error.what();
+    }
+    return "";
+  }
+  void expect_error(const std::string& needle, bool deep = true) const {
+    const std::string message = error_of_verifying(deep);
+    EXPECT_NE(message.find(needle), std::string::npos) << "message: " << message << "\nneedle: " << needle;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  }
+  std::vector<std::string> names_beside() const {
+    std::vector<std::string> out;
+    for (const auto& entry : fs::directory_iterator(folder_.parent_path())) out.push_back(entry.path().filename());
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+
+  fs::path root_, folder_;
+};
+
+TEST_F(Manifest, FolderNamesSortLikeSteps) {
+  EXPECT_EQ(step_folder_name(120), "step-00000120");
+  EXPECT_EQ(step_folder_name(123456789), "step-123456789");
+}
+
+TEST_F(Manifest, ListsSizesAndHashesInTheOrderOfNames) {
+  save("abc");
+  const std::string empty_hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+  const std::string abc_hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  const Json manifest = Json::parse(read_file(folder_ / "manifest.json"), "manifest");
+  EXPECT_EQ(manifest.dump(), R"({"format":"evenkeel.manifest.v1","files":[{"name":"a.txt","bytes":0,"sha256":")" +
+                                 empty_hash + R"("},{"name":"b.txt","bytes":3,"sha256":")" + abc_hash + R"("}]})");
+  EXPECT_EQ(error_of_verifying(), "");
+}
+
+TEST_F(Manifest, NamesTheFirstDifference) {
+  save("abc");
+  write_text(folder_ / "b.txt", "abd");
+  EXPECT_EQ(error_of_verifying(/*deep=*/false), "");  // same size: only the hash tells
+  expect_error("b.txt: got SHA-256 a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9; need ba7816bf");
+  write_text(folder_ / "b.txt", "abcd");
+  expect_error("b.txt: got 4 bytes; need 3", /*deep=*/false);
+  write_text(folder_ / "b.txt", "abc");
+  write_text(folder_ / "extra", "");
+  expect_error("got file 'extra', which manifest.json does not list");
+  fs::remove(folder_ / "extra");
+  fs::remove(folder_ / "a.txt");
+  expect_error("a.txt: got no such file; need 0 bytes");
+  fs::create_directory(folder_ / "a.txt");
+  expect_error("a.txt: got no such file; need 0 bytes");
+  fs::remove(folder_ / "manifest.json");
+  expect_error("manifest.json: got no such file");
+}
+
+TEST_F(Manifest, ReplacesAFolderAsAWhole) {
+  save("abc");
+  save_folder(folder_ / "", [](const fs::path& temporary) { write_file_atomically(temporary / "c.txt", "new"); });
+  EXPECT_EQ(error_of_verifying(), "");
+  EXPECT_TRUE(fs::exists(folder_ / "c.txt"));
+  EXPECT_FALSE(fs::exists(folder_ / "b.txt"));
+  EXPECT_EQ(names_beside(), std::vector<std::string>{"step-00000003"});
+}
+
+TEST_F(Manifest, AFailedSaveLeavesWhatWasThere) {
+  save("abc");
+  EXPECT_THROW(save_folder(folder_,
+                           [](const fs::path& temporary) {
+                             write_text(temporary / "half", "x");
+                             fail<MachineError>("disk: got it full; need room");
+                           }),
+               MachineError);
+  EXPECT_EQ(error_of_verifying(), "");
+  EXPECT_EQ(names_beside(), std::vector<std::string>{"step-00000003"});
+}
+
+TEST_F(Manifest, RemovesLeftoversOfKilledSavesOnly) {
+  const fs::path parent = folder_.parent_path();
+  fs::create_directories(parent / ".evenkeel-saving-step-00000002");
+  write_text(parent / ".evenkeel-saving-step-00000002" / "half", "x");
+  fs::create_directories(parent / ".evenkeel-replaced-step-00000001");
+  fs::create_directories(parent / ".evenkeel-saving-other");
+  write_text(parent / "mine.tmp", "");
+  const int busy = open((parent / ".evenkeel-saving-other").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(busy, LOCK_EX), 0);
+  save("abc");
+  EXPECT_EQ(names_beside(), (std::vector<std::string>{".evenkeel-saving-other", "mine.tmp", "step-00000003"}));
+  close(busy);
+}
+
+TEST_F(Manifest, TwoSavesOfOneFolderDoNotMix) {
+  save_folder(folder_, [&](const fs::path& temporary) {
+    write_file_atomically(temporary / "mine", "1");
+    EXPECT_THROW(save("abc"), MachineError);
+  });
+  EXPECT_EQ(error_of_verifying(), "");
+  EXPECT_TRUE(fs::exists(folder_ / "mine"));
+}
+
+TEST_F(Manifest, RefusesWrongContent) {
+  save("abc");
+  const std::string hash(64, 'a');
+  const auto with_file = [&](const std::string& file) {
+    return R"({"format":"evenkeel.manifest.v1","files":[)" + file + "]}";
+  };
+  const std::pair<std::string, std::string> cases[] = {
+      {"", "not JSON"},
+      {"[]", "format: got nothing; need a string"},
+      {R"({"format":1,"files":[]})", "format: got integer"},
+      {R"({"format":"evenkeel.manifest.v9","files":[]})", "got 'evenkeel.manifest.v9'; need 'evenkeel.manifest.v1'"},
+      {R"({"format":"evenkeel.manifest.v1","files":{}})", "files: got object; need an array"},
+      {with_file("3"), "files[0]: name: got nothing"},
+      {with_file(R"({"name":"../b.txt","bytes":3,"sha256":")" + hash + "\"}"), "got '../b.txt'"},
+      {with_file(R"({"name":"/etc/passwd","bytes":3,"sha256":")" + hash + "\"}"), "got '/etc/passwd'"},
+      {with_file(R"({"name":"manifest.json","bytes":3,"sha256":")" + hash + "\"}"), "got 'manifest.json'"},
+      {with_file(R"({"name":"","bytes":3,"sha256":")" + hash + "\"}"), "name: got ''"},
+      {with_file(R"({"name":"b.txt","bytes":-3,"sha256":")" + hash + "\"}"), "bytes: got -3"},
+      {with_file(R"({"name":"b.txt","bytes":"3","sha256":")" + hash + "\"}"), "bytes: got string; need an integer"},
+      {with_file(R"({"name":"b.txt","bytes":3,"sha256":"AA"})"), "sha256: got 'AA'; need 64"},
+      {with_file(R"({"name":"b.txt","bytes":3})"), "sha256: got nothing"},
+  };
+  for (const auto& [text, needle] : cases) {
+    write_text(folder_ / "manifest.json", text);
+    expect_error(needle);
+  }
+  const std::string twice = R"({"name":"a.txt","bytes":0,"sha256":")" + hash + "\"}";
+  write_text(folder_ / "manifest.json", with_file(twice + "," + twice));
+  expect_error("'a.txt' twice");
+}
+
+TEST_F(Manifest, RefusesAManifestOfMoreThanSixteenMebibytes) {
+  save("abc");
+  fs::resize_file(folder_ / "manifest.json", (int64_t{16} << 20) + 1);
+  expect_error("manifest.json: got 16777217 bytes; need at most 16777216");
+}
+
+TEST_F(Manifest, EveryTruncationAndEveryFlippedByteIsSeen) {
+  save("abc");
+  const std::string whole = read_file(folder_ / "manifest.json");
+  for (size_t size = 0; size + 1 < whole.size(); ++size) {  // without the last newline it is still whole
+    write_text(folder_ / "manifest.json", whole.substr(0, size));
+    EXPECT_NE(error_of_verifying(), "") << size;
+  }
+  RngStream rng(11, "manifest mutations");
+  for (int round = 0; round < 500; ++round) {
+    std::string bytes = whole;
+    bytes[rng.below(bytes.size())] = static_cast<char>(rng.below(256));
+    write_text(folder_ / "manifest.json", bytes);
+    error_of_verifying();  // any other exception fails the test
+  }
+}
+
+TEST_F(Manifest, SavedStepsAreTheWholeOnes) {
+  EXPECT_TRUE(saved_steps(root_).empty());
+  for (const int64_t step : {20, 3, 100})
+    save_folder(root_ / "checkpoints" / step_folder_name(step),
+                [](const fs::path& temporary) { write_file_atomically(temporary / "state.json", "{}"); });
+  fs::create_directories(root_ / "checkpoints" / "step-00000200");                  // no manifest
+  fs::create_directories(root_ / "checkpoints" / "step-99999999999999999999999");   // no number
+  fs::create_directories(root_ / "checkpoints" / "step-0000000x");
+  write_text(root_ / "checkpoints" / "step-00000300", "a file");
+  fs::resize_file(root_ / "checkpoints" / "step-00000020" / "state.json", 1);       // cut short
+  EXPECT_EQ(saved_steps(root_), (std::vector<int64_t>{3, 100}));
+}
+
+}  // namespace
+}  // namespace evenkeel::checkpoint

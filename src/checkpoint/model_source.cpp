@@ -1,0 +1,80 @@
+#include "checkpoint/model_source.h"
+
+#include "checkpoint/families.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/safetensors.h"
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "model/layout.h"
+
+namespace evenkeel::checkpoint {
+
+fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step) {
+  require<CheckpointError>(fs::is_directory(path), path.string(), ": got no such folder; need a checkpoint, run or Hugging Face folder");
+  if (fs::exists(path / "manifest.json")) {
+    require<CheckpointError>(!step || path.filename() == step_folder_name(*step), path.string(), ": got a checkpoint and step ",
+                             step.value_or(0), "; need a run to choose a step from");
+    return path;
+  }
+  const auto steps = saved_steps(path);
+  if (!step) {
+    require<CheckpointError>(!steps.empty(), path.string(), ": got a folder without a whole checkpoint; need a checkpoint, a run that has one, or a Hugging Face folder");
+    step = steps.back();
+  }
+  std::string known;
+  for (const int64_t saved : steps) known += (known.empty() ? "" : ", ") + std::to_string(saved);
+  require<CheckpointError>(std::find(steps.begin(), steps.end(), *step) != steps.end(), path.string(), ": got step ", *step,
+                           "; need one of the saved steps: ", known.empty() ? "none" : known);
+  return path / "checkpoints" / step_folder_name(*step);
+}
+
+ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool deep) {
+  ModelSource source;
+  if (is_hf_folder(path)) {
+    require<CheckpointError>(!step, path.string(), ": got a Hugging Face folder and a step; need a run");
+    const auto hf = read_hf_config(path);
+    constexpr int64_t kLongestDefault = 2048;
+    source.folder = path;
+    source.kind = hf.family;
+    source.config = hf.config;
+    source.sequence_length = std::min(hf.max_sequence_length, kLongestDefault);
+    return source;
+  }
+  source.folder = find_checkpoint(path, step);
+  verify_folder(source.folder, deep);
+  const std::string file = (source.folder / "state.json").string();
+  source.kind = "checkpoint";
+  try {
+    source.state = Json::parse(read_file(file), file);
+    source.config = model::model_config_from_json(source.state.at("model"), file);
+    source.sequence_length = source.state.at("sequence_length").as_int();
+  } catch (const DataError& error) {
+    fail<CheckpointError>(file, ": ", error.what());
+  }
+  return source;
+}
+
+ops::Params read_params(const fs::path& file, const model::ModelConfig& config) {
+  const SafetensorsFile tensors(file);
+  ops::Params params;
+  for (const auto& spec : model::parameter_table(config)) {
+    const auto* entry = tensors.find(spec.name);
+    require<CheckpointError>(entry != nullptr, file.string(), ": got no tensor '", spec.name, "'; need it");
+    require<CheckpointError>(entry->shape == spec.shape, file.string(), ": got '", spec.name, "' of shape ", Json(entry->shape).dump(), "; need ",
+                             Json(spec.shape).dump());
+    params.add(spec.name, tensors.load(spec.name).to(at::kFloat));
+  }
+  require<CheckpointError>(tensors.entries().size() == params.size(), file.string(), ": got ", tensors.entries().size(), " tensors; need the ",
+                           params.size(), " of the model");
+  return params;
+}
+
+ops::Params load_params(const ModelSource& source) {
+  if (source.kind == "checkpoint") return read_params(source.folder / "model.safetensors", source.config);
+  HfModel hf;
+  hf.family = source.kind;
+  hf.config = source.config;
+  return read_hf_params(source.folder, hf);
+}
+
+}  // namespace evenkeel::checkpoint

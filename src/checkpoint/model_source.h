@@ -1,0 +1,36 @@
+// What a MODEL argument stands for: an evenkeel checkpoint, a run (its last checkpoint), or a Hugging Face
+// folder.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "core/json.h"
+#include "model/config.h"
+#include "ops/params.h"
+
+namespace evenkeel::checkpoint {
+
+namespace fs = std::filesystem;
+
+struct ModelSource {
+  fs::path folder;                  // the checkpoint folder or Hugging Face folder itself
+  std::string kind;                 // "checkpoint" or the Hugging Face family
+  model::ModelConfig config;
+  int64_t sequence_length = 0;      // that it was trained with; for Hugging Face min(max_position_embeddings, 2048)
+  Json state;                       // state.json of a checkpoint; null for Hugging Face
+};
+
+// The checkpoint folder of a path: itself, or for a run the whole checkpoint of `step` (nullopt = the last).
+// CheckpointError names the path and what is there.
+fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step);
+
+// Reads configuration only. Verifies the manifest's names and sizes (deep: hashes too).
+ModelSource open_model(const fs::path& path, std::optional<int64_t> step = std::nullopt, bool deep = true);
+ops::Params load_params(const ModelSource& source);  // fp32, CPU, in the order of the parameter table
+
+// model.safetensors of a checkpoint, checked against the table of `config`.
+ops::Params read_params(const fs::path& file, const model::ModelConfig& config);
+
+}  // namespace evenkeel::checkpoint

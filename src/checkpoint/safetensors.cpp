@@ -1,0 +1,212 @@
+#include "checkpoint/safetensors.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <stdexcept>
+
+#include <ATen/ops/empty.h>
+
+#include "checkpoint/safetensors_header.h"
+#include "core/errors.h"
+#include "core/json.h"
+
+namespace evenkeel::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+static_assert(std::endian::native == std::endian::little, "tensor data is copied as it lies in memory");
+
+constexpr size_t kLengthBytes = 8;
+constexpr int64_t kMaxHeaderBytes = 100'000'000;
+constexpr int64_t kMaxIndexBytes = int64_t{64} << 20;
+constexpr size_t kPieceBytes = size_t{1} << 20;
+
+MappedFile map_checkpoint_file(const fs::path& path) {
+  try {
+    return MappedFile(path);
+  } catch (const DataError& error) {
+    throw CheckpointError(error.what());
+  }
+}
+
+Json header_entry(const at::Tensor& tensor, int64_t begin) {
+  Json entry = Json::object();
+  entry["dtype"] = dtype_name(tensor.scalar_type());
+  entry["shape"] = tensor.sizes().vec();
+  entry["data_offsets"] = std::vector<int64_t>{begin, begin + static_cast<int64_t>(tensor.nbytes())};
+  return entry;
+}
+
+std::string header_text(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata) {
+  Json::Object header;
+  if (!metadata.empty()) {
+    Json::Object pairs;
+    for (const auto& [key, value] : metadata) pairs.emplace_back(key, value);
+    header.emplace_back("__metadata__", std::move(pairs));
+  }
+  int64_t begin = 0;
+  for (const auto& [name, tensor] : tensors) {
+    header.emplace_back(name, header_entry(tensor, begin));
+    begin += static_cast<int64_t>(tensor.nbytes());
+  }
+  std::string text = Json(std::move(header)).dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
+}
+
+void check_writable(const NamedTensors& tensors) {
+  std::map<std::string, bool> seen{{"__metadata__", true}};
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.defined()) throw std::logic_error("write_safetensors: tensor " + name + " is undefined");
+    if (dtype_name(tensor.scalar_type()) == nullptr)
+      throw std::logic_error("write_safetensors: tensor " + name + " has a dtype that is not storable");
+    if (!seen.emplace(name, true).second) throw std::logic_error("write_safetensors: name " + name + " twice");
+  }
+}
+
+// The data region must be covered exactly once: sorted by offset, each tensor starts where the last ended.
+void check_coverage(const fs::path& path, const std::vector<SafetensorsFile::Entry>& entries, size_t data_begin,
+                    size_t file_bytes) {
+  size_t expected = data_begin;
+  for (const auto& entry : entries) {
+    require<CheckpointError>(entry.begin == expected, path.string(), ": tensor ", shown_name(entry.name),
+                             ": got data at byte ", entry.begin - data_begin, "; need ", expected - data_begin,
+                             " (no overlap, no gap)");
+    expected = entry.end;
+  }
+  require<CheckpointError>(expected == file_bytes, path.string(), ": got ", file_bytes - data_begin,
+                           " bytes of data; need ", expected - data_begin, " as the header says");
+}
+
+}  // namespace
+
+void write_safetensors(const fs::path& path, const NamedTensors& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  check_writable(tensors);
+  NamedTensors ordered = tensors;
+  std::stable_sort(ordered.begin(), ordered.end(), [](const auto& left, const auto& right) {
+    return left.second.element_size() > right.second.element_size();
+  });
+  const std::string header = header_text(ordered, metadata);
+  AtomicFile file(path);
+  const uint64_t header_bytes = header.size();
+  file.write(&header_bytes, sizeof header_bytes);
+  file.write(header);
+  for (const auto& [name, tensor] : ordered) {
+    const at::Tensor plain = tensor.detach().cpu().contiguous();
+    const auto* data = static_cast<const char*>(plain.const_data_ptr());
+    for (size_t done = 0; done < plain.nbytes(); done += kPieceBytes)
+      file.write(data + done, std::min(kPieceBytes, plain.nbytes() - done));
+  }
+  file.commit();
+}
+
+SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path), file_(map_checkpoint_file(path)) {
+  // 1. The length of the header, against the file and the format's limit.
+  require<CheckpointError>(file_.size() >= kLengthBytes, path.string(), ": got ", file_.size(),
+                           " bytes; need the 8 bytes of a safetensors header length");
+  uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, file_.data(), kLengthBytes);
+  const uint64_t most = std::min<uint64_t>(file_.size() - kLengthBytes, kMaxHeaderBytes);
+  require<CheckpointError>(header_bytes >= 2 && header_bytes <= most, path.string(), ": got header length ",
+                           header_bytes, "; need 2..", most, " in a file of ", file_.size(), " bytes");
+
+  // 2. The header itself; offsets in it count from its end.
+  const size_t data_begin = kLengthBytes + static_cast<size_t>(header_bytes);
+  SafetensorsHeader header = parse_safetensors_header(file_.text().substr(kLengthBytes, data_begin - kLengthBytes),
+                                                      path.string(), file_.size() - data_begin);
+  metadata_ = std::move(header.metadata);
+  for (auto& tensor : header.tensors)
+    entries_.push_back({std::move(tensor.name), tensor.dtype, std::move(tensor.shape), data_begin + tensor.begin,
+                        data_begin + tensor.end});
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& left, const Entry& right) {
+    return std::pair(left.begin, left.end) < std::pair(right.begin, right.end);
+  });
+  check_coverage(path_, entries_, data_begin, file_.size());
+
+  // 3. Names are unique.
+  for (size_t i = 0; i < entries_.size(); ++i)
+    require<CheckpointError>(index_of_.emplace(entries_[i].name, i).second, path.string(), ": got tensor ",
+                             shown_name(entries_[i].name), " twice; need unique names");
+}
+
+const SafetensorsFile::Entry* SafetensorsFile::find(const std::string& name) const {
+  const auto found = index_of_.find(name);
+  return found == index_of_.end() ? nullptr : &entries_[found->second];
+}
+
+at::Tensor SafetensorsFile::load(const std::string& name) const {
+  const Entry* entry = find(name);
+  require<CheckpointError>(entry != nullptr, path_.string(), ": got no tensor ", shown_name(name), "; need it");
+  const std::byte* data = file_.data() + entry->begin;
+  const size_t size_bytes = entry->end - entry->begin;
+  if (entry->dtype == at::kBool) {
+    const auto* wrong = std::find_if(data, data + size_bytes, [](std::byte value) { return value > std::byte{1}; });
+    require<CheckpointError>(wrong == data + size_bytes, path_.string(), ": tensor ", shown_name(name),
+                             ": got a boolean other than 0 and 1; need 0 or 1");
+  }
+  at::Tensor out = at::empty(entry->shape, at::TensorOptions().dtype(entry->dtype).device(at::kCPU));
+  if (size_bytes > 0) std::memcpy(out.mutable_data_ptr(), data, size_bytes);
+  return out;
+}
+
+SafetensorsFolder::SafetensorsFolder(const fs::path& folder) : folder_(folder) {
+  const fs::path single = folder / "model.safetensors";
+  const fs::path index = folder / "model.safetensors.index.json";
+  std::error_code ignored;
+  require<CheckpointError>(fs::is_directory(folder, ignored), folder.string(),
+                           ": got no such folder; need a folder with ", single.filename().string());
+  if (!fs::exists(single, ignored) && fs::exists(index, ignored)) {
+    open_shards(index);
+    return;
+  }
+  files_.emplace_back(single);
+  for (const auto& entry : files_[0].entries()) file_of_[entry.name] = 0;
+}
+
+void SafetensorsFolder::open_shards(const fs::path& index) {
+  Json content;
+  try {
+    content = Json::parse(read_file(index, kMaxIndexBytes), index.string());
+  } catch (const DataError& error) {
+    throw CheckpointError(error.what());
+  }
+  const Json* weight_map = content.find("weight_map");
+  require<CheckpointError>(weight_map != nullptr && weight_map->is_object(), index.string(), ": weight_map: got ",
+                           weight_map == nullptr ? "nothing" : weight_map->kind(), "; need an object");
+  std::map<std::string, size_t> shard_of;
+  for (const auto& [name, shard] : weight_map->as_object()) {
+    const std::string where = index.string() + ": weight_map: tensor " + shown_name(name);
+    require<CheckpointError>(shard.is_string(), where, ": got ", shard.kind(), "; need a file name");
+    const std::string& file = shard.as_string();
+    require<CheckpointError>(is_plain_file_name(file), where, ": got file ", shown_name(file),
+                             "; need a name in the same folder, without '/' and '..'");
+    const auto [place, is_new] = shard_of.emplace(file, files_.size());
+    if (is_new) files_.emplace_back(folder_ / file);
+    require<CheckpointError>(files_[place->second].find(name) != nullptr, where, ": got no such tensor in ",
+                             shown_name(file), "; need it there");
+    require<CheckpointError>(file_of_.emplace(name, place->second).second, where, ": got it twice; need it once");
+  }
+}
+
+at::Tensor SafetensorsFolder::load(const std::string& name) const {
+  const auto found = file_of_.find(name);
+  require<CheckpointError>(found != file_of_.end(), folder_.string(), ": got no tensor ", shown_name(name),
+                           "; need it");
+  return files_[found->second].load(name);
+}
+
+const SafetensorsFile::Entry* SafetensorsFolder::find(const std::string& name) const {
+  const auto found = file_of_.find(name);
+  return found == file_of_.end() ? nullptr : files_[found->second].find(name);
+}
+
+std::vector<std::string> SafetensorsFolder::names() const {
+  std::vector<std::string> out;
+  for (const auto& [name, file] : file_of_) out.push_back(name);
+  return out;
+}
+
+}  // namespace evenkeel::checkpoint

@@ -1,0 +1,64 @@
+// The safetensors format: u64 header length, JSON header, raw little-endian data. Reading maps the file
+// and checks the header completely before any tensor is made; hostile headers cost no memory.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "core/file_io.h"
+
+namespace evenkeel::checkpoint {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+// Writes the tensors (contiguous CPU copies are made one at a time), atomically: wider dtypes first, so
+// that each tensor is aligned, and in the order given within a width. The bytes depend on names, dtypes,
+// shapes, data and metadata only. Dtypes: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
+void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                       const std::map<std::string, std::string>& metadata);
+
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::filesystem::path& path);  // CheckpointError names path and defect
+  struct Entry {
+    std::string name;
+    at::ScalarType dtype;
+    std::vector<int64_t> shape;
+    size_t begin = 0, end = 0;  // bytes from the start of the file
+  };
+  const std::vector<Entry>& entries() const { return entries_; }  // in the order of their data
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const Entry* find(const std::string& name) const;  // nullptr when absent
+  // A copy in memory of its own, on the CPU, in the stored dtype. CheckpointError when absent.
+  at::Tensor load(const std::string& name) const;
+
+ private:
+  std::filesystem::path path_;
+  MappedFile file_;
+  std::vector<Entry> entries_;
+  std::map<std::string, size_t> index_of_;
+  std::map<std::string, std::string> metadata_;
+};
+
+// model.safetensors, or the shards that model.safetensors.index.json names, in `folder`.
+class SafetensorsFolder {
+ public:
+  explicit SafetensorsFolder(const std::filesystem::path& folder);
+  bool contains(const std::string& name) const { return file_of_.contains(name); }
+  at::Tensor load(const std::string& name) const;                   // CheckpointError when absent
+  const SafetensorsFile::Entry* find(const std::string& name) const;  // nullptr when absent
+  std::vector<std::string> names() const;                           // sorted
+
+ private:
+  void open_shards(const std::filesystem::path& index);
+  std::filesystem::path folder_;
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, size_t> file_of_;
+};
+
+}  // namespace evenkeel::checkpoint

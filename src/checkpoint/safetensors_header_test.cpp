@@ -1,0 +1,54 @@
+#include "checkpoint/safetensors_header.h"
+
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+
+namespace evenkeel::checkpoint {
+namespace {
+
+TEST(SafetensorsHeader, ReadsTensorsInTheOrderOfTheText) {
+  const auto header = parse_safetensors_header(
+      R"({"b":{"shape":[2,3],"data_offsets":[4,16],"dtype":"BF16"},"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]}})",
+      "file", 16);
+  ASSERT_EQ(header.tensors.size(), 2u);
+  EXPECT_EQ(header.tensors[0].name, "b");
+  EXPECT_EQ(header.tensors[0].dtype, at::kBFloat16);
+  EXPECT_EQ(header.tensors[0].shape, (std::vector<int64_t>{2, 3}));
+  EXPECT_EQ(header.tensors[0].begin, 4u);
+  EXPECT_EQ(header.tensors[1].end, 4u);
+  EXPECT_TRUE(header.tensors[1].shape.empty());
+}
+
+TEST(SafetensorsHeader, AnErrorStartsWithTheGivenPlace) {
+  try {
+    parse_safetensors_header(R"({"w":{"dtype":"F32","shape":[true],"data_offsets":[0,4]}})", "x/y.safetensors", 4);
+    ADD_FAILURE() << "accepted a boolean as a dim";
+  } catch (const CheckpointError& error) {
+    EXPECT_STREQ(error.what(),
+                 "x/y.safetensors: tensor 'w': 'shape': got true; need a list of whole numbers from 0");
+  }
+}
+
+TEST(SafetensorsHeader, NamesOfDtypes) {
+  EXPECT_STREQ(dtype_name(at::kBFloat16), "BF16");
+  EXPECT_STREQ(dtype_name(at::kBool), "BOOL");
+  EXPECT_EQ(dtype_name(at::kComplexFloat), nullptr);
+}
+
+TEST(SafetensorsHeader, ShownNamesArePrintableAndShort) {
+  EXPECT_EQ(shown_name("layers.0"), "'layers.0'");
+  EXPECT_EQ(shown_name(std::string_view("a\0\n\x7f", 4)), "'a\?\?\?'");
+  EXPECT_EQ(shown_name(std::string(121, 'x')), "'" + std::string(120, 'x') + "...'");
+  EXPECT_EQ(shown_name(std::string(119, 'x') + "\xc3\xa9"), "'" + std::string(119, 'x') + "...'");
+}
+
+TEST(SafetensorsHeader, PlainFileNamesStayInTheirFolder) {
+  EXPECT_TRUE(is_plain_file_name("model-00001-of-00002.safetensors"));
+  for (const std::string_view name : {"", ".", "..", "../x", "a/b", "/etc/passwd", "a..b"})
+    EXPECT_FALSE(is_plain_file_name(name)) << name;
+  EXPECT_FALSE(is_plain_file_name(std::string_view("a\0b", 3)));
+}
+
+}  // namespace
+}  // namespace evenkeel::checkpoint

@@ -1,0 +1,40 @@
+#include <iostream>
+
+#include "cli/commands.h"
+#include "cli/recipe.h"
+#include "core/errors.h"
+#include "core/units.h"
+#include "train/bench.h"
+
+namespace evenkeel::cli {
+
+int cmd_bench(Options& options) {
+  std::string recipe;
+  std::vector<std::string> overrides;
+  int64_t seed = -1;
+  bool json = false;
+  train::BenchOptions bench;
+  options.add("RECIPE", recipe, "recipe (TOML)", true);
+  options.add("--steps", bench.n_steps, "timed steps, after one warm-up step");
+  options.flag("--real-data", bench.real_data, "a phase's data instead of random tokens");
+  options.add("--phase", bench.phase, "whose data (default: the first phase)");
+  options.add("--set", overrides, "key.path=value, above the recipe; repeatable");
+  options.add("--seed", seed, "train.seed, above the recipe");
+  options.flag("--json", json, "one JSON document on stdout");
+  options.compute(bench.device);
+  options.example("evenkeel bench recipes/demo.toml --steps 20 --json");
+  if (!options.parse()) return 0;
+  require<ConfigError>(bench.n_steps >= 1 && bench.n_steps <= 1000000, "--steps: got ", bench.n_steps, "; need 1..1000000");
+  const auto config = train::read_run_config(read_recipe(recipe, overrides, seed));
+  const Json result = train::bench(config, bench);
+  if (json) {
+    std::cout << result.dump(1) << "\n";
+    return 0;
+  }
+  std::cout << human_count(result.at("tokens_per_second").as_double()) << " tokens/s, step " << result.at("step_seconds").at("median").as_double() << " s (median), "
+            << result.at("gflops").as_double() << " of " << result.at("gemm_peak_gflops").as_double() << " GFLOP/s, peak memory "
+            << human_bytes(result.at("peak_rss_bytes").as_double()) << "\n";
+  return 0;
+}
+
+}  // namespace evenkeel::cli

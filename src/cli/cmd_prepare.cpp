@@ -1,0 +1,32 @@
+#include "cli/commands.h"
+#include "core/errors.h"
+#include "core/log.h"
+#include "core/units.h"
+#include "data/prepare.h"
+
+namespace evenkeel::cli {
+
+int cmd_prepare(Options& options) {
+  std::string tokenizer_path, out;
+  std::vector<std::string> inputs;
+  data::PrepareOptions prepare;
+  options.add("--tokenizer", tokenizer_path, ".model file, or a folder that has one", true);
+  options.add("--out", out, "PREFIX of the .bin, .idx and .json to write", true);
+  options.add("INPUT", inputs, ".txt or .jsonl files, also .gz, .xz, .zst", true);
+  options.add("--document-separator", prepare.reader.document_separator, "blank-line, newline, none (a file is a document), or any string");
+  options.add("--text-field", prepare.reader.text_field, "field of .jsonl lines (default text)");
+  options.add("--eod", prepare.eod, "end-of-document token, its id, or none (default: what the tokenizer names)");
+  options.add("--holdout", prepare.holdout_fraction, "fraction of the documents for PREFIX-heldout");
+  options.add("--threads", prepare.n_threads, "0 = all cores");
+  options.example("evenkeel prepare --tokenizer tok.model --out data/en --holdout 0.01 en.txt.xz");
+  if (!options.parse()) return 0;
+  require<ConfigError>(prepare.holdout_fraction >= 0 && prepare.holdout_fraction < 1, "--holdout: got ", prepare.holdout_fraction, "; need 0 <= F < 1");
+  require<ConfigError>(prepare.n_threads >= 0 && prepare.n_threads <= 4096, "--threads: got ", prepare.n_threads, "; need 0 (all cores) to 4096");
+  require<ConfigError>(!prepare.reader.document_separator.empty(), "--document-separator: got ''; need blank-line, newline, none or a string");
+  const auto tokenizer = data::open_tokenizer(tokenizer_path);
+  const Json summary = data::prepare(*tokenizer, {inputs.begin(), inputs.end()}, out, prepare);
+  log_info(out, ": ", human_count(summary.at("tokens").as_double()), " tokens in ", summary.at("documents").as_int(), " documents");
+  return 0;
+}
+
+}  // namespace evenkeel::cli

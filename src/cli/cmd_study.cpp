@@ -1,0 +1,39 @@
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/commands.h"
+#include "cli/recipe.h"
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "core/log.h"
+#include "report/page.h"
+#include "study/study.h"
+
+namespace evenkeel::cli {
+
+int cmd_study(Options& options) {
+  std::string recipe, out;
+  std::vector<std::string> overrides;
+  study::StudyOptions study;
+  options.add("STUDY", recipe, "study (TOML with [study])", true);
+  options.add("--out", out, "folder: empty or new, unless --resume", true);
+  options.flag("--resume", study.resume, "go on from what is there");
+  options.add("--set", overrides, "key.path=value, above the file; repeatable");
+  options.compute(study.device);
+  options.example("evenkeel study recipes/demo.toml --out runs/demo --resume");
+  if (!options.parse()) return 0;
+  study.out = out;
+  const ConfigNode root = read_recipe(recipe, overrides, -1);
+  const auto plan = study::read_study(root);
+  const bool is_used = fs::exists(study.out) && (!fs::is_directory(study.out) || fs::directory_iterator(study.out) != fs::directory_iterator());
+  require<ConfigError>(!is_used || fs::is_directory(study.out), out, ": got a file; need a folder to write the study to");
+  require<ConfigError>(!is_used || study.resume, out, ": got a folder that is not empty; need an empty or new one, or --resume");
+  make_folders(study.out);
+  write_file_atomically(study.out / "study.toml", read_file(recipe));
+  study::run_study(plan, study);
+  report::write_page({study.out}, study.out / "report.html");
+  log_info("finished: ", (study.out / "results.json").string(), " and report.html\n", study::study_summary(study.out));
+  return 0;
+}
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,42 @@
+#include <iostream>
+
+#include "cli/commands.h"
+#include "core/errors.h"
+#include "core/json.h"
+#include "data/tokenizer.h"
+
+namespace evenkeel::cli {
+
+int cmd_tokenize(Options& options) {
+  std::string path;
+  bool no_special = false, decodes = false;
+  options.add("--tokenizer", path, ".model file, or a folder that has one", true);
+  options.flag("--no-special", no_special, "adds no BOS or EOS, whatever the tokenizer's files say");
+  options.flag("--decode", decodes, "reads JSON arrays of ids, prints one JSON string a line");
+  options.example("echo 'Hello world' | evenkeel tokenize --tokenizer tok.model");
+  if (!options.parse()) return 0;
+  const auto tokenizer = data::open_tokenizer(path);
+  std::ios::sync_with_stdio(false);
+  std::string line;
+  for (int64_t number = 1; std::getline(std::cin, line); ++number) {
+    if (!decodes) {
+      const auto ids = tokenizer->encode(line, !no_special);
+      Json out = Json::array();
+      for (const int32_t id : ids) out.push_back(int64_t{id});
+      std::cout << out.dump() << "\n";
+      continue;
+    }
+    const std::string where = "standard input, line " + std::to_string(number);
+    const Json parsed = Json::parse(line, where);
+    require<DataError>(parsed.is_array(), where, ": got ", parsed.kind(), "; need a JSON array of ids");
+    std::vector<int32_t> ids;
+    for (const auto& id : parsed.as_array()) {
+      require<DataError>(id.is_integer() && id.as_int() >= 0 && id.as_int() < tokenizer->vocab_size(), where, ": got ", id.dump(), "; need ids 0..", tokenizer->vocab_size() - 1);
+      ids.push_back(static_cast<int32_t>(id.as_int()));
+    }
+    std::cout << Json(tokenizer->decode(ids)).dump() << "\n";
+  }
+  return 0;
+}
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,37 @@
+#include "cli/commands.h"
+#include "cli/recipe.h"
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "report/page.h"
+#include "train/trainer.h"
+
+namespace evenkeel::cli {
+
+int cmd_train(Options& options) {
+  std::string recipe, out;
+  std::vector<std::string> overrides;
+  int64_t seed = -1;
+  bool no_tensorboard = false;
+  train::TrainOptions train;
+  options.add("RECIPE", recipe, "recipe (TOML)", true);
+  options.add("--out", out, "run folder: empty or new, unless --resume", true);
+  options.flag("--resume", train.resume, "go on from the last good checkpoint");
+  options.flag("--allow-change", train.allow_change, "resume with a recipe that differs");
+  options.add("--max-hours", train.max_hours, "save and stop after this time; 0 = no bound");
+  options.add("--set", overrides, "key.path=value, above the recipe; repeatable");
+  options.add("--seed", seed, "train.seed, above the recipe");
+  options.flag("--no-tensorboard", no_tensorboard, "write no TensorBoard events");
+  options.compute(train.device);
+  options.example("evenkeel train recipes/demo.toml --out runs/first --set train.seed=2");
+  if (!options.parse()) return 0;
+  require<ConfigError>(train.max_hours >= 0, "--max-hours: got ", train.max_hours, "; need 0 (no bound) or more");
+  train.run = out;
+  train.tensorboard = !no_tensorboard;
+  train.recipe_text = read_file(recipe);
+  const auto config = train::read_run_config(read_recipe(recipe, overrides, seed));
+  const auto outcome = train::train_run(config, train);
+  if (outcome == train::TrainOutcome::finished) report::write_page({out}, train.run / "report.html");
+  return 0;
+}
+
+}  // namespace evenkeel::cli

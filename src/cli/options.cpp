@@ -1,0 +1,90 @@
+#include "cli/options.h"
+
+#include <cstdio>
+#include <set>
+
+#include <CLI/CLI.hpp>
+
+#include "core/errors.h"
+#include "ops/device.h"
+
+namespace evenkeel::cli {
+
+struct Options::Impl {
+  CLI::App app;
+  std::string command;
+  std::vector<std::string> arguments;
+  std::string footer;
+  int64_t threads = 0;
+  bool sets_threads = false;
+};
+
+Options::Options(const std::string& command, const std::string& summary, std::vector<std::string> arguments) : impl_(std::make_unique<Impl>()) {
+  impl_->app.description(summary);
+  impl_->app.name("evenkeel " + command);
+  impl_->command = command;
+  impl_->arguments = std::move(arguments);
+  impl_->app.set_help_flag("-h,--help", "this help");
+}
+Options::~Options() = default;
+
+namespace {
+template <class T>
+void add_option(CLI::App& app, const std::string& name, T& value, const std::string& help, bool is_required) {
+  auto* option = app.add_option(name, value, help);
+  if (is_required) option->required();
+  if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>) option->capture_default_str();
+}
+}  // namespace
+
+void Options::add(const std::string& name, std::string& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
+void Options::add(const std::string& name, int64_t& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
+void Options::add(const std::string& name, double& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
+void Options::add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required) {
+  add_option(impl_->app, name, values, help, is_required);
+  // --set takes one value each time, so that what follows may be positional
+  if (name == "--set") impl_->app.get_option(name)->expected(1)->take_all();
+}
+void Options::flag(const std::string& name, bool& value, const std::string& help) { impl_->app.add_flag(name, value, help); }
+void Options::example(const std::string& text) { impl_->footer = text; }
+
+void Options::compute(std::string& device) {
+  add("--device", device, "cpu, cuda or cuda:N (default: cuda when there is one)");
+  add("--threads", impl_->threads, "CPU threads; 0 = all cores");
+  impl_->sets_threads = true;
+}
+
+bool Options::parse() {
+  impl_->app.footer("Example:\n  " + impl_->footer);
+  try {
+    std::vector<std::string> reversed(impl_->arguments.rbegin(), impl_->arguments.rend());
+    impl_->app.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(impl_->app.help().c_str(), stdout);
+    return false;
+  } catch (const CLI::ParseError& error) {
+    std::string text = error.what();
+    for (char& c : text)
+      if (c == '\n') c = ' ';
+    fail<ConfigError>(impl_->command, ": got a command line that does not fit (", text, "); need what 'evenkeel ", impl_->command, " --help' lists");
+  }
+  if (impl_->sets_threads) {
+    require<ConfigError>(impl_->threads >= 0 && impl_->threads <= 4096, "--threads: got ", impl_->threads, "; need 0 (all cores) to 4096");
+    ops::set_threads(impl_->threads);
+  }
+  return true;
+}
+
+std::vector<NamedValue> split_named(const std::vector<std::string>& texts, const std::string& option) {
+  std::vector<NamedValue> out;
+  std::set<std::string> names;
+  for (const auto& text : texts) {
+    const size_t equals = text.find('=');
+    require<ConfigError>(equals != std::string::npos && equals > 0 && equals + 1 < text.size(), option, ": got '", text, "'; need NAME=VALUE");
+    out.push_back({text.substr(0, equals), text.substr(equals + 1)});
+    require<ConfigError>(names.insert(out.back().name).second, option, ": got the name '", out.back().name, "' twice; need distinct names");
+  }
+  return out;
+}
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,43 @@
+// The command line of one command: what it takes, its help with an example, and the parsed values.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace evenkeel::cli {
+
+class Options {
+ public:
+  Options(const std::string& command, const std::string& summary, std::vector<std::string> arguments);
+  ~Options();
+  Options(const Options&) = delete;
+  Options& operator=(const Options&) = delete;
+
+  // Bind first; parse() fills. "NAME" (no dashes) is positional. Lists repeat and take several values.
+  void add(const std::string& name, std::string& value, const std::string& help, bool is_required = false);
+  void add(const std::string& name, int64_t& value, const std::string& help, bool is_required = false);
+  void add(const std::string& name, double& value, const std::string& help, bool is_required = false);
+  void add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required = false);
+  void flag(const std::string& name, bool& value, const std::string& help);
+  void example(const std::string& text);
+  // --device, --threads; sets the threads of the process after parsing.
+  void compute(std::string& device);
+
+  // False when the help was asked for (and printed on stdout). ConfigError for a wrong command line.
+  bool parse();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// "NAME=VALUE" options. ConfigError names `option`.
+struct NamedValue {
+  std::string name, value;
+};
+std::vector<NamedValue> split_named(const std::vector<std::string>& texts, const std::string& option);
+
+
+}  // namespace evenkeel::cli

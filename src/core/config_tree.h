@@ -1,0 +1,142 @@
+// A recipe as a tree of values that know where they came from, and the fields protocol: a config struct
+// lists its fields once, in visit_fields, and reading, help, checks, resolved.json all follow that list.
+//
+//   struct OptimizerConfig {
+//     double eps = 1e-8;
+//     static void visit_fields(auto& config, auto&& field) { field("eps", config.eps, "added to the root"); }
+//   };
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/errors.h"
+#include "core/json.h"
+#include "core/units.h"
+
+namespace evenkeel {
+
+struct ConfigNode {
+  using List = std::vector<ConfigNode>;
+  using Table = std::vector<std::pair<std::string, ConfigNode>>;
+  std::variant<std::monostate, bool, int64_t, double, std::string, List, Table> value;
+  std::string where;  // "recipe.toml:12:3" or "--set train.seed"
+  std::string folder;  // relative paths in this value start here
+
+  bool is_table() const { return std::holds_alternative<Table>(value); }
+  bool is_list() const { return std::holds_alternative<List>(value); }
+  bool is_empty() const { return std::holds_alternative<std::monostate>(value); }
+  bool is_string() const { return std::holds_alternative<std::string>(value); }
+  const Table& table() const { return std::get<Table>(value); }
+  Table& table() { return std::get<Table>(value); }
+  const List& list() const { return std::get<List>(value); }
+  List& list() { return std::get<List>(value); }
+  const ConfigNode* find(std::string_view key) const;  // nullptr when absent or when this is no table
+  ConfigNode* find(std::string_view key);
+  void set(std::string_view key, ConfigNode node);  // adds or replaces
+  void erase(std::string_view key);
+  std::string shown() const;  // the value for an error message
+  Json to_json() const;
+};
+
+ConfigNode config_table(std::string where, std::string folder = "");
+ConfigNode parse_toml(std::string_view text, const std::string& name, const std::string& folder);
+ConfigNode read_toml(const std::string& path);  // errors name the file and line
+
+// "key.path=value": the value is TOML, a bare word is a string. Lists of tables are addressed by their
+// `name`, as in phase.german.tokens="1M tokens".
+void apply_override(ConfigNode& root, const std::string& assignment);
+// Everything in `changes` replaces what `base` has; tables merge key by key, lists of named tables by name.
+void merge_config(ConfigNode& base, const ConfigNode& changes);
+
+// The known name nearest to `name`, or "" when none is near.
+std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
+[[noreturn]] void fail_unknown_key(const std::string& where, const std::string& path, const std::string& key,
+                                   const std::vector<std::string>& known);
+[[noreturn]] void fail_kind(const ConfigNode& node, const std::string& path, const char* wanted);
+
+// ---- reading one value ----
+void read_value(const ConfigNode& node, const std::string& path, bool& out);
+void read_value(const ConfigNode& node, const std::string& path, int64_t& out);  // also 2e6 and "2M"
+void read_value(const ConfigNode& node, const std::string& path, double& out);
+void read_value(const ConfigNode& node, const std::string& path, std::string& out);
+void read_value(const ConfigNode& node, const std::string& path, Duration& out);
+void read_value(const ConfigNode& node, const std::string& path, ConfigNode& out);  // kept for a registry
+
+template <class T>
+concept HasFields = requires(T& config) { T::visit_fields(config, [](const char*, auto&, const char*) {}); };
+
+template <HasFields T>
+void read_value(const ConfigNode& node, const std::string& path, T& out);
+template <class T>
+void read_value(const ConfigNode& node, const std::string& path, std::optional<T>& out);
+template <class T>
+void read_value(const ConfigNode& node, const std::string& path, std::vector<T>& out);
+
+inline std::string join_path(const std::string& path, std::string_view key) {
+  return path.empty() ? std::string(key) : path + "." + std::string(key);
+}
+
+template <HasFields T>
+void read_value(const ConfigNode& node, const std::string& path, T& out) {
+  if (!node.is_table()) fail_kind(node, path, "a table");
+  std::vector<std::string> known;
+  T::visit_fields(out, [&](const char* name, auto& value, const char*) {
+    known.emplace_back(name);
+    if (const ConfigNode* child = node.find(name)) read_value(*child, join_path(path, name), value);
+  });
+  for (const auto& [key, child] : node.table()) {
+    bool is_known = false;
+    for (const auto& name : known) is_known = is_known || name == key;
+    if (!is_known) fail_unknown_key(child.where, path, key, known);
+  }
+}
+
+template <class T>
+void read_value(const ConfigNode& node, const std::string& path, std::optional<T>& out) {
+  read_value(node, path, out.emplace());
+}
+
+template <class T>
+void read_value(const ConfigNode& node, const std::string& path, std::vector<T>& out) {
+  if (!node.is_list()) fail_kind(node, path, "a list");
+  out.clear();
+  for (size_t i = 0; i < node.list().size(); ++i)
+    read_value(node.list()[i], path + "[" + std::to_string(i) + "]", out.emplace_back());
+}
+
+// ---- writing ----
+inline Json to_json(bool value) { return value; }
+inline Json to_json(int64_t value) { return value; }
+inline Json to_json(double value) { return value; }
+inline Json to_json(const std::string& value) { return value; }
+inline Json to_json(const Duration& value) {
+  if (value.unit == Unit::fraction) return value.value;
+  return to_string(value);
+}
+inline Json to_json(const ConfigNode& value) { return value.to_json(); }
+template <HasFields T>
+Json to_json(const T& config);
+template <class T>
+Json to_json(const std::optional<T>& value) {
+  return value ? to_json(*value) : Json();
+}
+template <class T>
+Json to_json(const std::vector<T>& values) {
+  Json out = Json::array();
+  for (const auto& value : values) out.push_back(to_json(value));
+  return out;
+}
+template <HasFields T>
+Json to_json(const T& config) {
+  Json out = Json::object();
+  T::visit_fields(config, [&](const char* name, const auto& value, const char*) { out[name] = to_json(value); });
+  return out;
+}
+
+}  // namespace evenkeel

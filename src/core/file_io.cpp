@@ -1,0 +1,207 @@
+#include "core/file_io.h"
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/errors.h"
+
+namespace evenkeel {
+namespace {
+
+constexpr size_t kBufferBytes = size_t{1} << 20;
+
+[[noreturn]] void fail_machine(const fs::path& path, const char* action) {
+  fail<MachineError>(path.string(), ": got '", std::strerror(errno), "' on ", action, "; need it to succeed");
+}
+
+// Opens a regular file for reading, or says what is wrong with the path.
+int open_for_reading(const fs::path& path, int64_t& size_bytes) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP)
+      fail<DataError>(path.string(), ": got no such file; need a readable file");
+    fail_machine(path, "opening");
+  }
+  struct stat info{};
+  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(descriptor);
+    fail<DataError>(path.string(), ": got a folder or special file; need a regular file");
+  }
+  size_bytes = info.st_size;
+  return descriptor;
+}
+
+class Sha256 {
+ public:
+  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
+  void add(std::string_view bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
+  std::string hex() {
+    unsigned char digest[32];
+    unsigned int size = 0;
+    EVP_DigestFinal_ex(context_.get(), digest, &size);
+    std::string out;
+    for (const unsigned char byte : digest) {
+      out += "0123456789abcdef"[byte >> 4];
+      out += "0123456789abcdef"[byte & 15];
+    }
+    return out;
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
+};
+
+void read_in_pieces(const fs::path& path, const std::function<void(std::string_view)>& take) {
+  int64_t size_bytes = 0;
+  const int descriptor = open_for_reading(path, size_bytes);
+  std::string buffer(kBufferBytes, '\0');
+  for (;;) {
+    const ssize_t n = read(descriptor, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      close(descriptor);
+      fail_machine(path, "reading");
+    }
+    if (n == 0) break;
+    take(std::string_view(buffer).substr(0, static_cast<size_t>(n)));
+  }
+  close(descriptor);
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path, int64_t max_bytes) {
+  int64_t size_bytes = 0;
+  close(open_for_reading(path, size_bytes));
+  require<DataError>(size_bytes <= max_bytes, path.string(), ": got ", size_bytes, " bytes; need at most ", max_bytes);
+  std::string out;
+  out.reserve(static_cast<size_t>(size_bytes));
+  read_in_pieces(path, [&](std::string_view piece) { out += piece; });
+  return out;
+}
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+  temporary_ = path_;
+  temporary_ += ".tmp" + std::to_string(getpid());
+  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) fail_machine(path_, "creating");
+  buffer_.reserve(kBufferBytes);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  close(descriptor_);
+  unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* data, size_t size_bytes) {
+  size_bytes_ += static_cast<int64_t>(size_bytes);
+  buffer_.append(static_cast<const char*>(data), size_bytes);
+  if (buffer_.size() >= kBufferBytes) flush();
+}
+
+void AtomicFile::flush() {
+  const char* next = buffer_.data();
+  size_t left = buffer_.size();
+  while (left > 0) {
+    const ssize_t n = ::write(descriptor_, next, left);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_machine(path_, "writing");
+    next += n;
+    left -= static_cast<size_t>(n);
+  }
+  buffer_.clear();
+}
+
+void AtomicFile::commit() {
+  flush();
+  if (fsync(descriptor_) != 0) fail_machine(path_, "syncing");
+  if (close(std::exchange(descriptor_, -1)) != 0) fail_machine(path_, "closing");
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const int rename_error = errno;
+    unlink(temporary_.c_str());
+    errno = rename_error;
+    fail_machine(path_, "renaming");
+  }
+  sync_folder(path_.has_parent_path() ? path_.parent_path() : fs::path("."));
+}
+
+void write_file_atomically(const fs::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
+}
+
+void make_folders(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (!fs::is_directory(path)) {
+    for (fs::path part = path; !part.empty() && part != part.root_path(); part = part.parent_path())
+      require<ConfigError>(!fs::exists(part) || fs::is_directory(part), part.string(), ": got a file; need a folder");
+    fail<MachineError>(path.string(), ": got '", error.message(), "' on making the folder; need it to succeed");
+  }
+}
+
+void sync_folder(const fs::path& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) fail_machine(path, "opening the folder");
+  const int result = fsync(descriptor);
+  const int sync_error = errno;
+  close(descriptor);
+  errno = sync_error;
+  if (result != 0) fail_machine(path, "syncing the folder");
+}
+
+void rename_synced(const fs::path& from, const fs::path& to) {
+  if (rename(from.c_str(), to.c_str()) != 0) fail_machine(to, "renaming");
+  sync_folder(to.has_parent_path() ? to.parent_path() : fs::path("."));
+}
+
+MappedFile::MappedFile(const fs::path& path) {
+  int64_t size_bytes = 0;
+  const int descriptor = open_for_reading(path, size_bytes);
+  size_ = static_cast<size_t>(size_bytes);
+  if (size_ > 0) {
+    void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    const int map_error = errno;
+    close(descriptor);
+    errno = map_error;
+    if (address == MAP_FAILED) fail_machine(path, "mapping");
+    data_ = static_cast<const std::byte*>(address);
+  } else {
+    close(descriptor);
+  }
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+}
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+std::string sha256_hex(std::string_view bytes) {
+  Sha256 hash;
+  hash.add(bytes);
+  return hash.hex();
+}
+
+std::string sha256_file(const fs::path& path) {
+  Sha256 hash;
+  read_in_pieces(path, [&](std::string_view piece) { hash.add(piece); });
+  return hash.hex();
+}
+
+}  // namespace evenkeel

@@ -1,0 +1,64 @@
+// Reading, mapping, hashing, and writing that either leaves a whole file or none.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace evenkeel {
+
+namespace fs = std::filesystem;
+
+// DataError when the path is missing or no regular file; MachineError when reading fails.
+std::string read_file(const fs::path& path, int64_t max_bytes = INT64_C(1) << 33);
+
+// A file under a temporary name in the same folder; commit() syncs it, renames it into place and syncs the
+// folder. Destroyed without commit, it leaves nothing. Every failure is a MachineError with the path.
+class AtomicFile {
+ public:
+  explicit AtomicFile(fs::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(const void* data, size_t size_bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  void commit();
+  int64_t size_bytes() const { return size_bytes_; }
+
+ private:
+  void flush();
+  fs::path path_, temporary_;
+  int descriptor_ = -1;
+  int64_t size_bytes_ = 0;
+  std::string buffer_;
+};
+
+void write_file_atomically(const fs::path& path, std::string_view content);
+void make_folders(const fs::path& path);                       // MachineError, or ConfigError when a file is there
+void sync_folder(const fs::path& path);                        // MachineError
+void rename_synced(const fs::path& from, const fs::path& to);  // rename, then sync of the parent folder
+
+// A file mapped for reading. Empty files map to size 0.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  explicit MappedFile(const fs::path& path);  // DataError when missing or not a regular file
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  const std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+std::string sha256_hex(std::string_view bytes);
+std::string sha256_file(const fs::path& path);  // errors as read_file
+
+}  // namespace evenkeel

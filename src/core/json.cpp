@@ -1,0 +1,197 @@
+#include "core/json.h"
+
+#include <charconv>
+#include <cmath>
+
+#include <nlohmann/json.hpp>
+
+#include "core/errors.h"
+
+namespace evenkeel {
+namespace {
+
+constexpr size_t kMaxDepth = 200;
+
+// Builds a Json from nlohmann's events; the parser itself does not recurse.
+class Builder : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit Builder(std::string_view where) : where_(where) {}
+  Json take() { return std::move(root_); }
+
+  bool null() override { return add(Json()); }
+  bool boolean(bool value) override { return add(Json(value)); }
+  bool number_integer(number_integer_t value) override { return add(Json(int64_t{value})); }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (value > static_cast<uint64_t>(INT64_MAX)) return add(Json(static_cast<double>(value)));
+    return add(Json(static_cast<int64_t>(value)));
+  }
+  bool number_float(number_float_t value, const string_t&) override { return add(Json(value)); }
+  bool string(string_t& value) override { return add(Json(std::move(value))); }
+  bool binary(binary_t&) override { return false; }
+  bool start_object(size_t) override { return open(Json::object()); }
+  bool key(string_t& value) override {
+    keys_.back() = std::move(value);
+    return true;
+  }
+  bool end_object() override { return close(); }
+  bool start_array(size_t) override { return open(Json::array()); }
+  bool end_array() override { return close(); }
+  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
+    fail<DataError>(where_, ": got text that is not JSON at byte ", position, "; need a JSON document");
+  }
+
+ private:
+  bool open(Json value) {
+    require<DataError>(stack_.size() < kMaxDepth, where_, ": got JSON nested deeper than ", kMaxDepth, "; need less");
+    stack_.push_back(std::move(value));
+    keys_.emplace_back();
+    return true;
+  }
+  bool close() {
+    Json value = std::move(stack_.back());
+    stack_.pop_back();
+    keys_.pop_back();
+    return add(std::move(value));
+  }
+  bool add(Json value) {
+    if (stack_.empty()) {
+      root_ = std::move(value);
+    } else if (stack_.back().is_array()) {
+      stack_.back().as_array().push_back(std::move(value));
+    } else {
+      stack_.back().as_object().emplace_back(std::move(keys_.back()), std::move(value));
+    }
+    return true;
+  }
+
+  std::string where_;
+  Json root_;
+  std::vector<Json> stack_;
+  std::vector<std::string> keys_;
+};
+
+void write_string(std::string& out, const std::string& text) {
+  // nlohmann escapes and repairs invalid UTF-8 (replacement character).
+  out += nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+
+std::string format_double(double value) {
+  char buffer[32];
+  const auto result = std::to_chars(buffer, buffer + sizeof buffer, value);
+  return std::string(buffer, result.ptr);
+}
+
+const char* Json::kind() const {
+  constexpr const char* kNames[] = {"null", "boolean", "integer", "number", "string", "array", "object"};
+  return kNames[value_.index()];
+}
+
+namespace {
+template <class T, class V>
+auto& get_as(V& value, const Json& json, const char* wanted) {
+  auto* found = std::get_if<T>(&value);
+  require<DataError>(found != nullptr, "JSON: got ", json.kind(), "; need ", wanted);
+  return *found;
+}
+}  // namespace
+
+bool Json::as_bool() const { return get_as<bool>(value_, *this, "boolean"); }
+int64_t Json::as_int() const { return get_as<int64_t>(value_, *this, "integer"); }
+double Json::as_double() const {
+  if (is_integer()) return static_cast<double>(std::get<int64_t>(value_));
+  return get_as<double>(value_, *this, "number");
+}
+const std::string& Json::as_string() const { return get_as<std::string>(value_, *this, "string"); }
+const Json::Array& Json::as_array() const { return get_as<Array>(value_, *this, "array"); }
+Json::Array& Json::as_array() { return get_as<Array>(value_, *this, "array"); }
+const Json::Object& Json::as_object() const { return get_as<Object>(value_, *this, "object"); }
+Json::Object& Json::as_object() { return get_as<Object>(value_, *this, "object"); }
+
+size_t Json::size() const { return is_object() ? as_object().size() : as_array().size(); }
+
+const Json* Json::find(std::string_view key) const {
+  if (!is_object()) return nullptr;
+  for (const auto& [name, value] : as_object())
+    if (name == key) return &value;
+  return nullptr;
+}
+Json* Json::find(std::string_view key) { return const_cast<Json*>(std::as_const(*this).find(key)); }
+
+const Json& Json::at(std::string_view key) const {
+  const Json* found = find(key);
+  require<DataError>(found != nullptr, "JSON: got no key '", key, "'; need it");
+  return *found;
+}
+const Json& Json::at(size_t index) const {
+  require<DataError>(index < size(), "JSON: got an array of ", size(), "; need more than ", index);
+  return as_array()[index];
+}
+Json& Json::operator[](std::string_view key) {
+  if (is_null()) value_ = Object{};
+  if (Json* found = find(key)) return *found;
+  return as_object().emplace_back(std::string(key), Json()).second;
+}
+void Json::push_back(Json value) {
+  if (is_null()) value_ = Array{};
+  as_array().push_back(std::move(value));
+}
+
+Json Json::parse(std::string_view text, std::string_view where) {
+  Builder builder(where);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+  return builder.take();
+}
+
+std::string Json::dump(int indent) const {
+  std::string out;
+  write(out, indent, 0);
+  return out;
+}
+
+void Json::write(std::string& out, int indent, int depth) const {
+  const auto newline = [&](int level) {
+    if (indent < 0) return;
+    out += '\n';
+    out.append(static_cast<size_t>(indent) * static_cast<size_t>(level), ' ');
+  };
+  if (is_null()) {
+    out += "null";
+  } else if (is_bool()) {
+    out += as_bool() ? "true" : "false";
+  } else if (is_integer()) {
+    out += std::to_string(as_int());
+  } else if (is_number()) {
+    const double number = as_double();
+    out += std::isfinite(number) ? format_double(number) : "null";
+  } else if (is_string()) {
+    write_string(out, as_string());
+  } else if (is_array()) {
+    out += '[';
+    // Arrays of plain values stay on one line.
+    const bool nested = indent >= 0 && !as_array().empty() && (as_array()[0].is_object() || as_array()[0].is_array());
+    for (size_t i = 0; i < as_array().size(); ++i) {
+      if (i > 0) out += nested || indent < 0 ? "," : ", ";
+      if (nested) newline(depth + 1);
+      as_array()[i].write(out, nested ? indent : -1, depth + 1);
+    }
+    if (nested) newline(depth);
+    out += ']';
+  } else {
+    out += '{';
+    bool first = true;
+    for (const auto& [key, value] : as_object()) {
+      if (!first) out += ',';
+      first = false;
+      newline(depth + 1);
+      write_string(out, key);
+      out += indent < 0 ? ":" : ": ";
+      value.write(out, indent, depth + 1);
+    }
+    if (!as_object().empty()) newline(depth);
+    out += '}';
+  }
+}
+
+}  // namespace evenkeel

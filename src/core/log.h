@@ -1,0 +1,44 @@
+// What a person sees while the program works: lines and one progress bar, all on stderr. A bar is drawn
+// only on a terminal; elsewhere its state becomes a plain line every few seconds.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "core/errors.h"
+
+namespace evenkeel {
+
+void log_line(const std::string& line);     // "evenkeel: LINE"
+void warn_line(const std::string& line);    // "evenkeel: warning: LINE"
+void copy_log_to(const std::string& path);  // also appends each line to this file; "" stops that
+void set_quiet(bool quiet);                 // no informational lines; warnings stay
+
+template <class... Parts>
+void log_info(const Parts&... parts) {
+  log_line(join_parts(parts...));
+}
+template <class... Parts>
+void log_warning(const Parts&... parts) {
+  warn_line(join_parts(parts...));
+}
+
+class Progress {
+ public:
+  // `unit` follows the rate, as in "3.2 MB/s" for scale 1e6 and unit "MB".
+  Progress(std::string label, double total, std::string unit, double scale = 1.0);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  void update(double done, const std::string& extra = "");
+
+ private:
+  void draw(double done, const std::string& extra);
+  std::string label_, unit_;
+  double total_, scale_, last_done_ = 0.0;
+  std::string last_extra_;
+  std::chrono::steady_clock::time_point start_, last_draw_;
+  bool drawn_ = false;
+};
+
+}  // namespace evenkeel

@@ -1,0 +1,246 @@
+#include "data/indexed_dataset.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "core/errors.h"
+#include "core/json.h"
+
+namespace evenkeel::data {
+namespace {
+
+// Layout of an .idx file: docs/formats.md. Nothing in it is aligned.
+constexpr std::string_view kMagic("MMIDIDX\0\0", 9);
+constexpr std::string_view kLegacyMagic("TNTIDX\0\0", 8);
+constexpr uint64_t kVersion = 1;
+constexpr size_t kHeaderBytes = 34;
+constexpr int64_t kU16Vocabulary = 65500;  // below it the format's writers use u16
+
+struct ItemType {
+  int code;
+  int size_bytes;
+  bool is_signed;
+};
+constexpr ItemType kItemTypes[] = {{1, 1, false}, {2, 1, true}, {3, 2, true}, {4, 4, true}, {5, 8, true}, {8, 2, false}};
+
+template <class T>
+T load(const std::byte* from, int64_t index = 0) {
+  T value;
+  std::memcpy(&value, from + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+
+fs::path with_suffix(const fs::path& prefix, const char* suffix) { return prefix.string() + suffix; }
+
+struct Header {
+  ItemType item{};
+  int64_t n_sequences = 0;
+  int64_t n_bounds = 0;  // of documents: their number + 1
+};
+
+Header read_header(const MappedFile& index, const std::string& where) {
+  const std::string_view bytes = index.text();
+  require<DataError>(!bytes.starts_with(kLegacyMagic), where,
+                     ": got a legacy TNTIDX index; need MMIDIDX (write it anew with `evenkeel prepare`)");
+  require<DataError>(bytes.size() >= kHeaderBytes, where, ": got ", bytes.size(), " bytes; need at least ", kHeaderBytes,
+                     " for a header");
+  require<DataError>(bytes.starts_with(kMagic), where, ": got no MMIDIDX at its start; need an indexed data set");
+  const auto version = load<uint64_t>(index.data() + 9);
+  require<DataError>(version == kVersion, where, ": got version ", version, "; need ", kVersion);
+  const int code = load<uint8_t>(index.data() + 17);
+  const auto* item = std::find_if(std::begin(kItemTypes), std::end(kItemTypes), [&](const ItemType& t) { return t.code == code; });
+  require<DataError>(item != std::end(kItemTypes), where, ": got type code ", code,
+                     "; need 1 (u8), 2 (i8), 3 (i16), 4 (i32), 5 (i64) or 8 (u16)");
+
+  const auto n_sequences = load<uint64_t>(index.data() + 18);
+  const auto n_bounds = load<uint64_t>(index.data() + 26);
+  const uint64_t body_bytes = bytes.size() - kHeaderBytes;
+  require<DataError>(n_sequences <= body_bytes / 12 && n_bounds <= body_bytes / 8, where, ": got ", n_sequences,
+                     " sequences and ", n_bounds, " document bounds in ", bytes.size(), " bytes; need a whole file");
+  const uint64_t needed_bytes = 12 * n_sequences + 8 * n_bounds;
+  require<DataError>(n_sequences == 0 || body_bytes != needed_bytes + n_sequences, where,
+                     ": got sequence modes (a multimodal data set); need text only");
+  require<DataError>(body_bytes == needed_bytes, where, ": got ", bytes.size(), " bytes; need ", kHeaderBytes + needed_bytes,
+                     " for ", n_sequences, " sequences and ", n_bounds, " document bounds");
+  require<DataError>(n_bounds >= 1, where, ": got 0 document bounds; need at least 1");
+  return {*item, static_cast<int64_t>(n_sequences), static_cast<int64_t>(n_bounds)};
+}
+
+// Calls with a value of the item's type: for_item(2, false, [&](auto zero) { using T = decltype(zero); … }).
+template <class F>
+auto for_item(int size_bytes, bool is_signed, F&& call) {
+  switch (size_bytes) {
+    case 1: return is_signed ? call(int8_t{}) : call(uint8_t{});
+    case 2: return is_signed ? call(int16_t{}) : call(uint16_t{});
+    case 4: return call(int32_t{});
+    default: return call(int64_t{});
+  }
+}
+
+// Sizes, and the ends and evenly spaced samples of both files.
+std::string content_fingerprint(std::string_view index, std::string_view tokens) {
+  constexpr size_t kSampleBytes = 4096;
+  constexpr size_t kSamples = 64;
+  std::string sampled = join_parts(index.size(), " ", tokens.size(), "\n");
+  for (const std::string_view file : {index, tokens}) {
+    if (file.size() <= kSampleBytes * kSamples) {
+      sampled += file;
+      continue;
+    }
+    const size_t last = file.size() - kSampleBytes;
+    for (size_t i = 0; i < kSamples; ++i) sampled += file.substr(last / (kSamples - 1) * i, kSampleBytes);
+    sampled += file.substr(last);
+  }
+  return sha256_hex(sampled);
+}
+
+// "bytes" of PREFIX.json, 0 when there is none or when another program wrote it.
+int64_t read_text_bytes(const fs::path& prefix, int64_t n_tokens) {
+  const fs::path path = with_suffix(prefix, ".json");
+  if (!fs::exists(path)) return 0;
+  const Json json = Json::parse(read_file(path), path.string());
+  const Json* format = json.find("format");
+  if (format == nullptr || *format != Json("evenkeel.data.v1")) return 0;
+  const int64_t tokens = json.at("tokens").as_int();
+  const int64_t bytes = json.at("bytes").as_int();
+  require<DataError>(tokens == n_tokens, path.string(), ": got ", tokens, " tokens; need ", n_tokens,
+                     " as in the .bin file (does it belong to another pair?)");
+  require<DataError>(bytes >= 0, path.string(), ": got bytes ", bytes, "; need at least 0");
+  return bytes;
+}
+
+}  // namespace
+
+IndexedDataset IndexedDataset::open(const fs::path& prefix) {
+  IndexedDataset out;
+  out.prefix_ = prefix;
+  const fs::path index_path = with_suffix(prefix, ".idx");
+  const std::string where = index_path.string();
+  out.index_ = MappedFile(index_path);
+  const Header header = read_header(out.index_, where);
+  out.item_bytes_ = header.item.size_bytes;
+  out.is_signed_ = header.item.is_signed;
+  out.n_sequences_ = header.n_sequences;
+  out.n_documents_ = header.n_bounds - 1;
+  const std::byte* const lengths = out.index_.data() + kHeaderBytes;
+  const std::byte* const offsets = lengths + 4 * header.n_sequences;
+  const std::byte* const bounds = offsets + 8 * header.n_sequences;
+
+  // 1. Lengths that the tokens can fill, and offsets that are their prefix sums.
+  const fs::path tokens_path = with_suffix(prefix, ".bin");
+  out.tokens_ = MappedFile(tokens_path);
+  const auto token_bytes = static_cast<int64_t>(out.tokens_.size());
+  for (int64_t i = 0; i < header.n_sequences; ++i) {
+    const int64_t length = load<int32_t>(lengths, i);
+    const auto offset = load<int64_t>(offsets, i);
+    require<DataError>(length >= 0, where, ": got length ", length, " of sequence ", i, "; need at least 0");
+    require<DataError>(offset == out.n_tokens_ * out.item_bytes_, where, ": got offset ", offset, " of sequence ", i,
+                       "; need ", out.n_tokens_ * out.item_bytes_, ", the sum of the lengths before it");
+    out.n_tokens_ += length;
+    require<DataError>(out.n_tokens_ * out.item_bytes_ <= token_bytes, tokens_path.string(), ": got ", token_bytes,
+                       " bytes; need at least ", out.n_tokens_ * out.item_bytes_, " for sequences 0..", i, " of the .idx file");
+  }
+  require<DataError>(token_bytes == out.n_tokens_ * out.item_bytes_, tokens_path.string(), ": got ", token_bytes,
+                     " bytes; need ", out.n_tokens_ * out.item_bytes_, " for ", out.n_tokens_, " tokens of ",
+                     out.item_bytes_, " bytes in the .idx file");
+  // 2. Documents: ascending sequence numbers from 0 to the end.
+  out.document_starts_.reserve(static_cast<size_t>(header.n_bounds));
+  int64_t previous = 0;
+  for (int64_t i = 0; i < header.n_bounds; ++i) {
+    const auto bound = load<int64_t>(bounds, i);
+    const int64_t least = i + 1 == header.n_bounds ? header.n_sequences : previous;
+    const int64_t most = i == 0 ? 0 : header.n_sequences;
+    require<DataError>(least <= bound && bound <= most, where, ": got document bound ", bound, " at position ", i,
+                       "; need ", least, "..", most, " (ascending from 0 to the number of sequences)");
+    previous = bound;
+    const int64_t start = bound == header.n_sequences ? out.n_tokens_ : load<int64_t>(offsets, bound) / out.item_bytes_;
+    out.document_starts_.push_back(start);
+  }
+  out.fingerprint_ = content_fingerprint(out.index_.text(), out.tokens_.text());
+  out.text_bytes_ = read_text_bytes(prefix, out.n_tokens_);
+  return out;
+}
+
+void IndexedDataset::copy(int64_t first, int64_t count, int64_t* out) const {
+  if (first < 0 || count < 0 || first > n_tokens_ - count) throw std::out_of_range("IndexedDataset::copy: range outside the tokens");
+  for_item(item_bytes_, is_signed_, [&](auto zero) {
+    for (int64_t i = 0; i < count; ++i) out[i] = load<decltype(zero)>(tokens_.data(), first + i);
+  });
+}
+
+int64_t IndexedDataset::document_of(int64_t token) const {
+  if (token < 0 || token >= n_tokens_) throw std::out_of_range("IndexedDataset::document_of: no such token");
+  const auto after = std::upper_bound(document_starts_.begin(), document_starts_.end(), token);
+  return after - document_starts_.begin() - 1;
+}
+
+int64_t IndexedDataset::max_token() const {
+  return for_item(item_bytes_, is_signed_, [&](auto zero) {
+    int64_t largest = n_tokens_ == 0 ? -1 : std::numeric_limits<int64_t>::min();
+    for (int64_t i = 0; i < n_tokens_; ++i) largest = std::max<int64_t>(largest, load<decltype(zero)>(tokens_.data(), i));
+    return largest;
+  });
+}
+
+void IndexedDataset::check_vocabulary(int64_t vocab_size) const {
+  for_item(item_bytes_, is_signed_, [&](auto zero) {
+    for (int64_t i = 0; i < n_tokens_; ++i) {
+      const int64_t id = load<decltype(zero)>(tokens_.data(), i);
+      require<DataError>(id >= 0 && id < vocab_size, with_suffix(prefix_, ".bin").string(), ": got id ", id, " at token ", i,
+                         "; need 0..", vocab_size - 1, " (vocab_size ", vocab_size, ")");
+    }
+  });
+}
+
+IndexedDatasetWriter::IndexedDatasetWriter(const fs::path& prefix, int64_t vocab_size)
+    : prefix_(prefix), tokens_(std::make_unique<AtomicFile>(with_suffix(prefix, ".bin"))), vocab_size_(vocab_size),
+      is_u16_(vocab_size < kU16Vocabulary) {
+  require<DataError>(vocab_size >= 1 && vocab_size - 1 <= std::numeric_limits<int32_t>::max(), prefix.string(),
+                     ": got a vocabulary of ", vocab_size, "; need 1..2^31, whose ids fit 32 bits");
+}
+
+void IndexedDatasetWriter::add_document(const std::vector<int32_t>& ids) {
+  require<DataError>(ids.size() <= static_cast<size_t>(std::numeric_limits<int32_t>::max()), prefix_.string(),
+                     ": got a document of ", ids.size(), " tokens; need fewer than 2^31 in one");
+  for (const int32_t id : ids)
+    require<DataError>(id >= 0 && id < vocab_size_, prefix_.string(), ": got id ", id, " in document ", n_documents(),
+                       "; need 0..", vocab_size_ - 1, " (vocab_size ", vocab_size_, ")");
+  if (is_u16_) {
+    const std::vector<uint16_t> narrow(ids.begin(), ids.end());
+    tokens_->write(narrow.data(), narrow.size() * sizeof(uint16_t));
+  } else {
+    tokens_->write(ids.data(), ids.size() * sizeof(int32_t));
+  }
+  lengths_.push_back(static_cast<int32_t>(ids.size()));
+  n_tokens_ += static_cast<int64_t>(ids.size());
+}
+
+void IndexedDatasetWriter::commit() {
+  const fs::path index_path = with_suffix(prefix_, ".idx");
+  AtomicFile index(index_path);
+  const auto put = [&](auto value) { index.write(&value, sizeof value); };
+  const auto n = static_cast<int64_t>(lengths_.size());
+  index.write(kMagic);
+  put(kVersion);
+  put(static_cast<uint8_t>(is_u16_ ? 8 : 4));
+  put(n);
+  put(n + 1);
+  for (const int32_t length : lengths_) put(length);
+  int64_t offset = 0;
+  for (const int32_t length : lengths_) {
+    put(offset);
+    offset += length * int64_t{is_u16_ ? 2 : 4};
+  }
+  for (int64_t bound = 0; bound <= n; ++bound) put(bound);
+  // An older index must never stand beside the new tokens.
+  std::error_code ignored;
+  fs::remove(index_path, ignored);
+  tokens_->commit();
+  index.commit();
+}
+
+}  // namespace evenkeel::data

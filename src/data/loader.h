@@ -1,0 +1,104 @@
+// Batches of token sequences: which sample comes when, for every phase of a run, from a small state.
+//
+// Sample j of a source is tokens j*S .. j*S+S of its concatenated stream (S inputs, S targets, overlapping
+// by one token). Each source has a cursor that counts the samples drawn in the whole run; cursor c stands
+// for sample permutation(c) of epoch c / n_samples. Cursors belong to the content (a fingerprint), so they
+// go on when the mixture changes, and no sample is lost or repeated within an epoch.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "core/json.h"
+#include "data/indexed_dataset.h"
+#include "data/mixture.h"
+
+namespace evenkeel::data {
+
+struct Batch {
+  at::Tensor tokens;        // [B, S] i64
+  at::Tensor targets;       // [B, S] i64, -1 = ignore
+  at::Tensor document_ids;  // [B, S] i32; undefined unless asked for
+  std::map<std::string, int64_t> sources;  // sequences of each source
+};
+
+struct SourceSpec {
+  std::string name;   // as in metrics: "en", "replay/en"
+  std::string path;   // PREFIX of .bin/.idx
+  double weight = 1;
+  std::string where;  // for messages
+};
+
+struct LoaderOptions {
+  int64_t sequence_length = 0;
+  int64_t vocab_size = 0;
+  uint64_t seed = 0;
+  bool document_ids = false;
+};
+
+// What a run has drawn so far; part of the checkpoint.
+struct LoaderState {
+  std::map<std::string, int64_t> cursors;  // fingerprint of the content -> samples drawn
+  std::vector<int64_t> mixture_counts;     // draws of the current phase, per source
+  int64_t replay_draws = 0;                // of a "seen" replay in the current phase
+};
+Json to_json(const LoaderState& state);
+LoaderState loader_state_from_json(const Json& json);
+
+// How a phase draws. `seen` replays: the cursors and draws of the earlier phase from its start.
+struct PhaseDraws {
+  std::vector<SourceSpec> data, replay;  // weights within each group; replay may be empty
+  double replay_fraction = 0;
+  bool shuffle = true;
+  bool replay_shuffle = true;                    // of the earlier phase
+  bool replay_seen = false;
+  std::map<std::string, int64_t> seen_cursors;   // at the start of the earlier phase
+  int64_t seen_draws = 0;                        // sequences that the earlier phase drew
+};
+
+class Loader {
+ public:
+  // Opens every source and checks it: DataError for one shorter than a sequence, ids outside the vocabulary,
+  // ConfigError for weights. Starts at `state`.
+  Loader(const LoaderOptions& options, const PhaseDraws& draws, LoaderState state);
+  Batch next(int64_t batch_size);
+  const LoaderState& state() const { return state_; }
+  // Samples in one pass over a source (for "1 epoch").
+  int64_t samples_per_epoch(size_t source) const;
+
+ private:
+  struct Source;
+  void open_sources(const std::vector<SourceSpec>& specs);
+  void draw(Batch& batch, int64_t row);
+  void restart_seen();
+  void draw_seen(Batch& batch, int64_t row);
+  void fill_row(Batch& batch, int64_t row, const Source& source, int64_t cursor, bool shuffle);
+
+  LoaderOptions options_;
+  PhaseDraws draws_;
+  LoaderState state_;
+  std::vector<std::shared_ptr<Source>> sources_;  // data, then replay; equal contents share one
+  std::unique_ptr<Mixture> mixture_, seen_mixture_;
+  std::map<std::string, int64_t> seen_cursors_;
+};
+
+// Sequential windows over a data set for evaluation: window j feeds tokens jS .. jS+S-1 and scores
+// jS+1 .. jS+S; the last window may be shorter. At most max_tokens scored tokens (0 = all).
+class WindowReader {
+ public:
+  WindowReader(const IndexedDataset& dataset, int64_t sequence_length, int64_t max_tokens, bool document_ids);
+  int64_t n_scored_tokens() const { return n_scored_; }
+  // At most `batch_size` windows of equal length; an empty batch (tokens.size(0) == 0) at the end.
+  Batch next(int64_t batch_size);
+
+ private:
+  const IndexedDataset& dataset_;
+  int64_t sequence_length_, n_scored_, position_ = 0;
+  bool document_ids_;
+};
+
+}  // namespace evenkeel::data

@@ -1,0 +1,337 @@
+#include "data/prepare.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "core/log.h"
+#include "core/rng.h"
+#include "core/units.h"
+#include "data/indexed_dataset.h"
+
+namespace evenkeel::data {
+namespace {
+
+constexpr size_t kBatchBytes = size_t{1} << 18;       // of text that one thread encodes at a time
+constexpr size_t kInFlightBytes = size_t{1} << 26;    // of text between reader and writer
+constexpr int64_t kFewDocuments = 1000;               // fewer: hold out blocks, not documents
+constexpr int64_t kHoldoutBlockTokens = 4096;
+
+using Paths = std::vector<fs::path>;
+
+// ---- encoding on all cores, in order ----
+
+struct Batch {
+  std::vector<std::string> texts;
+  std::vector<std::vector<int32_t>> ids;  // of each text, once is_done
+  size_t text_bytes = 0;
+  std::exception_ptr error;
+  bool is_done = false;
+};
+
+// Threads encode batches; the caller's thread reads and writes, so that the order is the reader's.
+class OrderedEncoder {
+ public:
+  using Take = std::function<void(const std::string& text, std::vector<int32_t>&& ids)>;
+
+  OrderedEncoder(const Tokenizer& tokenizer, int64_t n_threads, Take take)
+      : tokenizer_(tokenizer), take_(std::move(take)), n_threads_(static_cast<size_t>(n_threads)) {
+    for (size_t i = 0; i < n_threads_; ++i) threads_.emplace_back([this] { work(); });
+  }
+  ~OrderedEncoder() {
+    {
+      const std::lock_guard lock(mutex_);
+      is_stopping_ = true;
+    }
+    has_work_.notify_all();
+  }  // threads_ join here, each after its current batch
+
+  void add(std::string&& text) {
+    open_.text_bytes += text.size();
+    open_.texts.push_back(std::move(text));
+    if (open_.text_bytes >= kBatchBytes) dispatch();
+  }
+  void finish() {
+    dispatch();
+    while (!in_flight_.empty()) take_oldest();
+  }
+
+ private:
+  void dispatch() {
+    in_flight_bytes_ += open_.text_bytes;
+    in_flight_.push_back(std::make_unique<Batch>(std::exchange(open_, {})));
+    {
+      const std::lock_guard lock(mutex_);
+      waiting_.push_back(in_flight_.back().get());
+    }
+    has_work_.notify_one();
+    while (in_flight_.size() > 4 * n_threads_ || (in_flight_.size() > n_threads_ && in_flight_bytes_ > kInFlightBytes))
+      take_oldest();
+  }
+
+  void take_oldest() {
+    Batch& batch = *in_flight_.front();
+    {
+      std::unique_lock lock(mutex_);
+      has_result_.wait(lock, [&] { return batch.is_done; });
+    }
+    if (batch.error) std::rethrow_exception(batch.error);
+    for (size_t i = 0; i < batch.texts.size(); ++i) take_(batch.texts[i], std::move(batch.ids[i]));
+    in_flight_bytes_ -= batch.text_bytes;
+    in_flight_.pop_front();
+  }
+
+  void work() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      has_work_.wait(lock, [&] { return is_stopping_ || !waiting_.empty(); });
+      if (is_stopping_) return;
+      Batch& batch = *waiting_.front();
+      waiting_.pop_front();
+      lock.unlock();
+      try {
+        for (const auto& text : batch.texts) batch.ids.push_back(tokenizer_.encode(text, /*add_special=*/false));
+      } catch (...) {
+        batch.error = std::current_exception();
+      }
+      lock.lock();
+      batch.is_done = true;
+      has_result_.notify_one();
+    }
+  }
+
+  const Tokenizer& tokenizer_;
+  Take take_;
+  size_t n_threads_;
+  Batch open_;
+  std::deque<std::unique_ptr<Batch>> in_flight_;  // the caller's thread only
+  size_t in_flight_bytes_ = 0;
+  std::mutex mutex_;  // guards waiting_, is_stopping_ and Batch::is_done
+  std::condition_variable has_work_, has_result_;
+  std::deque<Batch*> waiting_;
+  bool is_stopping_ = false;
+  std::vector<std::jthread> threads_;  // last: stopped before what they use goes
+};
+
+// ---- writing one or two pairs ----
+
+struct Pair {
+  Pair(const fs::path& prefix, int64_t vocab_size) : path(prefix), writer(prefix, vocab_size) {}
+  void add(const std::vector<int32_t>& ids, int64_t document_bytes) {
+    writer.add_document(ids);
+    text_bytes += document_bytes;
+  }
+  fs::path path;
+  IndexedDatasetWriter writer;
+  int64_t text_bytes = 0;
+};
+
+// Uniform in [0, 1), by hash.
+double hashed_uniform(uint64_t seed, uint64_t value) { return static_cast<double>(combine_bits(seed, value) >> 11) * 0x1.0p-53; }
+
+// Every run of 1 / fraction blocks has one that is held out, chosen by hash. It is block 1 in the first
+// run, so that even a short text leaves something on both sides.
+bool is_block_held_out(int64_t block, double fraction, uint64_t seed) {
+  const auto run_of = [&](int64_t b) { return std::floor(static_cast<double>(b) * fraction); };
+  const double run = run_of(block);
+  if (run == 0.0) return block == 1;
+  const double first = std::ceil(run / fraction);
+  const double size = std::max(1.0, std::ceil((run + 1.0) / fraction) - first);
+  return static_cast<double>(block) == first + std::floor(hashed_uniform(seed, static_cast<uint64_t>(run)) * size);
+}
+
+// Sends each document, or each block of 4,096 tokens of the stream, to its pair.
+class Split {
+ public:
+  Split(const Tokenizer& tokenizer, const fs::path& prefix, const PrepareOptions& options, bool is_by_block)
+      : tokenizer_(tokenizer), options_(options), is_by_block_(is_by_block), kept_(prefix, tokenizer.vocab_size()) {
+    if (options.holdout_fraction > 0)
+      held_out_ = std::make_unique<Pair>(prefix.string() + "-heldout", tokenizer.vocab_size());
+  }
+
+  // `ids` end with `eod` where there is one.
+  void add(const std::string& text, const std::vector<int32_t>& ids, std::optional<int32_t> eod) {
+    const auto text_bytes = static_cast<int64_t>(text.size());
+    if (ids.empty()) return;  // the tokenizer drops this text, and no end-of-document id was asked for
+    if (held_out_ == nullptr) {
+      kept_.add(ids, text_bytes);
+    } else if (is_by_block_) {
+      add_by_block(ids, text_bytes, eod);
+    } else {
+      const bool is_held_out = hashed_uniform(options_.seed, hash_text(text)) < options_.holdout_fraction;
+      (is_held_out ? *held_out_ : kept_).add(ids, text_bytes);
+    }
+  }
+  Pair& kept() { return kept_; }
+  Pair* held_out() { return held_out_.get(); }  // nullptr without a hold-out
+
+ private:
+  bool is_held_out_at(int64_t token) const {
+    return is_block_held_out(token / kHoldoutBlockTokens, options_.holdout_fraction, options_.seed);
+  }
+  // A document is cut where the side changes; each part is a document of its pair. The held-out parts count
+  // the bytes that their tokens decode to, the kept ones what is left of the document.
+  void add_by_block(const std::vector<int32_t>& ids, int64_t text_bytes, std::optional<int32_t> eod) {
+    const auto size = static_cast<int64_t>(ids.size());
+    for (int64_t begin = 0; begin < size;) {
+      const bool is_held_out = is_held_out_at(position_ + begin);
+      int64_t end = begin;
+      while (end < size && is_held_out_at(position_ + end) == is_held_out)
+        end = std::min(size, end + kHoldoutBlockTokens - (position_ + end) % kHoldoutBlockTokens);
+      std::vector<int32_t> part(ids.begin() + begin, ids.begin() + end);
+      if (!is_held_out) {
+        kept_.add(part, 0);
+      } else if (end - begin == size) {
+        held_out_->add(part, std::exchange(text_bytes, 0));
+      } else {
+        held_out_->writer.add_document(part);
+        if (end == size && eod) part.pop_back();
+        const int64_t part_bytes = std::min(text_bytes, static_cast<int64_t>(tokenizer_.decode(part).size()));
+        held_out_->text_bytes += part_bytes;
+        text_bytes -= part_bytes;
+      }
+      begin = end;
+    }
+    kept_.text_bytes += text_bytes;
+    position_ += size;
+  }
+
+  const Tokenizer& tokenizer_;
+  const PrepareOptions& options_;
+  bool is_by_block_;
+  Pair kept_;
+  std::unique_ptr<Pair> held_out_;
+  int64_t position_ = 0;  // tokens of the stream before this document
+};
+
+// ---- the whole ----
+
+std::optional<int32_t> resolve_eod(const Tokenizer& tokenizer, const std::string& eod) {
+  if (eod == "none") return std::nullopt;
+  if (eod.empty()) {
+    const auto id = tokenizer.end_of_document();
+    require<DataError>(id.has_value(), "--eod: got nothing, and the tokenizer names no end-of-text token; need TOKEN, ID or none");
+    return id;
+  }
+  int64_t number = -1;
+  const auto parsed = std::from_chars(eod.data(), eod.data() + eod.size(), number);
+  if (parsed.ec == std::errc() && parsed.ptr == eod.data() + eod.size()) {
+    require<DataError>(number >= 0 && number < tokenizer.vocab_size(), "--eod: got id ", eod, "; need 0..",
+                       tokenizer.vocab_size() - 1);
+    return static_cast<int32_t>(number);
+  }
+  const auto id = tokenizer.id_of(eod);
+  require<DataError>(id.has_value(), "--eod: got '", eod, "', which is no piece of the tokenizer; need a piece, an id or none");
+  return id;
+}
+
+// Reads until it has seen kFewDocuments documents.
+bool has_few_documents(const Paths& inputs, const ReaderOptions& reader) {
+  struct Enough {};
+  int64_t n_documents = 0;
+  try {
+    for (const auto& path : inputs)
+      read_documents(path, reader, [&](std::string&&) { if (++n_documents >= kFewDocuments) throw Enough(); }, {});
+  } catch (const Enough&) {
+    return false;
+  }
+  return true;
+}
+
+Json hashed_inputs(const Paths& inputs) {
+  Json out = Json::array();
+  for (const auto& path : inputs) {
+    Json input = Json::object();
+    input["path"] = path.string();
+    input["bytes"] = static_cast<int64_t>(fs::file_size(path));
+    input["sha256"] = sha256_file(path);
+    out.push_back(std::move(input));
+  }
+  return out;
+}
+
+Json description(const Pair& pair, const Tokenizer& tokenizer, std::optional<int32_t> eod, const Json& inputs) {
+  Json out = Json::object();
+  out["format"] = "evenkeel.data.v1";
+  out["tokens"] = pair.writer.n_tokens();
+  out["documents"] = pair.writer.n_documents();
+  out["bytes"] = pair.text_bytes;
+  out["tokenizer_sha256"] = tokenizer.sha256();
+  out["vocab_size"] = tokenizer.vocab_size();
+  out["eod"] = eod ? Json(int64_t{*eod}) : Json();
+  out["inputs"] = inputs;
+  return out;
+}
+
+void encode_inputs(const Tokenizer& tokenizer, const Paths& inputs, const PrepareOptions& options,
+                   std::optional<int32_t> eod, Split& split) {
+  int64_t total_bytes = 0, finished_bytes = 0;
+  for (const auto& path : inputs) total_bytes += static_cast<int64_t>(fs::file_size(path));
+  Progress bar("prepare", static_cast<double>(total_bytes), "MB", 1e6);
+  int64_t n_tokens = 0;
+  const int64_t n_threads = options.n_threads > 0 ? options.n_threads : std::max(1U, std::thread::hardware_concurrency());
+  OrderedEncoder encoder(tokenizer, n_threads, [&](const std::string& text, std::vector<int32_t>&& ids) {
+    if (eod) ids.push_back(*eod);
+    n_tokens += static_cast<int64_t>(ids.size());
+    split.add(text, ids, eod);
+  });
+  for (const auto& path : inputs) {
+    read_documents(path, options.reader, [&](std::string&& text) { encoder.add(std::move(text)); },
+                   [&](int64_t bytes) {
+                     bar.update(static_cast<double>(finished_bytes + bytes), human_count(static_cast<double>(n_tokens)) + " tokens");
+                   });
+    finished_bytes += static_cast<int64_t>(fs::file_size(path));
+  }
+  encoder.finish();
+  bar.update(static_cast<double>(total_bytes), human_count(static_cast<double>(n_tokens)) + " tokens");
+}
+
+}  // namespace
+
+Json prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& prefix, const PrepareOptions& options) {
+  // 1. Whatever can be refused before the work.
+  require<ConfigError>(options.holdout_fraction >= 0 && options.holdout_fraction < 1, "--holdout: got ",
+                       options.holdout_fraction, "; need at least 0 and less than 1");
+  require<ConfigError>(prefix.has_filename() && !fs::is_directory(prefix), "--out: got '", prefix.string(),
+                       "'; need the start of a file name, as in data/en");
+  require<ConfigError>(!inputs.empty(), "prepare: got no input; need at least one file");
+  for (const auto& path : inputs) check_input(path);
+  const auto eod = resolve_eod(tokenizer, options.eod);
+  if (prefix.has_parent_path()) make_folders(prefix.parent_path());
+  const bool is_by_block = options.holdout_fraction > 0 && has_few_documents(inputs, options.reader);
+
+  // 2. Text to tokens, under temporary names.
+  Split split(tokenizer, prefix, options, is_by_block);
+  encode_inputs(tokenizer, inputs, options, eod, split);
+  Pair& kept = split.kept();
+  Pair* const held_out = split.held_out();
+  const int64_t n_held_out = held_out != nullptr ? held_out->writer.n_tokens() : 0;
+  require<DataError>(kept.writer.n_tokens() + n_held_out > 0, inputs.front().string(), ": got no documents in ", inputs.size(),
+                     " inputs; need text");
+  require<DataError>(kept.writer.n_tokens() > 0 && (held_out == nullptr || n_held_out > 0), "--holdout: got ",
+                     options.holdout_fraction, ", which leaves ", kept.writer.n_tokens(), " tokens and holds out ", n_held_out,
+                     "; need some on both sides (more text or another fraction; blocks are of ", kHoldoutBlockTokens, " tokens)");
+
+  // 3. The files. A description that stands beside other tokens would mislead, so old ones go first.
+  const Json hashes = hashed_inputs(inputs);
+  std::vector<Pair*> pairs = {&kept};
+  if (held_out != nullptr) pairs.push_back(held_out);
+  for (Pair* const pair : pairs) {
+    const fs::path json_path = pair->path.string() + ".json";
+    std::error_code ignored;
+    fs::remove(json_path, ignored);
+    pair->writer.commit();
+    write_file_atomically(json_path, description(*pair, tokenizer, eod, hashes).dump(2) + "\n");
+  }
+  return description(kept, tokenizer, eod, hashes);
+}
+
+}  // namespace evenkeel::data

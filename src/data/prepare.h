@@ -1,0 +1,29 @@
+// Text files to an indexed dataset (`evenkeel prepare`): cli.md has the contract.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "data/readers.h"
+#include "data/tokenizer.h"
+
+namespace evenkeel::data {
+
+struct PrepareOptions {
+  ReaderOptions reader = {};
+  std::string eod = {};           // "" = what the tokenizer names, "none", a piece, or an id
+  double holdout_fraction = 0.0;  // > 0 writes PREFIX-heldout too
+  int64_t n_threads = 0;          // 0: all cores
+  uint64_t seed = 1;
+};
+
+// Returns the content of PREFIX.json. Memory is bounded whatever the size of the inputs; tokens do not
+// depend on the number of threads. Hold-out: by hash of the document's text; with fewer than 1,000
+// documents by blocks of 4,096 tokens of the stream (one of every 1 / fraction, chosen by hash; a document is
+// cut where the side changes). Each document ends with the end-of-document id. Errors leave no file.
+Json prepare(const Tokenizer& tokenizer, const std::vector<std::filesystem::path>& inputs,
+             const std::filesystem::path& prefix, const PrepareOptions& options);
+
+}  // namespace evenkeel::data

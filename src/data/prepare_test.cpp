@@ -1,0 +1,243 @@
+#include "data/prepare.h"
+
+#include <set>
+
+#include "core/errors.h"
+#include "data/indexed_dataset.h"
+#include "data/test_support.h"
+
+namespace evenkeel::data {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::vector<std::vector<int32_t>> tokens_of(const fs::path& prefix) {
+  const auto data = IndexedDataset::open(prefix);
+  std::vector<int64_t> stream(static_cast<size_t>(data.n_tokens()));
+  data.copy(0, data.n_tokens(), stream.data());
+  std::vector<std::vector<int32_t>> out(static_cast<size_t>(data.n_documents()));
+  for (int64_t i = 0; i < data.n_tokens(); ++i) out[static_cast<size_t>(data.document_of(i))].push_back(static_cast<int32_t>(stream[static_cast<size_t>(i)]));
+  return out;
+}
+
+class PrepareTest : public testing::Test {
+ protected:
+  Json prepared(const std::string& name, const std::vector<fs::path>& inputs, const PrepareOptions& options = {}) {
+    return prepare(*tokenizer_, inputs, folder_ / name, options);
+  }
+  // Each document of a pair, decoded, without the end-of-document id.
+  std::vector<std::string> texts_of(const std::string& name) {
+    std::vector<std::string> out;
+    for (auto ids : tokens_of(folder_ / name)) {
+      EXPECT_EQ(ids.back(), 2);
+      ids.pop_back();
+      out.push_back(tokenizer_->decode(ids));
+    }
+    return out;
+  }
+  std::string files_of(const std::string& name) {
+    std::string out;
+    for (const char* suffix : {".bin", ".idx"}) out += read_file(folder_ / (name + suffix));
+    return out;
+  }
+  fs::path text_file(const std::string& name, const std::vector<std::string>& documents) {
+    return folder_.write(name, joined(documents, "\n\n"));
+  }
+  TemporaryFolder folder_;
+  std::unique_ptr<Tokenizer> tokenizer_ = open_tokenizer(small_model());
+};
+
+TEST_F(PrepareTest, KeepsEveryDocumentInOrder) {
+  const auto documents = made_documents(2500, 4);
+  const std::vector<std::string> first(documents.begin(), documents.begin() + 1200);
+  const std::vector<std::string> second(documents.begin() + 1200, documents.end());
+  const std::vector<fs::path> inputs = {text_file("a.txt", first), text_file("b.txt", second)};
+  const Json json = prepared("out/en", inputs);
+  EXPECT_EQ(texts_of("out/en"), documents);
+  EXPECT_EQ(Json::parse(read_file(folder_ / "out/en.json"), "en.json"), json);
+
+  int64_t text_bytes = 0;
+  for (const auto& document : documents) text_bytes += static_cast<int64_t>(document.size());
+  EXPECT_EQ(json.at("format").as_string(), "evenkeel.data.v1");
+  EXPECT_EQ(json.at("tokens").as_int(), IndexedDataset::open(folder_ / "out/en").n_tokens());
+  EXPECT_EQ(json.at("documents").as_int(), 2500);
+  EXPECT_EQ(json.at("bytes").as_int(), text_bytes);
+  EXPECT_EQ(json.at("tokenizer_sha256").as_string(), sha256_file(small_model()));
+  EXPECT_EQ(json.at("vocab_size").as_int(), 400);
+  EXPECT_EQ(json.at("eod").as_int(), 2);
+  EXPECT_EQ(json.at("inputs").size(), 2U);
+  EXPECT_EQ(json.at("inputs").at(1).at("path").as_string(), inputs[1].string());
+  EXPECT_EQ(json.at("inputs").at(1).at("bytes").as_int(), static_cast<int64_t>(fs::file_size(inputs[1])));
+  EXPECT_EQ(json.at("inputs").at(1).at("sha256").as_string(), sha256_file(inputs[1]));
+  EXPECT_EQ(IndexedDataset::open(folder_ / "out/en").text_bytes(), text_bytes);
+}
+
+TEST_F(PrepareTest, DoesNotDependOnTheThreads) {
+  auto documents = made_documents(3000, 5);
+  documents[7] = joined(made_documents(6000, 6), "\n");  // larger than a batch
+  const auto input = text_file("a.txt", documents);
+  const Json one = prepared("one", {input}, {.holdout_fraction = 0.1, .n_threads = 1});
+  for (const int64_t n_threads : {2, 5}) {
+    EXPECT_EQ(prepared("many", {input}, {.holdout_fraction = 0.1, .n_threads = n_threads}), one);
+    EXPECT_EQ(files_of("many"), files_of("one"));
+    EXPECT_EQ(files_of("many-heldout"), files_of("one-heldout"));
+  }
+}
+
+TEST_F(PrepareTest, ReadsJsonLinesAsTheSameText) {
+  const auto documents = made_documents(50, 7);
+  std::string lines;
+  for (const auto& document : documents) {
+    Json json = Json::object();
+    json["body"] = document;
+    lines += json.dump() + "\n";
+  }
+  prepared("txt", {text_file("a.txt", documents)});
+  prepared("jsonl", {folder_.write("a.jsonl", lines)}, {.reader = {.text_field = "body"}});
+  EXPECT_EQ(files_of("jsonl"), files_of("txt"));
+}
+
+TEST_F(PrepareTest, EndsDocumentsAsAsked) {
+  const auto input = folder_.write("a.txt", "ka lo\n\nmi");
+  const auto last_ids = [&](const std::string& eod) {
+    const Json json = prepared("d", {input}, {.eod = eod});
+    std::vector<int32_t> out;
+    for (const auto& ids : tokens_of(folder_ / "d")) {
+      out.push_back(ids.back());
+      EXPECT_EQ(json.at("eod").is_null(), eod == "none");
+    }
+    return out;
+  };
+  EXPECT_THAT(last_ids(""), ElementsAre(2, 2));
+  EXPECT_THAT(last_ids("<s>"), ElementsAre(1, 1));
+  EXPECT_THAT(last_ids("17"), ElementsAre(17, 17));
+  EXPECT_EQ(last_ids("none").size(), 2U);
+  EXPECT_EQ(tokens_of(folder_ / "d")[1], tokenizer_->encode("mi", false));
+  EXPECT_THAT(message_of<DataError>([&] { last_ids("400"); }), HasSubstr("--eod: got id 400; need 0..399"));
+  EXPECT_THAT(message_of<DataError>([&] { last_ids("<|nothing|>"); }), HasSubstr("--eod: got '<|nothing|>', which is no piece"));
+}
+
+TEST_F(PrepareTest, HoldsOutDocumentsByTheirText) {
+  auto documents = made_documents(4000, 8);
+  for (size_t i = 0; i < 500; ++i) documents.push_back(documents[i]);  // a copy goes where the first went
+  const auto input = text_file("a.txt", documents);
+  const Json json = prepared("d", {input}, {.holdout_fraction = 0.2});
+  const auto kept = texts_of("d");
+  const auto held_out = texts_of("d-heldout");
+  EXPECT_EQ(kept.size() + held_out.size(), documents.size());
+  EXPECT_NEAR(static_cast<double>(held_out.size()) / 4500.0, 0.2, 0.03);  // five standard deviations of a binomial
+  const std::set<std::string> kept_set(kept.begin(), kept.end());
+  for (const auto& text : held_out) EXPECT_FALSE(kept_set.contains(text));
+
+  const Json held_out_json = Json::parse(read_file(folder_ / "d-heldout.json"), "d-heldout.json");
+  EXPECT_EQ(held_out_json.at("documents").as_int(), static_cast<int64_t>(held_out.size()));
+  int64_t held_out_bytes = 0, all_bytes = 0;
+  for (const auto& text : held_out) held_out_bytes += static_cast<int64_t>(text.size());
+  for (const auto& text : documents) all_bytes += static_cast<int64_t>(text.size());
+  EXPECT_EQ(held_out_json.at("bytes").as_int(), held_out_bytes);
+  EXPECT_EQ(json.at("bytes").as_int(), all_bytes - held_out_bytes);
+
+  prepared("other", {input}, {.holdout_fraction = 0.2, .seed = 2});
+  EXPECT_NE(texts_of("other-heldout"), held_out);
+}
+
+TEST_F(PrepareTest, HoldsOutBlocksOfFewDocuments) {
+  const auto documents = made_documents(60, 9, 400);
+  const auto input = text_file("a.txt", documents);
+  prepared("all", {input});
+  const Json json = prepared("d", {input}, {.holdout_fraction = 0.25});
+  const auto flat = [&](const std::string& name) {
+    std::vector<int32_t> out;
+    for (const auto& ids : tokens_of(folder_ / name)) out.insert(out.end(), ids.begin(), ids.end());
+    return out;
+  };
+  // The blocks of the whole stream, each found whole at the front of what is left of one side.
+  const auto all = flat("all"), kept = flat("d"), held_out = flat("d-heldout");
+  ASSERT_EQ(kept.size() + held_out.size(), all.size());
+  ASSERT_GT(all.size(), 20U * 4096U);
+  size_t from_kept = 0, from_held_out = 0;
+  for (size_t begin = 0; begin < all.size(); begin += 4096) {
+    const size_t size = std::min<size_t>(4096, all.size() - begin);
+    const auto is_next = [&](const std::vector<int32_t>& side, size_t at) {
+      return at + size <= side.size() && std::equal(side.begin() + at, side.begin() + at + size, all.begin() + begin);
+    };
+    const bool is_held_out = is_next(held_out, from_held_out);
+    ASSERT_NE(is_held_out, is_next(kept, from_kept)) << begin;
+    (is_held_out ? from_held_out : from_kept) += size;
+    if (begin <= 4096) {
+      EXPECT_EQ(is_held_out, begin == 4096);
+    }
+  }
+  EXPECT_NEAR(static_cast<double>(held_out.size()) / static_cast<double>(all.size()), 0.25, 1.0 / 20);  // one block of 20
+
+  // No byte of text is lost or counted twice, and each side's bytes are those of its tokens.
+  int64_t text_bytes = 0;
+  for (const auto& document : documents) text_bytes += static_cast<int64_t>(document.size());
+  const int64_t held_out_bytes = IndexedDataset::open(folder_ / "d-heldout").text_bytes();
+  EXPECT_EQ(json.at("bytes").as_int() + held_out_bytes, text_bytes);
+  EXPECT_NEAR(static_cast<double>(held_out_bytes), static_cast<double>(tokenizer_->decode(held_out).size()), 60.0);
+}
+
+TEST_F(PrepareTest, LeavesSomethingOnBothSidesOfAShortText) {
+  const auto input = folder_.write("a.txt", joined(made_documents(150, 2), "\n"));
+  prepared("d", {input}, {.holdout_fraction = 0.01});
+  EXPECT_GT(IndexedDataset::open(folder_ / "d").n_tokens(), 0);
+  EXPECT_LE(IndexedDataset::open(folder_ / "d-heldout").n_tokens(), 4096);
+  EXPECT_THAT(message_of<DataError>([&] { prepared("e", {folder_.write("b.txt", "ka lo")}, {.holdout_fraction = 0.5}); }),
+              HasSubstr("--holdout: got 0.5, which leaves"));
+}
+
+TEST_F(PrepareTest, RefusesAndLeavesNothing) {
+  const auto good = text_file("good.txt", made_documents(1200));
+  const auto before = folder_.names();
+  const auto refusal = [&](const std::vector<fs::path>& inputs, const PrepareOptions& options = {}) {
+    return message_of<DataError>([&] { prepared("d", inputs, options); });
+  };
+  EXPECT_THAT(refusal({good, folder_ / "missing.txt"}), HasSubstr("missing.txt: got no such file"));
+  const TemporaryFolder other;
+  EXPECT_THAT(refusal({good, other.write("t.csv", "a")}), HasSubstr("t.csv: got suffix '.csv'"));
+  EXPECT_THAT(refusal({good, other.write("t.parquet", "PAR1")}), HasSubstr("Parquet"));
+  EXPECT_THAT(refusal({other.write("empty.txt", "\n\n")}), HasSubstr("empty.txt: got no documents in 1 inputs"));
+  EXPECT_THAT(refusal({good, other.write("bad.txt", "fine\n\nbad \xff")}), HasSubstr("bad.txt:3: got byte 0xff at byte 10"));
+  EXPECT_THAT(refusal({good, other.write("bad.txt", "bad \xff")}, {.holdout_fraction = 0.1}), HasSubstr("bad.txt:1: got byte 0xff"));
+  EXPECT_THAT(refusal({good, other.write("bad.jsonl", "{\"text\": 1}")}), HasSubstr("bad.jsonl:1: got integer"));
+  EXPECT_THROW(prepared("d", {}), ConfigError);
+  EXPECT_THROW(prepared("d", {good}, {.holdout_fraction = 1.0}), ConfigError);
+  EXPECT_THROW(prepared("d", {good}, {.holdout_fraction = -0.1}), ConfigError);
+  EXPECT_THROW(prepare(*tokenizer_, {good}, folder_ / "", {}), ConfigError);
+  EXPECT_EQ(folder_.names(), before);
+}
+
+// A tokenizer with a fault: an id outside its vocabulary, or an error, for one word.
+class FaultyTokenizer final : public Tokenizer {
+ public:
+  explicit FaultyTokenizer(bool throws) : throws_(throws) {}
+  std::vector<int32_t> encode(std::string_view text, bool) const override {
+    if (text.find("1100") == std::string_view::npos) return {1};
+    if (throws_) fail<DataError>("text: got 1100; need another");
+    return {1, 10};
+  }
+  std::string decode(const std::vector<int32_t>&) const override { return ""; }
+  int64_t vocab_size() const override { return 10; }
+  std::optional<int32_t> end_of_document() const override { return std::nullopt; }
+  std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }
+  std::string sha256() const override { return ""; }
+
+ private:
+  bool throws_;
+};
+
+TEST_F(PrepareTest, PassesTheTokenizersFaultsOn) {
+  const auto input = text_file("good.txt", made_documents(1200));
+  const auto refusal = [&](bool throws, const std::string& eod) {
+    return message_of<DataError>([&] { prepare(FaultyTokenizer(throws), {input}, folder_ / "d", {.eod = eod, .n_threads = 3}); });
+  };
+  EXPECT_THAT(refusal(false, "none"), HasSubstr("got id 10 in document 1100; need 0..9"));
+  EXPECT_THAT(refusal(true, "none"), HasSubstr("text: got 1100"));
+  EXPECT_THAT(refusal(true, ""), HasSubstr("names no end-of-text token; need TOKEN, ID or none"));
+  EXPECT_THAT(folder_.names(), ElementsAre("good.txt"));
+}
+
+}  // namespace
+}  // namespace evenkeel::data

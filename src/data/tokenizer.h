@@ -1,0 +1,42 @@
+// Text to token ids and back.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace evenkeel::data {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  // Thread-safe. `add_special`: BOS/EOS as the tokenizer's own files say (SentencePiece models say none).
+  virtual std::vector<int32_t> encode(std::string_view text, bool add_special) const = 0;
+  virtual std::string decode(const std::vector<int32_t>& ids) const = 0;  // DataError on an id out of range
+  virtual int64_t vocab_size() const = 0;
+  virtual std::optional<int32_t> end_of_document() const = 0;  // what the files name as end of text
+  virtual std::optional<int32_t> id_of(std::string_view piece) const = 0;
+  virtual std::string sha256() const = 0;  // of the tokenizer's file
+};
+
+// A SentencePiece .model, or a folder that holds one (tokenizer.model or the only *.model).
+// DataError names the path and what was found.
+std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path);
+
+struct TokenizerTraining {
+  std::string kind = "unigram";  // or "bpe"
+  int64_t vocab_size = 0;
+  int64_t max_sentences = 0;  // 0: all lines
+  int64_t n_threads = 0;      // cores to use, 0: all; the model does not depend on it
+};
+// SentencePiece with byte fallback; identity normalisation, whitespace kept, newline is a piece; the end-of-document
+// piece is "</s>". What it encodes decodes to the same bytes, but for U+2581, SentencePiece's own sign for a space.
+// Learns from lines, cut at 4,192 bytes. Deterministic for the same inputs. Writes `out` atomically.
+void train_tokenizer(const TokenizerTraining& options, const std::vector<std::filesystem::path>& inputs,
+                     const std::filesystem::path& out);
+
+}  // namespace evenkeel::data

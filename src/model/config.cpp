@@ -1,0 +1,183 @@
+#include "model/config.h"
+
+#include <cmath>
+
+#include "moe/router.h"
+#include "ops/gated_ffn.h"
+
+namespace evenkeel::model {
+
+bool MoeLayers::contains(int64_t layer) const {
+  if (every > 0) return (layer + 1) % every == 0;
+  return std::find(list.begin(), list.end(), layer) != list.end();
+}
+
+void read_value(const ConfigNode& node, const std::string& path, MoeLayers& out) {
+  out = {};
+  if (node.is_list()) {
+    out.every = 0;
+    evenkeel::read_value(node, path, out.list);
+    return;
+  }
+  std::string text;
+  if (node.is_string()) text = std::get<std::string>(node.value);
+  if (text == "all") return;
+  const std::string digits = text.rfind("every ", 0) == 0 ? text.substr(6) : "";
+  const bool is_number = !digits.empty() && digits.size() < 7 && digits.find_first_not_of("0123456789") == std::string::npos;
+  if (!is_number || std::stoll(digits) < 1) fail_kind(node, path, "\"all\", \"every N\" with N from 1, or a list of layers");
+  out.every = std::stoll(digits);
+}
+
+Json to_json(const MoeLayers& layers) {
+  if (layers.every == 0) return evenkeel::to_json(layers.list);
+  return layers.every == 1 ? std::string("all") : "every " + std::to_string(layers.every);
+}
+
+void read_value(const ConfigNode& node, const std::string& path, QkNorm& out) {
+  if (node.is_string() && std::get<std::string>(node.value) == "per_head") {
+    out = QkNorm::per_head;
+  } else if (const auto* flag = std::get_if<bool>(&node.value)) {
+    out = *flag ? QkNorm::whole : QkNorm::none;
+  } else {
+    fail_kind(node, path, "false, true or \"per_head\"");
+  }
+}
+
+Json to_json(const QkNorm& norm) {
+  if (norm == QkNorm::per_head) return "per_head";
+  return norm == QkNorm::whole;
+}
+
+bool ModelConfig::is_moe() const {
+  for (int64_t layer = 0; layer < n_layers; ++layer)
+    if (has_experts(layer)) return true;
+  return false;
+}
+
+int64_t ModelConfig::rotary_dims() const { return 2 * static_cast<int64_t>(std::floor(static_cast<double>(head_dim) * rotary_fraction / 2 + 1e-9)); }
+
+void fill_defaults(ModelConfig& config) {
+  if (config.n_kv_heads == 0) config.n_kv_heads = config.n_heads;
+  if (config.head_dim == 0 && config.n_heads > 0 && config.d_model % config.n_heads == 0) config.head_dim = config.d_model / config.n_heads;
+}
+
+namespace {
+
+struct Check {
+  const std::string& where;
+  template <class T>
+  void operator()(bool holds, const char* key, const T& value, const std::string& need) const {
+    require<ConfigError>(holds, where, ": got model.", key, " = ", value, "; need ", need);
+  }
+};
+
+void check_sizes(const ModelConfig& c, const Check& check) {
+  constexpr int64_t kMaxSize = int64_t{1} << 31;
+  const auto positive = [&](const char* key, int64_t value) { check(value >= 1 && value < kMaxSize, key, value, "at least 1 (it has no default)"); };
+  positive("vocab_size", c.vocab_size);
+  positive("d_model", c.d_model);
+  check(c.n_layers >= 1 && c.n_layers <= 10000, "n_layers", c.n_layers, "1..10000 (it has no default)");
+  positive("n_heads", c.n_heads);
+  positive("n_kv_heads", c.n_kv_heads);
+  check(c.head_dim >= 1 && c.head_dim < kMaxSize, "head_dim", c.head_dim, "at least 1 (the default d_model / n_heads needs a whole number)");
+  check(c.n_heads % c.n_kv_heads == 0, "n_kv_heads", c.n_kv_heads, "a divisor of n_heads = " + std::to_string(c.n_heads));
+  check(c.d_ff >= 0 && c.d_ff < kMaxSize, "d_ff", c.d_ff, "at least 1");
+  check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "rope_theta", c.rope_theta, "more than 0");
+  check(c.rotary_fraction >= 0 && c.rotary_fraction <= 1, "rotary_fraction", c.rotary_fraction, "0..1");
+  check(c.norm_eps > 0, "norm_eps", c.norm_eps, "more than 0");
+  check(ops::activation_from_name(c.activation).has_value(), "activation", c.activation, "swiglu or geglu");
+  const bool known_init = c.init == "scaled_normal" || c.init == "normal" || c.init == "truncated_normal" || c.init == "small_wang";
+  check(known_init, "init", c.init, "scaled_normal, normal, truncated_normal or small_wang");
+}
+
+}  // namespace
+
+void check_model_config(const ModelConfig& c, const std::string& where) {
+  const Check check{where};
+  check_sizes(c, check);
+  check(c.n_experts >= 0 && c.n_experts <= 65536, "n_experts", c.n_experts, "0..65536");
+  for (const int64_t layer : c.moe_layers.list) check(layer >= 0 && layer < c.n_layers, "moe_layers", layer, "layers 0.." + std::to_string(c.n_layers - 1));
+  bool has_dense = false;
+  for (int64_t layer = 0; layer < c.n_layers; ++layer) has_dense = has_dense || !c.has_experts(layer);
+  if (has_dense) check(c.d_ff >= 1, "d_ff", c.d_ff, "at least 1: the model has dense layers");
+  if (c.n_experts > 0) {
+    check(c.is_moe(), "moe_layers", to_json(c.moe_layers).dump(), "a rule that some of the " + std::to_string(c.n_layers) + " layers fulfil");
+    check(c.top_k >= 1 && c.top_k <= c.n_experts, "top_k", c.top_k, "1.." + std::to_string(c.n_experts) + " (model.n_experts)");
+    check(c.d_expert >= 1 && c.d_expert < (int64_t{1} << 31), "d_expert", c.d_expert, "at least 1 (it has no default)");
+    check(c.n_shared_experts >= 0 && c.n_shared_experts <= 65536, "n_shared_experts", c.n_shared_experts, "0 or more");
+    moe::make_router({c.n_experts, c.top_k}, c.router);  // throws for what its kind does not know
+    return;
+  }
+  const char* only = "nothing: the model has no experts (model.n_experts = 0)";
+  check(c.n_shared_experts == 0, "n_shared_experts", c.n_shared_experts, only);
+  check(c.top_k == 0, "top_k", c.top_k, only);
+  check(c.d_expert == 0, "d_expert", c.d_expert, only);
+  check(!c.router.is_table() || c.router.table().empty(), "router", c.router.shown(), only);
+  check(c.balance.terms.empty() && c.balance.z_coefficient == 0, "balance", moe::to_json(c.balance).dump(), only);
+}
+
+namespace {
+// The preset's keys with those of `node` above them.
+ConfigNode with_preset(const ConfigNode& node) {
+  const ConfigNode* preset = node.find("preset");
+  if (preset == nullptr) return node;
+  std::string name;
+  read_value(*preset, "model.preset", name);
+  ConfigNode merged = parse_toml(preset_toml(name, preset->where), "preset " + name, "");
+  ConfigNode changes = node;
+  changes.erase("preset");
+  // Another router kind or another balance loss replaces the preset's table: its keys need not fit.
+  for (const char* key : {"router", "balance"}) {
+    const ConfigNode* change = changes.find(key);
+    if (change != nullptr && change->find(key == std::string("router") ? "kind" : "loss") != nullptr) merged.erase(key);
+  }
+  merge_config(merged, changes);
+  merged.where = node.where;
+  return merged;
+}
+}  // namespace
+
+ModelConfig read_model_config(const ConfigNode& node) {
+  if (!node.is_table()) fail_kind(node, "model", "a table");
+  ModelConfig config;
+  read_value(with_preset(node), "model", config);
+  fill_defaults(config);
+  check_model_config(config, node.where);
+  return config;
+}
+
+Json model_config_json(const ModelConfig& config) {
+  Json out = evenkeel::to_json(config);
+  out["router"] = config.n_experts > 0 ? moe::make_router({config.n_experts, config.top_k}, config.router)->options() : Json::object();
+  return out;
+}
+
+namespace {
+ConfigNode node_from_json(const Json& json, const std::string& where) {
+  ConfigNode out;
+  out.where = where;
+  if (json.is_object()) {
+    out.value = ConfigNode::Table{};
+    for (const auto& [key, value] : json.as_object())
+      if (!value.is_null()) out.table().emplace_back(key, node_from_json(value, where));
+  } else if (json.is_array()) {
+    out.value = ConfigNode::List{};
+    for (const auto& value : json.as_array()) out.list().push_back(node_from_json(value, where));
+  } else if (json.is_bool()) {
+    out.value = json.as_bool();
+  } else if (json.is_integer()) {
+    out.value = json.as_int();
+  } else if (json.is_number()) {
+    out.value = json.as_double();
+  } else if (json.is_string()) {
+    out.value = json.as_string();
+  }
+  return out;
+}
+}  // namespace
+
+ModelConfig model_config_from_json(const Json& json, const std::string& where) {
+  return read_model_config(node_from_json(json, where));
+}
+
+}  // namespace evenkeel::model

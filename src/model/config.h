@@ -1,0 +1,82 @@
+// The shape of a model: [model] of a recipe. Legend: H d_model, V vocab_size, E n_experts, K top_k, L layers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/config_tree.h"
+#include "moe/balance_loss.h"
+
+namespace evenkeel::model {
+
+// Which layers have experts: "all", "every 4" (layers i with (i+1) % 4 == 0), or a list of layers.
+struct MoeLayers {
+  int64_t every = 1;            // 0 when `list` is used
+  std::vector<int64_t> list;
+  bool contains(int64_t layer) const;
+  bool operator==(const MoeLayers&) const = default;
+};
+void read_value(const ConfigNode& node, const std::string& path, MoeLayers& out);
+Json to_json(const MoeLayers& layers);
+
+// false, true (RMSNorm over the whole projection) or "per_head".
+enum class QkNorm { none, whole, per_head };
+void read_value(const ConfigNode& node, const std::string& path, QkNorm& out);
+Json to_json(const QkNorm& norm);
+
+struct ModelConfig {
+  int64_t vocab_size = 0, d_model = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, d_ff = 0;
+  int64_t n_experts = 0, n_shared_experts = 0, top_k = 0, d_expert = 0;
+  MoeLayers moe_layers;
+  double rope_theta = 1e4;
+  double rotary_fraction = 1.0;
+  std::string activation = "swiglu";
+  bool tie_embeddings = false;
+  QkNorm qk_norm = QkNorm::none;
+  double norm_eps = 1e-5;
+  std::string init = "scaled_normal";
+  ConfigNode router;  // read by the router's registry
+  moe::BalanceConfig balance;
+
+  static void visit_fields(auto& config, auto&& field) {
+    field("vocab_size", config.vocab_size, "V, rows of the embedding");
+    field("d_model", config.d_model, "H, width of the residual stream");
+    field("n_layers", config.n_layers, "L, number of blocks");
+    field("n_heads", config.n_heads, "attention heads");
+    field("n_kv_heads", config.n_kv_heads, "key and value heads; default n_heads");
+    field("head_dim", config.head_dim, "width of a head; default d_model / n_heads");
+    field("d_ff", config.d_ff, "inner width of dense layers");
+    field("n_experts", config.n_experts, "E, routed experts; 0 = dense");
+    field("n_shared_experts", config.n_shared_experts, "experts that every token passes");
+    field("top_k", config.top_k, "K, routed experts a token");
+    field("d_expert", config.d_expert, "I, inner width of an expert");
+    field("moe_layers", config.moe_layers, "\"all\", \"every N\" or a list of layers");
+    field("rope_theta", config.rope_theta, "base of the rotary angles");
+    field("rotary_fraction", config.rotary_fraction, "share of a head that is rotated");
+    field("activation", config.activation, "swiglu or geglu (exact GELU)");
+    field("tie_embeddings", config.tie_embeddings, "the head is the embedding");
+    field("qk_norm", config.qk_norm, "false, true (whole projection) or \"per_head\"");
+    field("norm_eps", config.norm_eps, "epsilon of RMSNorm");
+    field("init", config.init, "scaled_normal, normal, truncated_normal or small_wang");
+    field("router", config.router, "kind and its keys: docs/routers.md");
+    field("balance", config.balance, "balance loss and z-loss");
+  }
+
+  bool has_experts(int64_t layer) const { return n_experts > 0 && moe_layers.contains(layer); }
+  bool is_moe() const;
+  int64_t rotary_dims() const;  // even
+};
+
+// Reads [model]: the preset first, the keys above it, defaults filled, everything checked. ConfigError names key, value, need.
+ModelConfig read_model_config(const ConfigNode& node);
+void fill_defaults(ModelConfig& config);
+// `where` is put before the path of a key in messages.
+void check_model_config(const ModelConfig& config, const std::string& where);
+Json model_config_json(const ModelConfig& config);  // every key, the router's options included
+ModelConfig model_config_from_json(const Json& json, const std::string& where);
+
+// Preset name -> its keys as TOML. ConfigError with the nearest name when unknown.
+const std::string& preset_toml(const std::string& name, const std::string& where);
+std::vector<std::string> preset_names();
+
+}  // namespace evenkeel::model

@@ -1,0 +1,114 @@
+#include "model/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/files.h"
+
+namespace evenkeel::model {
+namespace {
+
+using ::testing::HasSubstr;
+
+const char* const kDense = "vocab_size = 16\nd_model = 8\nn_layers = 4\nn_heads = 2\nd_ff = 12\n";
+const char* const kMoe = "vocab_size = 16\nd_model = 8\nn_layers = 4\nn_heads = 2\nn_experts = 4\ntop_k = 2\nd_expert = 6\n";
+
+ModelConfig read(const std::string& toml) { return read_model_config(parse_toml(toml, "m.toml", "")); }
+std::string message_for(const std::string& toml) {
+  return testing::message_of<ConfigError>([&] { read(toml); });
+}
+
+TEST(ModelConfig, FillsDefaults) {
+  const auto config = read(kDense);
+  EXPECT_EQ(config.n_kv_heads, 2);
+  EXPECT_EQ(config.head_dim, 4);
+  EXPECT_EQ(config.rotary_dims(), 4);
+  EXPECT_FALSE(config.is_moe());
+  EXPECT_FALSE(config.has_experts(0));
+}
+
+TEST(ModelConfig, RotaryDimsAreEven) {
+  ModelConfig config;
+  config.head_dim = 64;
+  config.rotary_fraction = 0.25;
+  EXPECT_EQ(config.rotary_dims(), 16);
+  config.head_dim = 6;
+  config.rotary_fraction = 0.5;
+  EXPECT_EQ(config.rotary_dims(), 2);
+  config.rotary_fraction = 0;
+  EXPECT_EQ(config.rotary_dims(), 0);
+}
+
+TEST(MoeLayers, AreAllEveryNthOrAList) {
+  const auto layers_of = [](const std::string& rule) {
+    const auto config = read(std::string(kMoe) + "d_ff = 12\nmoe_layers = " + rule);
+    std::vector<int64_t> out;
+    for (int64_t layer = 0; layer < 4; ++layer)
+      if (config.has_experts(layer)) out.push_back(layer);
+    return out;
+  };
+  EXPECT_EQ(layers_of("\"all\""), (std::vector<int64_t>{0, 1, 2, 3}));
+  EXPECT_EQ(layers_of("\"every 2\""), (std::vector<int64_t>{1, 3}));
+  EXPECT_EQ(layers_of("[0, 3]"), (std::vector<int64_t>{0, 3}));
+  EXPECT_THAT(message_for(std::string(kMoe) + "moe_layers = \"every 0\""), HasSubstr("\"every N\" with N from 1"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "moe_layers = \"some\""), HasSubstr("\"every N\" with N from 1"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "d_ff = 1\nmoe_layers = \"every 5\""), HasSubstr("a rule that some of the 4 layers fulfil"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "d_ff = 1\nmoe_layers = [4]"), HasSubstr("layers 0..3"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "moe_layers = [0]"), HasSubstr("the model has dense layers"));
+}
+
+TEST(QkNorm, IsABooleanOrPerHead) {
+  EXPECT_EQ(read(kDense).qk_norm, QkNorm::none);
+  EXPECT_EQ(read(std::string(kDense) + "qk_norm = true").qk_norm, QkNorm::whole);
+  EXPECT_EQ(read(std::string(kDense) + "qk_norm = \"per_head\"").qk_norm, QkNorm::per_head);
+  EXPECT_THAT(message_for(std::string(kDense) + "qk_norm = 1"), HasSubstr("need false, true or \"per_head\""));
+}
+
+TEST(ModelConfig, RefusesValuesOutsideTheirRange) {
+  const auto with = [](const std::string& base, const std::string& key, const std::string& value) {
+    ConfigNode node = parse_toml(base, "m.toml", "");
+    apply_override(node, key + "=" + value);
+    return testing::message_of<ConfigError>([&] { read_model_config(node); });
+  };
+  for (const auto* key : {"vocab_size", "d_model", "n_layers", "n_heads"}) {
+    const auto message = with(kDense, key, "0");
+    EXPECT_THAT(message, HasSubstr(std::string("got model.") + key + " = 0; need"));
+    EXPECT_THAT(with(kDense, key, "-3"), HasSubstr("need"));
+    EXPECT_THAT(with(kDense, key, "1e12"), HasSubstr("need"));
+  }
+  EXPECT_THAT(with(kDense, "n_kv_heads", "3"), HasSubstr("a divisor of n_heads = 2"));
+  EXPECT_THAT(with(kDense, "d_ff", "0"), HasSubstr("the model has dense layers"));
+  EXPECT_THAT(with(kDense, "n_heads", "3"), HasSubstr("head_dim"));  // 8 / 3 is no whole width
+  EXPECT_THAT(with(kDense, "rope_theta", "0.0"), HasSubstr("more than 0"));
+  EXPECT_THAT(with(kDense, "rotary_fraction", "1.5"), HasSubstr("need 0..1"));
+  EXPECT_THAT(with(kDense, "norm_eps", "0.0"), HasSubstr("more than 0"));
+  EXPECT_THAT(with(kDense, "activation", "relu"), HasSubstr("need swiglu or geglu"));
+  EXPECT_THAT(with(kDense, "init", "zeros"), HasSubstr("scaled_normal, normal, truncated_normal or small_wang"));
+  EXPECT_THAT(with(kMoe, "top_k", "5"), HasSubstr("got model.top_k = 5; need 1..4 (model.n_experts)"));
+  EXPECT_THAT(with(kMoe, "top_k", "0"), HasSubstr("need 1..4"));
+  EXPECT_THAT(with(kMoe, "d_expert", "0"), HasSubstr("at least 1"));
+  EXPECT_THAT(with(kMoe, "n_shared_experts", "-1"), HasSubstr("0 or more"));
+  EXPECT_THAT(with(kMoe, "n_experts", "70000"), HasSubstr("0..65536"));
+  EXPECT_THAT(with(kMoe, "router.kind", "magic"), HasSubstr("magic"));
+  EXPECT_THAT(with(kMoe, "d_modle", "3"), HasSubstr("did you mean 'd_model'"));
+}
+
+TEST(ModelConfig, ADenseModelRefusesKeysOfExperts) {
+  for (const auto* line : {"top_k = 1", "n_shared_experts = 1", "d_expert = 4", "router = {kind = \"top_k\"}",
+                           "balance = {loss = \"switch\"}"})
+    EXPECT_THAT(message_for(std::string(kDense) + line), HasSubstr("the model has no experts")) << line;
+}
+
+TEST(ModelConfig, ReadsWhatItWrites) {
+  for (const std::string& toml : {std::string(kDense), std::string(kMoe),
+                                 std::string(kMoe) + "d_ff = 12\nqk_norm = \"per_head\"\nmoe_layers = [1]\n[router]\nkind = \"sinkhorn\"\n"
+                                                     "[balance]\nloss = [{loss = \"hf\", coefficient = 0.25}]\nz_coefficient = 0.5"}) {
+    const Json json = model_config_json(read(toml));
+    EXPECT_EQ(model_config_json(model_config_from_json(Json::parse(json.dump(), "again"), "again")), json);
+  }
+  EXPECT_EQ(model_config_json(read(kMoe)).at("router").at("score").as_string(), "softmax_pre");  // the router's defaults too
+  EXPECT_THROW(model_config_from_json(Json::parse("[]", "x"), "x"), ConfigError);
+}
+
+}  // namespace
+}  // namespace evenkeel::model

@@ -1,0 +1,18 @@
+// Initialisation by name; every tensor has its own random stream, so values do not depend on threads or on
+// the other parameters.
+#pragma once
+
+#include "model/config.h"
+#include "ops/params.h"
+
+namespace evenkeel::model {
+
+// scaled_normal     N(0, 0.02), attention and FFN output projections ÷ sqrt(2 L) (GPT-2)
+// normal            N(0, 0.02)
+// truncated_normal  N(0, 0.02) within 3 standard deviations (OLMoE)
+// small_wang        N(0, sqrt(2 / (5 H))) (small init, arXiv 1910.05895), output projections
+//                   N(0, 2 / (L sqrt(H))) (GPT-J, GPT-NeoX's wang_init)
+// Norm weights are 1. fp32 on the CPU.
+ops::Params init_params(const ModelConfig& config, uint64_t seed);
+
+}  // namespace evenkeel::model

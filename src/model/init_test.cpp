@@ -1,0 +1,85 @@
+#include "model/init.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/std.h>
+#include <gtest/gtest.h>
+
+#include "model/layout.h"
+#include "support/gradients.h"
+
+namespace evenkeel::model {
+namespace {
+
+ModelConfig config_of(const std::string& init) {
+  return read_model_config(parse_toml("vocab_size = 512\nd_model = 128\nn_layers = 2\nn_heads = 4\nd_ff = 256\nn_experts = 4\ntop_k = 1\nd_expert = 128\n"
+                                      "moe_layers = [1]\ninit = \"" + init + "\"", "m", ""));
+}
+double std_of(const at::Tensor& tensor) { return at::std(tensor, /*unbiased=*/false).item<double>(); }
+
+// Means and standard deviations of n >= 16384 samples are within 4 of their own standard errors.
+void expect_normal(const ops::Params& params, const std::string& name, double std) {
+  const auto& tensor = params.at(name);
+  const double n = static_cast<double>(tensor.numel());
+  EXPECT_NEAR(tensor.mean().item<double>(), 0, 4 * std / std::sqrt(n)) << name;
+  EXPECT_NEAR(std_of(tensor), std, 4 * std / std::sqrt(2 * n)) << name;
+}
+
+TEST(Init, FollowsTheTableOfParameters) {
+  const auto config = config_of("normal");
+  const auto params = init_params(config, 1);
+  const auto table = parameter_table(config);
+  ASSERT_EQ(params.size(), table.size());
+  size_t i = 0;
+  for (const auto& [name, tensor] : params) {
+    EXPECT_EQ(name, table[i].name);
+    EXPECT_EQ(tensor.sizes(), at::IntArrayRef(table[i].shape));
+    EXPECT_EQ(tensor.scalar_type(), at::kFloat);
+    const bool is_one = tensor.eq(1).all().item<bool>();
+    EXPECT_EQ(is_one, table[i].role == Role::norm) << name;
+    ++i;
+  }
+}
+
+TEST(Init, HasTheStandardDeviationsOfItsKind) {
+  const auto normal = init_params(config_of("normal"), 1);
+  for (const auto* name : {"embedding.weight", "head.weight", "layers.0.attention.qkv.weight", "layers.0.ffn.down.weight", "layers.1.experts.down"})
+    expect_normal(normal, name, 0.02);
+  const auto scaled = init_params(config_of("scaled_normal"), 1);
+  expect_normal(scaled, "layers.1.experts.gate_up", 0.02);
+  for (const auto* name : {"layers.0.attention.out.weight", "layers.0.ffn.down.weight", "layers.1.experts.down"})
+    expect_normal(scaled, name, 0.02 / std::sqrt(2.0 * 2));
+  const auto wang = init_params(config_of("small_wang"), 1);
+  expect_normal(wang, "embedding.weight", std::sqrt(2.0 / (5 * 128)));
+  expect_normal(wang, "layers.1.experts.down", 2.0 / (2 * std::sqrt(128.0)));
+}
+
+TEST(Init, TruncatesAtThreeStandardDeviations) {
+  const auto params = init_params(config_of("truncated_normal"), 1);
+  const auto& tensor = params.at("layers.1.experts.gate_up");  // 131,072 values: 354 beyond 3 without truncation
+  EXPECT_LE(tensor.abs().max().item<double>(), 0.06 + 1e-9);
+  EXPECT_GT(tensor.abs().max().item<double>(), 0.058);
+  EXPECT_NEAR(std_of(tensor), 0.02 * 0.98658, 1e-4);  // of a normal cut at 3; its standard error is 4e-5
+  EXPECT_GT(init_params(config_of("normal"), 1).at("layers.1.experts.gate_up").abs().max().item<double>(), 0.07);
+}
+
+TEST(Init, DependsOnSeedAndNameAlone) {
+  const auto config = config_of("normal");
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  const auto one = init_params(config, 5);
+  at::set_num_threads(2);
+  const auto two = init_params(config, 5);
+  at::set_num_threads(before);
+  const auto other = init_params(config, 6);
+  for (const auto& [name, tensor] : one) {
+    EXPECT_TRUE(testing::same_bits(tensor, two.at(name))) << name;
+    EXPECT_EQ(testing::same_bits(tensor, other.at(name)), tensor.dim() == 1) << name;  // norm weights are 1
+  }
+  EXPECT_FALSE(testing::same_bits(one.at("embedding.weight"), one.at("head.weight")));
+  auto deeper = config;
+  deeper.n_layers = 3;  // adds parameters, changes none
+  EXPECT_TRUE(testing::same_bits(init_params(deeper, 5).at("layers.1.experts.down"), one.at("layers.1.experts.down")));
+}
+
+}  // namespace
+}  // namespace evenkeel::model

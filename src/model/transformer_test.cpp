@@ -1,0 +1,216 @@
+#include "model/transformer.h"
+
+#include <ATen/ops/linear.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "golden/golden.h"
+#include "model/init.h"
+#include "model/layout.h"
+#include "moe/balance_loss.h"
+#include "ops/cross_entropy.h"
+#include "optim/adamw.h"
+#include "support/gradients.h"
+
+namespace evenkeel::model {
+namespace {
+
+using testing::expect_close;
+
+struct Losses {
+  at::Tensor loss, cross_entropy, balance, z;
+  ModelOutput output;
+};
+
+// One step's loss as training puts it together: cross-entropy over the targets, then balance and z.
+Losses losses_of(const Transformer& model, const ops::Params& params, const ModelInput& input, const at::Tensor& targets) {
+  Losses out;
+  out.output = model.forward(params, model.initial_router_states(), input);
+  out.cross_entropy = ops::cross_entropy_sum(out.output.hidden, model.head(params), targets.reshape({-1})) / static_cast<double>(targets.numel());
+  out.loss = out.cross_entropy;
+  if (out.output.routing.empty()) return out;
+  out.balance = moe::switch_balance_loss(out.output.routing);
+  out.z = moe::z_loss(out.output.routing, false);
+  const auto& config = model.config().balance;
+  out.loss = out.loss + out.balance * config.terms.at(0).coefficient + out.z * config.z_coefficient;
+  return out;
+}
+
+ModelConfig golden_config(const Json& json) { return model_config_from_json(json, "golden"); }
+
+ops::Params golden_params(const ModelConfig& config, const Json& json, at::ScalarType dtype) {
+  ops::Params params;
+  for (const auto& spec : parameter_table(config)) {
+    const auto tensor = testing::tensor_of(json.at(spec.name)).to(dtype);
+    EXPECT_EQ(tensor.sizes(), at::IntArrayRef(spec.shape)) << spec.name;
+    params.add(spec.name, tensor.requires_grad_(true));
+  }
+  EXPECT_EQ(params.size(), json.size());
+  return params;
+}
+
+std::vector<at::Tensor> gradients_of(const at::Tensor& loss, const ops::Params& params) {
+  std::vector<at::Tensor> leaves;
+  for (const auto& [name, tensor] : params) leaves.push_back(tensor);
+  return torch::autograd::grad({loss}, leaves, {}, std::nullopt, false, /*allow_unused=*/true);
+}
+
+void check_routing(const std::vector<moe::RoutingDecision>& routing, const Json& need, double rtol, double atol) {
+  ASSERT_EQ(routing.size(), need.size());
+  for (size_t i = 0; i < routing.size(); ++i) {
+    EXPECT_EQ(routing[i].layer, need.at(i).at("layer").as_int());
+    expect_close(routing[i].logits, testing::tensor_of(need.at(i).at("router_logits")), rtol, atol, "router logits");
+    const int64_t k = routing[i].top_k;
+    EXPECT_TRUE(testing::same_bits(routing[i].expert_ids.view({-1, k}), testing::ids_of(need.at(i).at("expert_ids"))));
+    expect_close(routing[i].weights.view({-1, k}), testing::tensor_of(need.at(i).at("weights")), rtol, atol, "weights");
+  }
+}
+
+void check_golden(const std::string& file, at::ScalarType dtype, double rtol, double atol) {
+  const auto golden = testing::read_golden(file);
+  const Transformer model(golden_config(golden.inputs.at("config")));
+  const auto params = golden_params(model.config(), golden.inputs.at("parameters"), dtype);
+  ModelInput input;
+  input.tokens = testing::ids_of(golden.inputs.at("input_ids"));
+  if (const Json* documents = golden.inputs.find("document_ids")) input.document_ids = testing::ids_of(*documents).to(at::kInt);
+  const auto got = losses_of(model, params, input, testing::ids_of(golden.inputs.at("target_ids")));
+  const auto& need = golden.outputs;
+
+  const auto logits = at::linear(got.output.hidden, model.head(params)).view({input.tokens.size(0), input.tokens.size(1), -1});
+  expect_close(logits, testing::tensor_of(need.at("logits")), rtol, atol, "logits");
+  check_routing(got.output.routing, need.at("routing"), rtol, atol);
+  expect_close(got.loss.item<double>(), need.at("loss").as_double(), rtol, atol, "loss");
+  expect_close(got.cross_entropy.item<double>(), need.at("cross_entropy").as_double(), rtol, atol, "cross-entropy");
+  if (got.balance.defined()) {
+    expect_close(got.balance.item<double>(), need.at("balance").as_double(), rtol, atol, "balance");
+    expect_close(got.z.item<double>(), need.at("z").as_double(), rtol, atol, "z");
+  }
+  const auto gradients = gradients_of(got.loss, params);
+  size_t i = 0;
+  for (const auto& [name, tensor] : params) {
+    ASSERT_TRUE(gradients[i].defined()) << name;
+    expect_close(gradients[i++], testing::tensor_of(need.at("gradients").at(name)), rtol, atol, name);
+  }
+}
+
+class GoldenModel : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenModel, MatchesInFp64) { check_golden(GetParam(), at::kDouble, 1e-10, 1e-12); }  // 12 digits are written
+TEST_P(GoldenModel, MatchesInFp32) {
+  const auto golden = testing::read_golden(GetParam());
+  check_golden(GetParam(), at::kFloat, golden.rtol, golden.atol);
+}
+INSTANTIATE_TEST_SUITE_P(Tiny, GoldenModel, ::testing::Values("tiny_moe.json", "tiny_moe_switch.json", "tiny_dense.json"),
+                         [](const auto& test) { return std::string(test.param).substr(0, std::string(test.param).find('.')); });
+
+void check_ten_losses(at::ScalarType dtype, double rtol, double atol) {
+  const auto golden = testing::read_golden("ten_losses.json");
+  const Transformer model(golden_config(golden.inputs.at("config")));
+  const auto params = golden_params(model.config(), golden.inputs.at("parameters"), dtype);
+  optim::OptimizerConfig optimizer;
+  read_value(parse_toml("kind = \"adamw\"\nbetas = [0.9, 0.95]\neps = 1e-8\nweight_decay = 0.1\ndecay = \"matrices\"\nclip_norm = 1.0", "golden", ""), "optimizer", optimizer);
+  EXPECT_EQ(evenkeel::to_json(optimizer), golden.inputs.at("optimizer"));
+  auto state = optim::initial_adam_state(params);
+  const auto& batches = golden.inputs.at("batches").as_array();
+  for (size_t step = 0; step < batches.size(); ++step) {
+    ModelInput input;
+    input.tokens = testing::ids_of(batches[step].at("input_ids"));
+    const auto losses = losses_of(model, params, input, testing::ids_of(batches[step].at("target_ids")));
+    auto gradients = gradients_of(losses.loss, params);
+    const double norm = optim::gradient_norm(gradients);
+    optim::clip_gradients(gradients, norm, optimizer.clip_norm);
+    optim::adamw_update(optimizer, params, gradients, golden.inputs.at("lr").as_double(), {}, state);
+    const auto check = [&](const char* key, double got) {
+      expect_close(got, golden.outputs.at(key).at(step).as_double(), rtol, atol, std::string(key) + " of step " + std::to_string(step));
+    };
+    check("loss", losses.loss.item<double>());
+    check("cross_entropy", losses.cross_entropy.item<double>());
+    check("balance", losses.balance.item<double>());
+    check("z", losses.z.item<double>());
+    check("grad_norm", norm);
+  }
+  for (const auto& [name, tensor] : params) {
+    const auto& need = golden.outputs.at("final_parameters").at(name);
+    const auto wide = tensor.detach().to(at::kDouble);
+    expect_close(wide.sum().item<double>(), need.at("sum").as_double(), rtol, std::max(atol, rtol * 100), name + " sum");
+    expect_close((wide * wide).sum().item<double>(), need.at("sum_of_squares").as_double(), rtol, std::max(atol, rtol * 100), name + " squares");
+  }
+}
+
+TEST(TenLosses, MatchInFp64) { check_ten_losses(at::kDouble, 1e-9, 1e-11); }  // 12 digits; ten steps of AdamW widen them
+TEST(TenLosses, MatchInFp32) {
+  const auto golden = testing::read_golden("ten_losses.json");
+  check_ten_losses(at::kFloat, golden.rtol, golden.atol);
+}
+
+ModelConfig small_config(const std::string& extra = "") {
+  return read_model_config(parse_toml("vocab_size = 20\nd_model = 8\nn_layers = 2\nn_heads = 2\nn_experts = 4\ntop_k = 2\nd_expert = 6\n" + extra, "m", ""));
+}
+ModelInput small_input(int64_t B, int64_t S) {
+  ModelInput input;
+  input.tokens = testing::random_ids(B * S, 20, 1).view({B, S});
+  return input;
+}
+
+TEST(Transformer, BalanceAndZAloneReachEveryRouter) {
+  for (const std::string router : {"top_k", "sinkhorn"}) {
+    const Transformer model(small_config("router = {kind = \"" + router + "\"}"));
+    auto params = init_params(model.config(), 1);
+    for (const auto& [name, tensor] : params) tensor.requires_grad_(true);
+    const auto output = model.forward(params, model.initial_router_states(), small_input(2, 5));
+    ASSERT_EQ(output.routing.size(), 2u);
+    std::vector<at::Tensor> losses = {moe::z_loss(output.routing, false), output.hidden.square().sum()};
+    for (const auto& kind : moe::balance_loss_kinds()) losses.push_back(kind.compute(output.routing));
+    for (const auto& loss : losses)
+      for (const auto* name : {"layers.0.router.weight", "layers.1.router.weight"}) {
+        const auto gradient = torch::autograd::grad({loss}, {params.at(name)}, {}, /*retain_graph=*/true)[0];
+        EXPECT_GT(gradient.abs().max().item<double>(), 0.0) << name;
+      }
+  }
+}
+
+TEST(Transformer, SplittingTheBatchChangesNothingWithTokenRouters) {
+  const Transformer model(small_config());
+  const auto params = init_params(model.config(), 2);
+  const auto input = small_input(4, 6);
+  const auto whole = model.forward(params, model.initial_router_states(), input).hidden.view({4, 6, 8});
+  for (int64_t b = 0; b < 4; ++b) {
+    ModelInput part = input;
+    part.tokens = input.tokens.narrow(0, b, 1);
+    const auto hidden = model.forward(params, model.initial_router_states(), part).hidden;
+    expect_close(hidden, whole[b], 1e-5, 1e-5, "sequence");  // fp32; GEMMs of other shapes sum in other orders
+  }
+}
+
+TEST(Transformer, PassesPaddingSeedAndStepToTheRouter) {
+  const Transformer model(small_config("router = {kind = \"sinkhorn\"}"));
+  const auto params = init_params(model.config(), 3);
+  auto input = small_input(2, 4);
+  input.is_padding = at::zeros({2, 4}, at::kBool);
+  input.is_padding[1][3] = true;
+  const auto output = model.forward(params, model.initial_router_states(), input);
+  EXPECT_TRUE(testing::same_bits(output.routing[0].is_padding, input.is_padding.reshape({-1})));
+  EXPECT_EQ(output.routing[1].layer, 1);
+  input.mode = moe::Mode::eval;
+  const auto plain = model.forward(params, model.initial_router_states(), input);
+  const auto& logits = plain.routing[0].logits;
+  EXPECT_TRUE(testing::same_bits(plain.routing[0].expert_ids.view({8, 2}).select(1, 0), logits.argmax(1)));
+}
+
+TEST(Transformer, HasOneStateForEachMoeLayer) {
+  EXPECT_EQ(Transformer(small_config()).initial_router_states().size(), 2u);
+  EXPECT_EQ(Transformer(small_config("moe_layers = [1]\nd_ff = 4")).initial_router_states().size(), 1u);
+  const Transformer dense(read_model_config(parse_toml("vocab_size = 20\nd_model = 8\nn_layers = 2\nn_heads = 2\nd_ff = 6", "m", "")));
+  EXPECT_EQ(dense.router(), nullptr);
+  EXPECT_TRUE(dense.forward(init_params(dense.config(), 1), {}, small_input(1, 3)).routing.empty());
+}
+
+TEST(Transformer, TheHeadIsTheEmbeddingWhenTied) {
+  const Transformer model(small_config("tie_embeddings = true"));
+  const auto params = init_params(model.config(), 4);
+  EXPECT_TRUE(model.head(params).is_same(params.at("embedding.weight")));
+}
+
+}  // namespace
+}  // namespace evenkeel::model

@@ -1,0 +1,34 @@
+// The list of routers. To add one: its file in moe/routers, one line here, its test beside.
+#include "moe/router.h"
+
+#define EVENKEEL_ROUTERS(X)                                                             \
+  X(top_k, "the k largest scores of each token; needs a balance loss")                  \
+  X(sinkhorn, "the k largest of a balanced plan in training, plain top-k at evaluation")
+
+namespace evenkeel::moe {
+
+#define X(name, help) \
+  std::unique_ptr<Router> make_##name##_router(const RouterShape& shape, const ConfigNode& options);
+EVENKEEL_ROUTERS(X)
+#undef X
+
+const std::vector<RouterKind>& router_kinds() {
+#define X(name, help) {#name, help, make_##name##_router},
+  static const std::vector<RouterKind> kinds = {EVENKEEL_ROUTERS(X)};
+#undef X
+  return kinds;
+}
+
+std::unique_ptr<Router> make_router(const RouterShape& shape, const ConfigNode& config) {
+  std::string kind = "top_k";
+  const ConfigNode* node = config.find("kind");
+  if (node != nullptr) read_value(*node, "model.router.kind", kind);
+  std::string known;
+  for (const auto& candidate : router_kinds()) {
+    if (kind == candidate.name) return candidate.make(shape, config);
+    known += (known.empty() ? "" : ", ") + std::string(candidate.name);
+  }
+  fail<ConfigError>(node->where, ": got model.router.kind = '", kind, "'; need one of: ", known);
+}
+
+}  // namespace evenkeel::moe

@@ -1,0 +1,40 @@
+#include "ops/attention.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cummax.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/tril.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
+
+namespace evenkeel::ops {
+
+at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            const at::Tensor& document_ids) {
+  const int64_t batch = query.size(0), length = query.size(1), groups = query.size(2) / key.size(2);
+  const auto by_head = [](const at::Tensor& x) { return x.transpose(1, 2); };
+  const auto k = groups == 1 ? key : key.repeat_interleave(groups, 2);
+  const auto v = groups == 1 ? value : value.repeat_interleave(groups, 2);
+  at::Tensor out;
+  if (document_ids.defined()) {
+    const auto same = document_ids.unsqueeze(2).eq(document_ids.unsqueeze(1));  // [B, S, S]
+    const auto sees = same.logical_and(at::ones({length, length}, same.options()).tril()).unsqueeze(1);
+    out = at::scaled_dot_product_attention(by_head(query), by_head(k), by_head(v), sees);
+  } else {
+    out = at::scaled_dot_product_attention(by_head(query), by_head(k), by_head(v), {}, 0.0, /*is_causal=*/true);
+  }
+  return out.transpose(1, 2).reshape({batch, length, -1});
+}
+
+at::Tensor positions_in_document(const at::Tensor& document_ids) {
+  const int64_t length = document_ids.size(1);
+  const auto index = at::arange(length, document_ids.options().dtype(at::kLong)).expand(document_ids.sizes());
+  const auto first = at::ones({document_ids.size(0), 1}, document_ids.options().dtype(at::kBool));
+  const auto changes = at::cat({first, document_ids.narrow(1, 1, length - 1).ne(document_ids.narrow(1, 0, length - 1))}, 1);
+  const auto starts = std::get<0>(at::cummax(at::where(changes, index, at::zeros_like(index)), 1));
+  return index - starts;
+}
+
+}  // namespace evenkeel::ops

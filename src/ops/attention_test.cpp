@@ -1,0 +1,83 @@
+#include "ops/attention.h"
+
+#include <ATen/ops/ones.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "golden/golden.h"
+#include "support/gradients.h"
+
+namespace evenkeel::ops {
+namespace {
+
+using testing::random_tensor;
+
+// One query, key and value at a time; document_of < 0 = one document.
+at::Tensor naive_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& documents) {
+  const int64_t B = q.size(0), S = q.size(1), heads = q.size(2), D = q.size(3), group = heads / k.size(2);
+  auto out = at::zeros({B, S, heads, D}, q.options());
+  for (int64_t b = 0; b < B; ++b)
+    for (int64_t s = 0; s < S; ++s)
+      for (int64_t h = 0; h < heads; ++h) {
+        std::vector<double> weights;
+        double sum = 0;
+        for (int64_t t = 0; t <= s; ++t) {
+          const bool same = !documents.defined() || documents[b][s].item<int64_t>() == documents[b][t].item<int64_t>();
+          weights.push_back(same ? std::exp(q[b][s][h].dot(k[b][t][h / group]).item<double>() / std::sqrt(static_cast<double>(D))) : 0);
+          sum += weights.back();
+        }
+        for (int64_t t = 0; t <= s; ++t) out[b][s][h] += v[b][t][h / group] * (weights[static_cast<size_t>(t)] / sum);
+      }
+  return out.reshape({B, S, heads * D});
+}
+
+TEST(Attention, FirstPositionReturnsItsValue) {
+  const auto q = random_tensor({2, 3, 2, 4}, 1), v = random_tensor({2, 3, 2, 4}, 2);
+  testing::expect_close(causal_attention(q, q, v, {}).select(1, 0), v.select(1, 0).reshape({2, 8}), 1e-14, 1e-14, "position 0");
+}
+
+TEST(Attention, MatchesTheFormulaWithGroupsAndDocuments) {
+  const auto q = random_tensor({2, 5, 4, 3}, 3), k = random_tensor({2, 5, 2, 3}, 4), v = random_tensor({2, 5, 2, 3}, 5);
+  const auto documents = at::tensor({0, 0, 1, 1, 1, 3, 4, 4, 4, 5}, at::kInt).view({2, 5});
+  // fp64: products of 3, softmaxes of 5
+  testing::expect_close(causal_attention(q, k, v, {}), naive_attention(q, k, v, {}), 1e-13, 1e-13, "causal");
+  testing::expect_close(causal_attention(q, k, v, documents), naive_attention(q, k, v, documents), 1e-13, 1e-13, "documents");
+  const auto f = [](const at::Tensor& x) { return x.to(at::kFloat); };
+  testing::expect_close(causal_attention(f(q), f(k), f(v), {}), naive_attention(q, k, v, {}), 1e-5, 1e-6, "fp32");  // exp of sums of 3
+  testing::expect_close(causal_attention(f(q), f(k), f(v), documents), naive_attention(q, k, v, documents), 1e-5, 1e-6, "fp32 documents");
+}
+
+TEST(Attention, SeesNothingLaterAndNoOtherDocument) {
+  const auto q = random_tensor({1, 6, 2, 4}, 6);
+  const auto documents = at::tensor({0, 0, 0, 1, 1, 1}, at::kInt).view({1, 6});
+  auto changed = q.clone();
+  changed[0][4] += 1.0;
+  const auto before = causal_attention(q, q, q, {}), after = causal_attention(changed, changed, changed, {});
+  EXPECT_TRUE(testing::same_bits(before.narrow(1, 0, 4), after.narrow(1, 0, 4)));
+  EXPECT_FALSE(testing::same_bits(before.narrow(1, 4, 1), after.narrow(1, 4, 1)));
+  changed = q.clone();
+  changed[0][1] += 1.0;
+  const auto apart = causal_attention(q, q, q, documents), apart_changed = causal_attention(changed, changed, changed, documents);
+  EXPECT_TRUE(testing::same_bits(apart.narrow(1, 3, 3), apart_changed.narrow(1, 3, 3)));
+}
+
+TEST(Attention, GradientsMatchFiniteDifferences) {
+  const auto c = random_tensor({1, 3, 8}, 7);
+  const auto documents = at::tensor({0, 0, 1}, at::kInt).view({1, 3});
+  for (const auto& ids : {at::Tensor(), documents})
+    testing::expect_gradients([&](const auto& in) { return (causal_attention(in[0], in[1], in[2], ids) * c).sum(); },
+                              {random_tensor({1, 3, 4, 2}, 8), random_tensor({1, 3, 2, 2}, 9), random_tensor({1, 3, 2, 2}, 10)});
+}
+
+TEST(PositionsInDocument, RestartWhereTheDocumentChanges) {
+  const auto documents = at::tensor({0, 0, 0, 1, 1, 2, 3, 4, 4, 4, 4, 4}, at::kInt).view({2, 6});
+  const auto need = at::tensor({0, 1, 2, 0, 1, 0, 0, 0, 1, 2, 3, 4}).to(at::kLong).view({2, 6});
+  EXPECT_TRUE(testing::same_bits(positions_in_document(documents), need));
+  EXPECT_EQ(positions_in_document(at::zeros({1, 1}, at::kInt)).item<int64_t>(), 0);
+  // An id that comes back is another document: positions go on from its second start.
+  EXPECT_TRUE(testing::same_bits(positions_in_document(at::tensor({7, 8, 7}, at::kInt).view({1, 3})), at::zeros({1, 3}, at::kLong)));
+}
+
+}  // namespace
+}  // namespace evenkeel::ops

@@ -1,0 +1,21 @@
+// The device that a run computes on. Code above src/ops passes this along and names no device.
+#pragma once
+
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+namespace evenkeel::ops {
+
+// "cpu", "cuda", "cuda:N", or "" = cuda when there is one. ConfigError for other words, MachineError for a
+// device that is not there.
+at::Device find_device(const std::string& name);
+std::string device_name(const at::Device& device);  // "cpu", "cuda:0"
+void set_threads(int64_t n_threads);                // 0 = all cores
+int64_t n_threads();
+void synchronize(const at::Device& device);  // waits for the device's queue; nothing on a CPU
+
+// Best fp32 rate of square products of these sizes, in FLOP/s.
+double gemm_rate(const at::Device& device, const std::vector<int64_t>& sizes);
+
+}  // namespace evenkeel::ops

@@ -1,0 +1,169 @@
+#include "ops/gated_ffn.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/erf.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "golden/golden.h"
+#include "support/gradients.h"
+
+namespace evenkeel::ops {
+namespace {
+
+using testing::expect_close;
+using testing::random_ids;
+using testing::random_tensor;
+
+// down (act(gate) * up) of one token, by the formulas; differentiable.
+at::Tensor naive_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::Tensor& down, Activation activation) {
+  const int64_t I = down.size(1);
+  const auto gate = gate_up.narrow(0, 0, I).matmul(x), up = gate_up.narrow(0, I, I).matmul(x);
+  const auto active = activation == Activation::swiglu ? gate / (1 + gate.neg().exp()) : gate * 0.5 * (1 + at::erf(gate / std::sqrt(2.0)));
+  return down.matmul(active * up);
+}
+
+struct Case {
+  at::Tensor x, token_ids, expert_ids, weights, gate_up, down;
+};
+Case make_case(int64_t T, int64_t K, int64_t E, int64_t H, int64_t I, uint64_t seed) {
+  return {random_tensor({T, H}, seed), at::arange(T, at::kLong).repeat_interleave(K), random_ids(T * K, E, seed + 1),
+          random_tensor({T * K}, seed + 2), random_tensor({E, 2 * I, H}, seed + 3), random_tensor({E, H, I}, seed + 4)};
+}
+
+at::Tensor naive_routed(const Case& c, Activation activation) {
+  std::vector<at::Tensor> rows(static_cast<size_t>(c.x.size(0)), at::zeros({c.x.size(1)}, c.x.options()));
+  for (int64_t n = 0; n < c.token_ids.size(0); ++n) {
+    const int64_t t = c.token_ids[n].item<int64_t>(), e = c.expert_ids[n].item<int64_t>();
+    rows[static_cast<size_t>(t)] = rows[static_cast<size_t>(t)] + naive_ffn(c.x[t], c.gate_up[e], c.down[e], activation) * c.weights[n];
+  }
+  return at::stack(rows);
+}
+at::Tensor routed(const Case& c, Activation activation) {
+  return routed_ffn(c.x, c.token_ids, c.expert_ids, c.weights, c.gate_up, c.down, activation);
+}
+// The case with x, weights, gate_up, down from `in`.
+Case with_inputs(Case c, const std::vector<at::Tensor>& in) {
+  c.x = in[0], c.weights = in[1], c.gate_up = in[2], c.down = in[3];
+  return c;
+}
+std::vector<at::Tensor> inputs_of(const Case& c) { return {c.x, c.weights, c.gate_up, c.down}; }
+
+TEST(Activation, IsKnownByName) {
+  EXPECT_EQ(activation_from_name("swiglu"), Activation::swiglu);
+  EXPECT_EQ(activation_from_name("geglu"), Activation::geglu);
+  EXPECT_FALSE(activation_from_name("relu").has_value());
+}
+
+TEST(GatedFfn, MatchesTheFormula) {
+  const auto x = random_tensor({4, 3}, 1), gate_up = random_tensor({10, 3}, 2), down = random_tensor({3, 5}, 3);
+  for (const auto activation : {Activation::swiglu, Activation::geglu}) {
+    const auto out = gated_ffn(x, gate_up, down, activation);
+    for (int64_t t = 0; t < 4; ++t) expect_close(out[t], naive_ffn(x[t], gate_up, down, activation), 1e-12, 1e-13, "row");
+  }
+}
+
+TEST(SortByExpert, IsStableAndCounts) {
+  const auto sorted = sort_by_expert(at::tensor({2, 0, 2, 0, 3}).to(at::kLong), 5);
+  EXPECT_TRUE(testing::same_bits(sorted.order, at::tensor({1, 3, 0, 2, 4}).to(at::kLong)));
+  EXPECT_EQ(sorted.tokens_per_expert, (std::vector<int64_t>{2, 0, 2, 1, 0}));
+  EXPECT_EQ(sort_by_expert(at::zeros({0}, at::kLong), 2).tokens_per_expert, (std::vector<int64_t>{0, 0}));
+}
+
+TEST(RoutedFfn, MatchesALoopOverAssignments) {
+  // 300 rows for expert 1 make three tiles; expert 3 stays empty.
+  auto c = make_case(400, 2, 4, 6, 5, 10);
+  c.expert_ids = c.expert_ids.masked_fill(c.expert_ids.eq(3), 1);
+  c.expert_ids.narrow(0, 0, 300).fill_(1);
+  for (const auto activation : {Activation::swiglu, Activation::geglu}) {
+    expect_close(routed(c, activation), naive_routed(c, activation), 1e-11, 1e-12, "fp64");  // sums of 6 and 5, values to 100
+    auto f = c;
+    for (auto* tensor : {&f.x, &f.weights, &f.gate_up, &f.down}) *tensor = tensor->to(at::kFloat);
+    expect_close(routed(f, activation), naive_routed(c, activation), 1e-5, 1e-4, "fp32");  // 6e-8 of values to 100, cancelling
+  }
+}
+
+TEST(RoutedFfn, GradientsMatchTheLoopAcrossTiles) {
+  auto c = make_case(200, 2, 3, 4, 3, 20);
+  c.expert_ids.narrow(0, 0, 280).fill_(2);
+  const auto weight = random_tensor({200, 4}, 25);
+  const auto got = testing::gradients_of([&](const auto& in) { return (routed(with_inputs(c, in), Activation::geglu) * weight).sum(); }, inputs_of(c));
+  const auto need = testing::gradients_of([&](const auto& in) { return (naive_routed(with_inputs(c, in), Activation::geglu) * weight).sum(); }, inputs_of(c));
+  for (size_t i = 0; i < got.size(); ++i) expect_close(got[i], need[i], 1e-10, 1e-10, "input " + std::to_string(i));  // sums of up to 300
+}
+
+TEST(RoutedFfn, GradientsMatchFiniteDifferences) {
+  const auto c = make_case(4, 2, 3, 3, 2, 30);
+  const auto weight = random_tensor({4, 3}, 35);
+  for (const auto activation : {Activation::swiglu, Activation::geglu})
+    testing::expect_gradients([&](const auto& in) { return (routed(with_inputs(c, in), activation) * weight).sum(); }, inputs_of(c));
+}
+
+TEST(RoutedFfn, AddsAssignmentsOfOneTokenToTheSameExpert) {
+  auto c = make_case(1, 3, 2, 4, 3, 40);
+  c.expert_ids.fill_(1);
+  const auto once = naive_ffn(c.x[0], c.gate_up[1], c.down[1], Activation::swiglu);
+  expect_close(routed(c, Activation::swiglu)[0], once * c.weights.sum(), 1e-12, 1e-12, "three times");
+}
+
+TEST(RoutedFfn, EmptyExpertsGetZeroGradients) {
+  auto c = make_case(5, 1, 4, 3, 2, 50);
+  c.expert_ids.fill_(2);
+  const auto gradients = testing::gradients_of([&](const auto& in) { return routed(with_inputs(c, in), Activation::swiglu).sum(); }, inputs_of(c));
+  for (const int64_t expert : {0, 1, 3}) {
+    EXPECT_EQ(gradients[2][expert].abs().max().item<double>(), 0.0);
+    EXPECT_EQ(gradients[3][expert].abs().max().item<double>(), 0.0);
+  }
+  EXPECT_GT(gradients[2][2].abs().max().item<double>(), 0.0);
+}
+
+TEST(RoutedFfn, TakesNoAssignmentsAndNoTokens) {
+  for (const int64_t T : {0, 3}) {
+    Case c = make_case(T, 1, 2, 4, 3, 60);
+    c.token_ids = c.token_ids.narrow(0, 0, 0);
+    c.expert_ids = c.expert_ids.narrow(0, 0, 0);
+    c.weights = c.weights.narrow(0, 0, 0);
+    const auto gradients = testing::gradients_of([&](const auto& in) { return routed(with_inputs(c, in), Activation::swiglu).sum(); }, inputs_of(c));
+    EXPECT_TRUE(testing::same_bits(gradients[0], at::zeros({T, 4}, at::kDouble)));
+    EXPECT_EQ(gradients[1].numel(), 0);
+    EXPECT_EQ(gradients[2].abs().max().item<double>(), 0.0);
+    EXPECT_TRUE(testing::same_bits(routed(c, Activation::swiglu), at::zeros({T, 4}, at::kDouble)));
+  }
+}
+
+TEST(RoutedFfn, LeavesTokensWithoutAssignmentsAtZero) {
+  auto c = make_case(4, 1, 2, 3, 2, 70);
+  c.token_ids = at::tensor({1, 1, 3, 3}).to(at::kLong);
+  const auto out = routed(c, Activation::swiglu);
+  expect_close(out, naive_routed(c, Activation::swiglu), 1e-12, 1e-13, "some tokens");
+  EXPECT_EQ(out[0].abs().max().item<double>(), 0.0);
+  EXPECT_EQ(out[2].abs().max().item<double>(), 0.0);
+}
+
+TEST(RoutedFfn, DoesNotDependOnTheNumberOfThreads) {
+  auto c = make_case(600, 2, 5, 32, 24, 80);
+  for (auto* tensor : {&c.x, &c.weights, &c.gate_up, &c.down}) *tensor = tensor->to(at::kFloat);
+  const int before = at::get_num_threads();
+  const auto run = [&](int n_threads) {
+    at::set_num_threads(n_threads);
+    auto out = testing::gradients_of(
+        [&](const auto& in) {
+          const auto y = routed(with_inputs(c, in), Activation::geglu);
+          return (y * y).sum();
+        },
+        inputs_of(c));
+    out.push_back(routed(c, Activation::geglu));
+    return out;
+  };
+  const auto one = run(1), two = run(2);
+  at::set_num_threads(before);
+  for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(testing::same_bits(one[i], two[i])) << i;
+}
+
+}  // namespace
+}  // namespace evenkeel::ops

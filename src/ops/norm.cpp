@@ -1,0 +1,133 @@
+#include "ops/norm.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/pow.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+namespace evenkeel::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Rows are independent; the sums over H are vectorised by the pragma. `inverse` [T] keeps rsqrt(...).
+template <class T>
+void normalize_rows(const T* x, const T* weight, T eps, int64_t width, int64_t begin, int64_t end, T* out, T* inverse) {
+  for (int64_t row = begin; row < end; ++row) {
+    const T* from = x + row * width;
+    T* to = out + row * width;
+    T sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < width; ++i) sum += from[i] * from[i];
+    const T scale = T(1) / std::sqrt(sum / T(width) + eps);
+    inverse[row] = scale;
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) to[i] = from[i] * scale * weight[i];
+  }
+}
+
+// dx = scale * (g - x * scale^2 * mean(g * x)) with g = dy * weight; dweight += dy * x * scale.
+template <class T>
+void backward_rows(const T* x, const T* weight, const T* grad, const T* inverse, int64_t width, int64_t begin,
+                   int64_t end, T* grad_x, T* grad_weight) {
+  for (int64_t row = begin; row < end; ++row) {
+    const T* from = x + row * width;
+    const T* dy = grad + row * width;
+    T* dx = grad_x + row * width;
+    const T scale = inverse[row];
+    T dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t i = 0; i < width; ++i) dot += dy[i] * weight[i] * from[i];
+    const T pull = dot * scale * scale / T(width);
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) dx[i] = scale * (dy[i] * weight[i] - from[i] * pull);
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) grad_weight[i] += dy[i] * from[i] * scale;
+  }
+}
+
+constexpr int64_t kRowsPerBlock = 128;  // fixed, so that sums do not depend on the number of threads
+
+template <class T>
+at::Tensor forward_cpu(const at::Tensor& x, const at::Tensor& weight, double eps, at::Tensor& inverse) {
+  const int64_t width = x.size(1), n_rows = x.size(0);
+  auto out = at::empty_like(x);
+  inverse = at::empty({n_rows}, x.options());
+  at::parallel_for(0, n_rows, kRowsPerBlock, [&](int64_t begin, int64_t end) {
+    normalize_rows(x.const_data_ptr<T>(), weight.const_data_ptr<T>(), T(eps), width, begin, end,
+                   out.mutable_data_ptr<T>(), inverse.mutable_data_ptr<T>());
+  });
+  return out;
+}
+
+template <class T>
+variable_list backward_cpu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& inverse, const at::Tensor& grad) {
+  const int64_t width = x.size(1), n_rows = x.size(0);
+  const int64_t n_blocks = (n_rows + kRowsPerBlock - 1) / kRowsPerBlock;
+  auto grad_x = at::empty_like(x);
+  auto partial = at::zeros({n_blocks, width}, x.options());
+  at::parallel_for(0, n_blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block)
+      backward_rows(x.const_data_ptr<T>(), weight.const_data_ptr<T>(), grad.const_data_ptr<T>(),
+                    inverse.const_data_ptr<T>(), width, block * kRowsPerBlock,
+                    std::min(n_rows, (block + 1) * kRowsPerBlock), grad_x.mutable_data_ptr<T>(),
+                    partial.mutable_data_ptr<T>() + block * width);
+  });
+  return {grad_x, partial.sum(0)};
+}
+
+struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps) {
+    const auto rows = x.contiguous().view({-1, x.size(-1)});
+    at::Tensor inverse;
+    const auto out = x.scalar_type() == at::kDouble ? forward_cpu<double>(rows, weight, eps, inverse)
+                                                    : forward_cpu<float>(rows, weight, eps, inverse);
+    context->save_for_backward({rows, weight, inverse});
+    return out.view(x.sizes());
+  }
+  static variable_list backward(AutogradContext* context, variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const auto grad = grads[0].contiguous().view(saved[0].sizes());
+    auto out = saved[0].scalar_type() == at::kDouble ? backward_cpu<double>(saved[0], saved[1], saved[2], grad)
+                                                     : backward_cpu<float>(saved[0], saved[1], saved[2], grad);
+    return {out[0].view(grads[0].sizes()), out[1], at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  const bool has_kernel = x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble);
+  if (has_kernel) return RmsNormFunction::apply(x, weight, eps);
+  const auto wide = x.to(at::kFloat);
+  return (wide * at::rsqrt(at::pow(wide, 2).mean(-1, /*keepdim=*/true) + eps)).to(x.scalar_type()) * weight;
+}
+
+RotaryTable make_rotary_table(const at::Tensor& positions, int64_t rotary_dims, double theta, at::ScalarType dtype) {
+  const auto wide = positions.options().dtype(at::kDouble);
+  const auto exponents = at::arange(0, rotary_dims, 2, wide) / static_cast<double>(rotary_dims);
+  const auto angles = positions.to(at::kDouble).unsqueeze(1) * (exponents * -std::log(theta)).exp().unsqueeze(0);
+  return {angles.cos().to(dtype), angles.sin().to(dtype)};
+}
+
+at::Tensor apply_rotary(const at::Tensor& x, const RotaryTable& table) {
+  const int64_t half = table.cosine.size(1);
+  if (half == 0) return x;
+  const int64_t n_rows = table.cosine.size(0);
+  const int64_t batch = n_rows == x.size(1) ? 1 : x.size(0);
+  const auto cosine = table.cosine.view({batch, x.size(1), 1, half});
+  const auto sine = table.sine.view({batch, x.size(1), 1, half});
+  const auto first = x.narrow(3, 0, half), second = x.narrow(3, half, half);
+  std::vector<at::Tensor> parts = {first * cosine - second * sine, second * cosine + first * sine};
+  if (2 * half < x.size(3)) parts.push_back(x.narrow(3, 2 * half, x.size(3) - 2 * half));
+  return at::cat(parts, 3);
+}
+
+}  // namespace evenkeel::ops

@@ -1,0 +1,69 @@
+#include "ops/top_k.h"
+
+#include <limits>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "support/gradients.h"
+
+namespace evenkeel::ops {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+std::vector<int64_t> top_k_of(std::vector<double> row, int64_t k, at::ScalarType dtype = at::kFloat) {
+  const auto ids = top_k_ids(at::tensor(row).to(dtype).unsqueeze(0), k);
+  return {ids.const_data_ptr<int64_t>(), ids.const_data_ptr<int64_t>() + ids.numel()};
+}
+using Ids = std::vector<int64_t>;
+
+TEST(TopK, OrdersBestFirst) {
+  for (const auto dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    EXPECT_EQ(top_k_of({1, 4, 3, 2}, 3, dtype), (Ids{1, 2, 3}));
+    EXPECT_EQ(top_k_of({1, 4, 3, 2}, 4, dtype), (Ids{1, 2, 3, 0}));  // k = E
+  }
+  EXPECT_EQ(top_k_of({7}, 1), (Ids{0}));
+}
+
+TEST(TopK, GivesTiesToTheLowerId) {
+  EXPECT_EQ(top_k_of({2, 5, 5, 5}, 2), (Ids{1, 2}));
+  EXPECT_EQ(top_k_of({0, 0, 0, 0}, 4), (Ids{0, 1, 2, 3}));
+  EXPECT_EQ(top_k_of({0.0, -0.0}, 2), (Ids{0, 1}));
+  EXPECT_EQ(top_k_of({-kInf, -kInf, -1e30}, 3), (Ids{2, 0, 1}));
+}
+
+TEST(TopK, NeverPrefersNanToANumber) {
+  EXPECT_EQ(top_k_of({kNan, -kInf, 3, kNan}, 4), (Ids{2, 1, 0, 3}));
+  EXPECT_EQ(top_k_of({kNan, kNan}, 2), (Ids{0, 1}));
+}
+
+TEST(TopK, DistinguishesDoublesThatFloatsCannot) {
+  EXPECT_EQ(top_k_of({1.0, 1.0 + 1e-12}, 1, at::kDouble), (Ids{1}));
+}
+
+TEST(TopK, TakesNoTokensAndStridedScores) {
+  EXPECT_EQ(top_k_ids(at::zeros({0, 4}), 2).sizes(), (at::IntArrayRef{0, 2}));
+  const auto scores = testing::random_tensor({5, 700}, 1);  // read through a transpose; over several thread blocks
+  const auto ids = top_k_ids(scores.t(), 5);
+  EXPECT_TRUE(testing::same_bits(ids, top_k_ids(scores.t().contiguous(), 5)));
+  const auto sorted = scores.t().gather(1, ids);
+  EXPECT_TRUE(sorted.narrow(1, 0, 4).gt(sorted.narrow(1, 1, 4)).all().item<bool>());
+}
+
+TEST(AllFinite, SeesOneBadElement) {
+  EXPECT_TRUE(all_finite(at::zeros({0})));
+  auto values = at::full({1000}, 3e38f);
+  EXPECT_TRUE(all_finite(values));
+  values[999] = kInf;
+  EXPECT_FALSE(all_finite(values));
+  values[999] = kNan;
+  EXPECT_FALSE(all_finite(values));
+}
+
+}  // namespace
+}  // namespace evenkeel::ops

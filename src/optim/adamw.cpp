@@ -1,0 +1,104 @@
+#include "optim/adamw.h"
+
+#include <cmath>
+#include <tuple>
+
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros_like.h>
+
+namespace evenkeel::optim {
+
+void check_optimizer_config(const OptimizerConfig& config, const std::string& where) {
+  const auto check = [&](bool holds, const char* key, const auto& value, const char* need) {
+    require<ConfigError>(holds, where, ": got optimizer.", key, " = ", value, "; need ", need);
+  };
+  check(config.kind == "adamw", "kind", config.kind, "adamw");
+  check(config.betas.size() == 2, "betas", to_json(config.betas).dump(), "two numbers");
+  for (const double beta : config.betas) check(beta >= 0 && beta < 1, "betas", beta, "0 <= beta < 1");
+  check(config.eps > 0, "eps", config.eps, "more than 0");
+  check(config.weight_decay >= 0, "weight_decay", config.weight_decay, "0 or more");
+  check(config.decay == "matrices" || config.decay == "all", "decay", config.decay, "matrices or all");
+  check(config.clip_norm >= 0, "clip_norm", config.clip_norm, "0 (no clipping) or more");
+}
+
+AdamState initial_adam_state(const ops::Params& params) {
+  AdamState state;
+  for (const auto& [name, tensor] : params) {
+    state.first.add(name, at::zeros_like(tensor, tensor.options().requires_grad(false)));
+    state.second.add(name, at::zeros_like(tensor, tensor.options().requires_grad(false)));
+    state.updates[name] = 0;
+  }
+  return state;
+}
+
+bool matches_pattern(const std::string& name, const std::string& pattern) {
+  // Greedy with one point to come back to: linear for every pattern.
+  size_t n = 0, p = 0, star = std::string::npos, after_star = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      after_star = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      ++p;
+      ++n;
+    } else if (star != std::string::npos) {
+      p = star + 1;
+      n = ++after_star;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+double gradient_norm(const std::vector<at::Tensor>& gradients) {
+  std::vector<at::Tensor> defined;
+  for (const auto& gradient : gradients)
+    if (gradient.defined()) defined.push_back(gradient);
+  double sum = 0;
+  if (defined.empty()) return sum;
+  for (const auto& norm : at::_foreach_norm(defined)) {
+    const double value = norm.item<double>();
+    sum += value * value;
+  }
+  return std::sqrt(sum);
+}
+
+void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, double clip_norm) {
+  const double scale = clip_norm / (norm + 1e-6);
+  if (clip_norm <= 0 || scale >= 1) return;
+  for (auto gradient : gradients)
+    if (gradient.defined()) gradient.mul_(scale);
+}
+
+void adamw_update(const OptimizerConfig& config, const ops::Params& params, const std::vector<at::Tensor>& gradients,
+                  double learning_rate, const RateFactors& factors, AdamState& state) {
+  struct Group {
+    std::vector<at::Tensor> params, gradients, first, second, none, steps;
+  };
+  std::map<std::tuple<double, double>, Group> groups;  // (learning rate, weight decay)
+  size_t index = 0;
+  for (const auto& [name, tensor] : params) {
+    const auto& gradient = gradients[index++];
+    const auto factor = factors.find(name);
+    const double rate = learning_rate * (factor == factors.end() ? 1.0 : factor->second);
+    if (!gradient.defined() || (factor != factors.end() && factor->second == 0)) continue;
+    const bool decays = config.decay == "all" || tensor.dim() >= 2;
+    Group& group = groups[{rate, decays ? config.weight_decay : 0.0}];
+    group.params.push_back(tensor.detach());
+    group.gradients.push_back(gradient);
+    group.first.push_back(state.first.at(name));
+    group.second.push_back(state.second.at(name));
+    group.steps.push_back(at::full({}, static_cast<double>(++state.updates[name]), tensor.options().dtype(at::kFloat).requires_grad(false)));
+  }
+  for (auto& [key, group] : groups) {
+    const auto [rate, decay] = key;
+    at::_fused_adamw_(group.params, group.gradients, group.first, group.second, group.none, group.steps, rate, config.betas[0],
+                      config.betas[1], decay, config.eps, /*amsgrad=*/false, /*maximize=*/false);
+  }
+}
+
+}  // namespace evenkeel::optim

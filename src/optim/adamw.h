@@ -1,0 +1,54 @@
+// AdamW with decoupled weight decay (arXiv 1711.05101), global-norm clipping, and parameter groups by name.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/config_tree.h"
+#include "ops/params.h"
+
+namespace evenkeel::optim {
+
+struct OptimizerConfig {
+  std::string kind = "adamw";
+  std::vector<double> betas = {0.9, 0.95};
+  double eps = 1e-8;
+  double weight_decay = 0.1;
+  std::string decay = "matrices";
+  double clip_norm = 1.0;
+  static void visit_fields(auto& config, auto&& field) {
+    field("kind", config.kind, "adamw");
+    field("betas", config.betas, "decay of the first and second moment");
+    field("eps", config.eps, "added to the root of the second moment");
+    field("weight_decay", config.weight_decay, "decoupled weight decay");
+    field("decay", config.decay, "matrices (two or more dimensions) or all");
+    field("clip_norm", config.clip_norm, "largest global gradient norm; 0 = no clipping");
+  }
+};
+void check_optimizer_config(const OptimizerConfig& config, const std::string& where);
+
+// Moments in fp32, one pair a parameter, and the number of updates that each parameter has had.
+struct AdamState {
+  ops::Params first, second;              // same names and shapes as the parameters
+  std::map<std::string, int64_t> updates;  // bias correction counts a parameter's own updates
+};
+AdamState initial_adam_state(const ops::Params& params);
+
+// Which parameters learn slower, or not at all: name -> factor on the learning rate, 0 = frozen.
+using RateFactors = std::map<std::string, double>;
+
+// True when `name` fits `pattern`: '*' stands for any characters, also none.
+bool matches_pattern(const std::string& name, const std::string& pattern);
+
+// sqrt of the sum of squares of all gradients (undefined ones count 0), accumulated in fp64.
+double gradient_norm(const std::vector<at::Tensor>& gradients);
+// torch's clip_grad_norm_: scales by clip / (norm + 1e-6) where that is below 1.
+void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, double clip_norm);
+
+// One update in place. gradients[i] belongs to the i-th parameter; undefined = no gradient, then the
+// parameter is left as it is, moments and weight decay included. A frozen parameter is left too.
+void adamw_update(const OptimizerConfig& config, const ops::Params& params, const std::vector<at::Tensor>& gradients,
+                  double learning_rate, const RateFactors& factors, AdamState& state);
+
+}  // namespace evenkeel::optim

@@ -1,0 +1,199 @@
+// What the routers did: imbalance around the shift, entropy, dead experts, imbalance at evaluation.
+
+const balanceView = { layer: "mean", range: "shift", arm: 0 };
+
+function addBalanceSection(report) {
+  const groups = report.groups.filter((group) => group.isMoe);
+  const section = addSection("balance", "Router balance",
+    "MRI (maximum routing imbalance) is the share of tokens that the busiest expert of a layer receives. It cannot fall below k/E, the dashed line, where all experts are equally busy.");
+  const layers = layersOf(report.arms);
+  const arms = report.arms.filter((arm) => arm.isMoe);
+  balanceView.layer = layers.length > 1 ? "mean" : layers[0];
+  balanceView.arm = Math.max(0, arms.findIndex((arm) => arm.model === "granular"));
+  const redraw = () => ["mri", "mri-layers", "entropy", "dead"].forEach(drawChart);
+  section.append(make("div", { class: "controls" },
+    makeSelect("balance-layer", "Layer", layerOptions(layers), (layer) => { balanceView.layer = layer; redraw(); }),
+    arms.some((arm) => arm.shift) ? makeChoice("balance-range", "Range of steps", [["shift", "around the shift"], ["all", "whole run"]],
+      (range) => { balanceView.range = range; redraw(); }) : null));
+  addChart(section, { id: "mri", title: "Imbalance of every training batch",
+    caption: `A router balanced on the old text meets new text unbalanced: the spike after the dotted line.${seedNote(report)}`,
+    missing: "No routing was recorded.",
+    build: (width) => buildBalanceLines(report, groups, { key: "mri", title: "MRI, share of tokens", bounds: true }, width) });
+  addChart(section, { id: "mri-layers", title: "The same, layer by layer",
+    caption: "One line per layer of one arm; colours run from the first layer to the last.",
+    controls: arms.length > 1 ? [makeSelect("mri-arm", "Arm", arms.map((arm, i) => [i, arm.name]),
+      (index) => { balanceView.arm = index; drawChart("mri-layers"); }, balanceView.arm)] : null,
+    build: (width) => buildLayerLines(arms, layers, width) });
+  addChart(section, { id: "shift", title: "Before, at and after the shift",
+    caption: "Mean over layers. Before: the last 50 steps; first: the first step on new data; peak: the highest of the first 50; after: the last eighth of the phase. Bar: the lower bound k/E.",
+    build: (width) => buildShift(report, groups, width) });
+  addChart(section, { id: "eval-mri", title: "Imbalance on held-out text",
+    caption: "Pooled over the whole held-out set, plain evaluation routing (no Sinkhorn step), mean over layers. Bars: the lower bound k/E.",
+    build: (width) => buildEvalMri(report, groups, width) });
+  const pair = make("div", { class: "pair" });
+  section.append(pair);
+  addChart(pair, { id: "entropy", title: "Entropy of the load", caption: "1 is a uniform load, 0 a single expert.",
+    build: (width) => buildBalanceLines(report, groups, { key: "entropy", title: "entropy ÷ ln E" }, width) });
+  const dead = buildBalanceLines(report, groups, { key: "dead", title: "" }, 800);
+  if (dead && dead.data.every((trace) => trace.y.every((value) => value === 0))) {
+    addNote(pair, "Dead experts: none. In every recorded step each expert of each layer received at least one token, so there is no chart.");
+  } else {
+    addChart(pair, { id: "dead", title: "Dead experts", caption: "Experts of a layer that received no token in the step, whole run.",
+      build: (width) => buildBalanceLines(report, groups, { key: "dead", title: "experts without a token" }, width) });
+  }
+}
+
+function stepsAxis(arms, view) {
+  const axis = { title: "step", uirevision: view };
+  const shifted = arms.find((arm) => arm.shift);
+  if (view === "shift" && shifted) {
+    const last = shifted.steps.at(-1).step;
+    axis.range = [Math.max(0, shifted.shift.step - 50), Math.min(last, shifted.shift.step + 130) + 1];
+  }
+  return axis;
+}
+
+function buildBalanceLines(report, groups, { key, title, bounds }, width) {
+  const { layer } = balanceView;
+  const range = key === "dead" ? "all" : balanceView.range;
+  const data = groups.flatMap((group) => groupLine(group,
+    groupSeries(group, (arm) => arm.steps.map((line) => [line.step, routingFigure(line.routing, layer, key)])),
+    { width: 1.9, meta: { figure: key, layer } }));
+  if (data.every((trace) => trace.x.length === 0)) return null;
+  const arms = groups.flatMap((group) => group.arms);
+  const marks = shiftMarks(arms, "steps");
+  if (bounds) addBounds(marks, groups, width);
+  const visible = visibleRange(data, stepsAxis(arms, range).range);
+  return { data, height: width < kNarrow ? 380 : bounds ? 430 : 320, layout: { ...marks, hovermode: "closest", xaxis: stepsAxis(arms, range),
+    yaxis: { title, uirevision: `${range}${layer}`, ...(bounds ? { rangemode: "tozero", tickformat: ".0%" } : {}), ...(visible ? { range: visible } : {}), ...(key === "dead" ? { rangemode: "tozero" } : {}) } } };
+}
+
+// The values in view decide the y axis: a collapse in the first steps must not flatten the shift.
+function visibleRange(data, xRange) {
+  if (!xRange) return null;
+  const values = data.flatMap((trace) => trace.y.filter((_, i) => trace.x[i] >= xRange[0] && trace.x[i] <= xRange[1]));
+  const low = Math.min(...values);
+  const high = Math.max(...values);
+  const room = (high - low) * 0.08 || 0.01;
+  return data[0].meta.figure === "mri" ? [0, high + room] : [low - room, high + room];
+}
+
+// One dashed line for each lower bound k/E among the groups, with its value.
+function addBounds(marks, groups, width) {
+  const bounds = unique(groups.flatMap((group) => group.arms.map((arm) => arm.lower_bound)).filter(isNumber)).sort((a, b) => a - b);
+  const outside = width >= kNarrow;
+  if (bounds.length > 0 && outside) marks.margin = { r: 92 };
+  for (const [i, bound] of bounds.entries()) {
+    marks.shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: bound, y1: bound, layer: "below",
+      line: { color: themeColor("soft"), width: 1.5, dash: "dash" } });
+    marks.annotations.push({ xref: "paper", x: 1, y: bound, yref: "y", text: `k/E = ${(bound * 100).toPrecision(3)}%`, showarrow: false,
+      xanchor: outside ? "left" : "right", xshift: outside ? 4 : 0, yanchor: outside ? "middle" : i > 0 ? "bottom" : "top", bgcolor: outside ? undefined : themeColor("panel"), font: { color: themeColor("soft"), size: 12 } });
+  }
+}
+
+function buildLayerLines(arms, layers, width) {
+  const arm = arms[Math.min(balanceView.arm, arms.length - 1)];
+  if (!arm) return null;
+  const colors = layerColors(layers.length);
+  const data = layers.map((layer, i) => {
+    const points = arm.steps.map((line) => [line.step, routingFigure(line.routing, layer, "mri")]).filter((point) => point[1] !== null);
+    return { type: "scatter", mode: "lines", name: `layer ${layer}`, x: points.map((point) => point[0]), y: points.map((point) => point[1]),
+      line: { color: colors[i], width: 1.9, dash: kDashes[i % 3] }, meta: { role: "layer", arm: arm.name, layer, figure: "mri" } };
+  }).filter((trace) => trace.x.length > 0);
+  if (data.length === 0) return null;
+  const marks = shiftMarks([arm], "steps");
+  addBounds(marks, [{ arms: [arm] }], width);
+  const range = visibleRange(data, stepsAxis([arm], balanceView.range).range);
+  return { data, height: 360, layout: { ...marks, hovermode: "closest", xaxis: stepsAxis([arm], balanceView.range),
+    yaxis: { title: "MRI, share of tokens", tickformat: ".0%", uirevision: `${balanceView.range}${balanceView.arm}`, ...(range ? { range } : { rangemode: "tozero" }) } } };
+}
+
+const kShiftPoints = [["before", "circle-open"], ["first", "diamond"], ["peak", "triangle-up"], ["after", "circle"]];
+
+// One row a group: its four figures on a line, and the bound as a bar.
+function buildShift(report, groups, width) {
+  const rows = visibleGroups(groups).map((group) => ({ group, phase: shiftPhase(report, group) })).filter((row) => row.phase !== null);
+  const at = (row, figure) => groupFigure(report, row.group, "shift_mri", figure, (record) => record.layer === null && record.phase === row.phase);
+  const shown = rows.filter((row) => at(row, "before") !== null);
+  if (shown.length === 0) return null;
+  const ink = themeColor("ink");
+  const shapes = [];
+  const data = kShiftPoints.map(([figure, symbol]) => ({ type: "scatter", mode: "markers", name: figure,
+    x: shown.map((row) => (at(row, figure) || { mean: null }).mean), y: shown.map((_, i) => -i),
+    customdata: shown.map((row) => row.group.name), text: shown.map((row) => chartText(row.group.name)),
+    error_x: { type: "data", array: shown.map((row) => (at(row, figure) || { std: 0 }).std), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
+    hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>",
+    marker: { symbol, size: 12, color: shown.map((row) => groupStyle(row.group).color), line: { width: figure === "before" ? 2 : 1, color: figure === "before" ? undefined : ink } },
+    showlegend: false, legendgroup: figure, meta: { role: "shift", figure } }));
+  data.push(...kShiftPoints.map(([figure, symbol]) => legendKey(figure, symbol, figure)));
+  shown.forEach((row, i) => {
+    const values = kShiftPoints.map(([figure]) => at(row, figure)).filter((value) => value !== null).map((value) => value.mean);
+    shapes.push({ type: "line", x0: Math.min(...values), x1: Math.max(...values), y0: -i, y1: -i, layer: "between",
+      line: { color: groupStyle(row.group).color, width: 3 } });
+    const bound = at(row, "lower_bound");
+    if (bound) shapes.push({ type: "line", x0: bound.mean, x1: bound.mean, y0: -i - 0.28, y1: -i + 0.28, line: { color: themeColor("soft"), width: 3 } });
+  });
+  return { data, height: 110 + 42 * shown.length, layout: { shapes, hovermode: "closest", margin: { l: 20 },
+    xaxis: { title: "MRI, share of tokens", rangemode: "tozero", tickformat: ".0%" },
+    yaxis: groupRows(shown.map((row) => row.group), width) } };
+}
+
+function shiftPhase(report, group) {
+  const table = report.tables.get("shift_mri");
+  const record = table && table.records.find((row) => group.arms.some((arm) => arm.name === row.arm));
+  return record ? record.phase : null;
+}
+
+// One panel a held-out set, one row a group: its MRI at each phase's end.
+function buildEvalMri(report, groups, width) {
+  const table = report.tables.get("eval_mri");
+  const shown = visibleGroups(groups);
+  if (!table || shown.length === 0) return null;
+  const sets = unique(table.records.map((record) => record.data));
+  const facets = panels(sets, width, 70 + 42 * shown.length);
+  const data = [];
+  const layout = { grid: facets.grid, annotations: facets.annotations, shapes: [], hovermode: "closest", margin: { t: 36, l: 20 } };
+  sets.forEach((name, panel) => {
+    const suffix = facets.suffix(panel);
+    for (const [i, when] of ["first", "last"].entries()) {
+      const figures = shown.map((group) => evalMriOf(report, group, name, when));
+      if (figures.every((figure) => figure === null)) continue;
+      data.push({ type: "scatter", mode: "markers", showlegend: false, legendgroup: when, x: figures.map((figure) => (figure ? figure.mean : null)), y: shown.map((_, row) => -row),
+        customdata: shown.map((group) => group.name), text: shown.map((group) => chartText(group.name)),
+        hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
+        error_x: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
+        marker: { size: 12, symbol: i === 0 ? "circle-open" : "circle", color: shown.map((group) => groupStyle(group).color), line: { width: 2 } },
+        meta: { role: "eval-mri", data: name, when } });
+    }
+    shown.forEach((group, row) => {
+      const bound = group.arms[0].lower_bound;
+      if (isNumber(bound)) layout.shapes.push({ type: "line", x0: bound, x1: bound, y0: -row - 0.28, y1: -row + 0.28, xref: `x${suffix}`, yref: `y${suffix}`,
+        line: { color: themeColor("soft"), width: 3 } });
+    });
+    layout[`xaxis${suffix}`] = { title: "MRI, share of tokens", rangemode: "tozero", tickformat: ".0%", matches: panel === 0 ? undefined : "x" };
+    layout[`yaxis${suffix}`] = { ...groupRows(shown, width), showticklabels: panel % facets.columns === 0 };
+  });
+  if (data.length === 0) return null;
+  data.push(legendKey("after the first phase", "circle-open", "first"));
+  if (data.some((trace) => trace.meta.when === "last")) data.push(legendKey("after the last phase", "circle", "last"));
+  return { data, layout, height: facets.height };
+}
+
+// A legend entry in a neutral colour for markers that have their rows' colours.
+function legendKey(name, symbol, legendgroup) {
+  return { type: "scatter", mode: "markers", name, x: [null], y: [null], legendgroup, hoverinfo: "skip",
+    marker: { symbol, size: 12, color: themeColor("soft"), line: { width: symbol.endsWith("open") ? 2 : 0 } }, meta: { role: "key" } };
+}
+
+// Mean over the layers of a set's MRI after an arm's first or last phase.
+function evalMriOf(report, group, dataName, when) {
+  const table = report.tables.get("eval_mri");
+  const values = group.arms.map((arm) => {
+    if (when === "last" && arm.phases.length < 2) return null;
+    const phase = arm.phases.length > 0 ? arm.phases.at(when === "first" ? 0 : -1).name : null;
+    const rows = table.records.filter((record) => record.arm === arm.name && record.data === dataName && record.phase === phase
+      && record.layer !== null && isNumber(record.mri));
+    return rows.length > 0 ? mean(rows.map((record) => record.mri)) : null;
+  }).filter(isNumber);
+  return values.length > 0 ? { mean: mean(values), std: sampleStd(values), n: values.length } : null;
+}

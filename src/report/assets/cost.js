@@ -1,0 +1,80 @@
+// Tokens to reach a loss, and speed.
+
+function addCostSection(report) {
+  const section = addSection("cost", "Tokens and speed",
+    "What a model costs: how many tokens it needs to reach the loss at which the dense arm ended its first phase, and how fast it trains.");
+  const table = report.tables.get("tokens_to_loss");
+  const pair = make("div", { class: "pair" });
+  section.append(pair);
+  if (table && table.records.length > 0) {
+    addChart(pair, { id: "tokens-to-loss", title: "Tokens to reach the dense arm's loss",
+      caption: `Until the loss on ${tokensData(report)} is as low as the dense arm's at the end of the first phase. Fewer is better.${report.seeds > 1 ? " Whiskers: ± 1 standard deviation over seeds." : ""}`,
+      missing: "No arm reached the dense arm's loss.", build: (width) => buildTokensToLoss(report, width) });
+  }
+  addChart(pair, { id: "throughput", title: "Training speed",
+    caption: "In each bar: the rate divided by the FLOP-matched dense arm's.", build: (width) => buildThroughput(report, width) });
+  const never = charts.has("tokens-to-loss") ? neverReached(report) : [];
+  if (never.length > 0) addNote(section, `Never as low as the dense arm: ${list(never)}.${report.seeds > 1 ? " The means above are over the seeds that got there." : ""}`);
+  if (!charts.has("throughput")) {
+    addChart(section, { id: "speed", title: "Training speed, step by step", caption: "Tokens per second of each step, evaluation and saving excluded.",
+      build: () => buildSpeed(report), missing: "No step times were recorded." });
+  }
+}
+
+function barRows(report, rows, { values, texts, title, width, meta, tickformat }) {
+  const data = [{ type: "bar", orientation: "h", x: values.map((value) => value.mean), y: rows.map((_, i) => -i), text: texts, textposition: "auto",
+    insidetextanchor: "start", textfont: { size: 14 }, cliponaxis: false, width: 0.7, customdata: rows.map((group) => group.name), hovertext: rows.map((group) => chartText(group.name)),
+    hovertemplate: "%{hovertext}<br>%{x:,.0f}<extra></extra>",
+    error_x: { type: "data", array: values.map((value) => value.std), visible: report.seeds > 1, color: themeColor("ink"), thickness: 1.3, width: 3 },
+    marker: { color: rows.map((group) => groupStyle(group).color) }, meta }];
+  return { data, height: 100 + 42 * rows.length, layout: { hovermode: "closest", showlegend: false, margin: { l: 20, t: 12 },
+    xaxis: { title, tickformat, rangemode: "tozero", nticks: width < kNarrow ? 4 : undefined }, yaxis: groupRows(rows, width) } };
+}
+
+function buildThroughput(report, width) {
+  const figure = (group, name) => groupFigure(report, group, "throughput", name, () => true);
+  const rows = visibleGroups(report.groups).filter((group) => figure(group, "tokens_per_second") !== null);
+  if (rows.length === 0) return null;
+  const texts = rows.map((group) => {
+    const ratio = figure(group, "ratio_to_dense");
+    return ratio ? `${ratio.mean.toFixed(2)}× dense` : "";
+  });
+  return barRows(report, rows, { values: rows.map((group) => figure(group, "tokens_per_second")), texts, title: "tokens per second", width,
+    meta: { role: "throughput" }, tickformat: ",.0f" });
+}
+
+function buildTokensToLoss(report, width) {
+  const figure = (group) => groupFigure(report, group, "tokens_to_loss", "tokens", (record) => record.data === tokensData(report));
+  const rows = visibleGroups(report.groups).filter((group) => figure(group) !== null);
+  if (rows.length === 0) return null;
+  const dense = rows.find((group) => group.model === "dense");
+  const texts = rows.map((group) => {
+    const ratio = dense ? ` (${(figure(group).mean / figure(dense).mean).toFixed(2)}× dense)` : "";
+    return `${formatLarge(figure(group).mean)}${width < 420 ? "" : ratio}`;
+  });
+  return barRows(report, rows, { values: rows.map(figure), texts, title: "tokens trained on", width,
+    meta: { role: "tokens-to-loss", data: tokensData(report) }, tickformat: "~s" });
+}
+
+function neverReached(report) {
+  const records = report.tables.get("tokens_to_loss").records.filter((record) => record.data === tokensData(report) && record.tokens === null);
+  return report.groups.map((group) => {
+    const missing = group.arms.filter((arm) => records.some((record) => record.arm === arm.name)).length;
+    if (missing === 0) return null;
+    return missing === group.arms.length ? group.name : `${missing} of ${group.arms.length} seeds of ${group.name}`;
+  }).filter((words) => words !== null);
+}
+
+// The set that the first phase taught, where the table has it.
+function tokensData(report) {
+  const sets = unique(report.tables.get("tokens_to_loss").records.map((record) => record.data));
+  return sets.includes(report.oldData) ? report.oldData : sets[0];
+}
+
+function buildSpeed(report) {
+  const data = report.groups.flatMap((group) => groupLine(group,
+    groupSeries(group, (arm) => arm.steps.map((line) => [line.step, line.tokens_per_second])), { width: 1.6, meta: { figure: "tokens_per_second" } }));
+  if (data.every((trace) => trace.x.length === 0)) return null;
+  return { data, height: 320, layout: { ...shiftMarks(report.arms, "steps"), hovermode: "closest", xaxis: { title: "step" },
+    yaxis: { title: "tokens per second", rangemode: "tozero", tickformat: ",.0f" } } };
+}

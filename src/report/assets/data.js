@@ -1,0 +1,144 @@
+// Reads the page's data and gives it a shape that the charts share.
+//
+// report = {title, kind, results, runs, arms, groups, tables, dataSets, oldData, newData}
+// arm    = results.arms[i] + {steps, evals, saturation, resolved, recipe, group, isMoe, shift}
+// group  = arms that differ by seed only: {index, name, arms, family, variant, color, isMoe}
+// shift  = {step, tokens, from, to}: the last step of the first phase; null with one phase
+
+function loadReport() {
+  const raw = JSON.parse(document.getElementById("evenkeel-data").textContent);
+  const results = raw.results || {};
+  const runs = raw.runs || {};
+  const report = { title: raw.title || results.title || "evenkeel", kind: raw.kind || results.kind, results, runs };
+  report.tables = readTables(results.tables || {});
+  report.arms = (results.arms || []).map((arm) => readArm(arm, Object.hasOwn(runs, arm.name) ? runs[arm.name] : {}));
+  report.groups = readGroups(report.arms);
+  report.dataSets = unique(report.arms.flatMap((arm) => arm.evals.flatMap((line) => Object.keys(line.eval))));
+  Object.assign(report, oldAndNewData(report));
+  report.seeds = Math.max(1, ...report.groups.map((group) => group.arms.length));
+  return report;
+}
+
+// Each table gets `records`: its rows as objects keyed by column name.
+function readTables(tables) {
+  const read = new Map();
+  for (const [name, table] of Object.entries(tables)) {
+    const names = table.columns.map((column) => column.name);
+    const records = table.rows.map((row) => Object.fromEntries(names.map((key, i) => [key, row[i]])));
+    read.set(name, { ...table, name, records });
+  }
+  return read;
+}
+
+function readArm(arm, run) {
+  const phases = arm.phases || [];
+  const steps = run.steps || [];
+  const read = { ...arm, phases, steps, evals: run.evals || [], saturation: run.saturation || [],
+    resolved: run.resolved || {}, recipe: run.recipe || "" };
+  read.group = arm.group || arm.name;
+  read.isMoe = steps.some((line) => line.routing.length > 0);
+  read.shift = null;
+  if (phases.length > 1) {
+    const step = phases[0].last_step;
+    const line = steps.find((candidate) => candidate.step === step);
+    read.shift = { step, tokens: line ? line.tokens : phases[0].tokens, from: phases[0].name, to: phases[1].name };
+  }
+  return read;
+}
+
+function readGroups(arms) {
+  const groups = [];
+  const variants = new Map();
+  for (const name of unique(arms.map((arm) => arm.group))) {
+    const members = arms.filter((arm) => arm.group === name);
+    const family = `${members[0].model}|${members[0].router}`;
+    const variant = variants.get(family) || 0;
+    variants.set(family, variant + 1);
+    groups.push({ index: groups.length, name, arms: members, family, variant,
+      isMoe: members.some((arm) => arm.isMoe), model: members[0].model });
+  }
+  assignColors(groups);
+  return groups;
+}
+
+// Colour 0 is for dense arms. Up to seven other groups have a colour each; beyond that the
+// groups of a family (model and router) share one and differ by dash and symbol.
+function assignColors(groups) {
+  const others = groups.filter((group) => group.model !== "dense");
+  const byGroup = others.length < kColors.light.length;
+  const keys = unique(others.map((group) => (byGroup ? group.name : group.family)));
+  for (const group of groups) {
+    const key = keys.indexOf(byGroup ? group.name : group.family);
+    group.color = group.model === "dense" ? 0 : 1 + (key % (kColors.light.length - 1));
+  }
+}
+
+// The old data set is the one named like data of the first phase, the new one like data of the
+// last; where names do not tell, the sets whose loss rose most and fell most over the last phase.
+function oldAndNewData(report) {
+  const sets = report.dataSets;
+  const shifted = report.arms.filter((arm) => arm.phases.length > 1);
+  if (sets.length < 2 || shifted.length === 0) return { oldData: sets[0] || null, newData: null };
+  const trained = (arm, index) => (((arm.resolved.phase || []).at(index) || {}).data || []).map((source) => source.name);
+  const first = new Set(shifted.flatMap((arm) => trained(arm, 0)));
+  const oldNamed = sets.filter((name) => first.has(name));
+  const newNamed = sets.filter((name) => !first.has(name) && shifted.some((arm) => trained(arm, -1).includes(name)));
+  if (oldNamed.length > 0 && newNamed.length > 0) return { oldData: oldNamed[0], newData: newNamed[0] };
+  const change = (name) => mean(shifted.map((arm) => evalChange(arm, name)).filter((value) => value !== null));
+  const ordered = [...sets].sort((a, b) => change(a) - change(b));
+  return { oldData: ordered.at(-1), newData: ordered[0] };
+}
+
+function evalChange(arm, name) {
+  const ends = [arm.phases[0].last_step, arm.phases.at(-1).last_step]
+    .map((step) => arm.evals.findLast((line) => line.step === step && line.eval[name]));
+  return ends[0] && ends[1] ? ends[1].eval[name].loss - ends[0].eval[name].loss : null;
+}
+
+// A figure of one line's routing: of a layer, or the mean over layers; null for a dense model.
+function routingFigure(routing, layer, key) {
+  const entries = layer === "mean" ? routing : routing.filter((entry) => entry.layer === layer);
+  const values = entries.map((entry) => entry[key]).filter(isNumber);
+  return values.length > 0 ? mean(values) : null;
+}
+
+function layersOf(arms) {
+  return unique(arms.flatMap((arm) => {
+    const line = arm.steps.find((step) => step.routing.length > 0);
+    return line ? line.routing.map((entry) => entry.layer) : [];
+  })).sort((a, b) => a - b);
+}
+
+// Mean and sample standard deviation over a group's arms of points(arm) = [[x, y], …].
+function groupSeries(group, points) {
+  const values = new Map();
+  for (const arm of group.arms) {
+    for (const [x, y] of points(arm)) {
+      if (!isNumber(y)) continue;
+      if (!values.has(x)) values.set(x, []);
+      values.get(x).push(y);
+    }
+  }
+  const x = [...values.keys()].sort((a, b) => a - b);
+  return { x, y: x.map((key) => mean(values.get(key))), std: x.map((key) => sampleStd(values.get(key))),
+    n: Math.max(0, ...x.map((key) => values.get(key).length)) };
+}
+
+// The same for one figure of a table: records of the group's arms that satisfy `where`.
+function groupFigure(report, group, tableName, figure, where) {
+  const table = report.tables.get(tableName);
+  if (!table) return null;
+  const names = new Set(group.arms.map((arm) => arm.name));
+  const values = table.records.filter((record) => names.has(record.arm) && where(record))
+    .map((record) => record[figure]).filter(isNumber);
+  return values.length > 0 ? { mean: mean(values), std: sampleStd(values), n: values.length } : null;
+}
+
+function unique(values) { return [...new Set(values)]; }
+function isNumber(value) { return typeof value === "number" && Number.isFinite(value); }
+function mean(values) { return values.reduce((sum, value) => sum + value, 0) / values.length; }
+function sampleStd(values) {
+  if (values.length < 2) return 0;
+  const center = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - center) ** 2, 0) / (values.length - 1));
+}

@@ -1,0 +1,57 @@
+// Small builders. Text always goes in as text, never as markup.
+
+function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (value === true) node.setAttribute(key, "");
+    else node.setAttribute(key, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+// A section of the page, with its entry in the table of contents.
+function addSection(id, title, intro) {
+  const section = make("section", { id, "aria-labelledby": `${id}-title` },
+    make("h2", { id: `${id}-title` }, title), intro ? make("p", { class: "intro" }, intro) : null);
+  document.getElementById("content").append(section);
+  document.getElementById("toc").append(make("li", {}, make("a", { href: `#${id}` }, title)));
+  return section;
+}
+
+function addNote(parent, text) { parent.append(make("p", { class: "note" }, text)); }
+
+// options: [[value, text], …]; onchange gets the value as given.
+function makeSelect(id, label, options, onchange, selected = 0) {
+  const select = make("select", { id, onchange: () => onchange(options[select.selectedIndex][0]) },
+    ...options.map(([, text], index) => make("option", { value: String(index), selected: index === selected }, String(text))));
+  return make("label", { for: id }, label, select);
+}
+
+function makeChoice(name, legend, options, onchange) {
+  const inputs = options.map(([value, text], index) => make("label", {},
+    make("input", { type: "radio", name, id: `${name}-${index}`, checked: index === 0, onchange: () => onchange(value) }), text));
+  return make("fieldset", { class: "choice" }, make("legend", { class: "visually-hidden" }, legend), ...inputs);
+}
+
+function layerOptions(layers, withMean = true) {
+  const options = layers.map((layer) => [layer, `layer ${layer}`]);
+  return withMean && layers.length > 1 ? [["mean", "mean over layers"], ...options] : options;
+}
+
+// Marks the section in view in the table of contents.
+function followScroll() {
+  const links = new Map([...document.querySelectorAll("#toc a")].map((link) => [link.hash.slice(1), link]));
+  const observer = new IntersectionObserver((entries) => {
+    const shown = entries.filter((entry) => entry.isIntersecting);
+    if (shown.length === 0) return;
+    for (const link of links.values()) link.removeAttribute("aria-current");
+    const link = links.get(shown.at(-1).target.id);
+    link.setAttribute("aria-current", "true");
+    const strip = link.closest("nav");
+    if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = link.offsetLeft - strip.offsetLeft - 20;
+  }, { rootMargin: "-20% 0px -70% 0px" });
+  for (const id of links.keys()) observer.observe(document.getElementById(id));
+}

@@ -1,0 +1,56 @@
+// Numbers and names as text. Rounded for reading; callers put the full digits in a title.
+
+function formatNumber(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value !== "number") return Array.isArray(value) ? value.map(formatNumber).join(", ") : String(value);
+  return rounded(value).replaceAll("-", "−");
+}
+
+// About four significant digits; exponents only for what is too small to write out.
+function rounded(value) {
+  const size = Math.abs(value);
+  if (size >= 1e6) return formatLarge(value);
+  if (Number.isInteger(value) || size >= 1000) return groupThousands(Math.round(value));
+  if (size >= 100) return value.toFixed(1);
+  if (size >= 10) return value.toFixed(2);
+  return size >= 0.001 ? value.toFixed(size >= 0.1 ? 3 : 4) : value.toExponential(2);
+}
+
+function groupThousands(value) {
+  return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+}
+
+// 4,796,544 → 4.80M; decimal units as in the recipes.
+function formatLarge(value) {
+  const size = Math.abs(value);
+  for (const [unit, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
+    if (size >= unit) return `${(value / unit).toPrecision(3)}${letter}`;
+  }
+  return formatNumber(value);
+}
+
+function formatSeconds(seconds) {
+  if (!isNumber(seconds)) return "–";
+  if (seconds < 120) return `${Number(seconds.toPrecision(3))} s`;
+  if (seconds < 7200) return `${Number((seconds / 60).toPrecision(2))} min`;
+  return `${Number((seconds / 3600).toPrecision(2))} h`;
+}
+
+function formatSigned(value) {
+  const text = Math.abs(value).toFixed(2);
+  return `${value < 0 ? "−" : "+"}${text}`;
+}
+
+// Plotly reads a little HTML and %{…} in its labels; names from data must show as they are.
+function chartText(text, longest = 34) {
+  const name = String(text);
+  const cut = name.length > longest ? `${name.slice(0, longest - 1)}…` : name;
+  return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("%", "&#37;");
+}
+
+function plain(name) { return String(name).replaceAll("_", " "); }
+
+function list(words) {
+  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
+}

@@ -1,0 +1,90 @@
+// Loss, learning rate and speed over the run.
+
+function addLossSection(report) {
+  const section = addSection("loss", "Loss", report.arms.some((arm) => arm.shift)
+    ? "Cross-entropy on held-out text, one panel a data set. The dotted line is the shift: left of it the model has seen only the first phase's data."
+    : "Cross-entropy on held-out text, one panel a data set.");
+  addChart(section, {
+    id: "heldout", title: "Held-out loss", caption: `Lower is better.${seedNote(report)}`,
+    missing: "No held-out set was evaluated in this run.", build: (width) => buildHeldOutLoss(report, width),
+  });
+  addChart(section, {
+    id: "training-loss", title: "Training loss",
+    caption: `Cross-entropy of each step's batch, without the balance terms. A jump at the shift is the new data.${seedNote(report)}`,
+    missing: "No training steps were recorded.", build: () => buildTrainingLoss(report),
+  });
+}
+
+function seedNote(report) {
+  return report.seeds > 1 ? " Lines are means over seeds; bands are ± 1 standard deviation." : "";
+}
+
+function tokensAxis() { return { title: "tokens trained on", tickformat: "~s", rangemode: "tozero" }; }
+
+function buildHeldOutLoss(report, width) {
+  if (report.dataSets.length === 0) return null;
+  const facets = panels(report.dataSets, width, 330);
+  const suffixes = report.dataSets.map((_, i) => facets.suffix(i));
+  const data = report.dataSets.flatMap((name, i) => report.groups.flatMap((group) => {
+    const series = groupSeries(group, (arm) => arm.evals.filter((line) => line.eval[name])
+      .map((line) => [line.tokens, line.eval[name].loss]));
+    return groupLine(group, series, { panel: facets.suffix(i), showlegend: i === 0, markers: true, meta: { data: name } });
+  }));
+  const marks = shiftMarks(report.arms, "tokens", suffixes);
+  const layout = { grid: facets.grid, shapes: marks.shapes, annotations: [...facets.annotations, ...marks.annotations],
+    hovermode: "closest", margin: { t: 36 } };
+  suffixes.forEach((suffix, i) => {
+    const outer = i % facets.columns === 0;
+    layout[`xaxis${suffix}`] = tokensAxis();
+    layout[`yaxis${suffix}`] = { title: outer ? "loss, nats per token" : undefined };
+  });
+  return { data, layout, height: facets.height };
+}
+
+function buildTrainingLoss(report) {
+  const loss = (line) => (line.loss_terms && isNumber(line.loss_terms.cross_entropy) ? line.loss_terms.cross_entropy : line.loss);
+  const data = report.groups.flatMap((group) =>
+    groupLine(group, groupSeries(group, (arm) => arm.steps.map((line) => [line.tokens, loss(line)])), { width: 1.6 }));
+  if (data.every((trace) => trace.x.length === 0)) return null;
+  const marks = shiftMarks(report.arms, "tokens");
+  return { data, height: 380, layout: { ...marks, hovermode: "closest", xaxis: tokensAxis(), yaxis: { title: "loss, nats per token" } } };
+}
+
+function addLearningRateSection(report) {
+  const section = addSection("learning-rate", "Learning rate",
+    "The schedule as planned from the recipe, and the rate that each step used. Arms with the same curves share a line.");
+  addChart(section, {
+    id: "learning-rate", title: "Learning rate, planned and used", caption: "Line: planned. Dots: used, every few steps.",
+    missing: "Neither a planned curve nor used rates were recorded.", build: () => buildLearningRate(report),
+  });
+}
+
+// Arms are drawn once per distinct pair of curves, in the colour of the first.
+function buildLearningRate(report) {
+  const curves = new Map();
+  for (const arm of report.arms) {
+    const used = arm.steps.map((line) => [line.step, line.lr]);
+    const key = JSON.stringify([arm.lr_curve || [], used]);
+    if (!curves.has(key)) curves.set(key, { planned: arm.lr_curve || [], used, arms: [] });
+    curves.get(key).arms.push(arm);
+  }
+  const data = [];
+  for (const { planned, used, arms } of curves.values()) {
+    const group = report.groups.find((candidate) => candidate.name === arms[0].group);
+    const names = arms.length === report.arms.length ? "all arms" : arms.length > 2
+      ? `${chartText(arms[0].name)} and ${arms.length - 1} more` : arms.map((arm) => chartText(arm.name)).join(", ");
+    const label = report.arms.length === 1 ? "" : `, ${names}`;
+    const style = groupStyle(group);
+    const every = Math.max(1, Math.ceil(used.length / 60));
+    const dots = used.filter((_, i) => i % every === 0 || i === used.length - 1);
+    const meta = { arms: arms.map((arm) => arm.name) };
+    if (planned.length > 0) data.push({ type: "scatter", mode: "lines", name: `planned${label}`, x: planned.map((point) => point[0]),
+      y: planned.map((point) => point[1]), line: { color: style.color, width: 2.2, dash: style.dash }, meta: { role: "planned", ...meta } });
+    if (dots.length > 0) data.push({ type: "scatter", mode: "markers", name: `used${label}`, x: dots.map((point) => point[0]),
+      y: dots.map((point) => point[1]), marker: { color: style.color, size: 6, symbol: "circle-open" }, meta: { role: "used", ...meta } });
+  }
+  if (data.length === 0) return null;
+  const marks = shiftMarks(report.arms, "steps");
+  return { data, height: 340, layout: { ...marks, hovermode: "closest", xaxis: { title: "step", rangemode: "tozero" },
+    yaxis: { title: "learning rate", rangemode: "tozero", exponentformat: "power" } } };
+}

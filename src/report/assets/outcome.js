@@ -1,0 +1,142 @@
+// What the shift did to the models: forgetting, the price of replay, routing change, tokens, speed.
+
+const saturationView = { k: null, data: null, span: null };
+
+function addForgettingSection(report) {
+  const table = report.tables.get("forgetting");
+  if (!table || table.records.length === 0) return;
+  const section = addSection("forgetting", "Forgetting and replay",
+    "Held-out loss after each phase, and how far it moved since the first phase ended. Rising loss on the old data is forgetting; falling loss on the new data is learning.");
+  const pair = make("div", { class: "pair" });
+  section.append(pair);
+  addChart(pair, { id: "forgetting", title: "Forgetting matrix",
+    caption: `Number: change of the held-out loss since the end of the first phase, nats per token${report.seeds > 1 ? ", mean ± standard deviation over seeds" : ""}; in brackets, where there is room, the loss. Blue: better than then; orange: worse.`,
+    missing: "There is one phase only, so nothing was left behind to forget.", build: (width) => buildForgetting(report, width) });
+  addChart(pair, { id: "replay", title: "What replay buys and costs",
+    caption: "Each point is an arm at its end; lower left is better. A thin line joins arms of one model that differ by the share of replay.",
+    build: (width) => buildReplay(report, width) });
+}
+
+// Rows and columns of the matrix. A study: an arm a row, a data set after a later phase a column;
+// a single arm: a phase a row, a data set a column.
+function forgettingAxes(report) {
+  const records = report.tables.get("forgetting").records;
+  const phases = unique(records.map((record) => record.phase));
+  const sets = unique(records.map((record) => record.data));
+  const [only] = report.groups;
+  if (report.groups.length === 1) {
+    return { rows: phases.length < 2 ? [] : phases.map((phase) => ({ name: `after ${phase}`, group: only, phase })), columns: sets.map((data) => ({ data })) };
+  }
+  const firsts = new Set(report.arms.map((arm) => (arm.phases[0] || {}).name));
+  return { rows: visibleGroups(report.groups).map((group) => ({ name: group.name, group })),
+    columns: phases.filter((phase) => !firsts.has(phase)).flatMap((phase) => sets.map((data) => ({ data, phase }))) };
+}
+
+function buildForgetting(report, width) {
+  const { rows, columns } = forgettingAxes(report);
+  const cell = (row, column, figure) => groupFigure(report, row.group, "forgetting", figure,
+    (record) => record.phase === (row.phase || column.phase) && record.data === column.data);
+  const z = rows.map((row) => columns.map((column) => (cell(row, column, "change") || { mean: null }).mean));
+  if (!z.flat().some(isNumber)) return null;
+  const limit = Math.max(0.1, ...z.flat().filter(isNumber).map(Math.abs));
+  const roomy = width / (columns.length + 1) > 150;
+  const withLoss = width / (columns.length + 1) > (report.seeds > 1 ? 230 : 150);
+  const text = rows.map((row) => columns.map((column) => {
+    const [figure, loss] = [cell(row, column, "change"), cell(row, column, "loss")];
+    if (!figure) return "";
+    return `<b>${formatSigned(figure.mean)}</b>${figure.n > 1 ? ` ± ${figure.std.toFixed(2)}` : ""}${withLoss && loss ? ` (${loss.mean.toFixed(2)})` : ""}`;
+  }));
+  const hover = rows.map((row) => columns.map((column) => `${chartText(row.name)}<br>${chartText(column.data)}`));
+  const data = [{ type: "heatmap", z, x: columns.map((_, i) => i), y: rows.map((_, i) => -i), text, hovertext: hover, texttemplate: "%{text}",
+    hovertemplate: "%{hovertext}<br>change %{z:.4f}<extra></extra>", textfont: { size: 15, color: themeColor("ink") },
+    zmin: -limit, zmax: limit, colorscale: changeScale(), showscale: false, xgap: 3, ygap: 3,
+    meta: { role: "forgetting", rows: rows.map((row) => [row.group.name, row.phase || null]), columns: columns.map((column) => [column.data, column.phase || null]) } }];
+  const heading = ({ data: name, phase }) => `<b>${chartText(name, roomy ? 16 : 9)}</b>${phase ? `<br>after${roomy ? " " : "<br>"}${chartText(phase, roomy ? 16 : 9)}` : ""}`;
+  return { data, height: Math.max(200, 110 + 46 * rows.length), layout: { margin: { t: roomy ? 60 : 78, l: 20, b: 12 },
+    xaxis: { side: "top", tickangle: 0, tickvals: columns.map((_, i) => i), ticktext: columns.map(heading), showgrid: false, zeroline: false },
+    yaxis: { ...groupRows(rows, width), showgrid: false } } };
+}
+
+function endLoss(report, group, dataName) {
+  const values = group.arms.map((arm) => {
+    const line = arm.evals.findLast((candidate) => candidate.eval[dataName]);
+    return line ? line.eval[dataName].loss : null;
+  }).filter(isNumber);
+  return values.length > 0 ? { mean: mean(values), std: sampleStd(values), n: values.length } : null;
+}
+
+function buildReplay(report, width) {
+  const { oldData, newData } = report;
+  if (!oldData || !newData) return null;
+  const points = report.groups.map((group) => ({ group, replay: group.arms[0].replay_fraction || 0,
+    x: endLoss(report, group, newData), y: endLoss(report, group, oldData) })).filter((point) => point.x && point.y);
+  if (points.length < 2) return null;
+  const families = unique(points.map((point) => point.group.family));
+  const links = families.map((family) => points.filter((point) => point.group.family === family).sort((a, b) => a.replay - b.replay))
+    .filter((chain) => unique(chain.map((point) => point.replay)).length > 1)
+    .map((chain) => ({ type: "scatter", mode: "lines", x: chain.map((point) => point.x.mean), y: chain.map((point) => point.y.mean),
+      line: { color: themeColor("line"), width: 2 }, hoverinfo: "skip", showlegend: false, meta: { role: "link" } }));
+  const middle = (Math.min(...points.map((point) => point.x.mean)) + Math.max(...points.map((point) => point.x.mean))) / 2;
+  const several = unique(points.map((point) => point.replay)).length > 1;
+  const markers = points.map(({ group, replay, x, y }) => {
+    const style = groupStyle(group);
+    const bars = (figure) => ({ type: "data", array: [figure.std], visible: figure.n > 1, color: themeColor("soft"), thickness: 1.3, width: 3 });
+    return { type: "scatter", mode: several ? "markers+text" : "markers", name: chartText(group.name), x: [x.mean], y: [y.mean], error_x: bars(x), error_y: bars(y),
+      text: [replay > 0 ? `  ${formatNumber(replay * 100)} % replay  ` : ""], textposition: x.mean > middle ? "middle left" : "middle right", textfont: { color: themeColor("soft"), size: 13 }, cliponaxis: false,
+      hovertemplate: `%{fullData.name}<br>${chartText(newData)} %{x:.4f}<br>${chartText(oldData)} %{y:.4f}<extra></extra>`,
+      marker: { color: style.color, symbol: style.symbol, size: 14, line: { width: 1, color: themeColor("panel") } }, legendgroup: `group-${group.index}`,
+      visible: hiddenGroups.has(group.index) ? "legendonly" : true, meta: { role: "replay", group: group.name } };
+  });
+  return { data: [...links, ...markers], height: 430, layout: { hovermode: "closest",
+    xaxis: { title: `loss on ${chartText(newData)} (new), nats per token` }, yaxis: { title: `loss on ${chartText(oldData)} (old), nats per token` } } };
+}
+
+function addSaturationSection(report) {
+  const table = report.tables.get("saturation");
+  if (!table || table.records.length === 0 || report.arms.length === 0) return;
+  const section = addSection("saturation", "Routing change",
+    "Router saturation: the share of a token's experts that are the same before and after the continued training. 1 means that routing did not move; the dashed line is what two unrelated routers would share.");
+  const spans = unique(table.records.map((record) => `${record.from}:${record.to}`)).map((key) => key.split(":").map(Number));
+  const longest = spans.reduce((best, span) => (span[1] > best[1] ? span : best));
+  const ks = unique(table.records.map((record) => record.k)).sort((a, b) => a - b);
+  const sets = unique(table.records.map((record) => record.data));
+  Object.assign(saturationView, { k: ks.at(-1), data: sets.includes(report.oldData) ? report.oldData : sets[0], span: longest });
+  const change = (key) => (value) => { saturationView[key] = value; drawChart("saturation"); };
+  const pick = (id, label, options, key) => {
+    if (options.length < 2) return null;
+    return makeSelect(id, label, options, change(key), options.findIndex(([value]) => value === saturationView[key]));
+  };
+  const controls = [
+    pick("saturation-data", "Held-out set", sets.map((name) => [name, name]), "data"),
+    pick("saturation-k", "Experts compared", ks.map((k) => [k, k === 1 ? "first choice (k = 1)" : `top ${k}`]), "k"),
+    pick("saturation-span", "Checkpoints", spans.map((span) => [span, `step ${span[0]} to ${span[1]}`]), "span"),
+  ].filter((control) => control !== null);
+  addChart(section, { id: "saturation", title: "Saturation by layer",
+    caption: `Same tokens, two checkpoints. Arms whose routers have fewer choices than k are left out.${report.seeds > 1 ? " Bars: ± 1 standard deviation over seeds." : ""}`,
+    controls, missing: "No saturation was recorded.", build: () => buildSaturation(report) });
+}
+
+function buildSaturation(report) {
+  const { k, data: dataName, span } = saturationView;
+  const at = (record) => record.k === k && record.data === dataName && record.from === span[0] && record.to === span[1];
+  const all = report.tables.get("saturation").records;
+  const layers = unique(all.map((record) => record.layer)).sort((a, b) => a - b);
+  const data = [];
+  for (const group of report.groups) {
+    const figures = layers.map((layer) => groupFigure(report, group, "saturation", "saturation", (record) => at(record) && record.layer === layer));
+    if (figures.every((figure) => figure === null)) continue;
+    const style = groupStyle(group);
+    data.push({ type: "scatter", mode: "lines+markers", name: chartText(group.name), x: layers, y: figures.map((figure) => (figure ? figure.mean : null)),
+      error_y: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
+      line: { color: style.color, dash: style.dash, width: 2.2 }, marker: { color: style.color, symbol: style.symbol, size: 10 },
+      legendgroup: `group-${group.index}`, visible: hiddenGroups.has(group.index) ? "legendonly" : true,
+      meta: { role: "saturation", group: group.name, data: dataName, k, from: span[0], to: span[1] } });
+  }
+  if (data.length === 0) return null;
+  const chances = unique(all.filter(at).map((record) => record.chance).filter(isNumber)).sort((a, b) => a - b);
+  return { data, height: 380, layout: { hovermode: "closest",
+    shapes: chances.map((chance) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: chance, y1: chance, layer: "below", line: { color: themeColor("soft"), width: 1.5, dash: "dash" } })),
+    annotations: chances.map((chance) => ({ xref: "paper", x: 1, y: chance, text: `chance ${formatNumber(chance)}`, showarrow: false, xanchor: "right", yanchor: "bottom", font: { color: themeColor("soft"), size: 12 } })),
+    xaxis: { title: "layer", dtick: layers.length <= 16 ? 1 : undefined, range: [layers[0] - 0.3, layers.at(-1) + 0.3], zeroline: false },
+    yaxis: { title: "saturation", range: [0, 1.03], zeroline: false } } };
+}

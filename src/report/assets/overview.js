@@ -1,0 +1,146 @@
+// The head of the page and what was run.
+
+function addHead(report) {
+  const headlines = report.results.headlines || [];
+  document.title = `${report.title} · evenkeel`;
+  const kicker = report.kind === "study" ? `Study of ${report.arms.length} arms` : report.kind === "run" ? "Training run" : "Analysis";
+  const main = document.getElementById("content");
+  main.append(make("header", { id: "top" }, make("p", { class: "kicker" }, kicker), make("h1", {}, report.title),
+    headlines.length > 0 ? make("p", { class: "lead" }, headlines[0]) : null,
+    tiles(keyFigures(report)),
+    headlines.length > 1 ? make("ul", { class: "headlines" }, ...headlines.slice(1).map((sentence) => make("li", {}, sentence))) : null));
+}
+
+function tiles(figures) {
+  if (figures.length === 0) return null;
+  return make("dl", { class: "tiles" }, ...figures.map(([value, label, digits]) =>
+    make("div", { class: "tile" }, make("dt", {}, label), make("dd", { title: digits }, value))));
+}
+
+function interval(values, format) {
+  const ends = unique([Math.min(...values), Math.max(...values)].map(format));
+  return ends.join(/^[+−]/.test(ends[0]) ? " to " : "–");
+}
+
+// The figures that answer the page's questions, each from a table: [value, label, full digits].
+function keyFigures(report) {
+  const figures = [];
+  const shifted = report.arms.filter((arm) => arm.phases.length > 1);
+  const change = (arm) => {
+    const table = report.tables.get("forgetting");
+    const row = table && table.records.find((record) => record.arm === arm.name && record.data === report.oldData && record.phase === arm.phases.at(-1).name);
+    return row ? row.change : null;
+  };
+  const changes = (arms) => arms.map(change).filter(isNumber);
+  const fractions = unique(shifted.map((arm) => arm.replay_fraction || 0)).sort((a, b) => a - b).filter((fraction) => fraction < 1);
+  for (const fraction of fractions.length > 2 ? [fractions[0], fractions.at(-1)] : fractions) {
+    const values = changes(shifted.filter((arm) => (arm.replay_fraction || 0) === fraction));
+    if (values.length === 0 || !report.newData) continue;
+    const how = fraction === 0 ? "without replay" : `with ${formatNumber(fraction * 100)} % replay`;
+    figures.push([interval(values, formatSigned), `nats: change of the loss on ${report.oldData} after the shift, ${how}`, values.map(String).join(" … ")]);
+  }
+  const spike = largestSpike(report);
+  if (spike) figures.push([`${spike.ratio.toFixed(1)}×`, `imbalance at its peak after the shift against before, ${spike.name}`, String(spike.ratio)]);
+  const speed = report.tables.get("throughput");
+  const ratios = speed ? speed.records.filter((record) => report.arms.some((arm) => arm.name === record.arm && arm.isMoe)).map((record) => record.ratio_to_dense).filter(isNumber) : [];
+  if (ratios.length > 0) figures.push([`${interval(ratios, (value) => value.toFixed(2))}×`, "training speed of the MoE arms, dense = 1", ratios.map(String).join(", ")]);
+  if (figures.length < 3 && report.arms.length === 1) figures.push(...runFigures(report.arms[0]));
+  return figures.slice(0, 4);
+}
+
+function largestSpike(report) {
+  const table = report.tables.get("shift_mri");
+  if (!table) return null;
+  const spikes = report.groups.map((group) => {
+    const rows = table.records.filter((record) => record.layer === null && group.arms.some((arm) => arm.name === record.arm) && record.before > 0 && isNumber(record.peak));
+    return rows.length > 0 ? { name: group.name, ratio: mean(rows.map((record) => record.peak / record.before)) } : null;
+  }).filter((spike) => spike !== null);
+  return spikes.length > 0 ? spikes.reduce((top, spike) => (spike.ratio > top.ratio ? spike : top)) : null;
+}
+
+function runFigures(arm) {
+  const tokens = arm.phases.reduce((sum, phase) => sum + phase.tokens, 0);
+  const seconds = arm.phases.reduce((sum, phase) => sum + phase.seconds, 0);
+  return [[formatLarge(tokens), "tokens trained on", String(tokens)], [formatSeconds(seconds), "of training", String(seconds)],
+    [formatLarge(arm.parameters), "parameters", String(arm.parameters)]];
+}
+
+function addSetupSection(report) {
+  const section = addSection("setup", "What was run", machineSentence(report));
+  section.append(make("h3", {}, report.arms.length > 1 ? "Arms" : "Model"), armsTable(report));
+  const phases = phaseRows(report);
+  if (phases.rows.length > 0) section.append(make("h3", {}, "Phases"), tableView(phases));
+}
+
+function machineSentence(report) {
+  const machine = report.results.machine || {};
+  const model = (report.arms.find((arm) => arm.resolved.model) || { resolved: {} }).resolved;
+  const words = [];
+  if (model.model) words.push(`Decoders of ${model.model.n_layers} layers, width ${formatNumber(model.model.d_model)}, vocabulary ${formatNumber(model.model.vocab_size)}`
+    + (model.train ? `; ${model.train.batch_size} sequences of ${model.train.sequence_length} tokens a step.` : "."));
+  if (report.seeds > 1) words.push(`Up to ${report.seeds} seeds per arm; figures are means over seeds with ± 1 sample standard deviation.`);
+  if (machine.device) words.push(`Machine: ${machine.device}${machine.threads ? `, ${machine.threads} ${machine.threads === 1 ? "thread" : "threads"}` : ""}`
+    + `${isNumber(machine.gemm_gflops) ? `, ${formatNumber(machine.gemm_gflops)} GFLOP/s measured on matrix products` : ""}.`);
+  return words.join(" ");
+}
+
+function armsTable(report) {
+  const column = (name, unit) => ({ name, unit });
+  const rows = report.groups.map((group) => {
+    const arm = group.arms[0];
+    const model = arm.resolved.model || {};
+    const experts = group.isMoe && model.n_experts ? `${model.n_experts}${model.n_shared_experts ? ` + ${model.n_shared_experts} shared` : ""}, top ${model.top_k}` : null;
+    const total = (key) => mean(group.arms.map((member) => member.phases.reduce((sum, phase) => sum + phase[key], 0)));
+    return [group.name, arm.model, group.isMoe ? arm.router : null, experts, arm.replay_fraction || 0, arm.parameters, arm.active_parameters, arm.flops_per_token,
+      total("tokens"), formatSeconds(total("seconds")), group.arms.map((member) => member.seed).join(", ")];
+  });
+  const view = tableView({ name: "arms", rows, columns: [column("arm"), column("model"), column("router"), column("experts"), column("replay", "fraction"), column("size", "parameters"),
+    column("active", "per token"), column("FLOPs", "per token"), column("tokens"), column("time", "per seed"), column(report.seeds > 1 ? "seeds" : "seed")] });
+  [...view.querySelectorAll("tbody tr")].forEach((row, i) => {
+    const style = groupStyle(report.groups[i]);
+    const swatch = make("span", { class: "swatch", "aria-hidden": "true", "data-group": i, style: `border-color:${style.color}` });
+    row.firstChild.prepend(swatch);
+  });
+  return view;
+}
+
+function phaseRows(report) {
+  const seen = new Map();
+  for (const arm of report.arms) {
+    (arm.resolved.phase || []).forEach((phase, i) => {
+      const done = arm.phases[i] || {};
+      const schedule = phase.schedule || {};
+      const replay = phase.replay && isNumber(phase.replay.fraction) ? phase.replay.fraction : 0;
+      const row = [phase.name, (phase.data || []).map((source) => source.name).join(", "), replay, done.steps ?? phase.steps ?? null, done.tokens ?? null,
+        [schedule.kind, [schedule.lr_max, schedule.lr_min].filter(isNumber).map(String).join(" to ")].filter((word) => word).join(", ")];
+      const key = JSON.stringify(row);
+      if (!seen.has(key)) seen.set(key, { row, groups: [] });
+      seen.get(key).groups.push(arm.group);
+    });
+  }
+  const rows = [...seen.values()].map(({ row, groups }) => [...row, unique(groups).length === report.groups.length ? "all" : unique(groups).join(", ")]);
+  const names = [["phase"], ["data"], ["replay", "fraction"], ["steps"], ["tokens"], ["learning rate"], ["arms"]];
+  return { name: "phases", rows, columns: names.map(([name, unit]) => ({ name, unit })) };
+}
+
+// The arm filter in the sidebar: the keyboard's way to what a click on a legend does, for all charts.
+function addArmFilter(report) {
+  if (report.groups.length < 2) return;
+  const filter = document.getElementById("arm-filter");
+  filter.hidden = false;
+  filter.open = innerWidth > 1000;
+  const boxes = report.groups.map((group) => make("label", {}, make("input", { type: "checkbox", checked: true, id: `arm-${group.index}`,
+    onchange: (event) => {
+      if (event.target.checked) hiddenGroups.delete(group.index); else hiddenGroups.add(group.index);
+      drawAll();
+    } }), make("span", { class: "swatch", "aria-hidden": "true", "data-group": group.index }), group.name));
+  filter.querySelector("fieldset").append(...boxes);
+}
+
+function paintSwatches(report) {
+  for (const swatch of document.querySelectorAll(".swatch[data-group]")) {
+    const style = groupStyle(report.groups[Number(swatch.dataset.group)]);
+    swatch.style.borderColor = style.color;
+    swatch.style.borderTopStyle = style.dash === "solid" ? "solid" : style.dash === "dot" ? "dotted" : "dashed";
+  }
+}

@@ -1,0 +1,151 @@
+// The study's answers in words, from its tables. Each sentence compares figures that stand in a table.
+#include <cmath>
+#include <cstdarg>
+#include <map>
+
+#include "study/tables.h"
+
+namespace evenkeel::study {
+namespace {
+
+using train::Arm;
+
+std::string format(const char* pattern, ...) {
+  char buffer[512];
+  va_list arguments;
+  va_start(arguments, pattern);
+  std::vsnprintf(buffer, sizeof buffer, pattern, arguments);
+  va_end(arguments);
+  return buffer;
+}
+
+// Means over the arms of a group.
+class Means {
+ public:
+  void add(const std::string& group, double value) {
+    auto& [sum, n] = values_[group];
+    sum += value;
+    ++n;
+  }
+  const double* find(const std::string& group) {
+    const auto entry = values_.find(group);
+    if (entry == values_.end()) return nullptr;
+    return &(means_[group] = entry->second.first / static_cast<double>(entry->second.second));
+  }
+
+ private:
+  std::map<std::string, std::pair<double, int64_t>> values_;
+  std::map<std::string, double> means_;
+};
+
+struct Group {
+  std::string name;
+  bool is_dense = false;
+  double replay_fraction = 0;
+  std::string router, old_data, new_data;
+  size_t n_phases = 0;
+};
+
+std::vector<Group> groups_of(const std::vector<Arm>& arms) {
+  std::vector<Group> out;
+  for (const auto& arm : arms) {
+    bool known = false;
+    for (const auto& group : out) known = known || group.name == arm.group;
+    if (known) continue;
+    Group group;
+    group.name = arm.group;
+    group.is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
+    if (!group.is_dense) group.router = arm.resolved.at("model").at("router").at("kind").as_string();
+    const auto& phases = arm.resolved.at("phase").as_array();
+    group.n_phases = phases.size();
+    group.old_data = phases.front().at("data").at(0).at("name").as_string();
+    group.new_data = phases.back().at("data").at(0).at("name").as_string();
+    const Json& replay = phases.back().at("replay");
+    if (!replay.is_null()) group.replay_fraction = replay.at("fraction").as_double();
+    out.push_back(group);
+  }
+  return out;
+}
+
+struct Figures {
+  Means forgetting, new_loss, before, first, peak, after, eval_mri_old;
+};
+
+Figures collect(const std::vector<Arm>& arms, train::NamedTables tables) {
+  std::map<std::string, const Arm*> by_name;
+  for (const auto& arm : arms) by_name[arm.name] = &arm;
+  Figures out;
+  for (const auto& row : train::find_table(tables, "forgetting").rows) {
+    const Arm& arm = *by_name.at(row[0].as_string());
+    const auto& phases = arm.resolved.at("phase").as_array();
+    if (phases.size() < 2 || !(row[1] == phases.back().at("name"))) continue;
+    if (row[2] == phases.front().at("data").at(0).at("name") && !row[5].is_null()) out.forgetting.add(arm.group, row[5].as_double());
+    if (row[2] == phases.back().at("data").at(0).at("name")) out.new_loss.add(arm.group, row[3].as_double());
+  }
+  for (const auto& row : train::find_table(tables, "shift_mri").rows) {
+    const Arm& arm = *by_name.at(row[0].as_string());
+    if (!row[2].is_null() || row[4].is_null() || !(row[1] == arm.resolved.at("phase").as_array().back().at("name"))) continue;
+    const double before = row[4].as_double();
+    out.before.add(arm.group, before);
+    out.first.add(arm.group, row[5].as_double() / before);
+    out.peak.add(arm.group, row[6].as_double() / before);
+    out.after.add(arm.group, row[9].as_double() / before);
+  }
+  for (const auto& row : train::find_table(tables, "eval_mri").rows) {
+    const Arm& arm = *by_name.at(row[0].as_string());
+    const auto& phases = arm.resolved.at("phase").as_array();
+    if (row[1] == phases.front().at("name") && row[2] == phases.front().at("data").at(0).at("name")) out.eval_mri_old.add(arm.group, row[4].as_double());
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
+  std::vector<std::string> out;
+  const auto groups = groups_of(arms);
+  auto figures = collect(arms, tables);
+
+  // 1. Does the router make forgetting worse than in a dense model of the same FLOPs?
+  const Group* dense = nullptr;
+  for (const auto& group : groups)
+    if (group.is_dense && group.replay_fraction == 0 && group.n_phases > 1 && dense == nullptr) dense = &group;
+  double least = INFINITY, most = -INFINITY;
+  for (const auto& group : groups) {
+    const double* forgetting = figures.forgetting.find(group.name);
+    if (group.is_dense || group.replay_fraction > 0 || forgetting == nullptr) continue;
+    least = std::min(least, *forgetting);
+    most = std::max(most, *forgetting);
+  }
+  if (dense != nullptr && figures.forgetting.find(dense->name) != nullptr && std::isfinite(least)) {
+    const double reference = *figures.forgetting.find(dense->name);
+    const char* verdict = most <= reference ? "forget no more than" : least > reference ? "forget more than" : "forget about as much as";
+    out.push_back(format("Without replay the MoE models %s the dense one of the same FLOPs: %+.2f to %+.2f nats a token on %s against %+.2f.", verdict, least, most,
+                         dense->old_data.c_str(), reference));
+  }
+
+  // 2. How much does replay help?
+  for (const auto& with : groups) {
+    if (with.replay_fraction <= 0 || with.replay_fraction >= 1) continue;
+    for (const auto& without : groups) {
+      if (without.replay_fraction != 0 || without.is_dense != with.is_dense || without.router != with.router || without.n_phases != with.n_phases) continue;
+      const bool same_model = with.name.rfind(without.name.substr(0, without.name.find("-r")), 0) == 0;
+      const double *a = figures.forgetting.find(without.name), *b = figures.forgetting.find(with.name);
+      const double *x = figures.new_loss.find(without.name), *y = figures.new_loss.find(with.name);
+      if (!same_model || a == nullptr || b == nullptr || x == nullptr || y == nullptr) continue;
+      out.push_back(format("%s: replaying %.0f %% of %s turns %+.2f nats of forgetting into %+.2f; the loss on %s is %.2f instead of %.2f.", with.name.c_str(), 100 * with.replay_fraction,
+                           with.old_data.c_str(), *a, *b, with.new_data.c_str(), *y, *x));
+      break;
+    }
+  }
+
+  // 3. Does the load stay balanced through the shift?
+  for (const auto& group : groups) {
+    const double *first = figures.first.find(group.name), *peak = figures.peak.find(group.name), *after = figures.after.find(group.name);
+    if (first == nullptr || group.replay_fraction > 0) continue;
+    out.push_back(format("%s: at the shift MRI is %.2f times what it was, at most %.2f times in the first 50 steps, and %.2f times at the end.", group.name.c_str(), *first, *peak, *after));
+  }
+  return out;
+}
+
+}  // namespace evenkeel::study

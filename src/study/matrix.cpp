@@ -1,0 +1,241 @@
+#include "study/matrix.h"
+
+#include <filesystem>
+#include <set>
+
+namespace evenkeel::study {
+namespace {
+
+const ConfigNode& need(const ConfigNode& table, const char* key, const char* what) {
+  const ConfigNode* node = table.find(key);
+  require<ConfigError>(node != nullptr, table.where, ": got ", what, " without '", key, "'; need it");
+  return *node;
+}
+
+void check_name(const std::string& name, const std::string& where) {
+  const bool is_plain = !name.empty() && name.size() <= 100 && name[0] != '.' &&
+                        name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+=,") == std::string::npos;
+  require<ConfigError>(is_plain, where, ": got the arm name '", name, "'; need letters, digits and -_.+=, (it names a folder)");
+}
+
+// Only these phases, in this order.
+void select_phases(ConfigNode& recipe, const ConfigNode& names) {
+  std::vector<std::string> wanted;
+  read_value(names, "phases", wanted);
+  ConfigNode* phases = recipe.find("phase");
+  require<ConfigError>(phases != nullptr && phases->is_list(), names.where, ": got phases for a recipe without [[phase]]; need phases to choose from");
+  ConfigNode::List chosen;
+  for (const auto& name : wanted) {
+    const size_t before = chosen.size();
+    for (const auto& phase : phases->list()) {
+      const ConfigNode* phase_name = phase.find("name");
+      if (phase_name != nullptr && phase_name->is_string() && std::get<std::string>(phase_name->value) == name) chosen.push_back(phase);
+    }
+    require<ConfigError>(chosen.size() > before, names.where, ": got phases with '", name, "'; need the name of a phase of the recipe");
+  }
+  phases->list() = std::move(chosen);
+}
+
+// A value inside of a name: 0.4, true, or the text.
+std::string name_of_value(const ConfigNode& node) {
+  if (node.is_string()) return std::get<std::string>(node.value);
+  if (const ConfigNode* name = node.find("name")) return name_of_value(*name);
+  return node.to_json().dump();
+}
+
+std::string plain(std::string text) {
+  for (char& c : text)
+    if (std::string_view("/\\ \"'{}[]:").find(c) != std::string_view::npos) c = '_';
+  return text;
+}
+
+struct Change {
+  std::string name;
+  ConfigNode table;  // keys of a recipe
+  const ConfigNode* phases = nullptr;
+};
+
+std::vector<Change> listed_arms(const ConfigNode& list) {
+  if (!list.is_list() || list.list().empty()) fail_kind(list, "study.arms", "a list of tables, each with a name");
+  std::vector<Change> out;
+  for (const auto& arm : list.list()) {
+    if (!arm.is_table()) fail_kind(arm, "study.arms", "a list of tables, each with a name");
+    Change change;
+    read_value(need(arm, "name", "an arm"), "study.arms.name", change.name);
+    change.table = arm;
+    change.table.erase("name");
+    change.phases = arm.find("phases");
+    change.table.erase("phases");
+    out.push_back(std::move(change));
+  }
+  return out;
+}
+
+// "key.path" = value as a tree; a key may be nested tables already.
+void collect_axes(const ConfigNode& table, const std::string& path, std::vector<std::pair<std::string, const ConfigNode*>>& axes) {
+  for (const auto& [key, node] : table.table()) {
+    if (node.is_table()) {
+      collect_axes(node, join_path(path, key), axes);
+    } else {
+      if (!node.is_list() || node.list().empty()) fail_kind(node, "study.matrix." + join_path(path, key), "a list of values");
+      axes.emplace_back(join_path(path, key), &node);
+    }
+  }
+}
+
+void set_path(ConfigNode& root, const std::string& path, const ConfigNode& value) {
+  const size_t dot = path.find('.');
+  if (dot == std::string::npos) {
+    ConfigNode leaf = value;
+    if (leaf.is_table()) leaf.erase("name");  // a table of the matrix may carry a name for the arm
+    root.set(path, leaf);
+    return;
+  }
+  const std::string head = path.substr(0, dot);
+  if (root.find(head) == nullptr) root.set(head, config_table(value.where, value.folder));
+  set_path(*root.find(head), path.substr(dot + 1), value);
+}
+
+std::vector<Change> matrix_arms(const ConfigNode& matrix) {
+  if (!matrix.is_table()) fail_kind(matrix, "study.matrix", "a table of key.path = [values]");
+  std::vector<std::pair<std::string, const ConfigNode*>> axes;
+  collect_axes(matrix, "", axes);
+  require<ConfigError>(!axes.empty(), matrix.where, ": got an empty matrix; need at least one key with values");
+  std::vector<Change> out = {{"", config_table(matrix.where, matrix.folder), nullptr}};
+  constexpr size_t kMaxArms = 10000;
+  for (const auto& [path, values] : axes) {
+    std::vector<Change> longer;
+    for (const auto& change : out) {
+      for (const auto& value : values->list()) {
+        Change next = change;
+        const std::string key = path.substr(path.rfind('.') + 1);
+        const bool says_itself = value.is_string() || value.is_table();
+        next.name += (next.name.empty() ? "" : "-") + plain((says_itself ? "" : key) + name_of_value(value));
+        set_path(next.table, path, value);
+        longer.push_back(std::move(next));
+      }
+    }
+    require<ConfigError>(longer.size() <= kMaxArms, matrix.where, ": got a matrix of more than ", kMaxArms, " arms; need fewer");
+    out = std::move(longer);
+  }
+  return out;
+}
+
+ConfigNode base_recipe(const ConfigNode& root, const ConfigNode& study) {
+  const ConfigNode* base = study.find("base");
+  if (base == nullptr) {
+    ConfigNode rest = root;
+    rest.erase("study");
+    return rest;
+  }
+  train::RecipePath path;
+  read_value(*base, "study.base", path);
+  ConfigNode recipe = read_toml(path.value);
+  ConfigNode rest = root;
+  rest.erase("study");
+  merge_config(recipe, rest);
+  return recipe;
+}
+
+void write_toml_value(const ConfigNode& node, std::string& out) {
+  if (node.is_table()) {
+    out += "{";
+    bool first = true;
+    for (const auto& [key, child] : node.table()) {
+      out += (first ? "" : ", ") + Json(key).dump() + " = ";
+      first = false;
+      write_toml_value(child, out);
+    }
+    out += "}";
+  } else if (node.is_list()) {
+    out += "[";
+    for (size_t i = 0; i < node.list().size(); ++i) {
+      if (i > 0) out += ", ";
+      write_toml_value(node.list()[i], out);
+    }
+    out += "]";
+  } else {
+    out += node.to_json().dump();
+  }
+}
+
+// The merged recipe as TOML, so that an arm's run can be repeated by itself. Paths are made absolute.
+std::string recipe_toml(const ConfigNode& recipe) {
+  std::string out;
+  const auto write_table = [&](const std::string& header, const ConfigNode& table) {
+    out += header + "\n";
+    for (const auto& [key, child] : table.table()) {
+      out += (key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == std::string::npos ? key : Json(key).dump()) + " = ";
+      write_toml_value(child, out);
+      out += "\n";
+    }
+    out += "\n";
+  };
+  for (const auto& [key, node] : recipe.table()) {
+    if (node.is_table()) write_table("[" + key + "]", node);
+    if (node.is_list())
+      for (const auto& item : node.list()) write_table("[[" + key + "]]", item);
+  }
+  return out;
+}
+
+void make_paths_absolute(ConfigNode& node) {
+  if (node.is_list())
+    for (auto& item : node.list()) make_paths_absolute(item);
+  if (!node.is_table()) return;
+  for (auto& [key, child] : node.table()) {
+    const bool is_path = key == "path" && child.is_string() && !child.folder.empty();
+    if (is_path && !std::filesystem::path(std::get<std::string>(child.value)).is_absolute())
+      child.value = (std::filesystem::path(child.folder) / std::get<std::string>(child.value)).lexically_normal().string();
+    make_paths_absolute(child);
+  }
+}
+
+}  // namespace
+
+StudyPlan read_study(const ConfigNode& root) {
+  const ConfigNode* study = root.find("study");
+  require<ConfigError>(study != nullptr && study->is_table(), root.where, ": got no [study]; need one with arms or matrix (or use evenkeel train)");
+  for (const auto& [key, node] : study->table()) {
+    const std::vector<std::string> known = {"base", "title", "seeds", "phases", "arms", "matrix"};
+    if (std::find(known.begin(), known.end(), key) == known.end()) fail_unknown_key(node.where, "study", key, known);
+  }
+  const ConfigNode *arms = study->find("arms"), *matrix = study->find("matrix");
+  require<ConfigError>((arms != nullptr) != (matrix != nullptr), study->where, ": got [study] with ", arms != nullptr ? "both arms and matrix" : "neither arms nor matrix", "; need one of them");
+  std::vector<int64_t> seeds;
+  if (const ConfigNode* node = study->find("seeds")) {
+    read_value(*node, "study.seeds", seeds);
+    require<ConfigError>(!seeds.empty() && std::set<int64_t>(seeds.begin(), seeds.end()).size() == seeds.size(), node->where, ": got study.seeds = ", node->shown(), "; need distinct seeds");
+  }
+  StudyPlan plan;
+  if (const ConfigNode* title = study->find("title")) read_value(*title, "study.title", plan.title);
+  const ConfigNode base = base_recipe(root, *study);
+  const ConfigNode* phases = study->find("phases");
+
+  std::set<std::string> names;
+  for (const auto& change : arms != nullptr ? listed_arms(*arms) : matrix_arms(*matrix)) {
+    for (size_t i = 0; i < std::max<size_t>(1, seeds.size()); ++i) {
+      ArmPlan arm;
+      arm.group = change.name;
+      arm.name = seeds.size() > 1 ? change.name + "-seed" + std::to_string(seeds[i]) : change.name;
+      arm.recipe = base;
+      merge_config(arm.recipe, change.table);
+      const ConfigNode* chosen = change.phases != nullptr ? change.phases : phases;
+      if (chosen != nullptr) select_phases(arm.recipe, *chosen);
+      if (!seeds.empty()) apply_override(arm.recipe, "train.seed=" + std::to_string(seeds[i]));
+      check_name(arm.name, change.table.where);
+      require<ConfigError>(names.insert(arm.name).second, change.table.where, ": got the arm name '", arm.name, "' twice; need distinct names");
+      try {
+        arm.config = train::read_run_config(arm.recipe);
+      } catch (const ConfigError& error) {
+        fail<ConfigError>("arm ", arm.name, ": ", error.what());
+      }
+      make_paths_absolute(arm.recipe);
+      arm.text = recipe_toml(arm.recipe);
+      plan.arms.push_back(std::move(arm));
+    }
+  }
+  return plan;
+}
+
+}  // namespace evenkeel::study

@@ -1,0 +1,24 @@
+// Runs a study: its arms in order, shared phases once, then tables, CSV and headlines.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "study/matrix.h"
+
+namespace evenkeel::study {
+
+struct StudyOptions {
+  std::filesystem::path out;
+  std::string device;
+  bool resume = false;
+};
+
+// DIR/arms/NAME/ for each arm, DIR/results.json, DIR/csv/. Resumable after a kill at any moment. Errors as
+// train::train_run.
+void run_study(const StudyPlan& plan, const StudyOptions& options);
+
+// A few lines for the terminal.
+std::string study_summary(const std::filesystem::path& out);
+
+}  // namespace evenkeel::study

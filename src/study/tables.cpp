@@ -1,0 +1,130 @@
+#include "study/tables.h"
+
+#include <cmath>
+#include <map>
+#include <set>
+
+namespace evenkeel::study {
+namespace {
+
+using train::Arm;
+
+bool is_dense(const Arm& arm) { return arm.resolved.at("model").at("n_experts").as_int() == 0; }
+
+void add_throughput(const std::vector<Arm>& arms, train::NamedTables& tables) {
+  Table table;
+  table.columns = {{"arm", ""}, {"tokens_per_second", "tokens/s"}, {"step_seconds", "s"}, {"ratio_to_dense", ""}};
+  table.source = "median over the run's steps; the ratio is to the dense arm of the same seed, else to the first dense arm";
+  for (const auto& arm : arms) {
+    const auto own = train::arm_throughput(arm);
+    const Arm* dense = nullptr;
+    for (const auto& other : arms) {
+      if (!is_dense(other)) continue;
+      const bool same_seed = other.resolved.at("train").at("seed") == arm.resolved.at("train").at("seed");
+      if (dense == nullptr || (same_seed && !(dense->resolved.at("train").at("seed") == arm.resolved.at("train").at("seed")))) dense = &other;
+    }
+    Json ratio;
+    if (dense != nullptr) ratio = own.tokens_per_second / train::arm_throughput(*dense).tokens_per_second;
+    table.add_row({arm.name, own.tokens_per_second, own.step_seconds, ratio});
+  }
+  tables.emplace_back("throughput", std::move(table));
+}
+
+// Tokens at which each arm's held-out loss first reaches what the dense arm has at the end of its first phase.
+void add_tokens_to_loss(const std::vector<Arm>& arms, train::NamedTables& tables) {
+  const Arm* dense = nullptr;
+  for (const auto& arm : arms)
+    if (dense == nullptr && is_dense(arm)) dense = &arm;
+  if (dense == nullptr) return;
+  const std::string& first_phase = dense->resolved.at("phase").at(0).at("name").as_string();
+  const std::string& old_data = dense->resolved.at("phase").at(0).at("data").at(0).at("name").as_string();
+  const Json* target = nullptr;
+  for (const auto& line : dense->evaluations)
+    if (line.at("phase").as_string() == first_phase && line.at("eval").find(old_data) != nullptr) target = line.at("eval").find(old_data);
+  if (target == nullptr) return;
+  Table table;
+  table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats/token"}, {"tokens", "tokens"}};
+  table.source = "first evaluation of the arm at or below the loss of arm '" + dense->name + "' at the end of phase '" + first_phase + "'";
+  for (const auto& arm : arms) {
+    Json tokens;
+    for (const auto& line : arm.evaluations) {
+      const Json* result = line.at("eval").find(old_data);
+      if (tokens.is_null() && result != nullptr && result->at("loss").as_double() <= target->at("loss").as_double()) tokens = line.at("tokens");
+    }
+    table.add_row({arm.name, old_data, target->at("loss"), tokens});
+  }
+  tables.emplace_back("tokens_to_loss", std::move(table));
+}
+
+}  // namespace
+
+Table summarize(const Table& table, const std::vector<std::string>& keys, const std::vector<Arm>& arms) {
+  std::map<std::string, std::string> group_of;
+  for (const auto& arm : arms) group_of[arm.name] = arm.group;
+  std::vector<size_t> key_columns, figure_columns;
+  for (size_t i = 0; i < table.columns.size(); ++i) {
+    const auto& name = table.columns[i].name;
+    if (name == "arm") continue;
+    const bool is_key = std::find(keys.begin(), keys.end(), name) != keys.end();
+    (is_key ? key_columns : figure_columns).push_back(i);
+  }
+  Table out;
+  out.columns.push_back({"group", ""});
+  for (const size_t i : key_columns) out.columns.push_back(table.columns[i]);
+  for (const size_t i : figure_columns) {
+    out.columns.push_back({table.columns[i].name + "_mean", table.columns[i].unit});
+    out.columns.push_back({table.columns[i].name + "_std", table.columns[i].unit});
+  }
+  out.columns.push_back({"n", "arms"});
+  out.chance = table.chance;
+  out.tokens = table.tokens;
+  out.source = table.source + "; mean and sample standard deviation over seeds, nulls left out";
+
+  std::vector<std::pair<std::string, std::vector<const std::vector<Json>*>>> rows;  // in order of appearance
+  std::map<std::string, size_t> index_of;
+  for (const auto& row : table.rows) {
+    std::string key = group_of.at(row[0].as_string());
+    for (const size_t i : key_columns) key += '\n' + row[i].dump();
+    const auto [entry, is_new] = index_of.emplace(key, rows.size());
+    if (is_new) rows.emplace_back(key, std::vector<const std::vector<Json>*>{});
+    rows[entry->second].second.push_back(&row);
+  }
+  for (const auto& [key, members] : rows) {
+    std::vector<Json> summary = {group_of.at((*members[0])[0].as_string())};
+    for (const size_t i : key_columns) summary.push_back((*members[0])[i]);
+    for (const size_t i : figure_columns) {
+      std::vector<double> values;
+      for (const auto* row : members)
+        if ((*row)[i].is_number()) values.push_back((*row)[i].as_double());
+      double mean = 0, square = 0;
+      for (const double value : values) mean += value / static_cast<double>(values.size());
+      for (const double value : values) square += (value - mean) * (value - mean);
+      summary.push_back(values.empty() ? Json() : Json(mean));
+      summary.push_back(values.empty() ? Json() : Json(values.size() > 1 ? std::sqrt(square / static_cast<double>(values.size() - 1)) : 0.0));
+    }
+    summary.push_back(static_cast<int64_t>(members.size()));
+    out.add_row(std::move(summary));
+  }
+  return out;
+}
+
+train::NamedTables study_tables(const std::vector<Arm>& arms) {
+  auto tables = train::new_tables();
+  for (const auto& arm : arms) train::add_arm_rows(arm, tables);
+  add_throughput(arms, tables);
+  add_tokens_to_loss(arms, tables);
+  std::set<std::string> groups;
+  for (const auto& arm : arms) groups.insert(arm.group);
+  if (groups.size() == arms.size()) return tables;
+  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}},          {"shift_mri", {"phase", "layer"}},
+                                                                {"eval_mri", {"phase", "data", "layer"}},   {"saturation", {"layer", "k", "data", "from", "to"}},
+                                                                {"throughput", {}},                         {"tokens_to_loss", {"data"}}};
+  const size_t n_tables = tables.size();
+  for (size_t i = 0; i < n_tables; ++i) {
+    auto summary = summarize(tables[i].second, keys.at(tables[i].first), arms);
+    tables.emplace_back(tables[i].first + "_summary", std::move(summary));
+  }
+  return tables;
+}
+
+}  // namespace evenkeel::study

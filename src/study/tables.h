@@ -1,0 +1,19 @@
+// The tables of a study: those of its runs, throughput against dense, tokens to reach a loss, and the mean
+// and spread over seeds of each.
+#pragma once
+
+#include "core/table.h"
+#include "train/results.h"
+
+namespace evenkeel::study {
+
+train::NamedTables study_tables(const std::vector<train::Arm>& arms);
+
+// The mean and sample standard deviation (n - 1; 0 for one) over arms of a group. `keys` are the columns
+// that identify a row besides the arm; other numeric columns become X_mean and X_std.
+Table summarize(const Table& table, const std::vector<std::string>& keys, const std::vector<train::Arm>& arms);
+
+// Sentences that answer the study's questions, the answer first. Empty where nothing compares.
+std::vector<std::string> study_headlines(const std::vector<train::Arm>& arms, const train::NamedTables& tables);
+
+}  // namespace evenkeel::study

@@ -1,0 +1,288 @@
+#include "train/config.h"
+
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include "checkpoint/model_source.h"
+#include "data/indexed_dataset.h"
+#include "model/layout.h"
+
+namespace evenkeel::train {
+
+void read_value(const ConfigNode& node, const std::string& path, RecipePath& out) {
+  if (!node.is_string()) fail_kind(node, path, "a path");
+  const auto& text = std::get<std::string>(node.value);
+  require<ConfigError>(!text.empty(), node.where, ": got ", path, " = ''; need a path");
+  const std::filesystem::path given(text);
+  out.value = given.is_absolute() || node.folder.empty() ? text : (std::filesystem::path(node.folder) / given).lexically_normal().string();
+  out.where = node.where;
+}
+Json to_json(const RecipePath& path) { return path.value; }
+
+void read_value(const ConfigNode& node, const std::string& path, StartConfig& out) {
+  if (!node.is_table()) fail_kind(node, path, "a table such as {from = \"pretrain\", step = \"last\"}");
+  for (const auto& [key, child] : node.table()) {
+    if (key == "from") {
+      evenkeel::read_value(child, path + ".from", out.from);
+    } else if (key == "step") {
+      if (const auto* number = std::get_if<int64_t>(&child.value)) {
+        out.step = std::to_string(*number);
+      } else {
+        evenkeel::read_value(child, path + ".step", out.step);
+      }
+      const bool is_number = !out.step.empty() && out.step.size() < 18 && out.step.find_first_not_of("0123456789") == std::string::npos;
+      require<ConfigError>(out.step == "last" || (is_number && std::stoll(out.step) >= 1), child.where, ": got ", path, ".step = ", child.shown(), "; need \"last\" or a step from 1");
+    } else if (key == "optimizer") {
+      evenkeel::read_value(child, path + ".optimizer", out.optimizer);
+      require<ConfigError>(out.optimizer == "keep" || out.optimizer == "reset", child.where, ": got ", path, ".optimizer = '", out.optimizer, "'; need keep or reset");
+    } else {
+      fail_unknown_key(child.where, path, key, {"from", "step", "optimizer"});
+    }
+  }
+  out.folder = node.folder;
+  out.where = node.where;
+}
+Json to_json(const StartConfig& start) {
+  return Json::Object{{"from", start.from}, {"step", start.step}, {"optimizer", start.optimizer}};
+}
+
+int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
+  const Duration length = tokens.value > 0 ? tokens : steps;
+  const auto tokens_per_step = static_cast<double>(settings.batch_size * settings.sequence_length);
+  double n = 0;
+  switch (length.unit) {
+    case Unit::steps: n = std::ceil(length.value); break;
+    case Unit::tokens: n = std::ceil(length.value / tokens_per_step); break;
+    case Unit::epochs: {
+      const auto dataset = data::IndexedDataset::open(this->data[0].path.value);
+      const auto samples = static_cast<double>((dataset.n_tokens() - 1) / settings.sequence_length);
+      n = std::ceil(length.value * samples / static_cast<double>(settings.batch_size));
+      break;
+    }
+    case Unit::fraction: break;
+  }
+  require<ConfigError>(n >= 1 && n < 1e12, where, ": got phase '", name, "' of ", n, " steps; need at least 1 (and fewer than 1e12)");
+  return static_cast<int64_t>(n);
+}
+
+namespace {
+std::vector<std::pair<std::string, double>> slow_patterns(const PhaseConfig& phase) {
+  std::vector<std::pair<std::string, double>> out;
+  for (const auto& pattern : phase.freeze) out.emplace_back(pattern, 0.0);
+  if (phase.slow.is_empty()) return out;
+  if (!phase.slow.is_table()) fail_kind(phase.slow, "phase.slow", "a table of pattern = factor");
+  for (const auto& [pattern, node] : phase.slow.table()) {
+    double factor = 0;
+    evenkeel::read_value(node, "phase.slow", factor);
+    require<ConfigError>(factor >= 0, node.where, ": got phase.slow factor ", factor, "; need 0 or more");
+    out.emplace_back(pattern, factor);
+  }
+  return out;
+}
+}  // namespace
+
+optim::RateFactors PhaseConfig::rate_factors(const model::ModelConfig& model) const {
+  optim::RateFactors factors;
+  const auto table = model::parameter_table(model);
+  for (const auto& [pattern, factor] : slow_patterns(*this)) {
+    bool matches = false;
+    for (const auto& spec : table) {
+      if (!optim::matches_pattern(spec.name, pattern)) continue;
+      matches = true;
+      const auto [entry, is_new] = factors.emplace(spec.name, factor);
+      if (!is_new) entry->second = std::min(entry->second, factor);
+    }
+    require<ConfigError>(matches, where, ": got pattern '", pattern, "' in phase '", name, "'; need one that matches a parameter, such as layers.0.router.*");
+  }
+  return factors;
+}
+
+int64_t RunConfig::total_steps() const {
+  int64_t total = 0;
+  for (const auto& phase : phases) total += phase.total_steps(train);
+  return total;
+}
+
+std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase) {
+  return optim::make_schedule(phase.schedule, {phase.total_steps(config.train), config.tokens_per_step()});
+}
+
+namespace {
+
+std::string place_of(const ConfigNode& table, const char* key) {
+  const ConfigNode* node = table.find(key);
+  return node != nullptr ? node->where : table.where;
+}
+
+void check_train(TrainSettings& train, const ConfigNode& node) {
+  const auto check = [&](bool holds, const char* key, int64_t value, const std::string& need) {
+    require<ConfigError>(holds, place_of(node, key), ": got train.", key, " = ", value, "; need ", need);
+  };
+  constexpr int64_t kMax = int64_t{1} << 31;
+  check(train.batch_size >= 1 && train.batch_size < kMax, "batch_size", train.batch_size, "at least 1 (it has no default)");
+  check(train.sequence_length >= 1 && train.sequence_length < kMax, "sequence_length", train.sequence_length, "at least 1 (it has no default)");
+  if (node.find("micro_batch_size") == nullptr) train.micro_batch_size = train.batch_size;
+  check(train.micro_batch_size >= 1 && train.batch_size % train.micro_batch_size == 0, "micro_batch_size", train.micro_batch_size,
+        "a divisor of batch_size = " + std::to_string(train.batch_size));
+  check(train.seed >= 0, "seed", train.seed, "0 or more");
+  check(train.keep_last >= 0, "keep_last", train.keep_last, "0 (all) or more");
+  require<ConfigError>(train.checkpoint_every.unit == Unit::steps || train.checkpoint_every.unit == Unit::tokens, place_of(node, "checkpoint_every"),
+                       ": got train.checkpoint_every = '", to_string(train.checkpoint_every), "'; need steps or tokens");
+}
+
+void check_sources(const std::vector<DataSource>& sources, const std::string& what, const std::string& where) {
+  require<ConfigError>(!sources.empty(), where, ": got ", what, " without sources; need at least one {name, path}");
+  std::set<std::string> names;
+  double sum = 0;
+  for (const auto& source : sources) {
+    require<ConfigError>(!source.name.empty(), where, ": got a source of ", what, " without a name; need name");
+    require<ConfigError>(names.insert(source.name).second, source.path.where, ": got the name '", source.name, "' twice in ", what, "; need distinct names");
+    require<ConfigError>(!source.path.value.empty(), where, ": got source '", source.name, "' without a path; need the PREFIX of a .bin/.idx pair");
+    require<ConfigError>(source.weight >= 0 && std::isfinite(source.weight), source.path.where, ": got weight ", source.weight, " of '", source.name, "'; need 0 or more");
+    sum += source.weight;
+  }
+  require<ConfigError>(sum > 0, where, ": got weights of ", what, " that sum to ", sum, "; need more than 0");
+}
+
+void check_length(const PhaseConfig& phase, const ConfigNode& node) {
+  const bool has_tokens = node.find("tokens") != nullptr, has_steps = node.find("steps") != nullptr;
+  require<ConfigError>(has_tokens != has_steps, phase.where, ": got phase '", phase.name, "' with ", has_tokens ? "both tokens and steps" : "neither tokens nor steps", "; need one of them");
+  const Duration& length = has_tokens ? phase.tokens : phase.steps;
+  const std::string place = place_of(node, has_tokens ? "tokens" : "steps");
+  require<ConfigError>(length.value > 0, place, ": got a length of '", to_string(length), "'; need more than 0");
+  require<ConfigError>(length.unit != Unit::epochs || phase.data.size() == 1, place, ": got a length in epochs with ", phase.data.size(), " sources; need a single source, or tokens or steps");
+}
+
+void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::set<std::string>& earlier) {
+  require<ConfigError>(!phase.name.empty(), phase.where, ": got a phase without a name; need name");
+  require<ConfigError>(!earlier.contains(phase.name), place_of(node, "name"), ": got the phase name '", phase.name, "' twice; need distinct names");
+  check_length(phase, node);
+  check_sources(phase.data, "phase '" + phase.name + "'", place_of(node, "data"));
+  require<ConfigError>(!phase.schedule.is_empty(), phase.where, ": got phase '", phase.name, "' without a schedule; need schedule = {kind = ..., lr_max = ...}");
+  slow_patterns(phase);
+  if (phase.eval) {
+    const std::string place = place_of(node, "eval");
+    require<ConfigError>(!phase.eval->data.empty(), place, ": got eval without data; need data = [{name, path}]");
+    std::set<std::string> names;
+    for (const auto& source : phase.eval->data) {
+      require<ConfigError>(!source.name.empty() && !source.path.value.empty() && names.insert(source.name).second, place, ": got eval data '", source.name,
+                           "'; need distinct names, each with a path");
+    }
+    require<ConfigError>(phase.eval->max_tokens >= 0, place, ": got eval.max_tokens = ", phase.eval->max_tokens, "; need 0 (all) or more");
+    require<ConfigError>(phase.eval->every.unit == Unit::steps || phase.eval->every.unit == Unit::tokens, place, ": got eval.every = '", to_string(phase.eval->every), "'; need steps or tokens");
+  }
+  if (!phase.replay) return;
+  const auto& replay = *phase.replay;
+  const std::string place = place_of(node, "replay");
+  require<ConfigError>(replay.fraction >= 0 && replay.fraction <= 1, place, ": got replay.fraction = ", replay.fraction, "; need 0..1");
+  require<ConfigError>(replay.mode == "fresh" || replay.mode == "seen", place, ": got replay.mode = '", replay.mode, "'; need fresh or seen");
+  require<ConfigError>(replay.from.empty() != replay.data.empty(), place, ": got replay with ", replay.from.empty() ? "neither from nor data" : "both from and data", "; need one of them");
+  require<ConfigError>(replay.from.empty() || replay.from != phase.name, place, ": got replay.from = '", replay.from, "', the phase itself; need an earlier phase");
+  require<ConfigError>(replay.mode == "fresh" || !replay.from.empty(), place, ": got replay.mode = 'seen' with data; need from = an earlier phase, or mode = 'fresh'");
+  if (!replay.data.empty()) check_sources(replay.data, "the replay of phase '" + phase.name + "'", place);
+}
+
+void read_phases(RunConfig& config, const ConfigNode& root) {
+  const ConfigNode* list = root.find("phase");
+  require<ConfigError>(list != nullptr, root.where, ": got no [[phase]]; need at least one");
+  require<ConfigError>(list->is_list() && !list->list().empty(), list->where, ": got phase = ", list->shown(), "; need at least one [[phase]] table");
+  std::set<std::string> earlier;
+  std::optional<EvalConfig> inherited;
+  for (const auto& node : list->list()) {
+    PhaseConfig phase;
+    phase.where = node.where;
+    evenkeel::read_value(node, "phase", phase);
+    if (!phase.eval) phase.eval = inherited;
+    inherited = phase.eval;
+    check_phase(phase, node, earlier);
+    const bool is_first = config.phases.empty();
+    require<ConfigError>(!is_first || !phase.start || !earlier.empty() || !phase.start->from.empty(), phase.where, ": got start in the first phase without from; need the run or checkpoint to start from");
+    earlier.insert(phase.name);
+    config.phases.push_back(std::move(phase));
+  }
+}
+
+// The architecture comes from the checkpoint; keys given beside `from` must agree with it, except these.
+void read_model(RunConfig& config, const ConfigNode& root) {
+  const ConfigNode* model = root.find("model");
+  require<ConfigError>(model != nullptr, root.where, ": got no [model]; need one");
+  if (!model->is_table()) fail_kind(*model, "model", "a table");
+  const ConfigNode* from = model->find("from");
+  if (from == nullptr) {
+    config.model = model::read_model_config(*model);
+    return;
+  }
+  config.model_from.emplace();
+  read_value(*from, "model.from", *config.model_from);
+  const auto source = checkpoint::open_model(config.model_from->value, std::nullopt, /*deep=*/false);
+  const Json loaded = model::model_config_json(source.config);
+  ConfigNode changes = *model;
+  changes.erase("from");
+  changes.erase("preset");
+  if (const ConfigNode* preset = model->find("preset")) {
+    std::string name;
+    evenkeel::read_value(*preset, "model.preset", name);
+    ConfigNode base = parse_toml(model::preset_toml(name, preset->where), preset->where, "");
+    for (const char* key : {"router", "balance"}) base.erase(key);  // those are the model's own unless given
+    merge_config(base, changes);
+    changes = base;
+  }
+  model::ModelConfig given = source.config;
+  given.balance = {};
+  if (changes.find("router") != nullptr) given.router = ConfigNode{};
+  evenkeel::read_value(changes, "model", given);
+  if (changes.find("balance") == nullptr) given.balance = source.config.balance;
+  model::check_model_config(given, model->where);
+  const Json merged = model::model_config_json(given);
+  for (const auto& [key, value] : loaded.as_object()) {
+    if (key == "router" || key == "balance" || key == "init") continue;
+    require<ConfigError>(merged.at(key) == value, place_of(changes, key.c_str()), ": got model.", key, " = ", merged.at(key).dump(), "; need ", value.dump(),
+                         " as in ", config.model_from->value);
+  }
+  config.model = given;
+}
+
+}  // namespace
+
+RunConfig read_run_config(const ConfigNode& root) {
+  for (const auto& [key, node] : root.table())
+    if (key != "model" && key != "train" && key != "optimizer" && key != "phase") fail_unknown_key(node.where, "", key, {"model", "train", "optimizer", "phase"});
+  RunConfig config;
+  read_model(config, root);
+  const ConfigNode* train = root.find("train");
+  require<ConfigError>(train != nullptr, root.where, ": got no [train]; need one with batch_size and sequence_length");
+  evenkeel::read_value(*train, "train", config.train);
+  check_train(config.train, *train);
+  if (const ConfigNode* optimizer = root.find("optimizer")) {
+    evenkeel::read_value(*optimizer, "optimizer", config.optimizer);
+    optim::check_optimizer_config(config.optimizer, optimizer->where);
+  }
+  read_phases(config, root);
+  for (const auto& phase : config.phases) {
+    phase.rate_factors(config.model);
+    const bool is_epochs = (phase.tokens.value > 0 ? phase.tokens : phase.steps).unit == Unit::epochs;
+    if (!is_epochs) phase_schedule(config, phase);
+  }
+  return config;
+}
+
+Json run_config_json(const RunConfig& config) {
+  Json out = Json::object();
+  out["model"] = model::model_config_json(config.model);
+  if (config.model_from) out["model"]["from"] = config.model_from->value;
+  out["train"] = evenkeel::to_json(config.train);
+  out["optimizer"] = evenkeel::to_json(config.optimizer);
+  Json phases = Json::array();
+  for (const auto& phase : config.phases) {
+    Json json = evenkeel::to_json(phase);
+    json["schedule"] = phase_schedule(config, phase)->options();
+    json["steps"] = phase.total_steps(config.train);
+    json["tokens"] = phase.total_steps(config.train) * config.tokens_per_step();
+    phases.push_back(std::move(json));
+  }
+  out["phase"] = std::move(phases);
+  return out;
+}
+
+}  // namespace evenkeel::train

@@ -1,0 +1,142 @@
+// A run: [model], [train], [optimizer] and a list of phases, as in a recipe.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/config_tree.h"
+#include "model/config.h"
+#include "optim/adamw.h"
+#include "optim/schedule.h"
+
+namespace evenkeel::train {
+
+// A path of a recipe: relative to the recipe's folder, kept absolute.
+struct RecipePath {
+  std::string value;
+  std::string where;
+};
+void read_value(const ConfigNode& node, const std::string& path, RecipePath& out);
+Json to_json(const RecipePath& path);
+
+struct TrainSettings {
+  int64_t batch_size = 0, micro_batch_size = 0, sequence_length = 0, seed = 1;
+  Duration checkpoint_every{0, Unit::steps};
+  int64_t keep_last = 2;
+  bool separate_documents = false;
+  static void visit_fields(auto& c, auto&& field) {
+    field("batch_size", c.batch_size, "sequences per optimizer step");
+    field("micro_batch_size", c.micro_batch_size, "sequences per forward pass; default batch_size");
+    field("sequence_length", c.sequence_length, "tokens a sequence");
+    field("seed", c.seed, "of initialisation and of the order of the data");
+    field("checkpoint_every", c.checkpoint_every, "steps or tokens between checkpoints; 0 = at phase ends only");
+    field("keep_last", c.keep_last, "how many checkpoints stay besides those at phase ends; 0 = all");
+    field("separate_documents", c.separate_documents, "attention and positions stop at document borders");
+  }
+};
+
+struct DataSource {
+  std::string name;
+  RecipePath path;
+  double weight = 1.0;
+  static void visit_fields(auto& c, auto&& field) {
+    field("name", c.name, "name in metrics and reports");
+    field("path", c.path, "PREFIX of .bin/.idx");
+    field("weight", c.weight, "relative weight in the mixture");
+  }
+};
+
+struct EvalSource {
+  std::string name;
+  RecipePath path;
+  static void visit_fields(auto& c, auto&& field) {
+    field("name", c.name, "name in metrics and reports");
+    field("path", c.path, "PREFIX of .bin/.idx");
+  }
+};
+
+struct EvalConfig {
+  Duration every{0, Unit::steps};
+  std::vector<EvalSource> data;
+  int64_t max_tokens = 0;
+  static void visit_fields(auto& c, auto&& field) {
+    field("every", c.every, "steps or tokens between evaluations; always at the end of a phase");
+    field("data", c.data, "held-out sets");
+    field("max_tokens", c.max_tokens, "scored tokens of each set; 0 = all");
+  }
+};
+
+struct ReplayConfig {
+  double fraction = 0.0;
+  std::string from;
+  std::string mode = "fresh";
+  std::vector<DataSource> data;
+  static void visit_fields(auto& c, auto&& field) {
+    field("fraction", c.fraction, "share of each batch that is old data; the budget does not change");
+    field("from", c.from, "an earlier phase whose mixture is replayed");
+    field("mode", c.mode, "fresh (samples not drawn before) or seen (exactly those of that phase, in order)");
+    field("data", c.data, "sources to replay, in place of from");
+  }
+};
+
+struct StartConfig {
+  std::string from;  // phase, run or checkpoint; empty = the phase before
+  std::string step = "last";
+  std::string optimizer = "keep";
+  std::string folder;  // relative paths in `from` start here
+  std::string where;
+};
+void read_value(const ConfigNode& node, const std::string& path, StartConfig& out);
+Json to_json(const StartConfig& start);
+
+struct PhaseConfig {
+  std::string name;
+  Duration tokens{0, Unit::tokens}, steps{0, Unit::steps};
+  std::vector<DataSource> data;
+  bool shuffle = true;
+  ConfigNode schedule;
+  std::optional<EvalConfig> eval;  // inherited from the phase before where absent
+  std::optional<ReplayConfig> replay;
+  std::optional<StartConfig> start;
+  std::vector<std::string> freeze;
+  ConfigNode slow;    // table of pattern = factor
+  std::string where;  // of the phase's table
+  static void visit_fields(auto& c, auto&& field) {
+    field("name", c.name, "name of the phase");
+    field("tokens", c.tokens, "length of the phase");
+    field("steps", c.steps, "length of the phase");
+    field("data", c.data, "sources of the mixture");
+    field("shuffle", c.shuffle, "false: samples in file order");
+    field("schedule", c.schedule, "learning rate: kind and its keys (docs/cpt.md)");
+    field("eval", c.eval, "evaluation on held-out sets");
+    field("replay", c.replay, "old data in each batch");
+    field("start", c.start, "what the phase starts from");
+    field("freeze", c.freeze, "patterns of parameters that do not learn");
+    field("slow", c.slow, "patterns of parameters and the factor on their learning rate");
+  }
+  // Whole steps; opens the data only for a length in epochs.
+  int64_t total_steps(const TrainSettings& settings) const;
+  // Factor on the learning rate per parameter; ConfigError for a pattern that matches none.
+  optim::RateFactors rate_factors(const model::ModelConfig& model) const;
+};
+
+struct RunConfig {
+  model::ModelConfig model;
+  std::optional<RecipePath> model_from;
+  TrainSettings train;
+  optim::OptimizerConfig optimizer;
+  std::vector<PhaseConfig> phases;
+
+  int64_t tokens_per_step() const { return train.batch_size * train.sequence_length; }
+  int64_t total_steps() const;
+};
+
+// Everything is checked that can be checked without opening data. ConfigError names file, line, key, value.
+RunConfig read_run_config(const ConfigNode& root);
+// resolved.json: every key, defaults included.
+Json run_config_json(const RunConfig& config);
+std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase);
+
+}  // namespace evenkeel::train

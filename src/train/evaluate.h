@@ -1,0 +1,43 @@
+// Evaluation on held-out sets: loss and routing in evaluation mode, and router saturation between two
+// checkpoints on the same tokens.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "analysis/routing_stats.h"
+#include "data/loader.h"
+#include "model/transformer.h"
+
+namespace evenkeel::train {
+
+struct EvalOptions {
+  int64_t sequence_length = 0;
+  int64_t batch_size = 16;  // sequences a forward pass; does not change results in Mode::eval
+  int64_t max_tokens = 0;   // 0 = all
+  bool separate_documents = false;
+  moe::Mode mode = moe::Mode::eval;
+};
+
+struct EvalResult {
+  double loss = 0;  // nats a target token
+  int64_t n_tokens = 0;
+  std::optional<double> bits_per_byte;  // where PREFIX.json states the bytes
+  std::vector<analysis::RoutingCounts> routing;
+};
+// loss, perplexity, bits_per_byte, tokens, and with `routing` the figures of each layer
+Json to_json(const EvalResult& result, bool with_routing);
+
+EvalResult evaluate(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
+                    const data::IndexedDataset& dataset, const EvalOptions& options);
+
+struct LayerSaturation {
+  int64_t layer = 0, k = 0;
+  double saturation = 0, chance = 0;
+};
+// For k = 1 and k = top_k. Empty for dense models.
+std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model, const ops::Params& before, const ops::Params& after,
+                                                 const std::vector<ops::Params>& router_states, const data::IndexedDataset& dataset,
+                                                 const EvalOptions& options);
+
+}  // namespace evenkeel::train

@@ -1,0 +1,160 @@
+#include "train/metrics.h"
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/errors.h"
+#include "core/file_io.h"
+
+namespace evenkeel::train {
+namespace {
+
+std::vector<std::string_view> whole_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  for (size_t begin = 0;;) {
+    const size_t end = text.find('\n', begin);
+    if (end == std::string_view::npos) return lines;
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+}
+
+void put_fixed32(std::string& out, uint32_t value) {
+  for (int shift = 0; shift < 32; shift += 8) out += static_cast<char>(value >> shift & 0xff);
+}
+void put_fixed64(std::string& out, uint64_t value) {
+  for (int shift = 0; shift < 64; shift += 8) out += static_cast<char>(value >> shift & 0xff);
+}
+void put_varint(std::string& out, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) out += static_cast<char>((value & 0x7f) | 0x80);
+  out += static_cast<char>(value);
+}
+void put_bytes(std::string& out, int field, std::string_view bytes) {
+  put_varint(out, static_cast<uint64_t>(field) << 3 | 2);
+  put_varint(out, bytes.size());
+  out += bytes;
+}
+
+template <class To, class From>
+To bits_of(From value) {
+  static_assert(sizeof(To) == sizeof(From));
+  To out;
+  std::memcpy(&out, &value, sizeof out);
+  return out;
+}
+
+double wall_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+}  // namespace
+
+MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step) : path_(path) {
+  std::string kept;
+  if (last_step > 0 && std::filesystem::exists(path)) {
+    const std::string text = read_file(path);
+    for (const auto line : whole_lines(text)) {
+      if (Json::parse(line, path.string()).at("step").as_int() > last_step) break;
+      kept += std::string(line) + '\n';
+    }
+  }
+  write_file_atomically(path, kept);
+  descriptor_ = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  require<MachineError>(descriptor_ >= 0, path.string(), ": got '", std::strerror(errno), "' on opening; need it to succeed");
+}
+
+MetricsFile::~MetricsFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+void MetricsFile::write(const Json& line) {
+  const std::string text = line.dump() + "\n";
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = ::write(descriptor_, text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    require<MachineError>(n >= 0, path_.string(), ": got '", std::strerror(errno), "' on writing; need it to succeed");
+    done += static_cast<size_t>(n);
+  }
+}
+
+void MetricsFile::sync() {
+  require<MachineError>(fsync(descriptor_) == 0, path_.string(), ": got '", std::strerror(errno), "' on syncing; need it to succeed");
+}
+
+std::vector<Json> read_metrics(const std::filesystem::path& path) {
+  const std::string text = read_file(path);
+  std::vector<Json> out;
+  for (const auto line : whole_lines(text)) {
+    out.push_back(Json::parse(line, path.string() + ", line " + std::to_string(out.size() + 1)));
+    const Json* step = out.back().find("step");
+    require<DataError>(step != nullptr && step->is_integer(), path.string(), ", line ", out.size(), ": got a line without a step; need one");
+  }
+  return out;
+}
+
+uint32_t crc32c(std::string_view bytes) {
+  static const auto table = [] {
+    std::array<uint32_t, 256> out{};
+    for (uint32_t i = 0; i < 256; ++i) {
+      uint32_t value = i;
+      for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ (value & 1 ? 0x82f63b78u : 0u);
+      out[i] = value;
+    }
+    return out;
+  }();
+  uint32_t crc = 0xffffffffu;
+  for (const char c : bytes) crc = crc >> 8 ^ table[(crc ^ static_cast<unsigned char>(c)) & 0xff];
+  return ~crc;
+}
+
+TensorBoardFile::TensorBoardFile(const std::filesystem::path& folder, int64_t first_step) {
+  make_folders(folder);
+  char name[64];
+  std::snprintf(name, sizeof name, "events.out.tfevents.%010lld.evenkeel", static_cast<long long>(first_step));
+  file_ = std::fopen((folder / name).c_str(), "wb");
+  require<MachineError>(file_ != nullptr, (folder / name).string(), ": got '", std::strerror(errno), "' on creating; need it to succeed");
+  std::string event;
+  event += '\x09';  // wall_time, double
+  put_fixed64(event, bits_of<uint64_t>(wall_seconds()));
+  put_bytes(event, 3, "brain.Event:2");
+  record(event);
+}
+
+TensorBoardFile::~TensorBoardFile() {
+  if (file_ != nullptr) std::fclose(file_);
+}
+
+void TensorBoardFile::record(const std::string& event) {
+  const auto masked = [](std::string_view bytes) {
+    const uint32_t crc = crc32c(bytes);
+    return (crc >> 15 | crc << 17) + 0xa282ead8u;
+  };
+  std::string length, out;
+  put_fixed64(length, event.size());
+  out = length;
+  put_fixed32(out, masked(length));
+  out += event;
+  put_fixed32(out, masked(event));
+  const bool written = std::fwrite(out.data(), 1, out.size(), file_) == out.size() && std::fflush(file_) == 0;
+  require<MachineError>(written, "TensorBoard events: got '", std::strerror(errno), "' on writing; need it to succeed");
+}
+
+void TensorBoardFile::scalar(const std::string& tag, double value, int64_t step) {
+  std::string summary_value, summary, event;
+  put_bytes(summary_value, 1, tag);
+  summary_value += '\x15';  // simple_value, float
+  put_fixed32(summary_value, bits_of<uint32_t>(static_cast<float>(value)));
+  put_bytes(summary, 1, summary_value);
+  event += '\x09';
+  put_fixed64(event, bits_of<uint64_t>(wall_seconds()));
+  event += '\x10';  // step
+  put_varint(event, static_cast<uint64_t>(step));
+  put_bytes(event, 5, summary);
+  record(event);
+}
+
+}  // namespace evenkeel::train

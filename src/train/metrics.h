@@ -1,0 +1,48 @@
+// The files that a run leaves while it trains: metrics.jsonl and TensorBoard events (docs/formats.md).
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+
+namespace evenkeel::train {
+
+// Appends whole lines. After a resume no step stands twice: lines beyond the checkpoint are cut first.
+class MetricsFile {
+ public:
+  // Keeps the lines of `path` up to `last_step` (0: starts empty). A torn last line goes too.
+  MetricsFile(const std::filesystem::path& path, int64_t last_step);
+  ~MetricsFile();
+  MetricsFile(const MetricsFile&) = delete;
+  MetricsFile& operator=(const MetricsFile&) = delete;
+  void write(const Json& line);
+  void sync();  // before a checkpoint that relies on these lines
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+// Every line of a metrics.jsonl; a torn last line is left out. DataError names the line that is damaged.
+std::vector<Json> read_metrics(const std::filesystem::path& path);
+
+// TensorBoard scalars: records with masked CRC-32C around Event messages.
+class TensorBoardFile {
+ public:
+  explicit TensorBoardFile(const std::filesystem::path& folder, int64_t first_step);
+  ~TensorBoardFile();
+  TensorBoardFile(const TensorBoardFile&) = delete;
+  TensorBoardFile& operator=(const TensorBoardFile&) = delete;
+  void scalar(const std::string& tag, double value, int64_t step);
+
+ private:
+  void record(const std::string& event);
+  std::FILE* file_ = nullptr;
+};
+uint32_t crc32c(std::string_view bytes);
+
+}  // namespace evenkeel::train

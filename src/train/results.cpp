@@ -1,0 +1,334 @@
+#include "train/results.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "model/layout.h"
+#include "optim/schedule.h"
+#include "ops/device.h"
+#include "train/config.h"
+#include "train/metrics.h"
+
+namespace evenkeel::train {
+namespace {
+
+constexpr const char* kSchema = "evenkeel.results.v1";
+constexpr size_t kShiftWindow = 50;  // experiments.md: steps before and after a shift
+
+model::ModelConfig arm_model(const Arm& arm) {
+  Json model = arm.resolved.at("model");
+  Json::Object kept;
+  for (auto& [key, value] : model.as_object())
+    if (key != "from") kept.emplace_back(key, value);
+  return model::model_config_from_json(Json(kept), (arm.run / "resolved.json").string());
+}
+
+const std::string& text_at(const Json& json, const char* key) { return json.at(key).as_string(); }
+
+std::vector<const Json*> steps_of(const Arm& arm, const std::string& phase) {
+  std::vector<const Json*> out;
+  for (const auto& step : arm.steps)
+    if (text_at(step, "phase") == phase) out.push_back(&step);
+  return out;
+}
+
+// MRI of a step: of a layer (index into routing), or the mean over layers for index < 0.
+double mri_at(const Json& step, int index) {
+  const auto& routing = step.at("routing").as_array();
+  if (index >= 0) return routing.at(static_cast<size_t>(index)).at("mri").as_double();
+  double sum = 0;
+  for (const auto& layer : routing) sum += layer.at("mri").as_double();
+  return sum / static_cast<double>(routing.size());
+}
+
+double mean(const std::vector<double>& values, size_t begin, size_t end) {
+  double sum = 0;
+  for (size_t i = begin; i < end; ++i) sum += values[i];
+  return sum / static_cast<double>(end - begin);
+}
+
+// The last step of this run that phase `index` continues from; -1 when it is another run's.
+int64_t step_before_phase(const Arm& arm, size_t index) {
+  const auto& phases = arm.resolved.at("phase").as_array();
+  int64_t last = 0;
+  std::vector<std::pair<std::string, int64_t>> ends;
+  for (size_t i = 0; i < index; ++i) {
+    last += phases[i].at("steps").as_int();
+    ends.emplace_back(text_at(phases[i], "name"), last);
+  }
+  const Json& start = phases[index].at("start");
+  if (start.is_null()) return last;
+  const std::string& from = text_at(start, "from");
+  for (const auto& [name, end] : ends) {
+    if (name != from && !(from.empty() && end == last)) continue;
+    return text_at(start, "step") == "last" ? end : std::stoll(text_at(start, "step"));
+  }
+  return -1;
+}
+
+void add_shift_rows(const Arm& arm, size_t index, Table& table) {
+  const std::string& phase = text_at(arm.resolved.at("phase").at(index), "name");
+  const auto steps = steps_of(arm, phase);
+  if (steps.empty() || steps[0]->at("routing").size() == 0) return;
+  const int64_t shift = step_before_phase(arm, index);
+  std::vector<const Json*> earlier;
+  for (const auto& step : arm.steps)
+    if (step.at("step").as_int() <= shift && step.at("step").as_int() > shift - static_cast<int64_t>(kShiftWindow)) earlier.push_back(&step);
+  const auto config = arm_model(arm);
+  const double lower_bound = static_cast<double>(config.top_k) / static_cast<double>(config.n_experts);
+  const auto n_layers = static_cast<int>(steps[0]->at("routing").size());
+  for (int layer = -1; layer < n_layers; ++layer) {
+    std::vector<double> curve, past;
+    for (const Json* step : steps) curve.push_back(mri_at(*step, layer));
+    for (const Json* step : earlier) past.push_back(mri_at(*step, layer));
+    const double before = past.empty() ? NAN : mean(past, 0, past.size());
+    const size_t window = std::min(kShiftWindow, curve.size());
+    const size_t peak = static_cast<size_t>(std::max_element(curve.begin(), curve.begin() + static_cast<std::ptrdiff_t>(window)) - curve.begin());
+    Json recovered;
+    for (size_t i = std::max<size_t>(peak + 1, 4); i < curve.size() && recovered.is_null(); ++i)
+      if (mean(curve, i - 4, i + 1) <= 1.1 * before) recovered = static_cast<int64_t>(i + 1);
+    const size_t eighth = std::max<size_t>(1, curve.size() / 8);
+    const Json layer_id = layer < 0 ? Json() : steps[0]->at("routing").at(static_cast<size_t>(layer)).at("layer");
+    table.add_row({arm.name, phase, layer_id, lower_bound, before, curve[0], curve[peak], static_cast<int64_t>(peak + 1), recovered, mean(curve, curve.size() - eighth, curve.size())});
+  }
+}
+
+// The evaluation at each phase's end, in the order of the phases.
+std::vector<const Json*> final_evaluations(const Arm& arm) {
+  std::vector<const Json*> out;
+  for (const auto& phase : arm.resolved.at("phase").as_array()) {
+    const Json* last = nullptr;
+    for (const auto& line : arm.evaluations)
+      if (text_at(line, "phase") == text_at(phase, "name")) last = &line;
+    if (last != nullptr) out.push_back(last);
+  }
+  return out;
+}
+
+void add_forgetting_rows(const Arm& arm, Table& table) {
+  const auto lines = final_evaluations(arm);
+  for (const Json* line : lines) {
+    for (const auto& [data, result] : line->at("eval").as_object()) {
+      const Json* first = lines[0]->at("eval").find(data);
+      const Json change = first != nullptr ? Json(result.at("loss").as_double() - first->at("loss").as_double()) : Json();
+      table.add_row({arm.name, text_at(*line, "phase"), data, result.at("loss"), result.at("perplexity"), change});
+    }
+  }
+}
+
+void add_eval_mri_rows(const Arm& arm, Table& table) {
+  for (const Json* line : final_evaluations(arm))
+    for (const auto& [data, result] : line->at("eval").as_object())
+      for (const auto& layer : result.at("routing").as_array())
+        table.add_row({arm.name, text_at(*line, "phase"), data, layer.at("layer"), layer.at("mri"), layer.at("entropy"), layer.at("dead")});
+}
+
+void add_saturation_rows(const Arm& arm, Table& table) {
+  for (const auto& line : arm.saturations)
+    for (const auto& [data, rows] : line.at("saturation").as_object())
+      for (const auto& row : rows.as_array())
+        table.add_row({arm.name, row.at("layer"), row.at("k"), row.at("from"), row.at("to"), data, row.at("saturation"), row.at("chance")});
+}
+
+Json lr_curve(const Arm& arm) {
+  constexpr int64_t kPoints = 200;
+  Json out = Json::array();
+  int64_t first = 1;
+  for (const auto& phase : arm.resolved.at("phase").as_array()) {
+    const int64_t n_steps = phase.at("steps").as_int(), per_step = phase.at("tokens").as_int() / n_steps;
+    ConfigNode schedule = parse_toml("", "resolved.json", "");
+    for (const auto& [key, value] : phase.at("schedule").as_object()) {
+      ConfigNode node = value.is_string() ? parse_toml("v = " + value.dump(), "resolved.json", "") : parse_toml("v = " + value.dump(), "resolved.json", "");
+      schedule.set(key, *node.find("v"));
+    }
+    const auto rates = optim::make_schedule(schedule, {n_steps, per_step});
+    const int64_t stride = std::max<int64_t>(1, n_steps / kPoints);
+    for (int64_t n = 1; n <= n_steps; n = n < n_steps ? std::min(n + stride, n_steps) : n + 1)
+      out.push_back(Json::Array{first + n - 1, rates->rate(n)});
+    first += n_steps;
+  }
+  return out;
+}
+
+const char* model_word(const model::ModelConfig& config) {
+  if (!config.is_moe()) return "dense";
+  if (config.n_shared_experts > 0) return "granular";
+  return config.top_k == 1 ? "switch" : "moe";
+}
+
+}  // namespace
+
+Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run) {
+  Arm arm{name, group, run, {}, {}, {}, {}};
+  const auto path = run / "resolved.json";
+  arm.resolved = Json::parse(read_file(path), path.string());
+  for (auto& line : read_metrics(run / "metrics.jsonl")) {
+    if (line.find("eval") != nullptr) {
+      arm.evaluations.push_back(std::move(line));
+    } else if (line.find("saturation") != nullptr) {
+      arm.saturations.push_back(std::move(line));
+    } else {
+      arm.steps.push_back(std::move(line));
+    }
+  }
+  return arm;
+}
+
+NamedTables new_tables() {
+  const auto table = [](std::vector<Column> columns, const char* source) {
+    Table out;
+    out.columns = std::move(columns);
+    out.source = source;
+    return out;
+  };
+  NamedTables tables;
+  tables.emplace_back("forgetting", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"loss", "nats/token"}, {"perplexity", ""}, {"change", "nats/token"}},
+                                          "held-out loss after each phase; change against the first phase's end (arXiv 2503.05029, 2403.08763)"));
+  tables.emplace_back("shift_mri", table({{"arm", ""}, {"phase", ""}, {"layer", ""}, {"lower_bound", ""}, {"before", ""}, {"first", ""}, {"peak", ""}, {"peak_step", "steps"},
+                                          {"steps_to_recover", "steps"}, {"after", ""}},
+                                         "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
+  tables.emplace_back("eval_mri", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"mri", ""}, {"entropy", ""}, {"dead", "experts"}},
+                                        "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));
+  tables.emplace_back("saturation", table({{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", "step"}, {"to", "step"}, {"data", ""}, {"saturation", ""}, {"chance", ""}},
+                                          "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5)"));
+  return tables;
+}
+
+Table& find_table(NamedTables& tables, const std::string& name) {
+  for (auto& [table_name, table] : tables)
+    if (table_name == name) return table;
+  throw std::logic_error("no table named " + name);
+}
+
+void add_arm_rows(const Arm& arm, NamedTables& tables) {
+  add_forgetting_rows(arm, find_table(tables, "forgetting"));
+  for (size_t i = 1; i < arm.resolved.at("phase").size(); ++i) add_shift_rows(arm, i, find_table(tables, "shift_mri"));
+  add_eval_mri_rows(arm, find_table(tables, "eval_mri"));
+  add_saturation_rows(arm, find_table(tables, "saturation"));
+}
+
+Throughput arm_throughput(const Arm& arm) {
+  std::vector<double> rates, seconds;
+  for (size_t i = 1; i < arm.steps.size(); ++i) {
+    rates.push_back(arm.steps[i].at("tokens_per_second").as_double());
+    seconds.push_back(arm.steps[i].at("seconds").as_double());
+  }
+  if (rates.empty()) return {};
+  const auto median = [](std::vector<double>& values) {
+    std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+    return values[values.size() / 2];
+  };
+  return {median(rates), median(seconds)};
+}
+
+Json arm_json(const Arm& arm, const std::string& run) {
+  const auto config = arm_model(arm);
+  const auto counts = model::count_parameters(config);
+  Json out = Json::object(), phases = Json::array();
+  out["name"] = arm.name;
+  out["group"] = arm.group;
+  out["run"] = run;
+  out["parameters"] = counts.total;
+  out["active_parameters"] = counts.active;
+  out["flops_per_token"] = model::training_flops_per_token(config, arm.resolved.at("train").at("sequence_length").as_int());
+  out["seed"] = arm.resolved.at("train").at("seed");
+  out["model"] = model_word(config);
+  const Json* kind = arm.resolved.at("model").at("router").find("kind");
+  out["router"] = config.is_moe() && kind != nullptr ? *kind : Json();
+  out["lower_bound"] = config.is_moe() ? Json(static_cast<double>(config.top_k) / static_cast<double>(config.n_experts)) : Json();
+  double replay_fraction = 0;
+  for (const auto& phase : arm.resolved.at("phase").as_array()) {
+    const Json* replay = phase.find("replay");
+    if (replay != nullptr && !replay->is_null()) replay_fraction = std::max(replay_fraction, replay->at("fraction").as_double());
+    const auto steps = steps_of(arm, text_at(phase, "name"));
+    double seconds = 0;
+    for (const Json* step : steps) seconds += step->at("seconds").as_double();
+    Json row = Json::object();
+    row["name"] = phase.at("name");
+    row["steps"] = static_cast<int64_t>(steps.size());
+    row["tokens"] = phase.at("tokens").as_int() / phase.at("steps").as_int() * static_cast<int64_t>(steps.size());
+    row["seconds"] = seconds;
+    row["first_step"] = steps.empty() ? Json() : steps.front()->at("step");
+    row["last_step"] = steps.empty() ? Json() : steps.back()->at("step");
+    phases.push_back(std::move(row));
+  }
+  out["replay_fraction"] = replay_fraction;
+  out["phases"] = std::move(phases);
+  out["lr_curve"] = lr_curve(arm);
+  return out;
+}
+
+Json definitions_json() {
+  Json out = Json::object();
+  const auto add = [&](const char* term, const char* text, const char* source) { out[term] = Json::Object{{"text", text}, {"source", source}}; };
+  add("loss", "Mean cross-entropy in nats over target tokens, end-of-document tokens included.", "docs/formats.md");
+  add("perplexity", "exp(loss).", "");
+  add("bits per byte", "Sum of the losses divided by ln 2 and by the bytes of the text.", "");
+  add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.", "arXiv 2409.02060");
+  add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, which is perfect balance.", "arXiv 2503.05029");
+  add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");
+  add("cv", "Coefficient of variation: population standard deviation of the load divided by its mean.", "");
+  add("dead experts", "Experts that receive no token (of the step, or of the held-out set).", "");
+  add("forgetting", "Change of the held-out loss of the old data against the end of the first phase.", "arXiv 2403.08763");
+  add("replay", "Share of each batch that is old data; the budget of tokens does not change (compute-equivalent replay).", "arXiv 2503.05029");
+  add("saturation", "Mean over tokens of the share of the k experts chosen before that are chosen again after; chance is k / E.", "arXiv 2409.02060, eq. 5");
+  add("steps to recover", "First step after the peak at which the mean MRI of 5 steps is at most 1.1 times its mean over the last 50 steps before the shift.", "docs/formats.md");
+  add("PB, SB", "Penalty-balanced (balance and z-loss) and Sinkhorn-balanced top-k routing.", "arXiv 2503.05029");
+  return out;
+}
+
+Json tables_json(const NamedTables& tables) {
+  Json out = Json::object();
+  for (const auto& [name, table] : tables) out[name] = to_json(table);
+  return out;
+}
+
+namespace {
+Json run_headlines(const NamedTables& tables) {
+  Json out = Json::array();
+  auto copy = tables;
+  const Table& forgetting = find_table(copy, "forgetting");
+  if (!forgetting.rows.empty()) {
+    const std::string last_phase = forgetting.rows.back()[1].as_string();
+    for (const auto& row : forgetting.rows) {
+      if (row[1].as_string() != last_phase) continue;
+      char text[256];
+      const bool has_change = !row[5].is_null() && row[5].as_double() != 0;
+      std::snprintf(text, sizeof text, has_change ? "After phase %s the held-out loss on %s is %.3f nats a token (%+.3f since the first phase)." : "After phase %s the held-out loss on %s is %.3f nats a token.",
+                    last_phase.c_str(), row[2].as_string().c_str(), row[3].as_double(), has_change ? row[5].as_double() : 0.0);
+      out.push_back(text);
+    }
+  }
+  const Table& shift = find_table(copy, "shift_mri");
+  for (const auto& row : shift.rows) {
+    if (!row[2].is_null() || row[4].is_null()) continue;
+    char text[256];
+    std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f to a peak of %.3f (%.1f times) and ends at %.3f; the lower bound is %.3f.", row[1].as_string().c_str(),
+                  row[4].as_double(), row[6].as_double(), row[6].as_double() / row[4].as_double(), row[9].as_double(), row[3].as_double());
+    out.push_back(text);
+  }
+  return out;
+}
+}  // namespace
+
+Json run_results(const std::filesystem::path& run) {
+  const std::string name = std::filesystem::absolute(run).lexically_normal().filename().string();
+  const Arm arm = read_arm(name, name, run);
+  auto tables = new_tables();
+  add_arm_rows(arm, tables);
+  Json out = Json::object();
+  out["schema"] = kSchema;
+  out["kind"] = "run";
+  out["title"] = name;
+  out["definitions"] = definitions_json();
+  out["machine"] = Json::Object{{"threads", Json(ops::n_threads())}};
+  out["recipe"] = std::filesystem::exists(run / "recipe.toml") ? Json(read_file(run / "recipe.toml")) : Json();
+  out["headlines"] = run_headlines(tables);
+  out["arms"] = Json::Array{arm_json(arm, ".")};
+  out["tables"] = tables_json(tables);
+  return out;
+}
+
+}  // namespace evenkeel::train

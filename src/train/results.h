@@ -1,0 +1,44 @@
+// results.json: the figures of a run, derived from the files that it left and from nothing else.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/json.h"
+#include "core/table.h"
+
+namespace evenkeel::train {
+
+// The files of one run, as an arm of a study (a run alone is a study of one arm).
+struct Arm {
+  std::string name, group;  // arms that differ only by seed share the group
+  std::filesystem::path run;
+  Json resolved;
+  std::vector<Json> steps, evaluations, saturations;  // lines of metrics.jsonl
+};
+Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run);
+
+using NamedTables = std::vector<std::pair<std::string, Table>>;
+// Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation.
+NamedTables new_tables();
+Table& find_table(NamedTables& tables, const std::string& name);
+// Adds this arm's rows to each.
+void add_arm_rows(const Arm& arm, NamedTables& tables);
+
+// {"name", "group", "run", "parameters", ...} of results.json; `run` is the path to state there.
+Json arm_json(const Arm& arm, const std::string& run);
+Json definitions_json();
+Json tables_json(const NamedTables& tables);
+
+// Median tokens per second and step seconds over the steps of an arm, the first step left out.
+struct Throughput {
+  double tokens_per_second = 0, step_seconds = 0;
+};
+Throughput arm_throughput(const Arm& arm);
+
+// The whole results.json of one run.
+Json run_results(const std::filesystem::path& run);
+
+}  // namespace evenkeel::train

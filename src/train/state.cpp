@@ -1,0 +1,145 @@
+#include "train/state.h"
+
+#include "checkpoint/manifest.h"
+#include "checkpoint/model_source.h"
+#include "checkpoint/safetensors.h"
+#include "model/init.h"
+
+namespace evenkeel::train {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr const char* kFormat = "evenkeel.checkpoint.v1";
+
+Json record_json(const PhaseRecord& record) {
+  Json out = Json::object(), cursors = Json::object(), sources = Json::array();
+  for (const auto& [fingerprint, cursor] : record.start_cursors) cursors[fingerprint] = cursor;
+  for (const auto& source : record.sources) sources.push_back(Json::Object{{"name", source.name}, {"path", source.path}, {"weight", source.weight}});
+  out["name"] = record.name;
+  out["start_step"] = record.start_step;
+  out["first_step"] = record.first_step;
+  out["draws"] = record.draws;
+  out["shuffle"] = record.shuffle;
+  out["start_cursors"] = std::move(cursors);
+  out["sources"] = std::move(sources);
+  return out;
+}
+
+PhaseRecord record_from_json(const Json& json, const std::string& where) {
+  PhaseRecord out;
+  out.name = json.at("name").as_string();
+  out.start_step = json.at("start_step").as_int();
+  out.first_step = json.at("first_step").as_int();
+  out.draws = json.at("draws").as_int();
+  out.shuffle = json.at("shuffle").as_bool();
+  for (const auto& [fingerprint, cursor] : json.at("start_cursors").as_object()) out.start_cursors[fingerprint] = cursor.as_int();
+  for (const auto& source : json.at("sources").as_array())
+    out.sources.push_back({source.at("name").as_string(), source.at("path").as_string(), source.at("weight").as_double(), where});
+  return out;
+}
+
+Json state_json(const TrainState& state, const RunConfig& config) {
+  Json out = Json::object();
+  out["format"] = kFormat;
+  out["model"] = model::model_config_json(config.model);
+  out["sequence_length"] = config.train.sequence_length;
+  out["step"] = state.step;
+  out["tokens"] = state.tokens;
+  out["phase"] = config.phases[static_cast<size_t>(state.phase_index)].name;
+  out["phase_index"] = state.phase_index;
+  out["phase_step"] = state.phase_step;
+  out["loader"] = data::to_json(state.loader);
+  Json records = Json::array(), updates = Json::object();
+  for (const auto& record : state.records) records.push_back(record_json(record));
+  for (const auto& [name, count] : state.adam.updates) updates[name] = count;
+  out["phases"] = std::move(records);
+  out["optimizer_updates"] = std::move(updates);
+  return out;
+}
+
+std::string router_state_name(size_t index, const std::string& name) { return "router_state." + std::to_string(index) + "." + name; }
+
+}  // namespace
+
+void set_device(ops::Params& params, const at::Device& device, bool requires_grad) {
+  ops::Params moved;
+  for (const auto& [name, tensor] : params) moved.add(name, tensor.detach().to(device).set_requires_grad(requires_grad));
+  params = std::move(moved);
+}
+
+TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device) {
+  TrainState state;
+  if (config.model_from) {
+    auto source = checkpoint::open_model(config.model_from->value);
+    state.params = checkpoint::load_params(source);
+  } else {
+    state.params = model::init_params(config.model, static_cast<uint64_t>(config.train.seed));
+  }
+  set_device(state.params, device, /*requires_grad=*/true);
+  state.adam = optim::initial_adam_state(state.params);
+  state.router_states = model.initial_router_states();
+  for (auto& router_state : state.router_states) set_device(router_state, device, false);
+  return state;
+}
+
+void save_checkpoint(const fs::path& run, const TrainState& state, const RunConfig& config) {
+  const std::map<std::string, std::string> metadata = {{"format", kFormat}};
+  checkpoint::save_folder(run / "checkpoints" / checkpoint::step_folder_name(state.step), [&](const fs::path& folder) {
+    checkpoint::NamedTensors model_tensors, optimizer_tensors;
+    for (const auto& [name, tensor] : state.params) model_tensors.emplace_back(name, tensor.detach());
+    for (const auto& [name, tensor] : state.adam.first) optimizer_tensors.emplace_back("first." + name, tensor);
+    for (const auto& [name, tensor] : state.adam.second) optimizer_tensors.emplace_back("second." + name, tensor);
+    for (size_t i = 0; i < state.router_states.size(); ++i)
+      for (const auto& [name, tensor] : state.router_states[i]) optimizer_tensors.emplace_back(router_state_name(i, name), tensor);
+    checkpoint::write_safetensors(folder / "model.safetensors", model_tensors, metadata);
+    checkpoint::write_safetensors(folder / "optimizer.safetensors", optimizer_tensors, metadata);
+    write_file_atomically(folder / "state.json", state_json(state, config).dump(1) + "\n");
+  });
+}
+
+TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model, const at::Device& device) {
+  const auto source = checkpoint::open_model(folder);
+  const std::string where = (source.folder / "state.json").string();
+  require<CheckpointError>(source.kind == "checkpoint", folder.string(), ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
+  TrainState state;
+  state.params = checkpoint::read_params(source.folder / "model.safetensors", config.model);
+  try {
+    const Json& json = source.state;
+    require<CheckpointError>(json.at("format").as_string() == kFormat, where, ": got format '", json.at("format").as_string(), "'; need ", kFormat);
+    state.step = json.at("step").as_int();
+    state.tokens = json.at("tokens").as_int();
+    state.phase_index = json.at("phase_index").as_int();
+    state.phase_step = json.at("phase_step").as_int();
+    state.loader = data::loader_state_from_json(json.at("loader"));
+    for (const auto& record : json.at("phases").as_array()) state.records.push_back(record_from_json(record, where));
+    for (const auto& [name, count] : json.at("optimizer_updates").as_object()) state.adam.updates[name] = count.as_int();
+    require<CheckpointError>(state.step >= 0 && state.tokens >= 0 && state.phase_index >= 0 && state.phase_step >= 0, where,
+                             ": got a negative counter; need 0 or more");
+  } catch (const DataError& error) {
+    fail<CheckpointError>(where, ": ", error.what());
+  }
+  const checkpoint::SafetensorsFile optimizer(source.folder / "optimizer.safetensors");
+  const auto load = [&](const std::string& name, const at::Tensor& like) {
+    auto tensor = optimizer.load(name);
+    require<CheckpointError>(tensor.sizes() == like.sizes() && tensor.scalar_type() == at::kFloat, (source.folder / "optimizer.safetensors").string(),
+                             ": got '", name, "' of another shape or type; need those of its parameter in F32");
+    return tensor;
+  };
+  for (const auto& [name, tensor] : state.params) {
+    state.adam.first.add(name, load("first." + name, tensor));
+    state.adam.second.add(name, load("second." + name, tensor));
+    require<CheckpointError>(state.adam.updates.contains(name), where, ": got no optimizer_updates of '", name, "'; need it");
+  }
+  for (const auto& initial : model.initial_router_states()) {
+    ops::Params loaded;
+    for (const auto& [name, tensor] : initial) loaded.add(name, load(router_state_name(state.router_states.size(), name), tensor));
+    state.router_states.push_back(std::move(loaded));
+  }
+  set_device(state.params, device, true);
+  set_device(state.adam.first, device, false);
+  set_device(state.adam.second, device, false);
+  for (auto& router_state : state.router_states) set_device(router_state, device, false);
+  return state;
+}
+
+}  // namespace evenkeel::train

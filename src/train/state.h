@@ -1,0 +1,47 @@
+// Everything that changes while a run trains, and its way to disk and back.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/loader.h"
+#include "model/transformer.h"
+#include "optim/adamw.h"
+#include "train/config.h"
+
+namespace evenkeel::train {
+
+// What a phase drew from, so that a later one can replay it.
+struct PhaseRecord {
+  std::string name;
+  int64_t start_step = 0;  // of the checkpoint it started from; 0 = initialisation
+  int64_t first_step = 0;  // its first step in the run
+  int64_t draws = 0;       // sequences so far
+  bool shuffle = true;
+  std::map<std::string, int64_t> start_cursors;
+  std::vector<data::SourceSpec> sources;
+};
+
+struct TrainState {
+  ops::Params params;                      // leaves that require a gradient
+  optim::AdamState adam;
+  std::vector<ops::Params> router_states;  // one for each MoE layer
+  data::LoaderState loader;
+  int64_t step = 0, tokens = 0;            // of the whole run
+  int64_t phase_index = 0, phase_step = 0;
+  std::vector<PhaseRecord> records;        // phases begun, in order
+};
+
+TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device);
+
+// Writes RUN/checkpoints/step-XXXXXXXX whole or not at all (docs/formats.md).
+void save_checkpoint(const std::filesystem::path& run, const TrainState& state, const RunConfig& config);
+
+// CheckpointError when the folder is damaged or of another architecture than config.model.
+TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config, const model::Transformer& model,
+                           const at::Device& device);
+
+void set_device(ops::Params& params, const at::Device& device, bool requires_grad);
+
+}  // namespace evenkeel::train

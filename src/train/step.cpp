@@ -1,0 +1,116 @@
+#include "train/step.h"
+
+#include <chrono>
+#include <cmath>
+
+#include <ATen/ops/zeros.h>
+
+#include "moe/balance_loss.h"
+#include "ops/cross_entropy.h"
+
+namespace evenkeel::train {
+namespace {
+
+class Stopwatch {
+ public:
+  double lap() {
+    const auto now = std::chrono::steady_clock::now();
+    const double seconds = std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+    return seconds;
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+int64_t count_targets(const data::Batch& batch) { return batch.targets.ge(0).sum().item<int64_t>(); }
+
+}  // namespace
+
+MicroLosses micro_losses(const model::Transformer& model, const TrainState& state, const data::Batch& batch, moe::Mode mode) {
+  const auto& config = model.config();
+  model::ModelInput input;
+  input.tokens = batch.tokens;
+  input.document_ids = batch.document_ids;
+  input.mode = mode;
+  input.step = state.step + 1;
+  auto output = model.forward(state.params, state.router_states, input);
+
+  MicroLosses losses;
+  losses.cross_entropy_sum = ops::cross_entropy_sum(output.hidden, model.head(state.params), batch.targets.reshape({-1}));
+  for (const auto& term : config.balance.terms)
+    for (const auto& kind : moe::balance_loss_kinds())
+      if (term.loss == kind.name)
+        losses.auxiliary.emplace_back(LossTerm{config.balance.terms.size() == 1 ? "balance" : "balance." + term.loss, 0, term.coefficient}, kind.compute(output.routing));
+  if (config.is_moe())
+    losses.auxiliary.emplace_back(LossTerm{"z", 0, config.balance.z_coefficient}, moe::z_loss(output.routing, config.balance.z_reduce == "mean"));
+  losses.routing = std::move(output.routing);
+  return losses;
+}
+
+StepReport train_step(const model::Transformer& model, const optim::OptimizerConfig& optimizer, const optim::RateFactors& factors,
+                      std::span<const data::Batch> micro_batches, double learning_rate, TrainState& state) {
+  StepReport report;
+  report.learning_rate = learning_rate;
+  Stopwatch watch;
+
+  // 1. The divisor of the cross-entropy: target tokens of the whole step.
+  std::vector<int64_t> targets;
+  int64_t n_targets = 0;
+  for (const auto& batch : micro_batches) {
+    targets.push_back(count_targets(batch));
+    n_targets += targets.back();
+    report.n_tokens += batch.tokens.numel();
+  }
+
+  // 2. Forward and backward of each micro-batch; gradients add up in the parameters.
+  report.terms.push_back({"cross_entropy", 0, 1.0});
+  std::vector<at::Tensor> statistics(state.router_states.size());
+  for (size_t i = 0; i < micro_batches.size(); ++i) {
+    watch.lap();
+    auto losses = micro_losses(model, state, micro_batches[i], moe::Mode::train);
+    const double share = static_cast<double>(targets[i]) / static_cast<double>(n_targets);
+    auto total = losses.cross_entropy_sum / static_cast<double>(n_targets);
+    report.terms[0].value += total.item<double>();
+    for (size_t j = 0; j < losses.auxiliary.size(); ++j) {
+      const auto& [term, value] = losses.auxiliary[j];
+      if (report.terms.size() == j + 1) report.terms.push_back(term);
+      report.terms[j + 1].value += share * value.item<double>();
+      if (term.coefficient != 0) total = total + value * (share * term.coefficient);
+    }
+    analysis::add_counts(report.routing, losses.routing);
+    for (size_t layer = 0; layer < losses.routing.size(); ++layer) {
+      const auto& more = losses.routing[layer].balance_statistics;
+      if (more.defined()) statistics[layer] = statistics[layer].defined() ? statistics[layer] + more : more;
+    }
+    report.seconds.forward += watch.lap();
+    total.backward();
+    report.seconds.backward += watch.lap();
+  }
+  for (const auto& term : report.terms) report.loss += term.coefficient * term.value;
+
+  // 3. Guard: nothing is changed by a step that is not finite.
+  std::vector<at::Tensor> gradients;
+  for (const auto& [name, param] : state.params) {
+    gradients.push_back(param.grad());
+    param.mutable_grad() = at::Tensor();
+  }
+  report.grad_norm = optim::gradient_norm(gradients);
+  require<NumericsError>(std::isfinite(report.loss) && std::isfinite(report.grad_norm), "step ", state.step + 1, ": got loss ", report.loss,
+                         " and gradient norm ", report.grad_norm, "; need finite values (lower the learning rate, or look at the data)");
+
+  // 4. Clip and update; then, and only then, the balancing state of the routers.
+  optim::clip_gradients(gradients, report.grad_norm, optimizer.clip_norm);
+  optim::adamw_update(optimizer, state.params, gradients, learning_rate, factors, state.adam);
+  for (size_t layer = 0; layer < state.router_states.size(); ++layer) model.router()->after_step(state.router_states[layer], statistics[layer]);
+  report.seconds.optimizer += watch.lap();
+
+  // 5. Count.
+  state.step += 1;
+  state.phase_step += 1;
+  state.tokens += report.n_tokens;
+  return report;
+}
+
+}  // namespace evenkeel::train

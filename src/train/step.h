@@ -1,0 +1,49 @@
+// One optimizer step: the function to read first.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "analysis/routing_stats.h"
+#include "train/state.h"
+
+namespace evenkeel::train {
+
+struct StepSeconds {
+  double forward = 0, backward = 0, optimizer = 0;
+};
+
+struct LossTerm {
+  std::string name;      // "cross_entropy", "balance", "z"; several balance losses: "balance.NAME"
+  double value = 0;      // unscaled, mean over the step weighted by tokens
+  double coefficient = 1;
+};
+
+struct StepReport {
+  double loss = 0;  // what is minimised
+  std::vector<LossTerm> terms;
+  double grad_norm = 0;  // before clipping
+  double learning_rate = 0;
+  int64_t n_tokens = 0;
+  std::vector<analysis::RoutingCounts> routing;  // one for each MoE layer, over the whole step
+  StepSeconds seconds;
+};
+
+// The losses of one micro-batch, each differentiable, and its routing.
+struct MicroLosses {
+  at::Tensor cross_entropy_sum;  // over target tokens
+  std::vector<std::pair<LossTerm, at::Tensor>> auxiliary;  // means over the micro-batch
+  std::vector<moe::RoutingDecision> routing;
+};
+MicroLosses micro_losses(const model::Transformer& model, const TrainState& state, const data::Batch& batch, moe::Mode mode);
+
+// Forward, backward and update over the micro-batches of one step. The cross-entropy is the sum over target
+// tokens divided by those of the whole step, so it does not depend on the split; balance and z losses are
+// means over a micro-batch, weighted by its tokens (z is thereby independent of the split too; a balance
+// loss of micro-batch scope is not). NumericsError with step and loss when the loss or the gradient norm is
+// not finite; the state is then unchanged.
+StepReport train_step(const model::Transformer& model, const optim::OptimizerConfig& optimizer, const optim::RateFactors& factors,
+                      std::span<const data::Batch> micro_batches, double learning_rate, TrainState& state);
+
+}  // namespace evenkeel::train

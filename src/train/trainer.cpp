@@ -1,0 +1,610 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <set>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "checkpoint/families.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/model_source.h"
+#include "core/file_io.h"
+#include "core/log.h"
+#include "model/layout.h"
+#include "ops/device.h"
+#include "train/diagnose.h"
+#include "train/evaluate.h"
+#include "train/interrupt.h"
+#include "train/metrics.h"
+#include "train/results.h"
+#include "train/step.h"
+
+namespace evenkeel::train {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+// One writer at a time: an advisory lock that the kernel frees whatever ends the process.
+class RunLock {
+ public:
+  explicit RunLock(const fs::path& run) {
+    const fs::path path = run / ".lock";
+    descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    require<MachineError>(descriptor_ >= 0, path.string(), ": got '", std::strerror(errno), "' on opening; need it to succeed");
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      close(descriptor_);
+      fail<ConfigError>(run.string(), ": got a run that another process is writing; need it to end first");
+    }
+  }
+  ~RunLock() { close(descriptor_); }
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+// First global step (from 1) of each phase and, last, the step after the end.
+std::vector<int64_t> phase_first_steps(const RunConfig& config) {
+  std::vector<int64_t> first = {1};
+  for (const auto& phase : config.phases) first.push_back(first.back() + phase.total_steps(config.train));
+  return first;
+}
+
+void flatten(const Json& json, const std::string& path, std::map<std::string, std::string>& out) {
+  if (json.is_object()) {
+    for (const auto& [key, value] : json.as_object()) flatten(value, join_path(path, key), out);
+  } else if (json.is_array() && json.size() > 0 && json.at(0).is_object()) {
+    for (size_t i = 0; i < json.size(); ++i) {
+      const Json* name = json.at(i).find("name");
+      flatten(json.at(i), join_path(path, name != nullptr ? name->as_string() : std::to_string(i)), out);
+    }
+  } else {
+    out[path] = json.dump();
+  }
+}
+
+bool counts_as_change(const std::string& path) {
+  for (const char* pattern : {"*.path", "*.eval.*", "*.eval", "train.checkpoint_every", "train.keep_last", "*.start.from", "model.from"})
+    if (optim::matches_pattern(path, pattern)) return false;
+  return true;
+}
+
+// What a phase draws from, with the replay resolved. `records`: the phases begun so far, this one last.
+data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records) {
+  const auto specs = [](const std::vector<DataSource>& sources, const std::string& prefix) {
+    std::vector<data::SourceSpec> out;
+    for (const auto& source : sources) out.push_back({prefix + source.name, source.path.value, source.weight, source.path.where});
+    return out;
+  };
+  data::PhaseDraws draws;
+  draws.data = specs(phase.data, "");
+  draws.shuffle = draws.replay_shuffle = phase.shuffle;
+  if (!phase.replay || phase.replay->fraction == 0) return draws;
+  const auto& replay = *phase.replay;
+  draws.replay_fraction = replay.fraction;
+  draws.replay_seen = replay.mode == "seen";
+  if (!replay.data.empty()) {
+    draws.replay = specs(replay.data, "replay/");
+    return draws;
+  }
+  const PhaseConfig* earlier = nullptr;
+  for (const auto& candidate : config.phases)
+    if (candidate.name == replay.from) earlier = &candidate;
+  const PhaseRecord* record = nullptr;
+  for (size_t i = 0; i + 1 < records.size(); ++i)
+    if (records[i].name == replay.from) record = &records[i];
+  std::string known;
+  for (size_t i = 0; i + 1 < records.size(); ++i) known += (known.empty() ? "" : ", ") + records[i].name;
+  require<ConfigError>(record != nullptr, phase.where, ": got replay.from = '", replay.from, "'; need a phase that came before: ", known.empty() ? "none" : known);
+  draws.replay = earlier != nullptr ? specs(earlier->data, "replay/") : record->sources;
+  if (earlier == nullptr)
+    for (auto& spec : draws.replay) spec.name = "replay/" + spec.name;
+  draws.replay_shuffle = record->shuffle;
+  draws.seen_cursors = record->start_cursors;
+  draws.seen_draws = record->draws;
+  return draws;
+}
+
+std::string sparkline(const optim::Schedule& schedule, int64_t n_steps) {
+  constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  constexpr int64_t kWidth = 32;
+  double largest = 0;
+  std::vector<double> rates;
+  for (int64_t i = 0; i < kWidth; ++i) rates.push_back(schedule.rate(1 + (n_steps - 1) * i / (kWidth - 1)));
+  for (const double rate : rates) largest = std::max(largest, rate);
+  std::string out;
+  for (const double rate : rates) out += kBars[largest > 0 ? std::min(7, static_cast<int>(rate / largest * 7.999)) : 0];
+  return out;
+}
+
+// The state of one call of train_run.
+class Run {
+ public:
+  Run(const RunConfig& config, const TrainOptions& options)
+      : config_(config), options_(options), device_(ops::find_device(options.device)), model_(config.model),
+        first_steps_(phase_first_steps(config)), begin_(Clock::now()) {}
+
+  TrainOutcome go() {
+    prepare_folder();
+    const RunLock lock(options_.run);
+    if (const auto done = load_or_start()) return *done;
+    log_plan();
+    gemm_rate_ = ops::gemm_rate(device_, {512, 1024});
+    metrics_ = std::make_unique<MetricsFile>(options_.run / "metrics.jsonl", state_.step);
+    if (options_.tensorboard) tensorboard_ = std::make_unique<TensorBoardFile>(options_.run / "tensorboard", state_.step);
+    if (!options_.on_step) progress_ = std::make_unique<Progress>("training", static_cast<double>(n_steps() - state_.step), "steps");
+    started_at_ = state_.step;
+    while (state_.step < n_steps()) {
+      if (state_.phase_step == 0 || loader_ == nullptr) begin_phase();
+      step();
+      const bool phase_ends = state_.phase_step == first_steps_[phase_index() + 1] - first_steps_[phase_index()];
+      after_step(phase_ends);
+      if (phase_ends) end_phase();
+      if (out_of_time()) return TrainOutcome::out_of_time;
+    }
+    progress_.reset();
+    write_file_atomically(options_.run / "results.json", run_results(options_.run).dump(1) + "\n");
+    log_info("finished: ", state_.step, " steps, ", human_count(static_cast<double>(state_.tokens)), " tokens in ", human_seconds(seconds_since(begin_)), ", ", options_.run.string());
+    return TrainOutcome::finished;
+  }
+
+ private:
+  size_t phase_index() const { return static_cast<size_t>(state_.phase_index); }
+  const PhaseConfig& phase() const { return config_.phases[phase_index()]; }
+  int64_t n_steps() const { return first_steps_.back() - 1; }
+
+  void prepare_folder() {
+    const fs::path& run = options_.run;
+    std::error_code error;
+    const bool is_used = fs::exists(run) && (!fs::is_directory(run) || fs::directory_iterator(run) != fs::directory_iterator());
+    require<ConfigError>(!is_used || fs::is_directory(run), run.string(), ": got a file; need a folder to write the run to");
+    require<ConfigError>(!is_used || options_.resume, run.string(), ": got a folder that is not empty; need an empty or new one, or --resume");
+    // What must be right before anything is written: the data of the first phase and where phases start.
+    phase_draws_check();
+    make_folders(run / "checkpoints");
+  }
+
+  void phase_draws_check() {
+    for (const auto& phase : config_.phases) {
+      for (const auto& source : phase.data) open_checked(source.path);
+      if (phase.replay)
+        for (const auto& source : phase.replay->data) open_checked(source.path);
+      if (phase.eval)
+        for (const auto& source : phase.eval->data) open_checked(source.path);
+    }
+    std::set<std::string> names;
+    for (size_t i = 0; i < config_.phases.size(); ++i) {
+      const auto start = phase_start(config_, i, options_.run);
+      if (!start.folder.empty()) checkpoint::open_model(start.folder, std::nullopt, /*deep=*/false);
+      const auto& replay = config_.phases[i].replay;
+      require<ConfigError>(!replay || replay->from.empty() || names.contains(replay->from) || !start.folder.empty(), config_.phases[i].where,
+                           ": got replay.from = '", replay ? replay->from : "", "'; need the name of an earlier phase");
+      names.insert(config_.phases[i].name);
+    }
+  }
+
+  void open_checked(const RecipePath& path) {
+    auto [found, is_new] = datasets_.try_emplace(path.value);
+    if (!is_new) return;
+    found->second = data::IndexedDataset::open(path.value);
+    require<DataError>(found->second.n_tokens() > 1, path.where, ": got ", path.value, " with ", found->second.n_tokens(), " tokens; need at least 2");
+    found->second.check_vocabulary(config_.model.vocab_size);
+  }
+
+  // Writes the recipe, or checks it against the one that the run began with; loads the last good checkpoint.
+  std::optional<TrainOutcome> load_or_start() {
+    const fs::path& run = options_.run;
+    const Json resolved = run_config_json(config_);
+    const auto steps = checkpoint::saved_steps(run);
+    const fs::path resolved_path = run / "resolved.json";
+    if (options_.resume && !steps.empty() && fs::exists(resolved_path)) {
+      const auto changes = changed_keys(Json::parse(read_file(resolved_path), resolved_path.string()), resolved);
+      std::string all;
+      for (const auto& change : changes) all += (all.empty() ? "" : "; ") + change;
+      require<ConfigError>(changes.empty() || options_.allow_change, run.string(), ": got a recipe that differs from the run's (", all, "); need the same, or --allow-change");
+      if (!changes.empty()) log_warning("the recipe changed: ", all);
+      if (steps.back() >= n_steps() && fs::exists(run / "results.json") && changes.empty()) {
+        log_info(run.string(), " is finished; nothing to do");
+        return TrainOutcome::finished;
+      }
+    }
+    write_file_atomically(run / "recipe.toml", options_.recipe_text);
+    write_file_atomically(resolved_path, resolved.dump(1) + "\n");
+    copy_log_to((run / "log.txt").string());
+    if (options_.resume && !steps.empty()) {
+      resume_from_last(steps);
+    } else {
+      state_ = initial_state(config_, model_, device_);
+    }
+    return std::nullopt;
+  }
+
+  void resume_from_last(std::vector<int64_t> steps) {
+    while (!steps.empty()) {
+      const fs::path folder = options_.run / "checkpoints" / checkpoint::step_folder_name(steps.back());
+      try {
+        state_ = load_checkpoint(folder, config_, model_, device_);
+        break;
+      } catch (const CheckpointError& error) {
+        log_warning("passed over a damaged checkpoint: ", error.what());
+        steps.pop_back();
+      }
+    }
+    require<CheckpointError>(!steps.empty(), options_.run.string(), ": got no checkpoint that is whole; need one, or a new folder");
+    if (state_.step >= n_steps()) {
+      state_.phase_index = static_cast<int64_t>(config_.phases.size()) - 1;
+    } else if (state_.step + 1 >= first_steps_[phase_index() + 1]) {
+      advance_phase();
+    }
+    log_info("resumed at step ", state_.step, " of ", n_steps());
+  }
+
+  void advance_phase() {
+    ++state_.phase_index;
+    state_.phase_step = 0;
+  }
+
+  void log_plan() {
+    const auto counts = model::count_parameters(config_.model);
+    log_info("model: ", human_count(static_cast<double>(counts.total)), " parameters, ", human_count(static_cast<double>(counts.active)), " active a token; ",
+             human_count(model::training_flops_per_token(config_.model, config_.train.sequence_length)), "FLOP a token; device ", ops::device_name(device_), ", ", ops::n_threads(), " threads");
+    for (const auto& phase : config_.phases) {
+      const int64_t steps = phase.total_steps(config_.train);
+      const auto schedule = phase_schedule(config_, phase);
+      log_info("phase ", phase.name, ": ", steps, " steps, ", human_count(static_cast<double>(steps * config_.tokens_per_step())), " tokens, lr ", schedule->rate(1), " ", sparkline(*schedule, steps), " ", schedule->rate(steps));
+    }
+  }
+
+  void begin_phase() {
+    const auto& phase = config_.phases[phase_index()];
+    if (state_.phase_step == 0) {
+      const auto start = phase_start(config_, phase_index(), options_.run);
+      if (!start.folder.empty() || start.step != state_.step) load_start(start);
+      if (start.resets_optimizer) state_.adam = optim::initial_adam_state(state_.params);
+      state_.loader.mixture_counts.clear();
+      state_.loader.replay_draws = 0;
+      PhaseRecord record;
+      record.name = phase.name;
+      record.start_step = start.step;
+      record.first_step = state_.step + 1;
+      record.shuffle = phase.shuffle;
+      record.start_cursors = state_.loader.cursors;
+      for (const auto& source : phase.data) record.sources.push_back({source.name, source.path.value, source.weight, phase.where});
+      state_.records.push_back(std::move(record));
+      if (progress_ == nullptr) log_info("phase ", phase.name);
+    }
+    schedule_ = phase_schedule(config_, phase);
+    factors_ = phase.rate_factors(config_.model);
+    for (const auto& [name, param] : state_.params) {
+      const auto factor = factors_.find(name);
+      param.set_requires_grad(factor == factors_.end() || factor->second != 0);
+    }
+    const data::LoaderOptions loader_options{config_.train.sequence_length, config_.model.vocab_size, static_cast<uint64_t>(config_.train.seed), config_.train.separate_documents};
+    loader_ = std::make_unique<data::Loader>(loader_options, phase_draws(config_, phase, state_.records), state_.loader);
+    checks_first_step_ = state_.phase_step == 0;
+  }
+
+  // Parameters, moments, router states and cursors of another checkpoint; the run's own counters go on.
+  void load_start(const PhaseStart& start) {
+    const fs::path folder = start.folder.empty() ? options_.run / "checkpoints" / checkpoint::step_folder_name(start.step) : start.folder;
+    TrainState other;
+    if (start.step == 0 && start.folder.empty()) {
+      other = initial_state(config_, model_, device_);
+    } else if (checkpoint::is_hf_folder(folder)) {
+      RunConfig from_hf = config_;
+      from_hf.model_from = RecipePath{folder.string(), ""};
+      other = initial_state(from_hf, model_, device_);
+    } else {
+      other = load_checkpoint(folder, config_, model_, device_);
+    }
+    state_.params = std::move(other.params);
+    state_.adam = std::move(other.adam);
+    state_.router_states = std::move(other.router_states);
+    state_.loader = std::move(other.loader);
+    if (start.folder.empty()) return;
+    // The other run's phases come first: a replay may name them.
+    std::vector<PhaseRecord> records = std::move(other.records);
+    records.insert(records.end(), state_.records.begin(), state_.records.end());
+    state_.records = std::move(records);
+  }
+
+  std::vector<data::Batch> next_batches() {
+    std::vector<data::Batch> batches;
+    for (int64_t done = 0; done < config_.train.batch_size; done += config_.train.micro_batch_size) {
+      auto batch = loader_->next(config_.train.micro_batch_size);
+      batch.tokens = batch.tokens.to(device_);
+      batch.targets = batch.targets.to(device_);
+      if (batch.document_ids.defined()) batch.document_ids = batch.document_ids.to(device_);
+      batches.push_back(std::move(batch));
+    }
+    state_.loader = loader_->state();
+    state_.records.back().draws += config_.train.batch_size;
+    return batches;
+  }
+
+  void step() {
+    const auto begin = Clock::now();
+    const auto batches = next_batches();
+    if (checks_first_step_) {
+      checks_first_step_ = false;
+      for (const auto& finding : diagnose(model_, factors_, batches[0], state_)) log_warning(finding);
+    }
+    const double rate = schedule_->rate(state_.phase_step + 1);
+    report_ = train_step(model_, config_.optimizer, factors_, batches, rate, state_);
+    step_seconds_ = seconds_since(begin);
+    sources_.clear();
+    for (const auto& batch : batches)
+      for (const auto& [name, count] : batch.sources) sources_[name] += count;
+  }
+
+  bool is_due(const Duration& every) const {
+    if (every.value <= 0) return false;
+    const double unit = every.unit == Unit::tokens ? static_cast<double>(config_.tokens_per_step()) : 1.0;
+    const auto period = std::max<int64_t>(1, std::llround(every.value / unit));
+    return state_.phase_step % period == 0;
+  }
+
+  // The order matters for resume: the lines of a step are on disk before the checkpoint of that step.
+  void after_step(bool phase_ends) {
+    write_step_line();
+    const auto& eval = phase().eval;
+    if (eval && (phase_ends || is_due(eval->every))) evaluate_all(*eval, phase_ends);
+    const bool stops = stop_requested();
+    const bool is_pinned = pinned_steps().contains(state_.step);
+    if (phase_ends || is_pinned || stops || is_due(config_.train.checkpoint_every)) save();
+    if (stops && state_.step < n_steps()) {
+      progress_.reset();
+      fail<Interrupted>(options_.run.string(), ": got a signal; saved step ", state_.step, " of ", n_steps(), "; need --resume to go on");
+    }
+  }
+
+  void write_step_line() {
+    Json line = Json::object(), terms = Json::object(), sources = Json::object(), routing = Json::array();
+    double worst_mri = 0;
+    for (const auto& term : report_.terms) terms[term.name] = term.value;
+    for (const auto& [name, count] : sources_) sources[name] = count;
+    for (const auto& counts : report_.routing) {
+      const auto stats = analysis::routing_stats(counts);
+      worst_mri = std::max(worst_mri, stats.mri);
+      routing.push_back(analysis::to_json(stats));
+    }
+    const double rate = static_cast<double>(report_.n_tokens) / step_seconds_;
+    const double gemm_fraction = rate * model::training_flops_per_token(config_.model, config_.train.sequence_length) / gemm_rate_;
+    line["step"] = state_.step;
+    line["phase"] = phase().name;
+    line["phase_step"] = state_.phase_step;
+    line["tokens"] = state_.tokens;
+    line["loss"] = report_.loss;
+    line["loss_terms"] = std::move(terms);
+    line["lr"] = report_.learning_rate;
+    line["grad_norm"] = report_.grad_norm;
+    line["seconds"] = step_seconds_;
+    line["tokens_per_second"] = rate;
+    line["gemm_fraction"] = gemm_fraction;
+    line["sources"] = std::move(sources);
+    line["routing"] = std::move(routing);
+    metrics_->write(line);
+    write_tensorboard(rate, worst_mri);
+    show(rate, gemm_fraction, worst_mri);
+  }
+
+  void write_tensorboard(double rate, double worst_mri) {
+    if (tensorboard_ == nullptr) return;
+    tensorboard_->scalar("train/loss", report_.loss, state_.step);
+    for (const auto& term : report_.terms) tensorboard_->scalar("train/" + term.name, term.value, state_.step);
+    tensorboard_->scalar("train/learning_rate", report_.learning_rate, state_.step);
+    tensorboard_->scalar("train/grad_norm", report_.grad_norm, state_.step);
+    tensorboard_->scalar("train/tokens_per_second", rate, state_.step);
+    if (!report_.routing.empty()) tensorboard_->scalar("routing/worst_mri", worst_mri, state_.step);
+    for (const auto& counts : report_.routing) {
+      const auto stats = analysis::routing_stats(counts);
+      const std::string at = "routing/layer_" + std::to_string(stats.layer) + "/";
+      tensorboard_->scalar(at + "mri", stats.mri, state_.step);
+      tensorboard_->scalar(at + "entropy", stats.entropy, state_.step);
+    }
+  }
+
+  // The terminal line: phase, step, loss terms, lr, gradient norm, tokens/s, % of the GEMM rate, worst MRI.
+  void show(double rate, double gemm_fraction, double worst_mri) {
+    std::string text = phase().name + " " + std::to_string(state_.phase_step) + "/" + std::to_string(first_steps_[phase_index() + 1] - first_steps_[phase_index()]);
+    char buffer[160];
+    std::snprintf(buffer, sizeof buffer, " loss %.3f", report_.loss);
+    text += buffer;
+    for (size_t i = 0; i < report_.terms.size(); ++i) {
+      std::snprintf(buffer, sizeof buffer, "%s%s %.3f", i == 0 ? " (" : " ", i == 0 ? "ce" : report_.terms[i].name.c_str(), report_.terms[i].value);
+      text += buffer;
+    }
+    std::snprintf(buffer, sizeof buffer, ") lr %.2e |g| %.2f %s tok/s %.0f%% GEMM", report_.learning_rate, report_.grad_norm, human_count(rate).c_str(), 100 * gemm_fraction);
+    text += buffer;
+    if (!report_.routing.empty()) {
+      std::snprintf(buffer, sizeof buffer, " MRI %.2f", worst_mri);
+      text += buffer;
+    }
+    if (options_.on_step) {
+      options_.on_step(state_.step, n_steps(), text);
+    } else {
+      progress_->update(static_cast<double>(state_.step - started_at_), text);
+    }
+  }
+
+  EvalOptions eval_options(const EvalConfig& eval) const {
+    EvalOptions options;
+    options.sequence_length = config_.train.sequence_length;
+    options.batch_size = config_.train.micro_batch_size;
+    options.max_tokens = eval.max_tokens;
+    options.separate_documents = config_.train.separate_documents;
+    return options;
+  }
+
+  void evaluate_all(const EvalConfig& eval, bool phase_ends) {
+    Json results = Json::object();
+    std::string summary;
+    for (const auto& source : eval.data) {
+      const auto result = evaluate(model_, state_.params, state_.router_states, datasets_.at(source.path.value), eval_options(eval));
+      results[source.name] = to_json(result, /*with_routing=*/true);
+      char buffer[64];
+      std::snprintf(buffer, sizeof buffer, " %.4f", result.loss);
+      summary += " " + source.name + buffer;
+      if (tensorboard_ != nullptr) tensorboard_->scalar("eval/" + source.name + "/loss", result.loss, state_.step);
+    }
+    Json line = Json::object();
+    line["step"] = state_.step;
+    line["phase"] = phase().name;
+    line["tokens"] = state_.tokens;
+    line["eval"] = std::move(results);
+    metrics_->write(line);
+    if (!options_.on_step) log_info("step ", state_.step, " (", phase().name, ") held-out loss:", summary);
+    if (phase_ends) write_saturation(eval);
+  }
+
+  // Router saturation between the phase's start and its end, on every held-out set.
+  void write_saturation(const EvalConfig& eval) {
+    const auto start = phase_start(config_, phase_index(), options_.run);
+    if (!config_.model.is_moe() || (start.folder.empty() && start.step == 0)) return;
+    const fs::path folder = start.folder.empty() ? options_.run / "checkpoints" / checkpoint::step_folder_name(start.step) : start.folder;
+    auto before = checkpoint::load_params(checkpoint::open_model(folder, std::nullopt, /*deep=*/false));
+    set_device(before, device_, /*requires_grad=*/false);
+    Json sets = Json::object();
+    for (const auto& source : eval.data) {
+      Json rows = Json::array();
+      for (const auto& row : evaluate_saturation(model_, before, state_.params, state_.router_states, datasets_.at(source.path.value), eval_options(eval)))
+        rows.push_back(Json::Object{{"layer", row.layer}, {"k", row.k}, {"from", start.step}, {"to", state_.step}, {"saturation", row.saturation}, {"chance", row.chance}});
+      sets[source.name] = std::move(rows);
+    }
+    Json line = Json::object();
+    line["step"] = state_.step;
+    line["phase"] = phase().name;
+    line["saturation"] = std::move(sets);
+    metrics_->write(line);
+  }
+
+  // Steps of this run that other phases start from.
+  std::set<int64_t> pinned_steps() const {
+    std::set<int64_t> pinned;
+    for (size_t i = 0; i < config_.phases.size(); ++i) {
+      const auto start = phase_start(config_, i, options_.run);
+      if (start.folder.empty()) pinned.insert(start.step);
+    }
+    return pinned;
+  }
+
+  void save() {
+    metrics_->sync();
+    save_checkpoint(options_.run, state_, config_);
+    if (config_.train.keep_last == 0) return;
+    auto kept = pinned_steps();
+    for (size_t i = 1; i < first_steps_.size(); ++i) kept.insert(first_steps_[i] - 1);
+    const auto steps = checkpoint::saved_steps(options_.run);
+    int64_t n_later = 0;
+    for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+      if (kept.contains(*step) || n_later++ < config_.train.keep_last) continue;
+      fs::remove_all(options_.run / "checkpoints" / checkpoint::step_folder_name(*step));
+    }
+  }
+
+  void end_phase() {
+    loader_.reset();
+    if (state_.step < n_steps()) advance_phase();
+  }
+
+  bool out_of_time() {
+    if (options_.max_hours <= 0 || state_.step >= n_steps() || seconds_since(begin_) < options_.max_hours * 3600) return false;
+    if (state_.phase_step > 0) save();  // at a phase's end it is saved already
+    progress_.reset();
+    log_info("out of time after ", options_.max_hours, " hours: saved step ", state_.step, " of ", n_steps());
+    return true;
+  }
+
+  const RunConfig& config_;
+  const TrainOptions& options_;
+  at::Device device_;
+  model::Transformer model_;
+  std::vector<int64_t> first_steps_;
+  Clock::time_point begin_;
+  std::map<std::string, data::IndexedDataset> datasets_;
+  TrainState state_;
+  std::unique_ptr<data::Loader> loader_;
+  std::unique_ptr<optim::Schedule> schedule_;
+  optim::RateFactors factors_;
+  std::unique_ptr<MetricsFile> metrics_;
+  std::unique_ptr<TensorBoardFile> tensorboard_;
+  std::unique_ptr<Progress> progress_;
+  StepReport report_;
+  std::map<std::string, int64_t> sources_;
+  double step_seconds_ = 0, gemm_rate_ = 0;
+  int64_t started_at_ = 0;
+  bool checks_first_step_ = false;
+};
+
+}  // namespace
+
+TrainOutcome train_run(const RunConfig& config, const TrainOptions& options) {
+  struct StopCopy {
+    ~StopCopy() { copy_log_to(""); }
+  } stop_copy;
+  return Run(config, options).go();
+}
+
+bool is_finished(const fs::path& run, const RunConfig& config) {
+  const auto steps = checkpoint::saved_steps(run);
+  return !steps.empty() && steps.back() >= config.total_steps() && fs::exists(run / "results.json");
+}
+
+std::vector<std::string> changed_keys(const Json& before, const Json& after) {
+  std::map<std::string, std::string> old_values, new_values;
+  flatten(before, "", old_values);
+  flatten(after, "", new_values);
+  std::vector<std::string> out;
+  for (const auto& [path, value] : old_values) {
+    const auto found = new_values.find(path);
+    const std::string now = found == new_values.end() ? "absent" : found->second;
+    if (now != value && counts_as_change(path)) out.push_back(path + ": " + value + " -> " + now);
+  }
+  for (const auto& [path, value] : new_values)
+    if (!old_values.contains(path) && counts_as_change(path)) out.push_back(path + ": absent -> " + value);
+  return out;
+}
+
+PhaseStart phase_start(const RunConfig& config, size_t index, const fs::path& run) {
+  const auto first_steps = phase_first_steps(config);
+  const PhaseConfig& phase = config.phases[index];
+  PhaseStart out;
+  if (!phase.start) {
+    out.step = first_steps[index] - 1;
+    return out;
+  }
+  const StartConfig& start = *phase.start;
+  out.resets_optimizer = start.optimizer == "reset";
+  const std::optional<int64_t> step = start.step == "last" ? std::nullopt : std::optional<int64_t>(std::stoll(start.step));
+  std::string earlier;
+  for (size_t i = 0; i < index; ++i) {
+    earlier += (earlier.empty() ? "" : ", ") + config.phases[i].name;
+    const bool is_previous = start.from.empty() && i + 1 == index;
+    if (config.phases[i].name != start.from && !is_previous) continue;
+    const int64_t n_steps = first_steps[i + 1] - first_steps[i];
+    require<ConfigError>(!step || (*step >= first_steps[i] && *step < first_steps[i + 1]), start.where, ": got start.step = ", start.step, "; need \"last\" or a step of phase '",
+                         config.phases[i].name, "', ", first_steps[i], "..", first_steps[i] + n_steps - 1);
+    out.step = step.value_or(first_steps[i + 1] - 1);
+    return out;
+  }
+  const fs::path given(start.from);
+  out.folder = given.is_absolute() ? given : fs::path(start.folder) / given;
+  require<ConfigError>(fs::is_directory(out.folder), start.where, ": got start.from = '", start.from, "'; need an earlier phase (", earlier.empty() ? "there is none" : earlier,
+                       "), or the folder of a run or checkpoint");
+  if (!checkpoint::is_hf_folder(out.folder)) {
+    out.folder = checkpoint::find_checkpoint(out.folder, step);
+    const Json manifest_state = Json::parse(read_file(out.folder / "state.json"), (out.folder / "state.json").string());
+    out.step = manifest_state.at("step").as_int();
+  }
+  (void)run;
+  return out;
+}
+
+}  // namespace evenkeel::train

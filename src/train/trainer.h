@@ -1,0 +1,44 @@
+// A run from its recipe to its last checkpoint: phases, schedules, evaluation, checkpoints, resume.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "train/config.h"
+
+namespace evenkeel::train {
+
+struct TrainOptions {
+  std::filesystem::path run;
+  std::string recipe_text;      // written to recipe.toml as given
+  std::string device;           // of ops::find_device
+  bool resume = false;
+  bool allow_change = false;
+  double max_hours = 0;         // 0 = no bound
+  bool tensorboard = true;
+  // Called after each step with (step, total steps) in place of the run's own progress bar; may be empty.
+  std::function<void(int64_t, int64_t, const std::string&)> on_step;
+};
+
+enum class TrainOutcome { finished, out_of_time };
+
+// Runs or resumes. Errors as in cli.md: ConfigError for a run folder that is not empty, a recipe that differs,
+// a folder in use; Interrupted after the save that a signal asked for; NumericsError, MachineError.
+TrainOutcome train_run(const RunConfig& config, const TrainOptions& options);
+
+// True when the run has the checkpoint of its last step and results.json.
+bool is_finished(const std::filesystem::path& run, const RunConfig& config);
+
+// Keys of two resolved recipes that differ, as "path: old -> new"; places, evaluation and checkpoint rhythm do not count.
+std::vector<std::string> changed_keys(const Json& before, const Json& after);
+
+// Where phase `index` starts: a folder outside of the run, or a step of this run (0 = initialisation).
+struct PhaseStart {
+  std::filesystem::path folder;  // empty: the run's own step
+  int64_t step = 0;
+  bool resets_optimizer = false;
+};
+PhaseStart phase_start(const RunConfig& config, size_t index, const std::filesystem::path& run);
+
+}  // namespace evenkeel::train
