@@ -18,10 +18,12 @@ int cmd_study(Options& options) {
   options.add("STUDY", recipe, "study (TOML with [study])", true);
   options.add("--out", out, "folder: empty or new, unless --resume", true);
   options.flag("--resume", study.resume, "go on from what is there");
+  options.add("--jobs", study.n_jobs, "arms at a time, the threads shared between them; 0 = as many as cores and memory allow");
   options.add("--set", overrides, "key.path=value, above the file; repeatable");
   options.compute(study.device);
   options.example("evenkeel study recipes/demo.toml --out runs/demo --resume");
   if (!options.parse()) return 0;
+  require<ConfigError>(study.n_jobs >= 0 && study.n_jobs <= 1024, "--jobs: got ", study.n_jobs, "; need 0 (automatic) to 1024");
   study.out = out;
   const ConfigNode root = read_recipe(recipe, overrides, -1);
   const auto plan = study::read_study(root);

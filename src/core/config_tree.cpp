@@ -123,7 +123,12 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
   const std::string folder = std::filesystem::current_path().string();
   ConfigNode leaf;
   try {
-    leaf = *parse_toml("value = " + text, where, folder).find("value");
+    const ConfigNode parsed = parse_toml("value = " + text, where, folder);
+    if (parsed.table().size() == 1) {
+      leaf = parsed.table()[0].second;
+    } else {
+      leaf.value = text;  // further lines, which are no part of a value
+    }
   } catch (const ConfigError&) {
     leaf.value = text;  // a bare word is a string
   }

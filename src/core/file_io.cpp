@@ -124,12 +124,17 @@ void AtomicFile::flush() {
 void AtomicFile::commit() {
   flush();
   if (fsync(descriptor_) != 0) fail_machine(path_, "syncing");
-  if (close(std::exchange(descriptor_, -1)) != 0) fail_machine(path_, "closing");
-  if (rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const int rename_error = errno;
+  const char* action = "closing";
+  bool done = close(std::exchange(descriptor_, -1)) == 0;
+  if (done) {
+    action = "renaming";
+    done = rename(temporary_.c_str(), path_.c_str()) == 0;
+  }
+  if (!done) {
+    const int first_error = errno;
     unlink(temporary_.c_str());
-    errno = rename_error;
-    fail_machine(path_, "renaming");
+    errno = first_error;
+    fail_machine(path_, action);
   }
   sync_folder(path_.has_parent_path() ? path_.parent_path() : fs::path("."));
 }

@@ -77,13 +77,15 @@ void Progress::update(double done, const std::string& extra) {
   draw(done, extra);
 }
 
+void Progress::skip(double done) { skipped_ += done; }
+
 void Progress::draw(double done, const std::string& extra) {
   Console& c = console();
   const std::lock_guard lock(c.mutex);
   if (c.quiet) return;
   drawn_ = true;
   const double elapsed_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-  const double rate = elapsed_seconds > 0 ? done / elapsed_seconds : 0.0;
+  const double rate = elapsed_seconds > 0 ? (done - skipped_) / elapsed_seconds : 0.0;
   const double fraction = total_ > 0 ? std::clamp(done / total_, 0.0, 1.0) : 1.0;
   const std::string eta = rate > 0 ? human_seconds(std::max(0.0, total_ - done) / rate) : "?";
   char head[160];

@@ -31,11 +31,12 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   void update(double done, const std::string& extra = "");
+  void skip(double done);  // counts as done, but not into the rate
 
  private:
   void draw(double done, const std::string& extra);
   std::string label_, unit_;
-  double total_, scale_, last_done_ = 0.0;
+  double total_, scale_, last_done_ = 0.0, skipped_ = 0.0;
   std::string last_extra_;
   std::chrono::steady_clock::time_point start_, last_draw_;
   bool drawn_ = false;

@@ -51,12 +51,12 @@ LoaderState loader_state_from_json(const Json& json);
 
 // How a phase draws. `seen` replays: the cursors and draws of the earlier phase from its start.
 struct PhaseDraws {
-  std::vector<SourceSpec> data, replay;  // weights within each group; replay may be empty
+  std::vector<SourceSpec> data = {}, replay = {};  // weights within each group; replay may be empty
   double replay_fraction = 0;
   bool shuffle = true;
   bool replay_shuffle = true;                    // of the earlier phase
   bool replay_seen = false;
-  std::map<std::string, int64_t> seen_cursors;   // at the start of the earlier phase
+  std::map<std::string, int64_t> seen_cursors = {};  // at the start of the earlier phase
   int64_t seen_draws = 0;                        // sequences that the earlier phase drew
 };
 

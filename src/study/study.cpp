@@ -7,8 +7,10 @@
 #include "core/log.h"
 #include "model/layout.h"
 #include "ops/device.h"
+#include "study/jobs.h"
 #include "study/shared_phases.h"
 #include "study/tables.h"
+#include "train/memory.h"
 #include "train/results.h"
 #include "train/trainer.h"
 
@@ -59,31 +61,73 @@ void write_results(const StudyPlan& plan, const fs::path& out) {
 
 }  // namespace
 
+namespace {
+
+// Arms side by side: as many as there are cores, while their memory fits; a GPU takes one at a time.
+size_t n_parallel_arms(const StudyPlan& plan, const StudyOptions& options) {
+  if (options.n_jobs > 0) return static_cast<size_t>(options.n_jobs);
+  if (!ops::find_device(options.device).is_cpu()) return 1;
+  double largest = 1;
+  for (const auto& arm : plan.arms) largest = std::max(largest, train::estimate_memory(arm.config).total());
+  const double machine = train::machine_memory_bytes();
+  const auto that_fit = machine > 0 ? static_cast<int64_t>(machine / (2 * largest)) : int64_t{1};
+  return static_cast<size_t>(std::clamp<int64_t>(ops::n_threads(), 1, std::max<int64_t>(1, that_fit)));
+}
+
+// The earlier arm that an arm can take its first phases from, if any.
+std::vector<size_t> arms_to_wait_for(const StudyPlan& plan, size_t index) {
+  size_t most = 0;
+  std::vector<size_t> out;
+  for (size_t i = 0; i < index; ++i) {
+    const size_t n = n_shared_phases(plan.arms[i], plan.arms[index]);
+    if (n <= most) continue;
+    most = n;
+    out = {i};
+  }
+  return out;
+}
+
+}  // namespace
+
 void run_study(const StudyPlan& plan, const StudyOptions& options) {
   const fs::path arms_folder = options.out / "arms";
-  log_info("study of ", plan.arms.size(), " arms");
+  const size_t n_parallel = std::min(n_parallel_arms(plan, options), plan.arms.size());
+  const int64_t n_threads = std::max<int64_t>(1, ops::n_threads() / static_cast<int64_t>(n_parallel));
+  log_info("study of ", plan.arms.size(), " arms, ", n_parallel, " at a time on ", n_threads, n_threads == 1 ? " thread each" : " threads each");
   log_flops(plan);
-  int64_t total_steps = 0, done_steps = 0;
-  std::vector<bool> finished;
-  for (const auto& arm : plan.arms) {
-    finished.push_back(train::is_finished(arms_folder / arm.name, arm.config));
-    if (!finished.back()) total_steps += arm.config.total_steps();
-  }
-  Progress progress("study", static_cast<double>(total_steps), "steps");
+
+  std::vector<Job> jobs;
+  std::vector<int64_t> steps(plan.arms.size(), 0);
+  int64_t total_steps = 0, n_done = 0;
   for (size_t i = 0; i < plan.arms.size(); ++i) {
     const ArmPlan& arm = plan.arms[i];
-    const fs::path run = arms_folder / arm.name;
-    const std::string label = "arm " + std::to_string(i + 1) + "/" + std::to_string(plan.arms.size()) + " " + arm.name;
-    const std::string giver = take_shared_phases(plan, i, arms_folder);
-    if (!giver.empty()) log_info(label, ": takes the phases that it shares with ", giver);
-    train::TrainOptions train;
-    train.run = run;
-    train.recipe_text = arm.text;
-    train.device = options.device;
-    train.resume = true;  // a new folder starts over, a finished one is left, a changed recipe is refused
-    train.on_step = [&](int64_t step, int64_t, const std::string& text) { progress.update(static_cast<double>(done_steps + step), label + " " + text); };
-    train::train_run(arm.config, train);
-    if (!finished[i]) done_steps += arm.config.total_steps();
+    if (train::is_finished(arms_folder / arm.name, arm.config)) ++n_done;
+    total_steps += arm.config.total_steps();
+    jobs.push_back({arm.name, arms_to_wait_for(plan, i), [&plan, &options, i, n_threads, arms_folder](const auto& report) {
+                      ops::set_threads(n_threads);
+                      take_shared_phases(plan, i, arms_folder);
+                      train::TrainOptions train;
+                      train.run = arms_folder / plan.arms[i].name;
+                      train.recipe_text = plan.arms[i].text;
+                      train.device = options.device;
+                      train.resume = true;  // a new folder starts over, a finished one is left, a changed recipe is refused
+                      train.on_step = [&](int64_t step, int64_t, const std::string& text) { report(step, text); };
+                      train::train_run(plan.arms[i].config, train);
+                      report(plan.arms[i].config.total_steps(), "finished");
+                    }});
+  }
+  if (n_done > 0) log_info(n_done, " arms are finished already");
+  {
+    Progress progress("study", static_cast<double>(total_steps), "steps");
+    run_jobs(jobs, n_parallel, [&](size_t job, int64_t step, const std::string& text) {
+      if (text == "finished") log_info("arm ", plan.arms[job].name, " finished");
+      // Steps that were there before this call, or came from another arm, are not this call's speed.
+      if (steps[job] == 0) progress.skip(static_cast<double>(step - 1));
+      steps[job] = step;
+      int64_t done = 0;
+      for (const int64_t n : steps) done += n;
+      progress.update(static_cast<double>(done), plan.arms[job].name + ": " + text);
+    });
   }
   write_results(plan, options.out);
 }

@@ -12,6 +12,7 @@ struct StudyOptions {
   std::filesystem::path out;
   std::string device;
   bool resume = false;
+  int64_t n_jobs = 0;  // arms at a time; 0 = as many as cores and memory allow
 };
 
 // DIR/arms/NAME/ for each arm, DIR/results.json, DIR/csv/. Resumable after a kill at any moment. Errors as

@@ -1,0 +1,120 @@
+#include "core/file_io.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "support/files.h"
+
+namespace evenkeel {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST(Sha256, MatchesKnownVectors) {  // FIPS 180-2, appendix B
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  const std::string million(1000000, 'a');
+  EXPECT_EQ(sha256_hex(million), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  const testing::TemporaryFolder folder;
+  EXPECT_EQ(sha256_file(folder.write("a", million + million)), sha256_hex(million + million));  // more than one buffer
+}
+
+TEST(AtomicFile, AppearsWholeAtCommit) {
+  const testing::TemporaryFolder folder;
+  const std::string big(3 << 20, 'x');
+  {
+    AtomicFile file(folder / "out");
+    file.write("begin ");
+    file.write(big);
+    EXPECT_EQ(file.size_bytes(), 6 + (3 << 20));
+    EXPECT_FALSE(fs::exists(folder / "out"));
+    file.commit();
+  }
+  EXPECT_EQ(read_file(folder / "out"), "begin " + big);
+  EXPECT_THAT(folder.names(), ElementsAre("out"));
+}
+
+TEST(AtomicFile, LeavesNothingWithoutCommit) {
+  const testing::TemporaryFolder folder;
+  folder.write("out", "old");
+  {
+    AtomicFile file(folder / "out");
+    file.write("new");
+  }
+  EXPECT_EQ(read_file(folder / "out"), "old");
+  EXPECT_THAT(folder.names(), ElementsAre("out"));
+  write_file_atomically(folder / "out", "new");
+  EXPECT_EQ(read_file(folder / "out"), "new");
+}
+
+TEST(AtomicFile, AFailedCommitLeavesNothing) {
+  const testing::TemporaryFolder folder;
+  fs::create_directories(folder / "taken" / "inside");
+  const auto message = testing::message_of<MachineError>([&] { write_file_atomically(folder / "taken", "x"); });
+  EXPECT_THAT(message, HasSubstr((folder / "taken").string()));
+  EXPECT_THAT(folder.names(), ElementsAre("taken"));
+  EXPECT_THROW(AtomicFile(folder / "absent" / "out"), MachineError);
+}
+
+TEST(AtomicFile, AFullDiskIsAMachineError) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP();
+  const testing::TemporaryFolder folder;
+  // The temporary name is known: let it be the full device.
+  fs::create_symlink("/dev/full", folder / ("out.tmp" + std::to_string(getpid())));
+  EXPECT_THAT(testing::message_of<MachineError>([&] { write_file_atomically(folder / "out", "x"); }), HasSubstr("on writing"));
+  EXPECT_THAT(folder.names(), IsEmpty());
+}
+
+TEST(ReadFile, NamesWhatIsThereInstead) {
+  const testing::TemporaryFolder folder;
+  EXPECT_THAT(testing::message_of<DataError>([&] { read_file(folder / "absent"); }), HasSubstr("no such file"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { read_file(folder.path()); }), HasSubstr("a folder or special file"));
+  EXPECT_THROW(read_file("/dev/null"), DataError);
+  const auto file = folder.write("a", "12345");
+  EXPECT_THROW(read_file(file / "below"), DataError);  // a file where a folder must be
+  EXPECT_EQ(read_file(file, 5), "12345");
+  EXPECT_THAT(testing::message_of<DataError>([&] { read_file(file, 4); }), HasSubstr("got 5 bytes; need at most 4"));
+  EXPECT_EQ(read_file(folder.write("empty", "")), "");
+  EXPECT_THROW(sha256_file(folder.path()), DataError);
+}
+
+TEST(MakeFolders, RefusesAFileInTheWay) {
+  const testing::TemporaryFolder folder;
+  make_folders(folder / "a" / "b");
+  EXPECT_TRUE(fs::is_directory(folder / "a" / "b"));
+  EXPECT_NO_THROW(make_folders(folder / "a" / "b"));
+  const auto file = folder.write("file", "x");
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { make_folders(file); }), HasSubstr("got a file; need a folder"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { make_folders(file / "below"); }), HasSubstr(file.string() + ": got a file"));
+  EXPECT_THROW(make_folders("/proc/no/such"), MachineError);
+}
+
+TEST(MappedFile, ShowsTheBytes) {
+  const testing::TemporaryFolder folder;
+  MappedFile file(folder.write("a", "hello"));
+  EXPECT_EQ(file.text(), "hello");
+  MappedFile moved = std::move(file);
+  EXPECT_EQ(moved.text(), "hello");
+  MappedFile assigned(folder.write("b", "other"));
+  assigned = std::move(moved);
+  EXPECT_EQ(assigned.text(), "hello");
+  EXPECT_EQ(MappedFile(folder.write("empty", "")).size(), 0u);
+  EXPECT_EQ(MappedFile().size(), 0u);
+  EXPECT_THROW(MappedFile(folder / "absent"), DataError);
+  EXPECT_THROW(MappedFile(folder.path()), DataError);
+}
+
+TEST(Folders, RenameAndSyncNameTheirPath) {
+  const testing::TemporaryFolder folder;
+  rename_synced(folder.write("a", "x"), folder / "b");
+  EXPECT_THAT(folder.names(), ElementsAre("b"));
+  EXPECT_THROW(rename_synced(folder / "absent", folder / "c"), MachineError);
+  EXPECT_NO_THROW(sync_folder(folder.path()));
+  EXPECT_THAT(testing::message_of<MachineError>([&] { sync_folder(folder / "absent"); }), HasSubstr("absent"));
+}
+
+}  // namespace
+}  // namespace evenkeel

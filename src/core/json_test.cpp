@@ -1,0 +1,110 @@
+#include "core/json.h"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "core/rng.h"
+#include "support/files.h"
+
+namespace evenkeel {
+namespace {
+
+using ::testing::HasSubstr;
+
+Json parse(std::string_view text) { return Json::parse(text, "file.json"); }
+
+TEST(Json, KeepsTheOrderOfKeysAndTheKindOfNumbers) {
+  const Json json = parse(R"({"b": 1, "a": [1.5, true, null, "x"], "c": {}})");
+  EXPECT_EQ(json.dump(), R"({"b":1,"a":[1.5,true,null,"x"],"c":{}})");
+  EXPECT_TRUE(json.at("b").is_integer());
+  EXPECT_FALSE(json.at("a").at(0).is_integer());
+  EXPECT_EQ(json.at("b").as_double(), 1.0);
+}
+
+TEST(Json, DoublesReadBackToTheSameBits) {
+  RngStream rng(1, "doubles");
+  std::vector<double> values = {0.1, 1.0 / 3, 1e-320, 5e-324, 1.7976931348623157e308, 2.2250738585072014e-308, 123456789012345680.0, 1e21, 1e22,
+                                9007199254740993.0, 18446744073709551616.0, -1e19, 3.0, -0.0, 0.0};
+  for (int i = 0; i < 20000; ++i) {
+    const double value = std::bit_cast<double>(rng.next());
+    if (std::isfinite(value)) values.push_back(value);
+  }
+  for (const double value : values) {
+    const double again = parse(Json(value).dump()).as_double();
+    ASSERT_EQ(std::bit_cast<uint64_t>(again), std::bit_cast<uint64_t>(value)) << Json(value).dump();
+  }
+}
+
+TEST(Json, KeepsAll64BitsOfIntegers) {
+  for (const int64_t value : {INT64_MAX, INT64_MIN, INT64_MAX - 1, int64_t{9007199254740993}, int64_t{0}, int64_t{-1}}) {
+    const Json again = parse(Json(value).dump());
+    EXPECT_TRUE(again.is_integer());
+    EXPECT_EQ(again.as_int(), value);
+  }
+  EXPECT_EQ(parse("9223372036854775808").as_double(), 9223372036854775808.0);  // beyond: a double
+}
+
+TEST(Json, WritesNonFiniteNumbersAsNull) {
+  for (const double value : {std::nan(""), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()})
+    EXPECT_EQ(Json(value).dump(), "null");
+}
+
+TEST(Json, EscapesWhatMustBeEscaped) {
+  const std::string text = "quote \" backslash \\ tab \t newline \n nul " + std::string(1, '\0') + " é 語 \U0001F600";
+  const std::string written = Json(text).dump();
+  EXPECT_THAT(written, HasSubstr("quote \\\" backslash \\\\ tab \\t newline \\n nul \\u0000 é"));
+  EXPECT_EQ(parse(written).as_string(), text);
+  EXPECT_EQ(parse(R"("\u00e9\ud83d\ude00\/")").as_string(), "é\U0001F600/");
+  Json keyed = Json::object();
+  keyed["a\"b"] = 1;
+  EXPECT_EQ(parse(keyed.dump()), keyed);
+  EXPECT_NO_THROW(parse(Json(std::string("\xff\xfe")).dump()));  // invalid UTF-8 is repaired, so that readers can read
+}
+
+TEST(Json, IndentsObjectsAndKeepsPlainArraysOnALine) {
+  const Json json = parse(R"({"a":[1,2],"b":[{"c":1},{"c":2}],"d":{},"e":[]})");
+  EXPECT_EQ(json.dump(2), "{\n  \"a\": [1, 2],\n  \"b\": [\n    {\n      \"c\": 1\n    },\n    {\n      \"c\": 2\n    }\n  ],\n  \"d\": {},\n  \"e\": []\n}");
+  EXPECT_EQ(parse(json.dump(2)), json);
+}
+
+TEST(Json, ErrorsNameFileAndByte) {
+  EXPECT_THAT(testing::message_of<DataError>([] { parse("{\"a\": 1,}"); }), HasSubstr("file.json: got text that is not JSON at byte 9"));
+  for (const auto* text : {"", " ", "{", "[1,", "nul", "1 2", "{'a':1}", "[1e]", "NaN", "\"\\x\"", "\"a\nb\"", "\xff", "{\"a\":1}}", "01", "1e999"})
+    EXPECT_THROW(parse(text), DataError) << text;
+}
+
+TEST(Json, BoundsTheDepth) {
+  const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
+  EXPECT_NO_THROW(parse(nested(200)));
+  EXPECT_THAT(testing::message_of<DataError>([&] { parse(nested(201)); }), HasSubstr("nested deeper than 200"));
+  EXPECT_THROW(parse(std::string(1000000, '[')), DataError);  // no stack overflow
+  EXPECT_THROW(parse(std::string(1000000, '{')), DataError);
+}
+
+TEST(Json, AccessorsNameTheKinds) {
+  EXPECT_THAT(testing::message_of<DataError>([] { Json("x").as_int(); }), HasSubstr("got string; need integer"));
+  EXPECT_THAT(testing::message_of<DataError>([] { Json(1.5).as_int(); }), HasSubstr("got number; need integer"));
+  EXPECT_THROW(Json().as_bool(), DataError);
+  EXPECT_THROW(Json(1).as_string(), DataError);
+  EXPECT_THROW(Json(1).as_array(), DataError);
+  EXPECT_THROW(Json(1).as_object(), DataError);
+  EXPECT_THAT(testing::message_of<DataError>([] { Json::object().at("loss"); }), HasSubstr("'loss'"));
+  EXPECT_THROW(Json::array().at(size_t{0}), DataError);
+  EXPECT_EQ(Json(1).find("a"), nullptr);
+}
+
+TEST(Json, NullGrowsIntoObjectsAndArrays) {
+  Json json;
+  json["list"].push_back(1);
+  json["list"].push_back("two");
+  EXPECT_EQ(json.dump(), R"({"list":[1,"two"]})");
+  EXPECT_EQ(json.at("list").size(), 2u);
+}
+
+}  // namespace
+}  // namespace evenkeel

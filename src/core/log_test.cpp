@@ -1,0 +1,64 @@
+#include "core/log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/file_io.h"
+#include "support/files.h"
+
+namespace evenkeel {
+namespace {
+
+// The capture makes stderr a file: what is not a terminal.
+template <class F>
+std::string stderr_of(F&& call) {
+  ::testing::internal::CaptureStderr();
+  call();
+  return ::testing::internal::GetCapturedStderr();
+}
+
+TEST(Log, PrefixesLines) {
+  EXPECT_EQ(stderr_of([] { log_info("step ", 3, " of ", 4); }), "evenkeel: step 3 of 4\n");
+  EXPECT_EQ(stderr_of([] { log_warning("disk"); }), "evenkeel: warning: disk\n");
+}
+
+TEST(Log, QuietHidesInformationAndKeepsWarnings) {
+  set_quiet(true);
+  EXPECT_EQ(stderr_of([] { log_info("hidden"); }), "");
+  EXPECT_EQ(stderr_of([] { log_warning("shown"); }), "evenkeel: warning: shown\n");
+  EXPECT_EQ(stderr_of([] {
+              Progress progress("train", 10, "step");
+              progress.update(5);
+            }),
+            "");
+  set_quiet(false);
+}
+
+TEST(Log, CopiesLinesToAFile) {
+  const testing::TemporaryFolder folder;
+  folder.write("log.txt", "before\n");
+  copy_log_to((folder / "log.txt").string());
+  stderr_of([] { log_info("one"); });
+  copy_log_to("");
+  stderr_of([] { log_info("two"); });
+  EXPECT_EQ(read_file(folder / "log.txt"), "before\nevenkeel: one\n");
+}
+
+TEST(Progress, PrintsPlainLinesWhenNotATerminal) {
+  if (isatty(STDERR_FILENO) == 1) GTEST_SKIP();  // the console looked at stderr before the capture
+  const std::string text = stderr_of([] {
+    Progress progress("reading", 2e6, "MB", 1e6);
+    for (int i = 1; i <= 1000; ++i) progress.update(2000.0 * i, "en");
+  });
+  EXPECT_EQ(text.find_first_of("\r\033"), std::string::npos) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;  // a short run: its end alone
+  EXPECT_THAT(text, ::testing::StartsWith("evenkeel: reading 100% "));
+  EXPECT_THAT(text, ::testing::HasSubstr(" MB/s ETA 0.0s en\n"));
+}
+
+TEST(Progress, SaysNothingWhenNothingWasDone) {
+  EXPECT_EQ(stderr_of([] { const Progress progress("idle", 10, "step"); }), "");
+}
+
+}  // namespace
+}  // namespace evenkeel

@@ -1,0 +1,72 @@
+#include "core/units.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "support/files.h"
+
+namespace evenkeel {
+namespace {
+
+Duration parse(std::string_view text) { return parse_duration(text, Unit::fraction, "r.toml:3:1"); }
+
+TEST(Duration, ReadsNumberMultiplierAndUnit) {
+  EXPECT_EQ(parse("400 steps"), (Duration{400, Unit::steps}));
+  EXPECT_EQ(parse("1 step"), (Duration{1, Unit::steps}));
+  EXPECT_EQ(parse("2M tokens"), (Duration{2e6, Unit::tokens}));
+  EXPECT_EQ(parse("1.5B tokens"), (Duration{1.5e9, Unit::tokens}));
+  EXPECT_EQ(parse("3k steps"), (Duration{3000, Unit::steps}));
+  EXPECT_EQ(parse("0.5T token"), (Duration{5e11, Unit::tokens}));
+  EXPECT_EQ(parse("1 epoch"), (Duration{1, Unit::epochs}));
+  EXPECT_EQ(parse(" 2.5  epochs "), (Duration{2.5, Unit::epochs}));
+  EXPECT_EQ(parse("1e3 steps"), (Duration{1000, Unit::steps}));
+  EXPECT_EQ(parse("0.05"), (Duration{0.05, Unit::fraction}));
+  EXPECT_EQ(parse_duration("7", Unit::steps, "x"), (Duration{7, Unit::steps}));
+}
+
+TEST(Duration, RefusesWhatItIsNot) {
+  for (const auto* text : {"", " ", "steps", "-1 steps", "1 stepps", "2 M tokens", "2Mtokens", "2m tokens", "1 2", "nan", "inf steps", "1e400 steps",
+                           "1e18 tokens", "0x10 steps", "+1 steps", "1,000 steps"})
+    EXPECT_THROW(parse(text), ConfigError) << "'" << text << "'";
+  EXPECT_THAT(testing::message_of<ConfigError>([] { parse("5 apples"); }), ::testing::HasSubstr("r.toml:3:1: got '5 apples'; need a number"));
+}
+
+TEST(Duration, ReadsBackWhatItWrites) {
+  for (const auto& duration : {Duration{0.1, Unit::fraction}, Duration{400, Unit::steps}, Duration{20e9, Unit::tokens}, Duration{1.0 / 3, Unit::epochs}})
+    EXPECT_EQ(parse(to_string(duration)), duration) << to_string(duration);
+}
+
+TEST(Count, TakesMultipliers) {
+  EXPECT_EQ(parse_count("20B", "x"), 20e9);
+  EXPECT_EQ(parse_count("1.5k", "x"), 1500);
+  EXPECT_EQ(parse_count("-3", "x"), -3);
+  for (const auto* text : {"", "B", "20G", "20 steps", "nan"}) EXPECT_THROW(parse_count(text, "x"), ConfigError) << text;
+}
+
+TEST(Human, CountsHaveThreeDigits) {
+  EXPECT_EQ(human_count(0), "0");
+  EXPECT_EQ(human_count(7), "7");
+  EXPECT_EQ(human_count(0.5), "0.50");
+  EXPECT_EQ(human_count(999), "999");
+  EXPECT_EQ(human_count(999.6), "1.00k");
+  EXPECT_EQ(human_count(1234567), "1.23M");
+  EXPECT_EQ(human_count(12345678), "12.3M");
+  EXPECT_EQ(human_count(6.919e9), "6.92B");
+  EXPECT_EQ(human_count(-1500), "-1.50k");
+  EXPECT_EQ(human_count(5e16), "50000T");
+}
+
+TEST(Human, SecondsAndBytesChangeUnits) {
+  EXPECT_EQ(human_seconds(3.14), "3.1s");
+  EXPECT_EQ(human_seconds(59.96), "1m 00s");
+  EXPECT_EQ(human_seconds(754), "12m 34s");
+  EXPECT_EQ(human_seconds(3725), "1h 02m");
+  EXPECT_EQ(human_bytes(0), "0 B");
+  EXPECT_EQ(human_bytes(1023), "1023 B");
+  EXPECT_EQ(human_bytes(1536), "1.5 KiB");
+  EXPECT_EQ(human_bytes(5.0 * (1 << 30)), "5.0 GiB");
+}
+
+}  // namespace
+}  // namespace evenkeel

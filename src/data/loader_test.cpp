@@ -1,0 +1,317 @@
+#include "data/loader.h"
+
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "core/rng.h"
+#include "support/files.h"
+
+namespace evenkeel::data {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TemporaryFolder;
+
+constexpr int64_t kVocabulary = 60000;
+constexpr int64_t S = 4;
+
+// Sources whose token t is base + t: the first token of a row names its source and sample.
+class Sources {
+ public:
+  SourceSpec add(const std::string& name, int64_t n_samples, double weight = 1, int64_t document_tokens = 7) {
+    const int64_t n_tokens = n_samples * S + 1;
+    IndexedDatasetWriter writer(folder_ / name, kVocabulary);
+    for (int64_t first = 0; first < n_tokens; first += document_tokens) {
+      std::vector<int32_t> ids;
+      for (int64_t t = first; t < std::min(n_tokens, first + document_tokens); ++t) ids.push_back(static_cast<int32_t>(next_base_ + t));
+      writer.add_document(ids);
+    }
+    writer.commit();
+    bases_[name] = next_base_;
+    next_base_ += n_tokens;
+    return {name, (folder_ / name).string(), weight, "r.toml:" + name};
+  }
+  const TemporaryFolder& folder() const { return folder_; }
+  int64_t base(const std::string& name) const { return bases_.at(name); }
+  // (source, sample) of a row.
+  std::pair<std::string, int64_t> sample_of(int64_t first_token) const {
+    for (const auto& [name, base] : bases_) {
+      const auto after = std::find_if(bases_.begin(), bases_.end(), [&](const auto& other) { return other.second > base && other.second <= first_token; });
+      if (base <= first_token && after == bases_.end()) return {name, (first_token - base) / S};
+    }
+    throw std::logic_error("a token of no source");
+  }
+
+ private:
+  TemporaryFolder folder_;
+  std::map<std::string, int64_t> bases_;
+  int64_t next_base_ = 0;
+};
+
+using Rows = std::vector<std::pair<std::string, int64_t>>;
+
+Rows draw(const Sources& sources, Loader& loader, int64_t n_sequences, int64_t batch_size = 1) {
+  Rows out;
+  for (int64_t done = 0; done < n_sequences; done += batch_size) {
+    const Batch batch = loader.next(std::min(batch_size, n_sequences - done));
+    const int64_t* tokens = batch.tokens.const_data_ptr<int64_t>();
+    const int64_t* targets = batch.targets.const_data_ptr<int64_t>();
+    for (int64_t row = 0; row < batch.tokens.size(0); ++row) {
+      for (int64_t s = 0; s < S; ++s) {
+        EXPECT_EQ(tokens[row * S + s], tokens[row * S] + s);
+        EXPECT_EQ(targets[row * S + s], tokens[row * S + s] + 1);
+      }
+      out.push_back(sources.sample_of(tokens[row * S]));
+    }
+  }
+  return out;
+}
+LoaderOptions options_of(uint64_t seed = 1) { return {S, kVocabulary, seed, false}; }
+LoaderState next_phase(LoaderState state) {
+  state.mixture_counts.clear();
+  state.replay_draws = 0;
+  return state;
+}
+// As a checkpoint keeps it.
+LoaderState reread(const LoaderState& state) { return loader_state_from_json(Json::parse(to_json(state).dump(), "state")); }
+
+void expect_whole_epochs(const Rows& rows, const std::string& name, int64_t n_samples) {
+  std::set<int64_t> seen;
+  for (const auto& [source, sample] : rows) {
+    if (source != name) continue;
+    ASSERT_TRUE(seen.insert(sample).second) << name << " " << sample << " twice within an epoch";
+    if (static_cast<int64_t>(seen.size()) == n_samples) seen.clear();
+  }
+}
+
+TEST(Loader, DrawsEverySampleOnceAnEpochInAnotherOrderEachTime) {
+  Sources sources;
+  Loader loader(options_of(), {.data = {sources.add("en", 20)}}, {});
+  EXPECT_EQ(loader.samples_per_epoch(0), 20);
+  const auto rows = draw(sources, loader, 60, 7);
+  expect_whole_epochs(rows, "en", 20);
+  EXPECT_NE(Rows(rows.begin(), rows.begin() + 20), Rows(rows.begin() + 20, rows.begin() + 40));
+  Loader other(options_of(2), {.data = {{"en", (sources.folder() / "en").string(), 1, ""}}}, {});
+  EXPECT_NE(draw(sources, other, 20), Rows(rows.begin(), rows.begin() + 20));
+}
+
+TEST(Loader, KeepsTheOrderOfTheFileWithoutShuffle) {
+  Sources sources;
+  Loader loader(options_of(), {.data = {sources.add("en", 5)}, .shuffle = false}, {});
+  const auto rows = draw(sources, loader, 12, 5);
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i].second, static_cast<int64_t>(i % 5));
+}
+
+TEST(Loader, DoesNotDependOnTheSizeOfBatches) {
+  Sources sources;
+  const PhaseDraws draws{.data = {sources.add("en", 9, 2), sources.add("de", 5, 1)}};
+  Loader one(options_of(), draws, {}), seven(options_of(), draws, {});
+  EXPECT_EQ(draw(sources, one, 70, 1), draw(sources, seven, 70, 7));
+  EXPECT_EQ(to_json(one.state()), to_json(seven.state()));
+}
+
+TEST(Loader, CountsTheSequencesOfEachSource) {
+  Sources sources;
+  Loader loader(options_of(), {.data = {sources.add("en", 9, 3), sources.add("de", 5, 1)}}, {});
+  const auto batch = loader.next(8);
+  EXPECT_EQ(batch.sources, (std::map<std::string, int64_t>{{"en", 6}, {"de", 2}}));
+}
+
+// Random phases with random mixtures, stopped and resumed at random places.
+TEST(Loader, LosesAndRepeatsNothingOverPhasesAndResumes) {
+  RngStream rng(3, "loader");
+  for (uint64_t trial = 0; trial < 12; ++trial) {
+    Sources sources;
+    std::vector<SourceSpec> specs;
+    std::vector<int64_t> sizes;
+    for (const auto* name : {"a", "b", "c"}) {
+      sizes.push_back(static_cast<int64_t>(rng.below(17)) + 1);
+      specs.push_back(sources.add(name, sizes.back()));
+    }
+    Rows all, without_stops;
+    LoaderState state, unstopped;
+    for (int phase = 0; phase < 4; ++phase) {
+      PhaseDraws draws;
+      for (const auto& spec : specs)
+        if (rng.below(3) > 0 || (draws.data.empty() && spec.name == "c")) draws.data.push_back({spec.name, spec.path, 0.1 + rng.uniform(), ""});
+      const auto n_draws = static_cast<int64_t>(rng.below(40)) + 2;
+      const auto stop = static_cast<int64_t>(rng.below(static_cast<uint64_t>(n_draws)));
+      std::vector<int64_t> counts;
+      {
+        Loader loader(options_of(trial), draws, next_phase(state));
+        for (const auto& row : draw(sources, loader, stop)) all.push_back(row);
+        state = reread(loader.state());
+      }
+      Loader resumed(options_of(trial), draws, state);
+      for (const auto& row : draw(sources, resumed, n_draws - stop)) all.push_back(row);
+      state = resumed.state();
+      Loader whole(options_of(trial), draws, next_phase(unstopped));
+      for (const auto& row : draw(sources, whole, n_draws)) without_stops.push_back(row);
+      unstopped = whole.state();
+      double sum = 0;
+      for (const auto& spec : draws.data) sum += spec.weight;
+      for (size_t i = 0; i < draws.data.size(); ++i)
+        EXPECT_LT(std::abs(static_cast<double>(state.mixture_counts[i]) - draws.data[i].weight / sum * static_cast<double>(n_draws)), 1.0);
+    }
+    EXPECT_EQ(all, without_stops);
+    for (size_t i = 0; i < specs.size(); ++i) expect_whole_epochs(all, specs[i].name, sizes[i]);
+  }
+}
+
+TEST(Replay, FreshGoesOnWithSamplesNotDrawnBefore) {
+  Sources sources;
+  const auto en = sources.add("en", 40), de = sources.add("de", 40);
+  Loader first(options_of(), {.data = {en}}, {});
+  auto rows = draw(sources, first, 20);
+  PhaseDraws second{.data = {de}, .replay = {en}, .replay_fraction = 0.25};
+  Loader loader(options_of(), second, next_phase(first.state()));
+  for (const auto& row : draw(sources, loader, 40)) rows.push_back(row);
+  EXPECT_EQ(loader.state().mixture_counts, (std::vector<int64_t>{30, 10}));  // the budget does not change
+  expect_whole_epochs(rows, "en", 40);                                       // 30 drawn, none twice
+  expect_whole_epochs(rows, "de", 40);
+}
+
+TEST(Replay, SeenRepeatsTheEarlierPhaseExactly) {
+  Sources sources;
+  const auto en = sources.add("en", 40, 3), fr = sources.add("fr", 30, 1), de = sources.add("de", 50);
+  Loader warm(options_of(), {.data = {en}}, {});  // so that the earlier phase starts in the middle of an epoch
+  draw(sources, warm, 11);
+  const auto start = next_phase(warm.state());
+  Loader first(options_of(), {.data = {en, fr}}, start);
+  const auto seen = draw(sources, first, 8);
+  const PhaseDraws second{.data = {de}, .replay = {en, fr}, .replay_fraction = 0.5, .replay_seen = true, .seen_cursors = start.cursors, .seen_draws = 8};
+
+  const auto replayed_of = [](const Rows& rows) {
+    Rows out;
+    for (const auto& row : rows)
+      if (row.first != "de") out.push_back(row);
+    return out;
+  };
+  Loader loader(options_of(), second, next_phase(first.state()));
+  const auto rows = draw(sources, loader, 40, 4);
+  const auto replayed = replayed_of(rows);
+  ASSERT_EQ(replayed.size(), 20u);
+  for (size_t i = 0; i < replayed.size(); ++i) EXPECT_EQ(replayed[i], seen[i % 8]) << i;  // and again from its start
+  EXPECT_EQ(loader.state().replay_draws, 20);
+  // The cursors of the replayed sources stay, so that a later phase goes on with fresh samples.
+  for (const auto& [fingerprint, cursor] : first.state().cursors) EXPECT_EQ(loader.state().cursors.at(fingerprint), cursor);
+
+  for (const int64_t stop : {1, 7, 15, 16, 17, 33}) {
+    Loader before(options_of(), second, next_phase(first.state()));
+    auto parts = draw(sources, before, stop);
+    Loader after(options_of(), second, reread(before.state()));
+    for (const auto& row : draw(sources, after, 40 - stop)) parts.push_back(row);
+    EXPECT_EQ(parts, rows) << "stopped after " << stop;
+  }
+}
+
+TEST(Replay, SeenKeepsTheEarlierPhasesOrder) {
+  Sources sources;
+  const auto en = sources.add("en", 10), de = sources.add("de", 10);
+  Loader loader(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .shuffle = true, .replay_shuffle = false, .replay_seen = true, .seen_draws = 3}, {});
+  std::vector<int64_t> samples;
+  for (const auto& [name, sample] : draw(sources, loader, 10))
+    if (name == "en") samples.push_back(sample);
+  EXPECT_EQ(samples, (std::vector<int64_t>{0, 1, 2, 0, 1}));
+}
+
+TEST(Replay, SeenNeedsAPhaseThatDrew) {
+  Sources sources;
+  const auto en = sources.add("en", 4), de = sources.add("de", 4);
+  EXPECT_THAT(testing::message_of<ConfigError>([&] {
+                Loader(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .replay_seen = true}, {});
+              }),
+              HasSubstr("need mode = \"fresh\""));
+}
+
+TEST(Loader, CursorsBelongToTheContentNotThePath) {
+  Sources sources;
+  const auto en = sources.add("en", 12);
+  for (const auto* suffix : {".bin", ".idx"}) fs::copy_file(en.path + suffix, (sources.folder() / "copy").string() + suffix);
+  Loader first(options_of(), {.data = {en}}, {});
+  auto rows = draw(sources, first, 5);
+  Loader second(options_of(), {.data = {{"copy", (sources.folder() / "copy").string(), 1, ""}}}, next_phase(first.state()));
+  for (const auto& row : draw(sources, second, 7)) rows.push_back(row);
+  expect_whole_epochs(rows, "en", 12);
+}
+
+TEST(Loader, NumbersTheDocumentsOfARow) {
+  Sources sources;
+  auto options = options_of();
+  options.document_ids = true;
+  Loader loader(options, {.data = {sources.add("en", 4, 1, /*document_tokens=*/3)}, .shuffle = false}, {});
+  const auto batch = loader.next(4);  // documents of tokens 0-2, 3-5, 6-8, 9-11, 12-14, 15-16; rows of 4
+  const int32_t* ids = batch.document_ids.const_data_ptr<int32_t>();
+  EXPECT_EQ(std::vector<int32_t>(ids, ids + 16), (std::vector<int32_t>{0, 0, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1}));
+}
+
+TEST(Loader, RefusesSourcesThatDoNotFit) {
+  Sources sources;
+  auto en = sources.add("en", 3);
+  auto options = options_of();
+  options.sequence_length = 13;  // en has 13 tokens: 12 inputs and their targets at most
+  EXPECT_THAT(testing::message_of<DataError>([&] { Loader(options, {.data = {en}}, {}); }), HasSubstr("r.toml:en: got"));
+  options.sequence_length = 12;
+  EXPECT_EQ(Loader(options, {.data = {en}}, {}).samples_per_epoch(0), 1);
+  options.vocab_size = 12;
+  EXPECT_THROW(Loader(options, {.data = {en}}, {}), DataError);
+  auto weightless = en;
+  weightless.weight = 0;
+  EXPECT_THROW(Loader(options_of(), {.data = {weightless}}, {}), ConfigError);
+  auto absent = en;
+  absent.path += "x";
+  EXPECT_THROW(Loader(options_of(), {.data = {absent}}, {}), DataError);
+  LoaderState of_two;
+  of_two.mixture_counts = {1, 1};
+  EXPECT_THROW(Loader(options_of(), {.data = {en}}, of_two), CheckpointError);
+  EXPECT_THROW(loader_state_from_json(Json::object()), DataError);
+}
+
+TEST(WindowReader, ScoresEveryTokenButTheFirstOnce) {
+  Sources sources;
+  const auto dataset = IndexedDataset::open(sources.add("en", 6).path);  // 25 tokens
+  for (const int64_t length : {1, 3, 4, 5, 24, 25, 100})
+    for (const int64_t batch_size : {1, 2, 100})
+      for (const int64_t max_tokens : {0, 1, 10, 24, 1000}) {
+        WindowReader reader(dataset, length, max_tokens, false);
+        std::vector<int64_t> scored;
+        for (Batch batch = reader.next(batch_size); batch.tokens.size(0) > 0; batch = reader.next(batch_size)) {
+          ASSERT_LE(batch.tokens.size(0), batch_size);
+          ASSERT_LE(batch.tokens.size(1), length);
+          EXPECT_TRUE(batch.targets.eq(batch.tokens + 1).all().item<bool>());
+          const int64_t* targets = batch.targets.const_data_ptr<int64_t>();
+          scored.insert(scored.end(), targets, targets + batch.targets.numel());
+        }
+        const int64_t need = max_tokens == 0 ? 24 : std::min<int64_t>(24, max_tokens);
+        ASSERT_EQ(static_cast<int64_t>(scored.size()), need);
+        EXPECT_EQ(reader.n_scored_tokens(), need);
+        for (size_t i = 0; i < scored.size(); ++i) EXPECT_EQ(scored[i], static_cast<int64_t>(i) + 1);
+        EXPECT_EQ(reader.next(batch_size).tokens.numel(), 0);  // stays at the end
+      }
+}
+
+TEST(WindowReader, GivesDocumentsAndTakesOneToken) {
+  Sources sources;
+  const auto dataset = IndexedDataset::open(sources.add("en", 1, 1, /*document_tokens=*/2).path);  // 5 tokens: 0-1, 2-3, 4
+  WindowReader reader(dataset, 3, 0, true);
+  const auto first = reader.next(1), last = reader.next(1);
+  const auto ids_of = [](const Batch& batch) {
+    const int32_t* ids = batch.document_ids.const_data_ptr<int32_t>();
+    return std::vector<int32_t>(ids, ids + batch.document_ids.numel());
+  };
+  EXPECT_EQ(ids_of(first), (std::vector<int32_t>{0, 0, 1}));
+  EXPECT_EQ(ids_of(last), (std::vector<int32_t>{0}));
+  const auto one_token = sources.folder() / "one";
+  IndexedDatasetWriter writer(one_token, kVocabulary);
+  writer.add_document({7});
+  writer.commit();
+  const auto single = IndexedDataset::open(one_token);
+  EXPECT_EQ(WindowReader(single, 4, 0, false).n_scored_tokens(), 0);
+  EXPECT_EQ(WindowReader(single, 4, 0, false).next(2).tokens.size(0), 0);
+}
+
+}  // namespace
+}  // namespace evenkeel::data

@@ -1,0 +1,183 @@
+#include "optim/adamw.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "golden/golden.h"
+#include "support/files.h"
+#include "support/gradients.h"
+
+namespace evenkeel::optim {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::random_tensor;
+using testing::same_bits;
+
+ops::Params some_params() {
+  ops::Params params;
+  params.add("layers.0.ffn.down.weight", random_tensor({3, 4}, 1));
+  params.add("layers.0.ffn_norm.weight", random_tensor({4}, 2));
+  params.add("head.weight", random_tensor({2, 4}, 3));
+  return params;
+}
+ops::Params copy_of(const ops::Params& params) {
+  ops::Params out;
+  for (const auto& [name, tensor] : params) out.add(name, tensor.clone());
+  return out;
+}
+std::vector<at::Tensor> some_gradients(uint64_t seed) {
+  return {random_tensor({3, 4}, seed), random_tensor({4}, seed + 1), random_tensor({2, 4}, seed + 2)};
+}
+
+// arXiv 1711.05101, algorithm 2: decay first, then the bias-corrected step.
+struct Reference {
+  at::Tensor value, first, second;
+  void step(const at::Tensor& g, int64_t n, double rate, double decay, const OptimizerConfig& c) {
+    first = c.betas[0] * first + (1 - c.betas[0]) * g;
+    second = c.betas[1] * second + (1 - c.betas[1]) * g * g;
+    const auto m = first / (1 - std::pow(c.betas[0], static_cast<double>(n)));
+    const auto v = second / (1 - std::pow(c.betas[1], static_cast<double>(n)));
+    value = value * (1 - rate * decay) - rate * m / (v.sqrt() + c.eps);
+  }
+};
+
+TEST(AdamW, FirstUpdateIsTheSignOfTheGradient) {
+  ops::Params params;
+  params.add("bias", at::tensor({1.0, 1.0, 1.0}));
+  auto state = initial_adam_state(params);
+  adamw_update({}, params, {at::tensor({3.0, -0.5, 0.0})}, 0.1, {}, state);
+  // m / sqrt(v) = sign(g) up to eps; one dimension does not decay
+  testing::expect_close(params.at("bias"), at::tensor({0.9, 1.1, 1.0}), 0, 1e-6, "bias");
+  EXPECT_EQ(state.updates.at("bias"), 1);
+}
+
+TEST(AdamW, FollowsTheFormulaForAllTensors) {
+  for (const std::string decay : {"matrices", "all"}) {
+    OptimizerConfig config;
+    config.decay = decay;
+    const auto params = some_params();
+    std::vector<Reference> need;
+    for (const auto& [name, tensor] : params) need.push_back({tensor.clone(), at::zeros_like(tensor), at::zeros_like(tensor)});
+    auto state = initial_adam_state(params);
+    for (int64_t n = 1; n <= 5; ++n) {
+      const auto gradients = some_gradients(static_cast<uint64_t>(10 * n));
+      const double rate = 0.01 * static_cast<double>(n);
+      adamw_update(config, params, gradients, rate, {}, state);
+      for (size_t i = 0; i < need.size(); ++i)
+        need[i].step(gradients[i], n, rate, decay == "all" || i != 1 ? config.weight_decay : 0.0, config);
+    }
+    size_t i = 0;
+    for (const auto& [name, tensor] : params) {
+      testing::expect_close(tensor, need[i].value, 1e-12, 1e-13, name);  // fp64, five steps
+      testing::expect_close(state.first.at(name), need[i].first, 1e-12, 1e-14, name);
+      testing::expect_close(state.second.at(name), need[i++].second, 1e-12, 1e-14, name);
+    }
+  }
+}
+
+TEST(AdamW, FrozenParametersKeepEverything) {
+  const auto params = some_params(), before = copy_of(params);
+  auto state = initial_adam_state(params);
+  adamw_update({}, params, some_gradients(1), 0.1, {{"head.weight", 0.0}}, state);
+  EXPECT_TRUE(same_bits(params.at("head.weight"), before.at("head.weight")));
+  EXPECT_EQ(state.first.at("head.weight").abs().max().item<double>(), 0.0);
+  EXPECT_EQ(state.updates.at("head.weight"), 0);
+  EXPECT_FALSE(same_bits(params.at("layers.0.ffn_norm.weight"), before.at("layers.0.ffn_norm.weight")));
+  // Thawed later, its bias correction starts at its own first update.
+  ops::Params fresh;
+  fresh.add("head.weight", before.at("head.weight").clone());
+  auto fresh_state = initial_adam_state(fresh);
+  const auto gradients = some_gradients(5);
+  adamw_update({}, params, gradients, 0.1, {}, state);
+  adamw_update({}, fresh, {gradients[2]}, 0.1, {}, fresh_state);
+  EXPECT_TRUE(same_bits(params.at("head.weight"), fresh.at("head.weight")));
+}
+
+TEST(AdamW, SlowParametersTakeAFractionOfTheRate) {
+  const auto slow = some_params(), plain = some_params();
+  auto slow_state = initial_adam_state(slow), plain_state = initial_adam_state(plain);
+  const auto gradients = some_gradients(7);
+  adamw_update({}, slow, gradients, 0.1, {{"head.weight", 0.25}}, slow_state);
+  adamw_update({}, plain, gradients, 0.025, {}, plain_state);
+  EXPECT_TRUE(same_bits(slow.at("head.weight"), plain.at("head.weight")));  // decay follows the rate too
+  EXPECT_FALSE(same_bits(slow.at("layers.0.ffn_norm.weight"), plain.at("layers.0.ffn_norm.weight")));
+}
+
+TEST(AdamW, AParameterWithoutGradientStays) {
+  const auto params = some_params(), before = copy_of(params);
+  auto state = initial_adam_state(params);
+  adamw_update({}, params, {at::Tensor(), at::ones({4}, at::kDouble), at::Tensor()}, 0.1, {}, state);
+  EXPECT_TRUE(same_bits(params.at("head.weight"), before.at("head.weight")));
+  EXPECT_EQ(state.updates.at("head.weight"), 0);
+  EXPECT_EQ(state.updates.at("layers.0.ffn_norm.weight"), 1);
+}
+
+TEST(AdamW, UpdatesLeavesThatRequireGradientInPlace) {
+  ops::Params params;
+  params.add("w", at::ones({2, 2}).requires_grad_(true));
+  auto state = initial_adam_state(params);
+  EXPECT_FALSE(state.first.at("w").requires_grad());
+  const void* data = params.at("w").const_data_ptr();
+  adamw_update({}, params, {at::ones({2, 2})}, 0.1, {}, state);
+  EXPECT_EQ(params.at("w").const_data_ptr(), data);
+  EXPECT_TRUE(params.at("w").requires_grad());
+  EXPECT_LT(params.at("w").max().item<float>(), 1.0f);
+}
+
+TEST(GradientNorm, IsTheRootOfAllSquares) {
+  EXPECT_DOUBLE_EQ(gradient_norm({at::tensor({3.0}), at::Tensor(), at::tensor({0.0, 4.0})}), 5.0);
+  EXPECT_EQ(gradient_norm({}), 0.0);
+  EXPECT_EQ(gradient_norm({at::Tensor()}), 0.0);
+  EXPECT_TRUE(std::isnan(gradient_norm({at::tensor({std::nan("")})})));
+}
+
+TEST(ClipGradients, ScalesOnlyAboveTheNorm) {
+  auto gradients = std::vector<at::Tensor>{at::tensor({3.0, 4.0}), at::Tensor()};
+  clip_gradients(gradients, 5.0, 10.0);
+  EXPECT_TRUE(same_bits(gradients[0], at::tensor({3.0, 4.0})));
+  clip_gradients(gradients, 5.0, 0.0);  // 0 = no clipping
+  EXPECT_TRUE(same_bits(gradients[0], at::tensor({3.0, 4.0})));
+  clip_gradients(gradients, 5.0, 1.0);
+  const double scale = 1.0 / (5.0 + 1e-6);
+  testing::expect_close(gradients[0], at::tensor({3.0 * scale, 4.0 * scale}, at::kDouble), 1e-6, 0, "clipped");  // at::tensor may be fp32
+}
+
+TEST(MatchesPattern, StarStandsForAnyCharacters) {
+  EXPECT_TRUE(matches_pattern("layers.3.router.weight", "*.router.weight"));
+  EXPECT_TRUE(matches_pattern("layers.3.router.weight", "layers.*.router.*"));
+  EXPECT_TRUE(matches_pattern("head.weight", "head.weight"));
+  EXPECT_TRUE(matches_pattern("head.weight", "head.weight*"));
+  EXPECT_TRUE(matches_pattern("", "*"));
+  EXPECT_TRUE(matches_pattern("", ""));
+  EXPECT_TRUE(matches_pattern("aab", "*ab"));  // the star must give a character back
+  EXPECT_FALSE(matches_pattern("head.weight", "head"));
+  EXPECT_FALSE(matches_pattern("head", "head.weight"));
+  EXPECT_FALSE(matches_pattern("layers.3.ffn.down.weight", "*.router.*"));
+  EXPECT_FALSE(matches_pattern("a", ""));
+  EXPECT_FALSE(matches_pattern(std::string(2000, 'a'), "*a*a*a*a*a*a*a*a*a*b"));  // returns at once
+}
+
+TEST(OptimizerConfig, RefusesValuesOutsideTheirRange) {
+  const auto message_for = [](const std::string& toml) {
+    OptimizerConfig config;
+    read_value(parse_toml(toml, "r.toml", ""), "optimizer", config);
+    return testing::message_of<ConfigError>([&] { check_optimizer_config(config, "r.toml:9:1"); });
+  };
+  EXPECT_THAT(message_for("kind = \"sgd\""), HasSubstr("r.toml:9:1: got optimizer.kind = sgd; need adamw"));
+  EXPECT_THAT(message_for("betas = [0.9]"), HasSubstr("need two numbers"));
+  EXPECT_THAT(message_for("betas = [0.9, 1.0]"), HasSubstr("need 0 <= beta < 1"));
+  EXPECT_THAT(message_for("betas = [-0.1, 0.5]"), HasSubstr("need 0 <= beta < 1"));
+  EXPECT_THAT(message_for("eps = 0.0"), HasSubstr("more than 0"));
+  EXPECT_THAT(message_for("weight_decay = -0.1"), HasSubstr("0 or more"));
+  EXPECT_THAT(message_for("decay = \"none\""), HasSubstr("matrices or all"));
+  EXPECT_THAT(message_for("clip_norm = -1.0"), HasSubstr("0 (no clipping) or more"));
+  EXPECT_NO_THROW(check_optimizer_config({}, "x"));
+}
+
+}  // namespace
+}  // namespace evenkeel::optim
