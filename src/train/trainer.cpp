@@ -18,7 +18,10 @@
 #include "train/diagnose.h"
 #include "train/evaluate.h"
 #include "train/interrupt.h"
+#include "train/memory.h"
 #include "train/metrics.h"
+#include "train/phase.h"
+#include "train/recipe_changes.h"
 #include "train/results.h"
 #include "train/step.h"
 
@@ -49,68 +52,6 @@ class RunLock {
  private:
   int descriptor_;
 };
-
-// First global step (from 1) of each phase and, last, the step after the end.
-std::vector<int64_t> phase_first_steps(const RunConfig& config) {
-  std::vector<int64_t> first = {1};
-  for (const auto& phase : config.phases) first.push_back(first.back() + phase.total_steps(config.train));
-  return first;
-}
-
-void flatten(const Json& json, const std::string& path, std::map<std::string, std::string>& out) {
-  if (json.is_object()) {
-    for (const auto& [key, value] : json.as_object()) flatten(value, join_path(path, key), out);
-  } else if (json.is_array() && json.size() > 0 && json.at(0).is_object()) {
-    for (size_t i = 0; i < json.size(); ++i) {
-      const Json* name = json.at(i).find("name");
-      flatten(json.at(i), join_path(path, name != nullptr ? name->as_string() : std::to_string(i)), out);
-    }
-  } else {
-    out[path] = json.dump();
-  }
-}
-
-bool counts_as_change(const std::string& path) {
-  for (const char* pattern : {"*.path", "*.eval.*", "*.eval", "train.checkpoint_every", "train.keep_last", "*.start.from", "model.from"})
-    if (optim::matches_pattern(path, pattern)) return false;
-  return true;
-}
-
-// What a phase draws from, with the replay resolved. `records`: the phases begun so far, this one last.
-data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records) {
-  const auto specs = [](const std::vector<DataSource>& sources, const std::string& prefix) {
-    std::vector<data::SourceSpec> out;
-    for (const auto& source : sources) out.push_back({prefix + source.name, source.path.value, source.weight, source.path.where});
-    return out;
-  };
-  data::PhaseDraws draws;
-  draws.data = specs(phase.data, "");
-  draws.shuffle = draws.replay_shuffle = phase.shuffle;
-  if (!phase.replay || phase.replay->fraction == 0) return draws;
-  const auto& replay = *phase.replay;
-  draws.replay_fraction = replay.fraction;
-  draws.replay_seen = replay.mode == "seen";
-  if (!replay.data.empty()) {
-    draws.replay = specs(replay.data, "replay/");
-    return draws;
-  }
-  const PhaseConfig* earlier = nullptr;
-  for (const auto& candidate : config.phases)
-    if (candidate.name == replay.from) earlier = &candidate;
-  const PhaseRecord* record = nullptr;
-  for (size_t i = 0; i + 1 < records.size(); ++i)
-    if (records[i].name == replay.from) record = &records[i];
-  std::string known;
-  for (size_t i = 0; i + 1 < records.size(); ++i) known += (known.empty() ? "" : ", ") + records[i].name;
-  require<ConfigError>(record != nullptr, phase.where, ": got replay.from = '", replay.from, "'; need a phase that came before: ", known.empty() ? "none" : known);
-  draws.replay = earlier != nullptr ? specs(earlier->data, "replay/") : record->sources;
-  if (earlier == nullptr)
-    for (auto& spec : draws.replay) spec.name = "replay/" + spec.name;
-  draws.replay_shuffle = record->shuffle;
-  draws.seen_cursors = record->start_cursors;
-  draws.seen_draws = record->draws;
-  return draws;
-}
 
 std::string sparkline(const optim::Schedule& schedule, int64_t n_steps) {
   constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
@@ -167,11 +108,20 @@ class Run {
     require<ConfigError>(!is_used || fs::is_directory(run), run.string(), ": got a file; need a folder to write the run to");
     require<ConfigError>(!is_used || options_.resume, run.string(), ": got a folder that is not empty; need an empty or new one, or --resume");
     // What must be right before anything is written: the data of the first phase and where phases start.
-    phase_draws_check();
+    check_inputs();
+    require_memory(estimate_memory(config_).total(), "model");
+    remove_leftovers();
     make_folders(run / "checkpoints");
   }
 
-  void phase_draws_check() {
+  // Temporary files of a writer that was killed.
+  void remove_leftovers() const {
+    if (!fs::is_directory(options_.run)) return;
+    for (const auto& entry : fs::directory_iterator(options_.run))
+      if (optim::matches_pattern(entry.path().filename().string(), "*.tmp*") && entry.is_regular_file()) fs::remove(entry.path());
+  }
+
+  void check_inputs() {
     for (const auto& phase : config_.phases) {
       for (const auto& source : phase.data) open_checked(source.path);
       if (phase.replay)
@@ -181,7 +131,7 @@ class Run {
     }
     std::set<std::string> names;
     for (size_t i = 0; i < config_.phases.size(); ++i) {
-      const auto start = phase_start(config_, i, options_.run);
+      const auto start = phase_start(config_, i);
       if (!start.folder.empty()) checkpoint::open_model(start.folder, std::nullopt, /*deep=*/false);
       const auto& replay = config_.phases[i].replay;
       require<ConfigError>(!replay || replay->from.empty() || names.contains(replay->from) || !start.folder.empty(), config_.phases[i].where,
@@ -265,7 +215,7 @@ class Run {
   void begin_phase() {
     const auto& phase = config_.phases[phase_index()];
     if (state_.phase_step == 0) {
-      const auto start = phase_start(config_, phase_index(), options_.run);
+      const auto start = phase_start(config_, phase_index());
       if (!start.folder.empty() || start.step != state_.step) load_start(start);
       if (start.resets_optimizer) state_.adam = optim::initial_adam_state(state_.params);
       state_.loader.mixture_counts.clear();
@@ -466,7 +416,7 @@ class Run {
 
   // Router saturation between the phase's start and its end, on every held-out set.
   void write_saturation(const EvalConfig& eval) {
-    const auto start = phase_start(config_, phase_index(), options_.run);
+    const auto start = phase_start(config_, phase_index());
     if (!config_.model.is_moe() || (start.folder.empty() && start.step == 0)) return;
     const fs::path folder = start.folder.empty() ? options_.run / "checkpoints" / checkpoint::step_folder_name(start.step) : start.folder;
     auto before = checkpoint::load_params(checkpoint::open_model(folder, std::nullopt, /*deep=*/false));
@@ -489,7 +439,7 @@ class Run {
   std::set<int64_t> pinned_steps() const {
     std::set<int64_t> pinned;
     for (size_t i = 0; i < config_.phases.size(); ++i) {
-      const auto start = phase_start(config_, i, options_.run);
+      const auto start = phase_start(config_, i);
       if (start.folder.empty()) pinned.insert(start.step);
     }
     return pinned;
@@ -555,56 +505,6 @@ TrainOutcome train_run(const RunConfig& config, const TrainOptions& options) {
 bool is_finished(const fs::path& run, const RunConfig& config) {
   const auto steps = checkpoint::saved_steps(run);
   return !steps.empty() && steps.back() >= config.total_steps() && fs::exists(run / "results.json");
-}
-
-std::vector<std::string> changed_keys(const Json& before, const Json& after) {
-  std::map<std::string, std::string> old_values, new_values;
-  flatten(before, "", old_values);
-  flatten(after, "", new_values);
-  std::vector<std::string> out;
-  for (const auto& [path, value] : old_values) {
-    const auto found = new_values.find(path);
-    const std::string now = found == new_values.end() ? "absent" : found->second;
-    if (now != value && counts_as_change(path)) out.push_back(path + ": " + value + " -> " + now);
-  }
-  for (const auto& [path, value] : new_values)
-    if (!old_values.contains(path) && counts_as_change(path)) out.push_back(path + ": absent -> " + value);
-  return out;
-}
-
-PhaseStart phase_start(const RunConfig& config, size_t index, const fs::path& run) {
-  const auto first_steps = phase_first_steps(config);
-  const PhaseConfig& phase = config.phases[index];
-  PhaseStart out;
-  if (!phase.start) {
-    out.step = first_steps[index] - 1;
-    return out;
-  }
-  const StartConfig& start = *phase.start;
-  out.resets_optimizer = start.optimizer == "reset";
-  const std::optional<int64_t> step = start.step == "last" ? std::nullopt : std::optional<int64_t>(std::stoll(start.step));
-  std::string earlier;
-  for (size_t i = 0; i < index; ++i) {
-    earlier += (earlier.empty() ? "" : ", ") + config.phases[i].name;
-    const bool is_previous = start.from.empty() && i + 1 == index;
-    if (config.phases[i].name != start.from && !is_previous) continue;
-    const int64_t n_steps = first_steps[i + 1] - first_steps[i];
-    require<ConfigError>(!step || (*step >= first_steps[i] && *step < first_steps[i + 1]), start.where, ": got start.step = ", start.step, "; need \"last\" or a step of phase '",
-                         config.phases[i].name, "', ", first_steps[i], "..", first_steps[i] + n_steps - 1);
-    out.step = step.value_or(first_steps[i + 1] - 1);
-    return out;
-  }
-  const fs::path given(start.from);
-  out.folder = given.is_absolute() ? given : fs::path(start.folder) / given;
-  require<ConfigError>(fs::is_directory(out.folder), start.where, ": got start.from = '", start.from, "'; need an earlier phase (", earlier.empty() ? "there is none" : earlier,
-                       "), or the folder of a run or checkpoint");
-  if (!checkpoint::is_hf_folder(out.folder)) {
-    out.folder = checkpoint::find_checkpoint(out.folder, step);
-    const Json manifest_state = Json::parse(read_file(out.folder / "state.json"), (out.folder / "state.json").string());
-    out.step = manifest_state.at("step").as_int();
-  }
-  (void)run;
-  return out;
 }
 
 }  // namespace evenkeel::train

@@ -30,15 +30,4 @@ TrainOutcome train_run(const RunConfig& config, const TrainOptions& options);
 // True when the run has the checkpoint of its last step and results.json.
 bool is_finished(const std::filesystem::path& run, const RunConfig& config);
 
-// Keys of two resolved recipes that differ, as "path: old -> new"; places, evaluation and checkpoint rhythm do not count.
-std::vector<std::string> changed_keys(const Json& before, const Json& after);
-
-// Where phase `index` starts: a folder outside of the run, or a step of this run (0 = initialisation).
-struct PhaseStart {
-  std::filesystem::path folder;  // empty: the run's own step
-  int64_t step = 0;
-  bool resets_optimizer = false;
-};
-PhaseStart phase_start(const RunConfig& config, size_t index, const std::filesystem::path& run);
-
 }  // namespace evenkeel::train

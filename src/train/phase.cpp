@@ -1,0 +1,84 @@
+#include "train/phase.h"
+
+#include "checkpoint/families.h"
+#include "checkpoint/model_source.h"
+#include "core/file_io.h"
+
+namespace evenkeel::train {
+
+std::vector<int64_t> phase_first_steps(const RunConfig& config) {
+  std::vector<int64_t> first = {1};
+  for (const auto& phase : config.phases) first.push_back(first.back() + phase.total_steps(config.train));
+  return first;
+}
+
+PhaseStart phase_start(const RunConfig& config, size_t index) {
+  const auto first_steps = phase_first_steps(config);
+  const PhaseConfig& phase = config.phases[index];
+  PhaseStart out;
+  if (!phase.start) {
+    out.step = first_steps[index] - 1;
+    return out;
+  }
+  const StartConfig& start = *phase.start;
+  out.resets_optimizer = start.optimizer == "reset";
+  const std::optional<int64_t> step = start.step == "last" ? std::nullopt : std::optional<int64_t>(std::stoll(start.step));
+  std::string earlier;
+  for (size_t i = 0; i < index; ++i) {
+    earlier += (earlier.empty() ? "" : ", ") + config.phases[i].name;
+    const bool is_previous = start.from.empty() && i + 1 == index;
+    if (config.phases[i].name != start.from && !is_previous) continue;
+    const int64_t n_steps = first_steps[i + 1] - first_steps[i];
+    require<ConfigError>(!step || (*step >= first_steps[i] && *step < first_steps[i + 1]), start.where, ": got start.step = ", start.step, "; need \"last\" or a step of phase '",
+                         config.phases[i].name, "', ", first_steps[i], "..", first_steps[i] + n_steps - 1);
+    out.step = step.value_or(first_steps[i + 1] - 1);
+    return out;
+  }
+  const fs::path given(start.from);
+  out.folder = given.is_absolute() ? given : fs::path(start.folder) / given;
+  require<ConfigError>(fs::is_directory(out.folder), start.where, ": got start.from = '", start.from, "'; need an earlier phase (", earlier.empty() ? "there is none" : earlier,
+                       "), or the folder of a run or checkpoint");
+  if (!checkpoint::is_hf_folder(out.folder)) {
+    out.folder = checkpoint::find_checkpoint(out.folder, step);
+    const Json manifest_state = Json::parse(read_file(out.folder / "state.json"), (out.folder / "state.json").string());
+    out.step = manifest_state.at("step").as_int();
+  }
+  return out;
+}
+
+data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records) {
+  const auto specs = [](const std::vector<DataSource>& sources, const std::string& prefix) {
+    std::vector<data::SourceSpec> out;
+    for (const auto& source : sources) out.push_back({prefix + source.name, source.path.value, source.weight, source.path.where});
+    return out;
+  };
+  data::PhaseDraws draws;
+  draws.data = specs(phase.data, "");
+  draws.shuffle = draws.replay_shuffle = phase.shuffle;
+  if (!phase.replay || phase.replay->fraction == 0) return draws;
+  const auto& replay = *phase.replay;
+  draws.replay_fraction = replay.fraction;
+  draws.replay_seen = replay.mode == "seen";
+  if (!replay.data.empty()) {
+    draws.replay = specs(replay.data, "replay/");
+    return draws;
+  }
+  const PhaseConfig* earlier = nullptr;
+  for (const auto& candidate : config.phases)
+    if (candidate.name == replay.from) earlier = &candidate;
+  const PhaseRecord* record = nullptr;
+  for (size_t i = 0; i + 1 < records.size(); ++i)
+    if (records[i].name == replay.from) record = &records[i];
+  std::string known;
+  for (size_t i = 0; i + 1 < records.size(); ++i) known += (known.empty() ? "" : ", ") + records[i].name;
+  require<ConfigError>(record != nullptr, phase.where, ": got replay.from = '", replay.from, "'; need a phase that came before: ", known.empty() ? "none" : known);
+  draws.replay = earlier != nullptr ? specs(earlier->data, "replay/") : record->sources;
+  if (earlier == nullptr)
+    for (auto& spec : draws.replay) spec.name = "replay/" + spec.name;
+  draws.replay_shuffle = record->shuffle;
+  draws.seen_cursors = record->start_cursors;
+  draws.seen_draws = record->draws;
+  return draws;
+}
+
+}  // namespace evenkeel::train

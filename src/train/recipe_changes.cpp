@@ -1,0 +1,47 @@
+#include "train/recipe_changes.h"
+
+#include <map>
+
+#include "core/config_tree.h"
+#include "optim/adamw.h"
+
+namespace evenkeel::train {
+namespace {
+
+void flatten(const Json& json, const std::string& path, std::map<std::string, std::string>& out) {
+  if (json.is_object()) {
+    for (const auto& [key, value] : json.as_object()) flatten(value, join_path(path, key), out);
+  } else if (json.is_array() && json.size() > 0 && json.at(0).is_object()) {
+    for (size_t i = 0; i < json.size(); ++i) {
+      const Json* name = json.at(i).find("name");
+      flatten(json.at(i), join_path(path, name != nullptr ? name->as_string() : std::to_string(i)), out);
+    }
+  } else {
+    out[path] = json.dump();
+  }
+}
+
+bool counts_as_change(const std::string& path) {
+  for (const char* pattern : {"*.path", "*.eval.*", "*.eval", "train.checkpoint_every", "train.keep_last", "*.start.from", "model.from"})
+    if (optim::matches_pattern(path, pattern)) return false;
+  return true;
+}
+
+}  // namespace
+
+std::vector<std::string> changed_keys(const Json& before, const Json& after) {
+  std::map<std::string, std::string> old_values, new_values;
+  flatten(before, "", old_values);
+  flatten(after, "", new_values);
+  std::vector<std::string> out;
+  for (const auto& [path, value] : old_values) {
+    const auto found = new_values.find(path);
+    const std::string now = found == new_values.end() ? "absent" : found->second;
+    if (now != value && counts_as_change(path)) out.push_back(path + ": " + value + " -> " + now);
+  }
+  for (const auto& [path, value] : new_values)
+    if (!old_values.contains(path) && counts_as_change(path)) out.push_back(path + ": absent -> " + value);
+  return out;
+}
+
+}  // namespace evenkeel::train
