@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Sets up and builds build/evenkeel. `--tests` builds the unit tests too. Nothing to do takes a second.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+targets=(evenkeel)
+if [ "${1:-}" = --tests ]; then
+  scripts/setup.sh --tests
+  targets=(all)
+else
+  scripts/setup.sh
+fi
+
+python=$PWD/.venv/bin/python
+plotly=$("$python" -c 'import importlib.util as u; print(u.find_spec("plotly").submodule_search_locations[0] + "/package_data/plotly.min.js")')
+if [ ! -e build/build.ninja ] || ! grep -qs "PLOTLY_JS:UNINITIALIZED=$plotly\|PLOTLY_JS:FILEPATH=$plotly\|PLOTLY_JS:STRING=$plotly" build/CMakeCache.txt; then
+  echo "build: configuring" >&2
+  cmake -S . -B build -G Ninja -DPython3_EXECUTABLE="${EVENKEEL_PYTHON:-$python}" -DPLOTLY_JS:FILEPATH="$plotly" >build.log 2>&1 \
+    || { cat build.log >&2; echo "build: error: got a failure of cmake; need the output above" >&2; exit 4; }
+  rm -f build.log
+fi
+if [ ! -e build/evenkeel ]; then echo "build: compiling (about 5 minutes on 2 cores from nothing)" >&2; fi
+ninja -C build --quiet "${targets[@]}" >&2 || { echo "build: error: got a failure of the compiler; need the output above" >&2; exit 4; }
