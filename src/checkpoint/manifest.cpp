@@ -42,19 +42,6 @@ class FolderLock {
   bool is_held_ = false;
 };
 
-void remove_leftovers(const fs::path& parent) {
-  std::vector<fs::path> leftovers;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(parent, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(kSavingPrefix) || name.starts_with(kReplacedPrefix)) leftovers.push_back(entry.path());
-  }
-  for (const auto& path : leftovers) {
-    const FolderLock lock(path);
-    if (lock.is_held()) fs::remove_all(path, error);
-  }
-}
-
 Json manifest_of(const fs::path& folder) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -182,6 +169,27 @@ void save_folder(const fs::path& folder, const std::function<void(const fs::path
     std::error_code ignored;
     fs::remove_all(temporary, ignored);
     throw;
+  }
+}
+
+void remove_folder(const fs::path& folder) {
+  const fs::path replaced = folder.parent_path() / (kReplacedPrefix + folder.filename().string());
+  std::error_code ignored;
+  fs::remove_all(replaced, ignored);
+  rename_synced(folder, replaced);
+  fs::remove_all(replaced, ignored);
+}
+
+void remove_leftovers(const fs::path& parent) {
+  std::vector<fs::path> leftovers;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(parent, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kSavingPrefix) || name.starts_with(kReplacedPrefix)) leftovers.push_back(entry.path());
+  }
+  for (const auto& path : leftovers) {
+    const FolderLock lock(path);
+    if (lock.is_held()) fs::remove_all(path, error);
   }
 }
 

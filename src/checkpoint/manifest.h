@@ -20,6 +20,12 @@ std::string step_folder_name(int64_t step);  // "step-00000120"
 // parent are removed first, saves under way in other processes are not. A failure leaves no temporary.
 void save_folder(const fs::path& folder, const std::function<void(const fs::path& temporary)>& write_files);
 
+// Removes a checkpoint folder so that a kill on the way leaves none that is half there.
+void remove_folder(const fs::path& folder);
+
+// Removes what killed saves and removals left in `parent`; those under way in other processes stay.
+void remove_leftovers(const fs::path& parent);
+
 // CheckpointError with the first difference: missing, size, hash, unlisted file. `deep` re-hashes;
 // otherwise names and sizes only.
 void verify_folder(const fs::path& folder, bool deep);

@@ -22,7 +22,7 @@ int cmd_bench(Options& options) {
   options.add("--seed", seed, "train.seed, above the recipe");
   options.flag("--json", json, "one JSON document on stdout");
   options.compute(bench.device);
-  options.example("evenkeel bench recipes/demo.toml --steps 20 --json");
+  options.example("evenkeel bench recipes/tiny/granular-pb.toml --steps 20 --json");
   if (!options.parse()) return 0;
   require<ConfigError>(bench.n_steps >= 1 && bench.n_steps <= 1000000, "--steps: got ", bench.n_steps, "; need 1..1000000");
   const auto config = train::read_run_config(read_recipe(recipe, overrides, seed));

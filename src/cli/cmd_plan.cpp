@@ -4,6 +4,7 @@
 #include "cli/recipe.h"
 #include "core/units.h"
 #include "model/layout.h"
+#include "study/matrix.h"
 #include "train/memory.h"
 
 namespace evenkeel::cli {
@@ -47,18 +48,40 @@ void print_plan(const train::RunConfig& config, const Json& plan) {
   }
 }
 
+// Each arm's plan under its name. Phases that arms share are counted once for each of them.
+int plan_study(const study::StudyPlan& study, bool json) {
+  Json arms = Json::object();
+  double flops = 0;
+  for (const auto& arm : study.arms) {
+    Json plan = plan_json(arm.config);
+    flops += plan.at("run").at("training_flops").as_double();
+    if (!json)
+      std::cout << arm.name << ": " << human_count(plan.at("parameters").at("total").as_double()) << " parameters, " << human_count(plan.at("flops_per_token").at("training").as_double())
+                << " FLOP a token, " << human_count(plan.at("run").at("tokens").as_double()) << " tokens\n";
+    arms[arm.name] = std::move(plan);
+  }
+  if (json) {
+    std::cout << Json(Json::Object{{"arms", std::move(arms)}, {"training_flops", flops}}).dump(1) << "\n";
+  } else {
+    std::cout << "in all " << study.arms.size() << " arms, " << flops << " FLOP (phases that arms share are computed once, but counted for each)\n";
+  }
+  return 0;
+}
+
 }  // namespace
 
 int cmd_plan(Options& options) {
   std::string recipe;
   std::vector<std::string> overrides;
   bool json = false;
-  options.add("RECIPE", recipe, "recipe (TOML)", true);
+  options.add("RECIPE", recipe, "recipe or study (TOML)", true);
   options.add("--set", overrides, "key.path=value, above the recipe; repeatable");
   options.flag("--json", json, "one JSON document on stdout");
   options.example("evenkeel plan recipes/paper/granular-2b.toml");
   if (!options.parse()) return 0;
-  const auto config = train::read_run_config(read_recipe(recipe, overrides, -1));
+  const ConfigNode root = read_recipe(recipe, overrides, -1);
+  if (root.find("study") != nullptr) return plan_study(study::read_study(root), json);
+  const auto config = train::read_run_config(root);
   const Json plan = plan_json(config);
   if (json) {
     std::cout << plan.dump(1) << "\n";

@@ -8,6 +8,8 @@
 #include "core/log.h"
 #include "report/page.h"
 #include "study/study.h"
+#include "train/interrupt.h"
+#include "train/run_lock.h"
 
 namespace evenkeel::cli {
 
@@ -31,8 +33,15 @@ int cmd_study(Options& options) {
   require<ConfigError>(!is_used || fs::is_directory(study.out), out, ": got a file; need a folder to write the study to");
   require<ConfigError>(!is_used || study.resume, out, ": got a folder that is not empty; need an empty or new one, or --resume");
   make_folders(study.out);
+  train::save_on_signal();
+  const train::RunLock lock(study.out);
+  for (const char* part : {"", "csv"}) train::remove_temporary_files(study.out / part);
   write_file_atomically(study.out / "study.toml", read_file(recipe));
   study::run_study(plan, study);
+  for (const auto& arm : plan.arms) {
+    const fs::path run = study.out / "arms" / arm.name;
+    report::write_page({run}, run / "report.html");
+  }
   report::write_page({study.out}, study.out / "report.html");
   log_info("finished: ", (study.out / "results.json").string(), " and report.html\n", study::study_summary(study.out));
   return 0;

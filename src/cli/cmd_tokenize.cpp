@@ -18,7 +18,7 @@ int cmd_tokenize(Options& options) {
   const auto tokenizer = data::open_tokenizer(path);
   std::ios::sync_with_stdio(false);
   std::string line;
-  for (int64_t number = 1; std::getline(std::cin, line); ++number) {
+  for (int64_t number = 1; std::cout.good() && std::getline(std::cin, line); ++number) {
     if (!decodes) {
       const auto ids = tokenizer->encode(line, !no_special);
       Json out = Json::array();

@@ -1,11 +1,9 @@
 #include <cstdio>
 #include <iostream>
-#include <new>
-
-#include <c10/util/Exception.h>
 
 #include "cli/commands.h"
 #include "core/config_tree.h"
+#include "core/error_report.h"
 #include "core/errors.h"
 #include "train/interrupt.h"
 
@@ -50,31 +48,19 @@ int run(const std::vector<std::string>& arguments) {
   fail<ConfigError>("command: got '", arguments[0], "'; need ", nearest.empty() ? "one of those that 'evenkeel --help' lists" : "a known one (did you mean '" + nearest + "'?)");
 }
 
-int report_error(const std::string& message, int exit_code) {
-  std::string line = message.substr(0, message.find('\n'));
-  std::fprintf(stderr, "evenkeel: error: %s\n", line.c_str());
-  return exit_code;
-}
-
 }  // namespace
 }  // namespace evenkeel::cli
 
 int main(int argc, char** argv) {
-  using namespace evenkeel;
-  constexpr int kMachine = 4, kDefect = 1;
   try {
-    train::install_signal_handlers();
-    return cli::run({argv + 1, argv + argc});
-  } catch (const Error& error) {
-    return cli::report_error(error.what(), error.exit_code());
-  } catch (const std::bad_alloc&) {
-    return cli::report_error("memory: got no more from the machine; need a smaller micro_batch_size, model or sequence", kMachine);
-  } catch (const c10::Error& error) {
-    const std::string what = error.what_without_backtrace();
-    const bool is_memory = what.find("out of memory") != std::string::npos || what.find("can't allocate memory") != std::string::npos;
-    if (is_memory) return cli::report_error("memory: got '" + what.substr(0, what.find('\n')) + "'; need a smaller micro_batch_size, model or sequence", kMachine);
-    return cli::report_error("evenkeel: got an unexpected '" + what.substr(0, what.find('\n')) + "'; please report this defect", kDefect);
+    evenkeel::train::install_signal_handlers();
+    const int exit_code = evenkeel::cli::run({argv + 1, argv + argc});
+    std::cout.flush();
+    evenkeel::require<evenkeel::MachineError>(std::cout.good() && std::fflush(stdout) == 0, "standard output: got a write that failed; need a reader or room for it");
+    return exit_code;
   } catch (const std::exception& error) {
-    return cli::report_error(std::string("evenkeel: got an unexpected '") + error.what() + "'; please report this defect", kDefect);
+    const auto report = evenkeel::describe_error(error);
+    std::fprintf(stderr, "evenkeel: error: %s\n", report.message.c_str());
+    return report.exit_code;
   }
 }

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "core/config_tree.h"
 #include "core/errors.h"
 #include "ops/device.h"
 
@@ -43,7 +44,7 @@ void Options::add(const std::string& name, double& value, const std::string& hel
 void Options::add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required) {
   add_option(impl_->app, name, values, help, is_required);
   // --set takes one value each time, so that what follows may be positional
-  if (name == "--set") impl_->app.get_option(name)->expected(1)->take_all();
+  if (name == "--set") impl_->app.get_option(name)->expected(1)->take_all()->allow_extra_args(false);
 }
 void Options::flag(const std::string& name, bool& value, const std::string& help) { impl_->app.add_flag(name, value, help); }
 void Options::example(const std::string& text) { impl_->footer = text; }
@@ -54,6 +55,23 @@ void Options::compute(std::string& device) {
   impl_->sets_threads = true;
 }
 
+namespace {
+// The first argument that looks like an option of this command and is none, with the nearest one. Empty: there is none.
+std::string unknown_option(const CLI::App& app, const std::vector<std::string>& arguments) {
+  for (const auto& argument : arguments) {
+    if (argument == "--") break;
+    const std::string name = argument.substr(0, argument.find('='));
+    if (name.rfind("--", 0) != 0 || app.get_option_no_throw(name) != nullptr) continue;
+    std::vector<std::string> known;
+    for (const auto* option : app.get_options())
+      for (const auto& long_name : option->get_lnames()) known.push_back("--" + long_name);
+    const std::string nearest = nearest_name(name, known);
+    return "unknown option " + name + (nearest.empty() ? "" : ", did you mean " + nearest + "?");
+  }
+  return "";
+}
+}  // namespace
+
 bool Options::parse() {
   impl_->app.footer("Example:\n  " + impl_->footer);
   try {
@@ -63,7 +81,8 @@ bool Options::parse() {
     std::fputs(impl_->app.help().c_str(), stdout);
     return false;
   } catch (const CLI::ParseError& error) {
-    std::string text = error.what();
+    const std::string unknown = unknown_option(impl_->app, impl_->arguments);
+    std::string text = unknown + (unknown.empty() ? "" : ", ") + error.what();
     for (char& c : text)
       if (c == '\n') c = ' ';
     fail<ConfigError>(impl_->command, ": got a command line that does not fit (", text, "); need what 'evenkeel ", impl_->command, " --help' lists");

@@ -113,6 +113,14 @@ ConfigNode read_toml(const std::string& path) {
   return parse_toml(text, path, std::filesystem::absolute(path).parent_path().string());
 }
 
+namespace {
+// A phase's length is one setting in two units: the one that comes last stands.
+void drop_other_length(ConfigNode& phase, const ConfigNode& change) {
+  const bool has_tokens = change.find("tokens") != nullptr, has_steps = change.find("steps") != nullptr;
+  if (has_tokens != has_steps) phase.erase(has_tokens ? "steps" : "tokens");
+}
+}  // namespace
+
 void apply_override(ConfigNode& root, const std::string& assignment) {
   const size_t equals = assignment.find('=');
   require<ConfigError>(equals != std::string::npos && equals > 0, "--set: got '", assignment,
@@ -147,12 +155,15 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
     const bool last = i + 1 == parts.size();
     if (node->is_list()) {  // a list of named tables
       ConfigNode* found = nullptr;
+      std::string names;
       for (auto& item : node->list()) {
         const ConfigNode* name = item.find("name");
-        if (name != nullptr && name->is_string() && std::get<std::string>(name->value) == parts[i]) found = &item;
+        if (name == nullptr || !name->is_string()) continue;
+        names += (names.empty() ? "" : ", ") + std::get<std::string>(name->value);
+        if (std::get<std::string>(name->value) == parts[i]) found = &item;
       }
-      require<ConfigError>(found != nullptr && !last, where, ": got '", parts[i], "'; need the name of one of ",
-                           node->list().size(), " tables in '", i > 0 ? parts[i - 1] : "", "', and a key in it");
+      require<ConfigError>(found != nullptr && !last, where, ": got '", parts[i], "'; need the name of a table in '",
+                           i > 0 ? parts[i - 1] : "", "' (", names, "), and a key in it");
       node = found;
       continue;
     }
@@ -160,6 +171,11 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
                          "'; need the path of a key in tables");
     if (last) {
       node->set(parts[i], std::move(leaf));
+      if (parts[0] == "phase" && parts.size() == 3) {
+        ConfigNode change = config_table(where, folder);
+        change.set(parts[i], ConfigNode{});
+        drop_other_length(*node, change);
+      }
       return;
     }
     if (node->find(parts[i]) == nullptr) node->set(parts[i], config_table(where, folder));
@@ -196,7 +212,10 @@ void merge_config(ConfigNode& base, const ConfigNode& changes) {
   }
   const auto merge_named = [&](const std::string& name, const ConfigNode& change) {
     for (auto& item : base.list())
-      if (const std::string* mine = name_of(item); mine != nullptr && *mine == name) return merge_config(item, change);
+      if (const std::string* mine = name_of(item); mine != nullptr && *mine == name) {
+        drop_other_length(item, change);
+        return merge_config(item, change);
+      }
     require<ConfigError>(changes.is_list(), change.where, ": got phase '", name, "'; need the name of a phase in the base");
     base.list().push_back(change);
   };

@@ -170,5 +170,16 @@ TEST(ConfigNode, ShowsShortValues) {
   EXPECT_EQ(ConfigNode{}.find("a"), nullptr);
 }
 
+TEST(Override, AnotherLengthOfAPhaseReplacesTheOneItHad) {
+  auto root = parse_toml("[[phase]]\nname = \"a\"\ntokens = 100\n[[phase]]\nname = \"b\"\nsteps = 5\n", "t", "");
+  apply_override(root, "phase.a.steps=3");
+  merge_config(root, parse_toml("phase.b.tokens = 7", "c", ""));
+  const auto& phases = root.find("phase")->list();
+  EXPECT_EQ(phases[0].find("tokens"), nullptr);
+  EXPECT_EQ(phases[0].find("steps")->shown(), "3");
+  EXPECT_EQ(phases[1].find("steps"), nullptr);
+  EXPECT_EQ(phases[1].find("tokens")->shown(), "7");
+}
+
 }  // namespace
 }  // namespace evenkeel

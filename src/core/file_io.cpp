@@ -1,5 +1,7 @@
 #include "core/file_io.h"
 
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -88,18 +90,49 @@ std::string read_file(const fs::path& path, int64_t max_bytes) {
   return out;
 }
 
+namespace {
+// Names of the temporary files of this process. More at a time than there are slots are not listed.
+std::array<std::atomic<const char*>, 64> temporary_files{};
+
+size_t list_temporary(const char* path) {
+  for (size_t slot = 0; slot < temporary_files.size(); ++slot) {
+    const char* nothing = nullptr;
+    if (temporary_files[slot].compare_exchange_strong(nothing, path)) return slot;
+  }
+  return temporary_files.size();
+}
+}  // namespace
+
+void unlink_temporary_files() {
+  for (const auto& entry : temporary_files)
+    if (const char* path = entry.load()) unlink(path);
+}
+
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   temporary_ = path_;
   temporary_ += ".tmp" + std::to_string(getpid());
+  slot_ = list_temporary(temporary_.c_str());
   descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) fail_machine(path_, "creating");
+  if (descriptor_ < 0) {
+    const int open_error = errno;
+    forget_temporary();
+    errno = open_error;
+    fail_machine(path_, "creating");
+  }
   buffer_.reserve(kBufferBytes);
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ < 0) return;
-  close(descriptor_);
-  unlink(temporary_.c_str());
+  if (descriptor_ >= 0) {
+    close(descriptor_);
+    unlink(temporary_.c_str());
+  }
+  forget_temporary();
+}
+
+void AtomicFile::forget_temporary() {
+  if (slot_ < temporary_files.size()) temporary_files[slot_].store(nullptr);
+  slot_ = temporary_files.size();
 }
 
 void AtomicFile::write(const void* data, size_t size_bytes) {

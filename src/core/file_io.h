@@ -30,11 +30,17 @@ class AtomicFile {
 
  private:
   void flush();
+  void forget_temporary();
   fs::path path_, temporary_;
+  size_t slot_;  // in the list that unlink_temporary_files() reads
   int descriptor_ = -1;
   int64_t size_bytes_ = 0;
   std::string buffer_;
 };
+
+// Removes the temporary file of every AtomicFile that is open, without a lock or an allocation: for a signal
+// handler that ends the process next.
+void unlink_temporary_files();
 
 void write_file_atomically(const fs::path& path, std::string_view content);
 void make_folders(const fs::path& path);                       // MachineError, or ConfigError when a file is there

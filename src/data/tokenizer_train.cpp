@@ -126,6 +126,7 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
   require<ConfigError>(options.vocab_size >= 1 && options.vocab_size <= 10'000'000, "--vocab-size: got ",
                        options.vocab_size, "; need 1..10000000");
   for (const auto& path : inputs) check_input(path);
+  if (out.has_parent_path()) make_folders(out.parent_path());
   AtomicFile file(out);  // first: a path that cannot be written should not cost a training
 
   // 1. The text.

@@ -79,7 +79,8 @@ void check_sizes(const ModelConfig& c, const Check& check) {
   check(c.n_layers >= 1 && c.n_layers <= 10000, "n_layers", c.n_layers, "1..10000 (it has no default)");
   positive("n_heads", c.n_heads);
   positive("n_kv_heads", c.n_kv_heads);
-  check(c.head_dim >= 1 && c.head_dim < kMaxSize, "head_dim", c.head_dim, "at least 1 (the default d_model / n_heads needs a whole number)");
+  check(c.head_dim != 0, "n_heads", c.n_heads, "a divisor of d_model = " + std::to_string(c.d_model) + ", or a head_dim");
+  check(c.head_dim >= 1 && c.head_dim < kMaxSize, "head_dim", c.head_dim, "at least 1");
   check(c.n_heads % c.n_kv_heads == 0, "n_kv_heads", c.n_kv_heads, "a divisor of n_heads = " + std::to_string(c.n_heads));
   check(c.d_ff >= 0 && c.d_ff < kMaxSize, "d_ff", c.d_ff, "at least 1");
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "rope_theta", c.rope_theta, "more than 0");
@@ -95,6 +96,7 @@ void check_sizes(const ModelConfig& c, const Check& check) {
 void check_model_config(const ModelConfig& c, const std::string& where) {
   const Check check{where};
   check_sizes(c, check);
+  if (!c.router.is_empty() && !c.router.is_table()) fail_kind(c.router, "model.router", "a table such as {kind = \"top_k\"}");
   check(c.n_experts >= 0 && c.n_experts <= 65536, "n_experts", c.n_experts, "0..65536");
   for (const int64_t layer : c.moe_layers.list) check(layer >= 0 && layer < c.n_layers, "moe_layers", layer, "layers 0.." + std::to_string(c.n_layers - 1));
   bool has_dense = false;
@@ -140,7 +142,13 @@ ConfigNode with_preset(const ConfigNode& node) {
 ModelConfig read_model_config(const ConfigNode& node) {
   if (!node.is_table()) fail_kind(node, "model", "a table");
   ModelConfig config;
-  read_value(with_preset(node), "model", config);
+  const ConfigNode merged = with_preset(node);
+  read_value(merged, "model", config);
+  if (merged.find("n_experts") != nullptr && config.n_experts == 0) {  // said: the dense twin of an MoE model
+    config.n_shared_experts = config.top_k = config.d_expert = 0;
+    config.router = {};
+    config.balance = {};
+  }
   fill_defaults(config);
   check_model_config(config, node.where);
   return config;

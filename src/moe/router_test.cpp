@@ -65,5 +65,13 @@ TEST(TokenChoice, OrdersAssignmentsByTokenThenRank) {
   EXPECT_FALSE(decision.dropped.defined());
 }
 
+TEST(TokenChoice, IdsAreContiguousAlsoForOneToken) {
+  const auto logits = at::zeros({1, 4});
+  const auto decision = token_choice({}, logits, at::tensor({2, 0}, at::kLong).view({1, 2}), at::ones({1, 2}));
+  EXPECT_TRUE(decision.token_ids.is_contiguous());
+  EXPECT_EQ(decision.token_ids.numel(), 2);
+  EXPECT_EQ(decision.token_ids.sum().item<int64_t>(), 0);
+}
+
 }  // namespace
 }  // namespace evenkeel::moe

@@ -7,7 +7,7 @@
 
 namespace evenkeel::ops {
 
-// "cpu", "cuda", "cuda:N", or "" = cuda when there is one. ConfigError for other words, MachineError for a
+// "cpu", "cuda", "cuda:N", or "" = cuda when there is one. ConfigError for other words and for a
 // device that is not there.
 at::Device find_device(const std::string& name);
 std::string device_name(const at::Device& device);  // "cpu", "cuda:0"

@@ -252,7 +252,8 @@ ExpertOrder sort_by_expert(const at::Tensor& expert_ids, int64_t n_experts) {
 
 at::Tensor routed_ffn(const at::Tensor& x, const at::Tensor& token_ids, const at::Tensor& expert_ids,
                       const at::Tensor& weights, const at::Tensor& gate_up, const at::Tensor& down, Activation activation) {
-  return RoutedFfnFunction::apply(x, token_ids, expert_ids, weights, gate_up, down, static_cast<int64_t>(activation));
+  // The rows are read by pointer; the ids of a single token may come as a view of stride 0.
+  return RoutedFfnFunction::apply(x, token_ids.contiguous(), expert_ids, weights, gate_up, down, static_cast<int64_t>(activation));
 }
 
 }  // namespace evenkeel::ops

@@ -165,5 +165,17 @@ TEST(RoutedFfn, DoesNotDependOnTheNumberOfThreads) {
   for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(testing::same_bits(one[i], two[i])) << i;
 }
 
+// A token's ids as the view of stride 0 that expand gives; what lies behind it in memory is no token.
+TEST(RoutedFfn, OneTokenMayComeAsAViewOfStrideZero) {
+  const auto x = testing::random_tensor({1, 3}, 1), gate_up = testing::random_tensor({2, 8, 3}, 2), down = testing::random_tensor({2, 3, 4}, 3), weights = testing::random_tensor({2}, 4);
+  const auto memory = at::tensor({0, 1 << 20, 1 << 20}, at::kLong);
+  const auto view = memory.narrow(0, 0, 1).expand({2});
+  ASSERT_FALSE(view.is_contiguous());
+  const auto expert_ids = at::tensor({1, 0}, at::kLong);
+  const auto got = routed_ffn(x, view, expert_ids, weights, gate_up, down, Activation::swiglu);
+  const auto need = gated_ffn(x, gate_up[1], down[1], Activation::swiglu) * weights[0] + gated_ffn(x, gate_up[0], down[0], Activation::swiglu) * weights[1];
+  EXPECT_LE((got - need).abs().max().item<double>(), 1e-12);
+}
+
 }  // namespace
 }  // namespace evenkeel::ops

@@ -50,7 +50,25 @@ Json run_json(const fs::path& run) {
   return out;
 }
 
-// Appends the rows and arms of `more` to `results`; arms that share a name get their folder's in front.
+// On a page of several studies, "granular-pb" of runs/demo becomes "demo/granular-pb". A run's only arm has its folder's
+// name already.
+void put_before_arms(Json& results, const fs::path& folder) {
+  if (results.at("kind").as_string() != "study") return;
+  const std::string prefix = fs::absolute(folder).lexically_normal().filename().string() + "/";
+  for (auto& arm : results["arms"].as_array())
+    for (const char* key : {"name", "group"})
+      if (Json* name = arm.find(key)) *name = prefix + name->as_string();
+  for (auto& [table_name, table] : results["tables"].as_object()) {
+    const auto& columns = table.at("columns").as_array();
+    for (size_t i = 0; i < columns.size(); ++i) {
+      const std::string& column = columns[i].at("name").as_string();
+      if (column != "arm" && column != "group") continue;
+      for (auto& row : table["rows"].as_array()) row.as_array().at(i) = prefix + row.as_array().at(i).as_string();
+    }
+  }
+}
+
+// Appends the rows and arms of `more` to `results`.
 void merge_results(Json& results, const Json& more) {
   for (const auto& arm : more.at("arms").as_array()) results["arms"].push_back(arm);
   for (const auto& headline : more.at("headlines").as_array()) results["headlines"].push_back(headline);
@@ -74,6 +92,7 @@ Json page_data(const std::vector<fs::path>& folders) {
     Json more = read_json(path);
     for (const char* key : {"schema", "kind", "title", "arms", "headlines", "tables"})
       require<DataError>(more.find(key) != nullptr, path.string(), ": got no '", key, "'; need the results.json of a run or study");
+    if (folders.size() > 1) put_before_arms(more, folder);
     for (const auto& arm : more.at("arms").as_array()) {
       const std::string& name = arm.at("name").as_string();
       require<DataError>(runs.find(name) == nullptr, folder.string(), ": got a second arm named '", name, "'; need folders with distinct names");

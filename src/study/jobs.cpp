@@ -1,7 +1,6 @@
 #include "study/jobs.h"
 
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 
 #include <poll.h>
@@ -9,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/error_report.h"
 #include "core/errors.h"
 #include "core/log.h"
 #include "train/interrupt.h"
@@ -36,19 +36,19 @@ void send_line(int pipe, std::string line) {
   }
 }
 
-[[noreturn]] void run_child(const Job& job, int pipe) {
+[[noreturn]] void run_child(const Job& job, int pipe, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(130);  // it ended before the call above
+  train::listen_to_parent();
   set_quiet(true);  // one progress view, the parent's
   int exit_code = 0;
   const auto report = [&](int64_t steps, const std::string& text) { send_line(pipe, "p " + std::to_string(steps) + " " + text); };
   try {
     job.run(report);
-  } catch (const Error& error) {
-    exit_code = error.exit_code();
-    send_line(pipe, "e " + std::to_string(exit_code) + " " + error.what());
   } catch (const std::exception& error) {
-    exit_code = 1;
-    send_line(pipe, std::string("e 1 ") + error.what());
+    const auto failure = describe_error(error);
+    exit_code = failure.exit_code;
+    send_line(pipe, "e " + std::to_string(exit_code) + " " + failure.message);
   }
   _exit(exit_code);
 }
@@ -59,7 +59,7 @@ void send_line(int pipe, std::string line) {
     case 3: throw NumericsError(message);
     case 4: throw MachineError(message);
     case 130: throw Interrupted(message);
-    default: throw std::runtime_error(message);
+    default: throw Error(message, exit_code);
   }
 }
 
@@ -96,12 +96,12 @@ class Pool {
     int ends[2];
     require<MachineError>(pipe(ends) == 0, "study: got '", std::strerror(errno), "' on making a pipe; need it to succeed");
     std::fflush(nullptr);
-    const pid_t process = fork();
+    const pid_t parent = getpid(), process = fork();
     require<MachineError>(process >= 0, "study: got '", std::strerror(errno), "' on starting a process; need it to succeed");
     if (process == 0) {
       close(ends[0]);
       for (const auto& child : children_) close(child.pipe);
-      run_child(jobs_[job], ends[1]);
+      run_child(jobs_[job], ends[1], parent);
     }
     close(ends[1]);
     children_.push_back({job, process, ends[0], ""});
@@ -159,7 +159,7 @@ class Pool {
     is_stopping_ = true;
     exit_code_ = exit_code;
     message_ = message;
-    for (const auto& child : children_) kill(child.process, SIGTERM);
+    for (const auto& child : children_) train::request_stop_of(child.process);
   }
 
   const std::vector<Job>& jobs_;

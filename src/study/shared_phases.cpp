@@ -21,7 +21,7 @@ void copy_metrics(const fs::path& from, const fs::path& to, int64_t last_step) {
 }
 
 void link_checkpoint(const fs::path& from, const fs::path& to) {
-  const fs::path temporary = to.parent_path() / (".linking-" + to.filename().string());
+  const fs::path temporary = to.parent_path() / (".evenkeel-saving-" + to.filename().string());
   std::error_code error;
   fs::remove_all(temporary, error);
   make_folders(temporary);

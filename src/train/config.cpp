@@ -115,6 +115,16 @@ std::string place_of(const ConfigNode& table, const char* key) {
   return node != nullptr ? node->where : table.where;
 }
 
+// A rhythm is a duration with its unit; a bare 0 is never.
+void check_rhythm(const ConfigNode& table, const char* key, const std::string& path) {
+  const ConfigNode* node = table.find(key);
+  if (node == nullptr) return;
+  Duration every;  // of unit fraction, which is what a bare number takes here
+  evenkeel::read_value(*node, path, every);
+  require<ConfigError>(every.value == 0 || every.unit == Unit::steps || every.unit == Unit::tokens, node->where, ": got ", path, " = ", node->shown(),
+                       "; need steps or tokens, as in \"200 steps\"");
+}
+
 void check_train(TrainSettings& train, const ConfigNode& node) {
   const auto check = [&](bool holds, const char* key, int64_t value, const std::string& need) {
     require<ConfigError>(holds, place_of(node, key), ": got train.", key, " = ", value, "; need ", need);
@@ -127,8 +137,7 @@ void check_train(TrainSettings& train, const ConfigNode& node) {
         "a divisor of batch_size = " + std::to_string(train.batch_size));
   check(train.seed >= 0, "seed", train.seed, "0 or more");
   check(train.keep_last >= 0, "keep_last", train.keep_last, "0 (all) or more");
-  require<ConfigError>(train.checkpoint_every.unit == Unit::steps || train.checkpoint_every.unit == Unit::tokens, place_of(node, "checkpoint_every"),
-                       ": got train.checkpoint_every = '", to_string(train.checkpoint_every), "'; need steps or tokens");
+  check_rhythm(node, "checkpoint_every", "train.checkpoint_every");
 }
 
 void check_sources(const std::vector<DataSource>& sources, const std::string& what, const std::string& where) {
@@ -170,7 +179,7 @@ void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::se
                            "'; need distinct names, each with a path");
     }
     require<ConfigError>(phase.eval->max_tokens >= 0, place, ": got eval.max_tokens = ", phase.eval->max_tokens, "; need 0 (all) or more");
-    require<ConfigError>(phase.eval->every.unit == Unit::steps || phase.eval->every.unit == Unit::tokens, place, ": got eval.every = '", to_string(phase.eval->every), "'; need steps or tokens");
+    if (const ConfigNode* eval = node.find("eval")) check_rhythm(*eval, "every", "eval.every");
   }
   if (!phase.replay) return;
   const auto& replay = *phase.replay;
@@ -246,6 +255,9 @@ void read_model(RunConfig& config, const ConfigNode& root) {
 }  // namespace
 
 RunConfig read_run_config(const ConfigNode& root) {
+  const ConfigNode* study = root.find("study");
+  require<ConfigError>(study == nullptr, study != nullptr ? study->where : root.where,
+                       ": got [study]; need a recipe of one run, or the command for studies: evenkeel study");
   for (const auto& [key, node] : root.table())
     if (key != "model" && key != "train" && key != "optimizer" && key != "phase") fail_unknown_key(node.where, "", key, {"model", "train", "optimizer", "phase"});
   RunConfig config;

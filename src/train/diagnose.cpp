@@ -8,7 +8,7 @@ namespace {
 // The largest absolute gradient of `loss` on each of `weights`; 0 where there is no path.
 std::vector<double> largest_gradients(const at::Tensor& loss, const std::vector<at::Tensor>& weights) {
   std::vector<double> out(weights.size(), 0.0);
-  if (!loss.requires_grad()) return out;
+  if (!loss.requires_grad() || weights.empty()) return out;
   const auto grads = torch::autograd::grad({loss}, weights, {}, /*retain_graph=*/true, /*create_graph=*/false, /*allow_unused=*/true);
   for (size_t i = 0; i < grads.size(); ++i)
     if (grads[i].defined()) out[i] = grads[i].abs().max().item<double>();
@@ -24,7 +24,7 @@ std::vector<std::string> diagnose(const model::Transformer& model, const optim::
   std::vector<std::string> names;
   std::vector<at::Tensor> weights;
   for (const auto& [name, tensor] : state.params)
-    if (optim::matches_pattern(name, "layers.*.router.weight")) {
+    if (optim::matches_pattern(name, "layers.*.router.weight") && tensor.requires_grad()) {  // a frozen one is meant to be still
       names.push_back(name);
       weights.push_back(tensor);
     }

@@ -1,32 +1,57 @@
 #include "train/interrupt.h"
 
 #include <csignal>
+#include <string_view>
 
 #include <unistd.h>
+
+#include "core/file_io.h"
 
 namespace evenkeel::train {
 namespace {
 
-volatile std::sig_atomic_t stop_flag = 0;
+volatile std::sig_atomic_t saves_first = 0, stop_flag = 0;
 
+// Calls only what a signal handler may call.
 void on_signal(int) {
-  if (stop_flag != 0) _exit(130);
-  stop_flag = 1;
+  if (saves_first != 0 && stop_flag == 0) {
+    stop_flag = 1;
+    return;
+  }
+  unlink_temporary_files();
+  constexpr std::string_view kLine = "evenkeel: error: signal: got SIGINT or SIGTERM; need the command again, nothing half-written is left\n";
+  if (saves_first == 0 && write(STDERR_FILENO, kLine.data(), kLine.size()) < 0) _exit(130);
+  _exit(130);
+}
+
+void on_parent_request(int) { stop_flag = 1; }
+
+void handle(int signal_number, void (*handler)(int)) {
+  struct sigaction action{};
+  action.sa_handler = handler;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  sigaction(signal_number, &action, nullptr);
 }
 
 }  // namespace
 
 void install_signal_handlers() {
-  struct sigaction action{};
-  action.sa_handler = on_signal;
-  sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-  signal(SIGXFSZ, SIG_IGN);  // a full quota becomes an error of the write
-  signal(SIGPIPE, SIG_IGN);
+  handle(SIGINT, on_signal);
+  handle(SIGTERM, on_signal);
+  handle(SIGUSR1, on_parent_request);
+  handle(SIGXFSZ, SIG_IGN);  // a full quota becomes an error of the write
+  handle(SIGPIPE, SIG_IGN);
 }
 
+void save_on_signal() { saves_first = 1; }
 bool stop_requested() { return stop_flag != 0; }
+
+void listen_to_parent() {
+  handle(SIGINT, SIG_IGN);
+  handle(SIGTERM, SIG_IGN);
+}
+
+void request_stop_of(int process) { kill(process, SIGUSR1); }
 
 }  // namespace evenkeel::train

@@ -115,12 +115,25 @@ TensorBoardFile::TensorBoardFile(const std::filesystem::path& folder, int64_t fi
   make_folders(folder);
   char name[64];
   std::snprintf(name, sizeof name, "events.out.tfevents.%010lld.evenkeel", static_cast<long long>(first_step));
+  std::vector<std::filesystem::path> beyond;  // of resumes from later checkpoints
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().filename().string().starts_with("events.out.tfevents.") && entry.path().filename() > name) beyond.push_back(entry.path());
+  for (const auto& path : beyond) std::filesystem::remove(path);
   file_ = std::fopen((folder / name).c_str(), "wb");
   require<MachineError>(file_ != nullptr, (folder / name).string(), ": got '", std::strerror(errno), "' on creating; need it to succeed");
   std::string event;
   event += '\x09';  // wall_time, double
   put_fixed64(event, bits_of<uint64_t>(wall_seconds()));
   put_bytes(event, 3, "brain.Event:2");
+  record(event);
+  if (first_step == 0) return;
+  // A session that starts at this step: readers drop what an earlier file has from here on.
+  event.clear();
+  event += '\x09';
+  put_fixed64(event, bits_of<uint64_t>(wall_seconds()));
+  event += '\x10';
+  put_varint(event, static_cast<uint64_t>(first_step + 1));
+  put_bytes(event, 7, std::string_view("\x08\x01", 2));  // session_log {status: START}
   record(event);
 }
 

@@ -111,7 +111,8 @@ void add_forgetting_rows(const Arm& arm, Table& table) {
   const auto lines = final_evaluations(arm);
   for (const Json* line : lines) {
     for (const auto& [data, result] : line->at("eval").as_object()) {
-      const Json* first = lines[0]->at("eval").find(data);
+      const bool has_first = text_at(*lines[0], "phase") == text_at(arm.resolved.at("phase").at(0), "name");
+      const Json* first = has_first ? lines[0]->at("eval").find(data) : nullptr;
       const Json change = first != nullptr ? Json(result.at("loss").as_double() - first->at("loss").as_double()) : Json();
       table.add_row({arm.name, text_at(*line, "phase"), data, result.at("loss"), result.at("perplexity"), change});
     }
@@ -210,17 +211,14 @@ void add_arm_rows(const Arm& arm, NamedTables& tables) {
 }
 
 Throughput arm_throughput(const Arm& arm) {
-  std::vector<double> rates, seconds;
-  for (size_t i = 1; i < arm.steps.size(); ++i) {
-    rates.push_back(arm.steps[i].at("tokens_per_second").as_double());
-    seconds.push_back(arm.steps[i].at("seconds").as_double());
-  }
-  if (rates.empty()) return {};
-  const auto median = [](std::vector<double>& values) {
-    std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
-    return values[values.size() / 2];
-  };
-  return {median(rates), median(seconds)};
+  std::vector<double> seconds;
+  for (size_t i = arm.steps.size() > 1 ? 1 : 0; i < arm.steps.size(); ++i) seconds.push_back(arm.steps[i].at("seconds").as_double());
+  if (seconds.empty()) return {};
+  std::sort(seconds.begin(), seconds.end());
+  const size_t n = seconds.size();
+  const double median = (seconds[(n - 1) / 2] + seconds[n / 2]) / 2;
+  const Json& train = arm.resolved.at("train");
+  return {train.at("batch_size").as_double() * train.at("sequence_length").as_double() / median, median};
 }
 
 Json arm_json(const Arm& arm, const std::string& run) {

@@ -32,7 +32,7 @@ Json arm_json(const Arm& arm, const std::string& run);
 Json definitions_json();
 Json tables_json(const NamedTables& tables);
 
-// Median tokens per second and step seconds over the steps of an arm, the first step left out.
+// Median seconds of an arm's steps, the first step left out, and the tokens per second that follow from it.
 struct Throughput {
   double tokens_per_second = 0, step_seconds = 0;
 };

@@ -97,8 +97,8 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
   });
 }
 
-TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model, const at::Device& device) {
-  const auto source = checkpoint::open_model(folder);
+TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model, const at::Device& device, bool deep) {
+  const auto source = checkpoint::open_model(folder, std::nullopt, deep);
   const std::string where = (source.folder / "state.json").string();
   require<CheckpointError>(source.kind == "checkpoint", folder.string(), ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
   TrainState state;

@@ -17,7 +17,7 @@ struct PhaseRecord {
   std::string name;
   int64_t start_step = 0;  // of the checkpoint it started from; 0 = initialisation
   int64_t first_step = 0;  // its first step in the run
-  int64_t draws = 0;       // sequences so far
+  int64_t draws = 0;       // sequences of its own data so far; replayed ones are not counted
   bool shuffle = true;
   std::map<std::string, int64_t> start_cursors;
   std::vector<data::SourceSpec> sources;
@@ -38,9 +38,10 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
 // Writes RUN/checkpoints/step-XXXXXXXX whole or not at all (docs/formats.md).
 void save_checkpoint(const std::filesystem::path& run, const TrainState& state, const RunConfig& config);
 
-// CheckpointError when the folder is damaged or of another architecture than config.model.
+// CheckpointError when the folder is damaged or of another architecture than config.model. `deep`: its files
+// are hashed first; otherwise names and sizes are compared.
 TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config, const model::Transformer& model,
-                           const at::Device& device);
+                           const at::Device& device, bool deep = true);
 
 void set_device(ops::Params& params, const at::Device& device, bool requires_grad);
 

@@ -4,10 +4,6 @@
 #include <cmath>
 #include <set>
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include "checkpoint/families.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
@@ -23,7 +19,9 @@
 #include "train/phase.h"
 #include "train/recipe_changes.h"
 #include "train/results.h"
+#include "train/run_lock.h"
 #include "train/step.h"
+#include "train/step_line.h"
 
 namespace evenkeel::train {
 namespace {
@@ -32,26 +30,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
-// One writer at a time: an advisory lock that the kernel frees whatever ends the process.
-class RunLock {
- public:
-  explicit RunLock(const fs::path& run) {
-    const fs::path path = run / ".lock";
-    descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    require<MachineError>(descriptor_ >= 0, path.string(), ": got '", std::strerror(errno), "' on opening; need it to succeed");
-    if (flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      close(descriptor_);
-      fail<ConfigError>(run.string(), ": got a run that another process is writing; need it to end first");
-    }
-  }
-  ~RunLock() { close(descriptor_); }
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
-
- private:
-  int descriptor_;
-};
 
 std::string sparkline(const optim::Schedule& schedule, int64_t n_steps) {
   constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
@@ -73,8 +51,10 @@ class Run {
         first_steps_(phase_first_steps(config)), begin_(Clock::now()) {}
 
   TrainOutcome go() {
+    save_on_signal();
     prepare_folder();
     const RunLock lock(options_.run);
+    remove_leftovers();
     if (const auto done = load_or_start()) return *done;
     log_plan();
     gemm_rate_ = ops::gemm_rate(device_, {512, 1024});
@@ -110,42 +90,45 @@ class Run {
     // What must be right before anything is written: the data of the first phase and where phases start.
     check_inputs();
     require_memory(estimate_memory(config_).total(), "model");
-    remove_leftovers();
     make_folders(run / "checkpoints");
   }
 
-  // Temporary files of a writer that was killed.
+  // Temporary files of a writer that was killed; the lock says that there is no other.
   void remove_leftovers() const {
-    if (!fs::is_directory(options_.run)) return;
-    for (const auto& entry : fs::directory_iterator(options_.run))
-      if (optim::matches_pattern(entry.path().filename().string(), "*.tmp*") && entry.is_regular_file()) fs::remove(entry.path());
+    checkpoint::remove_leftovers(options_.run / "checkpoints");
+    remove_temporary_files(options_.run);
   }
 
   void check_inputs() {
+    const int64_t one_sample = config_.train.sequence_length + 1;
     for (const auto& phase : config_.phases) {
-      for (const auto& source : phase.data) open_checked(source.path);
+      for (const auto& source : phase.data) open_checked(source.path, one_sample);
       if (phase.replay)
-        for (const auto& source : phase.replay->data) open_checked(source.path);
+        for (const auto& source : phase.replay->data) open_checked(source.path, one_sample);
       if (phase.eval)
-        for (const auto& source : phase.eval->data) open_checked(source.path);
+        for (const auto& source : phase.eval->data) open_checked(source.path, 2);
     }
     std::set<std::string> names;
+    std::string earlier;
     for (size_t i = 0; i < config_.phases.size(); ++i) {
       const auto start = phase_start(config_, i);
       if (!start.folder.empty()) checkpoint::open_model(start.folder, std::nullopt, /*deep=*/false);
       const auto& replay = config_.phases[i].replay;
       require<ConfigError>(!replay || replay->from.empty() || names.contains(replay->from) || !start.folder.empty(), config_.phases[i].where,
-                           ": got replay.from = '", replay ? replay->from : "", "'; need the name of an earlier phase");
+                           ": got replay.from = '", replay ? replay->from : "", "'; need the name of an earlier phase: ", earlier.empty() ? "there is none" : earlier);
       names.insert(config_.phases[i].name);
+      earlier += (earlier.empty() ? "" : ", ") + config_.phases[i].name;
     }
   }
 
-  void open_checked(const RecipePath& path) {
+  void open_checked(const RecipePath& path, int64_t least_tokens) {
     auto [found, is_new] = datasets_.try_emplace(path.value);
-    if (!is_new) return;
-    found->second = data::IndexedDataset::open(path.value);
-    require<DataError>(found->second.n_tokens() > 1, path.where, ": got ", path.value, " with ", found->second.n_tokens(), " tokens; need at least 2");
-    found->second.check_vocabulary(config_.model.vocab_size);
+    if (is_new) {
+      found->second = data::IndexedDataset::open(path.value);
+      found->second.check_vocabulary(config_.model.vocab_size);
+    }
+    require<DataError>(found->second.n_tokens() >= least_tokens, path.where, ": got ", path.value, " with ", found->second.n_tokens(), " tokens; need at least ", least_tokens,
+                       least_tokens > 2 ? " (sequence_length + 1)" : "");
   }
 
   // Writes the recipe, or checks it against the one that the run began with; loads the last good checkpoint.
@@ -165,35 +148,52 @@ class Run {
         return TrainOutcome::finished;
       }
     }
+    copy_log_to((run / "log.txt").string());
+    if (!options_.resume || !resume_from_last(steps)) state_ = initial_state(config_, model_, device_);
     write_file_atomically(run / "recipe.toml", options_.recipe_text);
     write_file_atomically(resolved_path, resolved.dump(1) + "\n");
-    copy_log_to((run / "log.txt").string());
-    if (options_.resume && !steps.empty()) {
-      resume_from_last(steps);
-    } else {
-      state_ = initial_state(config_, model_, device_);
-    }
     return std::nullopt;
   }
 
-  void resume_from_last(std::vector<int64_t> steps) {
-    while (!steps.empty()) {
-      const fs::path folder = options_.run / "checkpoints" / checkpoint::step_folder_name(steps.back());
+  // The newest checkpoint whose hashes agree; false when there is none. What lies beyond it goes, like the
+  // lines of metrics.jsonl: the run comes there again.
+  bool resume_from_last(const std::vector<int64_t>& steps) {
+    const auto folder_of = [&](int64_t step) { return options_.run / "checkpoints" / checkpoint::step_folder_name(step); };
+    int64_t last = -1;
+    for (size_t i = steps.size(); i-- > 0 && last < 0;) {
       try {
-        state_ = load_checkpoint(folder, config_, model_, device_);
-        break;
+        checkpoint::verify_folder(folder_of(steps[i]), /*deep=*/true);
+        last = steps[i];
       } catch (const CheckpointError& error) {
         log_warning("passed over a damaged checkpoint: ", error.what());
-        steps.pop_back();
       }
     }
-    require<CheckpointError>(!steps.empty(), options_.run.string(), ": got no checkpoint that is whole; need one, or a new folder");
+    if (last >= 0) {
+      state_ = load_checkpoint(folder_of(last), config_, model_, device_, /*deep=*/false);
+      check_position();
+    }
+    std::vector<fs::path> beyond;
+    for (const auto& entry : fs::directory_iterator(options_.run / "checkpoints")) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with("step-") && (last < 0 || name > checkpoint::step_folder_name(last))) beyond.push_back(entry.path());
+    }
+    for (const auto& folder : beyond) checkpoint::remove_folder(folder);
+    if (last < 0) return false;
     if (state_.step >= n_steps()) {
       state_.phase_index = static_cast<int64_t>(config_.phases.size()) - 1;
     } else if (state_.step + 1 >= first_steps_[phase_index() + 1]) {
       advance_phase();
     }
     log_info("resumed at step ", state_.step, " of ", n_steps());
+    return true;
+  }
+
+  // A recipe that was allowed to change must still have the checkpoint's place.
+  void check_position() const {
+    const auto n_phases = static_cast<int64_t>(config_.phases.size());
+    const bool fits = state_.phase_index < n_phases && state_.step == first_steps_[phase_index()] - 1 + state_.phase_step && state_.step < first_steps_[phase_index() + 1];
+    require<ConfigError>(fits, options_.run.string(), ": got a checkpoint at step ", state_.step, ", step ", state_.phase_step, " of phase ", state_.phase_index + 1,
+                         ", which the changed recipe does not have; need the lengths of the phases so far as they were");
   }
 
   void advance_phase() {
@@ -275,7 +275,9 @@ class Run {
       batches.push_back(std::move(batch));
     }
     state_.loader = loader_->state();
-    state_.records.back().draws += config_.train.batch_size;
+    for (const auto& batch : batches)
+      for (const auto& [name, count] : batch.sources)
+        if (name.rfind("replay/", 0) != 0) state_.records.back().draws += count;  // a later replay repeats the phase's own data
     return batches;
   }
 
@@ -316,72 +318,18 @@ class Run {
   }
 
   void write_step_line() {
-    Json line = Json::object(), terms = Json::object(), sources = Json::object(), routing = Json::array();
-    double worst_mri = 0;
-    for (const auto& term : report_.terms) terms[term.name] = term.value;
-    for (const auto& [name, count] : sources_) sources[name] = count;
-    for (const auto& counts : report_.routing) {
-      const auto stats = analysis::routing_stats(counts);
-      worst_mri = std::max(worst_mri, stats.mri);
-      routing.push_back(analysis::to_json(stats));
-    }
-    const double rate = static_cast<double>(report_.n_tokens) / step_seconds_;
-    const double gemm_fraction = rate * model::training_flops_per_token(config_.model, config_.train.sequence_length) / gemm_rate_;
-    line["step"] = state_.step;
-    line["phase"] = phase().name;
-    line["phase_step"] = state_.phase_step;
-    line["tokens"] = state_.tokens;
-    line["loss"] = report_.loss;
-    line["loss_terms"] = std::move(terms);
-    line["lr"] = report_.learning_rate;
-    line["grad_norm"] = report_.grad_norm;
-    line["seconds"] = step_seconds_;
-    line["tokens_per_second"] = rate;
-    line["gemm_fraction"] = gemm_fraction;
-    line["sources"] = std::move(sources);
-    line["routing"] = std::move(routing);
-    metrics_->write(line);
-    write_tensorboard(rate, worst_mri);
-    show(rate, gemm_fraction, worst_mri);
-  }
-
-  void write_tensorboard(double rate, double worst_mri) {
-    if (tensorboard_ == nullptr) return;
-    tensorboard_->scalar("train/loss", report_.loss, state_.step);
-    for (const auto& term : report_.terms) tensorboard_->scalar("train/" + term.name, term.value, state_.step);
-    tensorboard_->scalar("train/learning_rate", report_.learning_rate, state_.step);
-    tensorboard_->scalar("train/grad_norm", report_.grad_norm, state_.step);
-    tensorboard_->scalar("train/tokens_per_second", rate, state_.step);
-    if (!report_.routing.empty()) tensorboard_->scalar("routing/worst_mri", worst_mri, state_.step);
-    for (const auto& counts : report_.routing) {
-      const auto stats = analysis::routing_stats(counts);
-      const std::string at = "routing/layer_" + std::to_string(stats.layer) + "/";
-      tensorboard_->scalar(at + "mri", stats.mri, state_.step);
-      tensorboard_->scalar(at + "entropy", stats.entropy, state_.step);
-    }
-  }
-
-  // The terminal line: phase, step, loss terms, lr, gradient norm, tokens/s, % of the GEMM rate, worst MRI.
-  void show(double rate, double gemm_fraction, double worst_mri) {
-    std::string text = phase().name + " " + std::to_string(state_.phase_step) + "/" + std::to_string(first_steps_[phase_index() + 1] - first_steps_[phase_index()]);
-    char buffer[160];
-    std::snprintf(buffer, sizeof buffer, " loss %.3f", report_.loss);
-    text += buffer;
-    for (size_t i = 0; i < report_.terms.size(); ++i) {
-      std::snprintf(buffer, sizeof buffer, "%s%s %.3f", i == 0 ? " (" : " ", i == 0 ? "ce" : report_.terms[i].name.c_str(), report_.terms[i].value);
-      text += buffer;
-    }
-    std::snprintf(buffer, sizeof buffer, ") lr %.2e |g| %.2f %s tok/s %.0f%% GEMM", report_.learning_rate, report_.grad_norm, human_count(rate).c_str(), 100 * gemm_fraction);
-    text += buffer;
-    if (!report_.routing.empty()) {
-      std::snprintf(buffer, sizeof buffer, " MRI %.2f", worst_mri);
-      text += buffer;
-    }
+    const StepLine line{state_, phase().name, first_steps_[phase_index() + 1] - first_steps_[phase_index()], report_, sources_, step_seconds_, step_gemm_fraction()};
+    metrics_->write(to_json(line));
+    if (tensorboard_ != nullptr) write_scalars(line, *tensorboard_);
     if (options_.on_step) {
-      options_.on_step(state_.step, n_steps(), text);
+      options_.on_step(state_.step, n_steps(), terminal_text(line));
     } else {
-      progress_->update(static_cast<double>(state_.step - started_at_), text);
+      progress_->update(static_cast<double>(state_.step - started_at_), terminal_text(line));
     }
+  }
+
+  double step_gemm_fraction() const {
+    return static_cast<double>(report_.n_tokens) / step_seconds_ * model::training_flops_per_token(config_.model, config_.train.sequence_length) / gemm_rate_;
   }
 
   EvalOptions eval_options(const EvalConfig& eval) const {
@@ -455,7 +403,7 @@ class Run {
     int64_t n_later = 0;
     for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
       if (kept.contains(*step) || n_later++ < config_.train.keep_last) continue;
-      fs::remove_all(options_.run / "checkpoints" / checkpoint::step_folder_name(*step));
+      checkpoint::remove_folder(options_.run / "checkpoints" / checkpoint::step_folder_name(*step));
     }
   }
 

@@ -319,7 +319,7 @@ def add_tokenizers(table, good):
     table.add("tokenizer train: input empty", [*train, "200", "{S}/empty.txt"], ("{S}/empty.txt",), setup=write("empty.txt", ""))
     for size in ("0", "-5", "many", "1000000000", "3000"):
         table.add(f"tokenizer train: --vocab-size {size}", [*train, size, "{F}/text.txt"], (size,))
-    table.add("tokenizer train: unknown kind", ["tokenizer", "train", "--kind", "bpee", "--vocab-size", "200", "--out", "{S}/out.model", "{F}/text.txt"],
+    table.add("tokenizer train: unknown kind", ["tokenizer", "train", "--kind", "bpee", "--vocab-size", "300", "--out", "{S}/out.model", "{F}/text.txt"],
               ("--kind", "bpee", "bpe"))
 
 
@@ -359,11 +359,11 @@ def add_options(table):
     table.add("train: no --out", ["train", "{F}/recipe.toml"], ("--out",))
     table.add("train: --out without a value", ["train", "{F}/recipe.toml", "--out"], ("--out",))
     table.add("train: --oout", ["train", "{F}/recipe.toml", "--oout", "{S}/out"], ("--oout", "--out"))
-    for option, value in [("--threads", "x"), ("--threads", "0"), ("--threads", "-1"), ("--device", "tpu"), ("--device", "cuda:99"),
+    for option, value in [("--threads", "x"), ("--threads", "-1"), ("--device", "tpu"), ("--device", "cuda:99"),
                           ("--max-hours", "-1"), ("--seed", "1.5")]:
         table.add(f"train: {option} {value}", [*train, option, value], (value,), leaves_run=True)
     evaluate = ["eval", "{F}/run", "--json", *CPU, "--data", "en={F}/en"]
-    for option, value in [("--sequence-length", "0"), ("--sequence-length", "long"), ("--batch-size", "0"), ("--dtype", "fp17"), ("--mode", "tset"),
+    for option, value in [("--sequence-length", "-1"), ("--sequence-length", "long"), ("--batch-size", "0"), ("--dtype", "fp17"), ("--mode", "tset"),
                           ("--max-tokens", "-3")]:
         table.add(f"eval: {option} {value}", [*evaluate, option, value], (option, value))
     table.add("eval: data missing", ["eval", "{F}/run", "--json", *CPU, "--data", "en={S}/none"], ("{S}/none",))
@@ -401,7 +401,7 @@ def add_places(table, good):
     table.add("train: full disk", [*train, "{S}/out"], ("{S}/out",), rc=4, max_file_bytes=2000, leaves_run=True)
     table.add("prepare: full disk", ["prepare", "--tokenizer", "{F}/tok.model", "--eod", "none", "--out", "{S}/out", "{F}/text.txt"], ("{S}/out",),
               rc=4, max_file_bytes=100)
-    table.add("tokenizer train: full disk", ["tokenizer", "train", "--kind", "bpe", "--vocab-size", "200", "--out", "{S}/out.model", "{F}/text.txt"],
+    table.add("tokenizer train: full disk", ["tokenizer", "train", "--kind", "bpe", "--vocab-size", "300", "--out", "{S}/out.model", "{F}/text.txt"],
               ("{S}/out.model",), rc=4, max_file_bytes=100)
     table.add("report: full disk", ["report", "{F}/run", "--out", "{S}/out.html"], ("{S}/out.html",), rc=4, max_file_bytes=100)
 

@@ -34,7 +34,7 @@ def make_good_inputs(folder):
     (folder / "text.txt").write_text(toy.made_text(1))
     (folder / "task.jsonl").write_text(json.dumps({"question": "bada", "choices": ["du", "ke"], "answer": 0}) + "\n")
     problems = []
-    for args in (("tokenizer", "train", "--kind", "bpe", "--vocab-size", "200", "--out", folder / "tok.model", folder / "text.txt"),
+    for args in (("tokenizer", "train", "--kind", "bpe", "--vocab-size", "300", "--out", folder / "tok.model", folder / "text.txt"),
                  ("train", folder / "recipe.toml", "--out", folder / "run", *CPU)):
         result = toy.evenkeel(*args)
         if result.rc != 0:
@@ -121,7 +121,8 @@ def main():
             for case, problems in zip(cases, outcomes):
                 n_failed += bool(problems)
                 print(f"{'FAIL' if problems else 'ok  '} {case.name}", *problems, sep="\n       ", flush=True)
-    print(f"bad_input_test: {len(cases) - n_failed} passed, {n_failed} failed, {time.monotonic() - start:.0f} s")
+    print(f"bad_input_test: {time.monotonic() - start:.0f} s")
+    print(f"{len(cases) - n_failed} passed, {n_failed} failed")
     return 1 if n_failed or not cases else 0
 
 

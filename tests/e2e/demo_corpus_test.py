@@ -14,6 +14,7 @@ from unittest import mock
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 import demo_corpus as corpus  # noqa: E402
+import demo_markup  # noqa: E402
 
 
 def document(kind, language, page, *paragraphs):
@@ -101,7 +102,7 @@ class Language(unittest.TestCase):
             self.assertEqual(corpus.reason_to_drop(text, "en"), reason, text)
 
     def test_no_function_word_of_both(self):
-        self.assertEqual(corpus.FUNCTION_WORDS["en"] & corpus.FUNCTION_WORDS["de"], frozenset())
+        self.assertEqual(demo_markup.FUNCTION_WORDS["en"] & demo_markup.FUNCTION_WORDS["de"], frozenset())
 
 
 class Documents(unittest.TestCase):

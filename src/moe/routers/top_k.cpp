@@ -1,10 +1,10 @@
 // Token-choice top-k (docs/routers.md). Scores s from logits l, selection by the largest, weights:
 //   softmax_pre   s = softmax over all E; weight s, ÷ the sum of the selected with renormalize (OLMoE, Mixtral)
-//   softmax_post  softmax over the k selected logits (Megatron's default); sums to 1, so renormalize is refused
+//   softmax_post  softmax over the k selected logits (Megatron's default); sums to 1: renormalize changes nothing
 //   sigmoid       s = sigmoid(l), each expert by itself (DeepSeek-V3)
 //   sqrtsoftplus  s = sqrt(softplus(l))
 // Every score is monotone in its logit, so selection is top-k of the logits. k = 1 keeps the raw score:
-// renormalize would make it the constant 1 and cut the router from the loss.
+// dividing it by itself would make it the constant 1 and cut the router from the loss.
 #include "moe/router.h"
 
 #include <ATen/ops/gather.h>

@@ -87,7 +87,7 @@ function addBounds(marks, groups, width) {
     marks.shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: bound, y1: bound, layer: "below",
       line: { color: themeColor("soft"), width: 1.5, dash: "dash" } });
     marks.annotations.push({ xref: "paper", x: 1, y: bound, yref: "y", text: `k/E = ${(bound * 100).toPrecision(3)}%`, showarrow: false,
-      xanchor: outside ? "left" : "right", xshift: outside ? 4 : 0, yanchor: outside ? "middle" : i > 0 ? "bottom" : "top", bgcolor: outside ? undefined : themeColor("panel"), font: { color: themeColor("soft"), size: 12 } });
+      xanchor: outside ? "left" : "right", xshift: outside ? 4 : 0, yanchor: outside && bounds.length === 1 ? "middle" : i > 0 ? "bottom" : "top", bgcolor: outside ? undefined : themeColor("panel"), font: { color: themeColor("soft"), size: 12 } });
   }
 }
 

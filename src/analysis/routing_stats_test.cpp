@@ -1,0 +1,120 @@
+#include "analysis/routing_stats.h"
+
+#include <cmath>
+
+#include <ATen/ops/tensor.h>
+#include <gtest/gtest.h>
+
+#include "golden/golden.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+moe::RoutingDecision decision_of(const at::Tensor& expert_ids, int64_t n_experts, int64_t layer = 0) {  // [T, K]
+  moe::RoutingDecision out;
+  out.layer = layer;
+  out.n_tokens = expert_ids.size(0);
+  out.n_experts = n_experts;
+  out.top_k = expert_ids.size(1);
+  out.expert_ids = expert_ids.reshape({-1});
+  std::vector<int64_t> tokens;
+  for (int64_t n = 0; n < out.expert_ids.numel(); ++n) tokens.push_back(n / out.top_k);
+  out.token_ids = at::tensor(tokens, at::kLong);
+  return out;
+}
+at::Tensor ids(const std::vector<int64_t>& values, int64_t top_k) { return at::tensor(values, at::kLong).view({-1, top_k}); }
+
+TEST(RoutingStats, MatchTheReference) {
+  const auto golden = testing::read_golden("routing_stats.json");
+  for (const auto& item : golden.inputs.at("cases").as_array()) {
+    const auto& name = item.at("name").as_string();
+    const Json& need = golden.outputs.at("statistics").at(name);
+    const auto counts = count_routing(decision_of(testing::ids_of(item.at("expert_ids")), item.at("n_experts").as_int()));
+    EXPECT_EQ(counts.tokens_per_expert, testing::integers_of(need.at("tokens_per_expert"))) << name;
+    const auto stats = routing_stats(counts);
+    testing::expect_close(at::tensor(stats.load, at::kDouble), testing::tensor_of(need.at("load")), golden.rtol, golden.atol, name + " load");
+    testing::expect_close(stats.mri, need.at("mri").as_double(), golden.rtol, golden.atol, name + " mri");
+    testing::expect_close(stats.entropy, need.at("entropy").as_double(), golden.rtol, golden.atol, name + " entropy");
+    testing::expect_close(stats.cv, need.at("cv").as_double(), golden.rtol, golden.atol, name + " cv");
+    EXPECT_EQ(stats.dead, need.at("dead").as_int()) << name;
+  }
+}
+
+TEST(Saturation, MatchesTheReference) {
+  const auto golden = testing::read_golden("routing_stats.json");
+  for (const auto& pair : golden.inputs.at("pairs").as_array()) {
+    const auto& name = pair.at("name").as_string();
+    const Json& need = golden.outputs.at("saturation").at(name);
+    const auto a = testing::ids_of(pair.at("a")), b = testing::ids_of(pair.at("b"));
+    testing::expect_close(saturation(a, b, 1), need.at("top_1").as_double(), golden.rtol, golden.atol, name);
+    testing::expect_close(saturation(a, b, a.size(1)), need.at("top_k").as_double(), golden.rtol, golden.atol, name);
+  }
+}
+
+// 3 tokens, 2 experts each of 4: 0 and 1; 0 and 2; 0 and 1.
+TEST(RoutingStats, ByHand) {
+  const auto stats = routing_stats(count_routing(decision_of(ids({0, 1, 0, 2, 1, 0}, 2), 4, /*layer=*/5)));
+  EXPECT_EQ(stats.layer, 5);
+  EXPECT_EQ(stats.mri, 1.0);  // every token goes to expert 0
+  EXPECT_EQ(stats.load, (std::vector<double>{3.0 / 6, 2.0 / 6, 1.0 / 6, 0}));
+  EXPECT_EQ(stats.dead, 1);
+  EXPECT_NEAR(stats.entropy, (std::log(2.0) / 2 + std::log(3.0) / 3 + std::log(6.0) / 6) / std::log(4.0), 1e-14);
+  EXPECT_NEAR(stats.cv, std::sqrt(5.0) / 3, 1e-14);  // counts 3 2 1 0: mean 1.5, variance 1.25
+  EXPECT_EQ(stats.dropped, 0.0);
+}
+
+TEST(RoutingStats, PaddingIsNotCountedAndDropsAre) {
+  auto decision = decision_of(ids({0, 1, 0, 1, 2, 3}, 2), 4);
+  decision.is_padding = at::tensor({0, 0, 1}, at::kLong).to(at::kBool);
+  decision.dropped = at::tensor({0, 1, 1, 0, 1, 1}, at::kLong).to(at::kBool);
+  const auto counts = count_routing(decision);
+  EXPECT_EQ(counts.n_tokens, 2);
+  EXPECT_EQ(counts.tokens_per_expert, (std::vector<int64_t>{2, 2, 0, 0}));  // before drops
+  EXPECT_EQ(counts.n_dropped, 2);
+  const auto stats = routing_stats(counts);
+  EXPECT_EQ(stats.dropped, 0.5);
+  EXPECT_EQ(stats.mri, 1.0);
+  EXPECT_EQ(stats.dead, 2);
+}
+
+TEST(RoutingStats, EmptyAndSingleExpert) {
+  RoutingCounts none;
+  none.n_experts = 3;
+  none.tokens_per_expert = {0, 0, 0};
+  const auto stats = routing_stats(none);
+  EXPECT_EQ(stats.load, (std::vector<double>{0, 0, 0}));
+  EXPECT_EQ(stats.mri, 0.0);
+  EXPECT_EQ(stats.cv, 0.0);
+  EXPECT_EQ(stats.dropped, 0.0);
+  EXPECT_EQ(stats.dead, 3);
+  const auto single = routing_stats(count_routing(decision_of(ids({0, 0}, 1), 1)));
+  EXPECT_EQ(single.entropy, 1.0);
+  EXPECT_EQ(single.mri, 1.0);
+}
+
+TEST(RoutingCounts, AddUpOverMicroBatchesLayerByLayer) {
+  std::vector<RoutingCounts> total;
+  const auto first = decision_of(ids({0, 1}, 1), 2, 0), second = decision_of(ids({1, 1}, 1), 2, 1);
+  for (int micro_batch = 0; micro_batch < 2; ++micro_batch) add_counts(total, {first, second});
+  ASSERT_EQ(total.size(), 2u);
+  EXPECT_EQ(total[0].n_tokens, 4);
+  EXPECT_EQ(total[0].tokens_per_expert, (std::vector<int64_t>{2, 2}));
+  EXPECT_EQ(total[1].tokens_per_expert, (std::vector<int64_t>{0, 4}));
+  EXPECT_THROW(add_counts(total, {second, first}), std::logic_error);  // layers must match
+}
+
+TEST(RoutingStats, JsonHasEveryFigure) {
+  const Json json = to_json(routing_stats(count_routing(decision_of(ids({0, 1, 1, 1}, 1), 2, 3))));
+  EXPECT_EQ(json.dump(), R"({"layer":3,"mri":0.75,"entropy":)" + json.at("entropy").dump() + R"(,"cv":0.5,"dead":0,"dropped":0,"load":[0.25,0.75]})");
+  EXPECT_NEAR(json.at("entropy").as_double(), 0.811278124459133, 1e-14);  // H(1/4) in bits
+}
+
+TEST(Saturation, RefusesChoicesThatDoNotMatch) {
+  EXPECT_THROW(saturation(ids({0, 1}, 1), ids({0}, 1), 1), std::logic_error);
+  EXPECT_THROW(saturation(ids({0, 1}, 2), ids({0, 1}, 2), 3), std::logic_error);
+  EXPECT_THROW(saturation(ids({0, 1}, 2), ids({0, 1}, 2), 0), std::logic_error);
+  EXPECT_EQ(saturation(at::empty({0, 2}, at::kLong), at::empty({0, 2}, at::kLong), 2), 0.0);
+}
+
+}  // namespace
+}  // namespace evenkeel::analysis

@@ -1,0 +1,111 @@
+#include "cli/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "ops/device.h"
+#include "support/files.h"
+
+namespace evenkeel::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::message_of;
+
+// A command with one option of each kind.
+struct Values {
+  std::string recipe, out = "default";
+  std::vector<std::string> data, set;
+  int64_t steps = 5;
+  double hours = 0;
+  bool json = false, is_parsed = false;
+};
+Values parse(const std::vector<std::string>& arguments) {
+  Values values;
+  Options options("train", "what it does", arguments);
+  options.add("RECIPE", values.recipe, "a recipe", /*is_required=*/true);
+  options.add("--out", values.out, "a folder");
+  options.add("--data", values.data, "sets");
+  options.add("--set", values.set, "changes");
+  options.add("--steps", values.steps, "a count");
+  options.add("--max-hours", values.hours, "a bound");
+  options.flag("--json", values.json, "as JSON");
+  options.example("evenkeel train r.toml --out runs/a");
+  values.is_parsed = options.parse();
+  return values;
+}
+
+TEST(Options, ReadEveryKindOfValue) {
+  const auto values = parse({"r.toml", "--out", "runs/a", "--steps=7", "--max-hours", "0.5", "--json", "--data", "a=x", "b=y"});
+  EXPECT_TRUE(values.is_parsed);
+  EXPECT_EQ(values.recipe, "r.toml");
+  EXPECT_EQ(values.out, "runs/a");
+  EXPECT_EQ(values.steps, 7);
+  EXPECT_EQ(values.hours, 0.5);
+  EXPECT_TRUE(values.json);
+  EXPECT_THAT(values.data, ElementsAre("a=x", "b=y"));
+}
+
+TEST(Options, KeepDefaults) {
+  const auto values = parse({"r.toml"});
+  EXPECT_EQ(values.out, "default");
+  EXPECT_EQ(values.steps, 5);
+  EXPECT_FALSE(values.json);
+  EXPECT_TRUE(values.data.empty());
+}
+
+TEST(Options, SetTakesOneValueSoThatThePositionalMayFollow) {
+  const auto values = parse({"--set", "train.seed=2", "r.toml", "--set", "a=[1, 2]"});
+  EXPECT_EQ(values.recipe, "r.toml");
+  EXPECT_THAT(values.set, ElementsAre("train.seed=2", "a=[1, 2]"));
+}
+
+TEST(Options, RefuseAWrongCommandLineInOneLine) {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{}, {"r.toml", "--steps", "many"}, {"r.toml", "--uot", "x"}, {"r.toml", "s.toml"}, {"r.toml", "--out"}}) {
+    const auto message = message_of<ConfigError>([&] { parse(arguments); });
+    EXPECT_THAT(message, ::testing::StartsWith("train: got "));
+    EXPECT_THAT(message, HasSubstr("; need "));
+  }
+  EXPECT_THAT(message_of<ConfigError>([] { parse({"r.toml", "--uot", "x"}); }), HasSubstr("--out"));
+}
+
+TEST(Options, HelpGoesToStdoutWithTheExample) {
+  ::testing::internal::CaptureStdout();
+  EXPECT_FALSE(parse({"--help"}).is_parsed);
+  const auto text = ::testing::internal::GetCapturedStdout();
+  EXPECT_THAT(text, HasSubstr("evenkeel train"));
+  EXPECT_THAT(text, HasSubstr("Example:\n  evenkeel train r.toml --out runs/a"));
+  EXPECT_THAT(text, HasSubstr("--max-hours"));
+}
+
+TEST(Options, ComputeSetsTheThreads) {
+  const auto before = ops::n_threads();
+  const auto run = [](const std::vector<std::string>& arguments) {
+    std::string device;
+    Options options("eval", "what it does", arguments);
+    options.compute(device);
+    options.example("evenkeel eval");
+    EXPECT_TRUE(options.parse());
+    return device;
+  };
+  EXPECT_EQ(run({"--device", "cpu", "--threads", "1"}), "cpu");
+  EXPECT_EQ(ops::n_threads(), 1);
+  EXPECT_THAT(message_of<ConfigError>([&] { run({"--threads", "-1"}); }), HasSubstr("--threads: got -1"));
+  EXPECT_THROW(run({"--threads", "5000"}), ConfigError);
+  ops::set_threads(before);
+}
+
+TEST(SplitNamed, CutsAtTheFirstEqualsSign) {
+  const auto values = split_named({"en=a/b=c", "de=x"}, "--data");
+  ASSERT_EQ(values.size(), 2u);
+  EXPECT_EQ(values[0].name, "en");
+  EXPECT_EQ(values[0].value, "a/b=c");
+  EXPECT_EQ(values[1].value, "x");
+  for (const std::string text : {"en", "=x", "en=", ""}) EXPECT_EQ(message_of<ConfigError>([&] { split_named({text}, "--data"); }), "--data: got '" + text + "'; need NAME=VALUE");
+  EXPECT_THAT(message_of<ConfigError>([] { split_named({"en=x", "en=y"}, "--data"); }), HasSubstr("'en' twice"));
+}
+
+}  // namespace
+}  // namespace evenkeel::cli

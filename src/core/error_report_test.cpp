@@ -1,0 +1,36 @@
+#include "core/error_report.h"
+
+#include <filesystem>
+#include <new>
+#include <stdexcept>
+
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+
+namespace evenkeel {
+namespace {
+
+TEST(ErrorReport, KeepsTheCodeOfOurErrors) {
+  EXPECT_EQ(describe_error(ConfigError("a: got 1; need 2")).exit_code, 2);
+  EXPECT_EQ(describe_error(NumericsError("a: got 1; need 2")).exit_code, 3);
+  EXPECT_EQ(describe_error(MachineError("a: got 1; need 2\nmore")).message, "a: got 1; need 2");
+  EXPECT_EQ(describe_error(Interrupted("a: got 1; need 2")).exit_code, 130);
+}
+
+TEST(ErrorReport, SaysWhatTheMachineRefuses) {
+  EXPECT_EQ(describe_error(std::bad_alloc()).exit_code, 4);
+  EXPECT_EQ(describe_error(std::runtime_error("CUDA out of memory. Tried 2 GiB")).exit_code, 4);
+  const std::filesystem::filesystem_error denied("list", "/root/x", std::make_error_code(std::errc::permission_denied));
+  EXPECT_EQ(describe_error(denied).exit_code, 4);
+  EXPECT_EQ(describe_error(denied).message.substr(0, 8), "/root/x:");
+}
+
+TEST(ErrorReport, CallsTheRestADefect) {
+  const auto report = describe_error(std::logic_error("odd\nsecond line"));
+  EXPECT_EQ(report.exit_code, 1);
+  EXPECT_EQ(report.message, "evenkeel: got an unexpected 'odd'; please report this defect");
+}
+
+}  // namespace
+}  // namespace evenkeel

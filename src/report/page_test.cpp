@@ -1,0 +1,130 @@
+#include "report/page.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "core/json.h"
+#include "support/files.h"
+
+namespace evenkeel::report {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::message_of;
+
+class PageTest : public ::testing::Test {
+ protected:
+  // A run folder of `n_steps` steps.
+  std::filesystem::path run(const std::string& name, int n_steps, const std::string& title = "A title", const std::string& recipe = "") const {
+    const auto path = folder_ / name;
+    make_folders(path);
+    std::string metrics;
+    for (int step = 1; step <= n_steps; ++step)
+      metrics += R"({"step":)" + std::to_string(step) + R"(,"phase":"one","loss":2.5,"routing":[{"layer":0,"mri":0.5,"load":[0.25,0.75]}]})" + "\n";
+    metrics += R"({"step":)" + std::to_string(n_steps) + R"(,"phase":"one","eval":{"held":{"loss":2.5,"routing":[]}}})" + "\n";
+    metrics += R"({"step":)" + std::to_string(n_steps) + R"(,"phase":"one","saturation":{}})" + "\n";
+    metrics += R"({"step":)";  // torn by a kill
+    write_file_atomically(path / "metrics.jsonl", metrics);
+    write_file_atomically(path / "resolved.json", R"({"model":{"n_experts":2}})");
+    if (!recipe.empty()) write_file_atomically(path / "recipe.toml", recipe);
+    Json results = Json::object();
+    results["schema"] = "evenkeel.results.v1";
+    results["kind"] = "run";
+    results["title"] = title;
+    results["headlines"] = Json::Array{"A headline of " + name};
+    results["arms"] = Json::Array{Json::Object{{"name", name}, {"run", "."}}};
+    results["tables"] = Json::parse(R"({"forgetting":{"columns":[{"name":"arm","unit":""}],"rows":[[")" + name + R"("]]}})", "t");
+    write_file_atomically(path / "results.json", results.dump());
+    return path;
+  }
+  // The page's data, as its script reads it.
+  static Json data_of(const std::string& page) {
+    const std::string begin = R"(<script type="application/json" id="evenkeel-data">)";
+    const size_t at = page.find(begin);
+    EXPECT_NE(at, std::string::npos);
+    const size_t first = at + begin.size();
+    return Json::parse(page.substr(first, page.find("</script>", first) - first), "page");
+  }
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(PageTest, HoldsTheDataAndNoPlaceholder) {
+  const auto page = make_page({run("one", 3, "A title", "[model]\n")});
+  const Json data = data_of(page);
+  EXPECT_EQ(data.at("title").as_string(), "A title");
+  EXPECT_EQ(data.at("kind").as_string(), "run");
+  const Json& arm = data.at("runs").at("one");
+  EXPECT_EQ(arm.at("steps").size(), 3u);
+  EXPECT_EQ(arm.at("evals").size(), 1u);
+  EXPECT_EQ(arm.at("saturation").size(), 1u);
+  EXPECT_EQ(arm.at("recipe").as_string(), "[model]\n");
+  EXPECT_EQ(arm.at("resolved").at("model").at("n_experts").as_int(), 2);
+  for (const char* placeholder : {"{{CSS}}", "{{PLOTLY}}", "{{JS}}", "{{DATA}}"}) EXPECT_EQ(page.find(placeholder), std::string::npos) << placeholder;
+  EXPECT_THAT(page.substr(0, 15), "<!doctype html>");
+}
+
+TEST_F(PageTest, TheSameInputGivesTheSameBytes) {
+  const auto path = run("one", 3);
+  write_page({path}, folder_ / "first.html");
+  write_page({path}, folder_ / "second.html");
+  EXPECT_EQ(read_file(folder_ / "first.html"), read_file(folder_ / "second.html"));
+}
+
+TEST_F(PageTest, DataThatLooksLikeThePageStaysData) {
+  const std::string recipe = "# </script><script>alert(1)</script> {{DATA}} /*{{JS}}*/ /*{{CSS}}*/ <!-- \\u003c & \xc3\xa9";
+  const auto page = make_page({run("one", 1, "<b>{{DATA}}</b>", recipe)});
+  const Json data = data_of(page);
+  EXPECT_EQ(data.at("title").as_string(), "<b>{{DATA}}</b>");
+  EXPECT_EQ(data.at("runs").at("one").at("recipe").as_string(), recipe);
+  EXPECT_EQ(page.find("<script>alert"), std::string::npos);
+  EXPECT_EQ(page.find("<b>{{"), std::string::npos);
+}
+
+TEST_F(PageTest, LoadsAreThinnedAndNothingElse) {
+  const auto data = data_of(make_page({run("long", 1000)}));
+  const auto& steps = data.at("runs").at("long").at("steps").as_array();
+  ASSERT_EQ(steps.size(), 1000u);
+  size_t n_loads = 0;
+  for (const auto& step : steps) {
+    EXPECT_EQ(step.at("routing").at(0).at("mri").as_double(), 0.5);
+    n_loads += step.at("routing").at(0).find("load") != nullptr ? 1 : 0;
+  }
+  EXPECT_EQ(n_loads, 201u);  // every fifth of 1,000, and the last
+  EXPECT_NE(steps.front().at("routing").at(0).find("load"), nullptr);
+  EXPECT_NE(steps.back().at("routing").at(0).find("load"), nullptr);
+  const auto all = data_of(make_page({run("short", 240)}));
+  for (const auto& step : all.at("runs").at("short").at("steps").as_array()) EXPECT_NE(step.at("routing").at(0).find("load"), nullptr);
+}
+
+TEST_F(PageTest, SeveralRunsBecomeTheArmsOfOnePage) {
+  const auto data = data_of(make_page({run("one", 1, "First"), run("two", 1, "Second")}));
+  EXPECT_EQ(data.at("kind").as_string(), "study");
+  EXPECT_EQ(data.at("title").as_string(), "First");
+  EXPECT_EQ(data.at("results").at("arms").size(), 2u);
+  EXPECT_EQ(data.at("results").at("headlines").size(), 2u);
+  EXPECT_EQ(data.at("results").at("tables").at("forgetting").at("rows").size(), 2u);
+  EXPECT_NE(data.at("runs").find("two"), nullptr);
+  const auto again = run("one", 1);
+  EXPECT_THAT(message_of<DataError>([&] { make_page({again, again}); }), HasSubstr("second arm named 'one'"));
+}
+
+TEST_F(PageTest, RefusesWhatIsNoRun) {
+  EXPECT_THROW(make_page({}), ConfigError);
+  EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "nowhere"}); }), HasSubstr("no such folder"));
+  make_folders(folder_ / "empty");
+  EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "empty"}); }), HasSubstr("without results.json"));
+  const auto path = run("one", 1);
+  write_file_atomically(path / "results.json", R"({"schema":"x"})");
+  EXPECT_THAT(message_of<DataError>([&] { make_page({path}); }), HasSubstr("got no 'kind'"));
+  std::filesystem::remove(run("two", 1) / "metrics.jsonl");
+  EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "two"}); }), HasSubstr("metrics.jsonl"));
+  std::filesystem::remove(run("three", 1) / "resolved.json");
+  EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "three"}); }), HasSubstr("resolved.json"));
+  write_file_atomically(run("four", 1) / "metrics.jsonl", "{\"step\":1}\n{\"step\"\n");
+  EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "four"}); }), HasSubstr("line 2"));
+}
+
+}  // namespace
+}  // namespace evenkeel::report

@@ -1,0 +1,111 @@
+#include "study/matrix.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/tiny_run.h"
+
+namespace evenkeel::study {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::message_of;
+
+// The tiny recipe under a [study] table.
+ConfigNode study_node(const std::string& study, const std::string& folder = "/data") {
+  return parse_toml("[study]\n" + study + "\n" + testing::tiny_recipe_text(), "s.toml", folder);
+}
+StudyPlan plan_of(const std::string& study) { return read_study(study_node(study)); }
+double largest_rate(const ArmPlan& arm, size_t phase) { return train::phase_schedule(arm.config, arm.config.phases[phase])->options().at("lr_max").as_double(); }
+std::vector<std::string> names_of(const StudyPlan& plan) {
+  std::vector<std::string> out;
+  for (const auto& arm : plan.arms) out.push_back(arm.name);
+  return out;
+}
+
+TEST(Study, ArmsOverrideAnyKeyAndPhasesByName) {
+  const auto plan = plan_of(R"(title = "T"
+arms = [{name = "plain"}, {name = "hot", phase.two.schedule.lr_max = 0.5}, {name = "one", model.top_k = 1, optimizer.eps = 1e-6}])");
+  EXPECT_EQ(plan.title, "T");
+  EXPECT_THAT(names_of(plan), ElementsAre("plain", "hot", "one"));
+  EXPECT_EQ(plan.arms[1].group, "hot");
+  EXPECT_EQ(largest_rate(plan.arms[0], 1), 1e-2);
+  EXPECT_EQ(largest_rate(plan.arms[1], 1), 0.5);
+  EXPECT_EQ(largest_rate(plan.arms[1], 0), 1e-2);
+  EXPECT_EQ(plan.arms[2].config.model.top_k, 1);
+  EXPECT_EQ(plan.arms[2].config.optimizer.eps, 1e-6);
+  EXPECT_EQ(plan.arms[0].config.model.top_k, 2);
+}
+
+TEST(Study, SeedsMultiplyArmsAndShareAGroup) {
+  const auto plan = plan_of("seeds = [3, 5]\narms = [{name = \"a\"}, {name = \"b\"}]");
+  EXPECT_THAT(names_of(plan), ElementsAre("a-seed3", "a-seed5", "b-seed3", "b-seed5"));
+  EXPECT_EQ(plan.arms[1].group, "a");
+  EXPECT_EQ(plan.arms[1].config.train.seed, 5);
+  const auto single = plan_of("seeds = [7]\narms = [{name = \"a\"}]");
+  EXPECT_THAT(names_of(single), ElementsAre("a"));  // one seed needs no suffix
+  EXPECT_EQ(single.arms[0].config.train.seed, 7);
+}
+
+TEST(Study, AMatrixIsEveryCombinationNamedByItsValues) {
+  const auto plan = plan_of(R"(matrix = {model.router.kind = ["top_k", "sinkhorn"], phase.two.schedule.lr_max = [0.1, 0.2], train.seed = [1]})");
+  EXPECT_THAT(names_of(plan), ElementsAre("top_k-lr_max0.1-seed1", "top_k-lr_max0.2-seed1", "sinkhorn-lr_max0.1-seed1", "sinkhorn-lr_max0.2-seed1"));
+  EXPECT_EQ(model::model_config_json(plan.arms[3].config.model).at("router").at("kind").as_string(), "sinkhorn");
+  EXPECT_EQ(largest_rate(plan.arms[3], 1), 0.2);
+  EXPECT_EQ(largest_rate(plan.arms[2], 1), 0.1);
+}
+
+TEST(Study, ATableOfAMatrixMayCarryItsName) {
+  const auto plan = plan_of(R"(matrix = {model.balance = [{name = "weak", coefficient = 0.25}, {name = "strong", coefficient = 0.5}]})");
+  EXPECT_THAT(names_of(plan), ElementsAre("weak", "strong"));
+  EXPECT_EQ(plan.arms[0].config.model.balance.terms.at(0).coefficient, 0.25);
+  EXPECT_EQ(plan.arms[1].config.model.balance.terms.at(0).coefficient, 0.5);
+}
+
+TEST(Study, PhasesAreChosenByNameInTheOrderGiven) {
+  const auto plan = plan_of("phases = [\"two\", \"one\"]\narms = [{name = \"a\"}, {name = \"b\", phases = [\"one\"]}]");
+  ASSERT_EQ(plan.arms[0].config.phases.size(), 2u);
+  EXPECT_EQ(plan.arms[0].config.phases[0].name, "two");
+  EXPECT_EQ(plan.arms[0].config.phases[1].name, "one");
+  ASSERT_EQ(plan.arms[1].config.phases.size(), 1u);
+  EXPECT_EQ(plan.arms[1].config.phases[0].name, "one");
+  EXPECT_THAT(message_of<ConfigError>([] { plan_of("phases = [\"tow\"]\narms = [{name = \"a\"}]"); }), HasSubstr("'tow'"));
+}
+
+TEST(Study, TheBaseIsAFileOrTheRestOfTheFile) {
+  const testing::TemporaryFolder folder;
+  folder.write("base.toml", testing::tiny_recipe_text());
+  const auto plan = read_study(parse_toml("[study]\nbase = \"base.toml\"\narms = [{name = \"a\"}]\n[train]\nseed = 9\n", "s.toml", folder.path().string()));
+  EXPECT_EQ(plan.arms[0].config.train.seed, 9);
+  EXPECT_EQ(plan.arms[0].config.phases[0].data[0].path.value, (folder / "a").string());
+}
+
+TEST(Study, AnArmsTextIsARecipeThatGivesTheSameRun) {
+  const auto plan = plan_of(R"(seeds = [1, 2]
+arms = [{name = "a", phase.two.freeze = ["head.weight"], phase.two.slow = {"layers.*" = 0.5}}, {name = "b", phase.two.replay = {fraction = 0.25, from = "one"}}])");
+  for (const auto& arm : plan.arms) {
+    const auto again = train::read_run_config(parse_toml(arm.text, "recipe.toml", "/elsewhere"));
+    EXPECT_EQ(train::run_config_json(again), train::run_config_json(arm.config)) << arm.text;
+  }
+}
+
+TEST(Study, RefusesWhatItCannotRead) {
+  const auto refusal = [](const std::string& study) { return message_of<ConfigError>([&] { plan_of(study); }); };
+  EXPECT_THAT(message_of<ConfigError>([] { read_study(testing::tiny_recipe("/data")); }), HasSubstr("got no [study]"));
+  EXPECT_THAT(refusal(""), HasSubstr("neither arms nor matrix"));
+  EXPECT_THAT(refusal("arms = [{name = \"a\"}]\nmatrix = {train.seed = [1]}"), HasSubstr("both arms and matrix"));
+  EXPECT_THAT(refusal("arms = []"), HasSubstr("study.arms"));
+  EXPECT_THAT(refusal("arms = [{train.seed = 1}]"), HasSubstr("without 'name'"));
+  EXPECT_THAT(refusal("arms = [{name = \"a\"}, {name = \"a\"}]"), HasSubstr("'a' twice"));
+  EXPECT_THAT(refusal("arms = [{name = \"../a\"}]"), HasSubstr("it names a folder"));
+  EXPECT_THAT(refusal("arms = [{name = \".a\"}]"), HasSubstr("it names a folder"));
+  EXPECT_THAT(refusal("arms = [{name = \"a\", train.sede = 1}]"), AllOf(HasSubstr("arm a: "), HasSubstr("sede")));
+  EXPECT_THAT(refusal("arms = [{name = \"a\"}]\nseeds = [1, 1]"), HasSubstr("need distinct seeds"));
+  EXPECT_THAT(refusal("arms = [{name = \"a\"}]\nsedes = [1]"), HasSubstr("seeds"));
+  EXPECT_THAT(refusal("matrix = {}"), HasSubstr("empty matrix"));
+  EXPECT_THAT(refusal("matrix = {train.seed = 1}"), HasSubstr("a list of values"));
+}
+
+}  // namespace
+}  // namespace evenkeel::study

@@ -1,0 +1,89 @@
+#include "study/shared_phases.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "checkpoint/manifest.h"
+#include "core/log.h"
+#include "ops/device.h"
+#include "support/tiny_run.h"
+#include "train/metrics.h"
+#include "train/trainer.h"
+
+namespace evenkeel::study {
+namespace {
+
+using ::testing::ElementsAre;
+
+ArmPlan arm_of(const std::string& name, const std::filesystem::path& folder, const std::vector<std::string>& overrides) {
+  ArmPlan arm;
+  arm.name = arm.group = name;
+  arm.config = testing::tiny_config(folder, overrides);
+  return arm;
+}
+size_t shared(const std::vector<std::string>& overrides) { return n_shared_phases(arm_of("a", "/data", {}), arm_of("b", "/data", overrides)); }
+
+TEST(SharedPhases, EndWhereTheArmsDiffer) {
+  EXPECT_EQ(shared({}), 2u);
+  EXPECT_EQ(shared({"phase.two.replay={fraction = 0.25, from = \"one\"}"}), 1u);
+  EXPECT_EQ(shared({"phase.two.steps=5"}), 1u);
+  EXPECT_EQ(shared({"phase.one.steps=5"}), 0u);
+  EXPECT_EQ(shared({"phase.one.schedule.lr_max=0.5"}), 0u);
+}
+
+TEST(SharedPhases, AreNoneForAnotherModelOptimizerSeedOrBatch) {
+  for (const std::string change : {"model.top_k=1", "model.balance.coefficient=0.02", "model.router.renormalize=true", "optimizer.eps=1e-6", "train.seed=2", "train.micro_batch_size=2"})
+    EXPECT_EQ(shared({change}), 0u) << change;
+  // The rhythm of checkpoints changes no figure.
+  EXPECT_EQ(shared({"train.checkpoint_every=\"2 steps\"", "train.keep_last=0"}), 2u);
+}
+
+class TakeSharedPhases : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ops::set_threads(1);
+    set_quiet(true);
+    testing::write_tiny_sets(folder_);
+    plan_.arms = {arm_of("a", folder_.path(), {}), arm_of("b", folder_.path(), {"phase.two.schedule.lr_max=0.5"}), arm_of("other", folder_.path(), {"train.seed=2"})};
+  }
+  void train(size_t index) {
+    train::TrainOptions options;
+    options.run = arms() / plan_.arms[index].name;
+    options.device = "cpu";
+    options.resume = true;
+    options.tensorboard = false;
+    options.on_step = [](int64_t, int64_t, const std::string&) {};
+    train::train_run(plan_.arms[index].config, options);
+  }
+  std::filesystem::path arms() const { return folder_ / "arms"; }
+  testing::TemporaryFolder folder_;
+  StudyPlan plan_;
+};
+
+TEST_F(TakeSharedPhases, ALaterArmBeginsWhereTheEarlierOneWas) {
+  train(0);
+  EXPECT_EQ(take_shared_phases(plan_, 1, arms()), "a");
+  EXPECT_THAT(checkpoint::saved_steps(arms() / "b"), ElementsAre(6));
+  checkpoint::verify_folder(arms() / "b" / "checkpoints" / "step-00000006", /*deep=*/true);
+  const auto lines = train::read_metrics(arms() / "b" / "metrics.jsonl");
+  EXPECT_EQ(lines.back().at("step").as_int(), 6);
+  EXPECT_EQ(lines.back().at("phase").as_string(), "one");
+  EXPECT_EQ(take_shared_phases(plan_, 1, arms()), "");  // it has them now
+  EXPECT_EQ(take_shared_phases(plan_, 2, arms()), "");  // of another seed
+
+  // The arm that took them ends as one that computed them itself.
+  train(1);
+  const auto taken = read_file(arms() / "b" / "checkpoints" / "step-00000010" / "model.safetensors");
+  std::filesystem::remove_all(arms() / "b");
+  train(1);
+  EXPECT_EQ(read_file(arms() / "b" / "checkpoints" / "step-00000010" / "model.safetensors"), taken);
+}
+
+TEST_F(TakeSharedPhases, NothingIsTakenFromAnArmThatHasNotComeThatFar) {
+  EXPECT_EQ(take_shared_phases(plan_, 0, arms()), "");
+  EXPECT_EQ(take_shared_phases(plan_, 1, arms()), "");
+  EXPECT_FALSE(std::filesystem::exists(arms() / "b"));
+}
+
+}  // namespace
+}  // namespace evenkeel::study

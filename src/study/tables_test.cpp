@@ -1,0 +1,109 @@
+#include "study/tables.h"
+
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/made_run.h"
+
+namespace evenkeel::study {
+namespace {
+
+using testing::made_evaluation;
+using testing::made_result;
+using testing::made_step;
+using train::Arm;
+
+Arm named(const std::string& name, const std::string& group) {
+  Arm arm;
+  arm.name = name;
+  arm.group = group;
+  return arm;
+}
+
+TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
+  Table table;
+  table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats"}, {"steps", "steps"}};
+  table.source = "made";
+  table.chance = 0.5;
+  table.rows = {{"a1", "en", 1.0, 4}, {"b1", "en", 5.0, Json()}, {"a2", "en", 2.0, Json()}, {"a3", "en", 6.0, 8}, {"a1", "de", 7.0, Json()}};
+  const auto out = summarize(table, {"data"}, {named("a1", "a"), named("a2", "a"), named("a3", "a"), named("b1", "b")});
+  std::vector<std::string> columns;
+  for (const auto& column : out.columns) columns.push_back(column.name);
+  EXPECT_THAT(columns, ::testing::ElementsAre("group", "data", "loss_mean", "loss_std", "steps_mean", "steps_std", "n"));
+  EXPECT_EQ(out.columns[2].unit, "nats");
+  EXPECT_EQ(out.chance, 0.5);
+  ASSERT_EQ(out.rows.size(), 3u);
+  EXPECT_EQ(out.rows[0][0].as_string(), "a");
+  EXPECT_EQ(out.rows[0][1].as_string(), "en");
+  EXPECT_DOUBLE_EQ(out.rows[0][2].as_double(), 3.0);
+  EXPECT_DOUBLE_EQ(out.rows[0][3].as_double(), std::sqrt(7.0));  // (4 + 1 + 9) / 2
+  EXPECT_DOUBLE_EQ(out.rows[0][4].as_double(), 6.0);             // the null is left out
+  EXPECT_DOUBLE_EQ(out.rows[0][5].as_double(), std::sqrt(8.0));
+  EXPECT_EQ(out.rows[0][6].as_int(), 3);
+  EXPECT_EQ(out.rows[1], (std::vector<Json>{"b", "en", 5.0, 0.0, Json(), Json(), 1}));
+  EXPECT_EQ(out.rows[2], (std::vector<Json>{"a", "de", 7.0, 0.0, Json(), Json(), 1}));
+}
+
+// A run of three steps of `seconds`, evaluated after steps 1 and 3 on "held".
+class StudyTables : public ::testing::Test {
+ protected:
+  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double seconds, double first_loss, double last_loss) {
+    overrides.insert(overrides.end(), {"phase.one.steps=3", "phase.two.steps=1", "phase.one.data=[{name = \"held\", path = \"/a\"}]"});
+    std::vector<Json> lines;
+    for (int64_t step = 1; step <= 3; ++step) lines.push_back(made_step(step, "one", {}, seconds));
+    lines.push_back(made_evaluation(1, "one", {{"held", made_result(first_loss)}}));
+    lines.push_back(made_evaluation(3, "one", {{"held", made_result(last_loss)}}));
+    const auto run = folder_ / name;
+    testing::write_made_run(run, testing::tiny_config("/data", overrides), lines);
+    return train::read_arm(name, group, run);
+  }
+  std::vector<std::string> dense(const std::string& seed) const {
+    auto out = testing::kTinyDense;
+    out.push_back("train.seed=" + seed);
+    return out;
+  }
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(StudyTables, ThroughputIsAgainstTheDenseArmOfTheSameSeed) {
+  const std::vector<Arm> arms = {add("moe1", "moe", {"train.seed=1"}, 2.0, 4, 3), add("moe2", "moe", {"train.seed=2"}, 2.0, 4, 3), add("moe3", "moe", {"train.seed=3"}, 2.0, 4, 3),
+                                 add("dense1", "dense", dense("1"), 1.0, 4, 3), add("dense2", "dense", dense("2"), 0.5, 4, 3)};
+  auto tables = study_tables(arms);
+  const auto& rows = train::find_table(tables, "throughput").rows;
+  ASSERT_EQ(rows.size(), 5u);
+  EXPECT_DOUBLE_EQ(rows[0][1].as_double(), 16.0);  // 32 tokens in 2 s
+  EXPECT_DOUBLE_EQ(rows[0][3].as_double(), 0.5);
+  EXPECT_DOUBLE_EQ(rows[1][3].as_double(), 0.25);
+  EXPECT_DOUBLE_EQ(rows[2][3].as_double(), 0.5);  // no dense arm of seed 3: the first
+  EXPECT_DOUBLE_EQ(rows[4][3].as_double(), 1.0);
+}
+
+TEST_F(StudyTables, TokensToTheDenseLoss) {
+  const std::vector<Arm> arms = {add("dense", "dense", dense("1"), 1, 4.0, 3.0), add("fast", "fast", {}, 1, 2.9, 2.5), add("equal", "equal", {}, 1, 3.5, 3.0), add("slow", "slow", {}, 1, 5.0, 3.1)};
+  auto tables = study_tables(arms);
+  const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(Json(rows[0]).dump(), R"(["dense","held",3,96])");
+  EXPECT_EQ(Json(rows[1]).dump(), R"(["fast","held",3,32])");
+  EXPECT_EQ(Json(rows[2]).dump(), R"(["equal","held",3,96])");
+  EXPECT_EQ(Json(rows[3]).dump(), R"(["slow","held",3,null])");
+}
+
+TEST_F(StudyTables, SummariesComeWithSeveralSeedsOnly) {
+  const std::vector<Arm> arms = {add("a1", "a", {"train.seed=1"}, 1, 4, 3), add("a2", "a", {"train.seed=2"}, 1, 4, 2)};
+  auto both = study_tables(arms);
+  const auto& summary = train::find_table(both, "forgetting_summary");
+  ASSERT_EQ(summary.rows.size(), 1u);
+  EXPECT_DOUBLE_EQ(summary.rows[0][summary.column("loss_mean")].as_double(), 2.5);
+  EXPECT_DOUBLE_EQ(summary.rows[0][summary.column("loss_std")].as_double(), std::sqrt(0.5));
+  EXPECT_EQ(summary.rows[0][summary.column("n")].as_int(), 2);
+  for (const char* name : {"shift_mri_summary", "eval_mri_summary", "saturation_summary", "throughput_summary"}) train::find_table(both, name);
+  auto single = study_tables({arms[0]});
+  EXPECT_THROW(train::find_table(single, "forgetting_summary"), std::logic_error);
+  EXPECT_THROW(train::find_table(single, "tokens_to_loss"), std::logic_error);  // no dense arm to compare with
+}
+
+}  // namespace
+}  // namespace evenkeel::study

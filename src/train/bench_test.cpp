@@ -1,0 +1,40 @@
+#include "train/bench.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/layout.h"
+#include "support/tiny_run.h"
+
+namespace evenkeel::train {
+namespace {
+
+// One call, since the products of 4096 that every call measures take seconds.
+TEST(Bench, FiguresFollowFromTheMedianStep) {
+  const testing::TemporaryFolder folder;
+  testing::write_tiny_sets(folder);
+  const auto config = testing::tiny_config(folder.path());
+  const Json out = bench(config, {.n_steps = 4, .real_data = true, .phase = "two", .device = "cpu"});
+  const double median = out.at("step_seconds").at("median").as_double(), rate = out.at("tokens_per_second").as_double();
+  EXPECT_GT(out.at("step_seconds").at("min").as_double(), 0);
+  EXPECT_LE(out.at("step_seconds").at("min").as_double(), median);
+  EXPECT_NEAR(rate, 32 / median, 1e-9 * rate);
+  EXPECT_EQ(out.at("flops_per_token").as_double(), model::training_flops_per_token(config.model, 8));
+  EXPECT_NEAR(out.at("gflops").as_double(), out.at("flops_per_token").as_double() * rate / 1e9, 1e-9);
+  EXPECT_GT(out.at("gemm_peak_gflops").as_double(), out.at("gflops").as_double());
+  EXPECT_GE(out.at("mri_mean").as_double(), 0.5);  // k / E
+  EXPECT_LE(out.at("mri_mean").as_double(), 1.0);
+  EXPECT_GT(out.at("peak_rss_bytes").as_int(), 1 << 20);
+  double parts = 0;
+  for (const char* part : {"forward", "backward", "optimizer"}) parts += out.at("breakdown_seconds").at(part).as_double();
+  EXPECT_GT(parts, 0);
+  EXPECT_EQ(out.at("steps").as_int(), 4);
+}
+
+TEST(Bench, RefusesAModelThatCannotFitBeforeAllocation) {
+  const auto config = testing::tiny_config("/data", {"model.vocab_size=2000000000", "model.d_model=65536", "model.d_expert=65536"});
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(config, {}); }), ::testing::StartsWith("bench: got a model that takes about"));
+}
+
+}  // namespace
+}  // namespace evenkeel::train

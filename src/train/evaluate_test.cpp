@@ -1,0 +1,156 @@
+#include "train/evaluate.h"
+
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "model/init.h"
+#include "support/gradients.h"
+#include "support/tiny_run.h"
+
+namespace evenkeel::train {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::message_of;
+using testing::TemporaryFolder;
+
+struct Tiny {
+  explicit Tiny(const std::vector<std::string>& overrides = {}) : config(testing::tiny_config("/data", overrides)), model(config.model), params(model::init_params(config.model, 1)) {}
+  EvalResult evaluate(const data::IndexedDataset& dataset, const EvalOptions& options) const { return train::evaluate(model, params, model.initial_router_states(), dataset, options); }
+  RunConfig config;
+  model::Transformer model;
+  ops::Params params;
+};
+
+ops::Params clone(const ops::Params& params) {
+  ops::Params out;
+  for (const auto& [name, tensor] : params) out.add(name, tensor.detach().clone());
+  return out;
+}
+
+TEST(Evaluate, DoesNotDependOnTheBatchSize) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));  // 6 windows of 8, then one of 1
+  for (const auto& overrides : {std::vector<std::string>{}, {"model.router={kind = \"sinkhorn\"}"}}) {
+    const Tiny tiny(overrides);
+    const auto one = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1});
+    EXPECT_EQ(one.n_tokens, 49);
+    for (const int64_t batch_size : {2, 4, 16}) {
+      const auto more = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = batch_size});
+      EXPECT_NEAR(more.loss, one.loss, 1e-6);  // fp32 products of another shape
+      EXPECT_EQ(more.n_tokens, one.n_tokens);
+      ASSERT_EQ(more.routing.size(), 2u);
+      for (size_t i = 0; i < 2; ++i) EXPECT_EQ(more.routing[i].tokens_per_expert, one.routing[i].tokens_per_expert);
+    }
+  }
+}
+
+TEST(Evaluate, UniformGuessesByHand) {
+  const TemporaryFolder folder;
+  const auto prefix = testing::write_tiny_data(folder, "held", 50);
+  folder.write("held.json", R"({"format": "evenkeel.data.v1", "tokens": 50, "bytes": 160})");
+  const auto dataset = data::IndexedDataset::open(prefix);
+  ASSERT_EQ(dataset.text_bytes(), 160);
+  Tiny tiny;
+  tiny.params.at("head.weight").detach().zero_();
+  const auto result = tiny.evaluate(dataset, {.sequence_length = 8});
+  EXPECT_NEAR(result.loss, std::log(16.0), 1e-6);
+  ASSERT_TRUE(result.bits_per_byte.has_value());
+  // 49 tokens of 4 bits each, and the bytes of 49 of the 50 tokens.
+  EXPECT_NEAR(*result.bits_per_byte, 4.0 * 50 / 160, 1e-6);
+  const Json json = to_json(result, /*with_routing=*/true);
+  EXPECT_NEAR(json.at("perplexity").as_double(), 16.0, 1e-4);
+  EXPECT_EQ(json.at("tokens").as_int(), 49);
+  EXPECT_EQ(json.at("routing").size(), 2u);
+  EXPECT_GE(json.at("routing").at(0).at("mri").as_double(), 0.5);  // k / E
+  EXPECT_EQ(to_json(result, false).find("routing"), nullptr);
+}
+
+TEST(Evaluate, WithoutBytesThereIsNoBitsPerByte) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 20));
+  const auto result = Tiny().evaluate(dataset, {.sequence_length = 8});
+  EXPECT_FALSE(result.bits_per_byte.has_value());
+  EXPECT_TRUE(to_json(result, false).at("bits_per_byte").is_null());
+}
+
+TEST(Evaluate, StopsAtTheBoundOnTokens) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const auto result = Tiny().evaluate(dataset, {.sequence_length = 8, .max_tokens = 21});
+  EXPECT_EQ(result.n_tokens, 21);
+  EXPECT_EQ(result.routing[0].n_tokens, 21);
+}
+
+TEST(Evaluate, RefusesASetWithNothingToScore) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 1));
+  EXPECT_THAT(message_of<DataError>([&] { Tiny().evaluate(dataset, {.sequence_length = 8}); }), HasSubstr("got 1 tokens; need at least 2"));
+}
+
+TEST(Saturation, IsOneForTheSameAndZeroForOppositeRouters) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const Tiny tiny({"model.n_layers=1"});
+  const auto states = tiny.model.initial_router_states();
+  const EvalOptions options{.sequence_length = 8, .batch_size = 4};
+  const auto same = evaluate_saturation(tiny.model, tiny.params, tiny.params, states, dataset, options);
+  ASSERT_EQ(same.size(), 2u);
+  EXPECT_EQ(same[0].k, 1);
+  EXPECT_EQ(same[1].k, 2);
+  EXPECT_EQ(same[0].chance, 0.25);
+  EXPECT_EQ(same[1].chance, 0.5);
+  for (const auto& row : same) EXPECT_NEAR(row.saturation, 1.0, 1e-12);
+
+  // The best two of the negated logits are the worst two of the logits.
+  auto opposite = clone(tiny.params);
+  opposite.at("layers.0.router.weight").neg_();
+  for (const auto& row : evaluate_saturation(tiny.model, tiny.params, opposite, states, dataset, options)) EXPECT_EQ(row.saturation, 0.0);
+}
+
+// Experts 0 and 1 trade their names: of the two best, those pairs that are {0, 1} or {2, 3} stay.
+TEST(Saturation, ByHandWhenTwoExpertsTradeNames) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const Tiny tiny({"model.n_layers=1"});
+  const auto states = tiny.model.initial_router_states();
+  auto traded = clone(tiny.params);
+  const auto rows = tiny.params.at("layers.0.router.weight");
+  traded.at("layers.0.router.weight")[0].copy_(rows[1]);
+  traded.at("layers.0.router.weight")[1].copy_(rows[0]);
+
+  double best = 0, both = 0;
+  data::WindowReader reader(dataset, 8, 0, false);
+  for (auto batch = reader.next(1); batch.tokens.size(0) > 0; batch = reader.next(1)) {
+    model::ModelInput input;
+    input.tokens = batch.tokens;
+    input.mode = moe::Mode::eval;
+    const auto ids = tiny.model.forward(tiny.params, states, input).routing[0].expert_ids.contiguous();
+    const int64_t* expert = ids.const_data_ptr<int64_t>();
+    for (int64_t t = 0; t < batch.tokens.numel(); ++t) {
+      const int64_t first = expert[2 * t], second = expert[2 * t + 1];
+      best += first >= 2 ? 1 : 0;
+      both += (first < 2) == (second < 2) ? 1.0 : 0.5;  // of a mixed pair only the 2 or 3 stays
+    }
+  }
+  ASSERT_GT(best, 0);
+  ASSERT_LT(both, 49);
+  const auto rows_of = evaluate_saturation(tiny.model, tiny.params, traded, states, dataset, {.sequence_length = 8, .batch_size = 4});
+  EXPECT_NEAR(rows_of[0].saturation, best / 49, 1e-12);
+  EXPECT_NEAR(rows_of[1].saturation, both / 49, 1e-12);
+}
+
+TEST(Saturation, OneRowALayerAtTopOneAndNoneForDenseModels) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 20));
+  const Tiny top_one({"model.top_k=1"});
+  EXPECT_EQ(evaluate_saturation(top_one.model, top_one.params, top_one.params, top_one.model.initial_router_states(), dataset, {.sequence_length = 8}).size(), 2u);
+  const Tiny dense(testing::kTinyDense);
+  EXPECT_TRUE(evaluate_saturation(dense.model, dense.params, dense.params, {}, dataset, {.sequence_length = 8}).empty());
+}
+
+}  // namespace
+}  // namespace evenkeel::train

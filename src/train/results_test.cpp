@@ -1,0 +1,218 @@
+#include "train/results.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/layout.h"
+#include "support/made_run.h"
+
+namespace evenkeel::train {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::made_evaluation;
+using testing::made_result;
+using testing::made_step;
+using testing::TemporaryFolder;
+using testing::tiny_config;
+
+Table rows_of(const Arm& arm, const std::string& table) {
+  auto tables = new_tables();
+  add_arm_rows(arm, tables);
+  return find_table(tables, table);
+}
+const Json& cell(const Table& table, size_t row, const std::string& column) { return table.rows.at(row).at(table.column(column)); }
+
+// Phase one has 60 steps, phase two 80. Layer 0 leaves 0.5 at the shift and comes back; layer 1 stays at 0.7.
+class ShiftTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (int64_t step = 1; step <= 60; ++step) lines_.push_back(made_step(step, "one", {step <= 10 ? 9.0 : 0.5, 0.5}));  // only the last 50 count
+    const std::vector<double> curve = {0.8, 0.9, 1.0, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6};
+    for (int64_t i = 1; i <= 80; ++i) {
+      double mri = static_cast<size_t>(i) <= curve.size() ? curve[static_cast<size_t>(i) - 1] : 0.5;
+      if (i == 70) mri = 2.0;  // later than the 50 steps in which the peak is sought, and before the last eighth
+      lines_.push_back(made_step(60 + i, "two", {mri, 0.7}));
+    }
+  }
+  Arm arm(const std::vector<std::string>& overrides = {}) {
+    std::vector<std::string> all = {"phase.one.steps=60", "phase.two.steps=80"};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    testing::write_made_run(folder_ / "run", tiny_config("/data", all), lines_);
+    return read_arm("arm", "group", folder_ / "run");
+  }
+  TemporaryFolder folder_;
+  std::vector<Json> lines_;
+};
+
+TEST_F(ShiftTest, RowsByHand) {
+  const auto table = rows_of(arm(), "shift_mri");
+  ASSERT_EQ(table.rows.size(), 3u);  // the mean, then each layer
+  for (size_t row = 0; row < 3; ++row) {
+    EXPECT_EQ(cell(table, row, "arm").as_string(), "arm");
+    EXPECT_EQ(cell(table, row, "phase").as_string(), "two");
+    EXPECT_EQ(cell(table, row, "lower_bound").as_double(), 0.5);
+    EXPECT_DOUBLE_EQ(cell(table, row, "before").as_double(), 0.5);
+  }
+  EXPECT_TRUE(cell(table, 0, "layer").is_null());
+  EXPECT_EQ(cell(table, 1, "layer").as_int(), 0);
+  EXPECT_EQ(cell(table, 1, "first").as_double(), 0.8);
+  EXPECT_EQ(cell(table, 1, "peak").as_double(), 1.0);
+  EXPECT_EQ(cell(table, 1, "peak_step").as_int(), 3);
+  // Steps 8..12: (0.6 + 0.6 + 0.5 + 0.5 + 0.5) / 5 = 0.54 <= 0.55; steps 7..11: 0.56.
+  EXPECT_EQ(cell(table, 1, "steps_to_recover").as_int(), 12);
+  EXPECT_DOUBLE_EQ(cell(table, 1, "after").as_double(), 0.5);
+  EXPECT_EQ(cell(table, 2, "peak_step").as_int(), 1);  // the first of equals
+  EXPECT_TRUE(cell(table, 2, "steps_to_recover").is_null());
+  EXPECT_DOUBLE_EQ(cell(table, 2, "after").as_double(), 0.7);
+  EXPECT_DOUBLE_EQ(cell(table, 0, "first").as_double(), 0.75);
+  EXPECT_DOUBLE_EQ(cell(table, 0, "peak").as_double(), 0.85);
+  EXPECT_TRUE(cell(table, 0, "steps_to_recover").is_null());
+}
+
+TEST_F(ShiftTest, RecoveryNeedsFiveSteps) {
+  lines_.resize(60);
+  for (int64_t i = 1; i <= 6; ++i) lines_.push_back(made_step(60 + i, "two", {i == 1 ? 0.6 : 0.5, 0.5}));
+  const auto table = rows_of(arm({"phase.two.steps=6"}), "shift_mri");
+  EXPECT_EQ(cell(table, 1, "peak_step").as_int(), 1);
+  EXPECT_EQ(cell(table, 1, "steps_to_recover").as_int(), 5);  // 0.52 over the first five
+  EXPECT_EQ(cell(table, 1, "after").as_double(), 0.5);        // at least one step
+}
+
+TEST_F(ShiftTest, BeforeIsOfThePhaseThatItStartsFrom) {
+  ConfigNode root = testing::tiny_recipe("/data", {"phase.one.steps=60", "phase.two.steps=80"});
+  merge_config(root, parse_toml("phase=[{name = \"one\"}, {name = \"two\"}, {name = \"three\", steps = 2, data = [{name = \"a\", path = \"a\"}], "
+                                "schedule = {kind = \"constant\", lr_max = 1e-3}, start = {from = \"one\"}}]",
+                                "r.toml", "/data"));
+  lines_.push_back(made_step(141, "three", {0.6, 0.6}));
+  lines_.push_back(made_step(142, "three", {0.6, 0.6}));
+  testing::write_made_run(folder_ / "run", read_run_config(root), lines_);
+  const auto table = rows_of(read_arm("arm", "group", folder_ / "run"), "shift_mri");
+  ASSERT_EQ(table.rows.size(), 6u);
+  EXPECT_EQ(cell(table, 4, "phase").as_string(), "three");
+  EXPECT_DOUBLE_EQ(cell(table, 4, "before").as_double(), 0.5);  // steps 11..60, not the end of phase two
+  EXPECT_DOUBLE_EQ(cell(table, 5, "before").as_double(), 0.5);
+  EXPECT_EQ(cell(table, 4, "first").as_double(), 0.6);
+}
+
+TEST_F(ShiftTest, DenseModelsHaveNone) {
+  for (auto& line : lines_) line["routing"] = Json::array();
+  const auto dense = arm(testing::kTinyDense);
+  EXPECT_TRUE(rows_of(dense, "shift_mri").rows.empty());
+  EXPECT_TRUE(arm_json(dense, ".").at("lower_bound").is_null());
+  EXPECT_EQ(arm_json(dense, ".").at("model").as_string(), "dense");
+}
+
+// Losses: held-out "old" 2.5 -> 2.0 in phase one, 2.25 after two; "new" only after phase two.
+std::vector<Json> evaluated_lines() {
+  std::vector<Json> lines;
+  for (int64_t step = 1; step <= 6; ++step) lines.push_back(made_step(step, "one", {0.5, 0.5}, static_cast<double>(step)));
+  lines.insert(lines.begin() + 3, made_evaluation(3, "one", {{"old", made_result(2.5, {0.9, 0.9})}}));
+  lines.push_back(made_evaluation(6, "one", {{"old", made_result(2.0, {0.6, 0.7})}}));
+  for (int64_t step = 7; step <= 10; ++step) lines.push_back(made_step(step, "two", {0.5, 0.5}, static_cast<double>(step)));
+  lines.push_back(made_evaluation(10, "two", {{"old", made_result(2.25, {0.8, 0.5})}, {"new", made_result(1.5, {0.5, 0.5})}}));
+  lines.push_back(Json::parse(R"({"step": 10, "phase": "two", "saturation": {"old": [{"layer": 0, "k": 1, "from": 6, "to": 10, "saturation": 0.75, "chance": 0.25}]}})", "t"));
+  return lines;
+}
+
+TEST(Results, ForgettingIsAgainstTheEndOfTheFirstPhase) {
+  const TemporaryFolder folder;
+  testing::write_made_run(folder / "run", tiny_config("/data"), evaluated_lines());
+  const auto table = rows_of(read_arm("arm", "group", folder / "run"), "forgetting");
+  ASSERT_EQ(table.rows.size(), 3u);
+  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["arm","one","old",2,20,0])");
+  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["arm","two","old",2.25,22.5,0.25])");
+  EXPECT_EQ(Json(table.rows[2]).dump(), R"(["arm","two","new",1.5,15,null])");
+}
+
+TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {
+  const TemporaryFolder folder;
+  testing::write_made_run(folder / "run", tiny_config("/data"), evaluated_lines());
+  const auto arm = read_arm("arm", "group", folder / "run");
+  const auto mri = rows_of(arm, "eval_mri");
+  ASSERT_EQ(mri.rows.size(), 6u);
+  EXPECT_EQ(Json(mri.rows[1]).dump(), R"(["arm","one","old",1,0.7,0.9,1])");
+  EXPECT_EQ(Json(mri.rows[2]).dump(), R"(["arm","two","old",0,0.8,0.9,1])");
+  const auto saturation = rows_of(arm, "saturation");
+  ASSERT_EQ(saturation.rows.size(), 1u);
+  EXPECT_EQ(Json(saturation.rows[0]).dump(), R"(["arm",0,1,6,10,"old",0.75,0.25])");
+}
+
+TEST(Results, ThroughputIsTheMedianWithoutTheFirstStep) {
+  const TemporaryFolder folder;
+  testing::write_made_run(folder / "run", tiny_config("/data"), evaluated_lines());  // seconds 1 .. 10, 32 tokens each
+  const auto throughput = arm_throughput(read_arm("arm", "group", folder / "run"));
+  EXPECT_EQ(throughput.step_seconds, 6.0);  // of 2 .. 10
+  EXPECT_DOUBLE_EQ(throughput.tokens_per_second, 32.0 / 6);
+  EXPECT_EQ(arm_throughput(Arm{}).tokens_per_second, 0);
+}
+
+TEST(Results, ArmStatesModelPhasesAndPlannedRates) {
+  const TemporaryFolder folder;
+  const auto config = tiny_config("/data", {"train.seed=7", "phase.two.replay={fraction = 0.25, from = \"one\"}"});
+  auto lines = evaluated_lines();
+  testing::write_made_run(folder / "run", config, lines);
+  const Json arm = arm_json(read_arm("arm-seed7", "arm", folder / "run"), "arms/arm-seed7");
+  EXPECT_EQ(arm.at("name").as_string(), "arm-seed7");
+  EXPECT_EQ(arm.at("group").as_string(), "arm");
+  EXPECT_EQ(arm.at("run").as_string(), "arms/arm-seed7");
+  EXPECT_EQ(arm.at("seed").as_int(), 7);
+  EXPECT_EQ(arm.at("model").as_string(), "moe");
+  EXPECT_EQ(arm.at("router").as_string(), "top_k");
+  EXPECT_EQ(arm.at("lower_bound").as_double(), 0.5);
+  EXPECT_EQ(arm.at("replay_fraction").as_double(), 0.25);
+  const auto counts = model::count_parameters(config.model);
+  EXPECT_EQ(arm.at("parameters").as_int(), counts.total);
+  EXPECT_EQ(arm.at("active_parameters").as_int(), counts.active);
+  EXPECT_EQ(arm.at("flops_per_token").as_double(), model::training_flops_per_token(config.model, 8));
+  const Json& two = arm.at("phases").at(1);
+  EXPECT_EQ(two.at("steps").as_int(), 4);
+  EXPECT_EQ(two.at("tokens").as_int(), 128);
+  EXPECT_EQ(two.at("seconds").as_double(), 7 + 8 + 9 + 10);
+  EXPECT_EQ(two.at("first_step").as_int(), 7);
+  EXPECT_EQ(two.at("last_step").as_int(), 10);
+  const auto& curve = arm.at("lr_curve").as_array();
+  ASSERT_EQ(curve.size(), 10u);
+  EXPECT_EQ(curve[0].at(0).as_int(), 1);
+  EXPECT_EQ(curve[0].at(1).as_double(), 1e-2);
+  EXPECT_EQ(curve[9].at(0).as_int(), 10);
+  EXPECT_NEAR(curve[9].at(1).as_double(), 1e-3, 1e-12);  // the cosine's end
+}
+
+TEST(Results, ModelsAreNamedByTheirKind) {
+  const TemporaryFolder folder;
+  const auto word = [&](const std::string& model) {
+    testing::write_made_run(folder / "run", tiny_config("/data", {"model=" + model}), evaluated_lines());
+    return arm_json(read_arm("a", "a", folder / "run"), ".").at("model").as_string();
+  };
+  EXPECT_EQ(word("{top_k = 1}"), "switch");
+  EXPECT_EQ(word("{n_shared_experts = 1}"), "granular");
+}
+
+TEST(Results, OfOneRunAreAStudyOfOneArm) {
+  const TemporaryFolder folder;
+  testing::write_made_run(folder / "my-run", tiny_config("/data"), evaluated_lines());
+  const Json results = run_results(folder / "my-run");
+  EXPECT_EQ(results.at("schema").as_string(), "evenkeel.results.v1");
+  EXPECT_EQ(results.at("kind").as_string(), "run");
+  EXPECT_EQ(results.at("title").as_string(), "my-run");
+  EXPECT_TRUE(results.at("recipe").is_null());
+  EXPECT_EQ(results.at("arms").size(), 1u);
+  EXPECT_EQ(results.at("arms").at(0).at("run").as_string(), ".");
+  for (const char* table : {"forgetting", "shift_mri", "eval_mri", "saturation"}) EXPECT_GT(results.at("tables").at(table).at("rows").size(), 0u) << table;
+  EXPECT_NE(results.at("definitions").find("MRI"), nullptr);
+  ASSERT_EQ(results.at("headlines").size(), 3u);
+  EXPECT_EQ(results.at("headlines").at(0).as_string(), "After phase two the held-out loss on old is 2.250 nats a token (+0.250 since the first phase).");
+  EXPECT_EQ(results.at("headlines").at(1).as_string(), "After phase two the held-out loss on new is 1.500 nats a token.");
+  EXPECT_EQ(results.at("headlines").at(2).as_string(), "At the shift to two the mean MRI goes from 0.500 to a peak of 0.500 (1.0 times) and ends at 0.500; the lower bound is 0.500.");
+  // What was written to disk reads back, also where a figure does not exist.
+  EXPECT_EQ(Json::parse(results.dump(), "t").at("tables").at("shift_mri").at("rows").size(), 3u);
+}
+
+TEST(Results, ATableThatIsNotThereIsOurBug) {
+  auto tables = new_tables();
+  EXPECT_THROW(find_table(tables, "forgotten"), std::logic_error);
+}
+
+}  // namespace
+}  // namespace evenkeel::train

@@ -1,0 +1,170 @@
+#include "train/state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "checkpoint/manifest.h"
+#include "checkpoint/safetensors.h"
+#include "support/gradients.h"
+#include "support/tiny_run.h"
+#include "train/step.h"
+
+namespace evenkeel::train {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::message_of;
+using testing::TemporaryFolder;
+
+// A state after three steps, with every field set.
+struct Case {
+  Case() : config(testing::tiny_config("/data")), model(config.model), state(initial_state(config, model, at::kCPU)) {
+    data::Batch batch;
+    batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
+    batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
+    for (int i = 0; i < 3; ++i) train_step(model, config.optimizer, {{"head.weight", 0.0}}, std::vector{batch}, 1e-2, state);
+    state.phase_index = 1;
+    state.phase_step = 2;
+    state.loader.cursors = {{"left", 7}, {"right", 0}};
+    state.loader.mixture_counts = {5, 3};
+    state.loader.replay_draws = 3;
+    PhaseRecord record;
+    record.name = "one";
+    record.start_step = 0;
+    record.first_step = 1;
+    record.draws = 12;
+    record.shuffle = false;
+    record.start_cursors = {{"left", 1}};
+    record.sources = {{"a", "/data/a", 0.5, ""}, {"b", "/data/b", 1.5, ""}};
+    state.records = {record};
+  }
+  std::filesystem::path save() const {
+    save_checkpoint(folder.path(), state, config);
+    return folder / "checkpoints" / "step-00000003";
+  }
+  TrainState load() const { return load_checkpoint(folder / "checkpoints" / "step-00000003", config, model, at::kCPU); }
+  // Writes the checkpoint again, whole, with its files changed by `change`.
+  void rewrite(const std::function<void(const std::filesystem::path&)>& change) const {
+    const auto path = save();
+    const TemporaryFolder copy;
+    std::filesystem::copy(path, copy.path(), std::filesystem::copy_options::recursive);
+    checkpoint::save_folder(path, [&](const auto& temporary) {
+      for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json"}) std::filesystem::copy_file(copy / name, temporary / name);
+      change(temporary);
+    });
+  }
+  TemporaryFolder folder;
+  RunConfig config;
+  model::Transformer model;
+  TrainState state;
+};
+
+void expect_same(const ops::Params& left, const ops::Params& right) {
+  ASSERT_EQ(left.size(), right.size());
+  for (const auto& [name, tensor] : left) EXPECT_TRUE(testing::same_bits(tensor.detach(), right.at(name).detach())) << name;
+}
+
+TEST(Checkpoint, RoundTripIsBitEqual) {
+  const Case c;
+  c.save();
+  const auto loaded = c.load();
+  expect_same(loaded.params, c.state.params);
+  expect_same(loaded.adam.first, c.state.adam.first);
+  expect_same(loaded.adam.second, c.state.adam.second);
+  EXPECT_EQ(loaded.adam.updates, c.state.adam.updates);
+  EXPECT_EQ(loaded.adam.updates.at("embedding.weight"), 3);
+  EXPECT_EQ(loaded.router_states.size(), c.state.router_states.size());
+  EXPECT_EQ(loaded.step, 3);
+  EXPECT_EQ(loaded.tokens, 96);
+  EXPECT_EQ(loaded.phase_index, 1);
+  EXPECT_EQ(loaded.phase_step, 2);
+  EXPECT_EQ(data::to_json(loaded.loader), data::to_json(c.state.loader));
+  ASSERT_EQ(loaded.records.size(), 1u);
+  const auto& record = loaded.records[0];
+  EXPECT_EQ(record.name, "one");
+  EXPECT_EQ(record.first_step, 1);
+  EXPECT_EQ(record.draws, 12);
+  EXPECT_FALSE(record.shuffle);
+  EXPECT_EQ(record.start_cursors.at("left"), 1);
+  ASSERT_EQ(record.sources.size(), 2u);
+  EXPECT_EQ(record.sources[1].path, "/data/b");
+  EXPECT_EQ(record.sources[1].weight, 1.5);
+  for (const auto& [name, tensor] : loaded.params) EXPECT_TRUE(tensor.requires_grad() && tensor.is_leaf()) << name;
+}
+
+TEST(Checkpoint, TheSameStateGivesTheSameBytes) {
+  const Case c;
+  const auto first = read_file(c.save() / "model.safetensors"), optimizer = read_file(c.save() / "optimizer.safetensors"), state = read_file(c.save() / "state.json");
+  EXPECT_EQ(read_file(c.save() / "model.safetensors"), first);
+  EXPECT_EQ(read_file(c.save() / "optimizer.safetensors"), optimizer);
+  EXPECT_EQ(read_file(c.save() / "state.json"), state);
+}
+
+TEST(Checkpoint, RefusesAMissingMoment) {
+  const Case c;
+  c.rewrite([&](const auto& folder) {
+    checkpoint::NamedTensors tensors;
+    for (const auto& [name, tensor] : c.state.adam.first) tensors.emplace_back("first." + name, tensor);
+    checkpoint::write_safetensors(folder / "optimizer.safetensors", tensors, {});
+  });
+  EXPECT_THAT(message_of<CheckpointError>([&] { c.load(); }), HasSubstr("second.embedding.weight"));
+}
+
+TEST(Checkpoint, RefusesAMomentOfAnotherShape) {
+  const Case c;
+  c.rewrite([&](const auto& folder) {
+    checkpoint::NamedTensors tensors;
+    for (const auto& [name, tensor] : c.state.adam.first) tensors.emplace_back("first." + name, name == "head.weight" ? tensor.t().contiguous() : tensor);
+    for (const auto& [name, tensor] : c.state.adam.second) tensors.emplace_back("second." + name, tensor);
+    checkpoint::write_safetensors(folder / "optimizer.safetensors", tensors, {});
+  });
+  EXPECT_THAT(message_of<CheckpointError>([&] { c.load(); }), HasSubstr("got 'first.head.weight' of another shape"));
+}
+
+TEST(Checkpoint, RefusesAnotherArchitecture) {
+  const Case c;
+  c.save();
+  const auto wide = testing::tiny_config("/data", {"model.d_expert=7"});
+  const model::Transformer model(wide.model);
+  const auto message = message_of<CheckpointError>([&] { load_checkpoint(c.folder / "checkpoints" / "step-00000003", wide, model, at::kCPU); });
+  EXPECT_THAT(message, HasSubstr("layers.0.experts.gate_up"));
+}
+
+TEST(Checkpoint, RefusesADamagedState) {
+  const Case c;
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    c.rewrite([&](const auto& folder) {
+      std::string text = read_file(folder / "state.json");
+      const size_t found = text.find(from);
+      ASSERT_NE(found, std::string::npos) << from;
+      write_file_atomically(folder / "state.json", text.replace(found, from.size(), to));
+    });
+    return message_of<CheckpointError>([&] { c.load(); });
+  };
+  EXPECT_THAT(replace("\"phase_step\": 2", "\"phase_step\": -2"), HasSubstr("negative counter"));
+  EXPECT_THAT(replace("\"phase_step\": 2", "\"phase_stop\": 2"), HasSubstr("phase_step"));
+  EXPECT_THAT(replace("evenkeel.checkpoint.v1", "evenkeel.checkpoint.v9"), HasSubstr("evenkeel.checkpoint.v1"));
+  EXPECT_THAT(replace("\"embedding.weight\": 3", "\"embedding.wait\": 3"), HasSubstr("no optimizer_updates of 'embedding.weight'"));
+}
+
+TEST(Checkpoint, RefusesFlippedBytes) {
+  const Case c;
+  const auto path = c.save() / "model.safetensors";
+  std::string bytes = read_file(path);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_file_atomically(path, bytes);
+  EXPECT_THROW(c.load(), CheckpointError);
+}
+
+TEST(InitialState, DependsOnTheSeedAlone) {
+  const auto config = testing::tiny_config("/data"), other = testing::tiny_config("/data", {"train.seed=2"});
+  const model::Transformer model(config.model);
+  expect_same(initial_state(config, model, at::kCPU).params, initial_state(config, model, at::kCPU).params);
+  EXPECT_FALSE(testing::same_bits(initial_state(config, model, at::kCPU).params.at("head.weight").detach(), initial_state(other, model, at::kCPU).params.at("head.weight").detach()));
+  const auto state = initial_state(config, model, at::kCPU);
+  EXPECT_EQ(state.router_states.size(), 2u);
+  for (const auto& [name, moment] : state.adam.second) EXPECT_EQ(moment.abs().max().item<double>(), 0.0) << name;
+}
+
+}  // namespace
+}  // namespace evenkeel::train

@@ -1,0 +1,75 @@
+#include "train/step_line.h"
+
+#include <cstdio>
+
+#include "core/units.h"
+
+namespace evenkeel::train {
+namespace {
+
+double worst_mri(const StepReport& report) {
+  double worst = 0;
+  for (const auto& counts : report.routing) worst = std::max(worst, analysis::routing_stats(counts).mri);
+  return worst;
+}
+
+}  // namespace
+
+Json to_json(const StepLine& line) {
+  Json out = Json::object(), terms = Json::object(), sources = Json::object(), routing = Json::array();
+  for (const auto& term : line.report.terms) terms[term.name] = term.value;
+  for (const auto& [name, count] : line.sources) sources[name] = count;
+  for (const auto& counts : line.report.routing) routing.push_back(analysis::to_json(analysis::routing_stats(counts)));
+  out["step"] = line.state.step;
+  out["phase"] = line.phase;
+  out["phase_step"] = line.state.phase_step;
+  out["tokens"] = line.state.tokens;
+  out["loss"] = line.report.loss;
+  out["loss_terms"] = std::move(terms);
+  out["lr"] = line.report.learning_rate;
+  out["grad_norm"] = line.report.grad_norm;
+  out["seconds"] = line.seconds;
+  out["tokens_per_second"] = line.tokens_per_second();
+  out["gemm_fraction"] = line.gemm_fraction;
+  out["sources"] = std::move(sources);
+  out["routing"] = std::move(routing);
+  return out;
+}
+
+void write_scalars(const StepLine& line, TensorBoardFile& tensorboard) {
+  const int64_t step = line.state.step;
+  tensorboard.scalar("train/loss", line.report.loss, step);
+  for (const auto& term : line.report.terms) tensorboard.scalar("train/" + term.name, term.value, step);
+  tensorboard.scalar("train/learning_rate", line.report.learning_rate, step);
+  tensorboard.scalar("train/grad_norm", line.report.grad_norm, step);
+  tensorboard.scalar("train/tokens_per_second", line.tokens_per_second(), step);
+  if (!line.report.routing.empty()) tensorboard.scalar("routing/worst_mri", worst_mri(line.report), step);
+  for (const auto& counts : line.report.routing) {
+    const auto stats = analysis::routing_stats(counts);
+    const std::string at = "routing/layer_" + std::to_string(stats.layer) + "/";
+    tensorboard.scalar(at + "mri", stats.mri, step);
+    tensorboard.scalar(at + "entropy", stats.entropy, step);
+  }
+}
+
+std::string terminal_text(const StepLine& line) {
+  const auto& report = line.report;
+  std::string text = line.phase + " " + std::to_string(line.state.phase_step) + "/" + std::to_string(line.phase_steps);
+  char buffer[160];
+  std::snprintf(buffer, sizeof buffer, " loss %.3f", report.loss);
+  text += buffer;
+  for (size_t i = 0; i < report.terms.size(); ++i) {
+    std::snprintf(buffer, sizeof buffer, "%s%s %.3f", i == 0 ? " (" : " ", i == 0 ? "ce" : report.terms[i].name.c_str(), report.terms[i].value);
+    text += buffer;
+  }
+  std::snprintf(buffer, sizeof buffer, ") lr %.2e |g| %.2f %s tok/s %.0f%% GEMM", report.learning_rate, report.grad_norm, human_count(line.tokens_per_second()).c_str(),
+                100 * line.gemm_fraction);
+  text += buffer;
+  if (!report.routing.empty()) {
+    std::snprintf(buffer, sizeof buffer, " MRI %.2f", worst_mri(report));
+    text += buffer;
+  }
+  return text;
+}
+
+}  // namespace evenkeel::train

@@ -1,0 +1,28 @@
+// What a step reports: its line of metrics.jsonl, its TensorBoard scalars, its text on the terminal.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "train/metrics.h"
+#include "train/step.h"
+
+namespace evenkeel::train {
+
+struct StepLine {
+  const TrainState& state;  // after the step
+  const std::string& phase;
+  int64_t phase_steps = 0;  // length of the phase
+  const StepReport& report;
+  const std::map<std::string, int64_t>& sources;  // sequences of each source
+  double seconds = 0;
+  double gemm_fraction = 0;  // FLOP rate over the measured rate of square products
+  double tokens_per_second() const { return static_cast<double>(report.n_tokens) / seconds; }
+};
+
+Json to_json(const StepLine& line);
+void write_scalars(const StepLine& line, TensorBoardFile& tensorboard);
+// Phase, step, loss terms, lr, gradient norm, tokens/s, % of the GEMM rate, worst MRI.
+std::string terminal_text(const StepLine& line);
+
+}  // namespace evenkeel::train

@@ -1,0 +1,58 @@
+#include "train/step_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace evenkeel::train {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Step 7, 2 s for 100 tokens; 3 of 4 assignments of one MoE layer go to one of its two experts.
+struct Example {
+  TrainState state;
+  StepReport report;
+  std::map<std::string, int64_t> sources = {{"de", 3}, {"replay/en", 1}};
+  std::string phase = "german";
+  Example() {
+    state.step = 7;
+    state.phase_step = 2;
+    state.tokens = 700;
+    report.loss = 2.51;
+    report.terms = {{"cross_entropy", 2.5, 1.0}, {"balance", 1.0, 0.01}};
+    report.learning_rate = 1e-3;
+    report.n_tokens = 100;
+    analysis::RoutingCounts counts;
+    counts.layer = 1;
+    counts.n_experts = 2;
+    counts.top_k = 1;
+    counts.n_tokens = 4;
+    counts.tokens_per_expert = {1, 3};
+    report.routing = {counts};
+  }
+  StepLine line() const { return {state, phase, 5, report, sources, 2.0, 0.5}; }
+};
+
+TEST(StepLine, IsTheLineOfMetrics) {
+  const Example example;
+  const Json json = to_json(example.line());
+  EXPECT_EQ(json.at("step").as_int(), 7);
+  EXPECT_EQ(json.at("phase_step").as_int(), 2);
+  EXPECT_EQ(json.at("tokens_per_second").as_double(), 50.0);
+  EXPECT_EQ(json.at("sources").dump(), R"({"de":3,"replay/en":1})");
+  EXPECT_EQ(json.at("loss_terms").at("balance").as_double(), 1.0);
+  EXPECT_EQ(json.at("routing").at(0).at("mri").as_double(), 0.75);
+}
+
+TEST(StepLine, IsShortOnTheTerminal) {
+  Example example;
+  const std::string text = terminal_text(example.line());
+  EXPECT_THAT(text, HasSubstr("german 2/5 loss 2.510 (ce 2.500 balance 1.000) lr 1.00e-03"));
+  EXPECT_THAT(text, HasSubstr("50% GEMM MRI 0.75"));
+  example.report.routing.clear();
+  EXPECT_THAT(terminal_text(example.line()), Not(HasSubstr("MRI")));
+}
+
+}  // namespace
+}  // namespace evenkeel::train

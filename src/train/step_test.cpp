@@ -1,0 +1,206 @@
+#include "train/step.h"
+
+#include <cmath>
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "golden/golden.h"
+#include "support/gradients.h"
+#include "support/tiny_run.h"
+
+namespace evenkeel::train {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::message_of;
+using testing::tiny_config;
+
+constexpr const char* kNoAuxiliary = "model.balance={loss = []}";
+
+data::Batch batch_of(int64_t n_sequences, uint64_t seed = 1) {
+  data::Batch batch;
+  batch.tokens = testing::random_ids(n_sequences * 8, testing::kTinyVocabulary, seed).view({n_sequences, 8});
+  batch.targets = testing::random_ids(n_sequences * 8, testing::kTinyVocabulary, seed + 100).view({n_sequences, 8});
+  return batch;
+}
+
+std::vector<data::Batch> split(const data::Batch& batch, int64_t micro_batch_size) {
+  std::vector<data::Batch> out;
+  for (int64_t first = 0; first < batch.tokens.size(0); first += micro_batch_size) {
+    data::Batch part;
+    part.tokens = batch.tokens.narrow(0, first, micro_batch_size).contiguous();
+    part.targets = batch.targets.narrow(0, first, micro_batch_size).contiguous();
+    out.push_back(part);
+  }
+  return out;
+}
+
+struct Trained {
+  StepReport report;
+  TrainState state;
+};
+
+// One step from initialisation, without clipping, so that the first moments are (1 - beta1) times the gradient.
+Trained step_once(const std::vector<std::string>& overrides, const std::vector<data::Batch>& micro_batches) {
+  auto all = overrides;
+  all.push_back("optimizer.clip_norm=0");
+  const auto config = tiny_config("/data", all);
+  const model::Transformer model(config.model);
+  Trained out;
+  out.state = initial_state(config, model, at::kCPU);
+  out.report = train_step(model, config.optimizer, {}, micro_batches, 1e-3, out.state);
+  return out;
+}
+
+const LossTerm& term_of(const StepReport& report, const std::string& name) {
+  for (const auto& term : report.terms)
+    if (term.name == name) return term;
+  throw std::logic_error("no term " + name);
+}
+
+// fp32 sums in another order: 32 tokens, a few layers.
+constexpr double kRelative = 1e-5, kAbsolute = 1e-7;
+
+TEST(TrainStep, AccumulationGivesTheLossAndGradientOfOneLargeBatch) {
+  auto batch = batch_of(4);
+  for (int64_t i = 0; i < 11; ++i) batch.targets.view({-1}).mutable_data_ptr<int64_t>()[i] = -1;  // micro-batches of unequal weight
+  const auto whole = step_once({kNoAuxiliary}, {batch});
+  for (const int64_t micro_batch_size : {1, 2}) {
+    const auto parts = step_once({kNoAuxiliary}, split(batch, micro_batch_size));
+    testing::expect_close(parts.report.loss, whole.report.loss, kRelative, kAbsolute, "loss");
+    testing::expect_close(parts.report.grad_norm, whole.report.grad_norm, kRelative, kAbsolute, "gradient norm");
+    for (const auto& [name, moment] : whole.state.adam.first)
+      testing::expect_close(parts.state.adam.first.at(name), moment.to(at::kDouble), 1e-4, 1e-8, name);
+  }
+}
+
+TEST(TrainStep, ZLossDoesNotDependOnTheSplit) {
+  const std::vector<std::string> overrides = {"model.balance={loss = [], z_coefficient = 0.5}"};
+  const auto batch = batch_of(4);
+  const auto whole = step_once(overrides, {batch}), parts = step_once(overrides, split(batch, 1));
+  EXPECT_GT(term_of(whole.report, "z").value, 0);
+  testing::expect_close(term_of(parts.report, "z").value, term_of(whole.report, "z").value, kRelative, kAbsolute, "z");
+  testing::expect_close(parts.report.grad_norm, whole.report.grad_norm, kRelative, kAbsolute, "gradient norm");
+  for (const auto& [name, moment] : whole.state.adam.first) testing::expect_close(parts.state.adam.first.at(name), moment.to(at::kDouble), 1e-4, 1e-8, name);
+}
+
+// The loss of micro-batch scope: the mean over micro-batches, weighted by their tokens.
+TEST(TrainStep, BalanceIsTheMeanOverMicroBatches) {
+  const auto batch = batch_of(4);
+  const auto parts = split(batch, 2);
+  const auto both = step_once({}, parts), first = step_once({}, {parts[0]}), second = step_once({}, {parts[1]});
+  const double mean = (term_of(first.report, "balance").value + term_of(second.report, "balance").value) / 2;
+  testing::expect_close(term_of(both.report, "balance").value, mean, kRelative, kAbsolute, "balance");
+}
+
+TEST(TrainStep, LossIsTheTermsTimesTheirCoefficients) {
+  const auto report = step_once({}, {batch_of(4)}).report;
+  ASSERT_EQ(report.terms.size(), 3u);
+  EXPECT_EQ(report.terms[0].name, "cross_entropy");
+  EXPECT_EQ(report.terms[0].coefficient, 1.0);
+  EXPECT_EQ(term_of(report, "balance").coefficient, 0.01);
+  EXPECT_EQ(term_of(report, "z").coefficient, 0.001);
+  EXPECT_GE(term_of(report, "balance").value, 2 * 0.9);  // two layers, each about 1 when balanced
+  EXPECT_DOUBLE_EQ(report.loss, report.terms[0].value + 0.01 * term_of(report, "balance").value + 0.001 * term_of(report, "z").value);
+  EXPECT_EQ(report.learning_rate, 1e-3);
+  EXPECT_EQ(report.n_tokens, 32);
+}
+
+TEST(TrainStep, AuxiliaryGradientsCarryTheirCoefficients) {
+  const auto moment_of = [](const std::string& balance) {
+    return step_once({"model.balance=" + balance}, {batch_of(4)}).state.adam.first.at("layers.0.router.weight").to(at::kDouble);
+  };
+  const auto none = moment_of("{loss = []}");
+  for (const std::string key : {"loss = \"switch\", coefficient", "loss = [], z_coefficient"}) {
+    const auto once = moment_of("{" + key + " = 0.5}") - none, twice = moment_of("{" + key + " = 1.0}") - none;
+    EXPECT_GT(once.abs().max().item<double>(), 1e-6) << key;
+    testing::expect_close(twice, once * 2, 1e-3, 1e-7, key);
+  }
+}
+
+TEST(TrainStep, SeveralBalanceLossesAreNamed) {
+  const auto report = step_once({"model.balance={loss = [{loss = \"switch\", coefficient = 0.1}, {loss = \"hf\", coefficient = 0.2}]}"}, {batch_of(4)}).report;
+  EXPECT_EQ(term_of(report, "balance.switch").coefficient, 0.1);
+  EXPECT_EQ(term_of(report, "balance.hf").coefficient, 0.2);
+}
+
+TEST(TrainStep, CountsTheRoutingOfTheWholeStep) {
+  const auto report = step_once({}, split(batch_of(4), 1)).report;
+  ASSERT_EQ(report.routing.size(), 2u);
+  for (const auto& counts : report.routing) {
+    EXPECT_EQ(counts.n_tokens, 32);
+    int64_t sum = 0;
+    for (const int64_t n : counts.tokens_per_expert) sum += n;
+    EXPECT_EQ(sum, 64);  // top 2
+  }
+}
+
+TEST(TrainStep, CountsStepsAndTokens) {
+  const auto config = tiny_config("/data");
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  for (int i = 0; i < 2; ++i) train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state);
+  EXPECT_EQ(state.step, 2);
+  EXPECT_EQ(state.phase_step, 2);
+  EXPECT_EQ(state.tokens, 64);
+  for (const auto& [name, tensor] : state.params) EXPECT_FALSE(tensor.grad().defined()) << name;
+}
+
+TEST(TrainStep, LearnsAFixedBatch) {
+  const auto config = tiny_config("/data");
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  const std::vector batches = {batch_of(4)};
+  const double first = train_step(model, config.optimizer, {}, batches, 1e-2, state).loss;
+  double last = 0;
+  for (int i = 0; i < 40; ++i) last = train_step(model, config.optimizer, {}, batches, 1e-2, state).loss;
+  EXPECT_NEAR(first, std::log(16.0), 0.1);  // uniform guesses at initialisation
+  EXPECT_LT(last, 0.8 * first);
+}
+
+TEST(TrainStep, ClipsToTheConfiguredNorm) {
+  auto config = tiny_config("/data", {"optimizer.clip_norm=1e-3"});
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  const auto report = train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state);
+  EXPECT_GT(report.grad_norm, 1e-2);  // before clipping
+  std::vector<at::Tensor> moments;
+  for (const auto& [name, moment] : state.adam.first) moments.push_back(moment);
+  EXPECT_NEAR(optim::gradient_norm(moments), 0.1 * 1e-3, 1e-7);  // 1 - beta1 = 0.1
+}
+
+TEST(TrainStep, FrozenParametersStay) {
+  const auto config = tiny_config("/data");
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  const auto before = state.params.at("head.weight").detach().clone(), other = state.params.at("embedding.weight").detach().clone();
+  train_step(model, config.optimizer, {{"head.weight", 0.0}}, std::vector{batch_of(4)}, 1e-3, state);
+  EXPECT_TRUE(testing::same_bits(state.params.at("head.weight").detach(), before));
+  EXPECT_FALSE(testing::same_bits(state.params.at("embedding.weight").detach(), other));
+}
+
+TEST(TrainStep, ANonFiniteStepChangesNothing) {
+  const auto config = tiny_config("/data");
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state);
+  state.params.at("head.weight").detach().mutable_data_ptr<float>()[0] = std::numeric_limits<float>::infinity();
+  std::vector<at::Tensor> before;
+  for (const auto* group : {&state.params, &state.adam.first, &state.adam.second})
+    for (const auto& [name, tensor] : *group) before.push_back(tensor.detach().clone());
+  const auto message = message_of<NumericsError>([&] { train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state); });
+  EXPECT_THAT(message, HasSubstr("step 2: got loss"));
+  EXPECT_THAT(message, HasSubstr("need finite values"));
+  size_t i = 0;
+  for (const auto* group : {&state.params, &state.adam.first, &state.adam.second})
+    for (const auto& [name, tensor] : *group) EXPECT_TRUE(testing::same_bits(tensor.detach(), before[i++])) << name;
+  EXPECT_EQ(state.step, 1);
+  EXPECT_EQ(state.tokens, 32);
+  EXPECT_EQ(state.adam.updates.at("head.weight"), 1);
+  for (const auto& [name, tensor] : state.params) EXPECT_FALSE(tensor.grad().defined()) << name;
+}
+
+}  // namespace
+}  // namespace evenkeel::train

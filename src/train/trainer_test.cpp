@@ -1,0 +1,208 @@
+#include "train/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "checkpoint/manifest.h"
+#include "checkpoint/model_source.h"
+#include "core/file_io.h"
+#include "core/log.h"
+#include "ops/device.h"
+#include "support/gradients.h"
+#include "support/tiny_run.h"
+#include "train/metrics.h"
+
+namespace evenkeel::train {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::message_of;
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    ops::set_threads(1);
+    set_quiet(true);
+  }
+  void SetUp() override { testing::write_tiny_sets(folder_); }
+
+  RunConfig config(const std::vector<std::string>& overrides = {}) const { return testing::tiny_config(folder_.path(), overrides); }
+  TrainOptions options(const std::string& run) const {
+    TrainOptions out;
+    out.run = folder_ / run;
+    out.recipe_text = "# a recipe\n";
+    out.device = "cpu";
+    out.tensorboard = false;
+    out.on_step = [](int64_t, int64_t, const std::string&) {};
+    return out;
+  }
+  TrainOutcome train(const std::string& run, const std::vector<std::string>& overrides = {}, bool resume = false, bool allow_change = false) const {
+    auto with = options(run);
+    with.resume = resume;
+    with.allow_change = allow_change;
+    return train_run(config(overrides), with);
+  }
+  std::filesystem::path checkpoint(const std::string& run, int64_t step) const { return folder_ / run / "checkpoints" / checkpoint::step_folder_name(step); }
+
+  // The lines of a run without what the clock put into them.
+  std::vector<std::string> timeless_lines(const std::string& run) const {
+    std::vector<std::string> out;
+    for (auto& line : read_metrics(folder_ / run / "metrics.jsonl")) {
+      for (const char* key : {"seconds", "tokens_per_second", "gemm_fraction"})
+        std::erase_if(line.as_object(), [&](const auto& entry) { return entry.first == key; });
+      out.push_back(line.dump());
+    }
+    return out;
+  }
+  void expect_same_end(const std::string& left, const std::string& right) const {
+    EXPECT_EQ(timeless_lines(left), timeless_lines(right));
+    for (const char* file : {"model.safetensors", "optimizer.safetensors", "state.json"}) EXPECT_EQ(read_file(checkpoint(left, 10) / file), read_file(checkpoint(right, 10) / file)) << file;
+  }
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(TrainerTest, AShortRunLeavesItsFiles) {
+  EXPECT_EQ(train("run"), TrainOutcome::finished);
+  EXPECT_TRUE(is_finished(folder_ / "run", config()));
+  EXPECT_EQ(read_file(folder_ / "run" / "recipe.toml"), "# a recipe\n");
+  EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(6, 10));  // phase ends
+  std::vector<Json> steps, evaluations, saturations;
+  for (auto& line : read_metrics(folder_ / "run" / "metrics.jsonl")) (line.find("eval") != nullptr ? evaluations : line.find("saturation") != nullptr ? saturations : steps).push_back(line);
+  ASSERT_EQ(steps.size(), 10u);
+  ASSERT_EQ(evaluations.size(), 2u);
+  ASSERT_EQ(saturations.size(), 1u);  // phase one starts from initialisation
+  for (size_t i = 0; i < 10; ++i) {
+    EXPECT_EQ(steps[i].at("step").as_int(), static_cast<int64_t>(i) + 1);
+    EXPECT_EQ(steps[i].at("tokens").as_int(), 32 * (static_cast<int64_t>(i) + 1));
+    EXPECT_EQ(steps[i].at("phase").as_string(), i < 6 ? "one" : "two");
+    EXPECT_EQ(steps[i].at("phase_step").as_int(), static_cast<int64_t>(i < 6 ? i + 1 : i - 5));
+    EXPECT_EQ(steps[i].at("sources").at(i < 6 ? "a" : "b").as_int(), 4);
+    double sum = 0;
+    for (const auto& share : steps[i].at("routing").at(1).at("load").as_array()) sum += share.as_double();
+    EXPECT_NEAR(sum, 1.0, 1e-12);
+  }
+  EXPECT_EQ(steps[0].at("lr").as_double(), 1e-2);
+  EXPECT_NEAR(steps[9].at("lr").as_double(), 1e-3, 1e-12);
+  EXPECT_EQ(evaluations[1].at("eval").at("held").at("tokens").as_int(), 49);
+  EXPECT_EQ(saturations[0].at("saturation").at("held").at(1).at("k").as_int(), 2);
+  EXPECT_EQ(saturations[0].at("saturation").at("held").at(0).at("from").as_int(), 6);
+  EXPECT_EQ(Json::parse(read_file(folder_ / "run" / "results.json"), "r").at("arms").size(), 1u);
+}
+
+TEST_F(TrainerTest, ResumeIsBitEqualToNeverStopped) {
+  const std::vector<std::string> overrides = {"phase.two.replay={fraction = 0.5, from = \"one\"}", "train.micro_batch_size=2"};
+  train("whole", overrides);
+  auto stopping = options("stopped");
+  stopping.max_hours = 1e-12;  // stops after every step
+  stopping.resume = true;
+  const auto with = config(overrides);
+  int calls = 1;
+  while (train_run(with, stopping) == TrainOutcome::out_of_time) ++calls;
+  EXPECT_EQ(calls, 10);
+  expect_same_end("whole", "stopped");
+}
+
+TEST_F(TrainerTest, ResumePassesOverADamagedCheckpoint) {
+  train("whole", {"train.checkpoint_every=\"2 steps\"", "train.keep_last=0"});
+  auto stopping = options("stopped");
+  stopping.max_hours = 1e-12;
+  stopping.resume = true;
+  const auto with = config({"train.checkpoint_every=\"2 steps\"", "train.keep_last=0"});
+  for (int i = 0; i < 5; ++i) train_run(with, stopping);
+  const auto damaged = checkpoint("stopped", 5) / "model.safetensors";
+  std::string bytes = read_file(damaged);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_file_atomically(damaged, bytes);
+  train("stopped", {"train.checkpoint_every=\"2 steps\"", "train.keep_last=0"}, /*resume=*/true);
+  expect_same_end("whole", "stopped");
+}
+
+TEST_F(TrainerTest, KeepsTheLastCheckpointsAndThoseOfPhaseEnds) {
+  train("run", {"train.checkpoint_every=\"1 steps\"", "train.keep_last=1"});
+  EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(6, 9, 10));
+}
+
+TEST_F(TrainerTest, ASecondSeedGivesAnotherRun) {
+  train("run");
+  train("same");
+  train("other", {"train.seed=2"});
+  EXPECT_EQ(timeless_lines("run"), timeless_lines("same"));
+  EXPECT_NE(timeless_lines("run")[0], timeless_lines("other")[0]);
+}
+
+TEST_F(TrainerTest, RefusesAFolderInUseOrNotEmpty) {
+  train("run");
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run"); }), HasSubstr("not empty"));
+  folder_.write("file", "x");
+  EXPECT_THAT(message_of<ConfigError>([&] { train("file"); }), HasSubstr("got a file"));
+  auto nested = options("locked");
+  std::string message;
+  nested.on_step = [&](int64_t step, int64_t, const std::string&) {
+    if (step == 1) message = message_of<ConfigError>([&] { train("locked", {}, /*resume=*/true); });
+  };
+  train_run(config(), nested);
+  EXPECT_THAT(message, HasSubstr("another process is writing"));
+}
+
+TEST_F(TrainerTest, RefusesAChangedRecipeUnlessAllowed) {
+  train("run");
+  const auto message = message_of<ConfigError>([&] { train("run", {"phase.two.steps=5"}, /*resume=*/true); });
+  EXPECT_THAT(message, HasSubstr("phase.two.steps"));
+  EXPECT_EQ(train("run", {"phase.two.steps=5"}, true, /*allow_change=*/true), TrainOutcome::finished);
+  EXPECT_EQ(checkpoint::saved_steps(folder_ / "run").back(), 11);
+}
+
+TEST_F(TrainerTest, AFinishedRunIsLeftAsItIs) {
+  train("run");
+  const auto lines = read_file(folder_ / "run" / "metrics.jsonl");
+  const auto when = std::filesystem::last_write_time(folder_ / "run" / "results.json");
+  EXPECT_EQ(train("run", {}, /*resume=*/true), TrainOutcome::finished);
+  EXPECT_EQ(read_file(folder_ / "run" / "metrics.jsonl"), lines);
+  EXPECT_EQ(std::filesystem::last_write_time(folder_ / "run" / "results.json"), when);
+}
+
+TEST_F(TrainerTest, FrozenParametersStayThroughTheirPhase) {
+  train("run", {"phase.two.freeze=[\"layers.*.router.weight\", \"head.weight\"]"});
+  const auto params = [&](int64_t step) { return checkpoint::load_params(checkpoint::open_model(checkpoint("run", step))); };
+  const auto before = params(6), after = params(10);
+  for (const auto& [name, tensor] : before) {
+    const bool is_frozen = name == "head.weight" || name.find("router") != std::string::npos;
+    EXPECT_EQ(testing::same_bits(tensor, after.at(name)), is_frozen) << name;
+  }
+}
+
+TEST_F(TrainerTest, APhaseMayStartFromAStepOfAnEarlierOne) {
+  train("run", {"phase.two.start={from = \"one\", step = 3}", "phase.two.schedule={kind = \"constant\", lr_max = 0}"});
+  EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(3, 6, 10));
+  const auto third = checkpoint::load_params(checkpoint::open_model(checkpoint("run", 3))), last = checkpoint::load_params(checkpoint::open_model(checkpoint("run", 10)));
+  for (const auto& [name, tensor] : third) EXPECT_TRUE(testing::same_bits(tensor, last.at(name))) << name;  // nothing is learned at rate 0
+}
+
+TEST_F(TrainerTest, AModelMayComeFromARun) {
+  train("first");
+  const std::string from = "model.from=\"" + (folder_ / "first").string() + "\"";
+  train("second", {from, "phase.one.schedule.lr_max=0"});
+  const auto given = checkpoint::load_params(checkpoint::open_model(checkpoint("first", 10))), kept = checkpoint::load_params(checkpoint::open_model(checkpoint("second", 6)));
+  for (const auto& [name, tensor] : given) EXPECT_TRUE(testing::same_bits(tensor, kept.at(name))) << name;
+  EXPECT_THAT(message_of<ConfigError>([&] { config({from, "model.d_expert=7"}); }), HasSubstr("got model.d_expert = 7; need 6"));
+}
+
+TEST_F(TrainerTest, ReplayDrawsItsShareAndNamesIt) {
+  train("run", {"phase.two.replay={fraction = 0.25, from = \"one\", mode = \"seen\"}"});
+  for (const auto& line : read_metrics(folder_ / "run" / "metrics.jsonl")) {
+    if (line.find("sources") == nullptr || line.at("phase").as_string() == "one") continue;
+    EXPECT_EQ(line.at("sources").at("replay/a").as_int(), 1);
+    EXPECT_EQ(line.at("sources").at("b").as_int(), 3);
+  }
+}
+
+TEST_F(TrainerTest, RefusesDataThatDoesNotFitBeforeWriting) {
+  EXPECT_THROW(train("run", {"phase.two.data=[{name = \"b\", path = \"/nowhere/b\"}]"}), DataError);
+  EXPECT_THROW(train("run", {"model.vocab_size=8"}), DataError);
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {"phase.two.replay={fraction = 0.5, from = \"three\"}"}); }), HasSubstr("three"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
+}
+
+}  // namespace
+}  // namespace evenkeel::train

@@ -1,0 +1,118 @@
+"""Checks of help, plan, inspect, verify, bench, exit codes and the purity of stdout against shared/spec/cli.md."""
+import json
+import math
+import shutil
+
+import toy
+from checks import tensors_of
+from contract_train import CPU, S
+
+COMMANDS = ("tokenizer", "tokenize", "prepare", "plan", "train", "eval", "study", "report", "inspect", "verify", "bench")
+
+
+def check_every_command_has_help_with_an_example(runs, problems):
+    usage = toy.evenkeel("--help")
+    problems.ran(usage)
+    for command in COMMANDS:
+        problems.need(f"\n  {command} " in usage.out, f"--help does not list {command}")
+        result = toy.evenkeel(command, "--help")
+        problems.ran(result)
+        problems.need("Example:\n  " in result.out and f"evenkeel {command}" in result.out.split("Example:")[1], f"{command} --help has no example")
+        problems.equal(result.err, "", f"stderr of {command} --help")
+    version = toy.evenkeel("--version")
+    problems.need(version.rc == 0 and version.out.startswith("evenkeel ") and version.out.count("\n") == 1, f"--version: {version.out!r}")
+
+
+def check_an_unknown_key_names_its_place_and_the_nearest(runs, problems):
+    recipe = toy.recipe_text(runs.folder).replace("micro_batch_size = 2", "micro_batchsize = 2")
+    path = runs.folder / "unknown.toml"
+    path.write_text(recipe)
+    line = recipe[:recipe.index("micro_batchsize")].count("\n") + 1
+    for args in (("train", path, "--out", runs.folder / "unknown"), ("plan", path)):
+        result = toy.evenkeel(*args)
+        problems.ran(result, 2)
+        for word in (f"{path}:{line}", "micro_batchsize", "micro_batch_size", ": got ", "; need "):
+            problems.need(word in result.err, f"{args[0]}: the error lacks {word!r}: {result.err.strip()}")
+    result = toy.evenkeel("plan", runs.folder / "toy-softmax_pre.toml", "--set", "phase.german.token=3")
+    problems.ran(result, 2)
+    problems.need("'tokens'" in result.err and "--set" in result.err, f"--set: {result.err.strip()}")
+
+
+def check_plan_counts_what_train_makes(runs, problems):
+    run = runs.toy_run()
+    result = toy.evenkeel("plan", runs.folder / "toy-softmax_pre.toml", "--json")
+    problems.ran(result)
+    plan = json.loads(result.out)
+    sizes = {name: math.prod(shape) for name, (_, shape, _) in tensors_of(toy.checkpoints(run)[-1] / "model.safetensors").items()}
+    total, ends = sum(sizes.values()), sizes["embedding.weight"] + sizes["head.weight"]
+    experts = sum(size for name, size in sizes.items() if ".experts." in name)
+    problems.equal(plan["parameters"], {"total": total, "active": total - experts // 2, "total_without_embeddings": total - ends,
+                                        "active_without_embeddings": total - ends - experts // 2}, "parameters")
+    # Multiply-adds of the matrices a token meets, and of causal attention at half: 2 · 2 · S/2 · d_model a layer.
+    matrices = sum(size for name, size in sizes.items() if "norm" not in name and ".experts." not in name and name != "embedding.weight") + experts // 2
+    forward = 2 * matrices + 2 * (2 * 2 * S / 2 * 16)
+    problems.close(plan["flops_per_token"]["forward"], forward, 0.02, "forward FLOPs a token")
+    problems.equal(plan["flops_per_token"]["training"], 3 * plan["flops_per_token"]["forward"], "training FLOPs a token")
+    problems.need(plan["memory"]["total_bytes"] > 16 * total, "memory is less than parameters, gradients and moments")
+    text = toy.evenkeel("plan", runs.folder / "toy-softmax_pre.toml")
+    problems.need(text.rc == 0 and text.out and not text.err, f"plan without --json: {text.err!r}")
+
+
+def check_bench_times_training_steps(runs, problems):
+    result = toy.evenkeel("bench", runs.folder / "toy-softmax_pre.toml", "--steps", 5, "--json", *CPU, timeout=300)
+    if not problems.ran(result):
+        return
+    report = json.loads(result.out)
+    wanted = ["tokens_per_second", "step_seconds", "breakdown_seconds", "flops_per_token", "gflops", "gemm_peak_gflops", "mri_mean", "peak_rss_bytes"]
+    problems.equal([key for key in wanted if key not in report], [], "missing keys")
+    problems.close(report["tokens_per_second"], 64 / report["step_seconds"]["median"], 1e-12, "tokens per second from the median step")
+    problems.close(report["gflops"], report["flops_per_token"] * report["tokens_per_second"] / 1e9, 1e-12, "gflops")
+    problems.need(report["step_seconds"]["min"] <= report["step_seconds"]["median"], "the least step is longer than the median")
+    problems.need(0.5 <= report["mri_mean"] <= 1 and report["gemm_peak_gflops"] > report["gflops"] > 0, f"mri or rates: {report}")
+
+
+def check_inspect_says_what_a_thing_is(runs, problems):
+    run = runs.toy_run()
+    checkpoint = toy.checkpoints(run)[-1]
+    for path, words in [(run, ("evenkeel run", "[3,5,8,11]" if (run / "checkpoints" / "step-00000003").exists() else "11")),
+                        (checkpoint, ("evenkeel checkpoint", "evenkeel.checkpoint.v1", "step 11", "embedding.weight [64,16]")),
+                        (checkpoint / "model.safetensors", ("safetensors", "embedding.weight", "[64,16]")), (runs.folder / "en.idx", ("indexed dataset", "version 1", "60 documents")),
+                        (checkpoint / "state.json", ("JSON", "evenkeel.checkpoint.v1"))]:
+        result = toy.evenkeel("inspect", path)
+        problems.ran(result)
+        for word in words:
+            problems.need(word in result.out, f"inspect {path.name} lacks {word!r}: {result.out[:200]!r}")
+
+
+def check_verify_names_the_first_difference(runs, problems):
+    run = runs.folder / "damaged"
+    shutil.copytree(runs.toy_run(), run)
+    problems.ran(toy.evenkeel("verify", run))
+    problems.ran(toy.evenkeel("verify", toy.checkpoints(run)[0]))
+    metrics = run / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace('"phase"', '"phase', 1))
+    result = toy.evenkeel("verify", run)
+    problems.ran(result, 2)
+    problems.need("metrics.jsonl" in result.err, f"verify of a damaged metrics.jsonl: {result.err.strip()}")
+
+
+def check_stdout_has_documents_only(runs, problems):
+    run = runs.toy_run()
+    prefix = runs.folder / "en"
+    result = toy.evenkeel("eval", run, "--data", f"en={prefix}", "--data", f"de={runs.folder / 'de'}", "--json", *CPU)
+    problems.ran(result)
+    problems.equal(list(json.loads(result.out)["data"]), ["en", "de"], "sets in order")
+    text = toy.evenkeel("eval", run, "--data", f"en={prefix}", *CPU)
+    problems.need(text.rc == 0 and text.out.startswith("en"), f"eval without --json: {text.out!r}")
+    problems.need("\r" not in text.err and "\033" not in text.err, "a bar is drawn though stderr is no terminal")
+    _, quiet = runs.train("stdout", toy.recipe_text(runs.folder))
+    problems.need(quiet.rc == 0 and quiet.out == "", f"stdout of train: {quiet.out!r}")
+    problems.need("\r" not in quiet.err and "\033" not in quiet.err, "a bar is drawn though stderr is no terminal")
+
+
+def check_a_loss_that_is_not_finite_ends_with_3(runs, problems):
+    recipe = toy.recipe_text(runs.folder).replace("z_coefficient = 0.001", "z_coefficient = 1e39")
+    run, result = runs.train("numerics", recipe)
+    problems.ran(result, 3)
+    problems.need("step " in result.err and "need finite" in result.err, f"the error: {result.err.strip()[-200:]}")
+    problems.equal(toy.leftovers(run), [], "left behind")

@@ -1,0 +1,205 @@
+"""Checks of study and report, and of results.json recomputed from metrics.jsonl, against shared/spec/cli.md."""
+import functools
+import json
+import math
+import statistics
+
+import toy
+from checks import evaluations_of, rows_of, steps_of
+from contract_train import CPU, model_bytes
+
+COLUMNS = {
+    "forgetting": ["arm", "phase", "data", "loss", "perplexity", "change"],
+    "shift_mri": ["arm", "phase", "layer", "lower_bound", "before", "first", "peak", "peak_step", "steps_to_recover", "after"],
+    "eval_mri": ["arm", "phase", "data", "layer", "mri", "entropy", "dead"],
+    "saturation": ["arm", "layer", "k", "from", "to", "data", "saturation", "chance"],
+    "throughput": ["arm", "tokens_per_second", "step_seconds", "ratio_to_dense"],
+}
+ARMS = """[study]
+base = "study-base.toml"
+seeds = [1, 2]
+arms = [
+  {name = "plain", phase.german.replay.fraction = 0},
+  {name = "replay"},
+  {name = "dense", model.n_experts = 0, phase.german.replay.fraction = 0},
+]
+"""
+MATRIX = """[study]
+base = "study-base.toml"
+phases = ["english"]
+[study.matrix]
+model.router.score = ["softmax_pre", "sigmoid"]
+optimizer.weight_decay = [0.0, 0.1]
+"""
+
+
+class Studies:
+    def __init__(self, runs):
+        self.runs = runs
+        self.folder = runs.folder
+        base = toy.recipe_text(runs.folder).replace("steps = 6", "steps = 24").replace("n_layers = 2", "n_layers = 2\nd_ff = 32")
+        (self.folder / "study-base.toml").write_text(base.replace(f'data = [{{name = "en", path = "{runs.folder}/en"}}]}}',
+                                                                  f'data = [{{name = "en", path = "{runs.folder}/en"}}, {{name = "de", path = "{runs.folder}/de"}}]}}'))
+
+    @functools.cache
+    def study(self, name="arms", text=ARMS):
+        (self.folder / f"{name}.toml").write_text(text)
+        out = self.folder / f"study-{name}"
+        result = toy.evenkeel("study", self.folder / f"{name}.toml", "--out", out, *CPU)
+        if result.rc != 0:
+            raise RuntimeError(result.err)
+        return out, json.loads((out / "results.json").read_text())
+
+    def arms(self):
+        """(name, run folder, results) of each arm."""
+        out, results = self.study()
+        return [(arm["name"], out / arm["run"], results) for arm in results["arms"]]
+
+
+def check_a_study_has_a_run_for_each_arm_and_seed(studies, problems):
+    out, results = studies.study()
+    names = [f"{name}-seed{seed}" for name in ("plain", "replay", "dense") for seed in (1, 2)]
+    problems.equal([arm["name"] for arm in results["arms"]], names, "arms")
+    problems.equal([(arm["group"], arm["seed"]) for arm in results["arms"]], [(name.split("-")[0], int(name[-1])) for name in names], "groups and seeds")
+    for name in names:
+        for file in ("recipe.toml", "resolved.json", "metrics.jsonl", "results.json"):
+            problems.need((out / "arms" / name / file).is_file(), f"arms/{name} has no {file}")
+        problems.equal([line["step"] for line in steps_of(out / "arms" / name)], list(range(1, 30)), f"steps of {name}")
+        problems.ran(toy.evenkeel("verify", out / "arms" / name))
+    problems.need((out / "report.html").is_file(), "no report.html")
+    problems.ran(toy.evenkeel("verify", out))
+
+
+def check_a_shared_phase_is_the_same_in_its_arms(studies, problems):
+    out, _ = studies.study()
+    for seed in (1, 2):
+        first = [toy.metrics_without_clock(out / "arms" / f"{name}-seed{seed}") for name in ("plain", "replay")]
+        english = [[line for line in lines if line["phase"] == "english"] for lines in first]
+        problems.need(english[0] and english[0] == english[1], f"seed {seed}: the metrics of the shared phase differ")
+        clocks = [[line["seconds"] for line in steps_of(out / "arms" / f"{name}-seed{seed}", "english")] for name in ("plain", "replay")]
+        problems.equal(clocks[0], clocks[1], f"seed {seed}: seconds of the shared phase, which ran once")
+
+
+def check_an_arm_by_itself_gives_the_same_bits(studies, problems):
+    for name, run, _ in studies.arms():
+        if name not in ("replay-seed2", "dense-seed1"):
+            continue
+        alone = studies.folder / f"alone-{name}"
+        if problems.ran(toy.evenkeel("train", run / "recipe.toml", "--out", alone, *CPU)):
+            problems.need(model_bytes(alone) == model_bytes(run), f"{name}: train of its recipe.toml gave another model")
+            problems.need(toy.metrics_without_clock(alone) == toy.metrics_without_clock(run), f"{name}: and other metrics")
+
+
+def check_a_finished_study_is_left_alone(studies, problems):
+    out, _ = studies.study()
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != "log.txt"}
+    problems.ran(toy.evenkeel("study", studies.folder / "arms.toml", "--out", out, "--resume", *CPU))
+    after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file() and path.name != "log.txt"}
+    problems.equal([str(path) for path in before if after.get(path) != before[path]], [], "files that changed")
+    again = toy.evenkeel("study", studies.folder / "arms.toml", "--out", out, *CPU)
+    problems.ran(again, 2)
+    changed = toy.evenkeel("study", studies.folder / "arms.toml", "--out", out, "--resume", "--set", "train.sequence_length=8", *CPU)
+    problems.ran(changed, 2)
+    problems.need("train.sequence_length" in changed.err, f"the error names no key: {changed.err.strip()[-200:]}")
+
+
+def check_a_matrix_names_its_arms_by_their_values(studies, problems):
+    out, results = studies.study("matrix", MATRIX)
+    resolved = {arm["name"]: json.loads((out / arm["run"] / "resolved.json").read_text()) for arm in results["arms"]}
+    problems.equal(len(resolved), 4, "arms")
+    for name, recipe in resolved.items():
+        score, decay = recipe["model"]["router"]["score"], recipe["optimizer"]["weight_decay"]
+        problems.need(score in name and (f"{decay:g}" in name), f"arm {name} of {score} and {decay}")
+        problems.equal([part["name"] for part in recipe["phase"]], ["english"], f"phases of {name}")
+
+
+def check_tables_have_the_columns_of_the_contract(studies, problems):
+    _, results = studies.study()
+    for table, columns in COLUMNS.items():
+        got, rows = rows_of(results, table)
+        problems.equal(got, columns, f"columns of {table}")
+        problems.need(rows, f"{table} is empty")
+        problems.equal([key for key in ("columns", "rows", "chance", "tokens", "source") if key not in results["tables"][table]], [], f"keys of {table}")
+    for table in COLUMNS:
+        problems.need(f"{table}_summary" in results["tables"], f"no {table}_summary of several seeds")
+
+
+def check_forgetting_is_the_change_since_the_first_phase(studies, problems):
+    for name, run, results in studies.arms():
+        rows = [row for row in rows_of(results, "forgetting")[1] if row["arm"] == name]
+        ends = {line["phase"]: line["eval"] for line in evaluations_of(run)}
+        problems.equal([(row["phase"], row["data"]) for row in rows], [(phase, data) for phase in ("english", "german") for data in ("en", "de")], f"rows of {name}")
+        for row in rows:
+            loss = ends[row["phase"]][row["data"]]["loss"]
+            problems.equal((row["loss"], row["perplexity"]), (loss, math.exp(loss)), f"{name}: loss of {row['data']} after {row['phase']}")
+            problems.equal(row["change"], loss - ends["english"][row["data"]]["loss"], f"{name}: change of {row['data']} after {row['phase']}")
+
+
+def shift_row(run, layer):
+    """The figures of shift_mri for one layer (None: the mean over layers), as cli.md defines them."""
+    def mri(line):
+        values = [entry["mri"] for entry in line["routing"] if layer is None or entry["layer"] == layer]
+        return sum(values) / len(values)
+    past, curve = ([mri(line) for line in steps_of(run, phase)] for phase in ("english", "german"))
+    before = sum(past[-50:]) / len(past[-50:])
+    window = curve[:50]
+    peak_step = window.index(max(window)) + 1
+    recovered = [n for n in range(peak_step + 1, len(curve) + 1) if n >= 5 and sum(curve[n - 5:n]) / 5 <= 1.1 * before]
+    tail = curve[-(len(curve) // 8):]
+    return {"lower_bound": 0.5, "before": before, "first": curve[0], "peak": max(window), "peak_step": peak_step,
+            "steps_to_recover": recovered[0] if recovered else None, "after": sum(tail) / len(tail)}
+
+
+def check_shift_mri_follows_from_the_metrics(studies, problems):
+    for name, run, results in studies.arms():
+        rows = [row for row in rows_of(results, "shift_mri")[1] if row["arm"] == name]
+        layers = [] if name.startswith("dense") else [None, 0, 1]
+        problems.equal([(row["phase"], row["layer"]) for row in rows], [("german", layer) for layer in layers], f"rows of {name}")
+        for row in rows:
+            for key, wanted in shift_row(run, row["layer"]).items():
+                problems.close(row[key], wanted, 1e-12, f"{name}, layer {row['layer']}: {key}")
+
+
+def check_eval_mri_follows_from_the_metrics(studies, problems):
+    for name, run, results in studies.arms():
+        rows = [row for row in rows_of(results, "eval_mri")[1] if row["arm"] == name]
+        ends = {line["phase"]: line["eval"] for line in evaluations_of(run)}
+        wanted = [{"arm": name, "phase": phase, "data": data, **{key: layer[key] for key in ("layer", "mri", "entropy", "dead")}}
+                  for phase, sets in ends.items() for data, result in sets.items() for layer in result["routing"]]
+        problems.equal(rows, wanted, f"rows of {name}")
+
+
+def check_throughput_is_the_ratio_to_the_dense_arm(studies, problems):
+    medians = {name: statistics.median(line["seconds"] for line in steps_of(run)[1:]) for name, run, _ in studies.arms()}
+    _, results = studies.study()
+    for row in rows_of(results, "throughput")[1]:
+        dense = f"dense-seed{row['arm'][-1]}"
+        problems.close(row["step_seconds"], medians[row["arm"]], 1e-12, f"{row['arm']}: step seconds")
+        problems.close(row["tokens_per_second"], 64 / medians[row["arm"]], 1e-12, f"{row['arm']}: tokens per second")
+        problems.close(row["ratio_to_dense"], medians[dense] / medians[row["arm"]], 1e-12, f"{row['arm']}: ratio")
+
+
+def check_summaries_are_means_over_seeds(studies, problems):
+    _, results = studies.study()
+    rows = rows_of(results, "forgetting")[1]
+    for row in rows_of(results, "forgetting_summary")[1]:
+        losses = [one["loss"] for one in rows if one["arm"].startswith(row["group"] + "-") and (one["phase"], one["data"]) == (row["phase"], row["data"])]
+        problems.equal(row["n"], 2, "arms of a group")
+        problems.close(row["loss_mean"], statistics.mean(losses), 1e-12, "mean")
+        problems.close(row["loss_std"], statistics.stdev(losses), 1e-9, "sample standard deviation")
+
+
+def check_a_report_is_one_page_and_the_same_bytes(studies, problems):
+    out, results = studies.study()
+    pages = [studies.folder / "pages" / f"{n}.html" for n in (1, 2)]
+    for page in pages:
+        result = toy.evenkeel("report", out, "--out", page)
+        problems.ran(result)
+        problems.equal(result.out, "", "stdout")
+    problems.need(pages[0].read_bytes() == pages[1].read_bytes() == (out / "report.html").read_bytes(), "three pages of one study differ")
+    text = pages[0].read_text()
+    for name in ("<script src", "<link", "@import"):
+        problems.need(name not in text.split("<body", 1)[0].replace("\\u003c", ""), f"the page's head has {name}: it is not self-contained")
+    problems.need(all(arm["name"] in text for arm in results["arms"]), "an arm is missing")
+    both = toy.evenkeel("report", studies.runs.toy_run(), studies.runs.toy_run("sinkhorn_log"), "--out", studies.folder / "pages" / "both.html")
+    problems.ran(both)

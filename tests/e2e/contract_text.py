@@ -1,0 +1,178 @@
+"""Checks of tokenizer train, tokenize and prepare against shared/spec/cli.md."""
+import gzip
+import hashlib
+import json
+import lzma
+import pathlib
+import random
+
+import toy
+from checks import documents_of
+
+
+class Texts:
+    """Two tokenizers and some text in a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.text = toy.made_text(1)
+        (folder / "text.txt").write_text(self.text)
+        for kind in ("bpe", "unigram"):
+            result = toy.evenkeel("tokenizer", "train", "--kind", kind, "--vocab-size", 320, "--out", folder / f"{kind}.model", folder / "text.txt")
+            if result.rc != 0:
+                raise RuntimeError(result.err)
+        self.tokenizer = folder / "bpe.model"
+        self.end = 2  # </s>, the end-of-text token that the model names
+
+    def tokenize(self, lines, *options, tokenizer=None):
+        result = toy.evenkeel("tokenize", "--tokenizer", tokenizer or self.tokenizer, *options, stdin="".join(line + "\n" for line in lines).encode())
+        if result.rc != 0:
+            raise RuntimeError(result.err)
+        return [json.loads(line) for line in result.out.splitlines()]
+
+    def prepare(self, name, inputs, *options):
+        prefix = self.folder / name
+        return prefix, toy.evenkeel("prepare", "--tokenizer", self.tokenizer, "--out", prefix, *inputs, *options)
+
+    def ids(self, documents, end=True):
+        """What a corpus of these texts must hold."""
+        lines = [self.tokenize(text.split("\n")) for text in documents]
+        newline = self.newline_id()
+        out = []
+        for parts in lines:
+            ids = []
+            for i, part in enumerate(parts):
+                ids += ([newline] if i > 0 else []) + part
+            out.append(ids + ([self.end] if end else []))
+        return out
+
+    def prepared(self, documents):
+        """The same by way of prepare, one document a line."""
+        source = self.folder / "lines.jsonl"
+        source.write_text("".join(json.dumps({"text": text}) + "\n" for text in documents))
+        prefix, result = self.prepare("lines", [source])
+        if result.rc != 0:
+            raise RuntimeError(result.err)
+        return documents_of(prefix)[0]
+
+    def newline_id(self):
+        decoded = self.tokenize([f"[{number}]" for number in range(320)], "--decode")
+        pieces = [number for number, text in enumerate(decoded) if text == "\n"]
+        return pieces[0]  # its own piece; the byte's fallback comes later
+
+
+def check_tokenizers_of_both_kinds_encode_and_decode(texts, problems):
+    lines = [line for line in texts.text.splitlines() if line][:20] + ["Überraschung äöü ß €", "日本 🙂", "  two  spaces ", ""]
+    for kind in ("bpe", "unigram"):
+        arrays = texts.tokenize(lines, tokenizer=texts.folder / f"{kind}.model")
+        problems.equal(len(arrays), len(lines), f"{kind}: arrays")
+        problems.need(all(isinstance(i, int) and 0 <= i < 320 for ids in arrays for i in ids), f"{kind}: ids outside 0..319")
+        decoded = texts.tokenize([json.dumps(ids) for ids in arrays], "--decode", tokenizer=texts.folder / f"{kind}.model")
+        problems.equal(decoded, lines, f"{kind}: decoded")
+        problems.equal(texts.tokenize(lines, "--no-special", tokenizer=texts.folder / f"{kind}.model"), arrays, f"{kind}: --no-special of a model without BOS")
+
+
+def check_a_tokenizer_is_the_same_on_every_training(texts, problems):
+    again = texts.folder / "again" / "bpe.model"  # its folder is made
+    problems.ran(toy.evenkeel("tokenizer", "train", "--kind", "bpe", "--vocab-size", 320, "--threads", 1, "--out", again, texts.folder / "text.txt"))
+    problems.need(again.read_bytes() == texts.tokenizer.read_bytes(), "another training gave other bytes")
+
+
+def check_a_folder_with_a_model_is_a_tokenizer(texts, problems):
+    folder = texts.folder / "holder"
+    folder.mkdir()
+    (folder / "tokenizer.model").write_bytes(texts.tokenizer.read_bytes())
+    problems.equal(texts.tokenize(["bada"], tokenizer=folder), texts.tokenize(["bada"]), "ids")
+
+
+def check_documents_are_cut_at_each_kind_of_separator(texts, problems):
+    content = "bada du\nke lo\n\nfe fi\n\n\nmo\n"
+    source = texts.folder / "cut.txt"
+    source.write_text(content)
+    for separator, documents in [("blank-line", ["bada du\nke lo", "fe fi", "mo"]), ("newline", ["bada du", "ke lo", "fe fi", "mo"]),
+                                 ("none", [content]), ("\n\nfe", ["bada du\nke lo", " fi\n\n\nmo\n"])]:
+        prefix, result = texts.prepare("cut", [source], "--document-separator", separator)
+        if problems.ran(result):
+            problems.equal(documents_of(prefix)[0], texts.ids(documents), f"separator {separator!r}")
+    prefix, result = texts.prepare("default", [source])
+    problems.ran(result)
+    problems.equal(len(documents_of(prefix)[0]), 3, "documents by default, which is blank-line")
+
+
+def check_the_end_of_document_id(texts, problems):
+    source = texts.folder / "eod.txt"
+    source.write_text("bada\n\ndu\n")
+    bare = texts.ids(["bada", "du"], end=False)
+    for options, end in [((), [2]), (("--eod", "</s>"), [2]), (("--eod", "1"), [1]), (("--eod", "none"), [])]:
+        prefix, result = texts.prepare("eod", [source], *options)
+        if problems.ran(result):
+            problems.equal(documents_of(prefix)[0], [ids + end for ids in bare], f"{options}")
+
+
+def check_the_description_beside_a_pair(texts, problems):
+    source = texts.folder / "text.txt"
+    prefix, result = texts.prepare("described", [source])
+    problems.ran(result)
+    problems.equal(result.out, "", "stdout")
+    documents, width = documents_of(prefix)
+    description = json.loads(pathlib.Path(f"{prefix}.json").read_text())
+    problems.equal(width, 2, "bytes an id")
+    problems.equal(description["tokens"], sum(map(len, documents)), "tokens")
+    problems.equal(description["documents"], len(documents), "documents")
+    problems.equal(description["documents"], 120, "documents of the text")
+    problems.equal(description["bytes"], sum(len(part.encode()) for part in texts.text.strip("\n").split("\n\n")), "bytes")
+    problems.equal(description["tokenizer_sha256"], hashlib.sha256(texts.tokenizer.read_bytes()).hexdigest(), "tokenizer hash")
+    problems.equal([entry["sha256"] for entry in description["inputs"]], [hashlib.sha256(source.read_bytes()).hexdigest()], "input hashes")
+
+
+def check_packed_and_jsonl_inputs_give_the_same_tokens(texts, problems):
+    documents = texts.text.strip("\n").split("\n\n")
+    (texts.folder / "in.txt.gz").write_bytes(gzip.compress(texts.text.encode()))
+    (texts.folder / "in.txt.xz").write_bytes(lzma.compress(texts.text.encode()))
+    (texts.folder / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in documents))
+    (texts.folder / "body.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps({"text": 3, "body": text}) + "\n" for text in documents).encode()))
+    want, result = texts.prepare("plain", [texts.folder / "text.txt"])
+    problems.ran(result)
+    for name, options in [("in.txt.gz", ()), ("in.txt.xz", ()), ("in.jsonl", ()), ("body.jsonl.gz", ("--text-field", "body"))]:
+        prefix, result = texts.prepare("packed", [texts.folder / name], *options, "--threads", 1)
+        if problems.ran(result):
+            problems.need(documents_of(prefix) == documents_of(want), f"{name}: other tokens")
+
+
+def check_a_hold_out_by_hash_of_documents(texts, problems):
+    rng = random.Random(5)
+    documents = [" ".join(rng.choice(["bada", "du", "ke", "lo", "fe"]) for _ in range(8)) + f" {i}" for i in range(3000)]
+    source, shuffled = texts.folder / "many.txt", texts.folder / "shuffled.txt"
+    source.write_text("\n".join(documents))
+    shuffled.write_text("\n".join(rng.sample(documents, len(documents))))
+    options = ("--document-separator", "newline", "--holdout", "0.1")
+    prefix, result = texts.prepare("many", [source], *options)
+    other, second = texts.prepare("many-shuffled", [shuffled], *options)
+    if not (problems.ran(result) and problems.ran(second)):
+        return
+    kept, held = (documents_of(f"{prefix}{suffix}")[0] for suffix in ("", "-heldout"))
+    problems.need(240 <= len(held) <= 360, f"{len(held)} of 3000 documents held out; need about 300")
+    problems.equal(sorted(kept + held), sorted(texts.prepared(documents)), "the two pairs together")
+    problems.equal(sorted(held), sorted(documents_of(f"{other}-heldout")[0]), "held out of the same documents in another order")
+    for suffix in ("", "-heldout"):
+        tokens = json.loads(pathlib.Path(f"{prefix}{suffix}.json").read_text())["tokens"]
+        problems.equal(tokens, sum(map(len, kept if suffix == "" else held)), f"tokens of {suffix or 'the rest'}")
+
+
+def check_a_hold_out_of_few_documents_is_by_blocks(texts, problems):
+    prefix, result = texts.prepare("blocks", [texts.folder / "text.txt"], "--holdout", "0.25")
+    whole, second = texts.prepare("blocks-whole", [texts.folder / "text.txt"])
+    if not (problems.ran(result) and problems.ran(second)):
+        return
+    flat = [i for ids in documents_of(whole)[0] for i in ids]
+    kept, held = ([i for ids in documents_of(f"{prefix}{suffix}")[0] for i in ids] for suffix in ("", "-heldout"))
+    blocks = [flat[i:i + 4096] for i in range(0, len(flat), 4096)]
+    sides, at = [], {"kept": 0, "held": 0}
+    for block in blocks:
+        side = "held" if held[at["held"]:at["held"] + len(block)] == block else "kept"
+        side_ids = held if side == "held" else kept
+        problems.need(side_ids[at[side]:at[side] + len(block)] == block, f"block {len(sides)} stands in neither pair")
+        at[side] += len(block)
+        sides.append(side)
+    problems.equal((at["kept"], at["held"]), (len(kept), len(held)), "tokens of both pairs")
+    problems.need(0 < sides.count("held") <= len(sides) / 2, f"blocks {sides}")
