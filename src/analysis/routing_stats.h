@@ -15,11 +15,11 @@ namespace evenkeel::analysis {
 struct RoutingCounts {
   int64_t layer = 0, n_experts = 0, top_k = 0;
   int64_t n_tokens = 0;
-  int64_t n_dropped = 0;                     // assignments over capacity
-  std::vector<int64_t> tokens_per_expert;    // [E] assignments before drops
+  int64_t n_dropped = 0;                   // assignments over capacity
+  std::vector<int64_t> tokens_per_expert;  // [E] assignments before drops
 };
 RoutingCounts count_routing(const moe::RoutingDecision& decision);
-void add_counts(RoutingCounts& total, const RoutingCounts& more);                             // same layer
+void add_counts(RoutingCounts& total, const RoutingCounts& more);  // same layer
 void add_counts(std::vector<RoutingCounts>& total, const std::vector<moe::RoutingDecision>& decisions);
 
 struct RoutingStats {

@@ -16,9 +16,9 @@ namespace fs = std::filesystem;
 bool is_hf_folder(const fs::path& folder);  // has a config.json with a model_type
 
 struct HfModel {
-  std::string family;                // "llama", "olmoe"
+  std::string family;  // "llama", "olmoe"
   model::ModelConfig config;
-  int64_t max_sequence_length = 0;   // max_position_embeddings
+  int64_t max_sequence_length = 0;  // max_position_embeddings
 };
 // CheckpointError for an unknown model_type (naming the known ones) and for every setting that evenkeel
 // cannot express, by name and value. Accepts keys as transformers 4 and 5 write them.

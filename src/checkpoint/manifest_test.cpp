@@ -193,11 +193,11 @@ TEST_F(Manifest, SavedStepsAreTheWholeOnes) {
   for (const int64_t step : {20, 3, 100})
     save_folder(root_ / "checkpoints" / step_folder_name(step),
                 [](const fs::path& temporary) { write_file_atomically(temporary / "state.json", "{}"); });
-  fs::create_directories(root_ / "checkpoints" / "step-00000200");                  // no manifest
-  fs::create_directories(root_ / "checkpoints" / "step-99999999999999999999999");   // no number
+  fs::create_directories(root_ / "checkpoints" / "step-00000200");                 // no manifest
+  fs::create_directories(root_ / "checkpoints" / "step-99999999999999999999999");  // no number
   fs::create_directories(root_ / "checkpoints" / "step-0000000x");
   write_text(root_ / "checkpoints" / "step-00000300", "a file");
-  fs::resize_file(root_ / "checkpoints" / "step-00000020" / "state.json", 1);       // cut short
+  fs::resize_file(root_ / "checkpoints" / "step-00000020" / "state.json", 1);  // cut short
   EXPECT_EQ(saved_steps(root_), (std::vector<int64_t>{3, 100}));
 }
 

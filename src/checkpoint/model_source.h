@@ -15,11 +15,11 @@ namespace evenkeel::checkpoint {
 namespace fs = std::filesystem;
 
 struct ModelSource {
-  fs::path folder;                  // the checkpoint folder or Hugging Face folder itself
-  std::string kind;                 // "checkpoint" or the Hugging Face family
+  fs::path folder;   // the checkpoint folder or Hugging Face folder itself
+  std::string kind;  // "checkpoint" or the Hugging Face family
   model::ModelConfig config;
-  int64_t sequence_length = 0;      // that it was trained with; for Hugging Face min(max_position_embeddings, 2048)
-  Json state;                       // state.json of a checkpoint; null for Hugging Face
+  int64_t sequence_length = 0;  // that it was trained with; for Hugging Face min(max_position_embeddings, 2048)
+  Json state;                   // state.json of a checkpoint; null for Hugging Face
 };
 
 // The checkpoint folder of a path: itself, or for a run the whole checkpoint of `step` (nullopt = the last).

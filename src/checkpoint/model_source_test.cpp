@@ -13,10 +13,10 @@
 namespace evenkeel::checkpoint {
 namespace {
 
-using ::testing::HasSubstr;
 using evenkeel::testing::message_of;
 using evenkeel::testing::same_bits;
 using evenkeel::testing::TemporaryFolder;
+using ::testing::HasSubstr;
 
 model::ModelConfig tiny_model(const std::string& extra = "") {
   return model::read_model_config(parse_toml("vocab_size = 11\nd_model = 8\nn_layers = 1\nn_heads = 2\nn_experts = 3\ntop_k = 2\nd_expert = 4\n" + extra, "m", ""));

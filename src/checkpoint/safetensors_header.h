@@ -27,8 +27,8 @@ struct SafetensorsHeader {
 // overlaps are left to the caller.
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& where, size_t data_bytes);
 
-const char* dtype_name(at::ScalarType dtype);  // "BF16"; nullptr when safetensors cannot hold it
-std::string shown_name(std::string_view name);  // quoted for an error message: printable, one line, short
+const char* dtype_name(at::ScalarType dtype);    // "BF16"; nullptr when safetensors cannot hold it
+std::string shown_name(std::string_view name);   // quoted for an error message: printable, one line, short
 bool is_plain_file_name(std::string_view name);  // not empty, no '/', no "..", no NUL: stays in its folder
 
 }  // namespace evenkeel::checkpoint

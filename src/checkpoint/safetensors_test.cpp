@@ -77,8 +77,8 @@ TEST_F(Safetensors, WritesTheBytesOfTheFormat) {
 }
 
 TEST_F(Safetensors, ReadsBackEveryDtypeBitForBit) {
-  const at::ScalarType dtypes[] = {at::kDouble, at::kFloat, at::kHalf,  at::kBFloat16, at::kLong,
-                                   at::kInt,    at::kShort, at::kChar, at::kByte,     at::kBool};
+  const at::ScalarType dtypes[] = {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong,
+                                   at::kInt, at::kShort, at::kChar, at::kByte, at::kBool};
   NamedTensors tensors;
   for (const auto dtype : dtypes)
     tensors.emplace_back(c10::toString(dtype), at::arange(-3, 6).to(dtype).reshape({3, 3}).t());  // not contiguous

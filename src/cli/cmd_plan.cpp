@@ -15,8 +15,7 @@ Json plan_json(const train::RunConfig& config) {
   const double forward = model::forward_flops_per_token(config.model, config.train.sequence_length);
   const int64_t steps = config.total_steps(), tokens = steps * config.tokens_per_step();
   Json out = Json::object();
-  out["parameters"] = Json::Object{{"total", counts.total}, {"active", counts.active}, {"total_without_embeddings", counts.total_without_embeddings},
-                                   {"active_without_embeddings", counts.active_without_embeddings}};
+  out["parameters"] = Json::Object{{"total", counts.total}, {"active", counts.active}, {"total_without_embeddings", counts.total_without_embeddings}, {"active_without_embeddings", counts.active_without_embeddings}};
   out["flops_per_token"] = Json::Object{{"forward", forward}, {"training", 3 * forward}};
   out["memory"] = train::to_json(train::estimate_memory(config));
   out["run"] = Json::Object{{"steps", steps}, {"tokens", tokens}, {"training_flops", 3 * forward * static_cast<double>(tokens)}};

@@ -20,7 +20,8 @@ constexpr Command kCommands[] = {EVENKEEL_COMMANDS(X)};
 #undef X
 
 int print_usage() {
-  std::cout << "evenkeel " EVENKEEL_VERSION ": trains mixture-of-experts language models, continues their pre-training, and shows what their routers do\n\n"
+  std::cout << "evenkeel " EVENKEEL_VERSION
+               ": trains mixture-of-experts language models, continues their pre-training, and shows what their routers do\n\n"
                "Usage: evenkeel COMMAND [ARGS] [OPTIONS]\n\nCommands:\n";
   for (const auto& command : kCommands) {
     std::string name = command.name;

@@ -39,5 +39,4 @@ struct NamedValue {
 };
 std::vector<NamedValue> split_named(const std::vector<std::string>& texts, const std::string& option);
 
-
 }  // namespace evenkeel::cli

@@ -25,7 +25,7 @@ struct ConfigNode {
   using List = std::vector<ConfigNode>;
   using Table = std::vector<std::pair<std::string, ConfigNode>>;
   std::variant<std::monostate, bool, int64_t, double, std::string, List, Table> value;
-  std::string where;  // "recipe.toml:12:3" or "--set train.seed"
+  std::string where;   // "recipe.toml:12:3" or "--set train.seed"
   std::string folder;  // relative paths in this value start here
 
   bool is_table() const { return std::holds_alternative<Table>(value); }
@@ -69,7 +69,9 @@ void read_value(const ConfigNode& node, const std::string& path, Duration& out);
 void read_value(const ConfigNode& node, const std::string& path, ConfigNode& out);  // kept for a registry
 
 template <class T>
-concept HasFields = requires(T& config) { T::visit_fields(config, [](const char*, auto&, const char*) {}); };
+concept HasFields = requires(T& config) {
+  T::visit_fields(config, [](const char*, auto&, const char*) {});
+};
 
 template <HasFields T>
 void read_value(const ConfigNode& node, const std::string& path, T& out);

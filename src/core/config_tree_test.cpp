@@ -51,8 +51,9 @@ std::string message_for(const std::string& text) {
 }
 
 TEST(ConfigTree, ReadsEveryKindOfValue) {
-  const auto config = read(toml("name = \"x\"\nrate = 1\nenabled = true\nnumbers = [1, 2.5]\nrest = {a = [1]}\n"
-                                "[inner]\ncount = \"2M\"\nlength = \"3k tokens\"\n[[many]]\ncount = 2e6\n[[many]]\nlength = 5\n"));
+  const auto config = read(toml(
+      "name = \"x\"\nrate = 1\nenabled = true\nnumbers = [1, 2.5]\nrest = {a = [1]}\n"
+      "[inner]\ncount = \"2M\"\nlength = \"3k tokens\"\n[[many]]\ncount = 2e6\n[[many]]\nlength = 5\n"));
   EXPECT_EQ(config.name, "x");
   EXPECT_EQ(config.rate, 1.0);
   EXPECT_TRUE(config.enabled);

@@ -32,7 +32,7 @@ int open_for_reading(const fs::path& path, int64_t& size_bytes) {
       fail<DataError>(path.string(), ": got no such file; need a readable file");
     fail_machine(path, "opening");
   }
-  struct stat info{};
+  struct stat info {};
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
     close(descriptor);
     fail<DataError>(path.string(), ": got a folder or special file; need a regular file");

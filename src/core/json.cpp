@@ -165,7 +165,8 @@ void Json::write(std::string& out, int indent, int depth) const {
   } else if (is_number()) {
     const double number = as_double();
     const bool is_minus_zero = number == 0 && std::signbit(number);  // "-0" would read back as the integer 0
-    out += is_minus_zero ? "-0.0" : std::isfinite(number) ? format_double(number) : "null";
+    out += is_minus_zero ? "-0.0" : std::isfinite(number) ? format_double(number)
+                                                          : "null";
   } else if (is_string()) {
     write_string(out, as_string());
   } else if (is_array()) {

@@ -56,8 +56,7 @@ void copy_log_to(const std::string& path) {
 }
 
 Progress::Progress(std::string label, double total, std::string unit, double scale)
-    : label_(std::move(label)), unit_(std::move(unit)), total_(total), scale_(scale), start_(Clock::now()),
-      last_draw_(start_) {}
+    : label_(std::move(label)), unit_(std::move(unit)), total_(total), scale_(scale), start_(Clock::now()), last_draw_(start_) {}
 
 Progress::~Progress() {
   if (drawn_ || last_done_ > 0) draw(last_done_, last_extra_);

@@ -6,8 +6,8 @@
 
 namespace evenkeel {
 
-uint64_t hash_text(std::string_view text);           // FNV-1a, 64 bit
-uint64_t mix_bits(uint64_t value);                   // SplitMix64's finalizer: a bijection
+uint64_t hash_text(std::string_view text);  // FNV-1a, 64 bit
+uint64_t mix_bits(uint64_t value);          // SplitMix64's finalizer: a bijection
 uint64_t combine_bits(uint64_t left, uint64_t right);
 
 class RngStream {

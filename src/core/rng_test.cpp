@@ -78,7 +78,7 @@ TEST(PermutedIndex, DiffersBetweenKeysAndMixesNeighbours) {
     same += permuted_index(i, 1000, 1) == permuted_index(i, 1000, 2) ? 1 : 0;
     ascending += permuted_index(i, 1000, 1) < permuted_index(i + 1, 1000, 1) ? 1 : 0;
   }
-  EXPECT_LT(same, 10);                // 1 expected
+  EXPECT_LT(same, 10);                   // 1 expected
   EXPECT_NEAR(ascending, 500, 5 * 9.2);  // of a random permutation: variance n / 12
   std::set<uint64_t> firsts;
   for (uint64_t key = 0; key < 20; ++key) firsts.insert(permuted_index(0, 2, key));

@@ -22,7 +22,7 @@ struct Table {
   std::string source;             // paper and equation
 
   size_t column(const std::string& name) const;  // throws DataError when absent
-  void add_row(std::vector<Json> row);            // throws std::logic_error on a wrong width
+  void add_row(std::vector<Json> row);           // throws std::logic_error on a wrong width
 };
 
 Json to_json(const Table& table);

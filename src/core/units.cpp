@@ -24,7 +24,10 @@ double leading_number(std::string_view text, std::string_view& rest) {
   if (result.ec != std::errc()) return NAN;
   rest = text.substr(static_cast<size_t>(result.ptr - text.data()));
   if (!rest.empty()) {
-    const double factor = rest[0] == 'k' ? 1e3 : rest[0] == 'M' ? 1e6 : rest[0] == 'B' ? 1e9 : rest[0] == 'T' ? 1e12 : 0;
+    const double factor = rest[0] == 'k' ? 1e3 : rest[0] == 'M' ? 1e6
+                                             : rest[0] == 'B'   ? 1e9
+                                             : rest[0] == 'T'   ? 1e12
+                                                                : 0;
     const bool stands_alone = rest.size() == 1 || rest[1] == ' ';
     if (factor > 0 && stands_alone) {
       value *= factor;
@@ -85,8 +88,8 @@ std::string human_count(double value) {
     ++power;
   }
   const char* pattern = power == 0 && value == std::floor(value) ? "%.0f" : std::abs(value) < 9.995 ? "%.2f"
-                        : std::abs(value) < 99.95               ? "%.1f"
-                                                                : "%.0f";
+                                                                        : std::abs(value) < 99.95   ? "%.1f"
+                                                                                                    : "%.0f";
   return format(pattern, value) + kSuffixes[power];
 }
 

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kInputBytes = size_t{1} << 18;
-constexpr int kZstdWindowLog = 30;                           // --long=30: 1 GiB
+constexpr int kZstdWindowLog = 30;                                              // --long=30: 1 GiB
 constexpr uint64_t kXzMemoryBytes = (uint64_t{1} << 30) + (uint64_t{1} << 28);  // a dictionary of 1 GiB
 
 // The file as it lies on the disk.
@@ -31,7 +31,7 @@ class PlainSource final : public ByteSource {
         fail<DataError>(path_.string(), ": got no such file; need a readable file");
       fail<MachineError>(path_.string(), ": got '", std::strerror(open_error), "' on opening; need it to succeed");
     }
-    struct stat info{};
+    struct stat info {};
     if (fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode)) {
       close(descriptor_);
       fail<DataError>(path_.string(), ": got a folder or special file; need a regular file");

@@ -197,8 +197,7 @@ void IndexedDataset::check_vocabulary(int64_t vocab_size) const {
 }
 
 IndexedDatasetWriter::IndexedDatasetWriter(const fs::path& prefix, int64_t vocab_size)
-    : prefix_(prefix), tokens_(std::make_unique<AtomicFile>(with_suffix(prefix, ".bin"))), vocab_size_(vocab_size),
-      is_u16_(vocab_size < kU16Vocabulary) {
+    : prefix_(prefix), tokens_(std::make_unique<AtomicFile>(with_suffix(prefix, ".bin"))), vocab_size_(vocab_size), is_u16_(vocab_size < kU16Vocabulary) {
   require<DataError>(vocab_size >= 1 && vocab_size - 1 <= std::numeric_limits<int32_t>::max(), prefix.string(),
                      ": got a vocabulary of ", vocab_size, "; need 1..2^31, whose ids fit 32 bits");
 }

@@ -134,8 +134,7 @@ void Loader::fill_row(Batch& batch, int64_t row, const Source& source, int64_t c
 }
 
 WindowReader::WindowReader(const IndexedDataset& dataset, int64_t sequence_length, int64_t max_tokens, bool document_ids)
-    : dataset_(dataset), sequence_length_(sequence_length), n_scored_(std::max<int64_t>(dataset.n_tokens() - 1, 0)),
-      document_ids_(document_ids) {
+    : dataset_(dataset), sequence_length_(sequence_length), n_scored_(std::max<int64_t>(dataset.n_tokens() - 1, 0)), document_ids_(document_ids) {
   if (max_tokens > 0) n_scored_ = std::min(n_scored_, max_tokens);
 }
 

@@ -20,15 +20,15 @@
 namespace evenkeel::data {
 
 struct Batch {
-  at::Tensor tokens;        // [B, S] i64
-  at::Tensor targets;       // [B, S] i64, -1 = ignore
-  at::Tensor document_ids;  // [B, S] i32; undefined unless asked for
+  at::Tensor tokens;                       // [B, S] i64
+  at::Tensor targets;                      // [B, S] i64, -1 = ignore
+  at::Tensor document_ids;                 // [B, S] i32; undefined unless asked for
   std::map<std::string, int64_t> sources;  // sequences of each source
 };
 
 struct SourceSpec {
-  std::string name;   // as in metrics: "en", "replay/en"
-  std::string path;   // PREFIX of .bin/.idx
+  std::string name;  // as in metrics: "en", "replay/en"
+  std::string path;  // PREFIX of .bin/.idx
   double weight = 1;
   std::string where;  // for messages
 };
@@ -54,10 +54,10 @@ struct PhaseDraws {
   std::vector<SourceSpec> data = {}, replay = {};  // weights within each group; replay may be empty
   double replay_fraction = 0;
   bool shuffle = true;
-  bool replay_shuffle = true;                    // of the earlier phase
+  bool replay_shuffle = true;  // of the earlier phase
   bool replay_seen = false;
   std::map<std::string, int64_t> seen_cursors = {};  // at the start of the earlier phase
-  int64_t seen_draws = 0;                        // sequences that the earlier phase drew
+  int64_t seen_draws = 0;                            // sequences that the earlier phase drew
 };
 
 class Loader {

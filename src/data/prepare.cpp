@@ -20,9 +20,9 @@
 namespace evenkeel::data {
 namespace {
 
-constexpr size_t kBatchBytes = size_t{1} << 18;       // of text that one thread encodes at a time
-constexpr size_t kInFlightBytes = size_t{1} << 26;    // of text between reader and writer
-constexpr int64_t kFewDocuments = 1000;               // fewer: hold out blocks, not documents
+constexpr size_t kBatchBytes = size_t{1} << 18;     // of text that one thread encodes at a time
+constexpr size_t kInFlightBytes = size_t{1} << 26;  // of text between reader and writer
+constexpr int64_t kFewDocuments = 1000;             // fewer: hold out blocks, not documents
 constexpr int64_t kHoldoutBlockTokens = 4096;
 
 using Paths = std::vector<fs::path>;
@@ -284,10 +284,11 @@ void encode_inputs(const Tokenizer& tokenizer, const Paths& inputs, const Prepar
     split.add(text, ids, eod);
   });
   for (const auto& path : inputs) {
-    read_documents(path, options.reader, [&](std::string&& text) { encoder.add(std::move(text)); },
-                   [&](int64_t bytes) {
-                     bar.update(static_cast<double>(finished_bytes + bytes), human_count(static_cast<double>(n_tokens)) + " tokens");
-                   });
+    read_documents(
+        path, options.reader, [&](std::string&& text) { encoder.add(std::move(text)); },
+        [&](int64_t bytes) {
+          bar.update(static_cast<double>(finished_bytes + bytes), human_count(static_cast<double>(n_tokens)) + " tokens");
+        });
     finished_bytes += static_cast<int64_t>(fs::file_size(path));
   }
   encoder.finish();

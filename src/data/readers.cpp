@@ -62,8 +62,8 @@ class DelimitedReader {
   ByteSource& source_;
   std::string delimiter_;
   std::string buffer_;
-  size_t start_ = 0;            // of the open piece in buffer_
-  int64_t offset_ = 0;          // of the open piece in the file's text
+  size_t start_ = 0;    // of the open piece in buffer_
+  int64_t offset_ = 0;  // of the open piece in the file's text
   int64_t piece_offset_ = 0;
 };
 
@@ -194,7 +194,8 @@ void read_documents(const fs::path& path, const ReaderOptions& options, const Ta
   ReportingSource source(open_byte_source(path), progress);
   const Place place{path};
   const bool is_by_line = is_jsonl || separator == "blank-line" || separator == "newline";
-  DelimitedReader reader(source, is_by_line ? "\n" : separator == "none" ? "" : separator);
+  DelimitedReader reader(source, is_by_line ? "\n" : separator == "none" ? ""
+                                                                         : separator);
   if (is_jsonl) {
     read_json_lines(reader, options.text_field, place, take);
   } else if (separator == "blank-line") {

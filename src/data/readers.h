@@ -19,8 +19,8 @@ struct ReaderOptions {
 class ByteSource {
  public:
   virtual ~ByteSource() = default;
-  virtual size_t read(char* out, size_t capacity) = 0;   // 0 at the end
-  virtual int64_t compressed_position() const = 0;       // bytes of the file consumed, for progress
+  virtual size_t read(char* out, size_t capacity) = 0;  // 0 at the end
+  virtual int64_t compressed_position() const = 0;      // bytes of the file consumed, for progress
 };
 std::unique_ptr<ByteSource> open_byte_source(const std::filesystem::path& path);
 

@@ -41,7 +41,8 @@ TEST(ReadDocuments, FindsSeparatorsAcrossPieces) {
   for (int64_t shift = -14; shift <= 1; ++shift) {  // reads come in 256 KiB
     const std::string first(static_cast<size_t>((1 << 18) + shift), 'x');
     EXPECT_THAT(documents_of(folder.write("t.txt", first + separator + "tail"), {.document_separator = separator}),
-                ElementsAre(first, "tail")) << shift;
+                ElementsAre(first, "tail"))
+        << shift;
     EXPECT_THAT(documents_of(folder.write("t.txt", first + "\r\n\r\ntail")), ElementsAre(first, "tail")) << shift;
   }
 }
@@ -75,7 +76,8 @@ TEST(ReadDocuments, NamesTheByteThatIsNoUtf8) {
   for (const std::string separator : {"blank-line", "newline", "none", "line"}) {
     const auto path = folder.write("t.txt", "first line\n\nsecond \xff line");
     EXPECT_THAT(message_of<DataError>([&] { documents_of(path, {.document_separator = separator}); }),
-                HasSubstr(path.string() + ":3: got byte 0xff at byte 19, which is no UTF-8")) << separator;
+                HasSubstr(path.string() + ":3: got byte 0xff at byte 19, which is no UTF-8"))
+        << separator;
   }
   const auto cut = folder.write("cut.txt", "ab\xc3");
   EXPECT_THAT(message_of<DataError>([&] { documents_of(cut); }), HasSubstr(":1: got byte 0xc3 at byte 2"));
@@ -87,7 +89,8 @@ TEST(ReadDocuments, ListsTheSuffixesThatItKnows) {
   const TemporaryFolder folder;
   for (const std::string name : {"t.csv", "t", "t.gz", "t.json", "t.txt.bz2"})
     EXPECT_THAT(message_of<DataError>([&] { documents_of(folder.write(name, "a")); }),
-                HasSubstr("need .txt or .jsonl, each also with .gz, .xz or .zst behind it")) << name;
+                HasSubstr("need .txt or .jsonl, each also with .gz, .xz or .zst behind it"))
+        << name;
   EXPECT_THAT(message_of<DataError>([&] { check_input(folder.write("t.parquet", "PAR1")); }),
               HasSubstr("t.parquet: got a Parquet file, which this build does not read; need .txt or .jsonl"));
   EXPECT_THAT(message_of<DataError>([&] { check_input(folder / "missing.txt"); }), HasSubstr("got no such file"));
@@ -97,7 +100,8 @@ TEST(ReadDocuments, ReportsHowFarItIs) {
   const TemporaryFolder folder;
   const auto path = folder.write("t.txt", std::string(1'000'000, 'x'));
   std::vector<int64_t> seen;
-  read_documents(path, {}, [](std::string&&) {}, [&](int64_t bytes) { seen.push_back(bytes); });
+  read_documents(
+      path, {}, [](std::string&&) {}, [&](int64_t bytes) { seen.push_back(bytes); });
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
   EXPECT_EQ(seen.back(), 1'000'000);
 }

@@ -14,9 +14,19 @@ using testing::HasSubstr;
 
 // Text that tokenizers like to change.
 const std::vector<std::string> kTexts = {
-    "", " ", "  two  spaces  ", "line\nline\n\n\nline\n", "\n", "tab\t\ttab\r\nCRLF\r", "kalo mi tan.", "<s></s><unk><0x0A>",
-    "e\u0301 \u00e9 \ufb01 \u2460 \u3000 \u00a0 \u200d", "\u4f60\u597d \u0645\u0631\u062d\u0628\u0627 \U0001f600\U0001f468\u200d\U0001f469",
-    "\u2585 \ufffd \ufeff", std::string("nul\0nul", 7), "123456 7.8e-9 $x_{i}^2$ \\frac{a}{b}",
+    "",
+    " ",
+    "  two  spaces  ",
+    "line\nline\n\n\nline\n",
+    "\n",
+    "tab\t\ttab\r\nCRLF\r",
+    "kalo mi tan.",
+    "<s></s><unk><0x0A>",
+    "e\u0301 \u00e9 \ufb01 \u2460 \u3000 \u00a0 \u200d",
+    "\u4f60\u597d \u0645\u0631\u062d\u0628\u0627 \U0001f600\U0001f468\u200d\U0001f469",
+    "\u2585 \ufffd \ufeff",
+    std::string("nul\0nul", 7),
+    "123456 7.8e-9 $x_{i}^2$ \\frac{a}{b}",
 };
 
 TEST(SentencePieceTokenizer, RoundTripsEveryText) {
@@ -71,8 +81,7 @@ TEST(SentencePieceTokenizer, FollowsModelsThatChangeSpacesAndHaveNoEnd) {
   const TemporaryFolder folder;
   const auto input = folder.write("a.txt", joined(made_documents(300), "\n"));
   const std::string prefix = (folder / "foreign").string();
-  ASSERT_TRUE(spm::SentencePieceTrainer::Train({{"input", input.string()}, {"model_prefix", prefix}, {"vocab_size", "350"},
-      {"byte_fallback", "true"}, {"user_defined_symbols", "\n"}, {"eos_id", "-1"}, {"minloglevel", "2"}}).ok());
+  ASSERT_TRUE(spm::SentencePieceTrainer::Train({{"input", input.string()}, {"model_prefix", prefix}, {"vocab_size", "350"}, {"byte_fallback", "true"}, {"user_defined_symbols", "\n"}, {"eos_id", "-1"}, {"minloglevel", "2"}}).ok());
   const auto tokenizer = open_tokenizer(prefix + ".model");
   spm::SentencePieceProcessor processor;
   ASSERT_TRUE(processor.Load(prefix + ".model").ok());

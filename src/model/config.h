@@ -11,7 +11,7 @@ namespace evenkeel::model {
 
 // Which layers have experts: "all", "every 4" (layers i with (i+1) % 4 == 0), or a list of layers.
 struct MoeLayers {
-  int64_t every = 1;            // 0 when `list` is used
+  int64_t every = 1;  // 0 when `list` is used
   std::vector<int64_t> list;
   bool contains(int64_t layer) const;
   bool operator==(const MoeLayers&) const = default;
@@ -20,7 +20,9 @@ void read_value(const ConfigNode& node, const std::string& path, MoeLayers& out)
 Json to_json(const MoeLayers& layers);
 
 // false, true (RMSNorm over the whole projection) or "per_head".
-enum class QkNorm { none, whole, per_head };
+enum class QkNorm { none,
+                    whole,
+                    per_head };
 void read_value(const ConfigNode& node, const std::string& path, QkNorm& out);
 Json to_json(const QkNorm& norm);
 

@@ -101,8 +101,8 @@ TEST(ModelConfig, ADenseModelRefusesKeysOfExperts) {
 
 TEST(ModelConfig, ReadsWhatItWrites) {
   for (const std::string& toml : {std::string(kDense), std::string(kMoe),
-                                 std::string(kMoe) + "d_ff = 12\nqk_norm = \"per_head\"\nmoe_layers = [1]\n[router]\nkind = \"sinkhorn\"\n"
-                                                     "[balance]\nloss = [{loss = \"hf\", coefficient = 0.25}]\nz_coefficient = 0.5"}) {
+                                  std::string(kMoe) + "d_ff = 12\nqk_norm = \"per_head\"\nmoe_layers = [1]\n[router]\nkind = \"sinkhorn\"\n"
+                                                      "[balance]\nloss = [{loss = \"hf\", coefficient = 0.25}]\nz_coefficient = 0.5"}) {
     const Json json = model_config_json(read(toml));
     EXPECT_EQ(model_config_json(model_config_from_json(Json::parse(json.dump(), "again"), "again")), json);
   }

@@ -11,8 +11,11 @@ namespace evenkeel::model {
 namespace {
 
 ModelConfig config_of(const std::string& init) {
-  return read_model_config(parse_toml("vocab_size = 512\nd_model = 128\nn_layers = 2\nn_heads = 4\nd_ff = 256\nn_experts = 4\ntop_k = 1\nd_expert = 128\n"
-                                      "moe_layers = [1]\ninit = \"" + init + "\"", "m", ""));
+  return read_model_config(parse_toml(
+      "vocab_size = 512\nd_model = 128\nn_layers = 2\nn_heads = 4\nd_ff = 256\nn_experts = 4\ntop_k = 1\nd_expert = 128\n"
+      "moe_layers = [1]\ninit = \"" +
+          init + "\"",
+      "m", ""));
 }
 double std_of(const at::Tensor& tensor) { return at::std(tensor, /*unbiased=*/false).item<double>(); }
 

@@ -8,7 +8,14 @@
 
 namespace evenkeel::model {
 
-enum class Role { embedding, head, norm, attention_in, attention_out, ffn_in, ffn_out, router };
+enum class Role { embedding,
+                  head,
+                  norm,
+                  attention_in,
+                  attention_out,
+                  ffn_in,
+                  ffn_out,
+                  router };
 
 struct ParamSpec {
   std::string name;
@@ -20,7 +27,7 @@ struct ParamSpec {
 std::vector<ParamSpec> parameter_table(const ModelConfig& config);
 
 struct ParameterCounts {
-  int64_t total = 0, active = 0;                                      // active: what one token passes
+  int64_t total = 0, active = 0;                                        // active: what one token passes
   int64_t total_without_embeddings = 0, active_without_embeddings = 0;  // neither embedding nor head
 };
 ParameterCounts count_parameters(const ModelConfig& config);

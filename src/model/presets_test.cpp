@@ -18,10 +18,10 @@ TEST(Presets, HaveTheirPublishedParameterCounts) {
     int64_t total, active;
   };
   const std::vector<Row> rows = {
-      {"paper/dense-570m", 570475520, 570475520},      // 2503.05029 at the spec's shape
+      {"paper/dense-570m", 570475520, 570475520},  // 2503.05029 at the spec's shape
       {"paper/switch-2b", 2023998464, 570672128},
       {"paper/granular-2b", 2024563712, 571237376},
-      {"olmoe-1b-7b", 6919161856, 1282017280},         // 2409.02060: 6.9B, 1.3B
+      {"olmoe-1b-7b", 6919161856, 1282017280},  // 2409.02060: 6.9B, 1.3B
       // 2·4096·128 + 3·(4·128² + 3·128·384) + 7·128; + 3·8·128 + 3·7·3·128·384; + 3·31·128 + 3·28·3·128·96
       {"tiny/dense", 1688448, 1688448},
       {"tiny/switch", 4788096, 1691520},

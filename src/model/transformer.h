@@ -17,8 +17,8 @@ struct ModelInput {
   at::Tensor is_padding;    // [B, S] bool, true = ignore; undefined when there is none
   at::Tensor document_ids;  // [B, S] when attention and positions stop at document borders; else undefined
   moe::Mode mode = moe::Mode::train;
-  int64_t step = 0;         // for messages
-  uint64_t seed = 0;        // of random routers
+  int64_t step = 0;   // for messages
+  uint64_t seed = 0;  // of random routers
 };
 
 struct ModelOutput {
@@ -32,7 +32,7 @@ class Transformer {
   explicit Transformer(ModelConfig config);
   const ModelConfig& config() const { return config_; }
   ModelOutput forward(const ops::Params& params, const std::vector<ops::Params>& router_states, const ModelInput& input) const;
-  const at::Tensor& head(const ops::Params& params) const;  // [V, H]
+  const at::Tensor& head(const ops::Params& params) const;     // [V, H]
   const moe::Router* router() const { return router_.get(); }  // nullptr for dense models
   std::vector<ops::Params> initial_router_states() const;      // one for each MoE layer
 

@@ -74,9 +74,9 @@ at::Tensor z_loss(const std::vector<RoutingDecision>& decisions, bool mean_over_
   return mean_over_layers && !decisions.empty() ? total / static_cast<double>(decisions.size()) : total;
 }
 
-#define EVENKEEL_BALANCE_LOSSES(X)                                                                             \
+#define EVENKEEL_BALANCE_LOSSES(X)                                                                               \
   X("switch", "E/(k T^2) sum_e n_e sum_t p_te, summed over layers; 1 a layer when uniform", switch_balance_loss) \
-  X("megatron", "the same: Megatron's aux_loss", switch_balance_loss)                                           \
+  X("megatron", "the same: Megatron's aux_loss", switch_balance_loss)                                            \
   X("hf", "transformers' load_balancing_loss_func, layers concatenated; k when uniform", hf_balance_loss)
 
 const std::vector<BalanceLossKind>& balance_loss_kinds() {

@@ -23,7 +23,7 @@ struct BalanceTerm {
 struct BalanceConfig {
   std::vector<BalanceTerm> terms;  // `loss = "switch"` with `coefficient`, or `loss = [{loss, coefficient}, ...]`
   double z_coefficient = 0.0;
-  std::string z_reduce = "sum";    // over layers: sum or mean
+  std::string z_reduce = "sum";  // over layers: sum or mean
 };
 void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& out);
 Json to_json(const BalanceConfig& config);

@@ -13,8 +13,8 @@
 namespace evenkeel::moe {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::expect_close;
+using ::testing::HasSubstr;
 
 RoutingDecision decision_of(const at::Tensor& logits, int64_t top_k, const at::Tensor& is_padding = {}) {
   RoutingDecision out;

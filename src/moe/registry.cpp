@@ -1,8 +1,8 @@
 // The list of routers. To add one: its file in moe/routers, one line here, its test beside.
 #include "moe/router.h"
 
-#define EVENKEEL_ROUTERS(X)                                                             \
-  X(top_k, "the k largest scores of each token; needs a balance loss")                  \
+#define EVENKEEL_ROUTERS(X)                                            \
+  X(top_k, "the k largest scores of each token; needs a balance loss") \
   X(sinkhorn, "the k largest of a balanced plan in training, plain top-k at evaluation")
 
 namespace evenkeel::moe {

@@ -13,20 +13,21 @@
 
 namespace evenkeel::moe {
 
-enum class Mode { train, eval };
+enum class Mode { train,
+                  eval };
 
 // One layer's input to its router, for one micro-batch.
 struct RouterInput {
-  at::Tensor hidden;         // [T, H], normalised, as the experts see it
-  at::Tensor weight;         // [E, H] the router's matrix; undefined for routers without one
-  at::Tensor token_ids;      // [T] i64, ids of the input tokens
-  int64_t n_sequences = 1;   // T = n_sequences * positions, sequence by sequence
-  at::Tensor is_padding;     // [T] bool, true = ignore; undefined when there is none
+  at::Tensor hidden;        // [T, H], normalised, as the experts see it
+  at::Tensor weight;        // [E, H] the router's matrix; undefined for routers without one
+  at::Tensor token_ids;     // [T] i64, ids of the input tokens
+  int64_t n_sequences = 1;  // T = n_sequences * positions, sequence by sequence
+  at::Tensor is_padding;    // [T] bool, true = ignore; undefined when there is none
   Mode mode = Mode::train;
   const ops::Params* state = nullptr;  // this layer's balancing state; read only
-  uint64_t seed = 0;         // of random routers: (run seed, step, micro-batch) already mixed in
-  int64_t layer = 0;         // for messages
-  int64_t step = 0;          // for messages
+  uint64_t seed = 0;                   // of random routers: (run seed, step, micro-batch) already mixed in
+  int64_t layer = 0;                   // for messages
+  int64_t step = 0;                    // for messages
 };
 
 // One layer's routing of one micro-batch: N assignments, ordered by token, a token's best expert first.
@@ -34,16 +35,19 @@ struct RouterInput {
 struct RoutingDecision {
   int64_t layer = 0;
   int64_t n_tokens = 0, n_experts = 0, top_k = 0;
-  at::Tensor logits;      // [T, E] fp32 (fp64 for fp64 models), before any score function
-  at::Tensor token_ids;   // [N] i64 row of the token in [0, T)
-  at::Tensor expert_ids;  // [N] i64; equal scores go to the lower expert
-  at::Tensor weights;     // [N] dtype of logits, differentiable; multiplies the expert's output
-  at::Tensor dropped;     // [N] bool, true = over capacity, contributes nothing; undefined = dropless
-  at::Tensor is_padding;  // [T] bool or undefined, as it came in
+  at::Tensor logits;              // [T, E] fp32 (fp64 for fp64 models), before any score function
+  at::Tensor token_ids;           // [N] i64 row of the token in [0, T)
+  at::Tensor expert_ids;          // [N] i64; equal scores go to the lower expert
+  at::Tensor weights;             // [N] dtype of logits, differentiable; multiplies the expert's output
+  at::Tensor dropped;             // [N] bool, true = over capacity, contributes nothing; undefined = dropless
+  at::Tensor is_padding;          // [T] bool or undefined, as it came in
   at::Tensor balance_statistics;  // what after_step wants, summed over micro-batches and ranks; may be undefined
 };
 
-enum class Scope { token, sequence, micro_batch, step };  // what a decision or loss looks at
+enum class Scope { token,
+                   sequence,
+                   micro_batch,
+                   step };  // what a decision or loss looks at
 
 struct RouterTraits {
   Scope train_scope = Scope::token;

@@ -135,7 +135,7 @@ struct RoutedFfnFunction : torch::autograd::Function<RoutedFfnFunction> {
     const auto activation = static_cast<Activation>(activation_index);
     const int64_t n_experts = gate_up.size(0), inner = down.size(2), width = x.size(1), n = token_ids.size(0);
     const auto assigned = arrange(token_ids, expert_ids, weights, n_experts);
-    const auto rows = at::empty({n, width}, x.options());       // x in expert order
+    const auto rows = at::empty({n, width}, x.options());        // x in expert order
     const auto hidden = at::empty({n, 2 * inner}, x.options());  // gate | up
     const auto outputs = at::empty({n, width}, x.options());
     run_tasks(x.is_cpu(), static_cast<int64_t>(assigned.tiles.size()), [&](int64_t index) {

@@ -9,7 +9,8 @@
 
 namespace evenkeel::ops {
 
-enum class Activation { swiglu, geglu };  // silu(gate) * up; exact (erf) gelu(gate) * up (arXiv 2002.05202)
+enum class Activation { swiglu,
+                        geglu };  // silu(gate) * up; exact (erf) gelu(gate) * up (arXiv 2002.05202)
 std::optional<Activation> activation_from_name(const std::string& name);
 
 // x [T, H], gate_up [2I, H] (rows: gate, then up), down [H, I] -> [T, H]; all differentiable.

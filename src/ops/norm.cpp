@@ -24,7 +24,8 @@ void normalize_rows(const T* x, const T* weight, T eps, int64_t width, int64_t b
     const T* from = x + row * width;
     T* to = out + row * width;
     T sum = 0;
-#pragma omp simd reduction(+ : sum)
+#pragma omp simd reduction(+ \
+                           : sum)
     for (int64_t i = 0; i < width; ++i) sum += from[i] * from[i];
     const T scale = T(1) / std::sqrt(sum / T(width) + eps);
     inverse[row] = scale;
@@ -43,7 +44,8 @@ void backward_rows(const T* x, const T* weight, const T* grad, const T* inverse,
     T* dx = grad_x + row * width;
     const T scale = inverse[row];
     T dot = 0;
-#pragma omp simd reduction(+ : dot)
+#pragma omp simd reduction(+ \
+                           : dot)
     for (int64_t i = 0; i < width; ++i) dot += dy[i] * weight[i] * from[i];
     const T pull = dot * scale * scale / T(width);
 #pragma omp simd

@@ -30,7 +30,7 @@ void check_optimizer_config(const OptimizerConfig& config, const std::string& wh
 
 // Moments in fp32, one pair a parameter, and the number of updates that each parameter has had.
 struct AdamState {
-  ops::Params first, second;              // same names and shapes as the parameters
+  ops::Params first, second;               // same names and shapes as the parameters
   std::map<std::string, int64_t> updates;  // bias correction counts a parameter's own updates
 };
 AdamState initial_adam_state(const ops::Params& params);

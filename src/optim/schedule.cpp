@@ -204,13 +204,13 @@ std::unique_ptr<Schedule> make_infinite_inverse_sqrt(const ConfigNode& config, c
 
 }  // namespace
 
-#define EVENKEEL_SCHEDULES(X)                                                                     \
-  X(constant, "lr_max after the warm-up")                                                         \
-  X(linear, "from lr_max to lr_min")                                                              \
-  X(cosine, "half a cosine from lr_max to lr_min")                                                \
-  X(inverse_sqrt, "lr_max * sqrt(max(W, 1) / n), at least lr_min")                                \
-  X(wsd, "lr_max, then a decay to lr_min of the given shape")                                     \
-  X(infinite_cosine, "cosine cool-down to lr_constant, constant, exponential anneal to lr_min")   \
+#define EVENKEEL_SCHEDULES(X)                                                                   \
+  X(constant, "lr_max after the warm-up")                                                       \
+  X(linear, "from lr_max to lr_min")                                                            \
+  X(cosine, "half a cosine from lr_max to lr_min")                                              \
+  X(inverse_sqrt, "lr_max * sqrt(max(W, 1) / n), at least lr_min")                              \
+  X(wsd, "lr_max, then a decay to lr_min of the given shape")                                   \
+  X(infinite_cosine, "cosine cool-down to lr_constant, constant, exponential anneal to lr_min") \
   X(infinite_inverse_sqrt, "inverse-square-root cool-down to lr_constant, constant, exponential anneal to lr_min")
 
 const std::vector<ScheduleKind>& schedule_kinds() {

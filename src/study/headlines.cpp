@@ -119,7 +119,8 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
   }
   if (dense != nullptr && figures.forgetting.find(dense->name) != nullptr && std::isfinite(least)) {
     const double reference = *figures.forgetting.find(dense->name);
-    const char* verdict = most <= reference ? "forget no more than" : least > reference ? "forget more than" : "forget about as much as";
+    const char* verdict = most <= reference ? "forget no more than" : least > reference ? "forget more than"
+                                                                                        : "forget about as much as";
     out.push_back(format("Without replay the MoE models %s the dense one of the same FLOPs: %+.2f to %+.2f nats a token on %s against %+.2f.", verdict, least, most,
                          dense->old_data.c_str(), reference));
   }

@@ -19,7 +19,7 @@ namespace {
 struct Child {
   size_t job;
   pid_t process;
-  int pipe;            // what the child writes: lines "p STEPS TEXT" and "e CODE MESSAGE"
+  int pipe;  // what the child writes: lines "p STEPS TEXT" and "e CODE MESSAGE"
   std::string buffer;
 };
 

@@ -13,7 +13,7 @@ struct ArmPlan {
   std::string name, group;  // group: the name without the seed
   ConfigNode recipe;        // the merged recipe
   train::RunConfig config;
-  std::string text;         // what recipe.toml of the arm's run will hold
+  std::string text;  // what recipe.toml of the arm's run will hold
 };
 
 struct StudyPlan {

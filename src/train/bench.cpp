@@ -90,7 +90,7 @@ Json bench(const RunConfig& config, const BenchOptions& options) {
   const double median = n % 2 == 1 ? seconds[n / 2] : (seconds[n / 2 - 1] + seconds[n / 2]) / 2;
   const double flops = model::training_flops_per_token(config.model, config.train.sequence_length);
   const double rate = static_cast<double>(config.tokens_per_step()) / median;
-  struct rusage usage{};
+  struct rusage usage {};
   getrusage(RUSAGE_SELF, &usage);
   const auto per_step = [&](double sum) { return sum / static_cast<double>(n); };
   Json out = Json::object();

@@ -60,7 +60,7 @@ TEST(RunConfig, LengthsAreWholeStepsRoundedUp) {
   EXPECT_EQ(steps_of("tokens", "33"), 2);
   EXPECT_EQ(steps_of("tokens", "\"2k tokens\""), 63);  // 2000 / 32 = 62.5
   EXPECT_EQ(steps_of("steps", "\"7 steps\""), 7);
-  EXPECT_EQ(steps_of("tokens", "\"1 epoch\""), 5);  // 20 samples of 8 tokens, 4 a step
+  EXPECT_EQ(steps_of("tokens", "\"1 epoch\""), 5);     // 20 samples of 8 tokens, 4 a step
   EXPECT_EQ(steps_of("tokens", "\"1.5 epochs\""), 8);  // 30 samples: 7.5 steps
 }
 

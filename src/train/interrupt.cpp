@@ -27,7 +27,7 @@ void on_signal(int) {
 void on_parent_request(int) { stop_flag = 1; }
 
 void handle(int signal_number, void (*handler)(int)) {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = handler;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;

@@ -34,8 +34,7 @@ MemoryEstimate estimate_memory(const RunConfig& config) {
 }
 
 Json to_json(const MemoryEstimate& estimate) {
-  return Json::Object{{"parameters_bytes", estimate.parameters}, {"gradients_bytes", estimate.gradients}, {"optimizer_bytes", estimate.optimizer},
-                      {"activations_bytes", estimate.activations}, {"logits_bytes", estimate.logits}, {"total_bytes", estimate.total()}};
+  return Json::Object{{"parameters_bytes", estimate.parameters}, {"gradients_bytes", estimate.gradients}, {"optimizer_bytes", estimate.optimizer}, {"activations_bytes", estimate.activations}, {"logits_bytes", estimate.logits}, {"total_bytes", estimate.total()}};
 }
 
 double machine_memory_bytes() {

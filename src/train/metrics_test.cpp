@@ -94,11 +94,15 @@ TEST(TensorBoardFile, WritesEventsThatItsReadersKnow) {
   EXPECT_EQ(bytes.substr(0, 13), std::string("\x18\0\0\0\0\0\0\0\xa3\x7f\x4b\x22\x09", 13));
   const auto records = read_records(bytes);
   ASSERT_EQ(records.size(), 3u);
-  EXPECT_EQ(records[0].substr(9), "\x1a\x0d" "brain.Event:2");
+  EXPECT_EQ(records[0].substr(9),
+            "\x1a\x0d"
+            "brain.Event:2");
   EXPECT_EQ(records[1].substr(9), "\x10\x0d\x3a\x02\x08\x01");  // step 13; session_log { status: START }
   // wall_time (double); step (varint 300); summary { value { tag "a"; simple_value 1.5f } }
   EXPECT_EQ(records[2][0], '\x09');
-  EXPECT_EQ(records[2].substr(9), std::string("\x10\xac\x02\x2a\x0a\x0a\x08\x0a\x01" "a\x15\x00\x00\xc0\x3f", 15));
+  EXPECT_EQ(records[2].substr(9), std::string("\x10\xac\x02\x2a\x0a\x0a\x08\x0a\x01"
+                                              "a\x15\x00\x00\xc0\x3f",
+                                              15));
 }
 
 TEST(TensorBoardFile, AResumeTakesAwayTheFilesOfLaterSteps) {

@@ -187,8 +187,7 @@ NamedTables new_tables() {
   NamedTables tables;
   tables.emplace_back("forgetting", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"loss", "nats/token"}, {"perplexity", ""}, {"change", "nats/token"}},
                                           "held-out loss after each phase; change against the first phase's end (arXiv 2503.05029, 2403.08763)"));
-  tables.emplace_back("shift_mri", table({{"arm", ""}, {"phase", ""}, {"layer", ""}, {"lower_bound", ""}, {"before", ""}, {"first", ""}, {"peak", ""}, {"peak_step", "steps"},
-                                          {"steps_to_recover", "steps"}, {"after", ""}},
+  tables.emplace_back("shift_mri", table({{"arm", ""}, {"phase", ""}, {"layer", ""}, {"lower_bound", ""}, {"before", ""}, {"first", ""}, {"peak", ""}, {"peak_step", "steps"}, {"steps_to_recover", "steps"}, {"after", ""}},
                                          "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
   tables.emplace_back("eval_mri", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"mri", ""}, {"entropy", ""}, {"dead", "experts"}},
                                         "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));

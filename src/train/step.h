@@ -15,8 +15,8 @@ struct StepSeconds {
 };
 
 struct LossTerm {
-  std::string name;      // "cross_entropy", "balance", "z"; several balance losses: "balance.NAME"
-  double value = 0;      // unscaled, mean over the step weighted by tokens
+  std::string name;  // "cross_entropy", "balance", "z"; several balance losses: "balance.NAME"
+  double value = 0;  // unscaled, mean over the step weighted by tokens
   double coefficient = 1;
 };
 
@@ -32,7 +32,7 @@ struct StepReport {
 
 // The losses of one micro-batch, each differentiable, and its routing.
 struct MicroLosses {
-  at::Tensor cross_entropy_sum;  // over target tokens
+  at::Tensor cross_entropy_sum;                            // over target tokens
   std::vector<std::pair<LossTerm, at::Tensor>> auxiliary;  // means over the micro-batch
   std::vector<moe::RoutingDecision> routing;
 };

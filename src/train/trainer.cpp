@@ -47,8 +47,7 @@ std::string sparkline(const optim::Schedule& schedule, int64_t n_steps) {
 class Run {
  public:
   Run(const RunConfig& config, const TrainOptions& options)
-      : config_(config), options_(options), device_(ops::find_device(options.device)), model_(config.model),
-        first_steps_(phase_first_steps(config)), begin_(Clock::now()) {}
+      : config_(config), options_(options), device_(ops::find_device(options.device)), model_(config.model), first_steps_(phase_first_steps(config)), begin_(Clock::now()) {}
 
   TrainOutcome go() {
     save_on_signal();

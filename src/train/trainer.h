@@ -11,17 +11,18 @@ namespace evenkeel::train {
 
 struct TrainOptions {
   std::filesystem::path run;
-  std::string recipe_text;      // written to recipe.toml as given
-  std::string device;           // of ops::find_device
+  std::string recipe_text;  // written to recipe.toml as given
+  std::string device;       // of ops::find_device
   bool resume = false;
   bool allow_change = false;
-  double max_hours = 0;         // 0 = no bound
+  double max_hours = 0;  // 0 = no bound
   bool tensorboard = true;
   // Called after each step with (step, total steps) in place of the run's own progress bar; may be empty.
   std::function<void(int64_t, int64_t, const std::string&)> on_step;
 };
 
-enum class TrainOutcome { finished, out_of_time };
+enum class TrainOutcome { finished,
+                          out_of_time };
 
 // Runs or resumes. Errors as in cli.md: ConfigError for a run folder that is not empty, a recipe that differs,
 // a folder in use; Interrupted after the save that a signal asked for; NumericsError, MachineError.

@@ -68,7 +68,9 @@ TEST_F(TrainerTest, AShortRunLeavesItsFiles) {
   EXPECT_EQ(read_file(folder_ / "run" / "recipe.toml"), "# a recipe\n");
   EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(6, 10));  // phase ends
   std::vector<Json> steps, evaluations, saturations;
-  for (auto& line : read_metrics(folder_ / "run" / "metrics.jsonl")) (line.find("eval") != nullptr ? evaluations : line.find("saturation") != nullptr ? saturations : steps).push_back(line);
+  for (auto& line : read_metrics(folder_ / "run" / "metrics.jsonl")) (line.find("eval") != nullptr ? evaluations : line.find("saturation") != nullptr ? saturations
+                                                                                                                                                      : steps)
+                                                                         .push_back(line);
   ASSERT_EQ(steps.size(), 10u);
   ASSERT_EQ(evaluations.size(), 2u);
   ASSERT_EQ(saturations.size(), 1u);  // phase one starts from initialisation

@@ -26,7 +26,10 @@ namespace {
 
 constexpr size_t kPathBytes = 4096;
 
-enum class Mode { off, count, kill, fail };
+enum class Mode { off,
+                  count,
+                  kill,
+                  fail };
 
 struct Settings {
   Mode mode = Mode::off;
@@ -127,12 +130,12 @@ Function next(const char* name) {
 }  // namespace
 
 // Defines the libc function NAME under a name of our own, so that libc's declaration of it cannot disagree.
-#define SHIM(RESULT, NAME, PARAMETERS, ARGUMENTS, FAILS)                    \
-  extern "C" RESULT shim_##NAME PARAMETERS __asm__(#NAME);                 \
+#define SHIM(RESULT, NAME, PARAMETERS, ARGUMENTS, FAILS)                            \
+  extern "C" RESULT shim_##NAME PARAMETERS __asm__(#NAME);                          \
   extern "C" __attribute__((visibility("default"))) RESULT shim_##NAME PARAMETERS { \
-    static const auto real = next<RESULT(*) PARAMETERS>(#NAME);            \
-    if (FAILS) return static_cast<RESULT>(-1);                             \
-    return real ARGUMENTS;                                                 \
+    static const auto real = next<RESULT(*) PARAMETERS>(#NAME);                     \
+    if (FAILS) return static_cast<RESULT>(-1);                                      \
+    return real ARGUMENTS;                                                          \
   }
 
 SHIM(ssize_t, write, (int fd, const void* data, size_t n), (fd, data, n), fails_on_descriptor("write", fd))
@@ -173,21 +176,21 @@ SHIM_FOPEN(fopen)
 SHIM_FOPEN(fopen64)
 
 // The mode is there only when the flags ask for it; reading an absent one is harmless but not allowed.
-#define READ_MODE(FLAGS)                                    \
-  mode_t mode = 0;                                          \
-  if (((FLAGS) & (O_CREAT | __O_TMPFILE)) != 0) {           \
-    va_list rest;                                           \
-    va_start(rest, FLAGS);                                  \
-    mode = va_arg(rest, mode_t);                            \
-    va_end(rest);                                           \
+#define READ_MODE(FLAGS)                          \
+  mode_t mode = 0;                                \
+  if (((FLAGS) & (O_CREAT | __O_TMPFILE)) != 0) { \
+    va_list rest;                                 \
+    va_start(rest, FLAGS);                        \
+    mode = va_arg(rest, mode_t);                  \
+    va_end(rest);                                 \
   }
-#define SHIM_OPEN(NAME)                                                                                   \
-  extern "C" int shim_##NAME(const char* path, int flags, ...) __asm__(#NAME);                            \
-  extern "C" __attribute__((visibility("default"))) int shim_##NAME(const char* path, int flags, ...) {   \
-    static const auto real = next<int (*)(const char*, int, ...)>(#NAME);                                 \
-    READ_MODE(flags)                                                                                      \
-    if ((flags & O_CREAT) != 0 && fails_on_path("open", AT_FDCWD, path)) return -1;                       \
-    return real(path, flags, mode);                                                                       \
+#define SHIM_OPEN(NAME)                                                                                 \
+  extern "C" int shim_##NAME(const char* path, int flags, ...) __asm__(#NAME);                          \
+  extern "C" __attribute__((visibility("default"))) int shim_##NAME(const char* path, int flags, ...) { \
+    static const auto real = next<int (*)(const char*, int, ...)>(#NAME);                               \
+    READ_MODE(flags)                                                                                    \
+    if ((flags & O_CREAT) != 0 && fails_on_path("open", AT_FDCWD, path)) return -1;                     \
+    return real(path, flags, mode);                                                                     \
   }
 #define SHIM_OPENAT(NAME)                                                                                           \
   extern "C" int shim_##NAME(int folder, const char* path, int flags, ...) __asm__(#NAME);                          \

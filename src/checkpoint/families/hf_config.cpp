@@ -123,8 +123,12 @@ struct OnlyValue {
 };
 const std::vector<OnlyValue>& only_values() {
   static const std::vector<OnlyValue> values = {
-      {"attention_bias", false},     {"mlp_bias", false},       {"clip_qkv", Json()},
-      {"attention_dropout", 0.0},    {"sliding_window", Json()}, {"partial_rotary_factor", 1.0},
+      {"attention_bias", false},
+      {"mlp_bias", false},
+      {"clip_qkv", Json()},
+      {"attention_dropout", 0.0},
+      {"sliding_window", Json()},
+      {"partial_rotary_factor", 1.0},
       {"quantization_config", Json()},
   };
   return values;

@@ -15,7 +15,7 @@ class HfConfig {
   explicit HfConfig(const std::filesystem::path& folder);
   const std::string& where() const { return where_; }  // path of the config.json
 
-  int64_t size(const char* key) const;                       // 1..2^24, has no default
+  int64_t size(const char* key) const;  // 1..2^24, has no default
   int64_t size(const char* key, int64_t default_size) const;
   double number(const char* key, double default_number) const;
   bool flag(const char* key, bool default_flag) const;

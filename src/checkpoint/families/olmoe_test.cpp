@@ -15,7 +15,8 @@ class OlmoeFamily : public HfFolderTest {
     config_ = Json::parse(R"({"model_type": "olmoe", "architectures": ["OlmoeForCausalLM"], "vocab_size": 11, "hidden_size": 8,
         "intermediate_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "num_experts": 3, "num_experts_per_tok": 2,
         "norm_topk_prob": true, "router_aux_loss_coef": 0.02, "clip_qkv": null, "max_position_embeddings": 64, "rope_theta": 10000.0,
-        "rope_scaling": null, "torch_dtype": "bfloat16", "output_router_logits": false})", "test");
+        "rope_scaling": null, "torch_dtype": "bfloat16", "output_router_logits": false})",
+                          "test");
     add("model.embed_tokens.weight", {11, 8});
     add(kLayer + "input_layernorm.weight", {8});
     for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj"}) add(kLayer + "self_attn." + name + ".weight", {8, 8});

@@ -53,7 +53,8 @@ class HfFolderTest : public testing::Test {
         "intermediate_size": 6, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4,
         "hidden_act": "silu", "rms_norm_eps": 1e-6, "max_position_embeddings": 64, "tie_word_embeddings": false, "dtype": "float32",
         "attention_bias": false, "mlp_bias": false, "attention_dropout": 0.0, "pretraining_tp": 1,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}})", "test");
+        "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}})",
+                          "test");
     tensors_.clear();
     add("model.embed_tokens.weight", {11, 8});
     for (const std::string layer : {"model.layers.0.", "model.layers.1."}) {

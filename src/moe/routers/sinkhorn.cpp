@@ -52,7 +52,7 @@ SinkhornPlan sinkhorn_log_wide(const at::Tensor& logits, double tolerance, int64
   while (out.iterations < max_iterations) {
     ++out.iterations;
     const auto a = -at::logsumexp(wide + out.expert_bias, {1}, /*keepdim=*/true) - std::log(n_tokens);  // [T, 1]
-    const auto columns = at::logsumexp(wide + a, {0});                                                 // [E]
+    const auto columns = at::logsumexp(wide + a, {0});                                                  // [E]
     const auto column_sums = (columns + out.expert_bias).exp();
     out.expert_bias = -columns - std::log(n_experts);
     if (max_abs(column_sums * n_experts - 1) < tolerance) break;

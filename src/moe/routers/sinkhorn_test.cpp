@@ -16,8 +16,8 @@
 namespace evenkeel::moe {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::expect_close;
+using ::testing::HasSubstr;
 
 RouterInput with_logits(const at::Tensor& logits) {
   RouterInput input;

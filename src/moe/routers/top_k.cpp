@@ -32,8 +32,8 @@ class TopKRouter : public Router {
   TopKRouter(const RouterShape& shape, TopKOptions options) : shape_(shape), options_(std::move(options)) {}
 
   RoutingDecision route(const RouterInput& input) const override {
-    const auto logits = router_logits(input, traits().max_abs_logit);       // [T, E]
-    const auto expert_ids = ops::top_k_ids(logits, shape_.top_k);           // [T, K]
+    const auto logits = router_logits(input, traits().max_abs_logit);  // [T, E]
+    const auto expert_ids = ops::top_k_ids(logits, shape_.top_k);      // [T, K]
     return token_choice(input, logits, expert_ids, selected_weights(logits, expert_ids));
   }
 
