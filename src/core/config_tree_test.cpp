@@ -138,7 +138,7 @@ TEST(Override, AddressesPhasesByName) {
   apply_override(root, "phase.german.schedule.lr_max=0.5");
   EXPECT_EQ(root.to_json().dump(),
             R"({"phase":[{"name":"english","steps":1},{"name":"german","schedule":{"lr_max":0.5},"steps":5}]})");
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { apply_override(root, "phase.french.steps=5"); }), HasSubstr("got 'french'; need the name of one of 2 tables in 'phase'"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { apply_override(root, "phase.french.steps=5"); }), HasSubstr("got 'french'; need the name of a table in 'phase' (english, german)"));
   EXPECT_THROW(apply_override(root, "phase.german=5"), ConfigError);
 }
 
