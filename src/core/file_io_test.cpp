@@ -60,7 +60,7 @@ TEST(AtomicFile, AFailedCommitLeavesNothing) {
 }
 
 TEST(AtomicFile, AFullDiskIsAMachineError) {
-  if (!fs::exists("/dev/full")) GTEST_SKIP();
+  if (!fs::exists("/dev/full")) GTEST_SKIP();  // a container without it has no full device to write to
   const testing::TemporaryFolder folder;
   // The temporary name is known: let it be the full device.
   fs::create_symlink("/dev/full", folder / ("out.tmp" + std::to_string(getpid())));

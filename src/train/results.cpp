@@ -141,7 +141,7 @@ Json lr_curve(const Arm& arm) {
     const int64_t n_steps = phase.at("steps").as_int(), per_step = phase.at("tokens").as_int() / n_steps;
     ConfigNode schedule = parse_toml("", "resolved.json", "");
     for (const auto& [key, value] : phase.at("schedule").as_object()) {
-      ConfigNode node = value.is_string() ? parse_toml("v = " + value.dump(), "resolved.json", "") : parse_toml("v = " + value.dump(), "resolved.json", "");
+      ConfigNode node = parse_toml("v = " + value.dump(), "resolved.json", "");
       schedule.set(key, *node.find("v"));
     }
     const auto rates = optim::make_schedule(schedule, {n_steps, per_step});
