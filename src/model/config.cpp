@@ -107,7 +107,7 @@ void check_model_config(const ModelConfig& c, const std::string& where) {
     check(c.top_k >= 1 && c.top_k <= c.n_experts, "top_k", c.top_k, "1.." + std::to_string(c.n_experts) + " (model.n_experts)");
     check(c.d_expert >= 1 && c.d_expert < (int64_t{1} << 31), "d_expert", c.d_expert, "at least 1 (it has no default)");
     check(c.n_shared_experts >= 0 && c.n_shared_experts <= 65536, "n_shared_experts", c.n_shared_experts, "0 or more");
-    moe::make_router({c.n_experts, c.top_k}, c.router);  // throws for what its kind does not know
+    moe::make_router(c.router_shape(), c.router);  // throws for what its kind does not know
     return;
   }
   const char* only = "nothing: the model has no experts (model.n_experts = 0)";
@@ -156,7 +156,7 @@ ModelConfig read_model_config(const ConfigNode& node) {
 
 Json model_config_json(const ModelConfig& config) {
   Json out = evenkeel::to_json(config);
-  out["router"] = config.n_experts > 0 ? moe::make_router({config.n_experts, config.top_k}, config.router)->options() : Json::object();
+  out["router"] = config.n_experts > 0 ? moe::make_router(config.router_shape(), config.router)->options() : Json::object();
   return out;
 }
 

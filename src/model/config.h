@@ -6,6 +6,7 @@
 
 #include "core/config_tree.h"
 #include "moe/balance_loss.h"
+#include "moe/capacity.h"
 
 namespace evenkeel::model {
 
@@ -39,6 +40,7 @@ struct ModelConfig {
   std::string init = "scaled_normal";
   ConfigNode router;  // read by the router's registry
   moe::BalanceConfig balance;
+  moe::CapacityConfig capacity;
 
   static void visit_fields(auto& config, auto&& field) {
     field("vocab_size", config.vocab_size, "V, rows of the embedding");
@@ -64,6 +66,7 @@ struct ModelConfig {
     field("balance", config.balance, "balance loss and z-loss");
   }
 
+  moe::RouterShape router_shape() const { return {n_experts, top_k, vocab_size}; }
   bool has_experts(int64_t layer) const { return n_experts > 0 && moe_layers.contains(layer); }
   bool is_moe() const;
   int64_t rotary_dims() const;  // even

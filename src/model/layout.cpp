@@ -15,6 +15,7 @@ std::vector<ParamSpec> parameter_table(const ModelConfig& c) {
   };
   const int64_t H = c.d_model, V = c.vocab_size, E = c.n_experts, I = c.d_expert;
   const int64_t q = c.n_heads * c.head_dim, kv = c.n_kv_heads * c.head_dim;
+  const bool has_router_matrix = c.is_moe() && moe::make_router(c.router_shape(), c.router)->traits().has_matrix;
   add("embedding.weight", {V, H}, Role::embedding);
   for (int64_t layer = 0; layer < c.n_layers; ++layer) {
     const std::string at = "layers." + std::to_string(layer) + ".";
@@ -32,7 +33,7 @@ std::vector<ParamSpec> parameter_table(const ModelConfig& c) {
       add(at + "ffn.down.weight", {H, c.d_ff}, Role::ffn_out);
       continue;
     }
-    add(at + "router.weight", {E, H}, Role::router);
+    if (has_router_matrix) add(at + "router.weight", {E, H}, Role::router);
     add(at + "experts.gate_up", {E, 2 * I, H}, Role::ffn_in, true);
     add(at + "experts.down", {E, H, I}, Role::ffn_out, true);
     if (c.n_shared_experts > 0) {

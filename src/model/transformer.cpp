@@ -12,13 +12,13 @@ namespace evenkeel::model {
 
 Transformer::Transformer(ModelConfig config)
     : config_(std::move(config)),
-      router_(config_.is_moe() ? moe::make_router({config_.n_experts, config_.top_k}, config_.router) : nullptr),
+      router_(config_.is_moe() ? moe::make_router(config_.router_shape(), config_.router) : nullptr),
       activation_(*ops::activation_from_name(config_.activation)) {}
 
-std::vector<ops::Params> Transformer::initial_router_states() const {
+std::vector<ops::Params> Transformer::initial_router_states(uint64_t seed, const at::Tensor& token_counts) const {
   std::vector<ops::Params> states;
   for (int64_t layer = 0; layer < config_.n_layers; ++layer)
-    if (config_.has_experts(layer)) states.push_back(router_->initial_state());
+    if (config_.has_experts(layer)) states.push_back(router_->initial_state({layer, seed, token_counts}));
   return states;
 }
 
@@ -71,12 +71,13 @@ ModelOutput Transformer::forward(const ops::Params& params, const std::vector<op
     }
     moe::RouterInput routed;
     routed.hidden = normed;
-    routed.weight = params.at(prefix + "router.weight");
+    if (router_->traits().has_matrix) routed.weight = params.at(prefix + "router.weight");
     routed.token_ids = input.tokens.reshape({-1});
     routed.n_sequences = batch;
     if (input.is_padding.defined()) routed.is_padding = input.is_padding.reshape({-1});
     routed.mode = input.mode;
     routed.state = &router_states.at(output.routing.size());
+    if (!input.step_plans.empty()) routed.step_plan = input.step_plans.at(output.routing.size());
     routed.seed = combine_bits(input.seed, static_cast<uint64_t>(layer));
     routed.layer = layer;
     routed.step = input.step;
@@ -85,7 +86,7 @@ ModelOutput Transformer::forward(const ops::Params& params, const std::vector<op
       experts.shared_gate_up = params.at(prefix + "shared.gate_up.weight");
       experts.shared_down = params.at(prefix + "shared.down.weight");
     }
-    auto result = moe::moe_layer(*router_, routed, experts);
+    auto result = moe::moe_layer(*router_, routed, experts, config_.capacity);
     output.routing.push_back(std::move(result.decision));
     stream = stream + result.out.view({batch, length, width});
   }

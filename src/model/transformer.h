@@ -17,8 +17,9 @@ struct ModelInput {
   at::Tensor is_padding;    // [B, S] bool, true = ignore; undefined when there is none
   at::Tensor document_ids;  // [B, S] when attention and positions stop at document borders; else undefined
   moe::Mode mode = moe::Mode::train;
-  int64_t step = 0;   // for messages
-  uint64_t seed = 0;  // of random routers
+  int64_t step = 0;                    // for messages
+  uint64_t seed = 0;                   // of random routers
+  std::vector<at::Tensor> step_plans;  // RouterInput::step_plan of each MoE layer; empty without
 };
 
 struct ModelOutput {
@@ -34,7 +35,8 @@ class Transformer {
   ModelOutput forward(const ops::Params& params, const std::vector<ops::Params>& router_states, const ModelInput& input) const;
   const at::Tensor& head(const ops::Params& params) const;     // [V, H]
   const moe::Router* router() const { return router_.get(); }  // nullptr for dense models
-  std::vector<ops::Params> initial_router_states() const;      // one for each MoE layer
+  // One for each MoE layer, as a run begins (StateInput).
+  std::vector<ops::Params> initial_router_states(uint64_t seed = 0, const at::Tensor& token_counts = {}) const;
 
  private:
   at::Tensor attention(const ops::Params& params, const std::string& prefix, const at::Tensor& x, const ModelInput& input) const;

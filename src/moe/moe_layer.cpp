@@ -4,9 +4,11 @@
 
 namespace evenkeel::moe {
 
-MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts) {
+MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts, const CapacityConfig& capacity) {
   MoeOutput result;
   result.decision = router.route(input);
+  apply_capacity(capacity, input, result.decision);
+  result.decision.balance_statistics = router.balance_statistics(input, result.decision);
   const auto& decision = result.decision;
   auto token_ids = decision.token_ids, expert_ids = decision.expert_ids, weights = decision.weights;
   if (decision.dropped.defined()) {
@@ -15,7 +17,8 @@ MoeOutput moe_layer(const Router& router, const RouterInput& input, const Expert
     expert_ids = expert_ids.index_select(0, kept);
     weights = weights.index_select(0, kept);
   }
-  result.out = ops::routed_ffn(input.hidden, token_ids, expert_ids, weights.to(input.hidden.scalar_type()),
+  const auto& seen = decision.expert_input.defined() ? decision.expert_input : input.hidden;
+  result.out = ops::routed_ffn(seen, token_ids, expert_ids, weights.to(input.hidden.scalar_type()),
                                experts.gate_up, experts.down, experts.activation);
   if (experts.shared_gate_up.defined())
     result.out = result.out + ops::gated_ffn(input.hidden, experts.shared_gate_up, experts.shared_down, experts.activation);

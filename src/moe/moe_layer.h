@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "moe/capacity.h"
 #include "moe/router.h"
 #include "ops/gated_ffn.h"
 
@@ -21,7 +22,8 @@ struct MoeOutput {
   RoutingDecision decision;
 };
 
-// input.hidden [T, H] is what the experts see. Dropped assignments contribute nothing. T = 0 works.
-MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts);
+// Routes, drops what is over capacity, runs the experts. input.hidden [T, H] is what they see, unless the
+// router changed it (jitter). Dropped assignments contribute nothing. T = 0 works.
+MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts, const CapacityConfig& capacity = {});
 
 }  // namespace evenkeel::moe

@@ -27,6 +27,7 @@ RoutingDecision token_choice(const RouterInput& input, const at::Tensor& logits,
   out.n_tokens = logits.size(0);
   out.n_experts = logits.size(1);
   out.top_k = expert_ids.size(1);
+  out.n_sequences = input.n_sequences;
   out.logits = logits;
   out.token_ids = at::arange(out.n_tokens, expert_ids.options()).unsqueeze(1).expand({out.n_tokens, out.top_k}).reshape({-1}).contiguous();
   out.expert_ids = expert_ids.reshape({-1});

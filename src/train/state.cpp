@@ -77,7 +77,7 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
   }
   set_device(state.params, device, /*requires_grad=*/true);
   state.adam = optim::initial_adam_state(state.params);
-  state.router_states = model.initial_router_states();
+  state.router_states = model.initial_router_states(static_cast<uint64_t>(config.train.seed));
   for (auto& router_state : state.router_states) set_device(router_state, device, false);
   return state;
 }
