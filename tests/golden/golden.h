@@ -10,6 +10,7 @@
 
 #include "core/file_io.h"
 #include "core/json.h"
+#include "support/source_folder.h"
 
 namespace evenkeel::testing {
 
@@ -19,7 +20,7 @@ struct Golden {
 };
 
 inline Golden read_golden(const std::string& name) {
-  const fs::path path = fs::path(EVENKEEL_SOURCE_DIR) / "tests" / "golden" / name;
+  const fs::path path = source_folder() / "tests" / "golden" / name;
   const Json file = Json::parse(read_file(path), path.string());
   return {file.at("inputs"), file.at("outputs"), file.at("rtol").as_double(), file.at("atol").as_double()};
 }
