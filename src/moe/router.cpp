@@ -2,6 +2,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/aminmax.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 
 namespace evenkeel::moe {
@@ -20,19 +21,36 @@ at::Tensor router_logits(const RouterInput& input, double max_abs_logit) {
   return logits;
 }
 
-RoutingDecision token_choice(const RouterInput& input, const at::Tensor& logits, const at::Tensor& expert_ids,
-                             const at::Tensor& weights) {
+namespace {
+
+// Everything but logits and weights, from expert ids [T, K].
+RoutingDecision choice_of(const RouterInput& input, int64_t n_experts, const at::Tensor& expert_ids) {
   RoutingDecision out;
   out.layer = input.layer;
-  out.n_tokens = logits.size(0);
-  out.n_experts = logits.size(1);
+  out.n_tokens = expert_ids.size(0);
+  out.n_experts = n_experts;
   out.top_k = expert_ids.size(1);
   out.n_sequences = input.n_sequences;
-  out.logits = logits;
   out.token_ids = at::arange(out.n_tokens, expert_ids.options()).unsqueeze(1).expand({out.n_tokens, out.top_k}).reshape({-1}).contiguous();
   out.expert_ids = expert_ids.reshape({-1});
-  out.weights = weights.reshape({-1});
   out.is_padding = input.is_padding;
+  return out;
+}
+
+}  // namespace
+
+RoutingDecision token_choice(const RouterInput& input, const at::Tensor& logits, const at::Tensor& expert_ids,
+                             const at::Tensor& weights) {
+  auto out = choice_of(input, logits.size(1), expert_ids);
+  out.logits = logits;
+  out.weights = weights.reshape({-1});
+  return out;
+}
+
+RoutingDecision fixed_choice(const RouterInput& input, int64_t n_experts, const at::Tensor& expert_ids) {
+  auto out = choice_of(input, n_experts, expert_ids);
+  const auto dtype = input.hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  out.weights = at::full(out.expert_ids.sizes(), 1.0 / static_cast<double>(out.top_k), input.hidden.options().dtype(dtype));
   return out;
 }
 

@@ -67,6 +67,7 @@ struct RouterTraits {
   bool causal_train = true;  // no decision depends on a later token of its sequence
   bool causal_eval = true;
   bool exactly_k = true;             // every token gets K experts; false: 0 .. E
+  double mean_experts = 0;           // that a token gets in training where it is not K; 0 = K
   bool balanced_train = false;       // in training no two experts' loads differ by more than 1
   bool has_matrix = true;            // learns a [E, H] matrix; without one there are no logits and no auxiliary losses
   bool has_weight_gradient = true;   // the weights are a function of the logits
@@ -124,6 +125,9 @@ at::Tensor router_logits(const RouterInput& input, double max_abs_logit);
 // The decision of a token-choice router from expert ids [T, K] and the weights [T, K] of the selected.
 RoutingDecision token_choice(const RouterInput& input, const at::Tensor& logits, const at::Tensor& expert_ids,
                              const at::Tensor& weights);
+// The decision of a router without a matrix from expert ids [T, K]: weights 1 / K without gradient, fp32 (fp64
+// for fp64 models); no logits.
+RoutingDecision fixed_choice(const RouterInput& input, int64_t n_experts, const at::Tensor& expert_ids);
 // Reads a router's own options; `kind` is not one of them.
 template <HasFields Options>
 Options read_options(const ConfigNode& config) {

@@ -73,5 +73,23 @@ TEST(TokenChoice, IdsAreContiguousAlsoForOneToken) {
   EXPECT_EQ(decision.token_ids.sum().item<int64_t>(), 0);
 }
 
+TEST(FixedChoice, WeighsEveryExpertAlikeAndHasNoLogits) {
+  const auto ids = at::tensor({2, 0, 1, 3, 0, 1}).to(at::kLong).view({3, 2});
+  for (const auto dtype : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    auto input = input_of(at::zeros({3, 5}, dtype), {});
+    input.is_padding = at::zeros({3}, at::kBool);
+    const auto decision = fixed_choice(input, 4, ids);
+    EXPECT_TRUE(testing::same_bits(decision.token_ids, at::tensor({0, 0, 1, 1, 2, 2}).to(at::kLong)));
+    EXPECT_TRUE(testing::same_bits(decision.expert_ids, ids.reshape({-1})));
+    EXPECT_TRUE(testing::same_bits(decision.weights, at::full({6}, 0.5, dtype == at::kDouble ? at::kDouble : at::kFloat)));
+    EXPECT_FALSE(decision.weights.requires_grad());
+    EXPECT_FALSE(decision.logits.defined());
+    EXPECT_TRUE(decision.is_padding.defined());
+    EXPECT_EQ(decision.n_experts, 4);
+    EXPECT_EQ(decision.top_k, 2);
+    EXPECT_EQ(decision.n_tokens, 3);
+  }
+}
+
 }  // namespace
 }  // namespace evenkeel::moe
