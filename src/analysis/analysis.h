@@ -15,6 +15,8 @@
 
 namespace evenkeel::analysis {
 
+class IdTallies;  // analysis/id_tally.h
+
 // One batch of one data set. CPU tensors, contiguous; nothing requires a gradient.
 struct Observation {
   size_t data = 0;                              // index into AnalysisInput::data
@@ -47,11 +49,15 @@ struct AnalysisInput {
   std::vector<int64_t> chosen_ids;       // token ids to follow one by one; may be empty
   int64_t minimum_count = 0;             // occurrences below which an id is left out; 0 = the source's own rule
   uint64_t seed = 1;                     // of permutation baselines
+  // Counts by token id that several analyses read. Whoever makes several of them for the same batches sets it to
+  // std::make_shared<IdTallies>(), anew for each pass, so that the counts are kept once; null: each keeps its own.
+  std::shared_ptr<IdTallies> tallies;
 };
 
 struct NamedTable {
   std::string name;
   Table table;
+  bool csv_only = false;  // too long for results.json: goes to csv/NAME.csv alone
 };
 
 class Analysis {
