@@ -1,6 +1,8 @@
 #include "ops/gated_ffn.h"
 
 #include <atomic>
+#include <functional>
+#include <limits>
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/bincount.h>
@@ -40,13 +42,13 @@ struct Tile {
   int64_t expert, begin, rows;  // rows [begin, begin + rows) in expert order
 };
 
-std::vector<Tile> make_tiles(const std::vector<int64_t>& tokens_per_expert) {
+std::vector<Tile> make_tiles(const std::vector<int64_t>& tokens_per_expert, int64_t most_rows) {
   std::vector<Tile> tiles;
   int64_t begin = 0;
   for (size_t expert = 0; expert < tokens_per_expert.size(); ++expert) {
     const int64_t count = tokens_per_expert[expert];
-    for (int64_t row = 0; row < count; row += kTileRows)
-      tiles.push_back({static_cast<int64_t>(expert), begin + row, std::min(kTileRows, count - row)});
+    for (int64_t row = 0; row < count; row += most_rows)
+      tiles.push_back({static_cast<int64_t>(expert), begin + row, std::min(most_rows, count - row)});
     begin += count;
   }
   return tiles;
@@ -71,12 +73,35 @@ void run_tasks(bool is_cpu, int64_t n_tasks, const Task& task) {
   });
 }
 
+// A pass over the rows of all experts. A product needs the matrices of one expert; another stage does not
+// ask whose rows it has.
+struct Stage {
+  bool is_product;
+  std::function<void(const Tile&)> run;
+};
+// On the CPU a task takes one tile through all stages while it is in cache. Elsewhere, where each call costs a
+// launch, a stage runs over all rows at once and a product expert by expert.
+void run_stages(bool is_cpu, const std::vector<int64_t>& tokens_per_expert, const std::vector<Stage>& stages) {
+  const auto tiles = make_tiles(tokens_per_expert, is_cpu ? kTileRows : std::numeric_limits<int64_t>::max());
+  const auto n_tiles = static_cast<int64_t>(tiles.size());
+  if (is_cpu) {
+    run_tasks(is_cpu, n_tiles, [&](int64_t index) {
+      for (const auto& stage : stages) stage.run(tiles[static_cast<size_t>(index)]);
+    });
+    return;
+  }
+  const Tile all{-1, 0, n_tiles == 0 ? 0 : tiles.back().begin + tiles.back().rows};
+  for (const auto& stage : stages)
+    run_tasks(is_cpu, stage.is_product ? n_tiles : 1, [&](int64_t index) { stage.run(stage.is_product ? tiles[static_cast<size_t>(index)] : all); });
+}
+
+at::Tensor cut(const at::Tensor& tensor, const Tile& tile) { return tensor.narrow(0, tile.begin, tile.rows); }
+
 struct Assignments {
-  at::Tensor tokens;             // [N] token of each row in expert order
-  at::Tensor weights;            // [N, 1] in expert order
-  at::Tensor order;              // [N] row -> assignment
-  std::vector<int64_t> offsets;  // [E + 1] first row of each expert
-  std::vector<Tile> tiles;
+  at::Tensor tokens;                       // [N] token of each row in expert order
+  at::Tensor weights;                      // [N, 1] in expert order
+  at::Tensor order;                        // [N] row -> assignment
+  std::vector<int64_t> tokens_per_expert;  // [E]
 };
 
 Assignments arrange(const at::Tensor& token_ids, const at::Tensor& expert_ids, const at::Tensor& weights, int64_t n_experts) {
@@ -85,9 +110,7 @@ Assignments arrange(const at::Tensor& token_ids, const at::Tensor& expert_ids, c
   out.tokens = token_ids.index_select(0, sorted.order);
   out.weights = weights.index_select(0, sorted.order).unsqueeze(1);
   out.order = sorted.order;
-  out.offsets.assign(1, 0);
-  for (const int64_t count : sorted.tokens_per_expert) out.offsets.push_back(out.offsets.back() + count);
-  out.tiles = make_tiles(sorted.tokens_per_expert);
+  out.tokens_per_expert = sorted.tokens_per_expert;
   return out;
 }
 
@@ -137,20 +160,30 @@ struct RoutedFfnFunction : torch::autograd::Function<RoutedFfnFunction> {
     const auto assigned = arrange(token_ids, expert_ids, weights, n_experts);
     const auto rows = at::empty({n, width}, x.options());        // x in expert order
     const auto hidden = at::empty({n, 2 * inner}, x.options());  // gate | up
+    const auto weighted = at::empty({n, inner}, x.options());    // what `down` sees
     const auto outputs = at::empty({n, width}, x.options());
-    run_tasks(x.is_cpu(), static_cast<int64_t>(assigned.tiles.size()), [&](int64_t index) {
-      const Tile& tile = assigned.tiles[static_cast<size_t>(index)];
-      const auto cut = [&](const at::Tensor& tensor) { return tensor.narrow(0, tile.begin, tile.rows); };
-      auto tile_rows = cut(rows), tile_hidden = cut(hidden), tile_outputs = cut(outputs);
-      at::index_select_out(tile_rows, x, 0, cut(assigned.tokens));
-      at::mm_out(tile_hidden, tile_rows, gate_up[tile.expert].t());
-      auto inner_rows = activate(tile_hidden.narrow(1, 0, inner), activation);
-      inner_rows.mul_(tile_hidden.narrow(1, inner, inner)).mul_(cut(assigned.weights));
-      at::mm_out(tile_outputs, inner_rows, down[tile.expert].t());
-    });
+    const auto gather = [&](const Tile& tile) {
+      auto target = cut(rows, tile);
+      at::index_select_out(target, x, 0, cut(assigned.tokens, tile));
+    };
+    const auto expand = [&](const Tile& tile) {
+      auto target = cut(hidden, tile);
+      at::mm_out(target, cut(rows, tile), gate_up[tile.expert].t());
+    };
+    const auto gate = [&](const Tile& tile) {
+      const auto halves = cut(hidden, tile);
+      auto target = cut(weighted, tile);
+      at::mul_out(target, activate(halves.narrow(1, 0, inner), activation), halves.narrow(1, inner, inner));
+      target.mul_(cut(assigned.weights, tile));
+    };
+    const auto contract = [&](const Tile& tile) {
+      auto target = cut(outputs, tile);
+      at::mm_out(target, cut(weighted, tile), down[tile.expert].t());
+    };
+    run_stages(x.is_cpu(), assigned.tokens_per_expert, {{false, gather}, {true, expand}, {false, gate}, {true, contract}});
     context->save_for_backward({rows, hidden, token_ids, assigned.tokens, assigned.weights, assigned.order, gate_up, down});
     context->saved_data["activation"] = activation_index;
-    context->saved_data["offsets"] = assigned.offsets;
+    context->saved_data["tokens_per_expert"] = assigned.tokens_per_expert;
     context->saved_data["n_tokens"] = x.size(0);
     return sum_per_token(outputs, token_ids, assigned.order, x.size(0));
   }
@@ -160,43 +193,52 @@ struct RoutedFfnFunction : torch::autograd::Function<RoutedFfnFunction> {
     const auto &rows = saved[0], &hidden = saved[1], &token_ids = saved[2], &tokens = saved[3], &weights = saved[4],
                &order = saved[5], &gate_up = saved[6], &down = saved[7];
     const auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
-    const auto offsets = context->saved_data["offsets"].toIntVector();
+    const auto counts = context->saved_data["tokens_per_expert"].toIntVector();
     const int64_t inner = down.size(2), n = rows.size(0), n_experts = gate_up.size(0);
-    std::vector<int64_t> counts;
-    for (int64_t expert = 0; expert < n_experts; ++expert) counts.push_back(offsets[expert + 1] - offsets[expert]);
-    const auto tiles = make_tiles(counts);
     const auto grad_out = grads[0].contiguous();
 
-    // 1. Per tile: back through down, the activation and gate_up.
+    // 1. Back through down, the activation and gate_up.
     const auto grad_outputs = at::empty_like(rows);                     // [N, H] d out, unweighted
+    const auto grad_inner = at::empty({n, inner}, rows.options());      // [N, I] d of what `down` saw, unweighted
     const auto weighted_inner = at::empty({n, inner}, rows.options());  // [N, I] what `down` saw
     const auto grad_hidden = at::empty_like(hidden);                    // [N, 2I]
     const auto grad_rows = at::empty_like(rows);                        // [N, H] d x
     const auto grad_sorted_weights = at::empty({n}, rows.options());
-    run_tasks(rows.is_cpu(), static_cast<int64_t>(tiles.size()), [&](int64_t index) {
-      const Tile& tile = tiles[static_cast<size_t>(index)];
-      const auto cut = [&](const at::Tensor& tensor) { return tensor.narrow(0, tile.begin, tile.rows); };
-      auto tile_grad = cut(grad_outputs), tile_grad_hidden = cut(grad_hidden), tile_grad_rows = cut(grad_rows);
-      const auto tile_weights = cut(weights);
-      const auto gate = cut(hidden).narrow(1, 0, inner), up = cut(hidden).narrow(1, inner, inner);
-      at::index_select_out(tile_grad, grad_out, 0, cut(tokens));
-      auto grad_inner = at::mm(tile_grad, down[tile.expert]);  // [R, I]
-      const auto activated = activate(gate, activation);
-      const auto product = activated * up;
-      auto tile_grad_weights = cut(grad_sorted_weights);
-      at::sum_out(tile_grad_weights, grad_inner * product, 1);
-      cut(weighted_inner).copy_(product.mul(tile_weights));
-      grad_inner.mul_(tile_weights);
-      tile_grad_hidden.narrow(1, inner, inner).copy_(grad_inner * activated);
-      tile_grad_hidden.narrow(1, 0, inner).copy_(activation_gradient(grad_inner * up, gate, activation));
-      at::mm_out(tile_grad_rows, tile_grad_hidden, gate_up[tile.expert]);
-    });
+    const auto gather = [&](const Tile& tile) {
+      auto target = cut(grad_outputs, tile);
+      at::index_select_out(target, grad_out, 0, cut(tokens, tile));
+    };
+    const auto contract = [&](const Tile& tile) {
+      auto target = cut(grad_inner, tile);
+      at::mm_out(target, cut(grad_outputs, tile), down[tile.expert]);
+    };
+    const auto gate = [&](const Tile& tile) {
+      const auto tile_weights = cut(weights, tile);
+      const auto gates = cut(hidden, tile).narrow(1, 0, inner), ups = cut(hidden, tile).narrow(1, inner, inner);
+      auto grad = cut(grad_inner, tile), target = cut(grad_sorted_weights, tile);
+      const auto tile_grad_hidden = cut(grad_hidden, tile);
+      const auto activated = activate(gates, activation);
+      const auto product = activated * ups;
+      at::sum_out(target, grad * product, 1);
+      cut(weighted_inner, tile).copy_(product.mul(tile_weights));
+      grad.mul_(tile_weights);
+      tile_grad_hidden.narrow(1, inner, inner).copy_(grad * activated);
+      tile_grad_hidden.narrow(1, 0, inner).copy_(activation_gradient(grad * ups, gates, activation));
+    };
+    const auto expand = [&](const Tile& tile) {
+      auto target = cut(grad_rows, tile);
+      at::mm_out(target, cut(grad_hidden, tile), gate_up[tile.expert]);
+    };
+    run_stages(rows.is_cpu(), counts, {{false, gather}, {true, contract}, {false, gate}, {true, expand}});
 
     // 2. Per expert: gradients of its two matrices.
     const auto grad_gate_up = at::empty_like(gate_up);
     const auto grad_down = at::empty_like(down);
+    std::vector<int64_t> first_row(1, 0);
+    for (const int64_t count : counts) first_row.push_back(first_row.back() + count);
     run_tasks(rows.is_cpu(), 2 * n_experts, [&](int64_t index) {
-      const int64_t expert = index / 2, begin = offsets[expert], count = counts[expert];
+      const auto e = static_cast<size_t>(index / 2);
+      const int64_t expert = index / 2, begin = first_row[e], count = counts[e];
       auto target = index % 2 == 0 ? grad_gate_up[expert] : grad_down[expert];
       if (count == 0) {
         target.zero_();

@@ -6,6 +6,7 @@
 #include "checkpoint/manifest.h"
 #include "core/log.h"
 #include "ops/device.h"
+#include "study/jobs.h"
 #include "support/tiny_run.h"
 #include "train/metrics.h"
 #include "train/trainer.h"
@@ -53,7 +54,8 @@ class TakeSharedPhases : public ::testing::Test {
     options.resume = true;
     options.tensorboard = false;
     options.on_step = [](int64_t, int64_t, const std::string&) {};
-    train::train_run(plan_.arms[index].config, options);
+    // As a study does: in a process of its own, since one that ran a backward pass may not fork (LibTorch with CUDA).
+    run_jobs({{"train", {}, [&](const auto&) { train::train_run(plan_.arms[index].config, options); }}}, 1, [](size_t, int64_t, const std::string&) {});
   }
   std::filesystem::path arms() const { return folder_ / "arms"; }
   testing::TemporaryFolder folder_;

@@ -63,10 +63,18 @@ void write_results(const StudyPlan& plan, const fs::path& out) {
 
 namespace {
 
+// Looks for the device in a process of its own: once a process has touched a GPU, its children cannot.
+bool trains_on_cpu(const std::string& device) {
+  bool is_cpu = true;
+  const Job look{"device", {}, [&](const auto& report) { report(0, ops::find_device(device).is_cpu() ? "cpu" : "other"); }};
+  run_jobs({look}, 1, [&](size_t, int64_t, const std::string& found) { is_cpu = found == "cpu"; });
+  return is_cpu;
+}
+
 // Arms side by side: as many as there are cores, while their memory fits; a GPU takes one at a time.
 size_t n_parallel_arms(const StudyPlan& plan, const StudyOptions& options) {
   if (options.n_jobs > 0) return static_cast<size_t>(options.n_jobs);
-  if (!ops::find_device(options.device).is_cpu()) return 1;
+  if (!trains_on_cpu(options.device)) return 1;
   double largest = 1;
   for (const auto& arm : plan.arms) largest = std::max(largest, train::estimate_memory(arm.config).total());
   const double machine = train::machine_memory_bytes();
