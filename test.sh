@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up, builds and runs every test: the unit and contract tests, the checks of the tree,
-# golden files, parity with other libraries, the program end to end, and the report in a browser.
+# golden files, the unit tests of what reads files once more under sanitizers, parity with other libraries, the program end to end, and the report in a browser.
 # Its last line is "N passed, N failed"; the exit code is 1 when any failed.
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -31,6 +31,7 @@ for binary in build/test_*; do
 done
 run tree scripts/check_tree.sh
 run golden scripts/golden/run.sh --check
+run sanitizers scripts/sanitize.sh
 for script in tests/e2e/*_test.py; do run "e2e-$(basename "$script" _test.py)" "$python" "$script"; done
 for script in tests/parity/*_parity.py; do run "parity-$(basename "$script" _parity.py)" "$python" "$script"; done
 run browser "$python" tests/browser/report_test.py
