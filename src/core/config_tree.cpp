@@ -22,12 +22,12 @@ void ConfigNode::set(std::string_view key, ConfigNode node) {
   if (ConfigNode* found = find(key)) {
     *found = std::move(node);
   } else {
-    table().emplace_back(std::string(key), std::move(node));
+    table().push_back({std::string(key), std::move(node)});
   }
 }
 
 void ConfigNode::erase(std::string_view key) {
-  std::erase_if(table(), [&](const auto& entry) { return entry.first == key; });
+  std::erase_if(table(), [&](const Entry& entry) { return entry.key == key; });
 }
 
 Json ConfigNode::to_json() const {
@@ -56,6 +56,28 @@ ConfigNode config_table(std::string where, std::string folder) {
   return {ConfigNode::Table{}, std::move(where), std::move(folder)};
 }
 
+ConfigNode config_from_json(const Json& json, const std::string& where) {
+  ConfigNode out;
+  out.where = where;
+  if (json.is_object()) {
+    out.value = ConfigNode::Table{};
+    for (const auto& [key, value] : json.as_object())
+      if (!value.is_null()) out.table().push_back({key, config_from_json(value, where)});
+  } else if (json.is_array()) {
+    out.value = ConfigNode::List{};
+    for (const auto& value : json.as_array()) out.list().push_back(config_from_json(value, where));
+  } else if (json.is_bool()) {
+    out.value = json.as_bool();
+  } else if (json.is_integer()) {
+    out.value = json.as_int();
+  } else if (json.is_number()) {
+    out.value = json.as_double();
+  } else if (json.is_string()) {
+    out.value = json.as_string();
+  }
+  return out;
+}
+
 namespace {
 
 std::string place(const std::string& name, const toml::source_region& source) {
@@ -71,11 +93,11 @@ ConfigNode convert(const toml::node& node, const std::string& name, const std::s
     for (const auto& [key, child] : *table) {
       ConfigNode converted = convert(child, name, folder);
       converted.where = place(name, key.source());
-      out.table().emplace_back(std::string(key.str()), std::move(converted));
+      out.table().push_back({std::string(key.str()), std::move(converted)});
     }
     // toml++ sorts keys; the order of the file reads better in resolved.json.
-    std::stable_sort(out.table().begin(), out.table().end(), [&](const auto& left, const auto& right) {
-      const auto begin = [&](const auto& entry) { return table->find(entry.first)->first.source().begin; };
+    std::stable_sort(out.table().begin(), out.table().end(), [&](const ConfigNode::Entry& left, const ConfigNode::Entry& right) {
+      const auto begin = [&](const ConfigNode::Entry& entry) { return table->find(entry.key)->first.source().begin; };
       return begin(left) < begin(right);
     });
   } else if (const auto* array = node.as_array()) {
@@ -133,7 +155,7 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
   try {
     const ConfigNode parsed = parse_toml("value = " + text, where, folder);
     if (parsed.table().size() == 1) {
-      leaf = parsed.table()[0].second;
+      leaf = parsed.table()[0].node;
     } else {
       leaf.value = text;  // further lines, which are no part of a value
     }
@@ -211,11 +233,12 @@ void merge_config(ConfigNode& base, const ConfigNode& changes) {
     return;
   }
   const auto merge_named = [&](const std::string& name, const ConfigNode& change) {
-    for (auto& item : base.list())
+    for (auto& item : base.list()) {
       if (const std::string* mine = name_of(item); mine != nullptr && *mine == name) {
         drop_other_length(item, change);
         return merge_config(item, change);
       }
+    }
     require<ConfigError>(changes.is_list(), change.where, ": got phase '", name, "'; need the name of a phase in the base");
     base.list().push_back(change);
   };

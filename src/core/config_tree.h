@@ -22,8 +22,9 @@
 namespace evenkeel {
 
 struct ConfigNode {
+  struct Entry;  // a key and its node; no std::pair, which would ask for a complete ConfigNode inside of itself
   using List = std::vector<ConfigNode>;
-  using Table = std::vector<std::pair<std::string, ConfigNode>>;
+  using Table = std::vector<Entry>;
   std::variant<std::monostate, bool, int64_t, double, std::string, List, Table> value;
   std::string where;   // "recipe.toml:12:3" or "--set train.seed"
   std::string folder;  // relative paths in this value start here
@@ -44,7 +45,14 @@ struct ConfigNode {
   Json to_json() const;
 };
 
+struct ConfigNode::Entry {
+  std::string key;
+  ConfigNode node;
+};
+
 ConfigNode config_table(std::string where, std::string folder = "");
+// The tree of a JSON value, as resolved.json and state.json hold a recipe; keys that are null are absent. Every node is at `where`.
+ConfigNode config_from_json(const Json& json, const std::string& where);
 ConfigNode parse_toml(std::string_view text, const std::string& name, const std::string& folder);
 ConfigNode read_toml(const std::string& path);  // errors name the file and line
 

@@ -171,6 +171,18 @@ TEST(ConfigNode, ShowsShortValues) {
   EXPECT_EQ(ConfigNode{}.find("a"), nullptr);
 }
 
+TEST(ConfigNode, ComesBackFromItsJsonWithoutTheNulls) {
+  const auto node = toml("a = 1\nb = 1.0\nc = [true, \"x\"]\nd = {e = [{f = 2}]}\n");
+  Json json = node.to_json();
+  json["absent"] = Json();
+  const auto back = config_from_json(json, "resolved.json");
+  EXPECT_EQ(back.to_json().dump(), node.to_json().dump());
+  EXPECT_TRUE(std::holds_alternative<int64_t>(back.find("a")->value));
+  EXPECT_TRUE(std::holds_alternative<double>(back.find("b")->value));
+  EXPECT_EQ(back.find("absent"), nullptr);
+  EXPECT_EQ(back.find("d")->find("e")->list()[0].find("f")->where, "resolved.json");
+}
+
 TEST(Override, AnotherLengthOfAPhaseReplacesTheOneItHad) {
   auto root = parse_toml("[[phase]]\nname = \"a\"\ntokens = 100\n[[phase]]\nname = \"b\"\nsteps = 5\n", "t", "");
   apply_override(root, "phase.a.steps=3");
