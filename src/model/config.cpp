@@ -160,32 +160,8 @@ Json model_config_json(const ModelConfig& config) {
   return out;
 }
 
-namespace {
-ConfigNode node_from_json(const Json& json, const std::string& where) {
-  ConfigNode out;
-  out.where = where;
-  if (json.is_object()) {
-    out.value = ConfigNode::Table{};
-    for (const auto& [key, value] : json.as_object())
-      if (!value.is_null()) out.table().emplace_back(key, node_from_json(value, where));
-  } else if (json.is_array()) {
-    out.value = ConfigNode::List{};
-    for (const auto& value : json.as_array()) out.list().push_back(node_from_json(value, where));
-  } else if (json.is_bool()) {
-    out.value = json.as_bool();
-  } else if (json.is_integer()) {
-    out.value = json.as_int();
-  } else if (json.is_number()) {
-    out.value = json.as_double();
-  } else if (json.is_string()) {
-    out.value = json.as_string();
-  }
-  return out;
-}
-}  // namespace
-
 ModelConfig model_config_from_json(const Json& json, const std::string& where) {
-  return read_model_config(node_from_json(json, where));
+  return read_model_config(config_from_json(json, where));
 }
 
 }  // namespace evenkeel::model

@@ -77,7 +77,7 @@ void add_shift_rows(const Arm& arm, size_t index, Table& table) {
   for (const auto& step : arm.steps)
     if (step.at("step").as_int() <= shift && step.at("step").as_int() > shift - static_cast<int64_t>(kShiftWindow)) earlier.push_back(&step);
   const auto config = arm_model(arm);
-  const double lower_bound = model::experts_per_token(config) / static_cast<double>(config.n_experts);
+  const double lower_bound = static_cast<double>(config.top_k) / static_cast<double>(config.n_experts);
   const auto n_layers = static_cast<int>(steps[0]->at("routing").size());
   for (int layer = -1; layer < n_layers; ++layer) {
     std::vector<double> curve, past;
@@ -230,7 +230,7 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["model"] = model_word(config);
   const Json* kind = arm.resolved.at("model").at("router").find("kind");
   out["router"] = config.is_moe() && kind != nullptr ? *kind : Json();
-  out["lower_bound"] = config.is_moe() ? Json(model::experts_per_token(config) / static_cast<double>(config.n_experts)) : Json();
+  out["lower_bound"] = config.is_moe() ? Json(static_cast<double>(config.top_k) / static_cast<double>(config.n_experts)) : Json();
   double replay_fraction = 0;
   for (const auto& phase : arm.resolved.at("phase").as_array()) {
     const Json* replay = phase.find("replay");
@@ -253,20 +253,6 @@ Json arm_json(const Arm& arm, const std::string& run) {
   return out;
 }
 
-std::vector<std::string> router_notes(const std::vector<Arm>& arms) {
-  std::vector<std::string> out, kinds;
-  for (const auto& arm : arms) {
-    const auto config = arm_model(arm);
-    if (!config.is_moe()) continue;
-    const auto router = moe::make_router(config.router_shape(), config.router);
-    const std::string kind = router->options().at("kind").as_string();
-    if (router->traits().causal_eval || std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) continue;
-    kinds.push_back(kind);
-    out.push_back("The router " + kind + " is not causal: a token's experts depend on later tokens of its sequence, in training and evaluation. Its losses are not those of a model that generates token by token.");
-  }
-  return out;
-}
-
 Json definitions_json() {
   Json out = Json::object();
   const auto add = [&](const char* term, const char* text, const char* source) { out[term] = Json::Object{{"text", text}, {"source", source}}; };
@@ -274,13 +260,13 @@ Json definitions_json() {
   add("perplexity", "exp(loss).", "");
   add("bits per byte", "Sum of the losses divided by ln 2 and by the bytes of the text.", "");
   add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.", "arXiv 2409.02060");
-  add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, which is perfect balance (k: on average, where a router gives tokens any number of experts).", "arXiv 2503.05029");
+  add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, which is perfect balance.", "arXiv 2503.05029");
   add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");
   add("cv", "Coefficient of variation: population standard deviation of the load divided by its mean.", "");
   add("dead experts", "Experts that receive no token (of the step, or of the held-out set).", "");
   add("forgetting", "Change of the held-out loss of the old data against the end of the first phase.", "arXiv 2403.08763");
   add("replay", "Share of each batch that is old data; the budget of tokens does not change (compute-equivalent replay).", "arXiv 2503.05029");
-  add("saturation", "Mean over tokens of the share of the k experts chosen before that are chosen again after; chance is k / E. Where a router gives a token any number of experts: choices in common over choices after.", "arXiv 2409.02060, eq. 5");
+  add("saturation", "Mean over tokens of the share of the k experts chosen before that are chosen again after; chance is k / E.", "arXiv 2409.02060, eq. 5");
   add("steps to recover", "First step after the peak at which the mean MRI of 5 steps is at most 1.1 times its mean over the last 50 steps before the shift.", "docs/formats.md");
   add("PB, SB", "Penalty-balanced (balance and z-loss) and Sinkhorn-balanced top-k routing.", "arXiv 2503.05029");
   return out;
@@ -333,7 +319,6 @@ Json run_results(const std::filesystem::path& run) {
   out["machine"] = Json::Object{{"threads", Json(ops::n_threads())}};
   out["recipe"] = std::filesystem::exists(run / "recipe.toml") ? Json(read_file(run / "recipe.toml")) : Json();
   out["headlines"] = run_headlines(tables);
-  for (const auto& note : router_notes({arm})) out["headlines"].push_back(note);
   out["arms"] = Json::Array{arm_json(arm, ".")};
   out["tables"] = tables_json(tables);
   return out;
