@@ -154,6 +154,19 @@ void AtomicFile::flush() {
   buffer_.clear();
 }
 
+void AtomicFile::write_at(int64_t offset_bytes, const void* data, size_t size_bytes) {
+  const char* next = static_cast<const char*>(data);
+  for (size_t left = size_bytes; left > 0;) {
+    const ssize_t n = pwrite(descriptor_, next, left, offset_bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_machine(path_, "writing");
+    next += n;
+    offset_bytes += n;
+    left -= static_cast<size_t>(n);
+  }
+  size_bytes_ = std::max(size_bytes_, offset_bytes);
+}
+
 void AtomicFile::commit() {
   flush();
   if (fsync(descriptor_) != 0) fail_machine(path_, "syncing");
@@ -228,6 +241,12 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+void MappedFile::release(size_t begin, size_t end) const {
+  const auto page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  begin = begin / page_bytes * page_bytes;
+  if (begin < end) madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);  // advice: a failure changes nothing
 }
 
 std::string sha256_hex(std::string_view bytes) {

@@ -25,6 +25,8 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
   void write(const void* data, size_t size_bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
+  // Bytes at a place of their own, in any order; not for a file that write() appends to.
+  void write_at(int64_t offset_bytes, const void* data, size_t size_bytes);
   void commit();
   int64_t size_bytes() const { return size_bytes_; }
 
@@ -58,6 +60,8 @@ class MappedFile {
   const std::byte* data() const { return data_; }
   size_t size() const { return size_; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  // The pages of bytes begin .. end need not stay in memory; they are read again when they are touched.
+  void release(size_t begin, size_t end) const;
 
  private:
   const std::byte* data_ = nullptr;

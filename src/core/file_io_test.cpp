@@ -37,6 +37,32 @@ TEST(AtomicFile, AppearsWholeAtCommit) {
   EXPECT_THAT(folder.names(), ElementsAre("out"));
 }
 
+TEST(AtomicFile, WritesInAnyOrder) {
+  const testing::TemporaryFolder folder;
+  {
+    AtomicFile file(folder / "out");
+    file.write_at(4, "world", 5);
+    file.write_at(0, "the ", 4);
+    EXPECT_EQ(file.size_bytes(), 9);
+    file.write_at(1 << 20, "!", 1);
+    file.commit();
+  }
+  const std::string content = read_file(folder / "out");
+  EXPECT_EQ(content.size(), (1u << 20) + 1);
+  EXPECT_EQ(content.substr(0, 10), std::string("the world") + '\0');
+  EXPECT_EQ(content.back(), '!');
+  EXPECT_THAT(folder.names(), ElementsAre("out"));
+}
+
+TEST(MappedFile, ReleasedPagesReadTheSame) {
+  const testing::TemporaryFolder folder;
+  const std::string text(100000, 'x');
+  const MappedFile file(folder.write("a", text));
+  file.release(5000, 90000);
+  file.release(0, 0);
+  EXPECT_EQ(file.text(), text);
+}
+
 TEST(AtomicFile, LeavesNothingWithoutCommit) {
   const testing::TemporaryFolder folder;
   folder.write("out", "old");

@@ -12,11 +12,10 @@ namespace {
 
 constexpr size_t kMaxDepth = 200;
 
-// Builds a Json from nlohmann's events; the parser itself does not recurse.
-class Builder : public nlohmann::json_sax<nlohmann::json> {
+// nlohmann's events as ours; the parser itself does not recurse.
+class Adapter : public nlohmann::json_sax<nlohmann::json> {
  public:
-  explicit Builder(std::string_view where) : where_(where) {}
-  Json take() { return std::move(root_); }
+  Adapter(std::string_view where, JsonEvents& events) : where_(where), events_(events) {}
 
   bool null() override { return add(Json()); }
   bool boolean(bool value) override { return add(Json(value)); }
@@ -28,43 +27,76 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool number_float(number_float_t value, const string_t&) override { return add(Json(value)); }
   bool string(string_t& value) override { return add(Json(std::move(value))); }
   bool binary(binary_t&) override { return false; }
-  bool start_object(size_t) override { return open(Json::object()); }
-  bool key(string_t& value) override {
-    keys_.back() = std::move(value);
+  bool start_object(size_t) override {
+    deepen();
+    events_.open_object();
     return true;
   }
-  bool end_object() override { return close(); }
-  bool start_array(size_t) override { return open(Json::array()); }
-  bool end_array() override { return close(); }
+  bool key(string_t& value) override {
+    events_.key(std::move(value));
+    return true;
+  }
+  bool end_object() override {
+    --depth_;
+    events_.close_object();
+    return true;
+  }
+  bool start_array(size_t) override {
+    deepen();
+    events_.open_array();
+    return true;
+  }
+  bool end_array() override {
+    --depth_;
+    events_.close_array();
+    return true;
+  }
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
     fail<DataError>(where_, ": got text that is not JSON at byte ", position, "; need a JSON document");
   }
 
  private:
-  bool open(Json value) {
-    require<DataError>(stack_.size() < kMaxDepth, where_, ": got JSON nested deeper than ", kMaxDepth, "; need less");
-    stack_.push_back(std::move(value));
-    keys_.emplace_back();
+  bool add(Json&& value) {
+    events_.value(std::move(value));
     return true;
   }
-  bool close() {
-    Json value = std::move(stack_.back());
-    stack_.pop_back();
-    keys_.pop_back();
-    return add(std::move(value));
-  }
-  bool add(Json value) {
-    if (stack_.empty()) {
-      root_ = std::move(value);
-    } else if (stack_.back().is_array()) {
-      stack_.back().as_array().push_back(std::move(value));
-    } else {
-      stack_.back().as_object().emplace_back(std::move(keys_.back()), std::move(value));
-    }
-    return true;
-  }
+  void deepen() { require<DataError>(depth_++ < kMaxDepth, where_, ": got JSON nested deeper than ", kMaxDepth, "; need less"); }
 
   std::string where_;
+  JsonEvents& events_;
+  size_t depth_ = 0;
+};
+
+class Builder : public JsonEvents {
+ public:
+  Json take() { return std::move(root_); }
+  void open_object() override { open(Json::object()); }
+  void close_object() override { close(); }
+  void open_array() override { open(Json::array()); }
+  void close_array() override { close(); }
+  void key(std::string&& name) override { keys_.back() = std::move(name); }
+  void value(Json&& plain) override {
+    if (stack_.empty()) {
+      root_ = std::move(plain);
+    } else if (stack_.back().is_array()) {
+      stack_.back().as_array().push_back(std::move(plain));
+    } else {
+      stack_.back().as_object().emplace_back(std::move(keys_.back()), std::move(plain));
+    }
+  }
+
+ private:
+  void open(Json container) {
+    stack_.push_back(std::move(container));
+    keys_.emplace_back();
+  }
+  void close() {
+    Json done = std::move(stack_.back());
+    stack_.pop_back();
+    keys_.pop_back();
+    value(std::move(done));
+  }
+
   Json root_;
   std::vector<Json> stack_;
   std::vector<std::string> keys_;
@@ -139,9 +171,15 @@ void Json::push_back(Json value) {
 }
 
 Json Json::parse(std::string_view text, std::string_view where) {
-  Builder builder(where);
-  nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
+  Builder builder;
+  Adapter adapter(where, builder);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &adapter);
   return builder.take();
+}
+
+void read_json_events(std::istream& text, std::string_view where, JsonEvents& events) {
+  Adapter adapter(where, events);
+  nlohmann::json::sax_parse(text, &adapter);
 }
 
 std::string Json::dump(int indent) const {

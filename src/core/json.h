@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iosfwd>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -71,6 +72,21 @@ class Json {
   void write(std::string& out, int indent, int depth) const;
   std::variant<std::monostate, bool, int64_t, double, std::string, Array, Object> value_;
 };
+
+// What a JSON text says, piece by piece: for documents that are too long to be built as a Json. A handler
+// stops the reading by throwing.
+class JsonEvents {
+ public:
+  virtual ~JsonEvents() = default;
+  virtual void open_object() = 0;
+  virtual void close_object() = 0;
+  virtual void open_array() = 0;
+  virtual void close_array() = 0;
+  virtual void key(std::string&& name) = 0;
+  virtual void value(Json&& plain) = 0;  // null, a boolean, a number or a string
+};
+// Errors as Json::parse. Memory does not grow with the length of the text.
+void read_json_events(std::istream& text, std::string_view where, JsonEvents& events);
 
 std::string format_double(double value);  // the fewest digits that read back to the same bits
 

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -104,6 +105,36 @@ TEST(Json, NullGrowsIntoObjectsAndArrays) {
   json["list"].push_back("two");
   EXPECT_EQ(json.dump(), R"({"list":[1,"two"]})");
   EXPECT_EQ(json.at("list").size(), 2u);
+}
+
+// Events as one line: {} [] for containers, 'k: for keys, values as they are dumped.
+class Transcript : public JsonEvents {
+ public:
+  void open_object() override { text += "{ "; }
+  void close_object() override { text += "} "; }
+  void open_array() override { text += "[ "; }
+  void close_array() override { text += "] "; }
+  void key(std::string&& name) override { text += name + ": "; }
+  void value(Json&& plain) override { text += plain.dump() + " "; }
+  std::string text;
+};
+
+TEST(JsonEvents, TellTheTextInItsOrder) {
+  Transcript events;
+  std::istringstream in(R"({"b": [1, -2.5, {}], "a": null, "c": {"d": [[true], "x"]}})");
+  read_json_events(in, "file.json", events);
+  EXPECT_EQ(events.text, "{ b: [ 1 -2.5 { } ] a: null c: { d: [ [ true ] \"x\" ] } } ");
+}
+
+TEST(JsonEvents, RefuseWhatParseRefuses) {
+  for (const std::string text : {"", "{", "[1,]", "{\"a\": 1} 2", "\xff", "{\"a\": 1e}"}) {
+    Transcript events;
+    std::istringstream in(text);
+    EXPECT_THAT(testing::message_of<DataError>([&] { read_json_events(in, "file.json", events); }), HasSubstr("file.json: got text that is not JSON at byte")) << text;
+  }
+  Transcript events;
+  std::istringstream deep(std::string(201, '['));
+  EXPECT_THAT(testing::message_of<DataError>([&] { read_json_events(deep, "file.json", events); }), HasSubstr("nested deeper than 200"));
 }
 
 }  // namespace
