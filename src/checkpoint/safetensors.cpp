@@ -31,29 +31,15 @@ MappedFile map_checkpoint_file(const fs::path& path) {
   }
 }
 
-Json header_entry(const at::Tensor& tensor, int64_t begin) {
-  Json entry = Json::object();
-  entry["dtype"] = dtype_name(tensor.scalar_type());
-  entry["shape"] = tensor.sizes().vec();
-  entry["data_offsets"] = std::vector<int64_t>{begin, begin + static_cast<int64_t>(tensor.nbytes())};
-  return entry;
-}
-
 std::string header_text(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata) {
-  Json::Object header;
-  if (!metadata.empty()) {
-    Json::Object pairs;
-    for (const auto& [key, value] : metadata) pairs.emplace_back(key, value);
-    header.emplace_back("__metadata__", std::move(pairs));
-  }
-  int64_t begin = 0;
+  SafetensorsHeader header;
+  header.metadata = metadata;
+  size_t begin = 0;
   for (const auto& [name, tensor] : tensors) {
-    header.emplace_back(name, header_entry(tensor, begin));
-    begin += static_cast<int64_t>(tensor.nbytes());
+    header.tensors.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), begin, begin + tensor.nbytes()});
+    begin += tensor.nbytes();
   }
-  std::string text = Json(std::move(header)).dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  return text;
+  return safetensors_header_text(header);
 }
 
 void check_writable(const NamedTensors& tensors) {
@@ -137,18 +123,39 @@ const SafetensorsFile::Entry* SafetensorsFile::find(const std::string& name) con
   return found == index_of_.end() ? nullptr : &entries_[found->second];
 }
 
-at::Tensor SafetensorsFile::load(const std::string& name) const {
+const SafetensorsFile::Entry& SafetensorsFile::entry_of(const std::string& name) const {
   const Entry* entry = find(name);
   require<CheckpointError>(entry != nullptr, path_.string(), ": got no tensor ", shown_name(name), "; need it");
-  const std::byte* data = file_.data() + entry->begin;
-  const size_t size_bytes = entry->end - entry->begin;
-  if (entry->dtype == at::kBool) {
-    const auto* wrong = std::find_if(data, data + size_bytes, [](std::byte value) { return value > std::byte{1}; });
-    require<CheckpointError>(wrong == data + size_bytes, path_.string(), ": tensor ", shown_name(name),
+  return *entry;
+}
+
+// The bytes from `begin` on as a tensor of this shape.
+at::Tensor SafetensorsFile::copy(const Entry& entry, const std::vector<int64_t>& shape, size_t begin) const {
+  at::Tensor out = at::empty(shape, at::TensorOptions().dtype(entry.dtype).device(at::kCPU));
+  const std::byte* data = file_.data() + begin;
+  if (entry.dtype == at::kBool) {
+    const auto* wrong = std::find_if(data, data + out.nbytes(), [](std::byte value) { return value > std::byte{1}; });
+    require<CheckpointError>(wrong == data + out.nbytes(), path_.string(), ": tensor ", shown_name(entry.name),
                              ": got a boolean other than 0 and 1; need 0 or 1");
   }
-  at::Tensor out = at::empty(entry->shape, at::TensorOptions().dtype(entry->dtype).device(at::kCPU));
-  if (size_bytes > 0) std::memcpy(out.mutable_data_ptr(), data, size_bytes);
+  if (out.nbytes() > 0) std::memcpy(out.mutable_data_ptr(), data, out.nbytes());
+  return out;
+}
+
+at::Tensor SafetensorsFile::load(const std::string& name) const {
+  const Entry& entry = entry_of(name);
+  return copy(entry, entry.shape, entry.begin);
+}
+
+at::Tensor SafetensorsFile::load_rows(const std::string& name, int64_t first, int64_t count) const {
+  const Entry& entry = entry_of(name);
+  if (entry.shape.empty() || first < 0 || count < 0 || first + count > entry.shape[0]) throw std::logic_error("rows outside tensor " + name);
+  std::vector<int64_t> shape = entry.shape;
+  const size_t row_bytes = entry.shape[0] == 0 ? 0 : (entry.end - entry.begin) / static_cast<size_t>(entry.shape[0]);
+  shape[0] = count;
+  const size_t begin = entry.begin + static_cast<size_t>(first) * row_bytes;
+  auto out = copy(entry, shape, begin);
+  file_.release(begin, begin + out.nbytes());
   return out;
 }
 

@@ -36,8 +36,13 @@ class SafetensorsFile {
   const Entry* find(const std::string& name) const;  // nullptr when absent
   // A copy in memory of its own, on the CPU, in the stored dtype. CheckpointError when absent.
   at::Tensor load(const std::string& name) const;
+  // The same of `count` rows of the first dimension from row `first` on; what it read does not stay mapped in
+  // memory. The range must lie inside.
+  at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;
 
  private:
+  const Entry& entry_of(const std::string& name) const;
+  at::Tensor copy(const Entry& entry, const std::vector<int64_t>& shape, size_t begin) const;
   std::filesystem::path path_;
   MappedFile file_;
   std::vector<Entry> entries_;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
+#include "core/json.h"
 
 namespace evenkeel::checkpoint {
 namespace {
@@ -176,6 +177,25 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, const std::str
   HeaderReader reader(where, data_bytes);
   nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
   return reader.take();
+}
+
+std::string safetensors_header_text(const SafetensorsHeader& header, size_t least_bytes) {
+  Json::Object out;
+  if (!header.metadata.empty()) {
+    Json::Object pairs;
+    for (const auto& [key, value] : header.metadata) pairs.emplace_back(key, value);
+    out.emplace_back("__metadata__", std::move(pairs));
+  }
+  for (const auto& tensor : header.tensors) {
+    Json entry = Json::object();
+    entry["dtype"] = dtype_name(tensor.dtype);
+    entry["shape"] = tensor.shape;
+    entry["data_offsets"] = std::vector<int64_t>{static_cast<int64_t>(tensor.begin), static_cast<int64_t>(tensor.end)};
+    out.emplace_back(tensor.name, std::move(entry));
+  }
+  std::string text = Json(std::move(out)).dump();
+  text.resize(std::max((text.size() + 7) / 8 * 8, least_bytes), ' ');
+  return text;
 }
 
 const char* dtype_name(at::ScalarType dtype) {

@@ -27,6 +27,10 @@ struct SafetensorsHeader {
 // overlaps are left to the caller.
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& where, size_t data_bytes);
 
+// The header as it is written: metadata, then the tensors in their order; padded with spaces to a multiple of 8
+// bytes, or to `least_bytes` where that is more.
+std::string safetensors_header_text(const SafetensorsHeader& header, size_t least_bytes = 0);
+
 const char* dtype_name(at::ScalarType dtype);    // "BF16"; nullptr when safetensors cannot hold it
 std::string shown_name(std::string_view name);   // quoted for an error message: printable, one line, short
 bool is_plain_file_name(std::string_view name);  // not empty, no '/', no "..", no NUL: stays in its folder

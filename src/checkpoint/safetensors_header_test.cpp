@@ -30,6 +30,22 @@ TEST(SafetensorsHeader, AnErrorStartsWithTheGivenPlace) {
   }
 }
 
+TEST(SafetensorsHeader, WrittenTextReadsBackAndIsPadded) {
+  SafetensorsHeader header;
+  header.metadata = {{"note", "\"x\""}};
+  header.tensors = {{"w", at::kInt, {2, 3}, 0, 24}, {"flag", at::kBool, {5}, 24, 29}};
+  for (const size_t least_bytes : {size_t{0}, size_t{512}}) {
+    const std::string text = safetensors_header_text(header, least_bytes);
+    EXPECT_EQ(text.size() % 8, 0u);
+    EXPECT_GE(text.size(), least_bytes);
+    const auto read = parse_safetensors_header(text, "x", 29);
+    EXPECT_EQ(read.metadata, header.metadata);
+    ASSERT_EQ(read.tensors.size(), 2u);
+    EXPECT_EQ(read.tensors[1].shape, (std::vector<int64_t>{5}));
+    EXPECT_EQ(read.tensors[1].end, 29u);
+  }
+}
+
 TEST(SafetensorsHeader, NamesOfDtypes) {
   EXPECT_STREQ(dtype_name(at::kBFloat16), "BF16");
   EXPECT_STREQ(dtype_name(at::kBool), "BOOL");

@@ -119,6 +119,22 @@ TEST_F(Safetensors, LoadedTensorsOutliveTheFile) {
   EXPECT_EQ(loaded[1][2].item<float>(), 5.0f);
 }
 
+TEST_F(Safetensors, LoadsRowsOfATensor) {
+  const auto all = at::arange(24000, at::kInt).reshape({4000, 3, 2});  // more than a page
+  write_safetensors(path_, {{"all", all}, {"flag", at::arange(5).eq(1)}, {"none", at::zeros({0, 4})}}, {});
+  const SafetensorsFile file(path_);
+  for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 4000}, {17, 1}, {1000, 2500}, {4000, 0}}) {
+    const auto rows = file.load_rows("all", first, count);
+    EXPECT_EQ(rows.scalar_type(), at::kInt);
+    EXPECT_TRUE(at::equal(rows, all.narrow(0, first, count)));
+  }
+  EXPECT_TRUE(at::equal(file.load("all"), all));  // what was released is still there
+  EXPECT_TRUE(at::equal(file.load_rows("flag", 1, 2), at::arange(5).eq(1).narrow(0, 1, 2)));
+  EXPECT_EQ(file.load_rows("none", 0, 0).sizes().vec(), (std::vector<int64_t>{0, 4}));
+  EXPECT_THROW(file.load_rows("absent", 0, 1), CheckpointError);
+  EXPECT_THROW(file.load_rows("all", 3999, 2), std::logic_error);
+}
+
 TEST_F(Safetensors, RefusesToWriteANameTwiceOrAnUnknownDtype) {
   const at::Tensor one = at::zeros({1});
   EXPECT_THROW(write_safetensors(path_, {{"w", one}, {"w", one}}, {}), std::logic_error);
