@@ -107,7 +107,8 @@ void check_model_config(const ModelConfig& c, const std::string& where) {
     check(c.top_k >= 1 && c.top_k <= c.n_experts, "top_k", c.top_k, "1.." + std::to_string(c.n_experts) + " (model.n_experts)");
     check(c.d_expert >= 1 && c.d_expert < (int64_t{1} << 31), "d_expert", c.d_expert, "at least 1 (it has no default)");
     check(c.n_shared_experts >= 0 && c.n_shared_experts <= 65536, "n_shared_experts", c.n_shared_experts, "0 or more");
-    moe::make_router(c.router_shape(), c.router);  // throws for what its kind does not know
+    const auto router = moe::make_router(c.router_shape(), c.router);  // throws for what its kind does not know
+    moe::check_capacity(c.capacity, c.router_shape(), router->traits(), where);
     return;
   }
   const char* only = "nothing: the model has no experts (model.n_experts = 0)";
@@ -116,6 +117,7 @@ void check_model_config(const ModelConfig& c, const std::string& where) {
   check(c.d_expert == 0, "d_expert", c.d_expert, only);
   check(!c.router.is_table() || c.router.table().empty(), "router", c.router.shown(), only);
   check(c.balance.terms.empty() && c.balance.z_coefficient == 0, "balance", moe::to_json(c.balance).dump(), only);
+  check(c.capacity.is_dropless(), "capacity", moe::to_json(c.capacity).dump(), only);
 }
 
 namespace {
@@ -128,10 +130,11 @@ ConfigNode with_preset(const ConfigNode& node) {
   ConfigNode merged = parse_toml(preset_toml(name, preset->where), "preset " + name, "");
   ConfigNode changes = node;
   changes.erase("preset");
-  // Another router kind or another balance loss replaces the preset's table: its keys need not fit.
-  for (const char* key : {"router", "balance"}) {
+  // Another router kind, balance loss or capacity rule replaces the preset's table: its keys need not fit.
+  const std::pair<const char*, const char*> replaced_by[] = {{"router", "kind"}, {"balance", "loss"}, {"capacity", "rule"}};
+  for (const auto& [key, chooser] : replaced_by) {
     const ConfigNode* change = changes.find(key);
-    if (change != nullptr && change->find(key == std::string("router") ? "kind" : "loss") != nullptr) merged.erase(key);
+    if (change != nullptr && change->find(chooser) != nullptr) merged.erase(key);
   }
   merge_config(merged, changes);
   merged.where = node.where;
@@ -148,6 +151,7 @@ ModelConfig read_model_config(const ConfigNode& node) {
     config.n_shared_experts = config.top_k = config.d_expert = 0;
     config.router = {};
     config.balance = {};
+    config.capacity = {};
   }
   fill_defaults(config);
   check_model_config(config, node.where);

@@ -6,7 +6,7 @@
 
 #include "core/config_tree.h"
 #include "moe/balance_loss.h"
-#include "moe/capacity.h"
+#include "moe/capacity_config.h"
 
 namespace evenkeel::model {
 
@@ -64,6 +64,7 @@ struct ModelConfig {
     field("init", config.init, "scaled_normal, normal, truncated_normal or small_wang");
     field("router", config.router, "kind and its keys: docs/routers.md");
     field("balance", config.balance, "balance loss and z-loss");
+    field("capacity", config.capacity, "rule and its keys: docs/routers.md; absent: dropless");
   }
 
   moe::RouterShape router_shape() const { return {n_experts, top_k, vocab_size}; }

@@ -95,14 +95,37 @@ TEST(ModelConfig, RefusesValuesOutsideTheirRange) {
 
 TEST(ModelConfig, ADenseModelRefusesKeysOfExperts) {
   for (const auto* line : {"top_k = 1", "n_shared_experts = 1", "d_expert = 4", "router = {kind = \"top_k\"}",
-                           "balance = {loss = \"switch\"}"})
+                           "balance = {loss = \"switch\"}", "capacity = {rule = \"switch\"}"})
     EXPECT_THAT(message_for(std::string(kDense) + line), HasSubstr("the model has no experts")) << line;
+}
+
+TEST(ModelConfig, CapacityIsDroplessUnlessARuleIsGiven) {
+  EXPECT_TRUE(read(kMoe).capacity.is_dropless());
+  EXPECT_EQ(model_config_json(read(kMoe)).at("capacity").dump(), R"({"rule":"none"})");
+  const auto config = read(std::string(kMoe) + "capacity = {rule = \"switch\", factor_eval = 3}");
+  EXPECT_EQ(config.capacity.rule, "switch");
+  EXPECT_EQ(config.capacity.factor_train, 1.25);
+  EXPECT_EQ(config.capacity.factor_eval, 3.0);
+  EXPECT_TRUE(read(std::string(kDense) + "capacity = {rule = \"none\"}").capacity.is_dropless());
+  EXPECT_THAT(message_for(std::string(kMoe) + "capacity = {factor_train = 1.0}"), HasSubstr("m.toml:8:1: got model.capacity without a rule"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "capacity = 1.25"), HasSubstr("model.capacity"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "capacity = {rule = \"megatron-probs\", pad = true, factor_train = 4.0}"), HasSubstr("need at most 2"));
+}
+
+TEST(ModelConfig, ACapacityRuleReplacesThePresetsAndKeysAloneChangeIt) {
+  ConfigNode base = parse_toml("preset = \"tiny/switch\"\ncapacity = {rule = \"switch\", minimum = 9}", "m.toml", "");
+  EXPECT_EQ(read_model_config(base).capacity.minimum, 9);
+  apply_override(base, "capacity.factor_train=2.0");
+  EXPECT_EQ(read_model_config(base).capacity.factor_train, 2.0);
+  EXPECT_EQ(read_model_config(base).capacity.minimum, 9);
+  EXPECT_TRUE(read("preset = \"tiny/switch\"\nn_experts = 0\ncapacity = {rule = \"switch\"}").capacity.is_dropless());  // the dense twin
 }
 
 TEST(ModelConfig, ReadsWhatItWrites) {
   for (const std::string& toml : {std::string(kDense), std::string(kMoe),
                                   std::string(kMoe) + "d_ff = 12\nqk_norm = \"per_head\"\nmoe_layers = [1]\n[router]\nkind = \"sinkhorn\"\n"
-                                                      "[balance]\nloss = [{loss = \"hf\", coefficient = 0.25}]\nz_coefficient = 0.5"}) {
+                                                      "[balance]\nloss = [{loss = \"hf\", coefficient = 0.25}]\nz_coefficient = 0.5\n"
+                                                      "[capacity]\nrule = \"tutel\"\nfactor_train = -1.5\ngroup_size = 64"}) {
     const Json json = model_config_json(read(toml));
     EXPECT_EQ(model_config_json(model_config_from_json(Json::parse(json.dump(), "again"), "again")), json);
   }

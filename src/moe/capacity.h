@@ -1,33 +1,30 @@
-// Expert capacity: how many assignments an expert takes of a group of tokens, and which are dropped.
+// Drops: which assignments are over an expert's capacity, and what the experts run after that.
 #pragma once
 
-#include <string>
-
-#include "core/config_tree.h"
+#include "moe/capacity_config.h"
 #include "moe/router.h"
 
 namespace evenkeel::moe {
 
-// [model.capacity]: a rule by name, and keys that change it. An empty rule is dropless.
-struct CapacityConfig {
-  std::string rule;         // a name of capacity_rules()
-  double factor_train = 0;  // capacity = factor * tokens of the group / E (* k), rounded
-  double factor_eval = 0;
-  int64_t minimum = 0;       // least capacity
-  std::string rounding;      // ceil, floor, half_even, floor_to_even
-  bool times_k = false;      // the k slots of a token count in the capacity
-  int64_t group_size = 0;    // tokens a group; 0 = the micro-batch
-  std::string priority;      // who comes first: first_choices, position, probs, best_first (BPR), random
-  bool pad = false;          // every expert processes exactly its capacity
-  bool renormalize = false;  // the weights that are left of a token sum to what they summed to
-  bool is_dropless() const { return rule.empty(); }
-};
-void read_value(const ConfigNode& node, const std::string& path, CapacityConfig& out);
-Json to_json(const CapacityConfig& config);
-
-// Marks what is over capacity in decision.dropped, sets decision.capacity, and the weights where the rule
-// changes them. Nothing for a dropless config. In Mode::eval the group is a sequence, so that results do not
-// depend on the batch.
+// Marks what is over capacity in decision.dropped [N] bool, sets decision.capacity (of the largest group) and
+// makes the weights of dropped assignments 0, with zero gradient; renormalises the others where the rule says so
+// (differentiable). Nothing happens for a dropless config.
+//
+// The assignments of a group of tokens compete: in Mode::train the micro-batch or its groups, in Mode::eval a
+// sequence or its groups, so that the batch size does not matter. Padding is as if it were not there: it is no
+// part of T, takes no place, and is marked as dropped. The decision must come from a router that gives every
+// token its k experts (RouterTraits::exactly_k). No gradient flows through the choice of what is dropped.
 void apply_capacity(const CapacityConfig& config, const RouterInput& input, RoutingDecision& decision);
+
+// What the experts run, ascending by token.
+struct Assignments {
+  at::Tensor token_ids;   // [M] i64
+  at::Tensor expert_ids;  // [M] i64
+  at::Tensor weights;     // [M] dtype of the decision's, differentiable
+};
+// The decision without what was dropped. With config.pad every expert gets as many rows in each group as its
+// capacity, at most one a token: what is missing is made of the group's first tokens that did not choose the
+// expert, with weight 0. They cost what other rows cost and change neither outputs nor gradients.
+Assignments kept_assignments(const CapacityConfig& config, const RouterInput& input, const RoutingDecision& decision);
 
 }  // namespace evenkeel::moe

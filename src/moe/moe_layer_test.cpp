@@ -96,5 +96,76 @@ TEST(MoeLayer, GradientReachesTheRouterThroughTheWeights) {
       {layer.input.hidden, layer.input.weight}, 1e-6);  // squares of sums: derivatives up to 100
 }
 
+// ---- with a capacity ----
+
+// Two assignments an expert in training, one in evaluation, whatever the number of tokens.
+CapacityConfig small_capacity() { return {.rule = "megatron-position", .factor_train = 0.5, .factor_eval = 0.25, .priority = Priority::first_choices}; }
+
+TEST(MoeLayer, CapacityDropsByTheFactorOfTheMode) {
+  auto layer = make_layer(8, false);  // k T / E = 4
+  const auto router = make_router({4, 2, 0}, ConfigNode{});
+  for (const auto& [mode, capacity] : {std::pair{Mode::train, 2}, {Mode::eval, 1}}) {
+    layer.input.mode = mode;
+    const auto decision = moe_layer(*router, layer.input, layer.experts, small_capacity()).decision;
+    EXPECT_EQ(decision.capacity, capacity);
+    const auto kept = decision.expert_ids.masked_select(decision.dropped.logical_not()).bincount({}, 4);
+    EXPECT_EQ(kept.max().item<int64_t>(), capacity);
+    const auto chosen = decision.expert_ids.bincount({}, 4);
+    EXPECT_EQ(decision.dropped.sum().item<int64_t>(), (chosen - capacity).clamp_min(0).sum().item<int64_t>());
+  }
+}
+
+TEST(MoeLayer, CapacityLeavesTheSharedExpertToATokenWithoutOthers) {
+  auto layer = make_layer(6, true);
+  auto config = small_capacity();
+  config.factor_train = 1e-3;  // one assignment an expert
+  const auto result = moe_layer(*make_router({4, 1, 0}, ConfigNode{}), layer.input, layer.experts, config);
+  const auto shared = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down, ops::Activation::swiglu);
+  int64_t n_dropped = 0;
+  for (int64_t t = 0; t < 6; ++t) {
+    const bool is_dropped = result.decision.dropped[t].item<bool>();
+    EXPECT_EQ(testing::same_bits(result.out[t], shared[t]), is_dropped);
+    n_dropped += is_dropped ? 1 : 0;
+  }
+  EXPECT_GE(n_dropped, 2);
+}
+
+TEST(MoeLayer, CapacityComesBeforeTheStatisticsOfTheRouter) {
+  class CountingRouter : public DroppingRouter {
+   public:
+    using DroppingRouter::DroppingRouter;
+    at::Tensor balance_statistics(const RouterInput&, const RoutingDecision& decision) const override { return decision.dropped.sum(); }
+  };
+  const CountingRouter router(at::Tensor{});
+  const auto layer = make_layer(8, false);
+  auto config = small_capacity();
+  config.factor_train = 1e-3;
+  const auto decision = moe_layer(router, layer.input, layer.experts, config).decision;
+  EXPECT_EQ(decision.balance_statistics.item<int64_t>(), decision.dropped.sum().item<int64_t>());
+  EXPECT_GE(decision.balance_statistics.item<int64_t>(), 4);
+}
+
+TEST(MoeLayer, CapacityGradientsMatchFiniteDifferences) {
+  const auto layer = make_layer(5, false);
+  const auto router = make_router({4, 2, 0}, ConfigNode{});
+  for (const auto how : {Renormalize::none, Renormalize::before, Renormalize::after})
+    for (const bool pad : {false, true}) {
+      auto config = small_capacity();
+      config.renormalize = how;
+      config.pad = pad;
+      testing::expect_gradients(
+          [&](const auto& in) {
+            auto input = layer.input;
+            input.hidden = in[0];
+            input.weight = in[1];
+            auto experts = layer.experts;
+            experts.down = in[2];
+            const auto out = moe_layer(*router, input, experts, config).out;
+            return (out * out).sum() * 0.01;  // values and derivatives of order 1
+          },
+          {layer.input.hidden, layer.input.weight, layer.experts.down}, 1e-6);  // squares of sums: derivatives up to 100
+    }
+}
+
 }  // namespace
 }  // namespace evenkeel::moe

@@ -233,7 +233,7 @@ void read_model(RunConfig& config, const ConfigNode& root) {
     std::string name;
     evenkeel::read_value(*preset, "model.preset", name);
     ConfigNode base = parse_toml(model::preset_toml(name, preset->where), preset->where, "");
-    for (const char* key : {"router", "balance"}) base.erase(key);  // those are the model's own unless given
+    for (const char* key : {"router", "balance", "capacity"}) base.erase(key);  // those are the model's own unless given
     merge_config(base, changes);
     changes = base;
   }
@@ -245,7 +245,7 @@ void read_model(RunConfig& config, const ConfigNode& root) {
   model::check_model_config(given, model->where);
   const Json merged = model::model_config_json(given);
   for (const auto& [key, value] : loaded.as_object()) {
-    if (key == "router" || key == "balance" || key == "init") continue;
+    if (key == "router" || key == "balance" || key == "capacity" || key == "init") continue;
     require<ConfigError>(merged.at(key) == value, place_of(changes, key.c_str()), ": got model.", key, " = ", merged.at(key).dump(), "; need ", value.dump(),
                          " as in ", config.model_from->value);
   }
