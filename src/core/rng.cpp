@@ -12,19 +12,13 @@ uint64_t hash_text(std::string_view text) {
   return hash;
 }
 
-uint64_t mix_bits(uint64_t value) {
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111ebULL;
-  return value ^ (value >> 31);
-}
-
-uint64_t combine_bits(uint64_t left, uint64_t right) { return mix_bits(mix_bits(left + 0x9e3779b97f4a7c15ULL) ^ right); }
+uint64_t combine_bits(uint64_t left, uint64_t right) { return mix_bits(mix_bits(left + kSplitMixStep) ^ right); }
 
 RngStream::RngStream(uint64_t seed, std::string_view purpose, uint64_t index)
     : state_(combine_bits(combine_bits(seed, hash_text(purpose)), index)) {}
 
 uint64_t RngStream::next() {
-  state_ += 0x9e3779b97f4a7c15ULL;
+  state_ += kSplitMixStep;
   return mix_bits(state_);
 }
 

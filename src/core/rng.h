@@ -7,7 +7,14 @@
 namespace evenkeel {
 
 uint64_t hash_text(std::string_view text);  // FNV-1a, 64 bit
-uint64_t mix_bits(uint64_t value);          // SplitMix64's finalizer: a bijection
+// SplitMix64: the n-th number is mix_bits(seed + n * step). mix_bits is a bijection.
+inline constexpr uint64_t kSplitMixStep = 0x9e3779b97f4a7c15ULL;
+inline constexpr uint64_t kSplitMixFactors[] = {0xbf58476d1ce4e5b9ULL, 0x94d049bb133111ebULL};
+inline uint64_t mix_bits(uint64_t value) {
+  value = (value ^ (value >> 30)) * kSplitMixFactors[0];
+  value = (value ^ (value >> 27)) * kSplitMixFactors[1];
+  return value ^ (value >> 31);
+}
 uint64_t combine_bits(uint64_t left, uint64_t right);
 
 class RngStream {

@@ -4,6 +4,7 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/sort.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
@@ -53,6 +54,40 @@ TEST(TopK, TakesNoTokensAndStridedScores) {
   EXPECT_TRUE(testing::same_bits(ids, top_k_ids(scores.t().contiguous(), 5)));
   const auto sorted = scores.t().gather(1, ids);
   EXPECT_TRUE(sorted.narrow(1, 0, 4).gt(sorted.narrow(1, 1, 4)).all().item<bool>());
+}
+
+TEST(TopK, AddsABiasInTheWiderType) {
+  const auto scores = at::tensor({1.0, 2.0, 3.0}).to(at::kFloat).expand({2, 3});
+  const auto bias = at::tensor({2.0, 0.5, 0.0}).to(at::kFloat);
+  EXPECT_TRUE(testing::same_bits(top_k_ids(scores, 2, bias), at::tensor({0, 2, 0, 2}).to(at::kLong).view({2, 2})));  // 3, 2.5, 3
+  const auto tiny = at::tensor({0.0, 1e-12, 0.0});                                                                   // fp64: lost in an fp32 sum
+  EXPECT_TRUE(testing::same_bits(top_k_ids(at::full({1, 3}, 1.0f), 1, tiny), at::tensor({1}).to(at::kLong).view({1, 1})));
+  EXPECT_TRUE(testing::same_bits(top_k_ids(at::full({1, 3}, 1.0f), 1, tiny.to(at::kFloat)), at::zeros({1, 1}, at::kLong)));
+}
+
+TEST(TopK, AgreesWithAStableSort) {
+  // Coarse scores: many ties. E above and below k, rows over several thread blocks.
+  for (const int64_t n_experts : {1, 2, 7, 64, 130})
+    for (const int64_t k : {1, 2, 8, 64}) {
+      if (k > n_experts) continue;
+      const auto scores = testing::random_tensor({600, n_experts}, static_cast<uint64_t>(n_experts)).mul(2).round().to(at::kFloat);
+      const auto order = std::get<1>(at::sort(scores, /*stable=*/true, 1, /*descending=*/true)).narrow(1, 0, k).contiguous();
+      EXPECT_TRUE(testing::same_bits(top_k_ids(scores, k), order)) << n_experts << " choose " << k;
+    }
+}
+
+TEST(KthLargestOfColumns, IsThatOfTheSortedColumn) {
+  const auto hand = at::tensor({3.0, 1.0, 2.0, 2.0, -1.0, 2.0}).view({3, 2});  // columns 3 2 -1 and 1 2 2
+  EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(hand, 1), at::tensor({3.0, 2.0})));
+  EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(hand, 2), at::tensor({2.0, 2.0})));
+  EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(hand, 3), at::tensor({-1.0, 1.0})));
+  EXPECT_TRUE(testing::same_bits(hand, at::tensor({3.0, 1.0, 2.0, 2.0, -1.0, 2.0}).view({3, 2})));  // untouched
+  for (const auto dtype : {at::kFloat, at::kDouble}) {
+    const auto values = testing::random_tensor({501, 9}, 2).to(dtype);
+    const auto sorted = std::get<0>(at::sort(values, /*stable=*/true, 0, /*descending=*/true));
+    for (const int64_t k : {1, 77, 501}) EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(values, k), sorted[k - 1]));
+    EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(values.narrow(0, 0, 1), 1), values[0]));  // a column of one
+  }
 }
 
 TEST(AllFinite, SeesOneBadElement) {
