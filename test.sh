@@ -34,7 +34,7 @@ run golden scripts/golden/run.sh --check
 run sanitizers scripts/sanitize.sh
 for script in tests/e2e/*_test.py; do run "e2e-$(basename "$script" _test.py)" "$python" "$script"; done
 for script in tests/parity/*_parity.py; do run "parity-$(basename "$script" _parity.py)" "$python" "$script"; done
-run browser "$python" tests/browser/report_test.py
+for script in tests/browser/*_test.py; do run "browser-$(basename "$script" _test.py)" "$python" "$script"; done
 
 # Real corpora and tokenizers, where they lie beside the checkout.
 if [ -d ../shared/data ]; then

@@ -1,5 +1,6 @@
 #include "report/page.h"
 
+#include <algorithm>
 #include <map>
 
 #include "core/errors.h"
@@ -82,16 +83,85 @@ void merge_results(Json& results, const Json& more) {
   }
 }
 
+constexpr int64_t kMaxPairRows = 300000;  // counts of expert pairs that a page carries; beyond, its heat maps show the largest alone
+
+// The columns of a CSV file of numbers; null when there is no such file or it is too long for a page.
+Json number_columns(const fs::path& path) {
+  if (!fs::exists(path)) return {};
+  const std::string text = read_file(path);
+  if (std::count(text.begin(), text.end(), '\n') > kMaxPairRows) return {};
+  std::vector<std::string> names;
+  std::vector<Json::Array> columns;
+  int64_t number = 0;
+  for (size_t begin = 0; begin < text.size(); ++number) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.empty()) continue;
+    std::vector<std::string> fields;
+    for (size_t at = 0; at <= line.size();) {
+      const size_t comma = std::min(line.find(',', at), line.size());
+      fields.push_back(line.substr(at, comma - at));
+      at = comma + 1;
+    }
+    if (names.empty()) {
+      names = fields;
+      columns.resize(names.size());
+      continue;
+    }
+    require<DataError>(fields.size() == names.size(), path.string(), ", line ", number + 1, ": got ", fields.size(), " fields; need ", names.size());
+    for (size_t i = 0; i < fields.size(); ++i) columns[i].push_back(Json::parse(fields[i], path.string() + ", line " + std::to_string(number + 1)));
+  }
+  Json out = Json::object();
+  for (size_t i = 0; i < names.size(); ++i) out[names[i]] = Json(std::move(columns[i]));
+  return out;
+}
+
+// Adds what `evenkeel analyze` wrote to `folder`.
+void add_analysis(Json& data, const fs::path& folder, Json results, bool is_one_of_several) {
+  Json analysis = Json::object();
+  const std::string name = fs::absolute(folder).lexically_normal().filename().string();
+  analysis["name"] = is_one_of_several ? name : results.at("title").as_string();
+  for (const auto& other : data["analyses"].as_array())
+    require<DataError>(other.at("name") != analysis.at("name"), folder.string(), ": got a second analysis named '", name, "'; need folders with distinct names");
+  analysis["pairs"] = number_columns(folder / "csv" / "coactivation_all.csv");
+  analysis["results"] = std::move(results);
+  data["analyses"].push_back(std::move(analysis));
+}
+
+// What stands at the head of a page that has analyses alone; their tables stay with each.
+Json analyses_head(const Json& analyses) {
+  Json out = Json::object();
+  const Json& first = analyses.at(0).at("results");
+  out["kind"] = "analysis";
+  out["title"] = analyses.size() == 1 ? first.at("title") : Json("Routing of " + std::to_string(analyses.size()) + " models");
+  out["headlines"] = Json::array();
+  for (const auto& analysis : analyses.as_array())
+    for (const auto& headline : analysis.at("results").at("headlines").as_array())
+      out["headlines"].push_back(analyses.size() == 1 ? headline : Json(analysis.at("name").as_string() + ": " + headline.as_string()));
+  const Json* definitions = first.find("definitions");
+  out["definitions"] = definitions != nullptr ? *definitions : Json::object();
+  return out;
+}
+
 Json page_data(const std::vector<fs::path>& folders) {
   require<ConfigError>(!folders.empty(), "report: got no folder; need at least one run or study");
   Json data = Json::object(), results, runs = Json::object();
+  data["analyses"] = Json::array();
   for (const auto& folder : folders) {
     require<DataError>(fs::is_directory(folder), folder.string(), ": got no such folder; need a run or a study");
     require<DataError>(fs::exists(folder / "results.json"), folder.string(), ": got a folder without results.json; need a finished run or study");
     const fs::path path = folder / "results.json";
     Json more = read_json(path);
+    const Json* kind = more.find("kind");
+    const bool is_analysis = kind != nullptr && *kind == Json("analysis");
     for (const char* key : {"schema", "kind", "title", "arms", "headlines", "tables"})
-      require<DataError>(more.find(key) != nullptr, path.string(), ": got no '", key, "'; need the results.json of a run or study");
+      require<DataError>(more.find(key) != nullptr || (is_analysis && key == std::string_view("arms")), path.string(), ": got no '", key, "'; need the results.json of a run, a study or an analysis");
+    if (is_analysis) {
+      add_analysis(data, folder, std::move(more), folders.size() > 1);
+      continue;
+    }
     if (folders.size() > 1) put_before_arms(more, folder);
     for (const auto& arm : more.at("arms").as_array()) {
       const std::string& name = arm.at("name").as_string();
@@ -104,8 +174,10 @@ Json page_data(const std::vector<fs::path>& folders) {
       merge_results(results, more);
     }
   }
+  if (results.is_null()) results = analyses_head(data.at("analyses"));
   data["title"] = results.at("title");
-  data["kind"] = folders.size() > 1 ? Json("study") : results.at("kind");
+  const bool is_several = runs.size() > 1 && folders.size() > 1;
+  data["kind"] = is_several ? Json("study") : results.at("kind");
   data["results"] = std::move(results);
   data["runs"] = std::move(runs);
   return data;

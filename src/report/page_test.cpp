@@ -39,6 +39,14 @@ class PageTest : public ::testing::Test {
     write_file_atomically(path / "results.json", results.dump());
     return path;
   }
+  std::filesystem::path analysis(const std::string& name, const std::string& pairs = "") const {
+    const auto path = folder_ / name;
+    make_folders(path / "csv");
+    write_file_atomically(path / "results.json", R"({"schema":"evenkeel.results.v1","kind":"analysis","title":"Routing of M","headlines":["A headline of )" + name +
+                                                     R"("],"definitions":{"mri":{"text":"t"}},"tables":{"load":{"columns":[{"name":"layer","unit":""}],"rows":[[0]]}}})");
+    if (!pairs.empty()) write_file_atomically(path / "csv" / "coactivation_all.csv", pairs);
+    return path;
+  }
   // The page's data, as its script reads it.
   static Json data_of(const std::string& page) {
     const std::string begin = R"(<script type="application/json" id="evenkeel-data">)";
@@ -108,6 +116,34 @@ TEST_F(PageTest, SeveralRunsBecomeTheArmsOfOnePage) {
   EXPECT_NE(data.at("runs").find("two"), nullptr);
   const auto again = run("one", 1);
   EXPECT_THAT(message_of<DataError>([&] { make_page({again, again}); }), HasSubstr("second arm named 'one'"));
+}
+
+TEST_F(PageTest, AnAnalysisKeepsItsTablesAndItsPairs) {
+  const Json data = data_of(make_page({analysis("one", "layer,together\r\n0,12\r\n1,7\r\n")}));
+  EXPECT_EQ(data.at("kind").as_string(), "analysis");
+  EXPECT_EQ(data.at("title").as_string(), "Routing of M");
+  const Json& only = data.at("analyses").at(0);
+  EXPECT_EQ(only.at("name").as_string(), "Routing of M");
+  EXPECT_EQ(only.at("pairs"), Json::parse(R"({"layer":[0,1],"together":[12,7]})", "p"));
+  EXPECT_EQ(only.at("results").at("tables").at("load").at("rows").size(), 1u);
+}
+
+TEST_F(PageTest, SeveralAnalysesStandSideBySideAndBesideARun) {
+  const Json two = data_of(make_page({analysis("one"), analysis("two")}));
+  EXPECT_EQ(two.at("title").as_string(), "Routing of 2 models");
+  EXPECT_EQ(two.at("analyses").at(1).at("name").as_string(), "two");
+  EXPECT_EQ(two.at("results").at("headlines").at(1).as_string(), "two: A headline of two");
+  EXPECT_TRUE(two.at("analyses").at(0).at("pairs").is_null());
+  const Json mixed = data_of(make_page({run("arm", 2), analysis("one")}));
+  EXPECT_EQ(mixed.at("title").as_string(), "A title");
+  EXPECT_EQ(mixed.at("analyses").size(), 1u);
+  EXPECT_NE(mixed.at("runs").find("arm"), nullptr);
+  EXPECT_THAT(message_of<DataError>([&] { make_page({analysis("one"), folder_ / "one"}); }), HasSubstr("a second analysis named 'one'"));
+}
+
+TEST_F(PageTest, RefusesPairsThatAreNoTable) {
+  EXPECT_THAT(message_of<DataError>([&] { make_page({analysis("short", "a,b\n1\n")}); }), HasSubstr("coactivation_all.csv, line 2: got 1 fields; need 2"));
+  EXPECT_THROW(make_page({analysis("text", "a,b\n1,x\n")}), DataError);
 }
 
 TEST_F(PageTest, RefusesWhatIsNoRun) {

@@ -1,5 +1,6 @@
 """Puts a report page together as `evenkeel report` does, for work on the page without the binary."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -31,6 +32,27 @@ def read_run(folder):
     }
 
 
+def read_pairs(folder):
+    path = folder / "csv" / "coactivation_all.csv"
+    if not path.exists():
+        return None
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    return {name: [json.loads(row[i]) for row in rows[1:]] for i, name in enumerate(rows[0])}
+
+
+def analyses_data(folders):
+    several = len(folders) > 1
+    analyses = []
+    for folder in folders:
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        analyses.append({"name": folder.name if several else results["title"], "pairs": read_pairs(folder), "results": results})
+    first = analyses[0]["results"]
+    headlines = [f"{a['name']}: {line}" if several else line for a in analyses for line in a["results"]["headlines"]]
+    head = {"kind": "analysis", "title": f"Routing of {len(folders)} models" if several else first["title"], "headlines": headlines, "definitions": first["definitions"]}
+    return {"title": head["title"], "kind": "analysis", "results": head, "runs": {}, "analyses": analyses}
+
+
 def page_data(folder):
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     runs = {arm["name"]: read_run(folder / arm["run"]) for arm in results["arms"]}
@@ -38,7 +60,11 @@ def page_data(folder):
 
 
 def assemble(folder, out):
-    data = json.dumps(page_data(Path(folder)), ensure_ascii=False).replace("<", "\\u003c")
+    assemble_data(page_data(Path(folder)), out)
+
+
+def assemble_data(data, out):
+    data = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     parts = {
         "/*{{CSS}}*/": (ASSETS / "page.css").read_text(encoding="utf-8"),
         "/*{{PLOTLY}}*/": plotly_source(),

@@ -58,6 +58,7 @@ class Arm:
         self.taste = [[self.random.gauss(0, 1) for _ in range(self.experts)] for _ in range(LAYERS)]
         self.new_taste = [[self.random.gauss(0, 1) for _ in range(self.experts)] for _ in range(LAYERS)]
         self.offset = self.random.gauss(0, 0.03)
+        self.capacity = {"rule": "switch", "factor_train": 1.25} if spec[0] == "granular-pb" else {"rule": "none"}
         self.speed = {"dense": 11500, "switch": 10600, "granular": 9700}[self.model] * (0.97 if self.router == "sinkhorn" else 1)
 
     def spread(self, step):
@@ -86,8 +87,14 @@ class Arm:
         entries = []
         for layer in range(LAYERS):
             load = self.load(step, layer, wobble)
-            entries.append({"layer": layer, **balance_figures(load, self.top_k), "dropped": 0.0, **({"load": load} if keep_load else {})})
+            entries.append({"layer": layer, **balance_figures(load, self.top_k), "dropped": self.dropped(load), **({"load": load} if keep_load else {})})
         return entries
+
+    def dropped(self, load):
+        """What lies above the capacity, were it the even share times the factor."""
+        if self.capacity["rule"] == "none":
+            return 0.0
+        return sum(max(0.0, share - 1.25 / self.experts) for share in load)
 
     def loss(self, step, data):
         better = {"dense": 0.0, "switch": 0.02, "granular": -0.06}[self.model]
@@ -145,7 +152,7 @@ class Arm:
         if 0 < self.replay < 1:
             second["replay"] = {"fraction": self.replay, "from": "english", "mode": "fresh"}
         return {"model": {"d_model": 128, "n_layers": LAYERS, "n_heads": 4, "vocab_size": 4096, "n_experts": self.experts, "top_k": self.top_k,
-                          "n_shared_experts": 1 if self.model == "granular" else 0},
+                          "n_shared_experts": 1 if self.model == "granular" else 0, "capacity": self.capacity},
                 "train": {"batch_size": 16, "sequence_length": 128, "seed": self.seed},
                 "phase": [{"name": "english", "steps": FIRST_STEPS, "data": [{"name": "english", "path": "/data/en", "weight": 1.0}], "schedule": schedule}, second]}
 

@@ -82,7 +82,9 @@ def check_health(check, name, page, width=1280):
         const box = host.getBoundingClientRect();
         const finite = (value) => Array.isArray(value) ? value.some(finite) : typeof value === "number" && Number.isFinite(value);
         const drawn = host.querySelectorAll(".scatterlayer .trace, .barlayer .trace, .heatmaplayer image").length;
-        return !(box.width > 100 && box.height > 100 && drawn > 0 && (host.data || []).some((trace) => finite(trace.z || trace.y) && finite(trace.z || trace.x)));
+        const flows = (host.data || []).filter((trace) => trace.type === "sankey");
+        if (flows.length > 0) return !(box.width > 100 && host.querySelectorAll(".sankey-link").length === flows[0].link.value.length);
+        return !(box.width > 100 && box.height > 100 && drawn > 0 && (host.data || []).some((trace) => finite(trace.z || trace.y) && (finite(trace.z || trace.x) || trace.x.some((x) => typeof x === "string"))));
     }).map((host) => host.id)"""))
     check(f"{name}: no sideways scroll at {width} px", page.evaluate("""() => {
         const room = document.documentElement.clientWidth;
@@ -176,7 +178,7 @@ def check_themes(check, page, dark_page):
 def check_keyboard(check, page):
     """Tabs through a page that nobody has touched yet."""
     order, hidden_focus = [], []
-    for _ in range(160):
+    for _ in range(400):
         page.keyboard.press("Tab")
         seen = page.evaluate("""() => { const node = document.activeElement; const style = getComputedStyle(node);
             return [node.id || node.className || node.hash || node.textContent.slice(0, 30), node.tagName, style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0]; }""")
@@ -256,7 +258,7 @@ def plant(source, target):
         if "routing" in line and line["step"] in (90, 129):
             line["loss_terms"]["cross_entropy"] += 1
             for entry in line["routing"]:
-                entry.update(mri=0.77, entropy=0.5, dead=4)
+                entry.update(mri=0.77, entropy=0.5, dead=4, dropped=0.6)
                 entry["load"][0], entry["load"][1] = entry["load"][0] + entry["load"][1], 0.0
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
 

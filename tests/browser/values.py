@@ -118,6 +118,20 @@ def balance_problems(folder, shown):
     return wrong
 
 
+def has_drops(folder):
+    """Whether an arm has a capacity; its made-up or real runs then drop something."""
+    return any(entry["dropped"] > 0 for members in read(folder)[1].values() for _, lines in members for line in steps_of(lines) for entry in line["routing"])
+
+
+def drops_problems(folder, shown):
+    layer = shown["drops"][0]["meta"]["layer"]
+
+    def points(lines):
+        found = routing_points("dropped", layer)(lines)
+        return found if any(value for _, value in found) else []
+    return line_problems(folder, shown["drops"], points)
+
+
 def figure_problems(trace, axis, expected, what):
     """expected: {group: [value of each arm]}; the trace has its groups in customdata."""
     wrong = []
@@ -250,6 +264,8 @@ def all_problems(folder, shown):
                    "tokens-to-loss": lambda *both: bar_problems(*both, "tokens-to-loss", "tokens_to_loss", "tokens")}
     else:
         checks["speed"] = speed_problems
+    if has_drops(folder):
+        checks["drops"] = drops_problems
     covered = set(checks) | {"mri-layers", "entropy", "dead", "load-steps"}
     out = {name: ["no chart"] if name not in shown else problems(folder, shown) for name, problems in checks.items()}
     out["the set of charts"] = sorted(covered ^ set(shown))

@@ -10,7 +10,7 @@ function addBalanceSection(report) {
   const arms = report.arms.filter((arm) => arm.isMoe);
   balanceView.layer = layers.length > 1 ? "mean" : layers[0];
   balanceView.arm = Math.max(0, arms.findIndex((arm) => arm.model === "granular"));
-  const redraw = () => ["mri", "mri-layers", "entropy", "dead"].forEach(drawChart);
+  const redraw = () => ["mri", "mri-layers", "entropy", "dead", "drops"].forEach(drawChart);
   section.append(make("div", { class: "controls" },
     makeSelect("balance-layer", "Layer", layerOptions(layers), (layer) => { balanceView.layer = layer; redraw(); }),
     arms.some((arm) => arm.shift) ? makeChoice("balance-range", "Range of steps", [["shift", "around the shift"], ["all", "whole run"]],
@@ -41,6 +41,7 @@ function addBalanceSection(report) {
     addChart(pair, { id: "dead", title: "Dead experts", caption: "Experts of a layer that received no token in the step, whole run.",
       build: (width) => buildBalanceLines(report, groups, { key: "dead", title: "experts without a token" }, width) });
   }
+  addDropsChart(section, groups);
 }
 
 function stepsAxis(arms, view) {

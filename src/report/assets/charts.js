@@ -12,12 +12,32 @@ function addChart(parent, { id, title, caption, controls, missing, build }) {
     return null;
   }
   const host = make("div", { class: "chart", id: `chart-${id}`, role: "img", "aria-label": `${title}. ${caption}` });
-  const figure = make("figure", { id: `figure-${id}` }, make("h3", {}, title),
+  const figure = make("figure", { id: `figure-${id}` }, make("div", { class: "chart-head" }, make("h3", {}, title), chartTools(id, title)),
     controls ? make("div", { class: "controls" }, ...controls) : null, host, make("figcaption", {}, caption));
   host.style.height = `${probe.height || 360}px`;
   parent.append(figure);
   charts.set(id, { host, build });
   return figure;
+}
+
+// A chart's picture and its figures, to take along.
+function chartTools(id, title) {
+  const tool = (name, label, onclick) => make("button", { type: "button", class: "tool", "aria-label": `${label} of ${title}`, onclick }, name);
+  return make("div", { class: "chart-tools" },
+    tool("PNG", "Picture", () => Plotly.downloadImage(charts.get(id).host, { format: "png", filename: `evenkeel-${id}`, scale: 2, width: Math.max(900, charts.get(id).host.clientWidth), height: charts.get(id).host.clientHeight })),
+    tool("CSV", "Figures", () => downloadText(chartCsv(charts.get(id).host.data), `evenkeel-${id}.csv`)));
+}
+
+// The plotted values: a row for each point, cell or flow.
+function chartCsv(traces) {
+  const rows = [["series", "x", "y", "value"]];
+  for (const trace of traces) {
+    const name = trace.name || (trace.meta && trace.meta.role) || "";
+    if (trace.type === "heatmap") trace.z.forEach((line, i) => line.forEach((value, j) => rows.push([name, trace.x ? trace.x[j] : j, trace.y ? trace.y[i] : i, value])));
+    else if (trace.type === "sankey") trace.link.value.forEach((value, i) => rows.push([name, trace.node.label[trace.link.source[i]], trace.node.label[trace.link.target[i]], value]));
+    else if (trace.hoverinfo !== "skip" && trace.x) Array.from(trace.x).forEach((x, i) => rows.push([name, x, trace.y ? trace.y[i] : null, null]));
+  }
+  return csvRows(rows);
 }
 
 function drawChart(id) {

@@ -1,6 +1,6 @@
 // Reads the page's data and gives it a shape that the charts share.
 //
-// report = {title, kind, results, runs, arms, groups, tables, dataSets, oldData, newData}
+// report = {title, kind, results, runs, arms, groups, tables, dataSets, oldData, newData, analyses}
 // arm    = results.arms[i] + {steps, evals, saturation, resolved, recipe, group, isMoe, shift}
 // group  = arms that differ by seed only: {index, name, arms, family, variant, color, isMoe}
 // shift  = {step, tokens, from, to}: the last step of the first phase; null with one phase
@@ -10,6 +10,7 @@ function loadReport() {
   const results = raw.results || {};
   const runs = raw.runs || {};
   const report = { title: raw.title || results.title || "evenkeel", kind: raw.kind || results.kind, results, runs };
+  report.analyses = (raw.analyses || []).map(readAnalysis);
   report.tables = readTables(results.tables || {});
   report.arms = (results.arms || []).map((arm) => readArm(arm, Object.hasOwn(runs, arm.name) ? runs[arm.name] : {}));
   report.groups = readGroups(report.arms);
@@ -17,6 +18,13 @@ function loadReport() {
   Object.assign(report, oldAndNewData(report));
   report.seeds = Math.max(1, ...report.groups.map((group) => group.arms.length));
   return report;
+}
+
+// An analysis has its own tables; `pairs` are the counts that only its CSV has, as columns of numbers.
+function readAnalysis({ name, results, pairs }) {
+  const columns = Object.entries(pairs || {});
+  const rows = columns.length > 0 ? columns[0][1].map((_, i) => Object.fromEntries(columns.map(([key, values]) => [key, values[i]]))) : [];
+  return { name, results, tables: readTables(results.tables || {}), pairs: rows };
 }
 
 // Each table gets `records`: its rows as objects keyed by column name.

@@ -49,6 +49,19 @@ function chartText(text, longest = 34) {
   return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("%", "&#37;");
 }
 
+// Text of a token: white space, control and direction characters as signs that can be seen; long ones cut.
+function visibleText(text, longest = 60) {
+  const characters = Array.from(String(text));
+  const signs = { " ": "␣", "\n": "↵", "\r": "␍", "\t": "⇥" };
+  const shown = characters.slice(0, longest).map((character) => {
+    if (Object.hasOwn(signs, character)) return signs[character];
+    const code = character.codePointAt(0);
+    if (code < 32) return String.fromCodePoint(0x2400 + code);
+    return /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(character) ? `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]` : character;
+  });
+  return shown.join("") + (characters.length > longest ? `… (${formatNumber(characters.length)} characters)` : "");
+}
+
 function plain(name) { return String(name).replaceAll("_", " "); }
 
 function list(words) {

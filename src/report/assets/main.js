@@ -19,6 +19,7 @@ function main() {
     addLearningRateSection(report);
     addCostSection(report);
   }
+  addAnalysisSections(report);
   addTablesSection(report);
   addRecipeSection(report);
   addDefinitionsSection(report);
@@ -28,5 +29,5 @@ function main() {
   paintSwatches(report);
   followScroll();
   followWidth();
-  drawFirst();
+  drawFirst().then(showAddressed);
 }

@@ -3,7 +3,7 @@
 function addHead(report) {
   const headlines = report.results.headlines || [];
   document.title = `${report.title} · evenkeel`;
-  const kicker = report.kind === "study" ? `Study of ${report.arms.length} arms` : report.kind === "run" ? "Training run" : "Analysis";
+  const kicker = report.kind === "study" ? `Study of ${report.arms.length} arms` : report.kind === "run" ? "Training run" : "Analysis of routing";
   const main = document.getElementById("content");
   main.append(make("header", { id: "top" }, make("p", { class: "kicker" }, kicker), make("h1", {}, report.title),
     headlines.length > 0 ? make("p", { class: "lead" }, headlines[0]) : null,
@@ -44,8 +44,23 @@ function keyFigures(report) {
   const speed = report.tables.get("throughput");
   const ratios = speed ? speed.records.filter((record) => report.arms.some((arm) => arm.name === record.arm && arm.isMoe)).map((record) => record.ratio_to_dense).filter(isNumber) : [];
   if (ratios.length > 0) figures.push([`${interval(ratios, (value) => value.toFixed(2))}×`, "training speed of the MoE arms, dense = 1", ratios.map(String).join(", ")]);
+  if (report.arms.length === 0) figures.push(...analysisFigures(report));
   if (figures.length < 3 && report.arms.length === 1) figures.push(...runFigures(report.arms[0]));
   return figures.slice(0, 4);
+}
+
+// What an analysis rests on: layers, experts, tokens.
+function analysisFigures(report) {
+  const loads = report.analyses.flatMap((analysis) => analysisRecords(analysis, "load"));
+  const experts = report.analyses.flatMap((analysis) => analysisRecords(analysis, "domain_specialization").map((record) => record.expert));
+  if (loads.length === 0) return [];
+  const busiest = loads.filter((record) => isNumber(record.mri)).reduce((top, record) => (top === null || record.mri > top.mri ? record : top), null);
+  const figures = [[formatNumber(analysisLayers(report).length), `MoE layers${experts.length > 0 ? ` of ${Math.max(...experts) + 1} experts` : ""}`, ""]];
+  const tokens = report.analyses.map((analysis) => unique(analysisRecords(analysis, "load").map((record) => record.domain)).map((name) =>
+    (analysisRecords(analysis, "load").find((record) => record.domain === name) || {}).tokens).filter(isNumber).reduce((sum, value) => sum + value, 0));
+  if (Math.max(...tokens) > 0) figures.push([formatLarge(Math.max(...tokens)), `tokens of ${list(analysisDomains(report).map(String)).slice(0, 80)}`, tokens.join(", ")]);
+  if (busiest) figures.push([`${(busiest.mri * 100).toFixed(1)} %`, `of the tokens of ${busiest.domain} go to one expert of layer ${busiest.layer}: the largest imbalance`, String(busiest.mri)]);
+  return figures;
 }
 
 function largestSpike(report) {

@@ -51,21 +51,25 @@ function tableView(table) {
 }
 
 function tableCell(column, value, numeric) {
-  const text = column === "layer" && value === null ? "mean" : formatNumber(value);
+  const text = column === "layer" && value === null ? "mean" : column === "text" && typeof value === "string" ? visibleText(value) : formatNumber(value);
   return make("td", { class: numeric ? "number" : null, title: typeof value === "number" ? String(value) : null }, text);
 }
 
-function csvText(table) {
+function csvText(table) { return csvRows([table.columns.map((column) => column.name), ...table.rows]); }
+
+function csvRows(rows) {
   const field = (value) => {
     const text = value === null || value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  return [table.columns.map((column) => column.name), ...table.rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
+  return rows.map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
 }
 
-function downloadCsv(table) {
-  const address = URL.createObjectURL(new Blob([csvText(table)], { type: "text/csv" }));
-  const link = make("a", { href: address, download: `${table.name}.csv` });
+function downloadCsv(table) { downloadText(csvText(table), `${table.name}.csv`); }
+
+function downloadText(text, name) {
+  const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  const link = make("a", { href: address, download: name });
   document.body.append(link);
   link.click();
   link.remove();
