@@ -30,6 +30,10 @@ LoaderState loader_state_from_json(const Json& json) {
   return out;
 }
 
+int64_t samples_per_epoch(int64_t n_tokens, int64_t sequence_length) { return n_tokens > 0 ? (n_tokens - 1) / sequence_length : 0; }
+
+Loader::~Loader() = default;
+
 Loader::Loader(const LoaderOptions& options, const PhaseDraws& draws, LoaderState state)
     : options_(options), draws_(draws), state_(std::move(state)) {
   open_sources(draws_.data);
@@ -62,15 +66,13 @@ Loader::Loader(const LoaderOptions& options, const PhaseDraws& draws, LoaderStat
 void Loader::open_sources(const std::vector<SourceSpec>& specs) {
   for (const auto& spec : specs) {
     auto dataset = IndexedDataset::open(spec.path);
-    const int64_t n_samples = (dataset.n_tokens() - 1) / options_.sequence_length;
     require<DataError>(dataset.n_tokens() > options_.sequence_length, spec.where, ": got ", spec.path, " with ", dataset.n_tokens(),
                        " tokens; need more than sequence_length = ", options_.sequence_length);
     dataset.check_vocabulary(options_.vocab_size);
-    sources_.push_back(std::make_shared<Source>(Source{spec, std::move(dataset), n_samples}));
+    const int64_t n_samples = samples_per_epoch(dataset.n_tokens(), options_.sequence_length);
+    sources_.push_back(std::make_unique<Source>(Source{spec, std::move(dataset), n_samples}));
   }
 }
-
-int64_t Loader::samples_per_epoch(size_t source) const { return sources_.at(source)->n_samples; }
 
 Batch Loader::next(int64_t batch_size) {
   Batch batch;

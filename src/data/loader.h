@@ -19,6 +19,9 @@
 
 namespace evenkeel::data {
 
+// Samples of length S in one pass over a stream of n_tokens (0 for a stream that is shorter than one): an epoch.
+int64_t samples_per_epoch(int64_t n_tokens, int64_t sequence_length);
+
 struct Batch {
   at::Tensor tokens;                       // [B, S] i64
   at::Tensor targets;                      // [B, S] i64, -1 = ignore
@@ -65,10 +68,9 @@ class Loader {
   // Opens every source and checks it: DataError for one shorter than a sequence, ids outside the vocabulary,
   // ConfigError for weights. Starts at `state`.
   Loader(const LoaderOptions& options, const PhaseDraws& draws, LoaderState state);
+  ~Loader();
   Batch next(int64_t batch_size);
   const LoaderState& state() const { return state_; }
-  // Samples in one pass over a source (for "1 epoch").
-  int64_t samples_per_epoch(size_t source) const;
 
  private:
   struct Source;
@@ -81,7 +83,7 @@ class Loader {
   LoaderOptions options_;
   PhaseDraws draws_;
   LoaderState state_;
-  std::vector<std::shared_ptr<Source>> sources_;  // data, then replay; equal contents share one
+  std::vector<std::unique_ptr<Source>> sources_;  // data, then replay; those of equal contents share their cursor
   std::unique_ptr<Mixture> mixture_, seen_mixture_;
   std::map<std::string, int64_t> seen_cursors_;
 };

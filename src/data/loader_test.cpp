@@ -87,10 +87,17 @@ void expect_whole_epochs(const Rows& rows, const std::string& name, int64_t n_sa
   }
 }
 
+TEST(SamplesPerEpoch, EachNeedsATokenMoreThanItsLength) {
+  EXPECT_EQ(samples_per_epoch(13, 12), 1);
+  EXPECT_EQ(samples_per_epoch(24, 12), 1);
+  EXPECT_EQ(samples_per_epoch(25, 12), 2);
+  EXPECT_EQ(samples_per_epoch(12, 12), 0);
+  EXPECT_EQ(samples_per_epoch(0, 1), 0);
+}
+
 TEST(Loader, DrawsEverySampleOnceAnEpochInAnotherOrderEachTime) {
   Sources sources;
   Loader loader(options_of(), {.data = {sources.add("en", 20)}}, {});
-  EXPECT_EQ(loader.samples_per_epoch(0), 20);
   const auto rows = draw(sources, loader, 60, 7);
   expect_whole_epochs(rows, "en", 20);
   EXPECT_NE(Rows(rows.begin(), rows.begin() + 20), Rows(rows.begin() + 20, rows.begin() + 40));
@@ -255,7 +262,7 @@ TEST(Loader, RefusesSourcesThatDoNotFit) {
   options.sequence_length = 13;  // en has 13 tokens: 12 inputs and their targets at most
   EXPECT_THAT(testing::message_of<DataError>([&] { Loader(options, {.data = {en}}, {}); }), HasSubstr("r.toml:en: got"));
   options.sequence_length = 12;
-  EXPECT_EQ(Loader(options, {.data = {en}}, {}).samples_per_epoch(0), 1);
+  EXPECT_EQ(Loader(options, {.data = {en}}, {}).next(1).sources.at("en"), 1);
   options.vocab_size = 12;
   EXPECT_THROW(Loader(options, {.data = {en}}, {}), DataError);
   auto weightless = en;

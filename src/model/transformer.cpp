@@ -26,9 +26,15 @@ const at::Tensor& Transformer::head(const ops::Params& params) const {
   return params.at(config_.tie_embeddings ? "embedding.weight" : "head.weight");
 }
 
+Transformer::Positions Transformer::positions_of(const ModelInput& input, at::ScalarType dtype) const {
+  const auto positions = input.document_ids.defined() ? ops::positions_in_document(input.document_ids).reshape({-1})
+                                                      : at::arange(input.tokens.size(1), input.tokens.options());
+  return {ops::make_rotary_table(positions, config_.rotary_dims(), config_.rope_theta, dtype), input.document_ids};
+}
+
 // x [B, S, H] -> [B, S, H]
 at::Tensor Transformer::attention(const ops::Params& params, const std::string& prefix, const at::Tensor& x,
-                                  const ModelInput& input) const {
+                                  const Positions& positions) const {
   const int64_t batch = x.size(0), length = x.size(1), head_dim = config_.head_dim;
   const int64_t q_width = config_.n_heads * head_dim, kv_width = config_.n_kv_heads * head_dim;
   const auto qkv = at::linear(x, params.at(prefix + "attention.qkv.weight"));
@@ -47,11 +53,8 @@ at::Tensor Transformer::attention(const ops::Params& params, const std::string& 
     query = normed(query, "q_norm");
     key = normed(key, "k_norm");
   }
-  const auto positions = input.document_ids.defined() ? ops::positions_in_document(input.document_ids).reshape({-1})
-                                                      : at::arange(length, input.tokens.options());
-  const auto table = ops::make_rotary_table(positions, config_.rotary_dims(), config_.rope_theta, x.scalar_type());
-  const auto out = ops::causal_attention(ops::apply_rotary(query, table), ops::apply_rotary(key, table),
-                                         by_head(qkv.narrow(2, q_width + kv_width, kv_width)), input.document_ids);
+  const auto out = ops::causal_attention(ops::apply_rotary(query, positions.rotary), ops::apply_rotary(key, positions.rotary),
+                                         by_head(qkv.narrow(2, q_width + kv_width, kv_width)), positions.document_ids);
   return at::linear(out, params.at(prefix + "attention.out.weight"));
 }
 
@@ -60,9 +63,10 @@ ModelOutput Transformer::forward(const ops::Params& params, const std::vector<op
   const int64_t batch = input.tokens.size(0), length = input.tokens.size(1), width = config_.d_model;
   ModelOutput output;
   auto stream = at::embedding(params.at("embedding.weight"), input.tokens);  // [B, S, H]
+  const auto positions = positions_of(input, stream.scalar_type());
   for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
     const std::string prefix = "layers." + std::to_string(layer) + ".";
-    stream = stream + attention(params, prefix, ops::rms_norm(stream, params.at(prefix + "attention_norm.weight"), config_.norm_eps), input);
+    stream = stream + attention(params, prefix, ops::rms_norm(stream, params.at(prefix + "attention_norm.weight"), config_.norm_eps), positions);
     const auto normed = ops::rms_norm(stream, params.at(prefix + "ffn_norm.weight"), config_.norm_eps).view({-1, width});
     if (!config_.has_experts(layer)) {
       const auto ffn = ops::gated_ffn(normed, params.at(prefix + "ffn.gate_up.weight"), params.at(prefix + "ffn.down.weight"), activation_);

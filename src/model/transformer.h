@@ -8,6 +8,7 @@
 
 #include "model/config.h"
 #include "moe/moe_layer.h"
+#include "ops/norm.h"
 #include "ops/params.h"
 
 namespace evenkeel::model {
@@ -39,7 +40,13 @@ class Transformer {
   std::vector<ops::Params> initial_router_states(uint64_t seed = 0, const at::Tensor& token_counts = {}) const;
 
  private:
-  at::Tensor attention(const ops::Params& params, const std::string& prefix, const at::Tensor& x, const ModelInput& input) const;
+  // Where each token stands: the same for all layers of a pass.
+  struct Positions {
+    ops::RotaryTable rotary;
+    at::Tensor document_ids;  // ModelInput::document_ids
+  };
+  Positions positions_of(const ModelInput& input, at::ScalarType dtype) const;
+  at::Tensor attention(const ops::Params& params, const std::string& prefix, const at::Tensor& x, const Positions& positions) const;
   ModelConfig config_;
   std::unique_ptr<moe::Router> router_;
   ops::Activation activation_;

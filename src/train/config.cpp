@@ -6,6 +6,7 @@
 
 #include "checkpoint/model_source.h"
 #include "data/indexed_dataset.h"
+#include "data/loader.h"
 #include "model/layout.h"
 
 namespace evenkeel::train {
@@ -56,8 +57,8 @@ int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
     case Unit::tokens: n = std::ceil(length.value / tokens_per_step); break;
     case Unit::epochs: {
       const auto dataset = data::IndexedDataset::open(this->data[0].path.value);
-      const auto samples = static_cast<double>((dataset.n_tokens() - 1) / settings.sequence_length);
-      n = std::ceil(length.value * samples / static_cast<double>(settings.batch_size));
+      const int64_t samples = data::samples_per_epoch(dataset.n_tokens(), settings.sequence_length);
+      n = std::ceil(length.value * static_cast<double>(samples) / static_cast<double>(settings.batch_size));
       break;
     }
     case Unit::fraction: break;
