@@ -30,7 +30,7 @@ Losses losses_of(const Transformer& model, const ops::Params& params, const Mode
   out.cross_entropy = ops::cross_entropy_sum(out.output.hidden, model.head(params), targets.reshape({-1})) / static_cast<double>(targets.numel());
   out.loss = out.cross_entropy;
   if (out.output.routing.empty()) return out;
-  out.balance = moe::switch_balance_loss(out.output.routing);
+  out.balance = moe::balance_loss({.loss = "switch"}, {out.output.routing});
   out.z = moe::z_loss(out.output.routing, false);
   const auto& config = model.config().balance;
   out.loss = out.loss + out.balance * config.terms.at(0).coefficient + out.z * config.z_coefficient;

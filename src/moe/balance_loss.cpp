@@ -1,151 +1,222 @@
 #include "moe/balance_loss.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/bincount.h>
-#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/logsumexp.h>
-#include <ATen/ops/ones.h>
+#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/softplus.h>
+#include <ATen/ops/sqrt.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include "ops/top_k.h"
 
 namespace evenkeel::moe {
-namespace {
 
-// [T, 1] of 1 for tokens that count and 0 for padding, and their number.
-struct Counted {
-  at::Tensor keep;
-  double n_tokens;
-};
-Counted counted(const RoutingDecision& decision) {
-  if (!decision.is_padding.defined())
-    return {at::ones({decision.n_tokens, 1}, decision.logits.options()), static_cast<double>(decision.n_tokens)};
-  const auto keep = decision.is_padding.logical_not().to(decision.logits.scalar_type()).unsqueeze(1);
-  return {keep, keep.sum().item<double>()};
+const std::vector<BalanceLossKind>& balance_loss_kinds() {
+  using C = Counts;
+  using S = Scope;
+  using L = LayerReduction;
+  static const std::vector<BalanceLossKind> kinds = {
+      // name, source, counts, ÷k, scope, groups, layers, floor
+      {"switch", "Switch Transformer (2101.03961) eq. 4, ÷ k as Megatron does", C::plain, true, S::micro_batch, false, L::sum},
+      {"gshard", "GShard (2006.16668) algorithm 1, times E^2 as Mesh TensorFlow and Lingvo do", C::first, false, S::micro_batch, true, L::sum},
+      {"megatron", "Megatron-LM aux_loss", C::plain, true, S::micro_batch, false, L::sum},
+      {"megatron_sequence", "Megatron-LM seq_aux_loss", C::plain, true, S::sequence, false, L::sum},
+      {"megatron_global", "Megatron-LM global_aux_loss", C::plain, true, S::step, false, L::sum},
+      {"megablocks", "MegaBlocks batched_load_balancing_loss", C::actual, true, S::micro_batch, false, L::mean},
+      {"olmo", "OLMo-core, granularity local_batch", C::actual, true, S::micro_batch, false, L::sum, 1e-7},
+      {"olmo_instance", "OLMo-core, granularity instance", C::actual, true, S::sequence, false, L::sum, 1e-7},
+      {"hf", "transformers load_balancing_loss_func", C::plain, false, S::micro_batch, false, L::concatenated},
+      {"flaxformer", "flaxformer _load_balancing_loss, averaged as T5X does", C::actual, false, S::micro_batch, true, L::mean},
+      {"deepseek_sequence", "DeepSeek MoEGate, seq_aux = True", C::actual, true, S::sequence, false, L::sum},
+      {"deepseek_batch", "DeepSeek MoEGate, seq_aux = False", C::actual, true, S::micro_batch, false, L::sum},
+      {"tutel", "Tutel gshard_loss", C::first, false, S::micro_batch, false, L::sum},
+      {"deepspeed", "DeepSpeed top1gating and top2gating", C::first, false, S::micro_batch, false, L::sum},
+      {"deepspeed_topk", "DeepSpeed topkgating", C::plain, true, S::micro_batch, false, L::sum},
+  };
+  return kinds;
 }
 
-// [E] number of counted tokens that have the expert among their k largest logits, without gradient.
-at::Tensor plain_counts(const RoutingDecision& decision, const at::Tensor& keep) {
-  const auto ids = ops::top_k_ids(decision.logits, decision.top_k).reshape({-1});
-  return at::bincount(ids, keep.detach().expand({decision.n_tokens, decision.top_k}).reshape({-1}), decision.n_experts)
-      .to(decision.logits.scalar_type());
+BalanceLossKind kind_of(const BalanceTerm& term) {
+  for (auto kind : balance_loss_kinds()) {
+    if (term.loss != kind.name) continue;
+    if (term.reduce == "sum") kind.layers = LayerReduction::sum;
+    if (term.reduce == "mean") kind.layers = LayerReduction::mean;
+    if (term.counts == "plain") kind.counts = Counts::plain;
+    if (term.counts == "actual") kind.counts = Counts::actual;
+    if (term.counts == "kept") kind.counts = Counts::kept;
+    return kind;
+  }
+  throw std::logic_error("no balance loss is named '" + term.loss + "'");
+}
+
+namespace {
+
+// What the loss needs to know of one layer, or of all layers concatenated. G groups.
+struct Observed {
+  at::Tensor probs;     // [G, E] sums over the group's tokens, differentiable
+  at::Tensor counts;    // [G, E]
+  at::Tensor n_tokens;  // [G, 1]
+  double all_tokens = 0;
+  double divisor = 1;  // d
+};
+
+// [T] true for tokens that count; undefined when all do.
+at::Tensor kept_tokens(const RoutingDecision& decision) {
+  return decision.is_padding.defined() ? decision.is_padding.logical_not() : at::Tensor();
+}
+
+int64_t token_count(const RoutingDecision& decision) {
+  return decision.is_padding.defined() ? kept_tokens(decision).sum().item<int64_t>() : decision.n_tokens;
+}
+
+// [T, E] scores that sum to 1, in the dtype of the logits.
+at::Tensor probabilities(const RoutingDecision& decision, double score_floor) {
+  const auto& logits = decision.logits;
+  if (decision.score == Score::softmax) return at::softmax(logits, 1);
+  auto scores = logits;
+  if (decision.score == Score::sigmoid) {
+    scores = at::sigmoid(logits);
+  } else {  // the root of 0 has no derivative: where softplus underflows the score is the constant 0
+    const auto softplus = at::softplus(logits);
+    const auto is_positive = softplus.gt(0);
+    scores = at::sqrt(at::where(is_positive, softplus, 1.0)) * is_positive;
+  }
+  if (score_floor > 0) scores = scores + score_floor;
+  return scores / (scores.sum(1, /*keepdim=*/true) + kScoreGuard);
+}
+
+// [G, E] i64 assignments of the tokens that count, in groups of T / G consecutive tokens.
+at::Tensor count_assignments(const RoutingDecision& decision, Counts counts, int64_t n_groups) {
+  const int64_t T = decision.n_tokens, E = decision.n_experts;
+  auto token_ids = decision.token_ids, expert_ids = decision.expert_ids;  // [N]
+  if (counts == Counts::plain || counts == Counts::first) {
+    const int64_t k = counts == Counts::first ? 1 : decision.top_k;
+    expert_ids = ops::top_k_ids(decision.logits.detach(), k).reshape({-1});
+    token_ids = at::arange(T, expert_ids.options()).unsqueeze(1).expand({T, k}).reshape({-1});
+  }
+  at::Tensor counted;  // [N]
+  if (decision.is_padding.defined()) counted = kept_tokens(decision).index_select(0, token_ids);
+  if (counts == Counts::kept && decision.dropped.defined()) {
+    const auto kept = decision.dropped.logical_not();
+    counted = counted.defined() ? counted.logical_and(kept) : kept;
+  }
+  auto cells = expert_ids;  // group * E + expert
+  if (n_groups > 1) cells = token_ids.floor_divide(T / n_groups) * E + expert_ids;
+  if (counted.defined()) cells = cells.masked_select(counted);
+  return at::bincount(cells, {}, n_groups * E).view({n_groups, E});
+}
+
+// The fewest equal groups of consecutive tokens that hold at most group_size tokens each.
+int64_t group_count(const BalanceLossKind& kind, int64_t group_size, const RoutingDecision& decision) {
+  if (kind.scope == Scope::sequence) return decision.n_sequences;
+  if (!kind.has_groups || group_size == 0) return 1;
+  int64_t n_groups = (decision.n_tokens + group_size - 1) / group_size;
+  while (decision.n_tokens % n_groups != 0) ++n_groups;
+  return n_groups;
+}
+
+Observed observe(const RoutingDecision& decision, const BalanceLossKind& kind, int64_t n_groups) {
+  const int64_t T = decision.n_tokens, E = decision.n_experts, size = T / n_groups;
+  const auto options = decision.logits.options();
+  Observed out;
+  auto probs = probabilities(decision, kind.score_floor);
+  out.n_tokens = at::full({n_groups, 1}, static_cast<double>(size), options);
+  if (const auto keep = kept_tokens(decision); keep.defined()) {
+    probs = probs * keep.unsqueeze(1);
+    out.n_tokens = keep.view({n_groups, size}).sum(1, /*keepdim=*/true).to(options.dtype());
+  }
+  out.probs = probs.view({n_groups, size, E}).sum(1);
+  out.counts = count_assignments(decision, kind.counts, n_groups).to(options.dtype());
+  out.all_tokens = static_cast<double>(token_count(decision));
+  if (kind.divides_by_k) out.divisor = static_cast<double>(decision.top_k);
+  return out;
+}
+
+// The counts of the step so far in place of the micro-batch's own: f = assignments / tokens of the step.
+void take_load(Observed& observed, const LayerLoad& load) {
+  if (static_cast<double>(load.n_tokens) < observed.all_tokens) throw std::logic_error("a step's load without its own micro-batch");
+  observed.counts = load.assignments.to(observed.probs.options()) * (observed.all_tokens / static_cast<double>(load.n_tokens));
+}
+
+std::vector<Observed> concatenated(const std::vector<Observed>& layers) {
+  if (layers.empty()) return {};
+  Observed all = layers[0];
+  for (size_t i = 1; i < layers.size(); ++i) {
+    all.probs = all.probs + layers[i].probs;
+    all.counts = all.counts + layers[i].counts;
+    all.n_tokens = all.n_tokens + layers[i].n_tokens;
+    all.all_tokens += layers[i].all_tokens;
+  }
+  return {all};
+}
+
+// E / (d T) * sum_ge n_ge (sum_t p_te) / T_g
+at::Tensor product(const Observed& observed) {
+  const auto n_experts = static_cast<double>(observed.probs.size(1));
+  const auto share = observed.counts / observed.n_tokens.clamp_min(1);  // [G, E]
+  return (observed.probs * share).sum() * (n_experts / (observed.divisor * observed.all_tokens));
 }
 
 at::Tensor zero_like(const std::vector<RoutingDecision>& decisions) {
-  return at::zeros({}, decisions.empty() ? at::TensorOptions(at::kFloat) : decisions[0].logits.options());
+  for (const auto& decision : decisions)
+    if (decision.logits.defined()) return at::zeros({}, decision.logits.options());
+  return at::zeros({}, at::kFloat);
 }
 
 }  // namespace
 
-at::Tensor switch_balance_loss(const std::vector<RoutingDecision>& decisions) {
-  auto total = zero_like(decisions);
+StepLoad count_load(const BalanceTerm& term, const std::vector<RoutingDecision>& decisions) {
+  const auto counts = kind_of(term).counts;
+  StepLoad out;
   for (const auto& decision : decisions) {
-    const auto [keep, n_tokens] = counted(decision);
-    if (n_tokens == 0) continue;
-    const auto probs = at::softmax(decision.logits, 1) * keep;  // [T, E]
-    const auto n = plain_counts(decision, keep);                // [E]
-    const double scale = static_cast<double>(decision.n_experts) / (static_cast<double>(decision.top_k) * n_tokens * n_tokens);
-    total = total + (probs.sum(0) * n).sum() * scale;
+    const bool has_counts = decision.logits.defined() || counts == Counts::actual || counts == Counts::kept;
+    out.push_back({has_counts ? count_assignments(decision, counts, 1).view({-1}) : at::zeros({decision.n_experts}, at::kLong), token_count(decision)});
   }
-  return total;
+  return out;
 }
 
-at::Tensor hf_balance_loss(const std::vector<RoutingDecision>& decisions) {
-  auto probs_sum = zero_like(decisions), counts = zero_like(decisions);
-  double n_tokens = 0;
-  for (const auto& decision : decisions) {
-    const auto [keep, n] = counted(decision);
-    probs_sum = probs_sum + (at::softmax(decision.logits, 1) * keep).sum(0);
-    counts = counts + plain_counts(decision, keep);  // summing the slots: they multiply the same P
-    n_tokens += n;
+void add_load(StepLoad& total, const StepLoad& more) {
+  if (total.empty()) total.resize(more.size());
+  if (total.size() != more.size()) throw std::logic_error("loads of different models added");
+  for (size_t layer = 0; layer < more.size(); ++layer) {
+    auto& sum = total[layer].assignments;
+    sum = sum.defined() ? sum + more[layer].assignments : more[layer].assignments;
+    total[layer].n_tokens += more[layer].n_tokens;
   }
-  if (n_tokens == 0) return zero_like(decisions);
-  return (counts / n_tokens * (probs_sum / n_tokens)).sum() * static_cast<double>(decisions[0].n_experts);
+}
+
+at::Tensor balance_loss(const BalanceTerm& term, const BalanceInput& input) {
+  const auto kind = kind_of(term);
+  std::vector<Observed> layers;
+  for (size_t layer = 0; layer < input.decisions.size(); ++layer) {
+    const auto& decision = input.decisions[layer];
+    if (!decision.logits.defined() || token_count(decision) == 0) continue;
+    layers.push_back(observe(decision, kind, group_count(kind, term.group_size, decision)));
+    if (kind.scope == Scope::step && input.step_load != nullptr) take_load(layers.back(), input.step_load->at(layer));
+  }
+  if (kind.layers == LayerReduction::concatenated) layers = concatenated(layers);
+  auto total = zero_like(input.decisions);
+  for (const auto& observed : layers) total = total + product(observed);
+  return kind.layers == LayerReduction::mean && !layers.empty() ? total / static_cast<double>(input.decisions.size()) : total;
+}
+
+at::Tensor BalanceLossKind::compute(const std::vector<RoutingDecision>& decisions) const {
+  return balance_loss({.loss = name}, {decisions});
 }
 
 at::Tensor z_loss(const std::vector<RoutingDecision>& decisions, bool mean_over_layers) {
   auto total = zero_like(decisions);
   for (const auto& decision : decisions) {
-    const auto [keep, n_tokens] = counted(decision);
-    if (n_tokens == 0) continue;
-    const auto lse = at::logsumexp(decision.logits, {1}, /*keepdim=*/true);  // [T, 1]
-    total = total + (lse * lse * keep).sum() / n_tokens;
+    if (!decision.logits.defined() || token_count(decision) == 0) continue;
+    auto squares = at::logsumexp(decision.logits, {1}).square();  // [T]
+    if (const auto keep = kept_tokens(decision); keep.defined()) squares = squares * keep;
+    total = total + squares.sum() / static_cast<double>(token_count(decision));
   }
   return mean_over_layers && !decisions.empty() ? total / static_cast<double>(decisions.size()) : total;
-}
-
-#define EVENKEEL_BALANCE_LOSSES(X)                                                                               \
-  X("switch", "E/(k T^2) sum_e n_e sum_t p_te, summed over layers; 1 a layer when uniform", switch_balance_loss) \
-  X("megatron", "the same: Megatron's aux_loss", switch_balance_loss)                                            \
-  X("hf", "transformers' load_balancing_loss_func, layers concatenated; k when uniform", hf_balance_loss)
-
-const std::vector<BalanceLossKind>& balance_loss_kinds() {
-#define X(name, help, function) {name, help, function},
-  static const std::vector<BalanceLossKind> kinds = {EVENKEEL_BALANCE_LOSSES(X)};
-#undef X
-  return kinds;
-}
-
-namespace {
-struct OneTerm {  // [model.balance] with a single loss
-  std::string loss;
-  double coefficient = 0.01;
-  double z_coefficient = 0.0;
-  std::string z_reduce = "sum";
-  static void visit_fields(auto& config, auto&& field) {
-    field("loss", config.loss, "name of the balance loss, or a list of {loss, coefficient}");
-    field("coefficient", config.coefficient, "its weight in the loss");
-    field("z_coefficient", config.z_coefficient, "weight of the router z-loss");
-    field("z_reduce", config.z_reduce, "z-loss over layers: sum or mean");
-  }
-};
-
-void check_term(const ConfigNode& node, const std::string& path, const BalanceTerm& term) {
-  std::string known;
-  bool is_known = false;
-  for (const auto& kind : balance_loss_kinds()) {
-    is_known = is_known || term.loss == kind.name;
-    if (!known.empty()) known += ", ";
-    known += kind.name;
-  }
-  require<ConfigError>(is_known, node.where, ": got ", path, ".loss = '", term.loss, "'; need one of: ", known);
-  require<ConfigError>(term.coefficient >= 0, node.where, ": got ", path, ".coefficient = ", term.coefficient, "; need at least 0");
-}
-}  // namespace
-
-void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& out) {
-  if (!node.is_table()) fail_kind(node, path, "a table");
-  ConfigNode rest = node;
-  const ConfigNode* list = node.find("loss");
-  const bool is_list = list != nullptr && list->is_list();
-  if (is_list) {
-    require<ConfigError>(node.find("coefficient") == nullptr, node.where, ": got ", path,
-                         ".coefficient beside a list of losses; need the coefficient in each table of the list");
-    evenkeel::read_value(*list, path + ".loss", out.terms);
-    for (const auto& term : out.terms) check_term(*list, path, term);
-    rest.erase("loss");
-  }
-  OneTerm one;
-  evenkeel::read_value(rest, path, one);
-  if (!is_list && !one.loss.empty()) {
-    out.terms = {{one.loss, one.coefficient}};
-    check_term(node, path, out.terms[0]);
-  }
-  require<ConfigError>(is_list || !one.loss.empty() || node.find("coefficient") == nullptr, node.where, ": got ", path,
-                       ".coefficient without ", path, ".loss; need the name of the loss");
-  out.z_coefficient = one.z_coefficient;
-  out.z_reduce = one.z_reduce;
-  require<ConfigError>(out.z_coefficient >= 0, node.where, ": got ", path, ".z_coefficient = ", out.z_coefficient, "; need at least 0");
-  require<ConfigError>(out.z_reduce == "sum" || out.z_reduce == "mean", node.where, ": got ", path, ".z_reduce = '",
-                       out.z_reduce, "'; need sum or mean");
-}
-
-Json to_json(const BalanceConfig& config) {
-  Json out = Json::object();
-  out["loss"] = evenkeel::to_json(config.terms);
-  out["z_coefficient"] = config.z_coefficient;
-  out["z_reduce"] = config.z_reduce;
-  return out;
 }
 
 }  // namespace evenkeel::moe

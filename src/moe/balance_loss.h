@@ -1,4 +1,10 @@
-// Auxiliary losses on routers: functions over the decisions of all MoE layers of one micro-batch.
+// Auxiliary losses on routers. All balance losses of the literature are one formula; what differs is a row of a table.
+//
+//   one layer:  sum over groups g of  (T_g / T) * E / d * sum_e f_ge P_ge     f_ge = n_ge / T_g,  P_ge = mean over g of p_te
+//
+// T tokens without padding, T_g of them in group g (so that groups of equal length are averaged); d = k, or 1; n_ge assignments
+// of the group to expert e, without gradient; p the router's scores normalised to sum 1. Uniform routing gives the minimum:
+// 1 where d = k or first choices are counted, k where d = 1. Gradient flows through p alone.
 #pragma once
 
 #include <string>
@@ -11,41 +17,82 @@
 
 namespace evenkeel::moe {
 
-// [model.balance]
+// Added to the sum that normalises scores other than softmax.
+inline constexpr double kScoreGuard = 1e-20;
+
+// What n_e counts.
+enum class Counts { plain,   // each token's k largest logits, taken afresh: no bias, plan, group limit or drop enters
+                    first,   // its largest logit only
+                    actual,  // the router's assignments, before drops
+                    kept };  // the router's assignments that capacity left
+
+enum class LayerReduction { sum,
+                            mean,
+                            concatenated };  // f and P over the tokens of all layers, then the product
+
+// [model.balance]: one loss. Empty reduce and counts mean those of its source.
 struct BalanceTerm {
   std::string loss;          // a name of balance_loss_kinds()
-  double coefficient = 0.0;  // must be given
+  double coefficient = 0.0;  // must be given in a list
+  std::string reduce = {};   // over layers: sum or mean
+  std::string counts = {};   // plain, actual or kept
+  int64_t group_size = 0;    // of losses that look at groups: most tokens a group; 0 = the micro-batch
   static void visit_fields(auto& term, auto&& field) {
     field("loss", term.loss, "name of the balance loss");
     field("coefficient", term.coefficient, "its weight in the loss");
+    field("reduce", term.reduce, "over layers: sum or mean (default: as its source)");
+    field("counts", term.counts, "assignments counted: plain, actual or kept (default: as its source)");
+    field("group_size", term.group_size, "gshard, flaxformer: most tokens a group; 0 = the micro-batch");
   }
 };
 struct BalanceConfig {
-  std::vector<BalanceTerm> terms;  // `loss = "switch"` with `coefficient`, or `loss = [{loss, coefficient}, ...]`
+  std::vector<BalanceTerm> terms;  // `loss = "switch"` with its keys beside it, or `loss = [{loss, coefficient, ...}, ...]`
   double z_coefficient = 0.0;
   std::string z_reduce = "sum";  // over layers: sum or mean
 };
+// ConfigError for unknown names and keys, for a loss named twice and for a key that contradicts its loss.
 void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& out);
-Json to_json(const BalanceConfig& config);
+Json to_json(const BalanceConfig& config);  // every key, with the source's value where none was given
 
+// One row of the table.
 struct BalanceLossKind {
   const char* name;
-  const char* help;
-  // Scalar, unscaled, reduced over layers as its source does. Gradient flows through the probabilities only.
-  at::Tensor (*compute)(const std::vector<RoutingDecision>& decisions);
+  const char* source;
+  Counts counts;
+  bool divides_by_k;  // d = k; otherwise 1
+  Scope scope;        // sequence, micro_batch or step: the tokens that one product f * P is made from
+  bool has_groups;    // group_size cuts the micro-batch
+  LayerReduction layers;
+  double score_floor = 0;  // added to each score that is no softmax, before they are normalised
+  // The loss with its source's settings on one micro-batch, taken as a whole step. decisions: of all MoE layers.
+  at::Tensor compute(const std::vector<RoutingDecision>& decisions) const;
 };
 const std::vector<BalanceLossKind>& balance_loss_kinds();
+// The row of term.loss with the term's reduce and counts. std::logic_error for a term that read_value would refuse.
+BalanceLossKind kind_of(const BalanceTerm& term);
 
-// Switch Transformer (arXiv 2101.03961, eq. 4), divided by k as Megatron does, summed over layers:
-//   E / (k T^2) * sum_e n_e * sum_t p_te       1 a layer when uniform
-// p = softmax of the logits; n_e counts a fresh top-k of p (not the balanced or dropped assignment). Padding is not counted.
-at::Tensor switch_balance_loss(const std::vector<RoutingDecision>& decisions);
+// What a loss of step scope counts: sums over the micro-batches of a step so far, and over ranks.
+struct LayerLoad {
+  at::Tensor assignments;  // [E] i64
+  int64_t n_tokens = 0;    // without padding
+};
+using StepLoad = std::vector<LayerLoad>;  // one for each MoE layer
+// Counts of one micro-batch as the term makes them.
+StepLoad count_load(const BalanceTerm& term, const std::vector<RoutingDecision>& decisions);
+void add_load(StepLoad& total, const StepLoad& more);  // an empty total takes `more`
 
-// transformers' load_balancing_loss_func: the logits of all layers concatenated first,
-//   E * sum_{slot, e} f_{slot, e} * P_e        k when uniform
-at::Tensor hf_balance_loss(const std::vector<RoutingDecision>& decisions);
+struct BalanceInput {
+  const std::vector<RoutingDecision>& decisions;  // of all MoE layers, one micro-batch
+  // For losses of step scope: f comes from these counts, this micro-batch's included. nullptr: from this micro-batch alone.
+  const StepLoad* step_load = nullptr;
+};
+// Scalar in the dtype of the logits, without the coefficient. Zero without tokens. A layer without logits (a router without a
+// matrix) adds nothing. `actual` and `kept` of a router that does not give k experts to every token divide by d and T all the
+// same, so that the minimum is assignments / (T d).
+at::Tensor balance_loss(const BalanceTerm& term, const BalanceInput& input);
 
-// mean over tokens of (logsumexp_e l_te)^2 (ST-MoE, arXiv 2202.08906, eq. 5), summed or averaged over layers.
+// mean over tokens of (logsumexp_e l_te)^2 (ST-MoE, arXiv 2202.08906, eq. 5), summed or averaged over layers. Padding and layers
+// without logits as above.
 at::Tensor z_loss(const std::vector<RoutingDecision>& decisions, bool mean_over_layers);
 
 }  // namespace evenkeel::moe

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "golden/golden.h"
+#include "support/decisions.h"
 #include "support/files.h"
 #include "support/gradients.h"
 
@@ -15,165 +16,280 @@ namespace {
 
 using testing::expect_close;
 using ::testing::HasSubstr;
+using testing::plain_decision;
 
-RoutingDecision decision_of(const at::Tensor& logits, int64_t top_k, const at::Tensor& is_padding = {}) {
-  RoutingDecision out;
-  out.n_tokens = logits.size(0);
-  out.n_experts = logits.size(1);
-  out.top_k = top_k;
-  out.logits = logits;
-  out.is_padding = is_padding;
-  return out;
+// No coefficient: losses are compared unscaled.
+BalanceTerm term_of(const std::string& loss, const std::string& counts = "", int64_t group_size = 0) {
+  return {.loss = loss, .counts = counts, .group_size = group_size};
 }
-std::vector<RoutingDecision> decisions_of(const std::vector<at::Tensor>& layers, int64_t top_k) {
-  std::vector<RoutingDecision> out;
-  for (const auto& logits : layers) out.push_back(decision_of(logits, top_k));
-  return out;
-}
-std::vector<at::Tensor> layers_of(const Json& json, at::ScalarType dtype) {
-  std::vector<at::Tensor> out;
-  for (const auto& layer : json.as_array()) out.push_back(testing::tensor_of(layer).to(dtype));
-  return out;
-}
+double value_of(const BalanceTerm& term, const std::vector<RoutingDecision>& decisions) { return balance_loss(term, {decisions}).item<double>(); }
+double value_of(const std::string& loss, const std::vector<RoutingDecision>& decisions) { return value_of(term_of(loss), decisions); }
 
-TEST(BalanceLoss, IsOneALayerOrKWhenUniform) {
-  const auto logits = at::zeros({6, 4}, at::kDouble);
-  for (const int64_t k : {1, 2, 4}) {
-    const auto decisions = decisions_of({logits, logits}, k);
-    EXPECT_DOUBLE_EQ(switch_balance_loss(decisions).item<double>(), 2.0);
-    EXPECT_DOUBLE_EQ(hf_balance_loss(decisions).item<double>(), static_cast<double>(k));
-  }
+// ---- by hand ----
+
+// Two tokens, two experts, p = (3/4, 1/4) for both: n = (2, 0), P = (3/4, 1/4), so E / (k T) * sum n P = 2 / 2 * 2 * 3/4.
+TEST(BalanceLoss, IsTheNumberDoneByHand) {
+  const auto logits = at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}).view({2, 2});
+  for (const auto& kind : balance_loss_kinds()) EXPECT_NEAR(kind.compute({plain_decision(logits, 1)}).item<double>(), 1.5, 1e-6) << kind.name;
 }
 
 TEST(BalanceLoss, IsEOverKWhenKExpertsTakeAll) {
   auto logits = at::zeros({5, 4}, at::kDouble);
   logits.narrow(1, 0, 2).fill_(100.0);
-  EXPECT_NEAR(switch_balance_loss({decision_of(logits, 2)}).item<double>(), 2.0, 1e-12);
-  EXPECT_NEAR(hf_balance_loss({decision_of(logits, 2)}).item<double>(), 4.0, 1e-12);
+  logits.narrow(1, 0, 1).fill_(101.0);  // first choices: one expert of four
+  const double p = 1 / (1 + std::exp(-1.0));
+  const auto decision = plain_decision(logits, 2);
+  EXPECT_NEAR(value_of("switch", {decision}), 2.0, 1e-12);
+  EXPECT_NEAR(value_of("hf", {decision}), 4.0, 1e-12);
+  EXPECT_NEAR(value_of("tutel", {decision}), 4.0 * p, 1e-12);
+}
+
+// Two sequences, each served by an expert of its own: balanced as a batch, collapsed as sequences.
+TEST(BalanceLoss, SequencesAreBalancedOneByOne) {
+  const auto logits = at::tensor({50.0, 0.0, 50.0, 0.0, 0.0, 50.0, 0.0, 50.0}, at::kDouble).view({4, 2});
+  const auto decision = plain_decision(logits, 1, /*n_sequences=*/2);
+  for (const char* loss : {"switch", "megatron", "olmo", "deepseek_batch", "hf"}) EXPECT_NEAR(value_of(loss, {decision}), 1.0, 1e-12) << loss;
+  for (const char* loss : {"megatron_sequence", "olmo_instance", "deepseek_sequence"}) EXPECT_NEAR(value_of(loss, {decision}), 2.0, 1e-12) << loss;
+  EXPECT_NEAR(value_of(term_of("flaxformer", "", 2), {decision}), 2.0, 1e-12);
+  EXPECT_NEAR(value_of(term_of("gshard", "", 2), {decision}), 2.0, 1e-12);
+  EXPECT_NEAR(value_of(term_of("gshard", "", 3), {decision}), 2.0, 1e-12);  // 4 tokens in equal groups of at most 3: of 2
+  EXPECT_NEAR(value_of(term_of("gshard", "", 4), {decision}), 1.0, 1e-12);
+}
+
+// The same imbalance turned round in the other layer: it cancels only where the layers are joined before the product.
+TEST(BalanceLoss, OnlyHfLetsLayersCancel) {
+  const auto one = at::tensor({50.0, 0.0, 50.0, 0.0}, at::kDouble).view({2, 2}), other = one.flip({1});
+  const std::vector<RoutingDecision> layers = {plain_decision(one, 1), plain_decision(other, 1)};
+  EXPECT_NEAR(value_of("hf", layers), 1.0, 1e-12);
+  EXPECT_NEAR(value_of("switch", layers), 4.0, 1e-12);      // 2 a layer
+  EXPECT_NEAR(value_of("megablocks", layers), 2.0, 1e-12);  // their mean
+}
+
+// The router sends both tokens to expert 1, which is nobody's largest logit, and capacity drops one of them.
+TEST(BalanceLoss, CountsWhatItsNameSays) {
+  auto decision = plain_decision(at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2}), 1);
+  decision.expert_ids = at::tensor({1, 1}, at::kLong);
+  decision.dropped = at::tensor({0, 1}, at::kLong).to(at::kBool);
+  EXPECT_NEAR(value_of(term_of("switch"), {decision}), 1.5, 1e-12);            // n = (2, 0)
+  EXPECT_NEAR(value_of(term_of("switch", "actual"), {decision}), 0.5, 1e-12);  // n = (0, 2): 2 / 2 * 2 / 4
+  EXPECT_NEAR(value_of(term_of("switch", "kept"), {decision}), 0.25, 1e-12);   // n = (0, 1)
+  EXPECT_NEAR(value_of("megablocks", {decision}), 0.5, 1e-12);
+  EXPECT_NEAR(value_of("megatron", {decision}), 1.5, 1e-12);
+  decision.dropped = at::Tensor();
+  EXPECT_NEAR(value_of(term_of("switch", "kept"), {decision}), 0.5, 1e-12);  // dropless
+}
+
+TEST(BalanceLoss, FollowsTheScoreOfTheRouter) {
+  auto decision = plain_decision(at::tensor({0.0, -std::log(3.0)}, at::kDouble).view({1, 2}), 1);  // sigmoid: 1/2, 1/4
+  decision.score = Score::sigmoid;
+  EXPECT_NEAR(value_of("switch", {decision}), 2 * 2.0 / 3, 1e-12);
+  decision.logits = at::tensor({std::log(std::exp(4.0) - 1), std::log(std::exp(1.0) - 1)}, at::kDouble).view({1, 2});  // softplus 4 and 1
+  decision.score = Score::sqrtsoftplus;
+  EXPECT_NEAR(value_of("switch", {decision}), 2 * 2.0 / 3, 1e-12);
+}
+
+// Where all scores are tiny it shows that OLMo-core adds 1e-7 to each: (1 + 2, 1 + 1) / 5 and not (2, 1) / 3.
+TEST(BalanceLoss, PutsAFloorUnderScoresWhereItsSourceDoes) {
+  auto decision = plain_decision(at::tensor({std::log(2e-7), std::log(1e-7)}, at::kDouble).view({1, 2}), 1);
+  decision.score = Score::sigmoid;
+  for (const auto& kind : balance_loss_kinds()) {
+    const bool is_olmo = std::string(kind.name).starts_with("olmo");
+    EXPECT_NEAR(kind.compute({decision}).item<double>(), 2 * (is_olmo ? 3.0 / 5 : 2.0 / 3), 1e-6) << kind.name;
+  }
+}
+
+// Expert choice with two tokens and k = 1: expert 0 takes both, expert 1 one. Three assignments, divided by k T = 2 all the same.
+TEST(BalanceLoss, DividesByKAlsoWhereTokensDoNotGetK) {
+  auto decision = plain_decision(at::zeros({2, 2}, at::kDouble), 1);
+  decision.token_ids = at::tensor({0, 0, 1}, at::kLong);
+  decision.expert_ids = at::tensor({0, 1, 0}, at::kLong);
+  EXPECT_NEAR(value_of("deepseek_batch", {decision}), 1.5, 1e-12);
+  EXPECT_NEAR(value_of("deepseek_batch", {[&] { decision.is_padding = at::tensor({1, 0}, at::kLong).to(at::kBool); return decision; }()}), 1.0, 1e-12);
+}
+
+TEST(BalanceLoss, ALayerWithoutLogitsAddsNothing) {
+  auto hash = plain_decision(at::zeros({3, 2}), 1);
+  hash.logits = at::Tensor();
+  for (const auto& kind : balance_loss_kinds()) {
+    const auto value = kind.compute({hash, hash});
+    EXPECT_EQ(value.item<double>(), 0.0) << kind.name;
+    EXPECT_FALSE(value.requires_grad());
+    EXPECT_EQ(count_load(term_of(kind.name), {hash}).at(0).n_tokens, 3);
+  }
+  EXPECT_EQ(z_loss({hash}, false).item<double>(), 0.0);
 }
 
 TEST(ZLoss, IsTheSquareOfLogEWhenLogitsAreZero) {
-  const auto decisions = decisions_of({at::zeros({3, 4}, at::kDouble), at::zeros({3, 4}, at::kDouble)}, 1);
+  const auto layer = plain_decision(at::zeros({3, 4}, at::kDouble), 1);
   const double one = std::log(4.0) * std::log(4.0);
-  EXPECT_NEAR(z_loss(decisions, false).item<double>(), 2 * one, 1e-14);
-  EXPECT_NEAR(z_loss(decisions, true).item<double>(), one, 1e-14);
+  EXPECT_NEAR(z_loss({layer, layer}, false).item<double>(), 2 * one, 1e-14);
+  EXPECT_NEAR(z_loss({layer, layer}, true).item<double>(), one, 1e-14);
+  EXPECT_NEAR(z_loss({plain_decision(at::zeros({2, 4}) + 1e4, 1)}, false).item<double>(), 1e8, 1e5);  // (1e4 + log 4)^2 in fp32
 }
 
+TEST(ZLoss, GradientIsTheFiniteDifferenceAlsoWithPadding) {
+  const auto is_padding = at::tensor({0, 1, 0}, at::kLong).to(at::kBool);
+  for (const bool mean : {false, true})
+    testing::expect_gradients([&](const auto& in) { return z_loss({plain_decision(in[0], 1), plain_decision(in[1], 1, 1, is_padding)}, mean); },
+                              {testing::random_tensor({3, 4}, 1), testing::random_tensor({3, 4}, 2)});
+}
+
+// ---- the counts of a step ----
+
+StepLoad load_of(const std::vector<int64_t>& assignments, int64_t n_tokens) { return {{at::tensor(assignments, at::kLong), n_tokens}}; }
+
+// f = (1, 7) / 8 from the step, P = (3/4, 1/4) from the micro-batch.
+TEST(BalanceLoss, OfAStepTakesTheCountsHandedIn) {
+  const auto logits = at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2});
+  const std::vector<RoutingDecision> decisions = {plain_decision(logits, 1)};
+  const auto load = load_of({1, 7}, 8);
+  EXPECT_NEAR(balance_loss(term_of("megatron_global"), {decisions, &load}).item<double>(), 2 * (1.0 / 8 * 0.75 + 7.0 / 8 * 0.25), 1e-12);
+  EXPECT_NEAR(balance_loss(term_of("megatron"), {decisions, &load}).item<double>(), 1.5, 1e-12);  // not of its scope
+  const auto without = load_of({1, 0}, 1);                                                        // fewer tokens than the micro-batch has
+  EXPECT_THROW(balance_loss(term_of("megatron_global"), {decisions, &without}), std::logic_error);
+}
+
+TEST(StepLoad, AddsUpByLayer) {
+  const auto first = plain_decision(at::tensor({1.0, 0.0, 0.0, 1.0}).view({2, 2}), 1), second = plain_decision(at::tensor({1.0, 0.0}).view({1, 2}), 2);
+  StepLoad total;
+  add_load(total, count_load(term_of("megatron_global"), {first, first}));
+  const StepLoad before = total;
+  add_load(total, count_load(term_of("megatron_global"), {second, first}));
+  ASSERT_EQ(total.size(), 2u);
+  EXPECT_TRUE(at::equal(total[0].assignments, at::tensor({2, 2}, at::kLong)));
+  EXPECT_EQ(total[0].n_tokens, 3);
+  EXPECT_TRUE(at::equal(total[1].assignments, at::tensor({2, 2}, at::kLong)));
+  EXPECT_EQ(total[1].n_tokens, 4);
+  EXPECT_TRUE(at::equal(before[0].assignments, at::tensor({1, 1}, at::kLong)));  // a value: adding to a copy leaves it
+  EXPECT_THROW(add_load(total, count_load(term_of("megatron_global"), {first})), std::logic_error);
+}
+
+TEST(BalanceLoss, OfAnUnknownNameIsAMistakeOfTheProgram) { EXPECT_THROW(kind_of(term_of("magic")), std::logic_error); }
+
+// ---- golden files ----
+
 TEST(BalanceLoss, MatchesThePublishedNumbers) {
-  const auto golden = testing::read_golden("balance_losses_paper.json");
+  const auto golden = testing::read_golden("balance_table_paper.json");
   const auto logits = testing::tensor_of(golden.inputs.at("logits"));
   for (const int64_t k : {1, 2}) {
     const auto& need = golden.outputs.at("k" + std::to_string(k));
-    expect_close(switch_balance_loss({decision_of(logits, k)}).item<double>(), need.at("switch").as_double(), golden.rtol, golden.atol, "switch");
-    expect_close(hf_balance_loss({decision_of(logits, k)}).item<double>(), need.at("hf").as_double(), golden.rtol, golden.atol, "hf");
+    EXPECT_EQ(need.size(), balance_loss_kinds().size());
+    for (const auto& kind : balance_loss_kinds())
+      expect_close(kind.compute({plain_decision(logits, k)}).item<double>(), need.at(kind.name).as_double(), golden.rtol, golden.atol, kind.name);
   }
-  expect_close(z_loss({decision_of(logits, 1)}, false).item<double>(), golden.outputs.at("z").as_double(), golden.rtol, golden.atol, "z");
+  const auto z = testing::read_golden("balance_losses_paper.json");
+  expect_close(z_loss({plain_decision(logits, 1)}, false).item<double>(), z.outputs.at("z").as_double(), z.rtol, z.atol, "z");
 }
 
-void check_golden(at::ScalarType dtype, double rtol, double atol) {
+std::vector<at::Tensor> tensors_of(const Json& json, at::ScalarType dtype) {
+  std::vector<at::Tensor> out;
+  for (const auto& item : json.as_array()) out.push_back(testing::tensor_of(item).to(dtype));
+  return out;
+}
+
+// Older file: one micro-batch, three layers, choices that are plain.
+TEST(BalanceLoss, MatchesTheFirstGoldenFile) {
   const auto golden = testing::read_golden("balance_losses.json");
-  const int64_t k = golden.inputs.at("top_k").as_int();
-  const auto layers = layers_of(golden.inputs.at("layers"), dtype);
+  const int64_t k = golden.inputs.at("top_k").as_int(), S = golden.inputs.at("sequence_length").as_int();
+  const auto layers = tensors_of(golden.inputs.at("layers"), at::kDouble);
+  const auto decisions_of = [&](const std::vector<at::Tensor>& in) {
+    std::vector<RoutingDecision> out;
+    for (const auto& logits : in) out.push_back(plain_decision(logits, k, logits.size(0) / S));
+    return out;
+  };
   const auto check = [&](const std::string& name, const testing::ScalarFunction& loss) {
     const auto& need = golden.outputs.at("losses").at(name);
-    const auto value = loss(layers);
-    EXPECT_EQ(value.scalar_type(), dtype);
-    expect_close(value.item<double>(), need.at("value").as_double(), rtol, atol, name);
-    const auto gradients = testing::gradients_of(loss, layers);
-    const auto wanted = layers_of(need.at("gradients"), at::kDouble);
-    for (size_t i = 0; i < layers.size(); ++i) expect_close(gradients[i], wanted[i], rtol, atol, name + " gradient");
+    expect_close(loss(layers).item<double>(), need.at("value").as_double(), 1e-11, 1e-14, name);  // 12 digits are written
+    const auto gradients = testing::gradients_of(loss, layers), wanted = tensors_of(need.at("gradients"), at::kDouble);
+    for (size_t i = 0; i < layers.size(); ++i) expect_close(gradients[i], wanted[i], 1e-11, 1e-14, name + " gradient");
   };
-  check("switch", [&](const auto& in) { return switch_balance_loss(decisions_of(in, k)); });
-  check("hf", [&](const auto& in) { return hf_balance_loss(decisions_of(in, k)); });
-  check("z", [&](const auto& in) { return z_loss(decisions_of(in, k), false); });
+  for (const std::string name : {"switch", "hf", "megablocks", "flaxformer"})
+    check(name, [&](const auto& in) { return balance_loss(term_of(name), {decisions_of(in)}); });
+  check("sequence", [&](const auto& in) { return balance_loss(term_of("megatron_sequence"), {decisions_of(in)}); });
+  check("z", [&](const auto& in) { return z_loss(decisions_of(in), false); });
 }
 
-TEST(BalanceLoss, ValuesAndGradientsMatchTheGoldenFile) {
-  const auto golden = testing::read_golden("balance_losses.json");
-  check_golden(at::kFloat, golden.rtol, golden.atol);
-  check_golden(at::kDouble, 1e-11, 1e-14);  // 12 digits are written
+BalanceTerm read_term(const Json& json) {
+  BalanceTerm term;
+  term.loss = json.at("loss").as_string();
+  if (const Json* reduce = json.find("reduce")) term.reduce = reduce->as_string();
+  if (const Json* counts = json.find("counts")) term.counts = counts->as_string();
+  if (const Json* group_size = json.find("group_size")) term.group_size = group_size->as_int();
+  return term;
 }
 
-TEST(BalanceLoss, GradientsMatchFiniteDifferencesAlsoWithPadding) {
-  // Logits a step of 1e-6 apart never change their order: the counts stay constant.
-  auto is_padding = at::zeros({6}, at::kBool);
-  is_padding[2] = true;
-  for (const auto& padding : {at::Tensor(), is_padding}) {
-    const auto with = [&](const std::vector<at::Tensor>& in) {
-      return std::vector<RoutingDecision>{decision_of(in[0], 2, padding), decision_of(in[1], 2, padding)};
+Score score_of(const std::string& name) { return name == "softmax" ? Score::softmax : name == "sigmoid" ? Score::sigmoid
+                                                                                                        : Score::sqrtsoftplus; }
+
+// The layers of one micro-batch of a case, with these logits.
+std::vector<RoutingDecision> golden_decisions(const Json& test_case, const Json& batch, const std::vector<at::Tensor>& logits) {
+  std::vector<RoutingDecision> out;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const auto& layer = batch.at("layers").as_array()[i];
+    auto decision = plain_decision(logits[i], test_case.at("top_k").as_int(), test_case.at("n_sequences").as_int());
+    decision.score = score_of(test_case.at("score").as_string());
+    decision.token_ids = testing::ids_of(layer.at("token_ids"));
+    decision.expert_ids = testing::ids_of(layer.at("expert_ids"));
+    const auto flags = [](const Json& json) {
+      std::vector<int64_t> flat;
+      for (const auto& flag : json.as_array()) flat.push_back(flag.as_bool() ? 1 : 0);
+      return at::tensor(flat, at::kLong).to(at::kBool);
     };
-    const std::vector<at::Tensor> layers = {testing::random_tensor({6, 5}, 1), testing::random_tensor({6, 5}, 2)};
-    for (const auto& kind : balance_loss_kinds())
-      testing::expect_gradients([&](const auto& in) { return kind.compute(with(in)); }, layers);
-    testing::expect_gradients([&](const auto& in) { return z_loss(with(in), true); }, layers);
+    decision.dropped = flags(layer.at("dropped"));
+    decision.is_padding = flags(batch.at("is_padding"));
+    if (!decision.is_padding.any().item<bool>()) decision.is_padding = at::Tensor();
+    out.push_back(decision);
+  }
+  return out;
+}
+std::vector<at::Tensor> logits_of(const Json& batch, at::ScalarType dtype) {
+  std::vector<at::Tensor> out;
+  for (const auto& layer : batch.at("layers").as_array()) out.push_back(testing::tensor_of(layer.at("logits")).to(dtype));
+  return out;
+}
+
+void check_golden_case(const Json& test_case, const BalanceTerm& term, const Json& need, at::ScalarType dtype, double rtol, double atol) {
+  const std::string what = test_case.at("name").as_string() + " " + evenkeel::to_json(term).dump();
+  StepLoad load;
+  const auto& batches = test_case.at("micro_batches").as_array();
+  for (size_t i = 0; i < batches.size(); ++i) {
+    const auto logits = logits_of(batches[i], dtype);
+    const auto decisions = golden_decisions(test_case, batches[i], logits);
+    add_load(load, count_load(term, decisions));
+    const auto value = balance_loss(term, {decisions, &load});
+    EXPECT_EQ(value.scalar_type(), dtype);
+    expect_close(value.item<double>(), need.at("values").as_array()[i].as_double(), rtol, atol, what);
+    if (i + 1 < batches.size()) continue;
+    const auto loss = [&](const auto& in) { return balance_loss(term, {golden_decisions(test_case, batches[i], in), &load}); };
+    const auto gradients = testing::gradients_of(loss, logits), wanted = tensors_of(need.at("gradient"), at::kDouble);
+    for (size_t layer = 0; layer < logits.size(); ++layer) expect_close(gradients[layer], wanted[layer], rtol, atol, what + " gradient");
   }
 }
 
-TEST(BalanceLoss, DoesNotCountPadding) {
-  const auto logits = testing::random_tensor({8, 4}, 3);
-  auto is_padding = at::zeros({8}, at::kBool);
-  is_padding.narrow(0, 5, 3).fill_(true);
-  const std::vector<RoutingDecision> padded = {decision_of(logits, 2, is_padding)}, cut = {decision_of(logits.narrow(0, 0, 5), 2)};
-  for (const auto& kind : balance_loss_kinds())  // sums of 5 terms in another order
-    EXPECT_NEAR(kind.compute(padded).item<double>(), kind.compute(cut).item<double>(), 1e-14) << kind.name;
-  EXPECT_NEAR(z_loss(padded, false).item<double>(), z_loss(cut, false).item<double>(), 1e-14);
-}
-
-TEST(BalanceLoss, IsZeroWithoutTokensOrLayers) {
-  const auto all_padding = decision_of(at::zeros({2, 4}), 1, at::zeros({2}, at::kBool).logical_not());
-  for (const auto& kind : balance_loss_kinds()) {
-    EXPECT_EQ(kind.compute({}).item<double>(), 0.0);
-    EXPECT_EQ(kind.compute({decision_of(at::zeros({0, 4}), 1)}).item<double>(), 0.0) << kind.name;
-    EXPECT_EQ(kind.compute({all_padding}).item<double>(), 0.0) << kind.name;
+// Every loss as its source writes it, over three micro-batches, two layers and two sequences, with choices that are not the
+// plain ones, drops, padding and all scores; and the changes that a recipe can make.
+TEST(BalanceLoss, MatchesTheGoldenTable) {
+  const auto golden = testing::read_golden("balance_table.json");
+  const auto& terms = golden.inputs.at("terms").as_array();
+  for (const auto& test_case : golden.inputs.at("cases").as_array()) {
+    const auto& need = golden.outputs.at(test_case.at("name").as_string()).as_array();
+    ASSERT_EQ(need.size(), terms.size());
+    for (size_t i = 0; i < terms.size(); ++i) {
+      check_golden_case(test_case, read_term(terms[i]), need[i], at::kFloat, golden.rtol, golden.atol);
+      check_golden_case(test_case, read_term(terms[i]), need[i], at::kDouble, 1e-11, 1e-14);  // 12 digits are written
+    }
   }
-  EXPECT_EQ(z_loss({}, true).item<double>(), 0.0);
-  EXPECT_EQ(z_loss({all_padding}, false).item<double>(), 0.0);
 }
 
-TEST(BalanceLoss, StaysFiniteAtLogitsOfTenThousand) {
-  const auto logits = testing::random_tensor({6, 4}, 4).sign().to(at::kFloat) * 1e4;
-  for (const auto& kind : balance_loss_kinds()) {
-    const auto gradient = testing::gradients_of([&](const auto& in) { return kind.compute({decision_of(in[0], 1)}); }, {logits})[0];
-    EXPECT_TRUE(std::isfinite(gradient.sum().item<double>())) << kind.name;
-  }
-  EXPECT_NEAR(z_loss({decision_of(at::zeros({2, 4}) + 1e4, 1)}, false).item<double>(), 1e8, 1e5);  // (1e4 + log 4)^2
-}
-
-BalanceConfig read(const std::string& toml) {
-  BalanceConfig config;
-  read_value(parse_toml(toml, "b", ""), "model.balance", config);
-  return config;
-}
-
-TEST(BalanceConfig, TakesOneLossOrAList) {
-  const auto one = read("loss = \"hf\"\ncoefficient = 0.5\nz_coefficient = 0.25\nz_reduce = \"mean\"");
-  ASSERT_EQ(one.terms.size(), 1u);
-  EXPECT_EQ(one.terms[0].loss, "hf");
-  EXPECT_EQ(one.terms[0].coefficient, 0.5);
-  EXPECT_EQ(one.z_coefficient, 0.25);
-  EXPECT_EQ(one.z_reduce, "mean");
-  const auto two = read("loss = [{loss = \"switch\", coefficient = 0.1}, {loss = \"hf\", coefficient = 0.2}]");
-  ASSERT_EQ(two.terms.size(), 2u);
-  EXPECT_EQ(two.terms[1].coefficient, 0.2);
-  EXPECT_TRUE(read("").terms.empty());
-  EXPECT_TRUE(read("z_coefficient = 0.1").terms.empty());
-}
-
-TEST(BalanceConfig, ReadsWhatItWrites) {
-  const auto config = read("loss = [{loss = \"switch\", coefficient = 0.1}]\nz_coefficient = 0.2");
-  const Json json = to_json(config);
-  EXPECT_EQ(json.dump(), R"({"loss":[{"loss":"switch","coefficient":0.1}],"z_coefficient":0.2,"z_reduce":"sum"})");
-}
-
-TEST(BalanceConfig, RefusesWhatItDoesNotKnow) {
-  const auto message_for = [](const std::string& toml) { return testing::message_of<ConfigError>([&] { read(toml); }); };
-  EXPECT_THAT(message_for("loss = \"magic\""), HasSubstr("got model.balance.loss = 'magic'; need one of: switch, megatron, hf"));
-  EXPECT_THAT(message_for("loss = \"hf\"\ncoefficient = -1.0"), HasSubstr("need at least 0"));
-  EXPECT_THAT(message_for("coefficient = 0.1"), HasSubstr("need the name of the loss"));
-  EXPECT_THAT(message_for("loss = [{loss = \"hf\", coefficient = 0.1}]\ncoefficient = 0.1"), HasSubstr("beside a list"));
-  EXPECT_THAT(message_for("z_reduce = \"max\""), HasSubstr("need sum or mean"));
-  EXPECT_THAT(message_for("z_coefficient = -0.1"), HasSubstr("need at least 0"));
-  EXPECT_THAT(message_for("lossy = 1"), HasSubstr("did you mean 'loss'"));
+// tests/parity/balance_parity.py writes what other libraries give for the losses that are named after them.
+TEST(BalanceParity, AgreesWithTheLibrariesThatTheLossesAreNamedAfter) {
+  const char* path = std::getenv("EVENKEEL_BALANCE_PARITY");
+  if (path == nullptr) GTEST_SKIP() << "runs within tests/parity/balance_parity.py";
+  const Json file = Json::parse(read_file(path), path);
+  const double rtol = file.at("rtol").as_double(), atol = file.at("atol").as_double();
+  EXPECT_GT(file.at("checks").size(), 0u);
+  for (const auto& check : file.at("checks").as_array())
+    for (const auto dtype : {at::kFloat, at::kDouble}) check_golden_case(check.at("case"), read_term(check.at("term")), check.at("need"), dtype, rtol, atol);
 }
 
 }  // namespace

@@ -1,0 +1,126 @@
+// [model.balance] of a recipe: which losses, with which coefficients and changes to their sources' settings.
+#include "moe/balance_loss.h"
+
+namespace evenkeel::moe {
+namespace {
+
+const char* name_of(Counts counts) {
+  switch (counts) {
+    case Counts::plain: return "plain";
+    case Counts::first: return "first";
+    case Counts::actual: return "actual";
+    case Counts::kept: return "kept";
+  }
+  return "";
+}
+const char* name_of(LayerReduction layers) {
+  switch (layers) {
+    case LayerReduction::sum: return "sum";
+    case LayerReduction::mean: return "mean";
+    case LayerReduction::concatenated: return "concatenated";
+  }
+  return "";
+}
+
+// [model.balance] with a single loss, or what stands beside a list of them.
+struct OneTerm {
+  BalanceTerm term;
+  double z_coefficient = 0.0;
+  std::string z_reduce = "sum";
+  static void visit_fields(auto& config, auto&& field) {
+    BalanceTerm::visit_fields(config.term, field);
+    field("z_coefficient", config.z_coefficient, "weight of the router z-loss");
+    field("z_reduce", config.z_reduce, "z-loss over layers: sum or mean");
+  }
+};
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+// `node` is the table that has the keys of the term.
+void check_term(const ConfigNode& node, const std::string& path, const BalanceTerm& term) {
+  const auto need_one_of = [&](const char* key, const std::string& got, const std::vector<std::string>& allowed, const std::string& why) {
+    for (const auto& name : allowed)
+      if (got == name) return;
+    fail<ConfigError>(node.where, ": got ", path, ".", key, " = '", got, "'; need ", allowed.size() > 1 ? "one of: " : "", joined(allowed), why);
+  };
+  std::vector<std::string> known;
+  for (const auto& kind : balance_loss_kinds()) known.emplace_back(kind.name);
+  need_one_of("loss", term.loss, known, "");
+  require<ConfigError>(term.coefficient >= 0, node.where, ": got ", path, ".coefficient = ", term.coefficient, "; need at least 0");
+  const auto kind = kind_of({.loss = term.loss});
+  const std::string name = "'" + term.loss + "'";
+  if (kind.layers == LayerReduction::concatenated && !term.reduce.empty())
+    need_one_of("reduce", term.reduce, {"concatenated"}, " or nothing, since " + name + " joins the tokens of all layers first ('flaxformer' is its form by layers)");
+  else if (!term.reduce.empty())
+    need_one_of("reduce", term.reduce, {"sum", "mean"}, "");
+  if (kind.counts == Counts::first && !term.counts.empty())
+    need_one_of("counts", term.counts, {"first"}, " or nothing, since " + name + " counts first choices");
+  else if (!term.counts.empty())
+    need_one_of("counts", term.counts, {"plain", "actual", "kept"}, "");
+  require<ConfigError>(term.group_size >= 0, node.where, ": got ", path, ".group_size = ", term.group_size, "; need at least 0");
+  require<ConfigError>(kind.has_groups || term.group_size == 0, node.where, ": got ", path, ".group_size = ", term.group_size,
+                       "; need 0, since ", name, " has no groups (gshard and flaxformer have)");
+}
+
+void read_list(const ConfigNode& list, const std::string& path, std::vector<BalanceTerm>& terms) {
+  evenkeel::read_value(list, path + ".loss", terms);
+  for (size_t i = 0; i < terms.size(); ++i) {
+    const auto& item = list.list()[i];
+    const std::string item_path = path + ".loss[" + std::to_string(i) + "]";
+    check_term(item, item_path, terms[i]);
+    require<ConfigError>(item.find("coefficient") != nullptr, item.where, ": got ", item_path, " without a coefficient; need one for each loss of a list");
+    for (size_t j = 0; j < i; ++j)
+      require<ConfigError>(terms[j].loss != terms[i].loss, item.where, ": got ", item_path, ".loss = '", terms[i].loss, "' a second time; need each loss once");
+  }
+}
+
+}  // namespace
+
+void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& out) {
+  if (!node.is_table()) fail_kind(node, path, "a table");
+  ConfigNode rest = node;
+  const ConfigNode* loss = node.find("loss");
+  const bool is_list = loss != nullptr && loss->is_list();
+  if (is_list) {
+    for (const char* key : {"coefficient", "reduce", "counts", "group_size"})
+      require<ConfigError>(node.find(key) == nullptr, node.where, ": got ", path, ".", key, " beside a list of losses; need it in each table of the list");
+    read_list(*loss, path, out.terms);
+    rest.erase("loss");
+  }
+  OneTerm one;
+  one.term.coefficient = 0.01;
+  evenkeel::read_value(rest, path, one);
+  if (!is_list && loss != nullptr) {
+    check_term(node, path, one.term);
+    out.terms = {one.term};
+  }
+  for (const char* key : {"coefficient", "reduce", "counts", "group_size"})
+    require<ConfigError>(loss != nullptr || node.find(key) == nullptr, node.where, ": got ", path, ".", key,
+                         " without ", path, ".loss; need the name of the loss");
+  out.z_coefficient = one.z_coefficient;
+  out.z_reduce = one.z_reduce;
+  require<ConfigError>(out.z_coefficient >= 0, node.where, ": got ", path, ".z_coefficient = ", out.z_coefficient, "; need at least 0");
+  require<ConfigError>(out.z_reduce == "sum" || out.z_reduce == "mean", node.where, ": got ", path, ".z_reduce = '",
+                       out.z_reduce, "'; need sum or mean");
+}
+
+Json to_json(const BalanceConfig& config) {
+  Json terms = Json::array();
+  for (auto term : config.terms) {
+    const auto kind = kind_of(term);
+    term.reduce = name_of(kind.layers);
+    term.counts = name_of(kind.counts);
+    terms.push_back(evenkeel::to_json(term));
+  }
+  Json out = Json::object();
+  out["loss"] = terms;
+  out["z_coefficient"] = config.z_coefficient;
+  out["z_reduce"] = config.z_reduce;
+  return out;
+}
+
+}  // namespace evenkeel::moe
