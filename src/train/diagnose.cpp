@@ -40,6 +40,9 @@ std::vector<std::string> diagnose(const model::Transformer& model, const optim::
   for (const auto& [term, value] : losses.auxiliary) {
     if (term.coefficient == 0) continue;
     balances = balances || term.name != "z";
+    if (!model.router()->traits().has_matrix)
+      findings.push_back("step 0 check: the " + term.name + " loss with coefficient " + format_double(term.coefficient) + " is 0: the router '" +
+                         model.router()->options().at("kind").as_string() + "' has no logits to take it from");
     const auto gradients = largest_gradients(value, weights);
     for (size_t i = 0; i < names.size(); ++i)
       if (gradients[i] == 0) findings.push_back("step 0 check: the " + term.name + " loss with coefficient " + format_double(term.coefficient) + " gives no gradient to " + names[i] + "; the coefficient changes nothing there");

@@ -28,7 +28,8 @@ int64_t count_targets(const data::Batch& batch) { return batch.targets.ge(0).sum
 
 }  // namespace
 
-MicroLosses micro_losses(const model::Transformer& model, const TrainState& state, const data::Batch& batch, moe::Mode mode) {
+MicroLosses micro_losses(const model::Transformer& model, const TrainState& state, const data::Batch& batch, moe::Mode mode,
+                         const std::vector<moe::StepLoad>& step_loads_so_far) {
   const auto& config = model.config();
   model::ModelInput input;
   input.tokens = batch.tokens;
@@ -39,10 +40,14 @@ MicroLosses micro_losses(const model::Transformer& model, const TrainState& stat
 
   MicroLosses losses;
   losses.cross_entropy_sum = ops::cross_entropy_sum(output.hidden, model.head(state.params), batch.targets.reshape({-1}));
-  for (const auto& term : config.balance.terms)
-    for (const auto& kind : moe::balance_loss_kinds())
-      if (term.loss == kind.name)
-        losses.auxiliary.emplace_back(LossTerm{config.balance.terms.size() == 1 ? "balance" : "balance." + term.loss, 0, term.coefficient}, kind.compute(output.routing));
+  const auto& terms = config.balance.terms;
+  losses.step_loads = step_loads_so_far;
+  losses.step_loads.resize(terms.size());
+  for (size_t i = 0; i < terms.size(); ++i) {
+    if (moe::kind_of(terms[i]).scope == moe::Scope::step) moe::add_load(losses.step_loads[i], moe::count_load(terms[i], output.routing));
+    losses.auxiliary.emplace_back(LossTerm{terms.size() == 1 ? "balance" : "balance." + terms[i].loss, 0, terms[i].coefficient},
+                                  moe::balance_loss(terms[i], {output.routing, &losses.step_loads[i]}));
+  }
   if (config.is_moe())
     losses.auxiliary.emplace_back(LossTerm{"z", 0, config.balance.z_coefficient}, moe::z_loss(output.routing, config.balance.z_reduce == "mean"));
   losses.routing = std::move(output.routing);
@@ -56,21 +61,21 @@ StepReport train_step(const model::Transformer& model, const optim::OptimizerCon
   Stopwatch watch;
 
   // 1. The divisor of the cross-entropy: target tokens of the whole step.
-  std::vector<int64_t> targets;
   int64_t n_targets = 0;
   for (const auto& batch : micro_batches) {
-    targets.push_back(count_targets(batch));
-    n_targets += targets.back();
+    n_targets += count_targets(batch);
     report.n_tokens += batch.tokens.numel();
   }
 
   // 2. Forward and backward of each micro-batch; gradients add up in the parameters.
   report.terms.push_back({"cross_entropy", 0, 1.0});
   std::vector<at::Tensor> statistics(state.router_states.size());
+  std::vector<moe::StepLoad> step_loads;  // of losses whose scope is the step
   for (size_t i = 0; i < micro_batches.size(); ++i) {
     watch.lap();
-    auto losses = micro_losses(model, state, micro_batches[i], moe::Mode::train);
-    const double share = static_cast<double>(targets[i]) / static_cast<double>(n_targets);
+    auto losses = micro_losses(model, state, micro_batches[i], moe::Mode::train, step_loads);
+    step_loads = losses.step_loads;
+    const double share = static_cast<double>(micro_batches[i].tokens.numel()) / static_cast<double>(report.n_tokens);
     auto total = losses.cross_entropy_sum / static_cast<double>(n_targets);
     report.terms[0].value += total.item<double>();
     for (size_t j = 0; j < losses.auxiliary.size(); ++j) {

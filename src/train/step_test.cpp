@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "golden/golden.h"
+#include "moe/balance_loss.h"
 #include "support/gradients.h"
 #include "support/tiny_run.h"
 
@@ -124,6 +125,71 @@ TEST(TrainStep, SeveralBalanceLossesAreNamed) {
   const auto report = step_once({"model.balance={loss = [{loss = \"switch\", coefficient = 0.1}, {loss = \"hf\", coefficient = 0.2}]}"}, {batch_of(4)}).report;
   EXPECT_EQ(term_of(report, "balance.switch").coefficient, 0.1);
   EXPECT_EQ(term_of(report, "balance.hf").coefficient, 0.2);
+}
+
+// A step at rate 0 with one balance loss, from routers far from uniform: its report and the gradient of a router.
+struct Balanced {
+  double value;
+  at::Tensor moment;
+};
+Balanced balanced_step(const std::string& balance, const std::vector<data::Batch>& micro_batches) {
+  const auto config = tiny_config("/data", {"optimizer.clip_norm=0", "model.balance=" + balance});
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  for (const auto& [name, tensor] : state.params)
+    if (optim::matches_pattern(name, "layers.*.router.weight")) tensor.detach().mul_(100.0);
+  const auto report = train_step(model, config.optimizer, {}, micro_batches, 0.0, state);
+  return {term_of(report, "balance").value, state.adam.first.at("layers.0.router.weight").to(at::kDouble)};
+}
+
+// tests/contract/moe_balance_losses_test.cpp checks the functions; this is their way through accumulation.
+TEST(TrainStep, BalanceLossesBySequenceDoNotDependOnTheSplit) {
+  const auto batch = batch_of(4);
+  for (const auto& kind : moe::balance_loss_kinds()) {
+    const std::string balance = "{loss = \"" + std::string(kind.name) + "\", coefficient = 10.0}";
+    const auto whole = balanced_step(balance, {batch});
+    for (const int64_t micro_batch_size : {1, 2}) {
+      const auto parts = balanced_step(balance, split(batch, micro_batch_size));
+      if (kind.scope == moe::Scope::sequence) {
+        testing::expect_close(parts.value, whole.value, kRelative, kAbsolute, kind.name);
+        testing::expect_close(parts.moment, whole.moment, 1e-3, 1e-6, kind.name);
+      } else {
+        EXPECT_GT(std::abs(parts.value - whole.value), 1e-3) << kind.name;
+      }
+    }
+  }
+}
+
+TEST(TrainStep, AuxiliaryLossesAreWeightedByTokensAndNotByTargets) {
+  auto batch = batch_of(4);
+  const std::string balance = "{loss = \"olmo_instance\", coefficient = 1.0}";
+  const double every_target = balanced_step(balance, split(batch, 1)).value;
+  for (int64_t i = 0; i < 11; ++i) batch.targets.view({-1}).mutable_data_ptr<int64_t>()[i] = -1;
+  EXPECT_DOUBLE_EQ(balanced_step(balance, split(batch, 1)).value, every_target);
+}
+
+// Megatron's running counts: each micro-batch sees those of the step up to itself, and a step starts from none.
+TEST(TrainStep, CountsOfAStepGoOnOverItsMicroBatches) {
+  const std::string global = "{loss = \"megatron_global\", coefficient = 1.0}", local = "{loss = \"megatron\", coefficient = 1.0}";
+  const auto parts = split(batch_of(4), 2);
+  EXPECT_DOUBLE_EQ(balanced_step(global, {parts[0]}).value, balanced_step(local, {parts[0]}).value);
+  testing::expect_close(balanced_step(global, {parts[0], parts[0]}).value, balanced_step(local, {parts[0]}).value, kRelative, kAbsolute, "the same counts twice");
+  EXPECT_GT(std::abs(balanced_step(global, parts).value - balanced_step(local, parts).value), 1e-4);
+
+  const auto config = tiny_config("/data", {"model.balance=" + global});
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  moe::StepLoad load;
+  double expected = 0;
+  for (const auto& part : parts) {
+    model::ModelInput input;
+    input.tokens = part.tokens;
+    const auto routing = model.forward(state.params, state.router_states, input).routing;
+    moe::add_load(load, moe::count_load({.loss = "megatron_global"}, routing));
+    expected += moe::balance_loss({.loss = "megatron_global"}, {routing, &load}).item<double>() / 2;
+  }
+  for (int step = 0; step < 2; ++step)  // at rate 0: the second is the first again
+    EXPECT_DOUBLE_EQ(term_of(train_step(model, config.optimizer, {}, parts, 0.0, state), "balance").value, expected);
 }
 
 TEST(TrainStep, CountsTheRoutingOfTheWholeStep) {
