@@ -1,0 +1,162 @@
+"""Analyses of routing on a made stream of tokens, two layers, six experts, three a token. Writes analyses.json.
+
+Each figure is computed from its definition, token by token, with sets, lists and dictionaries of Python:
+  saturation            mean over tokens of |from and to| / k; k = 1: the first choice is the same
+  vocabulary            mean over ids of max_e (occurrences of the id that reach e) / occurrences   (k = 1 and k = 3)
+  co-activation         tokens with a and b / tokens with a: of all pairs, and of neighbouring ranks only
+  temporal locality     share of neighbours (same sequence and document, no padding) that repeat the first, or any, expert
+  token std             mean over ids of sqrt(mean_e (r_e - 1/E)^2), and of sqrt((1 - k/E) / (n k E))
+  position std          the same for the position in the sequence
+  co-routing            assignments of equal rank in neighbouring layers
+  continual vocabulary  share of occurrences at the favourite that the reference gives the id
+  drops                 by position: at least one, and all, of a token's assignments dropped
+"""
+
+import itertools
+import math
+
+from record import Source, check_close, write
+
+E, K, LENGTH, SEQUENCES, LAYERS, VOCABULARY = 6, 3, 16, 4, 2, 7
+
+
+def make_experts(source, ids, faithful):
+    """Per token K different experts, best first; with chance `faithful` the first is one that belongs to the id."""
+    out = []
+    for token_id in ids:
+        experts = list(range(E))
+        for i in range(K):
+            j = i + int(source.uniform() * (E - i))
+            experts[i], experts[j] = experts[j], experts[i]
+        if source.uniform() < faithful:
+            own = token_id * 5 % E
+            if own in experts[:K]:
+                experts.remove(own)
+            experts.insert(0, own)
+        out.append(experts[:K])
+    return out
+
+
+def counts_by(ids, experts, keep, k):
+    """{id: ([E] counts, occurrences)}"""
+    out = {}
+    for token_id, chosen, kept in zip(ids, experts, keep):
+        if not kept or token_id < 0:
+            continue
+        counts, n = out.get(token_id, ([0] * E, 0))
+        for e in chosen[:k]:
+            counts[e] += 1
+        out[token_id] = (counts, n + 1)
+    return out
+
+
+def vocabulary(ids, experts, keep, k, minimum):
+    rows = [(max(c) / n, max(c), n) for c, n in counts_by(ids, experts, keep, k).values() if n >= minimum]
+    return {"mean": math.fsum(r[0] for r in rows) / len(rows), "ids": len(rows),
+            "by_occurrence": sum(r[1] for r in rows) / sum(r[2] for r in rows)}
+
+
+def std_rows(ids, experts, keep, minimum):
+    stds, baselines = [], []
+    for counts, n in counts_by(ids, experts, keep, K).values():
+        if n < minimum:
+            continue
+        shares = [c / sum(counts) for c in counts]
+        stds.append(math.sqrt(math.fsum((r - 1 / E) ** 2 for r in shares) / E))
+        baselines.append(math.sqrt((1 - K / E) / (n * K * E)))
+    return {"ids": len(stds), "std": math.fsum(stds) / len(stds), "baseline_std": math.fsum(baselines) / len(baselines)}
+
+
+def coactivation(experts, keep):
+    single = [0] * E
+    together = [[0] * E for _ in range(E)]
+    adjacent = [[0] * E for _ in range(E)]
+    for chosen, kept in zip(experts, keep):
+        if not kept:
+            continue
+        for e in chosen:
+            single[e] += 1
+        for a, b in itertools.combinations(chosen, 2):
+            together[a][b] += 1
+            together[b][a] += 1
+        for a, b in itertools.pairwise(chosen):
+            adjacent[a][b] += 1
+            adjacent[b][a] += 1
+    share = lambda pairs: [[pairs[a][b] / single[a] if single[a] else None for b in range(E)] for a in range(E)]
+    return {"all_pairs": share(together), "adjacent_rank": share(adjacent)}
+
+
+def locality(experts, keep, documents):
+    first = anyone = pairs = 0
+    for t in range(len(experts) - 1):
+        if (t + 1) % LENGTH == 0 or not keep[t] or not keep[t + 1] or documents[t] != documents[t + 1]:
+            continue
+        pairs += 1
+        first += experts[t][0] == experts[t + 1][0]
+        anyone += bool(set(experts[t]) & set(experts[t + 1]))
+    return {"pairs": pairs, "first_choice": first / pairs, "any_choice": anyone / pairs}
+
+
+def drops(experts, dropped, keep, low, high):
+    rows = [d for t, (d, kept) in enumerate(zip(dropped, keep)) if kept and low <= t % LENGTH < high]
+    return {"any": sum(any(r) for r in rows) / len(rows), "all": sum(all(r) for r in rows) / len(rows), "tokens": len(rows)}
+
+
+def continual(ids, before, after, keep, k):
+    maps = counts_by(ids, before, keep, k)
+    favourite = {i: c.index(max(c)) for i, (c, _) in maps.items()}
+    seen = [(favourite[i], b[:k], a[:k]) for i, b, a, kept in zip(ids, before, after, keep) if kept]
+    return {"hit_rate": sum(f in a for f, _, a in seen) / len(seen), "hit_rate_from": sum(f in b for f, b, _ in seen) / len(seen)}
+
+
+def main():
+    source = Source(17)
+    T = LENGTH * SEQUENCES
+    skewed = [0] * 8 + [1] * 5 + [2] * 3 + [3, 4, 5, 6]
+    ids = [skewed[int(source.uniform() * len(skewed))] for _ in range(T)]
+    predicted = source.integers(T, VOCABULARY)
+    targets = [ids[t + 1] if t + 1 < T else -1 for t in range(T)]
+    documents = [t * 5 // T + (t // LENGTH) * 10 for t in range(T)]
+    padding = [t % LENGTH >= 13 and t // LENGTH in (1, 3) for t in range(T)]
+    keep = [not p for p in padding]
+    model = [make_experts(source, ids, faithful) for faithful in (0.4, 0.8)]
+    reference = [make_experts(source, ids, faithful) for faithful in (0.2, 0.7)]
+    dropped = [[[source.uniform() < 0.2 + 0.5 * (t % LENGTH) / LENGTH for _ in range(K)] for t in range(T)] for _ in range(LAYERS)]
+    kinds = {"input": ids, "predicted": predicted, "target": targets}
+    positions = [t % LENGTH for t in range(T)]
+    outputs = {"layers": []}
+    for layer in range(LAYERS):
+        m, r = model[layer], reference[layer]
+        kept = [t for t in range(T) if keep[t]]
+        outputs["layers"].append({
+            "saturation": {"1": sum(r[t][0] == m[t][0] for t in kept) / len(kept),
+                           "3": sum(len(set(r[t]) & set(m[t])) for t in kept) / (K * len(kept))},
+            "vocabulary": {kind: {f"{k}/{least}": vocabulary(kinds[kind], m, keep, k, least) for k in (1, K) for least in (1, 5)}
+                           for kind in kinds},
+            "coactivation": coactivation(m, keep),
+            "locality": locality(m, keep, documents),
+            "token_std": std_rows(ids, m, keep, 5),
+            "position_std": std_rows(positions, m, keep, 1),
+            "continual": {str(k): continual(ids, r, m, keep, k) for k in (1, K)},
+            "drops": [drops(m, dropped[layer], keep, p, p + 1) for p in range(LENGTH)],
+        })
+    co = [[0] * E for _ in range(E)]
+    for t in range(T):
+        if keep[t]:
+            for a, b in zip(model[0][t], model[1][t]):
+                co[a][b] += 1
+    outputs["co_routing"] = co
+    # By hand: adjacent ranks are two of the three pairs, so the sums over b are 2 for every token with a in the middle,
+    # 1 at either end; all pairs give 2 always.
+    for row in outputs["layers"][0]["coactivation"]["all_pairs"]:
+        check_close("row sum of all pairs", math.fsum(x for x in row), 2.0, 1e-12)
+    assert outputs["layers"][0]["vocabulary"]["input"]["1/1"]["ids"] == VOCABULARY
+    write("analyses.json", "reference", "scripts/golden/analyses.py; OLMoE arXiv 2409.02060 eq. 5, 6, 8 and its released scripts; OpenMoE arXiv 2402.01739; Mixtral arXiv 2401.04088 table 5",
+          {"n_experts": E, "top_k": K, "length": LENGTH, "vocab_size": VOCABULARY, "input_ids": ids, "predicted_ids": predicted, "target_ids": targets,
+           "document_ids": documents, "padding": [int(p) for p in padding], "model": model, "reference": reference,
+           "dropped": [[[int(d) for d in row] for row in layer] for layer in dropped]},
+          outputs, 1e-12, 1e-12, "Counts of 64 tokens and ratios of them: fp64 on both sides, written with 12 digits.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+// Cells of tables, and what several analyses ask of a batch or of tallies.
+#pragma once
+
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "analysis/id_stats.h"
+#include "analysis/id_tally.h"
+#include "core/errors.h"
+
+namespace evenkeel::analysis {
+
+// null where there is nothing to divide by, and for NaN.
+inline Json ratio(int64_t part, int64_t whole) {
+  return whole == 0 ? Json() : Json(static_cast<double>(part) / static_cast<double>(whole));
+}
+inline Json number(double value) { return std::isnan(value) ? Json() : Json(value); }
+inline Json text_of(const std::vector<std::string>& texts, int64_t id) {
+  return static_cast<size_t>(id) < texts.size() ? Json(texts[static_cast<size_t>(id)]) : Json();
+}
+
+inline const bool* padding_of(const Observation& batch) {
+  return batch.is_padding.defined() ? batch.is_padding.const_data_ptr<bool>() : nullptr;
+}
+// Tokens that are no padding.
+inline int64_t counted_tokens(const Observation& batch) {
+  const int64_t n_tokens = batch.input_ids.numel();
+  const bool* padding = padding_of(batch);
+  return padding == nullptr ? n_tokens : n_tokens - std::accumulate(padding, padding + n_tokens, int64_t{0});
+}
+
+// Counts of the same ids in several data sets, added.
+class PooledTally {
+ public:
+  explicit PooledTally(std::vector<const IdTally*> parts) : parts_(std::move(parts)) {}
+  int64_t n_ids() const {
+    return over([](int64_t a, int64_t b) { return std::max(a, b); }, [](const IdTally& part) { return part.n_ids(); });
+  }
+  int64_t n_tokens() const {
+    return over(std::plus<int64_t>(), [](const IdTally& part) { return part.n_tokens(); });
+  }
+  // Not below that of any id.
+  int64_t most_occurrences() const {
+    return over(std::plus<int64_t>(), [](const IdTally& part) { return part.most_occurrences(); });
+  }
+  int64_t occurrences(int64_t id) const {
+    return over(std::plus<int64_t>(), [id](const IdTally& part) { return part.occurrences(id); });
+  }
+  // counts [E], overwritten
+  void counts(size_t layer, int64_t id, std::span<int64_t> counts) const {
+    std::fill(counts.begin(), counts.end(), 0);
+    for (const auto* part : parts_) part->add_counts(layer, id, counts);
+  }
+  bool exactly_k(size_t layer) const {
+    return std::all_of(parts_.begin(), parts_.end(), [layer](const IdTally* part) { return part->exactly_k(layer); });
+  }
+
+ private:
+  int64_t over(auto combine, auto value) const {
+    int64_t out = 0;
+    for (const auto* part : parts_) out = combine(out, value(*part));
+    return out;
+  }
+  std::vector<const IdTally*> parts_;
+};
+
+// The input's chosen ids that occur, or else the `most` most frequent ids, ties to the lower.
+inline std::vector<int64_t> followed_ids(const IdTally& tally, const std::vector<int64_t>& chosen, size_t most) {
+  std::vector<int64_t> ids = chosen;
+  if (chosen.empty()) {
+    ids.resize(static_cast<size_t>(tally.n_ids()));
+    std::iota(ids.begin(), ids.end(), int64_t{0});
+  }
+  std::erase_if(ids, [&](int64_t id) { return id < 0 || tally.occurrences(id) == 0; });
+  if (!chosen.empty()) return ids;
+  const auto before = [&](int64_t a, int64_t b) { return tally.occurrences(a) != tally.occurrences(b) ? tally.occurrences(a) > tally.occurrences(b) : a < b; };
+  const size_t n = std::min(most, ids.size());
+  std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n), ids.end(), before);
+  ids.resize(n);
+  return ids;
+}
+
+// Levels of uniform routing for each E and k that occurs.
+class UniformLevels {
+ public:
+  explicit UniformLevels(int64_t most) : most_(most) {}
+  const UniformRouting* of(int64_t n_experts, int64_t top_k) {
+    auto& level = levels_[{n_experts, top_k}];
+    if (level == nullptr) level = std::make_unique<UniformRouting>(n_experts, top_k, most_);
+    return level.get();
+  }
+
+ private:
+  int64_t most_;
+  std::map<std::pair<int64_t, int64_t>, std::unique_ptr<UniformRouting>> levels_;
+};
+
+}  // namespace evenkeel::analysis

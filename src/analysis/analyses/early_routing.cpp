@@ -1,0 +1,82 @@
+// Early routing learning (OpenMoE, arXiv 2402.01739, section 4): how far the experts of single token ids were fixed at the
+// reference checkpoint. For each followed id the distribution over experts under the model and under the reference.
+#include "analysis/analyses/cells.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+constexpr size_t kFollowed = 10;  // ids, where none are chosen
+
+class EarlyRouting : public Analysis {
+ public:
+  explicit EarlyRouting(const AnalysisInput& input)
+      : model_(input.model), reference_(input.reference), data_(input.data), layers_(input.layers), texts_(input.token_texts), chosen_(input.chosen_ids), reader_(input) {
+    if (reference_.empty()) return;
+    for (size_t d = 0; d < data_.size(); ++d) {
+      to_.push_back(&reader_.want(input, {IdKind::input, Choices::all, Side::model, static_cast<int64_t>(d)}));
+      from_.push_back(&reader_.want(input, {IdKind::input, Choices::all, Side::reference, static_cast<int64_t>(d)}));
+    }
+  }
+
+  void observe(const Observation& batch) override {
+    reader_.observe(batch);
+    n_tokens_ += counted_tokens(batch);
+  }
+
+  std::vector<NamedTable> tables() const override {
+    if (reference_.empty()) return {};
+    Table table;
+    table.columns = {{"layer", ""}, {"domain", ""}, {"from", ""}, {"to", ""}, {"id", ""}, {"text", ""}, {"occurrences", "tokens"}, {"overlap", ""}, {"cosine", ""}, {"chance_overlap", ""}, {"expert", ""}, {"share_from", "of assignments"}, {"share_to", "of assignments"}};
+    table.tokens = n_tokens_;
+    table.source =
+        "arXiv 2402.01739, section 4 (early routing learning): distribution of an id's assignments over experts at two checkpoints, overlap = 1 - L1 / 2; "
+        "expert: the favourite at `from`. Ids: those chosen, else the 10 most frequent of the data set. chance_overlap: two uniform routings "
+        "of as many occurrences";
+    for (size_t d = 0; d < to_.size(); ++d)
+      for (const int64_t id : followed_ids(*to_[d], chosen_, kFollowed))
+        for (size_t layer = 0; layer < layers_.size(); ++layer) add_row(table, layer, d, id);
+    return {{"early_routing", std::move(table)}};
+  }
+
+  std::vector<std::string> notes() const override {
+    if (reference_.empty()) return {"early_routing: needs a reference model"};
+    return {};
+  }
+
+ private:
+  void add_row(Table& table, size_t layer, size_t data, int64_t id) const {
+    const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
+    std::vector<int64_t> from(static_cast<size_t>(n_experts), 0), to = from;
+    from_[data]->add_counts(layer, id, from);
+    to_[data]->add_counts(layer, id, to);
+    const int64_t n = to_[data]->occurrences(id), expert = favourite(from);
+    const auto share = [&](const std::vector<int64_t>& counts) {
+      return expert < 0 ? Json() : ratio(counts[static_cast<size_t>(expert)], std::accumulate(counts.begin(), counts.end(), int64_t{0}));
+    };
+    const bool has_chance = from_[data]->exactly_k(layer) && to_[data]->exactly_k(layer);
+    table.add_row({number_of_layer, data_[data].name, reference_, model_, id, text_of(texts_, id), n, number(share_overlap(from, to)), number(share_cosine(from, to)),
+                   has_chance ? Json(uniform_share_overlap(n, n, n_experts, top_k)) : Json(), expert < 0 ? Json() : Json(expert), share(from), share(to)});
+  }
+
+  std::string model_, reference_;
+  std::vector<DataSet> data_;
+  std::vector<LayerShape> layers_;
+  std::vector<std::string> texts_;
+  std::vector<int64_t> chosen_;
+  TallyReader reader_;
+  std::vector<const IdTally*> from_, to_;  // [data]
+  int64_t n_tokens_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Analysis> make_early_routing_analysis(const AnalysisInput& input) { return std::make_unique<EarlyRouting>(input); }
+
+double early_routing_analysis_bytes(const AnalysisInput& input) {
+  double bytes = 1024;
+  for (size_t d = 0; d < input.data.size() && !input.reference.empty(); ++d)
+    bytes += 2 * IdTally::bytes(input, {IdKind::input, Choices::all, Side::model, static_cast<int64_t>(d)});
+  return bytes;
+}
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,75 @@
+#include <gtest/gtest.h>
+
+#include "support/observations.h"
+
+namespace evenkeel::analysis {
+
+std::unique_ptr<Analysis> make_early_routing_analysis(const AnalysisInput& input);
+
+namespace {
+
+using testing::batch_of;
+using testing::cell;
+using testing::input_of;
+using testing::number_in;
+using testing::routing_of;
+using testing::table_of;
+
+// Id 7 four times, id 3 twice. Under the reference 7 goes to experts 0, 0, 0, 1; under the model to 0, 0, 2, 2.
+Table followed(std::vector<int64_t> chosen) {
+  auto input = input_of({{2, 3, 1}}, 9, 6);
+  input.reference = "before";
+  input.chosen_ids = std::move(chosen);
+  input.token_texts = {"", "", "", "three", "", "", "", " seven"};
+  const auto analysis = make_early_routing_analysis(input);
+  auto batch = batch_of({7, 7, 7, 7, 3, 3}, 6, {routing_of({{0}, {0}, {2}, {2}, {1}, {1}}, 3, 1, 2)});
+  batch.reference = {routing_of({{0}, {0}, {0}, {1}, {1}, {1}}, 3, 1, 2)};
+  analysis->observe(batch);
+  EXPECT_TRUE(analysis->notes().empty());
+  return table_of(analysis->tables(), "early_routing");
+}
+
+TEST(EarlyRoutingAnalysis, ComparesTheDistributionsByHand) {
+  const auto table = followed({7});
+  ASSERT_EQ(table.rows.size(), 1u);
+  EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "overlap"), 0.5);                                      // min(.75, .5)
+  EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "cosine"), 6 / std::sqrt((9.0 + 1.0) * (4.0 + 4.0)));  // (3,1,0) and (2,0,2)
+  EXPECT_EQ(cell(table, {{"id", 7}}, "expert"), Json(0));
+  EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "share_from"), 0.75);
+  EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "share_to"), 0.5);
+  EXPECT_EQ(cell(table, {{"id", 7}}, "occurrences"), Json(4));
+  EXPECT_EQ(cell(table, {{"id", 7}}, "text"), Json(" seven"));
+  EXPECT_EQ(cell(table, {{"id", 7}}, "from"), Json("before"));
+}
+
+TEST(EarlyRoutingAnalysis, FollowsTheMostFrequentIdsWhereNoneAreChosen) {
+  const auto table = followed({});
+  ASSERT_EQ(table.rows.size(), 2u);
+  EXPECT_EQ(table.rows[0][table.column("id")], Json(7));
+  EXPECT_DOUBLE_EQ(number_in(table, {{"id", 3}}, "overlap"), 1.0);
+  EXPECT_TRUE(followed({8}).rows.empty());  // does not occur
+}
+
+TEST(EarlyRoutingAnalysis, GivesItsChanceForIndependentModels) {
+  const int64_t T = 6000;
+  auto input = input_of({{0, 16, 2}}, 3, 100);
+  input.reference = "other";
+  const auto analysis = make_early_routing_analysis(input);
+  auto batch = batch_of(testing::uniform_ids(T, 3, 5), 100, {routing_of(testing::uniform_experts(T, 16, 2, 1), 16, 2)});
+  batch.reference = {routing_of(testing::uniform_experts(T, 16, 2, 2), 16, 2)};
+  analysis->observe(batch);
+  const auto table = table_of(analysis->tables(), "early_routing");
+  ASSERT_EQ(table.rows.size(), 3u);
+  for (int64_t id = 0; id < 3; ++id)  // sd of the L1 of 16 shares: about .6 sigma sqrt(16) / 2 = .005; four of them
+    EXPECT_NEAR(number_in(table, {{"id", id}}, "overlap"), number_in(table, {{"id", id}}, "chance_overlap"), 0.02);
+}
+
+TEST(EarlyRoutingAnalysis, NeedsAReference) {
+  const auto analysis = make_early_routing_analysis(input_of({{0, 2, 1}}, 9, 1));
+  analysis->observe(batch_of({0}, 1, {routing_of({{0}}, 2, 1)}));
+  EXPECT_TRUE(analysis->tables().empty());
+  EXPECT_EQ(analysis->notes().size(), 1u);
+}
+
+}  // namespace
+}  // namespace evenkeel::analysis

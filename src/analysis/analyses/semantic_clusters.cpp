@@ -1,0 +1,165 @@
+// Semantic clusters (OpenMoE, arXiv 2402.01739, section 4, expert clustering): whether the tokens of an expert resemble each other. Its tokens are those ids whose
+// favourite it is (first choices), the 10 with the largest shares; their coherence is the mean cosine of the model's token
+// embeddings over pairs, each pair counting once. The baseline permutes the same ids among the experts.
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/tensor.h>
+
+#include "analysis/analyses/top_ids.h"
+#include "core/rng.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+constexpr int64_t kMinimumCount = 10;  // as for OLMoE's tables of experts
+constexpr size_t kTokens = 10;         // of an expert
+constexpr int64_t kPermutations = 999;
+
+// The ids of one layer, expert by expert, and the cosines of all of them.
+struct Clusters {
+  std::vector<size_t> begin;  // [E + 1] places in ids
+  std::vector<int64_t> ids;
+  at::Tensor cosine;  // [ids, ids] fp32
+};
+
+struct Moments {
+  double sum = 0, square = 0;
+  int64_t n = 0;
+  void add(double value) {
+    sum += value;
+    square += value * value;
+    ++n;
+  }
+  double mean() const { return sum / static_cast<double>(n); }
+  double deviation() const { return n == 0 ? std::nan("") : std::sqrt(std::max(0.0, square / static_cast<double>(n) - mean() * mean())); }
+};
+
+// Mean cosine over the pairs of order[begin .. end); NaN below two.
+double coherence(const Clusters& clusters, const std::vector<size_t>& order, size_t begin, size_t end) {
+  const float* cosine = clusters.cosine.const_data_ptr<float>();
+  double sum = 0;
+  for (size_t i = begin; i < end; ++i)
+    for (size_t j = begin; j < i; ++j) sum += cosine[order[i] * clusters.ids.size() + order[j]];
+  const auto n = static_cast<double>(end - begin);
+  return end - begin < 2 ? std::nan("") : sum / (n * (n - 1) / 2);
+}
+
+class SemanticClusters : public Analysis {
+ public:
+  explicit SemanticClusters(const AnalysisInput& input)
+      : layers_(input.layers), embedding_(input.embedding), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), seed_(input.seed), reader_(input), tally_(tallies_of(input)) {}
+
+  void observe(const Observation& batch) override {
+    reader_.observe(batch);
+    n_tokens_ += counted_tokens(batch);
+  }
+
+  std::vector<NamedTable> tables() const override {
+    if (!embedding_.defined()) return {};
+    Table experts, layers;
+    experts.columns = {{"layer", ""}, {"expert", ""}, {"ids", "ids"}, {"coherence", "cosine"}, {"baseline", "cosine"}, {"baseline_deviation", "cosine"}, {"minimum_count", "tokens"}};
+    experts.source =
+        "arXiv 2402.01739, section 4 (expert clustering): mean cosine of the input embeddings over pairs of the expert's tokens (the 10 ids with the largest shares of those whose favourite it is, each "
+        "counting once). baseline: the same ids permuted among the experts, 999 times";
+    layers.columns = {{"layer", ""}, {"experts", "experts"}, {"coherence", "cosine"}, {"baseline", "cosine"}, {"baseline_deviation", "cosine"}, {"p_value", ""}, {"minimum_count", "tokens"}};
+    layers.source = "the same, mean over the experts with at least two tokens; p_value: share of the permutations, this one included, that are at least as coherent";
+    experts.tokens = layers.tokens = n_tokens_;
+    const auto norms = at::linalg_vector_norm(embedding_, 2, at::IntArrayRef{1});
+    for (size_t layer = 0; layer < layers_.size(); ++layer) add_layer(layer, norms, experts, layers);
+    return {{"semantic_clusters", std::move(experts)}, {"semantic_coherence", std::move(layers)}};
+  }
+
+  std::vector<std::string> notes() const override {
+    if (embedding_.defined()) return {};
+    return {"semantic_clusters: needs the model's embeddings"};
+  }
+
+ private:
+  PooledTally tallies_of(const AnalysisInput& input) {
+    std::vector<const IdTally*> parts;
+    for (size_t d = 0; d < input.data.size() && input.embedding.defined(); ++d)
+      parts.push_back(&reader_.want(input, {IdKind::input, Choices::first, Side::model, static_cast<int64_t>(d)}));
+    return PooledTally(std::move(parts));
+  }
+
+  // norms [V] of the embeddings
+  Clusters clusters_of(size_t layer, const at::Tensor& norms) const {
+    const float* norm = norms.const_data_ptr<float>();
+    std::vector<std::vector<TopId>> best(static_cast<size_t>(layers_[layer].n_experts));
+    for_ids(tally_, layer, layers_[layer].n_experts, minimum_count_, [&](int64_t id, int64_t occurrences, const std::vector<int64_t>& counts) {
+      const int64_t expert = favourite(counts);
+      if (expert < 0 || id >= norms.size(0) || !(norm[id] > 0)) return;  // a zero vector has no direction
+      insert_top(best[static_cast<size_t>(expert)], {id, counts[static_cast<size_t>(expert)], occurrences}, kTokens);
+    });
+    Clusters out;
+    for (const auto& ids : best) {
+      out.begin.push_back(out.ids.size());
+      for (const auto& top : ids) out.ids.push_back(top.id);
+    }
+    out.begin.push_back(out.ids.size());
+    if (out.ids.empty()) return out;
+    const auto rows = at::tensor(out.ids);
+    const auto unit = embedding_.index_select(0, rows) / norms.index_select(0, rows).unsqueeze(1);  // [ids, H]
+    out.cosine = at::mm(unit, unit.t()).contiguous();
+    return out;
+  }
+
+  void add_layer(size_t layer, const at::Tensor& norms, Table& experts, Table& layers) const {
+    const auto clusters = clusters_of(layer, norms);
+    if (clusters.ids.empty()) return;
+    const auto n_experts = static_cast<size_t>(layers_[layer].n_experts);
+    std::vector<double> found(n_experts);
+    std::vector<Moments> permuted(n_experts);
+    Moments of_layer, of_permutations;
+    int64_t at_least = 1;  // permutations as coherent as the experts, themselves included
+    std::vector<size_t> order(clusters.ids.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    for (size_t e = 0; e < n_experts; ++e) {
+      found[e] = coherence(clusters, order, clusters.begin[e], clusters.begin[e + 1]);
+      if (!std::isnan(found[e])) of_layer.add(found[e]);
+    }
+    RngStream rng(seed_, "semantic clusters", static_cast<uint64_t>(layers_[layer].layer));
+    for (int64_t n = 0; n < kPermutations && of_layer.n > 0; ++n) {
+      for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
+      Moments mean;
+      for (size_t e = 0; e < n_experts; ++e) {
+        if (std::isnan(found[e])) continue;
+        const double value = coherence(clusters, order, clusters.begin[e], clusters.begin[e + 1]);
+        permuted[e].add(value);
+        mean.add(value);
+      }
+      of_permutations.add(mean.mean());
+      at_least += mean.mean() >= of_layer.mean() ? 1 : 0;
+    }
+    for (size_t e = 0; e < n_experts; ++e)
+      if (clusters.begin[e + 1] > clusters.begin[e])
+        experts.add_row({layers_[layer].layer, static_cast<int64_t>(e), static_cast<int64_t>(clusters.begin[e + 1] - clusters.begin[e]), number(found[e]), number(permuted[e].mean()),
+                         number(permuted[e].deviation()), minimum_count_});
+    if (of_layer.n > 0)
+      layers.add_row({layers_[layer].layer, of_layer.n, of_layer.mean(), of_permutations.mean(), of_permutations.deviation(),
+                      static_cast<double>(at_least) / static_cast<double>(kPermutations + 1), minimum_count_});
+  }
+
+  std::vector<LayerShape> layers_;
+  at::Tensor embedding_;
+  int64_t minimum_count_;
+  uint64_t seed_;
+  TallyReader reader_;
+  PooledTally tally_;
+  int64_t n_tokens_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Analysis> make_semantic_clusters_analysis(const AnalysisInput& input) { return std::make_unique<SemanticClusters>(input); }
+
+double semantic_clusters_analysis_bytes(const AnalysisInput& input) {
+  double bytes = 1024;
+  if (!input.embedding.defined()) return bytes;
+  for (size_t d = 0; d < input.data.size(); ++d) bytes += IdTally::bytes(input, {IdKind::input, Choices::first, Side::model, static_cast<int64_t>(d)});
+  double cosines = 0;  // of one layer at a time
+  for (const auto& layer : input.layers) cosines = std::max(cosines, std::pow(static_cast<double>(layer.n_experts) * kTokens, 2));
+  return bytes + sizeof(float) * cosines;
+}
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,103 @@
+// Token-id specialization (OpenMoE, arXiv 2402.01739, section 4: context-independent specialization): how unevenly the assignments of one
+// token id spread over the experts, as a standard deviation, against uniform routing of as many occurrences.
+#include <ATen/Parallel.h>
+
+#include "analysis/analyses/cells.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+constexpr int64_t kMinimumCount = 129;  // the paper: more than 128 occurrences
+constexpr size_t kFollowed = 10;        // ids, where none are chosen
+
+class TokenSpecialization : public Analysis {
+ public:
+  explicit TokenSpecialization(const AnalysisInput& input)
+      : data_(input.data), layers_(input.layers), texts_(input.token_texts), chosen_(input.chosen_ids), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), reader_(input) {
+    for (size_t d = 0; d < data_.size(); ++d) tallies_.push_back(&reader_.want(input, {IdKind::input, Choices::all, Side::model, static_cast<int64_t>(d)}));
+  }
+
+  void observe(const Observation& batch) override {
+    reader_.observe(batch);
+    n_tokens_ += counted_tokens(batch);
+  }
+
+  std::vector<NamedTable> tables() const override {
+    Table means, ids, shares;
+    means.columns = {{"layer", ""}, {"domain", ""}, {"ids", "ids"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"chance_std", "of assignments"}};
+    means.source =
+        "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e - 1/E)^2), r_e the share of the id's "
+        "assignments, before drops. baseline_std: mean of sqrt((1 - k/E) / (n k E)), the root mean square under uniform random routing of n occurrences; chance_std: the mean there";
+    ids.columns = {{"layer", ""}, {"domain", ""}, {"id", ""}, {"text", ""}, {"occurrences", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"expert", ""}, {"max_share", "of assignments"}, {"top_2_share", "of assignments"}};
+    ids.source = "the same by id (chosen, else the 10 most frequent of the data set); expert: its favourite; shares of its assignments";
+    shares.columns = {{"layer", ""}, {"domain", ""}, {"id", ""}, {"expert", ""}, {"share", "of assignments"}};
+    shares.source = "arXiv 2402.01739, figure 10: share of the id's assignments";
+    means.tokens = ids.tokens = shares.tokens = n_tokens_;
+    if (!layers_.empty()) shares.chance = 1.0 / static_cast<double>(layers_[0].n_experts);
+    for (size_t d = 0; d < data_.size(); ++d) {
+      add_means(d, means);
+      for (const int64_t id : followed_ids(*tallies_[d], chosen_, kFollowed))
+        for (size_t layer = 0; layer < layers_.size(); ++layer) add_id(d, layer, id, ids, shares);
+    }
+    return {{"token_specialization", std::move(means)}, {"token_id_specialization", std::move(ids)}, {"token_id_shares", std::move(shares), /*csv_only=*/true}};
+  }
+
+ private:
+  void add_means(size_t data, Table& table) const {
+    const auto& tally = *tallies_[data];
+    UniformLevels levels(tally.most_occurrences());
+    std::vector<IdSummary> summaries;
+    for (size_t layer = 0; layer < layers_.size(); ++layer)
+      summaries.emplace_back(tally.exactly_k(layer) ? levels.of(layers_[layer].n_experts, layers_[layer].top_k) : nullptr);
+    at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
+      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) {
+        std::vector<int64_t> counts(static_cast<size_t>(layers_[layer].n_experts));
+        for (int64_t id = 0; id < tally.n_ids(); ++id) {
+          if (tally.occurrences(id) < std::max<int64_t>(minimum_count_, 1)) continue;
+          std::fill(counts.begin(), counts.end(), 0);
+          tally.add_counts(layer, id, counts);
+          summaries[layer].add(counts, tally.occurrences(id));
+        }
+      }
+    });
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
+      const auto& summary = summaries[layer];
+      table.add_row({layers_[layer].layer, data_[data].name, summary.ids(), summary.occurrences(), minimum_count_, number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std())});
+    }
+  }
+
+  void add_id(size_t data, size_t layer, int64_t id, Table& ids, Table& shares) const {
+    const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
+    const auto& tally = *tallies_[data];
+    std::vector<int64_t> counts(static_cast<size_t>(n_experts), 0);
+    tally.add_counts(layer, id, counts);
+    const int64_t sum = std::accumulate(counts.begin(), counts.end(), int64_t{0}), expert = favourite(counts);
+    for (size_t e = 0; e < counts.size(); ++e) shares.add_row({number_of_layer, data_[data].name, id, static_cast<int64_t>(e), ratio(counts[e], sum)});
+    const Json baseline = tally.exactly_k(layer) ? Json(uniform_share_std(tally.occurrences(id), n_experts, top_k)) : Json();
+    const Json std = sum > 0 ? Json(share_std(counts)) : Json();
+    std::sort(counts.begin(), counts.end(), std::greater<>());
+    ids.add_row({number_of_layer, data_[data].name, id, text_of(texts_, id), tally.occurrences(id), std, baseline, expert < 0 ? Json() : Json(expert), ratio(counts[0], sum),
+                 ratio(counts[0] + (counts.size() > 1 ? counts[1] : 0), sum)});
+  }
+
+  std::vector<DataSet> data_;
+  std::vector<LayerShape> layers_;
+  std::vector<std::string> texts_;
+  std::vector<int64_t> chosen_;
+  int64_t minimum_count_;
+  TallyReader reader_;
+  std::vector<const IdTally*> tallies_;  // [data]
+  int64_t n_tokens_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Analysis> make_token_specialization_analysis(const AnalysisInput& input) { return std::make_unique<TokenSpecialization>(input); }
+
+double token_specialization_analysis_bytes(const AnalysisInput& input) {
+  double bytes = 1024;
+  for (size_t d = 0; d < input.data.size(); ++d) bytes += IdTally::bytes(input, {IdKind::input, Choices::all, Side::model, static_cast<int64_t>(d)});
+  return bytes;
+}
+
+}  // namespace evenkeel::analysis

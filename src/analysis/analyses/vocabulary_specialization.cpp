@@ -1,0 +1,123 @@
+// Vocabulary specialization (OLMoE, arXiv 2409.02060, eq. 8): how much of an id's occurrences its favourite expert gets.
+// Ids: the input token, the predicted next token, the true next token. As in the released script the mean is over ids, not over
+// occurrences, and an id seen once scores 1: hence a row without a filter and one with, and the chance for the same counts.
+#include <ATen/Parallel.h>
+
+#include "analysis/analyses/cells.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+constexpr int64_t kMinimumCount = 10;  // of the script's tables of experts
+
+constexpr IdKind kKinds[] = {IdKind::input, IdKind::predicted, IdKind::target};
+
+class VocabularySpecialization : public Analysis {
+ public:
+  explicit VocabularySpecialization(const AnalysisInput& input)
+      : layers_(input.layers), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), reader_(input) {
+    const bool only_first = std::all_of(layers_.begin(), layers_.end(), [](const LayerShape& layer) { return layer.top_k == 1; });
+    for (const auto kind : kKinds)
+      for (const auto choices : {Choices::first, Choices::all}) {
+        if (choices == Choices::all && only_first) continue;
+        std::vector<const IdTally*> parts;
+        if (kind == IdKind::input) {  // by data set, which other analyses read
+          for (size_t d = 0; d < input.data.size(); ++d) parts.push_back(&reader_.want(input, {kind, choices, Side::model, static_cast<int64_t>(d)}));
+        } else {
+          parts.push_back(&reader_.want(input, {kind, choices, Side::model}));
+        }
+        columns_.push_back({name_of(kind), choices, PooledTally(std::move(parts))});
+      }
+  }
+
+  void observe(const Observation& batch) override {
+    reader_.observe(batch);
+    n_tokens_ += counted_tokens(batch);
+    has_predictions_ = has_predictions_ || batch.predicted_ids.defined();
+  }
+
+  std::vector<NamedTable> tables() const override {
+    Table table;
+    table.columns = {{"layer", ""}, {"k", ""}, {"id_kind", ""}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_by_occurrence", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}};
+    table.tokens = n_tokens_;
+    table.source =
+        "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it is; mean: over ids with at least "
+        "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform random routing, k / E in the limit";
+    for (const auto& column : columns_) add_rows(column, table);
+    return {{"vocabulary_specialization", std::move(table)}};
+  }
+
+  std::vector<std::string> notes() const override {
+    std::vector<std::string> notes;
+    if (n_tokens_ > 0 && !has_predictions_) notes.emplace_back("vocabulary_specialization: no rows for predicted ids; needs the model's predictions");
+    for (const auto& column : columns_)
+      for (size_t layer = 0; layer < layers_.size(); ++layer)
+        if (!column.tally.exactly_k(layer) && column.name == std::string(name_of(kKinds[0])))
+          notes.push_back(join_parts("vocabulary_specialization: no chance level for layer ", layers_[layer].layer, ", k ", k_of(column, layer), "; its router does not give every token k experts"));
+    return notes;
+  }
+
+ private:
+  struct Column {
+    std::string name;
+    Choices choices;
+    PooledTally tally;
+  };
+  int64_t k_of(const Column& column, size_t layer) const { return column.choices == Choices::first ? 1 : layers_[layer].top_k; }
+  std::vector<int64_t> minimum_counts() const {
+    return minimum_count_ == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count_};
+  }
+
+  void add_rows(const Column& column, Table& table) const {
+    if (column.tally.n_tokens() == 0) return;
+    UniformLevels levels(column.tally.most_occurrences());
+    std::vector<std::vector<IdSummary>> summaries;  // [layer][minimum count]
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
+      const auto* uniform = column.tally.exactly_k(layer) ? levels.of(layers_[layer].n_experts, k_of(column, layer)) : nullptr;
+      summaries.emplace_back(minimum_counts().size(), IdSummary(uniform));
+    }
+    at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
+      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) summarize(column.tally, layer, summaries[layer]);
+    });
+    for (size_t layer = 0; layer < layers_.size(); ++layer)
+      for (size_t i = 0; i < summaries[layer].size(); ++i) {
+        const auto& summary = summaries[layer][i];
+        if (column.choices == Choices::all && layers_[layer].top_k == 1) continue;  // that of the first choices
+        table.add_row({layers_[layer].layer, k_of(column, layer), column.name, number(summary.mean_max_share()), minimum_counts()[i], number(summary.chance_max_share()),
+                       number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences()});
+      }
+  }
+
+  void summarize(const PooledTally& tally, size_t layer, std::vector<IdSummary>& summaries) const {
+    std::vector<int64_t> counts(static_cast<size_t>(layers_[layer].n_experts));
+    for (int64_t id = 0; id < tally.n_ids(); ++id) {
+      const int64_t occurrences = tally.occurrences(id);
+      if (occurrences == 0) continue;
+      tally.counts(layer, id, counts);
+      for (size_t i = 0; i < summaries.size(); ++i)
+        if (occurrences >= minimum_counts()[i]) summaries[i].add(counts, occurrences);
+    }
+  }
+
+  std::vector<LayerShape> layers_;
+  int64_t minimum_count_;
+  TallyReader reader_;
+  std::vector<Column> columns_;
+  bool has_predictions_ = false;
+  int64_t n_tokens_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Analysis> make_vocabulary_specialization_analysis(const AnalysisInput& input) { return std::make_unique<VocabularySpecialization>(input); }
+
+double vocabulary_specialization_analysis_bytes(const AnalysisInput& input) {
+  double bytes = 1024;
+  for (const auto choices : {Choices::first, Choices::all}) {
+    for (size_t d = 0; d < input.data.size(); ++d) bytes += IdTally::bytes(input, {IdKind::input, choices, Side::model, static_cast<int64_t>(d)});
+    for (const auto kind : {IdKind::predicted, IdKind::target}) bytes += IdTally::bytes(input, {kind, choices, Side::model});
+  }
+  return bytes;
+}
+
+}  // namespace evenkeel::analysis

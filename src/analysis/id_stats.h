@@ -1,0 +1,81 @@
+// What the routing of one id (a token id, a position) says: how far it prefers some experts, and what uniform
+// random routing would give for as few occurrences. Pure functions of counts; the analyses of batches and of
+// published count files both call them. All figures are fp64.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace evenkeel::analysis {
+
+// Vocabulary specialization of an id (arXiv 2409.02060, eq. 8, for its best expert): max_e N_x(e) / N_x, the share
+// of the id's occurrences that reach its favourite expert. counts [E] assignments; occurrences >= 1.
+double max_share(std::span<const int64_t> counts, int64_t occurrences);
+// Index of the largest count, the lower of equals; -1 without a count.
+int64_t favourite(std::span<const int64_t> counts);
+// Standard deviation of an id's shares over experts from uniform (arXiv 2402.01739, section 4):
+// sqrt(mean_e (r_e - 1/E)^2) with r_e = counts_e / sum of counts. 0 without a count.
+double share_std(std::span<const int64_t> counts);
+// Root mean square of share_std for an id that occurs n >= 1 times when each token takes k of E experts at random
+// without replacement: sqrt((1 - k/E) / (n k E)), exact for every n.
+double uniform_share_std(int64_t n, int64_t n_experts, int64_t top_k);
+
+// How alike two distributions over experts are, each normalised to sum 1; NaN when one of them has no count.
+double share_overlap(std::span<const int64_t> a, std::span<const int64_t> b);  // 1 - L1 / 2
+double share_cosine(std::span<const int64_t> a, std::span<const int64_t> b);
+// Mean of share_overlap over two ids that occur n_a and n_b times when both are routed uniformly at random, in the
+// limit of many occurrences (the difference of two shares is then normal); never below 0.
+double uniform_share_overlap(int64_t n_a, int64_t n_b, int64_t n_experts, int64_t top_k);
+
+// Chance that two tokens with a and b random experts of E share one: 1 - C(E - a, b) / C(E, b) (arXiv 2401.04088,
+// table 5, for a = b = k).
+double chance_of_repeat(int64_t n_experts, int64_t a, int64_t b);
+
+// Means under uniform random top-k routing for an id that occurs n times. While n * min(k, E - k) / E is below 64
+// they come from a simulation with a fixed seed (max_share for k = 1 and n <= 64: exact), beyond that from the normal
+// limit with its first correction. Within 1 % of the level (tested).
+class UniformRouting {
+ public:
+  // most: the largest n that will be asked for. 1 <= k <= E.
+  UniformRouting(int64_t n_experts, int64_t top_k, int64_t most);
+  int64_t n_experts() const { return n_experts_; }
+  int64_t top_k() const { return top_k_; }
+  double mean_max_share(int64_t n) const;  // of max_share: 1 at n = 1, towards k / E
+  double mean_share_std(int64_t n) const;  // of share_std: uniform_share_std at n = 1, later below it
+
+ private:
+  void simulate(int64_t from, int64_t to);
+  int64_t n_experts_, top_k_;
+  double normal_max_ = 0, normal_max_square_ = 0;  // means of the largest of E standard normals and of its square
+  std::vector<double> max_share_, share_std_;      // [n - 1] as far as simulated
+};
+// Exact mean of max_share for k = 1 and n = 1 .. most: the largest cell of a multinomial. O(most^3 log E).
+std::vector<double> exact_mean_max_share(int64_t n_experts, int64_t most);
+
+// Means over ids. Add every id with its counts, always in the same order for the same bits.
+class IdSummary {
+ public:
+  // uniform: levels for the layer's E and k, which outlives this; null where none are known (routers that do not give
+  // every token k experts): baseline and chance are NaN then.
+  explicit IdSummary(const UniformRouting* uniform) : uniform_(uniform) {}
+  void add(std::span<const int64_t> counts, int64_t occurrences);
+
+  int64_t ids() const { return ids_; }
+  int64_t occurrences() const { return occurrences_; }
+  // Each is NaN without ids.
+  double mean_max_share() const { return max_share_ / n(); }
+  double chance_max_share() const { return chance_max_share_ / n(); }
+  double max_share_by_occurrence() const { return favourites_ / static_cast<double>(occurrences_); }
+  double mean_std() const { return std_ / n(); }
+  double baseline_std() const { return baseline_std_ / n(); }  // of uniform_share_std
+  double chance_std() const { return chance_std_ / n(); }      // of UniformRouting::mean_share_std
+
+ private:
+  double n() const { return static_cast<double>(ids_); }
+  const UniformRouting* uniform_;
+  int64_t ids_ = 0, occurrences_ = 0;
+  double max_share_ = 0, favourites_ = 0, chance_max_share_ = 0, std_ = 0, baseline_std_ = 0, chance_std_ = 0;
+};
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,156 @@
+#include "analysis/id_stats.h"
+
+#include <cmath>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "core/rng.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+using Counts = std::vector<int64_t>;
+
+TEST(IdStats, ShareOfTheFavouriteByHand) {
+  EXPECT_DOUBLE_EQ(max_share(Counts{3, 5, 2}, 10), 0.5);
+  EXPECT_DOUBLE_EQ(max_share(Counts{4, 4, 2}, 5), 0.8);  // k = 2: ten assignments of five tokens
+  EXPECT_EQ(favourite(Counts{3, 5, 5}), 1);              // equals go to the lower expert
+  EXPECT_EQ(favourite(Counts{0, 0}), -1);
+}
+
+TEST(IdStats, StandardDeviationByHand) {
+  EXPECT_DOUBLE_EQ(share_std(Counts{5, 5, 5, 5}), 0.0);
+  EXPECT_DOUBLE_EQ(share_std(Counts{8, 0, 0, 0}), std::sqrt((0.5625 + 3 * 0.0625) / 4));
+  EXPECT_DOUBLE_EQ(share_std(Counts{0, 0, 0}), 0.0);
+  // "Always the same 2 experts" of 32: OpenMoE's ceiling of 0.121 (papers: figures 13 and 14).
+  Counts same(32, 0);
+  same[3] = same[9] = 700;
+  EXPECT_NEAR(share_std(same), 0.121, 5e-4);
+  EXPECT_DOUBLE_EQ(share_std(same), uniform_share_std(1, 32, 2));  // one token always looks like this
+}
+
+TEST(IdStats, OverlapAndCosineByHand) {
+  EXPECT_DOUBLE_EQ(share_overlap(Counts{1, 1, 0}, Counts{2, 2, 0}), 1.0);
+  EXPECT_DOUBLE_EQ(share_overlap(Counts{1, 0, 0}, Counts{0, 1, 5}), 0.0);
+  EXPECT_DOUBLE_EQ(share_overlap(Counts{3, 1, 0}, Counts{1, 1, 2}), 0.5);  // min(.75,.25) + min(.25,.25)
+  EXPECT_TRUE(std::isnan(share_overlap(Counts{0, 0}, Counts{1, 0})));
+  EXPECT_DOUBLE_EQ(share_cosine(Counts{3, 4}, Counts{6, 8}), 1.0);
+  EXPECT_DOUBLE_EQ(share_cosine(Counts{1, 0}, Counts{0, 7}), 0.0);
+  EXPECT_DOUBLE_EQ(share_cosine(Counts{3, 4}, Counts{1, 0}), 0.6);
+  EXPECT_TRUE(std::isnan(share_cosine(Counts{0, 0}, Counts{1, 0})));
+}
+
+TEST(IdStats, ChanceOfRepeatIsTheOneOfThePaper) {
+  EXPECT_NEAR(chance_of_repeat(8, 2, 2), 0.464, 5e-4);  // arXiv 2401.04088, table 5
+  EXPECT_DOUBLE_EQ(chance_of_repeat(8, 1, 1), 0.125);
+  EXPECT_DOUBLE_EQ(chance_of_repeat(4, 3, 2), 1.0);  // no room to avoid each other
+  EXPECT_DOUBLE_EQ(chance_of_repeat(5, 0, 3), 0.0);
+  EXPECT_NEAR(chance_of_repeat(64, 8, 8), 1 - 56. * 55 * 54 * 53 * 52 * 51 * 50 * 49 / (64. * 63 * 62 * 61 * 60 * 59 * 58 * 57), 1e-15);
+  EXPECT_DOUBLE_EQ(chance_of_repeat(9, 4, 2), chance_of_repeat(9, 2, 4));
+}
+
+TEST(IdStats, LargestCellOfAMultinomialByHand) {
+  const auto two = exact_mean_max_share(2, 3);  // n = 2: 1 or 1/2 with half each; n = 3: 1 with 1/4, else 2/3
+  EXPECT_NEAR(two[0], 1.0, 1e-15);
+  EXPECT_NEAR(two[1], 0.75, 1e-15);
+  EXPECT_NEAR(two[2], 0.75, 1e-15);
+  EXPECT_NEAR(exact_mean_max_share(64, 2)[1], 0.5 + 0.5 / 64, 1e-14);
+}
+
+// Means and the standard error of the mean of both figures by a plain simulation with another seed.
+struct Simulated {
+  double share = 0, share_error = 0, std = 0, std_error = 0, square = 0, overlap = 0;
+};
+Simulated simulate(int64_t n_experts, int64_t top_k, int64_t n, int64_t replicas) {
+  RngStream rng(77, "id stats test", static_cast<uint64_t>(n * 1000 + n_experts));
+  Simulated out;
+  double share_square = 0;
+  Counts last;
+  for (int64_t replica = 0; replica < replicas; ++replica) {
+    Counts counts(static_cast<size_t>(n_experts), 0);
+    for (int64_t t = 0; t < n; ++t) {
+      std::vector<size_t> experts(static_cast<size_t>(n_experts));
+      std::iota(experts.begin(), experts.end(), size_t{0});
+      for (size_t i = 0; i < static_cast<size_t>(top_k); ++i) {
+        std::swap(experts[i], experts[i + rng.below(experts.size() - i)]);
+        ++counts[experts[i]];
+      }
+    }
+    const double share = max_share(counts, n), std = share_std(counts);
+    out.share += share;
+    share_square += share * share;
+    out.std += std;
+    out.square += std * std;
+    if (!last.empty()) out.overlap += share_overlap(counts, last);
+    last = counts;
+  }
+  const auto count = static_cast<double>(replicas);
+  out.share /= count;
+  out.std /= count;
+  out.square /= count;
+  out.overlap /= count - 1;
+  out.share_error = std::sqrt(std::max(share_square / count - out.share * out.share, 0.0) / count);
+  out.std_error = std::sqrt(std::max(out.square - out.std * out.std, 0.0) / count);
+  return out;
+}
+
+struct Case {
+  int64_t n_experts, top_k, n;
+};
+TEST(IdStats, LevelsOfUniformRoutingAreThoseOfAPlainSimulation) {
+  // Exact, simulated, at the joints and in the normal limit; E = 2 is the furthest from normal.
+  for (const auto& [E, k, n] : {Case{8, 1, 1}, Case{8, 1, 7}, Case{8, 1, 64}, Case{8, 1, 65}, Case{8, 1, 513}, Case{2, 1, 129}, Case{2, 1, 20},
+                                Case{8, 2, 3}, Case{8, 6, 5}, Case{16, 4, 40}, Case{16, 4, 257}, Case{64, 8, 2}, Case{64, 8, 100}, Case{64, 8, 600}}) {
+    const UniformRouting uniform(E, k, 1000);
+    const auto simulated = simulate(E, k, n, n > 200 ? 1500 : 8000);
+    // Four standard errors of this simulation, and 1 %: that of the level itself, as its comment promises.
+    EXPECT_NEAR(uniform.mean_max_share(n), simulated.share, 4 * simulated.share_error + 0.01 * simulated.share) << E << ' ' << k << ' ' << n;
+    EXPECT_NEAR(uniform.mean_share_std(n), simulated.std, 4 * simulated.std_error + 0.01 * simulated.std) << E << ' ' << k << ' ' << n;
+    EXPECT_NEAR(uniform_share_std(n, E, k), std::sqrt(simulated.square), 0.03 * std::sqrt(simulated.square)) << E << ' ' << k << ' ' << n;
+    EXPECT_LE(uniform.mean_share_std(n), uniform_share_std(n, E, k) * (1 + 1e-9));  // a mean is below the root mean square
+  }
+}
+
+TEST(IdStats, LevelsAtTheEdges) {
+  const UniformRouting all(4, 4, 100);
+  EXPECT_DOUBLE_EQ(all.mean_max_share(3), 1.0);
+  EXPECT_DOUBLE_EQ(all.mean_share_std(3), 0.0);
+  const UniformRouting one(1, 1, 10);
+  EXPECT_DOUBLE_EQ(one.mean_max_share(10), 1.0);
+  const UniformRouting uniform(64, 8, 100'000'000);
+  EXPECT_DOUBLE_EQ(uniform.mean_max_share(1), 1.0);
+  EXPECT_NEAR(uniform.mean_share_std(1), uniform_share_std(1, 64, 8), 1e-12);
+  EXPECT_NEAR(uniform.mean_max_share(100'000'000), 0.125, 1e-4);
+  for (int64_t n = 1; n < 3000; ++n) EXPECT_LT(uniform.mean_max_share(n + 1), uniform.mean_max_share(n) * 1.01) << n;  // no jump at a joint
+}
+
+TEST(IdStats, OverlapOfUniformIdsIsTheSimulatedOne) {
+  for (const auto& [E, k, n] : {Case{32, 2, 400}, Case{8, 1, 300}}) {
+    const auto simulated = simulate(E, k, n, 1500);
+    EXPECT_NEAR(uniform_share_overlap(n, n, E, k), simulated.overlap, 0.004) << E;  // four standard errors of 1,499 dependent pairs, and the limit's error
+  }
+  EXPECT_DOUBLE_EQ(uniform_share_overlap(1, 1, 64, 1), 0.0);
+}
+
+TEST(IdSummary, MeansOverIdsAndOverOccurrencesDiffer) {
+  const UniformRouting uniform(2, 1, 10);
+  IdSummary summary(&uniform);
+  summary.add(Counts{1, 0}, 1);  // a singleton scores 1
+  summary.add(Counts{6, 4}, 10);
+  EXPECT_EQ(summary.ids(), 2);
+  EXPECT_EQ(summary.occurrences(), 11);
+  EXPECT_DOUBLE_EQ(summary.mean_max_share(), 0.8);
+  EXPECT_DOUBLE_EQ(summary.max_share_by_occurrence(), 7.0 / 11);
+  EXPECT_DOUBLE_EQ(summary.chance_max_share(), (1 + uniform.mean_max_share(10)) / 2);
+  EXPECT_DOUBLE_EQ(summary.mean_std(), (0.5 + 0.1) / 2);
+  EXPECT_DOUBLE_EQ(summary.baseline_std(), (0.5 + 0.5 / std::sqrt(10.0)) / 2);
+  IdSummary unknown(nullptr);
+  EXPECT_TRUE(std::isnan(unknown.mean_std()));
+  unknown.add(Counts{1, 0}, 1);
+  EXPECT_DOUBLE_EQ(unknown.mean_max_share(), 1.0);
+  EXPECT_TRUE(std::isnan(unknown.chance_max_share()) && std::isnan(unknown.baseline_std()) && std::isnan(unknown.chance_std()));
+}
+
+}  // namespace
+}  // namespace evenkeel::analysis

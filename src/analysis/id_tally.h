@@ -1,0 +1,104 @@
+// How often each id (a token id or a position) reached each expert. Kept sparsely, a row of [E] for each layer and
+// id that occurs, and once for all analyses of a pass that read the same counts.
+#pragma once
+
+#include <compare>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "analysis/analysis.h"
+#include "analysis/token_choices.h"
+
+namespace evenkeel::analysis {
+
+enum class IdKind { input,       // the token itself
+                    predicted,   // arg max of the logits at it
+                    target,      // the token that follows
+                    position };  // 0 .. S - 1 in its sequence
+enum class Choices { first,      // a token's best expert
+                     all };
+enum class Side { model,
+                  reference };
+
+struct TallyKey {
+  IdKind ids = IdKind::input;
+  Choices choices = Choices::all;
+  Side side = Side::model;
+  int64_t data = -1;  // index into AnalysisInput::data; -1: all of them together
+  auto operator<=>(const TallyKey&) const = default;
+};
+
+// "input", "predicted", "target", "position"
+const char* name_of(IdKind kind);
+
+// Counts of one key. Routing before drops; padding, targets of -1 and unknown predictions are not counted.
+class IdTally {
+ public:
+  IdTally(const AnalysisInput& input, TallyKey key);
+  // layers: one for each layer, of the key's side. DataError on an id outside the vocabulary.
+  void add(const Observation& batch, const std::vector<TokenChoices>& layers);
+
+  const TallyKey& key() const { return key_; }
+  int64_t n_ids() const { return static_cast<int64_t>(occurrences_.size()); }
+  int64_t n_tokens() const { return n_tokens_; }
+  int64_t occurrences(int64_t id) const { return id < n_ids() ? occurrences_[static_cast<size_t>(id)] : 0; }
+  int64_t most_occurrences() const;
+  // counts [E] += how often each expert of the layer (an index into AnalysisInput::layers) was chosen at the id.
+  void add_counts(size_t layer, int64_t id, std::span<int64_t> counts) const;
+  // Whether every token had top_k experts there (Choices::first: at least one), so that a chance level is known.
+  bool exactly_k(size_t layer) const { return layers_[layer].exactly_k; }
+
+  // Bytes at worst: every id that can occur in every layer.
+  static double bytes(const AnalysisInput& input, TallyKey key);
+
+ private:
+  struct Layer {
+    size_t n_experts = 0, top_k = 0;
+    std::vector<uint32_t*> rows;  // [n_ids] into blocks; null where the id has not occurred
+    std::vector<std::unique_ptr<uint32_t[]>> blocks;
+    size_t n_rows = 0;
+    bool exactly_k = true;
+  };
+  uint32_t* new_row(Layer& layer) const;
+  void add_layer(Layer& layer, const TokenChoices& choices, std::span<const int64_t> ids) const;
+
+  TallyKey key_;
+  int64_t vocab_size_;
+  int64_t n_tokens_ = 0;
+  std::vector<uint32_t> occurrences_;  // [n_ids]
+  std::vector<Layer> layers_;
+};
+
+// The tallies of one pass over the data. Shared by analyses that are made for the same batches
+// (AnalysisInput::tallies), hence owned by all of them.
+class IdTallies {
+ public:
+  // Made when it is first asked for, which must be before the first batch.
+  const IdTally& want(const AnalysisInput& input, TallyKey key);
+  // number: how many batches the caller has seen before; counts the batch when it is the first to bring it.
+  void observe(const Observation& batch, int64_t number);
+
+ private:
+  std::map<TallyKey, std::unique_ptr<IdTally>> tallies_;
+  std::vector<LayerShape> layers_;
+  int64_t n_batches_ = 0;
+};
+
+// What an analysis holds: the tallies of its pass, and how far it has followed it.
+class TallyReader {
+ public:
+  explicit TallyReader(const AnalysisInput& input) : tallies_(input.tallies ? input.tallies : std::make_shared<IdTallies>()) {}
+  const IdTally& want(const AnalysisInput& input, TallyKey key) { return tallies_->want(input, key); }
+  void observe(const Observation& batch) { tallies_->observe(batch, n_seen_++); }
+
+ private:
+  std::shared_ptr<IdTallies> tallies_;
+  int64_t n_seen_ = 0;
+};
+
+// The choices of all layers of one side of a batch. DataError where the layers or experts are not the input's.
+std::vector<TokenChoices> choices_of(const std::vector<moe::RoutingDecision>& routing, const std::vector<LayerShape>& layers, int64_t n_tokens);
+
+}  // namespace evenkeel::analysis
