@@ -1,0 +1,113 @@
+// Expert choice (arXiv 2202.09368 §3.2; flaxformer routing.py `ExpertsChooseMaskedRouter`): the experts choose.
+// With p = softmax over E of a token's logits and n tokens in a group, each expert takes its
+//   C = factor n / E   tokens of largest p, rounded half to even, at least 1 and at most n;
+// equal p go to the lower token, and the weight is p. So no expert gets more than another, a token gets 0 to E
+// experts and `factor` on average. The group is the micro-batch or a sequence in training, a sequence at
+// evaluation. Padding is never taken and does not count in n. Nothing flows back through the choice.
+// Not causal: whether an expert takes a token depends on the tokens after it, in training and evaluation. A
+// decoder trained so sees a little of what it shall predict, and its losses are not those of generating.
+#include "moe/router.h"
+
+#include <cmath>
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/index.h>
+#include <ATen/ops/nonzero.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/sort.h>
+#include <ATen/ops/zeros.h>
+
+namespace evenkeel::moe {
+namespace {
+
+struct ExpertChoiceOptions {
+  double factor = 0;
+  std::string group = "micro_batch";
+  static void visit_fields(auto& options, auto&& field) {
+    field("factor", options.factor, "experts a token gets on average; default top_k");
+    field("group", options.group, "whose tokens an expert chooses from in training: micro_batch or sequence");
+  }
+};
+
+// Positions of the values of each column (or row) in falling order; equal values keep their order.
+at::Tensor falling_order(const at::Tensor& values, int64_t dim) { return std::get<1>(at::sort(values, /*stable=*/true, dim, /*descending=*/true)); }
+
+class ExpertChoiceRouter : public Router {
+ public:
+  ExpertChoiceRouter(const RouterShape& shape, ExpertChoiceOptions options) : shape_(shape), options_(std::move(options)) {}
+
+  RoutingDecision route(const RouterInput& input) const override {
+    RoutingDecision out;
+    out.layer = input.layer;
+    out.n_tokens = input.hidden.size(0);
+    out.n_experts = shape_.n_experts;
+    out.top_k = shape_.top_k;
+    out.n_sequences = input.n_sequences;
+    out.is_padding = input.is_padding;
+    out.logits = router_logits(input, traits().max_abs_logit);                          // [T, E]
+    const auto probs = at::softmax(out.logits, 1);                                      // [T, E]
+    const auto best_first = falling_order(probs.detach(), 1);                           // [T, E] experts
+    const auto taken = choices(probs.detach(), input).gather(1, best_first).nonzero();  // [N, 2] token, rank; ascending
+    out.token_ids = taken.select(1, 0).contiguous();
+    out.expert_ids = best_first.index({out.token_ids, taken.select(1, 1)});
+    out.weights = probs.index({out.token_ids, out.expert_ids});
+    return out;
+  }
+
+  RouterTraits traits() const override {
+    RouterTraits out;
+    out.train_scope = options_.group == "sequence" ? Scope::sequence : Scope::micro_batch;
+    out.eval_scope = Scope::sequence;
+    out.causal_train = out.causal_eval = out.exactly_k = out.needs_balance = false;
+    out.balanced_train = true;
+    if (options_.factor != static_cast<double>(shape_.top_k)) out.mean_experts = options_.factor;
+    return out;
+  }
+
+  Json options() const override {
+    Json out = to_json(options_);
+    out["kind"] = "expert_choice";
+    return out;
+  }
+
+ private:
+  // [T, E] bool: the expert takes the token.
+  at::Tensor choices(const at::Tensor& probs, const RouterInput& input) const {
+    auto taken = at::zeros(probs.sizes(), probs.options().dtype(at::kBool));
+    const bool by_sequence = input.mode == Mode::eval || options_.group == "sequence";
+    const int64_t n_groups = by_sequence ? input.n_sequences : 1, n_tokens = probs.size(0);
+    for (int64_t group = 0; group < n_groups && n_tokens > 0; ++group) {
+      const int64_t size = n_tokens / n_groups, first = group * size;
+      auto tokens = at::arange(first, first + size, probs.options().dtype(at::kLong));
+      if (input.is_padding.defined()) tokens = tokens.index({input.is_padding.narrow(0, first, size).logical_not()});
+      const int64_t n = tokens.size(0);
+      if (n == 0) continue;
+      const auto chosen = falling_order(probs.index_select(0, tokens), 0).narrow(0, 0, capacity(n));  // [C, E] rows of `tokens`
+      taken.scatter_(0, tokens.index_select(0, chosen.reshape({-1})).view_as(chosen), true);
+    }
+    return taken;
+  }
+
+  int64_t capacity(int64_t n) const {
+    const double share = options_.factor * static_cast<double>(n) / static_cast<double>(shape_.n_experts);
+    return std::clamp<int64_t>(std::llrint(share), 1, n);
+  }
+
+  RouterShape shape_;
+  ExpertChoiceOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Router> make_expert_choice_router(const RouterShape& shape, const ConfigNode& config) {
+  auto options = read_options<ExpertChoiceOptions>(config);
+  const ConfigNode *factor = config.find("factor"), *group = config.find("group");
+  if (factor == nullptr) options.factor = static_cast<double>(shape.top_k);
+  require<ConfigError>(options.factor > 0 && options.factor <= static_cast<double>(shape.n_experts), factor != nullptr ? factor->where : "model.router",
+                       ": got model.router.factor = ", options.factor, "; need more than 0 and at most model.n_experts = ", shape.n_experts);
+  require<ConfigError>(options.group == "micro_batch" || options.group == "sequence", group != nullptr ? group->where : "model.router",
+                       ": got model.router.group = '", options.group, "'; need micro_batch or sequence");
+  return std::make_unique<ExpertChoiceRouter>(shape, options);
+}
+
+}  // namespace evenkeel::moe
