@@ -1,5 +1,7 @@
 #include "model/init.h"
 
+#include <numeric>
+
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
@@ -36,14 +38,48 @@ at::Tensor normal_tensor(const ParamSpec& spec, double std, double bound, uint64
   return out;
 }
 
+// [rows, columns] whose rows, or where there are more rows than columns whose columns, are orthogonal and of length
+// `gain`: Gram and Schmidt's method in fp64 on normal vectors, twice for each, so that rounding does not add up.
+// Uniform over such matrices, like the QR factor of a normal matrix.
+at::Tensor orthogonal_tensor(const ParamSpec& spec, double gain, uint64_t seed) {
+  const int64_t n_vectors = std::min(spec.shape[0], spec.shape[1]), length = std::max(spec.shape[0], spec.shape[1]);
+  std::vector<std::vector<double>> basis;
+  const auto dot = [](const std::vector<double>& a, const std::vector<double>& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); };
+  for (int64_t i = 0; i < n_vectors; ++i) {
+    RngStream rng(seed, "init/" + spec.name, static_cast<uint64_t>(i));
+    std::vector<double> vector(static_cast<size_t>(length));
+    for (double& value : vector) value = rng.normal();
+    for (int pass = 0; pass < 2; ++pass)
+      for (const auto& other : basis) {
+        const double share = dot(vector, other);
+        for (size_t j = 0; j < vector.size(); ++j) vector[j] -= share * other[j];
+      }
+    const double norm = std::sqrt(dot(vector, vector));
+    for (double& value : vector) value /= norm;
+    basis.push_back(std::move(vector));
+  }
+  auto out = at::empty({n_vectors, length}, at::kFloat);
+  float* to = out.mutable_data_ptr<float>();
+  for (const auto& vector : basis)
+    for (const double value : vector) *to++ = static_cast<float>(gain * value);
+  return spec.shape[0] <= spec.shape[1] ? out : out.t().contiguous();
+}
+
 }  // namespace
 
 ops::Params init_params(const ModelConfig& config, uint64_t seed) {
   const double bound = config.init == "truncated_normal" ? 3.0 : 1e30;
+  const bool has_orthogonal_router = config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().matrix_init == std::string("orthogonal");
+  constexpr double kGain = 0.1;  // BASE layers' centroids (arXiv 2103.16716; fairseq base_layer.py)
   ops::Params params;
   for (const auto& spec : parameter_table(config)) {
-    params.add(spec.name, spec.role == Role::norm ? at::ones(spec.shape, at::kFloat)
-                                                  : normal_tensor(spec, standard_deviation(config, spec.role), bound, seed));
+    if (spec.role == Role::norm) {
+      params.add(spec.name, at::ones(spec.shape, at::kFloat));
+    } else if (spec.role == Role::router && has_orthogonal_router) {
+      params.add(spec.name, orthogonal_tensor(spec, kGain, seed));
+    } else {
+      params.add(spec.name, normal_tensor(spec, standard_deviation(config, spec.role), bound, seed));
+    }
   }
   return params;
 }

@@ -1,9 +1,11 @@
 #include "model/init.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/eye.h>
 #include <ATen/ops/std.h>
 #include <gtest/gtest.h>
 
+#include "golden/golden.h"
 #include "model/layout.h"
 #include "support/gradients.h"
 
@@ -63,6 +65,30 @@ TEST(Init, TruncatesAtThreeStandardDeviations) {
   EXPECT_GT(tensor.abs().max().item<double>(), 0.058);
   EXPECT_NEAR(std_of(tensor), 0.02 * 0.98658, 1e-4);  // of a normal cut at 3; its standard error is 4e-5
   EXPECT_GT(init_params(config_of("normal"), 1).at("layers.1.experts.gate_up").abs().max().item<double>(), 0.07);
+}
+
+// E = 4 < H: rows of length 0.1 at right angles. E = 256 > H = 128: columns.
+TEST(Init, GivesOrthogonalMatricesToRoutersThatAskForThem) {
+  for (const int64_t n_experts : {4, 256}) {
+    auto config = config_of("normal");
+    config.n_experts = n_experts;
+    config.router = parse_toml("kind = \"base\"", "m", "");
+    const auto weight = init_params(config, 1).at("layers.1.router.weight").to(at::kDouble);
+    ASSERT_EQ(weight.sizes(), (at::IntArrayRef{n_experts, 128}));
+    const auto gram = n_experts <= 128 ? weight.matmul(weight.t()) : weight.t().matmul(weight);
+    testing::expect_close(gram, at::eye(gram.size(0), at::kDouble) * 0.01, 0, 1e-8, "gram");  // elements near 0.01, rounded to fp32: 128 errors of 1e-11 at most
+    EXPECT_TRUE(testing::same_bits(weight, init_params(config, 1).at("layers.1.router.weight").to(at::kDouble)));
+    EXPECT_FALSE(testing::same_bits(weight, init_params(config, 2).at("layers.1.router.weight").to(at::kDouble)));
+    expect_normal(init_params(config, 1), "layers.1.experts.down", 0.02);  // the others are as before
+  }
+}
+
+TEST(Init, GivesNoMatrixToRoutersWithoutOne) {
+  auto config = config_of("normal");
+  for (const std::string kind : {"hash", "random", "uniform"}) {
+    config.router = parse_toml("kind = \"" + kind + "\"", "m", "");
+    EXPECT_EQ(init_params(config, 1).find("layers.1.router.weight"), nullptr) << kind;
+  }
 }
 
 TEST(Init, DependsOnSeedAndNameAlone) {

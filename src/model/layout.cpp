@@ -46,29 +46,38 @@ std::vector<ParamSpec> parameter_table(const ModelConfig& c) {
   return table;
 }
 
+double experts_per_token(const ModelConfig& config) {
+  if (!config.is_moe()) return 0;
+  const double mean = moe::make_router(config.router_shape(), config.router)->traits().mean_experts;
+  return mean > 0 ? mean : static_cast<double>(config.top_k);
+}
+
 namespace {
-int64_t active_elements(const ModelConfig& config, const ParamSpec& spec) {
-  return spec.is_routed ? spec.n_elements() / config.n_experts * config.top_k : spec.n_elements();
+// `experts`: of experts_per_token.
+int64_t active_elements(const ModelConfig& config, const ParamSpec& spec, double experts) {
+  return spec.is_routed ? std::llround(static_cast<double>(spec.n_elements() / config.n_experts) * experts) : spec.n_elements();
 }
 }  // namespace
 
 ParameterCounts count_parameters(const ModelConfig& config) {
+  const double experts = experts_per_token(config);
   ParameterCounts counts;
   for (const auto& spec : parameter_table(config)) {
     counts.total += spec.n_elements();
-    counts.active += active_elements(config, spec);
+    counts.active += active_elements(config, spec, experts);
     if (spec.role == Role::embedding || spec.role == Role::head) continue;
     counts.total_without_embeddings += spec.n_elements();
-    counts.active_without_embeddings += active_elements(config, spec);
+    counts.active_without_embeddings += active_elements(config, spec, experts);
   }
   return counts;
 }
 
 double forward_flops_per_token(const ModelConfig& config, int64_t sequence_length) {
+  const double experts = experts_per_token(config);
   double flops = 0;
   for (const auto& spec : parameter_table(config)) {
     const bool is_product = spec.role != Role::norm && (spec.role != Role::embedding || config.tie_embeddings);
-    if (is_product) flops += 2.0 * static_cast<double>(active_elements(config, spec));
+    if (is_product) flops += 2.0 * static_cast<double>(active_elements(config, spec, experts));
   }
   // scores and their use: 2 products of length S / 2 on average for each of n_heads * head_dim columns
   const double attention = 2.0 * static_cast<double>(sequence_length * config.n_heads * config.head_dim);

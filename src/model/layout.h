@@ -26,8 +26,11 @@ struct ParamSpec {
 };
 std::vector<ParamSpec> parameter_table(const ModelConfig& config);
 
+// Routed experts that a token passes in training: K, or on average what its router says. 0 for dense models.
+double experts_per_token(const ModelConfig& config);
+
 struct ParameterCounts {
-  int64_t total = 0, active = 0;                                        // active: what one token passes
+  int64_t total = 0, active = 0;                                        // active: what one token passes (on average)
   int64_t total_without_embeddings = 0, active_without_embeddings = 0;  // neither embedding nor head
 };
 ParameterCounts count_parameters(const ModelConfig& config);

@@ -52,6 +52,26 @@ TEST(ParameterCounts, CountKOfEExpertsAsActive) {
   EXPECT_EQ(counts.active_without_embeddings, without - 2 * 4 * expert);
 }
 
+// The experts of a token count as many times as it passes on average; a router without a matrix has no row.
+TEST(ParameterCounts, FollowTheRouter) {
+  const std::string experts = "n_experts = 6\ntop_k = 2\nd_expert = 7\n";
+  const auto plain = config_of(experts), wide = config_of(experts + "router = {kind = \"expert_choice\", factor = 2.5}");
+  const int64_t expert = 3 * 7 * 8;
+  EXPECT_EQ(experts_per_token(plain), 2);
+  EXPECT_EQ(experts_per_token(wide), 2.5);
+  EXPECT_EQ(experts_per_token(config_of(experts + "router = {kind = \"expert_choice\"}")), 2);
+  EXPECT_EQ(experts_per_token(config_of("")), 0);
+  EXPECT_EQ(count_parameters(wide).total, count_parameters(plain).total);
+  EXPECT_EQ(count_parameters(wide).active - count_parameters(plain).active, 2 * expert / 2);  // half an expert in each of two layers
+  EXPECT_DOUBLE_EQ(forward_flops_per_token(wide, 16) - forward_flops_per_token(plain, 16), 2.0 * 2 * expert / 2);
+  for (const std::string kind : {"random", "uniform"}) {
+    const auto without = config_of(experts + "router = {kind = \"" + kind + "\"}");
+    EXPECT_EQ(shapes_of(without).count("layers.1.router.weight"), 0u);
+    EXPECT_EQ(count_parameters(plain).total - count_parameters(without).total, 2 * 6 * 8);
+    EXPECT_DOUBLE_EQ(forward_flops_per_token(plain, 16) - forward_flops_per_token(without, 16), 2.0 * 2 * 6 * 8);
+  }
+}
+
 TEST(Flops, CountTwoAProductAndHalfTheAttention) {
   const auto config = config_of("");
   const double products = 2.0 * (2 * (24 * 8 + 8 * 12 + 3 * 5 * 8) + 80);  // the embedding is no product, the head is

@@ -17,7 +17,7 @@ MemoryEstimate estimate_memory(const RunConfig& config) {
     const auto qkv = static_cast<double>((m.n_heads + 2 * m.n_kv_heads) * m.head_dim);
     per_token += 4 * static_cast<double>(m.d_model) + 3 * qkv;  // norms, residuals, projections and their rotations
     if (m.has_experts(layer)) {
-      const auto K = static_cast<double>(m.top_k);
+      const double K = model::experts_per_token(m);
       per_token += K * static_cast<double>(2 * m.d_model + 2 * m.d_expert) + 4 * static_cast<double>(m.n_experts);
       per_token += 5 * static_cast<double>(m.n_shared_experts * m.d_expert);
     } else {
