@@ -93,6 +93,22 @@ TEST(ModelConfig, RefusesValuesOutsideTheirRange) {
   EXPECT_THAT(with(kMoe, "d_modle", "3"), HasSubstr("did you mean 'd_model'"));
 }
 
+TEST(ModelConfig, RefusesWhatItsRouterCannotDo) {
+  for (const std::string kind : {"base", "hash"}) {
+    EXPECT_THAT(message_for(kMoe + ("router = {kind = \"" + kind + "\"}")), HasSubstr("got model.top_k = 2; need 1: the router '" + kind + "' chooses no more experts a token"));
+    ConfigNode one = parse_toml(kMoe + ("router = {kind = \"" + kind + "\"}"), "m.toml", "");
+    apply_override(one, "top_k=1");
+    EXPECT_NO_THROW(read_model_config(one));
+  }
+  for (const std::string kind : {"random", "uniform"})
+    for (const std::string balance : {"{loss = \"switch\"}", "{loss = [], z_coefficient = 0.1}"}) {
+      const auto message = message_for(kMoe + ("router = {kind = \"" + kind + "\"}\nbalance = " + balance));
+      EXPECT_THAT(message, HasSubstr("got model.balance = "));
+      EXPECT_THAT(message, HasSubstr("need no balance and no z loss ([model.balance] with loss = []): the router '" + kind + "' has no logits"));
+    }
+  EXPECT_NO_THROW(read(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = []}")));
+}
+
 TEST(ModelConfig, ADenseModelRefusesKeysOfExperts) {
   for (const auto* line : {"top_k = 1", "n_shared_experts = 1", "d_expert = 4", "router = {kind = \"top_k\"}",
                            "balance = {loss = \"switch\"}", "capacity = {rule = \"switch\"}"})
