@@ -73,7 +73,8 @@ struct AnalysisKind {
   const char* name;
   const char* help;
   std::unique_ptr<Analysis> (*make)(const AnalysisInput& input);
-  // Bytes that its sums take at worst for this input.
+  // Bytes that its sums take at worst for this input. Counts that an analysis asked before has stated to the same input.tallies
+  // are left out (analysis/id_tally.h), so that the sum is what a pass takes.
   double (*bytes)(const AnalysisInput& input);
 };
 // Every registered analysis, in the order of the report.

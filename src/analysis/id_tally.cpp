@@ -110,6 +110,13 @@ void IdTally::add_counts(size_t layer, int64_t id, std::span<int64_t> counts) co
   for (size_t e = 0; e < counts.size(); ++e) counts[e] += row[e];
 }
 
+double IdTally::allocated_bytes() const {
+  double out = static_cast<double>(sizeof(uint32_t) * occurrences_.capacity());
+  for (const auto& layer : layers_)
+    out += static_cast<double>(sizeof(uint32_t*) * layer.rows.capacity() + sizeof(uint32_t) * layer.blocks.size() * rows_per_block(layer.n_experts) * layer.n_experts);
+  return out;
+}
+
 double IdTally::bytes(const AnalysisInput& input, TallyKey key) {
   double tokens = 0;
   for (size_t d = 0; d < input.data.size(); ++d)
@@ -128,6 +135,13 @@ const IdTally& IdTallies::want(const AnalysisInput& input, TallyKey key) {
   auto& tally = tallies_[key];
   if (tally == nullptr) tally = std::make_unique<IdTally>(input, key);
   return *tally;
+}
+
+double tally_bytes(const AnalysisInput& input, const std::vector<TallyKey>& keys) {
+  double bytes = 0;
+  for (const auto& key : keys)
+    if (input.tallies == nullptr || input.tallies->is_new(key)) bytes += IdTally::bytes(input, key);
+  return bytes;
 }
 
 void IdTallies::observe(const Observation& batch, int64_t number) {

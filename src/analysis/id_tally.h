@@ -5,6 +5,7 @@
 #include <compare>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -50,7 +51,8 @@ class IdTally {
   // Whether every token had top_k experts there (Choices::first: at least one), so that a chance level is known.
   bool exactly_k(size_t layer) const { return layers_[layer].exactly_k; }
 
-  // Bytes at worst: every id that can occur in every layer.
+  double allocated_bytes() const;
+  // The most that allocated_bytes can become: every id that can occur, in every layer.
   static double bytes(const AnalysisInput& input, TallyKey key);
 
  private:
@@ -77,14 +79,21 @@ class IdTallies {
  public:
   // Made when it is first asked for, which must be before the first batch.
   const IdTally& want(const AnalysisInput& input, TallyKey key);
+  // True the first time that it is told the key; for sums of bytes().
+  bool is_new(TallyKey key) { return stated_.insert(key).second; }
   // number: how many batches the caller has seen before; counts the batch when it is the first to bring it.
   void observe(const Observation& batch, int64_t number);
 
  private:
   std::map<TallyKey, std::unique_ptr<IdTally>> tallies_;
+  std::set<TallyKey> stated_;
   std::vector<LayerShape> layers_;
   int64_t n_batches_ = 0;
 };
+
+// Bytes at worst of the tallies that an analysis wants, for AnalysisKind::bytes: those that an analysis before it has stated to the
+// same input.tallies are left out, so that the sum over analyses is what a pass takes.
+double tally_bytes(const AnalysisInput& input, const std::vector<TallyKey>& keys);
 
 // What an analysis holds: the tallies of its pass, and how far it has followed it.
 class TallyReader {

@@ -135,6 +135,33 @@ TEST(IdTally, RefusesIdsOutsideTheVocabularyAndForeignShapes) {
   EXPECT_THAT(message_of<DataError>([&] { reader.observe(batch_of({int64_t{1} << 40, 1}, 2, {routing_of({{0}, {1}}, 3, 1)})); }), HasSubstr("input ids: got 1099511627776"));
 }
 
+TEST(IdTally, TakesNoMoreBytesThanItSays) {
+  const int64_t T = 8000, V = 500;
+  auto input = input_of({{0, 16, 2}, {1, 16, 2}}, V, 100);
+  input.data[0].n_tokens = T;
+  for (const auto& [kind, n_ids] : {std::pair{IdKind::input, V}, {IdKind::position, int64_t{100}}}) {
+    TallyReader reader(input);
+    const auto& tally = reader.want(input, {kind, Choices::all, Side::model, 0});
+    const auto experts = testing::uniform_experts(T, 16, 2, 1);
+    reader.observe(batch_of(testing::uniform_ids(T, V, 1), 100, {routing_of(experts, 16, 2), routing_of(experts, 16, 2, 1)}));
+    const double predicted = IdTally::bytes(input, tally.key());
+    EXPECT_LE(tally.allocated_bytes(), predicted);
+    EXPECT_GE(tally.allocated_bytes(), 2.0 * static_cast<double>(n_ids) * 16 * 4);  // every id occurs in both layers
+    EXPECT_LE(predicted, 2.0 * static_cast<double>(n_ids) * (16 * 4 + 8) + 4 * static_cast<double>(n_ids) + 2 * 65'536);
+  }
+}
+
+TEST(IdTally, BytesOfSharedTalliesAreStatedOnce) {
+  auto input = input_of({{0, 16, 2}}, 500, 100);
+  const std::vector<TallyKey> keys = {{IdKind::input, Choices::all}, {IdKind::target, Choices::all}};
+  const double alone = tally_bytes(input, keys);
+  EXPECT_EQ(tally_bytes(input, keys), alone);  // nothing shared
+  input.tallies = std::make_shared<IdTallies>();
+  EXPECT_EQ(tally_bytes(input, keys), alone);
+  EXPECT_EQ(tally_bytes(input, {keys[1]}), 0.0);
+  EXPECT_GT(tally_bytes(input, {{IdKind::predicted, Choices::all}}), 0.0);
+}
+
 TEST(IdTally, BytesGrowWithWhatCanOccur) {
   auto input = input_of({{0, 64, 8}, {1, 64, 8}}, 50'000, 2048);
   input.data[0].n_tokens = 10'000'000;

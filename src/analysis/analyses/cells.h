@@ -32,6 +32,20 @@ inline int64_t counted_tokens(const Observation& batch) {
   return padding == nullptr ? n_tokens : n_tokens - std::accumulate(padding, padding + n_tokens, int64_t{0});
 }
 
+// The tallies of an analysis: input ids and positions by data set, so that all who read them share them; the others together.
+inline std::vector<TallyKey> keys_of(const AnalysisInput& input, IdKind kind, Choices choices, Side side = Side::model) {
+  if (kind == IdKind::predicted || kind == IdKind::target) return {{kind, choices, side}};
+  std::vector<TallyKey> keys;
+  for (size_t d = 0; d < input.data.size(); ++d) keys.push_back({kind, choices, side, static_cast<int64_t>(d)});
+  return keys;
+}
+// The tallies of these keys, before the first batch.
+inline std::vector<const IdTally*> want_all(TallyReader& reader, const AnalysisInput& input, const std::vector<TallyKey>& keys) {
+  std::vector<const IdTally*> out;
+  for (const auto& key : keys) out.push_back(&reader.want(input, key));
+  return out;
+}
+
 // Counts of the same ids in several data sets, added.
 class PooledTally {
  public:

@@ -19,11 +19,11 @@ class ContinualVocabulary : public Analysis {
  public:
   explicit ContinualVocabulary(const AnalysisInput& input)
       : model_(input.model), reference_(input.reference), data_(input.data), layers_(input.layers), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), reader_(input) {
-    for (size_t d = 0; d < data_.size() && !reference_.empty(); ++d)
-      for (const auto choices : {Choices::first, Choices::all}) {
-        const auto data = static_cast<int64_t>(d);
-        pairs_.push_back({d, choices, &reader_.want(input, {IdKind::input, choices, Side::reference, data}), &reader_.want(input, {IdKind::input, choices, Side::model, data})});
-      }
+    if (reference_.empty()) return;
+    for (const auto choices : {Choices::first, Choices::all}) {
+      const auto from = want_all(reader_, input, keys_of(input, IdKind::input, choices, Side::reference)), to = want_all(reader_, input, keys_of(input, IdKind::input, choices));
+      for (size_t d = 0; d < data_.size(); ++d) pairs_.push_back({d, choices, from[d], to[d]});
+    }
   }
 
   void observe(const Observation& batch) override {
@@ -107,8 +107,9 @@ std::unique_ptr<Analysis> make_continual_vocabulary_analysis(const AnalysisInput
 
 double continual_vocabulary_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
-  for (size_t d = 0; d < input.data.size() && !input.reference.empty(); ++d)
-    for (const auto choices : {Choices::first, Choices::all}) bytes += 2 * IdTally::bytes(input, {IdKind::input, choices, Side::model, static_cast<int64_t>(d)});
+  if (input.reference.empty()) return bytes;
+  for (const auto choices : {Choices::first, Choices::all})
+    for (const auto side : {Side::reference, Side::model}) bytes += tally_bytes(input, keys_of(input, IdKind::input, choices, side));
   return bytes;
 }
 

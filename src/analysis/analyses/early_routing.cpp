@@ -12,10 +12,8 @@ class EarlyRouting : public Analysis {
   explicit EarlyRouting(const AnalysisInput& input)
       : model_(input.model), reference_(input.reference), data_(input.data), layers_(input.layers), texts_(input.token_texts), chosen_(input.chosen_ids), reader_(input) {
     if (reference_.empty()) return;
-    for (size_t d = 0; d < data_.size(); ++d) {
-      to_.push_back(&reader_.want(input, {IdKind::input, Choices::all, Side::model, static_cast<int64_t>(d)}));
-      from_.push_back(&reader_.want(input, {IdKind::input, Choices::all, Side::reference, static_cast<int64_t>(d)}));
-    }
+    from_ = want_all(reader_, input, keys_of(input, IdKind::input, Choices::all, Side::reference));
+    to_ = want_all(reader_, input, keys_of(input, IdKind::input, Choices::all));
   }
 
   void observe(const Observation& batch) override {
@@ -74,8 +72,8 @@ std::unique_ptr<Analysis> make_early_routing_analysis(const AnalysisInput& input
 
 double early_routing_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
-  for (size_t d = 0; d < input.data.size() && !input.reference.empty(); ++d)
-    bytes += 2 * IdTally::bytes(input, {IdKind::input, Choices::all, Side::model, static_cast<int64_t>(d)});
+  if (input.reference.empty()) return bytes;
+  for (const auto side : {Side::reference, Side::model}) bytes += tally_bytes(input, keys_of(input, IdKind::input, Choices::all, side));
   return bytes;
 }
 

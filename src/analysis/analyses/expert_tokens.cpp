@@ -20,15 +20,7 @@ class ExpertTokens : public Analysis {
  public:
   explicit ExpertTokens(const AnalysisInput& input)
       : layers_(input.layers), texts_(input.token_texts), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), reader_(input) {
-    for (const auto kind : kKinds) {
-      std::vector<const IdTally*> parts;
-      if (kind == IdKind::input) {
-        for (size_t d = 0; d < input.data.size(); ++d) parts.push_back(&reader_.want(input, {kind, Choices::first, Side::model, static_cast<int64_t>(d)}));
-      } else {
-        parts.push_back(&reader_.want(input, {kind, Choices::first, Side::model}));
-      }
-      tallies_.emplace_back(std::move(parts));
-    }
+    for (const auto kind : kKinds) tallies_.emplace_back(want_all(reader_, input, keys_of(input, kind, Choices::first)));
   }
 
   void observe(const Observation& batch) override {
@@ -94,8 +86,7 @@ std::unique_ptr<Analysis> make_expert_tokens_analysis(const AnalysisInput& input
 
 double expert_tokens_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
-  for (size_t d = 0; d < input.data.size(); ++d) bytes += IdTally::bytes(input, {IdKind::input, Choices::first, Side::model, static_cast<int64_t>(d)});
-  for (const auto kind : {IdKind::predicted, IdKind::target}) bytes += IdTally::bytes(input, {kind, Choices::first, Side::model});
+  for (const auto kind : kKinds) bytes += tally_bytes(input, keys_of(input, kind, Choices::first));
   return bytes;
 }
 

@@ -8,7 +8,7 @@ namespace {
 class PositionSpecialization : public Analysis {
  public:
   explicit PositionSpecialization(const AnalysisInput& input) : data_(input.data), layers_(input.layers), reader_(input) {
-    for (size_t d = 0; d < data_.size(); ++d) tallies_.push_back(&reader_.want(input, {IdKind::position, Choices::all, Side::model, static_cast<int64_t>(d)}));
+    tallies_ = want_all(reader_, input, keys_of(input, IdKind::position, Choices::all));
   }
 
   void observe(const Observation& batch) override {
@@ -118,9 +118,7 @@ class PositionSpecialization : public Analysis {
 std::unique_ptr<Analysis> make_position_specialization_analysis(const AnalysisInput& input) { return std::make_unique<PositionSpecialization>(input); }
 
 double position_specialization_analysis_bytes(const AnalysisInput& input) {
-  double bytes = 1024;
-  for (size_t d = 0; d < input.data.size(); ++d) bytes += IdTally::bytes(input, {IdKind::position, Choices::all, Side::model, static_cast<int64_t>(d)});
-  return bytes;
+  return 1024 + tally_bytes(input, keys_of(input, IdKind::position, Choices::all));
 }
 
 }  // namespace evenkeel::analysis

@@ -76,10 +76,8 @@ class SemanticClusters : public Analysis {
 
  private:
   PooledTally tallies_of(const AnalysisInput& input) {
-    std::vector<const IdTally*> parts;
-    for (size_t d = 0; d < input.data.size() && input.embedding.defined(); ++d)
-      parts.push_back(&reader_.want(input, {IdKind::input, Choices::first, Side::model, static_cast<int64_t>(d)}));
-    return PooledTally(std::move(parts));
+    if (!input.embedding.defined()) return PooledTally({});
+    return PooledTally(want_all(reader_, input, keys_of(input, IdKind::input, Choices::first)));
   }
 
   // norms [V] of the embeddings
@@ -156,7 +154,7 @@ std::unique_ptr<Analysis> make_semantic_clusters_analysis(const AnalysisInput& i
 double semantic_clusters_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
   if (!input.embedding.defined()) return bytes;
-  for (size_t d = 0; d < input.data.size(); ++d) bytes += IdTally::bytes(input, {IdKind::input, Choices::first, Side::model, static_cast<int64_t>(d)});
+  bytes += tally_bytes(input, keys_of(input, IdKind::input, Choices::first));
   double cosines = 0;  // of one layer at a time
   for (const auto& layer : input.layers) cosines = std::max(cosines, std::pow(static_cast<double>(layer.n_experts) * kTokens, 2));
   return bytes + sizeof(float) * cosines;

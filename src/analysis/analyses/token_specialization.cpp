@@ -14,7 +14,7 @@ class TokenSpecialization : public Analysis {
  public:
   explicit TokenSpecialization(const AnalysisInput& input)
       : data_(input.data), layers_(input.layers), texts_(input.token_texts), chosen_(input.chosen_ids), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), reader_(input) {
-    for (size_t d = 0; d < data_.size(); ++d) tallies_.push_back(&reader_.want(input, {IdKind::input, Choices::all, Side::model, static_cast<int64_t>(d)}));
+    tallies_ = want_all(reader_, input, keys_of(input, IdKind::input, Choices::all));
   }
 
   void observe(const Observation& batch) override {
@@ -95,9 +95,7 @@ class TokenSpecialization : public Analysis {
 std::unique_ptr<Analysis> make_token_specialization_analysis(const AnalysisInput& input) { return std::make_unique<TokenSpecialization>(input); }
 
 double token_specialization_analysis_bytes(const AnalysisInput& input) {
-  double bytes = 1024;
-  for (size_t d = 0; d < input.data.size(); ++d) bytes += IdTally::bytes(input, {IdKind::input, Choices::all, Side::model, static_cast<int64_t>(d)});
-  return bytes;
+  return 1024 + tally_bytes(input, keys_of(input, IdKind::input, Choices::all));
 }
 
 }  // namespace evenkeel::analysis

@@ -12,22 +12,17 @@ constexpr int64_t kMinimumCount = 10;  // of the script's tables of experts
 
 constexpr IdKind kKinds[] = {IdKind::input, IdKind::predicted, IdKind::target};
 
+std::vector<Choices> wanted_choices(const AnalysisInput& input) {
+  const bool only_first = std::all_of(input.layers.begin(), input.layers.end(), [](const LayerShape& layer) { return layer.top_k == 1; });
+  return only_first ? std::vector<Choices>{Choices::first} : std::vector<Choices>{Choices::first, Choices::all};
+}
+
 class VocabularySpecialization : public Analysis {
  public:
   explicit VocabularySpecialization(const AnalysisInput& input)
       : layers_(input.layers), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), reader_(input) {
-    const bool only_first = std::all_of(layers_.begin(), layers_.end(), [](const LayerShape& layer) { return layer.top_k == 1; });
     for (const auto kind : kKinds)
-      for (const auto choices : {Choices::first, Choices::all}) {
-        if (choices == Choices::all && only_first) continue;
-        std::vector<const IdTally*> parts;
-        if (kind == IdKind::input) {  // by data set, which other analyses read
-          for (size_t d = 0; d < input.data.size(); ++d) parts.push_back(&reader_.want(input, {kind, choices, Side::model, static_cast<int64_t>(d)}));
-        } else {
-          parts.push_back(&reader_.want(input, {kind, choices, Side::model}));
-        }
-        columns_.push_back({name_of(kind), choices, PooledTally(std::move(parts))});
-      }
+      for (const auto choices : wanted_choices(input)) columns_.push_back({name_of(kind), choices, PooledTally(want_all(reader_, input, keys_of(input, kind, choices)))});
   }
 
   void observe(const Observation& batch) override {
@@ -43,7 +38,10 @@ class VocabularySpecialization : public Analysis {
     table.source =
         "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it is; mean: over ids with at least "
         "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform random routing, k / E in the limit";
-    for (const auto& column : columns_) add_rows(column, table);
+    int64_t most = 0;
+    for (const auto& column : columns_) most = std::max(most, column.tally.most_occurrences());
+    UniformLevels levels(most);
+    for (const auto& column : columns_) add_rows(column, levels, table);
     return {{"vocabulary_specialization", std::move(table)}};
   }
 
@@ -68,9 +66,8 @@ class VocabularySpecialization : public Analysis {
     return minimum_count_ == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count_};
   }
 
-  void add_rows(const Column& column, Table& table) const {
+  void add_rows(const Column& column, UniformLevels& levels, Table& table) const {
     if (column.tally.n_tokens() == 0) return;
-    UniformLevels levels(column.tally.most_occurrences());
     std::vector<std::vector<IdSummary>> summaries;  // [layer][minimum count]
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       const auto* uniform = column.tally.exactly_k(layer) ? levels.of(layers_[layer].n_experts, k_of(column, layer)) : nullptr;
@@ -113,10 +110,8 @@ std::unique_ptr<Analysis> make_vocabulary_specialization_analysis(const Analysis
 
 double vocabulary_specialization_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
-  for (const auto choices : {Choices::first, Choices::all}) {
-    for (size_t d = 0; d < input.data.size(); ++d) bytes += IdTally::bytes(input, {IdKind::input, choices, Side::model, static_cast<int64_t>(d)});
-    for (const auto kind : {IdKind::predicted, IdKind::target}) bytes += IdTally::bytes(input, {kind, choices, Side::model});
-  }
+  for (const auto kind : kKinds)
+    for (const auto choices : wanted_choices(input)) bytes += tally_bytes(input, keys_of(input, kind, choices));
   return bytes;
 }
 
