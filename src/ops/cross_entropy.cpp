@@ -21,8 +21,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr int64_t kChunkRows = 512;
-
 struct Chunk {
   at::Tensor logits;  // [C, V] fp32 or wider
   at::Tensor probs;   // [C, V]
@@ -32,8 +30,7 @@ struct Chunk {
 // logits of a chunk of rows, their softmax, and the losses: lse = max - log(probability of the max).
 Chunk score_chunk(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets) {
   Chunk out;
-  out.logits = at::mm(hidden, head.t());
-  if (out.logits.scalar_type() != at::kDouble) out.logits = out.logits.to(at::kFloat);
+  out.logits = head_logits(hidden, head);
   out.probs = at::_softmax(out.logits, 1, false);
   const auto lse = at::amax(out.logits, {1}) - at::amax(out.probs, {1}).log();
   const auto is_ignored = targets.lt(0);
@@ -79,6 +76,11 @@ struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
 };
 
 }  // namespace
+
+at::Tensor head_logits(const at::Tensor& hidden, const at::Tensor& head) {
+  const auto logits = at::mm(hidden, head.t());
+  return logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
+}
 
 at::Tensor cross_entropy_sum(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets) {
   const bool grad_mode = at::GradMode::is_enabled();

@@ -5,6 +5,11 @@
 
 namespace evenkeel::ops {
 
+// Logits of rows [T, V] in fp32 (fp64 for fp64 models), the same bits as the losses below see when it is called with
+// the same chunks of kChunkRows rows, counted from the first.
+inline constexpr int64_t kChunkRows = 512;
+at::Tensor head_logits(const at::Tensor& hidden, const at::Tensor& head);
+
 // Sum over targets of -log softmax(hidden W^T)[target], in nats; the caller divides.
 //   hidden [T, H], head [V, H], targets [T] i64, -1 = ignore (padding)
 // Returns a scalar of hidden's dtype, differentiable in hidden and head (the gradients are made in the

@@ -105,5 +105,18 @@ TEST(CrossEntropy, PredictionTiesGoToTheLowerId) {
   EXPECT_EQ(predicted.max().item<int64_t>(), 0);
 }
 
+TEST(HeadLogits, AreThoseOfTheLossesChunkByChunk) {
+  const int64_t T = kChunkRows + 5;
+  const auto hidden = random_tensor({T, 6}, 1).to(at::kFloat), head = random_tensor({11, 6}, 2).to(at::kFloat);
+  at::Tensor predicted;
+  cross_entropy_per_token(hidden, head, random_ids(T, 11, 3), &predicted);
+  for (int64_t first = 0; first < T; first += kChunkRows) {
+    const auto logits = head_logits(hidden.narrow(0, first, std::min(kChunkRows, T - first)), head);
+    EXPECT_TRUE(testing::same_bits(logits.argmax(1), predicted.narrow(0, first, logits.size(0))));
+  }
+  EXPECT_EQ(head_logits(hidden.to(at::kBFloat16), head.to(at::kBFloat16)).scalar_type(), at::kFloat);
+  EXPECT_EQ(head_logits(hidden.to(at::kDouble), head.to(at::kDouble)).scalar_type(), at::kDouble);
+}
+
 }  // namespace
 }  // namespace evenkeel::ops
