@@ -1,31 +1,74 @@
-// Load of the experts by layer and data set.
-#include "analysis/analysis.h"
-#include "analysis/routing_stats.h"
+// Load: how evenly the experts of a layer are used by a data set (MRI, arXiv 2503.05029), which domain reaches which
+// expert (domain specialization, arXiv 2409.02060, eq. 7), and how alike the loads of two domains are. Assignments
+// count before drops. Sums: a few numbers for each data set, layer and expert.
+#include "analysis/analyses/cells.h"
+#include "analysis/analyses/load_tables.h"
 
 namespace evenkeel::analysis {
 namespace {
 
+// Adds one batch's first choices and the spread of its windows.
+void add_windows(LayerLoad& load, const TokenChoices& choices, const Observation& batch, size_t top_k) {
+  const bool* is_padding = padding_of(batch);
+  const int64_t n_windows = batch.input_ids.size(0), length = batch.input_ids.size(1);
+  auto& windows = *load.windows;
+  std::vector<int64_t> counts(load.first_choices.size());
+  for (int64_t window = 0; window < n_windows; ++window) {
+    std::fill(counts.begin(), counts.end(), 0);
+    int64_t n_tokens = 0;
+    for (int64_t t = window * length; t < (window + 1) * length; ++t) {
+      if (is_padding != nullptr && is_padding[t]) continue;
+      ++n_tokens;
+      const auto experts = choices.of(t);
+      for (const int64_t expert : experts) ++counts[static_cast<size_t>(expert)];
+      if (!experts.empty()) ++load.first_choices[static_cast<size_t>(experts[0])];
+      load.gives_k = load.gives_k && experts.size() == top_k;
+    }
+    if (n_tokens == 0) continue;
+    ++windows.n_windows;
+    windows.tokens_squared += n_tokens * n_tokens;
+    for (size_t e = 0; e < counts.size(); ++e) {
+      windows.count_squared[e] += counts[e] * counts[e];
+      windows.count_times_tokens[e] += counts[e] * n_tokens;
+    }
+  }
+}
+
 class Load : public Analysis {
  public:
-  explicit Load(const AnalysisInput& input) : input_(input), counts_(input.data.size()) {}
-
-  void observe(const Observation& batch) override { add_counts(counts_.at(batch.data), batch.routing); }
-
-  std::vector<NamedTable> tables() const override {
-    Table table;
-    table.columns = {{"layer", ""}, {"domain", ""}, {"mri", ""}, {"entropy", ""}, {"cv", ""}, {"max_share", ""}};
-    table.source = "arXiv 2503.05029 (MRI)";
-    for (size_t d = 0; d < counts_.size(); ++d)
-      for (const auto& counts : counts_[d]) {
-        const auto stats = routing_stats(counts);
-        table.add_row({stats.layer, input_.data[d].name, stats.mri, stats.entropy, stats.cv, *std::max_element(stats.load.begin(), stats.load.end())});
+  explicit Load(const AnalysisInput& input) : shapes_(input.layers) {
+    for (const auto& data : input.data) {
+      domains_.push_back({data.name, {}});
+      for (const auto& [layer, n_experts, top_k] : shapes_) {
+        const std::vector<int64_t> zeros(static_cast<size_t>(n_experts), 0);
+        LayerLoad load;
+        load.assignments = {layer, n_experts, top_k, 0, 0, zeros};
+        load.first_choices = zeros;
+        load.windows = WindowSums{0, 0, zeros, zeros};
+        domains_.back().layers.push_back(std::move(load));
       }
-    return {{"load", std::move(table)}};
+    }
+  }
+
+  void observe(const Observation& batch) override {
+    const auto choices = choices_of(batch.routing, shapes_, batch.input_ids.numel());
+    auto& layers = domains_.at(batch.data).layers;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      add_counts(layers[i].assignments, count_routing(batch.routing[i]));
+      add_windows(layers[i], choices[i], batch, static_cast<size_t>(shapes_[i].top_k));
+    }
+  }
+
+  // Data sets that were not observed have no rows.
+  std::vector<NamedTable> tables() const override {
+    auto seen = domains_;
+    for (auto& domain : seen) std::erase_if(domain.layers, [](const LayerLoad& load) { return !load.has_tokens(); });
+    return load_tables(seen);
   }
 
  private:
-  AnalysisInput input_;
-  std::vector<std::vector<RoutingCounts>> counts_;
+  std::vector<LayerShape> shapes_;
+  std::vector<DomainLoad> domains_;
 };
 
 }  // namespace
@@ -33,9 +76,10 @@ class Load : public Analysis {
 std::unique_ptr<Analysis> make_load_analysis(const AnalysisInput& input) { return std::make_unique<Load>(input); }
 
 double load_analysis_bytes(const AnalysisInput& input) {
-  double bytes = 1024;
-  for (const auto& layer : input.layers) bytes += 8.0 * static_cast<double>(input.data.size()) * static_cast<double>(layer.n_experts);
-  return bytes;
+  constexpr double kNumbersPerExpert = 4;
+  double bytes = 0;
+  for (const auto& layer : input.layers) bytes += kNumbersPerExpert * sizeof(int64_t) * static_cast<double>(input.data.size()) * static_cast<double>(layer.n_experts);
+  return bytes + 1024;
 }
 
 }  // namespace evenkeel::analysis

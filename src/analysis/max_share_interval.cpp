@@ -1,0 +1,64 @@
+#include "analysis/max_share_interval.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace evenkeel::analysis {
+namespace {
+
+double normal_cdf(double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); }
+
+}  // namespace
+
+double normal_quantile(double probability) {
+  double low = -40, high = 40;
+  for (int i = 0; i < 200 && low < high; ++i) {
+    const double middle = (low + high) / 2;
+    (normal_cdf(middle) < probability ? low : high) = middle;
+  }
+  return (low + high) / 2;
+}
+
+namespace {
+
+// Variance of each expert's share between windows over that of independent tokens. Empty below 2 windows.
+std::vector<double> design_effects(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums& windows) {
+  const auto T = static_cast<double>(n_tokens), W = static_cast<double>(windows.n_windows);
+  std::vector<double> between, independent;
+  double all_between = 0, all_independent = 0;
+  for (size_t e = 0; e < tokens_per_expert.size(); ++e) {
+    const double p = static_cast<double>(tokens_per_expert[e]) / T;
+    const double squares = static_cast<double>(windows.count_squared[e]) - 2 * p * static_cast<double>(windows.count_times_tokens[e]) + p * p * static_cast<double>(windows.tokens_squared);
+    between.push_back(W / (W - 1) * squares / (T * T));
+    independent.push_back(p * (1 - p) / T);
+    all_between += between.back();
+    all_independent += independent.back();
+  }
+  const double mean = all_independent > 0 ? std::max(1.0, all_between / all_independent) : 1.0;
+  std::vector<double> out;
+  for (size_t e = 0; e < between.size(); ++e) out.push_back(independent[e] > 0 ? std::max(mean, between[e] / independent[e]) : mean);
+  return out;
+}
+
+}  // namespace
+
+std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows) {
+  if (n_tokens == 0 || (windows != nullptr && windows->n_windows < 2)) return std::nullopt;
+  constexpr double kMiss = 0.05;
+  const auto E = static_cast<double>(tokens_per_expert.size()), T = static_cast<double>(n_tokens);
+  const double z = normal_quantile(1 - kMiss / (2 * E)), z2 = z * z;
+  const auto effects = windows != nullptr ? design_effects(tokens_per_expert, n_tokens, *windows) : std::vector<double>(tokens_per_expert.size(), 1.0);
+  MaxShareInterval out{0, 0, T / *std::min_element(effects.begin(), effects.end())};
+  for (size_t e = 0; e < tokens_per_expert.size(); ++e) {
+    const double p = static_cast<double>(tokens_per_expert[e]) / T, n = T / effects[e];
+    const double center = (p + z2 / (2 * n)) / (1 + z2 / n);
+    const double half = z / (1 + z2 / n) * std::sqrt(p * (1 - p) / n + z2 / (4 * n * n));
+    out.low = std::max(out.low, center - half);
+    out.high = std::max(out.high, center + half);
+  }
+  out.low = std::max(out.low, 0.0);
+  out.high = std::min(out.high, 1.0);
+  return out;
+}
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,31 @@
+// How sure the largest load of a layer is (the MRI of arXiv 2503.05029).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace evenkeel::analysis {
+
+// How the tokens of an expert lie in the windows that were routed together. A window's tokens resemble each
+// other, so T tokens say less than T independent ones.
+struct WindowSums {
+  int64_t n_windows = 0, tokens_squared = 0;  // sum over windows of T_w^2
+  std::vector<int64_t> count_squared;         // [E] sum over windows of n_we^2
+  std::vector<int64_t> count_times_tokens;    // [E] sum over windows of n_we T_w
+};
+
+struct MaxShareInterval {
+  double low = 0, high = 1;
+  double effective_tokens = 0;  // of the layer: tokens / design effect
+};
+// 95 % interval of the largest share of tokens in the text that the data set is a sample of. Wilson's score
+// interval of every expert at level 1 - 0.05 / E (Bonferroni: all hold at once), so the largest share
+// lies between the largest of the low and of the high ends. Each expert's tokens are divided by its design effect,
+// the variance of its share between windows over that of independent tokens (ratio estimator; at least
+// the mean over experts, and at least 1). `windows` null: tokens are taken as independent. nullopt below 2 windows.
+std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows);
+
+double normal_quantile(double probability);  // of N(0, 1); probability in (0, 1)
+
+}  // namespace evenkeel::analysis
