@@ -1,0 +1,73 @@
+#include "analysis/forward.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include "core/errors.h"
+#include "core/rng.h"
+#include "ops/cross_entropy.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+at::Tensor on_cpu(const at::Tensor& tensor) { return tensor.defined() ? tensor.detach().cpu().contiguous() : tensor; }
+
+moe::RoutingDecision on_cpu(const moe::RoutingDecision& decision) {
+  auto out = decision;
+  for (auto* tensor : {&out.logits, &out.token_ids, &out.expert_ids, &out.weights, &out.dropped, &out.is_padding}) *tensor = on_cpu(*tensor);
+  for (auto* tensor : {&out.expert_input, &out.plan, &out.balance_statistics}) *tensor = at::Tensor();  // what only the layer itself needs
+  return out;
+}
+
+model::ModelOutput forward(const LoadedModel& model, const data::Batch& batch, int64_t number, const ForwardOptions& options) {
+  const auto device = model.params.at("embedding.weight").device();
+  model::ModelInput input;
+  input.tokens = batch.tokens.to(device);
+  if (options.separate_documents) input.document_ids = batch.document_ids.to(device);
+  input.mode = options.mode;
+  input.seed = combine_bits(options.seed, static_cast<uint64_t>(number));
+  return model.model.forward(model.params, model.router_states, input);
+}
+
+}  // namespace
+
+Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch, int64_t number, const ForwardOptions& options) {
+  const at::NoGradGuard no_grad;
+  Forward out;
+  auto& seen = out.observation;
+  seen.input_ids = on_cpu(batch.tokens);
+  seen.target_ids = on_cpu(batch.targets);
+  seen.document_ids = on_cpu(batch.document_ids);
+
+  auto output = forward(model, batch, number, options);
+  at::Tensor predicted;
+  ops::cross_entropy_per_token(output.hidden, model.model.head(model.params), batch.targets.reshape({-1}).to(output.hidden.device()), &predicted);
+  seen.predicted_ids = on_cpu(predicted).view(batch.tokens.sizes());
+  for (const auto& decision : output.routing) seen.routing.push_back(on_cpu(decision));
+  out.hidden = output.hidden;
+  if (reference == nullptr) return out;
+  for (const auto& decision : forward(*reference, batch, number, options).routing) seen.reference.push_back(on_cpu(decision));
+  return out;
+}
+
+std::vector<LayerShape> moe_layers(const model::ModelConfig& config) {
+  std::vector<LayerShape> out;
+  for (int64_t layer = 0; layer < config.n_layers; ++layer)
+    if (config.has_experts(layer)) out.push_back({layer, config.n_experts, config.top_k});
+  return out;
+}
+
+void check_reference(const LoadedModel& model, const LoadedModel& reference) {
+  const auto need = [&](const char* what, int64_t got, int64_t wanted) {
+    require<ConfigError>(got == wanted, "--reference ", reference.name, ": got ", what, " ", got, "; need ", wanted, " as in ", model.name);
+  };
+  need("a vocabulary of", reference.vocab_size(), model.vocab_size());
+  const auto layers = moe_layers(model.model.config()), others = moe_layers(reference.model.config());
+  need("a number of MoE layers of", static_cast<int64_t>(others.size()), static_cast<int64_t>(layers.size()));
+  for (size_t i = 0; i < layers.size(); ++i) {
+    need("a MoE layer at", others[i].layer, layers[i].layer);
+    need("n_experts", others[i].n_experts, layers[i].n_experts);
+    need("top_k", others[i].top_k, layers[i].top_k);
+  }
+}
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,42 @@
+// A model run over windows, as the analyses see it: the same forward pass as in training and evaluation.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "analysis/analysis.h"
+#include "analysis/windows.h"
+#include "model/transformer.h"
+
+namespace evenkeel::analysis {
+
+// A model that is ready to run; its parameters are on one device and need no gradient.
+struct LoadedModel {
+  std::string name;  // for the tables
+  model::Transformer model;
+  ops::Params params;
+  std::vector<ops::Params> router_states;  // one for each MoE layer
+  int64_t vocab_size() const { return model.config().vocab_size; }
+};
+
+struct ForwardOptions {
+  int64_t batch_size = 16;  // windows a forward pass; the scope of batch-wise routers in Mode::train
+  moe::Mode mode = moe::Mode::eval;
+  bool separate_documents = false;  // attention and positions stop at document borders
+  uint64_t seed = 0;                // of random routers, with the number of the batch mixed in
+};
+
+struct Forward {
+  Observation observation;  // on the CPU; `data` is left to the caller
+  at::Tensor hidden;        // [B*S, H] of the model, on its device; ops::head_logits makes the logits of its rows
+};
+// One batch through the model, and through the reference model where one is given (may be null). Arg max ties go to the lower id.
+Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch, int64_t number, const ForwardOptions& options);
+
+std::vector<LayerShape> moe_layers(const model::ModelConfig& config);
+
+// ConfigError when `reference` cannot be compared with `model` token by token: another vocabulary, other MoE layers,
+// experts or k.
+void check_reference(const LoadedModel& model, const LoadedModel& reference);
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,85 @@
+#include "analysis/forward.h"
+
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/linear.h>
+#include <gmock/gmock.h>
+
+#include "analysis/routing_stats.h"
+#include "analysis/test_support.h"
+#include "core/errors.h"
+#include "ops/cross_entropy.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(RunForward, IsTheForwardPassOfTheModel) {
+  const auto model = tiny_model();
+  const auto windows = windows_of(testing::random_ids(24, kTestVocabulary, 3).view({3, 8}));
+  const auto batch = windows->next(3);
+  const auto seen = run_forward(model, nullptr, batch, 0, {});
+  model::ModelInput input;
+  input.tokens = batch.tokens;
+  input.mode = moe::Mode::eval;
+  const auto need = model.model.forward(model.params, model.router_states, input);
+  ASSERT_EQ(seen.observation.routing.size(), 2u);
+  EXPECT_EQ(seen.observation.routing[1].layer, 2);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_TRUE(testing::same_bits(seen.observation.routing[i].expert_ids, need.routing[i].expert_ids));
+    EXPECT_TRUE(testing::same_bits(seen.observation.routing[i].weights, need.routing[i].weights));
+    EXPECT_TRUE(testing::same_bits(seen.observation.routing[i].logits, need.routing[i].logits));
+  }
+  const auto logits = ops::head_logits(seen.hidden, model.model.head(model.params));
+  EXPECT_TRUE(testing::same_bits(seen.observation.predicted_ids.view({-1}), logits.argmax(1)));
+  EXPECT_TRUE(seen.observation.reference.empty());
+}
+
+TEST(RunForward, TheReferenceSeesTheSameTokens) {
+  const auto model = tiny_model(1), other = tiny_model(2);
+  const auto batch = windows_of(testing::random_ids(24, kTestVocabulary, 3).view({3, 8}))->next(3);
+  const auto alone = run_forward(other, nullptr, batch, 0, {}).observation;
+  const auto seen = run_forward(model, &other, batch, 0, {}).observation;
+  ASSERT_EQ(seen.reference.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) expect_same(seen.reference[i], alone.routing[i], "reference");
+  EXPECT_FALSE(at::equal(seen.reference[0].expert_ids, seen.routing[0].expert_ids));
+  const auto itself = run_forward(model, &model, batch, 0, {}).observation;
+  for (size_t i = 0; i < 2; ++i) expect_same(itself.reference[i], itself.routing[i], "itself");
+}
+
+TEST(RunForward, TheModeReachesTheRouters) {
+  auto model = tiny_model(1, "router = {kind = \"sinkhorn\"}\n");
+  const auto batch = windows_of(testing::random_ids(64, kTestVocabulary, 3).view({8, 8}))->next(8);
+  const auto mri = [&](moe::Mode mode) { return routing_stats(count_routing(run_forward(model, nullptr, batch, 0, {.mode = mode}).observation.routing[0])).mri; };
+  EXPECT_LT(mri(moe::Mode::train), mri(moe::Mode::eval));  // the plan balances, plain top-k does not
+}
+
+TEST(RunForward, DocumentsAreKeptApartWhereAsked) {
+  const testing::TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(write_documents(folder, "a", 30));
+  const auto model = tiny_model();
+  const auto first = run_forward(model, nullptr, windows_of(dataset, 14, 0)->next(1), 0, {}).observation;
+  const auto apart = run_forward(model, nullptr, windows_of(dataset, 14, 0)->next(1), 0, {.separate_documents = true}).observation;
+  const auto second_half = [](const Observation& seen) { return seen.routing[1].logits.narrow(0, 7, 7); };
+  EXPECT_TRUE(at::equal(first.routing[1].logits.narrow(0, 0, 7), apart.routing[1].logits.narrow(0, 0, 7)));
+  EXPECT_FALSE(at::equal(second_half(first), second_half(apart)));
+}
+
+TEST(CheckReference, NamesTheDifference) {
+  const auto model = tiny_model();
+  EXPECT_NO_THROW(check_reference(model, tiny_model(2)));
+  const auto other = [&](auto&& change) {
+    auto config = model.model.config();
+    change(config);
+    const LoadedModel reference{"other", model::Transformer(config), {}, {}};
+    return testing::message_of<ConfigError>([&] { check_reference(model, reference); });
+  };
+  EXPECT_THAT(other([](auto& config) { config.top_k = 1; }), HasSubstr("--reference other: got top_k 1; need 2 as in tiny-1"));
+  EXPECT_THAT(other([](auto& config) { config.vocab_size = 17; }), HasSubstr("got a vocabulary of 17; need 16"));
+  EXPECT_THAT(other([](auto& config) { config.n_experts = 5; }), HasSubstr("got n_experts 5"));
+  EXPECT_THAT(other([](auto& config) { config.moe_layers.list = {0, 1}; }), HasSubstr("got a MoE layer at 1; need 2"));
+  EXPECT_THAT(other([](auto& config) { config.moe_layers.list = {0}; }), HasSubstr("got a number of MoE layers of 1; need 2"));
+}
+
+}  // namespace
+}  // namespace evenkeel::analysis

@@ -1,0 +1,76 @@
+#include "analysis/trace_info.h"
+
+#include <gmock/gmock.h>
+
+#include "core/errors.h"
+#include "support/files.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+using ::testing::HasSubstr;
+
+TraceInfo sample() {
+  TraceInfo info;
+  info.name = "en";
+  info.model = "runs/first";
+  info.mode = "train";
+  info.capacity = "{\"rule\":\"switch\"}";
+  info.tokenizer_sha256 = "9f86d0";
+  info.n_experts = 64;
+  info.top_k = 8;
+  info.vocab_size = 50304;
+  info.batch_size = 16;
+  info.score = moe::Score::sigmoid;
+  return info;
+}
+
+TEST(TraceInfo, MetadataReadBack) {
+  const auto read = trace_info_from_metadata(trace_metadata(sample()), "f");
+  EXPECT_EQ(trace_metadata(read), trace_metadata(sample()));
+  EXPECT_TRUE(read.score == moe::Score::sigmoid);
+  EXPECT_FALSE(read.is_dropless());
+  EXPECT_EQ(trace_metadata(sample()).at("format_version"), "1");
+}
+
+TEST(TraceInfo, WhatEvenkeelAddsMayBeAbsent) {
+  auto metadata = trace_metadata(sample());
+  for (const char* key : {"vocab_size", "batch_size", "score"}) metadata.erase(key);
+  const auto read = trace_info_from_metadata(metadata, "f");
+  EXPECT_EQ(read.vocab_size, 0);
+  EXPECT_EQ(read.batch_size, 1);
+  EXPECT_TRUE(read.score == moe::Score::softmax);
+}
+
+TEST(TraceInfo, ADenseModelHasNoExperts) {
+  auto info = sample();
+  info.n_experts = info.top_k = 0;
+  EXPECT_EQ(trace_info_from_metadata(trace_metadata(info), "f").n_experts, 0);
+}
+
+TEST(TraceInfo, RefusesWhatIsMissingOrOutOfRange) {
+  for (const char* key : {"name", "model", "n_experts", "top_k", "mode", "capacity", "tokenizer_sha256", "format_version"}) {
+    auto metadata = trace_metadata(sample());
+    metadata.erase(key);
+    EXPECT_THAT(testing::message_of<DataError>([&] { trace_info_from_metadata(metadata, "f.st"); }), HasSubstr("f.st: metadata: got no '" + std::string(key) + "'"));
+  }
+  const auto message = [&](const std::string& key, const std::string& value) {
+    auto metadata = trace_metadata(sample());
+    metadata[key] = value;
+    return testing::message_of<DataError>([&] { trace_info_from_metadata(metadata, "f.st"); });
+  };
+  EXPECT_THAT(message("n_experts", "1000000000"), HasSubstr("metadata n_experts: got '1000000000'; need a whole number from 0 to 1048576"));
+  EXPECT_THAT(message("n_experts", "-64"), HasSubstr("got '-64'"));
+  EXPECT_THAT(message("n_experts", "64x"), HasSubstr("got '64x'"));
+  EXPECT_THAT(message("n_experts", ""), HasSubstr("got ''"));
+  EXPECT_THAT(message("top_k", "65"), HasSubstr("metadata top_k: got '65'; need a whole number from 1 to 64"));
+  EXPECT_THAT(message("top_k", "0"), HasSubstr("need a whole number from 1"));
+  EXPECT_THAT(message("mode", "test"), HasSubstr("metadata mode: got 'test'; need eval or train"));
+  EXPECT_THAT(message("format_version", "2"), HasSubstr("metadata format_version: got '2'; need 1"));
+  EXPECT_THAT(message("vocab_size", "99999999999"), HasSubstr("metadata vocab_size"));
+  EXPECT_THAT(message("batch_size", "0"), HasSubstr("metadata batch_size: got '0'"));
+  EXPECT_THAT(message("score", "tanh"), HasSubstr("metadata score: got 'tanh'; need softmax, sigmoid or sqrtsoftplus"));
+}
+
+}  // namespace
+}  // namespace evenkeel::analysis
