@@ -48,6 +48,24 @@ TEST(Evaluate, DoesNotDependOnTheBatchSize) {
   }
 }
 
+// Every capacity rule: the group is a sequence (the last one has one token), and the mode picks the factor.
+TEST(Evaluate, DropsFollowTheModeAndNotTheBatchSize) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  for (const auto& rule : moe::capacity_rules()) {
+    const Tiny tiny({"model.capacity={rule = \"" + rule.config.rule + "\", factor_train = 100, factor_eval = 0.6, minimum = 1}"});
+    const auto one = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1}), four = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4});
+    EXPECT_NEAR(four.loss, one.loss, 1e-6) << rule.config.rule;  // fp32 products of another shape
+    for (size_t i = 0; i < 2; ++i) {
+      EXPECT_GT(one.routing[i].n_dropped, 0) << rule.config.rule;
+      EXPECT_EQ(four.routing[i].n_dropped, one.routing[i].n_dropped) << rule.config.rule;
+      EXPECT_EQ(to_json(one, true).at("routing").at(i).at("dropped").as_double(), static_cast<double>(one.routing[i].n_dropped) / 98) << rule.config.rule;
+    }
+    const auto train = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4, .mode = moe::Mode::train});
+    for (size_t i = 0; i < 2; ++i) EXPECT_EQ(train.routing[i].n_dropped, 0) << rule.config.rule;
+  }
+}
+
 TEST(Evaluate, UniformGuessesByHand) {
   const TemporaryFolder folder;
   const auto prefix = testing::write_tiny_data(folder, "held", 50);

@@ -133,6 +133,31 @@ void add_saturation_rows(const Arm& arm, Table& table) {
         table.add_row({arm.name, row.at("layer"), row.at("k"), row.at("from"), row.at("to"), data, row.at("saturation"), row.at("chance")});
 }
 
+// A row for the mean over layers, then one for each layer; sums are of `n` lines. `data` is null for training.
+void add_drop_rows_of(const Arm& arm, const std::string& phase, const Json& data, const std::vector<const Json*>& lines, Table& table) {
+  if (lines.empty()) return;
+  const auto n = static_cast<double>(lines.size());
+  std::vector<double> by_layer(lines[0]->size(), 0.0);
+  for (const Json* routing : lines)
+    for (size_t i = 0; i < by_layer.size(); ++i) by_layer[i] += routing->at(i).at("dropped").as_double() / n;
+  table.add_row({arm.name, phase, data, Json(), mean(by_layer, 0, by_layer.size())});
+  for (size_t i = 0; i < by_layer.size(); ++i) table.add_row({arm.name, phase, data, lines[0]->at(i).at("layer"), by_layer[i]});
+}
+
+// Only of arms with a capacity: the mean of each phase's last eighth, and its final evaluation.
+void add_drop_rows(const Arm& arm, Table& table) {
+  const auto config = arm_model(arm);
+  if (!config.is_moe() || config.capacity.is_dropless()) return;
+  for (const auto& phase : arm.resolved.at("phase").as_array()) {
+    std::vector<const Json*> lines;
+    const auto steps = steps_of(arm, text_at(phase, "name"));
+    for (size_t i = steps.size() - std::min(steps.size(), std::max<size_t>(1, steps.size() / 8)); i < steps.size(); ++i) lines.push_back(&steps[i]->at("routing"));
+    add_drop_rows_of(arm, text_at(phase, "name"), Json(), lines, table);
+  }
+  for (const Json* line : final_evaluations(arm))
+    for (const auto& [data, result] : line->at("eval").as_object()) add_drop_rows_of(arm, text_at(*line, "phase"), data, {&result.at("routing")}, table);
+}
+
 Json lr_curve(const Arm& arm) {
   constexpr int64_t kPoints = 200;
   Json out = Json::array();
@@ -189,6 +214,8 @@ NamedTables new_tables() {
                                         "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));
   tables.emplace_back("saturation", table({{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", "step"}, {"to", "step"}, {"data", ""}, {"saturation", ""}, {"chance", ""}},
                                           "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5)"));
+  tables.emplace_back("drops", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"dropped", "share of assignments"}},
+                                     "assignments over capacity: training (data null), mean of the phase's last eighth; held-out sets at the phase's end, evaluation mode"));
   return tables;
 }
 
@@ -203,6 +230,7 @@ void add_arm_rows(const Arm& arm, NamedTables& tables) {
   for (size_t i = 1; i < arm.resolved.at("phase").size(); ++i) add_shift_rows(arm, i, find_table(tables, "shift_mri"));
   add_eval_mri_rows(arm, find_table(tables, "eval_mri"));
   add_saturation_rows(arm, find_table(tables, "saturation"));
+  add_drop_rows(arm, find_table(tables, "drops"));
 }
 
 Throughput arm_throughput(const Arm& arm) {
@@ -263,6 +291,7 @@ Json definitions_json() {
   add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, which is perfect balance.", "arXiv 2503.05029");
   add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");
   add("cv", "Coefficient of variation: population standard deviation of the load divided by its mean.", "");
+  add("dropped", "Share of the assignments over an expert's capacity: they contribute nothing. Load and MRI are before drops.", "arXiv 2101.03961");
   add("dead experts", "Experts that receive no token (of the step, or of the held-out set).", "");
   add("forgetting", "Change of the held-out loss of the old data against the end of the first phase.", "arXiv 2403.08763");
   add("replay", "Share of each batch that is old data; the budget of tokens does not change (compute-equivalent replay).", "arXiv 2503.05029");
@@ -300,6 +329,12 @@ Json run_headlines(const NamedTables& tables) {
     char text[256];
     std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f to a peak of %.3f (%.1f times) and ends at %.3f; the lower bound is %.3f.", row[1].as_string().c_str(),
                   row[4].as_double(), row[6].as_double(), row[6].as_double() / row[4].as_double(), row[9].as_double(), row[3].as_double());
+    out.push_back(text);
+  }
+  for (const auto& row : find_table(copy, "drops").rows) {
+    if (!row[2].is_null() || !row[3].is_null()) continue;
+    char text[160];
+    std::snprintf(text, sizeof text, "At the end of phase %s the experts' capacity drops %.1f %% of the assignments in training.", row[1].as_string().c_str(), 100 * row[4].as_double());
     out.push_back(text);
   }
   return out;

@@ -21,7 +21,7 @@ struct Arm {
 Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run);
 
 using NamedTables = std::vector<std::pair<std::string, Table>>;
-// Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation.
+// Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation, drops.
 NamedTables new_tables();
 Table& find_table(NamedTables& tables, const std::string& name);
 // Adds this arm's rows to each.

@@ -138,6 +138,47 @@ TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {
   EXPECT_EQ(Json(saturation.rows[0]).dump(), R"(["arm",0,1,6,10,"old",0.75,0.25])");
 }
 
+TEST(Results, DropsAreOfPhaseEndsAndOfArmsWithACapacity) {
+  const TemporaryFolder folder;
+  auto lines = evaluated_lines();
+  for (auto& line : lines) {
+    if (line.find("saturation") != nullptr) continue;
+    Json* routing = line.find("routing") != nullptr ? &line["routing"] : nullptr;
+    const auto step = static_cast<double>(line.at("step").as_int());
+    const auto mark = [&](Json& layers) {
+      layers.as_array()[0]["dropped"] = step / 100;
+      layers.as_array()[1]["dropped"] = 0.5;
+    };
+    if (routing != nullptr) mark(*routing);
+    if (Json* eval = line.find("eval"))
+      for (auto& [data, result] : eval->as_object()) mark(result["routing"]);
+  }
+  testing::write_made_run(folder / "run", tiny_config("/data", {"model.capacity={rule = \"switch\"}"}), lines);
+  const auto arm = read_arm("arm", "group", folder / "run");
+  const auto table = rows_of(arm, "drops");
+  std::string text;
+  for (const auto& row : table.rows) text += Json(row).dump() + "\n";
+  EXPECT_EQ(text, R"(["arm","one",null,null,0.28]
+["arm","one",null,0,0.06]
+["arm","one",null,1,0.5]
+["arm","two",null,null,0.3]
+["arm","two",null,0,0.1]
+["arm","two",null,1,0.5]
+["arm","one","old",null,0.28]
+["arm","one","old",0,0.06]
+["arm","one","old",1,0.5]
+["arm","two","old",null,0.3]
+["arm","two","old",0,0.1]
+["arm","two","old",1,0.5]
+["arm","two","new",null,0.3]
+["arm","two","new",0,0.1]
+["arm","two","new",1,0.5]
+)");
+  EXPECT_THAT(run_results(folder / "run").at("headlines").dump(), HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training."));
+  testing::write_made_run(folder / "run", tiny_config("/data"), lines);
+  EXPECT_TRUE(rows_of(read_arm("arm", "group", folder / "run"), "drops").rows.empty());
+}
+
 TEST(Results, ThroughputIsTheMedianWithoutTheFirstStep) {
   const TemporaryFolder folder;
   testing::write_made_run(folder / "run", tiny_config("/data"), evaluated_lines());  // seconds 1 .. 10, 32 tokens each

@@ -13,6 +13,16 @@ double worst_mri(const StepReport& report) {
   return worst;
 }
 
+// Share of the assignments of all layers; 0 without a capacity.
+double dropped_share(const StepReport& report) {
+  double dropped = 0, assigned = 0;
+  for (const auto& counts : report.routing) {
+    dropped += static_cast<double>(counts.n_dropped);
+    for (const int64_t n : counts.tokens_per_expert) assigned += static_cast<double>(n);
+  }
+  return assigned > 0 ? dropped / assigned : 0.0;
+}
+
 }  // namespace
 
 Json to_json(const StepLine& line) {
@@ -49,6 +59,7 @@ void write_scalars(const StepLine& line, TensorBoardFile& tensorboard) {
     const std::string at = "routing/layer_" + std::to_string(stats.layer) + "/";
     tensorboard.scalar(at + "mri", stats.mri, step);
     tensorboard.scalar(at + "entropy", stats.entropy, step);
+    if (stats.dropped > 0) tensorboard.scalar(at + "dropped", stats.dropped, step);
   }
 }
 
@@ -67,6 +78,10 @@ std::string terminal_text(const StepLine& line) {
   text += buffer;
   if (!report.routing.empty()) {
     std::snprintf(buffer, sizeof buffer, " MRI %.2f", worst_mri(report));
+    text += buffer;
+  }
+  if (const double dropped = dropped_share(report); dropped > 0) {
+    std::snprintf(buffer, sizeof buffer, " dropped %.1f%%", 100 * dropped);
     text += buffer;
   }
   return text;

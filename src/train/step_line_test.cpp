@@ -50,6 +50,10 @@ TEST(StepLine, IsShortOnTheTerminal) {
   const std::string text = terminal_text(example.line());
   EXPECT_THAT(text, HasSubstr("german 2/5 loss 2.510 (ce 2.500 balance 1.000) lr 1.00e-03"));
   EXPECT_THAT(text, HasSubstr("50% GEMM MRI 0.75"));
+  EXPECT_THAT(text, Not(HasSubstr("dropped")));
+  example.report.routing[0].n_dropped = 1;
+  EXPECT_THAT(terminal_text(example.line()), HasSubstr("MRI 0.75 dropped 25.0%"));
+  EXPECT_EQ(to_json(example.line()).at("routing").at(0).at("dropped").as_double(), 0.25);
   example.report.routing.clear();
   EXPECT_THAT(terminal_text(example.line()), Not(HasSubstr("MRI")));
 }

@@ -24,6 +24,7 @@ ROUTERS = {
     "sinkhorn_log": ('kind = "sinkhorn"\nvariant = "log"', False),
     "sinkhorn_megatron": ('kind = "sinkhorn"\nvariant = "megatron"', False),
     "sinkhorn_neox": ('kind = "sinkhorn"\nvariant = "neox"', False),
+    "top_k_random_drops": ('kind = "top_k"\n[model.capacity]\nrule = "deepspeed-rts"\nfactor_train = 0.75\nminimum = 1', True),
 }
 
 RECIPE = """[model]

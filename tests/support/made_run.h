@@ -14,7 +14,7 @@ namespace evenkeel::testing {
 // A step line with the MRI of each layer.
 inline Json made_step(int64_t step, const std::string& phase, const std::vector<double>& mri, double seconds = 0.5) {
   Json line = Json::object(), routing = Json::array();
-  for (size_t layer = 0; layer < mri.size(); ++layer) routing.push_back(Json::Object{{"layer", static_cast<int64_t>(layer)}, {"mri", mri[layer]}, {"load", Json::Array{0.5, 0.5, 0.0, 0.0}}});
+  for (size_t layer = 0; layer < mri.size(); ++layer) routing.push_back(Json::Object{{"layer", static_cast<int64_t>(layer)}, {"mri", mri[layer]}, {"dropped", 0.0}, {"load", Json::Array{0.5, 0.5, 0.0, 0.0}}});
   line["step"] = step;
   line["phase"] = phase;
   line["loss"] = 3.0;
@@ -26,7 +26,7 @@ inline Json made_step(int64_t step, const std::string& phase, const std::vector<
 
 inline Json made_result(double loss, const std::vector<double>& mri = {}) {
   Json result = Json::object(), routing = Json::array();
-  for (size_t layer = 0; layer < mri.size(); ++layer) routing.push_back(Json::Object{{"layer", static_cast<int64_t>(layer)}, {"mri", mri[layer]}, {"entropy", 0.9}, {"dead", 1}});
+  for (size_t layer = 0; layer < mri.size(); ++layer) routing.push_back(Json::Object{{"layer", static_cast<int64_t>(layer)}, {"mri", mri[layer]}, {"entropy", 0.9}, {"dead", 1}, {"dropped", 0.0}});
   result["loss"] = loss;
   result["perplexity"] = loss * 10;  // tables copy it
   result["routing"] = std::move(routing);
