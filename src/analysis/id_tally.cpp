@@ -49,10 +49,13 @@ std::vector<TokenChoices> choices_of(const std::vector<moe::RoutingDecision>& ro
 }
 
 IdTally::IdTally(const AnalysisInput& input, TallyKey key) : key_(key), vocab_size_(input.vocab_size) {
+  const auto most_ids = static_cast<size_t>(key.ids == IdKind::position ? input.sequence_length : input.vocab_size);
+  occurrences_.reserve(most_ids);  // so that it never takes twice of what it needs
   for (const auto& shape : input.layers) {
     Layer layer;
     layer.n_experts = static_cast<size_t>(shape.n_experts);
     layer.top_k = static_cast<size_t>(shape.top_k);
+    layer.rows.reserve(most_ids);
     layers_.push_back(std::move(layer));
   }
 }

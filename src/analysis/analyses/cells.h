@@ -81,6 +81,12 @@ class PooledTally {
   std::vector<const IdTally*> parts_;
 };
 
+// Adds a note where chance levels are unknown because the router does not give every token k experts.
+inline void note_unknown_chance(const std::string& analysis, const PooledTally& tally, const std::vector<LayerShape>& layers, std::vector<std::string>& notes) {
+  for (size_t layer = 0; layer < layers.size(); ++layer)
+    if (!tally.exactly_k(layer)) notes.push_back(join_parts(analysis, ": no chance level for layer ", layers[layer].layer, "; its router does not give every token k experts"));
+}
+
 // The input's chosen ids that occur, or else the `most` most frequent ids, ties to the lower.
 inline std::vector<int64_t> followed_ids(const IdTally& tally, const std::vector<int64_t>& chosen, size_t most) {
   std::vector<int64_t> ids = chosen;

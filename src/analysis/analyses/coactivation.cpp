@@ -141,7 +141,8 @@ class Coactivation : public Analysis {
 
   Table everything() const {
     Table table;
-    table.columns = {{"layer", ""}, {"expert_a", ""}, {"expert_b", ""}, {"tokens_a", "tokens"}, {"tokens_b", "tokens"}, {"together", "tokens"}, {"adjacent_rank", "tokens"}};
+    // Numbers of tokens, without units in the header: the report reads this file.
+    table.columns = {{"layer", ""}, {"expert_a", ""}, {"expert_b", ""}, {"tokens_a", ""}, {"tokens_b", ""}, {"together", ""}, {"adjacent_rank", ""}};
     table.tokens = n_tokens_;
     table.source = "arXiv 2409.02060, eq. 6, as counts: together / tokens_a is the share of a's tokens that b has too; adjacent_rank: those where the two have neighbouring ranks";
     for_pairs([&](size_t layer, size_t a, size_t b) {

@@ -43,6 +43,12 @@ class PositionSpecialization : public Analysis {
     return {{"position_specialization", std::move(means)}, {"position_id_specialization", std::move(single)}, {"position_id_shares", std::move(shares), /*csv_only=*/true}};
   }
 
+  std::vector<std::string> notes() const override {
+    std::vector<std::string> notes;
+    note_unknown_chance("position_specialization", PooledTally(tallies_), layers_, notes);
+    return notes;
+  }
+
  private:
   struct Group {
     std::string name;

@@ -42,6 +42,12 @@ class TokenSpecialization : public Analysis {
     return {{"token_specialization", std::move(means)}, {"token_id_specialization", std::move(ids)}, {"token_id_shares", std::move(shares), /*csv_only=*/true}};
   }
 
+  std::vector<std::string> notes() const override {
+    std::vector<std::string> notes;
+    note_unknown_chance("token_specialization", PooledTally(tallies_), layers_, notes);
+    return notes;
+  }
+
  private:
   void add_means(size_t data, Table& table) const {
     const auto& tally = *tallies_[data];

@@ -68,6 +68,17 @@ TEST(TokenSpecialization, GivesItsBaselineUnderUniformRoutingAndFindsAnExpertFor
   EXPECT_NEAR(number_in(planted, {}, "std"), 0.121, 5e-4);  // OpenMoE's ceiling (acceptance row A6)
 }
 
+TEST(TokenSpecialization, HasNoBaselineForRoutersThatDoNotGiveExactlyK) {
+  auto input = input_of({{4, 3, 2}}, 9, 2);
+  input.minimum_count = 1;
+  const auto analysis = make_token_specialization_analysis(input);
+  analysis->observe(batch_of({1, 1}, 2, {routing_of({{0, 1, 2}, {1}}, 3, 2, 4)}));
+  const auto table = table_of(analysis->tables(), "token_specialization");
+  EXPECT_DOUBLE_EQ(number_in(table, {}, "std"), std::sqrt((2 * 1.0 / 144 + 1.0 / 36) / 3));  // shares 1/4, 1/2, 1/4 of four assignments
+  EXPECT_TRUE(cell(table, {}, "baseline_std").is_null());
+  EXPECT_EQ(analysis->notes(), std::vector<std::string>{"token_specialization: no chance level for layer 4; its router does not give every token k experts"});
+}
+
 TEST(TokenSpecialization, KeepsDataSetsApart) {
   auto input = input_of({{0, 2, 1}}, 9, 2, {"a", "b"});
   input.minimum_count = 1;

@@ -48,10 +48,8 @@ class VocabularySpecialization : public Analysis {
   std::vector<std::string> notes() const override {
     std::vector<std::string> notes;
     if (n_tokens_ > 0 && !has_predictions_) notes.emplace_back("vocabulary_specialization: no rows for predicted ids; needs the model's predictions");
-    for (const auto& column : columns_)
-      for (size_t layer = 0; layer < layers_.size(); ++layer)
-        if (!column.tally.exactly_k(layer) && column.name == std::string(name_of(kKinds[0])))
-          notes.push_back(join_parts("vocabulary_specialization: no chance level for layer ", layers_[layer].layer, ", k ", k_of(column, layer), "; its router does not give every token k experts"));
+    for (const auto& column : columns_)  // of all choices where there are more than one
+      if (column.name == name_of(IdKind::input) && column.choices == columns_.back().choices) note_unknown_chance("vocabulary_specialization", column.tally, layers_, notes);
     return notes;
   }
 
