@@ -282,6 +282,9 @@ def table_problems(folder, page):
             continue
         for row, shown in zip(table["rows"], cells):
             for value, (title, text) in zip(row, shown):
-                good = float(title) == value if isinstance(value, (int, float)) else text == value if value is not None else text in ("–", "mean")
+                if isinstance(value, bool):
+                    good = text == ("yes" if value else "no")
+                else:
+                    good = float(title) == value if isinstance(value, (int, float)) else text == value if value is not None else text in ("–", "mean")
                 wrong += [] if good else [f"{name}: {value} shows as {text} ({title})"]
     return wrong

@@ -119,15 +119,15 @@ function legendRoom(data, width) {
   return rows * 21 + 8;
 }
 
-// Small multiples: n panels of `panelHeight` in one figure, one column where it is narrow.
+// Small multiples: n panels of `panelHeight` in one figure, at most `most` side by side, one column where it is narrow.
 // axes(i, extra) names the axes of panel i; titles stand above the panels.
-function panels(names, width, panelHeight) {
-  const columns = width < kNarrow ? 1 : Math.min(2, names.length);
+function panels(names, width, panelHeight, most = 2) {
+  const columns = width < kNarrow ? 1 : Math.min(most, names.length);
   const rows = Math.ceil(names.length / columns);
   const suffix = (i) => (i === 0 ? "" : String(i + 1));
   return {
     columns, rows, height: rows * panelHeight + 70, suffix,
-    grid: { rows, columns, pattern: "independent", xgap: columns > 1 ? 0.14 : 0, ygap: rows > 1 ? 0.3 : 0 },
+    grid: { rows, columns, pattern: "independent", xgap: columns > 2 ? 0.06 : columns > 1 ? 0.14 : 0, ygap: rows > 1 ? 0.3 : 0 },
     annotations: names.map((name, i) => ({ text: `<b>${chartText(name)}</b>`, showarrow: false, x: 0, y: 1, yshift: 4,
       xref: `x${suffix(i)} domain`, yref: `y${suffix(i)} domain`, xanchor: "left", yanchor: "bottom", font: { size: 14 } })),
   };

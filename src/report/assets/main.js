@@ -4,6 +4,7 @@ function main() {
   const report = loadReport();
   startTheme(() => { paintSwatches(report); drawAll(); });
   addHead(report);
+  addRoutersSection(report);
   const trained = report.arms.some((arm) => arm.steps.length > 0 || arm.evals.length > 0);
   if (report.arms.length > 0) addSetupSection(report);
   if (trained) addLossSection(report);

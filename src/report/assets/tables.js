@@ -3,6 +3,7 @@
 const kTableTitles = {
   forgetting: "Loss after each phase", shift_mri: "Imbalance around the shift", eval_mri: "Imbalance on held-out text",
   saturation: "Router saturation", throughput: "Training speed", tokens_to_loss: "Tokens to the dense arm's loss",
+  routers: "Routers compared",
 };
 
 function addTablesSection(report) {
