@@ -76,6 +76,7 @@ int cmd_plan(Options& options) {
   options.add("RECIPE", recipe, "recipe or study (TOML)", true);
   options.add("--set", overrides, "key.path=value, above the recipe; repeatable");
   options.flag("--json", json, "one JSON document on stdout");
+  list_choices(options);
   options.example("evenkeel plan recipes/paper/granular-2b.toml");
   if (!options.parse()) return 0;
   const ConfigNode root = read_recipe(recipe, overrides, -1);

@@ -22,6 +22,7 @@ int cmd_train(Options& options) {
   options.add("--seed", seed, "train.seed, above the recipe");
   options.flag("--no-tensorboard", no_tensorboard, "write no TensorBoard events");
   options.compute(train.device);
+  list_choices(options);
   options.example("evenkeel train recipes/tiny/granular-pb.toml --out runs/first --set train.seed=2");
   if (!options.parse()) return 0;
   require<ConfigError>(train.max_hours >= 0, "--max-hours: got ", train.max_hours, "; need 0 (no bound) or more");

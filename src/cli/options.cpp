@@ -15,7 +15,7 @@ struct Options::Impl {
   CLI::App app;
   std::string command;
   std::vector<std::string> arguments;
-  std::string footer;
+  std::string lists, example;
   int64_t threads = 0;
   bool sets_threads = false;
 };
@@ -47,7 +47,14 @@ void Options::add(const std::string& name, std::vector<std::string>& values, con
   if (name == "--set") impl_->app.get_option(name)->expected(1)->take_all()->allow_extra_args(false);
 }
 void Options::flag(const std::string& name, bool& value, const std::string& help) { impl_->app.add_flag(name, value, help); }
-void Options::example(const std::string& text) { impl_->footer = text; }
+void Options::list(const std::string& title, const std::vector<std::pair<std::string, std::string>>& entries) {
+  size_t widest = 0;
+  for (const auto& [name, text] : entries) widest = std::max(widest, name.size());
+  impl_->lists += title + ":\n";
+  for (const auto& [name, text] : entries) impl_->lists += "  " + name + std::string(widest - name.size() + 2, ' ') + text + "\n";
+  impl_->lists += "\n";
+}
+void Options::example(const std::string& text) { impl_->example = text; }
 
 void Options::compute(std::string& device) {
   add("--device", device, "cpu, cuda or cuda:N (default: cuda when there is one)");
@@ -73,7 +80,7 @@ std::string unknown_option(const CLI::App& app, const std::vector<std::string>& 
 }  // namespace
 
 bool Options::parse() {
-  impl_->app.footer("Example:\n  " + impl_->footer);
+  impl_->app.footer(impl_->lists + "Example:\n  " + impl_->example);
   try {
     std::vector<std::string> reversed(impl_->arguments.rbegin(), impl_->arguments.rend());
     impl_->app.parse(reversed);

@@ -97,6 +97,17 @@ TEST(Options, ComputeSetsTheThreads) {
   ops::set_threads(before);
 }
 
+TEST(Options, HelpListsNamesAboveTheExample) {
+  Options options("plan", "what it does", {"--help"});
+  options.list("Routers", {{"top_k", "the largest"}, {"a_long_one", "another"}});
+  options.list("Schedules", {{"cosine", "falls"}});
+  options.example("evenkeel plan r.toml");
+  ::testing::internal::CaptureStdout();
+  EXPECT_FALSE(options.parse());
+  EXPECT_THAT(::testing::internal::GetCapturedStdout(),
+              HasSubstr("Routers:\n  top_k       the largest\n  a_long_one  another\n\nSchedules:\n  cosine  falls\n\nExample:\n  evenkeel plan r.toml"));
+}
+
 TEST(SplitNamed, CutsAtTheFirstEqualsSign) {
   const auto values = split_named({"en=a/b=c", "de=x"}, "--data");
   ASSERT_EQ(values.size(), 2u);

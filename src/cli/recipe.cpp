@@ -1,5 +1,9 @@
 #include "cli/recipe.h"
 
+#include "moe/balance_loss.h"
+#include "moe/router.h"
+#include "optim/schedule.h"
+
 namespace evenkeel::cli {
 
 ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides, int64_t seed) {
@@ -7,6 +11,22 @@ ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& 
   for (const auto& assignment : overrides) apply_override(root, assignment);
   if (seed >= 0) apply_override(root, "train.seed=" + std::to_string(seed));
   return root;
+}
+
+namespace {
+std::vector<std::pair<std::string, std::string>> names_and_help(const auto& kinds) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& kind : kinds) out.emplace_back(kind.name, kind.help);
+  return out;
+}
+}  // namespace
+
+void list_choices(Options& options) {
+  options.list("Routers (model.router.kind)", names_and_help(moe::router_kinds()));
+  std::vector<std::pair<std::string, std::string>> losses;
+  for (const auto& kind : moe::balance_loss_kinds()) losses.emplace_back(kind.name, kind.source);
+  options.list("Balance losses (model.balance.loss)", losses);
+  options.list("Schedules (phase.schedule.kind)", names_and_help(optim::schedule_kinds()));
 }
 
 }  // namespace evenkeel::cli

@@ -4,11 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "cli/options.h"
 #include "core/config_tree.h"
 
 namespace evenkeel::cli {
 
 // seed < 0: as the recipe says.
 ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides, int64_t seed);
+
+// Puts what a recipe may name into a command's help: routers, balance losses, schedules.
+void list_choices(Options& options);
 
 }  // namespace evenkeel::cli

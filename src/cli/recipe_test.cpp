@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "moe/router.h"
+#include "optim/schedule.h"
 #include "support/files.h"
 #include "support/tiny_run.h"
 
@@ -22,6 +24,17 @@ TEST(ReadRecipe, PutsOverridesAndTheSeedAboveTheFile) {
   EXPECT_EQ(changed.train.seed, 4);  // --seed is the last word
   EXPECT_EQ(train::read_run_config(read_recipe(path, {"train.seed=3"}, -1)).train.seed, 3);
   EXPECT_EQ(train::read_run_config(read_recipe(path, {}, 0)).train.seed, 0);
+}
+
+TEST(ListChoices, NamesEveryRouterAndSchedule) {
+  Options options("plan", "what it does", {"--help"});
+  list_choices(options);
+  ::testing::internal::CaptureStdout();
+  EXPECT_FALSE(options.parse());
+  const std::string help = ::testing::internal::GetCapturedStdout();
+  for (const auto& kind : moe::router_kinds()) EXPECT_THAT(help, HasSubstr(std::string("\n  ") + kind.name + " ")) << kind.name;
+  for (const auto& kind : optim::schedule_kinds()) EXPECT_THAT(help, HasSubstr(std::string("\n  ") + kind.name + " ")) << kind.name;
+  EXPECT_THAT(help, HasSubstr("not causal"));
 }
 
 TEST(ReadRecipe, ErrorsNameTheFileOrTheOption) {
