@@ -1,6 +1,7 @@
 #include "analysis/routing_stats.h"
 
 #include <cmath>
+#include <span>
 
 #include "core/errors.h"
 
@@ -82,18 +83,59 @@ Json to_json(const RoutingStats& stats) {
   return out;
 }
 
-double saturation(const at::Tensor& expert_ids_before, const at::Tensor& expert_ids_after, int64_t k) {
-  if (expert_ids_before.sizes() != expert_ids_after.sizes() || k < 1 || k > expert_ids_before.size(1))
-    throw std::logic_error("saturation of choices that do not match");
-  const auto before = expert_ids_before.cpu().contiguous(), after = expert_ids_after.cpu().contiguous();
-  const int64_t n_tokens = before.size(0), width = before.size(1);
-  const int64_t* first = before.const_data_ptr<int64_t>();
-  const int64_t* second = after.const_data_ptr<int64_t>();
-  int64_t common = 0;
-  for (int64_t t = 0; t < n_tokens; ++t)
-    for (int64_t i = 0; i < k; ++i)
-      for (int64_t j = 0; j < k; ++j) common += first[t * width + i] == second[t * width + j] ? 1 : 0;
-  return n_tokens > 0 ? static_cast<double>(common) / static_cast<double>(n_tokens * k) : 0.0;
+namespace {
+
+double ratio(int64_t part, int64_t whole) { return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0.0; }
+
+// The experts of a decision token by token; they are ordered by token.
+struct Choices {
+  explicit Choices(const moe::RoutingDecision& decision)
+      : tokens(decision.token_ids.cpu().contiguous()), experts(decision.expert_ids.cpu().contiguous()) {}
+  // Those of `token`, which is asked for in ascending order.
+  std::span<const int64_t> next(int64_t token) {
+    const int64_t* of = tokens.const_data_ptr<int64_t>();
+    const int64_t first = position;
+    while (position < tokens.size(0) && of[position] == token) ++position;
+    return {experts.const_data_ptr<int64_t>() + first, static_cast<size_t>(position - first)};
+  }
+  at::Tensor tokens, experts;  // [N]
+  int64_t position = 0;
+};
+
+}  // namespace
+
+SaturationCounts count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after) {
+  if (before.n_tokens != after.n_tokens || before.n_experts != after.n_experts) throw std::logic_error("saturation of decisions that do not match");
+  SaturationCounts counts;
+  counts.n_experts = after.n_experts;
+  Choices choices_before(before), choices_after(after);
+  const auto is_padding = after.is_padding.defined() ? after.is_padding.cpu().contiguous() : at::Tensor();
+  std::vector<int64_t> chosen_by(static_cast<size_t>(after.n_experts), -1);  // [E] the last token that `before` sent there
+  for (int64_t t = 0; t < after.n_tokens; ++t) {
+    const auto a = choices_before.next(t), b = choices_after.next(t);
+    if (is_padding.defined() && is_padding.const_data_ptr<bool>()[t]) continue;
+    for (const int64_t expert : a) chosen_by[static_cast<size_t>(expert)] = t;
+    for (const int64_t expert : b) counts.common += chosen_by[static_cast<size_t>(expert)] == t ? 1 : 0;
+    counts.chosen += static_cast<int64_t>(b.size());
+    counts.products += static_cast<int64_t>(a.size() * b.size());
+    if (a.empty() || b.empty()) continue;
+    ++counts.firsts;
+    counts.same_firsts += a[0] == b[0] ? 1 : 0;
+  }
+  return counts;
 }
+
+void add_counts(SaturationCounts& total, const SaturationCounts& more) {
+  if (total.n_experts != more.n_experts) throw std::logic_error("saturation of different layers added");
+  total.common += more.common;
+  total.chosen += more.chosen;
+  total.products += more.products;
+  total.firsts += more.firsts;
+  total.same_firsts += more.same_firsts;
+}
+
+double SaturationCounts::of_all() const { return ratio(common, chosen); }
+double SaturationCounts::of_first() const { return ratio(same_firsts, firsts); }
+double SaturationCounts::chance_of_all() const { return ratio(products, n_experts * chosen); }
 
 }  // namespace evenkeel::analysis

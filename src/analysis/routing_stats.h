@@ -34,9 +34,22 @@ struct RoutingStats {
 RoutingStats routing_stats(const RoutingCounts& counts);
 Json to_json(const RoutingStats& stats);
 
-// Router saturation between two checkpoints on the same tokens (arXiv 2409.02060, eq. 5): the mean over
-// tokens of |E_before and E_after| / k for the first k choices. Chance: k / E.
-// expert_ids [T, K] each, best first.
-double saturation(const at::Tensor& expert_ids_before, const at::Tensor& expert_ids_after, int64_t k);
+// Router saturation between two checkpoints on the same tokens (arXiv 2409.02060, eq. 5), before drops, padding not
+// counted; of any number of experts a token. With A_t and B_t the experts of token t before and after:
+//   all choices   sum_t |A_t and B_t| / sum_t |B_t|, which is eq. 5's mean of |A and B| / k where every token has k;
+//                 chance: sum_t |A_t| |B_t| / (E sum_t |B_t|), which is k / E there
+//   first choice  the share of the tokens whose best expert is the same, of those that have one in both; chance: 1 / E
+// 0 without tokens.
+struct SaturationCounts {
+  int64_t n_experts = 0;
+  int64_t common = 0, chosen = 0, products = 0;  // sums of |A and B|, |B|, |A| |B|
+  int64_t firsts = 0, same_firsts = 0;           // tokens with an expert in both; those whose best is the same
+  double of_all() const;
+  double of_first() const;
+  double chance_of_all() const;
+  double chance_of_first() const { return 1.0 / static_cast<double>(n_experts); }
+};
+SaturationCounts count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after);
+void add_counts(SaturationCounts& total, const SaturationCounts& more);
 
 }  // namespace evenkeel::analysis

@@ -40,15 +40,63 @@ TEST(RoutingStats, MatchTheReference) {
   }
 }
 
+// Any number of experts a token: a list for each token.
+moe::RoutingDecision ragged_decision(const Json& lists, int64_t n_experts) {
+  moe::RoutingDecision out;
+  out.n_tokens = static_cast<int64_t>(lists.size());
+  out.n_experts = n_experts;
+  std::vector<int64_t> tokens, experts;
+  for (size_t t = 0; t < lists.size(); ++t)
+    for (const int64_t expert : testing::integers_of(lists.at(t))) {
+      tokens.push_back(static_cast<int64_t>(t));
+      experts.push_back(expert);
+    }
+  out.token_ids = at::tensor(tokens, at::kLong);
+  out.expert_ids = at::tensor(experts, at::kLong);
+  return out;
+}
+
 TEST(Saturation, MatchesTheReference) {
   const auto golden = testing::read_golden("routing_stats.json");
   for (const auto& pair : golden.inputs.at("pairs").as_array()) {
     const auto& name = pair.at("name").as_string();
     const Json& need = golden.outputs.at("saturation").at(name);
-    const auto a = testing::ids_of(pair.at("a")), b = testing::ids_of(pair.at("b"));
-    testing::expect_close(saturation(a, b, 1), need.at("top_1").as_double(), golden.rtol, golden.atol, name);
-    testing::expect_close(saturation(a, b, a.size(1)), need.at("top_k").as_double(), golden.rtol, golden.atol, name);
+    const int64_t E = pair.at("n_experts").as_int();
+    const auto counts = count_saturation(ragged_decision(pair.at("a"), E), ragged_decision(pair.at("b"), E));
+    testing::expect_close(counts.of_first(), need.at("top_1").as_double(), golden.rtol, golden.atol, name);
+    testing::expect_close(counts.of_all(), need.at("top_k").as_double(), golden.rtol, golden.atol, name);
+    testing::expect_close(counts.chance_of_first(), need.at("chance_1").as_double(), golden.rtol, golden.atol, name);
+    testing::expect_close(counts.chance_of_all(), need.at("chance_k").as_double(), golden.rtol, golden.atol, name);
   }
+}
+
+// Two batches count like one, and padding not at all.
+TEST(Saturation, AddsUpOverBatchesWithoutPadding) {
+  const auto a = decision_of(ids({0, 1, 2, 3, 1, 2}, 2), 4), b = decision_of(ids({1, 0, 3, 0, 0, 3}, 2), 4);
+  auto total = count_saturation(a, b);
+  EXPECT_EQ(total.of_all(), 3.0 / 6);  // 2, 1 and 0 of 2
+  EXPECT_EQ(total.of_first(), 0.0);
+  add_counts(total, count_saturation(b, b));
+  EXPECT_EQ(total.of_all(), 9.0 / 12);
+  EXPECT_EQ(total.of_first(), 0.5);
+  EXPECT_EQ(total.chance_of_all(), 0.5);
+  auto padded = b;
+  padded.is_padding = at::tensor({0, 0, 1}, at::kLong).to(at::kBool);
+  EXPECT_EQ(count_saturation(a, padded).of_all(), 3.0 / 4);
+}
+
+TEST(RoutingStats, ANumberOfExpertsThatVaries) {
+  auto decision = ragged_decision(Json(Json::Array{Json::Array{2, 0}, Json::Array{}, Json::Array{0, 1, 2}, Json::Array{}}), 3);
+  const auto counts = count_routing(decision);
+  EXPECT_EQ(counts.n_tokens, 4);
+  EXPECT_EQ(counts.tokens_per_expert, (std::vector<int64_t>{2, 1, 2}));
+  EXPECT_EQ(routing_stats(counts).mri, 0.5);
+  decision.is_padding = at::tensor({0, 0, 1, 0}, at::kLong).to(at::kBool);
+  EXPECT_EQ(count_routing(decision).tokens_per_expert, (std::vector<int64_t>{1, 0, 1}));
+  EXPECT_EQ(count_routing(decision).n_tokens, 3);
+  const auto none = count_routing(ragged_decision(Json(Json::Array{}), 3));
+  EXPECT_EQ(none.n_tokens, 0);
+  EXPECT_EQ(routing_stats(none).dead, 3);
 }
 
 // 3 tokens, 2 experts each of 4: 0 and 1; 0 and 2; 0 and 1.
@@ -109,11 +157,15 @@ TEST(RoutingStats, JsonHasEveryFigure) {
   EXPECT_NEAR(json.at("entropy").as_double(), 0.811278124459133, 1e-14);  // H(1/4) in bits
 }
 
-TEST(Saturation, RefusesChoicesThatDoNotMatch) {
-  EXPECT_THROW(saturation(ids({0, 1}, 1), ids({0}, 1), 1), std::logic_error);
-  EXPECT_THROW(saturation(ids({0, 1}, 2), ids({0, 1}, 2), 3), std::logic_error);
-  EXPECT_THROW(saturation(ids({0, 1}, 2), ids({0, 1}, 2), 0), std::logic_error);
-  EXPECT_EQ(saturation(at::empty({0, 2}, at::kLong), at::empty({0, 2}, at::kLong), 2), 0.0);
+TEST(Saturation, RefusesDecisionsThatDoNotMatch) {
+  const auto two = decision_of(ids({0, 1}, 1), 2), one = decision_of(ids({0}, 1), 2), wide = decision_of(ids({0, 1}, 1), 3);
+  EXPECT_THROW(count_saturation(two, one), std::logic_error);
+  EXPECT_THROW(count_saturation(two, wide), std::logic_error);
+  auto total = count_saturation(two, two);
+  EXPECT_THROW(add_counts(total, count_saturation(wide, wide)), std::logic_error);
+  const auto none = decision_of(at::empty({0, 2}, at::kLong), 2);
+  EXPECT_EQ(count_saturation(none, none).of_all(), 0.0);
+  EXPECT_EQ(count_saturation(none, none).of_first(), 0.0);
 }
 
 }  // namespace
