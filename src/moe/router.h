@@ -48,7 +48,7 @@ struct RoutingDecision {
   at::Tensor expert_ids;          // [N] i64; equal scores go to the lower expert
   at::Tensor weights;             // [N] dtype of logits, differentiable; multiplies the expert's output
   at::Tensor dropped;             // [N] bool, true = over capacity, contributes nothing; undefined = dropless
-  int64_t capacity = 0;           // assignments an expert takes of a group; 0 = dropless
+  int64_t capacity = 0;           // assignments an expert takes of a group (of the largest); 0 = dropless
   at::Tensor is_padding;          // [T] bool or undefined, as it came in
   at::Tensor expert_input;        // [T, H] where the experts see something else than RouterInput::hidden; else undefined
   at::Tensor plan;                // [E] bias that the selection added to the logits, where it is one of the whole batch
