@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A run that is killed, or meets a full disk, at any moment ends in the same bytes as one that is not.
 
-For every router: kill -9 at seeded moments, SIGKILL and ENOSPC at counted writes (crash_shim.cpp), each
+For every router of the binary, in one form at least: kill -9 at seeded moments, SIGKILL and ENOSPC at counted writes (crash_shim.cpp), each
 followed by `train --resume` until the run is done, then compared with an uninterrupted run.
 
   EVENKEEL            the binary (build/evenkeel)
@@ -25,6 +25,7 @@ import toy  # noqa: E402
 
 FULL = os.environ.get("EVENKEEL_E2E_FULL") == "1"
 THOROUGH_ROUTER = "softmax_pre"  # every write of one save, and more of everything else
+N_STEPS = 20
 N_WORKERS = 2
 MAX_KILLS = 4  # by the clock, in one run
 COMPARED = ("model.safetensors", "optimizer.safetensors", "state.json", "manifest.json")
@@ -56,7 +57,8 @@ class Trial:
         self.folder = folder / router
         self.folder.mkdir()
         self.recipe = self.folder / "recipe.toml"
-        self.recipe.write_text(toy.recipe_text(folder / "data", router))
+        text = toy.recipe_text(folder / "data", router)
+        self.recipe.write_text(text.replace("steps = 5", "steps = 9").replace("steps = 6", f"steps = {N_STEPS - 9}"))
         self.whole = self.folder / "whole"
         self.writes = []  # "CALL PATH" of each counted write, the path relative to the run
         self.seconds = 0.0
@@ -96,8 +98,8 @@ class Trial:
         problems = [f"left behind: {path}" for path in toy.leftovers(run)]
         names = [path.name for path in toy.checkpoints(run)]
         wanted = [path.name for path in toy.checkpoints(self.whole)]
-        if names != wanted or not names or names[-1] != f"step-{toy.N_STEPS:08d}":
-            problems.append(f"checkpoints {names}; need {wanted}, the last step-{toy.N_STEPS:08d}")
+        if names != wanted or not names or names[-1] != f"step-{N_STEPS:08d}":
+            problems.append(f"checkpoints {names}; need {wanted}, the last step-{N_STEPS:08d}")
         for name in set(names) & set(wanted):
             for file in COMPARED:
                 ours, theirs = (base / "checkpoints" / name / file for base in (run, self.whole))
@@ -118,8 +120,8 @@ def last_line(text):
 def metrics_problems(lines, wanted):
     problems = []
     steps = [line["step"] for line in lines if "loss_terms" in line]
-    if steps != list(range(1, toy.N_STEPS + 1)):
-        problems.append(f"metrics.jsonl has steps {steps}; need 1..{toy.N_STEPS}, each once")
+    if steps != list(range(1, N_STEPS + 1)):
+        problems.append(f"metrics.jsonl has steps {steps}; need 1..{N_STEPS}, each once")
     if lines != wanted:
         first = next((i for i, (a, b) in enumerate(zip(lines, wanted)) if a != b), min(len(lines), len(wanted)))
         problems.append(f"metrics.jsonl differs from line {first + 1} on ({len(lines)} lines; need {len(wanted)})")
@@ -317,7 +319,15 @@ def guarded(function):
         return [f"{type(error).__name__}: {error}"]
 
 
+def router_problems():
+    """The registry and the list of routers that are tested here must agree."""
+    listed, tested = set(toy.listed_routers()), {toy.kind_of(router) for router in toy.ROUTERS}
+    problems = [f"{kind} is in no entry of toy.ROUTERS" for kind in sorted(listed - tested)]
+    return problems + [f"{kind} of toy.ROUTERS is no router" for kind in sorted(tested - listed)]
+
+
 def run_all(checks, folder):
+    checks.report("every router that `evenkeel plan --help` lists is tested", guarded(router_problems))
     (folder / "data").mkdir()
     toy.write_dataset(folder / "data" / "en", toy.made_documents(1))
     toy.write_dataset(folder / "data" / "de", toy.made_documents(2))

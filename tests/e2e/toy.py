@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import struct
 import subprocess
 import time
@@ -24,8 +25,21 @@ ROUTERS = {
     "sinkhorn_log": ('kind = "sinkhorn"\nvariant = "log"', False),
     "sinkhorn_megatron": ('kind = "sinkhorn"\nvariant = "megatron"', False),
     "sinkhorn_neox": ('kind = "sinkhorn"\nvariant = "neox"', False),
+    "sinkhorn_step": ('kind = "sinkhorn"\nscope = "step"', False),
+    "top_k_jitter": ('kind = "top_k"\njitter = 0.01', True),
+    "loss_free": ('kind = "loss_free"\nrate = 0.05', False),
+    "quantile": ('kind = "quantile"', False),
+    "expert_choice": ('kind = "expert_choice"', False),
+    "expert_choice_sequence": ('kind = "expert_choice"\ngroup = "sequence"\nfactor = 1.5', False),
+    "base": ('kind = "base"', False),
+    "hash_ids": ('kind = "hash"', False),
+    "hash_frequency": ('kind = "hash"\nby = "frequency"', False),
+    "random": ('kind = "random"', False),
+    "uniform": ('kind = "uniform"', False),
     "top_k_random_drops": ('kind = "top_k"\n[model.capacity]\nrule = "deepspeed-rts"\nfactor_train = 0.75\nminimum = 1', True),
 }
+
+TOP_ONE = ("base", "hash_ids", "hash_frequency")  # routers that choose one expert
 
 RECIPE = """[model]
 vocab_size = {vocab_size}
@@ -33,7 +47,7 @@ d_model = 16
 n_layers = 2
 n_heads = 2
 n_experts = 4
-top_k = 2
+top_k = {top_k}
 d_expert = 16
 [model.router]
 {router}
@@ -67,7 +81,19 @@ z_coefficient = 0.001
 
 def recipe_text(data, router="softmax_pre"):
     table, needs_balance = ROUTERS[router]
-    return RECIPE.format(vocab_size=VOCAB_SIZE, data=data, router=table, balance=BALANCE if needs_balance else "")
+    return RECIPE.format(vocab_size=VOCAB_SIZE, data=data, router=table, balance=BALANCE if needs_balance else "", top_k=1 if router in TOP_ONE else 2)
+
+
+def listed_routers():
+    """The kinds of routers that `evenkeel plan --help` lists."""
+    lines = evenkeel("plan", "--help").out.splitlines()
+    start = lines.index("Routers (model.router.kind):") + 1
+    return [line.split()[0] for line in lines[start:lines.index("", start)]]
+
+
+def kind_of(router):
+    """The kind of an entry of ROUTERS."""
+    return re.search(r'kind = "(\w+)"', ROUTERS[router][0])[1]
 
 
 def made_documents(seed, n_documents=60):
