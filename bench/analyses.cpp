@@ -75,6 +75,12 @@ double observe(Pass& pass, const analysis::Observation& batch) {
   return total;
 }
 
+Json seconds_of_tables(const Pass& pass) {
+  Json out = Json::object();
+  for (size_t i = 0; i < pass.analyses.size(); ++i) out[analysis::analysis_kinds()[i].name] = seconds_of([&] { pass.analyses[i]->tables(); });
+  return out;
+}
+
 analysis::AnalysisInput input_of(int64_t n_layers, int64_t vocab_size, int64_t length, int64_t n_tokens) {
   analysis::AnalysisInput input;
   input.model = "model";
@@ -135,9 +141,7 @@ Json measure_time() {
   out["ratio"] = median(observed) / median(forward);
   out["ratio_with_reference"] = median(observed_with_reference) / (2 * median(forward));
   out["nanoseconds_per_token_and_layer"] = std::move(by_analysis);
-  Json tables = Json::object();
-  for (size_t i = 0; i < compared.analyses.size(); ++i) tables[analysis::analysis_kinds()[i].name] = seconds_of([&] { compared.analyses[i]->tables(); });
-  out["tables_seconds"] = std::move(tables);
+  out["tables_seconds"] = seconds_of_tables(compared);
   return out;
 }
 
@@ -192,9 +196,7 @@ Json measure_memory() {
     seconds += observe(pass, batch);
   }
   const double grown = resident_bytes() - before;
-  const double tables_seconds = seconds_of([&] {
-    for (const auto& one : pass.analyses) one->tables();
-  });
+  auto tables = seconds_of_tables(pass);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   Json out = Json::object();
@@ -206,7 +208,7 @@ Json measure_memory() {
   out["predicted_bytes"] = predicted;
   out["limit_bytes"] = 2147483648.0;
   out["observe_seconds"] = seconds;
-  out["tables_seconds"] = tables_seconds;
+  out["tables_seconds"] = std::move(tables);
   return out;
 }
 

@@ -22,6 +22,13 @@ inline Json text_of(const std::vector<std::string>& texts, int64_t id) {
   return static_cast<size_t>(id) < texts.size() ? Json(texts[static_cast<size_t>(id)]) : Json();
 }
 
+// 1 / E where all layers have the same E.
+inline std::optional<double> uniform_share(const std::vector<LayerShape>& layers) {
+  for (const auto& layer : layers)
+    if (layer.n_experts != layers[0].n_experts) return {};
+  return layers.empty() ? std::optional<double>() : 1.0 / static_cast<double>(layers[0].n_experts);
+}
+
 inline const bool* padding_of(const Observation& batch) {
   return batch.is_padding.defined() ? batch.is_padding.const_data_ptr<bool>() : nullptr;
 }

@@ -1,5 +1,7 @@
 // The tokens of each expert (OLMoE, arXiv 2409.02060, table 8 and its per-expert figures; OpenMoE's clusters of tokens): which ids go
 // to an expert first, as a share of the id's occurrences, and how specialized the ids are whose favourite it is.
+#include <ATen/Parallel.h>
+
 #include "analysis/analyses/top_ids.h"
 
 namespace evenkeel::analysis {
@@ -39,11 +41,15 @@ class ExpertTokens : public Analysis {
         "arXiv 2409.02060, eq. 8 by expert: mean of the largest share (first choices, uniform: 1 / E) over the ids whose favourite is the expert; ids with at "
         "least minimum_count occurrences";
     shown.tokens = by_expert.tokens = n_tokens_;
-    if (!layers_.empty()) shown.chance = by_expert.chance = 1.0 / static_cast<double>(layers_[0].n_experts);
+    shown.chance = by_expert.chance = uniform_share(layers_);
     all = shown;
-    for (size_t kind = 0; kind < tallies_.size(); ++kind)
+    for (size_t kind = 0; kind < tallies_.size(); ++kind) {
+      std::vector<std::vector<Expert>> of_layers(layers_.size());
+      at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
+        for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) of_layers[layer] = experts_of(tallies_[kind], layer);
+      });
       for (size_t layer = 0; layer < layers_.size(); ++layer) {
-        const auto experts = experts_of(tallies_[kind], layer);
+        const auto& experts = of_layers[layer];
         const auto number_of_layer = layers_[layer].layer;
         for (size_t e = 0; e < experts.size(); ++e) {
           for (size_t rank = 0; rank < experts[e].top.size(); ++rank) {
@@ -55,6 +61,7 @@ class ExpertTokens : public Analysis {
             by_expert.add_row({number_of_layer, static_cast<int64_t>(e), name_of(kKinds[kind]), experts[e].ids, experts[e].share / static_cast<double>(experts[e].ids), minimum_count_});
         }
       }
+    }
     return {{"expert_tokens", std::move(shown)}, {"expert_tokens_all", std::move(all), /*csv_only=*/true}, {"expert_vocabulary", std::move(by_expert)}};
   }
 

@@ -28,7 +28,7 @@ class PositionSpecialization : public Analysis {
     shares.columns = {{"layer", ""}, {"domain", ""}, {"position", ""}, {"expert", ""}, {"share", "of assignments"}};
     shares.source = "arXiv 2402.01739, figure 9: share of the assignments of the tokens at the position";
     means.tokens = single.tokens = shares.tokens = n_tokens_;
-    if (!layers_.empty()) shares.chance = 1.0 / static_cast<double>(layers_[0].n_experts);
+    shares.chance = uniform_share(layers_);
     for (size_t d = 0; d < data_.size(); ++d) {
       UniformLevels levels(tallies_[d]->most_occurrences());
       for (size_t layer = 0; layer < layers_.size(); ++layer)

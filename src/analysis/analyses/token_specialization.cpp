@@ -33,7 +33,7 @@ class TokenSpecialization : public Analysis {
     shares.columns = {{"layer", ""}, {"domain", ""}, {"id", ""}, {"expert", ""}, {"share", "of assignments"}};
     shares.source = "arXiv 2402.01739, figure 10: share of the id's assignments";
     means.tokens = ids.tokens = shares.tokens = n_tokens_;
-    if (!layers_.empty()) shares.chance = 1.0 / static_cast<double>(layers_[0].n_experts);
+    shares.chance = uniform_share(layers_);
     for (size_t d = 0; d < data_.size(); ++d) {
       add_means(d, means);
       for (const int64_t id : followed_ids(*tallies_[d], chosen_, kFollowed))
