@@ -1,7 +1,11 @@
 #include "ops/top_k.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <functional>
+#include <limits>
+#include <type_traits>
 #include <vector>
 
 #include <ATen/Parallel.h>
@@ -14,28 +18,68 @@
 namespace evenkeel::ops {
 namespace {
 
-template <class T>
-bool is_better(T score, T than) {
-  return score > than || (than != than && score == score);
-}
+// Doubles: the k best so far stay sorted, and most scores fail the one comparison with the last of them.
+class DoubleSelector {
+ public:
+  DoubleSelector(int64_t, int64_t k) : best_(static_cast<size_t>(k)) {}
 
-// One row: the k best so far stay sorted, and most scores fail the one comparison with the last of them.
-// `best` has room for k scores.
-template <class T>
-void select_row(const T* scores, int64_t n_experts, int64_t k, T* best, int64_t* ids) {
-  int64_t n_best = 0;
-  for (int64_t expert = 0; expert < n_experts; ++expert) {
-    const T score = scores[expert];
-    if (n_best == k && !is_better(score, best[k - 1])) continue;
-    int64_t place = n_best < k ? n_best++ : k - 1;
-    for (; place > 0 && is_better(score, best[place - 1]); --place) {
-      best[place] = best[place - 1];
-      ids[place] = ids[place - 1];
+  void select(const double* scores, int64_t n_experts, int64_t k, int64_t* ids) {
+    double* best = best_.data();
+    int64_t n_best = 0;
+    for (int64_t expert = 0; expert < n_experts; ++expert) {
+      const double score = scores[expert];
+      if (n_best == k && !is_better(score, best[k - 1])) continue;
+      int64_t place = n_best < k ? n_best++ : k - 1;
+      for (; place > 0 && is_better(score, best[place - 1]); --place) {
+        best[place] = best[place - 1];
+        ids[place] = ids[place - 1];
+      }
+      best[place] = score;
+      ids[place] = expert;
     }
-    best[place] = score;
-    ids[place] = expert;
   }
-}
+
+ private:
+  static bool is_better(double score, double than) { return score > than || (than != than && score == score); }
+  std::vector<double> best_;
+};
+
+// Floats: score and id become one integer that sorts as the selection does, so that a maximum is a conditional
+// move and never a branch that is guessed wrong. A tournament: the best of each block of 8, then the best of those.
+class FloatSelector {
+ public:
+  FloatSelector(int64_t n_experts, int64_t) : keys_(static_cast<size_t>((n_experts + kBlock - 1) / kBlock * kBlock), 0), best_of_block_(keys_.size() / kBlock) {}
+
+  void select(const float* scores, int64_t n_experts, int64_t k, int64_t* ids) {
+    for (int64_t expert = 0; expert < n_experts; ++expert) keys_[static_cast<size_t>(expert)] = key_of(scores[expert], expert);
+    for (size_t block = 0; block < best_of_block_.size(); ++block) update(block);
+    for (int64_t rank = 0; rank < k; ++rank) {
+      uint64_t best = 0;
+      for (const uint64_t key : best_of_block_) best = std::max(best, key);
+      const uint64_t expert = kLastId - (best & kLastId);
+      ids[rank] = static_cast<int64_t>(expert);
+      keys_[expert] = 0;
+      update(expert / kBlock);
+    }
+  }
+
+ private:
+  static constexpr size_t kBlock = 8;
+  static constexpr uint64_t kLastId = 0xffffffff;
+
+  // Above: the float's bits made to sort as unsigned numbers, NaN lowest; below: the id, lower ones first. Never 0.
+  static uint64_t key_of(float score, int64_t id) {
+    const auto bits = std::bit_cast<uint32_t>(score + 0.0f);  // -0 becomes 0
+    const uint32_t sorted = bits >> 31 != 0 ? ~bits : bits | 0x80000000U;
+    return (score == score ? uint64_t{sorted} << 32 : 0) | (kLastId - static_cast<uint64_t>(id));
+  }
+  void update(size_t block) {
+    uint64_t best = 0;
+    for (size_t i = 0; i < kBlock; ++i) best = std::max(best, keys_[block * kBlock + i]);
+    best_of_block_[block] = best;
+  }
+  std::vector<uint64_t> keys_, best_of_block_;
+};
 
 template <class T>
 at::Tensor top_k_on_cpu(const at::Tensor& scores, int64_t k, const at::Tensor& bias) {
@@ -45,32 +89,50 @@ at::Tensor top_k_on_cpu(const at::Tensor& scores, int64_t k, const at::Tensor& b
   const T* added = bias.defined() ? bias.const_data_ptr<T>() : nullptr;
   int64_t* to = ids.mutable_data_ptr<int64_t>();
   at::parallel_for(0, n_tokens, 256, [&](int64_t begin, int64_t end) {
-    std::vector<T> best(static_cast<size_t>(k)), row(static_cast<size_t>(n_experts));
+    std::conditional_t<std::is_same_v<T, double>, DoubleSelector, FloatSelector> selector(n_experts, k);
+    std::vector<T> row(static_cast<size_t>(n_experts));
     for (int64_t t = begin; t < end; ++t) {
       const T* values = from + t * n_experts;
       if (added != nullptr) {
         for (int64_t expert = 0; expert < n_experts; ++expert) row[static_cast<size_t>(expert)] = values[expert] + added[expert];
         values = row.data();
       }
-      select_row(values, n_experts, k, best.data(), to + t * k);
+      selector.select(values, n_experts, k, to + t * k);
     }
   });
   return ids;
 }
 
+// The k-th largest of n values. Counts them in bins between the smallest and the largest; only the bin of the one
+// that is looked for is put in order.
+template <class T>
+T kth_largest(const T* values, int64_t n, int64_t k, std::vector<T>& chosen) {
+  constexpr int64_t kBins = 1024;
+  const auto [low, high] = std::minmax_element(values, values + n);
+  const T smallest = *low, scale = static_cast<T>(kBins) / (*high - smallest);  // infinite or 0 where bins make no sense
+  const bool is_spread = scale > 0 && scale <= std::numeric_limits<T>::max();
+  const auto bin_of = [&](T value) { return is_spread ? std::min(kBins - 1, static_cast<int64_t>((value - smallest) * scale)) : int64_t{0}; };
+  std::array<int64_t, kBins> counts{};
+  for (int64_t i = 0; i < n; ++i) ++counts[static_cast<size_t>(bin_of(values[i]))];
+  int64_t bin = kBins - 1, rank = k;  // rank within the bin
+  for (; rank > counts[static_cast<size_t>(bin)]; --bin) rank -= counts[static_cast<size_t>(bin)];
+  chosen.clear();
+  for (int64_t i = 0; i < n; ++i)
+    if (bin_of(values[i]) == bin) chosen.push_back(values[i]);
+  std::nth_element(chosen.begin(), chosen.begin() + (rank - 1), chosen.end(), std::greater<T>());
+  return chosen[static_cast<size_t>(rank - 1)];
+}
+
 template <class T>
 at::Tensor kth_on_cpu(const at::Tensor& values, int64_t k) {
-  const auto columns = values.t().clone(at::MemoryFormat::Contiguous);  // [E, T], reordered in place
+  const auto columns = values.t().contiguous();  // [E, T]
   const auto out = at::empty({columns.size(0)}, values.options());
   const int64_t n_rows = columns.size(1);
-  T* from = columns.mutable_data_ptr<T>();
+  const T* from = columns.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
   at::parallel_for(0, columns.size(0), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t column = begin; column < end; ++column) {
-      T* first = from + column * n_rows;
-      std::nth_element(first, first + k - 1, first + n_rows, std::greater<T>());
-      to[column] = first[k - 1];
-    }
+    std::vector<T> chosen;
+    for (int64_t column = begin; column < end; ++column) to[column] = kth_largest(from + column * n_rows, n_rows, k, chosen);
   });
   return out;
 }

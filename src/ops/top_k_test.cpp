@@ -34,13 +34,19 @@ TEST(TopK, OrdersBestFirst) {
 TEST(TopK, GivesTiesToTheLowerId) {
   EXPECT_EQ(top_k_of({2, 5, 5, 5}, 2), (Ids{1, 2}));
   EXPECT_EQ(top_k_of({0, 0, 0, 0}, 4), (Ids{0, 1, 2, 3}));
-  EXPECT_EQ(top_k_of({0.0, -0.0}, 2), (Ids{0, 1}));
+  for (const auto dtype : {at::kFloat, at::kDouble}) {
+    EXPECT_EQ(top_k_of({0.0, -0.0}, 2, dtype), (Ids{0, 1}));
+    EXPECT_EQ(top_k_of({-0.0, 0.0, -1e-45}, 3, dtype), (Ids{0, 1, 2}));
+  }
   EXPECT_EQ(top_k_of({-kInf, -kInf, -1e30}, 3), (Ids{2, 0, 1}));
 }
 
 TEST(TopK, NeverPrefersNanToANumber) {
-  EXPECT_EQ(top_k_of({kNan, -kInf, 3, kNan}, 4), (Ids{2, 1, 0, 3}));
-  EXPECT_EQ(top_k_of({kNan, kNan}, 2), (Ids{0, 1}));
+  for (const auto dtype : {at::kFloat, at::kDouble}) {
+    EXPECT_EQ(top_k_of({kNan, -kInf, 3, kNan}, 4, dtype), (Ids{2, 1, 0, 3}));
+    EXPECT_EQ(top_k_of({kNan, kNan}, 2, dtype), (Ids{0, 1}));
+    EXPECT_EQ(top_k_of({-kNan, kNan, 1}, 3, dtype), (Ids{2, 0, 1}));
+  }
 }
 
 TEST(TopK, DistinguishesDoublesThatFloatsCannot) {
@@ -70,9 +76,9 @@ TEST(TopK, AgreesWithAStableSort) {
   for (const int64_t n_experts : {1, 2, 7, 64, 130})
     for (const int64_t k : {1, 2, 8, 64}) {
       if (k > n_experts) continue;
-      const auto scores = testing::random_tensor({600, n_experts}, static_cast<uint64_t>(n_experts)).mul(2).round().to(at::kFloat);
+      const auto scores = testing::random_tensor({600, n_experts}, static_cast<uint64_t>(n_experts)).mul(2).round();
       const auto order = std::get<1>(at::sort(scores, /*stable=*/true, 1, /*descending=*/true)).narrow(1, 0, k).contiguous();
-      EXPECT_TRUE(testing::same_bits(top_k_ids(scores, k), order)) << n_experts << " choose " << k;
+      for (const auto dtype : {at::kFloat, at::kDouble}) EXPECT_TRUE(testing::same_bits(top_k_ids(scores.to(dtype), k), order)) << n_experts << " choose " << k;
     }
 }
 
@@ -87,6 +93,15 @@ TEST(KthLargestOfColumns, IsThatOfTheSortedColumn) {
     const auto sorted = std::get<0>(at::sort(values, /*stable=*/true, 0, /*descending=*/true));
     for (const int64_t k : {1, 77, 501}) EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(values, k), sorted[k - 1]));
     EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(values.narrow(0, 0, 1), 1), values[0]));  // a column of one
+    const auto equal = at::full({40, 2}, -3.0, dtype);
+    EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(equal, 17), equal[0]));
+    // Far out: bins that all but one value share, and a range that is not a finite number.
+    auto outlier = values.clone();
+    outlier[3].fill_(1e30);
+    EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(outlier, 20), std::get<0>(at::sort(outlier, true, 0, true))[19]));
+    outlier[4].fill_(dtype == at::kFloat ? -3e38 : -1.7e308);
+    outlier[3].fill_(dtype == at::kFloat ? 3e38 : 1.7e308);
+    EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(outlier, 20), std::get<0>(at::sort(outlier, true, 0, true))[19]));
   }
 }
 

@@ -1,8 +1,8 @@
 // Sinkhorn-balanced top-k (docs/routers.md; S-BASE, arXiv 2202.01169 §2.2; MoE-CPT, arXiv 2503.05029).
 // In training the experts of a token are the k largest of its row of a balanced plan of the whole
-// micro-batch; nothing flows back through that. The weights come from the unbalanced logits: sigmoid of the
+// micro-batch, or step; nothing flows back through that. The weights come from the unbalanced logits: sigmoid of the
 // selected logit for k = 1, softmax over all E for k > 1 (renormalised only when asked). At evaluation:
-// plain top-k of the logits.
+// plain top-k of the logits, or with at_eval a plan of each sequence.
 //
 // A row scaling does not change a row's order, so a plan matters only through one bias b_e per expert:
 //   log       a_t = -log T - logsumexp_e(l_te + b_e);  b_e = -log E - logsumexp_t(l_te + a_t), from b = 0,
@@ -12,38 +12,29 @@
 //   neox      GPT-NeoX router.py: d1 from 1 / (E * column sums of K), at most 3 sweeps, stop after the
 //             sweep whose change is < tolerance (one sweep at real sizes).
 // The published forms are stated for |logits| <= 80: exp overflows fp32 beyond 88.7.
-#include "moe/router.h"
+#include "moe/routers/sinkhorn.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/amax.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/exp.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/gather.h>
 #include <ATen/ops/index.h>
 #include <ATen/ops/logsumexp.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/mv.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/sigmoid.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
-#include "moe/routers/sinkhorn.h"
+#include "moe/routers/token_choice.h"
 #include "ops/top_k.h"
 
 namespace evenkeel::moe {
 namespace {
 
-constexpr double kEpsilon = 1e-8;  // of the published loops
 constexpr double kPublishedRange = 80.0;
+constexpr int64_t kNeoxSweeps = 3;
 
 double max_abs(const at::Tensor& values) { return values.abs().max().item<double>(); }
 
-}  // namespace
-
-namespace {
-
-// The log form where logits lie further apart than fp32 can scale: fp64, one logsumexp a side and sweep.
+// The log form where logits lie further apart than doubles can scale: one logsumexp a side and sweep, in fp64.
 SinkhornPlan sinkhorn_log_wide(const at::Tensor& logits, double tolerance, int64_t max_iterations) {
   const auto n_tokens = static_cast<double>(logits.size(0)), n_experts = static_cast<double>(logits.size(1));
   const auto wide = logits.to(at::kDouble);
@@ -63,14 +54,17 @@ SinkhornPlan sinkhorn_log_wide(const at::Tensor& logits, double tolerance, int64
 }  // namespace
 
 // One exponential, then scaling by matrix-vector products: with K_te = exp(l_te - max_e l_te), u = exp(a + max)
-// and v = exp(b) the sweep is u = 1 / (T K v), v = 1 / (E K' u). Exact while no entry of K underflows.
+// and v = exp(b) the sweep is u = 1 / (T K v), v = 1 / (E K' u). Exact while no entry of K underflows: v spreads no
+// further than K does.
 SinkhornPlan sinkhorn_log(const at::Tensor& logits, double tolerance, int64_t max_iterations) {
+  constexpr double kWidestOfFloats = 60.0, kWidestOfDoubles = 300.0;  // e^-60 / 1e9 tokens is normal in fp32
   const auto n_tokens = static_cast<double>(logits.size(0)), n_experts = static_cast<double>(logits.size(1));
-  const auto shifted = logits - at::amax(logits, {1}, /*keepdim=*/true);
-  constexpr double kWidestSpread = 60.0;  // exp(-60) = 9e-27: sums over 1e9 tokens stay normal in fp32
-  if (shifted.min().item<double>() < -kWidestSpread) return sinkhorn_log_wide(logits, tolerance, max_iterations);
+  auto shifted = logits - at::amax(logits, {1}, /*keepdim=*/true);
+  const double spread = -shifted.min().item<double>();
+  if (!(spread <= kWidestOfDoubles)) return sinkhorn_log_wide(logits, tolerance, max_iterations);
+  if (spread > kWidestOfFloats) shifted = shifted.to(at::kDouble);
   const auto kernel = at::exp(shifted);
-  auto v = at::ones({logits.size(1)}, logits.options());
+  auto v = at::ones({kernel.size(1)}, kernel.options());
   SinkhornPlan out;
   while (out.iterations < max_iterations) {
     ++out.iterations;
@@ -84,35 +78,19 @@ SinkhornPlan sinkhorn_log(const at::Tensor& logits, double tolerance, int64_t ma
   return out;
 }
 
-SinkhornPlan sinkhorn_megatron(const at::Tensor& logits, double tolerance, int64_t max_iterations) {
+SinkhornPlan sinkhorn_published(const at::Tensor& logits, SinkhornLoop loop, double tolerance, int64_t max_iterations) {
+  constexpr double kEpsilon = 1e-8, kWidestOfFloats = 40.0;  // beyond, the sums over a batch could leave fp32: fp64
   const auto n_tokens = static_cast<double>(logits.size(0)), n_experts = static_cast<double>(logits.size(1));
-  const auto kernel = at::exp(logits);
-  auto d1 = at::ones({logits.size(1)}, logits.options());
+  const auto kernel = at::exp(max_abs(logits) > kWidestOfFloats ? logits.to(at::kDouble) : logits);
+  auto d1 = loop.starts_at_ones ? at::ones({kernel.size(1)}, kernel.options()) : 1 / (n_experts * kernel.sum(0));
   SinkhornPlan out;
   while (out.iterations < max_iterations) {
     ++out.iterations;
     const auto d0 = 1 / n_tokens / (at::mv(kernel, d1) + kEpsilon);
     const auto next = 1 / n_experts / (at::mv(kernel.t(), d0) + kEpsilon);
-    const double error = (d1 - next).abs().mean().item<double>();
+    const double change = (d1 - next).abs().mean().item<double>();
     d1 = next;
-    if (!(error > tolerance)) break;
-  }
-  out.expert_bias = d1.log();
-  return out;
-}
-
-SinkhornPlan sinkhorn_neox(const at::Tensor& logits, double tolerance, int64_t max_iterations) {
-  const auto n_tokens = static_cast<double>(logits.size(0)), n_experts = static_cast<double>(logits.size(1));
-  const auto kernel = at::exp(logits);
-  auto d1 = 1 / (n_experts * kernel.sum(0));
-  SinkhornPlan out;
-  while (out.iterations < max_iterations) {
-    ++out.iterations;
-    const auto d0 = 1 / n_tokens / (at::mv(kernel, d1) + kEpsilon);
-    const auto next = 1 / n_experts / (at::mv(kernel.t(), d0) + kEpsilon);
-    const double error = (d1 - next).abs().mean().item<double>();
-    d1 = next;
-    if (error < tolerance) break;
+    if (loop.stops_at_tolerance ? change <= tolerance : change < tolerance) break;
   }
   out.expert_bias = d1.log();
   return out;
@@ -125,34 +103,48 @@ struct SinkhornOptions {
   double tolerance = 1e-4;
   int64_t max_iterations = 200;
   bool renormalize = false;
+  bool at_eval = false;
+  std::string scope = "micro_batch";
   static void visit_fields(auto& options, auto&& field) {
     field("variant", options.variant, "log, megatron or neox");
     field("tolerance", options.tolerance, "where the sweeps stop");
     field("max_iterations", options.max_iterations, "bound on the sweeps (neox: at most 3)");
     field("renormalize", options.renormalize, "divide by the sum of the selected; no effect at k = 1");
+    field("at_eval", options.at_eval, "balance at evaluation too, each sequence by itself");
+    field("scope", options.scope, "tokens of one plan in training: micro_batch or step");
   }
 };
 
 class SinkhornRouter : public Router {
  public:
-  SinkhornRouter(const RouterShape& shape, SinkhornOptions options) : shape_(shape), options_(std::move(options)) {}
+  SinkhornRouter(const RouterShape& shape, SinkhornOptions options) : shape_(shape), options_(std::move(options)) {
+    weights_.score = shape.top_k == 1 ? "sigmoid" : "softmax_pre";
+    weights_.renormalize = options_.renormalize;
+  }
 
   RoutingDecision route(const RouterInput& input) const override {
     const auto logits = router_logits(input, traits().max_abs_logit);  // [T, E]
-    const auto expert_ids = input.mode == Mode::train && logits.size(0) > 0 ? balanced_ids(logits, input) : ops::top_k_ids(logits, shape_.top_k);
-    at::Tensor weights;
-    if (shape_.top_k == 1) {
-      weights = at::sigmoid(logits.gather(1, expert_ids));
+    const auto values = logits.detach();
+    at::Tensor plan, expert_ids;  // [E], [T, K]
+    if (input.mode == Mode::eval && options_.at_eval) {
+      expert_ids = balanced_by_sequence(values, input);
     } else {
-      weights = at::softmax(logits, 1).gather(1, expert_ids);
-      if (options_.renormalize) weights = weights / (weights.sum(1, /*keepdim=*/true) + 1e-20);
+      if (input.mode == Mode::train) plan = input.step_plan.defined() ? input.step_plan : plan_of(values, input.is_padding);
+      expert_ids = ops::top_k_ids(values, shape_.top_k, plan);
     }
-    return token_choice(input, logits, expert_ids, weights);
+    auto decision = token_choice(input, logits, expert_ids, selected_weights(weights_, gathered_from(weights_, logits), expert_ids));
+    decision.plan = plan;
+    return decision;
   }
 
   RouterTraits traits() const override {
     RouterTraits out;
-    out.train_scope = Scope::micro_batch;
+    out.train_scope = options_.scope == "step" ? Scope::step : Scope::micro_batch;
+    out.causal_train = false;
+    if (options_.at_eval) {
+      out.eval_scope = Scope::sequence;
+      out.causal_eval = false;
+    }
     out.needs_balance = false;
     if (options_.variant != "log") out.max_abs_logit = kPublishedRange;
     return out;
@@ -165,41 +157,41 @@ class SinkhornRouter : public Router {
   }
 
  private:
-  at::Tensor balanced_ids(const at::Tensor& logits, const RouterInput& input) const {
-    const auto values = logits.detach();
-    auto balanced = values;  // padding takes no part in the balance
-    if (input.is_padding.defined()) balanced = values.index({input.is_padding.logical_not()});
-    if (balanced.size(0) == 0) return ops::top_k_ids(values, shape_.top_k);
-    SinkhornPlan plan;
-    if (options_.variant == "log") {
-      plan = sinkhorn_log(balanced, options_.tolerance, options_.max_iterations);
-    } else if (options_.variant == "megatron") {
-      plan = sinkhorn_megatron(balanced, options_.tolerance, options_.max_iterations);
-    } else {
-      constexpr int64_t kNeoxSweeps = 3;
-      plan = sinkhorn_neox(balanced, options_.tolerance, std::min(kNeoxSweeps, options_.max_iterations));
+  // [E] of the tokens that are no padding; undefined when there are none: nothing to balance.
+  at::Tensor plan_of(const at::Tensor& logits, const at::Tensor& is_padding) const {
+    const auto balanced = is_padding.defined() ? logits.index({is_padding.logical_not()}) : logits;
+    if (balanced.size(0) == 0) return {};
+    if (options_.variant == "log") return sinkhorn_log(balanced, options_.tolerance, options_.max_iterations).expert_bias;
+    if (options_.variant == "megatron") return sinkhorn_published(balanced, kMegatronLoop, options_.tolerance, options_.max_iterations).expert_bias;
+    return sinkhorn_published(balanced, kNeoxLoop, options_.tolerance, std::min(kNeoxSweeps, options_.max_iterations)).expert_bias;
+  }
+
+  at::Tensor balanced_by_sequence(const at::Tensor& logits, const RouterInput& input) const {
+    const int64_t n_tokens = logits.size(0), length = n_tokens / std::max<int64_t>(1, input.n_sequences);
+    if (n_tokens == 0) return ops::top_k_ids(logits, shape_.top_k);
+    std::vector<at::Tensor> expert_ids;
+    for (int64_t first = 0; first < n_tokens; first += length) {
+      const auto sequence = logits.narrow(0, first, length);
+      const auto is_padding = input.is_padding.defined() ? input.is_padding.narrow(0, first, length) : at::Tensor();
+      expert_ids.push_back(ops::top_k_ids(sequence, shape_.top_k, plan_of(sequence, is_padding)));
     }
-    return ops::top_k_ids(values + plan.expert_bias, shape_.top_k);
+    return at::cat(expert_ids);
   }
 
   RouterShape shape_;
   SinkhornOptions options_;
+  ScoreOptions weights_;
 };
 
 }  // namespace
 
 std::unique_ptr<Router> make_sinkhorn_router(const RouterShape& shape, const ConfigNode& config) {
   const auto options = read_options<SinkhornOptions>(config);
-  const auto where = [&](const char* key) {
-    const ConfigNode* node = config.find(key);
-    return node != nullptr ? node->where : std::string("model.router");
-  };
-  require<ConfigError>(options.variant == "log" || options.variant == "megatron" || options.variant == "neox",
-                       where("variant"), ": got model.router.variant = '", options.variant, "'; need log, megatron or neox");
-  require<ConfigError>(options.tolerance > 0, where("tolerance"), ": got model.router.tolerance = ", options.tolerance,
-                       "; need more than 0");
-  require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000, where("max_iterations"),
+  require_one_of(config, "variant", options.variant, {"log", "megatron", "neox"});
+  require<ConfigError>(options.tolerance > 0, place_of(config, "tolerance"), ": got model.router.tolerance = ", options.tolerance, "; need more than 0");
+  require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000, place_of(config, "max_iterations"),
                        ": got model.router.max_iterations = ", options.max_iterations, "; need 1..100000");
+  require_one_of(config, "scope", options.scope, {"micro_batch", "step"});
   return std::make_unique<SinkhornRouter>(shape, options);
 }
 

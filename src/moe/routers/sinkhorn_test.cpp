@@ -1,6 +1,8 @@
 #include "moe/routers/sinkhorn.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/eye.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -11,7 +13,7 @@
 #include "moe/router.h"
 #include "ops/top_k.h"
 #include "support/files.h"
-#include "support/gradients.h"
+#include "support/router_forms.h"
 
 namespace evenkeel::moe {
 namespace {
@@ -32,8 +34,8 @@ std::unique_ptr<Router> sinkhorn(const RouterShape& shape, const std::string& ke
 
 SinkhornPlan plan_of(const std::string& variant, const at::Tensor& logits, double tolerance, int64_t max_iterations) {
   if (variant == "log") return sinkhorn_log(logits, tolerance, max_iterations);
-  if (variant == "megatron") return sinkhorn_megatron(logits, tolerance, max_iterations);
-  return sinkhorn_neox(logits, tolerance, std::min<int64_t>(3, max_iterations));
+  if (variant == "megatron") return sinkhorn_published(logits, kMegatronLoop, tolerance, max_iterations);
+  return sinkhorn_published(logits, kNeoxLoop, tolerance, std::min<int64_t>(3, max_iterations));
 }
 
 TEST(Sinkhorn, PublishedLoopsMatchThePublishedNumbers) {
@@ -100,22 +102,39 @@ TEST(Sinkhorn, BalancesTheColumnsOfThePlan) {
   EXPECT_GT(counts(logits).max().item<double>(), 2.0 * 512 / 16);
 }
 
-TEST(Sinkhorn, WideAndNarrowFormsAgree) {
-  // The spread of 59 stays in the exponential form; one more token at 61 takes the logarithmic one.
+// A logit 59 below its row's best stays with floats, one at 61 goes to doubles, one at 301 to logarithms. What is moved
+// between them is e^-59 of mass or less: below every tolerance.
+TEST(Sinkhorn, ItsThreeWidthsAgree) {
   auto logits = testing::random_tensor({64, 4}, 3);
-  logits[0][1] = logits[0].max().item<double>() - 59;
-  const auto narrow = sinkhorn_log(logits, 1e-10, 500);
-  logits[0][1] -= 2;  // moves e^-59 of mass: below every tolerance
-  const auto wide = sinkhorn_log(logits, 1e-10, 500);
-  EXPECT_EQ(narrow.iterations, wide.iterations);
-  expect_close(wide.expert_bias, narrow.expert_bias, 1e-10, 1e-10, "bias");
+  const auto plan_at = [&](double spread, at::ScalarType dtype, double tolerance) {
+    logits[0][1] = logits[0].max().item<double>() - spread;
+    return sinkhorn_log(logits.to(dtype), tolerance, 500);
+  };
+  const auto doubles = plan_at(61, at::kDouble, 1e-10), logarithms = plan_at(301, at::kDouble, 1e-10);
+  EXPECT_EQ(doubles.iterations, logarithms.iterations);
+  expect_close(doubles.expert_bias, logarithms.expert_bias, 1e-10, 1e-10, "doubles");
+  const auto floats = plan_at(59, at::kFloat, 1e-4), wide_floats = plan_at(61, at::kFloat, 1e-4);
+  EXPECT_EQ(floats.expert_bias.scalar_type(), at::kFloat);
+  EXPECT_EQ(wide_floats.expert_bias.scalar_type(), at::kDouble);
+  EXPECT_EQ(floats.iterations, wide_floats.iterations);
+  expect_close(floats.expert_bias, wide_floats.expert_bias, 1e-5, 1e-5, "floats");
+}
+
+// Every column sum of exp(l) is T e^80: beyond fp32 from 6,142 tokens on.
+TEST(Sinkhorn, PublishedLoopsHoldAtTheEdgeOfTheirRange) {
+  const auto logits = at::cat({at::full({8000, 2}, 80.0f), at::full({8000, 1}, -80.0f)}, 1);
+  for (const auto loop : {kMegatronLoop, kNeoxLoop}) {
+    const auto plan = sinkhorn_published(logits, loop, 1e-4, 3);
+    EXPECT_TRUE(ops::all_finite(plan.expert_bias));
+    expect_close(plan.expert_bias[0], plan.expert_bias[1], 0, 0, "equal columns");
+  }
 }
 
 TEST(Sinkhorn, TheNumberOfSweepsIsBounded) {
   const auto logits = testing::random_tensor({32, 4}, 4, 8.0);
   EXPECT_EQ(sinkhorn_log(logits, 1e-300, 7).iterations, 7);
-  EXPECT_EQ(sinkhorn_megatron(logits, 1e-300, 7).iterations, 7);
-  EXPECT_LE(sinkhorn_neox(logits, 1e-300, 3).iterations, 3);
+  EXPECT_EQ(sinkhorn_published(logits, kMegatronLoop, 1e-300, 7).iterations, 7);
+  EXPECT_LE(sinkhorn_published(logits, kNeoxLoop, 1e-300, 3).iterations, 3);
   EXPECT_EQ(sinkhorn_log(logits * 1e3, 1e-300, 7).iterations, 7);
 }
 
@@ -139,6 +158,59 @@ TEST(SinkhornRouter, PaddingTakesNoPartInTheBalance) {
   }
 }
 
+at::Tensor loads_of(const RoutingDecision& decision) {
+  return at::zeros({decision.n_experts}, at::kDouble).scatter_add(0, decision.expert_ids, at::zeros(decision.expert_ids.sizes(), at::kDouble) + 1);
+}
+
+TEST(SinkhornRouter, BalancesEachSequenceAtEvaluationWhereAsked) {
+  const auto logits = testing::leaning_logits(96, 6, 7, 1.5);
+  const testing::TestedRouter plain({"sinkhorn", ""}, 6, 2), balanced({"sinkhorn", "at_eval = true"}, 6, 2);
+  const auto whole = balanced.route(balanced.with_logits(logits, Mode::eval, 3));
+  EXPECT_FALSE(whole.plan.defined());
+  std::vector<at::Tensor> parts;
+  for (int64_t i = 0; i < 3; ++i) {
+    const auto sequence = logits.narrow(0, 32 * i, 32);
+    const auto alone = balanced.route(balanced.with_logits(sequence, Mode::eval));
+    parts.push_back(alone.expert_ids);
+    EXPECT_LT(loads_of(alone).max().item<double>(), 1.6 * 64 / 6);  // a hard top-k of a balanced plan of 32 tokens
+    EXPECT_TRUE(testing::same_bits(alone.expert_ids, balanced.route(balanced.with_logits(sequence)).expert_ids)) << "the plan of training";
+    EXPECT_GT(loads_of(plain.route(plain.with_logits(sequence, Mode::eval))).max().item<double>(), 2.0 * 64 / 6);
+  }
+  EXPECT_TRUE(testing::same_bits(whole.expert_ids, at::cat(parts))) << "depends on the batch";
+  EXPECT_EQ(balanced.traits.eval_scope, Scope::sequence);
+  EXPECT_FALSE(balanced.traits.causal_eval);
+  EXPECT_EQ(plain.traits.eval_scope, Scope::token);
+  EXPECT_TRUE(plain.traits.causal_eval);
+  EXPECT_FALSE(plain.traits.causal_train);
+}
+
+TEST(SinkhornRouter, APaddedSequenceIsBalancedWithoutItsPadding) {
+  const testing::TestedRouter router({"sinkhorn", "at_eval = true"}, 4, 1);
+  const auto logits = testing::leaning_logits(20, 4, 8);
+  auto input = router.with_logits(logits, Mode::eval, 2);
+  input.is_padding = at::zeros({20}, at::kBool);
+  input.is_padding.narrow(0, 16, 4).fill_(true);
+  const auto need = router.route(router.with_logits(logits.narrow(0, 10, 6), Mode::eval)).expert_ids;
+  EXPECT_TRUE(testing::same_bits(router.route(input).expert_ids.narrow(0, 10, 6), need));
+}
+
+// The plan of a step, handed to a part of it, makes the part choose as in the whole.
+TEST(SinkhornRouter, TakesThePlanOfTheStep) {
+  const testing::TestedRouter router({"sinkhorn", "scope = \"step\""}, 6, 2);
+  EXPECT_EQ(router.traits.train_scope, Scope::step);
+  const auto logits = testing::leaning_logits(64, 6, 9, 1.5);
+  const auto whole = router.route(router.with_logits(logits));
+  ASSERT_TRUE(whole.plan.defined());
+  auto part = router.with_logits(logits.narrow(0, 16, 16));
+  EXPECT_FALSE(testing::same_bits(router.route(part).expert_ids, whole.expert_ids.narrow(0, 32, 32))) << "the test sees nothing";
+  part.step_plan = whole.plan;
+  const auto planned = router.route(part);
+  EXPECT_TRUE(testing::same_bits(planned.expert_ids, whole.expert_ids.narrow(0, 32, 32)));
+  EXPECT_TRUE(testing::same_bits(planned.plan, whole.plan));
+  part.mode = Mode::eval;
+  EXPECT_TRUE(testing::same_bits(router.route(part).expert_ids, ops::top_k_ids(part.hidden, 2).reshape({-1}))) << "a plan is for training";
+}
+
 TEST(SinkhornRouter, PublishedFormsRefuseLogitsBeyondTheirRange) {
   const auto logits = at::tensor({81.0, 0.0}).unsqueeze(0);
   EXPECT_NO_THROW(sinkhorn({2, 1})->route(with_logits(logits)));
@@ -155,6 +227,8 @@ TEST(SinkhornRouter, RefusesOptionsOutsideTheirRange) {
   EXPECT_THAT(message_for("tolerance = 0.0"), HasSubstr("tolerance = 0; need more than 0"));
   EXPECT_THAT(message_for("max_iterations = 0"), HasSubstr("need 1..100000"));
   EXPECT_THAT(message_for("max_iterations = 100001"), HasSubstr("need 1..100000"));
+  EXPECT_THAT(message_for("scope = \"token\""), HasSubstr("r:2:1: got model.router.scope = 'token'; need micro_batch or step"));
+  EXPECT_THAT(message_for("at_eval = 1"), HasSubstr("at_eval"));
 }
 
 }  // namespace

@@ -1,0 +1,120 @@
+// Auxiliary-loss-free balancing (docs/routers.md; arXiv 2408.15664; DeepSeek-V3, arXiv 2412.19437 §2.1.2). The
+// experts of a token are the k largest of score + b_e, within groups where asked; its weights come from the scores
+// alone. After each step, with n_e the assignments to e of the whole step, padding not counted,
+//   sign          b_e += rate * sign(mean(n) - n_e), sign(0) = 0 (Megatron's get_updated_expert_bias; not centred)
+//   proportional  b_e += rate * (mean(n) - n_e) / mean(n) (2408.15664 §4.3 with the loads as shares of their mean)
+// until rate_until tokens or steps have passed, from then on not at all (V3: 14.3T tokens).
+// The loads of a step decide on later steps only: no decision looks at another token.
+#include <ATen/ops/bincount.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
+#include "moe/routers/token_choice.h"
+
+namespace evenkeel::moe {
+namespace {
+
+struct LossFreeOptions {
+  TokenChoiceOptions choice;
+  double rate = 1e-3;
+  std::string update = "sign";
+  std::string counts = "before_drops";
+  Duration rate_until{0, Unit::tokens};
+  LossFreeOptions() {
+    choice.score.score = "sigmoid";
+    choice.groups = group_defaults();
+  }
+  static GroupOptions group_defaults() {
+    GroupOptions out;
+    out.group_score = "top2_sum";
+    return out;
+  }
+  static void visit_fields(auto& options, auto&& field) {
+    TokenChoiceOptions::visit_fields(options.choice, field);
+    field("rate", options.rate, "step of the bias, in units of the score");
+    field("update", options.update, "sign or proportional");
+    field("counts", options.counts, "before_drops or after_drops: which assignments count as load");
+    field("rate_until", options.rate_until, "tokens or steps after which the bias stands still; 0 = never");
+  }
+};
+
+class LossFreeRouter : public Router {
+ public:
+  LossFreeRouter(const RouterShape& shape, LossFreeOptions options) : shape_(shape), options_(std::move(options)) {}
+
+  RoutingDecision route(const RouterInput& input) const override {
+    return choose_by_score(shape_, options_.choice, input, input.state->at("bias"));
+  }
+
+  RouterTraits traits() const override {
+    RouterTraits out;
+    out.needs_balance = false;
+    widen_scopes(options_.choice.jitter, out);
+    return out;
+  }
+
+  Json options() const override {
+    Json out = to_json(options_);
+    out["kind"] = "loss_free";
+    return out;
+  }
+
+  // bias [E] fp32; tokens and steps [1] i64 that it has been made from.
+  ops::Params initial_state(const StateInput&) const override {
+    ops::Params state;
+    state.add("bias", at::zeros({shape_.n_experts}, at::kFloat));
+    state.add("tokens", at::zeros({1}, at::kLong));
+    state.add("steps", at::zeros({1}, at::kLong));
+    return state;
+  }
+
+  // [E + 1] fp64: assignments of each expert, then tokens.
+  at::Tensor balance_statistics(const RouterInput& input, const RoutingDecision& decision) const override {
+    if (input.mode == Mode::eval) return {};
+    auto counted = at::full(decision.expert_ids.sizes(), 1.0, decision.expert_ids.options().dtype(at::kDouble));
+    auto n_tokens = at::full({1}, static_cast<double>(decision.n_tokens), counted.options());
+    if (decision.is_padding.defined()) {
+      counted = counted * decision.is_padding.logical_not().index_select(0, decision.token_ids);
+      n_tokens = n_tokens - decision.is_padding.sum();
+    }
+    if (options_.counts == "after_drops" && decision.dropped.defined()) counted = counted * decision.dropped.logical_not();
+    return at::cat({at::bincount(decision.expert_ids, counted, shape_.n_experts), n_tokens});
+  }
+
+  void after_step(ops::Params& state, const at::Tensor& statistics) const override {
+    if (!statistics.defined()) return;
+    const auto loads = statistics.narrow(0, 0, shape_.n_experts), mean = loads.mean();
+    const auto violation = mean - loads;
+    const auto step = options_.update == "sign" ? violation.sign() : violation / mean.clamp_min(1e-300);  // no load: 0 / tiny = 0
+    auto rate = at::full({1}, options_.rate, loads.options());
+    const auto& until = options_.rate_until;
+    if (until.value > 0) rate = rate * state.at(until.unit == Unit::steps ? "steps" : "tokens").lt(until.value);
+    ops::Params next;
+    next.add("bias", state.at("bias") + (step * rate).to(at::kFloat));
+    next.add("tokens", state.at("tokens") + statistics.narrow(0, shape_.n_experts, 1).to(at::kLong));
+    next.add("steps", state.at("steps") + 1);
+    state = std::move(next);
+  }
+
+ private:
+  RouterShape shape_;
+  LossFreeOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Router> make_loss_free_router(const RouterShape& shape, const ConfigNode& config) {
+  auto options = read_options<LossFreeOptions>(config);
+  check_options(config, shape, options.choice.score);
+  check_options(config, shape, options.choice.groups, LossFreeOptions::group_defaults());
+  check_options(config, shape, options.choice.jitter);
+  require<ConfigError>(options.rate >= 0 && options.rate <= 1e6, place_of(config, "rate"), ": got model.router.rate = ", options.rate, "; need 0..1e6");
+  require_one_of(config, "update", options.update, {"sign", "proportional"});
+  require_one_of(config, "counts", options.counts, {"before_drops", "after_drops"});
+  require<ConfigError>(options.rate_until.unit == Unit::tokens || options.rate_until.unit == Unit::steps, place_of(config, "rate_until"),
+                       ": got model.router.rate_until = '", to_string(options.rate_until), "'; need tokens or steps");
+  return std::make_unique<LossFreeRouter>(shape, options);
+}
+
+}  // namespace evenkeel::moe

@@ -1,0 +1,97 @@
+// What token-choice routers share: the score of an expert, the weights of the selected, selection within groups
+// of experts, jitter. Each part is a struct of options that a router lists among its own. Sources: docs/routers.md.
+#pragma once
+
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+#include "core/config_tree.h"
+#include "moe/router.h"
+
+namespace evenkeel::moe {
+
+// From logits to weights.
+struct ScoreOptions {
+  std::string score = "softmax_pre";
+  bool renormalize = false;
+  double norm_p = 1.0;
+  double scaling = 1.0;
+  static void visit_fields(auto& options, auto&& field) {
+    field("score", options.score, "softmax_pre, softmax_post, sigmoid or sqrtsoftplus");
+    field("renormalize", options.renormalize, "divide the weights of the selected by their norm; no effect at k = 1");
+    field("norm_p", options.norm_p, "which norm: 1 = their sum");
+    field("scaling", options.scaling, "factor of every weight (routed_scaling_factor)");
+  }
+};
+
+// Selection within the best groups of experts.
+struct GroupOptions {
+  int64_t n_groups = 1;
+  int64_t groups_per_token = 1;
+  std::string group_score = "max";
+  std::string group_mask = "minus_infinity";
+  static void visit_fields(auto& options, auto&& field) {
+    field("n_groups", options.n_groups, "groups of consecutive experts; 1 = none");
+    field("groups_per_token", options.groups_per_token, "groups that a token may choose from");
+    field("group_score", options.group_score, "max, top2_sum or top_k_over_groups_sum");
+    field("group_mask", options.group_mask, "score of experts outside: minus_infinity, or zero as in transformers");
+  }
+};
+
+// Noise.
+struct JitterOptions {
+  double jitter = 0.0;
+  std::string jitter_target = "router_input";
+  bool jitter_at_eval = false;
+  static void visit_fields(auto& options, auto&& field) {
+    field("jitter", options.jitter, "multiply by U(1 - jitter, 1 + jitter); logits_gaussian: standard deviation, default 1 / E^2");
+    field("jitter_target", options.jitter_target, "router_input, hidden (the experts see it too), logits or logits_gaussian");
+    field("jitter_at_eval", options.jitter_at_eval, "also at evaluation, the same in every sequence");
+  }
+};
+
+struct TokenChoiceOptions {
+  ScoreOptions score;
+  GroupOptions groups;
+  JitterOptions jitter;
+  static void visit_fields(auto& options, auto&& field) {
+    ScoreOptions::visit_fields(options.score, field);
+    GroupOptions::visit_fields(options.groups, field);
+    JitterOptions::visit_fields(options.jitter, field);
+  }
+};
+
+// ---- checks: ConfigError with the place of the key in `config`, the [model.router] table ----
+void check_options(const ConfigNode& config, const RouterShape& shape, const ScoreOptions& options);
+void check_options(const ConfigNode& config, const RouterShape& shape, const GroupOptions& options, const GroupOptions& defaults = {});
+void check_options(const ConfigNode& config, const RouterShape& shape, JitterOptions& options);  // fills in the default of logits_gaussian
+// "recipe.toml:3:1" of a key, or of the table when the key is not given.
+std::string place_of(const ConfigNode& config, const char* key);
+void require_one_of(const ConfigNode& config, const char* key, const std::string& value, const std::vector<std::string>& known);
+
+// ---- parts of a decision; T tokens, E experts, K a token ----
+struct NoisyLogits {
+  at::Tensor logits;        // [T, E], differentiable
+  at::Tensor expert_input;  // [T, H] where the noise is on what the experts see; else undefined
+};
+// router_logits with the noise of the options, drawn from input.seed: the same seed gives the same bits. At
+// evaluation each sequence gets the draws of its layer, so that results do not depend on the batch.
+NoisyLogits noisy_logits(const JitterOptions& options, const RouterInput& input, double max_abs_logit);
+// Jitter makes a decision depend on the token's place.
+void widen_scopes(const JitterOptions& options, RouterTraits& traits);
+
+Score score_of(const ScoreOptions& options);
+// What weights are gathered from: probabilities [T, E] for softmax_pre; the other scores act on what was gathered.
+at::Tensor gathered_from(const ScoreOptions& options, const at::Tensor& logits);
+// [T, K], differentiable: score, norm and factor of the selected. `source` is gathered_from's.
+at::Tensor selected_weights(const ScoreOptions& options, const at::Tensor& source, const at::Tensor& expert_ids);
+// scores [T, E] without gradient -> the same with experts outside the token's best groups masked; equal groups go to the lower.
+at::Tensor limit_to_groups(const GroupOptions& options, const at::Tensor& scores, int64_t top_k);
+
+// The k largest of score + expert_bias ([E] or undefined), within groups; weights without the bias. Without bias
+// and groups the logits decide, since every score rises with its logit.
+RoutingDecision choose_by_score(const RouterShape& shape, const TokenChoiceOptions& options, const RouterInput& input,
+                                const at::Tensor& expert_bias);
+
+}  // namespace evenkeel::moe
