@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "checkpoint/model_source.h"
+#include "checkpoint/router_states.h"
 #include "cli/commands.h"
 #include "core/errors.h"
 #include "core/log.h"
@@ -56,7 +57,8 @@ int cmd_eval(Options& options) {
     params = std::move(narrow);
   }
   train::set_device(params, device, /*requires_grad=*/false);
-  auto router_states = model.initial_router_states();
+  auto router_states = checkpoint::load_router_states(source, model);
+  for (auto& state : router_states) train::set_device(state, device, /*requires_grad=*/false);
 
   Json data = Json::object();
   Progress progress("evaluating", static_cast<double>(sets.size()), "sets");

@@ -3,6 +3,7 @@
 #include "checkpoint/families.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
+#include "checkpoint/router_states.h"
 #include "checkpoint/safetensors.h"
 #include "cli/commands.h"
 #include "core/errors.h"
@@ -15,6 +16,15 @@
 namespace evenkeel::cli {
 namespace {
 
+void print_router_states(const checkpoint::ModelSource& source) {
+  const model::Transformer model(source.config);
+  const auto states = checkpoint::load_router_states(source, model);
+  for (size_t index = 0; index < states.size(); ++index)
+    for (const auto& [name, tensor] : states[index])
+      std::cout << "  " << checkpoint::router_state_name(index, name) << " " << Json(tensor.sizes().vec()).dump() << ", from "
+                << tensor.min().item<double>() << " to " << tensor.max().item<double>() << "\n";
+}
+
 void print_model(const std::string& what, const checkpoint::ModelSource& source) {
   const auto counts = model::count_parameters(source.config);
   std::cout << what << ": " << source.folder.string() << "\n"
@@ -25,6 +35,7 @@ void print_model(const std::string& what, const checkpoint::ModelSource& source)
   std::cout << "format: " << source.state.at("format").as_string() << ", step " << source.state.at("step").as_int() << ", " << human_count(source.state.at("tokens").as_double())
             << " tokens, phase " << source.state.at("phase").as_string() << "\n";
   for (const auto& spec : model::parameter_table(source.config)) std::cout << "  " << spec.name << " " << Json(spec.shape).dump() << "\n";
+  print_router_states(source);
 }
 
 void print_folder(const fs::path& path) {

@@ -28,7 +28,7 @@ std::vector<std::string> diagnose(const model::Transformer& model, const optim::
       names.push_back(name);
       weights.push_back(tensor);
     }
-  const auto losses = micro_losses(model, state, batch, moe::Mode::train);
+  const auto losses = micro_losses(model, state, batch);
   const auto from_cross_entropy = largest_gradients(losses.cross_entropy_sum, weights);
   for (size_t i = 0; i < names.size(); ++i) {
     const auto factor = factors.find(names[i]);
@@ -40,13 +40,13 @@ std::vector<std::string> diagnose(const model::Transformer& model, const optim::
   for (const auto& [term, value] : losses.auxiliary) {
     if (term.coefficient == 0) continue;
     balances = balances || term.name != "z";
-    if (!model.router()->traits().has_matrix)
-      findings.push_back("step 0 check: the " + term.name + " loss with coefficient " + format_double(term.coefficient) + " is 0: the router '" +
-                         model.router()->options().at("kind").as_string() + "' has no logits to take it from");
     const auto gradients = largest_gradients(value, weights);
     for (size_t i = 0; i < names.size(); ++i)
       if (gradients[i] == 0) findings.push_back("step 0 check: the " + term.name + " loss with coefficient " + format_double(term.coefficient) + " gives no gradient to " + names[i] + "; the coefficient changes nothing there");
   }
+  if (!model.router()->traits().causal_eval)
+    findings.push_back("model.router: '" + model.router()->options().at("kind").as_string() +
+                       "' is not causal: a token's experts depend on later tokens of its sequence, in training and evaluation; losses are not those of generating token by token");
   if (model.router()->traits().needs_balance && !balances)
     findings.push_back("model.balance: the router '" + model.router()->options().at("kind").as_string() +
                        "' has no balance loss; the load is expected to collapse onto few experts");

@@ -58,29 +58,31 @@ Json to_json(const EvalResult& result, bool with_routing) {
   return out;
 }
 
-std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model, const ops::Params& before, const ops::Params& after,
-                                                 const std::vector<ops::Params>& router_states, const data::IndexedDataset& dataset,
-                                                 const EvalOptions& options) {
+std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model, const Snapshot& before, const Snapshot& after,
+                                                 const data::IndexedDataset& dataset, const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
-  std::vector<LayerSaturation> result;
-  int64_t n_tokens = 0;
+  std::vector<analysis::SaturationCounts> counts;   // one for each MoE layer
+  std::vector<std::pair<int64_t, int64_t>> layers;  // and its number and K
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size)) {
-    const auto first = forward(model, before, router_states, batch, options).routing;
-    const auto second = forward(model, after, router_states, batch, options).routing;
-    const auto n = batch.tokens.numel();
-    size_t row = 0;
+    const auto first = forward(model, before.params, before.router_states, batch, options).routing;
+    const auto second = forward(model, after.params, after.router_states, batch, options).routing;
     for (size_t i = 0; i < first.size(); ++i) {
-      const int64_t top_k = first[i].top_k;
-      const auto ids = [&](const moe::RoutingDecision& decision) { return decision.expert_ids.view({-1, top_k}); };
-      for (const int64_t k : top_k > 1 ? std::vector<int64_t>{1, top_k} : std::vector<int64_t>{1}) {
-        if (row == result.size()) result.push_back({first[i].layer, k, 0, static_cast<double>(k) / static_cast<double>(first[i].n_experts)});
-        result[row++].saturation += static_cast<double>(n) * analysis::saturation(ids(first[i]), ids(second[i]), k);
+      const auto more = analysis::count_saturation(first[i], second[i]);
+      if (i < counts.size()) {
+        analysis::add_counts(counts[i], more);
+      } else {
+        counts.push_back(more);
+        layers.emplace_back(first[i].layer, first[i].top_k);
       }
     }
-    n_tokens += n;
   }
-  for (auto& row : result) row.saturation /= static_cast<double>(std::max<int64_t>(n_tokens, 1));
+  std::vector<LayerSaturation> result;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const auto& [layer, top_k] = layers[i];
+    result.push_back({layer, 1, counts[i].of_first(), counts[i].chance_of_first()});
+    if (top_k > 1) result.push_back({layer, top_k, counts[i].of_all(), counts[i].chance_of_all()});
+  }
   return result;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -34,7 +35,8 @@ ops::Params clone(const ops::Params& params) {
 TEST(Evaluate, DoesNotDependOnTheBatchSize) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));  // 6 windows of 8, then one of 1
-  for (const auto& overrides : {std::vector<std::string>{}, {"model.router={kind = \"sinkhorn\"}"}}) {
+  const std::string no_balance = "model.balance={loss = []}";
+  for (const auto& overrides : {std::vector<std::string>{}, {"model.router={kind = \"sinkhorn\"}"}, {"model.router={kind = \"sinkhorn\", at_eval = true}"}, {no_balance, "model.router={kind = \"loss_free\"}"}, {no_balance, "model.router={kind = \"quantile\"}"}, {"model.router={jitter = 0.5, jitter_target = \"hidden\", jitter_at_eval = true}"}}) {
     const Tiny tiny(overrides);
     const auto one = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1});
     EXPECT_EQ(one.n_tokens, 49);
@@ -46,6 +48,36 @@ TEST(Evaluate, DoesNotDependOnTheBatchSize) {
       for (size_t i = 0; i < 2; ++i) EXPECT_EQ(more.routing[i].tokens_per_expert, one.routing[i].tokens_per_expert);
     }
   }
+}
+
+// Every registered router, alone in a forward pass and among others.
+TEST(Evaluate, NoRouterDependsOnTheBatchSize) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  for (const auto& kind : moe::router_kinds()) {
+    const Tiny tiny({"model.router={kind = \"" + std::string(kind.name) + "\"}", "model.balance={loss = []}", "model.top_k=1"});
+    const auto one = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1}), again = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1});
+    const auto three = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 3});
+    EXPECT_EQ(again.loss, one.loss) << kind.name;
+    EXPECT_NEAR(three.loss, one.loss, 1e-6) << kind.name;  // fp32 products of another shape
+    ASSERT_EQ(three.routing.size(), 2u);
+    for (size_t i = 0; i < 2; ++i) EXPECT_EQ(three.routing[i].tokens_per_expert, one.routing[i].tokens_per_expert) << kind.name;
+    const auto states = tiny.model.initial_router_states();
+    for (const int64_t batch_size : {1, 3})
+      for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {tiny.params, states}, dataset, {.sequence_length = 8, .batch_size = batch_size}))
+        EXPECT_EQ(row.saturation, 1.0) << kind.name;
+  }
+}
+
+// Expert choice of 4 experts: 2 of the 8 tokens of a window each, and of the last window's one token every expert.
+TEST(Evaluate, TokensOfExpertChoiceMayHaveAnyNumberOfExperts) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const Tiny tiny({"model.router={kind = \"expert_choice\"}", "model.balance={loss = []}", "model.top_k=1"});
+  const auto result = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4});
+  EXPECT_EQ(result.routing[0].n_tokens, 49);
+  EXPECT_EQ(result.routing[0].tokens_per_expert, (std::vector<int64_t>{13, 13, 13, 13}));  // 6 windows of 2, and 1
+  EXPECT_DOUBLE_EQ(to_json(result, true).at("routing").at(0).at("mri").as_double(), 13.0 / 49);
 }
 
 // Every capacity rule: the group is a sequence (the last one has one token), and the mode picks the factor.
@@ -109,13 +141,29 @@ TEST(Evaluate, RefusesASetWithNothingToScore) {
   EXPECT_THAT(message_of<DataError>([&] { Tiny().evaluate(dataset, {.sequence_length = 8}); }), HasSubstr("got 1 tokens; need at least 2"));
 }
 
+// Each checkpoint is run with its own state: the same parameters choose otherwise once a bias has moved.
+TEST(Saturation, SeesTheRouterStatesOfBoth) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const Tiny tiny({"model.n_layers=1", "model.balance={loss = []}", "model.router={kind = \"loss_free\"}"});
+  const EvalOptions options{.sequence_length = 8, .batch_size = 4};
+  const auto before = tiny.model.initial_router_states(), after = tiny.model.initial_router_states();
+  const auto favoured = at::tensor({0.0, 10.0, 0.0, 10.0});  // experts 1 and 3, whatever the logits
+  after[0].at("bias").copy_(favoured);
+  const auto rows = evaluate_saturation(tiny.model, {tiny.params, before}, {tiny.params, after}, dataset, options);
+  const auto choice = evaluate(tiny.model, tiny.params, after, dataset, options).routing[0].tokens_per_expert;
+  EXPECT_EQ(choice, (std::vector<int64_t>{0, 49, 0, 49}));
+  for (const auto& row : rows) EXPECT_LT(row.saturation, 0.95) << row.k;
+  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, after}, {tiny.params, after}, dataset, options)) EXPECT_NEAR(row.saturation, 1.0, 1e-12);
+}
+
 TEST(Saturation, IsOneForTheSameAndZeroForOppositeRouters) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
   const Tiny tiny({"model.n_layers=1"});
   const auto states = tiny.model.initial_router_states();
   const EvalOptions options{.sequence_length = 8, .batch_size = 4};
-  const auto same = evaluate_saturation(tiny.model, tiny.params, tiny.params, states, dataset, options);
+  const auto same = evaluate_saturation(tiny.model, {tiny.params, states}, {tiny.params, states}, dataset, options);
   ASSERT_EQ(same.size(), 2u);
   EXPECT_EQ(same[0].k, 1);
   EXPECT_EQ(same[1].k, 2);
@@ -126,7 +174,7 @@ TEST(Saturation, IsOneForTheSameAndZeroForOppositeRouters) {
   // The best two of the negated logits are the worst two of the logits.
   auto opposite = clone(tiny.params);
   opposite.at("layers.0.router.weight").neg_();
-  for (const auto& row : evaluate_saturation(tiny.model, tiny.params, opposite, states, dataset, options)) EXPECT_EQ(row.saturation, 0.0);
+  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {opposite, states}, dataset, options)) EXPECT_EQ(row.saturation, 0.0);
 }
 
 // Experts 0 and 1 trade their names: of the two best, those pairs that are {0, 1} or {2, 3} stay.
@@ -156,7 +204,7 @@ TEST(Saturation, ByHandWhenTwoExpertsTradeNames) {
   }
   ASSERT_GT(best, 0);
   ASSERT_LT(both, 49);
-  const auto rows_of = evaluate_saturation(tiny.model, tiny.params, traded, states, dataset, {.sequence_length = 8, .batch_size = 4});
+  const auto rows_of = evaluate_saturation(tiny.model, {tiny.params, states}, {traded, states}, dataset, {.sequence_length = 8, .batch_size = 4});
   EXPECT_NEAR(rows_of[0].saturation, best / 49, 1e-12);
   EXPECT_NEAR(rows_of[1].saturation, both / 49, 1e-12);
 }
@@ -165,9 +213,10 @@ TEST(Saturation, OneRowALayerAtTopOneAndNoneForDenseModels) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 20));
   const Tiny top_one({"model.top_k=1"});
-  EXPECT_EQ(evaluate_saturation(top_one.model, top_one.params, top_one.params, top_one.model.initial_router_states(), dataset, {.sequence_length = 8}).size(), 2u);
+  const auto top_one_states = top_one.model.initial_router_states();
+  EXPECT_EQ(evaluate_saturation(top_one.model, {top_one.params, top_one_states}, {top_one.params, top_one_states}, dataset, {.sequence_length = 8}).size(), 2u);
   const Tiny dense(testing::kTinyDense);
-  EXPECT_TRUE(evaluate_saturation(dense.model, dense.params, dense.params, {}, dataset, {.sequence_length = 8}).empty());
+  EXPECT_TRUE(evaluate_saturation(dense.model, {dense.params, {}}, {dense.params, {}}, dataset, {.sequence_length = 8}).empty());
 }
 
 }  // namespace

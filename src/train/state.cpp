@@ -2,6 +2,7 @@
 
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
+#include "checkpoint/router_states.h"
 #include "checkpoint/safetensors.h"
 #include "model/init.h"
 
@@ -57,7 +58,11 @@ Json state_json(const TrainState& state, const RunConfig& config) {
   return out;
 }
 
-std::string router_state_name(size_t index, const std::string& name) { return "router_state." + std::to_string(index) + "." + name; }
+// With [model] from a checkpoint of the same kind of router its state comes along: a model was trained with it.
+bool keeps_router_states(const checkpoint::ModelSource& source, const model::Transformer& model) {
+  if (source.kind != "checkpoint" || !source.config.is_moe() || model.router() == nullptr) return false;
+  return model::Transformer(source.config).router()->options().at("kind") == model.router()->options().at("kind");
+}
 
 }  // namespace
 
@@ -67,17 +72,19 @@ void set_device(ops::Params& params, const at::Device& device, bool requires_gra
   params = std::move(moved);
 }
 
-TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device) {
+TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device, const at::Tensor& token_counts) {
   TrainState state;
+  state.seed = static_cast<uint64_t>(config.train.seed);
+  state.router_states = model.initial_router_states(state.seed, token_counts);
   if (config.model_from) {
     auto source = checkpoint::open_model(config.model_from->value);
     state.params = checkpoint::load_params(source);
+    if (keeps_router_states(source, model)) state.router_states = checkpoint::load_router_states(source, model);
   } else {
-    state.params = model::init_params(config.model, static_cast<uint64_t>(config.train.seed));
+    state.params = model::init_params(config.model, state.seed);
   }
   set_device(state.params, device, /*requires_grad=*/true);
   state.adam = optim::initial_adam_state(state.params);
-  state.router_states = model.initial_router_states(static_cast<uint64_t>(config.train.seed));
   for (auto& router_state : state.router_states) set_device(router_state, device, false);
   return state;
 }
@@ -90,7 +97,7 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
     for (const auto& [name, tensor] : state.adam.first) optimizer_tensors.emplace_back("first." + name, tensor);
     for (const auto& [name, tensor] : state.adam.second) optimizer_tensors.emplace_back("second." + name, tensor);
     for (size_t i = 0; i < state.router_states.size(); ++i)
-      for (const auto& [name, tensor] : state.router_states[i]) optimizer_tensors.emplace_back(router_state_name(i, name), tensor);
+      for (const auto& [name, tensor] : state.router_states[i]) optimizer_tensors.emplace_back(checkpoint::router_state_name(i, name), tensor);
     checkpoint::write_safetensors(folder / "model.safetensors", model_tensors, metadata);
     checkpoint::write_safetensors(folder / "optimizer.safetensors", optimizer_tensors, metadata);
     write_file_atomically(folder / "state.json", state_json(state, config).dump(1) + "\n");
@@ -102,6 +109,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
   const std::string where = (source.folder / "state.json").string();
   require<CheckpointError>(source.kind == "checkpoint", folder.string(), ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
   TrainState state;
+  state.seed = static_cast<uint64_t>(config.train.seed);
   state.params = checkpoint::read_params(source.folder / "model.safetensors", config.model);
   try {
     const Json& json = source.state;
@@ -121,8 +129,8 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
   const checkpoint::SafetensorsFile optimizer(source.folder / "optimizer.safetensors");
   const auto load = [&](const std::string& name, const at::Tensor& like) {
     auto tensor = optimizer.load(name);
-    require<CheckpointError>(tensor.sizes() == like.sizes() && tensor.scalar_type() == at::kFloat, (source.folder / "optimizer.safetensors").string(),
-                             ": got '", name, "' of another shape or type; need those of its parameter in F32");
+    require<CheckpointError>(tensor.sizes() == like.sizes() && tensor.scalar_type() == like.scalar_type(), (source.folder / "optimizer.safetensors").string(),
+                             ": got '", name, "' of another shape or type; need ", Json(like.sizes().vec()).dump(), " ", c10::toString(like.scalar_type()));
     return tensor;
   };
   for (const auto& [name, tensor] : state.params) {
@@ -130,11 +138,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
     state.adam.second.add(name, load("second." + name, tensor));
     require<CheckpointError>(state.adam.updates.contains(name), where, ": got no optimizer_updates of '", name, "'; need it");
   }
-  for (const auto& initial : model.initial_router_states()) {
-    ops::Params loaded;
-    for (const auto& [name, tensor] : initial) loaded.add(name, load(router_state_name(state.router_states.size(), name), tensor));
-    state.router_states.push_back(std::move(loaded));
-  }
+  state.router_states = checkpoint::read_router_states(source.folder, model);
   set_device(state.params, device, true);
   set_device(state.adam.first, device, false);
   set_device(state.adam.second, device, false);

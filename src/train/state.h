@@ -24,6 +24,7 @@ struct PhaseRecord {
 };
 
 struct TrainState {
+  uint64_t seed = 0;   // of the run
   ops::Params params;  // leaves that require a gradient
   optim::AdamState adam;
   std::vector<ops::Params> router_states;  // one for each MoE layer
@@ -33,7 +34,8 @@ struct TrainState {
   std::vector<PhaseRecord> records;  // phases begun, in order
 };
 
-TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device);
+// token_counts: StateInput::token_counts, for a router that needs them.
+TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device, const at::Tensor& token_counts = {});
 
 // Writes RUN/checkpoints/step-XXXXXXXX whole or not at all (docs/formats.md).
 void save_checkpoint(const std::filesystem::path& run, const TrainState& state, const RunConfig& config);

@@ -1,5 +1,6 @@
 #include "train/state.h"
 
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -164,6 +165,59 @@ TEST(InitialState, DependsOnTheSeedAlone) {
   const auto state = initial_state(config, model, at::kCPU);
   EXPECT_EQ(state.router_states.size(), 2u);
   for (const auto& [name, moment] : state.adam.second) EXPECT_EQ(moment.abs().max().item<double>(), 0.0) << name;
+}
+
+// ---- balancing states of routers ----
+
+// Two steps of a loss_free model, saved.
+struct Balanced {
+  explicit Balanced(const std::vector<std::string>& more = {}) : config(testing::tiny_config("/data", with(more))), model(config.model), state(initial_state(config, model, at::kCPU)) {
+    data::Batch batch;
+    batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
+    batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
+    for (int i = 0; i < 2; ++i) train_step(model, config.optimizer, {}, std::vector{batch}, 1e-2, state);
+  }
+  static std::vector<std::string> with(std::vector<std::string> more) {
+    more.insert(more.begin(), {"model.balance={loss = []}", "model.router={kind = \"loss_free\"}"});
+    return more;
+  }
+  std::filesystem::path save() const {
+    save_checkpoint(folder.path(), state, config);
+    return folder / "checkpoints" / "step-00000002";
+  }
+  TemporaryFolder folder;
+  RunConfig config;
+  model::Transformer model;
+  TrainState state;
+};
+
+void expect_same_router_states(const std::vector<ops::Params>& left, const std::vector<ops::Params>& right) {
+  ASSERT_EQ(left.size(), right.size());
+  for (size_t layer = 0; layer < left.size(); ++layer) expect_same(left[layer], right[layer]);
+}
+
+TEST(Checkpoint, RouterStatesComeBackWithTheirTypes) {
+  const Balanced c;
+  EXPECT_GT(c.state.router_states[0].at("bias").abs().max().item<double>(), 0);
+  EXPECT_EQ(c.state.router_states[1].at("tokens").item<int64_t>(), 64);
+  const auto loaded = load_checkpoint(c.save(), c.config, c.model, at::kCPU);
+  expect_same_router_states(loaded.router_states, c.state.router_states);
+}
+
+TEST(InitialState, TakesTheRouterStatesOfTheSameKindAlong) {
+  const Balanced c;
+  const auto folder = c.save().string();
+  const auto state_from = [&](const std::vector<std::string>& overrides) {
+    auto all = overrides;
+    all.push_back("model.from=\"" + folder + "\"");
+    const auto config = testing::tiny_config("/data", all);
+    return initial_state(config, model::Transformer(config.model), at::kCPU);
+  };
+  const auto same = state_from(Balanced::with({"model.router.rate=0.5"}));
+  expect_same(same.params, c.state.params);
+  expect_same_router_states(same.router_states, c.state.router_states);
+  const auto other = state_from({"model.balance={loss = []}", "model.router={kind = \"quantile\"}"});
+  EXPECT_TRUE(testing::same_bits(other.router_states[0].at("beta"), at::zeros({4}, at::kFloat)));
 }
 
 }  // namespace

@@ -3,8 +3,10 @@
 #include <chrono>
 #include <cmath>
 
-#include <ATen/ops/zeros.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
 
+#include "core/rng.h"
 #include "moe/balance_loss.h"
 #include "ops/cross_entropy.h"
 
@@ -26,29 +28,51 @@ class Stopwatch {
 
 int64_t count_targets(const data::Batch& batch) { return batch.targets.ge(0).sum().item<int64_t>(); }
 
-}  // namespace
-
-MicroLosses micro_losses(const model::Transformer& model, const TrainState& state, const data::Batch& batch, moe::Mode mode,
-                         const std::vector<moe::StepLoad>& step_loads_so_far) {
-  const auto& config = model.config();
+model::ModelInput training_input(const TrainState& state, const data::Batch& batch, int64_t micro_batch) {
   model::ModelInput input;
   input.tokens = batch.tokens;
   input.document_ids = batch.document_ids;
-  input.mode = mode;
   input.step = state.step + 1;
+  input.seed = combine_bits(combine_bits(state.seed, static_cast<uint64_t>(input.step)), static_cast<uint64_t>(micro_batch));
+  return input;
+}
+
+// The plan of each MoE layer for the whole step, where the router asks for one and there is more than one micro-batch.
+std::vector<at::Tensor> router_plans(const model::Transformer& model, const TrainState& state, std::span<const data::Batch> micro_batches) {
+  if (model.router() == nullptr || model.router()->traits().train_scope != moe::Scope::step || micro_batches.size() == 1) return {};
+  const at::NoGradGuard no_grad;
+  data::Batch whole;
+  std::vector<at::Tensor> tokens, document_ids;
+  for (const auto& batch : micro_batches) {
+    tokens.push_back(batch.tokens);
+    if (batch.document_ids.defined()) document_ids.push_back(batch.document_ids);
+  }
+  whole.tokens = at::cat(tokens);
+  if (!document_ids.empty()) whole.document_ids = at::cat(document_ids);
+  std::vector<at::Tensor> plans;
+  for (const auto& decision : model.forward(state.params, state.router_states, training_input(state, whole, 0)).routing) plans.push_back(decision.plan);
+  return plans;
+}
+
+}  // namespace
+
+MicroLosses micro_losses(const model::Transformer& model, const TrainState& state, const data::Batch& batch, const InStep& in_step) {
+  const auto& config = model.config();
+  auto input = training_input(state, batch, in_step.micro_batch);
+  input.step_plans = in_step.router_plans;
   auto output = model.forward(state.params, state.router_states, input);
 
   MicroLosses losses;
   losses.cross_entropy_sum = ops::cross_entropy_sum(output.hidden, model.head(state.params), batch.targets.reshape({-1}));
   const auto& terms = config.balance.terms;
-  losses.step_loads = step_loads_so_far;
+  losses.step_loads = in_step.loads;
   losses.step_loads.resize(terms.size());
   for (size_t i = 0; i < terms.size(); ++i) {
     if (moe::kind_of(terms[i]).scope == moe::Scope::step) moe::add_load(losses.step_loads[i], moe::count_load(terms[i], output.routing));
     losses.auxiliary.emplace_back(LossTerm{terms.size() == 1 ? "balance" : "balance." + terms[i].loss, 0, terms[i].coefficient},
                                   moe::balance_loss(terms[i], {output.routing, &losses.step_loads[i]}));
   }
-  if (config.is_moe())
+  if (config.is_moe() && model.router()->traits().has_matrix)
     losses.auxiliary.emplace_back(LossTerm{"z", 0, config.balance.z_coefficient}, moe::z_loss(output.routing, config.balance.z_reduce == "mean"));
   losses.routing = std::move(output.routing);
   return losses;
@@ -70,11 +94,13 @@ StepReport train_step(const model::Transformer& model, const optim::OptimizerCon
   // 2. Forward and backward of each micro-batch; gradients add up in the parameters.
   report.terms.push_back({"cross_entropy", 0, 1.0});
   std::vector<at::Tensor> statistics(state.router_states.size());
-  std::vector<moe::StepLoad> step_loads;  // of losses whose scope is the step
+  InStep in_step;
+  watch.lap();
+  in_step.router_plans = router_plans(model, state, micro_batches);
   for (size_t i = 0; i < micro_batches.size(); ++i) {
-    watch.lap();
-    auto losses = micro_losses(model, state, micro_batches[i], moe::Mode::train, step_loads);
-    step_loads = losses.step_loads;
+    in_step.micro_batch = static_cast<int64_t>(i);
+    auto losses = micro_losses(model, state, micro_batches[i], in_step);
+    in_step.loads = losses.step_loads;
     const double share = static_cast<double>(micro_batches[i].tokens.numel()) / static_cast<double>(report.n_tokens);
     auto total = losses.cross_entropy_sum / static_cast<double>(n_targets);
     report.terms[0].value += total.item<double>();

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include <ATen/ops/arange.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -192,6 +193,89 @@ TEST(TrainStep, CountsOfAStepGoOnOverItsMicroBatches) {
     EXPECT_DOUBLE_EQ(term_of(train_step(model, config.optimizer, {}, parts, 0.0, state), "balance").value, expected);
 }
 
+// A step at rate 0 in fp64, from routers far from uniform.
+Trained step_in_doubles(const std::string& router, const std::vector<data::Batch>& micro_batches) {
+  const auto config = tiny_config("/data", {kNoAuxiliary, "optimizer.clip_norm=0", "model.router=" + router});
+  const model::Transformer model(config.model);
+  Trained out;
+  out.state = initial_state(config, model, at::kCPU);
+  ops::Params wide;
+  for (const auto& [name, tensor] : out.state.params) {
+    const double scale = optim::matches_pattern(name, "layers.*.router.weight") ? 100.0 : 1.0;
+    wide.add(name, tensor.detach().to(at::kDouble).mul(scale).requires_grad_(true));
+  }
+  out.state.params = wide;
+  out.state.adam = optim::initial_adam_state(wide);
+  out.report = train_step(model, config.optimizer, {}, micro_batches, 0.0, out.state);
+  return out;
+}
+
+void expect_same_step(const Trained& got, const Trained& need, const std::string& what) {
+  testing::expect_close(got.report.loss, need.report.loss, 1e-13, 0, what + " loss");
+  for (size_t layer = 0; layer < need.report.routing.size(); ++layer)
+    EXPECT_EQ(got.report.routing[layer].tokens_per_expert, need.report.routing[layer].tokens_per_expert) << what;
+  for (const auto& [name, moment] : need.state.adam.first) testing::expect_close(got.state.adam.first.at(name), moment, 1e-10, 1e-14, what + " " + name);
+}
+
+// A Sinkhorn router whose plan is the step's gives decisions, loss and gradients that do not depend on the split; one
+// whose plan is the micro-batch's does not.
+TEST(TrainStep, ARouterOfStepScopeDoesNotDependOnTheSplit) {
+  const auto batch = batch_of(4);
+  for (const std::string variant : {"log", "megatron"}) {
+    const std::string keys = "{kind = \"sinkhorn\", variant = \"" + variant + "\", scope = ";
+    const auto whole = step_in_doubles(keys + "\"step\"}", {batch});
+    EXPECT_EQ(whole.report.loss, step_in_doubles(keys + "\"micro_batch\"}", {batch}).report.loss);  // one micro-batch: no difference
+    for (const int64_t micro_batch_size : {1, 2}) {
+      expect_same_step(step_in_doubles(keys + "\"step\"}", split(batch, micro_batch_size)), whole, variant);
+      EXPECT_GT(std::abs(step_in_doubles(keys + "\"micro_batch\"}", split(batch, micro_batch_size)).report.loss - whole.report.loss), 1e-6) << variant;
+    }
+  }
+}
+
+TEST(TrainStep, APlanOfTheStepSeesItsDocuments) {
+  auto batch = batch_of(4);
+  batch.document_ids = at::arange(32, at::kLong).view({4, 8}).floor_divide(3);
+  const std::string router = "{kind = \"sinkhorn\", scope = \"step\"}";
+  auto parts = split(batch, 2);
+  for (int64_t i = 0; i < 2; ++i) parts[static_cast<size_t>(i)].document_ids = batch.document_ids.narrow(0, 2 * i, 2).contiguous();
+  expect_same_step(step_in_doubles(router, parts), step_in_doubles(router, {batch}), "documents");
+}
+
+// The state after a step is a function of the whole step for loss_free; its biases are steps of the rate.
+TEST(TrainStep, BalancingStateMovesOncePerStep) {
+  const auto batch = batch_of(4);
+  const std::string router = "{kind = \"loss_free\", rate = 0.25}";
+  const auto whole = step_in_doubles(router, {batch});
+  for (const int64_t micro_batch_size : {1, 2}) expect_same_step(step_in_doubles(router, split(batch, micro_batch_size)), whole, "loss_free");
+  for (size_t layer = 0; layer < 2; ++layer) {
+    const auto& state = whole.state.router_states[layer];
+    EXPECT_EQ(state.at("tokens").item<int64_t>(), 32);
+    EXPECT_EQ(state.at("steps").item<int64_t>(), 1);
+    const auto& loads = whole.report.routing[layer].tokens_per_expert;
+    for (int64_t expert = 0; expert < 4; ++expert) {
+      const int64_t n = loads[static_cast<size_t>(expert)];  // the mean is 16
+      EXPECT_EQ(state.at("bias")[expert].item<double>(), n > 16 ? -0.25 : n < 16 ? 0.25
+                                                                                 : 0.0);
+    }
+    EXPECT_TRUE(testing::same_bits(state.at("bias"), step_in_doubles(router, split(batch, 1)).state.router_states[layer].at("bias")));
+  }
+}
+
+TEST(TrainStep, JitterIsDrawnAnewForEachStepAndRepeatsWithTheSeed) {
+  const auto loss_after = [](int64_t n_steps, int64_t seed) {
+    const auto config = tiny_config("/data", {kNoAuxiliary, "model.router={jitter = 0.5, jitter_target = \"hidden\"}", "train.seed=" + std::to_string(seed)});
+    const model::Transformer model(config.model);
+    auto state = initial_state(config, model, at::kCPU);
+    state.params = initial_state(tiny_config("/data"), model, at::kCPU).params;
+    double loss = 0;
+    for (int64_t step = 0; step < n_steps; ++step) loss = train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 0.0, state).loss;
+    return loss;
+  };
+  EXPECT_EQ(loss_after(1, 1), loss_after(1, 1));
+  EXPECT_NE(loss_after(1, 1), loss_after(2, 1));
+  EXPECT_NE(loss_after(1, 1), loss_after(1, 2));
+}
+
 TEST(TrainStep, CountsTheRoutingOfTheWholeStep) {
   const auto report = step_once({}, split(batch_of(4), 1)).report;
   ASSERT_EQ(report.routing.size(), 2u);
@@ -266,6 +350,42 @@ TEST(TrainStep, ANonFiniteStepChangesNothing) {
   EXPECT_EQ(state.tokens, 32);
   EXPECT_EQ(state.adam.updates.at("head.weight"), 1);
   for (const auto& [name, tensor] : state.params) EXPECT_FALSE(tensor.grad().defined()) << name;
+}
+
+// The loads of each layer after some steps on one batch, split into micro-batches of two equal halves.
+std::vector<std::vector<int64_t>> loads_of(int64_t n_steps, int64_t seed, int64_t micro_batch_size = 4) {
+  const auto config = tiny_config("/data", {kNoAuxiliary, "model.router={kind = \"random\"}", "train.seed=" + std::to_string(seed)});
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  std::vector<std::vector<int64_t>> out;
+  for (int64_t step = 0; step < n_steps; ++step)
+    for (const auto& counts : train_step(model, config.optimizer, {}, split(batch_of(4), micro_batch_size), 0.0, state).routing) out.push_back(counts.tokens_per_expert);
+  return out;
+}
+
+// 32 tokens of 2 experts of 4: equal loads by chance alone are rare, and these seeds have none.
+TEST(TrainStep, RandomRoutersDrawAnewForEachStepLayerMicroBatchAndSeed) {
+  const auto loads = loads_of(2, 1);  // step 1 layer 0, step 1 layer 1, step 2 layer 0, step 2 layer 1
+  ASSERT_EQ(loads.size(), 4u);
+  for (size_t i = 0; i < 4; ++i)
+    for (size_t j = 0; j < i; ++j) EXPECT_NE(loads[i], loads[j]) << i << " " << j;
+  EXPECT_EQ(loads_of(2, 1), loads);
+  EXPECT_NE(loads_of(1, 2)[0], loads[0]);
+  // Were the draws of both halves the same, every load would be twice that of a half: even.
+  int64_t n_odd = 0;
+  for (const auto& layer : loads_of(2, 1, 2))
+    for (const int64_t n : layer) n_odd += n % 2;
+  EXPECT_GT(n_odd, 0);
+}
+
+TEST(TrainStep, RoutersWithoutLogitsHaveNoAuxiliaryTerms) {
+  for (const std::string kind : {"hash", "random", "uniform"}) {
+    const auto report = step_once({kNoAuxiliary, "model.top_k=1", "model.router={kind = \"" + kind + "\"}"}, {batch_of(4)}).report;
+    ASSERT_EQ(report.terms.size(), 1u) << kind;
+    EXPECT_EQ(report.terms[0].name, "cross_entropy");
+    EXPECT_EQ(report.routing.size(), 2u);
+    EXPECT_EQ(report.loss, report.terms[0].value);
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "checkpoint/families.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
+#include "checkpoint/router_states.h"
 #include "core/file_io.h"
 #include "core/log.h"
 #include "model/layout.h"
@@ -22,6 +23,7 @@
 #include "train/run_lock.h"
 #include "train/step.h"
 #include "train/step_line.h"
+#include "train/token_counts.h"
 
 namespace evenkeel::train {
 namespace {
@@ -148,10 +150,17 @@ class Run {
       }
     }
     copy_log_to((run / "log.txt").string());
-    if (!options_.resume || !resume_from_last(steps)) state_ = initial_state(config_, model_, device_);
+    if (!options_.resume || !resume_from_last(steps)) state_ = initial_state(config_, model_, device_, token_counts());
     write_file_atomically(run / "recipe.toml", options_.recipe_text);
     write_file_atomically(resolved_path, resolved.dump(1) + "\n");
     return std::nullopt;
+  }
+
+  // Of the first phase's data, for a router that asks for them.
+  at::Tensor token_counts() const {
+    const auto* router = model_.router();
+    if (router == nullptr || !router->traits().needs_token_counts) return {};
+    return count_tokens(config_.phases[0].data, config_.model.vocab_size);
   }
 
   // The newest checkpoint whose hashes agree; false when there is none. What lies beyond it goes, like the
@@ -245,11 +254,11 @@ class Run {
     const fs::path folder = start.folder.empty() ? options_.run / "checkpoints" / checkpoint::step_folder_name(start.step) : start.folder;
     TrainState other;
     if (start.step == 0 && start.folder.empty()) {
-      other = initial_state(config_, model_, device_);
+      other = initial_state(config_, model_, device_, token_counts());
     } else if (checkpoint::is_hf_folder(folder)) {
       RunConfig from_hf = config_;
       from_hf.model_from = RecipePath{folder.string(), ""};
-      other = initial_state(from_hf, model_, device_);
+      other = initial_state(from_hf, model_, device_, token_counts());
     } else {
       other = load_checkpoint(folder, config_, model_, device_);
     }
@@ -366,14 +375,18 @@ class Run {
     const auto start = phase_start(config_, phase_index());
     if (!config_.model.is_moe() || (start.folder.empty() && start.step == 0)) return;
     const fs::path folder = start.folder.empty() ? options_.run / "checkpoints" / checkpoint::step_folder_name(start.step) : start.folder;
-    auto before = checkpoint::load_params(checkpoint::open_model(folder, std::nullopt, /*deep=*/false));
-    set_device(before, device_, /*requires_grad=*/false);
+    const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
+    auto params = checkpoint::load_params(source);
+    set_device(params, device_, /*requires_grad=*/false);
+    auto router_states = source.kind == "checkpoint" ? checkpoint::load_router_states(source, model_) : model_.initial_router_states(state_.seed, token_counts());
+    for (auto& router_state : router_states) set_device(router_state, device_, false);
+    const Snapshot before{params, router_states}, after{state_.params, state_.router_states};
     Json sets = Json::object();
-    for (const auto& source : eval.data) {
+    for (const auto& set : eval.data) {
       Json rows = Json::array();
-      for (const auto& row : evaluate_saturation(model_, before, state_.params, state_.router_states, datasets_.at(source.path.value), eval_options(eval)))
+      for (const auto& row : evaluate_saturation(model_, before, after, datasets_.at(set.path.value), eval_options(eval)))
         rows.push_back(Json::Object{{"layer", row.layer}, {"k", row.k}, {"from", start.step}, {"to", state_.step}, {"saturation", row.saturation}, {"chance", row.chance}});
-      sets[source.name] = std::move(rows);
+      sets[set.name] = std::move(rows);
     }
     Json line = Json::object();
     line["step"] = state_.step;

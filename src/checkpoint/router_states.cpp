@@ -1,0 +1,37 @@
+#include "checkpoint/router_states.h"
+
+#include "checkpoint/safetensors.h"
+#include "core/errors.h"
+
+namespace evenkeel::checkpoint {
+
+std::string router_state_name(size_t index, const std::string& name) { return "router_state." + std::to_string(index) + "." + name; }
+
+std::vector<ops::Params> read_router_states(const fs::path& folder, const model::Transformer& model) {
+  const auto states = model.initial_router_states();  // for names, shapes and types
+  bool is_empty = true;
+  for (const auto& state : states) is_empty = is_empty && state.size() == 0;
+  if (is_empty) return states;
+  const fs::path file = folder / "optimizer.safetensors";
+  const SafetensorsFile tensors(file);
+  std::vector<ops::Params> out;
+  for (size_t index = 0; index < states.size(); ++index) {
+    ops::Params loaded;
+    for (const auto& [name, initial] : states[index]) {
+      const std::string key = router_state_name(index, name);
+      auto tensor = tensors.load(key);
+      require<CheckpointError>(tensor.sizes() == initial.sizes() && tensor.scalar_type() == initial.scalar_type(), file.string(), ": got '", key, "' ",
+                               c10::toString(tensor.scalar_type()), " ", Json(tensor.sizes().vec()).dump(), "; need ",
+                               c10::toString(initial.scalar_type()), " ", Json(initial.sizes().vec()).dump());
+      loaded.add(name, std::move(tensor));
+    }
+    out.push_back(std::move(loaded));
+  }
+  return out;
+}
+
+std::vector<ops::Params> load_router_states(const ModelSource& source, const model::Transformer& model) {
+  return source.kind == "checkpoint" ? read_router_states(source.folder, model) : model.initial_router_states();
+}
+
+}  // namespace evenkeel::checkpoint
