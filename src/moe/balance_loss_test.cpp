@@ -96,6 +96,8 @@ TEST(BalanceLoss, PutsAFloorUnderScoresWhereItsSourceDoes) {
     const bool is_olmo = std::string(kind.name).starts_with("olmo");
     EXPECT_NEAR(kind.compute({decision}).item<double>(), 2 * (is_olmo ? 3.0 / 5 : 2.0 / 3), 1e-6) << kind.name;
   }
+  decision.logits = at::tensor({std::log(1e-20), std::log(1e-20)}, at::kDouble).view({1, 2});
+  EXPECT_NEAR(value_of("megatron", {decision}), 2.0 / 3, 1e-12);  // 1e-20 / (1e-20 + 1e-20 + the guard)
 }
 
 // Expert choice with two tokens and k = 1: expert 0 takes both, expert 1 one. Three assignments, divided by k T = 2 all the same.

@@ -113,6 +113,8 @@ NOT_RUNNABLE = [  # (what, edit of the recipe, words of the error)
     ("a key of another router", replaced('kind = "top_k"', 'kind = "sinkhorn"'), ("score",)),
     ("unknown sinkhorn variant", replaced('kind = "top_k"\nscore = "softmax_pre"', 'kind = "sinkhorn"\nvariant = "lag"'), ("variant", "lag")),
     ("unknown balance loss", replaced('loss = "switch"', 'loss = "swich"'), ("swich", "switch")),
+    ("a balance key that contradicts its loss", replaced('loss = "switch"', 'loss = "hf"\nreduce = "mean"'), ("model.balance.reduce", "mean", "concatenated")),
+    ("group_size of a loss without groups", replaced('loss = "switch"', 'loss = "switch"\ngroup_size = 64'), ("model.balance.group_size", "64")),
     ("batch_size 0", replaced("\nbatch_size = 4", "\nbatch_size = 0"), ("train.batch_size", "0")),
     ("micro batch that does not divide", replaced("micro_batch_size = 2", "micro_batch_size = 3"), ("micro_batch_size", "3", "4")),
     ("sequence_length 0", replaced("sequence_length = 16", "sequence_length = 0"), ("train.sequence_length", "0")),
