@@ -1,7 +1,10 @@
 // The study's answers in words, from its tables. Each sentence compares figures that stand in a table.
+#include <algorithm>
 #include <cmath>
 #include <cstdarg>
 #include <map>
+#include <set>
+#include <tuple>
 
 #include "study/tables.h"
 
@@ -99,6 +102,57 @@ Figures collect(const std::vector<Arm>& arms, train::NamedTables tables) {
   return out;
 }
 
+// The group with the least and that with the most of a figure.
+struct Range {
+  std::string least, most;
+  double low = INFINITY, high = -INFINITY;
+};
+Range range_of(Means& means, const std::vector<std::string>& names) {
+  Range out;
+  for (const auto& name : names) {
+    const double* value = means.find(name);
+    if (value == nullptr) continue;
+    if (*value < out.low) std::tie(out.low, out.least) = std::pair(*value, name);
+    if (*value > out.high) std::tie(out.high, out.most) = std::pair(*value, name);
+  }
+  return out;
+}
+
+// Of the table `routers`; empty where there is none.
+std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
+  const auto found = std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
+  if (found == tables.end()) return {};
+  const Table& table = found->second;
+  std::map<std::string, std::string> group_of;
+  for (const auto& arm : arms) group_of[arm.name] = arm.group;
+  Means loss, jump, mri;
+  std::vector<std::string> causal, all;  // groups, those whose losses compare first
+  std::string new_data;
+  double bound = INFINITY;
+  for (const auto& row : table.rows) {
+    const auto at = [&](const char* column) -> const Json& { return row[table.column(column)]; };
+    const std::string& group = group_of.at(row[0].as_string());
+    if (at("router").is_null()) continue;
+    if (at("eval_causal").as_bool()) causal.push_back(group);
+    all.push_back(group);
+    new_data = at("new_data").as_string();
+    bound = std::min(bound, at("lower_bound").as_double());
+    if (!at("loss_new").is_null()) loss.add(group, at("loss_new").as_double());
+    if (!at("eval_mri_new").is_null()) mri.add(group, at("eval_mri_new").as_double());
+    if (!at("mri_before").is_null() && at("mri_before").as_double() > 0) jump.add(group, at("mri_peak").as_double() / at("mri_before").as_double());
+  }
+  std::vector<std::string> out;
+  const auto losses = range_of(loss, causal), jumps = range_of(jump, all), evens = range_of(mri, all);
+  const auto n_causal = std::set<std::string>(causal.begin(), causal.end()).size();
+  if (losses.least != losses.most)
+    out.push_back(format("Of %zu routing rules that do not look ahead at evaluation %s has the lowest loss on %s in the end, %.2f nats a token, and %s the highest, %.2f.", n_causal, losses.least.c_str(), new_data.c_str(), losses.low, losses.most.c_str(), losses.high));
+  if (jumps.least != jumps.most)
+    out.push_back(format("At the shift the busiest expert's share of a training batch rises at most to %.1f times what it was under %s, and to %.1f times under %s.", jumps.low, jumps.least.c_str(), jumps.high, jumps.most.c_str()));
+  if (evens.least != evens.most)
+    out.push_back(format("On held-out %s the busiest expert gets %.0f %% of the tokens under %s and %.0f %% under %s; an even load is %.1f %%.", new_data.c_str(), 100 * evens.low, evens.least.c_str(), 100 * evens.high, evens.most.c_str(), 100 * bound));
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
@@ -142,7 +196,10 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
     }
   }
 
-  // 3. Does the load stay balanced through the shift?
+  // 3. Does the load stay balanced through the shift? Of many routers: the best and the worst.
+  const auto many = router_headlines(arms, tables);
+  out.insert(out.end(), many.begin(), many.end());
+  if (!many.empty()) return out;
   for (const auto& group : groups) {
     const double *first = figures.first.find(group.name), *peak = figures.peak.find(group.name), *after = figures.after.find(group.name);
     if (first == nullptr || group.replay_fraction > 0) continue;

@@ -71,5 +71,22 @@ TEST_F(HeadlinesTest, NothingIsSaidWhereNothingCompares) {
   EXPECT_TRUE(study_headlines(arms_, tables_).empty());  // no dense figures, no replay, no shift
 }
 
+// The table `routers` with what the sentences read.
+TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
+  const std::vector<Arm> arms = {arm_of("a-1", "a", {}), arm_of("a-2", "a", {}), arm_of("b", "b", {}), arm_of("ahead", "ahead", {}), arm_of("dense", "dense", testing::kTinyDense)};
+  Table table;
+  for (const char* name : {"arm", "router", "eval_causal", "new_data", "lower_bound", "loss_new", "mri_before", "mri_peak", "eval_mri_new"}) table.columns.push_back({name, ""});
+  table.rows = {{"a-1", "top_k", true, "b", 0.125, 2.0, 0.2, 0.6, 0.50},
+                {"a-2", "top_k", true, "b", 0.125, 3.0, 0.2, 0.8, 0.70},
+                {"b", "hash", true, "b", 0.125, 2.75, 0.4, 0.4, 0.25},
+                {"ahead", "expert_choice", false, "b", 0.125, 0.5, Json(), Json(), 0.125},
+                {"dense", Json(), Json(), "b", Json(), 0.1, Json(), Json(), Json()}};
+  tables_.emplace_back("routers", table);
+  EXPECT_THAT(study_headlines(arms, tables_),
+              ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.50 nats a token, and b the highest, 2.75.",
+                          "At the shift the busiest expert's share of a training batch rises at most to 1.0 times what it was under b, and to 3.5 times under a.",
+                          "On held-out b the busiest expert gets 12 % of the tokens under ahead and 60 % under a; an even load is 12.5 %."));
+}
+
 }  // namespace
 }  // namespace evenkeel::study

@@ -45,6 +45,7 @@ void write_results(const StudyPlan& plan, const fs::path& out) {
   Json results = Json::object(), arm_rows = Json::array(), headlines = Json::array();
   for (const auto& arm : arms) arm_rows.push_back(train::arm_json(arm, "arms/" + arm.name));
   for (const auto& headline : study_headlines(arms, tables)) headlines.push_back(headline);
+  for (const auto& note : train::router_notes(arms)) headlines.push_back(note);
   results["schema"] = "evenkeel.results.v1";
   results["kind"] = "study";
   results["title"] = plan.title.empty() ? fs::absolute(out).lexically_normal().filename().string() : plan.title;

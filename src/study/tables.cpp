@@ -4,6 +4,8 @@
 #include <map>
 #include <set>
 
+#include "study/router_table.h"
+
 namespace evenkeel::study {
 namespace {
 
@@ -113,10 +115,11 @@ train::NamedTables study_tables(const std::vector<Arm>& arms) {
   for (const auto& arm : arms) train::add_arm_rows(arm, tables);
   add_throughput(arms, tables);
   add_tokens_to_loss(arms, tables);
+  add_router_table(arms, tables);
   std::set<std::string> groups;
   for (const auto& arm : arms) groups.insert(arm.group);
   if (groups.size() == arms.size()) return tables;
-  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}}, {"shift_mri", {"phase", "layer"}}, {"eval_mri", {"phase", "data", "layer"}}, {"saturation", {"layer", "k", "data", "from", "to"}}, {"drops", {"phase", "data", "layer"}}, {"throughput", {}}, {"tokens_to_loss", {"data"}}};
+  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}}, {"shift_mri", {"phase", "layer"}}, {"eval_mri", {"phase", "data", "layer"}}, {"saturation", {"layer", "k", "data", "from", "to"}}, {"drops", {"phase", "data", "layer"}}, {"throughput", {}}, {"tokens_to_loss", {"data"}}, {"routers", router_table_keys()}};
   const size_t n_tables = tables.size();
   for (size_t i = 0; i < n_tables; ++i) {
     auto summary = summarize(tables[i].second, keys.at(tables[i].first), arms);

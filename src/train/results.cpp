@@ -17,14 +17,6 @@ namespace {
 constexpr const char* kSchema = "evenkeel.results.v1";
 constexpr size_t kShiftWindow = 50;  // experiments.md: steps before and after a shift
 
-model::ModelConfig arm_model(const Arm& arm) {
-  Json model = arm.resolved.at("model");
-  Json::Object kept;
-  for (auto& [key, value] : model.as_object())
-    if (key != "from") kept.emplace_back(key, value);
-  return model::model_config_from_json(Json(kept), (arm.run / "resolved.json").string());
-}
-
 const std::string& text_at(const Json& json, const char* key) { return json.at(key).as_string(); }
 
 std::vector<const Json*> steps_of(const Arm& arm, const std::string& phase) {
@@ -77,7 +69,7 @@ void add_shift_rows(const Arm& arm, size_t index, Table& table) {
   for (const auto& step : arm.steps)
     if (step.at("step").as_int() <= shift && step.at("step").as_int() > shift - static_cast<int64_t>(kShiftWindow)) earlier.push_back(&step);
   const auto config = arm_model(arm);
-  const double lower_bound = static_cast<double>(config.top_k) / static_cast<double>(config.n_experts);
+  const double lower_bound = model::experts_per_token(config) / static_cast<double>(config.n_experts);
   const auto n_layers = static_cast<int>(steps[0]->at("routing").size());
   for (int layer = -1; layer < n_layers; ++layer) {
     std::vector<double> curve, past;
@@ -198,6 +190,14 @@ Arm read_arm(const std::string& name, const std::string& group, const std::files
   return arm;
 }
 
+model::ModelConfig arm_model(const Arm& arm) {
+  Json model = arm.resolved.at("model");
+  Json::Object kept;
+  for (auto& [key, value] : model.as_object())
+    if (key != "from") kept.emplace_back(key, value);
+  return model::model_config_from_json(Json(kept), (arm.run / "resolved.json").string());
+}
+
 NamedTables new_tables() {
   const auto table = [](std::vector<Column> columns, const char* source) {
     Table out;
@@ -258,7 +258,7 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["model"] = model_word(config);
   const Json* kind = arm.resolved.at("model").at("router").find("kind");
   out["router"] = config.is_moe() && kind != nullptr ? *kind : Json();
-  out["lower_bound"] = config.is_moe() ? Json(static_cast<double>(config.top_k) / static_cast<double>(config.n_experts)) : Json();
+  out["lower_bound"] = config.is_moe() ? Json(model::experts_per_token(config) / static_cast<double>(config.n_experts)) : Json();
   double replay_fraction = 0;
   for (const auto& phase : arm.resolved.at("phase").as_array()) {
     const Json* replay = phase.find("replay");
@@ -281,6 +281,23 @@ Json arm_json(const Arm& arm, const std::string& run) {
   return out;
 }
 
+std::vector<std::string> router_notes(const std::vector<Arm>& arms) {
+  std::vector<std::string> out;
+  const auto add_once = [&](const std::string& note) {
+    if (std::find(out.begin(), out.end(), note) == out.end()) out.push_back(note);
+  };
+  const char* consequence = " depend on later tokens of its sequence, in training and evaluation. Its losses are not those of a model that generates token by token.";
+  for (const auto& arm : arms) {
+    const auto config = arm_model(arm);
+    if (!config.is_moe()) continue;
+    const auto router = moe::make_router(config.router_shape(), config.router);
+    const std::string kind = router->options().at("kind").as_string();
+    if (!router->traits().causal_eval) add_once("The router " + kind + " is not causal: a token's experts" + consequence);
+    if (!moe::capacity_traits(config.capacity, config.top_k).is_causal) add_once("The capacity rule " + config.capacity.rule + " is not causal: a token's drops" + consequence);
+  }
+  return out;
+}
+
 Json definitions_json() {
   Json out = Json::object();
   const auto add = [&](const char* term, const char* text, const char* source) { out[term] = Json::Object{{"text", text}, {"source", source}}; };
@@ -288,14 +305,14 @@ Json definitions_json() {
   add("perplexity", "exp(loss).", "");
   add("bits per byte", "Sum of the losses divided by ln 2 and by the bytes of the text.", "");
   add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.", "arXiv 2409.02060");
-  add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, which is perfect balance.", "arXiv 2503.05029");
+  add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, which is perfect balance (k: on average, where a router gives tokens any number of experts).", "arXiv 2503.05029");
   add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");
   add("cv", "Coefficient of variation: population standard deviation of the load divided by its mean.", "");
   add("dropped", "Share of the assignments over an expert's capacity: they contribute nothing. Load and MRI are before drops.", "arXiv 2101.03961");
   add("dead experts", "Experts that receive no token (of the step, or of the held-out set).", "");
   add("forgetting", "Change of the held-out loss of the old data against the end of the first phase.", "arXiv 2403.08763");
   add("replay", "Share of each batch that is old data; the budget of tokens does not change (compute-equivalent replay).", "arXiv 2503.05029");
-  add("saturation", "Mean over tokens of the share of the k experts chosen before that are chosen again after; chance is k / E.", "arXiv 2409.02060, eq. 5");
+  add("saturation", "Mean over tokens of the share of the k experts chosen before that are chosen again after; chance is k / E. Where a router gives a token any number of experts: choices in common over choices after.", "arXiv 2409.02060, eq. 5");
   add("steps to recover", "First step after the peak at which the mean MRI of 5 steps is at most 1.1 times its mean over the last 50 steps before the shift.", "docs/formats.md");
   add("PB, SB", "Penalty-balanced (balance and z-loss) and Sinkhorn-balanced top-k routing.", "arXiv 2503.05029");
   return out;
@@ -354,6 +371,7 @@ Json run_results(const std::filesystem::path& run) {
   out["machine"] = Json::Object{{"threads", Json(ops::n_threads())}};
   out["recipe"] = std::filesystem::exists(run / "recipe.toml") ? Json(read_file(run / "recipe.toml")) : Json();
   out["headlines"] = run_headlines(tables);
+  for (const auto& note : router_notes({arm})) out["headlines"].push_back(note);
   out["arms"] = Json::Array{arm_json(arm, ".")};
   out["tables"] = tables_json(tables);
   return out;

@@ -8,6 +8,7 @@
 
 #include "core/json.h"
 #include "core/table.h"
+#include "model/config.h"
 
 namespace evenkeel::train {
 
@@ -19,6 +20,7 @@ struct Arm {
   std::vector<Json> steps, evaluations, saturations;  // lines of metrics.jsonl
 };
 Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run);
+model::ModelConfig arm_model(const Arm& arm);
 
 using NamedTables = std::vector<std::pair<std::string, Table>>;
 // Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation, drops.
@@ -29,6 +31,9 @@ void add_arm_rows(const Arm& arm, NamedTables& tables);
 
 // {"name", "group", "run", "parameters", ...} of results.json; `run` is the path to state there.
 Json arm_json(const Arm& arm, const std::string& run);
+// What a reader must know of the arms' routers before comparing losses: a sentence for each router
+// and each capacity rule that is not causal.
+std::vector<std::string> router_notes(const std::vector<Arm>& arms);
 Json definitions_json();
 Json tables_json(const NamedTables& tables);
 

@@ -255,5 +255,35 @@ TEST(Results, ATableThatIsNotThereIsOurBug) {
   EXPECT_THROW(find_table(tables, "forgotten"), std::logic_error);
 }
 
+// Expert choice: said once, in the headlines of a run too; its bound on MRI is that of the experts a token gets.
+TEST(RouterNotes, SayWhichRouterIsNotCausal) {
+  const TemporaryFolder folder;
+  const auto arm_of = [&](const std::string& name, const std::string& router) {
+    testing::write_made_run(folder / name, tiny_config("/data", {"model.router=" + router, "model.balance={loss = []}"}), {made_step(1, "one", {0.5, 0.5})});
+    return read_arm(name, name, folder / name);
+  };
+  const auto causal = arm_of("causal", "{kind = \"top_k\"}"), chosen = arm_of("chosen", "{kind = \"expert_choice\", factor = 1.5}");
+  EXPECT_TRUE(router_notes({causal}).empty());
+  const auto notes = router_notes({causal, chosen, chosen});
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_THAT(notes[0], HasSubstr("expert_choice is not causal"));
+  EXPECT_THAT(run_results(folder / "chosen").at("headlines").dump(), HasSubstr("not causal"));
+  EXPECT_EQ(run_results(folder / "causal").at("headlines").size(), 0u);
+  EXPECT_EQ(arm_json(chosen, ".").at("lower_bound").as_double(), 1.5 / 4);
+  EXPECT_EQ(arm_json(causal, ".").at("lower_bound").as_double(), 0.5);
+}
+
+TEST(RouterNotes, SayWhichCapacityRuleIsNotCausal) {
+  const TemporaryFolder folder;
+  const auto notes_of = [&](const std::string& capacity) {
+    testing::write_made_run(folder / "run", tiny_config("/data", {"model.capacity=" + capacity}), {made_step(1, "one", {0.5, 0.5})});
+    return router_notes({read_arm("a", "a", folder / "run")});
+  };
+  EXPECT_TRUE(notes_of("{rule = \"none\"}").empty());
+  EXPECT_TRUE(notes_of("{rule = \"megablocks\"}").empty());
+  ASSERT_EQ(notes_of("{rule = \"switch\"}").size(), 1u);  // k = 2
+  EXPECT_THAT(notes_of("{rule = \"switch\"}")[0], HasSubstr("The capacity rule switch is not causal: a token's drops depend on later tokens"));
+}
+
 }  // namespace
 }  // namespace evenkeel::train

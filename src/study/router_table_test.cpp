@@ -1,0 +1,96 @@
+#include "study/router_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "study/tables.h"
+#include "support/made_run.h"
+
+namespace evenkeel::study {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::made_step;
+using train::Arm;
+
+Json result_of(double loss, double first_mri, double second_mri, Json::Array first_load, Json::Array second_load) {
+  Json result = testing::made_result(loss, {first_mri, second_mri});
+  auto& routing = result["routing"].as_array();
+  routing[0]["load"] = std::move(first_load);
+  routing[1]["load"] = std::move(second_load);
+  return result;
+}
+
+// Runs of two phases of 6 steps, on "old" and then on "new"; two layers of 4 experts.
+class RouterTable : public ::testing::Test {
+ protected:
+  // dropped: of the layers in every step of the second phase; mri: of both layers from the first step of it on.
+  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, std::pair<double, double> dropped = {0, 0}, double mri = 0.95) {
+    overrides.insert(overrides.end(), {"phase.one.steps=6", "phase.two.steps=6", "phase.one.data=[{name = \"old\", path = \"/a\"}]", "phase.two.data=[{name = \"new\", path = \"/b\"}]"});
+    std::vector<Json> lines;
+    for (int64_t step = 1; step <= 12; ++step) {
+      const bool is_second = step > 6;
+      auto line = made_step(step, is_second ? "two" : "one", {step == 7 ? mri : 0.5, step == 7 ? mri : 0.7});
+      line["routing"].as_array()[0]["dropped"] = is_second ? dropped.first : 0.99;
+      line["routing"].as_array()[1]["dropped"] = is_second ? dropped.second : 0.99;
+      if (group == "dense") line["routing"] = Json::array();
+      lines.push_back(line);
+    }
+    lines.push_back(testing::made_evaluation(6, "one", {{"old", result_of(3.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}, {"new", result_of(9.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}}));
+    lines.push_back(testing::made_evaluation(12, "two", {{"old", result_of(5.5, 0.6, 0.8, {0.5, 0.5, 0, 0}, {0.25, 0.25, 0.25, 0.25})}, {"new", result_of(4.0, 0.5, 1.0, {0.5, 0, 0.5, 0}, {1, 0, 0, 0})}}));
+    testing::write_made_run(folder_ / name, testing::tiny_config("/data", overrides), lines);
+    return train::read_arm(name, group, folder_ / name);
+  }
+  static std::vector<std::string> router(const std::string& keys) { return {"model.balance={loss = []}", "model.router={" + keys + "}"}; }
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(RouterTable, HasAllFiguresOfAnArm) {
+  const std::vector<Arm> arms = {add("plain", "plain", {"model.capacity={rule = \"switch\"}"}, {0.25, 0.5}), add("plan", "plan", router("kind = \"sinkhorn\"")), add("choice", "choice", router("kind = \"expert_choice\""))};
+  auto tables = study_tables(arms);
+  const auto& table = train::find_table(tables, "routers");
+  ASSERT_EQ(table.rows.size(), 3u);
+  const auto at = [&](size_t row, const char* column) { return table.rows[row][table.column(column)]; };
+  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["plain","top_k","switch","micro-batch","sequence",false,false,"switch 0.01","old","new",0.5,8,3,5.5,4,2.5,0.6,0.95,6,0.7,0.75,0.375,1])");
+  EXPECT_EQ(at(1, "scope"), Json("micro-batch"));
+  EXPECT_EQ(at(1, "eval_scope"), Json("token"));
+  EXPECT_EQ(at(1, "causal"), Json(false));
+  EXPECT_EQ(at(1, "eval_causal"), Json(true));
+  EXPECT_EQ(at(1, "balance"), Json("none"));
+  EXPECT_EQ(at(1, "dropped"), Json(0.0));
+  EXPECT_EQ(at(2, "eval_scope"), Json("sequence"));
+  EXPECT_EQ(at(2, "eval_causal"), Json(false));
+}
+
+TEST_F(RouterTable, CountsAnExpertAsDeadWhenNoSetReachesIt) {
+  // Layer 0 has expert 1 on the old data and expert 2 on the new: only 3 is dead. Layer 1 has all on the old.
+  const std::vector<Arm> arms = {add("a", "a", {}), add("b", "b", router("kind = \"sinkhorn\"")), add("c", "c", router("kind = \"random\""))};
+  auto tables = study_tables(arms);
+  const auto& table = train::find_table(tables, "routers");
+  for (const auto& row : table.rows) EXPECT_EQ(row[table.column("dead")], Json(1));
+}
+
+TEST_F(RouterTable, IsThereFromThreeRulesOnAndSummarisedOverSeeds) {
+  const auto a1 = add("a-1", "a", {"train.seed=1"}, {0, 0}, 0.8), a2 = add("a-2", "a", {"train.seed=2"}, {0, 0}, 1.0);
+  const auto b = add("b", "b", router("kind = \"sinkhorn\"")), c = add("c", "c", router("kind = \"random\"")), dense = add("dense", "dense", testing::kTinyDense);
+  auto two = study_tables({a1, a2, b, dense});
+  EXPECT_THROW(train::find_table(two, "routers"), std::logic_error);
+  auto tables = study_tables({a1, a2, b, c, dense});
+  const auto& summary = train::find_table(tables, "routers_summary");
+  ASSERT_EQ(summary.rows.size(), 4u);
+  EXPECT_EQ(summary.rows[3][summary.column("group")], Json("dense"));
+  EXPECT_TRUE(summary.rows[3][summary.column("router")].is_null());
+  EXPECT_TRUE(summary.rows[3][summary.column("mri_peak_mean")].is_null());
+  EXPECT_EQ(summary.rows[3][summary.column("loss_new_mean")], Json(4.0));
+  const auto& row = summary.rows[0];
+  EXPECT_EQ(row[summary.column("group")], Json("a"));
+  EXPECT_EQ(row[summary.column("causal")], Json(true));
+  EXPECT_EQ(row[summary.column("scope")], Json("token"));
+  EXPECT_DOUBLE_EQ(row[summary.column("mri_peak_mean")].as_double(), 0.9);
+  EXPECT_NEAR(row[summary.column("mri_peak_std")].as_double(), 0.1 * std::sqrt(2.0), 1e-15);  // of 0.8 and 1.0; one rounding
+  EXPECT_EQ(row[summary.column("n")], Json(2));
+  EXPECT_THROW(summary.column("lower_bound_mean"), DataError) << "it says which rule an arm has";
+}
+
+}  // namespace
+}  // namespace evenkeel::study
