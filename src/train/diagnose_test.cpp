@@ -57,6 +57,13 @@ TEST(Diagnose, FindsARouterWithoutBalance) {
   EXPECT_THAT(only_z.findings(), ElementsAre(HasSubstr("no balance loss")));
 }
 
+// Routers that learn nothing have nothing to find; expert choice sees later tokens.
+TEST(Diagnose, KnowsRoutersThatAreNotPlainTokenChoice) {
+  for (const std::string kind : {"base", "hash", "random", "uniform"})
+    EXPECT_THAT(Case({"model.top_k=1", "model.balance={loss = []}", "model.router={kind = \"" + kind + "\"}"}).findings(), IsEmpty()) << kind;
+  EXPECT_THAT(Case({"model.balance={loss = []}", "model.router={kind = \"expert_choice\"}"}).findings(), ElementsAre(AllOf(HasSubstr("'expert_choice'"), HasSubstr("is not causal"))));
+}
+
 // As the trainer freezes: the tensor requires no gradient.
 TEST(Diagnose, AFrozenRouterIsMeantToBeStill) {
   Case frozen({});

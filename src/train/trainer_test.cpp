@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <ATen/ops/bincount.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +12,8 @@
 #include "support/gradients.h"
 #include "support/tiny_run.h"
 #include "train/metrics.h"
+#include "train/state.h"
+#include "train/token_counts.h"
 
 namespace evenkeel::train {
 namespace {
@@ -55,9 +58,10 @@ class TrainerTest : public ::testing::Test {
     }
     return out;
   }
-  void expect_same_end(const std::string& left, const std::string& right) const {
+  void expect_same_end(const std::string& left, const std::string& right, int64_t last_step = 10) const {
     EXPECT_EQ(timeless_lines(left), timeless_lines(right));
-    for (const char* file : {"model.safetensors", "optimizer.safetensors", "state.json"}) EXPECT_EQ(read_file(checkpoint(left, 10) / file), read_file(checkpoint(right, 10) / file)) << file;
+    for (const char* file : {"model.safetensors", "optimizer.safetensors", "state.json"})
+      EXPECT_EQ(read_file(checkpoint(left, last_step) / file), read_file(checkpoint(right, last_step) / file)) << left << " " << file;
   }
   testing::TemporaryFolder folder_;
 };
@@ -103,6 +107,40 @@ TEST_F(TrainerTest, ResumeIsBitEqualToNeverStopped) {
   while (train_run(with, stopping) == TrainOutcome::out_of_time) ++calls;
   EXPECT_EQ(calls, 10);
   expect_same_end("whole", "stopped");
+}
+
+// Every registered router, stopped after each step.
+TEST_F(TrainerTest, ResumeIsBitEqualWithEveryRouter) {
+  for (const auto& kind : moe::router_kinds()) {
+    const std::string name = kind.name;
+    const std::vector<std::string> overrides = {"model.router={kind = \"" + name + "\"}", "model.balance={loss = []}", "model.top_k=1", "train.micro_batch_size=2", "phase.one.steps=2",
+                                                "phase.two.steps=2"};
+    train(name + "-whole", overrides);
+    auto stopping = options(name + "-stopped");
+    stopping.max_hours = 1e-12;
+    stopping.resume = true;
+    const auto with = config(overrides);
+    while (train_run(with, stopping) == TrainOutcome::out_of_time) continue;
+    expect_same_end(name + "-whole", name + "-stopped", 4);
+  }
+}
+
+TEST_F(TrainerTest, AHashRouterIsBalancedOverTheDataOfTheFirstPhase) {
+  const std::vector<std::string> overrides = {"model.router={kind = \"hash\", by = \"frequency\"}", "model.balance={loss = []}", "model.top_k=1"};
+  train("run", overrides);
+  const auto with = config(overrides);
+  const model::Transformer model(with.model);
+  const auto state = load_checkpoint(checkpoint("run", 10), with, model, at::kCPU);
+  const auto counts = count_tokens(with.phases[0].data, with.model.vocab_size);
+  ASSERT_EQ(counts.sum().item<int64_t>(), 161);
+  const auto need = model.initial_router_states(1, counts), without = model.initial_router_states(1);
+  for (size_t layer = 0; layer < 2; ++layer) {
+    const auto& table = state.router_states[layer].at("table");
+    EXPECT_TRUE(testing::same_bits(table, need[layer].at("table")));
+    EXPECT_FALSE(testing::same_bits(table, without[layer].at("table")));
+    const auto load = at::bincount(table, counts, 4);
+    EXPECT_LE((load.max() - load.min()).item<double>(), counts.max().item<double>());
+  }
 }
 
 TEST_F(TrainerTest, ResumePassesOverADamagedCheckpoint) {
