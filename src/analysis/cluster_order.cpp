@@ -12,7 +12,7 @@ using Items = std::vector<int64_t>;
 Items join(const Items& left, const Items& right, std::span<const double> similarity, size_t n) {
   Items best;
   double closest = 0;
-  for (const bool turn_left : {false, true})
+  for (const bool turn_left : {false, true}) {
     for (const bool turn_right : {false, true}) {
       const int64_t end = turn_left ? left.front() : left.back(), begin = turn_right ? right.back() : right.front();
       const double alike = similarity[static_cast<size_t>(end) * n + static_cast<size_t>(begin)];
@@ -26,6 +26,7 @@ Items join(const Items& left, const Items& right, std::span<const double> simila
         best.insert(best.end(), right.begin(), right.end());
       }
     }
+  }
   return best;
 }
 

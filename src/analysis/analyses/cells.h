@@ -49,6 +49,7 @@ inline std::vector<TallyKey> keys_of(const AnalysisInput& input, IdKind kind, Ch
 // The tallies of these keys, before the first batch.
 inline std::vector<const IdTally*> want_all(TallyReader& reader, const AnalysisInput& input, const std::vector<TallyKey>& keys) {
   std::vector<const IdTally*> out;
+  out.reserve(keys.size());
   for (const auto& key : keys) out.push_back(&reader.want(input, key));
   return out;
 }

@@ -158,7 +158,7 @@ class Coactivation : public Analysis {
     table.columns = {{"layer", ""}, {"mode", ""}, {"position", ""}, {"expert", ""}};
     table.tokens = n_tokens_;
     table.source = "order of the experts in which those that are chosen together stand side by side: average linkage over the mean of N_ab / N_a and N_ab / N_b";
-    for (size_t layer = 0; layer < layers_.size(); ++layer)
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (const auto mode : {all_pairs, adjacent_rank}) {
         const auto& pairs = to_[layer];
         if (pairs.chances[mode] == 0) continue;
@@ -170,6 +170,7 @@ class Coactivation : public Analysis {
         int64_t position = 0;
         for (const int64_t expert : cluster_order(alike, static_cast<int64_t>(pairs.n_experts))) table.add_row({layers_[layer].layer, kModes[mode], position++, expert});
       }
+    }
     return table;
   }
 
@@ -200,7 +201,7 @@ class Coactivation : public Analysis {
     table.tokens = n_tokens_;
     table.chance = 0.0;
     table.source = "arXiv 2503.05029 (change of co-activation by layer): over ordered pairs of experts whose first is chosen under both; equal routers give 0";
-    for (size_t layer = 0; layer < layers_.size(); ++layer)
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (const auto mode : {all_pairs, adjacent_rank}) {
         double sum = 0, largest = 0;
         int64_t n = 0;
@@ -213,6 +214,7 @@ class Coactivation : public Analysis {
         });
         if (n > 0) table.add_row({layers_[layer].layer, kModes[mode], sum / static_cast<double>(n), largest, n});
       }
+    }
     return table;
   }
 

@@ -75,11 +75,12 @@ class DropAnalysis : public Analysis {
         "dropped: share of the assignments over capacity; without_expert: share of the tokens that the router gave none; capacity: of an expert and group (0: none); "
         "load_distance: L1 / 2 between the loads before drops on this data set and on the first one, a measure of how far out of domain it is";
     by_position.tokens = by_data.tokens = n_tokens_;
-    for (size_t layer = 0; layer < layers_.size(); ++layer)
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) {
         add_positions(layer, d, by_position);
         add_data(layer, d, by_data);
       }
+    }
     return {{"drop_by_position", std::move(by_position)}, {"drops", std::move(by_data)}};
   }
 

@@ -72,12 +72,13 @@ class TemporalLocality : public Analysis {
     table.source =
         "arXiv 2401.04088, table 5: share of neighbouring tokens (same sequence and document, no padding) with the same first choice, and with a common expert among all "
         "choices, before drops. Chance: 1 / E, 1 - C(E - k, k) / C(E, k)";
-    for (size_t layer = 0; layer < layers_.size(); ++layer)
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) {
         const auto& sums = sums_[d][layer];
         const auto E = layers_[layer].n_experts;
         table.add_row({layers_[layer].layer, data_[d].name, ratio(sums.first, sums.pairs), ratio(sums.any, sums.pairs), 1.0 / static_cast<double>(E), chance_any(sums, layers_[layer]), sums.pairs});
       }
+    }
     return {{"temporal_locality", std::move(table)}};
   }
 
