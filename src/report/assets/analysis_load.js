@@ -142,8 +142,8 @@ function buildDrops(report) {
     const rows = records.filter((record) => record.domain === name);
     const style = seriesStyle(index, 0);
     return [["any_dropped", "solid"], ["all_dropped", "dash"]].map(([figure, dash]) => ({ type: "scatter", mode: "lines+markers", name: chartText(name), showlegend: figure === "any_dropped",
-      legendgroup: name, x: rows.map((record) => (record.position_from + record.position_to) / 2), y: rows.map((record) => record[figure]),
-      customdata: rows.map((record) => `positions ${record.position_from} to ${record.position_to}${hoverCounts(record)}`), hovertemplate: `%{customdata}<br>${plain(figure)} %{y:.2%}<extra>${chartText(name)}</extra>`,
+      legendgroup: name, x: rows.map((record) => (record.position_from + record.position_to - 1) / 2), y: rows.map((record) => record[figure]),
+      customdata: rows.map((record) => `positions ${record.position_from} to ${record.position_to - 1}${hoverCounts(record)}`), hovertemplate: `%{customdata}<br>${plain(figure)} %{y:.2%}<extra>${chartText(name)}</extra>`,
       line: { color: style.color, dash, width: 2 }, marker: { color: style.color, size: 5 }, meta: { role: "drops", domain: name, figure, layer: analysisView.layer, model: chosenModel(report).name } }));
   });
   if (data.length === 0) return null;
