@@ -96,8 +96,10 @@ void check_router(const ModelConfig& c, const moe::Router& router, const Check& 
   const auto traits = router.traits();
   const std::string kind = "the router '" + router.options().at("kind").as_string() + "'";
   check(c.top_k <= traits.max_top_k, "top_k", c.top_k, std::to_string(traits.max_top_k) + ": " + kind + " chooses no more experts a token");
-  const bool has_losses = !c.balance.terms.empty() || c.balance.z_coefficient != 0;
-  check(traits.has_matrix || !has_losses, "balance", moe::to_json(c.balance).dump(), "no balance and no z loss ([model.balance] with loss = []): " + kind + " has no logits to take them from");
+  if (traits.has_matrix) return;
+  const std::string need = "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";
+  for (const auto& term : c.balance.terms) check(false, "balance.loss", term.loss, need);
+  check(c.balance.z_coefficient == 0, "balance.z_coefficient", c.balance.z_coefficient, need);
 }
 
 }  // namespace

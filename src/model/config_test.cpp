@@ -101,11 +101,9 @@ TEST(ModelConfig, RefusesWhatItsRouterCannotDo) {
     EXPECT_NO_THROW(read_model_config(one));
   }
   for (const std::string kind : {"random", "uniform"})
-    for (const std::string balance : {"{loss = \"switch\"}", "{loss = [], z_coefficient = 0.1}"}) {
-      const auto message = message_for(kMoe + ("router = {kind = \"" + kind + "\"}\nbalance = " + balance));
-      EXPECT_THAT(message, HasSubstr("got model.balance = "));
-      EXPECT_THAT(message, HasSubstr("need no balance and no z loss ([model.balance] with loss = []): the router '" + kind + "' has no logits"));
-    }
+    for (const auto& [balance, got] : std::map<std::string, std::string>{{"{loss = \"switch\"}", "got model.balance.loss = switch"}, {"{loss = [], z_coefficient = 0.1}", "got model.balance.z_coefficient = 0.1"}})
+      EXPECT_THAT(message_for(kMoe + ("router = {kind = \"" + kind + "\"}\nbalance = " + balance)),
+                  HasSubstr(got + "; need no balance and no z-loss ([model.balance] with loss = []): the router '" + kind + "' has no logits"));
   EXPECT_NO_THROW(read(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = []}")));
 }
 
