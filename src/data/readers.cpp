@@ -154,7 +154,7 @@ void read_json_lines(DelimitedReader& lines, const std::string& field, Place pla
 std::string text_suffix(const fs::path& path) {
   const std::string last = path.extension().string();
   const bool is_compressed = last == ".gz" || last == ".xz" || last == ".zst";
-  const std::string suffix = is_compressed ? path.stem().extension().string() : last;
+  std::string suffix = is_compressed ? path.stem().extension().string() : last;
   require<DataError>(suffix != ".parquet", path.string(),
                      ": got a Parquet file, which this build does not read; need ", kKnownSuffixes);
   require<DataError>(suffix == ".txt" || suffix == ".jsonl", path.string(), ": got suffix '", path.extension().string(),

@@ -11,7 +11,7 @@ void Router::after_step(ops::Params&, const at::Tensor&) const {}
 
 at::Tensor router_logits(const RouterInput& input, double max_abs_logit) {
   const auto dtype = input.hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  const auto logits = at::linear(input.hidden.to(dtype), input.weight.to(dtype));
+  auto logits = at::linear(input.hidden.to(dtype), input.weight.to(dtype));
   if (logits.numel() == 0) return logits;
   const auto [low, high] = at::aminmax(logits.detach());
   const double smallest = low.item<double>(), largest = high.item<double>();

@@ -76,11 +76,12 @@ variable_list backward_cpu(const at::Tensor& x, const at::Tensor& weight, const 
   auto grad_x = at::empty_like(x);
   auto partial = at::zeros({n_blocks, width}, x.options());
   at::parallel_for(0, n_blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block)
+    for (int64_t block = begin; block < end; ++block) {
       backward_rows(x.const_data_ptr<T>(), weight.const_data_ptr<T>(), grad.const_data_ptr<T>(),
                     inverse.const_data_ptr<T>(), width, block * kRowsPerBlock,
                     std::min(n_rows, (block + 1) * kRowsPerBlock), grad_x.mutable_data_ptr<T>(),
                     partial.mutable_data_ptr<T>() + block * width);
+    }
   });
   return {grad_x, partial.sum(0)};
 }

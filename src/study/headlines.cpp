@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdarg>
+#include <limits>
 #include <map>
 #include <set>
 #include <tuple>
@@ -164,7 +165,7 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
   const Group* dense = nullptr;
   for (const auto& group : groups)
     if (group.is_dense && group.replay_fraction == 0 && group.n_phases > 1 && dense == nullptr) dense = &group;
-  double least = INFINITY, most = -INFINITY;
+  double least = std::numeric_limits<double>::infinity(), most = -least;
   for (const auto& group : groups) {
     const double* forgetting = figures.forgetting.find(group.name);
     if (group.is_dense || group.replay_fraction > 0 || forgetting == nullptr) continue;
