@@ -48,6 +48,7 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
     source.state = Json::parse(read_file(file), file);
     source.config = model::model_config_from_json(source.state.at("model"), file);
     source.sequence_length = source.state.at("sequence_length").as_int();
+    if (const Json* separate = source.state.find("separate_documents")) source.separate_documents = separate->as_bool();
   } catch (const DataError& error) {
     fail<CheckpointError>(file, ": ", error.what());
   }

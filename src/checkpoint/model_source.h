@@ -19,6 +19,7 @@ struct ModelSource {
   std::string kind;  // "checkpoint" or the Hugging Face family
   model::ModelConfig config;
   int64_t sequence_length = 0;  // that it was trained with; for Hugging Face min(max_position_embeddings, 2048)
+  bool separate_documents = false;  // attention and positions stop at document borders, as it was trained
   Json state;                   // state.json of a checkpoint; null for Hugging Face
 };
 

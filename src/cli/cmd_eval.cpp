@@ -43,6 +43,7 @@ int cmd_eval(Options& options) {
   const auto source = checkpoint::open_model(model_path);
   train::require_memory(4.0 * static_cast<double>(model::count_parameters(source.config).total), model_path);
   if (eval.sequence_length == 0) eval.sequence_length = source.sequence_length;
+  eval.separate_documents = source.separate_documents;
   std::vector<data::IndexedDataset> datasets;
   for (const auto& set : sets) {
     datasets.push_back(data::IndexedDataset::open(set.value));
