@@ -44,6 +44,7 @@ Json state_json(const TrainState& state, const RunConfig& config) {
   out["format"] = kFormat;
   out["model"] = model::model_config_json(config.model);
   out["sequence_length"] = config.train.sequence_length;
+  out["separate_documents"] = config.train.separate_documents;
   out["step"] = state.step;
   out["tokens"] = state.tokens;
   out["phase"] = config.phases[static_cast<size_t>(state.phase_index)].name;
