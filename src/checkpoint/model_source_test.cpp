@@ -57,6 +57,15 @@ TEST_F(ModelSourceTest, ARunIsItsLastCheckpointUnlessAStepIsNamed) {
   EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(run, 4); }), HasSubstr("got step 4; need one of the saved steps: 3, 12"));
 }
 
+TEST_F(ModelSourceTest, SaysWhetherDocumentsWereSeparate) {
+  const std::string model = model::model_config_json(config_).dump();
+  const auto with = [&](const std::string& more) { return R"({"sequence_length":64,"model":)" + model + more + "}"; };
+  EXPECT_TRUE(open_model(save(1, {}, with(R"(,"separate_documents":true)"))).separate_documents);
+  EXPECT_FALSE(open_model(save(2, {}, with(R"(,"separate_documents":false)"))).separate_documents);
+  EXPECT_FALSE(open_model(save(3, {}, with(""))).separate_documents);  // kept since format v1 was in use
+  EXPECT_THROW(open_model(save(4, {}, with(R"(,"separate_documents":1)"))), CheckpointError);
+}
+
 TEST_F(ModelSourceTest, RefusesFoldersWithoutACheckpoint) {
   EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_ / "nowhere", std::nullopt); }), HasSubstr("no such folder"));
   EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_.path(), std::nullopt); }), HasSubstr("without a whole checkpoint"));

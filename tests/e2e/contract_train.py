@@ -244,6 +244,18 @@ def check_eval_scores_every_token_but_the_first(runs, problems):
         problems.close(results[()]["perplexity"], math.exp(results[()]["loss"]), 1e-12, "perplexity")
 
 
+def check_eval_keeps_documents_apart_as_training_did(runs, problems):
+    losses = {}
+    for separate in ("false", "true"):
+        recipe = runs.recipe(phase("a", "steps = 6", more='eval = {data = [{name = "en", path = "en"}]}'), train=f"batch_size = 4\nsequence_length = 16\nseparate_documents = {separate}\n")
+        run = runs.good(f"separate-{separate}", recipe)
+        losses[separate] = evaluations_of(run)[-1]["eval"]["en"]["loss"]
+        result = toy.evenkeel("eval", run, "--data", f"en={runs.folder / 'en'}", "--json", *CPU)
+        if problems.ran(result):
+            problems.close(json.loads(result.out)["data"]["en"]["loss"], losses[separate], 2e-7, f"loss with separate_documents = {separate}")
+    problems.need(abs(losses["true"] - losses["false"]) > 1e-4, f"separate_documents made no difference: {losses}")
+
+
 # ---- where a phase starts ----
 
 
