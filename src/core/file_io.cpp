@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include <csignal>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <sys/mman.h>
@@ -19,6 +20,7 @@ namespace evenkeel {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
+constexpr const char* kTemporarySuffix = ".tmp";  // and the number of the process
 
 [[noreturn]] void fail_machine(const fs::path& path, const char* action) {
   fail<MachineError>(path.string(), ": got '", std::strerror(errno), "' on ", action, "; need it to succeed");
@@ -108,9 +110,25 @@ void unlink_temporary_files() {
     if (const char* path = entry.load()) unlink(path);
 }
 
+void remove_stale_temporaries(const fs::path& path) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  const std::string start = path.filename().string() + kTemporarySuffix;
+  std::vector<fs::path> stale;
+  std::error_code error;  // no such folder: nothing to remove
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    constexpr size_t kMostDigits = 9;
+    const std::string digits = name.starts_with(start) ? name.substr(start.size()) : "";
+    if (digits.empty() || digits.size() > kMostDigits || digits.find_first_not_of("0123456789") != std::string::npos) continue;
+    const bool is_alive = kill(std::stoi(digits), 0) == 0 || errno != ESRCH;
+    if (!is_alive && entry.is_regular_file()) stale.push_back(entry.path());
+  }
+  for (const auto& file : stale) fs::remove(file, error);
+}
+
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
   temporary_ = path_;
-  temporary_ += ".tmp" + std::to_string(getpid());
+  temporary_ += kTemporarySuffix + std::to_string(getpid());
   slot_ = list_temporary(temporary_.c_str());
   descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (descriptor_ < 0) {

@@ -40,6 +40,9 @@ class AtomicFile {
   std::string buffer_;
 };
 
+// Removes what an AtomicFile for `path` left when its process was killed; those of processes that live stay.
+void remove_stale_temporaries(const fs::path& path);
+
 // Removes the temporary file of every AtomicFile that is open, without a lock or an allocation: for a signal
 // handler that ends the process next.
 void unlink_temporary_files();

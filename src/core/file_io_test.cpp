@@ -94,6 +94,19 @@ TEST(AtomicFile, AFullDiskIsAMachineError) {
   EXPECT_THAT(folder.names(), IsEmpty());
 }
 
+TEST(RemoveStaleTemporaries, LeavesThoseOfLivingProcessesAndOtherNames) {
+  const testing::TemporaryFolder folder;
+  const std::string dead = std::to_string(testing::dead_process());
+  const std::string own = "en.bin.tmp" + std::to_string(getpid()), first = "en.bin.tmp1", other = "en2.bin.tmp" + dead;
+  for (const auto& name : {"en.bin.tmp" + dead, own, first, other, std::string("en.bin"), std::string("en.bin.tmp"), "en.bin.tmp" + dead + "x", std::string("en.bin.tmp99999999999")})
+    folder.write(name, "x");
+  fs::create_directories(folder / ("en.idx.tmp" + dead));
+  remove_stale_temporaries(folder / "en.bin");
+  remove_stale_temporaries(folder / "en.idx");  // a folder stays
+  EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre(own, first, other, "en.bin", "en.bin.tmp", "en.bin.tmp" + dead + "x", "en.bin.tmp99999999999", "en.idx.tmp" + dead));
+  EXPECT_NO_THROW(remove_stale_temporaries(folder / "absent" / "en.bin"));
+}
+
 TEST(ReadFile, NamesWhatIsThereInstead) {
   const testing::TemporaryFolder folder;
   EXPECT_THAT(testing::message_of<DataError>([&] { read_file(folder / "absent"); }), HasSubstr("no such file"));

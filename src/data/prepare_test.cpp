@@ -2,6 +2,9 @@
 
 #include <set>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "core/errors.h"
 #include "data/indexed_dataset.h"
 #include "data/test_support.h"
@@ -227,6 +230,18 @@ class FaultyTokenizer final : public Tokenizer {
  private:
   bool throws_;
 };
+
+TEST_F(PrepareTest, RemovesWhatAKilledOneLeft) {
+  const auto input = text_file("a.txt", made_documents(20, 4));
+  const pid_t process = fork();
+  if (process == 0) _exit(0);
+  waitpid(process, nullptr, 0);
+  const std::string dead = std::to_string(process);
+  for (const char* name : {"en.bin.tmp", "en.json.tmp", "en-heldout.idx.tmp"}) folder_.write(name + dead, "half");
+  folder_.write("de.bin.tmp" + dead, "another prefix");
+  prepared("en", {input});
+  EXPECT_THAT(folder_.names(), testing::UnorderedElementsAre("a.txt", "de.bin.tmp" + dead, "en.bin", "en.idx", "en.json"));
+}
 
 TEST_F(PrepareTest, PassesTheTokenizersFaultsOn) {
   const auto input = text_file("good.txt", made_documents(1200));

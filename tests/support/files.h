@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace evenkeel::testing {
@@ -39,6 +40,14 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+// The number of a process that has ended.
+inline pid_t dead_process() {
+  const pid_t process = fork();
+  if (process == 0) _exit(0);
+  waitpid(process, nullptr, 0);
+  return process;
+}
 
 // The message of the E that `call` throws, one line; fails the test when it throws none.
 template <class E, class F>
