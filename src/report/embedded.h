@@ -1,9 +1,9 @@
-// Files inside the binary (cmake/Embed.cmake).
+// Files inside the binary (cmake/Embed.cmake). packed_plotly is base64 of gzip, as the page holds it.
 #pragma once
 
 #include <string_view>
 
-#define EVENKEEL_ASSETS(X) X(plotly_js) X(report_html) X(report_css) X(report_js)
+#define EVENKEEL_ASSETS(X) X(packed_plotly) X(report_html) X(report_css) X(report_js)
 
 #define X(name)                                  \
   extern "C" const char evenkeel_asset_##name[]; \

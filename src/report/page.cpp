@@ -6,50 +6,15 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json.h"
+#include "report/columns.h"
+#include "report/compress.h"
 #include "report/embedded.h"
+#include "report/run_data.h"
 
 namespace evenkeel::report {
 namespace {
 
-constexpr int64_t kMaxLoadSteps = 240;  // steps of an arm that keep their loads: the heat map's slider
-
 Json read_json(const fs::path& path) { return Json::parse(read_file(path), path.string()); }
-
-// The lines of metrics.jsonl, apart by kind, with the loads thinned.
-Json run_json(const fs::path& run) {
-  Json out = Json::object();
-  Json steps = Json::array(), evals = Json::array(), saturation = Json::array();
-  const fs::path path = run / "metrics.jsonl";
-  const std::string text = read_file(path);
-  int64_t number = 0;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = text.find('\n', begin);
-    if (end == std::string::npos) break;
-    Json line = Json::parse(std::string_view(text).substr(begin, end - begin), path.string() + ", line " + std::to_string(++number));
-    begin = end + 1;
-    if (line.find("eval") != nullptr) {
-      evals.push_back(std::move(line));
-    } else if (line.find("saturation") != nullptr) {
-      saturation.push_back(std::move(line));
-    } else {
-      steps.push_back(std::move(line));
-    }
-  }
-  const int64_t stride = (static_cast<int64_t>(steps.size()) + kMaxLoadSteps - 1) / kMaxLoadSteps;
-  for (size_t i = 0; i < steps.size(); ++i) {
-    const bool is_kept = stride <= 1 || static_cast<int64_t>(i) % stride == 0 || i + 1 == steps.size();
-    Json* routing = steps.as_array()[i].find("routing");
-    if (is_kept || routing == nullptr) continue;
-    for (auto& layer : routing->as_array())
-      std::erase_if(layer.as_object(), [](const auto& entry) { return entry.first == "load"; });
-  }
-  out["resolved"] = read_json(run / "resolved.json");
-  out["steps"] = std::move(steps);
-  out["evals"] = std::move(evals);
-  out["saturation"] = std::move(saturation);
-  out["recipe"] = fs::exists(run / "recipe.toml") ? Json(read_file(run / "recipe.toml")) : Json();
-  return out;
-}
 
 // On a page of several studies, "granular-pb" of runs/demo becomes "demo/granular-pb". A run's only arm has its folder's
 // name already.
@@ -148,6 +113,7 @@ Json analyses_head(const Json& analyses) {
 Json page_data(const std::vector<fs::path>& folders) {
   require<ConfigError>(!folders.empty(), "report: got no folder; need at least one run or study");
   Json data = Json::object(), results, runs = Json::object();
+  ColumnPool columns;
   data["analyses"] = Json::array();
   for (const auto& folder : folders) {
     require<DataError>(fs::is_directory(folder), folder.string(), ": got no such folder; need a run or a study");
@@ -163,10 +129,12 @@ Json page_data(const std::vector<fs::path>& folders) {
       continue;
     }
     if (folders.size() > 1) put_before_arms(more, folder);
+    const Json* throughput = more.at("tables").find("throughput");
+    const RunDataOptions run_options{.has_speed = throughput == nullptr || throughput->at("rows").size() == 0};
     for (const auto& arm : more.at("arms").as_array()) {
       const std::string& name = arm.at("name").as_string();
       require<DataError>(runs.find(name) == nullptr, folder.string(), ": got a second arm named '", name, "'; need folders with distinct names");
-      runs[name] = run_json((folder / arm.at("run").as_string()).lexically_normal());
+      runs[name] = run_data((folder / arm.at("run").as_string()).lexically_normal(), run_options, columns);
     }
     if (results.is_null()) {
       results = std::move(more);
@@ -178,9 +146,41 @@ Json page_data(const std::vector<fs::path>& folders) {
   data["title"] = results.at("title");
   const bool is_several = runs.size() > 1 && folders.size() > 1;
   data["kind"] = is_several ? Json("study") : results.at("kind");
+  if (Json* arms = results.find("arms"))
+    for (auto& arm : arms->as_array())
+      if (Json* curve = arm.find("lr_curve")) *curve = columns.share(std::move(*curve));
   data["results"] = std::move(results);
   data["runs"] = std::move(runs);
+  data["columns"] = columns.pool();
   return data;
+}
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '<') {
+      out += "&lt;";
+    } else if (c == '&') {
+      out += "&amp;";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+// The answers as plain HTML, for who reads the page without its script; the script replaces them.
+std::string summary_html(const Json& data) {
+  const Json& results = data.at("results");
+  std::string out = "<h1>" + escaped(data.at("title").as_string()) + "</h1>\n<ul>\n";
+  for (const auto& headline : results.at("headlines").as_array()) out += "<li>" + escaped(headline.as_string()) + "</li>\n";
+  out += "</ul>\n";
+  if (const Json* arms = results.find("arms"); arms != nullptr && arms->size() > 0) {
+    out += "<p>Arms:";
+    for (const auto& arm : arms->as_array()) out += " <code>" + escaped(arm.at("name").as_string()) + "</code>";
+    out += "</p>\n";
+  }
+  return out;
 }
 
 // One pass over the template: what is put in may look like a placeholder itself.
@@ -207,15 +207,9 @@ std::string fill_template(std::string_view page, const std::map<std::string_view
 }  // namespace
 
 std::string make_page(const std::vector<fs::path>& folders) {
-  std::string data;
-  for (const char c : page_data(folders).dump()) {
-    if (c == '<') {
-      data += "\\u003c";  // nothing in the data can end the script element
-    } else {
-      data += c;
-    }
-  }
-  return fill_template(report_html(), {{"/*{{CSS}}*/", report_css()}, {"/*{{PLOTLY}}*/", plotly_js()}, {"/*{{JS}}*/", report_js()}, {"{{DATA}}", data}});
+  const Json data = page_data(folders);
+  const std::string summary = summary_html(data), packed = gzip_base64(data.dump());
+  return fill_template(report_html(), {{"/*{{CSS}}*/", report_css()}, {"{{PLOTLY}}", packed_plotly()}, {"/*{{JS}}*/", report_js()}, {"{{DATA}}", packed}, {"{{SUMMARY}}", summary}});
 }
 
 void write_page(const std::vector<fs::path>& folders, const fs::path& out) { write_file_atomically(out, make_page(folders)); }

@@ -6,6 +6,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json.h"
+#include "report/test_support.h"
 #include "support/files.h"
 
 namespace evenkeel::report {
@@ -49,11 +50,13 @@ class PageTest : public ::testing::Test {
   }
   // The page's data, as its script reads it.
   static Json data_of(const std::string& page) {
-    const std::string begin = R"(<script type="application/json" id="evenkeel-data">)";
+    return Json::parse(testing::unpacked(element_of(page, R"(<script type="application/gzip" id="evenkeel-data">)", "</script>")), "page");
+  }
+  static std::string element_of(const std::string& page, const std::string& begin, const std::string& end) {
     const size_t at = page.find(begin);
-    EXPECT_NE(at, std::string::npos);
+    EXPECT_NE(at, std::string::npos) << begin;
     const size_t first = at + begin.size();
-    return Json::parse(page.substr(first, page.find("</script>", first) - first), "page");
+    return page.substr(first, page.find(end, first) - first);
   }
   testing::TemporaryFolder folder_;
 };
@@ -64,13 +67,14 @@ TEST_F(PageTest, HoldsTheDataAndNoPlaceholder) {
   EXPECT_EQ(data.at("title").as_string(), "A title");
   EXPECT_EQ(data.at("kind").as_string(), "run");
   const Json& arm = data.at("runs").at("one");
-  EXPECT_EQ(arm.at("steps").size(), 3u);
+  EXPECT_EQ(arm.at("phases").size(), 1u);
   EXPECT_EQ(arm.at("evals").size(), 1u);
   EXPECT_EQ(arm.at("saturation").size(), 1u);
   EXPECT_EQ(arm.at("recipe").as_string(), "[model]\n");
   EXPECT_EQ(arm.at("resolved").at("model").at("n_experts").as_int(), 2);
-  for (const char* placeholder : {"{{CSS}}", "{{PLOTLY}}", "{{JS}}", "{{DATA}}"}) EXPECT_EQ(page.find(placeholder), std::string::npos) << placeholder;
+  for (const char* placeholder : {"{{CSS}}", "{{PLOTLY}}", "{{JS}}", "{{DATA}}", "{{SUMMARY}}"}) EXPECT_EQ(page.find(placeholder), std::string::npos) << placeholder;
   EXPECT_THAT(page.substr(0, 15), "<!doctype html>");
+  EXPECT_THAT(testing::unpacked(element_of(page, R"(<script type="application/gzip" id="plotly">)", "</script>")), HasSubstr("plotly.js v"));
 }
 
 TEST_F(PageTest, TheSameInputGivesTheSameBytes) {
@@ -90,20 +94,16 @@ TEST_F(PageTest, DataThatLooksLikeThePageStaysData) {
   EXPECT_EQ(page.find("<b>{{"), std::string::npos);
 }
 
-TEST_F(PageTest, LoadsAreThinnedAndNothingElse) {
-  const auto data = data_of(make_page({run("long", 1000)}));
-  const auto& steps = data.at("runs").at("long").at("steps").as_array();
-  ASSERT_EQ(steps.size(), 1000u);
-  size_t n_loads = 0;
-  for (const auto& step : steps) {
-    EXPECT_EQ(step.at("routing").at(0).at("mri").as_double(), 0.5);
-    n_loads += step.at("routing").at(0).find("load") != nullptr ? 1 : 0;
-  }
-  EXPECT_EQ(n_loads, 201u);  // every fifth of 1,000, and the last
-  EXPECT_NE(steps.front().at("routing").at(0).find("load"), nullptr);
-  EXPECT_NE(steps.back().at("routing").at(0).find("load"), nullptr);
-  const auto all = data_of(make_page({run("short", 240)}));
-  for (const auto& step : all.at("runs").at("short").at("steps").as_array()) EXPECT_NE(step.at("routing").at(0).find("load"), nullptr);
+TEST_F(PageTest, TheAnswersStandInPlainTextToo) {
+  const std::string summary = element_of(make_page({run("one", 1, "A & <b>title</b>")}), R"(<main id="content" tabindex="-1">)", "</main>");
+  EXPECT_EQ(summary, "\n<h1>A &amp; &lt;b>title&lt;/b></h1>\n<ul>\n<li>A headline of one</li>\n</ul>\n<p>Arms: <code>one</code></p>\n");
+}
+
+TEST_F(PageTest, ColumnsThatArmsShareAreThereOnce) {
+  const Json one = data_of(make_page({run("one", 700)})), two = data_of(make_page({run("one", 700), run("two", 700)}));
+  EXPECT_GT(one.at("columns").size(), 0u);
+  EXPECT_EQ(two.at("columns"), one.at("columns"));
+  EXPECT_EQ(two.at("runs").at("two").at("phases"), two.at("runs").at("one").at("phases"));
 }
 
 TEST_F(PageTest, SeveralRunsBecomeTheArmsOfOnePage) {

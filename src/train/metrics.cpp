@@ -10,19 +10,10 @@
 
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 
 namespace evenkeel::train {
 namespace {
-
-std::vector<std::string_view> whole_lines(std::string_view text) {
-  std::vector<std::string_view> lines;
-  for (size_t begin = 0;;) {
-    const size_t end = text.find('\n', begin);
-    if (end == std::string_view::npos) return lines;
-    lines.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-}
 
 void put_fixed32(std::string& out, uint32_t value) {
   for (int shift = 0; shift < 32; shift += 8) out += static_cast<char>(value >> shift & 0xff);
@@ -86,14 +77,12 @@ void MetricsFile::sync() {
 }
 
 std::vector<Json> read_metrics(const std::filesystem::path& path) {
-  const std::string text = read_file(path);
-  std::vector<Json> out;
-  for (const auto line : whole_lines(text)) {
-    out.push_back(Json::parse(line, path.string() + ", line " + std::to_string(out.size() + 1)));
-    const Json* step = out.back().find("step");
-    require<DataError>(step != nullptr && step->is_integer(), path.string(), ", line ", out.size(), ": got a line without a step; need one");
+  auto lines = read_json_lines(path);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const Json* step = lines[i].find("step");
+    require<DataError>(step != nullptr && step->is_integer(), path.string(), ", line ", i + 1, ": got a line without a step; need one");
   }
-  return out;
+  return lines;
 }
 
 uint32_t crc32c(std::string_view bytes) {

@@ -1,12 +1,19 @@
 """Puts a report page together as `evenkeel report` does, for work on the page without the binary."""
 
+import base64
 import csv
+import gzip
 import json
 import re
 from pathlib import Path
 
 ASSETS = Path(__file__).resolve().parents[2] / "src" / "report" / "assets"
 MAX_LOAD_STEPS = 240
+
+
+def packed(text):
+    """As src/report/compress.cpp does it; the bytes of another zlib may differ."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode("ascii")
 
 
 def plotly_source():
@@ -16,19 +23,31 @@ def plotly_source():
 
 
 def read_run(folder):
+    """Steps in columns (src/report/run_data.h), each column as it is: the page takes that form too."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     steps = [line for line in lines if "routing" in line]
     stride = max(1, -(-len(steps) // MAX_LOAD_STEPS))
+    phases = []
     for index, line in enumerate(steps):
-        if index % stride:
-            for entry in line["routing"]:
-                entry.pop("load", None)
+        if not phases or phases[-1]["name"] != line["phase"]:
+            phases.append({"name": line["phase"], "columns": {key: [] for key in ("loss", "step", "tokens", "lr", "tokens_per_second")},
+                           "layers": [{"layer": entry["layer"], "mri": [], "entropy": [], "dead": [], "dropped": [], "load": []} for entry in line["routing"]], "load_rows": []})
+        phase = phases[-1]
+        is_kept = index % stride == 0 or index + 1 == len(steps)
+        if is_kept:
+            phase["load_rows"].append(len(phase["columns"]["step"]))
+        for key, column in phase["columns"].items():
+            column.append(line["loss_terms"]["cross_entropy"] if key == "loss" else line[key])
+        for layer, entry in zip(phase["layers"], line["routing"]):
+            for key in ("mri", "entropy", "dead", "dropped"):
+                layer[key].append(entry[key])
+            layer["load"] += entry["load"] if is_kept else []
     return {
         "resolved": json.loads((folder / "resolved.json").read_text(encoding="utf-8")),
-        "steps": steps,
+        "recipe": (folder / "recipe.toml").read_text(encoding="utf-8"),
         "evals": [line for line in lines if "eval" in line],
         "saturation": [line for line in lines if "saturation" in line],
-        "recipe": (folder / "recipe.toml").read_text(encoding="utf-8"),
+        "phases": phases,
     }
 
 
@@ -64,12 +83,12 @@ def assemble(folder, out):
 
 
 def assemble_data(data, out):
-    data = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     parts = {
         "/*{{CSS}}*/": (ASSETS / "page.css").read_text(encoding="utf-8"),
-        "/*{{PLOTLY}}*/": plotly_source(),
+        "{{PLOTLY}}": packed(plotly_source()),
         "/*{{JS}}*/": "\n".join(path.read_text(encoding="utf-8") for path in sorted(ASSETS.glob("*.js"))),
-        "{{DATA}}": data,
+        "{{DATA}}": packed(json.dumps(data, ensure_ascii=False)),
+        "{{SUMMARY}}": "",
     }
     # One pass, so that text within one part is never taken for the place of another.
     pattern = "|".join(re.escape(key) for key in parts)

@@ -5,14 +5,13 @@
 // group  = arms that differ by seed only: {index, name, arms, family, variant, color, isMoe}
 // shift  = {step, tokens, from, to}: the last step of the first phase; null with one phase
 
-function loadReport() {
-  const raw = JSON.parse(document.getElementById("evenkeel-data").textContent);
+function readReport(raw) {
   const results = raw.results || {};
   const runs = raw.runs || {};
   const report = { title: raw.title || results.title || "evenkeel", kind: raw.kind || results.kind, results, runs };
   report.analyses = (raw.analyses || []).map(readAnalysis);
   report.tables = readTables(results.tables || {});
-  report.arms = (results.arms || []).map((arm) => readArm(arm, Object.hasOwn(runs, arm.name) ? runs[arm.name] : {}));
+  report.arms = (results.arms || []).map((arm) => readArm(arm, Object.hasOwn(runs, arm.name) ? runs[arm.name] : {}, raw.columns || []));
   report.groups = readGroups(report.arms);
   report.dataSets = unique(report.arms.flatMap((arm) => arm.evals.flatMap((line) => Object.keys(line.eval))));
   Object.assign(report, oldAndNewData(report));
@@ -38,10 +37,10 @@ function readTables(tables) {
   return read;
 }
 
-function readArm(arm, run) {
+function readArm(arm, run, pool) {
   const phases = arm.phases || [];
-  const steps = run.steps || [];
-  const read = { ...arm, phases, steps, evals: run.evals || [], saturation: run.saturation || [],
+  const steps = readSteps(run, pool);
+  const read = { ...arm, phases, steps, lr_curve: readColumn(arm.lr_curve || [], pool), evals: run.evals || [], saturation: run.saturation || [],
     resolved: run.resolved || {}, recipe: run.recipe || "" };
   read.group = arm.group || arm.name;
   read.isMoe = steps.some((line) => line.routing.length > 0);

@@ -6,7 +6,7 @@ function addLoadSection(report) {
   const arms = report.arms.filter((arm) => loadedSteps(arm).length > 0);
   if (arms.length === 0) return;
   const section = addSection("load", "Load of the experts",
-    "Each expert's share of the assignments; the experts of a layer sum to 1. White on the light page (dark on the dark one) is idle, strong colour is busy. Move the slider to look at one step.");
+    "Each expert's share of the assignments; the experts of a layer sum to 1. White on the light page (dark on the dark one) is idle, strong colour is busy. Move the slider to look at one step. Of a long run every n-th step and the last are here, at most 240.");
   const preferred = arms.find((arm) => arm.model === "granular") || arms[0];
   loadView.arm = preferred;
   const slider = make("input", { type: "range", id: "load-step", min: "0", step: "1", "aria-describedby": "load-step-text" });

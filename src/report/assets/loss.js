@@ -42,9 +42,8 @@ function buildHeldOutLoss(report, width) {
 }
 
 function buildTrainingLoss(report) {
-  const loss = (line) => (line.loss_terms && isNumber(line.loss_terms.cross_entropy) ? line.loss_terms.cross_entropy : line.loss);
   const data = report.groups.flatMap((group) =>
-    groupLine(group, groupSeries(group, (arm) => arm.steps.map((line) => [line.tokens, loss(line)])), { width: 1.6 }));
+    groupLine(group, groupSeries(group, (arm) => arm.steps.map((line) => [line.tokens, line.loss])), { width: 1.6 }));
   if (data.every((trace) => trace.x.length === 0)) return null;
   const marks = shiftMarks(report.arms, "tokens");
   return { data, height: 380, layout: { ...marks, hovermode: "closest", xaxis: tokensAxis(), yaxis: { title: "loss, nats per token" } } };

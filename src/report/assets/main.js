@@ -1,7 +1,18 @@
 // The order of the page.
 
-function main() {
-  const report = loadReport();
+async function start() {
+  const content = document.getElementById("content");
+  if (typeof DecompressionStream === "undefined") {
+    content.prepend(make("p", { class: "note" }, "Charts and tables need a browser of 2023 or later. What follows are the answers alone."));
+    return;
+  }
+  const [data, plotly] = await Promise.all([unpackText("evenkeel-data"), unpackText("plotly")]);
+  document.head.append(make("script", {}, plotly));  // runs at once
+  content.replaceChildren();
+  main(readReport(JSON.parse(data)));
+}
+
+function main(report) {
   startTheme(() => { paintSwatches(report); drawAll(); });
   addHead(report);
   addRoutersSection(report);
@@ -25,7 +36,7 @@ function main() {
   addRecipeSection(report);
   addDefinitionsSection(report);
   document.getElementById("content").append(make("footer", {},
-    "This page is one file: it needs no network, and holds the results it shows. Charts can be zoomed, and saved with the camera at their corner."));
+    "This page is one file and needs no network. It holds what its charts show, every number with all its digits: loss, rate and balance of each step, and of the experts' loads at most 240 steps of an arm; metrics.jsonl of each run has the rest. Charts can be zoomed, and saved with the camera at their corner."));
   addArmFilter(report);
   paintSwatches(report);
   followScroll();

@@ -94,7 +94,11 @@ function machineSentence(report) {
   if (model.model) words.push(`Decoders of ${model.model.n_layers} layers, width ${formatNumber(model.model.d_model)}, vocabulary ${formatNumber(model.model.vocab_size)}`
     + (model.train ? `; ${model.train.batch_size} sequences of ${model.train.sequence_length} tokens a step.` : "."));
   if (report.seeds > 1) words.push(`Up to ${report.seeds} seeds per arm; figures are means over seeds with ± 1 sample standard deviation.`);
-  if (machine.device) words.push(`Machine: ${machine.device}${machine.threads ? `, ${machine.threads} ${machine.threads === 1 ? "thread" : "threads"}` : ""}`
+  const place = [machine.cpu, machine.device && machine.device !== "cpu" ? machine.device : "", machine.cpu ? "" : machine.device].filter((word) => word).join(", ");
+  const sideBySide = Math.max(1, ...report.arms.map((arm) => arm.runs_at_a_time || 1));
+  if (place) words.push(`Machine: ${place}${machine.isa ? ` (${machine.isa})` : ""}${machine.threads ? `, ${machine.threads} ${machine.threads === 1 ? "thread" : "threads"}` : ""}`
+    + `${isNumber(machine.memory_bytes) && machine.memory_bytes > 0 ? `, ${formatNumber(Math.round(machine.memory_bytes / 2 ** 30))} GiB` : ""}${machine.torch ? `, LibTorch ${machine.torch}` : ""}`
+    + `${sideBySide > 1 ? `; up to ${sideBySide} arms ran at a time` : ""}`
     + `${isNumber(machine.gemm_gflops) ? `, ${formatNumber(machine.gemm_gflops)} GFLOP/s measured on matrix products` : ""}.`);
   return words.join(" ");
 }

@@ -1,0 +1,33 @@
+#include "core/json_lines.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "support/files.h"
+
+namespace evenkeel {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(WholeLines, LeaveOutATornOne) {
+  EXPECT_THAT(whole_lines("a\n\nb\nc"), ElementsAre("a", "", "b"));
+  EXPECT_TRUE(whole_lines("").empty());
+  EXPECT_TRUE(whole_lines("torn").empty());
+}
+
+TEST(ReadJsonLines, ReadsEachAndNamesADamagedOne) {
+  const testing::TemporaryFolder folder;
+  const auto lines = read_json_lines(folder.write("good.jsonl", "{\"a\":1}\n[2]\n{\"a\":"));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0].at("a").as_int(), 1);
+  EXPECT_EQ(lines[1].at(0).as_int(), 2);
+  const auto bad = folder.write("bad.jsonl", "{}\n{\"a\"\n{}\n");
+  EXPECT_THAT(testing::message_of<DataError>([&] { read_json_lines(bad); }), HasSubstr("bad.jsonl, line 2"));
+  EXPECT_THROW(read_json_lines(folder / "absent.jsonl"), DataError);
+}
+
+}  // namespace
+}  // namespace evenkeel
