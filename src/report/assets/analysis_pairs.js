@@ -13,7 +13,7 @@ function addPairsSection(report) {
     missing: "Each token goes to one expert, so there are no pairs.", build: (width) => buildCoactivation(report, width) });
   addAnalysisChart(section, { id: "coactivation-change", title: "Change of co-activation against the reference", caption: "Mean absolute change of P(b | a) over the pairs of a layer.",
     build: () => layerLines(report, { table: "coactivation_change_by_layer", value: "mean_absolute_change", series: (record) => plain(record.mode), title: "mean |change|" }) });
-  addAnalysisChart(section, { id: "co-routing", title: "From this layer to the next", caption: `The ${kMostFlows} largest flows between the first choices of the chosen layer and those of the next MoE layer.${tableSource(report, "co_routing")}`,
+  addAnalysisChart(section, { id: "co-routing", title: "From this layer to the next", caption: `The largest flows between the first choices of the chosen layer and those of the next MoE layer.${tableSource(report, "co_routing")}`,
     build: () => buildFlows(report) });
 }
 
