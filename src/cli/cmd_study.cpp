@@ -32,6 +32,7 @@ int cmd_study(Options& options) {
   const bool is_used = fs::exists(study.out) && (!fs::is_directory(study.out) || fs::directory_iterator(study.out) != fs::directory_iterator());
   require<ConfigError>(!is_used || fs::is_directory(study.out), out, ": got a file; need a folder to write the study to");
   require<ConfigError>(!is_used || study.resume, out, ": got a folder that is not empty; need an empty or new one, or --resume");
+  study::check_study(plan, study);
   make_folders(study.out);
   train::save_on_signal();
   const train::RunLock lock(study.out);

@@ -5,9 +5,11 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/mm.h>
+#include <torch/version.h>
 
 #include "core/errors.h"
 
@@ -35,6 +37,9 @@ void set_threads(int64_t n) {
 }
 
 int64_t n_threads() { return at::get_num_threads(); }
+
+std::string cpu_isa() { return at::get_cpu_capability(); }
+std::string torch_version() { return TORCH_VERSION; }
 
 void synchronize(const at::Device& device) {
   // Reading a value waits for everything before it in the stream.

@@ -9,8 +9,12 @@
 #include "ops/device.h"
 #include "study/jobs.h"
 #include "study/shared_phases.h"
+#include "study/speed.h"
 #include "study/tables.h"
+#include "train/inputs.h"
+#include "train/machine.h"
 #include "train/memory.h"
+#include "train/recipe_changes.h"
 #include "train/results.h"
 #include "train/trainer.h"
 
@@ -39,18 +43,28 @@ std::vector<train::Arm> read_arms(const StudyPlan& plan, const fs::path& out) {
   return arms;
 }
 
-void write_results(const StudyPlan& plan, const fs::path& out) {
+// The arm's entry, with what its own results.json says of how it ran.
+Json arm_entry(const train::Arm& arm) {
+  Json out = train::arm_json(arm, "arms/" + arm.name);
+  const auto path = arm.run / "results.json";
+  const Json results = Json::parse(read_file(path), path.string());
+  for (const char* key : {"threads", "runs_at_a_time"})
+    if (const Json* value = results.at("machine").find(key)) out[key] = *value;
+  return out;
+}
+
+void write_results(const StudyPlan& plan, const fs::path& out, const Speeds& speeds, const Json& machine) {
   const auto arms = read_arms(plan, out);
-  const auto tables = study_tables(arms);
+  const auto tables = study_tables(arms, speeds);
   Json results = Json::object(), arm_rows = Json::array(), headlines = Json::array();
-  for (const auto& arm : arms) arm_rows.push_back(train::arm_json(arm, "arms/" + arm.name));
+  for (const auto& arm : arms) arm_rows.push_back(arm_entry(arm));
   for (const auto& headline : study_headlines(arms, tables)) headlines.push_back(headline);
   for (const auto& note : train::router_notes(arms)) headlines.push_back(note);
   results["schema"] = "evenkeel.results.v1";
   results["kind"] = "study";
   results["title"] = plan.title.empty() ? fs::absolute(out).lexically_normal().filename().string() : plan.title;
   results["definitions"] = train::definitions_json();
-  results["machine"] = Json::Object{{"threads", Json(ops::n_threads())}};
+  results["machine"] = machine;
   results["recipe"] = read_file(out / "study.toml");
   results["headlines"] = std::move(headlines);
   results["arms"] = std::move(arm_rows);
@@ -64,22 +78,22 @@ void write_results(const StudyPlan& plan, const fs::path& out) {
 
 namespace {
 
-// Looks for the device in a process of its own: once a process has touched a GPU, its children cannot.
-bool trains_on_cpu(const std::string& device) {
-  bool is_cpu = true;
-  const Job look{"device", {}, [&](const auto& report) { report(0, ops::find_device(device).is_cpu() ? "cpu" : "other"); }};
-  run_jobs({look}, 1, [&](size_t, int64_t, const std::string& found) { is_cpu = found == "cpu"; });
-  return is_cpu;
+// Looks at the machine and the device in a process of its own: once a process has touched a GPU, its children cannot.
+Json look_at_machine(const std::string& device) {
+  Json machine;
+  const Job look{"device", {}, [&](const auto& report) { report(0, train::machine_json(ops::find_device(device)).dump()); }};
+  run_jobs({look}, 1, [&](size_t, int64_t, const std::string& found) { machine = Json::parse(found, "machine"); });
+  return machine;
 }
 
 // Arms side by side: as many as there are cores, while their memory fits; a GPU takes one at a time.
-size_t n_parallel_arms(const StudyPlan& plan, const StudyOptions& options) {
+size_t n_parallel_arms(const StudyPlan& plan, const StudyOptions& options, const Json& machine) {
   if (options.n_jobs > 0) return static_cast<size_t>(options.n_jobs);
-  if (!trains_on_cpu(options.device)) return 1;
+  if (machine.at("device").as_string() != "cpu") return 1;
   double largest = 1;
   for (const auto& arm : plan.arms) largest = std::max(largest, train::estimate_memory(arm.config).total());
-  const double machine = train::machine_memory_bytes();
-  const auto that_fit = machine > 0 ? static_cast<int64_t>(machine / (2 * largest)) : int64_t{1};
+  const double memory = train::machine_memory_bytes();
+  const auto that_fit = memory > 0 ? static_cast<int64_t>(memory / (2 * largest)) : int64_t{1};
   return static_cast<size_t>(std::clamp<int64_t>(ops::n_threads(), 1, std::max<int64_t>(1, that_fit)));
 }
 
@@ -98,9 +112,19 @@ std::vector<size_t> arms_to_wait_for(const StudyPlan& plan, size_t index) {
 
 }  // namespace
 
+void check_study(const StudyPlan& plan, const StudyOptions& options) {
+  train::InputData data;
+  for (const auto& arm : plan.arms) {
+    const fs::path run = options.out / "arms" / arm.name;
+    train::require_same_recipe(run, arm.config);
+    if (!train::is_finished(run, arm.config)) data.open(arm.config);
+  }
+}
+
 void run_study(const StudyPlan& plan, const StudyOptions& options) {
   const fs::path arms_folder = options.out / "arms";
-  const size_t n_parallel = std::min(n_parallel_arms(plan, options), plan.arms.size());
+  const Json machine = look_at_machine(options.device);
+  const size_t n_parallel = std::min(n_parallel_arms(plan, options, machine), plan.arms.size());
   const int64_t n_threads = std::max<int64_t>(1, ops::n_threads() / static_cast<int64_t>(n_parallel));
   log_info("study of ", plan.arms.size(), " arms, ", n_parallel, " at a time on ", n_threads, n_threads == 1 ? " thread each" : " threads each");
   log_flops(plan);
@@ -112,13 +136,14 @@ void run_study(const StudyPlan& plan, const StudyOptions& options) {
     const ArmPlan& arm = plan.arms[i];
     if (train::is_finished(arms_folder / arm.name, arm.config)) ++n_done;
     total_steps += arm.config.total_steps();
-    jobs.push_back({arm.name, arms_to_wait_for(plan, i), [&plan, &options, i, n_threads, arms_folder](const auto& report) {
+    jobs.push_back({arm.name, arms_to_wait_for(plan, i), [&plan, &options, i, n_threads, n_parallel, arms_folder](const auto& report) {
                       ops::set_threads(n_threads);
                       take_shared_phases(plan, i, arms_folder);
                       train::TrainOptions train;
                       train.run = arms_folder / plan.arms[i].name;
                       train.recipe_text = plan.arms[i].text;
                       train.device = options.device;
+                      train.runs_at_a_time = static_cast<int64_t>(n_parallel);
                       train.resume = true;  // a new folder starts over, a finished one is left, a changed recipe is refused
                       train.on_step = [&](int64_t step, int64_t, const std::string& text) { report(step, text); };
                       train::train_run(plan.arms[i].config, train);
@@ -138,7 +163,8 @@ void run_study(const StudyPlan& plan, const StudyOptions& options) {
       progress.update(static_cast<double>(done), plan.arms[job].name + ": " + text);
     });
   }
-  write_results(plan, options.out);
+  const auto speeds = measure_speeds(plan, options.out, options.device, machine);
+  write_results(plan, options.out, speeds, machine);
 }
 
 std::string study_summary(const fs::path& out) {

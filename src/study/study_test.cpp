@@ -32,7 +32,8 @@ arms = [{name = "dense", model = {n_experts = 0, top_k = 0, d_expert = 0}}, {nam
   }
   std::filesystem::path out() const { return folder_ / "out"; }
   StudyPlan plan() const { return read_study(parse_toml(text_, "s.toml", folder_.path().string())); }
-  void run() const { run_study(plan(), {.out = out(), .device = "cpu", .resume = true, .n_jobs = 2}); }
+  StudyOptions options() const { return {.out = out(), .device = "cpu", .resume = true, .n_jobs = 2}; }
+  void run() const { run_study(plan(), options()); }
   testing::TemporaryFolder folder_;
   std::string text_;
 };
@@ -46,6 +47,9 @@ TEST_F(StudyTest, RunsItsArmsAndWritesTablesAndHeadlines) {
   ASSERT_EQ(results.at("arms").size(), 3u);
   EXPECT_EQ(results.at("arms").at(2).at("run").as_string(), "arms/moe-r50");
   EXPECT_EQ(results.at("tables").at("throughput").at("rows").size(), 3u);
+  EXPECT_EQ(results.at("machine").at("device").as_string(), "cpu");
+  EXPECT_EQ(results.at("arms").at(0).at("runs_at_a_time").as_int(), 2);
+  EXPECT_EQ(results.at("arms").at(0).at("threads").as_int(), 1);
   EXPECT_EQ(results.at("tables").at("forgetting").at("rows").size(), 6u);  // 3 arms, 2 phases, 1 held-out set
   EXPECT_EQ(read_file(out() / "csv" / "forgetting.csv").substr(0, 14), "arm,phase,data");
   EXPECT_EQ(study_summary(out()).empty(), results.at("headlines").size() == 0);
@@ -67,10 +71,18 @@ TEST_F(StudyTest, RunsItsArmsAndWritesTablesAndHeadlines) {
   EXPECT_EQ(Json::parse(read_file(out() / "results.json"), "r").at("tables"), tables);
 }
 
+TEST_F(StudyTest, DataThatIsNotThereIsNoticedBeforeAnythingIsWritten) {
+  std::filesystem::remove(folder_ / "b.bin");
+  EXPECT_THROW(check_study(plan(), options()), DataError);
+  EXPECT_FALSE(std::filesystem::exists(out() / "arms"));
+}
+
 TEST_F(StudyTest, AnArmThatChangedIsRefusedByKey) {
   run();
   auto changed = plan();
   changed.arms[1].config.train.seed = 5;
+  EXPECT_NO_THROW(check_study(plan(), options()));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { check_study(changed, options()); }), HasSubstr("train.seed: 1 -> 5"));
   EXPECT_THAT(testing::message_of<ConfigError>([&] { run_study(changed, {.out = out(), .device = "cpu", .resume = true, .n_jobs = 1}); }), HasSubstr("train.seed: 1 -> 5"));
 }
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "study/router_table.h"
+#include "train/table_levels.h"
 
 namespace evenkeel::study {
 namespace {
@@ -13,20 +14,22 @@ using train::Arm;
 
 bool is_dense(const Arm& arm) { return arm.resolved.at("model").at("n_experts").as_int() == 0; }
 
-void add_throughput(const std::vector<Arm>& arms, train::NamedTables& tables) {
+// Arms that were not measured have no row.
+void add_throughput(const std::vector<Arm>& arms, const Speeds& speeds, train::NamedTables& tables) {
   Table table;
   table.columns = {{"arm", ""}, {"tokens_per_second", "tokens/s"}, {"step_seconds", "s"}, {"ratio_to_dense", ""}};
-  table.source = "median over the run's steps; the ratio is to the dense arm of the same seed, else to the first dense arm";
+  table.source = "median step on random tokens, each model alone on the machine with all its threads (speed.json); arms of one model and seed share a measurement; the ratio is to the dense arm of the same seed, else to the first dense arm";
   for (const auto& arm : arms) {
-    const auto own = train::arm_throughput(arm);
+    if (!speeds.contains(arm.name)) continue;
+    const Speed& own = speeds.at(arm.name);
     const Arm* dense = nullptr;
     for (const auto& other : arms) {
-      if (!is_dense(other)) continue;
+      if (!is_dense(other) || !speeds.contains(other.name)) continue;
       const bool same_seed = other.resolved.at("train").at("seed") == arm.resolved.at("train").at("seed");
       if (dense == nullptr || (same_seed && !(dense->resolved.at("train").at("seed") == arm.resolved.at("train").at("seed")))) dense = &other;
     }
     Json ratio;
-    if (dense != nullptr) ratio = own.tokens_per_second / train::arm_throughput(*dense).tokens_per_second;
+    if (dense != nullptr) ratio = own.tokens_per_second / speeds.at(dense->name).tokens_per_second;
     table.add_row({arm.name, own.tokens_per_second, own.step_seconds, ratio});
   }
   tables.emplace_back("throughput", std::move(table));
@@ -110,12 +113,13 @@ Table summarize(const Table& table, const std::vector<std::string>& keys, const 
   return out;
 }
 
-train::NamedTables study_tables(const std::vector<Arm>& arms) {
+train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& speeds) {
   auto tables = train::new_tables();
   for (const auto& arm : arms) train::add_arm_rows(arm, tables);
-  add_throughput(arms, tables);
+  add_throughput(arms, speeds, tables);
   add_tokens_to_loss(arms, tables);
   add_router_table(arms, tables);
+  train::set_levels(arms, tables);
   std::set<std::string> groups;
   for (const auto& arm : arms) groups.insert(arm.group);
   if (groups.size() == arms.size()) return tables;

@@ -3,11 +3,12 @@
 #pragma once
 
 #include "core/table.h"
+#include "study/speed.h"
 #include "train/results.h"
 
 namespace evenkeel::study {
 
-train::NamedTables study_tables(const std::vector<train::Arm>& arms);
+train::NamedTables study_tables(const std::vector<train::Arm>& arms, const Speeds& speeds);
 
 // The mean and sample standard deviation (n - 1; 0 for one) over arms of a group. `keys` are the columns
 // that identify a row besides the arm; other numeric columns become X_mean and X_std.

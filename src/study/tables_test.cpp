@@ -46,13 +46,13 @@ TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
   EXPECT_EQ(out.rows[2], (std::vector<Json>{"a", "de", 7.0, 0.0, Json(), Json(), 1}));
 }
 
-// A run of three steps of `seconds`, evaluated after steps 1 and 3 on "held".
+// A run of three steps, evaluated after steps 1 and 3 on "held".
 class StudyTables : public ::testing::Test {
  protected:
-  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double seconds, double first_loss, double last_loss) {
+  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double first_loss, double last_loss) {
     overrides.insert(overrides.end(), {"phase.one.steps=3", "phase.two.steps=1", "phase.one.data=[{name = \"held\", path = \"/a\"}]"});
     std::vector<Json> lines;
-    for (int64_t step = 1; step <= 3; ++step) lines.push_back(made_step(step, "one", {}, seconds));
+    for (int64_t step = 1; step <= 3; ++step) lines.push_back(made_step(step, "one", {}));
     lines.push_back(made_evaluation(1, "one", {{"held", made_result(first_loss)}}));
     lines.push_back(made_evaluation(3, "one", {{"held", made_result(last_loss)}}));
     const auto run = folder_ / name;
@@ -68,12 +68,13 @@ class StudyTables : public ::testing::Test {
 };
 
 TEST_F(StudyTables, ThroughputIsAgainstTheDenseArmOfTheSameSeed) {
-  const std::vector<Arm> arms = {add("moe1", "moe", {"train.seed=1"}, 2.0, 4, 3), add("moe2", "moe", {"train.seed=2"}, 2.0, 4, 3), add("moe3", "moe", {"train.seed=3"}, 2.0, 4, 3),
-                                 add("dense1", "dense", dense("1"), 1.0, 4, 3), add("dense2", "dense", dense("2"), 0.5, 4, 3)};
-  auto tables = study_tables(arms);
+  const std::vector<Arm> arms = {add("moe1", "moe", {"train.seed=1"}, 4, 3), add("moe2", "moe", {"train.seed=2"}, 4, 3), add("moe3", "moe", {"train.seed=3"}, 4, 3),
+                                 add("dense1", "dense", dense("1"), 4, 3), add("dense2", "dense", dense("2"), 4, 3), add("unmeasured", "moe", {"train.seed=4"}, 4, 3)};
+  auto tables = study_tables(arms, {{"moe1", {16, 2}}, {"moe2", {16, 2}}, {"moe3", {16, 2}}, {"dense1", {32, 1}}, {"dense2", {64, 0.5}}});
   const auto& rows = train::find_table(tables, "throughput").rows;
   ASSERT_EQ(rows.size(), 5u);
-  EXPECT_DOUBLE_EQ(rows[0][1].as_double(), 16.0);  // 32 tokens in 2 s
+  EXPECT_EQ(rows[0][1].as_double(), 16.0);
+  EXPECT_EQ(rows[0][2].as_double(), 2.0);
   EXPECT_DOUBLE_EQ(rows[0][3].as_double(), 0.5);
   EXPECT_DOUBLE_EQ(rows[1][3].as_double(), 0.25);
   EXPECT_DOUBLE_EQ(rows[2][3].as_double(), 0.5);  // no dense arm of seed 3: the first
@@ -81,8 +82,8 @@ TEST_F(StudyTables, ThroughputIsAgainstTheDenseArmOfTheSameSeed) {
 }
 
 TEST_F(StudyTables, TokensToTheDenseLoss) {
-  const std::vector<Arm> arms = {add("dense", "dense", dense("1"), 1, 4.0, 3.0), add("fast", "fast", {}, 1, 2.9, 2.5), add("equal", "equal", {}, 1, 3.5, 3.0), add("slow", "slow", {}, 1, 5.0, 3.1)};
-  auto tables = study_tables(arms);
+  const std::vector<Arm> arms = {add("dense", "dense", dense("1"), 4.0, 3.0), add("fast", "fast", {}, 2.9, 2.5), add("equal", "equal", {}, 3.5, 3.0), add("slow", "slow", {}, 5.0, 3.1)};
+  auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
   EXPECT_EQ(Json(rows[0]).dump(), R"(["dense","held",3,96])");
@@ -92,15 +93,15 @@ TEST_F(StudyTables, TokensToTheDenseLoss) {
 }
 
 TEST_F(StudyTables, SummariesComeWithSeveralSeedsOnly) {
-  const std::vector<Arm> arms = {add("a1", "a", {"train.seed=1"}, 1, 4, 3), add("a2", "a", {"train.seed=2"}, 1, 4, 2)};
-  auto both = study_tables(arms);
+  const std::vector<Arm> arms = {add("a1", "a", {"train.seed=1"}, 4, 3), add("a2", "a", {"train.seed=2"}, 4, 2)};
+  auto both = study_tables(arms, {});
   const auto& summary = train::find_table(both, "forgetting_summary");
   ASSERT_EQ(summary.rows.size(), 1u);
   EXPECT_DOUBLE_EQ(summary.rows[0][summary.column("loss_mean")].as_double(), 2.5);
   EXPECT_DOUBLE_EQ(summary.rows[0][summary.column("loss_std")].as_double(), std::sqrt(0.5));
   EXPECT_EQ(summary.rows[0][summary.column("n")].as_int(), 2);
   for (const char* name : {"shift_mri_summary", "eval_mri_summary", "saturation_summary", "throughput_summary"}) train::find_table(both, name);
-  auto single = study_tables({arms[0]});
+  auto single = study_tables({arms[0]}, {});
   EXPECT_THROW(train::find_table(single, "forgetting_summary"), std::logic_error);
   EXPECT_THROW(train::find_table(single, "tokens_to_loss"), std::logic_error);  // no dense arm to compare with
 }

@@ -9,6 +9,7 @@
 #include "core/rng.h"
 #include "model/layout.h"
 #include "ops/device.h"
+#include "train/interrupt.h"
 #include "train/memory.h"
 #include "train/step.h"
 
@@ -41,11 +42,12 @@ std::unique_ptr<data::Loader> open_loader(const RunConfig& config, const BenchOp
 
 }  // namespace
 
-Json bench(const RunConfig& config, const BenchOptions& options) {
-  require_memory(estimate_memory(config).total(), "bench");
+double StepTimes::median() const { return (seconds[(seconds.size() - 1) / 2] + seconds[seconds.size() / 2]) / 2; }
+
+StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
+  using Clock = std::chrono::steady_clock;
+  const auto seconds_since = [](Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   const auto device = ops::find_device(options.device);
-  const std::vector<int64_t> kSizes = {1024, 2048, 4096};
-  double peak = ops::gemm_rate(device, kSizes);
   const model::Transformer model(config.model);
   RunConfig fresh = config;
   fresh.model_from.reset();  // speed does not depend on the values
@@ -54,12 +56,10 @@ Json bench(const RunConfig& config, const BenchOptions& options) {
   RngStream rng(static_cast<uint64_t>(config.train.seed), "bench");
   const int64_t n_micro = config.train.batch_size / config.train.micro_batch_size;
 
-  std::vector<double> seconds;
-  StepSeconds sums;
-  double mri_sum = 0;
-  int64_t n_mri = 0;
+  StepTimes times;
   Progress progress("bench", static_cast<double>(options.n_steps + 1), "steps");
-  for (int64_t step = 0; step <= options.n_steps; ++step) {
+  auto timed_since = Clock::now();
+  for (int64_t step = 0; step <= options.n_steps && !stop_requested(); ++step) {
     std::vector<data::Batch> batches;
     for (int64_t i = 0; i < n_micro; ++i) {
       auto batch = loader != nullptr ? loader->next(config.train.micro_batch_size) : random_batch(config, rng);
@@ -69,42 +69,53 @@ Json bench(const RunConfig& config, const BenchOptions& options) {
       batches.push_back(std::move(batch));
     }
     ops::synchronize(device);
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = Clock::now();
     const auto report = train_step(model, config.optimizer, {}, batches, 1e-4, state);
     ops::synchronize(device);
     progress.update(static_cast<double>(step + 1));
-    if (step == 0) continue;  // warm-up
-    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-    sums.forward += report.seconds.forward;
-    sums.backward += report.seconds.backward;
-    sums.optimizer += report.seconds.optimizer;
-    for (const auto& counts : report.routing) {
-      mri_sum += analysis::routing_stats(counts).mri;
-      ++n_mri;
+    if (step == 0) {  // warm-up
+      timed_since = Clock::now();
+      continue;
     }
+    times.seconds.push_back(seconds_since(begin));
+    times.parts.forward += report.seconds.forward;
+    times.parts.backward += report.seconds.backward;
+    times.parts.optimizer += report.seconds.optimizer;
+    for (const auto& counts : report.routing) {
+      times.mri_sum += analysis::routing_stats(counts).mri;
+      ++times.n_mri;
+    }
+    if (options.max_seconds > 0 && step >= kLeastSteps && seconds_since(timed_since) > options.max_seconds) break;
   }
+  std::sort(times.seconds.begin(), times.seconds.end());
+  return times;
+}
+
+Json bench(const RunConfig& config, const BenchOptions& options) {
+  require_memory(estimate_memory(config).total(), "bench");
+  const auto device = ops::find_device(options.device);
+  const std::vector<int64_t> kSizes = {1024, 2048, 4096};
+  double peak = ops::gemm_rate(device, kSizes);
+  const auto times = time_steps(config, options);
   peak = std::max(peak, ops::gemm_rate(device, kSizes));
 
-  std::sort(seconds.begin(), seconds.end());
-  const size_t n = seconds.size();
-  const double median = n % 2 == 1 ? seconds[n / 2] : (seconds[n / 2 - 1] + seconds[n / 2]) / 2;
   const double flops = model::training_flops_per_token(config.model, config.train.sequence_length);
-  const double rate = static_cast<double>(config.tokens_per_step()) / median;
+  const double rate = static_cast<double>(config.tokens_per_step()) / times.median();
   struct rusage usage {};
   getrusage(RUSAGE_SELF, &usage);
-  const auto per_step = [&](double sum) { return sum / static_cast<double>(n); };
+  const auto per_step = [&](double sum) { return sum / static_cast<double>(times.seconds.size()); };
   Json out = Json::object();
   out["tokens_per_second"] = rate;
-  out["step_seconds"] = Json::Object{{"median", median}, {"min", seconds.front()}};
-  out["breakdown_seconds"] = Json::Object{{"forward", per_step(sums.forward)}, {"backward", per_step(sums.backward)}, {"optimizer", per_step(sums.optimizer)}};
+  out["step_seconds"] = Json::Object{{"median", times.median()}, {"min", times.seconds.front()}};
+  out["breakdown_seconds"] = Json::Object{{"forward", per_step(times.parts.forward)}, {"backward", per_step(times.parts.backward)}, {"optimizer", per_step(times.parts.optimizer)}};
   out["flops_per_token"] = flops;
   out["gflops"] = flops * rate / 1e9;
   out["gemm_peak_gflops"] = peak / 1e9;
-  out["mri_mean"] = n_mri > 0 ? Json(mri_sum / static_cast<double>(n_mri)) : Json();
+  out["mri_mean"] = times.n_mri > 0 ? Json(times.mri_sum / static_cast<double>(times.n_mri)) : Json();
   out["peak_rss_bytes"] = static_cast<int64_t>(usage.ru_maxrss) * 1024;
   out["device"] = ops::device_name(device);
   out["threads"] = ops::n_threads();
-  out["steps"] = options.n_steps;
+  out["steps"] = static_cast<int64_t>(times.seconds.size());
   return out;
 }
 

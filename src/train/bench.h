@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "train/config.h"
+#include "train/step.h"
 
 namespace evenkeel::train {
 
@@ -12,7 +14,21 @@ struct BenchOptions {
   bool real_data = false;  // a phase's data instead of random tokens
   std::string phase;       // its name; empty = the first
   std::string device;
+  double max_seconds = 0;  // stops after this time, with at least kLeastSteps; 0 = no bound
 };
+constexpr int64_t kLeastSteps = 5;
+
+// Training steps of a fresh model, timed one by one after a warm-up step; the loading of data is not in them.
+struct StepTimes {
+  std::vector<double> seconds;  // ascending
+  StepSeconds parts;            // sums over the steps
+  double mri_sum = 0;           // over steps and layers
+  int64_t n_mri = 0;
+  double median() const;  // of seconds
+};
+// Ends early, maybe without a step, when a stop is requested (train/interrupt.h).
+StepTimes time_steps(const RunConfig& config, const BenchOptions& options);
+
 // The document of cli.md. One warm-up step and the loading of data are not timed.
 Json bench(const RunConfig& config, const BenchOptions& options);
 

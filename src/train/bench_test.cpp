@@ -1,5 +1,7 @@
 #include "train/bench.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -29,6 +31,18 @@ TEST(Bench, FiguresFollowFromTheMedianStep) {
   for (const char* part : {"forward", "backward", "optimizer"}) parts += out.at("breakdown_seconds").at(part).as_double();
   EXPECT_GT(parts, 0);
   EXPECT_EQ(out.at("steps").as_int(), 4);
+}
+
+TEST(TimeSteps, StopsAfterTheTimeButNotBeforeItsLeastSteps) {
+  const auto config = testing::tiny_config("/data");
+  const auto times = time_steps(config, {.n_steps = 1000000, .real_data = false, .phase = "", .device = "cpu", .max_seconds = 1e-9});
+  ASSERT_EQ(times.seconds.size(), static_cast<size_t>(kLeastSteps));
+  EXPECT_TRUE(std::is_sorted(times.seconds.begin(), times.seconds.end()));
+  EXPECT_EQ(times.median(), times.seconds[2]);
+  EXPECT_EQ(times.n_mri, 2 * kLeastSteps);  // two layers
+  StepTimes four;
+  four.seconds = {1, 2, 4, 9};
+  EXPECT_EQ(four.median(), 3.0);
 }
 
 TEST(Bench, RefusesAModelThatCannotFitBeforeAllocation) {

@@ -2,7 +2,8 @@
 
 #include <map>
 
-#include "core/config_tree.h"
+#include "checkpoint/manifest.h"
+#include "core/file_io.h"
 #include "optim/adamw.h"
 
 namespace evenkeel::train {
@@ -42,6 +43,29 @@ std::vector<std::string> changed_keys(const Json& before, const Json& after) {
   for (const auto& [path, value] : new_values)
     if (!old_values.contains(path) && counts_as_change(path)) out.push_back(path + ": absent -> " + value);
   return out;
+}
+
+std::vector<std::string> changes_since(const std::filesystem::path& run, const RunConfig& config) {
+  const auto path = run / "resolved.json";
+  if (!fs::exists(path) || checkpoint::saved_steps(run).empty()) return {};
+  Json before = Json::parse(read_file(path), path.string());
+  Json model = before.at("model"), from;
+  if (const Json* found = model.find("from")) from = *found;
+  std::erase_if(model.as_object(), [](const auto& entry) { return entry.first == "from"; });
+  before["model"] = model::model_config_json(model::model_config_from_json(model, path.string()));
+  if (!from.is_null()) before["model"]["from"] = from;
+  return changed_keys(before, run_config_json(config));
+}
+
+std::string joined(const std::vector<std::string>& changes) {
+  std::string all;
+  for (const auto& change : changes) all += (all.empty() ? "" : "; ") + change;
+  return all;
+}
+
+void require_same_recipe(const std::filesystem::path& run, const RunConfig& config) {
+  const auto changes = changes_since(run, config);
+  require<ConfigError>(changes.empty(), run.string(), ": got a recipe that differs from the run's (", joined(changes), "); need the same, or --allow-change");
 }
 
 }  // namespace evenkeel::train

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "checkpoint/manifest.h"
+#include "core/file_io.h"
 #include "support/tiny_run.h"
 
 namespace evenkeel::train {
@@ -33,6 +35,39 @@ TEST(ChangedKeys, NamesWhatCameAndWhatWent) {
   const Json before = Json::parse(R"({"a": 1, "phase": [{"name": "x", "steps": 3}]})", "t");
   const Json after = Json::parse(R"({"b": [1], "phase": [{"name": "x", "steps": 3}, {"name": "y", "steps": 4}]})", "t");
   EXPECT_THAT(changed_keys(before, after), ElementsAre("a: 1 -> absent", "b: absent -> [1]", "phase.y.name: absent -> \"y\"", "phase.y.steps: absent -> 4"));
+}
+
+class ChangesSince : public ::testing::Test {
+ protected:
+  void begin(const Json& resolved) const {
+    write_file_atomically(folder_ / "resolved.json", resolved.dump());
+    checkpoint::save_folder(folder_ / "checkpoints" / "step-00000001", [](const auto& temporary) { write_file_atomically(temporary / "state.json", "{}"); });
+  }
+  testing::TemporaryFolder folder_;
+  RunConfig config_ = testing::tiny_config("/data");
+};
+
+TEST_F(ChangesSince, AreNoneWithoutACheckpoint) {
+  make_folders(folder_ / "checkpoints");
+  EXPECT_THAT(changes_since(folder_.path(), config_), IsEmpty());
+  write_file_atomically(folder_ / "resolved.json", "{}");
+  EXPECT_THAT(changes_since(folder_.path(), config_), IsEmpty());
+}
+
+TEST_F(ChangesSince, AreNamedInTheRefusal) {
+  make_folders(folder_ / "checkpoints");
+  begin(run_config_json(testing::tiny_config("/data", {"train.seed=4", "optimizer.clip_norm=2"})));
+  EXPECT_THAT(changes_since(folder_.path(), config_), ElementsAre("optimizer.clip_norm: 2 -> 1", "train.seed: 4 -> 1"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_recipe(folder_.path(), config_); }), ::testing::HasSubstr("(optimizer.clip_norm: 2 -> 1; train.seed: 4 -> 1)"));
+}
+
+TEST_F(ChangesSince, AKeyOfTheModelThatCameLaterHasItsDefault) {
+  make_folders(folder_ / "checkpoints");
+  Json resolved = run_config_json(config_);
+  std::erase_if(resolved["model"].as_object(), [](const auto& entry) { return entry.first == "rotary_fraction"; });
+  begin(resolved);
+  EXPECT_THAT(changes_since(folder_.path(), config_), IsEmpty());
+  EXPECT_THAT(changes_since(folder_.path(), testing::tiny_config("/data", {"model.rotary_fraction=0.5"})), ElementsAre("model.rotary_fraction: 1 -> 0.5"));
 }
 
 }  // namespace

@@ -7,9 +7,9 @@
 #include "core/file_io.h"
 #include "model/layout.h"
 #include "optim/schedule.h"
-#include "ops/device.h"
 #include "train/config.h"
 #include "train/metrics.h"
+#include "train/table_levels.h"
 
 namespace evenkeel::train {
 namespace {
@@ -233,17 +233,6 @@ void add_arm_rows(const Arm& arm, NamedTables& tables) {
   add_drop_rows(arm, find_table(tables, "drops"));
 }
 
-Throughput arm_throughput(const Arm& arm) {
-  std::vector<double> seconds;
-  for (size_t i = arm.steps.size() > 1 ? 1 : 0; i < arm.steps.size(); ++i) seconds.push_back(arm.steps[i].at("seconds").as_double());
-  if (seconds.empty()) return {};
-  std::sort(seconds.begin(), seconds.end());
-  const size_t n = seconds.size();
-  const double median = (seconds[(n - 1) / 2] + seconds[n / 2]) / 2;
-  const Json& train = arm.resolved.at("train");
-  return {train.at("batch_size").as_double() * train.at("sequence_length").as_double() / median, median};
-}
-
 Json arm_json(const Arm& arm, const std::string& run) {
   const auto config = arm_model(arm);
   const auto counts = model::count_parameters(config);
@@ -358,17 +347,18 @@ Json run_headlines(const NamedTables& tables) {
 }
 }  // namespace
 
-Json run_results(const std::filesystem::path& run) {
+Json run_results(const std::filesystem::path& run, const Json& machine) {
   const std::string name = std::filesystem::absolute(run).lexically_normal().filename().string();
   const Arm arm = read_arm(name, name, run);
   auto tables = new_tables();
   add_arm_rows(arm, tables);
+  set_levels({arm}, tables);
   Json out = Json::object();
   out["schema"] = kSchema;
   out["kind"] = "run";
   out["title"] = name;
   out["definitions"] = definitions_json();
-  out["machine"] = Json::Object{{"threads", Json(ops::n_threads())}};
+  out["machine"] = machine;
   out["recipe"] = std::filesystem::exists(run / "recipe.toml") ? Json(read_file(run / "recipe.toml")) : Json();
   out["headlines"] = run_headlines(tables);
   for (const auto& note : router_notes({arm})) out["headlines"].push_back(note);

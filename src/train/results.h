@@ -37,13 +37,7 @@ std::vector<std::string> router_notes(const std::vector<Arm>& arms);
 Json definitions_json();
 Json tables_json(const NamedTables& tables);
 
-// Median seconds of an arm's steps, the first step left out, and the tokens per second that follow from it.
-struct Throughput {
-  double tokens_per_second = 0, step_seconds = 0;
-};
-Throughput arm_throughput(const Arm& arm);
-
-// The whole results.json of one run.
-Json run_results(const std::filesystem::path& run);
+// The whole results.json of one run; `machine` as of machine_json.
+Json run_results(const std::filesystem::path& run, const Json& machine);
 
 }  // namespace evenkeel::train

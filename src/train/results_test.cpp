@@ -174,18 +174,9 @@ TEST(Results, DropsAreOfPhaseEndsAndOfArmsWithACapacity) {
 ["arm","two","new",0,0.1]
 ["arm","two","new",1,0.5]
 )");
-  EXPECT_THAT(run_results(folder / "run").at("headlines").dump(), HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training."));
+  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").dump(), HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training."));
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   EXPECT_TRUE(rows_of(read_arm("arm", "group", folder / "run"), "drops").rows.empty());
-}
-
-TEST(Results, ThroughputIsTheMedianWithoutTheFirstStep) {
-  const TemporaryFolder folder;
-  testing::write_made_run(folder / "run", tiny_config("/data"), evaluated_lines());  // seconds 1 .. 10, 32 tokens each
-  const auto throughput = arm_throughput(read_arm("arm", "group", folder / "run"));
-  EXPECT_EQ(throughput.step_seconds, 6.0);  // of 2 .. 10
-  EXPECT_DOUBLE_EQ(throughput.tokens_per_second, 32.0 / 6);
-  EXPECT_EQ(arm_throughput(Arm{}).tokens_per_second, 0);
 }
 
 TEST(Results, ArmStatesModelPhasesAndPlannedRates) {
@@ -233,7 +224,7 @@ TEST(Results, ModelsAreNamedByTheirKind) {
 TEST(Results, OfOneRunAreAStudyOfOneArm) {
   const TemporaryFolder folder;
   testing::write_made_run(folder / "my-run", tiny_config("/data"), evaluated_lines());
-  const Json results = run_results(folder / "my-run");
+  const Json results = run_results(folder / "my-run", Json::Object{{"threads", 3}});
   EXPECT_EQ(results.at("schema").as_string(), "evenkeel.results.v1");
   EXPECT_EQ(results.at("kind").as_string(), "run");
   EXPECT_EQ(results.at("title").as_string(), "my-run");

@@ -14,6 +14,8 @@
 #include "ops/device.h"
 #include "train/diagnose.h"
 #include "train/evaluate.h"
+#include "train/inputs.h"
+#include "train/machine.h"
 #include "train/interrupt.h"
 #include "train/memory.h"
 #include "train/metrics.h"
@@ -53,10 +55,19 @@ class Run {
 
   TrainOutcome go() {
     save_on_signal();
-    prepare_folder();
+    check_folder();
+    if (is_done()) {
+      log_info(options_.run.string(), " is finished; nothing to do");
+      return TrainOutcome::finished;
+    }
+    // What must be right before anything is written: the data, where phases start, the memory.
+    data_.open(config_);
+    check_starts(config_);
+    require_memory(estimate_memory(config_).total(), "model");
+    make_folders(options_.run / "checkpoints");
     const RunLock lock(options_.run);
     remove_leftovers();
-    if (const auto done = load_or_start()) return *done;
+    load_or_start();
     log_plan();
     gemm_rate_ = ops::gemm_rate(device_, {512, 1024});
     metrics_ = std::make_unique<MetricsFile>(options_.run / "metrics.jsonl", state_.step);
@@ -72,7 +83,7 @@ class Run {
       if (out_of_time()) return TrainOutcome::out_of_time;
     }
     progress_.reset();
-    write_file_atomically(options_.run / "results.json", run_results(options_.run).dump(1) + "\n");
+    write_file_atomically(options_.run / "results.json", run_results(options_.run, machine()).dump(1) + "\n");
     log_info("finished: ", state_.step, " steps, ", human_count(static_cast<double>(state_.tokens)), " tokens in ", human_seconds(seconds_since(begin_)), ", ", options_.run.string());
     return TrainOutcome::finished;
   }
@@ -82,17 +93,22 @@ class Run {
   const PhaseConfig& phase() const { return config_.phases[phase_index()]; }
   int64_t n_steps() const { return first_steps_.back() - 1; }
 
-  void prepare_folder() {
+  void check_folder() const {
     const fs::path& run = options_.run;
-    std::error_code error;
     const bool is_used = fs::exists(run) && (!fs::is_directory(run) || fs::directory_iterator(run) != fs::directory_iterator());
     require<ConfigError>(!is_used || fs::is_directory(run), run.string(), ": got a file; need a folder to write the run to");
     require<ConfigError>(!is_used || options_.resume, run.string(), ": got a folder that is not empty; need an empty or new one, or --resume");
-    // What must be right before anything is written: the data of the first phase and where phases start.
-    check_inputs();
-    require_memory(estimate_memory(config_).total(), "model");
-    make_folders(run / "checkpoints");
+    if (options_.resume && !options_.allow_change) require_same_recipe(run, config_);
   }
+
+  Json machine() const {
+    Json out = machine_json(device_);
+    out["runs_at_a_time"] = options_.runs_at_a_time;
+    out["gemm_gflops"] = gemm_rate_ / 1e9;
+    return out;
+  }
+
+  bool is_done() const { return options_.resume && is_finished(options_.run, config_) && changes_since(options_.run, config_).empty(); }
 
   // Temporary files of a writer that was killed; the lock says that there is no other.
   void remove_leftovers() const {
@@ -100,60 +116,15 @@ class Run {
     remove_temporary_files(options_.run);
   }
 
-  void check_inputs() {
-    const int64_t one_sample = config_.train.sequence_length + 1;
-    for (const auto& phase : config_.phases) {
-      for (const auto& source : phase.data) open_checked(source.path, one_sample);
-      if (phase.replay)
-        for (const auto& source : phase.replay->data) open_checked(source.path, one_sample);
-      if (phase.eval)
-        for (const auto& source : phase.eval->data) open_checked(source.path, 2);
-    }
-    std::set<std::string> names;
-    std::string earlier;
-    for (size_t i = 0; i < config_.phases.size(); ++i) {
-      const auto start = phase_start(config_, i);
-      if (!start.folder.empty()) checkpoint::open_model(start.folder, std::nullopt, /*deep=*/false);
-      const auto& replay = config_.phases[i].replay;
-      require<ConfigError>(!replay || replay->from.empty() || names.contains(replay->from) || !start.folder.empty(), config_.phases[i].where,
-                           ": got replay.from = '", replay ? replay->from : "", "'; need the name of an earlier phase: ", earlier.empty() ? "there is none" : earlier);
-      names.insert(config_.phases[i].name);
-      earlier += (earlier.empty() ? "" : ", ") + config_.phases[i].name;
-    }
-  }
-
-  void open_checked(const RecipePath& path, int64_t least_tokens) {
-    auto [found, is_new] = datasets_.try_emplace(path.value);
-    if (is_new) {
-      found->second = data::IndexedDataset::open(path.value);
-      found->second.check_vocabulary(config_.model.vocab_size);
-    }
-    require<DataError>(found->second.n_tokens() >= least_tokens, path.where, ": got ", path.value, " with ", found->second.n_tokens(), " tokens; need at least ", least_tokens,
-                       least_tokens > 2 ? " (sequence_length + 1)" : "");
-  }
-
-  // Writes the recipe, or checks it against the one that the run began with; loads the last good checkpoint.
-  std::optional<TrainOutcome> load_or_start() {
+  // Loads the last good checkpoint or makes a first state, and writes the recipe.
+  void load_or_start() {
     const fs::path& run = options_.run;
-    const Json resolved = run_config_json(config_);
-    const auto steps = checkpoint::saved_steps(run);
-    const fs::path resolved_path = run / "resolved.json";
-    if (options_.resume && !steps.empty() && fs::exists(resolved_path)) {
-      const auto changes = changed_keys(Json::parse(read_file(resolved_path), resolved_path.string()), resolved);
-      std::string all;
-      for (const auto& change : changes) all += (all.empty() ? "" : "; ") + change;
-      require<ConfigError>(changes.empty() || options_.allow_change, run.string(), ": got a recipe that differs from the run's (", all, "); need the same, or --allow-change");
-      if (!changes.empty()) log_warning("the recipe changed: ", all);
-      if (steps.back() >= n_steps() && fs::exists(run / "results.json") && changes.empty()) {
-        log_info(run.string(), " is finished; nothing to do");
-        return TrainOutcome::finished;
-      }
-    }
+    const std::string changes = options_.allow_change ? joined(changes_since(run, config_)) : "";
+    if (!changes.empty()) log_warning("the recipe changed: ", changes);
     copy_log_to((run / "log.txt").string());
-    if (!options_.resume || !resume_from_last(steps)) state_ = initial_state(config_, model_, device_, token_counts());
+    if (!options_.resume || !resume_from_last(checkpoint::saved_steps(run))) state_ = initial_state(config_, model_, device_, token_counts());
     write_file_atomically(run / "recipe.toml", options_.recipe_text);
-    write_file_atomically(resolved_path, resolved.dump(1) + "\n");
-    return std::nullopt;
+    write_file_atomically(run / "resolved.json", run_config_json(config_).dump(1) + "\n");
   }
 
   // Of the first phase's data, for a router that asks for them.
@@ -353,7 +324,7 @@ class Run {
     Json results = Json::object();
     std::string summary;
     for (const auto& source : eval.data) {
-      const auto result = evaluate(model_, state_.params, state_.router_states, datasets_.at(source.path.value), eval_options(eval));
+      const auto result = evaluate(model_, state_.params, state_.router_states, data_.at(source.path.value), eval_options(eval));
       results[source.name] = to_json(result, /*with_routing=*/true);
       char buffer[64];
       std::snprintf(buffer, sizeof buffer, " %.4f", result.loss);
@@ -384,7 +355,7 @@ class Run {
     Json sets = Json::object();
     for (const auto& set : eval.data) {
       Json rows = Json::array();
-      for (const auto& row : evaluate_saturation(model_, before, after, datasets_.at(set.path.value), eval_options(eval)))
+      for (const auto& row : evaluate_saturation(model_, before, after, data_.at(set.path.value), eval_options(eval)))
         rows.push_back(Json::Object{{"layer", row.layer}, {"k", row.k}, {"from", start.step}, {"to", state_.step}, {"saturation", row.saturation}, {"chance", row.chance}});
       sets[set.name] = std::move(rows);
     }
@@ -438,7 +409,7 @@ class Run {
   model::Transformer model_;
   std::vector<int64_t> first_steps_;
   Clock::time_point begin_;
-  std::map<std::string, data::IndexedDataset> datasets_;
+  InputData data_;
   TrainState state_;
   std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<optim::Schedule> schedule_;

@@ -15,7 +15,8 @@ struct TrainOptions {
   std::string device;       // of ops::find_device
   bool resume = false;
   bool allow_change = false;
-  double max_hours = 0;  // 0 = no bound
+  double max_hours = 0;        // 0 = no bound
+  int64_t runs_at_a_time = 1;  // that share the machine, this one included; results.json states it
   bool tensorboard = true;
   // Called after each step with (step, total steps) in place of the run's own progress bar; may be empty.
   std::function<void(int64_t, int64_t, const std::string&)> on_step;

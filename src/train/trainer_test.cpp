@@ -171,6 +171,27 @@ TEST_F(TrainerTest, ASecondSeedGivesAnotherRun) {
   EXPECT_NE(timeless_lines("run")[0], timeless_lines("other")[0]);
 }
 
+TEST_F(TrainerTest, AFinishedRunIsLeftWithoutALookAtItsData) {
+  train("run");
+  const auto metrics = read_file(folder_ / "run" / "metrics.jsonl");
+  for (const char* name : {"a.bin", "b.bin", "a-heldout.bin"}) std::filesystem::remove(folder_ / name);
+  EXPECT_EQ(train("run", {}, /*resume=*/true), TrainOutcome::finished);
+  EXPECT_EQ(read_file(folder_ / "run" / "metrics.jsonl"), metrics);
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {"train.seed=2"}, /*resume=*/true); }), HasSubstr("train.seed: 1 -> 2"));
+  std::filesystem::remove(folder_ / "run" / "results.json");  // now there is something to do, and the data must be right first
+  EXPECT_THROW(train("run", {}, /*resume=*/true), DataError);
+}
+
+TEST_F(TrainerTest, ResultsSayWhatTheyWereComputedOn) {
+  auto side_by_side = options("run");
+  side_by_side.runs_at_a_time = 3;
+  train_run(config(), side_by_side);
+  const Json machine = Json::parse(read_file(folder_ / "run" / "results.json"), "r").at("machine");
+  EXPECT_EQ(machine.at("runs_at_a_time").as_int(), 3);
+  EXPECT_EQ(machine.at("device").as_string(), "cpu");
+  EXPECT_GT(machine.at("gemm_gflops").as_double(), 0);
+}
+
 TEST_F(TrainerTest, RefusesAFolderInUseOrNotEmpty) {
   train("run");
   EXPECT_THAT(message_of<ConfigError>([&] { train("run"); }), HasSubstr("not empty"));

@@ -98,8 +98,11 @@ def check_a_finished_study_is_left_alone(studies, problems):
     problems.equal([str(path) for path in before if after.get(path) != before[path]], [], "files that changed")
     again = toy.evenkeel("study", studies.folder / "arms.toml", "--out", out, *CPU)
     problems.ran(again, 2)
-    changed = toy.evenkeel("study", studies.folder / "arms.toml", "--out", out, "--resume", "--set", "train.sequence_length=8", *CPU)
+    other = studies.folder / "other.toml"
+    other.write_text("# another file\n" + ARMS)
+    changed = toy.evenkeel("study", other, "--out", out, "--resume", "--set", "train.sequence_length=8", *CPU)
     problems.ran(changed, 2)
+    problems.equal((out / "study.toml").read_bytes(), before[out / "study.toml"], "study.toml after a refusal")
     problems.need("train.sequence_length" in changed.err, f"the error names no key: {changed.err.strip()[-200:]}")
 
 
@@ -170,13 +173,41 @@ def check_eval_mri_follows_from_the_metrics(studies, problems):
 
 
 def check_throughput_is_the_ratio_to_the_dense_arm(studies, problems):
-    medians = {name: statistics.median(line["seconds"] for line in steps_of(run)[1:]) for name, run, _ in studies.arms()}
-    _, results = studies.study()
-    for row in rows_of(results, "throughput")[1]:
+    out, results = studies.study()
+    speeds = json.loads((out / "speed.json").read_text())
+    medians = {arm: model["step_seconds"]["median"] for model in speeds["models"] for arm in model["arms"]}
+    # Replay does not bear on the speed of a step: one measurement for both, one process at a time, after the arms.
+    problems.equal(sorted(model["arms"] for model in speeds["models"]), [["dense-seed1"], ["dense-seed2"], ["plain-seed1", "replay-seed1"], ["plain-seed2", "replay-seed2"]], "models")
+    rows = rows_of(results, "throughput")[1]
+    problems.equal([row["arm"] for row in rows], [arm["name"] for arm in results["arms"]], "arms with a speed")
+    for row in rows:
         dense = f"dense-seed{row['arm'][-1]}"
         problems.close(row["step_seconds"], medians[row["arm"]], 1e-12, f"{row['arm']}: step seconds")
         problems.close(row["tokens_per_second"], 64 / medians[row["arm"]], 1e-12, f"{row['arm']}: tokens per second")
         problems.close(row["ratio_to_dense"], medians[dense] / medians[row["arm"]], 1e-12, f"{row['arm']}: ratio")
+
+
+def check_results_say_what_they_were_computed_on(studies, problems):
+    _, results = studies.study()
+    keys = ["cores", "cpu", "device", "evenkeel", "isa", "memory_bytes", "threads", "torch"]
+    problems.equal(sorted(results["machine"]), keys, "machine of a study")
+    problems.equal((results["machine"]["threads"], results["machine"]["device"]), (1, "cpu"), "threads and device")
+    problems.equal([(arm["threads"], arm["runs_at_a_time"]) for arm in results["arms"]], [(1, 1)] * 6, "threads of the arms, and how many ran at a time")
+    run = json.loads((studies.runs.toy_run() / "results.json").read_text())
+    problems.equal(sorted(run["machine"]), sorted([*keys, "gemm_gflops", "runs_at_a_time"]), "machine of a run")
+
+
+def check_tables_state_chance_and_tokens(studies, problems):
+    _, results = studies.study()
+    tables = results["tables"]
+    problems.equal(tables["shift_mri"]["chance"], 0.5, "chance of shift_mri, k / E")
+    problems.equal(tables["shift_mri"]["tokens"], 64, "tokens of a training step")
+    problems.equal(tables["eval_mri"]["chance"], 0.5, "chance of eval_mri")
+    problems.equal(tables["saturation"]["chance"], None, "chance of saturation, which differs between k = 1 and 2")
+    run = json.loads((studies.runs.toy_run() / "results.json").read_text())
+    n_tokens = sum(map(len, toy.made_documents(1))) - 1
+    for table in ("forgetting", "eval_mri", "saturation"):
+        problems.equal(run["tables"][table]["tokens"], n_tokens, f"tokens of {table} with one held-out set")
 
 
 def check_summaries_are_means_over_seeds(studies, problems):
