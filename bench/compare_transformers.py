@@ -4,8 +4,8 @@
 
 A step is forward, backward, clipping and AdamW (fused) in fp32 on random tokens, the balance loss included. Each
 round runs evenkeel, then transformers with each way that it has to run experts on a CPU; each turn drops one warm-up
-step. Prints one JSON document: medians over all steps, and `ratio` = evenkeel's tokens per second over those of the
-fastest way of transformers.
+step. Prints one JSON document: medians over the turns of the median step, and `ratio` = evenkeel's tokens per second
+over those of the fastest way of transformers, also by round. `load_average` tells whether the machine was quiet.
 """
 
 import argparse
@@ -105,6 +105,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    load = os.getloadavg()[0]
 
     with tempfile.TemporaryDirectory() as work:
         recipe = pathlib.Path(work) / "bench.toml"
@@ -131,6 +132,8 @@ def main():
     print(json.dumps({
         "tokens_per_second": {"evenkeel": ours, **{f"transformers/{code}": value for code, value in theirs.items()}},
         "ratio": ours / max(theirs.values()),
+        "ratio_by_round": [turns["evenkeel"][i] / max(turns[code][i] for code in EXPERT_CODE) for i in range(options.rounds)],
+        "load_average": load,
         "turns": turns, "rounds": options.rounds, "steps": options.steps, "threads": options.threads, "parameters": parameters,
         "versions": {"transformers": transformers.__version__, "torch": torch.__version__},
     }, indent=1))
