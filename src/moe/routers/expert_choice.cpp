@@ -14,8 +14,10 @@
 #include <ATen/ops/index.h>
 #include <ATen/ops/nonzero.h>
 #include <ATen/ops/softmax.h>
-#include <ATen/ops/sort.h>
 #include <ATen/ops/zeros.h>
+
+#include "ops/row_order.h"
+#include "ops/top_k.h"
 
 namespace evenkeel::moe {
 namespace {
@@ -29,9 +31,6 @@ struct ExpertChoiceOptions {
   }
 };
 
-// Positions of the values of each column (or row) in falling order; equal values keep their order.
-at::Tensor falling_order(const at::Tensor& values, int64_t dim) { return std::get<1>(at::sort(values, /*stable=*/true, dim, /*descending=*/true)); }
-
 class ExpertChoiceRouter : public Router {
  public:
   ExpertChoiceRouter(const RouterShape& shape, ExpertChoiceOptions options) : shape_(shape), options_(std::move(options)) {}
@@ -44,12 +43,13 @@ class ExpertChoiceRouter : public Router {
     out.top_k = shape_.top_k;
     out.n_sequences = input.n_sequences;
     out.is_padding = input.is_padding;
-    out.logits = router_logits(input, traits().max_abs_logit);                          // [T, E]
-    const auto probs = at::softmax(out.logits, 1);                                      // [T, E]
-    const auto best_first = falling_order(probs.detach(), 1);                           // [T, E] experts
-    const auto taken = choices(probs.detach(), input).gather(1, best_first).nonzero();  // [N, 2] token, rank; ascending
+    out.logits = router_logits(input, traits().max_abs_logit);    // [T, E]
+    const auto probs = at::softmax(out.logits, 1);                // [T, E]
+    const auto taken = choices(probs.detach(), input).nonzero();  // [N, 2] token, expert; ascending
+    const auto experts = taken.select(1, 1);
     out.token_ids = taken.select(1, 0).contiguous();
-    out.expert_ids = best_first.index({out.token_ids, taken.select(1, 1)});
+    const auto best_first = ops::falling_within_rows(out.token_ids, probs.detach().index({out.token_ids, experts}));
+    out.expert_ids = experts.index_select(0, best_first);
     out.weights = probs.index({out.token_ids, out.expert_ids});
     return out;
   }
@@ -73,19 +73,27 @@ class ExpertChoiceRouter : public Router {
  private:
   // [T, E] bool: the expert takes the token.
   at::Tensor choices(const at::Tensor& probs, const RouterInput& input) const {
-    auto taken = at::zeros(probs.sizes(), probs.options().dtype(at::kBool));
     const bool by_sequence = input.mode == Mode::eval || options_.group == "sequence";
     const int64_t n_groups = by_sequence ? input.n_sequences : 1, n_tokens = probs.size(0);
+    if (n_groups == 1 && n_tokens > 0 && !input.is_padding.defined()) return best_of_columns(probs, capacity(n_tokens));
+    auto taken = at::zeros(probs.sizes(), probs.options().dtype(at::kBool));
     for (int64_t group = 0; group < n_groups && n_tokens > 0; ++group) {
       const int64_t size = n_tokens / n_groups, first = group * size;
       auto tokens = at::arange(first, first + size, probs.options().dtype(at::kLong));
       if (input.is_padding.defined()) tokens = tokens.index({input.is_padding.narrow(0, first, size).logical_not()});
       const int64_t n = tokens.size(0);
-      if (n == 0) continue;
-      const auto chosen = falling_order(probs.index_select(0, tokens), 0).narrow(0, 0, capacity(n));  // [C, E] rows of `tokens`
-      taken.scatter_(0, tokens.index_select(0, chosen.reshape({-1})).view_as(chosen), true);
+      if (n > 0) taken.index_copy_(0, tokens, best_of_columns(probs.index_select(0, tokens), capacity(n)));
     }
     return taken;
+  }
+
+  // values [n, E] -> [n, E] bool: among the C largest of its column; of equal ones the upper.
+  static at::Tensor best_of_columns(const at::Tensor& values, int64_t C) {
+    const auto least = ops::kth_largest_of_columns(values, C);  // [E]
+    const auto best = values.ge(least);
+    if (best.sum().item<int64_t>() == C * values.size(1)) return best;
+    const auto above = values.gt(least), equal = values.eq(least);
+    return above.logical_or(equal.logical_and(equal.cumsum(0).le(C - above.sum(0))));
   }
 
   int64_t capacity(int64_t n) const {
