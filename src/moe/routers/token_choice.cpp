@@ -63,7 +63,7 @@ at::Tensor draws_of(const RouterInput& input, int64_t width, bool is_normal, con
 at::Tensor jittered(const RouterInput& input, const at::Tensor& values, double epsilon) {
   const auto wide = values.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const auto draws = draws_of(input, values.size(1), /*is_normal=*/false, values.options().dtype(wide));
-  return values * draws.mul(2 * epsilon).add(1 - epsilon).to(values.scalar_type());
+  return values * draws.mul_(2 * epsilon).add_(1 - epsilon).to(values.scalar_type());
 }
 
 }  // namespace
