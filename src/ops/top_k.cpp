@@ -106,22 +106,42 @@ at::Tensor top_k_on_cpu(const at::Tensor& scores, int64_t k, const at::Tensor& b
 // The k-th largest of n values. Counts them in bins between the smallest and the largest; only the bin of the one
 // that is looked for is put in order.
 template <class T>
-T kth_largest(const T* values, int64_t n, int64_t k, std::vector<T>& chosen) {
-  constexpr int64_t kBins = 1024;
-  const auto [low, high] = std::minmax_element(values, values + n);
-  const T smallest = *low, scale = static_cast<T>(kBins) / (*high - smallest);  // infinite or 0 where bins make no sense
-  const bool is_spread = scale > 0 && scale <= std::numeric_limits<T>::max();
-  const auto bin_of = [&](T value) { return is_spread ? std::min(kBins - 1, static_cast<int64_t>((value - smallest) * scale)) : int64_t{0}; };
-  std::array<int64_t, kBins> counts{};
-  for (int64_t i = 0; i < n; ++i) ++counts[static_cast<size_t>(bin_of(values[i]))];
-  int64_t bin = kBins - 1, rank = k;  // rank within the bin
-  for (; rank > counts[static_cast<size_t>(bin)]; --bin) rank -= counts[static_cast<size_t>(bin)];
-  chosen.clear();
-  for (int64_t i = 0; i < n; ++i)
-    if (bin_of(values[i]) == bin) chosen.push_back(values[i]);
-  std::nth_element(chosen.begin(), chosen.begin() + (rank - 1), chosen.end(), std::greater<T>());
-  return chosen[static_cast<size_t>(rank - 1)];
-}
+class KthLargest {
+ public:
+  explicit KthLargest(int64_t n) : bins_(static_cast<size_t>(n)) {}
+
+  T find(const T* values, int64_t n, int64_t k) {
+    T low = values[0], high = values[0];
+#pragma omp simd reduction(min                  \
+                           : low) reduction(max \
+                                            : high)
+    for (int64_t i = 0; i < n; ++i) {
+      low = std::min(low, values[i]);
+      high = std::max(high, values[i]);
+    }
+    const T scale = static_cast<T>(kBins - 1) / (high - low);
+    if (scale > 0 && scale <= std::numeric_limits<T>::max()) {
+      for (int64_t i = 0; i < n; ++i) bins_[static_cast<size_t>(i)] = static_cast<uint16_t>(static_cast<int32_t>((values[i] - low) * scale));
+    } else {
+      std::fill(bins_.begin(), bins_.end(), uint16_t{0});  // all equal, or too far apart: one bin
+    }
+    std::array<int64_t, kBins> counts{};
+    for (const uint16_t bin : bins_) ++counts[bin];
+    size_t bin = kBins - 1;
+    int64_t rank = k;  // within the bin
+    for (; rank > counts[bin]; --bin) rank -= counts[bin];
+    chosen_.clear();
+    for (int64_t i = 0; i < n; ++i)
+      if (bins_[static_cast<size_t>(i)] == bin) chosen_.push_back(values[i]);
+    std::nth_element(chosen_.begin(), chosen_.begin() + (rank - 1), chosen_.end(), std::greater<T>());
+    return chosen_[static_cast<size_t>(rank - 1)];
+  }
+
+ private:
+  static constexpr size_t kBins = 1024;
+  std::vector<uint16_t> bins_;
+  std::vector<T> chosen_;
+};
 
 template <class T>
 at::Tensor kth_on_cpu(const at::Tensor& values, int64_t k) {
@@ -131,8 +151,8 @@ at::Tensor kth_on_cpu(const at::Tensor& values, int64_t k) {
   const T* from = columns.const_data_ptr<T>();
   T* to = out.mutable_data_ptr<T>();
   at::parallel_for(0, columns.size(0), 1, [&](int64_t begin, int64_t end) {
-    std::vector<T> chosen;
-    for (int64_t column = begin; column < end; ++column) to[column] = kth_largest(from + column * n_rows, n_rows, k, chosen);
+    KthLargest<T> finder(n_rows);
+    for (int64_t column = begin; column < end; ++column) to[column] = finder.find(from + column * n_rows, n_rows, k);
   });
   return out;
 }
