@@ -18,9 +18,9 @@ struct ModelSource {
   fs::path folder;   // the checkpoint folder or Hugging Face folder itself
   std::string kind;  // "checkpoint" or the Hugging Face family
   model::ModelConfig config;
-  int64_t sequence_length = 0;  // that it was trained with; for Hugging Face min(max_position_embeddings, 2048)
+  int64_t sequence_length = 0;      // that it was trained with; for Hugging Face min(max_position_embeddings, 2048)
   bool separate_documents = false;  // attention and positions stop at document borders, as it was trained
-  Json state;                   // state.json of a checkpoint; null for Hugging Face
+  Json state;                       // state.json of a checkpoint; null for Hugging Face
 };
 
 // The checkpoint folder of a path: itself, or for a run the whole checkpoint of `step` (nullopt = the last).

@@ -258,8 +258,8 @@ TEST(RouterNotes, SayWhichRouterIsNotCausal) {
   const auto notes = router_notes({causal, chosen, chosen});
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_THAT(notes[0], HasSubstr("expert_choice is not causal"));
-  EXPECT_THAT(run_results(folder / "chosen").at("headlines").dump(), HasSubstr("not causal"));
-  EXPECT_EQ(run_results(folder / "causal").at("headlines").size(), 0u);
+  EXPECT_THAT(run_results(folder / "chosen", Json::object()).at("headlines").dump(), HasSubstr("not causal"));
+  EXPECT_EQ(run_results(folder / "causal", Json::object()).at("headlines").size(), 0u);
   EXPECT_EQ(arm_json(chosen, ".").at("lower_bound").as_double(), 1.5 / 4);
   EXPECT_EQ(arm_json(causal, ".").at("lower_bound").as_double(), 0.5);
 }
