@@ -1,0 +1,142 @@
+#include "analysis/counts.h"
+
+#include <map>
+
+#include "analysis/analyses/cells.h"
+#include "analysis/analyses/load_tables.h"
+#include "core/errors.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+constexpr int64_t kTokenMinimum = 129, kVocabularyMinimum = 10;  // as in the analyses of the same names
+
+std::vector<DomainLoad> loads_of(const std::vector<DomainCounts>& domains) {
+  std::vector<DomainLoad> out;
+  for (const auto& domain : domains) {
+    out.push_back({domain.name, {}});
+    for (const auto& layer : domain.layers) {
+      LayerLoad load;
+      load.assignments = {layer.layer, domain.n_experts, domain.top_k, domain.n_tokens, 0, layer.assignments};
+      load.first_choices = layer.first_choices;
+      load.knows_drops = false;
+      out.back().layers.push_back(std::move(load));
+    }
+  }
+  return out;
+}
+
+// Calls take(counts [E], occurrences) for each id; entries are sorted by id.
+template <class F>
+void for_each_id(const std::vector<IdCount>& ids, int64_t n_experts, int64_t top_k, F&& take) {
+  std::vector<int64_t> counts(static_cast<size_t>(n_experts));
+  for (size_t i = 0; i < ids.size();) {
+    std::fill(counts.begin(), counts.end(), 0);
+    int64_t sum = 0;
+    for (const int32_t id = ids[i].id; i < ids.size() && ids[i].id == id; ++i) {
+      counts[static_cast<size_t>(ids[i].expert)] += ids[i].count;
+      sum += ids[i].count;
+    }
+    if (sum > 0) take(counts, sum / top_k);
+  }
+}
+
+int64_t most_occurrences(const std::vector<DomainCounts>& domains) {
+  int64_t most = 1;
+  for (const auto& domain : domains) most = std::max(most, domain.n_tokens);
+  return most;
+}
+
+std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, int64_t minimum_count, UniformLevels& levels) {
+  Table table;
+  table.columns = {{"layer", ""}, {"domain", ""}, {"ids", "ids"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"chance_std", "of assignments"}};
+  table.source =
+      "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e - 1/E)^2), r_e the share of the id's assignments. "
+      "baseline_std: mean of sqrt((1 - k/E) / (n k E)), the root mean square under uniform random routing of n occurrences; chance_std: the mean there";
+  int64_t n_tokens = 0;
+  for (const auto& domain : domains) {
+    if (domain.layers[0].ids.empty()) continue;
+    n_tokens += domain.n_tokens;
+    for (const auto& layer : domain.layers) {
+      IdSummary summary(levels.of(domain.n_experts, domain.top_k));
+      for_each_id(layer.ids, domain.n_experts, domain.top_k, [&](const std::vector<int64_t>& counts, int64_t n) {
+        if (n >= minimum_count) summary.add(counts, n);
+      });
+      table.add_row({layer.layer, domain.name, summary.ids(), summary.occurrences(), minimum_count, number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std())});
+    }
+  }
+  if (table.rows.empty()) return std::nullopt;
+  table.tokens = n_tokens;
+  return NamedTable{"token_specialization", std::move(table)};
+}
+
+// Ids of all domains together, by layer.
+std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& domains, int64_t minimum_count, UniformLevels& levels) {
+  Table table;
+  table.columns = {{"layer", ""}, {"k", ""}, {"id_kind", ""}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_by_occurrence", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}};
+  table.source =
+      "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it is; mean: over ids with at least "
+      "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform random routing, k / E in the limit";
+  std::map<int64_t, std::vector<IdCount>> by_layer;
+  int64_t n_tokens = 0, top_k = 0;
+  for (const auto& domain : domains) {
+    if (domain.layers[0].ids.empty()) continue;
+    require<DataError>(top_k == 0 || top_k == domain.top_k, domain.name, ": got top_k ", domain.top_k, "; need ", top_k, " as in the other domains by token id");
+    top_k = domain.top_k;
+    n_tokens += domain.n_tokens;
+    for (const auto& layer : domain.layers) by_layer[layer.layer].insert(by_layer[layer.layer].end(), layer.ids.begin(), layer.ids.end());
+  }
+  for (auto& [layer, ids] : by_layer) {
+    std::stable_sort(ids.begin(), ids.end(), [](const IdCount& a, const IdCount& b) { return a.id < b.id; });
+    for (const int64_t minimum : minimum_count == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count}) {
+      IdSummary summary(levels.of(domains[0].n_experts, top_k));
+      for_each_id(ids, domains[0].n_experts, top_k, [&](const std::vector<int64_t>& counts, int64_t n) {
+        if (n >= minimum) summary.add(counts, n);
+      });
+      table.add_row({layer, top_k, "input", number(summary.mean_max_share()), minimum, number(summary.chance_max_share()), number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences()});
+    }
+  }
+  if (table.rows.empty()) return std::nullopt;
+  table.tokens = n_tokens;
+  return NamedTable{"vocabulary_specialization", std::move(table)};
+}
+
+std::vector<std::string> notes_on(const std::vector<DomainCounts>& domains, bool has_ids) {
+  std::vector<std::string> notes;
+  for (const auto& domain : domains)
+    if (domain.n_tokens == 0) notes.push_back("load: " + domain.name + " states neither tokens nor k, so it has no MRI, no share of tokens and no chance level; needs --top-k");
+  notes.emplace_back("load: intervals take the tokens as independent, since counts do not say which of them stood together; drops are unknown");
+  notes.emplace_back(has_ids ? "counts say nothing about single tokens: all other analyses need a model or a trace"
+                             : "counts say nothing about single tokens or ids: all other analyses need a model or a trace");
+  return notes;
+}
+
+}  // namespace
+
+std::vector<DomainCounts> read_count_files(const std::vector<std::filesystem::path>& paths, int64_t top_k) {
+  std::vector<DomainCounts> out;
+  std::map<std::string, std::string> file_of;
+  for (const auto& path : paths)
+    for (auto& domain : read_count_file(path, top_k)) {
+      const auto [place, is_new] = file_of.emplace(domain.name, path.string());
+      require<DataError>(is_new, path.string(), ": got the domain '", domain.name, "', which ", place->second, " has too; need distinct domains");
+      require<DataError>(out.empty() || (domain.model == out[0].model && domain.n_experts == out[0].n_experts), path.string(), ": got ", domain.n_experts, " experts of the model '", domain.model,
+                         "'; need ", out.empty() ? 0 : out[0].n_experts, " of '", out.empty() ? "" : out[0].model, "' as in ", paths[0].string());
+      out.push_back(std::move(domain));
+    }
+  return out;
+}
+
+AnalysisTables analyze_counts(const std::vector<DomainCounts>& domains, int64_t minimum_count) {
+  AnalysisTables out;
+  out.tables = load_tables(loads_of(domains));
+  UniformLevels levels(most_occurrences(domains));
+  const auto tokens = token_table(domains, minimum_count > 0 ? minimum_count : kTokenMinimum, levels);
+  const auto vocabulary = vocabulary_table(domains, minimum_count > 0 ? minimum_count : kVocabularyMinimum, levels);
+  if (vocabulary) out.tables.push_back(*vocabulary);
+  if (tokens) out.tables.push_back(*tokens);
+  out.notes = notes_on(domains, tokens.has_value());
+  return out;
+}
+
+}  // namespace evenkeel::analysis
