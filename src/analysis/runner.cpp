@@ -54,8 +54,10 @@ std::vector<const AnalysisKind*> find_analyses(const std::vector<std::string>& n
 }
 
 std::vector<AnalysisBytes> analysis_bytes(const std::vector<const AnalysisKind*>& kinds, const AnalysisInput& input) {
+  auto once = input;
+  once.tallies = std::make_shared<IdTallies>();  // counts that several share are stated once
   std::vector<AnalysisBytes> out;
-  for (const auto* kind : kinds) out.push_back({kind->name, kind->bytes(input)});
+  for (const auto* kind : kinds) out.push_back({kind->name, kind->bytes(once)});
   return out;
 }
 

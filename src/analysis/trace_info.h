@@ -18,6 +18,7 @@ struct TraceInfo {
   std::string capacity = "dropless";  // or the JSON of the model's [model.capacity]
   std::string tokenizer_sha256;       // empty without a tokenizer
   int64_t n_windows = 0, length = 0;  // B, S
+  int64_t sequence_length = 0;        // that was asked for; S is less where there are fewer tokens
   int64_t n_experts = 0, top_k = 0;   // 0 for dense models
   int64_t vocab_size = 0;
   int64_t batch_size = 1;  // windows that were routed together
@@ -33,7 +34,7 @@ inline std::string trace_tensor(int64_t layer, const std::string& name) { return
 
 std::map<std::string, std::string> trace_metadata(const TraceInfo& info);
 // The figures of the metadata; shapes and layers are left to the reader. Keys that evenkeel adds to the contract
-// (vocab_size, batch_size, score) may be absent: 0, 1, softmax. DataError "WHERE: metadata ...: got ...; need ...".
+// (vocab_size, sequence_length, batch_size, score) may be absent: 0, 0, 1, softmax. DataError "WHERE: metadata ...: got ...; need ...".
 TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& metadata, const std::string& where);
 
 }  // namespace evenkeel::analysis

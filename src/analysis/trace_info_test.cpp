@@ -20,6 +20,7 @@ TraceInfo sample() {
   info.n_experts = 64;
   info.top_k = 8;
   info.vocab_size = 50304;
+  info.sequence_length = 2048;
   info.batch_size = 16;
   info.score = moe::Score::sigmoid;
   return info;
@@ -35,9 +36,10 @@ TEST(TraceInfo, MetadataReadBack) {
 
 TEST(TraceInfo, WhatEvenkeelAddsMayBeAbsent) {
   auto metadata = trace_metadata(sample());
-  for (const char* key : {"vocab_size", "batch_size", "score"}) metadata.erase(key);
+  for (const char* key : {"vocab_size", "sequence_length", "batch_size", "score"}) metadata.erase(key);
   const auto read = trace_info_from_metadata(metadata, "f");
   EXPECT_EQ(read.vocab_size, 0);
+  EXPECT_EQ(read.sequence_length, 0);
   EXPECT_EQ(read.batch_size, 1);
   EXPECT_TRUE(read.score == moe::Score::softmax);
 }
@@ -68,6 +70,7 @@ TEST(TraceInfo, RefusesWhatIsMissingOrOutOfRange) {
   EXPECT_THAT(message("mode", "test"), HasSubstr("metadata mode: got 'test'; need eval or train"));
   EXPECT_THAT(message("format_version", "2"), HasSubstr("metadata format_version: got '2'; need 1"));
   EXPECT_THAT(message("vocab_size", "99999999999"), HasSubstr("metadata vocab_size"));
+  EXPECT_THAT(message("sequence_length", "-1"), HasSubstr("metadata sequence_length: got '-1'"));
   EXPECT_THAT(message("batch_size", "0"), HasSubstr("metadata batch_size: got '0'"));
   EXPECT_THAT(message("score", "tanh"), HasSubstr("metadata score: got 'tanh'; need softmax, sigmoid or sqrtsoftplus"));
 }

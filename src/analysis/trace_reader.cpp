@@ -241,6 +241,7 @@ TraceFile::TraceFile(const fs::path& path) : path_(path), file_(std::make_shared
                      "; need [windows, tokens], at least one and at most ", kMostLength, " tokens a window");
   info_.n_windows = ids->shape[0];
   info_.length = ids->shape[1];
+  info_.sequence_length = std::max(info_.sequence_length, info_.length);
   const std::vector<int64_t> places = ids->shape;
   check_tensor("input_ids", {at::kLong, at::kInt}, places, true);
   for (const char* name : {"predicted_ids", "target_ids", "document_ids"}) check_tensor(name, {at::kLong, at::kInt}, places, false);

@@ -221,7 +221,7 @@ TEST_F(ForeignTrace, RefusesEveryTruncationAndSurvivesEveryChangedByte) {
   EXPECT_TRUE(read_all(whole));
   for (size_t size = 0; size < whole.size(); size += 7) EXPECT_FALSE(read_all(whole.substr(0, size))) << size;
   RngStream rng(1, "changed bytes");
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 500; ++i) {
     std::string changed = whole;
     changed[rng.below(changed.size())] = static_cast<char>(rng.below(256));
     read_all(changed);  // refused with one line, or read: never a crash

@@ -1,0 +1,163 @@
+#include "analysis/results.h"
+
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+namespace evenkeel::analysis {
+namespace {
+
+const Table* find_table(const std::vector<NamedTable>& tables, const std::string& name) {
+  for (const auto& table : tables)
+    if (table.name == name && !table.csv_only) return &table.table;
+  return nullptr;
+}
+
+std::string percent(double share) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f %%", 100 * share);
+  return text;
+}
+std::string fixed(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2f", value);
+  return text;
+}
+
+// The row with the largest value of `score`, which may be NaN for rows that have none; nullptr without one.
+template <class F>
+const std::vector<Json>* best_row(const Table& table, F&& score) {
+  const std::vector<Json>* best = nullptr;
+  double most = 0;
+  for (const auto& row : table.rows) {
+    const double value = score(row);
+    if (std::isnan(value) || (best != nullptr && value <= most)) continue;
+    best = &row;
+    most = value;
+  }
+  return best;
+}
+
+class Row {
+ public:
+  Row(const Table& table, const std::vector<Json>& row) : table_(table), row_(row) {}
+  const Json& at(const char* column) const { return row_[table_.column(column)]; }
+  double number(const char* column) const { return at(column).is_number() ? at(column).as_double() : std::nan(""); }
+  std::string text(const char* column) const { return at(column).is_string() ? at(column).as_string() : at(column).dump(); }
+
+ private:
+  const Table& table_;
+  const std::vector<Json>& row_;
+};
+
+void say_imbalance(const Table& table, std::vector<std::string>& out) {
+  const auto* worst = best_row(table, [&](const auto& values) {
+    const Row row(table, values);
+    return row.number("mri") / row.number("mri_chance");
+  });
+  if (worst != nullptr) {
+    const Row row(table, *worst);
+    std::string sentence = "Layer " + row.text("layer") + " is the least balanced, on " + row.text("domain") + ": " + percent(row.number("mri")) + " of the tokens reach its busiest expert";
+    if (row.at("mri_low").is_number()) sentence += " (95 %: " + percent(row.number("mri_low")) + " to " + percent(row.number("mri_high")) + ")";
+    out.push_back(sentence + ", " + fixed(row.number("mri") / row.number("mri_chance")) + " times what uniform random routing gives.");
+  }
+  int64_t n_dead = 0, n_rows = 0;
+  for (const auto& values : table.rows) {
+    const Row row(table, values);
+    n_dead += row.at("dead").as_int();
+    n_rows += row.at("dead").as_int() > 0 ? 1 : 0;
+  }
+  if (n_dead > 0) out.push_back("Experts without a token: " + std::to_string(n_dead) + ", in " + std::to_string(n_rows) + " of " + std::to_string(table.rows.size()) + " pairs of layer and data set.");
+}
+
+void say_similarity(const Table& table, std::vector<std::string>& out) {
+  const auto* farthest = best_row(table, [&](const auto& row) { return -Row(table, row).number("overlap"); });
+  if (farthest == nullptr) return;
+  const Row row(table, *farthest);
+  std::string sentence = "The loads of " + row.text("domain_a") + " and " + row.text("domain_b") + " are farthest apart in layer " + row.text("layer") + ": they overlap by " + percent(row.number("overlap"));
+  if (row.at("overlap_chance").is_number()) sentence += " (two sets routed at random: " + percent(row.number("overlap_chance")) + ")";
+  out.push_back(sentence + ".");
+}
+
+// Of the most experts a token, mean over layers and data sets.
+void say_saturation(const Table& table, std::vector<std::string>& out) {
+  int64_t k = 0;
+  for (const auto& values : table.rows) k = std::max(k, Row(table, values).at("k").as_int());
+  double sum = 0, chance = 0, n = 0, least = 2;
+  std::string layer;
+  for (const auto& values : table.rows) {
+    const Row row(table, values);
+    if (row.at("k").as_int() != k || std::isnan(row.number("saturation"))) continue;
+    sum += row.number("saturation");
+    chance += row.number("chance");
+    n += 1;
+    if (row.number("saturation") < least) {
+      least = row.number("saturation");
+      layer = row.text("layer");
+    }
+  }
+  if (n > 0)
+    out.push_back("The model makes " + percent(sum / n) + " of the reference's choices again (chance " + percent(chance / n) + "); fewest in layer " + layer + ", " + percent(least) + ".");
+}
+
+void say_vocabulary(const Table& table, std::vector<std::string>& out) {
+  const auto* most = best_row(table, [&](const auto& values) {
+    const Row row(table, values);
+    const bool counts = row.text("id_kind") == "input" && row.at("k").as_int() == 1 && row.at("minimum_count").as_int() > 1;
+    return counts ? row.number("mean") : std::nan("");
+  });
+  if (most == nullptr) return;
+  const Row row(table, *most);
+  out.push_back("Token ids are tied to experts most in layer " + row.text("layer") + ": " + percent(row.number("mean")) + " of an id's occurrences go to its favourite first (chance " + percent(row.number("chance")) +
+                "; ids seen at least " + row.text("minimum_count") + " times).");
+}
+
+Json definitions() {
+  Json out = Json::object();
+  const auto add = [&](const char* term, const char* text, const char* source) { out[term] = Json::Object{{"text", text}, {"source", source}}; };
+  add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.", "arXiv 2409.02060");
+  add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives, before drops. Never below k / E (lower_bound), which is perfect balance.", "arXiv 2503.05029");
+  add("mri_chance", "The mean MRI when as many tokens choose k of E experts uniformly at random. It is above k / E, and falls towards it as tokens grow.", "docs/formats.md");
+  add("mri_low, mri_high", "95 % interval of the MRI of the text that the data set is a sample of: Wilson's intervals of all experts at once (Bonferroni), with effective_tokens in place of tokens.", "docs/formats.md");
+  add("effective_tokens", "Tokens divided by the design effect: how much more the shares of experts vary between windows than independent tokens would.", "docs/formats.md");
+  add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");
+  add("cv", "Coefficient of variation: population standard deviation of the load divided by its mean.", "");
+  add("dead", "Experts that receive no token of the data set.", "");
+  add("dropped", "Share of the assignments over an expert's capacity; they contribute nothing.", "");
+  add("top1", "The same figures of first choices: the expert that the router prefers for a token.", "");
+  add("share_of_tokens", "Domain specialization: tokens of the data set that reach the expert / its tokens; k / E when uniform.", "arXiv 2409.02060, eq. 7");
+  add("correlation, overlap", "Of the loads of two data sets: Pearson's correlation over experts, and 1 - L1 / 2.", "arXiv 2402.01739, section 4");
+  add("chance", "What uniform random routing gives for the figure of a table; null where rows differ and a column has it.", "");
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> analysis_headlines(const std::vector<NamedTable>& tables) {
+  std::vector<std::string> out;
+  if (const auto* load = find_table(tables, "load")) say_imbalance(*load, out);
+  if (const auto* similarity = find_table(tables, "domain_similarity")) say_similarity(*similarity, out);
+  if (const auto* saturation = find_table(tables, "saturation")) say_saturation(*saturation, out);
+  if (const auto* vocabulary = find_table(tables, "vocabulary_specialization")) say_vocabulary(*vocabulary, out);
+  return out;
+}
+
+Json analysis_results(const AnalysisRun& run, const AnalysisTables& result) {
+  Json out = Json::object(), tables = Json::object();
+  for (const auto& table : result.tables)
+    if (!table.csv_only) tables[table.name] = to_json(table.table);
+  out["schema"] = "evenkeel.results.v1";
+  out["kind"] = "analysis";
+  out["title"] = "Routing of " + run.model;
+  out["headlines"] = analysis_headlines(result.tables);
+  out["definitions"] = definitions();
+  out["model"] = run.model_json;
+  out["data"] = run.data;
+  out["options"] = run.options;
+  out["arms"] = Json::array();
+  out["tables"] = std::move(tables);
+  out["notes"] = result.notes;
+  return out;
+}
+
+}  // namespace evenkeel::analysis

@@ -1,0 +1,63 @@
+#include "analysis/results.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "analysis/analyses/load_tables.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+LayerLoad made_load(int64_t layer, std::vector<int64_t> counts) {
+  LayerLoad load;
+  int64_t n_tokens = 0;
+  for (const int64_t count : counts) n_tokens += count;
+  load.assignments = {layer, static_cast<int64_t>(counts.size()), 1, n_tokens, 0, std::move(counts)};
+  return load;
+}
+
+AnalysisTables made_tables() {
+  AnalysisTables out;
+  out.tables = load_tables({{"en", {made_load(0, {250, 250, 250, 250}), made_load(3, {700, 100, 100, 100})}}, {"de", {made_load(0, {260, 250, 250, 240}), made_load(3, {0, 300, 300, 400})}}});
+  Table saturation;
+  saturation.columns = {{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", ""}, {"to", ""}, {"data", ""}, {"saturation", ""}, {"chance", ""}};
+  saturation.rows = {{"m", 0, 1, "r", "m", "en", 0.2, 0.25}, {"m", 0, 2, "r", "m", "en", 0.6, 0.5}, {"m", 3, 2, "r", "m", "en", 0.8, 0.5}, {"m", 3, 2, "r", "m", "de", Json(), Json()}};
+  out.tables.push_back({"saturation", saturation});
+  out.tables.push_back({"long", saturation, /*csv_only=*/true});
+  out.notes = {"drops: needs a capacity"};
+  return out;
+}
+
+TEST(AnalysisHeadlines, NameTheWorstRowByHand) {
+  const auto headlines = analysis_headlines(made_tables().tables);
+  ASSERT_EQ(headlines.size(), 4u);
+  // 1,000 tokens, k = 1, E = 4: chance is 0.25 + 1.03 sqrt(0.25 * 0.75 / 1000) * sqrt(4 / 3) = 0.266; 0.7 is 2.63 times that.
+  EXPECT_THAT(headlines[0], HasSubstr("Layer 3 is the least balanced, on en: 70.0 % of the tokens reach its busiest expert (95 %: "));
+  EXPECT_THAT(headlines[0], HasSubstr("2.63 times what uniform random routing gives."));
+  EXPECT_EQ(headlines[1], "Experts without a token: 1, in 1 of 4 pairs of layer and data set.");
+  EXPECT_THAT(headlines[2], HasSubstr("The loads of en and de are farthest apart in layer 3: they overlap by 30.0 %"));
+  EXPECT_EQ(headlines[3], "The model makes 70.0 % of the reference's choices again (chance 50.0 %); fewest in layer 0, 60.0 %.");
+}
+
+TEST(AnalysisHeadlines, SayNothingWithoutTables) { EXPECT_TRUE(analysis_headlines({}).empty()); }
+
+TEST(AnalysisResults, HasTheKeysOfTheContract) {
+  const AnalysisRun run{"runs/first", Json::Object{{"name", "runs/first"}}, Json::Array{Json::Object{{"name", "en"}}}, Json::Object{{"seed", 1}}};
+  const Json results = analysis_results(run, made_tables());
+  std::vector<std::string> keys, tables;
+  for (const auto& [key, value] : results.as_object()) keys.push_back(key);
+  for (const auto& [key, value] : results.at("tables").as_object()) tables.push_back(key);
+  EXPECT_THAT(keys, ElementsAre("schema", "kind", "title", "headlines", "definitions", "model", "data", "options", "arms", "tables", "notes"));
+  EXPECT_THAT(tables, ElementsAre("load", "domain_specialization", "domain_similarity", "saturation"));  // not the one of CSV alone
+  EXPECT_EQ(results.at("kind").as_string(), "analysis");
+  EXPECT_EQ(results.at("title").as_string(), "Routing of runs/first");
+  EXPECT_EQ(results.at("notes").at(0).as_string(), "drops: needs a capacity");
+  for (const auto& [term, definition] : results.at("definitions").as_object()) EXPECT_FALSE(definition.at("text").as_string().empty()) << term;
+  EXPECT_EQ(Json::parse(results.dump(1), "again").dump(), results.dump());
+}
+
+}  // namespace
+}  // namespace evenkeel::analysis
