@@ -10,6 +10,8 @@
   X(plan, "parameters, FLOPs and memory of a recipe, before any of it is spent") \
   X(train, "run a recipe: phases, schedules, replay, evaluation, checkpoints")   \
   X(eval, "loss, perplexity and bits per byte of a model on held-out sets")      \
+  X(trace, "what the routers do on given tokens, token by token, to a file")     \
+  X(analyze, "what the routers do on data sets: tables, chance levels, a page")  \
   X(study, "many arms of one experiment, in order, sharing what they share")     \
   X(report, "one self-contained page of a run or a study")                       \
   X(inspect, "what a file or folder is, its version, its shapes")                \

@@ -1,0 +1,326 @@
+#include <charconv>
+#include <iostream>
+
+#include <unistd.h>
+
+#include "analysis/counts.h"
+#include "analysis/results.h"
+#include "analysis/trace_reader.h"
+#include "cli/commands.h"
+#include "cli/model_run.h"
+#include "core/errors.h"
+#include "core/log.h"
+#include "core/units.h"
+#include "data/tokenizer.h"
+#include "report/page.h"
+#include "train/memory.h"
+
+namespace evenkeel::cli {
+namespace {
+
+struct AnalyzeOptions {
+  std::string model, reference, out, tokenizer;
+  std::vector<std::string> data, traces, reference_traces, counts, analyses, ids;
+  int64_t top_k = 0, minimum_count = 0, seed = 1;
+  bool json = false;
+  ModelRunOptions run;
+};
+
+// What the analyses are run over, from whatever source.
+struct Sources {
+  analysis::AnalysisInput input;
+  std::vector<std::unique_ptr<analysis::ObservationSource>> observations;
+  Json model, data = Json::array();
+  double weight_bytes = 0;
+  std::string tokenizer_folder;  // that came with the model; "" = none
+  std::string tokenizer_sha256;  // that the token ids were made with; "" = unknown
+};
+
+Json model_json(const checkpoint::ModelSource& source, const std::string& name) {
+  const auto& config = source.config;
+  Json out = Json::object();
+  out["name"] = name;
+  out["kind"] = source.kind;
+  for (const char* key : {"n_layers", "d_model", "vocab_size", "n_experts", "n_shared_experts", "top_k", "d_expert", "moe_layers", "router", "capacity"})
+    if (const Json config_json = model::model_config_json(config); const Json* value = config_json.find(key)) out[key] = *value;
+  if (const Json* step = source.state.find("step")) out["step"] = *step;
+  return out;
+}
+
+Json data_json(const std::string& name, const char* source, const std::string& path, Json tokens) {
+  return Json::Object{{"name", name}, {"source", source}, {"path", path}, {"tokens", std::move(tokens)}};
+}
+
+// "1 5 7" or "1,5,7", below the vocabulary.
+std::vector<int64_t> parse_ids(const std::vector<std::string>& texts, int64_t vocab_size) {
+  std::vector<int64_t> out;
+  for (const auto& text : texts)
+    for (size_t begin = 0; begin <= text.size();) {
+      const size_t end = std::min(text.find(',', begin), text.size());
+      const std::string part = text.substr(begin, end - begin);
+      int64_t id = -1;
+      const auto [last, error] = std::from_chars(part.data(), part.data() + part.size(), id);
+      require<ConfigError>(error == std::errc() && last == part.data() + part.size() && id >= 0 && id < vocab_size, "--ids: got '", part, "'; need token ids from 0 to ", vocab_size - 1);
+      out.push_back(id);
+      begin = end + 1;
+    }
+  return out;
+}
+
+// ---- the three kinds of sources ----
+
+// A model over data sets. What the sources point to is kept by the caller.
+struct ModelRun {
+  std::optional<analysis::LoadedModel> model, reference;
+  std::vector<NamedDataset> sets;
+};
+
+std::string tokenizer_hash(const data::IndexedDataset& dataset) {
+  const std::string path = dataset.prefix().string() + ".json";
+  if (!fs::exists(path)) return "";
+  const Json json = Json::parse(read_file(path), path);
+  const Json* hash = json.find("tokenizer_sha256");
+  return hash != nullptr && hash->is_string() ? hash->as_string() : "";
+}
+
+Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
+  const auto source = open_checked(options.model);
+  std::optional<checkpoint::ModelSource> reference;
+  if (!options.reference.empty()) reference = open_checked(options.reference);
+  run.sets = open_datasets(options.data, "--data", source.config.vocab_size);
+  run.model = load_model(source, options.model, options.run);
+  if (reference) {
+    run.reference = load_model(*reference, options.reference, options.run);
+    analysis::check_reference(*run.model, *run.reference);
+  }
+  Sources out;
+  out.weight_bytes = weight_bytes(source, options.run) + (reference ? weight_bytes(*reference, options.run) : 0);
+  out.model = model_json(source, options.model);
+  if (reference) out.model["reference"] = model_json(*reference, options.reference);
+  auto& input = out.input;
+  input.model = options.model;
+  input.reference = options.reference;
+  input.layers = analysis::moe_layers(source.config);
+  input.vocab_size = source.config.vocab_size;
+  input.sequence_length = options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
+  input.embedding = run.model->params.at("embedding.weight").cpu().to(at::kFloat);
+  const analysis::ForwardOptions forward{options.run.batch_size, options.run.router_mode(), source.separate_documents, static_cast<uint64_t>(options.seed)};
+  for (const auto& set : run.sets) {
+    auto windows = analysis::windows_of(set.dataset, input.sequence_length, options.run.max_tokens);
+    input.data.push_back({set.name, windows->n_tokens()});
+    out.data.push_back(data_json(set.name, "data", set.dataset.prefix().string(), windows->n_tokens()));
+    if (out.tokenizer_sha256.empty()) out.tokenizer_sha256 = tokenizer_hash(set.dataset);
+    out.observations.push_back(analysis::make_forward_source(*run.model, run.reference ? &*run.reference : nullptr, std::move(windows), forward));
+  }
+  if (source.kind != "checkpoint") out.tokenizer_folder = source.folder.string();
+  return out;
+}
+
+// DataError where two traces are of different models.
+void check_alike(const analysis::TraceInfo& got, const analysis::TraceInfo& need, const std::string& got_path, const std::string& need_path) {
+  const bool alike = got.layers == need.layers && got.n_experts == need.n_experts && got.top_k == need.top_k;
+  require<DataError>(alike, got_path, ": got ", got.layers.size(), " MoE layers of ", got.n_experts, " experts, ", got.top_k, " a token; need ", need.layers.size(), " of ", need.n_experts, ", ",
+                     need.top_k, ", the same layers, as in ", need_path);
+}
+
+Sources open_traces(const AnalyzeOptions& options) {
+  const auto named = split_named(options.traces, "--trace"), references = split_named(options.reference_traces, "--reference-trace");
+  Sources out;
+  auto& input = out.input;
+  std::vector<analysis::TraceFile> traces;
+  for (const auto& [name, path] : named) {
+    traces.emplace_back(path);
+    const auto& trace = traces.back();
+    check_alike(trace.info(), traces[0].info(), path, named[0].value);
+    require<DataError>(trace.info().model == traces[0].info().model, path, ": got the model '", trace.info().model, "'; need '", traces[0].info().model, "' as in ", named[0].value);
+    input.data.push_back({name, trace.n_tokens()});
+    out.data.push_back(data_json(name, "trace", path, trace.n_tokens()));
+    auto source = trace.observations();
+    for (const auto& reference : references) {
+      if (reference.name != name) continue;
+      const analysis::TraceFile other(reference.value);
+      check_alike(other.info(), trace.info(), reference.value, path);
+      require<DataError>(input.reference.empty() || input.reference == other.info().model, reference.value, ": got the model '", other.info().model, "'; need '", input.reference, "' as in the reference traces before it");
+      input.reference = other.info().model;
+      source = analysis::with_reference(std::move(source), other.observations(), reference.value);
+    }
+    out.observations.push_back(std::move(source));
+    input.vocab_size = std::max(input.vocab_size, trace.vocab_size());
+    input.sequence_length = std::max(input.sequence_length, trace.info().sequence_length);
+  }
+  for (const auto& reference : references) {
+    const bool is_known = std::any_of(named.begin(), named.end(), [&](const NamedValue& trace) { return trace.name == reference.name; });
+    require<ConfigError>(is_known, "--reference-trace: got the name '", reference.name, "'; need one of those of --trace");
+  }
+  const auto& info = traces[0].info();
+  input.model = info.model;
+  input.layers = traces[0].layers();
+  out.tokenizer_sha256 = info.tokenizer_sha256;
+  out.model = Json::Object{{"name", info.model}, {"kind", "trace"}, {"n_experts", info.n_experts}, {"top_k", info.top_k}, {"moe_layers", info.layers}, {"vocab_size", input.vocab_size}, {"mode", info.mode}, {"capacity", info.capacity}};
+  return out;
+}
+
+analysis::AnalysisTables analyze_counts(const AnalyzeOptions& options, analysis::AnalysisRun& run) {
+  const auto domains = analysis::read_count_files({options.counts.begin(), options.counts.end()}, options.top_k);
+  run.model = domains[0].model;
+  run.model_json = Json::Object{{"name", domains[0].model}, {"kind", "counts"}, {"n_experts", domains[0].n_experts}, {"top_k", domains[0].top_k > 0 ? Json(domains[0].top_k) : Json()}};
+  run.data = Json::array();
+  for (const auto& domain : domains) run.data.push_back(data_json(domain.name, "counts", domain.path, domain.n_tokens > 0 ? Json(domain.n_tokens) : Json()));
+  return analysis::analyze_counts(domains, options.minimum_count);
+}
+
+// ---- checks before anything is run ----
+
+void check_options(const AnalyzeOptions& options) {
+  options.run.check();
+  const int n_kinds = (options.model.empty() ? 0 : 1) + (options.traces.empty() ? 0 : 1) + (options.counts.empty() ? 0 : 1);
+  require<ConfigError>(n_kinds == 1, "analyze: got ", n_kinds == 0 ? "nothing" : "several kinds of sources", "; need one of MODEL with --data, --trace NAME=FILE, --counts FILE");
+  require<ConfigError>(options.model.empty() == options.data.empty(), "analyze: got ", options.model.empty() ? "--data without MODEL" : "MODEL without --data", "; need both");
+  const auto only = [](bool given, const char* option, bool fits, const char* need) { require<ConfigError>(!given || fits, option, ": got it without ", need, "; need both, or neither"); };
+  only(!options.reference.empty(), "--reference", !options.model.empty(), "MODEL");
+  only(!options.reference_traces.empty(), "--reference-trace", !options.traces.empty(), "--trace");
+  only(options.top_k != 0, "--top-k", !options.counts.empty(), "--counts");
+  require<ConfigError>(options.top_k >= 0, "--top-k: got ", options.top_k, "; need 1 or more");
+  require<ConfigError>(options.minimum_count >= 0 && options.minimum_count < INT32_MAX, "--minimum-count: got ", options.minimum_count, "; need 0 (each source's own) or more");
+  require<ConfigError>(options.seed >= 0, "--seed: got ", options.seed, "; need 0 or more");
+}
+
+// A folder that can be written and holds nothing but an earlier analysis.
+void check_out(const fs::path& out) {
+  require<ConfigError>(!fs::exists(out) || fs::is_directory(out), out.string(), ": got a file; need a folder");
+  if (fs::is_directory(out) && !fs::is_empty(out)) {
+    const fs::path results = out / "results.json";
+    require<ConfigError>(fs::is_regular_file(results), out.string(), ": got a folder that is not empty; need an empty one, or that of an earlier analysis");
+    const Json json = Json::parse(read_file(results), results.string());
+    const Json* kind = json.find("kind");
+    require<ConfigError>(kind != nullptr && *kind == Json("analysis"), out.string(), ": got the folder of a run or study; need an empty one, or that of an earlier analysis");
+  }
+  fs::path existing = fs::absolute(out);
+  while (!fs::exists(existing)) existing = existing.parent_path();
+  require<ConfigError>(fs::is_directory(existing), existing.string(), ": got a file; need a folder");
+  require<MachineError>(access(existing.c_str(), W_OK) == 0, existing.string(), ": got a folder that may not be written; need one that may");
+}
+
+void check_memory(const std::vector<const analysis::AnalysisKind*>& kinds, const Sources& sources) {
+  auto parts = analysis::analysis_bytes(kinds, sources.input);
+  double bytes = sources.weight_bytes;
+  if (sources.input.embedding.defined()) bytes += static_cast<double>(sources.input.embedding.nbytes());
+  for (const auto& part : parts) bytes += part.bytes;
+  const double machine = train::machine_memory_bytes();
+  std::stable_sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+  std::string largest;
+  for (size_t i = 0; i < std::min<size_t>(3, parts.size()); ++i) largest += (i > 0 ? ", " : "") + parts[i].name + " " + human_bytes(parts[i].bytes);
+  require<ConfigError>(machine <= 0 || bytes <= machine, "analyze: got analyses that take ", human_bytes(bytes), " at worst, weights included (most: ", largest, "); need at most the machine's ", human_bytes(machine),
+                       " (choose some with --analyses, fewer data sets, or --max-tokens)");
+  log_info("memory: at most ", human_bytes(bytes), " (weights ", human_bytes(sources.weight_bytes), "; ", largest, ")");
+}
+
+// Texts of the token ids, from --tokenizer or the model's own folder; empty without one.
+std::vector<std::string> token_texts(const AnalyzeOptions& options, const Sources& sources) {
+  std::string path = options.tokenizer;
+  if (path.empty() && fs::exists(fs::path(sources.tokenizer_folder) / "tokenizer.model")) path = sources.tokenizer_folder;
+  if (path.empty()) return {};
+  const auto tokenizer = data::open_tokenizer(path);
+  if (!sources.tokenizer_sha256.empty() && sources.tokenizer_sha256 != tokenizer->sha256())
+    log_warning("--tokenizer ", path, ": got another tokenizer than the one that the data were made with; texts may not fit the ids");
+  std::vector<std::string> out;
+  const int64_t n = std::min(sources.input.vocab_size, tokenizer->vocab_size());
+  for (int64_t id = 0; id < n; ++id) out.push_back(tokenizer->decode({static_cast<int32_t>(id)}));
+  return out;
+}
+
+// ---- the run and its files ----
+
+Json options_json(const AnalyzeOptions& options, const std::vector<const analysis::AnalysisKind*>& kinds, const Sources& sources) {
+  Json names = Json::array();
+  for (const auto* kind : kinds) names.push_back(kind->name);
+  Json out = Json::object();
+  if (!options.model.empty())
+    out = Json::Object{{"sequence_length", sources.input.sequence_length}, {"max_tokens", options.run.max_tokens}, {"batch_size", options.run.batch_size}, {"dtype", options.run.dtype}, {"mode", options.run.mode}};
+  out["analyses"] = std::move(names);
+  out["ids"] = sources.input.chosen_ids;
+  out["minimum_count"] = options.minimum_count;
+  out["seed"] = options.seed;
+  return out;
+}
+
+analysis::AnalysisTables run_sources(const AnalyzeOptions& options, Sources& sources, analysis::AnalysisRun& run) {
+  const auto kinds = analysis::find_analyses(options.analyses, "--analyses");
+  auto& input = sources.input;
+  input.chosen_ids = parse_ids(options.ids, input.vocab_size);
+  input.minimum_count = options.minimum_count;
+  input.seed = static_cast<uint64_t>(options.seed);
+  check_memory(kinds, sources);
+  input.token_texts = token_texts(options, sources);
+  run.model = input.model;
+  run.model_json = std::move(sources.model);
+  run.data = std::move(sources.data);
+  run.options = options_json(options, kinds, sources);
+  double n_tokens = 0;
+  for (const auto& data : input.data) n_tokens += static_cast<double>(data.n_tokens);
+  Progress progress("analyzing", n_tokens, "tokens");
+  auto result = analysis::run_analyses(kinds, input, sources.observations, [&](int64_t done) { progress.update(static_cast<double>(done)); });
+  if (input.layers.empty()) result.notes.emplace_back("the model has no MoE layer, so there is no routing to analyse");
+  return result;
+}
+
+void write_files(const fs::path& out, const Json& results, const analysis::AnalysisTables& result) {
+  make_folders(out / "csv");
+  for (const auto& entry : fs::directory_iterator(out / "csv"))
+    if (entry.path().extension() == ".csv") fs::remove(entry.path());  // of an earlier analysis
+  for (const auto& table : result.tables) write_file_atomically(out / "csv" / (table.name + ".csv"), to_csv(table.table));
+  write_file_atomically(out / "results.json", results.dump(1) + "\n");
+  report::write_page({out}, out / "report.html");
+}
+
+void declare(Options& command, AnalyzeOptions& options) {
+  command.add("MODEL", options.model, "checkpoint, run or Hugging Face folder, with --data");
+  command.add("--data", options.data, "NAME=PREFIX of .bin/.idx; repeatable");
+  command.add("--reference", options.reference, "a second model on the same tokens: what of its choices is kept");
+  command.add("--trace", options.traces, "NAME=FILE of 'evenkeel trace' in place of a model; repeatable");
+  command.add("--reference-trace", options.reference_traces, "NAME=FILE, the reference model's trace of the same tokens");
+  command.add("--counts", options.counts, "FILE of published counts in place of a model; repeatable");
+  command.add("--top-k", options.top_k, "experts a token, where a count file does not say it");
+  command.add("--out", options.out, "folder to write: results.json, report.html, csv/", true);
+  command.add("--analyses", options.analyses, "only these of the list below");
+  command.add("--ids", options.ids, "token ids to follow one by one (default: the most frequent)");
+  command.add("--minimum-count", options.minimum_count, "leave out ids seen less often; 0 = each source's own rule");
+  command.add("--tokenizer", options.tokenizer, "for the texts of token ids (default: the model folder's)");
+  command.add("--seed", options.seed, "of permutation baselines, and of random routers in --mode train");
+  options.run.declare(command);
+  command.flag("--json", options.json, "results.json also on stdout");
+  std::vector<std::pair<std::string, std::string>> kinds;
+  for (const auto& kind : analysis::analysis_kinds()) kinds.emplace_back(kind.name, kind.help);
+  command.list("Analyses", kinds);
+  command.example(
+      "evenkeel analyze runs/first --data en=data/en-heldout --data de=data/de-heldout --out analysis\n"
+      "  evenkeel analyze --counts counts.json --out analysis");
+}
+
+}  // namespace
+
+int cmd_analyze(Options& command) {
+  AnalyzeOptions options;
+  declare(command, options);
+  if (!command.parse()) return 0;
+  check_options(options);
+  check_out(options.out);
+  analysis::AnalysisRun run;
+  analysis::AnalysisTables result;
+  ModelRun model_run;
+  if (!options.counts.empty()) {
+    run.options = Json::Object{{"top_k", options.top_k}, {"minimum_count", options.minimum_count}};
+    result = analyze_counts(options, run);
+  } else {
+    auto sources = options.model.empty() ? open_traces(options) : open_model_run(options, model_run);
+    result = run_sources(options, sources, run);
+  }
+  const Json results = analysis::analysis_results(run, result);
+  write_files(options.out, results, result);
+  if (options.json) std::cout << results.dump(1) << "\n";
+  for (const auto& headline : results.at("headlines").as_array()) log_info(headline.as_string());
+  log_info("wrote ", options.out, "/results.json, report.html and ", result.tables.size(), " tables in csv/");
+  return 0;
+}
+
+}  // namespace evenkeel::cli

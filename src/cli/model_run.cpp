@@ -1,0 +1,63 @@
+#include "cli/model_run.h"
+
+#include "checkpoint/router_states.h"
+#include "core/errors.h"
+#include "model/layout.h"
+#include "ops/device.h"
+#include "train/memory.h"
+#include "train/state.h"
+
+namespace evenkeel::cli {
+
+void ModelRunOptions::declare(Options& options) {
+  options.add("--sequence-length", sequence_length, "tokens a window; 0 = as the model was trained");
+  options.add("--max-tokens", max_tokens, "tokens of each data set; 0 = all");
+  options.add("--batch-size", batch_size, "windows a forward pass");
+  options.add("--dtype", dtype, "fp32 or bf16 weights (router scores are fp32 or wider)");
+  options.add("--mode", mode, "eval or train: which router and capacity mode");
+  options.compute(device);
+}
+
+void ModelRunOptions::check() const {
+  constexpr int64_t kMost = int64_t{1} << 31;
+  require<ConfigError>(sequence_length >= 0 && sequence_length < kMost, "--sequence-length: got ", sequence_length, "; need 1 or more (0 = as trained)");
+  require<ConfigError>(batch_size >= 1 && batch_size < kMost, "--batch-size: got ", batch_size, "; need at least 1");
+  require<ConfigError>(max_tokens >= 0, "--max-tokens: got ", max_tokens, "; need 0 (all) or more");
+  require<ConfigError>(mode == "eval" || mode == "train", "--mode: got '", mode, "'; need eval or train");
+  require<ConfigError>(dtype == "fp32" || dtype == "bf16", "--dtype: got '", dtype, "'; need fp32 or bf16");
+}
+
+at::Device ModelRunOptions::find_device() const { return ops::find_device(device); }
+
+double weight_bytes(const checkpoint::ModelSource& source, const ModelRunOptions& options) {
+  return (options.dtype == "bf16" ? 2.0 : 4.0) * static_cast<double>(model::count_parameters(source.config).total);
+}
+
+checkpoint::ModelSource open_checked(const std::string& path) {
+  auto source = checkpoint::open_model(path);
+  train::require_memory(4.0 * static_cast<double>(model::count_parameters(source.config).total), path);  // they are read as fp32
+  return source;
+}
+
+analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name, const ModelRunOptions& options) {
+  const auto device = options.find_device();
+  const auto dtype = options.dtype == "bf16" ? at::kBFloat16 : at::kFloat;
+  model::Transformer model(source.config);
+  ops::Params params;
+  for (const auto& [param, tensor] : checkpoint::load_params(source)) params.add(param, tensor.to(dtype));
+  train::set_device(params, device, /*requires_grad=*/false);
+  auto router_states = checkpoint::load_router_states(source, model);
+  for (auto& state : router_states) train::set_device(state, device, /*requires_grad=*/false);
+  return {name, std::move(model), std::move(params), std::move(router_states)};
+}
+
+std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, const std::string& option, int64_t vocab_size) {
+  std::vector<NamedDataset> out;
+  for (const auto& set : split_named(texts, option)) {
+    out.push_back({set.name, data::IndexedDataset::open(set.value)});
+    out.back().dataset.check_vocabulary(vocab_size);
+  }
+  return out;
+}
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,39 @@
+// What `eval`, `trace` and `analyze` share: the options that say how a model is run over data, and the model they load.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "analysis/forward.h"
+#include "checkpoint/model_source.h"
+#include "cli/options.h"
+#include "data/indexed_dataset.h"
+
+namespace evenkeel::cli {
+
+struct ModelRunOptions {
+  int64_t sequence_length = 0;  // 0 = as the model was trained
+  int64_t max_tokens = 0;       // 0 = all
+  int64_t batch_size = 16;
+  std::string dtype = "fp32", mode = "eval", device;
+  void declare(Options& options);
+  void check() const;  // ConfigError naming the option; after parsing
+  moe::Mode router_mode() const { return mode == "eval" ? moe::Mode::eval : moe::Mode::train; }
+  at::Device find_device() const;
+};
+
+// The model behind a MODEL argument. ConfigError, before anything is allocated, when its weights do not fit into memory.
+checkpoint::ModelSource open_checked(const std::string& path);
+// Its weights in the asked type on the asked device, with its routers' states.
+analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name, const ModelRunOptions& options);
+// Bytes of the weights as load_model keeps them.
+double weight_bytes(const checkpoint::ModelSource& source, const ModelRunOptions& options);
+
+struct NamedDataset {
+  std::string name;
+  data::IndexedDataset dataset;
+};
+// "NAME=PREFIX" values; DataError for ids outside the vocabulary.
+std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, const std::string& option, int64_t vocab_size);
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,61 @@
+#include "cli/model_run.h"
+
+#include <gmock/gmock.h>
+
+#include "core/errors.h"
+#include "support/tiny_run.h"
+#include "train/trainer.h"
+
+namespace evenkeel::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string refusal(const std::vector<std::string>& arguments) {
+  Options options("eval", "x", arguments);
+  ModelRunOptions run;
+  run.declare(options);
+  options.example("x");
+  return testing::message_of<ConfigError>([&] {
+    options.parse();
+    run.check();
+  });
+}
+
+TEST(ModelRunOptions, RefuseWhatIsOutOfRange) {
+  EXPECT_THAT(refusal({"--sequence-length", "-1"}), HasSubstr("--sequence-length: got -1; need 1 or more"));
+  EXPECT_THAT(refusal({"--batch-size", "0"}), HasSubstr("--batch-size: got 0; need at least 1"));
+  EXPECT_THAT(refusal({"--max-tokens", "-5"}), HasSubstr("--max-tokens: got -5"));
+  EXPECT_THAT(refusal({"--mode", "test"}), HasSubstr("--mode: got 'test'; need eval or train"));
+  EXPECT_THAT(refusal({"--dtype", "fp8"}), HasSubstr("--dtype: got 'fp8'; need fp32 or bf16"));
+  EXPECT_NO_THROW(ModelRunOptions{}.check());
+}
+
+TEST(LoadModel, GivesTheWeightsInTheAskedType) {
+  const testing::TemporaryFolder folder;
+  testing::write_tiny_sets(folder);
+  const auto config = testing::tiny_config(folder.path(), {"phase.one.steps=1", "phase.two.steps=1"});
+  train::train_run(config, {.run = folder / "run"});
+  const auto source = open_checked((folder / "run").string());
+  ModelRunOptions run;
+  run.device = "cpu";
+  const auto full = load_model(source, "m", run);
+  run.dtype = "bf16";
+  const auto narrow = load_model(source, "m", run);
+  EXPECT_EQ(full.params.at("head.weight").scalar_type(), at::kFloat);
+  EXPECT_EQ(narrow.params.at("head.weight").scalar_type(), at::kBFloat16);
+  EXPECT_EQ(full.router_states.size(), 2u);
+  EXPECT_FALSE(full.params.at("head.weight").requires_grad());
+  EXPECT_EQ(weight_bytes(source, run) * 2, 4.0 * static_cast<double>(full.params.n_elements()));
+}
+
+TEST(OpenDatasets, NamesTheOptionAndTheVocabulary) {
+  const testing::TemporaryFolder folder;
+  const auto prefix = testing::write_tiny_data(folder, "a", 30);
+  EXPECT_EQ(open_datasets({"en=" + prefix}, "--data", testing::kTinyVocabulary)[0].name, "en");
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { open_datasets({prefix}, "--data", 16); }), HasSubstr("--data: got '"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { open_datasets({"en=" + prefix}, "--data", 3); }), HasSubstr("need"));
+}
+
+}  // namespace
+}  // namespace evenkeel::cli
