@@ -47,7 +47,7 @@ class RouterTable : public ::testing::Test {
 
 TEST_F(RouterTable, HasAllFiguresOfAnArm) {
   const std::vector<Arm> arms = {add("plain", "plain", {"model.capacity={rule = \"switch\"}"}, {0.25, 0.5}), add("plan", "plan", router("kind = \"sinkhorn\"")), add("choice", "choice", router("kind = \"expert_choice\""))};
-  auto tables = study_tables(arms);
+  auto tables = study_tables(arms, {});
   const auto& table = train::find_table(tables, "routers");
   ASSERT_EQ(table.rows.size(), 3u);
   const auto at = [&](size_t row, const char* column) { return table.rows[row][table.column(column)]; };
@@ -65,7 +65,7 @@ TEST_F(RouterTable, HasAllFiguresOfAnArm) {
 TEST_F(RouterTable, CountsAnExpertAsDeadWhenNoSetReachesIt) {
   // Layer 0 has expert 1 on the old data and expert 2 on the new: only 3 is dead. Layer 1 has all on the old.
   const std::vector<Arm> arms = {add("a", "a", {}), add("b", "b", router("kind = \"sinkhorn\"")), add("c", "c", router("kind = \"random\""))};
-  auto tables = study_tables(arms);
+  auto tables = study_tables(arms, {});
   const auto& table = train::find_table(tables, "routers");
   for (const auto& row : table.rows) EXPECT_EQ(row[table.column("dead")], Json(1));
 }
@@ -73,9 +73,9 @@ TEST_F(RouterTable, CountsAnExpertAsDeadWhenNoSetReachesIt) {
 TEST_F(RouterTable, IsThereFromThreeRulesOnAndSummarisedOverSeeds) {
   const auto a1 = add("a-1", "a", {"train.seed=1"}, {0, 0}, 0.8), a2 = add("a-2", "a", {"train.seed=2"}, {0, 0}, 1.0);
   const auto b = add("b", "b", router("kind = \"sinkhorn\"")), c = add("c", "c", router("kind = \"random\"")), dense = add("dense", "dense", testing::kTinyDense);
-  auto two = study_tables({a1, a2, b, dense});
+  auto two = study_tables({a1, a2, b, dense}, {});
   EXPECT_THROW(train::find_table(two, "routers"), std::logic_error);
-  auto tables = study_tables({a1, a2, b, c, dense});
+  auto tables = study_tables({a1, a2, b, c, dense}, {});
   const auto& summary = train::find_table(tables, "routers_summary");
   ASSERT_EQ(summary.rows.size(), 4u);
   EXPECT_EQ(summary.rows[3][summary.column("group")], Json("dense"));
