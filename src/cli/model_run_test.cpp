@@ -35,7 +35,10 @@ TEST(LoadModel, GivesTheWeightsInTheAskedType) {
   const testing::TemporaryFolder folder;
   testing::write_tiny_sets(folder);
   const auto config = testing::tiny_config(folder.path(), {"phase.one.steps=1", "phase.two.steps=1"});
-  train::train_run(config, {.run = folder / "run"});
+  train::TrainOptions options;
+  options.run = folder / "run";
+  options.device = "cpu";
+  train::train_run(config, options);
   const auto source = open_checked((folder / "run").string());
   ModelRunOptions run;
   run.device = "cpu";
