@@ -77,6 +77,10 @@ for file in "${sources[@]}"; do
   [ -e "${file%.cpp}_test.cpp" ] || echo "$file: got no test beside it; need ${file%.cpp}_test.cpp" >>"$findings"
 done
 
+# The scripts of the page share one scope: a second declaration of a name would silently replace the first.
+cat src/report/assets/*.js | grep -oE '^(async )?(function|const|let|class) [A-Za-z]+' | sort | uniq -d \
+  | sed 's|^|src/report/assets: got a second declaration of: |' >>"$findings"
+
 # 5. Size.
 wc -l "${all[@]}" | awk -v max=$max_lines '$2 != "total" && $1 > max { print $2 ": got " $1 " lines; need at most " max }' >>"$findings"
 

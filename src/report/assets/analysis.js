@@ -19,7 +19,7 @@ function addAnalysisSections(report) {
   addIdSection(report);
   addPairsSection(report);
   addLocalitySection(report);
-  addDropsSection(report);
+  addDropsByPositionSection(report);
   addClusterSection(report);
   addRecomputedLossSection(report);
   addAnalysisNotes(report);

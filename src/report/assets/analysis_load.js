@@ -129,14 +129,14 @@ function addLocalitySection(report) {
   chart("locality-any", "any_choice", "chance_any", "Any expert shared");
 }
 
-function addDropsSection(report) {
+function addDropsByPositionSection(report) {
   if (!report.analyses.some((analysis) => analysisRecords(analysis, "drop_by_position").some((record) => record.any_dropped > 0))) return;
   const section = addSection("analysis-drops", "Dropped tokens", "Assignments beyond an expert's capacity are dropped; later positions suffer where capacity is filled in order.");
   addAnalysisChart(section, { id: "drops-by-position", title: "Drops by position, in the chosen layer", caption: `Share of tokens with at least one slot dropped; dashed: with every slot dropped.${tableSource(report, "drop_by_position")}`,
-    build: () => buildDrops(report) });
+    build: () => buildDropsByPosition(report) });
 }
 
-function buildDrops(report) {
+function buildDropsByPosition(report) {
   const records = analysisRecords(chosenModel(report), "drop_by_position").filter((record) => record.layer === analysisView.layer);
   const data = unique(records.map((record) => record.domain)).flatMap((name, index) => {
     const rows = records.filter((record) => record.domain === name);
