@@ -9,6 +9,7 @@
 #include "report/columns.h"
 #include "report/compress.h"
 #include "report/embedded.h"
+#include "report/local_paths.h"
 #include "report/run_data.h"
 
 namespace evenkeel::report {
@@ -129,6 +130,7 @@ Json page_data(const std::vector<fs::path>& folders) {
       continue;
     }
     if (folders.size() > 1) put_before_arms(more, folder);
+    if (Json* recipe = more.find("recipe"); recipe != nullptr && recipe->is_string()) *recipe = without_folders_in(recipe->as_string());
     const Json* throughput = more.at("tables").find("throughput");
     const RunDataOptions run_options{.has_speed = throughput == nullptr || throughput->at("rows").size() == 0};
     for (const auto& arm : more.at("arms").as_array()) {

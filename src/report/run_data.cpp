@@ -3,6 +3,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "report/local_paths.h"
 
 namespace evenkeel::report {
 namespace {
@@ -104,8 +105,8 @@ Json run_data(const std::filesystem::path& run, const RunDataOptions& options, C
   }
   const auto resolved_path = run / "resolved.json", recipe_path = run / "recipe.toml";
   Json out = Json::object();
-  out["resolved"] = Json::parse(read_file(resolved_path), resolved_path.string());
-  out["recipe"] = fs::exists(recipe_path) ? Json(read_file(recipe_path)) : Json();
+  out["resolved"] = without_folders(Json::parse(read_file(resolved_path), resolved_path.string()));
+  out["recipe"] = fs::exists(recipe_path) ? Json(without_folders_in(read_file(recipe_path))) : Json();
   out["evals"] = std::move(evals);
   out["saturation"] = std::move(saturation);
   Source source{{"step", "tokens", "lr"}, divisors_of(out.at("resolved"))};

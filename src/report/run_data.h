@@ -13,7 +13,7 @@ struct RunDataOptions {
 };
 
 // {"resolved", "recipe", "evals", "saturation", "phases"} of a run folder. `evals` are its lines of metrics.jsonl without the
-// routing (eval_mri has it), `phases` the steps of each phase in order:
+// routing (eval_mri has it), absolute paths of `resolved` and `recipe` are cut to their last part, `phases` the steps of each phase in order:
 //   {"name", "columns": {"step", "tokens", "loss" (the cross-entropy where it is told apart), "lr", "tokens_per_second" (as asked)},
 //    "layers": [{"layer", "mri", "entropy", "dead", "dropped", "load"}], "load_rows": [...]}
 // Columns as in ColumnPool; `load` holds the loads of the steps load_rows (counted from 0 in the phase) one after the other:

@@ -96,6 +96,14 @@ TEST_F(RunDataTest, SharesAreCountsOnlyWhereTheRecipeTellsOfWhat) {
   EXPECT_GT(without.pool().size(), 0u);
 }
 
+TEST_F(RunDataTest, FoldersOfTheMachineStayAtHome) {
+  write(2, R"({"train":{},"phase":[{"data":[{"name":"en","path":"/home/me/en"}]}]})");
+  folder_.write("recipe.toml", "path = \"/home/me/en\"\n");
+  const Json data = read();
+  EXPECT_EQ(data.at("resolved").dump(), R"({"train":{},"phase":[{"data":[{"name":"en","path":"en"}]}]})");
+  EXPECT_EQ(data.at("recipe").as_string(), "path = \"en\"\n");
+}
+
 TEST_F(RunDataTest, ADenseRunHasNoLayers) {
   folder_.write("resolved.json", "{}");
   folder_.write("metrics.jsonl", R"({"step":1,"phase":"one","loss":2.5,"routing":[]})"

@@ -82,7 +82,7 @@ function addRecipeSection(report) {
     ...report.arms.map((arm) => [arm.name, arm.recipe])].filter(([, text]) => text !== "");
   const distinct = recipes.filter(([, text], i) => recipes.findIndex(([, other]) => other === text) === i);
   if (distinct.length === 0) return;
-  const section = addSection("recipe", "Recipe", "The recipe as it was given; running it again repeats the experiment.");
+  const section = addSection("recipe", "Recipe", "The recipe as it was given; running it again repeats the experiment. Of absolute paths the last part is here; recipe.toml of the run has them whole.");
   const text = make("pre", { tabindex: "0", id: "recipe-text", "aria-label": "Recipe" });
   const show = (recipe) => { text.textContent = recipe; };
   if (distinct.length > 1) {
