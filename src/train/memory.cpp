@@ -12,8 +12,10 @@ MemoryEstimate estimate_memory(const RunConfig& config) {
   const auto& m = config.model;
   const auto n = static_cast<double>(model::count_parameters(m).total);
   const auto tokens = static_cast<double>(config.train.micro_batch_size * config.train.sequence_length);
-  double per_token = static_cast<double>(4 * m.d_model);  // embedding, final norm and its gradient, stream
+  const auto ends = static_cast<double>(4 * m.d_model);  // embedding, final norm and its gradient, stream
+  double per_token = ends, widest_layer = 0;
   for (int64_t layer = 0; layer < m.n_layers; ++layer) {
+    const double before = per_token;
     const auto qkv = static_cast<double>((m.n_heads + 2 * m.n_kv_heads) * m.head_dim);
     per_token += 4 * static_cast<double>(m.d_model) + 3 * qkv;  // norms, residuals, projections and their rotations
     if (m.has_experts(layer)) {
@@ -23,12 +25,16 @@ MemoryEstimate estimate_memory(const RunConfig& config) {
     } else {
       per_token += 5 * static_cast<double>(m.d_ff);
     }
+    widest_layer = std::max(widest_layer, per_token - before);
   }
   constexpr double kLogitRows = 512;  // of cross_entropy's chunk
   MemoryEstimate out;
   out.parameters = out.gradients = kBytes * n;
   out.optimizer = 2 * kBytes * n;
   out.activations = kBytes * tokens * per_token;
+  // A router that plans the whole step passes all its tokens at once, without gradient: a layer at a time stays.
+  const bool plans_step = m.is_moe() && config.train.micro_batch_size < config.train.batch_size && moe::make_router(m.router_shape(), m.router)->traits().train_scope == moe::Scope::step;
+  if (plans_step) out.activations = std::max(out.activations, kBytes * static_cast<double>(config.tokens_per_step()) * (ends + widest_layer));
   out.logits = 2 * kBytes * std::min(tokens, kLogitRows) * static_cast<double>(m.vocab_size);
   return out;
 }

@@ -33,6 +33,19 @@ TEST(EstimateMemory, ActivationsFollowTheMicroBatch) {
   EXPECT_EQ(half.parameters, whole.parameters);
 }
 
+// A plan of the step passes 32 tokens at once, one layer at a time; micro-batches of 8 keep two layers.
+TEST(EstimateMemory, KnowsThePassOverAWholeStep) {
+  const double H = 8, per_layer = 4 * H + 9 * H + 2 * (2 * H + 2 * 6) + 4 * 4;
+  const auto activations = [](const std::string& scope, int64_t micro_batch_size) {
+    return estimate_memory(testing::tiny_config("/data", {"model.balance={loss = []}", "model.router={kind = \"sinkhorn\", scope = \"" + scope + "\"}",
+                                                          "train.micro_batch_size=" + std::to_string(micro_batch_size)}))
+        .activations;
+  };
+  EXPECT_EQ(activations("step", 1), 4 * 32 * (4 * H + per_layer));
+  EXPECT_EQ(activations("micro_batch", 1), 4 * 8 * (4 * H + 2 * per_layer));
+  EXPECT_EQ(activations("step", 4), activations("micro_batch", 4));  // one micro-batch: no pass
+}
+
 TEST(RequireMemory, RefusesMoreThanTheMachineHas) {
   const double machine = machine_memory_bytes();
   ASSERT_GT(machine, 1e8);

@@ -16,6 +16,7 @@ import torch
 from fixtures import EVENKEEL, Checks
 from transformers.models.deepseek_v2 import configuration_deepseek_v2, modeling_deepseek_v2
 from transformers.models.deepseek_v3 import configuration_deepseek_v3, modeling_deepseek_v3
+from transformers.models.deepseek_v4 import configuration_deepseek_v4, modeling_deepseek_v4
 from transformers.models.glm4_moe import configuration_glm4_moe, modeling_glm4_moe
 from transformers.models.gpt_oss import configuration_gpt_oss, modeling_gpt_oss
 from transformers.models.granitemoe import configuration_granitemoe, modeling_granitemoe
@@ -47,6 +48,9 @@ def modules():
         config = configuration_deepseek_v2.DeepseekV2Config(hidden_size=HIDDEN, num_attention_heads=4, n_routed_experts=64, num_experts_per_tok=6, topk_method=method, n_group=8,
                                                             topk_group=3, routed_scaling_factor=16.0)
         yield f"deepseek_v2, {method}", modeling_deepseek_v2.DeepseekV2TopkRouter(config), "top_k", "scaling = 16.0" + groups, {}
+    config = configuration_deepseek_v4.DeepseekV4Config(hidden_size=HIDDEN, num_attention_heads=4)
+    keys = f'score = "sqrtsoftplus"\nrenormalize = true\nscaling = {config.routed_scaling_factor}'
+    yield "deepseek_v4", modeling_deepseek_v4.DeepseekV4TopKRouter(config), "loss_free", keys, {"bias": "e_score_correction_bias"}
     for norm in (False, True):
         for name, config_of, module_of in (("deepseek_v3", configuration_deepseek_v3.DeepseekV3Config, modeling_deepseek_v3.DeepseekV3TopkRouter),
                                            ("glm4_moe", configuration_glm4_moe.Glm4MoeConfig, modeling_glm4_moe.Glm4MoeTopkRouter)):
@@ -106,8 +110,9 @@ def main():
             holds, shown = run_oracle([case], folder)
             check(f"{case['name']}: {case['kind']}", holds, f"{len(case['hidden'])} tokens, {len(case['weight'])} experts, top {case['top_k']}" if holds else shown)
             # The test must be able to fail.
-            seen, _ = run_oracle([{**case, "keys": case["keys"].replace("scaling = 2.5", "scaling = 2.4").replace("scaling = 16.0", "scaling = 15.9")
-                                   if "scaling" in case["keys"] else case["keys"] + "\nscaling = 1.001"}], folder)
+            keys = "\n".join(line for line in case["keys"].split("\n") if not line.startswith("scaling"))
+            scaling = next((float(line.split("=")[1]) for line in case["keys"].split("\n") if line.startswith("scaling")), 1.0)
+            seen, _ = run_oracle([{**case, "keys": f"{keys}\nscaling = {scaling * 1.001}"}], folder)
             check(f"{case['name']}: control, another scaling", not seen)
         biased = next(parts for parts in modules() if parts[0] == "deepseek_v3, norm True")
         case = make_case(*biased)
