@@ -4,7 +4,7 @@
 #   includes    no umbrella headers of LibTorch; CLI11 and nlohmann-json in one or two files
 #   devices     above src/ops no code names a device
 #   tests       foo_test.cpp beside every foo.cpp; src/cli's commands and main are tested by tests/e2e
-#   size        at most 500 lines a file
+#   size        at most 500 lines a file, 4 MB a page in docs
 #   leftovers   TODO only with an issue's number; no #if 0
 #   format      .clang-format, unless --no-format is given
 set -uo pipefail
@@ -82,6 +82,7 @@ cat src/report/assets/*.js | grep -oE '^(async )?(function|const|let|class) [A-Z
   | sed 's|^|src/report/assets: got a second declaration of: |' >>"$findings"
 
 # 5. Size.
+find docs -name '*.html' -size +4000k -printf '%p: got a page of %k KB; need at most 4,000\n' >>"$findings"
 wc -l "${all[@]}" | awk -v max=$max_lines '$2 != "total" && $1 > max { print $2 ": got " $1 " lines; need at most " max }' >>"$findings"
 
 # 6. Leftovers.
