@@ -109,6 +109,20 @@ TEST_F(TrainerTest, ResumeIsBitEqualToNeverStopped) {
   expect_same_end("whole", "stopped");
 }
 
+// Phase two hardly moves the parameters: what changes the choices is the bias, which each checkpoint has its own of.
+TEST_F(TrainerTest, SaturationRunsEachCheckpointWithItsRouterStates) {
+  const auto saturation_with = [&](const std::string& run, const std::string& keys) {
+    train(run, {"model.balance={loss = []}", "model.router={kind = \"loss_free\", rate = 0.5" + keys + "}", "phase.two.schedule={kind = \"constant\", lr_max = 1e-12}"});
+    double sum = 0;
+    for (const auto& line : read_metrics(folder_ / run / "metrics.jsonl"))
+      if (const Json* sets = line.find("saturation"))
+        for (const auto& row : sets->at("held").as_array()) sum += row.at("saturation").as_double();
+    return sum / 4;  // two layers, k = 1 and 2
+  };
+  EXPECT_EQ(saturation_with("still", ", rate_until = \"6 steps\""), 1.0);
+  EXPECT_LT(saturation_with("moving", ""), 0.95);
+}
+
 // Every registered router, stopped after each step.
 TEST_F(TrainerTest, ResumeIsBitEqualWithEveryRouter) {
   for (const auto& kind : moe::router_kinds()) {
