@@ -23,7 +23,7 @@ struct ForwardOptions {
   int64_t batch_size = 16;  // windows a forward pass; the scope of batch-wise routers in Mode::train
   moe::Mode mode = moe::Mode::eval;
   bool separate_documents = false;  // attention and positions stop at document borders
-  uint64_t seed = 0;                // of random routers, with the number of the batch mixed in
+  uint64_t seed = 0;                // of random routers in Mode::train, with the number of the batch mixed in
 };
 
 struct Forward {

@@ -54,6 +54,14 @@ TEST(RunForward, TheModeReachesTheRouters) {
   EXPECT_LT(mri(moe::Mode::train), mri(moe::Mode::eval));  // the plan balances, plain top-k does not
 }
 
+TEST(RunForward, RandomRoutersDrawByTheBatchInTrainingAlone) {
+  const auto model = tiny_model(1, "router = {kind = \"random\"}\nbalance = {loss = []}\n");
+  const auto batch = windows_of(testing::random_ids(64, kTestVocabulary, 3).view({8, 8}))->next(8);
+  const auto drawn = [&](moe::Mode mode, int64_t number) { return run_forward(model, nullptr, batch, number, {.mode = mode, .seed = 5}).observation.routing[0].expert_ids; };
+  EXPECT_TRUE(at::equal(drawn(moe::Mode::eval, 0), drawn(moe::Mode::eval, 1)));  // so no result depends on the batch size
+  EXPECT_FALSE(at::equal(drawn(moe::Mode::train, 0), drawn(moe::Mode::train, 1)));
+}
+
 TEST(RunForward, DocumentsAreKeptApartWhereAsked) {
   const testing::TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(write_documents(folder, "a", 30));
