@@ -304,7 +304,7 @@ class SourceBuffer : public std::streambuf {
 
  protected:
   int underflow() override {
-    constexpr int64_t kFree = INT64_C(64) << 20, kMostRatio = 200;  // counts compress about fivefold
+    constexpr int64_t kFree = INT64_C(16) << 20, kMostRatio = 200;  // counts compress about fivefold
     const size_t n = source_->read(piece_.data(), piece_.size());
     n_read_ += static_cast<int64_t>(n);
     require<DataError>(n_read_ <= kFree + kMostRatio * source_->compressed_position(), where_, ": got ", n_read_, " bytes out of ", source_->compressed_position(), "; need a file of counts");

@@ -41,13 +41,14 @@ void for_each_id(const std::vector<IdCount>& ids, int64_t n_experts, int64_t top
   }
 }
 
-int64_t most_occurrences(const std::vector<DomainCounts>& domains) {
+// Of any id; at least 1.
+int64_t most_occurrences(const std::vector<IdCount>& ids, int64_t n_experts, int64_t top_k) {
   int64_t most = 1;
-  for (const auto& domain : domains) most = std::max(most, domain.n_tokens);
+  for_each_id(ids, n_experts, top_k, [&](const std::vector<int64_t>&, int64_t n) { most = std::max(most, n); });
   return most;
 }
 
-std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, int64_t minimum_count, UniformLevels& levels) {
+std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, int64_t minimum_count) {
   Table table;
   table.columns = {{"layer", ""}, {"domain", ""}, {"ids", "ids"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"chance_std", "of assignments"}};
   table.source =
@@ -57,6 +58,7 @@ std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, 
   for (const auto& domain : domains) {
     if (domain.layers[0].ids.empty()) continue;
     n_tokens += domain.n_tokens;
+    UniformLevels levels(most_occurrences(domain.layers[0].ids, domain.n_experts, domain.top_k));
     for (const auto& layer : domain.layers) {
       IdSummary summary(levels.of(domain.n_experts, domain.top_k));
       for_each_id(layer.ids, domain.n_experts, domain.top_k, [&](const std::vector<int64_t>& counts, int64_t n) {
@@ -71,7 +73,7 @@ std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, 
 }
 
 // Ids of all domains together, by layer.
-std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& domains, int64_t minimum_count, UniformLevels& levels) {
+std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& domains, int64_t minimum_count) {
   Table table;
   table.columns = {{"layer", ""}, {"k", ""}, {"id_kind", ""}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_by_occurrence", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}};
   table.source =
@@ -88,6 +90,7 @@ std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& doma
   }
   for (auto& [layer, ids] : by_layer) {
     std::stable_sort(ids.begin(), ids.end(), [](const IdCount& a, const IdCount& b) { return a.id < b.id; });
+    UniformLevels levels(most_occurrences(ids, domains[0].n_experts, top_k));
     for (const int64_t minimum : minimum_count == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count}) {
       IdSummary summary(levels.of(domains[0].n_experts, top_k));
       for_each_id(ids, domains[0].n_experts, top_k, [&](const std::vector<int64_t>& counts, int64_t n) {
@@ -130,9 +133,8 @@ std::vector<DomainCounts> read_count_files(const std::vector<std::filesystem::pa
 AnalysisTables analyze_counts(const std::vector<DomainCounts>& domains, int64_t minimum_count) {
   AnalysisTables out;
   out.tables = load_tables(loads_of(domains));
-  UniformLevels levels(most_occurrences(domains));
-  const auto tokens = token_table(domains, minimum_count > 0 ? minimum_count : kTokenMinimum, levels);
-  const auto vocabulary = vocabulary_table(domains, minimum_count > 0 ? minimum_count : kVocabularyMinimum, levels);
+  const auto tokens = token_table(domains, minimum_count > 0 ? minimum_count : kTokenMinimum);
+  const auto vocabulary = vocabulary_table(domains, minimum_count > 0 ? minimum_count : kVocabularyMinimum);
   if (vocabulary) out.tables.push_back(*vocabulary);
   if (tokens) out.tables.push_back(*tokens);
   out.notes = notes_on(domains, tokens.has_value());

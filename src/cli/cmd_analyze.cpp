@@ -75,14 +75,6 @@ struct ModelRun {
   std::vector<NamedDataset> sets;
 };
 
-std::string tokenizer_hash(const data::IndexedDataset& dataset) {
-  const std::string path = dataset.prefix().string() + ".json";
-  if (!fs::exists(path)) return "";
-  const Json json = Json::parse(read_file(path), path);
-  const Json* hash = json.find("tokenizer_sha256");
-  return hash != nullptr && hash->is_string() ? hash->as_string() : "";
-}
-
 Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   const auto source = open_checked(options.model);
   std::optional<checkpoint::ModelSource> reference;
@@ -109,7 +101,7 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
     auto windows = analysis::windows_of(set.dataset, input.sequence_length, options.run.max_tokens);
     input.data.push_back({set.name, windows->n_tokens()});
     out.data.push_back(data_json(set.name, "data", set.dataset.prefix().string(), windows->n_tokens()));
-    if (out.tokenizer_sha256.empty()) out.tokenizer_sha256 = tokenizer_hash(set.dataset);
+    if (out.tokenizer_sha256.empty()) out.tokenizer_sha256 = tokenizer_hash(set.dataset.prefix());
     out.observations.push_back(analysis::make_forward_source(*run.model, run.reference ? &*run.reference : nullptr, std::move(windows), forward));
   }
   if (source.kind != "checkpoint") out.tokenizer_folder = source.folder.string();
@@ -185,12 +177,17 @@ void check_options(const AnalyzeOptions& options) {
   require<ConfigError>(options.seed >= 0, "--seed: got ", options.seed, "; need 0 or more");
 }
 
+constexpr const char* kFiles[] = {"csv", "results.json", "report.html"};
+
 // A folder that can be written and holds nothing but an earlier analysis.
 void check_out(const fs::path& out) {
   require<ConfigError>(!fs::exists(out) || fs::is_directory(out), out.string(), ": got a file; need a folder");
-  if (fs::is_directory(out) && !fs::is_empty(out)) {
-    const fs::path results = out / "results.json";
-    require<ConfigError>(fs::is_regular_file(results), out.string(), ": got a folder that is not empty; need an empty one, or that of an earlier analysis");
+  if (fs::is_directory(out))
+    for (const auto& entry : fs::directory_iterator(out))
+      require<ConfigError>(std::count(std::begin(kFiles), std::end(kFiles), entry.path().filename().string()) > 0, out.string(), ": got a folder with ", entry.path().filename().string(),
+                           "; need an empty one, or that of an earlier analysis");
+  const fs::path results = out / "results.json";
+  if (fs::is_regular_file(results)) {
     const Json json = Json::parse(read_file(results), results.string());
     const Json* kind = json.find("kind");
     require<ConfigError>(kind != nullptr && *kind == Json("analysis"), out.string(), ": got the folder of a run or study; need an empty one, or that of an earlier analysis");
@@ -264,13 +261,24 @@ analysis::AnalysisTables run_sources(const AnalyzeOptions& options, Sources& sou
   return result;
 }
 
+void remove_files(const fs::path& out) {
+  for (const char* name : kFiles) fs::remove_all(out / name);
+}
+
+// All of them, or none: what an earlier analysis left goes first, and what was written goes when a write fails.
 void write_files(const fs::path& out, const Json& results, const analysis::AnalysisTables& result) {
-  make_folders(out / "csv");
-  for (const auto& entry : fs::directory_iterator(out / "csv"))
-    if (entry.path().extension() == ".csv") fs::remove(entry.path());  // of an earlier analysis
-  for (const auto& table : result.tables) write_file_atomically(out / "csv" / (table.name + ".csv"), to_csv(table.table));
-  write_file_atomically(out / "results.json", results.dump(1) + "\n");
-  report::write_page({out}, out / "report.html");
+  const bool is_new = !fs::exists(out);
+  remove_files(out);
+  try {
+    make_folders(out / "csv");
+    for (const auto& table : result.tables) write_file_atomically(out / "csv" / (table.name + ".csv"), to_csv(table.table));
+    write_file_atomically(out / "results.json", results.dump(1) + "\n");
+    report::write_page({out}, out / "report.html");
+  } catch (...) {
+    remove_files(out);
+    if (is_new) fs::remove(out);
+    throw;
+  }
 }
 
 void declare(Options& command, AnalyzeOptions& options) {

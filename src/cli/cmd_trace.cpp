@@ -1,5 +1,3 @@
-#include <fstream>
-
 #include "analysis/trace_writer.h"
 #include "cli/commands.h"
 #include "cli/model_run.h"
@@ -13,18 +11,10 @@ namespace {
 
 struct TraceOptions {
   std::string model, data, tokens, out, name;
+  int64_t seed = 1;
   bool router_logits = false, logits = false;
   ModelRunOptions run;
 };
-
-// "tokenizer_sha256" of PREFIX.json; empty where there is none.
-std::string tokenizer_of(const std::string& prefix) {
-  const std::string path = prefix + ".json";
-  if (prefix.empty() || !fs::exists(path)) return "";
-  const Json json = Json::parse(read_file(path), path);
-  const Json* hash = json.find("tokenizer_sha256");
-  return hash != nullptr && hash->is_string() ? hash->as_string() : "";
-}
 
 analysis::TraceInfo trace_info(const TraceOptions& options, const analysis::LoadedModel& model, const analysis::Windows& windows) {
   const auto& config = model.model.config();
@@ -33,7 +23,7 @@ analysis::TraceInfo trace_info(const TraceOptions& options, const analysis::Load
   info.model = model.name;
   info.mode = options.run.mode;
   if (!config.capacity.is_dropless()) info.capacity = moe::to_json(config.capacity).dump();
-  info.tokenizer_sha256 = tokenizer_of(options.data);
+  info.tokenizer_sha256 = options.data.empty() ? "" : tokenizer_hash(options.data);
   info.n_windows = windows.n_windows();
   info.length = windows.length();
   info.n_experts = config.is_moe() ? config.n_experts : 0;
@@ -51,7 +41,7 @@ analysis::TraceInfo trace_info(const TraceOptions& options, const analysis::Load
 }
 
 void write_trace(const TraceOptions& options, const analysis::LoadedModel& model, analysis::TraceInfo info, analysis::Windows& windows, bool separate_documents) {
-  const analysis::ForwardOptions forward{options.run.batch_size, options.run.router_mode(), separate_documents, 0};
+  const analysis::ForwardOptions forward{options.run.batch_size, options.run.router_mode(), separate_documents, static_cast<uint64_t>(options.seed)};
   std::unique_ptr<analysis::TraceWriter> writer;
   Progress progress("tracing", static_cast<double>(windows.n_tokens()), "tokens");
   int64_t number = 0, n_tokens = 0;
@@ -80,10 +70,12 @@ int cmd_trace(Options& command) {
   command.add("--name", options.name, "of the data set in the file; default: the last part of PREFIX or FILE");
   command.flag("--router-logits", options.router_logits, "also the routers' logits, E numbers a token and layer");
   command.flag("--logits", options.logits, "also the model's logits, V numbers a token");
+  command.add("--seed", options.seed, "of random routers, in --mode train");
   options.run.declare(command);
   command.example("evenkeel trace runs/first --data data/en-heldout --max-tokens 100000 --out en.safetensors");
   if (!command.parse()) return 0;
   options.run.check();
+  require<ConfigError>(options.seed >= 0, "--seed: got ", options.seed, "; need 0 or more");
   require<ConfigError>(options.data.empty() != options.tokens.empty(), "trace: got ", options.data.empty() ? "neither --data nor --tokens" : "both --data and --tokens", "; need one of them");
   require<ConfigError>(options.tokens.empty() || (options.run.sequence_length == 0 && options.run.max_tokens == 0), "--tokens: got --sequence-length or --max-tokens beside it; need the file alone, whose arrays are the windows");
   if (options.name.empty()) options.name = options.data.empty() ? fs::path(options.tokens).stem().string() : fs::path(options.data).filename().string();

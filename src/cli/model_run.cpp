@@ -60,4 +60,12 @@ std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, c
   return out;
 }
 
+std::string tokenizer_hash(const std::filesystem::path& prefix) {
+  const std::string path = prefix.string() + ".json";
+  if (!fs::exists(path)) return "";
+  const Json json = Json::parse(read_file(path), path);
+  const Json* hash = json.find("tokenizer_sha256");
+  return hash != nullptr && hash->is_string() ? hash->as_string() : "";
+}
+
 }  // namespace evenkeel::cli

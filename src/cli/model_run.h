@@ -36,4 +36,7 @@ struct NamedDataset {
 // "NAME=PREFIX" values; DataError for ids outside the vocabulary.
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, const std::string& option, int64_t vocab_size);
 
+// "tokenizer_sha256" of PREFIX.json; empty where that does not exist or says none.
+std::string tokenizer_hash(const std::filesystem::path& prefix);
+
 }  // namespace evenkeel::cli

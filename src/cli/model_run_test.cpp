@@ -60,5 +60,16 @@ TEST(OpenDatasets, NamesTheOptionAndTheVocabulary) {
   EXPECT_THAT(testing::message_of<DataError>([&] { open_datasets({"en=" + prefix}, "--data", 3); }), HasSubstr("need"));
 }
 
+TEST(TokenizerHash, IsThatOfTheDataOrNothing) {
+  const testing::TemporaryFolder folder;
+  EXPECT_EQ(tokenizer_hash(folder / "a"), "");
+  folder.write("a.json", "{\"tokenizer_sha256\": \"9f86\"}");
+  EXPECT_EQ(tokenizer_hash(folder / "a"), "9f86");
+  folder.write("a.json", "{\"tokenizer_sha256\": null}");
+  EXPECT_EQ(tokenizer_hash(folder / "a"), "");
+  folder.write("a.json", "{");
+  EXPECT_THROW(tokenizer_hash(folder / "a"), DataError);
+}
+
 }  // namespace
 }  // namespace evenkeel::cli
