@@ -19,7 +19,8 @@ import time
 
 sys.dont_write_bytecode = True
 import toy  # noqa: E402
-from bad_input_cases import CPU, all_cases  # noqa: E402
+from bad_input_base import CPU  # noqa: E402
+from bad_input_cases import all_cases  # noqa: E402
 
 N_WORKERS = 2
 LONGEST_LINE = 2000
@@ -35,7 +36,8 @@ def make_good_inputs(folder):
     (folder / "task.jsonl").write_text(json.dumps({"question": "bada", "choices": ["du", "ke"], "answer": 0}) + "\n")
     problems = []
     for args in (("tokenizer", "train", "--kind", "bpe", "--vocab-size", "300", "--out", folder / "tok.model", folder / "text.txt"),
-                 ("train", folder / "recipe.toml", "--out", folder / "run", *CPU)):
+                 ("train", folder / "recipe.toml", "--out", folder / "run", *CPU),
+                 *(("trace", folder / "run", "--data", folder / name, "--out", folder / f"{name}.safetensors", *CPU) for name in ("en", "de"))):
         result = toy.evenkeel(*args)
         if result.rc != 0:
             problems.append(f"{args[0]}: exit code {result.rc}: {result.err.strip().splitlines()[-1:]}")

@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
+import contract_analyze  # noqa: E402
 import contract_capacity  # noqa: E402
 import contract_commands  # noqa: E402
 import contract_study  # noqa: E402
@@ -28,7 +29,7 @@ def main():
         texts, runs = contract_text.Texts(folder / "text"), contract_train.Runs(folder)
         for router in ("softmax_pre", "sinkhorn_log"):
             runs.toy_run(router)  # what all groups use is there before they run side by side
-        groups = [[(contract_text, texts), (contract_commands, runs), (contract_capacity, runs)], [(contract_train, runs), (contract_study, contract_study.Studies(runs))]]
+        groups = [[(contract_text, texts), (contract_commands, runs), (contract_capacity, runs), (contract_analyze, runs)], [(contract_train, runs), (contract_study, contract_study.Studies(runs))]]
         return run_checks("contract_test", groups, sys.argv[1:])
 
 

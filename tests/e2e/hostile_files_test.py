@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Traces and count files that promise more than they hold are refused quickly and in little memory.
+
+Each file of bad_input_analyze.py, and larger ones made here, ends `evenkeel analyze` with exit code 2 within 3 seconds of processor
+time and 100 MB above what `evenkeel --version` takes (the libraries alone).
+
+  EVENKEEL  the binary (build/evenkeel)
+"""
+import lzma
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import toy  # noqa: E402
+from bad_input_analyze import COUNTS, HOSTILE_COUNTS, HOSTILE_TRACES, joined_trace, split_trace  # noqa: E402
+
+MOST_SECONDS, MOST_BYTES = 3.0, 100e6
+CPU = ("--threads", "1", "--device", "cpu")
+
+
+def measured(*arguments):
+    """(exit code, last line on stderr, processor seconds, peak bytes) of a command."""
+    with tempfile.TemporaryFile() as err:
+        process = subprocess.Popen([toy.BINARY, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=err, env=toy.environment())
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        err.seek(0)
+        lines = err.read().decode("utf-8", "replace").splitlines()
+    return process.returncode, lines[-1] if lines else "", usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def many_layers(good):
+    """20,000 layers, each with its tensors, of one window of one token."""
+    header, data = {"__metadata__": split_trace(good)[0]["__metadata__"]}, b""
+    header["__metadata__"].update(n_experts="4", top_k="1")
+    header["input_ids"] = {"dtype": "I64", "shape": [1, 1], "data_offsets": [0, 8]}
+    at = 8
+    for layer in range(20_000):
+        for name, dtype in (("expert_ids", "I32"), ("weights", "F32")):
+            header[f"layers.{layer}.{name}"] = {"dtype": dtype, "shape": [1, 1, 1], "data_offsets": [at, at + 4]}
+            at += 4
+    return joined_trace(header, bytes(at))
+
+
+# What is large is written in pieces: a child process starts with the peak memory of its parent.
+
+
+def in_pieces(*pieces):
+    """A writer of byte strings, each (piece, times)."""
+    def write(path):
+        with open(path, "wb") as out:
+            for piece, times in pieces:
+                for _ in range(times):
+                    out.write(piece)
+    return write
+
+
+def zeros_after(head, n_bytes):
+    def write(path):
+        path.write_bytes(head)
+        os.truncate(path, len(head) + n_bytes)
+    return write
+
+
+def one_long_window(good):
+    """A single window of 2^23 tokens."""
+    n = 1 << 23
+    header = {"__metadata__": dict(split_trace(good)[0]["__metadata__"], n_experts="0", top_k="0"), "input_ids": {"dtype": "I64", "shape": [1, n], "data_offsets": [0, 8 * n]}}
+    return zeros_after(joined_trace(header, b""), 8 * n)
+
+
+def packed_spaces(path):
+    with lzma.open(path, "wb", preset=0) as out:
+        for _ in range(300):
+            out.write(b" " * 1_000_000)
+
+
+def around(text, place, *pieces):
+    """The text with pieces in place of a word."""
+    before, after = text.encode().split(place.encode(), 1)
+    return in_pieces((before, 1), *pieces, (after, 1))
+
+
+def cases(good):
+    for what, edit, _ in HOSTILE_TRACES:
+        yield f"trace {what}", "t.safetensors", edit(good)
+    yield "trace of 20,000 layers", "t.safetensors", many_layers(good)
+    yield "trace of one window of 2^23 tokens", "t.safetensors", one_long_window(good)
+    yield "trace with a header of NUL bytes", "t.safetensors", zeros_after(struct.pack("<Q", 50_000_000), 50_000_000)
+    yield "trace with a deep header", "t.safetensors", in_pieces((struct.pack("<Q", 10_000_000), 1), (b"[" * 1000, 10_000))
+    for what, shape, old, new, _ in HOSTILE_COUNTS:
+        yield f"counts with {what}", "c.json", COUNTS[shape].replace(old, new, 1).encode()
+    yield "counts of a million brackets", "c.json", in_pieces((b"[" * 1000, 1000))
+    yield "counts nested in a key that nobody reads", "c.json", in_pieces((b'{"source": ', 1), (b"[" * 1000, 1000))
+    yield "counts packed out of proportion", "c.json.xz", packed_spaces
+    yield "counts with a row of 5 million", "c.json", around(COUNTS["plain"], "4, 3, 1", (b"1," * 1000, 5000), (b"1", 1))
+    yield "counts with a name of 20 MB", "c.json", around(COUNTS["plain"].replace("[4, 3, 1]", "[4, 3]"), '"a"', (b'"', 1), (b"a" * 1000, 20_000), (b'"', 1))
+    yield "counts with 500,000 ids and one of -1", "c.json", around(COUNTS["ids"], '"11": 1, "5": 2', *((b'"%d": 1, ' % i, 1) for i in range(100, 500_100)), (b'"3": -1', 1))
+
+
+def main():
+    failed = n = 0
+    _, _, _, base = measured("--version")
+    with tempfile.TemporaryDirectory(prefix="evenkeel-hostile-") as root:
+        folder = pathlib.Path(root)
+        toy.write_dataset(folder / "en", toy.made_documents(1))
+        (folder / "recipe.toml").write_text(toy.recipe_text(folder).replace('name = "de", path = "' + str(folder) + '/de"', 'name = "de", path = "' + str(folder) + '/en"'))
+        for arguments in (("train", folder / "recipe.toml", "--out", folder / "run", *CPU), ("trace", folder / "run", "--data", folder / "en", "--out", folder / "good.safetensors", *CPU)):
+            result = toy.evenkeel(*arguments)
+            if result.rc != 0:
+                sys.exit(f"hostile_files_test: {result.err}")
+        for what, name, content in cases((folder / "good.safetensors").read_bytes()):
+            path = folder / name
+            path.write_bytes(content) if isinstance(content, bytes) else content(path)
+            source = ("--trace", f"x={path}") if name.startswith("t") else ("--counts", path)
+            code, line, seconds, peak = measured("analyze", *source, "--out", folder / "out", *CPU)
+            problems = []
+            if code != 2 or not line.startswith("evenkeel: error: ") or len(line) > 2000:
+                problems.append(f"exit code {code}: {line[:300]!r}")
+            if seconds > MOST_SECONDS:
+                problems.append(f"{seconds:.1f} s; need at most {MOST_SECONDS}")
+            if peak - base > MOST_BYTES:
+                problems.append(f"{(peak - base) / 1e6:.0f} MB above the libraries; need at most {MOST_BYTES / 1e6:.0f}")
+            if (folder / "out").exists():
+                problems.append("left a folder behind")
+            failed += bool(problems)
+            n += 1
+            print(f"{'FAIL' if problems else 'ok  '} {what} ({seconds:.2f} s, {(peak - base) / 1e6:.0f} MB)", *problems, sep="\n       ", flush=True)
+            path.unlink()
+    print(f"{n - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
