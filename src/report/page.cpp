@@ -214,6 +214,9 @@ std::string make_page(const std::vector<fs::path>& folders) {
   return fill_template(report_html(), {{"/*{{CSS}}*/", report_css()}, {"{{PLOTLY}}", packed_plotly()}, {"/*{{JS}}*/", report_js()}, {"{{DATA}}", packed}, {"{{SUMMARY}}", summary}});
 }
 
-void write_page(const std::vector<fs::path>& folders, const fs::path& out) { write_file_atomically(out, make_page(folders)); }
+void write_page(const std::vector<fs::path>& folders, const fs::path& out) {
+  remove_stale_temporaries(out);  // a page is what a run ends with: one that was killed there is finished, and no step of it runs again
+  write_file_atomically(out, make_page(folders));
+}
 
 }  // namespace evenkeel::report

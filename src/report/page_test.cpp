@@ -84,6 +84,15 @@ TEST_F(PageTest, TheSameInputGivesTheSameBytes) {
   EXPECT_EQ(read_file(folder_ / "first.html"), read_file(folder_ / "second.html"));
 }
 
+TEST_F(PageTest, WritingRemovesWhatAKilledWriterLeft) {
+  const auto path = run("one", 3);
+  const fs::path left = folder_ / "page.html.tmp999999999";  // beyond the largest number of a process
+  write_file_atomically(left, "half a page");
+  write_page({path}, folder_ / "page.html");
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(folder_ / "page.html"));
+}
+
 TEST_F(PageTest, DataThatLooksLikeThePageStaysData) {
   const std::string recipe = "# </script><script>alert(1)</script> {{DATA}} /*{{JS}}*/ /*{{CSS}}*/ <!-- \\u003c & \xc3\xa9";
   const auto page = make_page({run("one", 1, "<b>{{DATA}}</b>", recipe)});

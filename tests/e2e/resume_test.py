@@ -96,6 +96,7 @@ class Trial:
     def problems_of(self, run):
         """Differences of a finished run from the uninterrupted one."""
         problems = [f"left behind: {path}" for path in toy.leftovers(run)]
+        problems += [f"no {name}" for name in ("results.json", "report.html", "recipe.toml", "resolved.json") if not (run / name).exists()]
         names = [path.name for path in toy.checkpoints(run)]
         wanted = [path.name for path in toy.checkpoints(self.whole)]
         if names != wanted or not names or names[-1] != f"step-{N_STEPS:08d}":
@@ -277,6 +278,10 @@ def writes_of_save(trial, number):
     return list(range(first, ends[number - 1] + 2))  # with the sync of the folder after the rename
 
 
+def number_of_saves(trial):
+    return len(toy.checkpoints(trial.whole))
+
+
 def first_write_after_save(trial, number):
     return writes_of_save(trial, number)[-1] + 1
 
@@ -288,8 +293,8 @@ def sampled_writes(trial, what):
     rng = random.Random(f"{trial.router} {what}")
     if trial.router != THOROUGH_ROUTER:
         return sorted(rng.sample(every, 3 if what == "kill" else 1))
-    if what == "kill":
-        return writes_of_save(trial, 2)
+    if what == "kill":  # one save, and the end of the run: results and page
+        return writes_of_save(trial, 2) + list(range(first_write_after_save(trial, number_of_saves(trial)), len(trial.writes) + 1))
     return sorted(rng.sample(writes_of_save(trial, 1), 4) + rng.sample(writes_of_save(trial, 3), 4))
 
 
