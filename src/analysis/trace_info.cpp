@@ -48,7 +48,7 @@ class Metadata {
 }  // namespace
 
 std::map<std::string, std::string> trace_metadata(const TraceInfo& info) {
-  return {{"name", info.name}, {"model", info.model}, {"mode", info.mode}, {"capacity", info.capacity}, {"tokenizer_sha256", info.tokenizer_sha256}, {"n_experts", std::to_string(info.n_experts)}, {"top_k", std::to_string(info.top_k)}, {"vocab_size", std::to_string(info.vocab_size)}, {"sequence_length", std::to_string(info.sequence_length)}, {"batch_size", std::to_string(info.batch_size)}, {"score", name_of(info.score)}, {"format_version", kVersion}};
+  return {{"name", info.name}, {"model", info.model}, {"mode", info.mode}, {"capacity", info.capacity}, {"tokenizer_sha256", info.tokenizer_sha256}, {"tokenizer", info.tokenizer}, {"n_experts", std::to_string(info.n_experts)}, {"top_k", std::to_string(info.top_k)}, {"vocab_size", std::to_string(info.vocab_size)}, {"sequence_length", std::to_string(info.sequence_length)}, {"batch_size", std::to_string(info.batch_size)}, {"score", name_of(info.score)}, {"format_version", kVersion}};
 }
 
 TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& pairs, const std::string& where) {
@@ -62,6 +62,7 @@ TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& pai
   require<DataError>(info.mode == "eval" || info.mode == "train", where, ": metadata mode: got ", checkpoint::shown_name(info.mode), "; need eval or train");
   info.capacity = metadata.text("capacity");
   info.tokenizer_sha256 = metadata.text("tokenizer_sha256");
+  if (const auto* tokenizer = metadata.find("tokenizer")) info.tokenizer = *tokenizer;
   info.n_experts = metadata.number("n_experts", 0, kMostExperts);
   info.top_k = metadata.number("top_k", info.n_experts > 0 ? 1 : 0, info.n_experts);
   if (metadata.find("vocab_size") != nullptr) info.vocab_size = metadata.number("vocab_size", 1, kMostIds);

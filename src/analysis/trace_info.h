@@ -17,6 +17,7 @@ struct TraceInfo {
   std::string mode = "eval";          // or "train": how the routers ran
   std::string capacity = "dropless";  // or the JSON of the model's [model.capacity]
   std::string tokenizer_sha256;       // empty without a tokenizer
+  std::string tokenizer;              // path of its file where that is known
   int64_t n_windows = 0, length = 0;  // B, S
   int64_t sequence_length = 0;        // that was asked for; S is less where there are fewer tokens
   int64_t n_experts = 0, top_k = 0;   // 0 for dense models
@@ -34,7 +35,7 @@ inline std::string trace_tensor(int64_t layer, const std::string& name) { return
 
 std::map<std::string, std::string> trace_metadata(const TraceInfo& info);
 // The figures of the metadata; shapes and layers are left to the reader. Keys that evenkeel adds to the contract
-// (vocab_size, sequence_length, batch_size, score) may be absent: 0, 0, 1, softmax. DataError "WHERE: metadata ...: got ...; need ...".
+// (vocab_size, sequence_length, batch_size, score, tokenizer) may be absent: 0, 0, 1, softmax, "". DataError "WHERE: metadata ...: got ...; need ...".
 TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& metadata, const std::string& where);
 
 }  // namespace evenkeel::analysis

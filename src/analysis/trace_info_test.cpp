@@ -17,6 +17,7 @@ TraceInfo sample() {
   info.mode = "train";
   info.capacity = "{\"rule\":\"switch\"}";
   info.tokenizer_sha256 = "9f86d0";
+  info.tokenizer = "data/tok.model";
   info.n_experts = 64;
   info.top_k = 8;
   info.vocab_size = 50304;
@@ -36,11 +37,12 @@ TEST(TraceInfo, MetadataReadBack) {
 
 TEST(TraceInfo, WhatEvenkeelAddsMayBeAbsent) {
   auto metadata = trace_metadata(sample());
-  for (const char* key : {"vocab_size", "sequence_length", "batch_size", "score"}) metadata.erase(key);
+  for (const char* key : {"vocab_size", "sequence_length", "batch_size", "score", "tokenizer"}) metadata.erase(key);
   const auto read = trace_info_from_metadata(metadata, "f");
   EXPECT_EQ(read.vocab_size, 0);
   EXPECT_EQ(read.sequence_length, 0);
   EXPECT_EQ(read.batch_size, 1);
+  EXPECT_EQ(read.tokenizer, "");
   EXPECT_TRUE(read.score == moe::Score::softmax);
 }
 

@@ -32,8 +32,8 @@ struct Sources {
   std::vector<std::unique_ptr<analysis::ObservationSource>> observations;
   Json model, data = Json::array();
   double weight_bytes = 0;
-  std::string tokenizer_folder;  // that came with the model; "" = none
-  std::string tokenizer_sha256;  // that the token ids were made with; "" = unknown
+  std::vector<std::string> tokenizers;  // files and folders that may hold the tokenizer: the model's, then the data's
+  std::string tokenizer_sha256;         // that the token ids were made with; "" = unknown
 };
 
 Json model_json(const checkpoint::ModelSource& source, const std::string& name) {
@@ -97,14 +97,16 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   input.sequence_length = options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
   input.embedding = run.model->params.at("embedding.weight").cpu().to(at::kFloat);
   const analysis::ForwardOptions forward{options.run.batch_size, options.run.router_mode(), source.separate_documents, static_cast<uint64_t>(options.seed)};
+  if (source.kind != "checkpoint") out.tokenizers.push_back(source.folder.string());
   for (const auto& set : run.sets) {
     auto windows = analysis::windows_of(set.dataset, input.sequence_length, options.run.max_tokens);
     input.data.push_back({set.name, windows->n_tokens()});
     out.data.push_back(data_json(set.name, "data", set.dataset.prefix().string(), windows->n_tokens()));
-    if (out.tokenizer_sha256.empty()) out.tokenizer_sha256 = tokenizer_hash(set.dataset.prefix());
+    const auto origin = tokenizer_origin(set.dataset.prefix());
+    if (out.tokenizer_sha256.empty()) out.tokenizer_sha256 = origin.sha256;
+    if (!origin.path.empty()) out.tokenizers.push_back(origin.path);
     out.observations.push_back(analysis::make_forward_source(*run.model, run.reference ? &*run.reference : nullptr, std::move(windows), forward));
   }
-  if (source.kind != "checkpoint") out.tokenizer_folder = source.folder.string();
   return out;
 }
 
@@ -148,6 +150,7 @@ Sources open_traces(const AnalyzeOptions& options) {
   input.model = info.model;
   input.layers = traces[0].layers();
   out.tokenizer_sha256 = info.tokenizer_sha256;
+  if (!info.tokenizer.empty()) out.tokenizers.push_back(info.tokenizer);
   out.model = Json::Object{{"name", info.model}, {"kind", "trace"}, {"n_experts", info.n_experts}, {"top_k", info.top_k}, {"moe_layers", info.layers}, {"vocab_size", input.vocab_size}, {"mode", info.mode}, {"capacity", info.capacity}};
   return out;
 }
@@ -212,11 +215,13 @@ void check_memory(const std::vector<const analysis::AnalysisKind*>& kinds, const
   log_info("memory: at most ", human_bytes(bytes), " (weights ", human_bytes(sources.weight_bytes), "; ", largest, ")");
 }
 
-// Texts of the token ids, from --tokenizer or the model's own folder; empty without one.
+// Texts of the token ids, from --tokenizer, the model's own folder or what the data were made with; empty without one.
 std::vector<std::string> token_texts(const AnalyzeOptions& options, const Sources& sources) {
-  std::string path = options.tokenizer;
-  if (path.empty() && fs::exists(fs::path(sources.tokenizer_folder) / "tokenizer.model")) path = sources.tokenizer_folder;
-  if (path.empty()) return {};
+  const std::string path = options.tokenizer.empty() ? find_tokenizer(sources.tokenizers, sources.tokenizer_sha256) : options.tokenizer;
+  if (path.empty()) {
+    log_info("tokens stand as numbers: no tokenizer came with the model or the data (--tokenizer names one)");
+    return {};
+  }
   const auto tokenizer = data::open_tokenizer(path);
   if (!sources.tokenizer_sha256.empty() && sources.tokenizer_sha256 != tokenizer->sha256())
     log_warning("--tokenizer ", path, ": got another tokenizer than the one that the data were made with; texts may not fit the ids");
@@ -293,7 +298,7 @@ void declare(Options& command, AnalyzeOptions& options) {
   command.add("--analyses", options.analyses, "only these of the list below");
   command.add("--ids", options.ids, "token ids to follow one by one (default: the most frequent)");
   command.add("--minimum-count", options.minimum_count, "leave out ids seen less often; 0 = each source's own rule");
-  command.add("--tokenizer", options.tokenizer, "for the texts of token ids (default: the model folder's)");
+  command.add("--tokenizer", options.tokenizer, "for the texts of token ids (default: the model folder's, or the one that the data were made with)");
   command.add("--seed", options.seed, "of permutation baselines, and of random routers in --mode train");
   options.run.declare(command);
   command.flag("--json", options.json, "results.json also on stdout");

@@ -23,7 +23,11 @@ analysis::TraceInfo trace_info(const TraceOptions& options, const analysis::Load
   info.model = model.name;
   info.mode = options.run.mode;
   if (!config.capacity.is_dropless()) info.capacity = moe::to_json(config.capacity).dump();
-  info.tokenizer_sha256 = options.data.empty() ? "" : tokenizer_hash(options.data);
+  if (!options.data.empty()) {
+    const auto origin = tokenizer_origin(options.data);
+    info.tokenizer_sha256 = origin.sha256;
+    info.tokenizer = origin.path;
+  }
   info.n_windows = windows.n_windows();
   info.length = windows.length();
   info.n_experts = config.is_moe() ? config.n_experts : 0;

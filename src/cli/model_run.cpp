@@ -60,12 +60,25 @@ std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, c
   return out;
 }
 
-std::string tokenizer_hash(const std::filesystem::path& prefix) {
+TokenizerOrigin tokenizer_origin(const std::filesystem::path& prefix) {
   const std::string path = prefix.string() + ".json";
-  if (!fs::exists(path)) return "";
+  if (!fs::exists(path)) return {};
   const Json json = Json::parse(read_file(path), path);
-  const Json* hash = json.find("tokenizer_sha256");
-  return hash != nullptr && hash->is_string() ? hash->as_string() : "";
+  const auto text = [&](const char* key) {
+    const Json* value = json.find(key);
+    return value != nullptr && value->is_string() ? value->as_string() : std::string();
+  };
+  TokenizerOrigin out{text("tokenizer_sha256"), text("tokenizer")};
+  if (!out.path.empty()) out.path = (fs::absolute(prefix).parent_path() / out.path).lexically_normal().string();
+  return out;
+}
+
+std::string find_tokenizer(const std::vector<std::string>& candidates, const std::string& sha256) {
+  for (const auto& candidate : candidates) {
+    const fs::path file = fs::is_directory(candidate) ? fs::path(candidate) / "tokenizer.model" : fs::path(candidate);
+    if (fs::is_regular_file(file) && (sha256.empty() || sha256_file(file) == sha256)) return file.string();
+  }
+  return "";
 }
 
 }  // namespace evenkeel::cli

@@ -36,7 +36,13 @@ struct NamedDataset {
 // "NAME=PREFIX" values; DataError for ids outside the vocabulary.
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, const std::string& option, int64_t vocab_size);
 
-// "tokenizer_sha256" of PREFIX.json; empty where that does not exist or says none.
-std::string tokenizer_hash(const std::filesystem::path& prefix);
+// The tokenizer that token ids were made with, as far as it is known.
+struct TokenizerOrigin {
+  std::string sha256, path;  // "" = unknown
+};
+// What PREFIX.json says; its path, relative to PREFIX's folder, made absolute.
+TokenizerOrigin tokenizer_origin(const std::filesystem::path& prefix);
+// The file or folder among `candidates` that holds the tokenizer of `sha256`; with sha256 unknown, the first that holds one; "" when none does.
+std::string find_tokenizer(const std::vector<std::string>& candidates, const std::string& sha256);
 
 }  // namespace evenkeel::cli

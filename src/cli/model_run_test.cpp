@@ -60,15 +60,30 @@ TEST(OpenDatasets, NamesTheOptionAndTheVocabulary) {
   EXPECT_THAT(testing::message_of<DataError>([&] { open_datasets({"en=" + prefix}, "--data", 3); }), HasSubstr("need"));
 }
 
-TEST(TokenizerHash, IsThatOfTheDataOrNothing) {
+TEST(TokenizerOrigin, IsThatOfTheDataOrNothing) {
   const testing::TemporaryFolder folder;
-  EXPECT_EQ(tokenizer_hash(folder / "a"), "");
+  EXPECT_EQ(tokenizer_origin(folder / "a").sha256, "");
   folder.write("a.json", "{\"tokenizer_sha256\": \"9f86\"}");
-  EXPECT_EQ(tokenizer_hash(folder / "a"), "9f86");
+  EXPECT_EQ(tokenizer_origin(folder / "a").sha256, "9f86");
   folder.write("a.json", "{\"tokenizer_sha256\": null}");
-  EXPECT_EQ(tokenizer_hash(folder / "a"), "");
+  EXPECT_EQ(tokenizer_origin(folder / "a").sha256, "");
+  folder.write("a.json", R"({"tokenizer_sha256": "9f86", "tokenizer": "../tok/t.model"})");
+  EXPECT_EQ(tokenizer_origin(folder / "a").path, (fs::absolute(folder / "a").parent_path().parent_path() / "tok" / "t.model").string());
   folder.write("a.json", "{");
-  EXPECT_THROW(tokenizer_hash(folder / "a"), DataError);
+  EXPECT_THROW(tokenizer_origin(folder / "a"), DataError);
+}
+
+TEST(FindTokenizer, TakesTheFirstFileOfTheHashThatTheDataWereMadeWith) {
+  const testing::TemporaryFolder folder;
+  folder.write("a.model", "one");
+  folder.write("b.model", "two");
+  fs::create_directories(folder / "hf");
+  folder.write("hf/tokenizer.model", "two");
+  const std::vector<std::string> candidates = {(folder / "absent.model").string(), (folder / "a.model").string(), (folder / "hf").string(), (folder / "b.model").string()};
+  EXPECT_EQ(find_tokenizer(candidates, ""), candidates[1]);
+  EXPECT_EQ(find_tokenizer(candidates, sha256_hex("two")), candidates[2] + "/tokenizer.model");
+  EXPECT_EQ(find_tokenizer(candidates, sha256_hex("three")), "");
+  EXPECT_EQ(find_tokenizer({}, ""), "");
 }
 
 }  // namespace

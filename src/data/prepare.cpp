@@ -264,6 +264,7 @@ Json description(const Pair& pair, const Tokenizer& tokenizer, std::optional<int
   out["tokens"] = pair.writer.n_tokens();
   out["documents"] = pair.writer.n_documents();
   out["bytes"] = pair.text_bytes;
+  out["tokenizer"] = fs::proximate(fs::absolute(tokenizer.path()), fs::absolute(pair.path).parent_path()).string();
   out["tokenizer_sha256"] = tokenizer.sha256();
   out["vocab_size"] = tokenizer.vocab_size();
   out["eod"] = eod ? Json(int64_t{*eod}) : Json();

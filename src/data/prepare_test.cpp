@@ -67,6 +67,7 @@ TEST_F(PrepareTest, KeepsEveryDocumentInOrder) {
   EXPECT_EQ(json.at("documents").as_int(), 2500);
   EXPECT_EQ(json.at("bytes").as_int(), text_bytes);
   EXPECT_EQ(json.at("tokenizer_sha256").as_string(), sha256_file(small_model()));
+  EXPECT_TRUE(fs::equivalent(folder_ / "out" / json.at("tokenizer").as_string(), small_model()));
   EXPECT_EQ(json.at("vocab_size").as_int(), 400);
   EXPECT_EQ(json.at("eod").as_int(), 2);
   EXPECT_EQ(json.at("inputs").size(), 2U);
@@ -226,6 +227,7 @@ class FaultyTokenizer final : public Tokenizer {
   std::optional<int32_t> end_of_document() const override { return std::nullopt; }
   std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }
   std::string sha256() const override { return ""; }
+  fs::path path() const override { return "faulty"; }
 
  private:
   bool throws_;

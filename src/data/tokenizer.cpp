@@ -68,6 +68,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     return is_known ? std::optional<int32_t>(id) : std::nullopt;
   }
   std::string sha256() const override { return sha256_; }
+  fs::path path() const override { return path_; }
 
  private:
   std::vector<int32_t> encode_piece(std::string_view text) const {

@@ -20,7 +20,8 @@ class Tokenizer {
   virtual int64_t vocab_size() const = 0;
   virtual std::optional<int32_t> end_of_document() const = 0;  // what the files name as end of text
   virtual std::optional<int32_t> id_of(std::string_view piece) const = 0;
-  virtual std::string sha256() const = 0;  // of the tokenizer's file
+  virtual std::string sha256() const = 0;          // of the tokenizer's file
+  virtual std::filesystem::path path() const = 0;  // of that file, as it was opened
 };
 
 // A SentencePiece .model, or a folder that holds one (tokenizer.model or the only *.model).

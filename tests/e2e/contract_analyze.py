@@ -277,6 +277,38 @@ def check_analyze_writes_results_tables_and_a_page(runs, problems):
     problems.equal(toy.leftovers(out), [], "left behind")
 
 
+def check_token_texts_are_those_of_the_tokenizer_that_made_the_data(runs, problems):
+    folder = runs.folder / "texts"
+    folder.mkdir()
+    (folder / "en.txt").write_text(toy.made_text(1))
+    for command in (("tokenizer", "train", "--vocab-size", 320, "--out", folder / "tok.model", folder / "en.txt"),
+                    ("prepare", "--tokenizer", folder / "tok.model", "--out", folder / "en", folder / "en.txt")):
+        result = toy.evenkeel(*command)
+        problems.equal(result.rc, 0, f"{command[0]}: {result.err}")
+    model = MODEL.format(top_k=2).replace("vocab_size = 64", "vocab_size = 320") + "[model.balance]\nloss = \"switch\"\ncoefficient = 0.01\n"
+    recipe = runs.recipe(phase("a", "steps = 1").replace('path = "en"', 'path = "texts/en"'), model=model)
+    run = runs.good("with-texts", recipe)
+    traced = trace(runs, run, folder / "en", "with-texts-trace")
+    sources = (run, "--data", f"en={folder / 'en'}"), ("--trace", f"en={traced}")
+    ids = rows_of(analyze(runs, "texts-of-model", *sources[0]), "token_id_specialization")[1]
+    stdin = "".join(f"[{row['id']}]\n" for row in ids).encode()
+    decoded = toy.evenkeel("tokenize", "--tokenizer", folder / "tok.model", "--decode", stdin=stdin).out.splitlines()
+    problems.need(len(ids) > 5, f"{len(ids)} followed ids")
+    problems.equal([row["text"] for row in ids], [json.loads(text) for text in decoded], "texts")
+    problems.equal(rows_of(analyze(runs, "texts-of-trace", *sources[1]), "token_id_specialization")[1], ids, "from a trace")
+    moved = folder / "elsewhere.model"
+    (folder / "tok.model").rename(moved)
+    for name, source in zip(("model", "trace"), sources):
+        without = rows_of(analyze(runs, f"no-texts-of-{name}", *source), "token_id_specialization")[1]
+        problems.equal({row["text"] for row in without}, {None}, f"{name}: texts without the tokenizer")
+        named = rows_of(analyze(runs, f"named-texts-of-{name}", *source, "--tokenizer", moved), "token_id_specialization")[1]
+        problems.equal(named, ids, f"{name}: with --tokenizer")
+    moved.write_bytes((runs.folder / "text" / "bpe.model").read_bytes())
+    moved.rename(folder / "tok.model")
+    other = rows_of(analyze(runs, "other-tokenizer", *sources[0]), "token_id_specialization")[1]
+    problems.equal({row["text"] for row in other}, {None}, "texts by another tokenizer in its place")
+
+
 def check_a_dense_model_has_nothing_to_analyse(runs, problems):
     run = runs.good("dense-for-analysis", runs.recipe(phase("a", "steps = 1")))
     path = trace(runs, run, runs.folder / "en", "dense", "--max-tokens", 40)
