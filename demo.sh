@@ -18,18 +18,6 @@ done
 if $fresh; then rm -rf runs/demo; fi
 scripts/build.sh
 
-data=runs/demo-data text=runs/demo-text
-mkdir -p runs "$data"
-if [ ! -e "$data/.complete" ]; then
-  echo "demo: making the text (packages of Debian's documentation, unpacked without installing)" >&2
-  python3 scripts/demo_corpus.py --out "$text"
-  echo "demo: training the tokenizer and preparing the data" >&2
-  build/evenkeel tokenizer train --kind unigram --vocab-size 4096 --max-sentences 40000 --out "$data/tokenizer.model" "$text/en.train.txt" "$text/de.train.txt"
-  for language in en de; do
-    build/evenkeel prepare --tokenizer "$data/tokenizer.model" --out "$data/$language" "$text/$language.train.txt"
-    build/evenkeel prepare --tokenizer "$data/tokenizer.model" --out "$data/$language-heldout" "$text/$language.heldout.txt"
-  done
-  touch "$data/.complete"
-fi
+scripts/demo_data.sh
 build/evenkeel study recipes/demo.toml --out runs/demo --resume "${pass[@]}"
 echo "demo: look at $PWD/runs/demo/report.html" >&2

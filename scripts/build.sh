@@ -19,4 +19,6 @@ if [ ! -e build/build.ninja ] || ! grep -qs "PLOTLY_JS:UNINITIALIZED=$plotly\|PL
   rm -f build.log
 fi
 if [ ! -e build/evenkeel ]; then echo "build: compiling (about 5 minutes on 2 cores from nothing)" >&2; fi
-ninja -C build --quiet "${targets[@]}" >&2 || { echo "build: error: got a failure of the compiler; need the output above" >&2; exit 4; }
+quiet=(--quiet)
+if [ -t 2 ]; then quiet=() NINJA_STATUS='build: %p, %e s  '; export NINJA_STATUS; fi  # a line that counts up, on a terminal
+ninja -C build "${quiet[@]}" "${targets[@]}" >&2 || { echo "build: error: got a failure of the compiler; need the output above" >&2; exit 4; }

@@ -28,20 +28,14 @@ printf '%s\n' "$corpora" >"$data/text"
 binary=${EVENKEEL:-build/evenkeel}
 
 prepare() { [ -e "$data/$1.idx" ] || "$binary" prepare --tokenizer "$data/tokenizer.model" --out "$data/$1" "${@:2}"; }
-tokenizer() { [ -e "$data/tokenizer.model" ] || "$binary" tokenizer train --kind unigram --vocab-size 4096 --out "$data/tokenizer.model" "$@"; }
 if [ "$corpora" = demo ]; then
-  text=runs/demo-text
-  [ -e "$text/corpus.json" ] || python3 scripts/demo_corpus.py --out "$text"
-  tokenizer --max-sentences 40000 "$text/en.train.txt" "$text/de.train.txt"
-  for language in en de; do
-    prepare "$language" "$text/$language.train.txt"
-    prepare "$language-heldout" "$text/$language.heldout.txt"
-  done
+  EVENKEEL=$binary scripts/demo_data.sh
+  for file in runs/demo-data/*; do ln -sf "../demo-data/${file##*/}" "$data/"; done
 else
   file() { for f in "$corpora"/novels-"$1".txt "$corpora"/novels-"$1".txt.{xz,gz,zst}; do [ -e "$f" ] && echo "$f" && return; done
     echo "router_zoo: error: $corpora: got no novels-$1.txt; need it, plain or compressed" >&2; exit 2; }
   en=$(file en); de=$(file de)
-  tokenizer --max-sentences 60000 "$en" "$de"
+  [ -e "$data/tokenizer.model" ] || "$binary" tokenizer train --kind unigram --vocab-size 4096 --max-sentences 60000 --out "$data/tokenizer.model" "$en" "$de"
   prepare en --holdout 0.01 "$en"
   prepare de --holdout 0.01 "$de"
 fi
