@@ -11,10 +11,11 @@ else
 fi
 
 python=$PWD/.venv/bin/python
-plotly=$("$python" -c 'import importlib.util as u; print(u.find_spec("plotly").submodule_search_locations[0] + "/package_data/plotly.min.js")')
-if [ ! -e build/build.ninja ] || ! grep -qs "PLOTLY_JS:UNINITIALIZED=$plotly\|PLOTLY_JS:FILEPATH=$plotly\|PLOTLY_JS:STRING=$plotly" build/CMakeCache.txt; then
+package() { "$python" -c 'import importlib.util as u, sys; print(u.find_spec(sys.argv[1]).submodule_search_locations[0])' "$1"; }
+torch=$(package torch) plotly=$(package plotly)/package_data/plotly.min.js
+if [ ! -e build/build.ninja ] || ! grep -qsxF "LIBTORCH_ROOT:PATH=$torch" build/CMakeCache.txt || ! grep -qsxF "PLOTLY_JS:FILEPATH=$plotly" build/CMakeCache.txt; then
   echo "build: configuring" >&2
-  cmake -S . -B build -G Ninja -DPython3_EXECUTABLE="${EVENKEEL_PYTHON:-$python}" -DPLOTLY_JS:FILEPATH="$plotly" >build.log 2>&1 \
+  cmake -S . -B build -G Ninja -ULIBTORCH_ROOT -U'LibTorch_*' -DPython3_EXECUTABLE="$python" -DPLOTLY_JS:FILEPATH="$plotly" >build.log 2>&1 \
     || { cat build.log >&2; echo "build: error: got a failure of cmake; need the output above" >&2; exit 4; }
   rm -f build.log
 fi

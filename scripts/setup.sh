@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the build needs, and nothing that is there already: Debian or Ubuntu packages, and a Python
 # environment .venv with the pinned torch and plotly. `--tests` adds what the tests need.
-# EVENKEEL_PYTHON=PATH takes a Python that has a torch (2.11 or later) instead of making .venv's.
+# EVENKEEL_PYTHON=PATH takes the torch (2.11 or later) of that Python: .venv is made with it and installs none of its own.
+# CHROMIUM=PATH names the browser of the tests, where there is no Debian package of it (Ubuntu has a snap alone).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,16 +11,13 @@ packages=(g++ cmake ninja-build ccache lld pkg-config python3 python3-venv libse
 with_tests=false
 if [ "${1:-}" = --tests ]; then
   with_tests=true
-  packages+=(chromium clang-format clang-tidy)
+  packages+=(clang-format clang-tidy)
+  [ -n "${CHROMIUM:-}" ] || packages+=(chromium)
 fi
 
 say() { echo "setup: $*" >&2; }
 die() { echo "setup: error: $*" >&2; exit 4; }
 
-# Ubuntu has chromium only as a snap: there the browser test uses what EVENKEEL_CHROMIUM names.
-if $with_tests && ! apt-cache policy chromium 2>/dev/null | grep -q 'Candidate: [0-9]'; then
-  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] && [ ! -e /var/lib/apt/lists/lock ]; then apt-get update -qq; fi
-fi
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
@@ -33,6 +31,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     as_root=(sudo)
   fi
   "${as_root[@]}" apt-get update -qq || die "got a failure of 'apt-get update'; need a working package source"
+  if [[ " ${missing[*]} " == *" chromium "* ]] && ! apt-cache policy chromium | grep -q 'Candidate: [0-9]'; then
+    die "got no package 'chromium' here (Ubuntu has it as a snap alone); need CHROMIUM=PATH, a Chromium or Chrome for the browser tests"
+  fi
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null \
     || die "got a failure of 'apt-get install ${missing[*]}'; need these packages"
 fi
@@ -46,12 +47,20 @@ install_requirements() {  # install_requirements PYTHON FILE
   fi
 }
 
+if [ -n "${EVENKEEL_PYTHON:-}" ]; then
+  "$EVENKEEL_PYTHON" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' 2>/dev/null || die "EVENKEEL_PYTHON: got '$EVENKEEL_PYTHON', which has no torch; need one that has"
+  [ "$(cat .venv/.made-with 2>/dev/null)" = "$EVENKEEL_PYTHON" ] || rm -rf .venv
+fi
 if [ ! -x .venv/bin/python ]; then
   say "making .venv"
-  python3 -m venv ${EVENKEEL_PYTHON:+--system-site-packages} .venv || die "got a failure of 'python3 -m venv'; need python3-venv"
+  "${EVENKEEL_PYTHON:-python3}" -m venv .venv || die "got a failure of '${EVENKEEL_PYTHON:-python3} -m venv'; need python3-venv"
+  if [ -n "${EVENKEEL_PYTHON:-}" ]; then  # its packages are seen after .venv's own, for whatever runs .venv's Python
+    "$EVENKEEL_PYTHON" -c 'import sys; print("\n".join(path for path in sys.path if path.endswith("-packages")))' \
+      >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/evenkeel-python.pth"
+    printf '%s' "$EVENKEEL_PYTHON" >.venv/.made-with
+  fi
 fi
-if [ -n "${EVENKEEL_PYTHON:-}" ]; then
-  "$EVENKEEL_PYTHON" -c 'import torch' 2>/dev/null || die "EVENKEEL_PYTHON: got '$EVENKEEL_PYTHON', which has no torch; need one that has"
+if [ -e .venv/.made-with ]; then
   grep -v '^torch' scripts/requirements.txt > .venv/requirements-without-torch.txt
   install_requirements .venv/bin/python .venv/requirements-without-torch.txt
 else
