@@ -1,8 +1,11 @@
 #include "study/shared_phases.h"
 
+#include <algorithm>
+
 #include "checkpoint/manifest.h"
 #include "core/file_io.h"
 #include "train/metrics.h"
+#include "train/phase.h"
 
 namespace evenkeel::study {
 namespace {
@@ -32,6 +35,30 @@ void link_checkpoint(const fs::path& from, const fs::path& to) {
   rename_synced(temporary, to);
 }
 
+// Whether phase `index` starts from a step of its own run. What lies outside is not looked for: an arm that is finished needs it no more.
+bool starts_inside(const train::RunConfig& config, size_t index) {
+  const auto& start = config.phases[index].start;
+  if (!start || start->from.empty()) return true;
+  for (size_t i = 0; i < index; ++i)
+    if (config.phases[i].name == start->from) return true;
+  return false;
+}
+
+// Steps up to `last` of the arm's own run that its phases start from.
+std::set<int64_t> start_steps(const ArmPlan& arm, int64_t last) {
+  std::set<int64_t> out;
+  for (size_t i = 0; i < arm.config.phases.size(); ++i) {
+    if (!starts_inside(arm.config, i)) continue;
+    const int64_t step = train::phase_start(arm.config, i).step;
+    if (step > 0 && step <= last) out.insert(step);
+  }
+  return out;
+}
+
+bool has_all(const std::vector<int64_t>& steps, const std::set<int64_t>& needed) {
+  return std::all_of(needed.begin(), needed.end(), [&](int64_t step) { return std::find(steps.begin(), steps.end(), step) != steps.end(); });
+}
+
 }  // namespace
 
 size_t n_shared_phases(const ArmPlan& left, const ArmPlan& right) {
@@ -46,31 +73,54 @@ size_t n_shared_phases(const ArmPlan& left, const ArmPlan& right) {
   return n;
 }
 
-std::string take_shared_phases(const StudyPlan& plan, size_t index, const fs::path& arms_folder) {
-  const ArmPlan& arm = plan.arms[index];
-  const fs::path run = arms_folder / arm.name;
-  const auto own_steps = checkpoint::saved_steps(run);
+std::optional<size_t> giver_of(const StudyPlan& plan, size_t index) {
   size_t most = 0;
-  const ArmPlan* giver = nullptr;
+  std::optional<size_t> out;
   for (size_t i = 0; i < index; ++i) {
-    const size_t n = n_shared_phases(plan.arms[i], arm);
+    const size_t n = n_shared_phases(plan.arms[i], plan.arms[index]);
     if (n <= most) continue;
-    const auto steps = checkpoint::saved_steps(arms_folder / plan.arms[i].name);
-    const int64_t last = last_step_of(arm, n);
-    if (std::find(steps.begin(), steps.end(), last) == steps.end()) continue;
     most = n;
-    giver = &plan.arms[i];
+    out = i;
   }
-  const int64_t last = last_step_of(arm, most);
-  if (giver == nullptr || (!own_steps.empty() && own_steps.back() >= last)) return "";
-  const fs::path from = arms_folder / giver->name;
+  return out;
+}
+
+std::set<int64_t> steps_for_takers(const StudyPlan& plan, size_t index) {
+  std::set<int64_t> out;
+  for (size_t taker = index + 1; taker < plan.arms.size(); ++taker) {
+    if (giver_of(plan, taker) != index) continue;
+    const ArmPlan& arm = plan.arms[taker];
+    const int64_t last = last_step_of(arm, n_shared_phases(plan.arms[index], arm));
+    out.merge(start_steps(arm, last));
+    for (const int64_t step : steps_for_takers(plan, taker))
+      if (step <= last) out.insert(step);
+  }
+  return out;
+}
+
+std::string take_shared_phases(const StudyPlan& plan, size_t index, const fs::path& arms_folder) {
+  const auto giver = giver_of(plan, index);
+  if (!giver) return "";
+  const ArmPlan& arm = plan.arms[index];
+  const fs::path run = arms_folder / arm.name, from = arms_folder / plan.arms[*giver].name;
+  const auto steps = checkpoint::saved_steps(from), own_steps = checkpoint::saved_steps(run);
+  // A giver that ended before this arm was in the study may lack a step that the arm starts from: then the arm computes that phase itself.
+  size_t n = n_shared_phases(plan.arms[*giver], arm);
+  const auto needed = [&] {
+    auto out = start_steps(arm, last_step_of(arm, n));
+    out.insert(last_step_of(arm, n));
+    return out;
+  };
+  while (n > 0 && !has_all(steps, needed())) --n;
+  const int64_t last = last_step_of(arm, n);
+  if (n == 0 || (!own_steps.empty() && own_steps.back() >= last)) return "";
   make_folders(run / "checkpoints");
   copy_metrics(from / "metrics.jsonl", run / "metrics.jsonl", last);
-  for (const int64_t step : checkpoint::saved_steps(from)) {
+  for (const int64_t step : steps) {
     const fs::path target = run / "checkpoints" / checkpoint::step_folder_name(step);
     if (step <= last && !fs::exists(target)) link_checkpoint(from / "checkpoints" / checkpoint::step_folder_name(step), target);
   }
-  return giver->name;
+  return plan.arms[*giver].name;
 }
 
 }  // namespace evenkeel::study

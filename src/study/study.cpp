@@ -97,19 +97,6 @@ size_t n_parallel_arms(const StudyPlan& plan, const StudyOptions& options, const
   return static_cast<size_t>(std::clamp<int64_t>(ops::n_threads(), 1, std::max<int64_t>(1, that_fit)));
 }
 
-// The earlier arm that an arm can take its first phases from, if any.
-std::vector<size_t> arms_to_wait_for(const StudyPlan& plan, size_t index) {
-  size_t most = 0;
-  std::vector<size_t> out;
-  for (size_t i = 0; i < index; ++i) {
-    const size_t n = n_shared_phases(plan.arms[i], plan.arms[index]);
-    if (n <= most) continue;
-    most = n;
-    out = {i};
-  }
-  return out;
-}
-
 }  // namespace
 
 void check_study(const StudyPlan& plan, const StudyOptions& options) {
@@ -136,10 +123,13 @@ void run_study(const StudyPlan& plan, const StudyOptions& options) {
     const ArmPlan& arm = plan.arms[i];
     if (train::is_finished(arms_folder / arm.name, arm.config)) ++n_done;
     total_steps += arm.config.total_steps();
-    jobs.push_back({arm.name, arms_to_wait_for(plan, i), [&plan, &options, i, n_threads, n_parallel, arms_folder](const auto& report) {
+    std::vector<size_t> after;
+    if (const auto giver = giver_of(plan, i)) after = {*giver};
+    jobs.push_back({arm.name, after, [&plan, &options, i, n_threads, n_parallel, arms_folder](const auto& report) {
                       ops::set_threads(n_threads);
                       take_shared_phases(plan, i, arms_folder);
                       train::TrainOptions train;
+                      train.keep_steps = steps_for_takers(plan, i);
                       train.run = arms_folder / plan.arms[i].name;
                       train.recipe_text = plan.arms[i].text;
                       train.device = options.device;

@@ -366,9 +366,9 @@ class Run {
     metrics_->write(line);
   }
 
-  // Steps of this run that other phases start from.
+  // Steps of this run that other phases, or other runs, start from.
   std::set<int64_t> pinned_steps() const {
-    std::set<int64_t> pinned;
+    std::set<int64_t> pinned = options_.keep_steps;
     for (size_t i = 0; i < config_.phases.size(); ++i) {
       const auto start = phase_start(config_, i);
       if (start.folder.empty()) pinned.insert(start.step);
