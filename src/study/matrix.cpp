@@ -50,7 +50,7 @@ std::string plain(std::string text) {
 }
 
 struct Change {
-  std::string name;
+  std::string name, group;
   ConfigNode table;  // keys of a recipe
   const ConfigNode* phases = nullptr;
 };
@@ -62,6 +62,7 @@ std::vector<Change> listed_arms(const ConfigNode& list) {
     if (!arm.is_table()) fail_kind(arm, "study.arms", "a list of tables, each with a name");
     Change change;
     read_value(need(arm, "name", "an arm"), "study.arms.name", change.name);
+    change.group = change.name;
     change.table = arm;
     change.table.erase("name");
     change.phases = arm.find("phases");
@@ -101,7 +102,7 @@ std::vector<Change> matrix_arms(const ConfigNode& matrix) {
   std::vector<std::pair<std::string, const ConfigNode*>> axes;
   collect_axes(matrix, "", axes);
   require<ConfigError>(!axes.empty(), matrix.where, ": got an empty matrix; need at least one key with values");
-  std::vector<Change> out = {{"", config_table(matrix.where, matrix.folder), nullptr}};
+  std::vector<Change> out = {{"", "", config_table(matrix.where, matrix.folder), nullptr}};
   constexpr size_t kMaxArms = 10000;
   for (const auto& [path, values] : axes) {
     std::vector<Change> longer;
@@ -110,7 +111,9 @@ std::vector<Change> matrix_arms(const ConfigNode& matrix) {
         Change next = change;
         const std::string key = path.substr(path.rfind('.') + 1);
         const bool says_itself = value.is_string() || value.is_table();
-        next.name += (next.name.empty() ? "" : "-") + plain((says_itself ? "" : key) + name_of_value(value));
+        const std::string part = plain((says_itself ? "" : key) + name_of_value(value));
+        next.name += (next.name.empty() ? "" : "-") + part;
+        if (path != "train.seed") next.group += (next.group.empty() ? "" : "-") + part;
         set_path(next.table, path, value);
         longer.push_back(std::move(next));
       }
@@ -118,6 +121,8 @@ std::vector<Change> matrix_arms(const ConfigNode& matrix) {
     require<ConfigError>(longer.size() <= kMaxArms, matrix.where, ": got a matrix of more than ", kMaxArms, " arms; need fewer");
     out = std::move(longer);
   }
+  for (auto& change : out)
+    if (change.group.empty()) change.group = "all";  // seeds are the only axis
   return out;
 }
 
@@ -216,7 +221,7 @@ StudyPlan read_study(const ConfigNode& root) {
   for (const auto& change : arms != nullptr ? listed_arms(*arms) : matrix_arms(*matrix)) {
     for (size_t i = 0; i < std::max<size_t>(1, seeds.size()); ++i) {
       ArmPlan arm;
-      arm.group = change.name;
+      arm.group = change.group;
       arm.name = seeds.size() > 1 ? change.name + "-seed" + std::to_string(seeds[i]) : change.name;
       arm.recipe = base;
       merge_config(arm.recipe, change.table);
@@ -234,6 +239,8 @@ StudyPlan read_study(const ConfigNode& root) {
       arm.text = recipe_toml(arm.recipe);
       plan.arms.push_back(std::move(arm));
     }
+    const ConfigNode* train = change.table.find("train");
+    require<ConfigError>(seeds.empty() || train == nullptr || train->find("seed") == nullptr, change.table.where, ": got train.seed of arm '", change.name, "' beside study.seeds; need one of them");
   }
   return plan;
 }

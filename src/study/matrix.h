@@ -10,7 +10,7 @@
 namespace evenkeel::study {
 
 struct ArmPlan {
-  std::string name, group;  // group: the name without the seed
+  std::string name, group;  // group: the name without the seed; "all" where a matrix has no other axis
   ConfigNode recipe;        // the merged recipe
   train::RunConfig config;
   std::string text;  // what recipe.toml of the arm's run will hold

@@ -56,6 +56,19 @@ TEST(Study, AMatrixIsEveryCombinationNamedByItsValues) {
   EXPECT_EQ(largest_rate(plan.arms[2], 1), 0.1);
 }
 
+TEST(Study, ArmsOfAMatrixThatDifferBySeedShareAGroup) {
+  const auto groups_of = [](const StudyPlan& plan) {
+    std::vector<std::string> out;
+    for (const auto& arm : plan.arms) out.push_back(arm.group);
+    return out;
+  };
+  const auto plan = plan_of(R"(matrix = {train.seed = [1, 2], phase.two.schedule.lr_max = [0.1, 0.2]})");
+  EXPECT_THAT(names_of(plan), ElementsAre("seed1-lr_max0.1", "seed1-lr_max0.2", "seed2-lr_max0.1", "seed2-lr_max0.2"));
+  EXPECT_THAT(groups_of(plan), ElementsAre("lr_max0.1", "lr_max0.2", "lr_max0.1", "lr_max0.2"));
+  EXPECT_THAT(groups_of(plan_of("matrix = {train.seed = [1, 2]}")), ElementsAre("all", "all"));
+  EXPECT_THAT(groups_of(plan_of("matrix = {optimizer.eps = [1e-6, 1e-8]}")), ElementsAre("eps1e-06", "eps1e-08"));
+}
+
 TEST(Study, ATableOfAMatrixMayCarryItsName) {
   const auto plan = plan_of(R"(matrix = {model.balance = [{name = "weak", coefficient = 0.25}, {name = "strong", coefficient = 0.5}]})");
   EXPECT_THAT(names_of(plan), ElementsAre("weak", "strong"));
@@ -109,3 +122,5 @@ TEST(Study, RefusesWhatItCannotRead) {
 
 }  // namespace
 }  // namespace evenkeel::study
+  EXPECT_THAT(refusal("arms = [{name = \"a\", train.seed = 3}]\nseeds = [1, 2]"), HasSubstr("got train.seed of arm 'a' beside study.seeds"));
+  EXPECT_THAT(refusal("matrix = {train.seed = [1, 2]}\nseeds = [3, 4]"), HasSubstr("beside study.seeds"));
