@@ -184,15 +184,35 @@ std::string recipe_toml(const ConfigNode& recipe) {
   return out;
 }
 
-void make_paths_absolute(ConfigNode& node) {
+void make_absolute(ConfigNode& path) {
+  if (!path.is_string() || std::get<std::string>(path.value).empty()) return;
+  const std::filesystem::path given(std::get<std::string>(path.value));
+  if (!given.is_absolute()) path.value = std::filesystem::absolute(std::filesystem::path(path.folder) / given).lexically_normal().string();
+}
+
+void make_data_paths_absolute(ConfigNode& node) {
   if (node.is_list())
-    for (auto& item : node.list()) make_paths_absolute(item);
+    for (auto& item : node.list()) make_data_paths_absolute(item);
   if (!node.is_table()) return;
   for (auto& [key, child] : node.table()) {
-    const bool is_path = key == "path" && child.is_string() && !child.folder.empty();
-    if (is_path && !std::filesystem::path(std::get<std::string>(child.value)).is_absolute())
-      child.value = (std::filesystem::path(child.folder) / std::get<std::string>(child.value)).lexically_normal().string();
-    make_paths_absolute(child);
+    if (key == "path") make_absolute(child);
+    make_data_paths_absolute(child);
+  }
+}
+
+// Every path of the recipe: those of data, model.from, and start.from where it names no earlier phase.
+void make_paths_absolute(ConfigNode& recipe) {
+  make_data_paths_absolute(recipe);
+  if (ConfigNode* model = recipe.find("model"))
+    if (ConfigNode* from = model->find("from")) make_absolute(*from);
+  ConfigNode* phases = recipe.find("phase");
+  if (phases == nullptr || !phases->is_list()) return;
+  std::set<std::string> earlier;
+  for (auto& phase : phases->list()) {
+    ConfigNode* start = phase.find("start");
+    ConfigNode* from = start == nullptr ? nullptr : start->find("from");
+    if (from != nullptr && from->is_string() && !earlier.contains(std::get<std::string>(from->value))) make_absolute(*from);
+    if (const ConfigNode* name = phase.find("name"); name != nullptr && name->is_string()) earlier.insert(std::get<std::string>(name->value));
   }
 }
 
@@ -219,6 +239,8 @@ StudyPlan read_study(const ConfigNode& root) {
 
   std::set<std::string> names;
   for (const auto& change : arms != nullptr ? listed_arms(*arms) : matrix_arms(*matrix)) {
+    const ConfigNode* train = change.table.find("train");
+    require<ConfigError>(seeds.empty() || train == nullptr || train->find("seed") == nullptr, change.table.where, ": got train.seed of arm '", change.name, "' beside study.seeds; need one of them");
     for (size_t i = 0; i < std::max<size_t>(1, seeds.size()); ++i) {
       ArmPlan arm;
       arm.group = change.group;
@@ -228,6 +250,7 @@ StudyPlan read_study(const ConfigNode& root) {
       const ConfigNode* chosen = change.phases != nullptr ? change.phases : phases;
       if (chosen != nullptr) select_phases(arm.recipe, *chosen);
       if (!seeds.empty()) apply_override(arm.recipe, "train.seed=" + std::to_string(seeds[i]));
+      make_paths_absolute(arm.recipe);
       check_name(arm.name, change.table.where);
       require<ConfigError>(names.insert(arm.name).second, change.table.where, ": got the arm name '", arm.name, "' twice; need distinct names");
       try {
@@ -235,12 +258,9 @@ StudyPlan read_study(const ConfigNode& root) {
       } catch (const ConfigError& error) {
         fail<ConfigError>("arm ", arm.name, ": ", error.what());
       }
-      make_paths_absolute(arm.recipe);
       arm.text = recipe_toml(arm.recipe);
       plan.arms.push_back(std::move(arm));
     }
-    const ConfigNode* train = change.table.find("train");
-    require<ConfigError>(seeds.empty() || train == nullptr || train->find("seed") == nullptr, change.table.where, ": got train.seed of arm '", change.name, "' beside study.seeds; need one of them");
   }
   return plan;
 }

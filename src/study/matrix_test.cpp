@@ -103,6 +103,24 @@ arms = [{name = "a", phase.two.freeze = ["head.weight"], phase.two.slow = {"laye
   }
 }
 
+TEST(Study, AnArmsTextHasNoPathThatDependsOnItsPlace) {
+  const testing::TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "other");
+  const auto root = [&](const std::string& arm) { return parse_toml("[study]\narms = [{name = \"a\", " + arm + "}]\n" + testing::tiny_recipe_text(), "s.toml", folder.path().string()); };
+  const auto started = [&](const std::string& arm) {
+    const auto plan = read_study(root(arm));
+    const auto again = train::read_run_config(parse_toml(plan.arms[0].text, "recipe.toml", "/elsewhere"));
+    EXPECT_EQ(train::run_config_json(again), train::run_config_json(plan.arms[0].config)) << plan.arms[0].text;
+    return again;
+  };
+  EXPECT_EQ(started(R"(phase.one.start.from = "other/../other")").phases[0].start->from, (folder / "other").string());
+  EXPECT_EQ(started(R"(phase.two.start = {from = "other", step = 3})").phases[1].start->from, (folder / "other").string());
+  EXPECT_EQ(started(R"(phase.two.start = {from = "one", step = 3})").phases[1].start->from, "one");  // a phase
+  EXPECT_EQ(started(R"(phase.two.replay = {fraction = 0.5, from = "one"})").phases[1].replay->from, "one");
+  // The weights that a model begins from: the error names the whole path.
+  EXPECT_THAT(message_of<Error>([&] { read_study(root(R"(model.from = "none")")); }), HasSubstr((folder / "none").string()));
+}
+
 TEST(Study, RefusesWhatItCannotRead) {
   const auto refusal = [](const std::string& study) { return message_of<ConfigError>([&] { plan_of(study); }); };
   EXPECT_THAT(message_of<ConfigError>([] { read_study(testing::tiny_recipe("/data")); }), HasSubstr("got no [study]"));
@@ -116,11 +134,11 @@ TEST(Study, RefusesWhatItCannotRead) {
   EXPECT_THAT(refusal("arms = [{name = \"a\", train.sede = 1}]"), AllOf(HasSubstr("arm a: "), HasSubstr("sede")));
   EXPECT_THAT(refusal("arms = [{name = \"a\"}]\nseeds = [1, 1]"), HasSubstr("need distinct seeds"));
   EXPECT_THAT(refusal("arms = [{name = \"a\"}]\nsedes = [1]"), HasSubstr("seeds"));
+  EXPECT_THAT(refusal("arms = [{name = \"a\", train.seed = 3}]\nseeds = [1, 2]"), HasSubstr("got train.seed of arm 'a' beside study.seeds"));
+  EXPECT_THAT(refusal("matrix = {train.seed = [1, 2]}\nseeds = [3, 4]"), HasSubstr("beside study.seeds"));
   EXPECT_THAT(refusal("matrix = {}"), HasSubstr("empty matrix"));
   EXPECT_THAT(refusal("matrix = {train.seed = 1}"), HasSubstr("a list of values"));
 }
 
 }  // namespace
 }  // namespace evenkeel::study
-  EXPECT_THAT(refusal("arms = [{name = \"a\", train.seed = 3}]\nseeds = [1, 2]"), HasSubstr("got train.seed of arm 'a' beside study.seeds"));
-  EXPECT_THAT(refusal("matrix = {train.seed = [1, 2]}\nseeds = [3, 4]"), HasSubstr("beside study.seeds"));
