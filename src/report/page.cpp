@@ -129,7 +129,10 @@ Json page_data(const std::vector<fs::path>& folders) {
       add_analysis(data, folder, std::move(more), folders.size() > 1);
       continue;
     }
-    if (folders.size() > 1) put_before_arms(more, folder);
+    if (folders.size() > 1) {
+      put_before_arms(more, folder);
+      std::erase_if(more.as_object(), [](const auto& entry) { return entry.first == "comparison"; });  // it says nothing of the others' arms
+    }
     if (Json* recipe = more.find("recipe"); recipe != nullptr && recipe->is_string()) *recipe = without_folders_in(recipe->as_string());
     const Json* throughput = more.at("tables").find("throughput");
     const RunDataOptions run_options{.has_speed = throughput == nullptr || throughput->at("rows").size() == 0};

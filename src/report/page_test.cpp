@@ -127,6 +127,15 @@ TEST_F(PageTest, SeveralRunsBecomeTheArmsOfOnePage) {
   EXPECT_THAT(message_of<DataError>([&] { make_page({again, again}); }), HasSubstr("second arm named 'one'"));
 }
 
+TEST_F(PageTest, WhatAStudySaysOfItsArmsIsNotSaidOfSeveral) {
+  const auto one = run("one", 2), two = run("two", 2);
+  Json results = Json::parse(read_file(one / "results.json"), "results");
+  results["comparison"] = Json::Object{{"other_differences", Json::array()}};
+  write_file_atomically(one / "results.json", results.dump());
+  EXPECT_NE(data_of(make_page({one})).at("results").find("comparison"), nullptr);
+  EXPECT_EQ(data_of(make_page({one, two})).at("results").find("comparison"), nullptr);
+}
+
 TEST_F(PageTest, AnAnalysisKeepsItsTablesAndItsPairs) {
   const Json data = data_of(make_page({analysis("one", "layer,together\r\n0,12\r\n1,7\r\n")}));
   EXPECT_EQ(data.at("kind").as_string(), "analysis");

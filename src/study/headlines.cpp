@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdarg>
-#include <limits>
 #include <map>
 #include <set>
 #include <tuple>
 
+#include "study/comparison.h"
 #include "study/tables.h"
 
 namespace evenkeel::study {
@@ -44,35 +44,64 @@ class Means {
 
 struct Group {
   std::string name;
-  bool is_dense = false;
-  double replay_fraction = 0;
-  std::string router, old_data, new_data;
-  size_t n_phases = 0;
+  bool is_dense = false, has_replay = false;  // has_replay: in any phase
+  double replay_fraction = 0;                 // of the last phase
+  double flops_per_token = 0;
+  std::string old_data, new_data;
+  std::string recipe, budget;  // of recipe_without_replay and budget_of
+  std::set<int64_t> seeds;
+  bool shifts = false;
 };
+
+const Json& data_of(const Arm& arm, bool last) {
+  const auto& phases = arm.resolved.at("phase").as_array();
+  return (last ? phases.back() : phases.front()).at("data");
+}
+std::string old_data_of(const Arm& arm) { return data_of(arm, false).at(0).at("name").as_string(); }
+
+// The first source of the last phase that the first did not have, where there is one.
+std::string new_data_of(const Arm& arm) {
+  for (const auto& source : data_of(arm, true).as_array()) {
+    bool is_old = false;
+    for (const auto& old : data_of(arm, false).as_array()) is_old = is_old || old.at("name") == source.at("name");
+    if (!is_old) return source.at("name").as_string();
+  }
+  return data_of(arm, true).at(0).at("name").as_string();
+}
+
+bool shifts(const Arm& arm) { return !(data_of(arm, false) == data_of(arm, true)); }
+
+double replay_fraction(const Json& phase) { return phase.at("replay").is_null() ? 0 : phase.at("replay").at("fraction").as_double(); }
 
 std::vector<Group> groups_of(const std::vector<Arm>& arms) {
   std::vector<Group> out;
   for (const auto& arm : arms) {
-    bool known = false;
-    for (const auto& group : out) known = known || group.name == arm.group;
-    if (known) continue;
+    const int64_t seed = arm.resolved.at("train").at("seed").as_int();
+    const auto known = std::find_if(out.begin(), out.end(), [&](const Group& group) { return group.name == arm.group; });
+    if (known != out.end()) {
+      known->seeds.insert(seed);
+      continue;
+    }
     Group group;
     group.name = arm.group;
     group.is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
-    if (!group.is_dense) group.router = arm.resolved.at("model").at("router").at("kind").as_string();
+    group.flops_per_token = training_flops_per_token(arm);
     const auto& phases = arm.resolved.at("phase").as_array();
-    group.n_phases = phases.size();
-    group.old_data = phases.front().at("data").at(0).at("name").as_string();
-    group.new_data = phases.back().at("data").at(0).at("name").as_string();
-    const Json& replay = phases.back().at("replay");
-    if (!replay.is_null()) group.replay_fraction = replay.at("fraction").as_double();
+    group.old_data = old_data_of(arm);
+    group.new_data = new_data_of(arm);
+    group.shifts = shifts(arm);
+    group.replay_fraction = replay_fraction(phases.back());
+    for (const auto& phase : phases) group.has_replay = group.has_replay || replay_fraction(phase) > 0;
+    group.recipe = recipe_without_replay(arm);
+    group.budget = budget_of(arm);
+    group.seeds = {seed};
     out.push_back(group);
   }
   return out;
 }
 
 struct Figures {
-  Means forgetting, new_loss, before, first, peak, after, eval_mri_old;
+  Means forgetting, new_loss, first, peak, after;
 };
 
 Figures collect(const std::vector<Arm>& arms, train::NamedTables tables) {
@@ -83,22 +112,16 @@ Figures collect(const std::vector<Arm>& arms, train::NamedTables tables) {
     const Arm& arm = *by_name.at(row[0].as_string());
     const auto& phases = arm.resolved.at("phase").as_array();
     if (phases.size() < 2 || !(row[1] == phases.back().at("name"))) continue;
-    if (row[2] == phases.front().at("data").at(0).at("name") && !row[5].is_null()) out.forgetting.add(arm.group, row[5].as_double());
-    if (row[2] == phases.back().at("data").at(0).at("name")) out.new_loss.add(arm.group, row[3].as_double());
+    if (row[2].as_string() == old_data_of(arm) && !row[5].is_null()) out.forgetting.add(arm.group, row[5].as_double());
+    if (row[2].as_string() == new_data_of(arm)) out.new_loss.add(arm.group, row[3].as_double());
   }
   for (const auto& row : train::find_table(tables, "shift_mri").rows) {
     const Arm& arm = *by_name.at(row[0].as_string());
     if (!row[2].is_null() || row[4].is_null() || !(row[1] == arm.resolved.at("phase").as_array().back().at("name"))) continue;
     const double before = row[4].as_double();
-    out.before.add(arm.group, before);
     out.first.add(arm.group, row[5].as_double() / before);
     out.peak.add(arm.group, row[6].as_double() / before);
     out.after.add(arm.group, row[9].as_double() / before);
-  }
-  for (const auto& row : train::find_table(tables, "eval_mri").rows) {
-    const Arm& arm = *by_name.at(row[0].as_string());
-    const auto& phases = arm.resolved.at("phase").as_array();
-    if (row[1] == phases.front().at("name") && row[2] == phases.front().at("data").at(0).at("name")) out.eval_mri_old.add(arm.group, row[4].as_double());
   }
   return out;
 }
@@ -119,25 +142,41 @@ Range range_of(Means& means, const std::vector<std::string>& names) {
   return out;
 }
 
+// What arms whose routers compare have in common: data, budget and replay.
+std::string training_of(const Arm& arm) {
+  std::string out = budget_of(arm);
+  for (const auto& phase : arm.resolved.at("phase").as_array()) out += " " + Json(replay_fraction(phase)).dump();
+  return out;
+}
+
 // Of the table `routers`; empty where there is none.
 std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
   const auto found = std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
   if (found == tables.end()) return {};
   const Table& table = found->second;
-  std::map<std::string, std::string> group_of;
-  for (const auto& arm : arms) group_of[arm.name] = arm.group;
+  std::map<std::string, const Arm*> by_name;
+  for (const auto& arm : arms) by_name[arm.name] = &arm;
   Means loss, jump, mri;
   std::vector<std::string> causal, all;  // groups, those whose losses compare first
-  std::string new_data;
-  double bound = INFINITY;
+  std::set<std::string> rules;           // of the causal groups
+  std::string budget, new_data;          // of the first arm with a router: others do not compare
+  double least_bound = INFINITY, most_bound = 0;
+  bool shifts_data = false;
   for (const auto& row : table.rows) {
     const auto at = [&](const char* column) -> const Json& { return row[table.column(column)]; };
-    const std::string& group = group_of.at(row[0].as_string());
+    const Arm& arm = *by_name.at(row[0].as_string());
+    const std::string& group = arm.group;
     if (at("router").is_null()) continue;
-    if (at("eval_causal").as_bool()) causal.push_back(group);
+    if (budget.empty()) std::tie(budget, new_data) = std::pair(training_of(arm), at("new_data").as_string());
+    if (budget != training_of(arm)) continue;
+    shifts_data = shifts(arm);
+    if (at("eval_causal").as_bool()) {
+      causal.push_back(group);
+      rules.insert(at("router").as_string() + " " + at("capacity").as_string());
+    }
     all.push_back(group);
-    new_data = at("new_data").as_string();
-    bound = std::min(bound, at("lower_bound").as_double());
+    least_bound = std::min(least_bound, at("lower_bound").as_double());
+    most_bound = std::max(most_bound, at("lower_bound").as_double());
     if (!at("loss_new").is_null()) loss.add(group, at("loss_new").as_double());
     if (!at("eval_mri_new").is_null()) mri.add(group, at("eval_mri_new").as_double());
     if (!at("mri_before").is_null() && at("mri_before").as_double() > 0) jump.add(group, at("mri_peak").as_double() / at("mri_before").as_double());
@@ -146,11 +185,58 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
   const auto losses = range_of(loss, causal), jumps = range_of(jump, all), evens = range_of(mri, all);
   const auto n_causal = std::set<std::string>(causal.begin(), causal.end()).size();
   if (losses.least != losses.most)
-    out.push_back(format("Of %zu routing rules that do not look ahead at evaluation %s has the lowest loss on %s in the end, %.2f nats a token, and %s the highest, %.2f.", n_causal, losses.least.c_str(), new_data.c_str(), losses.low, losses.most.c_str(), losses.high));
-  if (jumps.least != jumps.most)
+    out.push_back(format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %.2f nats a token, and %s the highest, %.2f.", n_causal, rules.size() == n_causal ? "routing rules" : "arms with routers", losses.least.c_str(), new_data.c_str(), losses.low, losses.most.c_str(), losses.high));
+  if (jumps.least != jumps.most && shifts_data)
     out.push_back(format("At the shift the busiest expert's share of a training batch rises at most to %.1f times what it was under %s, and to %.1f times under %s.", jumps.low, jumps.least.c_str(), jumps.high, jumps.most.c_str()));
+  const auto low = format("%.1f", 100 * least_bound), high = format("%.1f", 100 * most_bound);
+  const auto bound = low == high ? low : low + " to " + high;
   if (evens.least != evens.most)
-    out.push_back(format("On held-out %s the busiest expert gets %.0f %% of the tokens under %s and %.0f %% under %s; an even load is %.1f %%.", new_data.c_str(), 100 * evens.low, evens.least.c_str(), 100 * evens.high, evens.most.c_str(), 100 * bound));
+    out.push_back(format("On held-out %s the busiest expert gets %.0f %% of the tokens under %s and %.0f %% under %s; an even load is %s %%.", new_data.c_str(), 100 * evens.low, evens.least.c_str(), 100 * evens.high, evens.most.c_str(), bound.c_str()));
+  return out;
+}
+
+// Does the router make forgetting worse than in a dense model of the same data and budget? Empty where nothing compares.
+std::string forgetting_headline(const std::vector<Group>& groups, Figures& figures) {
+  const auto dense = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.is_dense && !group.has_replay && group.shifts && figures.forgetting.find(group.name) != nullptr; });
+  if (dense == groups.end()) return "";
+  double least = INFINITY, most = -INFINITY;
+  FlopMatch moe_flops, all_flops;
+  all_flops.add(dense->flops_per_token);
+  for (const auto& group : groups) {
+    const double* forgetting = figures.forgetting.find(group.name);
+    if (group.is_dense || group.has_replay || group.budget != dense->budget || forgetting == nullptr) continue;
+    least = std::min(least, *forgetting);
+    most = std::max(most, *forgetting);
+    moe_flops.add(group.flops_per_token);
+    all_flops.add(group.flops_per_token);
+  }
+  if (!std::isfinite(least)) return "";
+  const double reference = *figures.forgetting.find(dense->name);
+  const double same = 0.05 * std::abs(reference);  // about the spread over seeds (docs/findings.md)
+  const char* verdict = "forget about as much as";
+  if (most <= reference - same) verdict = "forget no more than";
+  if (least > reference + same) verdict = "forget more than";
+  std::string cost = " of the same FLOPs";
+  if (!all_flops.holds()) {
+    const auto low = format("%.2f", moe_flops.least / dense->flops_per_token), high = format("%.2f", moe_flops.most / dense->flops_per_token);
+    cost = ", at " + (low == high ? low : low + " to " + high) + " times its FLOPs a token";
+  }
+  return format("Without replay the MoE models %s the dense one%s: %+.2f to %+.2f nats a token on %s against %+.2f.", verdict, cost.c_str(), least, most, dense->old_data.c_str(), reference);
+}
+
+// How much does replay help? Each group with replay against the one that differs from it in nothing else.
+std::vector<std::string> replay_headlines(const std::vector<Group>& groups, Figures& figures) {
+  std::vector<std::string> out;
+  for (const auto& with : groups) {
+    if (with.replay_fraction <= 0 || with.replay_fraction >= 1 || !with.shifts) continue;
+    const auto without = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return !group.has_replay && group.recipe == with.recipe && group.seeds == with.seeds; });
+    if (without == groups.end()) continue;
+    const double *a = figures.forgetting.find(without->name), *b = figures.forgetting.find(with.name);
+    const double *x = figures.new_loss.find(without->name), *y = figures.new_loss.find(with.name);
+    if (a == nullptr || b == nullptr || x == nullptr || y == nullptr) continue;
+    out.push_back(format("%s: with %.0f %% of each batch replayed, forgetting on %s is %+.2f nats instead of %+.2f; the loss on %s is %.2f instead of %.2f.", with.name.c_str(), 100 * with.replay_fraction,
+                         with.old_data.c_str(), *b, *a, with.new_data.c_str(), *y, *x));
+  }
   return out;
 }
 
@@ -160,50 +246,17 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
   std::vector<std::string> out;
   const auto groups = groups_of(arms);
   auto figures = collect(arms, tables);
+  if (auto sentence = forgetting_headline(groups, figures); !sentence.empty()) out.push_back(std::move(sentence));
+  const auto replay = replay_headlines(groups, figures);
+  out.insert(out.end(), replay.begin(), replay.end());
 
-  // 1. Does the router make forgetting worse than in a dense model of the same FLOPs?
-  const Group* dense = nullptr;
-  for (const auto& group : groups)
-    if (group.is_dense && group.replay_fraction == 0 && group.n_phases > 1 && dense == nullptr) dense = &group;
-  double least = std::numeric_limits<double>::infinity(), most = -least;
-  for (const auto& group : groups) {
-    const double* forgetting = figures.forgetting.find(group.name);
-    if (group.is_dense || group.replay_fraction > 0 || forgetting == nullptr) continue;
-    least = std::min(least, *forgetting);
-    most = std::max(most, *forgetting);
-  }
-  if (dense != nullptr && figures.forgetting.find(dense->name) != nullptr && std::isfinite(least)) {
-    const double reference = *figures.forgetting.find(dense->name);
-    constexpr double kSame = 0.05;  // of the dense model's forgetting: about the spread over seeds (docs/findings.md)
-    const char* verdict = "forget about as much as";
-    if (most <= (1 - kSame) * reference) verdict = "forget no more than";
-    if (least > (1 + kSame) * reference) verdict = "forget more than";
-    out.push_back(format("Without replay the MoE models %s the dense one of the same FLOPs: %+.2f to %+.2f nats a token on %s against %+.2f.", verdict, least, most,
-                         dense->old_data.c_str(), reference));
-  }
-
-  // 2. How much does replay help?
-  for (const auto& with : groups) {
-    if (with.replay_fraction <= 0 || with.replay_fraction >= 1) continue;
-    for (const auto& without : groups) {
-      if (without.replay_fraction != 0 || without.is_dense != with.is_dense || without.router != with.router || without.n_phases != with.n_phases) continue;
-      const bool same_model = with.name.rfind(without.name.substr(0, without.name.find("-r")), 0) == 0;
-      const double *a = figures.forgetting.find(without.name), *b = figures.forgetting.find(with.name);
-      const double *x = figures.new_loss.find(without.name), *y = figures.new_loss.find(with.name);
-      if (!same_model || a == nullptr || b == nullptr || x == nullptr || y == nullptr) continue;
-      out.push_back(format("%s: replaying %.0f %% of %s turns %+.2f nats of forgetting into %+.2f; the loss on %s is %.2f instead of %.2f.", with.name.c_str(), 100 * with.replay_fraction,
-                           with.old_data.c_str(), *a, *b, with.new_data.c_str(), *y, *x));
-      break;
-    }
-  }
-
-  // 3. Does the load stay balanced through the shift? Of many routers: the best and the worst.
+  // Does the load stay balanced through the shift? Of many routers: the best and the worst.
   const auto many = router_headlines(arms, tables);
   out.insert(out.end(), many.begin(), many.end());
   if (!many.empty()) return out;
   for (const auto& group : groups) {
     const double *first = figures.first.find(group.name), *peak = figures.peak.find(group.name), *after = figures.after.find(group.name);
-    if (first == nullptr || group.replay_fraction > 0) continue;
+    if (first == nullptr || group.has_replay || !group.shifts) continue;
     out.push_back(format("%s: at the shift MRI is %.2f times what it was, at most %.2f times in the first 50 steps, and %.2f times at the end.", group.name.c_str(), *first, *peak, *after));
   }
   return out;

@@ -1,12 +1,11 @@
 #include "study/study.h"
 
-#include <set>
-
 #include "checkpoint/manifest.h"
 #include "core/file_io.h"
 #include "core/log.h"
 #include "model/layout.h"
 #include "ops/device.h"
+#include "study/comparison.h"
 #include "study/jobs.h"
 #include "study/shared_phases.h"
 #include "study/speed.h"
@@ -22,18 +21,13 @@ namespace evenkeel::study {
 namespace {
 
 void log_flops(const StudyPlan& plan) {
-  double least = 0, most = 0;
-  for (const auto& arm : plan.arms) {
-    const double flops = model::training_flops_per_token(arm.config.model, arm.config.train.sequence_length);
-    least = least == 0 ? flops : std::min(least, flops);
-    most = std::max(most, flops);
-  }
-  constexpr double kMatched = 1.05;
-  const auto text = join_parts("training FLOPs a token: ", human_count(least), " to ", human_count(most), ", ", (most / least - 1) * 100, " % apart");
-  if (most / least > kMatched) {
-    log_warning(text, "; the arms are not FLOP-matched");
+  FlopMatch match;
+  for (const auto& arm : plan.arms) match.add(model::training_flops_per_token(arm.config.model, arm.config.train.sequence_length));
+  const auto text = join_parts("training FLOPs a token: ", human_count(match.least), " to ", human_count(match.most), ", ", (match.most / match.least - 1) * 100, " % apart");
+  if (match.holds()) {
+    log_info(text, "; a token costs the same in all arms");
   } else {
-    log_info(text, "; the arms are FLOP-matched");
+    log_warning(text, "; the arms are not FLOP-matched");
   }
 }
 
@@ -46,6 +40,7 @@ std::vector<train::Arm> read_arms(const StudyPlan& plan, const fs::path& out) {
 // The arm's entry, with what its own results.json says of how it ran.
 Json arm_entry(const train::Arm& arm) {
   Json out = train::arm_json(arm, "arms/" + arm.name);
+  out["replay_family"] = sha256_hex(recipe_without_replay(arm)).substr(0, 16);
   const auto path = arm.run / "results.json";
   const Json results = Json::parse(read_file(path), path.string());
   for (const char* key : {"threads", "runs_at_a_time"})
@@ -67,6 +62,7 @@ void write_results(const StudyPlan& plan, const fs::path& out, const Speeds& spe
   results["machine"] = machine;
   results["recipe"] = read_file(out / "study.toml");
   results["headlines"] = std::move(headlines);
+  results["comparison"] = comparison_json(arms);
   results["arms"] = std::move(arm_rows);
   results["tables"] = train::tables_json(tables);
   make_folders(out / "csv");
@@ -129,11 +125,11 @@ void run_study(const StudyPlan& plan, const StudyOptions& options) {
                       ops::set_threads(n_threads);
                       take_shared_phases(plan, i, arms_folder);
                       train::TrainOptions train;
-                      train.keep_steps = steps_for_takers(plan, i);
                       train.run = arms_folder / plan.arms[i].name;
                       train.recipe_text = plan.arms[i].text;
                       train.device = options.device;
                       train.runs_at_a_time = static_cast<int64_t>(n_parallel);
+                      train.keep_steps = steps_for_takers(plan, i);
                       train.resume = true;  // a new folder starts over, a finished one is left, a changed recipe is refused
                       train.on_step = [&](int64_t step, int64_t, const std::string& text) { report(step, text); };
                       train::train_run(plan.arms[i].config, train);

@@ -46,6 +46,9 @@ TEST_F(StudyTest, RunsItsArmsAndWritesTablesAndHeadlines) {
   EXPECT_EQ(results.at("recipe").as_string(), text_);
   ASSERT_EQ(results.at("arms").size(), 3u);
   EXPECT_EQ(results.at("arms").at(2).at("run").as_string(), "arms/moe-r50");
+  EXPECT_EQ(results.at("arms").at(2).at("replay_family"), results.at("arms").at(1).at("replay_family"));
+  EXPECT_FALSE(results.at("arms").at(1).at("replay_family") == results.at("arms").at(0).at("replay_family"));
+  EXPECT_EQ(results.at("comparison").at("flops_per_token").at("least"), results.at("arms").at(0).at("flops_per_token"));
   EXPECT_EQ(results.at("tables").at("throughput").at("rows").size(), 3u);
   EXPECT_EQ(results.at("machine").at("device").as_string(), "cpu");
   EXPECT_EQ(results.at("arms").at(0).at("runs_at_a_time").as_int(), 2);

@@ -257,6 +257,9 @@ def write_results(folder, arms, kind, title, headlines):
                "definitions": {"MRI": {"text": "Maximum routing imbalance: the largest share of a batch's tokens routed to one expert of a layer, before drops. Never below k/E.", "source": "arXiv 2503.05029"},
                                "saturation": {"text": "Share of a token's k experts that two checkpoints have in common, mean over tokens.", "source": "arXiv 2409.02060, section 5.1"},
                                "entropy": {"text": "Entropy of the load divided by ln E.", "source": "evenkeel"}}}
+    if kind == "study":
+        flops = [entry["flops_per_token"] for entry in entries]
+        results["comparison"] = {"flops_per_token": {"least": min(flops), "most": max(flops), "tolerance": 0.05, "matched": max(flops) <= 1.05 * min(flops)}, "other_differences": []}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results))
 

@@ -223,6 +223,7 @@ def check_study(check, browser, folder, html, phone_html):
         check(f"study: {name} equals the files", problems)
     page.evaluate("document.querySelectorAll('details.table-block').forEach((block) => { block.open = true; })")
     page.wait_for_timeout(200)
+    check("study: the page says that the arms cost the same", [] if "of the same FLOPs a token" in speed_caption(page) else speed_caption(page))
     check("study: every table equals results.json", values.table_problems(folder, page))
     check_csv(check, page, folder)
     check_slider(check, page, folder)
@@ -249,6 +250,9 @@ def plant(source, target):
         for row in results["tables"][name]["rows"]:
             row[column] = row[column] * 0.9 if row[column] else row[column]
     results["arms"][3]["lr_curve"][50][1] *= 3
+    for number, arm in enumerate(results["arms"]):
+        arm["replay_family"] = f"{arm['model']}-{arm['router']}" if arm["replay_fraction"] < 1 else str(number)  # the control is of no family
+    results["comparison"]["flops_per_token"].update(most=3 * results["comparison"]["flops_per_token"]["least"], matched=False)
     (target / "results.json").write_text(json.dumps(results))
     metrics = target / results["arms"][3]["run"] / "metrics.jsonl"
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
@@ -263,11 +267,18 @@ def plant(source, target):
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
+def speed_caption(page):
+    return page.inner_text("figure:has(#chart-throughput) figcaption")
+
+
 def check_planted(check, browser, study, shown, folder, html):
     page = browser.open(html)
     moved = plotted(page)
     for name, problems in values.all_problems(folder, moved).items():
         check(f"planted change: {name} equals the changed files", problems)
+    check("planted change: the FLOPs are no longer said to be the same", [] if "up to 3.00 times" in speed_caption(page) and "same FLOPs" not in page.inner_text("main") else speed_caption(page))
+    links = [len(trace["x"]) for trace in moved["replay"] if trace["meta"]["role"] == "link"]
+    check("planted change: the control is no longer joined to the arms with replay", [] if links == [2] else links)
     keep = lambda traces: [[trace.get(key) for key in ("x", "y", "z")] for trace in traces]
     check("planted change: every chart moved", [name for name in shown if keep(shown[name]) == keep(moved[name])])
     page.context.close()

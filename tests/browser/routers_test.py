@@ -180,12 +180,26 @@ def main():
         results = json.loads((scratch / "planted" / "results.json").read_text(encoding="utf-8"))
         del results["tables"]["routers_summary"], results["tables"]["routers"]
         (scratch / "planted" / "results.json").write_text(json.dumps(results), encoding="utf-8")
-        for name in ("one", "three", "hostile", "planted"):
+        shutil.copytree(scratch / "one", scratch / "uneven")
+        results = json.loads((scratch / "one" / "results.json").read_text(encoding="utf-8"))
+        results["comparison"] = {"flops_per_token": {"least": 100, "most": 200, "tolerance": 0.05, "matched": False}, "other_differences": ["model.d_expert", "model.top_k"]}
+        (scratch / "uneven" / "results.json").write_text(json.dumps(results), encoding="utf-8")
+        for name in ("one", "three", "hostile", "planted", "uneven"):
             make_page(scratch / name, scratch / f"{name}.html", arguments.assembler)
         browser = Browser(playwright)
         check_study(check, browser, "one", scratch / "one", scratch / "one.html", 1, arguments.keep)
         check_study(check, browser, "three", scratch / "three", scratch / "three.html", 3, arguments.keep)
         check_looks(check, browser, scratch / "three.html", arguments.keep)
+        told = lambda page: [page.inner_text("#routers .intro"), page.inner_text("figure:has(#chart-routers-loss) figcaption")]
+        page = browser.open(scratch / "one.html")
+        words = told(page)
+        check("one: nothing but the routing differs, FLOPs are the same", [] if "Everything but the routing is the same" in words[0] and "of the same FLOPs" in words[1] else words)
+        page.context.close()
+        page = browser.open(scratch / "uneven.html")
+        words = told(page)
+        check("uneven: what else differs is named, and by how much the FLOPs do", [] if "Besides the routing the arms differ in model.d_expert and model.top_k" in words[0] and "Everything" not in words[0]
+              and "up to 2.00 times" in words[1] and "same FLOPs" not in words[1] else words)
+        page.context.close()
         page = browser.open(scratch / "hostile.html")
         check("hostile: a name is text, not markup", page.evaluate("window.pwned === undefined && document.querySelector('main img') === null"))
         check("hostile: it shows as it is", any(row["group"] == HOSTILE["quantile"] for row in rows_of(page)))

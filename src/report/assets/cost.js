@@ -12,7 +12,7 @@ function addCostSection(report) {
       missing: "No arm reached the dense arm's loss.", build: (width) => buildTokensToLoss(report, width) });
   }
   addChart(pair, { id: "throughput", title: "Training speed",
-    caption: "In each bar: the rate divided by the FLOP-matched dense arm's.", build: (width) => buildThroughput(report, width) });
+    caption: `In each bar: the rate divided by the dense arm's${flopAside(report)}.`, build: (width) => buildThroughput(report, width) });
   const never = charts.has("tokens-to-loss") ? neverReached(report) : [];
   if (never.length > 0) addNote(section, `Never as low as the dense arm: ${list(never)}.${report.seeds > 1 ? " The means above are over the seeds that got there." : ""}`);
   if (!charts.has("throughput")) {

@@ -141,6 +141,13 @@ function groupFigure(report, group, tableName, figure, where) {
   return values.length > 0 ? { mean: mean(values), std: sampleStd(values), n: values.length } : null;
 }
 
+// To follow the words "the dense arm": whether its training FLOPs a token are those of the others, from `comparison` of the results; "" where that is not there.
+function flopAside(report) {
+  const { flops_per_token: flops } = report.results.comparison || {};
+  if (!flops) return "";
+  return flops.matched ? ", of the same FLOPs a token" : `; FLOPs a token differ between the arms, up to ${(flops.most / flops.least).toFixed(2)} times`;
+}
+
 function unique(values) { return [...new Set(values)]; }
 function isNumber(value) { return typeof value === "number" && Number.isFinite(value); }
 function mean(values) { return values.reduce((sum, value) => sum + value, 0) / values.length; }

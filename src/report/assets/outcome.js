@@ -71,8 +71,10 @@ function buildReplay(report, width) {
   const points = report.groups.map((group) => ({ group, replay: group.arms[0].replay_fraction || 0,
     x: endLoss(report, group, newData), y: endLoss(report, group, oldData) })).filter((point) => point.x && point.y);
   if (points.length < 2) return null;
-  const families = unique(points.map((point) => point.group.family));
-  const links = families.map((family) => points.filter((point) => point.group.family === family).sort((a, b) => a.replay - b.replay))
+  // Lines join groups that differ in replay alone: results say which do; older ones know only the model and the router.
+  const kin = ({ group }) => [group.arms[0].replay_family || group.family, ...group.arms.map((arm) => arm.seed)].join("|");
+  const families = unique(points.map(kin));
+  const links = families.map((family) => points.filter((point) => kin(point) === family).sort((a, b) => a.replay - b.replay))
     .filter((chain) => unique(chain.map((point) => point.replay)).length > 1)
     .map((chain) => ({ type: "scatter", mode: "lines", x: chain.map((point) => point.x.mean), y: chain.map((point) => point.y.mean),
       line: { color: themeColor("line"), width: 2 }, hoverinfo: "skip", showlegend: false, meta: { role: "link" } }));

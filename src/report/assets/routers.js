@@ -37,7 +37,7 @@ function addRoutersSection(report) {
   const { old_data: oldData, new_data: newData } = rows[0].record;
   const seeds = Math.max(...rows.map((row) => row.figure("loss_new").n));
   const section = addSection("routers", "Routers compared",
-    `Everything but the routing is the same. Numbered by the held-out loss on ${newData} at the end; a click on a column's head sorts by it.`
+    `${routingWords(report)}Numbered by the held-out loss on ${newData} at the end; a click on a column's head sorts by it.`
     + `${rows.some((row) => row.kind === "never") ? " Rules that look ahead at evaluation too have no number: their losses are those of a model that sees a little of what it shall predict." : ""}`
     + `${seeds > 1 ? ` Figures are means over ${seeds} seeds ± 1 sample standard deviation.` : ""}`);
   const host = make("div", { class: "scroll compared", tabindex: "0", role: "region", "aria-label": "Table of routers" });
@@ -54,11 +54,19 @@ function addRoutersSection(report) {
   host.append(routersTable(sortedRouters(rows, columns), columns, sortBy));
   const shown = () => sortedRouters(rows, columns).filter((row) => row.kind !== null && !hiddenGroups.has(row.group.index));
   addChart(section, { id: "routers-loss", title: "What each rule is worth",
-    caption: `Held-out loss, nats per token: further left is better. Dotted: the dense model of the same FLOPs.${seeds > 1 ? " Bars: ± 1 standard deviation." : ""}`,
+    caption: `Held-out loss, nats per token: further left is better. Dotted: the dense model${flopAside(report)}.${seeds > 1 ? " Bars: ± 1 standard deviation." : ""}`,
     build: (width) => buildRouterPanels(shown(), lossPanels(rows, oldData, newData), width) });
   addChart(section, { id: "routers-balance", title: "And how evenly it uses its experts",
     caption: "Share of the tokens that the busiest expert receives, mean over layers. Grey bars: k/E, a perfect balance. Training shows what a step costs and drops; evaluation what the model does with text.",
     build: (width) => buildRouterPanels(shown(), balancePanels(rows, oldData, newData), width) });
+}
+
+// What the arms with a router differ in besides it, from `comparison` of the results.
+function routingWords(report) {
+  const { other_differences: keys } = report.results.comparison || {};
+  if (!keys) return "";
+  if (keys.length === 0) return "Everything but the routing is the same. ";
+  return `Besides the routing the arms differ in ${list(keys.slice(0, 8))}${keys.length > 8 ? " and more" : ""}. `;
 }
 
 // {key, head, unit, text(row) or figure format, value(row) to sort by}

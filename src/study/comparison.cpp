@@ -1,0 +1,70 @@
+#include "study/comparison.h"
+
+#include <algorithm>
+
+#include "model/layout.h"
+#include "optim/adamw.h"
+#include "train/recipe_changes.h"
+
+namespace evenkeel::study {
+namespace {
+
+void erase_keys(Json& object, const std::vector<std::string>& keys) {
+  std::erase_if(object.as_object(), [&](const auto& entry) { return std::find(keys.begin(), keys.end(), entry.first) != keys.end(); });
+}
+
+// Keys in which arms with a router differ from the first of them, besides the seed and the routing itself.
+std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) {
+  const train::Arm* first = nullptr;
+  std::vector<std::string> out;
+  for (const auto& arm : arms) {
+    if (!train::arm_model(arm).is_moe()) continue;
+    if (first == nullptr) first = &arm;
+    for (const auto& change : train::changed_keys(first->resolved, arm.resolved)) {
+      const std::string key = change.substr(0, change.find(": "));
+      const auto matches = [&](const char* pattern) { return optim::matches_pattern(key, pattern); };
+      const bool is_routing = matches("model.router*") || matches("model.balance*") || matches("model.capacity*");
+      if (!is_routing && key != "train.seed" && std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void FlopMatch::add(double flops_per_token) {
+  least = least == 0 ? flops_per_token : std::min(least, flops_per_token);
+  most = std::max(most, flops_per_token);
+}
+
+double training_flops_per_token(const train::Arm& arm) {
+  return model::training_flops_per_token(train::arm_model(arm), arm.resolved.at("train").at("sequence_length").as_int());
+}
+
+std::string recipe_without_replay(const train::Arm& arm) {
+  Json recipe = arm.resolved;
+  erase_keys(recipe["train"], {"seed", "checkpoint_every", "keep_last"});
+  for (auto& phase : recipe["phase"].as_array()) erase_keys(phase, {"replay", "eval"});
+  return recipe.dump();
+}
+
+std::string budget_of(const train::Arm& arm) {
+  Json out = Json::array();
+  for (const auto& phase : arm.resolved.at("phase").as_array()) {
+    Json data = Json::array();
+    for (const auto& source : phase.at("data").as_array()) data.push_back(Json::Array{source.at("name"), source.at("weight")});
+    out.push_back(Json::Array{data, phase.at("tokens")});
+  }
+  return out.dump();
+}
+
+Json comparison_json(const std::vector<train::Arm>& arms) {
+  FlopMatch match;
+  for (const auto& arm : arms) match.add(training_flops_per_token(arm));
+  Json differences = Json::array();
+  for (const auto& key : other_differences(arms)) differences.push_back(key);
+  const Json flops = Json::Object{{"least", match.least}, {"most", match.most}, {"tolerance", FlopMatch::kTolerance}, {"matched", match.holds()}};
+  return Json::Object{{"flops_per_token", flops}, {"other_differences", differences}};
+}
+
+}  // namespace evenkeel::study

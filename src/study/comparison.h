@@ -1,0 +1,31 @@
+// What a study compares: whether its arms cost the same, and what differs between them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "train/results.h"
+
+namespace evenkeel::study {
+
+// The least and the most training FLOPs a token of some models.
+struct FlopMatch {
+  static constexpr double kTolerance = 0.05;  // of the least
+  double least = 0, most = 0;
+  void add(double flops_per_token);
+  bool holds() const { return most <= (1 + kTolerance) * least; }
+};
+
+double training_flops_per_token(const train::Arm& arm);
+
+// An arm's recipe without what does not bear on the weights (evaluation, the rhythm of checkpoints), its seed, and the replay of its phases:
+// arms of which this is the same differ in replay and seed alone.
+std::string recipe_without_replay(const train::Arm& arm);
+
+// Names of data and tokens of each phase: arms of which this is the same have the same shift and budget.
+std::string budget_of(const train::Arm& arm);
+
+// `comparison` of a study's results.json (docs/formats.md).
+Json comparison_json(const std::vector<train::Arm>& arms);
+
+}  // namespace evenkeel::study

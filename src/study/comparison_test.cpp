@@ -1,0 +1,64 @@
+#include "study/comparison.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/tiny_run.h"
+
+namespace evenkeel::study {
+namespace {
+
+using ::testing::Not;
+using train::Arm;
+
+Arm arm_of(const std::vector<std::string>& overrides) {
+  Arm arm;
+  arm.resolved = train::run_config_json(testing::tiny_config("/data", overrides));
+  return arm;
+}
+
+TEST(FlopMatch, HoldsWithinTheToleranceOfTheLeast) {
+  FlopMatch match;
+  match.add(200);
+  EXPECT_TRUE(match.holds());
+  match.add(210);
+  EXPECT_TRUE(match.holds());
+  EXPECT_EQ(match.least, 200);
+  EXPECT_EQ(match.most, 210);
+  match.add(199.9);
+  EXPECT_FALSE(match.holds());
+}
+
+TEST(RecipeWithoutReplay, TellsArmsThatDifferInMoreThanReplayAndSeed) {
+  const auto plain = recipe_without_replay(arm_of({}));
+  for (const std::string same : {"train.seed=7", "phase.two.replay={fraction = 0.5, from = \"one\"}", "train.keep_last=0", "phase.one.eval.max_tokens=8"}) EXPECT_EQ(recipe_without_replay(arm_of({same})), plain) << same;
+  for (const std::string other : {"model.d_expert=7", "optimizer.eps=1e-6", "train.micro_batch_size=2", "phase.two.steps=5", "phase.one.schedule.lr_max=0.5", "phase.two.freeze=[\"head.weight\"]"})
+    EXPECT_THAT(recipe_without_replay(arm_of({other})), Not(plain)) << other;
+}
+
+TEST(Budget, IsDataAndTokensOfEachPhase) {
+  const auto plain = budget_of(arm_of({}));
+  EXPECT_EQ(plain, R"([[[["a",1]],192],[[["b",1]],128]])");
+  EXPECT_EQ(budget_of(arm_of({"model.d_expert=7"})), plain);
+  EXPECT_EQ(budget_of(arm_of({"phase.two.schedule.lr_max=0.5"})), plain);
+  EXPECT_THAT(budget_of(arm_of({"phase.two.steps=5"})), Not(plain));
+  EXPECT_THAT(budget_of(arm_of({"phase.two.data=[{name = \"c\", path = \"c\"}]"})), Not(plain));
+}
+
+TEST(Comparison, SaysWhatDiffersBesidesTheRouting) {
+  const auto differences = [](const std::vector<Arm>& arms) { return comparison_json(arms).at("other_differences").dump(); };
+  EXPECT_EQ(differences({arm_of(testing::kTinyDense), arm_of({"model.router.renormalize=true"}), arm_of({"model.balance.coefficient=0.5", "train.seed=4"})}), "[]");
+  EXPECT_EQ(differences({arm_of({}), arm_of({"model.d_expert=7"}), arm_of({"model.d_expert=8", "phase.two.schedule.lr_max=0.5"})}), R"(["model.d_expert","phase.two.schedule.lr_max"])");
+}
+
+TEST(Comparison, HasTheFlopsOfAllArms) {
+  const auto narrow = arm_of({}), wide = arm_of({"model.d_expert=60"});
+  const Json flops = comparison_json({wide, narrow}).at("flops_per_token");
+  EXPECT_EQ(flops.at("least").as_double(), training_flops_per_token(narrow));
+  EXPECT_EQ(flops.at("most").as_double(), training_flops_per_token(wide));
+  EXPECT_EQ(flops.at("matched"), Json(false));
+  EXPECT_EQ(comparison_json({narrow, narrow}).at("flops_per_token").at("matched"), Json(true));
+}
+
+}  // namespace
+}  // namespace evenkeel::study
