@@ -315,9 +315,6 @@ def add_options(table):
                           ("--max-tokens", "-3")]:
         table.add(f"eval: {option} {value}", [*evaluate, option, value], (option, value))
     table.add("eval: data missing", ["eval", "{F}/run", "--json", *CPU, "--data", "en={S}/none"], ("{S}/none",))
-    table.add("eval: task missing", [*evaluate, "--task", "arc={S}/none.jsonl"], ("{S}/none.jsonl",))
-    table.add("eval: task no JSON", [*evaluate, "--task", "arc={S}/t.jsonl"], ("{S}/t.jsonl",), setup=write("t.jsonl", "{oops\n"))
-    table.add("eval: task of unknown fields", [*evaluate, "--task", "arc={S}/t.jsonl"], ("{S}/t.jsonl",), setup=write("t.jsonl", '{"a": 1}\n'))
     for value in ("0", "-2", "ten"):
         table.add(f"bench: --steps {value}", ["bench", "{F}/recipe.toml", "--json", *CPU, "--steps", value], ("--steps", value))
 
@@ -328,7 +325,10 @@ def add_places(table, good):
     table.add("train: a file where the run must be", [*train, "{S}/file"], ("{S}/file",), setup=a_file)
     table.add("train: a file above the run", [*train, "{S}/file/run"], ("{S}/file",), setup=a_file)
     table.add("train: a folder that is not empty", [*train, "{S}/full"], ("{S}/full",), setup=write("full/mine.txt", "mine"))
-    table.add("study: a file where the folder must be", ["study", "{F}/recipe.toml", "--out", "{S}/file"], (), setup=a_file)
+    a_study = write("study.toml", f'[study]\nbase = "{good}/recipe.toml"\narms = [{{name = "a"}}]\n')
+    table.add("study: a recipe without [study]", ["study", "{F}/recipe.toml", "--out", "{S}/out"], ("recipe.toml", "[study]"))
+    table.add("study: a file where the folder must be", ["study", "{S}/study.toml", "--out", "{S}/file", *CPU], ("{S}/file", "got a file"), setup=steps(a_file, a_study))
+    table.add("study: a file above the folder", ["study", "{S}/study.toml", "--out", "{S}/file/out", *CPU], ("{S}/file",), setup=steps(a_file, a_study))
     table.add("prepare: a file above the output", ["prepare", "--tokenizer", "{F}/tok.model", "--eod", "none", "--out", "{S}/file/out", "{F}/text.txt"],
               ("{S}/file",), setup=a_file)
     table.add("report: a file above the output", ["report", "{F}/run", "--out", "{S}/file/out.html"], ("{S}/file",), setup=a_file)
