@@ -132,7 +132,11 @@ void run_study(const StudyPlan& plan, const StudyOptions& options) {
                       train.keep_steps = steps_for_takers(plan, i);
                       train.resume = true;  // a new folder starts over, a finished one is left, a changed recipe is refused
                       train.on_step = [&](int64_t step, int64_t, const std::string& text) { report(step, text); };
-                      train::train_run(plan.arms[i].config, train);
+                      try {
+                        train::train_run(plan.arms[i].config, train);
+                      } catch (const NumericsError& error) {  // it names a step or layer; other errors name the run
+                        fail<NumericsError>("arm ", plan.arms[i].name, ": ", error.what());
+                      }
                       report(plan.arms[i].config.total_steps(), "finished");
                     }});
   }
