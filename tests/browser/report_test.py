@@ -307,6 +307,11 @@ def check_others(check, browser, pages):
     check("dense run: the page says why", "no routing to show" in page.inner_text("main"))
     page.context.close()
 
+    page = browser.open(pages["single"][1])
+    words = [caption for caption in page.locator("figcaption, .intro").all_text_contents() if any(word in caption for word in ("at the shift", "dotted line", "the dotted one", "the dense arm"))]
+    check("a run of one phase, without a dense arm: no caption speaks of a shift or of a dense arm", words)
+    page.context.close()
+
     folder, html = pages["hostile"]
     page = browser.open(html, width=360)
     check_health(check, "hostile names", page, width=360)
@@ -334,8 +339,12 @@ def main():
         make_fixture.make_run(scratch / "run", make_fixture.ARMS[3], "A run")
         make_fixture.make_run(scratch / "dense", make_fixture.ARMS[0], "A dense run")
         plant(scratch / "study", scratch / "planted")
+        shutil.copytree(scratch / "run", scratch / "single")
+        results = json.loads((scratch / "single" / "results.json").read_text())
+        del results["arms"][0]["phases"][1:]
+        (scratch / "single" / "results.json").write_text(json.dumps(results))
         pages = {}
-        for name in ("study", "seeds", "hostile", "run", "dense", "planted"):
+        for name in ("study", "seeds", "hostile", "run", "dense", "planted", "single"):
             pages[name] = (scratch / name, scratch / f"{name}.html")
             make_page(*pages[name], arguments.assembler)
         make_page(scratch / "study", scratch / "again.html", arguments.assembler)

@@ -16,7 +16,7 @@ function addBalanceSection(report) {
     arms.some((arm) => arm.shift) ? makeChoice("balance-range", "Range of steps", [["shift", "around the shift"], ["all", "whole run"]],
       (range) => { balanceView.range = range; redraw(); }) : null));
   addChart(section, { id: "mri", title: "Imbalance of every training batch",
-    caption: `A router balanced on the old text meets new text unbalanced: the spike after the dotted line.${seedNote(report)}`,
+    caption: `${arms.some((arm) => arm.shift) ? "The second phase begins at the dotted line; a spike there is a router, balanced on the old text, that meets the new text unbalanced." : "Lower is more even."}${seedNote(report)}`,
     missing: "No routing was recorded.",
     build: (width) => buildBalanceLines(report, groups, { key: "mri", title: "MRI, share of tokens", bounds: true }, width) });
   addChart(section, { id: "mri-layers", title: "The same, layer by layer",

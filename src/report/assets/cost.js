@@ -1,8 +1,9 @@
 // Tokens to reach a loss, and speed.
 
 function addCostSection(report) {
+  const hasDense = report.kind === "study" && report.groups.some((group) => group.model === "dense");
   const section = addSection("cost", "Tokens and speed",
-    "What a model costs: how many tokens it needs to reach the loss at which the dense arm ended its first phase, and how fast it trains.");
+    `What a model costs: ${hasDense ? "how many tokens it needs to reach the loss at which the dense arm ended its first phase, and " : ""}how fast it trains.`);
   const table = report.tables.get("tokens_to_loss");
   const pair = make("div", { class: "pair" });
   section.append(pair);
@@ -12,7 +13,7 @@ function addCostSection(report) {
       missing: "No arm reached the dense arm's loss.", build: (width) => buildTokensToLoss(report, width) });
   }
   addChart(pair, { id: "throughput", title: "Training speed",
-    caption: `In each bar: the rate divided by the dense arm's${flopAside(report)}.`, build: (width) => buildThroughput(report, width) });
+    caption: hasDense ? `In each bar: the rate divided by the dense arm's${flopAside(report)}.` : "Each model alone on the machine.", build: (width) => buildThroughput(report, width) });
   const never = charts.has("tokens-to-loss") ? neverReached(report) : [];
   if (never.length > 0) addNote(section, `Never as low as the dense arm: ${list(never)}.${report.seeds > 1 ? " The means above are over the seeds that got there." : ""}`);
   if (!charts.has("throughput")) {

@@ -44,7 +44,7 @@ function addLoadSection(report) {
     make("label", { class: "wide", for: "load-step" }, make("span", {}, "Step: ", output), slider), playButton(slider)));
   addChart(section, { id: "load-layers", title: "Every layer at the chosen step", caption: "Rows are layers, columns are experts.", build: buildLoadLayers });
   addChart(section, { id: "load-steps", title: "One layer over the run",
-    caption: "Rows are experts, columns are steps. The solid line is the chosen step, the dotted one the shift.", build: buildLoadSteps });
+    caption: `Rows are experts, columns are steps. The solid line is the chosen step${report.arms.some((arm) => arm.shift) ? ", the dotted one the shift" : ""}.`, build: buildLoadSteps });
 }
 
 function playButton(slider) {
