@@ -2,6 +2,7 @@
 import functools
 import json
 import math
+import os
 import statistics
 
 import toy
@@ -30,6 +31,28 @@ phases = ["english"]
 [study.matrix]
 model.router.score = ["softmax_pre", "sigmoid"]
 optimizer.weight_decay = [0.0, 0.1]
+"""
+INSIDE = """[study]
+base = "study-base.toml"
+arms = [{name = "whole"}, {name = "inside", phase.german.start = {from = "english", step = 2}}]
+"""
+SEEDS = """[study]
+base = "study-base.toml"
+[study.matrix]
+phase.german.replay.fraction = [0.0, 0.5]
+train.seed = [1, 2]
+"""
+UNEVEN = """[study]
+base = "study-base.toml"
+arms = [
+  {name = "dense", model = {n_experts = 0, d_ff = 512}, phase.german.replay.fraction = 0},
+  {name = "moe", phase.german.replay.fraction = 0},
+  {name = "moe-wide-r50", model.d_expert = 64},
+]
+"""
+ELSEWHERE = """[study]
+base = "study-base.toml"
+arms = [{name = "phase", phase.english.start = {from = "RUN"}}, {name = "model", model.from = "RUN"}]
 """
 
 
@@ -114,6 +137,69 @@ def check_a_matrix_names_its_arms_by_their_values(studies, problems):
         score, decay = recipe["model"]["router"]["score"], recipe["optimizer"]["weight_decay"]
         problems.need(score in name and (f"{decay:g}" in name), f"arm {name} of {score} and {decay}")
         problems.equal([part["name"] for part in recipe["phase"]], ["english"], f"phases of {name}")
+
+
+def check_seeds_of_a_matrix_are_seeds(studies, problems):
+    _, results = studies.study("matrix-seeds", SEEDS)
+    groups = {arm["name"]: (arm["group"], arm["seed"]) for arm in results["arms"]}
+    problems.equal(groups, {f"fraction{r}-seed{seed}": (f"fraction{r}", seed) for r in ("0", "0.5") for seed in (1, 2)}, "groups and seeds")
+    summary = rows_of(results, "forgetting_summary")[1]
+    problems.equal({(row["group"], row["n"]) for row in summary}, {("fraction0", 2), ("fraction0.5", 2)}, "rows of the summary")
+    problems.equal(len([text for text in results["headlines"] if "with 50 % of each batch replayed" in text]), 1, "sentences on replay, over the seeds")
+
+
+def check_an_arm_that_starts_inside_of_a_shared_phase(studies, problems):
+    out, _ = studies.study("inside", INSIDE)
+    clocks = [[line["seconds"] for line in steps_of(out / "arms" / name, "english")] for name in ("whole", "inside")]
+    problems.equal(clocks[0], clocks[1], "seconds of the shared phase, which ran once")
+    problems.need((out / "arms" / "whole" / "checkpoints" / "step-00000002").is_dir(), "the arm that gives has not kept the step that the other starts from")
+    alone = studies.folder / "alone-inside"
+    if problems.ran(toy.evenkeel("train", out / "arms" / "inside" / "recipe.toml", "--out", alone, *CPU)):
+        problems.need(model_bytes(alone) == model_bytes(out / "arms" / "inside"), "train of its recipe.toml gave another model")
+
+
+def check_an_arm_added_to_a_study_may_start_inside_of_a_phase(studies, problems):
+    first = INSIDE.replace(', {name = "inside", phase.german.start = {from = "english", step = 2}}', "")
+    out, _ = studies.study("grown", first)
+    problems.need(not (out / "arms" / "whole" / "checkpoints" / "step-00000002").exists(), "step 2 is kept without need: this checks nothing")
+    (studies.folder / "grown.toml").write_text(INSIDE)
+    if problems.ran(toy.evenkeel("study", studies.folder / "grown.toml", "--out", out, "--resume", *CPU)):
+        problems.need(model_bytes(out / "arms" / "inside") == model_bytes(studies.study("inside", INSIDE)[0] / "arms" / "inside"), "the arm that computed its phases itself has another model")
+
+
+def check_an_arms_recipe_runs_from_anywhere(studies, problems):
+    run = studies.study()[0] / "arms" / "plain-seed1"
+    out, _ = studies.study("elsewhere", ELSEWHERE.replace("RUN", os.path.relpath(run, studies.folder)))
+    place = studies.folder / "another-place"
+    place.mkdir()
+    for name in ("phase", "model"):
+        alone = studies.folder / f"alone-from-{name}"
+        if problems.ran(toy.evenkeel("train", out / "arms" / name / "recipe.toml", "--out", alone, *CPU, cwd=place)):
+            problems.need(model_bytes(alone) == model_bytes(out / "arms" / name), f"{name}: train of its recipe.toml gave another model")
+
+
+def check_what_the_arms_cost_is_said_as_it_is(studies, problems):
+    for name, text in (("arms", ARMS), ("uneven", UNEVEN)):
+        _, results = studies.study(name, text)
+        flops = {arm["group"]: arm["flops_per_token"] for arm in results["arms"]}
+        least, most = min(flops.values()), max(flops.values())
+        problems.equal(results["comparison"]["flops_per_token"], {"least": least, "most": most, "tolerance": 0.05, "matched": most <= 1.05 * least}, f"{name}: FLOPs of the arms")
+        moe = flops["moe" if name == "uneven" else "plain"] / flops["dense"]
+        wanted = " of the same FLOPs:" if max(moe, 1 / moe) <= 1.05 else f", at {moe:.2f} times its FLOPs a token:"
+        problems.need(f"the dense one{wanted}" in results["headlines"][0], f"{name}: got the headline {results['headlines'][0]!r}; need {wanted!r}")
+    problems.equal([text for text in results["headlines"] if "replayed" in text], [], "sentences on replay, where no arm has a twin without")
+    problems.need("model.d_expert" in results["comparison"]["other_differences"], "the other width is not named")
+
+
+def check_a_study_whose_arm_fails_has_no_results(studies, problems):
+    text = INSIDE.replace("phase.german.start = {from = \"english\", step = 2}", "phase.german.schedule.lr_max = 1000")
+    (studies.folder / "failing.toml").write_text(text.replace("base =", "seeds = [1, 2]\nbase ="))
+    out = studies.folder / "study-failing"
+    for resume in ([], ["--resume"]):
+        result = toy.evenkeel("study", studies.folder / "failing.toml", "--out", out, *resume, *CPU)
+        problems.ran(result, 3)
+        problems.need("error: arm inside-seed" in result.err, f"the error does not name the arm: {result.err[-300:]}")
+        problems.need(not (out / "results.json").exists() and not (out / "report.html").exists(), "results of a study that did not end")
 
 
 def check_tables_have_the_columns_of_the_contract(studies, problems):
