@@ -33,7 +33,10 @@ TEST(Diagnose, FindsNothingWhereAllIsWell) {
   EXPECT_THAT(balanced.findings(), IsEmpty());
   for (const auto& [name, tensor] : balanced.state.params) EXPECT_FALSE(tensor.grad().defined()) << name;
   EXPECT_THAT(Case({"model.balance={loss = []}", "model.router={kind = \"sinkhorn\"}"}).findings(), IsEmpty());
-  EXPECT_THAT(Case(testing::kTinyDense).findings(), IsEmpty());
+  const Case dense(testing::kTinyDense);
+  EXPECT_THAT(dense.findings(), IsEmpty());
+  EXPECT_THAT(find_collapse(dense.model, dense.batch, dense.state), IsEmpty());
+  EXPECT_THAT(find_collapse(balanced.model, balanced.batch, balanced.state), IsEmpty());
 }
 
 TEST(Diagnose, FindsARouterThatTheCrossEntropyDoesNotReach) {
@@ -48,6 +51,62 @@ TEST(Diagnose, FindsACoefficientThatChangesNothing) {
   const Case constant({kOneExpert});  // the probability of the only expert is 1 whatever its weights
   EXPECT_THAT(constant.findings(), ::testing::Contains(AllOf(HasSubstr("the balance loss with coefficient 0.01"), HasSubstr("layers.0.router.weight"))));
   EXPECT_THAT(constant.findings(), ::testing::Not(::testing::Contains(HasSubstr("the z loss"))));  // z = l^2 has a gradient
+}
+
+// Loads that are even whatever the router says leave an exact 0 that fp32 rounds to about 1e-9.
+TEST(Diagnose, FindsACoefficientWhoseGradientIsOnlyRounding) {
+  const auto loss = [](const std::string& name) { return "model.balance={loss = \"" + name + "\", coefficient = 1.0}"; };
+  const auto changes_nothing = [](const Case& tested, const std::string& matrix) { EXPECT_THAT(tested.findings(), ::testing::Contains(AllOf(HasSubstr("the balance loss with coefficient 1 "), HasSubstr(matrix)))); };
+  for (const std::string matrix : {"layers.0.router.weight", "layers.1.router.weight"}) {
+    changes_nothing(Case({"model.router={kind = \"expert_choice\"}", loss("olmo")}), matrix);
+    changes_nothing(Case({"model.top_k=1", "model.router={kind = \"base\"}", loss("deepseek_batch")}), matrix);
+    for (const std::string name : {"switch", "olmo", "hf", "megablocks"}) changes_nothing(Case({"model.top_k=4", loss(name)}), matrix);
+  }
+}
+
+// Loads of 6 and 7 tokens, and nearly even ones of thousands of tokens in more layers: a small gradient, but one that balances.
+TEST(Diagnose, TakesASmallGradientForOne) {
+  EXPECT_THAT(Case({"model.top_k=1", "model.n_experts=5", "model.router={kind = \"base\"}", "model.balance={loss = \"deepseek_batch\", coefficient = 1.0}"}).findings(), IsEmpty());
+  for (const std::string name : {"olmo", "megablocks"}) {
+    Case large({"model={n_experts = 16, top_k = 4, n_layers = 6, router = {kind = \"sinkhorn\"}}", "model.balance={loss = \"" + name + "\", coefficient = 1e-4, z_coefficient = 1e-4}"});
+    large.batch.tokens = testing::random_ids(4096, testing::kTinyVocabulary, 3).view({16, 256});
+    large.batch.targets = testing::random_ids(4096, testing::kTinyVocabulary, 4).view({16, 256});
+    EXPECT_THAT(large.findings(), IsEmpty()) << name;
+  }
+}
+
+TEST(Diagnose, FindsAllTokensOnTheSameExperts) {
+  const auto on_one_token = [](const std::vector<std::string>& overrides) {
+    Case out(overrides);
+    out.batch.tokens.fill_(3);
+    return out.findings();
+  };
+  const auto finding = [](const std::string& share) { return "routing check: layers 0, 1: nearly all tokens have the same " + share + " experts"; };
+  EXPECT_THAT(on_one_token({"model.top_k=1", "model.balance={loss = []}", "model.router={kind = \"hash\"}"}), ElementsAre(HasSubstr(finding("1 of 4"))));
+  EXPECT_THAT(on_one_token({"model.top_k=1"}), ElementsAre(HasSubstr(finding("1 of 4"))));
+  EXPECT_THAT(on_one_token({}), ElementsAre(HasSubstr(finding("2 of 4"))));
+  // What shares even equal tokens out, and where there is nothing to choose.
+  EXPECT_THAT(on_one_token({"model.balance={loss = []}", "model.router={kind = \"uniform\"}"}), IsEmpty());
+  EXPECT_THAT(on_one_token({"model.top_k=4", "model.balance={loss = []}"}), ::testing::Not(::testing::Contains(HasSubstr("routing check"))));
+  // Two thirds on one expert is a router to be balanced, not a collapsed one.
+  Case uneven({"model.top_k=1"});
+  uneven.batch.tokens.narrow(0, 0, 3).narrow(1, 0, 7).fill_(3);
+  EXPECT_THAT(uneven.findings(), IsEmpty());
+}
+
+// Logits of -300 and less: the embedding and with it the normalised states are positive, the matrix is not.
+TEST(Diagnose, FindsScoresThatHaveShrunkToNothing) {
+  for (const std::string score : {"sigmoid", "sqrtsoftplus"}) {
+    const std::string router = "model.router={score = \"" + score + "\"}";
+    Case shrunk({router});
+    EXPECT_THAT(shrunk.findings(), IsEmpty()) << score;  // a fresh router
+    shrunk.state.params.at("embedding.weight").detach().abs_();
+    for (const std::string layer : {"0", "1"}) shrunk.state.params.at("layers." + layer + ".router.weight").detach().fill_(-50.0);
+    EXPECT_THAT(shrunk.findings(), ::testing::Contains(HasSubstr("routing check: layers 0, 1: the router's scores have shrunk to nearly 0"))) << score;
+    EXPECT_THAT(find_collapse(shrunk.model, shrunk.batch, shrunk.state), ::testing::Contains(HasSubstr("scores have shrunk"))) << score;
+    for (const std::string layer : {"0", "1"}) shrunk.state.params.at("layers." + layer + ".router.weight").detach().fill_(-0.3);  // low, but alive
+    EXPECT_THAT(find_collapse(shrunk.model, shrunk.batch, shrunk.state), ::testing::Not(::testing::Contains(HasSubstr("scores have shrunk")))) << score;
+  }
 }
 
 TEST(Diagnose, FindsARouterWithoutBalance) {

@@ -265,14 +265,22 @@ class Run {
     const auto batches = next_batches();
     if (checks_first_step_) {
       checks_first_step_ = false;
-      for (const auto& finding : diagnose(model_, factors_, batches[0], state_)) log_warning(finding);
+      warned_.clear();
+      warn_once(diagnose(model_, factors_, batches[0], state_));
     }
     const double rate = schedule_->rate(state_.phase_step + 1);
     report_ = train_step(model_, config_.optimizer, factors_, batches, rate, state_);
+    last_batch_ = batches[0];
     step_seconds_ = seconds_since(begin);
     sources_.clear();
     for (const auto& batch : batches)
       for (const auto& [name, count] : batch.sources) sources_[name] += count;
+  }
+
+  // Each finding once a phase.
+  void warn_once(const std::vector<std::string>& findings) {
+    for (const auto& finding : findings)
+      if (warned_.insert(finding).second) log_warning(finding);
   }
 
   bool is_due(const Duration& every) const {
@@ -286,7 +294,10 @@ class Run {
   void after_step(bool phase_ends) {
     write_step_line();
     const auto& eval = phase().eval;
-    if (eval && (phase_ends || is_due(eval->every))) evaluate_all(*eval, phase_ends);
+    if (eval && (phase_ends || is_due(eval->every))) {
+      evaluate_all(*eval, phase_ends);
+      warn_once(find_collapse(model_, last_batch_, state_));
+    }
     const bool stops = stop_requested();
     const bool is_pinned = pinned_steps().contains(state_.step);
     if (phase_ends || is_pinned || stops || is_due(config_.train.checkpoint_every)) save();
@@ -422,6 +433,8 @@ class Run {
   double step_seconds_ = 0, gemm_rate_ = 0;
   int64_t started_at_ = 0;
   bool checks_first_step_ = false;
+  data::Batch last_batch_;        // the first micro-batch of the last step
+  std::set<std::string> warned_;  // in this phase
 };
 
 }  // namespace

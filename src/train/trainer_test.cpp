@@ -273,6 +273,25 @@ TEST_F(TrainerTest, ReplayDrawsItsShareAndNamesIt) {
   }
 }
 
+// A step of varied tokens, then one token alone: a table of ids sends it to one expert. The first step's check cannot know.
+TEST_F(TrainerTest, WarnsOnceAPhaseOfACollapseThatAnEvaluationMeets) {
+  data::IndexedDatasetWriter writer(folder_ / "turning", testing::kTinyVocabulary);
+  std::vector<int32_t> ids(400, 5);
+  for (size_t i = 0; i < 33; ++i) ids[i] = static_cast<int32_t>(i * 7 % testing::kTinyVocabulary);
+  writer.add_document(ids);
+  writer.commit();
+  const auto warnings_of = [&](const std::string& run, const std::string& every) {
+    train(run, {"model.top_k=1", "model.balance={loss = []}", "model.router={kind = \"hash\"}", "phase.one.shuffle=false", "phase.one.data=[{name = \"turning\", path = \"" + (folder_ / "turning").string() + "\"}]",
+                "phase.one.eval={every = \"" + every + "\", data = [{name = \"held\", path = \"" + (folder_ / "a-heldout").string() + "\"}]}"});
+    const std::string log = read_file(folder_ / run / "log.txt");
+    int n = 0;
+    for (size_t at = log.find("routing check: layers 0, 1: nearly all tokens"); at != std::string::npos; at = log.find("routing check", at + 1)) ++n;
+    return n;
+  };
+  EXPECT_EQ(warnings_of("often", "2 steps"), 1);
+  EXPECT_EQ(warnings_of("end", "1000 steps"), 1);
+}
+
 TEST_F(TrainerTest, RefusesDataThatDoesNotFitBeforeWriting) {
   EXPECT_THROW(train("run", {"phase.two.data=[{name = \"b\", path = \"/nowhere/b\"}]"}), DataError);
   EXPECT_THROW(train("run", {"model.vocab_size=8"}), DataError);
