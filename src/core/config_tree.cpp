@@ -47,6 +47,7 @@ Json ConfigNode::to_json() const {
 }
 
 std::string ConfigNode::shown() const {
+  if (const auto* number = std::get_if<double>(&value); number != nullptr && !std::isfinite(*number)) return format_double(*number);  // JSON has none
   std::string text = is_string() ? "'" + std::get<std::string>(value) + "'" : to_json().dump();
   if (text.size() > 120) text = text.substr(0, 117) + "...";
   return text;

@@ -77,7 +77,8 @@ TEST(ConfigTree, WritesEveryField) {
 
 TEST(ConfigTree, ErrorsNameFileLineAndPath) {
   EXPECT_THAT(message_for("\nrate = \"fast\""), HasSubstr("recipe.toml:2:1: got rate = 'fast'; need a finite number"));
-  EXPECT_THAT(message_for("rate = nan"), HasSubstr("need a finite number"));
+  EXPECT_THAT(message_for("rate = nan"), HasSubstr("got rate = nan; need a finite number"));
+  EXPECT_THAT(message_for("rate = -inf"), HasSubstr("got rate = -inf; need a finite number"));
   EXPECT_THAT(message_for("[inner]\ncount = 1.5"), HasSubstr("recipe.toml:2:1: got inner.count = 1.5; need a whole number"));
   EXPECT_THAT(message_for("[inner]\ncount = 1e17"), HasSubstr("need a whole number"));
   EXPECT_THAT(message_for("enabled = 1"), HasSubstr("need true or false"));

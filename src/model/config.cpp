@@ -91,15 +91,18 @@ void check_sizes(const ModelConfig& c, const Check& check) {
   check(known_init, "init", c.init, "scaled_normal, normal, truncated_normal or small_wang");
 }
 
-// What a router's traits ask of the rest of the model.
-void check_router(const ModelConfig& c, const moe::Router& router, const Check& check) {
+// What a router's traits and the capacity ask of the rest of the model.
+void check_router(const ModelConfig& c, const moe::Router& router, const std::string& where) {
   const auto traits = router.traits();
+  const Check check{where}, check_balance{c.balance.where.empty() ? where : c.balance.where};
   const std::string kind = "the router '" + router.options().at("kind").as_string() + "'";
   check(c.top_k <= traits.max_top_k, "top_k", c.top_k, std::to_string(traits.max_top_k) + ": " + kind + " chooses no more experts a token");
+  for (const auto& term : c.balance.terms)
+    check_balance(term.counts != "kept" || !c.capacity.is_dropless(), "balance.counts", "kept", "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
   if (traits.has_matrix) return;
   const std::string need = "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";
-  for (const auto& term : c.balance.terms) check(false, "balance.loss", term.loss, need);
-  check(c.balance.z_coefficient == 0, "balance.z_coefficient", c.balance.z_coefficient, need);
+  for (const auto& term : c.balance.terms) check_balance(false, "balance.loss", term.loss, need);
+  check_balance(c.balance.z_coefficient == 0, "balance.z_coefficient", c.balance.z_coefficient, need);
 }
 
 }  // namespace
@@ -119,7 +122,7 @@ void check_model_config(const ModelConfig& c, const std::string& where) {
     check(c.d_expert >= 1 && c.d_expert < (int64_t{1} << 31), "d_expert", c.d_expert, "at least 1 (it has no default)");
     check(c.n_shared_experts >= 0 && c.n_shared_experts <= 65536, "n_shared_experts", c.n_shared_experts, "0 or more");
     const auto router = moe::make_router(c.router_shape(), c.router);  // throws for what its kind does not know
-    check_router(c, *router, check);
+    check_router(c, *router, where);
     moe::check_capacity(c.capacity, c.router_shape(), router->traits(), where);
     return;
   }

@@ -107,6 +107,13 @@ TEST(ModelConfig, RefusesWhatItsRouterCannotDo) {
   EXPECT_NO_THROW(read(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = []}")));
 }
 
+TEST(ModelConfig, RefusesABalanceWhereItStands) {
+  EXPECT_THAT(message_for(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = \"switch\"}")), HasSubstr("m.toml:9:1: got model.balance.loss = switch"));
+  const std::string kept = "balance = {loss = \"switch\", counts = \"kept\"}";
+  EXPECT_THAT(message_for(kMoe + ("norm_eps = 1e-5\n" + kept)), HasSubstr("m.toml:9:1: got model.balance.counts = kept; need a [model.capacity] that drops"));
+  EXPECT_NO_THROW(read(kMoe + (kept + "\ncapacity = {rule = \"switch\"}")));
+}
+
 TEST(ModelConfig, ADenseModelRefusesKeysOfExperts) {
   for (const auto* line : {"top_k = 1", "n_shared_experts = 1", "d_expert = 4", "router = {kind = \"top_k\"}",
                            "balance = {loss = \"switch\"}", "capacity = {rule = \"switch\"}"})

@@ -21,7 +21,7 @@ namespace evenkeel::moe {
 inline constexpr double kScoreGuard = 1e-20;
 
 // What n_e counts.
-enum class Counts { plain,   // each token's k largest logits, taken afresh: no bias, plan, group limit or drop enters
+enum class Counts { plain,   // each token's k largest logits, taken afresh: no bias, plan, group limit or drop enters; jitter is in the logits
                     first,   // its largest logit only
                     actual,  // the router's assignments, before drops
                     kept };  // the router's assignments that capacity left
@@ -49,6 +49,7 @@ struct BalanceConfig {
   std::vector<BalanceTerm> terms;  // `loss = "switch"` with its keys beside it, or `loss = [{loss, coefficient, ...}, ...]`
   double z_coefficient = 0.0;
   std::string z_reduce = "sum";  // over layers: sum or mean
+  std::string where = {};        // of the table, for messages
 };
 // ConfigError for unknown names and keys, for a loss named twice and for a key that contradicts its loss.
 void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& out);

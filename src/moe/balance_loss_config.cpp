@@ -101,6 +101,7 @@ void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& 
   for (const char* key : {"coefficient", "reduce", "counts", "group_size"})
     require<ConfigError>(loss != nullptr || node.find(key) == nullptr, node.where, ": got ", path, ".", key,
                          " without ", path, ".loss; need the name of the loss");
+  out.where = node.where;
   out.z_coefficient = one.z_coefficient;
   out.z_reduce = one.z_reduce;
   require<ConfigError>(out.z_coefficient >= 0, node.where, ": got ", path, ".z_coefficient = ", out.z_coefficient, "; need at least 0");

@@ -67,6 +67,7 @@ TEST(BalanceConfig, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(message_for("loss = \"hf\"\ncoefficient = -1.0"), HasSubstr("need at least 0"));
   EXPECT_THAT(message_for("z_reduce = \"max\""), HasSubstr("need sum or mean"));
   EXPECT_THAT(message_for("z_coefficient = -0.1"), HasSubstr("need at least 0"));
+  EXPECT_THAT(message_for("loss = \"hf\"\ncoefficient = inf"), HasSubstr("b:2:1: got model.balance.coefficient = inf; need a finite number"));
   EXPECT_THAT(message_for("lossy = 1"), HasSubstr("did you mean 'loss'"));
   EXPECT_THAT(message_for("loss = \"switch\"\nreduce = \"max\""), HasSubstr("got model.balance.reduce = 'max'; need one of: sum, mean"));
   EXPECT_THAT(message_for("loss = \"switch\"\ncounts = \"all\""), HasSubstr("got model.balance.counts = 'all'; need one of: plain, actual, kept"));

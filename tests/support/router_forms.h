@@ -47,7 +47,7 @@ inline std::vector<RouterForm> router_forms() {
     for (const std::string score : {"softmax_pre", "softmax_post", "sigmoid", "sqrtsoftplus"})
       for (const std::string renormalize : {"false", "true"})
         out.push_back({kind, "score = \"" + score + "\"\nrenormalize = " + renormalize, score == "softmax_post" ? 2 : 1});
-    add(kind, "renormalize = true\nnorm_p = 2");
+    out.push_back({kind, "renormalize = true\nnorm_p = 2", 2});
     add(kind, "scaling = 2.5");
   };
   const auto add_groups = [&](const std::string& kind) {

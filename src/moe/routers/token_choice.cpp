@@ -91,8 +91,8 @@ void check_options(const ConfigNode& config, const RouterShape& shape, const Sco
                        ": got model.router.score = 'softmax_post' with model.top_k = 1; need softmax_pre or sigmoid, since a softmax "
                        "over one logit is the constant 1 and gives the router no gradient");
   require_option(options.norm_p >= 1 && options.norm_p <= 1000, config, "norm_p", options.norm_p, "1..1000");
-  require_option(options.norm_p == 1 || (options.renormalize && options.score != "softmax_post"), config, "norm_p", options.norm_p,
-                 "renormalize = true and a score other than softmax_post beside it");
+  require_option(options.norm_p == 1 || (options.renormalize && options.score != "softmax_post" && shape.top_k > 1), config, "norm_p", options.norm_p,
+                 "renormalize = true and a score other than softmax_post beside it, and model.top_k above 1 (nothing is divided at 1)");
   require_option(options.scaling > 0 && options.scaling <= 1e6, config, "scaling", options.scaling, "more than 0, at most 1e6");
 }
 

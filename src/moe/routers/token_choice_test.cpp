@@ -34,7 +34,7 @@ std::string keys_of(const Json& golden_case) {
   std::string keys = "score = " + golden_case.at("score").dump() + "\nscaling = " + golden_case.at("scaling").dump();
   if (!golden_case.at("norm_p").is_null()) {
     keys += "\nrenormalize = true";
-    if (golden_case.at("norm_p").as_double() != 1) keys += "\nnorm_p = " + golden_case.at("norm_p").dump();
+    if (golden_case.at("norm_p").as_double() != 1 && golden_case.at("top_k").as_int() > 1) keys += "\nnorm_p = " + golden_case.at("norm_p").dump();
   }
   for (const char* key : {"n_groups", "groups_per_token", "group_score", "group_mask"})
     if (const Json* value = golden_case.find(key)) keys += std::string("\n") + key + " = " + value->dump();
@@ -249,6 +249,7 @@ TEST(TokenChoiceOptions, NameKeyValueAndNeed) {
     for (const std::string kind : {"top_k", "loss_free"}) EXPECT_THAT(error_of(kind, keys), HasSubstr(need)) << kind;
   EXPECT_THAT(error_of("top_k", "group_score = \"top2_sum\""), HasSubstr("need n_groups above 1"));
   EXPECT_THAT(error_of("loss_free", "group_score = \"max\""), HasSubstr("need n_groups above 1"));
+  EXPECT_THAT(error_of("top_k", "renormalize = true\nnorm_p = 2", 8, 1), HasSubstr("recipe.toml:3:1: got model.router.norm_p = 2; need renormalize = true and a score other than softmax_post beside it, and model.top_k above 1"));
   EXPECT_THAT(error_of("quantile", "n_groups = 2"), HasSubstr("n_groups"));  // Megatron: no groups with it
 }
 
