@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Rewrites tests/golden/*.json that come from scripts/golden; --check regenerates to a temporary
-# folder and compares the bytes. Needs Python 3.10 or later, standard library only; about half a minute.
+# folder and compares the bytes. Needs Python 3.10 or later, standard library only; about a minute.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 golden="$(cd "$here/../.." && pwd)/tests/golden"
 export PYTHONDONTWRITEBYTECODE=1
-scripts=(schedules sinkhorn balance_losses balance_table tiny_models ten_losses indexed_dataset mixture routing_stats domain_load count_files analyses capacity expert_choice base_assignment fixed_routers token_choice balancing_bias)
+scripts=(schedules sinkhorn sinkhorn_sizes balance_losses balance_table tiny_models ten_losses indexed_dataset mixture routing_stats domain_load count_files analyses capacity expert_choice base_assignment fixed_routers token_choice balancing_bias)
 
 case "${1:-}" in
   "") target="$golden"; mkdir -p "$golden" ;;

@@ -79,6 +79,8 @@ inline std::vector<RouterForm> router_forms() {
   for (const std::string variant : {"log", "megatron", "neox"})
     for (const std::string renormalize : {"false", "true"}) add("sinkhorn", "variant = \"" + variant + "\"\nrenormalize = " + renormalize);
   for (const std::string keys : {"tolerance = 0.5", "max_iterations = 1", "at_eval = true", "scope = \"step\"", "variant = \"megatron\"\nat_eval = true"}) add("sinkhorn", keys);
+  add_jitter("sinkhorn");
+  add("sinkhorn", "jitter = 0.3\nat_eval = true\njitter_at_eval = true");
   for (const std::string keys : {"", "factor = 0.5", "group = \"sequence\""}) add("expert_choice", keys);
   for (const std::string keys : {"", "max_rounds = 1"}) add("base", keys);
   for (const std::string keys : {"", "by = \"frequency\""}) add("hash", keys);

@@ -2,7 +2,7 @@
 // In training the experts of a token are the k largest of its row of a balanced plan of the whole
 // micro-batch, or step; nothing flows back through that. The weights come from the unbalanced logits: sigmoid of the
 // selected logit for k = 1, softmax over all E for k > 1 (renormalised only when asked). At evaluation:
-// plain top-k of the logits, or with at_eval a plan of each sequence.
+// plain top-k of the logits, or with at_eval a plan of each sequence. Jitter comes before all of that, as in Megatron.
 //
 // A row scaling does not change a row's order, so a plan matters only through one bias b_e per expert:
 //   log       a_t = -log T - logsumexp_e(l_te + b_e);  b_e = -log E - logsumexp_t(l_te + a_t), from b = 0,
@@ -10,7 +10,7 @@
 //   megatron  Megatron-LM moe_utils.py `sinkhorn`: K = exp(l) without shift, d1 from ones, until
 //             mean_e |change of d1| <= tolerance, at most max_iterations sweeps.
 //   neox      GPT-NeoX router.py: d1 from 1 / (E * column sums of K), at most 3 sweeps, stop after the
-//             sweep whose change is < tolerance (one sweep at real sizes).
+//             sweep whose change is < tolerance (one sweep from 2,048 tokens on: scripts/golden/sinkhorn_sizes.py).
 // The published forms are stated for |logits| <= 80: exp overflows fp32 beyond 88.7.
 #include "moe/routers/sinkhorn.h"
 
@@ -105,6 +105,7 @@ struct SinkhornOptions {
   bool renormalize = false;
   bool at_eval = false;
   std::string scope = "micro_batch";
+  JitterOptions jitter;
   static void visit_fields(auto& options, auto&& field) {
     field("variant", options.variant, "log, megatron or neox");
     field("tolerance", options.tolerance, "where the sweeps stop");
@@ -112,6 +113,7 @@ struct SinkhornOptions {
     field("renormalize", options.renormalize, "divide by the sum of the selected; no effect at k = 1");
     field("at_eval", options.at_eval, "balance at evaluation too, each sequence by itself");
     field("scope", options.scope, "tokens of one plan in training: micro_batch or step");
+    JitterOptions::visit_fields(options.jitter, field);
   }
 };
 
@@ -123,7 +125,8 @@ class SinkhornRouter : public Router {
   }
 
   RoutingDecision route(const RouterInput& input) const override {
-    const auto logits = router_logits(input, traits().max_abs_logit);  // [T, E]
+    const auto noisy = noisy_logits(options_.jitter, input, traits().max_abs_logit);
+    const auto& logits = noisy.logits;  // [T, E]
     const auto values = logits.detach();
     at::Tensor plan, expert_ids;  // [E], [T, K]
     if (input.mode == Mode::eval && options_.at_eval) {
@@ -134,6 +137,7 @@ class SinkhornRouter : public Router {
     }
     auto decision = token_choice(input, logits, expert_ids, selected_weights(weights_, gathered_from(weights_, logits), expert_ids));
     decision.plan = plan;
+    decision.expert_input = noisy.expert_input;
     return decision;
   }
 
@@ -146,6 +150,7 @@ class SinkhornRouter : public Router {
       out.causal_eval = false;
     }
     out.needs_balance = false;
+    widen_scopes(options_.jitter, out);
     if (options_.variant != "log") out.max_abs_logit = kPublishedRange;
     return out;
   }
@@ -186,12 +191,17 @@ class SinkhornRouter : public Router {
 }  // namespace
 
 std::unique_ptr<Router> make_sinkhorn_router(const RouterShape& shape, const ConfigNode& config) {
-  const auto options = read_options<SinkhornOptions>(config);
+  auto options = read_options<SinkhornOptions>(config);
   require_one_of(config, "variant", options.variant, {"log", "megatron", "neox"});
   require<ConfigError>(options.tolerance > 0, place_of(config, "tolerance"), ": got model.router.tolerance = ", options.tolerance, "; need more than 0");
   require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000, place_of(config, "max_iterations"),
                        ": got model.router.max_iterations = ", options.max_iterations, "; need 1..100000");
   require_one_of(config, "scope", options.scope, {"micro_batch", "step"});
+  check_options(config, shape, options.jitter);
+  const bool is_plain = options.jitter.jitter == 0;
+  require<ConfigError>(is_plain || options.scope == "micro_batch", place_of(config, "scope"),
+                       ": got model.router.scope = 'step' with a jitter; need micro_batch, since the plan of a step would be made from other draws");
+  if (!is_plain && options.variant != "log") require_one_of(config, "jitter_target", options.jitter.jitter_target, {"router_input", "hidden"});  // within the published range
   return std::make_unique<SinkhornRouter>(shape, options);
 }
 
