@@ -101,9 +101,9 @@ void check_capacity(const CapacityConfig& config, const RouterShape& shape, cons
 // Assignments that an expert takes of a group of n_tokens; nothing: as many as choose it.
 std::optional<int64_t> expert_capacity(const CapacityConfig& config, Mode mode, int64_t n_tokens, const RouterShape& shape);
 
-// What holds for a rule; tests/contract searches for counterexamples.
+// What holds for a rule; tests/contract searches for counterexamples of each.
 struct CapacityTraits {
-  Scope train_scope = Scope::token;  // what a drop looks at
+  Scope train_scope = Scope::token;  // what a drop looks at, or its group within that
   Scope eval_scope = Scope::token;
   bool is_causal = true;  // no drop depends on a later token
 };

@@ -59,17 +59,18 @@ TEST_P(RouterDocument, ComparesWhatTheTraitsSay) {
   const auto rows = comparison();
   ASSERT_TRUE(rows.contains(GetParam())) << "need a row under \"Which router?\"";
   const auto& cells = rows.at(GetParam());
-  ASSERT_EQ(cells.size(), 7u) << "router, scope, causal, experts a token, balance loss, state, source";
+  ASSERT_EQ(cells.size(), 8u) << "router, scope, causal, even loads, experts a token, balance loss, state, source";
   const auto& traits = tested_.traits;
   EXPECT_THAT(cells[0], HasSubstr("](#" + GetParam()));
   EXPECT_EQ(cells[1], std::string(word_of(traits.train_scope)) + ", " + word_of(traits.eval_scope));
   EXPECT_EQ(cells[2], yes_or_no(traits.causal_train) + ", " + yes_or_no(traits.causal_eval));
-  EXPECT_EQ(cells[3], traits.max_top_k == 1 ? "1" : traits.exactly_k ? "k"
+  EXPECT_EQ(cells[3], yes_or_no(traits.balanced_train) + ", " + yes_or_no(traits.balanced_eval));
+  EXPECT_EQ(cells[4], traits.max_top_k == 1 ? "1" : traits.exactly_k ? "k"
                                                                      : "0 to E");
-  EXPECT_EQ(cells[4], !traits.has_matrix ? "none possible" : yes_or_no(traits.needs_balance));
-  EXPECT_EQ(cells[5] == "none", tested_.state.size() == 0);
-  for (const auto& [name, tensor] : tested_.state) EXPECT_THAT(cells[5], HasSubstr("`" + name + "`"));
-  EXPECT_FALSE(cells[6].empty());
+  EXPECT_EQ(cells[5], !traits.has_matrix ? "none possible" : yes_or_no(traits.needs_balance));
+  EXPECT_EQ(cells[6] == "none", tested_.state.size() == 0);
+  for (const auto& [name, tensor] : tested_.state) EXPECT_THAT(cells[6], HasSubstr("`" + name + "`"));
+  EXPECT_FALSE(cells[7].empty());
 }
 
 std::string section_of(const std::string& router) {

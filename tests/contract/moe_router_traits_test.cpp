@@ -161,7 +161,7 @@ TEST_P(RouterTraitsContract, ATokenGetsTheMeanNumberOfExpertsInTraining) {
   }
 }
 
-TEST_P(RouterTraitsContract, LoadsDifferByAtMostOneExactlyWhereItSaysSo) {
+TEST_P(RouterTraitsContract, LoadsDifferByAtMostOneInTrainingExactlyWhereItSaysSo) {
   const auto routers = make_all();
   const bool found = search(routers, Mode::train, [](const auto& tested, const auto& given, int trial) {
     auto input = given;
@@ -173,6 +173,20 @@ TEST_P(RouterTraitsContract, LoadsDifferByAtMostOneExactlyWhereItSaysSo) {
     return (loads.max() - loads.min()).template item<double>() > 1;
   });
   EXPECT_EQ(found, !routers.at(0).traits.balanced_train);
+}
+
+TEST_P(RouterTraitsContract, LoadsOfASequenceDifferByAtMostOneAtEvaluationExactlyWhereItSaysSo) {
+  const auto routers = make_all();
+  const bool found = search(routers, Mode::eval, [](const auto& tested, const auto& input, int) {
+    const auto decision = tested.route(input);
+    for (int64_t sequence = 0; sequence < input.n_sequences; ++sequence) {
+      const auto is_its = decision.token_ids.floor_divide(kLength).eq(sequence);
+      const auto loads = at::bincount(decision.expert_ids.masked_select(is_its), {}, tested.shape.n_experts);
+      if ((loads.max() - loads.min()).template item<int64_t>() > 1) return true;
+    }
+    return false;
+  });
+  EXPECT_EQ(found, !routers.at(0).traits.balanced_eval);
 }
 
 // Nearly all tokens like the first k experts best. Without a balance loss a router that needs one sends them there for

@@ -59,7 +59,7 @@ class ExpertChoiceRouter : public Router {
     out.train_scope = options_.group == "sequence" ? Scope::sequence : Scope::micro_batch;
     out.eval_scope = Scope::sequence;
     out.causal_train = out.causal_eval = out.exactly_k = out.needs_balance = false;
-    out.balanced_train = true;
+    out.balanced_train = out.balanced_eval = true;
     if (options_.factor != static_cast<double>(shape_.top_k)) out.mean_experts = options_.factor;
     return out;
   }

@@ -29,7 +29,7 @@ class UniformRouter : public Router {
     RouterTraits out;
     out.train_scope = Scope::micro_batch;  // where a token stands in it
     out.eval_scope = Scope::sequence;
-    out.balanced_train = true;
+    out.balanced_train = out.balanced_eval = true;
     out.has_matrix = out.has_weight_gradient = out.needs_balance = false;
     return out;
   }
