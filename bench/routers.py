@@ -67,6 +67,7 @@ def main():
     results = json.loads(text)
     lines, missed = markdown(results)
     print(f"Share of a training step, all {results['layers']} layers together; in brackets one layer's router, its logits' product included. "
+          f"Timed are route(), balance_statistics() and after_step(), forward only: not the backward pass of the weights, no drops, no extra pass of scope = \"step\". "
           f"Width {results['width']}, {results['tokens']} tokens a micro-batch, {results['threads']} threads, medians of {results['repeats']} steps.\n")
     print("\n".join(lines))
     for what in missed:
