@@ -11,7 +11,7 @@ namespace evenkeel::cli {
 int cmd_bench(Options& options) {
   std::string recipe;
   std::vector<std::string> overrides;
-  int64_t seed = -1;
+  std::optional<int64_t> seed;
   bool json = false;
   train::BenchOptions bench;
   options.add("RECIPE", recipe, "recipe (TOML)", true);

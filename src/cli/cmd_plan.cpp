@@ -79,7 +79,7 @@ int cmd_plan(Options& options) {
   list_choices(options);
   options.example("evenkeel plan recipes/paper/granular-2b.toml");
   if (!options.parse()) return 0;
-  const ConfigNode root = read_recipe(recipe, overrides, -1);
+  const ConfigNode root = read_recipe(recipe, overrides);
   if (root.find("study") != nullptr) return plan_study(study::read_study(root), json);
   const auto config = train::read_run_config(root);
   const Json plan = plan_json(config);

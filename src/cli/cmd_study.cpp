@@ -27,7 +27,7 @@ int cmd_study(Options& options) {
   if (!options.parse()) return 0;
   require<ConfigError>(study.n_jobs >= 0 && study.n_jobs <= 1024, "--jobs: got ", study.n_jobs, "; need 0 (automatic) to 1024");
   study.out = out;
-  const ConfigNode root = read_recipe(recipe, overrides, -1);
+  const ConfigNode root = read_recipe(recipe, overrides);
   const auto plan = study::read_study(root);
   const bool is_used = fs::exists(study.out) && (!fs::is_directory(study.out) || fs::directory_iterator(study.out) != fs::directory_iterator());
   require<ConfigError>(!is_used || fs::is_directory(study.out), out, ": got a file; need a folder to write the study to");

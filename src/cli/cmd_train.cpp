@@ -10,7 +10,7 @@ namespace evenkeel::cli {
 int cmd_train(Options& options) {
   std::string recipe, out;
   std::vector<std::string> overrides;
-  int64_t seed = -1;
+  std::optional<int64_t> seed;
   bool no_tensorboard = false;
   train::TrainOptions train;
   options.add("RECIPE", recipe, "recipe (TOML)", true);

@@ -40,6 +40,7 @@ void add_option(CLI::App& app, const std::string& name, T& value, const std::str
 
 void Options::add(const std::string& name, std::string& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
 void Options::add(const std::string& name, int64_t& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
+void Options::add(const std::string& name, std::optional<int64_t>& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
 void Options::add(const std::string& name, double& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
 void Options::add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required) {
   add_option(impl_->app, name, values, help, is_required);

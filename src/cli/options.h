@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ class Options {
   // Bind first; parse() fills. "NAME" (no dashes) is positional. Lists repeat and take several values.
   void add(const std::string& name, std::string& value, const std::string& help, bool is_required = false);
   void add(const std::string& name, int64_t& value, const std::string& help, bool is_required = false);
+  void add(const std::string& name, std::optional<int64_t>& value, const std::string& help, bool is_required = false);
   void add(const std::string& name, double& value, const std::string& help, bool is_required = false);
   void add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required = false);
   void flag(const std::string& name, bool& value, const std::string& help);

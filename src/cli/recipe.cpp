@@ -6,10 +6,12 @@
 
 namespace evenkeel::cli {
 
-ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides, int64_t seed) {
+ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides, std::optional<int64_t> seed) {
   ConfigNode root = read_toml(path);
   for (const auto& assignment : overrides) apply_override(root, assignment);
-  if (seed >= 0) apply_override(root, "train.seed=" + std::to_string(seed));
+  if (!seed) return root;
+  require<ConfigError>(*seed >= 0, "--seed: got ", *seed, "; need 0 or more");
+  apply_override(root, "train.seed=" + std::to_string(*seed));
   return root;
 }
 

@@ -1,6 +1,8 @@
 // Recipes on the command line: a file, then --set and --seed above it.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,8 +11,8 @@
 
 namespace evenkeel::cli {
 
-// seed < 0: as the recipe says.
-ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides, int64_t seed);
+// seed: none is as the recipe says.
+ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides, std::optional<int64_t> seed = std::nullopt);
 
 // Puts what a recipe may name into a command's help: routers, balance losses, schedules.
 void list_choices(Options& options);

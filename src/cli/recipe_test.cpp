@@ -16,13 +16,13 @@ using ::testing::HasSubstr;
 TEST(ReadRecipe, PutsOverridesAndTheSeedAboveTheFile) {
   const testing::TemporaryFolder folder;
   const auto path = folder.write("r.toml", testing::tiny_recipe_text()).string();
-  const auto plain = train::read_run_config(read_recipe(path, {}, -1));
+  const auto plain = train::read_run_config(read_recipe(path, {}));
   EXPECT_EQ(plain.train.seed, 1);
   EXPECT_EQ(plain.phases[0].data[0].path.value, (folder / "a").string());
   const auto changed = train::read_run_config(read_recipe(path, {"train.seed=3", "train.batch_size=8"}, 4));
   EXPECT_EQ(changed.train.batch_size, 8);
   EXPECT_EQ(changed.train.seed, 4);  // --seed is the last word
-  EXPECT_EQ(train::read_run_config(read_recipe(path, {"train.seed=3"}, -1)).train.seed, 3);
+  EXPECT_EQ(train::read_run_config(read_recipe(path, {"train.seed=3"})).train.seed, 3);
   EXPECT_EQ(train::read_run_config(read_recipe(path, {}, 0)).train.seed, 0);
 }
 
@@ -40,11 +40,12 @@ TEST(ListChoices, NamesEveryRouterAndSchedule) {
 TEST(ReadRecipe, ErrorsNameTheFileOrTheOption) {
   const testing::TemporaryFolder folder;
   const auto path = folder.write("r.toml", "[model]\nvocab_size = 1 2\n").string();
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_recipe(path, {}, -1); }), HasSubstr("r.toml:2"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_recipe(path, {}); }), HasSubstr("r.toml:2"));
   const auto good = folder.write("good.toml", testing::tiny_recipe_text()).string();
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_recipe(good, {"train.seed"}, -1); }), HasSubstr("--set: got 'train.seed'"));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { train::read_run_config(read_recipe(good, {"train.sede=1"}, -1)); }), HasSubstr("--set train.sede"));
-  EXPECT_ANY_THROW(read_recipe((folder / "nowhere.toml").string(), {}, -1));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_recipe(good, {"train.seed"}); }), HasSubstr("--set: got 'train.seed'"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { train::read_run_config(read_recipe(good, {"train.sede=1"})); }), HasSubstr("--set train.sede"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_recipe(good, {}, -5); }), HasSubstr("--seed: got -5; need 0 or more"));
+  EXPECT_ANY_THROW(read_recipe((folder / "nowhere.toml").string(), {}));
 }
 
 }  // namespace

@@ -168,6 +168,8 @@ TEST(Merge, MergesPhasesByName) {
 
 TEST(ConfigNode, ShowsShortValues) {
   EXPECT_EQ(toml("a = \"x\"").find("a")->shown(), "'x'");
+  EXPECT_EQ(toml("a = nan").find("a")->shown(), "nan");
+  EXPECT_EQ(toml("a = -inf").find("a")->shown(), "-inf");
   EXPECT_LE(toml("a = \"" + std::string(500, 'x') + "\"").find("a")->shown().size(), 120u);
   EXPECT_EQ(ConfigNode{}.find("a"), nullptr);
 }

@@ -65,9 +65,14 @@ namespace {
 
 struct Check {
   const std::string& where;
+  const ConfigNode* table;  // may be null
+  std::string place_of(const std::string& key) const {
+    const ConfigNode* found = table != nullptr ? table->find(key.substr(0, key.find('.'))) : nullptr;
+    return found != nullptr ? found->where : where;
+  }
   template <class T>
   void operator()(bool holds, const char* key, const T& value, const std::string& need) const {
-    require<ConfigError>(holds, where, ": got model.", key, " = ", value, "; need ", need);
+    require<ConfigError>(holds, place_of(key), ": got model.", key, " = ", value, "; need ", need);
   }
 };
 
@@ -107,8 +112,8 @@ void check_router(const ModelConfig& c, const moe::Router& router, const std::st
 
 }  // namespace
 
-void check_model_config(const ModelConfig& c, const std::string& where) {
-  const Check check{where};
+void check_model_config(const ModelConfig& c, const std::string& where, const ConfigNode* table) {
+  const Check check{where, table};
   check_sizes(c, check);
   if (!c.router.is_empty() && !c.router.is_table()) fail_kind(c.router, "model.router", "a table such as {kind = \"top_k\"}");
   check(c.n_experts >= 0 && c.n_experts <= 65536, "n_experts", c.n_experts, "0..65536");
@@ -169,7 +174,7 @@ ModelConfig read_model_config(const ConfigNode& node) {
     config.capacity = {};
   }
   fill_defaults(config);
-  check_model_config(config, node.where);
+  check_model_config(config, node.where, &node);
   return config;
 }
 

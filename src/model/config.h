@@ -76,8 +76,8 @@ struct ModelConfig {
 // Reads [model]: the preset first, the keys above it, defaults filled, everything checked. ConfigError names key, value, need.
 ModelConfig read_model_config(const ConfigNode& node);
 void fill_defaults(ModelConfig& config);
-// `where` is put before the path of a key in messages.
-void check_model_config(const ModelConfig& config, const std::string& where);
+// A message begins with the place of the key in `table`, [model] as it was given, or with `where` where it is not in there.
+void check_model_config(const ModelConfig& config, const std::string& where, const ConfigNode* table = nullptr);
 Json model_config_json(const ModelConfig& config);  // every key, the router's options included
 ModelConfig model_config_from_json(const Json& json, const std::string& where);
 

@@ -1,5 +1,6 @@
 #include "train/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -147,6 +148,7 @@ void check_sources(const std::vector<DataSource>& sources, const std::string& wh
   double sum = 0;
   for (const auto& source : sources) {
     require<ConfigError>(!source.name.empty(), where, ": got a source of ", what, " without a name; need name");
+    require<ConfigError>(!source.name.starts_with("replay/"), source.path.where, ": got the name '", source.name, "' in ", what, "; need one without 'replay/', which marks replayed sources");
     require<ConfigError>(names.insert(source.name).second, source.path.where, ": got the name '", source.name, "' twice in ", what, "; need distinct names");
     require<ConfigError>(!source.path.value.empty(), where, ": got source '", source.name, "' without a path; need the PREFIX of a .bin/.idx pair");
     require<ConfigError>(source.weight >= 0 && std::isfinite(source.weight), source.path.where, ": got weight ", source.weight, " of '", source.name, "'; need 0 or more");
@@ -272,8 +274,11 @@ RunConfig read_run_config(const ConfigNode& root) {
     optim::check_optimizer_config(config.optimizer, optimizer->where);
   }
   read_phases(config, root);
+  const size_t n_parameters = model::parameter_table(config.model).size();
   for (const auto& phase : config.phases) {
-    phase.rate_factors(config.model);
+    const auto factors = phase.rate_factors(config.model);
+    const auto n_frozen = static_cast<size_t>(std::count_if(factors.begin(), factors.end(), [](const auto& entry) { return entry.second == 0; }));
+    require<ConfigError>(n_frozen < n_parameters, phase.where, ": got phase '", phase.name, "' with all ", n_parameters, " parameters frozen; need one at least that learns");
     const bool is_epochs = (phase.tokens.value > 0 ? phase.tokens : phase.steps).unit == Unit::epochs;
     if (!is_epochs) phase_schedule(config, phase);
   }

@@ -86,6 +86,10 @@ NOT_RUNNABLE = [  # (what, edit of the recipe, words of the error)
     ("replay of an unknown phase", replaced('from = "english"', 'from = "englisch"'), ("englisch", "english")),
     ("unknown replay mode", replaced('mode = "fresh"', 'mode = "frsh"'), ("mode", "frsh")),
     ("start at a missing step", lambda r: r + 'start = {from = "english", step = 99}\n', ("start", "99")),
+    ("a weight that is no number", replaced("weight = 1.0", "weight = nan"), ("weight", "nan")),
+    ("an infinite weight", replaced("weight = 1.0", "weight = inf"), ("weight", "inf")),
+    ("a source named like a replayed one", replaced('{name = "en"', '{name = "replay/en"'), ("replay/en",)),
+    ("all parameters frozen", lambda r: r + 'freeze = ["*"]\n', ("german", "frozen")),
     ("start from an unknown phase", lambda r: r + 'start = {from = "englisch"}\n', ("start", "englisch")),
 ]
 
@@ -111,7 +115,8 @@ def add_recipes(table, good):
         table.add(f"{command}: recipe is a tensor file", [command, "{F}/ckpt/model.safetensors", *tail], ("model.safetensors",))
     for assignment, says in [("train.sed=3", ("train.sed", "seed")), ("model.d_model=wide", ("d_model", "wide")),
                              ("phase.germn.steps=3", ("germn", "german")), ("train.seed", ("train.seed",)),
-                             ("model.router.score=softmx", ("softmx",)), ("=3", ("=3",))]:
+                             ("model.router.score=softmx", ("softmx",)), ("=3", ("=3",)),
+                             ("model.init=foo", ("--set model.init", "foo"))]:
         table.add(f"train: --set {assignment}", ["train", "{F}/recipe.toml", "--out", "{S}/out", *CPU, "--set", assignment], says, leaves_run=True)
         table.add(f"plan: --set {assignment}", ["plan", "{F}/recipe.toml", "--json", "--set", assignment], says)
 
@@ -308,7 +313,7 @@ def add_options(table):
     table.add("train: --out without a value", ["train", "{F}/recipe.toml", "--out"], ("--out",))
     table.add("train: --oout", ["train", "{F}/recipe.toml", "--oout", "{S}/out"], ("--oout", "--out"))
     for option, value in [("--threads", "x"), ("--threads", "-1"), ("--device", "tpu"), ("--device", "cuda:99"),
-                          ("--max-hours", "-1"), ("--seed", "1.5")]:
+                          ("--max-hours", "-1"), ("--seed", "1.5"), ("--seed", "-5")]:
         table.add(f"train: {option} {value}", [*train, option, value], (value,), leaves_run=True)
     evaluate = ["eval", "{F}/run", "--json", *CPU, "--data", "en={F}/en"]
     for option, value in [("--sequence-length", "-1"), ("--sequence-length", "long"), ("--batch-size", "0"), ("--dtype", "fp17"), ("--mode", "tset"),
@@ -331,6 +336,7 @@ def add_places(table, good):
     table.add("study: a file above the folder", ["study", "{S}/study.toml", "--out", "{S}/file/out", *CPU], ("{S}/file",), setup=steps(a_file, a_study))
     table.add("prepare: a file above the output", ["prepare", "--tokenizer", "{F}/tok.model", "--eod", "none", "--out", "{S}/file/out", "{F}/text.txt"],
               ("{S}/file",), setup=a_file)
+    table.add("report: a folder where the page must be", ["report", "{F}/run", "--out", "{S}/page"], ("{S}/page", "--out"), setup=lambda s: (s / "page").mkdir())
     table.add("report: a file above the output", ["report", "{F}/run", "--out", "{S}/file/out.html"], ("{S}/file",), setup=a_file)
     report = ["report", "{S}/run", "--out", "{S}/out.html"]
     table.add("report: folder missing", report, ("{S}/run",))
