@@ -22,7 +22,8 @@ namespace {
 
 constexpr size_t kBatchBytes = size_t{1} << 18;     // of text that one thread encodes at a time
 constexpr size_t kInFlightBytes = size_t{1} << 26;  // of text between reader and writer
-constexpr int64_t kFewDocuments = 1000;             // fewer: hold out blocks, not documents
+constexpr const char* kFormat = "evenkeel.data.v1";
+constexpr int64_t kFewDocuments = 1000;  // fewer: hold out blocks, not documents
 constexpr int64_t kHoldoutBlockTokens = 4096;
 
 using Paths = std::vector<fs::path>;
@@ -214,6 +215,25 @@ class Split {
 
 // ---- the whole ----
 
+// What an earlier call for this prefix held out is in the new pair: an evaluation on it would be one on training text. Both
+// descriptions tell: a set that was prepared under that name on its own has inputs of its own, and stays.
+void remove_old_holdout(const fs::path& prefix) {
+  const std::string held_out = prefix.string() + "-heldout";
+  const auto inputs_of = [](const std::string& path) -> Json {
+    try {
+      const Json description = Json::parse(read_file(path), path);
+      return description.at("format").as_string() == kFormat ? description.at("inputs") : Json();
+    } catch (const DataError&) {
+      return {};  // absent, or not ours
+    }
+  };
+  const Json inputs = inputs_of(held_out + ".json");
+  if (inputs.is_null() || !(inputs == inputs_of(prefix.string() + ".json"))) return;
+  std::error_code ignored;
+  for (const char* suffix : {".bin", ".idx", ".json"}) fs::remove(held_out + suffix, ignored);  // the description last: a kill before it is made good
+  log_warning("removed ", held_out, " of an earlier call: what it held out is not held out of ", prefix.string());
+}
+
 std::optional<int32_t> resolve_eod(const Tokenizer& tokenizer, const std::string& eod) {
   if (eod == "none") return std::nullopt;
   if (eod.empty()) {
@@ -260,7 +280,7 @@ Json hashed_inputs(const Paths& inputs) {
 
 Json description(const Pair& pair, const Tokenizer& tokenizer, std::optional<int32_t> eod, const Json& inputs) {
   Json out = Json::object();
-  out["format"] = "evenkeel.data.v1";
+  out["format"] = kFormat;
   out["tokens"] = pair.writer.n_tokens();
   out["documents"] = pair.writer.n_documents();
   out["bytes"] = pair.text_bytes;
@@ -328,6 +348,7 @@ Json prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& pr
   const Json hashes = hashed_inputs(inputs);
   std::vector<Pair*> pairs = {&kept};
   if (held_out != nullptr) pairs.push_back(held_out);
+  if (held_out == nullptr) remove_old_holdout(prefix);
   for (Pair* const pair : pairs) {
     const fs::path json_path = pair->path.string() + ".json";
     std::error_code ignored;

@@ -245,6 +245,28 @@ TEST_F(PrepareTest, RemovesWhatAKilledOneLeft) {
   EXPECT_THAT(folder_.names(), testing::UnorderedElementsAre("a.txt", "de.bin.tmp" + dead, "en.bin", "en.idx", "en.json"));
 }
 
+// What was held out is in the new pair: an evaluation on the old set would be one on training text.
+TEST_F(PrepareTest, WithoutAHoldoutTheOldOneGoes) {
+  const auto input = text_file("a.txt", made_documents(1200));
+  prepared("en", {input}, {.holdout_fraction = 0.1});
+  ASSERT_TRUE(fs::exists(folder_ / "en-heldout.bin"));
+  prepared("en", {input});
+  EXPECT_THAT(folder_.names(), ElementsAre("a.txt", "en.bin", "en.idx", "en.json"));
+}
+
+TEST_F(PrepareTest, ASetOfThatNameThatIsNoHoldoutStays) {
+  const auto input = text_file("a.txt", made_documents(1200)), other = text_file("b.txt", made_documents(30, 2));
+  prepared("en", {input});
+  prepared("en-heldout", {other});  // on its own, from other text
+  prepared("en", {input});
+  EXPECT_THAT(folder_.names(), ElementsAre("a.txt", "b.txt", "en-heldout.bin", "en-heldout.idx", "en-heldout.json", "en.bin", "en.idx", "en.json"));
+  for (const char* content : {"{\"format\": \"another\"}", "text", "{\"format\": \"evenkeel.data.v1\"}"}) {
+    folder_.write("en-heldout.json", content);
+    prepared("en", {input});
+    EXPECT_TRUE(fs::exists(folder_ / "en-heldout.bin")) << content;
+  }
+}
+
 TEST_F(PrepareTest, PassesTheTokenizersFaultsOn) {
   const auto input = text_file("good.txt", made_documents(1200));
   const auto refusal = [&](bool throws, const std::string& eod) {
