@@ -30,6 +30,29 @@ LoaderState loader_state_from_json(const Json& json) {
   return out;
 }
 
+namespace {
+
+std::vector<double> weights_of(const auto& sources) {
+  std::vector<double> out;
+  for (const auto& source : sources) out.push_back(source.weight);
+  return out;
+}
+
+// Shares of the whole batch, data first: each group by its own weights, then the replay fraction between them.
+Mixture batch_mixture(const std::vector<double>& data, const std::vector<double>& replay, double replay_fraction, const std::string& where) {
+  std::vector<double> weights;
+  const auto add_group = [&](const std::vector<double>& group, double fraction) {
+    if (group.empty()) return;
+    const Mixture mixture(group, where);
+    for (const double share : mixture.shares()) weights.push_back(share * fraction);
+  };
+  add_group(data, replay.empty() ? 1.0 : 1.0 - replay_fraction);
+  add_group(replay, replay_fraction);
+  return {weights, where};
+}
+
+}  // namespace
+
 int64_t samples_per_epoch(int64_t n_tokens, int64_t sequence_length) { return n_tokens > 0 ? (n_tokens - 1) / sequence_length : 0; }
 
 Loader::~Loader() = default;
@@ -38,29 +61,22 @@ Loader::Loader(const LoaderOptions& options, const PhaseDraws& draws, LoaderStat
     : options_(options), draws_(draws), state_(std::move(state)) {
   open_sources(draws_.data);
   open_sources(draws_.replay);
-  // Shares of the whole batch: each group by its own weights, then the replay fraction between them.
-  std::vector<double> weights;
-  const auto add_group = [&](const std::vector<SourceSpec>& group, double fraction) {
-    if (group.empty()) return;
-    std::vector<double> group_weights;
-    for (const auto& spec : group) group_weights.push_back(spec.weight);
-    const Mixture mixture(group_weights, group[0].where);
-    for (const double share : mixture.shares()) weights.push_back(share * fraction);
-  };
-  add_group(draws_.data, draws_.replay.empty() ? 1.0 : 1.0 - draws_.replay_fraction);
-  add_group(draws_.replay, draws_.replay_fraction);
-  mixture_ = std::make_unique<Mixture>(weights, draws_.data[0].where);
+  mixture_ = std::make_unique<Mixture>(batch_mixture(weights_of(draws_.data), weights_of(draws_.replay), draws_.replay_fraction, draws_.data[0].where));
   if (!state_.mixture_counts.empty()) mixture_->restore(state_.mixture_counts);
   state_.mixture_counts = mixture_->counts();
 
   if (!draws_.replay_seen || draws_.replay.empty()) return;
-  require<ConfigError>(draws_.seen_draws > 0, draws_.replay[0].where, ": got replay of what an earlier phase saw, but it saw nothing; need mode = \"fresh\"");
+  const bool saw_its_own = draws_.past.draws > 0 && (draws_.past.replay.empty() || draws_.past.replay_fraction < 1);
+  require<ConfigError>(saw_its_own, draws_.replay[0].where, ": got replay of what an earlier phase saw, but it saw nothing of its own data; need mode = \"fresh\"");
   restart_seen();
   // Go to where the checkpoint was: the mixture is a small sum a draw.
-  for (int64_t i = 0; i < state_.replay_draws % draws_.seen_draws; ++i) {
-    const auto& source = *sources_[draws_.data.size() + seen_mixture_->next()];
-    ++seen_cursors_[source.dataset.fingerprint()];
-  }
+  for (int64_t i = 0; i < state_.replay_draws % draws_.past.draws; ++i) ++seen_cursors_[next_seen_source().dataset.fingerprint()];
+}
+
+std::vector<PassedSource> Loader::replay() const {
+  std::vector<PassedSource> out;
+  for (size_t i = draws_.data.size(); i < sources_.size(); ++i) out.push_back({sources_[i]->dataset.fingerprint(), sources_[i]->spec.weight});
+  return out;
 }
 
 void Loader::open_sources(const std::vector<SourceSpec>& specs) {
@@ -91,22 +107,32 @@ void Loader::draw(Batch& batch, int64_t row) {
   if (is_replay && draws_.replay_seen) return draw_seen(batch, row);
   Source& source = *sources_[index];
   int64_t& cursor = state_.cursors[source.dataset.fingerprint()];
-  fill_row(batch, row, source, cursor, is_replay ? draws_.replay_shuffle : draws_.shuffle);
+  fill_row(batch, row, source, cursor, {options_.seed, is_replay ? draws_.replay_shuffle : draws_.shuffle});
   ++cursor;
 }
 
 void Loader::restart_seen() {
-  std::vector<double> weights;
-  for (const auto& spec : draws_.replay) weights.push_back(spec.weight);
-  seen_mixture_ = std::make_unique<Mixture>(weights, draws_.replay[0].where);
-  seen_cursors_ = draws_.seen_cursors;
+  const PastDraws& past = draws_.past;
+  seen_mixture_ = std::make_unique<Mixture>(batch_mixture(weights_of(draws_.replay), weights_of(past.replay), past.replay_fraction, draws_.replay[0].where));
+  seen_cursors_ = past.start_cursors;
+}
+
+// The next draw of the earlier phase that was of its own data. What it replayed fresh in between moved cursors, which may be
+// those of its own sources too. It ends: the share of the phase's own data is above 0.
+const Loader::Source& Loader::next_seen_source() {
+  const PastDraws& past = draws_.past;
+  for (;;) {
+    const size_t index = seen_mixture_->next();
+    if (index < draws_.replay.size()) return *sources_[draws_.data.size() + index];
+    if (!past.replay_seen) ++seen_cursors_[past.replay[index - draws_.replay.size()].fingerprint];
+  }
 }
 
 void Loader::draw_seen(Batch& batch, int64_t row) {
-  if (state_.replay_draws > 0 && state_.replay_draws % draws_.seen_draws == 0) restart_seen();
-  const Source& source = *sources_[draws_.data.size() + seen_mixture_->next()];
+  if (state_.replay_draws > 0 && state_.replay_draws % draws_.past.draws == 0) restart_seen();
+  const Source& source = next_seen_source();
   int64_t& cursor = seen_cursors_[source.dataset.fingerprint()];
-  fill_row(batch, row, source, cursor, draws_.replay_shuffle);
+  fill_row(batch, row, source, cursor, {draws_.past.seed, draws_.replay_shuffle});
   ++cursor;
   ++state_.replay_draws;
 }
@@ -121,12 +147,12 @@ void copy_documents(const IndexedDataset& dataset, int64_t first, int64_t count,
 
 }  // namespace
 
-void Loader::fill_row(Batch& batch, int64_t row, const Source& source, int64_t cursor, bool shuffle) {
+void Loader::fill_row(Batch& batch, int64_t row, const Source& source, int64_t cursor, Order order) {
   const int64_t S = options_.sequence_length, n = source.n_samples;
   const int64_t epoch = cursor / n, index = cursor % n;
   int64_t sample = index;
-  if (shuffle) {
-    const uint64_t key = combine_bits(combine_bits(options_.seed, hash_text(source.dataset.fingerprint())), static_cast<uint64_t>(epoch));
+  if (order.shuffle) {
+    const uint64_t key = combine_bits(combine_bits(order.seed, hash_text(source.dataset.fingerprint())), static_cast<uint64_t>(epoch));
     sample = static_cast<int64_t>(permuted_index(static_cast<uint64_t>(index), static_cast<uint64_t>(n), key));
   }
   source.dataset.copy(sample * S, S, batch.tokens.mutable_data_ptr<int64_t>() + row * S);

@@ -52,15 +52,30 @@ struct LoaderState {
 Json to_json(const LoaderState& state);
 LoaderState loader_state_from_json(const Json& json);
 
-// How a phase draws. `seen` replays: the cursors and draws of the earlier phase from its start.
+// A source that an earlier phase replayed: a redraw of that phase passes over it.
+struct PassedSource {
+  std::string fingerprint;
+  double weight = 1;
+};
+
+// How an earlier phase drew. A `seen` replay redraws its whole mixture from its start and keeps the phase's own draws.
+struct PastDraws {
+  std::map<std::string, int64_t> start_cursors = {};
+  int64_t draws = 0;  // sequences of its own data
+  uint64_t seed = 0;  // of the run that it was a phase of
+  std::vector<PassedSource> replay = {};
+  double replay_fraction = 0;
+  bool replay_seen = false;  // then what it replayed moved no cursor
+};
+
+// How a phase draws.
 struct PhaseDraws {
   std::vector<SourceSpec> data = {}, replay = {};  // weights within each group; replay may be empty
   double replay_fraction = 0;
   bool shuffle = true;
   bool replay_shuffle = true;  // of the earlier phase
   bool replay_seen = false;
-  std::map<std::string, int64_t> seen_cursors = {};  // at the start of the earlier phase
-  int64_t seen_draws = 0;                            // sequences that the earlier phase drew
+  PastDraws past = {};  // of the earlier phase, for `seen`
 };
 
 class Loader {
@@ -71,14 +86,20 @@ class Loader {
   ~Loader();
   Batch next(int64_t batch_size);
   const LoaderState& state() const { return state_; }
+  std::vector<PassedSource> replay() const;  // as a later phase passes over it
 
  private:
   struct Source;
+  struct Order {
+    uint64_t seed;
+    bool shuffle;
+  };
   void open_sources(const std::vector<SourceSpec>& specs);
   void draw(Batch& batch, int64_t row);
   void restart_seen();
+  const Source& next_seen_source();
   void draw_seen(Batch& batch, int64_t row);
-  void fill_row(Batch& batch, int64_t row, const Source& source, int64_t cursor, bool shuffle);
+  void fill_row(Batch& batch, int64_t row, const Source& source, int64_t cursor, Order order);
 
   LoaderOptions options_;
   PhaseDraws draws_;

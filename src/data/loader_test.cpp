@@ -189,7 +189,7 @@ TEST(Replay, SeenRepeatsTheEarlierPhaseExactly) {
   const auto start = next_phase(warm.state());
   Loader first(options_of(), {.data = {en, fr}}, start);
   const auto seen = draw(sources, first, 8);
-  const PhaseDraws second{.data = {de}, .replay = {en, fr}, .replay_fraction = 0.5, .replay_seen = true, .seen_cursors = start.cursors, .seen_draws = 8};
+  const PhaseDraws second{.data = {de}, .replay = {en, fr}, .replay_fraction = 0.5, .replay_seen = true, .past = {.start_cursors = start.cursors, .draws = 8, .seed = 1}};
 
   const auto replayed_of = [](const Rows& rows) {
     Rows out;
@@ -218,20 +218,72 @@ TEST(Replay, SeenRepeatsTheEarlierPhaseExactly) {
 TEST(Replay, SeenKeepsTheEarlierPhasesOrder) {
   Sources sources;
   const auto en = sources.add("en", 10), de = sources.add("de", 10);
-  Loader loader(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .shuffle = true, .replay_shuffle = false, .replay_seen = true, .seen_draws = 3}, {});
+  Loader loader(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .shuffle = true, .replay_shuffle = false, .replay_seen = true, .past = {.draws = 3}}, {});
   std::vector<int64_t> samples;
   for (const auto& [name, sample] : draw(sources, loader, 10))
     if (name == "en") samples.push_back(sample);
   EXPECT_EQ(samples, (std::vector<int64_t>{0, 1, 2, 0, 1}));
 }
 
+// Whatever the replayed phase replayed itself, and from which sources: its own samples come again, all, in their order.
+TEST(Replay, SeenRepeatsTheOwnSamplesOfAPhaseThatReplayed) {
+  Sources sources;
+  const auto en = sources.add("en", 40, 7), fr = sources.add("fr", 30, 3), it = sources.add("it", 20, 2), de = sources.add("de", 50);
+  const std::vector<std::vector<SourceSpec>> replays = {{en}, {en, fr}, {it, en}, {it}};
+  for (const auto& replay : replays)
+    for (const double fraction : {0.25, 0.5, 0.9})
+      for (const bool is_seen : {false, true}) {
+        Loader warm(options_of(), {.data = {en, it}}, {});
+        draw(sources, warm, 13);
+        const auto start = next_phase(warm.state());
+        std::vector<SourceSpec> named = replay;
+        for (auto& spec : named) spec.name = "replay/" + spec.name;
+        PhaseDraws middle{.data = {en, fr}, .replay = named, .replay_fraction = fraction, .replay_seen = is_seen};
+        if (is_seen) middle.past = {.draws = 9, .seed = 1};
+        Loader second(options_of(), middle, start);
+        Rows own;
+        for (int64_t i = 0; i < 60; ++i) {
+          const Batch batch = second.next(1);
+          if (batch.sources.begin()->first.starts_with("replay/")) continue;
+          own.push_back(sources.sample_of(batch.tokens.const_data_ptr<int64_t>()[0]));
+        }
+        const PastDraws past{.start_cursors = start.cursors, .draws = static_cast<int64_t>(own.size()), .seed = 1, .replay = second.replay(), .replay_fraction = fraction, .replay_seen = is_seen};
+        const PhaseDraws last{.data = {de}, .replay = {en, fr}, .replay_fraction = 0.5, .replay_seen = true, .past = past};
+        Loader third(options_of(), last, next_phase(second.state()));
+        Rows replayed;
+        for (int64_t i = 0; i < 4; ++i) {  // with a resume between
+          Loader resumed(options_of(), last, i == 0 ? next_phase(second.state()) : reread(third.state()));
+          const auto rows = draw(sources, resumed, static_cast<int64_t>(own.size()) / 2 + 1);
+          EXPECT_EQ(draw(sources, third, static_cast<int64_t>(own.size()) / 2 + 1), rows);
+          for (const auto& row : rows)
+            if (row.first != "de") replayed.push_back(row);
+        }
+        ASSERT_GE(replayed.size(), own.size());
+        for (size_t i = 0; i < replayed.size(); ++i) EXPECT_EQ(replayed[i], own[i % own.size()]) << i << " of fraction " << fraction << (is_seen ? ", seen" : ", fresh");
+      }
+}
+
+TEST(Replay, SeenRepeatsAPhaseOfAnotherSeed) {
+  Sources sources;
+  const auto en = sources.add("en", 40), de = sources.add("de", 50);
+  Loader first(options_of(5), {.data = {en}}, {});
+  const auto seen = draw(sources, first, 8);
+  Loader second(options_of(1), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .replay_seen = true, .past = {.draws = 8, .seed = 5}}, next_phase(first.state()));
+  Rows replayed;
+  for (const auto& row : draw(sources, second, 16))
+    if (row.first == "en") replayed.push_back(row);
+  EXPECT_EQ(replayed, seen);
+}
+
 TEST(Replay, SeenNeedsAPhaseThatDrew) {
   Sources sources;
   const auto en = sources.add("en", 4), de = sources.add("de", 4);
-  EXPECT_THAT(testing::message_of<ConfigError>([&] {
-                Loader(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .replay_seen = true}, {});
-              }),
-              HasSubstr("need mode = \"fresh\""));
+  const PastDraws only_replayed{.draws = 4, .replay = {{"content", 1}}, .replay_fraction = 1};
+  for (const auto& past : {PastDraws{}, only_replayed})
+    EXPECT_THAT(testing::message_of<ConfigError>([&] {
+                  Loader(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .replay_seen = true, .past = past}, {});
+                }),
+                HasSubstr("need mode = \"fresh\""));
 }
 
 TEST(Loader, CursorsBelongToTheContentNotThePath) {

@@ -63,9 +63,11 @@ data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, 
     draws.replay = specs(replay.data, "replay/");
     return draws;
   }
+  // A phase of this recipe that came before is the last record of its name, and its data may have been moved since; a later
+  // one of that name is none that can be replayed.
   const PhaseConfig* earlier = nullptr;
-  for (const auto& candidate : config.phases)
-    if (candidate.name == replay.from) earlier = &candidate;
+  for (size_t i = 0; i < config.phases.size() && config.phases[i].name != phase.name; ++i)
+    if (config.phases[i].name == replay.from) earlier = &config.phases[i];
   const PhaseRecord* record = nullptr;
   for (size_t i = 0; i + 1 < records.size(); ++i)
     if (records[i].name == replay.from) record = &records[i];
@@ -76,8 +78,7 @@ data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, 
   if (earlier == nullptr)
     for (auto& spec : draws.replay) spec.name = "replay/" + spec.name;
   draws.replay_shuffle = record->shuffle;
-  draws.seen_cursors = record->start_cursors;
-  draws.seen_draws = record->draws;
+  draws.past = record->drawn;
   return draws;
 }
 

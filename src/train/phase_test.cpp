@@ -56,9 +56,9 @@ TEST(PhaseStart, RefusesStepsAndNamesThatAreNotThere) {
 PhaseRecord record_of(const std::string& name, int64_t draws) {
   PhaseRecord record;
   record.name = name;
-  record.draws = draws;
+  record.drawn.draws = draws;
   record.shuffle = false;
-  record.start_cursors = {{"content", 5}};
+  record.drawn.start_cursors = {{"content", 5}};
   record.sources = {{"old", "/elsewhere/old", 2.0, "w"}};
   return record;
 }
@@ -84,8 +84,8 @@ TEST(PhaseDraws, ReplayTakesTheMixtureOfAnEarlierPhase) {
   EXPECT_TRUE(draws.replay_seen);
   EXPECT_TRUE(draws.shuffle);
   EXPECT_FALSE(draws.replay_shuffle);  // as the earlier phase drew
-  EXPECT_EQ(draws.seen_draws, 24);
-  EXPECT_EQ(draws.seen_cursors.at("content"), 5);
+  EXPECT_EQ(draws.past.draws, 24);
+  EXPECT_EQ(draws.past.start_cursors.at("content"), 5);
 }
 
 TEST(PhaseDraws, ReplayMayNameAPhaseOfAnotherRun) {
@@ -96,6 +96,15 @@ TEST(PhaseDraws, ReplayMayNameAPhaseOfAnotherRun) {
   EXPECT_EQ(draws.replay[0].path, "/elsewhere/old");
   EXPECT_EQ(draws.replay[0].weight, 2.0);
   EXPECT_FALSE(draws.replay_seen);
+}
+
+// What is replayed is what came before, also where a later phase of the recipe has that name.
+TEST(PhaseDraws, ALaterPhaseOfThatNameIsNoneToReplay) {
+  const auto config = tiny_config("/data", {"phase.one.replay={fraction = 0.5, from = \"two\"}"});
+  const auto draws = phase_draws(config, config.phases[0], {record_of("two", 8), record_of("one", 0)});
+  ASSERT_EQ(draws.replay.size(), 1u);
+  EXPECT_EQ(draws.replay[0].name, "replay/old");
+  EXPECT_EQ(draws.replay[0].path, "/elsewhere/old");
 }
 
 TEST(PhaseDraws, ReplayMayNameItsOwnSources) {

@@ -13,29 +13,40 @@ namespace fs = std::filesystem;
 constexpr const char* kFormat = "evenkeel.checkpoint.v1";
 
 Json record_json(const PhaseRecord& record) {
-  Json out = Json::object(), cursors = Json::object(), sources = Json::array();
-  for (const auto& [fingerprint, cursor] : record.start_cursors) cursors[fingerprint] = cursor;
+  Json out = Json::object(), cursors = Json::object(), sources = Json::array(), replay = Json::array();
+  const data::PastDraws& drawn = record.drawn;
+  for (const auto& [fingerprint, cursor] : drawn.start_cursors) cursors[fingerprint] = cursor;
+  for (const auto& source : drawn.replay) replay.push_back(Json::Object{{"fingerprint", source.fingerprint}, {"weight", source.weight}});
   for (const auto& source : record.sources) sources.push_back(Json::Object{{"name", source.name}, {"path", source.path}, {"weight", source.weight}});
   out["name"] = record.name;
   out["start_step"] = record.start_step;
   out["first_step"] = record.first_step;
-  out["draws"] = record.draws;
+  out["seed"] = static_cast<int64_t>(drawn.seed);
+  out["draws"] = drawn.draws;
   out["shuffle"] = record.shuffle;
   out["start_cursors"] = std::move(cursors);
   out["sources"] = std::move(sources);
+  if (!drawn.replay.empty()) out["replay"] = Json::Object{{"fraction", drawn.replay_fraction}, {"seen", drawn.replay_seen}, {"sources", std::move(replay)}};
   return out;
 }
 
-PhaseRecord record_from_json(const Json& json, const std::string& where) {
+PhaseRecord record_from_json(const Json& json, const std::string& where, int64_t seed) {
   PhaseRecord out;
   out.name = json.at("name").as_string();
   out.start_step = json.at("start_step").as_int();
   out.first_step = json.at("first_step").as_int();
-  out.draws = json.at("draws").as_int();
+  out.drawn.draws = json.at("draws").as_int();
+  const Json* own_seed = json.find("seed");
+  out.drawn.seed = static_cast<uint64_t>(own_seed != nullptr ? own_seed->as_int() : seed);
   out.shuffle = json.at("shuffle").as_bool();
-  for (const auto& [fingerprint, cursor] : json.at("start_cursors").as_object()) out.start_cursors[fingerprint] = cursor.as_int();
+  for (const auto& [fingerprint, cursor] : json.at("start_cursors").as_object()) out.drawn.start_cursors[fingerprint] = cursor.as_int();
   for (const auto& source : json.at("sources").as_array())
     out.sources.push_back({source.at("name").as_string(), source.at("path").as_string(), source.at("weight").as_double(), where});
+  const Json* replay = json.find("replay");
+  if (replay == nullptr) return out;
+  out.drawn.replay_fraction = replay->at("fraction").as_double();
+  out.drawn.replay_seen = replay->at("seen").as_bool();
+  for (const auto& source : replay->at("sources").as_array()) out.drawn.replay.push_back({source.at("fingerprint").as_string(), source.at("weight").as_double()});
   return out;
 }
 
@@ -66,6 +77,16 @@ bool keeps_router_states(const checkpoint::ModelSource& source, const model::Tra
 }
 
 }  // namespace
+
+std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed) {
+  std::vector<PhaseRecord> out;
+  try {
+    for (const auto& record : state.at("phases").as_array()) out.push_back(record_from_json(record, where, seed));
+  } catch (const DataError& error) {
+    fail<CheckpointError>(where, ": ", error.what());
+  }
+  return out;
+}
 
 void set_device(ops::Params& params, const at::Device& device, bool requires_grad) {
   ops::Params moved;
@@ -120,7 +141,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
     state.phase_index = json.at("phase_index").as_int();
     state.phase_step = json.at("phase_step").as_int();
     state.loader = data::loader_state_from_json(json.at("loader"));
-    for (const auto& record : json.at("phases").as_array()) state.records.push_back(record_from_json(record, where));
+    state.records = read_records(json, where, config.train.seed);
     for (const auto& [name, count] : json.at("optimizer_updates").as_object()) state.adam.updates[name] = count.as_int();
     require<CheckpointError>(state.step >= 0 && state.tokens >= 0 && state.phase_index >= 0 && state.phase_step >= 0, where,
                              ": got a negative counter; need 0 or more");

@@ -17,10 +17,9 @@ struct PhaseRecord {
   std::string name;
   int64_t start_step = 0;  // of the checkpoint it started from; 0 = initialisation
   int64_t first_step = 0;  // its first step in the run
-  int64_t draws = 0;       // sequences of its own data so far; replayed ones are not counted
   bool shuffle = true;
-  std::map<std::string, int64_t> start_cursors;
   std::vector<data::SourceSpec> sources;
+  data::PastDraws drawn;  // so far
 };
 
 struct TrainState {
@@ -44,6 +43,9 @@ void save_checkpoint(const std::filesystem::path& run, const TrainState& state, 
 // are hashed first; otherwise names and sizes are compared.
 TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config, const model::Transformer& model,
                            const at::Device& device, bool deep = true);
+
+// The phases of a state.json; CheckpointError where they are damaged. `seed`: of a record that has none.
+std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed);
 
 void set_device(ops::Params& params, const at::Device& device, bool requires_grad);
 

@@ -33,9 +33,13 @@ struct Case {
     record.name = "one";
     record.start_step = 0;
     record.first_step = 1;
-    record.draws = 12;
+    record.drawn.draws = 12;
     record.shuffle = false;
-    record.start_cursors = {{"left", 1}};
+    record.drawn.start_cursors = {{"left", 1}};
+    record.drawn.seed = 9;
+    record.drawn.replay = {{"right", 2.5}};
+    record.drawn.replay_fraction = 0.25;
+    record.drawn.replay_seen = true;
     record.sources = {{"a", "/data/a", 0.5, ""}, {"b", "/data/b", 1.5, ""}};
     state.records = {record};
   }
@@ -84,9 +88,15 @@ TEST(Checkpoint, RoundTripIsBitEqual) {
   const auto& record = loaded.records[0];
   EXPECT_EQ(record.name, "one");
   EXPECT_EQ(record.first_step, 1);
-  EXPECT_EQ(record.draws, 12);
+  EXPECT_EQ(record.drawn.draws, 12);
   EXPECT_FALSE(record.shuffle);
-  EXPECT_EQ(record.start_cursors.at("left"), 1);
+  EXPECT_EQ(record.drawn.start_cursors.at("left"), 1);
+  EXPECT_EQ(record.drawn.seed, 9u);
+  ASSERT_EQ(record.drawn.replay.size(), 1u);
+  EXPECT_EQ(record.drawn.replay[0].fingerprint, "right");
+  EXPECT_EQ(record.drawn.replay[0].weight, 2.5);
+  EXPECT_EQ(record.drawn.replay_fraction, 0.25);
+  EXPECT_TRUE(record.drawn.replay_seen);
   ASSERT_EQ(record.sources.size(), 2u);
   EXPECT_EQ(record.sources[1].path, "/data/b");
   EXPECT_EQ(record.sources[1].weight, 1.5);

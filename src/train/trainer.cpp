@@ -204,7 +204,10 @@ class Run {
       record.start_step = start.step;
       record.first_step = state_.step + 1;
       record.shuffle = phase.shuffle;
-      record.start_cursors = state_.loader.cursors;
+      record.drawn.seed = state_.seed;
+      record.drawn.start_cursors = state_.loader.cursors;
+      record.drawn.replay_fraction = phase.replay ? phase.replay->fraction : 0;
+      record.drawn.replay_seen = phase.replay && phase.replay->mode == "seen";
       for (const auto& source : phase.data) record.sources.push_back({source.name, source.path.value, source.weight, phase.where});
       state_.records.push_back(std::move(record));
       if (progress_ == nullptr) log_info("phase ", phase.name);
@@ -217,6 +220,7 @@ class Run {
     }
     const data::LoaderOptions loader_options{config_.train.sequence_length, config_.model.vocab_size, static_cast<uint64_t>(config_.train.seed), config_.train.separate_documents};
     loader_ = std::make_unique<data::Loader>(loader_options, phase_draws(config_, phase, state_.records), state_.loader);
+    state_.records.back().drawn.replay = loader_->replay();
     checks_first_step_ = state_.phase_step == 0;
   }
 
@@ -256,7 +260,7 @@ class Run {
     state_.loader = loader_->state();
     for (const auto& batch : batches)
       for (const auto& [name, count] : batch.sources)
-        if (name.rfind("replay/", 0) != 0) state_.records.back().draws += count;  // a later replay repeats the phase's own data
+        if (name.rfind("replay/", 0) != 0) state_.records.back().drawn.draws += count;  // a later replay repeats the phase's own data
     return batches;
   }
 

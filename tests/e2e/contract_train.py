@@ -188,6 +188,14 @@ def check_seen_replay_draws_what_was_seen(runs, problems):
     problems.equal(samples("b", "replay/ident"), seen + seen, "replayed samples")
 
 
+def check_seen_replay_draws_the_own_samples_of_a_phase_that_replayed(runs, problems):
+    _, samples = one_by_one(runs, "seen-of-replay", ("a", "steps = 4", "ident", ""), ("b", "steps = 8", "ident", 'replay = {fraction = 0.5, from = "a"}'),
+                            ("c", "steps = 16", "de", 'replay = {fraction = 0.5, from = "b", mode = "seen"}'))
+    own = samples("b", "ident")
+    problems.equal(len(own), 4, "own samples of the phase")
+    problems.equal(samples("c", "replay/ident"), own + own, "replayed samples")
+
+
 def check_fresh_replay_goes_on_where_the_phase_ended(runs, problems):
     _, samples = one_by_one(runs, "fresh", ("a", "steps = 5", "ident", ""), ("b", "steps = 14", "de", 'replay = {fraction = 0.5, from = "a"}'))
     problems.equal(sorted(samples("a") + samples("b", "replay/ident")), list(range(12)), "samples of the phase and its replay: one epoch")
