@@ -9,6 +9,7 @@
 #include "data/indexed_dataset.h"
 #include "data/loader.h"
 #include "model/layout.h"
+#include "train/phase.h"
 
 namespace evenkeel::train {
 
@@ -228,7 +229,6 @@ void read_model(RunConfig& config, const ConfigNode& root) {
   config.model_from.emplace();
   read_value(*from, "model.from", *config.model_from);
   const auto source = checkpoint::open_model(config.model_from->value, std::nullopt, /*deep=*/false);
-  const Json loaded = model::model_config_json(source.config);
   ConfigNode changes = *model;
   changes.erase("from");
   changes.erase("preset");
@@ -245,17 +245,23 @@ void read_model(RunConfig& config, const ConfigNode& root) {
   if (changes.find("router") != nullptr) given.router = ConfigNode{};
   evenkeel::read_value(changes, "model", given);
   if (changes.find("balance") == nullptr) given.balance = source.config.balance;
-  model::check_model_config(given, model->where);
-  const Json merged = model::model_config_json(given);
-  for (const auto& [key, value] : loaded.as_object()) {
-    if (key == "router" || key == "balance" || key == "capacity" || key == "init") continue;
-    require<ConfigError>(merged.at(key) == value, place_of(changes, key.c_str()), ": got model.", key, " = ", merged.at(key).dump(), "; need ", value.dump(),
-                         " as in ", config.model_from->value);
-  }
+  model::check_model_config(given, model->where, model);
+  require_same_architecture(given, source, [&](const std::string& key) { return place_of(changes, key.c_str()); });
   config.model = given;
 }
 
 }  // namespace
+
+void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source, const std::function<std::string(const std::string& key)>& place_of) {
+  const Json given = model::model_config_json(model), loaded = model::model_config_json(source.config);
+  bool has_dense = false;
+  for (int64_t layer = 0; layer < model.n_layers; ++layer) has_dense = has_dense || !model.has_experts(layer);
+  for (const auto& [key, value] : loaded.as_object()) {
+    if (key == "router" || key == "balance" || key == "capacity" || key == "init") continue;
+    if (key == "d_ff" && !has_dense) continue;  // of the dense twin; layers that are dense in one alone differ by moe_layers or n_experts
+    require<ConfigError>(given.at(key) == value, place_of(key), ": got model.", key, " = ", given.at(key).dump(), "; need ", value.dump(), " as in ", source.folder.string());
+  }
+}
 
 RunConfig read_run_config(const ConfigNode& root) {
   const ConfigNode* study = root.find("study");
@@ -297,6 +303,7 @@ Json run_config_json(const RunConfig& config) {
     json["schedule"] = phase_schedule(config, phase)->options();
     json["steps"] = phase.total_steps(config.train);
     json["tokens"] = phase.total_steps(config.train) * config.tokens_per_step();
+    if (const std::string folder = external_start(config, phases.size()); !folder.empty()) json["start"]["from"] = folder;
     phases.push_back(std::move(json));
   }
   out["phase"] = std::move(phases);

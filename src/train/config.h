@@ -1,6 +1,7 @@
 // A run: [model], [train], [optimizer] and a list of phases, as in a recipe.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,10 @@
 #include "model/config.h"
 #include "optim/adamw.h"
 #include "optim/schedule.h"
+
+namespace evenkeel::checkpoint {
+struct ModelSource;
+}
 
 namespace evenkeel::train {
 
@@ -135,6 +140,9 @@ struct RunConfig {
 
 // Everything is checked that can be checked without opening data. ConfigError names file, line, key, value.
 RunConfig read_run_config(const ConfigNode& root);
+// ConfigError where `model` is of another architecture than `source`; routers, balance, capacity and initialisation may
+// differ. `place_of`: where a key of [model] was given.
+void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source, const std::function<std::string(const std::string& key)>& place_of);
 // resolved.json: every key, defaults included.
 Json run_config_json(const RunConfig& config);
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase);

@@ -1,7 +1,9 @@
 #include "train/inputs.h"
 
 #include "checkpoint/model_source.h"
-#include "train/phase.h"
+#include "checkpoint/router_states.h"
+#include "core/log.h"
+#include "model/transformer.h"
 
 namespace evenkeel::train {
 
@@ -24,18 +26,57 @@ void InputData::open_source(const RunConfig& config, const RecipePath& path, int
                      least_tokens > 2 ? " (sequence_length + 1)" : "");
 }
 
-void check_starts(const RunConfig& config) {
-  std::set<std::string> names;
-  std::string earlier;
+void InputData::open(const RunConfig& config, const std::vector<data::SourceSpec>& sources) {
+  for (const auto& source : sources) open_source(config, {source.path, source.where}, config.train.sequence_length + 1);
+}
+
+namespace {
+
+// What another run drew goes on in this one: its cursors count samples of one length, in the order of one seed.
+void check_cursors(const RunConfig& config, const StartConfig& start, const checkpoint::ModelSource& source, const std::vector<PhaseRecord>& records) {
+  require<ConfigError>(source.sequence_length == config.train.sequence_length, start.where, ": got train.sequence_length = ", config.train.sequence_length, " and a start from ",
+                       source.folder.string(), ", which has ", source.sequence_length, "; need the same, since a start takes along which samples were drawn, or [model] from for the weights alone");
+  const auto seed = static_cast<uint64_t>(config.train.seed);
+  if (!records.empty() && records.back().drawn.seed != seed)
+    log_warning(start.where, ": got train.seed = ", seed, " and a start from ", source.folder.string(), ", of seed ", records.back().drawn.seed, ": samples that it drew may come again");
+}
+
+// The phases of the run that phase `index` starts from.
+std::vector<PhaseRecord> check_start(const RunConfig& config, size_t index, const fs::path& folder) {
+  const StartConfig& start = *config.phases[index].start;
+  const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
+  require_same_architecture(config.model, source, [&](const std::string&) { return start.where; });
+  if (source.kind != "checkpoint") return {};
+  checkpoint::read_router_states(source.folder, model::Transformer(config.model));
+  auto records = read_records(source.state, (source.folder / "state.json").string(), config.train.seed);
+  check_cursors(config, start, source, records);
+  return records;
+}
+
+}  // namespace
+
+std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
+  std::vector<PhaseStart> starts;
+  std::set<std::string> own;
+  std::map<std::string, PhaseRecord> brought;  // by a start so far, the last of a name
+  std::string known;
+  const auto add_known = [&](const std::string& name) { known += (known.empty() ? "" : ", ") + name; };
   for (size_t i = 0; i < config.phases.size(); ++i) {
-    const auto start = phase_start(config, i);
-    if (!start.folder.empty()) checkpoint::open_model(start.folder, std::nullopt, /*deep=*/false);
-    const auto& replay = config.phases[i].replay;
-    require<ConfigError>(!replay || replay->from.empty() || names.contains(replay->from) || !start.folder.empty(), config.phases[i].where,
-                         ": got replay.from = '", replay ? replay->from : "", "'; need the name of an earlier phase: ", earlier.empty() ? "there is none" : earlier);
-    names.insert(config.phases[i].name);
-    earlier += (earlier.empty() ? "" : ", ") + config.phases[i].name;
+    const PhaseConfig& phase = config.phases[i];
+    starts.push_back(phase_start(config, i));
+    if (!starts.back().folder.empty())
+      for (auto& record : check_start(config, i, starts.back().folder)) {
+        if (!brought.contains(record.name) && !own.contains(record.name)) add_known(record.name);
+        brought[record.name] = std::move(record);
+      }
+    if (const std::string from = phase.replay ? phase.replay->from : ""; !from.empty() && !own.contains(from)) {
+      require<ConfigError>(brought.contains(from), phase.where, ": got replay.from = '", from, "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
+      if (phase.replay->fraction > 0) data.open(config, brought.at(from).sources);
+    }
+    own.insert(phase.name);
+    add_known(phase.name);
   }
+  return starts;
 }
 
 }  // namespace evenkeel::train

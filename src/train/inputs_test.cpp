@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "checkpoint/manifest.h"
+#include "core/file_io.h"
 #include "support/tiny_run.h"
+#include "train/state.h"
 
 namespace evenkeel::train {
 namespace {
@@ -16,6 +19,10 @@ class InputsTest : public ::testing::Test {
  protected:
   void SetUp() override { testing::write_tiny_sets(folder_); }
   RunConfig config(const std::vector<std::string>& overrides = {}) const { return tiny_config(folder_.path(), overrides); }
+  std::vector<PhaseStart> starts(const std::vector<std::string>& overrides) const {
+    InputData data;
+    return check_starts(config(overrides), data);
+  }
   testing::TemporaryFolder folder_;
 };
 
@@ -42,9 +49,63 @@ TEST_F(InputsTest, RefusesWhatARunCannotUse) {
 }
 
 TEST_F(InputsTest, StartsAndReplaysNameWhatIsThere) {
-  EXPECT_NO_THROW(check_starts(config({"phase.two.replay={fraction = 0.5, from = \"one\"}"})));
-  EXPECT_THAT(message_of<ConfigError>([&] { check_starts(config({"phase.one.replay={fraction = 0.5, from = \"two\"}"})); }), HasSubstr("got replay.from = 'two'; need the name of an earlier phase: there is none"));
-  EXPECT_THAT(message_of<ConfigError>([&] { check_starts(config({"phase.two.start={from = \"nowhere\"}"})); }), HasSubstr("got start.from = 'nowhere'"));
+  EXPECT_EQ(starts({"phase.two.replay={fraction = 0.5, from = \"one\"}"}).size(), 2u);
+  EXPECT_THAT(message_of<ConfigError>([&] { starts({"phase.one.replay={fraction = 0.5, from = \"two\"}"}); }), HasSubstr("got replay.from = 'two'; need the name of an earlier phase: there is none"));
+  EXPECT_THAT(message_of<ConfigError>([&] { starts({"phase.two.start={from = \"nowhere\"}"}); }), HasSubstr("got start.from = 'nowhere'"));
+}
+
+// A start from a run that began the phases "theirs" and "one".
+class ExternalStart : public InputsTest {
+ protected:
+  void SetUp() override {
+    InputsTest::SetUp();
+    const auto theirs = config();
+    auto state = initial_state(theirs, model::Transformer(theirs.model), at::kCPU);
+    state.step = 3;
+    for (const char* name : {"theirs", "one"}) {
+      PhaseRecord record;
+      record.name = name;
+      record.drawn.seed = 1;
+      record.sources = {{"b", (folder_ / "b").string(), 1, ""}};
+      state.records.push_back(record);
+    }
+    make_folders(folder_ / "run" / "checkpoints");
+    save_checkpoint(folder_ / "run", state, theirs);
+  }
+  std::vector<PhaseStart> starts_with(std::vector<std::string> overrides, const std::string& phase = "two") const {
+    overrides.push_back("phase." + phase + ".start={from = \"" + (folder_ / "run").string() + "\"}");
+    return starts(overrides);
+  }
+};
+
+TEST_F(ExternalStart, IsLookedUpOnce) {
+  const auto found = starts_with({});
+  EXPECT_EQ(found[1].step, 3);
+  EXPECT_EQ(found[1].folder, folder_ / "run" / "checkpoints" / "step-00000003");
+}
+
+TEST_F(ExternalStart, MustBeOfTheSameArchitecture) {
+  const std::pair<const char*, const char*> changes[] = {{"n_heads=4", "n_heads = 4; need 2"}, {"activation=geglu", "activation = \"geglu\"; need \"swiglu\""}, {"top_k=1", "top_k = 1; need 2"}, {"rope_theta=77", "rope_theta = 77; need "}, {"d_model=16", "d_model = 16; need 8"}};
+  for (const auto& [change, says] : changes)
+    EXPECT_THAT(message_of<ConfigError>([&] { starts_with({std::string("model.") + change}); }), HasSubstr(std::string("got model.") + says)) << change;
+  EXPECT_NO_THROW(starts_with({"model.router={score = \"sigmoid\"}", "model.init=normal", "model.d_ff=99"}));  // no layer is dense
+  EXPECT_THAT(message_of<CheckpointError>([&] { starts_with({"model.router={kind = \"loss_free\"}", "model.balance={loss = []}"}); }), HasSubstr("router_state.0"));
+}
+
+TEST_F(ExternalStart, MustHaveDrawnSamplesOfTheSameLength) {
+  EXPECT_THAT(message_of<ConfigError>([&] { starts_with({"train.sequence_length=4"}); }), HasSubstr("got train.sequence_length = 4 and a start from"));
+  EXPECT_NO_THROW(starts_with({"train.seed=2"}));  // a warning
+}
+
+TEST_F(ExternalStart, BringsPhasesThatAReplayMayName) {
+  EXPECT_NO_THROW(starts_with({"phase.two.replay={fraction = 0.5, from = \"theirs\"}"}));
+  EXPECT_NO_THROW(starts_with({"phase.two.replay={fraction = 0.5, from = \"theirs\"}"}, "one"));  // also a later phase
+  EXPECT_THAT(message_of<ConfigError>([&] { starts_with({"phase.two.replay={fraction = 0.5, from = \"their\"}"}); }),
+              HasSubstr("got replay.from = 'their'; need the name of an earlier phase: one, theirs"));
+  std::filesystem::remove(folder_ / "b.bin");
+  EXPECT_NO_THROW(starts_with({}));
+  EXPECT_THROW(starts_with({"phase.two.replay={fraction = 0.5, from = \"theirs\"}"}), DataError);
+  EXPECT_NO_THROW(starts_with({"phase.two.replay={fraction = 0.5, from = \"one\"}"}));  // the recipe's own, which comes before
 }
 
 }  // namespace

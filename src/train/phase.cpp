@@ -12,6 +12,15 @@ std::vector<int64_t> phase_first_steps(const RunConfig& config) {
   return first;
 }
 
+std::string external_start(const RunConfig& config, size_t index) {
+  const auto& start = config.phases[index].start;
+  if (!start || start->from.empty()) return "";
+  for (size_t i = 0; i < index; ++i)
+    if (config.phases[i].name == start->from) return "";
+  const fs::path given(start->from);
+  return (given.is_absolute() ? given : fs::path(start->folder) / given).lexically_normal().string();
+}
+
 PhaseStart phase_start(const RunConfig& config, size_t index) {
   const auto first_steps = phase_first_steps(config);
   const PhaseConfig& phase = config.phases[index];
@@ -34,8 +43,7 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
     out.step = step.value_or(first_steps[i + 1] - 1);
     return out;
   }
-  const fs::path given(start.from);
-  out.folder = given.is_absolute() ? given : fs::path(start.folder) / given;
+  out.folder = external_start(config, index);
   require<ConfigError>(fs::is_directory(out.folder), start.where, ": got start.from = '", start.from, "'; need an earlier phase (", earlier.empty() ? "there is none" : earlier,
                        "), or the folder of a run or checkpoint");
   if (!checkpoint::is_hf_folder(out.folder)) {

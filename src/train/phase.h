@@ -18,6 +18,8 @@ struct PhaseStart {
   int64_t step = 0;
   bool resets_optimizer = false;
 };
+// The folder outside of the run that phase `index` starts from, absolute; empty where it is a step of the run.
+std::string external_start(const RunConfig& config, size_t index);
 // ConfigError for a name, step or folder that is not there.
 PhaseStart phase_start(const RunConfig& config, size_t index);
 

@@ -62,7 +62,8 @@ class Run {
     }
     // What must be right before anything is written: the data, where phases start, the memory.
     data_.open(config_);
-    check_starts(config_);
+    starts_ = check_starts(config_, data_);
+    pin_starts();
     require_memory(estimate_memory(config_).total(), "model");
     make_folders(options_.run / "checkpoints");
     const RunLock lock(options_.run);
@@ -194,7 +195,7 @@ class Run {
   void begin_phase() {
     const auto& phase = config_.phases[phase_index()];
     if (state_.phase_step == 0) {
-      const auto start = phase_start(config_, phase_index());
+      const PhaseStart& start = starts_[phase_index()];
       if (!start.folder.empty() || start.step != state_.step) load_start(start);
       if (start.resets_optimizer) state_.adam = optim::initial_adam_state(state_.params);
       state_.loader.mixture_counts.clear();
@@ -242,10 +243,8 @@ class Run {
     state_.router_states = std::move(other.router_states);
     state_.loader = std::move(other.loader);
     if (start.folder.empty()) return;
-    // The other run's phases come first: a replay may name them.
-    std::vector<PhaseRecord> records = std::move(other.records);
-    records.insert(records.end(), state_.records.begin(), state_.records.end());
-    state_.records = std::move(records);
+    // The other run's phases come before this run's own, one for each phase that began: a replay takes the last of a name.
+    state_.records.insert(state_.records.end() - state_.phase_index, other.records.begin(), other.records.end());
   }
 
   std::vector<data::Batch> next_batches() {
@@ -303,7 +302,7 @@ class Run {
       warn_once(find_collapse(model_, last_batch_, state_));
     }
     const bool stops = stop_requested();
-    const bool is_pinned = pinned_steps().contains(state_.step);
+    const bool is_pinned = pinned_steps_.contains(state_.step);
     if (phase_ends || is_pinned || stops || is_due(config_.train.checkpoint_every)) save();
     if (stops && state_.step < n_steps()) {
       progress_.reset();
@@ -358,9 +357,16 @@ class Run {
 
   // Router saturation between the phase's start and its end, on every held-out set.
   void write_saturation(const EvalConfig& eval) {
-    const auto start = phase_start(config_, phase_index());
-    if (!config_.model.is_moe() || (start.folder.empty() && start.step == 0)) return;
-    const fs::path folder = start.folder.empty() ? options_.run / "checkpoints" / checkpoint::step_folder_name(start.step) : start.folder;
+    const PhaseStart& start = starts_[phase_index()];
+    const int64_t from = state_.records.back().start_step;
+    if (!config_.model.is_moe() || (start.folder.empty() && from == 0)) return;
+    fs::path folder = start.folder;
+    if (folder.empty()) {
+      folder = options_.run / "checkpoints" / checkpoint::step_folder_name(from);
+    } else if (start.step != from) {  // "last" of a run that went on before this one was resumed
+      folder = folder.parent_path() / checkpoint::step_folder_name(from);
+    }
+    if (!fs::is_directory(folder)) return log_warning("no saturation of phase ", phase().name, ": ", folder.string(), ", which it started from, is gone");
     const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
     auto params = checkpoint::load_params(source);
     set_device(params, device_, /*requires_grad=*/false);
@@ -371,7 +377,7 @@ class Run {
     for (const auto& set : eval.data) {
       Json rows = Json::array();
       for (const auto& row : evaluate_saturation(model_, before, after, data_.at(set.path.value), eval_options(eval)))
-        rows.push_back(Json::Object{{"layer", row.layer}, {"k", row.k}, {"from", start.step}, {"to", state_.step}, {"saturation", row.saturation}, {"chance", row.chance}});
+        rows.push_back(Json::Object{{"layer", row.layer}, {"k", row.k}, {"from", from}, {"to", state_.step}, {"saturation", row.saturation}, {"chance", row.chance}});
       sets[set.name] = std::move(rows);
     }
     Json line = Json::object();
@@ -382,20 +388,17 @@ class Run {
   }
 
   // Steps of this run that other phases, or other runs, start from.
-  std::set<int64_t> pinned_steps() const {
-    std::set<int64_t> pinned = options_.keep_steps;
-    for (size_t i = 0; i < config_.phases.size(); ++i) {
-      const auto start = phase_start(config_, i);
-      if (start.folder.empty()) pinned.insert(start.step);
-    }
-    return pinned;
+  void pin_starts() {
+    pinned_steps_ = options_.keep_steps;
+    for (const auto& start : starts_)
+      if (start.folder.empty()) pinned_steps_.insert(start.step);
   }
 
   void save() {
     metrics_->sync();
     save_checkpoint(options_.run, state_, config_);
     if (config_.train.keep_last == 0) return;
-    auto kept = pinned_steps();
+    auto kept = pinned_steps_;
     for (size_t i = 1; i < first_steps_.size(); ++i) kept.insert(first_steps_[i] - 1);
     const auto steps = checkpoint::saved_steps(options_.run);
     int64_t n_later = 0;
@@ -423,6 +426,8 @@ class Run {
   at::Device device_;
   model::Transformer model_;
   std::vector<int64_t> first_steps_;
+  std::vector<PhaseStart> starts_;  // of each phase, looked up once: a run that one starts from may go on or go
+  std::set<int64_t> pinned_steps_;  // of this run, that phases start from
   Clock::time_point begin_;
   InputData data_;
   TrainState state_;

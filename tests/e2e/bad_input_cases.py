@@ -244,6 +244,11 @@ def add_checkpoints(table, good):
         tail = ["--data", "en={F}/en", "--json", *CPU] if command == "eval" else []
         table.add(f"{command}: missing", [command, "{S}/none", *tail], ("{S}/none",))
         table.add(f"{command}: an empty folder", [command, "{S}/empty", *tail], ("{S}/empty",), setup=lambda s: (s / "empty").mkdir())
+    for key, value in [("model.n_heads", "4"), ("model.top_k", "1"), ("model.activation", "geglu"), ("model.rope_theta", "77"), ("train.sequence_length", "8")]:
+        table.add(f"train: start from a checkpoint with another {key}", ["train", "{F}/recipe.toml", "--out", "{S}/out", *CPU, "--set",
+                  'phase.english.start={{from="{F}/ckpt"}}', "--set", f"{key}={value}"], (key, value), leaves_run=False)
+    table.add("train: a replay that neither the recipe nor the start has", ["train", "{F}/recipe.toml", "--out", "{S}/out", *CPU, "--set",
+              'phase.german.start={{from="{F}/ckpt"}}', "--set", 'phase.german.replay={{fraction=0.5,from="englsh"}}'], ("englsh",), leaves_run=False)
     table.add("train: from with another width", ["train", "{F}/recipe.toml", "--out", "{S}/out", *CPU, "--set", 'model.from="{F}/ckpt"',
               "--set", "model.d_model=32"], ("d_model", "32", "16"), leaves_run=True)
     table.add("train: from missing", ["train", "{F}/recipe.toml", "--out", "{S}/out", *CPU, "--set", 'model.from="{S}/none"'], ("{S}/none",), leaves_run=True)
