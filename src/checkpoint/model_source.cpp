@@ -1,5 +1,8 @@
 #include "checkpoint/model_source.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "checkpoint/families.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/safetensors.h"
@@ -53,6 +56,18 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
     fail<CheckpointError>(file, ": ", error.what());
   }
   return source;
+}
+
+std::string folder_identity(const fs::path& folder) {
+  if (!is_hf_folder(folder)) return sha256_file(folder / "manifest.json");
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.is_regular_file() && entry.path().extension() == ".safetensors")
+      files.push_back(join_parts(entry.path().filename().string(), " ", entry.file_size(), "\n"));
+  std::sort(files.begin(), files.end());
+  std::string text = read_file(folder / "config.json");
+  for (const auto& file : files) text += file;
+  return sha256_hex(text);
 }
 
 ops::Params read_params(const fs::path& file, const model::ModelConfig& config) {

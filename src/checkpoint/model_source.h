@@ -29,6 +29,11 @@ fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step);
 
 // Reads configuration only. Verifies the manifest's names and sizes (deep: hashes too).
 ModelSource open_model(const fs::path& path, std::optional<int64_t> step = std::nullopt, bool deep = true);
+
+// What a checkpoint or Hugging Face folder holds, whatever its place: a hash of its manifest; of config.json, and names and
+// sizes of the tensor files.
+std::string folder_identity(const fs::path& folder);
+
 ops::Params load_params(const ModelSource& source);  // fp32, CPU, in the order of the parameter table
 
 // model.safetensors of a checkpoint, checked against the table of `config`.

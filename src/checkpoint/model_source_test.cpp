@@ -57,6 +57,25 @@ TEST_F(ModelSourceTest, ARunIsItsLastCheckpointUnlessAStepIsNamed) {
   EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(run, 4); }), HasSubstr("got step 4; need one of the saved steps: 3, 12"));
 }
 
+TEST_F(ModelSourceTest, AnIdentityIsOfTheContentNotOfThePlace) {
+  const auto third = save(3);
+  const auto fourth = save(4, [](NamedTensors& tensors) { tensors[0].second.add_(1); });
+  const auto moved = folder_ / "moved";
+  fs::copy(third, moved);
+  EXPECT_EQ(folder_identity(moved), folder_identity(third));
+  EXPECT_NE(folder_identity(fourth), folder_identity(third));
+  const auto write_hf = [&](const std::string& name, const std::string& config, const std::string& bytes) {
+    make_folders(folder_ / name);
+    write_file_atomically(folder_ / name / "config.json", config);
+    write_file_atomically(folder_ / name / "model.safetensors", bytes);
+    return folder_identity(folder_ / name);
+  };
+  const std::string llama = R"({"model_type": "llama"})";
+  EXPECT_EQ(write_hf("a", llama, "1234"), write_hf("b", llama, "1234"));
+  EXPECT_NE(write_hf("c", llama, "12345"), folder_identity(folder_ / "a"));
+  EXPECT_NE(write_hf("d", R"({"model_type": "olmoe"})", "1234"), folder_identity(folder_ / "a"));
+}
+
 TEST_F(ModelSourceTest, SaysWhetherDocumentsWereSeparate) {
   const std::string model = model::model_config_json(config_).dump();
   const auto with = [&](const std::string& more) { return R"({"sequence_length":64,"model":)" + model + more + "}"; };

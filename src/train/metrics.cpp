@@ -45,12 +45,16 @@ double wall_seconds() { return std::chrono::duration<double>(std::chrono::system
 
 MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step) : path_(path) {
   std::string kept;
-  if (last_step > 0 && std::filesystem::exists(path)) {
-    const std::string text = read_file(path);
+  if (last_step > 0) {
+    int64_t reached = 0;
+    const std::string text = std::filesystem::exists(path) ? read_file(path) : "";
     for (const auto line : whole_lines(text)) {
-      if (Json::parse(line, path.string()).at("step").as_int() > last_step) break;
+      const int64_t step = Json::parse(line, path.string()).at("step").as_int();
+      if (step > last_step) break;
+      reached = step;
       kept += std::string(line) + '\n';
     }
+    require<DataError>(reached == last_step, path.string(), ": got lines up to step ", reached, "; need those up to step ", last_step, ", which the checkpoint goes on from");
   }
   write_file_atomically(path, kept);
   descriptor_ = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);

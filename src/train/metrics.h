@@ -14,7 +14,8 @@ namespace evenkeel::train {
 // Appends whole lines. After a resume no step stands twice: lines beyond the checkpoint are cut first.
 class MetricsFile {
  public:
-  // Keeps the lines of `path` up to `last_step` (0: starts empty). A torn last line goes too.
+  // Keeps the lines of `path` up to `last_step` (0: starts empty). A torn last line goes too. DataError when they do not
+  // reach `last_step`: the checkpoint of that step relies on them.
   MetricsFile(const std::filesystem::path& path, int64_t last_step);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;

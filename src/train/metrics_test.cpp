@@ -29,13 +29,22 @@ TEST(MetricsFile, CutsLinesBeyondTheCheckpointAndTornOnes) {
   EXPECT_EQ(read_file(path), "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval\":{}}\n{\"step\":3,\"loss\":0.5}\n");
 }
 
-TEST(MetricsFile, StartsEmptyAtStepZeroAndWithoutAFile) {
+TEST(MetricsFile, StartsEmptyAtStepZero) {
   const TemporaryFolder folder;
   const auto path = folder.write("metrics.jsonl", "{\"step\":1}\n");
   { MetricsFile file(path, 0); }
   EXPECT_EQ(read_file(path), "");
-  { MetricsFile(folder / "new.jsonl", 7).write(line_of(8)); }
-  EXPECT_EQ(read_file(folder / "new.jsonl"), "{\"step\":8,\"loss\":0.5}\n");
+  { MetricsFile(folder / "new.jsonl", 0).write(line_of(1)); }
+  EXPECT_EQ(read_file(folder / "new.jsonl"), "{\"step\":1,\"loss\":0.5}\n");
+}
+
+TEST(MetricsFile, NeedsTheLinesThatACheckpointReliesOn) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(folder / "new.jsonl", 7); }), HasSubstr("new.jsonl: got lines up to step 0; need those up to step 7"));
+  const std::string lines = "{\"step\":1}\n{\"step\":2}\n";
+  const auto path = folder.write("metrics.jsonl", lines);
+  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3); }), HasSubstr("got lines up to step 2"));
+  EXPECT_EQ(read_file(path), lines);
 }
 
 TEST(MetricsFile, RefusesAFolderThatIsNotThere) {

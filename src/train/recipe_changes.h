@@ -1,4 +1,4 @@
-// Whether a resumed run still has the recipe that it began with.
+// Whether a resumed run still has the recipe that it began with, and the data.
 #pragma once
 
 #include <filesystem>
@@ -7,21 +7,33 @@
 
 #include "core/json.h"
 #include "train/config.h"
+#include "train/inputs.h"
+#include "train/phase.h"
 
 namespace evenkeel::train {
 
-// Keys of two resolved recipes that differ, as "path: old -> new"; places, evaluation and the rhythm of
-// checkpoints do not count: they do not bear on the parameters.
+// Keys of two resolved recipes that differ, as "path: old -> new"; evaluation and the rhythm of checkpoints do not
+// count: they do not bear on the parameters.
 std::vector<std::string> changed_keys(const Json& before, const Json& after);
 
 // The same between the resolved.json of a run and `config`; none where the run has no checkpoint yet. A key of the model
-// that came after the run was begun has its default there.
+// that came after the run was begun has its default there. A path that changed counts unless what lies there now is what
+// the run began with: a folder may be moved.
 std::vector<std::string> changes_since(const std::filesystem::path& run, const RunConfig& config);
+
+// "contents" of resolved.json: what the run reads while it trains, by its key of the recipe, whatever its place.
+// {"data": {"phase.a.data.en.path": fingerprint}, "starts": {"phase.b.start.from": checkpoint::folder_identity}}
+Json run_contents(const RunConfig& config, const InputData& data, const std::vector<PhaseStart>& starts);
+
+// Data whose contents are others than those of the run's resolved.json, as "key: other contents than …"; none where the
+// run has no checkpoint yet. A start is not compared: the run at its path may have gone on.
+std::vector<std::string> changed_contents(const std::filesystem::path& run, const Json& contents);
 
 // "a: 1 -> 2; b: 3 -> 4"
 std::string joined(const std::vector<std::string>& changes);
 
 // ConfigError naming the keys where there are changes.
 void require_same_recipe(const std::filesystem::path& run, const RunConfig& config);
+void require_same_contents(const std::filesystem::path& run, const Json& contents);
 
 }  // namespace evenkeel::train

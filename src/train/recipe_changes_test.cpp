@@ -6,6 +6,7 @@
 #include "checkpoint/manifest.h"
 #include "core/file_io.h"
 #include "support/tiny_run.h"
+#include "train/state.h"
 
 namespace evenkeel::train {
 namespace {
@@ -26,15 +27,33 @@ TEST(ChangedKeys, NamesKeysByPhaseWithBothValues) {
 }
 
 TEST(ChangedKeys, LeavesOutWhatDoesNotBearOnTheParameters) {
-  EXPECT_THAT(changes_of({"train.checkpoint_every=\"2 steps\"", "train.keep_last=0", "phase.one.eval.max_tokens=8", "phase.two.data=[{name = \"b\", path = \"/moved/b\"}]"}), IsEmpty());
+  EXPECT_THAT(changes_of({"train.checkpoint_every=\"2 steps\"", "train.keep_last=0", "phase.one.eval.max_tokens=8", "phase.two.eval.data=[{name = \"h\", path = \"/h\"}]"}), IsEmpty());
+}
+
+TEST(ChangedKeys, NamesPlaces) {
+  EXPECT_THAT(changes_of({"phase.two.data=[{name = \"b\", path = \"/moved/b\"}]"}), ElementsAre("phase.two.data.b.path: \"/data/b\" -> \"/moved/b\""));
   const Json with = Json::parse(R"({"model": {"from": "/a"}})", "t"), without = Json::parse(R"({"model": {"from": "/b"}})", "t");
-  EXPECT_THAT(changed_keys(with, without), IsEmpty());
+  EXPECT_THAT(changed_keys(with, without), ElementsAre("model.from: \"/a\" -> \"/b\""));
+}
+
+// A phase or a source may have any name, also that of a key which does not count.
+TEST(ChangedKeys, TellsNamesFromKeys) {
+  const auto of = [](const char* name, double rate) {
+    return Json::Object{{"phase", Json::Array{Json::Object{{"name", name}, {"schedule", Json::Object{{"lr_max", rate}}}, {"eval", Json::Object{{"max_tokens", rate}}}}}}};
+  };
+  for (const char* name : {"eval", "contents", "train.keep_last"})
+    EXPECT_THAT(changed_keys(Json(of(name, 0.25)), Json(of(name, 0.5))), ElementsAre(std::string("phase.") + name + ".schedule.lr_max: 0.25 -> 0.5"));
+}
+
+TEST(ChangedKeys, NamesAnotherOrder) {
+  const Json before = Json::parse(R"({"phase": [{"name": "x"}, {"name": "y"}]})", "t"), after = Json::parse(R"({"phase": [{"name": "y"}, {"name": "x"}]})", "t");
+  EXPECT_THAT(changed_keys(before, after), ElementsAre("phase: [x, y] -> [y, x]"));
 }
 
 TEST(ChangedKeys, NamesWhatCameAndWhatWent) {
   const Json before = Json::parse(R"({"a": 1, "phase": [{"name": "x", "steps": 3}]})", "t");
   const Json after = Json::parse(R"({"b": [1], "phase": [{"name": "x", "steps": 3}, {"name": "y", "steps": 4}]})", "t");
-  EXPECT_THAT(changed_keys(before, after), ElementsAre("a: 1 -> absent", "b: absent -> [1]", "phase.y.name: absent -> \"y\"", "phase.y.steps: absent -> 4"));
+  EXPECT_THAT(changed_keys(before, after), ElementsAre("a: 1 -> absent", "phase: [x] -> [x, y]", "b: absent -> [1]", "phase.y.name: absent -> \"y\"", "phase.y.steps: absent -> 4"));
 }
 
 class ChangesSince : public ::testing::Test {
@@ -68,6 +87,67 @@ TEST_F(ChangesSince, AKeyOfTheModelThatCameLaterHasItsDefault) {
   begin(resolved);
   EXPECT_THAT(changes_since(folder_.path(), config_), IsEmpty());
   EXPECT_THAT(changes_since(folder_.path(), testing::tiny_config("/data", {"model.rotary_fraction=0.5"})), ElementsAre("model.rotary_fraction: 1 -> 0.5"));
+}
+
+// A run that began with the sets "a" and "b" of its folder, phase two from the checkpoint of another run.
+class ChangedPlaces : public ChangesSince {
+ protected:
+  void SetUp() override {
+    testing::write_tiny_sets(folder_);
+    save_start("other", 1);
+    save_start("run", 1);
+    Json resolved = run_config_json(config_of({}));
+    resolved["contents"] = contents_of({});
+    write_file_atomically(folder_ / "run" / "resolved.json", resolved.dump());
+  }
+  // A checkpoint of the tiny model at step 1 that has drawn nothing, its parameters from `seed`.
+  void save_start(const std::string& run, int64_t seed) const {
+    const auto config = testing::tiny_config(folder_.path(), {"train.seed=" + std::to_string(seed)});
+    const model::Transformer model(config.model);
+    auto state = initial_state(config, model, at::kCPU);
+    state.step = 1;
+    make_folders(folder_ / run / "checkpoints");
+    save_checkpoint(folder_ / run, state, config);
+  }
+  RunConfig config_of(const std::vector<std::string>& overrides) const {
+    std::vector<std::string> all = {"phase.two.start.from=\"" + (folder_ / "other").string() + "\""};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    return testing::tiny_config(folder_.path(), all);
+  }
+  Json contents_of(const std::vector<std::string>& overrides) const {
+    const auto config = config_of(overrides);
+    InputData data;
+    data.open(config);
+    const auto starts = check_starts(config, data);
+    return run_contents(config, data, starts);
+  }
+  std::vector<std::string> changes(const std::vector<std::string>& overrides) const { return changes_since(folder_ / "run", config_of(overrides)); }
+  static std::string data_at(const std::string& name) { return "phase.one.data=[{name = \"a\", path = \"" + name + "\"}]"; }
+};
+
+TEST_F(ChangedPlaces, CountWhereTheContentsAreOthers) {
+  EXPECT_THAT(changes({}), IsEmpty());
+  EXPECT_THAT(changes({data_at((folder_ / "b").string())}), ElementsAre(::testing::MatchesRegex("phase.one.data.a.path: \".*/a\" -> \".*/b\"")));
+  EXPECT_THAT(changes({data_at("/nowhere/a")}), ElementsAre(::testing::EndsWith("-> \"/nowhere/a\"")));
+  save_start("third", 2);
+  EXPECT_THAT(changes({"phase.two.start.from=\"" + (folder_ / "third").string() + "\""}), ElementsAre(::testing::MatchesRegex("phase.two.start.from: \".*/other\" -> \".*/third\"")));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_recipe(folder_ / "run", config_of({data_at("/nowhere/a")})); }), ::testing::HasSubstr("phase.one.data.a.path"));
+}
+
+TEST_F(ChangedPlaces, DoNotCountWhereAFolderWasMoved) {
+  for (const char* suffix : {".bin", ".idx"}) fs::rename((folder_ / "a").string() + suffix, (folder_ / "moved").string() + suffix);
+  fs::rename(folder_ / "other", folder_ / "moved-run");
+  const std::vector<std::string> moved = {data_at((folder_ / "moved").string()), "phase.two.start.from=\"" + (folder_ / "moved-run").string() + "\""};
+  EXPECT_THAT(changes(moved), IsEmpty());
+  EXPECT_THAT(changed_contents(folder_ / "run", contents_of(moved)), IsEmpty());
+}
+
+TEST_F(ChangedPlaces, OtherDataInTheSamePlaceCounts) {
+  EXPECT_THAT(changed_contents(folder_ / "run", contents_of({})), IsEmpty());
+  testing::write_tiny_data(folder_, "a", 161, 7);
+  EXPECT_THAT(changes({}), IsEmpty());  // which looks at no data whose path is the same
+  EXPECT_THAT(changed_contents(folder_ / "run", contents_of({})), ElementsAre("phase.one.data.a.path: other contents than the run began with"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_contents(folder_ / "run", contents_of({})); }), ::testing::HasSubstr("--allow-change"));
 }
 
 }  // namespace

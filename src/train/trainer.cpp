@@ -120,12 +120,20 @@ class Run {
   // Loads the last good checkpoint or makes a first state, and writes the recipe.
   void load_or_start() {
     const fs::path& run = options_.run;
-    const std::string changes = options_.allow_change ? joined(changes_since(run, config_)) : "";
-    if (!changes.empty()) log_warning("the recipe changed: ", changes);
+    const Json contents = run_contents(config_, data_, starts_);
+    if (options_.allow_change) {
+      auto changes = changes_since(run, config_);
+      for (auto& change : changed_contents(run, contents)) changes.push_back(std::move(change));
+      if (!changes.empty()) log_warning("the recipe changed: ", joined(changes));
+    } else {
+      require_same_contents(run, contents);
+    }
     copy_log_to((run / "log.txt").string());
     if (!options_.resume || !resume_from_last(checkpoint::saved_steps(run))) state_ = initial_state(config_, model_, device_, token_counts());
     write_file_atomically(run / "recipe.toml", options_.recipe_text);
-    write_file_atomically(run / "resolved.json", run_config_json(config_).dump(1) + "\n");
+    Json resolved = run_config_json(config_);
+    resolved["contents"] = contents;
+    write_file_atomically(run / "resolved.json", resolved.dump(1) + "\n");
   }
 
   // Of the first phase's data, for a router that asks for them.

@@ -292,6 +292,64 @@ TEST_F(TrainerTest, WarnsOnceAPhaseOfACollapseThatAnEvaluationMeets) {
   EXPECT_EQ(warnings_of("end", "1000 steps"), 1);
 }
 
+TEST_F(TrainerTest, ResumeRefusesOtherDataAndOtherStarts) {
+  auto stopping = options("run");
+  stopping.max_hours = 1e-12;
+  train_run(config(), stopping);
+  const std::string other = "phase.one.data=[{name = \"a\", path = \"" + (folder_ / "b").string() + "\"}]";
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {other}, /*resume=*/true); }), HasSubstr("phase.one.data.a.path"));
+  const auto kept = read_file(folder_ / "a.bin");
+  testing::write_tiny_data(folder_, "a", 161, 9);
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {}, /*resume=*/true); }), HasSubstr("phase.one.data.a.path: other contents"));
+  write_file_atomically(folder_ / "a.bin", kept);
+  std::filesystem::create_directory(folder_ / "moved");
+  for (const char* name : {"a.bin", "a.idx"}) std::filesystem::rename(folder_ / name, folder_ / "moved" / name);
+  EXPECT_EQ(train("run", {"phase.one.data=[{name = \"a\", path = \"" + (folder_ / "moved" / "a").string() + "\"}]"}, /*resume=*/true), TrainOutcome::finished);
+}
+
+TEST_F(TrainerTest, ResumeNeedsTheMetricsOfItsCheckpoint) {
+  train("run");
+  for (const char* name : {"metrics.jsonl", "results.json"}) std::filesystem::remove(folder_ / "run" / name);
+  EXPECT_THAT(message_of<DataError>([&] { train("run", {}, /*resume=*/true); }), HasSubstr("metrics.jsonl: got lines up to step 0; need those up to step 10"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run" / "results.json"));
+}
+
+TEST_F(TrainerTest, ARunThatWasStartedFromMayGoWhileThisOneTrains) {
+  train("first");
+  const auto kept = folder_ / "kept";
+  std::filesystem::copy(folder_ / "first", kept, std::filesystem::copy_options::recursive);
+  auto with = options("second");
+  with.on_step = [&](int64_t step, int64_t, const std::string&) {
+    if (step == 2) std::filesystem::remove_all(folder_ / "first");
+  };
+  EXPECT_EQ(train_run(config({"phase.one.start={from = \"" + (folder_ / "first").string() + "\"}"}), with), TrainOutcome::finished);
+  std::vector<int64_t> from;
+  const auto saturations = [&](const std::string& run) {
+    from.clear();
+    for (const auto& line : read_metrics(folder_ / run / "metrics.jsonl"))
+      if (const Json* sets = line.find("saturation")) from.push_back(sets->at("held").at(0).at("from").as_int());
+    return from;
+  };
+  EXPECT_THAT(saturations("second"), ElementsAre(6));  // of phase two alone
+  // One that went on: the phase that is resumed still started where it did.
+  const std::vector<std::string> overrides = {"phase.one.start={from = \"" + kept.string() + "\"}"};
+  auto stopping = options("third");
+  stopping.max_hours = 1e-12;
+  train_run(config(overrides), stopping);
+  EXPECT_EQ(train("kept", {"phase.two.steps=5"}, true, /*allow_change=*/true), TrainOutcome::finished);
+  EXPECT_EQ(train("third", overrides, /*resume=*/true), TrainOutcome::finished);
+  EXPECT_THAT(saturations("third"), ElementsAre(10, 6));
+}
+
+TEST_F(TrainerTest, TheLastPhaseOfANameIsReplayed) {
+  train("en", {"phase.two.data=[{name = \"x\", path = \"a\"}]"});
+  train("de", {"phase.two.data=[{name = \"y\", path = \"b\"}]"});
+  const auto start = [&](const char* phase, const char* run) { return std::string("phase.") + phase + ".start={from = \"" + (folder_ / run).string() + "\"}"; };
+  train("run", {"phase.one.name=p1", "phase.two.name=p2", start("p1", "en"), start("p2", "de"), "phase.p2.replay={fraction = 0.5, from = \"two\"}"});
+  const auto lines = read_metrics(folder_ / "run" / "metrics.jsonl");
+  EXPECT_EQ(lines[lines.size() - 3].at("sources").at("replay/y").as_int(), 2);  // of the run that this phase starts from
+}
+
 TEST_F(TrainerTest, RefusesDataThatDoesNotFitBeforeWriting) {
   EXPECT_THROW(train("run", {"phase.two.data=[{name = \"b\", path = \"/nowhere/b\"}]"}), DataError);
   EXPECT_THROW(train("run", {"model.vocab_size=8"}), DataError);

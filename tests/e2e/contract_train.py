@@ -328,6 +328,25 @@ def check_a_model_comes_from_a_run(runs, problems):
     problems.need("n_layers" in result.err and "3" in result.err, f"the error names no n_layers: {result.err.strip()}")
 
 
+# ---- a resume that is no resume ----
+
+
+def check_a_resume_refuses_other_data_and_starts(runs, problems):
+    first, other = runs.good("first", runs.recipe(phase("a", "steps = 4"))), runs.good("whole", runs.recipe(phase("a", "steps = 1")))
+    recipe = runs.recipe(phase("a", "steps = 3"), phase("eval", "steps = 2", "de", more=f'start = {{from = "{first}"}}\n'))
+    run = runs.good("stopped", recipe, "--max-hours", 1e-9)
+    for change, says in [(f'phase.a.data=[{{name = "en", path = "{runs.folder / "ident"}"}}]', "phase.a.data.en.path"),
+                         ("phase.eval.schedule.lr_max=0.5", "phase.eval.schedule.lr_max"), (f'phase.eval.start.from="{other}"', "phase.eval.start.from")]:
+        _, result = runs.train("stopped", recipe, "--resume", "--set", change)
+        problems.ran(result, 2)
+        problems.need(says in result.err, f"the error names no {says}: {result.err.strip()}")
+    for suffix in (".bin", ".idx"):
+        (runs.folder / f"moved{suffix}").write_bytes((runs.folder / f"en{suffix}").read_bytes())
+    _, result = runs.train("stopped", recipe, "--resume", "--set", f'phase.a.data=[{{name = "en", path = "{runs.folder / "moved"}"}}]')
+    problems.ran(result)
+    problems.equal(len(steps_of(run)), 5, "steps of the run whose data was moved")
+
+
 # ---- --set ----
 
 
