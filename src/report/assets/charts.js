@@ -5,18 +5,21 @@ const charts = new Map();
 const hiddenGroups = new Set();
 const kNarrow = 640;
 
-function addChart(parent, { id, title, caption, controls, missing, build }) {
-  const probe = build(1000);
-  if (probe === null || probe.data.length === 0) {
+// A chart is there when `isThere` says so, otherwise when it has something to draw at once. One that has nothing for
+// what is chosen later says `empty` in its place. `build` may return a `note`, which then ends the caption.
+function addChart(parent, { id, title, caption, controls, missing, empty = "Nothing to draw for this choice.", isThere, build }) {
+  const probe = isThere ? null : build(1000);
+  if (isThere ? !isThere() : probe === null || probe.data.length === 0) {
     if (missing) addNote(parent, missing);
     return null;
   }
   const host = make("div", { class: "chart", id: `chart-${id}`, role: "img", "aria-label": `${title}. ${caption}` });
+  const captionHost = make("figcaption", {}, caption);
   const figure = make("figure", { id: `figure-${id}` }, make("div", { class: "chart-head" }, make("h3", {}, title), chartTools(id, title)),
-    controls ? make("div", { class: "controls" }, ...controls) : null, host, make("figcaption", {}, caption));
-  host.style.height = `${probe.height || 360}px`;
+    controls ? make("div", { class: "controls" }, ...controls) : null, host, captionHost);
+  host.style.height = `${(probe && probe.height) || 360}px`;
   parent.append(figure);
-  charts.set(id, { host, build });
+  charts.set(id, { host, build, title, caption, captionHost, empty });
   return figure;
 }
 
@@ -24,20 +27,66 @@ function addChart(parent, { id, title, caption, controls, missing, build }) {
 function chartTools(id, title) {
   const tool = (name, label, onclick) => make("button", { type: "button", class: "tool", "aria-label": `${label} of ${title}`, onclick }, name);
   return make("div", { class: "chart-tools" },
-    tool("PNG", "Picture", () => Plotly.downloadImage(charts.get(id).host, { format: "png", filename: `evenkeel-${id}`, scale: 2, width: Math.max(900, charts.get(id).host.clientWidth), height: charts.get(id).host.clientHeight })),
-    tool("CSV", "Figures", () => downloadText(chartCsv(charts.get(id).host.data), `evenkeel-${id}.csv`)));
+    tool("PNG", "Picture", () => saveChartPicture(id)),
+    tool("CSV", "Figures", () => downloadText(chartCsv(charts.get(id).host.data || []), `evenkeel-${id}.csv`)));
 }
 
-// The plotted values: a row for each point, cell or flow.
+const kPictureHead = 70;  // px for the two lines above a saved chart
+
+// The chart as it is drawn, for paper: in the light theme, opaque, under its title and what was chosen.
+async function saveChartPicture(id) {
+  const { host, build, title } = charts.get(id);
+  const width = Math.max(900, host.clientWidth);
+  const drawn = inLightTheme(() => {
+    const built = build(width);
+    return built && { built, layout: pageLayout(built, width), paper: themeColor("panel"), soft: themeColor("soft") };
+  });
+  if (!drawn) return;
+  const { built, layout, paper, soft } = drawn;
+  const context = chartText(chartContext(built.data), Math.floor(width / 8));
+  Object.assign(layout, { paper_bgcolor: paper, plot_bgcolor: paper, height: layout.height + kPictureHead, margin: { ...layout.margin, t: (layout.margin.t ?? 26) + kPictureHead },
+    title: { text: `<b>${chartText(title, 80)}</b><br><span style="font-size:14px;color:${soft}">${context}</span>`, font: { size: 19 }, x: 18 / width, xref: "container",
+      y: 1 - 20 / (layout.height + kPictureHead), yref: "container", xanchor: "left", yanchor: "top" } });
+  const address = await Plotly.toImage({ data: built.data, layout }, { format: "png", width, height: layout.height, scale: 2 });
+  downloadAddress(address, `evenkeel-${id}.png`);
+}
+
+// Whose routing it is, and of which layer and data; without that, the page's title.
+function chartContext(data) {
+  const named = (key) => unique(data.map((trace) => (trace.meta || {})[key]).filter((value) => value !== undefined && value !== null));
+  const models = named("model");
+  const layers = named("layer");
+  return [models.length > 0 ? models.join(", ") : document.title,
+    layers.length === 1 ? (layers[0] === "mean" ? "mean over layers" : `layer ${layers[0]}`) : "",
+    list(named("domain").slice(0, 6).map(String)), list(named("mode").map(plain))].filter((part) => part !== "").join(" · ");
+}
+
+// The plotted values, a row for each point, cell or flow, with the interval that is drawn. `records` of a trace are the
+// rows of the table that its points were drawn from: their columns follow, with counts, chance levels and token texts.
 function chartCsv(traces) {
-  const rows = [["series", "x", "y", "value"]];
-  for (const trace of traces) {
-    const name = trace.name || (trace.meta && trace.meta.role) || "";
-    if (trace.type === "heatmap") trace.z.forEach((line, i) => line.forEach((value, j) => rows.push([name, trace.x ? trace.x[j] : j, trace.y ? trace.y[i] : i, value])));
-    else if (trace.type === "sankey") trace.link.value.forEach((value, i) => rows.push([name, trace.node.label[trace.link.source[i]], trace.node.label[trace.link.target[i]], value]));
-    else if (trace.hoverinfo !== "skip" && trace.x) Array.from(trace.x).forEach((x, i) => rows.push([name, x, trace.y ? trace.y[i] : null, null]));
+  const points = traces.flatMap(tracePoints);
+  const columns = unique(points.flatMap((point) => Object.keys(point.record || {})));
+  return csvRows([["model", "series", "x", "y", "value", "low", "high", ...columns],
+    ...points.map(({ model, series, x, y, value, low, high, record }) => [model, series, x, y, value, low, high, ...columns.map((column) => (record ? record[column] : null))])]);
+}
+
+function tracePoints(trace) {
+  const common = { model: trace.meta && trace.meta.model, series: trace.name || (trace.meta && trace.meta.role) || "" };
+  const record = (i) => (trace.records ? trace.records[i] : null);
+  if (trace.type === "heatmap") {
+    return trace.z.flatMap((line, i) => line.map((value, j) => ({ ...common, x: trace.x ? trace.x[j] : j, y: trace.y ? trace.y[i] : i, value, record: trace.records ? trace.records[i][j] : null })));
   }
-  return csvRows(rows);
+  if (trace.type === "sankey") {
+    return trace.link.value.map((value, i) => ({ ...common, x: trace.node.label[trace.link.source[i]], y: trace.node.label[trace.link.target[i]], value, record: record(i) }));
+  }
+  if (!trace.x || (trace.hoverinfo === "skip" && !trace.records)) return [];
+  const [along, bar] = trace.error_y ? ["y", trace.error_y] : trace.error_x ? ["x", trace.error_x] : [null, null];
+  const reach = (i, side) => (bar === null || !isNumber(trace[along][i]) || !isNumber((side || bar.array)[i]) ? null : (side || bar.array)[i]);
+  return Array.from(trace.x).map((x, i) => {
+    const down = reach(i, bar && bar.arrayminus);
+    const up = reach(i, bar && bar.array);
+    return { ...common, x, y: trace.y ? trace.y[i] : null, value: null, low: down === null ? null : trace[along][i] - down, high: up === null ? null : trace[along][i] + up, record: record(i) };
+  });
 }
 
 function drawChart(id) {
@@ -45,13 +94,19 @@ function drawChart(id) {
   if (!chart) return;
   const width = chart.host.clientWidth || 800;
   const built = chart.build(width);
-  if (built === null) return;
+  chart.captionHost.textContent = [chart.caption, built && built.note].filter((part) => part).join(" ");
+  if (built === null) {
+    Plotly.purge(chart.host);
+    chart.host.replaceChildren(make("p", { class: "note" }, chart.empty));
+    chart.host.style.height = "auto";
+    return;
+  }
+  if (chart.host.querySelector(".note")) chart.host.replaceChildren();
   const layout = pageLayout(built, width);
   chart.host.style.height = `${layout.height}px`;  // Plotly takes the host's height when the window changes
   Plotly.react(chart.host, built.data, layout, {
     displaylogo: false, responsive: true, displayModeBar: width < kNarrow ? false : "hover",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-    toImageButtonOptions: { filename: `evenkeel-${id}`, scale: 2 },
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"],
   });
 }
 

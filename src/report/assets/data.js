@@ -150,9 +150,10 @@ function flopAside(report) {
 
 function unique(values) { return [...new Set(values)]; }
 function isNumber(value) { return typeof value === "number" && Number.isFinite(value); }
-function mean(values) { return values.reduce((sum, value) => sum + value, 0) / values.length; }
+function sum(values) { return values.reduce((total, value) => total + value, 0); }
+function mean(values) { return sum(values) / values.length; }
 function sampleStd(values) {
   if (values.length < 2) return 0;
   const center = mean(values);
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - center) ** 2, 0) / (values.length - 1));
+  return Math.sqrt(sum(values.map((value) => (value - center) ** 2)) / (values.length - 1));
 }

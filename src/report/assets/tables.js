@@ -70,11 +70,15 @@ function downloadCsv(table) { downloadText(csvText(table), `${table.name}.csv`);
 
 function downloadText(text, name) {
   const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  downloadAddress(address, name);
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+}
+
+function downloadAddress(address, name) {
   const link = make("a", { href: address, download: name });
   document.body.append(link);
   link.click();
   link.remove();
-  setTimeout(() => URL.revokeObjectURL(address), 1000);
 }
 
 function addRecipeSection(report) {

@@ -59,6 +59,18 @@ function setTheme(theme) {
   button.setAttribute("aria-pressed", String(theme === "dark"));
 }
 
+// What `compute` makes of the light theme's colours; nothing is painted in between.
+function inLightTheme(compute) {
+  const page = document.documentElement.dataset;
+  const theme = page.theme;
+  page.theme = "light";
+  try {
+    return compute();
+  } finally {
+    page.theme = theme;
+  }
+}
+
 // The reader's choice wins over the system's; `redraw` runs after every change.
 function startTheme(redraw) {
   const system = matchMedia("(prefers-color-scheme: dark)");
