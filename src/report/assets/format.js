@@ -49,7 +49,11 @@ function chartText(text, longest = 34) {
   return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("%", "&#37;");
 }
 
-// Text of a token: white space, control and direction characters as signs that can be seen; long ones cut.
+// What takes room or nothing and leaves no ink: every white space, control, format and direction character, what a font
+// may ignore (fillers, variation selectors, joiners), and the empty Braille pattern.
+const kUnseen = /[\p{Z}\p{Cc}\p{Cf}\p{Cs}\p{Default_Ignorable_Code_Point}\u2800]/u;
+
+// Text of a token: what cannot be seen as signs that can; long ones cut.
 function visibleText(text, longest = 60) {
   const characters = Array.from(String(text));
   const signs = { " ": "␣", "\n": "↵", "\r": "␍", "\t": "⇥" };
@@ -57,7 +61,7 @@ function visibleText(text, longest = 60) {
     if (Object.hasOwn(signs, character)) return signs[character];
     const code = character.codePointAt(0);
     if (code < 32) return String.fromCodePoint(0x2400 + code);
-    return /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u.test(character) ? `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]` : character;
+    return kUnseen.test(character) ? `[U+${code.toString(16).toUpperCase().padStart(4, "0")}]` : character;
   });
   return shown.join("") + (characters.length > longest ? `… (${formatNumber(characters.length)} characters)` : "");
 }
