@@ -1,6 +1,8 @@
 """Made results of `evenkeel analyze`, with the tables and columns of real ones; the figures are made up.
 
     python analysis_fixture.py OUT      OUT/first and OUT/second, two models on the same data
+
+Real ones are made in analysis_test.py; these have what a real data set cannot be relied upon to have: hostile texts.
 """
 
 import csv
@@ -12,7 +14,7 @@ from pathlib import Path
 LAYERS, EXPERTS, TOP_K = (0, 3, 7, 15), 16, 4
 DOMAINS = ("code", "wiki <b>& \"co\"", "novels-de")
 HOSTILE_TOKENS = ["<script>window.pwned = 1</script>", "\"><img src=x onerror='window.pwned = 2'>", " the", "\n\t", "\u202eright to left\u202c",
-                  "\u05e9\u05dc\u05d5\u05dd", "\x00\x07", "x" * 10000, "</script><script>window.pwned = 3</script>", "%{x} &lt; &#37;"]
+                  "\u05e9\u05dc\u05d5\u05dd", "\x00\x07", "x" * 10000, "\u00a0\u2003\u3000\u1680", "\u2800\u3164\u200b\ufe0f", "</script><script>window.pwned = 3</script>", "%{x} &lt; &#37;"]
 
 
 def load(rng):
@@ -20,7 +22,7 @@ def load(rng):
     for layer in LAYERS:
         for domain in DOMAINS:
             mri = rng.uniform(0.3, 0.9)
-            rows.append([layer, domain, mri, rng.uniform(0.8, 1), rng.uniform(0.2, 0.8), mri / TOP_K, 0.2601, TOP_K / EXPERTS, mri - 0.01, mri + 0.01, 9000, 10000, 0, 2, 3, 0.0, 0.2, 0.07, 0.95])
+            rows.append([layer, domain, mri, rng.uniform(0.8, 1), rng.uniform(0.2, 0.8), mri / TOP_K, 0.2601, TOP_K / EXPERTS, mri - 0.01, mri + 0.02, 9000, 10000, 0, 2, 3, 0.0, 0.2, 0.07, 0.95])
     return "layer domain mri entropy cv max_share mri_chance lower_bound mri_low mri_high effective_tokens tokens dead above_twice_uniform below_half_uniform dropped top1_max_share top1_chance top1_entropy", rows
 
 
@@ -61,7 +63,7 @@ def tables(rng):
     made["expert_vocabulary"] = ("layer expert id_kind ids mean minimum_count",
                                  [[layer, expert, "input", 50, rng.uniform(0.3, 0.9), 10] for layer in LAYERS for expert in range(EXPERTS)])
     made["continual_vocabulary"] = ("layer k domain from to hit_rate hit_rate_from chance mean mean_from ids occurrences minimum_count",
-                                    [[layer, 1, domain, "a", "b", rng.uniform(0.3, 0.6), 0.7, 0.06, 0.5, 0.6, 900, 9000, 1] for layer in LAYERS for domain in DOMAINS])
+                                    [[layer, k, domain, "a", "b", rng.uniform(0.3, 0.6), 0.7, 0.06, 0.5, 0.6, 900, 9000, least] for layer in LAYERS for k in (1, TOP_K) for domain in DOMAINS for least in (1, 10)])
     made["early_routing"] = ("layer domain from to id text occurrences overlap cosine chance_overlap expert share_from share_to",
                              [[layer, domain, "a", "b", 100 + i, HOSTILE_TOKENS[i], 300, 0.9, 0.97, 0.8, 3, 0.4, 0.5] for layer in LAYERS for domain in DOMAINS for i in range(4)])
     made["token_specialization"] = ("layer domain ids occurrences minimum_count std baseline_std chance_std",
@@ -75,26 +77,37 @@ def tables(rng):
     made["coactivation"] = ("layer mode expert_a expert_b probability chance tokens_a",
                             [[layer, mode, a, b, rng.random(), (TOP_K - 1) / (EXPERTS - 1), 700] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank") for a in range(4) for b in range(4) if a != b])
     made["coactivation_order"] = ("layer mode position expert", [[layer, mode, position, (position * 5) % EXPERTS] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank") for position in range(EXPERTS)])
+    made["coactivation_change"] = ("layer mode expert_a expert_b from to change", [[layer, mode, a, b, 0.2, 0.3, rng.uniform(-0.5, 0.5)] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank") for a in range(4) for b in range(4) if a != b])
     made["coactivation_change_by_layer"] = ("layer mode mean_absolute_change largest_absolute_change pairs", [[layer, mode, rng.random() / 10, 0.3, 240] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank")])
     made["co_routing"] = ("layer_from layer_to mode expert_from expert_to count probability chance",
-                          [[a, b, "first_choice", i, j, rng.randrange(1, 900), 0.1, 0.06] for a, b in zip(LAYERS, LAYERS[1:]) for i in range(8) for j in range(8)])
+                          [[a, b, "first_choice", i, j, n, n / (2000 + i), 0.06] for a, b in zip(LAYERS, LAYERS[1:]) for i in range(8) for j, n in enumerate(rng.sample(range(1, 240), 8))])
     made["temporal_locality"] = ("layer domain first_choice any_choice chance_first chance_any pairs", [[layer, domain, rng.uniform(0.1, 0.3), rng.uniform(0.6, 0.9), 1 / EXPERTS, 0.73, 9990] for layer in LAYERS for domain in DOMAINS])
     made["drop_by_position"] = ("layer domain position_from position_to any_dropped all_dropped tokens",
-                                [[layer, domain, 16 * i, 16 * i + 15, 0.02 * i + rng.random() / 100, 0.01 * i, 1600] for layer in LAYERS for domain in DOMAINS for i in range(8)])
+                                [[layer, domain, 16 * i, 16 * i + 16, 0.02 * i + rng.random() / 100, 0.01 * i, 1600] for layer in LAYERS for domain in DOMAINS for i in range(8)])
+    made["drops"] = ("layer domain dropped any_dropped all_dropped without_expert capacity_least capacity_most load_distance tokens",
+                     [[layer, domain, rng.uniform(0.01, 0.2), 0.3, 0.01, 0, 40, 48, rng.random() if domain != DOMAINS[0] else 0, 12000] for layer in LAYERS for domain in DOMAINS])
     made["semantic_clusters"] = ("layer expert ids coherence baseline baseline_deviation minimum_count", [[layer, expert, 15, rng.uniform(0, 0.3), 0.05, 0.01, 10] for layer in LAYERS for expert in range(EXPERTS)])
     made["semantic_coherence"] = ("layer experts coherence baseline baseline_deviation p_value minimum_count", [[layer, EXPERTS, rng.uniform(0.1, 0.2), 0.05, 0.01, 0.001, 10] for layer in LAYERS])
-    made["balance_losses"] = ("layer domain loss value uniform scope", [[layer, domain, loss, rng.uniform(1, 2) * uniform, uniform, "micro_batch"] for layer in LAYERS for domain in DOMAINS for loss, uniform in (("switch", 1), ("hf", TOP_K))])
+    losses = [[layer, domain, loss, rng.uniform(1, 2) * (uniform or 5), uniform, "data set"] for layer in LAYERS for domain in DOMAINS for loss, uniform in (("switch", 1), ("hf", TOP_K), ("z", None))]
+    sums = [[None, domain, loss, 7.5, uniform, "data set"] for domain in DOMAINS for loss, uniform in (("switch", len(LAYERS)), ("z", None))]
+    made["balance_losses"] = ("layer domain loss value uniform scope", losses + sums)
     return made
 
 
-def write(folder, seed):
+def write(folder, seed, made=None):
+    """`made`: the tables, in place of all of them."""
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
     results = {"schema": "evenkeel.results.v1", "kind": "analysis", "title": f"Routing of <i>model</i> {seed}", "headlines": ["Made figures."], "notes": ["semantic_clusters: made note <b>bold</b>"],
                "definitions": {"mri": {"text": "busiest expert's share", "source": "arXiv 2503.05029"}}, "tables": {}}
-    for name, (columns, rows) in tables(rng).items():
+    for name, (columns, rows) in (made or tables(rng)).items():
         results["tables"][name] = {"columns": [{"name": column, "unit": ""} for column in columns.split()], "rows": rows, "chance": None, "tokens": 10000, "source": "made"}
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    if made is None:
+        write_pairs(folder, rng)
+
+
+def write_pairs(folder, rng):
     (folder / "csv").mkdir(exist_ok=True)
     with open(folder / "csv" / "coactivation_all.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -1,14 +1,14 @@
-"""Opens pages of `evenkeel analyze` in a browser and compares what they show with the results they were made from.
+"""Opens pages of `evenkeel analyze` in a browser and compares what they show with the results they were made from: made ones with
+hostile texts, and those of a small model that is trained and analysed here.
 
     analysis_test.py               pages made by the binary: $EVENKEEL, by default build/evenkeel
-    analysis_test.py --assembler   pages put together by assemble.py, without the binary
+    analysis_test.py --assembler   pages put together by assemble.py, without the binary where there is none: made results alone
 
 Prints a line per check; exit status 1 if one failed.
 """
 
 import argparse
-import csv
-import json
+import base64
 import os
 import subprocess
 import sys
@@ -18,12 +18,12 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 import analysis_fixture
+import analysis_values as values
 from assemble import analyses_data, assemble_data
 from report_test import ROOT, Browser, Checks, check_health
 
-CHARTS = {"mri-by-layer", "entropy-by-layer", "domain-shares", "domain-bars", "domain-similarity", "similarity-by-layer", "agreement-by-layer", "hit-rate", "early-routing",
-          "vocabulary-by-layer", "expert-vocabulary", "id-std", "token-ids", "positions", "coactivation", "coactivation-change", "co-routing", "locality-first", "locality-any",
-          "drops-by-position", "coherence-by-layer", "coherence", "balance-losses"}
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import toy
 
 
 def make_page(folders, out, assembler):
@@ -34,70 +34,9 @@ def make_page(folders, out, assembler):
     subprocess.run([binary, "report", *map(str, folders), "--out", str(out)], check=True)
 
 
-def traces(page, chart):
-    return page.evaluate("""id => document.getElementById("chart-" + id).data.map(({type, name, x, y, z, meta, link, node, error_y}) => ({type, name, x, y, z, meta, error_y,
-        link: link && {source: link.source, target: link.target, value: link.value}, labels: node && node.label}))""", chart)
-
-
-def records(folder, table):
-    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))["tables"][table]
-    names = [column["name"] for column in found["columns"]]
-    return [dict(zip(names, row)) for row in found["rows"]]
-
-
-def line_problems(page, chart, folder, model=None):
-    """Every line over the layers of a chart equals its table."""
-    keys = {"load": lambda r: r["domain"], "temporal_locality": lambda r: r["domain"], "domain_similarity": lambda r: f"{r['domain_a']} – {r['domain_b']}",
-            "saturation": lambda r: f"{r['data']}, {'first choice' if r['k'] == 1 else 'top ' + str(r['k'])}", "continual_vocabulary": lambda r: f"{r['domain']}, k = {r['k']}"}
-    problems, n = [], 0
-    for trace in traces(page, chart):
-        meta = trace["meta"]
-        if model is not None and meta["model"] != model:
-            continue
-        rows = sorted((r for r in records(folder, meta["table"]) if keys[meta["table"]](r) == meta["series"]), key=lambda r: r["layer"])
-        n += 1
-        if trace["x"] != [r["layer"] for r in rows] or trace["y"] != [r[meta["value"]] for r in rows]:
-            problems.append((chart, meta))
-        if chart == "mri-by-layer" and meta["role"] == "layer-line":
-            if any(abs(up - (r["mri_high"] - r["mri"])) > 1e-12 for up, r in zip(trace["error_y"]["array"], rows)):
-                problems.append((chart, "interval"))
-    return problems if n else [f"{chart}: no line"]
-
-
-def share_problems(page, folder, layer):
-    heat = traces(page, "domain-shares")[0]
-    problems = [] if heat["meta"]["layer"] == layer else [f"layer {heat['meta']['layer']}"]
-    for domain, line in zip(heat["meta"]["domains"], heat["z"]):
-        rows = sorted((r for r in records(folder, "domain_specialization") if r["layer"] == layer and r["domain"] == domain), key=lambda r: r["expert"])
-        if line != [r["share_of_tokens"] / r["chance_of_tokens"] for r in rows]:
-            problems.append(domain)
-    for bar in traces(page, "domain-bars"):
-        of = {str(r["expert"]): r["share_of_tokens"] for r in records(folder, "domain_specialization") if r["layer"] == layer and r["domain"] == bar["meta"]["domain"]}
-        if bar["y"] != [of[x] for x in bar["x"]]:
-            problems.append(f"bar of {bar['meta']['domain']}")
-    return problems
-
-
-def pair_problems(page, folder, layer):
-    heat = traces(page, "coactivation")[0]
-    with open(folder / "csv" / "coactivation_all.csv", newline="", encoding="utf-8") as file:
-        rows = [{key: int(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    key = "together" if heat["meta"]["mode"] == "all_pairs" else "adjacent_rank"
-    of = {}
-    for row in (r for r in rows if r["layer"] == layer):
-        of[row["expert_a"], row["expert_b"]] = row[key] / row["tokens_a"]
-        of[row["expert_b"], row["expert_a"]] = row[key] / row["tokens_b"]
-    order = [str(r["expert"]) for r in sorted((r for r in records(folder, "coactivation_order") if r["layer"] == layer and r["mode"] == heat["meta"]["mode"]), key=lambda r: r["position"])]
-    if heat["x"] != order or heat["y"] != order:
-        return ["order"]
-    return [(a, b) for i, a in enumerate(order) for j, b in enumerate(order) if a != b and heat["z"][i][j] != of[int(a), int(b)]]
-
-
-def flow_problems(page, folder, layer):
-    flow = traces(page, "co-routing")[0]
-    of = {(str(r["expert_from"]), str(r["expert_to"])): r["count"] for r in records(folder, "co_routing") if r["layer_from"] == layer}
-    shown = {(flow["labels"][a], flow["labels"][b]): n for a, b, n in zip(flow["link"]["source"], flow["link"]["target"], flow["link"]["value"])}
-    return [pair for pair, n in shown.items() if of[pair] != n] + ([] if len(shown) == min(60, len(of)) else [len(shown)])
+def shown_charts(page):
+    return page.evaluate("""() => Object.fromEntries([...document.querySelectorAll(".chart")].map((host) => [host.id.replace("chart-", ""), (host.data || []).map(({type, name, x, y, z, meta, link, node, error_y}) =>
+        ({type, name, x, y, z, meta, error_y, link: link && {source: link.source, target: link.target, value: link.value}, labels: node && node.label}))]))""")
 
 
 def set_layer(page, index):
@@ -105,48 +44,208 @@ def set_layer(page, index):
     page.wait_for_timeout(300)
 
 
-def check_one(check, browser, folder, path):
+def choose(page, select, index):
+    """The text of the option chosen."""
+    page.select_option(select, index=index)
+    page.wait_for_timeout(200)
+    return page.evaluate("select => document.querySelector(select).selectedOptions[0].textContent", select)
+
+
+def check_lines(check, name, page, folder, view):
+    shown = shown_charts(page)
+    for chart in values.LINES:
+        check(f"{name}: values of {chart}", values.line_problems(folder, shown, chart, view))
+    check(f"{name}: intervals of mri-by-layer", values.interval_problems(folder, shown))
+
+
+def check_layer(check, name, page, folder, view):
+    shown = shown_charts(page)
+    model = shown["domain-shares"][0]["meta"]["model"]
+    for chart, problems in values.layer_problems(folder, shown, view, model).items():
+        check(f"{name}, layer {view['layer']}: values of {chart}", problems)
+
+
+def check_selects(check, name, page, folder, view):
+    """Every choice of least count and k has its lines: one value in a layer."""
+    for index in range(page.locator("#hit-rate-count option").count()):
+        view["minimum_count"] = int(choose(page, "#hit-rate-count", index).split()[2])
+        check(f"{name}: hit rate of ids {view['minimum_count']} times and more", values.line_problems(folder, shown_charts(page), "hit-rate", view))
+    for index, k in enumerate(sorted({row["k"] for row in values.records(folder, "vocabulary_specialization")})):
+        choose(page, "#vocabulary-k", index)
+        for place in range(page.locator("#vocabulary-count option").count()):
+            count = int(choose(page, "#vocabulary-count", place).split()[2])
+            check(f"{name}: vocabulary, k = {k}, ids {count} times and more", values.line_problems(folder, shown_charts(page), "vocabulary-by-layer", {**view, "k": k, "minimum_count": count}))
+
+
+def check_hover(check, name, page):
+    """Every point says what it was counted from."""
+    bare = page.evaluate(r"""() => [...document.querySelectorAll(".chart")].flatMap((host) => (host.data || []).flatMap((trace) => {
+        if (trace.hoverinfo === "skip" || trace.meta.role === "chance-line") return [];
+        const texts = [trace.customdata, trace.link && trace.link.customdata, trace.node && trace.node.customdata].flat(2).map(String).filter((text) => text !== "undefined");
+        const counts = (text) => /\d (tokens|pairs|ids|experts)|[\d.,]+ of [\d.,]+/.test(text);
+        const off = texts.filter((text, i) => !(trace.type === "heatmap" && text.indexOf("<br>") < 0));
+        return off.length > 0 && off.every(counts) ? [] : [host.id, off.find((text) => !counts(text)) || "no text"];
+    }))""")
+    check(f"{name}: hover texts have counts", bare)
+    text = page.evaluate("""() => document.getElementById("chart-mri-by-layer").data[0].customdata[0]""")
+    check(f"{name}: hover texts have intervals", "95 %: " in text and "chance" in text)
+
+
+def keep_downloads(page):
+    """Chromium stops downloads after ten of a page: files are kept in window.files in their place, as [name, text or data: address]."""
+    page.evaluate("""() => {
+        window.files = [];
+        const [texts, create] = [new Map(), URL.createObjectURL];
+        URL.createObjectURL = (blob) => { if (blob.type !== "text/csv") return create(blob); const address = `blob:kept-${texts.size}`; texts.set(address, blob.text()); return address; };
+        HTMLAnchorElement.prototype.click = async function () { window.files.push([this.download, texts.has(this.href) ? await texts.get(this.href) : this.href]); };
+        const draw = Plotly.toImage;
+        Plotly.toImage = (figure, options) => { window.drawn = figure.layout.title.text; return draw(figure, options); };
+    }""")
+
+
+def saved(page, chart, tool):
+    before = page.evaluate("window.files.length")
+    page.locator(f"#figure-{chart} .tool", has_text=tool).click()
+    page.wait_for_function("n => window.files.length > n", arg=before)
+    name, content = page.evaluate("window.files.at(-1)")
+    assert name == f"evenkeel-{chart}.{tool.lower()}", name
+    return content
+
+
+def check_csv(check, name, page, folder):
+    for chart in sorted(values.ALL_CHARTS):
+        check(f"{name}: CSV of {chart}", values.csv_problems(folder, chart, saved(page, chart, "CSV")))
+
+
+def check_png(check, name, page):
+    """Also from a dark page: on white, under the chart's title and what is chosen."""
+    for chart in sorted(values.ALL_CHARTS):
+        data = base64.b64decode(saved(page, chart, "PNG").removeprefix("data:image/png;base64,"))
+        title, text = page.evaluate("""chart => [document.querySelector(`#figure-${chart} h3`).textContent, window.drawn]""", chart)
+        problems = [] if values.png_corner(data) == (255, 255, 255, 255) else [f"corner {values.png_corner(data)}"]
+        problems += [] if title in text and "Routing of" in text else [text]
+        problems += [] if chart in values.LINES or chart == "drops-by-distance" or "layer" in text.split("<br>")[1] else ["no layer"]
+        check(f"{name}: PNG of {chart}", problems)
+    check(f"{name}: a picture leaves the theme as it is", page.evaluate("document.documentElement.dataset.theme") == "dark")
+
+
+def check_downloads(check, page):
+    for tool, start in (("CSV", b"model,series,"), ("PNG", b"\x89PNG\r\n\x1a\n")):
+        with page.expect_download() as download:
+            page.locator("#figure-mri-by-layer .tool", has_text=tool).click()
+        check(f"{tool} is a file", download.value.path().read_bytes().startswith(start) and download.value.suggested_filename == f"evenkeel-mri-by-layer.{tool.lower()}")
+
+
+def chosen(page, folder, index):
+    """What the page shows at first, at the layer of this place."""
+    layers = sorted({row["layer"] for row in values.records(folder, "load")})
+    set_layer(page, index)
+    return {"layer": layers[index], "domain": values.records(folder, "load")[0]["domain"], "mode": "all_pairs", "k": 1, "minimum_count": 1}
+
+
+def check_sections(check, name, page):
+    check(f"{name}: no heading without a chart", page.evaluate("""() => [...document.querySelectorAll("main section")].map((section) => section.id)
+        .filter((id) => !["analysis-notes", "analysis-tables", "definitions"].includes(id) && !document.querySelector(`#${id} figure`))"""))
+    check(f"{name}: the contents lead somewhere", page.evaluate("""() => [...document.querySelectorAll("#toc a")].filter((link) => !document.querySelector(link.hash)).map((link) => link.hash)"""))
+
+
+def check_page(check, name, browser, folder, path):
+    """All charts of a page with all of them, at every layer, of two data sets and both modes."""
     page = browser.open(path)
-    check_health(check, "one model", page)
-    check("one model: every chart is there", sorted(CHARTS ^ set(page.evaluate("""[...document.querySelectorAll(".chart")].map((host) => host.id.replace("chart-", ""))"""))))
-    for chart in ("mri-by-layer", "entropy-by-layer", "similarity-by-layer", "agreement-by-layer", "hit-rate", "locality-first", "locality-any"):
-        check(f"values: {chart}", line_problems(page, chart, folder))
-    for index, layer in ((2, 7), (0, 0), (3, 15)):
-        set_layer(page, index)
-        check(f"slider: shares of layer {layer}", share_problems(page, folder, layer))
-        check(f"slider: pairs of layer {layer}", pair_problems(page, folder, layer))
-        check(f"slider: flows from layer {layer}", flow_problems(page, folder, layer if layer != 15 else 7))
-    page.select_option("#coactivation-mode", index=1)
-    page.wait_for_timeout(200)
-    check("adjacent ranks: pairs", pair_problems(page, folder, 15))
-    page.select_option("#analysis-domain", index=2)
-    page.wait_for_timeout(200)
-    check("data set: token ids follow", [t["meta"] for t in traces(page, "token-ids") if t["meta"]["role"] == "token-ids" and t["meta"]["domain"] != analysis_fixture.DOMAINS[2]])
+    check_health(check, name, page)
+    check(f"{name}: every chart is there", sorted(values.ALL_CHARTS ^ shown_charts(page).keys()))
+    check_sections(check, name, page)
+    view = chosen(page, folder, 0)
+    check_lines(check, name, page, folder, view)
+    check_hover(check, name, page)
+    check_downloads(check, page)
+    keep_downloads(page)
+    check_csv(check, name, page, folder)
+    for index in range(len({row["layer"] for row in values.records(folder, "load")})):
+        check_layer(check, name, page, folder, view := chosen(page, folder, index))
+    view["mode"] = choose(page, "#coactivation-mode", 1).replace(" ", "_")
+    view["domain"] = choose(page, "#analysis-domain", 1)
+    check_lines(check, f"{name}, {view['domain']}", page, folder, view)
+    check_layer(check, f"{name}, {view['domain']}, {view['mode']}", page, folder, view)
+    check_selects(check, name, page, folder, view)
+    check(f"{name}: no complaint after all", page.complaints)
+    dark = browser.open(path, dark=True)
+    keep_downloads(dark)
+    check_png(check, name, dark)
+    return page
+
+
+def check_made(check, browser, folder, path):
+    page = check_page(check, "made", browser, folder, path)
+    check("intervals are named for what they are", "spread between windows" in page.locator("#figure-mri-by-layer figcaption").text_content())
     check_tokens(check, page, folder)
-    with page.expect_download() as download:
-        page.locator("#figure-mri-by-layer .tool", has_text="CSV").click()
-    rows = list(csv.DictReader(download.value.path().read_text(encoding="utf-8").splitlines()))
-    wanted = {(r["layer"], r["mri"]) for r in records(folder, "load")}
-    check("CSV of a chart has its figures", [pair for pair in wanted if pair not in {(int(row["x"]), float(row["y"])) for row in rows}])
-    with page.expect_download() as download:
-        page.locator("#figure-domain-shares .tool", has_text="PNG").click()
-    check("PNG of a chart is a picture", download.value.path().read_bytes()[:8] == b"\x89PNG\r\n\x1a\n")
-    check("one model: nothing of the data ran", page.evaluate("window.pwned === undefined"))
+    check("made: nothing of the data ran", page.evaluate("window.pwned === undefined"))
+
+
+def made_tables(*names):
+    every = analysis_fixture.tables(analysis_fixture.random.Random(3))
+    return {name: every[name] for name in names}
+
+
+def check_parts(check, browser, work, assembler):
+    """Pages of some analyses alone, and of many data sets."""
+    analysis_fixture.write(work / "part", 3, made_tables("token_specialization", "token_id_specialization", "balance_losses"))
+    make_page([work / "part"], work / "part.html", assembler)
+    page = browser.open(work / "part.html")
+    check_health(check, "some analyses", page)
+    check("some analyses: their charts", sorted({"id-std", "token-ids", "balance-losses", "z-loss"} ^ shown_charts(page).keys()))
+    check_sections(check, "some analyses", page)
+    view = {"layer": 7, "domain": choose(page, "#analysis-domain", 2)}
+    for chart in ("balance-losses", "z-loss"):
+        check(f"some analyses: values of {chart}", values.line_problems(work / "part", shown_charts(page), chart, view))
+
+    names = [f"set {i}" for i in range(6)]
+    columns, _ = made_tables("domain_similarity")["domain_similarity"]
+    rows = [[layer, a, b, 0.1 * i, 0.5, 0.9, 0.9, 0.9, 0.5, 0.5] for layer in (0, 1) for i, a in enumerate(names) for b in names[i + 1:]]
+    analysis_fixture.write(work / "many", 3, {"domain_similarity": (columns, rows)})
+    make_page([work / "many"], work / "many.html", assembler)
+    page = browser.open(work / "many.html")
+    choose(page, "#analysis-domain", 4)
+    lines = {trace["meta"]["series"] for trace in shown_charts(page)["similarity-by-layer"]}
+    check("many data sets: the pairs of the chosen one", lines == {f"{a} – {b}" for i, a in enumerate(names) for b in names[i + 1:] if "set 4" in (a, b)})
+    check("many data sets: the caption says so", "Of 15 pairs" in page.locator("#figure-similarity-by-layer figcaption").text_content())
+
+
+def real_analysis(work):
+    """A small model whose experts have a capacity, before and after its data changed, analysed as in training."""
+    for seed, name in enumerate(("en", "de")):
+        toy.write_dataset(work / name, toy.made_documents(seed, n_documents=300))
+    (work / "recipe.toml").write_text(toy.recipe_text(work, "top_k_random_drops"))
+    data = [part for name in ("en", "de") for part in ("--data", f"{name}={work / name}")]
+    done = toy.evenkeel("train", work / "recipe.toml", "--out", work / "run", timeout=600)
+    assert done.rc == 0, done.err
+    done = toy.evenkeel("analyze", work / "run", "--reference", toy.checkpoints(work / "run")[0], *data, "--mode", "train", "--out", work / "analysis", timeout=600)
+    assert done.rc == 0, done.err
+    return work / "analysis"
+
+
+def check_real(check, browser, work, assembler):
+    folder = real_analysis(work)
+    path = folder / "report.html"
+    if assembler:
+        make_page([folder], path, assembler)
+    check_page(check, "real", browser, folder, path)
+    check_health(check, "real, 390 px, dark", browser.open(path, width=390, dark=True), 390)
 
 
 def check_tokens(check, page, folder):
     page.select_option("#token-expert", index=4)
     page.select_option("#token-kind", index=1)
     shown = page.evaluate("""[...document.querySelectorAll("#token-browser-rows .token")].map((node) => node.textContent)""")
-    rows = sorted((r for r in records(folder, "expert_tokens") if r["layer"] == 15 and r["expert"] == 4 and r["id_kind"] == "predicted"), key=lambda r: r["rank"])
+    rows = sorted((r for r in values.records(folder, "expert_tokens") if r["layer"] == 15 and r["expert"] == 4 and r["id_kind"] == "predicted"), key=lambda r: r["rank"])
     check("tokens: as many as the table has", len(shown) == len(rows))
-    check("tokens: no raw control, direction or white space", [text for text in shown if any(ord(c) < 33 or 0x202A <= ord(c) <= 0x202E for c in text.split(" (10")[0])])
+    check("tokens: no raw control, direction or white space", [text for text in shown if any(c.isspace() or not c.isprintable() for c in text.split(" (10")[0])])
     seen = set()
     for expert in range(analysis_fixture.EXPERTS):
         page.select_option("#token-expert", index=expert)
         seen.update(page.evaluate("""[...document.querySelectorAll("#token-browser-rows .token")].map((node) => node.textContent)"""))
     check("tokens: markup shows as text", "<script>window.pwned␣=␣1</script>" in seen)
-    check("tokens: white space and control characters are drawn", {"␣the", "↵⇥", "␀␇", "[U+202E]right␣to␣left[U+202C]"} <= seen)
+    check("tokens: white space and control characters are drawn", {"␣the", "↵⇥", "␀␇", "[U+202E]right␣to␣left[U+202C]", "[U+00A0][U+2003][U+3000][U+1680]", "[U+2800][U+3164][U+200B][U+FE0F]"} <= seen)
     check("tokens: a long one is cut and says so", any(text.endswith("… (10,000 characters)") and len(text) < 120 for text in seen))
 
 
@@ -174,11 +273,16 @@ def check_link(check, browser, path):
 def check_several(check, browser, folders, path):
     page = browser.open(path)
     check_health(check, "two models", page)
-    for folder in folders:
-        check(f"two models: lines of {folder.name}", line_problems(page, "mri-by-layer", folder, folder.name))
-    page.select_option("#analysis-model", index=1)
-    page.wait_for_timeout(300)
-    check("two models: the heat maps follow the choice", share_problems(page, folders[1], 7) + pair_problems(page, folders[1], 7))
+    view = chosen(page, folders[0], 2)
+    for index, folder in enumerate(folders):
+        choose(page, "#analysis-model", index)
+        shown = shown_charts(page)
+        check(f"two models: lines of {folder.name}", values.line_problems(folder, shown, "mri-by-layer", view, folder.name))
+        for chart, problems in values.layer_problems(folder, shown, view, folder.name).items():
+            check(f"two models: {chart} of {folder.name}", problems)
+        check(f"two models: {folder.name} is named below a chart of one", f"Of {folder.name}." in page.locator("#figure-token-ids figcaption").text_content())
+    for chart in ("domain-shares", "coactivation", "coactivation-change-pairs"):
+        check(f"two models: {chart} side by side", [trace["meta"]["model"] for trace in shown_charts(page)[chart]] == ["first", "second"])
     for width, dark in ((390, False), (390, True), (1280, True)):
         check_health(check, f"two models, {width} px{', dark' if dark else ''}", browser.open(path, width=width, dark=dark), width)
 
@@ -195,9 +299,12 @@ def main():
         browser = Browser(playwright)
         make_page(folders[:1], Path(work) / "one.html", assembler)
         make_page(folders, Path(work) / "two.html", assembler)
-        check_one(check, browser, folders[0], Path(work) / "one.html")
+        check_made(check, browser, folders[0], Path(work) / "one.html")
+        check_parts(check, browser, Path(work), assembler)
         check_link(check, browser, Path(work) / "one.html")
         check_several(check, browser, folders, Path(work) / "two.html")
+        if Path(toy.BINARY).exists():
+            check_real(check, browser, Path(work), assembler)
     print("all checks passed" if check.failed == 0 else f"{check.failed} checks failed")
     return 1 if check.failed else 0
 

@@ -41,13 +41,15 @@ function analysisRecords(analysis, table) {
 
 function anyRecords(report, table) { return report.analyses.some((analysis) => analysisRecords(analysis, table).length > 0); }
 
+function allRecords(report) { return report.analyses.flatMap((analysis) => [...analysis.tables.values()].flatMap((table) => table.records)); }
+
 function analysisLayers(report) {
-  const layers = report.analyses.flatMap((analysis) => [...analysis.tables.values()].flatMap((table) => table.records.map((record) => record.layer)));
-  return unique(layers.filter(isNumber)).sort((a, b) => a - b);
+  return unique(allRecords(report).flatMap((record) => [record.layer, record.layer_from]).filter(isNumber)).sort((a, b) => a - b);
 }
 
+// Of every table: which analyses were asked for decides which tables there are.
 function analysisDomains(report) {
-  return unique(report.analyses.flatMap((analysis) => analysisRecords(analysis, "load").map((record) => record.domain)));
+  return unique(allRecords(report).flatMap((record) => [record.domain, record.data, record.domain_a, record.domain_b]).filter((name) => typeof name === "string"));
 }
 
 function chosenModel(report) { return report.analyses[Math.min(analysisView.model, report.analyses.length - 1)]; }
@@ -124,10 +126,22 @@ function showAddressed() {
   if (target && location.hash.includes(";")) target.scrollIntoView();
 }
 
-// A chart of the analysis page, with its link.
-function addAnalysisChart(section, chart) {
-  const figure = addChart(section, chart);
-  if (figure === null) return null;
+// A section that `fill` puts charts into; without one there is no heading either.
+function addAnalysisSection(id, title, intro, fill) {
+  const section = addSection(id, title, intro);
+  fill(section);
+  if (section.querySelector("figure")) return;
+  section.remove();
+  document.querySelector(`#toc a[href="#${id}"]`).closest("li").remove();
+}
+
+// A chart of the analysis page, with its link. `tables`: it is there when a model has rows in one of them that satisfy
+// `where`, whatever layer and data set are chosen first.
+function addAnalysisChart(report, section, { tables, where = () => true, ...chart }) {
+  const isThere = tables && (() => tables.some((table) => report.analyses.some((analysis) => analysisRecords(analysis, table).some(where))));
+  const build = (width) => withModelName(report, chart.build(width));
+  const figure = addChart(section, { ...chart, build, isThere });
+  if (figure === null) return;
   analysisCharts.add(chart.id);
   const link = make("a", { class: "permalink", href: `#figure-${chart.id}`, "aria-label": `Link to the chart ${chart.title} as it is shown` }, "link");
   link.addEventListener("click", (event) => {
@@ -136,51 +150,69 @@ function addAnalysisChart(section, chart) {
     if (navigator.clipboard) navigator.clipboard.writeText(location.href).then(() => { link.textContent = "copied"; }, () => {});
   });
   figure.querySelector(".chart-tools").prepend(link);
-  return figure;
+}
+
+// Among several models, a chart of one says of which.
+function withModelName(report, built) {
+  if (built === null || report.analyses.length < 2) return built;
+  const models = unique(built.data.map((trace) => trace.meta.model));
+  return models.length > 1 ? built : { ...built, note: [`Of ${models[0]}.`, built.note].filter((part) => part).join(" ") };
 }
 
 // ---- charts that many sections use ---------------------------------------------------------------
 
+const kSeriesColors = [1, 3, 4, 6, 5, 2, 7];  // of kColors; neighbours are far apart
+
 function seriesStyle(index, model) {
-  const colors = kColors[isDark() ? "dark" : "light"];
-  return { color: colors[1 + (index % (colors.length - 1))], dash: kDashes[(model + Math.floor(index / (colors.length - 1))) % kDashes.length],
+  const n = kSeriesColors.length;
+  return { color: kColors[isDark() ? "dark" : "light"][kSeriesColors[index % n]], dash: kDashes[(model + Math.floor(index / n)) % kDashes.length],
     symbol: kSymbols[model % kSymbols.length] };
 }
 
-// Lines over the layers: one for each series(record) of each model. `low` and `high` name interval columns, `chance`
-// a column of chance levels (dotted, in the line's colour).
-function layerLines(report, { table, value, series, where = () => true, low, high, chance, title, percent = false, height = 380 }) {
-  const names = unique(report.analyses.flatMap((analysis) => analysisRecords(analysis, table).filter(where).map(series)));
+// Lines over the layers: one for each series(record) of each model. The interval is that of the columns `VALUE_low` and
+// `VALUE_high` where the table has them; `chance` is a column of chance levels (dotted, in the line's colour). Rows of no
+// layer are sums over all layers and no points. `records` gives the rows where they are not those of the table as it is;
+// `meta` is added to what the traces say of themselves.
+function layerLines(report, { table, value, series, where = () => true, chance, title, percent = false, height = 380, records = (analysis) => analysisRecords(analysis, table), meta = {} }) {
+  const rows = (analysis) => records(analysis).filter((record) => isNumber(record.layer) && isNumber(record[value]) && where(record));
+  const names = unique(report.analyses.flatMap((analysis) => rows(analysis).map(series)));
+  const format = percent ? ".2%" : ".4f";
   const data = [];
   report.analyses.forEach((analysis, model) => {
     names.forEach((name, index) => {
-      const records = analysisRecords(analysis, table).filter((record) => where(record) && series(record) === name && isNumber(record[value]))
-        .sort((a, b) => a.layer - b.layer);
-      if (records.length === 0) return;
+      const line = rows(analysis).filter((record) => series(record) === name).sort((a, b) => a.layer - b.layer);
+      if (line.length === 0) return;
       const style = seriesStyle(index, model);
-      const label = report.analyses.length > 1 ? `${name ? `${name} · ` : ""}${analysis.name}` : name || analysis.name;
-      const line = { type: "scatter", mode: "lines+markers", name: chartText(label), x: records.map((record) => record.layer), y: records.map((record) => record[value]),
+      const label = lineLabel(report, analysis, name);
+      const about = { table, series: name, model: analysis.name, ...meta };
+      const shared = { type: "scatter", x: line.map((record) => record.layer), legendgroup: `${model}-${index}`, records: line };
+      data.push({ ...shared, mode: "lines+markers", name: label, y: line.map((record) => record[value]), error_y: intervalBars(line, value, style.color),
         line: { color: style.color, dash: style.dash, width: 2.2 }, marker: { color: style.color, symbol: style.symbol, size: 7 },
-        customdata: records.map((record) => hoverCounts(record)), legendgroup: `${model}-${index}`,
-        hovertemplate: `layer %{x}: %{y:${percent ? ".2%" : ".4f"}}%{customdata}<extra>${chartText(label)}</extra>`,
-        meta: { role: "layer-line", table, value, series: name, model: analysis.name } };
-      if (low && high) {
-        line.error_y = { type: "data", symmetric: false, color: style.color, thickness: 1.2, width: 3, array: records.map((record) => gap(record[high], record[value])),
-          arrayminus: records.map((record) => gap(record[value], record[low])) };
-      }
-      data.push(line);
-      if (chance && records.some((record) => isNumber(record[chance]))) {
-        data.push({ type: "scatter", mode: "lines", x: line.x, y: records.map((record) => record[chance]), line: { color: style.color, dash: "dot", width: 1.3 }, opacity: 0.8,
-          name: chartText(`${label}, chance`), showlegend: false, legendgroup: line.legendgroup, hovertemplate: `layer %{x}: chance %{y:${percent ? ".2%" : ".4f"}}<extra>${chartText(label)}</extra>`,
-          meta: { role: "chance-line", table, value: chance, series: name, model: analysis.name } });
+        customdata: line.map((record) => hoverCounts(analysis, table, record, { value, chance })),
+        hovertemplate: `layer %{x}: %{y:${format}}%{customdata}<extra>${label}</extra>`, meta: { role: "layer-line", value, ...about } });
+      if (chance && line.some((record) => isNumber(record[chance]))) {
+        data.push({ ...shared, mode: "lines", y: line.map((record) => record[chance]), line: { color: style.color, dash: "dot", width: 1.3 }, opacity: 0.8,
+          name: `${label}, chance`, showlegend: false, hovertemplate: `layer %{x}: chance %{y:${format}}<extra>${label}</extra>`, meta: { role: "chance-line", value: chance, ...about } });
       }
     });
   });
   if (data.length === 0) return null;
   const layers = analysisLayers(report);
   return { data, height, layout: { hovermode: "closest", shapes: [layerCursor()],
-    xaxis: { title: "layer", dtick: layers.length <= 20 && innerWidth >= kNarrow ? 1 : undefined, range: [layers[0] - 0.4, layers.at(-1) + 0.4], zeroline: false },
+    xaxis: { title: "layer", dtick: layers.length <= 20 && innerWidth >= kNarrow ? 1 : undefined, tickformat: "d", range: [layers[0] - 0.4, layers.at(-1) + 0.4], zeroline: false },
     yaxis: { title, tickformat: percent ? ".0%" : undefined, rangemode: percent ? "tozero" : undefined, zeroline: false } } };
+}
+
+function lineLabel(report, analysis, name) {
+  return report.analyses.length > 1 ? [name, analysis.name].filter((part) => part).map((part) => chartText(part, 28)).join(" · ") : chartText(name || analysis.name);
+}
+
+// Error bars from the columns VALUE_low and VALUE_high; undefined where the rows have none.
+function intervalBars(rows, value, color) {
+  const [low, high] = [`${value}_low`, `${value}_high`];
+  if (!rows.some((record) => isNumber(record[low]) && isNumber(record[high]))) return undefined;
+  return { type: "data", symmetric: false, color, thickness: 1.2, width: 3, array: rows.map((record) => gap(record[high], record[value])),
+    arrayminus: rows.map((record) => gap(record[value], record[low])) };
 }
 
 function gap(upper, lower) { return isNumber(upper) && isNumber(lower) ? Math.max(0, upper - lower) : 0; }
@@ -189,29 +221,72 @@ function layerCursor() {
   return { type: "line", x0: analysisView.layer, x1: analysisView.layer, y0: 0, y1: 1, yref: "y domain", layer: "below", line: { color: themeColor("focus"), width: 1.5 } };
 }
 
-// What stands behind a figure: counts and intervals, for the hover text.
-function hoverCounts(record) {
+// Columns that count what a row was computed from, and what they count.
+const kCounts = { tokens: "tokens", occurrences: "tokens", tokens_a: "tokens of the first expert", ids: "ids", pairs: "pairs", positions: "positions", experts: "experts" };
+
+// What stands behind a figure of a row, for its hover text: interval, chance level, counts.
+function hoverCounts(analysis, table, record, { value = "", chance = "chance" } = {}) {
   const words = [];
-  if (isNumber(record.mri_low) && isNumber(record.mri_high)) words.push(`95 %: ${formatNumber(record.mri_low)} to ${formatNumber(record.mri_high)}`);
-  if (isNumber(record.chance)) words.push(`chance ${formatNumber(record.chance)}`);
-  for (const [key, unit] of [["tokens", "tokens"], ["occurrences", "occurrences"], ["ids", "ids"], ["pairs", "pairs"]]) {
-    if (isNumber(record[key])) words.push(`${formatNumber(record[key])} ${unit}`);
-  }
-  return words.length > 0 ? `<br>${words.join(", ")}` : "";
+  if (isNumber(record[`${value}_low`]) && isNumber(record[`${value}_high`])) words.push(`95 %: ${formatNumber(record[`${value}_low`])} to ${formatNumber(record[`${value}_high`])}`);
+  if (isNumber(record[chance])) words.push(`chance ${formatNumber(record[chance])}`);
+  if (isNumber(record.baseline_deviation)) words.push(`± ${formatNumber(record.baseline_deviation)}`);
+  if (isNumber(record.p_value)) words.push(`p = ${formatNumber(record.p_value)}`);
+  const counts = Object.keys(kCounts).filter((key) => isNumber(record[key]));
+  words.push(...counts.map((key) => `${formatNumber(record[key])} ${kCounts[key]}`));
+  if (counts.length === 0) words.push(tokensBehind(analysis, table, record));
+  const text = words.filter((word) => word !== "").join(", ");
+  return text === "" ? "" : `<br>${text}`;
+}
+
+// For rows that count nothing themselves: the tokens of their data sets, which the table of loads has, or all of the table.
+function tokensBehind(analysis, table, record) {
+  const names = [record.domain, record.data, record.domain_a, record.domain_b].filter((name) => typeof name === "string");
+  const known = names.map((name) => [name, domainTokens(analysis, record.layer, name)]);
+  if (known.length === 1 && known[0][1] !== null) return `${formatNumber(known[0][1])} tokens`;
+  if (known.length > 1 && known.every(([, tokens]) => tokens !== null)) return known.map(([name, tokens]) => `${chartText(name, 20)}: ${formatNumber(tokens)} tokens`).join(", ");
+  const { tokens } = analysis.tables.get(table) || {};
+  return isNumber(tokens) ? `${formatNumber(tokens)} tokens of all data sets` : "";
+}
+
+function domainTokens(analysis, layer, domain) {
+  const row = analysisRecords(analysis, "load").find((record) => record.layer === layer && record.domain === domain);
+  return row && isNumber(row.tokens) ? row.tokens : null;
 }
 
 function tableSource(report, name) {
   const table = report.analyses.map((analysis) => analysis.tables.get(name)).find((found) => found);
-  return table && table.source ? ` Source: ${table.source}` : "";
+  return table && table.source ? ` Source: ${table.source.replace(/\.?$/, ".")}` : "";
 }
 
 // A heat map of `rows` × `columns` with one cell for each.
-function heatMap({ z, x, y, text, scale, zmin, zmax, bar, xTitle, yTitle, meta, height, width }) {
-  return { height, data: [{ type: "heatmap", z, x, y, customdata: text, hovertemplate: "%{customdata}<extra></extra>", colorscale: scale, zmin, zmax,
+function heatMap({ z, x, y, text, records, scale, zmin, zmax, bar, xTitle, yTitle, meta, height, width }) {
+  return { height, data: [{ type: "heatmap", z, x, y, records, customdata: text, hovertemplate: "%{customdata}<extra></extra>", colorscale: scale, zmin, zmax,
     xgap: x.length > 70 ? 0 : 1, ygap: y.length > 70 ? 0 : 1, colorbar: { thickness: 14, outlinewidth: 0, tickfont: { color: themeColor("soft") }, ...bar }, meta }],
     layout: { margin: { t: 14, r: 0 },
       xaxis: { title: xTitle, showgrid: false, zeroline: false, type: "category", nticks: width < kNarrow ? 8 : 32, uirevision: meta.role },
-      yaxis: { title: yTitle, showgrid: false, zeroline: false, type: "category", autorange: "reversed", nticks: 32, uirevision: meta.role } } };
+      yaxis: { title: yTitle, showgrid: false, zeroline: false, type: "category", autorange: "reversed", nticks: width < kNarrow ? 16 : 32, uirevision: meta.role } } };
+}
+
+const kMostPanels = 4;  // models whose heat maps stand side by side; of more, the chosen one alone
+
+// The heat map that build(analysis, width) gives, for every model that has one: a panel each, on one scale of colours.
+function modelHeatMaps(report, width, build) {
+  const analyses = report.analyses.length <= kMostPanels ? report.analyses : [chosenModel(report)];
+  const columns = width < kNarrow ? 1 : Math.min(2, analyses.length);
+  const made = analyses.map((analysis) => [analysis, build(analysis, width / columns)]).filter(([, map]) => map !== null);
+  if (made.length === 0) return null;
+  if (report.analyses.length === 1) return made[0][1];
+  const maps = made.map(([, map]) => map);
+  const grid = panels(made.map(([analysis]) => analysis.name), width, Math.max(...maps.map((map) => map.height)));
+  const ends = { zmin: Math.min(...maps.map((map) => map.data[0].zmin)), zmax: Math.max(...maps.map((map) => map.data[0].zmax)) };
+  const layout = { grid: { ...grid.grid, ygap: 0.24 }, annotations: grid.annotations, margin: { t: 30, r: 0 } };
+  const data = maps.map((map, i) => {
+    const suffix = grid.suffix(i);
+    layout[`xaxis${suffix}`] = map.layout.xaxis;
+    layout[`yaxis${suffix}`] = { ...map.layout.yaxis, title: i % grid.columns === 0 ? map.layout.yaxis.title : undefined };
+    return { ...map.data[0], ...ends, xaxis: `x${suffix}`, yaxis: `y${suffix}`, showscale: i === 0 };
+  });
+  return { data, layout, height: grid.height, note: made.map(([analysis, map]) => (map.note ? `${analysis.name}: ${map.note}` : "")).filter((note) => note).join(" ") };
 }
 
 function addAnalysisNotes(report) {

@@ -1,48 +1,66 @@
 // Token ids and positions on the analysis page: agreement with a reference, vocabulary, id and position statistics.
 
+// A select that chooses among the values of a column and draws one chart again; null where there is but one.
+function columnSelect(report, { table, column, id, label, view, chart, name }) {
+  const values = unique(report.analyses.flatMap((analysis) => analysisRecords(analysis, table).map((record) => record[column]))).sort((a, b) => a - b);
+  view[column] = values[0];
+  return values.length < 2 ? null : makeSelect(id, label, values.map((value) => [value, name(value)]), (value) => { view[column] = value; drawChart(chart); });
+}
+
+function timesSeen(count) { return `at least ${formatNumber(count)} ${count === 1 ? "time" : "times"}`; }
+function expertsCounted(k) { return k === 1 ? "first choice" : `top ${k}`; }
+
 function addAgreementSection(report) {
-  if (!anyRecords(report, "saturation")) return;
-  const section = addSection("agreement", "Against the reference model",
-    "Router saturation: the share of a token's experts that both models choose, on the same tokens. 1 means that the routers agree on every token.");
-  addAnalysisChart(section, { id: "agreement-by-layer", title: "Saturation of every layer", caption: `Dotted: chance, k/E.${tableSource(report, "saturation")}`,
-    build: () => layerLines(report, { table: "saturation", value: "saturation", chance: "chance", series: (record) => `${record.data}, ${record.k === 1 ? "first choice" : `top ${record.k}`}`, title: "saturation", percent: true }) });
-  addAnalysisChart(section, { id: "hit-rate", title: "Does a token id keep its expert?", caption: `Each id's favourite expert under the reference; the share of its tokens that still go there.${tableSource(report, "continual_vocabulary")}`,
-    build: () => layerLines(report, { table: "continual_vocabulary", value: "hit_rate", chance: "chance", series: (record) => `${record.domain}, k = ${record.k}`, title: "hit rate", percent: true }) });
-  addAnalysisChart(section, { id: "early-routing", title: "Chosen token ids, in the chosen layer", caption: `Likeness of an id's expert distribution under both models.${tableSource(report, "early_routing")}`,
-    build: () => {
-      const records = analysisRecords(chosenModel(report), "early_routing").filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
-      if (records.length === 0) return null;
-      const data = [["overlap", "circle"], ["cosine", "diamond"]].map(([figure, symbol], index) => ({ type: "scatter", mode: "markers", name: figure, x: records.map((record) => record[figure]), y: records.map((_, i) => -i),
-        text: records.map((record) => tokenLabel(record)), hovertemplate: `%{text}: ${figure} %{x:.3f}<extra></extra>`, marker: { symbol, size: 11, color: seriesStyle(index, 0).color }, meta: { role: "early-routing", figure, layer: analysisView.layer } }));
-      return { data, height: 120 + 28 * records.length, layout: { hovermode: "closest", margin: { l: 20 }, xaxis: { title: "likeness", range: [0, 1.02] },
-        yaxis: { tickvals: records.map((_, i) => -i), ticktext: records.map((record) => tokenLabel(record, 16)), range: [-records.length + 0.4, 0.6], zeroline: false, automargin: true } } };
-    } });
+  const intro = "What of the reference's routing the model keeps, on the same tokens. Router saturation is the share of a token's experts that both choose: 1 means that the routers agree on every token.";
+  addAnalysisSection("agreement", "Against the reference model", intro, (section) => {
+    addAnalysisChart(report, section, { id: "agreement-by-layer", title: "Saturation of every layer", caption: `Dotted: chance, k/E.${tableSource(report, "saturation")}`,
+      build: () => layerLines(report, { table: "saturation", value: "saturation", chance: "chance", series: (record) => `${record.data}, ${expertsCounted(record.k)}`, title: "saturation", percent: true }) });
+    const view = {};
+    const count = columnSelect(report, { table: "continual_vocabulary", column: "minimum_count", id: "hit-rate-count", label: "Ids seen", view, chart: "hit-rate", name: timesSeen });
+    addAnalysisChart(report, section, { id: "hit-rate", title: "Does a token id keep its expert?", caption: `Each id's favourite expert under the reference; the share of its tokens that still go there.${tableSource(report, "continual_vocabulary")}`,
+      controls: count ? [count] : null, tables: ["continual_vocabulary"],
+      build: () => layerLines(report, { table: "continual_vocabulary", value: "hit_rate", chance: "chance", series: (record) => `${record.domain}, ${expertsCounted(record.k)}`, where: (record) => record.minimum_count === view.minimum_count, title: "hit rate", percent: true }) });
+    addAnalysisChart(report, section, { id: "early-routing", title: "Single token ids, in the chosen layer", caption: `Likeness of an id's expert distribution under both models: the chosen ids, otherwise the most frequent of the data set.${tableSource(report, "early_routing")}`,
+      tables: ["early_routing"], build: () => buildEarlyRouting(report) });
+  });
+}
+
+function buildEarlyRouting(report) {
+  const analysis = chosenModel(report);
+  const records = analysisRecords(analysis, "early_routing").filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
+  if (records.length === 0) return null;
+  const y = records.map((_, i) => -i);
+  const data = [["overlap", "circle"], ["cosine", "diamond"]].map(([figure, symbol], index) => ({ type: "scatter", mode: "markers", name: figure, x: records.map((record) => record[figure]), y, records,
+    customdata: records.map((record) => `${tokenLabel(record)}: ${figure} ${formatNumber(record[figure])}${hoverCounts(analysis, "early_routing", record, { value: figure, chance: figure === "overlap" ? "chance_overlap" : "" })}`
+      + `<br>favourite expert ${record.expert}: ${formatPercent(record.share_from)} before, ${formatPercent(record.share_to)} now`),
+    hovertemplate: "%{customdata}<extra></extra>", marker: { symbol, size: 11, color: seriesStyle(index, 0).color }, meta: { role: "early-routing", figure, layer: analysisView.layer, domain: analysisView.domain, model: analysis.name } }));
+  return { data, height: 120 + 28 * records.length, layout: { hovermode: "closest", margin: { l: 20 }, xaxis: { title: "likeness", range: [-0.02, 1.02], zeroline: false },
+    yaxis: { tickvals: y, ticktext: records.map((record) => tokenLabel(record, 16)), range: [-records.length + 0.4, 0.6], zeroline: false, automargin: true } } };
 }
 
 function addVocabularySection(report) {
-  if (!anyRecords(report, "vocabulary_specialization")) return;
-  const section = addSection("vocabulary", "Vocabulary specialization",
-    "For every token id, the largest share of its tokens that one expert receives; the mean over ids. Singletons count fully where the least count is 1, as in the OLMoE paper's figure.");
-  const records = report.analyses.flatMap((analysis) => analysisRecords(analysis, "vocabulary_specialization"));
-  const counts = unique(records.map((record) => record.minimum_count)).sort((a, b) => a - b);
-  const ks = unique(records.map((record) => record.k)).sort((a, b) => a - b);
-  const view = { count: counts[0], k: ks[0] };
-  const pick = (id, label, values, key, name) => (values.length < 2 ? null
-    : makeSelect(id, label, values.map((value) => [value, name(value)]), (value) => { view[key] = value; drawChart("vocabulary-by-layer"); }));
-  addAnalysisChart(section, { id: "vocabulary-by-layer", title: "Vocabulary specialization of every layer", caption: `Dotted: chance for ids seen as often.${tableSource(report, "vocabulary_specialization")}`,
-    controls: [pick("vocabulary-k", "Experts counted", ks, "k", (k) => (k === 1 ? "first choice (k = 1)" : `top ${k}`)), pick("vocabulary-count", "Ids seen", counts, "count", (count) => `at least ${formatNumber(count)} ${count === 1 ? "time" : "times"}`)].filter((control) => control !== null),
-    build: () => layerLines(report, { table: "vocabulary_specialization", value: "mean", chance: "chance", series: (record) => `${record.id_kind} id`, where: (record) => record.k === view.k && record.minimum_count === view.count, title: "mean over ids", percent: true }) });
-  addAnalysisChart(section, { id: "expert-vocabulary", title: "Every expert of the chosen layer", caption: "Mean specialization of the ids whose favourite expert it is, by input id.",
-    build: () => buildExpertVocabulary(report) });
-  addTokenBrowser(report, section);
+  const intro = "For every token id, the largest share of its tokens that one expert receives; the mean over ids. Singletons count fully where the least count is 1, as in the OLMoE paper's figure.";
+  addAnalysisSection("vocabulary", "Vocabulary specialization", intro, (section) => {
+    const view = {};
+    const of = { table: "vocabulary_specialization", view, chart: "vocabulary-by-layer" };
+    const controls = [columnSelect(report, { ...of, column: "k", id: "vocabulary-k", label: "Experts counted", name: expertsCounted }),
+      columnSelect(report, { ...of, column: "minimum_count", id: "vocabulary-count", label: "Ids seen", name: timesSeen })].filter((control) => control !== null);
+    addAnalysisChart(report, section, { id: "vocabulary-by-layer", title: "Vocabulary specialization of every layer", caption: `Dotted: chance for ids seen as often.${tableSource(report, "vocabulary_specialization")}`,
+      controls: controls.length > 0 ? controls : null, tables: ["vocabulary_specialization"],
+      build: () => layerLines(report, { table: "vocabulary_specialization", value: "mean", chance: "chance", series: (record) => `${record.id_kind} id`, where: (record) => record.k === view.k && record.minimum_count === view.minimum_count, title: "mean over ids", percent: true }) });
+    addAnalysisChart(report, section, { id: "expert-vocabulary", title: "Every expert of the chosen layer", caption: "Mean specialization of the ids whose favourite expert it is, by input id. An expert that is no id's favourite has no bar.",
+      tables: ["expert_vocabulary"], where: (record) => record.id_kind === "input", build: () => buildExpertVocabulary(report) });
+    addTokenBrowser(report, section);
+  });
 }
 
 function buildExpertVocabulary(report) {
-  const records = analysisRecords(chosenModel(report), "expert_vocabulary").filter((record) => record.layer === analysisView.layer && record.id_kind === "input");
+  const analysis = chosenModel(report);
+  const records = analysisRecords(analysis, "expert_vocabulary").filter((record) => record.layer === analysisView.layer && record.id_kind === "input" && isNumber(record.mean)).sort((a, b) => b.mean - a.mean);
   if (records.length === 0) return null;
-  const sorted = [...records].sort((a, b) => (b.mean ?? -1) - (a.mean ?? -1));
-  return { height: 330, data: [{ type: "bar", x: sorted.map((record) => String(record.expert)), y: sorted.map((record) => record.mean), customdata: sorted.map((record) => record.ids),
-    hovertemplate: "expert %{x}: %{y:.1%} over %{customdata} ids<extra></extra>", marker: { color: seriesStyle(0, 0).color }, name: "input id", meta: { role: "expert-vocabulary", layer: analysisView.layer, model: chosenModel(report).name } }],
+  return { height: 330, data: [{ type: "bar", x: records.map((record) => String(record.expert)), y: records.map((record) => record.mean), records, error_y: intervalBars(records, "mean", themeColor("ink")),
+    customdata: records.map((record) => hoverCounts(analysis, "expert_vocabulary", record, { value: "mean" })), hovertemplate: "expert %{x}: %{y:.1%}%{customdata}<extra></extra>",
+    marker: { color: seriesStyle(0, 0).color }, name: "input id", meta: { role: "expert-vocabulary", layer: analysisView.layer, model: analysis.name } }],
     layout: { hovermode: "closest", xaxis: { title: "expert, most specialized first", type: "category", uirevision: String(analysisView.layer) }, yaxis: { title: "mean over its ids", tickformat: ".0%", rangemode: "tozero" } } };
 }
 
@@ -80,57 +98,76 @@ function tokenText(record, longest = 60) { return record.text === null || record
 function tokenLabel(record, longest = 40) { return chartText(tokenText(record, longest), longest + 24); }
 
 function addIdSection(report) {
-  if (!anyRecords(report, "token_specialization")) return;
-  const section = addSection("ids", "Token ids and positions",
-    "How uneven the experts' shares are for one token id, and for one position: the standard deviation across experts, averaged. Routing that depends on the id and not on the context shows a large one for ids and a small one for positions.");
-  addAnalysisChart(section, { id: "id-std", title: "Ids against positions, every layer", caption: `For the chosen data set. Dotted: what uniform random routing gives at the same counts.${tableSource(report, "token_specialization")}`,
-    build: () => buildIdStd(report) });
-  const pair = make("div", { class: "pair" });
-  section.append(pair);
-  addAnalysisChart(pair, { id: "token-ids", title: "Every token id of the chosen layer", caption: "Each dot is a token id of the chosen data set.", build: () => buildTokenIds(report) });
-  addAnalysisChart(pair, { id: "positions", title: "Every position of the chosen layer", caption: "Standard deviation across experts at each position.", build: () => buildPositions(report) });
+  const intro = "How uneven the experts' shares are for one token id, and for one position: the standard deviation across experts, averaged. Routing that depends on the id and not on the context shows a large one for ids and a small one for positions.";
+  addAnalysisSection("ids", "Token ids and positions", intro, (section) => {
+    addAnalysisChart(report, section, { id: "id-std", title: "Ids against positions, every layer", caption: `For the chosen data set. Dotted: what uniform random routing gives at the same counts.${tableSource(report, "token_specialization") || tableSource(report, "position_specialization")}`,
+      tables: ["token_specialization", "position_specialization"], build: () => buildIdStd(report) });
+    const pair = make("div", { class: "pair" });
+    section.append(pair);
+    addAnalysisChart(report, pair, { id: "token-ids", title: "Single token ids, in the chosen layer", caption: "Each dot is a token id: the chosen ids, otherwise the most frequent of the data set. Dotted: what uniform random routing gives at the same counts.",
+      tables: ["token_id_specialization"], build: () => buildTokenIds(report) });
+    addAnalysisChart(report, pair, { id: "positions", title: "Single positions, in the chosen layer", caption: "Standard deviation across experts: the first position, some that are spaced over the sequence, and some that follow each other. Dotted: what uniform random routing gives at the same counts.",
+      tables: ["position_id_specialization"], build: () => buildPositions(report) });
+  });
 }
 
 function buildIdStd(report) {
-  const at = (record) => record.domain === analysisView.domain;
-  const tokens = layerLines(report, { table: "token_specialization", value: "std", chance: "baseline_std", series: () => "token id", where: at, title: "standard deviation of the shares" });
-  const groups = unique(report.analyses.flatMap((analysis) => analysisRecords(analysis, "position_specialization").map((record) => record.group)));
-  const positions = layerLines(report, { table: "position_specialization", value: "std", chance: "baseline_std", series: (record) => `positions, ${plain(record.group)}`, where: at, title: "" });
-  if (tokens === null) return null;
-  if (positions !== null) {
-    for (const trace of positions.data) {
-      const style = seriesStyle(1 + groups.indexOf(groups.find((group) => trace.meta.series.endsWith(plain(group)))), 0);
-      trace.line.color = style.color;
-      if (trace.marker) trace.marker.color = style.color;
-      trace.legendgroup = `p${trace.legendgroup}`;
-    }
-    tokens.data.push(...positions.data);
+  const shared = { value: "std", chance: "baseline_std", where: (record) => record.domain === analysisView.domain, title: "standard deviation of the shares", meta: { domain: analysisView.domain } };
+  const tokens = layerLines(report, { ...shared, table: "token_specialization", series: () => "token id" });
+  const groups = unique(report.analyses.flatMap((analysis) => analysisRecords(analysis, "position_specialization").map((record) => plain(record.group))));
+  const positions = layerLines(report, { ...shared, table: "position_specialization", series: (record) => plain(record.group) });
+  for (const trace of positions ? positions.data : []) {
+    const { color } = seriesStyle(1 + groups.indexOf(trace.meta.series), 0);
+    trace.line.color = color;
+    if (trace.marker) trace.marker.color = color;
+    trace.name = `positions, ${trace.name}`;
+    trace.legendgroup = `p${trace.legendgroup}`;
   }
-  tokens.layout.yaxis.rangemode = "tozero";
-  return tokens;
+  const drawn = tokens || positions;
+  if (!drawn) return null;
+  return { ...drawn, data: [...(tokens ? tokens.data : []), ...(positions ? positions.data : [])], layout: { ...drawn.layout, yaxis: { ...drawn.layout.yaxis, rangemode: "tozero" } } };
+}
+
+// Rows of the chosen layer and data set.
+function chosenRecords(report, table) {
+  return analysisRecords(chosenModel(report), table).filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
 }
 
 function buildTokenIds(report) {
-  const records = analysisRecords(chosenModel(report), "token_id_specialization").filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
+  const records = chosenRecords(report, "token_id_specialization").sort((a, b) => a.occurrences - b.occurrences);
   if (records.length === 0) return null;
-  const style = seriesStyle(0, 0);
-  const sorted = [...records].sort((a, b) => a.occurrences - b.occurrences);
-  return { height: 380, data: [{ type: "scatter", mode: "markers", name: "token id", x: records.map((record) => record.occurrences), y: records.map((record) => record.std),
-    text: records.map((record) => `${tokenLabel(record)}<br>${formatNumber(record.occurrences)} tokens, expert ${record.expert}: ${(record.max_share * 100).toFixed(1)} %`), hovertemplate: "%{text}<br>std %{y:.4f}<extra></extra>",
-    marker: { color: style.color, size: 6, opacity: 0.65 }, meta: { role: "token-ids", layer: analysisView.layer, domain: analysisView.domain } },
-  { type: "scatter", mode: "lines", name: "uniform routing", x: sorted.map((record) => record.occurrences), y: sorted.map((record) => record.baseline_std), line: { color: themeColor("soft"), dash: "dot", width: 1.6 }, hoverinfo: "skip", meta: { role: "token-ids-baseline" } }],
-    layout: { hovermode: "closest", xaxis: { title: "occurrences", type: "log" }, yaxis: { title: "standard deviation of the shares", rangemode: "tozero" } } };
+  const analysis = chosenModel(report);
+  const shared = { type: "scatter", x: records.map((record) => record.occurrences), records };
+  const about = { layer: analysisView.layer, domain: analysisView.domain, model: analysis.name };
+  return { height: 380, data: [{ ...shared, mode: "markers", name: "token id", y: records.map((record) => record.std),
+    customdata: records.map((record) => `${tokenLabel(record)}<br>expert ${record.expert}: ${formatPercent(record.max_share)}${hoverCounts(analysis, "token_id_specialization", record, { value: "std", chance: "baseline_std" })}`), hovertemplate: "%{customdata}<br>std %{y:.4f}<extra></extra>",
+    marker: { color: seriesStyle(0, 0).color, size: 9, opacity: 0.8 }, meta: { role: "token-ids", ...about } },
+  { ...shared, mode: "lines", name: "uniform routing", y: records.map((record) => record.baseline_std), line: { color: themeColor("soft"), dash: "dot", width: 1.6 }, hoverinfo: "skip", meta: { role: "token-ids-baseline", ...about } }],
+    layout: { hovermode: "closest", xaxis: { title: "occurrences", ...logAxis(records.map((record) => record.occurrences)) }, yaxis: { title: "standard deviation of the shares", rangemode: "tozero" } } };
+}
+
+// A logarithmic axis with ticks that can be read, whether it spans a part of a decade or several.
+function logAxis(values) {
+  const ticks = [];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const steps = high / low > 50 ? [1] : high / low > 8 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
+  for (let decade = Math.floor(Math.log10(low)); decade <= Math.ceil(Math.log10(high)); decade += 1) ticks.push(...steps.map((step) => step * 10 ** decade));
+  return { type: "log", tickvals: ticks, ticktext: ticks.map((tick) => formatNumber(Math.round(tick * 1e6) / 1e6)) };
 }
 
 function buildPositions(report) {
-  const records = analysisRecords(chosenModel(report), "position_id_specialization").filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
+  const records = chosenRecords(report, "position_id_specialization");
   if (records.length === 0) return null;
-  const groups = unique(records.map((record) => record.group));
-  const data = groups.map((group, index) => {
+  const analysis = chosenModel(report);
+  const data = unique(records.map((record) => record.group)).flatMap((group, index) => {
     const rows = records.filter((record) => record.group === group).sort((a, b) => a.position - b.position);
-    const style = seriesStyle(index + 1, 0);
-    return { type: "scatter", mode: "lines+markers", name: chartText(plain(group)), x: rows.map((record) => record.position), y: rows.map((record) => record.std), line: { color: style.color, width: 1.6 }, marker: { color: style.color, size: 5 },
-      hovertemplate: "position %{x}: std %{y:.4f}<extra></extra>", meta: { role: "positions", group, layer: analysisView.layer, domain: analysisView.domain } };
+    const { color } = seriesStyle(index + 1, 0);
+    const shared = { type: "scatter", x: rows.map((record) => record.position), legendgroup: group, records: rows };
+    const about = { group, layer: analysisView.layer, domain: analysisView.domain, model: analysis.name };
+    return [{ ...shared, mode: "lines+markers", name: chartText(plain(group)), y: rows.map((record) => record.std), line: { color, width: 1.6 }, marker: { color, size: 6, symbol: kSymbols[index % kSymbols.length] },
+      customdata: rows.map((record) => `<br>expert ${record.expert}: ${formatPercent(record.max_share)}${hoverCounts(analysis, "position_id_specialization", record, { value: "std", chance: "baseline_std" })}`),
+      hovertemplate: "position %{x}: std %{y:.4f}%{customdata}<extra></extra>", meta: { role: "positions", ...about } },
+    { ...shared, mode: "lines", name: chartText(`${plain(group)}, chance`), showlegend: false, y: rows.map((record) => record.baseline_std), line: { color, dash: "dot", width: 1.3 }, hoverinfo: "skip", meta: { role: "positions-baseline", ...about } }];
   });
-  return { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "position", rangemode: "tozero" }, yaxis: { title: "standard deviation of the shares", rangemode: "tozero" } } };
+  return { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "position", zeroline: false }, yaxis: { title: "standard deviation of the shares", rangemode: "tozero" } } };
 }
