@@ -176,7 +176,7 @@ function buildDropsByPosition(report) {
       line: { color, dash, width: 2 }, marker: { color, size: 5 }, meta: { role: "drops", domain: name, figure, layer: analysisView.layer, model: analysis.name } }));
   });
   if (data.length === 0) return null;
-  return { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "position in the sequence", rangemode: "tozero" }, yaxis: { title: "share of tokens", tickformat: ".1%", rangemode: "tozero" } } };
+  return { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "position in the sequence", zeroline: false }, yaxis: { title: "share of tokens", tickformat: ".1%", rangemode: "tozero" } } };
 }
 
 function buildDropsByDistance(report) {
@@ -193,7 +193,7 @@ function buildDropsByDistance(report) {
       hovertemplate: `%{customdata}<extra>${label}</extra>`, meta: { role: "drops-by-distance", domain: name, model: analysis.name } }];
   }));
   if (data.length === 0) return null;
-  return { data, height: 400, layout: { hovermode: "closest", xaxis: { title: "distance of the load from the first data set's", rangemode: "tozero" }, yaxis: { title: "share of assignments dropped", tickformat: ".1%", rangemode: "tozero" } } };
+  return { data, height: 400, layout: { hovermode: "closest", xaxis: { title: "distance of the load from the first data set's", zeroline: false }, yaxis: { title: "share of assignments dropped", tickformat: ".1%", rangemode: "tozero" } } };
 }
 
 function addRecomputedLossSection(report) {
