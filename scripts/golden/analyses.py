@@ -10,8 +10,11 @@ Each figure is computed from its definition, token by token, with sets, lists an
   co-routing            assignments of equal rank in neighbouring layers
   continual vocabulary  share of occurrences at the favourite that the reference gives the id
   drops                 by position: at least one, and all, of a token's assignments dropped
+  uniform overlap       mean of 1 - L1 / 2 of two ids under uniform routing: E / k times the mean of the smaller share of one expert, whose
+                        count is binomial, over all pairs of counts
 """
 
+import fractions
 import itertools
 import math
 
@@ -109,6 +112,14 @@ def continual(ids, before, after, keep, k):
     return {"hit_rate": sum(f in a for f, _, a in seen) / len(seen), "hit_rate_from": sum(f in b for f, b, _ in seen) / len(seen)}
 
 
+def uniform_overlap(experts, k, n_a, n_b):
+    p = fractions.Fraction(k, experts)
+    chances = lambda n: [math.comb(n, x) * p**x * (1 - p) ** (n - x) for x in range(n + 1)]
+    mean = sum(a * b * min(fractions.Fraction(x, n_a), fractions.Fraction(y, n_b))
+               for x, a in enumerate(chances(n_a)) for y, b in enumerate(chances(n_b)))
+    return {"n_experts": experts, "top_k": k, "n_a": n_a, "n_b": n_b, "overlap": float(mean / p)}
+
+
 def main():
     source = Source(17)
     T = LENGTH * SEQUENCES
@@ -146,6 +157,10 @@ def main():
             for a, b in zip(model[0][t], model[1][t]):
                 co[a][b] += 1
     outputs["co_routing"] = co
+    outputs["uniform_overlap"] = [uniform_overlap(*case) for case in ((64, 1, 10, 10), (64, 1, 30, 30), (31, 3, 4, 4), (8, 1, 3, 3), (8, 6, 5, 2), (32, 2, 60, 9))]
+    # By hand: two ids that occur once share k / E of their experts; two coins each, 5 / 8.
+    check_close("overlap of single tokens", uniform_overlap(64, 8, 1, 1)["overlap"], 0.125, 1e-15)
+    check_close("overlap of two coins", uniform_overlap(2, 1, 2, 2)["overlap"], 0.625, 1e-15)
     # By hand: adjacent ranks are two of the three pairs, so the sums over b are 2 for every token with a in the middle,
     # 1 at either end; all pairs give 2 always.
     for row in outputs["layers"][0]["coactivation"]["all_pairs"]:

@@ -15,6 +15,9 @@ constexpr double kPi = 3.14159265358979323846;
 // Below this mean count of the rarer outcome (chosen or not) of an expert, the normal limit is not used.
 constexpr int64_t kNormalFrom = 64;
 constexpr int64_t kExactUpTo = 64;
+// Variances of an expert's count: from where an overlap is that of the normal limit (1e-4 of its distance from 1 off), and
+// what the larger of two counts is cut to.
+constexpr double kNormalVariance = 1e4, kLargestVariance = 1e8;
 constexpr int64_t kDraws = 8'000'000;  // of a simulation; keeps the standard error below .3 % of the level
 
 double total(std::span<const int64_t> counts) {
@@ -38,6 +41,47 @@ std::pair<double, double> largest_of_normals(int64_t n) {
     square += mass * x * x;
   }
   return {mean, square};
+}
+
+// The binomial distribution where it is not negligible: mass[i] of low + i.
+struct Binomial {
+  int64_t low = 0;
+  std::vector<double> mass;
+};
+Binomial binomial(int64_t n, double p) {
+  const double mean = static_cast<double>(n) * p;
+  const auto reach = static_cast<int64_t>(12 * std::sqrt(mean * (1 - p))) + 60;  // beyond: below 1e-30
+  const auto middle = static_cast<int64_t>(mean);
+  Binomial out;
+  out.low = std::max<int64_t>(0, middle - reach);
+  const int64_t high = std::min(n, middle + reach);
+  out.mass.assign(static_cast<size_t>(high - out.low) + 1, 1.0);
+  const double odds = p / (1 - p);
+  for (int64_t x = middle; x < high; ++x)  // outwards from the middle, so that nothing overflows
+    out.mass[static_cast<size_t>(x + 1 - out.low)] = out.mass[static_cast<size_t>(x - out.low)] * odds * static_cast<double>(n - x) / static_cast<double>(x + 1);
+  for (int64_t x = middle; x > out.low; --x)
+    out.mass[static_cast<size_t>(x - 1 - out.low)] = out.mass[static_cast<size_t>(x - out.low)] / odds * static_cast<double>(x) / static_cast<double>(n - x + 1);
+  const double sum = std::accumulate(out.mass.begin(), out.mass.end(), 0.0);
+  for (double& mass : out.mass) mass /= sum;
+  return out;
+}
+
+// Mean of the smaller of X / n_a and Y / n_b for independent binomial X and Y.
+double mean_smaller_share(int64_t n_a, int64_t n_b, double p) {
+  const auto a = binomial(n_a, p), b = binomial(n_b, p);
+  double mean = 0, passed = 0, passed_sum = 0;  // of Y / n_b up to X / n_a: its mass and its share of the mean
+  size_t j = 0;
+  for (size_t i = 0; i < a.mass.size(); ++i) {
+    const double x = static_cast<double>(a.low + static_cast<int64_t>(i)) / static_cast<double>(n_a);
+    for (; j < b.mass.size(); ++j) {
+      const double y = static_cast<double>(b.low + static_cast<int64_t>(j)) / static_cast<double>(n_b);
+      if (y > x) break;
+      passed += b.mass[j];
+      passed_sum += b.mass[j] * y;
+    }
+    mean += a.mass[i] * (passed_sum + x * (1 - passed));
+  }
+  return mean;
 }
 
 // Mean of the length of d independent standard normals, divided by sqrt(d).
@@ -94,9 +138,16 @@ double share_cosine(std::span<const int64_t> a, std::span<const int64_t> b) {
 }
 
 double uniform_share_overlap(int64_t n_a, int64_t n_b, int64_t n_experts, int64_t top_k) {
-  const double a = uniform_share_std(n_a, n_experts, top_k), b = uniform_share_std(n_b, n_experts, top_k);
-  const double mean_l1 = static_cast<double>(n_experts) * std::sqrt(2 / kPi) * std::sqrt(a * a + b * b);
-  return std::max(0.0, 1 - mean_l1 / 2);
+  if (top_k == n_experts) return 1.0;
+  const auto E = static_cast<double>(n_experts), k = static_cast<double>(top_k), p = k / E;
+  const double per_token = p * (1 - p);  // variance of an expert's count
+  if (static_cast<double>(std::min(n_a, n_b)) * per_token > kNormalVariance) {
+    const double a = uniform_share_std(n_a, n_experts, top_k), b = uniform_share_std(n_b, n_experts, top_k);
+    return 1 - E * std::sqrt(2 / kPi) * std::sqrt(a * a + b * b) / 2;
+  }
+  // A share of so many tokens is as good as constant beside the other one.
+  const auto most = static_cast<int64_t>(std::min(kLargestVariance / per_token, 1e18));
+  return std::min(1.0, E / k * mean_smaller_share(std::min(n_a, most), std::min(n_b, most), p));
 }
 
 double chance_of_repeat(int64_t n_experts, int64_t a, int64_t b) {
@@ -150,6 +201,7 @@ void UniformRouting::simulate(int64_t from, int64_t to) {
   const int64_t n_replicas = std::clamp<int64_t>(kDraws / (to * top_k_), 200, 10'000);
   max_share_.resize(static_cast<size_t>(to), 0.0);
   share_std_.resize(static_cast<size_t>(to), 0.0);
+  evenness_.resize(static_cast<size_t>(to), 0.0);
   RngStream rng(1, "uniform routing", static_cast<uint64_t>(from));
   std::vector<size_t> order(E);
   std::iota(order.begin(), order.end(), size_t{0});
@@ -170,11 +222,13 @@ void UniformRouting::simulate(int64_t from, int64_t to) {
       const auto spread = static_cast<double>(n_experts_ * square - n * top_k_ * n * top_k_);
       max_share_[static_cast<size_t>(n - 1)] += static_cast<double>(most) / static_cast<double>(n);
       share_std_[static_cast<size_t>(n - 1)] += std::sqrt(spread) / (static_cast<double>(n_experts_) * assignments);
+      evenness_[static_cast<size_t>(n - 1)] += assignments / std::sqrt(static_cast<double>(n_experts_ * square));
     }
   }
   for (auto n = static_cast<size_t>(from); n < static_cast<size_t>(to); ++n) {
     max_share_[n] /= static_cast<double>(n_replicas);
     share_std_[n] /= static_cast<double>(n_replicas);
+    evenness_[n] /= static_cast<double>(n_replicas);
   }
 }
 
@@ -194,6 +248,17 @@ double UniformRouting::mean_share_std(int64_t n) const {
   if (static_cast<size_t>(n) <= share_std_.size()) return share_std_[static_cast<size_t>(n - 1)];
   return uniform_share_std(n, n_experts_, top_k_) * mean_length(n_experts_ - 1);
 }
+
+double UniformRouting::evenness(int64_t n) const {
+  if (top_k_ == n_experts_) return 1.0;
+  if (static_cast<size_t>(n) <= evenness_.size()) return evenness_[static_cast<size_t>(n - 1)];
+  // The cosine is 1 / sqrt(1 + E^2 std^2); std^2 has this mean and is close to chi-squared of E - 1 degrees of freedom.
+  const auto E = static_cast<double>(n_experts_), k = static_cast<double>(top_k_);
+  const double z = (E - k) / (static_cast<double>(n) * k);
+  return 1 / std::sqrt(1 + z) + 0.75 * z * z / (E - 1) / std::pow(1 + z, 2.5);
+}
+
+double UniformRouting::mean_cosine(int64_t n_a, int64_t n_b) const { return evenness(n_a) * evenness(n_b); }
 
 void IdSummary::add(std::span<const int64_t> counts, int64_t occurrences) {
   ++ids_;

@@ -24,15 +24,16 @@ double uniform_share_std(int64_t n, int64_t n_experts, int64_t top_k);
 // How alike two distributions over experts are, each normalised to sum 1; NaN when one of them has no count.
 double share_overlap(std::span<const int64_t> a, std::span<const int64_t> b);  // 1 - L1 / 2
 double share_cosine(std::span<const int64_t> a, std::span<const int64_t> b);
-// Mean of share_overlap over two ids that occur n_a and n_b times when both are routed uniformly at random, in the
-// limit of many occurrences (the difference of two shares is then normal); never below 0.
+// Mean of share_overlap over two ids that occur n_a and n_b >= 1 times when both are routed uniformly at random:
+// E / k times the mean of the smaller of X_a / n_a and X_b / n_b, where X ~ Binomial(n, k / E) is one expert's count. Exact until
+// both counts have a variance above 10,000, from where it is that of the normal limit.
 double uniform_share_overlap(int64_t n_a, int64_t n_b, int64_t n_experts, int64_t top_k);
 
 // Chance that two tokens with a and b random experts of E share one: 1 - C(E - a, b) / C(E, b) (arXiv 2401.04088,
 // table 5, for a = b = k).
 double chance_of_repeat(int64_t n_experts, int64_t a, int64_t b);
 
-// Means under uniform random top-k routing for an id that occurs n times. While n * min(k, E - k) / E is below 64
+// Means under uniform random top-k routing for an id that occurs n >= 1 times. While n * min(k, E - k) / E is below 64
 // they come from a simulation with a fixed seed (max_share for k = 1 and n <= 64: exact), beyond that from the normal
 // limit with its first correction. Within 1 % of the level (tested).
 class UniformRouting {
@@ -43,12 +44,17 @@ class UniformRouting {
   int64_t top_k() const { return top_k_; }
   double mean_max_share(int64_t n) const;  // of max_share: 1 at n = 1, towards k / E
   double mean_share_std(int64_t n) const;  // of share_std: uniform_share_std at n = 1, later below it
+  // Of share_cosine over two ids that are routed independently, with n_a and n_b occurrences: k / E at n = 1, towards 1.
+  double mean_cosine(int64_t n_a, int64_t n_b) const;
 
  private:
   void simulate(int64_t from, int64_t to);
+  // Mean cosine of an id's counts with equal ones. By symmetry the mean direction of the counts is that of equal ones, so
+  // that the mean cosine of two independent ids is the product of theirs.
+  double evenness(int64_t n) const;
   int64_t n_experts_, top_k_;
-  double normal_max_ = 0, normal_max_square_ = 0;  // means of the largest of E standard normals and of its square
-  std::vector<double> max_share_, share_std_;      // [n - 1] as far as simulated
+  double normal_max_ = 0, normal_max_square_ = 0;         // means of the largest of E standard normals and of its square
+  std::vector<double> max_share_, share_std_, evenness_;  // [n - 1] as far as simulated
 };
 // Exact mean of max_share for k = 1 and n = 1 .. most: the largest cell of a multinomial. O(most^3 log E).
 std::vector<double> exact_mean_max_share(int64_t n_experts, int64_t most);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "core/rng.h"
+#include "golden/golden.h"
 
 namespace evenkeel::analysis {
 namespace {
@@ -60,13 +61,12 @@ TEST(IdStats, LargestCellOfAMultinomialByHand) {
 
 // Means and the standard error of the mean of both figures by a plain simulation with another seed.
 struct Simulated {
-  double share = 0, share_error = 0, std = 0, std_error = 0, square = 0, overlap = 0;
+  double share = 0, share_error = 0, std = 0, std_error = 0, square = 0;
 };
 Simulated simulate(int64_t n_experts, int64_t top_k, int64_t n, int64_t replicas) {
   RngStream rng(77, "id stats test", static_cast<uint64_t>(n * 1000 + n_experts));
   Simulated out;
   double share_square = 0;
-  Counts last;
   for (int64_t replica = 0; replica < replicas; ++replica) {
     Counts counts(static_cast<size_t>(n_experts), 0);
     for (int64_t t = 0; t < n; ++t) {
@@ -82,14 +82,11 @@ Simulated simulate(int64_t n_experts, int64_t top_k, int64_t n, int64_t replicas
     share_square += share * share;
     out.std += std;
     out.square += std * std;
-    if (!last.empty()) out.overlap += share_overlap(counts, last);
-    last = counts;
   }
   const auto count = static_cast<double>(replicas);
   out.share /= count;
   out.std /= count;
   out.square /= count;
-  out.overlap /= count - 1;
   out.share_error = std::sqrt(std::max(share_square / count - out.share * out.share, 0.0) / count);
   out.std_error = std::sqrt(std::max(out.square - out.std * out.std, 0.0) / count);
   return out;
@@ -125,12 +122,80 @@ TEST(IdStats, LevelsAtTheEdges) {
   for (int64_t n = 1; n < 3000; ++n) EXPECT_LT(uniform.mean_max_share(n + 1), uniform.mean_max_share(n) * 1.01) << n;  // no jump at a joint
 }
 
-TEST(IdStats, OverlapOfUniformIdsIsTheSimulatedOne) {
-  for (const auto& [E, k, n] : {Case{32, 2, 400}, Case{8, 1, 300}}) {
-    const auto simulated = simulate(E, k, n, 1500);
-    EXPECT_NEAR(uniform_share_overlap(n, n, E, k), simulated.overlap, 0.004) << E;  // four standard errors of 1,499 dependent pairs, and the limit's error
+TEST(IdStats, OverlapOfUniformIdsByHand) {
+  EXPECT_NEAR(uniform_share_overlap(1, 1, 64, 8), 0.125, 1e-14);  // the experts that two random sets of 8 share
+  EXPECT_NEAR(uniform_share_overlap(1, 900, 64, 8), 0.125, 1e-12);
+  // Heads of two fair coins each: 0, 1/2, 1 with 1/4, 1/2, 1/4. The smaller share is at least 1/2 with 9/16 and 1 with 1/16.
+  EXPECT_NEAR(uniform_share_overlap(2, 2, 2, 1), 2 * (9.0 / 16 + 1.0 / 16) / 2, 1e-14);
+  EXPECT_DOUBLE_EQ(uniform_share_overlap(3, 5, 4, 4), 1.0);
+  EXPECT_DOUBLE_EQ(uniform_share_overlap(7, 300, 8, 3), uniform_share_overlap(300, 7, 8, 3));
+  EXPECT_NEAR(uniform_share_overlap(INT64_MAX / 64, INT64_MAX / 64, 64, 8), 1.0, 1e-6);
+  EXPECT_NEAR(uniform_share_overlap(50, INT64_MAX / 64, 64, 8), uniform_share_overlap(50, 100'000'000, 64, 8), 1e-4);
+  // No jump where the normal limit begins: 91,428 tokens have a variance of 10,000.
+  EXPECT_NEAR((1 - uniform_share_overlap(91'428, 91'428, 8, 1)) / (1 - uniform_share_overlap(91'429, 91'429, 8, 1)), 1.0, 2e-4);
+}
+
+TEST(IdStats, OverlapOfUniformIdsIsTheExactOne) {
+  const auto golden = testing::read_golden("analyses.json");
+  for (const auto& need : golden.outputs.at("uniform_overlap").as_array()) {
+    const double got = uniform_share_overlap(need.at("n_a").as_int(), need.at("n_b").as_int(), need.at("n_experts").as_int(), need.at("top_k").as_int());
+    testing::expect_close(got, need.at("overlap").as_double(), golden.rtol, golden.atol, need.dump());
   }
-  EXPECT_DOUBLE_EQ(uniform_share_overlap(1, 1, 64, 1), 0.0);
+}
+
+// Means of both likenesses of pairs of ids under uniform routing, and their standard errors, by a plain simulation.
+struct PairLevels {
+  double overlap = 0, overlap_error = 0, cosine = 0, cosine_error = 0;
+};
+PairLevels simulate_pairs(int64_t n_experts, int64_t top_k, int64_t n_a, int64_t n_b) {
+  constexpr int64_t kPairs = 3000;
+  RngStream rng(78, "id stats test", static_cast<uint64_t>(n_a * 1000 + n_b * 7 + n_experts));
+  std::vector<size_t> experts(static_cast<size_t>(n_experts));
+  std::iota(experts.begin(), experts.end(), size_t{0});
+  const auto draw = [&](int64_t n) {
+    Counts counts(experts.size(), 0);
+    for (int64_t t = 0; t < n; ++t)
+      for (size_t i = 0; i < static_cast<size_t>(top_k); ++i) {
+        std::swap(experts[i], experts[i + rng.below(experts.size() - i)]);
+        ++counts[experts[i]];
+      }
+    return counts;
+  };
+  PairLevels out;
+  for (int64_t pair = 0; pair < kPairs; ++pair) {
+    const auto a = draw(n_a), b = draw(n_b);
+    const double overlap = share_overlap(a, b), cosine = share_cosine(a, b);
+    out.overlap += overlap / kPairs;
+    out.overlap_error += overlap * overlap / kPairs;
+    out.cosine += cosine / kPairs;
+    out.cosine_error += cosine * cosine / kPairs;
+  }
+  out.overlap_error = std::sqrt(std::max(out.overlap_error - out.overlap * out.overlap, 0.0) / kPairs);
+  out.cosine_error = std::sqrt(std::max(out.cosine_error - out.cosine * out.cosine, 0.0) / kPairs);
+  return out;
+}
+
+TEST(IdStats, LikenessOfUniformIdsIsTheSimulatedOne) {
+  struct Pair {
+    int64_t n_experts, top_k, n_a, n_b;
+  };
+  for (const auto& [E, k, n_a, n_b] : {Pair{64, 1, 10, 10}, Pair{64, 1, 30, 30}, Pair{31, 3, 4, 4}, Pair{8, 1, 3, 3}, Pair{8, 1, 1, 1}, Pair{8, 6, 5, 2}, Pair{8, 3, 2, 600},
+                                       Pair{2, 1, 50, 50}, Pair{2, 1, 200, 130}, Pair{32, 2, 400, 400}, Pair{64, 8, 100, 7}}) {
+    const UniformRouting uniform(E, k, 1000);
+    const auto simulated = simulate_pairs(E, k, n_a, n_b);
+    const auto what = std::to_string(E) + " " + std::to_string(k) + " " + std::to_string(n_a) + " " + std::to_string(n_b);
+    EXPECT_NEAR(uniform_share_overlap(n_a, n_b, E, k), simulated.overlap, 4 * simulated.overlap_error + 1e-12) << what;  // exact
+    // Four standard errors of this simulation, and 1 %: that of the level itself, as its comment promises.
+    EXPECT_NEAR(uniform.mean_cosine(n_a, n_b), simulated.cosine, 4 * simulated.cosine_error + 0.01 * simulated.cosine) << what;
+  }
+}
+
+TEST(IdStats, CosineOfUniformIdsAtTheEdges) {
+  const UniformRouting uniform(64, 8, 1000), all(4, 4, 10);
+  EXPECT_NEAR(uniform.mean_cosine(1, 1), 0.125, 1e-12);  // 8 of 64 are the same on average
+  EXPECT_NEAR(uniform.mean_cosine(1'000'000'000, 1'000'000'000), 1.0, 1e-8);
+  EXPECT_DOUBLE_EQ(all.mean_cosine(3, 9), 1.0);
+  for (int64_t n = 1; n < 1000; ++n) EXPECT_GT(uniform.mean_cosine(n + 1, n + 1), uniform.mean_cosine(n, n) * 0.995) << n;  // no jump at a joint
 }
 
 TEST(IdSummary, MeansOverIdsAndOverOccurrencesDiffer) {

@@ -110,7 +110,8 @@ NamedTable load_table(const std::vector<DomainLoad>& domains) {
   table.columns = {{"layer", ""}, {"domain", ""}, {"mri", of_tokens}, {"entropy", "/ ln E"}, {"cv", ""}, {"max_share", of_assignments}, {"mri_chance", of_tokens}, {"lower_bound", of_tokens}, {"mri_low", of_tokens}, {"mri_high", of_tokens}, {"effective_tokens", "tokens"}, {"tokens", "tokens"}, {"dead", "experts"}, {"above_twice_uniform", "experts"}, {"below_half_uniform", "experts"}, {"dropped", of_assignments}, {"top1_max_share", of_tokens}, {"top1_chance", of_tokens}, {"top1_entropy", "/ ln E"}};
   table.source =
       "MRI: arXiv 2503.05029. Chance: the mean of the largest share when as many tokens are routed uniformly at random. "
-      "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once, effective tokens from the spread between windows";
+      "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once, effective tokens from the spread between windows where these are known; published "
+      "counts do not say which tokens stood together, and are taken as independent";
   Chance chance(domains);
   for (const auto& [layer, places] : by_layer(domains))
     for (const auto& place : places) add_load_row(table, place, chance);
@@ -167,22 +168,23 @@ std::optional<double> overlap(const std::vector<int64_t>& a, const std::vector<i
 
 void add_similarity_row(Table& table, const Place& a, const Place& b) {
   const auto &left = a.load->assignments, &right = b.load->assignments;
-  std::optional<double> chance, first_correlation, first_overlap;
+  std::optional<double> chance, first_correlation, first_overlap, first_chance;
   if (a.load->has_chance() && b.load->has_chance() && left.top_k == right.top_k) chance = uniform_share_overlap(left.n_tokens, right.n_tokens, left.n_experts, left.top_k);
   if (!a.load->first_choices.empty() && !b.load->first_choices.empty()) {
     first_correlation = correlation(a.load->first_choices, b.load->first_choices);
     first_overlap = overlap(a.load->first_choices, b.load->first_choices);
+    if (a.load->has_tokens() && b.load->has_tokens()) first_chance = uniform_share_overlap(left.n_tokens, right.n_tokens, left.n_experts, 1);
   }
   table.add_row({left.layer, *a.domain, *b.domain, known(correlation(left.tokens_per_expert, right.tokens_per_expert)), known(overlap(left.tokens_per_expert, right.tokens_per_expert)),
-                 known(chance), routing_stats(left).entropy, routing_stats(right).entropy, known(first_correlation), known(first_overlap)});
+                 known(chance), routing_stats(left).entropy, routing_stats(right).entropy, known(first_correlation), known(first_overlap), known(first_chance)});
 }
 
 NamedTable similarity_table(const std::vector<DomainLoad>& domains) {
   Table table;
-  table.columns = {{"layer", ""}, {"domain_a", ""}, {"domain_b", ""}, {"correlation", ""}, {"overlap", ""}, {"overlap_chance", ""}, {"entropy_a", "/ ln E"}, {"entropy_b", "/ ln E"}, {"top1_correlation", ""}, {"top1_overlap", ""}};
+  table.columns = {{"layer", ""}, {"domain_a", ""}, {"domain_b", ""}, {"correlation", ""}, {"overlap", ""}, {"overlap_chance", ""}, {"entropy_a", "/ ln E"}, {"entropy_b", "/ ln E"}, {"top1_correlation", ""}, {"top1_overlap", ""}, {"top1_overlap_chance", ""}};
   table.source =
       "Pearson's correlation of the loads, and 1 - L1 / 2 (arXiv 2402.01739, section 4). Chance: both sets routed uniformly at random "
-      "overlap by overlap_chance and have correlation 0";
+      "overlap by overlap_chance (first choices: top1_overlap_chance) and have correlation 0";
   for (const auto& [layer, places] : by_layer(domains))
     for (size_t a = 0; a < places.size(); ++a)
       for (size_t b = a + 1; b < places.size(); ++b) add_similarity_row(table, places[a], places[b]);

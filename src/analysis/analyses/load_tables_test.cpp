@@ -116,6 +116,7 @@ TEST(LoadTables, AnIntervalHoldsTheFigure) {
   EXPECT_LT(cell(table, 0, "mri_low").as_double(), 0.4);
   EXPECT_GT(cell(table, 0, "mri_high").as_double(), 0.4);
   EXPECT_THAT(table.source, StartsWith("MRI"));
+  EXPECT_THAT(table.source, ::testing::HasSubstr("published counts do not say which tokens stood together, and are taken as independent"));
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
+#include <functional>
+
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
 #include "analysis/analysis.h"
 #include "golden/golden.h"
+#include "support/observations.h"
 
 namespace evenkeel::analysis {
 
@@ -104,6 +107,57 @@ TEST(LoadAnalysis, PaddingIsNotCounted) {
   EXPECT_DOUBLE_EQ(table.rows[0][table.column("top1_max_share")].as_double(), 1.0);
   EXPECT_EQ(table.rows[0][table.column("tokens")].as_int(), 2);
   EXPECT_EQ(table.rows[0][table.column("dead")].as_int(), 1);
+}
+
+// Two data sets of 20 windows of 100 tokens, whose experts `of` gives for (data, token).
+std::vector<NamedTable> two_languages(int64_t n_experts, int64_t top_k, const std::function<testing::Experts(int64_t data)>& of) {
+  const auto input = testing::input_of({{0, n_experts, top_k}}, 9, 100, {"en", "de"});
+  auto load = make_load_analysis(input);
+  for (int64_t data = 0; data < 2; ++data) {
+    auto batch = testing::batch_of(std::vector<int64_t>(2000, 1), 100, {testing::routing_of(of(data), n_experts, top_k)});
+    batch.data = static_cast<size_t>(data);
+    load->observe(batch);
+  }
+  return load->tables();
+}
+
+TEST(LoadAnalysis, GivesItsChanceUnderUniformRouting) {
+  const int64_t E = 16, k = 4;
+  const auto tables = two_languages(E, k, [&](int64_t data) { return testing::uniform_experts(2000, E, k, static_cast<uint64_t>(data) + 5); });
+  const auto& load = table_of(tables, "load");
+  const double error = std::sqrt(0.25 * 0.75 / 2000);  // of one expert's share of tokens
+  for (const std::string name : {"en", "de"}) {
+    const testing::Where where = {{"domain", name}};
+    EXPECT_NEAR(testing::number_in(load, where, "mri"), testing::number_in(load, where, "mri_chance"), 4 * error);
+    EXPECT_LE(testing::number_in(load, where, "mri_low"), 0.25 + 1e-12);  // the text's own MRI is k / E
+    EXPECT_GE(testing::number_in(load, where, "mri_high"), 0.25);
+    EXPECT_NEAR(testing::number_in(load, where, "top1_max_share"), testing::number_in(load, where, "top1_chance"), 4 * error);
+    EXPECT_NEAR(testing::number_in(load, where, "effective_tokens"), 2000, 1000);  // independent tokens: a design effect of about 1
+  }
+  const auto& shares = table_of(tables, "domain_specialization");
+  for (const auto& row : shares.rows) {
+    EXPECT_NEAR(row[shares.column("share_of_tokens")].as_double(), row[shares.column("chance_of_tokens")].as_double(), 4 * error);
+    EXPECT_NEAR(row[shares.column("share_of_assignments")].as_double(), row[shares.column("chance_of_assignments")].as_double(), 4 * error / k);
+    EXPECT_NEAR(row[shares.column("top1_share")].as_double(), 1.0 / 16, 4 * std::sqrt(15.0 / 256 / 2000));
+  }
+  const auto& similar = table_of(tables, "domain_similarity");
+  EXPECT_NEAR(testing::number_in(similar, {}, "overlap"), testing::number_in(similar, {}, "overlap_chance"), 0.01);  // L1 of 16 shares of .0024 each varies by .006
+  EXPECT_NEAR(testing::number_in(similar, {}, "top1_overlap"), testing::number_in(similar, {}, "top1_overlap_chance"), 0.03);
+  EXPECT_LT(testing::number_in(similar, {}, "top1_overlap_chance"), testing::number_in(similar, {}, "overlap_chance"));
+  EXPECT_NEAR(testing::number_in(similar, {}, "correlation"), 0.0, 4 / std::sqrt(15.0));
+}
+
+TEST(LoadAnalysis, FindsAnExpertForALanguage) {
+  const auto tables = two_languages(4, 1, [](int64_t data) { return testing::Experts(2000, {data + 1}); });
+  const auto& shares = table_of(tables, "domain_specialization");
+  for (int64_t e = 0; e < 4; ++e) {
+    EXPECT_DOUBLE_EQ(testing::number_in(shares, {{"domain", "en"}, {"expert", e}}, "share_of_tokens"), e == 1 ? 1.0 : 0.0);
+    EXPECT_DOUBLE_EQ(testing::number_in(shares, {{"domain", "de"}, {"expert", e}}, "share_of_tokens"), e == 2 ? 1.0 : 0.0);
+  }
+  EXPECT_DOUBLE_EQ(testing::number_in(table_of(tables, "domain_similarity"), {}, "overlap"), 0.0);
+  EXPECT_DOUBLE_EQ(testing::number_in(table_of(tables, "domain_similarity"), {}, "correlation"), -1.0 / 3);  // (3, -1, -1, -1) and its shift, over 12
+  EXPECT_EQ(testing::cell(table_of(tables, "load"), {{"domain", "en"}}, "dead"), Json(3));
+  EXPECT_DOUBLE_EQ(testing::number_in(table_of(tables, "load"), {{"domain", "en"}}, "mri"), 1.0);
 }
 
 TEST(LoadAnalysis, TokensMayHaveAnyNumberOfExperts) {

@@ -23,8 +23,8 @@ class PositionSpecialization : public Analysis {
         "arXiv 2402.01739, figures 9 and 13: std = mean over positions of sqrt(mean_e (r_e - 1/E)^2), r_e the share of the assignments at the position, before drops; baseline_std and "
         "chance_std as for token ids; overlap: mean of 1 - L1 / 2 over pairs of positions, chance_overlap: under uniform routing. Groups: all positions; all but the "
         "first; 7 spaced by an eighth of the sequence; 4 consecutive from an eighth on";
-    single.columns = {{"layer", ""}, {"domain", ""}, {"group", ""}, {"position", ""}, {"occurrences", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"expert", ""}, {"max_share", "of assignments"}};
-    single.source = "the same by position; expert: its favourite. The first, spaced and consecutive positions";
+    single.columns = {{"layer", ""}, {"domain", ""}, {"group", ""}, {"position", ""}, {"occurrences", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"expert", ""}, {"max_share", "of assignments"}, {"chance_max_share", "of assignments"}};
+    single.source = "the same by position; expert: its favourite; chance_max_share: the mean max_share under uniform random routing of as many tokens. The first, spaced and consecutive positions";
     shares.columns = {{"layer", ""}, {"domain", ""}, {"position", ""}, {"expert", ""}, {"share", "of assignments"}};
     shares.source = "arXiv 2402.01739, figure 9: share of the assignments of the tokens at the position";
     means.tokens = single.tokens = shares.tokens = n_tokens_;
@@ -35,7 +35,7 @@ class PositionSpecialization : public Analysis {
         for (const auto& group : groups(tallies_[d]->n_ids())) {
           add_group(d, layer, group, levels, means);
           for (const int64_t position : group.is_single ? group.positions : std::vector<int64_t>{}) {
-            add_single(d, layer, group.name, position, single);
+            add_single({d, layer, position}, group.name, levels, single);
             if (group.name != "consecutive" || position != group.positions[0]) add_shares(d, layer, position, shares);  // that one is among the spaced
           }
         }
@@ -95,15 +95,24 @@ class PositionSpecialization : public Analysis {
                      number(overlap / pairs), number(chance / pairs)});
   }
 
-  void add_single(size_t data, size_t layer, const std::string& group, int64_t position, Table& table) const {
+  struct Place {
+    size_t data, layer;
+    int64_t position;
+  };
+  void add_single(const Place& place, const std::string& group, UniformLevels& levels, Table& table) const {
+    const auto& [data, layer, position] = place;
     const auto& tally = *tallies_[data];
     if (tally.occurrences(position) == 0) return;
     const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
     const auto experts = counts(data, layer, position);
     const int64_t expert = favourite(experts), sum = std::accumulate(experts.begin(), experts.end(), int64_t{0});
-    const Json baseline = tally.exactly_k(layer) ? Json(uniform_share_std(tally.occurrences(position), n_experts, top_k)) : Json();
+    Json baseline, chance;
+    if (tally.exactly_k(layer)) {
+      baseline = uniform_share_std(tally.occurrences(position), n_experts, top_k);
+      chance = levels.of(n_experts, top_k)->mean_max_share(tally.occurrences(position)) / static_cast<double>(top_k);
+    }
     table.add_row({number_of_layer, data_[data].name, group, position, tally.occurrences(position), sum > 0 ? Json(share_std(experts)) : Json(), baseline, expert < 0 ? Json() : Json(expert),
-                   expert < 0 ? Json() : ratio(experts[static_cast<size_t>(expert)], sum)});
+                   expert < 0 ? Json() : ratio(experts[static_cast<size_t>(expert)], sum), chance});
   }
 
   void add_shares(size_t data, size_t layer, int64_t position, Table& table) const {

@@ -49,6 +49,24 @@ TEST(PositionSpecialization, GivesItsBaselineUnderUniformRouting) {
   // One position's deviation varies by 1 / sqrt(14) = 27 %, the mean of 64 by 3.3 %, of 7 by 10 %.
   EXPECT_NEAR(number_in(means, {{"group", "all"}}, "std") / number_in(means, {{"group", "all"}}, "chance_std"), 1.0, 0.13);
   EXPECT_NEAR(number_in(means, {{"group", "spaced"}}, "overlap"), number_in(means, {{"group", "spaced"}}, "chance_overlap"), 0.02);
+  // 400 tokens a position: one expert's share of the assignments varies by .01, the largest of eight by less; 7 positions.
+  const auto single = table_of(tables, "position_id_specialization");
+  double mean = 0;
+  for (int64_t i = 1; i < 8; ++i) mean += number_in(single, {{"group", "spaced"}, {"position", 8 * i}}, "max_share") / 7;
+  EXPECT_NEAR(mean, number_in(single, {{"group", "spaced"}, {"position", 8}}, "chance_max_share"), 4 * 0.011 / std::sqrt(7));
+}
+
+TEST(PositionSpecialization, GivesItsChanceOfOverlapForFewSequences) {
+  // Three sequences: 21 pairs of positions with three tokens each, of 8 experts; overlap .295 where the limit of many says .138.
+  const int64_t T = 64 * 3;
+  double overlap = 0, chance = 0;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    const auto tables = observed(input_of({{0, 8, 1}}, 9, 64), batch_of(std::vector<int64_t>(T, 1), 64, {routing_of(testing::uniform_experts(T, 8, 1, seed), 8, 1)}));
+    overlap += number_in(table_of(tables, "position_specialization"), {{"group", "spaced"}}, "overlap") / 40;
+    chance = number_in(table_of(tables, "position_specialization"), {{"group", "spaced"}}, "chance_overlap");
+  }
+  EXPECT_NEAR(chance, 0.29547, 1e-5);                          // scripts/golden/analyses.py
+  EXPECT_NEAR(overlap, chance, 4 * 0.25 / std::sqrt(40 * 7));  // a pair varies by .25; 7 of 21 pairs count as independent
 }
 
 TEST(PositionSpecialization, HasNoSingleGroupsInShortSequences) {
