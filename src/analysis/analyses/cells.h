@@ -1,9 +1,12 @@
 // Cells of tables, and what several analyses ask of a batch or of tallies.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +21,7 @@ inline Json ratio(int64_t part, int64_t whole) {
   return whole == 0 ? Json() : Json(static_cast<double>(part) / static_cast<double>(whole));
 }
 inline Json number(double value) { return std::isnan(value) ? Json() : Json(value); }
+inline Json known(const std::optional<int64_t>& value) { return value ? Json(*value) : Json(); }
 inline Json text_of(const std::vector<std::string>& texts, int64_t id) {
   return static_cast<size_t>(id) < texts.size() ? Json(texts[static_cast<size_t>(id)]) : Json();
 }
@@ -109,6 +113,18 @@ inline std::vector<int64_t> followed_ids(const IdTally& tally, const std::vector
   std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n), ids.end(), before);
   ids.resize(n);
   return ids;
+}
+
+// Adds a note where ids that were chosen do not occur in a data set, so that nothing is missing without a word.
+inline void note_missing_ids(const std::string& table, const IdTally& tally, const std::string& data, const std::vector<int64_t>& chosen, std::vector<std::string>& notes) {
+  constexpr size_t kNamed = 10;
+  std::vector<int64_t> missing;
+  std::copy_if(chosen.begin(), chosen.end(), std::back_inserter(missing), [&](int64_t id) { return tally.occurrences(id) == 0; });
+  if (missing.empty()) return;
+  std::string ids;
+  for (size_t i = 0; i < std::min(kNamed, missing.size()); ++i) ids += (i > 0 ? ", " : "") + std::to_string(missing[i]);
+  if (missing.size() > kNamed) ids += join_parts(" and ", missing.size() - kNamed, " more");
+  notes.push_back(join_parts(table, ": no rows for ", missing.size() == 1 ? "id " : "ids ", ids, ", which ", missing.size() == 1 ? "does" : "do", " not occur in ", data));
 }
 
 // Levels of uniform routing for each E and k that occurs.

@@ -52,7 +52,19 @@ TEST(ExpertTokens, ListsIdsByShareThenCountByHand) {
   EXPECT_EQ(cell(table, top, "layer"), Json(4));
   EXPECT_EQ(cell(table, top, "minimum_count"), Json(10));
   for (const auto& row : table.rows) EXPECT_NE(row[table.column("id")], Json(3));  // nine occurrences
-  EXPECT_EQ(table.chance, 0.5);
+  EXPECT_FALSE(table.chance);                                                      // rows differ
+  // Chance of 20 occurrences and two experts: 1/2 and half the mean distance of 20 coins from 10, which is 10 C(20, 10) / 2^20.
+  EXPECT_NEAR(number_in(table, top, "chance"), 0.5 + 0.5 * 184756 / 1048576, 1e-12);
+}
+
+TEST(ExpertTokens, TellsTheFavouriteFromOthersInTheList) {
+  // Expert 1 is nobody's favourite, and still lists ids 1 and 2, a fifth of which go there.
+  const auto table = table_of(observed(0)->tables(), "expert_tokens");
+  EXPECT_EQ(cell(table, {{"expert", 0}, {"id", 1}}, "favourite"), Json(1));
+  EXPECT_EQ(cell(table, {{"expert", 1}, {"id", 1}}, "favourite"), Json(0));
+  EXPECT_DOUBLE_EQ(number_in(table, {{"expert", 1}, {"id", 1}}, "share"), 0.2);
+  const auto by_expert = table_of(observed(0)->tables(), "expert_vocabulary");
+  for (const auto& row : by_expert.rows) EXPECT_TRUE(row[by_expert.column("expert")] != Json(1) || row[by_expert.column("id_kind")] != Json("input"));
 }
 
 TEST(ExpertTokens, TakesTheGivenMinimum) {
@@ -67,6 +79,36 @@ TEST(ExpertTokens, AveragesTheIdsOfAnExpert) {
   EXPECT_EQ(cell(table, {{"expert", 0}, {"id_kind", "input"}}, "ids"), Json(2));
   EXPECT_DOUBLE_EQ(number_in(table, {{"expert", 0}, {"id_kind", "input"}}, "mean"), 0.8);
   EXPECT_DOUBLE_EQ(number_in(table, {{"expert", 1}, {"id_kind", "input"}}, "mean"), 1.0);
+}
+
+TEST(ExpertTokens, GivesItsChanceUnderUniformRouting) {
+  // 600 ids of about 20 occurrences. The deviation of one largest share is below .1; four standard errors of their mean.
+  const int64_t T = 12'000, E = 8;
+  const auto analysis = make_expert_tokens_analysis(input_of({{0, E, 2}}, 600, 100));
+  analysis->observe(batch_of(testing::uniform_ids(T, 600, 3), 100, {routing_of(testing::uniform_experts(T, E, 2, 4), E, 2)}));
+  const auto table = table_of(analysis->tables(), "expert_vocabulary");
+  double mean = 0, chance = 0, ids = 0;
+  for (const auto& row : table.rows) {
+    if (row[table.column("id_kind")] != Json("input")) continue;
+    const double n = row[table.column("ids")].as_double();
+    mean += n * row[table.column("mean")].as_double();
+    chance += n * row[table.column("chance")].as_double();
+    ids += n;
+  }
+  EXPECT_GT(ids, 590);
+  EXPECT_NEAR(mean / ids, chance / ids, 4 * 0.1 / std::sqrt(ids));
+  EXPECT_GT(chance / ids, 0.2);  // far above 1 / E
+}
+
+TEST(ExpertTokens, HasNoChanceWhereTokensHaveNoExpert) {
+  auto input = input_of({{3, 2, 1}}, 9, 2);
+  input.minimum_count = 1;
+  const auto analysis = make_expert_tokens_analysis(input);
+  analysis->observe(batch_of({1, 1}, 2, {routing_of({{0}, {}}, 2, 1, 3)}));
+  EXPECT_TRUE(cell(table_of(analysis->tables(), "expert_tokens"), {{"expert", 0}}, "chance").is_null());
+  EXPECT_TRUE(cell(table_of(analysis->tables(), "expert_vocabulary"), {{"id_kind", "input"}}, "chance").is_null());
+  ASSERT_EQ(analysis->notes().size(), 1u);
+  EXPECT_NE(analysis->notes()[0].find("no chance level for layer 3"), std::string::npos);
 }
 
 TEST(ExpertTokens, TheLongListIsForCsvAndHasEveryKindOfId) {

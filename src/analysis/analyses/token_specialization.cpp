@@ -28,16 +28,17 @@ class TokenSpecialization : public Analysis {
     means.source =
         "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e - 1/E)^2), r_e the share of the id's "
         "assignments, before drops. baseline_std: mean of sqrt((1 - k/E) / (n k E)), the root mean square under uniform random routing of n occurrences; chance_std: the mean there";
-    ids.columns = {{"layer", ""}, {"domain", ""}, {"id", ""}, {"text", ""}, {"occurrences", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"expert", ""}, {"max_share", "of assignments"}, {"top_2_share", "of assignments"}};
-    ids.source = "the same by id (chosen, else the 10 most frequent of the data set); expert: its favourite; shares of its assignments";
+    ids.columns = {{"layer", ""}, {"domain", ""}, {"id", ""}, {"text", ""}, {"occurrences", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"expert", ""}, {"max_share", "of assignments"}, {"top_2_share", "of assignments"}, {"chance_max_share", "of assignments"}};
+    ids.source = "the same by id (chosen, else the 10 most frequent of the data set); expert: its favourite; shares of its assignments. chance_max_share: the mean max_share under uniform random routing of as many occurrences";
     shares.columns = {{"layer", ""}, {"domain", ""}, {"id", ""}, {"expert", ""}, {"share", "of assignments"}};
     shares.source = "arXiv 2402.01739, figure 10: share of the id's assignments";
     means.tokens = ids.tokens = shares.tokens = n_tokens_;
     shares.chance = uniform_share(layers_);
     for (size_t d = 0; d < data_.size(); ++d) {
-      add_means(d, means);
+      UniformLevels levels(tallies_[d]->most_occurrences());
+      add_means(d, levels, means);
       for (const int64_t id : followed_ids(*tallies_[d], chosen_, kFollowed))
-        for (size_t layer = 0; layer < layers_.size(); ++layer) add_id(d, layer, id, ids, shares);
+        for (size_t layer = 0; layer < layers_.size(); ++layer) add_id({d, layer, id}, levels, ids, shares);
     }
     return {{"token_specialization", std::move(means)}, {"token_id_specialization", std::move(ids)}, {"token_id_shares", std::move(shares), /*csv_only=*/true}};
   }
@@ -45,13 +46,18 @@ class TokenSpecialization : public Analysis {
   std::vector<std::string> notes() const override {
     std::vector<std::string> notes;
     note_unknown_chance("token_specialization", PooledTally(tallies_), layers_, notes);
+    for (size_t d = 0; d < data_.size(); ++d) note_missing_ids("token_id_specialization", *tallies_[d], data_[d].name, chosen_, notes);
     return notes;
   }
 
  private:
-  void add_means(size_t data, Table& table) const {
+  struct Place {
+    size_t data, layer;
+    int64_t id;
+  };
+
+  void add_means(size_t data, UniformLevels& levels, Table& table) const {
     const auto& tally = *tallies_[data];
-    UniformLevels levels(tally.most_occurrences());
     std::vector<IdSummary> summaries;
     for (size_t layer = 0; layer < layers_.size(); ++layer)
       summaries.emplace_back(tally.exactly_k(layer) ? levels.of(layers_[layer].n_experts, layers_[layer].top_k) : nullptr);
@@ -72,18 +78,23 @@ class TokenSpecialization : public Analysis {
     }
   }
 
-  void add_id(size_t data, size_t layer, int64_t id, Table& ids, Table& shares) const {
+  void add_id(const Place& place, UniformLevels& levels, Table& ids, Table& shares) const {
+    const auto& [data, layer, id] = place;
     const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
     const auto& tally = *tallies_[data];
     std::vector<int64_t> counts(static_cast<size_t>(n_experts), 0);
     tally.add_counts(layer, id, counts);
     const int64_t sum = std::accumulate(counts.begin(), counts.end(), int64_t{0}), expert = favourite(counts);
     for (size_t e = 0; e < counts.size(); ++e) shares.add_row({number_of_layer, data_[data].name, id, static_cast<int64_t>(e), ratio(counts[e], sum)});
-    const Json baseline = tally.exactly_k(layer) ? Json(uniform_share_std(tally.occurrences(id), n_experts, top_k)) : Json();
+    Json baseline, chance;
+    if (tally.exactly_k(layer)) {
+      baseline = uniform_share_std(tally.occurrences(id), n_experts, top_k);
+      chance = levels.of(n_experts, top_k)->mean_max_share(tally.occurrences(id)) / static_cast<double>(top_k);
+    }
     const Json std = sum > 0 ? Json(share_std(counts)) : Json();
     std::sort(counts.begin(), counts.end(), std::greater<>());
     ids.add_row({number_of_layer, data_[data].name, id, text_of(texts_, id), tally.occurrences(id), std, baseline, expert < 0 ? Json() : Json(expert), ratio(counts[0], sum),
-                 ratio(counts[0] + (counts.size() > 1 ? counts[1] : 0), sum)});
+                 ratio(counts[0] + (counts.size() > 1 ? counts[1] : 0), sum), chance});
   }
 
   std::vector<DataSet> data_;

@@ -28,7 +28,10 @@ TEST(TokenSpecialization, AveragesTheDeviationOfIdsByHand) {
   auto input = input_of({{6, 4, 2}}, 9, 5);
   input.minimum_count = 2;
   input.chosen_ids = {2, 8};
-  const auto tables = observed(input, batch_of({1, 1, 2, 2, 3}, 5, {routing_of({{0, 1}, {1, 0}, {0, 1}, {0, 2}, {3, 2}}, 4, 2, 6)}));
+  const auto analysis = make_token_specialization_analysis(input);
+  analysis->observe(batch_of({1, 1, 2, 2, 3}, 5, {routing_of({{0, 1}, {1, 0}, {0, 1}, {0, 2}, {3, 2}}, 4, 2, 6)}));
+  EXPECT_EQ(analysis->notes(), std::vector<std::string>{"token_id_specialization: no rows for id 8, which does not occur in text"});
+  const auto tables = analysis->tables();
   const auto means = table_of(tables, "token_specialization");
   ASSERT_EQ(means.rows.size(), 1u);
   EXPECT_EQ(cell(means, {{"layer", 6}}, "ids"), Json(2));
@@ -41,6 +44,8 @@ TEST(TokenSpecialization, AveragesTheDeviationOfIdsByHand) {
   EXPECT_EQ(cell(ids, {{"id", 2}}, "expert"), Json(0));
   EXPECT_DOUBLE_EQ(number_in(ids, {{"id", 2}}, "max_share"), 0.5);
   EXPECT_DOUBLE_EQ(number_in(ids, {{"id", 2}}, "top_2_share"), 0.75);
+  // Two tokens of 2 experts in 4: the sets are disjoint with 1/6, and then the largest share of four assignments is 1/4, else 1/2.
+  EXPECT_NEAR(number_in(ids, {{"id", 2}}, "chance_max_share"), (1.0 / 6) / 4 + (5.0 / 6) / 2, 0.005);  // simulated, within 1 %
   EXPECT_DOUBLE_EQ(number_in(table_of(tables, "token_id_shares"), {{"id", 2}, {"expert", 2}}, "share"), 0.25);
 }
 
