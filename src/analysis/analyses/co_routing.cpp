@@ -56,11 +56,12 @@ class CoRouting : public Analysis {
 
   std::vector<NamedTable> tables() const override {
     Table largest;
-    largest.columns = {{"layer_from", ""}, {"layer_to", ""}, {"mode", ""}, {"expert_from", ""}, {"expert_to", ""}, {"count", "assignments"}, {"probability", "of assignments"}, {"chance", "of assignments"}};
+    largest.columns = {{"layer_from", ""}, {"layer_to", ""}, {"mode", ""}, {"expert_from", ""}, {"expert_to", ""}, {"count", "assignments"}, {"probability", "of assignments"}, {"chance", "of assignments"}, {"tokens_from", "assignments"}, {"tokens_to", "assignments"}, {"total", "assignments"}};
     largest.tokens = n_tokens_;
     largest.source =
         "arXiv 2409.02060 (cross-layer co-routing of the released scripts): assignments of the same rank in neighbouring MoE layers, before drops; probability: of expert_to given "
-        "expert_from; chance: the load of expert_to, if layers were independent. The 20 largest flows of a pair of layers; the rest: co_routing_all";
+        "expert_from; chance: the load of expert_to, if layers were independent. The 20 largest flows of a pair of layers; the rest: co_routing_all. "
+        "tokens_from, tokens_to, total: all flows of expert_from, into expert_to, and of the pair of layers, these rows or not";
     Table all = largest;
     for (size_t pair = 0; pair < flows_.size(); ++pair)
       for (const auto mode : {first_choice, same_rank}) add_rows(pair, mode, largest, all);
@@ -89,7 +90,7 @@ class CoRouting : public Analysis {
     std::sort(sorted.begin(), sorted.end());
     for (size_t i = 0; i < sorted.size(); ++i) {
       const auto& [a, b, count] = sorted[i];
-      all.add_row({layers_[pair].layer, layers_[pair + 1].layer, kModes[mode], static_cast<int64_t>(a), static_cast<int64_t>(b), count, ratio(count, from[a]), ratio(to[b], total)});
+      all.add_row({layers_[pair].layer, layers_[pair + 1].layer, kModes[mode], static_cast<int64_t>(a), static_cast<int64_t>(b), count, ratio(count, from[a]), ratio(to[b], total), from[a], to[b], total});
       if (i < kFlows) largest.rows.push_back(all.rows.back());
     }
   }

@@ -17,8 +17,8 @@ constexpr int64_t kPermutations = 999;
 
 // The ids of one layer, expert by expert, and the cosines of all of them.
 struct Clusters {
-  std::vector<size_t> begin;  // [E + 1] places in ids
-  std::vector<int64_t> ids;
+  std::vector<size_t> begin;  // [E + 1] places in tokens
+  std::vector<TopId> tokens;
   at::Tensor cosine;  // [ids, ids] fp32
 };
 
@@ -39,7 +39,7 @@ double coherence(const Clusters& clusters, const std::vector<size_t>& order, siz
   const float* cosine = clusters.cosine.const_data_ptr<float>();
   double sum = 0;
   for (size_t i = begin; i < end; ++i)
-    for (size_t j = begin; j < i; ++j) sum += cosine[order[i] * clusters.ids.size() + order[j]];
+    for (size_t j = begin; j < i; ++j) sum += cosine[order[i] * clusters.tokens.size() + order[j]];
   const auto n = static_cast<double>(end - begin);
   return end - begin < 2 ? std::nan("") : sum / (n * (n - 1) / 2);
 }
@@ -47,7 +47,7 @@ double coherence(const Clusters& clusters, const std::vector<size_t>& order, siz
 class SemanticClusters : public Analysis {
  public:
   explicit SemanticClusters(const AnalysisInput& input)
-      : layers_(input.layers), embedding_(input.embedding), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), seed_(input.seed), reader_(input), tally_(tallies_of(input)) {}
+      : layers_(input.layers), texts_(input.token_texts), embedding_(input.embedding), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), seed_(input.seed), reader_(input), tally_(tallies_of(input)) {}
 
   void observe(const Observation& batch) override {
     reader_.observe(batch);
@@ -56,17 +56,24 @@ class SemanticClusters : public Analysis {
 
   std::vector<NamedTable> tables() const override {
     if (!embedding_.defined()) return {};
-    Table experts, layers;
+    Table experts, layers, tokens;
     experts.columns = {{"layer", ""}, {"expert", ""}, {"ids", "ids"}, {"coherence", "cosine"}, {"baseline", "cosine"}, {"baseline_deviation", "cosine"}, {"minimum_count", "tokens"}};
     experts.source =
         "arXiv 2402.01739, section 4 (expert clustering): mean cosine of the input embeddings over pairs of the expert's tokens (the 10 ids with the largest shares of those whose favourite it is, each "
         "counting once). baseline: the same ids permuted among the experts, 999 times";
     layers.columns = {{"layer", ""}, {"experts", "experts"}, {"coherence", "cosine"}, {"baseline", "cosine"}, {"baseline_deviation", "cosine"}, {"p_value", ""}, {"minimum_count", "tokens"}};
     layers.source = "the same, mean over the experts with at least two tokens; p_value: share of the permutations, this one included, that are at least as coherent";
-    experts.tokens = layers.tokens = n_tokens_;
+    tokens.columns = {{"layer", ""}, {"expert", ""}, {"rank", ""}, {"id", ""}, {"text", ""}, {"count", "tokens"}, {"share", "of occurrences"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}};
+    tokens.source = "the ids that semantic_clusters measures, by the share of their occurrences whose first choice is the expert, which is their favourite";
+    experts.tokens = layers.tokens = tokens.tokens = n_tokens_;
     const auto norms = at::linalg_vector_norm(embedding_, 2, at::IntArrayRef{1});
-    for (size_t layer = 0; layer < layers_.size(); ++layer) add_layer(layer, norms, experts, layers);
-    return {{"semantic_clusters", std::move(experts)}, {"semantic_coherence", std::move(layers)}};
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
+      const auto clusters = clusters_of(layer, norms);
+      if (clusters.tokens.empty()) continue;
+      add_layer(layer, clusters, experts, layers);
+      add_tokens(layer, clusters, tokens);
+    }
+    return {{"semantic_clusters", std::move(experts)}, {"semantic_coherence", std::move(layers)}, {"semantic_cluster_tokens", std::move(tokens)}};
   }
 
   std::vector<std::string> notes() const override {
@@ -90,27 +97,36 @@ class SemanticClusters : public Analysis {
       insert_top(best[static_cast<size_t>(expert)], {id, counts[static_cast<size_t>(expert)], occurrences}, kTokens);
     });
     Clusters out;
-    for (const auto& ids : best) {
-      out.begin.push_back(out.ids.size());
-      for (const auto& top : ids) out.ids.push_back(top.id);
+    std::vector<int64_t> ids;
+    for (const auto& of_expert : best) {
+      out.begin.push_back(ids.size());
+      for (const auto& token : of_expert) ids.push_back(token.id);
+      out.tokens.insert(out.tokens.end(), of_expert.begin(), of_expert.end());
     }
-    out.begin.push_back(out.ids.size());
-    if (out.ids.empty()) return out;
-    const auto rows = at::tensor(out.ids);
+    out.begin.push_back(ids.size());
+    if (ids.empty()) return out;
+    const auto rows = at::tensor(ids);
     const auto unit = embedding_.index_select(0, rows) / norms.index_select(0, rows).unsqueeze(1);  // [ids, H]
     out.cosine = at::mm(unit, unit.t()).contiguous();
     return out;
   }
 
-  void add_layer(size_t layer, const at::Tensor& norms, Table& experts, Table& layers) const {
-    const auto clusters = clusters_of(layer, norms);
-    if (clusters.ids.empty()) return;
+  void add_tokens(size_t layer, const Clusters& clusters, Table& table) const {
+    for (size_t e = 0; e + 1 < clusters.begin.size(); ++e)
+      for (size_t i = clusters.begin[e]; i < clusters.begin[e + 1]; ++i) {
+        const auto& token = clusters.tokens[i];
+        table.add_row({layers_[layer].layer, static_cast<int64_t>(e), static_cast<int64_t>(i - clusters.begin[e]), token.id, text_of(texts_, token.id), token.count,
+                       ratio(token.count, token.occurrences), token.occurrences, minimum_count_});
+      }
+  }
+
+  void add_layer(size_t layer, const Clusters& clusters, Table& experts, Table& layers) const {
     const auto n_experts = static_cast<size_t>(layers_[layer].n_experts);
     std::vector<double> found(n_experts);
     std::vector<Moments> permuted(n_experts);
     Moments of_layer, of_permutations;
     int64_t at_least = 1;  // permutations as coherent as the experts, themselves included
-    std::vector<size_t> order(clusters.ids.size());
+    std::vector<size_t> order(clusters.tokens.size());
     std::iota(order.begin(), order.end(), size_t{0});
     for (size_t e = 0; e < n_experts; ++e) {
       found[e] = coherence(clusters, order, clusters.begin[e], clusters.begin[e + 1]);
@@ -139,6 +155,7 @@ class SemanticClusters : public Analysis {
   }
 
   std::vector<LayerShape> layers_;
+  std::vector<std::string> texts_;
   at::Tensor embedding_;
   int64_t minimum_count_;
   uint64_t seed_;

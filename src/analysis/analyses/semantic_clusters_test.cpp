@@ -23,6 +23,7 @@ std::vector<NamedTable> observed(const at::Tensor& embedding, const std::vector<
   auto input = input_of({{2, n_experts, 1}}, n_ids, 10 * n_ids);
   input.embedding = embedding;
   input.seed = seed;
+  input.token_texts = {"zero", "<one>"};
   std::vector<int64_t> ids;
   Experts experts;
   for (int64_t n = 0; n < 10 * n_ids; ++n) {
@@ -44,6 +45,13 @@ TEST(SemanticClusters, AveragesTheCosinesOfPairsByHand) {
   EXPECT_NEAR(number_in(experts, {{"expert", 2}}, "coherence"), -1.0, 1e-6);
   EXPECT_EQ(cell(experts, {{"expert", 2}}, "ids"), Json(2));
   EXPECT_TRUE(cell(experts, {{"expert", 1}}, "coherence").is_null());
+  const auto tokens = table_of(tables, "semantic_cluster_tokens");  // the ids that were measured
+  EXPECT_EQ(tokens.rows.size(), 6u);
+  EXPECT_EQ(cell(tokens, {{"expert", 0}, {"rank", 1}}, "id"), Json(1));
+  EXPECT_EQ(cell(tokens, {{"id", 1}}, "text"), Json("<one>"));
+  EXPECT_EQ(cell(tokens, {{"id", 4}}, "expert"), Json(2));
+  EXPECT_EQ(cell(tokens, {{"id", 4}}, "count"), Json(10));
+  EXPECT_DOUBLE_EQ(number_in(tokens, {{"id", 4}}, "share"), 1.0);
   const auto layers = table_of(tables, "semantic_coherence");
   EXPECT_EQ(cell(layers, {}, "experts"), Json(2));
   EXPECT_NEAR(number_in(layers, {}, "coherence"), (1.0 / 3 - 1.0) / 2, 1e-6);
