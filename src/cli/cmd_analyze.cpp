@@ -227,7 +227,7 @@ std::vector<std::string> token_texts(const AnalyzeOptions& options, const Source
     log_warning("--tokenizer ", path, ": got another tokenizer than the one that the data were made with; texts may not fit the ids");
   std::vector<std::string> out;
   const int64_t n = std::min(sources.input.vocab_size, tokenizer->vocab_size());
-  for (int64_t id = 0; id < n; ++id) out.push_back(tokenizer->decode({static_cast<int32_t>(id)}));
+  for (int64_t id = 0; id < n; ++id) out.push_back(tokenizer->piece(static_cast<int32_t>(id)));
   return out;
 }
 

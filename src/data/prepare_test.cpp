@@ -223,6 +223,7 @@ class FaultyTokenizer final : public Tokenizer {
     return {1, 10};
   }
   std::string decode(const std::vector<int32_t>&) const override { return ""; }
+  std::string piece(int32_t) const override { return ""; }
   int64_t vocab_size() const override { return 10; }
   std::optional<int32_t> end_of_document() const override { return std::nullopt; }
   std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }

@@ -48,12 +48,19 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   std::string decode(const std::vector<int32_t>& ids) const override {
-    for (const int32_t id : ids)
-      require<DataError>(id >= 0 && id < vocab_size(), path_.string(), ": got id ", id, "; need 0..", vocab_size() - 1);
+    for (const int32_t id : ids) check_id(id);
     std::string text;
     const auto status = processor_.Decode(ids, &text);
     require<DataError>(status.ok(), path_.string(), ": got '", one_line(status.ToString()), "' on decoding ", ids.size(),
                        " ids; need a model that can decode them");
+    return text;
+  }
+
+  std::string piece(int32_t id) const override {
+    constexpr std::string_view kSpace = "\u2581";  // SentencePiece's sign for it
+    check_id(id);
+    std::string text = processor_.IdToPiece(id);
+    for (size_t at = text.find(kSpace); at != text.npos; at = text.find(kSpace, at + 1)) text.replace(at, kSpace.size(), " ");
     return text;
   }
 
@@ -71,6 +78,9 @@ class SentencePieceTokenizer final : public Tokenizer {
   fs::path path() const override { return path_; }
 
  private:
+  void check_id(int32_t id) const {
+    require<DataError>(id >= 0 && id < vocab_size(), path_.string(), ": got id ", id, "; need 0..", vocab_size() - 1);
+  }
   std::vector<int32_t> encode_piece(std::string_view text) const {
     std::vector<int32_t> ids;
     const auto status = processor_.Encode(spm_view(text), &ids);

@@ -91,6 +91,27 @@ TEST(SentencePieceTokenizer, FollowsModelsThatChangeSpacesAndHaveNoEnd) {
   EXPECT_EQ(tokenizer->end_of_document(), std::nullopt);
 }
 
+TEST(SentencePieceTokenizer, PiecesShowTheirSpacesAndBytes) {
+  // A model as Llama's: a space in front of a text, which decoding drops again, and bytes for unknown characters.
+  const TemporaryFolder folder;
+  const auto input = folder.write("a.txt", joined(made_documents(300), "\n"));
+  const std::string prefix = (folder / "foreign").string();
+  ASSERT_TRUE(spm::SentencePieceTrainer::Train({{"input", input.string()}, {"model_prefix", prefix}, {"vocab_size", "350"}, {"byte_fallback", "true"}, {"user_defined_symbols", "ka,\u2581ka"}, {"minloglevel", "2"}}).ok());
+  const auto tokenizer = open_tokenizer(prefix + ".model");
+  const auto inner = tokenizer->id_of("ka"), first = tokenizer->id_of("\u2581ka"), byte = tokenizer->id_of("<0xE2>"), start = tokenizer->id_of("<s>");
+  ASSERT_TRUE(inner && first && byte && start);
+  EXPECT_EQ(tokenizer->decode({*first}), tokenizer->decode({*inner}));  // why a piece is not what it decodes to
+  EXPECT_EQ(tokenizer->piece(*inner), "ka");
+  EXPECT_EQ(tokenizer->piece(*first), " ka");
+  EXPECT_EQ(tokenizer->piece(*byte), "<0xE2>");
+  EXPECT_EQ(tokenizer->piece(*start), "<s>");
+  EXPECT_THROW(tokenizer->piece(-1), DataError);
+  EXPECT_THROW(tokenizer->piece(350), DataError);
+  const auto own = open_tokenizer(small_model());  // spaces and line ends are kept
+  EXPECT_EQ(own->piece(3), "\n");
+  for (int32_t id = 4 + 256; id < own->vocab_size(); ++id) EXPECT_EQ(own->piece(id), own->decode({id}));
+}
+
 TEST(OpenTokenizer, FindsTheModelOfAFolder) {
   const TemporaryFolder folder;
   EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / ""); }), HasSubstr("got 0 .model files"));
