@@ -39,7 +39,8 @@ struct LayerShape {
 
 // What is known before the first batch.
 struct AnalysisInput {
-  std::string model, reference;  // names for the tables; reference empty without one
+  std::string model, reference;           // names for the tables; reference empty without one
+  std::optional<int64_t> reference_step;  // optimizer step that the reference was saved after, where it is known
   std::vector<DataSet> data;
   std::vector<LayerShape> layers;
   int64_t vocab_size = 0;

@@ -79,7 +79,7 @@ void say_similarity(const Table& table, std::vector<std::string>& out) {
   out.push_back(sentence + ".");
 }
 
-// Of the most experts a token, mean over layers and data sets.
+// Of the most experts a token, mean over layers and data sets; against the first reference where there are several (of a run).
 void say_saturation(const Table& table, std::vector<std::string>& out) {
   int64_t k = 0;
   for (const auto& values : table.rows) k = std::max(k, Row(table, values).at("k").as_int());
@@ -87,7 +87,7 @@ void say_saturation(const Table& table, std::vector<std::string>& out) {
   std::string layer;
   for (const auto& values : table.rows) {
     const Row row(table, values);
-    if (row.at("k").as_int() != k || std::isnan(row.number("saturation"))) continue;
+    if (row.at("k").as_int() != k || row.at("from") != Row(table, table.rows[0]).at("from") || std::isnan(row.number("saturation"))) continue;
     sum += row.number("saturation");
     chance += row.number("chance");
     n += 1;
@@ -127,6 +127,8 @@ Json definitions() {
   add("top1", "The same figures of first choices: the expert that the router prefers for a token.", "");
   add("share_of_tokens", "Domain specialization: tokens of the data set that reach the expert / its tokens; k / E when uniform.", "arXiv 2409.02060, eq. 7");
   add("correlation, overlap", "Of the loads of two data sets: Pearson's correlation over experts, and 1 - L1 / 2.", "arXiv 2402.01739, section 4");
+  add("favourite", "The expert that most of an id's occurrences go to first. expert_tokens lists for each expert the ids with the largest shares, its own favourites or not; semantic_clusters takes only those whose favourite it is.", "arXiv 2409.02060, table 8");
+  add("from, to", "The two models whose choices on the same tokens are compared; from_step is the optimizer step that `from` was saved after.", "");
   add("chance", "What uniform random routing gives for the figure of a table; null where rows differ and a column has it.", "");
   return out;
 }

@@ -42,6 +42,13 @@ TEST(AnalysisHeadlines, NameTheWorstRowByHand) {
   EXPECT_EQ(headlines[3], "The model makes 70.0 % of the reference's choices again (chance 50.0 %); fewest in layer 0, 60.0 %.");
 }
 
+TEST(AnalysisHeadlines, CompareWithTheFirstOfSeveralReferences) {
+  auto tables = made_tables().tables;
+  for (auto& [name, table, csv_only] : tables)
+    if (name == "saturation") table.rows.push_back({"m", 0, 2, "a later one", "m", "en", 0.9, 0.5});
+  EXPECT_EQ(analysis_headlines(tables)[3], analysis_headlines(made_tables().tables)[3]);
+}
+
 TEST(AnalysisHeadlines, SayNothingWithoutTables) { EXPECT_TRUE(analysis_headlines({}).empty()); }
 
 TEST(AnalysisResults, HasTheKeysOfTheContract) {

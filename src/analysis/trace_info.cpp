@@ -48,7 +48,9 @@ class Metadata {
 }  // namespace
 
 std::map<std::string, std::string> trace_metadata(const TraceInfo& info) {
-  return {{"name", info.name}, {"model", info.model}, {"mode", info.mode}, {"capacity", info.capacity}, {"tokenizer_sha256", info.tokenizer_sha256}, {"tokenizer", info.tokenizer}, {"n_experts", std::to_string(info.n_experts)}, {"top_k", std::to_string(info.top_k)}, {"vocab_size", std::to_string(info.vocab_size)}, {"sequence_length", std::to_string(info.sequence_length)}, {"batch_size", std::to_string(info.batch_size)}, {"score", name_of(info.score)}, {"format_version", kVersion}};
+  std::map<std::string, std::string> out = {{"name", info.name}, {"model", info.model}, {"mode", info.mode}, {"capacity", info.capacity}, {"tokenizer_sha256", info.tokenizer_sha256}, {"tokenizer", info.tokenizer}, {"n_experts", std::to_string(info.n_experts)}, {"top_k", std::to_string(info.top_k)}, {"vocab_size", std::to_string(info.vocab_size)}, {"sequence_length", std::to_string(info.sequence_length)}, {"batch_size", std::to_string(info.batch_size)}, {"score", name_of(info.score)}, {"format_version", kVersion}};
+  if (info.step) out["step"] = std::to_string(*info.step);
+  return out;
 }
 
 TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& pairs, const std::string& where) {
@@ -68,6 +70,7 @@ TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& pai
   if (metadata.find("vocab_size") != nullptr) info.vocab_size = metadata.number("vocab_size", 1, kMostIds);
   if (metadata.find("sequence_length") != nullptr) info.sequence_length = metadata.number("sequence_length", 0, kMostWindows);
   if (metadata.find("batch_size") != nullptr) info.batch_size = metadata.number("batch_size", 1, kMostWindows);
+  if (metadata.find("step") != nullptr) info.step = metadata.number("step", 0, INT64_MAX);
   if (const auto* score = metadata.find("score")) {
     bool is_known = false;
     for (const auto& [name, value] : kScores)

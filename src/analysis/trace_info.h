@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ namespace evenkeel::analysis {
 // What is known before the first batch: the metadata and the shapes.
 struct TraceInfo {
   std::string name, model;            // of the data set and of the model
+  std::optional<int64_t> step;        // optimizer steps that the model was trained for, where that is known
   std::string mode = "eval";          // or "train": how the routers ran
   std::string capacity = "dropless";  // or the JSON of the model's [model.capacity]
   std::string tokenizer_sha256;       // empty without a tokenizer
@@ -35,7 +37,7 @@ inline std::string trace_tensor(int64_t layer, const std::string& name) { return
 
 std::map<std::string, std::string> trace_metadata(const TraceInfo& info);
 // The figures of the metadata; shapes and layers are left to the reader. Keys that evenkeel adds to the contract
-// (vocab_size, sequence_length, batch_size, score, tokenizer) may be absent: 0, 0, 1, softmax, "". DataError "WHERE: metadata ...: got ...; need ...".
+// (vocab_size, sequence_length, batch_size, score, tokenizer, step) may be absent: 0, 0, 1, softmax, "", unknown. DataError "WHERE: metadata ...: got ...; need ...".
 TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& metadata, const std::string& where);
 
 }  // namespace evenkeel::analysis

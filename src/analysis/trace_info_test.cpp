@@ -14,6 +14,7 @@ TraceInfo sample() {
   TraceInfo info;
   info.name = "en";
   info.model = "runs/first";
+  info.step = 120;
   info.mode = "train";
   info.capacity = "{\"rule\":\"switch\"}";
   info.tokenizer_sha256 = "9f86d0";
@@ -32,17 +33,20 @@ TEST(TraceInfo, MetadataReadBack) {
   EXPECT_EQ(trace_metadata(read), trace_metadata(sample()));
   EXPECT_TRUE(read.score == moe::Score::sigmoid);
   EXPECT_FALSE(read.is_dropless());
+  EXPECT_EQ(read.step, 120);
   EXPECT_EQ(trace_metadata(sample()).at("format_version"), "1");
 }
 
 TEST(TraceInfo, WhatEvenkeelAddsMayBeAbsent) {
   auto metadata = trace_metadata(sample());
-  for (const char* key : {"vocab_size", "sequence_length", "batch_size", "score", "tokenizer"}) metadata.erase(key);
+  for (const char* key : {"vocab_size", "sequence_length", "batch_size", "score", "tokenizer", "step"}) metadata.erase(key);
   const auto read = trace_info_from_metadata(metadata, "f");
   EXPECT_EQ(read.vocab_size, 0);
   EXPECT_EQ(read.sequence_length, 0);
   EXPECT_EQ(read.batch_size, 1);
   EXPECT_EQ(read.tokenizer, "");
+  EXPECT_EQ(read.step, std::nullopt);
+  EXPECT_FALSE(trace_metadata(read).contains("step"));
   EXPECT_TRUE(read.score == moe::Score::softmax);
 }
 
@@ -74,6 +78,7 @@ TEST(TraceInfo, RefusesWhatIsMissingOrOutOfRange) {
   EXPECT_THAT(message("vocab_size", "99999999999"), HasSubstr("metadata vocab_size"));
   EXPECT_THAT(message("sequence_length", "-1"), HasSubstr("metadata sequence_length: got '-1'"));
   EXPECT_THAT(message("batch_size", "0"), HasSubstr("metadata batch_size: got '0'"));
+  EXPECT_THAT(message("step", "-1"), HasSubstr("metadata step: got '-1'"));
   EXPECT_THAT(message("score", "tanh"), HasSubstr("metadata score: got 'tanh'; need softmax, sigmoid or sqrtsoftplus"));
 }
 

@@ -6,6 +6,7 @@
 #include "analysis/counts.h"
 #include "analysis/results.h"
 #include "analysis/trace_reader.h"
+#include "checkpoint/manifest.h"
 #include "cli/commands.h"
 #include "cli/model_run.h"
 #include "core/errors.h"
@@ -22,9 +23,12 @@ struct AnalyzeOptions {
   std::string model, reference, out, tokenizer;
   std::vector<std::string> data, traces, reference_traces, counts, analyses, ids;
   int64_t top_k = 0, minimum_count = 0, seed = 1;
-  bool json = false;
+  bool json = false, over_run = false;
   ModelRunOptions run;
 };
+
+// The analyses that --over-run repeats for each checkpoint.
+constexpr const char* kOverRun[] = {"saturation", "early_routing"};
 
 // What the analyses are run over, from whatever source.
 struct Sources {
@@ -72,40 +76,67 @@ std::vector<int64_t> parse_ids(const std::vector<std::string>& texts, int64_t vo
 // A model over data sets. What the sources point to is kept by the caller.
 struct ModelRun {
   std::optional<analysis::LoadedModel> model, reference;
+  std::vector<std::string> references;  // in turn: of --over-run the checkpoints before the last, else at most one
   std::vector<NamedDataset> sets;
+  analysis::ForwardOptions forward;
 };
+
+// The run's checkpoints before the last, which is what the run stands for.
+std::vector<std::string> earlier_checkpoints(const std::string& run) {
+  auto steps = checkpoint::saved_steps(run);
+  require<ConfigError>(steps.size() > 1, "--over-run: got ", run, " with ", steps.size(), " saved checkpoints; need a run with two or more (checkpoint_every and keep_last in its recipe)");
+  steps.pop_back();
+  std::vector<std::string> out;
+  for (const int64_t step : steps) out.push_back((fs::path(run) / "checkpoints" / checkpoint::step_folder_name(step)).string());
+  return out;
+}
+
+void load_reference(const AnalyzeOptions& options, const checkpoint::ModelSource& source, const std::string& name, ModelRun& run, analysis::AnalysisInput& input) {
+  run.reference.reset();  // one at a time in memory
+  run.reference.emplace(load_model(source, name, options.run));
+  analysis::check_reference(*run.model, *run.reference);
+  input.reference = name;
+  const Json* step = source.state.find("step");
+  input.reference_step = step != nullptr ? std::optional(step->as_int()) : std::nullopt;
+}
+
+// The windows of every data set from their start. The models that are loaded now are what they are run through.
+std::vector<std::unique_ptr<analysis::ObservationSource>> forward_sources(const AnalyzeOptions& options, const ModelRun& run, int64_t sequence_length) {
+  std::vector<std::unique_ptr<analysis::ObservationSource>> out;
+  for (const auto& set : run.sets)
+    out.push_back(analysis::make_forward_source(*run.model, run.reference ? &*run.reference : nullptr, analysis::windows_of(set.dataset, sequence_length, options.run.max_tokens), run.forward));
+  return out;
+}
 
 Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   const auto source = open_checked(options.model);
+  if (options.over_run) run.references = earlier_checkpoints(options.model);
+  if (!options.reference.empty()) run.references = {options.reference};
   std::optional<checkpoint::ModelSource> reference;
-  if (!options.reference.empty()) reference = open_checked(options.reference);
+  if (!run.references.empty()) reference = open_checked(run.references[0]);
   run.sets = open_datasets(options.data, "--data", source.config.vocab_size);
   run.model = load_model(source, options.model, options.run);
-  if (reference) {
-    run.reference = load_model(*reference, options.reference, options.run);
-    analysis::check_reference(*run.model, *run.reference);
-  }
   Sources out;
+  if (reference) load_reference(options, *reference, run.references[0], run, out.input);
   out.weight_bytes = weight_bytes(source, options.run) + (reference ? weight_bytes(*reference, options.run) : 0);
   out.model = model_json(source, options.model);
-  if (reference) out.model["reference"] = model_json(*reference, options.reference);
+  if (reference) out.model["reference"] = model_json(*reference, run.references[0]);
   auto& input = out.input;
   input.model = options.model;
-  input.reference = options.reference;
   input.layers = analysis::moe_layers(source.config);
   input.vocab_size = source.config.vocab_size;
   input.sequence_length = options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
   input.embedding = run.model->params.at("embedding.weight").cpu().to(at::kFloat);
-  const analysis::ForwardOptions forward{options.run.batch_size, options.run.router_mode(), source.separate_documents, static_cast<uint64_t>(options.seed)};
+  run.forward = {options.run.batch_size, options.run.router_mode(), source.separate_documents, static_cast<uint64_t>(options.seed)};
+  out.observations = forward_sources(options, run, input.sequence_length);
   if (source.kind != "checkpoint") out.tokenizers.push_back(source.folder.string());
   for (const auto& set : run.sets) {
-    auto windows = analysis::windows_of(set.dataset, input.sequence_length, options.run.max_tokens);
-    input.data.push_back({set.name, windows->n_tokens()});
-    out.data.push_back(data_json(set.name, "data", set.dataset.prefix().string(), windows->n_tokens()));
+    const int64_t n_tokens = out.observations[input.data.size()]->n_tokens();
+    input.data.push_back({set.name, n_tokens});
+    out.data.push_back(data_json(set.name, "data", set.dataset.prefix().string(), n_tokens));
     const auto origin = tokenizer_origin(set.dataset.prefix());
     if (out.tokenizer_sha256.empty()) out.tokenizer_sha256 = origin.sha256;
     if (!origin.path.empty()) out.tokenizers.push_back(origin.path);
-    out.observations.push_back(analysis::make_forward_source(*run.model, run.reference ? &*run.reference : nullptr, std::move(windows), forward));
   }
   return out;
 }
@@ -136,6 +167,7 @@ Sources open_traces(const AnalyzeOptions& options) {
       check_alike(other.info(), trace.info(), reference.value, path);
       require<DataError>(input.reference.empty() || input.reference == other.info().model, reference.value, ": got the model '", other.info().model, "'; need '", input.reference, "' as in the reference traces before it");
       input.reference = other.info().model;
+      input.reference_step = other.info().step;
       source = analysis::with_reference(std::move(source), other.observations(), reference.value);
     }
     out.observations.push_back(std::move(source));
@@ -173,6 +205,10 @@ void check_options(const AnalyzeOptions& options) {
   require<ConfigError>(options.model.empty() == options.data.empty(), "analyze: got ", options.model.empty() ? "--data without MODEL" : "MODEL without --data", "; need both");
   const auto only = [](bool given, const char* option, bool fits, const char* need) { require<ConfigError>(!given || fits, option, ": got it without ", need, "; need both, or neither"); };
   only(!options.reference.empty(), "--reference", !options.model.empty(), "MODEL");
+  only(options.over_run, "--over-run", !options.model.empty(), "MODEL");
+  require<ConfigError>(!options.over_run || options.reference.empty(), "--over-run: got it with --reference; need one of them");
+  const bool repeats = options.analyses.empty() || std::any_of(std::begin(kOverRun), std::end(kOverRun), [&](const char* name) { return std::count(options.analyses.begin(), options.analyses.end(), name) > 0; });
+  require<ConfigError>(!options.over_run || repeats, "--over-run: got --analyses without saturation and early_routing; need one of them");
   only(!options.reference_traces.empty(), "--reference-trace", !options.traces.empty(), "--trace");
   only(options.top_k != 0, "--top-k", !options.counts.empty(), "--counts");
   require<ConfigError>(options.top_k >= 0, "--top-k: got ", options.top_k, "; need 1 or more");
@@ -238,7 +274,7 @@ Json options_json(const AnalyzeOptions& options, const std::vector<const analysi
   for (const auto* kind : kinds) names.push_back(kind->name);
   Json out = Json::object();
   if (!options.model.empty())
-    out = Json::Object{{"sequence_length", sources.input.sequence_length}, {"max_tokens", options.run.max_tokens}, {"batch_size", options.run.batch_size}, {"dtype", options.run.dtype}, {"mode", options.run.mode}};
+    out = Json::Object{{"sequence_length", sources.input.sequence_length}, {"max_tokens", options.run.max_tokens}, {"batch_size", options.run.batch_size}, {"dtype", options.run.dtype}, {"mode", options.run.mode}, {"over_run", options.over_run}};
   out["analyses"] = std::move(names);
   out["ids"] = sources.input.chosen_ids;
   out["minimum_count"] = options.minimum_count;
@@ -266,6 +302,23 @@ analysis::AnalysisTables run_sources(const AnalyzeOptions& options, Sources& sou
   return result;
 }
 
+// --over-run: each further checkpoint as the reference; its rows of saturation and early_routing follow those of the first.
+void add_over_run(const AnalyzeOptions& options, ModelRun& run, Sources& sources, analysis::AnalysisTables& result) {
+  std::vector<const analysis::AnalysisKind*> kinds;
+  for (const auto* kind : analysis::find_analyses(options.analyses, "--analyses"))
+    if (std::count(std::begin(kOverRun), std::end(kOverRun), std::string_view(kind->name)) > 0) kinds.push_back(kind);
+  for (size_t i = 1; i < run.references.size(); ++i) {
+    sources.observations.clear();  // they point to the reference before
+    load_reference(options, open_checked(run.references[i]), run.references[i], run, sources.input);
+    sources.observations = forward_sources(options, run, sources.input.sequence_length);
+    log_info("checkpoint ", i + 1, " of ", run.references.size(), ": ", run.references[i]);
+    const auto more = analysis::run_analyses(kinds, sources.input, sources.observations, [](int64_t) {});
+    for (const auto& [name, table, csv_only] : more.tables)
+      for (auto& target : result.tables)
+        if (target.name == name) target.table.rows.insert(target.table.rows.end(), table.rows.begin(), table.rows.end());
+  }
+}
+
 void remove_files(const fs::path& out) {
   for (const char* name : kFiles) fs::remove_all(out / name);
 }
@@ -290,6 +343,7 @@ void declare(Options& command, AnalyzeOptions& options) {
   command.add("MODEL", options.model, "checkpoint, run or Hugging Face folder, with --data");
   command.add("--data", options.data, "NAME=PREFIX of .bin/.idx; repeatable");
   command.add("--reference", options.reference, "a second model on the same tokens: what of its choices is kept");
+  command.flag("--over-run", options.over_run, "MODEL is a run: saturation and early_routing of each of its checkpoints against the last one");
   command.add("--trace", options.traces, "NAME=FILE of 'evenkeel trace' in place of a model; repeatable");
   command.add("--reference-trace", options.reference_traces, "NAME=FILE, the reference model's trace of the same tokens");
   command.add("--counts", options.counts, "FILE of published counts in place of a model; repeatable");
@@ -327,6 +381,7 @@ int cmd_analyze(Options& command) {
   } else {
     auto sources = options.model.empty() ? open_traces(options) : open_model_run(options, model_run);
     result = run_sources(options, sources, run);
+    add_over_run(options, model_run, sources, result);
   }
   const Json results = analysis::analysis_results(run, result);
   write_files(options.out, results, result);

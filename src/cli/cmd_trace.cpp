@@ -97,6 +97,7 @@ int cmd_trace(Options& command) {
   }
   const auto model = load_model(source, options.model, options.run);
   auto info = trace_info(options, model, *windows);
+  if (const Json* step = source.state.find("step")) info.step = step->as_int();
   info.sequence_length = options.data.empty() ? info.length : sequence_length;
   if (const fs::path folder = fs::path(options.out).parent_path(); !folder.empty()) make_folders(folder);
   write_trace(options, model, info, *windows, source.separate_documents);

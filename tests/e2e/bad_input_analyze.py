@@ -136,6 +136,7 @@ def add_analyze(table, good):
         table.add(f"analyze: trace {what}", analyze, ("{S}/t.safetensors", *says), setup=write("t.safetensors", edit(whole)))
     table.add("analyze: trace that is a checkpoint's file", ["analyze", "--trace", "en={F}/ckpt/model.safetensors", "--out", "{S}/out"], ("model.safetensors", "trace"))
     table.add("analyze: trace missing", analyze, ("{S}/t.safetensors",))
+    table.add("analyze: more than the memory", analyze, ("got analyses that take", "coactivation", "need at most the machine's", "--analyses"), setup=write("t.safetensors", with_metadata(n_experts=10**6)(whole)))
     table.add("analyze: two traces, one of other layers", ["analyze", "--trace", "a={F}/en.safetensors", "b={S}/t.safetensors", "--out", "{S}/out"], ("{S}/t.safetensors", "MoE layers"),
               setup=write("t.safetensors", one_layer(whole)))
     for what, shape, old, new, says in HOSTILE_COUNTS:
@@ -166,6 +167,10 @@ def add_options(table, good):
         table.add(f"analyze: {option} {value}", [*model, option, value], (option, word))
     for option, value, word in [("--tokenizer", "{S}/none.model", "{S}/none.model"), ("--reference", "{S}/none", "{S}/none"), ("--data", "de={S}/none", "{S}/none"), ("--counts", "{S}/c.json", "several kinds")]:
         table.add(f"analyze: {option} {value}", [*model, option, value], (word,))
+    table.add("analyze: --over-run and --reference", [*model, "--over-run", "--reference", "{F}/ckpt"], ("--over-run", "--reference"))
+    table.add("analyze: --over-run of a checkpoint", ["analyze", "{F}/ckpt", "--data", "en={F}/en", "--out", "{S}/out", "--over-run"], ("--over-run", "{F}/ckpt", "0 saved checkpoints"))
+    table.add("analyze: --over-run without what it repeats", [*model, "--over-run", "--analyses", "load"], ("--over-run", "saturation"))
+    table.add("analyze: --over-run of a trace", ["analyze", "--trace", "en={F}/en.safetensors", "--out", "{S}/out", "--over-run"], ("--over-run", "MODEL"))
     table.add("analyze: nothing to analyse", ["analyze", "--out", "{S}/out"], ("MODEL", "--trace", "--counts"))
     table.add("analyze: a model without data", ["analyze", "{F}/run", "--out", "{S}/out"], ("--data",))
     table.add("analyze: data without a model", ["analyze", "--data", "en={F}/en", "--out", "{S}/out"], ("nothing",))

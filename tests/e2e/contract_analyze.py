@@ -14,6 +14,35 @@ E, K, V = 4, 2, 64
 METADATA = ["capacity", "format_version", "mode", "model", "n_experts", "name", "tokenizer_sha256", "top_k"]
 
 
+SWITCH = 'rule = "switch"\nfactor_train = 0.75\nminimum = 1\n'  # drops, and draws nothing
+
+
+def pieces_of(path):
+    """The vocabulary of a SentencePiece model: field 1 of the file is a piece, field 1 of a piece its text."""
+    content = pathlib.Path(path).read_bytes()
+
+    def varint(at):
+        value = shift = 0
+        while True:
+            byte = content[at]
+            value |= (byte & 127) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 128:
+                return value, at
+
+    pieces, at = [], 0
+    while at < len(content):
+        key, at = varint(at)
+        assert key & 7 == 2, "fields of the file are messages"
+        size, at = varint(at)
+        if key >> 3 == 1:
+            assert content[at] == 10, "the text comes first"
+            length, begin = varint(at + 1)
+            pieces.append(content[begin:begin + length].decode())
+        at += size
+    return pieces
+
+
 def metadata_of(path):
     content = pathlib.Path(path).read_bytes()
     return json.loads(content[8:8 + struct.unpack_from("<Q", content)[0]])["__metadata__"]
@@ -43,9 +72,10 @@ def analyze(runs, name, *arguments):
     return json.loads((out / "results.json").read_text())
 
 
-def step_recipe(runs, router, more=""):
+def step_recipe(runs, router, more="", capacity=""):
     """Five steps of four sequences in file order, a checkpoint after each; the batch is one micro-batch."""
     table, needs_balance = toy.ROUTERS[router]
+    table += f"\n[model.capacity]\n{capacity}" if capacity else ""
     model = MODEL.format(top_k=1 if router in toy.TOP_ONE else 2) + f"[model.router]\n{table}\n" + (toy.BALANCE if needs_balance else "")
     train = 'batch_size = 4\nsequence_length = 16\nseed = 3\ncheckpoint_every = "1 steps"\nkeep_last = 0\n'
     return runs.recipe(phase("a", "steps = 5", more="shuffle = false"), model=model, train=train + more)
@@ -142,7 +172,7 @@ def check_routers_without_exactly_k_list_assignments(runs, problems):
 
 
 def same_tables(problems, model, traced, what):
-    needs_weights = {"semantic_clusters", "semantic_coherence"}
+    needs_weights = {"semantic_clusters", "semantic_coherence", "semantic_cluster_tokens"}
     problems.equal(sorted(set(model["tables"]) - set(traced["tables"]) - needs_weights), [], f"{what}: tables that the trace lacks")
     problems.need(any("embedding" in note for note in traced["notes"]), f"{what}: no note says what weights are needed for")
     for name, table in traced["tables"].items():
@@ -176,7 +206,8 @@ def check_a_reference_may_be_a_trace_too(runs, problems):
                      "--reference-trace", f"en={trace(runs, first, runs.folder / 'en', 'first', '--router-logits')}")
     same_tables(problems, model, traced, "with a reference")
     columns, rows = rows_of(model, "saturation")
-    problems.equal(columns, ["arm", "layer", "k", "from", "to", "data", "saturation", "chance"], "columns of saturation")
+    problems.equal(columns, ["arm", "layer", "k", "from", "to", "data", "saturation", "chance", "from_step"], "columns of saturation")
+    problems.equal({row["from_step"] for row in rows}, {1}, "step of the reference")
     problems.equal([(row["layer"], row["k"], row["chance"]) for row in rows], [(0, 1, 0.25), (0, 2, 0.5), (1, 1, 0.25), (1, 2, 0.5)], "rows and chance")
     # by hand from the two traces
     ids = [tensors_of(runs.folder / f"{name}.safetensors") for name in ("first", "last")]
@@ -185,6 +216,43 @@ def check_a_reference_may_be_a_trace_too(runs, problems):
         before, after = (integers(tensors[f"layers.{row['layer']}.expert_ids"]) for tensors in ids)
         common = sum(len(set(before[t * K:t * K + row["k"]]) & set(after[t * K:t * K + row["k"]])) for t in range(n))
         problems.close(row["saturation"], common / (row["k"] * n), 1e-15, f"saturation of layer {row['layer']}, k = {row['k']}")
+
+
+def check_over_run_compares_every_checkpoint_with_the_last(runs, problems):
+    run = runs.good("steps-softmax_pre", step_recipe(runs, "softmax_pre"))
+    saved = toy.checkpoints(run)
+    sets = [arg for name in ("en", "de") for arg in ("--data", f"{name}={runs.folder / name}")]
+    whole = analyze(runs, "over-run", run, "--over-run", "--ids", "1,5", *sets)
+    problems.equal(whole["options"]["over_run"], True, "options")
+    for name in ("saturation", "early_routing"):
+        columns, rows = rows_of(whole, name)
+        problems.equal(columns[-1], "from_step", f"{name}: last column")
+        problems.equal(list(dict.fromkeys((row["from"], row["from_step"]) for row in rows)), [(str(path), step) for step, path in enumerate(saved[:-1], 1)], f"{name}: checkpoints")
+        for path in saved[:-1]:  # each as if it had been named alone
+            _, alone = rows_of(analyze(runs, "one-of-run", run, "--reference", path, "--ids", "1,5", "--analyses", name, *sets), name)
+            problems.equal([row for row in rows if row["from"] == str(path)], alone, f"{name} against {path.name}")
+    mean = [[row["saturation"] for row in rows_of(whole, "saturation")[1] if row["from_step"] == step] for step in (1, 4)]
+    problems.need(sum(mean[1]) > sum(mean[0]), f"saturation does not grow over the run: {mean}")
+    last = analyze(runs, "end-of-run", run, "--reference", saved[0], "--ids", "1,5", *sets)  # all else is as without it
+    for name in set(last["tables"]) - {"saturation", "early_routing"}:
+        problems.need(whole["tables"][name] == last["tables"][name], f"table {name} is another")
+    problems.equal((whole["notes"], whole["headlines"]), (last["notes"], last["headlines"]), "notes and headlines")
+
+
+def check_the_memory_is_said_beforehand(runs, problems):
+    result = ran("analyze", runs.toy_run(), "--data", f"en={runs.folder / 'en'}", "--out", runs.folder / "analysis-memory")
+    lines = [line for line in result.err.splitlines() if "memory: at most " in line]
+    problems.equal(len(lines), 1, f"lines on memory in {result.err}")
+    problems.need("weights" in lines[0] and "vocabulary_specialization" in lines[0], f"what takes it: {lines}")
+    problems.need(result.err.index("memory: at most ") < result.err.index("wrote "), "said afterwards")
+
+
+def check_chosen_ids_that_do_not_occur_are_noted(runs, problems):
+    documents, _ = documents_of(runs.folder / "en")
+    seen = [token for document in documents for token in document][:20]
+    absent = next(i for i in range(V) if i not in seen)
+    results = analyze(runs, "absent-ids", runs.toy_run(), "--data", f"en={runs.folder / 'en'}", "--max-tokens", 20, "--ids", f"{seen[0]},{absent}")
+    problems.equal([note for note in results["notes"] if "no rows for" in note], [f"token_id_specialization: no rows for id {absent}, which does not occur in en"], "notes")
 
 
 def check_the_load_is_that_of_the_trace_counted_anew(runs, problems):
@@ -219,8 +287,9 @@ def check_live_metrics_are_those_of_analyze(runs, problems):
     for step in (2, 4):  # its batch: sequences 4 (step - 1) .. 4 step - 1, and the next token
         first = 4 * S * (step - 1)
         toy.write_dataset(runs.folder / f"batch-{step}", [stream[first:first + 4 * S + 1]])
-    for router in ("softmax_pre", "sigmoid", "sinkhorn_log", "sinkhorn_step", "loss_free", "quantile", "expert_choice", "base", "hash_ids"):
-        run = runs.good(f"steps-{router}", step_recipe(runs, router))
+    n_dropped = 0
+    for router in ("softmax_pre", "sigmoid", "sinkhorn_log", "sinkhorn_step", "loss_free", "quantile", "expert_choice", "base", "hash_ids", "switch_capacity"):
+        run = runs.good(f"steps-{router}", step_recipe(runs, "softmax_pre", capacity=SWITCH) if router == "switch_capacity" else step_recipe(runs, router))
         for step in (2, 4):
             live = steps_of(run)[step - 1]
             results = analyze(runs, f"live-{router}-{step}", run / "checkpoints" / f"step-{step - 1:08d}", "--mode", "train", "--batch-size", 4, "--data", f"x={runs.folder / f'batch-{step}'}")
@@ -231,11 +300,13 @@ def check_live_metrics_are_those_of_analyze(runs, problems):
                 for key in ("mri", "entropy", "cv", "dead", "dropped"):
                     problems.equal(row[key], layer[key], f"{router}, step {step}, layer {layer['layer']}: {key}")
                 problems.equal([share["share_of_assignments"] for share in shares if share["layer"] == layer["layer"]], layer["load"], f"{router}, step {step}: load")
+                n_dropped += layer["dropped"] > 0
             if router == "softmax_pre":
                 _, losses = rows_of(results, "balance_losses")
                 for loss, term in (("switch", "balance"), ("z", "z")):
                     value = next(row["value"] for row in losses if row["layer"] is None and row["loss"] == loss)
                     problems.close(live["loss_terms"][term], value, 2e-6, f"step {step}: {term}")  # live in fp32, here in fp64
+    problems.need(n_dropped >= 2, f"only {n_dropped} pairs of step and layer drop anything")
 
 
 def check_eval_and_analyze_agree(runs, problems):
@@ -291,10 +362,12 @@ def check_token_texts_are_those_of_the_tokenizer_that_made_the_data(runs, proble
     traced = trace(runs, run, folder / "en", "with-texts-trace")
     sources = (run, "--data", f"en={folder / 'en'}"), ("--trace", f"en={traced}")
     ids = rows_of(analyze(runs, "texts-of-model", *sources[0]), "token_id_specialization")[1]
-    stdin = "".join(f"[{row['id']}]\n" for row in ids).encode()
-    decoded = toy.evenkeel("tokenize", "--tokenizer", folder / "tok.model", "--decode", stdin=stdin).out.splitlines()
-    problems.need(len(ids) > 5, f"{len(ids)} followed ids")
-    problems.equal([row["text"] for row in ids], [json.loads(text) for text in decoded], "texts")
+    pieces = [piece.replace("\u2581", " ") for piece in pieces_of(folder / "tok.model")]
+    problems.equal(len(pieces), 320, "pieces")
+    problems.need(len(ids) > 5 and any(row["text"].startswith(" ") for row in ids), f"followed ids: {ids}")
+    problems.equal([row["text"] for row in ids], [pieces[row["id"]] for row in ids], "texts")
+    rare = rows_of(analyze(runs, "texts-of-bytes", *sources[0], "--ids", ",".join(str(i) for i in range(320))), "token_id_specialization")[1]
+    problems.equal([row["text"] for row in rare], [pieces[row["id"]] for row in rare], "texts of all ids that occur")
     problems.equal(rows_of(analyze(runs, "texts-of-trace", *sources[1]), "token_id_specialization")[1], ids, "from a trace")
     moved = folder / "elsewhere.model"
     (folder / "tok.model").rename(moved)

@@ -10,7 +10,7 @@ constexpr size_t kFollowed = 10;  // ids, where none are chosen
 class EarlyRouting : public Analysis {
  public:
   explicit EarlyRouting(const AnalysisInput& input)
-      : model_(input.model), reference_(input.reference), data_(input.data), layers_(input.layers), texts_(input.token_texts), chosen_(input.chosen_ids), reader_(input) {
+      : model_(input.model), reference_(input.reference), reference_step_(input.reference_step), data_(input.data), layers_(input.layers), texts_(input.token_texts), chosen_(input.chosen_ids), reader_(input) {
     if (reference_.empty()) return;
     from_ = want_all(reader_, input, keys_of(input, IdKind::input, Choices::all, Side::reference));
     to_ = want_all(reader_, input, keys_of(input, IdKind::input, Choices::all));
@@ -24,25 +24,38 @@ class EarlyRouting : public Analysis {
   std::vector<NamedTable> tables() const override {
     if (reference_.empty()) return {};
     Table table;
-    table.columns = {{"layer", ""}, {"domain", ""}, {"from", ""}, {"to", ""}, {"id", ""}, {"text", ""}, {"occurrences", "tokens"}, {"overlap", ""}, {"cosine", ""}, {"chance_overlap", ""}, {"expert", ""}, {"share_from", "of assignments"}, {"share_to", "of assignments"}};
+    table.columns = {{"layer", ""}, {"domain", ""}, {"from", ""}, {"to", ""}, {"id", ""}, {"text", ""}, {"occurrences", "tokens"}, {"overlap", ""}, {"cosine", ""}, {"chance_overlap", ""}, {"expert", ""}, {"share_from", "of assignments"}, {"share_to", "of assignments"}, {"chance_cosine", ""}, {"from_step", "steps"}};
     table.tokens = n_tokens_;
     table.source =
         "arXiv 2402.01739, section 4 (early routing learning): distribution of an id's assignments over experts at two checkpoints, overlap = 1 - L1 / 2; "
-        "expert: the favourite at `from`. Ids: those chosen, else the 10 most frequent of the data set. chance_overlap: two uniform routings "
-        "of as many occurrences";
-    for (size_t d = 0; d < to_.size(); ++d)
-      for (const int64_t id : followed_ids(*to_[d], chosen_, kFollowed))
-        for (size_t layer = 0; layer < layers_.size(); ++layer) add_row(table, layer, d, id);
+        "expert: the favourite at `from`. Ids: those chosen, else the 10 most frequent of the data set. chance_overlap, chance_cosine: "
+        "two independent uniform routings of as many occurrences. from_step: the optimizer step of `from`";
+    for (size_t d = 0; d < to_.size(); ++d) {
+      const auto ids = followed_ids(*to_[d], chosen_, kFollowed);
+      int64_t most = 0;
+      for (const int64_t id : ids) most = std::max(most, to_[d]->occurrences(id));
+      UniformLevels levels(most);
+      for (const int64_t id : ids)
+        for (size_t layer = 0; layer < layers_.size(); ++layer) add_row({d, layer, id}, levels, table);
+    }
     return {{"early_routing", std::move(table)}};
   }
 
   std::vector<std::string> notes() const override {
     if (reference_.empty()) return {"early_routing: needs a reference model"};
-    return {};
+    std::vector<std::string> notes;
+    for (size_t d = 0; d < to_.size(); ++d) note_missing_ids("early_routing", *to_[d], data_[d].name, chosen_, notes);
+    return notes;
   }
 
  private:
-  void add_row(Table& table, size_t layer, size_t data, int64_t id) const {
+  struct Place {
+    size_t data, layer;
+    int64_t id;
+  };
+
+  void add_row(const Place& place, UniformLevels& levels, Table& table) const {
+    const auto& [data, layer, id] = place;
     const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
     std::vector<int64_t> from(static_cast<size_t>(n_experts), 0), to = from;
     from_[data]->add_counts(layer, id, from);
@@ -51,12 +64,17 @@ class EarlyRouting : public Analysis {
     const auto share = [&](const std::vector<int64_t>& counts) {
       return expert < 0 ? Json() : ratio(counts[static_cast<size_t>(expert)], std::accumulate(counts.begin(), counts.end(), int64_t{0}));
     };
-    const bool has_chance = from_[data]->exactly_k(layer) && to_[data]->exactly_k(layer);
+    Json chance_overlap, chance_cosine;
+    if (from_[data]->exactly_k(layer) && to_[data]->exactly_k(layer)) {
+      chance_overlap = uniform_share_overlap(n, n, n_experts, top_k);
+      chance_cosine = levels.of(n_experts, top_k)->mean_cosine(n, n);
+    }
     table.add_row({number_of_layer, data_[data].name, reference_, model_, id, text_of(texts_, id), n, number(share_overlap(from, to)), number(share_cosine(from, to)),
-                   has_chance ? Json(uniform_share_overlap(n, n, n_experts, top_k)) : Json(), expert < 0 ? Json() : Json(expert), share(from), share(to)});
+                   chance_overlap, expert < 0 ? Json() : Json(expert), share(from), share(to), chance_cosine, known(reference_step_)});
   }
 
   std::string model_, reference_;
+  std::optional<int64_t> reference_step_;
   std::vector<DataSet> data_;
   std::vector<LayerShape> layers_;
   std::vector<std::string> texts_;

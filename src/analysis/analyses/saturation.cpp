@@ -12,7 +12,7 @@ namespace {
 class Saturation : public Analysis {
  public:
   explicit Saturation(const AnalysisInput& input)
-      : model_(input.model), reference_(input.reference), data_(input.data), layers_(input.layers), counts_(input.data.size()) {
+      : model_(input.model), reference_(input.reference), reference_step_(input.reference_step), data_(input.data), layers_(input.layers), counts_(input.data.size()) {
     for (auto& by_layer : counts_)
       for (const auto& layer : layers_) by_layer.push_back({.n_experts = layer.n_experts});
   }
@@ -34,11 +34,11 @@ class Saturation : public Analysis {
   std::vector<NamedTable> tables() const override {
     if (!has_reference_) return {};
     Table table;
-    table.columns = {{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", ""}, {"to", ""}, {"data", ""}, {"saturation", ""}, {"chance", ""}};
+    table.columns = {{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", ""}, {"to", ""}, {"data", ""}, {"saturation", ""}, {"chance", ""}, {"from_step", "steps"}};
     table.tokens = n_tokens_;
     table.source =
         "arXiv 2409.02060, eq. 5: mean over tokens of |from and to| / k, sets of the k chosen experts before drops; where a router does not "
-        "give exactly k, sum |from and to| / sum |to|. k = 1: the first choice is the same. Chance: k / E";
+        "give exactly k, sum |from and to| / sum |to|. k = 1: the first choice is the same. Chance: k / E. from_step: the optimizer step of `from`";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) add_row(table, layer, d, 1);
       for (size_t d = 0; d < data_.size() && layers_[layer].top_k > 1; ++d) add_row(table, layer, d, layers_[layer].top_k);
@@ -57,10 +57,11 @@ class Saturation : public Analysis {
     const auto& counts = counts_[data][layer];
     const Json value = k == 1 ? ratio(counts.same_firsts, counts.firsts) : ratio(counts.common, counts.chosen);
     const Json chance = k == 1 ? Json(counts.chance_of_first()) : ratio(counts.products, n_experts * counts.chosen);
-    table.add_row({model_, number_of_layer, k, reference_, model_, data_[data].name, value, chance});
+    table.add_row({model_, number_of_layer, k, reference_, model_, data_[data].name, value, chance, known(reference_step_)});
   }
 
   std::string model_, reference_;
+  std::optional<int64_t> reference_step_;
   std::vector<DataSet> data_;
   std::vector<LayerShape> layers_;
   std::vector<std::vector<SaturationCounts>> counts_;  // [data][layer]

@@ -26,6 +26,7 @@ Table saturation_table(const AnalysisInput& input, const Observation& batch) {
 Table two_models(const Experts& from, const Experts& to, int64_t n_experts, int64_t top_k) {
   auto input = input_of({{5, n_experts, top_k}}, 9, 4);
   input.reference = "before";
+  input.reference_step = 0;
   auto batch = batch_of({0, 1, 2, 3}, 4, {routing_of(to, n_experts, top_k, 5)});
   batch.reference = {routing_of(from, n_experts, top_k, 5)};
   return saturation_table(input, batch);
@@ -40,6 +41,7 @@ TEST(SaturationAnalysis, IsTheOverlapByHand) {
   EXPECT_EQ(cell(table, {{"k", 2}}, "arm"), Json("model"));
   EXPECT_EQ(cell(table, {{"k", 2}}, "from"), Json("before"));
   EXPECT_EQ(cell(table, {{"k", 2}}, "to"), Json("model"));
+  EXPECT_EQ(cell(table, {{"k", 2}}, "from_step"), Json(0));
   EXPECT_EQ(cell(table, {{"k", 2}}, "layer"), Json(5));
   EXPECT_EQ(cell(table, {{"k", 2}}, "data"), Json("text"));
   EXPECT_EQ(table.tokens, 4);
@@ -77,6 +79,7 @@ TEST(SaturationAnalysis, IsTheLiveMetricsFigure) {
   auto batch = batch_of(std::vector<int64_t>(50, 1), 10, {routing_of(to, 6, 3)});
   batch.reference = {routing_of(from, 6, 3)};
   const auto table = saturation_table(input, batch);
+  EXPECT_TRUE(cell(table, {{"k", 1}}, "from_step").is_null());  // not known
   const auto live = count_saturation(batch.reference[0], batch.routing[0]);
   EXPECT_EQ(number_in(table, {{"k", 1}}, "saturation"), live.of_first());
   EXPECT_EQ(number_in(table, {{"k", 3}}, "saturation"), live.of_all());
