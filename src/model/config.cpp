@@ -65,7 +65,7 @@ namespace {
 
 struct Check {
   const std::string& where;
-  const ConfigNode* table;  // may be null
+  const ConfigNode* table = nullptr;  // of [model]
   std::string place_of(const std::string& key) const {
     const ConfigNode* found = table != nullptr ? table->find(key.substr(0, key.find('.'))) : nullptr;
     return found != nullptr ? found->where : where;

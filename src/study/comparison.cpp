@@ -43,6 +43,7 @@ double training_flops_per_token(const train::Arm& arm) {
 
 std::string recipe_without_replay(const train::Arm& arm) {
   Json recipe = arm.resolved;
+  erase_keys(recipe, {"contents"});  // what the paths, which are compared, led to
   erase_keys(recipe["train"], {"seed", "checkpoint_every", "keep_last"});
   for (auto& phase : recipe["phase"].as_array()) erase_keys(phase, {"replay", "eval"});
   return recipe.dump();

@@ -101,7 +101,7 @@ TEST_F(HeadlinesTest, OtherBudgetsAndDataDoNotCompare) {
   for (const char* arm : {"dense", "longer"}) forgetting(arm, 0.30, 2.0);
   EXPECT_TRUE(study_headlines(arms_, tables_).empty());
   // The second phase goes on with the same data: nothing shifts.
-  const std::string same = "phase.two.data=[{name = \"a\", path = \"a\"}]";
+  const std::string same = "phase.two.data=[{name = \"a\", path = \"/data/a\"}]";
   arms_ = {arm_of("steady", "steady", {same}), arm_of("steady-r25", "steady-r25", {same, kReplay})};
   tables_ = train::new_tables();
   for (const char* arm : {"steady", "steady-r25"}) {

@@ -342,8 +342,9 @@ TEST_F(TrainerTest, ARunThatWasStartedFromMayGoWhileThisOneTrains) {
 }
 
 TEST_F(TrainerTest, TheLastPhaseOfANameIsReplayed) {
-  train("en", {"phase.two.data=[{name = \"x\", path = \"a\"}]"});
-  train("de", {"phase.two.data=[{name = \"y\", path = \"b\"}]"});
+  const auto data = [&](const char* name, const char* set) { return std::string("phase.two.data=[{name = \"") + name + "\", path = \"" + (folder_ / set).string() + "\"}]"; };
+  train("en", {data("x", "a")});
+  train("de", {data("y", "b")});
   const auto start = [&](const char* phase, const char* run) { return std::string("phase.") + phase + ".start={from = \"" + (folder_ / run).string() + "\"}"; };
   train("run", {"phase.one.name=p1", "phase.two.name=p2", start("p1", "en"), start("p2", "de"), "phase.p2.replay={fraction = 0.5, from = \"two\"}"});
   const auto lines = read_metrics(folder_ / "run" / "metrics.jsonl");
