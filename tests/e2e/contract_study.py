@@ -179,8 +179,7 @@ def check_an_arms_recipe_runs_from_anywhere(studies, problems):
 
 
 def check_what_the_arms_cost_is_said_as_it_is(studies, problems):
-    for name, text in (("arms", ARMS), ("uneven", UNEVEN)):
-        _, results = studies.study(name, text)
+    for name, (_, results) in (("arms", studies.study()), ("uneven", studies.study("uneven", UNEVEN))):
         flops = {arm["group"]: arm["flops_per_token"] for arm in results["arms"]}
         least, most = min(flops.values()), max(flops.values())
         problems.equal(results["comparison"]["flops_per_token"], {"least": least, "most": most, "tolerance": 0.05, "matched": most <= 1.05 * least}, f"{name}: FLOPs of the arms")
