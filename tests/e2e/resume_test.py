@@ -270,16 +270,17 @@ def finished_run_is_left_alone(trial):
 # ---- which writes ----
 
 
-def writes_of_save(trial, number):
-    """The indices (from 1) of the writes between the renames that end save number-1 and save `number`."""
-    ends = [i for i, write in enumerate(trial.writes, 1)
+def ends_of_saves(trial):
+    """The indices (from 1) of the renames that end a save."""
+    return [i for i, write in enumerate(trial.writes, 1)
             if write.startswith("rename RUN/checkpoints/step-") and write.count("/") == 2]
+
+
+def writes_of_save(trial, number):
+    """The indices of the writes between the renames that end save number-1 and save `number`."""
+    ends = ends_of_saves(trial)
     first = ends[number - 2] + 1 if number > 1 else 1
     return list(range(first, ends[number - 1] + 2))  # with the sync of the folder after the rename
-
-
-def number_of_saves(trial):
-    return len(toy.checkpoints(trial.whole))
 
 
 def first_write_after_save(trial, number):
@@ -294,7 +295,7 @@ def sampled_writes(trial, what):
     if trial.router != THOROUGH_ROUTER:
         return sorted(rng.sample(every, 3 if what == "kill" else 1))
     if what == "kill":  # one save, and the end of the run: results and page
-        return writes_of_save(trial, 2) + list(range(first_write_after_save(trial, number_of_saves(trial)), len(trial.writes) + 1))
+        return writes_of_save(trial, 2) + list(range(first_write_after_save(trial, len(ends_of_saves(trial))), len(trial.writes) + 1))
     return sorted(rng.sample(writes_of_save(trial, 1), 4) + rng.sample(writes_of_save(trial, 3), 4))
 
 
