@@ -5,6 +5,7 @@
 """
 import json
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
