@@ -233,6 +233,46 @@ def check_real(check, browser, work, assembler):
     check_health(check, "real, 390 px, dark", browser.open(path, width=390, dark=True), 390)
 
 
+def check_over_run(check, browser, work, assembler):
+    """Every checkpoint of the run against its last one: lines over the steps, and a choice of the checkpoint for the lines over the layers."""
+    run = work / "every"
+    (work / "every.toml").write_text(toy.recipe_text(work, "top_k_random_drops"))
+    done = toy.evenkeel("train", work / "every.toml", "--out", run, "--set", "train.keep_last=0", "--set", 'train.checkpoint_every="3 steps"', timeout=600)
+    assert done.rc == 0, done.err
+    folder = work / "over-run"
+    done = toy.evenkeel("analyze", run, "--over-run", "--data", f"en={work / 'en'}", "--data", f"de={work / 'de'}", "--ids", "1,5", "--out", folder, timeout=600)
+    assert done.rc == 0, done.err
+    path = folder / "report.html"
+    if assembler:
+        make_page([folder], path, assembler)
+    page = browser.open(path)
+    rows, early = values.records(folder, "saturation"), values.records(folder, "early_routing")
+    steps = sorted({row["from_step"] for row in rows})
+    check("over a run: several checkpoints", len(steps) > 2)
+    shown = shown_charts(page)
+    layer = shown["saturation-by-step"][0]["meta"]["layer"]
+    for row in rows:
+        if row["layer"] != layer:
+            continue
+        series = f"{row['data']}, {values.counted(row['k'])}"
+        for role, value in (("step-line", "saturation"), ("chance-line", "chance")):
+            trace = [t for t in shown["saturation-by-step"] if t["meta"]["series"] == series and t["meta"]["role"] == role]
+            points = dict(zip(trace[0]["x"], trace[0]["y"])) if len(trace) == 1 else {}
+            check(f"over a run: {role} of {series} at step {row['from_step']}", points.get(row["from_step"]) == row[value] and sorted(points) == steps)
+    domain = shown["early-routing"][0]["meta"]["domain"]
+    need = sorted((row["from_step"], row["overlap"]) for row in early if row["layer"] == layer and row["domain"] == domain and row["overlap"] is not None)
+    check("over a run: overlaps of single ids", sorted(point for trace in shown["early-routing-by-step"] for point in zip(trace["x"], trace["y"])) == need and need != [])
+    for index, step in enumerate(steps):
+        choose(page, "#agreement-step", index)
+        choose(page, "#early-routing-step", index)
+        shown = shown_charts(page)
+        got = sorted((t["meta"]["series"], x, y) for t in shown["agreement-by-layer"] if t["meta"]["role"] == "layer-line" for x, y in zip(t["x"], t["y"]))
+        check(f"over a run: lines over the layers, step {step}", got == sorted((f"{row['data']}, {values.counted(row['k'])}", row["layer"], row["saturation"]) for row in rows if row["from_step"] == step))
+        got = sorted(x for t in shown["early-routing"] if t["meta"]["figure"] == "overlap" for x in t["x"])
+        check(f"over a run: single ids, step {step}", got == sorted(row["overlap"] for row in early if row["layer"] == layer and row["domain"] == domain and row["from_step"] == step))
+    check_health(check, "over a run", page, 1280)
+
+
 def check_tokens(check, page, folder):
     page.select_option("#token-expert", index=4)
     page.select_option("#token-kind", index=1)
@@ -305,6 +345,7 @@ def main():
         check_several(check, browser, folders, Path(work) / "two.html")
         if Path(toy.BINARY).exists():
             check_real(check, browser, Path(work), assembler)
+            check_over_run(check, browser, Path(work), assembler)
     print("all checks passed" if check.failed == 0 else f"{check.failed} checks failed")
     return 1 if check.failed else 0
 

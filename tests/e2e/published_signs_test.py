@@ -29,6 +29,7 @@ def toy_recipe(folder):
         (r"steps = 128\n", "steps = 5\n"),
         (r"steps = 64\n", "steps = 3\n"),
         (r'every = "64 steps"', 'every = "5 steps"'),
+        (r"max_tokens = 65536", "max_tokens = 1024"),
         (r"\.\./\.\./runs/demo-data/(en|de)(-heldout)?", rf"{folder}/\1\2"),
         (r"vocab_size = 4096", f"vocab_size = {toy.VOCAB_SIZE}"),
     ]
@@ -55,9 +56,9 @@ class PublishedSigns(unittest.TestCase):
         cls.scratch = tempfile.TemporaryDirectory()
         cls.folder = pathlib.Path(cls.scratch.name)
         for seed, name in enumerate(("en", "de", "en-heldout", "de-heldout")):
-            toy.write_dataset(cls.folder / name, toy.made_documents(seed + 1, 600))  # ids that occur more than 128 times
+            toy.write_dataset(cls.folder / name, toy.made_documents(seed + 1, 350))  # ids that occur more than 128 times
         cls.study = cls.folder / "signs"
-        done = toy.evenkeel("study", toy_recipe(cls.folder), "--out", cls.study, "--device", "cpu", timeout=400)
+        done = toy.evenkeel("study", toy_recipe(cls.folder), "--out", cls.study, "--device", "cpu", timeout=1500)
         if done.rc != 0:
             raise AssertionError(done.err)
         cls.printed = cls.run_script()

@@ -75,7 +75,7 @@ class RouterZoo(unittest.TestCase):
         toy.write_dataset(cls.folder / "de", toy.made_documents(2))
         cls.recipe = toy_recipe(cls.folder)
         cls.study = cls.folder / "zoo"
-        done = toy.evenkeel("study", cls.recipe, "--out", cls.study, "--device", "cpu", timeout=400)
+        done = toy.evenkeel("study", cls.recipe, "--out", cls.study, "--device", "cpu", timeout=1500)
         if done.rc != 0:
             raise AssertionError(done.err)
         cls.results = json.loads((cls.study / "results.json").read_text())

@@ -10,28 +10,80 @@ function columnSelect(report, { table, column, id, label, view, chart, name }) {
 function timesSeen(count) { return `at least ${formatNumber(count)} ${count === 1 ? "time" : "times"}`; }
 function expertsCounted(k) { return k === 1 ? "first choice" : `top ${k}`; }
 
+// The steps of the checkpoints that an analysis compares with; more than one where it went over a run.
+function stepsCompared(analysis, table) { return unique(analysisRecords(analysis, table).map((record) => record.from_step).filter(isNumber)).sort((a, b) => a - b); }
+function goesOverRun(analysis, table) { return stepsCompared(analysis, table).length > 1; }
+
+// A select of the checkpoint that a chart compares with, and the rows of its choice; an analysis with one reference keeps all of its rows.
+function referenceChoice(report, { table, id, chart }) {
+  const steps = unique(report.analyses.filter((analysis) => goesOverRun(analysis, table)).flatMap((analysis) => stepsCompared(analysis, table))).sort((a, b) => a - b);
+  const view = { step: steps[0] };
+  const control = steps.length === 0 ? null : makeSelect(id, "Checkpoint", steps.map((step) => [step, `step ${step}`]), (value) => { view.step = value; drawChart(chart); });
+  return { controls: control ? [control] : null, records: (analysis) => analysisRecords(analysis, table).filter((record) => !goesOverRun(analysis, table) || record.from_step === view.step) };
+}
+
 function addAgreementSection(report) {
   const intro = "What of the reference's routing the model keeps, on the same tokens. Router saturation is the share of a token's experts that both choose: 1 means that the routers agree on every token.";
   addAnalysisSection("agreement", "Against the reference model", intro, (section) => {
-    addAnalysisChart(report, section, { id: "agreement-by-layer", title: "Saturation of every layer", caption: `Dotted: chance, k/E.${tableSource(report, "saturation")}`,
-      build: () => layerLines(report, { table: "saturation", value: "saturation", chance: "chance", series: (record) => `${record.data}, ${expertsCounted(record.k)}`, title: "saturation", percent: true }) });
+    const kept = referenceChoice(report, { table: "saturation", id: "agreement-step", chart: "agreement-by-layer" });
+    addAnalysisChart(report, section, { id: "agreement-by-layer", title: "Saturation of every layer", caption: `Dotted: chance, k/E.${tableSource(report, "saturation")}`, controls: kept.controls,
+      build: () => layerLines(report, { table: "saturation", value: "saturation", chance: "chance", series: (record) => `${record.data}, ${expertsCounted(record.k)}`, records: kept.records, title: "saturation", percent: true }) });
+    addOverRunCharts(report, section);
     const view = {};
     const count = columnSelect(report, { table: "continual_vocabulary", column: "minimum_count", id: "hit-rate-count", label: "Ids seen", view, chart: "hit-rate", name: timesSeen });
     addAnalysisChart(report, section, { id: "hit-rate", title: "Does a token id keep its expert?", caption: `Each id's favourite expert under the reference; the share of its tokens that still go there.${tableSource(report, "continual_vocabulary")}`,
       controls: count ? [count] : null, tables: ["continual_vocabulary"],
       build: () => layerLines(report, { table: "continual_vocabulary", value: "hit_rate", chance: "chance", series: (record) => `${record.domain}, ${expertsCounted(record.k)}`, where: (record) => record.minimum_count === view.minimum_count, title: "hit rate", percent: true }) });
+    const early = referenceChoice(report, { table: "early_routing", id: "early-routing-step", chart: "early-routing" });
     addAnalysisChart(report, section, { id: "early-routing", title: "Single token ids, in the chosen layer", caption: `Likeness of an id's expert distribution under both models: the chosen ids, otherwise the most frequent of the data set.${tableSource(report, "early_routing")}`,
-      tables: ["early_routing"], build: () => buildEarlyRouting(report) });
+      controls: early.controls, tables: ["early_routing"], build: () => buildEarlyRouting(report, early.records) });
   });
 }
 
-function buildEarlyRouting(report) {
+// How early routing is fixed: every checkpoint of a run against its last one.
+function addOverRunCharts(report, section) {
+  const over = (table) => report.analyses.some((analysis) => goesOverRun(analysis, table));
+  if (over("saturation"))
+    addAnalysisChart(report, section, { id: "saturation-by-step", title: "Saturation over the run, in the chosen layer", caption: "Every checkpoint against the run's last one. Dotted: chance, k/E.",
+      build: () => stepLines(report, { table: "saturation", value: "saturation", chance: "chance", percent: true, title: "saturation", series: (record) => `${record.data}, ${expertsCounted(record.k)}` }) });
+  if (over("early_routing"))
+    addAnalysisChart(report, section, { id: "early-routing-by-step", title: "Single token ids over the run, in the chosen layer", caption: "Overlap of an id's expert distribution at every checkpoint with that at the last one, on the chosen data set.", tables: ["early_routing"],
+      build: () => stepLines(report, { table: "early_routing", value: "overlap", title: "overlap", series: (record) => tokenLabel(record, 16), where: (record) => record.domain === analysisView.domain }) });
+}
+
+// Lines over the steps of the checkpoints, in the chosen layer; of the models whose analysis went over a run.
+function stepLines(report, { table, value, series, where = () => true, chance, title, percent = false }) {
+  const format = percent ? ".2%" : ".4f";
+  const rows = (analysis) => analysisRecords(analysis, table).filter((record) => record.layer === analysisView.layer && isNumber(record.from_step) && isNumber(record[value]) && where(record));
+  const overRun = report.analyses.filter((analysis) => goesOverRun(analysis, table));
+  const names = unique(overRun.flatMap((analysis) => rows(analysis).map(series)));
+  const data = [];
+  for (const analysis of overRun) {
+    const model = report.analyses.indexOf(analysis);
+    names.forEach((name, index) => {
+      const line = rows(analysis).filter((record) => series(record) === name).sort((a, b) => a.from_step - b.from_step);
+      if (line.length === 0) return;
+      const style = seriesStyle(index, model);
+      const label = lineLabel(report, analysis, name);
+      const shared = { type: "scatter", x: line.map((record) => record.from_step), legendgroup: `${model}-${index}`, records: line };
+      const about = { table, series: name, model: analysis.name, layer: analysisView.layer };
+      data.push({ ...shared, mode: "lines+markers", name: label, y: line.map((record) => record[value]), line: { color: style.color, dash: style.dash, width: 2.2 }, marker: { color: style.color, symbol: style.symbol, size: 7 },
+        customdata: line.map((record) => hoverCounts(analysis, table, record, { value, chance })), hovertemplate: `step %{x}: %{y:${format}}%{customdata}<extra>${label}</extra>`, meta: { role: "step-line", value, ...about } });
+      if (chance)
+        data.push({ ...shared, mode: "lines", y: line.map((record) => record[chance]), line: { color: style.color, dash: "dot", width: 1.3 }, opacity: 0.8, name: `${label}, chance`, showlegend: false,
+          hovertemplate: `step %{x}: chance %{y:${format}}<extra>${label}</extra>`, meta: { role: "chance-line", value: chance, ...about } });
+    });
+  }
+  return data.length === 0 ? null : { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "step of the checkpoint", tickformat: "d", zeroline: false }, yaxis: { title, tickformat: percent ? ".0%" : undefined, rangemode: "tozero", zeroline: false } } };
+}
+
+function buildEarlyRouting(report, recordsOf) {
   const analysis = chosenModel(report);
-  const records = analysisRecords(analysis, "early_routing").filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
+  const records = recordsOf(analysis).filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
   if (records.length === 0) return null;
   const y = records.map((_, i) => -i);
   const data = [["overlap", "circle"], ["cosine", "diamond"]].map(([figure, symbol], index) => ({ type: "scatter", mode: "markers", name: figure, x: records.map((record) => record[figure]), y, records,
-    customdata: records.map((record) => `${tokenLabel(record)}: ${figure} ${formatNumber(record[figure])}${hoverCounts(analysis, "early_routing", record, { value: figure, chance: figure === "overlap" ? "chance_overlap" : "" })}`
+    customdata: records.map((record) => `${tokenLabel(record)}: ${figure} ${formatNumber(record[figure])}${hoverCounts(analysis, "early_routing", record, { value: figure, chance: `chance_${figure}` })}`
       + `<br>favourite expert ${record.expert}: ${formatPercent(record.share_from)} before, ${formatPercent(record.share_to)} now`),
     hovertemplate: "%{customdata}<extra></extra>", marker: { symbol, size: 11, color: seriesStyle(index, 0).color }, meta: { role: "early-routing", figure, layer: analysisView.layer, domain: analysisView.domain, model: analysis.name } }));
   return { data, height: 120 + 28 * records.length, layout: { hovermode: "closest", margin: { l: 20 }, xaxis: { title: "likeness", range: [-0.02, 1.02], zeroline: false },
