@@ -129,11 +129,11 @@ function addTokenBrowser(report, section) {
     if (!experts.includes(analysisView.expert)) analysisView.expert = experts[0];
     expertHost.replaceChildren(makeSelect("token-expert", "Expert", experts.map((expert) => [expert, `expert ${expert}`]), (expert) => { analysisView.expert = expert; show(); }, experts.indexOf(analysisView.expert)));
     const rows = records().filter((record) => record.expert === analysisView.expert && record.id_kind === analysisView.kind).sort((a, b) => a.rank - b.rank);
-    host.replaceChildren(rows.length === 0 ? make("p", { class: "note" }, "No id reached the least count with this expert as its favourite.") : make("ol", { class: "token-list" }, ...rows.map(tokenRow)));
+    host.replaceChildren(rows.length === 0 ? make("p", { class: "note" }, "No id that reached the least count goes to this expert.") : make("ol", { class: "token-list" }, ...rows.map(tokenRow)));
   };
   const figure = make("figure", { id: "figure-token-browser" }, make("h3", {}, "What an expert reads"),
     make("div", { class: "controls" }, expertHost, kinds.length > 1 ? makeSelect("token-kind", "Ids", kinds.map((kind) => [kind, `${kind} ids`]), (kind) => { analysisView.kind = kind; show(); }) : null), host,
-    make("figcaption", {}, `The token ids that go to it most faithfully: share of the id's tokens, and how often that was. Spaces and control characters are drawn.${tableSource(report, "expert_tokens")}`));
+    make("figcaption", {}, `The token ids with the largest share of their tokens at it: the share, and of how many tokens; ★ where the expert is the id's favourite. Spaces and control characters are drawn.${tableSource(report, "expert_tokens")}`));
   section.append(figure);
   analysisRefreshes.push(show);
   analysisUpdates.push(show);
@@ -142,8 +142,8 @@ function addTokenBrowser(report, section) {
 
 function tokenRow(record) {
   const bar = make("span", { class: "token-bar", "aria-hidden": "true", style: `width:${(100 * Math.min(1, record.share)).toFixed(1)}%` });
-  return make("li", { title: `id ${record.id}: ${record.count} of ${record.occurrences} tokens` }, make("bdi", { class: "token" }, tokenText(record)),
-    make("span", { class: "token-figures" }, `${(record.share * 100).toFixed(0)} % of ${formatNumber(record.occurrences)}`), bar);
+  return make("li", { title: `id ${record.id}: ${record.count} of ${record.occurrences} tokens${isNumber(record.chance) ? `; the favourite of a uniform router would have ${formatPercent(record.chance)}` : ""}` }, make("bdi", { class: "token" }, tokenText(record)),
+    make("span", { class: "token-figures" }, `${record.favourite ? "★ " : ""}${(record.share * 100).toFixed(0)} % of ${formatNumber(record.occurrences)}`), bar);
 }
 
 function tokenText(record, longest = 60) { return record.text === null || record.text === "" ? `id ${record.id}` : visibleText(record.text, longest); }
