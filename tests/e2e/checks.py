@@ -108,6 +108,8 @@ def documents_of(prefix):
     return [list(struct.unpack_from(f"<{length}{letter}", tokens, start)) for length, start in zip(lengths, starts)], width
 
 
-def rows_of(results, table):
+def rows_of(results, table, **where):
+    """The names of the columns, and the rows in which those of `where` have these values, as dictionaries."""
     columns = [column["name"] for column in results["tables"][table]["columns"]]
-    return columns, [dict(zip(columns, row)) for row in results["tables"][table]["rows"]]
+    rows = [dict(zip(columns, row)) for row in results["tables"][table]["rows"]]
+    return columns, [row for row in rows if all(row[name] == value for name, value in where.items())]

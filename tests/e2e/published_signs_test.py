@@ -5,7 +5,6 @@
 """
 import json
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import tempfile
 import unittest
 
 import toy
+from checks import rows_of
 
 RECIPE = toy.ROOT / "recipes" / "tiny" / "published-signs.toml"
 SCRIPT = toy.ROOT / "scripts" / "published_signs.py"
@@ -21,7 +21,6 @@ LAYERS = 3
 
 def toy_recipe(folder):
     """The recipe with toy data, few short steps and two seeds; everything else as it ships."""
-    text = RECIPE.read_text()
     changes = [
         (r"seeds = \[1, 2, 3\]", "seeds = [1, 2]"),
         (r"batch_size = 16", "batch_size = 4"),
@@ -33,17 +32,7 @@ def toy_recipe(folder):
         (r"\.\./\.\./runs/demo-data/(en|de)(-heldout)?", rf"{folder}/\1\2"),
         (r"vocab_size = 4096", f"vocab_size = {toy.VOCAB_SIZE}"),
     ]
-    for pattern, other in changes:
-        text, n = re.subn(pattern, other, text)
-        assert n > 0, f"the recipe has no {pattern}"
-    path = folder / "signs.toml"
-    path.write_text(text)
-    return path
-
-
-def rows(results, table, **where):
-    names = [column["name"] for column in results["tables"][table]["columns"]]
-    return [row for row in (dict(zip(names, values)) for values in results["tables"][table]["rows"]) if all(row[k] == v for k, v in where.items())]
+    return toy.changed_recipe(RECIPE, folder / "signs.toml", changes)
 
 
 def cell_of(values, form):
@@ -94,13 +83,13 @@ class PublishedSigns(unittest.TestCase):
         line = self.line("the first layer changes most: choices kept", "granular-pb")
         means = []
         for layer in range(LAYERS):
-            values = [statistics.fmean(row["saturation"] for row in rows(one, "saturation", k=3, layer=layer)) for one in results]
+            values = [statistics.fmean(row["saturation"] for row in rows_of(one, "saturation", k=3, layer=layer)[1]) for one in results]
             self.assertIn(f"layer {layer} {cell_of(values, '.3f')}", line[3])
             means.append(values)
         self.assertEqual(line[4], f"{sum(means[0][seed] == min(layer[seed] for layer in means) for seed in range(2))} of 2 seeds")
 
     def test_replay_compares_the_same_data(self):
-        kept = {suffix: [statistics.fmean(row["saturation"] for row in rows(one, "saturation", k=3, data="de")) for one in self.analysis("granular-sb" + suffix, "after")] for suffix in ("", "-replay30")}
+        kept = {suffix: [statistics.fmean(row["saturation"] for row in rows_of(one, "saturation", k=3, data="de")[1]) for one in self.analysis("granular-sb" + suffix, "after")] for suffix in ("", "-replay30")}
         line = self.line("0 % replay changes more than 30 %: choices kept on de", "granular-sb")
         self.assertIn(f"r 0 {cell_of(kept[''], '.3f')}; r 0.3 {cell_of(kept['-replay30'], '.3f')}", line[3])
         self.assertEqual(line[4], f"{sum(a < b for a, b in zip(*kept.values()))} of 2 seeds")
@@ -110,7 +99,7 @@ class PublishedSigns(unittest.TestCase):
         for part, inside in (("first", lambda row: row["position_to"] <= 8), ("last", lambda row: row["position_from"] >= 24)):
             values[part] = []
             for one in self.analysis("drop-top-2", "before"):
-                found = [row for row in rows(one, "drop_by_position", domain="de") if inside(row)]
+                found = [row for row in rows_of(one, "drop_by_position", domain="de")[1] if inside(row)]
                 values[part].append(sum(row["any_dropped"] * row["tokens"] for row in found) / sum(row["tokens"] for row in found))
         line = self.line("drops rise", "drop-top-2")
         for part in values:

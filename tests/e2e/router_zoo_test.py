@@ -6,7 +6,6 @@
 import json
 import math
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import tomllib
 import unittest
 
 import toy
+from checks import rows_of
 
 RECIPE = toy.ROOT / "recipes" / "tiny" / "router-zoo.toml"
 STEPS = (6, 4)  # of the two phases
@@ -38,7 +38,6 @@ RULES = {
 
 def toy_recipe(folder):
     """The recipe with toy data, few short steps and two seeds; everything else as it ships."""
-    text = RECIPE.read_text()
     changes = [
         (r"seeds = \[1, 2, 3\]", "seeds = [1, 2]"),
         (r"batch_size = 16", "batch_size = 4"),
@@ -49,17 +48,7 @@ def toy_recipe(folder):
         (r"\.\./\.\./runs/router-zoo-data/(en|de)(-heldout)?", rf"{folder}/\1"),
         (r'preset = "tiny/dense"', f'preset = "tiny/dense"\nvocab_size = {toy.VOCAB_SIZE}'),
     ]
-    for pattern, other in changes:
-        text, n = re.subn(pattern, other, text)
-        assert n > 0, f"the recipe has no {pattern}"
-    path = folder / "zoo.toml"
-    path.write_text(text)
-    return path
-
-
-def rows(results, table):
-    names = [column["name"] for column in results["tables"][table]["columns"]]
-    return [dict(zip(names, row)) for row in results["tables"][table]["rows"]]
+    return toy.changed_recipe(RECIPE, folder / "zoo.toml", changes)
 
 
 def table_of(study):
@@ -98,7 +87,7 @@ class RouterZoo(unittest.TestCase):
         self.assertEqual({arm["lower_bound"] for arm in self.results["arms"] if arm["model"] != "dense"}, {0.125})
 
     def test_the_comparison_follows_from_the_metrics(self):
-        table = {row["arm"]: row for row in rows(self.results, "routers")}
+        table = {row["arm"]: row for row in rows_of(self.results, "routers")[1]}
         self.assertEqual(set(table), set(self.lines))
         for name, lines in self.lines.items():
             row = table[name]
@@ -118,14 +107,14 @@ class RouterZoo(unittest.TestCase):
             self.assertEqual(row["dropped"] > 0, name.startswith("drop-"), name)
 
     def test_scope_and_causality_are_those_of_the_documentation(self):
-        table = {row["arm"]: row for row in rows(self.results, "routers")}
+        table = {row["arm"]: row for row in rows_of(self.results, "routers")[1]}
         for group, rule in RULES.items():
             row = table[f"{group}-seed1"]
             self.assertEqual((row["scope"], row["eval_scope"], row["causal"], row["eval_causal"]), rule, group)
 
     def test_seeds_are_summarised(self):
-        summary = {row["group"]: row for row in rows(self.results, "routers_summary")}
-        values = [row["loss_new"] for row in rows(self.results, "routers") if row["arm"].startswith("quantile-seed")]
+        summary = {row["group"]: row for row in rows_of(self.results, "routers_summary")[1]}
+        values = [row["loss_new"] for row in rows_of(self.results, "routers")[1] if row["arm"].startswith("quantile-seed")]
         self.assertAlmostEqual(summary["quantile"]["loss_new_mean"], sum(values) / 2, 12)
         self.assertAlmostEqual(summary["quantile"]["loss_new_std"], abs(values[0] - values[1]) / math.sqrt(2), 12)
 
@@ -136,7 +125,7 @@ class RouterZoo(unittest.TestCase):
         self.assertEqual(len(lines), len({arm["group"] for arm in self.results["arms"]}))
         ahead = [", **no** |" in line for line in lines]
         self.assertEqual(ahead, sorted(ahead), "rules that look ahead come last")
-        summary = {row["group"]: row for row in rows(self.results, "routers_summary")}
+        summary = {row["group"]: row for row in rows_of(self.results, "routers_summary")[1]}
         row = next(line for line in lines if line.startswith("| `hash-ids`"))
         self.assertIn(f"{summary['hash-ids']['loss_new_mean']:.3f} ± {summary['hash-ids']['loss_new_std']:.3f}", row)
 

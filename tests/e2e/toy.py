@@ -84,6 +84,16 @@ def recipe_text(data, router="softmax_pre"):
     return RECIPE.format(vocab_size=VOCAB_SIZE, data=data, router=table, balance=BALANCE if needs_balance else "", top_k=1 if router in TOP_ONE else 2)
 
 
+def changed_recipe(recipe, path, changes):
+    """Writes `recipe` to `path`, with each of `changes` (pattern, replacement) made; a pattern that is not there is an error."""
+    text = pathlib.Path(recipe).read_text()
+    for pattern, replacement in changes:
+        text, n = re.subn(pattern, replacement, text)
+        assert n > 0, f"{recipe} has no {pattern}"
+    path.write_text(text)
+    return path
+
+
 def listed_routers():
     """The kinds of routers that `evenkeel plan --help` lists."""
     lines = evenkeel("plan", "--help").out.splitlines()
