@@ -36,7 +36,7 @@ int cmd_study(Options& options) {
   make_folders(study.out);
   train::save_on_signal();
   const train::RunLock lock(study.out);
-  for (const char* part : {"", "csv"}) train::remove_temporary_files(study.out / part);
+  for (const char* part : {"", "csv"}) remove_temporaries_in(study.out / part);
   write_file_atomically(study.out / "study.toml", read_file(recipe));
   study::run_study(plan, study);
   for (const auto& arm : plan.arms) {

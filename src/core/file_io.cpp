@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include <csignal>
 #include <fcntl.h>
@@ -110,20 +111,38 @@ void unlink_temporary_files() {
     if (const char* path = entry.load()) unlink(path);
 }
 
-void remove_stale_temporaries(const fs::path& path) {
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  const std::string start = path.filename().string() + kTemporarySuffix;
-  std::vector<fs::path> stale;
-  std::error_code error;  // no such folder: nothing to remove
+namespace {
+struct TemporaryFile {
+  fs::path path, made_for;
+  int process;  // that made it
+};
+
+// Those in the folder; none where it cannot be read.
+std::vector<TemporaryFile> temporary_files_in(const fs::path& folder) {
+  constexpr size_t kMostDigits = 9;
+  std::vector<TemporaryFile> out;
+  std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    constexpr size_t kMostDigits = 9;
-    const std::string digits = name.starts_with(start) ? name.substr(start.size()) : "";
+    const size_t end = name.rfind(kTemporarySuffix);
+    if (end == std::string::npos || !entry.is_regular_file(error)) continue;
+    const std::string digits = name.substr(end + std::strlen(kTemporarySuffix));
     if (digits.empty() || digits.size() > kMostDigits || digits.find_first_not_of("0123456789") != std::string::npos) continue;
-    const bool is_alive = kill(std::stoi(digits), 0) == 0 || errno != ESRCH;
-    if (!is_alive && entry.is_regular_file()) stale.push_back(entry.path());
+    out.push_back({entry.path(), name.substr(0, end), std::stoi(digits)});
   }
-  for (const auto& file : stale) fs::remove(file, error);
+  return out;
+}
+}  // namespace
+
+void remove_temporaries_of(const fs::path& path) {
+  const auto is_alive = [](int process) { return kill(process, 0) == 0 || errno != ESRCH; };
+  std::error_code error;
+  for (const auto& file : temporary_files_in(path.has_parent_path() ? path.parent_path() : fs::path(".")))
+    if (file.made_for == path.filename() && !is_alive(file.process)) fs::remove(file.path, error);
+}
+
+void remove_temporaries_in(const fs::path& folder) {
+  for (const auto& file : temporary_files_in(folder)) fs::remove(file.path);
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {

@@ -40,8 +40,10 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// Removes what an AtomicFile for `path` left when its process was killed; those of processes that live stay.
-void remove_stale_temporaries(const fs::path& path);
+// Removes what an AtomicFile left when its process was killed: one for `path`, where the process no longer lives; or any in `folder`,
+// not in folders below, for the holder of a lock on it.
+void remove_temporaries_of(const fs::path& path);
+void remove_temporaries_in(const fs::path& folder);
 
 // Removes the temporary file of every AtomicFile that is open, without a lock or an allocation: for a signal
 // handler that ends the process next.

@@ -94,17 +94,27 @@ TEST(AtomicFile, AFullDiskIsAMachineError) {
   EXPECT_THAT(folder.names(), IsEmpty());
 }
 
-TEST(RemoveStaleTemporaries, LeavesThoseOfLivingProcessesAndOtherNames) {
+TEST(RemoveTemporariesOf, LeavesThoseOfLivingProcessesAndOtherNames) {
   const testing::TemporaryFolder folder;
   const std::string dead = std::to_string(testing::dead_process());
   const std::string own = "en.bin.tmp" + std::to_string(getpid()), first = "en.bin.tmp1", other = "en2.bin.tmp" + dead;
   for (const auto& name : {"en.bin.tmp" + dead, own, first, other, std::string("en.bin"), std::string("en.bin.tmp"), "en.bin.tmp" + dead + "x", std::string("en.bin.tmp99999999999")})
     folder.write(name, "x");
   fs::create_directories(folder / ("en.idx.tmp" + dead));
-  remove_stale_temporaries(folder / "en.bin");
-  remove_stale_temporaries(folder / "en.idx");  // a folder stays
+  remove_temporaries_of(folder / "en.bin");
+  remove_temporaries_of(folder / "en.idx");  // a folder stays
   EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre(own, first, other, "en.bin", "en.bin.tmp", "en.bin.tmp" + dead + "x", "en.bin.tmp99999999999", "en.idx.tmp" + dead));
-  EXPECT_NO_THROW(remove_stale_temporaries(folder / "absent" / "en.bin"));
+  EXPECT_NO_THROW(remove_temporaries_of(folder / "absent" / "en.bin"));
+}
+
+TEST(RemoveTemporariesIn, LeavesOtherNamesAndFolders) {
+  const testing::TemporaryFolder folder;
+  fs::create_directories(folder / "a.tmp12");
+  const std::string own = "b.json.tmp" + std::to_string(getpid());
+  for (const auto& name : {std::string("a.json.tmp123"), own, std::string("a.json"), std::string("notes.tmpx"), std::string("b.tmp")}) folder.write(name, "x");
+  remove_temporaries_in(folder / "");
+  EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre("a.json", "notes.tmpx", "b.tmp", "a.tmp12"));
+  EXPECT_NO_THROW(remove_temporaries_in(folder / "absent"));
 }
 
 TEST(ReadFile, NamesWhatIsThereInstead) {

@@ -169,6 +169,9 @@ void Json::push_back(Json value) {
   if (is_null()) value_ = Array{};
   as_array().push_back(std::move(value));
 }
+void Json::erase(std::string_view key) {
+  if (is_object()) std::erase_if(as_object(), [&](const auto& entry) { return entry.first == key; });
+}
 
 Json Json::parse(std::string_view text, std::string_view where) {
   Builder builder;

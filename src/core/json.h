@@ -60,6 +60,7 @@ class Json {
   const Json& at(size_t index) const;
   Json& operator[](std::string_view key);  // inserts null; makes a null value an object
   void push_back(Json value);              // makes a null value an array
+  void erase(std::string_view key);        // nothing when absent or when this is no object
 
   bool operator==(const Json& other) const = default;
 

@@ -107,6 +107,16 @@ TEST(Json, NullGrowsIntoObjectsAndArrays) {
   EXPECT_EQ(json.at("list").size(), 2u);
 }
 
+TEST(Json, EraseLeavesWhatHasAnotherKey) {
+  Json json = Json::parse(R"({"a":1,"b":{"a":2},"c":3})", "text");
+  json.erase("a");
+  json.erase("absent");
+  EXPECT_EQ(json.dump(), R"({"b":{"a":2},"c":3})");
+  Json number = 1;
+  number.erase("a");
+  EXPECT_EQ(number.dump(), "1");
+}
+
 // Events as one line: {} [] for containers, 'k: for keys, values as they are dumped.
 class Transcript : public JsonEvents {
  public:

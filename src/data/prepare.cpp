@@ -329,7 +329,7 @@ Json prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& pr
   const auto eod = resolve_eod(tokenizer, options.eod);
   if (prefix.has_parent_path()) make_folders(prefix.parent_path());
   for (const char* part : {"", "-heldout"})
-    for (const char* suffix : {".bin", ".idx", ".json"}) remove_stale_temporaries(prefix.string() + part + suffix);
+    for (const char* suffix : {".bin", ".idx", ".json"}) remove_temporaries_of(prefix.string() + part + suffix);
   const bool is_by_block = options.holdout_fraction > 0 && has_few_documents(inputs, options.reader);
 
   // 2. Text to tokens, under temporary names.

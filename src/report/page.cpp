@@ -218,7 +218,7 @@ std::string make_page(const std::vector<fs::path>& folders) {
 }
 
 void write_page(const std::vector<fs::path>& folders, const fs::path& out) {
-  remove_stale_temporaries(out);  // a page is what a run ends with: one that was killed there is finished, and no step of it runs again
+  remove_temporaries_of(out);  // a page is what a run ends with: one that was killed there is finished, and no step of it runs again
   write_file_atomically(out, make_page(folders));
 }
 

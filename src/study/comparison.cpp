@@ -9,10 +9,6 @@
 namespace evenkeel::study {
 namespace {
 
-void erase_keys(Json& object, const std::vector<std::string>& keys) {
-  std::erase_if(object.as_object(), [&](const auto& entry) { return std::find(keys.begin(), keys.end(), entry.first) != keys.end(); });
-}
-
 // Keys in which arms with a router differ from the first of them, besides the seed and the routing itself.
 std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) {
   const train::Arm* first = nullptr;
@@ -43,9 +39,10 @@ double training_flops_per_token(const train::Arm& arm) {
 
 std::string recipe_without_replay(const train::Arm& arm) {
   Json recipe = arm.resolved;
-  erase_keys(recipe, {"contents"});  // what the paths, which are compared, led to
-  erase_keys(recipe["train"], {"seed", "checkpoint_every", "keep_last"});
-  for (auto& phase : recipe["phase"].as_array()) erase_keys(phase, {"replay", "eval"});
+  recipe.erase("contents");  // what the paths, which are compared, led to
+  for (const char* key : {"seed", "checkpoint_every", "keep_last"}) recipe["train"].erase(key);
+  for (auto& phase : recipe["phase"].as_array())
+    for (const char* key : {"replay", "eval"}) phase.erase(key);
   return recipe.dump();
 }
 

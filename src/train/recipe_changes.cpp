@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 #include <map>
-#include <set>
 
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
@@ -29,16 +28,13 @@ void flatten(const Json& json, const std::string& path, std::map<std::string, st
   }
 }
 
-void erase_keys(Json* table, const std::set<std::string>& keys) {
-  if (table != nullptr && table->is_object()) std::erase_if(table->as_object(), [&](const auto& entry) { return keys.contains(entry.first); });
-}
-
 // What bears on the parameters.
 Json counted(Json recipe) {
-  erase_keys(&recipe, {"contents"});
-  erase_keys(recipe.find("train"), {"checkpoint_every", "keep_last"});
+  recipe.erase("contents");
+  if (Json* train = recipe.find("train"))
+    for (const char* key : {"checkpoint_every", "keep_last"}) train->erase(key);
   if (Json* phases = recipe.find("phase"))
-    for (Json& phase : phases->as_array()) erase_keys(&phase, {"eval"});
+    for (Json& phase : phases->as_array()) phase.erase("eval");
   return recipe;
 }
 
@@ -121,7 +117,7 @@ std::vector<std::string> changes_since(const fs::path& run, const RunConfig& con
   Json before = read_resolved(run);
   Json model = before.at("model"), from;
   if (const Json* found = model.find("from")) from = *found;
-  erase_keys(&model, {"from"});
+  model.erase("from");
   before["model"] = model::model_config_json(model::model_config_from_json(model, (run / "resolved.json").string()));
   if (!from.is_null()) before["model"]["from"] = from;
   auto changes = changed_keys(before, run_config_json(config));

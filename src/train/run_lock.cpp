@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstring>
 #include <thread>
-#include <vector>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -29,17 +28,5 @@ RunLock::RunLock(const std::filesystem::path& folder) {
 }
 
 RunLock::~RunLock() { close(descriptor_); }
-
-void remove_temporary_files(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> found;
-  std::error_code error;  // no such folder: nothing to remove
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    const size_t end = name.rfind(".tmp");
-    const bool is_temporary = end != std::string::npos && end + 4 < name.size() && name.find_first_not_of("0123456789", end + 4) == std::string::npos;
-    if (is_temporary && entry.is_regular_file()) found.push_back(entry.path());
-  }
-  for (const auto& path : found) std::filesystem::remove(path);
-}
 
 }  // namespace evenkeel::train

@@ -1,4 +1,4 @@
-// One writer at a time in a run or study folder, and what a writer that was killed left there.
+// One writer at a time in a run or study folder.
 #pragma once
 
 #include <filesystem>
@@ -16,8 +16,5 @@ class RunLock {
  private:
   int descriptor_;
 };
-
-// Removes the temporary files (core/file_io.h) in `folder`, not in folders below. For the holder of its lock.
-void remove_temporary_files(const std::filesystem::path& folder);
 
 }  // namespace evenkeel::train

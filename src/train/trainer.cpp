@@ -114,7 +114,7 @@ class Run {
   // Temporary files of a writer that was killed; the lock says that there is no other.
   void remove_leftovers() const {
     checkpoint::remove_leftovers(options_.run / "checkpoints");
-    remove_temporary_files(options_.run);
+    remove_temporaries_in(options_.run);
   }
 
   // Loads the last good checkpoint or makes a first state, and writes the recipe.
