@@ -136,6 +136,7 @@ class SinkhornRouter : public Router {
       expert_ids = ops::top_k_ids(values, shape_.top_k, plan);
     }
     auto decision = token_choice(input, logits, expert_ids, selected_weights(weights_, gathered_from(weights_, logits), expert_ids));
+    decision.score = score_of(weights_);
     decision.plan = plan;
     decision.expert_input = noisy.expert_input;
     return decision;

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "golden/golden.h"
+#include "moe/balance_loss.h"
 #include "moe/router.h"
 #include "ops/top_k.h"
 #include "support/files.h"
@@ -182,6 +183,20 @@ TEST(Sinkhorn, TheNumberOfSweepsIsBounded) {
   EXPECT_EQ(sinkhorn_published(logits, kMegatronLoop, 1e-300, 7).iterations, 7);
   EXPECT_LE(sinkhorn_published(logits, kNeoxLoop, 1e-300, 3).iterations, 3);
   EXPECT_EQ(sinkhorn_log(logits * 1e3, 1e-300, 7).iterations, 7);
+}
+
+// One expert a token: weights are sigmoids, and so are the scores that a balance loss takes its probabilities from. Two tokens of sigmoids
+// 3/4 and 1/2, a plan that gives each expert one: plain counts (2, 0), p = (3/5, 2/5).
+TEST(SinkhornRouter, SaysThatTopOneScoresAreSigmoids) {
+  const auto logits = at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2});
+  for (const auto mode : {Mode::train, Mode::eval}) {
+    auto input = with_logits(logits);
+    input.mode = mode;
+    const auto one = sinkhorn({2, 1})->route(input);
+    EXPECT_EQ(one.score, Score::sigmoid);
+    EXPECT_NEAR(balance_loss({.loss = "switch"}, {{one}}).item<double>(), 2 * 0.6, 1e-12);
+    EXPECT_EQ(sinkhorn({2, 2})->route(input).score, Score::softmax);
+  }
 }
 
 TEST(SinkhornRouter, PaddingTakesNoPartInTheBalance) {
