@@ -231,6 +231,7 @@ TERMS = [{"loss": name} for name in DEFAULT_COUNTS] + [
     {"loss": "flaxformer", "group_size": 2},
     {"loss": "flaxformer", "group_size": 5, "counts": "plain", "reduce": "sum"},
     {"loss": "deepseek_sequence", "counts": "kept"},
+    {"loss": "deepseek_sequence", "counts": "plain"},  # DeepSeek-V3, arXiv 2412.19437 eq. 17-20
 ]
 T, E, N_SEQUENCES, N_LAYERS = 6, 4, 2, 2
 # Padding of the three micro-batches: a sequence cut short, one that is padding only, none.

@@ -10,6 +10,7 @@
 #include "support/decisions.h"
 #include "support/files.h"
 #include "support/gradients.h"
+#include "support/router_forms.h"
 
 namespace evenkeel::moe {
 namespace {
@@ -77,6 +78,16 @@ TEST(BalanceLoss, CountsWhatItsNameSays) {
   EXPECT_NEAR(value_of("megatron", {decision}), 1.5, 1e-12);
   decision.dropped = at::Tensor();
   EXPECT_NEAR(value_of(term_of("switch", "kept"), {decision}), 0.5, 1e-12);  // dropless
+}
+
+// Sigmoids 3/4 and 1/2, so p = (3/5, 2/5); a bias of 1/2 turns both tokens to expert 1. DeepSeek-V3 (2412.19437 eq. 18) counts the choices
+// without it, which expert 0 has; DeepSeek-V2's gate counts the router's.
+TEST(BalanceLoss, OfDeepSeekV3CountsWithoutTheBias) {
+  testing::TestedRouter router({"loss_free", ""}, 2, 1);
+  router.state.at("bias").copy_(at::tensor({0.0, 0.5}));
+  const auto decision = router.route(router.with_logits(at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2})));
+  EXPECT_NEAR(value_of("deepseek_sequence", {decision}), 2 * 0.4, 1e-12);
+  EXPECT_NEAR(value_of(term_of("deepseek_sequence", "plain"), {decision}), 2 * 0.6, 1e-12);
 }
 
 TEST(BalanceLoss, FollowsTheScoreOfTheRouter) {
