@@ -39,13 +39,17 @@ std::string named(const std::vector<int64_t>& layers) {
   return out;
 }
 
-// Do k experts have nearly all assignments of more than k? Of few tokens chance alone can agree; a router that is uneven at its
-// start (random logits with a liking for some experts) sends half to three quarters of its tokens to one.
-bool is_collapsed(const moe::RoutingDecision& decision) {
+enum class Collapse { none,
+                      one_expert,      // nearly all tokens have it among their k
+                      same_experts };  // k experts have nearly all assignments of more than k
+
+// Of few tokens chance alone can agree; a router that is uneven at its start (random logits with a liking for some experts) sends
+// half to three quarters of its tokens to one. Where an even load is more than half of the tokens, all of them on one expert is near it.
+Collapse collapse_of(const moe::RoutingDecision& decision) {
   constexpr int64_t kFewestTokens = 32;
   constexpr double kNearlyAll = 0.98;
   const auto counts = analysis::count_routing(decision);
-  if (counts.n_tokens < kFewestTokens || counts.n_experts <= counts.top_k) return false;
+  if (counts.n_tokens < kFewestTokens || counts.n_experts <= counts.top_k) return Collapse::none;
   auto loads = counts.tokens_per_expert;
   std::sort(loads.begin(), loads.end(), std::greater<>());
   int64_t largest = 0, all = 0;
@@ -53,7 +57,9 @@ bool is_collapsed(const moe::RoutingDecision& decision) {
     all += loads[i];
     if (i < static_cast<size_t>(counts.top_k)) largest += loads[i];
   }
-  return static_cast<double>(largest) >= kNearlyAll * static_cast<double>(all);
+  if (static_cast<double>(largest) >= kNearlyAll * static_cast<double>(all)) return Collapse::same_experts;
+  const bool has_one = static_cast<double>(loads[0]) >= kNearlyAll * static_cast<double>(counts.n_tokens);
+  return has_one && 2 * counts.top_k <= counts.n_experts ? Collapse::one_expert : Collapse::none;
 }
 
 // Have the scores of a router that scores each expert by itself shrunk to nothing? Balance losses see scores that are divided by
@@ -68,17 +74,20 @@ bool has_no_scores(const moe::RoutingDecision& decision) {
 }
 
 std::vector<std::string> collapse_findings(const std::vector<moe::RoutingDecision>& routing) {
-  std::vector<int64_t> collapsed, without_scores;
+  std::vector<int64_t> collapsed, with_one, without_scores;
   for (const auto& decision : routing) {
-    if (is_collapsed(decision)) collapsed.push_back(decision.layer);
+    const auto collapse = collapse_of(decision);
+    if (collapse == Collapse::same_experts) collapsed.push_back(decision.layer);
+    if (collapse == Collapse::one_expert) with_one.push_back(decision.layer);
     if (has_no_scores(decision)) without_scores.push_back(decision.layer);
   }
   std::vector<std::string> findings;
-  if (!collapsed.empty()) {
-    const auto& decision = routing.at(0);
-    findings.push_back("routing check: " + named(collapsed) + ": nearly all tokens have the same " + std::to_string(decision.top_k) + " of " + std::to_string(decision.n_experts) +
-                       " experts; the others learn nothing (look at the balance loss and at the data)");
-  }
+  const std::string share = routing.empty() ? "" : std::to_string(routing[0].top_k) + " of " + std::to_string(routing[0].n_experts) + " experts";
+  if (!collapsed.empty())
+    findings.push_back("routing check: " + named(collapsed) + ": nearly all tokens have the same " + share + "; the others learn nothing (look at the balance loss and at the data)");
+  if (!with_one.empty())
+    findings.push_back("routing check: " + named(with_one) + ": nearly all tokens have one and the same expert among their " + share +
+                       "; it is no choice any more (look at the balance loss and at the data)");
   if (!without_scores.empty())
     findings.push_back("routing check: " + named(without_scores) + ": the router's scores have shrunk to nearly 0, which a balance loss of normalised scores does not see; " +
                        "the experts count for nothing (lower its coefficient, or take a softmax)");

@@ -14,8 +14,8 @@ namespace evenkeel::train {
 // all is well. Parameters and their gradients are left as they were.
 std::vector<std::string> diagnose(const model::Transformer& model, const optim::RateFactors& factors, const data::Batch& batch, const TrainState& state);
 
-// One line, naming the layers, for each: nearly all tokens have the same k experts; the scores of a sigmoid or sqrtsoftplus router have
-// shrunk to nearly 0. Costs a forward pass of the micro-batch.
+// One line, naming the layers, for each: nearly all tokens have the same k experts; nearly all have one and the same expert among
+// their k; the scores of a sigmoid or sqrtsoftplus router have shrunk to nearly 0. Costs a forward pass of the micro-batch.
 std::vector<std::string> find_collapse(const model::Transformer& model, const data::Batch& batch, const TrainState& state);
 
 }  // namespace evenkeel::train

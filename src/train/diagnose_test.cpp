@@ -94,6 +94,31 @@ TEST(Diagnose, FindsAllTokensOnTheSameExperts) {
   EXPECT_THAT(uneven.findings(), IsEmpty());
 }
 
+// The first hidden state of every token is positive and one expert of layer 1 alone looks at it: it comes first, the other choices are spread.
+TEST(Diagnose, FindsOneExpertAmongTheChoicesOfAllTokens) {
+  const auto with_favourite = [](const std::vector<std::string>& overrides, int64_t n_tokens = 32) {
+    Case out(overrides);
+    out.batch.tokens = testing::random_ids(n_tokens, testing::kTinyVocabulary, 1).view({4, -1});
+    out.batch.targets = testing::random_ids(n_tokens, testing::kTinyVocabulary, 2).view({4, -1});
+    out.state.params.at("embedding.weight").detach().mul_(50.0).select(1, 0).fill_(1.0);
+    for (const std::string layer : {"0", "1"}) out.state.params.at("layers." + layer + ".router.weight").detach().select(1, 0).zero_();
+    out.state.params.at("layers.1.router.weight").detach()[2][0] = 100.0;
+    return out;
+  };
+  const auto finding = [](const std::string& share) { return "routing check: layer 1: nearly all tokens have one and the same expert among their " + share + " experts"; };
+  for (const auto& [overrides, share] : std::vector<std::pair<std::vector<std::string>, std::string>>{{{}, "2 of 4"}, {{"model={n_experts = 16, top_k = 3}"}, "3 of 16"}}) {
+    const auto found = with_favourite(overrides);
+    EXPECT_THAT(find_collapse(found.model, found.batch, found.state), ElementsAre(HasSubstr(finding(share)))) << share;
+    EXPECT_THAT(found.findings(), ::testing::Contains(HasSubstr(finding(share)))) << share;
+  }
+  // Too few tokens; an even load of three quarters; a token in 32 that goes elsewhere.
+  const auto few = with_favourite({}, 28), near_all = with_favourite({"model.top_k=3"});
+  EXPECT_THAT(find_collapse(few.model, few.batch, few.state), IsEmpty());
+  EXPECT_THAT(find_collapse(near_all.model, near_all.batch, near_all.state), ::testing::Not(::testing::Contains(HasSubstr("one and the same"))));
+  const auto even = Case({"model.balance={loss = []}", "model.router={kind = \"uniform\"}"});
+  EXPECT_THAT(find_collapse(even.model, even.batch, even.state), IsEmpty());
+}
+
 // Logits of -300 and less: the embedding and with it the normalised states are positive, the matrix is not.
 TEST(Diagnose, FindsScoresThatHaveShrunkToNothing) {
   for (const std::string score : {"sigmoid", "sqrtsoftplus"}) {
@@ -106,6 +131,17 @@ TEST(Diagnose, FindsScoresThatHaveShrunkToNothing) {
     EXPECT_THAT(find_collapse(shrunk.model, shrunk.batch, shrunk.state), ::testing::Contains(HasSubstr("scores have shrunk"))) << score;
     for (const std::string layer : {"0", "1"}) shrunk.state.params.at("layers." + layer + ".router.weight").detach().fill_(-0.3);  // low, but alive
     EXPECT_THAT(find_collapse(shrunk.model, shrunk.batch, shrunk.state), ::testing::Not(::testing::Contains(HasSubstr("scores have shrunk")))) << score;
+  }
+}
+
+// Its weights are sigmoids; with more experts a token they are of a softmax, which cannot shrink.
+TEST(Diagnose, FindsShrunkScoresOfTopOneSinkhorn) {
+  for (const std::string top_k : {"1", "2"}) {
+    Case shrunk({"model.top_k=" + top_k, "model.router={kind = \"sinkhorn\"}"});
+    shrunk.state.params.at("embedding.weight").detach().abs_();
+    shrunk.state.params.at("layers.1.router.weight").detach().fill_(-50.0);
+    const auto found = find_collapse(shrunk.model, shrunk.batch, shrunk.state);
+    EXPECT_EQ(::testing::Value(found, ::testing::Contains(HasSubstr("routing check: layer 1: the router's scores have shrunk to nearly 0"))), top_k == "1");
   }
 }
 
