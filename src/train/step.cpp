@@ -37,6 +37,12 @@ model::ModelInput training_input(const TrainState& state, const data::Batch& bat
   return input;
 }
 
+// Where the matrix is frozen the router is: its balancing state stays too (Megatron moves that of modules that train alone).
+bool is_frozen(const optim::RateFactors& factors, int64_t layer) {
+  const auto factor = factors.find("layers." + std::to_string(layer) + ".router.weight");
+  return factor != factors.end() && factor->second == 0;
+}
+
 // The plan of each MoE layer for the whole step, where the router asks for one and there is more than one micro-batch.
 std::vector<at::Tensor> router_plans(const model::Transformer& model, const TrainState& state, std::span<const data::Batch> micro_batches) {
   if (model.router() == nullptr || model.router()->traits().train_scope != moe::Scope::step || micro_batches.size() == 1) return {};
@@ -134,7 +140,8 @@ StepReport train_step(const model::Transformer& model, const optim::OptimizerCon
   // 4. Clip and update; then, and only then, the balancing state of the routers.
   optim::clip_gradients(gradients, report.grad_norm, optimizer.clip_norm);
   optim::adamw_update(optimizer, state.params, gradients, learning_rate, factors, state.adam);
-  for (size_t layer = 0; layer < state.router_states.size(); ++layer) model.router()->after_step(state.router_states[layer], statistics[layer]);
+  for (size_t i = 0; i < state.router_states.size(); ++i)
+    if (!is_frozen(factors, report.routing[i].layer)) model.router()->after_step(state.router_states[i], statistics[i]);
   report.seconds.optimizer += watch.lap();
 
   // 5. Count.

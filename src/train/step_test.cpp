@@ -331,6 +331,35 @@ TEST(TrainStep, FrozenParametersStay) {
   EXPECT_FALSE(testing::same_bits(state.params.at("embedding.weight").detach(), other));
 }
 
+// As the trainer freezes: factor 0, and the tensor requires no gradient.
+TEST(TrainStep, AFrozenRouterKeepsItsBalancingState) {
+  for (const std::string kind : {"loss_free", "quantile"}) {
+    const auto config = tiny_config("/data", {kNoAuxiliary, "model.router={kind = \"" + kind + "\"}"});
+    const model::Transformer model(config.model);
+    auto state = initial_state(config, model, at::kCPU);
+    const std::string name = kind == "quantile" ? "beta" : "bias";
+    train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state);
+    std::vector<ops::Params> before = state.router_states;
+    state.params.at("layers.1.router.weight").set_requires_grad(false);
+    train_step(model, config.optimizer, {{"layers.0.router.weight", 0.5}, {"layers.1.router.weight", 0.0}}, split(batch_of(4, 2), 2), 1e-3, state);
+    EXPECT_FALSE(testing::same_bits(state.router_states[0].at(name), before[0].at(name))) << kind;
+    for (const auto& [key, tensor] : before[1]) EXPECT_TRUE(testing::same_bits(state.router_states[1].at(key), tensor)) << kind << " " << key;
+    train_step(model, config.optimizer, {}, std::vector{batch_of(4, 3)}, 1e-3, state);  // free again
+    EXPECT_FALSE(testing::same_bits(state.router_states[1].at(name), before[1].at(name))) << kind;
+  }
+}
+
+// The second of two blocks has the experts.
+TEST(TrainStep, ALayerIsFrozenByItsPlaceInTheModel) {
+  const auto config = tiny_config("/data", {kNoAuxiliary, "model.router={kind = \"loss_free\"}", "model.moe_layers=[1]"});
+  const model::Transformer model(config.model);
+  for (const bool is_frozen : {true, false}) {
+    auto state = initial_state(config, model, at::kCPU);
+    train_step(model, config.optimizer, {{is_frozen ? "layers.1.router.weight" : "layers.0.router.weight", 0.0}}, std::vector{batch_of(4)}, 1e-3, state);
+    EXPECT_EQ(state.router_states.at(0).at("steps").item<int64_t>(), is_frozen ? 0 : 1);
+  }
+}
+
 TEST(TrainStep, ANonFiniteStepChangesNothing) {
   const auto config = tiny_config("/data");
   const model::Transformer model(config.model);
