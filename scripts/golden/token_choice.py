@@ -71,8 +71,9 @@ def weights_of(row, ids, case):
     else:
         weights = [ad.sqrt(ad.softplus(row[e])) for e in ids]
     if p is not None and score != "softmax_post" and len(ids) > 1:
-        # w^p as exp(p log w): on scalars of the tape
-        norm = ad.exp(ad.log(ad.total(ad.exp(ad.log(w) * float(p)) for w in weights)) * (1.0 / p))
+        # w^p as exp(p log w), on scalars of the tape; for a large p of w over a fixed number, since fp64 ends at 1e-308
+        unit = max(value_of(w) for w in weights) if p > 3 else 1.0
+        norm = ad.exp(ad.log(ad.total(ad.exp(ad.log(w / unit) * float(p)) for w in weights)) * (1.0 / p)) * unit
         weights = [w / norm for w in weights]
     return [w * case["scaling"] for w in weights]
 
@@ -121,6 +122,9 @@ def make_cases():
     below = [-2.0 - e / 8 for e in range(E)]
     for name, mask in (("zero_mask_takes_outsiders", "zero"), ("minus_infinity_keeps_them_out", "minus_infinity")):
         add(name, "sigmoid", 3, norm_p=1, bias=below, n_groups=2, groups_per_token=1, group_score="top2_sum", group_mask=mask)
+    for norm_p in (40, 1000):  # powers that fp32, and at 1000 fp64 too, has no numbers for
+        for score in ("softmax_pre", "sigmoid", "sqrtsoftplus"):
+            add(f"{score}_k4_norm{norm_p}", score, 4, norm_p=norm_p)
     return cases
 
 
@@ -145,7 +149,8 @@ def main():
         {"cases": cases}, outputs, 2e-5, 1e-6,
         "Experts, best first by score + bias, ties to the lower; their weights; the gradient by the logits of sum_tk "
         "coefficients_tk * weights_tk. norm_p null: not renormalised; bias null: none. No two values that a choice compares are nearer "
-        "than 1e-4. fp32: six digits, a few of them lost where a p-norm cancels in the gradient.")
+        "than 1e-4. fp32: six digits, a few of them lost where a p-norm cancels in the gradient; "
+        "in the gradient of a p-norm above 40 p / 40 times as much, since the rounding of w comes p times.")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,14 @@ at::Tensor score_to_select_by(const std::string& score, const at::Tensor& logits
   return logits;
 }
 
+// [T, 1] the p-norm of weights [T, K] that are 0 or more, as m ||w / m|| with m the largest of a token: w^p runs into 0 where p is large.
+// A norm is homogeneous of degree 1, so its gradient is right with m held.
+at::Tensor norm_of(const at::Tensor& weights, double p) {
+  if (p == 1) return weights.sum(1, /*keepdim=*/true);
+  const auto largest = at::amax(weights.detach(), {1}, /*keepdim=*/true), divisor = largest.masked_fill(largest.eq(0), 1);
+  return divisor * at::linalg_vector_norm(weights / divisor, p, {1}, /*keepdim=*/true);
+}
+
 int64_t experts_in_group_score(const GroupOptions& options, int64_t top_k) {
   if (options.group_score == "top2_sum") return 2;
   return options.group_score == "max" ? 1 : top_k / options.groups_per_token;
@@ -168,8 +176,7 @@ at::Tensor selected_weights(const ScoreOptions& options, const at::Tensor& sourc
   weights = options.score == "softmax_post" ? at::softmax(weights, 1) : score_alone(options.score, weights);
   if (options.renormalize && options.score != "softmax_post" && expert_ids.size(1) > 1) {
     constexpr double kTiny = 1e-20;  // Megatron's and DeepSeek's guard
-    const auto norm = options.norm_p == 1 ? weights.sum(1, /*keepdim=*/true) : at::linalg_vector_norm(weights, options.norm_p, {1}, /*keepdim=*/true);
-    weights = weights / (norm + kTiny);
+    weights = weights / (norm_of(weights, options.norm_p) + kTiny);
   }
   return options.scaling == 1 ? weights : weights * options.scaling;
 }
