@@ -96,6 +96,22 @@ void check_sizes(const ModelConfig& c, const Check& check) {
   check(known_init, "init", c.init, "scaled_normal, normal, truncated_normal or small_wang");
 }
 
+// Options of the router that the capacity, or its absence, leaves without effect. Not so renormalize: where the capacity divides by
+// the sum too, both say the same.
+void check_router_options(const ModelConfig& c, const moe::Router& router, const std::string& where) {
+  const Json options = router.options();
+  const auto check = [&](const char* key, const Json& neutral, const std::string& need) {
+    const Json* value = options.find(key);
+    const ConfigNode* given = c.router.find(key);
+    if (value == nullptr || *value == neutral) return;
+    fail<ConfigError>(given != nullptr ? given->where : where, ": got model.router.", key, " = ", value->dump(), "; need ", need);
+  };
+  if (c.capacity.is_dropless()) check("counts", "before_drops", "a [model.capacity] that drops, or \"before_drops\": without drops they are the same");
+  if (c.capacity.renormalize == moe::Renormalize::none || c.top_k == 1) return;
+  const std::string need = "1, or model.capacity.renormalize = false: the rule '" + c.capacity.rule + "' divides the weights of a token by their sum, which takes it out again";
+  for (const char* key : {"scaling", "norm_p"}) check(key, 1.0, need);
+}
+
 // What a router's traits and the capacity ask of the rest of the model.
 void check_router(const ModelConfig& c, const moe::Router& router, const std::string& where) {
   const auto traits = router.traits();
@@ -104,6 +120,7 @@ void check_router(const ModelConfig& c, const moe::Router& router, const std::st
   check(c.top_k <= traits.max_top_k, "top_k", c.top_k, std::to_string(traits.max_top_k) + ": " + kind + " chooses no more experts a token");
   for (const auto& term : c.balance.terms)
     check_balance(term.counts != "kept" || !c.capacity.is_dropless(), "balance.counts", "kept", "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
+  check_router_options(c, router, where);
   if (traits.has_matrix) return;
   const std::string need = "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";
   for (const auto& term : c.balance.terms) check_balance(false, "balance.loss", term.loss, need);

@@ -107,6 +107,26 @@ TEST(ModelConfig, RefusesWhatItsRouterCannotDo) {
   EXPECT_NO_THROW(read(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = []}")));
 }
 
+TEST(ModelConfig, RefusesRouterOptionsThatTheCapacityTakesOut) {
+  const auto with = [](const std::string& router, const std::string& capacity, const std::string& base = kMoe) { return base + "router = {" + router + "}\ncapacity = {" + capacity + "}"; };
+  for (const std::string rule : {"rule = \"tutel\"", "rule = \"deepspeed-rts\"", "rule = \"deepspeed-top2\"", "rule = \"switch\", renormalize = \"before\"", "rule = \"megablocks\", renormalize = \"after\""}) {
+    EXPECT_THAT(message_for(with("scaling = 2.5", rule)), HasSubstr("m.toml:8:11: got model.router.scaling = 2.5; need 1, or model.capacity.renormalize = false")) << rule;
+    EXPECT_THAT(message_for(with("renormalize = true, norm_p = 2", rule)), HasSubstr("m.toml:8:31: got model.router.norm_p = 2")) << rule;
+    EXPECT_NO_THROW(read(with("renormalize = true", rule))) << rule;  // both say that the weights sum to 1
+    ConfigNode one = parse_toml(with("scaling = 2.5", rule), "m.toml", "");
+    apply_override(one, "top_k=1");  // nothing is divided
+    EXPECT_NO_THROW(read_model_config(one)) << rule;
+  }
+  EXPECT_NO_THROW(read(with("scaling = 2.5, renormalize = true, norm_p = 2", "rule = \"switch\"")));
+  EXPECT_NO_THROW(read(with("scaling = 2.5", "rule = \"tutel\", renormalize = false")));
+}
+
+TEST(ModelConfig, RefusesALoadAfterDropsWithoutDrops) {
+  const std::string router = kMoe + std::string("router = {kind = \"loss_free\", counts = \"after_drops\"}\n");
+  EXPECT_THAT(message_for(router), HasSubstr("m.toml:8:31: got model.router.counts = \"after_drops\"; need a [model.capacity] that drops"));
+  EXPECT_NO_THROW(read(router + "capacity = {rule = \"switch\"}"));
+}
+
 TEST(ModelConfig, RefusesABalanceWhereItStands) {
   EXPECT_THAT(message_for(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = \"switch\"}")), HasSubstr("m.toml:9:1: got model.balance.loss = switch"));
   const std::string kept = "balance = {loss = \"switch\", counts = \"kept\"}";

@@ -114,6 +114,12 @@ std::unique_ptr<Router> make_loss_free_router(const RouterShape& shape, const Co
   require_one_of(config, "counts", options.counts, {"before_drops", "after_drops"});
   require<ConfigError>(options.rate_until.unit == Unit::tokens || options.rate_until.unit == Unit::steps, place_of(config, "rate_until"),
                        ": got model.router.rate_until = '", to_string(options.rate_until), "'; need tokens or steps");
+  const auto need_rate = [&](bool is_default, const char* key, const std::string& value) {
+    require<ConfigError>(is_default || options.rate > 0, place_of(config, key), ": got model.router.", key, " = '", value, "'; need a rate above 0 beside it, since at 0 the bias stands still");
+  };
+  need_rate(options.update == "sign", "update", options.update);
+  need_rate(options.counts == "before_drops", "counts", options.counts);
+  need_rate(options.rate_until.value == 0, "rate_until", to_string(options.rate_until));
   return std::make_unique<LossFreeRouter>(shape, options);
 }
 

@@ -109,6 +109,9 @@ TEST(LossFree, RefusesOptionsOutsideTheirRange) {
   EXPECT_THAT(error_of("update = \"add\""), HasSubstr("got model.router.update = 'add'; need sign or proportional"));
   EXPECT_THAT(error_of("counts = \"all\""), HasSubstr("need before_drops or after_drops"));
   EXPECT_THAT(error_of("rate_until = \"1 epoch\""), HasSubstr("got model.router.rate_until = '1 epochs'; need tokens or steps"));
+  for (const std::string key : {"update = \"proportional\"", "counts = \"after_drops\"", "rate_until = \"2 steps\""})
+    EXPECT_THAT(error_of("rate = 0.0\n" + key), ::testing::AllOf(HasSubstr("recipe.toml:3:1: got model.router." + key.substr(0, key.find(' '))), HasSubstr("need a rate above 0 beside it")));
+  EXPECT_NO_THROW(loss_free("rate = 0.0\nupdate = \"sign\"\nrate_until = \"0 tokens\"", 4, 2));
   EXPECT_EQ(loss_free("rate_until = \"14.3T tokens\"", 4, 2).router->options().at("rate_until").as_string(), "1.43e+13 tokens");
   EXPECT_EQ(loss_free("rate_until = 1000", 4, 2).router->options().at("rate_until").as_string(), "1000 tokens");
 }

@@ -116,6 +116,8 @@ void check_options(const ConfigNode& config, const RouterShape& shape, const Gro
     require_option(options.group_mask == defaults.group_mask, config, "group_mask", options.group_mask, "n_groups above 1 beside it");
     return;
   }
+  require_option(options.groups_per_token < options.n_groups, config, "groups_per_token", options.groups_per_token, "fewer than model.router.n_groups = ",
+                 options.n_groups, ", since all of them are no limit");
   const int64_t size = shape.n_experts / options.n_groups;
   require_option(options.groups_per_token * size >= shape.top_k, config, "groups_per_token", options.groups_per_token,
                  "groups with model.top_k = ", shape.top_k, " experts in all; they have ", size, " each");

@@ -261,6 +261,7 @@ TEST(TokenChoiceOptions, NameKeyValueAndNeed) {
       {"n_groups = 4\ngroups_per_token = 5", "got model.router.groups_per_token = 5; need 1..4 (model.router.n_groups)"},
       {"groups_per_token = 2", "got model.router.groups_per_token = 2; need 1..1"},
       {"n_groups = 8", "got model.router.groups_per_token = 1; need groups with model.top_k = 2 experts in all; they have 1 each"},
+      {"n_groups = 4\ngroups_per_token = 4\ngroup_score = \"max\"", "recipe.toml:3:1: got model.router.groups_per_token = 4; need fewer than model.router.n_groups = 4"},
       {"group_mask = \"zero\"", "got model.router.group_mask = 'zero'; need n_groups above 1"},
       {"n_groups = 4\ngroup_score = \"mean\"", "need max, top2_sum or top_k_over_groups_sum"},
       {"n_groups = 8\ngroups_per_token = 4\ngroup_score = \"top2_sum\"", "got model.router.group_score = 'top2_sum'; need 2 experts or more in a group; they have 1"},
