@@ -195,6 +195,17 @@ ModelConfig read_model_config(const ConfigNode& node) {
   return config;
 }
 
+void check_router_state(const ModelConfig& config, const ModelConfig& source, const std::string& folder) {
+  if (!config.is_moe() || !source.is_moe()) return;
+  const auto router = moe::make_router(config.router_shape(), config.router);
+  const char* key = router->traits().state_option;
+  const Json given = router->options(), loaded = moe::make_router(source.router_shape(), source.router)->options();
+  if (key == nullptr || given.at("kind") != loaded.at("kind")) return;
+  const ConfigNode* node = config.router.find(key);
+  require<ConfigError>(given.at(key) == loaded.at(key), node != nullptr ? node->where : "model.router", ": got model.router.", key, " = ", given.at(key).dump(),
+                       "; need ", loaded.at(key).dump(), ", which the router's state in ", folder, " was made for");
+}
+
 Json model_config_json(const ModelConfig& config) {
   Json out = evenkeel::to_json(config);
   out["router"] = config.n_experts > 0 ? moe::make_router(config.router_shape(), config.router)->options() : Json::object();

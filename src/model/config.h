@@ -78,6 +78,9 @@ ModelConfig read_model_config(const ConfigNode& node);
 void fill_defaults(ModelConfig& config);
 // A message begins with the place of the key in `table`, [model] as it was given, or with `where` where it is not in there.
 void check_model_config(const ModelConfig& config, const std::string& where, const ConfigNode* table = nullptr);
+// ConfigError where a model of `source` in `folder` has a balancing state of the same kind of router, made for another value of
+// RouterTraits::state_option.
+void check_router_state(const ModelConfig& config, const ModelConfig& source, const std::string& folder);
 Json model_config_json(const ModelConfig& config);  // every key, the router's options included
 ModelConfig model_config_from_json(const Json& json, const std::string& where);
 

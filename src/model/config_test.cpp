@@ -127,6 +127,24 @@ TEST(ModelConfig, RefusesALoadAfterDropsWithoutDrops) {
   EXPECT_NO_THROW(read(router + "capacity = {rule = \"switch\"}"));
 }
 
+TEST(ModelConfig, KnowsTheOptionThatABalancingStateWasMadeFor) {
+  const auto with = [](const std::string& router) {
+    ConfigNode node = parse_toml(kMoe + ("router = {" + router + "}"), "m.toml", "");
+    apply_override(node, "top_k=1");
+    return read_model_config(node);
+  };
+  const auto message_of = [&](const std::string& router, const std::string& source) {
+    return testing::message_of<ConfigError>([&] { check_router_state(with(router), with(source), "runs/a"); });
+  };
+  EXPECT_THAT(message_of("kind = \"hash\", by = \"frequency\"", "kind = \"hash\""), HasSubstr("m.toml:8:26: got model.router.by = \"frequency\"; need \"ids\", which the router's state in runs/a was made for"));
+  EXPECT_THAT(message_of("kind = \"hash\"", "kind = \"hash\", by = \"frequency\""), HasSubstr("got model.router.by = \"ids\"; need \"frequency\""));
+  EXPECT_THAT(message_of("kind = \"loss_free\", score = \"softmax_pre\"", "kind = \"loss_free\""), HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
+  EXPECT_NO_THROW(check_router_state(with("kind = \"loss_free\", rate = 0.5"), with("kind = \"loss_free\""), "runs/a"));
+  EXPECT_NO_THROW(check_router_state(with("kind = \"hash\""), with("kind = \"loss_free\""), "runs/a"));
+  EXPECT_NO_THROW(check_router_state(with("kind = \"quantile\", score = \"sigmoid\""), with("kind = \"quantile\""), "runs/a"));  // beta is in units of the logits
+  EXPECT_NO_THROW(check_router_state(read(kDense), with("kind = \"hash\""), "runs/a"));
+}
+
 TEST(ModelConfig, RefusesABalanceWhereItStands) {
   EXPECT_THAT(message_for(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = \"switch\"}")), HasSubstr("m.toml:9:1: got model.balance.loss = switch"));
   const std::string kept = "balance = {loss = \"switch\", counts = \"kept\"}";

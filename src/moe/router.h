@@ -78,6 +78,8 @@ struct RouterTraits {
   const char* matrix_init = "init";  // "init": as the model's; "orthogonal": gain 0.1
   // The published form is stated for |logits| <= this; beyond it route() throws NumericsError.
   double max_abs_logit = 1e30;
+  // The option that a balancing state is made for: with another value of it the state means nothing. nullptr: none.
+  const char* state_option = nullptr;
 };
 
 // What the balancing state of one layer is made from, once, when a run begins.

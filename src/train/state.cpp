@@ -100,6 +100,7 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
   state.router_states = model.initial_router_states(state.seed, token_counts);
   if (config.model_from) {
     auto source = checkpoint::open_model(config.model_from->value);
+    model::check_router_state(config.model, source.config, source.folder.string());
     state.params = checkpoint::load_params(source);
     if (keeps_router_states(source, model)) state.router_states = checkpoint::load_router_states(source, model);
   } else {
@@ -130,6 +131,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
   const auto source = checkpoint::open_model(folder, std::nullopt, deep);
   const std::string where = (source.folder / "state.json").string();
   require<CheckpointError>(source.kind == "checkpoint", folder.string(), ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
+  model::check_router_state(config.model, source.config, source.folder.string());
   TrainState state;
   state.seed = static_cast<uint64_t>(config.train.seed);
   state.params = checkpoint::read_params(source.folder / "model.safetensors", config.model);

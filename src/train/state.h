@@ -40,7 +40,7 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
 void save_checkpoint(const std::filesystem::path& run, const TrainState& state, const RunConfig& config);
 
 // CheckpointError when the folder is damaged or of another architecture than config.model. `deep`: its files
-// are hashed first; otherwise names and sizes are compared.
+// are hashed first; otherwise names and sizes are compared. ConfigError as of model::check_router_state.
 TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config, const model::Transformer& model,
                            const at::Device& device, bool deep = true);
 

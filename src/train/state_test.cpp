@@ -214,6 +214,14 @@ TEST(Checkpoint, RouterStatesComeBackWithTheirTypes) {
   expect_same_router_states(loaded.router_states, c.state.router_states);
 }
 
+// Also where a phase starts from it, or a run goes on with a changed recipe.
+TEST(Checkpoint, RefusesARouterStateMadeForAnotherOption) {
+  const Balanced c;
+  const auto folder = c.save();
+  const auto changed = testing::tiny_config("/data", Balanced::with({"model.router.score=\"softmax_pre\""}));
+  EXPECT_THAT(message_of<ConfigError>([&] { load_checkpoint(folder, changed, model::Transformer(changed.model), at::kCPU); }), HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
+}
+
 TEST(InitialState, TakesTheRouterStatesOfTheSameKindAlong) {
   const Balanced c;
   const auto folder = c.save().string();
@@ -226,6 +234,8 @@ TEST(InitialState, TakesTheRouterStatesOfTheSameKindAlong) {
   const auto same = state_from(Balanced::with({"model.router.rate=0.5"}));
   expect_same(same.params, c.state.params);
   expect_same_router_states(same.router_states, c.state.router_states);
+  EXPECT_THAT(message_of<ConfigError>([&] { state_from(Balanced::with({"model.router.score=\"softmax_pre\""})); }),
+              HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\", which the router's state in " + folder));
   const auto other = state_from({"model.balance={loss = []}", "model.router={kind = \"quantile\"}"});
   EXPECT_TRUE(testing::same_bits(other.router_states[0].at("beta"), at::zeros({4}, at::kFloat)));
 }

@@ -121,6 +121,13 @@ TEST_P(RouterStateContract, RefusesUnknownKeysAndWrongValuesWhereTheyStand) {
   }
 }
 
+TEST_P(RouterStateContract, HasAStateAndTheOptionThatItIsMadeFor) {
+  const auto tested = make_typical();
+  if (tested.traits.state_option == nullptr) return;
+  EXPECT_GT(tested.state.size(), 0u);
+  EXPECT_NE(tested.router->options().find(tested.traits.state_option), nullptr);
+}
+
 // ---- every option is tried, and does something ----
 
 void record(const TestedRouter& tested, const RouterInput& input, std::vector<at::Tensor>& seen, std::vector<std::string>& said) {

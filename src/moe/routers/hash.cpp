@@ -38,6 +38,7 @@ class HashRouter : public Router {
     out.has_matrix = out.has_weight_gradient = out.needs_balance = false;
     out.needs_token_counts = options_.by == "frequency";
     out.max_top_k = 1;
+    out.state_option = "by";
     return out;
   }
 

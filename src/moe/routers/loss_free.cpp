@@ -50,6 +50,7 @@ class LossFreeRouter : public Router {
   RouterTraits traits() const override {
     RouterTraits out;
     out.needs_balance = false;
+    out.state_option = "score";  // the bias is in its units
     widen_scopes(options_.choice.jitter, out);
     return out;
   }
