@@ -45,6 +45,11 @@ class Metadata {
   const std::string& where_;
 };
 
+// paths: of `got`, of `need`. An empty value is not known.
+void check_metadata(const char* key, const std::string& got, const std::string& need, const std::pair<std::string, std::string>& paths) {
+  require<DataError>(got == need || got.empty() || need.empty(), paths.first, ": metadata ", key, ": got ", checkpoint::shown_name(got), "; need ", checkpoint::shown_name(need), " as in ", paths.second);
+}
+
 }  // namespace
 
 std::map<std::string, std::string> trace_metadata(const TraceInfo& info) {
@@ -81,6 +86,23 @@ TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& pai
     require<DataError>(is_known, where, ": metadata score: got ", checkpoint::shown_name(*score), "; need softmax, sigmoid or sqrtsoftplus");
   }
   return info;
+}
+
+void check_one_pass(const TraceInfo& got, const TraceInfo& need, const std::string& got_path, const std::string& need_path) {
+  const bool alike = got.layers == need.layers && got.n_experts == need.n_experts && got.top_k == need.top_k;
+  require<DataError>(alike, got_path, ": got ", got.layers.size(), " MoE layers of ", got.n_experts, " experts, ", got.top_k, " a token; need ", need.layers.size(), " of ", need.n_experts, ", ",
+                     need.top_k, ", the same layers, as in ", need_path);
+  check_metadata("mode", got.mode, need.mode, {got_path, need_path});
+  check_metadata("sequence_length", std::to_string(got.sequence_length), std::to_string(need.sequence_length), {got_path, need_path});
+  check_metadata("tokenizer_sha256", got.tokenizer_sha256, need.tokenizer_sha256, {got_path, need_path});
+}
+
+void check_one_model(const TraceInfo& got, const TraceInfo& need, const std::string& got_path, const std::string& need_path) {
+  check_one_pass(got, need, got_path, need_path);
+  const auto step = [](const TraceInfo& info) { return info.step ? std::to_string(*info.step) : ""; };
+  check_metadata("model", got.model, need.model, {got_path, need_path});
+  check_metadata("step", step(got), step(need), {got_path, need_path});
+  check_metadata("capacity", got.capacity, need.capacity, {got_path, need_path});
 }
 
 }  // namespace evenkeel::analysis

@@ -1,4 +1,4 @@
-// The trace file: what a model's routers did on given tokens, token by token (docs/formats.md). A safetensors file
+// The trace file: what a model's routers did on given tokens, token by token (docs/analyses.md). A safetensors file
 // of windows [B, S]; here is what its writer and its reader share.
 #pragma once
 
@@ -39,5 +39,11 @@ std::map<std::string, std::string> trace_metadata(const TraceInfo& info);
 // The figures of the metadata; shapes and layers are left to the reader. Keys that evenkeel adds to the contract
 // (vocab_size, sequence_length, batch_size, score, tokenizer, step) may be absent: 0, 0, 1, softmax, "", unknown. DataError "WHERE: metadata ...: got ...; need ...".
 TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& metadata, const std::string& where);
+
+// What must agree for figures of two traces to compare; what a file does not say may be anything. DataError names both files and values.
+//   one pass    a trace and its reference: MoE layers, E, k, mode, sequence_length, tokenizer_sha256
+//   one model   two data sets of an analysis: also model, step and capacity
+void check_one_pass(const TraceInfo& got, const TraceInfo& need, const std::string& got_path, const std::string& need_path);
+void check_one_model(const TraceInfo& got, const TraceInfo& need, const std::string& got_path, const std::string& need_path);
 
 }  // namespace evenkeel::analysis

@@ -56,6 +56,33 @@ TEST(TraceInfo, ADenseModelHasNoExperts) {
   EXPECT_EQ(trace_info_from_metadata(trace_metadata(info), "f").n_experts, 0);
 }
 
+TEST(TraceInfo, TracesThatDoNotCompareAreRefusedByNameAndValue) {
+  const auto message = [](auto change, auto check) {
+    const TraceInfo need = sample();
+    TraceInfo got = need;
+    change(got);
+    return testing::message_of<DataError>([&] { check(got, need, "b.st", "a.st"); });
+  };
+  EXPECT_NO_THROW(check_one_model(sample(), sample(), "b.st", "a.st"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.mode = "eval"; }, check_one_pass), HasSubstr("b.st: metadata mode: got 'eval'; need 'train' as in a.st"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.sequence_length = 77; }, check_one_pass), HasSubstr("b.st: metadata sequence_length: got '77'; need '"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.tokenizer_sha256 = "other"; }, check_one_pass), HasSubstr("b.st: metadata tokenizer_sha256: got 'other'; need '"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.top_k = 1; }, check_one_pass), HasSubstr("b.st: got 0 MoE layers of 64 experts, 1 a token; need 0 of 64, 8, the same layers, as in a.st"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.model = "other\n"; }, check_one_model), ::testing::Not(HasSubstr("\n")));
+  EXPECT_THAT(message([](TraceInfo& info) { info.step = 7; }, check_one_model), HasSubstr("b.st: metadata step: got '7'; need '"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.capacity = "{}"; }, check_one_model), HasSubstr("b.st: metadata capacity: got '{}'; need '"));
+  // A reference is another model, and what a file does not say may be anything.
+  TraceInfo other = sample();
+  other.model = "other";
+  other.step = 7;
+  EXPECT_NO_THROW(check_one_pass(other, sample(), "b.st", "a.st"));
+  TraceInfo unknown = sample();
+  unknown.step = std::nullopt;
+  unknown.tokenizer_sha256.clear();
+  EXPECT_NO_THROW(check_one_model(unknown, sample(), "b.st", "a.st"));
+  EXPECT_NO_THROW(check_one_model(sample(), unknown, "b.st", "a.st"));
+}
+
 TEST(TraceInfo, RefusesWhatIsMissingOrOutOfRange) {
   for (const char* key : {"name", "model", "n_experts", "top_k", "mode", "capacity", "tokenizer_sha256", "format_version"}) {
     auto metadata = trace_metadata(sample());

@@ -60,6 +60,7 @@ class TraceSource : public ObservationSource {
   void read_choices(moe::RoutingDecision& decision, const Group& group) const;
   void read_assignments(moe::RoutingDecision& decision, size_t index, const Group& group);
   void check_experts(const moe::RoutingDecision& decision) const;
+  void check_weights(const moe::RoutingDecision& decision, const Group& group) const;
   void check_end() const;
 
   std::shared_ptr<const checkpoint::SafetensorsFile> file_;
@@ -139,6 +140,11 @@ void TraceSource::read_choices(moe::RoutingDecision& decision, const Group& grou
   if (file_->find(dropped) != nullptr) decision.dropped = read(dropped, group).reshape({-1});
 }
 
+void TraceSource::check_weights(const moe::RoutingDecision& decision, const Group& group) const {
+  require<DataError>(at::isfinite(decision.weights).all().item<bool>(), where_, ": layer ", decision.layer, ", weights of windows from ", group.first,
+                     " on: got a value that is not finite; need finite weights");
+}
+
 // The rows (flat token, expert, rank) of the group's tokens, which follow those read before.
 void TraceSource::read_assignments(moe::RoutingDecision& decision, size_t index, const Group& group) {
   const std::string name = trace_tensor(decision.layer, "assignments");
@@ -192,6 +198,7 @@ moe::RoutingDecision TraceSource::read_layer(size_t index, const Group& group) {
     read_assignments(decision, index, group);
   }
   check_experts(decision);
+  if (decision.weights.defined()) check_weights(decision, group);
   if (info_.is_dropless() && decision.dropped.defined() && !decision.dropped.any().item<bool>()) decision.dropped = at::Tensor();
   if (group.is_padding.defined()) decision.is_padding = group.is_padding.view({-1});
   const std::string capacity = trace_tensor(decision.layer, "capacity"), logits = trace_tensor(decision.layer, "router_logits");
@@ -313,6 +320,7 @@ void TraceFile::count_tokens() {
   const int64_t step = rows_at_once(info_.length);
   for (int64_t row = 0; file_->find("is_padding") != nullptr && row < info_.n_windows; row += step)
     n_tokens_ -= file_->load_rows("is_padding", row, std::min(step, info_.n_windows - row)).sum().item<int64_t>();
+  require<DataError>(n_tokens_ > 0, path_.string(), ": is_padding: got padding alone; need a token that is counted");
 }
 
 void TraceFile::find_vocabulary() {

@@ -170,6 +170,10 @@ TEST_F(ForeignTrace, RefusesTensorsThatDoNotFit) {
   EXPECT_THAT(message({{"logits", at::zeros({2, 3, 9})}}, {{"vocab_size", "7"}}), HasSubstr("logits: got 9 ids; need 7"));
 }
 
+TEST_F(ForeignTrace, RefusesPaddingAlone) {
+  EXPECT_THAT(message({{"is_padding", at::full({2, 3}, true, at::kBool)}}), HasSubstr("is_padding: got padding alone; need a token that is counted"));
+}
+
 TEST_F(ForeignTrace, RefusesMetadataThatDoNotFit) {
   EXPECT_THAT(message({}, {{"top_k", "5"}}), HasSubstr("metadata top_k: got '5'"));
   EXPECT_THAT(message({}, {{"top_k", "1"}}), HasSubstr("layers.3.expert_ids: got shape [2, 3, 2]; need [2, 3, 1]"));
@@ -188,6 +192,7 @@ TEST_F(ForeignTrace, RefusesIdsOutOfRange) {
   EXPECT_THAT(message({{"layers.3.expert_ids", at::full({2, 3, 2}, 1, at::kInt)}}), HasSubstr("layer 3: got expert 1 twice for a token"));
   EXPECT_THAT(message({{"layers.3.router_logits", at::full({2, 3, 4}, std::nan(""))}}), HasSubstr("a value that is not finite"));
   EXPECT_THAT(message({{"layers.3.capacity", at::full({2}, -1, at::kInt)}}), HasSubstr("layers.3.capacity: got -1"));
+  EXPECT_THAT(message({{"layers.3.weights", at::full({2, 3, 2}, std::nan(""), at::kFloat)}}), HasSubstr("layer 3, weights of windows from 0 on: got a value that is not finite; need finite weights"));
 }
 
 TEST_F(ForeignTrace, RefusesAssignmentsOutOfOrder) {

@@ -141,31 +141,26 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   return out;
 }
 
-// DataError where two traces are of different models.
-void check_alike(const analysis::TraceInfo& got, const analysis::TraceInfo& need, const std::string& got_path, const std::string& need_path) {
-  const bool alike = got.layers == need.layers && got.n_experts == need.n_experts && got.top_k == need.top_k;
-  require<DataError>(alike, got_path, ": got ", got.layers.size(), " MoE layers of ", got.n_experts, " experts, ", got.top_k, " a token; need ", need.layers.size(), " of ", need.n_experts, ", ",
-                     need.top_k, ", the same layers, as in ", need_path);
-}
-
+// Traces of one model made in one way, each with its reference's, which are of one model too: figures stand side by side.
 Sources open_traces(const AnalyzeOptions& options) {
   const auto named = split_named(options.traces, "--trace"), references = split_named(options.reference_traces, "--reference-trace");
   Sources out;
   auto& input = out.input;
   std::vector<analysis::TraceFile> traces;
+  std::optional<std::pair<analysis::TraceInfo, std::string>> first_reference;  // and its path
   for (const auto& [name, path] : named) {
     traces.emplace_back(path);
     const auto& trace = traces.back();
-    check_alike(trace.info(), traces[0].info(), path, named[0].value);
-    require<DataError>(trace.info().model == traces[0].info().model, path, ": got the model '", trace.info().model, "'; need '", traces[0].info().model, "' as in ", named[0].value);
+    check_one_model(trace.info(), traces[0].info(), path, named[0].value);
     input.data.push_back({name, trace.n_tokens()});
     out.data.push_back(data_json(name, "trace", path, trace.n_tokens()));
     auto source = trace.observations();
     for (const auto& reference : references) {
       if (reference.name != name) continue;
       const analysis::TraceFile other(reference.value);
-      check_alike(other.info(), trace.info(), reference.value, path);
-      require<DataError>(input.reference.empty() || input.reference == other.info().model, reference.value, ": got the model '", other.info().model, "'; need '", input.reference, "' as in the reference traces before it");
+      check_one_pass(other.info(), trace.info(), reference.value, path);
+      if (!first_reference) first_reference = {other.info(), reference.value};
+      check_one_model(other.info(), first_reference->first, reference.value, first_reference->second);
       input.reference = other.info().model;
       input.reference_step = other.info().step;
       source = analysis::with_reference(std::move(source), other.observations(), reference.value);

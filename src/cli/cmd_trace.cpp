@@ -80,6 +80,8 @@ int cmd_trace(Options& command) {
   if (!command.parse()) return 0;
   options.run.check();
   require<ConfigError>(options.seed >= 0, "--seed: got ", options.seed, "; need 0 or more");
+  require<ConfigError>(!fs::exists(options.out) || fs::is_regular_file(options.out), "--out: got ", fs::is_directory(options.out) ? "the folder" : "what is no plain file", " '", options.out,
+                       "'; need FILE.safetensors to write");
   require<ConfigError>(options.data.empty() != options.tokens.empty(), "trace: got ", options.data.empty() ? "neither --data nor --tokens" : "both --data and --tokens", "; need one of them");
   require<ConfigError>(options.tokens.empty() || (options.run.sequence_length == 0 && options.run.max_tokens == 0), "--tokens: got --sequence-length or --max-tokens beside it; need the file alone, whose arrays are the windows");
   if (options.name.empty()) options.name = options.data.empty() ? fs::path(options.tokens).stem().string() : fs::path(options.data).filename().string();
