@@ -1,5 +1,6 @@
 #include "analysis/count_file.h"
 
+#include <algorithm>
 #include <charconv>
 #include <istream>
 #include <map>
@@ -13,7 +14,7 @@
 namespace evenkeel::analysis {
 namespace {
 
-constexpr int64_t kMostExperts = 1 << 20, kMostIds = 1 << 24;
+constexpr int64_t kMostExperts = 4096, kMostIds = 1 << 24;  // beyond them a file is taken for damaged
 constexpr int64_t kMostCount = INT64_C(1) << 50;
 constexpr size_t kMostRows = 10'000;  // layers
 
@@ -217,7 +218,11 @@ class Checker {
     const int64_t n = sum_of(layer.assignments, what);
     require<DataError>(n > 0, where_, ": ", what, ": got no assignment; need counts above 0");
     if (domain.top_k == 0 && n_tokens > 0) domain.top_k = n / n_tokens;
-    if (domain.top_k == 0) return;
+    if (domain.top_k == 0) {  // k and tokens are the same in every layer, whatever they are
+      const int64_t need = sum_of(domain.layers[0].assignments, what);
+      require<DataError>(n == need, where_, ": ", what, ": got ", n, " assignments; need ", need, " as in layer ", domain.layers[0].layer);
+      return;
+    }
     if (n_tokens == 0) n_tokens = n / domain.top_k;
     require<DataError>(domain.top_k <= E_ && n % domain.top_k == 0 && n / domain.top_k == n_tokens, where_, ": ", what, ": got ", n, " assignments of ", n_tokens, " tokens; need ",
                        domain.top_k > E_ ? join_parts("at most ", E_) : join_parts(domain.top_k), " a token");
@@ -244,6 +249,8 @@ class Checker {
         require<DataError>(n_tokens > 0, where_, ": ", name, ".top1[", i, "]: got no token; need counts above 0");
         check_sums(domain, domain.layers.back(), n_tokens);
       }
+      require<DataError>(out.empty() || domain.top_k == out[0].top_k, where_, ": ", name, ": got ", domain.top_k, " experts a token; need ", out.empty() ? 0 : out[0].top_k, " as in ",
+                         out.empty() ? "" : out[0].name);
       out.push_back(std::move(domain));
     }
     require<DataError>(!out.empty(), where_, ": domains: got none; need at least one");
@@ -268,6 +275,7 @@ class Checker {
       LayerCounts layer{layers[i], std::vector<int64_t>(static_cast<size_t>(E_), 0), {}, std::move(raw_.ids[i])};
       std::sort(layer.ids.begin(), layer.ids.end(), [](const IdCount& a, const IdCount& b) { return std::pair(a.id, a.expert) < std::pair(b.id, b.expert); });
       check_ids(layer, domain.top_k);
+      if (i > 0) check_same_ids(domain.layers[0], layer);
       check_sums(domain, layer, 0);
       domain.layers.push_back(std::move(layer));
     }
@@ -290,6 +298,26 @@ class Checker {
       }
       if (sum % top_k != 0 || most > sum / top_k) fail<DataError>(what(id), ": got ", sum, " assignments, ", most, " of them to one expert; need ", top_k, " a token, each to another expert");
     }
+  }
+
+  // Every layer saw the same tokens, so that an id has the same assignments in each.
+  void check_same_ids(const LayerCounts& first, const LayerCounts& layer) const {
+    const auto need = assignments_by_id(first), got = assignments_by_id(layer);
+    const auto [a, b] = std::mismatch(need.begin(), need.end(), got.begin(), got.end());
+    if (a == need.end() && b == got.end()) return;
+    const int32_t id = std::min(a == need.end() ? INT32_MAX : a->id, b == got.end() ? INT32_MAX : b->id);
+    fail<DataError>(where_, ": layer ", layer.layer, ", token id ", id, ": got ", b != got.end() && b->id == id ? b->count : 0, " assignments; need ",
+                    a != need.end() && a->id == id ? a->count : 0, " as in layer ", first.layer);
+  }
+  // Sums over experts, of those that are above 0.
+  static std::vector<IdCount> assignments_by_id(const LayerCounts& layer) {
+    std::vector<IdCount> out;
+    for (const auto& [id, expert, count] : layer.ids) {
+      if (count == 0) continue;
+      if (out.empty() || out.back().id != id) out.push_back({id, 0, 0});
+      out.back().count += count;
+    }
+    return out;
   }
 
   RawCounts raw_;

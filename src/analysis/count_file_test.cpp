@@ -114,7 +114,7 @@ TEST_F(CountFile, RefusesCountsThatCannotBe) {
   EXPECT_THAT(message(kPlain, "[4,", "[99999999999999999999,"), HasSubstr("need a whole number"));
   EXPECT_THAT(message(kDomains, "[2, 4, 2]", "[2, 4, \"2\"]"), HasSubstr("domains.a.topk[1][2]: got \"2\""));
   EXPECT_THAT(message(kPlain, "[2, 4, 2]", "[2, 4]"), HasSubstr("counts[1]: got 2 counts; need 3 (n_experts)"));
-  EXPECT_THAT(message(kPlain, "\"n_experts\": 3", "\"n_experts\": 1000000000"), HasSubstr("n_experts: got 1000000000; need a whole number from 0 to 1048576"));
+  EXPECT_THAT(message(kPlain, "\"n_experts\": 3", "\"n_experts\": 1000000000"), HasSubstr("n_experts: got 1000000000; need a whole number from 0 to 4096"));
   EXPECT_THAT(message(kPlain, "\"n_experts\": 3", "\"n_experts\": 0"), HasSubstr("n_experts: got 0"));
   EXPECT_THAT(message(kDomains, "\"layers\": [0, 7]", "\"layers\": [0, 0]"), HasSubstr("got 2 layers of which 1 are distinct"));
   EXPECT_THAT(message(kDomains, "\"layers\": [0, 7]", "\"layers\": [0, 7, 15]"), HasSubstr("a.topk: got 2 layers; need the 3 of 'layers'"));
@@ -138,10 +138,22 @@ TEST_F(CountFile, RefusesSumsThatDisagree) {
   EXPECT_THAT(message(kPlain, "[2, 4, 2]", "[2, 2, 2]", 2), HasSubstr("a, layer 1: got 3 tokens; need 4 as in its other layers"));
   EXPECT_THAT(message(kPlain, "[4, 3, 1]", "[5, 2, 1]", 2), HasSubstr("got 5 tokens of expert 0; need at most 4"));
   EXPECT_THAT(message(kPlain, "[4, 3, 1]", "[0, 0, 0]"), HasSubstr("got no assignment"));
+  EXPECT_THAT(message(kPlain, "[2, 4, 2]", "[2, 4, 1]"), HasSubstr("a, layer 1: got 7 assignments; need 8 as in layer 0"));  // whatever k is
+  EXPECT_THAT(message(kDomains, "[[1, 1, 0], [0, 1, 1]]", "[[1, 0, 0], [0, 0, 1]]"), HasSubstr("b: got 1 experts a token; need 2 as in a"));
   EXPECT_THAT(message(kPlain, "a", "a", 4), HasSubstr("got --top-k 4; need 1..3"));
   EXPECT_THAT(message(kIds, "\"top_k\": 2", "\"top_k\": 4"), HasSubstr("top_k: got 4; need 1..3"));
   EXPECT_THAT(message(kIds, "\"top_k\": 2", "\"top_k\": 2", 1), HasSubstr("top_k: got 2; need 1 as --top-k says"));
   EXPECT_THAT(message(kIds, "{\"5\": 2, \"11\": 2}", "{\"5\": 3, \"11\": 2}"), HasSubstr("token id 5: got 5 assignments, 3 of them to one expert; need 2 a token"));
+}
+
+TEST_F(CountFile, RefusesTokenIdsThatDifferBetweenLayers) {
+  const std::string two = R"({"model": "m", "layers": [7, 8], "top_k": 1, "n_experts": 3, "domain": "a",
+ "layer_expert_token_counts": [{"0": {"5": 2, "11": 1}}, {"2": {"5": 1, "11": 1}, "1": {"5": 1, "9": 0}}]})";
+  EXPECT_EQ(read(two)[0].n_tokens, 3);  // a count of 0 is none
+  EXPECT_THAT(message(two, R"("2": {"5": 1, "11": 1})", R"("2": {"5": 2})"), HasSubstr("layer 8, token id 5: got 3 assignments; need 2 as in layer 7"));
+  EXPECT_THAT(message(two, R"("2": {"5": 1, "11": 1})", R"("2": {"5": 1, "12": 1})"), HasSubstr("layer 8, token id 11: got 0 assignments; need 1 as in layer 7"));
+  EXPECT_THAT(message(two, R"("9": 0)", R"("9": 1)"), HasSubstr("layer 8, token id 9: got 1 assignments; need 0 as in layer 7"));
+  EXPECT_THAT(message(two, R"({"5": 1, "9": 0})", R"({"5": 1, "99": 2})"), HasSubstr("layer 8, token id 99: got 2 assignments; need 0 as in layer 7"));
 }
 
 }  // namespace
