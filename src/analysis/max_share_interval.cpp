@@ -21,8 +21,12 @@ double normal_quantile(double probability) {
 
 namespace {
 
-// Variance of each expert's share between windows over that of independent tokens. Empty below 2 windows.
-std::vector<double> design_effects(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums& windows) {
+constexpr double kMiss = 0.05;
+
+// Variance of each expert's share between windows over that of independent tokens; 1 where no windows are known.
+std::vector<double> design_effects(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* sums) {
+  if (sums == nullptr) return std::vector<double>(tokens_per_expert.size(), 1.0);
+  const WindowSums& windows = *sums;
   const auto T = static_cast<double>(n_tokens), W = static_cast<double>(windows.n_windows);
   std::vector<double> between, independent;
   double all_between = 0, all_independent = 0;
@@ -44,20 +48,25 @@ std::vector<double> design_effects(const std::vector<int64_t>& tokens_per_expert
 
 std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows) {
   if (n_tokens == 0 || (windows != nullptr && windows->n_windows < 2)) return std::nullopt;
-  constexpr double kMiss = 0.05;
   const auto E = static_cast<double>(tokens_per_expert.size()), T = static_cast<double>(n_tokens);
-  const double z = normal_quantile(1 - kMiss / (2 * E)), z2 = z * z;
-  const auto effects = windows != nullptr ? design_effects(tokens_per_expert, n_tokens, *windows) : std::vector<double>(tokens_per_expert.size(), 1.0);
+  const double z = normal_quantile(1 - kMiss / (2 * E));
+  const auto effects = design_effects(tokens_per_expert, n_tokens, windows);
   MaxShareInterval out{0, 0, T / *std::min_element(effects.begin(), effects.end())};
   for (size_t e = 0; e < tokens_per_expert.size(); ++e) {
-    const double p = static_cast<double>(tokens_per_expert[e]) / T, n = T / effects[e];
-    const double center = (p + z2 / (2 * n)) / (1 + z2 / n);
-    const double half = z / (1 + z2 / n) * std::sqrt(p * (1 - p) / n + z2 / (4 * n * n));
-    out.low = std::max(out.low, center - half);
-    out.high = std::max(out.high, center + half);
+    const auto of_expert = wilson_interval(static_cast<double>(tokens_per_expert[e]) / T, T / effects[e], z);
+    out.low = std::max(out.low, of_expert.low);
+    out.high = std::max(out.high, of_expert.high);
   }
-  out.low = std::max(out.low, 0.0);
-  out.high = std::min(out.high, 1.0);
+  return out;
+}
+
+std::vector<Interval> share_intervals(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows) {
+  if (n_tokens == 0 || (windows != nullptr && windows->n_windows < 2)) return {};
+  const auto T = static_cast<double>(n_tokens);
+  const double z = normal_quantile(1 - kMiss / 2);
+  const auto effects = design_effects(tokens_per_expert, n_tokens, windows);
+  std::vector<Interval> out;
+  for (size_t e = 0; e < tokens_per_expert.size(); ++e) out.push_back(wilson_interval(static_cast<double>(tokens_per_expert[e]) / T, T / effects[e], z));
   return out;
 }
 

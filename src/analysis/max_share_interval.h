@@ -1,9 +1,11 @@
-// How sure the largest load of a layer is (the MRI of arXiv 2503.05029).
+// How sure the shares of a layer's experts are, and the largest of them (the MRI of arXiv 2503.05029).
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <vector>
+
+#include "analysis/share_interval.h"
 
 namespace evenkeel::analysis {
 
@@ -25,6 +27,9 @@ struct MaxShareInterval {
 // the variance of its share between windows over that of independent tokens (ratio estimator; at least
 // the mean over experts, and at least 1). `windows` null: tokens are taken as independent. nullopt below 2 windows.
 std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows);
+
+// Of every expert's share of tokens by itself, 95 % each, with the same design effects; empty where there is none.
+std::vector<Interval> share_intervals(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows);
 
 double normal_quantile(double probability);  // of N(0, 1); probability in (0, 1)
 

@@ -23,6 +23,18 @@ TEST(MaxShareInterval, WilsonByHandForTwoExperts) {
   EXPECT_DOUBLE_EQ(interval->effective_tokens, 100);
 }
 
+TEST(ShareIntervals, OfEachExpertByItself) {
+  const WindowSums windows{2, 5000, {2500, 2500}, {2500, 2500}};  // 100 times as unsure: one effective token
+  const auto independent = share_intervals({60, 40}, 100, nullptr), apart = share_intervals({50, 50}, 100, &windows);
+  ASSERT_EQ(independent.size(), 2u);
+  EXPECT_NEAR(independent[0].low, 0.502002, 1e-5);  // Wilson's, z = 1.959964: center (0.6 + 0.0192073) / 1.0384146, half 0.0942943
+  EXPECT_NEAR(independent[0].high, 0.690599, 1e-5);
+  EXPECT_NEAR(apart[1].high, wilson_interval(0.5, 1.0, 1.959963984540054).high, 1e-9);
+  EXPECT_TRUE(share_intervals({0, 0}, 0, nullptr).empty());
+  const WindowSums one{1, 100, {25, 25}, {50, 50}};
+  EXPECT_TRUE(share_intervals({5, 5}, 10, &one).empty());
+}
+
 TEST(MaxShareInterval, NothingIsSaidWithoutTokensOrWindows) {
   EXPECT_FALSE(max_share_interval({0, 0}, 0, nullptr));
   const WindowSums one{1, 100, {25, 25}, {50, 50}};

@@ -1,0 +1,109 @@
+#include "analysis/share_interval.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "core/rng.h"
+
+namespace evenkeel::analysis {
+namespace {
+
+TEST(WilsonInterval, ByHand) {
+  // z = 2, n = 16, p = 1/2: center 1/2, half 2 / 1.25 sqrt(1/64 + 1/256) = 1.6 sqrt(5) / 16
+  const auto half = wilson_interval(0.5, 16, 2);
+  EXPECT_DOUBLE_EQ(half.low, 0.5 - 0.1 * std::sqrt(5));
+  EXPECT_DOUBLE_EQ(half.high, 0.5 + 0.1 * std::sqrt(5));
+  EXPECT_EQ(wilson_interval(0, 16, 2).low, 0.0);
+  EXPECT_DOUBLE_EQ(wilson_interval(0, 16, 2).high, 4.0 / 20);  // z^2 / (n + z^2)
+  EXPECT_EQ(wilson_interval(1, 16, 2).high, 1.0);
+}
+
+TEST(StudentsQuantile, MatchesTheTables) {  // Abramowitz and Stegun, table 26.10; within 1 %
+  EXPECT_NEAR(t_quantile(3), 3.182, 0.0318);
+  EXPECT_NEAR(t_quantile(4), 2.776, 0.01);
+  EXPECT_NEAR(t_quantile(10), 2.228, 1e-3);
+  EXPECT_NEAR(t_quantile(120), 1.980, 1e-3);
+  EXPECT_NEAR(t_quantile(1'000'000'000), 1.959964, 1e-6);
+}
+
+TEST(ShareInterval, IsWidenedByClustersThatDisagree) {
+  // Four clusters of ten. Half of each: no design effect. All of two and none of the others: squares 4 * 25, so the variance between is
+  // 4/3 100 / 1600 = 1/12 in place of 1/160, 40/3 times: three effective trials.
+  ShareSums alike, apart;
+  for (const int64_t part : {5, 5, 5, 5}) alike.add(part, 10);
+  for (const int64_t part : {10, 0, 0, 10}) apart.add(part, 10);
+  const double z = t_quantile(3);
+  EXPECT_DOUBLE_EQ(share_interval(alike)->low, wilson_interval(0.5, 40, z).low);
+  EXPECT_NEAR(share_interval(apart)->low, wilson_interval(0.5, 3, z).low, 1e-12);
+  EXPECT_NEAR(share_interval(apart)->high, wilson_interval(0.5, 3, z).high, 1e-12);
+}
+
+TEST(ShareInterval, NothingIsSaidOfFewClustersAndNoneIsCounted) {
+  ShareSums sums;
+  for (int i = 0; i < 3; ++i) sums.add(1, 2);
+  for (int i = 0; i < 9; ++i) sums.add(0, 0);
+  EXPECT_EQ(sums.n_clusters, 3);
+  EXPECT_FALSE(share_interval(sums));
+  EXPECT_FALSE(share_interval({}));
+  sums.add(1, 2);
+  EXPECT_TRUE(share_interval(sums));
+}
+
+TEST(ShareInterval, AddsUp) {
+  ShareSums whole, left, right;
+  for (const auto& [part, n] : {std::pair{1, 4}, {2, 3}, {0, 5}, {6, 6}, {1, 1}}) {
+    whole.add(part, n);
+    (n > 4 ? left : right).add(part, n);
+  }
+  add(left, right);
+  EXPECT_EQ(left.part, whole.part);
+  EXPECT_EQ(left.n_clusters, whole.n_clusters);
+  EXPECT_EQ(share_interval(left)->low, share_interval(whole)->low);
+  EXPECT_EQ(share_interval(left)->high, share_interval(whole)->high);
+}
+
+TEST(MeanInterval, ByHand) {
+  // 0, 0, 1, 1: mean 1/2, variance 1/3, standard error sqrt(1/12); the ends are beyond 0 and 1.
+  MeanSums sums;
+  for (const double value : {0.0, 0.0, 1.0}) sums.add(value);
+  EXPECT_FALSE(mean_interval(sums));
+  sums.add(1);
+  EXPECT_EQ(mean_interval(sums)->low, 0.0);
+  EXPECT_EQ(mean_interval(sums)->high, 1.0);
+  MeanSums narrow;
+  for (const double value : {0.4, 0.5, 0.5, 0.6}) narrow.add(value);
+  EXPECT_NEAR(mean_interval(narrow)->high, 0.5 + t_quantile(3) * std::sqrt(0.02 / 3 / 4), 1e-12);
+}
+
+// Clusters of Poisson-like sizes whose probability varies between them: uniform on [0.3 - spread, 0.3 + spread].
+double coverage(double spread, int64_t n_clusters, uint64_t seed) {
+  constexpr int kRepeats = 1000;
+  RngStream rng(seed, "share coverage");
+  int held = 0;
+  for (int repeat = 0; repeat < kRepeats; ++repeat) {
+    ShareSums sums;
+    for (int64_t cluster = 0; cluster < n_clusters; ++cluster) {
+      const double p = 0.3 + spread * (2 * rng.uniform() - 1);
+      const auto n = static_cast<int64_t>(20 + rng.below(41));
+      int64_t part = 0;
+      for (int64_t i = 0; i < n; ++i) part += rng.uniform() < p ? 1 : 0;
+      sums.add(part, n);
+    }
+    const auto interval = share_interval(sums);
+    held += interval->low <= 0.3 && 0.3 <= interval->high ? 1 : 0;
+  }
+  return static_cast<double>(held) / kRepeats;
+}
+
+TEST(ShareInterval, HoldsTheTruthAsOftenAsItSays) {
+  // 1,000 repeats: a true 95 % is below 0.93 once in 500. At least 1 of design effect: above 95 % where clusters do not matter.
+  EXPECT_GE(coverage(0.0, 5, 1), 0.93);
+  EXPECT_GE(coverage(0.0, 40, 2), 0.93);
+  EXPECT_GE(coverage(0.25, 5, 3), 0.93);
+  EXPECT_GE(coverage(0.25, 40, 4), 0.93);
+  EXPECT_LE(coverage(0.25, 40, 5), 0.98);  // and not by being wide
+}
+
+}  // namespace
+}  // namespace evenkeel::analysis
