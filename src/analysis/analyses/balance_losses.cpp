@@ -68,7 +68,7 @@ void normalised_scores(const double* logits, moe::Score score, double guard, Sum
 class LayerPass {
  public:
   LayerPass(const moe::RoutingDecision& decision, const TokenChoices& choices, const std::vector<double>& guards)
-      : decision_(decision), choices_(choices), guards_(guards), n_experts_(static_cast<size_t>(decision.n_experts)), logits_(decision.logits.to(at::kDouble).contiguous()), softmax_(at::softmax(decision.logits, 1).to(at::kDouble).contiguous()), largest_(ops::top_k_ids(decision.logits, decision.top_k)), scores_(n_experts_) {}
+      : decision_(decision), choices_(choices), guards_(guards), n_experts_(static_cast<size_t>(decision.n_experts)), logits_(decision.logits.to(at::kDouble).contiguous()), softmax_(at::softmax(logits_, 1)), largest_(ops::top_k_ids(decision.logits, decision.top_k)), scores_(n_experts_) {}
 
   // Adds token t to `load`; returns its logsumexp squared.
   double add_token(int64_t t, Load& load) {

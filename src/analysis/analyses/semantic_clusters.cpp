@@ -1,10 +1,6 @@
 // Semantic clusters (OpenMoE, arXiv 2402.01739, section 4, expert clustering): whether the tokens of an expert resemble each other. Its tokens are those ids whose
 // favourite it is (first choices), the 10 with the largest shares; their coherence is the mean cosine of the model's token
 // embeddings over pairs, each pair counting once. The baseline permutes the same ids among the experts.
-#include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/mm.h>
-#include <ATen/ops/tensor.h>
-
 #include "analysis/analyses/top_ids.h"
 #include "core/rng.h"
 
@@ -19,8 +15,35 @@ constexpr int64_t kPermutations = 999;
 struct Clusters {
   std::vector<size_t> begin;  // [E + 1] places in tokens
   std::vector<TopId> tokens;
-  at::Tensor cosine;  // [ids, ids] fp32
+  std::vector<double> cosine;  // [ids, ids]
 };
+
+// fp64, summed in a fixed order whatever the threads: [V] lengths of the rows of an embedding [V, H], ...
+std::vector<double> lengths_of(const at::Tensor& embedding) {
+  const int64_t n_rows = embedding.size(0), width = embedding.size(1);
+  const float* row = embedding.const_data_ptr<float>();
+  std::vector<double> out;
+  for (int64_t id = 0; id < n_rows; ++id, row += width) {
+    double square = 0;
+    for (int64_t h = 0; h < width; ++h) square += static_cast<double>(row[h]) * static_cast<double>(row[h]);
+    out.push_back(std::sqrt(square));
+  }
+  return out;
+}
+// ... and the cosines [ids, ids] of those of `tokens`.
+std::vector<double> cosines_of(const at::Tensor& embedding, const std::vector<double>& lengths, const std::vector<TopId>& tokens) {
+  const auto n = tokens.size(), width = static_cast<size_t>(embedding.size(1));
+  std::vector<double> unit(width * n), out(n * n, 0.0);  // [H, ids]
+  for (size_t i = 0; i < n; ++i) {
+    const auto id = static_cast<size_t>(tokens[i].id);
+    const float* row = embedding.const_data_ptr<float>() + id * width;
+    for (size_t h = 0; h < width; ++h) unit[h * n + i] = static_cast<double>(row[h]) / lengths[id];
+  }
+  for (size_t i = 0; i < n; ++i)
+    for (size_t h = 0; h < width; ++h)
+      for (size_t j = 0; j < n; ++j) out[i * n + j] += unit[h * n + i] * unit[h * n + j];
+  return out;
+}
 
 struct Moments {
   double sum = 0, square = 0;
@@ -36,10 +59,9 @@ struct Moments {
 
 // Mean cosine over the pairs of order[begin .. end); NaN below two.
 double coherence(const Clusters& clusters, const std::vector<size_t>& order, size_t begin, size_t end) {
-  const float* cosine = clusters.cosine.const_data_ptr<float>();
   double sum = 0;
   for (size_t i = begin; i < end; ++i)
-    for (size_t j = begin; j < i; ++j) sum += cosine[order[i] * clusters.tokens.size() + order[j]];
+    for (size_t j = begin; j < i; ++j) sum += clusters.cosine[order[i] * clusters.tokens.size() + order[j]];
   const auto n = static_cast<double>(end - begin);
   return end - begin < 2 ? std::nan("") : sum / (n * (n - 1) / 2);
 }
@@ -47,7 +69,7 @@ double coherence(const Clusters& clusters, const std::vector<size_t>& order, siz
 class SemanticClusters : public Analysis {
  public:
   explicit SemanticClusters(const AnalysisInput& input)
-      : layers_(input.layers), texts_(input.token_texts), embedding_(input.embedding), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), seed_(input.seed), reader_(input), tally_(tallies_of(input)) {}
+      : layers_(input.layers), texts_(input.token_texts), embedding_(input.embedding.defined() ? input.embedding.contiguous() : input.embedding), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), seed_(input.seed), reader_(input), tally_(tallies_of(input)) {}
 
   void observe(const Observation& batch) override {
     reader_.observe(batch);
@@ -66,9 +88,9 @@ class SemanticClusters : public Analysis {
     tokens.columns = {{"layer", ""}, {"expert", ""}, {"rank", ""}, {"id", ""}, {"text", ""}, {"count", "tokens"}, {"share", "of occurrences"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}};
     tokens.source = "the ids that semantic_clusters measures, by the share of their occurrences whose first choice is the expert, which is their favourite";
     experts.tokens = layers.tokens = tokens.tokens = n_tokens_;
-    const auto norms = at::linalg_vector_norm(embedding_, 2, at::IntArrayRef{1});
+    const auto lengths = lengths_of(embedding_);
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
-      const auto clusters = clusters_of(layer, norms);
+      const auto clusters = clusters_of(layer, lengths);
       if (clusters.tokens.empty()) continue;
       add_layer(layer, clusters, experts, layers);
       add_tokens(layer, clusters, tokens);
@@ -87,27 +109,21 @@ class SemanticClusters : public Analysis {
     return PooledTally(want_all(reader_, input, keys_of(input, IdKind::input, Choices::first)));
   }
 
-  // norms [V] of the embeddings
-  Clusters clusters_of(size_t layer, const at::Tensor& norms) const {
-    const float* norm = norms.const_data_ptr<float>();
+  // lengths [V] of the embeddings
+  Clusters clusters_of(size_t layer, const std::vector<double>& lengths) const {
     std::vector<std::vector<TopId>> best(static_cast<size_t>(layers_[layer].n_experts));
     for_ids(tally_, layer, layers_[layer].n_experts, minimum_count_, [&](int64_t id, int64_t occurrences, const std::vector<int64_t>& counts) {
       const int64_t expert = favourite(counts);
-      if (expert < 0 || id >= norms.size(0) || !(norm[id] > 0)) return;  // a zero vector has no direction
+      if (expert < 0 || static_cast<size_t>(id) >= lengths.size() || !(lengths[static_cast<size_t>(id)] > 0)) return;  // a zero vector has no direction
       insert_top(best[static_cast<size_t>(expert)], {id, counts[static_cast<size_t>(expert)], occurrences}, kTokens);
     });
     Clusters out;
-    std::vector<int64_t> ids;
     for (const auto& of_expert : best) {
-      out.begin.push_back(ids.size());
-      for (const auto& token : of_expert) ids.push_back(token.id);
+      out.begin.push_back(out.tokens.size());
       out.tokens.insert(out.tokens.end(), of_expert.begin(), of_expert.end());
     }
-    out.begin.push_back(ids.size());
-    if (ids.empty()) return out;
-    const auto rows = at::tensor(ids);
-    const auto unit = embedding_.index_select(0, rows) / norms.index_select(0, rows).unsqueeze(1);  // [ids, H]
-    out.cosine = at::mm(unit, unit.t()).contiguous();
+    out.begin.push_back(out.tokens.size());
+    if (!out.tokens.empty()) out.cosine = cosines_of(embedding_, lengths, out.tokens);
     return out;
   }
 
@@ -174,7 +190,7 @@ double semantic_clusters_analysis_bytes(const AnalysisInput& input) {
   bytes += tally_bytes(input, keys_of(input, IdKind::input, Choices::first));
   double cosines = 0;  // of one layer at a time
   for (const auto& layer : input.layers) cosines = std::max(cosines, std::pow(static_cast<double>(layer.n_experts) * kTokens, 2));
-  return bytes + sizeof(float) * cosines;
+  return bytes + sizeof(double) * (cosines + std::sqrt(cosines) * static_cast<double>(input.embedding.size(1)) + static_cast<double>(input.embedding.size(0)));
 }
 
 }  // namespace evenkeel::analysis
