@@ -137,17 +137,43 @@ double share_cosine(std::span<const int64_t> a, std::span<const int64_t> b) {
   return square_a == 0 || square_b == 0 ? kNan : product / std::sqrt(square_a * square_b);
 }
 
-double uniform_share_overlap(int64_t n_a, int64_t n_b, int64_t n_experts, int64_t top_k) {
-  if (top_k == n_experts) return 1.0;
-  const auto E = static_cast<double>(n_experts), k = static_cast<double>(top_k), p = k / E;
-  const double per_token = p * (1 - p);  // variance of an expert's count
-  if (static_cast<double>(std::min(n_a, n_b)) * per_token > kNormalVariance) {
-    const double a = uniform_share_std(n_a, n_experts, top_k), b = uniform_share_std(n_b, n_experts, top_k);
-    return 1 - E * std::sqrt(2 / kPi) * std::sqrt(a * a + b * b) / 2;
-  }
+double share_distance(std::span<const int64_t> a, std::span<const int64_t> b) {
+  const double sum_a = total(a), sum_b = total(b);
+  if (sum_a == 0 || sum_b == 0) return kNan;
+  double apart = 0;
+  for (size_t e = 0; e < a.size(); ++e) apart += std::abs(static_cast<double>(a[e]) / sum_a - static_cast<double>(b[e]) / sum_b);
+  return apart / 2;
+}
+
+double mean_share_difference(int64_t n_a, int64_t n_b, double p) {
+  const double per_token = p * (1 - p);  // variance of a count
+  if (per_token <= 0) return 0.0;
+  const double least = static_cast<double>(std::min(n_a, n_b));
+  if (least * per_token > kNormalVariance) return std::sqrt(2 / kPi * per_token * (1 / static_cast<double>(n_a) + 1 / static_cast<double>(n_b)));
   // A share of so many tokens is as good as constant beside the other one.
   const auto most = static_cast<int64_t>(std::min(kLargestVariance / per_token, 1e18));
-  return std::min(1.0, E / k * mean_smaller_share(std::min(n_a, most), std::min(n_b, most), p));
+  return std::max(0.0, 2 * (p - mean_smaller_share(std::min(n_a, most), std::min(n_b, most), p)));
+}
+
+double uniform_share_overlap(int64_t n_a, int64_t n_b, int64_t n_experts, int64_t top_k) {
+  const auto E = static_cast<double>(n_experts), k = static_cast<double>(top_k);
+  return 1 - E / (2 * k) * mean_share_difference(n_a, n_b, k / E);
+}
+
+double uniform_entropy(int64_t n, int64_t n_experts, int64_t top_k) {
+  if (n_experts == 1) return 1.0;
+  const auto E = static_cast<double>(n_experts), p = static_cast<double>(top_k) / E, mean = static_cast<double>(n) * p;
+  double excess = 0;  // E[X ln(X / mean)]
+  if (mean * (1 - p) > kNormalVariance) {
+    excess = (1 - p) / 2 + (1 - p) * ((1 - p) / 4 - (1 - 2 * p) / 6) / mean;
+  } else if (top_k < n_experts) {
+    const auto counts = binomial(n, p);
+    for (size_t i = 0; i < counts.mass.size(); ++i) {
+      const auto x = static_cast<double>(counts.low + static_cast<int64_t>(i));
+      if (x > 0) excess += counts.mass[i] * x * std::log(x / mean);
+    }
+  }
+  return 1 - excess / (mean * std::log(E));
 }
 
 double chance_of_repeat(int64_t n_experts, int64_t a, int64_t b) {
@@ -263,8 +289,7 @@ double UniformRouting::mean_cosine(int64_t n_a, int64_t n_b) const { return even
 void IdSummary::add(std::span<const int64_t> counts, int64_t occurrences) {
   ++ids_;
   occurrences_ += occurrences;
-  const double share = max_share(counts, occurrences);
-  max_share_ += share;
+  max_share_.add(max_share(counts, occurrences));
   favourites_ += static_cast<double>(*std::max_element(counts.begin(), counts.end()));
   std_ += share_std(counts);
   chance_max_share_ += uniform_ != nullptr ? uniform_->mean_max_share(occurrences) : kNan;

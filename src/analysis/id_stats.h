@@ -4,8 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
+
+#include "analysis/share_interval.h"
 
 namespace evenkeel::analysis {
 
@@ -24,10 +27,18 @@ double uniform_share_std(int64_t n, int64_t n_experts, int64_t top_k);
 // How alike two distributions over experts are, each normalised to sum 1; NaN when one of them has no count.
 double share_overlap(std::span<const int64_t> a, std::span<const int64_t> b);  // 1 - L1 / 2
 double share_cosine(std::span<const int64_t> a, std::span<const int64_t> b);
-// Mean of share_overlap over two ids that occur n_a and n_b >= 1 times when both are routed uniformly at random:
-// E / k times the mean of the smaller of X_a / n_a and X_b / n_b, where X ~ Binomial(n, k / E) is one expert's count. Exact until
-// both counts have a variance above 10,000, from where it is that of the normal limit.
+double share_distance(std::span<const int64_t> a, std::span<const int64_t> b);  // L1 / 2; 0 for equal ones, to the last bit
+// Mean of |X / n_a - Y / n_b| for independent X ~ Binomial(n_a, p), Y ~ Binomial(n_b, p): how far two shares of n_a, n_b >= 1 random
+// tokens differ by chance. Exact until both counts have a variance above 10,000, from where it is that of the normal limit,
+// sqrt(2 / pi) sqrt(p (1 - p) (1 / n_a + 1 / n_b)).
+double mean_share_difference(int64_t n_a, int64_t n_b, double p);
+// Mean of share_overlap over two ids that occur n_a and n_b >= 1 times when both are routed uniformly at random: an expert's
+// count is Binomial(n, k / E), so it is 1 - E / (2 k) mean_share_difference, as exact as that.
 double uniform_share_overlap(int64_t n_a, int64_t n_b, int64_t n_experts, int64_t top_k);
+
+// Mean entropy of the load, divided by ln E, when n >= 1 tokens are routed so: an expert's count X is Binomial(n, k / E), hence
+// 1 - E / (n k ln E) E[X ln(X / mean X)]. Exact until X has a variance above 10,000, then expanded in 1 / mean X. 1 for E = 1.
+double uniform_entropy(int64_t n, int64_t n_experts, int64_t top_k);
 
 // Chance that two tokens with a and b random experts of E share one: 1 - C(E - a, b) / C(E, b) (arXiv 2401.04088,
 // table 5, for a = b = k).
@@ -70,7 +81,8 @@ class IdSummary {
   int64_t ids() const { return ids_; }
   int64_t occurrences() const { return occurrences_; }
   // Each is NaN without ids.
-  double mean_max_share() const { return max_share_ / n(); }
+  double mean_max_share() const { return max_share_.mean(); }
+  std::optional<Interval> max_share_interval() const { return mean_interval(max_share_); }  // of its mean
   double chance_max_share() const { return chance_max_share_ / n(); }
   double max_share_by_occurrence() const { return favourites_ / static_cast<double>(occurrences_); }
   double mean_std() const { return std_ / n(); }
@@ -81,7 +93,8 @@ class IdSummary {
   double n() const { return static_cast<double>(ids_); }
   const UniformRouting* uniform_;
   int64_t ids_ = 0, occurrences_ = 0;
-  double max_share_ = 0, favourites_ = 0, chance_max_share_ = 0, std_ = 0, baseline_std_ = 0, chance_std_ = 0;
+  MeanSums max_share_;
+  double favourites_ = 0, chance_max_share_ = 0, std_ = 0, baseline_std_ = 0, chance_std_ = 0;
 };
 
 }  // namespace evenkeel::analysis

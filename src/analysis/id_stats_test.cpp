@@ -7,6 +7,7 @@
 
 #include "core/rng.h"
 #include "golden/golden.h"
+#include "support/observations.h"
 
 namespace evenkeel::analysis {
 namespace {
@@ -120,6 +121,58 @@ TEST(IdStats, LevelsAtTheEdges) {
   EXPECT_NEAR(uniform.mean_share_std(1), uniform_share_std(1, 64, 8), 1e-12);
   EXPECT_NEAR(uniform.mean_max_share(100'000'000), 0.125, 1e-4);
   for (int64_t n = 1; n < 3000; ++n) EXPECT_LT(uniform.mean_max_share(n + 1), uniform.mean_max_share(n) * 1.01) << n;  // no jump at a joint
+}
+
+TEST(IdStats, DistanceOfLoads) {
+  EXPECT_EQ(share_distance(Counts{1, 5, 1, 3}, Counts{1, 5, 1, 3}), 0.0);
+  EXPECT_EQ(share_distance(Counts{7, 11, 31, 3, 1}, Counts{7, 11, 31, 3, 1}), 0.0);  // to the last bit
+  EXPECT_DOUBLE_EQ(share_distance(Counts{3, 1, 0}, Counts{1, 1, 2}), 0.5);
+  EXPECT_TRUE(std::isnan(share_distance(Counts{0, 0}, Counts{1, 0})));
+}
+
+TEST(IdStats, DifferenceOfRandomSharesByHand) {
+  // One token each: 1 with probability 2 p (1 - p). Two and one, p = 1/2: |0, 1/2, 1 - 0, 1| by 1/4 1/2 1/4: 1/2.
+  EXPECT_DOUBLE_EQ(mean_share_difference(1, 1, 0.25), 2 * 0.25 * 0.75);
+  EXPECT_DOUBLE_EQ(mean_share_difference(2, 1, 0.5), 0.5);
+  EXPECT_EQ(mean_share_difference(5, 7, 1.0), 0.0);
+  EXPECT_EQ(mean_share_difference(5, 7, 0.0), 0.0);
+  // Near the normal limit before the joint, and it beyond.
+  for (const int64_t n : {40'000, 50'000, 1'000'000})
+    EXPECT_NEAR(mean_share_difference(n, 2 * n, 0.3) / std::sqrt(2 / 3.14159265358979 * 0.21 * 1.5 / static_cast<double>(n)), 1.0, 3e-4) << n;
+}
+
+TEST(IdStats, EntropyOfUniformRoutingByHand) {
+  EXPECT_NEAR(uniform_entropy(1, 8, 4), 2.0 / 3, 1e-14);                                                                          // ln 4 / ln 8
+  EXPECT_NEAR(uniform_entropy(2, 8, 1), 7.0 / 8 / 3, 1e-14);                                                                      // ln 2 with probability 7/8
+  EXPECT_NEAR(uniform_entropy(2, 3, 2), 1.0 / 3 * std::log(2) / std::log(3) + 2.0 / 3 * 1.5 * std::log(2) / std::log(3), 1e-14);  // 1/2 1/2, or 1/4 1/2 1/4
+  EXPECT_EQ(uniform_entropy(5, 4, 4), 1.0);
+  EXPECT_EQ(uniform_entropy(5, 1, 1), 1.0);
+  // Either side of the joint: exact and expanded, what is missing from 1 to 1e-6 of it.
+  for (const int64_t k : {1, 3}) {
+    const double p = static_cast<double>(k) / 8;
+    const auto joint = static_cast<int64_t>(1e4 / (p * (1 - p)));
+    EXPECT_NEAR((1 - uniform_entropy(joint - 1, 8, k)) * static_cast<double>(joint - 1) / ((1 - uniform_entropy(joint + 1, 8, k)) * static_cast<double>(joint + 1)), 1.0, 1e-6) << k;
+  }
+}
+
+TEST(IdStats, EntropyOfUniformRoutingMatchesASimulation) {
+  for (const auto& [E, k, n] : {Case{8, 1, 20}, Case{8, 3, 50}, Case{64, 8, 100}}) {
+    double sum = 0, square = 0;
+    constexpr int kRepeats = 2000;
+    for (int repeat = 0; repeat < kRepeats; ++repeat) {
+      Counts counts(static_cast<size_t>(E), 0);
+      for (const auto& experts : testing::uniform_experts(n, E, k, static_cast<uint64_t>(repeat)))
+        for (const int64_t expert : experts) ++counts[static_cast<size_t>(expert)];
+      double entropy = 0;
+      for (const int64_t count : counts) {
+        const double share = static_cast<double>(count) / static_cast<double>(n * k);
+        if (count > 0) entropy -= share * std::log(share) / std::log(static_cast<double>(E));
+      }
+      sum += entropy / kRepeats;
+      square += entropy * entropy / kRepeats;
+    }
+    EXPECT_NEAR(uniform_entropy(n, E, k), sum, 4 * std::sqrt((square - sum * sum) / kRepeats)) << E << ' ' << k << ' ' << n;  // four standard errors
+  }
 }
 
 TEST(IdStats, OverlapOfUniformIdsByHand) {

@@ -20,6 +20,7 @@ struct Pairs {
   std::vector<int64_t> counts[2];  // by mode, [E, E]: tokens with the row's expert ranked before the column's
   std::vector<int64_t> tokens;     // [E] tokens that chose the expert
   int64_t assignments = 0;
+  bool exactly_k = true;        // every token had k experts
   int64_t chances[2] = {0, 0};  // by mode, ordered pairs of a token: E - 1 times what chance gives to one expert
   int64_t together(Mode mode, size_t a, size_t b) const { return counts[mode][a * n_experts + b] + counts[mode][b * n_experts + a]; }
   double probability(Mode mode, size_t a, size_t b) const { return static_cast<double>(together(mode, a, b)) / static_cast<double>(tokens[a]); }
@@ -35,7 +36,7 @@ Pairs make_pairs(const LayerShape& layer) {
   return out;
 }
 
-void add_layer(const TokenChoices& choices, const bool* padding, Pairs& sums) {
+void add_layer(const TokenChoices& choices, const bool* padding, int64_t top_k, Pairs& sums) {
   int64_t* pairs = sums.counts[all_pairs].data();
   int64_t* adjacent = sums.counts[adjacent_rank].data();
   const auto E = static_cast<int64_t>(sums.n_experts);
@@ -49,6 +50,7 @@ void add_layer(const TokenChoices& choices, const bool* padding, Pairs& sums) {
       for (size_t j = i + 1; j < experts.size(); ++j) ++row[experts[j]];
       if (i + 1 < experts.size()) ++adjacent[experts[i] * E + experts[i + 1]];
     }
+    sums.exactly_k = sums.exactly_k && size == top_k;
     sums.assignments += size;
     sums.chances[all_pairs] += size * (size - 1);
     sums.chances[adjacent_rank] += size == 0 ? 0 : 2 * (size - 1);
@@ -92,6 +94,7 @@ class Coactivation : public Analysis {
     std::vector<NamedTable> out = {{"coactivation", largest()}, {"coactivation_all", everything(), /*csv_only=*/true}, {"coactivation_order", order()}};
     if (!from_.empty()) {
       out.push_back({"coactivation_change", largest_changes()});
+      out.push_back({"coactivation_change_all", all_changes(), /*csv_only=*/true});
       out.push_back({"coactivation_change_by_layer", changes_by_layer()});
     }
     return out;
@@ -109,7 +112,7 @@ class Coactivation : public Analysis {
   void add(const std::vector<moe::RoutingDecision>& routing, const Observation& batch, std::vector<Pairs>& sums) {
     const auto choices = choices_of(routing, layers_, batch.input_ids.numel());
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
-      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) add_layer(choices[layer], padding_of(batch), sums[layer]);
+      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) add_layer(choices[layer], padding_of(batch), layers_[layer].top_k, sums[layer]);
     });
   }
 
@@ -174,45 +177,75 @@ class Coactivation : public Analysis {
     return table;
   }
 
+  // Mean of |change| when both sides choose uniformly at random: of the tokens of a, b is with it in Binomial(tokens of a, chance), by itself for each side.
+  // NaN where a router does not give every token k experts: its sides may differ in what they expect.
+  double chance_of_change(Mode mode, size_t layer, size_t a) const {
+    const auto &from = from_[layer], &to = to_[layer];
+    if (!from.exactly_k || !to.exactly_k) return std::nan("");
+    return mean_share_difference(from.tokens[a], to.tokens[a], to.chance(mode).as_double());
+  }
   double change(Mode mode, size_t layer, size_t a, size_t b) const { return to_[layer].probability(mode, a, b) - from_[layer].probability(mode, a, b); }
+
+  bool has_both(size_t layer, size_t a) const { return from_[layer].tokens[a] > 0 && to_[layer].tokens[a] > 0 && to_[layer].chances[all_pairs] > 0; }
+
+  Table all_changes() const {
+    Table table;
+    // As coactivation_all: counts, no units in the header, a pair once.
+    table.columns = {{"layer", ""}, {"expert_a", ""}, {"expert_b", ""}, {"from_tokens_a", ""}, {"from_tokens_b", ""}, {"from_together", ""}, {"from_adjacent_rank", ""}, {"to_tokens_a", ""}, {"to_tokens_b", ""}, {"to_together", ""}, {"to_adjacent_rank", ""}};
+    table.tokens = n_tokens_;
+    table.source = "the counts of coactivation_all under " + reference_ + " (from) and " + model_ + " (to) on the same tokens: together / tokens_a is the share of a's tokens that b has too";
+    for (size_t layer = 0; layer < layers_.size(); ++layer)
+      for (size_t a = 0; a < to_[layer].n_experts; ++a)
+        for (size_t b = a + 1; b < to_[layer].n_experts; ++b) {
+          if (!has_both(layer, a) && !has_both(layer, b)) continue;  // nothing changes where one side has neither
+          std::vector<Json> row = {layers_[layer].layer, static_cast<int64_t>(a), static_cast<int64_t>(b)};
+          for (const auto* pairs : {&from_[layer], &to_[layer]})
+            for (const int64_t count : {pairs->tokens[a], pairs->tokens[b], pairs->together(all_pairs, a, b), pairs->together(adjacent_rank, a, b)}) row.emplace_back(count);
+          table.add_row(std::move(row));
+        }
+    return table;
+  }
 
   Table largest_changes() const {
     Table table;
-    table.columns = {{"layer", ""}, {"mode", ""}, {"expert_a", ""}, {"expert_b", ""}, {"from", "of a's tokens"}, {"to", "of a's tokens"}, {"change", "of a's tokens"}};
+    table.columns = {{"layer", ""}, {"mode", ""}, {"expert_a", ""}, {"expert_b", ""}, {"from", "of a's tokens"}, {"to", "of a's tokens"}, {"change", "of a's tokens"}, {"chance", "of a's tokens"}};
     table.tokens = n_tokens_;
-    table.chance = 0.0;
-    table.source = "arXiv 2503.05029 (change of co-activation): N_ab / N_a under " + model_ + " minus that under " + reference_ + " on the same tokens; equal routers give 0. The 1,000 largest in size, half of each mode";
+    table.source = "arXiv 2503.05029 (change of co-activation): N_ab / N_a under " + model_ + " minus that under " + reference_ +
+                   " on the same tokens; equal routers give 0. The 1,000 largest in size, half of each mode; the rest: coactivation_change_all. "
+                   "chance: the mean size of the change when both choose uniformly at random, for as many tokens of a; the largest of many pairs stand above it by chance too";
     std::vector<Row> rows[2];
     for (const auto mode : {all_pairs, adjacent_rank})
       for_pairs([&](size_t layer, size_t a, size_t b) {
-        if (from_[layer].tokens[a] > 0) rows[mode].push_back({layer, a, b, std::abs(change(mode, layer, a, b))});
+        if (has_both(layer, a)) rows[mode].push_back({layer, a, b, std::abs(change(mode, layer, a, b))});
       });
     keep_largest(rows);
     for (const auto mode : {all_pairs, adjacent_rank})
       for (const auto& row : rows[mode])
         table.add_row({layers_[row.layer].layer, kModes[mode], static_cast<int64_t>(row.a), static_cast<int64_t>(row.b), from_[row.layer].probability(mode, row.a, row.b),
-                       to_[row.layer].probability(mode, row.a, row.b), change(mode, row.layer, row.a, row.b)});
+                       to_[row.layer].probability(mode, row.a, row.b), change(mode, row.layer, row.a, row.b), number(chance_of_change(mode, row.layer, row.a))});
     return table;
   }
 
   Table changes_by_layer() const {
     Table table;
-    table.columns = {{"layer", ""}, {"mode", ""}, {"mean_absolute_change", "of a's tokens"}, {"largest_absolute_change", "of a's tokens"}, {"pairs", "pairs"}};
+    table.columns = {{"layer", ""}, {"mode", ""}, {"mean_absolute_change", "of a's tokens"}, {"largest_absolute_change", "of a's tokens"}, {"pairs", "pairs"}, {"chance", "of a's tokens"}};
     table.tokens = n_tokens_;
-    table.chance = 0.0;
-    table.source = "arXiv 2503.05029 (change of co-activation by layer): over ordered pairs of experts whose first is chosen under both; equal routers give 0";
+    table.source = "arXiv 2503.05029 (change of co-activation by layer): over ordered pairs of experts whose first is chosen under both; equal routers give 0. chance: the mean size of the change when both choose uniformly at random, for as many tokens of each expert";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (const auto mode : {all_pairs, adjacent_rank}) {
-        double sum = 0, largest = 0;
+        double sum = 0, largest = 0, chance = 0;
         int64_t n = 0;
+        std::vector<double> chances;  // [E] by a, for all b the same
+        for (size_t a = 0; a < to_[layer].n_experts; ++a) chances.push_back(has_both(layer, a) ? chance_of_change(mode, layer, a) : 0.0);
         for_pairs_of(layer, [&](size_t, size_t a, size_t b) {
-          if (from_[layer].tokens[a] == 0) return;
+          if (!has_both(layer, a)) return;
+          chance += chances[a];
           const double size = std::abs(change(mode, layer, a, b));
           sum += size;
           largest = std::max(largest, size);
           ++n;
         });
-        if (n > 0) table.add_row({layers_[layer].layer, kModes[mode], sum / static_cast<double>(n), largest, n});
+        if (n > 0) table.add_row({layers_[layer].layer, kModes[mode], sum / static_cast<double>(n), largest, n, number(chance / static_cast<double>(n))});
       }
     }
     return table;

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "analysis/analyses/test_support.h"
 #include "golden/analyses.h"
 
 namespace evenkeel::analysis {
@@ -127,6 +128,48 @@ TEST(Coactivation, ReproducesTheGoldenStream) {
           where.emplace_back("layer", static_cast<int64_t>(layer));
           testing::expect_close(number_in(table, where, "probability"), rows.at(a).at(b).as_double(), golden.rtol, golden.atol, mode);
         }
+}
+
+TEST(Coactivation, ChanceOfAChangeIsThatOfTwoUniformRouters) {
+  // Over 300 tables of 80 tokens: 30 of an expert, so that the normal limit would not do for adjacent ranks.
+  const testing::UniformShape shape{.n_windows = 2};
+  for (const char* mode : {"all_pairs", "adjacent_rank"}) {
+    double change = 0, square = 0, chance = 0;
+    for (uint64_t seed = 1; seed <= testing::kTables; ++seed) {
+      const auto table = table_of(observed(testing::uniform_input(shape), testing::uniform_batch(shape, seed)), "coactivation_change_by_layer");
+      const double mean = number_in(table, {{"mode", mode}}, "mean_absolute_change");
+      change += mean / testing::kTables;
+      square += mean * mean / testing::kTables;
+      chance += number_in(table, {{"mode", mode}}, "chance") / testing::kTables;
+    }
+    EXPECT_NEAR(change, chance, 4 * std::sqrt((square - change * change) / testing::kTables)) << mode;  // four standard errors
+  }
+  const auto change = table_of(observed(testing::uniform_input(shape), testing::uniform_batch(shape, 1)), "coactivation_change");
+  EXPECT_FALSE(change.chance);  // each row has its own
+  // One token of expert 0 on each side: P(b | a) is 0 or 1, and they differ with probability 2 p (1 - p), p = (k - 1) / (E - 1) = 1/3.
+  auto input = input_of({{0, 4, 2}}, 9, 2);
+  input.reference = "before";
+  auto batch = batch_of({1, 1}, 2, {routing_of({{0, 1}, {2, 3}}, 4, 2)});
+  batch.reference = {routing_of({{0, 2}, {1, 3}}, 4, 2)};
+  EXPECT_DOUBLE_EQ(number_in(table_of(observed(input, batch), "coactivation_change"), pair_of("all_pairs", 0, 1), "chance"), 4.0 / 9);
+  batch.routing = {routing_of({{0, 1}, {2}}, 4, 2)};
+  EXPECT_TRUE(cell(table_of(observed(input, batch), "coactivation_change"), pair_of("all_pairs", 0, 1), "chance").is_null());
+}
+
+TEST(Coactivation, ListsThePairsOfBothSidesOnce) {
+  auto input = input_of({{0, 4, 2}}, 9, 3);
+  input.reference = "before";
+  auto batch = batch_of({1, 1, 1}, 3, {routing_of({{0, 1}, {0, 2}, {1, 2}}, 4, 2)});
+  batch.reference = {routing_of({{0, 1}, {1, 0}, {0, 2}}, 4, 2)};
+  const auto tables = observed(input, batch);
+  const auto all = table_of(tables, "coactivation_change_all");
+  EXPECT_EQ(all.rows.size(), 6u);  // expert 3 has no tokens, but those of the other have
+  const std::vector<int64_t> counts = {3, 2, 2, 2, 2, 2, 1, 1};
+  const auto row = std::find_if(all.rows.begin(), all.rows.end(), [](const auto& cells) { return cells[1] == Json(0) && cells[2] == Json(1); });
+  for (size_t i = 0; i < counts.size(); ++i) EXPECT_EQ(row->at(3 + i), Json(counts[i])) << all.columns[3 + i].name;
+  const auto change = table_of(tables, "coactivation_change");  // from them: to_together / to_tokens_a - from_together / from_tokens_a
+  EXPECT_DOUBLE_EQ(number_in(change, pair_of("all_pairs", 0, 1), "change"), 1.0 / 2 - 2.0 / 3);
+  for (const auto& table : tables) EXPECT_EQ(table.csv_only, table.name == "coactivation_all" || table.name == "coactivation_change_all") << table.name;
 }
 
 }  // namespace

@@ -19,14 +19,17 @@ class Chance {
     for (const auto& domain : domains)
       for (const auto& load : domain.layers) most_ = std::max(most_, load.assignments.n_tokens);
   }
-  double max_share(int64_t n_experts, int64_t top_k, int64_t n_tokens) {
+  double max_share(int64_t n_experts, int64_t top_k, int64_t n_tokens) { return level(n_experts, top_k).mean_max_share(n_tokens); }
+  // Of the load: E times the standard deviation of its shares.
+  double cv(int64_t n_experts, int64_t top_k, int64_t n_tokens) { return static_cast<double>(n_experts) * level(n_experts, top_k).mean_share_std(n_tokens); }
+
+ private:
+  const UniformRouting& level(int64_t n_experts, int64_t top_k) {
     const std::pair key(n_experts, top_k);
     auto found = levels_.find(key);
     if (found == levels_.end()) found = levels_.emplace(key, UniformRouting(n_experts, top_k, most_)).first;
-    return found->second.mean_max_share(n_tokens);
+    return found->second;
   }
-
- private:
   int64_t most_ = 0;
   std::map<std::pair<int64_t, int64_t>, UniformRouting> levels_;
 };
@@ -79,11 +82,13 @@ void add_load_row(Table& table, const Place& place, Chance& chance) {
   const auto& counts = load.assignments;
   const int64_t E = counts.n_experts, k = counts.top_k, T = counts.n_tokens;
   const auto stats = routing_stats(counts);
-  std::optional<double> mri, mri_chance, lower_bound, low, high, effective_tokens, top1_share, top1_chance, top1_entropy;
+  std::optional<double> mri, mri_chance, lower_bound, low, high, effective_tokens, top1_share, top1_chance, top1_entropy, entropy_chance, cv_chance;
   if (load.has_tokens()) mri = stats.mri;
   if (load.has_chance()) {
     mri_chance = chance.max_share(E, k, T);
     lower_bound = share(k, E);
+    entropy_chance = uniform_entropy(T, E, k);
+    cv_chance = chance.cv(E, k, T);
   }
   if (const auto interval = max_share_interval(counts.tokens_per_expert, T, load.windows ? &*load.windows : nullptr)) {
     low = std::max(interval->low, lower_bound.value_or(0.0));
@@ -101,15 +106,15 @@ void add_load_row(Table& table, const Place& place, Chance& chance) {
   table.add_row({stats.layer, *place.domain, known(mri), stats.entropy, stats.cv, *std::max_element(stats.load.begin(), stats.load.end()),
                  known(mri_chance), known(lower_bound), known(low), known(high), known(effective_tokens), load.has_tokens() ? Json(T) : Json(), stats.dead,
                  n_experts_with([&](double x) { return x > 2 * uniform; }), n_experts_with([&](double x) { return x < uniform / 2; }),
-                 load.knows_drops ? Json(stats.dropped) : Json(), known(top1_share), known(top1_chance), known(top1_entropy)});
+                 load.knows_drops ? Json(stats.dropped) : Json(), known(top1_share), known(top1_chance), known(top1_entropy), known(entropy_chance), known(cv_chance)});
 }
 
 NamedTable load_table(const std::vector<DomainLoad>& domains) {
   Table table;
   const std::string of_tokens = "of tokens", of_assignments = "of assignments";
-  table.columns = {{"layer", ""}, {"domain", ""}, {"mri", of_tokens}, {"entropy", "/ ln E"}, {"cv", ""}, {"max_share", of_assignments}, {"mri_chance", of_tokens}, {"lower_bound", of_tokens}, {"mri_low", of_tokens}, {"mri_high", of_tokens}, {"effective_tokens", "tokens"}, {"tokens", "tokens"}, {"dead", "experts"}, {"above_twice_uniform", "experts"}, {"below_half_uniform", "experts"}, {"dropped", of_assignments}, {"top1_max_share", of_tokens}, {"top1_chance", of_tokens}, {"top1_entropy", "/ ln E"}};
+  table.columns = {{"layer", ""}, {"domain", ""}, {"mri", of_tokens}, {"entropy", "/ ln E"}, {"cv", ""}, {"max_share", of_assignments}, {"mri_chance", of_tokens}, {"lower_bound", of_tokens}, {"mri_low", of_tokens}, {"mri_high", of_tokens}, {"effective_tokens", "tokens"}, {"tokens", "tokens"}, {"dead", "experts"}, {"above_twice_uniform", "experts"}, {"below_half_uniform", "experts"}, {"dropped", of_assignments}, {"top1_max_share", of_tokens}, {"top1_chance", of_tokens}, {"top1_entropy", "/ ln E"}, {"entropy_chance", "/ ln E"}, {"cv_chance", ""}};
   table.source =
-      "MRI: arXiv 2503.05029. Chance: the mean of the largest share when as many tokens are routed uniformly at random. "
+      "MRI: arXiv 2503.05029. Chance: the mean of the figure (of the largest share, the entropy, the cv) when as many tokens are routed uniformly at random. "
       "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once, effective tokens from the spread between windows where these are known; published "
       "counts do not say which tokens stood together, and are taken as independent";
   Chance chance(domains);
@@ -124,18 +129,21 @@ NamedTable load_table(const std::vector<DomainLoad>& domains) {
 
 NamedTable specialization_table(const std::vector<DomainLoad>& domains) {
   Table table;
-  table.columns = {{"layer", ""}, {"domain", ""}, {"expert", ""}, {"share_of_tokens", "of tokens"}, {"share_of_assignments", "of assignments"}, {"chance_of_tokens", "of tokens"}, {"chance_of_assignments", "of assignments"}, {"top1_share", "of tokens"}};
-  table.source = "arXiv 2409.02060, eq. 7. Chance: k / E of the tokens, 1 / E of the assignments and of first choices";
+  table.columns = {{"layer", ""}, {"domain", ""}, {"expert", ""}, {"share_of_tokens", "of tokens"}, {"share_of_assignments", "of assignments"}, {"chance_of_tokens", "of tokens"}, {"chance_of_assignments", "of assignments"}, {"top1_share", "of tokens"}, {"share_of_tokens_low", "of tokens"}, {"share_of_tokens_high", "of tokens"}};
+  table.source =
+      "arXiv 2409.02060, eq. 7. Chance: k / E of the tokens, 1 / E of the assignments and of first choices. share_of_tokens_low, _high: 95 % for each expert by itself, Wilson's, effective tokens as in load";
   for (const auto& [layer, places] : by_layer(domains))
     for (const auto& place : places) {
       const auto& counts = place.load->assignments;
       const auto stats = routing_stats(counts);
       std::optional<double> of_tokens, first, chance;
       if (place.load->has_chance()) chance = share(counts.top_k, counts.n_experts);
+      const auto intervals = share_intervals(counts.tokens_per_expert, counts.n_tokens, place.load->windows ? &*place.load->windows : nullptr);
       for (size_t e = 0; e < stats.load.size(); ++e) {
         if (place.load->has_tokens()) of_tokens = share(counts.tokens_per_expert[e], counts.n_tokens);
         if (place.load->has_tokens() && !place.load->first_choices.empty()) first = share(place.load->first_choices[e], counts.n_tokens);
-        table.add_row({layer, *place.domain, static_cast<int64_t>(e), known(of_tokens), stats.load[e], known(chance), share(1, counts.n_experts), known(first)});
+        table.add_row({layer, *place.domain, static_cast<int64_t>(e), known(of_tokens), stats.load[e], known(chance), share(1, counts.n_experts), known(first),
+                       intervals.empty() ? Json() : Json(intervals[e].low), intervals.empty() ? Json() : Json(intervals[e].high)});
       }
     }
   table.chance = common_value(table, "chance_of_tokens");

@@ -26,7 +26,7 @@ struct DomainLoad {
   std::vector<LayerLoad> layers;
 };
 
-// `load`, `domain_specialization`, `domain_similarity` (docs/formats.md): all figures in fp64 from the counts alone.
+// `load`, `domain_specialization`, `domain_similarity` (docs/analyses.md): all figures in fp64 from the counts alone.
 // Columns that are not known are null. Pairs of data sets are compared where both have the layer.
 std::vector<NamedTable> load_tables(const std::vector<DomainLoad>& domains);
 

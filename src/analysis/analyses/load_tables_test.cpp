@@ -78,17 +78,28 @@ TEST(LoadTables, ChanceIsThatOfTheTokensAtHandNotTheLowerBound) {
   EXPECT_GT(cell(table_of(two, "load"), 1, "mri_chance").as_double(), 0.25);
 }
 
+TEST(LoadTables, ChanceOfEntropyAndCvIsThatOfTheTokensAtHand) {
+  // Two tokens to one of 8 each: ln 2 with probability 7/8; shares 1, or 1/2 1/2: a cv of sqrt(7), or sqrt(3).
+  const auto two = table_of(load_tables({{"a", {layer_load(0, 1, 2, {1, 1, 0, 0, 0, 0, 0, 0})}}}), "load");
+  EXPECT_NEAR(cell(two, 0, "entropy_chance").as_double(), 7.0 / 24, 1e-14);
+  EXPECT_NEAR(cell(two, 0, "cv_chance").as_double(), (std::sqrt(7) + 7 * std::sqrt(3)) / 8, 0.01 * 1.85);  // simulated, within 1 %
+  const auto many = table_of(load_tables({{"a", {layer_load(0, 1, 8'000'000, std::vector<int64_t>(8, 1'000'000))}}}), "load");
+  EXPECT_NEAR(cell(many, 0, "entropy_chance").as_double(), 1.0, 1e-6);
+  EXPECT_NEAR(cell(many, 0, "cv_chance").as_double(), 0.0, 1e-3);
+}
+
 TEST(LoadTables, UnknownTokensLeaveColumnsEmpty) {
   auto load = layer_load(0, 0, 0, {3, 1});
   load.knows_drops = false;
   const auto tables = load_tables({{"a", {load}}});
   const auto& table = table_of(tables, "load");
-  for (const char* column : {"mri", "mri_chance", "mri_low", "mri_high", "effective_tokens", "tokens", "dropped", "top1_max_share"})
+  for (const char* column : {"entropy_chance", "cv_chance", "mri", "mri_chance", "mri_low", "mri_high", "effective_tokens", "tokens", "dropped", "top1_max_share"})
     EXPECT_TRUE(cell(table, 0, column).is_null()) << column;
   EXPECT_DOUBLE_EQ(cell(table, 0, "max_share").as_double(), 0.75);
   EXPECT_FALSE(table.tokens || table.chance);
   const auto& special = table_of(tables, "domain_specialization");
   EXPECT_TRUE(cell(special, 0, "share_of_tokens").is_null());
+  EXPECT_TRUE(cell(special, 0, "share_of_tokens_low").is_null());
   EXPECT_DOUBLE_EQ(*special.chance, 0.5);  // of the assignments
 }
 
@@ -96,7 +107,7 @@ TEST(LoadTables, RoutersWithoutExactlyKHaveNoChance) {
   auto other = layer_load(0, 2, 4, {4, 2, 0, 2});
   other.gives_k = false;
   const auto tables = load_tables({{"a", {other}}});
-  EXPECT_TRUE(cell(table_of(tables, "load"), 0, "mri_chance").is_null());
+  for (const char* column : {"mri_chance", "entropy_chance", "cv_chance"}) EXPECT_TRUE(cell(table_of(tables, "load"), 0, column).is_null()) << column;
   EXPECT_DOUBLE_EQ(cell(table_of(tables, "load"), 0, "mri").as_double(), 1.0);
 }
 
@@ -115,6 +126,9 @@ TEST(LoadTables, AnIntervalHoldsTheFigure) {
   const auto& table = table_of(tables, "load");
   EXPECT_LT(cell(table, 0, "mri_low").as_double(), 0.4);
   EXPECT_GT(cell(table, 0, "mri_high").as_double(), 0.4);
+  const auto& special = table_of(tables, "domain_specialization");
+  EXPECT_LT(cell(special, 3, "share_of_tokens_low").as_double(), 0.1);
+  EXPECT_GT(cell(special, 3, "share_of_tokens_high").as_double(), 0.1);
   EXPECT_THAT(table.source, StartsWith("MRI"));
   EXPECT_THAT(table.source, ::testing::HasSubstr("published counts do not say which tokens stood together, and are taken as independent"));
 }

@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include "analysis/analyses/test_support.h"
 #include "analysis/analysis.h"
 #include "golden/golden.h"
 #include "support/observations.h"
@@ -182,6 +183,32 @@ TEST(LoadAnalysis, ASetWithoutABatchHasNoRows) {
   input.data = {{"a", 0}};
   input.layers = {{0, 3, 1}};
   EXPECT_TRUE(make_load_analysis(input)->tables()[0].table.rows.empty());
+}
+
+TEST(LoadAnalysis, IntervalsHoldTheChanceOfUniformRouting) {
+  const auto make = [](uint64_t seed) {
+    const testing::UniformShape shape;
+    const auto load = make_load_analysis(testing::uniform_input(shape));
+    load->observe(testing::uniform_batch(shape, seed));
+    return table_of(load->tables(), "domain_specialization");
+  };
+  EXPECT_GE(testing::share_held(make, {{{"expert", 0}}, "share_of_tokens", "chance_of_tokens"}), testing::kLeastHeld);
+}
+
+TEST(LoadAnalysis, ChanceIsTheMeanOverUniformRouting) {
+  double entropy = 0, cv = 0, entropy_chance = 0, cv_chance = 0;
+  for (uint64_t seed = 1; seed <= testing::kTables; ++seed) {
+    const testing::UniformShape shape{.n_windows = 3, .length = 20};
+    const auto load = make_load_analysis(testing::uniform_input(shape));
+    load->observe(testing::uniform_batch(shape, seed));
+    const auto table = table_of(load->tables(), "load");
+    entropy += testing::number_in(table, {}, "entropy") / testing::kTables;
+    cv += testing::number_in(table, {}, "cv") / testing::kTables;
+    entropy_chance = testing::number_in(table, {}, "entropy_chance");
+    cv_chance = testing::number_in(table, {}, "cv_chance");
+  }
+  EXPECT_NEAR(cv / cv_chance, 1.0, 0.07);                        // four standard errors: a cv of 7 degrees of freedom varies by 27 %, and 1 % of the level
+  EXPECT_NEAR((1 - entropy) / (1 - entropy_chance), 1.0, 0.13);  // and what is missing of the entropy, its square, by 53 %
 }
 
 }  // namespace
