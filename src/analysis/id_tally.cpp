@@ -1,5 +1,7 @@
 #include "analysis/id_tally.h"
 
+#include <algorithm>
+#include <bit>
 #include <limits>
 
 #include <ATen/Parallel.h>
@@ -12,7 +14,8 @@ namespace {
 constexpr size_t kBlockBytes = size_t{1} << 16;           // of rows
 constexpr int64_t kLargestVocabulary = int64_t{1} << 24;  // where the input states none
 
-size_t rows_per_block(size_t n_experts) { return std::max<size_t>(1, kBlockBytes / (sizeof(uint32_t) * n_experts)); }
+// An id's place in the hash map, which has up to two buckets an id, and its occurrences, in a vector that grows by doubling.
+constexpr size_t kNodeBytes = 32, kIdBytes = kNodeBytes + 2 * sizeof(void*) + 2 * sizeof(uint32_t);
 
 // [T] the id of each token, -1 where it is not counted.
 std::vector<int64_t> ids_of(const Observation& batch, IdKind kind) {
@@ -49,13 +52,11 @@ std::vector<TokenChoices> choices_of(const std::vector<moe::RoutingDecision>& ro
 }
 
 IdTally::IdTally(const AnalysisInput& input, TallyKey key) : key_(key), vocab_size_(input.vocab_size) {
-  const auto most_ids = static_cast<size_t>(key.ids == IdKind::position ? input.sequence_length : input.vocab_size);
-  occurrences_.reserve(most_ids);  // so that it never takes twice of what it needs
   for (const auto& shape : input.layers) {
     Layer layer;
     layer.n_experts = static_cast<size_t>(shape.n_experts);
     layer.top_k = static_cast<size_t>(shape.top_k);
-    layer.rows.reserve(most_ids);
+    layer.row_bits = std::bit_width(std::max<size_t>(1, kBlockBytes / (sizeof(uint32_t) * layer.n_experts))) - 1;
     layers_.push_back(std::move(layer));
   }
 }
@@ -74,32 +75,53 @@ void IdTally::add(const Observation& batch, const std::vector<TokenChoices>& lay
   require<DataError>(n_tokens_ + n_counted <= std::numeric_limits<uint32_t>::max(), name_of(key_.ids), " ids: got ", n_tokens_ + n_counted,
                      " tokens of a data set; need at most 4294967295");
   n_tokens_ += n_counted;
-  if (largest >= n_ids()) occurrences_.resize(static_cast<size_t>(largest) + 1, 0);
-  for (const int64_t id : ids)
-    if (id >= 0) ++occurrences_[static_cast<size_t>(id)];
+  const auto slots = slots_of(ids);
   at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
-    for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) add_layer(layers_[layer], layers[layer], ids);
+    for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) add_layer(layers_[layer], layers[layer], slots);
   });
 }
 
-void IdTally::add_layer(Layer& layer, const TokenChoices& choices, std::span<const int64_t> ids) const {
-  layer.rows.resize(occurrences_.size(), nullptr);
+// [T] the slot of each token's id, -1 where it is not counted; counts the occurrences.
+std::vector<int64_t> IdTally::slots_of(std::span<const int64_t> ids) {
+  std::vector<int64_t> slots;
+  slots.reserve(ids.size());
+  for (const int64_t id : ids) {
+    if (id < 0) {
+      slots.push_back(-1);
+      continue;
+    }
+    const auto [place, is_new] = slot_of_.try_emplace(id, occurrences_.size());
+    if (is_new) occurrences_.push_back(0);
+    ++occurrences_[place->second];
+    slots.push_back(static_cast<int64_t>(place->second));
+  }
+  return slots;
+}
+
+void IdTally::add_layer(Layer& layer, const TokenChoices& choices, std::span<const int64_t> slots) const {
+  while (layer.blocks.size() << layer.row_bits < occurrences_.size()) layer.blocks.push_back(std::make_unique<uint32_t[]>(layer.n_experts << layer.row_bits));
   const size_t wanted = key_.choices == Choices::first ? 1 : layer.top_k;
-  for (size_t t = 0; t < ids.size(); ++t) {
-    if (ids[t] < 0) continue;
+  for (size_t t = 0; t < slots.size(); ++t) {
+    if (slots[t] < 0) continue;
     auto experts = choices.of(static_cast<int64_t>(t));
     if (key_.choices == Choices::first) experts = experts.first(std::min<size_t>(1, experts.size()));
     layer.exactly_k = layer.exactly_k && experts.size() == wanted;
-    uint32_t*& row = layer.rows[static_cast<size_t>(ids[t])];
-    if (row == nullptr) row = new_row(layer);
+    uint32_t* row = layer.row(static_cast<size_t>(slots[t]));
     for (const int64_t expert : experts) ++row[expert];
   }
 }
 
-uint32_t* IdTally::new_row(Layer& layer) const {
-  const size_t per_block = rows_per_block(layer.n_experts), place = layer.n_rows++ % per_block;
-  if (place == 0) layer.blocks.push_back(std::make_unique<uint32_t[]>(per_block * layer.n_experts));
-  return layer.blocks.back().get() + place * layer.n_experts;
+std::vector<int64_t> IdTally::ids() const {
+  std::vector<int64_t> out;
+  out.reserve(slot_of_.size());
+  for (const auto& [id, slot] : slot_of_) out.push_back(id);
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+int64_t IdTally::occurrences(int64_t id) const {
+  const auto found = slot_of_.find(id);
+  return found == slot_of_.end() ? 0 : occurrences_[found->second];
 }
 
 int64_t IdTally::most_occurrences() const {
@@ -107,16 +129,15 @@ int64_t IdTally::most_occurrences() const {
 }
 
 void IdTally::add_counts(size_t layer, int64_t id, std::span<int64_t> counts) const {
-  const auto& rows = layers_[layer].rows;
-  if (static_cast<size_t>(id) >= rows.size() || rows[static_cast<size_t>(id)] == nullptr) return;
-  const uint32_t* row = rows[static_cast<size_t>(id)];
+  const auto found = slot_of_.find(id);
+  if (found == slot_of_.end()) return;
+  const uint32_t* row = layers_[layer].row(found->second);
   for (size_t e = 0; e < counts.size(); ++e) counts[e] += row[e];
 }
 
 double IdTally::allocated_bytes() const {
-  double out = static_cast<double>(sizeof(uint32_t) * occurrences_.capacity());
-  for (const auto& layer : layers_)
-    out += static_cast<double>(sizeof(uint32_t*) * layer.rows.capacity() + sizeof(uint32_t) * layer.blocks.size() * rows_per_block(layer.n_experts) * layer.n_experts);
+  double out = static_cast<double>(sizeof(uint32_t) * occurrences_.capacity() + sizeof(void*) * slot_of_.bucket_count() + kNodeBytes * slot_of_.size());
+  for (const auto& layer : layers_) out += static_cast<double>(sizeof(uint32_t) * layer.blocks.size() * (layer.n_experts << layer.row_bits));
   return out;
 }
 
@@ -126,9 +147,9 @@ double IdTally::bytes(const AnalysisInput& input, TallyKey key) {
     if (key.data < 0 || static_cast<size_t>(key.data) == d) tokens += static_cast<double>(input.data[d].n_tokens);
   auto ids = static_cast<double>(key.ids == IdKind::position ? input.sequence_length : input.vocab_size);
   if (ids == 0) ids = tokens;
-  double out = sizeof(uint32_t) * ids;
-  for (const auto& layer : input.layers)
-    out += sizeof(uint32_t*) * ids + sizeof(uint32_t) * static_cast<double>(layer.n_experts) * std::min(ids, tokens) + kBlockBytes;
+  ids = std::min(ids, tokens);
+  double out = kIdBytes * ids + 1024;
+  for (const auto& layer : input.layers) out += sizeof(uint32_t) * static_cast<double>(layer.n_experts) * ids + kBlockBytes;
   return out;
 }
 

@@ -1,5 +1,5 @@
-// How often each id (a token id or a position) reached each expert. Kept sparsely, a row of [E] for each layer and
-// id that occurs, and once for all analyses of a pass that read the same counts.
+// How often each id (a token id or a position) reached each expert. Kept sparsely, a row of [E] for each layer and id that
+// occurs, whatever the largest id, and once for all analyses of a pass that read the same counts.
 #pragma once
 
 #include <compare>
@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "analysis/analysis.h"
@@ -42,9 +43,9 @@ class IdTally {
   void add(const Observation& batch, const std::vector<TokenChoices>& layers);
 
   const TallyKey& key() const { return key_; }
-  int64_t n_ids() const { return static_cast<int64_t>(occurrences_.size()); }
+  std::vector<int64_t> ids() const;  // that occur, ascending
   int64_t n_tokens() const { return n_tokens_; }
-  int64_t occurrences(int64_t id) const { return id < n_ids() ? occurrences_[static_cast<size_t>(id)] : 0; }
+  int64_t occurrences(int64_t id) const;
   int64_t most_occurrences() const;
   // counts [E] += how often each expert of the layer (an index into AnalysisInput::layers) was chosen at the id.
   void add_counts(size_t layer, int64_t id, std::span<int64_t> counts) const;
@@ -58,18 +59,19 @@ class IdTally {
  private:
   struct Layer {
     size_t n_experts = 0, top_k = 0;
-    std::vector<uint32_t*> rows;  // [n_ids] into blocks; null where the id has not occurred
-    std::vector<std::unique_ptr<uint32_t[]>> blocks;
-    size_t n_rows = 0;
+    int row_bits = 0;                                 // 2^row_bits rows a block
+    std::vector<std::unique_ptr<uint32_t[]>> blocks;  // of rows [E], by slot
     bool exactly_k = true;
+    uint32_t* row(size_t slot) const { return blocks[slot >> row_bits].get() + (slot & ((size_t{1} << row_bits) - 1)) * n_experts; }
   };
-  uint32_t* new_row(Layer& layer) const;
-  void add_layer(Layer& layer, const TokenChoices& choices, std::span<const int64_t> ids) const;
+  std::vector<int64_t> slots_of(std::span<const int64_t> ids);
+  void add_layer(Layer& layer, const TokenChoices& choices, std::span<const int64_t> slots) const;
 
   TallyKey key_;
   int64_t vocab_size_;
   int64_t n_tokens_ = 0;
-  std::vector<uint32_t> occurrences_;  // [n_ids]
+  std::unordered_map<int64_t, size_t> slot_of_;  // of an id: in the order in which they came
+  std::vector<uint32_t> occurrences_;            // by slot
   std::vector<Layer> layers_;
 };
 

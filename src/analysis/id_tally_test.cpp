@@ -146,9 +146,24 @@ TEST(IdTally, TakesNoMoreBytesThanItSays) {
     reader.observe(batch_of(testing::uniform_ids(T, V, 1), 100, {routing_of(experts, 16, 2), routing_of(experts, 16, 2, 1)}));
     const double predicted = IdTally::bytes(input, tally.key());
     EXPECT_LE(tally.allocated_bytes(), predicted);
-    EXPECT_GE(tally.allocated_bytes(), 2.0 * static_cast<double>(n_ids) * 16 * 4);  // every id occurs in both layers
-    EXPECT_LE(predicted, 2.0 * static_cast<double>(n_ids) * (16 * 4 + 8) + 4 * static_cast<double>(n_ids) + 2 * 65'536);
+    EXPECT_GE(tally.allocated_bytes(), 2.0 * static_cast<double>(n_ids) * 16 * 4);             // every id occurs in both layers
+    EXPECT_LE(predicted, static_cast<double>(n_ids) * (2 * 16 * 4 + 56) + 1024 + 2 * 65'536);  // rows, 56 for an id's place, a block begun a layer
   }
+}
+
+TEST(IdTally, TakesBytesForTheIdsThatOccurNotForTheLargest) {
+  auto input = input_of({{0, 4, 1}}, int64_t{1} << 24, 1000);
+  TallyReader reader(input);
+  const auto& tally = reader.want(input, {});
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < 1000; ++i) ids.push_back((int64_t{1} << 24) - 1 - 7919 * i);
+  reader.observe(batch_of(ids, 1000, {routing_of(testing::uniform_experts(1000, 4, 1, 1), 4, 1)}));
+  EXPECT_LE(tally.allocated_bytes(), 2e5);  // a thousand rows and places, and the blocks that they begin
+  EXPECT_LE(IdTally::bytes(input, {}), 2e5);
+  std::reverse(ids.begin(), ids.end());
+  EXPECT_EQ(tally.ids(), ids);  // ascending
+  EXPECT_EQ(tally.occurrences(ids[0]), 1);
+  EXPECT_EQ(tally.occurrences(ids[0] + 1), 0);
 }
 
 TEST(IdTally, BytesOfSharedTalliesAreStatedOnce) {
@@ -163,10 +178,10 @@ TEST(IdTally, BytesOfSharedTalliesAreStatedOnce) {
 }
 
 TEST(IdTally, BytesGrowWithWhatCanOccur) {
-  auto input = input_of({{0, 64, 8}, {1, 64, 8}}, 50'000, 2048);
+  auto input = input_of(std::vector<LayerShape>(8, LayerShape{0, 64, 8}), 50'000, 2048);
   input.data[0].n_tokens = 10'000'000;
   const double full = IdTally::bytes(input, {});
-  EXPECT_NEAR(full, 2 * 50'000.0 * 64 * 4, 0.05 * full);  // the rows, and up to 5 % of places
+  EXPECT_NEAR(full, 8 * 50'000.0 * 64 * 4, 0.05 * full);  // the rows, and up to 5 % of places
   input.data[0].n_tokens = 1000;                          // at most as many ids as tokens
   EXPECT_LT(IdTally::bytes(input, {}), full / 10);
   EXPECT_LT(IdTally::bytes(input, {IdKind::position}), full / 10);

@@ -12,6 +12,7 @@
 
 #include "analysis/id_stats.h"
 #include "analysis/id_tally.h"
+#include "analysis/share_interval.h"
 #include "core/errors.h"
 
 namespace evenkeel::analysis {
@@ -21,6 +22,9 @@ inline Json ratio(int64_t part, int64_t whole) {
   return whole == 0 ? Json() : Json(static_cast<double>(part) / static_cast<double>(whole));
 }
 inline Json number(double value) { return std::isnan(value) ? Json() : Json(value); }
+// The ends of an interval, null where there is none.
+inline Json low_of(const std::optional<Interval>& interval) { return interval ? Json(interval->low) : Json(); }
+inline Json high_of(const std::optional<Interval>& interval) { return interval ? Json(interval->high) : Json(); }
 inline Json known(const std::optional<int64_t>& value) { return value ? Json(*value) : Json(); }
 inline Json text_of(const std::vector<std::string>& texts, int64_t id) {
   return static_cast<size_t>(id) < texts.size() ? Json(texts[static_cast<size_t>(id)]) : Json();
@@ -62,18 +66,26 @@ inline std::vector<const IdTally*> want_all(TallyReader& reader, const AnalysisI
 class PooledTally {
  public:
   explicit PooledTally(std::vector<const IdTally*> parts) : parts_(std::move(parts)) {}
-  int64_t n_ids() const {
-    return over([](int64_t a, int64_t b) { return std::max(a, b); }, [](const IdTally& part) { return part.n_ids(); });
+  // Those that occur, ascending.
+  std::vector<int64_t> ids() const {
+    std::vector<int64_t> out;
+    for (const auto* part : parts_) {
+      std::vector<int64_t> merged;
+      const auto ids = part->ids();
+      std::set_union(out.begin(), out.end(), ids.begin(), ids.end(), std::back_inserter(merged));
+      out = std::move(merged);
+    }
+    return out;
   }
   int64_t n_tokens() const {
-    return over(std::plus<int64_t>(), [](const IdTally& part) { return part.n_tokens(); });
+    return sum([](const IdTally& part) { return part.n_tokens(); });
   }
   // Not below that of any id.
   int64_t most_occurrences() const {
-    return over(std::plus<int64_t>(), [](const IdTally& part) { return part.most_occurrences(); });
+    return sum([](const IdTally& part) { return part.most_occurrences(); });
   }
   int64_t occurrences(int64_t id) const {
-    return over(std::plus<int64_t>(), [id](const IdTally& part) { return part.occurrences(id); });
+    return sum([id](const IdTally& part) { return part.occurrences(id); });
   }
   // counts [E], overwritten
   void counts(size_t layer, int64_t id, std::span<int64_t> counts) const {
@@ -85,9 +97,9 @@ class PooledTally {
   }
 
  private:
-  int64_t over(auto combine, auto value) const {
+  int64_t sum(auto value) const {
     int64_t out = 0;
-    for (const auto* part : parts_) out = combine(out, value(*part));
+    for (const auto* part : parts_) out += value(*part);
     return out;
   }
   std::vector<const IdTally*> parts_;
@@ -101,12 +113,8 @@ inline void note_unknown_chance(const std::string& analysis, const PooledTally& 
 
 // The input's chosen ids that occur, or else the `most` most frequent ids, ties to the lower.
 inline std::vector<int64_t> followed_ids(const IdTally& tally, const std::vector<int64_t>& chosen, size_t most) {
-  std::vector<int64_t> ids = chosen;
-  if (chosen.empty()) {
-    ids.resize(static_cast<size_t>(tally.n_ids()));
-    std::iota(ids.begin(), ids.end(), int64_t{0});
-  }
-  std::erase_if(ids, [&](int64_t id) { return id < 0 || tally.occurrences(id) == 0; });
+  std::vector<int64_t> ids = chosen.empty() ? tally.ids() : chosen;
+  std::erase_if(ids, [&](int64_t id) { return tally.occurrences(id) == 0; });
   if (!chosen.empty()) return ids;
   const auto before = [&](int64_t a, int64_t b) { return tally.occurrences(a) != tally.occurrences(b) ? tally.occurrences(a) > tally.occurrences(b) : a < b; };
   const size_t n = std::min(most, ids.size());

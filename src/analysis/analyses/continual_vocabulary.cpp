@@ -9,10 +9,10 @@ namespace {
 
 constexpr int64_t kMinimumCount = 10;
 
+// Of the occurrences of ids, those that reach the favourite under the reference and under the model.
 struct Hits {
-  int64_t ids = 0, occurrences = 0;
-  int64_t before = 0, after = 0;           // occurrences that reach the favourite under the reference, the model
-  double mean_before = 0, mean_after = 0;  // sums over ids of the share
+  ShareSums before, after;           // ids are the clusters
+  MeanSums mean_before, mean_after;  // of the share, over ids
 };
 
 class ContinualVocabulary : public Analysis {
@@ -34,11 +34,11 @@ class ContinualVocabulary : public Analysis {
   std::vector<NamedTable> tables() const override {
     if (reference_.empty()) return {};
     Table table;
-    table.columns = {{"layer", ""}, {"k", ""}, {"domain", ""}, {"from", ""}, {"to", ""}, {"hit_rate", "of occurrences"}, {"hit_rate_from", "of occurrences"}, {"chance", "of occurrences"}, {"mean", "of occurrences"}, {"mean_from", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}};
+    table.columns = {{"layer", ""}, {"k", ""}, {"domain", ""}, {"from", ""}, {"to", ""}, {"hit_rate", "of occurrences"}, {"hit_rate_from", "of occurrences"}, {"chance", "of occurrences"}, {"mean", "of occurrences"}, {"mean_from", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}, {"hit_rate_low", "of occurrences"}, {"hit_rate_high", "of occurrences"}, {"mean_low", "of occurrences"}, {"mean_high", "of occurrences"}};
     table.tokens = n_tokens_;
     table.source =
         "arXiv 2503.05029 (continual vocabulary specialization): an id's favourite expert at `from`, on the same tokens; hit_rate: share of all occurrences where it is "
-        "among the k chosen of `to`; mean: over ids; ..._from: the same under `from`, the most that can be kept. chance: k / E";
+        "among the k chosen of `to`; mean: over ids; ..._from: the same under `from`. chance: k / E. ..._low, ..._high: 95 %, from the spread over ids";
     for (size_t layer = 0; layer < layers_.size(); ++layer)
       for (const auto& pair : pairs_) {
         if (pair.choices == Choices::all && layers_[layer].top_k == 1) continue;
@@ -62,7 +62,7 @@ class ContinualVocabulary : public Analysis {
   Hits hits(size_t layer, const Pair& pair, int64_t minimum) const {
     Hits out;
     std::vector<int64_t> from(static_cast<size_t>(layers_[layer].n_experts)), to(from.size());
-    for (int64_t id = 0; id < pair.from->n_ids(); ++id) {
+    for (const int64_t id : pair.from->ids()) {
       const int64_t occurrences = pair.from->occurrences(id);
       if (occurrences < minimum) continue;
       std::fill(from.begin(), from.end(), 0);
@@ -72,12 +72,10 @@ class ContinualVocabulary : public Analysis {
       const int64_t expert = favourite(from);
       if (expert < 0) continue;
       const int64_t before = from[static_cast<size_t>(expert)], after = to[static_cast<size_t>(expert)];
-      ++out.ids;
-      out.occurrences += occurrences;
-      out.before += before;
-      out.after += after;
-      out.mean_before += static_cast<double>(before) / static_cast<double>(occurrences);
-      out.mean_after += static_cast<double>(after) / static_cast<double>(occurrences);
+      out.before.add(before, occurrences);
+      out.after.add(after, occurrences);
+      out.mean_before.add(static_cast<double>(before) / static_cast<double>(occurrences));
+      out.mean_after.add(static_cast<double>(after) / static_cast<double>(occurrences));
     }
     return out;
   }
@@ -86,10 +84,10 @@ class ContinualVocabulary : public Analysis {
     const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
     const auto sums = hits(layer, pair, minimum);
     const int64_t k = pair.choices == Choices::first ? 1 : top_k;
-    const auto n_ids = static_cast<double>(sums.ids);
+    const auto hit_rate = share_interval(sums.after), mean = mean_interval(sums.mean_after);
     const Json chance = pair.to->exactly_k(layer) ? ratio(k, n_experts) : Json();
-    table.add_row({number_of_layer, k, data_[pair.data].name, reference_, model_, ratio(sums.after, sums.occurrences), ratio(sums.before, sums.occurrences), chance,
-                   number(sums.mean_after / n_ids), number(sums.mean_before / n_ids), sums.ids, sums.occurrences, minimum});
+    table.add_row({number_of_layer, k, data_[pair.data].name, reference_, model_, ratio(sums.after.part, sums.after.whole), ratio(sums.before.part, sums.before.whole), chance,
+                   number(sums.mean_after.mean()), number(sums.mean_before.mean()), sums.after.n_clusters, sums.after.whole, minimum, low_of(hit_rate), high_of(hit_rate), low_of(mean), high_of(mean)});
   }
 
   std::string model_, reference_;

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "analysis/analyses/test_support.h"
 #include "golden/analyses.h"
 
 namespace evenkeel::analysis {
@@ -32,8 +33,8 @@ TEST(ContinualVocabulary, HitsByHand) {
   batch.reference = {routing_of({{0, 2}, {0, 1}, {1, 2}, {2, 0}}, 3, 2)};
   const auto table = continual_table(input, batch);
   const testing::Where all = {{"k", 1}, {"minimum_count", 1}}, frequent = {{"k", 1}, {"minimum_count", 2}};
-  EXPECT_DOUBLE_EQ(number_in(table, all, "hit_rate"), 2.0 / 4);          // occurrences: the first 4, and 5
-  EXPECT_DOUBLE_EQ(number_in(table, all, "hit_rate_from"), 3.0 / 4);     // the most that can be kept
+  EXPECT_DOUBLE_EQ(number_in(table, all, "hit_rate"), 2.0 / 4);  // occurrences: the first 4, and 5
+  EXPECT_DOUBLE_EQ(number_in(table, all, "hit_rate_from"), 3.0 / 4);
   EXPECT_DOUBLE_EQ(number_in(table, all, "mean"), (1.0 / 3 + 1.0) / 2);  // over ids
   EXPECT_DOUBLE_EQ(number_in(table, frequent, "hit_rate"), 1.0 / 3);
   EXPECT_EQ(cell(table, frequent, "ids"), Json(1));
@@ -72,6 +73,15 @@ TEST(ContinualVocabulary, NeedsAReference) {
   analysis->observe(batch_of({0}, 1, {routing_of({{0}}, 2, 1)}));
   EXPECT_TRUE(analysis->tables().empty());
   EXPECT_EQ(analysis->notes().size(), 1u);
+}
+
+TEST(ContinualVocabulary, IntervalsHoldTheChanceOfUniformRouting) {
+  const auto make = [](uint64_t seed) { return continual_table(testing::uniform_input({}), testing::uniform_batch({}, seed)); };
+  for (const int64_t k : {1, 3}) {
+    const testing::Where where = {{"k", k}, {"minimum_count", 10}};
+    EXPECT_GE(testing::share_held(make, {where, "hit_rate", "chance"}), testing::kLeastHeld) << k;
+    EXPECT_GE(testing::share_held(make, {where, "mean", "chance"}), testing::kLeastHeld) << k;
+  }
 }
 
 }  // namespace

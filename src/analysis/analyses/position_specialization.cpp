@@ -32,7 +32,7 @@ class PositionSpecialization : public Analysis {
     for (size_t d = 0; d < data_.size(); ++d) {
       UniformLevels levels(tallies_[d]->most_occurrences());
       for (size_t layer = 0; layer < layers_.size(); ++layer)
-        for (const auto& group : groups(tallies_[d]->n_ids())) {
+        for (const auto& group : groups(length_of(*tallies_[d]))) {
           add_group(d, layer, group, levels, means);
           for (const int64_t position : group.is_single ? group.positions : std::vector<int64_t>{}) {
             add_single({d, layer, position}, group.name, levels, single);
@@ -55,6 +55,11 @@ class PositionSpecialization : public Analysis {
     std::vector<int64_t> positions;
     bool is_single;  // its positions have rows of their own
   };
+  // Of the longest sequence.
+  static int64_t length_of(const IdTally& positions) {
+    const auto ids = positions.ids();
+    return ids.empty() ? 0 : ids.back() + 1;
+  }
   static std::vector<Group> groups(int64_t length) {
     std::vector<Group> out = {{"all", {}, false}, {"all_but_first", {}, false}, {"first", {}, true}, {"spaced", {}, true}, {"consecutive", {}, true}};
     for (int64_t p = 0; p < length; ++p) out[p == 0 ? 2 : 1].positions.push_back(p);

@@ -64,7 +64,7 @@ class TokenSpecialization : public Analysis {
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
       for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) {
         std::vector<int64_t> counts(static_cast<size_t>(layers_[layer].n_experts));
-        for (int64_t id = 0; id < tally.n_ids(); ++id) {
+        for (const int64_t id : tally.ids()) {
           if (tally.occurrences(id) < std::max<int64_t>(minimum_count_, 1)) continue;
           std::fill(counts.begin(), counts.end(), 0);
           tally.add_counts(layer, id, counts);

@@ -26,7 +26,7 @@ inline void insert_top(std::vector<TopId>& best, const TopId& id, size_t most) {
 // visit(id, occurrences, counts [E]) for each id with at least minimum_count occurrences, ascending.
 inline void for_ids(const PooledTally& tally, size_t layer, int64_t n_experts, int64_t minimum_count, auto visit) {
   std::vector<int64_t> counts(static_cast<size_t>(n_experts));
-  for (int64_t id = 0; id < tally.n_ids(); ++id) {
+  for (const int64_t id : tally.ids()) {
     const int64_t occurrences = tally.occurrences(id);
     if (occurrences < std::max<int64_t>(minimum_count, 1)) continue;
     tally.counts(layer, id, counts);

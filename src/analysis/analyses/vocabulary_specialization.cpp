@@ -33,11 +33,11 @@ class VocabularySpecialization : public Analysis {
 
   std::vector<NamedTable> tables() const override {
     Table table;
-    table.columns = {{"layer", ""}, {"k", ""}, {"id_kind", ""}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_by_occurrence", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}};
+    table.columns = {{"layer", ""}, {"k", ""}, {"id_kind", ""}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_by_occurrence", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}, {"mean_low", "of occurrences"}, {"mean_high", "of occurrences"}};
     table.tokens = n_tokens_;
     table.source =
         "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it is; mean: over ids with at least "
-        "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform random routing, k / E in the limit";
+        "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
     int64_t most = 0;
     for (const auto& column : columns_) most = std::max(most, column.tally.most_occurrences());
     UniformLevels levels(most);
@@ -79,15 +79,14 @@ class VocabularySpecialization : public Analysis {
         const auto& summary = summaries[layer][i];
         if (column.choices == Choices::all && layers_[layer].top_k == 1) continue;  // that of the first choices
         table.add_row({layers_[layer].layer, k_of(column, layer), column.name, number(summary.mean_max_share()), minimum_counts()[i], number(summary.chance_max_share()),
-                       number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences()});
+                       number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences(), low_of(summary.max_share_interval()), high_of(summary.max_share_interval())});
       }
   }
 
   void summarize(const PooledTally& tally, size_t layer, std::vector<IdSummary>& summaries) const {
     std::vector<int64_t> counts(static_cast<size_t>(layers_[layer].n_experts));
-    for (int64_t id = 0; id < tally.n_ids(); ++id) {
+    for (const int64_t id : tally.ids()) {
       const int64_t occurrences = tally.occurrences(id);
-      if (occurrences == 0) continue;
       tally.counts(layer, id, counts);
       for (size_t i = 0; i < summaries.size(); ++i)
         if (occurrences >= minimum_counts()[i]) summaries[i].add(counts, occurrences);

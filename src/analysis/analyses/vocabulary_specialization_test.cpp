@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "analysis/id_stats.h"
+#include "analysis/analyses/test_support.h"
 #include "golden/analyses.h"
 
 namespace evenkeel::analysis {
@@ -103,6 +104,11 @@ TEST(VocabularySpecialization, ReproducesTheGoldenStream) {
         testing::expect_close(number_in(table, where, "mean_by_occurrence"), need.at("by_occurrence").as_double(), golden.rtol, golden.atol, kind + key);
         EXPECT_EQ(cell(table, where, "ids"), need.at("ids"));
       }
+}
+
+TEST(VocabularySpecialization, IntervalsHoldTheChanceOfUniformRouting) {
+  const auto make = [](uint64_t seed) { return vocabulary_table(testing::uniform_input({}), {testing::uniform_batch({}, seed)}); };
+  for (const int64_t k : {1, 3}) EXPECT_GE(testing::share_held(make, {{{"k", k}, {"id_kind", "input"}, {"minimum_count", 1}}, "mean", "chance"}), testing::kLeastHeld) << k;
 }
 
 }  // namespace
