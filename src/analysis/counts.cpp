@@ -75,15 +75,14 @@ std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, 
 // Ids of all domains together, by layer.
 std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& domains, int64_t minimum_count) {
   Table table;
-  table.columns = {{"layer", ""}, {"k", ""}, {"id_kind", ""}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_by_occurrence", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}};
+  table.columns = {{"layer", ""}, {"k", ""}, {"id_kind", ""}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_by_occurrence", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}, {"mean_low", "of occurrences"}, {"mean_high", "of occurrences"}};
   table.source =
       "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it is; mean: over ids with at least "
-      "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform random routing, k / E in the limit";
+      "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
   std::map<int64_t, std::vector<IdCount>> by_layer;
   int64_t n_tokens = 0, top_k = 0;
   for (const auto& domain : domains) {
     if (domain.layers[0].ids.empty()) continue;
-    require<DataError>(top_k == 0 || top_k == domain.top_k, domain.name, ": got top_k ", domain.top_k, "; need ", top_k, " as in the other domains by token id");
     top_k = domain.top_k;
     n_tokens += domain.n_tokens;
     for (const auto& layer : domain.layers) by_layer[layer.layer].insert(by_layer[layer.layer].end(), layer.ids.begin(), layer.ids.end());
@@ -96,7 +95,8 @@ std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& doma
       for_each_id(ids, domains[0].n_experts, top_k, [&](const std::vector<int64_t>& counts, int64_t n) {
         if (n >= minimum) summary.add(counts, n);
       });
-      table.add_row({layer, top_k, "input", number(summary.mean_max_share()), minimum, number(summary.chance_max_share()), number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences()});
+      table.add_row({layer, top_k, "input", number(summary.mean_max_share()), minimum, number(summary.chance_max_share()), number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences(),
+                     low_of(summary.max_share_interval()), high_of(summary.max_share_interval())});
     }
   }
   if (table.rows.empty()) return std::nullopt;
@@ -119,12 +119,17 @@ std::vector<std::string> notes_on(const std::vector<DomainCounts>& domains, bool
 std::vector<DomainCounts> read_count_files(const std::vector<std::filesystem::path>& paths, int64_t top_k) {
   std::vector<DomainCounts> out;
   std::map<std::string, std::string> file_of;
+  std::optional<std::pair<int64_t, std::string>> known_k;  // and the file that says it
   for (const auto& path : paths)
     for (auto& domain : read_count_file(path, top_k)) {
       const auto [place, is_new] = file_of.emplace(domain.name, path.string());
       require<DataError>(is_new, path.string(), ": got the domain '", domain.name, "', which ", place->second, " has too; need distinct domains");
       require<DataError>(out.empty() || (domain.model == out[0].model && domain.n_experts == out[0].n_experts), path.string(), ": got ", domain.n_experts, " experts of the model '", domain.model,
                          "'; need ", out.empty() ? 0 : out[0].n_experts, " of '", out.empty() ? "" : out[0].model, "' as in ", paths[0].string());
+      if (domain.top_k > 0) {
+        if (!known_k) known_k = {domain.top_k, path.string()};
+        require<DataError>(domain.top_k == known_k->first, path.string(), ": ", domain.name, ": got ", domain.top_k, " experts a token; need ", known_k->first, " as in ", known_k->second);
+      }
       out.push_back(std::move(domain));
     }
   return out;

@@ -7,7 +7,7 @@
 
 namespace evenkeel::analysis {
 
-// All domains of the files, in their order. DataError for another model or number of experts than the first file's, and for a domain
+// All domains of the files, in their order. DataError for another model, number of experts or k than the first file's, and for a domain
 // that two files have.
 std::vector<DomainCounts> read_count_files(const std::vector<std::filesystem::path>& paths, int64_t top_k);
 

@@ -93,6 +93,12 @@ TEST_F(Counts, TheRulesOfTheSourcesHoldWithoutAMinimum) {
   EXPECT_EQ(cell(*find_table(result, "vocabulary_specialization"), 1, "minimum_count").as_int(), 10);
 }
 
+TEST_F(Counts, FilesMustHaveOneK) {
+  const auto path = write("all.json", golden_.inputs.at("domains"));  // k = 2
+  const auto other = write("poems.json", Json::parse(R"({"model": "made", "n_experts": 5, "layers": [0], "domains": {"poems": {"topk": [[1, 0, 0, 0, 0]], "top1": [[1, 0, 0, 0, 0]]}}})", "poems"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { read_count_files({path, other}, 0); }), HasSubstr(other.string() + ": poems: got 1 experts a token; need 2 as in " + path.string()));
+}
+
 TEST_F(Counts, FilesMustBeOfOneModelAndOfDifferentDomains) {
   const auto path = write("all.json", golden_.inputs.at("domains"));
   auto other = golden_.inputs.at("one").at("news");

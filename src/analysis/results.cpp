@@ -117,11 +117,13 @@ Json definitions() {
   const auto add = [&](const char* term, const char* text, const char* source) { out[term] = Json::Object{{"text", text}, {"source", source}}; };
   add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.", "arXiv 2409.02060");
   add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives, before drops. Never below k / E (lower_bound), which is perfect balance.", "arXiv 2503.05029");
-  add("mri_chance", "The mean MRI when as many tokens choose k of E experts uniformly at random. It is above k / E, and falls towards it as tokens grow.", "docs/formats.md");
-  add("mri_low, mri_high", "95 % interval of the MRI of the text that the data set is a sample of: Wilson's intervals of all experts at once (Bonferroni), with effective_tokens in place of tokens.", "docs/formats.md");
-  add("effective_tokens", "Tokens divided by the design effect: how much more the shares of experts vary between windows than independent tokens would.", "docs/formats.md");
+  add("mri_chance", "The mean MRI when as many tokens choose k of E experts uniformly at random. It is above k / E, and falls towards it as tokens grow.", "docs/analyses.md");
+  add("mri_low, mri_high", "95 % interval of the MRI of the text that the data set is a sample of: Wilson's intervals of all experts at once (Bonferroni), with effective_tokens in place of tokens.", "docs/analyses.md");
+  add("NAME_low, NAME_high", "95 % interval of the column NAME, from the spread between windows or, where the figure is a mean over ids, over ids. Tokens of published counts are taken as independent.", "docs/analyses.md");
+  add("effective_tokens", "Tokens divided by the design effect: how much more the shares of experts vary between windows than independent tokens would.", "docs/analyses.md");
   add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");
   add("cv", "Coefficient of variation: population standard deviation of the load divided by its mean.", "");
+  add("entropy_chance, cv_chance", "The mean entropy and cv when as many tokens choose k of E experts uniformly at random.", "docs/analyses.md");
   add("dead", "Experts that receive no token of the data set.", "");
   add("dropped", "Share of the assignments over an expert's capacity; they contribute nothing.", "");
   add("top1", "The same figures of first choices: the expert that the router prefers for a token.", "");

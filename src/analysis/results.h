@@ -17,7 +17,7 @@ struct AnalysisRun {
   Json options;       // every option with its value
 };
 
-// The document (docs/formats.md): schema, kind, title, headlines, definitions, model, data, options, tables, notes. Tables that go to
+// The document (docs/analyses.md): schema, kind, title, headlines, definitions, model, data, options, tables, notes. Tables that go to
 // CSV alone are not in it.
 Json analysis_results(const AnalysisRun& run, const AnalysisTables& result);
 

@@ -105,14 +105,20 @@ struct Choices {
 }  // namespace
 
 SaturationCounts count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after) {
+  const auto whole = count_saturation(before, after, after.n_tokens);
+  return whole.empty() ? SaturationCounts{.n_experts = after.n_experts} : whole[0];
+}
+
+std::vector<SaturationCounts> count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after, int64_t window_tokens) {
   if (before.n_tokens != after.n_tokens || before.n_experts != after.n_experts) throw std::logic_error("saturation of decisions that do not match");
-  SaturationCounts counts;
-  counts.n_experts = after.n_experts;
+  std::vector<SaturationCounts> windows;
   Choices choices_before(before), choices_after(after);
   const auto is_padding = after.is_padding.defined() ? after.is_padding.cpu().contiguous() : at::Tensor();
   std::vector<int64_t> chosen_by(static_cast<size_t>(after.n_experts), -1);  // [E] the last token that `before` sent there
   for (int64_t t = 0; t < after.n_tokens; ++t) {
     const auto a = choices_before.next(t), b = choices_after.next(t);
+    if (t % window_tokens == 0) windows.push_back({.n_experts = after.n_experts});
+    auto& counts = windows.back();
     if (is_padding.defined() && is_padding.const_data_ptr<bool>()[t]) continue;
     for (const int64_t expert : a) chosen_by[static_cast<size_t>(expert)] = t;
     for (const int64_t expert : b) counts.common += chosen_by[static_cast<size_t>(expert)] == t ? 1 : 0;
@@ -122,7 +128,7 @@ SaturationCounts count_saturation(const moe::RoutingDecision& before, const moe:
     ++counts.firsts;
     counts.same_firsts += a[0] == b[0] ? 1 : 0;
   }
-  return counts;
+  return windows;
 }
 
 void add_counts(SaturationCounts& total, const SaturationCounts& more) {

@@ -50,6 +50,8 @@ struct SaturationCounts {
   double chance_of_first() const { return 1.0 / static_cast<double>(n_experts); }
 };
 SaturationCounts count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after);
+// Window by window of so many tokens, of which T is a multiple.
+std::vector<SaturationCounts> count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after, int64_t window_tokens);
 void add_counts(SaturationCounts& total, const SaturationCounts& more);
 
 }  // namespace evenkeel::analysis

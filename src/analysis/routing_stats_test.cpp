@@ -165,6 +165,7 @@ TEST(Saturation, RefusesDecisionsThatDoNotMatch) {
   EXPECT_THROW(add_counts(total, count_saturation(wide, wide)), std::logic_error);
   const auto none = decision_of(at::empty({0, 2}, at::kLong), 2);
   EXPECT_EQ(count_saturation(none, none).of_all(), 0.0);
+  EXPECT_TRUE(count_saturation(none, none, 4).empty());
   EXPECT_EQ(count_saturation(none, none).of_first(), 0.0);
 }
 

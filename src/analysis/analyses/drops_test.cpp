@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "analysis/analyses/test_support.h"
 #include "golden/analyses.h"
 
 namespace evenkeel::analysis {
@@ -75,7 +76,7 @@ TEST(Drops, MeasuresHowFarTheLoadIsFromTheFirstDataSet) {
   batch.routing = {routing_of({{0}, {0}, {0}, {1}}, 2, 1)};
   analysis->observe(batch);
   const auto table = table_of(analysis->tables(), "drops");
-  EXPECT_DOUBLE_EQ(number_in(table, {{"domain", "home"}}, "load_distance"), 0.0);
+  EXPECT_EQ(number_in(table, {{"domain", "home"}}, "load_distance"), 0.0);
   EXPECT_DOUBLE_EQ(number_in(table, {{"domain", "away"}}, "load_distance"), 0.25);
   EXPECT_EQ(analysis->notes().size(), 1u);  // no capacity
   EXPECT_DOUBLE_EQ(number_in(table, {{"domain", "away"}}, "dropped"), 0.0);
@@ -95,6 +96,46 @@ TEST(Drops, ReproducesTheGoldenStream) {
       testing::expect_close(number_in(table, where, "all_dropped"), need.at(p).at("all").as_double(), golden.rtol, golden.atol, "all");
     }
   }
+}
+
+TEST(Drops, IntervalsHoldTheTruthWhereWindowsDiffer) {
+  // A window drops a fifth of its assignments at random, or none: a tenth of all, a tenth in each bin.
+  const auto make = [](const std::string& name) {
+    return [name](uint64_t seed) {
+      constexpr int64_t kWindows = 30, kLength = 32;
+      RngStream rng(seed, "drops");
+      std::vector<int64_t> dropped;
+      uint64_t drops = 0;
+      for (int64_t t = 0; t < kWindows * kLength; ++t) {
+        if (t % kLength == 0) drops = rng.below(2);
+        dropped.push_back(drops == 1 && rng.below(5) == 0 ? 1 : 0);
+      }
+      auto batch = batch_of(std::vector<int64_t>(kWindows * kLength, 1), kLength, {routing_of(Experts(kWindows * kLength, {1}), 2, 1)});
+      batch.routing[0].dropped = flags(dropped);
+      batch.routing[0].capacity = 9;
+      const auto analysis = make_drops_analysis(input_of({{0, 2, 1}}, 9, kLength));
+      analysis->observe(batch);
+      return table_of(analysis->tables(), name);
+    };
+  };
+  for (const std::string value : {"dropped", "any_dropped", "all_dropped"}) EXPECT_GE(testing::share_held(make("drops"), {{}, value, 0.1}), testing::kLeastHeld) << value;
+  EXPECT_GE(testing::share_held(make("drop_by_position"), {{{"position_from", 8}}, "any_dropped", 0.1}), testing::kLeastHeld);
+}
+
+TEST(Drops, SaysNoIntervalWithoutACapacity) {
+  const auto analysis = make_drops_analysis(input_of({{0, 2, 1}}, 9, 2));
+  analysis->observe(batch_of(std::vector<int64_t>(20, 1), 2, {routing_of(Experts(20, {1}), 2, 1)}));
+  EXPECT_DOUBLE_EQ(number_in(table_of(analysis->tables(), "drops"), {}, "dropped"), 0.0);
+  EXPECT_TRUE(cell(table_of(analysis->tables(), "drops"), {}, "dropped_high").is_null());
+}
+
+TEST(Drops, BinsAreThoseOfTheSequenceLengthWhereThereAreFewerTokens) {
+  const auto analysis = make_drops_analysis(input_of({{0, 2, 1}}, 9, 64));
+  analysis->observe(batch_of(std::vector<int64_t>(6, 1), 6, {routing_of(Experts(6, {1}), 2, 1)}));
+  const auto table = table_of(analysis->tables(), "drop_by_position");
+  ASSERT_EQ(table.rows.size(), 2u);
+  EXPECT_EQ(cell(table, {{"position_from", 4}}, "position_to"), Json(6));
+  EXPECT_EQ(cell(table, {{"position_from", 4}}, "tokens"), Json(2));
 }
 
 }  // namespace

@@ -17,9 +17,8 @@ constexpr IdKind kKinds[] = {IdKind::input, IdKind::predicted, IdKind::target};
 
 struct Expert {
   std::vector<TopId> top;  // sorted, at most kListed
-  int64_t ids = 0;         // whose favourite it is
-  double share = 0;        // sum over them of max_share
-  double chance = 0;       // and of its mean under uniform routing; NaN where that is not known
+  MeanSums share;          // max_share of the ids whose favourite it is
+  double chance = 0;       // sum of its mean under uniform routing; NaN where that is not known
 };
 
 class ExpertTokens : public Analysis {
@@ -37,14 +36,14 @@ class ExpertTokens : public Analysis {
   std::vector<NamedTable> tables() const override {
     Table shown, all, by_expert;
     shown.columns = {{"layer", ""}, {"expert", ""}, {"id_kind", ""}, {"rank", ""}, {"id", ""}, {"text", ""}, {"count", "tokens"}, {"share", "of occurrences"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}, {"favourite", ""}, {"chance", "of occurrences"}};
-    by_expert.columns = {{"layer", ""}, {"expert", ""}, {"id_kind", ""}, {"ids", "ids"}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}};
+    by_expert.columns = {{"layer", ""}, {"expert", ""}, {"id_kind", ""}, {"ids", "ids"}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_low", "of occurrences"}, {"mean_high", "of occurrences"}};
     shown.source =
         "arXiv 2409.02060, table 8: ids by the share of their occurrences whose first choice is the expert; all data sets together; ids with at least "
         "minimum_count occurrences. favourite: 1 where no expert has more of the id. chance: the mean share of an id's favourite under uniform random routing of as many "
         "occurrences; the lists are selected, so that the best of many ids stand above it by chance too";
     by_expert.source =
         "arXiv 2409.02060, eq. 8 by expert: mean of the largest share (first choices) over the ids whose favourite is the expert; ids with at least "
-        "minimum_count occurrences. chance: the same mean under uniform random routing of as many occurrences of each, 1 / E in the limit";
+        "minimum_count occurrences. chance: the same mean under uniform random routing of as many occurrences of each, 1 / E in the limit. mean_low, mean_high: 95 %, from the spread over the ids";
     shown.tokens = by_expert.tokens = n_tokens_;
     all = shown;
     int64_t most = 0;
@@ -60,10 +59,11 @@ class ExpertTokens : public Analysis {
       for (size_t layer = 0; layer < layers_.size(); ++layer)
         for (size_t e = 0; e < of_layers[layer].size(); ++e) {
           const auto& expert = of_layers[layer][e];
-          const auto ids = static_cast<double>(expert.ids);
+          const auto interval = mean_interval(expert.share);
           add_tokens(layer, e, kKinds[kind], expert, uniform[layer], all);
-          if (expert.ids > 0)
-            by_expert.add_row({layers_[layer].layer, static_cast<int64_t>(e), name_of(kKinds[kind]), expert.ids, expert.share / ids, minimum_count_, number(expert.chance / ids)});
+          if (expert.share.n > 0)
+            by_expert.add_row({layers_[layer].layer, static_cast<int64_t>(e), name_of(kKinds[kind]), expert.share.n, expert.share.mean(), minimum_count_,
+                               number(expert.chance / static_cast<double>(expert.share.n)), low_of(interval), high_of(interval)});
         }
       if (kKinds[kind] != IdKind::input) continue;
       const size_t rank = all.column("rank");
@@ -94,8 +94,7 @@ class ExpertTokens : public Analysis {
       if (best < 0) return;
       for (size_t e = 0; e < experts.size(); ++e)
         if (counts[e] > 0) insert_top(experts[e].top, {id, counts[e], occurrences, static_cast<int64_t>(e) == best}, kListed);
-      ++experts[static_cast<size_t>(best)].ids;
-      experts[static_cast<size_t>(best)].share += max_share(counts, occurrences);
+      experts[static_cast<size_t>(best)].share.add(max_share(counts, occurrences));
       experts[static_cast<size_t>(best)].chance += uniform != nullptr ? uniform->mean_max_share(occurrences) : std::nan("");
     });
     return experts;

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "support/observations.h"
+#include "analysis/analyses/test_support.h"
 
 namespace evenkeel::analysis {
 
@@ -132,6 +132,16 @@ TEST(ExpertTokens, KeepsTheTenBest) {
   const auto table = table_of(analysis->tables(), "expert_tokens");
   ASSERT_EQ(table.rows.size(), 10u);
   for (int64_t rank = 0; rank < 10; ++rank) EXPECT_EQ(cell(table, {{"rank", rank}}, "id"), Json(rank));  // equals: the lower id
+}
+
+TEST(ExpertTokens, IntervalsOfAnExpertHoldTheChanceOfUniformRouting) {
+  const testing::UniformShape shape{.n_windows = 30, .vocab_size = 80};  // some ten ids an expert, fifteen occurrences each
+  const auto make = [&](uint64_t seed) {
+    const auto analysis = make_expert_tokens_analysis(testing::uniform_input(shape));
+    analysis->observe(testing::uniform_batch(shape, seed));
+    return table_of(analysis->tables(), "expert_vocabulary");
+  };
+  EXPECT_GE(testing::share_held(make, {{{"expert", 3}, {"id_kind", "input"}}, "mean", "chance"}), testing::kLeastHeld);  // one in the middle: ties, which have smaller shares, go to the lower one
 }
 
 }  // namespace

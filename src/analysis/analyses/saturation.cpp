@@ -9,12 +9,17 @@
 namespace evenkeel::analysis {
 namespace {
 
+struct Sums {
+  SaturationCounts counts = {};
+  ShareSums first = {}, all = {};  // windows are the clusters: tokens whose first choice is the same; choices that are made again
+};
+
 class Saturation : public Analysis {
  public:
   explicit Saturation(const AnalysisInput& input)
-      : model_(input.model), reference_(input.reference), reference_step_(input.reference_step), data_(input.data), layers_(input.layers), counts_(input.data.size()) {
-    for (auto& by_layer : counts_)
-      for (const auto& layer : layers_) by_layer.push_back({.n_experts = layer.n_experts});
+      : model_(input.model), reference_(input.reference), reference_step_(input.reference_step), data_(input.data), layers_(input.layers), sums_(input.data.size()) {
+    for (auto& by_layer : sums_)
+      for (const auto& layer : layers_) by_layer.push_back({.counts = {.n_experts = layer.n_experts}});
   }
 
   void observe(const Observation& batch) override {
@@ -26,7 +31,12 @@ class Saturation : public Analysis {
       for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) {
         auto to = batch.routing[layer];
         to.is_padding = batch.is_padding.defined() ? batch.is_padding.view({-1}) : batch.is_padding;
-        add_counts(counts_.at(batch.data)[layer], count_saturation(batch.reference[layer], to));
+        auto& sums = sums_.at(batch.data)[layer];
+        for (const auto& window : count_saturation(batch.reference[layer], to, batch.input_ids.size(1))) {
+          add_counts(sums.counts, window);
+          sums.first.add(window.same_firsts, window.firsts);
+          sums.all.add(window.common, window.chosen);
+        }
       }
     });
   }
@@ -34,11 +44,11 @@ class Saturation : public Analysis {
   std::vector<NamedTable> tables() const override {
     if (!has_reference_) return {};
     Table table;
-    table.columns = {{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", ""}, {"to", ""}, {"data", ""}, {"saturation", ""}, {"chance", ""}, {"from_step", "steps"}};
+    table.columns = {{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", ""}, {"to", ""}, {"data", ""}, {"saturation", ""}, {"chance", ""}, {"from_step", "steps"}, {"saturation_low", ""}, {"saturation_high", ""}};
     table.tokens = n_tokens_;
     table.source =
         "arXiv 2409.02060, eq. 5: mean over tokens of |from and to| / k, sets of the k chosen experts before drops; where a router does not "
-        "give exactly k, sum |from and to| / sum |to|. k = 1: the first choice is the same. Chance: k / E. from_step: the optimizer step of `from`";
+        "give exactly k, sum |from and to| / sum |to|. k = 1: the first choice is the same. Chance: k / E. from_step: the optimizer step of `from`. saturation_low, _high: 95 %, from the spread between windows";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) add_row(table, layer, d, 1);
       for (size_t d = 0; d < data_.size() && layers_[layer].top_k > 1; ++d) add_row(table, layer, d, layers_[layer].top_k);
@@ -54,17 +64,18 @@ class Saturation : public Analysis {
  private:
   void add_row(Table& table, size_t layer, size_t data, int64_t k) const {
     const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
-    const auto& counts = counts_[data][layer];
+    const auto& [counts, first, all] = sums_[data][layer];
+    const auto interval = share_interval(k == 1 ? first : all);
     const Json value = k == 1 ? ratio(counts.same_firsts, counts.firsts) : ratio(counts.common, counts.chosen);
     const Json chance = k == 1 ? Json(counts.chance_of_first()) : ratio(counts.products, n_experts * counts.chosen);
-    table.add_row({model_, number_of_layer, k, reference_, model_, data_[data].name, value, chance, known(reference_step_)});
+    table.add_row({model_, number_of_layer, k, reference_, model_, data_[data].name, value, chance, known(reference_step_), low_of(interval), high_of(interval)});
   }
 
   std::string model_, reference_;
   std::optional<int64_t> reference_step_;
   std::vector<DataSet> data_;
   std::vector<LayerShape> layers_;
-  std::vector<std::vector<SaturationCounts>> counts_;  // [data][layer]
+  std::vector<std::vector<Sums>> sums_;  // [data][layer]
   bool has_reference_ = false;
   int64_t n_tokens_ = 0;
 };
@@ -74,7 +85,7 @@ class Saturation : public Analysis {
 std::unique_ptr<Analysis> make_saturation_analysis(const AnalysisInput& input) { return std::make_unique<Saturation>(input); }
 
 double saturation_analysis_bytes(const AnalysisInput& input) {
-  return static_cast<double>(sizeof(SaturationCounts) * input.data.size() * input.layers.size());
+  return static_cast<double>(sizeof(Sums) * input.data.size() * input.layers.size());
 }
 
 }  // namespace evenkeel::analysis

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "analysis/routing_stats.h"
+#include "analysis/analyses/test_support.h"
 #include "golden/analyses.h"
 
 namespace evenkeel::analysis {
@@ -99,6 +100,27 @@ TEST(SaturationAnalysis, NeedsAReference) {
   analysis->observe(batch_of({0}, 1, {routing_of({{0}}, 2, 1)}));
   EXPECT_TRUE(analysis->tables().empty());
   EXPECT_EQ(analysis->notes(), std::vector<std::string>{"saturation: needs a reference model"});
+}
+
+TEST(SaturationAnalysis, IntervalsHoldTheChanceOfUniformRouting) {
+  const auto make = [](uint64_t seed) { return saturation_table(testing::uniform_input({}), testing::uniform_batch({}, seed)); };
+  for (const int64_t k : {1, 3}) EXPECT_GE(testing::share_held(make, {{{"k", k}}, "saturation", "chance"}), testing::kLeastHeld) << k;
+}
+
+TEST(SaturationAnalysis, IntervalsFollowTheSpreadBetweenWindows) {
+  // Half of the tokens as before: every second one, or all of every second window.
+  const auto width = [](auto is_kept) {
+    auto input = input_of({{0, 2, 1}}, 9, 10);
+    input.reference = "before";
+    Experts to;
+    for (int64_t t = 0; t < 80; ++t) to.push_back({is_kept(t) ? 0 : 1});
+    auto batch = batch_of(std::vector<int64_t>(80, 1), 10, {routing_of(to, 2, 1)});
+    batch.reference = {routing_of(Experts(80, {0}), 2, 1)};
+    const auto table = saturation_table(input, batch);
+    EXPECT_DOUBLE_EQ(number_in(table, {}, "saturation"), 0.5);
+    return number_in(table, {}, "saturation_high") - number_in(table, {}, "saturation_low");
+  };
+  EXPECT_GT(width([](int64_t t) { return t / 10 % 2 == 0; }), 2 * width([](int64_t t) { return t % 2 == 0; }));
 }
 
 }  // namespace

@@ -9,9 +9,8 @@ namespace {
 
 // Sums over neighbours of one layer and data set.
 struct Repeats {
-  int64_t pairs = 0;                                     // neighbours, each with a choice
-  int64_t first = 0;                                     // the first choice is the same
-  int64_t any = 0;                                       // one of the choices is the same
+  // Neighbours, each with a choice, of which the first choice, and one of all choices, is the same; windows are the clusters.
+  ShareSums first, any;
   std::map<std::pair<int64_t, int64_t>, int64_t> sizes;  // pairs by their numbers of choices: (k, k) alone where the router gives exactly k
 };
 
@@ -28,11 +27,16 @@ std::vector<uint8_t> neighbours(const Observation& batch) {
   return out;
 }
 
-void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbour, int64_t n_experts, Repeats& sums) {
-  std::vector<int64_t> chosen_by(static_cast<size_t>(n_experts), -1);  // [E] the last token that went there
+void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbour, const LayerShape& layer, int64_t length, Repeats& sums) {
+  std::vector<int64_t> chosen_by(static_cast<size_t>(layer.n_experts), -1);  // [E] the last token that went there
   std::pair<int64_t, int64_t> last_sizes;
   int64_t* of_last_sizes = nullptr;
-  for (int64_t t = 0; t + 1 < choices.n_tokens(); ++t) {
+  int64_t pairs = 0, first = 0, any = 0;  // of the window
+  for (int64_t t = 0; t < choices.n_tokens(); ++t) {
+    if ((t + 1) % length == 0) {  // the last token has no neighbour
+      sums.first.add(std::exchange(first, 0), pairs);
+      sums.any.add(std::exchange(any, 0), std::exchange(pairs, 0));
+    }
     if (is_neighbour[static_cast<size_t>(t)] == 0) continue;
     const auto here = choices.of(t), next = choices.of(t + 1);
     if (here.empty() || next.empty()) continue;
@@ -45,9 +49,9 @@ void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbou
       last_sizes = sizes;
     }
     ++*of_last_sizes;
-    ++sums.pairs;
-    sums.first += here[0] == next[0] ? 1 : 0;
-    sums.any += repeats ? 1 : 0;
+    ++pairs;
+    first += here[0] == next[0] ? 1 : 0;
+    any += repeats ? 1 : 0;
   }
 }
 
@@ -61,22 +65,24 @@ class TemporalLocality : public Analysis {
     const auto is_neighbour = neighbours(batch);
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
       for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer)
-        add_layer(choices[layer], is_neighbour, layers_[layer].n_experts, sums_.at(batch.data)[layer]);
+        add_layer(choices[layer], is_neighbour, layers_[layer], batch.input_ids.size(1), sums_.at(batch.data)[layer]);
     });
   }
 
   std::vector<NamedTable> tables() const override {
     Table table;
-    table.columns = {{"layer", ""}, {"domain", ""}, {"first_choice", "of pairs"}, {"any_choice", "of pairs"}, {"chance_first", "of pairs"}, {"chance_any", "of pairs"}, {"pairs", "pairs"}};
+    table.columns = {{"layer", ""}, {"domain", ""}, {"first_choice", "of pairs"}, {"any_choice", "of pairs"}, {"chance_first", "of pairs"}, {"chance_any", "of pairs"}, {"pairs", "pairs"}, {"first_choice_low", "of pairs"}, {"first_choice_high", "of pairs"}, {"any_choice_low", "of pairs"}, {"any_choice_high", "of pairs"}};
     table.tokens = n_tokens_;
     table.source =
         "arXiv 2401.04088, table 5: share of neighbouring tokens (same sequence and document, no padding) with the same first choice, and with a common expert among all "
-        "choices, before drops. Chance: 1 / E, 1 - C(E - k, k) / C(E, k)";
+        "choices, before drops. Chance: 1 / E, 1 - C(E - k, k) / C(E, k). ..._low, ..._high: 95 %, from the spread between windows";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) {
         const auto& sums = sums_[d][layer];
         const auto E = layers_[layer].n_experts;
-        table.add_row({layers_[layer].layer, data_[d].name, ratio(sums.first, sums.pairs), ratio(sums.any, sums.pairs), 1.0 / static_cast<double>(E), chance_any(sums, layers_[layer]), sums.pairs});
+        const auto first = share_interval(sums.first), any = share_interval(sums.any);
+        table.add_row({layers_[layer].layer, data_[d].name, ratio(sums.first.part, sums.first.whole), ratio(sums.any.part, sums.any.whole), 1.0 / static_cast<double>(E), chance_any(sums, layers_[layer]),
+                       sums.first.whole, low_of(first), high_of(first), low_of(any), high_of(any)});
       }
     }
     return {{"temporal_locality", std::move(table)}};
@@ -90,7 +96,7 @@ class TemporalLocality : public Analysis {
     }
     double sum = 0;
     for (const auto& [sizes, n] : sums.sizes) sum += static_cast<double>(n) * chance_of_repeat(layer.n_experts, sizes.first, sizes.second);
-    return sum / static_cast<double>(sums.pairs);
+    return sum / static_cast<double>(sums.any.whole);
   }
 
   std::vector<DataSet> data_;

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "analysis/analyses/test_support.h"
 #include "golden/analyses.h"
 
 namespace evenkeel::analysis {
@@ -73,6 +74,28 @@ TEST(TemporalLocality, ReproducesTheGoldenStream) {
     EXPECT_EQ(cell(table, where, "pairs"), need.at("pairs"));
     for (const std::string column : {"first_choice", "any_choice"}) testing::expect_close(number_in(table, where, column), need.at(column).as_double(), golden.rtol, golden.atol, column);
   }
+}
+
+TEST(TemporalLocality, IntervalsHoldTheChanceOfUniformRouting) {
+  const auto make = [](uint64_t seed) { return locality_table(testing::uniform_input({}), testing::uniform_batch({}, seed)); };
+  EXPECT_GE(testing::share_held(make, {{}, "first_choice", "chance_first"}), testing::kLeastHeld);
+  EXPECT_GE(testing::share_held(make, {{}, "any_choice", "chance_any"}), testing::kLeastHeld);
+}
+
+TEST(TemporalLocality, IntervalsHoldTheTruthWhereWindowsDiffer) {
+  // A window keeps its expert of 8 with probability 0 or 0.8 at each step: neighbours agree in 0.4 + 0.6 / 8 = 0.475.
+  const auto make = [](uint64_t seed) {
+    constexpr int64_t kWindows = 30, kLength = 40;
+    RngStream rng(seed, "sticky experts");
+    Experts experts;
+    double stays = 0;
+    for (int64_t t = 0; t < kWindows * kLength; ++t) {
+      if (t % kLength == 0) stays = rng.below(2) == 0 ? 0.0 : 0.8;
+      experts.push_back({t % kLength > 0 && rng.uniform() < stays ? experts.back()[0] : static_cast<int64_t>(rng.below(8))});
+    }
+    return locality_table(input_of({{0, 8, 1}}, 9, kLength), batch_of(std::vector<int64_t>(kWindows * kLength, 1), kLength, {routing_of(experts, 8, 1)}));
+  };
+  EXPECT_GE(testing::share_held(make, {{}, "first_choice", 0.475}), testing::kLeastHeld);
 }
 
 }  // namespace
