@@ -191,6 +191,27 @@ def check_analyze_gives_the_same_bits_from_a_trace(runs, problems):
         same_tables(problems, model, analyze(runs, f"trace-{router}", *traces), router)
 
 
+def check_traces_that_do_not_compare_are_refused(runs, problems):
+    run = runs.toy_run()
+    plain = trace(runs, run, runs.folder / "en", "plain")
+    others = {"mode": ("--mode", "train"), "sequence_length": ("--sequence-length", S // 2)}
+    for key, options in others.items():
+        other = trace(runs, run, runs.folder / "de", f"other-{key}", *options)
+        for more in (("--trace", f"de={other}"), ("--reference-trace", f"en={other}")):
+            result = toy.evenkeel("analyze", "--trace", f"en={plain}", *more, "--out", runs.folder / "unlike", *CPU)
+            problems.equal(result.rc, 2, f"{key}: exit code")
+            problems.need(str(plain) in result.err and str(other) in result.err and f"metadata {key}" in result.err, f"{key}: {result.err}")
+
+
+def check_trace_refuses_an_out_that_is_no_file_before_it_loads_a_model(runs, problems):
+    folder = runs.folder / "a-folder"
+    folder.mkdir()
+    for out, word in ((folder, "the folder"), ("/dev/null", "no plain file")):
+        result = toy.evenkeel("trace", runs.folder / "no-such-model", "--data", runs.folder / "en", "--out", out, *CPU)
+        problems.equal(result.rc, 2, "exit code")
+        problems.need("--out" in result.err and word in result.err and str(out) in result.err, f"message: {result.err}")
+
+
 def check_what_needs_logits_says_so_without_them(runs, problems):
     path = trace(runs, runs.toy_run(), runs.folder / "en", "no-logits")
     results = analyze(runs, "no-logits", "--trace", f"en={path}")
@@ -206,7 +227,7 @@ def check_a_reference_may_be_a_trace_too(runs, problems):
                      "--reference-trace", f"en={trace(runs, first, runs.folder / 'en', 'first', '--router-logits')}")
     same_tables(problems, model, traced, "with a reference")
     columns, rows = rows_of(model, "saturation")
-    problems.equal(columns, ["arm", "layer", "k", "from", "to", "data", "saturation", "chance", "from_step"], "columns of saturation")
+    problems.equal(columns, ["arm", "layer", "k", "from", "to", "data", "saturation", "chance", "from_step", "saturation_low", "saturation_high"], "columns of saturation")
     problems.equal({row["from_step"] for row in rows}, {1}, "step of the reference")
     problems.equal([(row["layer"], row["k"], row["chance"]) for row in rows], [(0, 1, 0.25), (0, 2, 0.5), (1, 1, 0.25), (1, 2, 0.5)], "rows and chance")
     # by hand from the two traces
@@ -226,7 +247,7 @@ def check_over_run_compares_every_checkpoint_with_the_last(runs, problems):
     problems.equal(whole["options"]["over_run"], True, "options")
     for name in ("saturation", "early_routing"):
         columns, rows = rows_of(whole, name)
-        problems.equal(columns[-1], "from_step", f"{name}: last column")
+        problems.need("from_step" in columns, f"{name}: no from_step in {columns}")
         problems.equal(list(dict.fromkeys((row["from"], row["from_step"]) for row in rows)), [(str(path), step) for step, path in enumerate(saved[:-1], 1)], f"{name}: checkpoints")
         for path in saved[:-1]:  # each as if it had been named alone
             _, alone = rows_of(analyze(runs, "one-of-run", run, "--reference", path, "--ids", "1,5", "--analyses", name, *sets), name)

@@ -2,13 +2,14 @@
 """Traces and count files that promise more than they hold are refused quickly and in little memory.
 
 Each file of bad_input_analyze.py, and larger ones made here, ends `evenkeel analyze` with exit code 2 within 3 seconds of processor
-time and 100 MB above what `evenkeel --version` takes (the libraries alone).
+time and 100 MB above what `evenkeel --version` takes (the libraries alone). A small trace of large token ids is a good one, and as cheap.
 
   EVENKEEL  the binary (build/evenkeel)
 """
 import lzma
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -16,10 +17,11 @@ import tempfile
 
 sys.dont_write_bytecode = True
 import toy  # noqa: E402
-from bad_input_analyze import COUNTS, HOSTILE_COUNTS, HOSTILE_TRACES, joined_trace, split_trace  # noqa: E402
+from bad_input_analyze import COUNTS, HOSTILE_COUNTS, HOSTILE_TRACES, joined_trace, split_trace, with_value  # noqa: E402
 
 MOST_SECONDS, MOST_BYTES = 3.0, 100e6
 CPU = ("--threads", "1", "--device", "cpu")
+GOOD = "trace of token ids near 2^23, which is a good one"
 
 
 def measured(*arguments):
@@ -73,6 +75,24 @@ def one_long_window(good):
     return zeros_after(joined_trace(header, b""), 8 * n)
 
 
+def padding_alone(good):
+    header, data = split_trace(good)
+    begin, end = header["is_padding"]["data_offsets"]
+    return joined_trace(header, data[:begin] + b"\1" * (end - begin) + data[end:])
+
+
+def large_ids(good):
+    """Token ids spread over 2^23."""
+    header, data = split_trace(good)
+    header["__metadata__"]["vocab_size"] = str(1 << 23)
+    data = bytearray(data)
+    for name, code in (("input_ids", "<q"), ("predicted_ids", "<i")):
+        begin, end = header[name]["data_offsets"]
+        for i, place in enumerate(range(begin, end, struct.calcsize(code))):
+            struct.pack_into(code, data, place, ((1 << 23) - 1 - 7919 * i) % (1 << 23))
+    return joined_trace(header, bytes(data))
+
+
 def packed_spaces(path):
     with lzma.open(path, "wb", preset=0) as out:
         for _ in range(300):
@@ -88,12 +108,17 @@ def around(text, place, *pieces):
 def cases(good):
     for what, edit, _ in HOSTILE_TRACES:
         yield f"trace {what}", "t.safetensors", edit(good)
+    yield GOOD, "t.safetensors", large_ids(good)
     yield "trace of 20,000 layers", "t.safetensors", many_layers(good)
     yield "trace of one window of 2^23 tokens", "t.safetensors", one_long_window(good)
     yield "trace with a header of NUL bytes", "t.safetensors", zeros_after(struct.pack("<Q", 50_000_000), 50_000_000)
     yield "trace with a deep header", "t.safetensors", in_pieces((struct.pack("<Q", 10_000_000), 1), (b"[" * 1000, 10_000))
     for what, shape, old, new, _ in HOSTILE_COUNTS:
         yield f"counts with {what}", "c.json", COUNTS[shape].replace(old, new, 1).encode()
+    yield "trace of weights that are no numbers", "t.safetensors", with_value("layers.0.weights", "<f", float("nan"), 3)(good)
+    yield "trace of padding alone", "t.safetensors", padding_alone(good)
+    yield "counts of a million experts", "c.json", around(COUNTS["plain"].replace('"n_experts": 3', '"n_experts": 1048576').replace("[2, 4, 2]", "[1]"), "4, 3, 1", (b"1," * 1023, 1024), (b"1," * 1023 + b"1", 1))
+    yield "counts of layers with other sums", "c.json", COUNTS["plain"].replace("[2, 4, 2]", "[2, 4, 1]").encode()
     yield "counts of a million brackets", "c.json", in_pieces((b"[" * 1000, 1000))
     yield "counts nested in a key that nobody reads", "c.json", in_pieces((b'{"source": ', 1), (b"[" * 1000, 1000))
     yield "counts packed out of proportion", "c.json.xz", packed_spaces
@@ -119,7 +144,11 @@ def main():
             source = ("--trace", f"x={path}") if name.startswith("t") else ("--counts", path)
             code, line, seconds, peak = measured("analyze", *source, "--out", folder / "out", *CPU)
             problems = []
-            if code != 2 or not line.startswith("evenkeel: error: ") or len(line) > 2000:
+            if what == GOOD:
+                if code != 0:
+                    problems.append(f"exit code {code}: {line[:300]!r}")
+                shutil.rmtree(folder / "out", ignore_errors=True)
+            elif code != 2 or not line.startswith("evenkeel: error: ") or len(line) > 2000:
                 problems.append(f"exit code {code}: {line[:300]!r}")
             if seconds > MOST_SECONDS:
                 problems.append(f"{seconds:.1f} s; need at most {MOST_SECONDS}")
