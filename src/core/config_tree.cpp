@@ -144,9 +144,42 @@ void drop_other_length(ConfigNode& phase, const ConfigNode& change) {
 }
 }  // namespace
 
+namespace {
+// Where the first '=' outside of quotes stands; the text's size when there is none.
+size_t end_of_path(const std::string& assignment) {
+  char quote = 0;
+  for (size_t i = 0; i < assignment.size(); ++i) {
+    const char c = assignment[i];
+    if (quote == 0 && c == '=') return i;
+    if (quote == 0 ? c == '"' || c == '\'' : c == quote) quote = quote == 0 ? c : '\0';
+  }
+  return assignment.size();
+}
+
+// The keys of a dotted path; a key with a dot in it stands in quotes, as in TOML: phase."v1.5".steps.
+std::vector<std::string> parts_of(const std::string& path, const std::string& where) {
+  std::vector<std::string> parts(1);
+  for (size_t i = 0; i < path.size(); ++i) {
+    const char c = path[i];
+    const bool begins = parts.back().empty();
+    if (begins && (c == '"' || c == '\'')) {
+      const size_t end = path.find(c, i + 1);
+      require<ConfigError>(end != std::string::npos && (end + 1 == path.size() || path[end + 1] == '.'), where, ": got a path with ", c, " alone; need quotes around a whole key");
+      parts.back() = path.substr(i + 1, end - i - 1);
+      i = end;
+    } else if (c == '.') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+}  // namespace
+
 void apply_override(ConfigNode& root, const std::string& assignment) {
-  const size_t equals = assignment.find('=');
-  require<ConfigError>(equals != std::string::npos && equals > 0, "--set: got '", assignment,
+  const size_t equals = end_of_path(assignment);
+  require<ConfigError>(equals < assignment.size() && equals > 0, "--set: got '", assignment,
                        "'; need key.path=value");
   const std::string path = assignment.substr(0, equals);
   const std::string text = assignment.substr(equals + 1);
@@ -168,12 +201,7 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
 
   // From the leaf up: each part of the path becomes a table that is then merged.
   ConfigNode* node = &root;
-  std::vector<std::string> parts;
-  for (size_t begin = 0; begin <= path.size();) {
-    const size_t dot = std::min(path.find('.', begin), path.size());
-    parts.push_back(path.substr(begin, dot - begin));
-    begin = dot + 1;
-  }
+  const std::vector<std::string> parts = parts_of(path, where);
   for (size_t i = 0; i < parts.size(); ++i) {
     const bool last = i + 1 == parts.size();
     if (node->is_list()) {  // a list of named tables

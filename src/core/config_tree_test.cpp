@@ -143,6 +143,14 @@ TEST(Override, AddressesPhasesByName) {
   EXPECT_THROW(apply_override(root, "phase.german=5"), ConfigError);
 }
 
+TEST(Override, TakesKeysInQuotes) {
+  ConfigNode root = toml("[[phase]]\nname = \"v1.5\"\nslow = {}\n");
+  apply_override(root, "phase.\"v1.5\".slow.\"layers.0.*\"=0.1");
+  apply_override(root, "phase.'v1.5'.slow.'a=b'=\"c=d\"");
+  EXPECT_EQ(root.to_json().dump(), R"({"phase":[{"name":"v1.5","slow":{"layers.0.*":0.1,"a=b":"c=d"}}]})");
+  for (const auto* text : {"phase.\"v1.5.slow.x=1", "phase.\"v1.5\"slow=1", "\"\"=1"}) EXPECT_THROW(apply_override(root, text), ConfigError) << text;
+}
+
 TEST(Override, RefusesWhatIsNoAssignment) {
   ConfigNode root = toml("a = 1");
   for (const auto* text : {"a", "=1", "", "a.b=1", ".=1", "a..b=2", "b.=3"}) EXPECT_THROW(apply_override(root, text), ConfigError) << text;
