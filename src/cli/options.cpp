@@ -1,6 +1,8 @@
 #include "cli/options.h"
 
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <set>
 
 #include <CLI/CLI.hpp>
@@ -30,11 +32,19 @@ Options::Options(const std::string& command, const std::string& summary, std::ve
 Options::~Options() = default;
 
 namespace {
+// Why a text is a whole number that an int64 does not hold, which would be read as the nearest one; "" otherwise.
+std::string fits_int64(std::string& text) {
+  errno = 0;
+  static_cast<void>(std::strtoll(text.c_str(), nullptr, 10));
+  return errno == ERANGE ? text + " is beyond the whole numbers of 64 bits" : "";
+}
+
 template <class T>
 void add_option(CLI::App& app, const std::string& name, T& value, const std::string& help, bool is_required) {
   auto* option = app.add_option(name, value, help);
   if (is_required) option->required();
   if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>) option->capture_default_str();
+  if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, std::optional<int64_t>>) option->check(CLI::Validator(fits_int64, "", ""));
 }
 }  // namespace
 

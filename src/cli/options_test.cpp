@@ -69,6 +69,7 @@ TEST(Options, RefuseAWrongCommandLineInOneLine) {
     EXPECT_THAT(message, HasSubstr("; need "));
   }
   EXPECT_THAT(message_of<ConfigError>([] { parse({"r.toml", "--uot", "x"}); }), HasSubstr("--out"));
+  for (const char* number : {"99999999999999999999", "-99999999999999999999"}) EXPECT_THAT(message_of<ConfigError>([&] { parse({"r.toml", "--steps", number}); }), HasSubstr("beyond the whole numbers of 64 bits"));
 }
 
 TEST(Options, HelpGoesToStdoutWithTheExample) {
