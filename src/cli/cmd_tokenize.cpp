@@ -6,6 +6,17 @@
 #include "data/tokenizer.h"
 
 namespace evenkeel::cli {
+namespace {
+
+std::vector<int32_t> encoded(const data::Tokenizer& tokenizer, const std::string& text, bool add_special, const std::string& where) {
+  try {
+    return tokenizer.encode(text, add_special);
+  } catch (const DataError& error) {
+    fail<DataError>(where, ", ", error.what());
+  }
+}
+
+}  // namespace
 
 int cmd_tokenize(Options& options) {
   std::string path;
@@ -19,14 +30,14 @@ int cmd_tokenize(Options& options) {
   std::ios::sync_with_stdio(false);
   std::string line;
   for (int64_t number = 1; std::cout.good() && std::getline(std::cin, line); ++number) {
+    const std::string where = "standard input, line " + std::to_string(number);
     if (!decodes) {
-      const auto ids = tokenizer->encode(line, !no_special);
+      const auto ids = encoded(*tokenizer, line, !no_special, where);
       Json out = Json::array();
       for (const int32_t id : ids) out.push_back(int64_t{id});
       std::cout << out.dump() << "\n";
       continue;
     }
-    const std::string where = "standard input, line " + std::to_string(number);
     const Json parsed = Json::parse(line, where);
     require<DataError>(parsed.is_array(), where, ": got ", parsed.kind(), "; need a JSON array of ids");
     std::vector<int32_t> ids;
