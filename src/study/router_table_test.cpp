@@ -35,8 +35,9 @@ class RouterTable : public ::testing::Test {
       line["routing"].as_array()[1]["dropped"] = is_second ? dropped.second : 0.99;
       if (group == "dense") line["routing"] = Json::array();
       lines.push_back(line);
+      if (step == 6)
+        lines.push_back(testing::made_evaluation(6, "one", {{"old", result_of(3.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}, {"new", result_of(9.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}}));
     }
-    lines.push_back(testing::made_evaluation(6, "one", {{"old", result_of(3.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}, {"new", result_of(9.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}}));
     lines.push_back(testing::made_evaluation(12, "two", {{"old", result_of(5.5, 0.6, 0.8, {0.5, 0.5, 0, 0}, {0.25, 0.25, 0.25, 0.25})}, {"new", result_of(4.0, 0.5, 1.0, {0.5, 0, 0.5, 0}, {1, 0, 0, 0})}}));
     testing::write_made_run(folder_ / name, testing::tiny_config("/data", overrides), lines);
     return train::read_arm(name, group, folder_ / name);

@@ -1,6 +1,8 @@
 #include "study/tables.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -14,6 +16,19 @@ using train::Arm;
 
 bool is_dense(const Arm& arm) { return arm.resolved.at("model").at("n_experts").as_int() == 0; }
 
+// What an arm is compared with: the dense arm of its seed, else the first dense arm of those that `is_there` takes; nullptr when
+// there is none.
+const Arm* dense_for(const Arm& arm, const std::vector<Arm>& arms, const std::function<bool(const Arm&)>& is_there) {
+  const Json& seed = arm.resolved.at("train").at("seed");
+  const Arm* first = nullptr;
+  for (const auto& other : arms) {
+    if (!is_dense(other) || !is_there(other)) continue;
+    if (other.resolved.at("train").at("seed") == seed) return &other;
+    if (first == nullptr) first = &other;
+  }
+  return first;
+}
+
 // Arms that were not measured have no row.
 void add_throughput(const std::vector<Arm>& arms, const Speeds& speeds, train::NamedTables& tables) {
   Table table;
@@ -22,12 +37,7 @@ void add_throughput(const std::vector<Arm>& arms, const Speeds& speeds, train::N
   for (const auto& arm : arms) {
     if (!speeds.contains(arm.name)) continue;
     const Speed& own = speeds.at(arm.name);
-    const Arm* dense = nullptr;
-    for (const auto& other : arms) {
-      if (!is_dense(other) || !speeds.contains(other.name)) continue;
-      const bool same_seed = other.resolved.at("train").at("seed") == arm.resolved.at("train").at("seed");
-      if (dense == nullptr || (same_seed && !(dense->resolved.at("train").at("seed") == arm.resolved.at("train").at("seed")))) dense = &other;
-    }
+    const Arm* dense = dense_for(arm, arms, [&](const Arm& other) { return speeds.contains(other.name); });
     Json ratio;
     if (dense != nullptr) ratio = own.tokens_per_second / speeds.at(dense->name).tokens_per_second;
     table.add_row({arm.name, own.tokens_per_second, own.step_seconds, ratio});
@@ -35,22 +45,28 @@ void add_throughput(const std::vector<Arm>& arms, const Speeds& speeds, train::N
   tables.emplace_back("throughput", std::move(table));
 }
 
+// The held-out result on the first phase's data at that phase's end; nullptr when there is none.
+const Json* first_result(const Arm& arm, const std::string& data) {
+  const std::string& phase = arm.resolved.at("phase").at(0).at("name").as_string();
+  const Json* out = nullptr;
+  for (const auto& line : arm.evaluations)
+    if (line.at("phase").as_string() == phase && line.at("eval").find(data) != nullptr) out = line.at("eval").find(data);
+  return out;
+}
+
 // Tokens at which each arm's held-out loss first reaches what the dense arm has at the end of its first phase.
 void add_tokens_to_loss(const std::vector<Arm>& arms, train::NamedTables& tables) {
-  const Arm* dense = nullptr;
-  for (const auto& arm : arms)
-    if (dense == nullptr && is_dense(arm)) dense = &arm;
-  if (dense == nullptr) return;
-  const std::string& first_phase = dense->resolved.at("phase").at(0).at("name").as_string();
+  const auto dense = std::find_if(arms.begin(), arms.end(), is_dense);
+  if (dense == arms.end()) return;
   const std::string& old_data = dense->resolved.at("phase").at(0).at("data").at(0).at("name").as_string();
-  const Json* target = nullptr;
-  for (const auto& line : dense->evaluations)
-    if (line.at("phase").as_string() == first_phase && line.at("eval").find(old_data) != nullptr) target = line.at("eval").find(old_data);
-  if (target == nullptr) return;
+  const auto is_there = [&](const Arm& arm) { return first_result(arm, old_data) != nullptr; };
   Table table;
   table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats/token"}, {"tokens", "tokens"}};
-  table.source = "first evaluation of the arm at or below the loss of arm '" + dense->name + "' at the end of phase '" + first_phase + "'";
+  table.source = "first evaluation of the arm at or below the loss that the dense arm of the same seed, else the first dense arm, has at the end of its first phase";
   for (const auto& arm : arms) {
+    const Arm* reference = dense_for(arm, arms, is_there);
+    if (reference == nullptr) return;
+    const Json* target = first_result(*reference, old_data);
     Json tokens;
     for (const auto& line : arm.evaluations) {
       const Json* result = line.at("eval").find(old_data);

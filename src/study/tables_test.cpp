@@ -52,9 +52,10 @@ class StudyTables : public ::testing::Test {
   Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double first_loss, double last_loss) {
     overrides.insert(overrides.end(), {"phase.one.steps=3", "phase.two.steps=1", "phase.one.data=[{name = \"held\", path = \"/a\"}]"});
     std::vector<Json> lines;
-    for (int64_t step = 1; step <= 3; ++step) lines.push_back(made_step(step, "one", {}));
-    lines.push_back(made_evaluation(1, "one", {{"held", made_result(first_loss)}}));
-    lines.push_back(made_evaluation(3, "one", {{"held", made_result(last_loss)}}));
+    for (int64_t step = 1; step <= 3; ++step) {
+      lines.push_back(made_step(step, "one", {}));
+      if (step != 2) lines.push_back(made_evaluation(step, "one", {{"held", made_result(step == 1 ? first_loss : last_loss)}}));
+    }
     const auto run = folder_ / name;
     testing::write_made_run(run, testing::tiny_config("/data", overrides), lines);
     return train::read_arm(name, group, run);
@@ -90,6 +91,17 @@ TEST_F(StudyTables, TokensToTheDenseLoss) {
   EXPECT_EQ(Json(rows[1]).dump(), R"(["fast","held",3,32])");
   EXPECT_EQ(Json(rows[2]).dump(), R"(["equal","held",3,96])");
   EXPECT_EQ(Json(rows[3]).dump(), R"(["slow","held",3,null])");
+}
+
+TEST_F(StudyTables, TokensAreToTheLossOfTheDenseArmOfTheSameSeed) {
+  const std::vector<Arm> arms = {add("dense1", "dense", dense("1"), 4.0, 3.0), add("dense2", "dense", dense("2"), 4.0, 2.0), add("moe2", "moe", {"train.seed=2"}, 2.9, 2.0),
+                                 add("moe3", "moe", {"train.seed=3"}, 2.9, 2.0)};
+  auto tables = study_tables(arms, {});
+  const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(Json(rows[1]).dump(), R"(["dense2","held",2,96])");
+  EXPECT_EQ(Json(rows[2]).dump(), R"(["moe2","held",2,96])");
+  EXPECT_EQ(Json(rows[3]).dump(), R"(["moe3","held",3,32])");  // no dense arm of seed 3: the first
 }
 
 TEST_F(StudyTables, SummariesComeWithSeveralSeedsOnly) {
