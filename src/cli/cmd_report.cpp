@@ -9,7 +9,7 @@ namespace evenkeel::cli {
 int cmd_report(Options& options) {
   std::vector<std::string> folders;
   std::string out;
-  options.add("DIR", folders, "run or study folders", true);
+  options.add("DIR", folders, "folders of runs, studies and analyses", true);
   options.add("--out", out, "FILE.html to write", true);
   options.example("evenkeel report runs/demo --out demo.html");
   if (!options.parse()) return 0;

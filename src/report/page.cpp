@@ -17,20 +17,45 @@ namespace {
 
 Json read_json(const fs::path& path) { return Json::parse(read_file(path), path.string()); }
 
-// On a page of several studies, "granular-pb" of runs/demo becomes "demo/granular-pb". A run's only arm has its folder's
-// name already.
-void put_before_arms(Json& results, const fs::path& folder) {
-  if (results.at("kind").as_string() != "study") return;
-  const std::string prefix = fs::absolute(folder).lexically_normal().filename().string() + "/";
+// The last part of each folder's path; where some are equal, with as many of those before it as tell them apart.
+std::vector<std::string> distinct_names(const std::vector<fs::path>& folders) {
+  std::vector<fs::path> rests, names;  // what is left of a path, and what is taken
+  for (const auto& folder : folders) {
+    fs::path path = fs::absolute(folder).lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();  // "DIR/"
+    names.push_back(path.filename());
+    rests.push_back(path.parent_path());
+  }
+  const auto is_shared = [&](size_t i) { return std::count(names.begin(), names.end(), names[i]) > 1; };
+  for (bool has_grown = true; has_grown;) {
+    has_grown = false;
+    std::vector<fs::path> longer = names;
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (!is_shared(i) || !rests[i].has_filename()) continue;
+      longer[i] = rests[i].filename() / names[i];
+      rests[i] = rests[i].parent_path();
+      has_grown = true;
+    }
+    names = std::move(longer);
+  }
+  for (size_t i = 0; i < names.size(); ++i) require<ConfigError>(!is_shared(i), folders[i].string(), ": got this folder twice; need it once");
+  return {names.begin(), names.end()};
+}
+
+// On a page of several folders the arms are named after theirs: "granular-pb" of the study runs/demo becomes "demo/granular-pb"; a
+// run's only arm has its folder's name.
+void name_arms_after(Json& results, const std::string& folder) {
+  const bool is_study = results.at("kind").as_string() == "study";
+  const auto named = [&](const Json& arm) { return is_study ? folder + "/" + arm.as_string() : folder; };
   for (auto& arm : results["arms"].as_array())
     for (const char* key : {"name", "group"})
-      if (Json* name = arm.find(key)) *name = prefix + name->as_string();
+      if (Json* name = arm.find(key)) *name = named(*name);
   for (auto& [table_name, table] : results["tables"].as_object()) {
     const auto& columns = table.at("columns").as_array();
     for (size_t i = 0; i < columns.size(); ++i) {
       const std::string& column = columns[i].at("name").as_string();
       if (column != "arm" && column != "group") continue;
-      for (auto& row : table["rows"].as_array()) row.as_array().at(i) = prefix + row.as_array().at(i).as_string();
+      for (auto& row : table["rows"].as_array()) row.as_array().at(i) = named(row.as_array().at(i));
     }
   }
 }
@@ -84,14 +109,12 @@ Json number_columns(const fs::path& path) {
   return out;
 }
 
-// Adds what `evenkeel analyze` wrote to `folder`.
-void add_analysis(Json& data, const fs::path& folder, Json results, bool is_one_of_several) {
+// Adds what `evenkeel analyze` wrote to `folder`, under a name.
+void add_analysis(Json& data, const fs::path& folder, Json results, const std::string& name) {
   Json analysis = Json::object();
-  const std::string name = fs::absolute(folder).lexically_normal().filename().string();
-  analysis["name"] = is_one_of_several ? name : results.at("title").as_string();
-  for (const auto& other : data["analyses"].as_array())
-    require<DataError>(other.at("name") != analysis.at("name"), folder.string(), ": got a second analysis named '", name, "'; need folders with distinct names");
+  analysis["name"] = name;
   analysis["pairs"] = number_columns(folder / "csv" / "coactivation_all.csv");
+  analysis["changes"] = number_columns(folder / "csv" / "coactivation_change_all.csv");
   analysis["results"] = std::move(results);
   data["analyses"].push_back(std::move(analysis));
 }
@@ -112,13 +135,15 @@ Json analyses_head(const Json& analyses) {
 }
 
 Json page_data(const std::vector<fs::path>& folders) {
-  require<ConfigError>(!folders.empty(), "report: got no folder; need at least one run or study");
+  require<ConfigError>(!folders.empty(), "report: got no folder; need at least one run, study or analysis");
   Json data = Json::object(), results, runs = Json::object();
   ColumnPool columns;
   data["analyses"] = Json::array();
-  for (const auto& folder : folders) {
-    require<DataError>(fs::is_directory(folder), folder.string(), ": got no such folder; need a run or a study");
-    require<DataError>(fs::exists(folder / "results.json"), folder.string(), ": got a folder without results.json; need a finished run or study");
+  const auto names = distinct_names(folders);
+  for (size_t i = 0; i < folders.size(); ++i) {
+    const auto& folder = folders[i];
+    require<DataError>(fs::is_directory(folder), folder.string(), ": got no such folder; need a run, a study or an analysis");
+    require<DataError>(fs::exists(folder / "results.json"), folder.string(), ": got a folder without results.json; need a finished run, study or analysis");
     const fs::path path = folder / "results.json";
     Json more = read_json(path);
     const Json* kind = more.find("kind");
@@ -126,12 +151,13 @@ Json page_data(const std::vector<fs::path>& folders) {
     for (const char* key : {"schema", "kind", "title", "arms", "headlines", "tables"})
       require<DataError>(more.find(key) != nullptr || (is_analysis && key == std::string_view("arms")), path.string(), ": got no '", key, "'; need the results.json of a run, a study or an analysis");
     if (is_analysis) {
-      add_analysis(data, folder, std::move(more), folders.size() > 1);
+      const std::string name = folders.size() > 1 ? names[i] : more.at("title").as_string();
+      add_analysis(data, folder, std::move(more), name);
       continue;
     }
     if (folders.size() > 1) {
-      put_before_arms(more, folder);
-      std::erase_if(more.as_object(), [](const auto& entry) { return entry.first == "comparison"; });  // it says nothing of the others' arms
+      name_arms_after(more, names[i]);
+      more.erase("comparison");  // it says nothing of the others' arms
     }
     if (Json* recipe = more.find("recipe"); recipe != nullptr && recipe->is_string()) *recipe = without_folders_in(recipe->as_string());
     const Json* throughput = more.at("tables").find("throughput");

@@ -123,8 +123,17 @@ TEST_F(PageTest, SeveralRunsBecomeTheArmsOfOnePage) {
   EXPECT_EQ(data.at("results").at("headlines").size(), 2u);
   EXPECT_EQ(data.at("results").at("tables").at("forgetting").at("rows").size(), 2u);
   EXPECT_NE(data.at("runs").find("two"), nullptr);
-  const auto again = run("one", 1);
-  EXPECT_THAT(message_of<DataError>([&] { make_page({again, again}); }), HasSubstr("second arm named 'one'"));
+}
+
+TEST_F(PageTest, FoldersOfOneNameAreToldApartByThoseAboveThem) {
+  const Json runs = data_of(make_page({run("a/one", 1), run("b/one", 1), run("b/two", 1)}));
+  for (const char* name : {"a/one", "b/one", "two"}) EXPECT_NE(runs.at("runs").find(name), nullptr) << name;
+  EXPECT_EQ(runs.at("results").at("tables").at("forgetting").at("rows").at(1).at(0).as_string(), "b/one");
+  const Json analyses = data_of(make_page({analysis("c/x/analysis") / "", analysis("d/x/analysis")}));
+  EXPECT_EQ(analyses.at("analyses").at(0).at("name").as_string(), "c/x/analysis");
+  EXPECT_EQ(analyses.at("analyses").at(1).at("name").as_string(), "d/x/analysis");
+  EXPECT_EQ(data_of(make_page({folder_ / "c/x/analysis/", folder_ / "b/one"})).at("analyses").at(0).at("name").as_string(), "analysis");
+  EXPECT_THAT(message_of<ConfigError>([&] { make_page({folder_ / "b/two/", folder_ / "a/../b/two"}); }), HasSubstr("got this folder twice"));
 }
 
 TEST_F(PageTest, WhatAStudySaysOfItsArmsIsNotSaidOfSeveral) {
@@ -143,6 +152,7 @@ TEST_F(PageTest, AnAnalysisKeepsItsTablesAndItsPairs) {
   const Json& only = data.at("analyses").at(0);
   EXPECT_EQ(only.at("name").as_string(), "Routing of M");
   EXPECT_EQ(only.at("pairs"), Json::parse(R"({"layer":[0,1],"together":[12,7]})", "p"));
+  EXPECT_TRUE(only.at("changes").is_null());  // no such file
   EXPECT_EQ(only.at("results").at("tables").at("load").at("rows").size(), 1u);
 }
 
@@ -156,7 +166,6 @@ TEST_F(PageTest, SeveralAnalysesStandSideBySideAndBesideARun) {
   EXPECT_EQ(mixed.at("title").as_string(), "A title");
   EXPECT_EQ(mixed.at("analyses").size(), 1u);
   EXPECT_NE(mixed.at("runs").find("arm"), nullptr);
-  EXPECT_THAT(message_of<DataError>([&] { make_page({analysis("one"), folder_ / "one"}); }), HasSubstr("a second analysis named 'one'"));
 }
 
 TEST_F(PageTest, RefusesPairsThatAreNoTable) {

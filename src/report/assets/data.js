@@ -19,11 +19,14 @@ function readReport(raw) {
   return report;
 }
 
-// An analysis has its own tables; `pairs` are the counts that only its CSV has, as columns of numbers.
-function readAnalysis({ name, results, pairs }) {
-  const columns = Object.entries(pairs || {});
-  const rows = columns.length > 0 ? columns[0][1].map((_, i) => Object.fromEntries(columns.map(([key, values]) => [key, values[i]]))) : [];
-  return { name, results, tables: readTables(results.tables || {}), pairs: rows };
+// An analysis has its own tables; `pairs` and `changes` are counts that only its CSV has, as columns of numbers.
+function readAnalysis({ name, results, pairs, changes }) {
+  return { name, results, tables: readTables(results.tables || {}), pairs: rowsOf(pairs), changes: rowsOf(changes) };
+}
+
+function rowsOf(columns) {
+  const entries = Object.entries(columns || {});
+  return entries.length === 0 ? [] : entries[0][1].map((_, i) => Object.fromEntries(entries.map(([key, values]) => [key, values[i]])));
 }
 
 // Each table gets `records`: its rows as objects keyed by column name.
