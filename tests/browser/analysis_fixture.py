@@ -22,8 +22,8 @@ def load(rng):
     for layer in LAYERS:
         for domain in DOMAINS:
             mri = rng.uniform(0.3, 0.9)
-            rows.append([layer, domain, mri, rng.uniform(0.8, 1), rng.uniform(0.2, 0.8), mri / TOP_K, 0.2601, TOP_K / EXPERTS, mri - 0.01, mri + 0.02, 9000, 10000, 0, 2, 3, 0.0, 0.2, 0.07, 0.95])
-    return "layer domain mri entropy cv max_share mri_chance lower_bound mri_low mri_high effective_tokens tokens dead above_twice_uniform below_half_uniform dropped top1_max_share top1_chance top1_entropy", rows
+            rows.append([layer, domain, mri, rng.uniform(0.8, 1), rng.uniform(0.2, 0.8), mri / TOP_K, 0.2601, TOP_K / EXPERTS, mri - 0.01, mri + 0.02, 9000, 10000, 0, 2, 3, 0.0, 0.2, 0.07, 0.95, 0.9993, 0.041])
+    return "layer domain mri entropy cv max_share mri_chance lower_bound mri_low mri_high effective_tokens tokens dead above_twice_uniform below_half_uniform dropped top1_max_share top1_chance top1_entropy entropy_chance cv_chance", rows
 
 
 def domain_specialization(rng):
@@ -67,18 +67,18 @@ def tables(rng):
     made["early_routing"] = ("layer domain from to id text occurrences overlap cosine chance_overlap expert share_from share_to",
                              [[layer, domain, "a", "b", 100 + i, HOSTILE_TOKENS[i], 300, 0.9, 0.97, 0.8, 3, 0.4, 0.5] for layer in LAYERS for domain in DOMAINS for i in range(4)])
     made["token_specialization"] = ("layer domain ids occurrences minimum_count std baseline_std chance_std",
-                                    [[layer, domain, 400, 60000, 128, rng.uniform(0.07, 0.1), 0.01, 0.01] for layer in LAYERS for domain in DOMAINS])
+                                    [[layer, domain, 400, 60000, 128, rng.uniform(0.07, 0.1), 0.01, 0.009] for layer in LAYERS for domain in DOMAINS])
     made["token_id_specialization"] = ("layer domain id text occurrences std baseline_std expert max_share top_2_share",
                                        [[layer, domain, 100 + i, HOSTILE_TOKENS[i], 130 * (i + 1), rng.uniform(0.05, 0.12), 0.01, 3, 0.4, 0.6] for layer in LAYERS for domain in DOMAINS for i in range(len(HOSTILE_TOKENS))])
     made["position_specialization"] = ("layer domain group positions occurrences std baseline_std chance_std overlap chance_overlap",
-                                       [[layer, domain, group, 7, 3000, rng.uniform(0.005, 0.01), 0.004, 0.004, 0.9, 0.9] for layer in LAYERS for domain in DOMAINS for group in ("consecutive", "spaced")])
+                                       [[layer, domain, group, 7, 3000, rng.uniform(0.005, 0.01), 0.004, 0.0036, 0.9, 0.9] for layer in LAYERS for domain in DOMAINS for group in ("consecutive", "spaced")])
     made["position_id_specialization"] = ("layer domain group position occurrences std baseline_std expert max_share",
                                           [[layer, domain, group, position, 400, rng.uniform(0.005, 0.01), 0.004, 2, 0.1] for layer in LAYERS for domain in DOMAINS for group in ("consecutive", "spaced") for position in range(7)])
     made["coactivation"] = ("layer mode expert_a expert_b probability chance tokens_a",
                             [[layer, mode, a, b, rng.random(), (TOP_K - 1) / (EXPERTS - 1), 700] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank") for a in range(4) for b in range(4) if a != b])
     made["coactivation_order"] = ("layer mode position expert", [[layer, mode, position, (position * 5) % EXPERTS] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank") for position in range(EXPERTS)])
     made["coactivation_change"] = ("layer mode expert_a expert_b from to change", [[layer, mode, a, b, 0.2, 0.3, rng.uniform(-0.5, 0.5)] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank") for a in range(4) for b in range(4) if a != b])
-    made["coactivation_change_by_layer"] = ("layer mode mean_absolute_change largest_absolute_change pairs", [[layer, mode, rng.random() / 10, 0.3, 240] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank")])
+    made["coactivation_change_by_layer"] = ("layer mode mean_absolute_change largest_absolute_change pairs chance", [[layer, mode, rng.random() / 10, 0.3, 240, 0.02] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank")])
     made["co_routing"] = ("layer_from layer_to mode expert_from expert_to count probability chance",
                           [[a, b, "first_choice", i, j, n, n / (2000 + i), 0.06] for a, b in zip(LAYERS, LAYERS[1:]) for i in range(8) for j, n in enumerate(rng.sample(range(1, 240), 8))])
     made["temporal_locality"] = ("layer domain first_choice any_choice chance_first chance_any pairs", [[layer, domain, rng.uniform(0.1, 0.3), rng.uniform(0.6, 0.9), 1 / EXPERTS, 0.73, 9990] for layer in LAYERS for domain in DOMAINS])
@@ -105,6 +105,7 @@ def write(folder, seed, made=None):
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
     if made is None:
         write_pairs(folder, rng)
+        write_changes(folder, rng)
 
 
 def write_pairs(folder, rng):
@@ -116,6 +117,18 @@ def write_pairs(folder, rng):
             for a in range(EXPERTS):
                 for b in range(a + 1, EXPERTS):
                     writer.writerow([layer, a, b, 500 + a, 500 + b, rng.randrange(400), rng.randrange(100)])
+
+
+def write_changes(folder, rng):
+    """Of one expert in each layer, nobody has a token on the one side."""
+    with open(folder / "csv" / "coactivation_change_all.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["layer", "expert_a", "expert_b", *(f"{side}_{name}" for side in ("from", "to") for name in ("tokens_a", "tokens_b", "together", "adjacent_rank"))])
+        for layer in LAYERS:
+            for a in range(EXPERTS):
+                for b in range(a + 1, EXPERTS):
+                    counts = [rng.randrange(400), rng.randrange(100)]
+                    writer.writerow([layer, a, b, 0 if a == 2 else 500 + a, 0 if b == 2 else 500 + b, *(counts if 2 not in (a, b) else (0, 0)), 600 + a, 600 + b, rng.randrange(400), rng.randrange(100)])
 
 
 def main():

@@ -9,13 +9,15 @@ Prints a line per check; exit status 1 if one failed.
 
 import argparse
 import base64
+import csv
+import io
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 import analysis_fixture
 import analysis_values as values
@@ -280,6 +282,9 @@ def check_tokens(check, page, folder):
     rows = sorted((r for r in values.records(folder, "expert_tokens") if r["layer"] == 15 and r["expert"] == 4 and r["id_kind"] == "predicted"), key=lambda r: r["rank"])
     check("tokens: as many as the table has", len(shown) == len(rows))
     check("tokens: no raw control, direction or white space", [text for text in shown if any(c.isspace() or not c.isprintable() for c in text.split(" (10")[0])])
+    keep_downloads(page)
+    found = list(csv.DictReader(io.StringIO(saved(page, "token-browser", "CSV"), newline="")))
+    check("tokens: CSV of the list", [(row["id"], row["text"], row["count"], row["occurrences"]) for row in found] == [(str(r["id"]), r["text"] or "", str(r["count"]), str(r["occurrences"])) for r in rows])
     seen = set()
     for expert in range(analysis_fixture.EXPERTS):
         page.select_option("#token-expert", index=expert)
@@ -302,27 +307,109 @@ def check_link(check, browser, path):
     other.wait_for_selector("html[data-ready]")
     other.wait_for_timeout(900)
     check("link: leads to the same layer and data", other.evaluate("""[document.getElementById("analysis-layer-text").textContent, document.getElementById("analysis-domain").selectedIndex]""") == ["layer 3", 1])
-    check("link: leads to the chart", other.evaluate("""(() => { const box = document.getElementById("figure-coactivation").getBoundingClientRect(); return box.top < innerHeight && box.bottom > 0; })()"""))
-    for hash in ("#figure-coactivation;layer=999;model=77;data=%E0%A4%A", "#;;;", "#figure-nothing;layer=NaN"):
+    selects = {"coactivation-mode": 1, "vocabulary-k": 1, "vocabulary-count": 1, "token-kind": 1, "token-expert": 3}
+    for select, index in selects.items():
+        choose(page, f"#{select}", index)
+    page.locator("#figure-token-browser .permalink").click()
+    drawn = lambda page: [shown_charts(page)[chart] for chart in ("coactivation", "coactivation-change-pairs", "vocabulary-by-layer")] + [page.locator("#token-browser-rows").inner_text()]
+    as_linked, address = drawn(page), page.evaluate("location.href")
+    for how in ("anew", "from another"):
+        if how == "anew":
+            other.goto("about:blank")
+        else:
+            other.evaluate("location.hash = '#figure-coactivation;layer=3;model=0;data=x'")
+            other.wait_for_timeout(900)
+            check("link: without selects leads to their first", other.evaluate("""[...document.querySelectorAll("figure select")].every((select) => select.selectedIndex === 0)"""))
+        other.goto(address)
+        other.wait_for_selector("html[data-ready]")
+        other.wait_for_timeout(900)
+        check(f"link: leads to what was chosen in the figures, {how}", drawn(other) == as_linked and all(other.evaluate("id => document.getElementById(id).selectedIndex", id) == index for id, index in selects.items()))
+    other.goto(address.replace("#figure-token-browser", "#figure-coactivation"))
+    try:  # it scrolls there smoothly
+        other.wait_for_function("""() => { const box = document.getElementById("figure-coactivation").getBoundingClientRect(); return box.top < innerHeight && box.bottom > 0; }""", timeout=10000)
+        check("link: leads to the chart", True)
+    except TimeoutError:
+        check("link: leads to the chart", False)
+    for hash in ("#figure-coactivation;layer=999;model=77;data=%E0%A4%A", "#figure-token-browser;layer=3;token-expert=99;token-kind=-1;vocabulary-k=x", "#;;;", "#figure-nothing;layer=NaN"):
         other.goto("about:blank")
         other.goto(path.as_uri() + hash)
         other.wait_for_selector("html[data-ready]")
         check(f"link: {hash} is no harm", other.complaints)
 
 
+PANELS = ["domain-shares", "domain-bars", "domain-similarity", "early-routing", "expert-vocabulary", "token-ids", "positions", "coactivation", "coactivation-change-pairs", "co-routing",
+          "drops-by-position", "coherence"]  # what is drawn for each model by itself
+
+
+def panel_problems(page, chart, models, columns):
+    """Each model has a panel of its own under its name, where its row and column lie; an axis of values is one for all; a name is in the legend once."""
+    shown = page.evaluate("""chart => { const host = document.getElementById(`chart-${chart}`); const layout = host._fullLayout;
+        const axis = (name) => layout[name.replace("x", "xaxis").replace("y", "yaxis")];
+        return { width: host.clientWidth, titles: host.layout.annotations.map((note) => note.text),
+          traces: host._fullData.map((trace) => ({ model: trace.meta.model, name: trace.name, legend: trace.showlegend, x: trace.domain ? trace.domain.x : axis(trace.xaxis).domain, y: trace.domain ? trace.domain.y : axis(trace.yaxis).domain,
+            scale: trace.type === "heatmap" ? [trace.zmin, trace.zmax] : trace.domain || axis(trace.yaxis).tickvals ? [] : axis(trace.yaxis).range, bar: trace.showscale })) }; }""", chart)
+    columns = 1 if shown["width"] < 640 or chart == "early-routing" else columns  # beside long texts there is no room
+    wrong = [] if [title for title in shown["titles"] if title.startswith("<b>")] == [f"<b>{model}</b>" for model in models] else [shown["titles"]]
+    boxes = {}
+    for trace in shown["traces"]:
+        boxes.setdefault(trace["model"], set()).add((*trace["x"], *trace["y"]))
+    wrong += [] if list(boxes) == models and all(len(of) == 1 for of in boxes.values()) else [boxes]
+    found = [box for of in boxes.values() for box in of]
+    for i, (x0, x1, y0, y1) in enumerate(found):
+        wrong += [] if 0 <= x0 < x1 <= 1 + 1e-9 and -1e-9 <= y0 < y1 <= 1 + 1e-9 else [found[i]]
+        for j, (a0, a1, b0, b1) in enumerate(found[:i]):
+            beside, below = a1 < x0, y1 < b0
+            wrong += [] if (beside if i // columns == j // columns else below) else [(found[i], found[j])]
+    wrong += [] if len({tuple(trace["scale"]) for trace in shown["traces"]}) == 1 else [[trace["scale"] for trace in shown["traces"]]]
+    names = [trace["name"] for trace in shown["traces"] if trace["legend"] and trace["name"]]
+    wrong += [] if len(names) == len(set(names)) or chart == "co-routing" else [names]
+    wrong += [] if sum(trace["bar"] is True for trace in shown["traces"]) in (0, 1) else ["several colour bars"]
+    return wrong
+
+
+def check_token_lists(check, page, folders):
+    """A list for each model, with an expert of its own to choose."""
+    layer = int(page.evaluate("""document.getElementById("analysis-layer-text").textContent""").split()[1])
+    page.select_option("#token-expert-2", index=2)
+    page.select_option("#token-expert", index=1)
+    for place, (folder, index) in enumerate(zip(folders, (1, 2))):
+        rows = [row for row in values.records(folder, "expert_tokens") if row["layer"] == layer]
+        expert = sorted({row["expert"] for row in rows})[index]
+        need = [f"id {row['id']}: {row['count']} of {row['occurrences']} tokens" for row in sorted(rows, key=lambda row: row["rank"]) if row["expert"] == expert and row["id_kind"] == rows[0]["id_kind"]]
+        got = page.evaluate("""place => [...document.querySelectorAll("#token-browser-rows > div")[place].querySelectorAll("li")].map((row) => row.title.split(";")[0])""", place)
+        check(f"two models: the tokens of expert {expert} of {folder.name}", got == need and need != [])
+
+
+def check_many(check, browser, work, assembler):
+    """Of five models, one is chosen for what is drawn for each by itself."""
+    folders = [work / f"model-{i}" for i in range(5)]
+    for i, folder in enumerate(folders):
+        analysis_fixture.write(folder, 20 + i, made_tables("domain_specialization", "token_id_specialization") if i else None)
+    make_page(folders, work / "five.html", assembler)
+    page = browser.open(work / "five.html")
+    check_health(check, "five models", page)
+    for index in (0, 3):
+        choose(page, "#analysis-model", index)
+        for chart in ("domain-bars", "token-ids"):
+            check(f"five models: {chart} of the chosen one", {trace["meta"]["model"] for trace in shown_charts(page)[chart]} == {f"model-{index}"})
+            check(f"five models: {chart} says of which", f"Of model-{index}." in page.locator(f"#figure-{chart} figcaption").text_content())
+
+
 def check_several(check, browser, folders, path):
     page = browser.open(path)
     check_health(check, "two models", page)
     view = chosen(page, folders[0], 2)
-    for index, folder in enumerate(folders):
-        choose(page, "#analysis-model", index)
-        shown = shown_charts(page)
+    shown = shown_charts(page)
+    for folder in folders:
         check(f"two models: lines of {folder.name}", values.line_problems(folder, shown, "mri-by-layer", view, folder.name))
         for chart, problems in values.layer_problems(folder, shown, view, folder.name).items():
             check(f"two models: {chart} of {folder.name}", problems)
-        check(f"two models: {folder.name} is named below a chart of one", f"Of {folder.name}." in page.locator("#figure-token-ids figcaption").text_content())
-    for chart in ("domain-shares", "coactivation", "coactivation-change-pairs"):
-        check(f"two models: {chart} side by side", [trace["meta"]["model"] for trace in shown_charts(page)[chart]] == ["first", "second"])
+    check("two models: none is to be chosen", page.locator("#analysis-model").count() == 0)
+    for chart in PANELS:
+        check(f"two models: {chart} side by side", panel_problems(page, chart, ["first", "second"], columns=2))
+        narrow = browser.open(path, width=390) if chart == PANELS[0] else narrow
+        check(f"two models: {chart} one below the other on a phone", panel_problems(narrow, chart, ["first", "second"], columns=1))
+    check_token_lists(check, page, folders)
     for width, dark in ((390, False), (390, True), (1280, True)):
         check_health(check, f"two models, {width} px{', dark' if dark else ''}", browser.open(path, width=width, dark=dark), width)
 
@@ -343,6 +430,7 @@ def main():
         check_parts(check, browser, Path(work), assembler)
         check_link(check, browser, Path(work) / "one.html")
         check_several(check, browser, folders, Path(work) / "two.html")
+        check_many(check, browser, Path(work), assembler)
         if Path(toy.BINARY).exists():
             check_real(check, browser, Path(work), assembler)
             check_over_run(check, browser, Path(work), assembler)

@@ -32,14 +32,14 @@ def counted(k):
 # Charts over the layers: (table, value, chance column, series of a row, keys of the view that rows are chosen by).
 LINES = {
     "mri-by-layer": [("load", "mri", "mri_chance", domain, ())],
-    "entropy-by-layer": [("load", "entropy", None, domain, ())],
+    "entropy-by-layer": [("load", "entropy", "entropy_chance", domain, ())],
     "similarity-by-layer": [("domain_similarity", "correlation", None, lambda row: f"{row['domain_a']} – {row['domain_b']}", ())],
     "agreement-by-layer": [("saturation", "saturation", "chance", lambda row: f"{row['data']}, {counted(row['k'])}", ())],
     "hit-rate": [("continual_vocabulary", "hit_rate", "chance", lambda row: f"{row['domain']}, {counted(row['k'])}", ("minimum_count",))],
     "vocabulary-by-layer": [("vocabulary_specialization", "mean", "chance", lambda row: f"{row['id_kind']} id", ("minimum_count", "k"))],
-    "id-std": [("token_specialization", "std", "baseline_std", lambda row: "token id", ("domain",)),
-               ("position_specialization", "std", "baseline_std", lambda row: row["group"].replace("_", " "), ("domain",))],
-    "coactivation-change": [("coactivation_change_by_layer", "mean_absolute_change", None, lambda row: row["mode"].replace("_", " "), ())],
+    "id-std": [("token_specialization", "std", "chance_std", lambda row: "token id", ("domain",)),
+               ("position_specialization", "std", "chance_std", lambda row: row["group"].replace("_", " "), ("domain",))],
+    "coactivation-change": [("coactivation_change_by_layer", "mean_absolute_change", "chance", lambda row: row["mode"].replace("_", " "), ())],
     "locality-first": [("temporal_locality", "first_choice", "chance_first", domain, ())],
     "locality-any": [("temporal_locality", "any_choice", "chance_any", domain, ())],
     "coherence-by-layer": [("semantic_coherence", "coherence", "baseline", lambda row: "", ())],
@@ -110,8 +110,8 @@ def grouped(rows, key, x, y):
     return out
 
 
-def share_problems(folder, shown, view, model):
-    heat = next(trace for trace in shown["domain-shares"] if trace["meta"]["model"] == model)
+def share_problems(folder, shown, view):
+    [heat] = shown["domain-shares"]
     wrong = [] if heat["meta"]["layer"] == view["layer"] else [f"layer {heat['meta']['layer']}"]
     rows = at_layer(folder, "domain_specialization", view)
     for name, line in zip(heat["meta"]["domains"], heat["z"], strict=True):
@@ -130,7 +130,7 @@ def bar_problems(folder, shown, view):
 
 
 def similarity_problems(folder, shown, view):
-    heat = shown["domain-similarity"][0]
+    [heat] = shown["domain-similarity"]
     names = heat["meta"]["domains"]
     of = {(row["domain_a"], row["domain_b"]): row["correlation"] for row in at_layer(folder, "domain_similarity", view)}
     need = [[1 if a == b else of.get((a, b), of.get((b, a))) for b in names] for a in names]
@@ -149,21 +149,35 @@ def pair_counts(folder, view):
     return of
 
 
-def matrix_problems(folder, heat, view, of):
+def matrix_problems(folder, heat, view, of, absent=0):
     order = [str(row["expert"]) for row in sorted(at_layer(folder, "coactivation_order", view, "mode"), key=lambda row: row["position"])]
     if heat["x"] != order or heat["y"] != order or not of:
         return ["order"]
-    return [(a, b) for i, a in enumerate(order) for j, b in enumerate(order) if heat["z"][i][j] != (None if a == b else of.get((int(a), int(b)), 0))]
+    return [(a, b) for i, a in enumerate(order) for j, b in enumerate(order) if heat["z"][i][j] != (None if a == b else of.get((int(a), int(b)), absent))]
 
 
-def coactivation_problems(folder, shown, view, model):
-    heat = next(trace for trace in shown["coactivation"] if trace["meta"]["model"] == model)
+def coactivation_problems(folder, shown, view):
+    [heat] = shown["coactivation"]
     return matrix_problems(folder, heat, view, pair_counts(folder, view))
 
 
-def change_problems(folder, shown, view, model):
-    heat = next(trace for trace in shown["coactivation-change-pairs"] if trace["meta"]["model"] == model)
-    return matrix_problems(folder, heat, view, {(row["expert_a"], row["expert_b"]): row["change"] for row in at_layer(folder, "coactivation_change", view, "mode")})
+def pair_changes(folder, view):
+    """{(a, b): P(b | a) under the model minus that under the reference} where both have tokens of a, from the counts of all pairs."""
+    with open(folder / "csv" / "coactivation_change_all.csv", newline="", encoding="utf-8") as file:
+        rows = [{key: int(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    key = "together" if view["mode"] == "all_pairs" else "adjacent_rank"
+    of = {}
+    for row in (row for row in rows if row["layer"] == view["layer"]):
+        for a, b in (("a", "b"), ("b", "a")):
+            if row[f"from_tokens_{a}"] and row[f"to_tokens_{a}"]:
+                of[row[f"expert_{a}"], row[f"expert_{b}"]] = row[f"to_{key}"] / row[f"to_tokens_{a}"] - row[f"from_{key}"] / row[f"from_tokens_{a}"]
+    return of
+
+
+def change_problems(folder, shown, view):
+    [heat] = shown["coactivation-change-pairs"]
+    of = pair_changes(folder, view)
+    return matrix_problems(folder, heat, view, of, absent=None)
 
 
 def flow_problems(folder, shown, view):
@@ -171,7 +185,7 @@ def flow_problems(folder, shown, view):
     rows = [row for row in records(folder, "co_routing") if row["mode"] == "first_choice"]
     last = max(row["layer_from"] for row in rows)
     rows = [row for row in rows if row["layer_from"] == min(view["layer"], last)]
-    flow = shown["co-routing"][0]
+    [flow] = shown["co-routing"]
     links = list(zip(*(flow["link"][key] for key in ("source", "target", "value"))))
     got = {(flow["labels"][a], flow["labels"][b]): n for a, b, n in links}
     need = {(str(row["expert_from"]), str(row["expert_to"])): row["count"] for row in rows}
@@ -182,10 +196,10 @@ def flow_problems(folder, shown, view):
     return wrong if rows else ["no flow"]
 
 
-def drops_problems(folder, shown, view, model):
+def drops_problems(folder, shown, view):
     wrong = []
     for row in records(folder, "drops"):
-        trace = next((trace for trace in shown["drops-by-distance"] if (trace["meta"]["domain"], trace["meta"]["model"]) == (row["domain"], model)), {"x": [], "y": []})
+        trace = next((trace for trace in shown["drops-by-distance"] if trace["meta"]["domain"] == row["domain"]), {"x": [], "y": []})
         wrong += [] if (row["load_distance"], row["dropped"]) in zip(trace["x"], trace["y"]) else [(row["layer"], row["domain"])]
     for trace in shown["drops-by-position"]:
         rows = [row for row in at_layer(folder, "drop_by_position", view) if row["domain"] == trace["meta"]["domain"]]
@@ -195,14 +209,15 @@ def drops_problems(folder, shown, view, model):
 
 
 def layer_problems(folder, shown, view, model):
-    """{chart: what differs} of the charts of the chosen layer, those that the page has."""
+    """{chart: what differs} of what the charts of the chosen layer show of a model, those that the page has."""
+    shown = {chart: [trace for trace in traces if trace["meta"]["model"] == model] for chart, traces in shown.items()}
     ids, places = at_layer(folder, "token_id_specialization", view, "domain"), at_layer(folder, "position_id_specialization", view, "domain")
     early = at_layer(folder, "early_routing", view, "domain")
     clusters = [row for row in at_layer(folder, "semantic_clusters", view) if row["coherence"] is not None]
     vocabulary = [row for row in at_layer(folder, "expert_vocabulary", view) if row["id_kind"] == "input" and row["mean"] is not None]
     by_expert = lambda rows, y: {"": [(str(row["expert"]), row[y]) for row in rows]}
     checks = {
-        "domain-shares": lambda: share_problems(folder, shown, view, model),
+        "domain-shares": lambda: share_problems(folder, shown, view),
         "domain-bars": lambda: bar_problems(folder, shown, view),
         "domain-similarity": lambda: similarity_problems(folder, shown, view),
         "early-routing": lambda: points_problems(shown["early-routing"], "early-routing", {figure: [(row[figure], -i) for i, row in enumerate(early)] for figure in ("overlap", "cosine")}),
@@ -211,10 +226,10 @@ def layer_problems(folder, shown, view, model):
         + points_problems(shown["token-ids"], "token-ids-baseline", {view["domain"]: grouped(ids, None, "occurrences", "baseline_std").get("", [])}),
         "positions": lambda: points_problems(shown["positions"], "positions", grouped(places, "group", "position", "std"))
         + points_problems(shown["positions"], "positions-baseline", grouped(places, "group", "position", "baseline_std")),
-        "coactivation": lambda: coactivation_problems(folder, shown, view, model),
-        "coactivation-change-pairs": lambda: change_problems(folder, shown, view, model),
+        "coactivation": lambda: coactivation_problems(folder, shown, view),
+        "coactivation-change-pairs": lambda: change_problems(folder, shown, view),
         "co-routing": lambda: flow_problems(folder, shown, view),
-        "drops-by-position": lambda: drops_problems(folder, shown, view, model),
+        "drops-by-position": lambda: drops_problems(folder, shown, view),
         "coherence": lambda: points_problems(shown["coherence"], "coherence", by_expert(clusters, "coherence")) + points_problems(shown["coherence"], "coherence-baseline", by_expert(clusters, "baseline")),
     }
     return {chart: check() for chart, check in checks.items()}
@@ -224,10 +239,10 @@ ALL_CHARTS = set(LINES) | {"domain-shares", "domain-bars", "domain-similarity", 
                            "co-routing", "drops-by-position", "drops-by-distance", "coherence"}
 
 # Charts whose points are not rows of one table, and the columns that their CSV must have.
-COMPUTED = {"coactivation": ["expert_a", "expert_b", "probability", "together", "tokens_a"], "co-routing": ["expert_from", "expert_to", "count", "probability", "chance"]}
+COMPUTED = {"coactivation": ["expert_a", "expert_b", "probability", "together", "tokens_a"], "coactivation-change-pairs": ["expert_a", "expert_b", "from", "to", "change", "from_tokens", "to_tokens"], "co-routing": ["expert_from", "expert_to", "count", "probability", "chance"]}
 TABLE = {chart: lines[0][0] for chart, lines in LINES.items() if len(lines) == 1} | {
     "domain-shares": "domain_specialization", "domain-bars": "domain_specialization", "domain-similarity": "domain_similarity", "early-routing": "early_routing",
-    "expert-vocabulary": "expert_vocabulary", "token-ids": "token_id_specialization", "positions": "position_id_specialization", "coactivation-change-pairs": "coactivation_change",
+    "expert-vocabulary": "expert_vocabulary", "token-ids": "token_id_specialization", "positions": "position_id_specialization",
     "drops-by-position": "drop_by_position", "drops-by-distance": "drops", "coherence": "semantic_clusters"}
 
 

@@ -51,8 +51,8 @@ def read_run(folder):
     }
 
 
-def read_pairs(folder):
-    path = folder / "csv" / "coactivation_all.csv"
+def read_pairs(folder, table):
+    path = folder / "csv" / f"{table}.csv"
     if not path.exists():
         return None
     with open(path, newline="", encoding="utf-8") as file:
@@ -65,7 +65,7 @@ def analyses_data(folders):
     analyses = []
     for folder in folders:
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        analyses.append({"name": folder.name if several else results["title"], "pairs": read_pairs(folder), "results": results})
+        analyses.append({"name": folder.name if several else results["title"], "pairs": read_pairs(folder, "coactivation_all"), "changes": read_pairs(folder, "coactivation_change_all"), "results": results})
     first = analyses[0]["results"]
     headlines = [f"{a['name']}: {line}" if several else line for a in analyses for line in a["results"]["headlines"]]
     head = {"kind": "analysis", "title": f"Routing of {len(folders)} models" if several else first["title"], "headlines": headlines, "definitions": first["definitions"]}

@@ -83,7 +83,7 @@ def check_health(check, name, page, width=1280):
         const finite = (value) => Array.isArray(value) ? value.some(finite) : typeof value === "number" && Number.isFinite(value);
         const drawn = host.querySelectorAll(".scatterlayer .trace, .barlayer .trace, .heatmaplayer image").length;
         const flows = (host.data || []).filter((trace) => trace.type === "sankey");
-        if (flows.length > 0) return !(box.width > 100 && host.querySelectorAll(".sankey-link").length === flows[0].link.value.length);
+        if (flows.length > 0) return !(box.width > 100 && host.querySelectorAll(".sankey-link").length === flows.reduce((n, flow) => n + flow.link.value.length, 0));
         return !(box.width > 100 && box.height > 100 && drawn > 0 && (host.data || []).some((trace) => finite(trace.z || trace.y) && (finite(trace.z || trace.x) || trace.x.some((x) => typeof x === "string"))));
     }).map((host) => host.id)"""))
     check(f"{name}: no sideways scroll at {width} px", page.evaluate("""() => {

@@ -1,9 +1,9 @@
-// The page of `evenkeel analyze`: one or several models, side by side. One layer, one model and one data set are
-// chosen for all charts; the address keeps the choice, so that a link leads to a chart as it is seen.
+// The page of `evenkeel analyze`: one or several models, side by side. One layer and one data set are chosen for all charts, and
+// one model where there are too many for panels; the address keeps the choice, so that a link leads to a chart as it is seen.
 //
 // report.analyses = [{name, results, tables, pairs}]: tables as in report.tables, `pairs` the co-activation counts.
 
-const analysisView = { layer: 0, model: 0, domain: "", mode: "all_pairs", kind: "input", expert: 0 };
+const analysisView = { layer: 0, model: 0, domain: "", mode: "all_pairs", kind: "input", experts: new Map() };
 const analysisCharts = new Set();
 
 function addAnalysisSections(report) {
@@ -24,10 +24,13 @@ function addAnalysisSections(report) {
   addRecomputedLossSection(report);
   addAnalysisNotes(report);
   addAnalysisTables(report);
+  readSelects();
+  document.getElementById("content").addEventListener("change", (event) => { if (event.target.closest("figure")) keepAddress(); });
   addEventListener("hashchange", () => {
     readAddress(report, layers, domains);
     for (const update of analysisUpdates) update();
     redrawAnalysis();
+    readSelects();
     showAddressed();
   });
 }
@@ -86,14 +89,14 @@ function addAnalysisControls(report, layers, domains) {
     analysisUpdates.push(() => { select.selectedIndex = Math.max(0, options.findIndex(([value]) => value === analysisView[key])); });
     bar.append(control);
   };
-  choice("analysis-model", "Model", report.analyses.map((analysis, i) => [i, analysis.name]), "model");
+  choice("analysis-model", "Model", report.analyses.length > kMostPanels ? report.analyses.map((analysis, i) => [i, analysis.name]) : [], "model");
   choice("analysis-domain", "Data set", domains.map((name) => [name, name]), "domain");
   for (const update of analysisUpdates) update();
   document.getElementById("content").append(bar);
 }
 
 function choiceChanged(report) {
-  history.replaceState(null, "", addressOf(location.hash.slice(1).split(";")[0]));
+  keepAddress();
   redrawAnalysis();
   for (const refresh of analysisRefreshes) refresh(report);
 }
@@ -102,13 +105,32 @@ const analysisRefreshes = [];  // of what is no chart
 
 function redrawAnalysis() { for (const id of analysisCharts) drawChart(id); }
 
+// The choice for all charts, and the place in every select of a figure that is not at its first.
 function addressOf(target) {
   const parts = [`layer=${analysisView.layer}`, `model=${analysisView.model}`, `data=${encodeURIComponent(analysisView.domain)}`];
-  return `#${[target, ...parts].join(";")}`;
+  const selects = [...document.querySelectorAll("figure select")].filter((select) => select.selectedIndex > 0).map((select) => `${select.id}=${select.selectedIndex}`);
+  return `#${[target, ...parts, ...selects].join(";")}`;
+}
+
+function keepAddress() { history.replaceState(null, "", addressOf(addressTarget())); }
+function addressTarget() { return location.hash.slice(1).split(";")[0]; }
+function addressParts() { return Object.fromEntries(location.hash.slice(1).split(";").slice(1).map((part) => [part.slice(0, part.indexOf("=")), decoded(part.slice(part.indexOf("=") + 1))])); }
+
+// One select may make another anew: they are looked up one by one, in the page's order.
+function readSelects() {
+  if (!location.hash.includes(";")) return;
+  const wanted = addressParts();
+  for (const id of [...document.querySelectorAll("figure select")].map((found) => found.id)) {
+    const select = document.getElementById(id);
+    const index = wanted[id] === undefined ? 0 : Number(wanted[id]);
+    if (!select || !Number.isInteger(index) || index < 0 || index >= select.options.length || index === select.selectedIndex) continue;
+    select.selectedIndex = index;
+    select.dispatchEvent(new Event("change"));
+  }
 }
 
 function readAddress(report, layers, domains) {
-  const wanted = Object.fromEntries(location.hash.slice(1).split(";").slice(1).map((part) => [part.slice(0, part.indexOf("=")), decoded(part.slice(part.indexOf("=") + 1))]));
+  const wanted = addressParts();
   const layer = Number(wanted.layer);
   const model = Number(wanted.model);
   analysisView.layer = layers.includes(layer) ? layer : layers[Math.floor(layers.length / 2)];
@@ -122,7 +144,7 @@ function decoded(text) {
 
 // Scrolls to the figure that the address names; the browser does not, since the name has more after it.
 function showAddressed() {
-  const target = document.getElementById(location.hash.slice(1).split(";")[0]);
+  const target = document.getElementById(addressTarget());
   if (target && location.hash.includes(";")) target.scrollIntoView();
 }
 
@@ -143,13 +165,17 @@ function addAnalysisChart(report, section, { tables, where = () => true, ...char
   const figure = addChart(section, { ...chart, build, isThere });
   if (figure === null) return;
   analysisCharts.add(chart.id);
-  const link = make("a", { class: "permalink", href: `#figure-${chart.id}`, "aria-label": `Link to the chart ${chart.title} as it is shown` }, "link");
+  figure.querySelector(".chart-tools").prepend(permalink(chart));
+}
+
+function permalink({ id, title }) {
+  const link = make("a", { class: "permalink", href: `#figure-${id}`, "aria-label": `Link to the chart ${title} as it is shown` }, "link");
   link.addEventListener("click", (event) => {
     event.preventDefault();
-    history.replaceState(null, "", addressOf(`figure-${chart.id}`));
+    history.replaceState(null, "", addressOf(`figure-${id}`));
     if (navigator.clipboard) navigator.clipboard.writeText(location.href).then(() => { link.textContent = "copied"; }, () => {});
   });
-  figure.querySelector(".chart-tools").prepend(link);
+  return link;
 }
 
 // Among several models, a chart of one says of which.
@@ -169,33 +195,42 @@ function seriesStyle(index, model) {
     symbol: kSymbols[model % kSymbols.length] };
 }
 
-// Lines over the layers: one for each series(record) of each model. The interval is that of the columns `VALUE_low` and
-// `VALUE_high` where the table has them; `chance` is a column of chance levels (dotted, in the line's colour). Rows of no
-// layer are sums over all layers and no points. `records` gives the rows where they are not those of the table as it is;
-// `meta` is added to what the traces say of themselves.
-function layerLines(report, { table, value, series, where = () => true, chance, title, percent = false, height = 380, records = (analysis) => analysisRecords(analysis, table), meta = {} }) {
-  const rows = (analysis) => records(analysis).filter((record) => isNumber(record.layer) && isNumber(record[value]) && where(record));
-  const names = unique(report.analyses.flatMap((analysis) => rows(analysis).map(series)));
+// What a line runs over: a column of its table, and the word for it.
+const kOverLayers = { column: "layer", word: "layer" };
+const kOverSteps = { column: "from_step", word: "step" };
+
+// Lines over x: one for each series(record) of each of the analyses. The interval is that of the columns `VALUE_low` and `VALUE_high`
+// where the table has them; `chance` is a column of chance levels (dotted, in the line's colour). Rows without an x, as sums over
+// all layers, are no points. `records` gives the rows where they are not those of the table as it is; `meta` is added to what
+// the traces say of themselves.
+function lineTraces(report, x, { table, value, series, where = () => true, chance, percent = false, records = (analysis) => analysisRecords(analysis, table), analyses = report.analyses, meta = {} }) {
+  const rows = (analysis) => records(analysis).filter((record) => isNumber(record[x.column]) && isNumber(record[value]) && where(record));
+  const names = unique(analyses.flatMap((analysis) => rows(analysis).map(series)));
   const format = percent ? ".2%" : ".4f";
   const data = [];
-  report.analyses.forEach((analysis, model) => {
+  for (const analysis of analyses) {
+    const model = report.analyses.indexOf(analysis);
     names.forEach((name, index) => {
-      const line = rows(analysis).filter((record) => series(record) === name).sort((a, b) => a.layer - b.layer);
+      const line = rows(analysis).filter((record) => series(record) === name).sort((a, b) => a[x.column] - b[x.column]);
       if (line.length === 0) return;
       const style = seriesStyle(index, model);
       const label = lineLabel(report, analysis, name);
       const about = { table, series: name, model: analysis.name, ...meta };
-      const shared = { type: "scatter", x: line.map((record) => record.layer), legendgroup: `${model}-${index}`, records: line };
+      const shared = { type: "scatter", x: line.map((record) => record[x.column]), legendgroup: `${model}-${index}`, records: line };
       data.push({ ...shared, mode: "lines+markers", name: label, y: line.map((record) => record[value]), error_y: intervalBars(line, value, style.color),
         line: { color: style.color, dash: style.dash, width: 2.2 }, marker: { color: style.color, symbol: style.symbol, size: 7 },
         customdata: line.map((record) => hoverCounts(analysis, table, record, { value, chance })),
-        hovertemplate: `layer %{x}: %{y:${format}}%{customdata}<extra>${label}</extra>`, meta: { role: "layer-line", value, ...about } });
-      if (chance && line.some((record) => isNumber(record[chance]))) {
+        hovertemplate: `${x.word} %{x}: %{y:${format}}%{customdata}<extra>${label}</extra>`, meta: { role: `${x.word}-line`, value, ...about } });
+      if (chance && line.some((record) => isNumber(record[chance])))
         data.push({ ...shared, mode: "lines", y: line.map((record) => record[chance]), line: { color: style.color, dash: "dot", width: 1.3 }, opacity: 0.8,
-          name: `${label}, chance`, showlegend: false, hovertemplate: `layer %{x}: chance %{y:${format}}<extra>${label}</extra>`, meta: { role: "chance-line", value: chance, ...about } });
-      }
+          name: `${label}, chance`, showlegend: false, hovertemplate: `${x.word} %{x}: chance %{y:${format}}<extra>${label}</extra>`, meta: { role: "chance-line", value: chance, ...about } });
     });
-  });
+  }
+  return data;
+}
+
+function layerLines(report, { title, percent = false, height = 380, ...lines }) {
+  const data = lineTraces(report, kOverLayers, { percent, ...lines });
   if (data.length === 0) return null;
   const layers = analysisLayers(report);
   return { data, height, layout: { hovermode: "closest", shapes: [layerCursor()],
@@ -267,26 +302,73 @@ function heatMap({ z, x, y, text, records, scale, zmin, zmax, bar, xTitle, yTitl
       yaxis: { title: yTitle, showgrid: false, zeroline: false, type: "category", autorange: "reversed", nticks: width < kNarrow ? 16 : 32, uirevision: meta.role } } };
 }
 
-const kMostPanels = 4;  // models whose heat maps stand side by side; of more, the chosen one alone
+const kMostPanels = 4;  // models that stand side by side; of more, the chosen one alone
+const kPanelGap = 92;  // px between rows of panels: axis titles, and the name of the model below them
 
-// The heat map that build(analysis, width) gives, for every model that has one: a panel each, on one scale of colours.
-function modelHeatMaps(report, width, build) {
-  const analyses = report.analyses.length <= kMostPanels ? report.analyses : [chosenModel(report)];
-  const columns = width < kNarrow ? 1 : Math.min(2, analyses.length);
-  const made = analyses.map((analysis) => [analysis, build(analysis, width / columns)]).filter(([, map]) => map !== null);
+function modelsShown(report) { return report.analyses.length <= kMostPanels ? report.analyses : [chosenModel(report)]; }
+
+// The chart that build(analysis, width) gives, for every model that has one: a panel each, at most `most` side by side, one below the other
+// where it is narrow, on one scale of colours and of values. What names a series in several panels stands in the legend once.
+function modelPanels(report, width, build, most = 2) {
+  const analyses = modelsShown(report);
+  const columns = width < kNarrow ? 1 : Math.min(most, analyses.length);
+  const made = analyses.map((analysis) => ({ analysis, built: build(analysis, width / columns) })).filter(({ built }) => built !== null);
   if (made.length === 0) return null;
-  if (report.analyses.length === 1) return made[0][1];
-  const maps = made.map(([, map]) => map);
-  const grid = panels(made.map(([analysis]) => analysis.name), width, Math.max(...maps.map((map) => map.height)));
-  const ends = { zmin: Math.min(...maps.map((map) => map.data[0].zmin)), zmax: Math.max(...maps.map((map) => map.data[0].zmax)) };
-  const layout = { grid: { ...grid.grid, ygap: 0.24 }, annotations: grid.annotations, margin: { t: 30, r: 0 } };
-  const data = maps.map((map, i) => {
-    const suffix = grid.suffix(i);
-    layout[`xaxis${suffix}`] = map.layout.xaxis;
-    layout[`yaxis${suffix}`] = { ...map.layout.yaxis, title: i % grid.columns === 0 ? map.layout.yaxis.title : undefined };
-    return { ...map.data[0], ...ends, xaxis: `x${suffix}`, yaxis: `y${suffix}`, showscale: i === 0 };
+  if (report.analyses.length === 1) return made[0].built;
+  const rows = Math.ceil(made.length / columns);
+  const panelHeight = Math.max(...made.map(({ built }) => built.height));
+  const height = rows * panelHeight + (rows - 1) * kPanelGap;
+  const first = made[0].built.layout;
+  const top = 34 + Math.max(0, ...made.map(({ built }) => (built.layout.margin || {}).t ?? 0));
+  const layout = { ...first, annotations: [], shapes: [], margin: { ...first.margin, t: top } };
+  const scales = sharedScales(made.map(({ built }) => built.data));
+  const inLegend = new Set();
+  const data = made.flatMap(({ analysis, built }, i) => {
+    const panel = panelPlace(i, columns, rows, height);
+    placeAxes(layout, built.layout, panel, i);
+    layout.annotations.push({ text: `<b>${chartText(analysis.name)}</b>`, showarrow: false, x: panel.x[0], y: panel.y[1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
+      yshift: top - 30, font: { size: 14 } });
+    for (const note of built.layout.annotations || []) layout.annotations.push({ ...note, x: panel.x[0] + note.x * (panel.x[1] - panel.x[0]), y: panel.y[0] + note.y * (panel.y[1] - panel.y[0]) });
+    for (const shape of built.layout.shapes || []) layout.shapes.push({ ...shape, xref: `x${panel.suffix} domain`, yref: `y${panel.suffix}` });
+    return built.data.map((trace) => ({ ...trace, ...scales(trace, i), ...placeTrace(trace, panel), ...legendOnce(trace, inLegend) }));
   });
-  return { data, layout, height: grid.height, note: made.map(([analysis, map]) => (map.note ? `${analysis.name}: ${map.note}` : "")).filter((note) => note).join(" ") };
+  return { data, layout, height, note: made.map(({ analysis, built }) => (built.note ? `${analysis.name}: ${built.note}` : "")).filter((note) => note).join(" ") };
+}
+
+// Where panel i of a grid lies, in shares of the figure; `suffix` names its axes.
+function panelPlace(i, columns, rows, height) {
+  const [column, row] = [i % columns, Math.floor(i / columns)];
+  const [gapX, gapY] = [columns > 1 ? 0.12 : 0, rows > 1 ? kPanelGap / height : 0];
+  const [w, h] = [(1 - gapX * (columns - 1)) / columns, (1 - gapY * (rows - 1)) / rows];
+  const [left, bottom] = [column * (w + gapX), 1 - row * (h + gapY) - h];
+  return { suffix: i === 0 ? "" : String(i + 1), column, x: [left, left + w], y: [bottom, bottom + h] };
+}
+
+// The axes of a panel. Those of values are the first panel's, to compare by; those with places of their own (experts, ticks) are not.
+function placeAxes(layout, built, { suffix, column, x, y }, i) {
+  if (!built.xaxis) return;
+  const hasOwnPlaces = (axis) => axis.type === "category" || axis.tickvals || axis.range;
+  const shared = (axis, name) => (i === 0 || hasOwnPlaces(axis) ? {} : { matches: name });
+  layout[`xaxis${suffix}`] = { ...built.xaxis, ...shared(built.xaxis, "x"), domain: x, anchor: `y${suffix}` };
+  layout[`yaxis${suffix}`] = { ...built.yaxis, ...shared(built.yaxis, "y"), domain: y, anchor: `x${suffix}`, title: column === 0 ? built.yaxis.title : undefined };
+}
+
+function placeTrace(trace, { suffix, x, y }) { return trace.type === "sankey" ? { domain: { x, y } } : { xaxis: `x${suffix}`, yaxis: `y${suffix}` }; }
+
+// One scale of colours for the heat maps of all panels, with one bar.
+function sharedScales(traces) {
+  const maps = traces.flat().filter((trace) => trace.type === "heatmap");
+  const ends = { zmin: Math.min(...maps.map((map) => map.zmin)), zmax: Math.max(...maps.map((map) => map.zmax)) };
+  return (trace, i) => (trace.type === "heatmap" ? { ...ends, showscale: i === 0 } : {});
+}
+
+// A trace of a name that an earlier panel has is switched with that one.
+function legendOnce(trace, inLegend) {
+  if (!trace.name) return {};
+  const legendgroup = trace.legendgroup ?? trace.name;
+  const isFirst = !inLegend.has(legendgroup + trace.name);
+  inLegend.add(legendgroup + trace.name);
+  return { legendgroup, showlegend: trace.showlegend !== false && isFirst };
 }
 
 function addAnalysisNotes(report) {

@@ -31,12 +31,12 @@ function addAgreementSection(report) {
     addOverRunCharts(report, section);
     const view = {};
     const count = columnSelect(report, { table: "continual_vocabulary", column: "minimum_count", id: "hit-rate-count", label: "Ids seen", view, chart: "hit-rate", name: timesSeen });
-    addAnalysisChart(report, section, { id: "hit-rate", title: "Does a token id keep its expert?", caption: `Each id's favourite expert under the reference; the share of its tokens that still go there.${tableSource(report, "continual_vocabulary")}`,
+    addAnalysisChart(report, section, { id: "hit-rate", title: "Does a token id keep its expert?", caption: `Each id's favourite expert under the reference; the share of its tokens that go there now.${tableSource(report, "continual_vocabulary")}`,
       controls: count ? [count] : null, tables: ["continual_vocabulary"],
       build: () => layerLines(report, { table: "continual_vocabulary", value: "hit_rate", chance: "chance", series: (record) => `${record.domain}, ${expertsCounted(record.k)}`, where: (record) => record.minimum_count === view.minimum_count, title: "hit rate", percent: true }) });
     const early = referenceChoice(report, { table: "early_routing", id: "early-routing-step", chart: "early-routing" });
     addAnalysisChart(report, section, { id: "early-routing", title: "Single token ids, in the chosen layer", caption: `Likeness of an id's expert distribution under both models: the chosen ids, otherwise the most frequent of the data set.${tableSource(report, "early_routing")}`,
-      controls: early.controls, tables: ["early_routing"], build: () => buildEarlyRouting(report, early.records) });
+      controls: early.controls, tables: ["early_routing"], build: (width) => modelPanels(report, width, (analysis) => buildEarlyRouting(analysis, early.records(analysis)), 1) });
   });
 }
 
@@ -52,34 +52,15 @@ function addOverRunCharts(report, section) {
 }
 
 // Lines over the steps of the checkpoints, in the chosen layer; of the models whose analysis went over a run.
-function stepLines(report, { table, value, series, where = () => true, chance, title, percent = false }) {
-  const format = percent ? ".2%" : ".4f";
-  const rows = (analysis) => analysisRecords(analysis, table).filter((record) => record.layer === analysisView.layer && isNumber(record.from_step) && isNumber(record[value]) && where(record));
-  const overRun = report.analyses.filter((analysis) => goesOverRun(analysis, table));
-  const names = unique(overRun.flatMap((analysis) => rows(analysis).map(series)));
-  const data = [];
-  for (const analysis of overRun) {
-    const model = report.analyses.indexOf(analysis);
-    names.forEach((name, index) => {
-      const line = rows(analysis).filter((record) => series(record) === name).sort((a, b) => a.from_step - b.from_step);
-      if (line.length === 0) return;
-      const style = seriesStyle(index, model);
-      const label = lineLabel(report, analysis, name);
-      const shared = { type: "scatter", x: line.map((record) => record.from_step), legendgroup: `${model}-${index}`, records: line };
-      const about = { table, series: name, model: analysis.name, layer: analysisView.layer };
-      data.push({ ...shared, mode: "lines+markers", name: label, y: line.map((record) => record[value]), line: { color: style.color, dash: style.dash, width: 2.2 }, marker: { color: style.color, symbol: style.symbol, size: 7 },
-        customdata: line.map((record) => hoverCounts(analysis, table, record, { value, chance })), hovertemplate: `step %{x}: %{y:${format}}%{customdata}<extra>${label}</extra>`, meta: { role: "step-line", value, ...about } });
-      if (chance)
-        data.push({ ...shared, mode: "lines", y: line.map((record) => record[chance]), line: { color: style.color, dash: "dot", width: 1.3 }, opacity: 0.8, name: `${label}, chance`, showlegend: false,
-          hovertemplate: `step %{x}: chance %{y:${format}}<extra>${label}</extra>`, meta: { role: "chance-line", value: chance, ...about } });
-    });
-  }
-  return data.length === 0 ? null : { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "step of the checkpoint", tickformat: "d", zeroline: false }, yaxis: { title, tickformat: percent ? ".0%" : undefined, rangemode: "tozero", zeroline: false } } };
+function stepLines(report, { title, percent = false, where = () => true, ...lines }) {
+  const data = lineTraces(report, kOverSteps, { ...lines, percent, analyses: report.analyses.filter((analysis) => goesOverRun(analysis, lines.table)),
+    where: (record) => record.layer === analysisView.layer && where(record), meta: { layer: analysisView.layer } });
+  if (data.length === 0) return null;
+  return { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "step of the checkpoint", tickformat: "d", zeroline: false }, yaxis: { title, tickformat: percent ? ".0%" : undefined, rangemode: "tozero", zeroline: false } } };
 }
 
-function buildEarlyRouting(report, recordsOf) {
-  const analysis = chosenModel(report);
-  const records = recordsOf(analysis).filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
+function buildEarlyRouting(analysis, rows) {
+  const records = rows.filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
   if (records.length === 0) return null;
   const y = records.map((_, i) => -i);
   const data = [["overlap", "circle"], ["cosine", "diamond"]].map(([figure, symbol], index) => ({ type: "scatter", mode: "markers", name: figure, x: records.map((record) => record[figure]), y, records,
@@ -101,13 +82,12 @@ function addVocabularySection(report) {
       controls: controls.length > 0 ? controls : null, tables: ["vocabulary_specialization"],
       build: () => layerLines(report, { table: "vocabulary_specialization", value: "mean", chance: "chance", series: (record) => `${record.id_kind} id`, where: (record) => record.k === view.k && record.minimum_count === view.minimum_count, title: "mean over ids", percent: true }) });
     addAnalysisChart(report, section, { id: "expert-vocabulary", title: "Every expert of the chosen layer", caption: "Mean specialization of the ids whose favourite expert it is, by input id. An expert that is no id's favourite has no bar.",
-      tables: ["expert_vocabulary"], where: (record) => record.id_kind === "input", build: () => buildExpertVocabulary(report) });
+      tables: ["expert_vocabulary"], where: (record) => record.id_kind === "input", build: (width) => modelPanels(report, width, buildExpertVocabulary) });
     addTokenBrowser(report, section);
   });
 }
 
-function buildExpertVocabulary(report) {
-  const analysis = chosenModel(report);
+function buildExpertVocabulary(analysis) {
   const records = analysisRecords(analysis, "expert_vocabulary").filter((record) => record.layer === analysisView.layer && record.id_kind === "input" && isNumber(record.mean)).sort((a, b) => b.mean - a.mean);
   if (records.length === 0) return null;
   return { height: 330, data: [{ type: "bar", x: records.map((record) => String(record.expert)), y: records.map((record) => record.mean), records, error_y: intervalBars(records, "mean", themeColor("ink")),
@@ -116,28 +96,46 @@ function buildExpertVocabulary(report) {
     layout: { hovermode: "closest", xaxis: { title: "expert, most specialized first", type: "category", uirevision: String(analysisView.layer) }, yaxis: { title: "mean over its ids", tickformat: ".0%", rangemode: "tozero" } } };
 }
 
-// The tokens of an expert, as text that can be read: spaces and control characters are made visible.
+// The tokens of an expert, as text that can be read: spaces and control characters are made visible. A list for each model.
 function addTokenBrowser(report, section) {
   if (!anyRecords(report, "expert_tokens")) return;
-  const records = () => analysisRecords(chosenModel(report), "expert_tokens").filter((record) => record.layer === analysisView.layer);
   const kinds = unique(report.analyses.flatMap((analysis) => analysisRecords(analysis, "expert_tokens").map((record) => record.id_kind)));
   analysisView.kind = kinds[0];
-  const host = make("div", { id: "token-browser-rows" });
-  const expertHost = make("div");
-  const show = () => {
-    const experts = unique(records().map((record) => record.expert)).sort((a, b) => a - b);
-    if (!experts.includes(analysisView.expert)) analysisView.expert = experts[0];
-    expertHost.replaceChildren(makeSelect("token-expert", "Expert", experts.map((expert) => [expert, `expert ${expert}`]), (expert) => { analysisView.expert = expert; show(); }, experts.indexOf(analysisView.expert)));
-    const rows = records().filter((record) => record.expert === analysisView.expert && record.id_kind === analysisView.kind).sort((a, b) => a.rank - b.rank);
-    host.replaceChildren(rows.length === 0 ? make("p", { class: "note" }, "No id that reached the least count goes to this expert.") : make("ol", { class: "token-list" }, ...rows.map(tokenRow)));
-  };
-  const figure = make("figure", { id: "figure-token-browser" }, make("h3", {}, "What an expert reads"),
-    make("div", { class: "controls" }, expertHost, kinds.length > 1 ? makeSelect("token-kind", "Ids", kinds.map((kind) => [kind, `${kind} ids`]), (kind) => { analysisView.kind = kind; show(); }) : null), host,
-    make("figcaption", {}, `The token ids with the largest share of their tokens at it: the share, and of how many tokens; ★ where the expert is the id's favourite. Spaces and control characters are drawn.${tableSource(report, "expert_tokens")}`));
-  section.append(figure);
+  const host = make("div", { id: "token-browser-rows", class: "token-models" });
+  const show = () => host.replaceChildren(...modelsShown(report).map((analysis, i) => tokenList(report, analysis, i, show)));
+  const chart = { id: "token-browser", title: "What an expert reads" };
+  const tools = make("div", { class: "chart-tools" }, permalink(chart),
+    make("button", { type: "button", class: "tool", "aria-label": `Figures of ${chart.title}`, onclick: () => downloadText(tokenCsv(report), "evenkeel-token-browser.csv") }, "CSV"));
+  section.append(make("figure", { id: "figure-token-browser" }, make("div", { class: "chart-head" }, make("h3", {}, chart.title), tools),
+    kinds.length > 1 ? make("div", { class: "controls" }, makeSelect("token-kind", "Ids", kinds.map((kind) => [kind, `${kind} ids`]), (kind) => { analysisView.kind = kind; show(); })) : null, host,
+    make("figcaption", {}, `The token ids with the largest share of their tokens at it: the share, and of how many tokens; ★ where the expert is the id's favourite. Spaces and control characters are drawn.${tableSource(report, "expert_tokens")}`)));
   analysisRefreshes.push(show);
   analysisUpdates.push(show);
   show();
+}
+
+// Of one model in the chosen layer: its experts, which of them is chosen (kept in analysisView.experts), and what that one reads.
+function tokensShown(analysis) {
+  const records = analysisRecords(analysis, "expert_tokens").filter((record) => record.layer === analysisView.layer);
+  const experts = unique(records.map((record) => record.expert)).sort((a, b) => a - b);
+  const chosen = Math.max(0, experts.indexOf(analysisView.experts.get(analysis.name)));
+  const rows = records.filter((record) => record.expert === experts[chosen] && record.id_kind === analysisView.kind).sort((a, b) => a.rank - b.rank);
+  return { experts, chosen, rows };
+}
+
+function tokenCsv(report) {
+  const rows = modelsShown(report).flatMap((analysis) => tokensShown(analysis).rows.map((record) => ({ model: analysis.name, ...record })));
+  const columns = unique(rows.flatMap((row) => Object.keys(row)));
+  return csvRows([columns, ...rows.map((row) => columns.map((column) => row[column]))]);
+}
+
+function tokenList(report, analysis, i, show) {
+  const { experts, chosen, rows } = tokensShown(analysis);
+  const id = i === 0 ? "token-expert" : `token-expert-${i + 1}`;
+  const choose = makeSelect(id, report.analyses.length > 1 ? `Expert of ${analysis.name}` : "Expert", experts.map((expert) => [expert, `expert ${expert}`]),
+    (expert) => { analysisView.experts.set(analysis.name, expert); show(); document.getElementById(id).focus(); }, chosen);
+  return make("div", {}, experts.length > 0 ? make("div", { class: "controls" }, choose) : null,
+    rows.length === 0 ? make("p", { class: "note" }, `No id that reached the least count goes to ${experts.length > 0 ? "this expert" : `an expert of ${analysis.name}`}.`) : make("ol", { class: "token-list" }, ...rows.map(tokenRow)));
 }
 
 function tokenRow(record) {
@@ -156,15 +154,15 @@ function addIdSection(report) {
       tables: ["token_specialization", "position_specialization"], build: () => buildIdStd(report) });
     const pair = make("div", { class: "pair" });
     section.append(pair);
-    addAnalysisChart(report, pair, { id: "token-ids", title: "Single token ids, in the chosen layer", caption: "Each dot is a token id: the chosen ids, otherwise the most frequent of the data set. Dotted: what uniform random routing gives at the same counts.",
-      tables: ["token_id_specialization"], build: () => buildTokenIds(report) });
-    addAnalysisChart(report, pair, { id: "positions", title: "Single positions, in the chosen layer", caption: "Standard deviation across experts: the first position, some that are spaced over the sequence, and some that follow each other. Dotted: what uniform random routing gives at the same counts.",
-      tables: ["position_id_specialization"], build: () => buildPositions(report) });
+    addAnalysisChart(report, pair, { id: "token-ids", title: "Single token ids, in the chosen layer", caption: "Each dot is a token id: the chosen ids, otherwise the most frequent of the data set. Dotted: the root mean square that uniform random routing gives at the same counts.",
+      tables: ["token_id_specialization"], build: (width) => modelPanels(report, width, buildTokenIds) });
+    addAnalysisChart(report, pair, { id: "positions", title: "Single positions, in the chosen layer", caption: "Standard deviation across experts: the first position, some that are spaced over the sequence, and some that follow each other. Dotted: the root mean square that uniform random routing gives at the same counts.",
+      tables: ["position_id_specialization"], build: (width) => modelPanels(report, width, buildPositions) });
   });
 }
 
 function buildIdStd(report) {
-  const shared = { value: "std", chance: "baseline_std", where: (record) => record.domain === analysisView.domain, title: "standard deviation of the shares", meta: { domain: analysisView.domain } };
+  const shared = { value: "std", chance: "chance_std", where: (record) => record.domain === analysisView.domain, title: "standard deviation of the shares", meta: { domain: analysisView.domain } };
   const tokens = layerLines(report, { ...shared, table: "token_specialization", series: () => "token id" });
   const groups = unique(report.analyses.flatMap((analysis) => analysisRecords(analysis, "position_specialization").map((record) => plain(record.group))));
   const positions = layerLines(report, { ...shared, table: "position_specialization", series: (record) => plain(record.group) });
@@ -181,14 +179,13 @@ function buildIdStd(report) {
 }
 
 // Rows of the chosen layer and data set.
-function chosenRecords(report, table) {
-  return analysisRecords(chosenModel(report), table).filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
+function chosenRecords(analysis, table) {
+  return analysisRecords(analysis, table).filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
 }
 
-function buildTokenIds(report) {
-  const records = chosenRecords(report, "token_id_specialization").sort((a, b) => a.occurrences - b.occurrences);
+function buildTokenIds(analysis) {
+  const records = chosenRecords(analysis, "token_id_specialization").sort((a, b) => a.occurrences - b.occurrences);
   if (records.length === 0) return null;
-  const analysis = chosenModel(report);
   const shared = { type: "scatter", x: records.map((record) => record.occurrences), records };
   const about = { layer: analysisView.layer, domain: analysisView.domain, model: analysis.name };
   return { height: 380, data: [{ ...shared, mode: "markers", name: "token id", y: records.map((record) => record.std),
@@ -207,10 +204,9 @@ function logAxis(values) {
   return { type: "log", tickvals: ticks, ticktext: ticks.map((tick) => formatNumber(Math.round(tick * 1e6) / 1e6)) };
 }
 
-function buildPositions(report) {
-  const records = chosenRecords(report, "position_id_specialization");
+function buildPositions(analysis) {
+  const records = chosenRecords(analysis, "position_id_specialization");
   if (records.length === 0) return null;
-  const analysis = chosenModel(report);
   const data = unique(records.map((record) => record.group)).flatMap((group, index) => {
     const rows = records.filter((record) => record.group === group).sort((a, b) => a.position - b.position);
     const { color } = seriesStyle(index + 1, 0);

@@ -8,8 +8,8 @@ function addExpertLoadSection(report) {
     addAnalysisChart(report, section, { id: "mri-by-layer", title: "Imbalance of every layer", caption: `${intervalWords(report)}${tableSource(report, "load").replace(/ mri_low.*$/, "")}`,
       missing: anyRecords(report, "load") ? "The counts do not tell the number of tokens, so there is no MRI; the largest share of the assignments stands in the table." : "",
       build: () => layerLines(report, { table: "load", value: "mri", series: (record) => record.domain, chance: "mri_chance", title: "MRI, share of tokens", percent: true }) });
-    addAnalysisChart(report, section, { id: "entropy-by-layer", title: "Entropy of the load", caption: "1 is a uniform load, 0 a single expert.",
-      build: () => layerLines(report, { table: "load", value: "entropy", series: (record) => record.domain, title: "entropy ÷ ln E", height: 320 }) });
+    addAnalysisChart(report, section, { id: "entropy-by-layer", title: "Entropy of the load", caption: "1 is a uniform load, 0 a single expert. Dotted: what uniform random routing would show on as many tokens.",
+      build: () => layerLines(report, { table: "load", value: "entropy", series: (record) => record.domain, chance: "entropy_chance", title: "entropy ÷ ln E", height: 320 }) });
   });
 }
 
@@ -25,13 +25,13 @@ function intervalWords(report) {
 function addDomainSection(report) {
   addAnalysisSection("domains", "Specialization by data set", "Which experts each data set goes to. 1× is what a router without preference gives every expert.", (section) => {
     addAnalysisChart(report, section, { id: "domain-shares", title: "Every expert and every data set, in the chosen layer", tables: ["domain_specialization"],
-      caption: "Share of the data set's routing that the expert gets, as a multiple of the uniform share.", build: (width) => modelHeatMaps(report, width, buildDomainShares) });
+      caption: "Share of the data set's routing that the expert gets, as a multiple of the uniform share.", build: (width) => modelPanels(report, width, buildDomainShares) });
     addAnalysisChart(report, section, { id: "domain-bars", title: "Shares in the chosen layer", tables: ["domain_specialization"], caption: "Dashed: the uniform share. Experts in the order of the chosen data set's shares.",
-      build: (width) => buildDomainBars(report, width) });
+      build: (width) => modelPanels(report, width, buildDomainBars) });
     const pair = make("div", { class: "pair" });
     section.append(pair);
     addAnalysisChart(report, pair, { id: "domain-similarity", title: "Likeness of the data sets, in the chosen layer", tables: ["domain_similarity"], caption: `Pearson correlation of their loads.${tableSource(report, "domain_similarity")}`,
-      build: (width) => buildSimilarity(report, width) });
+      build: (width) => modelPanels(report, width, buildSimilarity) });
     addAnalysisChart(report, pair, { id: "similarity-by-layer", title: "Likeness over the layers", tables: ["domain_similarity"], where: (record) => isNumber(record.correlation), caption: "Correlation 0: unrelated loads.",
       build: () => buildSimilarityLines(report) });
   });
@@ -90,8 +90,7 @@ function buildDomainShares(analysis, width) {
     bar: { ticksuffix: "×" }, xTitle: "expert", height: 130 + 34 * domains.length, meta: { role: "domain-shares", layer: analysisView.layer, model: analysis.name, domains } });
 }
 
-function buildDomainBars(report, width) {
-  const analysis = chosenModel(report);
+function buildDomainBars(analysis, width) {
   const byDomain = sharesAtLayer(analysis);
   if (byDomain.size === 0) return null;
   const domains = [...byDomain.keys()];
@@ -114,8 +113,8 @@ function buildDomainBars(report, width) {
       yaxis: { title: `share ${unit}`, tickformat: ".0%", rangemode: "tozero" } } };
 }
 
-function buildSimilarity(report, width) {
-  const records = analysisRecords(chosenModel(report), "domain_similarity").filter((record) => record.layer === analysisView.layer);
+function buildSimilarity(analysis, width) {
+  const records = analysisRecords(analysis, "domain_similarity").filter((record) => record.layer === analysisView.layer);
   if (records.length === 0) return null;
   const domains = unique(records.flatMap((record) => [record.domain_a, record.domain_b]));
   const of = new Map();
@@ -124,7 +123,6 @@ function buildSimilarity(report, width) {
     of.set(JSON.stringify([record.domain_b, record.domain_a]), record);
   }
   const at = (a, b) => of.get(JSON.stringify([a, b]));
-  const analysis = chosenModel(report);
   const cells = (value) => domains.map((a) => domains.map((b) => value(a, b, at(a, b))));
   const z = cells((a, b, record) => (a === b ? 1 : (record || {}).correlation ?? null));
   const text = cells((a, b, record) => (a === b || !record ? chartText(a)
@@ -156,15 +154,14 @@ function addDropsByPositionSection(report) {
   const dropped = (record) => record.any_dropped > 0 || record.dropped > 0;
   addAnalysisSection("analysis-drops", "Dropped tokens", "Assignments beyond an expert's capacity are dropped; later positions suffer where capacity is filled in order.", (section) => {
     addAnalysisChart(report, section, { id: "drops-by-position", title: "Drops by position, in the chosen layer", caption: `Share of tokens with at least one slot dropped; dashed: with every slot dropped.${tableSource(report, "drop_by_position")}`,
-      tables: ["drop_by_position"], where: dropped, build: () => buildDropsByPosition(report) });
+      tables: ["drop_by_position"], where: dropped, build: (width) => modelPanels(report, width, buildDropsByPosition) });
     addAnalysisChart(report, section, { id: "drops-by-distance", title: "Drops and how far a data set is from the first one", tables: ["drops"], where: dropped,
       caption: `Each point is a layer, named beside it, on one data set: the share of its assignments that were dropped, against the distance of its load from that on the first data set (0: the same experts, 1: others).${tableSource(report, "drops")}`,
       build: () => buildDropsByDistance(report) });
   });
 }
 
-function buildDropsByPosition(report) {
-  const analysis = chosenModel(report);
+function buildDropsByPosition(analysis) {
   const records = analysisRecords(analysis, "drop_by_position").filter((record) => record.layer === analysisView.layer);
   const data = unique(records.map((record) => record.domain)).flatMap((name, index) => {
     const rows = records.filter((record) => record.domain === name).sort((a, b) => a.position_from - b.position_from);

@@ -9,13 +9,13 @@ function addPairsSection(report) {
     const none = "Each token goes to one expert, so there are no pairs.";
     addAnalysisChart(report, section, { id: "coactivation", title: "Co-activation in the chosen layer", caption: `Rows: given this expert; columns: the other one. Experts stand in the order of a clustering, so that groups are blocks.${tableSource(report, "coactivation")}`,
       tables: ["coactivation"], controls: modes.length > 1 ? [pick] : null, missing: anyTable(report, "coactivation") ? none : "", empty: none,
-      build: (width) => modelHeatMaps(report, width, buildCoactivation) });
-    addAnalysisChart(report, section, { id: "coactivation-change", title: "Change of co-activation against the reference", caption: `Mean absolute change of P(b | a) over the pairs of a layer.${tableSource(report, "coactivation_change_by_layer")}`,
-      build: () => layerLines(report, { table: "coactivation_change_by_layer", value: "mean_absolute_change", series: (record) => plain(record.mode), title: "mean |change|" }) });
+      build: (width) => modelPanels(report, width, buildCoactivation) });
+    addAnalysisChart(report, section, { id: "coactivation-change", title: "Change of co-activation against the reference", caption: `Mean absolute change of P(b | a) over the pairs of a layer. Dotted: between two routers that choose uniformly at random, for as many tokens.${tableSource(report, "coactivation_change_by_layer")}`,
+      build: () => layerLines(report, { table: "coactivation_change_by_layer", value: "mean_absolute_change", chance: "chance", series: (record) => plain(record.mode), title: "mean |change|" }) });
     addAnalysisChart(report, section, { id: "coactivation-change-pairs", title: "Which pairs changed, in the chosen layer", caption: "P(b | a) under the model minus that under the reference; rows: given this expert. The order of the experts is that of the co-activation.",
-      tables: ["coactivation_change"], build: (width) => modelHeatMaps(report, width, buildCoactivationChange) });
+      tables: ["coactivation_change"], build: (width) => modelPanels(report, width, buildCoactivationChange) });
     addAnalysisChart(report, section, { id: "co-routing", title: "From this layer to the next", caption: `The largest flows between the first choices of the chosen layer and those of the next MoE layer.${tableSource(report, "co_routing")}`,
-      tables: ["co_routing"], where: (record) => record.mode === "first_choice", build: () => buildFlows(report) });
+      tables: ["co_routing"], where: (record) => record.mode === "first_choice", build: (width) => modelPanels(report, width, buildFlows) });
   });
 }
 
@@ -46,11 +46,12 @@ function expertOrder(analysis, pairs) {
   return ordered.length > 0 ? ordered : unique([...pairs.keys()].flatMap((key) => key.split(",").map(Number))).sort((a, b) => a - b);
 }
 
-function pairMatrix(analysis, pairs, width, { value, text, ...map }) {
+// A cell without a pair has the value `absent`: null where the pair is not known.
+function pairMatrix(analysis, pairs, width, { value, text, absent, ...map }) {
   const experts = expertOrder(analysis, pairs);
   const cells = (of) => experts.map((a) => experts.map((b) => of(a, b, pairs.get(`${a},${b}`))));
   const size = Math.min(width < kNarrow ? Math.max(width, 300) : 640, 200 + 14 * experts.length);
-  return heatMap({ z: cells((a, b, pair) => (a === b ? null : pair ? value(pair) : 0)), text: cells((a, b, pair) => (a === b ? `expert ${a}` : text(a, b, pair))), records: cells((a, b, pair) => pair),
+  return heatMap({ z: cells((a, b, pair) => (a === b ? null : pair ? value(pair) : absent)), text: cells((a, b, pair) => (a === b ? `expert ${a}` : text(a, b, pair))), records: cells((a, b, pair) => pair),
     x: experts.map(String), y: experts.map(String), width, xTitle: "also goes to expert", yTitle: "a token of expert", height: size, ...map });
 }
 
@@ -59,23 +60,34 @@ function buildCoactivation(analysis, width) {
   if (pairs.size === 0) return null;
   const value = (pair) => pair.probability;
   const known = [...pairs.values()].map(value);
-  return pairMatrix(analysis, pairs, width, { value, scale: loadScale(), zmin: 0, zmax: Math.max(0.05, ...known), bar: { tickformat: ".0%" },
+  return pairMatrix(analysis, pairs, width, { value, absent: analysis.pairs.length > 0 ? 0 : null, scale: loadScale(), zmin: 0, zmax: Math.max(0.05, ...known), bar: { tickformat: ".0%" },
     text: (a, b, pair) => (pair ? `P(${b} | ${a}) = ${(pair.probability * 100).toPrecision(3)} %<br>${formatNumber(pair.together)} of ${formatNumber(pair.tokens_a)} tokens of expert ${a}` : `P(${b} | ${a}): not among the table's largest`),
     meta: { role: "coactivation", layer: analysisView.layer, mode: analysisView.mode, model: analysis.name } });
 }
 
+// The changes (a, b) of the chosen layer and mode: {from, to, change, from_tokens, to_tokens}, from the counts of all pairs where the
+// page has them, otherwise those of the table, the largest.
+function changeFigures(analysis) {
+  const at = (record) => record.layer === analysisView.layer;
+  const key = analysisView.mode === "adjacent_rank" ? "adjacent_rank" : "together";
+  const records = analysis.changes.filter(at).flatMap((record) => [["a", "b"], ["b", "a"]].filter(([a]) => record[`from_tokens_${a}`] > 0 && record[`to_tokens_${a}`] > 0).map(([a, b]) => {
+    const [from, to] = ["from", "to"].map((side) => record[`${side}_${key}`] / record[`${side}_tokens_${a}`]);
+    return { layer: record.layer, mode: analysisView.mode, expert_a: record[`expert_${a}`], expert_b: record[`expert_${b}`], from, to, change: to - from, from_tokens: record[`from_tokens_${a}`], to_tokens: record[`to_tokens_${a}`] };
+  }));
+  return records.length > 0 ? records : analysisRecords(analysis, "coactivation_change").filter((record) => at(record) && record.mode === analysisView.mode);
+}
+
 function buildCoactivationChange(analysis, width) {
-  const records = analysisRecords(analysis, "coactivation_change").filter((record) => record.layer === analysisView.layer && record.mode === analysisView.mode);
+  const records = changeFigures(analysis);
   if (records.length === 0) return null;
   const pairs = new Map(records.map((record) => [`${record.expert_a},${record.expert_b}`, record]));
   const sizes = records.map((record) => Math.abs(record.change));
   const end = Math.max(0.01, ...sizes);
   const summary = analysisRecords(analysis, "coactivation_change_by_layer").find((record) => record.layer === analysisView.layer && record.mode === analysisView.mode);
-  const cut = summary && summary.pairs > records.length ? `The table has the ${formatNumber(records.length)} pairs that changed most of ${formatNumber(summary.pairs)}; the others changed by at most ${formatNumber(Math.min(...sizes))} and are drawn as unchanged.` : "";
-  const counted = pairFigures(analysis);
-  const tokens = (a, b) => (counted.has(`${a},${b}`) ? `, over ${formatNumber(counted.get(`${a},${b}`).tokens_a)} tokens of expert ${a} now` : "");
-  const drawn = pairMatrix(analysis, pairs, width, { value: (pair) => pair.change, scale: similarityScale(), zmin: -end, zmax: end, bar: { tickformat: end < 0.04 ? "+.1%" : "+.0%" },
-    text: (a, b, pair) => (pair ? `P(${b} | ${a}): ${formatPercent(pair.from)} before, ${formatPercent(pair.to)} now<br>change ${formatPercent(pair.change)}${tokens(a, b)}` : `P(${b} | ${a}): not among the pairs that changed most`),
+  const cut = summary && summary.pairs > records.length ? `Drawn are the ${formatNumber(records.length)} pairs that changed most of ${formatNumber(summary.pairs)}; those left blank changed by at most ${formatNumber(Math.min(...sizes))}.` : "";
+  const tokens = (pair, a) => (isNumber(pair.to_tokens) ? `, over ${formatNumber(pair.from_tokens)} and ${formatNumber(pair.to_tokens)} tokens of expert ${a}` : "");
+  const drawn = pairMatrix(analysis, pairs, width, { value: (pair) => pair.change, absent: null, scale: similarityScale(), zmin: -end, zmax: end, bar: { tickformat: end < 0.04 ? "+.1%" : "+.0%" },
+    text: (a, b, pair) => (pair ? `P(${b} | ${a}): ${formatPercent(pair.from)} before, ${formatPercent(pair.to)} now<br>change ${formatPercent(pair.change)}${tokens(pair, a)}` : `P(${b} | ${a}): ${cut === "" ? `no tokens of expert ${a} to compare` : "not among the pairs that changed most"}`),
     meta: { role: "coactivation-change-pairs", layer: analysisView.layer, mode: analysisView.mode, model: analysis.name } });
   return { ...drawn, note: cut };
 }
@@ -84,8 +96,8 @@ function formatPercent(share) { return isNumber(share) ? `${(share * 100).toFixe
 
 // The largest flows of the chosen layer, and from each of their experts what the table leaves out, so that a left bar is
 // all of its tokens.
-function buildFlows(report) {
-  const records = analysisRecords(chosenModel(report), "co_routing").filter((record) => record.mode === "first_choice");
+function buildFlows(analysis) {
+  const records = analysisRecords(analysis, "co_routing").filter((record) => record.mode === "first_choice");
   const from = unique(records.map((record) => record.layer_from)).sort((a, b) => a - b);
   if (from.length === 0) return null;
   const layer = from.includes(analysisView.layer) ? analysisView.layer : from.at(-1);
@@ -101,7 +113,7 @@ function buildFlows(report) {
   const label = (text, x, xanchor) => ({ text, x, y: 1.02, xref: "paper", yref: "paper", yanchor: "bottom", showarrow: false, xanchor, font: { color: soft } });
   const part = sum(flows.map((flow) => flow.count)) / sum(left.map(({ total }) => total));
   return { height: 460, note: `Drawn are ${flows.length} flows with ${formatPercent(part)} of the tokens of their experts${others.length > 0 ? "; grey: the rest of these tokens" : ""}. Experts without such a flow are left out.`,
-    data: [{ type: "sankey", arrangement: "snap", textfont: { color: themeColor("ink"), size: 13 }, ...flowDiagram(left, right, flows, others, next), meta: { role: "co-routing", layer, to: next, model: chosenModel(report).name } }],
+    data: [{ type: "sankey", arrangement: "snap", textfont: { color: themeColor("ink"), size: 13 }, ...flowDiagram(left, right, flows, others, next), meta: { role: "co-routing", layer, to: next, model: analysis.name } }],
     layout: { margin: { l: 10, r: 10, t: 30, b: 10 }, annotations: [label(`layer ${layer}`, 0, "left"), label(`layer ${next}`, 1, "right")] } };
 }
 
@@ -129,15 +141,15 @@ function addClusterSection(report) {
     addAnalysisChart(report, section, { id: "coherence-by-layer", title: "Coherence of every layer", caption: `Dotted: the permutation baseline.${tableSource(report, "semantic_coherence")}`,
       build: () => layerLines(report, { table: "semantic_coherence", value: "coherence", chance: "baseline", series: () => "", title: "mean cosine" }) });
     addAnalysisChart(report, section, { id: "coherence", title: "Every expert of the chosen layer", caption: "Bars: two standard deviations of the baseline around its mean.",
-      tables: ["semantic_clusters"], where: (record) => isNumber(record.coherence), build: () => buildCoherence(report) });
+      tables: ["semantic_clusters"], where: (record) => isNumber(record.coherence), build: (width) => modelPanels(report, width, buildCoherence) });
   });
 }
 
-function buildCoherence(report) {
-  const records = analysisRecords(chosenModel(report), "semantic_clusters").filter((record) => record.layer === analysisView.layer && isNumber(record.coherence)).sort((a, b) => b.coherence - a.coherence);
+function buildCoherence(analysis) {
+  const records = analysisRecords(analysis, "semantic_clusters").filter((record) => record.layer === analysisView.layer && isNumber(record.coherence)).sort((a, b) => b.coherence - a.coherence);
   if (records.length === 0) return null;
-  const meta = { layer: analysisView.layer, model: chosenModel(report).name };
-  const shared = { type: "scatter", mode: "markers", x: records.map((record) => String(record.expert)), customdata: records.map((record) => hoverCounts(chosenModel(report), "semantic_clusters", record, { chance: "baseline" })), records };
+  const meta = { layer: analysisView.layer, model: analysis.name };
+  const shared = { type: "scatter", mode: "markers", x: records.map((record) => String(record.expert)), customdata: records.map((record) => hoverCounts(analysis, "semantic_clusters", record, { chance: "baseline" })), records };
   return { height: 340, data: [
     { ...shared, name: "its tokens", y: records.map((record) => record.coherence), hovertemplate: "expert %{x}: %{y:.3f}%{customdata}<extra></extra>", marker: { color: seriesStyle(0, 0).color, size: 9 }, meta: { role: "coherence", ...meta } },
     { ...shared, name: "random sets", y: records.map((record) => record.baseline), error_y: { type: "data", array: records.map((record) => 2 * record.baseline_deviation), color: themeColor("soft"), thickness: 1.3, width: 3 },
