@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <set>
 #include <stdexcept>
 
@@ -13,6 +14,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json.h"
+#include "core/log.h"
 
 namespace evenkeel::checkpoint {
 namespace {
@@ -194,13 +196,12 @@ void remove_leftovers(const fs::path& parent) {
 }
 
 void verify_folder(const fs::path& folder, bool deep) {
-  const std::vector<ListedFile> listed = read_manifest(folder);
-  std::set<std::string> names{kManifestName};
-  for (const auto& file : listed) {
-    check_file(folder / file.name, file, deep);
-    names.insert(file.name);
-  }
-  std::set<std::string> unlisted;
+  for (const auto& file : read_manifest(folder)) check_file(folder / file.name, file, deep);
+}
+
+void require_only_listed(const fs::path& folder) {
+  std::set<std::string> names{kManifestName}, unlisted;
+  for (const auto& file : read_manifest(folder)) names.insert(file.name);
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (!names.contains(name)) unlisted.insert(name);
@@ -208,6 +209,27 @@ void verify_folder(const fs::path& folder, bool deep) {
   require<CheckpointError>(unlisted.empty(), folder.string(), ": got file ",
                            unlisted.empty() ? "" : shown_name(*unlisted.begin()), ", which ", kManifestName,
                            " does not list; need only what it lists");
+}
+
+std::optional<fs::path> take_newest_whole(const fs::path& run) {
+  const fs::path folder = run / "checkpoints";
+  std::vector<fs::path> saved;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().filename().string().starts_with("step-")) saved.push_back(entry.path());
+  const auto order = [](const fs::path& path) { return std::pair(path.native().size(), path.native()); };  // by number, for any number of digits
+  std::sort(saved.begin(), saved.end(), [&](const auto& a, const auto& b) { return order(a) > order(b); });
+  for (const auto& checkpoint : saved) {
+    try {
+      verify_folder(checkpoint, /*deep=*/true);
+      return checkpoint;
+    } catch (const CheckpointError& error) {
+      const fs::path aside = folder / ("damaged-" + checkpoint.filename().string());
+      log_warning("passed over a damaged checkpoint, now ", aside.string(), ": ", error.what());
+      fs::remove_all(aside);
+      rename_synced(checkpoint, aside);
+    }
+  }
+  return std::nullopt;
 }
 
 std::vector<int64_t> saved_steps(const fs::path& run) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,14 @@ void remove_folder(const fs::path& folder);
 // Removes what killed saves and removals left in `parent`; those under way in other processes stay.
 void remove_leftovers(const fs::path& parent);
 
-// CheckpointError with the first difference: missing, size, hash, unlisted file. `deep` re-hashes;
-// otherwise names and sizes only.
+// CheckpointError with the first difference of a listed file: missing, size, hash. `deep` re-hashes; otherwise names and sizes
+// only. Files that are not listed, as file browsers make them, do no harm; the second function finds them.
 void verify_folder(const fs::path& folder, bool deep);
+void require_only_listed(const fs::path& folder);
+
+// The newest checkpoint under RUN/checkpoints whose hashes agree, for who goes on from it; those beyond it, which are damaged, are put
+// aside as "damaged-step-…" with a warning. None: std::nullopt.
+std::optional<fs::path> take_newest_whole(const fs::path& run);
 
 // Steps with a whole checkpoint under RUN/checkpoints, ascending (names and sizes checked); empty when there
 // is no such folder.

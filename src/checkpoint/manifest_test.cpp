@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -12,11 +13,12 @@
 #include "core/file_io.h"
 #include "core/json.h"
 #include "core/rng.h"
+#include "support/files.h"
 
 namespace evenkeel::checkpoint {
 namespace {
 
-class Manifest : public testing::Test {
+class Manifest : public ::testing::Test {
  protected:
   void SetUp() override {
     root_ = fs::temp_directory_path() / ("evenkeel_manifest_" + std::to_string(getpid()));
@@ -81,8 +83,10 @@ TEST_F(Manifest, NamesTheFirstDifference) {
   expect_error("b.txt: got 4 bytes; need 3", /*deep=*/false);
   write_text(folder_ / "b.txt", "abc");
   write_text(folder_ / "extra", "");
-  expect_error("got file 'extra', which manifest.json does not list");
+  EXPECT_EQ(error_of_verifying(), "");
+  EXPECT_THAT(evenkeel::testing::message_of<CheckpointError>([&] { require_only_listed(folder_); }), ::testing::HasSubstr("got file 'extra', which manifest.json does not list"));
   fs::remove(folder_ / "extra");
+  EXPECT_NO_THROW(require_only_listed(folder_));
   fs::remove(folder_ / "a.txt");
   expect_error("a.txt: got no such file; need 0 bytes");
   fs::create_directory(folder_ / "a.txt");

@@ -46,6 +46,7 @@ void print_line(const std::string& prefix, const std::string& line, bool is_show
 
 void log_line(const std::string& line) { print_line("evenkeel: ", line, !console().quiet); }
 void warn_line(const std::string& line) { print_line("evenkeel: warning: ", line, true); }
+void copy_line(const std::string& line) { print_line("evenkeel: ", line, false); }
 void set_quiet(bool quiet) { console().quiet = quiet; }
 
 void copy_log_to(const std::string& path) {

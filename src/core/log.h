@@ -12,6 +12,7 @@ namespace evenkeel {
 void log_line(const std::string& line);     // "evenkeel: LINE"
 void warn_line(const std::string& line);    // "evenkeel: warning: LINE"
 void copy_log_to(const std::string& path);  // also appends each line to this file; "" stops that
+void copy_line(const std::string& line);    // "evenkeel: LINE" to that file alone
 void set_quiet(bool quiet);                 // no informational lines; warnings stay
 
 template <class... Parts>

@@ -247,6 +247,7 @@ void read_model(RunConfig& config, const ConfigNode& root) {
   if (changes.find("balance") == nullptr) given.balance = source.config.balance;
   model::check_model_config(given, model->where, model);
   require_same_architecture(given, source, [&](const std::string& key) { return place_of(changes, key.c_str()); });
+  model::check_router_state(given, source.config, source.folder.string());
   config.model = given;
 }
 

@@ -39,6 +39,12 @@ To bits_of(From value) {
   return out;
 }
 
+// The step of a line after one of step `reached`: the same (an evaluation) or the next.
+int64_t next_step(int64_t reached, int64_t step, const std::filesystem::path& path, size_t line) {
+  require<DataError>(step == reached || step == reached + 1, path.string(), ", line ", line, ": got step ", step, " after step ", reached, "; need every step of the run in order");
+  return step;
+}
+
 double wall_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
@@ -47,11 +53,12 @@ MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step) :
   std::string kept;
   if (last_step > 0) {
     int64_t reached = 0;
+    size_t number = 0;
     const std::string text = std::filesystem::exists(path) ? read_file(path) : "";
     for (const auto line : whole_lines(text)) {
       const int64_t step = Json::parse(line, path.string()).at("step").as_int();
       if (step > last_step) break;
-      reached = step;
+      reached = next_step(reached, step, path, ++number);
       kept += std::string(line) + '\n';
     }
     require<DataError>(reached == last_step, path.string(), ": got lines up to step ", reached, "; need those up to step ", last_step, ", which the checkpoint goes on from");
@@ -82,9 +89,11 @@ void MetricsFile::sync() {
 
 std::vector<Json> read_metrics(const std::filesystem::path& path) {
   auto lines = read_json_lines(path);
+  int64_t reached = 0;
   for (size_t i = 0; i < lines.size(); ++i) {
     const Json* step = lines[i].find("step");
     require<DataError>(step != nullptr && step->is_integer(), path.string(), ", line ", i + 1, ": got a line without a step; need one");
+    reached = next_step(reached, step->as_int(), path, i + 1);
   }
   return lines;
 }

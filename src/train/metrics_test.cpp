@@ -61,6 +61,15 @@ TEST(ReadMetrics, LeavesOutATornLastLineAndNamesADamagedOne) {
   EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1}\n{\"loss\":2}\n")); }), HasSubstr("line 2: got a line without a step"));
 }
 
+TEST(ReadMetrics, NamesWhereStepsAreMissing) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("m.jsonl", "{\"step\":1}\n{\"step\":1,\"eval\":{}}\n{\"step\":3}\n");
+  EXPECT_THAT(message_of<DataError>([&] { read_metrics(path); }), HasSubstr("line 3: got step 3 after step 1"));
+  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3); }), HasSubstr("line 3: got step 3 after step 1"));
+  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":2}\n")); }), HasSubstr("line 1: got step 2 after step 0"));
+  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1}\n{\"step\":2}\n{\"step\":1}\n")); }), HasSubstr("line 3: got step 1 after step 2"));
+}
+
 TEST(Crc32c, MatchesRfc3720) {
   EXPECT_EQ(crc32c(""), 0u);
   EXPECT_EQ(crc32c("123456789"), 0xe3069283u);

@@ -91,8 +91,14 @@ Json read_resolved(const fs::path& run) {
 
 bool has_begun(const fs::path& run) { return fs::exists(run / "resolved.json") && !checkpoint::saved_steps(run).empty(); }
 
+// What a run goes on from has the recipe that made it; checkpoints that a study puts there have none yet.
+void require_recipe(const fs::path& run) {
+  require<ConfigError>(has_begun(run) || !fs::exists(run / "recipe.toml") || checkpoint::saved_steps(run).empty(), (run / "resolved.json").string(),
+                       ": got no such file, and checkpoints; need the recipe that they were trained by, or train --allow-change");
+}
+
 void require_none(const std::vector<std::string>& changes, const fs::path& run) {
-  require<ConfigError>(changes.empty(), run.string(), ": got a recipe that differs from the run's (", joined(changes), "); need the same, or --allow-change");
+  require<ConfigError>(changes.empty(), run.string(), ": got a recipe that differs from the run's (", joined(changes), "); need the same, or train --allow-change");
 }
 
 }  // namespace
@@ -158,7 +164,10 @@ std::string joined(const std::vector<std::string>& changes) {
   return all;
 }
 
-void require_same_recipe(const fs::path& run, const RunConfig& config) { require_none(changes_since(run, config), run); }
+void require_same_recipe(const fs::path& run, const RunConfig& config) {
+  require_recipe(run);
+  require_none(changes_since(run, config), run);
+}
 
 void require_same_contents(const fs::path& run, const Json& contents) { require_none(changed_contents(run, contents), run); }
 

@@ -19,7 +19,10 @@ class LevelsTest : public ::testing::Test {
     Json rows = Json::array();
     for (const double chance : chances)
       rows.push_back(Json::Object{{"layer", 0}, {"k", 1}, {"from", 1}, {"to", 2}, {"saturation", 0.7}, {"chance", chance}});
-    std::vector<Json> lines = {made_step(6, "one", {0.5, 0.5}), made_evaluation(6, "one", {{"held", result}}), made_step(7, "two", {0.5, 0.5}), made_step(8, "two", {0.5, 0.5})};
+    std::vector<Json> lines;
+    for (int64_t step = 1; step <= 6; ++step) lines.push_back(made_step(step, "one", {0.5, 0.5}));
+    lines.push_back(made_evaluation(6, "one", {{"held", result}}));
+    for (int64_t step = 7; step <= 8; ++step) lines.push_back(made_step(step, "two", {0.5, 0.5}));
     lines.push_back(Json::Object{{"step", 8}, {"phase", "two"}, {"saturation", Json::Object{{"held", std::move(rows)}}}});
     testing::write_made_run(folder_ / name, testing::tiny_config("/data", overrides), lines);
     return read_arm(name, name, folder_ / name);

@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <set>
@@ -8,6 +9,7 @@
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
 #include "checkpoint/router_states.h"
+#include "core/error_report.h"
 #include "core/file_io.h"
 #include "core/log.h"
 #include "model/layout.h"
@@ -129,7 +131,9 @@ class Run {
       require_same_contents(run, contents);
     }
     copy_log_to((run / "log.txt").string());
-    if (!options_.resume || !resume_from_last(checkpoint::saved_steps(run))) state_ = initial_state(config_, model_, device_, token_counts());
+    if (!options_.resume || !resume_from_last()) state_ = initial_state(config_, model_, device_, token_counts());
+    require_own_starts();
+    fs::remove(run / "results.json");  // of a recipe that was shorter: the run is not finished until it has its own
     write_file_atomically(run / "recipe.toml", options_.recipe_text);
     Json resolved = run_config_json(config_);
     resolved["contents"] = contents;
@@ -143,30 +147,12 @@ class Run {
     return count_tokens(config_.phases[0].data, config_.model.vocab_size);
   }
 
-  // The newest checkpoint whose hashes agree; false when there is none. What lies beyond it goes, like the
-  // lines of metrics.jsonl: the run comes there again.
-  bool resume_from_last(const std::vector<int64_t>& steps) {
-    const auto folder_of = [&](int64_t step) { return options_.run / "checkpoints" / checkpoint::step_folder_name(step); };
-    int64_t last = -1;
-    for (size_t i = steps.size(); i-- > 0 && last < 0;) {
-      try {
-        checkpoint::verify_folder(folder_of(steps[i]), /*deep=*/true);
-        last = steps[i];
-      } catch (const CheckpointError& error) {
-        log_warning("passed over a damaged checkpoint: ", error.what());
-      }
-    }
-    if (last >= 0) {
-      state_ = load_checkpoint(folder_of(last), config_, model_, device_, /*deep=*/false);
-      check_position();
-    }
-    std::vector<fs::path> beyond;
-    for (const auto& entry : fs::directory_iterator(options_.run / "checkpoints")) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with("step-") && (last < 0 || name > checkpoint::step_folder_name(last))) beyond.push_back(entry.path());
-    }
-    for (const auto& folder : beyond) checkpoint::remove_folder(folder);
-    if (last < 0) return false;
+  // False when there is none that is whole.
+  bool resume_from_last() {
+    const auto last = checkpoint::take_newest_whole(options_.run);
+    if (!last) return false;
+    state_ = load_checkpoint(*last, config_, model_, device_, /*deep=*/false);
+    check_position();
     if (state_.step >= n_steps()) {
       state_.phase_index = static_cast<int64_t>(config_.phases.size()) - 1;
     } else if (state_.step + 1 >= first_steps_[phase_index() + 1]) {
@@ -174,6 +160,18 @@ class Run {
     }
     log_info("resumed at step ", state_.step, " of ", n_steps());
     return true;
+  }
+
+  // A phase to come that starts from a step which this run has passed needs its checkpoint.
+  void require_own_starts() const {
+    const auto saved = checkpoint::saved_steps(options_.run);
+    for (size_t i = phase_index() + (state_.phase_step > 0 ? 1 : 0); i < starts_.size(); ++i) {
+      const PhaseStart& start = starts_[i];
+      if (!start.folder.empty() || start.step == 0 || start.step > state_.step || std::count(saved.begin(), saved.end(), start.step) > 0) continue;
+      std::string steps;
+      for (const int64_t step : saved) steps += (steps.empty() ? "" : ", ") + std::to_string(step);
+      fail<ConfigError>(config_.phases[i].start->where, ": got a start from step ", start.step, ", which the run has passed and not saved; need one of its checkpoints (", steps, "), or a step to come");
+    }
   }
 
   // A recipe that was allowed to change must still have the checkpoint's place.
@@ -250,7 +248,12 @@ class Run {
     state_.adam = std::move(other.adam);
     state_.router_states = std::move(other.router_states);
     state_.loader = std::move(other.loader);
-    if (start.folder.empty()) return;
+    if (start.folder.empty()) {  // what the model has seen of its phases is what they had drawn by then
+      for (const auto& then : other.records)
+        for (auto& record : state_.records)
+          if (record.name == then.name && record.first_step == then.first_step) record.drawn = then.drawn;
+      return;
+    }
     // The other run's phases come before this run's own, one for each phase that began: a replay takes the last of a name.
     state_.records.insert(state_.records.end() - state_.phase_index, other.records.begin(), other.records.end());
   }
@@ -297,7 +300,7 @@ class Run {
   bool is_due(const Duration& every) const {
     if (every.value <= 0) return false;
     const double unit = every.unit == Unit::tokens ? static_cast<double>(config_.tokens_per_step()) : 1.0;
-    const auto period = std::max<int64_t>(1, std::llround(every.value / unit));
+    const auto period = static_cast<int64_t>(std::ceil(every.value / unit));
     return state_.phase_step % period == 0;
   }
 
@@ -460,12 +463,23 @@ TrainOutcome train_run(const RunConfig& config, const TrainOptions& options) {
   struct StopCopy {
     ~StopCopy() { copy_log_to(""); }
   } stop_copy;
-  return Run(config, options).go();
+  try {
+    return Run(config, options).go();
+  } catch (const std::exception& error) {
+    copy_line("error: " + describe_error(error).message);
+    throw;
+  }
 }
 
 bool is_finished(const fs::path& run, const RunConfig& config) {
   const auto steps = checkpoint::saved_steps(run);
-  return !steps.empty() && steps.back() >= config.total_steps() && fs::exists(run / "results.json");
+  if (steps.empty() || steps.back() < config.total_steps()) return false;
+  try {
+    const fs::path results = run / "results.json";
+    return Json::parse(read_file(results), results.string()).find("tables") != nullptr;
+  } catch (const DataError&) {
+    return false;  // none, or damaged: it is made again from what the run has
+  }
 }
 
 }  // namespace evenkeel::train

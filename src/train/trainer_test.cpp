@@ -18,6 +18,7 @@
 namespace evenkeel::train {
 namespace {
 
+namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::message_of;
@@ -171,6 +172,84 @@ TEST_F(TrainerTest, ResumePassesOverADamagedCheckpoint) {
   write_file_atomically(damaged, bytes);
   train("stopped", {"train.checkpoint_every=\"2 steps\"", "train.keep_last=0"}, /*resume=*/true);
   expect_same_end("whole", "stopped");
+}
+
+TEST_F(TrainerTest, ADamagedCheckpointIsPutAsideAndAFileThatIsNotListedIsNoDamage) {
+  train("run");
+  for (const int64_t step : {6, 10}) write_file_atomically(checkpoint("run", step) / ".DS_Store", "x");
+  EXPECT_EQ(train("run", {"phase.two.steps=5"}, /*resume=*/true, /*allow_change=*/true), TrainOutcome::finished);
+  EXPECT_EQ(read_metrics(folder_ / "run" / "metrics.jsonl").size(), 16u);  // of 11 steps, three evaluations and two saturations
+  EXPECT_TRUE(std::filesystem::exists(checkpoint("run", 10) / ".DS_Store"));
+  for (const int64_t step : {6, 10, 11}) write_file_atomically(checkpoint("run", step) / "model.safetensors", "short");
+  std::filesystem::remove(folder_ / "run" / "results.json");
+  EXPECT_EQ(train("run", {"phase.two.steps=5"}, /*resume=*/true), TrainOutcome::finished);
+  EXPECT_EQ(read_file(folder_ / "run" / "checkpoints" / "damaged-step-00000011" / "model.safetensors"), "short");
+  EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(6, 11));
+}
+
+TEST_F(TrainerTest, ARunThatGoesOnIsNotFinishedUntilItHasItsOwnResults) {
+  train("run");
+  const fs::path results = folder_ / "run" / "results.json";
+  auto longer = options("run");
+  longer.resume = longer.allow_change = true;
+  int steps = 0;
+  longer.on_step = [&](int64_t, int64_t, const std::string&) { steps += fs::exists(results) ? 0 : 1; };
+  train_run(config({"phase.two.steps=6"}), longer);
+  EXPECT_EQ(steps, 2);
+  const std::string whole = read_file(results);
+  write_file_atomically(results, whole.substr(0, whole.size() / 2));
+  EXPECT_FALSE(is_finished(folder_ / "run", config({"phase.two.steps=6"})));
+  EXPECT_EQ(train("run", {"phase.two.steps=6"}, /*resume=*/true), TrainOutcome::finished);
+  EXPECT_EQ(Json::parse(read_file(results), "r").at("tables"), Json::parse(whole, "w").at("tables"));
+}
+
+TEST_F(TrainerTest, APhaseFromAStepThatWasNotSavedIsRefusedBeforeWriting) {
+  train("run");
+  const std::string resolved = read_file(folder_ / "run" / "resolved.json");
+  ConfigNode recipe = testing::tiny_recipe(folder_.path());
+  ConfigNode third = recipe.find("phase")->list().back();
+  third.set("name", {std::string("three"), "r.toml", ""});
+  third.set("start", parse_toml("from = \"one\"\nstep = 3\n", "r.toml", folder_.path().string()));
+  recipe.find("phase")->list().push_back(third);
+  auto with = options("run");
+  with.resume = with.allow_change = true;
+  const auto refused = message_of<ConfigError>([&] { train_run(read_run_config(recipe), with); });
+  EXPECT_THAT(refused, HasSubstr("got a start from step 3, which the run has passed and not saved; need one of its checkpoints (6, 10)"));
+  EXPECT_EQ(read_file(folder_ / "run" / "resolved.json"), resolved);
+  EXPECT_TRUE(is_finished(folder_ / "run", config()));
+}
+
+TEST_F(TrainerTest, WhatWasSeenIsWhatTheStartHadSeen) {
+  const std::string replay = "phase.two.replay={fraction = 0.75, from = \"one\", mode = \"seen\"}";
+  train("branch", {replay, "phase.two.start={from = \"one\", step = 3}", "phase.two.steps=6"});
+  train("straight", {replay, "phase.one.steps=3", "phase.two.steps=6"});
+  const auto losses = [&](const std::string& run) {
+    std::vector<double> out;
+    for (const auto& line : read_metrics(folder_ / run / "metrics.jsonl"))
+      if (line.find("loss_terms") != nullptr && line.at("phase").as_string() == "two") out.push_back(line.at("loss").as_double());
+    return out;
+  };
+  EXPECT_EQ(losses("branch"), losses("straight"));
+  EXPECT_EQ(losses("branch").size(), 6u);
+}
+
+TEST_F(TrainerTest, TokensBetweenCheckpointsAreRoundedUpToSteps) {
+  train("run", {"train.checkpoint_every=\"40 tokens\"", "train.keep_last=0"});  // 1.25 steps of 32 tokens
+  EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(2, 4, 6, 8, 10));
+}
+
+TEST_F(TrainerTest, TheLogEndsWithTheErrorThatEndedTheRun) {
+  auto failing = options("run");
+  failing.on_step = [](int64_t, int64_t, const std::string&) { fail<NumericsError>("step 1: got NaN; need a number"); };
+  EXPECT_THROW(train_run(config(), failing), NumericsError);
+  const std::string log = read_file(folder_ / "run" / "log.txt");
+  EXPECT_THAT(log.substr(log.rfind('\n', log.size() - 2) + 1), ::testing::StartsWith("evenkeel: error: step 1: got NaN"));
+}
+
+TEST_F(TrainerTest, CheckpointsWithoutTheirRecipeAreNotGoneOnFrom) {
+  train("run");
+  std::filesystem::remove(folder_ / "run" / "resolved.json");
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {"train.seed=2"}, /*resume=*/true); }), HasSubstr("resolved.json: got no such file, and checkpoints"));
 }
 
 TEST_F(TrainerTest, KeepsTheLastCheckpointsAndThoseOfPhaseEnds) {
