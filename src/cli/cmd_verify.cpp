@@ -1,9 +1,12 @@
+#include <algorithm>
 #include <iostream>
+#include <set>
 
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
 #include "checkpoint/safetensors.h"
 #include "cli/commands.h"
+#include "core/config_tree.h"
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "train/metrics.h"
@@ -13,15 +16,26 @@ namespace {
 
 void verify_checkpoint(const fs::path& folder) {
   checkpoint::verify_folder(folder, /*deep=*/true);
+  checkpoint::require_only_listed(folder);
   checkpoint::load_params(checkpoint::open_model(folder, std::nullopt, /*deep=*/false));
   const checkpoint::SafetensorsFile optimizer(folder / "optimizer.safetensors");
 }
 
+Json read_json(const fs::path& path) { return Json::parse(read_file(path), path.string()); }
+
 // The number of checkpoints that were read.
 int64_t verify_run(const fs::path& run) {
-  Json::parse(read_file(run / "resolved.json"), (run / "resolved.json").string());
-  train::read_metrics(run / "metrics.jsonl");
-  if (fs::exists(run / "results.json")) Json::parse(read_file(run / "results.json"), (run / "results.json").string());
+  read_json(run / "resolved.json");
+  parse_toml(read_file(run / "recipe.toml"), (run / "recipe.toml").string(), run.string());
+  const auto lines = train::read_metrics(run / "metrics.jsonl");
+  const int64_t reached = lines.empty() ? 0 : lines.back().at("step").as_int();
+  const auto saved = checkpoint::saved_steps(run);
+  require<DataError>(saved.empty() || reached >= saved.back(), (run / "metrics.jsonl").string(), ": got lines up to step ", reached, "; need those up to the checkpoint of step ", saved.empty() ? 0 : saved.back());
+  if (fs::exists(run / "results.json")) {  // the run says that it is finished
+    read_json(run / "results.json");
+    require<CheckpointError>(!saved.empty() && saved.back() == reached, (run / "checkpoints").string(), ": got ", saved.empty() ? "no checkpoint" : "a last checkpoint of step " + std::to_string(saved.back()),
+                             " and a run that is finished at step ", reached, "; need its last checkpoint, whole");
+  }
   int64_t n = 0;
   if (!fs::is_directory(run / "checkpoints")) return n;
   std::vector<fs::path> folders;
@@ -32,6 +46,19 @@ int64_t verify_run(const fs::path& run) {
     verify_checkpoint(folder);
     ++n;
   }
+  return n;
+}
+
+int64_t verify_study(const fs::path& study) {
+  parse_toml(read_file(study / "study.toml"), (study / "study.toml").string(), study.string());
+  std::set<fs::path> runs;
+  for (const auto& arm : fs::directory_iterator(study / "arms")) runs.insert(arm.path());
+  if (fs::exists(study / "results.json")) {
+    const Json results = read_json(study / "results.json");
+    for (const auto& arm : results.at("arms").as_array()) runs.insert(study / arm.at("run").as_string());
+  }
+  int64_t n = 0;
+  for (const auto& run : runs) n += verify_run(run);
   return n;
 }
 
@@ -50,8 +77,7 @@ int cmd_verify(Options& options) {
   } else if (fs::exists(path / "resolved.json")) {
     n = verify_run(path);
   } else if (fs::is_directory(path / "arms")) {
-    n = 0;
-    for (const auto& arm : fs::directory_iterator(path / "arms")) n += verify_run(arm.path());
+    n = verify_study(path);
   } else {
     fail<CheckpointError>(text, ": got neither manifest.json nor resolved.json; need a checkpoint, run or study");
   }

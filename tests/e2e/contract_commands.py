@@ -96,6 +96,27 @@ def check_verify_names_the_first_difference(runs, problems):
     problems.need("metrics.jsonl" in result.err, f"verify of a damaged metrics.jsonl: {result.err.strip()}")
 
 
+def check_verify_sees_what_is_missing(runs, problems):
+    whole = runs.toy_run()
+    last = toy.checkpoints(whole)[-1]
+
+    def lose_lines(run, keep):
+        lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+        (run / "metrics.jsonl").write_text("".join(line for i, line in enumerate(lines) if keep(i, len(lines))))
+
+    for what, change, word in [("the last lines", lambda run: lose_lines(run, lambda i, n: i < 4), "metrics.jsonl"), ("a line between", lambda run: lose_lines(run, lambda i, n: i != 2), "metrics.jsonl"),
+                               ("the last checkpoint", lambda run: shutil.rmtree(run / "checkpoints" / last.name), "checkpoints"), ("all checkpoints", lambda run: shutil.rmtree(run / "checkpoints"), "checkpoints"),
+                               ("the recipe", lambda run: (run / "recipe.toml").write_bytes(b"\x00[["), "recipe.toml"), ("the results", lambda run: (run / "results.json").write_bytes(b"{"), "results.json"),
+                               ("nothing, but a file more", lambda run: (run / "checkpoints" / last.name / "extra").write_text(""), "extra")]:
+        run = runs.folder / "incomplete"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(whole, run)
+        change(run)
+        result = toy.evenkeel("verify", run)
+        problems.ran(result, 2)
+        problems.need(word in result.err, f"verify without {what}: {result.err.strip()}")
+
+
 def check_stdout_has_documents_only(runs, problems):
     run = runs.toy_run()
     prefix = runs.folder / "en"
