@@ -78,6 +78,7 @@ TEST(TraceInfo, TracesThatDoNotCompareAreRefusedByNameAndValue) {
   EXPECT_NO_THROW(check_one_pass(other, sample(), "b.st", "a.st"));
   TraceInfo unknown = sample();
   unknown.step = std::nullopt;
+  unknown.sequence_length = 0;
   unknown.tokenizer_sha256.clear();
   EXPECT_NO_THROW(check_one_model(unknown, sample(), "b.st", "a.st"));
   EXPECT_NO_THROW(check_one_model(sample(), unknown, "b.st", "a.st"));
