@@ -92,6 +92,16 @@ TEST_F(ExternalStart, MustBeOfTheSameArchitecture) {
   EXPECT_THAT(message_of<CheckpointError>([&] { starts_with({"model.router={kind = \"loss_free\"}", "model.balance={loss = []}"}); }), HasSubstr("router_state.0"));
 }
 
+TEST_F(ExternalStart, MustHaveAStateThatWasMadeForTheSameOption) {
+  const auto theirs = config({"model.router={kind = \"loss_free\", score = \"sigmoid\"}", "model.balance={loss = []}"});
+  auto state = initial_state(theirs, model::Transformer(theirs.model), at::kCPU);
+  state.step = 4;
+  save_checkpoint(folder_ / "run", state, theirs);
+  const std::string kind = "model.router={kind = \"loss_free\", score = ";
+  EXPECT_NO_THROW(starts_with({kind + "\"sigmoid\"}", "model.balance={loss = []}"}));
+  EXPECT_THAT(message_of<ConfigError>([&] { starts_with({kind + "\"softmax_pre\"}", "model.balance={loss = []}"}); }), HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
+}
+
 TEST_F(ExternalStart, MustHaveDrawnSamplesOfTheSameLength) {
   EXPECT_THAT(message_of<ConfigError>([&] { starts_with({"train.sequence_length=4"}); }), HasSubstr("got train.sequence_length = 4 and a start from"));
   EXPECT_NO_THROW(starts_with({"train.seed=2"}));  // a warning
