@@ -211,19 +211,24 @@ void require_only_listed(const fs::path& folder) {
                            " does not list; need only what it lists");
 }
 
+std::vector<fs::path> step_folders(const fs::path& run) {
+  std::vector<fs::path> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run / "checkpoints", error))
+    if (entry.path().filename().string().starts_with("step-")) out.push_back(entry.path());
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return std::pair(a.native().size(), a.native()) < std::pair(b.native().size(), b.native()); });  // whatever the number of digits
+  return out;
+}
+
 std::optional<fs::path> take_newest_whole(const fs::path& run) {
-  const fs::path folder = run / "checkpoints";
-  std::vector<fs::path> saved;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().filename().string().starts_with("step-")) saved.push_back(entry.path());
-  const auto order = [](const fs::path& path) { return std::pair(path.native().size(), path.native()); };  // by number, for any number of digits
-  std::sort(saved.begin(), saved.end(), [&](const auto& a, const auto& b) { return order(a) > order(b); });
-  for (const auto& checkpoint : saved) {
+  auto folders = step_folders(run);
+  for (; !folders.empty(); folders.pop_back()) {
+    const fs::path& checkpoint = folders.back();
     try {
       verify_folder(checkpoint, /*deep=*/true);
       return checkpoint;
     } catch (const CheckpointError& error) {
-      const fs::path aside = folder / ("damaged-" + checkpoint.filename().string());
+      const fs::path aside = checkpoint.parent_path() / ("damaged-" + checkpoint.filename().string());
       log_warning("passed over a damaged checkpoint, now ", aside.string(), ": ", error.what());
       fs::remove_all(aside);
       rename_synced(checkpoint, aside);
@@ -234,21 +239,19 @@ std::optional<fs::path> take_newest_whole(const fs::path& run) {
 
 std::vector<int64_t> saved_steps(const fs::path& run) {
   std::vector<int64_t> out;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run / "checkpoints", error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.size() < 13 || name.size() > 20 || !name.starts_with("step-")) continue;
+  for (const auto& folder : step_folders(run)) {
+    const std::string name = folder.filename().string();
+    if (name.size() < 13 || name.size() > 20) continue;
     if (name.find_first_not_of("0123456789", 5) != name.npos) continue;
     const int64_t step = std::stoll(name.substr(5));
     if (name != step_folder_name(step)) continue;
     try {
-      verify_folder(entry.path(), /*deep=*/false);
+      verify_folder(folder, /*deep=*/false);
     } catch (const CheckpointError&) {
       continue;  // not whole: the run goes on from the one before
     }
     out.push_back(step);
   }
-  std::sort(out.begin(), out.end());
   return out;
 }
 

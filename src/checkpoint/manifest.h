@@ -32,6 +32,9 @@ void remove_leftovers(const fs::path& parent);
 void verify_folder(const fs::path& folder, bool deep);
 void require_only_listed(const fs::path& folder);
 
+// What is named like a checkpoint under RUN/checkpoints, whole or not, in the order of steps; empty when there is no such folder.
+std::vector<fs::path> step_folders(const fs::path& run);
+
 // The newest checkpoint under RUN/checkpoints whose hashes agree, for who goes on from it; those beyond it, which are damaged, are put
 // aside as "damaged-step-…" with a warning. None: std::nullopt.
 std::optional<fs::path> take_newest_whole(const fs::path& run);

@@ -8,6 +8,7 @@
 #include "checkpoint/safetensors.h"
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "model/layout.h"
 
 namespace evenkeel::checkpoint {
@@ -48,7 +49,7 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
   const std::string file = (source.folder / "state.json").string();
   source.kind = "checkpoint";
   try {
-    source.state = Json::parse(read_file(file), file);
+    source.state = read_json(file);
     source.config = model::model_config_from_json(source.state.at("model"), file);
     source.sequence_length = source.state.at("sequence_length").as_int();
     if (const Json* separate = source.state.find("separate_documents")) source.separate_documents = separate->as_bool();

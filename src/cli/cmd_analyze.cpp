@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/model_run.h"
 #include "core/errors.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "core/units.h"
 #include "data/tokenizer.h"
@@ -222,7 +223,7 @@ void check_out(const fs::path& out) {
                            "; need an empty one, or that of an earlier analysis");
   const fs::path results = out / "results.json";
   if (fs::is_regular_file(results)) {
-    const Json json = Json::parse(read_file(results), results.string());
+    const Json json = read_json(results);
     const Json* kind = json.find("kind");
     require<ConfigError>(kind != nullptr && *kind == Json("analysis"), out.string(), ": got the folder of a run or study; need an empty one, or that of an earlier analysis");
   }

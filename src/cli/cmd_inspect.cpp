@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "core/units.h"
 #include "data/indexed_dataset.h"
 #include "data/tokenizer.h"
@@ -51,7 +52,7 @@ void print_folder(const fs::path& path) {
     return;
   }
   if (fs::exists(path / "results.json")) {
-    const Json results = Json::parse(read_file(path / "results.json"), (path / "results.json").string());
+    const Json results = read_json(path / "results.json");
     std::cout << "evenkeel " << results.at("kind").as_string() << ": " << path.string() << ", " << results.at("schema").as_string() << ", " << results.at("arms").size() << " arms\n";
     for (const auto& [name, table] : results.at("tables").as_object()) std::cout << "  " << name << ": " << table.at("rows").size() << " rows\n";
     return;

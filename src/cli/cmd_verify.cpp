@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <iostream>
 #include <set>
 
@@ -9,6 +8,7 @@
 #include "core/config_tree.h"
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "train/metrics.h"
 
 namespace evenkeel::cli {
@@ -21,12 +21,10 @@ void verify_checkpoint(const fs::path& folder) {
   const checkpoint::SafetensorsFile optimizer(folder / "optimizer.safetensors");
 }
 
-Json read_json(const fs::path& path) { return Json::parse(read_file(path), path.string()); }
-
 // The number of checkpoints that were read.
 int64_t verify_run(const fs::path& run) {
   read_json(run / "resolved.json");
-  parse_toml(read_file(run / "recipe.toml"), (run / "recipe.toml").string(), run.string());
+  read_toml((run / "recipe.toml").string());
   const auto lines = train::read_metrics(run / "metrics.jsonl");
   const int64_t reached = lines.empty() ? 0 : lines.back().at("step").as_int();
   const auto saved = checkpoint::saved_steps(run);
@@ -37,12 +35,8 @@ int64_t verify_run(const fs::path& run) {
                              " and a run that is finished at step ", reached, "; need its last checkpoint, whole");
   }
   int64_t n = 0;
-  if (!fs::is_directory(run / "checkpoints")) return n;
-  std::vector<fs::path> folders;
-  for (const auto& entry : fs::directory_iterator(run / "checkpoints"))
-    if (entry.is_directory() && entry.path().filename().string().rfind("step-", 0) == 0) folders.push_back(entry.path());
-  std::sort(folders.begin(), folders.end());
-  for (const auto& folder : folders) {
+  for (const auto& folder : checkpoint::step_folders(run)) {
+    if (!fs::is_directory(folder)) continue;
     verify_checkpoint(folder);
     ++n;
   }
@@ -50,7 +44,7 @@ int64_t verify_run(const fs::path& run) {
 }
 
 int64_t verify_study(const fs::path& study) {
-  parse_toml(read_file(study / "study.toml"), (study / "study.toml").string(), study.string());
+  read_toml((study / "study.toml").string());
   std::set<fs::path> runs;
   for (const auto& arm : fs::directory_iterator(study / "arms")) runs.insert(arm.path());
   if (fs::exists(study / "results.json")) {

@@ -14,6 +14,8 @@ std::vector<std::string_view> whole_lines(std::string_view text) {
   }
 }
 
+Json read_json(const std::filesystem::path& path) { return Json::parse(read_file(path), path.string()); }
+
 std::vector<Json> read_json_lines(const std::filesystem::path& path) {
   const std::string text = read_file(path);
   std::vector<Json> out;

@@ -1,4 +1,4 @@
-// JSON Lines: one document a line, as in metrics.jsonl.
+// JSON from files: one document, or JSON Lines with one a line, as in metrics.jsonl.
 #pragma once
 
 #include <filesystem>
@@ -8,6 +8,9 @@
 #include "core/json.h"
 
 namespace evenkeel {
+
+// The document that a file is. DataError names the path.
+Json read_json(const std::filesystem::path& path);
 
 // The lines that end with a newline; a last one that a kill has torn is left out.
 std::vector<std::string_view> whole_lines(std::string_view text);

@@ -9,6 +9,7 @@
 
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/json_lines.h"
 
 namespace evenkeel::data {
 namespace {
@@ -102,7 +103,7 @@ std::string content_fingerprint(std::string_view index, std::string_view tokens)
 int64_t read_text_bytes(const fs::path& prefix, int64_t n_tokens) {
   const fs::path path = with_suffix(prefix, ".json");
   if (!fs::exists(path)) return 0;
-  const Json json = Json::parse(read_file(path), path.string());
+  const Json json = read_json(path);
   const Json* format = json.find("format");
   if (format == nullptr || *format != Json("evenkeel.data.v1")) return 0;
   const int64_t tokens = json.at("tokens").as_int();

@@ -12,6 +12,7 @@
 
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "core/rng.h"
 #include "core/units.h"
@@ -221,7 +222,7 @@ void remove_old_holdout(const fs::path& prefix) {
   const std::string held_out = prefix.string() + "-heldout";
   const auto inputs_of = [](const std::string& path) -> Json {
     try {
-      const Json description = Json::parse(read_file(path), path);
+      const Json description = read_json(path);
       return description.at("format").as_string() == kFormat ? description.at("inputs") : Json();
     } catch (const DataError&) {
       return {};  // absent, or not ours

@@ -6,6 +6,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json.h"
+#include "core/json_lines.h"
 #include "report/columns.h"
 #include "report/compress.h"
 #include "report/embedded.h"
@@ -14,8 +15,6 @@
 
 namespace evenkeel::report {
 namespace {
-
-Json read_json(const fs::path& path) { return Json::parse(read_file(path), path.string()); }
 
 // The last part of each folder's path; where some are equal, with as many of those before it as tell them apart.
 std::vector<std::string> distinct_names(const std::vector<fs::path>& folders) {

@@ -105,7 +105,7 @@ Json run_data(const std::filesystem::path& run, const RunDataOptions& options, C
   }
   const auto resolved_path = run / "resolved.json", recipe_path = run / "recipe.toml";
   Json out = Json::object();
-  out["resolved"] = without_folders(Json::parse(read_file(resolved_path), resolved_path.string()));
+  out["resolved"] = without_folders(read_json(resolved_path));
   out["recipe"] = fs::exists(recipe_path) ? Json(without_folders_in(read_file(recipe_path))) : Json();
   out["evals"] = std::move(evals);
   out["saturation"] = std::move(saturation);

@@ -1,6 +1,7 @@
 #include "study/speed.h"
 
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "ops/device.h"
 #include "study/jobs.h"
@@ -45,7 +46,7 @@ Json measure(const ArmPlan& arm, const std::string& device, int64_t n_threads) {
 std::map<std::string, Json> earlier_measurements(const fs::path& path, const Json& machine) {
   std::map<std::string, Json> out;
   if (!fs::exists(path)) return out;
-  const Json file = Json::parse(read_file(path), path.string());
+  const Json file = read_json(path);
   if (file.at("format").as_string() != kFormat || !(file.at("machine") == machine)) return out;
   for (const auto& model : file.at("models").as_array()) out[model.at("key").as_string()] = model;
   return out;

@@ -2,6 +2,7 @@
 
 #include "checkpoint/manifest.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "model/layout.h"
 #include "ops/device.h"
@@ -42,7 +43,7 @@ Json arm_entry(const train::Arm& arm) {
   Json out = train::arm_json(arm, "arms/" + arm.name);
   out["replay_family"] = sha256_hex(recipe_without_replay(arm)).substr(0, 16);
   const auto path = arm.run / "results.json";
-  const Json results = Json::parse(read_file(path), path.string());
+  const Json results = read_json(path);
   for (const char* key : {"threads", "runs_at_a_time"})
     if (const Json* value = results.at("machine").find(key)) out[key] = *value;
   return out;
@@ -158,7 +159,7 @@ void run_study(const StudyPlan& plan, const StudyOptions& options) {
 }
 
 std::string study_summary(const fs::path& out) {
-  const Json results = Json::parse(read_file(out / "results.json"), (out / "results.json").string());
+  const Json results = read_json(out / "results.json");
   std::string text;
   for (const auto& headline : results.at("headlines").as_array()) text += "  " + headline.as_string() + "\n";
   return text;

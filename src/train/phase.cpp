@@ -3,6 +3,7 @@
 #include "checkpoint/families.h"
 #include "checkpoint/model_source.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 
 namespace evenkeel::train {
 
@@ -48,7 +49,7 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
                        "), or the folder of a run or checkpoint");
   if (!checkpoint::is_hf_folder(out.folder)) {
     out.folder = checkpoint::find_checkpoint(out.folder, step);
-    const Json manifest_state = Json::parse(read_file(out.folder / "state.json"), (out.folder / "state.json").string());
+    const Json manifest_state = read_json(out.folder / "state.json");
     out.step = manifest_state.at("step").as_int();
   }
   return out;

@@ -7,6 +7,7 @@
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "data/indexed_dataset.h"
 
 namespace evenkeel::train {
@@ -86,7 +87,7 @@ bool is_as_recorded(const Json& resolved, const Place& place) {
 
 Json read_resolved(const fs::path& run) {
   const auto path = run / "resolved.json";
-  return Json::parse(read_file(path), path.string());
+  return read_json(path);
 }
 
 bool has_begun(const fs::path& run) { return fs::exists(run / "resolved.json") && !checkpoint::saved_steps(run).empty(); }

@@ -5,6 +5,7 @@
 
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "model/layout.h"
 #include "optim/schedule.h"
 #include "train/config.h"
@@ -177,7 +178,7 @@ const char* model_word(const model::ModelConfig& config) {
 Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run) {
   Arm arm{name, group, run, {}, {}, {}, {}};
   const auto path = run / "resolved.json";
-  arm.resolved = Json::parse(read_file(path), path.string());
+  arm.resolved = read_json(path);
   for (auto& line : read_metrics(run / "metrics.jsonl")) {
     if (line.find("eval") != nullptr) {
       arm.evaluations.push_back(std::move(line));

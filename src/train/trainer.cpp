@@ -11,6 +11,7 @@
 #include "checkpoint/router_states.h"
 #include "core/error_report.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "model/layout.h"
 #include "ops/device.h"
@@ -476,7 +477,7 @@ bool is_finished(const fs::path& run, const RunConfig& config) {
   if (steps.empty() || steps.back() < config.total_steps()) return false;
   try {
     const fs::path results = run / "results.json";
-    return Json::parse(read_file(results), results.string()).find("tables") != nullptr;
+    return read_json(results).find("tables") != nullptr;
   } catch (const DataError&) {
     return false;  // none, or damaged: it is made again from what the run has
   }
