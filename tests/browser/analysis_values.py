@@ -137,13 +137,18 @@ def similarity_problems(folder, shown, view):
     return [] if heat["z"] == need and len(names) > 1 else [heat["z"]]
 
 
-def pair_counts(folder, view):
-    """{(a, b): P(b | a)} from the counts of all pairs."""
-    with open(folder / "csv" / "coactivation_all.csv", newline="", encoding="utf-8") as file:
+def pair_rows(folder, table, view):
+    """The rows of the layer from the counts of all pairs, and the column of the mode."""
+    with open(folder / "csv" / f"{table}.csv", newline="", encoding="utf-8") as file:
         rows = [{key: int(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    key = "together" if view["mode"] == "all_pairs" else "adjacent_rank"
+    return [row for row in rows if row["layer"] == view["layer"]], "together" if view["mode"] == "all_pairs" else "adjacent_rank"
+
+
+def pair_counts(folder, view):
+    """{(a, b): P(b | a)}."""
     of = {}
-    for row in (row for row in rows if row["layer"] == view["layer"]):
+    rows, key = pair_rows(folder, "coactivation_all", view)
+    for row in rows:
         of[row["expert_a"], row["expert_b"]] = row[key] / row["tokens_a"] if row["tokens_a"] else 0
         of[row["expert_b"], row["expert_a"]] = row[key] / row["tokens_b"] if row["tokens_b"] else 0
     return of
@@ -162,12 +167,10 @@ def coactivation_problems(folder, shown, view):
 
 
 def pair_changes(folder, view):
-    """{(a, b): P(b | a) under the model minus that under the reference} where both have tokens of a, from the counts of all pairs."""
-    with open(folder / "csv" / "coactivation_change_all.csv", newline="", encoding="utf-8") as file:
-        rows = [{key: int(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    key = "together" if view["mode"] == "all_pairs" else "adjacent_rank"
+    """{(a, b): P(b | a) under the model minus that under the reference} where both have tokens of a."""
     of = {}
-    for row in (row for row in rows if row["layer"] == view["layer"]):
+    rows, key = pair_rows(folder, "coactivation_change_all", view)
+    for row in rows:
         for a, b in (("a", "b"), ("b", "a")):
             if row[f"from_tokens_{a}"] and row[f"to_tokens_{a}"]:
                 of[row[f"expert_{a}"], row[f"expert_{b}"]] = row[f"to_{key}"] / row[f"to_tokens_{a}"] - row[f"from_{key}"] / row[f"from_tokens_{a}"]

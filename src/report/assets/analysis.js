@@ -311,20 +311,20 @@ function modelsShown(report) { return report.analyses.length <= kMostPanels ? re
 // where it is narrow, on one scale of colours and of values. What names a series in several panels stands in the legend once.
 function modelPanels(report, width, build, most = 2) {
   const analyses = modelsShown(report);
-  const columns = width < kNarrow ? 1 : Math.min(most, analyses.length);
+  const { columns } = panelGrid(analyses.length, width, most);
   const made = analyses.map((analysis) => ({ analysis, built: build(analysis, width / columns) })).filter(({ built }) => built !== null);
   if (made.length === 0) return null;
   if (report.analyses.length === 1) return made[0].built;
-  const rows = Math.ceil(made.length / columns);
   const panelHeight = Math.max(...made.map(({ built }) => built.height));
-  const height = rows * panelHeight + (rows - 1) * kPanelGap;
+  const grid = panelGrid(made.length, width, most);
+  const height = grid.rows * panelHeight + (grid.rows - 1) * kPanelGap;
   const first = made[0].built.layout;
   const top = 34 + Math.max(0, ...made.map(({ built }) => (built.layout.margin || {}).t ?? 0));
   const layout = { ...first, annotations: [], shapes: [], margin: { ...first.margin, t: top } };
   const scales = sharedScales(made.map(({ built }) => built.data));
   const inLegend = new Set();
   const data = made.flatMap(({ analysis, built }, i) => {
-    const panel = panelPlace(i, columns, rows, height);
+    const panel = panelPlace(i, grid, height);
     placeAxes(layout, built.layout, panel, i);
     layout.annotations.push({ text: `<b>${chartText(analysis.name)}</b>`, showarrow: false, x: panel.x[0], y: panel.y[1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
       yshift: top - 30, font: { size: 14 } });
@@ -335,13 +335,13 @@ function modelPanels(report, width, build, most = 2) {
   return { data, layout, height, note: made.map(({ analysis, built }) => (built.note ? `${analysis.name}: ${built.note}` : "")).filter((note) => note).join(" ") };
 }
 
-// Where panel i of a grid lies, in shares of the figure; `suffix` names its axes.
-function panelPlace(i, columns, rows, height) {
+// Where panel i of a grid lies, in shares of the figure, which flows need: they have no axes.
+function panelPlace(i, { columns, rows, suffix }, height) {
   const [column, row] = [i % columns, Math.floor(i / columns)];
   const [gapX, gapY] = [columns > 1 ? 0.12 : 0, rows > 1 ? kPanelGap / height : 0];
   const [w, h] = [(1 - gapX * (columns - 1)) / columns, (1 - gapY * (rows - 1)) / rows];
   const [left, bottom] = [column * (w + gapX), 1 - row * (h + gapY) - h];
-  return { suffix: i === 0 ? "" : String(i + 1), column, x: [left, left + w], y: [bottom, bottom + h] };
+  return { suffix: suffix(i), column, x: [left, left + w], y: [bottom, bottom + h] };
 }
 
 // The axes of a panel. Those of values are the first panel's, to compare by; those with places of their own (experts, ticks) are not.

@@ -174,12 +174,15 @@ function legendRoom(data, width) {
   return rows * 21 + 8;
 }
 
-// Small multiples: n panels of `panelHeight` in one figure, at most `most` side by side, one column where it is narrow.
-// axes(i, extra) names the axes of panel i; titles stand above the panels.
+// The grid of n panels, at most `most` side by side, one column where it is narrow; suffix(i) names the axes of panel i.
+function panelGrid(n, width, most = 2) {
+  const columns = width < kNarrow ? 1 : Math.min(most, n);
+  return { columns, rows: Math.ceil(n / columns), suffix: (i) => (i === 0 ? "" : String(i + 1)) };
+}
+
+// Small multiples: n panels of `panelHeight` in one figure, on that grid; titles stand above the panels.
 function panels(names, width, panelHeight, most = 2) {
-  const columns = width < kNarrow ? 1 : Math.min(most, names.length);
-  const rows = Math.ceil(names.length / columns);
-  const suffix = (i) => (i === 0 ? "" : String(i + 1));
+  const { columns, rows, suffix } = panelGrid(names.length, width, most);
   return {
     columns, rows, height: rows * panelHeight + 70, suffix,
     grid: { rows, columns, pattern: "independent", xgap: columns > 2 ? 0.06 : columns > 1 ? 0.14 : 0, ygap: rows > 1 ? 0.3 : 0 },
