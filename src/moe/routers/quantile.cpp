@@ -5,8 +5,10 @@
 //   candidate_e = (m + 1)-th largest over t of l_te - alpha_t, m = floor(T k / E): with beta_e there, m tokens choose e
 // After the step beta = ema * beta + (1 - ema) * mean of the candidates, its mean subtracted. With k = E there is
 // nothing to balance and beta stays. The tokens of a step decide on later steps only.
+#include <limits>
+
+#include <ATen/ops/amax.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/gather.h>
 #include <ATen/ops/index.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/where.h>
@@ -66,13 +68,17 @@ class QuantileRouter : public Router {
   // [E + 1] fp64: candidates, and 1 for their number; zeros without tokens or choice.
   at::Tensor balance_statistics(const RouterInput& input, const RoutingDecision& decision) const override {
     if (input.mode == Mode::eval) return {};
+    const auto minus_beta = -input.state->at("beta");
+    const double never = -std::numeric_limits<double>::infinity();
     auto logits = decision.logits.detach();
-    if (input.is_padding.defined()) logits = logits.index({input.is_padding.logical_not()});
+    auto alpha = (logits + minus_beta).scatter_(1, decision.expert_ids.view({-1, shape_.top_k}), never).amax(1, /*keepdim=*/true);  // [T, 1]: the best one left out
+    if (input.is_padding.defined()) {
+      const auto is_token = input.is_padding.logical_not();
+      logits = logits.index({is_token});
+      alpha = alpha.index({is_token});
+    }
     const int64_t n_tokens = logits.size(0), n_experts = shape_.n_experts, k = shape_.top_k;
     if (n_tokens == 0 || k == n_experts) return at::zeros({n_experts + 1}, logits.options().dtype(at::kDouble));
-    const auto minus_beta = -input.state->at("beta");
-    const auto first_left_out = ops::top_k_ids(logits, k + 1, minus_beta).narrow(1, k, 1);  // [T, 1]
-    const auto alpha = logits.gather(1, first_left_out) + minus_beta.gather(0, first_left_out.squeeze(1)).unsqueeze(1);
     const auto candidates = ops::kth_largest_of_columns(logits - alpha, n_tokens * k / n_experts + 1);
     return at::cat({candidates.to(at::kDouble), at::ones({1}, logits.options().dtype(at::kDouble))});
   }
