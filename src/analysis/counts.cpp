@@ -120,7 +120,7 @@ std::vector<DomainCounts> read_count_files(const std::vector<std::filesystem::pa
   std::vector<DomainCounts> out;
   std::map<std::string, std::string> file_of;
   std::optional<std::pair<int64_t, std::string>> known_k;  // and the file that says it
-  for (const auto& path : paths)
+  for (const auto& path : paths) {
     for (auto& domain : read_count_file(path, top_k)) {
       const auto [place, is_new] = file_of.emplace(domain.name, path.string());
       require<DataError>(is_new, path.string(), ": got the domain '", domain.name, "', which ", place->second, " has too; need distinct domains");
@@ -132,6 +132,7 @@ std::vector<DomainCounts> read_count_files(const std::vector<std::filesystem::pa
       }
       out.push_back(std::move(domain));
     }
+  }
   return out;
 }
 

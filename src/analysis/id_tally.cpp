@@ -56,7 +56,7 @@ IdTally::IdTally(const AnalysisInput& input, TallyKey key) : key_(key), vocab_si
     Layer layer;
     layer.n_experts = static_cast<size_t>(shape.n_experts);
     layer.top_k = static_cast<size_t>(shape.top_k);
-    layer.row_bits = std::bit_width(std::max<size_t>(1, kBlockBytes / (sizeof(uint32_t) * layer.n_experts))) - 1;
+    layer.row_bits = static_cast<int>(std::bit_width(std::max<size_t>(1, kBlockBytes / (sizeof(uint32_t) * layer.n_experts)))) - 1;
     layers_.push_back(std::move(layer));
   }
 }

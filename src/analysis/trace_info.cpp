@@ -78,11 +78,12 @@ TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& pai
   if (metadata.find("step") != nullptr) info.step = metadata.number("step", 0, INT64_MAX);
   if (const auto* score = metadata.find("score")) {
     bool is_known = false;
-    for (const auto& [name, value] : kScores)
+    for (const auto& [name, value] : kScores) {
       if (*score == name) {
         info.score = value;
         is_known = true;
       }
+    }
     require<DataError>(is_known, where, ": metadata score: got ", checkpoint::shown_name(*score), "; need softmax, sigmoid or sqrtsoftplus");
   }
   return info;

@@ -267,7 +267,7 @@ TraceFile::TraceFile(const fs::path& path) : path_(path), file_(std::make_shared
 }
 
 // The tensor, when it is there. DataError when it is not and has to be, and for another type or shape.
-const checkpoint::SafetensorsFile::Entry* TraceFile::check_tensor(const std::string& name, std::vector<at::ScalarType> dtypes, std::vector<int64_t> shape, bool is_required) const {
+const checkpoint::SafetensorsFile::Entry* TraceFile::check_tensor(const std::string& name, const std::vector<at::ScalarType>& dtypes, const std::vector<int64_t>& shape, bool is_required) const {
   const auto* entry = file_->find(name);
   require<DataError>(entry != nullptr || !is_required, path_.string(), ": got no tensor '", name, "'; need it");
   if (entry == nullptr) return nullptr;

@@ -27,7 +27,7 @@ class TraceFile {
   std::unique_ptr<ObservationSource> observations() const;
 
  private:
-  const checkpoint::SafetensorsFile::Entry* check_tensor(const std::string& name, std::vector<at::ScalarType> dtypes, std::vector<int64_t> shape, bool is_required) const;
+  const checkpoint::SafetensorsFile::Entry* check_tensor(const std::string& name, const std::vector<at::ScalarType>& dtypes, const std::vector<int64_t>& shape, bool is_required) const;
   void find_layers();
   void check_layer(int64_t layer);
   void count_tokens();

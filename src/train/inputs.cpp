@@ -65,11 +65,12 @@ std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
   for (size_t i = 0; i < config.phases.size(); ++i) {
     const PhaseConfig& phase = config.phases[i];
     starts.push_back(phase_start(config, i));
-    if (!starts.back().folder.empty())
+    if (!starts.back().folder.empty()) {
       for (auto& record : check_start(config, i, starts.back().folder)) {
         if (!brought.contains(record.name) && !own.contains(record.name)) add_known(record.name);
         brought[record.name] = std::move(record);
       }
+    }
     if (const std::string from = phase.replay ? phase.replay->from : ""; !from.empty() && !own.contains(from)) {
       require<ConfigError>(brought.contains(from), phase.where, ": got replay.from = '", from, "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
       if (phase.replay->fraction > 0) data.open(config, brought.at(from).sources);

@@ -194,8 +194,8 @@ class Coactivation : public Analysis {
     table.columns = {{"layer", ""}, {"expert_a", ""}, {"expert_b", ""}, {"from_tokens_a", ""}, {"from_tokens_b", ""}, {"from_together", ""}, {"from_adjacent_rank", ""}, {"to_tokens_a", ""}, {"to_tokens_b", ""}, {"to_together", ""}, {"to_adjacent_rank", ""}};
     table.tokens = n_tokens_;
     table.source = "the counts of coactivation_all under " + reference_ + " (from) and " + model_ + " (to) on the same tokens: together / tokens_a is the share of a's tokens that b has too";
-    for (size_t layer = 0; layer < layers_.size(); ++layer)
-      for (size_t a = 0; a < to_[layer].n_experts; ++a)
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
+      for (size_t a = 0; a < to_[layer].n_experts; ++a) {
         for (size_t b = a + 1; b < to_[layer].n_experts; ++b) {
           if (!has_both(layer, a) && !has_both(layer, b)) continue;  // nothing changes where one side has neither
           std::vector<Json> row = {layers_[layer].layer, static_cast<int64_t>(a), static_cast<int64_t>(b)};
@@ -203,6 +203,8 @@ class Coactivation : public Analysis {
             for (const int64_t count : {pairs->tokens[a], pairs->tokens[b], pairs->together(all_pairs, a, b), pairs->together(adjacent_rank, a, b)}) row.emplace_back(count);
           table.add_row(std::move(row));
         }
+      }
+    }
     return table;
   }
 

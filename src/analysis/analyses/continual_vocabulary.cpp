@@ -39,11 +39,12 @@ class ContinualVocabulary : public Analysis {
     table.source =
         "arXiv 2503.05029 (continual vocabulary specialization): an id's favourite expert at `from`, on the same tokens; hit_rate: share of all occurrences where it is "
         "among the k chosen of `to`; mean: over ids; ..._from: the same under `from`. chance: k / E. ..._low, ..._high: 95 %, from the spread over ids";
-    for (size_t layer = 0; layer < layers_.size(); ++layer)
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (const auto& pair : pairs_) {
         if (pair.choices == Choices::all && layers_[layer].top_k == 1) continue;
         for (const int64_t minimum : minimum_count_ == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count_}) add_row(table, layer, pair, minimum);
       }
+    }
     return {{"continual_vocabulary", std::move(table)}};
   }
 

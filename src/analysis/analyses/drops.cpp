@@ -87,11 +87,12 @@ void add_layer(const TokenChoices& choices, const moe::RoutingDecision& decision
 class DropAnalysis : public Analysis {
  public:
   explicit DropAnalysis(const AnalysisInput& input) : data_(input.data), layers_(input.layers), bins_(input.sequence_length), sums_(input.data.size(), std::vector<Drops>(input.layers.size())) {
-    for (auto& by_layer : sums_)
+    for (auto& by_layer : sums_) {
       for (size_t layer = 0; layer < layers_.size(); ++layer) {
         by_layer[layer].load.resize(static_cast<size_t>(layers_[layer].n_experts), 0);
         by_layer[layer].bins.resize(static_cast<size_t>(bins_.n));
       }
+    }
   }
 
   void observe(const Observation& batch) override {

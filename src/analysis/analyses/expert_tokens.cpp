@@ -56,7 +56,7 @@ class ExpertTokens : public Analysis {
       at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
         for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) of_layers[layer] = experts_of(tallies_[kind], layer, uniform[layer]);
       });
-      for (size_t layer = 0; layer < layers_.size(); ++layer)
+      for (size_t layer = 0; layer < layers_.size(); ++layer) {
         for (size_t e = 0; e < of_layers[layer].size(); ++e) {
           const auto& expert = of_layers[layer][e];
           const auto interval = mean_interval(expert.share);
@@ -65,6 +65,7 @@ class ExpertTokens : public Analysis {
             by_expert.add_row({layers_[layer].layer, static_cast<int64_t>(e), name_of(kKinds[kind]), expert.share.n, expert.share.mean(), minimum_count_,
                                number(expert.chance / static_cast<double>(expert.share.n)), low_of(interval), high_of(interval)});
         }
+      }
       if (kKinds[kind] != IdKind::input) continue;
       const size_t rank = all.column("rank");
       std::copy_if(all.rows.begin(), all.rows.end(), std::back_inserter(shown.rows), [&](const auto& row) { return row[rank].as_int() < kShown; });

@@ -132,7 +132,7 @@ NamedTable specialization_table(const std::vector<DomainLoad>& domains) {
   table.columns = {{"layer", ""}, {"domain", ""}, {"expert", ""}, {"share_of_tokens", "of tokens"}, {"share_of_assignments", "of assignments"}, {"chance_of_tokens", "of tokens"}, {"chance_of_assignments", "of assignments"}, {"top1_share", "of tokens"}, {"share_of_tokens_low", "of tokens"}, {"share_of_tokens_high", "of tokens"}};
   table.source =
       "arXiv 2409.02060, eq. 7. Chance: k / E of the tokens, 1 / E of the assignments and of first choices. share_of_tokens_low, _high: 95 % for each expert by itself, Wilson's, effective tokens as in load";
-  for (const auto& [layer, places] : by_layer(domains))
+  for (const auto& [layer, places] : by_layer(domains)) {
     for (const auto& place : places) {
       const auto& counts = place.load->assignments;
       const auto stats = routing_stats(counts);
@@ -146,6 +146,7 @@ NamedTable specialization_table(const std::vector<DomainLoad>& domains) {
                        intervals.empty() ? Json() : Json(intervals[e].low), intervals.empty() ? Json() : Json(intervals[e].high)});
       }
     }
+  }
   table.chance = common_value(table, "chance_of_tokens");
   if (!table.chance) table.chance = common_value(table, "chance_of_assignments");
   table.tokens = all_tokens(domains);

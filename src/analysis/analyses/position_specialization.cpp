@@ -31,7 +31,7 @@ class PositionSpecialization : public Analysis {
     shares.chance = uniform_share(layers_);
     for (size_t d = 0; d < data_.size(); ++d) {
       UniformLevels levels(tallies_[d]->most_occurrences());
-      for (size_t layer = 0; layer < layers_.size(); ++layer)
+      for (size_t layer = 0; layer < layers_.size(); ++layer) {
         for (const auto& group : groups(length_of(*tallies_[d]))) {
           add_group(d, layer, group, levels, means);
           for (const int64_t position : group.is_single ? group.positions : std::vector<int64_t>{}) {
@@ -39,6 +39,7 @@ class PositionSpecialization : public Analysis {
             if (group.name != "consecutive" || position != group.positions[0]) add_shares(d, layer, position, shares);  // that one is among the spaced
           }
         }
+      }
     }
     return {{"position_specialization", std::move(means)}, {"position_id_specialization", std::move(single)}, {"position_id_shares", std::move(shares), /*csv_only=*/true}};
   }
@@ -86,7 +87,7 @@ class PositionSpecialization : public Analysis {
       if (tally.occurrences(position) > 0) summary.add(counts(data, layer, position), tally.occurrences(position));
     double overlap = 0, chance = 0;
     int64_t n_pairs = 0;
-    for (size_t i = 0; i < group.positions.size() && group.is_single; ++i)
+    for (size_t i = 0; i < group.positions.size() && group.is_single; ++i) {
       for (size_t j = 0; j < i; ++j) {
         const int64_t a = group.positions[i], b = group.positions[j];
         if (tally.occurrences(a) == 0 || tally.occurrences(b) == 0) continue;
@@ -94,6 +95,7 @@ class PositionSpecialization : public Analysis {
         chance += uniform != nullptr ? uniform_share_overlap(tally.occurrences(a), tally.occurrences(b), n_experts, top_k) : std::nan("");
         ++n_pairs;
       }
+    }
     const auto pairs = static_cast<double>(n_pairs);
     if (summary.ids() > 0)
       table.add_row({number_of_layer, data_[data].name, group.name, summary.ids(), summary.occurrences(), number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std()),

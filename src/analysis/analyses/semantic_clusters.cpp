@@ -128,12 +128,13 @@ class SemanticClusters : public Analysis {
   }
 
   void add_tokens(size_t layer, const Clusters& clusters, Table& table) const {
-    for (size_t e = 0; e + 1 < clusters.begin.size(); ++e)
+    for (size_t e = 0; e + 1 < clusters.begin.size(); ++e) {
       for (size_t i = clusters.begin[e]; i < clusters.begin[e + 1]; ++i) {
         const auto& token = clusters.tokens[i];
         table.add_row({layers_[layer].layer, static_cast<int64_t>(e), static_cast<int64_t>(i - clusters.begin[e]), token.id, text_of(texts_, token.id), token.count,
                        ratio(token.count, token.occurrences), token.occurrences, minimum_count_});
       }
+    }
   }
 
   void add_layer(size_t layer, const Clusters& clusters, Table& experts, Table& layers) const {

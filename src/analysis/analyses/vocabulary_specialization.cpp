@@ -74,13 +74,14 @@ class VocabularySpecialization : public Analysis {
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
       for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) summarize(column.tally, layer, summaries[layer]);
     });
-    for (size_t layer = 0; layer < layers_.size(); ++layer)
+    for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t i = 0; i < summaries[layer].size(); ++i) {
         const auto& summary = summaries[layer][i];
         if (column.choices == Choices::all && layers_[layer].top_k == 1) continue;  // that of the first choices
         table.add_row({layers_[layer].layer, k_of(column, layer), column.name, number(summary.mean_max_share()), minimum_counts()[i], number(summary.chance_max_share()),
                        number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences(), low_of(summary.max_share_interval()), high_of(summary.max_share_interval())});
       }
+    }
   }
 
   void summarize(const PooledTally& tally, size_t layer, std::vector<IdSummary>& summaries) const {

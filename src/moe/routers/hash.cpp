@@ -57,7 +57,7 @@ class HashRouter : public Router {
 
  private:
   at::Tensor table_by_ids(uint64_t key) const {
-    const auto table = at::empty({shape_.vocab_size}, at::kLong);
+    auto table = at::empty({shape_.vocab_size}, at::kLong);
     int64_t* expert = table.mutable_data_ptr<int64_t>();
     for (int64_t id = 0; id < shape_.vocab_size; ++id) expert[id] = rank_of(id, key) % shape_.n_experts;
     return table;
@@ -81,7 +81,7 @@ class HashRouter : public Router {
     using Load = std::pair<int64_t, int64_t>;  // of an expert, and the expert
     std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
     for (int64_t expert = 0; expert < shape_.n_experts; ++expert) loads.emplace(0, expert);
-    const auto table = at::empty({shape_.vocab_size}, at::kLong);
+    auto table = at::empty({shape_.vocab_size}, at::kLong);
     for (const int64_t id : ids) {
       const auto [load, expert] = loads.top();
       loads.pop();
