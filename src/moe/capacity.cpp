@@ -82,6 +82,7 @@ class PriorityOrder {
     if (priority == Priority::best_first) values_ = best_scores(decision);
     if (priority == Priority::probs) values_ = decision.weights.detach();
     if (values_.defined()) values_ = values_.to(at::kDouble).cpu().contiguous();
+    if (priority == Priority::random && input.mode == Mode::eval && input.token_ids.defined()) token_ids_ = input.token_ids.cpu().contiguous();
   }
 
   std::vector<int64_t> operator()(const Group& group) const {
@@ -107,12 +108,17 @@ class PriorityOrder {
     std::stable_sort(ids.begin(), ids.end(), [&](int64_t left, int64_t right) { return value[left] > value[right]; });
   }
 
-  // Ascending by a hash of (seed, place of the token in its scope, choice).
+  // Ascending by a hash of (seed, place of the token in its scope, choice); at evaluation, where the seed is the same for every
+  // sequence, of the token's id too: else the same places were served first in each.
   void shuffle(const Group& group, std::vector<int64_t>& order) const {
     std::vector<std::pair<uint64_t, int64_t>> keyed;
     keyed.reserve(order.size());
     const auto first = static_cast<uint64_t>(group.first_index * n_choices_);
-    for (size_t i = 0; i < order.size(); ++i) keyed.emplace_back(combine_bits(seed_, first + i), order[i]);
+    const int64_t* id = token_ids_.defined() ? token_ids_.const_data_ptr<int64_t>() : nullptr;
+    for (size_t i = 0; i < order.size(); ++i) {
+      const uint64_t place = combine_bits(seed_, first + i);
+      keyed.emplace_back(id == nullptr ? place : combine_bits(place, static_cast<uint64_t>(id[order[i] / n_choices_])), order[i]);
+    }
     std::sort(keyed.begin(), keyed.end());
     for (size_t i = 0; i < order.size(); ++i) order[i] = keyed[i].second;
   }
@@ -120,7 +126,8 @@ class PriorityOrder {
   Priority priority_;
   int64_t n_choices_;
   uint64_t seed_;
-  at::Tensor values_;  // f64 on the CPU: [T] for best_first, [N] for probs
+  at::Tensor values_;     // f64 on the CPU: [T] for best_first, [N] for probs
+  at::Tensor token_ids_;  // i64 on the CPU: [T] for random, at evaluation
 };
 
 // The experts of the assignments, readable by index.

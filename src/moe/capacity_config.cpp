@@ -151,6 +151,8 @@ std::optional<int64_t> expert_capacity(const CapacityConfig& config, Mode mode, 
   if (config.is_dropless()) return std::nullopt;
   const double factor = mode == Mode::train ? config.factor_train : config.factor_eval;
   const int64_t choices = config.times_k ? shape.top_k : 1;
+  const bool can_be_0 = config.rounding == Rounding::floor || config.rounding == Rounding::floor_of_ceil;
+  if (can_be_0 && factor == 0) return std::nullopt;  // no limit, whatever the minimum
   const auto T = static_cast<double>(n_tokens), E = static_cast<double>(shape.n_experts), k = static_cast<double>(choices);
   double capacity = 0;
   switch (config.rounding) {
@@ -163,7 +165,6 @@ std::optional<int64_t> expert_capacity(const CapacityConfig& config, Mode mode, 
       if (std::fmod(capacity, 2) == 1) capacity += 1;
       break;
     case Rounding::floor_of_ceil:
-      if (factor == 0) return std::nullopt;
       capacity = k * std::floor(std::abs(factor) * std::ceil(T / E));
       break;
   }

@@ -125,6 +125,8 @@ TEST(ExpertCapacity, MinimumAndNoLimit) {
   EXPECT_EQ(expert_capacity(config, Mode::train, 3, {8, 2, 0}), std::nullopt);  // int(0.75) = 0
   config.minimum = 2;
   EXPECT_EQ(expert_capacity(config, Mode::train, 3, {8, 2, 0}), 2);
+  config.factor_train = 0;
+  EXPECT_EQ(expert_capacity(config, Mode::train, 64, {8, 2, 0}), std::nullopt);  // 0 is no limit, whatever the minimum
   config = capacity_rule("tutel", "");
   config.factor_train = 0;
   EXPECT_EQ(expert_capacity(config, Mode::train, 64, {8, 2, 0}), std::nullopt);

@@ -1,5 +1,7 @@
 #include "moe/capacity.h"
 
+#include <set>
+
 #include <ATen/ops/arange.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/tensor.h>
@@ -199,6 +201,17 @@ TEST(Capacity, RandomSelectionIsUniformAndFollowsTheSeed) {
   for (const int64_t count : kept) EXPECT_NEAR(count, kSeeds / 4, 44);  // 5 standard deviations of a binomial(400, 1/4)
 }
 
+// At evaluation the seed is the same for every sequence: the ids of its tokens make the order, so that no place is always served first.
+TEST(Capacity, RandomSelectionAtEvaluationFavoursNoPlace) {
+  constexpr int64_t kSequences = 400;
+  const auto config = two_each(Priority::random);
+  auto input = with_logits(at::zeros({8 * kSequences, 3}, at::kDouble), Mode::eval, kSequences);
+  input.token_ids = at::arange(8 * kSequences, at::kLong);
+  std::vector<int64_t> kept(8, 0);
+  for (const int64_t a : ids(routed(input, 1, config).dropped.logical_not().nonzero().view({-1}))) ++kept[static_cast<size_t>(a % 8)];
+  for (const int64_t count : kept) EXPECT_NEAR(count, kSequences / 4, 44);  // 5 standard deviations of a binomial(400, 1/4)
+}
+
 TEST(Capacity, TutelTakesAsManyAsNeededOrAtMostTheLimit) {
   const auto all_to_one = at::tensor({1.0, 0.0}, at::kDouble).expand({6, 2}).contiguous();  // six tokens, expert 0
   auto config = capacity_rule("tutel", "");
@@ -264,6 +277,8 @@ TEST(KeptAssignments, PaddingKeepsToItsGroupAndTakesNoMoreRowsThanTokens) {
   EXPECT_THAT(rows_per_expert(run, 3), ElementsAre(6, 6, 6));  // two groups of three tokens
   EXPECT_FALSE(run.token_ids.eq(1).any().item<bool>());
   EXPECT_TRUE(run.token_ids.diff().ge(0).all().item<bool>());
+  const auto pairs = ids(run.token_ids * 3 + run.expert_ids);
+  EXPECT_EQ(std::set<int64_t>(pairs.begin(), pairs.end()).size(), 18u);  // nobody is dropped, and no token runs an expert twice
 }
 
 TEST(KeptAssignments, WorkWithoutTokens) {

@@ -76,8 +76,8 @@ struct RouterTraits {
   bool needs_token_counts = false;   // StateInput::token_counts must be given
   int64_t max_top_k = 1 << 30;       // 1 for rules that choose one expert
   const char* matrix_init = "init";  // "init": as the model's; "orthogonal": gain 0.1
-  // The published form is stated for |logits| <= this; beyond it route() throws NumericsError.
-  double max_abs_logit = 1e30;
+  // The published form is stated for |logits| <= this, in training and at evaluation; beyond it route() throws NumericsError.
+  double max_abs_logit = 1e30, max_abs_logit_eval = 1e30;
   // The option that a balancing state is made for: with another value of it the state means nothing. nullptr: none.
   const char* state_option = nullptr;
 };

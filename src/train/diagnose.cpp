@@ -108,11 +108,12 @@ std::vector<std::string> diagnose(const model::Transformer& model, const optim::
   if (!config.is_moe()) return findings;
   std::vector<std::string> names;
   std::vector<at::Tensor> weights;
-  for (const auto& [name, tensor] : state.params)
+  for (const auto& [name, tensor] : state.params) {
     if (optim::matches_pattern(name, "layers.*.router.weight") && tensor.requires_grad()) {  // a frozen one is meant to be still
       names.push_back(name);
       weights.push_back(tensor);
     }
+  }
   const auto losses = micro_losses(model, state, batch);
   const auto from_cross_entropy = largest_gradients(losses.cross_entropy_sum, weights);
   for (size_t i = 0; i < names.size(); ++i) {
@@ -133,7 +134,7 @@ std::vector<std::string> diagnose(const model::Transformer& model, const optim::
   if (!model.router()->traits().causal_eval)
     findings.push_back("model.router: '" + model.router()->options().at("kind").as_string() +
                        "' is not causal: a token's experts depend on later tokens of its sequence, in training and evaluation; losses are not those of generating token by token");
-  if (model.router()->traits().needs_balance && !balances)
+  if (model.router()->traits().needs_balance && !balances && model.config().top_k < model.config().n_experts)
     findings.push_back("model.balance: the router '" + model.router()->options().at("kind").as_string() +
                        "' has no balance loss; the load is expected to collapse onto few experts");
   for (auto& finding : collapse_findings(losses.routing)) findings.push_back(std::move(finding));

@@ -148,6 +148,10 @@ TEST(Diagnose, FindsShrunkScoresOfTopOneSinkhorn) {
 TEST(Diagnose, FindsARouterWithoutBalance) {
   const Case bare({"model.balance={loss = []}"});
   EXPECT_THAT(bare.findings(), ElementsAre(AllOf(HasSubstr("'top_k'"), HasSubstr("no balance loss"))));
+  const Case still({"model.router={kind = \"loss_free\", rate = 0}", "model.balance={loss = []}"});
+  EXPECT_THAT(still.findings(), ElementsAre(AllOf(HasSubstr("'loss_free'"), HasSubstr("no balance loss"))));
+  for (const std::string kind : {"loss_free", "quantile"}) EXPECT_THAT(Case({"model.router={kind = \"" + kind + "\"}", "model.balance={loss = []}"}).findings(), ::testing::IsEmpty());
+  EXPECT_THAT(Case({"model.balance={loss = []}", "model.top_k=4"}).findings(), ::testing::IsEmpty());  // all experts: nothing to collapse
   const Case only_z({"model.balance={loss = [], z_coefficient = 0.001}"});
   EXPECT_THAT(only_z.findings(), ElementsAre(HasSubstr("no balance loss")));
 }

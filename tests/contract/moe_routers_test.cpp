@@ -149,7 +149,8 @@ TEST_P(RouterContract, StaysFiniteOrNamesLayerAndStepAtLargeLogits) {
     for (const auto mode : kModes)
       for (const auto& logits : {turns, one_expert, one_expert.neg(), at::full({8, E}, 1e4, at::kFloat), at::full({8, E}, -1e4, at::kFloat)}) {
         const auto input = tested.with_logits(logits, mode);
-        if (!tested.traits.has_matrix || tested.traits.max_abs_logit >= 1e4) {
+        const double range = mode == Mode::train ? tested.traits.max_abs_logit : tested.traits.max_abs_logit_eval;
+        if (!tested.traits.has_matrix || range >= 1e4) {
           check_decision(tested, input, tested.route(input));
         } else {
           EXPECT_THAT(testing::message_of<NumericsError>([&] { tested.route(input); }), HasSubstr("layer 3, step 17"));
@@ -199,19 +200,22 @@ TEST_P(RouterContract, TheSameInputGivesTheSameBits) {
 // The weights of each token against central differences, in hidden states and matrix. The selection is held: the test
 // fails where a step changes it. What flowed back through a selection would differ from these differences.
 TEST_P(RouterContract, WeightGradientsMatchFiniteDifferences) {
-  const auto tested = make_typical();
-  const int64_t E = tested.shape.n_experts;
-  const auto hidden = random_tensor({6, 5}, 9, 0.8), weight = random_tensor({E, 5}, 10, 0.8);
-  const auto held = tested.route(tested.input(hidden, weight));
-  EXPECT_EQ(tested.route(tested.input(hidden.clone().requires_grad_(true), weight.clone().requires_grad_(true))).weights.requires_grad(), tested.traits.has_weight_gradient);
-  if (!tested.traits.has_weight_gradient) return;
-  const auto coefficients = random_tensor({held.weights.size(0)}, 11);
-  const auto weighted = [&](const std::vector<at::Tensor>& in) {
-    const auto decision = tested.route(tested.input(in[0], in[1]));
-    if (!same_bits(decision.expert_ids, held.expert_ids) || !same_bits(decision.token_ids, held.token_ids)) throw std::logic_error("a step changed the selection");
-    return (decision.weights * coefficients).sum();
-  };
-  testing::expect_gradients(weighted, {hidden, weight});
+  const int64_t E = GetParam().experts.back(), smallest = GetParam().smallest_k;
+  std::set<int64_t> choices = {smallest, make_typical().shape.top_k};
+  for (const int64_t K : choices) {
+    const auto tested = make(E, K);
+    const auto hidden = random_tensor({6, 5}, 9, 0.8), weight = random_tensor({E, 5}, 10, 0.8);
+    const auto held = tested.route(tested.input(hidden, weight));
+    EXPECT_EQ(tested.route(tested.input(hidden.clone().requires_grad_(true), weight.clone().requires_grad_(true))).weights.requires_grad(), tested.traits.has_weight_gradient);
+    if (!tested.traits.has_weight_gradient) continue;
+    const auto coefficients = random_tensor({held.weights.size(0)}, 11);
+    const auto weighted = [&](const std::vector<at::Tensor>& in) {
+      const auto decision = tested.route(tested.input(in[0], in[1]));
+      if (!same_bits(decision.expert_ids, held.expert_ids) || !same_bits(decision.token_ids, held.token_ids)) throw std::logic_error("a step changed the selection");
+      return (decision.weights * coefficients).sum();
+    };
+    testing::expect_gradients(weighted, {hidden, weight});
+  }
 }
 
 TEST_P(RouterContract, NothingFlowsBackThroughTheSelection) {

@@ -49,8 +49,8 @@ class LossFreeRouter : public Router {
 
   RouterTraits traits() const override {
     RouterTraits out;
-    out.needs_balance = false;
-    out.state_option = "score";  // the bias is in its units
+    out.needs_balance = options_.rate == 0;  // the bias stays where it is
+    out.state_option = "score";              // the bias is in its units
     widen_scopes(options_.choice.jitter, out);
     return out;
   }

@@ -125,7 +125,7 @@ class SinkhornRouter : public Router {
   }
 
   RoutingDecision route(const RouterInput& input) const override {
-    const auto noisy = noisy_logits(options_.jitter, input, traits().max_abs_logit);
+    const auto noisy = noisy_logits(options_.jitter, input, input.mode == Mode::train ? traits().max_abs_logit : traits().max_abs_logit_eval);
     const auto& logits = noisy.logits;  // [T, E]
     const auto values = logits.detach();
     at::Tensor plan, expert_ids;  // [E], [T, K]
@@ -152,7 +152,10 @@ class SinkhornRouter : public Router {
     }
     out.needs_balance = false;
     widen_scopes(options_.jitter, out);
-    if (options_.variant != "log") out.max_abs_logit = kPublishedRange;
+    if (options_.variant != "log") {
+      out.max_abs_logit = kPublishedRange;
+      if (options_.at_eval) out.max_abs_logit_eval = kPublishedRange;  // else no exponential is taken there
+    }
     return out;
   }
 
@@ -167,6 +170,7 @@ class SinkhornRouter : public Router {
   at::Tensor plan_of(const at::Tensor& logits, const at::Tensor& is_padding) const {
     const auto balanced = is_padding.defined() ? logits.index({is_padding.logical_not()}) : logits;
     if (balanced.size(0) == 0) return {};
+    if (balanced.size(0) == 1) return -balanced.squeeze(0);  // its plan is even; exactly so, that the tie goes to the lower experts
     if (options_.variant == "log") return sinkhorn_log(balanced, options_.tolerance, options_.max_iterations).expert_bias;
     if (options_.variant == "megatron") return sinkhorn_published(balanced, kMegatronLoop, options_.tolerance, options_.max_iterations).expert_bias;
     return sinkhorn_published(balanced, kNeoxLoop, options_.tolerance, std::min(kNeoxSweeps, options_.max_iterations)).expert_bias;

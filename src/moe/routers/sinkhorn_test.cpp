@@ -24,10 +24,11 @@ namespace {
 using testing::expect_close;
 using ::testing::HasSubstr;
 
-RouterInput with_logits(const at::Tensor& logits) {
+RouterInput with_logits(const at::Tensor& logits, Mode mode = Mode::train) {
   RouterInput input;
   input.hidden = logits;
   input.weight = at::eye(logits.size(1), logits.options());
+  input.mode = mode;
   return input;
 }
 
@@ -187,6 +188,16 @@ TEST(Sinkhorn, TheNumberOfSweepsIsBounded) {
 
 // One expert a token: weights are sigmoids, and so are the scores that a balance loss takes its probabilities from. Two tokens of sigmoids
 // 3/4 and 1/2, a plan that gives each expert one: plain counts (2, 0), p = (3/5, 2/5).
+// The plan of one token is even, to the bit: equal scores go to the lower experts.
+TEST(SinkhornRouter, OneTokenIsATie) {
+  const auto logits = testing::random_tensor({40, 8}, 3);
+  for (const std::string variant : {"log", "megatron", "neox"})
+    for (int64_t t = 0; t < 40; ++t) {
+      const auto decision = sinkhorn({8, 2}, "variant = \"" + variant + "\"")->route(with_logits(logits.narrow(0, t, 1)));
+      EXPECT_TRUE(testing::same_bits(decision.expert_ids, at::tensor({0, 1}).to(at::kLong))) << variant << t;
+    }
+}
+
 TEST(SinkhornRouter, SaysThatTopOneScoresAreSigmoids) {
   const auto logits = at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2});
   for (const auto mode : {Mode::train, Mode::eval}) {
@@ -298,6 +309,9 @@ TEST(SinkhornRouter, PublishedFormsRefuseLogitsBeyondTheirRange) {
     const auto message = testing::message_of<NumericsError>([&] { sinkhorn({2, 1}, "variant = \"" + variant + "\"")->route(with_logits(logits)); });
     EXPECT_THAT(message, HasSubstr("layer 0, step 0"));
     EXPECT_THAT(message, HasSubstr("+-80"));
+    // Plain top-k takes no exponential of the plan; a plan at evaluation does.
+    EXPECT_NO_THROW(sinkhorn({2, 1}, "variant = \"" + variant + "\"")->route(with_logits(logits, Mode::eval)));
+    EXPECT_THROW(sinkhorn({2, 1}, "variant = \"" + variant + "\"\nat_eval = true")->route(with_logits(logits, Mode::eval)), NumericsError);
   }
 }
 

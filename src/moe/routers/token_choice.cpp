@@ -4,12 +4,14 @@
 #include <limits>
 
 #include <ATen/ops/amax.h>
+#include <ATen/ops/exp.h>
 #include <ATen/ops/gather.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/softplus.h>
 #include <ATen/ops/sqrt.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
 #include "core/rng.h"
@@ -29,10 +31,14 @@ void require_option(bool holds, const ConfigNode& config, const char* key, const
   }
 }
 
+// Below it sqrt(softplus(l)) is exp(l / 2) to rounding in fp64 too; its root would have no finite slope where softplus has run into 0.
+constexpr double kLowLogit = -40;
+
 // Of scores that look at one logit alone.
 at::Tensor score_alone(const std::string& score, const at::Tensor& logits) {
   if (score == "sigmoid") return at::sigmoid(logits);
-  if (score == "sqrtsoftplus") return at::sqrt(at::softplus(logits).clamp_min(1e-30));  // the root's slope stays finite
+  if (score == "sqrtsoftplus")
+    return at::where(logits < kLowLogit, at::exp(logits.clamp_max(kLowLogit) / 2), at::sqrt(at::softplus(logits.clamp_min(kLowLogit))));
   return logits;
 }
 
@@ -40,7 +46,10 @@ at::Tensor score_alone(const std::string& score, const at::Tensor& logits) {
 // softplus round a tensor's last elements, which fill no vector, otherwise than the rest; exp, log1p and arithmetic do not.
 at::Tensor score_to_select_by(const std::string& score, const at::Tensor& logits) {
   if (score == "sigmoid") return logits.neg().exp_().add_(1).reciprocal_();
-  if (score == "sqrtsoftplus") return logits.abs().neg_().exp_().log1p_().add_(logits.clamp_min(0)).clamp_min_(1e-30).sqrt_();
+  if (score == "sqrtsoftplus") {
+    const auto root = logits.abs().neg_().exp_().log1p_().add_(logits.clamp_min(0)).sqrt_();
+    return at::where(logits < kLowLogit, logits.clamp_max(kLowLogit).mul_(0.5).exp_(), root);
+  }
   return logits;
 }
 

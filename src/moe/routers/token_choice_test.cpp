@@ -120,6 +120,17 @@ TEST(TokenChoice, NormsOfWeightsAreOneTimesScaling) {
     }
 }
 
+// exp(l / 2) where softplus(l) is too small a number for its root: the weights are those of the formula as far down as fp32 has numbers.
+TEST(TokenChoice, RootsOfSmallSoftplusKeepTheirRatio) {
+  const auto router = tested("top_k", "score = \"sqrtsoftplus\"\nrenormalize = true", 4, 2);
+  for (const float shift : {0.0f, -80.0f, -150.0f + 70.5f}) {
+    const auto decision = router.route(router.with_logits(at::tensor({0.0f, 5.0f, -10.0f, 9.5f}).view({1, 4}) + shift));
+    EXPECT_TRUE(same_bits(decision.expert_ids, at::tensor({3, 1}).to(at::kLong))) << shift;
+    const double need = shift < 0 ? 1 / (1 + std::exp(-4.5 / 2)) : std::sqrt(std::log1p(std::exp(9.5))) / (std::sqrt(std::log1p(std::exp(9.5))) + std::sqrt(std::log1p(std::exp(5.0))));
+    EXPECT_NEAR(decision.weights[0].item<double>(), need, 1e-4) << shift;  // beside 1e-20 in the divisor
+  }
+}
+
 // Every sigmoid underflows to 0: the norm is 0, its slope must not make NaN.
 TEST(TokenChoice, WeightsThatVanishKeepFiniteGradients) {
   for (const std::string score : {"sigmoid", "sqrtsoftplus"})
