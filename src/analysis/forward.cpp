@@ -24,6 +24,7 @@ model::ModelOutput forward(const LoadedModel& model, const data::Batch& batch, i
   input.tokens = batch.tokens.to(device);
   if (options.separate_documents) input.document_ids = batch.document_ids.to(device);
   input.mode = options.mode;
+  input.step = model.step;
   // In Mode::eval as train/evaluate: no draw depends on which batch a sequence came in.
   if (options.mode == moe::Mode::train) input.seed = combine_bits(options.seed, static_cast<uint64_t>(number));
   return model.model.forward(model.params, model.router_states, input);

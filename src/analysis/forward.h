@@ -16,6 +16,7 @@ struct LoadedModel {
   model::Transformer model;
   ops::Params params;
   std::vector<ops::Params> router_states;  // one for each MoE layer
+  int64_t step = 0;                        // of the checkpoint, for messages; 0 where there is none
   int64_t vocab_size() const { return model.config().vocab_size; }
 };
 

@@ -49,7 +49,8 @@ analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const st
   train::set_device(params, device, /*requires_grad=*/false);
   auto router_states = checkpoint::load_router_states(source, model);
   for (auto& state : router_states) train::set_device(state, device, /*requires_grad=*/false);
-  return {name, std::move(model), std::move(params), std::move(router_states)};
+  const Json* step = source.state.find("step");
+  return {name, std::move(model), std::move(params), std::move(router_states), step != nullptr ? step->as_int() : 0};
 }
 
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, const std::string& option, int64_t vocab_size) {

@@ -6,18 +6,22 @@
 #include <ATen/core/grad_mode.h>
 
 #include "core/errors.h"
+#include "core/rng.h"
 #include "ops/cross_entropy.h"
 
 namespace evenkeel::train {
 namespace {
 
 model::ModelOutput forward(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
-                           const data::Batch& batch, const EvalOptions& options) {
+                           const data::Batch& batch, int64_t number, const EvalOptions& options) {
   const auto device = params.at("embedding.weight").device();
   model::ModelInput input;
   input.tokens = batch.tokens.to(device);
   if (batch.document_ids.defined()) input.document_ids = batch.document_ids.to(device);
   input.mode = options.mode;
+  input.step = options.step;
+  // In Mode::eval no draw depends on which batch a sequence came in.
+  if (options.mode == moe::Mode::train) input.seed = combine_bits(options.seed, static_cast<uint64_t>(number));
   return model.forward(params, router_states, input);
 }
 
@@ -30,8 +34,9 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
   require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(), " tokens; need at least 2 to score one");
   EvalResult result;
   double sum = 0;
+  int64_t number = 0;  // of the batch
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size)) {
-    const auto output = forward(model, params, router_states, batch, options);
+    const auto output = forward(model, params, router_states, batch, number++, options);
     const auto losses = ops::cross_entropy_per_token(output.hidden, model.head(params), batch.targets.reshape({-1}).to(output.hidden.device()));
     sum += losses.sum(at::kDouble).item<double>();
     result.n_tokens += batch.targets.numel();
@@ -39,7 +44,8 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
   }
   result.loss = sum / static_cast<double>(result.n_tokens);
   if (dataset.text_bytes() > 0) {
-    const double bytes = static_cast<double>(dataset.text_bytes()) * static_cast<double>(result.n_tokens) / static_cast<double>(dataset.n_tokens());
+    const double seen = static_cast<double>(result.n_tokens + 1) / static_cast<double>(dataset.n_tokens());  // the first token is in the text and not scored
+    const double bytes = static_cast<double>(dataset.text_bytes()) * seen;
     result.bits_per_byte = sum / (std::numbers::ln2 * bytes);
   }
   return result;
@@ -64,9 +70,10 @@ std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
   std::vector<analysis::SaturationCounts> counts;   // one for each MoE layer
   std::vector<std::pair<int64_t, int64_t>> layers;  // and its number and K
-  for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size)) {
-    const auto first = forward(model, before.params, before.router_states, batch, options).routing;
-    const auto second = forward(model, after.params, after.router_states, batch, options).routing;
+  int64_t number = 0;                               // of the batch
+  for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size), ++number) {
+    const auto first = forward(model, before.params, before.router_states, batch, number, options).routing;
+    const auto second = forward(model, after.params, after.router_states, batch, number, options).routing;
     for (size_t i = 0; i < first.size(); ++i) {
       const auto more = analysis::count_saturation(first[i], second[i]);
       if (i < counts.size()) {

@@ -17,6 +17,8 @@ struct EvalOptions {
   int64_t max_tokens = 0;   // 0 = all
   bool separate_documents = false;
   moe::Mode mode = moe::Mode::eval;
+  uint64_t seed = 0;  // of random routers in Mode::train, with the number of the batch mixed in
+  int64_t step = 0;   // of the checkpoint, for messages
 };
 
 struct EvalResult {

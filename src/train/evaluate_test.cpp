@@ -98,6 +98,25 @@ TEST(Evaluate, DropsFollowTheModeAndNotTheBatchSize) {
   }
 }
 
+// Each batch has draws of its own: batches of one window would else all have those of the first.
+TEST(Evaluate, RandomRoutersDrawAnewForEachBatchInTraining) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 801));
+  const Tiny tiny({"model.router={kind = \"random\"}", "model.balance={loss = []}", "model.top_k=1"});
+  const auto load = [&](uint64_t seed) { return tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1, .mode = moe::Mode::train, .seed = seed}).routing[0].tokens_per_expert; };
+  for (const double tokens : load(1)) EXPECT_NEAR(tokens, 200, 62);  // 5 standard deviations of a binomial(800, 1/4); equal draws give multiples of 100
+  EXPECT_EQ(load(1), load(1));
+  EXPECT_NE(load(1), load(2));
+}
+
+TEST(Evaluate, NumericErrorsNameTheStep) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const Tiny tiny;
+  tiny.params.at("layers.0.router.weight").detach().fill_(NAN);
+  EXPECT_THAT(message_of<NumericsError>([&] { tiny.evaluate(dataset, {.sequence_length = 8, .step = 7}); }), HasSubstr("layer 0, step 7"));
+}
+
 TEST(Evaluate, UniformGuessesByHand) {
   const TemporaryFolder folder;
   const auto prefix = testing::write_tiny_data(folder, "held", 50);
@@ -109,8 +128,9 @@ TEST(Evaluate, UniformGuessesByHand) {
   const auto result = tiny.evaluate(dataset, {.sequence_length = 8});
   EXPECT_NEAR(result.loss, std::log(16.0), 1e-6);
   ASSERT_TRUE(result.bits_per_byte.has_value());
-  // 49 tokens of 4 bits each, and the bytes of 49 of the 50 tokens.
-  EXPECT_NEAR(*result.bits_per_byte, 4.0 * 50 / 160, 1e-6);
+  EXPECT_NEAR(*result.bits_per_byte, 4.0 * 49 / 160, 1e-6);  // 49 tokens of 4 bits each, and the bytes of the whole text
+  const auto some = tiny.evaluate(dataset, {.sequence_length = 8, .max_tokens = 24});
+  EXPECT_NEAR(*some.bits_per_byte, 4.0 * 24 / (160 * 25.0 / 50), 1e-6);  // of the 25 tokens that were read
   const Json json = to_json(result, /*with_routing=*/true);
   EXPECT_NEAR(json.at("perplexity").as_double(), 16.0, 1e-4);
   EXPECT_EQ(json.at("tokens").as_int(), 49);

@@ -16,6 +16,9 @@ namespace evenkeel::train {
 namespace {
 
 constexpr const char* kSchema = "evenkeel.results.v1";
+// The number of a phase's last steps that stand for its end: an eighth, rounded, at least one where there is one.
+size_t last_eighth(size_t n_steps) { return std::min(n_steps, std::max<size_t>(1, (n_steps + 4) / 8)); }
+
 constexpr size_t kShiftWindow = 50;  // experiments.md: steps before and after a shift
 
 const std::string& text_at(const Json& json, const char* key) { return json.at(key).as_string(); }
@@ -82,7 +85,7 @@ void add_shift_rows(const Arm& arm, size_t index, Table& table) {
     Json recovered;
     for (size_t i = std::max<size_t>(peak + 1, 4); i < curve.size() && recovered.is_null(); ++i)
       if (mean(curve, i - 4, i + 1) <= 1.1 * before) recovered = static_cast<int64_t>(i + 1);
-    const size_t eighth = std::max<size_t>(1, curve.size() / 8);
+    const size_t eighth = last_eighth(curve.size());
     const Json layer_id = layer < 0 ? Json() : steps[0]->at("routing").at(static_cast<size_t>(layer)).at("layer");
     table.add_row({arm.name, phase, layer_id, lower_bound, before, curve[0], curve[peak], static_cast<int64_t>(peak + 1), recovered, mean(curve, curve.size() - eighth, curve.size())});
   }
@@ -144,7 +147,7 @@ void add_drop_rows(const Arm& arm, Table& table) {
   for (const auto& phase : arm.resolved.at("phase").as_array()) {
     std::vector<const Json*> lines;
     const auto steps = steps_of(arm, text_at(phase, "name"));
-    for (size_t i = steps.size() - std::min(steps.size(), std::max<size_t>(1, steps.size() / 8)); i < steps.size(); ++i) lines.push_back(&steps[i]->at("routing"));
+    for (size_t i = steps.size() - last_eighth(steps.size()); i < steps.size(); ++i) lines.push_back(&steps[i]->at("routing"));
     add_drop_rows_of(arm, text_at(phase, "name"), Json(), lines, table);
   }
   for (const Json* line : final_evaluations(arm))

@@ -343,6 +343,7 @@ class Run {
     options.batch_size = config_.train.micro_batch_size;
     options.max_tokens = eval.max_tokens;
     options.separate_documents = config_.train.separate_documents;
+    options.step = state_.step;
     return options;
   }
 
