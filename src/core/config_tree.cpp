@@ -120,7 +120,36 @@ ConfigNode convert(const toml::node& node, const std::string& name, const std::s
 
 }  // namespace
 
+namespace {
+// Keys of very many parts are nested tables, which are read and freed by recursion.
+void check_depth(std::string_view text, const std::string& name) {
+  constexpr int64_t kMostParts = 100;
+  int64_t line = 1, n_parts = 1;
+  char quote = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      ++line;
+      quote = 0;
+      n_parts = 1;
+    } else if (quote != 0) {
+      if (c == '\\' && quote == '"') ++i;
+      if (c == quote) quote = 0;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '#') {
+      i = std::min(text.find('\n', i), text.size()) - 1;
+    } else if (c == '.') {
+      require<ConfigError>(++n_parts <= kMostParts, name, ":", line, ": got a key of more than ", kMostParts, " parts; need a TOML recipe");
+    } else if (std::string_view("=,[]{}").find(c) != std::string_view::npos) {
+      n_parts = 1;
+    }
+  }
+}
+}  // namespace
+
 ConfigNode parse_toml(std::string_view text, const std::string& name, const std::string& folder) {
+  check_depth(text, name);
   try {
     const toml::table table = toml::parse(text, std::string_view(name));
     return convert(table, name, folder);
@@ -336,6 +365,8 @@ void read_value(const ConfigNode& node, const std::string& path, double& out) {
     out = static_cast<double>(*integer);
   } else if (const auto* number = std::get_if<double>(&node.value); number != nullptr && std::isfinite(*number)) {
     out = *number;
+  } else if (const auto* text = std::get_if<std::string>(&node.value); text != nullptr && count_of(*text)) {
+    out = *count_of(*text);
   } else {
     fail_kind(node, path, "a finite number");
   }

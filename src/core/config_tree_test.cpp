@@ -194,6 +194,18 @@ TEST(ConfigNode, ComesBackFromItsJsonWithoutTheNulls) {
   EXPECT_EQ(back.find("d")->find("e")->list()[0].find("f")->where, "resolved.json");
 }
 
+// A hundred thousand tables in one another are more than a stack holds.
+TEST(ConfigNode, RefusesKeysOfVeryManyParts) {
+  std::string key = "a";
+  for (int i = 0; i < 100000; ++i) key += ".a";
+  for (const auto& text : {key + " = 1", "b = 1\n[" + key + "]", "x = {" + key + " = 1}", "a = \"it's\" # '\n" + key + " = 1"})
+    EXPECT_THAT(testing::message_of<ConfigError>([&] { toml(text); }), ::testing::HasSubstr("got a key of more than 100 parts"));
+  std::string numbers = "a = [0.1";
+  for (int i = 0; i < 1000; ++i) numbers += ", 0.1";
+  EXPECT_EQ(toml(numbers + "]").find("a")->list().size(), 1001u);
+  EXPECT_NO_THROW(toml("a = \"" + key + "\""));
+}
+
 TEST(Override, AnotherLengthOfAPhaseReplacesTheOneItHad) {
   auto root = parse_toml("[[phase]]\nname = \"a\"\ntokens = 100\n[[phase]]\nname = \"b\"\nsteps = 5\n", "t", "");
   apply_override(root, "phase.a.steps=3");

@@ -30,7 +30,10 @@ double leading_number(std::string_view text, std::string_view& rest) {
                                                                 : 0;
     const bool stands_alone = rest.size() == 1 || rest[1] == ' ';
     if (factor > 0 && stands_alone) {
-      value *= factor;
+      const std::string digits(text.data(), result.ptr);
+      const int zeros = static_cast<int>(std::lround(std::log10(factor)));
+      const bool is_plain = digits.find_first_of("eE") == digits.npos;  // 4.03k is 4.03e3, not a product, which would be rounded
+      value = is_plain ? std::strtod((digits + "e" + std::to_string(zeros)).c_str(), nullptr) : value * factor;
       rest.remove_prefix(1);
     }
   }
@@ -64,12 +67,16 @@ std::string to_string(const Duration& duration) {
   return format_double(duration.value) + kNames[static_cast<int>(duration.unit)];
 }
 
-double parse_count(std::string_view text, std::string_view where) {
+std::optional<double> count_of(std::string_view text) {
   std::string_view rest;
   const double value = leading_number(trimmed(text), rest);
-  require<ConfigError>(std::isfinite(value) && rest.empty(), where, ": got '", text,
-                       "'; need a number, with k, M or B for 10^3, 10^6, 10^9");
-  return value;
+  return std::isfinite(value) && rest.empty() ? std::optional(value) : std::nullopt;
+}
+
+double parse_count(std::string_view text, std::string_view where) {
+  const auto value = count_of(text);
+  require<ConfigError>(value.has_value(), where, ": got '", text, "'; need a number, with k, M or B for 10^3, 10^6, 10^9");
+  return *value;
 }
 
 namespace {

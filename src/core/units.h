@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,7 +24,8 @@ struct Duration {
 Duration parse_duration(std::string_view text, Unit bare_unit, std::string_view where);
 std::string to_string(const Duration& duration);  // parse_duration reads it back to the same value
 
-// "20B" -> 20e9. k, M, B, T are 10^3, 10^6, 10^9, 10^12.
+// "20B" -> 20e9. k, M, B, T are 10^3, 10^6, 10^9, 10^12. None: text that is no such number.
+std::optional<double> count_of(std::string_view text);
 double parse_count(std::string_view text, std::string_view where);
 
 std::string human_count(double value);      // 1234567 -> "1.23M"

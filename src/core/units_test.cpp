@@ -17,6 +17,9 @@ TEST(Duration, ReadsNumberMultiplierAndUnit) {
   EXPECT_EQ(parse("2M tokens"), (Duration{2e6, Unit::tokens}));
   EXPECT_EQ(parse("1.5B tokens"), (Duration{1.5e9, Unit::tokens}));
   EXPECT_EQ(parse("3k steps"), (Duration{3000, Unit::steps}));
+  EXPECT_EQ(parse("4.03k steps"), (Duration{4030, Unit::steps}));  // 4.03 * 1000 is 4030.0000000000005
+  EXPECT_EQ(parse("8.05M tokens"), (Duration{8050000, Unit::tokens}));
+  EXPECT_EQ(parse("1e2k steps"), (Duration{1e5, Unit::steps}));
   EXPECT_EQ(parse("0.5T token"), (Duration{5e11, Unit::tokens}));
   EXPECT_EQ(parse("1 epoch"), (Duration{1, Unit::epochs}));
   EXPECT_EQ(parse(" 2.5  epochs "), (Duration{2.5, Unit::epochs}));
