@@ -62,6 +62,20 @@ TEST(Options, SetTakesOneValueSoThatThePositionalMayFollow) {
   EXPECT_THAT(values.set, ElementsAre("train.seed=2", "a=[1, 2]"));
 }
 
+TEST(Options, NamedValuesLeaveThePositional) {
+  EXPECT_THAT(parse({"--data", "a=1", "r.toml"}).data, ElementsAre("a=1"));
+  EXPECT_EQ(parse({"--data", "a=1", "r.toml"}).recipe, "r.toml");
+  const auto values = parse({"--data", "a=1", "b=2", "--steps", "4k", "r.toml", "--data", "c=3"});
+  EXPECT_THAT(values.data, ElementsAre("a=1", "b=2", "c=3"));
+  EXPECT_EQ(values.recipe, "r.toml");
+  EXPECT_EQ(values.steps, 4000);
+}
+
+TEST(Options, CountsTakeMultipliers) {
+  EXPECT_EQ(parse({"r.toml", "--steps", "1.5M"}).steps, 1500000);
+  for (const char* text : {"0.5", "1.2345k", "k", "9999999B"}) EXPECT_THROW(parse({"r.toml", "--steps", text}), ConfigError) << text;
+}
+
 TEST(Options, RefuseAWrongCommandLineInOneLine) {
   for (const auto& arguments : std::vector<std::vector<std::string>>{{}, {"r.toml", "--steps", "many"}, {"r.toml", "--uot", "x"}, {"r.toml", "s.toml"}, {"r.toml", "--out"}}) {
     const auto message = message_of<ConfigError>([&] { parse(arguments); });
