@@ -59,7 +59,7 @@ Json data_json(const std::string& name, const char* source, const std::string& p
 // "1 5 7" or "1,5,7", below the vocabulary.
 std::vector<int64_t> parse_ids(const std::vector<std::string>& texts, int64_t vocab_size) {
   std::vector<int64_t> out;
-  for (const auto& text : texts)
+  for (const auto& text : texts) {
     for (size_t begin = 0; begin <= text.size();) {
       const size_t end = std::min(text.find(',', begin), text.size());
       const std::string part = text.substr(begin, end - begin);
@@ -69,6 +69,7 @@ std::vector<int64_t> parse_ids(const std::vector<std::string>& texts, int64_t vo
       out.push_back(id);
       begin = end + 1;
     }
+  }
   return out;
 }
 
@@ -85,7 +86,7 @@ struct ModelRun {
 // The run's checkpoints before the last, which is what the run stands for.
 std::vector<std::string> earlier_checkpoints(const std::string& run) {
   auto steps = checkpoint::saved_steps(run);
-  require<ConfigError>(steps.size() > 1, "--over-run: got ", run, " with ", steps.size(), " saved checkpoints; need a run with two or more (checkpoint_every and keep_last in its recipe)");
+  require<ConfigError>(steps.size() > 1, "--over-run: got ", run, " with ", steps.size(), " saved checkpoints; need a run with two or more (checkpoint_every in its recipe)");
   steps.pop_back();
   std::vector<std::string> out;
   for (const int64_t step : steps) out.push_back((fs::path(run) / "checkpoints" / checkpoint::step_folder_name(step)).string());

@@ -9,7 +9,7 @@
 namespace evenkeel::study {
 namespace {
 
-// Keys in which arms with a router differ from the first of them, besides the seed and the routing itself.
+// Keys in which arms with a router differ from the first of them, besides the seed, the routing itself, and what does not bear on the parameters.
 std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) {
   const train::Arm* first = nullptr;
   std::vector<std::string> out;
@@ -20,7 +20,8 @@ std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) 
       const std::string key = change.substr(0, change.find(": "));
       const auto matches = [&](const char* pattern) { return optim::matches_pattern(key, pattern); };
       const bool is_routing = matches("model.router*") || matches("model.balance*") || matches("model.capacity*");
-      if (!is_routing && key != "train.seed" && std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
+      const bool is_rhythm = key == "train.checkpoint_every" || key == "train.keep_last" || matches("phase.*.eval.*");
+      if (!is_routing && !is_rhythm && key != "train.seed" && std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
     }
   }
   return out;

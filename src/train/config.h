@@ -29,7 +29,7 @@ Json to_json(const RecipePath& path);
 struct TrainSettings {
   int64_t batch_size = 0, micro_batch_size = 0, sequence_length = 0, seed = 1;
   Duration checkpoint_every{0, Unit::steps};
-  int64_t keep_last = 2;
+  int64_t keep_last = 0;
   bool separate_documents = false;
   static void visit_fields(auto& c, auto&& field) {
     field("batch_size", c.batch_size, "sequences per optimizer step");

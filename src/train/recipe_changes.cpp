@@ -29,13 +29,8 @@ void flatten(const Json& json, const std::string& path, std::map<std::string, st
   }
 }
 
-// What bears on the parameters.
-Json counted(Json recipe) {
+Json without_contents(Json recipe) {
   recipe.erase("contents");
-  if (Json* train = recipe.find("train"))
-    for (const char* key : {"checkpoint_every", "keep_last"}) train->erase(key);
-  if (Json* phases = recipe.find("phase"))
-    for (Json& phase : phases->as_array()) phase.erase("eval");
   return recipe;
 }
 
@@ -49,7 +44,7 @@ struct Place {
 
 std::vector<Place> places_of(const RunConfig& config) {
   std::vector<Place> out;
-  const auto add_data = [&](const std::string& at, const std::vector<DataSource>& sources) {
+  const auto add_data = [&](const std::string& at, const auto& sources) {
     for (const auto& source : sources)
       out.push_back({at + ".data." + source.name + ".path", source.path.value, "data", [path = source.path.value] { return data::IndexedDataset::open(path).fingerprint(); }});
   };
@@ -62,6 +57,7 @@ std::vector<Place> places_of(const RunConfig& config) {
     const std::string at = "phase." + phase.name;
     add_data(at, phase.data);
     if (phase.replay) add_data(at + ".replay", phase.replay->data);
+    if (phase.eval) add_data(at + ".eval", phase.eval->data);
     if (const std::string folder = external_start(config, i); !folder.empty())
       out.push_back({at + ".start.from", folder, "starts", [&config, i] { return checkpoint::folder_identity(phase_start(config, i).folder); }});
   }
@@ -87,7 +83,9 @@ bool is_as_recorded(const Json& resolved, const Place& place) {
 
 Json read_resolved(const fs::path& run) {
   const auto path = run / "resolved.json";
-  return read_json(path);
+  Json out = read_json(path);
+  require<DataError>(out.find("model") != nullptr, path.string(), ": got no key 'model'; need the resolved recipe of the run");
+  return out;
 }
 
 bool has_begun(const fs::path& run) { return fs::exists(run / "resolved.json") && !checkpoint::saved_steps(run).empty(); }
@@ -106,8 +104,8 @@ void require_none(const std::vector<std::string>& changes, const fs::path& run) 
 
 std::vector<std::string> changed_keys(const Json& before, const Json& after) {
   std::map<std::string, std::string> old_values, new_values;
-  flatten(counted(before), "", old_values);
-  flatten(counted(after), "", new_values);
+  flatten(without_contents(before), "", old_values);
+  flatten(without_contents(after), "", new_values);
   std::vector<std::string> out;
   for (const auto& [path, value] : old_values) {
     const auto found = new_values.find(path);

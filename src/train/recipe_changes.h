@@ -12,8 +12,7 @@
 
 namespace evenkeel::train {
 
-// Keys of two resolved recipes that differ, as "path: old -> new"; evaluation and the rhythm of checkpoints do not
-// count: they do not bear on the parameters.
+// Keys of two resolved recipes that differ, as "path: old -> new".
 std::vector<std::string> changed_keys(const Json& before, const Json& after);
 
 // The same between the resolved.json of a run and `config`; none where the run has no checkpoint yet. A key of the model
