@@ -158,6 +158,23 @@ void check_model_config(const ModelConfig& c, const std::string& where, const Co
 }
 
 namespace {
+// The tables of [model] and the key of each that says what its others mean.
+constexpr std::pair<const char*, const char*> kChoosers[] = {{"router", "kind"}, {"balance", "loss"}, {"capacity", "rule"}};
+}  // namespace
+
+void drop_replaced(ConfigNode& model, const ConfigNode& changes) {
+  if (!model.is_table() || !changes.is_table()) return;
+  for (const auto& [key, chooser] : kChoosers) {
+    const ConfigNode *mine = model.find(key), *change = changes.find(key);
+    if (mine == nullptr || change == nullptr || !mine->is_table() || !change->is_table()) continue;
+    const ConfigNode *was = mine->find(chooser), *is = change->find(chooser);
+    const bool is_other = is != nullptr && (was == nullptr || was->shown() != is->shown());
+    const bool is_list = (is != nullptr && is->is_list()) || (was != nullptr && was->is_list());
+    if (change->table().empty() || (std::string_view(key) == "balance" ? is_other && is_list : is_other)) model.erase(key);
+  }
+}
+
+namespace {
 // The preset's keys with those of `node` above them.
 ConfigNode with_preset(const ConfigNode& node) {
   const ConfigNode* preset = node.find("preset");
@@ -168,10 +185,9 @@ ConfigNode with_preset(const ConfigNode& node) {
   ConfigNode changes = node;
   changes.erase("preset");
   // Another router kind, balance loss or capacity rule replaces the preset's table: its keys need not fit.
-  const std::pair<const char*, const char*> replaced_by[] = {{"router", "kind"}, {"balance", "loss"}, {"capacity", "rule"}};
-  for (const auto& [key, chooser] : replaced_by) {
+  for (const auto& [key, chooser] : kChoosers) {
     const ConfigNode* change = changes.find(key);
-    if (change != nullptr && change->find(chooser) != nullptr) merged.erase(key);
+    if (change != nullptr && change->is_table() && (change->table().empty() || change->find(chooser) != nullptr)) merged.erase(key);
   }
   merge_config(merged, changes);
   merged.where = node.where;

@@ -74,6 +74,10 @@ struct ModelConfig {
 };
 
 // Reads [model]: the preset first, the keys above it, defaults filled, everything checked. ConfigError names key, value, need.
+// What a change of a recipe's [model] replaces whole instead of key by key, taken out of `model`: a router of another kind and a capacity
+// of another rule, whose keys need not fit; a list of balance losses; and what is changed to an empty table, the default.
+void drop_replaced(ConfigNode& model, const ConfigNode& changes);
+
 ModelConfig read_model_config(const ConfigNode& node);
 void fill_defaults(ModelConfig& config);
 // A message begins with the place of the key in `table`, [model] as it was given, or with `where` where it is not in there.

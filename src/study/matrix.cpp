@@ -126,6 +126,13 @@ std::vector<Change> matrix_arms(const ConfigNode& matrix) {
   return out;
 }
 
+void merge_recipe(ConfigNode& recipe, const ConfigNode& changes) {
+  ConfigNode* model = recipe.find("model");
+  const ConfigNode* changed_model = changes.find("model");
+  if (model != nullptr && changed_model != nullptr) model::drop_replaced(*model, *changed_model);
+  merge_config(recipe, changes);
+}
+
 ConfigNode base_recipe(const ConfigNode& root, const ConfigNode& study) {
   const ConfigNode* base = study.find("base");
   if (base == nullptr) {
@@ -138,7 +145,7 @@ ConfigNode base_recipe(const ConfigNode& root, const ConfigNode& study) {
   ConfigNode recipe = read_toml(path.value);
   ConfigNode rest = root;
   rest.erase("study");
-  merge_config(recipe, rest);
+  merge_recipe(recipe, rest);
   return recipe;
 }
 
@@ -246,7 +253,7 @@ StudyPlan read_study(const ConfigNode& root) {
       arm.group = change.group;
       arm.name = seeds.size() > 1 ? change.name + "-seed" + std::to_string(seeds[i]) : change.name;
       arm.recipe = base;
-      merge_config(arm.recipe, change.table);
+      merge_recipe(arm.recipe, change.table);
       const ConfigNode* chosen = change.phases != nullptr ? change.phases : phases;
       if (chosen != nullptr) select_phases(arm.recipe, *chosen);
       if (!seeds.empty()) apply_override(arm.recipe, "train.seed=" + std::to_string(seeds[i]));

@@ -38,6 +38,30 @@ arms = [{name = "plain"}, {name = "hot", phase.two.schedule.lr_max = 0.5}, {name
   EXPECT_EQ(plan.arms[0].config.model.top_k, 2);
 }
 
+// The tables whose keys mean something else under another kind are replaced, and an empty table is the default.
+TEST(Study, ArmsReplaceTheRouterBalanceAndCapacityThatTheyName) {
+  const std::string base = std::string(testing::tiny_recipe_text()) + "[model.router]\nkind = \"top_k\"\nscore = \"sigmoid\"\nrenormalize = true\n[model.capacity]\nrule = \"switch\"\nfactor_train = 2.0\n";
+  const auto plan = read_study(parse_toml(
+      "[study]\narms = [{name = \"pb\"}, {name = \"sb\", model.router = {kind = \"sinkhorn\"}, model.balance = {}, model.capacity = {}}, "
+      "{name = \"none\", model.balance = {loss = []}}, {name = \"half\", model.balance.coefficient = 0.005, model.router.renormalize = false}]\n" +
+          base,
+      "s.toml", "/data"));
+  const auto& pb = plan.arms[0].config.model;
+  EXPECT_EQ(pb.router.find("score")->shown(), "'sigmoid'");
+  const auto& sb = plan.arms[1].config.model;
+  EXPECT_EQ(sb.router.find("kind")->shown(), "'sinkhorn'");
+  EXPECT_EQ(sb.router.find("score"), nullptr);
+  EXPECT_TRUE(sb.balance.terms.empty());
+  EXPECT_EQ(sb.balance.z_coefficient, 0);
+  EXPECT_TRUE(sb.capacity.is_dropless());
+  EXPECT_TRUE(plan.arms[2].config.model.balance.terms.empty());
+  const auto& half = plan.arms[3].config.model;
+  EXPECT_EQ(half.balance.terms[0].coefficient, 0.005);
+  EXPECT_EQ(half.balance.z_coefficient, 0.001);
+  EXPECT_EQ(half.router.find("score")->shown(), "'sigmoid'");
+  EXPECT_EQ(half.capacity.factor_train, 2.0);
+}
+
 TEST(Study, SeedsMultiplyArmsAndShareAGroup) {
   const auto plan = plan_of("seeds = [3, 5]\narms = [{name = \"a\"}, {name = \"b\"}]");
   EXPECT_THAT(names_of(plan), ElementsAre("a-seed3", "a-seed5", "b-seed3", "b-seed5"));
