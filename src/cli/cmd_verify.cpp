@@ -23,14 +23,16 @@ void verify_checkpoint(const fs::path& folder) {
 
 // The number of checkpoints that were read.
 int64_t verify_run(const fs::path& run) {
-  read_json(run / "resolved.json");
+  const Json resolved = read_json(run / "resolved.json");
+  for (const char* key : {"model", "train", "phase"})
+    require<DataError>(resolved.find(key) != nullptr, (run / "resolved.json").string(), ": got no key '", key, "'; need the resolved recipe");
   read_toml((run / "recipe.toml").string());
   const auto lines = train::read_metrics(run / "metrics.jsonl");
   const int64_t reached = lines.empty() ? 0 : lines.back().at("step").as_int();
   const auto saved = checkpoint::saved_steps(run);
   require<DataError>(saved.empty() || reached >= saved.back(), (run / "metrics.jsonl").string(), ": got lines up to step ", reached, "; need those up to the checkpoint of step ", saved.empty() ? 0 : saved.back());
   if (fs::exists(run / "results.json")) {  // the run says that it is finished
-    read_json(run / "results.json");
+    require<DataError>(read_json(run / "results.json").find("tables") != nullptr, (run / "results.json").string(), ": got no key 'tables'; need the results of a run");
     require<CheckpointError>(!saved.empty() && saved.back() == reached, (run / "checkpoints").string(), ": got ", saved.empty() ? "no checkpoint" : "a last checkpoint of step " + std::to_string(saved.back()),
                              " and a run that is finished at step ", reached, "; need its last checkpoint, whole");
   }
