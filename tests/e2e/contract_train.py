@@ -336,7 +336,8 @@ def check_a_resume_refuses_other_data_and_starts(runs, problems):
     recipe = runs.recipe(phase("a", "steps = 3"), phase("eval", "steps = 2", "de", more=f'start = {{from = "{first}"}}\n'))
     run = runs.good("stopped", recipe, "--max-hours", 1e-9)
     for change, says in [(f'phase.a.data=[{{name = "en", path = "{runs.folder / "ident"}"}}]', "phase.a.data.en.path"),
-                         ("phase.eval.schedule.lr_max=0.5", "phase.eval.schedule.lr_max"), (f'phase.eval.start.from="{other}"', "phase.eval.start.from")]:
+                         ("phase.eval.schedule.lr_max=0.5", "phase.eval.schedule.lr_max"), ('train.checkpoint_every="2 steps"', "train.checkpoint_every"),
+                         (f'phase.a.eval={{data = [{{name = "en", path = "{runs.folder / "en"}"}}]}}', "phase.a.eval"), (f'phase.eval.start.from="{other}"', "phase.eval.start.from")]:
         _, result = runs.train("stopped", recipe, "--resume", "--set", change)
         problems.ran(result, 2)
         problems.need(says in result.err, f"the error names no {says}: {result.err.strip()}")

@@ -168,11 +168,12 @@ def check_a_signal_to_a_whole_study_saves_its_arms(place, problems):
 
 def check_a_killed_study_goes_on(place, problems):
     out = place.folder / "study-kill"
-    process = place.start("study", place.study, "--out", out, "--jobs", 2, "--threads", 2, "--device", "cpu", "--set", 'train.checkpoint_every="10 steps"')
+    arguments = ["study", place.study, "--out", out, "--jobs", 2, "--threads", 2, "--device", "cpu", "--set", 'train.checkpoint_every="10 steps"']
+    process = place.start(*arguments)
     wait_until(lambda: has_steps(out / "arms" / "a", 15)() and has_steps(out / "arms" / "b", 15)(), process)
     process.kill()
     process.communicate()
-    problems.ran(toy.evenkeel("study", place.study, "--out", out, "--jobs", 2, "--threads", 2, "--device", "cpu", "--resume"))
+    problems.ran(toy.evenkeel(*arguments, "--resume"))
     for path in toy.checkpoints(out / "arms" / "a"):
         if path.name not in [whole.name for whole in toy.checkpoints(place.whole)]:
             shutil.rmtree(path)
