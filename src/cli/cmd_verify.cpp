@@ -10,6 +10,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "train/metrics.h"
+#include "train/recipe_changes.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -23,9 +24,7 @@ void verify_checkpoint(const fs::path& folder) {
 
 // The number of checkpoints that were read.
 int64_t verify_run(const fs::path& run) {
-  const Json resolved = read_json(run / "resolved.json");
-  for (const char* key : {"model", "train", "phase"})
-    require<DataError>(resolved.find(key) != nullptr, (run / "resolved.json").string(), ": got no key '", key, "'; need the resolved recipe");
+  train::read_resolved(run);
   read_toml((run / "recipe.toml").string());
   const auto lines = train::read_metrics(run / "metrics.jsonl");
   const int64_t reached = lines.empty() ? 0 : lines.back().at("step").as_int();

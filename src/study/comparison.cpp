@@ -16,12 +16,11 @@ std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) 
   for (const auto& arm : arms) {
     if (!train::arm_model(arm).is_moe()) continue;
     if (first == nullptr) first = &arm;
-    for (const auto& change : train::changed_keys(first->resolved, arm.resolved)) {
+    for (const auto& change : train::changed_keys(train::bearing_on_parameters(first->resolved), train::bearing_on_parameters(arm.resolved))) {
       const std::string key = change.substr(0, change.find(": "));
       const auto matches = [&](const char* pattern) { return optim::matches_pattern(key, pattern); };
       const bool is_routing = matches("model.router*") || matches("model.balance*") || matches("model.capacity*");
-      const bool is_rhythm = key == "train.checkpoint_every" || key == "train.keep_last" || matches("phase.*.eval.*");
-      if (!is_routing && !is_rhythm && key != "train.seed" && std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
+      if (!is_routing && key != "train.seed" && std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
     }
   }
   return out;
@@ -39,11 +38,9 @@ double training_flops_per_token(const train::Arm& arm) {
 }
 
 std::string recipe_without_replay(const train::Arm& arm) {
-  Json recipe = arm.resolved;
-  recipe.erase("contents");  // what the paths, which are compared, led to
-  for (const char* key : {"seed", "checkpoint_every", "keep_last"}) recipe["train"].erase(key);
-  for (auto& phase : recipe["phase"].as_array())
-    for (const char* key : {"replay", "eval"}) phase.erase(key);
+  Json recipe = train::bearing_on_parameters(arm.resolved);
+  recipe["train"].erase("seed");
+  for (auto& phase : recipe["phase"].as_array()) phase.erase("replay");
   return recipe.dump();
 }
 

@@ -49,6 +49,9 @@ TEST(Comparison, SaysWhatDiffersBesidesTheRouting) {
   const auto differences = [](const std::vector<Arm>& arms) { return comparison_json(arms).at("other_differences").dump(); };
   EXPECT_EQ(differences({arm_of(testing::kTinyDense), arm_of({"model.router.renormalize=true"}), arm_of({"model.balance.coefficient=0.5", "train.seed=4"})}), "[]");
   EXPECT_EQ(differences({arm_of({}), arm_of({"model.d_expert=7"}), arm_of({"model.d_expert=8", "phase.two.schedule.lr_max=0.5"})}), R"(["model.d_expert","phase.two.schedule.lr_max"])");
+  // A source may have any name, also that of a key which does not count.
+  const auto with_source = [](const std::string& path) { return arm_of({"train.keep_last=" + std::to_string(path.size()), "phase.two.data=[{name = \"eval\", path = \"" + path + "\"}]"}); };
+  EXPECT_EQ(differences({with_source("/a"), with_source("/bc")}), R"(["phase.two.data.eval.path"])");
 }
 
 TEST(Comparison, HasTheFlopsOfAllArms) {

@@ -6,6 +6,7 @@
 #include "core/file_io.h"
 #include "train/metrics.h"
 #include "train/phase.h"
+#include "train/recipe_changes.h"
 
 namespace evenkeel::study {
 namespace {
@@ -63,10 +64,9 @@ bool has_all(const std::vector<int64_t>& steps, const std::set<int64_t>& needed)
 
 size_t n_shared_phases(const ArmPlan& left, const ArmPlan& right) {
   const Json first = train::run_config_json(left.config), second = train::run_config_json(right.config);
-  for (const char* key : {"model", "optimizer"})
-    if (!(first.at(key) == second.at(key))) return 0;
-  for (const auto& [key, value] : first.at("train").as_object())
-    if (key != "checkpoint_every" && key != "keep_last" && !(second.at("train").at(key) == value)) return 0;
+  const Json one = train::bearing_on_parameters(first), other = train::bearing_on_parameters(second);
+  for (const char* key : {"model", "optimizer", "train"})
+    if (!(one.at(key) == other.at(key))) return 0;
   const auto &mine = first.at("phase").as_array(), &theirs = second.at("phase").as_array();
   size_t n = 0;
   while (n < mine.size() && n < theirs.size() && mine[n] == theirs[n]) ++n;

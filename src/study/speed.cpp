@@ -7,6 +7,7 @@
 #include "study/jobs.h"
 #include "train/bench.h"
 #include "train/interrupt.h"
+#include "train/recipe_changes.h"
 
 namespace evenkeel::study {
 namespace {
@@ -17,10 +18,8 @@ constexpr double kMaxSeconds = 3;
 
 // Arms that have this in common train equally fast: data, phases and replay do not bear on it.
 std::string speed_key(const ArmPlan& arm) {
-  const Json config = train::run_config_json(arm.config);
-  Json train = config.at("train");
-  std::erase_if(train.as_object(), [](const auto& entry) { return entry.first == "checkpoint_every" || entry.first == "keep_last"; });
-  return sha256_hex(Json(Json::Array{config.at("model"), config.at("optimizer"), train}).dump());
+  const Json config = train::bearing_on_parameters(train::run_config_json(arm.config));
+  return sha256_hex(Json(Json::Array{config.at("model"), config.at("optimizer"), config.at("train")}).dump());
 }
 
 // In a process of its own, like an arm.

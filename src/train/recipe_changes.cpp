@@ -81,13 +81,6 @@ bool is_as_recorded(const Json& resolved, const Place& place) {
   }
 }
 
-Json read_resolved(const fs::path& run) {
-  const auto path = run / "resolved.json";
-  Json out = read_json(path);
-  require<DataError>(out.find("model") != nullptr, path.string(), ": got no key 'model'; need the resolved recipe of the run");
-  return out;
-}
-
 bool has_begun(const fs::path& run) { return fs::exists(run / "resolved.json") && !checkpoint::saved_steps(run).empty(); }
 
 // What a run goes on from has the recipe that made it; checkpoints that a study puts there have none yet.
@@ -101,6 +94,22 @@ void require_none(const std::vector<std::string>& changes, const fs::path& run) 
 }
 
 }  // namespace
+
+Json read_resolved(const fs::path& run) {
+  const auto path = run / "resolved.json";
+  Json out = read_json(path);
+  for (const char* key : {"model", "train", "phase"}) require<DataError>(out.find(key) != nullptr, path.string(), ": got no key '", key, "'; need the resolved recipe");
+  return out;
+}
+
+Json bearing_on_parameters(Json recipe) {
+  recipe = without_contents(std::move(recipe));
+  if (Json* train = recipe.find("train"))
+    for (const char* key : {"checkpoint_every", "keep_last"}) train->erase(key);
+  if (Json* phases = recipe.find("phase"))
+    for (Json& phase : phases->as_array()) phase.erase("eval");
+  return recipe;
+}
 
 std::vector<std::string> changed_keys(const Json& before, const Json& after) {
   std::map<std::string, std::string> old_values, new_values;

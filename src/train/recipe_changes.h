@@ -12,6 +12,12 @@
 
 namespace evenkeel::train {
 
+// resolved.json of a run. DataError with its path where it is no recipe.
+Json read_resolved(const std::filesystem::path& run);
+
+// Of a resolved recipe what bears on the parameters: neither evaluation nor the rhythm of checkpoints, nor "contents".
+Json bearing_on_parameters(Json recipe);
+
 // Keys of two resolved recipes that differ, as "path: old -> new".
 std::vector<std::string> changed_keys(const Json& before, const Json& after);
 

@@ -33,6 +33,12 @@ TEST(ChangedKeys, NamesEvaluationAndCheckpoints) {
   EXPECT_THAT(changes_of({"phase.two.eval.data=[{name = \"h\", path = \"/h\"}]"}), Contains(HasSubstr("phase.two.eval.data")));
 }
 
+TEST(BearingOnParameters, LeavesOutEvaluationAndCheckpoints) {
+  const auto bearing = [](const std::vector<std::string>& overrides) { return bearing_on_parameters(run_config_json(testing::tiny_config("/data", overrides))); };
+  EXPECT_THAT(changed_keys(bearing({}), bearing({"train.checkpoint_every=\"2 steps\"", "train.keep_last=3", "phase.one.eval.max_tokens=8", "phase.two.eval.data=[{name = \"h\", path = \"/h\"}]"})), IsEmpty());
+  EXPECT_THAT(changed_keys(bearing({}), bearing({"train.seed=2"})), ElementsAre("train.seed: 1 -> 2"));
+}
+
 TEST(ChangedKeys, NamesPlaces) {
   EXPECT_THAT(changes_of({"phase.two.data=[{name = \"b\", path = \"/moved/b\"}]"}), ElementsAre("phase.two.data.b.path: \"/data/b\" -> \"/moved/b\""));
   const Json with = Json::parse(R"({"model": {"from": "/a"}})", "t"), without = Json::parse(R"({"model": {"from": "/b"}})", "t");
@@ -44,6 +50,8 @@ TEST(ChangedKeys, TellsNamesFromKeys) {
   const auto of = [](const char* name, double rate) {
     return Json::Object{{"phase", Json::Array{Json::Object{{"name", name}, {"schedule", Json::Object{{"lr_max", rate}}}, {"eval", Json::Object{{"max_tokens", rate}}}}}}};
   };
+  for (const char* name : {"eval", "contents", "train.keep_last"})
+    EXPECT_THAT(changed_keys(bearing_on_parameters(Json(of(name, 0.25))), bearing_on_parameters(Json(of(name, 0.5)))), ElementsAre(std::string("phase.") + name + ".schedule.lr_max: 0.25 -> 0.5"));
   for (const char* name : {"eval", "contents", "train.keep_last"})
     EXPECT_THAT(changed_keys(Json(of(name, 0.25)), Json(of(name, 0.5))), ElementsAre(std::string("phase.") + name + ".eval.max_tokens: 0.25 -> 0.5", std::string("phase.") + name + ".schedule.lr_max: 0.25 -> 0.5"));
 }
