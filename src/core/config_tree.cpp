@@ -365,8 +365,8 @@ void read_value(const ConfigNode& node, const std::string& path, double& out) {
     out = static_cast<double>(*integer);
   } else if (const auto* number = std::get_if<double>(&node.value); number != nullptr && std::isfinite(*number)) {
     out = *number;
-  } else if (const auto* text = std::get_if<std::string>(&node.value); text != nullptr && count_of(*text)) {
-    out = *count_of(*text);
+  } else if (const auto count = node.is_string() ? count_of(std::get<std::string>(node.value)) : std::nullopt) {
+    out = *count;
   } else {
     fail_kind(node, path, "a finite number");
   }

@@ -24,16 +24,19 @@ double leading_number(std::string_view text, std::string_view& rest) {
   if (result.ec != std::errc()) return NAN;
   rest = text.substr(static_cast<size_t>(result.ptr - text.data()));
   if (!rest.empty()) {
-    const double factor = rest[0] == 'k' ? 1e3 : rest[0] == 'M' ? 1e6
-                                             : rest[0] == 'B'   ? 1e9
-                                             : rest[0] == 'T'   ? 1e12
-                                                                : 0;
+    const int exponent = rest[0] == 'k' ? 3 : rest[0] == 'M' ? 6
+                                          : rest[0] == 'B'   ? 9
+                                          : rest[0] == 'T'   ? 12
+                                                             : 0;
     const bool stands_alone = rest.size() == 1 || rest[1] == ' ';
-    if (factor > 0 && stands_alone) {
-      const std::string digits(text.data(), result.ptr);
-      const int zeros = static_cast<int>(std::lround(std::log10(factor)));
-      const bool is_plain = digits.find_first_of("eE") == digits.npos;  // 4.03k is 4.03e3, not a product, which would be rounded
-      value = is_plain ? std::strtod((digits + "e" + std::to_string(zeros)).c_str(), nullptr) : value * factor;
+    if (exponent > 0 && stands_alone) {
+      std::string digits(text.data(), result.ptr);
+      if (digits.find('e') == digits.npos && digits.find('E') == digits.npos) {  // 4.03k is read as 4.03e3: the product 4.03 * 1e3 is rounded
+        digits += "e" + std::to_string(exponent);
+        std::from_chars(digits.data(), digits.data() + digits.size(), value);
+      } else {
+        value *= std::pow(10, exponent);
+      }
       rest.remove_prefix(1);
     }
   }
