@@ -20,17 +20,20 @@ moe::RoutingDecision on_cpu(const moe::RoutingDecision& decision) {
 
 model::ModelOutput forward(const LoadedModel& model, const data::Batch& batch, int64_t number, const ForwardOptions& options) {
   const auto device = model.params.at("embedding.weight").device();
-  model::ModelInput input;
-  input.tokens = batch.tokens.to(device);
-  if (options.separate_documents) input.document_ids = batch.document_ids.to(device);
-  input.mode = options.mode;
-  input.step = model.step;
-  // In Mode::eval as train/evaluate: no draw depends on which batch a sequence came in.
-  if (options.mode == moe::Mode::train) input.seed = combine_bits(options.seed, static_cast<uint64_t>(number));
-  return model.model.forward(model.params, model.router_states, input);
+  return model.model.forward(model.params, model.router_states, input_of(batch, device, options.separate_documents, options.mode, options.seed, number, model.step.value_or(0)));
 }
 
 }  // namespace
+
+model::ModelInput input_of(const data::Batch& batch, at::Device device, bool separate_documents, moe::Mode mode, uint64_t seed, int64_t number, int64_t step) {
+  model::ModelInput input;
+  input.tokens = batch.tokens.to(device);
+  if (separate_documents) input.document_ids = batch.document_ids.to(device);
+  input.mode = mode;
+  input.step = step;
+  if (mode == moe::Mode::train) input.seed = combine_bits(seed, static_cast<uint64_t>(number));
+  return input;
+}
 
 Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch, int64_t number, const ForwardOptions& options) {
   const at::NoGradGuard no_grad;

@@ -1,6 +1,7 @@
 // A model run over windows, as the analyses see it: the same forward pass as in training and evaluation.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,8 @@ struct LoadedModel {
   std::string name;  // for the tables
   model::Transformer model;
   ops::Params params;
-  std::vector<ops::Params> router_states;  // one for each MoE layer
-  int64_t step = 0;                        // of the checkpoint, for messages; 0 where there is none
+  std::vector<ops::Params> router_states;      // one for each MoE layer
+  std::optional<int64_t> step = std::nullopt;  // of the checkpoint
   int64_t vocab_size() const { return model.config().vocab_size; }
 };
 
@@ -26,6 +27,10 @@ struct ForwardOptions {
   bool separate_documents = false;  // attention and positions stop at document borders
   uint64_t seed = 0;                // of random routers in Mode::train, with the number of the batch mixed in
 };
+
+// What a model is fed of a batch of windows, on `device`. In Mode::train the draws are those of (seed, number of the batch); in Mode::eval no
+// draw depends on which batch a sequence came in. document_ids where attention stops at document borders; step for messages.
+model::ModelInput input_of(const data::Batch& batch, at::Device device, bool separate_documents, moe::Mode mode, uint64_t seed, int64_t number, int64_t step);
 
 struct Forward {
   Observation observation;  // on the CPU; `data` is left to the caller

@@ -23,7 +23,7 @@ namespace {
 struct AnalyzeOptions {
   std::string model, reference, out, tokenizer;
   std::vector<std::string> data, traces, reference_traces, counts, analyses, ids;
-  int64_t top_k = 0, minimum_count = 0, seed = 1;
+  int64_t top_k = 0, minimum_count = 0;
   bool json = false, over_run = false;
   ModelRunOptions run;
 };
@@ -98,8 +98,7 @@ void load_reference(const AnalyzeOptions& options, const checkpoint::ModelSource
   run.reference.emplace(load_model(source, name, options.run));
   analysis::check_reference(*run.model, *run.reference);
   input.reference = name;
-  const Json* step = source.state.find("step");
-  input.reference_step = step != nullptr ? std::optional(step->as_int()) : std::nullopt;
+  input.reference_step = run.reference->step;
 }
 
 // The windows of every data set from their start. The models that are loaded now are what they are run through.
@@ -129,7 +128,7 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   input.vocab_size = source.config.vocab_size;
   input.sequence_length = options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
   input.embedding = run.model->params.at("embedding.weight").cpu().to(at::kFloat);
-  run.forward = {options.run.batch_size, options.run.router_mode(), source.separate_documents, static_cast<uint64_t>(options.seed)};
+  run.forward = {options.run.batch_size, options.run.router_mode(), source.separate_documents, options.run.random_seed()};
   out.observations = forward_sources(options, run, input.sequence_length);
   if (source.kind != "checkpoint") out.tokenizers.push_back(source.folder.string());
   for (const auto& set : run.sets) {
@@ -210,7 +209,6 @@ void check_options(const AnalyzeOptions& options) {
   only(options.top_k != 0, "--top-k", !options.counts.empty(), "--counts");
   require<ConfigError>(options.top_k >= 0, "--top-k: got ", options.top_k, "; need 1 or more");
   require<ConfigError>(options.minimum_count >= 0 && options.minimum_count < INT32_MAX, "--minimum-count: got ", options.minimum_count, "; need 0 (each source's own) or more");
-  require<ConfigError>(options.seed >= 0, "--seed: got ", options.seed, "; need 0 or more");
 }
 
 constexpr const char* kFiles[] = {"csv", "results.json", "report.html"};
@@ -275,7 +273,7 @@ Json options_json(const AnalyzeOptions& options, const std::vector<const analysi
   out["analyses"] = std::move(names);
   out["ids"] = sources.input.chosen_ids;
   out["minimum_count"] = options.minimum_count;
-  out["seed"] = options.seed;
+  out["seed"] = options.run.seed;
   return out;
 }
 
@@ -284,7 +282,7 @@ analysis::AnalysisTables run_sources(const AnalyzeOptions& options, Sources& sou
   auto& input = sources.input;
   input.chosen_ids = parse_ids(options.ids, input.vocab_size);
   input.minimum_count = options.minimum_count;
-  input.seed = static_cast<uint64_t>(options.seed);
+  input.seed = options.run.random_seed();
   check_memory(kinds, sources);
   input.token_texts = token_texts(options, sources);
   run.model = input.model;
@@ -338,11 +336,11 @@ void write_files(const fs::path& out, const Json& results, const analysis::Analy
 
 void declare(Options& command, AnalyzeOptions& options) {
   command.add("MODEL", options.model, "checkpoint, run or Hugging Face folder, with --data");
-  command.add("--data", options.data, "NAME=PREFIX of .bin/.idx; repeatable");
+  command.add_named("--data", options.data, "NAME=PREFIX of .bin/.idx; repeatable");
   command.add("--reference", options.reference, "a second model on the same tokens: what of its choices is kept");
   command.flag("--over-run", options.over_run, "MODEL is a run: saturation and early_routing of each of its checkpoints against the last one");
-  command.add("--trace", options.traces, "NAME=FILE of 'evenkeel trace' in place of a model; repeatable");
-  command.add("--reference-trace", options.reference_traces, "NAME=FILE, the reference model's trace of the same tokens");
+  command.add_named("--trace", options.traces, "NAME=FILE of 'evenkeel trace' in place of a model; repeatable");
+  command.add_named("--reference-trace", options.reference_traces, "NAME=FILE, the reference model's trace of the same tokens");
   command.add("--counts", options.counts, "FILE of published counts in place of a model; repeatable");
   command.add("--top-k", options.top_k, "experts a token, where a count file does not say it");
   command.add("--out", options.out, "folder to write: results.json, report.html, csv/", true);
@@ -350,8 +348,7 @@ void declare(Options& command, AnalyzeOptions& options) {
   command.add("--ids", options.ids, "token ids to follow one by one (default: the most frequent)");
   command.add("--minimum-count", options.minimum_count, "leave out ids seen less often; 0 = each source's own rule");
   command.add("--tokenizer", options.tokenizer, "for the texts of token ids (default: the model folder's, or the one that the data were made with)");
-  command.add("--seed", options.seed, "of permutation baselines, and of random routers in --mode train");
-  options.run.declare(command);
+  options.run.declare(command, "of permutation baselines, and of random routers in --mode train");
   command.flag("--json", options.json, "results.json also on stdout");
   std::vector<std::pair<std::string, std::string>> kinds;
   for (const auto& kind : analysis::analysis_kinds()) kinds.emplace_back(kind.name, kind.help);

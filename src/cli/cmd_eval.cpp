@@ -12,18 +12,15 @@ namespace evenkeel::cli {
 int cmd_eval(Options& options) {
   std::string model_path;
   std::vector<std::string> data_texts;
-  int64_t seed = 1;
   ModelRunOptions run;
   bool json = false;
   options.add("MODEL", model_path, "checkpoint, run or Hugging Face folder", true);
-  options.add("--data", data_texts, "NAME=PREFIX of .bin/.idx; repeatable", true);
+  options.add_named("--data", data_texts, "NAME=PREFIX of .bin/.idx; repeatable", true);
   run.declare(options);
-  options.add("--seed", seed, "of random routers, in --mode train");
   options.flag("--json", json, "one JSON document on stdout");
   options.example("evenkeel eval runs/first --data en=data/en-heldout --json");
   if (!options.parse()) return 0;
   run.check();
-  require<ConfigError>(seed >= 0, "--seed: got ", seed, "; need 0 or more");
 
   const auto source = open_checked(model_path);
   const auto sets = open_datasets(data_texts, "--data", source.config.vocab_size);
@@ -34,8 +31,8 @@ int cmd_eval(Options& options) {
   eval.max_tokens = run.max_tokens;
   eval.mode = run.router_mode();
   eval.separate_documents = source.separate_documents;
-  eval.seed = static_cast<uint64_t>(seed);
-  eval.step = loaded.step;
+  eval.seed = run.random_seed();
+  eval.step = loaded.step.value_or(0);
 
   Json data = Json::object();
   Progress progress("evaluating", static_cast<double>(sets.size()), "sets");

@@ -11,7 +11,6 @@ namespace {
 
 struct TraceOptions {
   std::string model, data, tokens, out, name;
-  int64_t seed = 1;
   bool router_logits = false, logits = false;
   ModelRunOptions run;
 };
@@ -45,7 +44,7 @@ analysis::TraceInfo trace_info(const TraceOptions& options, const analysis::Load
 }
 
 void write_trace(const TraceOptions& options, const analysis::LoadedModel& model, analysis::TraceInfo info, analysis::Windows& windows, bool separate_documents) {
-  const analysis::ForwardOptions forward{options.run.batch_size, options.run.router_mode(), separate_documents, static_cast<uint64_t>(options.seed)};
+  const analysis::ForwardOptions forward{options.run.batch_size, options.run.router_mode(), separate_documents, options.run.random_seed()};
   std::unique_ptr<analysis::TraceWriter> writer;
   Progress progress("tracing", static_cast<double>(windows.n_tokens()), "tokens");
   int64_t number = 0, n_tokens = 0;
@@ -74,12 +73,10 @@ int cmd_trace(Options& command) {
   command.add("--name", options.name, "of the data set in the file; default: the last part of PREFIX or FILE");
   command.flag("--router-logits", options.router_logits, "also the routers' logits, E numbers a token and layer");
   command.flag("--logits", options.logits, "also the model's logits, V numbers a token");
-  command.add("--seed", options.seed, "of random routers, in --mode train");
   options.run.declare(command);
   command.example("evenkeel trace runs/first --data data/en-heldout --max-tokens 100000 --out en.safetensors");
   if (!command.parse()) return 0;
   options.run.check();
-  require<ConfigError>(options.seed >= 0, "--seed: got ", options.seed, "; need 0 or more");
   require<ConfigError>(!fs::exists(options.out) || fs::is_regular_file(options.out), "--out: got ", fs::is_directory(options.out) ? "the folder" : "what is no plain file", " '", options.out,
                        "'; need FILE.safetensors to write");
   require<ConfigError>(options.data.empty() != options.tokens.empty(), "trace: got ", options.data.empty() ? "neither --data nor --tokens" : "both --data and --tokens", "; need one of them");

@@ -10,12 +10,13 @@
 
 namespace evenkeel::cli {
 
-void ModelRunOptions::declare(Options& options) {
+void ModelRunOptions::declare(Options& options, const std::string& seed_help) {
   options.add("--sequence-length", sequence_length, "tokens a window; 0 = as the model was trained");
   options.add("--max-tokens", max_tokens, "tokens of each data set; 0 = all");
   options.add("--batch-size", batch_size, "windows a forward pass");
   options.add("--dtype", dtype, "fp32 or bf16 weights (router scores are fp32 or wider)");
   options.add("--mode", mode, "eval or train: which router and capacity mode");
+  options.add("--seed", seed, seed_help);
   options.compute(device);
 }
 
@@ -24,6 +25,7 @@ void ModelRunOptions::check() const {
   require<ConfigError>(sequence_length >= 0 && sequence_length < kMost, "--sequence-length: got ", sequence_length, "; need 1 or more (0 = as trained)");
   require<ConfigError>(batch_size >= 1 && batch_size < kMost, "--batch-size: got ", batch_size, "; need at least 1");
   require<ConfigError>(max_tokens >= 0, "--max-tokens: got ", max_tokens, "; need 0 (all) or more");
+  require<ConfigError>(seed >= 0, "--seed: got ", seed, "; need 0 or more");
   require<ConfigError>(mode == "eval" || mode == "train", "--mode: got '", mode, "'; need eval or train");
   require<ConfigError>(dtype == "fp32" || dtype == "bf16", "--dtype: got '", dtype, "'; need fp32 or bf16");
 }
@@ -50,7 +52,7 @@ analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const st
   auto router_states = checkpoint::load_router_states(source, model);
   for (auto& state : router_states) train::set_device(state, device, /*requires_grad=*/false);
   const Json* step = source.state.find("step");
-  return {name, std::move(model), std::move(params), std::move(router_states), step != nullptr ? step->as_int() : 0};
+  return {name, std::move(model), std::move(params), std::move(router_states), step != nullptr ? std::optional(step->as_int()) : std::nullopt};
 }
 
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, const std::string& option, int64_t vocab_size) {

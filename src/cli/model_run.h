@@ -15,9 +15,11 @@ struct ModelRunOptions {
   int64_t sequence_length = 0;  // 0 = as the model was trained
   int64_t max_tokens = 0;       // 0 = all
   int64_t batch_size = 16;
+  int64_t seed = 1;
   std::string dtype = "fp32", mode = "eval", device;
-  void declare(Options& options);
+  void declare(Options& options, const std::string& seed_help = "of random routers, in --mode train");
   void check() const;  // ConfigError naming the option; after parsing
+  uint64_t random_seed() const { return static_cast<uint64_t>(seed); }
   moe::Mode router_mode() const { return mode == "eval" ? moe::Mode::eval : moe::Mode::train; }
   at::Device find_device() const;
 };

@@ -19,7 +19,7 @@ struct Options::Impl {
   CLI::App app;
   std::string command;
   std::vector<std::string> arguments;
-  std::set<std::string> pairs;  // options whose values are NAME=VALUE
+  std::set<std::string> named;  // options whose values are NAME=VALUE
   std::string lists, example;
   int64_t threads = 0;
   bool sets_threads = false;
@@ -36,8 +36,8 @@ Options::~Options() = default;
 
 namespace {
 // Why a text is a whole number that an int64 does not hold, which would be read as the nearest one; "" otherwise. 4k becomes 4000.
-std::string fits_int64(std::string& text) {
-  if (!text.empty() && std::string_view("kMB").find(text.back()) != std::string_view::npos) {
+std::string read_int64(std::string& text) {
+  if (!text.empty() && std::string_view("kMBT").find(text.back()) != std::string_view::npos) {
     const auto value = count_of(text);
     if (!value) return "";  // it is refused as no number
     if (*value != std::floor(*value) || std::abs(*value) >= 9e15) return text + " is no whole number of 64 bits";
@@ -53,18 +53,14 @@ void add_option(CLI::App& app, const std::string& name, T& value, const std::str
   auto* option = app.add_option(name, value, help);
   if (is_required) option->required();
   if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>) option->capture_default_str();
-  if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, std::optional<int64_t>>) option->transform(CLI::Validator(fits_int64, "", ""));
+  if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, std::optional<int64_t>>) option->transform(CLI::Validator(read_int64, "", ""));
 }
-}  // namespace
 
-namespace {
-bool is_one_by_one(const std::string& name) {
-  static const std::set<std::string> names = {"--set", "--data", "--trace", "--reference-trace"};
-  return names.contains(name);
-}
+// One value each time, so that what follows may be positional.
+void take_one_by_one(CLI::Option& option) { option.expected(1)->take_all()->allow_extra_args(false); }
 
 // --data a=1 b=2 MODEL as --data a=1 --data b=2 MODEL: what looks like NAME=VALUE belongs to the option before it.
-std::vector<std::string> one_by_one(const std::vector<std::string>& arguments, const std::set<std::string>& pairs) {
+std::vector<std::string> with_named_apart(const std::vector<std::string>& arguments, const std::set<std::string>& named) {
   std::vector<std::string> out;
   const std::string* option = nullptr;  // whose values we are among
   for (size_t i = 0; i < arguments.size(); ++i) {
@@ -73,10 +69,9 @@ std::vector<std::string> one_by_one(const std::vector<std::string>& arguments, c
       out.insert(out.end(), arguments.begin() + static_cast<std::ptrdiff_t>(i), arguments.end());
       break;
     }
-    const bool is_name = argument.starts_with("--");
-    if (is_name) {
-      const auto found = pairs.find(argument);
-      option = found != pairs.end() ? &*found : nullptr;
+    if (argument.starts_with("--")) {
+      const auto found = named.find(argument);
+      option = found != named.end() ? &*found : nullptr;
     } else if (option != nullptr && out.back() != *option) {  // not the first value
       if (argument.find('=') != argument.npos) {
         out.push_back(*option);
@@ -96,10 +91,12 @@ void Options::add(const std::string& name, std::optional<int64_t>& value, const 
 void Options::add(const std::string& name, double& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
 void Options::add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required) {
   add_option(impl_->app, name, values, help, is_required);
-  // NAME=VALUE takes one value each time, so that what follows may be positional; see one_by_one()
-  if (!is_one_by_one(name)) return;
-  impl_->app.get_option(name)->expected(1)->take_all()->allow_extra_args(false);
-  impl_->pairs.insert(name);
+  if (name == "--set") take_one_by_one(*impl_->app.get_option(name));
+}
+void Options::add_named(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required) {
+  add_option(impl_->app, name, values, help, is_required);
+  take_one_by_one(*impl_->app.get_option(name));
+  impl_->named.insert(name);
 }
 void Options::flag(const std::string& name, bool& value, const std::string& help) { impl_->app.add_flag(name, value, help); }
 void Options::list(const std::string& title, const std::vector<std::pair<std::string, std::string>>& entries) {
@@ -137,7 +134,7 @@ std::string unknown_option(const CLI::App& app, const std::vector<std::string>& 
 bool Options::parse() {
   impl_->app.footer(impl_->lists + "Example:\n  " + impl_->example);
   try {
-    const auto arguments = one_by_one(impl_->arguments, impl_->pairs);
+    const auto arguments = with_named_apart(impl_->arguments, impl_->named);
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
     impl_->app.parse(reversed);
   } catch (const CLI::CallForHelp&) {

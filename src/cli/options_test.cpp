@@ -27,7 +27,7 @@ Values parse(const std::vector<std::string>& arguments) {
   Options options("train", "what it does", arguments);
   options.add("RECIPE", values.recipe, "a recipe", /*is_required=*/true);
   options.add("--out", values.out, "a folder");
-  options.add("--data", values.data, "sets");
+  options.add_named("--data", values.data, "sets");
   options.add("--set", values.set, "changes");
   options.add("--steps", values.steps, "a count");
   options.add("--max-hours", values.hours, "a bound");

@@ -5,8 +5,8 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include "analysis/forward.h"
 #include "core/errors.h"
-#include "core/rng.h"
 #include "ops/cross_entropy.h"
 
 namespace evenkeel::train {
@@ -15,14 +15,7 @@ namespace {
 model::ModelOutput forward(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
                            const data::Batch& batch, int64_t number, const EvalOptions& options) {
   const auto device = params.at("embedding.weight").device();
-  model::ModelInput input;
-  input.tokens = batch.tokens.to(device);
-  if (batch.document_ids.defined()) input.document_ids = batch.document_ids.to(device);
-  input.mode = options.mode;
-  input.step = options.step;
-  // In Mode::eval no draw depends on which batch a sequence came in.
-  if (options.mode == moe::Mode::train) input.seed = combine_bits(options.seed, static_cast<uint64_t>(number));
-  return model.forward(params, router_states, input);
+  return model.forward(params, router_states, analysis::input_of(batch, device, batch.document_ids.defined(), options.mode, options.seed, number, options.step));
 }
 
 }  // namespace
