@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(g++ cmake ninja-build ccache lld pkg-config python3 python3-venv libsentencepiece-dev libtomlplusplus-dev
-  nlohmann-json3-dev libcli11-dev libssl-dev libgtest-dev libgmock-dev zlib1g-dev liblzma-dev libzstd-dev xz-utils)
+  nlohmann-json3-dev libcli11-dev libssl-dev libgtest-dev libgmock-dev zlib1g-dev liblzma-dev libzstd-dev libxxhash-dev xz-utils)
 with_tests=false
 if [ "${1:-}" = --tests ]; then
   with_tests=true
@@ -20,7 +20,7 @@ die() { echo "setup: error: $*" >&2; exit 4; }
 
 missing=()
 for package in "${packages[@]}"; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  [[ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" == *"ok installed" ]] || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${missing[*]}"
@@ -31,7 +31,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     as_root=(sudo)
   fi
   "${as_root[@]}" apt-get update -qq || die "got a failure of 'apt-get update'; need a working package source"
-  if [[ " ${missing[*]} " == *" chromium "* ]] && ! apt-cache policy chromium | grep -q 'Candidate: [0-9]'; then
+  # The output is taken whole: in a pipe, `grep -q` ends the writer, which pipefail then counts as a failure.
+  if [[ " ${missing[*]} " == *" chromium "* && "$(apt-cache policy chromium)" != *"Candidate: "[0-9]* ]]; then
     die "got no package 'chromium' here (Ubuntu has it as a snap alone); need CHROMIUM=PATH, a Chromium or Chrome for the browser tests"
   fi
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null \
