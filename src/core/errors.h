@@ -26,6 +26,7 @@ class ErrorOf : public Error {
 using ConfigError = ErrorOf<2, 0>;      // an option or a recipe
 using DataError = ErrorOf<2, 1>;        // text, tokens, tokenizers
 using CheckpointError = ErrorOf<2, 2>;  // checkpoints, runs, manifests
+using VersionError = ErrorOf<2, 6>;     // a file of a newer evenkeel: whole, but not to be read by this one
 using NumericsError = ErrorOf<3, 3>;    // non-finite loss, logits outside a router's stated range
 using MachineError = ErrorOf<4, 4>;     // disk, memory, permission, device
 using Interrupted = ErrorOf<130, 5>;    // SIGINT or SIGTERM, after a clean save
