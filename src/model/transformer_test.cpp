@@ -11,6 +11,7 @@
 #include "moe/balance_loss.h"
 #include "ops/cross_entropy.h"
 #include "optim/adamw.h"
+#include "optim/gradient_norm.h"
 #include "support/gradients.h"
 
 namespace evenkeel::model {

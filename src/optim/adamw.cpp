@@ -1,9 +1,7 @@
 #include "optim/adamw.h"
 
-#include <cmath>
 #include <tuple>
 
-#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
@@ -52,19 +50,6 @@ bool matches_pattern(const std::string& name, const std::string& pattern) {
   }
   while (p < pattern.size() && pattern[p] == '*') ++p;
   return p == pattern.size();
-}
-
-double gradient_norm(const std::vector<at::Tensor>& gradients) {
-  std::vector<at::Tensor> defined;
-  for (const auto& gradient : gradients)
-    if (gradient.defined()) defined.push_back(gradient);
-  double sum = 0;
-  if (defined.empty()) return sum;
-  for (const auto& norm : at::_foreach_norm(defined)) {
-    const double value = norm.item<double>();
-    sum += value * value;
-  }
-  return std::sqrt(sum);
 }
 
 void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, double clip_norm) {

@@ -41,9 +41,6 @@ using RateFactors = std::map<std::string, double>;
 // True when `name` fits `pattern`: '*' stands for any characters, also none.
 bool matches_pattern(const std::string& name, const std::string& pattern);
 
-// sqrt of the sum of squares of all gradients (undefined ones count 0): within a tensor in its own width, over
-// the tensors in fp64.
-double gradient_norm(const std::vector<at::Tensor>& gradients);
 // torch's clip_grad_norm_: scales by clip / (norm + 1e-6) where that is below 1.
 void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, double clip_norm);
 

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "golden/golden.h"
+#include "optim/gradient_norm.h"
 #include "support/files.h"
 #include "support/gradients.h"
 

@@ -9,6 +9,7 @@
 #include "core/rng.h"
 #include "moe/balance_loss.h"
 #include "ops/cross_entropy.h"
+#include "optim/gradient_norm.h"
 
 namespace evenkeel::train {
 namespace {

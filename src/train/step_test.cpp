@@ -9,6 +9,7 @@
 
 #include "golden/golden.h"
 #include "moe/balance_loss.h"
+#include "optim/gradient_norm.h"
 #include "support/gradients.h"
 #include "support/tiny_run.h"
 
