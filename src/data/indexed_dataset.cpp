@@ -1,6 +1,7 @@
 #include "data/indexed_dataset.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <limits>
 #include <string_view>
@@ -82,8 +83,8 @@ auto for_item(int size_bytes, bool is_signed, F&& call) {
   }
 }
 
-// Sizes, and the ends and evenly spaced samples of both files.
-std::string content_fingerprint(std::string_view index, std::string_view tokens) {
+// Of sizes, and of the ends and evenly spaced samples of both files.
+std::string order_key_of(std::string_view index, std::string_view tokens) {
   constexpr size_t kSampleBytes = 4096;
   constexpr size_t kSamples = 64;
   std::string sampled = join_parts(index.size(), " ", tokens.size(), "\n");
@@ -99,20 +100,22 @@ std::string content_fingerprint(std::string_view index, std::string_view tokens)
   return sha256_hex(sampled);
 }
 
-// "bytes" of PREFIX.json, 0 when there is none or when another program wrote it.
-int64_t read_text_bytes(const fs::path& prefix, int64_t n_tokens) {
-  const fs::path path = with_suffix(prefix, ".json");
-  if (!fs::exists(path)) return 0;
-  const Json json = read_json(path);
-  const Json* format = json.find("format");
-  if (format == nullptr || *format != Json("evenkeel.data.v1")) return 0;
-  const int64_t tokens = json.at("tokens").as_int();
-  const int64_t bytes = json.at("bytes").as_int();
-  require<DataError>(tokens == n_tokens, path.string(), ": got ", tokens, " tokens; need ", n_tokens,
-                     " as in the .bin file (does it belong to another pair?)");
-  require<DataError>(bytes >= 0, path.string(), ": got bytes ", bytes, "; need at least 0");
-  return bytes;
+template <class T>
+void widen_range(std::string_view piece, std::atomic<int64_t>& smallest, std::atomic<int64_t>& largest) {
+  // A mapped file begins at a page, and a piece at a multiple of the size of T.
+  const auto* ids = reinterpret_cast<const T*>(piece.data());
+  T low = std::numeric_limits<T>::max(), high = std::numeric_limits<T>::min();
+  for (size_t i = 0; i < piece.size() / sizeof(T); ++i) {
+    low = std::min(low, ids[i]);
+    high = std::max(high, ids[i]);
+  }
+  for (int64_t seen = smallest; low < seen && !smallest.compare_exchange_weak(seen, low);) {
+  }
+  for (int64_t seen = largest; high > seen && !largest.compare_exchange_weak(seen, high);) {
+  }
 }
+
+Contents contents_from_json(const Json& json) { return {json.at("hash").as_string(), json.at("smallest_id").as_int(), json.at("largest_id").as_int()}; }
 
 }  // namespace
 
@@ -161,8 +164,9 @@ IndexedDataset IndexedDataset::open(const fs::path& prefix) {
     const int64_t start = bound == header.n_sequences ? out.n_tokens_ : load<int64_t>(offsets, bound) / out.item_bytes_;
     out.document_starts_.push_back(start);
   }
-  out.fingerprint_ = content_fingerprint(out.index_.text(), out.tokens_.text());
-  out.text_bytes_ = read_text_bytes(prefix, out.n_tokens_);
+  out.order_key_ = order_key_of(out.index_.text(), out.tokens_.text());
+  out.stamps_ = {stamp_of(index_path), stamp_of(tokens_path)};
+  out.read_description();
   return out;
 }
 
@@ -179,20 +183,63 @@ int64_t IndexedDataset::document_of(int64_t token) const {
   return after - document_starts_.begin() - 1;
 }
 
-int64_t IndexedDataset::max_token() const {
-  return for_item(item_bytes_, is_signed_, [&](auto zero) {
-    int64_t largest = n_tokens_ == 0 ? -1 : std::numeric_limits<int64_t>::min();
-    for (int64_t i = 0; i < n_tokens_; ++i) largest = std::max<int64_t>(largest, load<decltype(zero)>(tokens_.data(), i));
-    return largest;
+// PREFIX.json, where there is one that evenkeel wrote.
+void IndexedDataset::read_description() {
+  const fs::path path = with_suffix(prefix_, ".json");
+  if (!fs::exists(path)) return;
+  const Json json = read_json(path);
+  const Json* format = json.find("format");
+  if (format == nullptr || *format != Json("evenkeel.data.v1")) return;
+  const int64_t tokens = json.at("tokens").as_int();
+  text_bytes_ = json.at("bytes").as_int();
+  require<DataError>(tokens == n_tokens_, path.string(), ": got ", tokens, " tokens; need ", n_tokens_,
+                     " as in the .bin file (does it belong to another pair?)");
+  require<DataError>(text_bytes_ >= 0, path.string(), ": got bytes ", text_bytes_, "; need at least 0");
+  const auto text = [&](const char* key) {
+    const Json* value = json.find(key);
+    return value != nullptr && value->is_string() ? value->as_string() : std::string();
+  };
+  tokenizer_sha256_ = text("tokenizer_sha256");
+  tokenizer_ = text("tokenizer");
+  if (const Json* record = json.find("contents")) trust(*record);
+}
+
+const Contents& IndexedDataset::contents() const {
+  if (contents_) return *contents_;
+  std::atomic<int64_t> smallest{std::numeric_limits<int64_t>::max()}, largest{std::numeric_limits<int64_t>::min()};
+  const std::string hash = content_hash({&index_, &tokens_}, "reading " + prefix_.string(), [&](size_t file, size_t, std::string_view piece) {
+    if (file == 1) for_item(item_bytes_, is_signed_, [&](auto zero) { widen_range<decltype(zero)>(piece, smallest, largest); });
   });
+  contents_ = n_tokens_ == 0 ? Contents{hash} : Contents{hash, smallest, largest};
+  return *contents_;
+}
+
+Json IndexedDataset::contents_record() const {
+  const Contents& found = contents();
+  return Json::Object{{"hash", found.hash}, {"smallest_id", found.smallest_id}, {"largest_id", found.largest_id}, {"files", to_json(stamps_)}};
+}
+
+bool IndexedDataset::trust(const Json& record) {
+  if (record.find("files") == nullptr || stamps_from_json(record.at("files")) != stamps_) return false;
+  contents_ = contents_from_json(record);
+  return true;
 }
 
 void IndexedDataset::check_vocabulary(int64_t vocab_size) const {
+  if (contents().smallest_id < 0 || contents().largest_id >= vocab_size) require_ids(vocab_size, n_tokens_);
+}
+
+void IndexedDataset::check_vocabulary(int64_t vocab_size, int64_t n_tokens) const {
+  if (contents_ || n_tokens >= n_tokens_) return check_vocabulary(vocab_size);
+  require_ids(vocab_size, n_tokens);
+}
+
+void IndexedDataset::require_ids(int64_t vocab_size, int64_t n_tokens) const {
   for_item(item_bytes_, is_signed_, [&](auto zero) {
-    for (int64_t i = 0; i < n_tokens_; ++i) {
+    for (int64_t i = 0; i < n_tokens; ++i) {
       const int64_t id = load<decltype(zero)>(tokens_.data(), i);
-      require<DataError>(id >= 0 && id < vocab_size, with_suffix(prefix_, ".bin").string(), ": got id ", id, " at token ", i,
-                         "; need 0..", vocab_size - 1, " (vocab_size ", vocab_size, ")");
+      if (id >= 0 && id < vocab_size) continue;
+      fail<DataError>(with_suffix(prefix_, ".bin").string(), ": got id ", id, " at token ", i, "; need 0..", vocab_size - 1, " (vocab_size ", vocab_size, ")");
     }
   });
 }

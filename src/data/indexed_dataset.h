@@ -5,12 +5,22 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/content_hash.h"
 #include "core/file_io.h"
+#include "core/json.h"
 
 namespace evenkeel::data {
+
+// What one pass over a whole set finds.
+struct Contents {
+  std::string hash;                          // core/content_hash.h, of .idx and .bin
+  int64_t smallest_id = 0, largest_id = -1;  // 0 and -1 of an empty set
+  bool operator==(const Contents&) const = default;
+};
 
 class IndexedDataset {
  public:
@@ -25,23 +35,39 @@ class IndexedDataset {
   void copy(int64_t first, int64_t count, int64_t* out) const;
   // The document (0-based) of a token of the stream; documents without tokens are never returned.
   int64_t document_of(int64_t token) const;
-  int64_t max_token() const;  // the largest id of the whole set, -1 when it is empty; reads it once
-  // DataError when an id of the set is outside 0 .. vocab_size-1; reads the set once.
+  // Reads the whole set once, by all cores, and remembers what it found; not for two threads at a time. What PREFIX.json or `trust`
+  // says stands in for the reading.
+  const Contents& contents() const;
+  // What contents() found, with the sizes and times of the files that it was found in, for `trust` of a later process.
+  Json contents_record() const;
+  // Takes over a record whose sizes and times are those of the files now; false, and nothing changes, where they are others.
+  bool trust(const Json& record);
+  // DataError when an id of the set is outside 0 .. vocab_size-1.
   void check_vocabulary(int64_t vocab_size) const;
-  // Identity of the content: a hash of the sizes and of samples of both files. Not of the path.
-  const std::string& fingerprint() const { return fingerprint_; }
+  // The same for the tokens 0 .. n_tokens-1 alone, for those who read no more.
+  void check_vocabulary(int64_t vocab_size, int64_t n_tokens) const;
+  // Decides the order in which samples are drawn: a hash of the sizes and of samples of both files, not of the path. Two sets that
+  // differ may share it; contents().hash tells them apart.
+  const std::string& order_key() const { return order_key_; }
   const std::filesystem::path& prefix() const { return prefix_; }
   // Bytes of text that the tokens stand for, from PREFIX.json; 0 where it is absent.
   int64_t text_bytes() const { return text_bytes_; }
+  // SHA-256 and file of the tokenizer, from PREFIX.json; "" where it is absent.
+  const std::string& tokenizer_sha256() const { return tokenizer_sha256_; }
+  const std::string& tokenizer() const { return tokenizer_; }
 
  private:
+  void read_description();
+  void require_ids(int64_t vocab_size, int64_t n_tokens) const;
   std::filesystem::path prefix_;
   MappedFile index_, tokens_;
   int64_t n_tokens_ = 0, n_sequences_ = 0, n_documents_ = 0, text_bytes_ = 0;
   int item_bytes_ = 0;
   bool is_signed_ = false;
   std::vector<int64_t> document_starts_;  // token offset of each document, ascending, and the end
-  std::string fingerprint_;
+  std::string order_key_, tokenizer_sha256_, tokenizer_;
+  std::vector<FileStamp> stamps_;  // of .idx and .bin
+  mutable std::optional<Contents> contents_;
 };
 
 // Writes PREFIX.bin while documents arrive and PREFIX.idx at commit, both atomically. u16 when

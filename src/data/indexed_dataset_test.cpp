@@ -63,7 +63,7 @@ TEST_F(IndexedDatasetTest, ReadsTheGoldenBytes) {
   EXPECT_EQ(data.n_tokens(), 5);
   EXPECT_EQ(data.n_sequences(), 2);
   EXPECT_EQ(data.n_documents(), 2);
-  EXPECT_EQ(data.max_token(), 9);
+  EXPECT_EQ(data.contents().largest_id, 9);
   EXPECT_EQ(data.text_bytes(), 0);
   std::vector<int64_t> out(3);
   data.copy(1, 3, out.data());
@@ -121,7 +121,7 @@ TEST_F(IndexedDatasetTest, ReadsEveryItemType) {
     std::vector<int64_t> out(5);
     data.copy(0, 5, out.data());
     EXPECT_EQ(out, std::vector<int64_t>(values.begin(), values.end())) << int{code};
-    EXPECT_EQ(data.max_token(), *std::max_element(out.begin(), out.end()));
+    EXPECT_EQ(data.contents().largest_id, *std::max_element(out.begin(), out.end()));
     EXPECT_EQ(out[0] < 0, std::is_signed_v<T>);
     if (out[0] < 0) {
       EXPECT_THROW(data.check_vocabulary(INT64_MAX), DataError);
@@ -151,7 +151,7 @@ TEST_F(IndexedDatasetTest, HoldsNothingAtAll) {
   const auto data = IndexedDataset::open(folder_ / "d");
   EXPECT_EQ(data.n_tokens(), 0);
   EXPECT_EQ(data.n_documents(), 0);
-  EXPECT_EQ(data.max_token(), -1);
+  EXPECT_EQ(data.contents().largest_id, -1);
 }
 
 TEST_F(IndexedDatasetTest, WritesWiderItemsForLargeVocabularies) {
@@ -162,7 +162,7 @@ TEST_F(IndexedDatasetTest, WritesWiderItemsForLargeVocabularies) {
     EXPECT_THROW(writer.add_document({-1}), DataError);
     writer.commit();
     EXPECT_EQ(fs::file_size(folder_ / "d.bin"), vocab_size < 65'500 ? 4U : 8U);
-    EXPECT_EQ(IndexedDataset::open(folder_ / "d").max_token(), 65'498);
+    EXPECT_EQ(IndexedDataset::open(folder_ / "d").contents().largest_id, 65'498);
   }
   EXPECT_THROW(IndexedDatasetWriter(folder_ / "e", INT64_C(1) << 32), DataError);
   EXPECT_THROW(IndexedDatasetWriter(folder_ / "e", 0), DataError);
@@ -174,11 +174,11 @@ TEST_F(IndexedDatasetTest, LeavesNothingWithoutCommit) {
 }
 
 TEST_F(IndexedDatasetTest, FingerprintFollowsTheContentNotThePath) {
-  const std::string one = open(kIndex, kTokens).fingerprint();
+  const std::string one = open(kIndex, kTokens).order_key();
   fs::copy(folder_ / "d.idx", folder_ / "copy.idx");
   fs::copy(folder_ / "d.bin", folder_ / "copy.bin");
-  EXPECT_EQ(IndexedDataset::open(folder_ / "copy").fingerprint(), one);
-  EXPECT_NE(open(kIndex, patched(kTokens, 4, uint16_t{8})).fingerprint(), one);
+  EXPECT_EQ(IndexedDataset::open(folder_ / "copy").order_key(), one);
+  EXPECT_NE(open(kIndex, patched(kTokens, 4, uint16_t{8})).order_key(), one);
 }
 
 TEST_F(IndexedDatasetTest, TakesTheBytesOfTextFromItsDescription) {
@@ -198,6 +198,30 @@ TEST_F(IndexedDatasetTest, NamesTheFileThatIsMissing) {
   EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "none"); }), HasSubstr("none.idx: got no such file"));
   folder_.write("half.idx", kIndex);
   EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "half"); }), HasSubstr("half.bin: got no such file"));
+}
+
+TEST_F(IndexedDatasetTest, ContentsAreOfEveryByteAndTrustedWhileTheFilesAreAsTheyWere) {
+  const auto data = open(kIndex, kTokens);
+  const Json record = data.contents_record();
+  EXPECT_EQ(record.at("hash").as_string(), data.contents().hash);
+  auto again = IndexedDataset::open(folder_ / "d");
+  Json remembered = record;
+  remembered["hash"] = "remembered";
+  EXPECT_TRUE(again.trust(remembered));
+  EXPECT_EQ(again.contents().hash, "remembered");
+
+  auto other = open(kIndex, patched(kTokens, 4, uint16_t{8}));  // the same size, written later
+  fs::last_write_time(folder_ / "d.bin", fs::last_write_time(folder_ / "d.bin") + std::chrono::seconds(1));
+  other = IndexedDataset::open(folder_ / "d");
+  EXPECT_FALSE(other.trust(remembered));
+  EXPECT_NE(other.contents().hash, record.at("hash").as_string());
+  EXPECT_FALSE(other.trust(Json::object()));
+}
+
+TEST_F(IndexedDatasetTest, LooksNoFurtherThanItIsAskedTo) {
+  const auto data = open(kIndex, kTokens);
+  EXPECT_NO_THROW(data.check_vocabulary(9, 4));  // the 9 is token 4
+  EXPECT_THROW(data.check_vocabulary(9, 5), DataError);
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 //
 // Sample j of a source is tokens j*S .. j*S+S of its concatenated stream (S inputs, S targets, overlapping
 // by one token). Each source has a cursor that counts the samples drawn in the whole run; cursor c stands
-// for sample permutation(c) of epoch c / n_samples. Cursors belong to the content (a fingerprint), so they
-// go on when the mixture changes, and no sample is lost or repeated within an epoch.
+// for sample permutation(c) of epoch c / n_samples. Cursors belong to the content (a hash of all bytes), so
+// they go on when the mixture changes, and no sample is lost or repeated within an epoch.
 #pragma once
 
 #include <map>
@@ -14,7 +14,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "core/json.h"
-#include "data/indexed_dataset.h"
+#include "data/datasets.h"
 #include "data/mixture.h"
 
 namespace evenkeel::data {
@@ -43,10 +43,19 @@ struct LoaderOptions {
   bool document_ids = false;
 };
 
+// How often a source of a mixture was drawn.
+struct MixtureCount {
+  std::string content = {};  // Contents::hash; "" in a checkpoint of an earlier version, which has the order of the recipe
+  bool is_replay = false;
+  double share = 0;  // of the whole batch
+  int64_t count = 0;
+};
+
 // What a run has drawn so far; part of the checkpoint.
 struct LoaderState {
-  std::map<std::string, int64_t> cursors;  // fingerprint of the content -> samples drawn
-  std::vector<int64_t> mixture_counts;     // draws of the current phase, per source
+  std::map<std::string, int64_t> cursors;  // Contents::hash -> samples drawn; IndexedDataset::order_key in checkpoints of earlier versions
+  std::map<std::string, bool> shuffled;    // Contents::hash -> the order that its cursor counts in
+  std::vector<MixtureCount> mixture;       // of the current phase, since its mixture last changed
   int64_t replay_draws = 0;                // of a "seen" replay in the current phase
 };
 Json to_json(const LoaderState& state);
@@ -54,7 +63,7 @@ LoaderState loader_state_from_json(const Json& json);
 
 // A source that an earlier phase replayed: a redraw of that phase passes over it.
 struct PassedSource {
-  std::string fingerprint;
+  std::string content;  // as the keys of LoaderState::cursors
   double weight = 1;
 };
 
@@ -81,12 +90,15 @@ struct PhaseDraws {
 class Loader {
  public:
   // Opens every source and checks it: DataError for one shorter than a sequence, ids outside the vocabulary,
-  // ConfigError for weights. Starts at `state`.
-  Loader(const LoaderOptions& options, const PhaseDraws& draws, LoaderState state);
+  // ConfigError for weights, and for an order other than the one that the current epoch of a source was begun in. Starts at
+  // `state`: a mixture of other sources or shares than it counts is counted anew. `datasets` must outlive the loader.
+  Loader(const LoaderOptions& options, const PhaseDraws& draws, LoaderState state, Datasets& datasets);
   ~Loader();
   Batch next(int64_t batch_size);
   const LoaderState& state() const { return state_; }
   std::vector<PassedSource> replay() const;  // as a later phase passes over it
+  // True when the state that it started at counts another mixture, so that the counts begin here.
+  bool counts_anew() const { return counts_anew_; }
 
  private:
   struct Source;
@@ -94,7 +106,11 @@ class Loader {
     uint64_t seed;
     bool shuffle;
   };
-  void open_sources(const std::vector<SourceSpec>& specs);
+  void open_sources(const std::vector<SourceSpec>& specs, Datasets& datasets);
+  void adopt_order_keys(std::map<std::string, int64_t>& cursors) const;
+  void require_orders() const;
+  void count_mixture();
+  bool shuffles(size_t source) const { return source < draws_.data.size() ? draws_.shuffle : draws_.replay_shuffle; }
   void draw(Batch& batch, int64_t row);
   void restart_seen();
   const Source& next_seen_source();
@@ -107,6 +123,7 @@ class Loader {
   std::vector<std::unique_ptr<Source>> sources_;  // data, then replay; those of equal contents share their cursor
   std::unique_ptr<Mixture> mixture_, seen_mixture_;
   std::map<std::string, int64_t> seen_cursors_;
+  bool counts_anew_ = false;
 };
 
 // Sequential windows over a data set for evaluation: window j feeds tokens jS .. jS+S-1 and scores

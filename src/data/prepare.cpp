@@ -279,6 +279,7 @@ Json hashed_inputs(const Paths& inputs) {
   return out;
 }
 
+// Of a pair whose .bin and .idx are in place.
 Json description(const Pair& pair, const Tokenizer& tokenizer, std::optional<int32_t> eod, const Json& inputs) {
   Json out = Json::object();
   out["format"] = kFormat;
@@ -290,6 +291,7 @@ Json description(const Pair& pair, const Tokenizer& tokenizer, std::optional<int
   out["vocab_size"] = tokenizer.vocab_size();
   out["eod"] = eod ? Json(int64_t{*eod}) : Json();
   out["inputs"] = inputs;
+  out["contents"] = IndexedDataset::open(pair.path).contents_record();
   return out;
 }
 
@@ -350,14 +352,16 @@ Json prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& pr
   std::vector<Pair*> pairs = {&kept};
   if (held_out != nullptr) pairs.push_back(held_out);
   if (held_out == nullptr) remove_old_holdout(prefix);
+  std::vector<Json> descriptions;
   for (Pair* const pair : pairs) {
     const fs::path json_path = pair->path.string() + ".json";
     std::error_code ignored;
     fs::remove(json_path, ignored);
     pair->writer.commit();
-    write_file_atomically(json_path, description(*pair, tokenizer, eod, hashes).dump(2) + "\n");
+    descriptions.push_back(description(*pair, tokenizer, eod, hashes));
+    write_file_atomically(json_path, descriptions.back().dump(2) + "\n");
   }
-  return description(kept, tokenizer, eod, hashes);
+  return descriptions.front();
 }
 
 }  // namespace evenkeel::data

@@ -1,0 +1,31 @@
+// Data sets by their path, each opened, and read as a whole, once: a run, its loaders and its evaluations share them.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "data/indexed_dataset.h"
+
+namespace evenkeel::data {
+
+class Datasets {
+ public:
+  IndexedDataset& open(const std::string& path);            // at the first call; errors as IndexedDataset::open
+  const IndexedDataset& at(const std::string& path) const;  // one that is open
+
+ private:
+  std::map<std::string, IndexedDataset> by_path_;  // references to its values stay good
+};
+
+// A set with the recipe's key or the option that named it, for messages.
+struct NamedSet {
+  std::string name;
+  const IndexedDataset* dataset;
+};
+
+// DataError naming two sets and their tokenizers when the descriptions of the sets name more than one; a warning instead where
+// `allows_mixed`. `how_to_allow`: what the message offers. A note names the sets without a description, beside others.
+void require_one_tokenizer(const std::vector<NamedSet>& sets, bool allows_mixed, const std::string& how_to_allow);
+
+}  // namespace evenkeel::data

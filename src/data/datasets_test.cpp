@@ -1,0 +1,61 @@
+#include "data/datasets.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "core/json.h"
+#include "support/files.h"
+
+namespace evenkeel::data {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TemporaryFolder;
+
+class DatasetsTest : public ::testing::Test {
+ protected:
+  // A set of three tokens; with `sha256`, of evenkeel's description.
+  std::string write(const std::string& name, const std::string& sha256 = "") const {
+    IndexedDatasetWriter writer(folder_ / name, 16);
+    writer.add_document({1, 2, 3});
+    writer.commit();
+    const std::string prefix = (folder_ / name).string();
+    if (!sha256.empty())
+      write_file_atomically(prefix + ".json", Json(Json::Object{{"format", "evenkeel.data.v1"}, {"tokens", 3}, {"bytes", 5}, {"tokenizer", "../" + sha256 + ".model"}, {"tokenizer_sha256", sha256}}).dump());
+    return prefix;
+  }
+  std::vector<NamedSet> sets(const std::vector<std::string>& prefixes) {
+    std::vector<NamedSet> out;
+    for (const auto& prefix : prefixes) out.push_back({"--data " + fs::path(prefix).filename().string(), &datasets_.open(prefix)});
+    return out;
+  }
+  TemporaryFolder folder_;
+  Datasets datasets_;
+};
+
+TEST_F(DatasetsTest, OpensEachOnce) {
+  const auto a = write("a");
+  const IndexedDataset& first = datasets_.open(a);
+  write("b");
+  for (const char* suffix : {".bin", ".idx"}) fs::remove(a + suffix);
+  EXPECT_EQ(&datasets_.open(a), &first);
+  EXPECT_EQ(&datasets_.at(a), &first);
+  EXPECT_THROW(datasets_.open((folder_ / "c").string()), DataError);
+}
+
+TEST_F(DatasetsTest, OfOneTokenizerStandTogether) {
+  const auto of = sets({write("a", "one"), write("b", "one"), write("c")});
+  EXPECT_NO_THROW(require_one_tokenizer(of, false, ""));
+  EXPECT_NO_THROW(require_one_tokenizer({}, false, ""));
+}
+
+TEST_F(DatasetsTest, OfTwoTokenizersAreRefusedOrNamed) {
+  const auto mixed = sets({write("plain"), write("a", "one"), write("b", "other")});
+  const std::string message = testing::message_of<DataError>([&] { require_one_tokenizer(mixed, false, "--let-them"); });
+  for (const char* part : {"--data b", "other.model", "got another tokenizer than --data a", "one.model", "--let-them"}) EXPECT_THAT(message, HasSubstr(part));
+  EXPECT_NO_THROW(require_one_tokenizer(mixed, true, ""));
+}
+
+}  // namespace
+}  // namespace evenkeel::data
