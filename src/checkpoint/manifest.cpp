@@ -23,7 +23,9 @@ constexpr const char* kManifestName = "manifest.json";
 constexpr const char* kFormat = "evenkeel.manifest.v1";
 constexpr int64_t kMaxManifestBytes = int64_t{16} << 20;
 constexpr const char* kSavingPrefix = ".evenkeel-saving-";      // + name of the folder: being written
-constexpr const char* kReplacedPrefix = ".evenkeel-replaced-";  // + name of the folder: about to be removed
+constexpr const char* kReplacedPrefix = ".evenkeel-replaced-";  // + name of the folder: a new one takes its place
+constexpr const char* kRemovedPrefix = ".evenkeel-removed-";    // + name of the folder: about to be removed
+constexpr const char* kAsidePrefix = "damaged-";                // + name of the folder
 
 // Held on a temporary folder while it is written; the kernel frees it when the process dies, and that is
 // how a leftover is told from a save that another process is making.
@@ -65,7 +67,7 @@ Json manifest_of(const fs::path& folder) {
   return manifest;
 }
 
-// Puts `temporary` in the place of `folder`. A kill between the two renames leaves `folder` absent.
+// Puts `temporary` in the place of `folder`. A kill between the two renames leaves `folder` absent until remove_leftovers restores it.
 void put_in_place(const fs::path& temporary, const fs::path& folder) {
   if (!fs::exists(folder)) return rename_synced(temporary, folder);
   const fs::path replaced = folder.parent_path() / (kReplacedPrefix + folder.filename().string());
@@ -112,6 +114,13 @@ ListedFile listed_file(const Json& json, const std::string& where) {
   return out;
 }
 
+bool is_newer_format(const std::string& format) {
+  constexpr std::string_view kStem = "evenkeel.manifest.v";
+  if (!format.starts_with(kStem)) return false;
+  const std::string version = format.substr(kStem.size());
+  return !version.empty() && version.size() < 10 && version.find_first_not_of("0123456789") == version.npos && std::stoll(version) > 1;
+}
+
 std::vector<ListedFile> read_manifest(const fs::path& folder) {
   const std::string path = (folder / kManifestName).string();
   Json manifest;
@@ -121,6 +130,7 @@ std::vector<ListedFile> read_manifest(const fs::path& folder) {
     throw CheckpointError(error.what());
   }
   const std::string format = wanted_key(manifest, "format", &Json::is_string, path, "a string").as_string();
+  require<VersionError>(format == kFormat || !is_newer_format(format), path, ": format: got ", shown_name(format), ", of a newer evenkeel; need that version, or a checkpoint of '", kFormat, "'");
   require<CheckpointError>(format == kFormat, path, ": format: got ", shown_name(format), "; need '", kFormat, "'");
   std::vector<ListedFile> out;
   std::set<std::string> names;
@@ -175,23 +185,50 @@ void save_folder(const fs::path& folder, const std::function<void(const fs::path
 }
 
 void remove_folder(const fs::path& folder) {
-  const fs::path replaced = folder.parent_path() / (kReplacedPrefix + folder.filename().string());
+  const fs::path removed = folder.parent_path() / (kRemovedPrefix + folder.filename().string());
   std::error_code ignored;
-  fs::remove_all(replaced, ignored);
-  rename_synced(folder, replaced);
-  fs::remove_all(replaced, ignored);
+  fs::remove_all(removed, ignored);
+  rename_synced(folder, removed);
+  fs::remove_all(removed, ignored);
 }
 
-void remove_leftovers(const fs::path& parent) {
-  std::vector<fs::path> leftovers;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(parent, error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(kSavingPrefix) || name.starts_with(kReplacedPrefix)) leftovers.push_back(entry.path());
+namespace {
+
+bool is_whole(const fs::path& folder) {
+  try {
+    verify_folder(folder, /*deep=*/true);
+    return true;
+  } catch (const Error&) {
+    return false;
   }
-  for (const auto& path : leftovers) {
-    const FolderLock lock(path);
-    if (lock.is_held()) fs::remove_all(path, error);
+}
+
+// What a kill left under one of our names in `parent`, sorted by name.
+std::vector<fs::path> leftovers_of(const fs::path& parent, std::string_view prefix) {
+  std::vector<fs::path> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(parent, error))
+    if (entry.path().filename().string().starts_with(prefix) && entry.is_directory(error) && !entry.is_symlink(error)) out.push_back(entry.path());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace
+
+void remove_leftovers(const fs::path& parent) {
+  std::error_code error;
+  // A save that was killed after its manifest is whole, and newer than what it would have replaced.
+  for (const std::string_view prefix : {kSavingPrefix, kReplacedPrefix, kRemovedPrefix}) {
+    for (const auto& path : leftovers_of(parent, prefix)) {
+      const FolderLock lock(path);
+      if (!lock.is_held()) continue;
+      const fs::path place = parent / path.filename().string().substr(prefix.size());
+      if (prefix != kRemovedPrefix && !fs::exists(place) && is_whole(path)) {
+        rename_synced(path, place);
+      } else {
+        fs::remove_all(path, error);
+      }
+    }
   }
 }
 
@@ -211,46 +248,70 @@ void require_only_listed(const fs::path& folder) {
                            " does not list; need only what it lists");
 }
 
+std::optional<int64_t> step_of_name(const std::string& name) {
+  constexpr size_t kDigitsBegin = 5, kMostDigits = 15;
+  if (!name.starts_with("step-") || name.size() > kDigitsBegin + kMostDigits) return std::nullopt;
+  const std::string digits = name.substr(kDigitsBegin);
+  if (digits.empty() || digits.find_first_not_of("0123456789") != digits.npos) return std::nullopt;
+  const int64_t step = std::stoll(digits);
+  return name == step_folder_name(step) ? std::optional(step) : std::nullopt;
+}
+
 std::vector<fs::path> step_folders(const fs::path& run) {
-  std::vector<fs::path> out;
+  std::vector<std::pair<int64_t, fs::path>> found;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(run / "checkpoints", error))
-    if (entry.path().filename().string().starts_with("step-")) out.push_back(entry.path());
-  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return std::pair(a.native().size(), a.native()) < std::pair(b.native().size(), b.native()); });  // whatever the number of digits
+    if (const auto step = step_of_name(entry.path().filename().string()); step && entry.is_directory(error)) found.emplace_back(*step, entry.path());
+  std::sort(found.begin(), found.end());
+  std::vector<fs::path> out;
+  for (auto& [step, folder] : found) out.push_back(std::move(folder));
   return out;
 }
 
-std::optional<fs::path> take_newest_whole(const fs::path& run) {
+namespace {
+
+// Checkpoints that an earlier resume put aside.
+std::vector<fs::path> folders_aside(const fs::path& run) { return leftovers_of(run / "checkpoints", std::string(kAsidePrefix) + "step-"); }
+
+}  // namespace
+
+std::optional<NewestWhole> find_newest_whole(const fs::path& run) {
+  NewestWhole out;
   auto folders = step_folders(run);
+  const size_t n_folders = folders.size();
   for (; !folders.empty(); folders.pop_back()) {
-    const fs::path& checkpoint = folders.back();
     try {
-      verify_folder(checkpoint, /*deep=*/true);
-      return checkpoint;
+      verify_folder(folders.back(), /*deep=*/true);
+      out.checkpoint = folders.back();
+      return out;
     } catch (const CheckpointError& error) {
-      const fs::path aside = checkpoint.parent_path() / ("damaged-" + checkpoint.filename().string());
-      log_warning("passed over a damaged checkpoint, now ", aside.string(), ": ", error.what());
-      fs::remove_all(aside);
-      rename_synced(checkpoint, aside);
+      out.damaged.emplace_back(folders.back(), error.what());
     }
   }
-  return std::nullopt;
+  const size_t n_aside = folders_aside(run).size();
+  if (n_folders + n_aside == 0) return std::nullopt;
+  const std::string reason = out.damaged.empty() ? (run / "checkpoints").string() + ": all were put aside as damaged" : out.damaged.front().second;
+  fail<CheckpointError>(run.string(), ": got ", n_folders + n_aside, n_folders + n_aside == 1 ? " checkpoint, which is not whole (" : " checkpoints, none of them whole (", reason,
+                        "); need one of them restored from a copy, or another --out to start over");
+}
+
+void put_aside(const fs::path& checkpoint, const std::string& reason) {
+  const std::string name = kAsidePrefix + checkpoint.filename().string();
+  fs::path aside = checkpoint.parent_path() / name;
+  for (int number = 2; fs::exists(fs::symlink_status(aside)); ++number) aside = checkpoint.parent_path() / (name + "." + std::to_string(number));
+  log_warning("passed over a damaged checkpoint, now ", aside.string(), ": ", reason);
+  rename_synced(checkpoint, aside);
 }
 
 std::vector<int64_t> saved_steps(const fs::path& run) {
   std::vector<int64_t> out;
   for (const auto& folder : step_folders(run)) {
-    const std::string name = folder.filename().string();
-    if (name.size() < 13 || name.size() > 20) continue;
-    if (name.find_first_not_of("0123456789", 5) != name.npos) continue;
-    const int64_t step = std::stoll(name.substr(5));
-    if (name != step_folder_name(step)) continue;
     try {
       verify_folder(folder, /*deep=*/false);
     } catch (const CheckpointError&) {
       continue;  // not whole: the run goes on from the one before
     }
-    out.push_back(step);
+    out.push_back(*step_of_name(folder.filename().string()));
   }
   return out;
 }

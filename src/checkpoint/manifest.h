@@ -24,20 +24,32 @@ void save_folder(const fs::path& folder, const std::function<void(const fs::path
 // Removes a checkpoint folder so that a kill on the way leaves none that is half there.
 void remove_folder(const fs::path& folder);
 
-// Removes what killed saves and removals left in `parent`; those under way in other processes stay.
+// Clears away what killed saves and removals left in `parent`; those under way in other processes stay. Where a kill came between taking
+// an old folder away and putting the new one in its place, the new one if it is whole, else the old one, is put there.
 void remove_leftovers(const fs::path& parent);
 
-// CheckpointError with the first difference of a listed file: missing, size, hash. `deep` re-hashes; otherwise names and sizes
-// only. Files that are not listed, as file browsers make them, do no harm; the second function finds them.
+// CheckpointError with the first difference of a listed file: missing, size, hash; VersionError for a manifest that a newer evenkeel
+// wrote. `deep` re-hashes; otherwise names and sizes only. Files that are not listed, as file browsers make them, do no harm; the second function finds them.
 void verify_folder(const fs::path& folder, bool deep);
 void require_only_listed(const fs::path& folder);
 
-// What is named like a checkpoint under RUN/checkpoints, whole or not, in the order of steps; empty when there is no such folder.
+// The step of a folder named exactly as step_folder_name names it; std::nullopt of any other name, such as "step-00000005-best".
+std::optional<int64_t> step_of_name(const std::string& name);
+
+// The folders under RUN/checkpoints that are named like checkpoints, whole or not, in the order of steps; empty when there are none.
 std::vector<fs::path> step_folders(const fs::path& run);
 
-// The newest checkpoint under RUN/checkpoints whose hashes agree, for who goes on from it; those beyond it, which are damaged, are put
-// aside as "damaged-step-…" with a warning. None: std::nullopt.
-std::optional<fs::path> take_newest_whole(const fs::path& run);
+// The newest checkpoint under RUN/checkpoints whose hashes agree, and the newer ones, which are damaged. Changes nothing.
+struct NewestWhole {
+  fs::path checkpoint;
+  std::vector<std::pair<fs::path, std::string>> damaged;  // with the first difference, newest first
+};
+// std::nullopt where there is no checkpoint and never was one that was damaged. CheckpointError where there are some and none is whole: to
+// start over would lose what the user may yet restore. VersionError where the newest is of a newer evenkeel.
+std::optional<NewestWhole> find_newest_whole(const fs::path& run);
+
+// Renames a damaged checkpoint to "damaged-NAME", or to "damaged-NAME.2" and so on where that is taken, with a warning.
+void put_aside(const fs::path& checkpoint, const std::string& reason);
 
 // Steps with a whole checkpoint under RUN/checkpoints, ascending (names and sizes checked); empty when there
 // is no such folder.

@@ -41,6 +41,8 @@ class Manifest : public ::testing::Test {
       verify_folder(folder_, deep);
     } catch (const CheckpointError& error) {
       return error.what();
+    } catch (const VersionError& error) {
+      return error.what();
     }
     return "";
   }
@@ -130,6 +132,40 @@ TEST_F(Manifest, RemovesLeftoversOfKilledSavesOnly) {
   close(busy);
 }
 
+// Where a kill came between the two renames of a replacement.
+TEST_F(Manifest, PutsAWholeLeftoverInTheEmptyPlace) {
+  const fs::path parent = folder_.parent_path();
+  const fs::path saving = parent / ".evenkeel-saving-step-00000003", replaced = parent / ".evenkeel-replaced-step-00000003";
+  const auto leave = [&](const std::string& content, const fs::path& name) {  // made elsewhere: a save clears leftovers away
+    save_folder(root_ / "elsewhere" / "made", [&](const fs::path& temporary) { write_file_atomically(temporary / "b.txt", content); });
+    make_folders(parent);
+    fs::rename(root_ / "elsewhere" / "made", name);
+  };
+  leave("old", replaced);
+  leave("new", saving);
+  remove_leftovers(parent);
+  EXPECT_EQ(read_file(folder_ / "b.txt"), "new");
+  EXPECT_EQ(names_beside(), std::vector<std::string>{"step-00000003"});
+
+  fs::rename(folder_, replaced);
+  leave("newest", saving);
+  write_text(saving / "b.txt", "half");
+  remove_leftovers(parent);
+  EXPECT_EQ(read_file(folder_ / "b.txt"), "new") << "the old one, since the newer is not whole";
+  EXPECT_EQ(names_beside(), std::vector<std::string>{"step-00000003"});
+
+  leave("old", replaced);  // the place is taken again: what was replaced goes
+  save("third");
+  EXPECT_EQ(read_file(folder_ / "b.txt"), "third");
+  EXPECT_EQ(names_beside(), std::vector<std::string>{"step-00000003"});
+
+  fs::remove_all(folder_);
+  leave("gone", parent / ".evenkeel-removed-step-00000003");  // was to be removed: it does not come back
+  write_text(parent / ".evenkeel-saving-file", "of somebody");
+  remove_leftovers(parent);
+  EXPECT_EQ(names_beside(), std::vector<std::string>{".evenkeel-saving-file"});
+}
+
 TEST_F(Manifest, TwoSavesOfOneFolderDoNotMix) {
   save_folder(folder_, [&](const fs::path& temporary) {
     write_file_atomically(temporary / "mine", "1");
@@ -149,7 +185,7 @@ TEST_F(Manifest, RefusesWrongContent) {
       {"", "not JSON"},
       {"[]", "format: got nothing; need a string"},
       {R"({"format":1,"files":[]})", "format: got integer"},
-      {R"({"format":"evenkeel.manifest.v9","files":[]})", "got 'evenkeel.manifest.v9'; need 'evenkeel.manifest.v1'"},
+      {R"({"format":"evenkeel.manifest.vx","files":[]})", "got 'evenkeel.manifest.vx'; need 'evenkeel.manifest.v1'"},
       {R"({"format":"evenkeel.manifest.v1","files":{}})", "files: got object; need an array"},
       {with_file("3"), "files[0]: name: got nothing"},
       {with_file(R"({"name":"../b.txt","bytes":3,"sha256":")" + hash + "\"}"), "got '../b.txt'"},
@@ -203,6 +239,54 @@ TEST_F(Manifest, SavedStepsAreTheWholeOnes) {
   write_text(root_ / "checkpoints" / "step-00000300", "a file");
   fs::resize_file(root_ / "checkpoints" / "step-00000020" / "state.json", 1);  // cut short
   EXPECT_EQ(saved_steps(root_), (std::vector<int64_t>{3, 100}));
+}
+
+class NewestWholeTest : public Manifest {
+ protected:
+  fs::path save_step(int64_t step) const {
+    const fs::path folder = root_ / "checkpoints" / step_folder_name(step);
+    save_folder(folder, [](const fs::path& temporary) { write_file_atomically(temporary / "state.json", "{}"); });
+    return folder;
+  }
+  static void damage(const fs::path& folder) { write_text(folder / "state.json", "[]"); }  // of the same size
+};
+
+TEST_F(NewestWholeTest, PassesOverDamageAndLeavesEverythingAsItIs) {
+  EXPECT_FALSE(find_newest_whole(root_));
+  const auto five = save_step(5), ten = save_step(10), fifteen = save_step(15);
+  for (const char* name : {"step-00000005-best", "step-by-step", "step-5", "step-000000020"}) fs::copy(five, root_ / "checkpoints" / name);
+  damage(fifteen);
+  const auto before = names_beside();
+  const auto newest = find_newest_whole(root_);
+  ASSERT_TRUE(newest);
+  EXPECT_EQ(newest->checkpoint, ten);
+  ASSERT_EQ(newest->damaged.size(), 1U);
+  EXPECT_EQ(newest->damaged[0].first, fifteen);
+  EXPECT_EQ(names_beside(), before);
+  EXPECT_EQ(saved_steps(root_), (std::vector<int64_t>{5, 10, 15}));  // names and sizes alone
+}
+
+TEST_F(NewestWholeTest, RefusesWhereAllAreDamaged) {
+  const auto five = save_step(5), ten = save_step(10);
+  damage(five);
+  damage(ten);
+  const auto refusal = [&] { return evenkeel::testing::message_of<CheckpointError>([&] { find_newest_whole(root_); }); };
+  EXPECT_THAT(refusal(), ::testing::HasSubstr("got 2 checkpoints, none of them whole"));
+  EXPECT_THAT(refusal(), ::testing::HasSubstr("step-00000010/state.json: got SHA-256"));
+  put_aside(ten, "it is damaged");
+  EXPECT_EQ(names_beside(), (std::vector<std::string>{"damaged-step-00000010", "step-00000005"}));
+  damage(save_step(10));
+  put_aside(ten, "it is damaged");
+  EXPECT_EQ(names_beside(), (std::vector<std::string>{"damaged-step-00000010", "damaged-step-00000010.2", "step-00000005"}));
+  put_aside(five, "it is damaged");
+  EXPECT_THAT(refusal(), ::testing::HasSubstr("got 3 checkpoints, none of them whole"));
+}
+
+TEST_F(NewestWholeTest, ANewerVersionIsNoDamage) {
+  save_step(5);
+  write_text(save_step(10) / "manifest.json", R"({"format": "evenkeel.manifest.v2", "files": []})");
+  EXPECT_THAT(evenkeel::testing::message_of<VersionError>([&] { find_newest_whole(root_); }), ::testing::HasSubstr("got 'evenkeel.manifest.v2', of a newer evenkeel"));
+  EXPECT_THROW(saved_steps(root_), VersionError);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "checkpoint/manifest.h"
 #include "checkpoint/safetensors.h"
 #include "core/errors.h"
+#include "core/content_hash.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "model/layout.h"
@@ -59,7 +60,28 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
   return source;
 }
 
-std::string folder_identity(const fs::path& folder) {
+Json folder_record(const fs::path& folder, const Json* known) {
+  if (!is_hf_folder(folder)) return Json::Object{{"hash", "sha256:" + sha256_file(folder / "manifest.json")}, {"names", "manifest.json\n"}, {"files", Json::array()}};
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.is_regular_file() && (entry.path().extension() == ".safetensors" || entry.path().filename() == "config.json")) paths.push_back(entry.path());
+  std::sort(paths.begin(), paths.end());
+  std::string names;
+  std::vector<FileStamp> stamps;
+  for (const auto& path : paths) {
+    names += path.filename().string() + "\n";
+    stamps.push_back(stamp_of(path));
+  }
+  const Json* known_names = known != nullptr ? known->find("names") : nullptr;
+  if (known_names != nullptr && *known_names == Json(names) && stamps_from_json(known->at("files")) == stamps) return *known;
+  std::vector<MappedFile> files;
+  std::vector<const MappedFile*> mapped;
+  files.reserve(paths.size());
+  for (const auto& path : paths) mapped.push_back(&files.emplace_back(path));
+  return Json::Object{{"hash", content_hash(mapped, "reading " + folder.string())}, {"names", names}, {"files", to_json(stamps)}};
+}
+
+std::string folder_identity_v1(const fs::path& folder) {
   if (!is_hf_folder(folder)) return sha256_file(folder / "manifest.json");
   std::vector<std::string> files;
   for (const auto& entry : fs::directory_iterator(folder))

@@ -62,18 +62,28 @@ TEST_F(ModelSourceTest, AnIdentityIsOfTheContentNotOfThePlace) {
   const auto fourth = save(4, [](NamedTensors& tensors) { tensors[0].second.add_(1); });
   const auto moved = folder_ / "moved";
   fs::copy(third, moved);
-  EXPECT_EQ(folder_identity(moved), folder_identity(third));
-  EXPECT_NE(folder_identity(fourth), folder_identity(third));
+  EXPECT_EQ(folder_record(moved), folder_record(third));
+  EXPECT_FALSE(folder_record(fourth) == folder_record(third));
+  EXPECT_EQ(folder_identity_v1(moved), folder_identity_v1(third));
+  const auto hash_of = [&](const fs::path& folder) { return folder_record(folder).at("hash").as_string(); };
   const auto write_hf = [&](const std::string& name, const std::string& config, const std::string& bytes) {
     make_folders(folder_ / name);
     write_file_atomically(folder_ / name / "config.json", config);
     write_file_atomically(folder_ / name / "model.safetensors", bytes);
-    return folder_identity(folder_ / name);
+    return hash_of(folder_ / name);
   };
   const std::string llama = R"({"model_type": "llama"})";
-  EXPECT_EQ(write_hf("a", llama, "1234"), write_hf("b", llama, "1234"));
-  EXPECT_NE(write_hf("c", llama, "12345"), folder_identity(folder_ / "a"));
-  EXPECT_NE(write_hf("d", R"({"model_type": "olmoe"})", "1234"), folder_identity(folder_ / "a"));
+  const std::string first = write_hf("a", llama, "1234");
+  EXPECT_EQ(write_hf("b", llama, "1234"), first);
+  EXPECT_NE(write_hf("c", llama, "1235"), first) << "the size is the same, the bytes are not";
+  EXPECT_NE(write_hf("d", R"({"model_type": "olmoe"})", "1234"), first);
+
+  // Known sizes and times stand in for the reading.
+  Json known = folder_record(folder_ / "a");
+  known["hash"] = "remembered";
+  EXPECT_EQ(folder_record(folder_ / "a", &known).at("hash").as_string(), "remembered");
+  write_hf("a", llama, "12345");
+  EXPECT_NE(folder_record(folder_ / "a", &known).at("hash").as_string(), "remembered");
 }
 
 TEST_F(ModelSourceTest, SaysWhetherDocumentsWereSeparate) {
