@@ -24,7 +24,7 @@ struct AnalyzeOptions {
   std::string model, reference, out, tokenizer;
   std::vector<std::string> data, traces, reference_traces, counts, analyses, ids;
   int64_t top_k = 0, minimum_count = 0;
-  bool json = false, over_run = false;
+  bool json = false, over_run = false, allow_mixed_tokenizers = false;
   ModelRunOptions run;
 };
 
@@ -110,12 +110,13 @@ std::vector<std::unique_ptr<analysis::ObservationSource>> forward_sources(const 
 }
 
 Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
+  run.sets = open_datasets(options.data, options.allow_mixed_tokenizers);
   const auto source = open_checked(options.model);
   if (options.over_run) run.references = earlier_checkpoints(options.model);
   if (!options.reference.empty()) run.references = {options.reference};
   std::optional<checkpoint::ModelSource> reference;
   if (!run.references.empty()) reference = open_checked(run.references[0]);
-  run.sets = open_datasets(options.data, "--data", source.config.vocab_size);
+  for (const auto& set : run.sets) check_vocabulary(set.dataset, source.config.vocab_size, options.run.max_tokens);
   run.model = load_model(source, options.model, options.run);
   Sources out;
   if (reference) load_reference(options, *reference, run.references[0], run, out.input);
@@ -349,6 +350,7 @@ void declare(Options& command, AnalyzeOptions& options) {
   command.add("--minimum-count", options.minimum_count, "leave out ids seen less often; 0 = each source's own rule");
   command.add("--tokenizer", options.tokenizer, "for the texts of token ids (default: the model folder's, or the one that the data were made with)");
   options.run.declare(command, "of permutation baselines, and of random routers in --mode train");
+  command.flag("--allow-mixed-tokenizers", options.allow_mixed_tokenizers, kAllowMixedHelp);
   command.flag("--json", options.json, "results.json also on stdout");
   std::vector<std::pair<std::string, std::string>> kinds;
   for (const auto& kind : analysis::analysis_kinds()) kinds.emplace_back(kind.name, kind.help);

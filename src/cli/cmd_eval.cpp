@@ -13,17 +13,19 @@ int cmd_eval(Options& options) {
   std::string model_path;
   std::vector<std::string> data_texts;
   ModelRunOptions run;
-  bool json = false;
+  bool json = false, allow_mixed = false;
   options.add("MODEL", model_path, "checkpoint, run or Hugging Face folder", true);
   options.add_named("--data", data_texts, "NAME=PREFIX of .bin/.idx; repeatable", true);
   run.declare(options);
+  options.flag("--allow-mixed-tokenizers", allow_mixed, kAllowMixedHelp);
   options.flag("--json", json, "one JSON document on stdout");
   options.example("evenkeel eval runs/first --data en=data/en-heldout --json");
   if (!options.parse()) return 0;
   run.check();
 
+  const auto sets = open_datasets(data_texts, allow_mixed);
   const auto source = open_checked(model_path);
-  const auto sets = open_datasets(data_texts, "--data", source.config.vocab_size);
+  for (const auto& set : sets) check_vocabulary(set.dataset, source.config.vocab_size, run.max_tokens);
   const auto loaded = load_model(source, model_path, run);
   train::EvalOptions eval;
   eval.sequence_length = run.sequence_length > 0 ? run.sequence_length : source.sequence_length;
@@ -37,6 +39,7 @@ int cmd_eval(Options& options) {
   Json data = Json::object();
   Progress progress("evaluating", static_cast<double>(sets.size()), "sets");
   for (size_t i = 0; i < sets.size(); ++i) {
+    eval.name = sets[i].name;
     const auto result = train::evaluate(loaded.model, loaded.params, loaded.router_states, sets[i].dataset, eval);
     data[sets[i].name] = train::to_json(result, /*with_routing=*/true);
     progress.update(static_cast<double>(i + 1));

@@ -69,7 +69,7 @@ void print_file(const fs::path& path) {
     for (const auto& entry : file.entries()) std::cout << "  " << entry.name << " " << c10::toString(entry.dtype) << " " << Json(entry.shape).dump() << "\n";
   } else if (suffix == ".idx" || suffix == ".bin") {
     const auto dataset = data::IndexedDataset::open(name.substr(0, name.size() - 4));
-    std::cout << "indexed dataset, version 1: " << dataset.n_tokens() << " tokens, " << dataset.n_documents() << " documents, fingerprint " << dataset.fingerprint() << "\n";
+    std::cout << "indexed dataset, version 1: " << dataset.n_tokens() << " tokens, " << dataset.n_documents() << " documents, contents " << dataset.contents().hash << "\n";
   } else if (suffix == ".model") {
     const auto tokenizer = data::open_tokenizer(path);
     std::cout << "SentencePiece model: " << tokenizer->vocab_size() << " pieces, SHA-256 " << tokenizer->sha256() << "\n";

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "report/page.h"
 #include "study/study.h"
+#include "train/inputs.h"
 #include "train/interrupt.h"
 #include "train/run_lock.h"
 
@@ -17,9 +18,11 @@ int cmd_study(Options& options) {
   std::string recipe, out;
   std::vector<std::string> overrides;
   study::StudyOptions study;
+  bool allow_mixed = false;
   options.add("STUDY", recipe, "study (TOML with [study])", true);
   options.add("--out", out, "folder: empty or new, unless --resume", true);
   options.flag("--resume", study.resume, "go on from what is there");
+  options.flag("--allow-mixed-tokenizers", allow_mixed, "as train.allow_mixed_tokenizers = true in every arm: sets of different tokenizers are no error");
   options.add("--jobs", study.n_jobs, "arms at a time, the threads shared between them; 0 = as many as cores and memory allow");
   options.add("--set", overrides, "key.path=value, above the file; repeatable");
   options.compute(study.device);
@@ -28,17 +31,19 @@ int cmd_study(Options& options) {
   require<ConfigError>(study.n_jobs >= 0 && study.n_jobs <= 1024, "--jobs: got ", study.n_jobs, "; need 0 (automatic) to 1024");
   study.out = out;
   const ConfigNode root = read_recipe(recipe, overrides);
-  const auto plan = study::read_study(root);
+  auto plan = study::read_study(root);
+  for (auto& arm : plan.arms) arm.config.train.allow_mixed_tokenizers = arm.config.train.allow_mixed_tokenizers || allow_mixed;
   const bool is_used = fs::exists(study.out) && (!fs::is_directory(study.out) || fs::directory_iterator(study.out) != fs::directory_iterator());
   require<ConfigError>(!is_used || fs::is_directory(study.out), out, ": got a file; need a folder to write the study to");
   require<ConfigError>(!is_used || study.resume, out, ": got a folder that is not empty; need an empty or new one, or --resume");
-  study::check_study(plan, study);
+  train::InputData data;
+  study::check_study(plan, study, data);
   make_folders(study.out);
   train::save_on_signal();
   const train::RunLock lock(study.out);
   for (const char* part : {"", "csv"}) remove_temporaries_in(study.out / part);
   write_file_atomically(study.out / "study.toml", read_file(recipe));
-  study::run_study(plan, study);
+  study::run_study(plan, study, data);
   for (const auto& arm : plan.arms) {
     const fs::path run = study.out / "arms" / arm.name;
     report::write_page({run}, run / "report.html");

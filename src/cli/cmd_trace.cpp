@@ -89,7 +89,7 @@ int cmd_trace(Options& command) {
   const int64_t sequence_length = options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
   if (!options.data.empty()) {
     dataset = data::IndexedDataset::open(options.data);
-    dataset->check_vocabulary(source.config.vocab_size);
+    check_vocabulary(*dataset, source.config.vocab_size, options.run.max_tokens);
     windows = analysis::windows_of(*dataset, sequence_length, options.run.max_tokens);
   } else {
     windows = analysis::windows_of(analysis::read_sequences(options.tokens, source.config.vocab_size));

@@ -11,12 +11,13 @@ int cmd_train(Options& options) {
   std::string recipe, out;
   std::vector<std::string> overrides;
   std::optional<int64_t> seed;
-  bool no_tensorboard = false;
+  bool no_tensorboard = false, allow_mixed = false;
   train::TrainOptions train;
   options.add("RECIPE", recipe, "recipe (TOML)", true);
   options.add("--out", out, "run folder: empty or new, unless --resume", true);
   options.flag("--resume", train.resume, "go on from the last good checkpoint");
   options.flag("--allow-change", train.allow_change, "resume with a recipe that differs");
+  options.flag("--allow-mixed-tokenizers", allow_mixed, "as train.allow_mixed_tokenizers = true: sets of different tokenizers are no error");
   options.add("--max-hours", train.max_hours, "save and stop after this time; 0 = no bound");
   options.add("--set", overrides, "key.path=value, above the recipe; repeatable");
   options.add("--seed", seed, "train.seed, above the recipe");
@@ -29,7 +30,8 @@ int cmd_train(Options& options) {
   train.run = out;
   train.tensorboard = !no_tensorboard;
   train.recipe_text = read_file(recipe);
-  const auto config = train::read_run_config(read_recipe(recipe, overrides, seed));
+  auto config = train::read_run_config(read_recipe(recipe, overrides, seed));
+  config.train.allow_mixed_tokenizers = config.train.allow_mixed_tokenizers || allow_mixed;
   const auto outcome = train::train_run(config, train);
   if (outcome == train::TrainOutcome::finished) report::write_page({out}, train.run / "report.html");
   return 0;

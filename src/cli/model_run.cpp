@@ -1,8 +1,11 @@
 #include "cli/model_run.h"
 
+#include <algorithm>
+
 #include "checkpoint/router_states.h"
 #include "core/errors.h"
 #include "core/json_lines.h"
+#include "data/datasets.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/memory.h"
@@ -55,13 +58,17 @@ analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const st
   return {name, std::move(model), std::move(params), std::move(router_states), step != nullptr ? std::optional(step->as_int()) : std::nullopt};
 }
 
-std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, const std::string& option, int64_t vocab_size) {
+std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, bool allows_mixed_tokenizers) {
   std::vector<NamedDataset> out;
-  for (const auto& set : split_named(texts, option)) {
-    out.push_back({set.name, data::IndexedDataset::open(set.value)});
-    out.back().dataset.check_vocabulary(vocab_size);
-  }
+  for (const auto& set : split_named(texts, "--data")) out.push_back({set.name, data::IndexedDataset::open(set.value)});
+  std::vector<data::NamedSet> sets;
+  for (const auto& set : out) sets.push_back({"--data " + set.name, &set.dataset});
+  data::require_one_tokenizer(sets, allows_mixed_tokenizers, "--allow-mixed-tokenizers");
   return out;
+}
+
+void check_vocabulary(const data::IndexedDataset& dataset, int64_t vocab_size, int64_t max_tokens) {
+  dataset.check_vocabulary(vocab_size, max_tokens > 0 ? std::min(dataset.n_tokens(), max_tokens + 1) : dataset.n_tokens());
 }
 
 TokenizerOrigin tokenizer_origin(const std::filesystem::path& prefix) {

@@ -35,8 +35,11 @@ struct NamedDataset {
   std::string name;
   data::IndexedDataset dataset;
 };
-// "NAME=PREFIX" values; DataError for ids outside the vocabulary.
-std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, const std::string& option, int64_t vocab_size);
+constexpr const char* kAllowMixedHelp = "sets whose descriptions name different tokenizers are no error";
+// "NAME=PREFIX" values, for --data. DataError for sets of different tokenizers. Needs no model: what the options alone show comes first.
+std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, bool allows_mixed_tokenizers);
+// DataError for an id outside the vocabulary in what a model run looks at: the whole set, or its first max_tokens (0 = all).
+void check_vocabulary(const data::IndexedDataset& dataset, int64_t vocab_size, int64_t max_tokens);
 
 // The tokenizer that token ids were made with, as far as it is known.
 struct TokenizerOrigin {

@@ -55,9 +55,10 @@ TEST(LoadModel, GivesTheWeightsInTheAskedType) {
 TEST(OpenDatasets, NamesTheOptionAndTheVocabulary) {
   const testing::TemporaryFolder folder;
   const auto prefix = testing::write_tiny_data(folder, "a", 30);
-  EXPECT_EQ(open_datasets({"en=" + prefix}, "--data", testing::kTinyVocabulary)[0].name, "en");
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { open_datasets({prefix}, "--data", 16); }), HasSubstr("--data: got '"));
-  EXPECT_THAT(testing::message_of<DataError>([&] { open_datasets({"en=" + prefix}, "--data", 3); }), HasSubstr("need"));
+  const std::vector<std::string> named = {"en=" + prefix}, bare = {prefix};
+  EXPECT_EQ(open_datasets(named, false)[0].name, "en");
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { open_datasets(bare, false); }), HasSubstr("--data: got '"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { check_vocabulary(open_datasets(named, false)[0].dataset, 3, 0); }), HasSubstr("need"));
 }
 
 TEST(TokenizerOrigin, IsThatOfTheDataOrNothing) {

@@ -96,16 +96,16 @@ size_t n_parallel_arms(const StudyPlan& plan, const StudyOptions& options, const
 
 }  // namespace
 
-void check_study(const StudyPlan& plan, const StudyOptions& options) {
-  train::InputData data;
+void check_study(const StudyPlan& plan, const StudyOptions& options, train::InputData& data) {
+  for (const auto& arm : plan.arms) data.trust(options.out / "arms" / arm.name);
   for (const auto& arm : plan.arms) {
     const fs::path run = options.out / "arms" / arm.name;
-    train::require_same_recipe(run, arm.config);
+    train::require_same_recipe(run, arm.config, data);
     if (!train::is_finished(run, arm.config)) data.open(arm.config);
   }
 }
 
-void run_study(const StudyPlan& plan, const StudyOptions& options) {
+void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputData& data) {
   const fs::path arms_folder = options.out / "arms";
   const Json machine = look_at_machine(options.device);
   const size_t n_parallel = std::min(n_parallel_arms(plan, options, machine), plan.arms.size());
@@ -122,13 +122,14 @@ void run_study(const StudyPlan& plan, const StudyOptions& options) {
     total_steps += arm.config.total_steps();
     std::vector<size_t> after;
     if (const auto giver = giver_of(plan, i)) after = {*giver};
-    jobs.push_back({arm.name, after, [&plan, &options, i, n_threads, n_parallel, arms_folder](const auto& report) {
+    jobs.push_back({arm.name, after, [&plan, &options, &data, i, n_threads, n_parallel, arms_folder](const auto& report) {
                       ops::set_threads(n_threads);
                       take_shared_phases(plan, i, arms_folder);
                       train::TrainOptions train;
                       train.run = arms_folder / plan.arms[i].name;
                       train.recipe_text = plan.arms[i].text;
                       train.device = options.device;
+                      train.data = &data;  // open and checked before the processes parted
                       train.runs_at_a_time = static_cast<int64_t>(n_parallel);
                       train.keep_steps = steps_for_takers(plan, i);
                       train.resume = true;  // a new folder starts over, a finished one is left, a changed recipe is refused

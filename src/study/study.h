@@ -6,6 +6,10 @@
 
 #include "study/matrix.h"
 
+namespace evenkeel::train {
+class InputData;
+}
+
 namespace evenkeel::study {
 
 struct StudyOptions {
@@ -17,11 +21,12 @@ struct StudyOptions {
 
 // ConfigError when an arm's run in DIR began with another recipe; DataError for data that an unfinished arm cannot use. Nothing
 // is written: call it before anything of DIR is replaced.
-void check_study(const StudyPlan& plan, const StudyOptions& options);
+// `data`: where the sets of unfinished arms are opened and read, for run_study.
+void check_study(const StudyPlan& plan, const StudyOptions& options, train::InputData& data);
 
 // DIR/arms/NAME/ for each arm, DIR/speed.json (study/speed.h), DIR/results.json, DIR/csv/. Resumable after a kill at any moment. Errors as
 // train::train_run.
-void run_study(const StudyPlan& plan, const StudyOptions& options);
+void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputData& data);
 
 // A few lines for the terminal.
 std::string study_summary(const std::filesystem::path& out);

@@ -6,6 +6,7 @@
 #include "core/file_io.h"
 #include "core/log.h"
 #include "ops/device.h"
+#include "train/inputs.h"
 #include "support/tiny_run.h"
 #include "train/metrics.h"
 
@@ -33,7 +34,10 @@ arms = [{name = "dense", model = {n_experts = 0, top_k = 0, d_expert = 0}}, {nam
   std::filesystem::path out() const { return folder_ / "out"; }
   StudyPlan plan() const { return read_study(parse_toml(text_, "s.toml", folder_.path().string())); }
   StudyOptions options() const { return {.out = out(), .device = "cpu", .resume = true, .n_jobs = 2}; }
-  void run() const { run_study(plan(), options()); }
+  void run() const {
+    train::InputData data;
+    run_study(plan(), options(), data);
+  }
   testing::TemporaryFolder folder_;
   std::string text_;
 };
@@ -76,7 +80,8 @@ TEST_F(StudyTest, RunsItsArmsAndWritesTablesAndHeadlines) {
 
 TEST_F(StudyTest, DataThatIsNotThereIsNoticedBeforeAnythingIsWritten) {
   std::filesystem::remove(folder_ / "b.bin");
-  EXPECT_THROW(check_study(plan(), options()), DataError);
+  train::InputData data;
+  EXPECT_THROW(check_study(plan(), options(), data), DataError);
   EXPECT_FALSE(std::filesystem::exists(out() / "arms"));
 }
 
@@ -84,9 +89,10 @@ TEST_F(StudyTest, AnArmThatChangedIsRefusedByKey) {
   run();
   auto changed = plan();
   changed.arms[1].config.train.seed = 5;
-  EXPECT_NO_THROW(check_study(plan(), options()));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { check_study(changed, options()); }), HasSubstr("train.seed: 1 -> 5"));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { run_study(changed, {.out = out(), .device = "cpu", .resume = true, .n_jobs = 1}); }), HasSubstr("train.seed: 1 -> 5"));
+  train::InputData data;
+  EXPECT_NO_THROW(check_study(plan(), options(), data));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { check_study(changed, options(), data); }), HasSubstr("train.seed: 1 -> 5"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { run_study(changed, {.out = out(), .device = "cpu", .resume = true, .n_jobs = 1}, data); }), HasSubstr("train.seed: 1 -> 5"));
 }
 
 }  // namespace

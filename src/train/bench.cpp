@@ -11,6 +11,7 @@
 #include "ops/device.h"
 #include "train/interrupt.h"
 #include "train/memory.h"
+#include "train/phase.h"
 #include "train/step.h"
 
 namespace evenkeel::train {
@@ -27,15 +28,14 @@ data::Batch random_batch(const RunConfig& config, RngStream& rng) {
   return batch;
 }
 
-std::unique_ptr<data::Loader> open_loader(const RunConfig& config, const BenchOptions& options) {
+std::unique_ptr<data::Loader> open_loader(const RunConfig& config, const BenchOptions& options, data::Datasets& datasets) {
   if (!options.real_data) return nullptr;
   for (const auto& phase : config.phases) {
     if (!options.phase.empty() && phase.name != options.phase) continue;
     data::PhaseDraws draws;
     draws.shuffle = phase.shuffle;
     for (const auto& source : phase.data) draws.data.push_back({source.name, source.path.value, source.weight, source.path.where});
-    const data::LoaderOptions loader{config.train.sequence_length, config.model.vocab_size, static_cast<uint64_t>(config.train.seed), config.train.separate_documents};
-    return std::make_unique<data::Loader>(loader, draws, data::LoaderState{});
+    return std::make_unique<data::Loader>(loader_options(config), draws, data::LoaderState{}, datasets);
   }
   fail<ConfigError>("--phase: got '", options.phase, "'; need the name of a phase of the recipe");
 }
@@ -52,7 +52,8 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
   RunConfig fresh = config;
   fresh.model_from.reset();  // speed does not depend on the values
   auto state = initial_state(fresh, model, device);
-  const auto loader = open_loader(config, options);
+  data::Datasets datasets;
+  const auto loader = open_loader(config, options, datasets);
   RngStream rng(static_cast<uint64_t>(config.train.seed), "bench");
   const int64_t n_micro = config.train.batch_size / config.train.micro_batch_size;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "checkpoint/model_source.h"
@@ -60,7 +61,9 @@ int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
     case Unit::epochs: {
       const auto dataset = data::IndexedDataset::open(this->data[0].path.value);
       const int64_t samples = data::samples_per_epoch(dataset.n_tokens(), settings.sequence_length);
-      n = std::ceil(length.value * static_cast<double>(samples) / static_cast<double>(settings.batch_size));
+      // An epoch is one pass over the phase's own data: what is replayed beside it makes it longer.
+      const double own_share = replay ? 1 - replay->fraction : 1.0;
+      n = std::ceil(length.value * static_cast<double>(samples) / (own_share * static_cast<double>(settings.batch_size)));
       break;
     }
     case Unit::fraction: break;
@@ -141,6 +144,7 @@ void check_train(TrainSettings& train, const ConfigNode& node) {
   check(train.seed >= 0, "seed", train.seed, "0 or more");
   check(train.keep_last >= 0, "keep_last", train.keep_last, "0 (all) or more");
   check_rhythm(node, "checkpoint_every", "train.checkpoint_every");
+  require<ConfigError>(train.on_collapse == "warn" || train.on_collapse == "abort", place_of(node, "on_collapse"), ": got train.on_collapse = '", train.on_collapse, "'; need warn or abort");
 }
 
 void check_sources(const std::vector<DataSource>& sources, const std::string& what, const std::string& where) {
@@ -194,6 +198,35 @@ void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::se
   require<ConfigError>(replay.from.empty() || replay.from != phase.name, place, ": got replay.from = '", replay.from, "', the phase itself; need an earlier phase");
   require<ConfigError>(replay.mode == "fresh" || !replay.from.empty(), place, ": got replay.mode = 'seen' with data; need from = an earlier phase, or mode = 'fresh'");
   if (!replay.data.empty()) check_sources(replay.data, "the replay of phase '" + phase.name + "'", place);
+  require<ConfigError>(replay.fraction < 1 || (phase.tokens.unit != Unit::epochs && phase.steps.unit != Unit::epochs), place, ": got replay.fraction = ", replay.fraction,
+                       " and a length in epochs of the phase's own data; need less than 1, or tokens or steps");
+}
+
+// The phase of the recipe that phase `index` goes on from; std::nullopt for initialisation, or a start outside of the recipe.
+std::optional<size_t> origin_of(const RunConfig& config, size_t index) {
+  const auto& start = config.phases[index].start;
+  if (!start || start->from.empty()) return index > 0 ? std::optional(index - 1) : std::nullopt;
+  for (size_t i = 0; i < index; ++i)
+    if (config.phases[i].name == start->from) return i;
+  return std::nullopt;
+}
+
+// What the recipe alone shows of a replay that cannot be. A start from outside may bring phases along, which are known when it is opened.
+void check_replays(const RunConfig& config) {
+  bool has_outside_start = false;
+  for (size_t i = 0; i < config.phases.size(); ++i) {
+    const PhaseConfig& phase = config.phases[i];
+    has_outside_start = has_outside_start || (phase.start && !phase.start->from.empty() && !origin_of(config, i));
+    if (!phase.replay || phase.replay->from.empty()) continue;
+    const auto earlier = std::find_if(config.phases.begin(), config.phases.begin() + static_cast<std::ptrdiff_t>(i), [&](const auto& other) { return other.name == phase.replay->from; });
+    const bool is_earlier = earlier != config.phases.begin() + static_cast<std::ptrdiff_t>(i);
+    std::string known;
+    for (size_t j = 0; j < i; ++j) known += (known.empty() ? "" : ", ") + config.phases[j].name;
+    require<ConfigError>(is_earlier || has_outside_start, phase.where, ": got replay.from = '", phase.replay->from, "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
+    const bool saw_nothing = is_earlier && earlier->replay && earlier->replay->fraction == 1;
+    require<ConfigError>(!saw_nothing || phase.replay->mode == "fresh" || phase.replay->fraction == 0, phase.where, ": got phase.", phase.name, ".replay.mode = 'seen' of phase '", earlier->name,
+                         "', which draws nothing of its own data (its replay.fraction is 1); need mode = \"fresh\"");
+  }
 }
 
 void read_phases(RunConfig& config, const ConfigNode& root) {
@@ -289,7 +322,32 @@ RunConfig read_run_config(const ConfigNode& root) {
     const bool is_epochs = (phase.tokens.value > 0 ? phase.tokens : phase.steps).unit == Unit::epochs;
     if (!is_epochs) phase_schedule(config, phase);
   }
+  check_replays(config);
+  check_orders(config, [](const std::string& path) { return path; });  // what the recipe alone shows; contents follow when they are opened
   return config;
+}
+
+void check_orders(const RunConfig& config, const std::function<std::string(const std::string& path)>& content_of) {
+  struct Order {
+    bool shuffle;
+    std::string phase;
+  };
+  std::vector<std::map<std::string, Order>> drawn;  // by content, in each phase and those that it goes on from
+  for (size_t i = 0; i < config.phases.size(); ++i) {
+    const PhaseConfig& phase = config.phases[i];
+    const auto origin = origin_of(config, i);
+    drawn.push_back(origin ? drawn[*origin] : std::map<std::string, Order>{});
+    const auto draw = [&](const std::vector<DataSource>& sources) {
+      for (const auto& source : sources) {
+        if (source.weight == 0) continue;
+        const auto& before = drawn.back().emplace(content_of(source.path.value), Order{phase.shuffle, phase.name}).first->second;
+        require<ConfigError>(before.shuffle == phase.shuffle, source.path.where, ": got phase.", phase.name, ".shuffle = ", phase.shuffle ? "true" : "false", " for '", source.name, "', which phase '",
+                             before.phase, "' draws with shuffle = ", before.shuffle ? "true" : "false", "; need the same in both, or samples are lost and others come twice");
+      }
+    };
+    draw(phase.data);
+    if (phase.replay && phase.replay->fraction > 0) draw(phase.replay->data);
+  }
 }
 
 Json run_config_json(const RunConfig& config) {

@@ -30,7 +30,8 @@ struct TrainSettings {
   int64_t batch_size = 0, micro_batch_size = 0, sequence_length = 0, seed = 1;
   Duration checkpoint_every{0, Unit::steps};
   int64_t keep_last = 0;
-  bool separate_documents = false;
+  bool separate_documents = false, allow_mixed_tokenizers = false;
+  std::string on_collapse = "warn";
   static void visit_fields(auto& c, auto&& field) {
     field("batch_size", c.batch_size, "sequences per optimizer step");
     field("micro_batch_size", c.micro_batch_size, "sequences per forward pass; default batch_size");
@@ -39,6 +40,8 @@ struct TrainSettings {
     field("checkpoint_every", c.checkpoint_every, "steps or tokens between checkpoints; 0 = at phase ends only");
     field("keep_last", c.keep_last, "how many checkpoints stay besides those at phase ends; 0 = all");
     field("separate_documents", c.separate_documents, "attention and positions stop at document borders");
+    field("on_collapse", c.on_collapse, "what follows when a router sends nearly all tokens to the same experts: warn, or abort (exit 3, after a save)");
+    field("allow_mixed_tokenizers", c.allow_mixed_tokenizers, "sets whose descriptions name different tokenizers are no error");
   }
 };
 
@@ -140,6 +143,9 @@ struct RunConfig {
 
 // Everything is checked that can be checked without opening data. ConfigError names file, line, key, value.
 RunConfig read_run_config(const ConfigNode& root);
+// A sample comes once an epoch only while one content is drawn in one order. ConfigError where two phases, one of which goes on from the
+// other, draw the same content with another `shuffle`. content_of: what tells contents apart, of a path of the recipe.
+void check_orders(const RunConfig& config, const std::function<std::string(const std::string& path)>& content_of);
 // ConfigError where `model` is of another architecture than `source`; routers, balance, capacity and initialisation may
 // differ. `place_of`: where a key of [model] was given.
 void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source, const std::function<std::string(const std::string& key)>& place_of);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <optional>
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/sigmoid.h>
@@ -39,17 +40,12 @@ std::string named(const std::vector<int64_t>& layers) {
   return out;
 }
 
-enum class Collapse { none,
-                      one_expert,      // nearly all tokens have it among their k
-                      same_experts };  // k experts have nearly all assignments of more than k
-
 // Of few tokens chance alone can agree; a router that is uneven at its start (random logits with a liking for some experts) sends
 // half to three quarters of its tokens to one. Where an even load is more than half of the tokens, all of them on one expert is near it.
-Collapse collapse_of(const moe::RoutingDecision& decision) {
+std::optional<Collapse::Kind> collapse_of(const analysis::RoutingCounts& counts) {
   constexpr int64_t kFewestTokens = 32;
   constexpr double kNearlyAll = 0.98;
-  const auto counts = analysis::count_routing(decision);
-  if (counts.n_tokens < kFewestTokens || counts.n_experts <= counts.top_k) return Collapse::none;
+  if (counts.n_tokens < kFewestTokens || counts.n_experts <= counts.top_k) return std::nullopt;
   auto loads = counts.tokens_per_expert;
   std::sort(loads.begin(), loads.end(), std::greater<>());
   int64_t largest = 0, all = 0;
@@ -57,9 +53,9 @@ Collapse collapse_of(const moe::RoutingDecision& decision) {
     all += loads[i];
     if (i < static_cast<size_t>(counts.top_k)) largest += loads[i];
   }
-  if (static_cast<double>(largest) >= kNearlyAll * static_cast<double>(all)) return Collapse::same_experts;
+  if (static_cast<double>(largest) >= kNearlyAll * static_cast<double>(all)) return Collapse::Kind::same_experts;
   const bool has_one = static_cast<double>(loads[0]) >= kNearlyAll * static_cast<double>(counts.n_tokens);
-  return has_one && 2 * counts.top_k <= counts.n_experts ? Collapse::one_expert : Collapse::none;
+  return has_one && 2 * counts.top_k <= counts.n_experts ? std::optional(Collapse::Kind::one_expert) : std::nullopt;
 }
 
 // Have the scores of a router that scores each expert by itself shrunk to nothing? Balance losses see scores that are divided by
@@ -73,33 +69,46 @@ bool has_no_scores(const moe::RoutingDecision& decision) {
   return scores.sum(1).mean().item<double>() < kLeast * static_cast<double>(decision.top_k);
 }
 
-std::vector<std::string> collapse_findings(const std::vector<moe::RoutingDecision>& routing) {
-  std::vector<int64_t> collapsed, with_one, without_scores;
-  for (const auto& decision : routing) {
-    const auto collapse = collapse_of(decision);
-    if (collapse == Collapse::same_experts) collapsed.push_back(decision.layer);
-    if (collapse == Collapse::one_expert) with_one.push_back(decision.layer);
-    if (has_no_scores(decision)) without_scores.push_back(decision.layer);
-  }
-  std::vector<std::string> findings;
-  const std::string share = routing.empty() ? "" : std::to_string(routing[0].top_k) + " of " + std::to_string(routing[0].n_experts) + " experts";
-  if (!collapsed.empty())
-    findings.push_back("routing check: " + named(collapsed) + ": nearly all tokens have the same " + share + "; the others learn nothing (look at the balance loss and at the data)");
-  if (!with_one.empty())
-    findings.push_back("routing check: " + named(with_one) + ": nearly all tokens have one and the same expert among their " + share +
-                       "; it is no choice any more (look at the balance loss and at the data)");
-  if (!without_scores.empty())
-    findings.push_back("routing check: " + named(without_scores) + ": the router's scores have shrunk to nearly 0, which a balance loss of normalised scores does not see; " +
-                       "the experts count for nothing (lower its coefficient, or take a softmax)");
-  return findings;
+}  // namespace
+
+std::vector<Collapse> find_collapse(const std::vector<analysis::RoutingCounts>& routing) {
+  std::vector<Collapse> out;
+  for (const auto& counts : routing)
+    if (const auto kind = collapse_of(counts)) out.push_back({counts.layer, *kind});
+  return out;
+}
+
+namespace {
+
+std::vector<Collapse> shrunk_scores(const std::vector<moe::RoutingDecision>& routing) {
+  std::vector<Collapse> out;
+  for (const auto& decision : routing)
+    if (has_no_scores(decision)) out.push_back({decision.layer, Collapse::Kind::no_scores});
+  return out;
 }
 
 }  // namespace
 
-std::vector<std::string> find_collapse(const model::Transformer& model, const data::Batch& batch, const TrainState& state) {
+std::vector<Collapse> find_shrunk_scores(const model::Transformer& model, const data::Batch& batch, const TrainState& state) {
   if (!model.config().is_moe()) return {};
   const at::NoGradGuard no_grad;
-  return collapse_findings(micro_losses(model, state, batch).routing);
+  return shrunk_scores(micro_losses(model, state, batch).routing);
+}
+
+std::vector<std::string> collapse_sentences(const std::vector<Collapse>& found, const model::ModelConfig& config) {
+  const std::string share = std::to_string(config.top_k) + " of " + std::to_string(config.n_experts) + " experts";
+  const std::vector<std::pair<Collapse::Kind, std::string>> texts = {
+      {Collapse::Kind::same_experts, "nearly all tokens have the same " + share + "; the others learn nothing (look at the balance loss and at the data)"},
+      {Collapse::Kind::one_expert, "nearly all tokens have one and the same expert among their " + share + "; it is no choice any more (look at the balance loss and at the data)"},
+      {Collapse::Kind::no_scores, "the router's scores have shrunk to nearly 0, which a balance loss of normalised scores does not see; the experts count for nothing (lower its coefficient, or take a softmax)"}};
+  std::vector<std::string> sentences;
+  for (const auto& [kind, text] : texts) {
+    std::vector<int64_t> layers;
+    for (const auto& collapse : found)
+      if (collapse.kind == kind) layers.push_back(collapse.layer);
+    if (!layers.empty()) sentences.push_back("routing check: " + named(layers) + ": " + text);
+  }
+  return sentences;
 }
 
 std::vector<std::string> diagnose(const model::Transformer& model, const optim::RateFactors& factors, const data::Batch& batch, const TrainState& state) {
@@ -137,7 +146,11 @@ std::vector<std::string> diagnose(const model::Transformer& model, const optim::
   if (model.router()->traits().needs_balance && !balances && model.config().top_k < model.config().n_experts)
     findings.push_back("model.balance: the router '" + model.router()->options().at("kind").as_string() +
                        "' has no balance loss; the load is expected to collapse onto few experts");
-  for (auto& finding : collapse_findings(losses.routing)) findings.push_back(std::move(finding));
+  std::vector<analysis::RoutingCounts> counts;
+  analysis::add_counts(counts, losses.routing);
+  auto collapsed = find_collapse(counts);
+  for (const auto& shrunk : shrunk_scores(losses.routing)) collapsed.push_back(shrunk);
+  for (auto& sentence : collapse_sentences(collapsed, config)) findings.push_back(std::move(sentence));
   return findings;
 }
 

@@ -28,6 +28,15 @@ struct Case {
   data::Batch batch;
 };
 
+// What a run would say after a step on the batch.
+std::vector<std::string> sentences_of(const Case& c) {
+  std::vector<analysis::RoutingCounts> counts;
+  analysis::add_counts(counts, micro_losses(c.model, c.state, c.batch).routing);
+  auto found = find_collapse(counts);
+  for (const auto& shrunk : find_shrunk_scores(c.model, c.batch, c.state)) found.push_back(shrunk);
+  return collapse_sentences(found, c.model.config());
+}
+
 TEST(Diagnose, FindsNothingWhereAllIsWell) {
   const Case balanced({});
   EXPECT_THAT(balanced.findings(), IsEmpty());
@@ -35,8 +44,8 @@ TEST(Diagnose, FindsNothingWhereAllIsWell) {
   EXPECT_THAT(Case({"model.balance={loss = []}", "model.router={kind = \"sinkhorn\"}"}).findings(), IsEmpty());
   const Case dense(testing::kTinyDense);
   EXPECT_THAT(dense.findings(), IsEmpty());
-  EXPECT_THAT(find_collapse(dense.model, dense.batch, dense.state), IsEmpty());
-  EXPECT_THAT(find_collapse(balanced.model, balanced.batch, balanced.state), IsEmpty());
+  EXPECT_THAT(sentences_of(dense), IsEmpty());
+  EXPECT_THAT(sentences_of(balanced), IsEmpty());
 }
 
 TEST(Diagnose, FindsARouterThatTheCrossEntropyDoesNotReach) {
@@ -108,15 +117,15 @@ TEST(Diagnose, FindsOneExpertAmongTheChoicesOfAllTokens) {
   const auto finding = [](const std::string& share) { return "routing check: layer 1: nearly all tokens have one and the same expert among their " + share + " experts"; };
   for (const auto& [overrides, share] : std::vector<std::pair<std::vector<std::string>, std::string>>{{{}, "2 of 4"}, {{"model={n_experts = 16, top_k = 3}"}, "3 of 16"}}) {
     const auto found = with_favourite(overrides);
-    EXPECT_THAT(find_collapse(found.model, found.batch, found.state), ElementsAre(HasSubstr(finding(share)))) << share;
+    EXPECT_THAT(sentences_of(found), ElementsAre(HasSubstr(finding(share)))) << share;
     EXPECT_THAT(found.findings(), ::testing::Contains(HasSubstr(finding(share)))) << share;
   }
   // Too few tokens; an even load of three quarters; a token in 32 that goes elsewhere.
   const auto few = with_favourite({}, 28), near_all = with_favourite({"model.top_k=3"});
-  EXPECT_THAT(find_collapse(few.model, few.batch, few.state), IsEmpty());
-  EXPECT_THAT(find_collapse(near_all.model, near_all.batch, near_all.state), ::testing::Not(::testing::Contains(HasSubstr("one and the same"))));
+  EXPECT_THAT(sentences_of(few), IsEmpty());
+  EXPECT_THAT(sentences_of(near_all), ::testing::Not(::testing::Contains(HasSubstr("one and the same"))));
   const auto even = Case({"model.balance={loss = []}", "model.router={kind = \"uniform\"}"});
-  EXPECT_THAT(find_collapse(even.model, even.batch, even.state), IsEmpty());
+  EXPECT_THAT(sentences_of(even), IsEmpty());
 }
 
 // Logits of -300 and less: the embedding and with it the normalised states are positive, the matrix is not.
@@ -128,9 +137,9 @@ TEST(Diagnose, FindsScoresThatHaveShrunkToNothing) {
     shrunk.state.params.at("embedding.weight").detach().abs_();
     for (const std::string layer : {"0", "1"}) shrunk.state.params.at("layers." + layer + ".router.weight").detach().fill_(-50.0);
     EXPECT_THAT(shrunk.findings(), ::testing::Contains(HasSubstr("routing check: layers 0, 1: the router's scores have shrunk to nearly 0"))) << score;
-    EXPECT_THAT(find_collapse(shrunk.model, shrunk.batch, shrunk.state), ::testing::Contains(HasSubstr("scores have shrunk"))) << score;
+    EXPECT_THAT(sentences_of(shrunk), ::testing::Contains(HasSubstr("scores have shrunk"))) << score;
     for (const std::string layer : {"0", "1"}) shrunk.state.params.at("layers." + layer + ".router.weight").detach().fill_(-0.3);  // low, but alive
-    EXPECT_THAT(find_collapse(shrunk.model, shrunk.batch, shrunk.state), ::testing::Not(::testing::Contains(HasSubstr("scores have shrunk")))) << score;
+    EXPECT_THAT(sentences_of(shrunk), ::testing::Not(::testing::Contains(HasSubstr("scores have shrunk")))) << score;
   }
 }
 
@@ -140,7 +149,7 @@ TEST(Diagnose, FindsShrunkScoresOfTopOneSinkhorn) {
     Case shrunk({"model.top_k=" + top_k, "model.router={kind = \"sinkhorn\"}"});
     shrunk.state.params.at("embedding.weight").detach().abs_();
     shrunk.state.params.at("layers.1.router.weight").detach().fill_(-50.0);
-    const auto found = find_collapse(shrunk.model, shrunk.batch, shrunk.state);
+    const auto found = sentences_of(shrunk);
     EXPECT_EQ(::testing::Value(found, ::testing::Contains(HasSubstr("routing check: layer 1: the router's scores have shrunk to nearly 0"))), top_k == "1");
   }
 }

@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/isfinite.h>
 
 #include "analysis/forward.h"
 #include "core/errors.h"
@@ -18,6 +19,31 @@ model::ModelOutput forward(const model::Transformer& model, const ops::Params& p
   return model.forward(params, router_states, analysis::input_of(batch, device, batch.document_ids.defined(), options.mode, options.seed, number, options.step));
 }
 
+// "evaluation of 'held' (data/held), step 20"
+std::string place_of(const data::IndexedDataset& dataset, const EvalOptions& options) {
+  return join_parts("evaluation of '", options.name.empty() ? dataset.prefix().filename().string() : options.name, "' (", dataset.prefix().string(), "), step ", options.step);
+}
+
+// Routers name the layer of logits that they cannot use; the set is added here.
+model::ModelOutput forward_checked(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
+                                   const data::Batch& batch, int64_t number, const EvalOptions& options, const std::string& place) {
+  try {
+    return forward(model, params, router_states, batch, number, options);
+  } catch (const NumericsError& error) {
+    fail<NumericsError>(place, ": ", error.what());
+  }
+}
+
+[[noreturn]] void fail_not_finite(const model::ModelOutput& output, double loss, int64_t first_token, const std::string& place) {
+  std::string layer;
+  for (const auto& decision : output.routing) {
+    if (!decision.logits.defined() || at::isfinite(decision.logits).all().item<bool>()) continue;
+    layer = ", first seen in the router of layer " + std::to_string(decision.layer);
+    break;
+  }
+  fail<NumericsError>(place, ": got a loss of ", loss, " in the batch from token ", first_token, layer, "; need finite weights and logits (take another checkpoint, or leave this set out)");
+}
+
 }  // namespace
 
 EvalResult evaluate(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
@@ -25,13 +51,16 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
   require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(), " tokens; need at least 2 to score one");
+  const std::string place = place_of(dataset, options);
   EvalResult result;
   double sum = 0;
   int64_t number = 0;  // of the batch
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size)) {
-    const auto output = forward(model, params, router_states, batch, number++, options);
+    const auto output = forward_checked(model, params, router_states, batch, number++, options, place);
     const auto losses = ops::cross_entropy_per_token(output.hidden, model.head(params), batch.targets.reshape({-1}).to(output.hidden.device()));
-    sum += losses.sum(at::kDouble).item<double>();
+    const double batch_sum = losses.sum(at::kDouble).item<double>();
+    if (!std::isfinite(batch_sum)) fail_not_finite(output, batch_sum, result.n_tokens, place);
+    sum += batch_sum;
     result.n_tokens += batch.targets.numel();
     analysis::add_counts(result.routing, output.routing);
   }
@@ -47,7 +76,8 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
 Json to_json(const EvalResult& result, bool with_routing) {
   Json out = Json::object();
   out["loss"] = result.loss;
-  out["perplexity"] = std::exp(result.loss);
+  const double perplexity = std::exp(result.loss);
+  out["perplexity"] = std::isfinite(perplexity) ? Json(perplexity) : Json();  // beyond a loss of 709 nats
   out["bits_per_byte"] = result.bits_per_byte ? Json(*result.bits_per_byte) : Json();
   out["tokens"] = result.n_tokens;
   if (!with_routing) return out;
@@ -61,12 +91,13 @@ std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model
                                                  const data::IndexedDataset& dataset, const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
+  const std::string place = place_of(dataset, options);
   std::vector<analysis::SaturationCounts> counts;   // one for each MoE layer
   std::vector<std::pair<int64_t, int64_t>> layers;  // and its number and K
   int64_t number = 0;                               // of the batch
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size), ++number) {
-    const auto first = forward(model, before.params, before.router_states, batch, number, options).routing;
-    const auto second = forward(model, after.params, after.router_states, batch, number, options).routing;
+    const auto first = forward_checked(model, before.params, before.router_states, batch, number, options, place).routing;
+    const auto second = forward_checked(model, after.params, after.router_states, batch, number, options, place).routing;
     for (size_t i = 0; i < first.size(); ++i) {
       const auto more = analysis::count_saturation(first[i], second[i]);
       if (i < counts.size()) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "analysis/routing_stats.h"
@@ -12,6 +13,7 @@
 namespace evenkeel::train {
 
 struct EvalOptions {
+  std::string name = {};  // of the set, for messages
   int64_t sequence_length = 0;
   int64_t batch_size = 16;  // sequences a forward pass; does not change results in Mode::eval
   int64_t max_tokens = 0;   // 0 = all
@@ -30,6 +32,7 @@ struct EvalResult {
 // loss, perplexity, bits_per_byte, tokens, and with `routing` the figures of each layer
 Json to_json(const EvalResult& result, bool with_routing);
 
+// NumericsError naming the set, the step and, where it shows in a router's logits, the layer, when a loss is not finite.
 EvalResult evaluate(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
                     const data::IndexedDataset& dataset, const EvalOptions& options);
 

@@ -2,6 +2,7 @@
 
 #include "checkpoint/model_source.h"
 #include "checkpoint/router_states.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "model/transformer.h"
 
@@ -9,25 +10,41 @@ namespace evenkeel::train {
 
 void InputData::open(const RunConfig& config) {
   const int64_t one_sample = config.train.sequence_length + 1;
+  std::vector<data::NamedSet> sets;
+  const auto open_all = [&](const std::string& at, const auto& sources, int64_t least_tokens) {
+    for (const auto& source : sources) sets.push_back({at + ".data." + source.name, &open_source(config, source.path, least_tokens)});
+  };
   for (const auto& phase : config.phases) {
-    for (const auto& source : phase.data) open_source(config, source.path, one_sample);
-    if (phase.replay)
-      for (const auto& source : phase.replay->data) open_source(config, source.path, one_sample);
-    if (phase.eval)
-      for (const auto& source : phase.eval->data) open_source(config, source.path, 2);
+    const std::string at = "phase." + phase.name;
+    open_all(at, phase.data, one_sample);
+    if (phase.replay) open_all(at + ".replay", phase.replay->data, one_sample);
+    if (phase.eval) open_all(at + ".eval", phase.eval->data, 2);
   }
+  data::require_one_tokenizer(sets, config.train.allow_mixed_tokenizers, "train.allow_mixed_tokenizers = true (--allow-mixed-tokenizers)");
+  check_orders(config, [&](const std::string& path) { return datasets_.at(path).contents().hash; });
 }
 
-void InputData::open_source(const RunConfig& config, const RecipePath& path, int64_t least_tokens) {
-  auto found = datasets_.find(path.value);
-  if (found == datasets_.end()) found = datasets_.emplace(path.value, data::IndexedDataset::open(path.value)).first;
-  if (checked_.emplace(path.value, config.model.vocab_size).second) found->second.check_vocabulary(config.model.vocab_size);
-  require<DataError>(found->second.n_tokens() >= least_tokens, path.where, ": got ", path.value, " with ", found->second.n_tokens(), " tokens; need at least ", least_tokens,
+const data::IndexedDataset& InputData::open_source(const RunConfig& config, const RecipePath& path, int64_t least_tokens) {
+  data::IndexedDataset& dataset = datasets_.open(path.value);
+  if (const auto record = records_.find(path.value); record != records_.end()) dataset.trust(record->second);
+  dataset.check_vocabulary(config.model.vocab_size);
+  require<DataError>(dataset.n_tokens() >= least_tokens, path.where, ": got ", path.value, " with ", dataset.n_tokens(), " tokens; need at least ", least_tokens,
                      least_tokens > 2 ? " (sequence_length + 1)" : "");
+  return dataset;
 }
 
 void InputData::open(const RunConfig& config, const std::vector<data::SourceSpec>& sources) {
   for (const auto& source : sources) open_source(config, {source.path, source.where}, config.train.sequence_length + 1);
+}
+
+void InputData::trust(const std::filesystem::path& run) {
+  if (!std::filesystem::exists(run / "resolved.json")) return;
+  const Json resolved = read_json(run / "resolved.json");
+  const Json* contents = resolved.find("contents");
+  const Json* sets = contents != nullptr ? contents->find("data") : nullptr;
+  if (sets == nullptr || !sets->is_object()) return;
+  for (const auto& [key, record] : sets->as_object())
+    if (const Json* path = record.find("path"); path != nullptr && path->is_string()) records_[path->as_string()] = record;
 }
 
 namespace {

@@ -2,31 +2,33 @@
 #pragma once
 
 #include <map>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "data/indexed_dataset.h"
+#include "data/datasets.h"
 #include "train/config.h"
 #include "train/phase.h"
 
 namespace evenkeel::train {
 
-// Data sets by their path, each opened once and each vocabulary checked once, also over several runs.
+// The data sets of one or several runs, each opened once, and each read as a whole once.
 class InputData {
  public:
   // Opens the sources of every phase. DataError names the recipe's line for one that is too short, and the file for one
-  // that cannot be read or has ids outside the vocabulary.
+  // that cannot be read or has ids outside the vocabulary. ConfigError for sets of different tokenizers, unless the recipe
+  // allows them, and for a set that two phases on each other's way draw in different orders.
   void open(const RunConfig& config);
   // The sources of a replay, as `open` does those of a phase.
   void open(const RunConfig& config, const std::vector<data::SourceSpec>& sources);
+  // What the run's resolved.json says of its data is trusted where sizes and times are the same: they are not read again.
+  void trust(const std::filesystem::path& run);
   const data::IndexedDataset& at(const std::string& path) const { return datasets_.at(path); }
+  data::Datasets& datasets() { return datasets_; }
 
  private:
-  void open_source(const RunConfig& config, const RecipePath& path, int64_t least_tokens);
-  std::map<std::string, data::IndexedDataset> datasets_;
-  std::set<std::pair<std::string, int64_t>> checked_;  // (path, vocabulary)
+  const data::IndexedDataset& open_source(const RunConfig& config, const RecipePath& path, int64_t least_tokens);
+  data::Datasets datasets_;
+  std::map<std::string, Json> records_;  // of earlier processes, by path
 };
 
 // Where each phase starts. Checks what phases start from and what they replay: ConfigError for a name or folder that is

@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 
 #include <fcntl.h>
@@ -45,6 +46,14 @@ int64_t next_step(int64_t reached, int64_t step, const std::filesystem::path& pa
   return step;
 }
 
+void require_finite(const Json& value, const std::string& key, const std::string& where) {
+  if (value.is_number()) require<NumericsError>(std::isfinite(value.as_double()), where, ": got ", value.as_double(), " as '", key, "'; need a finite number");
+  if (value.is_array())
+    for (const auto& entry : value.as_array()) require_finite(entry, key, where);
+  if (value.is_object())
+    for (const auto& [name, entry] : value.as_object()) require_finite(entry, key.empty() ? name : key + "." + name, where);
+}
+
 double wall_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
@@ -56,8 +65,10 @@ MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step) :
     size_t number = 0;
     const std::string text = std::filesystem::exists(path) ? read_file(path) : "";
     for (const auto line : whole_lines(text)) {
-      const int64_t step = Json::parse(line, path.string()).at("step").as_int();
+      const Json json = Json::parse(line, path.string());
+      const int64_t step = json.at("step").as_int();
       if (step > last_step) break;
+      remember(json);
       reached = next_step(reached, step, path, ++number);
       kept += std::string(line) + '\n';
     }
@@ -72,7 +83,16 @@ MetricsFile::~MetricsFile() {
   if (descriptor_ >= 0) close(descriptor_);
 }
 
+void MetricsFile::remember(const Json& line) {
+  const int64_t step = line.at("step").as_int();
+  if (step != step_) keys_.clear();
+  step_ = step;
+  for (const auto& [key, value] : line.as_object()) keys_.insert(key);
+}
+
 void MetricsFile::write(const Json& line) {
+  require_finite(line, "", path_.string() + ", step " + std::to_string(line.at("step").as_int()));
+  remember(line);
   const std::string text = line.dump() + "\n";
   size_t done = 0;
   while (done < text.size()) {

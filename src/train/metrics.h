@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,12 +21,18 @@ class MetricsFile {
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
+  // NumericsError, and nothing is written, for a line with a number that is not finite: what stands here can be read back.
   void write(const Json& line);
+  // Whether a line of the step that was written last, or of `last_step` of a resumed run, has the key.
+  bool has(const std::string& key) const { return keys_.contains(key); }
   void sync();  // before a checkpoint that relies on these lines
 
  private:
+  void remember(const Json& line);
   std::filesystem::path path_;
   int descriptor_ = -1;
+  int64_t step_ = 0;
+  std::set<std::string> keys_;  // of the lines of step_
 };
 
 // Every line of a metrics.jsonl; a torn last line is left out. DataError names the line that is damaged, or where steps are

@@ -4,6 +4,7 @@
 #include "checkpoint/model_source.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "train/inputs.h"
 
 namespace evenkeel::train {
 
@@ -55,6 +56,57 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
   return out;
 }
 
+data::LoaderOptions loader_options(const RunConfig& config) {
+  return {config.train.sequence_length, config.model.vocab_size, static_cast<uint64_t>(config.train.seed), config.train.separate_documents};
+}
+
+std::vector<data::SourceSpec> record_sources(const PhaseConfig& phase) {
+  std::vector<data::SourceSpec> out;
+  for (const auto& source : phase.data) out.push_back({source.name, source.path.value, source.weight, phase.where});
+  return out;
+}
+
+std::vector<std::string> contents_of(const PhaseConfig& phase, const InputData& data) {
+  std::vector<std::string> out;
+  for (const auto& source : phase.data) out.push_back(data.at(source.path.value).contents().hash);
+  return out;
+}
+
+namespace {
+
+// The phase of the recipe that `phase` replays, where it is one of the recipe and not one that a start brought along.
+const PhaseConfig* replayed_phase(const RunConfig& config, const PhaseConfig& phase) {
+  const PhaseConfig* found = nullptr;
+  for (size_t i = 0; i < config.phases.size() && config.phases[i].name != phase.name; ++i)
+    if (config.phases[i].name == phase.replay->from) found = &config.phases[i];
+  return found;
+}
+
+// The last phase of the name that has begun, `phase` itself left out.
+const PhaseRecord* replayed_record(const PhaseConfig& phase, const std::vector<PhaseRecord>& records) {
+  const PhaseRecord* found = nullptr;
+  for (const auto& record : records)
+    if (record.name == phase.replay->from && record.name != phase.name) found = &record;
+  return found;
+}
+
+}  // namespace
+
+void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records, const InputData& data) {
+  if (!phase.replay || phase.replay->mode != "seen" || phase.replay->fraction == 0) return;
+  const PhaseRecord* record = replayed_record(phase, records);
+  const PhaseConfig* earlier = replayed_phase(config, phase);
+  if (record == nullptr || earlier == nullptr) return;
+  const std::string offer = "; need mode = \"fresh\" in phase." + phase.name + ".replay, or the mixture as it was";
+  require<ConfigError>(!record->has_changed, "phase.", record->name, ".data: got a mixture that was changed after some of it was drawn, and phase '", phase.name, "' is to repeat what was seen", offer);
+  const auto sources = record_sources(*earlier);
+  const auto contents = contents_of(*earlier, data);
+  bool is_same = sources.size() == record->sources.size();
+  for (size_t i = 0; is_same && i < sources.size(); ++i)
+    is_same = sources[i].weight == record->sources[i].weight && (record->contents.empty() ? sources[i].name == record->sources[i].name : contents[i] == record->contents[i]);
+  require<ConfigError>(is_same, "phase.", record->name, ".data: got other sources, weights or contents than it drew from, and phase '", phase.name, "' is to repeat what was seen", offer);
+}
+
 data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records) {
   const auto specs = [](const std::vector<DataSource>& sources, const std::string& prefix) {
     std::vector<data::SourceSpec> out;
@@ -72,14 +124,9 @@ data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, 
     draws.replay = specs(replay.data, "replay/");
     return draws;
   }
-  // A phase of this recipe that came before is the last record of its name, and its data may have been moved since; a later
-  // one of that name is none that can be replayed.
-  const PhaseConfig* earlier = nullptr;
-  for (size_t i = 0; i < config.phases.size() && config.phases[i].name != phase.name; ++i)
-    if (config.phases[i].name == replay.from) earlier = &config.phases[i];
-  const PhaseRecord* record = nullptr;
-  for (size_t i = 0; i + 1 < records.size(); ++i)
-    if (records[i].name == replay.from) record = &records[i];
+  // The recipe's own phase says where its data lies now; what it has drawn is in its record.
+  const PhaseConfig* earlier = replayed_phase(config, phase);
+  const PhaseRecord* record = replayed_record(phase, records);
   std::string known;
   for (size_t i = 0; i + 1 < records.size(); ++i) known += (known.empty() ? "" : ", ") + records[i].name;
   require<ConfigError>(record != nullptr, phase.where, ": got replay.from = '", replay.from, "'; need a phase that came before: ", known.empty() ? "none" : known);

@@ -9,6 +9,8 @@
 
 namespace evenkeel::train {
 
+class InputData;
+
 // First global step (from 1) of each phase and, last, the step after the end.
 std::vector<int64_t> phase_first_steps(const RunConfig& config);
 
@@ -22,6 +24,17 @@ struct PhaseStart {
 std::string external_start(const RunConfig& config, size_t index);
 // ConfigError for a name, step or folder that is not there.
 PhaseStart phase_start(const RunConfig& config, size_t index);
+
+// How the run's loaders draw.
+data::LoaderOptions loader_options(const RunConfig& config);
+
+// A phase's own sources as its record keeps them, and Contents::hash of each.
+std::vector<data::SourceSpec> record_sources(const PhaseConfig& phase);
+std::vector<std::string> contents_of(const PhaseConfig& phase, const InputData& data);
+
+// ConfigError naming the key where `phase` is to repeat what an earlier phase saw and cannot: that phase drew from a mixture that was changed
+// on the way, or its sources in the recipe are no longer those that it drew from. Nothing is known of phases that have not begun.
+void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records, const InputData& data);
 
 // What a phase draws from, with the replay resolved. `records`: the phases begun so far, this one last.
 data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records);

@@ -88,8 +88,11 @@ TEST(PhaseDraws, ReplayTakesTheMixtureOfAnEarlierPhase) {
   EXPECT_EQ(draws.past.start_cursors.at("content"), 5);
 }
 
+// Another run may bring phases along that the recipe does not name.
+const std::string kFromElsewhere = "phase.one.start={from = \"/elsewhere\"}";
+
 TEST(PhaseDraws, ReplayMayNameAPhaseOfAnotherRun) {
-  const auto config = tiny_config("/data", {"phase.two.replay={fraction = 0.5, from = \"theirs\"}"});
+  const auto config = tiny_config("/data", {kFromElsewhere, "phase.two.replay={fraction = 0.5, from = \"theirs\"}"});
   const auto draws = phase_draws(config, config.phases[1], {record_of("theirs", 8), record_of("one", 24), record_of("two", 0)});
   ASSERT_EQ(draws.replay.size(), 1u);
   EXPECT_EQ(draws.replay[0].name, "replay/old");
@@ -100,7 +103,7 @@ TEST(PhaseDraws, ReplayMayNameAPhaseOfAnotherRun) {
 
 // What is replayed is what came before, also where a later phase of the recipe has that name.
 TEST(PhaseDraws, ALaterPhaseOfThatNameIsNoneToReplay) {
-  const auto config = tiny_config("/data", {"phase.one.replay={fraction = 0.5, from = \"two\"}"});
+  const auto config = tiny_config("/data", {kFromElsewhere, "phase.one.replay={fraction = 0.5, from = \"two\"}"});
   const auto draws = phase_draws(config, config.phases[0], {record_of("two", 8), record_of("one", 0)});
   ASSERT_EQ(draws.replay.size(), 1u);
   EXPECT_EQ(draws.replay[0].name, "replay/old");
@@ -116,7 +119,7 @@ TEST(PhaseDraws, ReplayMayNameItsOwnSources) {
 }
 
 TEST(PhaseDraws, ReplayNeedsAPhaseThatCameBefore) {
-  const auto config = tiny_config("/data", {"phase.two.replay={fraction = 0.5, from = \"theirs\"}"});
+  const auto config = tiny_config("/data", {kFromElsewhere, "phase.two.replay={fraction = 0.5, from = \"theirs\"}"});
   EXPECT_THAT(message_of<ConfigError>([&] { phase_draws(config, config.phases[1], {record_of("one", 24), record_of("two", 0)}); }), HasSubstr("need a phase that came before: one"));
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 
+#include "checkpoint/families.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
 #include "core/file_io.h"
@@ -29,28 +30,40 @@ void flatten(const Json& json, const std::string& path, std::map<std::string, st
   }
 }
 
-Json without_contents(Json recipe) {
-  recipe.erase("contents");
-  return recipe;
+// What resolved.json has beside the recipe.
+Json recipe_alone(Json resolved) {
+  for (const char* key : {"contents", "changed"}) resolved.erase(key);
+  return resolved;
 }
 
-// A key of the recipe that says where something lies: the path there, and what it finds now.
+// A key of the recipe that says where something lies, and how to compare what lies there with what a run began with.
 struct Place {
   std::string key;
   std::string path;
-  std::string group;                      // of "contents"
-  std::function<std::string()> identity;  // throws where nothing can be read
+  std::string group;                                // of "contents"
+  std::function<bool(const Json& recorded)> holds;  // throws where nothing can be read
 };
 
-std::vector<Place> places_of(const RunConfig& config) {
+bool folder_holds(const fs::path& folder, const Json& recorded) {
+  if (recorded.is_string()) return recorded.as_string() == checkpoint::folder_identity_v1(folder);  // of an earlier version
+  const Json now = checkpoint::folder_record(folder, &recorded);
+  return now.at("hash") == recorded.at("hash") && now.at("names") == recorded.at("names");
+}
+
+bool dataset_holds(const data::IndexedDataset& dataset, const Json& recorded) {
+  if (recorded.is_string()) return recorded.as_string() == dataset.order_key();  // of an earlier version
+  return recorded.at("hash").as_string() == dataset.contents().hash;
+}
+
+std::vector<Place> places_of(const RunConfig& config, InputData& data) {
   std::vector<Place> out;
   const auto add_data = [&](const std::string& at, const auto& sources) {
     for (const auto& source : sources)
-      out.push_back({at + ".data." + source.name + ".path", source.path.value, "data", [path = source.path.value] { return data::IndexedDataset::open(path).fingerprint(); }});
+      out.push_back({at + ".data." + source.name + ".path", source.path.value, "data", [&data, path = source.path.value](const Json& recorded) { return dataset_holds(data.datasets().open(path), recorded); }});
   };
   if (config.model_from) {
     const std::string path = config.model_from->value;
-    out.push_back({"model.from", path, "starts", [path] { return checkpoint::folder_identity(checkpoint::open_model(path, std::nullopt, /*deep=*/false).folder); }});
+    out.push_back({"model.from", path, "starts", [path](const Json& recorded) { return folder_holds(checkpoint::open_model(path, std::nullopt, /*deep=*/false).folder, recorded); }});
   }
   for (size_t i = 0; i < config.phases.size(); ++i) {
     const PhaseConfig& phase = config.phases[i];
@@ -59,7 +72,7 @@ std::vector<Place> places_of(const RunConfig& config) {
     if (phase.replay) add_data(at + ".replay", phase.replay->data);
     if (phase.eval) add_data(at + ".eval", phase.eval->data);
     if (const std::string folder = external_start(config, i); !folder.empty())
-      out.push_back({at + ".start.from", folder, "starts", [&config, i] { return checkpoint::folder_identity(phase_start(config, i).folder); }});
+      out.push_back({at + ".start.from", folder, "starts", [&config, i](const Json& recorded) { return folder_holds(phase_start(config, i).folder, recorded); }});
   }
   return out;
 }
@@ -72,10 +85,10 @@ const Json* recorded(const Json& resolved, const Place& place) {
 
 // True where what lies at the place now is what the run began with.
 bool is_as_recorded(const Json& resolved, const Place& place) {
-  const Json* identity = recorded(resolved, place);
-  if (identity == nullptr) return false;
+  const Json* before = recorded(resolved, place);
+  if (before == nullptr) return false;
   try {
-    return identity->as_string() == place.identity();
+    return place.holds(*before);
   } catch (const Error&) {
     return false;  // nothing there that can be read: the change of the path stands
   }
@@ -103,7 +116,7 @@ Json read_resolved(const fs::path& run) {
 }
 
 Json bearing_on_parameters(Json recipe) {
-  recipe = without_contents(std::move(recipe));
+  recipe = recipe_alone(std::move(recipe));
   if (Json* train = recipe.find("train"))
     for (const char* key : {"checkpoint_every", "keep_last"}) train->erase(key);
   if (Json* phases = recipe.find("phase"))
@@ -113,8 +126,8 @@ Json bearing_on_parameters(Json recipe) {
 
 std::vector<std::string> changed_keys(const Json& before, const Json& after) {
   std::map<std::string, std::string> old_values, new_values;
-  flatten(without_contents(before), "", old_values);
-  flatten(without_contents(after), "", new_values);
+  flatten(recipe_alone(before), "", old_values);
+  flatten(recipe_alone(after), "", new_values);
   std::vector<std::string> out;
   for (const auto& [path, value] : old_values) {
     const auto found = new_values.find(path);
@@ -126,42 +139,80 @@ std::vector<std::string> changed_keys(const Json& before, const Json& after) {
   return out;
 }
 
-std::vector<std::string> changes_since(const fs::path& run, const RunConfig& config) {
-  if (!has_begun(run)) return {};
-  Json before = read_resolved(run);
-  Json model = before.at("model"), from;
+namespace {
+
+// Between `before`, a recipe of the run, and `config`. `resolved`: the run's resolved.json, for its contents.
+std::vector<std::string> changes_between(Json before, const Json& resolved, const RunConfig& config, InputData& data, const std::string& where) {
+  Json after = run_config_json(config), model = before.at("model"), from;
   if (const Json* found = model.find("from")) from = *found;
   model.erase("from");
-  before["model"] = model::model_config_json(model::model_config_from_json(model, (run / "resolved.json").string()));
+  before["model"] = model::model_config_json(model::model_config_from_json(model, where));
   if (!from.is_null()) before["model"]["from"] = from;
-  auto changes = changed_keys(before, run_config_json(config));
-  for (const auto& place : places_of(config)) {
+  for (Json* recipe : {&before, &after})
+    for (const char* key : {"allow_mixed_tokenizers", "on_collapse"}) (*recipe)["train"].erase(key);  // they decide nothing that is trained
+  auto changes = changed_keys(before, after);
+  for (const auto& place : places_of(config, data)) {
     const auto change = std::find_if(changes.begin(), changes.end(), [&](const auto& text) { return text.starts_with(place.key + ": "); });
-    if (change != changes.end() && is_as_recorded(before, place)) changes.erase(change);
+    if (change != changes.end() && is_as_recorded(resolved, place)) changes.erase(change);
   }
   return changes;
 }
 
-Json run_contents(const RunConfig& config, const InputData& data, const std::vector<PhaseStart>& starts) {
+}  // namespace
+
+std::vector<std::string> changes_since(const fs::path& run, const RunConfig& config, InputData& data) {
+  if (!has_begun(run)) return {};
+  const Json resolved = read_resolved(run);
+  return changes_between(resolved, resolved, config, data, (run / "resolved.json").string());
+}
+
+bool had_recipe(const fs::path& run, const RunConfig& config, InputData& data) {
+  if (!has_begun(run)) return false;
+  const Json resolved = read_resolved(run);
+  const std::string where = (run / "resolved.json").string();
+  if (changes_between(resolved, resolved, config, data, where).empty()) return true;
+  const Json* changed = resolved.find("changed");
+  if (changed == nullptr) return false;
+  const auto& entries = changed->as_array();
+  return std::any_of(entries.begin(), entries.end(), [&](const Json& entry) { return changes_between(entry.at("from"), resolved, config, data, where).empty(); });
+}
+
+Json recorded_changes(const fs::path& run, const std::vector<std::string>& changes, int64_t step) {
+  if (!has_begun(run)) return Json::array();
+  const Json resolved = read_resolved(run);
+  const Json* before = resolved.find("changed");
+  Json out = before != nullptr ? *before : Json::array();
+  if (!changes.empty()) out.push_back(Json::Object{{"step", step}, {"changes", Json(changes)}, {"from", recipe_alone(resolved)}});
+  return out;
+}
+
+Json run_contents(const RunConfig& config, InputData& data, const std::vector<PhaseStart>& starts, const fs::path& run) {
+  const Json before = fs::exists(run / "resolved.json") ? read_resolved(run) : Json::object();
   Json sets = Json::object(), folders = Json::object();
-  for (const auto& place : places_of(config)) {
-    if (place.group == "data") sets[place.key] = data.at(place.path).fingerprint();
-    if (place.key == "model.from") folders[place.key] = place.identity();
+  for (const auto& place : places_of(config, data)) {
+    if (place.group == "data") {
+      sets[place.key] = data.at(place.path).contents_record();
+      sets[place.key]["path"] = place.path;
+      continue;
+    }
+    const Json* known = recorded(before, place);
+    if (known != nullptr && !known->is_object()) known = nullptr;
+    for (size_t i = 0; i < starts.size(); ++i)
+      if (!starts[i].folder.empty() && place.key == "phase." + config.phases[i].name + ".start.from") folders[place.key] = checkpoint::folder_record(starts[i].folder, known);
+    if (place.key == "model.from") folders[place.key] = checkpoint::folder_record(checkpoint::open_model(place.path, std::nullopt, /*deep=*/false).folder, known);
   }
-  for (size_t i = 0; i < starts.size(); ++i)
-    if (!starts[i].folder.empty()) folders["phase." + config.phases[i].name + ".start.from"] = checkpoint::folder_identity(starts[i].folder);
   return Json::Object{{"data", std::move(sets)}, {"starts", std::move(folders)}};
 }
 
-std::vector<std::string> changed_contents(const fs::path& run, const Json& contents) {
+std::vector<std::string> changed_contents(const fs::path& run, const RunConfig& config, InputData& data) {
   if (!has_begun(run)) return {};
   const Json before = read_resolved(run);
-  const Json* recorded_contents = before.find("contents");
-  if (recorded_contents == nullptr) return {};
   std::vector<std::string> out;
-  for (const auto& [key, identity] : recorded_contents->at("data").as_object()) {
-    const Json* now = contents.at("data").find(key);
-    if (now != nullptr && !(*now == identity)) out.push_back(key + ": other contents than the run began with");
+  for (const auto& place : places_of(config, data)) {
+    const Json* known = recorded(before, place);
+    // Where a run or checkpoint is the start, it may have gone on since: what was taken from it is in this run's checkpoints.
+    if (known == nullptr || (place.group == "starts" && !checkpoint::is_hf_folder(place.path))) continue;
+    if (!place.holds(*known)) out.push_back(place.key + ": other contents than the run began with");
   }
   return out;
 }
@@ -172,11 +223,11 @@ std::string joined(const std::vector<std::string>& changes) {
   return all;
 }
 
-void require_same_recipe(const fs::path& run, const RunConfig& config) {
+void require_same_recipe(const fs::path& run, const RunConfig& config, InputData& data) {
   require_recipe(run);
-  require_none(changes_since(run, config), run);
+  require_none(changes_since(run, config, data), run);
 }
 
-void require_same_contents(const fs::path& run, const Json& contents) { require_none(changed_contents(run, contents), run); }
+void require_same_contents(const fs::path& run, const RunConfig& config, InputData& data) { require_none(changed_contents(run, config, data), run); }
 
 }  // namespace evenkeel::train

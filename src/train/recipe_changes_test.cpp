@@ -75,20 +75,21 @@ class ChangesSince : public ::testing::Test {
   }
   testing::TemporaryFolder folder_;
   RunConfig config_ = testing::tiny_config("/data");
+  InputData data_;
 };
 
 TEST_F(ChangesSince, AreNoneWithoutACheckpoint) {
   make_folders(folder_ / "checkpoints");
-  EXPECT_THAT(changes_since(folder_.path(), config_), IsEmpty());
+  EXPECT_THAT(changes_since(folder_.path(), config_, data_), IsEmpty());
   write_file_atomically(folder_ / "resolved.json", "{}");
-  EXPECT_THAT(changes_since(folder_.path(), config_), IsEmpty());
+  EXPECT_THAT(changes_since(folder_.path(), config_, data_), IsEmpty());
 }
 
 TEST_F(ChangesSince, AreNamedInTheRefusal) {
   make_folders(folder_ / "checkpoints");
   begin(run_config_json(testing::tiny_config("/data", {"train.seed=4", "optimizer.clip_norm=2"})));
-  EXPECT_THAT(changes_since(folder_.path(), config_), ElementsAre("optimizer.clip_norm: 2 -> 1", "train.seed: 4 -> 1"));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_recipe(folder_.path(), config_); }), ::testing::HasSubstr("(optimizer.clip_norm: 2 -> 1; train.seed: 4 -> 1)"));
+  EXPECT_THAT(changes_since(folder_.path(), config_, data_), ElementsAre("optimizer.clip_norm: 2 -> 1", "train.seed: 4 -> 1"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_recipe(folder_.path(), config_, data_); }), ::testing::HasSubstr("(optimizer.clip_norm: 2 -> 1; train.seed: 4 -> 1)"));
 }
 
 TEST_F(ChangesSince, AKeyOfTheModelThatCameLaterHasItsDefault) {
@@ -96,8 +97,8 @@ TEST_F(ChangesSince, AKeyOfTheModelThatCameLaterHasItsDefault) {
   Json resolved = run_config_json(config_);
   std::erase_if(resolved["model"].as_object(), [](const auto& entry) { return entry.first == "rotary_fraction"; });
   begin(resolved);
-  EXPECT_THAT(changes_since(folder_.path(), config_), IsEmpty());
-  EXPECT_THAT(changes_since(folder_.path(), testing::tiny_config("/data", {"model.rotary_fraction=0.5"})), ElementsAre("model.rotary_fraction: 1 -> 0.5"));
+  EXPECT_THAT(changes_since(folder_.path(), config_, data_), IsEmpty());
+  EXPECT_THAT(changes_since(folder_.path(), testing::tiny_config("/data", {"model.rotary_fraction=0.5"}), data_), ElementsAre("model.rotary_fraction: 1 -> 0.5"));
 }
 
 // A run that began with the sets "a" and "b" of its folder, phase two from the checkpoint of another run.
@@ -130,9 +131,19 @@ class ChangedPlaces : public ChangesSince {
     InputData data;
     data.open(config);
     const auto starts = check_starts(config, data);
-    return run_contents(config, data, starts);
+    return run_contents(config, data, starts, folder_ / "run");
   }
-  std::vector<std::string> changes(const std::vector<std::string>& overrides) const { return changes_since(folder_ / "run", config_of(overrides)); }
+  // Each with eyes of its own: what was opened once is not looked at again.
+  std::vector<std::string> changes(const std::vector<std::string>& overrides) const {
+    InputData data;
+    return changes_since(folder_ / "run", config_of(overrides), data);
+  }
+  std::vector<std::string> content_changes(const std::vector<std::string>& overrides) const {
+    InputData data;
+    data.trust(folder_ / "run");
+    data.open(config_of(overrides));
+    return changed_contents(folder_ / "run", config_of(overrides), data);
+  }
   static std::string data_at(const std::string& name) { return "phase.one.data=[{name = \"a\", path = \"" + name + "\"}]"; }
 };
 
@@ -142,7 +153,7 @@ TEST_F(ChangedPlaces, CountWhereTheContentsAreOthers) {
   EXPECT_THAT(changes({data_at("/nowhere/a")}), ElementsAre(::testing::EndsWith("-> \"/nowhere/a\"")));
   save_start("third", 2);
   EXPECT_THAT(changes({"phase.two.start.from=\"" + (folder_ / "third").string() + "\""}), ElementsAre(::testing::MatchesRegex("phase.two.start.from: \".*/other\" -> \".*/third\"")));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_recipe(folder_ / "run", config_of({data_at("/nowhere/a")})); }), ::testing::HasSubstr("phase.one.data.a.path"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_recipe(folder_ / "run", config_of({data_at("/nowhere/a")}), data_); }), ::testing::HasSubstr("phase.one.data.a.path"));
 }
 
 TEST_F(ChangedPlaces, DoNotCountWhereAFolderWasMoved) {
@@ -150,15 +161,15 @@ TEST_F(ChangedPlaces, DoNotCountWhereAFolderWasMoved) {
   fs::rename(folder_ / "other", folder_ / "moved-run");
   const std::vector<std::string> moved = {data_at((folder_ / "moved").string()), "phase.two.start.from=\"" + (folder_ / "moved-run").string() + "\""};
   EXPECT_THAT(changes(moved), IsEmpty());
-  EXPECT_THAT(changed_contents(folder_ / "run", contents_of(moved)), IsEmpty());
+  EXPECT_THAT(content_changes(moved), IsEmpty());
 }
 
 TEST_F(ChangedPlaces, OtherDataInTheSamePlaceCounts) {
-  EXPECT_THAT(changed_contents(folder_ / "run", contents_of({})), IsEmpty());
+  EXPECT_THAT(content_changes({}), IsEmpty());
   testing::write_tiny_data(folder_, "a", 161, 7);
   EXPECT_THAT(changes({}), IsEmpty());  // which looks at no data whose path is the same
-  EXPECT_THAT(changed_contents(folder_ / "run", contents_of({})), ElementsAre("phase.one.data.a.path: other contents than the run began with"));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_contents(folder_ / "run", contents_of({})); }), ::testing::HasSubstr("--allow-change"));
+  EXPECT_THAT(content_changes({}), ElementsAre("phase.one.data.a.path: other contents than the run began with"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_contents(folder_ / "run", config_of({}), data_); }), ::testing::HasSubstr("--allow-change"));
 }
 
 }  // namespace

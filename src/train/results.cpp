@@ -64,6 +64,27 @@ int64_t step_before_phase(const Arm& arm, size_t index) {
   return -1;
 }
 
+// Whether the run's first weights were trained before: by [model] from, or by a start of its first phase.
+bool comes_from_elsewhere(const Arm& arm) {
+  const Json* from = arm.resolved.at("model").find("from");
+  const Json& start = arm.resolved.at("phase").at(0).at("start");
+  return (from != nullptr && !from->is_null()) || !start.is_null();
+}
+
+// The evaluation of step 0; nullptr where there is none.
+const Json* first_evaluation(const Arm& arm) {
+  return !arm.evaluations.empty() && arm.evaluations[0].at("step").as_int() == 0 ? &arm.evaluations[0] : nullptr;
+}
+
+// MRI at step 0, the mean over the held-out sets; NaN where it was not evaluated.
+double mri_at_start(const Arm& arm, int layer) {
+  const Json* line = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
+  if (line == nullptr) return NAN;
+  double sum = 0;
+  for (const auto& [data, result] : line->at("eval").as_object()) sum += mri_at(result, layer);
+  return sum / static_cast<double>(line->at("eval").size());
+}
+
 void add_shift_rows(const Arm& arm, size_t index, Table& table) {
   const std::string& phase = text_at(arm.resolved.at("phase").at(index), "name");
   const auto steps = steps_of(arm, phase);
@@ -79,7 +100,8 @@ void add_shift_rows(const Arm& arm, size_t index, Table& table) {
     std::vector<double> curve, past;
     for (const Json* step : steps) curve.push_back(mri_at(*step, layer));
     for (const Json* step : earlier) past.push_back(mri_at(*step, layer));
-    const double before = past.empty() ? NAN : mean(past, 0, past.size());
+    const double before = !past.empty() ? mean(past, 0, past.size()) : index == 0 ? mri_at_start(arm, layer)
+                                                                                  : NAN;
     const size_t window = std::min(kShiftWindow, curve.size());
     const size_t peak = static_cast<size_t>(std::max_element(curve.begin(), curve.begin() + static_cast<std::ptrdiff_t>(window)) - curve.begin());
     Json recovered;
@@ -91,24 +113,32 @@ void add_shift_rows(const Arm& arm, size_t index, Table& table) {
   }
 }
 
-// The evaluation at each phase's end, in the order of the phases.
+// The last evaluation of each phase, in the order of the phases; that of step 0 is of none.
 std::vector<const Json*> final_evaluations(const Arm& arm) {
   std::vector<const Json*> out;
   for (const auto& phase : arm.resolved.at("phase").as_array()) {
     const Json* last = nullptr;
     for (const auto& line : arm.evaluations)
-      if (text_at(line, "phase") == text_at(phase, "name")) last = &line;
+      if (text_at(line, "phase") == text_at(phase, "name") && line.at("step").as_int() > 0) last = &line;
     if (last != nullptr) out.push_back(last);
   }
   return out;
 }
 
+// What forgetting is measured against: step 0 of a run whose weights come from elsewhere, else the end of the first phase; nullptr
+// where that was not evaluated.
+const Json* baseline_of(const Arm& arm, const std::vector<const Json*>& lines) {
+  if (comes_from_elsewhere(arm)) return first_evaluation(arm);
+  const bool has_first = !lines.empty() && text_at(*lines[0], "phase") == text_at(arm.resolved.at("phase").at(0), "name");
+  return has_first ? lines[0] : nullptr;
+}
+
 void add_forgetting_rows(const Arm& arm, Table& table) {
   const auto lines = final_evaluations(arm);
+  const Json* baseline = baseline_of(arm, lines);
   for (const Json* line : lines) {
     for (const auto& [data, result] : line->at("eval").as_object()) {
-      const bool has_first = text_at(*lines[0], "phase") == text_at(arm.resolved.at("phase").at(0), "name");
-      const Json* first = has_first ? lines[0]->at("eval").find(data) : nullptr;
+      const Json* first = baseline != nullptr ? baseline->at("eval").find(data) : nullptr;
       const Json change = first != nullptr ? Json(result.at("loss").as_double() - first->at("loss").as_double()) : Json();
       table.add_row({arm.name, text_at(*line, "phase"), data, result.at("loss"), result.at("perplexity"), change});
     }
@@ -211,7 +241,7 @@ NamedTables new_tables() {
   };
   NamedTables tables;
   tables.emplace_back("forgetting", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"loss", "nats/token"}, {"perplexity", ""}, {"change", "nats/token"}},
-                                          "held-out loss after each phase; change against the first phase's end (arXiv 2503.05029, 2403.08763)"));
+                                          "held-out loss after each phase; change against the first phase's end, or against step 0 where the weights come from elsewhere (arXiv 2503.05029, 2403.08763)"));
   tables.emplace_back("shift_mri", table({{"arm", ""}, {"phase", ""}, {"layer", ""}, {"lower_bound", ""}, {"before", ""}, {"first", ""}, {"peak", ""}, {"peak_step", "steps"}, {"steps_to_recover", "steps"}, {"after", ""}},
                                          "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
   tables.emplace_back("eval_mri", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"mri", ""}, {"entropy", ""}, {"dead", "experts"}},
@@ -231,7 +261,7 @@ Table& find_table(NamedTables& tables, const std::string& name) {
 
 void add_arm_rows(const Arm& arm, NamedTables& tables) {
   add_forgetting_rows(arm, find_table(tables, "forgetting"));
-  for (size_t i = 1; i < arm.resolved.at("phase").size(); ++i) add_shift_rows(arm, i, find_table(tables, "shift_mri"));
+  for (size_t i = comes_from_elsewhere(arm) ? 0 : 1; i < arm.resolved.at("phase").size(); ++i) add_shift_rows(arm, i, find_table(tables, "shift_mri"));
   add_eval_mri_rows(arm, find_table(tables, "eval_mri"));
   add_saturation_rows(arm, find_table(tables, "saturation"));
   add_drop_rows(arm, find_table(tables, "drops"));

@@ -15,15 +15,20 @@ constexpr const char* kFormat = "evenkeel.checkpoint.v1";
 Json record_json(const PhaseRecord& record) {
   Json out = Json::object(), cursors = Json::object(), sources = Json::array(), replay = Json::array();
   const data::PastDraws& drawn = record.drawn;
-  for (const auto& [fingerprint, cursor] : drawn.start_cursors) cursors[fingerprint] = cursor;
-  for (const auto& source : drawn.replay) replay.push_back(Json::Object{{"fingerprint", source.fingerprint}, {"weight", source.weight}});
-  for (const auto& source : record.sources) sources.push_back(Json::Object{{"name", source.name}, {"path", source.path}, {"weight", source.weight}});
+  for (const auto& [content, cursor] : drawn.start_cursors) cursors[content] = cursor;
+  for (const auto& source : drawn.replay) replay.push_back(Json::Object{{"content", source.content}, {"weight", source.weight}});
+  for (size_t i = 0; i < record.sources.size(); ++i) {
+    const auto& source = record.sources[i];
+    sources.push_back(Json::Object{{"name", source.name}, {"path", source.path}, {"weight", source.weight}});
+    if (i < record.contents.size()) sources.as_array().back()["content"] = record.contents[i];
+  }
   out["name"] = record.name;
   out["start_step"] = record.start_step;
   out["first_step"] = record.first_step;
   out["seed"] = static_cast<int64_t>(drawn.seed);
   out["draws"] = drawn.draws;
   out["shuffle"] = record.shuffle;
+  if (record.has_changed) out["has_changed"] = true;
   out["start_cursors"] = std::move(cursors);
   out["sources"] = std::move(sources);
   if (!drawn.replay.empty()) out["replay"] = Json::Object{{"fraction", drawn.replay_fraction}, {"seen", drawn.replay_seen}, {"sources", std::move(replay)}};
@@ -39,14 +44,20 @@ PhaseRecord record_from_json(const Json& json, const std::string& where, int64_t
   const Json* own_seed = json.find("seed");
   out.drawn.seed = static_cast<uint64_t>(own_seed != nullptr ? own_seed->as_int() : seed);
   out.shuffle = json.at("shuffle").as_bool();
-  for (const auto& [fingerprint, cursor] : json.at("start_cursors").as_object()) out.drawn.start_cursors[fingerprint] = cursor.as_int();
-  for (const auto& source : json.at("sources").as_array())
+  for (const auto& [content, cursor] : json.at("start_cursors").as_object()) out.drawn.start_cursors[content] = cursor.as_int();
+  for (const auto& source : json.at("sources").as_array()) {
     out.sources.push_back({source.at("name").as_string(), source.at("path").as_string(), source.at("weight").as_double(), where});
+    if (const Json* content = source.find("content")) out.contents.push_back(content->as_string());
+  }
+  if (const Json* changed = json.find("has_changed")) out.has_changed = changed->as_bool();
   const Json* replay = json.find("replay");
   if (replay == nullptr) return out;
   out.drawn.replay_fraction = replay->at("fraction").as_double();
   out.drawn.replay_seen = replay->at("seen").as_bool();
-  for (const auto& source : replay->at("sources").as_array()) out.drawn.replay.push_back({source.at("fingerprint").as_string(), source.at("weight").as_double()});
+  for (const auto& source : replay->at("sources").as_array()) {
+    const Json* content = source.find("content");
+    out.drawn.replay.push_back({(content != nullptr ? *content : source.at("fingerprint")).as_string(), source.at("weight").as_double()});  // "fingerprint": of an earlier version
+  }
   return out;
 }
 
@@ -132,6 +143,8 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
   const std::string where = (source.folder / "state.json").string();
   require<CheckpointError>(source.kind == "checkpoint", folder.string(), ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
   model::check_router_state(config.model, source.config, source.folder.string());
+  require<ConfigError>(source.sequence_length == config.train.sequence_length, "train.sequence_length: got ", config.train.sequence_length, "; need ", source.sequence_length, " as in ",
+                       source.folder.string(), ": what was drawn is counted in samples of that length");
   TrainState state;
   state.seed = static_cast<uint64_t>(config.train.seed);
   state.params = checkpoint::read_params(source.folder / "model.safetensors", config.model);

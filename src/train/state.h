@@ -18,8 +18,10 @@ struct PhaseRecord {
   int64_t start_step = 0;  // of the checkpoint it started from; 0 = initialisation
   int64_t first_step = 0;  // its first step in the run
   bool shuffle = true;
-  std::vector<data::SourceSpec> sources;
-  data::PastDraws drawn;  // so far
+  std::vector<data::SourceSpec> sources = {};
+  std::vector<std::string> contents = {};  // Contents::hash of each of `sources`; empty in a checkpoint of an earlier version
+  bool has_changed = false;                // it drew from more than one mixture: a resume changed the recipe on the way
+  data::PastDraws drawn = {};              // so far
 };
 
 struct TrainState {
@@ -40,7 +42,8 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
 void save_checkpoint(const std::filesystem::path& run, const TrainState& state, const RunConfig& config);
 
 // CheckpointError when the folder is damaged or of another architecture than config.model. `deep`: its files
-// are hashed first; otherwise names and sizes are compared. ConfigError as of model::check_router_state.
+// are hashed first; otherwise names and sizes are compared. ConfigError as of model::check_router_state, and for another
+// train.sequence_length: what was drawn is counted in samples of that length.
 TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config, const model::Transformer& model,
                            const at::Device& device, bool deep = true);
 

@@ -27,7 +27,8 @@ struct Case {
     state.phase_index = 1;
     state.phase_step = 2;
     state.loader.cursors = {{"left", 7}, {"right", 0}};
-    state.loader.mixture_counts = {5, 3};
+    state.loader.mixture = {{"left", false, 0.75, 5}, {"right", true, 0.25, 3}};
+    state.loader.shuffled = {{"left", true}, {"right", false}};
     state.loader.replay_draws = 3;
     PhaseRecord record;
     record.name = "one";
@@ -93,7 +94,7 @@ TEST(Checkpoint, RoundTripIsBitEqual) {
   EXPECT_EQ(record.drawn.start_cursors.at("left"), 1);
   EXPECT_EQ(record.drawn.seed, 9u);
   ASSERT_EQ(record.drawn.replay.size(), 1u);
-  EXPECT_EQ(record.drawn.replay[0].fingerprint, "right");
+  EXPECT_EQ(record.drawn.replay[0].content, "right");
   EXPECT_EQ(record.drawn.replay[0].weight, 2.5);
   EXPECT_EQ(record.drawn.replay_fraction, 0.25);
   EXPECT_TRUE(record.drawn.replay_seen);

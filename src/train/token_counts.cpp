@@ -28,20 +28,20 @@ std::vector<int64_t> counts_of(const data::IndexedDataset& dataset, int64_t voca
 
 }  // namespace
 
-at::Tensor count_tokens(const std::vector<DataSource>& sources, int64_t vocab_size) {
+at::Tensor count_tokens(const std::vector<DataSource>& sources, int64_t vocab_size, data::Datasets& datasets) {
   std::vector<double> weights, sums(static_cast<size_t>(vocab_size), 0.0);
-  std::vector<data::IndexedDataset> datasets;
+  std::vector<const data::IndexedDataset*> sets;
   double n_tokens = 0;
   for (const auto& source : sources) {
     weights.push_back(source.weight);
-    datasets.push_back(data::IndexedDataset::open(source.path.value));
-    n_tokens += static_cast<double>(datasets.back().n_tokens());
+    sets.push_back(&datasets.open(source.path.value));
+    n_tokens += static_cast<double>(sets.back()->n_tokens());
   }
   const data::Mixture mixture(weights, sources.at(0).path.where);
   for (size_t i = 0; i < sources.size(); ++i) {
     if (mixture.shares()[i] == 0) continue;
-    const auto counts = counts_of(datasets[i], vocab_size);
-    const double scale = sources.size() == 1 ? 1.0 : mixture.shares()[i] * n_tokens / static_cast<double>(datasets[i].n_tokens());
+    const auto counts = counts_of(*sets[i], vocab_size);
+    const double scale = sources.size() == 1 ? 1.0 : mixture.shares()[i] * n_tokens / static_cast<double>(sets[i]->n_tokens());
     for (size_t id = 0; id < counts.size(); ++id) sums[id] += scale * static_cast<double>(counts[id]);
   }
   const auto out = at::empty({vocab_size}, at::kLong);

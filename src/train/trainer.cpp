@@ -25,6 +25,7 @@
 #include "train/phase.h"
 #include "train/recipe_changes.h"
 #include "train/results.h"
+#include "train/resume.h"
 #include "train/run_lock.h"
 #include "train/step.h"
 #include "train/step_line.h"
@@ -54,34 +55,40 @@ std::string sparkline(const optim::Schedule& schedule, int64_t n_steps) {
 class Run {
  public:
   Run(const RunConfig& config, const TrainOptions& options)
-      : config_(config), options_(options), device_(ops::find_device(options.device)), model_(config.model), first_steps_(phase_first_steps(config)), begin_(Clock::now()) {}
+      : config_(config), options_(options), device_(ops::find_device(options.device)), model_(config.model), begin_(Clock::now()), data_(options.data != nullptr ? *options.data : own_data_) {}
 
   TrainOutcome go() {
-    save_on_signal();
+    // 1. What must be right before anything is written: the folder, the data, where phases start, the memory, the place to go on from.
     check_folder();
     if (is_done()) {
       log_info(options_.run.string(), " is finished; nothing to do");
       return TrainOutcome::finished;
     }
-    // What must be right before anything is written: the data, where phases start, the memory.
+    if (options_.resume && !options_.allow_change) require_same_recipe(options_.run, config_, data_);
+    if (options_.resume) data_.trust(options_.run);
     data_.open(config_);
+    first_steps_ = phase_first_steps(config_);
     starts_ = check_starts(config_, data_);
     pin_starts();
     require_memory(estimate_memory(config_).total(), "model");
+    save_on_signal();
     make_folders(options_.run / "checkpoints");
     const RunLock lock(options_.run);
     remove_leftovers();
     load_or_start();
+
+    // 2. The run.
     log_plan();
     gemm_rate_ = ops::gemm_rate(device_, {512, 1024});
-    metrics_ = std::make_unique<MetricsFile>(options_.run / "metrics.jsonl", state_.step);
     if (options_.tensorboard) tensorboard_ = std::make_unique<TensorBoardFile>(options_.run / "tensorboard", state_.step);
     if (!options_.on_step) progress_ = std::make_unique<Progress>("training", static_cast<double>(n_steps() - state_.step), "steps");
     started_at_ = state_.step;
+    catch_up();
     while (state_.step < n_steps()) {
       if (state_.phase_step == 0 || loader_ == nullptr) begin_phase();
+      if (state_.step == 0) evaluate_baseline();
       step();
-      const bool phase_ends = state_.phase_step == first_steps_[phase_index() + 1] - first_steps_[phase_index()];
+      const bool phase_ends = state_.phase_step == phase_length();
       after_step(phase_ends);
       if (phase_ends) end_phase();
       if (out_of_time()) return TrainOutcome::out_of_time;
@@ -96,13 +103,13 @@ class Run {
   size_t phase_index() const { return static_cast<size_t>(state_.phase_index); }
   const PhaseConfig& phase() const { return config_.phases[phase_index()]; }
   int64_t n_steps() const { return first_steps_.back() - 1; }
+  int64_t phase_length() const { return first_steps_[phase_index() + 1] - first_steps_[phase_index()]; }
 
-  void check_folder() const {
+  void check_folder() {
     const fs::path& run = options_.run;
     const bool is_used = fs::exists(run) && (!fs::is_directory(run) || fs::directory_iterator(run) != fs::directory_iterator());
     require<ConfigError>(!is_used || fs::is_directory(run), run.string(), ": got a file; need a folder to write the run to");
     require<ConfigError>(!is_used || options_.resume, run.string(), ": got a folder that is not empty; need an empty or new one, or --resume");
-    if (options_.resume && !options_.allow_change) require_same_recipe(run, config_);
   }
 
   Json machine() const {
@@ -112,7 +119,7 @@ class Run {
     return out;
   }
 
-  bool is_done() const { return options_.resume && is_finished(options_.run, config_) && changes_since(options_.run, config_).empty(); }
+  bool is_done() { return options_.resume && is_finished(options_.run, config_) && had_recipe(options_.run, config_, data_); }
 
   // Temporary files of a writer that was killed; the lock says that there is no other.
   void remove_leftovers() const {
@@ -120,47 +127,53 @@ class Run {
     remove_temporaries_in(options_.run);
   }
 
-  // Loads the last good checkpoint or makes a first state, and writes the recipe.
+  // What differs between the run's recipe or contents and those of now; ConfigError where that is not allowed.
+  std::vector<std::string> allowed_changes() {
+    if (!options_.allow_change) {
+      require_same_contents(options_.run, config_, data_);
+      return {};
+    }
+    auto changes = changes_since(options_.run, config_, data_);
+    for (auto& change : changed_contents(options_.run, config_, data_)) changes.push_back(std::move(change));
+    return changes;
+  }
+
+  // The last good checkpoint or a first state; then, when nothing can be refused any more, the recipe.
   void load_or_start() {
     const fs::path& run = options_.run;
-    const Json contents = run_contents(config_, data_, starts_);
-    if (options_.allow_change) {
-      auto changes = changes_since(run, config_);
-      for (auto& change : changed_contents(run, contents)) changes.push_back(std::move(change));
-      if (!changes.empty()) log_warning("the recipe changed: ", joined(changes));
-    } else {
-      require_same_contents(run, contents);
-    }
-    copy_log_to((run / "log.txt").string());
-    if (!options_.resume || !resume_from_last()) state_ = initial_state(config_, model_, device_, token_counts());
+    const auto changes = allowed_changes();
+    auto resume = options_.resume ? find_resume(config_, {run, device_, changes}, starts_, data_) : std::nullopt;
+    state_ = resume ? std::move(resume->state) : initial_state(config_, model_, device_, token_counts());
     require_own_starts();
+    const Json contents = run_contents(config_, data_, starts_, run), changed = recorded_changes(run, changes, state_.step);
+    metrics_ = std::make_unique<MetricsFile>(run / "metrics.jsonl", state_.step);
+
+    copy_log_to((run / "log.txt").string());
+    if (!changes.empty()) log_warning("the recipe changed: ", joined(changes));
+    if (resume)
+      for (const auto& [folder, reason] : resume->damaged) checkpoint::put_aside(folder, reason);
     fs::remove(run / "results.json");  // of a recipe that was shorter: the run is not finished until it has its own
     write_file_atomically(run / "recipe.toml", options_.recipe_text);
     Json resolved = run_config_json(config_);
     resolved["contents"] = contents;
+    if (changed.size() > 0) resolved["changed"] = changed;
     write_file_atomically(run / "resolved.json", resolved.dump(1) + "\n");
+    if (resume) log_info("resumed at step ", state_.step, " of ", n_steps());
+  }
+
+  // An evaluation that was due at the step of the checkpoint may not have been made before the run was stopped.
+  void catch_up() {
+    if (state_.step == 0) return;
+    const bool phase_ends = state_.phase_step == phase_length();
+    if (is_evaluation_due(phase_ends)) evaluate_all(phase_ends);
+    if (phase_ends && state_.step < n_steps()) advance_phase();
   }
 
   // Of the first phase's data, for a router that asks for them.
-  at::Tensor token_counts() const {
+  at::Tensor token_counts() {
     const auto* router = model_.router();
     if (router == nullptr || !router->traits().needs_token_counts) return {};
-    return count_tokens(config_.phases[0].data, config_.model.vocab_size);
-  }
-
-  // False when there is none that is whole.
-  bool resume_from_last() {
-    const auto last = checkpoint::take_newest_whole(options_.run);
-    if (!last) return false;
-    state_ = load_checkpoint(*last, config_, model_, device_, /*deep=*/false);
-    check_position();
-    if (state_.step >= n_steps()) {
-      state_.phase_index = static_cast<int64_t>(config_.phases.size()) - 1;
-    } else if (state_.step + 1 >= first_steps_[phase_index() + 1]) {
-      advance_phase();
-    }
-    log_info("resumed at step ", state_.step, " of ", n_steps());
-    return true;
+    return count_tokens(config_.phases[0].data, config_.model.vocab_size, data_.datasets());
   }
 
   // A phase to come that starts from a step which this run has passed needs its checkpoint.
@@ -173,14 +186,6 @@ class Run {
       for (const int64_t step : saved) steps += (steps.empty() ? "" : ", ") + std::to_string(step);
       fail<ConfigError>(config_.phases[i].start->where, ": got a start from step ", start.step, ", which the run has passed and not saved; need one of its checkpoints (", steps, "), or a step to come");
     }
-  }
-
-  // A recipe that was allowed to change must still have the checkpoint's place.
-  void check_position() const {
-    const auto n_phases = static_cast<int64_t>(config_.phases.size());
-    const bool fits = state_.phase_index < n_phases && state_.step == first_steps_[phase_index()] - 1 + state_.phase_step && state_.step < first_steps_[phase_index() + 1];
-    require<ConfigError>(fits, options_.run.string(), ": got a checkpoint at step ", state_.step, ", step ", state_.phase_step, " of phase ", state_.phase_index + 1,
-                         ", which the changed recipe does not have; need the lengths of the phases so far as they were");
   }
 
   void advance_phase() {
@@ -205,7 +210,7 @@ class Run {
       const PhaseStart& start = starts_[phase_index()];
       if (!start.folder.empty() || start.step != state_.step) load_start(start);
       if (start.resets_optimizer) state_.adam = optim::initial_adam_state(state_.params);
-      state_.loader.mixture_counts.clear();
+      state_.loader.mixture.clear();
       state_.loader.replay_draws = 0;
       PhaseRecord record;
       record.name = phase.name;
@@ -216,7 +221,8 @@ class Run {
       record.drawn.start_cursors = state_.loader.cursors;
       record.drawn.replay_fraction = phase.replay ? phase.replay->fraction : 0;
       record.drawn.replay_seen = phase.replay && phase.replay->mode == "seen";
-      for (const auto& source : phase.data) record.sources.push_back({source.name, source.path.value, source.weight, phase.where});
+      record.sources = record_sources(phase);
+      record.contents = contents_of(phase, data_);
       state_.records.push_back(std::move(record));
       if (progress_ == nullptr) log_info("phase ", phase.name);
     }
@@ -226,8 +232,7 @@ class Run {
       const auto factor = factors_.find(name);
       param.set_requires_grad(factor == factors_.end() || factor->second != 0);
     }
-    const data::LoaderOptions loader_options{config_.train.sequence_length, config_.model.vocab_size, static_cast<uint64_t>(config_.train.seed), config_.train.separate_documents};
-    loader_ = std::make_unique<data::Loader>(loader_options, phase_draws(config_, phase, state_.records), state_.loader);
+    loader_ = std::make_unique<data::Loader>(loader_options(config_), phase_draws(config_, phase, state_.records), state_.loader, data_.datasets());
     state_.records.back().drawn.replay = loader_->replay();
     checks_first_step_ = state_.phase_step == 0;
   }
@@ -280,8 +285,8 @@ class Run {
     const auto batches = next_batches();
     if (checks_first_step_) {
       checks_first_step_ = false;
-      warned_.clear();
-      warn_once(diagnose(model_, factors_, batches[0], state_));
+      collapsed_.clear();
+      for (const auto& finding : diagnose(model_, factors_, batches[0], state_)) log_warning(finding);
     }
     const double rate = schedule_->rate(state_.phase_step + 1);
     report_ = train_step(model_, config_.optimizer, factors_, batches, rate, state_);
@@ -292,10 +297,24 @@ class Run {
       for (const auto& [name, count] : batch.sources) sources_[name] += count;
   }
 
-  // Each finding once a phase.
-  void warn_once(const std::vector<std::string>& findings) {
-    for (const auto& finding : findings)
-      if (warned_.insert(finding).second) log_warning(finding);
+  // Those that this phase has not had yet.
+  std::vector<Collapse> newly(const std::vector<Collapse>& found) {
+    std::vector<Collapse> out;
+    for (const auto& collapse : found)
+      if (collapsed_.insert(collapse).second) out.push_back(collapse);
+    return out;
+  }
+
+  // An alarm, once a phase for each layer; with on_collapse = "abort" the end of the run, which can go on from here.
+  void report_collapse(const std::vector<Collapse>& found) {
+    const auto sentences = collapse_sentences(found, config_.model);
+    for (const auto& sentence : sentences) log_warning("step ", state_.step, ": ", sentence);
+    if (tensorboard_ != nullptr)
+      for (const auto& collapse : found) tensorboard_->scalar("routing/layer_" + std::to_string(collapse.layer) + "/collapsed", 1, state_.step);
+    if (sentences.empty() || config_.train.on_collapse != "abort") return;
+    if (saved_step_ != state_.step) save();
+    progress_.reset();
+    fail<NumericsError>("step ", state_.step, ": got ", sentences[0], "; need no collapse (train.on_collapse = \"abort\"; the step is saved)");
   }
 
   bool is_due(const Duration& every) const {
@@ -305,26 +324,31 @@ class Run {
     return state_.phase_step % period == 0;
   }
 
-  // The order matters for resume: the lines of a step are on disk before the checkpoint of that step.
+  bool is_evaluation_due(bool phase_ends) const { return phase().eval && (phase_ends || is_due(phase().eval->every)); }
+
+  // The order matters for resume: the line of a step is on disk before the checkpoint of that step, and the checkpoint before an evaluation,
+  // which may fail. A resume from there makes up for an evaluation that is missing.
   void after_step(bool phase_ends) {
-    write_step_line();
-    const auto& eval = phase().eval;
-    if (eval && (phase_ends || is_due(eval->every))) {
-      evaluate_all(*eval, phase_ends);
-      warn_once(find_collapse(model_, last_batch_, state_));
-    }
+    const auto collapsed = newly(find_collapse(report_.routing));
+    write_step_line(collapsed);
     const bool stops = stop_requested();
     const bool is_pinned = pinned_steps_.contains(state_.step);
     if (phase_ends || is_pinned || stops || is_due(config_.train.checkpoint_every)) save();
-    if (stops && state_.step < n_steps()) {
+    if (stops && (state_.step < n_steps() || is_evaluation_due(phase_ends))) {
       progress_.reset();
       fail<Interrupted>(options_.run.string(), ": got a signal; saved step ", state_.step, " of ", n_steps(), "; need --resume to go on");
     }
+    report_collapse(collapsed);
+    if (!is_evaluation_due(phase_ends)) return;
+    evaluate_all(phase_ends);
+    report_collapse(newly(find_shrunk_scores(model_, last_batch_, state_)));
   }
 
-  void write_step_line() {
-    const StepLine line{state_, phase().name, first_steps_[phase_index() + 1] - first_steps_[phase_index()], report_, sources_, step_seconds_, step_gemm_fraction()};
-    metrics_->write(to_json(line));
+  void write_step_line(const std::vector<Collapse>& collapsed) {
+    const StepLine line{state_, phase().name, phase_length(), report_, sources_, step_seconds_, step_gemm_fraction()};
+    Json json = to_json(line);
+    for (const auto& sentence : collapse_sentences(collapsed, config_.model)) json["alarms"].push_back(sentence);
+    metrics_->write(json);
     if (tensorboard_ != nullptr) write_scalars(line, *tensorboard_);
     if (options_.on_step) {
       options_.on_step(state_.step, n_steps(), terminal_text(line));
@@ -337,8 +361,9 @@ class Run {
     return static_cast<double>(report_.n_tokens) / step_seconds_ * model::training_flops_per_token(config_.model, config_.train.sequence_length) / gemm_rate_;
   }
 
-  EvalOptions eval_options(const EvalConfig& eval) const {
+  EvalOptions eval_options(const EvalConfig& eval, const EvalSource& source) const {
     EvalOptions options;
+    options.name = source.name;
     options.sequence_length = config_.train.sequence_length;
     options.batch_size = config_.train.micro_batch_size;
     options.max_tokens = eval.max_tokens;
@@ -347,11 +372,24 @@ class Run {
     return options;
   }
 
-  void evaluate_all(const EvalConfig& eval, bool phase_ends) {
+  // What the metrics have of this step already is not made again.
+  void evaluate_all(bool phase_ends) {
+    if (!metrics_->has("eval")) write_evaluation();
+    if (phase_ends && !metrics_->has("saturation")) write_saturation(*phase().eval);
+  }
+
+  // Where the weights come from elsewhere, what they can is measured before they change: forgetting counts from there.
+  void evaluate_baseline() {
+    const bool from_elsewhere = config_.model_from || !starts_[0].folder.empty();
+    if (from_elsewhere && phase().eval && !metrics_->has("eval")) write_evaluation();
+  }
+
+  void write_evaluation() {
+    const EvalConfig& eval = *phase().eval;
     Json results = Json::object();
     std::string summary;
     for (const auto& source : eval.data) {
-      const auto result = evaluate(model_, state_.params, state_.router_states, data_.at(source.path.value), eval_options(eval));
+      const auto result = evaluate(model_, state_.params, state_.router_states, data_.at(source.path.value), eval_options(eval, source));
       results[source.name] = to_json(result, /*with_routing=*/true);
       char buffer[64];
       std::snprintf(buffer, sizeof buffer, " %.4f", result.loss);
@@ -365,31 +403,46 @@ class Run {
     line["eval"] = std::move(results);
     metrics_->write(line);
     if (!options_.on_step) log_info("step ", state_.step, " (", phase().name, ") held-out loss:", summary);
-    if (phase_ends) write_saturation(eval);
+  }
+
+  // What the phase began with, for saturation; nullptr when that is initialisation, or gone.
+  std::unique_ptr<TrainState> state_at_start() {
+    const PhaseStart& start = starts_[phase_index()];
+    const int64_t from = state_.records.back().start_step;
+    auto out = std::make_unique<TrainState>();
+    if (start.folder.empty() && from == 0) {
+      if (!config_.model_from) return nullptr;
+      *out = initial_state(config_, model_, device_, token_counts());
+    } else {
+      fs::path folder = start.folder;
+      if (folder.empty()) {
+        folder = options_.run / "checkpoints" / checkpoint::step_folder_name(from);
+      } else if (start.step != from) {  // "last" of a run that went on before this one was resumed
+        folder = folder.parent_path() / checkpoint::step_folder_name(from);
+      }
+      if (!fs::is_directory(folder)) {
+        log_warning("no saturation of phase ", phase().name, ": ", folder.string(), ", which it started from, is gone");
+        return nullptr;
+      }
+      const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
+      out->params = checkpoint::load_params(source);
+      out->router_states = source.kind == "checkpoint" ? checkpoint::load_router_states(source, model_) : model_.initial_router_states(state_.seed, token_counts());
+    }
+    set_device(out->params, device_, /*requires_grad=*/false);
+    for (auto& router_state : out->router_states) set_device(router_state, device_, false);
+    return out;
   }
 
   // Router saturation between the phase's start and its end, on every held-out set.
   void write_saturation(const EvalConfig& eval) {
-    const PhaseStart& start = starts_[phase_index()];
+    const auto start = config_.model.is_moe() ? state_at_start() : nullptr;
+    if (start == nullptr) return;
     const int64_t from = state_.records.back().start_step;
-    if (!config_.model.is_moe() || (start.folder.empty() && from == 0)) return;
-    fs::path folder = start.folder;
-    if (folder.empty()) {
-      folder = options_.run / "checkpoints" / checkpoint::step_folder_name(from);
-    } else if (start.step != from) {  // "last" of a run that went on before this one was resumed
-      folder = folder.parent_path() / checkpoint::step_folder_name(from);
-    }
-    if (!fs::is_directory(folder)) return log_warning("no saturation of phase ", phase().name, ": ", folder.string(), ", which it started from, is gone");
-    const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
-    auto params = checkpoint::load_params(source);
-    set_device(params, device_, /*requires_grad=*/false);
-    auto router_states = source.kind == "checkpoint" ? checkpoint::load_router_states(source, model_) : model_.initial_router_states(state_.seed, token_counts());
-    for (auto& router_state : router_states) set_device(router_state, device_, false);
-    const Snapshot before{params, router_states}, after{state_.params, state_.router_states};
+    const Snapshot before{start->params, start->router_states}, after{state_.params, state_.router_states};
     Json sets = Json::object();
     for (const auto& set : eval.data) {
       Json rows = Json::array();
-      for (const auto& row : evaluate_saturation(model_, before, after, data_.at(set.path.value), eval_options(eval)))
+      for (const auto& row : evaluate_saturation(model_, before, after, data_.at(set.path.value), eval_options(eval, set)))
         rows.push_back(Json::Object{{"layer", row.layer}, {"k", row.k}, {"from", from}, {"to", state_.step}, {"saturation", row.saturation}, {"chance", row.chance}});
       sets[set.name] = std::move(rows);
     }
@@ -410,6 +463,7 @@ class Run {
   void save() {
     metrics_->sync();
     save_checkpoint(options_.run, state_, config_);
+    saved_step_ = state_.step;
     if (config_.train.keep_last == 0) return;
     auto kept = pinned_steps_;
     for (size_t i = 1; i < first_steps_.size(); ++i) kept.insert(first_steps_[i] - 1);
@@ -428,7 +482,7 @@ class Run {
 
   bool out_of_time() {
     if (options_.max_hours <= 0 || state_.step >= n_steps() || seconds_since(begin_) < options_.max_hours * 3600) return false;
-    if (state_.phase_step > 0) save();  // at a phase's end it is saved already
+    if (saved_step_ != state_.step) save();
     progress_.reset();
     log_info("out of time after ", options_.max_hours, " hours: saved step ", state_.step, " of ", n_steps());
     return true;
@@ -442,7 +496,8 @@ class Run {
   std::vector<PhaseStart> starts_;  // of each phase, looked up once: a run that one starts from may go on or go
   std::set<int64_t> pinned_steps_;  // of this run, that phases start from
   Clock::time_point begin_;
-  InputData data_;
+  InputData own_data_;
+  InputData& data_;
   TrainState state_;
   std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<optim::Schedule> schedule_;
@@ -453,10 +508,10 @@ class Run {
   StepReport report_;
   std::map<std::string, int64_t> sources_;
   double step_seconds_ = 0, gemm_rate_ = 0;
-  int64_t started_at_ = 0;
+  int64_t started_at_ = 0, saved_step_ = 0;
   bool checks_first_step_ = false;
   data::Batch last_batch_;        // the first micro-batch of the last step
-  std::set<std::string> warned_;  // in this phase
+  std::set<Collapse> collapsed_;  // in this phase, and reported
 };
 
 }  // namespace

@@ -10,6 +10,8 @@
 
 namespace evenkeel::train {
 
+class InputData;
+
 struct TrainOptions {
   std::filesystem::path run;
   std::string recipe_text;  // written to recipe.toml as given
@@ -19,6 +21,7 @@ struct TrainOptions {
   double max_hours = 0;        // 0 = no bound
   int64_t runs_at_a_time = 1;  // that share the machine, this one included; results.json states it
   bool tensorboard = true;
+  InputData* data = nullptr;     // sets that are open and checked already; may be null
   std::set<int64_t> keep_steps;  // saved and kept like the steps that phases of this run start from: other runs start there
   // Called after each step with (step, total steps) in place of the run's own progress bar; may be empty.
   std::function<void(int64_t, int64_t, const std::string&)> on_step;

@@ -147,7 +147,8 @@ TEST_F(TrainerTest, AHashRouterIsBalancedOverTheDataOfTheFirstPhase) {
   const auto with = config(overrides);
   const model::Transformer model(with.model);
   const auto state = load_checkpoint(checkpoint("run", 10), with, model, at::kCPU);
-  const auto counts = count_tokens(with.phases[0].data, with.model.vocab_size);
+  data::Datasets datasets;
+  const auto counts = count_tokens(with.phases[0].data, with.model.vocab_size, datasets);
   ASSERT_EQ(counts.sum().item<int64_t>(), 161);
   const auto need = model.initial_router_states(1, counts), without = model.initial_router_states(1);
   for (size_t layer = 0; layer < 2; ++layer) {
@@ -180,11 +181,66 @@ TEST_F(TrainerTest, ADamagedCheckpointIsPutAsideAndAFileThatIsNotListedIsNoDamag
   EXPECT_EQ(train("run", {"phase.two.steps=5"}, /*resume=*/true, /*allow_change=*/true), TrainOutcome::finished);
   EXPECT_EQ(read_metrics(folder_ / "run" / "metrics.jsonl").size(), 16u);  // of 11 steps, three evaluations and two saturations
   EXPECT_TRUE(std::filesystem::exists(checkpoint("run", 10) / ".DS_Store"));
-  for (const int64_t step : {6, 10, 11}) write_file_atomically(checkpoint("run", step) / "model.safetensors", "short");
+  for (const int64_t step : {10, 11}) write_file_atomically(checkpoint("run", step) / "model.safetensors", "short");
   std::filesystem::remove(folder_ / "run" / "results.json");
   EXPECT_EQ(train("run", {"phase.two.steps=5"}, /*resume=*/true), TrainOutcome::finished);
   EXPECT_EQ(read_file(folder_ / "run" / "checkpoints" / "damaged-step-00000011" / "model.safetensors"), "short");
   EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(6, 11));
+
+  // None whole: to start over would lose what may be restored.
+  for (const int64_t step : {6, 11}) write_file_atomically(checkpoint("run", step) / "model.safetensors", "short");
+  std::filesystem::remove(folder_ / "run" / "results.json");
+  const std::string metrics = read_file(folder_ / "run" / "metrics.jsonl");
+  EXPECT_THAT(testing::message_of<CheckpointError>([&] { train("run", {"phase.two.steps=5"}, /*resume=*/true); }), HasSubstr("got 4 checkpoints, none of them whole"));
+  EXPECT_EQ(read_file(folder_ / "run" / "metrics.jsonl"), metrics);
+}
+
+// A model that was trained before is measured before it changes: what it forgets counts from there.
+TEST_F(TrainerTest, WeightsFromElsewhereHaveABaseline) {
+  train("first");
+  const std::string from = "model={from = \"" + (folder_ / "first").string() + "\"}";
+  train("second", {from});
+  const auto lines = read_metrics(folder_ / "second" / "metrics.jsonl");
+  ASSERT_NE(lines.at(0).find("eval"), nullptr);
+  EXPECT_EQ(lines[0].at("step").as_int(), 0);
+  const Json results = Json::parse(read_file(folder_ / "second" / "results.json"), "r");
+  const Json& forgetting = results.at("tables").at("forgetting").at("rows");
+  ASSERT_GT(forgetting.size(), 0U);
+  const double baseline = lines[0].at("eval").at("held").at("loss").as_double();
+  for (const auto& row : forgetting.as_array()) EXPECT_DOUBLE_EQ(row.at(5).as_double(), row.at(3).as_double() - baseline);
+  const Json& shift = results.at("tables").at("shift_mri").at("rows");
+  EXPECT_EQ(shift.at(0).at(1).as_string(), "one");
+  double sum = 0;
+  for (const auto& layer : lines[0].at("eval").at("held").at("routing").as_array()) sum += layer.at("mri").as_double() / 2;
+  EXPECT_DOUBLE_EQ(shift.at(0).at(4).as_double(), sum);                                 // the mean over its two layers
+  EXPECT_EQ(results.at("tables").at("saturation").at("rows").at(0).at(3).as_int(), 0);  // from step 0
+  // It is the loss that the first run ended with.
+  const auto first = read_metrics(folder_ / "first" / "metrics.jsonl");
+  for (auto line = first.rbegin(); line != first.rend(); ++line) {
+    if (line->find("eval") == nullptr) continue;
+    EXPECT_DOUBLE_EQ(line->at("eval").at("held").at("loss").as_double(), baseline);
+    break;
+  }
+}
+
+TEST_F(TrainerTest, ACollapsedRouterIsAnAlarmOrTheEnd) {
+  data::IndexedDatasetWriter writer(folder_ / "same", testing::kTinyVocabulary);  // one id, and nothing that a router could tell apart
+  writer.add_document(std::vector<int32_t>(161, 5));
+  writer.commit();
+  const std::vector<std::string> collapsing = {"phase.one.data=[{name = \"same\", path = \"" + (folder_ / "same").string() + "\"}]"};
+  train("warns", collapsing);
+  int64_t alarmed = 0;
+  for (const auto& line : read_metrics(folder_ / "warns" / "metrics.jsonl"))
+    if (const Json* alarms = line.find("alarms"); alarms != nullptr && alarmed == 0) {
+      EXPECT_THAT(alarms->at(0).as_string(), HasSubstr("nearly all tokens have the same 2 of 4 experts"));
+      alarmed = line.at("step").as_int();
+    }
+  ASSERT_GT(alarmed, 0);
+  auto aborting = collapsing;
+  aborting.emplace_back("train.on_collapse=abort");
+  EXPECT_THAT(testing::message_of<NumericsError>([&] { train("ends", aborting); }), HasSubstr("step " + std::to_string(alarmed) + ": got routing check"));
+  EXPECT_THAT(checkpoint::saved_steps(folder_ / "ends"), ::testing::Contains(alarmed));
+  EXPECT_EQ(train("ends", collapsing, /*resume=*/true), TrainOutcome::finished);  // what follows a collapse is no change of what is trained
 }
 
 TEST_F(TrainerTest, ARunThatGoesOnIsNotFinishedUntilItHasItsOwnResults) {
