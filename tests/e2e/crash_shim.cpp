@@ -5,8 +5,9 @@
 //   EVENKEEL_CRASH_AT     n, from 1
 //   EVENKEEL_CRASH_LOG    appended: "N CALL PATH" for each counted call (count), or for the n-th only
 // Counted: write, writev, pwrite, sendfile, copy_file_range, fsync, fdatasync, truncate, ftruncate, rename,
-// link, mkdir, and opening with O_CREAT or fopen for writing. Every other call goes straight through, and
-// without EVENKEEL_CRASH_UNDER all of them do.
+// link, mkdir, opening with O_CREAT or fopen for writing, and unlink, rmdir and remove, which a full disk does not hinder:
+// they are counted and killed before, but never fail. Every other call goes straight through, and without
+// EVENKEEL_CRASH_UNDER all of them do.
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -122,6 +123,14 @@ bool fails_on_path(const char* call, int folder, const char* name) {
   return fails;
 }
 
+// For a call that gives room back: it never fails.
+bool only_counts(const char* call, int folder, const char* name) {
+  const int saved = errno;
+  fails_on_path(call, folder, name);
+  errno = saved;
+  return false;
+}
+
 template <class Function>
 Function next(const char* name) {
   return reinterpret_cast<Function>(dlsym(RTLD_NEXT, name));
@@ -164,6 +173,11 @@ SHIM(int, mkdir, (const char* path, mode_t mode), (path, mode), fails_on_path("m
 SHIM(int, mkdirat, (int folder, const char* path, mode_t mode), (folder, path, mode), fails_on_path("mkdir", folder, path))
 SHIM(int, creat, (const char* path, mode_t mode), (path, mode), fails_on_path("open", AT_FDCWD, path))
 SHIM(int, creat64, (const char* path, mode_t mode), (path, mode), fails_on_path("open", AT_FDCWD, path))
+
+SHIM(int, unlink, (const char* path), (path), only_counts("unlink", AT_FDCWD, path))
+SHIM(int, unlinkat, (int folder, const char* path, int flags), (folder, path, flags), only_counts("unlink", folder, path))
+SHIM(int, rmdir, (const char* path), (path), only_counts("rmdir", AT_FDCWD, path))
+SHIM(int, remove, (const char* path), (path), only_counts("remove", AT_FDCWD, path))
 
 #define SHIM_FOPEN(NAME)                                                                                    \
   extern "C" FILE* shim_##NAME(const char* path, const char* mode) __asm__(#NAME);                          \

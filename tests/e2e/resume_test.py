@@ -267,6 +267,36 @@ def finished_run_is_left_alone(trial):
     return problems
 
 
+def change_on_the_way(trial):
+    """--resume --allow-change, killed before each of its writes, renames and removals, then called again: the bytes of one that was not."""
+    first = trial.folder / "change-first"
+    trial.train(first, env=trial.shim(first, "kill", first_write_after_save(trial, 2)))
+    damaged = toy.checkpoints(first)[-1] / "model.safetensors"  # one to be put aside, too
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    change = ("--resume", "--allow-change", "--set", "optimizer.weight_decay=0.3")
+    whole = trial.folder / "change-whole"
+    shutil.copytree(first, whole)
+    result = trial.train(whole, *change, env=trial.shim(whole, "count"))
+    if result.rc != 0:
+        return [f"--allow-change: exit code {result.rc}: {last_line(result.err)}"]
+    writes = pathlib.Path(str(whole) + ".writes").read_text().splitlines()
+    begin = next(i for i, write in enumerate(writes, 1) if "metrics.jsonl" in write)
+    problems = []
+    for at in range(1, begin + 16 if not FULL else len(writes) + 1):  # until training has begun
+        run = trial.folder / "change-killed"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(first, run)
+        killed = trial.train(run, *change, env=trial.shim(run, "kill", at))
+        again = trial.train(run, *change)
+        if killed.rc != -signal.SIGKILL or again.rc != 0:
+            problems.append(f"write {writes[at - 1]}: exit codes {killed.rc}, {again.rc}: {last_line(again.err)}")
+            continue
+        same = all((run / "checkpoints" / path.name / file).read_bytes() == (path / file).read_bytes() for path in toy.checkpoints(whole) for file in COMPARED)
+        if not same or toy.metrics_without_clock(run) != toy.metrics_without_clock(whole):
+            problems.append(f"write {writes[at - 1]}: other bytes than without the kill")
+    return problems
+
+
 # ---- which writes ----
 
 
@@ -314,7 +344,8 @@ def interruptions(trial):
                 (f"{trial.router}: newest checkpoint cut", lambda: damage_newest_checkpoint(trial, "cut")),
                 (f"{trial.router}: newest checkpoint flipped", lambda: damage_newest_checkpoint(trial, "flipped")),
                 (f"{trial.router}: verify", lambda: verify_sees_a_flipped_bit(trial)),
-                (f"{trial.router}: finished run", lambda: finished_run_is_left_alone(trial))]
+                (f"{trial.router}: finished run", lambda: finished_run_is_left_alone(trial)),
+                (f"{trial.router}: SIGKILL at each write of a changed resume", lambda: change_on_the_way(trial))]
     return out
 
 
