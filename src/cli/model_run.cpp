@@ -5,7 +5,7 @@
 #include "core/json_lines.h"
 #include "model/layout.h"
 #include "ops/device.h"
-#include "train/memory.h"
+#include "train/memory_limit.h"
 #include "train/state.h"
 
 namespace evenkeel::cli {
