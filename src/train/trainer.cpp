@@ -21,6 +21,7 @@
 #include "train/machine.h"
 #include "train/interrupt.h"
 #include "train/memory.h"
+#include "train/memory_limit.h"
 #include "train/metrics.h"
 #include "train/phase.h"
 #include "train/recipe_changes.h"
@@ -74,6 +75,7 @@ class Run {
     load_or_start();
     log_plan();
     gemm_rate_ = ops::gemm_rate(device_, {512, 1024});
+    log_info("matrix products reach ", gemm_rate_ / 1e9, " GFLOP/s here; a step's line says which share of that its FLOPs come to (% of matmul speed)");
     metrics_ = std::make_unique<MetricsFile>(options_.run / "metrics.jsonl", state_.step);
     if (options_.tensorboard) tensorboard_ = std::make_unique<TensorBoardFile>(options_.run / "tensorboard", state_.step);
     if (!options_.on_step) progress_ = std::make_unique<Progress>("training", static_cast<double>(n_steps() - state_.step), "steps");
@@ -109,6 +111,7 @@ class Run {
     Json out = machine_json(device_);
     out["runs_at_a_time"] = options_.runs_at_a_time;
     out["gemm_gflops"] = gemm_rate_ / 1e9;
+    out["peak_rss_bytes"] = peak_rss_bytes();
     return out;
   }
 
@@ -235,6 +238,8 @@ class Run {
   // Parameters, moments, router states and cursors of another checkpoint; the run's own counters go on.
   void load_start(const PhaseStart& start) {
     const fs::path folder = start.folder.empty() ? options_.run / "checkpoints" / checkpoint::step_folder_name(start.step) : start.folder;
+    state_.params = {};  // the old model goes before the new one comes
+    state_.adam = {};
     TrainState other;
     if (start.step == 0 && start.folder.empty()) {
       other = initial_state(config_, model_, device_, token_counts());
@@ -276,12 +281,14 @@ class Run {
   }
 
   void step() {
-    const auto begin = Clock::now();
+    auto begin = Clock::now();
     const auto batches = next_batches();
     if (checks_first_step_) {
+      const auto before = Clock::now();
       checks_first_step_ = false;
       warned_.clear();
       warn_once(diagnose(model_, factors_, batches[0], state_));
+      begin += Clock::now() - before;  // no part of the step
     }
     const double rate = schedule_->rate(state_.phase_step + 1);
     report_ = train_step(model_, config_.optimizer, factors_, batches, rate, state_);
@@ -299,10 +306,8 @@ class Run {
   }
 
   bool is_due(const Duration& every) const {
-    if (every.value <= 0) return false;
-    const double unit = every.unit == Unit::tokens ? static_cast<double>(config_.tokens_per_step()) : 1.0;
-    const auto period = static_cast<int64_t>(std::ceil(every.value / unit));
-    return state_.phase_step % period == 0;
+    const int64_t period = config_.period_steps(every);
+    return period > 0 && state_.phase_step % period == 0;
   }
 
   // The order matters for resume: the lines of a step are on disk before the checkpoint of that step.
@@ -318,7 +323,7 @@ class Run {
     if (phase_ends || is_pinned || stops || is_due(config_.train.checkpoint_every)) save();
     if (stops && state_.step < n_steps()) {
       progress_.reset();
-      fail<Interrupted>(options_.run.string(), ": got a signal; saved step ", state_.step, " of ", n_steps(), "; need --resume to go on");
+      fail<Interrupted>("stopped by a signal: saved step ", state_.step, " of ", n_steps(), " in ", options_.run.string(), "; --resume goes on");
     }
   }
 
@@ -468,7 +473,7 @@ TrainOutcome train_run(const RunConfig& config, const TrainOptions& options) {
   try {
     return Run(config, options).go();
   } catch (const std::exception& error) {
-    copy_line("error: " + describe_error(error).message);
+    copy_line(describe_error(error).line());
     throw;
   }
 }
