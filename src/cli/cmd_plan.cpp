@@ -36,11 +36,15 @@ Json plan_json(const train::RunConfig& config, const train::StepRate& rate, cons
   const int64_t steps = config.total_steps(), tokens = steps * config.tokens_per_step();
   Json out = Json::object(), warnings = Json::array();
   for (const auto& warning : run.warnings()) warnings.push_back(warning);
-  out["parameters"] = Json::Object{{"total", counts.total}, {"active", counts.active}, {"total_without_embeddings", counts.total_without_embeddings}, {"active_without_embeddings", counts.active_without_embeddings}};
+  out["parameters"] = Json::Object{{"total", counts.total},
+                                   {"active", counts.active},
+                                   {"total_without_embeddings", counts.total_without_embeddings},
+                                   {"active_without_embeddings", counts.active_without_embeddings}};
   out["flops_per_token"] = Json::Object{{"forward", forward}, {"training", 3 * forward}};
   out["memory"] = train::to_json(train::estimate_memory(config));
   out["memory"]["available_bytes"] = train::available_memory().bytes;
-  out["run"] = Json::Object{{"steps", steps}, {"tokens", tokens}, {"training_flops", 3 * forward * static_cast<double>(tokens)}};
+  out["run"] =
+      Json::Object{{"steps", steps}, {"tokens", tokens}, {"training_flops", 3 * forward * static_cast<double>(tokens)}};
   out["time"] = train::time_json(config, rate, run);
   out["disk"] = train::disk_json(run);
   out["phases"] = train::phases_json(run);
@@ -52,21 +56,25 @@ void print_memory(const Json& memory) {
   const auto bytes = [&](const char* key) { return human_bytes(memory.at(key).as_double()); };
   std::cout << "memory       " << bytes("total_bytes") << " at the peak (" << memory.at("moment").as_string() << ")";
   const char* separator = ": ";
-  for (const char* part : {"parameters", "gradients", "optimizer", "activations", "masks", "logits", "other_model", "program"}) {
+  for (const char* part :
+       {"parameters", "gradients", "optimizer", "activations", "masks", "logits", "other_model", "program"}) {
     const std::string key = std::string(part) + "_bytes";
     if (memory.at(key).as_double() == 0) continue;
-    std::cout << separator << (part == std::string("other_model") ? "the model to compare with" : part) << " " << bytes(key.c_str());
+    std::cout << separator << (part == std::string("other_model") ? "the model to compare with" : part) << " "
+              << bytes(key.c_str());
     separator = ", ";
   }
   const double there = memory.at("available_bytes").as_double();
-  std::cout << "; here " << bytes("available_bytes") << (memory.at("total_bytes").as_double() > there && there > 0 ? " are free: too little\n" : " are free\n");
+  std::cout << "; here " << bytes("available_bytes")
+            << (memory.at("total_bytes").as_double() > there && there > 0 ? " are free: too little\n" : " are free\n");
 }
 
 void print_phase(const train::RunConfig& config, size_t index, const train::Forecast& run) {
   const auto& phase = config.phases[index];
   const auto& cost = run.phases[index];
   const auto schedule = train::phase_schedule(config, phase);
-  std::cout << "phase        " << cost.name << ": " << cost.steps << " steps, " << human_count(cost.tokens) << " tokens, " << human_seconds(cost.seconds()) << ", lr " << schedule->rate(1) << " at step 1, "
+  std::cout << "phase        " << cost.name << ": " << cost.steps << " steps, " << human_count(cost.tokens)
+            << " tokens, " << human_seconds(cost.seconds()) << ", lr " << schedule->rate(1) << " at step 1, "
             << schedule->rate((cost.steps + 1) / 2) << " at half, " << schedule->rate(cost.steps) << " at the end\n";
   for (const auto& use : cost.sources) {
     std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << use.path;
@@ -85,19 +93,26 @@ void print_phase(const train::RunConfig& config, size_t index, const train::Fore
   }
 }
 
-void print_plan(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run, const Json& plan) {
-  const auto count = [&](const char* table, const char* key) { return human_count(plan.at(table).at(key).as_double()); };
-  std::cout << "parameters   " << count("parameters", "total") << " in all, " << count("parameters", "active") << " active a token; without embeddings "
-            << count("parameters", "total_without_embeddings") << " and " << count("parameters", "active_without_embeddings") << "\n"
-            << "FLOPs        " << count("flops_per_token", "training") << " a token in training; the run: " << count("run", "steps") << " steps, " << count("run", "tokens")
+void print_plan(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run,
+                const Json& plan) {
+  const auto count = [&](const char* table, const char* key) {
+    return human_count(plan.at(table).at(key).as_double());
+  };
+  std::cout << "parameters   " << count("parameters", "total") << " in all, " << count("parameters", "active")
+            << " active a token; without embeddings " << count("parameters", "total_without_embeddings") << " and "
+            << count("parameters", "active_without_embeddings") << "\n"
+            << "FLOPs        " << count("flops_per_token", "training")
+            << " a token in training; the run: " << count("run", "steps") << " steps, " << count("run", "tokens")
             << " tokens, " << plan.at("run").at("training_flops").as_double() << " FLOP\n";
   print_memory(plan.at("memory"));
   const Json& time = plan.at("time");
-  std::cout << "time         " << (rate.source == "bound" ? "at least " : "") << human_seconds(run.seconds()) << ", of it evaluation " << human_seconds(time.at("evaluation_seconds").as_double())
-            << ", checkpoints " << human_seconds(time.at("checkpoint_seconds").as_double()) << "; a step takes " << rate.step_seconds << " s, "
-            << human_count(time.at("tokens_per_second").as_double()) << " tokens/s (" << rate.note << ")\n"
-            << "disk         " << human_bytes(plan.at("disk").at("bytes").as_double()) << ": " << run.checkpoints << (run.checkpoints == 1 ? " checkpoint" : " checkpoints") << " of "
-            << human_bytes(run.checkpoint_bytes) << "\n";
+  std::cout << "time         " << (rate.source == "bound" ? "at least " : "") << human_seconds(run.seconds())
+            << ", of it evaluation " << human_seconds(time.at("evaluation_seconds").as_double()) << ", checkpoints "
+            << human_seconds(time.at("checkpoint_seconds").as_double()) << "; a step takes " << rate.step_seconds
+            << " s, " << human_count(time.at("tokens_per_second").as_double()) << " tokens/s (" << rate.note << ")\n"
+            << "disk         " << human_bytes(plan.at("disk").at("bytes").as_double()) << ": " << run.checkpoints
+            << (run.checkpoints == 1 ? " checkpoint" : " checkpoints") << " of " << human_bytes(run.checkpoint_bytes)
+            << "\n";
   for (size_t i = 0; i < config.phases.size(); ++i) print_phase(config, i, run);
 }
 
@@ -115,14 +130,16 @@ int plan_run(const train::RunConfig& config, const PlanOptions& options) {
   return 0;
 }
 
-// Rates of a study's models. Arms of one model, optimizer and [train] table share a measurement; all take half a minute at most.
+// Rates of a study's models. Arms of one model, optimizer and [train] table share a measurement; all take half a minute
+// at most.
 class StudyRates {
  public:
   explicit StudyRates(const PlanOptions& options) : options_(options) {}
   train::StepRate of(const train::RunConfig& config) {
     Json resolved = train::run_config_json(config);
     resolved["train"].erase("seed");
-    const std::string key = Json(Json::Array{resolved.at("model"), resolved.at("optimizer"), resolved.at("train")}).dump();
+    const std::string key =
+        Json(Json::Array{resolved.at("model"), resolved.at("optimizer"), resolved.at("train")}).dump();
     const auto known = rates_.find(key);
     if (known != rates_.end()) return known->second;
     constexpr double kMostSeconds = 30;
@@ -158,16 +175,25 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     plan["shared_phases"] = static_cast<int64_t>(n_shared);
     plan["own_seconds"] = arm_seconds;
     if (!options.json)
-      std::cout << arm.name << ": " << human_count(plan.at("parameters").at("total").as_double()) << " parameters, " << human_count(plan.at("flops_per_token").at("training").as_double())
-                << " FLOP a token, " << human_count(plan.at("run").at("tokens").as_double()) << " tokens, " << human_bytes(plan.at("memory").at("total_bytes").as_double()) << " of memory, "
-                << (rate.source == "bound" ? "at least " : "") << human_seconds(arm_seconds) << (n_shared > 0 ? " without the phases that it takes from " + study.arms[*giver].name : "") << " (" << rate.note << ")\n";
+      std::cout << arm.name << ": " << human_count(plan.at("parameters").at("total").as_double()) << " parameters, "
+                << human_count(plan.at("flops_per_token").at("training").as_double()) << " FLOP a token, "
+                << human_count(plan.at("run").at("tokens").as_double()) << " tokens, "
+                << human_bytes(plan.at("memory").at("total_bytes").as_double()) << " of memory, "
+                << (rate.source == "bound" ? "at least " : "") << human_seconds(arm_seconds)
+                << (n_shared > 0 ? " without the phases that it takes from " + study.arms[*giver].name : "") << " ("
+                << rate.note << ")\n";
     arms[arm.name] = std::move(plan);
   }
   if (options.json) {
-    std::cout << Json(Json::Object{{"arms", std::move(arms)}, {"training_flops", flops}, {"seconds", seconds}, {"bytes", bytes}}).dump(1) << "\n";
+    std::cout << Json(Json::Object{
+                          {"arms", std::move(arms)}, {"training_flops", flops}, {"seconds", seconds}, {"bytes", bytes}})
+                     .dump(1)
+              << "\n";
   } else {
-    std::cout << "in all " << study.arms.size() << " arms, " << human_seconds(seconds) << " one after the other, at most " << human_bytes(bytes) << " of disk, " << flops
-              << " FLOP (phases that arms share are computed once and in the time once; in the FLOP they count for each)\n";
+    std::cout
+        << "in all " << study.arms.size() << " arms, " << human_seconds(seconds) << " one after the other, at most "
+        << human_bytes(bytes) << " of disk, " << flops
+        << " FLOP (phases that arms share are computed once and in the time once; in the FLOP they count for each)\n";
   }
   std::cout.flush();
   for (const auto& warning : warnings) log_warning(warning);
@@ -180,14 +206,17 @@ int cmd_plan(Options& options) {
   PlanOptions plan;
   options.add("RECIPE", plan.recipe, "recipe or study (TOML)", true);
   options.add("--set", plan.overrides, "key.path=value, above the recipe; repeatable");
-  options.add("--gflops", plan.gflops, "the time at this rate of training, in 10^9 FLOP/s, with nothing measured here (one A100 at 35 %: 109200)");
+  options.add(
+      "--gflops", plan.gflops,
+      "the time at this rate of training, in 10^9 FLOP/s, with nothing measured here (one A100 at 35 %: 109200)");
   options.flag("--no-measure", plan.no_measure, "time no steps; the time is then only a bound from matrix products");
   options.flag("--json", plan.json, "one JSON document on stdout");
   options.compute(plan.device);
   list_choices(options);
   options.example("evenkeel plan recipes/paper/granular-2b.toml");
   if (!options.parse()) return 0;
-  require<ConfigError>(plan.gflops >= 0 && plan.gflops <= 1e15, "--gflops: got ", plan.gflops, "; need 0 (measure here) to 1e15");
+  require<ConfigError>(plan.gflops >= 0 && plan.gflops <= 1e15, "--gflops: got ", plan.gflops,
+                       "; need 0 (measure here) to 1e15");
   const ConfigNode root = read_recipe(plan.recipe, plan.overrides);
   if (root.find("study") != nullptr) return plan_study(study::read_study(root), plan);
   return plan_run(train::read_run_config(root), plan);

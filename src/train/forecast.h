@@ -11,13 +11,14 @@ namespace evenkeel::train {
 
 // How fast training goes, and how we know.
 struct StepRate {
-  std::string source;       // "measured"; "stated" by the user; "bound": matrix products alone, which no run is faster than
+  std::string source;       // "measured"; "stated" by the user; "bound": no run is faster than its matrix products
   std::string note;         // in words: what was measured, or why nothing was
   double step_seconds = 0;  // one optimizer step
   double forward_seconds_per_token = 0;
 };
-// Times a few steps of this recipe here, 10 seconds or so in all; fewer sequences where a step takes long. Nothing is trained, only a
-// bound is given, where the model does not fit into memory, where a step of a single sequence takes long, or with `may_measure` false.
+// Times a few steps of this recipe here, 10 seconds or so in all; fewer sequences where a step takes long. Nothing is
+// trained, only a bound is given, where the model does not fit into memory, where a step of a single sequence takes
+// long, or with `may_measure` false.
 StepRate measure_rate(const RunConfig& config, const std::string& device, bool may_measure = true);
 // Where training reaches this many FLOP/s.
 StepRate stated_rate(const RunConfig& config, double flops_per_second);

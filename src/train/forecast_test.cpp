@@ -17,7 +17,9 @@ using ::testing::HasSubstr;
 class ForecastTest : public ::testing::Test {
  protected:
   ForecastTest() { testing::write_tiny_sets(folder_); }
-  RunConfig config(const std::vector<std::string>& overrides = {}) const { return testing::tiny_config(folder_.path(), overrides); }
+  RunConfig config(const std::vector<std::string>& overrides = {}) const {
+    return testing::tiny_config(folder_.path(), overrides);
+  }
   testing::TemporaryFolder folder_;
   StepRate rate_{"stated", "", /*step_seconds=*/2, /*forward_seconds_per_token=*/0.1};
 };
@@ -36,11 +38,13 @@ TEST_F(ForecastTest, CountsEpochsOfEachSourceOverTheRun) {
   EXPECT_EQ(second[1].name, "replay/a");
   EXPECT_DOUBLE_EQ(second[1].epochs, 4.0 / 20);
   EXPECT_DOUBLE_EQ(second[1].epochs_so_far, 28.0 / 20);
-  EXPECT_THAT(run.warnings(), ElementsAre("the source replay/a is repeated: the run passes over " + (folder_ / "a").string() + " 1.40 times by the end of phase two"));
+  EXPECT_THAT(run.warnings(), ElementsAre("the source replay/a is repeated: the run passes over " +
+                                          (folder_ / "a").string() + " 1.40 times by the end of phase two"));
 }
 
 TEST_F(ForecastTest, AReplayOfWhatWasSeenIsNoRepetition) {
-  const auto run = forecast(config({"phase.one.steps=4", "phase.two.replay={fraction = 0.5, from = \"one\", mode = \"seen\"}"}), rate_);
+  const auto run = forecast(
+      config({"phase.one.steps=4", "phase.two.replay={fraction = 0.5, from = \"one\", mode = \"seen\"}"}), rate_);
   EXPECT_THAT(run.warnings(), ElementsAre());
   EXPECT_TRUE(run.phases[1].sources[1].repeats_on_purpose);
 }
@@ -55,24 +59,29 @@ TEST_F(ForecastTest, DataThatAreNotThereAreUnknownAndDamagedOnesAreRefused) {
 }
 
 TEST_F(ForecastTest, TimeIsThatOfStepsEvaluationAndCheckpoints) {
-  const auto run = forecast(config({"phase.one.eval={every = \"4 steps\", data = [{name = \"held\", path = \"a-heldout\"}]}"}), rate_);
+  const auto run = forecast(
+      config({"phase.one.eval={every = \"4 steps\", data = [{name = \"held\", path = \"a-heldout\"}]}"}), rate_);
   EXPECT_EQ(run.phases[0].training_seconds, 12);
   EXPECT_EQ(run.phases[0].evaluation_tokens, 2 * 49);  // at step 4 and at the end
   EXPECT_DOUBLE_EQ(run.phases[0].evaluation_seconds, 2 * 49 * 0.1);
   EXPECT_DOUBLE_EQ(run.phases[1].evaluation_seconds, 3 * 49 * 0.1);  // at its end, and twice for the saturation
-  EXPECT_DOUBLE_EQ(run.seconds(), 20 + 5 * 49 * 0.1 + run.phases[0].checkpoint_seconds + run.phases[1].checkpoint_seconds);
+  EXPECT_DOUBLE_EQ(run.seconds(),
+                   20 + 5 * 49 * 0.1 + run.phases[0].checkpoint_seconds + run.phases[1].checkpoint_seconds);
   EXPECT_EQ(forecast(config({"phase.one.eval.max_tokens=10"}), rate_).phases[0].evaluation_tokens, 10);
 }
 
 TEST_F(ForecastTest, CountsTheCheckpointsThatStay) {
-  const auto count = [&](const std::vector<std::string>& overrides) { return forecast(config(overrides), rate_).checkpoints; };
+  const auto count = [&](const std::vector<std::string>& overrides) {
+    return forecast(config(overrides), rate_).checkpoints;
+  };
   EXPECT_EQ(count({}), 2);  // the ends of the phases
   EXPECT_EQ(count({"train.checkpoint_every=\"2 steps\""}), 5);
   EXPECT_EQ(count({"train.checkpoint_every=\"64 tokens\""}), 5);
   EXPECT_EQ(count({"train.checkpoint_every=\"2 steps\"", "train.keep_last=1"}), 3);
   EXPECT_EQ(count({"phase.two.start={from = \"one\", step = 5}"}), 3);
   const auto one = config();
-  EXPECT_EQ(forecast(one, rate_).checkpoint_bytes, 12.0 * static_cast<double>(model::count_parameters(one.model).total));
+  EXPECT_EQ(forecast(one, rate_).checkpoint_bytes,
+            12.0 * static_cast<double>(model::count_parameters(one.model).total));
 }
 
 TEST_F(ForecastTest, StatedRatesFollowFromTheFlops) {

@@ -21,12 +21,14 @@ struct LayerFloats {
   double expert_gradients = 0;  // made together, even where nobody asks for them
 };
 
-// What ops/attention.h, ops/norm.h and autograd keep: stream and its norm, queries and keys with their rotation, values (within their
-// projection), the output, and a number a head.
+// What ops/attention.h, ops/norm.h and autograd keep: stream and its norm, queries and keys with their rotation, values
+// (within their projection), the output, and a number a head.
 void add_attention(const model::ModelConfig& m, LayerFloats& layer) {
-  const auto H = static_cast<double>(m.d_model), q = static_cast<double>(m.n_heads * m.head_dim), kv = static_cast<double>(m.n_kv_heads * m.head_dim);
+  const auto H = static_cast<double>(m.d_model), q = static_cast<double>(m.n_heads * m.head_dim),
+             kv = static_cast<double>(m.n_kv_heads * m.head_dim);
   const double projection = q + 2 * kv;
-  const bool repeats = m.n_kv_heads != m.n_heads;  // keys and values are copied for each head; the projection is then let go
+  const bool repeats =
+      m.n_kv_heads != m.n_heads;  // keys and values are copied for each head; the projection is then let go
   layer.kept += 2 * H + 2 * q + (repeats ? 2 * q : projection + kv) + static_cast<double>(m.n_heads);
   if (m.qk_norm != model::QkNorm::none) layer.kept += q + kv;
   // Gradients of output, queries, keys and values, and of the parts of the projection, each as wide as all of it.
@@ -40,9 +42,11 @@ void add_gated(double H, double inner, LayerFloats& layer) {
   layer.forward = std::max(layer.forward, 2 * H + 4 * inner);
 }
 
-// Rows of all assignments: what the experts see and their two halves stay; see ops/gated_ffn.cpp for what the passes have in hand.
+// Rows of all assignments: what the experts see and their two halves stay; see ops/gated_ffn.cpp for what the passes
+// have in hand.
 void add_experts(const model::ModelConfig& m, LayerFloats& layer) {
-  const auto H = static_cast<double>(m.d_model), I = static_cast<double>(m.d_expert), E = static_cast<double>(m.n_experts), S = static_cast<double>(m.n_shared_experts);
+  const auto H = static_cast<double>(m.d_model), I = static_cast<double>(m.d_expert),
+             E = static_cast<double>(m.n_experts), S = static_cast<double>(m.n_shared_experts);
   const double K = model::experts_per_token(m);
   constexpr double kIds = 10;  // four ids of 8 bytes, weight and its order
   const double scores = E * (3 + static_cast<double>(m.balance.terms.size()));
@@ -58,7 +62,8 @@ std::vector<LayerFloats> layers_of(const model::ModelConfig& m) {
   std::vector<LayerFloats> out(static_cast<size_t>(m.n_layers));
   for (const auto& spec : model::parameter_table(m)) {
     constexpr std::string_view kPrefix = "layers.";
-    if (spec.name.starts_with(kPrefix)) out[std::stoul(spec.name.substr(kPrefix.size()))].parameters += static_cast<double>(spec.n_elements());
+    if (spec.name.starts_with(kPrefix))
+      out[std::stoul(spec.name.substr(kPrefix.size()))].parameters += static_cast<double>(spec.n_elements());
   }
   for (int64_t i = 0; i < m.n_layers; ++i) {
     auto& layer = out[static_cast<size_t>(i)];
@@ -78,7 +83,10 @@ std::vector<LayerFloats> layers_of(const model::ModelConfig& m) {
 class Moments {
  public:
   explicit Moments(const RunConfig& config)
-      : config_(config), layers_(layers_of(config.model)), tokens_(tokens_of(config.train.micro_batch_size)), accumulates_(config.train.micro_batch_size < config.train.batch_size) {
+      : config_(config),
+        layers_(layers_of(config.model)),
+        tokens_(tokens_of(config.train.micro_batch_size)),
+        accumulates_(config.train.micro_batch_size < config.train.batch_size) {
     const auto& m = config.model;
     parameters_ = static_cast<double>(model::count_parameters(m).total);
     head_ = static_cast<double>(m.vocab_size * m.d_model);
@@ -94,7 +102,8 @@ class Moments {
     return out;
   }
 
-  // At the backward pass of the layers from the last: what is below is still kept, the gradients of what is above are there.
+  // At the backward pass of the layers from the last: what is below is still kept, the gradients of what is above are
+  // there.
   MemoryEstimate backward() const {
     auto most = all_kept("backward pass");
     most.logits = kFloat * 2 * head_;  // the head's gradient and its scaled copy
@@ -125,7 +134,8 @@ class Moments {
     return out;
   }
 
-  // A router that plans the whole step passes all its tokens at once, without gradient: the decisions of all layers stay.
+  // A router that plans the whole step passes all its tokens at once, without gradient: the decisions of all layers
+  // stay.
   MemoryEstimate step_plan() const {
     auto out = model_alone("plan of the step");
     double widest = 0, decisions = 0;
@@ -162,7 +172,11 @@ class Moments {
   double width() const { return static_cast<double>(config_.model.d_model); }
   double tokens_of(int64_t sequences) const { return static_cast<double>(sequences * config_.train.sequence_length); }
   // [B, 1, S, S] fp32, which a layer keeps.
-  double mask(int64_t sequences) const { return config_.train.separate_documents ? kFloat * tokens_of(sequences) * static_cast<double>(config_.train.sequence_length) : 0; }
+  double mask(int64_t sequences) const {
+    return config_.train.separate_documents
+               ? kFloat * tokens_of(sequences) * static_cast<double>(config_.train.sequence_length)
+               : 0;
+  }
   // And the booleans that it is made of.
   double mask_in_hand(int64_t sequences) const { return mask(sequences) * 7 / 4; }
 
@@ -211,11 +225,21 @@ MemoryEstimate estimate_memory(const RunConfig& config) {
   if (config.model.is_moe()) all.push_back(moments.first_look());
   if (plans_step(config)) all.push_back(moments.step_plan());
   if (measures_saturation(config)) all.push_back(moments.saturation());
-  return *std::max_element(all.begin(), all.end(), [](const auto& left, const auto& right) { return left.total() < right.total(); });
+  return *std::max_element(all.begin(), all.end(),
+                           [](const auto& left, const auto& right) { return left.total() < right.total(); });
 }
 
 Json to_json(const MemoryEstimate& estimate) {
-  return Json::Object{{"program_bytes", estimate.program}, {"parameters_bytes", estimate.parameters}, {"gradients_bytes", estimate.gradients}, {"optimizer_bytes", estimate.optimizer}, {"activations_bytes", estimate.activations}, {"masks_bytes", estimate.masks}, {"logits_bytes", estimate.logits}, {"other_model_bytes", estimate.other_model}, {"total_bytes", estimate.total()}, {"moment", estimate.moment}};
+  return Json::Object{{"program_bytes", estimate.program},
+                      {"parameters_bytes", estimate.parameters},
+                      {"gradients_bytes", estimate.gradients},
+                      {"optimizer_bytes", estimate.optimizer},
+                      {"activations_bytes", estimate.activations},
+                      {"masks_bytes", estimate.masks},
+                      {"logits_bytes", estimate.logits},
+                      {"other_model_bytes", estimate.other_model},
+                      {"total_bytes", estimate.total()},
+                      {"moment", estimate.moment}};
 }
 
 }  // namespace evenkeel::train

@@ -8,7 +8,8 @@
 
 namespace evenkeel::train {
 
-// The peak of a run's memory (RSS) in bytes: what each holder has at the moment when all together have most. fp32 throughout.
+// The peak of a run's memory (RSS) in bytes: what each holder has at the moment when all together have most. fp32
+// throughout.
 struct MemoryEstimate {
   double program = 0;      // evenkeel, LibTorch and their threads
   double parameters = 0;   // as are the next two, of this model
@@ -19,7 +20,9 @@ struct MemoryEstimate {
   double logits = 0;       // a chunk of the head, and the gradients that its forward pass makes
   double other_model = 0;  // the one that saturation compares with
   std::string moment;      // "backward pass", "update", "first look", "plan of the step" or "saturation"
-  double total() const { return program + parameters + gradients + optimizer + activations + masks + logits + other_model; }
+  double total() const {
+    return program + parameters + gradients + optimizer + activations + masks + logits + other_model;
+  }
 };
 // Not counted: pages of mapped data files, which the kernel can take back.
 MemoryEstimate estimate_memory(const RunConfig& config);

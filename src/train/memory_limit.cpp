@@ -39,7 +39,8 @@ std::optional<double> number_in(const fs::path& path) {
 struct CgroupFiles {
   const char *limit, *usage, *stat_prefix;
 };
-constexpr CgroupFiles kVersion1 = {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_"}, kVersion2 = {"memory.max", "memory.current", ""};
+constexpr CgroupFiles kVersion1 = {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_"},
+                      kVersion2 = {"memory.max", "memory.current", ""};
 
 // What one cgroup leaves; none without a limit. A limit near 2^63 is how version 1 says that there is none.
 std::optional<double> left_in(const fs::path& folder, const CgroupFiles& names) {
@@ -47,12 +48,13 @@ std::optional<double> left_in(const fs::path& folder, const CgroupFiles& names) 
   const auto limit = number_in(folder / names.limit), usage = number_in(folder / names.usage);
   if (!limit || !usage || *limit >= kNoLimit) return std::nullopt;
   double reclaimable = 0;
-  for (const char* key : {"inactive_file", "active_file"}) reclaimable += number_of(folder / "memory.stat", std::string(names.stat_prefix) + key).value_or(0);
+  for (const char* key : {"inactive_file", "active_file"})
+    reclaimable += number_of(folder / "memory.stat", std::string(names.stat_prefix) + key).value_or(0);
   return std::max(0.0, *limit - std::max(0.0, *usage - reclaimable));
 }
 
-// `path` below `root` and every folder between them: a limit binds all that is under it. In a container `path` may be the host's, of which
-// only the root is there.
+// `path` below `root` and every folder between them: a limit binds all that is under it. In a container `path` may be
+// the host's, of which only the root is there.
 void take_least(const fs::path& root, const std::string& path, const CgroupFiles& names, AvailableMemory& least) {
   fs::path folder = root;
   std::vector<fs::path> folders = {root};
@@ -77,7 +79,8 @@ AvailableMemory available_memory(const SystemFiles& files) {
   for (std::string line; std::getline(groups, line);) {  // "NUMBER:CONTROLLERS:PATH"; version 2 names no controllers
     const size_t first = line.find(':'), second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",", path = line.substr(second + 1);
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",",
+                      path = line.substr(second + 1);
     if (controllers == ",,") {
       for (const auto& root : {files.cgroup, files.cgroup / "unified"}) take_least(root, path, kVersion2, out);
     } else if (controllers.find(",memory,") != std::string::npos) {
@@ -93,8 +96,9 @@ int64_t peak_rss_bytes(const SystemFiles& files) {
 
 void require_memory(double bytes, const std::string& what) {
   const auto there = available_memory();
-  require<ConfigError>(there.bytes <= 0 || bytes <= there.bytes, what, ": got a model that takes about ", human_bytes(bytes), "; need at most the ",
-                       human_bytes(there.bytes), " that ", there.source, " has free (see evenkeel plan)");
+  require<ConfigError>(there.bytes <= 0 || bytes <= there.bytes, what, ": got a model that takes about ",
+                       human_bytes(bytes), "; need at most the ", human_bytes(there.bytes), " that ", there.source,
+                       " has free (see evenkeel plan)");
 }
 
 }  // namespace evenkeel::train

@@ -18,8 +18,8 @@ struct AvailableMemory {
   double bytes = 0;    // 0 when unknown
   std::string source;  // what sets the bound, for messages: "the machine" or the folder of a cgroup
 };
-// The least of what the machine has free (MemAvailable) and, of each cgroup (v1 or v2) that this process is in, limit - usage. Pages of
-// files that the kernel can take back do not count as usage.
+// The least of what the machine has free (MemAvailable) and, of each cgroup (v1 or v2) that this process is in, limit -
+// usage. Pages of files that the kernel can take back do not count as usage.
 AvailableMemory available_memory(const SystemFiles& files = {});
 
 // The most memory that this process has had at once (VmHWM), pages of mapped files included; 0 when unknown.

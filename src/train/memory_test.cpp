@@ -12,13 +12,15 @@ namespace {
 // H = q = kv = 8, 2 heads, I = 6, E = 4, K = 2, one balance loss; 32 tokens a step, vocabulary 16, two layers.
 constexpr double kHeadFloats = 16 * 8, kTokens = 32, kExpertParameters = 3 * 4 * 8 * 6;
 constexpr double kLayerParameters = 2 * 8 + 4 * 8 * 8 + 4 * 8 + kExpertParameters;  // norms, attention, router, experts
-// Kept a token and layer: two streams and their norms, queries and their rotation, the projection and keys' rotation, a number a head; rows
-// and halves of two assignments with their ids; scores.
+// Kept a token and layer: two streams and their norms, queries and their rotation, the projection and keys' rotation, a
+// number a head; rows and halves of two assignments with their ids; scores.
 constexpr double kKept = 4 * 8 + 2 * 8 + (3 * 8 + 8) + 2 + 2 * (8 + 2 * 6 + 10) + 4 * 4;
 // In hand in the backward pass of the experts, the widest here.
 constexpr double kBackward = 3 * 8 + 2 * (2 * 8 + 4 * 6);
 
-MemoryEstimate estimate_of(const std::vector<std::string>& overrides) { return estimate_memory(testing::tiny_config("/data", overrides)); }
+MemoryEstimate estimate_of(const std::vector<std::string>& overrides) {
+  return estimate_memory(testing::tiny_config("/data", overrides));
+}
 
 TEST(EstimateMemory, PartsAddUp) {
   const auto config = testing::tiny_config("/data");
@@ -44,7 +46,8 @@ TEST(EstimateMemory, TheBackwardPassByHand) {
   EXPECT_EQ(estimate.activations, 4 * kTokens * (8 + 2 * kKept + kBackward));
 }
 
-// The routers' gradients are asked for with everything kept, also the final hidden states'; the experts' are made and not added up.
+// The routers' gradients are asked for with everything kept, also the final hidden states'; the experts' are made and
+// not added up.
 TEST(EstimateMemory, TheFirstLookByHand) {
   const auto estimate = estimate_of({"train.batch_size=64"});
   EXPECT_EQ(estimate.moment, "first look");
@@ -78,8 +81,8 @@ TEST(EstimateMemory, AccumulationKeepsTheGradientsBesideTheActivations) {
 // A plan of the step passes 2,048 tokens at once, one layer at a time.
 TEST(EstimateMemory, KnowsThePassOverAWholeStep) {
   const auto of = [](const std::string& scope, int64_t micro_batch_size) {
-    return estimate_of({"model.balance={loss = []}", "model.router={kind = \"sinkhorn\", scope = \"" + scope + "\"}", "train.batch_size=256",
-                        "train.micro_batch_size=" + std::to_string(micro_batch_size)});
+    return estimate_of({"model.balance={loss = []}", "model.router={kind = \"sinkhorn\", scope = \"" + scope + "\"}",
+                        "train.batch_size=256", "train.micro_batch_size=" + std::to_string(micro_batch_size)});
   };
   const auto step = of("step", 1);
   EXPECT_EQ(step.moment, "plan of the step");
@@ -98,7 +101,8 @@ TEST(EstimateMemory, CountsTheModelThatSaturationComparesWith) {
 }
 
 TEST(EstimateMemory, ActivationsFollowTheMicroBatch) {
-  const auto whole = estimate_of({"train.batch_size=64"}), half = estimate_of({"train.batch_size=64", "train.micro_batch_size=32"});
+  const auto whole = estimate_of({"train.batch_size=64"}),
+             half = estimate_of({"train.batch_size=64", "train.micro_batch_size=32"});
   EXPECT_GT(whole.activations, 1.9 * half.activations);
   EXPECT_EQ(half.parameters, whole.parameters);
 }
