@@ -144,7 +144,9 @@ at::Tensor SafetensorsFile::copy(const Entry& entry, const std::vector<int64_t>&
 
 at::Tensor SafetensorsFile::load(const std::string& name) const {
   const Entry& entry = entry_of(name);
-  return copy(entry, entry.shape, entry.begin);
+  auto out = copy(entry, entry.shape, entry.begin);
+  file_.release(entry.begin, entry.end);  // else a file that is read whole is in memory twice
+  return out;
 }
 
 at::Tensor SafetensorsFile::load_rows(const std::string& name, int64_t first, int64_t count) const {

@@ -15,7 +15,7 @@
 #include "core/units.h"
 #include "data/tokenizer.h"
 #include "report/page.h"
-#include "train/memory.h"
+#include "train/memory_limit.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -238,11 +238,11 @@ void check_memory(const std::vector<const analysis::AnalysisKind*>& kinds, const
   double bytes = sources.weight_bytes;
   if (sources.input.embedding.defined()) bytes += static_cast<double>(sources.input.embedding.nbytes());
   for (const auto& part : parts) bytes += part.bytes;
-  const double machine = train::machine_memory_bytes();
+  const auto there = train::available_memory();
   std::stable_sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
   std::string largest;
   for (size_t i = 0; i < std::min<size_t>(3, parts.size()); ++i) largest += (i > 0 ? ", " : "") + parts[i].name + " " + human_bytes(parts[i].bytes);
-  require<ConfigError>(machine <= 0 || bytes <= machine, "analyze: got analyses that take ", human_bytes(bytes), " at worst, weights included (most: ", largest, "); need at most the machine's ", human_bytes(machine),
+  require<ConfigError>(there.bytes <= 0 || bytes <= there.bytes, "analyze: got analyses that take ", human_bytes(bytes), " at worst, weights included (most: ", largest, "); need at most the ", human_bytes(there.bytes), " that ", there.source, " has free",
                        " (choose some with --analyses, fewer data sets, or --max-tokens)");
   log_info("memory: at most ", human_bytes(bytes), " (weights ", human_bytes(sources.weight_bytes), "; ", largest, ")");
 }

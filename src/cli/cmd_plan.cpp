@@ -1,94 +1,225 @@
+#include <chrono>
+#include <cstdio>
 #include <iostream>
+#include <map>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/recipe.h"
+#include "core/log.h"
 #include "core/units.h"
 #include "model/layout.h"
 #include "study/matrix.h"
+#include "study/shared_phases.h"
+#include "train/forecast.h"
 #include "train/memory.h"
+#include "train/memory_limit.h"
 
 namespace evenkeel::cli {
 namespace {
 
-Json plan_json(const train::RunConfig& config) {
+struct PlanOptions {
+  std::string recipe, device;
+  std::vector<std::string> overrides;
+  double gflops = 0;  // stated; 0 = measure
+  bool json = false, no_measure = false;
+};
+
+train::StepRate rate_of(const train::RunConfig& config, const PlanOptions& options, bool may_measure) {
+  if (options.gflops > 0) return train::stated_rate(config, options.gflops * 1e9);
+  return train::measure_rate(config, options.device, may_measure);
+}
+
+Json plan_json(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run) {
   const auto counts = model::count_parameters(config.model);
   const double forward = model::forward_flops_per_token(config.model, config.train.sequence_length);
   const int64_t steps = config.total_steps(), tokens = steps * config.tokens_per_step();
-  Json out = Json::object();
-  out["parameters"] = Json::Object{{"total", counts.total}, {"active", counts.active}, {"total_without_embeddings", counts.total_without_embeddings}, {"active_without_embeddings", counts.active_without_embeddings}};
+  Json out = Json::object(), warnings = Json::array();
+  for (const auto& warning : run.warnings()) warnings.push_back(warning);
+  out["parameters"] = Json::Object{{"total", counts.total},
+                                   {"active", counts.active},
+                                   {"total_without_embeddings", counts.total_without_embeddings},
+                                   {"active_without_embeddings", counts.active_without_embeddings}};
   out["flops_per_token"] = Json::Object{{"forward", forward}, {"training", 3 * forward}};
   out["memory"] = train::to_json(train::estimate_memory(config));
-  out["run"] = Json::Object{{"steps", steps}, {"tokens", tokens}, {"training_flops", 3 * forward * static_cast<double>(tokens)}};
+  out["memory"]["available_bytes"] = train::available_memory().bytes;
+  out["run"] =
+      Json::Object{{"steps", steps}, {"tokens", tokens}, {"training_flops", 3 * forward * static_cast<double>(tokens)}};
+  out["time"] = train::time_json(config, rate, run);
+  out["disk"] = train::disk_json(run);
+  out["phases"] = train::phases_json(run);
+  out["warnings"] = std::move(warnings);
   return out;
 }
 
-void print_plan(const train::RunConfig& config, const Json& plan) {
-  const auto count = [&](const char* table, const char* key) { return human_count(plan.at(table).at(key).as_double()); };
-  const auto bytes = [&](const char* key) { return human_bytes(plan.at("memory").at(key).as_double()); };
-  std::cout << "parameters   " << count("parameters", "total") << " in all, " << count("parameters", "active") << " active a token; without embeddings "
-            << count("parameters", "total_without_embeddings") << " and " << count("parameters", "active_without_embeddings") << "\n"
-            << "FLOPs        " << count("flops_per_token", "training") << " a token in training; the run: " << count("run", "steps") << " steps, " << count("run", "tokens")
-            << " tokens, " << plan.at("run").at("training_flops").as_double() << " FLOP\n"
-            << "memory       " << bytes("total_bytes") << " on one device: parameters " << bytes("parameters_bytes") << ", gradients " << bytes("gradients_bytes") << ", optimizer "
-            << bytes("optimizer_bytes") << ", activations " << bytes("activations_bytes") << ", logits " << bytes("logits_bytes") << "\n";
-  const double flops = plan.at("run").at("training_flops").as_double();
-  struct Machine {
-    const char* name;
-    double flops_per_second;
-  };
-  // 35 % of A100 bf16 peak is what arXiv 2503.05029 reports for its dense model.
-  constexpr Machine kMachines[] = {{"one A100 at 35 % of 312 TFLOP/s", 0.35 * 312e12}, {"64 A100 at 35 %", 64 * 0.35 * 312e12}, {"this kind of laptop at 100 GFLOP/s", 1e11}};
-  for (const auto& machine : kMachines) std::cout << "time         " << human_seconds(flops / machine.flops_per_second) << " on " << machine.name << "\n";
-  for (const auto& phase : config.phases) {
-    const int64_t steps = phase.total_steps(config.train);
-    const auto schedule = train::phase_schedule(config, phase);
-    std::cout << "phase        " << phase.name << ": " << steps << " steps, " << human_count(static_cast<double>(steps * config.tokens_per_step())) << " tokens, lr "
-              << schedule->rate(1) << " at step 1, " << schedule->rate((steps + 1) / 2) << " at half, " << schedule->rate(steps) << " at the end\n";
+void print_memory(const Json& memory) {
+  const auto bytes = [&](const char* key) { return human_bytes(memory.at(key).as_double()); };
+  std::cout << "memory       " << bytes("total_bytes") << " at the peak (" << memory.at("moment").as_string() << ")";
+  const char* separator = ": ";
+  for (const char* part :
+       {"parameters", "gradients", "optimizer", "activations", "masks", "logits", "other_model", "program"}) {
+    const std::string key = std::string(part) + "_bytes";
+    if (memory.at(key).as_double() == 0) continue;
+    std::cout << separator << (part == std::string("other_model") ? "the model to compare with" : part) << " "
+              << bytes(key.c_str());
+    separator = ", ";
+  }
+  const double there = memory.at("available_bytes").as_double();
+  std::cout << "; here " << bytes("available_bytes")
+            << (memory.at("total_bytes").as_double() > there && there > 0 ? " are free: too little\n" : " are free\n");
+}
+
+void print_phase(const train::RunConfig& config, size_t index, const train::Forecast& run) {
+  const auto& phase = config.phases[index];
+  const auto& cost = run.phases[index];
+  const auto schedule = train::phase_schedule(config, phase);
+  std::cout << "phase        " << cost.name << ": " << cost.steps << " steps, " << human_count(cost.tokens)
+            << " tokens, " << human_seconds(cost.seconds()) << ", lr " << schedule->rate(1) << " at step 1, "
+            << schedule->rate((cost.steps + 1) / 2) << " at half, " << schedule->rate(cost.steps) << " at the end\n";
+  for (const auto& use : cost.sources) {
+    std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << use.path;
+    if (use.data_tokens == 0) {
+      std::cout << ", which is not there yet\n";
+      continue;
+    }
+    char text[80];
+    std::snprintf(text, sizeof text, ", %.2f epochs", use.epochs);
+    std::cout << text;
+    if (use.epochs_so_far > use.epochs) {
+      std::snprintf(text, sizeof text, ", %.2f in the run by then", use.epochs_so_far);
+      std::cout << text;
+    }
+    std::cout << "\n";
   }
 }
 
-// Each arm's plan under its name. Phases that arms share are counted once for each of them.
-int plan_study(const study::StudyPlan& study, bool json) {
+void print_plan(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run,
+                const Json& plan) {
+  const auto count = [&](const char* table, const char* key) {
+    return human_count(plan.at(table).at(key).as_double());
+  };
+  std::cout << "parameters   " << count("parameters", "total") << " in all, " << count("parameters", "active")
+            << " active a token; without embeddings " << count("parameters", "total_without_embeddings") << " and "
+            << count("parameters", "active_without_embeddings") << "\n"
+            << "FLOPs        " << count("flops_per_token", "training")
+            << " a token in training; the run: " << count("run", "steps") << " steps, " << count("run", "tokens")
+            << " tokens, " << plan.at("run").at("training_flops").as_double() << " FLOP\n";
+  print_memory(plan.at("memory"));
+  const Json& time = plan.at("time");
+  std::cout << "time         " << (rate.source == "bound" ? "at least " : "") << human_seconds(run.seconds())
+            << ", of it evaluation " << human_seconds(time.at("evaluation_seconds").as_double()) << ", checkpoints "
+            << human_seconds(time.at("checkpoint_seconds").as_double()) << "; a step takes " << rate.step_seconds
+            << " s, " << human_count(time.at("tokens_per_second").as_double()) << " tokens/s (" << rate.note << ")\n"
+            << "disk         " << human_bytes(plan.at("disk").at("bytes").as_double()) << ": " << run.checkpoints
+            << (run.checkpoints == 1 ? " checkpoint" : " checkpoints") << " of " << human_bytes(run.checkpoint_bytes)
+            << "\n";
+  for (size_t i = 0; i < config.phases.size(); ++i) print_phase(config, i, run);
+}
+
+int plan_run(const train::RunConfig& config, const PlanOptions& options) {
+  const auto rate = rate_of(config, options, !options.no_measure);
+  const auto run = train::forecast(config, rate);
+  const Json plan = plan_json(config, rate, run);
+  if (options.json) {
+    std::cout << plan.dump(1) << "\n";
+  } else {
+    print_plan(config, rate, run, plan);
+  }
+  std::cout.flush();
+  for (const auto& warning : run.warnings()) log_warning(warning);
+  return 0;
+}
+
+// Rates of a study's models. Arms of one model, optimizer and [train] table share a measurement; all take half a minute
+// at most.
+class StudyRates {
+ public:
+  explicit StudyRates(const PlanOptions& options) : options_(options) {}
+  train::StepRate of(const train::RunConfig& config) {
+    Json resolved = train::run_config_json(config);
+    resolved["train"].erase("seed");
+    const std::string key =
+        Json(Json::Array{resolved.at("model"), resolved.at("optimizer"), resolved.at("train")}).dump();
+    const auto known = rates_.find(key);
+    if (known != rates_.end()) return known->second;
+    constexpr double kMostSeconds = 30;
+    const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+    return rates_[key] = rate_of(config, options_, !options_.no_measure && spent < kMostSeconds);
+  }
+
+ private:
+  const PlanOptions& options_;
+  std::map<std::string, train::StepRate> rates_;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+// Each arm's plan under its name. A phase that an arm takes from another costs nothing.
+int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
   Json arms = Json::object();
-  double flops = 0;
-  for (const auto& arm : study.arms) {
-    Json plan = plan_json(arm.config);
+  StudyRates rates(options);
+  double flops = 0, seconds = 0, bytes = 0;
+  std::set<std::string> warnings;
+  for (size_t i = 0; i < study.arms.size(); ++i) {
+    const auto& arm = study.arms[i];
+    const auto rate = rates.of(arm.config);
+    const auto run = train::forecast(arm.config, rate);
+    Json plan = plan_json(arm.config, rate, run);
+    const auto giver = study::giver_of(study, i);
+    const size_t n_shared = giver ? study::n_shared_phases(study.arms[*giver], arm) : 0;
+    double arm_seconds = 0;
+    for (size_t phase = n_shared; phase < run.phases.size(); ++phase) arm_seconds += run.phases[phase].seconds();
     flops += plan.at("run").at("training_flops").as_double();
-    if (!json)
-      std::cout << arm.name << ": " << human_count(plan.at("parameters").at("total").as_double()) << " parameters, " << human_count(plan.at("flops_per_token").at("training").as_double())
-                << " FLOP a token, " << human_count(plan.at("run").at("tokens").as_double()) << " tokens\n";
+    seconds += arm_seconds;
+    bytes += plan.at("disk").at("bytes").as_double();
+    for (const auto& warning : run.warnings()) warnings.insert("arm " + arm.name + ": " + warning);
+    plan["shared_phases"] = static_cast<int64_t>(n_shared);
+    plan["own_seconds"] = arm_seconds;
+    if (!options.json)
+      std::cout << arm.name << ": " << human_count(plan.at("parameters").at("total").as_double()) << " parameters, "
+                << human_count(plan.at("flops_per_token").at("training").as_double()) << " FLOP a token, "
+                << human_count(plan.at("run").at("tokens").as_double()) << " tokens, "
+                << human_bytes(plan.at("memory").at("total_bytes").as_double()) << " of memory, "
+                << (rate.source == "bound" ? "at least " : "") << human_seconds(arm_seconds)
+                << (n_shared > 0 ? " without the phases that it takes from " + study.arms[*giver].name : "") << " ("
+                << rate.note << ")\n";
     arms[arm.name] = std::move(plan);
   }
-  if (json) {
-    std::cout << Json(Json::Object{{"arms", std::move(arms)}, {"training_flops", flops}}).dump(1) << "\n";
+  if (options.json) {
+    std::cout << Json(Json::Object{
+                          {"arms", std::move(arms)}, {"training_flops", flops}, {"seconds", seconds}, {"bytes", bytes}})
+                     .dump(1)
+              << "\n";
   } else {
-    std::cout << "in all " << study.arms.size() << " arms, " << flops << " FLOP (phases that arms share are computed once, but counted for each)\n";
+    std::cout
+        << "in all " << study.arms.size() << " arms, " << human_seconds(seconds) << " one after the other, at most "
+        << human_bytes(bytes) << " of disk, " << flops
+        << " FLOP (phases that arms share are computed once and in the time once; in the FLOP they count for each)\n";
   }
+  std::cout.flush();
+  for (const auto& warning : warnings) log_warning(warning);
   return 0;
 }
 
 }  // namespace
 
 int cmd_plan(Options& options) {
-  std::string recipe;
-  std::vector<std::string> overrides;
-  bool json = false;
-  options.add("RECIPE", recipe, "recipe or study (TOML)", true);
-  options.add("--set", overrides, "key.path=value, above the recipe; repeatable");
-  options.flag("--json", json, "one JSON document on stdout");
+  PlanOptions plan;
+  options.add("RECIPE", plan.recipe, "recipe or study (TOML)", true);
+  options.add("--set", plan.overrides, "key.path=value, above the recipe; repeatable");
+  options.add(
+      "--gflops", plan.gflops,
+      "the time at this rate of training, in 10^9 FLOP/s, with nothing measured here (one A100 at 35 %: 109200)");
+  options.flag("--no-measure", plan.no_measure, "time no steps; the time is then only a bound from matrix products");
+  options.flag("--json", plan.json, "one JSON document on stdout");
+  options.compute(plan.device);
   list_choices(options);
   options.example("evenkeel plan recipes/paper/granular-2b.toml");
   if (!options.parse()) return 0;
-  const ConfigNode root = read_recipe(recipe, overrides);
-  if (root.find("study") != nullptr) return plan_study(study::read_study(root), json);
-  const auto config = train::read_run_config(root);
-  const Json plan = plan_json(config);
-  if (json) {
-    std::cout << plan.dump(1) << "\n";
-  } else {
-    print_plan(config, plan);
-  }
-  return 0;
+  require<ConfigError>(plan.gflops >= 0 && plan.gflops <= 1e15, "--gflops: got ", plan.gflops,
+                       "; need 0 (measure here) to 1e15");
+  const ConfigNode root = read_recipe(plan.recipe, plan.overrides);
+  if (root.find("study") != nullptr) return plan_study(study::read_study(root), plan);
+  return plan_run(train::read_run_config(root), plan);
 }
 
 }  // namespace evenkeel::cli

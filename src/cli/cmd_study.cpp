@@ -3,9 +3,9 @@
 
 #include "cli/commands.h"
 #include "cli/recipe.h"
+#include "cli/results_lines.h"
 #include "core/errors.h"
 #include "core/file_io.h"
-#include "core/log.h"
 #include "report/page.h"
 #include "study/study.h"
 #include "train/inputs.h"
@@ -49,7 +49,7 @@ int cmd_study(Options& options) {
     report::write_page({run}, run / "report.html");
   }
   report::write_page({study.out}, study.out / "report.html");
-  log_info("finished: ", (study.out / "results.json").string(), " and report.html\n", study::study_summary(study.out));
+  log_results(study.out);
   return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 #include "cli/recipe.h"
+#include "cli/results_lines.h"
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "report/page.h"
@@ -33,7 +34,9 @@ int cmd_train(Options& options) {
   auto config = train::read_run_config(read_recipe(recipe, overrides, seed));
   config.train.allow_mixed_tokenizers = config.train.allow_mixed_tokenizers || allow_mixed;
   const auto outcome = train::train_run(config, train);
-  if (outcome == train::TrainOutcome::finished) report::write_page({out}, train.run / "report.html");
+  if (outcome != train::TrainOutcome::finished) return 0;
+  report::write_page({out}, train.run / "report.html");
+  log_results(train.run);
   return 0;
 }
 

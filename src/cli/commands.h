@@ -3,19 +3,19 @@
 
 #include "cli/options.h"
 
-#define EVENKEEL_COMMANDS(X)                                                     \
-  X(tokenizer, "train a SentencePiece tokenizer")                                \
-  X(tokenize, "lines of text to token ids, or back")                             \
-  X(prepare, "text files to an indexed dataset (.bin/.idx)")                     \
-  X(plan, "parameters, FLOPs and memory of a recipe, before any of it is spent") \
-  X(train, "run a recipe: phases, schedules, replay, evaluation, checkpoints")   \
-  X(eval, "loss, perplexity and bits per byte of a model on held-out sets")      \
-  X(trace, "what the routers do on given tokens, token by token, to a file")     \
-  X(analyze, "what the routers do on data sets: tables, chance levels, a page")  \
-  X(study, "many arms of one experiment, in order, sharing what they share")     \
-  X(report, "one self-contained page of a run or a study")                       \
-  X(inspect, "what a file or folder is, its version, its shapes")                \
-  X(verify, "re-hash and re-read a run or checkpoint")                           \
+#define EVENKEEL_COMMANDS(X)                                                    \
+  X(tokenizer, "train a SentencePiece tokenizer")                               \
+  X(tokenize, "lines of text to token ids, or back")                            \
+  X(prepare, "text files to an indexed dataset (.bin/.idx)")                    \
+  X(plan, "memory, time, epochs and disk of a recipe, before they are spent")   \
+  X(train, "run a recipe: phases, schedules, replay, evaluation, checkpoints")  \
+  X(eval, "loss, perplexity and bits per byte of a model on held-out sets")     \
+  X(trace, "what the routers do on given tokens, token by token, to a file")    \
+  X(analyze, "what the routers do on data sets: tables, chance levels, a page") \
+  X(study, "many arms of one experiment, in order, sharing what they share")    \
+  X(report, "one self-contained page of a run or a study")                      \
+  X(inspect, "what a file or folder is, its version, its shapes")               \
+  X(verify, "re-hash and re-read a run or checkpoint")                          \
   X(bench, "time training steps of a recipe")
 
 namespace evenkeel::cli {

@@ -5,6 +5,7 @@
 #include "core/config_tree.h"
 #include "core/error_report.h"
 #include "core/errors.h"
+#include "ops/allocator.h"
 #include "train/interrupt.h"
 
 namespace evenkeel::cli {
@@ -54,6 +55,7 @@ int run(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   try {
+    evenkeel::ops::install_allocator();
     evenkeel::train::install_signal_handlers();
     const int exit_code = evenkeel::cli::run({argv + 1, argv + argc});
     std::cout.flush();
@@ -61,7 +63,7 @@ int main(int argc, char** argv) {
     return exit_code;
   } catch (const std::exception& error) {
     const auto report = evenkeel::describe_error(error);
-    std::fprintf(stderr, "evenkeel: error: %s\n", report.message.c_str());
+    std::fprintf(stderr, "evenkeel: %s\n", report.line().c_str());
     return report.exit_code;
   }
 }

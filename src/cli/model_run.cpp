@@ -8,7 +8,7 @@
 #include "data/datasets.h"
 #include "model/layout.h"
 #include "ops/device.h"
-#include "train/memory.h"
+#include "train/memory_limit.h"
 #include "train/state.h"
 
 namespace evenkeel::cli {

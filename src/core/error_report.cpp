@@ -10,7 +10,7 @@
 namespace evenkeel {
 namespace {
 
-constexpr int kMachine = 4, kDefect = 1;
+constexpr int kMachine = 4, kDefect = 1, kInterrupted = 130;
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
@@ -19,6 +19,8 @@ ErrorReport out_of_memory(const std::string& detail) {
 }
 
 }  // namespace
+
+std::string ErrorReport::line() const { return exit_code == kInterrupted ? message : "error: " + message; }
 
 ErrorReport describe_error(const std::exception& error) {
   if (const auto* ours = dynamic_cast<const Error*>(&error)) return {ours->exit_code(), first_line(ours->what())};

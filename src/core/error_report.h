@@ -8,7 +8,8 @@ namespace evenkeel {
 
 struct ErrorReport {
   int exit_code = 1;
-  std::string message;  // one line, "WHERE: got ...; need ..."
+  std::string message;       // one line, "WHERE: got ...; need ..."
+  std::string line() const;  // "error: MESSAGE"; the message alone after a signal, which is no error
 };
 
 // Our errors keep their code. What the machine refuses (memory, a file system call) is 4; the rest is a

@@ -18,6 +18,11 @@ TEST(ErrorReport, KeepsTheCodeOfOurErrors) {
   EXPECT_EQ(describe_error(Interrupted("a: got 1; need 2")).exit_code, 130);
 }
 
+TEST(ErrorReport, CallsASignalNoError) {
+  EXPECT_EQ(describe_error(ConfigError("a: got 1; need 2")).line(), "error: a: got 1; need 2");
+  EXPECT_EQ(describe_error(Interrupted("stopped by a signal: saved step 3")).line(), "stopped by a signal: saved step 3");
+}
+
 TEST(ErrorReport, SaysWhatTheMachineRefuses) {
   EXPECT_EQ(describe_error(std::bad_alloc()).exit_code, 4);
   EXPECT_EQ(describe_error(std::runtime_error("CUDA out of memory. Tried 2 GiB")).exit_code, 4);

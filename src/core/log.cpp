@@ -5,8 +5,10 @@
 #include <fstream>
 #include <mutex>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/terminal_text.h"
 #include "core/units.h"
 
 namespace evenkeel {
@@ -18,6 +20,7 @@ using Clock = std::chrono::steady_clock;
 struct Console {
   std::mutex mutex;
   std::ofstream copy;
+  std::function<void(const std::string&)> warning_sink;
   bool quiet = false;
   bool bar_on_screen = false;
   bool is_terminal = isatty(STDERR_FILENO) == 1;
@@ -42,12 +45,33 @@ void print_line(const std::string& prefix, const std::string& line, bool is_show
   if (c.copy.is_open()) c.copy << prefix << line << std::endl;
 }
 
+// Asked for at each draw: a window changes its size. One column less, so that no terminal wraps after the last.
+int64_t terminal_columns() {
+  constexpr int64_t kUnknown = 80;
+  struct winsize size {};
+  const bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return (is_known ? static_cast<int64_t>(size.ws_col) : kUnknown) - 1;
+}
+
+// " [####......]", or nothing where the terminal is narrow.
+std::string bar_of(double fraction, int64_t columns) {
+  constexpr int64_t kNarrow = 60, kWidest = 24;
+  if (columns < kNarrow) return "";
+  const auto width = static_cast<size_t>(std::min(kWidest, columns / 8)), filled = static_cast<size_t>(fraction * static_cast<double>(width));
+  return " [" + std::string(filled, '#') + std::string(width - filled, '.') + "]";
+}
+
 }  // namespace
 
 void log_line(const std::string& line) { print_line("evenkeel: ", line, !console().quiet); }
-void warn_line(const std::string& line) { print_line("evenkeel: warning: ", line, true); }
+void warn_line(const std::string& line) {
+  const bool has_sink = console().warning_sink != nullptr;
+  print_line("evenkeel: warning: ", line, !has_sink);
+  if (has_sink) console().warning_sink(line);
+}
 void copy_line(const std::string& line) { print_line("evenkeel: ", line, false); }
 void set_quiet(bool quiet) { console().quiet = quiet; }
+void set_warning_sink(std::function<void(const std::string&)> sink) { console().warning_sink = std::move(sink); }
 
 void copy_log_to(const std::string& path) {
   Console& c = console();
@@ -60,7 +84,7 @@ Progress::Progress(std::string label, double total, std::string unit, double sca
     : label_(std::move(label)), unit_(std::move(unit)), total_(total), scale_(scale), start_(Clock::now()), last_draw_(start_) {}
 
 Progress::~Progress() {
-  if (drawn_ || last_done_ > 0) draw(last_done_, last_extra_);
+  if (!is_drawn_ && last_done_ > 0) draw();
   Console& c = console();
   const std::lock_guard lock(c.mutex);
   if (c.bar_on_screen) std::fputc('\n', stderr);
@@ -70,35 +94,47 @@ Progress::~Progress() {
 void Progress::update(double done, const std::string& extra) {
   last_done_ = done;
   last_extra_ = extra;
+  is_drawn_ = false;
   const double pause_seconds = console().is_terminal ? 0.1 : 10.0;
   const auto now = Clock::now();
   if (std::chrono::duration<double>(now - last_draw_).count() < pause_seconds) return;
   last_draw_ = now;
-  draw(done, extra);
+  draw();
 }
 
 void Progress::skip(double done) { skipped_ += done; }
 
-void Progress::draw(double done, const std::string& extra) {
+double Progress::fraction() const { return total_ > 0 ? std::clamp(last_done_ / total_, 0.0, 1.0) : 1.0; }
+
+std::string Progress::fields() const {
+  const double elapsed_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+  const double rate = elapsed_seconds > 0 ? (last_done_ - skipped_) / elapsed_seconds : 0.0;
+  char buffer[64];
+  std::snprintf(buffer, sizeof buffer, " %3.0f%%", 100 * fraction());
+  std::string out = buffer;
+  if (last_done_ >= total_) {
+    out += "  took " + human_seconds(elapsed_seconds);
+  } else {
+    out += "  ETA " + (rate > 0 ? human_seconds((total_ - last_done_) / rate) : "?");
+  }
+  if (!last_extra_.empty()) out += "  " + last_extra_;
+  std::snprintf(buffer, sizeof buffer, "  %.3g ", rate / scale_);
+  return out + buffer + unit_ + "/s";
+}
+
+void Progress::draw() {
   Console& c = console();
   const std::lock_guard lock(c.mutex);
   if (c.quiet) return;
-  drawn_ = true;
-  const double elapsed_seconds = std::chrono::duration<double>(Clock::now() - start_).count();
-  const double rate = elapsed_seconds > 0 ? (done - skipped_) / elapsed_seconds : 0.0;
-  const double fraction = total_ > 0 ? std::clamp(done / total_, 0.0, 1.0) : 1.0;
-  const std::string eta = rate > 0 ? human_seconds(std::max(0.0, total_ - done) / rate) : "?";
-  char head[160];
-  std::snprintf(head, sizeof head, "%3.0f%% %.3g %s/s ETA %s", 100 * fraction, rate / scale_, unit_.c_str(), eta.c_str());
+  is_drawn_ = true;
   if (c.is_terminal) {
-    constexpr int kBarWidth = 24;
-    const int filled = static_cast<int>(fraction * kBarWidth);
-    const std::string bar = std::string(static_cast<size_t>(filled), '#') + std::string(static_cast<size_t>(kBarWidth - filled), '.');
-    std::fprintf(stderr, "\r\033[K%s [%s] %s %s", label_.c_str(), bar.c_str(), head, extra.c_str());
+    const int64_t columns = terminal_columns();
+    const std::string line = fit_fields(label_ + bar_of(fraction(), columns) + fields(), columns);
+    std::fprintf(stderr, "\r\033[K%s", line.c_str());
     std::fflush(stderr);
     c.bar_on_screen = true;
   } else {
-    std::fprintf(stderr, "evenkeel: %s %s %s\n", label_.c_str(), head, extra.c_str());
+    std::fprintf(stderr, "evenkeel: %s%s\n", label_.c_str(), fields().c_str());
   }
 }
 

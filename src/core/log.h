@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 
 #include "core/errors.h"
@@ -14,6 +15,8 @@ void warn_line(const std::string& line);    // "evenkeel: warning: LINE"
 void copy_log_to(const std::string& path);  // also appends each line to this file; "" stops that
 void copy_line(const std::string& line);    // "evenkeel: LINE" to that file alone
 void set_quiet(bool quiet);                 // no informational lines; warnings stay
+// Where warnings go in place of stderr: a process that has no terminal of its own hands them to the one that has. Empty: stderr.
+void set_warning_sink(std::function<void(const std::string& line)> sink);
 
 template <class... Parts>
 void log_info(const Parts&... parts) {
@@ -24,6 +27,8 @@ void log_warning(const Parts&... parts) {
   warn_line(join_parts(parts...));
 }
 
+// One line: label, share done, time left, what update() adds, rate. On a terminal it takes one row whatever its width: fields, which
+// two spaces set apart, are left out from the right.
 class Progress {
  public:
   // `unit` follows the rate, as in "3.2 MB/s" for scale 1e6 and unit "MB".
@@ -35,12 +40,14 @@ class Progress {
   void skip(double done);  // counts as done, but not into the rate
 
  private:
-  void draw(double done, const std::string& extra);
+  void draw();
+  std::string fields() const;  // all but label and bar
+  double fraction() const;
   std::string label_, unit_;
   double total_, scale_, last_done_ = 0.0, skipped_ = 0.0;
   std::string last_extra_;
   std::chrono::steady_clock::time_point start_, last_draw_;
-  bool drawn_ = false;
+  bool is_drawn_ = false;  // what the last update() said
 };
 
 }  // namespace evenkeel

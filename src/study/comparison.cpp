@@ -1,6 +1,7 @@
 #include "study/comparison.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "model/layout.h"
 #include "optim/adamw.h"
@@ -26,7 +27,29 @@ std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) 
   return out;
 }
 
+std::vector<std::string> names_of(const Json& sources) {
+  std::vector<std::string> out;
+  for (const auto& source : sources.as_array()) out.push_back(source.at("name").as_string());
+  return out;
+}
+
+bool has(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
+
 }  // namespace
+
+ShiftSets shift_sets(const train::Arm& arm) {
+  const auto& phases = arm.resolved.at("phase").as_array();
+  const auto first = names_of(phases.front().at("data")), last = names_of(phases.back().at("data"));
+  const Json& eval = phases.back().at("eval");
+  const auto evaluated = eval.is_null() ? std::vector<std::string>() : names_of(eval.at("data"));
+  const auto pick = [&](const std::vector<std::string>& names) {
+    const auto found = std::find_if(names.begin(), names.end(), [&](const std::string& name) { return has(evaluated, name); });
+    return found == names.end() ? names.front() : *found;
+  };
+  std::vector<std::string> added;
+  std::copy_if(last.begin(), last.end(), std::back_inserter(added), [&](const std::string& name) { return !has(first, name); });
+  return {pick(first), pick(added.empty() ? last : added)};
+}
 
 void FlopMatch::add(double flops_per_token) {
   least = least == 0 ? flops_per_token : std::min(least, flops_per_token);

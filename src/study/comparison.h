@@ -16,6 +16,14 @@ struct FlopMatch {
   bool holds() const { return most <= (1 + kTolerance) * least; }
 };
 
+// The held-out sets on which an arm's forgetting and learning are read, by the names of its sources.
+struct ShiftSets {
+  std::string old_data;  // the first source of the first phase
+  std::string new_data;  // the first source of the last phase that the first phase did not have; where it had all, the first source
+};
+// Of several that fit, one that the last phase's evaluation has comes first.
+ShiftSets shift_sets(const train::Arm& arm);
+
 double training_flops_per_token(const train::Arm& arm);
 
 // An arm's recipe without what does not bear on the weights (evaluation, the rhythm of checkpoints), its seed, and the replay of its phases:

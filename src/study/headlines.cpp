@@ -57,17 +57,6 @@ const Json& data_of(const Arm& arm, bool last) {
   const auto& phases = arm.resolved.at("phase").as_array();
   return (last ? phases.back() : phases.front()).at("data");
 }
-std::string old_data_of(const Arm& arm) { return data_of(arm, false).at(0).at("name").as_string(); }
-
-// The first source of the last phase that the first did not have, where there is one.
-std::string new_data_of(const Arm& arm) {
-  for (const auto& source : data_of(arm, true).as_array()) {
-    bool is_old = false;
-    for (const auto& old : data_of(arm, false).as_array()) is_old = is_old || old.at("name") == source.at("name");
-    if (!is_old) return source.at("name").as_string();
-  }
-  return data_of(arm, true).at(0).at("name").as_string();
-}
 
 bool shifts(const Arm& arm) { return !(data_of(arm, false) == data_of(arm, true)); }
 
@@ -87,8 +76,9 @@ std::vector<Group> groups_of(const std::vector<Arm>& arms) {
     group.is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
     group.flops_per_token = training_flops_per_token(arm);
     const auto& phases = arm.resolved.at("phase").as_array();
-    group.old_data = old_data_of(arm);
-    group.new_data = new_data_of(arm);
+    const auto sets = shift_sets(arm);
+    group.old_data = sets.old_data;
+    group.new_data = sets.new_data;
     group.shifts = shifts(arm);
     group.replay_fraction = replay_fraction(phases.back());
     for (const auto& phase : phases) group.has_replay = group.has_replay || replay_fraction(phase) > 0;
@@ -112,8 +102,9 @@ Figures collect(const std::vector<Arm>& arms, train::NamedTables tables) {
     const Arm& arm = *by_name.at(row[0].as_string());
     const auto& phases = arm.resolved.at("phase").as_array();
     if (phases.size() < 2 || !(row[1] == phases.back().at("name"))) continue;
-    if (row[2].as_string() == old_data_of(arm) && !row[5].is_null()) out.forgetting.add(arm.group, row[5].as_double());
-    if (row[2].as_string() == new_data_of(arm)) out.new_loss.add(arm.group, row[3].as_double());
+    const auto sets = shift_sets(arm);
+    if (row[2].as_string() == sets.old_data && !row[5].is_null()) out.forgetting.add(arm.group, row[5].as_double());
+    if (row[2].as_string() == sets.new_data) out.new_loss.add(arm.group, row[3].as_double());
   }
   for (const auto& row : train::find_table(tables, "shift_mri").rows) {
     const Arm& arm = *by_name.at(row[0].as_string());

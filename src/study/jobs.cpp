@@ -19,7 +19,7 @@ namespace {
 struct Child {
   size_t job;
   pid_t process;
-  int pipe;  // what the child writes: lines "p STEPS TEXT" and "e CODE MESSAGE"
+  int pipe;  // what the child writes: lines "p STEPS TEXT", "w 0 WARNING" and "e CODE MESSAGE"
   std::string buffer;
 };
 
@@ -41,6 +41,7 @@ void send_line(int pipe, std::string line) {
   if (getppid() != parent) _exit(130);  // it ended before the call above
   train::listen_to_parent();
   set_quiet(true);  // one progress view, the parent's
+  set_warning_sink([&](const std::string& line) { send_line(pipe, "w 0 " + line); });
   int exit_code = 0;
   const auto report = [&](int64_t steps, const std::string& text) { send_line(pipe, "p " + std::to_string(steps) + " " + text); };
   try {
@@ -74,7 +75,7 @@ class Pool {
       }
       if (children_.empty()) break;
       wait_for_news();
-      if (train::stop_requested() && !is_stopping_) stop(130, "study: got a signal; the running arms are saved; need --resume to go on");
+      if (train::stop_requested() && !is_stopping_) stop(130, "stopped by a signal: the running arms are saved; --resume goes on");
     }
     if (is_stopping_) throw_as(exit_code_, message_);
   }
@@ -134,6 +135,8 @@ class Pool {
       const std::string text = line.substr(std::min(line.size(), 2 + used + 1));
       if (line[0] == 'p') {
         on_progress_(child.job, number, text);
+      } else if (line[0] == 'w') {
+        log_warning("arm ", jobs_[child.job].label, ": ", text);
       } else {
         stop(static_cast<int>(number), text);
       }

@@ -10,6 +10,7 @@
 
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/log.h"
 #include "support/files.h"
 #include "train/interrupt.h"
 
@@ -63,6 +64,12 @@ TEST(Jobs, ProgressComesToTheParentInOrder) {
              news.push_back(std::to_string(job) + " " + std::to_string(steps) + " " + text);
            });
   EXPECT_THAT(news, ::testing::ElementsAre("0 1 one two", "0 20 "));
+}
+
+TEST(Jobs, WarningsComeToTheParentWithTheNameOfTheArm) {
+  ::testing::internal::CaptureStderr();
+  run_jobs({{"switch-2", {}, [](const Report&) { log_warning("layer 1: all tokens have one expert"); }}}, 1, kNoProgress);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "evenkeel: warning: arm switch-2: layer 1: all tokens have one expert\n");
 }
 
 TEST(Jobs, ErrorsKeepTheirTypeAndMessage) {

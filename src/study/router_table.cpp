@@ -6,6 +6,7 @@
 
 #include "model/layout.h"
 #include "moe/capacity_config.h"
+#include "study/comparison.h"
 
 namespace evenkeel::study {
 namespace {
@@ -40,10 +41,6 @@ std::vector<Json> keys_of(const Arm& arm, const std::string& old_data, const std
 const std::string& phase_name(const Arm& arm, bool last) {
   const auto& phases = arm.resolved.at("phase").as_array();
   return (last ? phases.back() : phases.front()).at("name").as_string();
-}
-const std::string& data_name(const Arm& arm, bool last) {
-  const auto& phases = arm.resolved.at("phase").as_array();
-  return (last ? phases.back() : phases.front()).at("data").at(0).at("name").as_string();
 }
 
 // The last evaluation of a phase, null where there is none.
@@ -135,7 +132,7 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
   const Table& shift = train::find_table(tables, "shift_mri");
   for (const auto& arm : arms) {
     const Json *first = evaluation_of(arm, phase_name(arm, false)), *last = evaluation_of(arm, phase_name(arm, true));
-    const std::string &old_data = data_name(arm, false), &new_data = data_name(arm, true);
+    const auto [old_data, new_data] = shift_sets(arm);
     const auto* at_shift = shift_row(shift, arm);
     const auto shift_figure = [&](const char* column) { return at_shift == nullptr ? Json() : (*at_shift)[shift.column(column)]; };
     const Json before = loss_of(first, old_data), after = loss_of(last, old_data);

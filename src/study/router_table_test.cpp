@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "study/comparison.h"
 #include "study/tables.h"
 #include "support/made_run.h"
 
@@ -26,7 +27,7 @@ class RouterTable : public ::testing::Test {
  protected:
   // dropped: of the layers in every step of the second phase; mri: of both layers from the first step of it on.
   Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, std::pair<double, double> dropped = {0, 0}, double mri = 0.95) {
-    overrides.insert(overrides.end(), {"phase.one.steps=6", "phase.two.steps=6", "phase.one.data=[{name = \"old\", path = \"/a\"}]", "phase.two.data=[{name = \"new\", path = \"/b\"}]"});
+    overrides.insert(overrides.begin(), {"phase.one.steps=6", "phase.two.steps=6", "phase.one.data=[{name = \"old\", path = \"/a\"}]", "phase.two.data=[{name = \"new\", path = \"/b\"}]"});
     std::vector<Json> lines;
     for (int64_t step = 1; step <= 12; ++step) {
       const bool is_second = step > 6;
@@ -61,6 +62,22 @@ TEST_F(RouterTable, HasAllFiguresOfAnArm) {
   EXPECT_EQ(at(1, "dropped"), Json(0.0));
   EXPECT_EQ(at(2, "eval_scope"), Json("sequence"));
   EXPECT_EQ(at(2, "eval_causal"), Json(false));
+}
+
+// The last phase holds the old data too, and lists them first.
+TEST_F(RouterTable, HasTheNewDataOfTheHeadlines) {
+  const std::string mixed = "phase.two.data=[{name = \"old\", path = \"/a\"}, {name = \"new\", path = \"/b\"}]";
+  auto sinkhorn = router("kind = \"sinkhorn\""), random = router("kind = \"random\"");
+  sinkhorn.push_back(mixed);
+  random.push_back(mixed);
+  const std::vector<Arm> arms = {add("a", "a", {mixed}), add("b", "b", sinkhorn), add("c", "c", random)};
+  auto tables = study_tables(arms, {});
+  const auto& table = train::find_table(tables, "routers");
+  for (size_t row = 0; row < table.rows.size(); ++row) {
+    EXPECT_EQ(table.rows[row][table.column("new_data")], Json(shift_sets(arms[row]).new_data));
+    EXPECT_EQ(table.rows[row][table.column("new_data")], Json("new"));
+    EXPECT_EQ(table.rows[row][table.column("loss_new")], Json(4.0));
+  }
 }
 
 TEST_F(RouterTable, CountsAnExpertAsDeadWhenNoSetReachesIt) {

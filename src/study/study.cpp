@@ -14,6 +14,7 @@
 #include "train/inputs.h"
 #include "train/machine.h"
 #include "train/memory.h"
+#include "train/memory_limit.h"
 #include "train/recipe_changes.h"
 #include "train/results.h"
 #include "train/trainer.h"
@@ -44,7 +45,7 @@ Json arm_entry(const train::Arm& arm) {
   out["replay_family"] = sha256_hex(recipe_without_replay(arm)).substr(0, 16);
   const auto path = arm.run / "results.json";
   const Json results = read_json(path);
-  for (const char* key : {"threads", "runs_at_a_time"})
+  for (const char* key : {"threads", "runs_at_a_time", "peak_rss_bytes"})
     if (const Json* value = results.at("machine").find(key)) out[key] = *value;
   return out;
 }
@@ -89,8 +90,8 @@ size_t n_parallel_arms(const StudyPlan& plan, const StudyOptions& options, const
   if (machine.at("device").as_string() != "cpu") return 1;
   double largest = 1;
   for (const auto& arm : plan.arms) largest = std::max(largest, train::estimate_memory(arm.config).total());
-  const double memory = train::machine_memory_bytes();
-  const auto that_fit = memory > 0 ? static_cast<int64_t>(memory / (2 * largest)) : int64_t{1};
+  const double memory = train::available_memory().bytes;
+  const auto that_fit = memory > 0 ? static_cast<int64_t>(memory / largest) : int64_t{1};
   return static_cast<size_t>(std::clamp<int64_t>(ops::n_threads(), 1, std::max<int64_t>(1, that_fit)));
 }
 
@@ -157,13 +158,6 @@ void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputD
   }
   const auto speeds = measure_speeds(plan, options.out, options.device, machine);
   write_results(plan, options.out, speeds, machine);
-}
-
-std::string study_summary(const fs::path& out) {
-  const Json results = read_json(out / "results.json");
-  std::string text;
-  for (const auto& headline : results.at("headlines").as_array()) text += "  " + headline.as_string() + "\n";
-  return text;
 }
 
 }  // namespace evenkeel::study

@@ -28,7 +28,4 @@ void check_study(const StudyPlan& plan, const StudyOptions& options, train::Inpu
 // train::train_run.
 void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputData& data);
 
-// A few lines for the terminal.
-std::string study_summary(const std::filesystem::path& out);
-
 }  // namespace evenkeel::study

@@ -3,7 +3,6 @@
 #include <chrono>
 
 #include <ATen/ops/empty.h>
-#include <sys/resource.h>
 
 #include "core/log.h"
 #include "core/rng.h"
@@ -11,6 +10,7 @@
 #include "ops/device.h"
 #include "train/interrupt.h"
 #include "train/memory.h"
+#include "train/memory_limit.h"
 #include "train/phase.h"
 #include "train/step.h"
 
@@ -25,6 +25,10 @@ data::Batch random_batch(const RunConfig& config, RngStream& rng) {
   batch.targets = at::empty({B, S}, at::kLong);
   for (auto* tensor : {&batch.tokens, &batch.targets})
     for (int64_t i = 0; i < B * S; ++i) tensor->mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(static_cast<uint64_t>(config.model.vocab_size)));
+  if (!config.train.separate_documents) return batch;
+  constexpr int64_t kDocumentTokens = 128;  // the work does not depend on where documents end
+  batch.document_ids = at::empty({B, S}, at::kInt);
+  for (int64_t i = 0; i < B * S; ++i) batch.document_ids.mutable_data_ptr<int32_t>()[i] = static_cast<int32_t>(i / kDocumentTokens);
   return batch;
 }
 
@@ -102,8 +106,6 @@ Json bench(const RunConfig& config, const BenchOptions& options) {
 
   const double flops = model::training_flops_per_token(config.model, config.train.sequence_length);
   const double rate = static_cast<double>(config.tokens_per_step()) / times.median();
-  struct rusage usage {};
-  getrusage(RUSAGE_SELF, &usage);
   const auto per_step = [&](double sum) { return sum / static_cast<double>(times.seconds.size()); };
   Json out = Json::object();
   out["tokens_per_second"] = rate;
@@ -113,7 +115,7 @@ Json bench(const RunConfig& config, const BenchOptions& options) {
   out["gflops"] = flops * rate / 1e9;
   out["gemm_peak_gflops"] = peak / 1e9;
   out["mri_mean"] = times.n_mri > 0 ? Json(times.mri_sum / static_cast<double>(times.n_mri)) : Json();
-  out["peak_rss_bytes"] = static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  out["peak_rss_bytes"] = peak_rss_bytes();
   out["device"] = ops::device_name(device);
   out["threads"] = ops::n_threads();
   out["steps"] = static_cast<int64_t>(times.seconds.size());

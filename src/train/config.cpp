@@ -110,6 +110,11 @@ int64_t RunConfig::total_steps() const {
   return total;
 }
 
+int64_t RunConfig::period_steps(const Duration& every) const {
+  if (every.value <= 0) return 0;
+  return static_cast<int64_t>(std::ceil(every.value / (every.unit == Unit::tokens ? static_cast<double>(tokens_per_step()) : 1.0)));
+}
+
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase) {
   return optim::make_schedule(phase.schedule, {phase.total_steps(config.train), config.tokens_per_step()});
 }

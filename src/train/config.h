@@ -139,6 +139,7 @@ struct RunConfig {
 
   int64_t tokens_per_step() const { return train.batch_size * train.sequence_length; }
   int64_t total_steps() const;
+  int64_t period_steps(const Duration& every) const;  // of a rhythm: whole steps, 0 = never
 };
 
 // Everything is checked that can be checked without opening data. ConfigError names file, line, key, value.

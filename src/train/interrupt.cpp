@@ -19,8 +19,11 @@ void on_signal(int) {
     return;
   }
   unlink_temporary_files();
-  constexpr std::string_view kLine = "evenkeel: error: signal: got SIGINT or SIGTERM; need the command again, nothing half-written is left\n";
-  if (saves_first == 0 && write(STDERR_FILENO, kLine.data(), kLine.size()) < 0) _exit(130);
+  constexpr std::string_view kFirst = "\nevenkeel: stopped by a signal; nothing half-written is left\n";
+  constexpr std::string_view kSecond = "\nevenkeel: stopped at once by a second signal; --resume goes on from the last checkpoint\n";
+  const std::string_view line = saves_first == 0 ? kFirst : kSecond;
+  const std::string_view shown = isatty(STDERR_FILENO) == 1 ? line : line.substr(1);  // a bar may stand on the terminal's row
+  if (write(STDERR_FILENO, shown.data(), shown.size()) < 0) _exit(130);
   _exit(130);
 }
 

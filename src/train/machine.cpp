@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "ops/device.h"
-#include "train/memory.h"
+#include "train/memory_limit.h"
 
 namespace evenkeel::train {
 

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "ops/device.h"
-#include "train/memory.h"
+#include "train/memory_limit.h"
 
 namespace evenkeel::train {
 namespace {

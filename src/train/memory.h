@@ -1,22 +1,31 @@
 // What training takes, before anything is allocated.
 #pragma once
 
+#include <string>
+
 #include "core/json.h"
 #include "train/config.h"
 
 namespace evenkeel::train {
 
+// The peak of a run's memory (RSS) in bytes: what each holder has at the moment when all together have most. fp32
+// throughout.
 struct MemoryEstimate {
-  double parameters = 0, gradients = 0, optimizer = 0, activations = 0, logits = 0;  // bytes
-  double total() const { return parameters + gradients + optimizer + activations + logits; }
+  double program = 0;      // evenkeel, LibTorch and their threads
+  double parameters = 0;   // as are the next two, of this model
+  double gradients = 0;    // those that are there at that moment
+  double optimizer = 0;    // AdamW's two moments
+  double activations = 0;  // of a micro-batch: kept for the backward pass, and what that pass has in hand
+  double masks = 0;        // of separate_documents: [B, 1, S, S] in each layer
+  double logits = 0;       // a chunk of the head, and the gradients that its forward pass makes
+  double other_model = 0;  // the one that saturation compares with
+  std::string moment;      // "backward pass", "update", "first look", "plan of the step" or "saturation"
+  double total() const {
+    return program + parameters + gradients + optimizer + activations + masks + logits + other_model;
+  }
 };
-// fp32 parameters, gradients and two moments; activations that a micro-batch keeps for its backward pass, or what a router
-// that plans the whole step needs for a pass over it, where that is more.
+// Not counted: pages of mapped data files, which the kernel can take back.
 MemoryEstimate estimate_memory(const RunConfig& config);
 Json to_json(const MemoryEstimate& estimate);
-
-double machine_memory_bytes();  // 0 when unknown
-// ConfigError when `bytes` is more than the machine has.
-void require_memory(double bytes, const std::string& what);
 
 }  // namespace evenkeel::train

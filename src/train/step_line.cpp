@@ -23,6 +23,20 @@ double dropped_share(const StepReport& report) {
   return assigned > 0 ? dropped / assigned : 0.0;
 }
 
+// "loss = 2.500 ce + 0.010 balance": each term times its coefficient, as it enters the sum. Empty for a cross-entropy alone.
+std::string loss_sum(const StepReport& report) {
+  std::string out;
+  size_t n_terms = 0;
+  for (size_t i = 0; i < report.terms.size(); ++i) {
+    const auto& term = report.terms[i];
+    if (term.coefficient == 0) continue;
+    char buffer[32];
+    std::snprintf(buffer, sizeof buffer, "%.3f ", term.coefficient * term.value);
+    out += (n_terms++ == 0 ? "loss = " : " + ") + std::string(buffer) + (i == 0 ? "ce" : term.name);
+  }
+  return n_terms > 1 ? out : "";
+}
+
 }  // namespace
 
 Json to_json(const StepLine& line) {
@@ -66,24 +80,19 @@ void write_scalars(const StepLine& line, TensorBoardFile& tensorboard) {
 std::string terminal_text(const StepLine& line) {
   const auto& report = line.report;
   std::string text = line.phase + " " + std::to_string(line.state.phase_step) + "/" + std::to_string(line.phase_steps);
-  char buffer[160];
-  std::snprintf(buffer, sizeof buffer, " loss %.3f", report.loss);
-  text += buffer;
-  for (size_t i = 0; i < report.terms.size(); ++i) {
-    std::snprintf(buffer, sizeof buffer, "%s%s %.3f", i == 0 ? " (" : " ", i == 0 ? "ce" : report.terms[i].name.c_str(), report.terms[i].value);
+  const auto add = [&](const char* pattern, auto... values) {
+    char buffer[64];
+    std::snprintf(buffer, sizeof buffer, pattern, values...);
     text += buffer;
-  }
-  std::snprintf(buffer, sizeof buffer, ") lr %.2e |g| %.2f %s tok/s %.0f%% GEMM", report.learning_rate, report.grad_norm, human_count(line.tokens_per_second()).c_str(),
-                100 * line.gemm_fraction);
-  text += buffer;
-  if (!report.routing.empty()) {
-    std::snprintf(buffer, sizeof buffer, " MRI %.2f", worst_mri(report));
-    text += buffer;
-  }
-  if (const double dropped = dropped_share(report); dropped > 0) {
-    std::snprintf(buffer, sizeof buffer, " dropped %.1f%%", 100 * dropped);
-    text += buffer;
-  }
+  };
+  add("  loss %.3f", report.loss);
+  if (!report.routing.empty()) add("  MRI %.2f", worst_mri(report));
+  if (const double dropped = dropped_share(report); dropped > 0) add("  dropped %.1f%%", 100 * dropped);
+  if (const auto sum = loss_sum(report); !sum.empty()) text += "  (" + sum + ")";
+  add("  lr %.2e", report.learning_rate);
+  add("  |g| %.2f", report.grad_norm);
+  text += "  " + human_count(line.tokens_per_second()) + " tok/s";
+  add("  %.0f%% of matmul speed", 100 * line.gemm_fraction);
   return text;
 }
 

@@ -22,7 +22,8 @@ struct StepLine {
 
 Json to_json(const StepLine& line);
 void write_scalars(const StepLine& line, TensorBoardFile& tensorboard);
-// Phase, step, loss terms, lr, gradient norm, tokens/s, % of the GEMM rate, worst MRI.
+// Fields, two spaces apart, what matters most first: phase and step, loss, worst MRI, drops, the terms of the loss as they enter it, lr,
+// gradient norm, tokens/s, share of the measured rate of matrix products.
 std::string terminal_text(const StepLine& line);
 
 }  // namespace evenkeel::train

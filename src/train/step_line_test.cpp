@@ -48,14 +48,24 @@ TEST(StepLine, IsTheLineOfMetrics) {
 TEST(StepLine, IsShortOnTheTerminal) {
   Example example;
   const std::string text = terminal_text(example.line());
-  EXPECT_THAT(text, HasSubstr("german 2/5 loss 2.510 (ce 2.500 balance 1.000) lr 1.00e-03"));
-  EXPECT_THAT(text, HasSubstr("50% GEMM MRI 0.75"));
+  EXPECT_THAT(text, ::testing::StartsWith("german 2/5  loss 2.510  MRI 0.75  (loss = 2.500 ce + 0.010 balance)  lr 1.00e-03"));
+  EXPECT_THAT(text, ::testing::EndsWith("  50 tok/s  50% of matmul speed"));
   EXPECT_THAT(text, Not(HasSubstr("dropped")));
   example.report.routing[0].n_dropped = 1;
-  EXPECT_THAT(terminal_text(example.line()), HasSubstr("MRI 0.75 dropped 25.0%"));
+  EXPECT_THAT(terminal_text(example.line()), HasSubstr("MRI 0.75  dropped 25.0%"));
   EXPECT_EQ(to_json(example.line()).at("routing").at(0).at("dropped").as_double(), 0.25);
   example.report.routing.clear();
   EXPECT_THAT(terminal_text(example.line()), Not(HasSubstr("MRI")));
+}
+
+TEST(StepLine, NamesTheTermsThatEnterTheLoss) {
+  Example example;
+  example.report.terms.push_back({"z", 30.0, 0.0});
+  EXPECT_THAT(terminal_text(example.line()), HasSubstr("(loss = 2.500 ce + 0.010 balance)"));
+  example.report.terms[2].coefficient = 0.001;
+  EXPECT_THAT(terminal_text(example.line()), HasSubstr("(loss = 2.500 ce + 0.010 balance + 0.030 z)"));
+  example.report.terms.resize(1);
+  EXPECT_THAT(terminal_text(example.line()), Not(HasSubstr("ce")));  // it is the loss
 }
 
 }  // namespace

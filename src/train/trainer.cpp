@@ -21,6 +21,7 @@
 #include "train/machine.h"
 #include "train/interrupt.h"
 #include "train/memory.h"
+#include "train/memory_limit.h"
 #include "train/metrics.h"
 #include "train/phase.h"
 #include "train/recipe_changes.h"
@@ -80,6 +81,7 @@ class Run {
     // 2. The run.
     log_plan();
     gemm_rate_ = ops::gemm_rate(device_, {512, 1024});
+    log_info("matrix products reach ", gemm_rate_ / 1e9, " GFLOP/s here; a step's line says which share of that its FLOPs come to (% of matmul speed)");
     if (options_.tensorboard) tensorboard_ = std::make_unique<TensorBoardFile>(options_.run / "tensorboard", state_.step);
     if (!options_.on_step) progress_ = std::make_unique<Progress>("training", static_cast<double>(n_steps() - state_.step), "steps");
     started_at_ = state_.step;
@@ -116,6 +118,7 @@ class Run {
     Json out = machine_json(device_);
     out["runs_at_a_time"] = options_.runs_at_a_time;
     out["gemm_gflops"] = gemm_rate_ / 1e9;
+    out["peak_rss_bytes"] = peak_rss_bytes();
     return out;
   }
 
@@ -240,6 +243,8 @@ class Run {
   // Parameters, moments, router states and cursors of another checkpoint; the run's own counters go on.
   void load_start(const PhaseStart& start) {
     const fs::path folder = start.folder.empty() ? options_.run / "checkpoints" / checkpoint::step_folder_name(start.step) : start.folder;
+    state_.params = {};  // the old model goes before the new one comes
+    state_.adam = {};
     TrainState other;
     if (start.step == 0 && start.folder.empty()) {
       other = initial_state(config_, model_, device_, token_counts());
@@ -281,12 +286,14 @@ class Run {
   }
 
   void step() {
-    const auto begin = Clock::now();
+    auto begin = Clock::now();
     const auto batches = next_batches();
     if (checks_first_step_) {
+      const auto before = Clock::now();
       checks_first_step_ = false;
       collapsed_.clear();
       for (const auto& finding : diagnose(model_, factors_, batches[0], state_)) log_warning(finding);
+      begin += Clock::now() - before;  // no part of the step
     }
     const double rate = schedule_->rate(state_.phase_step + 1);
     report_ = train_step(model_, config_.optimizer, factors_, batches, rate, state_);
@@ -318,10 +325,8 @@ class Run {
   }
 
   bool is_due(const Duration& every) const {
-    if (every.value <= 0) return false;
-    const double unit = every.unit == Unit::tokens ? static_cast<double>(config_.tokens_per_step()) : 1.0;
-    const auto period = static_cast<int64_t>(std::ceil(every.value / unit));
-    return state_.phase_step % period == 0;
+    const int64_t period = config_.period_steps(every);
+    return period > 0 && state_.phase_step % period == 0;
   }
 
   bool is_evaluation_due(bool phase_ends) const { return phase().eval && (phase_ends || is_due(phase().eval->every)); }
@@ -336,7 +341,7 @@ class Run {
     if (phase_ends || is_pinned || stops || is_due(config_.train.checkpoint_every)) save();
     if (stops && (state_.step < n_steps() || is_evaluation_due(phase_ends))) {
       progress_.reset();
-      fail<Interrupted>(options_.run.string(), ": got a signal; saved step ", state_.step, " of ", n_steps(), "; need --resume to go on");
+      fail<Interrupted>("stopped by a signal: saved step ", state_.step, " of ", n_steps(), " in ", options_.run.string(), "; --resume goes on");
     }
     report_collapse(collapsed);
     if (!is_evaluation_due(phase_ends)) return;
@@ -523,7 +528,7 @@ TrainOutcome train_run(const RunConfig& config, const TrainOptions& options) {
   try {
     return Run(config, options).go();
   } catch (const std::exception& error) {
-    copy_line("error: " + describe_error(error).message);
+    copy_line(describe_error(error).line());
     throw;
   }
 }

@@ -136,7 +136,7 @@ def add_analyze(table, good):
         table.add(f"analyze: trace {what}", analyze, ("{S}/t.safetensors", *says), setup=write("t.safetensors", edit(whole)))
     table.add("analyze: trace that is a checkpoint's file", ["analyze", "--trace", "en={F}/ckpt/model.safetensors", "--out", "{S}/out"], ("model.safetensors", "trace"))
     table.add("analyze: trace missing", analyze, ("{S}/t.safetensors",))
-    table.add("analyze: more than the memory", analyze, ("got analyses that take", "coactivation", "need at most the machine's", "--analyses"), setup=write("t.safetensors", with_metadata(n_experts=10**6)(whole)))
+    table.add("analyze: more than the memory", analyze, ("got analyses that take", "coactivation", "need at most the", "--analyses"), setup=write("t.safetensors", with_metadata(n_experts=10**6)(whole)))
     table.add("analyze: two traces, one of other layers", ["analyze", "--trace", "a={F}/en.safetensors", "b={S}/t.safetensors", "--out", "{S}/out"], ("{S}/t.safetensors", "MoE layers"),
               setup=write("t.safetensors", one_layer(whole)))
     for what, shape, old, new, says in HOSTILE_COUNTS:

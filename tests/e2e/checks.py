@@ -27,10 +27,11 @@ class Problems(list):
         return self.need(holds, f"{what}: got {got!r}; need {wanted!r} within {tolerance:g}")
 
     def ran(self, result, rc=0):
-        """The exit code, and one error line exactly where it is not 0."""
+        """The exit code, and one error line exactly where it is not 0; a stop by a signal (130) is no error and has a line that says so."""
         last = (result.err.strip().splitlines() or ["nothing on stderr"])[-1]
         self.need(result.rc == rc, f"exit code {result.rc}; need {rc}: {last[:300]}")
-        self.need(len(result.error_lines()) == (0 if rc == 0 else 1), f"{len(result.error_lines())} error lines: {result.err[-300:]!r}")
+        self.need(len(result.error_lines()) == (0 if rc in (0, 130) else 1), f"{len(result.error_lines())} error lines: {result.err[-300:]!r}")
+        self.need(rc != 130 or "evenkeel: stopped " in result.err, f"no line of the stop: {result.err[-300:]!r}")
         return result.rc == rc
 
 

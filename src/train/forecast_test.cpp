@@ -1,0 +1,109 @@
+#include "train/forecast.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "model/layout.h"
+#include "support/tiny_run.h"
+
+namespace evenkeel::train {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// 32 tokens a step; sets "a" and "b" of 20 samples, "a-heldout" of 50 tokens.
+class ForecastTest : public ::testing::Test {
+ protected:
+  ForecastTest() { testing::write_tiny_sets(folder_); }
+  RunConfig config(const std::vector<std::string>& overrides = {}) const {
+    return testing::tiny_config(folder_.path(), overrides);
+  }
+  testing::TemporaryFolder folder_;
+  StepRate rate_{"stated", "", /*step_seconds=*/2, /*forward_seconds_per_token=*/0.1};
+};
+
+TEST_F(ForecastTest, CountsEpochsOfEachSourceOverTheRun) {
+  const auto run = forecast(config({"phase.two.replay={fraction = 0.25, from = \"one\"}"}), rate_);
+  ASSERT_EQ(run.phases.size(), 2u);
+  const auto& first = run.phases[0].sources;
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(first[0].tokens, 6 * 32);
+  EXPECT_EQ(first[0].data_tokens, 161);
+  EXPECT_DOUBLE_EQ(first[0].epochs, 24.0 / 20);
+  const auto& second = run.phases[1].sources;
+  ASSERT_EQ(second.size(), 2u);
+  EXPECT_EQ(second[0].tokens, 4 * 32 * 0.75);
+  EXPECT_EQ(second[1].name, "replay/a");
+  EXPECT_DOUBLE_EQ(second[1].epochs, 4.0 / 20);
+  EXPECT_DOUBLE_EQ(second[1].epochs_so_far, 28.0 / 20);
+  EXPECT_THAT(run.warnings(), ElementsAre("the source replay/a is repeated: the run passes over " +
+                                          (folder_ / "a").string() + " 1.40 times by the end of phase two"));
+}
+
+TEST_F(ForecastTest, AReplayOfWhatWasSeenIsNoRepetition) {
+  const auto run = forecast(
+      config({"phase.one.steps=4", "phase.two.replay={fraction = 0.5, from = \"one\", mode = \"seen\"}"}), rate_);
+  EXPECT_THAT(run.warnings(), ElementsAre());
+  EXPECT_TRUE(run.phases[1].sources[1].repeats_on_purpose);
+}
+
+TEST_F(ForecastTest, DataThatAreNotThereAreUnknownAndDamagedOnesAreRefused) {
+  const auto missing = config({"phase.two.data=[{name = \"c\", path = \"later\"}]"});
+  EXPECT_EQ(forecast(missing, rate_).phases[1].sources[0].data_tokens, 0);
+  EXPECT_TRUE(phases_json(forecast(missing, rate_)).at(1).at("sources").at(0).at("epochs").is_null());
+  folder_.write("later.idx", "no index");
+  folder_.write("later.bin", "");
+  EXPECT_THROW(forecast(missing, rate_), DataError);
+}
+
+TEST_F(ForecastTest, TimeIsThatOfStepsEvaluationAndCheckpoints) {
+  const auto run = forecast(
+      config({"phase.one.eval={every = \"4 steps\", data = [{name = \"held\", path = \"a-heldout\"}]}"}), rate_);
+  EXPECT_EQ(run.phases[0].training_seconds, 12);
+  EXPECT_EQ(run.phases[0].evaluation_tokens, 2 * 49);  // at step 4 and at the end
+  EXPECT_DOUBLE_EQ(run.phases[0].evaluation_seconds, 2 * 49 * 0.1);
+  EXPECT_DOUBLE_EQ(run.phases[1].evaluation_seconds, 3 * 49 * 0.1);  // at its end, and twice for the saturation
+  EXPECT_DOUBLE_EQ(run.seconds(),
+                   20 + 5 * 49 * 0.1 + run.phases[0].checkpoint_seconds + run.phases[1].checkpoint_seconds);
+  EXPECT_EQ(forecast(config({"phase.one.eval.max_tokens=10"}), rate_).phases[0].evaluation_tokens, 10);
+}
+
+TEST_F(ForecastTest, CountsTheCheckpointsThatStay) {
+  const auto count = [&](const std::vector<std::string>& overrides) {
+    return forecast(config(overrides), rate_).checkpoints;
+  };
+  EXPECT_EQ(count({}), 2);  // the ends of the phases
+  EXPECT_EQ(count({"train.checkpoint_every=\"2 steps\""}), 5);
+  EXPECT_EQ(count({"train.checkpoint_every=\"64 tokens\""}), 5);
+  EXPECT_EQ(count({"train.checkpoint_every=\"2 steps\"", "train.keep_last=1"}), 3);
+  EXPECT_EQ(count({"phase.two.start={from = \"one\", step = 5}"}), 3);
+  const auto one = config();
+  EXPECT_EQ(forecast(one, rate_).checkpoint_bytes,
+            12.0 * static_cast<double>(model::count_parameters(one.model).total));
+}
+
+TEST_F(ForecastTest, StatedRatesFollowFromTheFlops) {
+  const auto tiny = config();
+  const auto rate = stated_rate(tiny, 1e9);
+  EXPECT_DOUBLE_EQ(rate.step_seconds, model::training_flops_per_token(tiny.model, 8) * 32 / 1e9);
+  EXPECT_DOUBLE_EQ(rate.forward_seconds_per_token * 3 * 32, rate.step_seconds);
+  const Json time = time_json(tiny, rate, forecast(tiny, rate));
+  EXPECT_DOUBLE_EQ(time.at("tokens_per_second").as_double(), 32 / rate.step_seconds);
+}
+
+TEST_F(ForecastTest, MeasuresStepsOrSaysWhyNot) {
+  const auto measured = measure_rate(config(), "cpu");
+  EXPECT_EQ(measured.source, "measured");
+  EXPECT_GT(measured.step_seconds, 0);
+  EXPECT_GT(measured.forward_seconds_per_token, 0);
+  EXPECT_LT(measured.forward_seconds_per_token * 32, measured.step_seconds);
+  const auto huge = measure_rate(config({"model.vocab_size=200000000", "model.d_model=65536"}), "cpu");
+  EXPECT_EQ(huge.source, "bound");
+  EXPECT_THAT(huge.note, HasSubstr("not measured: it needs"));
+  EXPECT_EQ(measure_rate(config(), "cpu", /*may_measure=*/false).source, "bound");
+}
+
+}  // namespace
+}  // namespace evenkeel::train
