@@ -7,6 +7,7 @@
 
 #include <unistd.h>
 
+#include "core/mappings.h"
 #include "core/units.h"
 
 namespace evenkeel {
@@ -54,6 +55,7 @@ void copy_log_to(const std::string& path) {
   const std::lock_guard lock(c.mutex);
   if (c.copy.is_open()) c.copy.close();
   if (!path.empty()) c.copy.open(path, std::ios::app);
+  copy_mapping_faults_to(path);
 }
 
 Progress::Progress(std::string label, double total, std::string unit, double scale)

@@ -106,6 +106,7 @@ int64_t read_text_bytes(const fs::path& prefix, int64_t n_tokens) {
   const Json json = read_json(path);
   const Json* format = json.find("format");
   if (format == nullptr || *format != Json("evenkeel.data.v1")) return 0;
+  require<DataError>(json.find("unfinished") == nullptr, path.string(), ": got a pair that 'evenkeel prepare' did not finish; need it run again");
   const int64_t tokens = json.at("tokens").as_int();
   const int64_t bytes = json.at("bytes").as_int();
   require<DataError>(tokens == n_tokens, path.string(), ": got ", tokens, " tokens; need ", n_tokens,
@@ -171,6 +172,7 @@ void IndexedDataset::copy(int64_t first, int64_t count, int64_t* out) const {
   for_item(item_bytes_, is_signed_, [&](auto zero) {
     for (int64_t i = 0; i < count; ++i) out[i] = load<decltype(zero)>(tokens_.data(), first + i);
   });
+  tokens_.require_whole();
 }
 
 int64_t IndexedDataset::document_of(int64_t token) const {
@@ -195,6 +197,7 @@ void IndexedDataset::check_vocabulary(int64_t vocab_size) const {
                          "; need 0..", vocab_size - 1, " (vocab_size ", vocab_size, ")");
     }
   });
+  tokens_.require_whole();
 }
 
 IndexedDatasetWriter::IndexedDatasetWriter(const fs::path& prefix, int64_t vocab_size)
@@ -219,12 +222,12 @@ void IndexedDatasetWriter::add_document(const std::vector<int32_t>& ids) {
   n_tokens_ += static_cast<int64_t>(ids.size());
 }
 
-void IndexedDatasetWriter::commit() {
-  const fs::path index_path = with_suffix(prefix_, ".idx");
-  AtomicFile index(index_path);
-  const auto put = [&](auto value) { index.write(&value, sizeof value); };
+void IndexedDatasetWriter::finish() {
+  if (index_ != nullptr) return;
+  index_ = std::make_unique<AtomicFile>(with_suffix(prefix_, ".idx"));
+  const auto put = [&](auto value) { index_->write(&value, sizeof value); };
   const auto n = static_cast<int64_t>(lengths_.size());
-  index.write(kMagic);
+  index_->write(kMagic);
   put(kVersion);
   put(static_cast<uint8_t>(is_u16_ ? 8 : 4));
   put(n);
@@ -236,11 +239,17 @@ void IndexedDatasetWriter::commit() {
     offset += length * int64_t{is_u16_ ? 2 : 4};
   }
   for (int64_t bound = 0; bound <= n; ++bound) put(bound);
+  tokens_->finish();
+  index_->finish();
+}
+
+void IndexedDatasetWriter::commit() {
+  finish();
   // An older index must never stand beside the new tokens.
   std::error_code ignored;
-  fs::remove(index_path, ignored);
+  fs::remove(with_suffix(prefix_, ".idx"), ignored);
   tokens_->commit();
-  index.commit();
+  index_->commit();
 }
 
 }  // namespace evenkeel::data

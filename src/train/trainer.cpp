@@ -13,6 +13,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
+#include "core/output.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/diagnose.h"
@@ -102,6 +103,7 @@ class Run {
     const bool is_used = fs::exists(run) && (!fs::is_directory(run) || fs::directory_iterator(run) != fs::directory_iterator());
     require<ConfigError>(!is_used || fs::is_directory(run), run.string(), ": got a file; need a folder to write the run to");
     require<ConfigError>(!is_used || options_.resume, run.string(), ": got a folder that is not empty; need an empty or new one, or --resume");
+    require_own_outputs(run_outputs(run, options_.recipe_text));
     if (options_.resume && !options_.allow_change) require_same_recipe(run, config_);
   }
 
@@ -135,7 +137,7 @@ class Run {
     if (!options_.resume || !resume_from_last()) state_ = initial_state(config_, model_, device_, token_counts());
     require_own_starts();
     fs::remove(run / "results.json");  // of a recipe that was shorter: the run is not finished until it has its own
-    write_file_atomically(run / "recipe.toml", options_.recipe_text);
+    if (!has_content(run / "recipe.toml", options_.recipe_text)) write_file_atomically(run / "recipe.toml", options_.recipe_text);
     Json resolved = run_config_json(config_);
     resolved["contents"] = contents;
     write_file_atomically(run / "resolved.json", resolved.dump(1) + "\n");
