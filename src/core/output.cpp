@@ -87,8 +87,6 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
 
 // ---- the marks: each is asked of a plain file, or a folder, that is there ----
 
-constexpr const char* kPairSuffixes[] = {".bin", ".idx", ".json"};
-
 int64_t count_in(const Json& json, const char* key) {
   const Json* value = json.find(key);
   return value != nullptr && value->is_integer() ? value->as_int() : -1;
@@ -270,7 +268,7 @@ struct Kind {
   enum { file, folder, whole_folder } form = file;
 };
 constexpr Kind kKinds[] = {
-    {OutputKind::pair, "part of a pair (PREFIX.json describes it, and its size fits)", is_own_pair},
+    {OutputKind::pair, "part of a pair that its PREFIX.json describes", is_own_pair},
     {OutputKind::tokenizer, "a tokenizer", is_own_tokenizer},
     {OutputKind::page, "a page", is_own_page},
     {OutputKind::trace, "a trace", is_own_trace},
@@ -283,7 +281,7 @@ constexpr Kind kKinds[] = {
     {OutputKind::table, "a table of the results.json above it", is_own_table},
     {OutputKind::member, "a file of a run or study", is_own_member},
     {OutputKind::subfolder, "a folder of a run, study or analysis", is_own_subfolder, Kind::folder},
-    {OutputKind::checkpoint, "a checkpoint (manifest.json lists all that is in it)", is_own_checkpoint, Kind::whole_folder},
+    {OutputKind::checkpoint, "a checkpoint whose manifest.json lists all that is in it", is_own_checkpoint, Kind::whole_folder},
 };
 
 const Kind& kind_of(const Output& output) {
@@ -298,7 +296,8 @@ bool is_below(const fs::path& input, const struct stat& folder) {
   return false;
 }
 
-void require_own(const Output& output, const std::vector<fs::path>& inputs) {
+// What is there has the right form, and is no input.
+void require_replaceable(const Output& output, const std::vector<fs::path>& inputs) {
   const Kind& kind = kind_of(output);
   const std::string path = output.path.string();
   require<ConfigError>(output.path.has_filename(), path, ": got no file name; need one to write (another --out)");
@@ -314,14 +313,20 @@ void require_own(const Output& output, const std::vector<fs::path>& inputs) {
     require<ConfigError>(!read || kind.form != Kind::whole_folder || !is_below(input, *info), path,
                          ": got an output folder that holds the input ", input.string(), "; need another --out");
   }
-  require<ConfigError>(kind.is_own(output.path), path, ": got ", description(*info, output.path), " that evenkeel did not write as ", kind.name,
-                       "; need it removed, or another --out");
+}
+
+void require_mark(const Output& output) {
+  const Kind& kind = kind_of(output);
+  const auto info = entry_at(output.path);
+  require<ConfigError>(!info || kind.is_own(output.path), output.path.string(), ": got ", info ? description(*info, output.path) : "",
+                       " that evenkeel did not write as ", kind.name, "; need it removed, or another --out");
 }
 
 }  // namespace
 
 void require_own_outputs(const std::vector<Output>& outputs, const std::vector<fs::path>& inputs) {
-  for (const auto& output : outputs) require_own(output, inputs);
+  for (const auto& output : outputs) require_replaceable(output, inputs);
+  for (auto output = outputs.rbegin(); output != outputs.rend(); ++output) require_mark(*output);  // what says whose the others are first
 }
 
 bool is_own(const Output& output) {
@@ -345,7 +350,7 @@ bool is_events_name(std::string_view name) {
 
 std::vector<Output> pair_outputs(const fs::path& prefix) {
   std::vector<Output> out;
-  for (const char* suffix : kPairSuffixes) out.push_back({prefix.string() + suffix, OutputKind::pair});
+  for (const char* suffix : {".bin", ".idx", ".json"}) out.push_back({prefix.string() + suffix, OutputKind::pair});
   return out;
 }
 

@@ -35,12 +35,12 @@ struct Output {
 // is absent passes. Nothing is changed: every command calls it for all of its outputs before its work begins.
 void require_own_outputs(const std::vector<Output>& outputs, const std::vector<std::filesystem::path>& inputs = {});
 
-// The outputs of what is more than a file, those with names that are known from what is there.
+// The outputs of what is more than a file, as far as their names are known, in an order in which they may be removed:
+// what says whose the others are comes last.
 std::vector<Output> pair_outputs(const std::filesystem::path& prefix);
 // `recipe` is the text that will stand in the file of that name: where it stands there already nothing is replaced.
 std::vector<Output> run_outputs(const std::filesystem::path& run, std::string_view recipe);
 std::vector<Output> study_outputs(const std::filesystem::path& study, std::string_view recipe);  // without its arms
-// In an order in which they may be removed: what says whose the others are comes last.
 std::vector<Output> analysis_outputs(const std::filesystem::path& folder);
 
 // Whether evenkeel wrote what is there, as far as the mark tells; false where nothing is.

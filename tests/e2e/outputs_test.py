@@ -21,21 +21,16 @@ from checks import run_checks  # noqa: E402
 from contract_train import CPU  # noqa: E402
 
 N_WORKERS = 2
+ELSEWHERE = pathlib.Path(tempfile.mkdtemp(prefix="evenkeel-elsewhere-"))  # what links lead to
 
 
 def foreign(path):
     path.write_text("mine, the only copy\n")
 
 
-def link_to_a_file(path):
-    (path.parent / "elsewhere").mkdir(exist_ok=True)
-    (path.parent / "elsewhere" / "real").write_text("real")
-    path.symlink_to("elsewhere/real")
-
-
-def link_to_a_folder(path):
-    (path.parent / "elsewhere").mkdir(exist_ok=True)
-    path.symlink_to("elsewhere")
+def link_to(target):
+    """A link to a folder or file `target` beside the sandboxes."""
+    return lambda path: path.symlink_to(ELSEWHERE / target)
 
 
 def a_socket(path):
@@ -57,9 +52,10 @@ def a_folder(path):
     (path / "inside").write_text("mine")
 
 
-OBSTACLES = {"a pipe": os.mkfifo, "a dangling link": lambda path: path.symlink_to("absent"), "a link to a file": link_to_a_file,
-             "a link to standard output": lambda path: path.symlink_to("/proc/self/fd/1"), "a folder": a_folder, "a file of another program": foreign}
-IN_PLACE_OF_FOLDERS = {"a pipe": os.mkfifo, "a dangling link": OBSTACLES["a dangling link"], "a link to a folder": link_to_a_folder, "a file": foreign}
+OBSTACLES = {"a file of another program": foreign, "a pipe": os.mkfifo, "a link to a file": link_to("real"), "a folder": a_folder,
+             "a dangling link": lambda path: path.symlink_to("absent"), "a link to standard output": lambda path: path.symlink_to("/proc/self/fd/1"),
+             "a socket": a_socket, **({"a device": a_device} if os.geteuid() == 0 else {})}
+IN_PLACE_OF_FOLDERS = {"a file": foreign, "a link to a folder": link_to(""), "a pipe": os.mkfifo}
 
 
 def state_of(folder):
@@ -157,13 +153,19 @@ def in_place(place, problems, command, name, obstacle):
 
 
 def all_refused(place, problems, command):
-    cases = [(name, obstacle) for name in FILES[command] for obstacle in OBSTACLES.values()]
-    cases += [(name, obstacle) for name in FOLDERS.get(command, []) for obstacle in IN_PLACE_OF_FOLDERS.values()]
-    cases += [(name, obstacle) for name in KNOWN_BY_FOLDER.get(command, []) for what, obstacle in OBSTACLES.items() if what != "a file of another program"]
-    extra = [a_socket] + ([a_device] if os.geteuid() == 0 else [])
-    cases += [(FILES[command][0], obstacle) for obstacle in extra]
+    """Every obstacle in place of one file, and at every other place a file of another program and one obstacle in turn."""
+    kinds = list(OBSTACLES.values())
+    first, *others = FILES[command]
+    cases = [(first, obstacle) for obstacle in kinds]
+    for i, name in enumerate(others):
+        cases += [(name, kinds[0]), (name, kinds[1 + i % (len(kinds) - 1)])]
+    for i, name in enumerate(FOLDERS.get(command, [])):
+        cases += [(name, obstacle) for obstacle in list(IN_PLACE_OF_FOLDERS.values())[:2 if i else 3]]
+    cases += [(name, kinds[2 + i]) for i, name in enumerate(KNOWN_BY_FOLDER.get(command, []))]
     with concurrent.futures.ThreadPoolExecutor(N_WORKERS) as pool:
         list(pool.map(lambda case: in_place(place, problems, command, *case), cases))
+    problems.equal((ELSEWHERE / "real").read_text(), "real", "what a link leads to")
+    problems.equal(os.listdir(ELSEWHERE), ["real"], "the folder that a link leads to")
 
 
 def check_prepare_leaves_what_others_wrote(place, problems):
@@ -322,9 +324,12 @@ def check_the_recipe_may_lie_in_the_run(place, problems):
 def main():
     if not os.path.exists(toy.BINARY):
         sys.exit(f"outputs_test: got no {toy.BINARY}; need it built")
+    (ELSEWHERE / "real").write_text("real")
     with tempfile.TemporaryDirectory(prefix="evenkeel-outputs-") as root:
         place = Place(pathlib.Path(os.path.realpath(root)))
-        return run_checks("outputs_test", [[(sys.modules[__name__], place)]], sys.argv[1:])
+        code = run_checks("outputs_test", [[(sys.modules[__name__], place)]], sys.argv[1:])
+    shutil.rmtree(ELSEWHERE)
+    return code
 
 
 if __name__ == "__main__":
