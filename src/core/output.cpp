@@ -35,7 +35,9 @@ std::optional<struct stat> target_of(const fs::path& path) {
   return std::nullopt;
 }
 
-bool is_same(const struct stat& left, const struct stat& right) { return left.st_dev == right.st_dev && left.st_ino == right.st_ino; }
+bool is_same(const struct stat& left, const struct stat& right) {
+  return left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
 
 std::string description(const struct stat& info, const fs::path& path) {
   std::error_code ignored;
@@ -188,14 +190,15 @@ bool is_own_trace(const fs::path& path) {
   const std::string length = head_of(path, kLengthBytes);
   if (length.size() < kLengthBytes) return false;
   std::memcpy(&header_bytes, length.data(), kLengthBytes);
-  if (header_bytes > kMaxHeaderBytes || header_bytes + kLengthBytes > static_cast<uint64_t>(bytes_in(path))) return false;
+  if (header_bytes > kMaxHeaderBytes || header_bytes > static_cast<uint64_t>(bytes_in(path)) - kLengthBytes) return false;
   const std::string text = head_of(path, kLengthBytes + header_bytes);
   try {
     const Json header = Json::parse(std::string_view(text).substr(kLengthBytes), path.string());
     const Json* metadata = header.find("__metadata__");
     if (metadata == nullptr || header.find("predicted_ids") == nullptr) return false;
     const auto has = [&](const char* key) { return metadata->find(key) != nullptr; };
-    return has("format_version") && has("n_experts") && has("top_k") && has("mode") && has("capacity") && has("tokenizer_sha256");
+    constexpr const char* kKeys[] = {"format_version", "n_experts", "top_k", "mode", "capacity", "tokenizer_sha256"};
+    return std::all_of(std::begin(kKeys), std::end(kKeys), has);
   } catch (const DataError&) {
     return false;
   }
@@ -265,7 +268,10 @@ struct Kind {
   OutputKind kind;
   const char* name;
   bool (*is_own)(const fs::path& path);
-  enum { file, folder, whole_folder } form = file;
+  enum Form { file,
+              folder,
+              whole_folder };
+  Form form = file;
 };
 constexpr Kind kKinds[] = {
     {OutputKind::pair, "part of a pair that its PREFIX.json describes", is_own_pair},
@@ -285,7 +291,8 @@ constexpr Kind kKinds[] = {
 };
 
 const Kind& kind_of(const Output& output) {
-  return *std::find_if(std::begin(kKinds), std::end(kKinds), [&](const Kind& kind) { return kind.kind == output.kind; });
+  const auto is_it = [&](const Kind& kind) { return kind.kind == output.kind; };
+  return *std::find_if(std::begin(kKinds), std::end(kKinds), is_it);
 }
 
 // Whether `input` lies in the folder, whatever links lead there.
@@ -305,7 +312,8 @@ void require_replaceable(const Output& output, const std::vector<fs::path>& inpu
   if (!info) return;
   const bool is_form = kind.form == Kind::file ? S_ISREG(info->st_mode) : S_ISDIR(info->st_mode);
   require<ConfigError>(is_form, path, ": got ", description(*info, output.path), " where ", kind.name,
-                       " is to be written; need it removed, or another --out (evenkeel replaces and writes through its own alone)");
+                       " is to be written; need another --out, or nothing there (nothing is written through pipes, devices and",
+                       " links, and no folder is replaced by a file)");
   for (const auto& input : inputs) {
     const auto read = target_of(input);
     require<ConfigError>(!read || !is_same(*read, *info), path, ": got an output that is the input ", input.string(),
@@ -355,10 +363,16 @@ std::vector<Output> pair_outputs(const fs::path& prefix) {
 }
 
 std::vector<Output> run_outputs(const fs::path& run, std::string_view recipe) {
-  std::vector<Output> out = {{run / ".lock", OutputKind::lock},          {run / "resolved.json", OutputKind::member},
-                             {run / "metrics.jsonl", OutputKind::metrics}, {run / "results.json", OutputKind::results},
-                             {run / "report.html", OutputKind::page},      {run / "log.txt", OutputKind::log},
-                             {run / "checkpoints", OutputKind::subfolder}, {run / "tensorboard", OutputKind::subfolder}};
+  std::vector<Output> out = {
+      {run / ".lock", OutputKind::lock},
+      {run / "resolved.json", OutputKind::member},
+      {run / "metrics.jsonl", OutputKind::metrics},
+      {run / "results.json", OutputKind::results},
+      {run / "report.html", OutputKind::page},
+      {run / "log.txt", OutputKind::log},
+      {run / "checkpoints", OutputKind::subfolder},
+      {run / "tensorboard", OutputKind::subfolder},
+  };
   if (!has_content(run / "recipe.toml", recipe)) out.push_back({run / "recipe.toml", OutputKind::member});
   for (const auto& path : entries_of(run / "tensorboard"))
     if (is_events_name(path.filename().string())) out.push_back({path, OutputKind::events});
@@ -366,9 +380,14 @@ std::vector<Output> run_outputs(const fs::path& run, std::string_view recipe) {
 }
 
 std::vector<Output> study_outputs(const fs::path& study, std::string_view recipe) {
-  std::vector<Output> out = {{study / ".lock", OutputKind::lock},       {study / "results.json", OutputKind::results},
-                             {study / "speed.json", OutputKind::speed}, {study / "report.html", OutputKind::page},
-                             {study / "arms", OutputKind::subfolder},   {study / "csv", OutputKind::subfolder}};
+  std::vector<Output> out = {
+      {study / ".lock", OutputKind::lock},
+      {study / "results.json", OutputKind::results},
+      {study / "speed.json", OutputKind::speed},
+      {study / "report.html", OutputKind::page},
+      {study / "arms", OutputKind::subfolder},
+      {study / "csv", OutputKind::subfolder},
+  };
   if (!has_content(study / "study.toml", recipe)) out.push_back({study / "study.toml", OutputKind::member});
   const Json results = json_of(study / "results.json");
   const Json* tables = results.find("tables");

@@ -110,7 +110,7 @@ def check_a_trace_of_an_analysis(place, problems):
 
 def check_weights(place, problems):
     wide = place.folder / "wide"
-    problems.ran(toy.evenkeel("train", place.recipe, "--out", wide, *CPU, "--set", "model.d_model=256", "--set", "model.n_layers=8", "--set", "model.d_expert=512",
+    problems.ran(toy.evenkeel("train", place.recipe, "--out", wide, *CPU, "--set", "model.d_model=256", "--set", "model.n_layers=4", "--set", "model.d_expert=512",
                               "--set", "train.sequence_length=4", "--set", "phase.english.steps=1", "--set", "phase.german.steps=1"))
     weights = toy.checkpoints(wide)[-1] / "model.safetensors"
     cut_while_read(place, problems, weights, "eval", wide, "--data", f"en={place.folder / 'en'}", "--json", *CPU)
