@@ -15,6 +15,7 @@
 #include "core/file_io.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "core/output.h"
 
 namespace evenkeel::checkpoint {
 namespace {
@@ -168,6 +169,7 @@ void save_folder(const fs::path& folder, const std::function<void(const fs::path
   const fs::path target = folder.has_filename() ? folder : folder.parent_path();
   const fs::path parent = target.has_parent_path() ? target.parent_path() : fs::path(".");
   const fs::path temporary = parent / (kSavingPrefix + target.filename().string());
+  require_own_outputs({{target, OutputKind::checkpoint}});
   make_folders(parent);
   remove_leftovers(parent);
   make_folders(temporary);

@@ -139,6 +139,7 @@ at::Tensor SafetensorsFile::copy(const Entry& entry, const std::vector<int64_t>&
                              ": got a boolean other than 0 and 1; need 0 or 1");
   }
   if (out.nbytes() > 0) std::memcpy(out.mutable_data_ptr(), data, out.nbytes());
+  file_.require_whole();
   return out;
 }
 

@@ -12,6 +12,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "core/errors.h"
+#include "core/mappings.h"
 #include "core/rng.h"
 
 namespace evenkeel::checkpoint {
@@ -301,6 +302,19 @@ TEST_F(Safetensors, FolderRefusesHostileIndexes) {
   fs::remove(folder_ / "model.safetensors.index.json");
   EXPECT_THROW(SafetensorsFolder{folder_}, CheckpointError);
   EXPECT_THROW(SafetensorsFolder{folder_ / "absent"}, CheckpointError);
+}
+
+TEST_F(Safetensors, AFileThatGetsShorterIsNoWeights) {
+  write_safetensors(path_, {{"w", at::zeros({1 << 16})}}, {});
+  const auto load_cut = [&](int64_t bytes) {
+    install_mapping_faults();
+    const SafetensorsFile file(path_);
+    fs::resize_file(path_, static_cast<uintmax_t>(bytes));
+    file.load("w");
+  };
+  EXPECT_EXIT(load_cut(5000), testing::ExitedWithCode(4), "model.safetensors: got 5000 bytes while it is read; need the 262");
+  write_safetensors(path_, {{"w", at::zeros({1 << 16})}}, {});
+  EXPECT_THROW(load_cut(static_cast<int64_t>(fs::file_size(path_)) - 1), MachineError);  // within the last page: no fault
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "core/errors.h"
 #include "core/json_lines.h"
 #include "core/log.h"
+#include "core/output.h"
 #include "core/units.h"
 #include "data/tokenizer.h"
 #include "report/page.h"
@@ -227,6 +228,7 @@ void check_out(const fs::path& out) {
     const Json* kind = json.find("kind");
     require<ConfigError>(kind != nullptr && *kind == Json("analysis"), out.string(), ": got the folder of a run or study; need an empty one, or that of an earlier analysis");
   }
+  require_own_outputs(analysis_outputs(out));
   fs::path existing = fs::absolute(out);
   while (!fs::exists(existing)) existing = existing.parent_path();
   require<ConfigError>(fs::is_directory(existing), existing.string(), ": got a file; need a folder");
@@ -316,17 +318,21 @@ void add_over_run(const AnalyzeOptions& options, ModelRun& run, Sources& sources
 }
 
 void remove_files(const fs::path& out) {
-  for (const char* name : kFiles) fs::remove_all(out / name);
+  std::error_code ignored;
+  for (const auto& output : analysis_outputs(out))
+    if (output.kind != OutputKind::subfolder) fs::remove(output.path, ignored);
+  fs::remove(out / "csv", ignored);
 }
 
 // All of them, or none: what an earlier analysis left goes first, and what was written goes when a write fails.
 void write_files(const fs::path& out, const Json& results, const analysis::AnalysisTables& result) {
   const bool is_new = !fs::exists(out);
+  check_out(out);  // once more: the work before this may have taken long
   remove_files(out);
   try {
     make_folders(out / "csv");
+    write_file_atomically(out / "results.json", results.dump(1) + "\n");  // first: by it the next analysis knows the others
     for (const auto& table : result.tables) write_file_atomically(out / "csv" / (table.name + ".csv"), to_csv(table.table));
-    write_file_atomically(out / "results.json", results.dump(1) + "\n");
     report::write_page({out}, out / "report.html");
   } catch (...) {
     remove_files(out);

@@ -1,6 +1,4 @@
 #include "cli/commands.h"
-#include "core/errors.h"
-#include "core/file_io.h"
 #include "core/log.h"
 #include "report/page.h"
 
@@ -13,8 +11,6 @@ int cmd_report(Options& options) {
   options.add("--out", out, "FILE.html to write", true);
   options.example("evenkeel report runs/demo --out demo.html");
   if (!options.parse()) return 0;
-  require<ConfigError>(!fs::is_directory(out), "--out: got the folder '", out, "'; need FILE.html to write");
-  if (const fs::path folder = fs::path(out).parent_path(); !folder.empty()) make_folders(folder);
   report::write_page({folders.begin(), folders.end()}, out);
   log_info("wrote ", out);
   return 0;

@@ -6,6 +6,8 @@
 #include "cli/results_lines.h"
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/log.h"
+#include "core/output.h"
 #include "report/page.h"
 #include "study/study.h"
 #include "train/inputs.h"
@@ -36,13 +38,16 @@ int cmd_study(Options& options) {
   const bool is_used = fs::exists(study.out) && (!fs::is_directory(study.out) || fs::directory_iterator(study.out) != fs::directory_iterator());
   require<ConfigError>(!is_used || fs::is_directory(study.out), out, ": got a file; need a folder to write the study to");
   require<ConfigError>(!is_used || study.resume, out, ": got a folder that is not empty; need an empty or new one, or --resume");
+  const std::string text = read_file(recipe);
+  require_own_outputs(study_outputs(study.out, text));
+  for (const auto& arm : plan.arms) require_own_outputs(run_outputs(study.out / "arms" / arm.name, arm.text));
   train::InputData data;
   study::check_study(plan, study, data);
   make_folders(study.out);
   train::save_on_signal();
   const train::RunLock lock(study.out);
   for (const char* part : {"", "csv"}) remove_temporaries_in(study.out / part);
-  write_file_atomically(study.out / "study.toml", read_file(recipe));
+  if (!has_content(study.out / "study.toml", text)) write_file_atomically(study.out / "study.toml", text);
   study::run_study(plan, study, data);
   for (const auto& arm : plan.arms) {
     const fs::path run = study.out / "arms" / arm.name;

@@ -3,6 +3,7 @@
 #include "cli/model_run.h"
 #include "core/errors.h"
 #include "core/log.h"
+#include "core/output.h"
 #include "core/units.h"
 #include "ops/cross_entropy.h"
 
@@ -77,8 +78,7 @@ int cmd_trace(Options& command) {
   command.example("evenkeel trace runs/first --data data/en-heldout --max-tokens 100000 --out en.safetensors");
   if (!command.parse()) return 0;
   options.run.check();
-  require<ConfigError>(!fs::exists(options.out) || fs::is_regular_file(options.out), "--out: got ", fs::is_directory(options.out) ? "the folder" : "what is no plain file", " '", options.out,
-                       "'; need FILE.safetensors to write");
+  require_own_outputs({{options.out, OutputKind::trace}}, {options.tokens, options.data + ".bin", options.data + ".idx", options.data + ".json"});
   require<ConfigError>(options.data.empty() != options.tokens.empty(), "trace: got ", options.data.empty() ? "neither --data nor --tokens" : "both --data and --tokens", "; need one of them");
   require<ConfigError>(options.tokens.empty() || (options.run.sequence_length == 0 && options.run.max_tokens == 0), "--tokens: got --sequence-length or --max-tokens beside it; need the file alone, whose arrays are the windows");
   if (options.name.empty()) options.name = options.data.empty() ? fs::path(options.tokens).stem().string() : fs::path(options.data).filename().string();

@@ -16,12 +16,14 @@
 #include <unistd.h>
 
 #include "core/errors.h"
+#include "core/mappings.h"
 
 namespace evenkeel {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{1} << 20;
-constexpr const char* kTemporarySuffix = ".tmp";  // and the number of the process
+constexpr std::string_view kTemporaryPrefix = ".evenkeel-";  // a name that nobody else gives
+constexpr std::string_view kTemporarySuffix = ".tmp";        // and the number of the process
 
 [[noreturn]] void fail_machine(const fs::path& path, const char* action) {
   fail<MachineError>(path.string(), ": got '", std::strerror(errno), "' on ", action, "; need it to succeed");
@@ -67,6 +69,7 @@ class Sha256 {
 void read_in_pieces(const fs::path& path, const std::function<void(std::string_view)>& take) {
   int64_t size_bytes = 0;
   const int descriptor = open_for_reading(path, size_bytes);
+  int64_t n_read = 0;
   std::string buffer(kBufferBytes, '\0');
   for (;;) {
     const ssize_t n = read(descriptor, buffer.data(), buffer.size());
@@ -76,9 +79,12 @@ void read_in_pieces(const fs::path& path, const std::function<void(std::string_v
       fail_machine(path, "reading");
     }
     if (n == 0) break;
+    n_read += n;
     take(std::string_view(buffer).substr(0, static_cast<size_t>(n)));
   }
   close(descriptor);
+  require<MachineError>(n_read >= size_bytes, path.string(), ": got ", n_read, " bytes; need the ", size_bytes,
+                        " that it had when it was opened (it must not change while it is read)");
 }
 
 }  // namespace
@@ -125,12 +131,24 @@ std::vector<TemporaryFile> temporary_files_in(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     const size_t end = name.rfind(kTemporarySuffix);
-    if (end == std::string::npos || !entry.is_regular_file(error)) continue;
-    const std::string digits = name.substr(end + std::strlen(kTemporarySuffix));
+    if (!name.starts_with(kTemporaryPrefix) || end == std::string::npos || end < kTemporaryPrefix.size()) continue;
+    if (!fs::is_regular_file(entry.symlink_status(error))) continue;
+    const std::string digits = name.substr(end + kTemporarySuffix.size());
     if (digits.empty() || digits.size() > kMostDigits || digits.find_first_not_of("0123456789") != std::string::npos) continue;
-    out.push_back({entry.path(), name.substr(0, end), std::stoi(digits)});
+    out.push_back({entry.path(), name.substr(kTemporaryPrefix.size(), end - kTemporaryPrefix.size()), std::stoi(digits)});
   }
   return out;
+}
+
+// A new file under the temporary name. One that is there is what an earlier process of this number left: another that
+// runs in this name space has another number.
+int create_temporary(const fs::path& path) {
+  for (int tries_left = 2;; --tries_left) {
+    const int descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (descriptor >= 0 || errno != EEXIST || tries_left == 0) return descriptor;
+    std::error_code error;
+    if (fs::is_regular_file(fs::symlink_status(path, error))) fs::remove(path, error);
+  }
 }
 }  // namespace
 
@@ -146,10 +164,9 @@ void remove_temporaries_in(const fs::path& folder) {
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
-  temporary_ = path_;
-  temporary_ += kTemporarySuffix + std::to_string(getpid());
+  temporary_ = path_.parent_path() / join_parts(kTemporaryPrefix, path_.filename().string(), kTemporarySuffix, getpid());
   slot_ = list_temporary(temporary_.c_str());
-  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  descriptor_ = create_temporary(temporary_);
   if (descriptor_ < 0) {
     const int open_error = errno;
     forget_temporary();
@@ -160,16 +177,16 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ >= 0) {
-    close(descriptor_);
-    unlink(temporary_.c_str());
-  }
+  if (descriptor_ >= 0) close(descriptor_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
   forget_temporary();
 }
 
+// It bears its own name now, or was never made.
 void AtomicFile::forget_temporary() {
   if (slot_ < temporary_files.size()) temporary_files[slot_].store(nullptr);
   slot_ = temporary_files.size();
+  temporary_.clear();
 }
 
 void AtomicFile::write(const void* data, size_t size_bytes) {
@@ -204,21 +221,17 @@ void AtomicFile::write_at(int64_t offset_bytes, const void* data, size_t size_by
   size_bytes_ = std::max(size_bytes_, offset_bytes);
 }
 
-void AtomicFile::commit() {
+void AtomicFile::finish() {
+  if (descriptor_ < 0) return;
   flush();
   if (fsync(descriptor_) != 0) fail_machine(path_, "syncing");
-  const char* action = "closing";
-  bool done = close(std::exchange(descriptor_, -1)) == 0;
-  if (done) {
-    action = "renaming";
-    done = rename(temporary_.c_str(), path_.c_str()) == 0;
-  }
-  if (!done) {
-    const int first_error = errno;
-    unlink(temporary_.c_str());
-    errno = first_error;
-    fail_machine(path_, action);
-  }
+  if (close(std::exchange(descriptor_, -1)) != 0) fail_machine(path_, "closing");
+}
+
+void AtomicFile::commit() {
+  finish();
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) fail_machine(path_, "renaming");
+  forget_temporary();
   sync_folder(path_.has_parent_path() ? path_.parent_path() : fs::path("."));
 }
 
@@ -260,24 +273,34 @@ MappedFile::MappedFile(const fs::path& path) {
   if (size_ > 0) {
     void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
     const int map_error = errno;
+    struct stat info {};
+    fstat(descriptor, &info);
     close(descriptor);
     errno = map_error;
     if (address == MAP_FAILED) fail_machine(path, "mapping");
     data_ = static_cast<const std::byte*>(address);
+    mapping_ = list_mapping(data_, size_, {path.string(), info.st_dev, info.st_ino});
   } else {
     close(descriptor);
   }
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  forget_mapping(mapping_);
+  munmap(const_cast<std::byte*>(data_), size_);
 }
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), mapping_(std::exchange(other.mapping_, nullptr)) {}
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(mapping_, other.mapping_);
   return *this;
+}
+
+void MappedFile::require_whole() const {
+  if (mapping_ != nullptr) require_whole_mapping(mapping_);
 }
 
 void MappedFile::release(size_t begin, size_t end) const {

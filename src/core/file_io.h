@@ -12,10 +12,12 @@ namespace evenkeel {
 
 namespace fs = std::filesystem;
 
-// DataError when the path is missing or no regular file; MachineError when reading fails.
+struct Mapping;  // core/mappings.h
+
+// DataError when the path is missing or no regular file; MachineError when reading fails, or when it got shorter.
 std::string read_file(const fs::path& path, int64_t max_bytes = INT64_C(1) << 33);
 
-// A file under a temporary name in the same folder; commit() syncs it, renames it into place and syncs the
+// A file under a temporary name in the same folder, .evenkeel-NAME.tmpPID; commit() syncs it, renames it into place and syncs the
 // folder. Destroyed without commit, it leaves nothing. Every failure is a MachineError with the path.
 class AtomicFile {
  public:
@@ -27,6 +29,7 @@ class AtomicFile {
   void write(std::string_view text) { write(text.data(), text.size()); }
   // Bytes at a place of their own, in any order; not for a file that write() appends to.
   void write_at(int64_t offset_bytes, const void* data, size_t size_bytes);
+  void finish();  // writes and syncs the rest; only commit() may follow
   void commit();
   int64_t size_bytes() const { return size_bytes_; }
 
@@ -54,7 +57,8 @@ void make_folders(const fs::path& path);                       // MachineError, 
 void sync_folder(const fs::path& path);                        // MachineError
 void rename_synced(const fs::path& from, const fs::path& to);  // rename, then sync of the parent folder
 
-// A file mapped for reading. Empty files map to size 0.
+// A file mapped for reading. Empty files map to size 0. When the file shrinks or cannot be read, touching its pages ends
+// the process with one line and exit code 4 (install_mapping_faults() of core/mappings.h).
 class MappedFile {
  public:
   MappedFile() = default;
@@ -67,10 +71,14 @@ class MappedFile {
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   // The pages of bytes begin .. end need not stay in memory; they are read again when they are touched.
   void release(size_t begin, size_t end) const;
+  // MachineError when the file is shorter than it was: what was read before this call is what the file held, but the
+  // rest of a last page would read as zeros, without a fault.
+  void require_whole() const;
 
  private:
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+  Mapping* mapping_ = nullptr;  // its entry in the list that the handler of faults reads
 };
 
 std::string sha256_hex(std::string_view bytes);

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <csignal>
+#include <sys/resource.h>
 
 #include "core/errors.h"
 #include "support/files.h"
@@ -86,34 +88,69 @@ TEST(AtomicFile, AFailedCommitLeavesNothing) {
 }
 
 TEST(AtomicFile, AFullDiskIsAMachineError) {
-  if (!fs::exists("/dev/full")) GTEST_SKIP();  // a container without it has no full device to write to
   const testing::TemporaryFolder folder;
-  // The temporary name is known: let it be the full device.
-  fs::create_symlink("/dev/full", folder / ("out.tmp" + std::to_string(getpid())));
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &none), 0);  // as a quota that is used up
   EXPECT_THAT(testing::message_of<MachineError>([&] { write_file_atomically(folder / "out", "x"); }), HasSubstr("on writing"));
+  EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, handler);
   EXPECT_THAT(folder.names(), IsEmpty());
+}
+
+std::string temporary_name(const std::string& name, int process) { return ".evenkeel-" + name + ".tmp" + std::to_string(process); }
+
+TEST(AtomicFile, FollowsNoLinkAndTakesOverWhatItsNumberLeft) {
+  const testing::TemporaryFolder folder;
+  const std::string name = temporary_name("out", getpid());
+  folder.write(name, "of an earlier process");
+  write_file_atomically(folder / "out", "x");
+  EXPECT_THAT(folder.names(), ElementsAre("out"));
+  folder.write("mine", "mine");
+  fs::create_symlink("mine", folder / name);
+  EXPECT_THROW(write_file_atomically(folder / "out", "y"), MachineError);
+  EXPECT_EQ(read_file(folder / "mine") + read_file(folder / "out"), "minex");
+  EXPECT_TRUE(fs::is_symlink(folder / name));
+}
+
+TEST(AtomicFile, AFinishedOneIsNotThereYet) {
+  const testing::TemporaryFolder folder;
+  {
+    AtomicFile file(folder / "out");
+    file.write("text");
+    file.finish();
+    EXPECT_FALSE(fs::exists(folder / "out"));
+  }
+  EXPECT_THAT(folder.names(), IsEmpty());
+  AtomicFile file(folder / "out");
+  file.write("text");
+  file.finish();
+  file.commit();
+  EXPECT_EQ(read_file(folder / "out"), "text");
 }
 
 TEST(RemoveTemporariesOf, LeavesThoseOfLivingProcessesAndOtherNames) {
   const testing::TemporaryFolder folder;
-  const std::string dead = std::to_string(testing::dead_process());
-  const std::string own = "en.bin.tmp" + std::to_string(getpid()), first = "en.bin.tmp1", other = "en2.bin.tmp" + dead;
-  for (const auto& name : {"en.bin.tmp" + dead, own, first, other, std::string("en.bin"), std::string("en.bin.tmp"), "en.bin.tmp" + dead + "x", std::string("en.bin.tmp99999999999")})
+  const int dead = testing::dead_process();
+  const std::string own = temporary_name("en.bin", getpid()), first = temporary_name("en.bin", 1), other = temporary_name("en2.bin", dead), others = "en.bin.tmp" + std::to_string(dead);
+  const std::string longer = temporary_name("en.bin", dead) + "x", link = temporary_name("en.json", dead), in_place = temporary_name("en.idx", dead);
+  for (const auto& name : {temporary_name("en.bin", dead), own, first, other, others, longer, std::string("en.bin"), std::string(".evenkeel-en.bin.tmp"), std::string(".evenkeel-en.bin.tmp99999999999")})
     folder.write(name, "x");
-  fs::create_directories(folder / ("en.idx.tmp" + dead));
-  remove_temporaries_of(folder / "en.bin");
-  remove_temporaries_of(folder / "en.idx");  // a folder stays
-  EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre(own, first, other, "en.bin", "en.bin.tmp", "en.bin.tmp" + dead + "x", "en.bin.tmp99999999999", "en.idx.tmp" + dead));
+  fs::create_directories(folder / in_place);
+  fs::create_symlink("en.bin", folder / link);
+  for (const char* name : {"en.bin", "en.idx", "en.json"}) remove_temporaries_of(folder / name);  // folders and links stay
+  EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre(own, first, other, others, longer, link, in_place, "en.bin", ".evenkeel-en.bin.tmp", ".evenkeel-en.bin.tmp99999999999"));
   EXPECT_NO_THROW(remove_temporaries_of(folder / "absent" / "en.bin"));
 }
 
 TEST(RemoveTemporariesIn, LeavesOtherNamesAndFolders) {
   const testing::TemporaryFolder folder;
-  fs::create_directories(folder / "a.tmp12");
-  const std::string own = "b.json.tmp" + std::to_string(getpid());
-  for (const auto& name : {std::string("a.json.tmp123"), own, std::string("a.json"), std::string("notes.tmpx"), std::string("b.tmp")}) folder.write(name, "x");
+  fs::create_directories(folder / temporary_name("a", 12));
+  for (const auto& name : {temporary_name("a.json", 123), temporary_name("b.json", getpid()), std::string("a.json"), std::string("a.json.tmp123"), std::string("notes.tmp7"), std::string(".evenkeel-tmp7")}) folder.write(name, "x");
   remove_temporaries_in(folder / "");
-  EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre("a.json", "notes.tmpx", "b.tmp", "a.tmp12"));
+  EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre("a.json", "a.json.tmp123", "notes.tmp7", ".evenkeel-tmp7", temporary_name("a", 12)));
   EXPECT_NO_THROW(remove_temporaries_in(folder / "absent"));
 }
 

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/mappings.h"
 #include "core/terminal_text.h"
 #include "core/units.h"
 
@@ -78,6 +79,7 @@ void copy_log_to(const std::string& path) {
   const std::lock_guard lock(c.mutex);
   if (c.copy.is_open()) c.copy.close();
   if (!path.empty()) c.copy.open(path, std::ios::app);
+  copy_mapping_faults_to(path);
 }
 
 Progress::Progress(std::string label, double total, std::string unit, double scale)

@@ -120,6 +120,12 @@ Contents contents_from_json(const Json& json) { return {json.at("hash").as_strin
 }  // namespace
 
 IndexedDataset IndexedDataset::open(const fs::path& prefix) {
+  IndexedDataset out = open_tokens(prefix);
+  out.read_description();
+  return out;
+}
+
+IndexedDataset IndexedDataset::open_tokens(const fs::path& prefix) {
   IndexedDataset out;
   out.prefix_ = prefix;
   const fs::path index_path = with_suffix(prefix, ".idx");
@@ -166,7 +172,6 @@ IndexedDataset IndexedDataset::open(const fs::path& prefix) {
   }
   out.order_key_ = order_key_of(out.index_.text(), out.tokens_.text());
   out.stamps_ = {stamp_of(index_path), stamp_of(tokens_path)};
-  out.read_description();
   return out;
 }
 
@@ -175,6 +180,7 @@ void IndexedDataset::copy(int64_t first, int64_t count, int64_t* out) const {
   for_item(item_bytes_, is_signed_, [&](auto zero) {
     for (int64_t i = 0; i < count; ++i) out[i] = load<decltype(zero)>(tokens_.data(), first + i);
   });
+  tokens_.require_whole();
 }
 
 int64_t IndexedDataset::document_of(int64_t token) const {
@@ -190,6 +196,7 @@ void IndexedDataset::read_description() {
   const Json json = read_json(path);
   const Json* format = json.find("format");
   if (format == nullptr || *format != Json("evenkeel.data.v1")) return;
+  require<DataError>(json.find("unfinished") == nullptr, path.string(), ": got a pair that 'evenkeel prepare' did not finish; need it run again");
   const int64_t tokens = json.at("tokens").as_int();
   text_bytes_ = json.at("bytes").as_int();
   require<DataError>(tokens == n_tokens_, path.string(), ": got ", tokens, " tokens; need ", n_tokens_,
@@ -210,6 +217,8 @@ const Contents& IndexedDataset::contents() const {
   const std::string hash = content_hash({&index_, &tokens_}, "reading " + prefix_.string(), [&](size_t file, size_t, std::string_view piece) {
     if (file == 1) for_item(item_bytes_, is_signed_, [&](auto zero) { widen_range<decltype(zero)>(piece, smallest, largest); });
   });
+  index_.require_whole();
+  tokens_.require_whole();
   contents_ = n_tokens_ == 0 ? Contents{hash} : Contents{hash, smallest, largest};
   return *contents_;
 }
@@ -242,6 +251,7 @@ void IndexedDataset::require_ids(int64_t vocab_size, int64_t n_tokens) const {
       fail<DataError>(with_suffix(prefix_, ".bin").string(), ": got id ", id, " at token ", i, "; need 0..", vocab_size - 1, " (vocab_size ", vocab_size, ")");
     }
   });
+  tokens_.require_whole();
 }
 
 IndexedDatasetWriter::IndexedDatasetWriter(const fs::path& prefix, int64_t vocab_size)
@@ -266,12 +276,12 @@ void IndexedDatasetWriter::add_document(const std::vector<int32_t>& ids) {
   n_tokens_ += static_cast<int64_t>(ids.size());
 }
 
-void IndexedDatasetWriter::commit() {
-  const fs::path index_path = with_suffix(prefix_, ".idx");
-  AtomicFile index(index_path);
-  const auto put = [&](auto value) { index.write(&value, sizeof value); };
+void IndexedDatasetWriter::finish() {
+  if (index_ != nullptr) return;
+  index_ = std::make_unique<AtomicFile>(with_suffix(prefix_, ".idx"));
+  const auto put = [&](auto value) { index_->write(&value, sizeof value); };
   const auto n = static_cast<int64_t>(lengths_.size());
-  index.write(kMagic);
+  index_->write(kMagic);
   put(kVersion);
   put(static_cast<uint8_t>(is_u16_ ? 8 : 4));
   put(n);
@@ -283,11 +293,17 @@ void IndexedDatasetWriter::commit() {
     offset += length * int64_t{is_u16_ ? 2 : 4};
   }
   for (int64_t bound = 0; bound <= n; ++bound) put(bound);
+  tokens_->finish();
+  index_->finish();
+}
+
+void IndexedDatasetWriter::commit() {
+  finish();
   // An older index must never stand beside the new tokens.
   std::error_code ignored;
-  fs::remove(index_path, ignored);
+  fs::remove(with_suffix(prefix_, ".idx"), ignored);
   tokens_->commit();
-  index.commit();
+  index_->commit();
 }
 
 }  // namespace evenkeel::data

@@ -27,6 +27,8 @@ class IndexedDataset {
   // DataError names the file, what was found and what was needed (magic, version, type code, sizes that
   // disagree, offsets that are no prefix sums, document bounds out of order).
   static IndexedDataset open(const std::filesystem::path& prefix);
+  // The same without PREFIX.json: of a pair whose description is yet to be written.
+  static IndexedDataset open_tokens(const std::filesystem::path& prefix);
 
   int64_t n_tokens() const { return n_tokens_; }
   int64_t n_sequences() const { return n_sequences_; }
@@ -78,11 +80,12 @@ class IndexedDatasetWriter {
   void add_document(const std::vector<int32_t>& ids);  // one sequence a document
   int64_t n_tokens() const { return n_tokens_; }
   int64_t n_documents() const { return static_cast<int64_t>(lengths_.size()); }
+  void finish();  // all is on the disk, under temporary names; only commit() may follow
   void commit();
 
  private:
   std::filesystem::path prefix_;
-  std::unique_ptr<AtomicFile> tokens_;
+  std::unique_ptr<AtomicFile> tokens_, index_;
   int64_t vocab_size_;
   bool is_u16_;
   std::vector<int32_t> lengths_;

@@ -194,6 +194,17 @@ TEST_F(IndexedDatasetTest, TakesTheBytesOfTextFromItsDescription) {
   EXPECT_THROW(described("{"), DataError);
 }
 
+TEST_F(IndexedDatasetTest, NoticesAFileThatGetsShorter) {
+  IndexedDatasetWriter writer(folder_ / "d", 100);
+  writer.add_document({1, 2, 3, 4});
+  writer.commit();
+  const auto data = IndexedDataset::open(folder_ / "d");
+  fs::resize_file(folder_ / "d.bin", 6);  // what is gone reads as zeros
+  std::vector<int64_t> ids(4);
+  EXPECT_THAT(message_of<MachineError>([&] { data.copy(0, 4, ids.data()); }), HasSubstr("d.bin: got 6 bytes while it is read; need the 8"));
+  EXPECT_THROW(data.check_vocabulary(100), MachineError);
+}
+
 TEST_F(IndexedDatasetTest, NamesTheFileThatIsMissing) {
   EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "none"); }), HasSubstr("none.idx: got no such file"));
   folder_.write("half.idx", kIndex);

@@ -14,6 +14,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
+#include "core/output.h"
 #include "core/rng.h"
 #include "core/units.h"
 #include "data/indexed_dataset.h"
@@ -230,8 +231,10 @@ void remove_old_holdout(const fs::path& prefix) {
   };
   const Json inputs = inputs_of(held_out + ".json");
   if (inputs.is_null() || !(inputs == inputs_of(prefix.string() + ".json"))) return;
+  const auto parts = pair_outputs(held_out);
   std::error_code ignored;
-  for (const char* suffix : {".bin", ".idx", ".json"}) fs::remove(held_out + suffix, ignored);  // the description last: a kill before it is made good
+  if (std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return fs::exists(part.path, ignored) && !is_own(part); })) return;
+  for (const auto& part : parts) fs::remove(part.path, ignored);  // the description last: a kill before it is made good
   log_warning("removed ", held_out, " of an earlier call: what it held out is not held out of ", prefix.string());
 }
 
@@ -279,7 +282,6 @@ Json hashed_inputs(const Paths& inputs) {
   return out;
 }
 
-// Of a pair whose .bin and .idx are in place.
 Json description(const Pair& pair, const Tokenizer& tokenizer, std::optional<int32_t> eod, const Json& inputs) {
   Json out = Json::object();
   out["format"] = kFormat;
@@ -291,8 +293,24 @@ Json description(const Pair& pair, const Tokenizer& tokenizer, std::optional<int
   out["vocab_size"] = tokenizer.vocab_size();
   out["eod"] = eod ? Json(int64_t{*eod}) : Json();
   out["inputs"] = inputs;
-  out["contents"] = IndexedDataset::open(pair.path).contents_record();
   return out;
+}
+
+// A description that stands beside other tokens would mislead. One that says that they are not finished stays while they
+// are put there: it tells a pair that a kill has torn from one of another program. Returns what the description says at last.
+Json put_in_place(Pair& pair, Json description) {
+  const auto part = [&](const char* suffix) { return fs::path(pair.path.string() + suffix); };
+  write_file_atomically(part(".json"), Json(Json::Object{{"format", kFormat}, {"unfinished", true}}).dump(2) + "\n");
+  try {
+    pair.writer.commit();
+    description["contents"] = IndexedDataset::open_tokens(pair.path).contents_record();
+    write_file_atomically(part(".json"), description.dump(2) + "\n");
+    return description;
+  } catch (...) {
+    std::error_code ignored;
+    if (!fs::exists(part(".bin")) && !fs::exists(part(".idx"))) fs::remove(part(".json"), ignored);
+    throw;
+  }
 }
 
 void encode_inputs(const Tokenizer& tokenizer, const Paths& inputs, const PrepareOptions& options,
@@ -330,6 +348,10 @@ Json prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& pr
   require<ConfigError>(!inputs.empty(), "prepare: got no input; need at least one file");
   for (const auto& path : inputs) check_input(path);
   const auto eod = resolve_eod(tokenizer, options.eod);
+  auto read = inputs;
+  read.push_back(tokenizer.path());
+  require_own_outputs(pair_outputs(prefix), read);
+  if (options.holdout_fraction > 0) require_own_outputs(pair_outputs(prefix.string() + "-heldout"), read);
   if (prefix.has_parent_path()) make_folders(prefix.parent_path());
   for (const char* part : {"", "-heldout"})
     for (const char* suffix : {".bin", ".idx", ".json"}) remove_temporaries_of(prefix.string() + part + suffix);
@@ -347,20 +369,14 @@ Json prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& pr
                      options.holdout_fraction, ", which leaves ", kept.writer.n_tokens(), " tokens and holds out ", n_held_out,
                      "; need some on both sides (more text or another fraction; blocks are of ", kHoldoutBlockTokens, " tokens)");
 
-  // 3. The files. A description that stands beside other tokens would mislead, so old ones go first.
+  // 3. The files, all on the disk before an older one goes.
   const Json hashes = hashed_inputs(inputs);
   std::vector<Pair*> pairs = {&kept};
   if (held_out != nullptr) pairs.push_back(held_out);
+  for (Pair* const pair : pairs) pair->writer.finish();
   if (held_out == nullptr) remove_old_holdout(prefix);
   std::vector<Json> descriptions;
-  for (Pair* const pair : pairs) {
-    const fs::path json_path = pair->path.string() + ".json";
-    std::error_code ignored;
-    fs::remove(json_path, ignored);
-    pair->writer.commit();
-    descriptions.push_back(description(*pair, tokenizer, eod, hashes));
-    write_file_atomically(json_path, descriptions.back().dump(2) + "\n");
-  }
+  for (Pair* const pair : pairs) descriptions.push_back(put_in_place(*pair, description(*pair, tokenizer, eod, hashes)));
   return descriptions.front();
 }
 

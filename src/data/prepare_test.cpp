@@ -240,10 +240,10 @@ TEST_F(PrepareTest, RemovesWhatAKilledOneLeft) {
   if (process == 0) _exit(0);
   waitpid(process, nullptr, 0);
   const std::string dead = std::to_string(process);
-  for (const char* name : {"en.bin.tmp", "en.json.tmp", "en-heldout.idx.tmp"}) folder_.write(name + dead, "half");
-  folder_.write("de.bin.tmp" + dead, "another prefix");
+  for (const char* name : {".evenkeel-en.bin.tmp", ".evenkeel-en.json.tmp", ".evenkeel-en-heldout.idx.tmp"}) folder_.write(name + dead, "half");
+  folder_.write(".evenkeel-de.bin.tmp" + dead, "another prefix");
   prepared("en", {input});
-  EXPECT_THAT(folder_.names(), testing::UnorderedElementsAre("a.txt", "de.bin.tmp" + dead, "en.bin", "en.idx", "en.json"));
+  EXPECT_THAT(folder_.names(), testing::UnorderedElementsAre("a.txt", ".evenkeel-de.bin.tmp" + dead, "en.bin", "en.idx", "en.json"));
 }
 
 // What was held out is in the new pair: an evaluation on the old set would be one on training text.
@@ -266,6 +266,33 @@ TEST_F(PrepareTest, ASetOfThatNameThatIsNoHoldoutStays) {
     prepared("en", {input});
     EXPECT_TRUE(fs::exists(folder_ / "en-heldout.bin")) << content;
   }
+}
+
+TEST_F(PrepareTest, ReplacesItsOwnPairAlone) {
+  const auto input = text_file("a.txt", made_documents(1200)), other = text_file("b.txt", made_documents(900, 2));
+  prepared("en", {input});
+  const std::string first = files_of("en");
+  EXPECT_EQ(prepared("en", {other}).at("documents").as_int(), 900);
+  EXPECT_NE(files_of("en"), first);
+  const auto refusal = [&](const PrepareOptions& options = {}) { return message_of<ConfigError>([&] { prepared("en", {input}, options); }); };
+  folder_.write("en-heldout.idx", "mine");
+  const auto before = folder_.names();
+  EXPECT_THAT(refusal({.holdout_fraction = 0.1}), HasSubstr("en-heldout.idx: got a file that evenkeel did not write as part of a pair"));
+  fs::remove(folder_ / "en.json");  // as a pair of another program
+  const std::string second = files_of("en");
+  EXPECT_THAT(refusal(), HasSubstr("en.bin: got a file that evenkeel did not write as part of a pair"));
+  EXPECT_EQ(files_of("en"), second);
+}
+
+// A kill between the renames leaves a description that says so: nobody reads the pair, and the next call makes it good.
+TEST_F(PrepareTest, ATornPairIsRefusedAndReplaced) {
+  const auto input = text_file("a.txt", made_documents(1200));
+  folder_.write("en.bin", "half");
+  folder_.write("en.json", R"({"format": "evenkeel.data.v1", "unfinished": true})");
+  prepared("en", {input});
+  EXPECT_EQ(texts_of("en").size(), 1200u);
+  folder_.write("en.json", R"({"format": "evenkeel.data.v1", "unfinished": true})");
+  EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "en"); }), HasSubstr("did not finish; need it run again"));
 }
 
 TEST_F(PrepareTest, PassesTheTokenizersFaultsOn) {

@@ -11,6 +11,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/log.h"
+#include "core/output.h"
 #include "core/rng.h"
 #include "data/readers.h"
 #include "data/tokenizer.h"
@@ -126,6 +127,7 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
   require<ConfigError>(options.vocab_size >= 1 && options.vocab_size <= 10'000'000, "--vocab-size: got ",
                        options.vocab_size, "; need 1..10000000");
   for (const auto& path : inputs) check_input(path);
+  require_own_outputs({{out, OutputKind::tokenizer}}, inputs);
   if (out.has_parent_path()) make_folders(out.parent_path());
   AtomicFile file(out);  // first: a path that cannot be written should not cost a training
 

@@ -1,5 +1,6 @@
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/output.h"
 #include "data/test_support.h"
 #include "data/tokenizer.h"
 
@@ -58,6 +59,20 @@ TEST_F(TrainTokenizer, SamplesTheSameSentences) {
   EXPECT_EQ(trained(sampled, {text}), one);
   EXPECT_NE(trained({.vocab_size = 320}, {text}), one);
   EXPECT_EQ(trained({.vocab_size = 320, .max_sentences = 1'000'000}, {text}), trained({.vocab_size = 320}, {text}));
+}
+
+TEST_F(TrainTokenizer, ReplacesItsOwnAlone) {
+  const auto text = folder_.write("a.txt", joined(documents_, "\n"));
+  const Output out{folder_ / "out.model", OutputKind::tokenizer};
+  for (const std::string kind : {"unigram", "bpe"}) {
+    trained({.kind = kind, .vocab_size = 350}, {text});
+    EXPECT_TRUE(is_own(out)) << kind;
+  }
+  const auto refused = [&](const fs::path& path) { return message_of<ConfigError>([&] { train_tokenizer({.vocab_size = 350}, {text}, path); }); };
+  const std::string own = read_file(out.path), other = "\x0a\x03\x0a\x01x" + own.substr(0, own.size() / 2);
+  EXPECT_THAT(refused(folder_.write("other.model", other)), HasSubstr("other.model: got a file that evenkeel did not write as a tokenizer"));
+  EXPECT_EQ(read_file(folder_ / "other.model"), other);
+  EXPECT_THAT(refused(text), HasSubstr("a.txt: got an output that is the input"));
 }
 
 TEST_F(TrainTokenizer, SaysWhyItCannotAndLeavesNothing) {

@@ -7,6 +7,7 @@
 #include "core/file_io.h"
 #include "core/json.h"
 #include "core/json_lines.h"
+#include "core/output.h"
 #include "report/columns.h"
 #include "report/compress.h"
 #include "report/embedded.h"
@@ -243,6 +244,8 @@ std::string make_page(const std::vector<fs::path>& folders) {
 }
 
 void write_page(const std::vector<fs::path>& folders, const fs::path& out) {
+  require_own_outputs({{out, OutputKind::page}});
+  if (out.has_parent_path()) make_folders(out.parent_path());
   remove_temporaries_of(out);  // a page is what a run ends with: one that was killed there is finished, and no step of it runs again
   write_file_atomically(out, make_page(folders));
 }

@@ -86,7 +86,7 @@ TEST_F(PageTest, TheSameInputGivesTheSameBytes) {
 
 TEST_F(PageTest, WritingRemovesWhatAKilledWriterLeft) {
   const auto path = run("one", 3);
-  const fs::path left = folder_ / "page.html.tmp999999999";  // beyond the largest number of a process
+  const fs::path left = folder_ / ".evenkeel-page.html.tmp999999999";  // beyond the largest number of a process
   write_file_atomically(left, "half a page");
   write_page({path}, folder_ / "page.html");
   EXPECT_FALSE(fs::exists(left));

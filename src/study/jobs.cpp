@@ -11,6 +11,7 @@
 #include "core/error_report.h"
 #include "core/errors.h"
 #include "core/log.h"
+#include "core/mappings.h"
 #include "train/interrupt.h"
 
 namespace evenkeel::study {
@@ -40,6 +41,7 @@ void send_line(int pipe, std::string line) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(130);  // it ended before the call above
   train::listen_to_parent();
+  report_mapping_faults_to(pipe, "e 4 arm " + job.label + ": ");
   set_quiet(true);  // one progress view, the parent's
   set_warning_sink([&](const std::string& line) { send_line(pipe, "w 0 " + line); });
   int exit_code = 0;

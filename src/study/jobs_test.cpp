@@ -11,6 +11,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/log.h"
+#include "core/mappings.h"
 #include "support/files.h"
 #include "train/interrupt.h"
 
@@ -113,6 +114,19 @@ TEST(Jobs, AProcessThatDiesIsTheMachinesFault) {
 }
 
 TEST(Jobs, NoneIsDoneAtOnce) { run_jobs({}, 2, kNoProgress); }
+
+TEST(Jobs, AFileThatShrinksUnderAnArmIsSaidWithItsName) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("en.bin", std::string(1 << 20, 'x'));
+  const Job job{"dense", {}, [&](const Report&) {
+                  install_mapping_faults();
+                  const MappedFile file(path);
+                  std::filesystem::resize_file(path, 0);
+                  volatile const std::byte* data = file.data();
+                  static_cast<void>(data[file.size() - 1]);
+                }};
+  EXPECT_THAT(message_of<MachineError>([&] { run_jobs({job}, 1, kNoProgress); }), ::testing::StartsWith("arm dense: " + path.string() + ": got 0 bytes while it is read; need the 1048576"));
+}
 
 }  // namespace
 }  // namespace evenkeel::study

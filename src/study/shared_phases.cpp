@@ -7,6 +7,7 @@
 #include "train/metrics.h"
 #include "train/phase.h"
 #include "train/recipe_changes.h"
+#include "train/run_lock.h"
 
 namespace evenkeel::study {
 namespace {
@@ -115,6 +116,7 @@ std::string take_shared_phases(const StudyPlan& plan, size_t index, const fs::pa
   const int64_t last = last_step_of(arm, n);
   if (n == 0 || (!own_steps.empty() && own_steps.back() >= last)) return "";
   make_folders(run / "checkpoints");
+  const train::RunLock lock(run);  // its mark says whose the folder is
   copy_metrics(from / "metrics.jsonl", run / "metrics.jsonl", last);
   for (const int64_t step : steps) {
     const fs::path target = run / "checkpoints" / checkpoint::step_folder_name(step);

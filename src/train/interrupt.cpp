@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/file_io.h"
+#include "core/mappings.h"
 
 namespace evenkeel::train {
 namespace {
@@ -45,6 +46,7 @@ void install_signal_handlers() {
   handle(SIGUSR1, on_parent_request);
   handle(SIGXFSZ, SIG_IGN);  // a full quota becomes an error of the write
   handle(SIGPIPE, SIG_IGN);
+  install_mapping_faults();
 }
 
 void save_on_signal() { saves_first = 1; }

@@ -12,6 +12,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "core/output.h"
 
 namespace evenkeel::train {
 namespace {
@@ -139,7 +140,7 @@ TensorBoardFile::TensorBoardFile(const std::filesystem::path& folder, int64_t fi
   std::snprintf(name, sizeof name, "events.out.tfevents.%010lld.evenkeel", static_cast<long long>(first_step));
   std::vector<std::filesystem::path> beyond;  // of resumes from later checkpoints
   for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().filename().string().starts_with("events.out.tfevents.") && entry.path().filename() > name) beyond.push_back(entry.path());
+    if (is_events_name(entry.path().filename().string()) && entry.path().filename() > name && is_own({entry.path(), OutputKind::events})) beyond.push_back(entry.path());
   for (const auto& path : beyond) std::filesystem::remove(path);
   file_ = std::fopen((folder / name).c_str(), "wb");
   require<MachineError>(file_ != nullptr, (folder / name).string(), ": got '", std::strerror(errno), "' on creating; need it to succeed");

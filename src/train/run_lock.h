@@ -1,4 +1,4 @@
-// One writer at a time in a run or study folder.
+// One writer at a time in a run or study folder, and the mark by which the folder is known (core/output.h).
 #pragma once
 
 #include <filesystem>

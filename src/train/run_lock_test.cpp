@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "core/errors.h"
+#include "core/file_io.h"
+#include "core/output.h"
 
 namespace evenkeel::train {
 namespace {
@@ -17,8 +19,12 @@ TEST(RunLock, LetsOneWriterIn) {
   {
     const RunLock lock(folder);
     EXPECT_THROW(RunLock{folder}, ConfigError);
+    EXPECT_EQ(read_file(folder / ".lock"), kFolderMark);
   }
   EXPECT_NO_THROW(RunLock{folder});  // free again
+  std::filesystem::remove(folder / ".lock");
+  std::filesystem::create_symlink("elsewhere", folder / ".lock");
+  EXPECT_THROW(RunLock{folder}, MachineError);  // nothing is written through a link
   std::filesystem::remove_all(folder);
   EXPECT_THROW(RunLock{folder}, MachineError);  // no such folder
 }

@@ -13,6 +13,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
+#include "core/output.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/diagnose.h"
@@ -112,6 +113,7 @@ class Run {
     const bool is_used = fs::exists(run) && (!fs::is_directory(run) || fs::directory_iterator(run) != fs::directory_iterator());
     require<ConfigError>(!is_used || fs::is_directory(run), run.string(), ": got a file; need a folder to write the run to");
     require<ConfigError>(!is_used || options_.resume, run.string(), ": got a folder that is not empty; need an empty or new one, or --resume");
+    require_own_outputs(run_outputs(run, options_.recipe_text));
   }
 
   Json machine() const {
@@ -156,7 +158,7 @@ class Run {
     if (resume)
       for (const auto& [folder, reason] : resume->damaged) checkpoint::put_aside(folder, reason);
     fs::remove(run / "results.json");  // of a recipe that was shorter: the run is not finished until it has its own
-    write_file_atomically(run / "recipe.toml", options_.recipe_text);
+    if (!has_content(run / "recipe.toml", options_.recipe_text)) write_file_atomically(run / "recipe.toml", options_.recipe_text);
     Json resolved = run_config_json(config_);
     resolved["contents"] = contents;
     if (changed.size() > 0) resolved["changed"] = changed;

@@ -46,9 +46,6 @@ class Place:
         if result.rc != 0:
             raise RuntimeError(result.err)
 
-    def start(self, *args):
-        return subprocess.Popen([toy.BINARY, *map(str, args)], env=toy.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-
     def same_as_whole(self, run, problems):
         """The last checkpoint and the metrics are those of the run that was left alone."""
         last, wanted = toy.checkpoints(run)[-1], toy.checkpoints(self.whole)[-1]
@@ -56,6 +53,10 @@ class Place:
             problems.need((last / name).read_bytes() == (wanted / name).read_bytes(), f"{last.name}/{name} differs")
         problems.need(toy.metrics_without_clock(run) == toy.metrics_without_clock(self.whole), "metrics.jsonl differs")
         problems.equal(toy.leftovers(run), [], "left behind")
+
+
+def start(*args):
+    return subprocess.Popen([toy.BINARY, *map(str, args)], env=toy.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def wait_until(holds, process, seconds=60):
@@ -78,7 +79,7 @@ def end_of(process):
 def stopped(place, problems, number, name):
     """A run that is stopped by this signal on its way. It saves, and goes on to the same end."""
     run = place.folder / name
-    process = place.start("train", place.recipe, "--out", run, *CPU)
+    process = start("train", place.recipe, "--out", run, *CPU)
     wait_until(has_steps(run, 20), process)
     process.send_signal(number)
     result = end_of(process)
@@ -104,7 +105,7 @@ def check_sigterm_saves_and_the_run_goes_on(place, problems):
 
 def check_a_second_signal_ends_at_once(place, problems):
     run = place.folder / "twice"
-    process = place.start("train", place.recipe, "--out", run, *CPU, "--set", "train.batch_size=4096", "--set", "train.micro_batch_size=4096",
+    process = start("train", place.recipe, "--out", run, *CPU, "--set", "train.batch_size=4096", "--set", "train.micro_batch_size=4096",
                           "--set", "train.sequence_length=128")
     wait_until(lambda: (run / "log.txt").exists() and "phase english" in (run / "log.txt").read_text(), process)
     time.sleep(0.5)  # in its first step, which takes long
@@ -119,7 +120,7 @@ def check_a_second_signal_ends_at_once(place, problems):
 
 def check_two_writers_are_refused(place, problems):
     run = place.folder / "two"
-    process = place.start("train", place.recipe, "--out", run, *CPU, "--set", "phase.german.steps=100000")
+    process = start("train", place.recipe, "--out", run, *CPU, "--set", "phase.german.steps=100000")
     wait_until(has_steps(run, 3), process)
     second = toy.evenkeel("train", place.recipe, "--out", run, "--resume", *CPU, "--set", "phase.german.steps=100000")
     problems.ran(second, 2)
@@ -148,7 +149,7 @@ def check_max_hours_saves_and_exits_0(place, problems):
 def check_a_signal_to_a_whole_study_saves_its_arms(place, problems):
     for number, name in ((signal.SIGINT, "study-int"), (signal.SIGTERM, "study-term")):
         out = place.folder / name
-        process = place.start("study", place.study, "--out", out, "--jobs", 2, "--threads", 2, "--device", "cpu")
+        process = start("study", place.study, "--out", out, "--jobs", 2, "--threads", 2, "--device", "cpu")
         wait_until(lambda: has_steps(out / "arms" / "a", 15)() and has_steps(out / "arms" / "b", 15)(), process)
         os.killpg(process.pid, number)  # as a terminal does: parent and children get it
         result = end_of(process)
@@ -169,7 +170,7 @@ def check_a_signal_to_a_whole_study_saves_its_arms(place, problems):
 def check_a_killed_study_goes_on(place, problems):
     out = place.folder / "study-kill"
     arguments = ["study", place.study, "--out", out, "--jobs", 2, "--threads", 2, "--device", "cpu", "--set", 'train.checkpoint_every="10 steps"']
-    process = place.start(*arguments)
+    process = start(*arguments)
     wait_until(lambda: has_steps(out / "arms" / "a", 15)() and has_steps(out / "arms" / "b", 15)(), process)
     process.kill()
     process.communicate()
@@ -183,7 +184,7 @@ def check_a_killed_study_goes_on(place, problems):
 
 def check_two_studies_in_one_folder_are_refused(place, problems):
     out = place.folder / "study-two"
-    process = place.start("study", place.study, "--out", out, *CPU, "--set", "phase.german.steps=100000")
+    process = start("study", place.study, "--out", out, *CPU, "--set", "phase.german.steps=100000")
     wait_until(has_steps(out / "arms" / "a", 3), process)
     second = toy.evenkeel("study", place.study, "--out", out, "--resume", *CPU, "--set", "phase.german.steps=100000")
     problems.ran(second, 2)
@@ -199,7 +200,7 @@ def check_commands_that_do_not_train_leave_no_temporary_files(place, problems):
                 "report": (place.whole, "--out", out / "page.html")}
     for command, args in commands.items():
         for number in (signal.SIGINT, signal.SIGTERM):
-            process = place.start(command, *args)
+            process = start(command, *args)
             wait_until(lambda: any(".tmp" in path.name for path in out.iterdir()), process)
             process.send_signal(number)
             result = end_of(process)

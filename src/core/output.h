@@ -1,0 +1,55 @@
+// What evenkeel did not write it does not remove, replace or write through. One function decides for the outputs of all
+// commands, by marks that evenkeel's own files bear (the table in output.cpp and in docs/formats.md).
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace evenkeel {
+
+enum class OutputKind { pair,        // PREFIX.bin, .idx, .json
+                        tokenizer,   // a SentencePiece .model
+                        page,        // report.html
+                        trace,       // .safetensors
+                        results,     // results.json
+                        speed,       // speed.json
+                        metrics,     // metrics.jsonl
+                        log,         // log.txt
+                        lock,        // .lock
+                        events,      // TensorBoard
+                        table,       // csv/NAME.csv
+                        member,      // a file that only the folder around it says to be evenkeel's: recipe.toml, resolved.json
+                        subfolder,   // the same of a folder that is written into: checkpoints, csv, arms
+                        checkpoint,  // a folder that is replaced whole
+};
+
+struct Output {
+  std::filesystem::path path;
+  OutputKind kind;
+};
+
+// ConfigError, one line, where one of `outputs` is there already and is no plain file or folder (a pipe, a device, a
+// symbolic link), is one of `inputs` by device and inode or a folder above one, or lacks the mark of its kind. What
+// is absent passes. Nothing is changed: every command calls it for all of its outputs before its work begins.
+void require_own_outputs(const std::vector<Output>& outputs, const std::vector<std::filesystem::path>& inputs = {});
+
+// The outputs of what is more than a file, as far as their names are known, in an order in which they may be removed:
+// what says whose the others are comes last.
+std::vector<Output> pair_outputs(const std::filesystem::path& prefix);
+// `recipe` is the text that will stand in the file of that name: where it stands there already nothing is replaced.
+std::vector<Output> run_outputs(const std::filesystem::path& run, std::string_view recipe);
+std::vector<Output> study_outputs(const std::filesystem::path& study, std::string_view recipe);  // without its arms
+std::vector<Output> analysis_outputs(const std::filesystem::path& folder);
+
+// Whether evenkeel wrote what is there, as far as the mark tells; false where nothing is.
+bool is_own(const Output& output);
+bool has_content(const std::filesystem::path& file, std::string_view content);
+// "events.out.tfevents.0000000120.evenkeel": the part that other writers fill with a time and a host's name.
+bool is_events_name(std::string_view name);
+
+// What a .lock says, so that the folder around it is known for evenkeel's from its first file on.
+inline constexpr std::string_view kFolderMark = "evenkeel\n";
+
+}  // namespace evenkeel
