@@ -138,8 +138,11 @@ struct RunConfig {
   int64_t total_steps() const;
 };
 
+// Whether phases must be there, each with sources of data.
+enum class DataNeed { required,
+                      optional };
 // Everything is checked that can be checked without opening data. ConfigError names file, line, key, value.
-RunConfig read_run_config(const ConfigNode& root);
+RunConfig read_run_config(const ConfigNode& root, DataNeed need = DataNeed::required);
 // ConfigError where `model` is of another architecture than `source`; routers, balance, capacity and initialisation may
 // differ. `place_of`: where a key of [model] was given.
 void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source, const std::function<std::string(const std::string& key)>& place_of);
