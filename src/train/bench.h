@@ -13,8 +13,8 @@ namespace evenkeel::train {
 struct BenchOptions {
   int64_t n_steps = 10;
   bool real_data = false;  // a phase's data instead of random tokens
-  std::string phase;       // its name; empty = the first
-  std::string device;
+  std::string phase = {};  // its name; empty = the first
+  std::string device = {};
   double max_seconds = 0;  // stops after this time, with at least least_steps; 0 = no bound
   int64_t least_steps = 1;
 };
