@@ -18,7 +18,7 @@ struct Speed {
   // How much of the CPU time that its threads asked for they got: CPU time over itself plus what they waited for a core. A thread
   // that sleeps because it has nothing to do asks for none. Where the system does not tell the wait: CPU time over wall time ×
   // threads. None where a step does not run on the CPU.
-  std::optional<double> cpu_share;
+  std::optional<double> cpu_share = {};
   // Something else used the machine meanwhile: a ratio to such a speed says nothing.
   bool is_busy() const { return spread > kMostSpread || (cpu_share && *cpu_share < kLeastCpuShare); }
   static constexpr double kMostSpread = 0.15, kLeastCpuShare = 0.85;
@@ -27,9 +27,9 @@ using Speeds = std::map<std::string, Speed>;  // of each arm
 
 // A model's timed steps in one round.
 struct Turn {
-  std::vector<double> step_seconds;         // ascending
-  double cpu_seconds = 0;                   // of all threads, in these steps
-  std::optional<double> core_wait_seconds;  // that they were ready and had no core; none where the system does not tell
+  std::vector<double> step_seconds;              // ascending
+  double cpu_seconds = 0;                        // of all threads, in these steps
+  std::optional<double> core_wait_seconds = {};  // that they were ready and had no core; none where the system does not tell
 };
 // Of the steps of all turns. n_threads: 0 where a step does not run on the CPU.
 Speed speed_of(const std::vector<Turn>& turns, int64_t tokens_per_step, int64_t n_threads);
