@@ -20,22 +20,28 @@ die() { echo "setup: error: $*" >&2; exit 4; }
 
 missing=()
 for package in "${packages[@]}"; do
-  [[ "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null)" == *"ok installed" ]] || missing+=("$package")
+  status=$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) || status=""
+  [[ $status == *"ok installed"* ]] || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${missing[*]}"
   command -v apt-get >/dev/null || die "got no apt-get; need Debian 12 or Ubuntu 22.04/24.04, or these packages by hand: ${missing[*]}"
   as_root=()
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || die "got no right to install packages; need: apt-get install ${missing[*]} (as root)"
+    command -v sudo >/dev/null || die "got no right to install packages; need this, as root: apt-get install ${missing[*]}"
     as_root=(sudo)
   fi
-  "${as_root[@]}" apt-get update -qq || die "got a failure of 'apt-get update'; need a working package source"
-  # The output is taken whole: in a pipe, `grep -q` ends the writer, which pipefail then counts as a failure.
-  if [[ " ${missing[*]} " == *" chromium "* && "$(apt-cache policy chromium)" != *"Candidate: "[0-9]* ]]; then
-    die "got no package 'chromium' here (Ubuntu has it as a snap alone); need CHROMIUM=PATH, a Chromium or Chrome for the browser tests"
+  "${as_root[@]}" apt-get update -qq \
+    || die "got a failure of '${as_root[*]:+sudo }apt-get update'; need a working package source${as_root[*]:+, and the right to use sudo}"
+  if [[ " ${missing[*]} " == *" chromium "* ]]; then
+    # Only now, since apt-cache knows no candidates before the update. The output is taken whole: a pipe into
+    # `grep -q` would end apt-cache by SIGPIPE, and under pipefail that is a failure.
+    policy=$(LC_ALL=C apt-cache policy chromium) || policy=""
+    [[ $policy == *"Candidate: "[0-9]* ]] \
+      || die "got no package 'chromium' here (Ubuntu has it as a snap alone); need CHROMIUM=PATH, a Chromium or Chrome for the browser tests"
   fi
-  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null \
+  # `env`, because sudo does not pass variables on.
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null \
     || die "got a failure of 'apt-get install ${missing[*]}'; need these packages"
 fi
 

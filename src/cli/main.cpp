@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/openmp_wait.h"
 #include "core/config_tree.h"
 #include "core/error_report.h"
 #include "core/errors.h"
@@ -52,6 +53,9 @@ int run(const std::vector<std::string>& arguments) {
 
 }  // namespace
 }  // namespace evenkeel::cli
+
+// Called before the constructors of all libraries.
+[[gnu::section(".preinit_array"), gnu::used]] static void (*before_libraries)(int, char**, char**) = evenkeel::cli::set_openmp_wait;
 
 int main(int argc, char** argv) {
   try {

@@ -110,7 +110,7 @@ void Options::example(const std::string& text) { impl_->example = text; }
 
 void Options::compute(std::string& device) {
   add("--device", device, "cpu, cuda or cuda:N (default: cuda when there is one)");
-  add("--threads", impl_->threads, "CPU threads; 0 = all cores");
+  add("--threads", impl_->threads, "CPU threads; 0 = the cores that this process may use");
   impl_->sets_threads = true;
 }
 
@@ -148,7 +148,7 @@ bool Options::parse() {
     fail<ConfigError>(impl_->command, ": got a command line that does not fit (", text, "); need what 'evenkeel ", impl_->command, " --help' lists");
   }
   if (impl_->sets_threads) {
-    require<ConfigError>(impl_->threads >= 0 && impl_->threads <= 4096, "--threads: got ", impl_->threads, "; need 0 (all cores) to 4096");
+    require<ConfigError>(impl_->threads >= 0 && impl_->threads <= 4096, "--threads: got ", impl_->threads, "; need 0 (the cores that this process may use) to 4096");
     ops::set_threads(impl_->threads);
   }
   return true;

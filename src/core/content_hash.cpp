@@ -15,6 +15,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "core/cores.h"
 #include "core/errors.h"
 #include "core/log.h"
 
@@ -51,7 +52,7 @@ class PieceReader {
   PieceReader(const std::vector<const MappedFile*>& files, const PieceVisitor& visit) : files_(files), visit_(visit), pieces_(pieces_of(files)), digests_(pieces_.size()) {}
 
   std::vector<Digest> read(const std::string& label) {
-    const size_t n_threads = std::min<size_t>(std::max(1U, std::thread::hardware_concurrency()), pieces_.size());
+    const size_t n_threads = std::min(static_cast<size_t>(allowed_cores()), pieces_.size());
     if (n_threads <= 1) {
       work();
     } else {

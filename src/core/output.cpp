@@ -205,7 +205,7 @@ bool is_own_trace(const fs::path& path) {
 }
 
 bool is_own_results(const fs::path& path) { return head_has(path, "\"evenkeel.results.v1\""); }
-bool is_own_speed(const fs::path& path) { return head_has(path, "\"evenkeel.speed.v1\""); }
+bool is_own_speed(const fs::path& path) { return head_has(path, "\"evenkeel.speed.v"); }
 bool is_own_metrics(const fs::path& path) { return bytes_in(path) == 0 || head_of(path).starts_with("{\"step\":"); }
 bool is_own_log(const fs::path& path) { return bytes_in(path) == 0 || head_of(path).starts_with("evenkeel: "); }
 bool is_own_lock(const fs::path& path) { return bytes_in(path) == 0 || head_of(path) == kFolderMark; }

@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/cores.h"
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
@@ -30,7 +31,7 @@ constexpr int64_t kHoldoutBlockTokens = 4096;
 
 using Paths = std::vector<fs::path>;
 
-// ---- encoding on all cores, in order ----
+// ---- encoding on several cores, in order ----
 
 struct Batch {
   std::vector<std::string> texts;
@@ -319,7 +320,7 @@ void encode_inputs(const Tokenizer& tokenizer, const Paths& inputs, const Prepar
   for (const auto& path : inputs) total_bytes += static_cast<int64_t>(fs::file_size(path));
   Progress bar("prepare", static_cast<double>(total_bytes), "MB", 1e6);
   int64_t n_tokens = 0;
-  const int64_t n_threads = options.n_threads > 0 ? options.n_threads : std::max(1U, std::thread::hardware_concurrency());
+  const int64_t n_threads = options.n_threads > 0 ? options.n_threads : allowed_cores();
   OrderedEncoder encoder(tokenizer, n_threads, [&](const std::string& text, std::vector<int32_t>&& ids) {
     if (eod) ids.push_back(*eod);
     n_tokens += static_cast<int64_t>(ids.size());

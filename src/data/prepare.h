@@ -15,7 +15,7 @@ struct PrepareOptions {
   ReaderOptions reader = {};
   std::string eod = {};           // "" = what the tokenizer names, "none", a piece, or an id
   double holdout_fraction = 0.0;  // > 0 writes PREFIX-heldout too
-  int64_t n_threads = 0;          // 0: all cores
+  int64_t n_threads = 0;          // 0: allowed_cores()
   uint64_t seed = 1;
 };
 

@@ -1,7 +1,6 @@
 #include "ops/device.h"
 
 #include <chrono>
-#include <thread>
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -11,6 +10,7 @@
 #include <ATen/ops/mm.h>
 #include <torch/version.h>
 
+#include "core/cores.h"
 #include "core/errors.h"
 
 namespace evenkeel::ops {
@@ -32,8 +32,7 @@ at::Device find_device(const std::string& name) {
 std::string device_name(const at::Device& device) { return device.str(); }
 
 void set_threads(int64_t n) {
-  const int64_t n_cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
-  at::set_num_threads(static_cast<int>(n > 0 ? n : n_cores));
+  at::set_num_threads(static_cast<int>(n > 0 ? n : allowed_cores()));
 }
 
 int64_t n_threads() { return at::get_num_threads(); }

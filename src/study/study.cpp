@@ -58,6 +58,7 @@ void write_results(const StudyPlan& plan, const fs::path& out, const Speeds& spe
   for (const auto& arm : arms) arm_rows.push_back(arm_entry(arm));
   for (const auto& headline : study_headlines(arms, tables)) headlines.push_back(headline);
   for (const auto& note : train::router_notes(arms)) headlines.push_back(note);
+  if (auto note = busy_note(arms, speeds); !note.empty()) headlines.push_back(std::move(note));
   results["schema"] = "evenkeel.results.v1";
   results["kind"] = "study";
   results["title"] = plan.title.empty() ? fs::absolute(out).lexically_normal().filename().string() : plan.title;

@@ -29,18 +29,21 @@ const Arm* dense_for(const Arm& arm, const std::vector<Arm>& arms, const std::fu
   return first;
 }
 
-// Arms that were not measured have no row.
+// Arms that were not measured have no row; one that was measured beside other work, or against such a dense arm, has no ratio.
 void add_throughput(const std::vector<Arm>& arms, const Speeds& speeds, train::NamedTables& tables) {
   Table table;
-  table.columns = {{"arm", ""}, {"tokens_per_second", "tokens/s"}, {"step_seconds", "s"}, {"ratio_to_dense", ""}};
-  table.source = "median step on random tokens, each model alone on the machine with all its threads (speed.json); arms of one model and seed share a measurement; the ratio is to the dense arm of the same seed, else to the first dense arm";
+  table.columns = {{"arm", ""}, {"tokens_per_second", "tokens/s"}, {"step_seconds", "s"}, {"ratio_to_dense", ""}, {"cpu_seconds_per_token", "s/token"}};
+  table.source =
+      "median step on random tokens, each model alone on the machine with all its threads, in turns (speed.json); arms of one model and seed share a measurement; "
+      "the ratio is to the dense arm of the same seed, else to the first dense arm; CPU time is of all threads";
+  if (const auto note = busy_note(arms, speeds); !note.empty()) table.source += ". " + note;
   for (const auto& arm : arms) {
     if (!speeds.contains(arm.name)) continue;
     const Speed& own = speeds.at(arm.name);
     const Arm* dense = dense_for(arm, arms, [&](const Arm& other) { return speeds.contains(other.name); });
     Json ratio;
-    if (dense != nullptr) ratio = own.tokens_per_second / speeds.at(dense->name).tokens_per_second;
-    table.add_row({arm.name, own.tokens_per_second, own.step_seconds, ratio});
+    if (dense != nullptr && !own.is_busy() && !speeds.at(dense->name).is_busy()) ratio = own.tokens_per_second / speeds.at(dense->name).tokens_per_second;
+    table.add_row({arm.name, own.tokens_per_second, own.step_seconds, ratio, own.cpu_seconds_per_token});
   }
   tables.emplace_back("throughput", std::move(table));
 }
@@ -127,6 +130,22 @@ Table summarize(const Table& table, const std::vector<std::string>& keys, const 
     out.add_row(std::move(summary));
   }
   return out;
+}
+
+std::string busy_note(const std::vector<Arm>& arms, const Speeds& speeds) {
+  std::vector<std::string> names;
+  size_t n_measured = 0;
+  for (const auto& arm : arms) {
+    const auto speed = speeds.find(arm.name);
+    if (speed == speeds.end()) continue;
+    ++n_measured;
+    if (speed->second.is_busy()) names.push_back(arm.name);
+  }
+  if (names.empty()) return "";
+  std::string list = names[0];
+  for (size_t i = 1; i < names.size(); ++i) list += (i + 1 < names.size() ? ", " : " and ") + names[i];
+  if (names.size() == n_measured) list = "every arm";
+  return "The machine was busy with other work while the training speed of " + list + " was measured, so no ratio to the dense arm rests on it.";
 }
 
 train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& speeds) {

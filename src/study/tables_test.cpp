@@ -82,6 +82,37 @@ TEST_F(StudyTables, ThroughputIsAgainstTheDenseArmOfTheSameSeed) {
   EXPECT_DOUBLE_EQ(rows[4][3].as_double(), 1.0);
 }
 
+TEST_F(StudyTables, ASpeedOfABusyMachineHasNoRatio) {
+  const std::vector<Arm> arms = {add("moe1", "moe", {"train.seed=1"}, 4, 3), add("moe2", "moe", {"train.seed=2"}, 4, 3), add("moe3", "moe", {"train.seed=3"}, 4, 3),
+                                 add("dense1", "dense", dense("1"), 4, 3), add("dense2", "dense", dense("2"), 4, 3)};
+  const Speed quiet{16, 2, 0.25, 0.05, 0.95}, uneven{16, 2, 0.25, 0.2, 0.95}, starved{16, 2, 0.25, 0.05, 0.7};
+  const auto ratios = [&](const Speeds& speeds) {
+    auto tables = study_tables(arms, speeds);
+    const auto& table = train::find_table(tables, "throughput");
+    std::string out;
+    for (const auto& row : table.rows) {
+      EXPECT_EQ(row[table.column("cpu_seconds_per_token")].as_double(), 0.25);
+      out += row[table.column("ratio_to_dense")].dump() + " ";
+    }
+    EXPECT_EQ(table.source.find("busy") != std::string::npos, !busy_note(arms, speeds).empty());
+    return out;
+  };
+  const Speeds none = {{"moe1", quiet}, {"moe2", quiet}, {"moe3", quiet}, {"dense1", quiet}, {"dense2", quiet}};
+  EXPECT_EQ(ratios(none), "1 1 1 1 1 ");
+  EXPECT_EQ(busy_note(arms, none), "");
+  // Two of the others; then a dense arm, to which those of its seed and of none compare; then all.
+  const Speeds two = {{"moe1", uneven}, {"moe2", starved}, {"moe3", quiet}, {"dense1", quiet}, {"dense2", quiet}};
+  EXPECT_EQ(ratios(two), "null null 1 1 1 ");
+  EXPECT_EQ(busy_note(arms, two), "The machine was busy with other work while the training speed of moe1 and moe2 was measured, so no ratio to the dense arm rests on it.");
+  const Speeds reference = {{"moe1", quiet}, {"moe2", quiet}, {"moe3", quiet}, {"dense1", starved}, {"dense2", quiet}};
+  EXPECT_EQ(ratios(reference), "null 1 null null 1 ");
+  const Speeds all = {{"moe1", starved}, {"moe2", starved}, {"moe3", starved}, {"dense1", uneven}, {"dense2", uneven}};
+  EXPECT_EQ(ratios(all), "null null null null null ");
+  EXPECT_THAT(busy_note(arms, all), ::testing::HasSubstr("the training speed of every arm was"));
+  const Speeds three = {{"moe1", starved}, {"moe2", starved}, {"moe3", starved}, {"dense1", quiet}};
+  EXPECT_THAT(busy_note(arms, three), ::testing::HasSubstr(" moe1, moe2 and moe3 "));
+}
+
 TEST_F(StudyTables, TokensToTheDenseLoss) {
   const std::vector<Arm> arms = {add("dense", "dense", dense("1"), 4.0, 3.0), add("fast", "fast", {}, 2.9, 2.5), add("equal", "equal", {}, 3.5, 3.0), add("slow", "slow", {}, 5.0, 3.1)};
   auto tables = study_tables(arms, {});

@@ -3,7 +3,11 @@
 #include <chrono>
 
 #include <ATen/ops/empty.h>
+#include <sys/resource.h>
+#include <time.h>
 
+#include "core/cores.h"
+#include "core/errors.h"
 #include "core/log.h"
 #include "core/rng.h"
 #include "model/layout.h"
@@ -34,14 +38,23 @@ data::Batch random_batch(const RunConfig& config, RngStream& rng) {
 
 std::unique_ptr<data::Loader> open_loader(const RunConfig& config, const BenchOptions& options, data::Datasets& datasets) {
   if (!options.real_data) return nullptr;
+  require<ConfigError>(!config.phases.empty(), "--real-data: got a recipe without a [[phase]]; need one with data, or no --real-data");
   for (const auto& phase : config.phases) {
     if (!options.phase.empty() && phase.name != options.phase) continue;
+    require<ConfigError>(!phase.data.empty(), phase.where, ": got --real-data with phase '", phase.name, "', which has no data; need data = [{name, path}] in it, or no --real-data");
     data::PhaseDraws draws;
     draws.shuffle = phase.shuffle;
     for (const auto& source : phase.data) draws.data.push_back({source.name, source.path.value, source.weight, source.path.where});
     return std::make_unique<data::Loader>(loader_options(config), draws, data::LoaderState{}, datasets);
   }
   fail<ConfigError>("--phase: got '", options.phase, "'; need the name of a phase of the recipe");
+}
+
+// CPU time of all threads of this process so far.
+double process_cpu_seconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 }  // namespace
@@ -52,12 +65,12 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
   using Clock = std::chrono::steady_clock;
   const auto seconds_since = [](Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); };
   const auto device = ops::find_device(options.device);
+  data::Datasets datasets;
+  const auto loader = open_loader(config, options, datasets);
   const model::Transformer model(config.model);
   RunConfig fresh = config;
   fresh.model_from.reset();  // speed does not depend on the values
   auto state = initial_state(fresh, model, device);
-  data::Datasets datasets;
-  const auto loader = open_loader(config, options, datasets);
   RngStream rng(static_cast<uint64_t>(config.train.seed), "bench");
   const int64_t n_micro = config.train.batch_size / config.train.micro_batch_size;
 
@@ -74,15 +87,21 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
       batches.push_back(std::move(batch));
     }
     ops::synchronize(device);
+    const auto wait_before = core_wait_seconds();
+    const double cpu_before = process_cpu_seconds();
     const auto begin = Clock::now();
     const auto report = train_step(model, config.optimizer, {}, batches, 1e-4, state);
     ops::synchronize(device);
+    const double seconds = seconds_since(begin), cpu_seconds = process_cpu_seconds() - cpu_before;
+    const auto wait_after = core_wait_seconds();
     progress.update(static_cast<double>(step + 1));
     if (step == 0) {  // warm-up
       timed_since = Clock::now();
       continue;
     }
-    times.seconds.push_back(seconds_since(begin));
+    times.seconds.push_back(seconds);
+    times.cpu_seconds += cpu_seconds;
+    if (wait_before && wait_after) times.core_wait_seconds = times.core_wait_seconds.value_or(0) + *wait_after - *wait_before;
     times.parts.forward += report.seconds.forward;
     times.parts.backward += report.seconds.backward;
     times.parts.optimizer += report.seconds.optimizer;
@@ -90,18 +109,23 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
       times.mri_sum += analysis::routing_stats(counts).mri;
       ++times.n_mri;
     }
-    if (options.max_seconds > 0 && step >= kLeastSteps && seconds_since(timed_since) > options.max_seconds) break;
+    if (options.max_seconds > 0 && step >= options.least_steps && seconds_since(timed_since) > options.max_seconds) break;
   }
   std::sort(times.seconds.begin(), times.seconds.end());
   return times;
 }
 
 Json bench(const RunConfig& config, const BenchOptions& options) {
+  require<ConfigError>(options.phase.empty() || options.real_data, "--phase: got '", options.phase, "' without --real-data; need both, or neither: random tokens are of no phase");
+  data::Datasets datasets;
+  open_loader(config, options, datasets);  // what it refuses is said before anything takes seconds
   require_memory(estimate_memory(config).total(), "bench");
   const auto device = ops::find_device(options.device);
   const std::vector<int64_t> kSizes = {1024, 2048, 4096};
   double peak = ops::gemm_rate(device, kSizes);
   const auto times = time_steps(config, options);
+  const auto n_steps = static_cast<int64_t>(times.seconds.size());
+  require<Interrupted>(n_steps == options.n_steps, "bench: got a request to stop after ", n_steps, " of ", options.n_steps, " timed steps; need the command again");
   peak = std::max(peak, ops::gemm_rate(device, kSizes));
 
   const double flops = model::training_flops_per_token(config.model, config.train.sequence_length);
@@ -118,7 +142,7 @@ Json bench(const RunConfig& config, const BenchOptions& options) {
   out["peak_rss_bytes"] = peak_rss_bytes();
   out["device"] = ops::device_name(device);
   out["threads"] = ops::n_threads();
-  out["steps"] = static_cast<int64_t>(times.seconds.size());
+  out["steps"] = n_steps;
   return out;
 }
 

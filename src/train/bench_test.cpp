@@ -35,14 +35,31 @@ TEST(Bench, FiguresFollowFromTheMedianStep) {
 
 TEST(TimeSteps, StopsAfterTheTimeButNotBeforeItsLeastSteps) {
   const auto config = testing::tiny_config("/data");
-  const auto times = time_steps(config, {.n_steps = 1000000, .real_data = false, .phase = "", .device = "cpu", .max_seconds = 1e-9});
-  ASSERT_EQ(times.seconds.size(), static_cast<size_t>(kLeastSteps));
+  const auto times = time_steps(config, {.n_steps = 1000000, .real_data = false, .phase = "", .device = "cpu", .max_seconds = 1e-9, .least_steps = 5});
+  ASSERT_EQ(times.seconds.size(), 5u);
+  EXPECT_GT(times.cpu_seconds, 0);
+  EXPECT_LT(times.cpu_seconds, 10);
+  EXPECT_GE(times.core_wait_seconds.value_or(0), 0);
   EXPECT_TRUE(std::is_sorted(times.seconds.begin(), times.seconds.end()));
   EXPECT_EQ(times.median(), times.seconds[2]);
-  EXPECT_EQ(times.n_mri, 2 * kLeastSteps);  // two layers
+  EXPECT_EQ(times.n_mri, 2 * 5);  // two layers
   StepTimes four;
   four.seconds = {1, 2, 4, 9};
   EXPECT_EQ(four.median(), 3.0);
+}
+
+TEST(Bench, RefusesAPhaseWithoutTheDataThatAreAskedFor) {
+  auto recipe = testing::tiny_recipe("/data");
+  recipe.find("phase")->list()[0].erase("data");
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_run_config(recipe); }), ::testing::HasSubstr("phase 'one' without sources"));
+  const auto config = read_run_config(recipe, DataNeed::optional);
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(config, {.real_data = true}); }), ::testing::HasSubstr("got --real-data with phase 'one', which has no data; need "));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(config, {.phase = "two"}); }), ::testing::StartsWith("--phase: got 'two' without --real-data; need "));
+  EXPECT_EQ(time_steps(config, {.n_steps = 1, .device = "cpu"}).seconds.size(), 1u);
+  recipe.erase("phase");
+  const auto none = read_run_config(recipe, DataNeed::optional);
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(none, {.real_data = true}); }), ::testing::StartsWith("--real-data: got a recipe without a [[phase]]; need "));
+  EXPECT_EQ(time_steps(none, {.n_steps = 1, .device = "cpu"}).seconds.size(), 1u);
 }
 
 TEST(Bench, RefusesAModelThatCannotFitBeforeAllocation) {

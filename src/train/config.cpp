@@ -167,20 +167,21 @@ void check_sources(const std::vector<DataSource>& sources, const std::string& wh
   require<ConfigError>(sum > 0, where, ": got weights of ", what, " that sum to ", sum, "; need more than 0");
 }
 
-void check_length(const PhaseConfig& phase, const ConfigNode& node) {
+void check_length(const PhaseConfig& phase, const ConfigNode& node, DataNeed need) {
   const bool has_tokens = node.find("tokens") != nullptr, has_steps = node.find("steps") != nullptr;
   require<ConfigError>(has_tokens != has_steps, phase.where, ": got phase '", phase.name, "' with ", has_tokens ? "both tokens and steps" : "neither tokens nor steps", "; need one of them");
   const Duration& length = has_tokens ? phase.tokens : phase.steps;
   const std::string place = place_of(node, has_tokens ? "tokens" : "steps");
   require<ConfigError>(length.value > 0, place, ": got a length of '", to_string(length), "'; need more than 0");
-  require<ConfigError>(length.unit != Unit::epochs || phase.data.size() == 1, place, ": got a length in epochs with ", phase.data.size(), " sources; need a single source, or tokens or steps");
+  const bool has_no_data = need == DataNeed::optional && phase.data.empty();
+  require<ConfigError>(length.unit != Unit::epochs || phase.data.size() == 1 || has_no_data, place, ": got a length in epochs with ", phase.data.size(), " sources; need a single source, or tokens or steps");
 }
 
-void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::set<std::string>& earlier) {
+void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::set<std::string>& earlier, DataNeed need) {
   require<ConfigError>(!phase.name.empty(), phase.where, ": got a phase without a name; need name");
   require<ConfigError>(!earlier.contains(phase.name), place_of(node, "name"), ": got the phase name '", phase.name, "' twice; need distinct names");
-  check_length(phase, node);
-  check_sources(phase.data, "phase '" + phase.name + "'", place_of(node, "data"));
+  check_length(phase, node, need);
+  if (need == DataNeed::required || !phase.data.empty()) check_sources(phase.data, "phase '" + phase.name + "'", place_of(node, "data"));
   require<ConfigError>(!phase.schedule.is_empty(), phase.where, ": got phase '", phase.name, "' without a schedule; need schedule = {kind = ..., lr_max = ...}");
   slow_patterns(phase);
   if (phase.eval) {
@@ -234,8 +235,9 @@ void check_replays(const RunConfig& config) {
   }
 }
 
-void read_phases(RunConfig& config, const ConfigNode& root) {
+void read_phases(RunConfig& config, const ConfigNode& root, DataNeed need) {
   const ConfigNode* list = root.find("phase");
+  if (list == nullptr && need == DataNeed::optional) return;
   require<ConfigError>(list != nullptr, root.where, ": got no [[phase]]; need at least one");
   require<ConfigError>(list->is_list() && !list->list().empty(), list->where, ": got phase = ", list->shown(), "; need at least one [[phase]] table");
   std::set<std::string> earlier;
@@ -246,7 +248,7 @@ void read_phases(RunConfig& config, const ConfigNode& root) {
     evenkeel::read_value(node, "phase", phase);
     if (!phase.eval) phase.eval = inherited;
     inherited = phase.eval;
-    check_phase(phase, node, earlier);
+    check_phase(phase, node, earlier, need);
     const bool is_first = config.phases.empty();
     require<ConfigError>(!is_first || !phase.start || !earlier.empty() || !phase.start->from.empty(), phase.where, ": got start in the first phase without from; need the run or checkpoint to start from");
     earlier.insert(phase.name);
@@ -302,7 +304,7 @@ void require_same_architecture(const model::ModelConfig& model, const checkpoint
   }
 }
 
-RunConfig read_run_config(const ConfigNode& root) {
+RunConfig read_run_config(const ConfigNode& root, DataNeed need) {
   const ConfigNode* study = root.find("study");
   require<ConfigError>(study == nullptr, study != nullptr ? study->where : root.where,
                        ": got [study]; need a recipe of one run, or the command for studies: evenkeel study");
@@ -318,7 +320,7 @@ RunConfig read_run_config(const ConfigNode& root) {
     evenkeel::read_value(*optimizer, "optimizer", config.optimizer);
     optim::check_optimizer_config(config.optimizer, optimizer->where);
   }
-  read_phases(config, root);
+  read_phases(config, root, need);
   const size_t n_parameters = model::parameter_table(config.model).size();
   for (const auto& phase : config.phases) {
     const auto factors = phase.rate_factors(config.model);

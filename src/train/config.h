@@ -142,8 +142,11 @@ struct RunConfig {
   int64_t period_steps(const Duration& every) const;  // of a rhythm: whole steps, 0 = never
 };
 
+// Whether phases must be there, each with sources of data.
+enum class DataNeed { required,
+                      optional };
 // Everything is checked that can be checked without opening data. ConfigError names file, line, key, value.
-RunConfig read_run_config(const ConfigNode& root);
+RunConfig read_run_config(const ConfigNode& root, DataNeed need = DataNeed::required);
 // A sample comes once an epoch only while one content is drawn in one order. ConfigError where two phases, one of which goes on from the
 // other, draw the same content with another `shuffle`. content_of: what tells contents apart, of a path of the recipe.
 void check_orders(const RunConfig& config, const std::function<std::string(const std::string& path)>& content_of);

@@ -2,8 +2,8 @@
 
 #include <fstream>
 #include <sstream>
-#include <thread>
 
+#include "core/cores.h"
 #include "ops/device.h"
 #include "train/memory_limit.h"
 
@@ -25,7 +25,7 @@ Json machine_json(const at::Device& device) {
   Json out = Json::object();
   out["cpu"] = cpu_name(cpuinfo.str());
   out["isa"] = ops::cpu_isa();
-  out["cores"] = static_cast<int64_t>(std::thread::hardware_concurrency());
+  out["cores"] = allowed_cores();
   out["memory_bytes"] = static_cast<int64_t>(machine_memory_bytes());
   out["threads"] = ops::n_threads();
   out["device"] = ops::device_name(device);

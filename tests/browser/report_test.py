@@ -249,6 +249,7 @@ def plant(source, target):
         column = [entry["name"] for entry in results["tables"][name]["columns"]].index(figure)
         for row in results["tables"][name]["rows"]:
             row[column] = row[column] * 0.9 if row[column] else row[column]
+    results["tables"]["throughput"]["rows"][-1][3] = None  # measured on a busy machine
     results["arms"][3]["lr_curve"][50][1] *= 3
     for number, arm in enumerate(results["arms"]):
         arm["replay_family"] = f"{arm['model']}-{arm['router']}" if arm["replay_fraction"] < 1 else str(number)  # the control is of no family
@@ -271,12 +272,28 @@ def speed_caption(page):
     return page.inner_text("figure:has(#chart-throughput) figcaption")
 
 
+def check_speed_figure(check, page):
+    """The card of ratios with all of them, with some, with none, and without what it compares."""
+    def figure(ratios, dense=1.0, has_dense=True):
+        records = [["a", ratios[0]], ["b", ratios[1]], *([["d", dense]] if has_dense else [])]
+        return page.evaluate("""(records) => speedFigure({arms: records.map(([name]) => ({name, isMoe: name !== "d"})),
+            tables: new Map([["throughput", {records: records.map(([arm, ratio_to_dense]) => ({arm, ratio_to_dense}))}]])})""", records)
+    all_of, some, none = figure([0.5, 0.75]), figure([0.5, None]), figure([None, None], None)
+    check("the card of training speed has every ratio", [] if (all_of[0], "busy" in all_of[1]) == ("0.50–0.75×", False) else all_of)
+    check("the card of training speed says which part is missing", [] if some[0] == "0.50×" and "without 1 of 2" in some[1] and "busy" in some[1] else some)
+    check("the card of training speed says that there is none", [] if none[0] == "no ratio" and "busy" in none[1] else none)
+    check("without a dense arm there is no card of training speed", [] if figure([None, None], has_dense=False) is None else "a card")
+
+
 def check_planted(check, browser, study, shown, folder, html):
     page = browser.open(html)
     moved = plotted(page)
     for name, problems in values.all_problems(folder, moved).items():
         check(f"planted change: {name} equals the changed files", problems)
     check("planted change: the FLOPs are no longer said to be the same", [] if "up to 3.00 times" in speed_caption(page) and "same FLOPs" not in page.inner_text("main") else speed_caption(page))
+    busy = [page.inner_text(".tiles"), speed_caption(page), " ".join(map(str, moved["throughput"][0]["text"]))]
+    check("planted change: card, caption and bar say that the machine was busy", [text for text in busy if "busy" not in text])
+    check_speed_figure(check, page)
     links = [len(trace["x"]) for trace in moved["replay"] if trace["meta"]["role"] == "link"]
     check("planted change: the control is no longer joined to the arms with replay", [] if links == [2] else links)
     keep = lambda traces: [[trace.get(key) for key in ("x", "y", "z")] for trace in traces]

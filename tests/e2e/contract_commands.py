@@ -1,7 +1,10 @@
 """Checks of help, plan, inspect, verify, bench, exit codes and the purity of stdout against shared/spec/cli.md."""
 import json
 import math
+import re
 import shutil
+import signal
+import subprocess
 
 import toy
 from checks import tensors_of
@@ -58,8 +61,10 @@ def check_plan_counts_what_train_makes(runs, problems):
     problems.need(text.rc == 0 and text.out and not text.err, f"plan without --json: {text.err!r}")
 
 
-def check_bench_times_training_steps(runs, problems):
-    result = toy.evenkeel("bench", runs.folder / "toy-softmax_pre.toml", "--steps", 5, "--json", *CPU, timeout=300)
+def check_bench_times_training_steps_without_data(runs, problems):
+    path = runs.folder / "no-data.toml"
+    path.write_text(re.sub(r"^data = .*\n", "", toy.recipe_text(runs.folder / "nowhere"), flags=re.MULTILINE))
+    result = toy.evenkeel("bench", path, "--steps", 5, "--json", *CPU, timeout=300)
     if not problems.ran(result):
         return
     report = json.loads(result.out)
@@ -69,6 +74,34 @@ def check_bench_times_training_steps(runs, problems):
     problems.close(report["gflops"], report["flops_per_token"] * report["tokens_per_second"] / 1e9, 1e-12, "gflops")
     problems.need(report["step_seconds"]["min"] <= report["step_seconds"]["median"], "the least step is longer than the median")
     problems.need(0.5 <= report["mri_mean"] <= 1 and report["gemm_peak_gflops"] > report["gflops"] > 0, f"mri or rates: {report}")
+
+
+def check_bench_says_where_data_are_missing(runs, problems):
+    head = toy.recipe_text(runs.folder).split("[[phase]]", 1)[0]
+    phase = '[[phase]]\nname = "english"\nSTEPS\nschedule = {kind = "constant", lr_max = 1e-3}\n'
+    recipes = {"phases without data": head + phase.replace("STEPS", "steps = 5"), "a length in epochs": head + phase.replace("STEPS", 'tokens = "1 epoch"'), "no phase": head}
+    for what, text in recipes.items():
+        path = runs.folder / "no-data.toml"
+        path.write_text(text)
+        # As far as the first check after the recipe, which takes no time.
+        result = toy.evenkeel("bench", path, "--steps", 2, "--phase", "english", *CPU)
+        problems.need(problems.ran(result, 2) and "--phase: got 'english' without --real-data" in result.err, f"{what}: {result.err!r}")
+        result = toy.evenkeel("bench", path, "--steps", 2, "--real-data", *CPU)
+        problems.ran(result, 2)
+        problems.need("--real-data" in result.err and ("has no data" in result.err or what == "no phase" and "[[phase]]" in result.err), f"{what} with --real-data: {result.err!r}")
+        for command in (("train", path, "--out", runs.folder / "no-data"), ("plan", path)):
+            result = toy.evenkeel(*command)
+            problems.need(problems.ran(result, 2) and ("without sources" in result.err or "[[phase]]" in result.err or "sources; need a single" in result.err), f"{what}: {command[0]}: {result.err!r}")
+
+
+def check_bench_that_is_stopped_ends_with_130(runs, problems):
+    for number, words in ((signal.SIGUSR1, "0 of 1000000 timed steps"), (signal.SIGINT, "signal: got SIGINT or SIGTERM"), (signal.SIGTERM, "signal: got SIGINT or SIGTERM")):
+        process = subprocess.Popen([toy.BINARY, "bench", runs.folder / "toy-softmax_pre.toml", "--steps", "1000000", *map(str, CPU)], env=toy.environment(),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        toy.wait_for_cpu(process, 0.5)  # it measures products of matrices
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+        problems.need(problems.ran(toy.Result(process.returncode, out, err, 0), 130) and words in err and out == "", f"{number.name}: {out!r}, {err!r}")
 
 
 def check_inspect_says_what_a_thing_is(runs, problems):

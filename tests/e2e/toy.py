@@ -177,6 +177,18 @@ def evenkeel(*args, cwd=None, env=None, stdin=b"", timeout=120, preexec_fn=None)
     return Result(rc, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), time.monotonic() - start)
 
 
+def wait_for_cpu(process, seconds):
+    """Until a process has taken this much CPU time: half a second is well past a command's start, which takes a fifth."""
+    deadline = time.monotonic() + 60
+    while True:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"exit code {process.poll()}: {process.stderr.read()}")
+        fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        if (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") >= seconds:
+            return
+        time.sleep(0.01)
+
+
 WALL_CLOCK = ("seconds", "tokens_per_second", "gemm_fraction")
 
 

@@ -13,7 +13,7 @@ function addCostSection(report) {
       missing: "No arm reached the dense arm's loss.", build: (width) => buildTokensToLoss(report, width) });
   }
   addChart(pair, { id: "throughput", title: "Training speed",
-    caption: hasDense ? `In each bar: the rate divided by the dense arm's${flopAside(report)}.` : "Each model alone on the machine.", build: (width) => buildThroughput(report, width) });
+    caption: hasDense ? `In each bar: the rate divided by the dense arm's${flopAside(report)}.${busyAside(report)}` : "Each model alone on the machine.", build: (width) => buildThroughput(report, width) });
   const never = charts.has("tokens-to-loss") ? neverReached(report) : [];
   if (never.length > 0) addNote(section, `Never as low as the dense arm: ${list(never)}.${report.seeds > 1 ? " The means above are over the seeds that got there." : ""}`);
   if (!charts.has("throughput")) {
@@ -32,13 +32,21 @@ function barRows(report, rows, { values, texts, title, width, meta, tickformat }
     xaxis: { title, tickformat, rangemode: "tozero", nticks: width < kNarrow ? 4 : undefined }, yaxis: groupRows(rows, width) } };
 }
 
+// After the caption: that bars are without a ratio, where it is so. A measured dense arm has the ratio 1 unless it was busy.
+function busyAside(report) {
+  const table = report.tables.get("throughput");
+  if (!table || !table.records.some((record) => record.ratio_to_dense === null)) return "";
+  if (!table.records.some((record) => report.arms.some((arm) => arm.name === record.arm && arm.model === "dense"))) return "";
+  return " None where the machine was busy with other work while a speed was measured.";
+}
+
 function buildThroughput(report, width) {
   const figure = (group, name) => groupFigure(report, group, "throughput", name, () => true);
   const rows = visibleGroups(report.groups).filter((group) => figure(group, "tokens_per_second") !== null);
   if (rows.length === 0) return null;
   const texts = rows.map((group) => {
     const ratio = figure(group, "ratio_to_dense");
-    return ratio ? `${ratio.mean.toFixed(2)}× dense` : "";
+    return ratio ? `${ratio.mean.toFixed(2)}× dense` : busyAside(report) ? "busy machine" : "";
   });
   return barRows(report, rows, { values: rows.map((group) => figure(group, "tokens_per_second")), texts, title: "tokens per second", width,
     meta: { role: "throughput" }, tickformat: ",.0f" });

@@ -41,12 +41,23 @@ function keyFigures(report) {
   }
   const spike = largestSpike(report);
   if (spike) figures.push([`${spike.ratio.toFixed(1)}×`, `imbalance at its peak after the shift against before, ${spike.name}`, String(spike.ratio)]);
-  const speed = report.tables.get("throughput");
-  const ratios = speed ? speed.records.filter((record) => report.arms.some((arm) => arm.name === record.arm && arm.isMoe)).map((record) => record.ratio_to_dense).filter(isNumber) : [];
-  if (ratios.length > 0) figures.push([`${interval(ratios, (value) => value.toFixed(2))}×`, "training speed of the MoE arms, dense = 1", ratios.map(String).join(", ")]);
+  const speed = speedFigure(report);
+  if (speed) figures.push(speed);
   if (report.arms.length === 0) figures.push(...analysisFigures(report));
   if (figures.length < 3 && report.arms.length === 1) figures.push(...runFigures(report.arms[0]));
   return figures.slice(0, 4);
+}
+
+// How fast the MoE arms train against the dense one; null without a dense arm that was measured.
+function speedFigure(report) {
+  const table = report.tables.get("throughput");
+  const of = (isMoe) => (table ? table.records.filter((record) => report.arms.some((arm) => arm.name === record.arm && arm.isMoe === isMoe)) : []);
+  const ratios = of(true).map((record) => record.ratio_to_dense).filter(isNumber);
+  const label = "training speed of the MoE arms, dense = 1";
+  const nBusy = of(true).length - ratios.length;
+  if (of(false).length === 0 || of(true).length === 0) return null;
+  if (ratios.length === 0) return ["no ratio", `${label}: the machine was busy with other work while it was measured`, ""];
+  return [`${interval(ratios, (value) => value.toFixed(2))}×`, nBusy > 0 ? `${label}; without ${nBusy} of ${of(true).length}, as the machine was busy with other work meanwhile` : label, ratios.map(String).join(", ")];
 }
 
 // What an analysis rests on: layers, experts, tokens.
