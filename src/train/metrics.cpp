@@ -56,7 +56,7 @@ MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step) :
     size_t number = 0;
     const std::string text = std::filesystem::exists(path) ? read_file(path) : "";
     for (const auto line : whole_lines(text)) {
-      const int64_t step = Json::parse(line, path.string()).at("step").as_int();
+      const int64_t step = with_path(path, [&] { return Json::parse(line, path.string()).at("step").as_int(); });
       if (step > last_step) break;
       reached = next_step(reached, step, path, ++number);
       kept += std::string(line) + '\n';
