@@ -2,7 +2,7 @@
 
 #include "checkpoint/router_states.h"
 #include "core/errors.h"
-#include "core/json_lines.h"
+#include "data/description.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/memory.h"
@@ -65,9 +65,7 @@ std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, c
 }
 
 TokenizerOrigin tokenizer_origin(const std::filesystem::path& prefix) {
-  const std::string path = prefix.string() + ".json";
-  if (!fs::exists(path)) return {};
-  const Json json = read_json(path);
+  const Json json = data::read_description(prefix);
   const auto text = [&](const char* key) {
     const Json* value = json.find(key);
     return value != nullptr && value->is_string() ? value->as_string() : std::string();

@@ -8,8 +8,7 @@
 #include <utility>
 
 #include "core/errors.h"
-#include "core/json.h"
-#include "core/json_lines.h"
+#include "data/description.h"
 
 namespace evenkeel::data {
 namespace {
@@ -99,24 +98,10 @@ std::string content_fingerprint(std::string_view index, std::string_view tokens)
   return sha256_hex(sampled);
 }
 
-// "bytes" of PREFIX.json, 0 when there is none or when another program wrote it.
-int64_t read_text_bytes(const fs::path& prefix, int64_t n_tokens) {
-  const fs::path path = with_suffix(prefix, ".json");
-  if (!fs::exists(path)) return 0;
-  const Json json = read_json(path);
-  const Json* format = json.find("format");
-  if (format == nullptr || *format != Json("evenkeel.data.v1")) return 0;
-  const int64_t tokens = json.at("tokens").as_int();
-  const int64_t bytes = json.at("bytes").as_int();
-  require<DataError>(tokens == n_tokens, path.string(), ": got ", tokens, " tokens; need ", n_tokens,
-                     " as in the .bin file (does it belong to another pair?)");
-  require<DataError>(bytes >= 0, path.string(), ": got bytes ", bytes, "; need at least 0");
-  return bytes;
-}
-
 }  // namespace
 
 IndexedDataset IndexedDataset::open(const fs::path& prefix) {
+  require_prefix(prefix);
   IndexedDataset out;
   out.prefix_ = prefix;
   const fs::path index_path = with_suffix(prefix, ".idx");
@@ -162,7 +147,7 @@ IndexedDataset IndexedDataset::open(const fs::path& prefix) {
     out.document_starts_.push_back(start);
   }
   out.fingerprint_ = content_fingerprint(out.index_.text(), out.tokens_.text());
-  out.text_bytes_ = read_text_bytes(prefix, out.n_tokens_);
+  out.text_bytes_ = described_text_bytes(prefix, out.n_tokens_);
   return out;
 }
 
