@@ -28,8 +28,8 @@ int cmd_train(Options& options) {
   require<ConfigError>(train.max_hours >= 0, "--max-hours: got ", train.max_hours, "; need 0 (no bound) or more");
   train.run = out;
   train.tensorboard = !no_tensorboard;
-  train.recipe_text = read_file(recipe);
   const auto config = train::read_run_config(read_recipe(recipe, overrides, seed));
+  train.recipe_text = read_file(recipe);
   const auto outcome = train::train_run(config, train);
   if (outcome == train::TrainOutcome::finished) report::write_page({out}, train.run / "report.html");
   return 0;
