@@ -88,17 +88,18 @@ void Progress::draw(double done, const std::string& extra) {
   const double rate = elapsed_seconds > 0 ? (done - skipped_) / elapsed_seconds : 0.0;
   const double fraction = total_ > 0 ? std::clamp(done / total_, 0.0, 1.0) : 1.0;
   const std::string eta = rate > 0 ? human_seconds(std::max(0.0, total_ - done) / rate) : "?";
-  char head[160];
-  std::snprintf(head, sizeof head, "%3.0f%% %.3g %s/s ETA %s", 100 * fraction, rate / scale_, unit_.c_str(), eta.c_str());
+  char percent[16];
+  std::snprintf(percent, sizeof percent, "%3.0f%% ", 100 * fraction);
+  const std::string head = percent + human_rate(rate / scale_, unit_) + " ETA " + eta;
   if (c.is_terminal) {
     constexpr int kBarWidth = 24;
     const int filled = static_cast<int>(fraction * kBarWidth);
     const std::string bar = std::string(static_cast<size_t>(filled), '#') + std::string(static_cast<size_t>(kBarWidth - filled), '.');
-    std::fprintf(stderr, "\r\033[K%s [%s] %s %s", label_.c_str(), bar.c_str(), head, extra.c_str());
+    std::fprintf(stderr, "\r\033[K%s [%s] %s %s", label_.c_str(), bar.c_str(), head.c_str(), extra.c_str());
     std::fflush(stderr);
     c.bar_on_screen = true;
   } else {
-    std::fprintf(stderr, "evenkeel: %s %s %s\n", label_.c_str(), head, extra.c_str());
+    std::fprintf(stderr, "evenkeel: %s %s %s\n", label_.c_str(), head.c_str(), extra.c_str());
   }
 }
 
