@@ -58,7 +58,7 @@ const Family& family_named(const std::string& model_type, const std::string& whe
     if (model_type == family.model_type) return family;
     known += (known.empty() ? "" : ", ") + std::string(family.model_type);
   }
-  fail<CheckpointError>(where, ": model_type: got \"", model_type, "\"; need one of: ", known);
+  fail<CheckpointError>(where, ": model_type: got \"", model_type, "\"; need one of: ", known, " (other families are not there yet)");
 }
 
 std::string replaced(std::string text, const std::string& mark, const std::string& value) {

@@ -14,8 +14,31 @@
 
 namespace evenkeel::checkpoint {
 
+namespace {
+
+// What else a MODEL argument may have been given: the error says what to type.
+void require_model_folder(const fs::path& path) {
+  constexpr const char* kNeed = "; need a checkpoint, run or Hugging Face folder";
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    require<CheckpointError>(!fs::is_directory(path / "arms", ignored), path.string(), ": got the folder of a study",
+                             kNeed, ", as one of its runs, ", (path / "arms" / "NAME").string());
+    return;
+  }
+  const bool is_in_model = fs::exists(path.parent_path() / "manifest.json", ignored) ||
+                           fs::exists(path.parent_path() / "config.json", ignored);
+  require<CheckpointError>(!fs::exists(path, ignored) || !is_in_model, path.string(),
+                           ": got a file of a model; need its folder, ", path.parent_path().string());
+  require<CheckpointError>(!fs::exists(path, ignored), path.string(), ": got a file", kNeed);
+  require<CheckpointError>(!fs::exists(path.string() + ".idx", ignored), path.string(),
+                           ": got the PREFIX of a data set", kNeed);
+  fail<CheckpointError>(path.string(), ": got no such folder", kNeed);
+}
+
+}  // namespace
+
 fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step) {
-  require<CheckpointError>(fs::is_directory(path), path.string(), ": got no such folder; need a checkpoint, run or Hugging Face folder");
+  require_model_folder(path);
   if (fs::exists(path / "manifest.json")) {
     require<CheckpointError>(!step || path.filename() == step_folder_name(*step), path.string(), ": got a checkpoint and step ",
                              step.value_or(0), "; need a run to choose a step from");

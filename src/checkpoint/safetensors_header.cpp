@@ -174,6 +174,10 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 }  // namespace
 
 SafetensorsHeader parse_safetensors_header(std::string_view text, const std::string& where, size_t data_bytes) {
+  // The library takes a zero byte for the end of the text.
+  const size_t zero = text.find('\0');
+  require<CheckpointError>(zero == text.npos, where, ": got a zero byte in the header, at its byte ", zero + 1,
+                           "; need a safetensors header");
   HeaderReader reader(where, data_bytes);
   nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
   return reader.take();

@@ -110,9 +110,17 @@ std::vector<std::unique_ptr<analysis::ObservationSource>> forward_sources(const 
   return out;
 }
 
+// A dense model has no choices: all tables would be empty.
+void require_experts(bool has_experts, const std::string& where) {
+  require<ConfigError>(
+      has_experts, where,
+      ": got a dense model, without a MoE layer; need one with experts: there is no routing to analyse");
+}
+
 Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   run.sets = open_datasets(options.data, options.allow_mixed_tokenizers);
   const auto source = open_checked(options.model);
+  require_experts(source.config.is_moe(), options.model);
   if (options.over_run) run.references = earlier_checkpoints(options.model);
   if (!options.reference.empty()) run.references = {options.reference};
   std::optional<checkpoint::ModelSource> reference;
@@ -154,6 +162,7 @@ Sources open_traces(const AnalyzeOptions& options) {
   for (const auto& [name, path] : named) {
     traces.emplace_back(path);
     const auto& trace = traces.back();
+    require_experts(!trace.info().layers.empty(), path);
     check_one_model(trace.info(), traces[0].info(), path, named[0].value);
     input.data.push_back({name, trace.n_tokens()});
     out.data.push_back(data_json(name, "trace", path, trace.n_tokens()));
@@ -295,9 +304,8 @@ analysis::AnalysisTables run_sources(const AnalyzeOptions& options, Sources& sou
   double n_tokens = 0;
   for (const auto& data : input.data) n_tokens += static_cast<double>(data.n_tokens);
   Progress progress("analyzing", n_tokens, "tokens");
-  auto result = analysis::run_analyses(kinds, input, sources.observations, [&](int64_t done) { progress.update(static_cast<double>(done)); });
-  if (input.layers.empty()) result.notes.emplace_back("the model has no MoE layer, so there is no routing to analyse");
-  return result;
+  return analysis::run_analyses(kinds, input, sources.observations,
+                                [&](int64_t done) { progress.update(static_cast<double>(done)); });
 }
 
 // --over-run: each further checkpoint as the reference; its rows of saturation and early_routing follow those of the first.

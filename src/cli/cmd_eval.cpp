@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <iostream>
 
 #include "cli/commands.h"
@@ -8,6 +10,39 @@
 #include "train/evaluate.h"
 
 namespace evenkeel::cli {
+
+namespace {
+
+// "  MRI 0.214 (mean of 4 layers; most 0.340, layer 2)  dead experts 3 of 128"; nothing for a dense model.
+std::string routing_text(const std::vector<analysis::RoutingCounts>& routing) {
+  if (routing.empty()) return "";
+  double sum = 0, most = 0;
+  int64_t layer_of_most = 0, n_dead = 0, n_experts = 0;
+  for (const auto& counts : routing) {
+    const auto stats = analysis::routing_stats(counts);
+    sum += stats.mri;
+    n_dead += stats.dead;
+    n_experts += counts.n_experts;
+    if (stats.mri <= most) continue;
+    most = stats.mri;
+    layer_of_most = stats.layer;
+  }
+  char text[160];
+  std::snprintf(text, sizeof text,
+                "  MRI %.3f (mean over MoE layers; most %.3f, layer %lld)  dead experts %lld of %lld",
+                sum / static_cast<double>(routing.size()), most, static_cast<long long>(layer_of_most),
+                static_cast<long long>(n_dead), static_cast<long long>(n_experts));
+  return text;
+}
+
+double tokens_to_score(const std::vector<NamedDataset>& sets, int64_t max_tokens) {
+  double n = 0;
+  for (const auto& set : sets)
+    n += static_cast<double>(max_tokens > 0 ? std::min(max_tokens, set.dataset.n_tokens()) : set.dataset.n_tokens());
+  return n;
+}
+
+}  // namespace
 
 int cmd_eval(Options& options) {
   std::string model_path;
@@ -37,18 +72,21 @@ int cmd_eval(Options& options) {
   eval.step = loaded.step.value_or(0);
 
   Json data = Json::object();
-  Progress progress("evaluating", static_cast<double>(sets.size()), "sets");
+  Progress progress("evaluating", tokens_to_score(sets, run.max_tokens), "tokens");
+  int64_t n_before = 0;  // tokens of the sets before
   for (size_t i = 0; i < sets.size(); ++i) {
     eval.name = sets[i].name;
+    eval.progress = [&](int64_t n) { progress.update(static_cast<double>(n_before + n), sets[i].name); };
     const auto result = train::evaluate(loaded.model, loaded.params, loaded.router_states, sets[i].dataset, eval);
     data[sets[i].name] = train::to_json(result, /*with_routing=*/true);
-    progress.update(static_cast<double>(i + 1));
+    n_before += result.n_tokens;
     if (json) continue;
     char line[160];
     std::snprintf(line, sizeof line, "%-16s loss %.4f  perplexity %.2f", sets[i].name.c_str(), result.loss, std::exp(result.loss));
     std::cout << line;
     if (result.bits_per_byte) std::cout << "  bits per byte " << *result.bits_per_byte;
-    std::cout << "  (" << human_count(static_cast<double>(result.n_tokens)) << " tokens)\n";
+    std::cout << routing_text(result.routing) << "  (" << human_count(static_cast<double>(result.n_tokens))
+              << " tokens)\n";
   }
   if (json) std::cout << Json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}}).dump(1) << "\n";
   return 0;

@@ -1,16 +1,17 @@
+#include <fstream>
 #include <iostream>
 
 #include "checkpoint/families.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
 #include "checkpoint/router_states.h"
-#include "checkpoint/safetensors.h"
 #include "cli/commands.h"
+#include "cli/inspect.h"
 #include "core/errors.h"
 #include "core/file_io.h"
-#include "core/json_lines.h"
+#include "core/foreign_json.h"
 #include "core/units.h"
-#include "data/indexed_dataset.h"
+#include "data/readers.h"
 #include "data/tokenizer.h"
 #include "model/layout.h"
 
@@ -39,6 +40,11 @@ void print_model(const std::string& what, const checkpoint::ModelSource& source)
   print_router_states(source);
 }
 
+void print_tokenizer(const fs::path& path) {
+  const auto tokenizer = data::open_tokenizer(path);
+  std::cout << "SentencePiece model: " << tokenizer->vocab_size() << " pieces, SHA-256 " << tokenizer->sha256() << "\n";
+}
+
 void print_folder(const fs::path& path) {
   if (checkpoint::is_hf_folder(path)) {
     const auto source = checkpoint::open_model(path);
@@ -47,51 +53,98 @@ void print_folder(const fs::path& path) {
   if (fs::exists(path / "manifest.json")) return print_model("evenkeel checkpoint", checkpoint::open_model(path));
   if (fs::exists(path / "resolved.json")) {
     const auto steps = checkpoint::saved_steps(path);
-    std::cout << "evenkeel run: " << path.string() << "\nsaved steps: " << Json(steps).dump() << "\n";
+    inspect_run(path);
+    std::cout << "saved steps: " << Json(steps).dump() << "\n";
     if (!steps.empty()) print_model("its last checkpoint", checkpoint::open_model(path));
     return;
   }
-  if (fs::exists(path / "results.json")) {
-    const Json results = read_json(path / "results.json");
-    std::cout << "evenkeel " << results.at("kind").as_string() << ": " << path.string() << ", " << results.at("schema").as_string() << ", " << results.at("arms").size() << " arms\n";
-    for (const auto& [name, table] : results.at("tables").as_object()) std::cout << "  " << name << ": " << table.at("rows").size() << " rows\n";
+  if (fs::exists(path / "results.json")) return inspect_results(path / "results.json");
+  if (fs::is_directory(path / "arms")) {
+    std::cout << "evenkeel study: " << path.string() << ", not finished\n";
+    for (const auto& arm : fs::directory_iterator(path / "arms"))
+      if (fs::exists(arm.path() / "resolved.json")) inspect_run(arm.path());
     return;
   }
+  std::error_code ignored;
+  for (const char* name : {"tokenizer.model", "tokenizer.json"})
+    if (fs::exists(path / name, ignored)) return print_tokenizer(path);
   fail<DataError>(path.string(), ": got a folder that is no checkpoint, run, study or Hugging Face folder; need one of these");
 }
 
-void print_file(const fs::path& path) {
-  const std::string name = path.string(), suffix = path.extension().string();
-  if (suffix == ".safetensors") {
-    const checkpoint::SafetensorsFile file(path);
-    std::cout << "safetensors: " << file.entries().size() << " tensors\n";
-    for (const auto& [key, value] : file.metadata()) std::cout << "  " << key << " = " << value << "\n";
-    for (const auto& entry : file.entries()) std::cout << "  " << entry.name << " " << c10::toString(entry.dtype) << " " << Json(entry.shape).dump() << "\n";
-  } else if (suffix == ".idx" || suffix == ".bin") {
-    const auto dataset = data::IndexedDataset::open(name.substr(0, name.size() - 4));
-    std::cout << "indexed dataset, version 1: " << dataset.n_tokens() << " tokens, " << dataset.n_documents() << " documents, contents " << dataset.contents().hash << "\n";
-  } else if (suffix == ".model") {
-    const auto tokenizer = data::open_tokenizer(path);
-    std::cout << "SentencePiece model: " << tokenizer->vocab_size() << " pieces, SHA-256 " << tokenizer->sha256() << "\n";
-  } else if (suffix == ".json") {
-    const Json json = Json::parse(read_file(path), name);
-    std::cout << "JSON " << json.kind();
-    if (const Json* format = json.find("format")) std::cout << ", format " << format->dump();
-    if (const Json* schema = json.find("schema")) std::cout << ", schema " << schema->dump();
-    std::cout << "\n";
-  } else {
-    fail<DataError>(name, ": got a file of unknown kind; need .safetensors, .idx, .bin, .model or .json");
+std::string start_of(const fs::path& path, size_t most_bytes) {
+  std::ifstream in(path, std::ios::binary);
+  std::string start(most_bytes, '\0');
+  in.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(static_cast<size_t>(in.gcount()));
+  return start;
+}
+
+// The first of several lines of JSON; null where the file is something else.
+Json first_record(const fs::path& path) {
+  constexpr size_t kMostBytes = 1 << 20;
+  const std::string start = start_of(path, kMostBytes);
+  const size_t end = start.find('\n');
+  if (end == start.npos || start.find_first_not_of(" \t\r\n", end) == start.npos) return {};
+  try {
+    return parse_foreign_json(std::string_view(start).substr(0, end), path.string());
+  } catch (const DataError&) {
+    return {};
   }
+}
+
+// A text file: the start of it says what made it.
+void print_text(const fs::path& path) {
+  constexpr size_t kHeadBytes = 4096;
+  const std::string head = start_of(path, kHeadBytes);
+  const bool is_page = head.find("<title>") != std::string::npos && head.find("evenkeel") != std::string::npos;
+  require<DataError>(path.extension() != ".html" || is_page, path.string(),
+                     ": got a page that evenkeel did not write; need one of evenkeel report");
+  const std::string size = human_bytes(static_cast<double>(fs::file_size(path)));
+  if (is_page) {
+    std::cout << "page of evenkeel report: " << path.string() << ", " << size << " (open it in a browser)\n";
+  } else {
+    std::cout << "text: " << path.string() << ", " << size << " ('evenkeel prepare' makes tokens of it)\n";
+  }
+}
+
+bool is_text_input(const fs::path& path) {
+  try {
+    data::check_input(path);
+    return true;
+  } catch (const DataError&) {
+    return false;
+  }
+}
+
+void print_file(const fs::path& path) {
+  const std::string suffix = path.extension().string();
+  if (suffix == ".safetensors") return inspect_safetensors(path);
+  if (suffix == ".idx" || suffix == ".bin") return inspect_dataset(fs::path(path).replace_extension());
+  if (suffix == ".model") return print_tokenizer(path);
+  const Json record = suffix == ".jsonl" || suffix == ".json" ? first_record(path) : Json();
+  const bool is_metrics = record.find("step") != nullptr && record.find("phase") != nullptr;
+  if (is_metrics || path.filename() == "metrics.jsonl") return inspect_metrics(path);
+  if (suffix == ".json" && !record.is_object()) return inspect_json(path);
+  if (suffix == ".toml") return inspect_recipe(path);
+  if (suffix == ".html" || is_text_input(path)) return print_text(path);
+  fail<DataError>(
+      path.string(),
+      ": got a file of unknown kind; need .safetensors, .idx, .bin, .model, .json, .jsonl, .toml, .html or text");
 }
 
 }  // namespace
 
 int cmd_inspect(Options& options) {
   std::string path;
-  options.add("PATH", path, "file or folder", true);
+  options.add("PATH", path, "file or folder, or the PREFIX of a data set", true);
   options.example("evenkeel inspect runs/first");
   if (!options.parse()) return 0;
-  require<DataError>(fs::exists(path), path, ": got no such file or folder; need one");
+  if (!fs::exists(path) && fs::exists(path + ".idx")) {
+    inspect_dataset(path);
+    return 0;
+  }
+  require<DataError>(fs::exists(path), path,
+                     ": got no such file or folder; need one, or the PREFIX of a .bin and .idx");
   if (fs::is_directory(path)) {
     print_folder(path);
   } else {

@@ -1,7 +1,6 @@
 #include "cli/commands.h"
 #include "core/errors.h"
 #include "core/log.h"
-#include "core/units.h"
 #include "data/prepare.h"
 
 namespace evenkeel::cli {
@@ -12,9 +11,13 @@ int cmd_prepare(Options& options) {
   data::PrepareOptions prepare;
   options.add("--tokenizer", tokenizer_path, ".model file, or a folder that has one", true);
   options.add("--out", out, "PREFIX of the .bin, .idx and .json to write", true);
-  options.add("INPUT", inputs, ".txt or .jsonl files, also .gz, .xz, .zst", true);
-  options.add("--document-separator", prepare.reader.document_separator, "blank-line, newline, none (a file is a document), or any string");
-  options.add("--text-field", prepare.reader.text_field, "field of .jsonl lines (default text)");
+  options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst",
+              true);
+  options.add("--document-separator", prepare.reader.document_separator,
+              "of .txt: blank-line, newline, none (a file is a document), or any string");
+  options.add("--text-field", prepare.reader.text_field, "field of the JSON records (default text)");
+  options.flag("--keep-cr", prepare.reader.keeps_carriage_returns, "keep line ends CR LF as they are (default: LF)");
+  options.flag("--skip-bad", prepare.skips_bad, "pass over damaged lines and list them in PREFIX.skipped.jsonl");
   options.add("--eod", prepare.eod, "end-of-document token, its id, or none (default: what the tokenizer names)");
   options.add("--holdout", prepare.holdout_fraction, "fraction of the documents for PREFIX-heldout");
   options.add("--threads", prepare.n_threads, "0 = the cores that this process may use");
@@ -24,8 +27,11 @@ int cmd_prepare(Options& options) {
   require<ConfigError>(prepare.n_threads >= 0 && prepare.n_threads <= 4096, "--threads: got ", prepare.n_threads, "; need 0 (the cores that this process may use) to 4096");
   require<ConfigError>(!prepare.reader.document_separator.empty(), "--document-separator: got ''; need blank-line, newline, none or a string");
   const auto tokenizer = data::open_tokenizer(tokenizer_path);
-  const Json summary = data::prepare(*tokenizer, {inputs.begin(), inputs.end()}, out, prepare);
-  log_info(out, ": ", human_count(summary.at("tokens").as_double()), " tokens in ", summary.at("documents").as_int(), " documents");
+  const auto prepared = data::prepare(*tokenizer, {inputs.begin(), inputs.end()}, out, prepare);
+  for (const auto& sentence : data::sentences(prepared, out, prepare.reader)) log_info(sentence);
+  if (prepared.read.n_bad_lines > 0)
+    log_warning("passed over ", prepared.read.n_bad_lines, " damaged lines; ", out,
+                ".skipped.jsonl says which and why");
   return 0;
 }
 

@@ -16,6 +16,18 @@ std::vector<int32_t> encoded(const data::Tokenizer& tokenizer, const std::string
   }
 }
 
+// The next line, without its end; false when nothing is left.
+bool next_line(std::istream& in, std::string& line, int64_t number) {
+  line.clear();
+  for (int c = in.rdbuf()->sbumpc(); c != std::char_traits<char>::eof(); c = in.rdbuf()->sbumpc()) {
+    if (c == '\n') return true;
+    require<DataError>(line.size() < data::kMostDocumentBytes, "standard input, line ", number, ": got more than ",
+                       data::kMostDocumentBytes, " bytes; need a shorter line");
+    line += static_cast<char>(c);
+  }
+  return !line.empty();
+}
+
 }  // namespace
 
 int cmd_tokenize(Options& options) {
@@ -29,7 +41,7 @@ int cmd_tokenize(Options& options) {
   const auto tokenizer = data::open_tokenizer(path);
   std::ios::sync_with_stdio(false);
   std::string line;
-  for (int64_t number = 1; std::cout.good() && std::getline(std::cin, line); ++number) {
+  for (int64_t number = 1; std::cout.good() && next_line(std::cin, line, number); ++number) {
     const std::string where = "standard input, line " + std::to_string(number);
     if (!decodes) {
       const auto ids = encoded(*tokenizer, line, !no_special, where);

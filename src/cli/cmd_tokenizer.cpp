@@ -4,25 +4,40 @@
 #include "data/tokenizer.h"
 
 namespace evenkeel::cli {
+namespace {
+constexpr const char* kExample =
+    "evenkeel tokenizer train --kind unigram --vocab-size 4096 --out tok.model en.txt de.txt";
+}  // namespace
 
 int cmd_tokenizer(Options& options) {
   std::string action, out;
   std::vector<std::string> inputs;
   data::TokenizerTraining training;
+  bool skips_bad = false;
   options.add("ACTION", action, "train", true);
   options.add("--kind", training.kind, "unigram or bpe (byte fallback in both)");
   options.add("--vocab-size", training.vocab_size, "number of pieces", true);
   options.add("--out", out, "FILE.model to write", true);
-  options.add("INPUT", inputs, ".txt or .jsonl files, also .gz, .xz, .zst", true);
+  options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst",
+              true);
+  options.add("--text-field", training.reader.text_field, "field of the JSON records (default text)");
+  options.flag("--keep-cr", training.reader.keeps_carriage_returns, "keep line ends CR LF as they are (default: LF)");
+  options.flag("--skip-bad", skips_bad, "pass over damaged lines");
   options.add("--max-sentences", training.max_sentences, "train on a sample of this many lines; 0 = all");
   options.add("--threads", training.n_threads, "0 = the cores that this process may use");
-  options.example("evenkeel tokenizer train --kind unigram --vocab-size 4096 --out tok.model en.txt de.txt");
+  options.example(kExample);
   if (!options.parse()) return 0;
-  require<ConfigError>(action == "train", "tokenizer: got '", action, "'; need train");
+  require<ConfigError>(action != "extend", "tokenizer: got 'extend', which is not there yet; need train");
+  require<ConfigError>(action == "train", "tokenizer: got '", action, "'; need train, as in: ", kExample);
   require<ConfigError>(training.kind == "unigram" || training.kind == "bpe", "--kind: got '", training.kind, "'; need unigram or bpe");
   require<ConfigError>(training.vocab_size >= 1 && training.vocab_size < (int64_t{1} << 24), "--vocab-size: got ", training.vocab_size, "; need 1..16777215");
   require<ConfigError>(training.n_threads >= 0 && training.n_threads <= 4096, "--threads: got ", training.n_threads, "; need 0 (the cores that this process may use) to 4096");
   require<ConfigError>(training.max_sentences >= 0, "--max-sentences: got ", training.max_sentences, "; need 0 (all) or more");
+  if (skips_bad)
+    training.reader.on_bad_line = [n = 0](const data::BadLine& line) mutable {
+      constexpr int kMostShown = 10;
+      if (++n <= kMostShown) log_warning(line.path.string(), ":", line.line, ": ", line.reason, "; passed over");
+    };
   data::train_tokenizer(training, {inputs.begin(), inputs.end()}, out);
   log_info("wrote ", out);
   return 0;

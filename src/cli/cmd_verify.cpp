@@ -49,8 +49,11 @@ int64_t verify_study(const fs::path& study) {
   std::set<fs::path> runs;
   for (const auto& arm : fs::directory_iterator(study / "arms")) runs.insert(arm.path());
   if (fs::exists(study / "results.json")) {
-    const Json results = read_json(study / "results.json");
-    for (const auto& arm : results.at("arms").as_array()) runs.insert(study / arm.at("run").as_string());
+    const fs::path path = study / "results.json";
+    const Json results = read_json(path);
+    with_path(path, [&] {
+      for (const auto& arm : results.at("arms").as_array()) runs.insert(study / arm.at("run").as_string());
+    });
   }
   int64_t n = 0;
   for (const auto& run : runs) n += verify_run(run);

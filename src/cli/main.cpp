@@ -3,6 +3,7 @@
 
 #include "cli/commands.h"
 #include "cli/openmp_wait.h"
+#include "cli/planned.h"
 #include "core/config_tree.h"
 #include "core/error_report.h"
 #include "core/errors.h"
@@ -30,11 +31,18 @@ int print_usage() {
     name.resize(12, ' ');
     std::cout << "  " << name << command.summary << "\n";
   }
-  std::cout << "\n'evenkeel COMMAND --help' has each command's options and an example.\n\nExample:\n  evenkeel train recipe.toml --out runs/first\n";
+  std::cout << "\n'evenkeel help COMMAND' has each command's options and an example.\n\nExample:\n  evenkeel train "
+               "recipe.toml --out runs/first\n";
   return 0;
 }
 
 int run(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && arguments[0] == "help") {
+    require<ConfigError>(arguments.size() <= 2, "help: got ", arguments.size() - 1,
+                         " names; need one command, as in 'evenkeel help train'");
+    return run(arguments.size() == 1 ? std::vector<std::string>{"--help"}
+                                     : std::vector<std::string>{arguments[1], "--help"});
+  }
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") return print_usage();
   if (arguments[0] == "--version") {
     std::cout << "evenkeel " EVENKEEL_VERSION "\n";
@@ -47,6 +55,8 @@ int run(const std::vector<std::string>& arguments) {
     Options options(command.name, command.summary, {arguments.begin() + 1, arguments.end()});
     return command.run(options);
   }
+  require<ConfigError>(!is_planned_command(arguments[0]), "command: got '", arguments[0],
+                       "', which is not there yet; need one of those that 'evenkeel --help' lists");
   const std::string nearest = nearest_name(arguments[0], names);
   fail<ConfigError>("command: got '", arguments[0], "'; need ", nearest.empty() ? "one of those that 'evenkeel --help' lists" : "a known one (did you mean '" + nearest + "'?)");
 }

@@ -4,8 +4,8 @@
 
 #include "checkpoint/router_states.h"
 #include "core/errors.h"
-#include "core/json_lines.h"
 #include "data/datasets.h"
+#include "data/description.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/memory_limit.h"
@@ -72,9 +72,7 @@ void check_vocabulary(const data::IndexedDataset& dataset, int64_t vocab_size, i
 }
 
 TokenizerOrigin tokenizer_origin(const std::filesystem::path& prefix) {
-  const std::string path = prefix.string() + ".json";
-  if (!fs::exists(path)) return {};
-  const Json json = read_json(path);
+  const Json json = data::read_description(prefix);
   const auto text = [&](const char* key) {
     const Json* value = json.find(key);
     return value != nullptr && value->is_string() ? value->as_string() : std::string();

@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/planned.h"
 #include "core/config_tree.h"
 #include "core/errors.h"
 #include "core/units.h"
@@ -115,19 +116,59 @@ void Options::compute(std::string& device) {
 }
 
 namespace {
-// The first argument that looks like an option of this command and is none, with the nearest one. Empty: there is none.
-std::string unknown_option(const CLI::App& app, const std::vector<std::string>& arguments) {
+// The first argument that looks like an option of this command and is none, and what may have been meant. Empty: there
+// is none.
+std::string unknown_option(const CLI::App& app, const std::string& command, const std::vector<std::string>& arguments) {
   for (const auto& argument : arguments) {
     if (argument == "--") break;
     const std::string name = argument.substr(0, argument.find('='));
     if (name.rfind("--", 0) != 0 || app.get_option_no_throw(name) != nullptr) continue;
+    if (is_planned_option(command, name)) return name + ", which is not there yet";
     std::vector<std::string> known;
     for (const auto* option : app.get_options())
       for (const auto& long_name : option->get_lnames()) known.push_back("--" + long_name);
     const std::string nearest = nearest_name(name, known);
-    return "unknown option " + name + (nearest.empty() ? "" : ", did you mean " + nearest + "?");
+    return "the unknown option " + name + (nearest.empty() ? "" : " (did you mean " + nearest + "?)");
   }
   return "";
+}
+
+// "--out FOLDER", "RECIPE", with its explanation.
+std::string described(const CLI::Option& option) {
+  const std::string name = option.get_name();
+  return name + (name.starts_with("-") ? " VALUE" : "") + ", " + option.get_description();
+}
+
+// "got ...; need ..." of a command line that does not fit: what to type instead.
+std::string explained(const CLI::App& app, const std::string& command, const CLI::ParseError& error) {
+  const std::string text = error.what(), help = "what 'evenkeel " + command + " --help' lists";
+  const auto option_before = [&](const std::string& mark, size_t from = 0) {
+    const size_t end = text.find(mark, from);
+    return end == text.npos ? nullptr : app.get_option_no_throw(text.substr(from, end - from));
+  };
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr)
+    if (const auto* option = option_before(" is required"))
+      return "got no " + option->get_name() + "; need " + described(*option);
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
+    if (const auto* option = option_before(":"))
+      return "got " + option->get_name() + " without its value; need " + described(*option);
+  if (dynamic_cast<const CLI::ConversionError*>(&error) != nullptr) {
+    const std::string mark = "Could not convert: ";
+    if (const auto* option = text.starts_with(mark) ? option_before(" = ", mark.size()) : nullptr) {
+      const bool is_whole = option->get_type_name() == "INT";
+      return "got " + option->get_name() + " " + text.substr(text.find(" = ") + 3) + "; need " +
+             (is_whole ? "a whole number (4k, 2M and 1B are some too)" : "a number");
+    }
+  }
+  if (const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&error);
+      extras != nullptr && text.find(": ") != text.npos) {
+    std::string places;
+    for (const auto* option : app.get_options())
+      if (option->get_positional()) places += (places.empty() ? "" : " ") + option->get_name();
+    return "got '" + text.substr(text.find(": ") + 2) + "' more than it takes; need " +
+           (places.empty() ? "options alone" : "one " + places) + ", " + help;
+  }
+  return "got a command line that does not fit (" + text + "); need " + help;
 }
 }  // namespace
 
@@ -141,11 +182,13 @@ bool Options::parse() {
     std::fputs(impl_->app.help().c_str(), stdout);
     return false;
   } catch (const CLI::ParseError& error) {
-    const std::string unknown = unknown_option(impl_->app, impl_->arguments);
-    std::string text = unknown + (unknown.empty() ? "" : ", ") + error.what();
+    const std::string unknown = unknown_option(impl_->app, impl_->command, impl_->arguments);
+    std::string text = unknown.empty()
+                           ? explained(impl_->app, impl_->command, error)
+                           : "got " + unknown + "; need one that 'evenkeel " + impl_->command + " --help' lists";
     for (char& c : text)
       if (c == '\n') c = ' ';
-    fail<ConfigError>(impl_->command, ": got a command line that does not fit (", text, "); need what 'evenkeel ", impl_->command, " --help' lists");
+    fail<ConfigError>(impl_->command, ": ", text);
   }
   if (impl_->sets_threads) {
     require<ConfigError>(impl_->threads >= 0 && impl_->threads <= 4096, "--threads: got ", impl_->threads, "; need 0 (the cores that this process may use) to 4096");

@@ -86,6 +86,26 @@ TEST(Options, RefuseAWrongCommandLineInOneLine) {
   for (const char* number : {"99999999999999999999", "-99999999999999999999"}) EXPECT_THAT(message_of<ConfigError>([&] { parse({"r.toml", "--steps", number}); }), HasSubstr("beyond the whole numbers of 64 bits"));
 }
 
+TEST(Options, SayWhatToTypeInstead) {
+  const auto refusal = [](const std::vector<std::string>& arguments) {
+    return message_of<ConfigError>([&] { parse(arguments); });
+  };
+  EXPECT_EQ(refusal({}), "train: got no RECIPE; need RECIPE, a recipe");
+  EXPECT_EQ(refusal({"r.toml", "--out"}), "train: got --out without its value; need --out VALUE, a folder");
+  EXPECT_EQ(refusal({"r.toml", "--steps", "many"}),
+            "train: got --steps many; need a whole number (4k, 2M and 1B are some too)");
+  EXPECT_EQ(refusal({"r.toml", "--max-hours", "long"}), "train: got --max-hours long; need a number");
+  EXPECT_EQ(refusal({"r.toml", "--uot", "x"}),
+            "train: got the unknown option --uot (did you mean --out?); need one that 'evenkeel train --help' lists");
+  EXPECT_EQ(refusal({"r.toml", "s.toml"}),
+            "train: got 's.toml' more than it takes; need one RECIPE, what 'evenkeel train --help' lists");
+  EXPECT_THAT(refusal({"r.toml", "-x"}), HasSubstr("'-x' more than it takes"));
+  Options planned("eval", "what it does", {"--task", "a=b"});
+  planned.example("evenkeel eval");
+  EXPECT_EQ(message_of<ConfigError>([&] { planned.parse(); }),
+            "eval: got --task, which is not there yet; need one that 'evenkeel eval --help' lists");
+}
+
 TEST(Options, HelpGoesToStdoutWithTheExample) {
   ::testing::internal::CaptureStdout();
   EXPECT_FALSE(parse({"--help"}).is_parsed);

@@ -1,12 +1,21 @@
 #include "cli/recipe.h"
 
+#include <filesystem>
+
+#include "core/errors.h"
 #include "moe/balance_loss.h"
 #include "moe/router.h"
 #include "optim/schedule.h"
 
 namespace evenkeel::cli {
 
+namespace fs = std::filesystem;
+
 ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides, std::optional<int64_t> seed) {
+  std::error_code ignored;
+  const fs::path recipe = fs::path(path) / "recipe.toml";
+  require<ConfigError>(!fs::is_directory(path, ignored), path, ": got a folder; need a recipe, a TOML file",
+                       fs::exists(recipe, ignored) ? ", as " + recipe.string() : "");
   ConfigNode root = read_toml(path);
   for (const auto& assignment : overrides) apply_override(root, assignment);
   if (!seed) return root;

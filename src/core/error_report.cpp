@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <new>
+#include <system_error>
 
 #include <c10/util/Exception.h>
 
@@ -27,6 +28,10 @@ ErrorReport describe_error(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return out_of_memory("no more from the machine");
   if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
     return {kMachine, file->path1().string() + ": got '" + file->code().message() + "'; need a path that can be read and written"};
+  if (const auto* system = dynamic_cast<const std::system_error*>(&error);
+      system != nullptr && system->code() == std::errc::resource_unavailable_try_again)
+    return {kMachine, "threads: got '" + system->code().message() +
+                          "' on starting one; need a machine that lets more run, or fewer (--threads)"};
   std::string what = error.what();
   if (const auto* library = dynamic_cast<const c10::Error*>(&error)) what = library->what_without_backtrace();
   for (const char* phrase : {"out of memory", "can't allocate memory"})

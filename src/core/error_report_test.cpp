@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 
 #include <gtest/gtest.h>
 
@@ -29,6 +30,9 @@ TEST(ErrorReport, SaysWhatTheMachineRefuses) {
   const std::filesystem::filesystem_error denied("list", "/root/x", std::make_error_code(std::errc::permission_denied));
   EXPECT_EQ(describe_error(denied).exit_code, 4);
   EXPECT_EQ(describe_error(denied).message.substr(0, 8), "/root/x:");
+  const std::system_error no_thread(std::make_error_code(std::errc::resource_unavailable_try_again));
+  EXPECT_EQ(describe_error(no_thread).exit_code, 4);
+  EXPECT_EQ(describe_error(no_thread).message.substr(0, 13), "threads: got ");
 }
 
 TEST(ErrorReport, CallsTheRestADefect) {

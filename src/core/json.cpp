@@ -2,6 +2,8 @@
 
 #include <charconv>
 #include <cmath>
+#include <istream>
+#include <iterator>
 
 #include <nlohmann/json.hpp>
 
@@ -51,8 +53,11 @@ class Adapter : public nlohmann::json_sax<nlohmann::json> {
     events_.close_array();
     return true;
   }
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    fail<DataError>(where_, ": got text that is not JSON at byte ", position, "; need a JSON document");
+  bool parse_error(size_t position, const std::string& last_token, const nlohmann::detail::exception&) override {
+    // The reader stops at the first letter of what is no literal.
+    const bool is_non_finite = last_token.ends_with('N') || last_token.ends_with('I');
+    fail<DataError>(where_, ": got text that is not JSON at byte ", position,
+                    is_non_finite ? " (JSON has no NaN and no Infinity)" : "", "; need a JSON document");
   }
 
  private:
@@ -173,16 +178,59 @@ void Json::erase(std::string_view key) {
   if (is_object()) std::erase_if(as_object(), [&](const auto& entry) { return entry.first == key; });
 }
 
+namespace {
+
+// A zero byte is never JSON, but the library takes it for the end of the text.
+[[noreturn]] void fail_zero_byte(std::string_view where, size_t position) {
+  fail<DataError>(where, ": got a zero byte, which is not JSON, at byte ", position, "; need a JSON document");
+}
+
+// The characters of a stream, without a copy; a zero byte among them is an error.
+class NonZeroIterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = char;
+
+  NonZeroIterator() = default;  // the end
+  NonZeroIterator(std::istream& text, std::string_view where) : next_(text), where_(where) { check(); }
+  char operator*() const { return *next_; }
+  NonZeroIterator& operator++() {
+    ++next_;
+    ++position_;
+    check();
+    return *this;
+  }
+  bool operator==(const NonZeroIterator& other) const { return next_ == other.next_; }
+
+ private:
+  void check() const {
+    if (next_ != std::istreambuf_iterator<char>() && *next_ == '\0') fail_zero_byte(where_, position_);
+  }
+  std::istreambuf_iterator<char> next_;
+  std::string_view where_;
+  size_t position_ = 1;  // of the character, from 1 as the library counts
+};
+
+}  // namespace
+
 Json Json::parse(std::string_view text, std::string_view where) {
   Builder builder;
-  Adapter adapter(where, builder);
-  nlohmann::json::sax_parse(text.begin(), text.end(), &adapter);
+  read_json_events(text, where, builder);
   return builder.take();
+}
+
+void read_json_events(std::string_view text, std::string_view where, JsonEvents& events) {
+  if (const size_t zero = text.find('\0'); zero != text.npos) fail_zero_byte(where, zero + 1);
+  Adapter adapter(where, events);
+  nlohmann::json::sax_parse(text.begin(), text.end(), &adapter);
 }
 
 void read_json_events(std::istream& text, std::string_view where, JsonEvents& events) {
   Adapter adapter(where, events);
-  nlohmann::json::sax_parse(text, &adapter);
+  nlohmann::json::sax_parse(NonZeroIterator(text, where), NonZeroIterator(), &adapter);
 }
 
 std::string Json::dump(int indent) const {

@@ -64,7 +64,8 @@ class Json {
 
   bool operator==(const Json& other) const = default;
 
-  // Throws DataError "WHERE: ..., byte N". Nesting deeper than 200 is an error.
+  // Throws DataError "WHERE: ..., byte N". Nesting deeper than 200 is an error, and so is whatever stands after the
+  // value.
   static Json parse(std::string_view text, std::string_view where);
   // indent < 0: one line.
   std::string dump(int indent = -1) const;
@@ -88,6 +89,7 @@ class JsonEvents {
 };
 // Errors as Json::parse. Memory does not grow with the length of the text.
 void read_json_events(std::istream& text, std::string_view where, JsonEvents& events);
+void read_json_events(std::string_view text, std::string_view where, JsonEvents& events);
 
 std::string format_double(double value);  // the fewest digits that read back to the same bits
 

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/errors.h"
 #include "core/json.h"
 
 namespace evenkeel {
@@ -17,5 +18,18 @@ std::vector<std::string_view> whole_lines(std::string_view text);
 
 // The document of every whole line. DataError names the path and the line that is damaged.
 std::vector<Json> read_json_lines(const std::filesystem::path& path);
+
+// What `use` makes of the content of a file. A DataError about a value, "JSON: got …", becomes one that names the path.
+template <class F>
+auto with_path(const std::filesystem::path& path, F&& use) {
+  constexpr std::string_view kValue = "JSON: ";  // how the accessors of Json begin
+  try {
+    return use();
+  } catch (const DataError& error) {
+    const std::string_view message = error.what();
+    if (!message.starts_with(kValue)) throw;
+    fail<DataError>(path.string(), ": ", message.substr(kValue.size()));
+  }
+}
 
 }  // namespace evenkeel

@@ -29,5 +29,13 @@ TEST(ReadJsonLines, ReadsEachAndNamesADamagedOne) {
   EXPECT_THROW(read_json_lines(folder / "absent.jsonl"), DataError);
 }
 
+TEST(WithPath, NamesTheFileOfAValue) {
+  const auto message = [](auto&& use) { return testing::message_of<DataError>([&] { with_path("d/a.json", use); }); };
+  EXPECT_EQ(message([] { return Json::object().at("step").as_int(); }), "d/a.json: got no key 'step'; need it");
+  EXPECT_EQ(message([] { return Json("x").as_int(); }), "d/a.json: got string; need integer");
+  EXPECT_EQ(message([]() -> int { fail<DataError>("b: got 1; need 2"); }), "b: got 1; need 2");
+  EXPECT_EQ(with_path("d/a.json", [] { return 3; }), 3);
+}
+
 }  // namespace
 }  // namespace evenkeel

@@ -19,6 +19,18 @@ using ::testing::HasSubstr;
 
 Json parse(std::string_view text) { return Json::parse(text, "file.json"); }
 
+// Events as one line: {} [] for containers, 'k: for keys, values as they are dumped.
+class Transcript : public JsonEvents {
+ public:
+  void open_object() override { text += "{ "; }
+  void close_object() override { text += "} "; }
+  void open_array() override { text += "[ "; }
+  void close_array() override { text += "] "; }
+  void key(std::string&& name) override { text += name + ": "; }
+  void value(Json&& plain) override { text += plain.dump() + " "; }
+  std::string text;
+};
+
 TEST(Json, KeepsTheOrderOfKeysAndTheKindOfNumbers) {
   const Json json = parse(R"({"b": 1, "a": [1.5, true, null, "x"], "c": {}})");
   EXPECT_EQ(json.dump(), R"({"b":1,"a":[1.5,true,null,"x"],"c":{}})");
@@ -79,6 +91,23 @@ TEST(Json, ErrorsNameFileAndByte) {
     EXPECT_THROW(parse(text), DataError) << text;
 }
 
+TEST(Json, RefusesWhatStandsAfterAZeroByte) {
+  for (const std::string& text : {std::string("{\"a\":1}\0{\"b\":2}", 15), std::string("{\"a\":1}\0", 8),
+                                  std::string("1\0", 2), std::string("\0", 1)}) {
+    const std::string need =
+        "file.json: got a zero byte, which is not JSON, at byte " + std::to_string(text.find('\0') + 1);
+    EXPECT_THAT(testing::message_of<DataError>([&] { parse(text); }), HasSubstr(need));
+    std::istringstream in(text);
+    Transcript events;
+    EXPECT_THAT(testing::message_of<DataError>([&] { read_json_events(in, "file.json", events); }), HasSubstr(need));
+  }
+}
+
+TEST(Json, SaysThatNaNIsNoJson) {
+  for (const auto* text : {"NaN", "{\"a\": Infinity}", "[-Infinity]"})
+    EXPECT_THAT(testing::message_of<DataError>([&] { parse(text); }), HasSubstr("JSON has no NaN")) << text;
+}
+
 TEST(Json, BoundsTheDepth) {
   const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_NO_THROW(parse(nested(200)));
@@ -116,18 +145,6 @@ TEST(Json, EraseLeavesWhatHasAnotherKey) {
   number.erase("a");
   EXPECT_EQ(number.dump(), "1");
 }
-
-// Events as one line: {} [] for containers, 'k: for keys, values as they are dumped.
-class Transcript : public JsonEvents {
- public:
-  void open_object() override { text += "{ "; }
-  void close_object() override { text += "} "; }
-  void open_array() override { text += "[ "; }
-  void close_array() override { text += "] "; }
-  void key(std::string&& name) override { text += name + ": "; }
-  void value(Json&& plain) override { text += plain.dump() + " "; }
-  std::string text;
-};
 
 TEST(JsonEvents, TellTheTextInItsOrder) {
   Transcript events;

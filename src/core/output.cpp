@@ -205,6 +205,7 @@ bool is_own_trace(const fs::path& path) {
 }
 
 bool is_own_results(const fs::path& path) { return head_has(path, "\"evenkeel.results.v1\""); }
+bool is_own_skipped(const fs::path& path) { return head_has(path, "{\"format\":\"evenkeel.skipped.v"); }
 bool is_own_speed(const fs::path& path) { return head_has(path, "\"evenkeel.speed.v"); }
 bool is_own_metrics(const fs::path& path) { return bytes_in(path) == 0 || head_of(path).starts_with("{\"step\":"); }
 bool is_own_log(const fs::path& path) { return bytes_in(path) == 0 || head_of(path).starts_with("evenkeel: "); }
@@ -275,6 +276,7 @@ struct Kind {
 };
 constexpr Kind kKinds[] = {
     {OutputKind::pair, "part of a pair that its PREFIX.json describes", is_own_pair},
+    {OutputKind::skipped, "a list of lines that were passed over", is_own_skipped},
     {OutputKind::tokenizer, "a tokenizer", is_own_tokenizer},
     {OutputKind::page, "a page", is_own_page},
     {OutputKind::trace, "a trace", is_own_trace},

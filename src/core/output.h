@@ -10,6 +10,7 @@
 namespace evenkeel {
 
 enum class OutputKind { pair,        // PREFIX.bin, .idx, .json
+                        skipped,     // PREFIX.skipped.jsonl
                         tokenizer,   // a SentencePiece .model
                         page,        // report.html
                         trace,       // .safetensors

@@ -126,4 +126,9 @@ std::string human_bytes(double bytes) {
   return format(power == 0 ? "%.0f" : "%.1f", bytes) + kSuffixes[power];
 }
 
+std::string human_rate(double per_second, const std::string& things) {
+  if (per_second >= 1 || per_second <= 0) return human_count(per_second) + " " + things + "/s";
+  return human_seconds(1 / per_second) + " a " + things.substr(0, things.size() - (things.ends_with('s') ? 1 : 0));
+}
+
 }  // namespace evenkeel

@@ -31,5 +31,8 @@ double parse_count(std::string_view text, std::string_view where);
 std::string human_count(double value);      // 1234567 -> "1.23M"
 std::string human_seconds(double seconds);  // 3725 -> "1h 02m"
 std::string human_bytes(double bytes);      // 1536 -> "1.5 KiB"
+// Of things, named in the plural, that are done in a second: "3.2 MB/s", "12.3k tokens/s"; fewer than one: "36s a
+// model".
+std::string human_rate(double per_second, const std::string& things);
 
 }  // namespace evenkeel

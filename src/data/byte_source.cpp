@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "core/errors.h"
 #include "data/readers.h"
@@ -18,8 +19,10 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kInputBytes = size_t{1} << 18;
-constexpr int kZstdWindowLog = 30;                                              // --long=30: 1 GiB
-constexpr uint64_t kXzMemoryBytes = (uint64_t{1} << 30) + (uint64_t{1} << 28);  // a dictionary of 1 GiB
+// Windows and dictionaries are taken at the formats' full size. Their memory is touched only as far as the text fills
+// it.
+constexpr int kZstdWindowLog = 31;               // --long=31, 2 GiB: the most that the library decodes
+constexpr uint64_t kXzMemoryBytes = UINT64_MAX;  // no limit but the format's, a dictionary of 4 GiB
 
 // The file as it lies on the disk.
 class PlainSource final : public ByteSource {
@@ -77,6 +80,10 @@ class CompressedSource : public ByteSource {
   [[noreturn]] void fail_damaged(const std::string& what) const {
     fail<DataError>(file_.path().string(), ": got ", what, " near byte ", compressed_position(), "; need a whole ",
                     format_, " stream");
+  }
+  [[noreturn]] void fail_memory() const {
+    fail<MachineError>(file_.path().string(), ": got no memory for the window of its ", format_,
+                       " stream; need more, or text packed with a smaller window");
   }
   [[noreturn]] void fail_truncated() const { fail_damaged("a stream that ends too early"); }
 
@@ -152,9 +159,8 @@ class XzSource final : public CompressedSource {
       consume(left() - stream_.avail_in);
       is_finished_ = status == LZMA_STREAM_END;
       if (status == LZMA_BUF_ERROR) fail_truncated();
-      if (status == LZMA_MEM_ERROR) throw std::bad_alloc();
+      if (status == LZMA_MEM_ERROR) fail_memory();
       if (status == LZMA_FORMAT_ERROR) fail_damaged("bytes that are no xz header");
-      if (status == LZMA_MEMLIMIT_ERROR) fail_damaged("a dictionary over 1 GiB");
       if (status != LZMA_OK && status != LZMA_STREAM_END) fail_damaged("damaged data");
     }
     return capacity - stream_.avail_out;
@@ -185,7 +191,7 @@ class ZstdSource final : public CompressedSource {
       ZSTD_inBuffer in{input(), left(), 0};
       const size_t status = ZSTD_decompressStream(stream_.get(), &output, &in);
       consume(in.pos);
-      if (ZSTD_isError(status)) fail_damaged(std::string("'") + ZSTD_getErrorName(status) + "'");
+      if (ZSTD_isError(status)) fail_decoding(status);
       if (!has_input && output.pos == 0) fail_truncated();
       is_between_frames_ = status == 0;
       has_frame_ = true;
@@ -194,6 +200,14 @@ class ZstdSource final : public CompressedSource {
   }
 
  private:
+  [[noreturn]] void fail_decoding(size_t status) const {
+    const auto code = ZSTD_getErrorCode(status);
+    if (code == ZSTD_error_memory_allocation) fail_memory();
+    if (code == ZSTD_error_frameParameter_windowTooLarge)
+      fail_damaged("a window of more than 2 GiB (zstd --long=31 is the widest)");
+    fail_damaged(std::string("'") + ZSTD_getErrorName(status) + "'");
+  }
+
   std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> stream_;
   bool is_between_frames_ = true;
   bool has_frame_ = false;

@@ -95,6 +95,45 @@ TEST(ByteSource, RefusesAStreamCutAnywhere) {
   }
 }
 
+// A zstd frame of one raw block, "text", with a window of 2^window_log bytes.
+std::string zstd_frame(int window_log) {
+  return std::string("\x28\xB5\x2F\xFD\0", 5) + static_cast<char>((window_log - 10) << 3) + std::string("\x21\0\0", 3) +
+         "text";
+}
+
+TEST(ByteSource, TakesTheFormatsAtTheirFullRange) {
+  const TemporaryFolder folder;
+  const std::string skippable = std::string("\x50\x2A\x4D\x18\3\0\0\0abc", 11);
+  EXPECT_EQ(read_all(folder.write("t.txt.zst", zstd_frame(31))), "text");
+  EXPECT_EQ(read_all(folder.write("t.txt.zst", skippable + zstd("one") + skippable + zstd("") + zstd_frame(27) +
+                                                   zstd("two") + skippable)),
+            "onetexttwo");
+  EXPECT_EQ(read_all(folder.write("t.txt.zst", skippable)), "");
+  EXPECT_THAT(message_of<DataError>([&] { read_all(folder.write("t.txt.zst", zstd_frame(32))); }),
+              HasSubstr("got a window of more than 2 GiB"));
+  const std::string padding(8, '\0');  // of xz streams: a multiple of four bytes
+  EXPECT_EQ(read_all(folder.write("t.txt.xz", xz("one") + padding + xz("") + xz("two") + padding)), "onetwo");
+  EXPECT_THROW(read_all(folder.write("t.txt.xz", xz("one") + padding + std::string(1, '\0'))), DataError);
+  EXPECT_EQ(read_all(folder.write("t.txt.gz", gzip("one") + gzip("") + gzip("two") + padding)), "onetwo");
+}
+
+TEST(ByteSource, TakesAnXzDictionaryOfTheLargestSize) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the sanitizer fills what is allocated";
+#endif
+  const TemporaryFolder folder;
+  std::string stream = xz("text");
+  // A block header behind the 12 bytes of the stream's: its size, flags, filter 0x21 with one byte of properties, the
+  // dictionary's size.
+  const size_t header = 12, header_bytes = (static_cast<size_t>(static_cast<unsigned char>(stream[header])) + 1) * 4;
+  const size_t filter = stream.find("\x21\x01", header);
+  ASSERT_LT(filter, header + header_bytes);
+  stream[filter + 2] = 40;  // 4 GiB - 1
+  const uint32_t sum = lzma_crc32(reinterpret_cast<const uint8_t*>(stream.data()) + header, header_bytes - 4, 0);
+  for (size_t i = 0; i < 4; ++i) stream[header + header_bytes - 4 + i] = static_cast<char>(sum >> (8 * i) & 0xFF);
+  EXPECT_EQ(read_all(folder.write("t.txt.xz", stream)), "text");
+}
+
 TEST(ByteSource, RefusesDamagedBytes) {
   const TemporaryFolder folder;
   const std::string text = joined(made_documents(40), "\n");

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "core/errors.h"
-#include "core/json.h"
 #include "core/json_lines.h"
+#include "data/description.h"
 
 namespace evenkeel::data {
 namespace {
@@ -120,8 +120,9 @@ Contents contents_from_json(const Json& json) { return {json.at("hash").as_strin
 }  // namespace
 
 IndexedDataset IndexedDataset::open(const fs::path& prefix) {
+  require_prefix(prefix);
   IndexedDataset out = open_tokens(prefix);
-  out.read_description();
+  out.take_description();
   return out;
 }
 
@@ -190,25 +191,19 @@ int64_t IndexedDataset::document_of(int64_t token) const {
 }
 
 // PREFIX.json, where there is one that evenkeel wrote.
-void IndexedDataset::read_description() {
-  const fs::path path = with_suffix(prefix_, ".json");
-  if (!fs::exists(path)) return;
-  const Json json = read_json(path);
-  const Json* format = json.find("format");
-  if (format == nullptr || *format != Json("evenkeel.data.v1")) return;
-  require<DataError>(json.find("unfinished") == nullptr, path.string(), ": got a pair that 'evenkeel prepare' did not finish; need it run again");
-  const int64_t tokens = json.at("tokens").as_int();
-  text_bytes_ = json.at("bytes").as_int();
-  require<DataError>(tokens == n_tokens_, path.string(), ": got ", tokens, " tokens; need ", n_tokens_,
-                     " as in the .bin file (does it belong to another pair?)");
-  require<DataError>(text_bytes_ >= 0, path.string(), ": got bytes ", text_bytes_, "; need at least 0");
+void IndexedDataset::take_description() {
+  const Json json = read_description(prefix_);
+  if (json.is_null()) return;
+  const std::string path = with_suffix(prefix_, ".json").string();
+  require<DataError>(json.find("unfinished") == nullptr, path, ": got a pair that 'evenkeel prepare' did not finish; need it run again");
+  text_bytes_ = described_text_bytes(prefix_, n_tokens_);
   const auto text = [&](const char* key) {
     const Json* value = json.find(key);
     return value != nullptr && value->is_string() ? value->as_string() : std::string();
   };
   tokenizer_sha256_ = text("tokenizer_sha256");
   tokenizer_ = text("tokenizer");
-  if (const Json* record = json.find("contents")) trust(*record);
+  if (const Json* record = json.find("contents")) with_path(path, [&] { return trust(*record); });
 }
 
 const Contents& IndexedDataset::contents() const {

@@ -59,7 +59,7 @@ class IndexedDataset {
   const std::string& tokenizer() const { return tokenizer_; }
 
  private:
-  void read_description();
+  void take_description();
   void require_ids(int64_t vocab_size, int64_t n_tokens) const;
   std::filesystem::path prefix_;
   MappedFile index_, tokens_;

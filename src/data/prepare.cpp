@@ -3,127 +3,28 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <condition_variable>
-#include <deque>
-#include <exception>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "core/cores.h"
 #include "core/errors.h"
 #include "core/file_io.h"
-#include "core/json_lines.h"
 #include "core/log.h"
 #include "core/output.h"
 #include "core/rng.h"
 #include "core/units.h"
+#include "data/description.h"
 #include "data/indexed_dataset.h"
+#include "data/ordered_encoder.h"
+#include "data/skipped_lines.h"
 
 namespace evenkeel::data {
 namespace {
 
-constexpr size_t kBatchBytes = size_t{1} << 18;     // of text that one thread encodes at a time
-constexpr size_t kInFlightBytes = size_t{1} << 26;  // of text between reader and writer
-constexpr const char* kFormat = "evenkeel.data.v1";
 constexpr int64_t kFewDocuments = 1000;  // fewer: hold out blocks, not documents
 constexpr int64_t kHoldoutBlockTokens = 4096;
 
 using Paths = std::vector<fs::path>;
-
-// ---- encoding on several cores, in order ----
-
-struct Batch {
-  std::vector<std::string> texts;
-  std::vector<std::vector<int32_t>> ids;  // of each text, once is_done
-  size_t text_bytes = 0;
-  std::exception_ptr error;
-  bool is_done = false;
-};
-
-// Threads encode batches; the caller's thread reads and writes, so that the order is the reader's.
-class OrderedEncoder {
- public:
-  using Take = std::function<void(const std::string& text, std::vector<int32_t>&& ids)>;
-
-  OrderedEncoder(const Tokenizer& tokenizer, int64_t n_threads, Take take)
-      : tokenizer_(tokenizer), take_(std::move(take)), n_threads_(static_cast<size_t>(n_threads)) {
-    for (size_t i = 0; i < n_threads_; ++i) threads_.emplace_back([this] { work(); });
-  }
-  ~OrderedEncoder() {
-    {
-      const std::lock_guard lock(mutex_);
-      is_stopping_ = true;
-    }
-    has_work_.notify_all();
-  }  // threads_ join here, each after its current batch
-
-  void add(std::string&& text) {
-    open_.text_bytes += text.size();
-    open_.texts.push_back(std::move(text));
-    if (open_.text_bytes >= kBatchBytes) dispatch();
-  }
-  void finish() {
-    dispatch();
-    while (!in_flight_.empty()) take_oldest();
-  }
-
- private:
-  void dispatch() {
-    in_flight_bytes_ += open_.text_bytes;
-    in_flight_.push_back(std::make_unique<Batch>(std::exchange(open_, {})));
-    {
-      const std::lock_guard lock(mutex_);
-      waiting_.push_back(in_flight_.back().get());
-    }
-    has_work_.notify_one();
-    while (in_flight_.size() > 4 * n_threads_ || (in_flight_.size() > n_threads_ && in_flight_bytes_ > kInFlightBytes))
-      take_oldest();
-  }
-
-  void take_oldest() {
-    Batch& batch = *in_flight_.front();
-    {
-      std::unique_lock lock(mutex_);
-      has_result_.wait(lock, [&] { return batch.is_done; });
-    }
-    if (batch.error) std::rethrow_exception(batch.error);
-    for (size_t i = 0; i < batch.texts.size(); ++i) take_(batch.texts[i], std::move(batch.ids[i]));
-    in_flight_bytes_ -= batch.text_bytes;
-    in_flight_.pop_front();
-  }
-
-  void work() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      has_work_.wait(lock, [&] { return is_stopping_ || !waiting_.empty(); });
-      if (is_stopping_) return;
-      Batch& batch = *waiting_.front();
-      waiting_.pop_front();
-      lock.unlock();
-      try {
-        for (const auto& text : batch.texts) batch.ids.push_back(tokenizer_.encode(text, /*add_special=*/false));
-      } catch (...) {
-        batch.error = std::current_exception();
-      }
-      lock.lock();
-      batch.is_done = true;
-      has_result_.notify_one();
-    }
-  }
-
-  const Tokenizer& tokenizer_;
-  Take take_;
-  size_t n_threads_;
-  Batch open_;
-  std::deque<std::unique_ptr<Batch>> in_flight_;  // the caller's thread only
-  size_t in_flight_bytes_ = 0;
-  std::mutex mutex_;  // guards waiting_, is_stopping_ and Batch::is_done
-  std::condition_variable has_work_, has_result_;
-  std::deque<Batch*> waiting_;
-  bool is_stopping_ = false;
-  std::vector<std::jthread> threads_;  // last: stopped before what they use goes
-};
 
 // ---- writing one or two pairs ----
 
@@ -155,9 +56,12 @@ bool is_block_held_out(int64_t block, double fraction, uint64_t seed) {
 // Sends each document, or each block of 4,096 tokens of the stream, to its pair.
 class Split {
  public:
-  Split(const Tokenizer& tokenizer, const fs::path& prefix, const PrepareOptions& options, bool is_by_block)
-      : tokenizer_(tokenizer), options_(options), is_by_block_(is_by_block), kept_(prefix, tokenizer.vocab_size()) {
-    if (options.holdout_fraction > 0)
+  Split(const Tokenizer& tokenizer, const fs::path& prefix, const PrepareOptions& options, Holdout holdout)
+      : tokenizer_(tokenizer),
+        options_(options),
+        is_by_block_(holdout == Holdout::blocks),
+        kept_(prefix, tokenizer.vocab_size()) {
+    if (holdout != Holdout::none)
       held_out_ = std::make_unique<Pair>(prefix.string() + "-heldout", tokenizer.vocab_size());
   }
 
@@ -222,16 +126,16 @@ class Split {
 // descriptions tell: a set that was prepared under that name on its own has inputs of its own, and stays.
 void remove_old_holdout(const fs::path& prefix) {
   const std::string held_out = prefix.string() + "-heldout";
-  const auto inputs_of = [](const std::string& path) -> Json {
+  const auto inputs_of = [](const fs::path& pair) -> Json {
     try {
-      const Json description = read_json(path);
-      return description.at("format").as_string() == kFormat ? description.at("inputs") : Json();
+      const Json* found = read_description(pair).find("inputs");
+      return found != nullptr ? *found : Json();
     } catch (const DataError&) {
-      return {};  // absent, or not ours
+      return {};  // damaged
     }
   };
-  const Json inputs = inputs_of(held_out + ".json");
-  if (inputs.is_null() || !(inputs == inputs_of(prefix.string() + ".json"))) return;
+  const Json inputs = inputs_of(held_out);
+  if (inputs.is_null() || !(inputs == inputs_of(prefix))) return;
   const auto parts = pair_outputs(held_out);
   std::error_code ignored;
   if (std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return fs::exists(part.path, ignored) && !is_own(part); })) return;
@@ -258,10 +162,11 @@ std::optional<int32_t> resolve_eod(const Tokenizer& tokenizer, const std::string
   return id;
 }
 
-// Reads until it has seen kFewDocuments documents.
-bool has_few_documents(const Paths& inputs, const ReaderOptions& reader) {
+// Reads until it has seen kFewDocuments documents. Damaged lines are told of when the text is encoded.
+bool has_few_documents(const Paths& inputs, ReaderOptions reader) {
   struct Enough {};
   int64_t n_documents = 0;
+  if (reader.on_bad_line) reader.on_bad_line = [](const BadLine&) {};
   try {
     for (const auto& path : inputs)
       read_documents(path, reader, [&](std::string&&) { if (++n_documents >= kFewDocuments) throw Enough(); }, {});
@@ -269,6 +174,11 @@ bool has_few_documents(const Paths& inputs, const ReaderOptions& reader) {
     return false;
   }
   return true;
+}
+
+Holdout choose_holdout(const Paths& inputs, const ReaderOptions& reader, double fraction) {
+  if (fraction == 0) return Holdout::none;
+  return has_few_documents(inputs, reader) ? Holdout::blocks : Holdout::documents;
 }
 
 Json hashed_inputs(const Paths& inputs) {
@@ -283,17 +193,33 @@ Json hashed_inputs(const Paths& inputs) {
   return out;
 }
 
-Json description(const Pair& pair, const Tokenizer& tokenizer, std::optional<int32_t> eod, const Json& inputs) {
+// What the descriptions of both pairs have in common.
+struct Origin {
+  const Tokenizer& tokenizer;
+  const PrepareOptions& options;
+  std::optional<int32_t> eod;
+  Holdout holdout = Holdout::none;
+  ReadSummary read = {};
+  Json inputs = {};
+};
+
+Json description(const Pair& pair, const Origin& origin) {
+  const Tokenizer& tokenizer = origin.tokenizer;
   Json out = Json::object();
-  out["format"] = kFormat;
+  out["format"] = kDescriptionFormat;
   out["tokens"] = pair.writer.n_tokens();
   out["documents"] = pair.writer.n_documents();
   out["bytes"] = pair.text_bytes;
   out["tokenizer"] = fs::proximate(fs::absolute(tokenizer.path()), fs::absolute(pair.path).parent_path()).string();
   out["tokenizer_sha256"] = tokenizer.sha256();
   out["vocab_size"] = tokenizer.vocab_size();
-  out["eod"] = eod ? Json(int64_t{*eod}) : Json();
-  out["inputs"] = inputs;
+  out["eod"] = origin.eod ? Json(int64_t{*origin.eod}) : Json();
+  out["inputs"] = origin.inputs;
+  out["input_documents"] = origin.read.n_documents;
+  out["holdout"] = Json();
+  if (origin.holdout != Holdout::none)
+    out["holdout"] = Json::Object{{"fraction", origin.options.holdout_fraction},
+                                  {"by", origin.holdout == Holdout::blocks ? "blocks" : "documents"}};
   return out;
 }
 
@@ -301,7 +227,7 @@ Json description(const Pair& pair, const Tokenizer& tokenizer, std::optional<int
 // are put there: it tells a pair that a kill has torn from one of another program. Returns what the description says at last.
 Json put_in_place(Pair& pair, Json description) {
   const auto part = [&](const char* suffix) { return fs::path(pair.path.string() + suffix); };
-  write_file_atomically(part(".json"), Json(Json::Object{{"format", kFormat}, {"unfinished", true}}).dump(2) + "\n");
+  write_file_atomically(part(".json"), Json(Json::Object{{"format", kDescriptionFormat}, {"unfinished", true}}).dump(2) + "\n");
   try {
     pair.writer.commit();
     description["contents"] = IndexedDataset::open_tokens(pair.path).contents_record();
@@ -314,21 +240,23 @@ Json put_in_place(Pair& pair, Json description) {
   }
 }
 
-void encode_inputs(const Tokenizer& tokenizer, const Paths& inputs, const PrepareOptions& options,
-                   std::optional<int32_t> eod, Split& split) {
+ReadSummary encode_inputs(const Paths& inputs, const Origin& origin, const ReaderOptions& reader, Split& split) {
+  const auto eod = origin.eod;
+  const int64_t wanted_threads = origin.options.n_threads;
   int64_t total_bytes = 0, finished_bytes = 0;
   for (const auto& path : inputs) total_bytes += static_cast<int64_t>(fs::file_size(path));
-  Progress bar("prepare", static_cast<double>(total_bytes), "MB", 1e6);
+  Progress bar("encoding text", static_cast<double>(total_bytes), "MB", 1e6);
   int64_t n_tokens = 0;
-  const int64_t n_threads = options.n_threads > 0 ? options.n_threads : allowed_cores();
-  OrderedEncoder encoder(tokenizer, n_threads, [&](const std::string& text, std::vector<int32_t>&& ids) {
+  const int64_t n_threads = wanted_threads > 0 ? wanted_threads : allowed_cores();
+  OrderedEncoder encoder(origin.tokenizer, n_threads, [&](const std::string& text, std::vector<int32_t>&& ids) {
     if (eod) ids.push_back(*eod);
     n_tokens += static_cast<int64_t>(ids.size());
     split.add(text, ids, eod);
   });
+  ReadSummary read;
   for (const auto& path : inputs) {
-    read_documents(
-        path, options.reader, [&](std::string&& text) { encoder.add(std::move(text)); },
+    read += read_documents(
+        path, reader, [&](std::string&& text) { encoder.add(std::move(text)); },
         [&](int64_t bytes) {
           bar.update(static_cast<double>(finished_bytes + bytes), human_count(static_cast<double>(n_tokens)) + " tokens");
         });
@@ -336,11 +264,26 @@ void encode_inputs(const Tokenizer& tokenizer, const Paths& inputs, const Prepar
   }
   encoder.finish();
   bar.update(static_cast<double>(total_bytes), human_count(static_cast<double>(n_tokens)) + " tokens");
+  return read;
+}
+
+// Some on both sides.
+void require_text(int64_t n_kept, int64_t n_held_out, const ReadSummary& read, const Paths& inputs,
+                  const PrepareOptions& options) {
+  const std::string passed_over =
+      read.n_bad_lines > 0 ? join_parts(" after passing over ", read.n_bad_lines, " damaged lines") : "";
+  require<DataError>(n_kept + n_held_out > 0, inputs.front().string(), ": got no documents in ", inputs.size(),
+                     inputs.size() == 1 ? " input" : " inputs", passed_over, "; need text");
+  require<DataError>(n_kept > 0 && (options.holdout_fraction == 0 || n_held_out > 0), "--holdout: got ",
+                     options.holdout_fraction, ", which leaves ", n_kept, " tokens and holds out ", n_held_out,
+                     "; need some on both sides (more text or another fraction; blocks are of ", kHoldoutBlockTokens,
+                     " tokens)");
 }
 
 }  // namespace
 
-Json prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& prefix, const PrepareOptions& options) {
+Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& prefix,
+                 const PrepareOptions& options) {
   // 1. Whatever can be refused before the work.
   require<ConfigError>(options.holdout_fraction >= 0 && options.holdout_fraction < 1, "--holdout: got ",
                        options.holdout_fraction, "; need at least 0 and less than 1");
@@ -351,34 +294,41 @@ Json prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& pr
   const auto eod = resolve_eod(tokenizer, options.eod);
   auto read = inputs;
   read.push_back(tokenizer.path());
+  const fs::path skipped_path = prefix.string() + ".skipped.jsonl";
   require_own_outputs(pair_outputs(prefix), read);
+  if (options.skips_bad || is_own({skipped_path, OutputKind::skipped})) require_own_outputs({{skipped_path, OutputKind::skipped}}, read);
   if (options.holdout_fraction > 0) require_own_outputs(pair_outputs(prefix.string() + "-heldout"), read);
   if (prefix.has_parent_path()) make_folders(prefix.parent_path());
   for (const char* part : {"", "-heldout"})
     for (const char* suffix : {".bin", ".idx", ".json"}) remove_temporaries_of(prefix.string() + part + suffix);
-  const bool is_by_block = options.holdout_fraction > 0 && has_few_documents(inputs, options.reader);
+  std::optional<SkippedLines> skipped;
+  ReaderOptions reader = options.reader;
+  if (options.skips_bad) {
+    skipped.emplace(skipped_path);
+    reader.on_bad_line = [&](const BadLine& line) { skipped->add(line); };
+  }
+  Origin origin{tokenizer, options, eod};
+  origin.holdout = choose_holdout(inputs, reader, options.holdout_fraction);
 
   // 2. Text to tokens, under temporary names.
-  Split split(tokenizer, prefix, options, is_by_block);
-  encode_inputs(tokenizer, inputs, options, eod, split);
+  Split split(tokenizer, prefix, options, origin.holdout);
+  origin.read = encode_inputs(inputs, origin, reader, split);
   Pair& kept = split.kept();
   Pair* const held_out = split.held_out();
   const int64_t n_held_out = held_out != nullptr ? held_out->writer.n_tokens() : 0;
-  require<DataError>(kept.writer.n_tokens() + n_held_out > 0, inputs.front().string(), ": got no documents in ", inputs.size(),
-                     " inputs; need text");
-  require<DataError>(kept.writer.n_tokens() > 0 && (held_out == nullptr || n_held_out > 0), "--holdout: got ",
-                     options.holdout_fraction, ", which leaves ", kept.writer.n_tokens(), " tokens and holds out ", n_held_out,
-                     "; need some on both sides (more text or another fraction; blocks are of ", kHoldoutBlockTokens, " tokens)");
+  require_text(kept.writer.n_tokens(), n_held_out, origin.read, inputs, options);
 
   // 3. The files, all on the disk before an older one goes.
-  const Json hashes = hashed_inputs(inputs);
+  origin.inputs = hashed_inputs(inputs);
   std::vector<Pair*> pairs = {&kept};
   if (held_out != nullptr) pairs.push_back(held_out);
   for (Pair* const pair : pairs) pair->writer.finish();
   if (held_out == nullptr) remove_old_holdout(prefix);
+  SkippedLines::remove_earlier(skipped_path);
   std::vector<Json> descriptions;
-  for (Pair* const pair : pairs) descriptions.push_back(put_in_place(*pair, description(*pair, tokenizer, eod, hashes)));
-  return descriptions.front();
+  for (Pair* const pair : pairs) descriptions.push_back(put_in_place(*pair, description(*pair, origin)));
+  if (skipped) skipped->commit();
+  return {descriptions[0], held_out != nullptr ? descriptions[1] : Json(), origin.holdout, origin.read};
 }
 
 }  // namespace evenkeel::data

@@ -17,13 +17,26 @@ struct PrepareOptions {
   double holdout_fraction = 0.0;  // > 0 writes PREFIX-heldout too
   int64_t n_threads = 0;          // 0: allowed_cores()
   uint64_t seed = 1;
+  bool skips_bad = false;  // damaged lines are passed over and listed in PREFIX.skipped.jsonl
 };
 
-// Returns the content of PREFIX.json. Memory is bounded whatever the size of the inputs; tokens do not
+enum class Holdout { none,
+                     documents,
+                     blocks };
+
+struct Prepared {
+  Json kept, held_out;  // the contents of PREFIX.json and PREFIX-heldout.json; null without a hold-out
+  Holdout holdout = Holdout::none;
+  ReadSummary read;
+};
+// What was made and what was changed on the way, in sentences.
+std::vector<std::string> sentences(const Prepared& prepared, const std::string& prefix, const ReaderOptions& reader);
+
+// Memory is bounded whatever the size of the inputs; tokens do not
 // depend on the number of threads. Hold-out: by hash of the document's text; with fewer than 1,000
 // documents by blocks of 4,096 tokens of the stream (one of every 1 / fraction, chosen by hash; a document is
 // cut where the side changes). Each document ends with the end-of-document id. Errors leave no file.
-Json prepare(const Tokenizer& tokenizer, const std::vector<std::filesystem::path>& inputs,
-             const std::filesystem::path& prefix, const PrepareOptions& options);
+Prepared prepare(const Tokenizer& tokenizer, const std::vector<std::filesystem::path>& inputs,
+                 const std::filesystem::path& prefix, const PrepareOptions& options);
 
 }  // namespace evenkeel::data

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/errors.h"
+#include "core/json_lines.h"
 #include "data/indexed_dataset.h"
 #include "data/test_support.h"
 
@@ -27,7 +28,7 @@ std::vector<std::vector<int32_t>> tokens_of(const fs::path& prefix) {
 class PrepareTest : public testing::Test {
  protected:
   Json prepared(const std::string& name, const std::vector<fs::path>& inputs, const PrepareOptions& options = {}) {
-    return prepare(*tokenizer_, inputs, folder_ / name, options);
+    return prepare(*tokenizer_, inputs, folder_ / name, options).kept;
   }
   // Each document of a pair, decoded, without the end-of-document id.
   std::vector<std::string> texts_of(const std::string& name) {
@@ -202,7 +203,7 @@ TEST_F(PrepareTest, RefusesAndLeavesNothing) {
   const TemporaryFolder other;
   EXPECT_THAT(refusal({good, other.write("t.csv", "a")}), HasSubstr("t.csv: got suffix '.csv'"));
   EXPECT_THAT(refusal({good, other.write("t.parquet", "PAR1")}), HasSubstr("Parquet"));
-  EXPECT_THAT(refusal({other.write("empty.txt", "\n\n")}), HasSubstr("empty.txt: got no documents in 1 inputs"));
+  EXPECT_THAT(refusal({other.write("empty.txt", "\n\n")}), HasSubstr("empty.txt: got no documents in 1 input;"));
   EXPECT_THAT(refusal({good, other.write("bad.txt", "fine\n\nbad \xff")}), HasSubstr("bad.txt:3: got byte 0xff at byte 10"));
   EXPECT_THAT(refusal({good, other.write("bad.txt", "bad \xff")}, {.holdout_fraction = 0.1}), HasSubstr("bad.txt:1: got byte 0xff"));
   EXPECT_THAT(refusal({good, other.write("bad.jsonl", "{\"text\": 1}")}), HasSubstr("bad.jsonl:1: got integer"));
@@ -293,6 +294,52 @@ TEST_F(PrepareTest, ATornPairIsRefusedAndReplaced) {
   EXPECT_EQ(texts_of("en").size(), 1200u);
   folder_.write("en.json", R"({"format": "evenkeel.data.v1", "unfinished": true})");
   EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "en"); }), HasSubstr("did not finish; need it run again"));
+TEST_F(PrepareTest, PassesOverDamagedLinesAndListsThem) {
+  const auto input = folder_.write("a.jsonl", "{\"text\": \"ka\"}\noops\n{\"text\": \"lo\"}\n");
+  const auto text = folder_.write("b.txt", "mi\n\nx\xff\n\nsu");
+  EXPECT_THROW(prepared("d", {input, text}), DataError);
+  const auto made = prepare(*tokenizer_, {input, text}, folder_ / "d", {.holdout_fraction = 0, .skips_bad = true});
+  EXPECT_EQ(made.read.n_bad_lines, 2);
+  EXPECT_EQ(made.read.n_documents, 4);
+  EXPECT_THAT(texts_of("d"), ElementsAre("ka", "lo", "mi", "su"));
+  const auto lines = read_json_lines(folder_ / "d.skipped.jsonl");
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0].at("path").as_string(), input.string());
+  EXPECT_EQ(lines[0].at("line").as_int(), 2);
+  EXPECT_EQ(lines[0].at("byte").as_int(), 15);
+  EXPECT_EQ(lines[1].at("line").as_int(), 3);
+  EXPECT_THAT(lines[1].at("reason").as_string(), testing::StartsWith("got byte 0xff at byte 5"));
+
+  // The list is of this call alone, and another's file is left alone.
+  const auto good = folder_.write("good.txt", "ka");
+  prepared("d", {good});
+  EXPECT_FALSE(fs::exists(folder_ / "d.skipped.jsonl"));
+  folder_.write("d.skipped.jsonl", "mine\n");
+  EXPECT_THAT(message_of<ConfigError>([&] { prepared("d", {input}, {.skips_bad = true}); }),
+              HasSubstr("d.skipped.jsonl: got a file that evenkeel did not write"));
+  prepared("d", {good});
+  EXPECT_EQ(read_file(folder_ / "d.skipped.jsonl"), "mine\n");
+  EXPECT_THAT(message_of<ConfigError>([&] { prepared("e", {folder_.write("e.skipped.jsonl", "{\"text\": \"ka\"}")}); }),
+              HasSubstr("got it as an input"));
+  EXPECT_THAT(message_of<DataError>([&] { prepared("f", {folder_.write("f.jsonl", "oops\n")}, {.skips_bad = true}); }),
+              HasSubstr("after passing over 1 damaged lines"));
+  EXPECT_FALSE(fs::exists(folder_ / "f.skipped.jsonl"));
+}
+
+TEST_F(PrepareTest, CountsDamagedLinesOnceWithAHoldout) {
+  const auto input = folder_.write("a.txt", "x\xff\n\n" + joined(made_documents(60, 9, 400), "\n\n"));
+  EXPECT_EQ(
+      prepare(*tokenizer_, {input}, folder_ / "d", {.holdout_fraction = 0.25, .skips_bad = true}).read.n_bad_lines, 1);
+}
+
+TEST_F(PrepareTest, DescribesTheHoldout) {
+  const auto input = text_file("a.txt", made_documents(60, 9, 400));
+  EXPECT_TRUE(prepared("d", {input}).at("holdout").is_null());
+  const auto made = prepare(*tokenizer_, {input}, folder_ / "d", {.holdout_fraction = 0.25});
+  EXPECT_EQ(made.holdout, Holdout::blocks);
+  EXPECT_EQ(made.held_out.at("holdout").dump(), R"({"fraction":0.25,"by":"blocks"})");
+  EXPECT_EQ(made.kept.at("input_documents").as_int(), 60);
+  EXPECT_GT(made.kept.at("documents").as_int() + made.held_out.at("documents").as_int(), 60);
 }
 
 TEST_F(PrepareTest, PassesTheTokenizersFaultsOn) {

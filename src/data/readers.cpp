@@ -1,10 +1,13 @@
 #include "data/readers.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "core/errors.h"
-#include "core/json.h"
+#include "core/foreign_json.h"
+#include "core/units.h"
+#include "data/delimited_reader.h"
 #include "data/utf8.h"
 
 namespace evenkeel::data {
@@ -12,153 +15,314 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kPieceBytes = size_t{1} << 18;
-constexpr size_t kLargestRead = size_t{1} << 28;
-constexpr const char* kKnownSuffixes = ".txt or .jsonl, each also with .gz, .xz or .zst behind it";
+constexpr const char* kKnownSuffixes =
+    ".txt, .jsonl, .ndjson or .json (records one a line), each also with .gz, .xz or .zst behind it";
 
-// Cuts a stream at a delimiter. An empty delimiter never matches: the rest of the file is one piece.
-class DelimitedReader {
- public:
-  DelimitedReader(ByteSource& source, std::string delimiter) : source_(source), delimiter_(std::move(delimiter)) {}
-
-  // The next piece without its delimiter; it stays valid until the next call. The end of the file ends a
-  // piece too, unless that piece would be empty. False when nothing is left.
-  bool next(std::string_view& piece) {
-    size_t scanned = start_;
-    for (;;) {
-      const size_t found = delimiter_.empty() ? std::string::npos : buffer_.find(delimiter_, scanned);
-      if (found != std::string::npos) {
-        take(piece, found - start_, delimiter_.size());
-        return true;
-      }
-      // A delimiter may begin in the last bytes that were searched.
-      const size_t searched = buffer_.size() - std::min(buffer_.size() - start_, delimiter_.empty() ? 0 : delimiter_.size() - 1);
-      scanned = searched - start_;
-      if (!fill()) break;
-    }
-    if (start_ == buffer_.size()) return false;
-    take(piece, buffer_.size() - start_, 0);
-    return true;
-  }
-  int64_t piece_offset() const { return piece_offset_; }  // byte of the file's text where the last piece starts
-
- private:
-  void take(std::string_view& piece, size_t size_bytes, size_t delimiter_bytes) {
-    piece = std::string_view(buffer_).substr(start_, size_bytes);
-    piece_offset_ = offset_;
-    offset_ += static_cast<int64_t>(size_bytes + delimiter_bytes);
-    start_ += size_bytes + delimiter_bytes;
-  }
-  // Moves the open piece to the front of the buffer and reads on; false at the end of the file.
-  bool fill() {
-    buffer_.erase(0, std::exchange(start_, 0));
-    const size_t size = buffer_.size();
-    buffer_.resize(size + std::clamp(size / 2, kPieceBytes, kLargestRead));
-    const size_t n = source_.read(buffer_.data() + size, buffer_.size() - size);
-    buffer_.resize(size + n);
-    return n > 0;
-  }
-
-  ByteSource& source_;
-  std::string delimiter_;
-  std::string buffer_;
-  size_t start_ = 0;    // of the open piece in buffer_
-  int64_t offset_ = 0;  // of the open piece in the file's text
-  int64_t piece_offset_ = 0;
-};
-
-// What a reader of documents needs to name the place of a mistake.
-struct Place {
-  const fs::path& path;
-  int64_t line = 1;
-  std::string shown() const { return join_parts(path.string(), ":", line); }
-};
-
-void check_utf8(std::string_view text, int64_t offset, Place place) {
-  const size_t valid = valid_utf8_bytes(text);
-  if (valid == text.size()) return;
-  place.line += std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(valid), '\n');
-  const int byte = static_cast<unsigned char>(text[valid]);
-  const char* digits = "0123456789abcdef";
-  fail<DataError>(place.shown(), ": got byte 0x", digits[byte >> 4], digits[byte & 15], " at byte ",
-                  offset + static_cast<int64_t>(valid), ", which is no UTF-8; need UTF-8 text");
-}
-
-std::string_view without_carriage_return(std::string_view line) {
-  if (line.ends_with('\r')) line.remove_suffix(1);
+std::string_view without_carriage_returns(std::string_view line) {
+  while (line.ends_with('\r')) line.remove_suffix(1);
   return line;
 }
 
+// Makes each line end CR LF of the text a LF; returns their number.
+int64_t normalise_line_ends(std::string& text) {
+  size_t at = text.find("\r\n");
+  if (at == std::string::npos) return 0;
+  int64_t n = 0;
+  size_t end = 0;  // of what was kept
+  for (size_t begin = 0; begin < text.size(); ++n) {
+    const size_t stop = at == std::string::npos ? text.size() : at;
+    const std::string_view line = at == std::string::npos
+                                      ? std::string_view(text).substr(begin)
+                                      : without_carriage_returns(std::string_view(text).substr(begin, stop - begin));
+    std::copy(line.begin(), line.end(), text.begin() + static_cast<std::ptrdiff_t>(end));
+    end += line.size();
+    begin = stop;
+    if (at == std::string::npos) break;
+    text[end++] = '\n';
+    begin = stop + 2;
+    at = text.find("\r\n", begin);
+  }
+  text.resize(end);
+  return n;
+}
+
+int64_t count_carriage_returns(std::string_view text) {
+  int64_t n = 0;
+  for (size_t at = text.find("\r\n"); at != text.npos; at = text.find("\r\n", at + 2)) ++n;
+  return n;
+}
+
+// The text field of a record of JSON.
+class FieldReader : public RestartableEvents {
+ public:
+  FieldReader(const std::string& field, const std::string& where) : field_(field), where_(where) {}
+  void restart() override { *this = FieldReader(field_, where_); }
+  void open_object() override { open("object"); }
+  void close_object() override { --depth_; }
+  void open_array() override { open("array"); }
+  void close_array() override { --depth_; }
+  void key(std::string&& name) override { is_field_ = depth_ == 1 && name == field_; }
+  void value(Json&& plain) override {
+    const char* kind = plain.kind();
+    note(kind);
+    if (depth_ == 1 && std::exchange(is_field_, false)) value_ = std::move(plain);
+  }
+
+  const char* root_kind() const { return root_kind_; }
+  const char* value_kind() const { return value_kind_; }  // nullptr: the record has no such field
+  Json& value() { return value_; }                        // null where it is an object or array
+
+ private:
+  void open(const char* kind) {
+    note(kind);
+    if (depth_ == 1) is_field_ = false;
+    ++depth_;
+  }
+  // A value of this kind begins.
+  void note(const char* kind) {
+    if (depth_ == 0) root_kind_ = kind;
+    if (depth_ != 1 || !is_field_) return;
+    require<DataError>(value_kind_ == nullptr, where_, ": got the field '", field_,
+                       "' twice in one record; need it once");
+    value_kind_ = kind;
+  }
+
+  std::string field_, where_;
+  int depth_ = 0;
+  bool is_field_ = false;
+  const char* root_kind_ = "nothing";
+  const char* value_kind_ = nullptr;
+  Json value_;
+};
+
 using Take = std::function<void(std::string&&)>;
 
-// Documents end at an empty line (LF or CRLF). Inside a document line ends stay as they are.
-void read_paragraphs(DelimitedReader& lines, Place place, const Take& take) {
-  std::string document;
-  std::string_view line;
-  const auto finish = [&] {
-    if (!document.empty()) document.pop_back();  // the last line's \n
-    if (document.ends_with('\r')) document.pop_back();
-    if (!document.empty()) take(std::exchange(document, {}));
-  };
-  for (; lines.next(line); ++place.line) {
-    check_utf8(line, lines.piece_offset(), place);
-    if (without_carriage_return(line).empty()) {
-      finish();
-    } else {
-      document += line;
+// One file: where it is, and what becomes of its documents.
+class FileReader {
+ public:
+  FileReader(const fs::path& path, const ReaderOptions& options, const Take& take, DelimitedReader& pieces)
+      : path_(path), options_(options), take_(take), pieces_(pieces) {}
+
+  ReadSummary take_summary() { return summary_; }
+
+  // Documents end at an empty line (LF or CR LF).
+  void read_paragraphs() {
+    std::string document;
+    std::string_view line;
+    int64_t first_line = 1, n_lines = 0;  // of the document
+    const auto finish = [&] {
+      if (!document.empty()) document.pop_back();  // the last line's \n
+      if (document.ends_with('\r')) document.pop_back();
+      give(std::exchange(document, {}));
+      first_line = line_ + 1;
+    };
+    for (; next(line); ++line_) {
+      const std::string_view text = without_carriage_returns(line);
+      if (pieces_.delimiter_bytes() > 0 && text.size() < line.size()) ++summary_.n_carriage_returns;
+      if (text.empty()) {
+        finish();
+        continue;
+      }
+      if (!is_good([&] { check_line(line); })) continue;
+      require<DataError>(
+          document.size() + line.size() < kMostDocumentBytes, path_.string(), ":", first_line,
+          ": got a document of more than ", human_bytes(kMostDocumentBytes),
+          " without a blank line from here on; need shorter ones (--document-separator newline makes each line one)");
+      document += options_.keeps_carriage_returns ? line : text;
       document += '\n';
+      ++n_lines;
+    }
+    const bool is_uncut = summary_.n_documents == 0 && n_lines > 1;
+    finish();
+    if (is_uncut) ++summary_.n_uncut_files;
+  }
+
+  void read_lines() {
+    std::string_view line;
+    for (; next(line); ++line_) {
+      const std::string_view text = without_carriage_returns(line);
+      if (pieces_.delimiter_bytes() > 0 && text.size() < line.size()) ++summary_.n_carriage_returns;
+      if (is_good([&] { check_line(line); })) give(std::string(text));
     }
   }
-  finish();
-}
 
-void read_lines(DelimitedReader& lines, Place place, const Take& take) {
-  std::string_view line;
-  for (; lines.next(line); ++place.line) {
-    check_utf8(line, lines.piece_offset(), place);
-    line = without_carriage_return(line);
-    if (!line.empty()) take(std::string(line));
+  // Documents are what stands between two separators.
+  void read_separated() {
+    const std::string& separator = options_.document_separator;
+    const bool is_whole_file = separator == "none";
+    const auto separator_lines = is_whole_file ? 0 : std::count(separator.begin(), separator.end(), '\n');
+    std::string_view piece;
+    while (next(piece)) {
+      require<DataError>(!pieces_.is_cut(), path_.string(), ":", line_, ": got a document of more than ",
+                         human_bytes(kMostDocumentBytes),
+                         "; need shorter ones (--document-separator says where to cut)");
+      const int64_t first_line = line_;
+      std::string document;
+      if (options_.on_bad_line) {
+        document = good_lines(piece);
+      } else {
+        check_utf8(piece, 0);
+        document = piece;
+      }
+      line_ = first_line + std::count(piece.begin(), piece.end(), '\n') + separator_lines;
+      count_in_separator(document, separator);
+      give_with_line_ends(std::move(document));
+    }
   }
-}
 
-// Documents are what stands between two separators, byte for byte.
-void read_separated(DelimitedReader& pieces, const std::string& separator, Place place, const Take& take) {
-  const auto separator_lines = std::count(separator.begin(), separator.end(), '\n');
-  std::string_view piece;
-  while (pieces.next(piece)) {
-    check_utf8(piece, pieces.piece_offset(), place);
-    place.line += std::count(piece.begin(), piece.end(), '\n') + separator_lines;
-    if (!piece.empty()) take(std::string(piece));
+  // The carriage returns of line ends that are part of the separator after the document. Those that stay before it go,
+  // unless they are kept.
+  void count_in_separator(std::string& document, const std::string& separator) {
+    if (pieces_.delimiter_bytes() == 0) return;
+    summary_.n_carriage_returns += static_cast<int64_t>(pieces_.delimiter_bytes() - separator.size());
+    if (separator[0] != '\n') return;
+    if (options_.keeps_carriage_returns) {
+      summary_.n_carriage_returns += document.ends_with('\r') ? 1 : 0;
+    } else {
+      document.resize(without_carriage_returns(document).size());
+    }
   }
-}
 
-void read_json_lines(DelimitedReader& lines, const std::string& field, Place place, const Take& take) {
-  std::string_view line;
-  for (; lines.next(line); ++place.line) {
-    check_utf8(line, lines.piece_offset(), place);
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    Json json = Json::parse(line, place.shown());
-    require<DataError>(json.is_object(), place.shown(), ": got ", json.kind(), " ", quoted_excerpt(line),
-                       "; need a JSON object");
-    Json* text = json.find(field);
-    require<DataError>(text != nullptr, place.shown(), ": got ", quoted_excerpt(line), "; need the text field '", field,
-                       "' (--text-field)");
-    require<DataError>(text->is_string(), place.shown(), ": got ", text->kind(), " ", quoted_excerpt(text->dump()),
-                       " in field '", field, "'; need a string");
-    std::string document = text->as_string();
-    if (!document.empty()) take(std::move(document));
+  void read_records() {
+    std::string_view line;
+    for (; next(line); ++line_) {
+      if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+      std::string document;
+      int64_t n_surrogates = 0;
+      if (!is_good([&] { document = text_of_record(line, n_surrogates); })) continue;
+      summary_.n_surrogates += n_surrogates;
+      give_with_line_ends(std::move(document));
+    }
   }
-}
 
-// ".txt" or ".jsonl", whatever the compression; DataError for anything else.
+ private:
+  std::string where() const { return join_parts(path_.string(), ":", line_); }
+
+  // The next piece, of a file that begins as text does.
+  bool next(std::string_view& piece) {
+    const bool is_one = pieces_.next(piece);
+    if (pieces_.foreign_kind() != nullptr)
+      fail<DataError>(path_.string(), ": got ", pieces_.foreign_kind(), "; need UTF-8 text",
+                      std::string_view(pieces_.foreign_kind()).starts_with("UTF-16")
+                          ? " (iconv -f UTF-16 -t UTF-8 makes it)"
+                          : " (or the right name)");
+    return is_one;
+  }
+
+  // Runs a check of the current line. A DataError of it is handed to on_bad_line where there is one.
+  template <class F>
+  bool is_good(F&& check, int64_t offset = 0) {
+    if (!options_.on_bad_line) {
+      check();
+      return true;
+    }
+    try {
+      check();
+      return true;
+    } catch (const DataError& error) {
+      std::string reason = error.what();
+      if (const std::string place = where() + ": "; reason.starts_with(place)) reason.erase(0, place.size());
+      options_.on_bad_line({path_, line_, pieces_.piece_offset() + offset, std::move(reason)});
+      ++summary_.n_bad_lines;
+      return false;
+    }
+  }
+
+  void check_line(std::string_view line) const {
+    require<DataError>(!pieces_.is_cut(), where(), ": got a line of more than ", human_bytes(kMostDocumentBytes),
+                       ", from byte ", pieces_.piece_offset(), "; need shorter ones");
+    check_utf8(line, 0);
+  }
+
+  // `offset`: of the text in the piece.
+  void check_utf8(std::string_view text, size_t offset) const {
+    const size_t valid = valid_utf8_bytes(text);
+    if (valid == text.size()) return;
+    const int64_t line = line_ + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(valid), '\n');
+    const int byte = static_cast<unsigned char>(text[valid]);
+    const char* digits = "0123456789abcdef";
+    fail<DataError>(path_.string(), ":", line, ": got byte 0x", digits[byte >> 4], digits[byte & 15], " at byte ",
+                    pieces_.piece_offset() + static_cast<int64_t>(offset + valid),
+                    ", which is no UTF-8; need UTF-8 text");
+  }
+
+  // The piece without the lines that are damaged. Counts line_ up.
+  std::string good_lines(std::string_view piece) {
+    if (valid_utf8_bytes(piece) == piece.size()) return std::string(piece);
+    std::string out;
+    for (size_t begin = 0; begin < piece.size(); ++line_) {
+      const size_t end = std::min(piece.find('\n', begin), piece.size() - 1) + 1;
+      const std::string_view line = piece.substr(begin, end - begin);
+      if (is_good([&] { check_utf8(line, begin); }, static_cast<int64_t>(begin))) out += line;
+      begin = end;
+    }
+    return out;
+  }
+
+  std::string text_of_record(std::string_view line, int64_t& n_surrogates) const {
+    check_line(line);
+    FieldReader record(options_.text_field, where());
+    try {
+      n_surrogates = read_foreign_json(line, where(), record);
+    } catch (const DataError&) {
+      require_whole_record(line);
+      throw;
+    }
+    require<DataError>(record.root_kind() == std::string_view("object"), where(), ": got ", record.root_kind(), " ",
+                       quoted_excerpt(line), "; need a JSON object in each line",
+                       record.root_kind() == std::string_view("array") ? " (jq -c '.[]' makes them of an array)" : "");
+    require<DataError>(record.value_kind() != nullptr, where(), ": got ", quoted_excerpt(line),
+                       "; need the text field '", options_.text_field, "' (--text-field)");
+    Json& value = record.value();
+    if (!value.is_string()) {
+      const std::string shown = value.is_null() ? "" : " " + quoted_excerpt(value.dump());
+      fail<DataError>(where(), ": got ", record.value_kind(), shown, " in field '", options_.text_field,
+                      "'; need a string");
+    }
+    return value.as_string();
+  }
+
+  // A line that a JSON document goes on after.
+  void require_whole_record(std::string_view line) const {
+    const std::string_view text = line.substr(0, line.find_last_not_of(" \t\r") + 1);
+    const bool goes_on = text.ends_with('[') || text.ends_with('{') || text.ends_with(',');
+    require<DataError>(!goes_on, where(), ": got ", quoted_excerpt(line),
+                       ", after which the JSON goes on in the next line; need one record a line (",
+                       text.find_first_not_of(" \t") == text.find('[') ? "jq -c '.[]' makes them of an array)"
+                                                                       : "jq -c . writes them so)");
+  }
+
+  void give_with_line_ends(std::string&& document) {
+    summary_.n_carriage_returns +=
+        options_.keeps_carriage_returns ? count_carriage_returns(document) : normalise_line_ends(document);
+    give(std::move(document));
+  }
+  void give(std::string&& document) {
+    if (document.empty()) return;
+    ++summary_.n_documents;
+    summary_.n_text_bytes += static_cast<int64_t>(document.size());
+    take_(std::move(document));
+  }
+
+  const fs::path& path_;
+  const ReaderOptions& options_;
+  const Take& take_;
+  DelimitedReader& pieces_;
+  int64_t line_ = 1;
+  ReadSummary summary_;
+};
+
+bool is_json_lines(const std::string& suffix) { return suffix == ".jsonl" || suffix == ".ndjson" || suffix == ".json"; }
+
+// The suffix without the compression's; DataError for one that is not known.
 std::string text_suffix(const fs::path& path) {
   const std::string last = path.extension().string();
   const bool is_compressed = last == ".gz" || last == ".xz" || last == ".zst";
-  std::string suffix = is_compressed ? path.stem().extension().string() : last;
+  const std::string suffix = is_compressed ? path.stem().extension().string() : last;
   require<DataError>(suffix != ".parquet", path.string(),
-                     ": got a Parquet file, which this build does not read; need ", kKnownSuffixes);
-  require<DataError>(suffix == ".txt" || suffix == ".jsonl", path.string(), ": got suffix '", path.extension().string(),
-                     "'; need ", kKnownSuffixes);
+                     ": got a Parquet file, which evenkeel does not read yet; need ", kKnownSuffixes);
+  require<DataError>(suffix == ".txt" || is_json_lines(suffix), path.string(), ": got suffix '", suffix,
+                     is_compressed ? last : "", "'; need ", kKnownSuffixes);
   return suffix;
 }
 
@@ -181,30 +345,45 @@ class ReportingSource final : public ByteSource {
 
 }  // namespace
 
+ReadSummary& ReadSummary::operator+=(const ReadSummary& other) {
+  n_documents += other.n_documents;
+  n_text_bytes += other.n_text_bytes;
+  n_carriage_returns += other.n_carriage_returns;
+  n_surrogates += other.n_surrogates;
+  n_bad_lines += other.n_bad_lines;
+  n_uncut_files += other.n_uncut_files;
+  return *this;
+}
+
 void check_input(const fs::path& path) {
   text_suffix(path);
   open_byte_source(path);
 }
 
-void read_documents(const fs::path& path, const ReaderOptions& options, const Take& take,
-                    const std::function<void(int64_t)>& progress) {
+ReadSummary read_documents(const fs::path& path, const ReaderOptions& options, const Take& take,
+                           const std::function<void(int64_t)>& progress) {
   const std::string& separator = options.document_separator;
   require<ConfigError>(!separator.empty(), "--document-separator: got ''; need blank-line, newline, none or a string");
-  const bool is_jsonl = text_suffix(path) == ".jsonl";
+  const bool is_records = is_json_lines(text_suffix(path));
+  const bool is_by_line = is_records || separator == "blank-line" || separator == "newline";
   ReportingSource source(open_byte_source(path), progress);
-  const Place place{path};
-  const bool is_by_line = is_jsonl || separator == "blank-line" || separator == "newline";
-  DelimitedReader reader(source, is_by_line ? "\n" : separator == "none" ? ""
-                                                                         : separator);
-  if (is_jsonl) {
-    read_json_lines(reader, options.text_field, place, take);
+  Delimiter delimiter{is_by_line ? "\n" : separator == "none" ? ""
+                                                              : separator,
+                      false};
+  delimiter.takes_carriage_returns =
+      !is_by_line && !options.keeps_carriage_returns && delimiter.text.find('\n') != std::string::npos;
+  DelimitedReader pieces(source, std::move(delimiter), kMostDocumentBytes);
+  FileReader reader(path, options, take, pieces);
+  if (is_records) {
+    reader.read_records();
   } else if (separator == "blank-line") {
-    read_paragraphs(reader, place, take);
+    reader.read_paragraphs();
   } else if (separator == "newline") {
-    read_lines(reader, place, take);
+    reader.read_lines();
   } else {
-    read_separated(reader, separator, place, take);
+    reader.read_separated();
   }
+  return reader.take_summary();
 }
 
 }  // namespace evenkeel::data

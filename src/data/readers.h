@@ -1,4 +1,4 @@
-// Documents out of text files: .txt and .jsonl, plain or .gz, .xz, .zst, streamed in bounded memory.
+// Documents out of text files: .txt and JSON lines, plain or .gz, .xz, .zst, streamed in bounded memory.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +7,39 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace evenkeel::data {
 
+// A line that cannot be read.
+struct BadLine {
+  const std::filesystem::path& path;
+  int64_t line = 1;    // from 1
+  int64_t byte = 0;    // of the uncompressed text, where the line starts
+  std::string reason;  // "got …; need …"
+};
+
 struct ReaderOptions {
   std::string document_separator = "blank-line";  // "newline", "none", or any string: of .txt files
-  std::string text_field = "text";                // of .jsonl files
+  std::string text_field = "text";                // of JSON lines
+  bool keeps_carriage_returns = false;            // false: a line end CR LF becomes LF, in JSON strings too
+  // Where it is set it gets each damaged line, which is then passed over; else the first one is a DataError.
+  std::function<void(const BadLine&)> on_bad_line = {};
 };
+
+// What was read and what was changed on the way.
+struct ReadSummary {
+  int64_t n_documents = 0;  // those that are not empty
+  int64_t n_text_bytes = 0;
+  int64_t n_carriage_returns = 0;  // line ends CR LF, made LF or kept
+  int64_t n_surrogates = 0;        // halves of a pair in JSON, which became U+FFFD
+  int64_t n_bad_lines = 0;         // passed over
+  int64_t n_uncut_files = 0;       // .txt files of several lines and not one blank line to cut them at
+  ReadSummary& operator+=(const ReadSummary& other);
+};
+
+// What was changed on the way, in sentences: line ends, surrogates.
+std::vector<std::string> changes_in_reading(const ReadSummary& read, const ReaderOptions& options);
 
 // Bytes of a possibly compressed file, in pieces. DataError on a damaged or truncated stream.
 class ByteSource {
@@ -27,11 +53,15 @@ std::unique_ptr<ByteSource> open_byte_source(const std::filesystem::path& path);
 // DataError unless `path` has a suffix that read_documents knows and can be opened.
 void check_input(const std::filesystem::path& path);
 
-// Calls `take` with each non-empty document in file order. Text must be UTF-8: DataError with the line
-// and byte otherwise. Text between separators is kept byte for byte; only the line end before a blank line,
-// and with "newline" a CR before the LF, is dropped. `progress` (may be empty) gets bytes of the file consumed so far.
-void read_documents(const std::filesystem::path& path, const ReaderOptions& options,
-                    const std::function<void(std::string&& document)>& take,
-                    const std::function<void(int64_t)>& progress);
+// The most bytes of a document of text and of a line of JSON.
+constexpr size_t kMostDocumentBytes = size_t{1} << 28;
+
+// Calls `take` with each non-empty document in file order. Text must be UTF-8 (a byte order mark at its start is
+// dropped): DataError with the line and byte otherwise. Text between separators is kept but for the line ends, see
+// above; a line end that is, or is part of, the separator is dropped. `progress` (may be empty) gets bytes of the file
+// consumed so far.
+ReadSummary read_documents(const std::filesystem::path& path, const ReaderOptions& options,
+                           const std::function<void(std::string&& document)>& take,
+                           const std::function<void(int64_t)>& progress);
 
 }  // namespace evenkeel::data

@@ -16,7 +16,7 @@ TEST(ReadDocuments, CutsAtBlankLines) {
   const auto cut = [&](std::string_view text) { return documents_of(folder.write("t.txt", text)); };
   EXPECT_THAT(cut("a\nb\n\nc\n"), ElementsAre("a\nb", "c"));
   EXPECT_THAT(cut("\n\n\na\n\n\n\nb"), ElementsAre("a", "b"));
-  EXPECT_THAT(cut("a\r\nb\r\n\r\nc\r\n"), ElementsAre("a\r\nb", "c"));
+  EXPECT_THAT(cut("a\r\nb\r\n\r\nc\r\n"), ElementsAre("a\nb", "c"));
   EXPECT_THAT(cut(" a \n \nb"), ElementsAre(" a \n \nb"));  // a line with a space is not empty
   EXPECT_THAT(cut(""), IsEmpty());
   EXPECT_THAT(cut("\n\r\n\n"), IsEmpty());
@@ -28,7 +28,7 @@ TEST(ReadDocuments, CutsAtLinesStringsOrNotAtAll) {
     return documents_of(folder.write("t.txt", text), {.document_separator = separator});
   };
   EXPECT_THAT(cut("a\r\n\nb c\nd", "newline"), ElementsAre("a", "b c", "d"));
-  EXPECT_THAT(cut("a\n\nb\r\n", "none"), ElementsAre("a\n\nb\r\n"));
+  EXPECT_THAT(cut("a\n\nb\r\n", "none"), ElementsAre("a\n\nb\n"));
   EXPECT_THAT(cut("", "none"), IsEmpty());
   EXPECT_THAT(cut("<|s|>a\n<|s|><|s|>b<|s", "<|s|>"), ElementsAre("a\n", "b<|s"));
   EXPECT_THAT(cut("aXXXb", "XX"), ElementsAre("a", "Xb"));
@@ -49,7 +49,8 @@ TEST(ReadDocuments, FindsSeparatorsAcrossPieces) {
 
 TEST(ReadDocuments, ReadsTheFieldOfJsonLines) {
   const TemporaryFolder folder;
-  const auto path = folder.write("t.jsonl", "{\"text\": \"a\\n\\u00e9\", \"n\": 1}\r\n\n  \n{\"n\": 2, \"text\": \"\"}\n{\"text\":\"b\"}");
+  const auto path = folder.write(
+      "t.jsonl", "{\"text\": \"a\\n\\u00e9\", \"n\": 1}\r\n\n  \n{\"n\": 2, \"text\": \"\"}\n{\"text\":\"b\"}");
   EXPECT_THAT(documents_of(path), ElementsAre("a\n\xc3\xa9", "b"));
   EXPECT_THAT(documents_of(folder.write("u.jsonl", "{\"body\": \"c\"}"), {.text_field = "body"}), ElementsAre("c"));
 }
@@ -82,17 +83,137 @@ TEST(ReadDocuments, NamesTheByteThatIsNoUtf8) {
   const auto cut = folder.write("cut.txt", "ab\xc3");
   EXPECT_THAT(message_of<DataError>([&] { documents_of(cut); }), HasSubstr(":1: got byte 0xc3 at byte 2"));
   const auto json = folder.write("t.jsonl", "{\"text\": \"a\"}\n{\"text\": \"\xe2(\"}");
-  EXPECT_THAT(message_of<DataError>([&] { documents_of(json); }), HasSubstr(json.string() + ":2: got byte 0xe2 at byte 24"));
+  EXPECT_THAT(message_of<DataError>([&] { documents_of(json); }),
+              HasSubstr(json.string() + ":2: got byte 0xe2 at byte 24"));
+}
+
+TEST(ReadDocuments, MakesLineEndsLineFeedsOrKeepsThem) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("t.txt", "a\r\nb\r\r\n\r\nc\rd\r\n");
+  const auto json = folder.write("t.jsonl", "{\"text\": \"a\\r\\nb\\rc\\n\"}\r\n");
+  struct Case {
+    fs::path path;
+    std::string separator;
+    bool keeps;
+    std::vector<std::string> documents;
+    int64_t n_carriage_returns;
+  };
+  const Case cases[] = {
+      {path, "blank-line", false, {"a\nb", "c\rd"}, 4},
+      {path, "blank-line", true, {"a\r\nb\r", "c\rd"}, 4},
+      {path, "newline", false, {"a", "b", "c\rd"}, 4},
+      {path, "none", false, {"a\nb\n\nc\rd\n"}, 4},
+      {path, "none", true, {"a\r\nb\r\r\n\r\nc\rd\r\n"}, 4},
+      {path, "\n", false, {"a", "b", "c\rd"}, 4},
+      {path, "\n", true, {"a\r", "b\r\r", "\r", "c\rd\r"}, 4},
+      {json, "blank-line", false, {"a\nb\rc\n"}, 1},
+      {json, "blank-line", true, {"a\r\nb\rc\n"}, 1},
+  };
+  for (const auto& c : cases) {
+    std::vector<std::string> documents;
+    const auto read = read_documents(c.path, {.document_separator = c.separator, .keeps_carriage_returns = c.keeps},
+                                     [&](std::string&& text) { documents.push_back(std::move(text)); }, {});
+    EXPECT_EQ(documents, c.documents) << c.separator << c.keeps;
+    EXPECT_EQ(read.n_carriage_returns, c.n_carriage_returns) << c.separator << c.keeps;
+    EXPECT_EQ(read.n_documents, static_cast<int64_t>(documents.size()));
+  }
+}
+
+TEST(ReadDocuments, TakesTheJsonOfOtherWriters) {
+  const TemporaryFolder folder;
+  std::vector<std::string> documents;
+  const auto path = folder.write("t.ndjson",
+                                 "\xEF\xBB\xBF{\"q\": NaN, \"text\": \"a\"}\n{\"q\": [-Infinity, {\"text\": 3}], "
+                                 "\"text\": \"\\ud83d\\u00e9\\ud83d\\ude00\"}\n");
+  const auto read = read_documents(path, {}, [&](std::string&& text) { documents.push_back(std::move(text)); }, {});
+  EXPECT_THAT(documents, ElementsAre("a", "\uFFFD\u00e9\U0001F600"));
+  EXPECT_EQ(read.n_surrogates, 1);
+  EXPECT_THAT(documents_of(folder.write("t.txt", "\xEF\xBB\xBF\n\nmark")), ElementsAre("mark"));
+}
+
+TEST(ReadDocuments, SaysHowToWriteOneRecordALine) {
+  const TemporaryFolder folder;
+  const auto refusal = [&](const std::string& text) {
+    return message_of<DataError>([&] { documents_of(folder.write("t.json", text)); });
+  };
+  EXPECT_THAT(
+      refusal("[\n{\"text\": \"a\"},\n"),
+      HasSubstr(
+          "t.json:1: got \"[\", after which the JSON goes on in the next line; need one record a line (jq -c '.[]'"));
+  EXPECT_THAT(refusal("[{\"text\": \"a\"},\n{\"text\": \"b\"}]\n"), HasSubstr("jq -c '.[]'"));
+  EXPECT_THAT(refusal("[{\"text\": \"a\"}]"), HasSubstr("need a JSON object in each line (jq -c '.[]'"));
+  EXPECT_THAT(refusal("{\n  \"text\": \"a\"\n}\n"), HasSubstr("jq -c . writes them so"));
+  EXPECT_THAT(refusal("{\"text\": \"a\",\n \"b\": 1}\n"), HasSubstr("jq -c . writes them so"));
+}
+
+TEST(ReadDocuments, RefusesWhatFollowsARecord) {
+  const TemporaryFolder folder;
+  const auto refusal = [&](const std::string& text) {
+    return message_of<DataError>([&] { documents_of(folder.write("t.jsonl", text)); });
+  };
+  EXPECT_THAT(refusal(std::string("{\"text\": \"a\"}\0{\"text\": \"b\"}\n", 28)),
+              HasSubstr("t.jsonl:1: got a zero byte, which is not JSON, at byte 14"));
+  EXPECT_THAT(refusal("{\"text\": \"a\"}{\"text\": \"b\"}\n"), HasSubstr("not JSON at byte 14"));
+  EXPECT_THAT(refusal("{\"text\": \"a\", \"text\": \"b\"}\n"), HasSubstr("got the field 'text' twice"));
+}
+
+TEST(ReadDocuments, PassesOverDamagedLines) {
+  const TemporaryFolder folder;
+  std::vector<std::string> documents, bad;
+  ReaderOptions options;
+  options.on_bad_line = [&](const BadLine& line) {
+    bad.push_back(join_parts(line.line, " ", line.byte, " ", line.reason));
+  };
+  const auto read = [&](const std::string& name, const std::string& text) {
+    documents.clear();
+    bad.clear();
+    return read_documents(folder.write(name, text), options,
+                          [&](std::string&& document) { documents.push_back(std::move(document)); }, {})
+        .n_bad_lines;
+  };
+  EXPECT_EQ(read("t.jsonl", "{\"text\": \"a\"}\noops\n{\"text\": 3}\n\n{\"text\": \"\xff\"}\n{\"text\": \"b\"}\n"), 3);
+  EXPECT_THAT(documents, ElementsAre("a", "b"));
+  EXPECT_THAT(bad, ElementsAre(HasSubstr("2 14 got text that is not JSON at byte 1"),
+                               HasSubstr("3 19 got integer \"3\" in field 'text'"),
+                               HasSubstr("5 32 got byte 0xff at byte 42")));
+  for (const std::string separator : {"blank-line", "none", "#"}) {
+    options.document_separator = separator;
+    EXPECT_EQ(read("t.txt", "a\nb\xff\nc"), 1) << separator;
+    EXPECT_THAT(documents, ElementsAre("a\nc"));
+    EXPECT_THAT(bad, ElementsAre(HasSubstr("2 2 got byte 0xff at byte 3")));
+  }
+  options.document_separator = "newline";
+  EXPECT_EQ(read("t.txt", "a\nb\xff\nc"), 1);
+  EXPECT_THAT(documents, ElementsAre("a", "c"));
+  EXPECT_THROW(read("t.txt",
+                    "\xff\xfe"
+                    "a"),
+               DataError);  // no text at all
+}
+
+TEST(ReadDocuments, CountsFilesWithoutABlankLine) {
+  const TemporaryFolder folder;
+  const auto n_uncut = [&](std::string_view text) {
+    return read_documents(folder.write("t.txt", text), {}, [](std::string&&) {}, {}).n_uncut_files;
+  };
+  EXPECT_EQ(n_uncut("a\nb\nc\n"), 1);
+  EXPECT_EQ(n_uncut("a\nb\n\nc\n"), 0);
+  EXPECT_EQ(n_uncut("a\n"), 0);
+  EXPECT_EQ(n_uncut(""), 0);
 }
 
 TEST(ReadDocuments, ListsTheSuffixesThatItKnows) {
   const TemporaryFolder folder;
-  for (const std::string name : {"t.csv", "t", "t.gz", "t.json", "t.txt.bz2"})
-    EXPECT_THAT(message_of<DataError>([&] { documents_of(folder.write(name, "a")); }),
-                HasSubstr("need .txt or .jsonl, each also with .gz, .xz or .zst behind it"))
+  for (const std::string name : {"t.csv", "t", "t.gz", "t.csv.gz", "t.txt.bz2"})
+    EXPECT_THAT(
+        message_of<DataError>([&] { documents_of(folder.write(name, "a")); }),
+        HasSubstr(
+            "need .txt, .jsonl, .ndjson or .json (records one a line), each also with .gz, .xz or .zst behind it"))
         << name;
+  EXPECT_THAT(message_of<DataError>([&] { check_input(folder.write("t.csv.gz", "")); }),
+              HasSubstr("got suffix '.csv.gz'"));
   EXPECT_THAT(message_of<DataError>([&] { check_input(folder.write("t.parquet", "PAR1")); }),
-              HasSubstr("t.parquet: got a Parquet file, which this build does not read; need .txt or .jsonl"));
+              HasSubstr("t.parquet: got a Parquet file, which evenkeel does not read yet; need .txt"));
   EXPECT_THAT(message_of<DataError>([&] { check_input(folder / "missing.txt"); }), HasSubstr("got no such file"));
 }
 

@@ -14,6 +14,11 @@ namespace {
 
 namespace spm = sentencepiece;
 
+constexpr std::string_view kSpace = "\u2581";  // SentencePiece's sign for it
+constexpr size_t kLongLineBytes = size_t{1} << 20;
+constexpr size_t kMostBytesAtOnce = size_t{1} << 25;
+constexpr int64_t kMostModelBytes = INT64_C(1) << 30;
+
 // One line of a library's message.
 std::string one_line(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -23,12 +28,13 @@ std::string one_line(std::string text) {
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   explicit SentencePieceTokenizer(fs::path path) : path_(std::move(path)) {
-    const std::string model = read_file(path_);
+    const std::string model = read_file(path_, kMostModelBytes);
     const auto status = processor_.LoadFromSerializedProto(model);
     require<DataError>(status.ok() && processor_.GetPieceSize() > 0, path_.string(), ": got ", model.size(),
                        " bytes that are no SentencePiece model; need a .model file");
     sha256_ = sha256_hex(model);
     is_line_wise_ = encodes_line_by_line();
+    is_word_wise_ = is_line_wise_ && !has_piece_across_words();
   }
 
   // A SentencePiece model file does not ask for BOS or EOS, so `add_special` changes nothing.
@@ -36,12 +42,14 @@ class SentencePieceTokenizer final : public Tokenizer {
     const size_t valid = valid_utf8_bytes(text);
     require<DataError>(valid == text.size(), "text: got ", quoted_excerpt(text.substr(valid)), " at byte ", valid,
                        ", which is no UTF-8; need UTF-8 text");
-    if (!is_line_wise_) return encode_piece(text);
     std::vector<int32_t> ids;
     while (!text.empty()) {
-      const size_t size = std::min(text.find('\n'), text.size() - 1) + 1;
-      const auto line_ids = encode_piece(text.substr(0, size));
-      ids.insert(ids.end(), line_ids.begin(), line_ids.end());
+      const size_t size = next_cut(text);
+      require<DataError>(size <= kMostBytesAtOnce, "text: got ", size,
+                         " bytes of text without a place where this tokenizer can cut it, from ", quoted_excerpt(text),
+                         "; need at most ", kMostBytesAtOnce);
+      const auto part_ids = encode_piece(text.substr(0, size));
+      ids.insert(ids.end(), part_ids.begin(), part_ids.end());
       text.remove_prefix(size);
     }
     return ids;
@@ -57,7 +65,6 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   std::string piece(int32_t id) const override {
-    constexpr std::string_view kSpace = "\u2581";  // SentencePiece's sign for it
     check_id(id);
     std::string text = processor_.IdToPiece(id);
     for (size_t at = text.find(kSpace); at != text.npos; at = text.find(kSpace, at + 1)) text.replace(at, kSpace.size(), " ");
@@ -101,12 +108,34 @@ class SentencePieceTokenizer final : public Tokenizer {
     const std::string text = " a \n  \n a ";
     return processor_.DecodeIds(encode_piece(text)) == text && processor_.DecodeIds(encode_piece(" a ")) == " a ";
   }
+  // A piece that goes on after the end of a word: " of the". Without one a text can be cut before each space that
+  // follows a word.
+  bool has_piece_across_words() const {
+    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+      std::string_view word = processor_.IdToPiece(id);
+      while (word.starts_with(kSpace)) word.remove_prefix(kSpace.size());
+      if (word.find(kSpace) != word.npos) return true;
+    }
+    return false;
+  }
+  // Bytes of the text up to where it can be cut so that the ids of the parts are those of the whole. The library's
+  // memory is about a hundred times what it encodes at once, so a long line is cut at a word too.
+  size_t next_cut(std::string_view text) const {
+    if (!is_line_wise_) return text.size();
+    const size_t line = std::min(text.find('\n'), text.size() - 1) + 1;
+    if (!is_word_wise_ || line <= kLongLineBytes) return line;
+    for (size_t at = kLongLineBytes; at < line; ++at)
+      if (text[at] == ' ' && text[at - 1] != ' ') return at;
+    return line;
+  }
   static absl::string_view spm_view(std::string_view text) { return {text.data(), text.size()}; }
   fs::path path_;
   spm::SentencePieceProcessor processor_;
   std::string sha256_;
-  bool is_line_wise_ = false;
+  bool is_line_wise_ = false, is_word_wise_ = false;
 };
+
+constexpr const char* kPlanned = "a tokenizer of a kind that evenkeel does not read yet; need a SentencePiece .model";
 
 // tokenizer.model, or the only *.model of the folder.
 fs::path model_in_folder(const fs::path& folder) {
@@ -117,6 +146,9 @@ fs::path model_in_folder(const fs::path& folder) {
   require<MachineError>(!error, folder.string(), ": got '", error.message(), "' on listing; need it to succeed");
   for (const auto& entry : entries)
     if (entry.path().extension() == ".model" && entry.is_regular_file()) models.push_back(entry.path());
+  for (const char* name : {"tokenizer.json", "vocab.json"})
+    require<DataError>(!models.empty() || !fs::exists(folder / name, error), (folder / name).string(), ": got ",
+                       kPlanned);
   require<DataError>(models.size() == 1, folder.string(), ": got ", models.size(),
                      " .model files and no tokenizer.model; need a folder with one SentencePiece model");
   return models.front();
@@ -126,7 +158,11 @@ fs::path model_in_folder(const fs::path& folder) {
 
 std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& path) {
   std::error_code ignored;  // what is wrong with the path shows when it is read
-  return std::make_unique<SentencePieceTokenizer>(fs::is_directory(path, ignored) ? model_in_folder(path) : path);
+  const fs::path file = fs::is_directory(path, ignored) ? model_in_folder(path) : path;
+  const std::string suffix = file.extension().string();
+  require<DataError>((suffix != ".json" && suffix != ".tiktoken") || !fs::is_regular_file(file, ignored), file.string(),
+                     ": got ", kPlanned);
+  return std::make_unique<SentencePieceTokenizer>(file);
 }
 
 }  // namespace evenkeel::data

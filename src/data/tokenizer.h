@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/readers.h"
+
 namespace evenkeel::data {
 
 class Tokenizer {
@@ -36,6 +38,7 @@ struct TokenizerTraining {
   int64_t vocab_size = 0;
   int64_t max_sentences = 0;  // 0: all lines
   int64_t n_threads = 0;      // cores to use, 0: all; the model does not depend on it
+  ReaderOptions reader = {};  // but for its document_separator: every line of text is a sentence
 };
 // SentencePiece with byte fallback; identity normalisation, whitespace kept, newline is a piece; the end-of-document
 // piece is "</s>". What it encodes decodes to the same bytes, but for U+2581, SentencePiece's own sign for a space.

@@ -112,6 +112,41 @@ TEST(SentencePieceTokenizer, PiecesShowTheirSpacesAndBytes) {
   for (int32_t id = 4 + 256; id < own->vocab_size(); ++id) EXPECT_EQ(own->piece(id), own->decode({id}));
 }
 
+TEST(OpenTokenizer, NamesTheKindsThatAreNotReadYet) {
+  const TemporaryFolder folder;
+  for (const char* name : {"tokenizer.json", "o200k.tiktoken"})
+    EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder.write(name, "{}")); }),
+                HasSubstr(std::string(name) +
+                          ": got a tokenizer of a kind that evenkeel does not read yet; need a SentencePiece .model"));
+  EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / ""); }),
+              HasSubstr("tokenizer.json: got a tokenizer of a kind"));
+  EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / "none.json"); }), HasSubstr("got no such file"));
+}
+
+// A line of more than 1 MiB is encoded in parts, cut at words, which makes no difference: the ids are those of the
+// words one by one.
+TEST(Tokenizer, CutsLongLinesAtWords) {
+  for (const std::string kind : {"bpe", "unigram"}) {
+    const auto tokenizer = open_tokenizer(small_model(kind));
+    std::string line;
+    std::vector<int32_t> need;
+    for (int64_t i = 0; line.size() < (size_t{5} << 20) / 2; ++i) {
+      const std::string word =
+          (i % 7 == 3 ? "  " : " ") + std::string(i % 3 == 0 ? "katan" : "velqu\u00e9") + std::to_string(i % 1000);
+      const auto ids = tokenizer->encode(word, false);
+      line += word;
+      need.insert(need.end(), ids.begin(), ids.end());
+    }
+    EXPECT_EQ(tokenizer->encode(line, false), need) << kind;
+  }
+}
+
+TEST(Tokenizer, RefusesWhatItCannotCut) {
+  const auto tokenizer = open_tokenizer(small_model());
+  EXPECT_THAT(message_of<DataError>([&] { tokenizer->encode(std::string((size_t{1} << 25) + 1, 'x'), false); }),
+              HasSubstr("without a place where this tokenizer can cut it, from \"xxx"));
+}
+
 TEST(OpenTokenizer, FindsTheModelOfAFolder) {
   const TemporaryFolder folder;
   EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / ""); }), HasSubstr("got 0 .model files"));

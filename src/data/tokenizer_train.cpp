@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <exception>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -13,6 +14,7 @@
 #include "core/log.h"
 #include "core/output.h"
 #include "core/rng.h"
+#include "core/threads.h"
 #include "data/readers.h"
 #include "data/tokenizer.h"
 #include "data/utf8.h"
@@ -23,6 +25,7 @@ namespace {
 namespace spm = sentencepiece;
 
 constexpr size_t kMaxSentenceBytes = 4192;  // the library's default; it drops longer ones
+constexpr int64_t kTrainerThreads = 16;
 constexpr int64_t kLargeCorpusBytes = INT64_C(1) << 30;
 
 // Lines of text, cut where they are too long; a uniform sample (reservoir) when their number is limited.
@@ -113,7 +116,7 @@ std::unordered_map<std::string, std::string> trainer_arguments(const TokenizerTr
       {"pad_id", "-1"},
       {"max_sentence_length", std::to_string(kMaxSentenceBytes)},
       // The library adds up one partial sum per thread: another number would give other pieces.
-      {"num_threads", "16"},
+      {"num_threads", std::to_string(kTrainerThreads)},
       {"train_extremely_large_corpus", is_large ? "true" : "false"},
       {"minloglevel", "2"},
   };
@@ -133,11 +136,16 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
 
   // 1. The text.
   SentenceCollector collector(options.max_sentences);
+  ReaderOptions reader = options.reader;
+  reader.document_separator = reader.keeps_carriage_returns ? "\n" : "newline";  // which drops the CR of a line's end
+  ReadSummary read;
   for (const auto& path : inputs)
-    read_documents(path, {.document_separator = "newline"}, [&](std::string&& text) { collector.add_document(text); }, {});
+    read += read_documents(path, reader, [&](std::string&& text) { collector.add_document(text); }, {});
   std::vector<std::string> sentences = collector.take();
   require<DataError>(!sentences.empty(), inputs.empty() ? "tokenizer train" : inputs.front().string(),
                      ": got no text in ", inputs.size(), " inputs; need some to train on");
+  for (const auto& sentence : changes_in_reading(read, reader)) log_info(sentence);
+  if (read.n_bad_lines > 0) log_warning("passed over ", read.n_bad_lines, " damaged lines");
   int64_t text_bytes = 0;
   for (const auto& sentence : sentences) text_bytes += static_cast<int64_t>(sentence.size());
   log_info("training a ", options.kind, " tokenizer of ", options.vocab_size, " pieces on ", sentences.size(), " lines, ",
@@ -147,10 +155,18 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
   SentenceQueue queue(std::move(sentences));
   std::string model;
   spm::util::Status status;
+  std::exception_ptr error;
+  require_threads(kTrainerThreads + 1);  // the library starts so many
   std::thread([&] {
-    if (options.n_threads > 0) keep_to_cores(options.n_threads);
-    status = spm::SentencePieceTrainer::Train(trainer_arguments(options, text_bytes > kLargeCorpusBytes), &queue, &model);
+    try {
+      if (options.n_threads > 0) keep_to_cores(options.n_threads);
+      status =
+          spm::SentencePieceTrainer::Train(trainer_arguments(options, text_bytes > kLargeCorpusBytes), &queue, &model);
+    } catch (...) {
+      error = std::current_exception();
+    }
   }).join();
+  if (error) std::rethrow_exception(error);
   require<DataError>(status.ok(), "--vocab-size: got ", options.vocab_size, "; need one that the text supports: ",
                      reason_of(status));
   file.write(model);

@@ -154,6 +154,10 @@ std::unique_ptr<Schedule> make_wsd(const ConfigNode& config, const PhaseLength& 
   require<ConfigError>(o.shape == "linear" || o.shape == "cosine" || o.shape == "exponential" || o.shape == "minus_sqrt",
                        place_of(config, "shape"), ": got '", o.shape, "'; need linear, cosine, exponential or minus_sqrt");
   const int64_t D = duration_in_steps(o.decay, length, place_of(config, "decay"));
+  for (const char* key : {"lr_min", "shape"})
+    require<ConfigError>(
+        D > 0 || config.find(key) == nullptr, place_of(config, key),
+        ": got it in a wsd schedule without decay, where it changes nothing; need decay too, as in decay = 0.1");
   return make("wsd", o, config, length, [=](int64_t W) {
     require<ConfigError>(W + D <= length.total_steps, place_of(config, "decay"), ": got warm-up and decay of ", W + D,
                          " steps; need at most the phase's ", length.total_steps);

@@ -87,6 +87,11 @@ TEST(Schedule, NamesPlaceAndValueOfWhatItRefuses) {
   EXPECT_THAT(message_for("kind = \"constant\"\nlr_max = 1.0\nlr_min = 0.5"), HasSubstr("unknown key"));
   EXPECT_THAT(message_for("lr_max = 1.0\nwarmup = \"200 steps\""), HasSubstr("r.toml:2:1: schedule.warmup"));
   EXPECT_THAT(message_for("kind = \"wsd\"\nlr_max = 1.0\nshape = \"square\""), HasSubstr("need linear, cosine, exponential or minus_sqrt"));
+  EXPECT_THAT(message_for("kind = \"wsd\"\nlr_max = 1.0\nlr_min = 0.1"),
+              HasSubstr("schedule.lr_min: got it in a wsd schedule without decay"));
+  EXPECT_THAT(message_for("kind = \"wsd\"\nlr_max = 1.0\nshape = \"cosine\""),
+              HasSubstr("schedule.shape: got it in a wsd schedule without decay"));
+  EXPECT_NO_THROW(make("kind = \"wsd\"\nlr_max = 1.0"));
   EXPECT_THAT(message_for("kind = \"wsd\"\nlr_max = 1.0\nwarmup = 0.6\ndecay = 0.5"), HasSubstr("warm-up and decay of 110 steps"));
   const std::string infinite = "kind = \"infinite_inverse_sqrt\"\nlr_max = 1.0\n";
   EXPECT_THAT(message_for(infinite), HasSubstr("schedule.lr_constant: got 0"));

@@ -45,9 +45,9 @@ Json arm_entry(const train::Arm& arm) {
   Json out = train::arm_json(arm, "arms/" + arm.name);
   out["replay_family"] = sha256_hex(recipe_without_replay(arm)).substr(0, 16);
   const auto path = arm.run / "results.json";
-  const Json results = read_json(path);
+  const Json machine = with_path(path, [&] { return read_json(path).at("machine"); });
   for (const char* key : {"threads", "runs_at_a_time", "peak_rss_bytes"})
-    if (const Json* value = results.at("machine").find(key)) out[key] = *value;
+    if (const Json* value = machine.find(key)) out[key] = *value;
   return out;
 }
 

@@ -75,7 +75,7 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
   const int64_t n_micro = config.train.batch_size / config.train.micro_batch_size;
 
   StepTimes times;
-  Progress progress("bench", static_cast<double>(options.n_steps + 1), "steps");
+  Progress progress("timing steps", static_cast<double>(options.n_steps + 1), "steps");
   auto timed_since = Clock::now();
   for (int64_t step = 0; step <= options.n_steps && !stop_requested(); ++step) {
     std::vector<data::Batch> batches;

@@ -63,6 +63,7 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
     sum += batch_sum;
     result.n_tokens += batch.targets.numel();
     analysis::add_counts(result.routing, output.routing);
+    if (options.progress) options.progress(result.n_tokens);
   }
   result.loss = sum / static_cast<double>(result.n_tokens);
   if (dataset.text_bytes() > 0) {

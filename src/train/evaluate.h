@@ -2,6 +2,7 @@
 // checkpoints on the same tokens.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ struct EvalOptions {
   moe::Mode mode = moe::Mode::eval;
   uint64_t seed = 0;  // of random routers in Mode::train, with the number of the batch mixed in
   int64_t step = 0;   // of the checkpoint, for messages
+  // Called after each batch with the target tokens scored so far; may be empty.
+  std::function<void(int64_t n_tokens)> progress = {};
 };
 
 struct EvalResult {

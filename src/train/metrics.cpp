@@ -67,7 +67,7 @@ MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step) :
     const std::string text = std::filesystem::exists(path) ? read_file(path) : "";
     for (const auto line : whole_lines(text)) {
       const Json json = Json::parse(line, path.string());
-      const int64_t step = json.at("step").as_int();
+      const int64_t step = with_path(path, [&] { return json.at("step").as_int(); });
       if (step > last_step) break;
       remember(json);
       reached = next_step(reached, step, path, ++number);

@@ -50,8 +50,8 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
                        "), or the folder of a run or checkpoint");
   if (!checkpoint::is_hf_folder(out.folder)) {
     out.folder = checkpoint::find_checkpoint(out.folder, step);
-    const Json manifest_state = read_json(out.folder / "state.json");
-    out.step = manifest_state.at("step").as_int();
+    const fs::path state = out.folder / "state.json";
+    out.step = with_path(state, [&] { return read_json(state).at("step").as_int(); });
   }
   return out;
 }

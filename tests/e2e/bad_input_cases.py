@@ -5,6 +5,7 @@ import struct
 
 from bad_input_analyze import add_analyze
 from bad_input_base import CPU, Table, change, copy, remove, steps, write
+from bad_input_messages import add_messages
 
 
 # ---- recipes ----
@@ -289,9 +290,25 @@ def add_text(table, good):
             ("no JSON", "in.jsonl", line + b"{oops\n", ("2",)), ("no text field", "in.jsonl", line + b'{"body": "x"}\n', ("text",)),
             ("a number for text", "in.jsonl", line + b'{"text": 3}\n', ("text", "integer")), ("not gzip", "in.txt.gz", b"plain text", ()),
             ("gzip cut", "in.txt.gz", packed[:len(packed) // 2], ()), ("not xz", "in.txt.xz", b"plain text", ()),
-            ("not zst", "in.jsonl.zst", b"plain text", ()), ("not parquet", "in.parquet", b"plain text", ()),
+            ("not zst", "in.jsonl.zst", b"plain text", ()), ("not parquet", "in.parquet", b"plain text", ("does not read yet",)),
+            ("a zero byte after a record", "in.jsonl", line.strip() + b"\0" + line, (":1", "zero byte", f"byte {len(line)}")),
+            ("a zero byte at the end of a record", "in.ndjson", line + line.strip() + b"\0\n", (":2", "zero byte")),
+            ("two records in a line", "in.jsonl", line.strip() + line, (":1", "byte")),
+            ("a literal that is not one", "in.jsonl", b'{"text": "x", "q": nan}\n', (":1", "byte")),
+            ("one array of records", "in.json", b'[{"text": "a"}, {"text": "b"}]\n', ("array", "jq -c '.[]'")),
+            ("an array over several lines", "in.json", b'[\n{"text": "a"}\n]\n', (":1", "jq -c '.[]'")),
+            ("a record over several lines", "in.json.gz", gzip.compress(b'{\n  "text": "a"\n}\n'), (":1", "jq -c .")),
+            ("deep nesting", "in.jsonl", b'{"text": "a", "b": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", (":1", "deeper than 200")),
+            ("UTF-16", "in.txt", "bada".encode("utf-16"), ("UTF-16", "iconv")), ("gzip named .txt", "in.txt", packed, ("gzip", ".gz")),
+            ("an ending behind .gz", "in.csv.gz", packed, (".csv.gz",)),
             ("an unknown ending", "in.docx", b"plain text", ())]:
         table.add(f"prepare: {what}", [*prepare, "{S}/" + name], ("{S}/" + name, *says), setup=write(name, content))
+    keep = [*prepare, "--skip-bad", "{S}/in.jsonl"]
+    table.add("prepare: --skip-bad where another's list stands", keep, ("{S}/out.skipped.jsonl", "did not write"), setup=steps(write("in.jsonl", line), write("out.skipped.jsonl", "mine\n")))
+    table.add("prepare: --skip-bad of damage alone", keep, ("{S}/in.jsonl", "2 damaged lines"), setup=write("in.jsonl", b"oops\n{\n"))
+    table.add("prepare: --skip-bad of a stream that is cut", [*prepare, "--skip-bad", "{S}/in.txt.gz"], ("{S}/in.txt.gz", "too early"), setup=write("in.txt.gz", packed[:-20]))
+    table.add("prepare: its list of lines as an input", [*prepare, "{S}/out.skipped.jsonl"], ("{S}/out.skipped.jsonl", "as an input"), setup=write("out.skipped.jsonl", line))
+    table.add("tokenizer train: no text field", ["tokenizer", "train", "--vocab-size", "300", "--out", "{S}/out.model", "{S}/in.jsonl"], (":1", "--text-field"), setup=write("in.jsonl", b'{"body": "x"}\n'))
     table.add("prepare: input missing", [*prepare, "{S}/none.txt"], ("{S}/none.txt",))
     table.add("prepare: one of two inputs missing", [*prepare, "{F}/text.txt", "{S}/none.txt"], ("{S}/none.txt",))
     table.add("prepare: input is a folder", [*prepare, "{S}/in.txt"], ("{S}/in.txt",), setup=lambda s: (s / "in.txt").mkdir())
@@ -373,6 +390,7 @@ def all_cases(good):
     add_tokenizers(table, good)
     add_text(table, good)
     add_options(table)
+    add_messages(table, good)
     add_places(table, good)
     add_analyze(table, good)
     return table.cases

@@ -2,6 +2,7 @@
 import json
 import math
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,8 @@ def check_every_command_has_help_with_an_example(runs, problems):
         problems.ran(result)
         problems.need("Example:\n  " in result.out and f"evenkeel {command}" in result.out.split("Example:")[1], f"{command} --help has no example")
         problems.equal(result.err, "", f"stderr of {command} --help")
+        problems.equal(toy.evenkeel("help", command).out, result.out, f"help {command}")
+    problems.equal(toy.evenkeel("help").out, usage.out, "help")
     version = toy.evenkeel("--version")
     problems.need(version.rc == 0 and version.out.startswith("evenkeel ") and version.out.count("\n") == 1, f"--version: {version.out!r}")
 
@@ -104,13 +107,50 @@ def check_bench_that_is_stopped_ends_with_130(runs, problems):
         problems.need(problems.ran(toy.Result(process.returncode, out, err, 0), 130) and words in err and out == "", f"{number.name}: {out!r}, {err!r}")
 
 
+def trace_of(runs, run):
+    path = runs.folder / "inspected.safetensors"
+    result = toy.evenkeel("trace", run, "--data", runs.folder / "en", "--max-tokens", 40, "--out", path, *CPU)
+    if result.rc != 0:
+        raise RuntimeError(result.err)
+    return path
+
+
+def check_eval_says_how_the_experts_are_used(runs, problems):
+    result = toy.evenkeel("eval", runs.toy_run(), "--data", f"en={runs.folder / 'en'}", *CPU)
+    problems.ran(result)
+    problems.need(re.search(r"loss \d.*  MRI 0\.\d+ \(mean over MoE layers; most 0\.\d+, layer [01]\)  dead experts \d of 8 ", result.out), f"stdout: {result.out!r}")
+
+
+def check_a_pair_beside_the_json_of_another_program(runs, problems):
+    for suffix in (".bin", ".idx"):
+        shutil.copy(f"{runs.folder / 'en'}{suffix}", f"{runs.folder / 'foreign'}{suffix}")
+    (runs.folder / "foreign.json").write_text('{"text": "one"}\n{"text": "two"}\n')
+    for args in (("eval", runs.toy_run(), "--data", f"en={runs.folder / 'foreign'}", *CPU), ("inspect", runs.folder / "foreign")):
+        problems.ran(toy.evenkeel(*args))
+
+
+def check_a_thread_that_cannot_start_ends_the_command(runs, problems):
+    def little_space():  # the libraries fit, 4,096 stacks of 8 MiB do not
+        resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+    text = runs.folder / "text"
+    for args in (("prepare", "--tokenizer", text / "bpe.model", "--out", text / "threads", "--threads", 4096, text / "text.txt"),):
+        result = toy.evenkeel(*args, timeout=30, preexec_fn=little_space)
+        problems.ran(result, 4)
+        problems.need("thread" in result.err and "of 4096" in result.err, f"{args[0]}: {result.err.strip()}")
+    problems.equal([path.name for path in text.glob("threads*")], [], "left behind")
+
+
 def check_inspect_says_what_a_thing_is(runs, problems):
     run = runs.toy_run()
     checkpoint = toy.checkpoints(run)[-1]
     for path, words in [(run, ("evenkeel run", "[3,5,8,11]" if (run / "checkpoints" / "step-00000003").exists() else "11")),
                         (checkpoint, ("evenkeel checkpoint", "evenkeel.checkpoint.v1", "step 11", "embedding.weight [64,16]")),
                         (checkpoint / "model.safetensors", ("safetensors", "embedding.weight", "[64,16]")), (runs.folder / "en.idx", ("indexed dataset", "version 1", "60 documents")),
-                        (checkpoint / "state.json", ("JSON", "evenkeel.checkpoint.v1"))]:
+                        (runs.folder / "en", ("indexed dataset", "60 documents")), (checkpoint / "state.json", ("JSON", "evenkeel.checkpoint.v1")),
+                        (run, ("finished", "phase english: steps 1 to 5, last loss ", "phase german: steps 6 to 11", "held out en: loss ", "its last checkpoint")),
+                        (run / "metrics.jsonl", ("metrics of a run", "phase german: steps 6 to 11, last loss ")), (run / "results.json", ("evenkeel run", "forgetting: ")),
+                        (run / "report.html", ("page of evenkeel report",)), (run / "recipe.toml", ("recipe: ",)), (runs.folder / "text" / "text.txt", ("text: ", "evenkeel prepare")),
+                        (runs.folder / "text" / "bpe.model", ("SentencePiece model: 320 pieces",)), (trace_of(runs, run), ("trace of ", "2 MoE layers, 4 experts, top 2", "input_ids"))]:
         result = toy.evenkeel("inspect", path)
         problems.ran(result)
         for word in words:

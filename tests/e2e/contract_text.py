@@ -55,6 +55,15 @@ class Texts:
             raise RuntimeError(result.err)
         return documents_of(prefix)[0]
 
+    def prepared_kept(self, documents):
+        """As prepared(), with the carriage returns of the documents."""
+        source = self.folder / "kept.jsonl"
+        source.write_text("".join(json.dumps({"text": text}) + "\n" for text in documents))
+        prefix, result = self.prepare("kept", [source], "--keep-cr")
+        if result.rc != 0:
+            raise RuntimeError(result.err)
+        return documents_of(prefix)[0]
+
     def newline_id(self):
         decoded = self.tokenize([f"[{number}]" for number in range(320)], "--decode")
         pieces = [number for number, text in enumerate(decoded) if text == "\n"]
@@ -137,6 +146,74 @@ def check_packed_and_jsonl_inputs_give_the_same_tokens(texts, problems):
         prefix, result = texts.prepare("packed", [texts.folder / name], *options, "--threads", 1)
         if problems.ran(result):
             problems.need(documents_of(prefix) == documents_of(want), f"{name}: other tokens")
+
+
+def check_json_lines_of_other_writers(texts, problems):
+    records = [{"text": "bada du", "quality": float("nan")}, {"n": [float("inf"), float("-inf"), {"text": 3}], "text": "ke"}, {"text": "lo\ud83d\ud83d\ude00"}, {"text": "fe \r\n\u0000fi"}]
+    lines = "".join(json.dumps(record) + "\r\n" for record in records)
+    want = texts.prepared(["bada du", "ke", "lo\ufffd\U0001f600", "fe \n\u0000fi"])
+    for name, content in [("py.jsonl", lines.encode()), ("py.ndjson", b"\xef\xbb\xbf" + lines.encode()), ("py.json", lines.encode()), ("py.json.gz", gzip.compress(lines.encode())),
+                          ("py.jsonl.xz", lzma.compress(lines[:50].encode()) + b"\0" * 4 + lzma.compress(lines[50:].encode())), ("py.ndjson.gz", gzip.compress(lines[:50].encode()) + gzip.compress(lines[50:].encode()))]:
+        (texts.folder / name).write_bytes(content)
+        prefix, result = texts.prepare("py", [texts.folder / name])
+        if problems.ran(result):
+            problems.equal(documents_of(prefix)[0], want, name)
+            problems.need("1 lone surrogate " in result.err and "1 line end CR LF read as LF" in result.err, f"{name}: {result.err.strip()}")
+
+
+def check_line_ends_are_normalised_unless_kept(texts, problems):
+    source = texts.folder / "crlf.txt"
+    source.write_bytes("bada du\r\nke lo\r\n\r\nfe fi\r\n".encode())
+    for separator, documents in [("blank-line", ["bada du\nke lo", "fe fi"]), ("newline", ["bada du", "ke lo", "fe fi"]), ("none", ["bada du\nke lo\n\nfe fi\n"]), ("\n\n", ["bada du\nke lo", "fe fi\n"])]:
+        prefix, result = texts.prepare("crlf", [source], "--document-separator", separator)
+        if problems.ran(result):
+            problems.equal(documents_of(prefix)[0], texts.ids(documents), f"separator {separator!r}")
+            problems.need("4 line ends CR LF read as LF" in result.err, f"{separator!r}: {result.err.strip()}")
+    prefix, result = texts.prepare("crlf-kept", [source], "--keep-cr")
+    problems.ran(result)
+    problems.equal(documents_of(prefix)[0], texts.prepared_kept(["bada du\r\nke lo", "fe fi"]), "--keep-cr")
+    problems.need("4 line ends CR LF kept" in result.err, f"--keep-cr: {result.err.strip()}")
+    (texts.folder / "crlf-text.txt").write_bytes(texts.text.replace("\n", "\r\n").encode())
+    n = texts.text.count("\n")
+    for options, same, words in [((), True, f"{n} line ends CR LF read as LF"), (("--keep-cr",), False, f"{n} line ends CR LF kept")]:
+        model = texts.folder / "crlf.model"
+        result = toy.evenkeel("tokenizer", "train", "--kind", "bpe", "--vocab-size", 320, *options, "--out", model, texts.folder / "crlf-text.txt")
+        problems.ran(result)
+        problems.equal(model.read_bytes() == texts.tokenizer.read_bytes(), same, f"tokenizer train {options}: the model of the text with LF")
+        problems.need(words in result.err, f"tokenizer train {options}: {result.err.strip()}")
+
+
+def check_damaged_lines_are_passed_over_when_asked(texts, problems):
+    source, text = texts.folder / "bad.jsonl", texts.folder / "bad.txt"
+    content = b'{"text": "bada"}\n{"text": "du"\n{"text": 7}\n{"body": "x"}\n{"text": "a"}\0{"text": "b"}\n{"text": "\xff"}\n{"text": "ke"}\n'
+    source.write_bytes(content)
+    text.write_bytes(b"lo\xff\n\nfe\n")
+    prefix, result = texts.prepare("bad", [source, text])
+    problems.ran(result, 2)
+    problems.need(not pathlib.Path(f"{prefix}.bin").exists(), "a pair of damaged lines")
+    prefix, result = texts.prepare("bad", [source, text], "--skip-bad")
+    if not problems.ran(result):
+        return
+    problems.equal(documents_of(prefix)[0], texts.prepared(["bada", "ke", "fe"]), "documents")
+    problems.need("passed over 6 damaged lines" in result.err, f"stderr: {result.err.strip()}")
+    lines = [json.loads(line) for line in pathlib.Path(f"{prefix}.skipped.jsonl").read_text().splitlines()]
+    starts = [sum(len(line) + 1 for line in content.split(b"\n")[:i]) for i in range(1, 6)]
+    problems.equal([(entry["path"], entry["line"], entry["byte"]) for entry in lines], [(str(source), i + 2, start) for i, start in enumerate(starts)] + [(str(text), 1, 0)], "places")
+    problems.need(all(entry["reason"].startswith("got ") and "; need " in entry["reason"] for entry in lines), f"reasons: {lines}")
+    problems.ran(texts.prepare("bad", [texts.folder / "text.txt"])[1])
+    problems.need(not pathlib.Path(f"{prefix}.skipped.jsonl").exists(), "the list of an earlier call stays beside other tokens")
+
+
+def check_prepare_says_what_it_made(texts, problems):
+    source = texts.folder / "one.txt"
+    source.write_text(texts.text.replace("\n\n", "\n"))
+    prefix, result = texts.prepare("one", [source], "--holdout", "0.25")
+    problems.ran(result)
+    kept, held = (len(documents_of(f"{prefix}{suffix}")[0]) for suffix in ("", "-heldout"))
+    for words in ("read 1 document ", "1 input without a blank line", "in blocks of 4,096 tokens", f"the 1 document became {kept} part", f" and {held} in {prefix}-heldout"):
+        problems.need(words in result.err, f"stderr lacks {words!r}: {result.err.strip()}")
+    description = json.loads(pathlib.Path(f"{prefix}.json").read_text())
+    problems.equal((description["holdout"], description["input_documents"]), ({"fraction": 0.25, "by": "blocks"}, 1), "PREFIX.json")
 
 
 def check_a_hold_out_by_hash_of_documents(texts, problems):

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Traces and count files that promise more than they hold are refused quickly and in little memory.
+"""Traces, count files and texts that promise more than they hold are refused quickly and in little memory.
 
 Each file of bad_input_analyze.py, and larger ones made here, ends `evenkeel analyze` with exit code 2 within 3 seconds of processor
-time and 100 MB above what `evenkeel --version` takes (the libraries alone). A small trace of large token ids is a good one, and as cheap.
+time and 100 MB above what `evenkeel --version` takes (the libraries alone). A small trace of large token ids is a good one, and as cheap. A line or
+document of text may be 256 MiB long: what is longer ends `evenkeel prepare` in a memory of 1 GB.
 
   EVENKEEL  the binary (build/evenkeel)
 """
+import gzip
 import lzma
 import os
 import pathlib
@@ -20,6 +22,7 @@ import toy  # noqa: E402
 from bad_input_analyze import COUNTS, HOSTILE_COUNTS, HOSTILE_TRACES, joined_trace, split_trace, with_value  # noqa: E402
 
 MOST_SECONDS, MOST_BYTES = 3.0, 100e6
+MOST_TEXT_BYTES = 1e9
 CPU = ("--threads", "1", "--device", "cpu")
 GOOD = "trace of token ids near 2^23, which is a good one"
 
@@ -127,6 +130,53 @@ def cases(good):
     yield "counts with 500,000 ids and one of -1", "c.json", around(COUNTS["ids"], '"11": 1, "5": 2', *((b'"%d": 1, ' % i, 1) for i in range(100, 500_100)), (b'"3": -1', 1))
 
 
+def packed_lines(path):
+    """300 MB of lines without a blank one."""
+    with gzip.open(path, "wb", compresslevel=1) as out:
+        for _ in range(3000):
+            out.write((b"a" * 99 + b"\n") * 1000)
+
+
+def long_line_between(path):
+    """A good record, a line of 1 GB, a good record."""
+    record = b'{"text": "bada"}\n'
+    zeros_after(record, 1_000_000_000)(path)
+    with open(path, "ab") as out:
+        out.write(b"\n" + record)
+
+
+def text_cases():
+    """(what, name, content, options of prepare, exit code)"""
+    yield "text with a line of 10 GB", "t.txt", zeros_after(b"bada\n", 10_000_000_000), (), 2
+    yield "text with a document of 10 GB", "t.txt", zeros_after(b"bada\n", 10_000_000_000), ("--document-separator", "none"), 2
+    yield "text without a blank line in 300 MB", "t.txt.gz", packed_lines, (), 2
+    yield "a record of 10 GB", "t.jsonl", zeros_after(b'{"text": "bada"}\n', 10_000_000_000), (), 2
+    yield "a record of deep arrays", "t.ndjson", in_pieces((b'{"a": ', 1), (b"[" * 1000, 10_000)), (), 2
+    yield "a line of 1 GB that is passed over", "t.jsonl", long_line_between, ("--skip-bad",), 0
+
+
+def prepare_findings(folder, base):
+    """Yields (what, seconds, bytes above the libraries, problems)."""
+    (folder / "text.txt").write_text(toy.made_text(1))
+    result = toy.evenkeel("tokenizer", "train", "--kind", "bpe", "--vocab-size", 300, "--out", folder / "tok.model", folder / "text.txt")
+    if result.rc != 0:
+        sys.exit(f"hostile_files_test: {result.err}")
+    for what, name, content, options, need in text_cases():
+        path = folder / name
+        content(path)
+        before = sorted(folder.iterdir())
+        code, line, seconds, peak = measured("prepare", "--tokenizer", folder / "tok.model", "--out", folder / "out", "--threads", 1, *options, path)
+        problems = [] if code == need and (need == 0 or line.startswith(f"evenkeel: error: {path}")) else [f"exit code {code}: {line[:300]!r}"]
+        if need != 0 and sorted(folder.iterdir()) != before:
+            problems.append("left a file behind")
+        if peak - base > MOST_TEXT_BYTES:
+            problems.append(f"{(peak - base) / 1e6:.0f} MB above the libraries; need at most {MOST_TEXT_BYTES / 1e6:.0f}")
+        if seconds > MOST_SECONDS:
+            problems.append(f"{seconds:.1f} s; need at most {MOST_SECONDS}")
+        yield what, seconds, peak - base, problems
+        path.unlink()
+
+
 def main():
     failed = n = 0
     _, _, _, base = measured("--version")
@@ -160,6 +210,10 @@ def main():
             n += 1
             print(f"{'FAIL' if problems else 'ok  '} {what} ({seconds:.2f} s, {(peak - base) / 1e6:.0f} MB)", *problems, sep="\n       ", flush=True)
             path.unlink()
+        for what, seconds, peak_bytes, problems in prepare_findings(folder, base):
+            failed += bool(problems)
+            n += 1
+            print(f"{'FAIL' if problems else 'ok  '} {what} ({seconds:.2f} s, {peak_bytes / 1e6:.0f} MB)", *problems, sep="\n       ", flush=True)
     print(f"{n - failed} passed, {failed} failed")
     return 1 if failed else 0
 

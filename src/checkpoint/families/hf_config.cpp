@@ -4,6 +4,7 @@
 
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/foreign_json.h"
 
 namespace evenkeel::checkpoint {
 namespace {
@@ -26,7 +27,7 @@ std::string shown(const Json& value) {
 
 HfConfig::HfConfig(const std::filesystem::path& folder) : where_((folder / "config.json").string()) {
   try {
-    json_ = Json::parse(read_file(where_, kMaxConfigBytes), where_);
+    json_ = parse_foreign_json(read_file(where_, kMaxConfigBytes), where_);
   } catch (const DataError& error) {
     throw CheckpointError(error.what());
   }
@@ -39,7 +40,8 @@ const Json* HfConfig::find(const char* key) const {
 }
 
 void HfConfig::refuse(const std::string& key, const Json* got, const std::string& need) const {
-  fail<CheckpointError>(where_, ": ", key, ": got ", got == nullptr ? "nothing" : shown(*got), "; need ", need);
+  const char* const nothing = json_.find(key) != nullptr ? "null" : "nothing";
+  fail<CheckpointError>(where_, ": ", key, ": got ", got == nullptr ? nothing : shown(*got), "; need ", need);
 }
 
 int64_t HfConfig::size(const char* key) const {
@@ -50,11 +52,15 @@ int64_t HfConfig::size(const char* key) const {
 }
 
 int64_t HfConfig::size(const char* key, int64_t default_size) const {
+  return json_.find(key) == nullptr ? default_size : size(key);
+}
+
+int64_t HfConfig::size_or_null(const char* key, int64_t default_size) const {
   return find(key) == nullptr ? default_size : size(key);
 }
 
 double HfConfig::number(const char* key, double default_number) const {
-  const Json* found = find(key);
+  const Json* found = json_.find(key);
   if (found == nullptr) return default_number;
   if (!found->is_number() || !std::isfinite(found->as_double())) refuse(key, found, "a number");
   return found->as_double();
@@ -97,13 +103,15 @@ void HfConfig::require_plain_rotation(const std::string& table, const Json& rope
 }
 
 double HfConfig::rope_theta() const {
-  const Json* theta = find("rope_theta");
+  const Json* theta = json_.find("rope_theta");
+  if (theta != nullptr && theta->is_null()) refuse("rope_theta", theta, "a number above 0");
   for (const char* table : {"rope_scaling", "rope_parameters"}) {
     const Json* rope = find(table);
     if (rope == nullptr) continue;
     require_plain_rotation(table, *rope);
     const Json* inner = rope->find("rope_theta");
-    if (inner == nullptr || inner->is_null()) continue;
+    if (inner == nullptr) continue;
+    if (inner->is_null()) refuse(std::string(table) + ".rope_theta", inner, "a number above 0");
     if (theta != nullptr && !is_equal(*theta, *inner))
       refuse(std::string(table) + ".rope_theta", inner, shown(*theta) + ", the rope_theta beside it");
     theta = inner;
@@ -159,8 +167,8 @@ void read_decoder_config(const HfConfig& config, double default_norm_eps, model:
   out.d_model = config.size("hidden_size");
   out.n_layers = config.size("num_hidden_layers");
   out.n_heads = config.size("num_attention_heads");
-  out.n_kv_heads = config.size("num_key_value_heads", out.n_heads);
-  out.head_dim = config.size("head_dim", out.d_model / out.n_heads);
+  out.n_kv_heads = config.size_or_null("num_key_value_heads", out.n_heads);
+  out.head_dim = config.size_or_null("head_dim", out.d_model / out.n_heads);
   out.norm_eps = config.number("rms_norm_eps", default_norm_eps);
   out.rope_theta = config.rope_theta();
   out.activation = activation_of(config);

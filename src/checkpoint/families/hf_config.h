@@ -1,5 +1,5 @@
-// The config.json of a Hugging Face folder, read key by key. A key that is absent or null has its default.
-// Every error is a CheckpointError "PATH: KEY: got VALUE; need ...".
+// The config.json of a Hugging Face folder, read key by key. A key that is absent has its default; so has one that is
+// null, but where a number is needed. Every error is a CheckpointError "PATH: KEY: got VALUE; need ...".
 #pragma once
 
 #include <filesystem>
@@ -17,6 +17,7 @@ class HfConfig {
 
   int64_t size(const char* key) const;  // 1..2^24, has no default
   int64_t size(const char* key, int64_t default_size) const;
+  int64_t size_or_null(const char* key, int64_t default_size) const;  // null has the default too, as in transformers
   double number(const char* key, double default_number) const;
   bool flag(const char* key, bool default_flag) const;
   std::string text(const char* key, const std::string& default_text) const;

@@ -1,6 +1,9 @@
 #include "checkpoint/families/hf_config.h"
 
+#include <gmock/gmock.h>
+
 #include "checkpoint/families/test_folder.h"
+#include "support/files.h"
 
 namespace evenkeel::checkpoint {
 namespace {
@@ -68,13 +71,40 @@ TEST_F(HfConfigKeys, RefusesValuesOfTheWrongKind) {
 }
 
 TEST_F(HfConfigKeys, FillsDefaults) {
-  for (const char* key : {"num_key_value_heads", "head_dim", "rms_norm_eps", "max_position_embeddings", "hidden_act", "tie_word_embeddings"})
-    set(key, nullptr);
+  for (const char* key : {"num_key_value_heads", "head_dim", "hidden_act", "tie_word_embeddings"})
+    set(key, nullptr);  // null as in transformers
+  for (const char* key : {"rms_norm_eps", "max_position_embeddings"}) config_.erase(key);
   const auto model = read_config();
   EXPECT_EQ(model.config.n_kv_heads, 4);
   EXPECT_EQ(model.config.head_dim, 2);  // 8 / 4
   EXPECT_EQ(model.config.norm_eps, 1e-6);
   EXPECT_EQ(model.max_sequence_length, 2048);
+}
+
+TEST_F(HfConfigKeys, NamesANullWhereANumberIsNeeded) {
+  for (const char* key :
+       {"vocab_size", "hidden_size", "num_attention_heads", "rms_norm_eps", "max_position_embeddings", "rope_theta"}) {
+    const Json saved = config_;
+    config_[key] = Json();
+    expect_refusal({key, "got null; need a"});
+    config_ = saved;
+  }
+  expect_refused_setting("rope_parameters", R"({"rope_theta": null})", {"rope_parameters.rope_theta: got null"});
+  config_.erase("vocab_size");
+  expect_refusal({"vocab_size: got nothing"});
+}
+
+TEST_F(HfConfigKeys, TakesWhatPythonWrites) {
+  set("hidden_act", "silu");
+  write();
+  std::string text = config_.dump();
+  text.insert(1, "\"time_step_limit\": [0.0, Infinity], ");
+  std::ofstream(folder_ / "config.json") << text;
+  EXPECT_EQ(read_hf_config(folder_).config.vocab_size, config_.at("vocab_size").as_int());
+  text.replace(text.find("Infinity"), 8, "0.0").insert(1, "\"rms_norm_eps\": NaN, ");
+  std::ofstream(folder_ / "config.json") << text;
+  EXPECT_THAT(testing::message_of<CheckpointError>([&] { read_hf_config(folder_); }),
+              ::testing::HasSubstr("rms_norm_eps: got \"NaN\"; need a number"));
 }
 
 TEST_F(HfConfigKeys, KnowsTheExactGelu) {

@@ -1,0 +1,155 @@
+#include "cli/inspect.h"
+
+#include <iostream>
+#include <map>
+
+#include "analysis/trace_reader.h"
+#include "checkpoint/safetensors.h"
+#include "core/config_tree.h"
+#include "core/errors.h"
+#include "core/json_lines.h"
+#include "core/units.h"
+#include "data/description.h"
+#include "data/indexed_dataset.h"
+#include "train/metrics.h"
+
+namespace evenkeel::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What a run's lines say of one phase.
+struct PhaseLines {
+  int64_t first_step = 0, last_step = 0;
+  Json last_loss, last_eval;  // null before there is one
+};
+
+// The phases in their order.
+std::vector<std::pair<std::string, PhaseLines>> phases_of(const std::vector<Json>& lines, const std::string& where) {
+  std::vector<std::pair<std::string, PhaseLines>> out;
+  for (const auto& line : lines) {
+    const Json* phase = line.find("phase");
+    require<DataError>(phase != nullptr && phase->is_string(), where,
+                       ": got a line without a phase; need those of a run");
+    if (out.empty() || out.back().first != phase->as_string()) out.push_back({phase->as_string(), {}});
+    auto& lines_of = out.back().second;
+    if (const Json* eval = line.find("eval")) lines_of.last_eval = *eval;
+    const Json* loss = line.find("loss");
+    if (loss == nullptr) continue;
+    lines_of.last_loss = *loss;
+    lines_of.last_step = line.at("step").as_int();
+    if (lines_of.first_step == 0) lines_of.first_step = lines_of.last_step;
+  }
+  return out;
+}
+
+void print_phases(const fs::path& metrics) {
+  const auto phases = with_path(metrics, [&] { return phases_of(train::read_metrics(metrics), metrics.string()); });
+  for (const auto& [name, lines] : phases) {
+    std::cout << "  phase " << name << ":";
+    if (lines.last_step > 0)
+      std::cout << " steps " << lines.first_step << " to " << lines.last_step << ", last loss "
+                << lines.last_loss.dump();
+    std::cout << "\n";
+    if (!lines.last_eval.is_object()) continue;
+    for (const auto& [set, result] : lines.last_eval.as_object())
+      if (const Json* loss = result.find("loss"))
+        std::cout << "    held out " << set << ": loss " << loss->dump() << "\n";
+  }
+}
+
+}  // namespace
+
+void inspect_dataset(const fs::path& prefix) {
+  const auto dataset = data::IndexedDataset::open(prefix);
+  std::cout << "indexed dataset, version 1: " << dataset.n_tokens() << " tokens, " << dataset.n_documents()
+            << " documents, contents " << dataset.contents().hash << "\n";
+  const Json description = data::read_description(prefix);
+  if (description.is_null()) {
+    std::cout << "  no description of evenkeel prepare (" << prefix.string() << ".json) beside it\n";
+    return;
+  }
+  for (const char* key : {"bytes", "tokenizer", "tokenizer_sha256", "vocab_size", "eod", "input_documents", "holdout"})
+    if (const Json* value = description.find(key)) std::cout << "  " << key << ": " << value->dump() << "\n";
+  const Json* inputs = description.find("inputs");
+  if (inputs == nullptr || !inputs->is_array()) return;
+  for (const auto& input : inputs->as_array())
+    if (const Json* path = input.find("path")) std::cout << "  input: " << path->dump() << "\n";
+}
+
+void inspect_run(const fs::path& run) {
+  std::cout << "evenkeel run: " << run.string() << ", "
+            << (fs::exists(run / "results.json") ? "finished" : "not finished") << "\n";
+  if (fs::exists(run / "metrics.jsonl")) print_phases(run / "metrics.jsonl");
+}
+
+void inspect_metrics(const fs::path& path) {
+  const auto lines = train::read_metrics(path);
+  std::cout << "metrics of a run: " << lines.size() << " lines\n";
+  print_phases(path);
+}
+
+namespace {
+void print_results(const Json& results, const fs::path& path) {
+  for (const char* key : {"kind", "schema", "tables"})
+    require<DataError>(results.find(key) != nullptr, path.string(), ": got no '", key,
+                       "'; need the results of a run, study or analysis");
+  std::cout << "evenkeel " << results.at("kind").as_string() << ": " << path.string() << ", "
+            << results.at("schema").as_string();
+  if (const Json* arms = results.find("arms")) std::cout << ", " << arms->size() << " arms";
+  std::cout << "\n";
+  if (const Json* headlines = results.find("headlines"))
+    for (const auto& headline : headlines->as_array()) std::cout << "  " << headline.as_string() << "\n";
+  for (const auto& [name, table] : results.at("tables").as_object())
+    std::cout << "  " << name << ": " << table.at("rows").as_array().size() << " rows\n";
+}
+}  // namespace
+
+void inspect_results(const fs::path& path) {
+  const Json results = read_json(path);
+  with_path(path, [&] { print_results(results, path); });
+}
+
+void inspect_json(const fs::path& path) {
+  const Json json = read_json(path);
+  const Json *format = json.find("format"), *schema = json.find("schema");
+  const fs::path prefix = fs::path(path).replace_extension();
+  if (format != nullptr && *format == Json(data::kDescriptionFormat) && fs::exists(prefix.string() + ".idx"))
+    return inspect_dataset(prefix);
+  if (schema != nullptr && json.find("tables") != nullptr) return inspect_results(path);
+  std::cout << "JSON " << json.kind();
+  if (format != nullptr) std::cout << ", format " << format->dump();
+  if (schema != nullptr) std::cout << ", schema " << schema->dump();
+  if (const Json* type = json.find("model_type"))
+    std::cout << ", config.json of a Hugging Face model of type " << type->dump();
+  if (json.find("n_experts") != nullptr && json.find("layer_expert_token_counts") != nullptr)
+    std::cout << ", counts of experts by token id (analyze --counts)";
+  if (json.find("n_experts") != nullptr && (json.find("counts") != nullptr || json.find("domains") != nullptr))
+    std::cout << ", counts of experts (analyze --counts)";
+  if (json.find("added_tokens") != nullptr) std::cout << ", a tokenizer.json, which evenkeel does not read yet";
+  std::cout << "\n";
+}
+
+void inspect_safetensors(const fs::path& path) {
+  const checkpoint::SafetensorsFile file(path);
+  const auto& metadata = file.metadata();
+  if (metadata.contains("n_experts") && metadata.contains("top_k") && file.find("input_ids") != nullptr) {
+    const analysis::TraceFile trace(path);
+    const auto& info = trace.info();
+    std::cout << "trace of " << info.model << " on " << info.name << ": " << trace.n_tokens() << " tokens in "
+              << info.n_windows << " windows, " << info.layers.size() << " MoE layers, " << info.n_experts
+              << " experts, top " << info.top_k << ", mode " << info.mode << "\n";
+  }
+  std::cout << "safetensors: " << file.entries().size() << " tensors\n";
+  for (const auto& [key, value] : metadata) std::cout << "  " << key << " = " << value << "\n";
+  for (const auto& entry : file.entries())
+    std::cout << "  " << entry.name << " " << c10::toString(entry.dtype) << " " << Json(entry.shape).dump() << "\n";
+}
+
+void inspect_recipe(const fs::path& path) {
+  const ConfigNode root = read_toml(path.string());
+  std::cout << (root.find("study") != nullptr ? "study" : "recipe") << ": " << path.string()
+            << " ('evenkeel plan' says what it costs)\n";
+}
+
+}  // namespace evenkeel::cli

@@ -1,0 +1,82 @@
+#include "cli/inspect.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "data/indexed_dataset.h"
+#include "support/files.h"
+
+namespace evenkeel::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::message_of;
+using testing::TemporaryFolder;
+
+template <class F>
+std::string stdout_of(F&& call) {
+  ::testing::internal::CaptureStdout();
+  call();
+  return ::testing::internal::GetCapturedStdout();
+}
+
+constexpr const char* kMetrics =
+    "{\"step\": 1, \"phase\": \"a\", \"loss\": 4.5}\n"
+    "{\"step\": 2, \"phase\": \"a\", \"loss\": 4.25}\n"
+    "{\"step\": 2, \"phase\": \"a\", \"eval\": {\"en\": {\"loss\": 4.125}}}\n"
+    "{\"step\": 3, \"phase\": \"b\", \"loss\": 3.5}\n";
+
+TEST(Inspect, ShowsThePhasesOfARun) {
+  const TemporaryFolder folder;
+  folder.write("metrics.jsonl", kMetrics);
+  const std::string phases =
+      "  phase a: steps 1 to 2, last loss 4.25\n"
+      "    held out en: loss 4.125\n"
+      "  phase b: steps 3 to 3, last loss 3.5\n";
+  EXPECT_EQ(stdout_of([&] { inspect_run(folder.path()); }),
+            "evenkeel run: " + folder.path().string() + ", not finished\n" + phases);
+  EXPECT_EQ(stdout_of([&] { inspect_metrics(folder / "metrics.jsonl"); }), "metrics of a run: 4 lines\n" + phases);
+  folder.write("metrics.jsonl", "{\"step\": 1}\n");
+  EXPECT_THAT(message_of<DataError>([&] { inspect_metrics(folder / "metrics.jsonl"); }),
+              HasSubstr("metrics.jsonl: got a line without a phase"));
+}
+
+TEST(Inspect, ShowsADataSetWithItsDescription) {
+  const TemporaryFolder folder;
+  data::IndexedDatasetWriter writer(folder / "en", 100);
+  writer.add_document({1, 2, 3});
+  writer.commit();
+  const std::string bare = stdout_of([&] { inspect_dataset(folder / "en"); });
+  EXPECT_THAT(bare, HasSubstr("indexed dataset, version 1: 3 tokens, 1 documents"));
+  EXPECT_THAT(bare, HasSubstr("no description"));
+  folder.write("en.json",
+               R"({"format": "evenkeel.data.v1", "tokens": 3, "bytes": 7, "eod": 2, "inputs": [{"path": "en.txt"}]})");
+  for (const auto& text :
+       {stdout_of([&] { inspect_dataset(folder / "en"); }), stdout_of([&] { inspect_json(folder / "en.json"); })}) {
+    EXPECT_THAT(text, HasSubstr("3 tokens"));
+    EXPECT_THAT(text, HasSubstr("  eod: 2\n"));
+    EXPECT_THAT(text, HasSubstr("  input: \"en.txt\"\n"));
+  }
+}
+
+TEST(Inspect, TellsTheKindsOfJson) {
+  const TemporaryFolder folder;
+  const auto shown = [&](const std::string& text) {
+    return stdout_of([&] { inspect_json(folder.write("a.json", text)); });
+  };
+  EXPECT_EQ(shown(R"({"format": "x"})"), "JSON object, format \"x\"\n");
+  EXPECT_THAT(shown(R"({"model_type": "llama"})"), HasSubstr("Hugging Face model of type \"llama\""));
+  EXPECT_THAT(shown(R"({"n_experts": 4, "counts": []})"), HasSubstr("counts of experts (analyze --counts)"));
+  EXPECT_THAT(shown(R"({"added_tokens": []})"), HasSubstr("does not read yet"));
+  EXPECT_EQ(
+      shown(
+          R"({"schema": "s", "kind": "run", "arms": [1], "headlines": ["It works."], "tables": {"t": {"rows": [1, 2]}}})"),
+      "evenkeel run: " + (folder / "a.json").string() + ", s, 1 arms\n  It works.\n  t: 2 rows\n");
+  EXPECT_THAT(message_of<DataError>([&] { shown(R"({"schema": "s", "kind": "run", "tables": {"t": {}}})"); }),
+              HasSubstr("a.json: got no key 'rows'"));
+}
+
+}  // namespace
+}  // namespace evenkeel::cli

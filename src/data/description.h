@@ -1,0 +1,25 @@
+// PREFIX.json, what `prepare` says of a pair of .bin and .idx (docs/formats.md), and the PREFIX itself.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "core/json.h"
+
+namespace evenkeel::data {
+
+constexpr const char* kDescriptionFormat = "evenkeel.data.v1";
+
+// DataError when `prefix` has no .idx and is something else: a file of the pair, text, a folder. The error says what to
+// give.
+void require_prefix(const std::filesystem::path& prefix);
+
+// The content of PREFIX.json; null when it is absent or another program's. DataError names the file when it is
+// evenkeel's and damaged.
+Json read_description(const std::filesystem::path& prefix);
+
+// Bytes of text that the pair's tokens stand for; 0 where no description of evenkeel's says it. DataError names the
+// file when it tells of another number of tokens.
+int64_t described_text_bytes(const std::filesystem::path& prefix, int64_t n_tokens);
+
+}  // namespace evenkeel::data

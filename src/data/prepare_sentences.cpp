@@ -1,0 +1,65 @@
+#include "core/errors.h"
+#include "core/units.h"
+#include "data/prepare.h"
+
+namespace evenkeel::data {
+namespace {
+
+std::string counted(int64_t n, const std::string& what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
+
+std::string tokens_of(const Json& pair) { return human_count(pair.at("tokens").as_double()) + " tokens"; }
+
+std::string place_of_cut(const std::string& separator) {
+  if (separator == "blank-line") return "cut at blank lines";
+  if (separator == "newline") return "one a line";
+  if (separator == "none") return "one a file";
+  return "cut at " + Json(separator).dump();
+}
+
+}  // namespace
+
+std::vector<std::string> changes_in_reading(const ReadSummary& read, const ReaderOptions& options) {
+  std::vector<std::string> out;
+  if (read.n_carriage_returns > 0)
+    out.push_back(counted(read.n_carriage_returns, "line end") + (options.keeps_carriage_returns
+                                                                      ? " CR LF kept (--keep-cr)"
+                                                                      : " CR LF read as LF (--keep-cr keeps them)"));
+  if (read.n_surrogates > 0)
+    out.push_back(counted(read.n_surrogates, "lone surrogate") + " (half of a pair, as \\ud83d alone) became U+FFFD");
+  return out;
+}
+
+std::vector<std::string> sentences(const Prepared& prepared, const std::string& prefix, const ReaderOptions& reader) {
+  const Json &kept = prepared.kept, &held_out = prepared.held_out;
+  const int64_t n_documents = prepared.read.n_documents, n_inputs = static_cast<int64_t>(kept.at("inputs").size());
+  std::vector<std::string> out;
+  out.push_back("read " + counted(n_documents, "document") + " (text: " + place_of_cut(reader.document_separator) +
+                "; JSON: one a record), " + human_bytes(static_cast<double>(prepared.read.n_text_bytes)) + ", from " +
+                counted(n_inputs, "input"));
+  if (prepared.read.n_uncut_files > 0)
+    out.push_back(counted(prepared.read.n_uncut_files, "input") +
+                  " without a blank line: one document each (--document-separator newline would make each line one)");
+  for (auto& change : changes_in_reading(prepared.read, reader)) out.push_back(std::move(change));
+  if (prepared.holdout != Holdout::blocks)
+    out.push_back(prefix + ": " + tokens_of(kept) + " in " + counted(kept.at("documents").as_int(), "document"));
+  if (prepared.holdout == Holdout::none) return out;
+
+  const double n_held = held_out.at("tokens").as_double(), n_all = n_held + kept.at("tokens").as_double();
+  char percent[32];
+  std::snprintf(percent, sizeof percent, "%.3g %%", 100 * n_held / n_all);
+  const std::string share = tokens_of(held_out) + ", " + percent + " of all";
+  if (prepared.holdout == Holdout::documents) {
+    out.push_back(prefix + "-heldout: " + share + ", in " + counted(held_out.at("documents").as_int(), "document") +
+                  ", chosen by hash of the text");
+    return out;
+  }
+  out.push_back(prefix + ": " + tokens_of(kept));
+  out.push_back(prefix + "-heldout: " + share +
+                ", in blocks of 4,096 tokens (held out by documents from 1,000 documents on)");
+  out.push_back("a document is cut where a held-out block begins or ends: the " + counted(n_documents, "document") +
+                " became " + counted(kept.at("documents").as_int(), "part") + " in " + prefix + " and " +
+                std::to_string(held_out.at("documents").as_int()) + " in " + prefix + "-heldout");
+  return out;
+}
+
+}  // namespace evenkeel::data

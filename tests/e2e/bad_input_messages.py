@@ -1,0 +1,68 @@
+"""Cases of bad_input_test.py that show what a message says to type instead: what is planned, what stands in another's place, JSON that goes on."""
+import json
+
+from bad_input_base import CPU, copy, steps, write
+
+HF_CONFIG = {"model_type": "llama", "vocab_size": 64, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+def zero(name, content):
+    """A file of JSON with a zero byte and more behind it."""
+    return write(name, json.dumps(content).encode() + b"\0{}")
+
+
+def add_planned(table):
+    for command in ("import", "export", "generate", "convert", "upcycle", "preview"):
+        table.add(f"a command that is planned: {command}", [command], (command, "not there yet"))
+    table.add("help of an unknown command", ["help", "trian"], ("trian", "train"))
+    table.add("help of a planned command", ["help", "generate"], ("generate", "not there yet"))
+    table.add("help of two commands", ["help", "train", "eval"], ("2 names", "help train"))
+    for command, option, value in [("eval", "--task", "a=b"), ("eval", "--fewshot", "3"), ("prepare", "--bos", ""), ("prepare", "--messages", "m")]:
+        table.add(f"{command}: {option} is planned", [command, option, value], (option, "not there yet"))
+    table.add("tokenizer extend is planned", ["tokenizer", "extend", "--vocab-size", "300", "--out", "{S}/out.model", "{F}/text.txt"], ("extend", "not there yet"))
+    table.add("tokenizer: no action", ["tokenizer", "--vocab-size", "300", "--out", "{S}/out.model", "{F}/text.txt"], ("text.txt", "need train"))
+
+
+def add_swapped(table):
+    table.add("eval: no model", ["eval", "--data", "en={F}/en"], ("MODEL",))
+    table.add("eval: a checkpoint's file for the model", ["eval", "{F}/ckpt/model.safetensors", "--data", "en={F}/en"], ("{F}/ckpt/model.safetensors", "need its folder, {F}/ckpt"))
+    table.add("eval: a recipe for the model", ["eval", "{F}/recipe.toml", "--data", "en={F}/en"], ("{F}/recipe.toml", "got a file"))
+    table.add("trace: a PREFIX for the model", ["trace", "{F}/en", "--data", "{F}/en", "--out", "{S}/t.safetensors"], ("{F}/en", "PREFIX of a data set"))
+    for suffix in (".bin", ".idx"):
+        table.add(f"eval: {suffix} for a PREFIX", ["eval", "{F}/run", *CPU, "--data", "en={F}/en" + suffix], ("{F}/en" + suffix, "need its PREFIX: {F}/en"))
+        table.add(f"trace: {suffix} for a PREFIX", ["trace", "{F}/run", *CPU, "--data", "{F}/en" + suffix, "--out", "{S}/t.safetensors"], ("need its PREFIX: {F}/en",))
+        table.add(f"analyze: {suffix} for a PREFIX", ["analyze", "{F}/run", *CPU, "--data", "en={F}/en" + suffix, "--out", "{S}/out"], ("need its PREFIX: {F}/en",))
+        table.add(f"train: {suffix} for a PREFIX", ["train", "{F}/recipe.toml", "--out", "{S}/out", *CPU, "--set", 'phase.english.data=[{{name="en", path="{F}/en' + suffix + '"}}]'], ("need its PREFIX: {F}/en",), leaves_run=True)
+    table.add("eval: text for a PREFIX", ["eval", "{F}/run", *CPU, "--data", "en={F}/text.txt"], ("{F}/text.txt", "evenkeel prepare"))
+    table.add("eval: a folder for a PREFIX", ["eval", "{F}/run", *CPU, "--data", "en={F}/run"], ("{F}/run", "got a folder"))
+    for command in ("train", "study"):
+        table.add(f"{command}: a run for the recipe", [command, "{F}/run", "--out", "{S}/out", *CPU], ("{F}/run", "got a folder", "{F}/run/recipe.toml"))
+    for command in ("plan", "bench"):
+        table.add(f"{command}: a run for the recipe", [command, "{F}/run"], ("{F}/run", "got a folder", "{F}/run/recipe.toml"))
+
+
+def add_inspect(table):
+    table.add("inspect: a page of another's", ["inspect", "{S}/p.html"], ("{S}/p.html", "did not write"), setup=write("p.html", "<html></html>"))
+    table.add("inspect: metrics that are damaged", ["inspect", "{S}/metrics.jsonl"], ("{S}/metrics.jsonl", "line 1"), setup=write("metrics.jsonl", '{"phase": "a"}\n'))
+    for what, text in [("a kind", {"schema": "evenkeel.results.v1", "tables": {}}), ("rows", {"schema": "evenkeel.results.v1", "kind": "run", "tables": {"load": {}}})]:
+        table.add(f"inspect: results without {what}", ["inspect", "{S}/r/results.json"], ("{S}/r/results.json",), setup=write("r/results.json", json.dumps(text)))
+
+
+def add_json(table, good):
+    table.add("eval: config.json with a zero byte", ["eval", "{S}/hf", "--data", "en={F}/en"], ("config.json", "zero byte"), setup=zero("hf/config.json", {"model_type": "llama"}))
+    for key in ("vocab_size", "rms_norm_eps"):
+        table.add(f"eval: config.json with {key} null", ["eval", "{S}/hf", "--data", "en={F}/en"], ("config.json", f"{key}: got null"), setup=write("hf/config.json", json.dumps(HF_CONFIG | {key: None})))
+    table.add("inspect: JSON with a zero byte", ["inspect", "{S}/a.json"], ("{S}/a.json", "zero byte"), setup=zero("a.json", {"format": "x"}))
+    table.add("trace: tokens with a zero byte", ["trace", "{F}/run", *CPU, "--tokens", "{S}/t.json", "--out", "{S}/t.safetensors"], ("{S}/t.json", "zero byte"), setup=zero("t.json", [[1, 2]]))
+    table.add("tokenize: --decode with a zero byte", ["tokenize", "--tokenizer", "{F}/tok.model", "--decode"], ("line 1", "zero byte"), stdin=b"[1]\0\n")
+    for command, suffix in (("eval", '{"format": "evenkeel.data.v1"}'), ("trace", '{"format": "evenkeel.data.v1", "tokens": null}'), ("analyze", '{"format": "evenkeel.data.v1"}\0')):
+        places = steps(copy(good, "en.bin", "d.bin"), copy(good, "en.idx", "d.idx"), write("d.json", suffix))
+        tail = {"eval": ["--data", "en={S}/d"], "trace": ["--data", "{S}/d", "--out", "{S}/t.safetensors"], "analyze": ["--data", "en={S}/d", "--out", "{S}/out"]}[command]
+        table.add(f"{command}: a description that is damaged", [command, "{F}/run", *CPU, *tail], ("{S}/d.json",), setup=places)
+
+
+def add_messages(table, good):
+    add_planned(table)
+    add_swapped(table)
+    add_inspect(table)
+    add_json(table, good)
