@@ -74,7 +74,7 @@ struct CapacityConfig {
 // The rule's preset with the keys of `node` above it; an empty table is dropless. ConfigError for keys without a
 // rule, unknown names and values outside their range.
 void read_value(const ConfigNode& node, const std::string& path, CapacityConfig& out);
-Json to_json(const CapacityConfig& config);  // every key; reads back to the same
+Json to_json(const CapacityConfig& config);                                                          // every key; reads back to the same
 void list_keys(const CapacityConfig& config, const std::string& path, std::vector<ConfigKey>& out);  // of every rule, with its defaults
 
 void read_value(const ConfigNode& node, const std::string& path, Rounding& out);
