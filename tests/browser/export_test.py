@@ -250,9 +250,8 @@ def check_coincidence(check, browser, folder, html):
     results = json.loads((folder / "results.json").read_text())
     runs = {arm["group"]: folder / arm["run"] / "metrics.jsonl" for arm in results["arms"]}
     lines = {group: [json.loads(line) for line in path.read_text().splitlines()] for group, path in runs.items()}
-    for line, other, third in zip(lines["granular-pb"], lines["granular-pb-r0.4"], lines["switch-sb"]):
-        if "eval" not in line:
-            continue
+    evals = {group: [line for line in of if "eval" in line] for group, of in lines.items()}
+    for line, other, third in zip(evals["granular-pb"], evals["granular-pb-r0.4"], evals["switch-sb"]):
         third["eval"] = line["eval"]
         if line["step"] <= make_fixture.FIRST_STEPS:
             other["eval"] = line["eval"]
