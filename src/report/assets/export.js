@@ -97,11 +97,12 @@ function saveFigures(id) {
 // `records`, the rows of the table that its points were drawn from, which follow what is drawn and its interval.
 function chartCsv(traces, layout) {
   const rows = traces.flatMap((trace) => trace.rows || (trace.hoverinfo === "skip" && !trace.records ? [] : pointRows(trace, layout)));
-  const columns = unique(rows.flatMap(Object.keys)).filter((column) => kKeptColumns.includes(column) || rows.some((row) => row[column] !== null && row[column] !== undefined && row[column] !== ""));
+  const kept = new Set([...kKeptColumns, ...traces.flatMap((trace) => (trace.records || []).flat()).flatMap((record) => Object.keys(record || {}))]);
+  const columns = unique(rows.flatMap(Object.keys)).filter((column) => kept.has(column) || rows.some((row) => row[column] !== null && row[column] !== undefined && row[column] !== ""));
   return csvRows([columns, ...rows.map((row) => columns.map((column) => row[column]))]);
 }
 
-const kKeptColumns = ["mean", "low", "high", "model", "series"];  // also where no row has a value
+const kKeptColumns = ["mean", "low", "high", "model", "series"];  // also where no row has a value, as those of a table
 
 // {…labels, mean, low, high, seeds} of a figure over seeds; the interval is one standard deviation to each side.
 function figureRow(labels, figure) {
