@@ -5,6 +5,7 @@
 #   devices     above src/ops no code names a device
 #   tests       foo_test.cpp beside every foo.cpp; src/cli's commands and main are tested by tests/e2e
 #   size        at most 500 lines a file, 4 MB a page in docs
+#   citation    CITATION.cff has the version of CMakeLists.txt
 #   leftovers   TODO only with an issue's number; no #if 0
 #   format      .clang-format, unless --no-format is given
 set -uo pipefail
@@ -89,6 +90,10 @@ wc -l "${all[@]}" | awk -v max=$max_lines '$2 != "total" && $1 > max { print $2 
 mapfile -t checked < <(printf '%s\n' "${all[@]}" | grep -v '^scripts/check_tree.sh$')
 grep -nE '\b(TODO|FIXME|XXX)\b' "${checked[@]}" | grep -vE 'TODO\(#[0-9]+\)|XXXXXX' | sed -E 's|^([^:]+:[0-9]+):.*|\1: got a TODO without an issue; need TODO(#NUMBER)|' >>"$findings"
 grep -nE '^ *# *if 0\b' "${sources[@]}" | sed -E 's|^([^:]+:[0-9]+):.*|\1: got #if 0; need it gone|' >>"$findings"
+
+# The citation names the version that CMake builds.
+version=$(sed -nE 's/^project\(evenkeel VERSION ([0-9.]+).*/\1/p' CMakeLists.txt)
+grep -q "^version: \"$version\"$" CITATION.cff || echo "CITATION.cff: got another version; need version: \"$version\", as in CMakeLists.txt" >>"$findings"
 
 # 7. Format.
 if [ "${1:-}" != --no-format ]; then

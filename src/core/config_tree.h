@@ -5,6 +5,7 @@
 //     double eps = 1e-8;
 //     static void visit_fields(auto& config, auto&& field) { field("eps", config.eps, "added to the root"); }
 //   };
+// core/config_keys.h lists the keys from the same fields.
 #pragma once
 
 #include <cstdint>
@@ -76,9 +77,18 @@ void read_value(const ConfigNode& node, const std::string& path, std::string& ou
 void read_value(const ConfigNode& node, const std::string& path, Duration& out);
 void read_value(const ConfigNode& node, const std::string& path, ConfigNode& out);  // kept for a registry
 
+// What a list of fields says of a key beside its name.
+struct About {
+  const char* meaning;
+  const char* unit;
+  const char* absent;  // what holds without the key, in words, where it is not the value in the struct; nullptr: it is
+  constexpr About(const char* what, const char* its_unit = "", const char* without = nullptr) : meaning(what), unit(its_unit), absent(without) {}
+};
+inline constexpr const char* kRequired = "required";  // as About::absent: there is no default
+
 template <class T>
 concept HasFields = requires(T& config) {
-  T::visit_fields(config, [](const char*, auto&, const char*) {});
+  T::visit_fields(config, [](const char*, auto&, About) {});
 };
 
 template <HasFields T>
@@ -92,11 +102,22 @@ inline std::string join_path(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : path + "." + std::string(key);
 }
 
+// A table whose `kind` says what its other keys are: those of Options.
+template <HasFields Options>
+struct WithKind {
+  std::string kind;
+  Options options;
+  static void visit_fields(auto& table, auto&& field) {
+    field("kind", table.kind, "which kind");
+    Options::visit_fields(table.options, field);
+  }
+};
+
 template <HasFields T>
 void read_value(const ConfigNode& node, const std::string& path, T& out) {
   if (!node.is_table()) fail_kind(node, path, "a table");
   std::vector<std::string> known;
-  T::visit_fields(out, [&](const char* name, auto& value, const char*) {
+  T::visit_fields(out, [&](const char* name, auto& value, About) {
     known.emplace_back(name);
     if (const ConfigNode* child = node.find(name)) read_value(*child, join_path(path, name), value);
   });
@@ -145,7 +166,7 @@ Json to_json(const std::vector<T>& values) {
 template <HasFields T>
 Json to_json(const T& config) {
   Json out = Json::object();
-  T::visit_fields(config, [&](const char* name, const auto& value, const char*) { out[name] = to_json(value); });
+  T::visit_fields(config, [&](const char* name, const auto& value, About) { out[name] = to_json(value); });
   return out;
 }
 

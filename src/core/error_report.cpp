@@ -1,5 +1,6 @@
 #include "core/error_report.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <new>
 #include <system_error>
@@ -19,6 +20,13 @@ ErrorReport out_of_memory(const std::string& detail) {
   return {kMachine, "memory: got " + detail + "; need a smaller micro_batch_size, model or sequence"};
 }
 
+// What CUDA says of a device that failed, was taken away or is another's, and not of what it was asked to do.
+bool is_lost_device(const std::string& what) {
+  constexpr const char* kPhrases[] = {"uncorrectable ECC error", "busy or unavailable", "no CUDA-capable device", "driver shutting down", "unspecified launch failure",
+                                      "hardware stack error", "hardware error", "device is lost", "CUDA error: unknown error", "NVIDIA driver"};
+  return std::any_of(std::begin(kPhrases), std::end(kPhrases), [&](const char* phrase) { return what.find(phrase) != std::string::npos; });
+}
+
 }  // namespace
 
 std::string ErrorReport::line() const { return exit_code == kInterrupted ? message : "error: " + message; }
@@ -36,6 +44,7 @@ ErrorReport describe_error(const std::exception& error) {
   if (const auto* library = dynamic_cast<const c10::Error*>(&error)) what = library->what_without_backtrace();
   for (const char* phrase : {"out of memory", "can't allocate memory"})
     if (what.find(phrase) != std::string::npos) return out_of_memory("'" + first_line(what) + "'");
+  if (is_lost_device(what)) return {kMachine, "device: got '" + first_line(what) + "'; need the device back (a run goes on from its last checkpoint with --resume)"};
   return {kDefect, "evenkeel: got an unexpected '" + first_line(what) + "'; please report this defect"};
 }
 

@@ -35,6 +35,16 @@ TEST(ErrorReport, SaysWhatTheMachineRefuses) {
   EXPECT_EQ(describe_error(no_thread).message.substr(0, 13), "threads: got ");
 }
 
+TEST(ErrorReport, TellsALostDeviceFromADefect) {
+  for (const char* said : {"CUDA error: uncorrectable ECC error encountered\nmore", "CUDA error: CUDA-capable device(s) is/are busy or unavailable", "CUDA error: unspecified launch failure"}) {
+    const auto report = describe_error(std::runtime_error(said));
+    EXPECT_EQ(report.exit_code, 4) << said;
+    EXPECT_EQ(report.message.substr(0, 24), "device: got 'CUDA error:");
+    EXPECT_EQ(report.message.find('\n'), std::string::npos);
+  }
+  EXPECT_EQ(describe_error(std::runtime_error("CUDA error: device-side assert triggered")).exit_code, 1);  // ours
+}
+
 TEST(ErrorReport, CallsTheRestADefect) {
   const auto report = describe_error(std::logic_error("odd\nsecond line"));
   EXPECT_EQ(report.exit_code, 1);

@@ -120,8 +120,7 @@ std::string Progress::fields() const {
     out += "  ETA " + (rate > 0 ? human_seconds((total_ - last_done_) / rate) : "?");
   }
   if (!last_extra_.empty()) out += "  " + last_extra_;
-  std::snprintf(buffer, sizeof buffer, "  %.3g ", rate / scale_);
-  return out + buffer + unit_ + "/s";
+  return out + "  " + human_rate(rate / scale_, unit_);
 }
 
 void Progress::draw() {

@@ -197,9 +197,11 @@ ConfigNode with_preset(const ConfigNode& node) {
 
 ModelConfig read_model_config(const ConfigNode& node) {
   if (!node.is_table()) fail_kind(node, "model", "a table");
-  ModelConfig config;
+  ModelTable table;
   const ConfigNode merged = with_preset(node);
-  read_value(merged, "model", config);
+  read_value(merged, "model", table);
+  if (const ConfigNode* from = merged.find("from")) fail<ConfigError>(from->where, ": got model.from = ", from->shown(), "; need the shape of a model alone");
+  ModelConfig& config = table.model;
   if (merged.find("n_experts") != nullptr && config.n_experts == 0) {  // said: the dense twin of an MoE model
     config.n_shared_experts = config.top_k = config.d_expert = 0;
     config.router = {};

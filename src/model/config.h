@@ -19,6 +19,7 @@ struct MoeLayers {
 };
 void read_value(const ConfigNode& node, const std::string& path, MoeLayers& out);
 Json to_json(const MoeLayers& layers);
+inline std::string type_of(const MoeLayers&) { return "string or list of whole numbers"; }
 
 // false, true (RMSNorm over the whole projection) or "per_head".
 enum class QkNorm { none,
@@ -26,6 +27,7 @@ enum class QkNorm { none,
                     per_head };
 void read_value(const ConfigNode& node, const std::string& path, QkNorm& out);
 Json to_json(const QkNorm& norm);
+inline std::string type_of(const QkNorm&) { return "boolean or string"; }
 
 struct ModelConfig {
   int64_t vocab_size = 0, d_model = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, d_ff = 0;
@@ -43,28 +45,28 @@ struct ModelConfig {
   moe::CapacityConfig capacity;
 
   static void visit_fields(auto& config, auto&& field) {
-    field("vocab_size", config.vocab_size, "V, rows of the embedding");
-    field("d_model", config.d_model, "H, width of the residual stream");
-    field("n_layers", config.n_layers, "L, number of blocks");
-    field("n_heads", config.n_heads, "attention heads");
-    field("n_kv_heads", config.n_kv_heads, "key and value heads; default n_heads");
-    field("head_dim", config.head_dim, "width of a head; default d_model / n_heads");
-    field("d_ff", config.d_ff, "inner width of dense layers");
-    field("n_experts", config.n_experts, "E, routed experts; 0 = dense");
-    field("n_shared_experts", config.n_shared_experts, "experts that every token passes");
-    field("top_k", config.top_k, "K, routed experts a token");
-    field("d_expert", config.d_expert, "I, inner width of an expert");
-    field("moe_layers", config.moe_layers, "\"all\", \"every N\" or a list of layers");
+    field("vocab_size", config.vocab_size, {"V, rows of the embedding", "token ids", kRequired});
+    field("d_model", config.d_model, {"H, width of the residual stream", "features", kRequired});
+    field("n_layers", config.n_layers, {"L, number of blocks", "layers", kRequired});
+    field("n_heads", config.n_heads, {"attention heads", "heads", kRequired});
+    field("n_kv_heads", config.n_kv_heads, {"key and value heads; a divisor of n_heads", "heads", "as n_heads"});
+    field("head_dim", config.head_dim, {"width of a head", "features", "d_model / n_heads"});
+    field("d_ff", config.d_ff, {"inner width of dense layers; of a model without them that of its dense twin", "features", "required by dense layers"});
+    field("n_experts", config.n_experts, {"E, routed experts; 0 = dense", "experts"});
+    field("n_shared_experts", config.n_shared_experts, {"experts that every token passes", "experts"});
+    field("top_k", config.top_k, {"K, routed experts a token", "experts", "required by experts"});
+    field("d_expert", config.d_expert, {"I, inner width of an expert", "features", "required by experts"});
+    field("moe_layers", config.moe_layers, {"\"all\", \"every 4\" (layers i with (i + 1) % 4 = 0) or a list of layers", "layers"});
     field("rope_theta", config.rope_theta, "base of the rotary angles");
-    field("rotary_fraction", config.rotary_fraction, "share of a head that is rotated");
+    field("rotary_fraction", config.rotary_fraction, {"share of a head that is rotated", "fraction 0..1"});
     field("activation", config.activation, "swiglu or geglu (exact GELU)");
     field("tie_embeddings", config.tie_embeddings, "the head is the embedding");
     field("qk_norm", config.qk_norm, "false, true (whole projection) or \"per_head\"");
     field("norm_eps", config.norm_eps, "epsilon of RMSNorm");
     field("init", config.init, "scaled_normal, normal, truncated_normal or small_wang");
-    field("router", config.router, "kind and its keys: docs/routers.md");
-    field("balance", config.balance, "balance loss and z-loss");
-    field("capacity", config.capacity, "rule and its keys: docs/routers.md; absent: dropless");
+    field("router", config.router, {"kind of router and its options", "", "top_k with its defaults"});
+    field("balance", config.balance, {"balance loss and z-loss", "", "no balance loss, no z-loss"});
+    field("capacity", config.capacity, {"rule of expert capacity and its keys", "", "dropless"});
   }
 
   moe::RouterShape router_shape() const { return {n_experts, top_k, vocab_size}; }
@@ -73,11 +75,23 @@ struct ModelConfig {
   int64_t rotary_dims() const;  // even
 };
 
-// Reads [model]: the preset first, the keys above it, defaults filled, everything checked. ConfigError names key, value, need.
 // What a change of a recipe's [model] replaces whole instead of key by key, taken out of `model`: a router of another kind and a capacity
 // of another rule, whose keys need not fit; a list of balance losses; and what is changed to an empty table, the default.
 void drop_replaced(ConfigNode& model, const ConfigNode& changes);
 
+// [model] as a recipe writes it.
+struct ModelTable {
+  std::string preset;
+  ConfigNode from;  // a path; train reads it
+  ModelConfig model;
+  static void visit_fields(auto& table, auto&& field) {
+    field("preset", table.preset, {"published shape that the other keys stand above", "", "none"});
+    field("from", table.from, {"checkpoint, run or Hugging Face folder that weights and shape come from; the other keys must agree with it, but for router, balance, capacity and init", "", "random weights"});
+    ModelConfig::visit_fields(table.model, field);
+  }
+};
+
+// Reads [model]: the preset first, the keys above it, defaults filled, everything checked. ConfigError names key, value, need.
 ModelConfig read_model_config(const ConfigNode& node);
 void fill_defaults(ModelConfig& config);
 // A message begins with the place of the key in `table`, [model] as it was given, or with `where` where it is not in there.

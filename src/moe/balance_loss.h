@@ -12,7 +12,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "core/config_tree.h"
+#include "core/config_keys.h"
 #include "moe/router.h"
 
 namespace evenkeel::moe {
@@ -38,11 +38,11 @@ struct BalanceTerm {
   std::string counts = {};   // plain, actual or kept
   int64_t group_size = 0;    // of losses that look at groups: most tokens a group; 0 = the micro-batch
   static void visit_fields(auto& term, auto&& field) {
-    field("loss", term.loss, "name of the balance loss");
+    field("loss", term.loss, {"balance loss; a list of tables for several", "", "none"});
     field("coefficient", term.coefficient, "its weight in the loss");
-    field("reduce", term.reduce, "over layers: sum or mean (default: as its source)");
-    field("counts", term.counts, "assignments counted: plain, actual or kept (default: as its source)");
-    field("group_size", term.group_size, "gshard, flaxformer: most tokens a group; 0 = the micro-batch");
+    field("reduce", term.reduce, "over layers: sum or mean; concatenated where f and P are taken over the tokens of all layers");
+    field("counts", term.counts, "assignments counted: plain (the k largest logits), actual (the router's) or kept (what drops left); first (choices) of losses that are made of them");
+    field("group_size", term.group_size, {"most tokens a group; 0 = the micro-batch", "tokens"});
   }
 };
 struct BalanceConfig {
@@ -54,6 +54,8 @@ struct BalanceConfig {
 // ConfigError for unknown names and keys, for a loss named twice and for a key that contradicts its loss.
 void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& out);
 Json to_json(const BalanceConfig& config);  // every key, with the source's value where none was given
+inline std::string type_of(const BalanceConfig&) { return "table"; }
+void list_keys(const BalanceConfig& config, const std::string& path, std::vector<ConfigKey>& out);  // of every loss, with its source's values
 
 // One row of the table.
 struct BalanceLossKind {

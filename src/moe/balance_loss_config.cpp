@@ -4,6 +4,8 @@
 namespace evenkeel::moe {
 namespace {
 
+constexpr double kDefaultCoefficient = 0.01;  // of a loss that stands alone
+
 const char* name_of(Counts counts) {
   switch (counts) {
     case Counts::plain: return "plain";
@@ -22,15 +24,22 @@ const char* name_of(LayerReduction layers) {
   return "";
 }
 
+struct ZTerm {
+  double z_coefficient = 0.0;
+  std::string z_reduce = "sum";
+  static void visit_fields(auto& z, auto&& field) {
+    field("z_coefficient", z.z_coefficient, "weight of the router z-loss");
+    field("z_reduce", z.z_reduce, "z-loss over layers: sum or mean");
+  }
+};
+
 // [model.balance] with a single loss, or what stands beside a list of them.
 struct OneTerm {
   BalanceTerm term;
-  double z_coefficient = 0.0;
-  std::string z_reduce = "sum";
+  ZTerm z;
   static void visit_fields(auto& config, auto&& field) {
     BalanceTerm::visit_fields(config.term, field);
-    field("z_coefficient", config.z_coefficient, "weight of the router z-loss");
-    field("z_reduce", config.z_reduce, "z-loss over layers: sum or mean");
+    ZTerm::visit_fields(config.z, field);
   }
 };
 
@@ -92,7 +101,7 @@ void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& 
     rest.erase("loss");
   }
   OneTerm one;
-  one.term.coefficient = 0.01;
+  one.term.coefficient = kDefaultCoefficient;
   evenkeel::read_value(rest, path, one);
   if (!is_list && loss != nullptr) {
     check_term(node, path, one.term);
@@ -102,8 +111,8 @@ void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& 
     require<ConfigError>(loss != nullptr || node.find(key) == nullptr, node.where, ": got ", path, ".", key,
                          " without ", path, ".loss; need the name of the loss");
   out.where = node.where;
-  out.z_coefficient = one.z_coefficient;
-  out.z_reduce = one.z_reduce;
+  out.z_coefficient = one.z.z_coefficient;
+  out.z_reduce = one.z.z_reduce;
   require<ConfigError>(out.z_coefficient >= 0, node.where, ": got ", path, ".z_coefficient = ", out.z_coefficient, "; need at least 0");
   require<ConfigError>(out.z_reduce == "sum" || out.z_reduce == "mean", node.where, ": got ", path, ".z_reduce = '",
                        out.z_reduce, "'; need sum or mean");
@@ -122,6 +131,35 @@ Json to_json(const BalanceConfig& config) {
   out["z_coefficient"] = config.z_coefficient;
   out["z_reduce"] = config.z_reduce;
   return out;
+}
+
+namespace {
+// The keys of one loss, alone in the table or one of a list.
+std::vector<ConfigKey> keys_of_loss(const BalanceLossKind& kind, const std::string& path, bool in_list) {
+  const BalanceTerm term{.loss = kind.name, .coefficient = kDefaultCoefficient, .reduce = name_of(kind.layers), .counts = name_of(kind.counts)};
+  std::vector<ConfigKey> out;
+  evenkeel::list_keys<BalanceTerm>(term, path, out);
+  std::erase_if(out, [&](const ConfigKey& key) { return !kind.has_groups && key.key.ends_with(".group_size"); });
+  for (auto& key : out) {
+    if (!in_list && key.key.ends_with(".loss")) key.type = "string or list of tables";
+    if (!in_list || !(key.key.ends_with(".loss") || key.key.ends_with(".coefficient"))) continue;
+    key.is_required = true;
+    key.default_value = {};
+    key.default_text.clear();
+  }
+  return out;
+}
+}  // namespace
+
+void list_keys(const BalanceConfig&, const std::string& path, std::vector<ConfigKey>& out) {
+  for (const bool in_list : {false, true}) {
+    const std::string of_term = in_list ? path + ".loss[]" : path;
+    std::vector<ConfigKey> keys;
+    for (const auto& kind : balance_loss_kinds()) add_keys_of_kind(keys, keys_of_loss(kind, of_term, in_list), kind.name);
+    name_kinds(keys, join_path(of_term, "loss"));
+    out.insert(out.end(), keys.begin(), keys.end());
+  }
+  evenkeel::list_keys(ZTerm{}, path, out);
 }
 
 }  // namespace evenkeel::moe

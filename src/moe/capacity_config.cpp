@@ -137,6 +137,17 @@ Json to_json(const CapacityConfig& config) {
   return evenkeel::to_json<CapacityConfig>(config);
 }
 
+void list_keys(const CapacityConfig&, const std::string& path, std::vector<ConfigKey>& out) {
+  std::vector<ConfigKey> keys;
+  for (const auto& rule : capacity_rules()) {
+    std::vector<ConfigKey> of_rule;
+    evenkeel::list_keys<CapacityConfig>(rule.config, path, of_rule);
+    add_keys_of_kind(keys, std::move(of_rule), rule.config.rule);
+  }
+  name_kinds(keys, join_path(path, "rule"));
+  out.insert(out.end(), keys.begin(), keys.end());
+}
+
 void check_capacity(const CapacityConfig& config, const RouterShape& shape, const RouterTraits& router, const std::string& where) {
   if (config.is_dropless()) return;
   require<ConfigError>(router.exactly_k, where, ": got model.capacity.rule = '", config.rule, "' with a router that does not give every token ", shape.top_k,

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config_tree.h"
+#include "core/config_keys.h"
 #include "moe/router.h"
 
 namespace evenkeel::moe {
@@ -56,13 +56,13 @@ struct CapacityConfig {
   Renormalize renormalize = Renormalize::none;
 
   static void visit_fields(auto& config, auto&& field) {
-    field("rule", config.rule, "none, or the published rule that the other keys start from");
-    field("factor_train", config.factor_train, "capacity over the even share of the tokens, in training");
-    field("factor_eval", config.factor_eval, "the same in evaluation");
-    field("minimum", config.minimum, "least capacity, assignments");
+    field("rule", config.rule, {"none, or the published rule that the other keys start from", "", "required in the table"});
+    field("factor_train", config.factor_train, {"capacity over the even share of the tokens, in training", "even shares"});
+    field("factor_eval", config.factor_eval, {"the same in evaluation", "even shares"});
+    field("minimum", config.minimum, {"least capacity", "assignments"});
     field("rounding", config.rounding, "ceil, ceil_fp32, floor, half_even, floor_to_even or floor_of_ceil");
     field("times_k", config.times_k, "the even share is that of the k T assignments, not of the T tokens");
-    field("group_size", config.group_size, "tokens that share a capacity; 0 = all of the micro-batch (evaluation: of the sequence)");
+    field("group_size", config.group_size, {"tokens that share a capacity; 0 = all of the micro-batch (evaluation: of the sequence)", "tokens"});
     field("grouping", config.grouping, "cut or flaxformer");
     field("priority", config.priority, "position, first_choices, best_first, probs or random");
     field("pad", config.pad, "every expert runs exactly its capacity, with rows of weight 0");
@@ -74,7 +74,8 @@ struct CapacityConfig {
 // The rule's preset with the keys of `node` above it; an empty table is dropless. ConfigError for keys without a
 // rule, unknown names and values outside their range.
 void read_value(const ConfigNode& node, const std::string& path, CapacityConfig& out);
-Json to_json(const CapacityConfig& config);  // every key; reads back to the same
+Json to_json(const CapacityConfig& config);                                                          // every key; reads back to the same
+void list_keys(const CapacityConfig& config, const std::string& path, std::vector<ConfigKey>& out);  // of every rule, with its defaults
 
 void read_value(const ConfigNode& node, const std::string& path, Rounding& out);
 void read_value(const ConfigNode& node, const std::string& path, Priority& out);
@@ -84,6 +85,10 @@ Json to_json(Rounding value);
 Json to_json(Priority value);
 Json to_json(Grouping value);
 Json to_json(Renormalize value);
+inline std::string type_of(Rounding) { return "string"; }
+inline std::string type_of(Priority) { return "string"; }
+inline std::string type_of(Grouping) { return "string"; }
+inline std::string type_of(Renormalize) { return "false or string"; }
 
 struct CapacityRule {
   const char* help;  // with the source

@@ -14,20 +14,26 @@
 
 namespace evenkeel::moe {
 
-#define X(name, help) \
-  std::unique_ptr<Router> make_##name##_router(const RouterShape& shape, const ConfigNode& options);
+#define X(name, help) RouterFactory name##_router();
 EVENKEEL_ROUTERS(X)
 #undef X
 
 const std::vector<RouterKind>& router_kinds() {
-#define X(name, help) {#name, help, make_##name##_router},
+#define X(name, help) {#name, help, name##_router()},
   static const std::vector<RouterKind> kinds = {EVENKEEL_ROUTERS(X)};
 #undef X
   return kinds;
 }
 
+std::vector<ConfigKey> router_keys(const std::string& path) {
+  std::vector<ConfigKey> out;
+  for (const auto& kind : router_kinds()) add_keys_of_kind(out, kind.factory.keys(path), kind.name);
+  name_kinds(out, join_path(path, "kind"));
+  return out;
+}
+
 std::unique_ptr<Router> make_router(const RouterShape& shape, const ConfigNode& config) {
-  std::string kind = "top_k";
+  std::string kind = kDefaultRouter;
   const ConfigNode* node = config.find("kind");
   if (node != nullptr) read_value(*node, "model.router.kind", kind);
   std::string known;

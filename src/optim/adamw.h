@@ -19,7 +19,7 @@ struct OptimizerConfig {
   double clip_norm = 1.0;
   static void visit_fields(auto& config, auto&& field) {
     field("kind", config.kind, "adamw");
-    field("betas", config.betas, "decay of the first and second moment");
+    field("betas", config.betas, "decay of the first and of the second moment");
     field("eps", config.eps, "added to the root of the second moment");
     field("weight_decay", config.weight_decay, "decoupled weight decay");
     field("decay", config.decay, "matrices (two or more dimensions) or all");

@@ -37,7 +37,9 @@ struct Options {
   std::string shape = "linear";
 };
 
-// What a kind reads; `kUses` lists keys beyond lr_max, lr_start and warmup.
+constexpr const char* kLength = "fraction of the phase, steps or tokens";
+
+// What a kind reads beyond lr_max, lr_start and warmup.
 struct Use {
   bool lr_min = false, lr_constant = false, cooldown = false, constant = false, decay = false, shape = false, timescale = false;
 };
@@ -45,14 +47,14 @@ struct Use {
 template <Use kUse>
 struct KindOptions : Options {
   static void visit_fields(auto& o, auto&& field) {
-    field("lr_max", o.lr_max, "peak learning rate");
+    field("lr_max", o.lr_max, {"peak learning rate", "", kRequired});
     field("lr_start", o.lr_start, "learning rate that the warm-up starts from");
-    field("warmup", o.warmup, "linear warm-up: a fraction of the phase or a duration");
+    field("warmup", o.warmup, {"length of the linear warm-up", kLength});
     if constexpr (kUse.lr_min) field("lr_min", o.lr_min, "learning rate at the end");
-    if constexpr (kUse.lr_constant) field("lr_constant", o.lr_constant, "learning rate between cool-down and anneal");
-    if constexpr (kUse.cooldown) field("cooldown", o.cooldown, "from lr_max to lr_constant");
-    if constexpr (kUse.constant) field("constant", o.constant, "length at lr_constant");
-    if constexpr (kUse.decay) field("decay", o.decay, "length of the final decay");
+    if constexpr (kUse.lr_constant) field("lr_constant", o.lr_constant, {"learning rate between cool-down and anneal", "", kRequired});
+    if constexpr (kUse.cooldown) field("cooldown", o.cooldown, {"length of the way from lr_max to lr_constant", kLength});
+    if constexpr (kUse.constant) field("constant", o.constant, {"length at lr_constant", kLength});
+    if constexpr (kUse.decay) field("decay", o.decay, {"length of the final decay", kLength});
     if constexpr (kUse.shape) field("shape", o.shape, "linear, cosine, exponential or minus_sqrt");
     if constexpr (kUse.timescale) field("timescale", o.timescale, "steepness of the inverse-square-root cool-down");
   }
@@ -65,10 +67,9 @@ std::string place_of(const ConfigNode& config, const char* key) {
 
 template <class O>
 O read_schedule(const ConfigNode& config) {
-  ConfigNode rest = config;
-  rest.erase("kind");
-  O options;
-  read_value(rest, "schedule", options);
+  WithKind<O> table;
+  read_value(config, "schedule", table);
+  const O& options = table.options;
   const auto check = [&](const char* key, double value) {
     require<ConfigError>(value >= 0 && value <= 1e3, place_of(config, key), ": got ", value, "; need 0..1000");
   };
@@ -113,27 +114,27 @@ double progress_of(int64_t update, int64_t begin, int64_t end) {
   return std::clamp(static_cast<double>(update - begin) / static_cast<double>(std::max<int64_t>(end - begin, 1)), 0.0, 1.0);
 }
 
-std::unique_ptr<Schedule> make_constant(const ConfigNode& config, const PhaseLength& length) {
-  const auto o = read_schedule<KindOptions<Use{}>>(config);
+template <class O>
+std::unique_ptr<Schedule> make_constant(const O& o, const ConfigNode& config, const PhaseLength& length) {
   return make("constant", o, config, length, [=](int64_t) { return [=](int64_t) { return o.lr_max; }; });
 }
 
-std::unique_ptr<Schedule> make_linear(const ConfigNode& config, const PhaseLength& length) {
-  const auto o = read_schedule<KindOptions<Use{.lr_min = true}>>(config);
+template <class O>
+std::unique_ptr<Schedule> make_linear(const O& o, const ConfigNode& config, const PhaseLength& length) {
   return make("linear", o, config, length, [=](int64_t W) {
     return [=](int64_t n) { return o.lr_max + (o.lr_min - o.lr_max) * progress_of(n, W, length.total_steps); };
   });
 }
 
-std::unique_ptr<Schedule> make_cosine(const ConfigNode& config, const PhaseLength& length) {
-  const auto o = read_schedule<KindOptions<Use{.lr_min = true}>>(config);
+template <class O>
+std::unique_ptr<Schedule> make_cosine(const O& o, const ConfigNode& config, const PhaseLength& length) {
   return make("cosine", o, config, length, [=](int64_t W) {
     return [=](int64_t n) { return cosine_between(o.lr_max, o.lr_min, progress_of(n, W, length.total_steps)); };
   });
 }
 
-std::unique_ptr<Schedule> make_inverse_sqrt(const ConfigNode& config, const PhaseLength& length) {
-  const auto o = read_schedule<KindOptions<Use{.lr_min = true}>>(config);
+template <class O>
+std::unique_ptr<Schedule> make_inverse_sqrt(const O& o, const ConfigNode& config, const PhaseLength& length) {
   return make("inverse_sqrt", o, config, length, [=](int64_t W) {
     return [=](int64_t n) {
       const double scale = std::sqrt(static_cast<double>(std::max<int64_t>(W, 1)) / static_cast<double>(n));
@@ -149,8 +150,8 @@ double wsd_coefficient(const std::string& shape, double q) {
   return 1 - q;
 }
 
-std::unique_ptr<Schedule> make_wsd(const ConfigNode& config, const PhaseLength& length) {
-  const auto o = read_schedule<KindOptions<Use{.lr_min = true, .decay = true, .shape = true}>>(config);
+template <class O>
+std::unique_ptr<Schedule> make_wsd(const O& o, const ConfigNode& config, const PhaseLength& length) {
   require<ConfigError>(o.shape == "linear" || o.shape == "cosine" || o.shape == "exponential" || o.shape == "minus_sqrt",
                        place_of(config, "shape"), ": got '", o.shape, "'; need linear, cosine, exponential or minus_sqrt");
   const int64_t D = duration_in_steps(o.decay, length, place_of(config, "decay"));
@@ -192,14 +193,14 @@ std::unique_ptr<Schedule> make_infinite(const char* kind, const O& o, const Conf
   });
 }
 
-std::unique_ptr<Schedule> make_infinite_cosine(const ConfigNode& config, const PhaseLength& length) {
-  const auto o = read_schedule<KindOptions<Use{.lr_min = true, .lr_constant = true, .cooldown = true, .constant = true}>>(config);
+template <class O>
+std::unique_ptr<Schedule> make_infinite_cosine(const O& o, const ConfigNode& config, const PhaseLength& length) {
   return make_infinite("infinite_cosine", o, config, length,
                        [=](double x) { return cosine_between(o.lr_max, o.lr_constant, x); });
 }
 
-std::unique_ptr<Schedule> make_infinite_inverse_sqrt(const ConfigNode& config, const PhaseLength& length) {
-  const auto o = read_schedule<KindOptions<Use{.lr_min = true, .lr_constant = true, .cooldown = true, .constant = true, .timescale = true}>>(config);
+template <class O>
+std::unique_ptr<Schedule> make_infinite_inverse_sqrt(const O& o, const ConfigNode& config, const PhaseLength& length) {
   require<ConfigError>(o.timescale > 0, place_of(config, "timescale"), ": got ", o.timescale, "; need more than 0");
   const auto h = [=](double x) { return 1 / std::sqrt(1 + o.timescale * x) - 1; };
   return make_infinite("infinite_inverse_sqrt", o, config, length,
@@ -208,25 +209,57 @@ std::unique_ptr<Schedule> make_infinite_inverse_sqrt(const ConfigNode& config, c
 
 }  // namespace
 
-#define EVENKEEL_SCHEDULES(X)                                                                   \
-  X(constant, "lr_max after the warm-up")                                                       \
-  X(linear, "from lr_max to lr_min")                                                            \
-  X(cosine, "half a cosine from lr_max to lr_min")                                              \
-  X(inverse_sqrt, "lr_max * sqrt(max(W, 1) / n), at least lr_min")                              \
-  X(wsd, "lr_max, then a decay to lr_min of the given shape")                                   \
-  X(infinite_cosine, "cosine cool-down to lr_constant, constant, exponential anneal to lr_min") \
-  X(infinite_inverse_sqrt, "inverse-square-root cool-down to lr_constant, constant, exponential anneal to lr_min")
+// Each kind with the keys that it reads beyond lr_max, lr_start and warmup.
+#define EVENKEEL_SCHEDULES(X)                                                                                      \
+  X(constant, "lr_max after the warm-up")                                                                          \
+  X(linear, "from lr_max to lr_min", .lr_min = true)                                                               \
+  X(cosine, "half a cosine from lr_max to lr_min", .lr_min = true)                                                 \
+  X(inverse_sqrt, "lr_max * sqrt(max(W, 1) / n), at least lr_min", .lr_min = true)                                 \
+  X(wsd, "lr_max, then a decay to lr_min of the given shape", .lr_min = true, .decay = true, .shape = true)        \
+  X(infinite_cosine, "cosine cool-down to lr_constant, constant, exponential anneal to lr_min", .lr_min = true,    \
+    .lr_constant = true, .cooldown = true, .constant = true)                                                       \
+  X(infinite_inverse_sqrt, "inverse-square-root cool-down to lr_constant, constant, exponential anneal to lr_min", \
+    .lr_min = true, .lr_constant = true, .cooldown = true, .constant = true, .timescale = true)
+
+namespace {
+constexpr const char* kDefaultKind = "constant";
+
+// What reads a kind and what lists its keys, from one type.
+#define X(name, help, ...)                                                                              \
+  using name##_options = KindOptions<Use{__VA_ARGS__}>;                                                 \
+  std::unique_ptr<Schedule> read_and_make_##name(const ConfigNode& config, const PhaseLength& length) { \
+    return make_##name(read_schedule<name##_options>(config), config, length);                          \
+  }
+EVENKEEL_SCHEDULES(X)
+#undef X
+
+template <class O>
+std::vector<ConfigKey> keys_of(const std::string& path) {
+  WithKind<O> table;
+  table.kind = kDefaultKind;
+  std::vector<ConfigKey> out;
+  list_keys(table, path, out);
+  return out;
+}
+}  // namespace
 
 const std::vector<ScheduleKind>& schedule_kinds() {
-#define X(name, help) {#name, help, make_##name},
+#define X(name, help, ...) {#name, help, read_and_make_##name, keys_of<name##_options>},
   static const std::vector<ScheduleKind> kinds = {EVENKEEL_SCHEDULES(X)};
 #undef X
   return kinds;
 }
 
+std::vector<ConfigKey> schedule_keys(const std::string& path) {
+  std::vector<ConfigKey> out;
+  for (const auto& kind : schedule_kinds()) add_keys_of_kind(out, kind.keys(path), kind.name);
+  name_kinds(out, join_path(path, "kind"));
+  return out;
+}
+
 std::unique_ptr<Schedule> make_schedule(const ConfigNode& config, const PhaseLength& length) {
   if (!config.is_table()) fail_kind(config, "schedule", "a table such as {kind = \"cosine\", lr_max = 3e-3}");
-  std::string kind = "constant";
+  std::string kind = kDefaultKind;
   const ConfigNode* node = config.find("kind");
   if (node != nullptr) read_value(*node, "schedule.kind", kind);
   std::string known;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config_tree.h"
+#include "core/config_keys.h"
 
 namespace evenkeel::optim {
 
@@ -37,8 +37,10 @@ struct ScheduleKind {
   const char* name;
   const char* help;
   std::unique_ptr<Schedule> (*make)(const ConfigNode& options, const PhaseLength& length);
+  std::vector<ConfigKey> (*keys)(const std::string& path);  // that it reads, `kind` among them
 };
 const std::vector<ScheduleKind>& schedule_kinds();
+std::vector<ConfigKey> schedule_keys(const std::string& path);  // of all kinds
 // `config` is a phase's `schedule` table: kind (default constant) and its keys; a key that a kind does not use is an error.
 std::unique_ptr<Schedule> make_schedule(const ConfigNode& config, const PhaseLength& length);
 

@@ -133,18 +133,11 @@ void merge_recipe(ConfigNode& recipe, const ConfigNode& changes) {
   merge_config(recipe, changes);
 }
 
-ConfigNode base_recipe(const ConfigNode& root, const ConfigNode& study) {
-  const ConfigNode* base = study.find("base");
-  if (base == nullptr) {
-    ConfigNode rest = root;
-    rest.erase("study");
-    return rest;
-  }
-  train::RecipePath path;
-  read_value(*base, "study.base", path);
-  ConfigNode recipe = read_toml(path.value);
+ConfigNode base_recipe(const ConfigNode& root, const StudyTable& study) {
   ConfigNode rest = root;
   rest.erase("study");
+  if (!study.base) return rest;
+  ConfigNode recipe = read_toml(study.base->value);
   merge_recipe(recipe, rest);
   return recipe;
 }
@@ -228,20 +221,16 @@ void make_paths_absolute(ConfigNode& recipe) {
 StudyPlan read_study(const ConfigNode& root) {
   const ConfigNode* study = root.find("study");
   require<ConfigError>(study != nullptr && study->is_table(), root.where, ": got no [study]; need one with arms or matrix (or use evenkeel train)");
-  for (const auto& [key, node] : study->table()) {
-    const std::vector<std::string> known = {"base", "title", "seeds", "phases", "arms", "matrix"};
-    if (std::find(known.begin(), known.end(), key) == known.end()) fail_unknown_key(node.where, "study", key, known);
-  }
+  StudyTable table;
+  read_value(*study, "study", table);
   const ConfigNode *arms = study->find("arms"), *matrix = study->find("matrix");
   require<ConfigError>((arms != nullptr) != (matrix != nullptr), study->where, ": got [study] with ", arms != nullptr ? "both arms and matrix" : "neither arms nor matrix", "; need one of them");
-  std::vector<int64_t> seeds;
-  if (const ConfigNode* node = study->find("seeds")) {
-    read_value(*node, "study.seeds", seeds);
+  const std::vector<int64_t>& seeds = table.seeds;
+  if (const ConfigNode* node = study->find("seeds"))
     require<ConfigError>(!seeds.empty() && std::set<int64_t>(seeds.begin(), seeds.end()).size() == seeds.size(), node->where, ": got study.seeds = ", node->shown(), "; need distinct seeds");
-  }
   StudyPlan plan;
-  if (const ConfigNode* title = study->find("title")) read_value(*title, "study.title", plan.title);
-  const ConfigNode base = base_recipe(root, *study);
+  plan.title = table.title;
+  const ConfigNode base = base_recipe(root, table);
   const ConfigNode* phases = study->find("phases");
 
   std::set<std::string> names;

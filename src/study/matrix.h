@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config_tree.h"
+#include "core/config_keys.h"
 #include "train/config.h"
 
 namespace evenkeel::study {
@@ -16,14 +16,28 @@ struct ArmPlan {
   std::string text;  // what recipe.toml of the arm's run will hold
 };
 
+// [study] of a study file. The arms' and the matrix's keys are those of a recipe.
+struct StudyTable {
+  std::optional<train::RecipePath> base;
+  std::string title;
+  std::vector<int64_t> seeds;
+  ConfigNode phases, arms, matrix;
+  static void visit_fields(auto& study, auto&& field) {
+    field("base", study.base, {"recipe file that the arms change", "", "the rest of the study file"});
+    field("title", study.title, {"title of the page", "", "none"});
+    field("seeds", study.seeds, {"each arm is run with each of these as train.seed", "", "the recipe's seed"});
+    field("phases", study.phases, {"names of the phases to run, in order; an arm may name its own", "", "all"});
+    field("arms", study.arms, {"a table for each arm: its name and the keys that it changes, phases by name", "", "required without matrix"});
+    field("matrix", study.matrix, {"key = [values]: an arm for each combination, named after its values", "", "required without arms"});
+  }
+};
+
 struct StudyPlan {
   std::string title;
   std::vector<ArmPlan> arms;
 };
 
-// [study]: base (a recipe file; default: the rest of this file), title, seeds = [1, 2, 3], phases (names, in
-// order; default all), and either arms = [{name, phases, KEYS...}] or matrix = {key.path = [values]}.
-// Everything is checked before anything runs. ConfigError as for recipes.
+// A study file has a [study] with either arms = [{name, phases, KEYS...}] or matrix = {key.path = [values]}. Everything is checked before anything runs. ConfigError as for recipes.
 StudyPlan read_study(const ConfigNode& root);
 
 }  // namespace evenkeel::study

@@ -26,30 +26,29 @@ Json to_json(const RecipePath& path) { return path.value; }
 
 void read_value(const ConfigNode& node, const std::string& path, StartConfig& out) {
   if (!node.is_table()) fail_kind(node, path, "a table such as {from = \"pretrain\", step = \"last\"}");
-  for (const auto& [key, child] : node.table()) {
-    if (key == "from") {
-      evenkeel::read_value(child, path + ".from", out.from);
-    } else if (key == "step") {
-      if (const auto* number = std::get_if<int64_t>(&child.value)) {
-        out.step = std::to_string(*number);
-      } else {
-        evenkeel::read_value(child, path + ".step", out.step);
-      }
-      const bool is_number = !out.step.empty() && out.step.size() < 18 && out.step.find_first_not_of("0123456789") == std::string::npos;
-      require<ConfigError>(out.step == "last" || (is_number && std::stoll(out.step) >= 1), child.where, ": got ", path, ".step = ", child.shown(), "; need \"last\" or a step from 1");
-    } else if (key == "optimizer") {
-      evenkeel::read_value(child, path + ".optimizer", out.optimizer);
-      require<ConfigError>(out.optimizer == "keep" || out.optimizer == "reset", child.where, ": got ", path, ".optimizer = '", out.optimizer, "'; need keep or reset");
-    } else {
-      fail_unknown_key(child.where, path, key, {"from", "step", "optimizer"});
-    }
-  }
+  evenkeel::read_value<StartConfig>(node, path, out);
+  if (const ConfigNode* optimizer = node.find("optimizer"))
+    require<ConfigError>(out.optimizer == "keep" || out.optimizer == "reset", optimizer->where, ": got ", path, ".optimizer = '", out.optimizer, "'; need keep or reset");
   out.folder = node.folder;
   out.where = node.where;
 }
-Json to_json(const StartConfig& start) {
-  return Json::Object{{"from", start.from}, {"step", start.step}, {"optimizer", start.optimizer}};
+
+void read_value(const ConfigNode& node, const std::string& path, StartStep& out) {
+  std::string text;
+  if (const auto* number = std::get_if<int64_t>(&node.value)) {
+    text = std::to_string(*number);
+  } else {
+    evenkeel::read_value(node, path, text);
+  }
+  if (text == "last") {
+    out.number.reset();
+    return;
+  }
+  const bool is_number = !text.empty() && text.size() < 18 && text.find_first_not_of("0123456789") == std::string::npos;
+  require<ConfigError>(is_number && std::stoll(text) >= 1, node.where, ": got ", path, " = ", node.shown(), "; need \"last\" or a step from 1");
+  out.number = std::stoll(text);
 }
+Json to_json(const StartStep& step) { return step.number ? std::to_string(*step.number) : "last"; }
 
 int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
   const Duration length = tokens.value > 0 ? tokens : steps;
@@ -280,10 +279,11 @@ void read_model(RunConfig& config, const ConfigNode& root) {
     merge_config(base, changes);
     changes = base;
   }
-  model::ModelConfig given = source.config;
+  model::ModelTable table{.preset = "", .from = {}, .model = source.config};
+  model::ModelConfig& given = table.model;
   given.balance = {};
   if (changes.find("router") != nullptr) given.router = ConfigNode{};
-  evenkeel::read_value(changes, "model", given);
+  evenkeel::read_value(changes, "model", table);
   if (changes.find("balance") == nullptr) given.balance = source.config.balance;
   model::check_model_config(given, model->where, model);
   require_same_architecture(given, source, [&](const std::string& key) { return place_of(changes, key.c_str()); });
@@ -308,8 +308,8 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need) {
   const ConfigNode* study = root.find("study");
   require<ConfigError>(study == nullptr, study != nullptr ? study->where : root.where,
                        ": got [study]; need a recipe of one run, or the command for studies: evenkeel study");
-  for (const auto& [key, node] : root.table())
-    if (key != "model" && key != "train" && key != "optimizer" && key != "phase") fail_unknown_key(node.where, "", key, {"model", "train", "optimizer", "phase"});
+  RecipeTables tables;
+  evenkeel::read_value(root, "", tables);
   RunConfig config;
   read_model(config, root);
   const ConfigNode* train = root.find("train");

@@ -25,6 +25,7 @@ struct RecipePath {
 };
 void read_value(const ConfigNode& node, const std::string& path, RecipePath& out);
 Json to_json(const RecipePath& path);
+inline std::string type_of(const RecipePath&) { return "path"; }
 
 struct TrainSettings {
   int64_t batch_size = 0, micro_batch_size = 0, sequence_length = 0, seed = 1;
@@ -33,12 +34,12 @@ struct TrainSettings {
   bool separate_documents = false, allow_mixed_tokenizers = false;
   std::string on_collapse = "warn";
   static void visit_fields(auto& c, auto&& field) {
-    field("batch_size", c.batch_size, "sequences per optimizer step");
-    field("micro_batch_size", c.micro_batch_size, "sequences per forward pass; default batch_size");
-    field("sequence_length", c.sequence_length, "tokens a sequence");
+    field("batch_size", c.batch_size, {"sequences per optimizer step", "sequences", kRequired});
+    field("micro_batch_size", c.micro_batch_size, {"sequences per forward pass; a divisor of batch_size", "sequences", "as batch_size"});
+    field("sequence_length", c.sequence_length, {"tokens a sequence", "tokens", kRequired});
     field("seed", c.seed, "of initialisation and of the order of the data");
-    field("checkpoint_every", c.checkpoint_every, "steps or tokens between checkpoints; 0 = at phase ends only");
-    field("keep_last", c.keep_last, "how many checkpoints stay besides those at phase ends; 0 = all");
+    field("checkpoint_every", c.checkpoint_every, {"distance of checkpoints; 0 = at phase ends only", "steps or tokens"});
+    field("keep_last", c.keep_last, {"how many checkpoints stay besides those at phase ends; 0 = all", "checkpoints"});
     field("separate_documents", c.separate_documents, "attention and positions stop at document borders");
     field("on_collapse", c.on_collapse, "what follows when a router sends nearly all tokens to the same experts: warn, or abort (exit 3, after a save)");
     field("allow_mixed_tokenizers", c.allow_mixed_tokenizers, "sets whose descriptions name different tokenizers are no error");
@@ -50,9 +51,9 @@ struct DataSource {
   RecipePath path;
   double weight = 1.0;
   static void visit_fields(auto& c, auto&& field) {
-    field("name", c.name, "name in metrics and reports");
-    field("path", c.path, "PREFIX of .bin/.idx");
-    field("weight", c.weight, "relative weight in the mixture");
+    field("name", c.name, {"name in metrics and reports", "", kRequired});
+    field("path", c.path, {"PREFIX of .bin/.idx", "", kRequired});
+    field("weight", c.weight, "relative weight in the mixture, of which sequences are drawn");
   }
 };
 
@@ -60,8 +61,8 @@ struct EvalSource {
   std::string name;
   RecipePath path;
   static void visit_fields(auto& c, auto&& field) {
-    field("name", c.name, "name in metrics and reports");
-    field("path", c.path, "PREFIX of .bin/.idx");
+    field("name", c.name, {"name in metrics and reports", "", kRequired});
+    field("path", c.path, {"PREFIX of .bin/.idx", "", kRequired});
   }
 };
 
@@ -70,9 +71,9 @@ struct EvalConfig {
   std::vector<EvalSource> data;
   int64_t max_tokens = 0;
   static void visit_fields(auto& c, auto&& field) {
-    field("every", c.every, "steps or tokens between evaluations; always at the end of a phase");
-    field("data", c.data, "held-out sets");
-    field("max_tokens", c.max_tokens, "scored tokens of each set; 0 = all");
+    field("every", c.every, {"distance of evaluations; 0 = at the end of the phase, where there always is one", "steps or tokens"});
+    field("data", c.data, {"held-out sets", "", kRequired});
+    field("max_tokens", c.max_tokens, {"scored tokens of each set; 0 = all", "tokens"});
   }
 };
 
@@ -82,22 +83,34 @@ struct ReplayConfig {
   std::string mode = "fresh";
   std::vector<DataSource> data;
   static void visit_fields(auto& c, auto&& field) {
-    field("fraction", c.fraction, "share of each batch that is old data; the budget does not change");
-    field("from", c.from, "an earlier phase whose mixture is replayed");
+    field("fraction", c.fraction, {"share of each batch that is old data; the budget does not change", "fraction 0..1"});
+    field("from", c.from, {"an earlier phase whose mixture is replayed", "", "required without data"});
     field("mode", c.mode, "fresh (samples not drawn before) or seen (exactly those of that phase, in order)");
-    field("data", c.data, "sources to replay, in place of from");
+    field("data", c.data, {"sources to replay, in place of from", "", "required without from"});
   }
 };
 
+// "last", or a step from 1.
+struct StartStep {
+  std::optional<int64_t> number;  // none: the last
+};
+void read_value(const ConfigNode& node, const std::string& path, StartStep& out);
+Json to_json(const StartStep& step);
+inline std::string type_of(const StartStep&) { return "whole number or string"; }
+
 struct StartConfig {
   std::string from;  // phase, run or checkpoint; empty = the phase before
-  std::string step = "last";
+  StartStep step;
   std::string optimizer = "keep";
   std::string folder;  // relative paths in `from` start here
   std::string where;
+  static void visit_fields(auto& c, auto&& field) {
+    field("from", c.from, {"an earlier phase, or the folder of a run or checkpoint", "", "the phase before"});
+    field("step", c.step, {"its step: \"last\", or a number", "steps of the run"});
+    field("optimizer", c.optimizer, "\"keep\" the moments that it had, or \"reset\" them");
+  }
 };
 void read_value(const ConfigNode& node, const std::string& path, StartConfig& out);
-Json to_json(const StartConfig& start);
 
 struct PhaseConfig {
   std::string name;
@@ -112,22 +125,34 @@ struct PhaseConfig {
   ConfigNode slow;    // table of pattern = factor
   std::string where;  // of the phase's table
   static void visit_fields(auto& c, auto&& field) {
-    field("name", c.name, "name of the phase");
-    field("tokens", c.tokens, "length of the phase");
-    field("steps", c.steps, "length of the phase");
-    field("data", c.data, "sources of the mixture");
-    field("shuffle", c.shuffle, "false: samples in file order");
-    field("schedule", c.schedule, "learning rate: kind and its keys (docs/cpt.md)");
-    field("eval", c.eval, "evaluation on held-out sets");
-    field("replay", c.replay, "old data in each batch");
-    field("start", c.start, "what the phase starts from");
-    field("freeze", c.freeze, "patterns of parameters that do not learn");
-    field("slow", c.slow, "patterns of parameters and the factor on their learning rate");
+    field("name", c.name, {"name of the phase; --set and a study address it by that", "", kRequired});
+    field("tokens", c.tokens, {"length of the phase, rounded up to whole steps; \"1 epoch\" with a single source", "tokens, steps or epochs", "required without steps"});
+    field("steps", c.steps, {"the same; a bare number is of steps", "steps, tokens or epochs", "required without tokens"});
+    field("data", c.data, {"sources of the mixture; not inherited", "", kRequired});
+    field("shuffle", c.shuffle, "false: samples in file order, wrapping");
+    field("schedule", c.schedule, {"learning rate: kind and its keys; not inherited", "", kRequired});
+    field("eval", c.eval, {"evaluation on held-out sets", "", "as in the phase before"});
+    field("replay", c.replay, {"old data in each batch", "", "none"});
+    field("start", c.start, {"what the phase starts from", "", "the end of the phase before"});
+    field("freeze", c.freeze, "patterns of parameters that do not learn, as \"layers.0.router.*\"");
+    field("slow", c.slow, {"patterns of parameters, each with the factor on its learning rate", "", "none"});
   }
   // Whole steps; opens the data only for a length in epochs.
   int64_t total_steps(const TrainSettings& settings) const;
   // Factor on the learning rate per parameter; ConfigError for a pattern that matches none.
   optim::RateFactors rate_factors(const model::ModelConfig& model) const;
+};
+
+// The tables of a recipe; the phases are read one by one.
+struct RecipeTables {
+  ConfigNode model, train, optimizer;
+  ConfigNode phase;
+  static void visit_fields(auto& tables, auto&& field) {
+    field("model", tables.model, {"the model: shape, router, balance losses, capacity", "", kRequired});
+    field("train", tables.train, {"batches, seed, checkpoints", "", kRequired});
+    field("optimizer", tables.optimizer, {"the optimizer of all phases", "", "AdamW with its defaults"});
+    field("phase", tables.phase, {"what is trained on, one after the other: a [[phase]] each", "", kRequired});
+  }
 };
 
 struct RunConfig {

@@ -33,14 +33,14 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
   }
   const StartConfig& start = *phase.start;
   out.resets_optimizer = start.optimizer == "reset";
-  const std::optional<int64_t> step = start.step == "last" ? std::nullopt : std::optional<int64_t>(std::stoll(start.step));
+  const std::optional<int64_t> step = start.step.number;
   std::string earlier;
   for (size_t i = 0; i < index; ++i) {
     earlier += (earlier.empty() ? "" : ", ") + config.phases[i].name;
     const bool is_previous = start.from.empty() && i + 1 == index;
     if (config.phases[i].name != start.from && !is_previous) continue;
     const int64_t n_steps = first_steps[i + 1] - first_steps[i];
-    require<ConfigError>(!step || (*step >= first_steps[i] && *step < first_steps[i + 1]), start.where, ": got start.step = ", start.step, "; need \"last\" or a step of phase '",
+    require<ConfigError>(!step || (*step >= first_steps[i] && *step < first_steps[i + 1]), start.where, ": got start.step = ", *step, "; need \"last\" or a step of phase '",
                          config.phases[i].name, "', ", first_steps[i], "..", first_steps[i] + n_steps - 1);
     out.step = step.value_or(first_steps[i + 1] - 1);
     return out;

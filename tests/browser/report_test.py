@@ -336,7 +336,8 @@ def check_others(check, browser, pages):
     cells = page.locator("#setup tbody tr td:first-child").all_text_contents()
     check("hostile names: they show as they are", [name for name in HOSTILE.values() if name not in cells])
     legend = page.locator("#chart-heldout .legendtext").all_text_contents()
-    check("hostile names: the legend shows them as text, cut where long", [name for name in HOSTILE.values() if name not in legend and name[:33] + "…" not in legend])
+    cut = lambda name: f"{name[:17]}…{name[-16:]}"
+    check("hostile names: the legend shows them as text, cut in the middle where long", [name for name in HOSTILE.values() if name not in legend and cut(name) not in legend])
     for name, problems in values.all_problems(folder, plotted(page)).items():
         check(f"hostile names: {name} equals the files", problems)
     page.context.close()

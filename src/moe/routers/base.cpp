@@ -168,7 +168,7 @@ namespace {
 struct BaseOptions {
   int64_t max_rounds = 100;
   static void visit_fields(auto& options, auto&& field) {
-    field("max_rounds", options.max_rounds, "rounds of the exact auction; as many again of the faster one");
+    field("max_rounds", options.max_rounds, {"most rounds of the exact auction; as many again of the faster one", "rounds"});
   }
 };
 
@@ -217,14 +217,15 @@ class BaseRouter : public Router {
   BaseOptions options_;
 };
 
-}  // namespace
-
-std::unique_ptr<Router> make_base_router(const RouterShape&, const ConfigNode& config) {
-  const auto options = read_options<BaseOptions>(config);
+std::unique_ptr<Router> make(const RouterShape&, BaseOptions options, const ConfigNode& config) {
   const ConfigNode* rounds = config.find("max_rounds");
   require<ConfigError>(options.max_rounds >= 1 && options.max_rounds <= 100000, rounds != nullptr ? rounds->where : "model.router",
                        ": got model.router.max_rounds = ", options.max_rounds, "; need 1..100000");
   return std::make_unique<BaseRouter>(options);
 }
+
+}  // namespace
+
+RouterFactory base_router() { return factory_of(make); }
 
 }  // namespace evenkeel::moe

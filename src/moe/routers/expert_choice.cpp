@@ -26,7 +26,7 @@ struct ExpertChoiceOptions {
   double factor = 0;
   std::string group = "micro_batch";
   static void visit_fields(auto& options, auto&& field) {
-    field("factor", options.factor, "experts a token gets on average; default top_k");
+    field("factor", options.factor, {"experts a token gets on average", "experts", "as model.top_k"});
     field("group", options.group, "whose tokens an expert chooses from in training: micro_batch or sequence");
   }
 };
@@ -105,10 +105,7 @@ class ExpertChoiceRouter : public Router {
   ExpertChoiceOptions options_;
 };
 
-}  // namespace
-
-std::unique_ptr<Router> make_expert_choice_router(const RouterShape& shape, const ConfigNode& config) {
-  auto options = read_options<ExpertChoiceOptions>(config);
+std::unique_ptr<Router> make(const RouterShape& shape, ExpertChoiceOptions options, const ConfigNode& config) {
   const ConfigNode *factor = config.find("factor"), *group = config.find("group");
   if (factor == nullptr) options.factor = static_cast<double>(shape.top_k);
   require<ConfigError>(options.factor > 0 && options.factor <= static_cast<double>(shape.n_experts), factor != nullptr ? factor->where : "model.router",
@@ -117,5 +114,9 @@ std::unique_ptr<Router> make_expert_choice_router(const RouterShape& shape, cons
                        ": got model.router.group = '", options.group, "'; need micro_batch or sequence");
   return std::make_unique<ExpertChoiceRouter>(shape, options);
 }
+
+}  // namespace
+
+RouterFactory expert_choice_router() { return factory_of(make); }
 
 }  // namespace evenkeel::moe

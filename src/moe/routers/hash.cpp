@@ -99,14 +99,15 @@ class HashRouter : public Router {
   HashOptions options_;
 };
 
-}  // namespace
-
-std::unique_ptr<Router> make_hash_router(const RouterShape& shape, const ConfigNode& config) {
-  auto options = read_options<HashOptions>(config);
+std::unique_ptr<Router> make(const RouterShape& shape, HashOptions options, const ConfigNode& config) {
   const ConfigNode* by = config.find("by");
   require<ConfigError>(options.by == "ids" || options.by == "frequency", by != nullptr ? by->where : "model.router",
                        ": got model.router.by = '", options.by, "'; need ids or frequency");
   return std::make_unique<HashRouter>(shape, options);
 }
+
+}  // namespace
+
+RouterFactory hash_router() { return factory_of(make); }
 
 }  // namespace evenkeel::moe

@@ -32,10 +32,10 @@ struct LossFreeOptions {
   }
   static void visit_fields(auto& options, auto&& field) {
     TokenChoiceOptions::visit_fields(options.choice, field);
-    field("rate", options.rate, "step of the bias, in units of the score");
+    field("rate", options.rate, {"step of the bias", "units of the score"});
     field("update", options.update, "sign or proportional");
     field("counts", options.counts, "before_drops or after_drops: which assignments count as load");
-    field("rate_until", options.rate_until, "tokens or steps after which the bias stands still; 0 = never");
+    field("rate_until", options.rate_until, {"after which the bias stands still; 0 = never", "tokens or steps"});
   }
 };
 
@@ -103,10 +103,7 @@ class LossFreeRouter : public Router {
   LossFreeOptions options_;
 };
 
-}  // namespace
-
-std::unique_ptr<Router> make_loss_free_router(const RouterShape& shape, const ConfigNode& config) {
-  auto options = read_options<LossFreeOptions>(config);
+std::unique_ptr<Router> make(const RouterShape& shape, LossFreeOptions options, const ConfigNode& config) {
   check_options(config, shape, options.choice.score);
   check_options(config, shape, options.choice.groups, LossFreeOptions::group_defaults());
   check_options(config, shape, options.choice.jitter);
@@ -123,5 +120,9 @@ std::unique_ptr<Router> make_loss_free_router(const RouterShape& shape, const Co
   need_rate(options.rate_until.value == 0, "rate_until", to_string(options.rate_until));
   return std::make_unique<LossFreeRouter>(shape, options);
 }
+
+}  // namespace
+
+RouterFactory loss_free_router() { return factory_of(make); }
 
 }  // namespace evenkeel::moe

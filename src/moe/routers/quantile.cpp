@@ -27,7 +27,7 @@ struct QuantileOptions {
   static void visit_fields(auto& options, auto&& field) {
     ScoreOptions::visit_fields(options.score, field);
     JitterOptions::visit_fields(options.jitter, field);
-    field("ema", options.ema, "share of the old beta in the new; 0 = replace");
+    field("ema", options.ema, {"share of the old beta in the new; 0 = replace", "fraction 0..1"});
   }
 };
 
@@ -99,15 +99,16 @@ class QuantileRouter : public Router {
   QuantileOptions options_;
 };
 
-}  // namespace
-
-std::unique_ptr<Router> make_quantile_router(const RouterShape& shape, const ConfigNode& config) {
-  auto options = read_options<QuantileOptions>(config);
+std::unique_ptr<Router> make(const RouterShape& shape, QuantileOptions options, const ConfigNode& config) {
   check_options(config, shape, options.score);
   check_options(config, shape, options.jitter);
   require<ConfigError>(options.ema >= 0 && options.ema < 1, place_of(config, "ema"), ": got model.router.ema = ", options.ema,
                        "; need 0 or more, below 1");
   return std::make_unique<QuantileRouter>(shape, options);
 }
+
+}  // namespace
+
+RouterFactory quantile_router() { return factory_of(make); }
 
 }  // namespace evenkeel::moe

@@ -66,11 +66,12 @@ class RandomRouter : public Router {
   RouterShape shape_;
 };
 
-}  // namespace
-
-std::unique_ptr<Router> make_random_router(const RouterShape& shape, const ConfigNode& config) {
-  read_options<RandomOptions>(config);
+std::unique_ptr<Router> make(const RouterShape& shape, RandomOptions, const ConfigNode&) {
   return std::make_unique<RandomRouter>(shape);
 }
+
+}  // namespace
+
+RouterFactory random_router() { return factory_of(make); }
 
 }  // namespace evenkeel::moe

@@ -108,8 +108,8 @@ struct SinkhornOptions {
   JitterOptions jitter;
   static void visit_fields(auto& options, auto&& field) {
     field("variant", options.variant, "log, megatron or neox");
-    field("tolerance", options.tolerance, "where the sweeps stop");
-    field("max_iterations", options.max_iterations, "bound on the sweeps (neox: at most 3)");
+    field("tolerance", options.tolerance, "the sweeps stop where the plan changes, or its columns are off, by less");
+    field("max_iterations", options.max_iterations, {"bound on the sweeps (neox: at most 3)", "sweeps"});
     field("renormalize", options.renormalize, "divide by the sum of the selected; no effect at k = 1");
     field("at_eval", options.at_eval, "balance at evaluation too, each sequence by itself");
     field("scope", options.scope, "tokens of one plan in training: micro_batch or step");
@@ -193,10 +193,7 @@ class SinkhornRouter : public Router {
   ScoreOptions weights_;
 };
 
-}  // namespace
-
-std::unique_ptr<Router> make_sinkhorn_router(const RouterShape& shape, const ConfigNode& config) {
-  auto options = read_options<SinkhornOptions>(config);
+std::unique_ptr<Router> make(const RouterShape& shape, SinkhornOptions options, const ConfigNode& config) {
   require_one_of(config, "variant", options.variant, {"log", "megatron", "neox"});
   require<ConfigError>(options.tolerance > 0, place_of(config, "tolerance"), ": got model.router.tolerance = ", options.tolerance, "; need more than 0");
   require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000, place_of(config, "max_iterations"),
@@ -209,5 +206,9 @@ std::unique_ptr<Router> make_sinkhorn_router(const RouterShape& shape, const Con
   if (!is_plain && options.variant != "log") require_one_of(config, "jitter_target", options.jitter.jitter_target, {"router_input", "hidden"});  // within the published range
   return std::make_unique<SinkhornRouter>(shape, options);
 }
+
+}  // namespace
+
+RouterFactory sinkhorn_router() { return factory_of(make); }
 
 }  // namespace evenkeel::moe

@@ -32,8 +32,8 @@ struct GroupOptions {
   std::string group_score = "max";
   std::string group_mask = "minus_infinity";
   static void visit_fields(auto& options, auto&& field) {
-    field("n_groups", options.n_groups, "groups of consecutive experts; 1 = none");
-    field("groups_per_token", options.groups_per_token, "groups that a token may choose from");
+    field("n_groups", options.n_groups, {"groups of consecutive experts; 1 = none", "groups"});
+    field("groups_per_token", options.groups_per_token, {"groups that a token may choose from", "groups"});
     field("group_score", options.group_score, "max, top2_sum or top_k_over_groups_sum");
     field("group_mask", options.group_mask, "score of experts outside: minus_infinity, or zero as in transformers");
   }
@@ -45,7 +45,7 @@ struct JitterOptions {
   std::string jitter_target = "router_input";
   bool jitter_at_eval = false;
   static void visit_fields(auto& options, auto&& field) {
-    field("jitter", options.jitter, "multiply by U(1 - jitter, 1 + jitter); logits_gaussian: standard deviation, default 1 / E^2");
+    field("jitter", options.jitter, "multiply by U(1 - jitter, 1 + jitter); with logits_gaussian: standard deviation, 1 / E^2 where it is not given");
     field("jitter_target", options.jitter_target, "router_input, hidden (the experts see it too), logits or logits_gaussian");
     field("jitter_at_eval", options.jitter_at_eval, "also at evaluation, the same in every sequence");
   }

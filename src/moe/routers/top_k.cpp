@@ -39,14 +39,15 @@ class TopKRouter : public Router {
   TokenChoiceOptions options_;
 };
 
-}  // namespace
-
-std::unique_ptr<Router> make_top_k_router(const RouterShape& shape, const ConfigNode& config) {
-  auto options = read_options<TokenChoiceOptions>(config);
+std::unique_ptr<Router> make(const RouterShape& shape, TokenChoiceOptions options, const ConfigNode& config) {
   check_options(config, shape, options.score);
   check_options(config, shape, options.groups);
   check_options(config, shape, options.jitter);
   return std::make_unique<TopKRouter>(shape, options);
 }
+
+}  // namespace
+
+RouterFactory top_k_router() { return factory_of(make); }
 
 }  // namespace evenkeel::moe

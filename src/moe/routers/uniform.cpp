@@ -48,11 +48,12 @@ class UniformRouter : public Router {
   RouterShape shape_;
 };
 
-}  // namespace
-
-std::unique_ptr<Router> make_uniform_router(const RouterShape& shape, const ConfigNode& config) {
-  read_options<UniformOptions>(config);
+std::unique_ptr<Router> make(const RouterShape& shape, UniformOptions, const ConfigNode&) {
   return std::make_unique<UniformRouter>(shape);
 }
+
+}  // namespace
+
+RouterFactory uniform_router() { return factory_of(make); }
 
 }  // namespace evenkeel::moe

@@ -10,7 +10,7 @@ function addAnalysisSections(report) {
   if (report.analyses.length === 0) return;
   const layers = analysisLayers(report);
   const domains = analysisDomains(report);
-  readAddress(report, layers, domains);
+  takeView(report, layers, domains, addressParts());
   addAnalysisControls(report, layers, domains);
   addExpertLoadSection(report);
   addDomainSection(report);
@@ -24,15 +24,13 @@ function addAnalysisSections(report) {
   addRecomputedLossSection(report);
   addAnalysisNotes(report);
   addAnalysisTables(report);
-  readSelects();
-  document.getElementById("content").addEventListener("change", (event) => { if (event.target.closest("figure")) keepAddress(); });
-  addEventListener("hashchange", () => {
-    readAddress(report, layers, domains);
-    for (const update of analysisUpdates) update();
-    redrawAnalysis();
-    readSelects();
-    showAddressed();
-  });
+  keepInAddress({ parts: () => [["layer", analysisView.layer], ["model", analysisView.model], ["data", encodeURIComponent(analysisView.domain)]],
+    take: (wanted) => {
+      takeView(report, layers, domains, wanted);
+      for (const update of analysisUpdates) update();
+      redrawAnalysis();
+      for (const refresh of analysisRefreshes) refresh(report);
+    } });
 }
 
 // ---- what is there -------------------------------------------------------------------------------
@@ -96,7 +94,7 @@ function addAnalysisControls(report, layers, domains) {
 }
 
 function choiceChanged(report) {
-  keepAddress();
+  keepAddressSoon();
   redrawAnalysis();
   for (const refresh of analysisRefreshes) refresh(report);
 }
@@ -105,47 +103,13 @@ const analysisRefreshes = [];  // of what is no chart
 
 function redrawAnalysis() { for (const id of analysisCharts) drawChart(id); }
 
-// The choice for all charts, and the place in every select of a figure that is not at its first.
-function addressOf(target) {
-  const parts = [`layer=${analysisView.layer}`, `model=${analysisView.model}`, `data=${encodeURIComponent(analysisView.domain)}`];
-  const selects = [...document.querySelectorAll("figure select")].filter((select) => select.selectedIndex > 0).map((select) => `${select.id}=${select.selectedIndex}`);
-  return `#${[target, ...parts, ...selects].join(";")}`;
-}
-
-function keepAddress() { history.replaceState(null, "", addressOf(addressTarget())); }
-function addressTarget() { return location.hash.slice(1).split(";")[0]; }
-function addressParts() { return Object.fromEntries(location.hash.slice(1).split(";").slice(1).map((part) => [part.slice(0, part.indexOf("=")), decoded(part.slice(part.indexOf("=") + 1))])); }
-
-// One select may make another anew: they are looked up one by one, in the page's order.
-function readSelects() {
-  if (!location.hash.includes(";")) return;
-  const wanted = addressParts();
-  for (const id of [...document.querySelectorAll("figure select")].map((found) => found.id)) {
-    const select = document.getElementById(id);
-    const index = wanted[id] === undefined ? 0 : Number(wanted[id]);
-    if (!select || !Number.isInteger(index) || index < 0 || index >= select.options.length || index === select.selectedIndex) continue;
-    select.selectedIndex = index;
-    select.dispatchEvent(new Event("change"));
-  }
-}
-
-function readAddress(report, layers, domains) {
-  const wanted = addressParts();
+function takeView(report, layers, domains, wanted) {
   const layer = Number(wanted.layer);
   const model = Number(wanted.model);
+  const domain = decoded(wanted.data || "");
   analysisView.layer = layers.includes(layer) ? layer : layers[Math.floor(layers.length / 2)];
   analysisView.model = Number.isInteger(model) && model >= 0 && model < report.analyses.length ? model : 0;
-  analysisView.domain = domains.includes(wanted.data) ? wanted.data : domains[0];
-}
-
-function decoded(text) {
-  try { return decodeURIComponent(text); } catch { return ""; }
-}
-
-// Scrolls to the figure that the address names; the browser does not, since the name has more after it.
-function showAddressed() {
-  const target = document.getElementById(addressTarget());
-  if (target && location.hash.includes(";")) target.scrollIntoView();
+  analysisView.domain = domains.includes(domain) ? domain : domains[0];
 }
 
 // A section that `fill` puts charts into; without one there is no heading either.
@@ -157,25 +121,12 @@ function addAnalysisSection(id, title, intro, fill) {
   document.querySelector(`#toc a[href="#${id}"]`).closest("li").remove();
 }
 
-// A chart of the analysis page, with its link. `tables`: it is there when a model has rows in one of them that satisfy
+// A chart of the analysis page. `tables`: it is there when a model has rows in one of them that satisfy
 // `where`, whatever layer and data set are chosen first.
 function addAnalysisChart(report, section, { tables, where = () => true, ...chart }) {
   const isThere = tables && (() => tables.some((table) => report.analyses.some((analysis) => analysisRecords(analysis, table).some(where))));
   const build = (width) => withModelName(report, chart.build(width));
-  const figure = addChart(section, { ...chart, build, isThere });
-  if (figure === null) return;
-  analysisCharts.add(chart.id);
-  figure.querySelector(".chart-tools").prepend(permalink(chart));
-}
-
-function permalink({ id, title }) {
-  const link = make("a", { class: "permalink", href: `#figure-${id}`, "aria-label": `Link to the chart ${title} as it is shown` }, "link");
-  link.addEventListener("click", (event) => {
-    event.preventDefault();
-    history.replaceState(null, "", addressOf(`figure-${id}`));
-    if (navigator.clipboard) navigator.clipboard.writeText(location.href).then(() => { link.textContent = "copied"; }, () => {});
-  });
-  return link;
+  if (addChart(section, { ...chart, build, isThere }) !== null) analysisCharts.add(chart.id);
 }
 
 // Among several models, a chart of one says of which.
@@ -239,7 +190,8 @@ function layerLines(report, { title, percent = false, height = 380, ...lines }) 
 }
 
 function lineLabel(report, analysis, name) {
-  return report.analyses.length > 1 ? [name, analysis.name].filter((part) => part).map((part) => chartText(part, 28)).join(" · ") : chartText(name || analysis.name);
+  const between = innerWidth < kNarrow ? "<br>" : " · ";
+  return report.analyses.length > 1 ? [name, analysis.name].filter((part) => part).map((part) => chartText(part, 28)).join(between) : chartText(name || analysis.name);
 }
 
 // Error bars from the columns VALUE_low and VALUE_high; undefined where the rows have none.
@@ -288,9 +240,11 @@ function domainTokens(analysis, layer, domain) {
   return row && isNumber(row.tokens) ? row.tokens : null;
 }
 
+// The paper that a table's definition is from, and where in it. The definition itself speaks of columns and stands with the table.
 function tableSource(report, name) {
   const table = report.analyses.map((analysis) => analysis.tables.get(name)).find((found) => found);
-  return table && table.source ? ` Source: ${table.source.replace(/\.?$/, ".")}` : "";
+  const [paper] = /arXiv \d{4}\.\d{5}(, (eq\. \d+|figures? \d+( and \d+)?|section \d+|table \d+))?/.exec((table && table.source) || "") || [];
+  return paper ? ` Source: ${paper}.` : "";
 }
 
 // A heat map of `rows` × `columns` with one cell for each.
@@ -317,16 +271,17 @@ function modelPanels(report, width, build, most = 2) {
   if (report.analyses.length === 1) return made[0].built;
   const panelHeight = Math.max(...made.map(({ built }) => built.height));
   const grid = panelGrid(made.length, width, most);
-  const height = grid.rows * panelHeight + (grid.rows - 1) * kPanelGap;
   const first = made[0].built.layout;
   const top = 34 + Math.max(0, ...made.map(({ built }) => (built.layout.margin || {}).t ?? 0));
+  const gap = kPanelGap + (width < kNarrow && made.some(({ built }) => hasLongTicks(built)) ? 45 : 0);
+  const height = grid.rows * panelHeight + (grid.rows - 1) * gap;
   const layout = { ...first, annotations: [], shapes: [], margin: { ...first.margin, t: top } };
   const scales = sharedScales(made.map(({ built }) => built.data));
   const inLegend = new Set();
   const data = made.flatMap(({ analysis, built }, i) => {
-    const panel = panelPlace(i, grid, height);
+    const panel = panelPlace(i, grid, gap / (height - top - 48));
     placeAxes(layout, built.layout, panel, i);
-    layout.annotations.push({ text: `<b>${chartText(analysis.name)}</b>`, showarrow: false, x: panel.x[0], y: panel.y[1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
+    layout.annotations.push({ text: `<b>${chartText(analysis.name, Math.min(34, Math.floor(width / grid.columns / (width < kNarrow ? 17 : 11))))}</b>`, showarrow: false, x: panel.x[0], y: panel.y[1], xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom",
       yshift: top - 30, font: { size: 14 } });
     for (const note of built.layout.annotations || []) layout.annotations.push({ ...note, x: panel.x[0] + note.x * (panel.x[1] - panel.x[0]), y: panel.y[0] + note.y * (panel.y[1] - panel.y[0]) });
     for (const shape of built.layout.shapes || []) layout.shapes.push({ ...shape, xref: `x${panel.suffix} domain`, yref: `y${panel.suffix}` });
@@ -335,10 +290,13 @@ function modelPanels(report, width, build, most = 2) {
   return { data, layout, height, note: made.map(({ analysis, built }) => (built.note ? `${analysis.name}: ${built.note}` : "")).filter((note) => note).join(" ") };
 }
 
+// Names under a heat map stand aslant where it is narrow.
+function hasLongTicks({ data }) { return data.some((trace) => trace.type === "heatmap" && trace.x.some((x) => String(x).length > 5)); }
+
 // Where panel i of a grid lies, in shares of the figure, which flows need: they have no axes.
-function panelPlace(i, { columns, rows, suffix }, height) {
+function panelPlace(i, { columns, rows, suffix }, gap) {
   const [column, row] = [i % columns, Math.floor(i / columns)];
-  const [gapX, gapY] = [columns > 1 ? 0.12 : 0, rows > 1 ? kPanelGap / height : 0];
+  const [gapX, gapY] = [columns > 1 ? 0.12 : 0, rows > 1 ? gap : 0];
   const [w, h] = [(1 - gapX * (columns - 1)) / columns, (1 - gapY * (rows - 1)) / rows];
   const [left, bottom] = [column * (w + gapX), 1 - row * (h + gapY) - h];
   return { suffix: suffix(i), column, x: [left, left + w], y: [bottom, bottom + h] };

@@ -36,7 +36,7 @@ function addAgreementSection(report) {
       build: () => layerLines(report, { table: "continual_vocabulary", value: "hit_rate", chance: "chance", series: (record) => `${record.domain}, ${expertsCounted(record.k)}`, where: (record) => record.minimum_count === view.minimum_count, title: "hit rate", percent: true }) });
     const early = referenceChoice(report, { table: "early_routing", id: "early-routing-step", chart: "early-routing" });
     addAnalysisChart(report, section, { id: "early-routing", title: "Single token ids, in the chosen layer", caption: `Likeness of an id's expert distribution under both models: the chosen ids, otherwise the most frequent of the data set.${tableSource(report, "early_routing")}`,
-      controls: early.controls, tables: ["early_routing"], build: (width) => modelPanels(report, width, (analysis) => buildEarlyRouting(analysis, early.records(analysis)), 1) });
+      controls: early.controls, tables: ["early_routing"], build: (width) => modelPanels(report, width, (analysis) => buildEarlyRouting(analysis, early.records(analysis), width), 1) });
   });
 }
 
@@ -59,7 +59,7 @@ function stepLines(report, { title, percent = false, where = () => true, ...line
   return { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "step of the checkpoint", tickformat: "d", zeroline: false }, yaxis: { title, tickformat: percent ? ".0%" : undefined, rangemode: "tozero", zeroline: false } } };
 }
 
-function buildEarlyRouting(analysis, rows) {
+function buildEarlyRouting(analysis, rows, width) {
   const records = rows.filter((record) => record.layer === analysisView.layer && record.domain === analysisView.domain);
   if (records.length === 0) return null;
   const y = records.map((_, i) => -i);
@@ -68,7 +68,7 @@ function buildEarlyRouting(analysis, rows) {
       + `<br>favourite expert ${record.expert}: ${formatPercent(record.share_from)} before, ${formatPercent(record.share_to)} now`),
     hovertemplate: "%{customdata}<extra></extra>", marker: { symbol, size: 11, color: seriesStyle(index, 0).color }, meta: { role: "early-routing", figure, layer: analysisView.layer, domain: analysisView.domain, model: analysis.name } }));
   return { data, height: 120 + 28 * records.length, layout: { hovermode: "closest", margin: { l: 20 }, xaxis: { title: "likeness", range: [-0.02, 1.02], zeroline: false },
-    yaxis: { tickvals: y, ticktext: records.map((record) => tokenLabel(record, 16)), range: [-records.length + 0.4, 0.6], zeroline: false, automargin: true } } };
+    yaxis: { tickvals: y, ticktext: records.map((record) => (width < kNarrow ? chartText(tokenText(record), 14) : tokenLabel(record, 16))), range: [-records.length + 0.4, 0.6], zeroline: false, automargin: true } } };
 }
 
 function addVocabularySection(report) {
@@ -104,7 +104,7 @@ function addTokenBrowser(report, section) {
   const host = make("div", { id: "token-browser-rows", class: "token-models" });
   const show = () => host.replaceChildren(...modelsShown(report).map((analysis, i) => tokenList(report, analysis, i, show)));
   const chart = { id: "token-browser", title: "What an expert reads" };
-  const tools = make("div", { class: "chart-tools" }, permalink(chart),
+  const tools = make("div", { class: "chart-tools" }, permalink(chart.id, chart.title),
     make("button", { type: "button", class: "tool", "aria-label": `Figures of ${chart.title}`, onclick: () => downloadText(tokenCsv(report), "evenkeel-token-browser.csv") }, "CSV"));
   section.append(make("figure", { id: "figure-token-browser" }, make("div", { class: "chart-head" }, make("h3", {}, chart.title), tools),
     kinds.length > 1 ? make("div", { class: "controls" }, makeSelect("token-kind", "Ids", kinds.map((kind) => [kind, `${kind} ids`]), (kind) => { analysisView.kind = kind; show(); })) : null, host,
@@ -133,7 +133,7 @@ function tokenList(report, analysis, i, show) {
   const { experts, chosen, rows } = tokensShown(analysis);
   const id = i === 0 ? "token-expert" : `token-expert-${i + 1}`;
   const choose = makeSelect(id, report.analyses.length > 1 ? `Expert of ${analysis.name}` : "Expert", experts.map((expert) => [expert, `expert ${expert}`]),
-    (expert) => { analysisView.experts.set(analysis.name, expert); show(); document.getElementById(id).focus(); }, chosen);
+    (expert) => { analysisView.experts.set(analysis.name, expert); show(); document.getElementById(id).focus(); }, chosen, 0);
   return make("div", {}, experts.length > 0 ? make("div", { class: "controls" }, choose) : null,
     rows.length === 0 ? make("p", { class: "note" }, `No id that reached the least count goes to ${experts.length > 0 ? "this expert" : `an expert of ${analysis.name}`}.`) : make("ol", { class: "token-list" }, ...rows.map(tokenRow)));
 }

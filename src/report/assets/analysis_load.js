@@ -5,7 +5,7 @@ const kMostPairs = 12;  // lines of pairs of data sets that a chart can carry
 function addExpertLoadSection(report) {
   const intro = "MRI (maximum routing imbalance) is the share of tokens that the busiest expert of a layer receives, over the whole data set. Dotted: what uniform random routing would show on as many tokens.";
   addAnalysisSection("expert-load", "Load of the experts", intro, (section) => {
-    addAnalysisChart(report, section, { id: "mri-by-layer", title: "Imbalance of every layer", caption: `${intervalWords(report)}${tableSource(report, "load").replace(/ mri_low.*$/, "")}`,
+    addAnalysisChart(report, section, { id: "mri-by-layer", title: "Imbalance of every layer", caption: `${intervalWords(report)}${tableSource(report, "load")}`,
       missing: anyRecords(report, "load") ? "The counts do not tell the number of tokens, so there is no MRI; the largest share of the assignments stands in the table." : "",
       build: () => layerLines(report, { table: "load", value: "mri", series: (record) => record.domain, chance: "mri_chance", title: "MRI, share of tokens", percent: true }) });
     addAnalysisChart(report, section, { id: "entropy-by-layer", title: "Entropy of the load", caption: "1 is a uniform load, 0 a single expert. Dotted: what uniform random routing would show on as many tokens.",
@@ -143,7 +143,7 @@ function addLocalitySection(report) {
   addAnalysisSection("locality", "Neighbouring tokens", intro, (section) => {
     const pair = make("div", { class: "pair" });
     section.append(pair);
-    const chart = (id, value, chance, title) => addAnalysisChart(report, pair, { id, title, caption: tableSource(report, "temporal_locality").trim(),
+    const chart = (id, value, chance, title) => addAnalysisChart(report, pair, { id, title, caption: `Share of the pairs of neighbours, within a sequence and document.${tableSource(report, "temporal_locality")}`,
       build: () => layerLines(report, { table: "temporal_locality", value, chance, series: (record) => record.domain, title: "share of neighbours", percent: true }) });
     chart("locality-first", "first_choice", "chance_first", "The same first choice");
     chart("locality-any", "any_choice", "chance_any", "Any expert shared");
@@ -157,7 +157,7 @@ function addDropsByPositionSection(report) {
       tables: ["drop_by_position"], where: dropped, build: (width) => modelPanels(report, width, buildDropsByPosition) });
     addAnalysisChart(report, section, { id: "drops-by-distance", title: "Drops and how far a data set is from the first one", tables: ["drops"], where: dropped,
       caption: `Each point is a layer, named beside it, on one data set: the share of its assignments that were dropped, against the distance of its load from that on the first data set (0: the same experts, 1: others).${tableSource(report, "drops")}`,
-      build: () => buildDropsByDistance(report) });
+      build: (width) => buildDropsByDistance(report, width) });
   });
 }
 
@@ -176,7 +176,7 @@ function buildDropsByPosition(analysis) {
   return { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "position in the sequence", zeroline: false }, yaxis: { title: "share of tokens", tickformat: ".1%", rangemode: "tozero" } } };
 }
 
-function buildDropsByDistance(report) {
+function buildDropsByDistance(report, width) {
   const domains = analysisDomains(report);
   const data = report.analyses.flatMap((analysis, model) => domains.flatMap((name) => {
     const rows = analysisRecords(analysis, "drops").filter((record) => record.domain === name && isNumber(record.layer) && isNumber(record.load_distance) && isNumber(record.dropped));
@@ -190,7 +190,7 @@ function buildDropsByDistance(report) {
       hovertemplate: `%{customdata}<extra>${label}</extra>`, meta: { role: "drops-by-distance", domain: name, model: analysis.name } }];
   }));
   if (data.length === 0) return null;
-  return { data, height: 400, layout: { hovermode: "closest", xaxis: { title: "distance of the load from the first data set's", zeroline: false }, yaxis: { title: "share of assignments dropped", tickformat: ".1%", rangemode: "tozero" } } };
+  return { data, height: 400, note: thinLabels(data, 0.85 * (width - 90), 260) ? kThinned : "", layout: { hovermode: "closest", xaxis: { title: "distance of the load from the first data set's", zeroline: false }, yaxis: { title: "share of assignments dropped", tickformat: ".1%", rangemode: "tozero" } } };
 }
 
 function addRecomputedLossSection(report) {

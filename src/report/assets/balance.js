@@ -99,7 +99,8 @@ function buildLayerLines(arms, layers, width) {
   const data = layers.map((layer, i) => {
     const points = arm.steps.map((line) => [line.step, routingFigure(line.routing, layer, "mri")]).filter((point) => point[1] !== null);
     return { type: "scatter", mode: "lines", name: `layer ${layer}`, x: points.map((point) => point[0]), y: points.map((point) => point[1]),
-      line: { color: colors[i], width: 1.9, dash: kDashes[i % 3] }, meta: { role: "layer", arm: arm.name, layer, figure: "mri" } };
+      line: { color: colors[i], width: 1.9, dash: kDashes[i % 3] }, meta: { role: "layer", arm: arm.name, layer, figure: "mri" },
+      rows: points.map(([step, value]) => ({ arm: arm.name, layer, step, MRI: value })) };
   }).filter((trace) => trace.x.length > 0);
   if (data.length === 0) return null;
   const marks = shiftMarks([arm], "steps");
@@ -125,7 +126,8 @@ function buildShift(report, groups, width) {
     error_x: { type: "data", array: shown.map((row) => (at(row, figure) || { std: 0 }).std), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
     hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>",
     marker: { symbol, size: 12, color: shown.map((row) => groupStyle(row.group).color), line: { width: figure === "before" ? 2 : 1, color: figure === "before" ? undefined : ink } },
-    showlegend: false, legendgroup: figure, meta: { role: "shift", figure } }));
+    showlegend: false, legendgroup: figure, meta: { role: "shift", figure },
+    rows: shown.map((row) => figureRow({ arm: row.group.name, phase: row.phase, layer: "mean", figure: `MRI, ${figure}` }, at(row, figure))) }));
   data.push(...kShiftPoints.map(([figure, symbol]) => legendKey(figure, symbol, figure)));
   shown.forEach((row, i) => {
     const values = kShiftPoints.map(([figure]) => at(row, figure)).filter((value) => value !== null).map((value) => value.mean);
@@ -164,7 +166,8 @@ function buildEvalMri(report, groups, width) {
         hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
         error_x: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
         marker: { size: 12, symbol: i === 0 ? "circle-open" : "circle", color: shown.map((group) => groupStyle(group).color), line: { width: 2 } },
-        meta: { role: "eval-mri", data: name, when } });
+        meta: { role: "eval-mri", data: name, when },
+        rows: shown.map((group, row) => figureRow({ arm: group.name, "data set": name, when: `after the ${when} phase`, layer: "mean", figure: "MRI" }, figures[row])).filter((row) => row.seeds > 0) });
     }
     shown.forEach((group, row) => {
       const bound = group.arms[0].lower_bound;

@@ -23,80 +23,16 @@ function addChart(parent, { id, title, caption, controls, missing, empty = "Noth
   return figure;
 }
 
-// A chart's picture and its figures, to take along.
-function chartTools(id, title) {
-  const tool = (name, label, onclick) => make("button", { type: "button", class: "tool", "aria-label": `${label} of ${title}`, onclick }, name);
-  return make("div", { class: "chart-tools" },
-    tool("PNG", "Picture", () => saveChartPicture(id)),
-    tool("CSV", "Figures", () => downloadText(chartCsv(charts.get(id).host.data || []), `evenkeel-${id}.csv`)));
-}
-
-const kPictureHead = 70;  // px for the two lines above a saved chart
-
-// The chart as it is drawn, for paper: in the light theme, opaque, under its title and what was chosen.
-async function saveChartPicture(id) {
-  const { host, build, title } = charts.get(id);
-  const width = Math.max(900, host.clientWidth);
-  const drawn = inLightTheme(() => {
-    const built = build(width);
-    return built && { built, layout: pageLayout(built, width), paper: themeColor("panel"), soft: themeColor("soft") };
-  });
-  if (!drawn) return;
-  const { built, layout, paper, soft } = drawn;
-  const context = chartText(chartContext(built.data), Math.floor(width / 8));
-  Object.assign(layout, { paper_bgcolor: paper, plot_bgcolor: paper, height: layout.height + kPictureHead, margin: { ...layout.margin, t: (layout.margin.t ?? 26) + kPictureHead },
-    title: { text: `<b>${chartText(title, 80)}</b><br><span style="font-size:14px;color:${soft}">${context}</span>`, font: { size: 19 }, x: 18 / width, xref: "container",
-      y: 1 - 20 / (layout.height + kPictureHead), yref: "container", xanchor: "left", yanchor: "top" } });
-  const address = await Plotly.toImage({ data: built.data, layout }, { format: "png", width, height: layout.height, scale: 2 });
-  downloadAddress(address, `evenkeel-${id}.png`);
-}
-
-// Whose routing it is, and of which layer and data; without that, the page's title.
-function chartContext(data) {
-  const named = (key) => unique(data.map((trace) => (trace.meta || {})[key]).filter((value) => value !== undefined && value !== null));
-  const models = named("model");
-  const layers = named("layer");
-  return [models.length > 0 ? models.join(", ") : document.title,
-    layers.length === 1 ? (layers[0] === "mean" ? "mean over layers" : `layer ${layers[0]}`) : "",
-    list(named("domain").slice(0, 6).map(String)), list(named("mode").map(plain))].filter((part) => part !== "").join(" · ");
-}
-
-// The plotted values, a row for each point, cell or flow, with the interval that is drawn. `records` of a trace are the
-// rows of the table that its points were drawn from: their columns follow, with counts, chance levels and token texts.
-function chartCsv(traces) {
-  const points = traces.flatMap(tracePoints);
-  const columns = unique(points.flatMap((point) => Object.keys(point.record || {})));
-  return csvRows([["model", "series", "x", "y", "value", "low", "high", ...columns],
-    ...points.map(({ model, series, x, y, value, low, high, record }) => [model, series, x, y, value, low, high, ...columns.map((column) => (record ? record[column] : null))])]);
-}
-
-function tracePoints(trace) {
-  const common = { model: trace.meta && trace.meta.model, series: trace.name || (trace.meta && trace.meta.role) || "" };
-  const record = (i) => (trace.records ? trace.records[i] : null);
-  if (trace.type === "heatmap") {
-    return trace.z.flatMap((line, i) => line.map((value, j) => ({ ...common, x: trace.x ? trace.x[j] : j, y: trace.y ? trace.y[i] : i, value, record: trace.records ? trace.records[i][j] : null })));
-  }
-  if (trace.type === "sankey") {
-    return trace.link.value.map((value, i) => ({ ...common, x: trace.node.label[trace.link.source[i]], y: trace.node.label[trace.link.target[i]], value, record: record(i) }));
-  }
-  if (!trace.x || (trace.hoverinfo === "skip" && !trace.records)) return [];
-  const [along, bar] = trace.error_y ? ["y", trace.error_y] : trace.error_x ? ["x", trace.error_x] : [null, null];
-  const reach = (i, side) => (bar === null || !isNumber(trace[along][i]) || !isNumber((side || bar.array)[i]) ? null : (side || bar.array)[i]);
-  return Array.from(trace.x).map((x, i) => {
-    const down = reach(i, bar && bar.arrayminus);
-    const up = reach(i, bar && bar.array);
-    return { ...common, x, y: trace.y ? trace.y[i] : null, value: null, low: down === null ? null : trace[along][i] - down, high: up === null ? null : trace[along][i] + up, record: record(i) };
-  });
-}
-
 function drawChart(id) {
   const chart = charts.get(id);
   if (!chart) return;
   const width = chart.host.clientWidth || 800;
+  cutNames.clear();
   const built = chart.build(width);
-  chart.captionHost.textContent = [chart.caption, built && built.note].filter((part) => part).join(" ");
+  chart.captionHost.textContent = [chart.caption, built && built.note, built && coincidenceNote(built), cutNote()].filter((part) => part).join(" ");
   if (built === null) {
     Plotly.purge(chart.host);
+    chart.followed = false;
     chart.host.replaceChildren(make("p", { class: "note" }, chart.empty));
     chart.host.style.height = "auto";
     return;
@@ -107,6 +43,25 @@ function drawChart(id) {
   Plotly.react(chart.host, built.data, layout, {
     displaylogo: false, responsive: true, displayModeBar: width < kNarrow ? false : "hover",
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"],
+  });
+  followLegend(chart);
+}
+
+// A click on an arm in a legend is that on its box in the sidebar: for all charts, and kept in the address. A second click
+// soon after shows this arm alone, or all again.
+function followLegend(chart) {
+  if (chart.followed) return;
+  chart.followed = true;
+  const armOf = ({ curveNumber, fullData }) => document.getElementById(`arm-${/^group-(\d+)$/.exec(fullData[curveNumber].legendgroup)?.[1]}`);
+  chart.host.on("plotly_legendclick", (event) => {
+    const box = armOf(event);
+    if (box) box.click();
+    return box === null;
+  });
+  chart.host.on("plotly_legenddoubleclick", (event) => {
+    const box = armOf(event);
+    if (box) box.dispatchEvent(new Event("alone"));
+    return box === null;
   });
 }
 
@@ -148,30 +103,41 @@ function pageLayout({ data, layout, height = 360 }, width) {
     modebar: { bgcolor: "rgba(0,0,0,0)", color: themeColor("soft"), activecolor: themeColor("accent") },
   };
   if (layout.margin) result.margin = { l: narrow ? 52 : 64, r: narrow ? 10 : 18, t: 26, b: 48 + legend, pad: 2, ...layout.margin };
+  const room = { x: (width - 90) / ((layout.grid || {}).columns || 1), y: Infinity };  // px for a title
   for (const key of Object.keys(result)) {
-    if (/^[xy]axis\d*$/.test(key)) result[key] = themedAxis(result[key]);
+    if (/^[xy]axis\d*$/.test(key)) result[key] = themedAxis(result[key], room[key[0]]);
   }
   return result;
 }
 
-function themedAxis(axis) {
+function themedAxis(axis, room) {
   const soft = themeColor("soft");
   return { gridcolor: themeColor("grid"), zerolinecolor: themeColor("line"), linecolor: themeColor("line"), automargin: true, ...axis,
-    tickfont: { color: soft, ...axis.tickfont }, title: axis.title ? { text: axis.title, font: { size: 14, color: soft }, standoff: 8 } : undefined };
+    tickfont: { color: soft, ...axis.tickfont }, title: axis.title ? { text: onTwoLines(axis.title, room / 7.2), font: { size: 14, color: soft }, standoff: 8 } : undefined };
+}
+
+// A text that is too long for a line, broken at the space nearest to its middle.
+function onTwoLines(text, longest) {
+  if (text.length <= longest) return text;
+  const spaces = [...text].flatMap((sign, i) => (sign === " " ? [i] : []));
+  const middle = spaces.sort((a, b) => Math.abs(a - text.length / 2) - Math.abs(b - text.length / 2))[0];
+  return middle === undefined ? text : `${text.slice(0, middle)}<br>${text.slice(middle + 1)}`;
 }
 
 // Height that a horizontal legend takes below a plot of this width: its entries fill rows in turn.
 function legendRoom(data, width) {
   const names = data.filter((trace) => trace.showlegend !== false && trace.name).map((trace) => trace.name);
   if (names.length < 2) return 0;
+  const linesOf = (name) => name.split("<br>");
+  const lineHeight = 17 * Math.max(...names.map((name) => linesOf(name).length)) + 4;
   let rows = 1;
   let used = 0;
   for (const name of names) {
-    const entry = name.length * 7.4 + 48;
+    const entry = Math.max(...linesOf(name).map((line) => line.length)) * 7.4 + 48;
     if (used > 0 && used + entry > width - 80) { rows += 1; used = 0; }
     used += entry;
   }
-  return rows * 21 + 8;
+  return rows * lineHeight + 8;
 }
 
 // The grid of n panels, at most `most` side by side, one column where it is narrow; suffix(i) names the axes of panel i.
@@ -183,9 +149,11 @@ function panelGrid(n, width, most = 2) {
 // Small multiples: n panels of `panelHeight` in one figure, on that grid; titles stand above the panels.
 function panels(names, width, panelHeight, most = 2) {
   const { columns, rows, suffix } = panelGrid(names.length, width, most);
+  const gap = 80;  // px between rows of panels at least: ticks and title of an axis, and the name of the panel below
+  const cell = rows > 1 ? panelHeight + Math.max(0, gap - 0.3 * panelHeight) : panelHeight;
   return {
-    columns, rows, height: rows * panelHeight + 70, suffix,
-    grid: { rows, columns, pattern: "independent", xgap: columns > 2 ? 0.06 : columns > 1 ? 0.14 : 0, ygap: rows > 1 ? 0.3 : 0 },
+    columns, rows, height: rows * cell + 70, suffix,
+    grid: { rows, columns, pattern: "independent", xgap: columns > 2 ? 0.06 : columns > 1 ? 0.14 : 0, ygap: rows > 1 ? Math.max(0.3, gap / cell) : 0 },
     annotations: names.map((name, i) => ({ text: `<b>${chartText(name)}</b>`, showarrow: false, x: 0, y: 1, yshift: 4,
       xref: `x${suffix(i)} domain`, yref: `y${suffix(i)} domain`, xanchor: "left", yanchor: "bottom", font: { size: 14 } })),
   };
@@ -193,13 +161,14 @@ function panels(names, width, panelHeight, most = 2) {
 
 // The line of a group, and the band of one standard deviation where it has several seeds.
 // `panel` is the panel's axis suffix; names in `meta` tell what is plotted.
-function groupLine(group, series, { panel = "", showlegend = true, meta = {}, markers = false, width = 2.2 } = {}) {
+function groupLine(group, series, { panel = "", showlegend = true, meta = {}, markers = false, width = 2.2, over = "step" } = {}) {
   const style = groupStyle(group);
   const shared = { type: "scatter", legendgroup: `group-${group.index}`, xaxis: `x${panel}`, yaxis: `y${panel}`,
     visible: hiddenGroups.has(group.index) ? "legendonly" : true };
-  const line = { ...shared, name: chartText(group.name), x: series.x, y: series.y, showlegend,
+  const line = { ...shared, name: chartName(group.name), x: series.x, y: series.y, showlegend,
     mode: markers ? "lines+markers" : "lines", line: { color: style.color, dash: style.dash, width },
-    marker: { color: style.color, symbol: style.symbol, size: 7 }, meta: { role: "line", group: group.name, ...meta } };
+    marker: { color: style.color, symbol: style.symbol, size: 7 }, meta: { role: "line", group: group.name, ...meta },
+    rows: series.x.map((x, i) => figureRow({ arm: group.name, ...lineLabels(meta), [over]: x }, { mean: series.y[i], std: series.std[i], n: series.counts[i] })) };
   if (series.n < 2) return [line];
   const up = series.y.map((y, i) => y + series.std[i]);
   const down = series.y.map((y, i) => y - series.std[i]);
@@ -207,6 +176,10 @@ function groupLine(group, series, { panel = "", showlegend = true, meta = {}, ma
     fillcolor: `${style.color}2e`, line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false,
     meta: { role: "band", group: group.name, ...meta } };
   return [band, line];
+}
+
+function lineLabels({ data, layer, figure }) {
+  return { ...(data === undefined ? {} : { "data set": data }), ...(layer === undefined ? {} : { layer }), figure: figure === undefined ? "loss" : figure === "mri" ? "MRI" : plain(figure) };
 }
 
 // The vertical line at the shift, with the phases' names, on every panel.
@@ -225,11 +198,33 @@ function shiftMarks(arms, unit, suffixes = [""]) {
   return marks;
 }
 
-// Rows of named groups, first on top; plotted at 0, -1, … so that equal or odd names cannot clash.
+// Rows of named groups, first on top; plotted at 0, -1, … so that equal or odd names cannot clash. A long name takes two lines.
 function groupRows(groups, width) {
   const longest = width < 420 ? 16 : width < kNarrow ? 22 : 30;
-  return { tickvals: groups.map((_, i) => -i), ticktext: groups.map((group) => chartText(group.name, longest)),
+  return { tickvals: groups.map((_, i) => -i), ticktext: groups.map((group) => wrappedName(group.name, longest)),
     range: [-groups.length + 0.4, 0.6], zeroline: false, automargin: true };
 }
+
+// Labels beside points: of those that would lie on each other the first stays. `width` and `height`: of the plot, px, that the points fill.
+// True where one was left out; the hover text of its point has it.
+function thinLabels(traces, width, height) {
+  const points = traces.flatMap((trace) => trace.x.map((x, i) => ({ trace, i, x, y: trace.y[i], text: trace.text[i].trim() }))).filter(({ text }) => text !== "");
+  const scale = (key) => {
+    const values = points.map((point) => point[key]);
+    return [Math.min(...values), Math.max(...values) - Math.min(...values) || 1];
+  };
+  const [[x0, dx], [y0, dy]] = [scale("x"), scale("y")];
+  const kept = [];
+  for (const { trace, i, x, y, text } of points) {
+    const long = 8 * text.length + 4;
+    const at = ((x - x0) / dx) * width;
+    const left = String(trace.textposition).endsWith("left") ? at - long - 6 : at + 6;
+    const box = { left, right: left + long, y: ((y - y0) / dy) * height };
+    if (kept.some((other) => other.left < box.right && box.left < other.right && Math.abs(other.y - box.y) < 17)) trace.text[i] = ""; else kept.push(box);
+  }
+  return kept.length < points.length;
+}
+
+const kThinned = "Labels that would lie on each other are left out; each point's hover text has its own.";
 
 function visibleGroups(groups) { return groups.filter((group) => !hiddenGroups.has(group.index)); }

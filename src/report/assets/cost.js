@@ -27,7 +27,8 @@ function barRows(report, rows, { values, texts, title, width, meta, tickformat }
     insidetextanchor: "start", textfont: { size: 14 }, cliponaxis: false, width: 0.7, customdata: rows.map((group) => group.name), hovertext: rows.map((group) => chartText(group.name)),
     hovertemplate: "%{hovertext}<br>%{x:,.0f}<extra></extra>",
     error_x: { type: "data", array: values.map((value) => value.std), visible: report.seeds > 1, color: themeColor("ink"), thickness: 1.3, width: 3 },
-    marker: { color: rows.map((group) => groupStyle(group).color) }, meta }];
+    marker: { color: rows.map((group) => groupStyle(group).color) }, meta,
+    rows: rows.map((group, i) => figureRow({ arm: group.name, ...(meta.data ? { "data set": meta.data } : {}), figure: title }, values[i])) }];
   return { data, height: 100 + 42 * rows.length, layout: { hovermode: "closest", showlegend: false, margin: { l: 20, t: 12 },
     xaxis: { title, tickformat, rangemode: "tozero", nticks: width < kNarrow ? 4 : undefined }, yaxis: groupRows(rows, width) } };
 }

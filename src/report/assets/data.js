@@ -130,7 +130,7 @@ function groupSeries(group, points) {
     }
   }
   const x = [...values.keys()].sort((a, b) => a - b);
-  return { x, y: x.map((key) => mean(values.get(key))), std: x.map((key) => sampleStd(values.get(key))),
+  return { x, y: x.map((key) => mean(values.get(key))), std: x.map((key) => sampleStd(values.get(key))), counts: x.map((key) => values.get(key).length),
     n: Math.max(0, ...x.map((key) => values.get(key).length)) };
 }
 

@@ -23,9 +23,9 @@ function addSection(id, title, intro) {
 
 function addNote(parent, text) { parent.append(make("p", { class: "note" }, text)); }
 
-// options: [[value, text], …]; onchange gets the value as given.
-function makeSelect(id, label, options, onchange, selected = 0) {
-  const select = make("select", { id, onchange: () => onchange(options[select.selectedIndex][0]) },
+// options: [[value, text], …]; onchange gets the value as given. `initial`: what the page chooses by itself, which its address leaves out.
+function makeSelect(id, label, options, onchange, selected = 0, initial = selected) {
+  const select = make("select", { id, "data-initial": String(initial), onchange: () => onchange(options[select.selectedIndex][0]) },
     ...options.map(([, text], index) => make("option", { value: String(index), selected: index === selected }, String(text))));
   return make("label", { for: id }, label, select);
 }

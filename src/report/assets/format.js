@@ -45,8 +45,29 @@ function formatSigned(value) {
 // Plotly reads a little HTML and %{…} in its labels; names from data must show as they are.
 function chartText(text, longest = 34) {
   const name = String(text);
+  if (name.length > longest) cutNames.add(name);
   const cut = name.length > longest ? `${name.slice(0, longest - 1)}…` : name;
   return cut.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("%", "&#37;");
+}
+
+// The name of an arm: a long one loses its middle, since names that begin alike tell themselves apart by their ends.
+function chartName(text, longest = 34) {
+  const name = String(text);
+  if (name.length <= longest) return chartText(name, longest);
+  cutNames.add(name);
+  const head = Math.ceil((longest - 1) / 2);
+  return chartText(`${name.slice(0, head)}…${name.slice(name.length - (longest - 1 - head))}`, longest);
+}
+
+// The same on up to two lines, broken after a sign where there is one.
+function wrappedName(text, longest) {
+  const name = String(text);
+  if (name.length <= longest) return chartText(name, longest);
+  const at = Math.max(...["-", "_", " ", ".", "+", ",", "=", "/"].map((sign) => name.lastIndexOf(sign, longest - 1)));
+  const end = at >= longest / 3 ? at + 1 : longest;
+  const isCut = name.length - end > longest;
+  if (isCut) cutNames.add(name);
+  return `${chartText(name.slice(0, end))}<br>${chartText(isCut ? `…${name.slice(name.length - longest + 1)}` : name.slice(end))}`;
 }
 
 // What takes room or nothing and leaves no ink: every white space, control, format and direction character, what a font

@@ -23,11 +23,11 @@ function addLoadSection(report) {
     const layers = layersOf([arm]);
     if (!layers.includes(loadView.layer)) loadView.layer = layers[0];
     layerHost.replaceChildren(makeSelect("load-layer", "Layer", layerOptions(layers, false), (layer) => { loadView.layer = layer; drawChart("load-steps"); },
-      layers.indexOf(loadView.layer)));
+      layers.indexOf(loadView.layer), 0));
     const steps = loadedSteps(arm);
     slider.max = String(steps.length - 1);
     const first = arm.shift ? steps.findIndex((line) => line.step > arm.shift.step) : -1;
-    slider.value = String(first >= 0 ? first : steps.length - 1);
+    slider.value = slider.dataset.initial = String(first >= 0 ? first : steps.length - 1);
     showStep();
   };
   const redraw = () => ["load-layers", "load-steps"].forEach(drawChart);
@@ -93,6 +93,7 @@ function buildLoadLayers(width) {
   const experts = entries[0].load.length;
   const data = [{ type: "heatmap", z: entries.map((entry) => entry.load), x: entries[0].load.map((_, i) => i), y: entries.map((entry) => entry.layer),
     ...loadColors(arm), xgap: experts > 64 ? 0 : 2, ygap: 2, hovertemplate: "layer %{y}, expert %{x}<br>%{z:.2%} of the assignments<extra></extra>",
+    rows: entries.flatMap(({ layer, load }) => load.map((share, expert) => ({ arm: arm.name, step: line.step, layer, expert, "share of assignments": share }))),
     meta: { role: "load-layers", arm: arm.name, step: line.step } }];
   const row = entries.length > 12 ? 22 : 52;
   return { data, height: 110 + row * entries.length, layout: { margin: { t: 12, r: 0 },
@@ -108,6 +109,7 @@ function buildLoadSteps() {
   const data = [{ type: "heatmap", x: lines.map((line) => line.step), y: Array.from({ length: experts }, (_, i) => i),
     z: Array.from({ length: experts }, (_, expert) => lines.map((line) => loadOf(line, layer)[expert])),
     ...loadColors(arm), hovertemplate: "step %{x}, expert %{y}<br>%{z:.2%} of the assignments<extra></extra>",
+    rows: lines.flatMap((line) => loadOf(line, layer).map((share, expert) => ({ arm: arm.name, step: line.step, layer, expert, "share of assignments": share }))),
     meta: { role: "load-steps", arm: arm.name, layer } }];
   const marks = shiftMarks([arm], "steps");
   for (const shape of marks.shapes) shape.layer = "above";
@@ -125,5 +127,6 @@ function cursor() {
 // Moves the line alone; drawing the whole heat map for each notch of the slider would lag.
 function moveCursor() {
   const host = charts.get("load-steps").host;
+  if (!host.layout) return;  // not drawn yet
   Plotly.relayout(host, { shapes: [...host.layout.shapes.slice(0, -1), cursor()] });
 }

@@ -28,7 +28,7 @@ function buildHeldOutLoss(report, width) {
   const data = report.dataSets.flatMap((name, i) => report.groups.flatMap((group) => {
     const series = groupSeries(group, (arm) => arm.evals.filter((line) => line.eval[name])
       .map((line) => [line.tokens, line.eval[name].loss]));
-    return groupLine(group, series, { panel: facets.suffix(i), showlegend: i === 0, markers: true, meta: { data: name } });
+    return groupLine(group, series, { panel: facets.suffix(i), showlegend: i === 0, markers: true, over: "tokens", meta: { data: name } });
   }));
   const marks = shiftMarks(report.arms, "tokens", suffixes);
   const layout = { grid: facets.grid, shapes: marks.shapes, annotations: [...facets.annotations, ...marks.annotations],
@@ -43,7 +43,7 @@ function buildHeldOutLoss(report, width) {
 
 function buildTrainingLoss(report) {
   const data = report.groups.flatMap((group) =>
-    groupLine(group, groupSeries(group, (arm) => arm.steps.map((line) => [line.tokens, line.loss])), { width: 1.6 }));
+    groupLine(group, groupSeries(group, (arm) => arm.steps.map((line) => [line.tokens, line.loss])), { width: 1.6, over: "tokens" }));
   if (data.every((trace) => trace.x.length === 0)) return null;
   const marks = shiftMarks(report.arms, "tokens");
   return { data, height: 380, layout: { ...marks, hovermode: "closest", xaxis: tokensAxis(), yaxis: { title: "loss, nats per token" } } };
@@ -71,16 +71,17 @@ function buildLearningRate(report) {
   for (const { planned, used, arms } of curves.values()) {
     const group = report.groups.find((candidate) => candidate.name === arms[0].group);
     const names = arms.length === report.arms.length ? "all arms" : arms.length > 2
-      ? `${chartText(arms[0].name)} and ${arms.length - 1} more` : arms.map((arm) => chartText(arm.name)).join(", ");
+      ? `${chartName(arms[0].name)} and ${arms.length - 1} more` : arms.map((arm) => chartName(arm.name)).join(", ");
     const label = report.arms.length === 1 ? "" : `, ${names}`;
     const style = groupStyle(group);
     const every = Math.max(1, Math.ceil(used.length / 60));
     const dots = used.filter((_, i) => i % every === 0 || i === used.length - 1);
     const meta = { arms: arms.map((arm) => arm.name) };
+    const rows = (rate, points) => arms.flatMap((arm) => points.map(([step, value]) => ({ arm: arm.name, rate, step, "learning rate": value })));
     if (planned.length > 0) data.push({ type: "scatter", mode: "lines", name: `planned${label}`, x: planned.map((point) => point[0]),
-      y: planned.map((point) => point[1]), line: { color: style.color, width: 2.2, dash: style.dash }, meta: { role: "planned", ...meta } });
+      y: planned.map((point) => point[1]), line: { color: style.color, width: 2.2, dash: style.dash }, meta: { role: "planned", ...meta }, rows: rows("planned", planned) });
     if (dots.length > 0) data.push({ type: "scatter", mode: "markers", name: `used${label}`, x: dots.map((point) => point[0]),
-      y: dots.map((point) => point[1]), marker: { color: style.color, size: 6, symbol: "circle-open" }, meta: { role: "used", ...meta } });
+      y: dots.map((point) => point[1]), marker: { color: style.color, size: 6, symbol: "circle-open" }, meta: { role: "used", ...meta }, rows: rows("used", used) });
   }
   if (data.length === 0) return null;
   const marks = shiftMarks(report.arms, "steps");

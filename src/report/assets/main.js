@@ -36,10 +36,12 @@ function main(report) {
   addRecipeSection(report);
   addDefinitionsSection(report);
   document.getElementById("content").append(make("footer", {},
-    "This page is one file and needs no network. It holds what its charts show, every number with all its digits: loss, rate and balance of each step, and of the experts' loads at most 240 steps of an arm; metrics.jsonl of each run has the rest. Charts can be zoomed; PNG and CSV above each save it and its figures."));
+    "This page is one file and needs no network. It holds what its charts show, every number with all its digits: loss, rate and balance of each step, and of the experts' loads at most 240 steps of an arm; metrics.jsonl of each run has the rest. Charts can be zoomed. Above each, PNG and SVG save its picture, PDF prints it alone on a page of its size, CSV saves its figures with all their digits."));
   addArmFilter(report);
   paintSwatches(report);
+  keepExportTitle();
   followScroll();
+  followAddress();
   followWidth();
   drawFirst().then(showAddressed);
 }

@@ -44,12 +44,14 @@ function buildForgetting(report, width) {
   const text = rows.map((row) => columns.map((column) => {
     const [figure, loss] = [cell(row, column, "change"), cell(row, column, "loss")];
     if (!figure) return "";
-    return `<b>${formatSigned(figure.mean)}</b>${figure.n > 1 ? ` ± ${figure.std.toFixed(2)}` : ""}${withLoss && loss ? ` (${loss.mean.toFixed(2)})` : ""}`;
+    return `<b>${formatSigned(figure.mean)}</b>${figure.n > 1 ? `${roomy ? " " : "<br>"}± ${figure.std.toFixed(2)}` : ""}${withLoss && loss ? ` (${loss.mean.toFixed(2)})` : ""}`;
   }));
   const hover = rows.map((row) => columns.map((column) => `${chartText(row.name)}<br>${chartText(column.data)}`));
   const data = [{ type: "heatmap", z, x: columns.map((_, i) => i), y: rows.map((_, i) => -i), text, hovertext: hover, texttemplate: "%{text}",
     hovertemplate: "%{hovertext}<br>change %{z:.4f}<extra></extra>", textfont: { size: 15, color: themeColor("ink") },
     zmin: -limit, zmax: limit, colorscale: changeScale(), showscale: false, xgap: 3, ygap: 3,
+    rows: rows.flatMap((row) => columns.flatMap((column) => ["change", "loss"].map((figure) => figureRow({ arm: row.group.name, phase: row.phase || column.phase, "data set": column.data,
+      figure: figure === "change" ? "change of the loss" : "loss" }, cell(row, column, figure))))).filter((row) => row.seeds > 0),
     meta: { role: "forgetting", rows: rows.map((row) => [row.group.name, row.phase || null]), columns: columns.map((column) => [column.data, column.phase || null]) } }];
   const heading = ({ data: name, phase }) => `<b>${chartText(name, roomy ? 16 : 9)}</b>${phase ? `<br>after${roomy ? " " : "<br>"}${chartText(phase, roomy ? 16 : 9)}` : ""}`;
   return { data, height: Math.max(200, 110 + 46 * rows.length), layout: { margin: { t: roomy ? 60 : 78, l: 20, b: 12 },
@@ -83,13 +85,14 @@ function buildReplay(report, width) {
   const markers = points.map(({ group, replay, x, y }) => {
     const style = groupStyle(group);
     const bars = (figure) => ({ type: "data", array: [figure.std], visible: figure.n > 1, color: themeColor("soft"), thickness: 1.3, width: 3 });
-    return { type: "scatter", mode: several ? "markers+text" : "markers", name: chartText(group.name), x: [x.mean], y: [y.mean], error_x: bars(x), error_y: bars(y),
+    return { type: "scatter", mode: several ? "markers+text" : "markers", name: chartName(group.name), x: [x.mean], y: [y.mean], error_x: bars(x), error_y: bars(y),
       text: [replay > 0 ? `  ${formatNumber(replay * 100)} % replay  ` : ""], textposition: x.mean > middle ? "middle left" : "middle right", textfont: { color: themeColor("soft"), size: 13 }, cliponaxis: false,
-      hovertemplate: `%{fullData.name}<br>${chartText(newData)} %{x:.4f}<br>${chartText(oldData)} %{y:.4f}<extra></extra>`,
+      hovertemplate: `%{fullData.name}${replay > 0 ? `, ${formatNumber(replay * 100)} % replay` : ""}<br>${chartText(newData)} %{x:.4f}<br>${chartText(oldData)} %{y:.4f}<extra></extra>`,
       marker: { color: style.color, symbol: style.symbol, size: 14, line: { width: 1, color: themeColor("panel") } }, legendgroup: `group-${group.index}`,
-      visible: hiddenGroups.has(group.index) ? "legendonly" : true, meta: { role: "replay", group: group.name } };
+      visible: hiddenGroups.has(group.index) ? "legendonly" : true, meta: { role: "replay", group: group.name },
+      rows: [[newData, x], [oldData, y]].map(([name, figure]) => figureRow({ arm: group.name, "replay, fraction": replay, "data set": name, figure: "loss at the end" }, figure)) };
   });
-  return { data: [...links, ...markers], height: 430, layout: { hovermode: "closest",
+  return { data: [...links, ...markers], height: 430, note: several && thinLabels(markers, 0.85 * (width - 90), 280) ? kThinned : "", layout: { hovermode: "closest",
     xaxis: { title: `loss on ${chartText(newData)} (new), nats per token` }, yaxis: { title: `loss on ${chartText(oldData)} (old), nats per token` } } };
 }
 
@@ -128,11 +131,12 @@ function buildSaturation(report) {
     const figures = layers.map((layer) => groupFigure(report, group, "saturation", "saturation", (record) => at(record) && record.layer === layer));
     if (figures.every((figure) => figure === null)) continue;
     const style = groupStyle(group);
-    data.push({ type: "scatter", mode: "lines+markers", name: chartText(group.name), x: layers, y: figures.map((figure) => (figure ? figure.mean : null)),
+    data.push({ type: "scatter", mode: "lines+markers", name: chartName(group.name), x: layers, y: figures.map((figure) => (figure ? figure.mean : null)),
       error_y: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
       line: { color: style.color, dash: style.dash, width: 2.2 }, marker: { color: style.color, symbol: style.symbol, size: 10 },
       legendgroup: `group-${group.index}`, visible: hiddenGroups.has(group.index) ? "legendonly" : true,
-      meta: { role: "saturation", group: group.name, data: dataName, k, from: span[0], to: span[1] } });
+      meta: { role: "saturation", group: group.name, data: dataName, k, from: span[0], to: span[1] },
+      rows: layers.map((layer, i) => figureRow({ arm: group.name, "data set": dataName, k, "from step": span[0], "to step": span[1], layer, figure: "saturation" }, figures[i])).filter((row) => row.seeds > 0) });
   }
   if (data.length === 0) return null;
   const chances = unique(all.filter(at).map((record) => record.chance).filter(isNumber)).sort((a, b) => a - b);

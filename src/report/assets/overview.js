@@ -160,11 +160,23 @@ function addArmFilter(report) {
   filter.hidden = false;
   filter.open = innerWidth > 1000;
   const boxes = report.groups.map((group) => make("label", {}, make("input", { type: "checkbox", checked: true, id: `arm-${group.index}`,
-    onchange: (event) => {
-      if (event.target.checked) hiddenGroups.delete(group.index); else hiddenGroups.add(group.index);
-      drawAll();
-    } }), make("span", { class: "swatch", "aria-hidden": "true", "data-group": group.index }), group.name));
+    onchange: (event) => showArms(report, (other) => (other === group ? event.target.checked : !hiddenGroups.has(other.index))),
+    onalone: () => { const isAlone = hiddenGroups.size === report.groups.length - 1 && !hiddenGroups.has(group.index); showArms(report, (other) => isAlone || other === group); } }), make("span", { class: "swatch", "aria-hidden": "true", "data-group": group.index }), group.name));
   filter.querySelector("fieldset").append(...boxes);
+  keepInAddress({ parts: () => (hiddenGroups.size === 0 ? [] : [["hidden", report.groups.filter(({ index }) => hiddenGroups.has(index)).map(({ name }) => encodeURIComponent(name)).join(",")]]),
+    take: (wanted) => { const hidden = (wanted.hidden || "").split(",").map(decoded); showArms(report, ({ name }) => !hidden.includes(name)); } });
+}
+
+// Shows the arms that `isShown` names, in the boxes, the charts and the address.
+function showArms(report, isShown) {
+  const hidden = report.groups.filter((group) => !isShown(group)).map(({ index }) => index);
+  const isSame = hidden.length === hiddenGroups.size && hidden.every((index) => hiddenGroups.has(index));
+  hiddenGroups.clear();
+  for (const index of hidden) hiddenGroups.add(index);
+  for (const { index } of report.groups) document.getElementById(`arm-${index}`).checked = !hiddenGroups.has(index);
+  if (isSame) return;
+  keepAddress();
+  drawAll();
 }
 
 function paintSwatches(report) {

@@ -3,6 +3,9 @@
 
 const routersView = { sort: "loss_new", falling: false };
 
+const kRouterFigures = { loss_before: "loss before the shift", loss_new: "loss at the end", loss_old: "loss at the end", mri_before: "MRI before the shift", mri_peak: "MRI at its peak after the shift",
+  eval_mri_old: "MRI on held-out old data", eval_mri_new: "MRI on held-out new data" };
+
 // Whether later tokens of a sequence change earlier decisions: [rank for sorting, words, symbol, colour].
 const kCausality = {
   causal: [0, "yes", "circle", 2],
@@ -43,14 +46,24 @@ function addRoutersSection(report) {
   const host = make("div", { class: "scroll compared", tabindex: "0", role: "region", "aria-label": "Table of routers" });
   section.append(host);
   const columns = routerColumns(rows, oldData, newData);
-  const sortBy = (key) => {
-    routersView.falling = routersView.sort === key && !routersView.falling;
-    routersView.sort = key;
+  const sort = (key, falling) => {
+    Object.assign(routersView, { sort: key, falling });
     host.replaceChildren(routersTable(sortedRouters(rows, columns), columns, sortBy));
     paintSwatches(report);
-    host.querySelector(`[data-sort="${key}"]`).focus();
     ["routers-loss", "routers-balance"].forEach(drawChart);
   };
+  const sortBy = (key) => {
+    sort(key, routersView.sort === key && !routersView.falling);
+    host.querySelector(`[data-sort="${key}"]`).focus();
+    keepAddress();
+  };
+  const first = { ...routersView };
+  keepInAddress({ parts: () => (routersView.sort === first.sort && routersView.falling === first.falling ? [] : [["sort", `${routersView.falling ? "-" : ""}${routersView.sort}`]]),
+    take: ({ sort: wanted = first.sort }) => {
+      const key = wanted.replace(/^-/, "");
+      const falling = wanted.startsWith("-");
+      if (columns.some((column) => column.key === key) && (key !== routersView.sort || falling !== routersView.falling)) sort(key, falling);
+    } });
   host.append(routersTable(sortedRouters(rows, columns), columns, sortBy));
   const shown = () => sortedRouters(rows, columns).filter((row) => row.kind !== null && !hiddenGroups.has(row.group.index));
   addChart(section, { id: "routers-loss", title: "What each rule is worth",
@@ -156,7 +169,7 @@ function balancePanels(rows, oldData, newData) {
 function buildRouterPanels(rows, list, width) {
   if (rows.length === 0 || list.length === 0) return null;
   const facets = panels(list.map(({ name }) => name), width, 60 + 25 * rows.length, list.length);
-  const layout = { grid: { ...facets.grid, ygap: facets.rows > 1 ? 0.2 : 0 }, annotations: facets.annotations, shapes: [], hovermode: "closest", margin: { t: 36, l: 20 } };
+  const layout = { grid: facets.grid, annotations: facets.annotations, shapes: [], hovermode: "closest", margin: { t: 36, l: 20 } };
   const color = (row) => kColors[isDark() ? "dark" : "light"][kCausality[row.kind][3]];
   const data = [];
   list.forEach((panel, index) => {
@@ -168,7 +181,8 @@ function buildRouterPanels(rows, list, width) {
         y: rows.map((_, i) => -i), customdata: rows.map((row) => row.group.name), text: rows.map((row) => chartText(row.group.name)), hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>",
         error_x: { type: "data", array: figures.map((value) => value.std || 0), visible: figures.some((value) => value.n > 1), color: themeColor("soft"), thickness: 1.3, width: 3 },
         marker: { size: 10, symbol: rows.map((row) => symbol || kCausality[row.kind][2]), color: rows.map(color), line: { width: 1.8, color: rows.map(color) } },
-        meta: { role: "routers", figure } });
+        meta: { role: "routers", figure },
+        rows: rows.map((row, i) => figureRow({ arm: row.group.name, panel: panel.name, figure: kRouterFigures[figure] }, figures[i])).filter((row) => row.seeds > 0) });
     }
     addRowShapes(layout.shapes, rows, panel, axes, color);
     if (isNumber(panel.reference)) layout.shapes.push({ type: "line", ...axes, yref: `y${suffix} domain`, x0: panel.reference, x1: panel.reference, y0: 0, y1: 1, layer: "below", line: { color: themeColor("soft"), width: 1.5, dash: "dot" } });

@@ -38,7 +38,7 @@ function tableBlock(table, open) {
   const fill = () => { if (!body.querySelector("table")) body.append(tableView(table)); };
   if (open) fill();
   block.addEventListener("toggle", fill);
-  addEventListener("beforeprint", () => { fill(); block.open = true; });
+  addEventListener("beforeprint", () => { if (isPrintingChart()) return; fill(); block.open = true; });
   return block;
 }
 

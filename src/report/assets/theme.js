@@ -83,7 +83,7 @@ function startTheme(redraw) {
     setTheme(theme);
     redraw();
   });
-  const paper = (theme) => () => { document.documentElement.dataset.theme = theme || choose(); redraw(); };
-  addEventListener("beforeprint", paper("light"));
-  addEventListener("afterprint", () => { setTheme(choose()); redraw(); });
+  const unlessChart = (paint) => () => { if (!isPrintingChart()) { paint(); redraw(); } };  // a chart alone brings its own colours
+  addEventListener("beforeprint", unlessChart(() => { document.documentElement.dataset.theme = "light"; }));
+  addEventListener("afterprint", unlessChart(() => setTheme(choose())));
 }
