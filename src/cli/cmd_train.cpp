@@ -33,8 +33,14 @@ int cmd_train(Options& options) {
   train.recipe_text = read_file(recipe);
   auto config = train::read_run_config(read_recipe(recipe, overrides, seed));
   config.train.allow_mixed_tokenizers = config.train.allow_mixed_tokenizers || allow_mixed;
+  const auto results_time = [&] {
+    std::error_code ignored;
+    return fs::last_write_time(train.run / "results.json", ignored);
+  };
+  const auto before = results_time();
   const auto outcome = train::train_run(config, train);
   if (outcome != train::TrainOutcome::finished) return 0;
+  if (results_time() == before && fs::exists(train.run / "report.html")) return 0;  // it was finished: the disk may be read-only
   report::write_page({out}, train.run / "report.html");
   log_results(train.run);
   return 0;

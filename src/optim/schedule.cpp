@@ -270,4 +270,16 @@ std::unique_ptr<Schedule> make_schedule(const ConfigNode& config, const PhaseLen
   fail<ConfigError>(node->where, ": got schedule.kind = '", kind, "'; need one of: ", known);
 }
 
+std::string sparkline(const Schedule& schedule, int64_t n_steps) {
+  constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  constexpr int64_t kWidth = 32;
+  double largest = 0;
+  std::vector<double> rates;
+  for (int64_t i = 0; i < kWidth; ++i) rates.push_back(schedule.rate(1 + (n_steps - 1) * i / (kWidth - 1)));
+  for (const double rate : rates) largest = std::max(largest, rate);
+  std::string out;
+  for (const double rate : rates) out += kBars[largest > 0 ? std::min(7, static_cast<int>(rate / largest * 7.999)) : 0];
+  return out;
+}
+
 }  // namespace evenkeel::optim

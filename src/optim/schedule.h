@@ -33,6 +33,9 @@ class Schedule {
   double lr_start_, lr_max_;
 };
 
+// The course of the rate over `n_steps` updates as a row of 32 bars, the highest for the largest rate.
+std::string sparkline(const Schedule& schedule, int64_t n_steps);
+
 struct ScheduleKind {
   const char* name;
   const char* help;

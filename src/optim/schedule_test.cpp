@@ -107,5 +107,15 @@ TEST(Schedule, TakesLrMinZeroWhenNothingAnneals) {
   EXPECT_DOUBLE_EQ(make("kind = \"infinite_cosine\"\nlr_max = 1.0\nlr_constant = 0.5\ncooldown = 0.5\nconstant = 0.5")->rate(100), 0.5);
 }
 
+TEST(Schedule, IsDrawnAsBars) {
+  std::string flat;
+  for (int i = 0; i < 32; ++i) flat += "█";
+  EXPECT_EQ(sparkline(*make("kind = \"constant\"\nlr_max = 1.0"), 100), flat);
+  const std::string falling = sparkline(*make("kind = \"linear\"\nlr_max = 1.0\nlr_min = 0.0"), 100);
+  EXPECT_EQ(falling.substr(0, 3), "█");
+  EXPECT_EQ(falling.substr(falling.size() - 3), "▁");
+  EXPECT_EQ(falling.size(), 32U * 3);  // each is three bytes of UTF-8
+}
+
 }  // namespace
 }  // namespace evenkeel::optim

@@ -1,6 +1,7 @@
 #include "train/phase.h"
 
 #include "checkpoint/families.h"
+#include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
@@ -54,6 +55,11 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
     out.step = with_path(state, [&] { return read_json(state).at("step").as_int(); });
   }
   return out;
+}
+
+fs::path folder_of_step(const fs::path& run, const PhaseStart& start, int64_t step) {
+  if (start.folder.empty()) return run / "checkpoints" / checkpoint::step_folder_name(step);
+  return start.step == step ? start.folder : start.folder.parent_path() / checkpoint::step_folder_name(step);
 }
 
 data::LoaderOptions loader_options(const RunConfig& config) {

@@ -25,6 +25,9 @@ std::string external_start(const RunConfig& config, size_t index);
 // ConfigError for a name, step or folder that is not there.
 PhaseStart phase_start(const RunConfig& config, size_t index);
 
+// The checkpoint folder of `step` of what a phase starts from: a step of `run`, or of the run outside, whose "last" may be a later one by now.
+std::filesystem::path folder_of_step(const std::filesystem::path& run, const PhaseStart& start, int64_t step);
+
 // How the run's loaders draw.
 data::LoaderOptions loader_options(const RunConfig& config);
 

@@ -88,6 +88,16 @@ TEST(PhaseDraws, ReplayTakesTheMixtureOfAnEarlierPhase) {
   EXPECT_EQ(draws.past.start_cursors.at("content"), 5);
 }
 
+TEST(PhaseStart, HasTheFolderOfEachOfItsSteps) {
+  PhaseStart own, outside;
+  own.step = 4;
+  EXPECT_EQ(folder_of_step("/run", own, 4), "/run/checkpoints/step-00000004");
+  outside.folder = "/other/checkpoints/step-00000012";
+  outside.step = 12;
+  EXPECT_EQ(folder_of_step("/run", outside, 12), outside.folder);
+  EXPECT_EQ(folder_of_step("/run", outside, 8), "/other/checkpoints/step-00000008");
+}
+
 // Another run may bring phases along that the recipe does not name.
 const std::string kFromElsewhere = "phase.one.start={from = \"/elsewhere\"}";
 

@@ -17,7 +17,7 @@
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/diagnose.h"
-#include "train/evaluate.h"
+#include "train/held_out.h"
 #include "train/inputs.h"
 #include "train/machine.h"
 #include "train/interrupt.h"
@@ -40,18 +40,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
-
-std::string sparkline(const optim::Schedule& schedule, int64_t n_steps) {
-  constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
-  constexpr int64_t kWidth = 32;
-  double largest = 0;
-  std::vector<double> rates;
-  for (int64_t i = 0; i < kWidth; ++i) rates.push_back(schedule.rate(1 + (n_steps - 1) * i / (kWidth - 1)));
-  for (const double rate : rates) largest = std::max(largest, rate);
-  std::string out;
-  for (const double rate : rates) out += kBars[largest > 0 ? std::min(7, static_cast<int>(rate / largest * 7.999)) : 0];
-  return out;
-}
 
 // The state of one call of train_run.
 class Run {
@@ -205,7 +193,7 @@ class Run {
     for (const auto& phase : config_.phases) {
       const int64_t steps = phase.total_steps(config_.train);
       const auto schedule = phase_schedule(config_, phase);
-      log_info("phase ", phase.name, ": ", steps, " steps, ", human_count(static_cast<double>(steps * config_.tokens_per_step())), " tokens, lr ", schedule->rate(1), " ", sparkline(*schedule, steps), " ", schedule->rate(steps));
+      log_info("phase ", phase.name, ": ", steps, " steps, ", human_count(static_cast<double>(steps * config_.tokens_per_step())), " tokens, lr ", schedule->rate(1), " ", optim::sparkline(*schedule, steps), " ", schedule->rate(steps));
     }
   }
 
@@ -244,7 +232,7 @@ class Run {
 
   // Parameters, moments, router states and cursors of another checkpoint; the run's own counters go on.
   void load_start(const PhaseStart& start) {
-    const fs::path folder = start.folder.empty() ? options_.run / "checkpoints" / checkpoint::step_folder_name(start.step) : start.folder;
+    const fs::path folder = folder_of_step(options_.run, start, start.step);
     state_.params = {};  // the old model goes before the new one comes
     state_.adam = {};
     TrainState other;
@@ -297,8 +285,7 @@ class Run {
       for (const auto& finding : diagnose(model_, factors_, batches[0], state_)) log_warning(finding);
       begin += Clock::now() - before;  // no part of the step
     }
-    const double rate = schedule_->rate(state_.phase_step + 1);
-    report_ = train_step(model_, config_.optimizer, factors_, batches, rate, state_);
+    report_ = train_step(model_, config_.optimizer, factors_, batches, schedule_->rate(state_.phase_step + 1), state_);
     last_batch_ = batches[0];
     step_seconds_ = seconds_since(begin);
     sources_.clear();
@@ -368,21 +355,10 @@ class Run {
     return static_cast<double>(report_.n_tokens) / step_seconds_ * model::training_flops_per_token(config_.model, config_.train.sequence_length) / gemm_rate_;
   }
 
-  EvalOptions eval_options(const EvalConfig& eval, const EvalSource& source) const {
-    EvalOptions options;
-    options.name = source.name;
-    options.sequence_length = config_.train.sequence_length;
-    options.batch_size = config_.train.micro_batch_size;
-    options.max_tokens = eval.max_tokens;
-    options.separate_documents = config_.train.separate_documents;
-    options.step = state_.step;
-    return options;
-  }
-
   // What the metrics have of this step already is not made again.
   void evaluate_all(bool phase_ends) {
     if (!metrics_->has("eval")) write_evaluation();
-    if (phase_ends && !metrics_->has("saturation")) write_saturation(*phase().eval);
+    if (phase_ends && !metrics_->has("saturation")) write_saturation();
   }
 
   // Where the weights come from elsewhere, what they can is measured before they change: forgetting counts from there.
@@ -391,24 +367,19 @@ class Run {
     if (from_elsewhere && phase().eval && !metrics_->has("eval")) write_evaluation();
   }
 
+  HeldOut held_out() const { return {config_, phase(), model_, state_, data_}; }
+
   void write_evaluation() {
-    const EvalConfig& eval = *phase().eval;
-    Json results = Json::object();
-    std::string summary;
-    for (const auto& source : eval.data) {
-      const auto result = evaluate(model_, state_.params, state_.router_states, data_.at(source.path.value), eval_options(eval, source));
-      results[source.name] = to_json(result, /*with_routing=*/true);
-      char buffer[64];
-      std::snprintf(buffer, sizeof buffer, " %.4f", result.loss);
-      summary += " " + source.name + buffer;
-      if (tensorboard_ != nullptr) tensorboard_->scalar("eval/" + source.name + "/loss", result.loss, state_.step);
-    }
-    Json line = Json::object();
-    line["step"] = state_.step;
-    line["phase"] = phase().name;
-    line["tokens"] = state_.tokens;
-    line["eval"] = std::move(results);
+    const Json line = evaluation_line(held_out());
     metrics_->write(line);
+    std::string summary;
+    for (const auto& [name, result] : line.at("eval").as_object()) {
+      const double loss = result.at("loss").as_double();
+      char buffer[64];
+      std::snprintf(buffer, sizeof buffer, " %.4f", loss);
+      summary += " " + name + buffer;
+      if (tensorboard_ != nullptr) tensorboard_->scalar("eval/" + name + "/loss", loss, state_.step);
+    }
     if (!options_.on_step) log_info("step ", state_.step, " (", phase().name, ") held-out loss:", summary);
   }
 
@@ -421,12 +392,7 @@ class Run {
       if (!config_.model_from) return nullptr;
       *out = initial_state(config_, model_, device_, token_counts());
     } else {
-      fs::path folder = start.folder;
-      if (folder.empty()) {
-        folder = options_.run / "checkpoints" / checkpoint::step_folder_name(from);
-      } else if (start.step != from) {  // "last" of a run that went on before this one was resumed
-        folder = folder.parent_path() / checkpoint::step_folder_name(from);
-      }
+      const fs::path folder = folder_of_step(options_.run, start, from);
       if (!fs::is_directory(folder)) {
         log_warning("no saturation of phase ", phase().name, ": ", folder.string(), ", which it started from, is gone");
         return nullptr;
@@ -440,24 +406,9 @@ class Run {
     return out;
   }
 
-  // Router saturation between the phase's start and its end, on every held-out set.
-  void write_saturation(const EvalConfig& eval) {
+  void write_saturation() {
     const auto start = config_.model.is_moe() ? state_at_start() : nullptr;
-    if (start == nullptr) return;
-    const int64_t from = state_.records.back().start_step;
-    const Snapshot before{start->params, start->router_states}, after{state_.params, state_.router_states};
-    Json sets = Json::object();
-    for (const auto& set : eval.data) {
-      Json rows = Json::array();
-      for (const auto& row : evaluate_saturation(model_, before, after, data_.at(set.path.value), eval_options(eval, set)))
-        rows.push_back(Json::Object{{"layer", row.layer}, {"k", row.k}, {"from", from}, {"to", state_.step}, {"saturation", row.saturation}, {"chance", row.chance}});
-      sets[set.name] = std::move(rows);
-    }
-    Json line = Json::object();
-    line["step"] = state_.step;
-    line["phase"] = phase().name;
-    line["saturation"] = std::move(sets);
-    metrics_->write(line);
+    if (start != nullptr) metrics_->write(saturation_line(held_out(), *start));
   }
 
   // Steps of this run that other phases, or other runs, start from.
