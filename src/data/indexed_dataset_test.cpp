@@ -191,7 +191,8 @@ TEST_F(IndexedDatasetTest, TakesTheBytesOfTextFromItsDescription) {
   EXPECT_THAT(message_of<DataError>([&] { described(R"({"format": "evenkeel.data.v1", "tokens": 6, "bytes": 21})"); }),
               HasSubstr("d.json: got 6 tokens; need 5"));
   EXPECT_THROW(described(R"({"format": "evenkeel.data.v1", "tokens": 5, "bytes": -1})"), DataError);
-  EXPECT_THROW(described("{"), DataError);
+  EXPECT_EQ(described("{"), 0);  // another program's, whatever it is
+  EXPECT_THROW(described(R"({"format": "evenkeel.data.v1", )"), DataError);
 }
 
 TEST_F(IndexedDatasetTest, NoticesAFileThatGetsShorter) {

@@ -128,7 +128,8 @@ void remove_old_holdout(const fs::path& prefix) {
   const std::string held_out = prefix.string() + "-heldout";
   const auto inputs_of = [](const fs::path& pair) -> Json {
     try {
-      const Json* found = read_description(pair).find("inputs");
+      const Json description = read_description(pair);
+      const Json* found = description.find("inputs");
       return found != nullptr ? *found : Json();
     } catch (const DataError&) {
       return {};  // damaged
