@@ -18,7 +18,12 @@ using testing::TemporaryFolder;
 template <class F>
 std::string stdout_of(F&& call) {
   ::testing::internal::CaptureStdout();
-  call();
+  try {
+    call();
+  } catch (...) {
+    ::testing::internal::GetCapturedStdout();
+    throw;
+  }
   return ::testing::internal::GetCapturedStdout();
 }
 

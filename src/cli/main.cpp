@@ -7,7 +7,6 @@
 #include "core/config_tree.h"
 #include "core/error_report.h"
 #include "core/errors.h"
-#include "ops/allocator.h"
 #include "train/interrupt.h"
 
 namespace evenkeel::cli {
@@ -69,7 +68,6 @@ int run(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   try {
-    evenkeel::ops::install_allocator();
     evenkeel::train::install_signal_handlers();
     const int exit_code = evenkeel::cli::run({argv + 1, argv + argc});
     std::cout.flush();

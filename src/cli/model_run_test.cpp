@@ -65,12 +65,14 @@ TEST(TokenizerOrigin, IsThatOfTheDataOrNothing) {
   const testing::TemporaryFolder folder;
   EXPECT_EQ(tokenizer_origin(folder / "a").sha256, "");
   folder.write("a.json", "{\"tokenizer_sha256\": \"9f86\"}");
+  EXPECT_EQ(tokenizer_origin(folder / "a").sha256, "") << "another program's";
+  folder.write("a.json", R"({"format": "evenkeel.data.v1", "tokenizer_sha256": "9f86"})");
   EXPECT_EQ(tokenizer_origin(folder / "a").sha256, "9f86");
-  folder.write("a.json", "{\"tokenizer_sha256\": null}");
+  folder.write("a.json", R"({"format": "evenkeel.data.v1", "tokenizer_sha256": null})");
   EXPECT_EQ(tokenizer_origin(folder / "a").sha256, "");
-  folder.write("a.json", R"({"tokenizer_sha256": "9f86", "tokenizer": "../tok/t.model"})");
+  folder.write("a.json", R"({"format": "evenkeel.data.v1", "tokenizer_sha256": "9f86", "tokenizer": "../tok/t.model"})");
   EXPECT_EQ(tokenizer_origin(folder / "a").path, (fs::absolute(folder / "a").parent_path().parent_path() / "tok" / "t.model").string());
-  folder.write("a.json", "{");
+  folder.write("a.json", R"({"format": "evenkeel.data.v1")");
   EXPECT_THROW(tokenizer_origin(folder / "a"), DataError);
 }
 

@@ -78,6 +78,7 @@ TEST(Marks, APairIsWhatItsDescriptionSays) {
   for (const auto& part : parts) EXPECT_TRUE(is_own(part)) << part.path;
   folder.write("en.v1.idx", "x");
   is_refused(".idx");
+  folder.write("en.v1.idx", std::string(42 + 2 * 20, 'x'));
   folder.write("en.v1.json", R"({"format": "evenkeel.data.v1", "tokens": 4, "documents": 2, "vocab_size": 65500})");
   is_refused(".bin");
   folder.write("en.v1.json", R"({"format": "evenkeel.data.v1", "unfinished": true})");

@@ -360,12 +360,17 @@ TEST(Loader, TheOrderOfSourcesInTheRecipeIsNoChange) {
 // Equal in size and in every place that the key of the order looks at.
 TEST(Loader, SetsThatAreNearlyAlikeHaveCursorsOfTheirOwn) {
   Sources sources;
-  const auto a = sources.add("a", 40'000);
+  SourceSpec a{"a", (sources.folder() / "a").string(), 1, ""};
+  IndexedDatasetWriter writer(a.path, kVocabulary);
+  std::vector<int32_t> ids(140'000);  // above the 256 KiB of which every byte is looked at
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i % 50'000);
+  writer.add_document(ids);
+  writer.commit();
   auto twin = a;
   twin.name = "twin";
   twin.path = (sources.folder() / "twin").string();
   std::string bytes = read_file(a.path + ".bin");
-  bytes[bytes.size() / 126 / 2 * 2 + 5000] ^= 1;
+  bytes[4200] ^= 1;  // between the first two samples of 4,096 bytes
   write_file_atomically(twin.path + ".bin", bytes);
   fs::copy_file(a.path + ".idx", twin.path + ".idx");
   ASSERT_EQ(sources.datasets.open(a.path).order_key(), sources.datasets.open(twin.path).order_key());

@@ -137,6 +137,7 @@ TEST_F(RecipeKeys, ADefaultOfAKindIsWhatHoldsWithoutTheKey) {
     if (key.starts_with("model.balance.loss[].")) return {"", "", ""};
     if (key.starts_with("model.balance.")) return {"model.balance", "loss", ""};
     const bool is_infinite = kind.starts_with("infinite_");
+    if (kind == "wsd") return {"phase.two.schedule", "kind", ", lr_max = 1, decay = 0.1"};
     return {"phase.two.schedule", "kind", is_infinite ? ", lr_max = 1, lr_constant = 0.5, cooldown = 0.5, constant = 0.5" : ", lr_max = 1"};
   };
   int n_checked = 0;

@@ -78,7 +78,8 @@ TEST_F(SpeedTest, ArmsOfOneModelShareAMeasurement) {
 // The figures of speed.json are those of its turns.
 TEST_F(SpeedTest, FiguresFollowFromTheTurns) {
   const auto speeds = measure();
-  for (const auto& model : file().at("models").as_array()) {
+  const Json written = file();
+  for (const auto& model : written.at("models").as_array()) {
     std::vector<Turn> turns;
     for (const auto& turn : model.at("turns").as_array()) {
       turns.push_back({{}, turn.at("cpu_seconds").as_double(), {}});

@@ -79,7 +79,7 @@ TEST(RunConfig, ReadsWhereAPhaseStarts) {
   const auto config = tiny_config("/data", {"phase.two.start={from = \"one\", step = 3, optimizer = \"reset\"}"});
   ASSERT_TRUE(config.phases[1].start.has_value());
   EXPECT_EQ(config.phases[1].start->from, "one");
-  EXPECT_EQ(config.phases[1].start->step, "3");
+  EXPECT_EQ(config.phases[1].start->step.number, 3);
   EXPECT_EQ(config.phases[1].start->optimizer, "reset");
 }
 

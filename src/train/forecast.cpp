@@ -48,8 +48,8 @@ int64_t n_pinned(const RunConfig& config, size_t index, int64_t period) {
   std::set<int64_t> pinned;
   for (size_t i = index + 1; i < config.phases.size(); ++i) {
     const auto& start = config.phases[i].start;
-    if (!start || start->step == "last" || !external_start(config, i).empty()) continue;
-    const int64_t step = std::stoll(start->step), within = step - first_steps[index] + 1;
+    if (!start || !start->step.number || !external_start(config, i).empty()) continue;
+    const int64_t step = *start->step.number, within = step - first_steps[index] + 1;
     const bool is_inside = step >= first_steps[index] && step + 1 < first_steps[index + 1];
     if (is_inside && (period == 0 || within % period != 0)) pinned.insert(step);
   }

@@ -50,7 +50,7 @@ TEST_F(ForecastTest, AReplayOfWhatWasSeenIsNoRepetition) {
 }
 
 TEST_F(ForecastTest, DataThatAreNotThereAreUnknownAndDamagedOnesAreRefused) {
-  const auto missing = config({"phase.two.data=[{name = \"c\", path = \"later\"}]"});
+  const auto missing = config({"phase.two.data=[{name = \"c\", path = \"" + (folder_ / "later").string() + "\"}]"});
   EXPECT_EQ(forecast(missing, rate_).phases[1].sources[0].data_tokens, 0);
   EXPECT_TRUE(phases_json(forecast(missing, rate_)).at(1).at("sources").at(0).at("epochs").is_null());
   folder_.write("later.idx", "no index");
@@ -60,7 +60,7 @@ TEST_F(ForecastTest, DataThatAreNotThereAreUnknownAndDamagedOnesAreRefused) {
 
 TEST_F(ForecastTest, TimeIsThatOfStepsEvaluationAndCheckpoints) {
   const auto run = forecast(
-      config({"phase.one.eval={every = \"4 steps\", data = [{name = \"held\", path = \"a-heldout\"}]}"}), rate_);
+      config({"phase.one.eval={every = \"4 steps\", data = [{name = \"held\", path = \"" + (folder_ / "a-heldout").string() + "\"}]}"}), rate_);
   EXPECT_EQ(run.phases[0].training_seconds, 12);
   EXPECT_EQ(run.phases[0].evaluation_tokens, 2 * 49);  // at step 4 and at the end
   EXPECT_DOUBLE_EQ(run.phases[0].evaluation_seconds, 2 * 49 * 0.1);

@@ -12,7 +12,7 @@ class HeldOutTest : public ::testing::Test {
  protected:
   void SetUp() override {
     testing::write_tiny_sets(folder_);
-    config_ = testing::tiny_config(folder_.path(), {"train.micro_batch_size=2", "phase.one.eval={data = [{name = \"held\", path = \"a-heldout\"}, {name = \"b\", path = \"b\"}], max_tokens = 40}"});
+    config_ = testing::tiny_config(folder_.path(), {"train.micro_batch_size=2", "phase.one.eval={data = [{name = \"held\", path = \"" + (folder_ / "a-heldout").string() + "\"}, {name = \"b\", path = \"" + (folder_ / "b").string() + "\"}], max_tokens = 40}"});
     data_.open(config_);
     model_ = std::make_unique<model::Transformer>(config_.model);
     state_ = initial_state(config_, *model_, at::kCPU);

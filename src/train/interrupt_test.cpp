@@ -15,7 +15,7 @@ TEST(Interrupt, EndsTheProcessBeforeThereIsAnythingToSave) {
         raise(SIGTERM);
         _exit(1);
       },
-      ::testing::ExitedWithCode(130), "evenkeel: error: signal: got SIGINT or SIGTERM; need the command again");
+      ::testing::ExitedWithCode(130), "evenkeel: stopped by a signal; nothing half-written is left");
 }
 
 TEST(Interrupt, TheFirstSignalAsksForAStop) {

@@ -28,10 +28,13 @@ class ResumeTest : public ::testing::Test {
     for (const int64_t step : {6, 10}) std::filesystem::remove_all(folder_ / "run" / "checkpoints" / checkpoint::step_folder_name(step));
   }
   RunConfig config(const std::vector<std::string>& overrides = {}) const {
-    std::vector<std::string> all = {"phase.one.data=[{name = \"a\", path = \"a\"}, {name = \"b\", path = \"b\"}]"};
+    std::vector<std::string> all = {"phase.one.data=[" + a() + ", " + b() + "]"};
     all.insert(all.end(), overrides.begin(), overrides.end());
     return testing::tiny_config(folder_.path(), all);
   }
+  std::string source(const std::string& name, const std::string& more = "") const { return "{name = \"" + name + "\", path = \"" + (folder_ / name).string() + "\"" + more + "}"; }
+  std::string a(const std::string& more = "") const { return source("a", more); }
+  std::string b() const { return source("b"); }
   std::optional<Resume> resume(const std::vector<std::string>& overrides = {}) const {
     const auto changed = config(overrides);
     InputData data;
@@ -59,11 +62,11 @@ TEST_F(ResumeTest, IsTheLastWholeCheckpointAsItWasSaved) {
 }
 
 TEST_F(ResumeTest, AChangedMixtureCountsFromHereOnAndIsRemembered) {
-  const auto found = resume({"phase.one.data=[{name = \"b\", path = \"b\"}, {name = \"a\", path = \"a\", weight = 3}]"});
+  const auto found = resume({"phase.one.data=[" + b() + ", " + a(", weight = 3") + "]"});
   for (const auto& source : found->state.loader.mixture) EXPECT_EQ(source.count, 0);
   EXPECT_TRUE(found->state.records.back().has_changed);
   EXPECT_EQ(found->state.records.back().sources[1].weight, 3.0);
-  const auto swapped = resume({"phase.one.data=[{name = \"b\", path = \"b\"}, {name = \"a\", path = \"a\"}]"});
+  const auto swapped = resume({"phase.one.data=[" + b() + ", " + a() + "]"});
   EXPECT_FALSE(swapped->state.records.back().has_changed);
   EXPECT_EQ(swapped->state.loader.mixture[0].count + swapped->state.loader.mixture[1].count, 12);
 }
@@ -75,7 +78,7 @@ TEST_F(ResumeTest, RefusesWhatCannotBeExactWithItsKey) {
   EXPECT_THAT(refusal({"phase.one.shuffle=false"}), HasSubstr("shuffle = false"));
   const std::string seen = "phase.two.replay={fraction = 0.5, from = \"one\", mode = \"seen\"}";
   EXPECT_TRUE(resume({seen}));
-  EXPECT_THAT(refusal({seen, "phase.one.data=[{name = \"a\", path = \"a\"}]"}), HasSubstr("phase.one.data: got a mixture that was changed"));
+  EXPECT_THAT(refusal({seen, "phase.one.data=[" + a() + "]"}), HasSubstr("phase.one.data: got a mixture that was changed"));
 }
 
 }  // namespace
