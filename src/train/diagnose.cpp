@@ -95,6 +95,30 @@ std::vector<Collapse> find_shrunk_scores(const model::Transformer& model, const 
   return shrunk_scores(micro_losses(model, state, batch).routing);
 }
 
+namespace {
+constexpr std::pair<Collapse::Kind, const char*> kKindNames[] = {{Collapse::Kind::one_expert, "one_expert"}, {Collapse::Kind::same_experts, "same_experts"}, {Collapse::Kind::no_scores, "no_scores"}};
+}  // namespace
+
+Json alarms_json(const std::vector<Collapse>& found, const model::ModelConfig& config) {
+  Json out = Json::array();
+  for (const auto& collapse : found)
+    for (const auto& [kind, name] : kKindNames)
+      if (kind == collapse.kind) out.push_back(Json::Object{{"layer", collapse.layer}, {"kind", name}, {"text", collapse_sentences({collapse}, config).at(0)}});
+  return out;
+}
+
+std::set<Collapse> alarms_of_phase(const std::vector<Json>& lines, const std::string& phase) {
+  std::set<Collapse> out;
+  for (const auto& line : lines) {
+    const Json* alarms = line.find("alarms");
+    if (alarms == nullptr || line.at("phase").as_string() != phase) continue;
+    for (const auto& alarm : alarms->as_array())
+      for (const auto& [kind, name] : kKindNames)
+        if (alarm.at("kind").as_string() == name) out.insert({alarm.at("layer").as_int(), kind});
+  }
+  return out;
+}
+
 std::vector<std::string> collapse_sentences(const std::vector<Collapse>& found, const model::ModelConfig& config) {
   const std::string share = std::to_string(config.top_k) + " of " + std::to_string(config.n_experts) + " experts";
   const std::vector<std::pair<Collapse::Kind, std::string>> texts = {

@@ -2,6 +2,7 @@
 // routers that have collapsed.
 #pragma once
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +30,10 @@ struct Collapse {
 std::vector<Collapse> find_collapse(const std::vector<analysis::RoutingCounts>& routing);
 // What the scores of a micro-batch show: no_scores. A forward pass, for routers whose scores can shrink; none for a softmax.
 std::vector<Collapse> find_shrunk_scores(const model::Transformer& model, const data::Batch& batch, const TrainState& state);
+// "alarms" of a line of metrics.jsonl: [{"layer", "kind", "text"}].
+Json alarms_json(const std::vector<Collapse>& found, const model::ModelConfig& config);
+// Those that the lines of a phase have already: an alarm comes once a phase, also where the run was resumed in it.
+std::set<Collapse> alarms_of_phase(const std::vector<Json>& lines, const std::string& phase);
 // A sentence for each kind, naming its layers.
 std::vector<std::string> collapse_sentences(const std::vector<Collapse>& found, const model::ModelConfig& config);
 

@@ -103,6 +103,17 @@ TEST(Diagnose, FindsAllTokensOnTheSameExperts) {
   EXPECT_THAT(uneven.findings(), IsEmpty());
 }
 
+TEST(Diagnose, AlarmsGoIntoALineAndBack) {
+  const Case c({});
+  const std::vector<Collapse> found = {{1, Collapse::Kind::same_experts}, {0, Collapse::Kind::one_expert}, {1, Collapse::Kind::no_scores}};
+  const Json alarms = alarms_json(found, c.model.config());
+  EXPECT_EQ(alarms.at(1).at("layer").as_int(), 0);
+  EXPECT_THAT(alarms.at(1).at("text").as_string(), HasSubstr("layer 0: nearly all tokens have one and the same expert"));
+  const std::vector<Json> lines = {Json(Json::Object{{"step", 1}, {"phase", "one"}, {"alarms", alarms}}), Json(Json::Object{{"step", 2}, {"phase", "two"}})};
+  EXPECT_EQ(alarms_of_phase(lines, "one").size(), 3U);
+  EXPECT_EQ(alarms_of_phase(lines, "two").size(), 0U);
+}
+
 // The first hidden state of every token is positive and one expert of layer 1 alone looks at it: it comes first, the other choices are spread.
 TEST(Diagnose, FindsOneExpertAmongTheChoicesOfAllTokens) {
   const auto with_favourite = [](const std::vector<std::string>& overrides, int64_t n_tokens = 32) {

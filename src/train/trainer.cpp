@@ -228,6 +228,7 @@ class Run {
     loader_ = std::make_unique<data::Loader>(loader_options(config_), phase_draws(config_, phase, state_.records), state_.loader, data_.datasets());
     state_.records.back().drawn.replay = loader_->replay();
     checks_first_step_ = state_.phase_step == 0;
+    collapsed_ = alarms_of_phase(read_metrics(options_.run / "metrics.jsonl"), phase.name);
   }
 
   // Parameters, moments, router states and cursors of another checkpoint; the run's own counters go on.
@@ -281,7 +282,6 @@ class Run {
     if (checks_first_step_) {
       const auto before = Clock::now();
       checks_first_step_ = false;
-      collapsed_.clear();
       for (const auto& finding : diagnose(model_, factors_, batches[0], state_)) log_warning(finding);
       begin += Clock::now() - before;  // no part of the step
     }
@@ -341,7 +341,7 @@ class Run {
   void write_step_line(const std::vector<Collapse>& collapsed) {
     const StepLine line{state_, phase().name, phase_length(), report_, sources_, step_seconds_, step_gemm_fraction()};
     Json json = to_json(line);
-    for (const auto& sentence : collapse_sentences(collapsed, config_.model)) json["alarms"].push_back(sentence);
+    if (!collapsed.empty()) json["alarms"] = alarms_json(collapsed, config_.model);
     metrics_->write(json);
     if (tensorboard_ != nullptr) write_scalars(line, *tensorboard_);
     if (options_.on_step) {

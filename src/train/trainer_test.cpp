@@ -232,7 +232,7 @@ TEST_F(TrainerTest, ACollapsedRouterIsAnAlarmOrTheEnd) {
   int64_t alarmed = 0;
   for (const auto& line : read_metrics(folder_ / "warns" / "metrics.jsonl"))
     if (const Json* alarms = line.find("alarms"); alarms != nullptr && alarmed == 0) {
-      EXPECT_THAT(alarms->at(0).as_string(), HasSubstr("nearly all tokens have the same 2 of 4 experts"));
+      EXPECT_THAT(alarms->at(0).at("text").as_string(), HasSubstr("nearly all tokens have the same 2 of 4 experts"));
       alarmed = line.at("step").as_int();
     }
   ASSERT_GT(alarmed, 0);
