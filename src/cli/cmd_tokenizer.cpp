@@ -18,8 +18,7 @@ int cmd_tokenizer(Options& options) {
   options.add("--kind", training.kind, "unigram or bpe (byte fallback in both)");
   options.add("--vocab-size", training.vocab_size, "number of pieces", true);
   options.add("--out", out, "FILE.model to write", true);
-  options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst",
-              true);
+  options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst");
   options.add("--text-field", training.reader.text_field, "field of the JSON records (default text)");
   options.flag("--keep-cr", training.reader.keeps_carriage_returns, "keep line ends CR LF as they are (default: LF)");
   options.flag("--skip-bad", skips_bad, "pass over damaged lines");
@@ -29,6 +28,7 @@ int cmd_tokenizer(Options& options) {
   if (!options.parse()) return 0;
   require<ConfigError>(action != "extend", "tokenizer: got 'extend', which is not there yet; need train");
   require<ConfigError>(action == "train", "tokenizer: got '", action, "'; need train, as in: ", kExample);
+  require<ConfigError>(!inputs.empty(), "tokenizer train: got no INPUT; need one file of text at least, as in: ", kExample);
   require<ConfigError>(training.kind == "unigram" || training.kind == "bpe", "--kind: got '", training.kind, "'; need unigram or bpe");
   require<ConfigError>(training.vocab_size >= 1 && training.vocab_size < (int64_t{1} << 24), "--vocab-size: got ", training.vocab_size, "; need 1..16777215");
   require<ConfigError>(training.n_threads >= 0 && training.n_threads <= 4096, "--threads: got ", training.n_threads, "; need 0 (the cores that this process may use) to 4096");

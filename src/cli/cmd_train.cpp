@@ -30,8 +30,8 @@ int cmd_train(Options& options) {
   require<ConfigError>(train.max_hours >= 0, "--max-hours: got ", train.max_hours, "; need 0 (no bound) or more");
   train.run = out;
   train.tensorboard = !no_tensorboard;
-  train.recipe_text = read_file(recipe);
   auto config = train::read_run_config(read_recipe(recipe, overrides, seed));
+  train.recipe_text = read_file(recipe);
   config.train.allow_mixed_tokenizers = config.train.allow_mixed_tokenizers || allow_mixed;
   const auto results_time = [&] {
     std::error_code ignored;

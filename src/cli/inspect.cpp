@@ -1,6 +1,7 @@
 #include "cli/inspect.h"
 
 #include <iostream>
+#include <sstream>
 #include <map>
 
 #include "analysis/trace_reader.h"
@@ -90,18 +91,21 @@ void inspect_metrics(const fs::path& path) {
 }
 
 namespace {
+// Printed when it is whole: what is damaged gives an error and nothing else.
 void print_results(const Json& results, const fs::path& path) {
+  std::ostringstream out;
   for (const char* key : {"kind", "schema", "tables"})
     require<DataError>(results.find(key) != nullptr, path.string(), ": got no '", key,
                        "'; need the results of a run, study or analysis");
-  std::cout << "evenkeel " << results.at("kind").as_string() << ": " << path.string() << ", "
-            << results.at("schema").as_string();
-  if (const Json* arms = results.find("arms")) std::cout << ", " << arms->size() << " arms";
-  std::cout << "\n";
+  out << "evenkeel " << results.at("kind").as_string() << ": " << path.string() << ", "
+      << results.at("schema").as_string();
+  if (const Json* arms = results.find("arms")) out << ", " << arms->size() << " arms";
+  out << "\n";
   if (const Json* headlines = results.find("headlines"))
-    for (const auto& headline : headlines->as_array()) std::cout << "  " << headline.as_string() << "\n";
+    for (const auto& headline : headlines->as_array()) out << "  " << headline.as_string() << "\n";
   for (const auto& [name, table] : results.at("tables").as_object())
-    std::cout << "  " << name << ": " << table.at("rows").as_array().size() << " rows\n";
+    out << "  " << name << ": " << table.at("rows").as_array().size() << " rows\n";
+  std::cout << out.str();
 }
 }  // namespace
 

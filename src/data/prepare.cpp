@@ -297,7 +297,12 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   read.push_back(tokenizer.path());
   const fs::path skipped_path = prefix.string() + ".skipped.jsonl";
   require_own_outputs(pair_outputs(prefix), read);
-  if (options.skips_bad || is_own({skipped_path, OutputKind::skipped})) require_own_outputs({{skipped_path, OutputKind::skipped}}, read);
+  const auto is_list = [&](const fs::path& path) {
+    std::error_code ignored;
+    return fs::equivalent(path, skipped_path, ignored);
+  };
+  const bool touches_list = options.skips_bad || is_own({skipped_path, OutputKind::skipped}) || std::any_of(inputs.begin(), inputs.end(), is_list);
+  if (touches_list) require_own_outputs({{skipped_path, OutputKind::skipped}}, read);
   if (options.holdout_fraction > 0) require_own_outputs(pair_outputs(prefix.string() + "-heldout"), read);
   if (prefix.has_parent_path()) make_folders(prefix.parent_path());
   for (const char* part : {"", "-heldout"})

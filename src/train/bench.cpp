@@ -125,7 +125,7 @@ Json bench(const RunConfig& config, const BenchOptions& options) {
   double peak = ops::gemm_rate(device, kSizes);
   const auto times = time_steps(config, options);
   const auto n_steps = static_cast<int64_t>(times.seconds.size());
-  require<Interrupted>(n_steps == options.n_steps, "bench: got a request to stop after ", n_steps, " of ", options.n_steps, " timed steps; need the command again");
+  require<Interrupted>(n_steps == options.n_steps, "stopped by a signal: bench had ", n_steps, " of ", options.n_steps, " timed steps; the command again starts over");
   peak = std::max(peak, ops::gemm_rate(device, kSizes));
 
   const double flops = model::training_flops_per_token(config.model, config.train.sequence_length);

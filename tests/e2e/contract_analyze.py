@@ -206,7 +206,7 @@ def check_traces_that_do_not_compare_are_refused(runs, problems):
 def check_trace_refuses_an_out_that_is_no_file_before_it_loads_a_model(runs, problems):
     folder = runs.folder / "a-folder"
     folder.mkdir()
-    for out, word in ((folder, "the folder"), ("/dev/null", "no plain file")):
+    for out, word in ((folder, "got a folder"), ("/dev/null", "got a device")):
         result = toy.evenkeel("trace", runs.folder / "no-such-model", "--data", runs.folder / "en", "--out", out, *CPU)
         problems.equal(result.rc, 2, "exit code")
         problems.need("--out" in result.err and word in result.err and str(out) in result.err, f"message: {result.err}")

@@ -296,7 +296,7 @@ def check_results_say_what_they_were_computed_on(studies, problems):
     problems.equal((results["machine"]["threads"], results["machine"]["device"]), (1, "cpu"), "threads and device")
     problems.equal([(arm["threads"], arm["runs_at_a_time"]) for arm in results["arms"]], [(1, 1)] * 6, "threads of the arms, and how many ran at a time")
     run = json.loads((studies.runs.toy_run() / "results.json").read_text())
-    problems.equal(sorted(run["machine"]), sorted([*keys, "gemm_gflops", "runs_at_a_time"]), "machine of a run")
+    problems.equal(sorted(run["machine"]), sorted([*keys, "gemm_gflops", "peak_rss_bytes", "runs_at_a_time"]), "machine of a run")
 
 
 def check_tables_state_chance_and_tokens(studies, problems):

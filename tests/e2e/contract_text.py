@@ -155,7 +155,7 @@ def check_json_lines_of_other_writers(texts, problems):
     for name, content in [("py.jsonl", lines.encode()), ("py.ndjson", b"\xef\xbb\xbf" + lines.encode()), ("py.json", lines.encode()), ("py.json.gz", gzip.compress(lines.encode())),
                           ("py.jsonl.xz", lzma.compress(lines[:50].encode()) + b"\0" * 4 + lzma.compress(lines[50:].encode())), ("py.ndjson.gz", gzip.compress(lines[:50].encode()) + gzip.compress(lines[50:].encode()))]:
         (texts.folder / name).write_bytes(content)
-        prefix, result = texts.prepare("py", [texts.folder / name])
+        prefix, result = texts.prepare("py-tokens", [texts.folder / name])
         if problems.ran(result):
             problems.equal(documents_of(prefix)[0], want, name)
             problems.need("1 lone surrogate " in result.err and "1 line end CR LF read as LF" in result.err, f"{name}: {result.err.strip()}")
