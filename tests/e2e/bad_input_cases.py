@@ -307,7 +307,7 @@ def add_text(table, good):
     table.add("prepare: --skip-bad where another's list stands", keep, ("{S}/out.skipped.jsonl", "did not write"), setup=steps(write("in.jsonl", line), write("out.skipped.jsonl", "mine\n")))
     table.add("prepare: --skip-bad of damage alone", keep, ("{S}/in.jsonl", "2 damaged lines"), setup=write("in.jsonl", b"oops\n{\n"))
     table.add("prepare: --skip-bad of a stream that is cut", [*prepare, "--skip-bad", "{S}/in.txt.gz"], ("{S}/in.txt.gz", "too early"), setup=write("in.txt.gz", packed[:-20]))
-    table.add("prepare: its list of lines as an input", [*prepare, "{S}/out.skipped.jsonl"], ("{S}/out.skipped.jsonl", "as an input"), setup=write("out.skipped.jsonl", line))
+    table.add("prepare: its list of lines as an input", [*prepare, "{S}/out.skipped.jsonl"], ("{S}/out.skipped.jsonl", "is the input"), setup=write("out.skipped.jsonl", line))
     table.add("tokenizer train: no text field", ["tokenizer", "train", "--vocab-size", "300", "--out", "{S}/out.model", "{S}/in.jsonl"], (":1", "--text-field"), setup=write("in.jsonl", b'{"body": "x"}\n'))
     table.add("prepare: input missing", [*prepare, "{S}/none.txt"], ("{S}/none.txt",))
     table.add("prepare: one of two inputs missing", [*prepare, "{F}/text.txt", "{S}/none.txt"], ("{S}/none.txt",))
