@@ -11,7 +11,7 @@ import toy
 from checks import tensors_of
 from contract_train import CPU, S
 
-COMMANDS = ("tokenizer", "tokenize", "prepare", "plan", "train", "eval", "trace", "analyze", "study", "report", "inspect", "verify", "bench")
+COMMANDS = ("tokenizer", "tokenize", "prepare", "keys", "plan", "train", "eval", "trace", "analyze", "study", "report", "inspect", "verify", "bench")
 
 
 def check_every_command_has_help_with_an_example(runs, problems):

@@ -84,7 +84,7 @@ def compare_documents(model, folder, documents):
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
     text = folder / "documents.jsonl"
     text.write_text("".join(json.dumps({"text": document}) + "\n" for document in documents), encoding="utf-8")
-    run("prepare", "--tokenizer", model, "--out", folder / "pair", text)
+    run("prepare", "--keep-cr", "--tokenizer", model, "--out", folder / "pair", text)
     tokens = (folder / "pair.bin").read_bytes()
     stream = list(struct.unpack(f"<{len(tokens) // 2}H", tokens))
     begin = 0
