@@ -348,7 +348,7 @@ Json tables_json(const NamedTables& tables) {
 }
 
 namespace {
-Json run_headlines(const NamedTables& tables) {
+Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
   auto copy = tables;
   const Table& forgetting = find_table(copy, "forgetting");
@@ -358,8 +358,8 @@ Json run_headlines(const NamedTables& tables) {
       if (row[1].as_string() != last_phase) continue;
       char text[256];
       const bool has_change = !row[5].is_null() && row[5].as_double() != 0;
-      std::snprintf(text, sizeof text, has_change ? "After phase %s the held-out loss on %s is %.3f nats a token (%+.3f since the first phase)." : "After phase %s the held-out loss on %s is %.3f nats a token.",
-                    last_phase.c_str(), row[2].as_string().c_str(), row[3].as_double(), has_change ? row[5].as_double() : 0.0);
+      std::snprintf(text, sizeof text, has_change ? "After phase %s the held-out loss on %s is %.3f nats a token (%+.3f since %s)." : "After phase %s the held-out loss on %s is %.3f nats a token.",
+                    last_phase.c_str(), row[2].as_string().c_str(), row[3].as_double(), has_change ? row[5].as_double() : 0.0, comes_from_elsewhere(arm) ? "step 0" : "the first phase");
       out.push_back(text);
     }
   }
@@ -394,7 +394,7 @@ Json run_results(const std::filesystem::path& run, const Json& machine) {
   out["definitions"] = definitions_json();
   out["machine"] = machine;
   out["recipe"] = std::filesystem::exists(run / "recipe.toml") ? Json(read_file(run / "recipe.toml")) : Json();
-  out["headlines"] = run_headlines(tables);
+  out["headlines"] = run_headlines(arm, tables);
   for (const auto& note : router_notes({arm})) out["headlines"].push_back(note);
   out["arms"] = Json::Array{arm_json(arm, ".")};
   out["tables"] = tables_json(tables);
