@@ -228,7 +228,7 @@ class Run {
     loader_ = std::make_unique<data::Loader>(loader_options(config_), phase_draws(config_, phase, state_.records), state_.loader, data_.datasets());
     state_.records.back().drawn.replay = loader_->replay();
     checks_first_step_ = state_.phase_step == 0;
-    collapsed_ = alarms_of_phase(read_metrics(options_.run / "metrics.jsonl"), phase.name);
+    collapsed_ = checks_first_step_ ? std::set<Collapse>{} : alarms_of_phase(read_metrics(options_.run / "metrics.jsonl"), phase.name);
   }
 
   // Parameters, moments, router states and cursors of another checkpoint; the run's own counters go on.
