@@ -1,7 +1,8 @@
 // An LD_PRELOAD library that crashes a process at its n-th change of the disk, for resume_test.py.
 //   EVENKEEL_CRASH_UNDER  absolute folder, without symbolic links; only calls on paths in it count
 //   EVENKEEL_CRASH_MODE   count | kill (SIGKILL before the n-th call) | fail (the n-th call and all later
-//                         ones give ENOSPC, as a full disk does)
+//                         ones give ENOSPC, as a full disk does) | read_only (every call gives EROFS, and so does
+//                         opening a file for writing)
 //   EVENKEEL_CRASH_AT     n, from 1
 //   EVENKEEL_CRASH_LOG    appended: "N CALL PATH" for each counted call (count), or for the n-th only
 // Counted: write, writev, pwrite, sendfile, copy_file_range, fsync, fdatasync, truncate, ftruncate, rename,
@@ -30,7 +31,8 @@ constexpr size_t kPathBytes = 4096;
 enum class Mode { off,
                   count,
                   kill,
-                  fail };
+                  fail,
+                  read_only };
 
 struct Settings {
   Mode mode = Mode::off;
@@ -56,6 +58,7 @@ __attribute__((constructor)) void read_settings() {
   if (std::strcmp(mode, "count") == 0) settings.mode = Mode::count;
   if (std::strcmp(mode, "kill") == 0) settings.mode = Mode::kill;
   if (std::strcmp(mode, "fail") == 0) settings.mode = Mode::fail;
+  if (std::strcmp(mode, "read_only") == 0) settings.mode = Mode::read_only;
 }
 
 // The path behind a descriptor, "" when it has none.
@@ -98,10 +101,12 @@ void log_call(long n, const char* call, const char* path) {
 bool counts_and_fails(const char* call, const char* path) {
   if (!is_under(path)) return false;
   const long n = ++n_calls;
-  if (settings.mode == Mode::count || n == settings.at) log_call(n, call, path);
+  if (settings.mode == Mode::count || settings.mode == Mode::read_only || n == settings.at) log_call(n, call, path);
   if (settings.mode == Mode::kill && n == settings.at) syscall(SYS_kill, getpid(), SIGKILL);
-  return settings.mode == Mode::fail && n >= settings.at;
+  return settings.mode == Mode::read_only || (settings.mode == Mode::fail && n >= settings.at);
 }
+
+int refusal() { return settings.mode == Mode::read_only ? EROFS : ENOSPC; }
 
 bool fails_on_descriptor(const char* call, int descriptor) {
   if (settings.mode == Mode::off) return false;
@@ -109,7 +114,7 @@ bool fails_on_descriptor(const char* call, int descriptor) {
   char path[kPathBytes];
   path_of_descriptor(descriptor, path);
   const bool fails = counts_and_fails(call, path);
-  errno = fails ? ENOSPC : saved;
+  errno = fails ? refusal() : saved;
   return fails;
 }
 
@@ -119,16 +124,20 @@ bool fails_on_path(const char* call, int folder, const char* name) {
   char path[kPathBytes];
   absolute_path(folder, name, path);
   const bool fails = counts_and_fails(call, path);
-  errno = fails ? ENOSPC : saved;
+  errno = fails ? refusal() : saved;
   return fails;
 }
 
-// For a call that gives room back: it never fails.
+// For a call that gives room back: a full disk does not hinder it.
 bool only_counts(const char* call, int folder, const char* name) {
   const int saved = errno;
-  fails_on_path(call, folder, name);
+  if (fails_on_path(call, folder, name) && settings.mode == Mode::read_only) return true;
   errno = saved;
   return false;
+}
+
+bool opening_counts(int flags) {
+  return (flags & O_CREAT) != 0 || (settings.mode == Mode::read_only && (flags & O_ACCMODE) != O_RDONLY);
 }
 
 template <class Function>
@@ -203,7 +212,7 @@ SHIM_FOPEN(fopen64)
   extern "C" __attribute__((visibility("default"))) int shim_##NAME(const char* path, int flags, ...) { \
     static const auto real = next<int (*)(const char*, int, ...)>(#NAME);                               \
     READ_MODE(flags)                                                                                    \
-    if ((flags & O_CREAT) != 0 && fails_on_path("open", AT_FDCWD, path)) return -1;                     \
+    if (opening_counts(flags) && fails_on_path("open", AT_FDCWD, path)) return -1;                     \
     return real(path, flags, mode);                                                                     \
   }
 #define SHIM_OPENAT(NAME)                                                                                           \
@@ -211,7 +220,7 @@ SHIM_FOPEN(fopen64)
   extern "C" __attribute__((visibility("default"))) int shim_##NAME(int folder, const char* path, int flags, ...) { \
     static const auto real = next<int (*)(int, const char*, int, ...)>(#NAME);                                      \
     READ_MODE(flags)                                                                                                \
-    if ((flags & O_CREAT) != 0 && fails_on_path("open", folder, path)) return -1;                                   \
+    if (opening_counts(flags) && fails_on_path("open", folder, path)) return -1;                                   \
     return real(folder, path, flags, mode);                                                                         \
   }
 SHIM_OPEN(open)

@@ -2,7 +2,8 @@
 """Traces, count files and texts that promise more than they hold are refused quickly and in little memory.
 
 Each file of bad_input_analyze.py, and larger ones made here, ends `evenkeel analyze` with exit code 2 within 3 seconds of processor
-time and 100 MB above what `evenkeel --version` takes (the libraries alone). A small trace of large token ids is a good one, and as cheap. A line or
+time and 150 MB above what `evenkeel --version` takes (the libraries alone): the 5 million values of the largest take 80 MB once they are read, and the
+allocator keeps for a while what was freed on the way. A small trace of large token ids is a good one, and as cheap. A line or
 document of text may be 256 MiB long: what is longer ends `evenkeel prepare` in a memory of 1 GB.
 
   EVENKEEL  the binary (build/evenkeel)
@@ -21,7 +22,7 @@ sys.dont_write_bytecode = True
 import toy  # noqa: E402
 from bad_input_analyze import COUNTS, HOSTILE_COUNTS, HOSTILE_TRACES, joined_trace, split_trace, with_value  # noqa: E402
 
-MOST_SECONDS, MOST_BYTES = 3.0, 100e6
+MOST_SECONDS, MOST_BYTES = 3.0, 150e6
 MOST_TEXT_BYTES = 1e9
 CPU = ("--threads", "1", "--device", "cpu")
 GOOD = "trace of token ids near 2^23, which is a good one"

@@ -264,6 +264,11 @@ def finished_run_is_left_alone(trial):
     problems += [f"without --resume: {problem}" for problem in error_problems(trial.train(run), 2, str(run))]
     changed = trial.train(run, "--resume", "--set", "optimizer.weight_decay=0.2")
     problems += [f"another recipe: {problem}" for problem in error_problems(changed, 2, "optimizer.weight_decay")]
+    archived = trial.train(run, "--resume", env=trial.shim(run, "read_only"))
+    if archived.rc != 0:
+        problems.append(f"on a read-only disk: exit code {archived.rc}: {last_line(archived.err)}")
+    if not pathlib.Path(str(run) + ".writes").read_text():
+        problems.append("on a read-only disk: no call was refused: is the shim loaded?")
     return problems
 
 
