@@ -212,7 +212,7 @@ SHIM_FOPEN(fopen64)
   extern "C" __attribute__((visibility("default"))) int shim_##NAME(const char* path, int flags, ...) { \
     static const auto real = next<int (*)(const char*, int, ...)>(#NAME);                               \
     READ_MODE(flags)                                                                                    \
-    if (opening_counts(flags) && fails_on_path("open", AT_FDCWD, path)) return -1;                     \
+    if (opening_counts(flags) && fails_on_path("open", AT_FDCWD, path)) return -1;                      \
     return real(path, flags, mode);                                                                     \
   }
 #define SHIM_OPENAT(NAME)                                                                                           \
@@ -220,7 +220,7 @@ SHIM_FOPEN(fopen64)
   extern "C" __attribute__((visibility("default"))) int shim_##NAME(int folder, const char* path, int flags, ...) { \
     static const auto real = next<int (*)(int, const char*, int, ...)>(#NAME);                                      \
     READ_MODE(flags)                                                                                                \
-    if (opening_counts(flags) && fails_on_path("open", folder, path)) return -1;                                   \
+    if (opening_counts(flags) && fails_on_path("open", folder, path)) return -1;                                    \
     return real(folder, path, flags, mode);                                                                         \
   }
 SHIM_OPEN(open)

@@ -267,8 +267,8 @@ def finished_run_is_left_alone(trial):
     archived = trial.train(run, "--resume", env=trial.shim(run, "read_only"))
     if archived.rc != 0:
         problems.append(f"on a read-only disk: exit code {archived.rc}: {last_line(archived.err)}")
-    if not pathlib.Path(str(run) + ".writes").read_text():
-        problems.append("on a read-only disk: no call was refused: is the shim loaded?")
+    new = trial.folder / "on-read-only-disk"
+    problems += [f"a new run on a read-only disk: {problem}" for problem in error_problems(trial.train(new, env=trial.shim(new, "read_only")), 4, str(new))]
     return problems
 
 
