@@ -5,7 +5,7 @@ const kMostPairs = 12;  // lines of pairs of data sets that a chart can carry
 function addExpertLoadSection(report) {
   const intro = "MRI (maximum routing imbalance) is the share of tokens that the busiest expert of a layer receives, over the whole data set. Dotted: what uniform random routing would show on as many tokens.";
   addAnalysisSection("expert-load", "Load of the experts", intro, (section) => {
-    addAnalysisChart(report, section, { id: "mri-by-layer", title: "Imbalance of every layer", caption: `${intervalWords(report, "load", "mri", "the spread between windows of the text")}${tableSource(report, "load")}`,
+    addAnalysisChart(report, section, { id: "mri-by-layer", title: "Imbalance of every layer", caption: `${intervalWords(report, "load", "mri", "the spread between windows of the text") || "No intervals: counts do not say which tokens stood together."}${tableSource(report, "load")}`,
       missing: anyRecords(report, "load") ? "The counts do not tell the number of tokens, so there is no MRI; the largest share of the assignments stands in the table." : "",
       build: () => layerLines(report, { table: "load", value: "mri", series: (record) => record.domain, chance: "mri_chance", title: "MRI, share of tokens", percent: true }) });
     addAnalysisChart(report, section, { id: "entropy-by-layer", title: "Entropy of the load", caption: `1 is a uniform load, 0 a single expert. Dotted: what uniform random routing would show on as many tokens. ${intervalWords(report, "load", "entropy", "a bootstrap over windows of the text")}`,
@@ -13,10 +13,10 @@ function addExpertLoadSection(report) {
   });
 }
 
-// What the bars of a figure are; counts have none.
+// What the bars of a figure are; "" where it has none.
 function intervalWords(report, table, value, how) {
   const known = report.analyses.flatMap((analysis) => analysisRecords(analysis, table)).some((record) => isNumber(record[`${value}_low`]));
-  return known ? `Bars: 95 % intervals from ${how}.` : "No intervals: counts do not say which tokens stood together.";
+  return known ? `Bars: 95 % intervals from ${how}.` : "";
 }
 
 function addDomainSection(report) {
