@@ -150,8 +150,8 @@ def drops_problems(folder, shown):
     return line_problems(folder, shown["drops"], points)
 
 
-def figure_problems(trace, axis, expected, what):
-    """expected: {group: [value of each arm]}; the trace has its groups in customdata."""
+def figure_problems(trace, axis, expected, what, error_of=lambda group: 0.0):
+    """expected: {group: [value of each arm]}; the trace has its groups in customdata. error_of(group): of a single seed."""
     wrong = []
     if set(trace["customdata"]) != {group for group, numbers in expected.items() if numbers}:
         wrong.append(f"{what}: groups {trace['customdata']}")
@@ -160,7 +160,7 @@ def figure_problems(trace, axis, expected, what):
         if not close(trace[axis][i], statistics.fmean(numbers)):
             wrong.append(f"{what}: {group} is {trace[axis][i]}, not {statistics.fmean(numbers)}")
         bars = (trace.get(f"error_{axis}") or {}).get("array")
-        if bars and not close(bars[i], spread(numbers)):
+        if bars and not close(bars[i], spread(numbers, error_of(group))):
             wrong.append(f"{what}: spread of {group}")
     return wrong
 
