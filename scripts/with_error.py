@@ -16,6 +16,6 @@ def rounded(value, decimals):
 def with_error(value, error):
     """"4.11 ± 0.11"; of an error of 0 or None the value with three significant digits."""
     if not error or error <= 1e-12 * max(1, abs(value)):
-        return rounded(value, 2 - math.floor(math.log10(abs(value)))) if value else "0"
+        return rounded(value, 2 - int(f"{value:.2e}".split("e")[1])) if value else "0"
     decimals = decimals_of_error(error)
     return f"{rounded(value, decimals)} ± {rounded(error, decimals)}"

@@ -26,7 +26,7 @@ TEST(WithError, ErrorsAboveOneRoundToTens) {
 TEST(WithError, ShowsTheSignOfAChange) {
   EXPECT_EQ(with_error(0.402, 0.011, true), "+0.402 ± 0.011");
   EXPECT_EQ(with_error(-0.402, 0.011, true), "-0.402 ± 0.011");
-  EXPECT_EQ(with_error(-0.001, 0.02, true), "0.000 ± 0.020");
+  EXPECT_EQ(with_error(-0.0001, 0.02, true), "0.000 ± 0.020");
 }
 
 TEST(WithError, WithoutAnErrorThreeDigits) {
