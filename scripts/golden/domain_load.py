@@ -65,7 +65,7 @@ def interval(windows):
 
 
 REPLICATES = 200
-T_QUANTILE = {3: 3.1824463052842624, 6: 2.4469118487916806}  # 97.5 % of Student's t, by degrees of freedom
+T_QUANTILE = {3: 3.1824463052842624, 6: 2.4469118511449692}  # 97.5 % of Student's t, by degrees of freedom
 
 
 def poisson(u):
