@@ -99,7 +99,9 @@ def check_evaluations_have_their_lines(runs, problems):
         problems.close(result["perplexity"], math.exp(result["loss"]), 1e-12, "perplexity")
         blocks = result["loss_blocks"]
         problems.equal(sum(blocks["tokens"]), result["tokens"], "tokens of the blocks")
-        problems.close(result["loss_se"], standard_error(blocks["tokens"], blocks["loss"]), 1e-9, "standard error of the loss, by windows")
+        problems.need(len(blocks["tokens"]) <= 128, "more than 128 blocks")
+        by_blocks = standard_error(blocks["tokens"], blocks["loss"])  # of several windows each: another estimate of the same error
+        problems.need(0.7 < result["loss_se"] / by_blocks < 1.4, f"standard error by windows {result['loss_se']}, by blocks of them {by_blocks}")
         routing_problems(result["routing"], problems, f"evaluation at {line['step']}")
 
 
