@@ -19,11 +19,12 @@ import check_effects  # noqa: E402
 
 
 def shown(mean, deviation, n):
-    """`mean ± deviation`; a single seed has no deviation, and a whole number no decimals."""
-    digits = 0 if isinstance(mean, int) else 3
+    """`mean ± deviation`; a single seed has no deviation, and a whole number of every seed no decimals."""
     if not math.isfinite(mean):
         return "–"
-    return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if n > 1 else "")
+    if n > 1:
+        return f"{mean} ± 0" if isinstance(mean, int) and deviation == 0 else with_error(mean, deviation)
+    return str(mean) if isinstance(mean, int) else with_error(mean, None)
 
 
 def spread(values):
@@ -67,7 +68,7 @@ def loss_rows(study):
     for values in tables[name]["rows"]:
         row = dict(zip(columns, values))
         if name == "forgetting":
-            yield groups[row["arm"]], row["phase"], row["data"], row["loss"], 0.0, row["change"], 0.0, 1
+            yield groups[row["arm"]], row["phase"], row["data"], row["loss"], None, row["change"], None, 1
         else:
             yield row["group"], row["phase"], row["data"], row["loss_mean"], row["loss_std"], row["change_mean"], row["change_std"], row["n"]
 
@@ -75,7 +76,7 @@ def loss_rows(study):
 def losses_table(study):
     lines = ["| arm | after phase | data | loss, nats a token | change since the first phase | seeds |", "|---|---|---|---|---|---|"]
     for group, phase, data, loss, loss_std, change, change_std, n in loss_rows(study):
-        is_first = change is None or (change == 0 and change_std == 0)
+        is_first = change is None or (change == 0 and not change_std)
         lines.append(f"| {group} | {phase} | {data} | {shown(loss, loss_std, n)} | {'' if is_first else shown(change, change_std, n)} | {n} |")
     return lines
 

@@ -9,12 +9,17 @@ Per layer and domain, from the list of each token's experts (best first), by def
                                     n = T / d tokens: d = its variance between windows (ratio estimator
                                     W / (W - 1) sum_w (n_we - p T_w)^2 / T^2) / (p (1 - p) / T), at least the sum of the former
                                     over experts / the sum of the latter, at least 1; the largest low and the largest high end
+  intervals of entropy, cv, correlation and overlap
+                                    bootstrap: in each of 200 draws every window counts Poisson(1) times, u < P(0), P(0) + P(1), ... of
+                                    the stream of (seed 1 and data set, "window bootstrap", window); 2 x figure - mean of the draws, to each
+                                    side Student's t of W - 1 x their standard deviation x sqrt(W / (W - 1)); W the fewer windows of two
 """
 
 import math
 import statistics
 
 from record import Source, check_close, write
+from rng import Stream, combine_bits
 
 E, K = 6, 2
 # Lengths of each domain's windows, and how much its first experts are preferred, by window.
@@ -59,6 +64,44 @@ def interval(windows):
     return {"low": max(K / E, max(low for low, _ in ends)), "high": max(high for _, high in ends), "effective_tokens": T / least}
 
 
+REPLICATES = 200
+T_QUANTILE = {3: 3.1824463052842624, 6: 2.4469118511449692}  # 97.5 % of Student's t, by degrees of freedom
+
+
+def poisson(u):
+    k, term, total = 0, math.exp(-1), math.exp(-1)
+    while u >= total:
+        k += 1
+        term /= k
+        total += term
+    return k
+
+
+def drawn_counts(windows, data):
+    """Tokens by expert in each draw."""
+    draws = [[0] * E for _ in range(REPLICATES)]
+    for place, window in enumerate(windows):
+        stream = Stream(combine_bits(1, data), "window bootstrap", place)
+        counts = [sum(e in chosen for chosen in window) for e in range(E)]
+        for draw in draws:
+            weight = poisson((stream.next() >> 11) * 2.0**-53)
+            for e in range(E):
+                draw[e] += weight * counts[e]
+    return draws
+
+
+def bootstrap_interval(figure, values, n_windows, low, high):
+    centre = 2 * figure - statistics.fmean(values)
+    half = T_QUANTILE[n_windows - 1] * statistics.stdev(values) * math.sqrt(n_windows / (n_windows - 1))
+    return [max(low, min(figure, centre - half)), min(high, max(figure, centre + half))]
+
+
+def shape_of(counts):
+    """Entropy and cv of a load."""
+    shares = [n / sum(counts) for n in counts]
+    return -math.fsum(s * math.log(s) for s in shares if s) / math.log(E), statistics.pstdev(shares) * E
+
+
 def pearson(a, b):
     return statistics.correlation(a, b)
 
@@ -77,6 +120,15 @@ def main():
     (a, b) = (figures[name] for name in DOMAINS)
     similarity = {"correlation": pearson(a["all"]["counts"], b["all"]["counts"]), "overlap": overlap(a["all"]["counts"], b["all"]["counts"]),
                   "top1_correlation": pearson(a["first"]["counts"], b["first"]["counts"]), "top1_overlap": overlap(a["first"]["counts"], b["first"]["counts"])}
+    draws = [drawn_counts(parts, data) for data, parts in enumerate(windows.values())]
+    for (name, parts), drawn in zip(windows.items(), draws):
+        shapes = [shape_of(counts) for counts in drawn if sum(counts)]
+        for i, (figure, most) in enumerate((("entropy", 1.0), ("cv", math.inf))):
+            figures[name][f"{figure}_interval"] = bootstrap_interval(shape_of(figures[name]["all"]["counts"])[i], [shape[i] for shape in shapes], len(parts), 0.0, most)
+    pairs = [(x, y) for x, y in zip(*draws) if sum(x) and sum(y)]
+    fewest = min(len(parts) for parts in windows.values())
+    for figure, of, least in (("correlation", pearson, -1.0), ("overlap", overlap, 0.0)):
+        similarity[f"{figure}_interval"] = bootstrap_interval(similarity[figure], [of(x, y) for x, y in pairs], fewest, least, 1.0)
     # By hand: overlap of [1, 1, 2] and [2, 1, 1] of 4 is 1 - (1 + 0 + 1) / 8.
     check_close("overlap", overlap([1, 1, 2], [2, 1, 1]), 0.75, 1e-15)
     check_close("correlation", pearson([1, 1, 2], [2, 1, 1]), -0.5, 1e-12)

@@ -19,12 +19,15 @@ class IdTallies;  // analysis/id_tally.h
 
 // One batch of one data set. CPU tensors, contiguous; nothing requires a gradient.
 struct Observation {
-  size_t data = 0;                              // index into AnalysisInput::data
-  at::Tensor input_ids;                         // [B, S] i64
-  at::Tensor target_ids;                        // [B, S] i64, -1 where there is none
-  at::Tensor predicted_ids;                     // [B, S] i64 arg max of the logits; undefined where not known
-  at::Tensor document_ids;                      // [B, S] i32; tokens of different documents are no neighbours
-  at::Tensor is_padding;                        // [B, S] bool or undefined; padding is never counted
+  size_t data = 0;           // index into AnalysisInput::data
+  at::Tensor input_ids;      // [B, S] i64
+  at::Tensor target_ids;     // [B, S] i64, -1 where there is none
+  at::Tensor predicted_ids;  // [B, S] i64 arg max of the logits; undefined where not known
+  at::Tensor document_ids;   // [B, S] i32; tokens of different documents are no neighbours
+  at::Tensor is_padding;     // [B, S] bool or undefined; padding is never counted
+  // Number of the batch whose windows were routed together (Mode::train), of which this may be a part: what couples them makes them one
+  // cluster of an interval. -1: each window was routed by itself.
+  int64_t together = -1;
   std::vector<moe::RoutingDecision> routing;    // one for each MoE layer, ascending; logits undefined where not known
   std::vector<moe::RoutingDecision> reference;  // of the reference model on the same tokens; empty without one
 };

@@ -108,7 +108,7 @@ std::vector<std::string> notes_on(const std::vector<DomainCounts>& domains, bool
   std::vector<std::string> notes;
   for (const auto& domain : domains)
     if (domain.n_tokens == 0) notes.push_back("load: " + domain.name + " states neither tokens nor k, so it has no MRI, no share of tokens and no chance level; needs --top-k");
-  notes.emplace_back("load: intervals take the tokens as independent, since counts do not say which of them stood together; drops are unknown");
+  notes.emplace_back("load: no intervals, since counts do not say which tokens stood together; drops are unknown");
   notes.emplace_back(has_ids ? "counts say nothing about single tokens: all other analyses need a model or a trace"
                              : "counts say nothing about single tokens or ids: all other analyses need a model or a trace");
   return notes;

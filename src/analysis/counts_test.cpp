@@ -57,6 +57,7 @@ TEST_F(Counts, DomainsMatchTheGoldenFile) {
   EXPECT_EQ(find_table(result, "token_specialization"), nullptr);
   EXPECT_EQ(*find_table(result, "load")->tokens, 101);
   EXPECT_EQ(result.notes.size(), 2u);
+  EXPECT_THAT(result.notes, Contains(HasSubstr("load: no intervals, since counts do not say which tokens stood together")));
 }
 
 TEST_F(Counts, OneDomainAFileMatchesWhereTokensAreKnown) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "analysis/share_interval.h"
@@ -12,9 +13,14 @@ namespace evenkeel::analysis {
 // How the tokens of an expert lie in the windows that were routed together. A window's tokens resemble each
 // other, so T tokens say less than T independent ones.
 struct WindowSums {
-  int64_t n_windows = 0, tokens_squared = 0;  // sum over windows of T_w^2
-  std::vector<int64_t> count_squared;         // [E] sum over windows of n_we^2
-  std::vector<int64_t> count_times_tokens;    // [E] sum over windows of n_we T_w
+  int64_t n_windows = 0, tokens_squared = 0;     // sum over windows of T_w^2
+  std::vector<int64_t> count_squared = {};       // [E] sum over windows of n_we^2
+  std::vector<int64_t> count_times_tokens = {};  // [E] sum over windows of n_we T_w
+  int64_t open_number = -1, open_tokens = 0;     // the windows that were routed together and may have more to come
+  std::vector<int64_t> open_counts = {};         // [E]
+  // counts [E]; `number` as in ShareSums::add: windows of one number >= 0 count as one. Those of no token are left out.
+  void add(std::span<const int64_t> counts, int64_t n_tokens, int64_t number = -1);
+  WindowSums closed() const;
 };
 
 struct MaxShareInterval {
@@ -25,12 +31,10 @@ struct MaxShareInterval {
 // interval of every expert at level 1 - 0.05 / E (Bonferroni: all hold at once), so the largest share
 // lies between the largest of the low and of the high ends. Each expert's tokens are divided by its design effect,
 // the variance of its share between windows over that of independent tokens (ratio estimator; at least
-// the mean over experts, and at least 1). `windows` null: tokens are taken as independent. nullopt below 2 windows.
+// the mean over experts, and at least 1). nullopt below 2 windows, and where they are not known (null).
 std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows);
 
 // Of every expert's share of tokens by itself, 95 % each, with the same design effects; empty where there is none.
 std::vector<Interval> share_intervals(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows);
-
-double normal_quantile(double probability);  // of N(0, 1); probability in (0, 1)
 
 }  // namespace evenkeel::analysis

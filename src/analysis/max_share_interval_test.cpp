@@ -7,16 +7,12 @@
 namespace evenkeel::analysis {
 namespace {
 
-TEST(NormalQuantile, MatchesTheTables) {  // Abramowitz and Stegun, table 26.5
-  EXPECT_NEAR(normal_quantile(0.975), 1.959963984540054, 1e-9);
-  EXPECT_NEAR(normal_quantile(0.5), 0.0, 1e-12);
-  EXPECT_NEAR(normal_quantile(1 - 0.05 / 128), 3.3597, 5e-4);
-  EXPECT_NEAR(normal_quantile(1e-10), -normal_quantile(1 - 1e-10), 1e-5);  // 1 - 1e-10 has 6 digits of its tail
-}
+// Two windows of 50 tokens, 30 and 20 of each expert in both: no design effect.
+const WindowSums kAlike{2, 5000, {2 * 900, 2 * 400}, {2 * 1500, 2 * 1000}};
 
 TEST(MaxShareInterval, WilsonByHandForTwoExperts) {
   // z of 1 - 0.05 / 4 is 2.241403; p = 0.6, n = 100: center (0.6 + 0.0251194) / 1.0502388, half 2.241403 / 1.0502388 sqrt(0.0024 + 1.25597e-4)
-  const auto interval = max_share_interval({60, 40}, 100, nullptr);
+  const auto interval = max_share_interval({60, 40}, 100, &kAlike);
   ASSERT_TRUE(interval);
   EXPECT_NEAR(interval->low, 0.487953, 1e-5);
   EXPECT_NEAR(interval->high, 0.702469, 1e-5);
@@ -25,20 +21,37 @@ TEST(MaxShareInterval, WilsonByHandForTwoExperts) {
 
 TEST(ShareIntervals, OfEachExpertByItself) {
   const WindowSums windows{2, 5000, {2500, 2500}, {2500, 2500}};  // 100 times as unsure: one effective token
-  const auto independent = share_intervals({60, 40}, 100, nullptr), apart = share_intervals({50, 50}, 100, &windows);
+  const auto independent = share_intervals({60, 40}, 100, &kAlike), apart = share_intervals({50, 50}, 100, &windows);
   ASSERT_EQ(independent.size(), 2u);
   EXPECT_NEAR(independent[0].low, 0.502002, 1e-5);  // Wilson's, z = 1.959964: center (0.6 + 0.0192073) / 1.0384146, half 0.0942943
   EXPECT_NEAR(independent[0].high, 0.690599, 1e-5);
   EXPECT_NEAR(apart[1].high, wilson_interval(0.5, 1.0, 1.959963984540054).high, 1e-9);
-  EXPECT_TRUE(share_intervals({0, 0}, 0, nullptr).empty());
+  EXPECT_TRUE(share_intervals({0, 0}, 0, &kAlike).empty());
+  EXPECT_TRUE(share_intervals({60, 40}, 100, nullptr).empty());
   const WindowSums one{1, 100, {25, 25}, {50, 50}};
   EXPECT_TRUE(share_intervals({5, 5}, 10, &one).empty());
 }
 
 TEST(MaxShareInterval, NothingIsSaidWithoutTokensOrWindows) {
-  EXPECT_FALSE(max_share_interval({0, 0}, 0, nullptr));
+  EXPECT_FALSE(max_share_interval({0, 0}, 0, &kAlike));
+  EXPECT_FALSE(max_share_interval({60, 40}, 100, nullptr));  // published counts: nothing says how the text varies
   const WindowSums one{1, 100, {25, 25}, {50, 50}};
   EXPECT_FALSE(max_share_interval({5, 5}, 10, &one));
+}
+
+TEST(WindowSums, WindowsOfOneNumberCountAsOne) {
+  WindowSums parts{.count_squared = {0, 0}, .count_times_tokens = {0, 0}}, whole = parts;
+  parts.add(std::vector<int64_t>{3, 1}, 4, 0);
+  parts.add(std::vector<int64_t>{0, 2}, 2, 0);
+  parts.add(std::vector<int64_t>{5, 5}, 10, 1);
+  whole.add(std::vector<int64_t>{3, 3}, 6);
+  whole.add(std::vector<int64_t>{5, 5}, 10);
+  const auto closed = parts.closed();
+  EXPECT_EQ(closed.n_windows, 2);
+  EXPECT_EQ(closed.tokens_squared, 136);
+  EXPECT_EQ(closed.count_squared, (std::vector<int64_t>{34, 34}));
+  EXPECT_EQ(closed.count_times_tokens, (std::vector<int64_t>{68, 68}));
+  EXPECT_EQ(whole.count_squared, closed.count_squared);
 }
 
 TEST(MaxShareInterval, WindowsThatAgreeOrDisagree) {

@@ -1,5 +1,6 @@
 #include "analysis/results.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -43,6 +44,15 @@ class Row {
   Row(const Table& table, const std::vector<Json>& row) : table_(table), row_(row) {}
   const Json& at(const char* column) const { return row_[table_.column(column)]; }
   double number(const char* column) const { return at(column).is_number() ? at(column).as_double() : std::nan(""); }
+  // " (95 %: 61.0 % to 72.3 %)" of a share that has an interval here, else "".
+  std::string interval(const std::string& column) const {
+    const auto end = [&](const std::string& name) {
+      const bool is_there = std::any_of(table_.columns.begin(), table_.columns.end(), [&](const Column& other) { return other.name == name; });
+      return is_there ? number(name.c_str()) : std::nan("");
+    };
+    const double low = end(column + "_low"), high = end(column + "_high");
+    return std::isnan(low) ? "" : " (95 %: " + percent(low) + " to " + percent(high) + ")";
+  }
   std::string text(const char* column) const { return at(column).is_string() ? at(column).as_string() : at(column).dump(); }
 
  private:
@@ -57,8 +67,7 @@ void say_imbalance(const Table& table, std::vector<std::string>& out) {
   });
   if (worst != nullptr) {
     const Row row(table, *worst);
-    std::string sentence = "Layer " + row.text("layer") + " is the least balanced, on " + row.text("domain") + ": " + percent(row.number("mri")) + " of the tokens reach its busiest expert";
-    if (row.at("mri_low").is_number()) sentence += " (95 %: " + percent(row.number("mri_low")) + " to " + percent(row.number("mri_high")) + ")";
+    std::string sentence = "Layer " + row.text("layer") + " is the least balanced, on " + row.text("domain") + ": " + percent(row.number("mri")) + " of the tokens reach its busiest expert" + row.interval("mri");
     out.push_back(sentence + ", " + fixed(row.number("mri") / row.number("mri_chance")) + " times what uniform random routing gives.");
   }
   int64_t n_dead = 0, n_rows = 0;
@@ -74,7 +83,7 @@ void say_similarity(const Table& table, std::vector<std::string>& out) {
   const auto* farthest = best_row(table, [&](const auto& row) { return -Row(table, row).number("overlap"); });
   if (farthest == nullptr) return;
   const Row row(table, *farthest);
-  std::string sentence = "The loads of " + row.text("domain_a") + " and " + row.text("domain_b") + " are farthest apart in layer " + row.text("layer") + ": they overlap by " + percent(row.number("overlap"));
+  std::string sentence = "The loads of " + row.text("domain_a") + " and " + row.text("domain_b") + " are farthest apart in layer " + row.text("layer") + ": they overlap by " + percent(row.number("overlap")) + row.interval("overlap");
   if (row.at("overlap_chance").is_number()) sentence += " (two sets routed at random: " + percent(row.number("overlap_chance")) + ")";
   out.push_back(sentence + ".");
 }
@@ -84,7 +93,7 @@ void say_saturation(const Table& table, std::vector<std::string>& out) {
   int64_t k = 0;
   for (const auto& values : table.rows) k = std::max(k, Row(table, values).at("k").as_int());
   double sum = 0, chance = 0, n = 0, least = 2;
-  std::string layer;
+  std::string layer, interval;
   for (const auto& values : table.rows) {
     const Row row(table, values);
     if (row.at("k").as_int() != k || row.at("from") != Row(table, table.rows[0]).at("from") || std::isnan(row.number("saturation"))) continue;
@@ -94,10 +103,11 @@ void say_saturation(const Table& table, std::vector<std::string>& out) {
     if (row.number("saturation") < least) {
       least = row.number("saturation");
       layer = row.text("layer");
+      interval = row.interval("saturation");
     }
   }
   if (n > 0)
-    out.push_back("The model makes " + percent(sum / n) + " of the reference's choices again (chance " + percent(chance / n) + "); fewest in layer " + layer + ", " + percent(least) + ".");
+    out.push_back("The model makes " + percent(sum / n) + " of the reference's choices again (chance " + percent(chance / n) + "); fewest in layer " + layer + ", " + percent(least) + interval + ".");
 }
 
 void say_vocabulary(const Table& table, std::vector<std::string>& out) {
@@ -108,7 +118,7 @@ void say_vocabulary(const Table& table, std::vector<std::string>& out) {
   });
   if (most == nullptr) return;
   const Row row(table, *most);
-  out.push_back("Token ids are tied to experts most in layer " + row.text("layer") + ": " + percent(row.number("mean")) + " of an id's occurrences go to its favourite first (chance " + percent(row.number("chance")) +
+  out.push_back("Token ids are tied to experts most in layer " + row.text("layer") + ": " + percent(row.number("mean")) + row.interval("mean") + " of an id's occurrences go to its favourite first (chance " + percent(row.number("chance")) +
                 "; ids seen at least " + row.text("minimum_count") + " times).");
 }
 
@@ -119,7 +129,7 @@ Json definitions() {
   add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives, before drops. Never below k / E (lower_bound), which is perfect balance.", "arXiv 2503.05029");
   add("mri_chance", "The mean MRI when as many tokens choose k of E experts uniformly at random. It is above k / E, and falls towards it as tokens grow.", "docs/analyses.md");
   add("mri_low, mri_high", "95 % interval of the MRI of the text that the data set is a sample of: Wilson's intervals of all experts at once (Bonferroni), with effective_tokens in place of tokens.", "docs/analyses.md");
-  add("NAME_low, NAME_high", "95 % interval of the column NAME, from the spread between windows or, where the figure is a mean over ids, over ids. Tokens of published counts are taken as independent.", "docs/analyses.md");
+  add("NAME_low, NAME_high", "95 % interval of the column NAME, from the spread between windows (of entropy, cv, correlation and overlap by a bootstrap over them) or, where the figure is a mean over ids, over ids. Published counts have none: they do not say which tokens stood together.", "docs/analyses.md");
   add("effective_tokens", "Tokens divided by the design effect: how much more the shares of experts vary between windows than independent tokens would.", "docs/analyses.md");
   add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");
   add("cv", "Coefficient of variation: population standard deviation of the load divided by its mean.", "");

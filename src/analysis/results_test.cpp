@@ -15,6 +15,14 @@ LayerLoad made_load(int64_t layer, std::vector<int64_t> counts) {
   LayerLoad load;
   int64_t n_tokens = 0;
   for (const int64_t count : counts) n_tokens += count;
+  load.windows = WindowSums{.count_squared = std::vector<int64_t>(counts.size()), .count_times_tokens = std::vector<int64_t>(counts.size())};
+  load.bootstrap.emplace(counts.size());
+  std::vector<int64_t> fifth;
+  for (const int64_t count : counts) fifth.push_back(count / 5);
+  for (uint64_t window = 0; window < 5; ++window) {  // five windows that are alike
+    load.windows->add(fifth, n_tokens / 5);
+    load.bootstrap->add(WindowBootstrap::weights(1, 0, window), fifth);
+  }
   load.assignments = {layer, static_cast<int64_t>(counts.size()), 1, n_tokens, 0, std::move(counts)};
   return load;
 }
@@ -23,8 +31,8 @@ AnalysisTables made_tables() {
   AnalysisTables out;
   out.tables = load_tables({{"en", {made_load(0, {250, 250, 250, 250}), made_load(3, {700, 100, 100, 100})}}, {"de", {made_load(0, {260, 250, 250, 240}), made_load(3, {0, 300, 300, 400})}}});
   Table saturation;
-  saturation.columns = {{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", ""}, {"to", ""}, {"data", ""}, {"saturation", ""}, {"chance", ""}};
-  saturation.rows = {{"m", 0, 1, "r", "m", "en", 0.2, 0.25}, {"m", 0, 2, "r", "m", "en", 0.6, 0.5}, {"m", 3, 2, "r", "m", "en", 0.8, 0.5}, {"m", 3, 2, "r", "m", "de", Json(), Json()}};
+  saturation.columns = {{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", ""}, {"to", ""}, {"data", ""}, {"saturation", ""}, {"chance", ""}, {"saturation_low", ""}, {"saturation_high", ""}};
+  saturation.rows = {{"m", 0, 1, "r", "m", "en", 0.2, 0.25, Json(), Json()}, {"m", 0, 2, "r", "m", "en", 0.6, 0.5, 0.55, 0.65}, {"m", 3, 2, "r", "m", "en", 0.8, 0.5, Json(), Json()}, {"m", 3, 2, "r", "m", "de", Json(), Json(), Json(), Json()}};
   out.tables.push_back({"saturation", saturation});
   out.tables.push_back({"long", saturation, /*csv_only=*/true});
   out.notes = {"drops: needs a capacity"};
@@ -38,14 +46,14 @@ TEST(AnalysisHeadlines, NameTheWorstRowByHand) {
   EXPECT_THAT(headlines[0], HasSubstr("Layer 3 is the least balanced, on en: 70.0 % of the tokens reach its busiest expert (95 %: "));
   EXPECT_THAT(headlines[0], HasSubstr("2.63 times what uniform random routing gives."));
   EXPECT_EQ(headlines[1], "Experts without a token: 1, in 1 of 4 pairs of layer and data set.");
-  EXPECT_THAT(headlines[2], HasSubstr("The loads of en and de are farthest apart in layer 3: they overlap by 30.0 %"));
-  EXPECT_EQ(headlines[3], "The model makes 70.0 % of the reference's choices again (chance 50.0 %); fewest in layer 0, 60.0 %.");
+  EXPECT_THAT(headlines[2], HasSubstr("The loads of en and de are farthest apart in layer 3: they overlap by 30.0 % (95 %: 30.0 % to 30.0 %)"));  // windows that are all alike
+  EXPECT_EQ(headlines[3], "The model makes 70.0 % of the reference's choices again (chance 50.0 %); fewest in layer 0, 60.0 % (95 %: 55.0 % to 65.0 %).");
 }
 
 TEST(AnalysisHeadlines, CompareWithTheFirstOfSeveralReferences) {
   auto tables = made_tables().tables;
   for (auto& [name, table, csv_only] : tables)
-    if (name == "saturation") table.rows.push_back({"m", 0, 2, "a later one", "m", "en", 0.9, 0.5});
+    if (name == "saturation") table.rows.push_back({"m", 0, 2, "a later one", "m", "en", 0.9, 0.5, Json(), Json()});
   EXPECT_EQ(analysis_headlines(tables)[3], analysis_headlines(made_tables().tables)[3]);
 }
 

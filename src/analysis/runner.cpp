@@ -18,6 +18,8 @@ class ForwardSource : public ObservationSource {
     const auto ids = windows_->next(options_.batch_size);
     if (ids.tokens.size(0) == 0) return false;
     batch = run_forward(model_, reference_, ids, number_++, options_).observation;
+    if (options_.mode == moe::Mode::train) batch.together = n_windows_ / options_.batch_size;  // a shorter last window with those before it, as in a trace
+    n_windows_ += ids.tokens.size(0);
     return true;
   }
 
@@ -26,7 +28,7 @@ class ForwardSource : public ObservationSource {
   const LoadedModel* reference_;
   std::unique_ptr<Windows> windows_;
   ForwardOptions options_;
-  int64_t number_ = 0;
+  int64_t number_ = 0, n_windows_ = 0;
 };
 
 int64_t counted_tokens(const Observation& batch) {

@@ -73,7 +73,7 @@ TEST(AnalysisBytes, GrowWithTheExperts) {
   ASSERT_EQ(few.size(), 1u);
   EXPECT_EQ(few[0].name, "load");
   EXPECT_GT(many[0].bytes, 4096 * 8);
-  EXPECT_LT(few[0].bytes, 2000);
+  EXPECT_LT(few[0].bytes, 10'000);  // 4 experts in 200 draws of the bootstrap are 6,400
 }
 
 }  // namespace

@@ -16,7 +16,13 @@ Interval wilson_interval(double p, double n, double z);
 struct ShareSums {
   int64_t part = 0, whole = 0;
   int64_t n_clusters = 0, part_squared = 0, part_times_whole = 0, whole_squared = 0;
-  void add(int64_t part_of_cluster, int64_t whole_of_cluster);  // clusters of nothing are left out
+  // A cluster, or with a number >= 0 a part of that one, whose parts come one after the other. Clusters of nothing are left out.
+  void add(int64_t part_of_cluster, int64_t whole_of_cluster, int64_t number = -1);
+  ShareSums closed() const;  // with the cluster that is open among the others
+
+ private:
+  void close();
+  int64_t open_number_ = -1, open_part_ = 0, open_whole_ = 0;
 };
 void add(ShareSums& total, const ShareSums& more);
 
@@ -36,6 +42,8 @@ struct MeanSums {
 // 95 % interval of the mean, from the spread of the values: Student's, within [0, 1]. nullopt below kLeastClusters.
 std::optional<Interval> mean_interval(const MeanSums& sums);
 
-double t_quantile(int64_t degrees);  // 97.5 % of Student's t, degrees >= 3; within 1 %
+// 1 - miss / 2 of Student's t: half the width, in standard errors, of an interval that misses with probability `miss`. degrees >= 1.
+double t_quantile(int64_t degrees, double miss = 0.05);
+double normal_quantile(double probability);  // of N(0, 1); probability in (0, 1)
 
 }  // namespace evenkeel::analysis

@@ -1,6 +1,8 @@
 #include "analysis/share_interval.h"
 
 #include <cmath>
+#include <tuple>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -19,12 +21,24 @@ TEST(WilsonInterval, ByHand) {
   EXPECT_EQ(wilson_interval(1, 16, 2).high, 1.0);
 }
 
-TEST(StudentsQuantile, MatchesTheTables) {  // Abramowitz and Stegun, table 26.10; within 1 %
-  EXPECT_NEAR(t_quantile(3), 3.182, 0.0318);
-  EXPECT_NEAR(t_quantile(4), 2.776, 0.01);
-  EXPECT_NEAR(t_quantile(10), 2.228, 1e-3);
-  EXPECT_NEAR(t_quantile(120), 1.980, 1e-3);
+TEST(NormalQuantile, MatchesTheTables) {  // Abramowitz and Stegun, table 26.5
+  EXPECT_NEAR(normal_quantile(0.975), 1.959963984540054, 1e-9);
+  EXPECT_NEAR(normal_quantile(0.5), 0.0, 1e-12);
+  EXPECT_NEAR(normal_quantile(1 - 0.05 / 128), 3.3597, 5e-4);
+  EXPECT_NEAR(normal_quantile(1e-10), -normal_quantile(1 - 1e-10), 1e-5);  // 1 - 1e-10 has 6 digits of its tail
+}
+
+TEST(StudentsQuantile, MatchesTheTables) {  // Abramowitz and Stegun, table 26.10, three digits; 1 and 2 degrees by their closed forms
+  EXPECT_NEAR(t_quantile(1), std::tan(0.475 * 3.141592653589793), 1e-9);
+  EXPECT_NEAR(t_quantile(2), 0.95 * std::sqrt(2 / (1 - 0.95 * 0.95)), 1e-9);
+  EXPECT_NEAR(t_quantile(3), 3.182, 5e-4);
+  EXPECT_NEAR(t_quantile(4), 2.776, 5e-4);
+  EXPECT_NEAR(t_quantile(10), 2.228, 5e-4);
+  EXPECT_NEAR(t_quantile(120), 1.980, 5e-4);
   EXPECT_NEAR(t_quantile(1'000'000'000), 1.959964, 1e-6);
+  EXPECT_NEAR(t_quantile(5, 0.01), 4.032, 5e-4);
+  EXPECT_NEAR(t_quantile(30, 0.002), 3.385, 5e-4);
+  EXPECT_NEAR(t_quantile(200), t_quantile(201), 1e-4);  // where the formulas meet
 }
 
 TEST(ShareInterval, IsWidenedByClustersThatDisagree) {
@@ -61,6 +75,19 @@ TEST(ShareInterval, AddsUp) {
   EXPECT_EQ(left.n_clusters, whole.n_clusters);
   EXPECT_EQ(share_interval(left)->low, share_interval(whole)->low);
   EXPECT_EQ(share_interval(left)->high, share_interval(whole)->high);
+}
+
+// What was routed together is one cluster, in however many parts it comes.
+TEST(ShareInterval, PartsOfAClusterAreOne) {
+  ShareSums parts, whole;
+  for (const auto& [part, of, number] : {std::tuple(1, 4, 0), std::tuple(2, 4, 0), std::tuple(5, 8, 1), std::tuple(0, 3, 2), std::tuple(1, 1, 2), std::tuple(4, 9, 3)}) parts.add(part, of, number);
+  for (const auto& [part, of] : {std::pair(3, 8), std::pair(5, 8), std::pair(1, 4), std::pair(4, 9)}) whole.add(part, of);
+  EXPECT_EQ(parts.closed().n_clusters, 4);
+  EXPECT_EQ(share_interval(parts)->low, share_interval(whole)->low);
+  EXPECT_EQ(share_interval(parts)->high, share_interval(whole)->high);
+  ShareSums total;
+  add(total, parts);
+  EXPECT_EQ(share_interval(total)->low, share_interval(whole)->low);
 }
 
 TEST(MeanInterval, ByHand) {

@@ -235,6 +235,7 @@ bool TraceSource::next(Observation& batch) {
   }
   batch.document_ids = file_->find("document_ids") != nullptr ? read("document_ids", group).to(at::kInt) : at::empty({group.count, group.length}, at::kInt).fill_(0);
   batch.is_padding = group.is_padding;
+  if (info_.mode == "train") batch.together = group.first / info_.batch_size;
   for (size_t i = 0; i < info_.layers.size(); ++i) batch.routing.push_back(read_layer(i, group));
   return true;
 }

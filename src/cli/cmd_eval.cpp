@@ -7,6 +7,7 @@
 #include "cli/model_run.h"
 #include "core/log.h"
 #include "core/units.h"
+#include "core/with_error.h"
 #include "train/evaluate.h"
 
 namespace evenkeel::cli {
@@ -33,6 +34,11 @@ std::string routing_text(const std::vector<analysis::RoutingCounts>& routing) {
                 sum / static_cast<double>(routing.size()), most, static_cast<long long>(layer_of_most),
                 static_cast<long long>(n_dead), static_cast<long long>(n_experts));
   return text;
+}
+
+const char* cluster_word(const train::EvalOptions& eval) {
+  if (eval.mode == moe::Mode::train) return " batches";
+  return eval.separate_documents ? " documents" : " windows";
 }
 
 double tokens_to_score(const std::vector<NamedDataset>& sets, int64_t max_tokens) {
@@ -81,12 +87,14 @@ int cmd_eval(Options& options) {
     data[sets[i].name] = train::to_json(result, /*with_routing=*/true);
     n_before += result.n_tokens;
     if (json) continue;
-    char line[160];
-    std::snprintf(line, sizeof line, "%-16s loss %.4f  perplexity %.2f", sets[i].name.c_str(), result.loss, std::exp(result.loss));
-    std::cout << line;
+    const auto se = result.loss_se();
+    const double perplexity = std::exp(result.loss);
+    char name[160];
+    std::snprintf(name, sizeof name, "%-16s", sets[i].name.c_str());
+    std::cout << name << " loss " << with_error(result.loss, se) << "  perplexity " << with_error(perplexity, se ? std::optional(perplexity * *se) : std::nullopt);
     if (result.bits_per_byte) std::cout << "  bits per byte " << *result.bits_per_byte;
     std::cout << routing_text(result.routing) << "  (" << human_count(static_cast<double>(result.n_tokens))
-              << " tokens)\n";
+              << " tokens" << (se ? "; ± is the standard error, by " + std::to_string(result.clusters.size()) + cluster_word(eval) : "") << ")\n";
   }
   if (json) std::cout << Json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}}).dump(1) << "\n";
   return 0;

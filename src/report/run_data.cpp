@@ -84,8 +84,9 @@ Json phases_data(const Lines& steps, const Source& source, ColumnPool& columns) 
   return out;
 }
 
-Json without_routing(Json evaluation) {
-  for (auto& [data, result] : evaluation["eval"].as_object()) std::erase_if(result.as_object(), [](const auto& entry) { return entry.first == "routing"; });
+// Without what no chart draws.
+Json drawn_of(Json evaluation) {
+  for (auto& [data, result] : evaluation["eval"].as_object()) std::erase_if(result.as_object(), [](const auto& entry) { return entry.first == "routing" || entry.first == "loss_blocks"; });
   return evaluation;
 }
 
@@ -96,7 +97,7 @@ Json run_data(const std::filesystem::path& run, const RunDataOptions& options, C
   Json evals = Json::array(), saturation = Json::array();
   for (auto& line : read_json_lines(run / "metrics.jsonl")) {
     if (line.find("eval") != nullptr) {
-      evals.push_back(without_routing(std::move(line)));
+      evals.push_back(drawn_of(std::move(line)));
     } else if (line.find("saturation") != nullptr) {
       saturation.push_back(std::move(line));
     } else {

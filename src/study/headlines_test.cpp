@@ -29,11 +29,11 @@ class HeadlinesTest : public ::testing::Test {
     arms_ = {arm_of("dense", "dense", testing::kTinyDense), arm_of("moe-seed1", "moe", {}), arm_of("moe-seed2", "moe", {"train.seed=2"}),
              arm_of("moe-r25-seed1", "moe-r25", {kReplay}), arm_of("moe-r25-seed2", "moe-r25", {kReplay, "train.seed=2"})};
   }
-  void forgetting(const std::string& arm, double change, double new_loss) {
+  void forgetting(const std::string& arm, double change, double new_loss, const Json& se = Json()) {
     auto& table = train::find_table(tables_, "forgetting");
-    table.add_row({arm, "one", "a", 9.0, 9.0, 0.0});  // not of the last phase
-    table.add_row({arm, "two", "a", 3.0, 9.0, change});
-    table.add_row({arm, "two", "b", new_loss, 9.0, Json()});
+    table.add_row({arm, "one", "a", 9.0, 9.0, 0.0, se, Json()});  // not of the last phase
+    table.add_row({arm, "two", "a", 3.0, 9.0, change, se, se});
+    table.add_row({arm, "two", "b", new_loss, 9.0, Json(), se, Json()});
   }
   void shift(const std::string& arm, double before, double first, double peak, double after) {
     auto& table = train::find_table(tables_, "shift_mri");
@@ -54,24 +54,70 @@ TEST_F(HeadlinesTest, CompareForgettingReplayAndBalance) {
   shift("moe-seed2", 0.4, 0.4, 0.4, 0.6);
   shift("moe-r25-seed1", 0.4, 0.5, 0.6, 0.4);
   EXPECT_THAT(study_headlines(arms_, tables_),
-              ElementsAre("Without replay the MoE models forget no more than the dense one of the same FLOPs: +0.40 to +0.40 nats a token on a against +0.50.",
-                          "moe-r25: with 25 % of each batch replayed, forgetting on a is +0.10 nats instead of +0.40; the loss on b is 2.50 instead of 2.10.",
-                          "moe: at the shift MRI is 1.50 times what it was, at most 2.00 times in the first 50 steps, and 1.25 times at the end."));
+              ElementsAre("Without replay there is no difference beyond noise in forgetting between the MoE model and the dense one of the same FLOPs: +0.40 ± 0.14 nats a token on a against +0.500.",
+                          "moe-r25: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.40 ± 0.14 (no difference beyond noise: -0.3; 95 %: -1.6 to +1.0); "
+                          "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: -0.9 to +1.7).",
+                          "moe: at the shift MRI is 1.5 ± 0.7 times what it was, at most 2.0 ± 1.4 times in the first 50 steps, and 1.25 ± 0.35 times at the end."));
 }
 
+const char* const kOneSeed = "Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by more.";
+
+// Two seeds that agree to 0.01 tell 0.3 apart: paired differences -0.300 and -0.308 have an interval of 12.706 * 0.004 to each side.
+TEST_F(HeadlinesTest, ADifferenceThatSeedsAgreeOnHasItsInterval) {
+  forgetting("moe-seed1", 0.40, 2.0);
+  forgetting("moe-seed2", 0.42, 2.0);
+  forgetting("moe-r25-seed1", 0.10, 2.0);
+  forgetting("moe-r25-seed2", 0.112, 2.0);
+  EXPECT_THAT(study_headlines(arms_, tables_),
+              ElementsAre("moe-r25: with 25 % of each batch replayed, forgetting on a is +0.106 ± 0.008 nats instead of +0.410 ± 0.014 (-0.30; 95 %: -0.35 to -0.25); "
+                          "the loss on b is 2.00 instead of 2.00 (no difference beyond noise: 0.00; 95 %: 0.00 to 0.00)."));
+}
+
+// Standard errors of 0.01 on both sides give a difference an interval of 1.96 * 0.0141, and of two differences at once 2.24 * 0.0141.
 TEST_F(HeadlinesTest, TheVerdictFollowsTheFigures) {
-  forgetting("dense", 0.20, 2.0);
-  forgetting("moe-seed1", 0.30, 2.0);
-  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("MoE models forget more than the dense one"));
+  arms_ = {arm_of("dense", "dense", testing::kTinyDense), arm_of("moe", "moe", {})};
+  forgetting("dense", 0.20, 2.0, 0.01);
+  forgetting("moe", 0.30, 2.0, 0.01);
+  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("Without replay the MoE model forgets more than the dense one of the same FLOPs: +0.300 ± 0.010 nats a token on a against +0.200 ± 0.010.", kOneSeed));
   arms_.push_back(arm_of("other", "other", {}));
-  forgetting("other", 0.10, 2.0);
-  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("forget about as much as the dense one of the same FLOPs: +0.10 to +0.30"));
+  forgetting("other", 0.17, 2.0, 0.01);  // 0.030: beyond the interval of one difference, within that of two
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("1 of 2 MoE models forget more and 0 less, beyond noise, than the dense one of the same FLOPs: +0.170 ± 0.010 to +0.300 ± 0.010"));
+  arms_[2] = arm_of("third", "third", {});
+  forgetting("third", 0.10, 2.0, 0.01);
+  arms_.erase(arms_.begin() + 1);
+  auto& rows = train::find_table(tables_, "forgetting").rows;
+  std::erase_if(rows, [](const auto& row) { return row[0].as_string() == "moe" || row[0].as_string() == "other"; });
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("the MoE model forgets less than the dense one"));
 }
 
 TEST_F(HeadlinesTest, LossesThatFallAreComparedTheSameWay) {
-  forgetting("dense", -0.100, 2.0);
-  forgetting("moe-seed1", -0.099, 2.0);
-  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("forget about as much as"));
+  forgetting("dense", -0.100, 2.0, 0.002);
+  forgetting("moe-seed1", -0.099, 2.0, 0.002);
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("no difference beyond noise in forgetting between the MoE model and the dense one"));
+}
+
+// Evaluations of before there were errors.
+TEST_F(HeadlinesTest, WithoutErrorsThereIsNoVerdict) {
+  forgetting("dense", 0.20, 2.0);
+  forgetting("moe-seed1", 0.30, 2.0);
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("the MoE model forgets, with errors that are not known, beside the dense one of the same FLOPs: +0.300 nats a token on a against +0.200."));
+}
+
+// What the windows have in common cancels: their losses differ by 2, the changes of the two arms by 0.1 in each.
+TEST_F(HeadlinesTest, OneSeedIsPairedByTheWindowsOfTheText) {
+  arms_ = {arm_of("dense", "dense", testing::kTinyDense), arm_of("moe", "moe", {})};
+  const auto result = [](double a, double b, double c) {
+    Json out = testing::made_result((a + b + c) / 3);
+    out["loss_se"] = 0.6;
+    out["loss_blocks"] = Json::Object{{"tokens", Json::Array{8, 8, 8}}, {"loss", Json::Array{a, b, c}}};
+    return out;
+  };
+  for (auto& arm : arms_) {
+    const double more = arm.name == "moe" ? 0.1 : 0;
+    arm.evaluations = {testing::made_evaluation(6, "one", {{"a", result(1, 2, 3)}}), testing::made_evaluation(10, "two", {{"a", result(1.3 + more, 2.2 + more, 3.4 + more)}})};
+    forgetting(arm.name, 0.3 + more, 2.0, 0.06);
+  }
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("the MoE model forgets more than the dense one of the same FLOPs: +0.40 ± 0.06 nats a token on a against +0.30 ± 0.06."));
 }
 
 TEST_F(HeadlinesTest, TheSameFlopsAreSaidWhereTheyAre) {
@@ -80,11 +126,11 @@ TEST_F(HeadlinesTest, TheSameFlopsAreSaidWhereTheyAre) {
   const double dense = training_flops_per_token(arms_[0]), moe = training_flops_per_token(arms_[1]), wide = training_flops_per_token(arms_[2]);
   char ratio[64];
   std::snprintf(ratio, sizeof ratio, "%.2f to %.2f times its FLOPs", moe / dense, wide / dense);
-  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre(AllOf(HasSubstr("the dense one, at "), HasSubstr(ratio), Not(HasSubstr("same FLOPs")))));
+  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre(AllOf(HasSubstr("the dense one, at "), HasSubstr(ratio), Not(HasSubstr("same FLOPs"))), kOneSeed));
   arms_.pop_back();
   tables_ = train::new_tables();
   for (const char* arm : {"dense", "moe"}) forgetting(arm, 0.30, 2.0);
-  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre(HasSubstr("the dense one of the same FLOPs")));
+  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre(HasSubstr("the dense one of the same FLOPs"), kOneSeed));
 }
 
 TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
@@ -93,7 +139,7 @@ TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
   forgetting("moe-wide-r25", 0.8, 1.0);
   forgetting("other", 0.40, 2.0);
   forgetting("again", 0.10, 2.5);
-  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("again: with 25 % of each batch replayed, forgetting on a is +0.10 nats instead of +0.40; the loss on b is 2.50 instead of 2.00."));
+  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("again: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (-0.300; its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).", kOneSeed));
 }
 
 TEST_F(HeadlinesTest, OtherBudgetsAndDataDoNotCompare) {
@@ -120,7 +166,7 @@ TEST_F(HeadlinesTest, NothingIsSaidWhereNothingCompares) {
 
 // The table `routers` with what the sentences read.
 TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
-  const std::vector<Arm> arms = {arm_of("a-1", "a", {}), arm_of("a-2", "a", {}), arm_of("b", "b", {}), arm_of("ahead", "ahead", {}), arm_of("dense", "dense", testing::kTinyDense)};
+  const std::vector<Arm> arms = {arm_of("a-1", "a", {}), arm_of("a-2", "a", {"train.seed=2"}), arm_of("b", "b", {}), arm_of("ahead", "ahead", {}), arm_of("dense", "dense", testing::kTinyDense)};
   Table table;
   for (const char* name : {"arm", "router", "capacity", "eval_causal", "new_data", "lower_bound", "loss_new", "mri_before", "mri_peak", "eval_mri_new"}) table.columns.push_back({name, ""});
   table.rows = {{"a-1", "top_k", "none", true, "b", 0.125, 2.0, 0.2, 0.6, 0.50},
@@ -130,8 +176,8 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
                 {"dense", Json(), Json(), Json(), "b", Json(), 0.1, Json(), Json(), Json()}};
   tables_.emplace_back("routers", table);
   EXPECT_THAT(study_headlines(arms, tables_),
-              ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.50 nats a token, and b the highest, 2.75.",
-                          "At the shift the busiest expert's share of a training batch rises at most to 1.0 times what it was under b, and to 3.5 times under a.",
+              ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7 nats a token, and b the highest, 2.75 (no difference beyond noise: 0; 95 %: -11 to +11).",
+                          "At the shift the busiest expert's share of a training batch rises at most to 1.00 times what it was under b, and to 3.5 ± 0.7 times under a.",
                           "On held-out b the busiest expert gets 12 % of the tokens under ahead and 60 % under a; an even load is 12.5 %."));
   // Two arms of one rule are not two rules, and an arm with another budget is left out.
   auto others = arms;
@@ -141,7 +187,7 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
   rows.push_back({"b-again", "hash", "none", true, "b", 0.0625, 2.75, 0.4, 0.4, 0.25});
   rows.push_back({"longer", "top_k", "none", true, "b", 0.125, 1.0, 0.1, 0.9, 0.99});
   const auto more = study_headlines(others, tables_);
-  EXPECT_THAT(more.at(0), HasSubstr("Of 3 arms with routers that do not look ahead at evaluation a has the lowest loss on b in the end, 2.50"));
+  EXPECT_THAT(more.at(0), HasSubstr("Of 3 arms with routers that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7"));
   EXPECT_THAT(more.at(2), AllOf(HasSubstr("60 % under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
 }
 

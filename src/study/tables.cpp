@@ -88,7 +88,7 @@ Table summarize(const Table& table, const std::vector<std::string>& keys, const 
   std::vector<size_t> key_columns, figure_columns;
   for (size_t i = 0; i < table.columns.size(); ++i) {
     const auto& name = table.columns[i].name;
-    if (name == "arm") continue;
+    if (name == "arm" || name.ends_with("_se")) continue;
     const bool is_key = std::find(keys.begin(), keys.end(), name) != keys.end();
     (is_key ? key_columns : figure_columns).push_back(i);
   }
@@ -124,7 +124,7 @@ Table summarize(const Table& table, const std::vector<std::string>& keys, const 
       for (const double value : values) mean += value / static_cast<double>(values.size());
       for (const double value : values) square += (value - mean) * (value - mean);
       summary.push_back(values.empty() ? Json() : Json(mean));
-      summary.push_back(values.empty() ? Json() : Json(values.size() > 1 ? std::sqrt(square / static_cast<double>(values.size() - 1)) : 0.0));
+      summary.push_back(values.size() > 1 ? Json(std::sqrt(square / static_cast<double>(values.size() - 1))) : Json());
     }
     summary.push_back(static_cast<int64_t>(members.size()));
     out.add_row(std::move(summary));

@@ -24,10 +24,10 @@ Arm named(const std::string& name, const std::string& group) {
 
 TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
   Table table;
-  table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats"}, {"steps", "steps"}};
+  table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats"}, {"steps", "steps"}, {"loss_se", "nats"}};
   table.source = "made";
   table.chance = 0.5;
-  table.rows = {{"a1", "en", 1.0, 4}, {"b1", "en", 5.0, Json()}, {"a2", "en", 2.0, Json()}, {"a3", "en", 6.0, 8}, {"a1", "de", 7.0, Json()}};
+  table.rows = {{"a1", "en", 1.0, 4, 0.1}, {"b1", "en", 5.0, Json(), 0.1}, {"a2", "en", 2.0, Json(), 0.1}, {"a3", "en", 6.0, 8, 0.1}, {"a1", "de", 7.0, Json(), 0.1}};
   const auto out = summarize(table, {"data"}, {named("a1", "a"), named("a2", "a"), named("a3", "a"), named("b1", "b")});
   std::vector<std::string> columns;
   for (const auto& column : out.columns) columns.push_back(column.name);
@@ -42,8 +42,8 @@ TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
   EXPECT_DOUBLE_EQ(out.rows[0][4].as_double(), 6.0);             // the null is left out
   EXPECT_DOUBLE_EQ(out.rows[0][5].as_double(), std::sqrt(8.0));
   EXPECT_EQ(out.rows[0][6].as_int(), 3);
-  EXPECT_EQ(out.rows[1], (std::vector<Json>{"b", "en", 5.0, 0.0, Json(), Json(), 1}));
-  EXPECT_EQ(out.rows[2], (std::vector<Json>{"a", "de", 7.0, 0.0, Json(), Json(), 1}));
+  EXPECT_EQ(out.rows[1], (std::vector<Json>{"b", "en", 5.0, Json(), Json(), Json(), 1}));
+  EXPECT_EQ(out.rows[2], (std::vector<Json>{"a", "de", 7.0, Json(), Json(), Json(), 1}));
 }
 
 // A run of three steps, evaluated after steps 1 and 3 on "held".

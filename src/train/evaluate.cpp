@@ -44,6 +44,46 @@ model::ModelOutput forward_checked(const model::Transformer& model, const ops::P
   fail<NumericsError>(place, ": got a loss of ", loss, " in the batch from token ", first_token, layer, "; need finite weights and logits (take another checkpoint, or leave this set out)");
 }
 
+// Sums of losses by cluster: by so many windows, or by the document that a token's input is of.
+class ClusterSums {
+ public:
+  ClusterSums(const data::IndexedDataset& dataset, const EvalOptions& options)
+      : dataset_(dataset), windows_together_(options.mode == moe::Mode::train ? options.batch_size : 1), by_document_(options.separate_documents && options.mode == moe::Mode::eval) {}
+  // losses [B * S]; the windows of a batch follow those of the one before
+  void add(const data::Batch& batch, const at::Tensor& losses) {
+    const auto values = losses.to(at::kCPU, at::kDouble).contiguous();
+    const double* loss = values.const_data_ptr<double>();
+    const int64_t length = batch.tokens.size(1);
+    const int32_t* documents = by_document_ ? batch.document_ids.const_data_ptr<int32_t>() : nullptr;
+    for (int64_t row = 0; row < batch.tokens.size(0); ++row, position_ += length, ++n_windows_) {
+      const int64_t first_document = by_document_ ? dataset_.document_of(position_) : 0;  // the reader counts from the row's first
+      for (int64_t t = row * length; t < (row + 1) * length; ++t) add_token(by_document_ ? first_document + documents[t] : n_windows_ / windows_together_, loss[t]);
+    }
+  }
+  analysis::ClusterMeans means() const {
+    analysis::ClusterMeans out{{}, tokens_};
+    for (size_t c = 0; c < sums_.size(); ++c) out.means.push_back(sums_[c] / static_cast<double>(tokens_[c]));
+    return out;
+  }
+
+ private:
+  void add_token(int64_t cluster, double loss) {
+    if (cluster != last_) {
+      sums_.push_back(0);
+      tokens_.push_back(0);
+      last_ = cluster;
+    }
+    sums_.back() += loss;
+    ++tokens_.back();
+  }
+  const data::IndexedDataset& dataset_;
+  int64_t windows_together_;
+  bool by_document_;
+  int64_t position_ = 0, n_windows_ = 0, last_ = -1;
+  std::vector<double> sums_;
+  std::vector<int64_t> tokens_;
+};
+
 }  // namespace
 
 EvalResult evaluate(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
@@ -53,6 +93,7 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
   require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(), " tokens; need at least 2 to score one");
   const std::string place = place_of(dataset, options);
   EvalResult result;
+  ClusterSums clusters(dataset, options);
   double sum = 0;
   int64_t number = 0;  // of the batch
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size)) {
@@ -61,11 +102,13 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
     const double batch_sum = losses.sum(at::kDouble).item<double>();
     if (!std::isfinite(batch_sum)) fail_not_finite(output, batch_sum, result.n_tokens, place);
     sum += batch_sum;
+    clusters.add(batch, losses);
     result.n_tokens += batch.targets.numel();
     analysis::add_counts(result.routing, output.routing);
     if (options.progress) options.progress(result.n_tokens);
   }
   result.loss = sum / static_cast<double>(result.n_tokens);
+  result.clusters = clusters.means();
   if (dataset.text_bytes() > 0) {
     const double seen = static_cast<double>(result.n_tokens + 1) / static_cast<double>(dataset.n_tokens());  // the first token is in the text and not scored
     const double bytes = static_cast<double>(dataset.text_bytes()) * seen;
@@ -75,12 +118,16 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
 }
 
 Json to_json(const EvalResult& result, bool with_routing) {
+  constexpr size_t kBlocks = 128;  // the standard error of a difference is then itself known to 6 %
+  const auto se = result.loss_se();
   Json out = Json::object();
   out["loss"] = result.loss;
+  out["loss_se"] = se ? Json(*se) : Json();
   const double perplexity = std::exp(result.loss);
   out["perplexity"] = std::isfinite(perplexity) ? Json(perplexity) : Json();  // beyond a loss of 709 nats
   out["bits_per_byte"] = result.bits_per_byte ? Json(*result.bits_per_byte) : Json();
   out["tokens"] = result.n_tokens;
+  out["loss_blocks"] = analysis::to_json(analysis::in_blocks(result.clusters, kBlocks));
   if (!with_routing) return out;
   Json routing = Json::array();
   for (const auto& counts : result.routing) routing.push_back(analysis::to_json(analysis::routing_stats(counts)));

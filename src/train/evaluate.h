@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/cluster_mean.h"
 #include "analysis/routing_stats.h"
 #include "data/loader.h"
 #include "model/transformer.h"
@@ -29,10 +30,14 @@ struct EvalOptions {
 struct EvalResult {
   double loss = 0;  // nats a target token
   int64_t n_tokens = 0;
+  // The loss of each window, or with separate_documents of each document (a token counts for that of its input). In Mode::train of each
+  // batch, since a capacity or a router that looks at all of it couples its windows.
+  analysis::ClusterMeans clusters;
+  std::optional<double> loss_se() const { return analysis::standard_error(clusters); }
   std::optional<double> bits_per_byte;  // where PREFIX.json states the bytes
   std::vector<analysis::RoutingCounts> routing;
 };
-// loss, perplexity, bits_per_byte, tokens, and with `routing` the figures of each layer
+// loss, loss_se, perplexity, bits_per_byte, tokens, loss_blocks, and with `routing` the figures of each layer (docs/formats.md)
 Json to_json(const EvalResult& result, bool with_routing);
 
 // NumericsError naming the set, the step and, where it shows in a router's logits, the layer, when a loss is not finite.

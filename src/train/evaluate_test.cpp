@@ -147,6 +147,55 @@ TEST(Evaluate, WithoutBytesThereIsNoBitsPerByte) {
   EXPECT_TRUE(to_json(result, false).at("bits_per_byte").is_null());
 }
 
+// 49 scored tokens in windows of 8: six of 8 and one of 1. A window alone has the loss of its cluster; the formula is spelt out.
+TEST(Evaluate, TheStandardErrorIsThatOfTheWindows) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const Tiny tiny;
+  const auto result = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4});
+  ASSERT_EQ(result.clusters.tokens, (std::vector<int64_t>{8, 8, 8, 8, 8, 8, 1}));
+  const auto first = tiny.evaluate(dataset, {.sequence_length = 8, .max_tokens = 8});
+  EXPECT_NEAR(result.clusters.means[0], first.loss, 1e-6);  // fp32 products of another shape
+  EXPECT_FALSE(first.loss_se().has_value());                // one window says nothing of others
+  EXPECT_TRUE(to_json(first, false).at("loss_se").is_null());
+  EXPECT_NEAR(analysis::mean_of(result.clusters), result.loss, 1e-12);
+  double squares = 0;
+  for (size_t w = 0; w < 7; ++w) squares += std::pow(static_cast<double>(result.clusters.tokens[w]) * (result.clusters.means[w] - result.loss), 2);
+  EXPECT_NEAR(*result.loss_se(), std::sqrt(7.0 / 6 * squares) / 49, 1e-12);
+  const Json json = to_json(result, false);
+  EXPECT_EQ(json.at("loss_se").as_double(), *result.loss_se());
+  EXPECT_EQ(json.at("loss_blocks").at("tokens").size(), 7U);
+  EXPECT_EQ(json.at("loss_blocks").at("loss").at(6).as_double(), result.clusters.means[6]);
+}
+
+TEST(Evaluate, DocumentsAreTheClustersWhereTheyAreSeparate) {
+  const TemporaryFolder folder;
+  const std::string prefix = (folder / "held").string();
+  data::IndexedDatasetWriter writer(prefix, testing::kTinyVocabulary);
+  for (const int n_tokens : {5, 20, 3, 12}) {  // the second lies in four windows
+    std::vector<int32_t> ids(static_cast<size_t>(n_tokens));
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>((7 * i + static_cast<size_t>(n_tokens)) % testing::kTinyVocabulary);
+    writer.add_document(ids);
+  }
+  writer.commit();
+  const auto dataset = data::IndexedDataset::open(prefix);
+  const Tiny tiny;
+  const EvalOptions options{.sequence_length = 8, .batch_size = 2, .separate_documents = true};
+  const auto result = tiny.evaluate(dataset, options);
+  EXPECT_EQ(result.clusters.tokens, (std::vector<int64_t>{5, 20, 3, 11}));  // the last token has no target
+  EXPECT_NEAR(analysis::mean_of(result.clusters), result.loss, 1e-12);
+  auto first = options;
+  first.max_tokens = 5;
+  EXPECT_NEAR(result.clusters.means[0], tiny.evaluate(dataset, first).loss, 1e-6);
+}
+
+TEST(Evaluate, WindowsThatAreRoutedTogetherAreOneCluster) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const auto result = Tiny().evaluate(dataset, {.sequence_length = 8, .batch_size = 4, .mode = moe::Mode::train});
+  EXPECT_EQ(result.clusters.tokens, (std::vector<int64_t>{32, 17}));  // four windows of 8; two of them and one of 1
+}
+
 TEST(Evaluate, StopsAtTheBoundOnTokens) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));

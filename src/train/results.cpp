@@ -6,6 +6,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "core/with_error.h"
 #include "model/layout.h"
 #include "optim/schedule.h"
 #include "train/config.h"
@@ -19,7 +20,10 @@ constexpr const char* kSchema = "evenkeel.results.v1";
 // The number of a phase's last steps that stand for its end: an eighth, rounded, at least one where there is one.
 size_t last_eighth(size_t n_steps) { return std::min(n_steps, std::max<size_t>(1, (n_steps + 4) / 8)); }
 
-constexpr size_t kShiftWindow = 50;  // experiments.md: steps before and after a shift
+constexpr double kNormal95 = 1.959963984540054;  // half of a 95 % interval in standard errors
+constexpr size_t kShiftWindow = 50;              // experiments.md: steps before and after a shift
+
+Json known(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
 const std::string& text_at(const Json& json, const char* key) { return json.at(key).as_string(); }
 
@@ -139,8 +143,14 @@ void add_forgetting_rows(const Arm& arm, Table& table) {
   for (const Json* line : lines) {
     for (const auto& [data, result] : line->at("eval").as_object()) {
       const Json* first = baseline != nullptr ? baseline->at("eval").find(data) : nullptr;
-      const Json change = first != nullptr ? Json(result.at("loss").as_double() - first->at("loss").as_double()) : Json();
-      table.add_row({arm.name, text_at(*line, "phase"), data, result.at("loss"), result.at("perplexity"), change});
+      const LossFigure loss = loss_figure(result);
+      Json change, change_se;
+      if (first != nullptr) {
+        const LossFigure since = difference(loss, loss_figure(*first));
+        change = since.value;
+        if (since.se && line != baseline) change_se = *since.se;  // the baseline's own change is 0 by definition
+      }
+      table.add_row({arm.name, text_at(*line, "phase"), data, loss.value, result.at("perplexity"), change, known(loss.se), change_se});
     }
   }
 }
@@ -208,6 +218,19 @@ const char* model_word(const model::ModelConfig& config) {
 
 }  // namespace
 
+std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data) {
+  const auto lines = final_evaluations(arm);
+  const Json* result = lines.empty() ? nullptr : lines.back()->at("eval").find(data);
+  return result != nullptr ? std::optional(loss_figure(*result)) : std::nullopt;
+}
+
+std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data) {
+  const auto end = loss_at_end(arm, data);
+  const Json* baseline = baseline_of(arm, final_evaluations(arm));
+  const Json* first = baseline != nullptr ? baseline->at("eval").find(data) : nullptr;
+  return end && first != nullptr ? std::optional(difference(*end, loss_figure(*first))) : std::nullopt;
+}
+
 Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run) {
   Arm arm{name, group, run, {}, {}, {}, {}};
   const auto path = run / "resolved.json";
@@ -240,8 +263,10 @@ NamedTables new_tables() {
     return out;
   };
   NamedTables tables;
-  tables.emplace_back("forgetting", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"loss", "nats/token"}, {"perplexity", ""}, {"change", "nats/token"}},
-                                          "held-out loss after each phase; change against the first phase's end, or against step 0 where the weights come from elsewhere (arXiv 2503.05029, 2403.08763)"));
+  tables.emplace_back("forgetting", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"loss", "nats/token"}, {"perplexity", ""}, {"change", "nats/token"}, {"loss_se", "nats/token"}, {"change_se", "nats/token"}},
+                                          "held-out loss after each phase; change against the first phase's end, or against step 0 where the weights come from elsewhere (arXiv 2503.05029, 2403.08763). "
+                                          "loss_se, change_se: standard errors from the spread between windows of the text (documents, where they are separate), that of the change paired by the windows; "
+                                          "they say what another text would give, not another seed"));
   tables.emplace_back("shift_mri", table({{"arm", ""}, {"phase", ""}, {"layer", ""}, {"lower_bound", ""}, {"before", ""}, {"first", ""}, {"peak", ""}, {"peak_step", "steps"}, {"steps_to_recover", "steps"}, {"after", ""}},
                                          "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
   tables.emplace_back("eval_mri", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"mri", ""}, {"entropy", ""}, {"dead", "experts"}},
@@ -326,6 +351,7 @@ Json definitions_json() {
   const auto add = [&](const char* term, const char* text, const char* source) { out[term] = Json::Object{{"text", text}, {"source", source}}; };
   add("loss", "Mean cross-entropy in nats over target tokens, end-of-document tokens included.", "docs/formats.md");
   add("perplexity", "exp(loss).", "");
+  add("± of a loss", "Its standard error: how much the loss of another text of the kind would differ, from the spread between windows (or documents). Over seeds: the sample standard deviation.", "docs/formats.md");
   add("bits per byte", "Sum of the losses divided by ln 2 and by the bytes of the text.", "");
   add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.", "arXiv 2409.02060");
   add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, which is perfect balance (k: on average, where a router gives tokens any number of experts).", "arXiv 2503.05029");
@@ -348,6 +374,18 @@ Json tables_json(const NamedTables& tables) {
 }
 
 namespace {
+// Of a row of `forgetting`. One run has one seed: its errors are those of the text.
+std::string loss_sentence(const Table& table, const std::vector<Json>& row, const std::string& baseline) {
+  const auto figure = [&](const char* column) -> std::optional<double> {
+    const Json& value = row[table.column(column)];
+    return value.is_number() ? std::optional(value.as_double()) : std::nullopt;
+  };
+  std::string out = "After phase " + row[table.column("phase")].as_string() + " the held-out loss on " + row[table.column("data")].as_string() + " is " + with_error(*figure("loss"), figure("loss_se")) + " nats a token";
+  const auto change = figure("change"), se = figure("change_se");
+  if (change && *change != 0) out += " (since " + baseline + ": " + difference_text(*change, se ? std::optional(kNormal95 * *se) : std::nullopt) + ")";
+  return out + ".";
+}
+
 Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
   auto copy = tables;
@@ -356,11 +394,7 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
     const std::string last_phase = forgetting.rows.back()[1].as_string();
     for (const auto& row : forgetting.rows) {
       if (row[1].as_string() != last_phase) continue;
-      char text[256];
-      const bool has_change = !row[5].is_null() && row[5].as_double() != 0;
-      std::snprintf(text, sizeof text, has_change ? "After phase %s the held-out loss on %s is %.3f nats a token (%+.3f since %s)." : "After phase %s the held-out loss on %s is %.3f nats a token.",
-                    last_phase.c_str(), row[2].as_string().c_str(), row[3].as_double(), has_change ? row[5].as_double() : 0.0, comes_from_elsewhere(arm) ? "step 0" : "the first phase");
-      out.push_back(text);
+      out.push_back(loss_sentence(forgetting, row, comes_from_elsewhere(arm) ? "step 0" : "the first phase"));
     }
   }
   const Table& shift = find_table(copy, "shift_mri");

@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "core/table.h"
 #include "model/config.h"
+#include "train/loss_error.h"
 
 namespace evenkeel::train {
 
@@ -21,6 +22,11 @@ struct Arm {
 };
 Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run);
 model::ModelConfig arm_model(const Arm& arm);
+
+// On a held-out set at the end of the last phase that was evaluated: the loss, and its change since what forgetting is measured
+// against. nullopt where one of the two was not evaluated.
+std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data);
+std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data);
 
 using NamedTables = std::vector<std::pair<std::string, Table>>;
 // Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation, drops.

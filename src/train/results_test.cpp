@@ -120,9 +120,47 @@ TEST(Results, ForgettingIsAgainstTheEndOfTheFirstPhase) {
   testing::write_made_run(folder / "run", tiny_config("/data"), evaluated_lines());
   const auto table = rows_of(read_arm("arm", "group", folder / "run"), "forgetting");
   ASSERT_EQ(table.rows.size(), 3u);
-  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["arm","one","old",2,20,0])");
-  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["arm","two","old",2.25,22.5,0.25])");
-  EXPECT_EQ(Json(table.rows[2]).dump(), R"(["arm","two","new",1.5,15,null])");
+  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["arm","one","old",2,20,0,null,null])");  // lines of before there were errors
+  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["arm","two","old",2.25,22.5,0.25,null,null])");
+  EXPECT_EQ(Json(table.rows[2]).dump(), R"(["arm","two","new",1.5,15,null,null,null])");
+}
+
+// Losses of three windows of 8 tokens, whose mean is the loss.
+Json windows_of(double a, double b, double c) {
+  Json result = made_result((a + b + c) / 3, {0.6, 0.7});
+  result["loss_se"] = 0.5;
+  result["loss_blocks"] = Json::Object{{"tokens", Json::Array{8, 8, 8}}, {"loss", Json::Array{a, b, c}}};
+  return result;
+}
+
+TEST(Results, ErrorsOfLossesAndOfTheirPairedChange) {
+  const TemporaryFolder folder;
+  auto lines = evaluated_lines();
+  for (auto& line : lines) {
+    if (line.find("eval") == nullptr) continue;
+    const bool is_end = line.at("step").as_int() == 10;
+    line["eval"] = Json::Object{{"old", is_end ? windows_of(1.5, 2.5, 2.9) : windows_of(1, 2, 2.1)}};  // changes of 0.5, 0.5, 0.8
+  }
+  testing::write_made_run(folder / "run", tiny_config("/data"), lines);
+  const auto table = rows_of(read_arm("arm", "group", folder / "run"), "forgetting");
+  ASSERT_EQ(table.rows.size(), 2u);
+  EXPECT_EQ(cell(table, 0, "loss_se").as_double(), 0.5);
+  EXPECT_TRUE(cell(table, 0, "change_se").is_null());  // of the baseline itself
+  EXPECT_NEAR(cell(table, 1, "change").as_double(), 0.6, 1e-12);
+  EXPECT_NEAR(cell(table, 1, "change_se").as_double(), 0.1, 1e-12);  // sqrt(0.03) / sqrt(3)
+  const auto headlines = run_results(folder / "run", Json::object()).at("headlines");
+  EXPECT_EQ(headlines.at(0).as_string(), "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the first phase: +0.60; 95 %: +0.40 to +0.80).");
+}
+
+TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
+  const TemporaryFolder folder;
+  auto lines = evaluated_lines();
+  for (auto& line : lines) {
+    if (line.find("eval") == nullptr) continue;
+    line["eval"] = Json::Object{{"old", line.at("step").as_int() == 10 ? windows_of(1.1, 2.3, 2) : windows_of(1, 2, 2.1)}};  // changes of 0.1, 0.3, -0.1
+  }
+  testing::write_made_run(folder / "run", tiny_config("/data"), lines);
+  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").at(0).as_string(), HasSubstr("(since the first phase: no difference beyond noise: +0.10; 95 %: -0.13 to +0.33)."));
 }
 
 TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {
@@ -234,8 +272,8 @@ TEST(Results, OfOneRunAreAStudyOfOneArm) {
   for (const char* table : {"forgetting", "shift_mri", "eval_mri", "saturation"}) EXPECT_GT(results.at("tables").at(table).at("rows").size(), 0u) << table;
   EXPECT_NE(results.at("definitions").find("MRI"), nullptr);
   ASSERT_EQ(results.at("headlines").size(), 3u);
-  EXPECT_EQ(results.at("headlines").at(0).as_string(), "After phase two the held-out loss on old is 2.250 nats a token (+0.250 since the first phase).");
-  EXPECT_EQ(results.at("headlines").at(1).as_string(), "After phase two the held-out loss on new is 1.500 nats a token.");
+  EXPECT_EQ(results.at("headlines").at(0).as_string(), "After phase two the held-out loss on old is 2.25 nats a token (since the first phase: +0.250; its error is not known).");
+  EXPECT_EQ(results.at("headlines").at(1).as_string(), "After phase two the held-out loss on new is 1.50 nats a token.");
   EXPECT_EQ(results.at("headlines").at(2).as_string(), "At the shift to two the mean MRI goes from 0.500 to a peak of 0.500 (1.0 times) and ends at 0.500; the lower bound is 0.500.");
   // What was written to disk reads back, also where a figure does not exist.
   EXPECT_EQ(Json::parse(results.dump(), "t").at("tables").at("shift_mri").at("rows").size(), 3u);

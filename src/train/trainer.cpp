@@ -14,6 +14,7 @@
 #include "core/json_lines.h"
 #include "core/log.h"
 #include "core/output.h"
+#include "core/with_error.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/diagnose.h"
@@ -374,11 +375,9 @@ class Run {
     metrics_->write(line);
     std::string summary;
     for (const auto& [name, result] : line.at("eval").as_object()) {
-      const double loss = result.at("loss").as_double();
-      char buffer[64];
-      std::snprintf(buffer, sizeof buffer, " %.4f", loss);
-      summary += " " + name + buffer;
-      if (tensorboard_ != nullptr) tensorboard_->scalar("eval/" + name + "/loss", loss, state_.step);
+      const LossFigure loss = loss_figure(result);
+      summary += " " + name + " " + with_error(loss.value, loss.se);
+      if (tensorboard_ != nullptr) tensorboard_->scalar("eval/" + name + "/loss", loss.value, state_.step);
     }
     if (!options_.on_step) log_info("step ", state_.step, " (", phase().name, ") held-out loss:", summary);
   }

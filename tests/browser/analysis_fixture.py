@@ -22,8 +22,10 @@ def load(rng):
     for layer in LAYERS:
         for domain in DOMAINS:
             mri = rng.uniform(0.3, 0.9)
-            rows.append([layer, domain, mri, rng.uniform(0.8, 1), rng.uniform(0.2, 0.8), mri / TOP_K, 0.2601, TOP_K / EXPERTS, mri - 0.01, mri + 0.02, 9000, 10000, 0, 2, 3, 0.0, 0.2, 0.07, 0.95, 0.9993, 0.041])
-    return "layer domain mri entropy cv max_share mri_chance lower_bound mri_low mri_high effective_tokens tokens dead above_twice_uniform below_half_uniform dropped top1_max_share top1_chance top1_entropy entropy_chance cv_chance", rows
+            entropy = rng.uniform(0.8, 1)
+            rows.append([layer, domain, mri, entropy, rng.uniform(0.2, 0.8), mri / TOP_K, 0.2601, TOP_K / EXPERTS, mri - 0.01, mri + 0.02, 9000, 10000, 0, 2, 3, 0.0, 0.2, 0.07, 0.95, 0.9993, 0.041,
+                         entropy - 0.03, min(1, entropy + 0.02)])
+    return "layer domain mri entropy cv max_share mri_chance lower_bound mri_low mri_high effective_tokens tokens dead above_twice_uniform below_half_uniform dropped top1_max_share top1_chance top1_entropy entropy_chance cv_chance entropy_low entropy_high", rows
 
 
 def domain_specialization(rng):

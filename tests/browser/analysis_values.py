@@ -80,15 +80,15 @@ def line_problems(folder, shown, chart, view, model=None):
 
 
 def interval_problems(folder, shown):
-    """The bars of the MRI are its interval."""
+    """The bars of the MRI and of the entropy are their intervals."""
     wrong = []
-    for trace in shown["mri-by-layer"]:
-        if trace["meta"]["role"] != "layer-line":
-            continue
-        of = {row["layer"]: row for row in records(folder, "load") if row["domain"] == trace["meta"]["series"]}
-        for x, up, down in zip(trace["x"], trace["error_y"]["array"], trace["error_y"]["arrayminus"]):
-            if abs(up - (of[x]["mri_high"] - of[x]["mri"])) > 1e-12 or abs(down - (of[x]["mri"] - of[x]["mri_low"])) > 1e-12:
-                wrong.append((trace["meta"]["series"], x))
+    for figure in ("mri", "entropy"):
+        for trace in (trace for trace in shown[f"{figure}-by-layer"] if trace["meta"]["role"] == "layer-line"):
+            of = {row["layer"]: row for row in records(folder, "load") if row["domain"] == trace["meta"]["series"]}
+            for x, up, down in zip(trace["x"], trace["error_y"]["array"], trace["error_y"]["arrayminus"]):
+                value, low, high = (of[x][figure + end] for end in ("", "_low", "_high"))
+                if abs(up - (high - value)) > 1e-12 or abs(down - (value - low)) > 1e-12:
+                    wrong.append((figure, trace["meta"]["series"], x))
     return wrong
 
 

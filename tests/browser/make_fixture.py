@@ -24,7 +24,7 @@ ARMS = [  # name, model, router, experts, top_k, replay of the second phase
 ]
 PARAMETERS = {"dense": 1690240, "switch": 4790144, "granular": 4802816}
 TABLES = {
-    "forgetting": "arm phase data loss perplexity change",
+    "forgetting": "arm phase data loss perplexity change loss_se change_se",
     "shift_mri": "arm phase layer lower_bound before first peak peak_step steps_to_recover after",
     "eval_mri": "arm phase data layer mri entropy dead",
     "saturation": "arm layer k from to data saturation chance",
@@ -130,7 +130,7 @@ class Arm:
         loss = self.loss(step, data)
         routed_as = step if data == "english" or step > FIRST_STEPS else FIRST_STEPS + 6
         routing = self.routing(routed_as, wobble=0.02)
-        return {"loss": loss, "perplexity": math.exp(loss), "bits_per_byte": loss / 2.9, "tokens": 40960, "routing": routing}
+        return {"loss": loss, "loss_se": 0.021 if data == "english" else 0.034, "perplexity": math.exp(loss), "bits_per_byte": loss / 2.9, "tokens": 40960, "routing": routing}
 
     def saturation(self, step):
         since = (step - FIRST_STEPS) / SECOND_STEPS
@@ -176,7 +176,8 @@ def arm_rows(arm, metrics):
     for phase, line in ends.items():
         for data, figures in line["eval"].items():
             before = ends["english"]["eval"][data]["loss"]
-            rows["forgetting"].append([arm.name, phase, data, figures["loss"], figures["perplexity"], figures["loss"] - before])
+            rows["forgetting"].append([arm.name, phase, data, figures["loss"], figures["perplexity"], figures["loss"] - before, figures["loss_se"],
+                                       0.012 if phase == "german" else None])
             for entry in figures["routing"]:
                 rows["eval_mri"].append([arm.name, phase, data, entry["layer"], entry["mri"], entry["entropy"], entry["dead"]])
     for layer in [None, *range(LAYERS)] if arm.experts else []:
@@ -213,7 +214,7 @@ def fill_against_dense(tables, arms):
 def summary(columns, rows, groups):
     """Mean and sample standard deviation over the arms of a group, keyed by all but arm and figures."""
     keys = [i for i, name in enumerate(columns) if name in ("phase", "data", "layer", "k", "from", "to")]
-    figures = [i for i, name in enumerate(columns) if i not in keys and i > 0]
+    figures = [i for i, name in enumerate(columns) if i not in keys and i > 0 and not name.endswith("_se")]
     gathered = {}
     for row in rows:
         gathered.setdefault((groups[row[0]], *[row[i] for i in keys]), []).append(row)

@@ -43,6 +43,15 @@ def expected(folder):
     return out
 
 
+def error_of(folder, group, figure):
+    """The standard error of a single seed's loss, 0 of another figure."""
+    if not figure.startswith("loss_"):
+        return 0.0
+    data, phase = "german" if figure == "loss_new" else "english", "english" if figure == "loss_before" else "german"
+    arms = {arm["name"] for arm in values.results(folder)["arms"] if arm["group"] == group}
+    return next(row["loss_se"] for row in values.records(folder, "forgetting") if row["arm"] in arms and (row["data"], row["phase"]) == (data, phase))
+
+
 def cell_problems(folder, shown, seeds):
     wrong = []
     need = expected(folder)
@@ -58,7 +67,7 @@ def cell_problems(folder, shown, seeds):
                 wrong += [] if text == "–" else [f"{row['group']}, {figure}: {text}"]
                 continue
             mean, _, deviation = title.partition(" ± ")
-            good = values.close(float(mean), statistics.fmean(numbers)) and (deviation == "" if len(numbers) == 1 else values.close(float(deviation), values.spread(numbers)))
+            good = values.close(float(mean), statistics.fmean(numbers)) and values.close(float(deviation or 0), values.spread(numbers, error_of(folder, row["group"], figure) if seeds == 1 else 0.0))
             good = good and text.endswith(f"({len(numbers)} of {seeds})") == (len(numbers) < seeds)
             wrong += [] if good else [f"{row['group']}, {figure}: {title}, not {numbers}"]
         if keys["router"] is None:
@@ -78,7 +87,7 @@ def rank_problems(folder, shown):
     return [] if found == {group: str(ranked.index(group) + 1) if group in ranked else "" for group in need} else found
 
 
-def chart_problems(folder, shown, order):
+def chart_problems(folder, shown, order, seeds):
     wrong = []
     need = expected(folder)
     routers = [group for group in order if need[group][0]["router"]]
@@ -88,7 +97,7 @@ def chart_problems(folder, shown, order):
             wrong.append(f"{chart}: {[trace['meta']['figure'] for trace in traces]}")
         for trace in traces:
             figure = trace["meta"]["figure"]
-            wrong += values.figure_problems(trace, "x", {group: need[group][1][figure] for group in routers}, f"{chart}, {figure}")
+            wrong += values.figure_problems(trace, "x", {group: need[group][1][figure] for group in routers}, f"{chart}, {figure}", lambda group: error_of(folder, group, figure) if seeds == 1 else 0.0)
             wrong += [] if trace["customdata"] == routers else [f"{chart}: rows in another order than the table"]
     return wrong
 
@@ -123,12 +132,12 @@ def check_study(check, browser, name, folder, html, seeds, keep):
     check(f"{name}: every cell equals results.json", cell_problems(folder, shown, seeds))
     check(f"{name}: ranked by the loss on the new data, what looks ahead is not", rank_problems(folder, shown))
     check(f"{name}: the page says that expert choice looks ahead", "look ahead at evaluation" in page.inner_text("#routers .intro"))
-    check(f"{name}: charts equal results.json", chart_problems(folder, plotted(page), [row["group"] for row in shown]))
+    check(f"{name}: charts equal results.json", chart_problems(folder, plotted(page), [row["group"] for row in shown], seeds))
     if keep:
         page.locator("#routers").screenshot(path=str(keep / f"{name}-light.png"))
     check(f"{name}: sorting", sort_problems(page, folder))
     page.wait_for_timeout(300)
-    check(f"{name}: the charts follow the table's order", chart_problems(folder, plotted(page), [row["group"] for row in rows_of(page)]))
+    check(f"{name}: the charts follow the table's order", chart_problems(folder, plotted(page), [row["group"] for row in rows_of(page)], seeds))
     page.evaluate("document.querySelectorAll('details.table-block').forEach((block) => { block.open = true; })")
     page.wait_for_timeout(200)
     check(f"{name}: the whole table is there too, every digit", [line for line in values.table_problems(folder, page) if line.startswith("routers")])

@@ -5,9 +5,14 @@
 
 import json
 import math
+import re
 import statistics
+import sys
 from functools import lru_cache
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from with_error import with_error  # noqa: E402
 
 
 def results(folder):
@@ -43,8 +48,9 @@ def same(a, b):
     return len(a) == len(b) and all(close(x, y) for x, y in zip(a, b))
 
 
-def spread(numbers):
-    return statistics.stdev(numbers) if len(numbers) > 1 else 0.0
+def spread(numbers, error=0.0):
+    """Over seeds, or of one seed its standard error."""
+    return statistics.stdev(numbers) if len(numbers) > 1 else error
 
 
 def moved_together(members, points):
@@ -80,6 +86,18 @@ def line_problems(folder, traces, points, where=lambda meta: True):
 
 def steps_of(lines):
     return [line for line in lines if "routing" in line]
+
+
+def bar_problems(folder, shown):
+    """With one seed each point of a held-out loss has its standard error as a bar."""
+    wrong = []
+    for group, members in read(folder)[1].items():
+        for trace in (trace for trace in shown["heldout"] if trace["meta"]["role"] == "line" and trace["meta"]["group"] == group):
+            errors = [line["eval"][trace["meta"]["data"]]["loss_se"] for line in members[0][1] if "eval" in line]
+            bars = (trace.get("error_y") or {}).get("array")
+            if (len(members) > 1 and bars) or (len(members) == 1 and not (bars and same(bars, errors))):
+                wrong.append(f"{group}, {trace['meta']['data']}: bars {bars}")
+    return wrong
 
 
 def heldout_problems(folder, shown):
@@ -132,8 +150,8 @@ def drops_problems(folder, shown):
     return line_problems(folder, shown["drops"], points)
 
 
-def figure_problems(trace, axis, expected, what):
-    """expected: {group: [value of each arm]}; the trace has its groups in customdata."""
+def figure_problems(trace, axis, expected, what, error_of=lambda group: 0.0):
+    """expected: {group: [value of each arm]}; the trace has its groups in customdata. error_of(group): of a single seed."""
     wrong = []
     if set(trace["customdata"]) != {group for group, numbers in expected.items() if numbers}:
         wrong.append(f"{what}: groups {trace['customdata']}")
@@ -142,7 +160,7 @@ def figure_problems(trace, axis, expected, what):
         if not close(trace[axis][i], statistics.fmean(numbers)):
             wrong.append(f"{what}: {group} is {trace[axis][i]}, not {statistics.fmean(numbers)}")
         bars = (trace.get(f"error_{axis}") or {}).get("array")
-        if bars and not close(bars[i], spread(numbers)):
+        if bars and not close(bars[i], spread(numbers, error_of(group))):
             wrong.append(f"{what}: spread of {group}")
     return wrong
 
@@ -199,6 +217,10 @@ def forgetting_problems(folder, shown):
             numbers = by_group(folder, "forgetting", "change", lambda row: row["data"] == data and row["phase"] == (row_phase or phase))[group]
             if not close(trace["z"][i][j], statistics.fmean(numbers)):
                 wrong.append(f"{group}, {data}")
+            errors = by_group(folder, "forgetting", "change_se", lambda row: row["data"] == data and row["phase"] == (row_phase or phase))[group]
+            written = re.sub("<br>|</?b>", "", trace["text"][i][j]).replace("±", " ± ").split(" (")[0].replace("−", "-").replace("+", "")
+            if " ".join(written.split()) != with_error(statistics.fmean(numbers), spread(numbers, (errors or [None])[0])):
+                wrong.append(f"{group}, {data}: written {written!r}")
     cells = len(trace["meta"]["rows"]) * len(trace["meta"]["columns"])
     if cells != sum(map(len, trace["z"])) or {row[0] for row in trace["meta"]["rows"]} != set(read(folder)[1]):
         wrong.append("rows or columns missing")
@@ -213,7 +235,7 @@ def replay_problems(folder, shown):
         trace = next((trace for trace in shown["replay"] if trace["meta"].get("group") == group), None)
         if trace is None or not close(trace["x"][0], statistics.fmean(new)) or not close(trace["y"][0], statistics.fmean(old)):
             wrong.append(group)
-        elif not close(trace["error_y"]["array"][0], spread(old)):
+        elif not close(trace["error_y"]["array"][0], spread(old, ends[0]["english"]["loss_se"])):
             wrong.append(f"{group}: spread")
     return wrong
 

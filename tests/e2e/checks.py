@@ -109,6 +109,13 @@ def documents_of(prefix):
     return [list(struct.unpack_from(f"<{length}{letter}", tokens, start)) for length, start in zip(lengths, starts)], width
 
 
+def standard_error(tokens, means):
+    """Of the mean over tokens, from clusters of so many; None for one."""
+    total, n = sum(tokens), len(tokens)
+    mean = sum(count * value for count, value in zip(tokens, means)) / total
+    return math.sqrt(n / (n - 1) * sum((count * (value - mean)) ** 2 for count, value in zip(tokens, means))) / total if n > 1 else None
+
+
 def rows_of(results, table, **where):
     """The names of the columns, and the rows in which those of `where` have these values, as dictionaries."""
     columns = [column["name"] for column in results["tables"][table]["columns"]]

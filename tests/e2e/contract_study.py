@@ -6,11 +6,11 @@ import os
 import statistics
 
 import toy
-from checks import evaluations_of, rows_of, steps_of
+from checks import evaluations_of, rows_of, standard_error, steps_of
 from contract_train import CPU, model_bytes
 
 COLUMNS = {
-    "forgetting": ["arm", "phase", "data", "loss", "perplexity", "change"],
+    "forgetting": ["arm", "phase", "data", "loss", "perplexity", "change", "loss_se", "change_se"],
     "shift_mri": ["arm", "phase", "layer", "lower_bound", "before", "first", "peak", "peak_step", "steps_to_recover", "after"],
     "eval_mri": ["arm", "phase", "data", "layer", "mri", "entropy", "dead"],
     "saturation": ["arm", "layer", "k", "from", "to", "data", "saturation", "chance"],
@@ -221,6 +221,10 @@ def check_forgetting_is_the_change_since_the_first_phase(studies, problems):
             loss = ends[row["phase"]][row["data"]]["loss"]
             problems.equal((row["loss"], row["perplexity"]), (loss, math.exp(loss)), f"{name}: loss of {row['data']} after {row['phase']}")
             problems.equal(row["change"], loss - ends["english"][row["data"]]["loss"], f"{name}: change of {row['data']} after {row['phase']}")
+            blocks, before = (ends[phase][row["data"]]["loss_blocks"] for phase in (row["phase"], "english"))
+            problems.equal(row["loss_se"], ends[row["phase"]][row["data"]]["loss_se"], f"{name}: error of the loss")
+            paired = standard_error(blocks["tokens"], [after - first for after, first in zip(blocks["loss"], before["loss"])])
+            problems.close(row["change_se"], None if row["phase"] == "english" else paired, 1e-9, f"{name}: error of the change, paired by windows")
 
 
 def shift_row(run, layer):

@@ -5,7 +5,7 @@ import math
 import random
 
 import toy
-from checks import evaluations_of, floats, read_lines, rows_of, steps_of, tensors_of
+from checks import evaluations_of, floats, read_lines, rows_of, standard_error, steps_of, tensors_of
 
 CPU = ("--threads", 1, "--device", "cpu")
 DENSE = "vocab_size = 64\nd_model = 16\nn_layers = 2\nn_heads = 2\nd_ff = 32\n"
@@ -97,6 +97,11 @@ def check_evaluations_have_their_lines(runs, problems):
     for line in lines:
         result = line["eval"]["en"]
         problems.close(result["perplexity"], math.exp(result["loss"]), 1e-12, "perplexity")
+        blocks = result["loss_blocks"]
+        problems.equal(sum(blocks["tokens"]), result["tokens"], "tokens of the blocks")
+        problems.need(len(blocks["tokens"]) <= 128, "more than 128 blocks")
+        by_blocks = standard_error(blocks["tokens"], blocks["loss"])  # of several windows each: another estimate of the same error
+        problems.need(0.7 < result["loss_se"] / by_blocks < 1.4, f"standard error by windows {result['loss_se']}, by blocks of them {by_blocks}")
         routing_problems(result["routing"], problems, f"evaluation at {line['step']}")
 
 

@@ -22,15 +22,19 @@ CONTROL = 10 * TOLERANCE
 
 
 def mean_cross_entropy(model, tokens):
-    """Window j feeds tokens jS .. jS+S-1 and scores jS+1 .. jS+S; the last one may be shorter. fp64 sum."""
+    """The mean and its standard error by windows. Window j feeds tokens jS .. jS+S-1 and scores jS+1 .. jS+S; the last one may be
+    shorter. fp64 sums."""
     model.eval()
-    total = 0.0
+    sums, counts = [], []
     with torch.no_grad():
         for start in range(0, len(tokens) - 1, LENGTH):
             window = torch.from_numpy(tokens[start:start + LENGTH + 1])
             logits = model(input_ids=window[None, :-1]).logits[0]
-            total += F.cross_entropy(logits.double(), window[1:], reduction="sum").item()
-    return total / (len(tokens) - 1)
+            sums.append(F.cross_entropy(logits.double(), window[1:], reduction="sum").item())
+            counts.append(len(window) - 1)
+    sums, counts = np.array(sums), np.array(counts)
+    mean = sums.sum() / counts.sum()
+    return mean, np.sqrt(np.var(sums - mean * counts, ddof=1) * len(sums)) / counts.sum()
 
 
 def cases():
@@ -58,10 +62,11 @@ def compare_all(check, work):
     for number, (name, model, options, dtype, control) in enumerate(cases()):
         folder = save(model.to(dtype), work / str(number), **options)
         loaded = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        expected = mean_cross_entropy(loaded, tokens)
+        expected, error = mean_cross_entropy(loaded, tokens)
         result = evenkeel_eval(folder, work / "markov")
         difference = abs(result["loss"] - expected)
         check(f"{name}: loss", difference <= TOLERANCE, f"{result['loss']:.7f}, transformers {expected:.7f}, difference {difference:.1e} (need {TOLERANCE:g})")
+        check(f"{name}: standard error", math.isclose(result["loss_se"], error, rel_tol=1e-3), f"{result['loss_se']:.6f}, transformers {error:.6f}")
         holds = result["tokens"] == len(tokens) - 1 and math.isclose(result["perplexity"], math.exp(result["loss"]), rel_tol=1e-9)
         check(f"{name}: tokens and perplexity", holds, f"{result['tokens']}, {result['perplexity']:.4f}")
         config = json.loads((folder / "config.json").read_text())

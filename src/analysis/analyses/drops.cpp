@@ -18,9 +18,9 @@ struct Tokens {
 // The same over windows, which are the clusters.
 struct TokenSums {
   ShareSums any, all;
-  void add(const Tokens& window) {
-    any.add(window.any, window.n);
-    all.add(window.all, window.n);
+  void add(const Tokens& window, int64_t together) {
+    any.add(window.any, window.n, together);
+    all.add(window.all, window.n, together);
   }
 };
 // Sums of one layer and data set.
@@ -74,13 +74,13 @@ void add_layer(const TokenChoices& choices, const moe::RoutingDecision& decision
         of_bin.any += n_dropped > 0 ? 1 : 0;
         of_bin.all += n_dropped == n_experts ? 1 : 0;
       }
-      sums.bins[static_cast<size_t>(bin)].add(of_bin);
+      sums.bins[static_cast<size_t>(bin)].add(of_bin, batch.together);
       whole.n += of_bin.n;
       whole.any += of_bin.any;
       whole.all += of_bin.all;
     }
-    sums.whole.add(whole);
-    sums.dropped.add(all_dropped, assignments);
+    sums.whole.add(whole, batch.together);
+    sums.dropped.add(all_dropped, assignments, batch.together);
   }
 }
 

@@ -1,14 +1,15 @@
 // Load: how evenly the experts of a layer are used by a data set (MRI, arXiv 2503.05029), which domain reaches which
 // expert (domain specialization, arXiv 2409.02060, eq. 7), and how alike the loads of two domains are. Assignments
-// count before drops. Sums: a few numbers for each data set, layer and expert.
+// count before drops. Sums: a few numbers for each data set, layer and expert, and their bootstrap.
 #include "analysis/analyses/cells.h"
 #include "analysis/analyses/load_tables.h"
 
 namespace evenkeel::analysis {
 namespace {
 
-// Adds one batch's first choices and the spread of its windows.
-void add_windows(LayerLoad& load, const TokenChoices& choices, const Observation& batch, size_t top_k) {
+// Adds one batch's first choices and the spread of its windows, which are taken as often as `weights` [B] say.
+void add_windows(LayerLoad& load, const TokenChoices& choices, const Observation& batch, const std::vector<WindowBootstrap::Weights>& weights) {
+  const auto top_k = static_cast<size_t>(load.assignments.top_k);
   const bool* is_padding = padding_of(batch);
   const int64_t n_windows = batch.input_ids.size(0), length = batch.input_ids.size(1);
   auto& windows = *load.windows;
@@ -25,18 +26,14 @@ void add_windows(LayerLoad& load, const TokenChoices& choices, const Observation
       load.gives_k = load.gives_k && experts.size() == top_k;
     }
     if (n_tokens == 0) continue;
-    ++windows.n_windows;
-    windows.tokens_squared += n_tokens * n_tokens;
-    for (size_t e = 0; e < counts.size(); ++e) {
-      windows.count_squared[e] += counts[e] * counts[e];
-      windows.count_times_tokens[e] += counts[e] * n_tokens;
-    }
+    load.bootstrap->add(weights[static_cast<size_t>(window)], counts);
+    windows.add(counts, n_tokens, batch.together);
   }
 }
 
 class Load : public Analysis {
  public:
-  explicit Load(const AnalysisInput& input) : shapes_(input.layers) {
+  explicit Load(const AnalysisInput& input) : shapes_(input.layers), seed_(input.seed), n_windows_(input.data.size()) {
     for (const auto& data : input.data) {
       domains_.push_back({data.name, {}});
       for (const auto& [layer, n_experts, top_k] : shapes_) {
@@ -44,7 +41,8 @@ class Load : public Analysis {
         LayerLoad load;
         load.assignments = {layer, n_experts, top_k, 0, 0, zeros};
         load.first_choices = zeros;
-        load.windows = WindowSums{0, 0, zeros, zeros};
+        load.windows = WindowSums{.count_squared = zeros, .count_times_tokens = zeros};
+        load.bootstrap.emplace(zeros.size());
         domains_.back().layers.push_back(std::move(load));
       }
     }
@@ -53,21 +51,29 @@ class Load : public Analysis {
   void observe(const Observation& batch) override {
     const auto choices = choices_of(batch.routing, shapes_, batch.input_ids.numel());
     auto& layers = domains_.at(batch.data).layers;
+    std::vector<WindowBootstrap::Weights> weights;
+    for (int64_t window = 0; window < batch.input_ids.size(0); ++window, ++n_windows_[batch.data])
+      weights.push_back(WindowBootstrap::weights(seed_, batch.data, batch.together >= 0 ? static_cast<uint64_t>(batch.together) : n_windows_[batch.data]));
     for (size_t i = 0; i < layers.size(); ++i) {
       add_counts(layers[i].assignments, count_routing(batch.routing[i]));
-      add_windows(layers[i], choices[i], batch, static_cast<size_t>(shapes_[i].top_k));
+      add_windows(layers[i], choices[i], batch, weights);
     }
   }
 
   // Data sets that were not observed have no rows.
   std::vector<NamedTable> tables() const override {
     auto seen = domains_;
-    for (auto& domain : seen) std::erase_if(domain.layers, [](const LayerLoad& load) { return !load.has_tokens(); });
+    for (auto& domain : seen) {
+      std::erase_if(domain.layers, [](const LayerLoad& load) { return !load.has_tokens(); });
+      for (auto& load : domain.layers) load.windows = load.windows->closed();
+    }
     return load_tables(seen);
   }
 
  private:
   std::vector<LayerShape> shapes_;
+  uint64_t seed_;
+  std::vector<uint64_t> n_windows_;  // observed, by data set
   std::vector<DomainLoad> domains_;
 };
 
@@ -76,7 +82,7 @@ class Load : public Analysis {
 std::unique_ptr<Analysis> make_load_analysis(const AnalysisInput& input) { return std::make_unique<Load>(input); }
 
 double load_analysis_bytes(const AnalysisInput& input) {
-  constexpr double kNumbersPerExpert = 4;
+  constexpr double kNumbersPerExpert = 4 + WindowBootstrap::kReplicates;
   double bytes = 0;
   for (const auto& layer : input.layers) bytes += kNumbersPerExpert * sizeof(int64_t) * static_cast<double>(input.data.size()) * static_cast<double>(layer.n_experts);
   return bytes + 1024;

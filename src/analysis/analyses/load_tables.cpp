@@ -3,6 +3,7 @@
 #include <map>
 #include <numeric>
 
+#include "analysis/analyses/cells.h"
 #include "analysis/id_stats.h"
 
 namespace evenkeel::analysis {
@@ -68,12 +69,39 @@ std::optional<int64_t> all_tokens(const std::vector<DomainLoad>& domains) {
   return sum;
 }
 
+// `figure(counts)` of the load of each replicate that has a token, and from that its interval.
+template <class F>
+std::optional<Interval> interval_of(const LayerLoad& load, F&& figure, Interval bounds) {
+  if (!load.bootstrap) return std::nullopt;
+  std::vector<double> values;
+  for (size_t r = 0; r < WindowBootstrap::kReplicates; ++r) {
+    const auto counts = load.bootstrap->replicate(r);
+    if (std::accumulate(counts.begin(), counts.end(), int64_t{0}) > 0) values.push_back(figure({counts.begin(), counts.end()}));
+  }
+  return bootstrap_interval(figure(load.assignments.tokens_per_expert), values, load.windows->n_windows, bounds);
+}
+
+// The same of two data sets, whose windows are drawn apart.
+template <class F>
+std::optional<Interval> interval_of(const LayerLoad& a, const LayerLoad& b, F&& figure, Interval bounds) {
+  if (!a.bootstrap || !b.bootstrap) return std::nullopt;
+  std::vector<double> values;
+  for (size_t r = 0; r < WindowBootstrap::kReplicates; ++r) {
+    const auto left = a.bootstrap->replicate(r), right = b.bootstrap->replicate(r);
+    const std::vector<int64_t> x(left.begin(), left.end()), y(right.begin(), right.end());
+    const auto has_tokens = [](const std::vector<int64_t>& counts) { return std::accumulate(counts.begin(), counts.end(), int64_t{0}) > 0; };
+    if (has_tokens(x) && has_tokens(y)) values.push_back(figure(x, y).value_or(NAN));
+  }
+  const auto whole = figure(a.assignments.tokens_per_expert, b.assignments.tokens_per_expert);
+  return whole ? bootstrap_interval(*whole, values, std::min(a.windows->n_windows, b.windows->n_windows), bounds) : std::nullopt;
+}
+
 // ---- load ----
 
-RoutingStats first_choice_stats(const LayerLoad& load) {
-  RoutingCounts counts = load.assignments;
+// Of other counts in its place.
+RoutingStats stats_of(RoutingCounts counts, std::vector<int64_t> tokens_per_expert) {
   counts.n_dropped = 0;
-  counts.tokens_per_expert = load.first_choices;
+  counts.tokens_per_expert = std::move(tokens_per_expert);
   return routing_stats(counts);
 }
 
@@ -96,27 +124,29 @@ void add_load_row(Table& table, const Place& place, Chance& chance) {
     effective_tokens = interval->effective_tokens;
   }
   if (load.has_tokens() && !load.first_choices.empty()) {
-    const auto first = first_choice_stats(load);
+    const auto first = stats_of(counts, load.first_choices);
     top1_share = first.mri;
     top1_entropy = first.entropy;
     top1_chance = chance.max_share(E, 1, T);
   }
+  const auto entropy = interval_of(load, [&](const std::vector<int64_t>& of) { return stats_of(counts, of).entropy; }, {0, 1});
+  const auto cv = interval_of(load, [&](const std::vector<int64_t>& of) { return stats_of(counts, of).cv; }, {0, INFINITY});
   const auto n_experts_with = [&](auto&& holds) { return static_cast<int64_t>(std::count_if(stats.load.begin(), stats.load.end(), holds)); };
   const double uniform = 1 / static_cast<double>(E);
   table.add_row({stats.layer, *place.domain, known(mri), stats.entropy, stats.cv, *std::max_element(stats.load.begin(), stats.load.end()),
                  known(mri_chance), known(lower_bound), known(low), known(high), known(effective_tokens), load.has_tokens() ? Json(T) : Json(), stats.dead,
                  n_experts_with([&](double x) { return x > 2 * uniform; }), n_experts_with([&](double x) { return x < uniform / 2; }),
-                 load.knows_drops ? Json(stats.dropped) : Json(), known(top1_share), known(top1_chance), known(top1_entropy), known(entropy_chance), known(cv_chance)});
+                 load.knows_drops ? Json(stats.dropped) : Json(), known(top1_share), known(top1_chance), known(top1_entropy), known(entropy_chance), known(cv_chance), low_of(entropy), high_of(entropy), low_of(cv), high_of(cv)});
 }
 
 NamedTable load_table(const std::vector<DomainLoad>& domains) {
   Table table;
   const std::string of_tokens = "of tokens", of_assignments = "of assignments";
-  table.columns = {{"layer", ""}, {"domain", ""}, {"mri", of_tokens}, {"entropy", "/ ln E"}, {"cv", ""}, {"max_share", of_assignments}, {"mri_chance", of_tokens}, {"lower_bound", of_tokens}, {"mri_low", of_tokens}, {"mri_high", of_tokens}, {"effective_tokens", "tokens"}, {"tokens", "tokens"}, {"dead", "experts"}, {"above_twice_uniform", "experts"}, {"below_half_uniform", "experts"}, {"dropped", of_assignments}, {"top1_max_share", of_tokens}, {"top1_chance", of_tokens}, {"top1_entropy", "/ ln E"}, {"entropy_chance", "/ ln E"}, {"cv_chance", ""}};
+  table.columns = {{"layer", ""}, {"domain", ""}, {"mri", of_tokens}, {"entropy", "/ ln E"}, {"cv", ""}, {"max_share", of_assignments}, {"mri_chance", of_tokens}, {"lower_bound", of_tokens}, {"mri_low", of_tokens}, {"mri_high", of_tokens}, {"effective_tokens", "tokens"}, {"tokens", "tokens"}, {"dead", "experts"}, {"above_twice_uniform", "experts"}, {"below_half_uniform", "experts"}, {"dropped", of_assignments}, {"top1_max_share", of_tokens}, {"top1_chance", of_tokens}, {"top1_entropy", "/ ln E"}, {"entropy_chance", "/ ln E"}, {"cv_chance", ""}, {"entropy_low", "/ ln E"}, {"entropy_high", "/ ln E"}, {"cv_low", ""}, {"cv_high", ""}};
   table.source =
       "MRI: arXiv 2503.05029. Chance: the mean of the figure (of the largest share, the entropy, the cv) when as many tokens are routed uniformly at random. "
-      "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once, effective tokens from the spread between windows where these are known; published "
-      "counts do not say which tokens stood together, and are taken as independent";
+      "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once, effective tokens from the spread between windows; NAME_low, NAME_high of the others: 95 %, "
+      "bootstrap over windows. Published counts do not say which tokens stood together, so they have no intervals";
   Chance chance(domains);
   for (const auto& [layer, places] : by_layer(domains))
     for (const auto& place : places) add_load_row(table, place, chance);
@@ -184,16 +214,17 @@ void add_similarity_row(Table& table, const Place& a, const Place& b) {
     first_overlap = overlap(a.load->first_choices, b.load->first_choices);
     if (a.load->has_tokens() && b.load->has_tokens()) first_chance = uniform_share_overlap(left.n_tokens, right.n_tokens, left.n_experts, 1);
   }
+  const auto of_correlation = interval_of(*a.load, *b.load, correlation, {-1, 1}), of_overlap = interval_of(*a.load, *b.load, overlap, {0, 1});
   table.add_row({left.layer, *a.domain, *b.domain, known(correlation(left.tokens_per_expert, right.tokens_per_expert)), known(overlap(left.tokens_per_expert, right.tokens_per_expert)),
-                 known(chance), routing_stats(left).entropy, routing_stats(right).entropy, known(first_correlation), known(first_overlap), known(first_chance)});
+                 known(chance), routing_stats(left).entropy, routing_stats(right).entropy, known(first_correlation), known(first_overlap), known(first_chance), low_of(of_correlation), high_of(of_correlation), low_of(of_overlap), high_of(of_overlap)});
 }
 
 NamedTable similarity_table(const std::vector<DomainLoad>& domains) {
   Table table;
-  table.columns = {{"layer", ""}, {"domain_a", ""}, {"domain_b", ""}, {"correlation", ""}, {"overlap", ""}, {"overlap_chance", ""}, {"entropy_a", "/ ln E"}, {"entropy_b", "/ ln E"}, {"top1_correlation", ""}, {"top1_overlap", ""}, {"top1_overlap_chance", ""}};
+  table.columns = {{"layer", ""}, {"domain_a", ""}, {"domain_b", ""}, {"correlation", ""}, {"overlap", ""}, {"overlap_chance", ""}, {"entropy_a", "/ ln E"}, {"entropy_b", "/ ln E"}, {"top1_correlation", ""}, {"top1_overlap", ""}, {"top1_overlap_chance", ""}, {"correlation_low", ""}, {"correlation_high", ""}, {"overlap_low", ""}, {"overlap_high", ""}};
   table.source =
       "Pearson's correlation of the loads, and 1 - L1 / 2 (arXiv 2402.01739, section 4). Chance: both sets routed uniformly at random "
-      "overlap by overlap_chance (first choices: top1_overlap_chance) and have correlation 0";
+      "overlap by overlap_chance (first choices: top1_overlap_chance) and have correlation 0. NAME_low, NAME_high: 95 %, bootstrap over the windows of both";
   for (const auto& [layer, places] : by_layer(domains))
     for (size_t a = 0; a < places.size(); ++a)
       for (size_t b = a + 1; b < places.size(); ++b) add_similarity_row(table, places[a], places[b]);

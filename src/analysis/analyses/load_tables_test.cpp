@@ -122,6 +122,7 @@ TEST(LoadTables, LayersThatOnlyOneSetHasAreNotCompared) {
 
 TEST(LoadTables, AnIntervalHoldsTheFigure) {
   auto load = layer_load(0, 1, 1000, {400, 300, 200, 100});
+  load.windows = WindowSums{2, 500'000, {80'000, 45'000, 20'000, 5'000}, {200'000, 150'000, 100'000, 50'000}};  // two of 500 tokens, alike
   const auto tables = load_tables({{"a", {load}}});
   const auto& table = table_of(tables, "load");
   EXPECT_LT(cell(table, 0, "mri_low").as_double(), 0.4);
@@ -130,7 +131,14 @@ TEST(LoadTables, AnIntervalHoldsTheFigure) {
   EXPECT_LT(cell(special, 3, "share_of_tokens_low").as_double(), 0.1);
   EXPECT_GT(cell(special, 3, "share_of_tokens_high").as_double(), 0.1);
   EXPECT_THAT(table.source, StartsWith("MRI"));
-  EXPECT_THAT(table.source, ::testing::HasSubstr("published counts do not say which tokens stood together, and are taken as independent"));
+}
+
+TEST(LoadTables, CountsWithoutWindowsHaveNoIntervals) {
+  const auto tables = load_tables({{"a", {layer_load(0, 1, 1000, {400, 300, 200, 100})}}, {"b", {layer_load(0, 1, 1000, {100, 300, 200, 400})}}});
+  for (const char* column : {"mri_low", "mri_high", "effective_tokens", "entropy_low", "entropy_high", "cv_low", "cv_high"}) EXPECT_TRUE(cell(table_of(tables, "load"), 0, column).is_null()) << column;
+  for (const char* column : {"share_of_tokens_low", "share_of_tokens_high"}) EXPECT_TRUE(cell(table_of(tables, "domain_specialization"), 0, column).is_null()) << column;
+  for (const char* column : {"correlation_low", "correlation_high", "overlap_low", "overlap_high"}) EXPECT_TRUE(cell(table_of(tables, "domain_similarity"), 0, column).is_null()) << column;
+  EXPECT_THAT(table_of(tables, "load").source, ::testing::HasSubstr("Published counts do not say which tokens stood together, so they have no intervals"));
 }
 
 }  // namespace

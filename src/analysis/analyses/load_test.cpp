@@ -82,11 +82,19 @@ TEST(LoadAnalysis, MatchesTheGoldenFileWhateverTheBatches) {
       near(load, row, "mri_low", figures.at("interval").at("low"));
       near(load, row, "mri_high", figures.at("interval").at("high"));
       near(load, row, "effective_tokens", figures.at("interval").at("effective_tokens"));
+      for (const std::string figure : {"entropy", "cv"}) {
+        near(load, row, figure + "_low", figures.at(figure + "_interval").at(0));
+        near(load, row, figure + "_high", figures.at(figure + "_interval").at(1));
+      }
       ++row;
     }
     ASSERT_EQ(row, load.rows.size());
     const auto& similar = table_of(tables, "domain_similarity");
     for (const char* column : {"correlation", "overlap", "top1_correlation", "top1_overlap"}) near(similar, 0, column, golden.outputs.at("similarity").at(column));
+    for (const std::string figure : {"correlation", "overlap"}) {
+      near(similar, 0, figure + "_low", golden.outputs.at("similarity").at(figure + "_interval").at(0));
+      near(similar, 0, figure + "_high", golden.outputs.at("similarity").at(figure + "_interval").at(1));
+    }
   }
 }
 
@@ -193,6 +201,30 @@ TEST(LoadAnalysis, IntervalsHoldTheChanceOfUniformRouting) {
     return table_of(load->tables(), "domain_specialization");
   };
   EXPECT_GE(testing::share_held(make, {{{"expert", 0}}, "share_of_tokens", "chance_of_tokens"}), testing::kLeastHeld);
+}
+
+// 20 windows of 50 tokens; those of a window go to expert 0 or to expert 1, by the window's topic, one time in two, else to one of the
+// other four. The text's load
+// is (25, 25, 12.5, 12.5, 12.5, 12.5) / 100, known from its rule; tokens taken one by one would give intervals a fifth as wide.
+constexpr int64_t kTopicWindows = 20, kTopicTokens = 50, kTopicExperts = 6;
+Table topical_table(uint64_t seed) {
+  const auto load = make_load_analysis(testing::input_of({{0, kTopicExperts, 1}}, 9, kTopicTokens));
+  RngStream rng(seed, "topics");
+  testing::Experts experts;
+  for (int64_t window = 0; window < kTopicWindows; ++window) {
+    const auto topic = static_cast<int64_t>(rng.below(2));
+    for (int64_t t = 0; t < kTopicTokens; ++t) experts.push_back({rng.below(2) == 0 ? topic : 2 + static_cast<int64_t>(rng.below(4))});
+  }
+  load->observe(testing::batch_of(std::vector<int64_t>(kTopicWindows * kTopicTokens, 1), kTopicTokens, {testing::routing_of(experts, kTopicExperts, 1)}));
+  return table_of(load->tables(), "load");
+}
+
+TEST(LoadAnalysis, BootstrapIntervalsHoldTheTruthOfTopicalText) {
+  const double quarter = 0.25, eighth = 0.125;
+  const double entropy = -(2 * quarter * std::log(quarter) + 4 * eighth * std::log(eighth)) / std::log(6.0);
+  const double cv = 6 * std::sqrt((2 * std::pow(quarter - 1.0 / 6, 2) + 4 * std::pow(eighth - 1.0 / 6, 2)) / 6);
+  EXPECT_GE(testing::share_held(topical_table, {{}, "entropy", entropy}), testing::kLeastHeld);
+  EXPECT_GE(testing::share_held(topical_table, {{}, "cv", cv}), testing::kLeastHeld);
 }
 
 TEST(LoadAnalysis, ChanceIsTheMeanOverUniformRouting) {

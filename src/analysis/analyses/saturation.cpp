@@ -34,8 +34,8 @@ class Saturation : public Analysis {
         auto& sums = sums_.at(batch.data)[layer];
         for (const auto& window : count_saturation(batch.reference[layer], to, batch.input_ids.size(1))) {
           add_counts(sums.counts, window);
-          sums.first.add(window.same_firsts, window.firsts);
-          sums.all.add(window.common, window.chosen);
+          sums.first.add(window.same_firsts, window.firsts, batch.together);
+          sums.all.add(window.common, window.chosen, batch.together);
         }
       }
     });

@@ -27,15 +27,16 @@ std::vector<uint8_t> neighbours(const Observation& batch) {
   return out;
 }
 
-void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbour, const LayerShape& layer, int64_t length, Repeats& sums) {
+void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbour, const LayerShape& layer, const Observation& batch, Repeats& sums) {
+  const int64_t length = batch.input_ids.size(1);
   std::vector<int64_t> chosen_by(static_cast<size_t>(layer.n_experts), -1);  // [E] the last token that went there
   std::pair<int64_t, int64_t> last_sizes;
   int64_t* of_last_sizes = nullptr;
   int64_t pairs = 0, first = 0, any = 0;  // of the window
   for (int64_t t = 0; t < choices.n_tokens(); ++t) {
     if ((t + 1) % length == 0) {  // the last token has no neighbour
-      sums.first.add(std::exchange(first, 0), pairs);
-      sums.any.add(std::exchange(any, 0), std::exchange(pairs, 0));
+      sums.first.add(std::exchange(first, 0), pairs, batch.together);
+      sums.any.add(std::exchange(any, 0), std::exchange(pairs, 0), batch.together);
     }
     if (is_neighbour[static_cast<size_t>(t)] == 0) continue;
     const auto here = choices.of(t), next = choices.of(t + 1);
@@ -65,7 +66,7 @@ class TemporalLocality : public Analysis {
     const auto is_neighbour = neighbours(batch);
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
       for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer)
-        add_layer(choices[layer], is_neighbour, layers_[layer], batch.input_ids.size(1), sums_.at(batch.data)[layer]);
+        add_layer(choices[layer], is_neighbour, layers_[layer], batch, sums_.at(batch.data)[layer]);
     });
   }
 

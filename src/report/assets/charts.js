@@ -169,7 +169,7 @@ function groupLine(group, series, { panel = "", showlegend = true, meta = {}, ma
     mode: markers ? "lines+markers" : "lines", line: { color: style.color, dash: style.dash, width },
     marker: { color: style.color, symbol: style.symbol, size: 7 }, meta: { role: "line", group: group.name, ...meta },
     rows: series.x.map((x, i) => figureRow({ arm: group.name, ...lineLabels(meta), [over]: x }, { mean: series.y[i], std: series.std[i], n: series.counts[i] })) };
-  if (series.n < 2) return [line];
+  if (series.n < 2) return series.std.some((error) => error > 0) ? [{ ...line, error_y: { type: "data", array: series.std, color: style.color, thickness: 1.3, width: 3 } }] : [line];
   const up = series.y.map((y, i) => y + series.std[i]);
   const down = series.y.map((y, i) => y - series.std[i]);
   const band = { ...shared, x: [...series.x, ...[...series.x].reverse()], y: [...up, ...down.reverse()], fill: "toself",

@@ -119,29 +119,43 @@ function layersOf(arms) {
   })).sort((a, b) => a - b);
 }
 
-// Mean and sample standard deviation over a group's arms of points(arm) = [[x, y], …].
-function groupSeries(group, points) {
-  const values = new Map();
-  for (const arm of group.arms) {
-    for (const [x, y] of points(arm)) {
-      if (!isNumber(y)) continue;
-      if (!values.has(x)) values.set(x, []);
-      values.get(x).push(y);
-    }
-  }
-  const x = [...values.keys()].sort((a, b) => a - b);
-  return { x, y: x.map((key) => mean(values.get(key))), std: x.map((key) => sampleStd(values.get(key))), counts: x.map((key) => values.get(key).length),
-    n: Math.max(0, ...x.map((key) => values.get(key).length)) };
+// {mean, std, n} of [value, standard error] pairs, one a seed; null without a value. std: from two seeds on their sample standard
+// deviation, of one its standard error, 0 where that is not known.
+function figureOf(pairs) {
+  const known = pairs.filter(([value]) => isNumber(value));
+  if (known.length === 0) return null;
+  const values = known.map(([value]) => value);
+  return { mean: mean(values), std: values.length > 1 ? sampleStd(values) : isNumber(known[0][1]) ? known[0][1] : 0, n: values.length };
 }
 
-// The same for one figure of a table: records of the group's arms that satisfy `where`.
+// The same for each x of points(arm) = [[x, y], …] or [[x, y, standard error], …].
+function groupSeries(group, points) {
+  const pairs = new Map();
+  for (const arm of group.arms) {
+    for (const [x, y, error] of points(arm)) {
+      if (!isNumber(y)) continue;
+      if (!pairs.has(x)) pairs.set(x, []);
+      pairs.get(x).push([y, error]);
+    }
+  }
+  const x = [...pairs.keys()].sort((a, b) => a - b);
+  const figures = x.map((key) => figureOf(pairs.get(key)));
+  return { x, y: figures.map((figure) => figure.mean), std: figures.map((figure) => figure.std), counts: figures.map((figure) => figure.n), n: Math.max(0, ...figures.map((figure) => figure.n)) };
+}
+
+// The same for one figure of a table and its column of errors: records of the group's arms that satisfy `where`.
 function groupFigure(report, group, tableName, figure, where) {
   const table = report.tables.get(tableName);
   if (!table) return null;
   const names = new Set(group.arms.map((arm) => arm.name));
-  const values = table.records.filter((record) => names.has(record.arm) && where(record))
-    .map((record) => record[figure]).filter(isNumber);
-  return values.length > 0 ? { mean: mean(values), std: sampleStd(values), n: values.length } : null;
+  return figureOf(table.records.filter((record) => names.has(record.arm) && where(record)).map((record) => [record[figure], record[`${figure}_se`]]));
+}
+
+// What ± and bars of a loss are; "" where nothing is known.
+function errorWords(report) {
+  if (report.seeds > 1) return "± 1 standard deviation over seeds";
+  const known = report.arms.some((arm) => arm.evals.some((line) => Object.values(line.eval).some((figures) => isNumber(figures.loss_se))));
+  return known ? "± 1 standard error, from the spread between windows of the held-out text; another seed may differ by more" : "";
 }
 
 // To follow the words "the dense arm": whether its training FLOPs a token are those of the others, from `comparison` of the results; "" where that is not there.

@@ -104,9 +104,10 @@ function chartCsv(traces, layout) {
 
 const kKeptColumns = ["mean", "low", "high", "model", "series"];  // also where no row has a value, as those of a table
 
-// {…labels, mean, low, high, seeds} of a figure over seeds; the interval is one standard deviation to each side.
+// {…labels, mean, low, high, seeds} of a figure (figureOf): the interval is one standard deviation over seeds to each side, of one seed
+// one standard error.
 function figureRow(labels, figure) {
-  const spread = figure && figure.n > 1;
+  const spread = figure && (figure.n > 1 || figure.std > 0);
   return { ...labels, mean: figure ? figure.mean : null, low: spread ? figure.mean - figure.std : null, high: spread ? figure.mean + figure.std : null, seeds: figure ? figure.n : 0 };
 }
 

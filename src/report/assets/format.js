@@ -42,6 +42,24 @@ function formatSigned(value) {
   return `${value < 0 ? "−" : "+"}${text}`;
 }
 
+// "4.11 ± 0.11": a figure in the digits that its error carries, as src/core/with_error.h has it; three significant ones without an error.
+function withError(value, error, signed = false) {
+  const known = error > 1e-12 * Math.max(1, Math.abs(value));
+  const decimals = known ? decimalsOfError(error) : value === 0 ? 0 : 2 - Number(Math.abs(value).toExponential(2).split("e")[1]);
+  const text = (number, sign) => {
+    const scale = 10 ** -decimals;
+    const digits = (decimals < 0 ? Math.round(Math.abs(number) / scale) * scale : Math.abs(number)).toFixed(Math.max(0, decimals));
+    return `${Number(digits) === 0 ? "" : number < 0 ? "−" : sign ? "+" : ""}${digits}`;
+  };
+  return known ? `${text(value, signed)} ± ${text(error)}` : text(value, signed);
+}
+
+function decimalsOfError(error) {
+  const exponent = Math.floor(Math.log10(error));
+  const leading = Math.round(error / 10 ** (exponent - 2));
+  return leading >= 355 ? -exponent : 1 - exponent;
+}
+
 // Plotly reads a little HTML and %{…} in its labels; names from data must show as they are.
 function chartText(text, longest = 34) {
   const name = String(text);

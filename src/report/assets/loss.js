@@ -5,7 +5,7 @@ function addLossSection(report) {
     ? "Cross-entropy on held-out text, one panel a data set. The dotted line is the shift: left of it the model has seen only the first phase's data."
     : "Cross-entropy on held-out text, one panel a data set.");
   addChart(section, {
-    id: "heldout", title: "Held-out loss", caption: `Lower is better.${seedNote(report)}`,
+    id: "heldout", title: "Held-out loss", caption: `Lower is better.${seedNote(report) || barNote(report)}`,
     missing: "No held-out set was evaluated in this run.", build: (width) => buildHeldOutLoss(report, width),
   });
   addChart(section, {
@@ -19,6 +19,11 @@ function seedNote(report) {
   return report.seeds > 1 ? " Lines are means over seeds; bands are ± 1 standard deviation." : "";
 }
 
+function barNote(report) {
+  const words = errorWords(report);
+  return words ? ` Bars: ${words}.` : "";
+}
+
 function tokensAxis() { return { title: "tokens trained on", tickformat: "~s", rangemode: "tozero" }; }
 
 function buildHeldOutLoss(report, width) {
@@ -27,7 +32,7 @@ function buildHeldOutLoss(report, width) {
   const suffixes = report.dataSets.map((_, i) => facets.suffix(i));
   const data = report.dataSets.flatMap((name, i) => report.groups.flatMap((group) => {
     const series = groupSeries(group, (arm) => arm.evals.filter((line) => line.eval[name])
-      .map((line) => [line.tokens, line.eval[name].loss]));
+      .map((line) => [line.tokens, line.eval[name].loss, line.eval[name].loss_se]));
     return groupLine(group, series, { panel: facets.suffix(i), showlegend: i === 0, markers: true, over: "tokens", meta: { data: name } });
   }));
   const marks = shiftMarks(report.arms, "tokens", suffixes);

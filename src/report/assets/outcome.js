@@ -10,10 +10,10 @@ function addForgettingSection(report) {
   const pair = make("div", { class: "pair" });
   section.append(pair);
   addChart(pair, { id: "forgetting", title: "Forgetting matrix",
-    caption: `Number: change of the held-out loss since the end of the first phase, nats per token${report.seeds > 1 ? ", mean ± standard deviation over seeds" : ""}; in brackets, where there is room, the loss. Blue: better than then; orange: worse.`,
+    caption: `Number: change of the held-out loss since the end of the first phase, nats per token${errorWords(report) ? `, ${errorWords(report)}` : ""}; in brackets, where there is room, the loss. Blue: better than then; orange: worse.`,
     missing: "There is one phase only, so nothing was left behind to forget.", build: (width) => buildForgetting(report, width) });
   addChart(pair, { id: "replay", title: "What replay buys and costs",
-    caption: "Each point is an arm at its end; lower left is better. A thin line joins arms of one model that differ by the share of replay.",
+    caption: `Each point is an arm at its end; lower left is better.${barNote(report)} A thin line joins arms of one model that differ by the share of replay.`,
     build: (width) => buildReplay(report, width) });
 }
 
@@ -40,11 +40,12 @@ function buildForgetting(report, width) {
   if (!z.flat().some(isNumber)) return null;
   const limit = Math.max(0.1, ...z.flat().filter(isNumber).map(Math.abs));
   const roomy = width / (columns.length + 1) > 150;
-  const withLoss = width / (columns.length + 1) > (report.seeds > 1 ? 230 : 150);
+  const withLoss = width / (columns.length + 1) > (errorWords(report) ? 230 : 150);
   const text = rows.map((row) => columns.map((column) => {
     const [figure, loss] = [cell(row, column, "change"), cell(row, column, "loss")];
     if (!figure) return "";
-    return `<b>${formatSigned(figure.mean)}</b>${figure.n > 1 ? `${roomy ? " " : "<br>"}± ${figure.std.toFixed(2)}` : ""}${withLoss && loss ? ` (${loss.mean.toFixed(2)})` : ""}`;
+    const [change, error] = withError(figure.mean, figure.std, true).split(" ± ");
+    return `<b>${change}</b>${error ? `${roomy ? " " : "<br>"}± ${error}` : ""}${withLoss && loss ? ` (${withError(loss.mean, loss.std).split(" ± ")[0]})` : ""}`;
   }));
   const hover = rows.map((row) => columns.map((column) => `${chartText(row.name)}<br>${chartText(column.data)}`));
   const data = [{ type: "heatmap", z, x: columns.map((_, i) => i), y: rows.map((_, i) => -i), text, hovertext: hover, texttemplate: "%{text}",
@@ -62,9 +63,9 @@ function buildForgetting(report, width) {
 function endLoss(report, group, dataName) {
   const values = group.arms.map((arm) => {
     const line = arm.evals.findLast((candidate) => candidate.eval[dataName]);
-    return line ? line.eval[dataName].loss : null;
-  }).filter(isNumber);
-  return values.length > 0 ? { mean: mean(values), std: sampleStd(values), n: values.length } : null;
+    return line ? [line.eval[dataName].loss, line.eval[dataName].loss_se] : [null, null];
+  });
+  return figureOf(values);
 }
 
 function buildReplay(report, width) {
@@ -84,7 +85,7 @@ function buildReplay(report, width) {
   const several = unique(points.map((point) => point.replay)).length > 1;
   const markers = points.map(({ group, replay, x, y }) => {
     const style = groupStyle(group);
-    const bars = (figure) => ({ type: "data", array: [figure.std], visible: figure.n > 1, color: themeColor("soft"), thickness: 1.3, width: 3 });
+    const bars = (figure) => ({ type: "data", array: [figure.std], visible: figure.std > 0, color: themeColor("soft"), thickness: 1.3, width: 3 });
     return { type: "scatter", mode: several ? "markers+text" : "markers", name: chartName(group.name), x: [x.mean], y: [y.mean], error_x: bars(x), error_y: bars(y),
       text: [replay > 0 ? `  ${formatNumber(replay * 100)} % replay  ` : ""], textposition: x.mean > middle ? "middle left" : "middle right", textfont: { color: themeColor("soft"), size: 13 }, cliponaxis: false,
       hovertemplate: `%{fullData.name}${replay > 0 ? `, ${formatNumber(replay * 100)} % replay` : ""}<br>${chartText(newData)} %{x:.4f}<br>${chartText(oldData)} %{y:.4f}<extra></extra>`,

@@ -13,7 +13,19 @@ const kCausality = {
   never: [2, "no", "diamond-open", 3],
 };
 
-// One row a group: {group, record, kind, figure(name) -> {mean, std, n}}, n: seeds that have the figure; dense groups have kind null.
+// Of losses: the phase and the data set of the table `forgetting` whose standard error is theirs.
+const kRouterLosses = { loss_before: [0, "old_data"], loss_old: [-1, "old_data"], loss_new: [-1, "new_data"] };
+
+function routerError(report, record, name) {
+  if (!Object.hasOwn(kRouterLosses, name)) return 0;
+  const [place, data] = kRouterLosses[name];
+  const phase = ((report.arms.find((arm) => arm.name === record.arm) || { phases: [] }).phases.at(place) || {}).name;
+  const losses = (report.tables.get("forgetting") || { records: [] }).records;
+  return (losses.find((row) => row.arm === record.arm && row.phase === phase && row.data === record[data]) || {}).loss_se || 0;
+}
+
+// One row a group: {group, record, kind, figure(name) -> {mean, std, n}}, n: seeds that have the figure, std: over them, of one the standard
+// error of a loss (0: not known); dense groups have kind null.
 function routerRows(report) {
   const rows = [];
   const add = (name, record, figure) => {
@@ -25,9 +37,9 @@ function routerRows(report) {
   const groupOf = new Map(report.arms.map((arm) => [arm.name, arm.group]));
   for (const record of (report.tables.get("routers_summary") || { records: [] }).records) {
     const members = single.filter((row) => groupOf.get(row.arm) === record.group);
-    add(record.group, record, (name) => ({ mean: record[`${name}_mean`], std: record[`${name}_std`], n: members.filter((row) => isNumber(row[name])).length }));
+    add(record.group, record, (name) => ({ mean: record[`${name}_mean`], std: record[`${name}_std`] || 0, n: members.filter((row) => isNumber(row[name])).length }));
   }
-  for (const record of single) add(groupOf.get(record.arm), record, (name) => ({ mean: record[name], std: 0, n: isNumber(record[name]) ? 1 : 0 }));
+  for (const record of single) add(groupOf.get(record.arm), record, (name) => ({ mean: record[name], std: routerError(report, record, name), n: isNumber(record[name]) ? 1 : 0 }));
   const ranked = rows.filter((row) => row.kind !== null && row.kind !== "never" && isNumber(row.figure("loss_new").mean))
     .sort((a, b) => a.figure("loss_new").mean - b.figure("loss_new").mean);
   for (const row of rows) row.rank = ranked.includes(row) ? ranked.indexOf(row) + 1 : null;
@@ -67,7 +79,7 @@ function addRoutersSection(report) {
   host.append(routersTable(sortedRouters(rows, columns), columns, sortBy));
   const shown = () => sortedRouters(rows, columns).filter((row) => row.kind !== null && !hiddenGroups.has(row.group.index));
   addChart(section, { id: "routers-loss", title: "What each rule is worth",
-    caption: `Held-out loss, nats per token: further left is better. Dotted: the dense model${flopAside(report)}.${seeds > 1 ? " Bars: ± 1 standard deviation." : ""}`,
+    caption: `Held-out loss, nats per token: further left is better. Dotted: the dense model${flopAside(report)}.${barNote(report)}`,
     build: (width) => buildRouterPanels(shown(), lossPanels(rows, oldData, newData), width) });
   addChart(section, { id: "routers-balance", title: "And how evenly it uses its experts",
     caption: "Share of the tokens that the busiest expert receives, mean over layers. Grey bars: k/E, a perfect balance. Training shows what a step costs and drops; evaluation what the model does with text.",
@@ -84,10 +96,11 @@ function routingWords(report) {
 
 // {key, head, unit, text(row) or figure format, value(row) to sort by}
 function routerColumns(rows, oldData, newData) {
+  // format(value, error): the two as text, in the digits that the error carries
   const figure = (key, head, unit, format) => ({ key, head, unit, format, value: (row) => row.figure(key).mean });
-  const loss = (value) => value.toFixed(3);
-  const share = (value) => `${(value * 100).toFixed(1)}%`;
-  const count = (value) => String(Number(value.toFixed(1)));
+  const loss = (value, error) => withError(value, error).split(" ± ");
+  const share = (value, error) => withError(value * 100, error * 100).split(" ± ").map((text) => `${text}%`);
+  const count = (value, error) => (Number.isInteger(value) && error === 0 ? [String(value)] : loss(value, error));
   const words = (key, head, unit, text, value = text) => ({ key, head, unit, text, value });
   const shifts = oldData !== newData;
   return [
@@ -139,10 +152,10 @@ function routerCell(row, { key, text, format }) {
   if (!format) return make("td", { "data-key": key }, formatNumber(text(row)));
   const { mean: value, std, n } = row.figure(key);
   if (!isNumber(value)) return make("td", { class: "number", "data-key": key }, "–");
-  const spread = n > 1 && isNumber(std);
   const seeds = row.group.arms.length;
-  return make("td", { class: "number", "data-key": key, title: `${value}${spread ? ` ± ${std}` : ""}` }, format(value),
-    spread ? make("span", { class: "soft spread" }, ` ± ${format(std)}`) : null,
+  const [shown, error] = format(value, std);
+  return make("td", { class: "number", "data-key": key, title: `${value}${n > 1 || std > 0 ? ` ± ${std}` : ""}` }, shown,
+    error ? make("span", { class: "soft spread" }, ` ± ${error}`) : null,
     n < seeds ? make("span", { class: "soft spread" }, ` (${n} of ${seeds})`) : null);
 }
 
@@ -179,7 +192,7 @@ function buildRouterPanels(rows, list, width) {
       const figures = rows.map((row) => row.figure(figure));
       data.push({ type: "scatter", mode: "markers", showlegend: false, xaxis: `x${suffix}`, yaxis: `y${suffix}`, x: figures.map((value) => (isNumber(value.mean) ? value.mean : null)),
         y: rows.map((_, i) => -i), customdata: rows.map((row) => row.group.name), text: rows.map((row) => chartText(row.group.name)), hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>",
-        error_x: { type: "data", array: figures.map((value) => value.std || 0), visible: figures.some((value) => value.n > 1), color: themeColor("soft"), thickness: 1.3, width: 3 },
+        error_x: { type: "data", array: figures.map((value) => value.std), visible: figures.some((value) => value.std > 0), color: themeColor("soft"), thickness: 1.3, width: 3 },
         marker: { size: 10, symbol: rows.map((row) => symbol || kCausality[row.kind][2]), color: rows.map(color), line: { width: 1.8, color: rows.map(color) } },
         meta: { role: "routers", figure },
         rows: rows.map((row, i) => figureRow({ arm: row.group.name, panel: panel.name, figure: kRouterFigures[figure] }, figures[i])).filter((row) => row.seeds > 0) });

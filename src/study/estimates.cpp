@@ -1,0 +1,75 @@
+#include "study/estimates.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "analysis/share_interval.h"
+#include "core/with_error.h"
+
+namespace evenkeel::study {
+namespace {
+
+constexpr double kMiss = 0.05;
+
+struct Sums {
+  int64_t n = 0;
+  double mean = 0, squares = 0;  // about the mean
+};
+Sums sums_of(const std::vector<double>& values) {
+  Sums out{static_cast<int64_t>(values.size()), 0, 0};
+  for (const double value : values) out.mean += value / static_cast<double>(values.size());
+  for (const double value : values) out.squares += (value - out.mean) * (value - out.mean);
+  return out;
+}
+
+std::vector<double> values_of(const std::map<int64_t, train::LossFigure>& seeds) {
+  std::vector<double> out;
+  for (const auto& [seed, figure] : seeds) out.push_back(figure.value);
+  return out;
+}
+
+bool have_same_seeds(const std::map<int64_t, train::LossFigure>& a, const std::map<int64_t, train::LossFigure>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) { return x.first == y.first; });
+}
+
+}  // namespace
+
+std::string Estimate::text(bool sign) const { return with_error(value, error, sign); }
+
+bool Difference::is_beyond_noise() const { return half && std::abs(value) > *half; }
+
+std::string Difference::text() const { return difference_text(value, half); }
+
+void Estimates::add(const std::string& group, int64_t seed, train::LossFigure figure) { groups_[group][seed] = std::move(figure); }
+
+Estimate Estimates::of(const std::string& group) const {
+  const auto& seeds = groups_.at(group);
+  const auto sums = sums_of(values_of(seeds));
+  if (sums.n < 2) return {sums.mean, seeds.begin()->second.se};
+  return {sums.mean, std::sqrt(sums.squares / static_cast<double>(sums.n - 1))};
+}
+
+Difference Estimates::difference(const std::string& a, const std::string& b, int64_t n_comparisons) const {
+  const auto &left = groups_.at(a), &right = groups_.at(b);
+  const double miss = kMiss / static_cast<double>(n_comparisons);
+  const auto x = sums_of(values_of(left)), y = sums_of(values_of(right));
+  if (x.n == 1 && y.n == 1) {
+    const auto of_text = train::difference(left.begin()->second, right.begin()->second);
+    if (!of_text.se) return {of_text.value, std::nullopt};
+    const double quantile = of_text.blocks ? analysis::t_quantile(static_cast<int64_t>(of_text.blocks->size()) - 1, miss) : analysis::normal_quantile(1 - miss / 2);
+    return {of_text.value, quantile * *of_text.se};
+  }
+  if (have_same_seeds(left, right)) {
+    std::vector<double> differences;
+    for (const auto& [seed, figure] : left) differences.push_back(figure.value - right.at(seed).value);
+    const auto paired = sums_of(differences);
+    const auto n = static_cast<double>(paired.n);
+    return {paired.mean, analysis::t_quantile(paired.n - 1, miss) * std::sqrt(paired.squares / (n - 1) / n)};
+  }
+  const int64_t degrees = x.n + y.n - 2;
+  const double variance = (x.squares + y.squares) / static_cast<double>(degrees);
+  const double se = std::sqrt(variance * (1 / static_cast<double>(x.n) + 1 / static_cast<double>(y.n)));
+  return {x.mean - y.mean, analysis::t_quantile(degrees, miss) * se};
+}
+
+}  // namespace evenkeel::study

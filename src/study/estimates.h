@@ -1,0 +1,45 @@
+// A figure of a study's groups over their seeds, and how sure a difference between two groups is.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "train/loss_error.h"
+
+namespace evenkeel::study {
+
+struct Estimate {
+  double value = 0;             // the mean over seeds
+  std::optional<double> error;  // from two seeds on their sample standard deviation; of one seed the standard error by the text
+  std::string text(bool sign = false) const;
+};
+
+struct Difference {
+  double value = 0;
+  std::optional<double> half;  // of the width of its 95 % interval; nullopt where nothing says how far it varies
+  bool is_beyond_noise() const;
+  std::string text() const;  // "no difference beyond noise: …" where its interval holds 0
+};
+
+// Values of one figure, by group and seed.
+class Estimates {
+ public:
+  void add(const std::string& group, int64_t seed, train::LossFigure figure);
+  // A figure without an error of its own.
+  void add(const std::string& group, int64_t seed, double value) { add(group, seed, {value, std::nullopt, std::nullopt}); }
+  bool has(const std::string& group) const { return groups_.contains(group); }
+  Estimate of(const std::string& group) const;  // the group must be there
+  // `a` minus `b`, both there, with an interval of Student's t over seeds:
+  //   of the same two seeds or more   paired: standard deviation of the seeds' differences over sqrt(n), n - 1 degrees
+  //   of others, one group with two   pooled variance of both groups, n_a + n_b - 2 degrees
+  //   of one seed each                the paired error of the text (train::difference), blocks - 1 degrees: another seed may differ by more
+  // `n_comparisons`: of how many differences this one was picked as the largest; all their intervals then hold at once (Bonferroni).
+  Difference difference(const std::string& a, const std::string& b, int64_t n_comparisons = 1) const;
+
+ private:
+  std::map<std::string, std::map<int64_t, train::LossFigure>> groups_;
+};
+
+}  // namespace evenkeel::study

@@ -1,0 +1,24 @@
+// How sure the losses of evaluations are, and their differences. A result is that of one set in an evaluation of metrics.jsonl.
+#pragma once
+
+#include <optional>
+
+#include "analysis/cluster_mean.h"
+
+namespace evenkeel::train {
+
+// A loss, or a difference of losses, on one held-out set.
+struct LossFigure {
+  double value = 0;
+  std::optional<double> se;                      // standard error; nullopt where it is not known
+  std::optional<analysis::ClusterMeans> blocks;  // of the text; nullopt where they are not known
+};
+
+// Evaluations of before there were errors have neither.
+LossFigure loss_figure(const Json& result);
+
+// a - b. Where both have the losses of the same blocks of text the error is that of the paired differences: what makes a block hard for
+// both cancels. Otherwise it is sqrt(se_a^2 + se_b^2), as if the texts were independent, which is too large where they are the same.
+LossFigure difference(const LossFigure& a, const LossFigure& b);
+
+}  // namespace evenkeel::train
