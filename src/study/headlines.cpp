@@ -1,27 +1,19 @@
 // The study's answers in words, from its tables. Each sentence compares figures that stand in a table.
 #include <algorithm>
 #include <cmath>
-#include <cstdarg>
 #include <map>
 #include <set>
 #include <tuple>
 
 #include "study/comparison.h"
+#include "study/pair_headlines.h"
 #include "study/tables.h"
+#include "train/warnings.h"
 
 namespace evenkeel::study {
 namespace {
 
 using train::Arm;
-
-std::string format(const char* pattern, ...) {
-  char buffer[512];
-  va_list arguments;
-  va_start(arguments, pattern);
-  std::vsnprintf(buffer, sizeof buffer, pattern, arguments);
-  va_end(arguments);
-  return buffer;
-}
 
 // Means over the arms of a group.
 class Means {
@@ -45,75 +37,32 @@ class Means {
 struct Group {
   std::string name;
   bool is_dense = false, has_replay = false;  // has_replay: in any phase
-  double replay_fraction = 0;                 // of the last phase
   double flops_per_token = 0;
-  std::string old_data, new_data;
-  std::string recipe, budget;  // of recipe_without_replay and budget_of
-  std::set<int64_t> seeds;
-  bool shifts = false;
+  std::string old_data, new_data, budget;      // of budget_of
+  bool shifts = false, has_collapsed = false;  // has_collapsed: one of its arms
+  std::vector<const Outcome*> outcomes;
 };
 
-const Json& data_of(const Arm& arm, bool last) {
-  const auto& phases = arm.resolved.at("phase").as_array();
-  return (last ? phases.back() : phases.front()).at("data");
-}
-
-bool shifts(const Arm& arm) { return !(data_of(arm, false) == data_of(arm, true)); }
-
-double replay_fraction(const Json& phase) { return phase.at("replay").is_null() ? 0 : phase.at("replay").at("fraction").as_double(); }
-
-std::vector<Group> groups_of(const std::vector<Arm>& arms) {
+std::vector<Group> groups_of(const std::vector<Arm>& arms, const std::map<std::string, Outcome>& outcomes) {
   std::vector<Group> out;
   for (const auto& arm : arms) {
-    const int64_t seed = arm.resolved.at("train").at("seed").as_int();
-    const auto known = std::find_if(out.begin(), out.end(), [&](const Group& group) { return group.name == arm.group; });
-    if (known != out.end()) {
-      known->seeds.insert(seed);
-      continue;
+    auto group = std::find_if(out.begin(), out.end(), [&](const Group& known) { return known.name == arm.group; });
+    if (group == out.end()) {
+      const auto sets = shift_sets(arm);
+      const bool is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
+      group = out.insert(out.end(), Group{arm.group, is_dense, has_replay(arm), training_flops_per_token(arm), sets.old_data, sets.new_data, budget_of(arm), shifts_data(arm), false, {}});
     }
-    Group group;
-    group.name = arm.group;
-    group.is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
-    group.flops_per_token = training_flops_per_token(arm);
-    const auto& phases = arm.resolved.at("phase").as_array();
-    const auto sets = shift_sets(arm);
-    group.old_data = sets.old_data;
-    group.new_data = sets.new_data;
-    group.shifts = shifts(arm);
-    group.replay_fraction = replay_fraction(phases.back());
-    for (const auto& phase : phases) group.has_replay = group.has_replay || replay_fraction(phase) > 0;
-    group.recipe = recipe_without_replay(arm);
-    group.budget = budget_of(arm);
-    group.seeds = {seed};
-    out.push_back(group);
+    group->outcomes.push_back(&outcomes.at(arm.name));
+    group->has_collapsed = group->has_collapsed || group->outcomes.back()->has_collapsed;
   }
   return out;
 }
 
-struct Figures {
-  Means forgetting, new_loss, first, peak, after;
-};
-
-Figures collect(const std::vector<Arm>& arms, train::NamedTables tables) {
-  std::map<std::string, const Arm*> by_name;
-  for (const auto& arm : arms) by_name[arm.name] = &arm;
-  Figures out;
-  for (const auto& row : train::find_table(tables, "forgetting").rows) {
-    const Arm& arm = *by_name.at(row[0].as_string());
-    const auto& phases = arm.resolved.at("phase").as_array();
-    if (phases.size() < 2 || !(row[1] == phases.back().at("name"))) continue;
-    const auto sets = shift_sets(arm);
-    if (row[2].as_string() == sets.old_data && !row[5].is_null()) out.forgetting.add(arm.group, row[5].as_double());
-    if (row[2].as_string() == sets.new_data) out.new_loss.add(arm.group, row[3].as_double());
-  }
-  for (const auto& row : train::find_table(tables, "shift_mri").rows) {
-    const Arm& arm = *by_name.at(row[0].as_string());
-    if (!row[2].is_null() || row[4].is_null() || !(row[1] == arm.resolved.at("phase").as_array().back().at("name"))) continue;
-    const double before = row[4].as_double();
-    out.first.add(arm.group, row[5].as_double() / before);
-    out.peak.add(arm.group, row[6].as_double() / before);
-    out.after.add(arm.group, row[9].as_double() / before);
-  }
+Means forgetting_of(const std::vector<Group>& groups) {
+  Means out;
+  for (const auto& group : groups)
+    for (const Outcome* outcome : group.outcomes)
+      if (!std::isnan(outcome->forgetting)) out.add(group.name, outcome->forgetting);
   return out;
 }
 
@@ -136,23 +85,28 @@ Range range_of(Means& means, const std::vector<std::string>& names) {
 // What arms whose routers compare have in common: data, budget and replay.
 std::string training_of(const Arm& arm) {
   std::string out = budget_of(arm);
-  for (const auto& phase : arm.resolved.at("phase").as_array()) out += " " + Json(replay_fraction(phase)).dump();
+  for (const auto& phase : arm.resolved.at("phase").as_array()) out += " " + (phase.at("replay").is_null() ? Json(0.0) : phase.at("replay").at("fraction")).dump();
   return out;
 }
 
 // Of the table `routers`; empty where there is none.
-std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
+std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables, const std::vector<Group>& groups) {
   const auto found = std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
   if (found == tables.end()) return {};
   const Table& table = found->second;
   std::map<std::string, const Arm*> by_name;
   for (const auto& arm : arms) by_name[arm.name] = &arm;
-  Means loss, jump, mri;
-  std::vector<std::string> causal, all;  // groups, those whose losses compare first
-  std::set<std::string> rules;           // of the causal groups
-  std::string budget, new_data;          // of the first arm with a router: others do not compare
+  std::set<std::string> collapsed;
+  for (const auto& group : groups)
+    if (group.has_collapsed) collapsed.insert(group.name);
+  const auto named = [&](const std::string& name) { return name + (collapsed.contains(name) ? " (its router has collapsed)" : ""); };
+  Means loss, before, peak, height, mri, in_use;  // height: the peak over the even load
+  std::vector<std::string> causal, all, sound;    // groups: those whose losses compare, all with a router, and those without a collapse
+  std::set<std::string> rules;                    // of the causal groups
+  std::string budget, new_data;                   // of the first arm with a router: others do not compare
+  std::map<std::string, Json> n_experts;
   double least_bound = INFINITY, most_bound = 0;
-  bool shifts_data = false;
+  bool has_shift = false;
   for (const auto& row : table.rows) {
     const auto at = [&](const char* column) -> const Json& { return row[table.column(column)]; };
     const Arm& arm = *by_name.at(row[0].as_string());
@@ -160,41 +114,55 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
     if (at("router").is_null()) continue;
     if (budget.empty()) std::tie(budget, new_data) = std::pair(training_of(arm), at("new_data").as_string());
     if (budget != training_of(arm)) continue;
-    shifts_data = shifts(arm);
+    has_shift = shifts_data(arm);
     if (at("eval_causal").as_bool()) {
       causal.push_back(group);
       rules.insert(at("router").as_string() + " " + at("capacity").as_string());
     }
     all.push_back(group);
+    if (!collapsed.contains(group)) sound.push_back(group);
     least_bound = std::min(least_bound, at("lower_bound").as_double());
     most_bound = std::max(most_bound, at("lower_bound").as_double());
     if (!at("loss_new").is_null()) loss.add(group, at("loss_new").as_double());
     if (!at("eval_mri_new").is_null()) mri.add(group, at("eval_mri_new").as_double());
-    if (!at("mri_before").is_null() && at("mri_before").as_double() > 0) jump.add(group, at("mri_peak").as_double() / at("mri_before").as_double());
+    if (!at("experts").is_null() && !at("dead").is_null()) in_use.add(group, at("experts").as_double() - at("dead").as_double());
+    n_experts[group] = at("experts");
+    if (at("mri_before").is_null()) continue;
+    before.add(group, 100 * at("mri_before").as_double());
+    peak.add(group, 100 * at("mri_peak").as_double());
+    height.add(group, at("mri_peak").as_double() / at("lower_bound").as_double());
   }
   std::vector<std::string> out;
-  const auto losses = range_of(loss, causal), jumps = range_of(jump, all), evens = range_of(mri, all);
+  const auto losses = range_of(loss, causal), evens = range_of(mri, all);
+  auto jumps = range_of(height, all);
+  jumps.least = range_of(height, sound).least;  // a collapsed router has nowhere to rise to
   const auto n_causal = std::set<std::string>(causal.begin(), causal.end()).size();
   if (losses.least != losses.most)
-    out.push_back(format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %.2f nats a token, and %s the highest, %.2f.", n_causal, rules.size() == n_causal ? "routing rules" : "arms with routers", losses.least.c_str(), new_data.c_str(), losses.low, losses.most.c_str(), losses.high));
-  if (jumps.least != jumps.most && shifts_data)
-    out.push_back(format("At the shift the busiest expert's share of a training batch rises at most to %.1f times what it was under %s, and to %.1f times under %s.", jumps.low, jumps.least.c_str(), jumps.high, jumps.most.c_str()));
+    out.push_back(format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %.2f nats a token, and %s the highest, %.2f.", n_causal, rules.size() == n_causal ? "routing rules" : "arms with routers", named(losses.least).c_str(), new_data.c_str(), losses.low, named(losses.most).c_str(), losses.high));
   const auto low = format("%.1f", 100 * least_bound), high = format("%.1f", 100 * most_bound);
   const auto bound = low == high ? low : low + " to " + high;
+  const auto rise = [&](const std::string& name) { return format("from %.1f to at most %.1f %% under ", *before.find(name), *peak.find(name)) + named(name); };
+  if (!jumps.least.empty() && jumps.least != jumps.most && has_shift)
+    out.push_back("At the shift the busiest expert's share of a training batch goes " + rise(jumps.least) + ", and " + rise(jumps.most) + "; an even load is " + bound + " %.");
+  const auto used = [&](const std::string& name) {
+    const double* experts = in_use.find(name);
+    return experts == nullptr ? "" : format(", with %.4g of %.4g experts in use", *experts, n_experts.at(name).as_double());
+  };
   if (evens.least != evens.most)
-    out.push_back(format("On held-out %s the busiest expert gets %.0f %% of the tokens under %s and %.0f %% under %s; an even load is %s %%.", new_data.c_str(), 100 * evens.low, evens.least.c_str(), 100 * evens.high, evens.most.c_str(), bound.c_str()));
+    out.push_back(format("On held-out %s the busiest expert gets %.1f %% of the tokens under ", new_data.c_str(), 100 * evens.low) + named(evens.least) + used(evens.least) + format(", and %.1f %% under ", 100 * evens.high) + named(evens.most) + used(evens.most) + "; an even load is " + bound + " %.");
   return out;
 }
 
 // Does the router make forgetting worse than in a dense model of the same data and budget? Empty where nothing compares.
-std::string forgetting_headline(const std::vector<Group>& groups, Figures& figures) {
-  const auto dense = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.is_dense && !group.has_replay && group.shifts && figures.forgetting.find(group.name) != nullptr; });
+std::string forgetting_headline(const std::vector<Group>& groups) {
+  Means forgetting_means = forgetting_of(groups);
+  const auto dense = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.is_dense && !group.has_replay && group.shifts && forgetting_means.find(group.name) != nullptr; });
   if (dense == groups.end()) return "";
   double least = INFINITY, most = -INFINITY;
   FlopMatch moe_flops, all_flops;
   all_flops.add(dense->flops_per_token);
   for (const auto& group : groups) {
-    const double* forgetting = figures.forgetting.find(group.name);
+    const double* forgetting = forgetting_means.find(group.name);
     if (group.is_dense || group.has_replay || group.budget != dense->budget || forgetting == nullptr) continue;
     least = std::min(least, *forgetting);
     most = std::max(most, *forgetting);
@@ -202,7 +170,7 @@ std::string forgetting_headline(const std::vector<Group>& groups, Figures& figur
     all_flops.add(group.flops_per_token);
   }
   if (!std::isfinite(least)) return "";
-  const double reference = *figures.forgetting.find(dense->name);
+  const double reference = *forgetting_means.find(dense->name);
   const double same = 0.05 * std::abs(reference);  // about the spread over seeds (docs/findings.md)
   const char* verdict = "forget about as much as";
   if (most <= reference - same) verdict = "forget no more than";
@@ -215,41 +183,58 @@ std::string forgetting_headline(const std::vector<Group>& groups, Figures& figur
   return format("Without replay the MoE models %s the dense one%s: %+.2f to %+.2f nats a token on %s against %+.2f.", verdict, cost.c_str(), least, most, dense->old_data.c_str(), reference);
 }
 
-// How much does replay help? Each group with replay against the one that differs from it in nothing else.
-std::vector<std::string> replay_headlines(const std::vector<Group>& groups, Figures& figures) {
-  std::vector<std::string> out;
-  for (const auto& with : groups) {
-    if (with.replay_fraction <= 0 || with.replay_fraction >= 1 || !with.shifts) continue;
-    const auto without = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return !group.has_replay && group.recipe == with.recipe && group.seeds == with.seeds; });
-    if (without == groups.end()) continue;
-    const double *a = figures.forgetting.find(without->name), *b = figures.forgetting.find(with.name);
-    const double *x = figures.new_loss.find(without->name), *y = figures.new_loss.find(with.name);
-    if (a == nullptr || b == nullptr || x == nullptr || y == nullptr) continue;
-    out.push_back(format("%s: with %.0f %% of each batch replayed, forgetting on %s is %+.2f nats instead of %+.2f; the loss on %s is %.2f instead of %.2f.", with.name.c_str(), 100 * with.replay_fraction,
-                         with.old_data.c_str(), *b, *a, with.new_data.c_str(), *y, *x));
+// "7", "7 to 8" of figures over seeds.
+std::string least_to_most(const std::vector<const Outcome*>& outcomes, double Outcome::*figure, const char* pattern) {
+  double least = INFINITY, most = -INFINITY;
+  for (const Outcome* outcome : outcomes) {
+    if (std::isnan(outcome->*figure)) continue;
+    least = std::min(least, outcome->*figure);
+    most = std::max(most, outcome->*figure);
   }
+  if (!std::isfinite(least)) return "";
+  const auto low = format(pattern, least), high = format(pattern, most);
+  return low == high ? low : low + " to " + high;
+}
+
+// Does the load stay balanced through the shift? As shares of tokens beside the even load, and experts in use: a ratio alone would praise a
+// router that was collapsed before.
+std::string balance_headline(const Group& group) {
+  Outcome sum{.mri_before = 0, .mri_first = 0, .mri_peak = 0, .mri_end = 0};
+  double n = 0;
+  for (const Outcome* outcome : group.outcomes) {
+    if (std::isnan(outcome->mri_before)) continue;
+    for (const auto figure : {&Outcome::mri_before, &Outcome::mri_first, &Outcome::mri_peak, &Outcome::mri_end}) sum.*figure += 100 * (outcome->*figure);
+    ++n;
+  }
+  if (n == 0 || group.has_replay || !group.shifts) return "";
+  std::string out = group.name + format(": at the shift MRI, the busiest expert's share of a training batch, goes from %.1f %% to %.1f %%, is at most %.1f %% in the first 50 steps, and %.1f %% at the end; an even load is ", sum.mri_before / n, sum.mri_first / n, sum.mri_peak / n, sum.mri_end / n) +
+                    format("%.1f %%.", 100 * group.outcomes[0]->even_load);
+  const auto in_use = least_to_most(group.outcomes, &Outcome::experts_in_use, "%.0f");
+  if (!in_use.empty()) out += " In the end " + in_use + " of " + least_to_most(group.outcomes, &Outcome::experts, "%.0f") + " experts get a token of held-out " + group.new_data + ".";
+  if (group.has_collapsed) out += " Its router has collapsed.";
   return out;
 }
 
 }  // namespace
 
 std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
-  std::vector<std::string> out;
-  const auto groups = groups_of(arms);
-  auto figures = collect(arms, tables);
-  if (auto sentence = forgetting_headline(groups, figures); !sentence.empty()) out.push_back(std::move(sentence));
-  const auto replay = replay_headlines(groups, figures);
-  out.insert(out.end(), replay.begin(), replay.end());
-
-  // Does the load stay balanced through the shift? Of many routers: the best and the worst.
-  const auto many = router_headlines(arms, tables);
-  out.insert(out.end(), many.begin(), many.end());
-  if (!many.empty()) return out;
-  for (const auto& group : groups) {
-    const double *first = figures.first.find(group.name), *peak = figures.peak.find(group.name), *after = figures.after.find(group.name);
-    if (first == nullptr || group.has_replay || !group.shifts) continue;
-    out.push_back(format("%s: at the shift MRI is %.2f times what it was, at most %.2f times in the first 50 steps, and %.2f times at the end.", group.name.c_str(), *first, *peak, *after));
-  }
+  const auto outcomes = outcomes_of(arms, tables);
+  const auto groups = groups_of(arms, outcomes);
+  std::vector<std::string> out = train::collapse_headlines(arms);
+  const auto add = [&](std::string sentence) {
+    if (!sentence.empty()) out.push_back(std::move(sentence));
+  };
+  add(forgetting_headline(groups));
+  // Of many routers the best and the worst, else each pair of arms that differ in one thing.
+  const auto many = router_headlines(arms, tables, groups);
+  const auto pairs = pairs_of(arms);
+  for (const auto& pair : pairs)
+    if (many.empty() || pair.aspect != "routing") add(pair_headline(pair, outcomes));
+  for (const auto& sentence : many) add(sentence);
+  if (many.empty())
+    for (const auto& group : groups) add(balance_headline(group));
+  if (!out.empty())
+    for (const auto& note : unpaired_notes(arms, pairs)) add(note);
   return out;
 }
 

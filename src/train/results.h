@@ -23,7 +23,7 @@ Arm read_arm(const std::string& name, const std::string& group, const std::files
 model::ModelConfig arm_model(const Arm& arm);
 
 using NamedTables = std::vector<std::pair<std::string, Table>>;
-// Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation, drops.
+// Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation, drops, warnings.
 NamedTables new_tables();
 Table& find_table(NamedTables& tables, const std::string& name);
 // Adds this arm's rows to each.
