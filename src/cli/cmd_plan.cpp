@@ -30,12 +30,19 @@ train::StepRate rate_of(const train::RunConfig& config, const PlanOptions& optio
   return train::measure_rate(config, options.device, may_measure);
 }
 
-Json plan_json(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run) {
+// What the forecast warns of, and `kept`, of a balance loss that nothing says, where it is not empty.
+std::vector<std::string> warnings_of(const train::Forecast& run, const std::string& kept) {
+  auto out = run.warnings();
+  if (!kept.empty()) out.push_back(kept);
+  return out;
+}
+
+Json plan_json(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run, const std::vector<std::string>& messages) {
   const auto counts = model::count_parameters(config.model);
   const double forward = model::forward_flops_per_token(config.model, config.train.sequence_length);
   const int64_t steps = config.total_steps(), tokens = steps * config.tokens_per_step();
   Json out = Json::object(), warnings = Json::array();
-  for (const auto& warning : run.warnings()) warnings.push_back(warning);
+  for (const auto& message : messages) warnings.push_back(message);
   out["parameters"] = Json::Object{{"total", counts.total},
                                    {"active", counts.active},
                                    {"total_without_embeddings", counts.total_without_embeddings},
@@ -116,17 +123,19 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
   for (size_t i = 0; i < config.phases.size(); ++i) print_phase(config, i, run);
 }
 
-int plan_run(const train::RunConfig& config, const PlanOptions& options) {
+int plan_run(const ConfigNode& root, const PlanOptions& options) {
+  const auto config = train::read_run_config(root);
   const auto rate = rate_of(config, options, !options.no_measure);
   const auto run = train::forecast(config, rate);
-  const Json plan = plan_json(config, rate, run);
+  const auto warnings = warnings_of(run, model::kept_balance_warning(*root.find("model"), config.model));
+  const Json plan = plan_json(config, rate, run, warnings);
   if (options.json) {
     std::cout << plan.dump(1) << "\n";
   } else {
     print_plan(config, rate, run, plan);
   }
   std::cout.flush();
-  for (const auto& warning : run.warnings()) log_warning(warning);
+  for (const auto& warning : warnings) log_warning(warning);
   return 0;
 }
 
@@ -163,7 +172,8 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     const auto& arm = study.arms[i];
     const auto rate = rates.of(arm.config);
     const auto run = train::forecast(arm.config, rate);
-    Json plan = plan_json(arm.config, rate, run);
+    const auto messages = warnings_of(run, arm.warning);
+    Json plan = plan_json(arm.config, rate, run, messages);
     const auto giver = study::giver_of(study, i);
     const size_t n_shared = giver ? study::n_shared_phases(study.arms[*giver], arm) : 0;
     double arm_seconds = 0;
@@ -171,7 +181,7 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     flops += plan.at("run").at("training_flops").as_double();
     seconds += arm_seconds;
     bytes += plan.at("disk").at("bytes").as_double();
-    for (const auto& warning : run.warnings()) warnings.insert("arm " + arm.name + ": " + warning);
+    for (const auto& message : messages) warnings.insert("arm " + arm.name + ": " + message);
     plan["shared_phases"] = static_cast<int64_t>(n_shared);
     plan["own_seconds"] = arm_seconds;
     if (!options.json)
@@ -219,7 +229,7 @@ int cmd_plan(Options& options) {
                        "; need 0 (measure here) to 1e15");
   const ConfigNode root = read_recipe(plan.recipe, plan.overrides);
   if (root.find("study") != nullptr) return plan_study(study::read_study(root), plan);
-  return plan_run(train::read_run_config(root), plan);
+  return plan_run(root, plan);
 }
 
 }  // namespace evenkeel::cli

@@ -3,6 +3,7 @@
 #include "cli/results_lines.h"
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/log.h"
 #include "report/page.h"
 #include "train/trainer.h"
 
@@ -30,7 +31,9 @@ int cmd_train(Options& options) {
   require<ConfigError>(train.max_hours >= 0, "--max-hours: got ", train.max_hours, "; need 0 (no bound) or more");
   train.run = out;
   train.tensorboard = !no_tensorboard;
-  auto config = train::read_run_config(read_recipe(recipe, overrides, seed));
+  const ConfigNode root = read_recipe(recipe, overrides, seed);
+  auto config = train::read_run_config(root);
+  if (const auto warning = model::kept_balance_warning(*root.find("model"), config.model); !warning.empty()) log_warning(warning);
   train.recipe_text = read_file(recipe);
   config.train.allow_mixed_tokenizers = config.train.allow_mixed_tokenizers || allow_mixed;
   const auto results_time = [&] {

@@ -174,6 +174,18 @@ void drop_replaced(ConfigNode& model, const ConfigNode& changes) {
   }
 }
 
+std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& config) {
+  const ConfigNode *router = given.find("router"), *kind = router != nullptr ? router->find("kind") : nullptr;
+  if (kind == nullptr || given.find("balance") != nullptr || !config.is_moe()) return "";
+  if (moe::make_router(config.router_shape(), config.router)->traits().needs_balance) return "";
+  std::string kept;
+  for (const auto& term : config.balance.terms) kept += (kept.empty() ? "" : ", ") + ("the balance loss " + term.loss + " " + format_double(term.coefficient));
+  if (config.balance.z_coefficient > 0) kept += (kept.empty() ? "" : ", ") + ("the z-loss " + format_double(config.balance.z_coefficient));
+  if (kept.empty()) return "";
+  return kind->where + ": got model.router.kind = " + kind->shown() + ", which balances by itself, without model.balance beside it, so it keeps " + kept +
+         " of the preset or base; need model.balance = {loss = []} there to train without, or the losses stated there to keep them";
+}
+
 namespace {
 // The preset's keys with those of `node` above them.
 ConfigNode with_preset(const ConfigNode& node) {

@@ -79,6 +79,10 @@ struct ModelConfig {
 // of another rule, whose keys need not fit; a list of balance losses; and what is changed to an empty table, the default.
 void drop_replaced(ConfigNode& model, const ConfigNode& changes);
 
+// Where `given`, a [model] as written, names a router that balances by itself and says nothing of losses, but `config`, what came of it with
+// a preset or a base, has a balance loss or z-loss: a sentence that says so and what to set. Empty elsewhere.
+std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& config);
+
 // [model] as a recipe writes it.
 struct ModelTable {
   std::string preset;

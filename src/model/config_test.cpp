@@ -27,6 +27,20 @@ TEST(ModelConfig, FillsDefaults) {
   EXPECT_FALSE(config.has_experts(0));
 }
 
+TEST(ModelConfig, ABalanceLossThatNothingSaysIsWarnedOf) {
+  const auto warning = [](const std::string& toml) {
+    const auto node = parse_toml(toml, "m.toml", "");
+    return kept_balance_warning(node, read_model_config(node));
+  };
+  const std::string preset = "preset = \"tiny/granular\"\n";
+  EXPECT_EQ(warning(preset + "router = {kind = \"sinkhorn\"}\n"),
+            "m.toml:2:11: got model.router.kind = 'sinkhorn', which balances by itself, without model.balance beside it, so it keeps the balance loss switch 0.01, the z-loss 0.001 of the preset or base; "
+            "need model.balance = {loss = []} there to train without, or the losses stated there to keep them");
+  for (const std::string said : {"router = {kind = \"sinkhorn\"}\nbalance = {loss = []}\n", "router = {kind = \"top_k\"}\n", "", "router = {kind = \"sinkhorn\"}\nbalance = {loss = \"switch\"}\n", "n_experts = 0\n"})
+    EXPECT_EQ(warning(preset + said), "") << said;
+  EXPECT_EQ(warning(std::string(kMoe) + "router = {kind = \"sinkhorn\"}\n"), "");  // there is none to keep
+}
+
 TEST(ModelConfig, RotaryDimsAreEven) {
   ModelConfig config;
   config.head_dim = 64;

@@ -54,7 +54,7 @@ void name_arms_after(Json& results, const std::string& folder) {
     const auto& columns = table.at("columns").as_array();
     for (size_t i = 0; i < columns.size(); ++i) {
       const std::string& column = columns[i].at("name").as_string();
-      if (column != "arm" && column != "group") continue;
+      if (column != "arm" && column != "group" && column != "reference") continue;
       for (auto& row : table["rows"].as_array()) row.as_array().at(i) = named(row.as_array().at(i));
     }
   }

@@ -136,6 +136,18 @@ TEST_F(PageTest, FoldersOfOneNameAreToldApartByThoseAboveThem) {
   EXPECT_THAT(message_of<ConfigError>([&] { make_page({folder_ / "b/two/", folder_ / "a/../b/two"}); }), HasSubstr("got this folder twice"));
 }
 
+// Every column that names arms or groups follows: the arm of a warning, and what tokens to a loss are measured against.
+TEST_F(PageTest, TablesNameTheArmsOfTheirFolder) {
+  const auto one = run("one", 2), two = run("two", 2);
+  Json results = Json::parse(read_file(one / "results.json"), "results");
+  results["kind"] = "study";
+  results["tables"] = Json::parse(R"({"warnings":{"columns":[{"name":"arm"},{"name":"what"}],"rows":[["one","w"]]},"tokens_to_loss":{"columns":[{"name":"arm"},{"name":"reference"}],"rows":[["one","dense"]]}})", "t");
+  write_file_atomically(one / "results.json", results.dump());
+  const Json tables = data_of(make_page({one, two})).at("results").at("tables");
+  EXPECT_EQ(tables.at("warnings").at("rows").dump(), R"([["one/one","w"]])");
+  EXPECT_EQ(tables.at("tokens_to_loss").at("rows").dump(), R"([["one/one","one/dense"]])");
+}
+
 TEST_F(PageTest, WhatAStudySaysOfItsArmsIsNotSaidOfSeveral) {
   const auto one = run("one", 2), two = run("two", 2);
   Json results = Json::parse(read_file(one / "results.json"), "results");

@@ -19,9 +19,7 @@ std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) 
     if (first == nullptr) first = &arm;
     for (const auto& change : train::changed_keys(train::bearing_on_parameters(first->resolved), train::bearing_on_parameters(arm.resolved))) {
       const std::string key = change.substr(0, change.find(": "));
-      const auto matches = [&](const char* pattern) { return optim::matches_pattern(key, pattern); };
-      const bool is_routing = matches("model.router*") || matches("model.balance*") || matches("model.capacity*");
-      if (!is_routing && key != "train.seed" && std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
+      if (!is_routing_key(key) && key != "train.seed" && std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
     }
   }
   return out;
@@ -32,6 +30,8 @@ std::vector<std::string> names_of(const Json& sources) {
   for (const auto& source : sources.as_array()) out.push_back(source.at("name").as_string());
   return out;
 }
+
+double fraction_of(const Json& phase) { return phase.at("replay").is_null() ? 0 : phase.at("replay").at("fraction").as_double(); }
 
 bool has(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
@@ -49,6 +49,18 @@ ShiftSets shift_sets(const train::Arm& arm) {
   std::vector<std::string> added;
   std::copy_if(last.begin(), last.end(), std::back_inserter(added), [&](const std::string& name) { return !has(first, name); });
   return {pick(first), pick(added.empty() ? last : added)};
+}
+
+bool shifts_data(const train::Arm& arm) {
+  const auto& phases = arm.resolved.at("phase").as_array();
+  return !(phases.front().at("data") == phases.back().at("data"));
+}
+
+double replay_fraction(const train::Arm& arm) { return fraction_of(arm.resolved.at("phase").as_array().back()); }
+
+bool has_replay(const train::Arm& arm) {
+  const auto& phases = arm.resolved.at("phase").as_array();
+  return std::any_of(phases.begin(), phases.end(), [](const Json& phase) { return fraction_of(phase) > 0; });
 }
 
 void FlopMatch::add(double flops_per_token) {
@@ -75,6 +87,24 @@ std::string budget_of(const train::Arm& arm) {
     out.push_back(Json::Array{data, phase.at("tokens")});
   }
   return out.dump();
+}
+
+bool is_routing_key(const std::string& key) {
+  const auto matches = [&](const char* pattern) { return optim::matches_pattern(key, pattern); };
+  return matches("model.router*") || matches("model.balance*") || matches("model.capacity*");
+}
+
+RoutingWords routing_words(const train::Arm& arm) {
+  const auto config = train::arm_model(arm);
+  RoutingWords out{"none", "none", "none", "none"};
+  if (!config.is_moe()) return out;
+  std::string balance;
+  for (const auto& term : config.balance.terms) balance += (balance.empty() ? "" : ", ") + term.loss + " " + format_double(term.coefficient);
+  out.router = moe::make_router(config.router_shape(), config.router)->options().at("kind").as_string();
+  if (!balance.empty()) out.balance = balance;
+  if (config.balance.z_coefficient > 0) out.z_loss = format_double(config.balance.z_coefficient);
+  out.capacity = config.capacity.rule;
+  return out;
 }
 
 Json comparison_json(const std::vector<train::Arm>& arms) {

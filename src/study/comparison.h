@@ -24,6 +24,12 @@ struct ShiftSets {
 // Of several that fit, one that the last phase's evaluation has comes first.
 ShiftSets shift_sets(const train::Arm& arm);
 
+// Whether the last phase has other data than the first.
+bool shifts_data(const train::Arm& arm);
+// Share of each batch of the last phase that is replayed, and whether any phase replays; without replay 0 and false.
+double replay_fraction(const train::Arm& arm);
+bool has_replay(const train::Arm& arm);
+
 double training_flops_per_token(const train::Arm& arm);
 
 // An arm's recipe without what does not bear on the weights (evaluation, the rhythm of checkpoints), its seed, and the replay of its phases:
@@ -32,6 +38,16 @@ std::string recipe_without_replay(const train::Arm& arm);
 
 // Names of data and tokens of each phase: arms of which this is the same have the same shift and budget.
 std::string budget_of(const train::Arm& arm);
+
+// Whether a key of a recipe is of model.router, model.balance or model.capacity.
+bool is_routing_key(const std::string& key);
+
+// The routing of an arm in words: kind of router, balance losses with their coefficients, coefficient of the z-loss, capacity rule;
+// "none" where there is none.
+struct RoutingWords {
+  std::string router, balance, z_loss, capacity;
+};
+RoutingWords routing_words(const train::Arm& arm);
 
 // `comparison` of a study's results.json (docs/formats.md).
 Json comparison_json(const std::vector<train::Arm>& arms);

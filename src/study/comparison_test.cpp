@@ -69,6 +69,27 @@ TEST(Comparison, SaysWhatDiffersBesidesTheRouting) {
   EXPECT_EQ(differences({with_source("/a"), with_source("/bc")}), R"(["phase.two.data.eval.path"])");
 }
 
+TEST(RoutingWords, NameRouterLossesAndCapacity) {
+  const auto words = [](const std::vector<std::string>& overrides) {
+    const auto found = routing_words(arm_of(overrides));
+    return found.router + " | " + found.balance + " | " + found.z_loss + " | " + found.capacity;
+  };
+  EXPECT_EQ(words({}), "top_k | switch 0.01 | 0.001 | none");
+  EXPECT_EQ(words({"model.router={kind = \"sinkhorn\"}", "model.balance={loss = []}", "model.capacity={rule = \"switch\"}"}), "sinkhorn | none | none | switch");
+  EXPECT_EQ(words(testing::kTinyDense), "none | none | none | none");
+}
+
+TEST(Replay, IsOfTheLastPhaseOrOfAny) {
+  const auto with = [](const std::string& phase) { return arm_of({"phase." + phase + ".replay={fraction = 0.25, data = [{name = \"c\", path = \"c\"}]}"}); };
+  EXPECT_EQ(replay_fraction(arm_of({})), 0);
+  EXPECT_EQ(replay_fraction(with("two")), 0.25);
+  EXPECT_EQ(replay_fraction(with("one")), 0);
+  EXPECT_TRUE(has_replay(with("one")));
+  EXPECT_FALSE(has_replay(arm_of({})));
+  EXPECT_TRUE(shifts_data(arm_of({})));
+  EXPECT_FALSE(shifts_data(arm_of({"phase.two.data=[{name = \"a\", path = \"/data/a\"}]"})));
+}
+
 TEST(Comparison, HasTheFlopsOfAllArms) {
   const auto narrow = arm_of({}), wide = arm_of({"model.d_expert=60"});
   const Json flops = comparison_json({wide, narrow}).at("flops_per_token");

@@ -1,7 +1,6 @@
 // The study's answers in words, from its tables. Each sentence compares figures that stand in a table.
 #include <algorithm>
 #include <cmath>
-#include <cstdarg>
 #include <map>
 #include <set>
 #include <tuple>
@@ -9,107 +8,44 @@
 
 #include "study/comparison.h"
 #include "study/estimates.h"
+#include "study/pair_headlines.h"
 #include "study/tables.h"
+#include "train/warnings.h"
 
 namespace evenkeel::study {
 namespace {
 
 using train::Arm;
 
-std::string format(const char* pattern, ...) {
-  va_list arguments, again;
-  va_start(arguments, pattern);
-  va_copy(again, arguments);
-  std::string out(static_cast<size_t>(std::vsnprintf(nullptr, 0, pattern, arguments)), ' ');
-  std::vsnprintf(out.data(), out.size() + 1, pattern, again);
-  va_end(arguments);
-  va_end(again);
-  return out;
-}
-
 struct Group {
   std::string name;
   bool is_dense = false, has_replay = false;  // has_replay: in any phase
-  double replay_fraction = 0;                 // of the last phase
   double flops_per_token = 0;
-  std::string old_data, new_data;
-  std::string recipe, budget;  // of recipe_without_replay and budget_of
-  std::set<int64_t> seeds;
-  bool shifts = false;
+  std::string old_data, new_data, budget;      // of budget_of
+  bool shifts = false, has_collapsed = false;  // has_collapsed: one of its arms
+  std::vector<const Outcome*> outcomes;
 };
 
-const Json& data_of(const Arm& arm, bool last) {
-  const auto& phases = arm.resolved.at("phase").as_array();
-  return (last ? phases.back() : phases.front()).at("data");
-}
-
-bool shifts(const Arm& arm) { return !(data_of(arm, false) == data_of(arm, true)); }
-
-double replay_fraction(const Json& phase) { return phase.at("replay").is_null() ? 0 : phase.at("replay").at("fraction").as_double(); }
-
-std::vector<Group> groups_of(const std::vector<Arm>& arms) {
+std::vector<Group> groups_of(const std::vector<Arm>& arms, const std::map<std::string, Outcome>& outcomes) {
   std::vector<Group> out;
   for (const auto& arm : arms) {
-    const int64_t seed = arm.resolved.at("train").at("seed").as_int();
-    const auto known = std::find_if(out.begin(), out.end(), [&](const Group& group) { return group.name == arm.group; });
-    if (known != out.end()) {
-      known->seeds.insert(seed);
-      continue;
+    auto group = std::find_if(out.begin(), out.end(), [&](const Group& known) { return known.name == arm.group; });
+    if (group == out.end()) {
+      const auto sets = shift_sets(arm);
+      const bool is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
+      group = out.insert(out.end(), Group{arm.group, is_dense, has_replay(arm), training_flops_per_token(arm), sets.old_data, sets.new_data, budget_of(arm), shifts_data(arm), false, {}});
     }
-    Group group;
-    group.name = arm.group;
-    group.is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
-    group.flops_per_token = training_flops_per_token(arm);
-    const auto& phases = arm.resolved.at("phase").as_array();
-    const auto sets = shift_sets(arm);
-    group.old_data = sets.old_data;
-    group.new_data = sets.new_data;
-    group.shifts = shifts(arm);
-    group.replay_fraction = replay_fraction(phases.back());
-    for (const auto& phase : phases) group.has_replay = group.has_replay || replay_fraction(phase) > 0;
-    group.recipe = recipe_without_replay(arm);
-    group.budget = budget_of(arm);
-    group.seeds = {seed};
-    out.push_back(group);
+    group->outcomes.push_back(&outcomes.at(arm.name));
+    group->has_collapsed = group->has_collapsed || group->outcomes.back()->has_collapsed;
   }
   return out;
 }
 
-struct Figures {
-  Estimates forgetting, new_loss, first, peak, after;
-  bool has(const std::string& group) const { return forgetting.has(group) && new_loss.has(group); }
-};
-
-int64_t seed_of(const Arm& arm) { return arm.resolved.at("train").at("seed").as_int(); }
-
-// A cell of `forgetting` and its error, with the blocks of text that the evaluations have of it.
-train::LossFigure figure_of(const Json& value, const Json& se, const std::optional<train::LossFigure>& evaluated) {
-  return {value.as_double(), se.is_number() ? std::optional(se.as_double()) : std::nullopt, evaluated ? evaluated->blocks : std::nullopt};
-}
-
-Figures collect(const std::vector<Arm>& arms, train::NamedTables tables) {
-  std::map<std::string, const Arm*> by_name;
-  for (const auto& arm : arms) by_name[arm.name] = &arm;
-  Figures out;
-  const Table& table = train::find_table(tables, "forgetting");
-  for (const auto& row : table.rows) {
-    const Arm& arm = *by_name.at(row[0].as_string());
-    const auto& phases = arm.resolved.at("phase").as_array();
-    if (phases.size() < 2 || !(row[1] == phases.back().at("name"))) continue;
-    const auto sets = shift_sets(arm);
-    const std::string& data = row[2].as_string();
-    const auto at = [&](const char* column) -> const Json& { return row[table.column(column)]; };
-    if (data == sets.old_data && !at("change").is_null()) out.forgetting.add(arm.group, seed_of(arm), figure_of(at("change"), at("change_se"), train::loss_change(arm, data)));
-    if (data == sets.new_data) out.new_loss.add(arm.group, seed_of(arm), figure_of(at("loss"), at("loss_se"), train::loss_at_end(arm, data)));
-  }
-  for (const auto& row : train::find_table(tables, "shift_mri").rows) {
-    const Arm& arm = *by_name.at(row[0].as_string());
-    if (!row[2].is_null() || row[4].is_null() || !(row[1] == arm.resolved.at("phase").as_array().back().at("name"))) continue;
-    const double before = row[4].as_double();
-    out.first.add(arm.group, seed_of(arm), row[5].as_double() / before);
-    out.peak.add(arm.group, seed_of(arm), row[6].as_double() / before);
-    out.after.add(arm.group, seed_of(arm), row[9].as_double() / before);
-  }
+Estimates forgetting_of(const std::vector<Group>& groups) {
+  Estimates out;
+  for (const auto& group : groups)
+    for (const Outcome* outcome : group.outcomes)
+      if (outcome->forgetting) out.add(group.name, outcome->seed, *outcome->forgetting);
   return out;
 }
 
@@ -133,57 +69,76 @@ Range range_of(const Estimates& figures, const std::set<std::string>& names) {
 // What arms whose routers compare have in common: data, budget and replay.
 std::string training_of(const Arm& arm) {
   std::string out = budget_of(arm);
-  for (const auto& phase : arm.resolved.at("phase").as_array()) out += " " + Json(replay_fraction(phase)).dump();
+  for (const auto& phase : arm.resolved.at("phase").as_array()) out += " " + (phase.at("replay").is_null() ? Json(0.0) : phase.at("replay").at("fraction")).dump();
   return out;
 }
 
 // Of the table `routers`; empty where there is none.
-std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
+std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables, const std::vector<Group>& groups) {
   const auto found = std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
   if (found == tables.end()) return {};
   const Table& table = found->second;
   std::map<std::string, const Arm*> by_name;
   for (const auto& arm : arms) by_name[arm.name] = &arm;
-  Estimates loss, jump, mri;
-  std::set<std::string> causal, all;  // groups, those whose losses compare first
-  std::set<std::string> rules;        // of the causal groups
-  std::string budget, new_data;       // of the first arm with a router: others do not compare
+  std::set<std::string> collapsed;
+  for (const auto& group : groups)
+    if (group.has_collapsed) collapsed.insert(group.name);
+  const auto named = [&](const std::string& name) { return name + (collapsed.contains(name) ? " (its router has collapsed)" : ""); };
+  Estimates loss, before, peak, height, mri, in_use;  // height: the peak over the even load; MRI in percent
+  std::set<std::string> causal, all, sound;           // groups: those whose losses compare, all with a router, and those without a collapse
+  std::set<std::string> rules;                        // of the causal groups
+  std::string budget, new_data;                       // of the first arm with a router: others do not compare
+  std::map<std::string, Json> n_experts;
   double least_bound = INFINITY, most_bound = 0;
-  bool shifts_data = false;
+  bool has_shift = false;
   for (const auto& row : table.rows) {
     const auto at = [&](const char* column) -> const Json& { return row[table.column(column)]; };
     const Arm& arm = *by_name.at(row[0].as_string());
     const std::string& group = arm.group;
+    const int64_t seed = arm.resolved.at("train").at("seed").as_int();
     if (at("router").is_null()) continue;
     if (budget.empty()) std::tie(budget, new_data) = std::pair(training_of(arm), at("new_data").as_string());
     if (budget != training_of(arm)) continue;
-    shifts_data = shifts(arm);
+    has_shift = shifts_data(arm);
     if (at("eval_causal").as_bool()) {
       causal.insert(group);
       rules.insert(at("router").as_string() + " " + at("capacity").as_string());
     }
     all.insert(group);
+    if (!collapsed.contains(group)) sound.insert(group);
     least_bound = std::min(least_bound, at("lower_bound").as_double());
     most_bound = std::max(most_bound, at("lower_bound").as_double());
     if (!at("loss_new").is_null()) {
-      const auto evaluated = train::loss_at_end(arm, new_data);
-      loss.add(group, seed_of(arm), figure_of(at("loss_new"), evaluated && evaluated->se ? Json(*evaluated->se) : Json(), evaluated));
+      auto figure = train::loss_at_end(arm, new_data).value_or(train::LossFigure{});
+      figure.value = at("loss_new").as_double();
+      loss.add(group, seed, figure);
     }
-    if (!at("eval_mri_new").is_null()) mri.add(group, seed_of(arm), at("eval_mri_new").as_double());
-    if (!at("mri_before").is_null() && at("mri_before").as_double() > 0) jump.add(group, seed_of(arm), at("mri_peak").as_double() / at("mri_before").as_double());
+    if (!at("eval_mri_new").is_null()) mri.add(group, seed, 100 * at("eval_mri_new").as_double());
+    if (!at("experts").is_null() && !at("dead").is_null()) in_use.add(group, seed, at("experts").as_double() - at("dead").as_double());
+    n_experts[group] = at("experts");
+    if (at("mri_before").is_null()) continue;
+    before.add(group, seed, 100 * at("mri_before").as_double());
+    peak.add(group, seed, 100 * at("mri_peak").as_double());
+    height.add(group, seed, at("mri_peak").as_double() / at("lower_bound").as_double());
   }
   std::vector<std::string> out;
-  const auto losses = range_of(loss, causal), jumps = range_of(jump, all), evens = range_of(mri, all);
+  const auto losses = range_of(loss, causal), evens = range_of(mri, all);
+  auto jumps = range_of(height, all);
+  jumps.least = range_of(height, sound).least;  // a collapsed router has nowhere to rise to
   if (losses.least != losses.most) {
     const auto gap = loss.difference(losses.most, losses.least, losses.n * (losses.n - 1) / 2);
-    out.push_back(format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %s nats a token, and %s the highest, %s (%s).", causal.size(), rules.size() == causal.size() ? "routing rules" : "arms with routers", losses.least.c_str(), new_data.c_str(), loss.of(losses.least).text().c_str(), losses.most.c_str(), loss.of(losses.most).text().c_str(), gap.text().c_str()));
+    out.push_back(format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %s nats a token, and %s the highest, %s (%s).", causal.size(), rules.size() == causal.size() ? "routing rules" : "arms with routers", named(losses.least).c_str(), new_data.c_str(), loss.of(losses.least).text().c_str(), named(losses.most).c_str(), loss.of(losses.most).text().c_str(), gap.text().c_str()));
   }
-  if (jumps.least != jumps.most && shifts_data)
-    out.push_back(format("At the shift the busiest expert's share of a training batch rises at most to %s times what it was under %s, and to %s times under %s.", jump.of(jumps.least).text().c_str(), jumps.least.c_str(), jump.of(jumps.most).text().c_str(), jumps.most.c_str()));
   const auto low = format("%.1f", 100 * least_bound), high = format("%.1f", 100 * most_bound);
   const auto bound = low == high ? low : low + " to " + high;
+  const auto rise = [&](const std::string& name) { return "from " + before.of(name).text() + " to at most " + peak.of(name).text() + " % under " + named(name); };
+  if (!jumps.least.empty() && jumps.least != jumps.most && has_shift)
+    out.push_back("At the shift the busiest expert's share of a training batch goes " + rise(jumps.least) + ", and " + rise(jumps.most) + "; an even load is " + bound + " %.");
+  const auto share = [&](const std::string& name) {
+    return mri.of(name).text() + " % of the tokens under " + named(name) + (in_use.has(name) ? format(", with %.4g of %.4g experts in use", in_use.of(name).value, n_experts.at(name).as_double()) : "");
+  };
   if (evens.least != evens.most)
-    out.push_back(format("On held-out %s the busiest expert gets %.0f %% of the tokens under %s and %.0f %% under %s; an even load is %s %%.", new_data.c_str(), 100 * mri.of(evens.least).value, evens.least.c_str(), 100 * mri.of(evens.most).value, evens.most.c_str(), bound.c_str()));
+    out.push_back("On held-out " + new_data + " the busiest expert gets " + share(evens.least) + ", and " + share(evens.most) + "; an even load is " + bound + " %.");
   return out;
 }
 
@@ -209,8 +164,8 @@ std::string forgetting_verdict(const Verdict& verdict, const std::string& cost) 
 }
 
 // Does the router make forgetting worse than in a dense model of the same data and budget? Empty where nothing compares.
-std::string forgetting_headline(const std::vector<Group>& groups, const Figures& figures) {
-  const auto& forgetting = figures.forgetting;
+std::string forgetting_headline(const std::vector<Group>& groups) {
+  const auto forgetting = forgetting_of(groups);
   const auto dense = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.is_dense && !group.has_replay && group.shifts && forgetting.has(group.name); });
   if (dense == groups.end()) return "";
   std::set<std::string> models;
@@ -235,46 +190,61 @@ std::string forgetting_headline(const std::vector<Group>& groups, const Figures&
   return "Without replay " + forgetting_verdict(verdict, cost) + ": " + (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " against " + forgetting.of(dense->name).text(true) + ".";
 }
 
-// How much does replay help? Each group with replay against the one that differs from it in nothing else.
-std::vector<std::string> replay_headlines(const std::vector<Group>& groups, const Figures& figures) {
-  const auto compared = [](const Estimates& of, const std::string& with, const std::string& without, bool sign) {
-    return std::pair(of.of(with).text(sign), " instead of " + of.of(without).text(sign) + " (" + of.difference(with, without).text() + ")");
-  };
-  std::vector<std::string> out;
-  for (const auto& with : groups) {
-    if (with.replay_fraction <= 0 || with.replay_fraction >= 1 || !with.shifts || !figures.has(with.name)) continue;
-    const auto without = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return !group.has_replay && group.recipe == with.recipe && group.seeds == with.seeds; });
-    if (without == groups.end() || !figures.has(without->name)) continue;
-    const auto [old_change, old_rest] = compared(figures.forgetting, with.name, without->name, true);
-    const auto [new_loss, new_rest] = compared(figures.new_loss, with.name, without->name, false);
-    out.push_back(format("%s: with %.0f %% of each batch replayed, forgetting on %s is ", with.name.c_str(), 100 * with.replay_fraction, with.old_data.c_str()) + old_change + " nats" + old_rest + "; the loss on " +
-                  with.new_data + " is " + new_loss + new_rest + ".");
+// "7", "7 to 8" of figures over seeds.
+std::string least_to_most(const std::vector<const Outcome*>& outcomes, double Outcome::*figure, const char* pattern) {
+  double least = INFINITY, most = -INFINITY;
+  for (const Outcome* outcome : outcomes) {
+    if (std::isnan(outcome->*figure)) continue;
+    least = std::min(least, outcome->*figure);
+    most = std::max(most, outcome->*figure);
   }
-  return out;
+  if (!std::isfinite(least)) return "";
+  const auto low = format(pattern, least), high = format(pattern, most);
+  return low == high ? low : low + " to " + high;
 }
 
-// Does the load stay balanced through the shift? Of many routers the best and the worst, else each group without replay.
-std::vector<std::string> balance_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables, const std::vector<Group>& groups, const Figures& figures) {
-  auto out = router_headlines(arms, tables);
-  if (!out.empty()) return out;
-  for (const auto& group : groups) {
-    if (!figures.first.has(group.name) || group.has_replay || !group.shifts) continue;
-    const auto times = [&](const Estimates& of) { return of.of(group.name).text() + " times"; };
-    out.push_back(group.name + ": at the shift MRI is " + times(figures.first) + " what it was, at most " + times(figures.peak) + " in the first 50 steps, and " + times(figures.after) + " at the end.");
+// Does the load stay balanced through the shift? As shares of tokens beside the even load, and experts in use: a ratio alone would praise a
+// router that was collapsed before.
+std::string balance_headline(const Group& group) {
+  Estimates shares;  // of the group, by the words that lead to them
+  for (const Outcome* outcome : group.outcomes) {
+    if (std::isnan(outcome->mri_before)) continue;
+    shares.add("goes from ", outcome->seed, 100 * outcome->mri_before);
+    shares.add(" to ", outcome->seed, 100 * outcome->mri_first);
+    shares.add(", is at most ", outcome->seed, 100 * outcome->mri_peak);
+    shares.add(" in the first 50 steps, and ", outcome->seed, 100 * outcome->mri_end);
   }
+  if (!shares.has("goes from ") || group.has_replay || !group.shifts) return "";
+  std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch, ";
+  for (const char* words : {"goes from ", " to ", ", is at most ", " in the first 50 steps, and "}) out += words + shares.of(words).text() + " %";
+  out += format(" at the end; an even load is %.1f %%.", 100 * group.outcomes[0]->even_load);
+  const auto in_use = least_to_most(group.outcomes, &Outcome::experts_in_use, "%.0f");
+  if (!in_use.empty()) out += " In the end " + in_use + " of " + least_to_most(group.outcomes, &Outcome::experts, "%.0f") + " experts get a token of held-out " + group.new_data + ".";
+  if (group.has_collapsed) out += " Its router has collapsed.";
   return out;
 }
 
 }  // namespace
 
 std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
-  std::vector<std::string> out;
-  const auto groups = groups_of(arms);
-  const auto figures = collect(arms, tables);
-  if (auto sentence = forgetting_headline(groups, figures); !sentence.empty()) out.push_back(std::move(sentence));
-  for (auto& sentence : replay_headlines(groups, figures)) out.push_back(std::move(sentence));
-  for (auto& sentence : balance_headlines(arms, tables, groups, figures)) out.push_back(std::move(sentence));
-  const bool is_one_seed = std::all_of(groups.begin(), groups.end(), [](const Group& group) { return group.seeds.size() == 1; });
+  const auto outcomes = outcomes_of(arms, tables);
+  const auto groups = groups_of(arms, outcomes);
+  std::vector<std::string> out = train::collapse_headlines(arms);
+  const auto add = [&](std::string sentence) {
+    if (!sentence.empty()) out.push_back(std::move(sentence));
+  };
+  add(forgetting_headline(groups));
+  // Of many routers the best and the worst, else each pair of arms that differ in one thing.
+  const auto many = router_headlines(arms, tables, groups);
+  const auto pairs = pairs_of(arms);
+  for (const auto& pair : pairs)
+    if (many.empty() || pair.aspect != "routing") add(pair_headline(pair, outcomes));
+  for (const auto& sentence : many) add(sentence);
+  if (many.empty())
+    for (const auto& group : groups) add(balance_headline(group));
+  if (!out.empty())
+    for (const auto& note : unpaired_notes(arms, pairs)) add(note);
+  const bool is_one_seed = std::all_of(groups.begin(), groups.end(), [](const Group& group) { return group.outcomes.size() == 1; });
   if (!out.empty() && is_one_seed) out.emplace_back("Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by more.");
   return out;
 }

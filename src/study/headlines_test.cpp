@@ -57,7 +57,7 @@ TEST_F(HeadlinesTest, CompareForgettingReplayAndBalance) {
               ElementsAre("Without replay there is no difference beyond noise in forgetting between the MoE model and the dense one of the same FLOPs: +0.40 ± 0.14 nats a token on a against +0.500.",
                           "moe-r25: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.40 ± 0.14 (no difference beyond noise: -0.3; 95 %: -1.6 to +1.0); "
                           "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: -0.9 to +1.7).",
-                          "moe: at the shift MRI is 1.5 ± 0.7 times what it was, at most 2.0 ± 1.4 times in the first 50 steps, and 1.25 ± 0.35 times at the end."));
+                          "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 40.0 % to 60 ± 28 %, is at most 80 ± 60 % in the first 50 steps, and 50 ± 14 % at the end; an even load is 50.0 %."));
 }
 
 const char* const kOneSeed = "Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by more.";
@@ -126,7 +126,10 @@ TEST_F(HeadlinesTest, TheSameFlopsAreSaidWhereTheyAre) {
   const double dense = training_flops_per_token(arms_[0]), moe = training_flops_per_token(arms_[1]), wide = training_flops_per_token(arms_[2]);
   char ratio[64];
   std::snprintf(ratio, sizeof ratio, "%.2f to %.2f times its FLOPs", moe / dense, wide / dense);
-  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre(AllOf(HasSubstr("the dense one, at "), HasSubstr(ratio), Not(HasSubstr("same FLOPs"))), kOneSeed));
+  const auto found = study_headlines(arms_, tables_);
+  EXPECT_THAT(found.at(0), AllOf(HasSubstr("the dense one, at "), HasSubstr(ratio), Not(HasSubstr("same FLOPs"))));
+  EXPECT_THAT(found.at(1), HasSubstr("wide against moe (model.d_expert 60 in place of 6): forgetting on a is +0.300 nats instead of +0.300"));
+  EXPECT_EQ(found.back(), kOneSeed);
   arms_.pop_back();
   tables_ = train::new_tables();
   for (const char* arm : {"dense", "moe"}) forgetting(arm, 0.30, 2.0);
@@ -139,7 +142,8 @@ TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
   forgetting("moe-wide-r25", 0.8, 1.0);
   forgetting("other", 0.40, 2.0);
   forgetting("again", 0.10, 2.5);
-  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("again: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (-0.300; its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).", kOneSeed));
+  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("again: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (-0.300; its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).",
+                                                           "moe differs from moe-wide-r25, the arm nearest to it, in replay and model.d_expert at once: no difference between the two has one cause.", kOneSeed));
 }
 
 TEST_F(HeadlinesTest, OtherBudgetsAndDataDoNotCompare) {
@@ -164,31 +168,67 @@ TEST_F(HeadlinesTest, NothingIsSaidWhereNothingCompares) {
   EXPECT_TRUE(study_headlines(arms_, tables_).empty());  // no dense figures, no replay, no shift
 }
 
+// A router against the other, with and without replay: the question of a study without a dense arm.
+TEST_F(HeadlinesTest, AMatrixOfRoutersAndReplayIsAnsweredAlongBoth) {
+  const std::string sinkhorn = "model.router={kind = \"sinkhorn\"}";
+  arms_ = {arm_of("p", "p", {}), arm_of("p-r25", "p-r25", {kReplay}), arm_of("s", "s", {sinkhorn}), arm_of("s-r25", "s-r25", {sinkhorn, kReplay})};
+  for (const char* arm : {"p", "p-r25", "s", "s-r25"}) forgetting(arm, 0.30, arm[0] == 's' ? 2.5 : 2.0);
+  const auto found = study_headlines(arms_, tables_);
+  ASSERT_EQ(found.size(), 5u);  // the last: of one seed
+  EXPECT_THAT(found[0], HasSubstr("p-r25: with 25 % of each batch replayed"));
+  EXPECT_THAT(found[1], HasSubstr("s against p (router sinkhorn in place of top_k): forgetting on a is +0.300 nats instead of +0.300"));
+  EXPECT_THAT(found[3], HasSubstr("s-r25 against p-r25 (router sinkhorn in place of top_k)"));
+}
+
+// A router that had collapsed before the shift has nowhere to rise to: it is no example of balance.
+TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
+  arms_ = {arm_of("moe", "moe", {})};
+  Json line = testing::made_step(8, "two", {0.9, 0.9});
+  line["alarms"] = Json::Array{Json::Object{{"layer", 0}, {"kind", "same_experts"}, {"text", "nearly all tokens have the same 2 of 4 experts"}}};
+  arms_[0].steps = {line};
+  arms_[0].evaluations = {testing::made_evaluation(10, "two", {{"b", testing::made_result(2.0, {0.9, 0.9})}})};
+  shift("moe", 0.95, 0.9, 0.95, 0.9);
+  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("moe: the router collapsed in phase two, layer 0, from step 8: nearly all tokens have the same 2 of 4 experts.",
+                                                           "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 95.0 % to 90.0 %, is at most 95.0 % in the first 50 steps, and 90.0 % at the end; "
+                                                           "an even load is 50.0 %. In the end 6 of 8 experts get a token of held-out b. Its router has collapsed.",
+                                                           kOneSeed));
+}
+
 // The table `routers` with what the sentences read.
-TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
-  const std::vector<Arm> arms = {arm_of("a-1", "a", {}), arm_of("a-2", "a", {"train.seed=2"}), arm_of("b", "b", {}), arm_of("ahead", "ahead", {}), arm_of("dense", "dense", testing::kTinyDense)};
+Table routers_table() {
   Table table;
-  for (const char* name : {"arm", "router", "capacity", "eval_causal", "new_data", "lower_bound", "loss_new", "mri_before", "mri_peak", "eval_mri_new"}) table.columns.push_back({name, ""});
-  table.rows = {{"a-1", "top_k", "none", true, "b", 0.125, 2.0, 0.2, 0.6, 0.50},
-                {"a-2", "top_k", "none", true, "b", 0.125, 3.0, 0.2, 0.8, 0.70},
-                {"b", "hash", "none", true, "b", 0.125, 2.75, 0.4, 0.4, 0.25},
-                {"ahead", "expert_choice", "none", false, "b", 0.125, 0.5, Json(), Json(), 0.125},
-                {"dense", Json(), Json(), Json(), "b", Json(), 0.1, Json(), Json(), Json()}};
-  tables_.emplace_back("routers", table);
+  for (const char* name : {"arm", "router", "capacity", "eval_causal", "new_data", "lower_bound", "loss_new", "mri_before", "mri_peak", "eval_mri_new", "dead", "experts"}) table.columns.push_back({name, ""});
+  table.rows = {{"a-1", "top_k", "none", true, "b", 0.125, 2.0, 0.2, 0.6, 0.50, 2, 16},
+                {"a-2", "top_k", "none", true, "b", 0.125, 3.0, 0.2, 0.8, 0.70, 4, 16},
+                {"b", "hash", "none", true, "b", 0.125, 2.75, 0.4, 0.4, 0.25, 0, 16},
+                {"ahead", "expert_choice", "none", false, "b", 0.125, 0.5, Json(), Json(), 0.125, Json(), 16},
+                {"dense", Json(), Json(), Json(), "b", Json(), 0.1, Json(), Json(), Json(), Json(), Json()}};
+  return table;
+}
+
+TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
+  std::vector<Arm> arms = {arm_of("a-1", "a", {}), arm_of("a-2", "a", {"train.seed=2"}), arm_of("b", "b", {}), arm_of("ahead", "ahead", {}), arm_of("dense", "dense", testing::kTinyDense)};
+  tables_.emplace_back("routers", routers_table());
   EXPECT_THAT(study_headlines(arms, tables_),
               ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7 nats a token, and b the highest, 2.75 (no difference beyond noise: 0; 95 %: -11 to +11).",
-                          "At the shift the busiest expert's share of a training batch rises at most to 1.00 times what it was under b, and to 3.5 ± 0.7 times under a.",
-                          "On held-out b the busiest expert gets 12 % of the tokens under ahead and 60 % under a; an even load is 12.5 %."));
+                          "At the shift the busiest expert's share of a training batch goes from 40.0 to at most 40.0 % under b, and from 20.0 to at most 70 ± 14 % under a; an even load is 12.5 %.",
+                          "On held-out b the busiest expert gets 12.5 % of the tokens under ahead, and 60 ± 14 % of the tokens under a, with 13 of 16 experts in use; an even load is 12.5 %."));
+  // b has collapsed: it is no example of a small rise any more, and says so where it is named.
+  auto collapsed = arms;
+  Json line = testing::made_step(8, "two", {0.9});
+  line["alarms"] = Json::Array{Json::Object{{"layer", 0}, {"kind", "one_expert"}, {"text", "one"}}};
+  collapsed[2].steps = {line};
+  EXPECT_THAT(study_headlines(collapsed, tables_), ElementsAre("b: the router collapsed in phase two, layer 0, from step 8: one.", HasSubstr("and b (its router has collapsed) the highest"), HasSubstr("under ahead")));
   // Two arms of one rule are not two rules, and an arm with another budget is left out.
   auto others = arms;
   others.push_back(arm_of("b-again", "b-again", {}));
   others.push_back(arm_of("longer", "longer", {"phase.two.steps=8"}));
   auto& rows = train::find_table(tables_, "routers").rows;
-  rows.push_back({"b-again", "hash", "none", true, "b", 0.0625, 2.75, 0.4, 0.4, 0.25});
-  rows.push_back({"longer", "top_k", "none", true, "b", 0.125, 1.0, 0.1, 0.9, 0.99});
+  rows.push_back({"b-again", "hash", "none", true, "b", 0.0625, 2.75, 0.4, 0.4, 0.25, 0, 16});
+  rows.push_back({"longer", "top_k", "none", true, "b", 0.125, 1.0, 0.1, 0.9, 0.99, 0, 16});
   const auto more = study_headlines(others, tables_);
   EXPECT_THAT(more.at(0), HasSubstr("Of 3 arms with routers that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7"));
-  EXPECT_THAT(more.at(2), AllOf(HasSubstr("60 % under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
+  EXPECT_THAT(more.at(2), AllOf(HasSubstr("60 ± 14 % of the tokens under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
 }
 
 }  // namespace

@@ -255,6 +255,7 @@ StudyPlan read_study(const ConfigNode& root) {
         fail<ConfigError>("arm ", arm.name, ": ", error.what());
       }
       arm.text = recipe_toml(arm.recipe);
+      if (const ConfigNode* model = change.table.find("model")) arm.warning = model::kept_balance_warning(*model, arm.config.model);
       plan.arms.push_back(std::move(arm));
     }
   }

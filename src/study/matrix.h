@@ -13,7 +13,8 @@ struct ArmPlan {
   std::string name, group;  // group: the name without the seed; "all" where a matrix has no other axis
   ConfigNode recipe;        // the merged recipe
   train::RunConfig config;
-  std::string text;  // what recipe.toml of the arm's run will hold
+  std::string text;     // what recipe.toml of the arm's run will hold
+  std::string warning;  // of what the arm keeps without saying so; empty where all is said
 };
 
 // [study] of a study file. The arms' and the matrix's keys are those of a recipe.

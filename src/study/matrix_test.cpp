@@ -62,6 +62,16 @@ TEST(Study, ArmsReplaceTheRouterBalanceAndCapacityThatTheyName) {
   EXPECT_EQ(half.capacity.factor_train, 2.0);
 }
 
+// The recipe's balance loss is for the router that it names: an arm with another kind of router that keeps it says so.
+TEST(Study, AnArmThatKeepsABalanceLossSilentlyIsWarnedOf) {
+  const auto plan = plan_of(R"(matrix = {model.router.kind = ["top_k", "sinkhorn"], train.seed = [1]})");
+  EXPECT_EQ(plan.arms[0].warning, "");
+  EXPECT_THAT(plan.arms[1].warning, AllOf(HasSubstr("got model.router.kind = 'sinkhorn'"), HasSubstr("keeps the balance loss switch 0.01, the z-loss 0.001"), HasSubstr("need model.balance = {loss = []}")));
+  const auto said = plan_of(R"(arms = [{name = "none", model = {router = {kind = "sinkhorn"}, balance = {}}}, {name = "kept", model = {router = {kind = "sinkhorn"}, balance = {loss = "switch", coefficient = 0.01}}},
+                                       {name = "same", model.router.renormalize = true}])");
+  for (const auto& arm : said.arms) EXPECT_EQ(arm.warning, "") << arm.name;
+}
+
 TEST(Study, SeedsMultiplyArmsAndShareAGroup) {
   const auto plan = plan_of("seeds = [3, 5]\narms = [{name = \"a\"}, {name = \"b\"}]");
   EXPECT_THAT(names_of(plan), ElementsAre("a-seed3", "a-seed5", "b-seed3", "b-seed5"));

@@ -30,12 +30,10 @@ std::vector<Json> keys_of(const Arm& arm, const std::string& old_data, const std
   const auto router = moe::make_router(config.router_shape(), config.router);
   const auto traits = router->traits();
   const auto drops = moe::capacity_traits(config.capacity, config.top_k);
-  std::string balance;
-  for (const auto& term : config.balance.terms) balance += (balance.empty() ? "" : ", ") + term.loss + " " + Json(term.coefficient).dump();
   int64_t n_experts = 0;
   for (int64_t layer = 0; layer < config.n_layers; ++layer)
     if (config.has_experts(layer)) n_experts += config.n_experts;
-  return {router->options().at("kind"), config.capacity.rule, word_of(std::max(traits.train_scope, drops.train_scope)), word_of(std::max(traits.eval_scope, drops.eval_scope)), traits.causal_train && drops.is_causal, traits.causal_eval && drops.is_causal, balance.empty() ? "none" : balance, old_data, new_data, model::experts_per_token(config) / static_cast<double>(config.n_experts), n_experts};
+  return {router->options().at("kind"), config.capacity.rule, word_of(std::max(traits.train_scope, drops.train_scope)), word_of(std::max(traits.eval_scope, drops.eval_scope)), traits.causal_train && drops.is_causal, traits.causal_eval && drops.is_causal, routing_words(arm).balance, old_data, new_data, model::experts_per_token(config) / static_cast<double>(config.n_experts), n_experts};
 }
 
 const std::string& phase_name(const Arm& arm, bool last) {

@@ -119,6 +119,8 @@ void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputD
   const int64_t n_threads = std::max<int64_t>(1, ops::n_threads() / static_cast<int64_t>(n_parallel));
   log_info("study of ", plan.arms.size(), " arms, ", n_parallel, " at a time on ", n_threads, n_threads == 1 ? " thread each" : " threads each");
   log_flops(plan);
+  for (const auto& arm : plan.arms)
+    if (!arm.warning.empty()) log_warning("arm ", arm.name, ": ", arm.warning);
 
   std::vector<Job> jobs;
   std::vector<int64_t> steps(plan.arms.size(), 0);

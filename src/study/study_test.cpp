@@ -57,6 +57,7 @@ TEST_F(StudyTest, RunsItsArmsAndWritesTablesAndHeadlines) {
   EXPECT_EQ(results.at("machine").at("device").as_string(), "cpu");
   EXPECT_EQ(results.at("arms").at(0).at("runs_at_a_time").as_int(), 2);
   EXPECT_EQ(results.at("arms").at(0).at("threads").as_int(), 1);
+  EXPECT_EQ(results.at("tables").at("warnings").at("rows").size(), 0u);
   EXPECT_EQ(results.at("tables").at("forgetting").at("rows").size(), 6u);  // 3 arms, 2 phases, 1 held-out set
   EXPECT_EQ(read_file(out() / "csv" / "forgetting.csv").substr(0, 14), "arm,phase,data");
   for (const char* arm : {"dense", "moe", "moe-r50"}) {

@@ -57,17 +57,32 @@ const Json* first_result(const Arm& arm, const std::string& data) {
   return out;
 }
 
-// Tokens at which each arm's held-out loss first reaches what the dense arm has at the end of its first phase.
+// What tokens_to_loss compares an arm with: a dense arm where the study has one, else an arm of the first group; of the arm's seed before
+// others. nullptr when none has the figure.
+const Arm* loss_reference(const Arm& arm, const std::vector<Arm>& arms, const std::function<bool(const Arm&)>& is_there) {
+  if (const Arm* dense = dense_for(arm, arms, is_there)) return dense;
+  const Arm* first = nullptr;
+  for (const auto& other : arms) {
+    if (other.group != arms[0].group || !is_there(other)) continue;
+    if (other.resolved.at("train").at("seed") == arm.resolved.at("train").at("seed")) return &other;
+    if (first == nullptr) first = &other;
+  }
+  return first;
+}
+
+// Tokens at which each arm's held-out loss first reaches what its reference has at the end of its first phase.
 void add_tokens_to_loss(const std::vector<Arm>& arms, train::NamedTables& tables) {
+  if (std::all_of(arms.begin(), arms.end(), [&](const Arm& arm) { return arm.group == arms[0].group; })) return;
   const auto dense = std::find_if(arms.begin(), arms.end(), is_dense);
-  if (dense == arms.end()) return;
-  const std::string& old_data = dense->resolved.at("phase").at(0).at("data").at(0).at("name").as_string();
+  const std::string& old_data = (dense != arms.end() ? *dense : arms[0]).resolved.at("phase").at(0).at("data").at(0).at("name").as_string();
   const auto is_there = [&](const Arm& arm) { return first_result(arm, old_data) != nullptr; };
   Table table;
-  table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats/token"}, {"tokens", "tokens"}};
-  table.source = "first evaluation of the arm at or below the loss that the dense arm of the same seed, else the first dense arm, has at the end of its first phase";
+  table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats/token"}, {"tokens", "tokens"}, {"reference", ""}};
+  table.source =
+      "first evaluation of the arm at or below the loss that an arm of the group `reference` has at the end of its first phase: the dense arm of the same seed, else the first dense arm; without dense arms "
+      "that of the study's first group";
   for (const auto& arm : arms) {
-    const Arm* reference = dense_for(arm, arms, is_there);
+    const Arm* reference = loss_reference(arm, arms, is_there);
     if (reference == nullptr) return;
     const Json* target = first_result(*reference, old_data);
     Json tokens;
@@ -75,7 +90,7 @@ void add_tokens_to_loss(const std::vector<Arm>& arms, train::NamedTables& tables
       const Json* result = line.at("eval").find(old_data);
       if (tokens.is_null() && result != nullptr && result->at("loss").as_double() <= target->at("loss").as_double()) tokens = line.at("tokens");
     }
-    table.add_row({arm.name, old_data, target->at("loss"), tokens});
+    table.add_row({arm.name, old_data, target->at("loss"), tokens, reference->group});
   }
   tables.emplace_back("tokens_to_loss", std::move(table));
 }
@@ -158,9 +173,10 @@ train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& spee
   std::set<std::string> groups;
   for (const auto& arm : arms) groups.insert(arm.group);
   if (groups.size() == arms.size()) return tables;
-  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}}, {"shift_mri", {"phase", "layer"}}, {"eval_mri", {"phase", "data", "layer"}}, {"saturation", {"layer", "k", "data", "from", "to"}}, {"drops", {"phase", "data", "layer"}}, {"throughput", {}}, {"tokens_to_loss", {"data"}}, {"routers", router_table_keys()}};
+  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}}, {"shift_mri", {"phase", "layer"}}, {"eval_mri", {"phase", "data", "layer"}}, {"saturation", {"layer", "k", "data", "from", "to"}}, {"drops", {"phase", "data", "layer"}}, {"throughput", {}}, {"tokens_to_loss", {"data", "reference"}}, {"routers", router_table_keys()}};
   const size_t n_tables = tables.size();
   for (size_t i = 0; i < n_tables; ++i) {
+    if (!keys.contains(tables[i].first)) continue;  // warnings are no figures
     auto summary = summarize(tables[i].second, keys.at(tables[i].first), arms);
     tables.emplace_back(tables[i].first + "_summary", std::move(summary));
   }

@@ -118,10 +118,10 @@ TEST_F(StudyTables, TokensToTheDenseLoss) {
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(Json(rows[0]).dump(), R"(["dense","held",3,96])");
-  EXPECT_EQ(Json(rows[1]).dump(), R"(["fast","held",3,32])");
-  EXPECT_EQ(Json(rows[2]).dump(), R"(["equal","held",3,96])");
-  EXPECT_EQ(Json(rows[3]).dump(), R"(["slow","held",3,null])");
+  EXPECT_EQ(Json(rows[0]).dump(), R"(["dense","held",3,96,"dense"])");
+  EXPECT_EQ(Json(rows[1]).dump(), R"(["fast","held",3,32,"dense"])");
+  EXPECT_EQ(Json(rows[2]).dump(), R"(["equal","held",3,96,"dense"])");
+  EXPECT_EQ(Json(rows[3]).dump(), R"(["slow","held",3,null,"dense"])");
 }
 
 TEST_F(StudyTables, TokensAreToTheLossOfTheDenseArmOfTheSameSeed) {
@@ -130,9 +130,21 @@ TEST_F(StudyTables, TokensAreToTheLossOfTheDenseArmOfTheSameSeed) {
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(Json(rows[1]).dump(), R"(["dense2","held",2,96])");
-  EXPECT_EQ(Json(rows[2]).dump(), R"(["moe2","held",2,96])");
-  EXPECT_EQ(Json(rows[3]).dump(), R"(["moe3","held",3,32])");  // no dense arm of seed 3: the first
+  EXPECT_EQ(Json(rows[1]).dump(), R"(["dense2","held",2,96,"dense"])");
+  EXPECT_EQ(Json(rows[2]).dump(), R"(["moe2","held",2,96,"dense"])");
+  EXPECT_EQ(Json(rows[3]).dump(), R"(["moe3","held",3,32,"dense"])");  // no dense arm of seed 3: the first
+}
+
+TEST_F(StudyTables, WithoutADenseArmTokensAreToTheLossOfTheFirstGroup) {
+  const std::vector<Arm> arms = {add("a1", "a", {"train.seed=1"}, 4.0, 3.0), add("a2", "a", {"train.seed=2"}, 4.0, 2.0), add("b1", "b", {"train.seed=1"}, 3.0, 2.5), add("b2", "b", {"train.seed=2"}, 3.0, 2.5)};
+  auto tables = study_tables(arms, {});
+  const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
+  ASSERT_EQ(rows.size(), 4u);
+  EXPECT_EQ(Json(rows[0]).dump(), R"(["a1","held",3,96,"a"])");
+  EXPECT_EQ(Json(rows[2]).dump(), R"(["b1","held",3,32,"a"])");
+  EXPECT_EQ(Json(rows[3]).dump(), R"(["b2","held",2,null,"a"])");
+  EXPECT_EQ(train::find_table(tables, "tokens_to_loss_summary").rows.size(), 2u);
+  EXPECT_THROW(train::find_table(tables, "warnings_summary"), std::logic_error);  // warnings are no figures
 }
 
 TEST_F(StudyTables, SummariesComeWithSeveralSeedsOnly) {
@@ -146,7 +158,7 @@ TEST_F(StudyTables, SummariesComeWithSeveralSeedsOnly) {
   for (const char* name : {"shift_mri_summary", "eval_mri_summary", "saturation_summary", "throughput_summary"}) train::find_table(both, name);
   auto single = study_tables({arms[0]}, {});
   EXPECT_THROW(train::find_table(single, "forgetting_summary"), std::logic_error);
-  EXPECT_THROW(train::find_table(single, "tokens_to_loss"), std::logic_error);  // no dense arm to compare with
+  EXPECT_THROW(train::find_table(single, "tokens_to_loss"), std::logic_error);  // nothing to compare with
 }
 
 }  // namespace

@@ -33,6 +33,9 @@ double rounding_of(const at::Tensor& loss, const MicroLosses& losses) {
   return kCancelled * std::abs(loss.item<double>()) / (n_layers * n_experts);
 }
 
+// Of "layers.3.router.weight".
+int64_t layer_of(const std::string& name) { return std::stoll(name.substr(std::string_view("layers.").size())); }
+
 // "layers 0, 2", or nothing.
 std::string named(const std::vector<int64_t>& layers) {
   std::string out;
@@ -42,7 +45,7 @@ std::string named(const std::vector<int64_t>& layers) {
 
 // Of few tokens chance alone can agree; a router that is uneven at its start (random logits with a liking for some experts) sends
 // half to three quarters of its tokens to one. Where an even load is more than half of the tokens, all of them on one expert is near it.
-std::optional<Collapse::Kind> collapse_of(const analysis::RoutingCounts& counts) {
+std::optional<Alarm::Kind> collapse_of(const analysis::RoutingCounts& counts) {
   constexpr int64_t kFewestTokens = 32;
   constexpr double kNearlyAll = 0.98;
   if (counts.n_tokens < kFewestTokens || counts.n_experts <= counts.top_k) return std::nullopt;
@@ -53,9 +56,9 @@ std::optional<Collapse::Kind> collapse_of(const analysis::RoutingCounts& counts)
     all += loads[i];
     if (i < static_cast<size_t>(counts.top_k)) largest += loads[i];
   }
-  if (static_cast<double>(largest) >= kNearlyAll * static_cast<double>(all)) return Collapse::Kind::same_experts;
+  if (static_cast<double>(largest) >= kNearlyAll * static_cast<double>(all)) return Alarm::Kind::same_experts;
   const bool has_one = static_cast<double>(loads[0]) >= kNearlyAll * static_cast<double>(counts.n_tokens);
-  return has_one && 2 * counts.top_k <= counts.n_experts ? std::optional(Collapse::Kind::one_expert) : std::nullopt;
+  return has_one && 2 * counts.top_k <= counts.n_experts ? std::optional(Alarm::Kind::one_expert) : std::nullopt;
 }
 
 // Have the scores of a router that scores each expert by itself shrunk to nothing? Balance losses see scores that are divided by
@@ -71,72 +74,78 @@ bool has_no_scores(const moe::RoutingDecision& decision) {
 
 }  // namespace
 
-std::vector<Collapse> find_collapse(const std::vector<analysis::RoutingCounts>& routing) {
-  std::vector<Collapse> out;
-  for (const auto& counts : routing)
-    if (const auto kind = collapse_of(counts)) out.push_back({counts.layer, *kind});
+std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& routing) {
+  std::vector<Alarm> out;
+  for (const auto& counts : routing) {
+    const auto kind = collapse_of(counts);
+    if (!kind) continue;
+    const std::string share = std::to_string(counts.top_k) + " of " + std::to_string(counts.n_experts) + " experts";
+    out.push_back({*kind, counts.layer, *kind == Alarm::Kind::same_experts ? "nearly all tokens have the same " + share + "; the others learn nothing (look at the balance loss and at the data)" : "nearly all tokens have one and the same expert among their " + share + "; it is no choice any more (look at the balance loss and at the data)"});
+  }
   return out;
 }
 
 namespace {
 
-std::vector<Collapse> shrunk_scores(const std::vector<moe::RoutingDecision>& routing) {
-  std::vector<Collapse> out;
+std::vector<Alarm> shrunk_scores(const std::vector<moe::RoutingDecision>& routing) {
+  std::vector<Alarm> out;
   for (const auto& decision : routing)
-    if (has_no_scores(decision)) out.push_back({decision.layer, Collapse::Kind::no_scores});
+    if (has_no_scores(decision))
+      out.push_back({Alarm::Kind::no_scores, decision.layer, "the router's scores have shrunk to nearly 0, which a balance loss of normalised scores does not see; the experts count for nothing (lower its coefficient, or take a softmax)"});
   return out;
 }
 
+constexpr std::pair<Alarm::Kind, const char*> kKindNames[] = {{Alarm::Kind::one_expert, "one_expert"}, {Alarm::Kind::same_experts, "same_experts"}, {Alarm::Kind::no_scores, "no_scores"}, {Alarm::Kind::no_gradient, "no_gradient"}, {Alarm::Kind::no_effect, "no_effect"}, {Alarm::Kind::no_balance, "no_balance"}, {Alarm::Kind::not_causal, "not_causal"}};
+
 }  // namespace
 
-std::vector<Collapse> find_shrunk_scores(const model::Transformer& model, const data::Batch& batch, const TrainState& state) {
+std::vector<Alarm> find_shrunk_scores(const model::Transformer& model, const data::Batch& batch, const TrainState& state) {
   if (!model.config().is_moe()) return {};
   const at::NoGradGuard no_grad;
   return shrunk_scores(micro_losses(model, state, batch).routing);
 }
 
-namespace {
-constexpr std::pair<Collapse::Kind, const char*> kKindNames[] = {{Collapse::Kind::one_expert, "one_expert"}, {Collapse::Kind::same_experts, "same_experts"}, {Collapse::Kind::no_scores, "no_scores"}};
-}  // namespace
-
-Json alarms_json(const std::vector<Collapse>& found, const model::ModelConfig& config) {
+Json alarms_json(const std::vector<Alarm>& alarms) {
   Json out = Json::array();
-  for (const auto& collapse : found)
+  for (const auto& alarm : alarms)
     for (const auto& [kind, name] : kKindNames)
-      if (kind == collapse.kind) out.push_back(Json::Object{{"layer", collapse.layer}, {"kind", name}, {"text", collapse_sentences({collapse}, config).at(0)}});
+      if (kind == alarm.kind) out.push_back(Json::Object{{"layer", alarm.layer == Alarm::kAllLayers ? Json() : Json(alarm.layer)}, {"kind", name}, {"text", alarm.text}});
   return out;
 }
 
-std::set<Collapse> alarms_of_phase(const std::vector<Json>& lines, const std::string& phase) {
-  std::set<Collapse> out;
+std::set<Alarm> alarms_of_phase(const std::vector<Json>& lines, const std::string& phase) {
+  std::set<Alarm> out;
   for (const auto& line : lines) {
     const Json* alarms = line.find("alarms");
     if (alarms == nullptr || line.at("phase").as_string() != phase) continue;
     for (const auto& alarm : alarms->as_array())
       for (const auto& [kind, name] : kKindNames)
-        if (alarm.at("kind").as_string() == name) out.insert({alarm.at("layer").as_int(), kind});
+        if (alarm.at("kind").as_string() == name) out.insert({kind, alarm.at("layer").is_null() ? Alarm::kAllLayers : alarm.at("layer").as_int(), alarm.at("text").as_string()});
   }
   return out;
 }
 
-std::vector<std::string> collapse_sentences(const std::vector<Collapse>& found, const model::ModelConfig& config) {
-  const std::string share = std::to_string(config.top_k) + " of " + std::to_string(config.n_experts) + " experts";
-  const std::vector<std::pair<Collapse::Kind, std::string>> texts = {
-      {Collapse::Kind::same_experts, "nearly all tokens have the same " + share + "; the others learn nothing (look at the balance loss and at the data)"},
-      {Collapse::Kind::one_expert, "nearly all tokens have one and the same expert among their " + share + "; it is no choice any more (look at the balance loss and at the data)"},
-      {Collapse::Kind::no_scores, "the router's scores have shrunk to nearly 0, which a balance loss of normalised scores does not see; the experts count for nothing (lower its coefficient, or take a softmax)"}};
+bool is_collapse_kind(const std::string& kind) {
+  for (const auto& [known, name] : kKindNames)
+    if (kind == name) return Alarm{known, 0, ""}.is_collapse();
+  return false;
+}
+
+std::vector<std::string> alarm_sentences(const std::vector<Alarm>& alarms) {
   std::vector<std::string> sentences;
-  for (const auto& [kind, text] : texts) {
+  std::set<std::string> said;
+  for (const auto& alarm : alarms) {
+    if (!said.insert(alarm.text).second) continue;
     std::vector<int64_t> layers;
-    for (const auto& collapse : found)
-      if (collapse.kind == kind) layers.push_back(collapse.layer);
-    if (!layers.empty()) sentences.push_back("routing check: " + named(layers) + ": " + text);
+    for (const auto& other : alarms)
+      if (other.text == alarm.text) layers.push_back(other.layer);
+    sentences.push_back(alarm.is_collapse() ? "routing check: " + named(layers) + ": " + alarm.text : alarm.text);
   }
   return sentences;
 }
 
-std::vector<std::string> diagnose(const model::Transformer& model, const optim::RateFactors& factors, const data::Batch& batch, const TrainState& state) {
-  std::vector<std::string> findings;
+std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFactors& factors, const data::Batch& batch, const TrainState& state) {
+  std::vector<Alarm> findings;
   const auto& config = model.config();
   if (!config.is_moe()) return findings;
   std::vector<std::string> names;
@@ -153,7 +162,7 @@ std::vector<std::string> diagnose(const model::Transformer& model, const optim::
     const auto factor = factors.find(names[i]);
     const bool is_frozen = factor != factors.end() && factor->second == 0;
     if (!is_frozen && from_cross_entropy[i] == 0)  // without a path it is 0 to the bit: nothing has to cancel
-      findings.push_back("step 0 check: " + names[i] + " gets no gradient from the cross-entropy; its weights cannot learn what the experts are good at");
+      findings.push_back({Alarm::Kind::no_gradient, layer_of(names[i]), "step 0 check: " + names[i] + " gets no gradient from the cross-entropy; its weights cannot learn what the experts are good at"});
   }
   bool balances = false;
   for (const auto& [term, value] : losses.auxiliary) {
@@ -162,19 +171,17 @@ std::vector<std::string> diagnose(const model::Transformer& model, const optim::
     const auto gradients = largest_gradients(value, weights);
     for (size_t i = 0; i < names.size(); ++i)
       if (gradients[i] <= rounding_of(value, losses))
-        findings.push_back("step 0 check: the " + term.name + " loss with coefficient " + format_double(term.coefficient) + " gives no gradient to " + names[i] + "; the coefficient changes nothing there");
+        findings.push_back({Alarm::Kind::no_effect, layer_of(names[i]), "step 0 check: the " + term.name + " loss with coefficient " + format_double(term.coefficient) + " gives no gradient to " + names[i] + "; the coefficient changes nothing there"});
   }
+  const std::string kind = "'" + model.router()->options().at("kind").as_string() + "'";
   if (!model.router()->traits().causal_eval)
-    findings.push_back("model.router: '" + model.router()->options().at("kind").as_string() +
-                       "' is not causal: a token's experts depend on later tokens of its sequence, in training and evaluation; losses are not those of generating token by token");
-  if (model.router()->traits().needs_balance && !balances && model.config().top_k < model.config().n_experts)
-    findings.push_back("model.balance: the router '" + model.router()->options().at("kind").as_string() +
-                       "' has no balance loss; the load is expected to collapse onto few experts");
+    findings.push_back({Alarm::Kind::not_causal, Alarm::kAllLayers, "model.router: " + kind + " is not causal: a token's experts depend on later tokens of its sequence, in training and evaluation; losses are not those of generating token by token"});
+  if (model.router()->traits().needs_balance && !balances && config.top_k < config.n_experts)
+    findings.push_back({Alarm::Kind::no_balance, Alarm::kAllLayers, "model.balance: the router " + kind + " has no balance loss; the load is expected to collapse onto few experts"});
   std::vector<analysis::RoutingCounts> counts;
   analysis::add_counts(counts, losses.routing);
-  auto collapsed = find_collapse(counts);
-  for (const auto& shrunk : shrunk_scores(losses.routing)) collapsed.push_back(shrunk);
-  for (auto& sentence : collapse_sentences(collapsed, config)) findings.push_back(std::move(sentence));
+  for (auto& collapse : find_collapse(counts)) findings.push_back(std::move(collapse));
+  for (auto& shrunk : shrunk_scores(losses.routing)) findings.push_back(std::move(shrunk));
   return findings;
 }
 

@@ -21,7 +21,7 @@ struct Case {
     batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
     batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
   }
-  std::vector<std::string> findings(const optim::RateFactors& factors = {}) const { return diagnose(model, factors, batch, state); }
+  std::vector<std::string> findings(const optim::RateFactors& factors = {}) const { return alarm_sentences(diagnose(model, factors, batch, state)); }
   RunConfig config;
   model::Transformer model;
   TrainState state;
@@ -34,7 +34,7 @@ std::vector<std::string> sentences_of(const Case& c) {
   analysis::add_counts(counts, micro_losses(c.model, c.state, c.batch).routing);
   auto found = find_collapse(counts);
   for (const auto& shrunk : find_shrunk_scores(c.model, c.batch, c.state)) found.push_back(shrunk);
-  return collapse_sentences(found, c.model.config());
+  return alarm_sentences(found);
 }
 
 TEST(Diagnose, FindsNothingWhereAllIsWell) {
@@ -104,14 +104,32 @@ TEST(Diagnose, FindsAllTokensOnTheSameExperts) {
 }
 
 TEST(Diagnose, AlarmsGoIntoALineAndBack) {
-  const Case c({});
-  const std::vector<Collapse> found = {{1, Collapse::Kind::same_experts}, {0, Collapse::Kind::one_expert}, {1, Collapse::Kind::no_scores}};
-  const Json alarms = alarms_json(found, c.model.config());
-  EXPECT_EQ(alarms.at(1).at("layer").as_int(), 0);
-  EXPECT_THAT(alarms.at(1).at("text").as_string(), HasSubstr("layer 0: nearly all tokens have one and the same expert"));
+  const std::vector<Alarm> found = {{Alarm::Kind::same_experts, 1, "the same"}, {Alarm::Kind::same_experts, 0, "the same"}, {Alarm::Kind::not_causal, Alarm::kAllLayers, "looks ahead"}};
+  const Json alarms = alarms_json(found);
+  EXPECT_EQ(alarms.at(0).dump(), R"({"layer":1,"kind":"same_experts","text":"the same"})");
+  EXPECT_EQ(alarms.at(2).dump(), R"({"layer":null,"kind":"not_causal","text":"looks ahead"})");
   const std::vector<Json> lines = {Json(Json::Object{{"step", 1}, {"phase", "one"}, {"alarms", alarms}}), Json(Json::Object{{"step", 2}, {"phase", "two"}})};
   EXPECT_EQ(alarms_of_phase(lines, "one").size(), 3U);
+  EXPECT_EQ(alarms_of_phase(lines, "one").count(found[2]), 1U);
   EXPECT_EQ(alarms_of_phase(lines, "two").size(), 0U);
+  EXPECT_THAT(alarm_sentences(found), ElementsAre("routing check: layers 1, 0: the same", "looks ahead"));
+  EXPECT_TRUE(is_collapse_kind("no_scores"));
+  EXPECT_FALSE(is_collapse_kind("not_causal"));
+}
+
+// Each finding says where it is, for results.json and the page.
+TEST(Diagnose, FindingsKnowTheirKindAndLayer) {
+  Case silent({"model.balance={loss = []}"});
+  silent.state.params.at("layers.1.experts.down").detach().zero_();
+  const auto found = diagnose(silent.model, {}, silent.batch, silent.state);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_TRUE(found[0].kind == Alarm::Kind::no_gradient && found[0].layer == 1 && !found[0].is_collapse());
+  EXPECT_TRUE(found[1].kind == Alarm::Kind::no_balance && found[1].layer == Alarm::kAllLayers);
+  Case collapsed({});
+  collapsed.batch.tokens.fill_(3);
+  const auto layers = diagnose(collapsed.model, {}, collapsed.batch, collapsed.state);
+  ASSERT_EQ(layers.size(), 2U);
+  EXPECT_TRUE(layers[1].kind == Alarm::Kind::same_experts && layers[1].layer == 1 && layers[1].is_collapse());
 }
 
 // The first hidden state of every token is positive and one expert of layer 1 alone looks at it: it comes first, the other choices are spread.

@@ -12,6 +12,7 @@
 #include "train/config.h"
 #include "train/metrics.h"
 #include "train/table_levels.h"
+#include "train/warnings.h"
 
 namespace evenkeel::train {
 namespace {
@@ -275,6 +276,8 @@ NamedTables new_tables() {
                                           "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5)"));
   tables.emplace_back("drops", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"dropped", "share of assignments"}},
                                      "assignments over capacity: training (data null), mean of the phase's last eighth; held-out sets at the phase's end, evaluation mode"));
+  tables.emplace_back("warnings", table({{"arm", ""}, {"phase", ""}, {"step", "step"}, {"layer", ""}, {"kind", ""}, {"what", ""}},
+                                        "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the whole model"));
   return tables;
 }
 
@@ -290,6 +293,7 @@ void add_arm_rows(const Arm& arm, NamedTables& tables) {
   add_eval_mri_rows(arm, find_table(tables, "eval_mri"));
   add_saturation_rows(arm, find_table(tables, "saturation"));
   add_drop_rows(arm, find_table(tables, "drops"));
+  add_warning_rows(arm, find_table(tables, "warnings"));
 }
 
 Json arm_json(const Arm& arm, const std::string& run) {
@@ -386,8 +390,20 @@ std::string loss_sentence(const Table& table, const std::vector<Json>& row, cons
   return out + ".";
 }
 
+// "Experts in use ...": how many of all layers' experts each held-out set reaches in the end; empty where nothing says it.
+std::string use_headline(const Arm& arm) {
+  std::string out;
+  const auto lines = final_evaluations(arm);
+  if (lines.empty()) return out;
+  for (const auto& [data, result] : lines.back()->at("eval").as_object())
+    if (const auto use = expert_use(arm, data))
+      out += (out.empty() ? "Experts in use in the end, of " + std::to_string(use->all) + " in all layers: " : ", ") + std::to_string(use->in_use) + " on held-out " + data;
+  return out.empty() ? out : out + ".";
+}
+
 Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
+  for (const auto& sentence : collapse_headlines({arm})) out.push_back(sentence);
   auto copy = tables;
   const Table& forgetting = find_table(copy, "forgetting");
   if (!forgetting.rows.empty()) {
@@ -401,10 +417,10 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
   for (const auto& row : shift.rows) {
     if (!row[2].is_null() || row[4].is_null()) continue;
     char text[256];
-    std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f to a peak of %.3f (%.1f times) and ends at %.3f; the lower bound is %.3f.", row[1].as_string().c_str(),
-                  row[4].as_double(), row[6].as_double(), row[6].as_double() / row[4].as_double(), row[9].as_double(), row[3].as_double());
+    std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f to a peak of %.3f and ends at %.3f; an even load is %.3f.", row[1].as_string().c_str(), row[4].as_double(), row[6].as_double(), row[9].as_double(), row[3].as_double());
     out.push_back(text);
   }
+  if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(std::move(sentence));
   for (const auto& row : find_table(copy, "drops").rows) {
     if (!row[2].is_null() || !row[3].is_null()) continue;
     char text[160];

@@ -29,7 +29,7 @@ std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data);
 std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data);
 
 using NamedTables = std::vector<std::pair<std::string, Table>>;
-// Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation, drops.
+// Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation, drops, warnings.
 NamedTables new_tables();
 Table& find_table(NamedTables& tables, const std::string& name);
 // Adds this arm's rows to each.

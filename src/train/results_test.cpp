@@ -271,12 +271,28 @@ TEST(Results, OfOneRunAreAStudyOfOneArm) {
   EXPECT_EQ(results.at("arms").at(0).at("run").as_string(), ".");
   for (const char* table : {"forgetting", "shift_mri", "eval_mri", "saturation"}) EXPECT_GT(results.at("tables").at(table).at("rows").size(), 0u) << table;
   EXPECT_NE(results.at("definitions").find("MRI"), nullptr);
-  ASSERT_EQ(results.at("headlines").size(), 3u);
+  ASSERT_EQ(results.at("headlines").size(), 4u);
   EXPECT_EQ(results.at("headlines").at(0).as_string(), "After phase two the held-out loss on old is 2.25 nats a token (since the first phase: +0.250; its error is not known).");
   EXPECT_EQ(results.at("headlines").at(1).as_string(), "After phase two the held-out loss on new is 1.50 nats a token.");
-  EXPECT_EQ(results.at("headlines").at(2).as_string(), "At the shift to two the mean MRI goes from 0.500 to a peak of 0.500 (1.0 times) and ends at 0.500; the lower bound is 0.500.");
+  EXPECT_EQ(results.at("headlines").at(2).as_string(), "At the shift to two the mean MRI goes from 0.500 to a peak of 0.500 and ends at 0.500; an even load is 0.500.");
+  EXPECT_EQ(results.at("headlines").at(3).as_string(), "Experts in use in the end, of 8 in all layers: 6 on held-out old, 6 on held-out new.");
   // What was written to disk reads back, also where a figure does not exist.
   EXPECT_EQ(Json::parse(results.dump(), "t").at("tables").at("shift_mri").at("rows").size(), 3u);
+}
+
+// A collapse comes before what may be said of the router's balance.
+TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
+  const TemporaryFolder folder;
+  auto lines = evaluated_lines();
+  for (auto& line : lines)
+    if (line.at("phase").as_string() == "two" && line.find("loss") != nullptr && line.find("alarms") == nullptr) {
+      line["alarms"] = Json::Array{Json::Object{{"layer", 1}, {"kind", "same_experts"}, {"text", "nearly all tokens have the same 2 of 4 experts"}}};
+      break;
+    }
+  testing::write_made_run(folder / "run", tiny_config("/data"), lines);
+  const Json results = run_results(folder / "run", Json::object());
+  EXPECT_EQ(results.at("headlines").at(0).as_string(), "run: the router collapsed in phase two, layer 1, from step 7: nearly all tokens have the same 2 of 4 experts.");
+  EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(), R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts"]])");
 }
 
 TEST(Results, ATableThatIsNotThereIsOurBug) {

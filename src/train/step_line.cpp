@@ -1,6 +1,7 @@
 #include "train/step_line.h"
 
 #include <cstdio>
+#include <set>
 
 #include "core/units.h"
 
@@ -57,6 +58,7 @@ Json to_json(const StepLine& line) {
   out["gemm_fraction"] = line.gemm_fraction;
   out["sources"] = std::move(sources);
   out["routing"] = std::move(routing);
+  if (!line.alarms.empty()) out["alarms"] = alarms_json(line.alarms);
   return out;
 }
 
@@ -75,6 +77,10 @@ void write_scalars(const StepLine& line, TensorBoardFile& tensorboard) {
     tensorboard.scalar(at + "entropy", stats.entropy, step);
     if (stats.dropped > 0) tensorboard.scalar(at + "dropped", stats.dropped, step);
   }
+  std::set<int64_t> collapsed;
+  for (const auto& alarm : line.alarms)
+    if (alarm.is_collapse()) collapsed.insert(alarm.layer);
+  for (const int64_t layer : collapsed) tensorboard.scalar("routing/layer_" + std::to_string(layer) + "/collapsed", 1, step);
 }
 
 std::string terminal_text(const StepLine& line) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "train/diagnose.h"
 #include "train/metrics.h"
 #include "train/step.h"
 
@@ -16,7 +17,8 @@ struct StepLine {
   const StepReport& report;
   const std::map<std::string, int64_t>& sources;  // sequences of each source
   double seconds = 0;
-  double gemm_fraction = 0;  // FLOP rate over the measured rate of square products
+  double gemm_fraction = 0;          // FLOP rate over the measured rate of square products
+  const std::vector<Alarm>& alarms;  // new at this step
   double tokens_per_second() const { return static_cast<double>(report.n_tokens) / seconds; }
 };
 

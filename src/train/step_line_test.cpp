@@ -15,6 +15,7 @@ struct Example {
   StepReport report;
   std::map<std::string, int64_t> sources = {{"de", 3}, {"replay/en", 1}};
   std::string phase = "german";
+  std::vector<Alarm> alarms;
   Example() {
     state.step = 7;
     state.phase_step = 2;
@@ -31,7 +32,7 @@ struct Example {
     counts.tokens_per_expert = {1, 3};
     report.routing = {counts};
   }
-  StepLine line() const { return {state, phase, 5, report, sources, 2.0, 0.5}; }
+  StepLine line() const { return {state, phase, 5, report, sources, 2.0, 0.5, alarms}; }
 };
 
 TEST(StepLine, IsTheLineOfMetrics) {
@@ -43,6 +44,13 @@ TEST(StepLine, IsTheLineOfMetrics) {
   EXPECT_EQ(json.at("sources").dump(), R"({"de":3,"replay/en":1})");
   EXPECT_EQ(json.at("loss_terms").at("balance").as_double(), 1.0);
   EXPECT_EQ(json.at("routing").at(0).at("mri").as_double(), 0.75);
+}
+
+TEST(StepLine, HasTheAlarmsOfTheStep) {
+  Example example;
+  EXPECT_EQ(to_json(example.line()).find("alarms"), nullptr);
+  example.alarms = {{Alarm::Kind::one_expert, 1, "one expert"}, {Alarm::Kind::not_causal, Alarm::kAllLayers, "looks ahead"}};
+  EXPECT_EQ(to_json(example.line()).at("alarms"), alarms_json(example.alarms));
 }
 
 TEST(StepLine, IsShortOnTheTerminal) {

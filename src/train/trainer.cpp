@@ -229,7 +229,7 @@ class Run {
     loader_ = std::make_unique<data::Loader>(loader_options(config_), phase_draws(config_, phase, state_.records), state_.loader, data_.datasets());
     state_.records.back().drawn.replay = loader_->replay();
     checks_first_step_ = state_.phase_step == 0;
-    collapsed_ = checks_first_step_ ? std::set<Collapse>{} : alarms_of_phase(read_metrics(options_.run / "metrics.jsonl"), phase.name);
+    alarmed_ = checks_first_step_ ? std::set<Alarm>{} : alarms_of_phase(read_metrics(options_.run / "metrics.jsonl"), phase.name);
   }
 
   // Parameters, moments, router states and cursors of another checkpoint; the run's own counters go on.
@@ -280,10 +280,11 @@ class Run {
   void step() {
     auto begin = Clock::now();
     const auto batches = next_batches();
+    alarms_.clear();
     if (checks_first_step_) {
       const auto before = Clock::now();
       checks_first_step_ = false;
-      for (const auto& finding : diagnose(model_, factors_, batches[0], state_)) log_warning(finding);
+      add_alarms(diagnose(model_, factors_, batches[0], state_));
       begin += Clock::now() - before;  // no part of the step
     }
     report_ = train_step(model_, config_.optimizer, factors_, batches, schedule_->rate(state_.phase_step + 1), state_);
@@ -294,24 +295,22 @@ class Run {
       for (const auto& [name, count] : batch.sources) sources_[name] += count;
   }
 
-  // Those that this phase has not had yet.
-  std::vector<Collapse> newly(const std::vector<Collapse>& found) {
-    std::vector<Collapse> out;
-    for (const auto& collapse : found)
-      if (collapsed_.insert(collapse).second) out.push_back(collapse);
-    return out;
+  // Warns of what this phase has not had yet, and keeps it for the step's line.
+  void add_alarms(const std::vector<Alarm>& found, const std::string& when = "") {
+    std::vector<Alarm> fresh;
+    for (const auto& alarm : found)
+      if (alarmed_.insert(alarm).second) fresh.push_back(alarm);
+    for (const auto& sentence : alarm_sentences(fresh)) log_warning(when, sentence);
+    alarms_.insert(alarms_.end(), fresh.begin(), fresh.end());
   }
 
-  // An alarm, once a phase for each layer; with on_collapse = "abort" the end of the run, which can go on from here.
-  void report_collapse(const std::vector<Collapse>& found) {
-    const auto sentences = collapse_sentences(found, config_.model);
-    for (const auto& sentence : sentences) log_warning("step ", state_.step, ": ", sentence);
-    if (tensorboard_ != nullptr)
-      for (const auto& collapse : found) tensorboard_->scalar("routing/layer_" + std::to_string(collapse.layer) + "/collapsed", 1, state_.step);
-    if (sentences.empty() || config_.train.on_collapse != "abort") return;
+  // With on_collapse = "abort" a collapse is the end of the run, which can go on from here.
+  void require_no_collapse() {
+    const auto collapse = std::find_if(alarms_.begin(), alarms_.end(), [](const Alarm& alarm) { return alarm.is_collapse(); });
+    if (collapse == alarms_.end() || config_.train.on_collapse != "abort") return;
     if (saved_step_ != state_.step) save();
     progress_.reset();
-    fail<NumericsError>("step ", state_.step, ": got ", sentences[0], "; need no collapse (train.on_collapse = \"abort\"; the step is saved)");
+    fail<NumericsError>("step ", state_.step, ": got ", alarm_sentences({*collapse})[0], "; need no collapse (train.on_collapse = \"abort\"; the step is saved)");
   }
 
   bool is_due(const Duration& every) const {
@@ -324,8 +323,10 @@ class Run {
   // The order matters for resume: the line of a step is on disk before the checkpoint of that step, and the checkpoint before an evaluation,
   // which may fail. A resume from there makes up for an evaluation that is missing.
   void after_step(bool phase_ends) {
-    const auto collapsed = newly(find_collapse(report_.routing));
-    write_step_line(collapsed);
+    const std::string when = "step " + std::to_string(state_.step) + ": ";
+    add_alarms(find_collapse(report_.routing), when);
+    if (is_evaluation_due(phase_ends)) add_alarms(find_shrunk_scores(model_, last_batch_, state_), when);
+    write_step_line();
     const bool stops = stop_requested();
     const bool is_pinned = pinned_steps_.contains(state_.step);
     if (phase_ends || is_pinned || stops || is_due(config_.train.checkpoint_every)) save();
@@ -333,17 +334,13 @@ class Run {
       progress_.reset();
       fail<Interrupted>("stopped by a signal: saved step ", state_.step, " of ", n_steps(), " in ", options_.run.string(), "; --resume goes on");
     }
-    report_collapse(collapsed);
-    if (!is_evaluation_due(phase_ends)) return;
-    evaluate_all(phase_ends);
-    report_collapse(newly(find_shrunk_scores(model_, last_batch_, state_)));
+    require_no_collapse();
+    if (is_evaluation_due(phase_ends)) evaluate_all(phase_ends);
   }
 
-  void write_step_line(const std::vector<Collapse>& collapsed) {
-    const StepLine line{state_, phase().name, phase_length(), report_, sources_, step_seconds_, step_gemm_fraction()};
-    Json json = to_json(line);
-    if (!collapsed.empty()) json["alarms"] = alarms_json(collapsed, config_.model);
-    metrics_->write(json);
+  void write_step_line() {
+    const StepLine line{state_, phase().name, phase_length(), report_, sources_, step_seconds_, step_gemm_fraction(), alarms_};
+    metrics_->write(to_json(line));
     if (tensorboard_ != nullptr) write_scalars(line, *tensorboard_);
     if (options_.on_step) {
       options_.on_step(state_.step, n_steps(), terminal_text(line));
@@ -467,8 +464,9 @@ class Run {
   double step_seconds_ = 0, gemm_rate_ = 0;
   int64_t started_at_ = 0, saved_step_ = 0;
   bool checks_first_step_ = false;
-  data::Batch last_batch_;        // the first micro-batch of the last step
-  std::set<Collapse> collapsed_;  // in this phase, and reported
+  data::Batch last_batch_;     // the first micro-batch of the last step
+  std::vector<Alarm> alarms_;  // new at this step
+  std::set<Alarm> alarmed_;    // of this phase so far
 };
 
 }  // namespace

@@ -23,13 +23,19 @@ ARMS = [  # name, model, router, experts, top_k, replay of the second phase
     ("granular-pb-control", "granular", "top_k", 31, 3, 1.0),
 ]
 PARAMETERS = {"dense": 1690240, "switch": 4790144, "granular": 4802816}
+ALARMS = {  # of an arm, by step
+    "granular-pb": {131: [(0, "same_experts", "nearly all tokens have the same 3 of 31 experts"), (2, "same_experts", "nearly all tokens have the same 3 of 31 experts")],
+                    140: [(1, "same_experts", "nearly all tokens have the same 3 of 31 experts")]},
+    "switch-pb": {1: [(None, "no_balance", "the router 'top_k' has no balance loss; the load is expected to collapse onto few experts")]},
+}
 TABLES = {
     "forgetting": "arm phase data loss perplexity change loss_se change_se",
     "shift_mri": "arm phase layer lower_bound before first peak peak_step steps_to_recover after",
     "eval_mri": "arm phase data layer mri entropy dead",
     "saturation": "arm layer k from to data saturation chance",
     "throughput": "arm tokens_per_second step_seconds ratio_to_dense",
-    "tokens_to_loss": "arm data loss tokens",
+    "tokens_to_loss": "arm data loss tokens reference",
+    "warnings": "arm phase step layer kind what",
 }
 UNITS = {"loss": "nats per token", "change": "nats per token", "tokens_per_second": "tokens/s", "step_seconds": "s", "tokens": "tokens",
          "mri": "share of tokens", "before": "share of tokens", "first": "share of tokens", "peak": "share of tokens", "after": "share of tokens"}
@@ -55,11 +61,16 @@ class Arm:
         _, self.model, self.router, self.experts, self.top_k, self.replay = spec
         self.name, self.seed, self.group = name, seed, group
         self.random = random.Random(f"{spec[0]}/{seed}")
+        self.alarms = ALARMS.get(spec[0], {})
         self.taste = [[self.random.gauss(0, 1) for _ in range(self.experts)] for _ in range(LAYERS)]
         self.new_taste = [[self.random.gauss(0, 1) for _ in range(self.experts)] for _ in range(LAYERS)]
         self.offset = self.random.gauss(0, 0.03)
         self.capacity = {"rule": "switch", "factor_train": 1.25} if spec[0] == "granular-pb" else {"rule": "none"}
         self.speed = {"dense": 11500, "switch": 10600, "granular": 9700}[self.model] * (0.97 if self.router == "sinkhorn" else 1)
+
+    def balance(self):
+        penalty = self.router == "top_k"
+        return {"loss": [{"loss": "switch", "coefficient": 0.01, "reduce": "sum", "counts": "plain"}] if penalty else [], "z_coefficient": 0.001 if penalty else 0.0, "z_reduce": "sum"}
 
     def spread(self, step):
         """Standard deviation of the log load: collapses early, settles, jumps at the shift."""
@@ -120,6 +131,8 @@ class Arm:
                 "loss_terms": {"cross_entropy": entropy}, "lr": learning_rate(phase_step, FIRST_STEPS if first else SECOND_STEPS), "grad_norm": 0.8,
                 "tokens_per_second": TOKENS_PER_STEP / seconds, "seconds": seconds, "gemm_fraction": 0.41,
                 "sources": {"english": 16} if first else {"german": 16 - replayed, "replay/english": replayed}, "routing": self.routing(step)})
+            if step in self.alarms:
+                lines[-1]["alarms"] = [{"layer": layer, "kind": kind, "text": text} for layer, kind, text in self.alarms[step]]
             if step % 16 == 0:
                 lines.append({"step": step, "phase": phase, "tokens": step * TOKENS_PER_STEP, "eval": {name: self.evaluation(step, name) for name in ("english", "german")}})
             if self.experts and not first and phase_step % 32 == 0:
@@ -152,7 +165,7 @@ class Arm:
         if 0 < self.replay < 1:
             second["replay"] = {"fraction": self.replay, "from": "english", "mode": "fresh"}
         return {"model": {"d_model": 128, "n_layers": LAYERS, "n_heads": 4, "vocab_size": 4096, "n_experts": self.experts, "top_k": self.top_k,
-                          "n_shared_experts": 1 if self.model == "granular" else 0, "capacity": self.capacity},
+                          "n_shared_experts": 1 if self.model == "granular" else 0, "capacity": self.capacity, "balance": self.balance()},
                 "train": {"batch_size": 16, "sequence_length": 128, "seed": self.seed},
                 "phase": [{"name": "english", "steps": FIRST_STEPS, "data": [{"name": "english", "path": "/data/en", "weight": 1.0}], "schedule": schedule}, second]}
 
@@ -193,6 +206,7 @@ def arm_rows(arm, metrics):
     for line in metrics:
         for data, entries in line.get("saturation", {}).items():
             rows["saturation"] += [[arm.name, e["layer"], e["k"], e["from"], e["to"], data, e["saturation"], e["chance"]] for e in entries]
+        rows["warnings"] += [[arm.name, line["phase"], line["step"], found["layer"], found["kind"], found["text"]] for found in line.get("alarms", [])]
     rate = statistics.median(line["tokens_per_second"] for line in steps.values())
     rows["throughput"].append([arm.name, rate, TOKENS_PER_STEP / rate, None])
     return rows
@@ -208,12 +222,12 @@ def fill_against_dense(tables, arms):
         row[3] = row[1] / rates[dense[arm.seed][0].name]
         target = next(line for line in dense[arm.seed][1] if "eval" in line and line["step"] == FIRST_STEPS)["eval"]["english"]["loss"]
         reached = next((line["tokens"] for line in metrics if "eval" in line and line["eval"]["english"]["loss"] <= target), None)
-        tables["tokens_to_loss"].append([arm.name, "english", target, reached])
+        tables["tokens_to_loss"].append([arm.name, "english", target, reached, dense[arm.seed][0].group])
 
 
 def summary(columns, rows, groups):
     """Mean and sample standard deviation over the arms of a group, keyed by all but arm and figures."""
-    keys = [i for i, name in enumerate(columns) if name in ("phase", "data", "layer", "k", "from", "to")]
+    keys = [i for i, name in enumerate(columns) if name in ("phase", "data", "layer", "k", "from", "to", "reference")]
     figures = [i for i, name in enumerate(columns) if i not in keys and i > 0 and not name.endswith("_se")]
     gathered = {}
     for row in rows:
@@ -250,7 +264,7 @@ def write_results(folder, arms, kind, title, headlines):
         columns = TABLES[name].split()
         made[name] = {"columns": [{"name": column, "unit": UNITS.get(column, "")} for column in columns], "rows": rows, "chance": None,
                       "tokens": 40960 if name in ("forgetting", "eval_mri") else None, "source": "arXiv 2503.05029" if "mri" in name else "evenkeel"}
-        if len(set(groups.values())) < len(groups):
+        if len(set(groups.values())) < len(groups) and name != "warnings":
             made[name + "_summary"] = summary(columns, rows, groups)
     entries = [arm.entry("." if kind == "run" else f"arms/{index}", metrics) for index, (arm, metrics) in enumerate(arms)]
     results = {"schema": "evenkeel.results.v1", "kind": kind, "title": title, "arms": entries, "headlines": headlines, "tables": made,

@@ -9,6 +9,7 @@ Prints a line per check; exit status 1 if one failed.
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -215,6 +216,40 @@ def check_csv(check, page, folder):
     check("tables: the CSV has every row and digit", same and [row[0] for row in rows[1:]] == [row[0] for row in table["rows"]])
 
 
+def check_warnings(check, page, folder):
+    """The notice has each finding of the metrics with arm, phase, step, layer and what; collapses come first."""
+    notice = page.inner_text("#warnings") if page.locator("#warnings").count() > 0 else ""
+    items = page.locator("#warnings li").all_text_contents()
+    wanted = []
+    for arm in values.results(folder)["arms"]:
+        for line in (json.loads(text) for text in (Path(folder) / arm["run"] / "metrics.jsonl").read_text().splitlines()):
+            wanted += [(arm["name"], line["phase"], line["step"], alarm) for alarm in line.get("alarms", [])]
+    def is_said(name, phase, step, alarm):
+        layer = alarm["layer"]
+        return any(item.startswith(f"{name}, phase {phase}, ") and f"step {step}" in item and item.endswith(f": {alarm['text']}") and (layer is None or re.search(rf"layers? [\d, and]*\b{layer}\b", item)) for item in items)
+    check("warnings: there are some", len(wanted) > 0)
+    check("warnings: each is on the page with arm, phase, step, layer and what", [found for found in wanted if not is_said(*found)])
+    check("warnings: those of one kind, arm and phase are one line", [] if len(items) == 2 else items)
+    check("warnings: the collapse comes first, under a title that says it", [] if notice.startswith("Warnings: the router of granular-pb collapsed") and "granular-pb, phase german, step 131, layers 0 and 2; step 140, layer 1: nearly all" in items[0] else notice)
+
+
+def check_arms_say_what_they_are(check, page):
+    """Balance loss, z-loss and capacity of each arm stand in the table of arms; what differs besides the routing is said."""
+    cells = {row[0]: row[3:6] for row in page.evaluate("() => [...document.querySelectorAll('#setup .scroll:first-of-type tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))")}
+    wanted = {"dense": ["–", "–", "–"], "switch-pb": ["switch 0.01", "0.001", "none"], "granular-sb": ["none", "none", "none"], "granular-pb": ["switch 0.01", "0.001", "switch × 1.25"]}
+    check("arms: balance loss, z-loss and capacity", {name: cells.get(name) for name in wanted if cells.get(name) != wanted[name]} == {} or cells)
+    check("arms: what differs besides the routing", [] if "Everything but the routing is the same." in page.inner_text("#setup") else page.inner_text("#setup")[:900])
+
+
+def check_peak_figure(check, page, folder):
+    """The card of imbalance has shares, not a ratio to what was before."""
+    rows = [row for row in values.records(folder, "shift_mri") if row["layer"] is None]
+    top = max(rows, key=lambda row: row["peak"] / row["lower_bound"])
+    tile = page.inner_text(".tiles")
+    share = lambda value: f"{value * 100:.1f}\u00a0%"
+    check("card of imbalance: share at the peak, before it, and of an even load", [] if all(share(top[key]) in tile for key in ("peak", "before", "lower_bound")) and top["arm"] in tile else tile)
+
+
 def check_study(check, browser, folder, html, phone_html):
     page = browser.open(html)
     check_health(check, "study", page)
@@ -225,6 +260,9 @@ def check_study(check, browser, folder, html, phone_html):
     page.wait_for_timeout(200)
     check("study: the page says that the arms cost the same", [] if "of the same FLOPs a token" in speed_caption(page) else speed_caption(page))
     check("study: every table equals results.json", values.table_problems(folder, page))
+    check_warnings(check, page, folder)
+    check_arms_say_what_they_are(check, page)
+    check_peak_figure(check, page, folder)
     check_csv(check, page, folder)
     check_slider(check, page, folder)
     check_legend(check, page)
@@ -253,6 +291,7 @@ def plant(source, target):
     results["arms"][3]["lr_curve"][50][1] *= 3
     for number, arm in enumerate(results["arms"]):
         arm["replay_family"] = f"{arm['model']}-{arm['router']}" if arm["replay_fraction"] < 1 else str(number)  # the control is of no family
+    results["comparison"]["other_differences"] = ["model.n_experts", "model.top_k"]
     results["comparison"]["flops_per_token"].update(most=3 * results["comparison"]["flops_per_token"]["least"], matched=False)
     (target / "results.json").write_text(json.dumps(results))
     metrics = target / results["arms"][3]["run"] / "metrics.jsonl"
@@ -293,6 +332,7 @@ def check_planted(check, browser, study, shown, folder, html):
     for name, problems in values.all_problems(folder, moved).items():
         check(f"planted change: {name} equals the changed files", problems)
     check("planted change: the FLOPs are no longer said to be the same", [] if "up to 3.00 times" in speed_caption(page) and "same FLOPs" not in page.inner_text("main") else speed_caption(page))
+    check("planted change: what the arms differ in besides the routing", [] if "Besides the routing the arms differ in model.n_experts and model.top_k." in page.inner_text("#setup") else page.inner_text("#setup")[:900])
     busy = [page.inner_text(".tiles"), speed_caption(page), " ".join(map(str, moved["throughput"][0]["text"]))]
     check("planted change: card, caption and bar say that the machine was busy", [text for text in busy if "busy" not in text])
     check_speed_figure(check, page)
@@ -323,6 +363,7 @@ def check_others(check, browser, pages):
     page = browser.open(html, width=360)
     check_health(check, "dense run on a phone", page, width=360)
     check("dense run: no routing section", page.evaluate("['balance', 'load', 'saturation'].filter((id) => document.getElementById(id))"))
+    check("dense run: no warnings where there are none", page.locator("#warnings").count() == 0)
     check("dense run: the page says why", "no routing to show" in page.inner_text("main"))
     page.context.close()
 

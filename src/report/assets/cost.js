@@ -2,20 +2,22 @@
 
 function addCostSection(report) {
   const hasDense = report.kind === "study" && report.groups.some((group) => group.model === "dense");
-  const section = addSection("cost", "Tokens and speed",
-    `What a model costs: ${hasDense ? "how many tokens it needs to reach the loss at which the dense arm ended its first phase, and " : ""}how fast it trains.`);
   const table = report.tables.get("tokens_to_loss");
+  const hasTokens = table && table.records.length > 0;
+  const reference = hasTokens ? tokensReference(report) : "";
+  const section = addSection("cost", "Tokens and speed",
+    `What a model costs: ${hasTokens ? `how many tokens it needs to reach the loss at which ${reference} ended its first phase, and ` : ""}how fast it trains.`);
   const pair = make("div", { class: "pair" });
   section.append(pair);
-  if (table && table.records.length > 0) {
-    addChart(pair, { id: "tokens-to-loss", title: "Tokens to reach the dense arm's loss",
-      caption: `Until the loss on ${tokensData(report)} is as low as the dense arm's at the end of the first phase. Fewer is better.${report.seeds > 1 ? " Whiskers: ± 1 standard deviation over seeds." : ""}`,
-      missing: "No arm reached the dense arm's loss.", build: (width) => buildTokensToLoss(report, width) });
+  if (hasTokens) {
+    addChart(pair, { id: "tokens-to-loss", title: `Tokens to reach the loss of ${reference}`,
+      caption: `Until the loss on ${tokensData(report)} is as low as that of ${reference} at the end of the first phase. Fewer is better.${report.seeds > 1 ? " Whiskers: ± 1 standard deviation over seeds." : ""}`,
+      missing: `No arm reached the loss of ${reference}.`, build: (width) => buildTokensToLoss(report, width) });
   }
   addChart(pair, { id: "throughput", title: "Training speed",
     caption: hasDense ? `In each bar: the rate divided by the dense arm's${flopAside(report)}.${busyAside(report)}` : "Each model alone on the machine.", build: (width) => buildThroughput(report, width) });
   const never = charts.has("tokens-to-loss") ? neverReached(report) : [];
-  if (never.length > 0) addNote(section, `Never as low as the dense arm: ${list(never)}.${report.seeds > 1 ? " The means above are over the seeds that got there." : ""}`);
+  if (never.length > 0) addNote(section, `Never as low as ${reference}: ${list(never)}.${report.seeds > 1 ? " The means above are over the seeds that got there." : ""}`);
   if (!charts.has("throughput")) {
     addChart(section, { id: "speed", title: "Training speed, step by step", caption: "Tokens per second of each step, evaluation and saving excluded.",
       build: () => buildSpeed(report), missing: "No step times were recorded." });
@@ -73,6 +75,13 @@ function neverReached(report) {
     if (missing === 0) return null;
     return missing === group.arms.length ? group.name : `${missing} of ${group.arms.length} seeds of ${group.name}`;
   }).filter((words) => words !== null);
+}
+
+// What the table compares with: the dense arm, else the first group.
+function tokensReference(report) {
+  const { reference } = report.tables.get("tokens_to_loss").records[0];
+  const group = report.groups.find(({ name }) => name === reference);
+  return !group || group.model === "dense" ? "the dense arm" : group.name;
 }
 
 // The set that the first phase taught, where the table has it.

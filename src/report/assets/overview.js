@@ -8,7 +8,8 @@ function addHead(report) {
   main.append(make("header", { id: "top" }, make("p", { class: "kicker" }, kicker), make("h1", {}, report.title),
     headlines.length > 0 ? make("p", { class: "lead" }, headlines[0]) : null,
     tiles(keyFigures(report)),
-    headlines.length > 1 ? make("ul", { class: "headlines" }, ...headlines.slice(1).map((sentence) => make("li", {}, sentence))) : null));
+    headlines.length > 1 ? make("ul", { class: "headlines" }, ...headlines.slice(1).map((sentence) => make("li", {}, sentence))) : null,
+    warningsNotice(report)));
 }
 
 function tiles(figures) {
@@ -39,8 +40,8 @@ function keyFigures(report) {
     const how = fraction === 0 ? "without replay" : `with ${formatNumber(fraction * 100)} % replay`;
     figures.push([interval(values, formatSigned), `nats: change of the loss on ${report.oldData} after the shift, ${how}`, values.map(String).join(" … ")]);
   }
-  const spike = largestSpike(report);
-  if (spike) figures.push([`${spike.ratio.toFixed(1)}×`, `imbalance at its peak after the shift against before, ${spike.name}`, String(spike.ratio)]);
+  const peak = highestPeak(report);
+  if (peak) figures.push([percent(peak.peak), `of a training batch's tokens go to one expert at the peak after the shift, ${peak.name}; before it ${percent(peak.before)}, an even load is ${percent(peak.lower_bound)}`, String(peak.peak)]);
   const speed = speedFigure(report);
   if (speed) figures.push(speed);
   if (report.arms.length === 0) figures.push(...analysisFigures(report));
@@ -74,14 +75,20 @@ function analysisFigures(report) {
   return figures;
 }
 
-function largestSpike(report) {
+function percent(share) { return `${(share * 100).toFixed(1)}\u00a0%`; }
+
+// The group whose busiest expert rises farthest above an even load after the shift, with its shares; a ratio to what was before would pass over a
+// router that was collapsed before.
+function highestPeak(report) {
   const table = report.tables.get("shift_mri");
   if (!table) return null;
-  const spikes = report.groups.map((group) => {
-    const rows = table.records.filter((record) => record.layer === null && group.arms.some((arm) => arm.name === record.arm) && record.before > 0 && isNumber(record.peak));
-    return rows.length > 0 ? { name: group.name, ratio: mean(rows.map((record) => record.peak / record.before)) } : null;
-  }).filter((spike) => spike !== null);
-  return spikes.length > 0 ? spikes.reduce((top, spike) => (spike.ratio > top.ratio ? spike : top)) : null;
+  const peaks = report.groups.map((group) => {
+    const rows = table.records.filter((record) => record.layer === null && group.arms.some((arm) => arm.name === record.arm) && isNumber(record.before) && isNumber(record.peak));
+    const average = (key) => mean(rows.map((record) => record[key]));
+    return rows.length > 0 ? { name: group.name, peak: average("peak"), before: average("before"), lower_bound: average("lower_bound") } : null;
+  }).filter((peak) => peak !== null);
+  const height = (peak) => peak.peak / peak.lower_bound;
+  return peaks.length > 0 ? peaks.reduce((top, peak) => (height(peak) > height(top) ? peak : top)) : null;
 }
 
 function runFigures(arm) {
@@ -94,6 +101,7 @@ function runFigures(arm) {
 function addSetupSection(report) {
   const section = addSection("setup", "What was run", machineSentence(report));
   section.append(make("h3", {}, report.arms.length > 1 ? "Arms" : "Model"), armsTable(report));
+  if (report.groups.filter((group) => group.isMoe).length > 1 && routingWords(report)) addNote(section, routingWords(report).trim());
   const phases = phaseRows(report);
   if (phases.rows.length > 0) section.append(make("h3", {}, "Phases"), tableView(phases));
 }
@@ -121,10 +129,11 @@ function armsTable(report) {
     const model = arm.resolved.model || {};
     const experts = group.isMoe && model.n_experts ? `${model.n_experts}${model.n_shared_experts ? ` + ${model.n_shared_experts} shared` : ""}, top ${model.top_k}` : null;
     const total = (key) => mean(group.arms.map((member) => member.phases.reduce((sum, phase) => sum + phase[key], 0)));
-    return [group.name, arm.model, group.isMoe ? arm.router : null, experts, arm.replay_fraction || 0, arm.parameters, arm.active_parameters, arm.flops_per_token,
+    const { balance, z, capacity } = group.isMoe ? lossesAndCapacity(model) : { balance: null, z: null, capacity: null };
+    return [group.name, arm.model, group.isMoe ? arm.router : null, balance, z, capacity, experts, arm.replay_fraction || 0, arm.parameters, arm.active_parameters, arm.flops_per_token,
       total("tokens"), formatSeconds(total("seconds")), group.arms.map((member) => member.seed).join(", ")];
   });
-  const view = tableView({ name: "arms", rows, columns: [column("arm"), column("model"), column("router"), column("experts"), column("replay", "fraction"), column("size", "parameters"),
+  const view = tableView({ name: "arms", rows, columns: [column("arm"), column("model"), column("router"), column("balance loss", "and coefficient"), column("z-loss", "coefficient"), column("capacity"), column("experts"), column("replay", "fraction"), column("size", "parameters"),
     column("active", "per token"), column("FLOPs", "per token"), column("tokens"), column("time", "per seed"), column(report.seeds > 1 ? "seeds" : "seed")] });
   [...view.querySelectorAll("tbody tr")].forEach((row, i) => {
     const style = groupStyle(report.groups[i]);
@@ -132,6 +141,16 @@ function armsTable(report) {
     row.firstChild.prepend(swatch);
   });
   return view;
+}
+
+// Of a resolved [model], in words; null where an older file does not say.
+function lossesAndCapacity({ balance, capacity }) {
+  const terms = balance && Array.isArray(balance.loss) ? balance.loss.map((term) => `${term.loss} ${term.coefficient}`) : null;
+  const factor = (key) => (isNumber(capacity[key]) ? ` × ${capacity[key]}` : "");
+  const evaluated = capacity && capacity.factor_eval !== capacity.factor_train ? factor("factor_eval") : "";
+  return { balance: terms && (terms.length > 0 ? terms.join(", ") : "none"),
+    z: balance ? (balance.z_coefficient > 0 ? String(balance.z_coefficient) : "none") : null,
+    capacity: capacity ? (capacity.rule === "none" ? "none" : `${capacity.rule}${factor("factor_train")}${evaluated && `, evaluation${evaluated}`}`) : null };
 }
 
 function phaseRows(report) {

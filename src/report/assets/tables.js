@@ -2,8 +2,8 @@
 
 const kTableTitles = {
   forgetting: "Loss after each phase", shift_mri: "Imbalance around the shift", eval_mri: "Imbalance on held-out text",
-  saturation: "Router saturation", throughput: "Training speed", tokens_to_loss: "Tokens to the dense arm's loss",
-  routers: "Routers compared",
+  saturation: "Router saturation", throughput: "Training speed", tokens_to_loss: "Tokens to the reference's loss",
+  routers: "Routers compared", warnings: "Warnings of the checks",
 };
 
 function addTablesSection(report) {
@@ -53,7 +53,7 @@ function tableView(table) {
 
 function tableCell(column, value, numeric) {
   const text = column === "layer" && value === null ? "mean" : column === "text" && typeof value === "string" ? visibleText(value) : formatNumber(value);
-  return make("td", { class: numeric ? "number" : null, title: typeof value === "number" ? String(value) : null }, text);
+  return make("td", { class: numeric ? "number" : column === "what" ? "wrap" : null, title: typeof value === "number" ? String(value) : null }, text);
 }
 
 function csvText(table) { return csvRows([table.columns.map((column) => column.name), ...table.rows]); }

@@ -1,0 +1,38 @@
+// What the checks of the runs found, from the table `warnings` of the results: a notice under the answers, collapses first.
+
+const kCollapses = ["same_experts", "one_expert", "no_scores"];
+const kShownWarnings = 6;
+
+// One entry for each finding of an arm in a phase: {arm, phase, kind, what, places: [{step, layer}]}.
+function warningEntries(report) {
+  const table = report.tables.get("warnings");
+  const entries = new Map();
+  for (const { arm, phase, step, layer, kind, what } of table ? table.records : []) {
+    const key = JSON.stringify([arm, phase, kind, what]);
+    if (!entries.has(key)) entries.set(key, { arm, phase, kind, what, places: [] });
+    entries.get(key).places.push({ step, layer });
+  }
+  const rank = ({ kind }) => (kCollapses.includes(kind) ? 0 : 1);
+  return [...entries.values()].sort((a, b) => rank(a) - rank(b));
+}
+
+// "step 131, layers 0 and 2; step 140, layer 1".
+function warningPlaces(places) {
+  return unique(places.map(({ step }) => step)).map((step) => {
+    const layers = places.filter((place) => place.step === step && place.layer !== null).map(({ layer }) => String(layer));
+    return `step ${formatNumber(step)}${layers.length === 0 ? "" : `, ${layers.length === 1 ? "layer" : "layers"} ${list(layers)}`}`;
+  }).join("; ");
+}
+
+function warningsNotice(report) {
+  const entries = warningEntries(report);
+  if (entries.length === 0) return null;
+  const item = ({ arm, phase, kind, what, places }) => make("li", { "data-kind": kind },
+    make("strong", {}, arm), `, phase ${phase}, ${warningPlaces(places)}: ${what}`);
+  const more = entries.slice(kShownWarnings);
+  const collapses = unique(entries.filter(({ kind }) => kCollapses.includes(kind)).map(({ arm }) => arm));
+  return make("aside", { class: "warnings", id: "warnings", "aria-labelledby": "warnings-title" },
+    make("p", { class: "warnings-title", id: "warnings-title" }, collapses.length > 0 ? `Warnings: the router of ${list(collapses)} collapsed` : "Warnings of the checks"),
+    make("ul", {}, ...entries.slice(0, kShownWarnings).map(item)),
+    more.length === 0 ? null : make("details", {}, make("summary", {}, `${more.length} more`), make("ul", {}, ...more.map(item))));
+}

@@ -1,0 +1,97 @@
+#include "study/outcomes.h"
+
+#include <algorithm>
+
+#include "model/layout.h"
+#include "study/comparison.h"
+#include "train/warnings.h"
+
+namespace evenkeel::study {
+namespace {
+
+using train::Arm;
+
+double number(const Json& value) { return value.is_number() ? value.as_double() : NAN; }
+
+// A cell of `forgetting` and its error, with the blocks of text that the evaluations have of it.
+std::optional<train::LossFigure> figure_of(const Json& value, const Json& se, const std::optional<train::LossFigure>& evaluated) {
+  if (!value.is_number()) return std::nullopt;
+  return train::LossFigure{value.as_double(), se.is_number() ? std::optional(se.as_double()) : std::nullopt, evaluated ? evaluated->blocks : std::nullopt};
+}
+
+// Calls visit(arm's outcome, its arm, cell) for each row of a table, if it is there and, where the table has phases, the row is of the
+// arm's last; cell(column) is a value of the row.
+class Rows {
+ public:
+  Rows(const std::vector<Arm>& arms, const train::NamedTables& tables, std::map<std::string, Outcome>& out) : tables_(tables), out_(out) {
+    for (const auto& arm : arms) by_name_[arm.name] = &arm;
+  }
+  template <class Visit>
+  void visit(const std::string& name, const Visit& visit_row) {
+    const auto found = std::find_if(tables_.begin(), tables_.end(), [&](const auto& entry) { return entry.first == name; });
+    if (found == tables_.end()) return;
+    const Table& table = found->second;
+    const bool has_phase = std::any_of(table.columns.begin(), table.columns.end(), [](const Column& column) { return column.name == "phase"; });
+    for (const auto& row : table.rows) {
+      const auto cell = [&](const char* column) -> const Json& { return row[table.column(column)]; };
+      const Arm& arm = *by_name_.at(cell("arm").as_string());
+      if (!has_phase || cell("phase") == arm.resolved.at("phase").as_array().back().at("name")) visit_row(out_[arm.name], arm, cell);
+    }
+  }
+
+ private:
+  const train::NamedTables& tables_;
+  std::map<std::string, Outcome>& out_;
+  std::map<std::string, const Arm*> by_name_;
+};
+
+}  // namespace
+
+std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const train::NamedTables& tables) {
+  std::map<std::string, Outcome> out;
+  for (const auto& arm : arms) {
+    Outcome& outcome = out[arm.name];
+    outcome.seed = arm.resolved.at("train").at("seed").as_int();
+    const auto config = train::arm_model(arm);
+    if (!config.is_moe()) continue;
+    const std::string new_data = shift_sets(arm).new_data;
+    outcome.even_load = model::experts_per_token(config) / static_cast<double>(config.n_experts);
+    outcome.has_collapsed = train::has_collapsed(arm, new_data);
+    if (const auto use = train::expert_use(arm, new_data)) {
+      outcome.experts_in_use = static_cast<double>(use->in_use);
+      outcome.experts = static_cast<double>(use->all);
+    }
+  }
+  Rows rows(arms, tables, out);
+  rows.visit("forgetting", [](Outcome& outcome, const Arm& arm, const auto& cell) {
+    const auto sets = shift_sets(arm);
+    const std::string& data = cell("data").as_string();
+    if (data == sets.old_data && arm.resolved.at("phase").size() > 1) outcome.forgetting = figure_of(cell("change"), cell("change_se"), train::loss_change(arm, data));
+    if (data == sets.new_data) outcome.loss_new = figure_of(cell("loss"), cell("loss_se"), train::loss_at_end(arm, data));
+  });
+  rows.visit("shift_mri", [](Outcome& outcome, const Arm&, const auto& cell) {
+    if (!cell("layer").is_null()) return;
+    outcome.mri_before = number(cell("before"));
+    outcome.mri_first = number(cell("first"));
+    outcome.mri_peak = number(cell("peak"));
+    outcome.mri_end = number(cell("after"));
+  });
+  std::map<const Outcome*, std::pair<double, double>> eval_mri;  // sum and number of layers
+  rows.visit("eval_mri", [&](Outcome& outcome, const Arm& arm, const auto& cell) {
+    if (cell("data").as_string() != shift_sets(arm).new_data) return;
+    auto& [sum, n] = eval_mri[&outcome];
+    sum += cell("mri").as_double();
+    ++n;
+    outcome.eval_mri = sum / n;
+  });
+  rows.visit("tokens_to_loss", [](Outcome& outcome, const Arm&, const auto& cell) {
+    outcome.tokens_to_loss = number(cell("tokens"));
+    outcome.target_loss = number(cell("loss"));
+  });
+  rows.visit("tasks", [](Outcome& outcome, const Arm&, const auto& cell) {
+    if (cell("accuracy").is_number()) outcome.accuracy[cell("task").as_string()] = cell("accuracy").as_double();
+  });
+  return out;
+}
+
+}  // namespace evenkeel::study

@@ -1,0 +1,30 @@
+// What each arm of a study came to in its last phase, out of the study's tables.
+#pragma once
+
+#include <cmath>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "train/loss_error.h"
+#include "train/results.h"
+
+namespace evenkeel::study {
+
+// Figures of an arm's last phase; NaN where there is none. Old and new data: shift_sets of study/comparison.h. Shares are of tokens.
+struct Outcome {
+  int64_t seed = 0;
+  std::optional<train::LossFigure> forgetting = {}, loss_new = {};          // nats a token
+  double mri_before = NAN, mri_first = NAN, mri_peak = NAN, mri_end = NAN;  // of training batches around the phase's start, mean over layers
+  double eval_mri = NAN;                                                    // on held-out new data, mean over layers
+  double even_load = NAN;                                                   // k / E: no MRI is below it
+  double experts_in_use = NAN, experts = NAN;                               // of all layers, on held-out new data
+  double tokens_to_loss = NAN, target_loss = NAN;                           // of the table tokens_to_loss
+  std::map<std::string, double> accuracy = {};                              // of the table tasks
+  bool has_collapsed = false;                                               // its figures of balance are no balance
+};
+
+std::map<std::string, Outcome> outcomes_of(const std::vector<train::Arm>& arms, const train::NamedTables& tables);
+
+}  // namespace evenkeel::study

@@ -1,0 +1,75 @@
+#include "study/outcomes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/made_run.h"
+
+namespace evenkeel::study {
+namespace {
+
+using train::Arm;
+
+Arm arm_of(const std::string& name, const std::vector<std::string>& overrides = {}) {
+  Arm arm;
+  arm.name = arm.group = name;
+  arm.resolved = train::run_config_json(testing::tiny_config("/data", overrides));
+  return arm;
+}
+
+// Phase one learns "a", phase two "b".
+TEST(Outcomes, AreThoseOfTheLastPhase) {
+  auto tables = train::new_tables();
+  auto& forgetting = train::find_table(tables, "forgetting");
+  forgetting.add_row({"moe", "one", "a", 9.0, 9.0, 0.0, 0.01, 0.0});
+  forgetting.add_row({"moe", "two", "a", 3.0, 9.0, 0.5, 0.01, 0.02});
+  forgetting.add_row({"moe", "two", "b", 2.0, 9.0, Json(), 0.03, Json()});
+  auto& shift = train::find_table(tables, "shift_mri");
+  shift.add_row({"moe", "two", Json(), 0.5, 0.6, 0.7, 0.9, 3, Json(), 0.65});
+  shift.add_row({"moe", "two", 0, 0.5, 0.1, 0.1, 0.1, 3, Json(), 0.1});
+  auto& mri = train::find_table(tables, "eval_mri");
+  mri.add_row({"moe", "one", "b", 0, 0.1, 0.9, 0});
+  for (const double value : {0.5, 0.75}) mri.add_row({"moe", "two", "b", 0, value, 0.9, 0});
+  mri.add_row({"moe", "two", "a", 0, 0.99, 0.9, 0});
+  Table tokens, tasks;
+  for (const char* name : {"arm", "data", "loss", "tokens"}) tokens.columns.push_back({name, ""});
+  tokens.rows = {{"moe", "a", 3.5, 96}};
+  for (const char* name : {"arm", "phase", "task", "accuracy"}) tasks.columns.push_back({name, ""});
+  tasks.rows = {{"moe", "one", "quiz", 0.1}, {"moe", "two", "quiz", 0.25}, {"moe", "two", "none", Json()}};
+  tables.emplace_back("tokens_to_loss", tokens);
+  tables.emplace_back("tasks", tasks);
+  const auto out = outcomes_of({arm_of("moe"), arm_of("dense", testing::kTinyDense)}, tables);
+  const Outcome& moe = out.at("moe");
+  EXPECT_EQ(moe.forgetting.value().value, 0.5);
+  EXPECT_EQ(moe.forgetting->se, 0.02);
+  EXPECT_EQ(moe.loss_new.value().value, 2.0);
+  EXPECT_EQ(moe.loss_new->se, 0.03);
+  EXPECT_EQ(moe.mri_before, 0.6);
+  EXPECT_EQ(moe.mri_first, 0.7);
+  EXPECT_EQ(moe.mri_peak, 0.9);
+  EXPECT_EQ(moe.mri_end, 0.65);
+  EXPECT_EQ(moe.eval_mri, 0.625);
+  EXPECT_EQ(moe.even_load, 0.5);
+  EXPECT_EQ(moe.tokens_to_loss, 96);
+  EXPECT_EQ(moe.target_loss, 3.5);
+  EXPECT_EQ(moe.accuracy, (std::map<std::string, double>{{"quiz", 0.25}}));
+  EXPECT_TRUE(std::isnan(moe.experts_in_use));  // nothing was evaluated
+  EXPECT_FALSE(moe.has_collapsed);
+  const Outcome& dense = out.at("dense");
+  EXPECT_FALSE(dense.forgetting || dense.loss_new);
+  for (const double none : {dense.mri_peak, dense.even_load, dense.tokens_to_loss}) EXPECT_TRUE(std::isnan(none));
+}
+
+TEST(Outcomes, KnowExpertsInUseAndCollapse) {
+  Arm arm = arm_of("moe");
+  Json result = testing::made_result(2.0, {0.5, 0.5});
+  result["routing"].as_array()[0]["dead"] = 3;  // one of four is left in layer 0; layer 1 has one dead
+  arm.evaluations = {testing::made_evaluation(10, "two", {{"b", result}})};
+  const auto out = outcomes_of({arm}, train::new_tables());
+  EXPECT_EQ(out.at("moe").experts_in_use, 4);
+  EXPECT_EQ(out.at("moe").experts, 8);
+  EXPECT_TRUE(out.at("moe").has_collapsed);
+}
+
+}  // namespace
+}  // namespace evenkeel::study

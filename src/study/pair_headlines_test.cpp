@@ -1,0 +1,113 @@
+#include "study/pair_headlines.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/tiny_run.h"
+
+namespace evenkeel::study {
+namespace {
+
+using ::testing::HasSubstr;
+using train::Arm;
+
+Arm arm_of(const std::string& group, const std::vector<std::string>& overrides, int64_t seed) {
+  auto all = overrides;
+  all.push_back("train.seed=" + std::to_string(seed));
+  Arm arm;
+  arm.group = group;
+  arm.name = group + "-seed" + std::to_string(seed);
+  arm.resolved = train::run_config_json(testing::tiny_config("/data", all));
+  return arm;
+}
+
+// A router against another in two seeds; phase one learns "a", phase two "b".
+class PairHeadline : public ::testing::Test {
+ protected:
+  PairHeadline() {
+    for (const int64_t seed : {1, 2}) {
+      arms_.push_back(arm_of("p", {}, seed));
+      arms_.push_back(arm_of("s", {"model.router={kind = \"sinkhorn\"}"}, seed));
+    }
+    for (const auto& arm : arms_) outcomes_[arm.name] = Outcome{.seed = arm.resolved.at("train").at("seed").as_int()};
+  }
+  void set(std::optional<train::LossFigure> Outcome::*figure, double p1, double s1, double p2, double s2) {
+    const auto value = [](double loss) { return std::isnan(loss) ? std::nullopt : std::optional(train::LossFigure{loss, std::nullopt, std::nullopt}); };
+    outcomes_["p-seed1"].*figure = value(p1);
+    outcomes_["s-seed1"].*figure = value(s1);
+    outcomes_["p-seed2"].*figure = value(p2);
+    outcomes_["s-seed2"].*figure = value(s2);
+  }
+  void set(double Outcome::*figure, double p1, double s1, double p2, double s2) {
+    outcomes_["p-seed1"].*figure = p1;
+    outcomes_["s-seed1"].*figure = s1;
+    outcomes_["p-seed2"].*figure = p2;
+    outcomes_["s-seed2"].*figure = s2;
+  }
+  std::string sentence() const { return pair_headline(pairs_of(arms_).at(0), outcomes_); }
+  std::vector<Arm> arms_;
+  std::map<std::string, Outcome> outcomes_;
+};
+
+TEST_F(PairHeadline, ComparesLossesTokensTasksAndBalance) {
+  EXPECT_EQ(sentence(), "");  // no figures
+  set(&Outcome::forgetting, 0.5, 0.25, 0.75, 0.5);
+  set(&Outcome::loss_new, 2.0, 2.25, 2.5, 2.25);
+  set(&Outcome::tokens_to_loss, 2000, 1000, 3000, 2000);
+  set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
+  set(&Outcome::eval_mri, 0.5, 0.75, 0.5, 0.75);
+  set(&Outcome::even_load, 0.25, 0.25, 0.25, 0.25);
+  set(&Outcome::experts_in_use, 8, 7, 8, 8);
+  set(&Outcome::experts, 8, 8, 8, 8);
+  for (auto& [name, outcome] : outcomes_) outcome.accuracy["quiz"] = name[0] == 'p' ? 0.5 : 0.25;
+  EXPECT_EQ(sentence(),
+            "s against p (router sinkhorn in place of top_k): forgetting on a is +0.38 ± 0.18 nats instead of +0.62 ± 0.18 (-0.250; 95 %: -0.250 to -0.250); "
+            "the loss on b is 2.25 instead of 2.25 ± 0.35 (no difference beyond noise: 0.0; 95 %: -3.2 to +3.2); "
+            "accuracy on quiz is 0.250 instead of 0.500 (-0.250; 95 %: -0.250 to -0.250); a loss of 3.50 on a takes 1.50k tokens instead of 2.50k; "
+            "the busiest expert gets 75.0 % of held-out b instead of 50.0 %; an even load is 25.0 %; 7.5 of 8 experts are in use instead of 8 of 8.");
+}
+
+// A mean over other seeds would compare seeds: only runs of one seed that both have the figure count.
+TEST_F(PairHeadline, ASeedWithoutAFigureIsLeftOutOnBothSides) {
+  set(&Outcome::loss_new, 2.0, NAN, 2.5, 2.25);
+  EXPECT_EQ(sentence(), "s against p (router sinkhorn in place of top_k): the loss on b is 2.25 instead of 2.50 (-0.250; its error is not known).");
+  set(&Outcome::tokens_to_loss, 2000, NAN, 3000, 2000);
+  set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
+  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 2.00k tokens instead of 3.00k (in 1 of 2 seeds)"));
+}
+
+TEST_F(PairHeadline, ACollapseIsSaid) {
+  set(&Outcome::loss_new, 2.0, 1.0, 2.0, 1.0);
+  outcomes_["s-seed2"].has_collapsed = true;
+  EXPECT_EQ(sentence(), "s against p (router sinkhorn in place of top_k): the loss on b is 1.00 instead of 2.00 (-1.00; 95 %: -1.00 to -1.00). The router of s has collapsed.");
+}
+
+TEST_F(PairHeadline, EvenLoadsThatDifferAreBothSaid) {
+  set(&Outcome::loss_new, 2.0, 1.0, 2.0, 1.0);
+  set(&Outcome::eval_mri, 0.5, 0.75, 0.5, 0.75);
+  set(&Outcome::even_load, 0.5, 0.25, 0.5, 0.25);
+  EXPECT_THAT(sentence(), HasSubstr("75.0 % of held-out b instead of 50.0 %; even loads are 25.0 % and 50.0 %."));
+}
+
+TEST_F(PairHeadline, OtherDataDoNotCompare) {
+  const std::vector<Arm> arms = {arm_of("b", {}, 1), arm_of("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
+  for (const auto& arm : arms) outcomes_[arm.name] = Outcome{.loss_new = train::LossFigure{2.0, {}, {}}};
+  ASSERT_EQ(pairs_of(arms).size(), 1U);
+  EXPECT_EQ(pairs_of(arms)[0].aspect, "data");
+  EXPECT_EQ(pair_headline(pairs_of(arms)[0], outcomes_), "");
+}
+
+TEST_F(PairHeadline, ReplayHasItsOwnWords) {
+  const auto replay = [](const std::string& fraction) { return "phase.two.replay={fraction = " + fraction + ", from = \"one\"}"; };
+  const auto compare = [&](const std::vector<Arm>& arms) {
+    outcomes_.clear();
+    for (const auto& arm : arms) outcomes_[arm.name] = Outcome{.forgetting = train::LossFigure{arm.group == "more" ? 0.1 : 0.4, {}, {}}, .loss_new = train::LossFigure{2.0, {}, {}}};
+    return pair_headline(pairs_of(arms).at(0), outcomes_);
+  };
+  EXPECT_EQ(compare({arm_of("none", {}, 1), arm_of("more", {replay("0.25")}, 1)}), "more: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (-0.300; its error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
+  EXPECT_EQ(compare({arm_of("some", {replay("0.1")}, 1), arm_of("more", {replay("0.25")}, 1)}),
+            "more against some (phase.two.replay.fraction 0.25 in place of 0.1): forgetting on a is +0.100 nats instead of +0.400 (-0.300; its error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
+}
+
+}  // namespace
+}  // namespace evenkeel::study

@@ -1,0 +1,103 @@
+#include "train/warnings.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "train/diagnose.h"
+
+namespace evenkeel::train {
+namespace {
+
+const std::string& last_phase(const Arm& arm) { return arm.resolved.at("phase").as_array().back().at("name").as_string(); }
+
+// Calls visit(step's line, alarm) for each alarm of the run.
+template <class Visit>
+void for_each_alarm(const Arm& arm, const Visit& visit) {
+  for (const auto& step : arm.steps)
+    if (const Json* alarms = step.find("alarms"))
+      for (const auto& alarm : alarms->as_array()) visit(step, alarm);
+}
+
+// The routing of the last evaluation on a set in the last phase; nullptr where there is none.
+const Json* last_routing(const Arm& arm, const std::string& data) {
+  const Json* out = nullptr;
+  for (const auto& line : arm.evaluations) {
+    const Json* result = line.at("phase").as_string() == last_phase(arm) ? line.at("eval").find(data) : nullptr;
+    if (result != nullptr) out = &result->at("routing");
+  }
+  return out;
+}
+
+// "layer 1", "layers 0, 2".
+std::string layer_words(const std::set<int64_t>& layers) {
+  std::string out = layers.size() == 1 ? "layer " : "layers ";
+  for (const int64_t layer : layers) out += (layer == *layers.begin() ? "" : ", ") + std::to_string(layer);
+  return out;
+}
+
+// What runs of one group collapsed to in their last phase, in one way.
+struct GroupCollapse {
+  std::string phase;
+  int64_t first_step = 0;
+  std::set<int64_t> layers;
+  std::set<std::string> runs;
+};
+
+}  // namespace
+
+void add_warning_rows(const Arm& arm, Table& table) {
+  for_each_alarm(arm, [&](const Json& step, const Json& alarm) {
+    table.add_row({arm.name, step.at("phase"), step.at("step"), alarm.at("layer"), alarm.at("kind"), alarm.at("text")});
+  });
+}
+
+std::optional<ExpertUse> expert_use(const Arm& arm, const std::string& data) {
+  const Json* routing = last_routing(arm, data);
+  if (routing == nullptr || routing->size() == 0) return std::nullopt;
+  const int64_t n_experts = arm.resolved.at("model").at("n_experts").as_int();
+  ExpertUse out;
+  for (const auto& layer : routing->as_array()) {
+    const int64_t in_use = n_experts - layer.at("dead").as_int();
+    out.in_use += in_use;
+    out.all += n_experts;
+    out.is_rare_in_a_layer = out.is_rare_in_a_layer || 2 * in_use < n_experts;
+  }
+  return out;
+}
+
+bool has_collapsed(const Arm& arm, const std::string& data) {
+  bool found = false;
+  for_each_alarm(arm, [&](const Json& step, const Json& alarm) {
+    found = found || (step.at("phase").as_string() == last_phase(arm) && is_collapse_kind(alarm.at("kind").as_string()));
+  });
+  const auto use = expert_use(arm, data);
+  return found || (use && use->is_rare_in_a_layer);
+}
+
+std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms) {
+  std::vector<std::pair<std::pair<std::string, std::string>, GroupCollapse>> found;  // by group and text, in order of appearance
+  std::map<std::string, size_t> n_runs;
+  for (const auto& arm : arms) {
+    ++n_runs[arm.group];
+    for_each_alarm(arm, [&](const Json& step, const Json& alarm) {
+      if (step.at("phase").as_string() != last_phase(arm) || !is_collapse_kind(alarm.at("kind").as_string())) return;
+      const std::pair key(arm.group, alarm.at("text").as_string());
+      auto entry = std::find_if(found.begin(), found.end(), [&](const auto& known) { return known.first == key; });
+      if (entry == found.end()) entry = found.emplace(found.end(), key, GroupCollapse{last_phase(arm), step.at("step").as_int(), {}, {}});
+      entry->second.first_step = std::min(entry->second.first_step, step.at("step").as_int());
+      entry->second.layers.insert(alarm.at("layer").as_int());
+      entry->second.runs.insert(arm.name);
+    });
+  }
+  std::vector<std::string> out;
+  for (const auto& [key, collapse] : found) {
+    const auto& [group, text] = key;
+    const size_t n = n_runs.at(group);
+    const std::string runs = n > 1 ? ", in " + std::to_string(collapse.runs.size()) + " of " + std::to_string(n) + " seeds" : "";
+    out.push_back(group + ": the router collapsed in phase " + collapse.phase + ", " + layer_words(collapse.layers) + ", from step " + std::to_string(collapse.first_step) + runs + ": " + text + ".");
+  }
+  return out;
+}
+
+}  // namespace evenkeel::train

@@ -1,0 +1,30 @@
+// What the checks of a run found, and how many of its experts are in use: what a reader must know before any ratio of balance.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "train/results.h"
+
+namespace evenkeel::train {
+
+// Rows of the table `warnings`: each alarm of metrics.jsonl with its arm, phase, step and layer.
+void add_warning_rows(const Arm& arm, Table& table);
+
+// Experts of all MoE layers that a held-out set reaches in the run's last evaluation, of `all`.
+struct ExpertUse {
+  int64_t in_use = 0, all = 0;
+  bool is_rare_in_a_layer = false;  // fewer than half of a layer's experts
+};
+// nullopt for a dense model, and where the last phase was not evaluated on the set.
+std::optional<ExpertUse> expert_use(const Arm& arm, const std::string& data);
+
+// Whether a check found a collapse in the run's last phase, or its last evaluation on `data` leaves more than half of a layer's experts
+// without a token. The figures of such a router are no balance.
+bool has_collapsed(const Arm& arm, const std::string& data);
+
+// A sentence for each kind of collapse that the checks found in the last phase of runs that share a group; empty where there is none.
+std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms);
+
+}  // namespace evenkeel::train

@@ -1,0 +1,77 @@
+#include "train/warnings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/made_run.h"
+
+namespace evenkeel::train {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::made_evaluation;
+using testing::made_result;
+using testing::made_step;
+
+Json alarm(int64_t layer, const std::string& kind, const std::string& text) { return Json::Object{{"layer", layer < 0 ? Json() : Json(layer)}, {"kind", kind}, {"text", text}}; }
+
+// Two layers of four experts; phase one has steps 1 to 6, phase two 7 to 10.
+class WarningsTest : public ::testing::Test {
+ protected:
+  Arm arm(const std::string& name, const std::vector<std::pair<int64_t, Json>>& alarms, int64_t dead = 0) {
+    std::vector<Json> lines;
+    for (int64_t step = 1; step <= 10; ++step) {
+      Json line = made_step(step, step <= 6 ? "one" : "two", {0.5, 0.5}), found = Json::array();
+      for (const auto& [at, one] : alarms)
+        if (at == step) found.push_back(one);
+      if (found.size() > 0) line["alarms"] = found;
+      lines.push_back(std::move(line));
+      if (step == 6) lines.push_back(made_evaluation(6, "one", {{"old", made_result(2.0, {0.5, 0.5})}}));
+    }
+    Json result = made_result(2.0, {0.5, 0.5});
+    result["routing"].as_array()[0]["dead"] = 0;
+    result["routing"].as_array()[1]["dead"] = dead;
+    lines.push_back(made_evaluation(10, "two", {{"held", result}}));
+    testing::write_made_run(folder_ / name, testing::tiny_config("/data"), lines);
+    return read_arm(name, "group", folder_ / name);
+  }
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(WarningsTest, ATableHasEachAlarmWithItsPlace) {
+  auto tables = new_tables();
+  add_arm_rows(arm("a", {{1, alarm(-1, "no_balance", "none")}, {8, alarm(1, "same_experts", "the same")}}), tables);
+  const Table& table = find_table(tables, "warnings");
+  ASSERT_EQ(table.rows.size(), 2U);
+  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["a","one",1,null,"no_balance","none"])");
+  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["a","two",8,1,"same_experts","the same"])");
+}
+
+TEST_F(WarningsTest, ExpertsInUseAreThoseOfTheLastPhasesEvaluation) {
+  const auto use = expert_use(arm("a", {}, 1), "held");
+  ASSERT_TRUE(use);
+  EXPECT_EQ(use->in_use, 7);
+  EXPECT_EQ(use->all, 8);
+  EXPECT_FALSE(use->is_rare_in_a_layer);
+  EXPECT_TRUE(expert_use(arm("b", {}, 3), "held")->is_rare_in_a_layer);
+  EXPECT_FALSE(expert_use(arm("c", {}), "old"));  // of the first phase alone
+}
+
+TEST_F(WarningsTest, ACollapseOfTheLastPhaseCounts) {
+  EXPECT_FALSE(has_collapsed(arm("whole", {{8, alarm(-1, "not_causal", "ahead")}}, 2), "held"));
+  EXPECT_FALSE(has_collapsed(arm("early", {{2, alarm(0, "one_expert", "one")}}), "held"));
+  EXPECT_TRUE(has_collapsed(arm("late", {{9, alarm(0, "one_expert", "one")}}), "held"));
+  EXPECT_TRUE(has_collapsed(arm("dead", {}, 3), "held"));  // a quarter of a layer in use
+}
+
+TEST_F(WarningsTest, HeadlinesNameGroupPhaseLayersStepAndSeeds) {
+  const auto same = [](int64_t layer) { return alarm(layer, "same_experts", "nearly all tokens have the same 2 of 4 experts"); };
+  EXPECT_THAT(collapse_headlines({arm("a", {{2, same(0)}, {8, alarm(-1, "not_causal", "ahead")}})}), IsEmpty());
+  EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}})}), ElementsAre("group: the router collapsed in phase two, layer 1, from step 8: nearly all tokens have the same 2 of 4 experts."));
+  EXPECT_THAT(collapse_headlines({arm("a", {{9, same(1)}, {8, same(0)}}), arm("b", {}), arm("c", {{7, same(1)}})}),
+              ElementsAre("group: the router collapsed in phase two, layers 0, 1, from step 7, in 2 of 3 seeds: nearly all tokens have the same 2 of 4 experts."));
+}
+
+}  // namespace
+}  // namespace evenkeel::train

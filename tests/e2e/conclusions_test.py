@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""What a study and a run conclude: a router against the other along each axis of a matrix, seeds in pairs; a collapse before anything else; a balance
+loss that an arm keeps without saying so.
+
+  EVENKEEL  the binary (build/evenkeel)
+  arguments: words; only checks whose name has one of them are run
+"""
+import functools
+import json
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import toy  # noqa: E402
+from checks import read_lines, rows_of, run_checks  # noqa: E402
+from contract_train import CPU  # noqa: E402
+
+MATRIX = """[study]
+base = "base.toml"
+seeds = [1, 2]
+[study.matrix]
+model.router.kind = ["top_k", "sinkhorn"]
+phase.german.replay.fraction = [0.0, 0.5]
+"""
+COLLAPSING = """[study]
+base = "base.toml"
+arms = [
+  {name = "plain", phase.german.replay.fraction = 0},
+  {name = "collapsing", phase.german.replay.fraction = 0, phase.german.data = [{name = "same", path = "same"}]},
+]
+"""
+
+
+class Place:
+    def __init__(self, folder):
+        self.folder = folder
+        toy.write_dataset(folder / "en", toy.made_documents(1))
+        toy.write_dataset(folder / "de", toy.made_documents(2))
+        toy.write_dataset(folder / "same", [[5] * 200 for _ in range(10)])  # nothing that a router could tell apart
+        sets = [f'{{name = "{name}", path = "{folder}/{name}"}}' for name in ("en", "de")]
+        recipe = toy.recipe_text(folder)
+        assert f"data = [{sets[0]}]}}" in recipe
+        (folder / "base.toml").write_text(recipe.replace(f"data = [{sets[0]}]}}", f"data = [{', '.join(sets)}]}}"))
+
+    @functools.cache
+    def study(self, name, text):
+        (self.folder / f"{name}.toml").write_text(text)
+        out = self.folder / name
+        result = toy.evenkeel("study", self.folder / f"{name}.toml", "--out", out, *CPU)
+        if result.rc != 0:
+            raise RuntimeError(result.err)
+        return out, json.loads((out / "results.json").read_text()), result.err
+
+
+def alarms_of(arm, run):
+    """The rows that the table of warnings has of a run."""
+    return [[arm, line["phase"], line["step"], alarm["layer"], alarm["kind"], alarm["text"]] for line in read_lines(run / "metrics.jsonl") for alarm in line.get("alarms", [])]
+
+
+def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems):
+    _, results, err = place.study("matrix", MATRIX)
+    rows = rows_of(results, "forgetting")[1]
+    loss = {(row["arm"], row["data"]): row["loss"] for row in rows if row["phase"] == "german"}
+    for fraction in ("0", "0.5"):
+        base, other = f"top_k-fraction{fraction}", f"sinkhorn-fraction{fraction}"
+        found = [text for text in results["headlines"] if text.startswith(f"{other} against {base} (router sinkhorn in place of top_k): ")]
+        if not problems.equal(len(found), 1, f"sentences on {other} against {base}"):
+            continue
+        before, now = ([loss[f"{group}-seed{seed}", "de"] for seed in (1, 2)] for group in (base, other))
+        differences = [b - a for a, b in zip(before, now)]
+        wanted = f"the loss on de is {statistics.mean(now):.2f} instead of {statistics.mean(before):.2f} ({min(differences):+.2f} to {max(differences):+.2f} by seed)"
+        problems.need(wanted in found[0], f"got {found[0]!r}; need {wanted!r}")
+        problems.need("forgetting on en" in found[0] and "of held-out de instead of" in found[0] and "an even load is 50.0 %" in found[0] and "of 8 experts are in use" in found[0], f"got {found[0]!r}; need forgetting, balance and experts in use")
+        problems.need(found[0] in err.replace("evenkeel: ", ""), "the terminal does not say it")
+    problems.equal(len([text for text in results["headlines"] if "with 50 % of each batch replayed" in text]), 2, "sentences on replay, one for each router")
+    problems.equal([text for text in results["headlines"] if "times what it was" in text], [], "ratios of imbalance")
+
+
+def check_a_kept_balance_loss_is_warned_of_once_an_arm(place, problems):
+    out, _, err = place.study("matrix", MATRIX)
+    said = [line for line in err.splitlines() if "keeps the balance loss switch 0.01, the z-loss 0.001" in line]
+    problems.equal([line.split(": ")[2] for line in said], [f"arm sinkhorn-fraction{fraction}-seed{seed}" for fraction in ("0", "0.5") for seed in (1, 2)], "arms that the study warns of")
+    problems.need(all("model.router.kind = 'sinkhorn'" in line and "model.balance = {loss = []}" in line for line in said), f"the key and what to set: {said[:1]}")
+    planned = toy.evenkeel("plan", place.folder / "matrix.toml", "--json", "--no-measure", *CPU)
+    problems.ran(planned)
+    warned = {name: [text for text in arm["warnings"] if "keeps the balance loss" in text] for name, arm in json.loads(planned.out)["arms"].items()}
+    problems.equal({name: len(texts) for name, texts in warned.items()}, {name: int(name.startswith("sinkhorn")) for name in warned}, "warnings of plan by arm")
+    problems.equal(len([line for line in planned.err.splitlines() if "keeps the balance loss" in line]), 4, "lines of plan")
+    stated = place.folder / "stated.toml"
+    stated.write_text(MATRIX.replace("model.router.kind = [\"top_k\", \"sinkhorn\"]", "model = [{name = \"pb\"}, {name = \"sb\", router = {kind = \"sinkhorn\"}, balance = {loss = []}}]"))
+    planned = toy.evenkeel("plan", stated, "--json", "--no-measure", *CPU)
+    problems.ran(planned)
+    problems.need("keeps the balance loss" not in planned.err, f"an arm that states its losses: {planned.err[-300:]!r}")
+
+
+def check_a_recipe_on_a_preset_is_warned_of_too(place, problems):
+    recipe = place.folder / "preset.toml"
+    text = (place.folder / "base.toml").read_text()
+    recipe.write_text('[model]\npreset = "tiny/granular"\nvocab_size = 64\nrouter = {kind = "sinkhorn"}\n' + text[text.index("[train]"):])
+    for more, wanted in (([], 1), (["--set", "model.balance={loss = []}"], 0)):
+        result = toy.evenkeel("plan", recipe, "--json", "--no-measure", *CPU, *more)
+        problems.ran(result)
+        problems.equal(len([line for line in result.err.splitlines() if "keeps the balance loss switch 0.01" in line]), wanted, f"lines with {more}")
+        problems.equal(len([line for line in json.loads(result.out)["warnings"] if "keeps the balance loss" in line]), wanted, f"warnings with {more}")
+
+
+def check_a_collapse_stands_first_and_everywhere(place, problems):
+    out, results, err = place.study("collapsing", COLLAPSING)
+    rows = results["tables"]["warnings"]["rows"]
+    problems.equal(rows, [row for arm in results["arms"] for row in alarms_of(arm["name"], out / arm["run"])], "warnings of the study")
+    collapsed = [row for row in rows if row[4] in ("same_experts", "one_expert")]
+    problems.equal({(row[0], row[1]) for row in collapsed}, {("collapsing", "german")}, "arms and phases that collapse")
+    problems.need(results["headlines"][0].startswith("collapsing: the router collapsed in phase german, layer"), f"the first headline: {results['headlines'][0]!r}")
+    problems.need("collapsing: the router collapsed" in err and "routing check: layer" in err, "the terminal")
+    problems.need("collapsing: the router collapsed" in (out / "report.html").read_text().split("<script", 1)[0], "the page's plain answers")
+    problems.need((out / "csv" / "warnings.csv").read_text().startswith("arm,phase,step [step],layer,kind,what"), "csv/warnings.csv")
+    run = out / "arms" / "collapsing"
+    own = json.loads((run / "results.json").read_text())
+    problems.equal(own["tables"]["warnings"]["rows"], alarms_of("collapsing", run), "warnings of the run")
+    problems.need("the router collapsed in phase german" in own["headlines"][0], f"the run's first headline: {own['headlines'][0]!r}")
+    problems.need(any("Experts in use in the end, of 8 in all layers: " in text for text in own["headlines"]), f"experts in use: {own['headlines']}")
+    alone = place.folder / "alone"
+    problems.ran(toy.evenkeel("train", run / "recipe.toml", "--out", alone, *CPU))
+    events = b"".join(path.read_bytes() for path in (alone / "tensorboard").iterdir())
+    problems.equal({layer for layer in (0, 1) if f"routing/layer_{layer}/collapsed".encode() in events}, {row[3] for row in collapsed}, "layers with a scalar of TensorBoard")
+
+
+def main():
+    if not os.path.exists(toy.BINARY):
+        sys.exit(f"conclusions_test: got no {toy.BINARY}; need it built")
+    with tempfile.TemporaryDirectory(prefix="evenkeel-conclusions-") as root:
+        return run_checks("conclusions_test", [[(sys.modules[__name__], Place(pathlib.Path(os.path.realpath(root))))]], sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
