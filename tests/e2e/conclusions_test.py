@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import statistics
 import sys
 import tempfile
@@ -71,8 +72,18 @@ def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems
             continue
         before, now = ([loss[f"{group}-seed{seed}", "de"] for seed in (1, 2)] for group in (base, other))
         differences = [b - a for a, b in zip(before, now)]
-        wanted = f"the loss on de is {statistics.mean(now):.2f} instead of {statistics.mean(before):.2f} ({min(differences):+.2f} to {max(differences):+.2f} by seed)"
-        problems.need(wanted in found[0], f"got {found[0]!r}; need {wanted!r}")
+        # Two seeds, paired: Student's t of one degree of freedom is 12.706 at 95 %.
+        half = 12.706 * statistics.stdev(differences) / 2**0.5
+        number = r"([-+]?[0-9.]+)"
+        said = re.search(rf"the loss on de is {number}(?: ± {number})? instead of {number}.*?\((no difference beyond noise: )?{number}; 95 %: {number} to {number}\)", found[0])
+        if not problems.need(said is not None, f"got {found[0]!r}; need a loss with its difference"):
+            continue
+        texts = [said[1], said[3], said[5], said[6], said[7]]
+        mean = statistics.mean(differences)
+        for text, value in zip(texts, (statistics.mean(now), statistics.mean(before), mean, mean - half, mean + half)):
+            last_digit = 10.0 ** -len(text.partition(".")[2])
+            problems.need(abs(float(text) - value) <= 0.51 * last_digit, f"got {text} in {said[0]!r}; need {value:.5f}")
+        problems.equal(said[4] is not None, mean - half <= 0 <= mean + half, "a difference within its noise is called none")
         problems.need("forgetting on en" in found[0] and "of held-out de instead of" in found[0] and "an even load is 50.0 %" in found[0] and "of 8 experts are in use" in found[0], f"got {found[0]!r}; need forgetting, balance and experts in use")
         problems.need(found[0] in err.replace("evenkeel: ", ""), "the terminal does not say it")
     problems.equal(len([text for text in results["headlines"] if "with 50 % of each batch replayed" in text]), 2, "sentences on replay, one for each router")
