@@ -86,8 +86,9 @@ Progress::Progress(std::string label, double total, std::string unit, double sca
     : label_(std::move(label)), unit_(std::move(unit)), total_(total), scale_(scale), start_(Clock::now()), last_draw_(start_) {}
 
 Progress::~Progress() {
-  if (!is_drawn_ && last_done_ > 0) draw();
   Console& c = console();
+  const bool is_wiped = c.is_terminal && !c.bar_on_screen;  // by a line of the log
+  if (last_done_ > 0 && (!is_drawn_ || is_wiped)) draw();
   const std::lock_guard lock(c.mutex);
   if (c.bar_on_screen) std::fputc('\n', stderr);
   c.bar_on_screen = false;

@@ -47,7 +47,7 @@ class Progress {
   double total_, scale_, last_done_ = 0.0, skipped_ = 0.0;
   std::string last_extra_;
   std::chrono::steady_clock::time_point start_, last_draw_;
-  bool is_drawn_ = false;  // what the last update() said
+  bool is_drawn_ = false;  // whether what the last update() said was drawn
 };
 
 }  // namespace evenkeel

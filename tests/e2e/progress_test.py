@@ -25,6 +25,7 @@ from checks import run_checks, steps_of  # noqa: E402
 from contract_train import CPU  # noqa: E402
 
 N_STEPS = 150
+LONG_NAME = "日本語-größe-of-a-long-name"
 
 
 class Place:
@@ -36,10 +37,10 @@ class Place:
         toy.write_dataset(folder / "de", toy.made_documents(2))
         text = toy.recipe_text(folder, "top_k_jitter").replace("steps = 6", f"steps = {N_STEPS - 5}").replace('"3 steps"', '"1000 steps"').replace('"4 steps"', '"100 steps"')
         self.recipe = folder / "recipe.toml"
-        self.recipe.write_text(text.replace('name = "german"', 'name = "日本語-größe-of-a-long-name"'))
+        self.recipe.write_text(text.replace('name = "german"', f'name = "{LONG_NAME}"'))
         self.study = folder / "study.toml"
         self.study.write_text('[study]\nbase = "recipe.toml"\narms = [{name = "first"}, {name = "unbalanced", model.balance = {loss = []}}]\n')
-        self.short = ["--set", "phase.english.steps=2", "--set", "phase.日本語-größe-of-a-long-name.steps=2"]
+        self.short = ["--set", "phase.english.steps=2", "--set", f"phase.{LONG_NAME}.steps=2"]
 
 
 def set_size(terminal, columns):
@@ -104,7 +105,7 @@ def check_progress_follows_a_resize(place, problems):
             state["at"] = len(text)
             set_size(terminal, 50)
 
-    rc, text = on_terminal(["train", place.recipe, "--out", place.folder / "resized", *CPU], 150, shrink)
+    rc, text = on_terminal(["train", place.recipe, "--out", place.folder / "resized", *CPU, "--set", f"phase.{LONG_NAME}.steps=1000"], 150, shrink)
     problems.equal(rc, 0, "exit code")
     before, after = text.encode()[:state["at"]].decode("utf-8", "ignore"), text.encode()[state["at"]:].decode("utf-8", "ignore")
     problems.need(any(columns_of(row) > 60 for row in bars(before)), "the first rows use the width")
@@ -126,7 +127,7 @@ def check_the_last_line_is_printed_once(place, problems):
 def check_commands_end_with_headlines_and_the_page(place, problems):
     for command, source, more in (("train", place.recipe, []), ("study", place.study, ["--jobs", 1])):
         out = place.folder / f"ends-{command}"
-        result = toy.evenkeel(command, source, "--out", out, *CPU, *place.short, *more, "--set", "phase.日本語-größe-of-a-long-name.replay.fraction=0")
+        result = toy.evenkeel(command, source, "--out", out, *CPU, *place.short, *more, "--set", f"phase.{LONG_NAME}.replay.fraction=0")
         problems.ran(result)
         last = result.err.strip().splitlines()
         problems.need(last[-1].endswith(f"page: {out / 'report.html'}"), f"{command}: the last line: {last[-1]!r}")
