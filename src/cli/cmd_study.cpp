@@ -40,7 +40,11 @@ int cmd_study(Options& options) {
   require<ConfigError>(!is_used || study.resume, out, ": got a folder that is not empty; need an empty or new one, or --resume");
   const std::string text = read_file(recipe);
   require_own_outputs(study_outputs(study.out, text));
-  for (const auto& arm : plan.arms) require_own_outputs(run_outputs(study.out / "arms" / arm.name, arm.text));
+  for (const auto& arm : plan.arms) {
+    const fs::path run = study.out / "arms" / arm.name;
+    require<ConfigError>(!fs::is_symlink(run), run.string(), ": got a symbolic link where an arm's folder is to be written; need another --out, or nothing there (nothing is written through links)");
+    require_own_outputs(run_outputs(run, arm.text));
+  }
   train::InputData data;
   study::check_study(plan, study, data);
   make_folders(study.out);

@@ -1,3 +1,4 @@
+#include <cerrno>
 #include <cstdio>
 #include <iostream>
 
@@ -71,7 +72,9 @@ int main(int argc, char** argv) {
     evenkeel::train::install_signal_handlers();
     const int exit_code = evenkeel::cli::run({argv + 1, argv + argc});
     std::cout.flush();
-    evenkeel::require<evenkeel::MachineError>(std::cout.good() && std::fflush(stdout) == 0, "standard output: got a write that failed; need a reader or room for it");
+    const bool is_written = std::cout.good() && std::fflush(stdout) == 0;
+    if (!is_written && errno == EPIPE) return exit_code;  // a reader such as `head` has what it wants
+    evenkeel::require<evenkeel::MachineError>(is_written, "standard output: got a write that failed; need a reader or room for it");
     return exit_code;
   } catch (const std::exception& error) {
     const auto report = evenkeel::describe_error(error);

@@ -49,11 +49,15 @@ std::string read_int64(std::string& text) {
   return errno == ERANGE ? text + " is beyond the whole numbers of 64 bits" : "";
 }
 
+// An empty value is a variable of a shell that was not set, and never what was meant.
+std::string need_text(std::string& text) { return text.empty() ? "an empty text; need a value" : ""; }
+
 template <class T>
 void add_option(CLI::App& app, const std::string& name, T& value, const std::string& help, bool is_required) {
   auto* option = app.add_option(name, value, help);
   if (is_required) option->required();
   if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>) option->capture_default_str();
+  if constexpr (std::is_same_v<T, std::string>) option->check(CLI::Validator(need_text, "", ""));
   if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, std::optional<int64_t>>) option->transform(CLI::Validator(read_int64, "", ""));
 }
 

@@ -31,7 +31,7 @@ constexpr std::string_view kTemporarySuffix = ".tmp";        // and the number o
 
 // Opens a regular file for reading, or says what is wrong with the path.
 int open_for_reading(const fs::path& path, int64_t& size_bytes) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // a pipe that nobody writes to would wait for ever
   if (descriptor < 0) {
     if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP)
       fail<DataError>(path.string(), ": got no such file; need a readable file");

@@ -207,7 +207,10 @@ bool is_own_trace(const fs::path& path) {
 bool is_own_results(const fs::path& path) { return head_has(path, "\"evenkeel.results.v1\""); }
 bool is_own_skipped(const fs::path& path) { return head_has(path, "{\"format\":\"evenkeel.skipped.v"); }
 bool is_own_speed(const fs::path& path) { return head_has(path, "\"evenkeel.speed.v"); }
-bool is_own_metrics(const fs::path& path) { return bytes_in(path) == 0 || head_of(path).starts_with("{\"step\":"); }
+bool is_own_metrics(const fs::path& path) {
+  const std::string head = head_of(path);
+  return bytes_in(path) == 0 || (head.starts_with("{\"step\":") && head.find(",\"phase\":\"") != std::string::npos);
+}
 bool is_own_log(const fs::path& path) { return bytes_in(path) == 0 || head_of(path).starts_with("evenkeel: "); }
 bool is_own_lock(const fs::path& path) { return bytes_in(path) == 0 || head_of(path) == kFolderMark; }
 bool is_own_events(const fs::path& path) { return bytes_in(path) == 0 || head_has(path, "brain.Event:2"); }
@@ -246,11 +249,14 @@ bool is_own_folder(const fs::path& folder) {
 bool is_own_member(const fs::path& path) { return is_own_folder(path.parent_path()); }
 bool is_own_subfolder(const fs::path& path) { return entries_of(path).empty() || is_own_folder(path.parent_path()); }
 
-// results.json has the table, and the first line its columns. Tables that are too long for it begin with a layer.
+// results.json has the table, and the first line its columns. Tables that are too long for it begin with a layer. Where results.json is
+// gone, a study's tables are known by their first column.
 bool is_own_table(const fs::path& path) {
   const fs::path folder = path.parent_path().parent_path();
   const std::string head = head_of(path, size_t{1} << 16);
-  if (!is_own_results(folder / "results.json") || head.find("\r\n") == std::string::npos) return false;
+  if (head.find("\r\n") == std::string::npos) return false;
+  if (!entry_at(folder / "results.json")) return is_own_folder(folder) && (head.starts_with("arm,") || head.starts_with("group,"));
+  if (!is_own_results(folder / "results.json")) return false;
   const Json results = json_of(folder / "results.json");
   const Json* tables = results.find("tables");
   const Json* table = tables == nullptr ? nullptr : tables->find(path.stem().string());

@@ -136,7 +136,8 @@ TEST(Marks, ATokenizerOfAnotherTrainerIsNone) {  // one of ours: tokenizer_train
 TEST(Marks, FilesOfARunAreEmptyOrBeginAsTheirs) {
   const testing::TemporaryFolder folder;
   const auto holds = [&](OutputKind kind, const std::string& text) { return is_own({folder.write("a", text), kind}); };
-  EXPECT_TRUE(holds(OutputKind::metrics, "") && holds(OutputKind::metrics, "{\"step\":1}\n") && !holds(OutputKind::metrics, "{\"loss\":1}\n"));
+  EXPECT_TRUE(holds(OutputKind::metrics, "") && holds(OutputKind::metrics, "{\"step\":1,\"phase\":\"one\"}\n") && !holds(OutputKind::metrics, "{\"loss\":1}\n"));
+  EXPECT_FALSE(holds(OutputKind::metrics, "{\"step\": 1, \"loss\": 3.2}\n"));  // of many a trainer
   EXPECT_TRUE(holds(OutputKind::log, "") && holds(OutputKind::log, "evenkeel: model") && !holds(OutputKind::log, "my log"));
   EXPECT_TRUE(holds(OutputKind::lock, "") && holds(OutputKind::lock, std::string(kFolderMark)) && !holds(OutputKind::lock, "123"));
   EXPECT_TRUE(holds(OutputKind::results, "{\n \"schema\": \"evenkeel.results.v1\"") && !holds(OutputKind::results, "{\"acc\": 1}"));

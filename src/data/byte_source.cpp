@@ -27,7 +27,7 @@ constexpr uint64_t kXzMemoryBytes = UINT64_MAX;  // no limit but the format's, a
 // The file as it lies on the disk.
 class PlainSource final : public ByteSource {
  public:
-  explicit PlainSource(fs::path path) : path_(std::move(path)), descriptor_(open(path_.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit PlainSource(fs::path path) : path_(std::move(path)), descriptor_(open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {  // a pipe that nobody writes to would wait for ever
     if (descriptor_ < 0) {
       const int open_error = errno;
       if (open_error == ENOENT || open_error == ENOTDIR || open_error == ENAMETOOLONG || open_error == ELOOP)

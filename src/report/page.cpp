@@ -43,10 +43,11 @@ std::vector<std::string> distinct_names(const std::vector<fs::path>& folders) {
 }
 
 // On a page of several folders the arms are named after theirs: "granular-pb" of the study runs/demo becomes "demo/granular-pb"; a
-// run's only arm has its folder's name.
+// run's only arm has its folder's name. A sentence begins with the folder that it is of.
 void name_arms_after(Json& results, const std::string& folder) {
   const bool is_study = results.at("kind").as_string() == "study";
   const auto named = [&](const Json& arm) { return is_study ? folder + "/" + arm.as_string() : folder; };
+  for (auto& headline : results["headlines"].as_array()) headline = folder + ": " + headline.as_string();
   for (auto& arm : results["arms"].as_array())
     for (const char* key : {"name", "group"})
       if (Json* name = arm.find(key)) *name = named(*name);

@@ -35,13 +35,26 @@ double fraction_of(const Json& phase) { return phase.at("replay").is_null() ? 0 
 
 bool has(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 
+// Of a run of one phase on weights that were trained before: the held-out sets that its phase does not train on. What the weights had
+// learned is not in its recipe; these sets are what it may forget.
+std::vector<std::string> held_out_of_before(const train::Arm& arm, const std::vector<std::string>& evaluated) {
+  std::vector<std::string> out;
+  const auto& phases = arm.resolved.at("phase").as_array();
+  if (phases.size() > 1 || !train::comes_from_elsewhere(arm)) return out;
+  const auto trained = names_of(phases.front().at("data"));
+  std::copy_if(evaluated.begin(), evaluated.end(), std::back_inserter(out), [&](const std::string& name) { return !has(trained, name); });
+  return out;
+}
+
 }  // namespace
 
 ShiftSets shift_sets(const train::Arm& arm) {
   const auto& phases = arm.resolved.at("phase").as_array();
-  const auto first = names_of(phases.front().at("data")), last = names_of(phases.back().at("data"));
+  auto first = names_of(phases.front().at("data"));
+  const auto last = names_of(phases.back().at("data"));
   const Json& eval = phases.back().at("eval");
   const auto evaluated = eval.is_null() ? std::vector<std::string>() : names_of(eval.at("data"));
+  if (const auto others = held_out_of_before(arm, evaluated); !others.empty()) first = others;
   const auto pick = [&](const std::vector<std::string>& names) {
     const auto found = std::find_if(names.begin(), names.end(), [&](const std::string& name) { return has(evaluated, name); });
     return found == names.end() ? names.front() : *found;
@@ -53,6 +66,10 @@ ShiftSets shift_sets(const train::Arm& arm) {
 
 bool shifts_data(const train::Arm& arm) {
   const auto& phases = arm.resolved.at("phase").as_array();
+  if (phases.size() == 1) {
+    const auto sets = shift_sets(arm);
+    return train::comes_from_elsewhere(arm) && sets.old_data != sets.new_data;
+  }
   return !(phases.front().at("data") == phases.back().at("data"));
 }
 

@@ -28,6 +28,14 @@ std::vector<double> values_of(const std::map<int64_t, train::LossFigure>& seeds)
   return out;
 }
 
+// The standard error by the text, which all seeds share: the mean over those that have one.
+std::optional<double> text_error(const std::map<int64_t, train::LossFigure>& seeds) {
+  std::vector<double> errors;
+  for (const auto& [seed, figure] : seeds)
+    if (figure.se) errors.push_back(*figure.se);
+  return errors.empty() ? std::nullopt : std::optional(sums_of(errors).mean);
+}
+
 bool have_same_seeds(const std::map<int64_t, train::LossFigure>& a, const std::map<int64_t, train::LossFigure>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) { return x.first == y.first; });
 }
@@ -45,8 +53,9 @@ void Estimates::add(const std::string& group, int64_t seed, train::LossFigure fi
 Estimate Estimates::of(const std::string& group) const {
   const auto& seeds = groups_.at(group);
   const auto sums = sums_of(values_of(seeds));
-  if (sums.n < 2) return {sums.mean, seeds.begin()->second.se};
-  return {sums.mean, std::sqrt(sums.squares / static_cast<double>(sums.n - 1))};
+  const auto of_text = text_error(seeds);
+  if (sums.n < 2) return {sums.mean, of_text};
+  return {sums.mean, std::max(std::sqrt(sums.squares / static_cast<double>(sums.n - 1)), of_text.value_or(0))};
 }
 
 Difference Estimates::difference(const std::string& a, const std::string& b, int64_t n_comparisons) const {
@@ -61,10 +70,15 @@ Difference Estimates::difference(const std::string& a, const std::string& b, int
   }
   if (have_same_seeds(left, right)) {
     std::vector<double> differences;
-    for (const auto& [seed, figure] : left) differences.push_back(figure.value - right.at(seed).value);
+    std::map<int64_t, train::LossFigure> of_text;
+    for (const auto& [seed, figure] : left) {
+      of_text[seed] = train::difference(figure, right.at(seed));
+      differences.push_back(of_text[seed].value);
+    }
     const auto paired = sums_of(differences);
     const auto n = static_cast<double>(paired.n);
-    return {paired.mean, analysis::t_quantile(paired.n - 1, miss) * std::sqrt(paired.squares / (n - 1) / n)};
+    const double of_seeds = analysis::t_quantile(paired.n - 1, miss) * std::sqrt(paired.squares / (n - 1) / n);
+    return {paired.mean, std::max(of_seeds, analysis::normal_quantile(1 - miss / 2) * text_error(of_text).value_or(0))};
   }
   const int64_t degrees = x.n + y.n - 2;
   const double variance = (x.squares + y.squares) / static_cast<double>(degrees);

@@ -12,7 +12,7 @@ namespace evenkeel::study {
 
 struct Estimate {
   double value = 0;             // the mean over seeds
-  std::optional<double> error;  // from two seeds on their sample standard deviation; of one seed the standard error by the text
+  std::optional<double> error;  // from two seeds on their sample standard deviation, but no less than the standard error by the text; of one seed the latter
   std::string text(bool sign = false) const;
 };
 
@@ -35,6 +35,7 @@ class Estimates {
   //   of the same two seeds or more   paired: standard deviation of the seeds' differences over sqrt(n), n - 1 degrees
   //   of others, one group with two   pooled variance of both groups, n_a + n_b - 2 degrees
   //   of one seed each                the paired error of the text (train::difference), blocks - 1 degrees: another seed may differ by more
+  // Seeds that agree by chance do not make it narrower than the paired error of the text does.
   // `n_comparisons`: of how many differences this one was picked as the largest; all their intervals then hold at once (Bonferroni).
   Difference difference(const std::string& a, const std::string& b, int64_t n_comparisons = 1) const;
 

@@ -23,6 +23,7 @@ struct Group {
   double flops_per_token = 0;
   std::string old_data, new_data, budget;      // of budget_of
   bool shifts = false, has_collapsed = false;  // has_collapsed: one of its arms
+  bool is_continued = false;                   // its weights come from elsewhere
   std::vector<const Outcome*> outcomes;
 };
 
@@ -33,7 +34,7 @@ std::vector<Group> groups_of(const std::vector<Arm>& arms, const std::map<std::s
     if (group == out.end()) {
       const auto sets = shift_sets(arm);
       const bool is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
-      group = out.insert(out.end(), Group{arm.group, is_dense, has_replay(arm), training_flops_per_token(arm), sets.old_data, sets.new_data, budget_of(arm), shifts_data(arm), false, {}});
+      group = out.insert(out.end(), Group{arm.group, is_dense, has_replay(arm), training_flops_per_token(arm), sets.old_data, sets.new_data, budget_of(arm), shifts_data(arm), false, train::comes_from_elsewhere(arm) && arm.resolved.at("phase").size() == 1, {}});
     }
     group->outcomes.push_back(&outcomes.at(arm.name));
     group->has_collapsed = group->has_collapsed || group->outcomes.back()->has_collapsed;
@@ -216,7 +217,8 @@ std::string balance_headline(const Group& group) {
   }
   if (!shares.has("goes from ") || group.has_replay || !group.shifts) return "";
   std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch, ";
-  for (const char* words : {"goes from ", " to ", ", is at most ", " in the first 50 steps, and "}) out += words + shares.of(words).text() + " %";
+  for (const std::string words : {"goes from ", " to ", ", is at most ", " in the first 50 steps, and "})
+    out += words + shares.of(words).text() + " %" + (group.is_continued && words == "goes from " ? " of held-out text at step 0" : "");
   out += format(" at the end; an even load is %.1f %%.", 100 * group.outcomes[0]->even_load);
   const auto in_use = least_to_most(group.outcomes, &Outcome::experts_in_use, "%.0f");
   if (!in_use.empty()) out += " In the end " + in_use + " of " + least_to_most(group.outcomes, &Outcome::experts, "%.0f") + " experts get a token of held-out " + group.new_data + ".";

@@ -66,7 +66,7 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
   rows.visit("forgetting", [](Outcome& outcome, const Arm& arm, const auto& cell) {
     const auto sets = shift_sets(arm);
     const std::string& data = cell("data").as_string();
-    if (data == sets.old_data && arm.resolved.at("phase").size() > 1) outcome.forgetting = figure_of(cell("change"), cell("change_se"), train::loss_change(arm, data));
+    if (data == sets.old_data && (arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm))) outcome.forgetting = figure_of(cell("change"), cell("change_se"), train::loss_change(arm, data));
     if (data == sets.new_data) outcome.loss_new = figure_of(cell("loss"), cell("loss_se"), train::loss_at_end(arm, data));
   });
   rows.visit("shift_mri", [](Outcome& outcome, const Arm&, const auto& cell) {

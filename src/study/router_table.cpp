@@ -129,7 +129,9 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
       "dropped: mean over the last phase's steps and layers";
   const Table& shift = train::find_table(tables, "shift_mri");
   for (const auto& arm : arms) {
-    const Json *first = evaluation_of(arm, phase_name(arm, false)), *last = evaluation_of(arm, phase_name(arm, true));
+    const Json* start = train::baseline_evaluation(arm);
+    const bool has_before = arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm);
+    const Json *first = has_before && start != nullptr ? &start->at("eval") : nullptr, *last = evaluation_of(arm, phase_name(arm, true));
     const auto [old_data, new_data] = shift_sets(arm);
     const auto* at_shift = shift_row(shift, arm);
     const auto shift_figure = [&](const char* column) { return at_shift == nullptr ? Json() : (*at_shift)[shift.column(column)]; };

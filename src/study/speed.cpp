@@ -174,7 +174,7 @@ Speeds measure_speeds(const StudyPlan& plan, const fs::path& out, const std::str
     Json entry = has_all ? earlier.at(model.key) : measured_json(model, speed_of(model.turns, first.config.tokens_per_step(), on_cpu ? n_threads : 0));
     const Speed speed = read_speed(entry);
     if (speed.is_busy())
-      log_warning("arm ", first.name, ": the machine was busy while its speed was measured, so it has no ratio to the dense arm; without ", path.string(), " it is measured anew");
+      log_warning("arm ", first.name, ": the machine was busy while its speed was measured, so it has no ratio to a dense arm; without ", path.string(), " it is measured anew");
     Json names = Json::array();  // the arms of today
     for (const ArmPlan* arm : model.arms) {
       names.push_back(arm->name);

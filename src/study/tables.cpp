@@ -160,7 +160,7 @@ std::string busy_note(const std::vector<Arm>& arms, const Speeds& speeds) {
   std::string list = names[0];
   for (size_t i = 1; i < names.size(); ++i) list += (i + 1 < names.size() ? ", " : " and ") + names[i];
   if (names.size() == n_measured) list = "every arm";
-  return "The machine was busy with other work while the training speed of " + list + " was measured, so no ratio to the dense arm rests on it.";
+  return "The machine was busy with other work while the training speed of " + list + " was measured, so it is no measure of the models, and there is no ratio to a dense arm.";
 }
 
 train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& speeds) {

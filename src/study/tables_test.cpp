@@ -103,7 +103,7 @@ TEST_F(StudyTables, ASpeedOfABusyMachineHasNoRatio) {
   // Two of the others; then a dense arm, to which those of its seed and of none compare; then all.
   const Speeds two = {{"moe1", uneven}, {"moe2", starved}, {"moe3", quiet}, {"dense1", quiet}, {"dense2", quiet}};
   EXPECT_EQ(ratios(two), "null null 1 1 1 ");
-  EXPECT_EQ(busy_note(arms, two), "The machine was busy with other work while the training speed of moe1 and moe2 was measured, so no ratio to the dense arm rests on it.");
+  EXPECT_EQ(busy_note(arms, two), "The machine was busy with other work while the training speed of moe1 and moe2 was measured, so it is no measure of the models, and there is no ratio to a dense arm.");
   const Speeds reference = {{"moe1", quiet}, {"moe2", quiet}, {"moe3", quiet}, {"dense1", starved}, {"dense2", quiet}};
   EXPECT_EQ(ratios(reference), "null 1 null null 1 ");
   const Speeds all = {{"moe1", starved}, {"moe2", starved}, {"moe3", starved}, {"dense1", uneven}, {"dense2", uneven}};

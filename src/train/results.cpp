@@ -69,17 +69,43 @@ int64_t step_before_phase(const Arm& arm, size_t index) {
   return -1;
 }
 
-// Whether the run's first weights were trained before: by [model] from, or by a start of its first phase.
+const std::string kStepZero = "step 0";  // in the place of a phase
+
+// The evaluation of step 0; nullptr where there is none.
+const Json* first_evaluation(const Arm& arm) {
+  return !arm.evaluations.empty() && arm.evaluations[0].at("step").as_int() == 0 ? &arm.evaluations[0] : nullptr;
+}
+
+// The last evaluation of each phase, in the order of the phases; that of step 0 is of none.
+std::vector<const Json*> final_evaluations(const Arm& arm) {
+  std::vector<const Json*> out;
+  for (const auto& phase : arm.resolved.at("phase").as_array()) {
+    const Json* last = nullptr;
+    for (const auto& line : arm.evaluations)
+      if (text_at(line, "phase") == text_at(phase, "name") && line.at("step").as_int() > 0) last = &line;
+    if (last != nullptr) out.push_back(last);
+  }
+  return out;
+}
+
+}  // namespace
+
 bool comes_from_elsewhere(const Arm& arm) {
   const Json* from = arm.resolved.at("model").find("from");
   const Json& start = arm.resolved.at("phase").at(0).at("start");
   return (from != nullptr && !from->is_null()) || !start.is_null();
 }
 
-// The evaluation of step 0; nullptr where there is none.
-const Json* first_evaluation(const Arm& arm) {
-  return !arm.evaluations.empty() && arm.evaluations[0].at("step").as_int() == 0 ? &arm.evaluations[0] : nullptr;
+const Json* baseline_evaluation(const Arm& arm) {
+  if (comes_from_elsewhere(arm)) return first_evaluation(arm);
+  const auto lines = final_evaluations(arm);
+  const bool has_first = !lines.empty() && text_at(*lines[0], "phase") == text_at(arm.resolved.at("phase").at(0), "name");
+  return has_first ? lines[0] : nullptr;
 }
+
+std::string baseline_name(const Arm& arm) { return comes_from_elsewhere(arm) ? kStepZero : text_at(arm.resolved.at("phase").at(0), "name"); }
+
+namespace {
 
 // MRI at step 0, the mean over the held-out sets; NaN where it was not evaluated.
 double mri_at_start(const Arm& arm, int layer) {
@@ -118,29 +144,9 @@ void add_shift_rows(const Arm& arm, size_t index, Table& table) {
   }
 }
 
-// The last evaluation of each phase, in the order of the phases; that of step 0 is of none.
-std::vector<const Json*> final_evaluations(const Arm& arm) {
-  std::vector<const Json*> out;
-  for (const auto& phase : arm.resolved.at("phase").as_array()) {
-    const Json* last = nullptr;
-    for (const auto& line : arm.evaluations)
-      if (text_at(line, "phase") == text_at(phase, "name") && line.at("step").as_int() > 0) last = &line;
-    if (last != nullptr) out.push_back(last);
-  }
-  return out;
-}
-
-// What forgetting is measured against: step 0 of a run whose weights come from elsewhere, else the end of the first phase; nullptr
-// where that was not evaluated.
-const Json* baseline_of(const Arm& arm, const std::vector<const Json*>& lines) {
-  if (comes_from_elsewhere(arm)) return first_evaluation(arm);
-  const bool has_first = !lines.empty() && text_at(*lines[0], "phase") == text_at(arm.resolved.at("phase").at(0), "name");
-  return has_first ? lines[0] : nullptr;
-}
-
 void add_forgetting_rows(const Arm& arm, Table& table) {
   const auto lines = final_evaluations(arm);
-  const Json* baseline = baseline_of(arm, lines);
+  const Json* baseline = baseline_evaluation(arm);
   for (const Json* line : lines) {
     for (const auto& [data, result] : line->at("eval").as_object()) {
       const Json* first = baseline != nullptr ? baseline->at("eval").find(data) : nullptr;
@@ -156,11 +162,15 @@ void add_forgetting_rows(const Arm& arm, Table& table) {
   }
 }
 
+// A run whose weights come from elsewhere has rows of "step 0" first.
 void add_eval_mri_rows(const Arm& arm, Table& table) {
-  for (const Json* line : final_evaluations(arm))
+  auto lines = final_evaluations(arm);
+  const Json* start = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
+  if (start != nullptr) lines.insert(lines.begin(), start);
+  for (const Json* line : lines)
     for (const auto& [data, result] : line->at("eval").as_object())
       for (const auto& layer : result.at("routing").as_array())
-        table.add_row({arm.name, text_at(*line, "phase"), data, layer.at("layer"), layer.at("mri"), layer.at("entropy"), layer.at("dead")});
+        table.add_row({arm.name, line == start ? kStepZero : text_at(*line, "phase"), data, layer.at("layer"), layer.at("mri"), layer.at("entropy"), layer.at("dead")});
 }
 
 void add_saturation_rows(const Arm& arm, Table& table) {
@@ -227,7 +237,7 @@ std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data) {
 
 std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data) {
   const auto end = loss_at_end(arm, data);
-  const Json* baseline = baseline_of(arm, final_evaluations(arm));
+  const Json* baseline = baseline_evaluation(arm);
   const Json* first = baseline != nullptr ? baseline->at("eval").find(data) : nullptr;
   return end && first != nullptr ? std::optional(difference(*end, loss_figure(*first))) : std::nullopt;
 }
@@ -276,7 +286,7 @@ NamedTables new_tables() {
                                           "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5)"));
   tables.emplace_back("drops", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"dropped", "share of assignments"}},
                                      "assignments over capacity: training (data null), mean of the phase's last eighth; held-out sets at the phase's end, evaluation mode"));
-  tables.emplace_back("warnings", table({{"arm", ""}, {"phase", ""}, {"step", "step"}, {"layer", ""}, {"kind", ""}, {"what", ""}},
+  tables.emplace_back("warnings", table({{"arm", ""}, {"phase", ""}, {"step", "step"}, {"layer", ""}, {"kind", ""}, {"what", ""}, {"recovered", ""}},
                                         "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the whole model"));
   return tables;
 }
@@ -311,6 +321,7 @@ Json arm_json(const Arm& arm, const std::string& run) {
   const Json* kind = arm.resolved.at("model").at("router").find("kind");
   out["router"] = config.is_moe() && kind != nullptr ? *kind : Json();
   out["lower_bound"] = config.is_moe() ? Json(model::experts_per_token(config) / static_cast<double>(config.n_experts)) : Json();
+  out["baseline"] = baseline_name(arm);
   double replay_fraction = 0;
   for (const auto& phase : arm.resolved.at("phase").as_array()) {
     const Json* replay = phase.find("replay");
@@ -416,8 +427,9 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
   const Table& shift = find_table(copy, "shift_mri");
   for (const auto& row : shift.rows) {
     if (!row[2].is_null() || row[4].is_null()) continue;
-    char text[256];
-    std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f to a peak of %.3f and ends at %.3f; an even load is %.3f.", row[1].as_string().c_str(), row[4].as_double(), row[6].as_double(), row[9].as_double(), row[3].as_double());
+    char text[320];
+    const bool is_from_step_zero = comes_from_elsewhere(arm) && row[1] == arm.resolved.at("phase").at(0).at("name");
+    std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f%s to a peak of %.3f and ends at %.3f; an even load is %.3f.", row[1].as_string().c_str(), row[4].as_double(), is_from_step_zero ? " (of held-out text at step 0; the others are of training batches)" : "", row[6].as_double(), row[9].as_double(), row[3].as_double());
     out.push_back(text);
   }
   if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(std::move(sentence));

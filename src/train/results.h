@@ -23,6 +23,14 @@ struct Arm {
 Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run);
 model::ModelConfig arm_model(const Arm& arm);
 
+// Whether the run's first weights were trained before: by [model] from, or by a start of its first phase.
+bool comes_from_elsewhere(const Arm& arm);
+// What forgetting is measured against, a line of `evaluations`: step 0 of a run whose weights come from elsewhere, else the end of the
+// first phase; nullptr where that was not evaluated.
+const Json* baseline_evaluation(const Arm& arm);
+// Its name in tables: "step 0", or the first phase's.
+std::string baseline_name(const Arm& arm);
+
 // On a held-out set at the end of the last phase that was evaluated: the loss, and its change since what forgetting is measured
 // against. nullopt where one of the two was not evaluated.
 std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data);

@@ -291,8 +291,8 @@ TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
     }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   const Json results = run_results(folder / "run", Json::object());
-  EXPECT_EQ(results.at("headlines").at(0).as_string(), "run: the router collapsed in phase two, layer 1, from step 7: nearly all tokens have the same 2 of 4 experts.");
-  EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(), R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts"]])");
+  EXPECT_EQ(results.at("headlines").at(0).as_string(), "run: the router collapsed in phase two, layer 1, for a time after step 7, and has recovered at the last evaluation: nearly all tokens have the same 2 of 4 experts.");
+  EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(), R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true]])");
 }
 
 TEST(Results, ATableThatIsNotThereIsOurBug) {

@@ -71,7 +71,7 @@ class Run {
     // 2. The run.
     log_plan();
     gemm_rate_ = ops::gemm_rate(device_, {512, 1024});
-    log_info("matrix products reach ", gemm_rate_ / 1e9, " GFLOP/s here; a step's line says which share of that its FLOPs come to (% of matmul speed)");
+    log_info("matrix products reach ", std::llround(gemm_rate_ / 1e9), " GFLOP/s here; a step's line says which share of that its FLOPs come to (% of matmul speed)");
     if (options_.tensorboard) tensorboard_ = std::make_unique<TensorBoardFile>(options_.run / "tensorboard", state_.step);
     if (!options_.on_step) progress_ = std::make_unique<Progress>("training", static_cast<double>(n_steps() - state_.step), "steps");
     started_at_ = state_.step;

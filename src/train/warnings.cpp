@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
+#include "model/layout.h"
 #include "train/diagnose.h"
 
 namespace evenkeel::train {
@@ -29,6 +31,23 @@ const Json* last_routing(const Arm& arm, const std::string& data) {
   return out;
 }
 
+// Whether the run's last evaluation, after the step, has the alarm's layer in use again on every set: half of its experts or more get
+// tokens, and the busiest one's share is nearer to an even load than to all tokens. Of shrunk scores counts say nothing.
+bool has_recovered(const Arm& arm, const Json& step, const Json& alarm) {
+  if (arm.evaluations.empty() || alarm.at("kind").as_string() == "no_scores") return false;
+  const Json& last = arm.evaluations.back();
+  if (last.at("step").as_int() <= step.at("step").as_int()) return false;
+  const auto config = arm_model(arm);
+  const int64_t n_experts = config.n_experts;
+  const double even_load = model::experts_per_token(config) / static_cast<double>(n_experts);
+  for (const auto& [data, result] : last.at("eval").as_object())
+    for (const auto& layer : result.at("routing").as_array()) {
+      if (!(layer.at("layer") == alarm.at("layer"))) continue;
+      if (2 * layer.at("dead").as_int() > n_experts || layer.at("mri").as_double() >= (1 + even_load) / 2) return false;
+    }
+  return true;
+}
+
 // "layer 1", "layers 0, 2".
 std::string layer_words(const std::set<int64_t>& layers) {
   std::string out = layers.size() == 1 ? "layer " : "layers ";
@@ -40,6 +59,7 @@ std::string layer_words(const std::set<int64_t>& layers) {
 struct GroupCollapse {
   std::string phase;
   int64_t first_step = 0;
+  bool has_recovered = false;
   std::set<int64_t> layers;
   std::set<std::string> runs;
 };
@@ -48,7 +68,8 @@ struct GroupCollapse {
 
 void add_warning_rows(const Arm& arm, Table& table) {
   for_each_alarm(arm, [&](const Json& step, const Json& alarm) {
-    table.add_row({arm.name, step.at("phase"), step.at("step"), alarm.at("layer"), alarm.at("kind"), alarm.at("text")});
+    const bool may_recover = is_collapse_kind(alarm.at("kind").as_string());
+    table.add_row({arm.name, step.at("phase"), step.at("step"), alarm.at("layer"), alarm.at("kind"), alarm.at("text"), may_recover ? Json(has_recovered(arm, step, alarm)) : Json()});
   });
 }
 
@@ -69,33 +90,35 @@ std::optional<ExpertUse> expert_use(const Arm& arm, const std::string& data) {
 bool has_collapsed(const Arm& arm, const std::string& data) {
   bool found = false;
   for_each_alarm(arm, [&](const Json& step, const Json& alarm) {
-    found = found || (step.at("phase").as_string() == last_phase(arm) && is_collapse_kind(alarm.at("kind").as_string()));
+    found = found || (step.at("phase").as_string() == last_phase(arm) && is_collapse_kind(alarm.at("kind").as_string()) && !has_recovered(arm, step, alarm));
   });
   const auto use = expert_use(arm, data);
   return found || (use && use->is_rare_in_a_layer);
 }
 
 std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms) {
-  std::vector<std::pair<std::pair<std::string, std::string>, GroupCollapse>> found;  // by group and text, in order of appearance
+  using Key = std::tuple<std::string, std::string, bool>;  // group, text, whether the router has recovered
+  std::vector<std::pair<Key, GroupCollapse>> found;        // in order of appearance
   std::map<std::string, size_t> n_runs;
   for (const auto& arm : arms) {
     ++n_runs[arm.group];
     for_each_alarm(arm, [&](const Json& step, const Json& alarm) {
       if (step.at("phase").as_string() != last_phase(arm) || !is_collapse_kind(alarm.at("kind").as_string())) return;
-      const std::pair key(arm.group, alarm.at("text").as_string());
+      const Key key(arm.group, alarm.at("text").as_string(), has_recovered(arm, step, alarm));
       auto entry = std::find_if(found.begin(), found.end(), [&](const auto& known) { return known.first == key; });
-      if (entry == found.end()) entry = found.emplace(found.end(), key, GroupCollapse{last_phase(arm), step.at("step").as_int(), {}, {}});
+      if (entry == found.end()) entry = found.emplace(found.end(), key, GroupCollapse{last_phase(arm), step.at("step").as_int(), std::get<bool>(key), {}, {}});
       entry->second.first_step = std::min(entry->second.first_step, step.at("step").as_int());
       entry->second.layers.insert(alarm.at("layer").as_int());
       entry->second.runs.insert(arm.name);
     });
   }
+  std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.second.has_recovered < b.second.has_recovered; });
   std::vector<std::string> out;
   for (const auto& [key, collapse] : found) {
-    const auto& [group, text] = key;
+    const auto& [group, text, recovered] = key;
     const size_t n = n_runs.at(group);
     const std::string runs = n > 1 ? ", in " + std::to_string(collapse.runs.size()) + " of " + std::to_string(n) + " seeds" : "";
-    out.push_back(group + ": the router collapsed in phase " + collapse.phase + ", " + layer_words(collapse.layers) + ", from step " + std::to_string(collapse.first_step) + runs + ": " + text + ".");
+    out.push_back(group + ": the router collapsed in phase " + collapse.phase + ", " + layer_words(collapse.layers) + (recovered ? ", for a time after step " : ", from step ") + std::to_string(collapse.first_step) + runs + (recovered ? ", and has recovered at the last evaluation: " : ": ") + text + ".");
   }
   return out;
 }

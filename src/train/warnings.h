@@ -20,7 +20,7 @@ struct ExpertUse {
 // nullopt for a dense model, and where the last phase was not evaluated on the set.
 std::optional<ExpertUse> expert_use(const Arm& arm, const std::string& data);
 
-// Whether a check found a collapse in the run's last phase, or its last evaluation on `data` leaves more than half of a layer's experts
+// Whether a check found a collapse in the run's last phase from which the router had not recovered at the last evaluation, or its last evaluation on `data` leaves more than half of a layer's experts
 // without a token. The figures of such a router are no balance.
 bool has_collapsed(const Arm& arm, const std::string& data);
 

@@ -19,7 +19,7 @@ Json alarm(int64_t layer, const std::string& kind, const std::string& text) { re
 // Two layers of four experts; phase one has steps 1 to 6, phase two 7 to 10.
 class WarningsTest : public ::testing::Test {
  protected:
-  Arm arm(const std::string& name, const std::vector<std::pair<int64_t, Json>>& alarms, int64_t dead = 0) {
+  Arm arm(const std::string& name, const std::vector<std::pair<int64_t, Json>>& alarms, int64_t dead = 0, double mri = 0.5) {
     std::vector<Json> lines;
     for (int64_t step = 1; step <= 10; ++step) {
       Json line = made_step(step, step <= 6 ? "one" : "two", {0.5, 0.5}), found = Json::array();
@@ -29,7 +29,7 @@ class WarningsTest : public ::testing::Test {
       lines.push_back(std::move(line));
       if (step == 6) lines.push_back(made_evaluation(6, "one", {{"old", made_result(2.0, {0.5, 0.5})}}));
     }
-    Json result = made_result(2.0, {0.5, 0.5});
+    Json result = made_result(2.0, {mri, mri});
     result["routing"].as_array()[0]["dead"] = 0;
     result["routing"].as_array()[1]["dead"] = dead;
     lines.push_back(made_evaluation(10, "two", {{"held", result}}));
@@ -44,8 +44,8 @@ TEST_F(WarningsTest, ATableHasEachAlarmWithItsPlace) {
   add_arm_rows(arm("a", {{1, alarm(-1, "no_balance", "none")}, {8, alarm(1, "same_experts", "the same")}}), tables);
   const Table& table = find_table(tables, "warnings");
   ASSERT_EQ(table.rows.size(), 2U);
-  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["a","one",1,null,"no_balance","none"])");
-  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["a","two",8,1,"same_experts","the same"])");
+  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["a","one",1,null,"no_balance","none",null])");
+  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["a","two",8,1,"same_experts","the same",true])");
 }
 
 TEST_F(WarningsTest, ExpertsInUseAreThoseOfTheLastPhasesEvaluation) {
@@ -61,15 +61,19 @@ TEST_F(WarningsTest, ExpertsInUseAreThoseOfTheLastPhasesEvaluation) {
 TEST_F(WarningsTest, ACollapseOfTheLastPhaseCounts) {
   EXPECT_FALSE(has_collapsed(arm("whole", {{8, alarm(-1, "not_causal", "ahead")}}, 2), "held"));
   EXPECT_FALSE(has_collapsed(arm("early", {{2, alarm(0, "one_expert", "one")}}), "held"));
-  EXPECT_TRUE(has_collapsed(arm("late", {{9, alarm(0, "one_expert", "one")}}), "held"));
+  EXPECT_TRUE(has_collapsed(arm("late", {{9, alarm(0, "one_expert", "one")}}, 0, 0.8), "held"));
+  EXPECT_FALSE(has_collapsed(arm("recovered", {{9, alarm(0, "one_expert", "one")}}, 0, 0.7), "held"));  // halfway between 0.5 and 1: 0.75
+  EXPECT_TRUE(has_collapsed(arm("last", {{10, alarm(0, "one_expert", "one")}}, 0, 0.7), "held"));       // no evaluation is after it
+  EXPECT_TRUE(has_collapsed(arm("shrunk", {{9, alarm(0, "no_scores", "none")}}, 0, 0.7), "held"));
   EXPECT_TRUE(has_collapsed(arm("dead", {}, 3), "held"));  // a quarter of a layer in use
 }
 
 TEST_F(WarningsTest, HeadlinesNameGroupPhaseLayersStepAndSeeds) {
   const auto same = [](int64_t layer) { return alarm(layer, "same_experts", "nearly all tokens have the same 2 of 4 experts"); };
   EXPECT_THAT(collapse_headlines({arm("a", {{2, same(0)}, {8, alarm(-1, "not_causal", "ahead")}})}), IsEmpty());
-  EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}})}), ElementsAre("group: the router collapsed in phase two, layer 1, from step 8: nearly all tokens have the same 2 of 4 experts."));
-  EXPECT_THAT(collapse_headlines({arm("a", {{9, same(1)}, {8, same(0)}}), arm("b", {}), arm("c", {{7, same(1)}})}),
+  EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}}, 0, 0.8)}), ElementsAre("group: the router collapsed in phase two, layer 1, from step 8: nearly all tokens have the same 2 of 4 experts."));
+  EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}})}), ElementsAre("group: the router collapsed in phase two, layer 1, for a time after step 8, and has recovered at the last evaluation: nearly all tokens have the same 2 of 4 experts."));
+  EXPECT_THAT(collapse_headlines({arm("a", {{9, same(1)}, {8, same(0)}}, 0, 0.8), arm("b", {}), arm("c", {{7, same(1)}}, 0, 0.8)}),
               ElementsAre("group: the router collapsed in phase two, layers 0, 1, from step 7, in 2 of 3 seeds: nearly all tokens have the same 2 of 4 experts."));
 }
 

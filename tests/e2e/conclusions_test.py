@@ -17,6 +17,7 @@ import tempfile
 sys.dont_write_bytecode = True
 import toy  # noqa: E402
 from checks import read_lines, rows_of, run_checks  # noqa: E402
+from nothing_lost_test import write_hf  # noqa: E402
 from contract_train import CPU  # noqa: E402
 
 MATRIX = """[study]
@@ -25,6 +26,22 @@ seeds = [1, 2]
 [study.matrix]
 model.router.kind = ["top_k", "sinkhorn"]
 phase.german.replay.fraction = [0.0, 0.5]
+"""
+CONTINUED = """[model]
+from = "{hf}"
+[train]
+batch_size = 4
+sequence_length = 16
+[[phase]]
+name = "german"
+steps = 6
+data = [{new}]
+schedule = {{kind = "constant", lr_max = 1e-2}}
+eval = {{every = "3 steps", data = [{old}, {new}]}}
+"""
+CONTINUING = """[study]
+base = "continued.toml"
+arms = [{{name = "none"}}, {{name = "some", phase.german.replay = {{fraction = 0.5, data = [{old}]}}}}]
 """
 COLLAPSING = """[study]
 base = "base.toml"
@@ -116,6 +133,23 @@ def check_a_recipe_on_a_preset_is_warned_of_too(place, problems):
         problems.ran(result)
         problems.equal(len([line for line in result.err.splitlines() if "keeps the balance loss switch 0.01" in line]), wanted, f"lines with {more}")
         problems.equal(len([line for line in json.loads(result.out)["warnings"] if "keeps the balance loss" in line]), wanted, f"warnings with {more}")
+
+
+def check_continued_weights_are_held_against_step_0(place, problems):
+    """[model] from a Hugging Face folder, one phase of new text, with and without old text in it."""
+    write_hf(place.folder / "hf", 5)
+    old, new = (f'{{name = "{name}", path = "{place.folder}/{name}"}}' for name in ("en", "de"))
+    (place.folder / "continued.toml").write_text(CONTINUED.format(hf=place.folder / "hf", old=old, new=new))
+    out, results, _ = place.study("continuing", CONTINUING.format(old=old))
+    forgetting = rows_of(results, "forgetting")[1]
+    for row in forgetting:
+        lines = [line for line in read_lines(out / "arms" / row["arm"] / "metrics.jsonl") if "eval" in line]
+        problems.equal(lines[0]["step"], 0, "the first evaluation")
+        wanted = lines[-1]["eval"][row["data"]]["loss"] - lines[0]["eval"][row["data"]]["loss"]
+        problems.need(abs(row["change"] - wanted) < 1e-12, f"change {row['change']}; need {wanted}")
+    problems.equal({arm["baseline"] for arm in results["arms"]}, {"step 0"}, "what forgetting is measured against")
+    sentences = [text for text in results["headlines"] if text.startswith("some: with 50 % of each batch replayed, forgetting on en is ")]
+    problems.equal(len(sentences), 1, f"sentences on replay in {results['headlines']}")
 
 
 def check_a_collapse_stands_first_and_everywhere(place, problems):

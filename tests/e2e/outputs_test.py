@@ -310,6 +310,43 @@ def check_files_of_other_names_stay(place, problems):
         problems.need((out / name).exists(), f"{name} is gone")
 
 
+def check_an_empty_name_is_no_output(place, problems):
+    """A variable of a shell that was not set: nothing goes into the folder that one stands in."""
+    for command, args in place.commands.items():
+        out = place.sandbox(command, with_own=False)
+        foreign(out / "metrics.jsonl")
+        arguments = [str(arg) for arg in args(out)]
+        arguments[arguments.index("--out") + 1] = ""
+        place.refused(problems, command, out, "--out", arguments)
+
+
+def check_an_arm_is_not_written_through_a_link(place, problems):
+    out = place.sandbox("study")
+    shutil.rmtree(out / "study" / "arms" / "a")
+    (out / "study" / "arms" / "a").symlink_to(ELSEWHERE)
+    (out / "study" / "results.json").unlink()
+    place.refused(problems, "study", out, out / "study" / "arms" / "a")
+    problems.equal(os.listdir(ELSEWHERE), ["real"], "the folder that a link leads to")
+
+
+def check_metrics_of_another_trainer_stay(place, problems):
+    out = place.sandbox("train", with_own=False)
+    (out / "run").mkdir()
+    (out / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": 3.2}\n')
+    place.refused(problems, "train", out, out / "run" / "metrics.jsonl")
+
+
+def check_a_pipe_that_nobody_writes_to_is_no_input(place, problems):
+    out = place.sandbox("train", with_own=False)
+    for name in ("pipe.bin", "pipe.txt", "pipe.toml", "pipe.model"):
+        os.mkfifo(out / name)
+    shutil.copy(place.folder / "en.idx", out / "pipe.idx")
+    prepare = ("prepare", "--out", out / "pair", "--tokenizer")
+    for args in (("eval", place.run, "--data", f"a={out / 'pipe'}", *CPU), (*prepare, place.tokenizer, out / "pipe.txt"), (*prepare, out / "pipe.model", place.text),
+                 ("plan", out / "pipe.toml"), ("inspect", out / "pipe.model")):
+        place.refused(problems, args[0], out, "special file", args)
+
+
 def check_the_recipe_may_lie_in_the_run(place, problems):
     out = place.sandbox("train", with_own=False)
     (out / "run").mkdir()

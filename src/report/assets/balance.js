@@ -178,7 +178,7 @@ function buildEvalMri(report, groups, width) {
     layout[`yaxis${suffix}`] = { ...groupRows(shown, width), showticklabels: panel % facets.columns === 0 };
   });
   if (data.length === 0) return null;
-  data.push(legendKey("after the first phase", "circle-open", "first"));
+  data.push(legendKey(report.arms.every(isContinued) ? "at step 0" : report.arms.some(isContinued) ? "after the first phase, or at step 0" : "after the first phase", "circle-open", "first"));
   if (data.some((trace) => trace.meta.when === "last")) data.push(legendKey("after the last phase", "circle", "last"));
   return { data, layout, height: facets.height };
 }
@@ -193,8 +193,9 @@ function legendKey(name, symbol, legendgroup) {
 function evalMriOf(report, group, dataName, when) {
   const table = report.tables.get("eval_mri");
   const values = group.arms.map((arm) => {
-    if (when === "last" && arm.phases.length < 2) return null;
-    const phase = arm.phases.length > 0 ? arm.phases.at(when === "first" ? 0 : -1).name : null;
+    if (when === "last" && arm.phases.length < 2 && !isContinued(arm)) return null;
+    const last = arm.phases.length > 0 ? arm.phases.at(-1).name : null;
+    const phase = when === "last" ? last : arm.baseline || (arm.phases[0] || {}).name || null;
     const rows = table.records.filter((record) => record.arm === arm.name && record.data === dataName && record.phase === phase
       && record.layer !== null && isNumber(record.mri));
     return rows.length > 0 ? mean(rows.map((record) => record.mri)) : null;

@@ -208,21 +208,22 @@ function groupRows(groups, width) {
 // Labels beside points: of those that would lie on each other the first stays. `width` and `height`: of the plot, px, that the points fill.
 // True where one was left out; the hover text of its point has it.
 function thinLabels(traces, width, height) {
-  const points = traces.flatMap((trace) => trace.x.map((x, i) => ({ trace, i, x, y: trace.y[i], text: trace.text[i].trim() }))).filter(({ text }) => text !== "");
+  const points = traces.flatMap((trace) => trace.x.map((x, i) => ({ trace, i, x, y: trace.y[i], text: trace.text[i].trim() })));
   const scale = (key) => {
     const values = points.map((point) => point[key]);
     return [Math.min(...values), Math.max(...values) - Math.min(...values) || 1];
   };
   const [[x0, dx], [y0, dy]] = [scale("x"), scale("y")];
   const kept = [];
-  for (const { trace, i, x, y, text } of points) {
+  const labelled = points.filter(({ text }) => text !== "");
+  for (const { trace, i, x, y, text } of labelled) {
     const long = 8 * text.length + 4;
     const at = ((x - x0) / dx) * width;
     const left = String(trace.textposition).endsWith("left") ? at - long - 6 : at + 6;
     const box = { left, right: left + long, y: ((y - y0) / dy) * height };
     if (kept.some((other) => other.left < box.right && box.left < other.right && Math.abs(other.y - box.y) < 17)) trace.text[i] = ""; else kept.push(box);
   }
-  return kept.length < points.length;
+  return kept.length < labelled.length;
 }
 
 const kThinned = "Labels that would lie on each other are left out; each point's hover text has its own.";

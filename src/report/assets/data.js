@@ -87,10 +87,12 @@ function assignColors(groups) {
 // last; where names do not tell, the sets whose loss rose most and fell most over the last phase.
 function oldAndNewData(report) {
   const sets = report.dataSets;
-  const shifted = report.arms.filter((arm) => arm.phases.length > 1);
+  const shifted = report.arms.filter((arm) => arm.phases.length > 1 || isContinued(arm));
   if (sets.length < 2 || shifted.length === 0) return { oldData: sets[0] || null, newData: null };
   const trained = (arm, index) => (((arm.resolved.phase || []).at(index) || {}).data || []).map((source) => source.name);
-  const first = new Set(shifted.flatMap((arm) => trained(arm, 0)));
+  const learned = new Set(shifted.flatMap((arm) => trained(arm, -1)));
+  const before = (arm) => (arm.phases.length > 1 ? trained(arm, 0) : sets.filter((name) => !learned.has(name)));  // of one phase: what its recipe does not train on
+  const first = new Set(shifted.flatMap(before));
   const oldNamed = sets.filter((name) => first.has(name));
   const newNamed = sets.filter((name) => !first.has(name) && shifted.some((arm) => trained(arm, -1).includes(name)));
   if (oldNamed.length > 0 && newNamed.length > 0) return { oldData: oldNamed[0], newData: newNamed[0] };

@@ -5,17 +5,21 @@ const saturationView = { k: null, data: null, span: null };
 function addForgettingSection(report) {
   const table = report.tables.get("forgetting");
   if (!table || table.records.length === 0) return;
+  const continued = report.arms.length > 0 && report.arms.every(isContinued);
   const section = addSection("forgetting", "Forgetting and replay",
-    "Held-out loss after each phase, and how far it moved since the first phase ended. Rising loss on the old data is forgetting; falling loss on the new data is learning.");
+    `Held-out loss after each phase, and how far it moved since ${continued ? "step 0, before the training" : "the first phase ended"}. Rising loss on the old data is forgetting; falling loss on the new data is learning.`);
   const pair = make("div", { class: "pair" });
   section.append(pair);
   addChart(pair, { id: "forgetting", title: "Forgetting matrix",
-    caption: `Number: change of the held-out loss since the end of the first phase, nats per token${errorWords(report) ? `, ${errorWords(report)}` : ""}; in brackets, where there is room, the loss. Blue: better than then; orange: worse.`,
+    caption: `Number: change of the held-out loss since ${continued ? "step 0" : "the end of the first phase"}, nats per token${errorWords(report) ? `, ${errorWords(report)}` : ""}; in brackets, where there is room, the loss. Blue: better than then; orange: worse.`,
     missing: "There is one phase only, so nothing was left behind to forget.", build: (width) => buildForgetting(report, width) });
   addChart(pair, { id: "replay", title: "What replay buys and costs",
     caption: `Each point is an arm at its end; lower left is better.${barNote(report)} A thin line joins arms of one model that differ by the share of replay.`,
     build: (width) => buildReplay(report, width) });
 }
+
+// Whether an arm's weights were trained before its first step: its figures are held against step 0.
+function isContinued(arm) { return arm.baseline === "step 0"; }
 
 // Rows and columns of the matrix. A study: an arm a row, a data set after a later phase a column;
 // a single arm: a phase a row, a data set a column.
@@ -25,9 +29,9 @@ function forgettingAxes(report) {
   const sets = unique(records.map((record) => record.data));
   const [only] = report.groups;
   if (report.groups.length === 1) {
-    return { rows: phases.length < 2 ? [] : phases.map((phase) => ({ name: `after ${phase}`, group: only, phase })), columns: sets.map((data) => ({ data })) };
+    return { rows: phases.length < 2 && !report.arms.every(isContinued) ? [] : phases.map((phase) => ({ name: `after ${phase}`, group: only, phase })), columns: sets.map((data) => ({ data })) };
   }
-  const firsts = new Set(report.arms.map((arm) => (arm.phases[0] || {}).name));
+  const firsts = new Set(report.arms.filter((arm) => !isContinued(arm)).map((arm) => (arm.phases[0] || {}).name));
   return { rows: visibleGroups(report.groups).map((group) => ({ name: group.name, group })),
     columns: phases.filter((phase) => !firsts.has(phase)).flatMap((phase) => sets.map((data) => ({ data, phase }))) };
 }

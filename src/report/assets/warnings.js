@@ -7,12 +7,13 @@ const kShownWarnings = 6;
 function warningEntries(report) {
   const table = report.tables.get("warnings");
   const entries = new Map();
-  for (const { arm, phase, step, layer, kind, what } of table ? table.records : []) {
+  for (const { arm, phase, step, layer, kind, what, recovered } of table ? table.records : []) {
     const key = JSON.stringify([arm, phase, kind, what]);
-    if (!entries.has(key)) entries.set(key, { arm, phase, kind, what, places: [] });
+    if (!entries.has(key)) entries.set(key, { arm, phase, kind, what, places: [], lasts: false });
     entries.get(key).places.push({ step, layer });
+    if (recovered !== true) entries.get(key).lasts = true;
   }
-  const rank = ({ kind }) => (kCollapses.includes(kind) ? 0 : 1);
+  const rank = ({ kind, lasts }) => (kCollapses.includes(kind) ? 0 : 2) + (lasts ? 0 : 1);
   return [...entries.values()].sort((a, b) => rank(a) - rank(b));
 }
 
@@ -27,10 +28,10 @@ function warningPlaces(places) {
 function warningsNotice(report) {
   const entries = warningEntries(report);
   if (entries.length === 0) return null;
-  const item = ({ arm, phase, kind, what, places }) => make("li", { "data-kind": kind },
-    make("strong", {}, arm), `, phase ${phase}, ${warningPlaces(places)}: ${what}`);
+  const item = ({ arm, phase, kind, what, places, lasts }) => make("li", { "data-kind": kind },
+    make("strong", {}, arm), `, phase ${phase}, ${warningPlaces(places)}${kCollapses.includes(kind) && !lasts ? ", for a time" : ""}: ${what}`);
   const more = entries.slice(kShownWarnings);
-  const collapses = unique(entries.filter(({ kind }) => kCollapses.includes(kind)).map(({ arm }) => arm));
+  const collapses = unique(entries.filter(({ kind, lasts }) => lasts && kCollapses.includes(kind)).map(({ arm }) => arm));
   return make("aside", { class: "warnings", id: "warnings", "aria-labelledby": "warnings-title" },
     make("p", { class: "warnings-title", id: "warnings-title" }, collapses.length > 0 ? `Warnings: the router of ${list(collapses)} collapsed` : "Warnings of the checks"),
     make("ul", {}, ...entries.slice(0, kShownWarnings).map(item)),
