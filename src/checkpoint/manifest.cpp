@@ -14,6 +14,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "core/output.h"
 
@@ -68,8 +69,29 @@ Json manifest_of(const fs::path& folder) {
   return manifest;
 }
 
+// What is wrong with the name of a checkpoint folder: that of another step than the one in its state.json, as a copy has it. Nothing where
+// the name is that of no step, or state.json says no step: it is the hashes that tell of damage.
+std::optional<std::string> misfit_of_name(const fs::path& folder) {
+  const fs::path whole_path = fs::absolute(folder).lexically_normal();
+  const std::string name = (whole_path.has_filename() ? whole_path : whole_path.parent_path()).filename().string();
+  const auto named = step_of_name(name);
+  const fs::path state_path = folder / "state.json";
+  std::error_code ignored;
+  if (!named || !fs::is_regular_file(state_path, ignored)) return std::nullopt;
+  try {
+    const Json state = read_json(state_path);
+    const Json* step = state.is_object() ? state.find("step") : nullptr;
+    if (step == nullptr || !step->is_integer() || step->as_int() == *named) return std::nullopt;
+    return join_parts(state_path.string(), ": got step ", step->as_int(), " in a folder with the name ", name, "; need the name ", step_folder_name(step->as_int()), ", which is that of its step");
+  } catch (const DataError&) {
+    return std::nullopt;
+  }
+}
+
 // Puts `temporary` in the place of `folder`. A kill between the two renames leaves `folder` absent until remove_leftovers restores it.
+// A checkpoint of another step that bears the name is kept under another one.
 void put_in_place(const fs::path& temporary, const fs::path& folder) {
+  if (const auto reason = misfit_of_name(folder)) put_aside(folder, *reason);
   if (!fs::exists(folder)) return rename_synced(temporary, folder);
   const fs::path replaced = folder.parent_path() / (kReplacedPrefix + folder.filename().string());
   try {
@@ -200,6 +222,8 @@ bool is_whole(const fs::path& folder) {
   try {
     verify_folder(folder, /*deep=*/true);
     return true;
+  } catch (const VersionError&) {
+    return true;  // a newer evenkeel's: not ours to judge, and no damage
   } catch (const Error&) {
     return false;
   }
@@ -234,8 +258,17 @@ void remove_leftovers(const fs::path& parent) {
   }
 }
 
-void verify_folder(const fs::path& folder, bool deep) {
+namespace {
+
+void verify_files(const fs::path& folder, bool deep) {
   for (const auto& file : read_manifest(folder)) check_file(folder / file.name, file, deep);
+}
+
+}  // namespace
+
+void verify_folder(const fs::path& folder, bool deep) {
+  verify_files(folder, deep);
+  if (const auto reason = misfit_of_name(folder)) fail<CheckpointError>(*reason);
 }
 
 void require_only_listed(const fs::path& folder) {
@@ -281,18 +314,24 @@ std::optional<NewestWhole> find_newest_whole(const fs::path& run) {
   NewestWhole out;
   auto folders = step_folders(run);
   const size_t n_folders = folders.size();
+  std::string reason;  // the first that was found
   for (; !folders.empty(); folders.pop_back()) {
+    const fs::path& folder = folders.back();
+    auto* list = &out.damaged;
     try {
-      verify_folder(folders.back(), /*deep=*/true);
-      out.checkpoint = folders.back();
+      verify_files(folder, /*deep=*/true);
+      list = &out.misnamed;
+      verify_folder(folder, /*deep=*/false);
+      out.checkpoint = folder;
       return out;
     } catch (const CheckpointError& error) {
-      out.damaged.emplace_back(folders.back(), error.what());
+      list->emplace_back(folder, error.what());
+      if (reason.empty()) reason = error.what();
     }
   }
   const size_t n_aside = folders_aside(run).size();
   if (n_folders + n_aside == 0) return std::nullopt;
-  const std::string reason = out.damaged.empty() ? (run / "checkpoints").string() + ": all were put aside as damaged" : out.damaged.front().second;
+  if (reason.empty()) reason = (run / "checkpoints").string() + ": all were put aside as damaged";
   fail<CheckpointError>(run.string(), ": got ", n_folders + n_aside, n_folders + n_aside == 1 ? " checkpoint, which is not whole (" : " checkpoints, none of them whole (", reason,
                         "); need one of them restored from a copy, or another --out to start over");
 }

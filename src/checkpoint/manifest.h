@@ -17,7 +17,7 @@ std::string step_folder_name(int64_t step);  // "step-00000120"
 
 // Calls `write_files` with a temporary folder beside `folder` (.evenkeel-saving-NAME), writes manifest.json
 // there (name, size and SHA-256 of each file; docs/formats.md), syncs and renames. An existing `folder` is
-// replaced. `write_files` makes plain files with AtomicFile, no folders. Leftovers of killed saves in the
+// replaced, or put aside where it is the checkpoint of another step. `write_files` makes plain files with AtomicFile, no folders. Leftovers of killed saves in the
 // parent are removed first, saves under way in other processes are not. A failure leaves no temporary.
 void save_folder(const fs::path& folder, const std::function<void(const fs::path& temporary)>& write_files);
 
@@ -28,8 +28,8 @@ void remove_folder(const fs::path& folder);
 // an old folder away and putting the new one in its place, the new one if it is whole, else the old one, is put there.
 void remove_leftovers(const fs::path& parent);
 
-// CheckpointError with the first difference of a listed file: missing, size, hash; VersionError for a manifest that a newer evenkeel
-// wrote. `deep` re-hashes; otherwise names and sizes only. Files that are not listed, as file browsers make them, do no harm; the second function finds them.
+// CheckpointError with the first difference of a listed file: missing, size, hash; or where the folder is named like the checkpoint of
+// another step than its state.json says, as a copy may be. VersionError for a manifest that a newer evenkeel wrote. `deep` re-hashes; otherwise names and sizes only. Files that are not listed, as file browsers make them, do no harm; the second function finds them.
 void verify_folder(const fs::path& folder, bool deep);
 void require_only_listed(const fs::path& folder);
 
@@ -39,10 +39,12 @@ std::optional<int64_t> step_of_name(const std::string& name);
 // The folders under RUN/checkpoints that are named like checkpoints, whole or not, in the order of steps; empty when there are none.
 std::vector<fs::path> step_folders(const fs::path& run);
 
-// The newest checkpoint under RUN/checkpoints whose hashes agree, and the newer ones, which are damaged. Changes nothing.
+// The newest checkpoint under RUN/checkpoints whose hashes agree and whose name is that of its step, and the newer ones, which are damaged
+// or misnamed. Changes nothing.
 struct NewestWhole {
   fs::path checkpoint;
-  std::vector<std::pair<fs::path, std::string>> damaged;  // with the first difference, newest first
+  std::vector<std::pair<fs::path, std::string>> damaged;   // with the first difference, newest first
+  std::vector<std::pair<fs::path, std::string>> misnamed;  // whole, with the name of another step: these stay until a save needs the name
 };
 // std::nullopt where there is no checkpoint and never was one that was damaged. CheckpointError where there are some and none is whole: to
 // start over would lose what the user may yet restore. VersionError where the newest is of a newer evenkeel.
@@ -51,7 +53,7 @@ std::optional<NewestWhole> find_newest_whole(const fs::path& run);
 // Renames a damaged checkpoint to "damaged-NAME", or to "damaged-NAME.2" and so on where that is taken, with a warning.
 void put_aside(const fs::path& checkpoint, const std::string& reason);
 
-// Steps with a whole checkpoint under RUN/checkpoints, ascending (names and sizes checked); empty when there
+// Steps with a whole checkpoint under RUN/checkpoints, ascending (names, sizes and the step in state.json checked); empty when there
 // is no such folder.
 std::vector<int64_t> saved_steps(const fs::path& run);
 

@@ -282,6 +282,46 @@ TEST_F(NewestWholeTest, RefusesWhereAllAreDamaged) {
   EXPECT_THAT(refusal(), ::testing::HasSubstr("got 3 checkpoints, none of them whole"));
 }
 
+// A copy, or one that was renamed.
+TEST_F(NewestWholeTest, TheNameMustBeThatOfTheStep) {
+  const auto save = [&](int64_t step) {
+    const fs::path folder = root_ / "checkpoints" / step_folder_name(step);
+    save_folder(folder, [&](const fs::path& temporary) { write_file_atomically(temporary / "state.json", "{\"step\": " + std::to_string(step) + "}"); });
+    return folder;
+  };
+  const auto five = save(5), copy = root_ / "checkpoints" / step_folder_name(99), moved = root_ / "checkpoints" / step_folder_name(10);
+  fs::copy(five, copy);
+  const auto error_of = [](const fs::path& folder, bool deep) { return evenkeel::testing::message_of<CheckpointError>([&] { verify_folder(folder, deep); }); };
+  for (const bool deep : {true, false}) {
+    EXPECT_NO_THROW(verify_folder(five, deep));
+    EXPECT_NO_THROW(verify_folder(five / "", deep));
+    EXPECT_THAT(error_of(copy, deep), ::testing::HasSubstr("got step 5 in a folder with the name step-00000099; need the name step-00000005"));
+    EXPECT_THAT(error_of(copy / "", deep), ::testing::HasSubstr("step-00000099"));
+  }
+  fs::copy(five, root_ / "best");
+  EXPECT_NO_THROW(verify_folder(root_ / "best", /*deep=*/true));  // a name of no step
+  EXPECT_EQ(saved_steps(root_), std::vector<int64_t>{5});
+  const auto newest = find_newest_whole(root_);
+  EXPECT_EQ(newest->checkpoint, five);
+  EXPECT_TRUE(newest->damaged.empty());
+  ASSERT_EQ(newest->misnamed.size(), 1U);
+  EXPECT_EQ(newest->misnamed[0].first, copy);
+
+  fs::rename(five, moved);
+  EXPECT_THAT(evenkeel::testing::message_of<CheckpointError>([&] { find_newest_whole(root_); }), ::testing::HasSubstr("got 2 checkpoints, none of them whole"));
+  save(10);  // needs the name
+  EXPECT_EQ(read_file(moved / "state.json"), "{\"step\": 10}");
+  EXPECT_EQ(read_file(root_ / "checkpoints" / "damaged-step-00000010" / "state.json"), "{\"step\": 5}");
+}
+
+TEST_F(NewestWholeTest, ALeftoverOfANewerVersionIsKept) {
+  const auto five = save_step(5);
+  write_text(five / "manifest.json", R"({"format": "evenkeel.manifest.v2", "files": []})");
+  fs::rename(five, root_ / "checkpoints" / ".evenkeel-replaced-step-00000005");
+  remove_leftovers(root_ / "checkpoints");
+  EXPECT_EQ(names_beside(), std::vector<std::string>{"step-00000005"});
+}
+
 TEST_F(NewestWholeTest, ANewerVersionIsNoDamage) {
   save_step(5);
   write_text(save_step(10) / "manifest.json", R"({"format": "evenkeel.manifest.v2", "files": []})");

@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "checkpoint/manifest.h"
+#include "core/file_io.h"
+#include "core/json_lines.h"
 #include "core/log.h"
+#include "train/metrics.h"
 #include "train/recipe_changes.h"
 
 namespace evenkeel::train {
@@ -67,11 +70,97 @@ void try_next_phase(const RunConfig& config, const std::vector<PhaseStart>& star
   const data::Loader check(loader_options(config), phase_draws(config, config.phases[next], records), std::move(loader), data.datasets());
 }
 
+// The recipe was compared before a checkpoint that a killed save had left was in its place again: where that is the only one, there was
+// nothing to compare with.
+void require_unchanged(const RunConfig& config, const ResumeOptions& options, InputData& data) {
+  if (!options.changes.empty()) return;  // these are allowed
+  const auto changes = changes_since(options.run, config, data);
+  require<ConfigError>(changes.empty(), options.run.string(), ": got a recipe that differs from the run's (", joined(changes), "); need the same, or train --allow-change");
+}
+
+// ---- a run without any checkpoint: whether it once had one ----
+
+// Steps between the checkpoints of a run; 0 where they come at the ends of phases only.
+int64_t checkpoint_period(const Json& resolved, const std::filesystem::path& path) {
+  return with_path(path, [&] {
+    const Json& settings = resolved.at("train");
+    const Json* every = settings.find("checkpoint_every");
+    if (every == nullptr || !every->is_string()) return int64_t{0};
+    RunConfig rhythm;
+    rhythm.train.batch_size = settings.at("batch_size").as_int();
+    rhythm.train.sequence_length = settings.at("sequence_length").as_int();
+    return rhythm.period_steps(parse_duration(every->as_string(), Unit::steps, path.string() + ": train.checkpoint_every"));
+  });
+}
+
+// The first line that was written after a checkpoint, as a sentence; "" where there is none. The line of a step is written before the
+// checkpoint of that step, and all other lines of the step after it: a kill between the two leaves a run that never had a checkpoint.
+std::string line_after_a_save(const std::vector<Json>& lines, int64_t period) {
+  int64_t phase_step = 0;
+  for (const Json& line : lines) {
+    const int64_t step = line.at("step").as_int();
+    const Json* of_phase = line.find("phase_step");
+    const bool is_step = line.find("loss") != nullptr && of_phase != nullptr && of_phase->is_integer();
+    if (is_step) phase_step = of_phase->as_int();
+    const std::string reached = "metrics.jsonl reaches step " + std::to_string(step);
+    if (is_step && step > phase_step) return reached + ", of a second phase: the end of the first was saved";
+    const bool is_after = is_step ? phase_step > period : step > 0 && phase_step >= period;
+    if (period > 0 && is_after) return reached + ", and a step was saved every " + std::to_string(period);
+    if (line.find("saturation") != nullptr) return reached + ", the end of a phase, which was saved";
+  }
+  return "";
+}
+
+// The first line of log.txt that tells of a checkpoint: --max-hours, a signal and a collapse save at any step.
+std::string line_of_log(const std::filesystem::path& path) {
+  if (!std::filesystem::is_regular_file(path)) return "";
+  const std::string text = read_file(path);
+  for (const auto line : whole_lines(text))
+    for (const char* words : {": saved step ", "; the step is saved", "evenkeel: resumed at step "})
+      if (line.find(words) != line.npos) return "log.txt says '" + std::string(line) + "'";
+  return "";
+}
+
+// The first name in `folder` that begins like a checkpoint's.
+std::string name_like_a_step(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  for (const auto& name : names)
+    if (name.starts_with("step-") && name.size() > 5 && name[5] >= '0' && name[5] <= '9') return name;
+  return "";
+}
+
+// CheckpointError where a run without a checkpoint once had one: to start over would empty its metrics.
+void require_never_saved(const std::filesystem::path& run) {
+  const auto metrics = run / "metrics.jsonl", resolved_path = run / "resolved.json", checkpoints = run / "checkpoints";
+  const auto lines = std::filesystem::exists(metrics) ? read_metrics(metrics) : std::vector<Json>{};
+  std::string evidence;
+  if (const auto name = name_like_a_step(checkpoints); !name.empty()) evidence = checkpoints.string() + " has " + name + ", which is no name of a checkpoint";
+  if (evidence.empty() && std::filesystem::exists(run / "results.json")) evidence = "results.json says that the run was finished";
+  if (evidence.empty() && !lines.empty() && std::filesystem::exists(resolved_path)) {
+    const Json resolved = read_resolved(run);
+    evidence = line_after_a_save(lines, checkpoint_period(resolved, resolved_path));
+    if (evidence.empty() && resolved.find("changed") != nullptr) evidence = "resolved.json has a change of the recipe, which was made at a checkpoint";
+    if (evidence.empty()) evidence = line_of_log(run / "log.txt");
+  }
+  if (evidence.empty()) return;
+  const int64_t reached = lines.empty() ? 0 : lines.back().at("step").as_int();
+  fail<CheckpointError>(run.string(), ": got metrics.jsonl with ", reached, reached == 1 ? " step" : " steps", " and no checkpoint in ", checkpoints.string(), ", where one must have been (", evidence,
+                        "); need the checkpoints back under their names, as ", checkpoint::step_folder_name(3), " for step 3, or another --out to start over");
+}
+
 }  // namespace
 
 std::optional<Resume> find_resume(const RunConfig& config, const ResumeOptions& options, const std::vector<PhaseStart>& starts, InputData& data) {
   const auto newest = checkpoint::find_newest_whole(options.run);
-  if (!newest) return std::nullopt;
+  if (!newest) {
+    require_never_saved(options.run);
+    return std::nullopt;
+  }
+  require_unchanged(config, options, data);
+  for (const auto& [folder, reason] : newest->misnamed) log_warning("passed over ", folder.string(), ", which stays as it is: ", reason);
   const model::Transformer model(config.model);
   Resume out{load_checkpoint(newest->checkpoint, config, model, options.device, /*deep=*/false), newest->damaged};
   TrainState& state = out.state;

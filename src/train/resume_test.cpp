@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/manifest.h"
+#include "core/file_io.h"
+#include "core/json_lines.h"
 #include "support/tiny_run.h"
 #include "train/trainer.h"
 
@@ -35,12 +37,14 @@ class ResumeTest : public ::testing::Test {
   std::string source(const std::string& name, const std::string& more = "") const { return "{name = \"" + name + "\", path = \"" + (folder_ / name).string() + "\"" + more + "}"; }
   std::string a(const std::string& more = "") const { return source("a", more); }
   std::string b() const { return source("b"); }
-  std::optional<Resume> resume(const std::vector<std::string>& overrides = {}) const {
+  std::filesystem::path run() const { return folder_ / "run"; }
+  std::optional<Resume> resume(const std::vector<std::string>& overrides = {}, bool is_allowed = true) const {
+    const std::vector<std::string> allowed = is_allowed ? overrides : std::vector<std::string>{};
     const auto changed = config(overrides);
     InputData data;
     data.open(changed);
     const auto starts = check_starts(changed, data);
-    return find_resume(changed, {folder_ / "run", at::kCPU, overrides}, starts, data);
+    return find_resume(changed, {run(), at::kCPU, allowed}, starts, data);
   }
   std::string refusal(const std::vector<std::string>& overrides) const {
     return message_of<ConfigError>([&] { resume(overrides); });
@@ -57,8 +61,67 @@ TEST_F(ResumeTest, IsTheLastWholeCheckpointAsItWasSaved) {
   ASSERT_EQ(found->state.loader.mixture.size(), 2U);
   EXPECT_EQ(found->state.loader.mixture[0].count + found->state.loader.mixture[1].count, 12);
   EXPECT_FALSE(found->state.records.back().has_changed);
-  std::filesystem::remove_all(folder_ / "run" / "checkpoints");
+  std::filesystem::rename(run() / "checkpoints", folder_ / "kept");
+  EXPECT_THAT(message_of<CheckpointError>([&] { resume(); }), HasSubstr("metrics.jsonl with 10 steps and no checkpoint"));
+  std::filesystem::remove_all(run());
   EXPECT_FALSE(resume());
+}
+
+// The run has a first phase of 6 steps and no checkpoints between, unless resolved.json is changed.
+TEST_F(ResumeTest, StartsOverOnlyWhereThereNeverWasACheckpoint) {
+  std::filesystem::remove_all(run() / "checkpoints");
+  const auto refusal = [&] { return message_of<CheckpointError>([&] { resume(); }); };
+  EXPECT_THAT(refusal(), HasSubstr("results.json says"));
+  std::filesystem::remove(run() / "results.json");
+  EXPECT_THAT(refusal(), HasSubstr("second phase"));
+  const std::string lines = read_file(run() / "metrics.jsonl"), resolved = read_file(run() / "resolved.json");
+  const auto cut = [&](int64_t last) {  // as a kill right after the line of that step leaves it
+    std::string kept;
+    for (const auto line : whole_lines(lines)) {
+      const Json json = Json::parse(line, "line");
+      if (json.at("step").as_int() <= last && (json.find("loss") != nullptr || json.at("step").as_int() < last)) kept += std::string(line) + "\n";
+    }
+    write_file_atomically(run() / "metrics.jsonl", kept);
+  };
+  cut(6);  // the end of the phase: its line comes before its checkpoint
+  EXPECT_FALSE(resume());
+  Json changed = Json::parse(resolved, "resolved");
+  changed["train"]["checkpoint_every"] = "64 tokens";  // 2 steps of 4 sequences of 8
+  write_file_atomically(run() / "resolved.json", changed.dump());
+  for (const int64_t last : {0, 1, 2}) {
+    cut(last);
+    EXPECT_FALSE(resume()) << last;
+  }
+  const std::string two = read_file(run() / "metrics.jsonl");
+  write_file_atomically(run() / "metrics.jsonl", two + R"({"step":2,"eval":{}})" + "\n");  // an evaluation comes after the checkpoint
+  EXPECT_THAT(refusal(), HasSubstr("every 2"));
+  cut(3);
+  EXPECT_THAT(refusal(), HasSubstr("metrics.jsonl with 3 steps"));
+  std::filesystem::remove(run() / "resolved.json");  // a study copied these lines, and was killed before the checkpoint
+  EXPECT_FALSE(resume());
+}
+
+TEST_F(ResumeTest, RemembersCheckpointsOfAnyStepByTheLogAndByNames) {
+  std::filesystem::remove_all(run() / "checkpoints");
+  std::filesystem::remove(run() / "results.json");
+  const auto refusal = [&] { return message_of<CheckpointError>([&] { resume(); }); };
+  write_file_atomically(run() / "metrics.jsonl", R"({"step":1,"phase_step":1,"loss":3})"
+                                                 "\n");
+  write_file_atomically(run() / "log.txt", "");
+  EXPECT_FALSE(resume());
+  write_file_atomically(run() / "log.txt", "evenkeel: phase one\nevenkeel: out of time after 1 hours: saved step 1 of 10\n");
+  EXPECT_THAT(refusal(), HasSubstr("saved step 1 of 10"));
+  write_file_atomically(run() / "log.txt", "");
+  std::filesystem::create_directories(run() / "checkpoints" / "step-by-step");
+  EXPECT_FALSE(resume());
+  std::filesystem::create_directories(run() / "checkpoints" / "step-00000003.bak");
+  EXPECT_THAT(refusal(), HasSubstr("step-00000003.bak"));
+}
+
+// As a trainer does that looked at the recipe before the leftover of a killed save was in its place again.
+TEST_F(ResumeTest, RefusesAChangeThatNobodyAllowed) {
+  EXPECT_THAT(message_of<ConfigError>([&] { resume({"phase.two.steps=5"}, /*is_allowed=*/false); }), HasSubstr("phase.two.steps: 4 -> 5"));
+  EXPECT_TRUE(resume({}, /*is_allowed=*/false));
 }
 
 TEST_F(ResumeTest, AChangedMixtureCountsFromHereOnAndIsRemembered) {

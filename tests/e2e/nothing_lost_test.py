@@ -145,6 +145,36 @@ def damaged_checkpoints():
     check("a checkpoint that was being replaced is there again", done.rc == 0 and "resumed at step 10" in done.err and not toy.leftovers("run"), done.err)
 
 
+def checkpoints_away():  # when the first is due, and what tells that there was one: src/train/resume_test.cpp
+    for name in (".evenkeel-saving-step-00000005", ".evenkeel-replaced-step-00000005"):  # a kill before the rename of the only checkpoint
+        begin(stop_after=5)
+        os.rename("run/checkpoints/step-00000005", f"run/checkpoints/{name}")
+        before = {path: content for path, content in state_of("run").items() if "checkpoints" not in path}
+        done = train("--resume", "--set", "train.batch_size=8")
+        same = before == {path: content for path, content in state_of("run").items() if "checkpoints" not in path}
+        check(f"{name}: a changed recipe is refused", refused(done, "batch_size", "--allow-change") and same, done.err)
+        done = train("--resume")
+        check(f"{name}: the old recipe goes on", done.rc == 0 and "resumed at step 5 of 20" in done.err and not toy.leftovers("run"), done.err)
+    for place in ("run/kept", "run/checkpoints/step-00000010.bak"):
+        begin(stop_after=5)
+        os.rename("run/checkpoints", "run/kept") if place == "run/kept" else os.rename("run/checkpoints/step-00000005", place)
+        before = state_of("run")
+        done = train("--resume", "--allow-change")
+        check(f"{place}: a resume does not start over", refused(done, "metrics.jsonl with 20 steps", "no checkpoint", "--out") and state_of("run") == before, done.err)
+
+
+def misnamed_checkpoints():
+    begin()
+    shutil.copytree("run/checkpoints/step-00000005", "run/checkpoints/step-00000099")
+    os.rename("run/checkpoints/step-00000010", "run/checkpoints/step-00000015")
+    copied, moved = (list(state_of(f"run/checkpoints/{name}").values()) for name in ("step-00000099", "step-00000015"))
+    seen = toy.evenkeel("verify", "run/checkpoints/step-00000099")
+    check("verify names a checkpoint under the name of another step", refused(seen, "step-00000099", "got step 5"), seen.err)
+    done = train("--resume")
+    check("a resume passes over it", done.rc == 0 and "resumed at step 5 of 20" in done.err and list(state_of("run/checkpoints/step-00000099").values()) == copied, done.err)
+    check("a save under that name keeps it", list(state_of("run/checkpoints/damaged-step-00000015").values()) == moved)
+
+
 def refused_changes():
     begin()
     whole = "whole"
@@ -455,7 +485,7 @@ def main():
         os.chdir(folder)
         for name, seed, n_documents in (("a", 1, 60), ("b", 2, 60), ("c", 4, 30), ("held", 3, 10)):
             data(name, seed, n_documents)
-        for part in (names_of_checkpoints, damaged_checkpoints, refused_changes, changed_mixtures, what_the_recipe_shows, contents, old_checkpoints, saved_once, mixed_tokenizers, failing_evaluation, hugging_face_start):
+        for part in (names_of_checkpoints, damaged_checkpoints, checkpoints_away, misnamed_checkpoints, refused_changes, changed_mixtures, what_the_recipe_shows, contents, old_checkpoints, saved_once, mixed_tokenizers, failing_evaluation, hugging_face_start):
             part()
         os.chdir("/")
     print(f"{n_passed} passed, {len(problems)} failed")

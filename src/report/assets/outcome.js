@@ -91,7 +91,7 @@ function buildReplay(report, width) {
     const style = groupStyle(group);
     const bars = (figure) => ({ type: "data", array: [figure.std], visible: figure.std > 0, color: themeColor("soft"), thickness: 1.3, width: 3 });
     return { type: "scatter", mode: several ? "markers+text" : "markers", name: chartName(group.name), x: [x.mean], y: [y.mean], error_x: bars(x), error_y: bars(y),
-      text: [replay > 0 ? `  ${formatNumber(replay * 100)} % replay  ` : ""], textposition: x.mean > middle ? "middle left" : "middle right", textfont: { color: themeColor("soft"), size: 13 }, cliponaxis: false,
+      text: [replay > 0 ? `  ${formatNumber(replay * 100)} % replay  ` : ""], textposition: x.mean > middle ? "top left" : "top right", textfont: { color: themeColor("soft"), size: 13 }, cliponaxis: false,
       hovertemplate: `%{fullData.name}${replay > 0 ? `, ${formatNumber(replay * 100)} % replay` : ""}<br>${chartText(newData)} %{x:.4f}<br>${chartText(oldData)} %{y:.4f}<extra></extra>`,
       marker: { color: style.color, symbol: style.symbol, size: 14, line: { width: 1, color: themeColor("panel") } }, legendgroup: `group-${group.index}`,
       visible: hiddenGroups.has(group.index) ? "legendonly" : true, meta: { role: "replay", group: group.name },
