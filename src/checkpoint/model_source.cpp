@@ -10,6 +10,7 @@
 #include "core/content_hash.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "core/log.h"
 #include "model/layout.h"
 
 namespace evenkeel::checkpoint {
@@ -37,6 +38,18 @@ void require_model_folder(const fs::path& path) {
 
 }  // namespace
 
+namespace {
+
+// Those that are not whole: whoever asks for the last checkpoint gets an older one, and must know.
+void warn_of_later_ones(const fs::path& run, int64_t step) {
+  for (const auto& entry : fs::directory_iterator(run / "checkpoints")) {
+    const auto other = step_of_name(entry.path().filename().string());
+    if (other && *other > step) log_warning(entry.path().string(), ": got a checkpoint that is not whole ('evenkeel verify' says why); step ", step, " is taken");
+  }
+}
+
+}  // namespace
+
 fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step) {
   require_model_folder(path);
   if (fs::exists(path / "manifest.json")) {
@@ -48,6 +61,7 @@ fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step) {
   if (!step) {
     require<CheckpointError>(!steps.empty(), path.string(), ": got a folder without a whole checkpoint; need a checkpoint, a run that has one, or a Hugging Face folder");
     step = steps.back();
+    warn_of_later_ones(path, *step);
   }
   std::string known;
   for (const int64_t saved : steps) known += (known.empty() ? "" : ", ") + std::to_string(saved);

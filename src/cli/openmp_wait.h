@@ -5,7 +5,7 @@
 
 namespace evenkeel::cli {
 
-// Turns of the loop in which a thread waits before it sleeps (GOMP_SPINCOUNT), some 20 microseconds; why so many: docs/architecture.md.
+// Turns of the loop in which a thread waits before it sleeps (GOMP_SPINCOUNT), some 12 microseconds; why so many: docs/architecture.md.
 constexpr const char* kWaitSetting = "GOMP_SPINCOUNT=600";
 
 // Whether the environment (NAME=VALUE, nullptr at the end) says itself how threads wait, to GNU's runtime or to LLVM's and Intel's.

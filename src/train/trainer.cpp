@@ -425,7 +425,8 @@ class Run {
     int64_t n_later = 0;
     for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
       if (kept.contains(*step) || n_later++ < config_.train.keep_last) continue;
-      checkpoint::remove_folder(options_.run / "checkpoints" / checkpoint::step_folder_name(*step));
+      const fs::path folder = options_.run / "checkpoints" / checkpoint::step_folder_name(*step);
+      if (is_own({folder, OutputKind::checkpoint})) checkpoint::remove_folder(folder);  // one with files of others stays
     }
   }
 

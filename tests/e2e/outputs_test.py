@@ -310,6 +310,26 @@ def check_files_of_other_names_stay(place, problems):
         problems.need((out / name).exists(), f"{name} is gone")
 
 
+def check_a_checkpoint_with_a_file_of_others_stays(place, problems):
+    out = place.sandbox("train", with_own=False)
+    train = ("train", place.recipe, "--out", out / "run", *CPU, "--set", "train.keep_last=1")
+    problems.ran(toy.evenkeel(*train, "--max-hours", "1e-9"))
+    first = toy.checkpoints(out / "run")[0]
+    foreign(first / "NOTE.txt")
+    problems.ran(toy.evenkeel(*train, "--resume"))
+    problems.need((first / "NOTE.txt").exists(), "the note is gone")
+    problems.need(len(toy.checkpoints(out / "run")) < len(toy.checkpoints(place.run)) + 1, "nothing else was removed")
+
+
+def check_an_older_checkpoint_is_not_taken_silently(place, problems):
+    out = place.sandbox("train")
+    *_, before, last = toy.checkpoints(out / "run")
+    (last / "model.safetensors").write_bytes(b"")
+    result = toy.evenkeel("eval", out / "run", "--data", f"en={place.folder / 'en'}", *CPU)
+    problems.ran(result)
+    problems.need(str(last) in result.err and f"step {int(before.name[5:])} is taken" in result.err, result.err)
+
+
 def check_an_empty_name_is_no_output(place, problems):
     """A variable of a shell that was not set: nothing goes into the folder that one stands in."""
     for command, args in place.commands.items():
