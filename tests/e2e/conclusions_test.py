@@ -51,6 +51,8 @@ arms = [
 ]
 """
 
+COLLAPSES = ("same_experts", "one_expert")
+
 
 class Place:
     def __init__(self, folder):
@@ -74,8 +76,17 @@ class Place:
 
 
 def alarms_of(arm, run):
-    """The rows that the table of warnings has of a run."""
-    return [[arm, line["phase"], line["step"], alarm["layer"], alarm["kind"], alarm["text"]] for line in read_lines(run / "metrics.jsonl") for alarm in line.get("alarms", [])]
+    """The rows that the table of warnings has of a run: a router has recovered when the last evaluation, a later one, has on each set
+    at least 2 of the layer's 4 experts in use and a busiest share below 0.75, halfway between an even load of 2 in 4 and all tokens."""
+    lines = read_lines(run / "metrics.jsonl")
+    last = [line for line in lines if "eval" in line][-1]
+    rows = []
+    for line in lines:
+        for alarm in line.get("alarms", []):
+            layers = [layer for result in last["eval"].values() for layer in result["routing"] if layer["layer"] == alarm["layer"]]
+            recovered = last["step"] > line["step"] and all(layer["dead"] <= 2 and layer["mri"] < 0.75 for layer in layers)
+            rows.append([arm, line["phase"], line["step"], alarm["layer"], alarm["kind"], alarm["text"], recovered if alarm["kind"] in COLLAPSES else None])
+    return rows
 
 
 def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems):
@@ -156,7 +167,7 @@ def check_a_collapse_stands_first_and_everywhere(place, problems):
     out, results, err = place.study("collapsing", COLLAPSING)
     rows = results["tables"]["warnings"]["rows"]
     problems.equal(rows, [row for arm in results["arms"] for row in alarms_of(arm["name"], out / arm["run"])], "warnings of the study")
-    collapsed = [row for row in rows if row[4] in ("same_experts", "one_expert")]
+    collapsed = [row for row in rows if row[4] in COLLAPSES]
     problems.equal({(row[0], row[1]) for row in collapsed}, {("collapsing", "german")}, "arms and phases that collapse")
     problems.need(results["headlines"][0].startswith("collapsing: the router collapsed in phase german, layer"), f"the first headline: {results['headlines'][0]!r}")
     problems.need("collapsing: the router collapsed" in err and "routing check: layer" in err, "the terminal")

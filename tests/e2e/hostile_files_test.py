@@ -4,7 +4,7 @@
 Each file of bad_input_analyze.py, and larger ones made here, ends `evenkeel analyze` with exit code 2 within 3 seconds of processor
 time and 150 MB above what `evenkeel --version` takes (the libraries alone): the 5 million values of the largest take 80 MB once they are read, and the
 allocator keeps for a while what was freed on the way. A small trace of large token ids is a good one, and as cheap. A line or
-document of text may be 256 MiB long: what is longer ends `evenkeel prepare` in a memory of 1 GB.
+document of text may be 256 MiB long: what is longer ends `evenkeel prepare` in a memory of 1 GB, and in four times the 3 seconds that reading so much takes on a quiet core.
 
   EVENKEEL  the binary (build/evenkeel)
 """
@@ -23,7 +23,7 @@ import toy  # noqa: E402
 from bad_input_analyze import COUNTS, HOSTILE_COUNTS, HOSTILE_TRACES, joined_trace, split_trace, with_value  # noqa: E402
 
 MOST_SECONDS, MOST_BYTES = 3.0, 150e6
-MOST_TEXT_BYTES = 1e9
+MOST_TEXT_SECONDS, MOST_TEXT_BYTES = 12.0, 1e9
 CPU = ("--threads", "1", "--device", "cpu")
 GOOD = "trace of token ids near 2^23, which is a good one"
 
@@ -172,8 +172,8 @@ def prepare_findings(folder, base):
             problems.append("left a file behind")
         if peak - base > MOST_TEXT_BYTES:
             problems.append(f"{(peak - base) / 1e6:.0f} MB above the libraries; need at most {MOST_TEXT_BYTES / 1e6:.0f}")
-        if seconds > MOST_SECONDS:
-            problems.append(f"{seconds:.1f} s; need at most {MOST_SECONDS}")
+        if seconds > MOST_TEXT_SECONDS:
+            problems.append(f"{seconds:.1f} s; need at most {MOST_TEXT_SECONDS}")
         yield what, seconds, peak - base, problems
         path.unlink()
 
