@@ -239,6 +239,9 @@ std::vector<fs::path> leftovers_of(const fs::path& parent, std::string_view pref
   return out;
 }
 
+// Names that we give are made of a checkpoint's; any other is someone else's.
+bool is_leftover(const fs::path& path, std::string_view prefix) { return step_of_name(path.filename().string().substr(prefix.size())).has_value(); }
+
 }  // namespace
 
 void remove_leftovers(const fs::path& parent) {
@@ -247,7 +250,7 @@ void remove_leftovers(const fs::path& parent) {
   for (const std::string_view prefix : {kSavingPrefix, kReplacedPrefix, kRemovedPrefix}) {
     for (const auto& path : leftovers_of(parent, prefix)) {
       const FolderLock lock(path);
-      if (!lock.is_held()) continue;
+      if (!is_leftover(path, prefix) || !lock.is_held()) continue;
       const fs::path place = parent / path.filename().string().substr(prefix.size());
       if (prefix != kRemovedPrefix && !fs::exists(place) && is_whole(path)) {
         rename_synced(path, place);
@@ -300,6 +303,15 @@ std::vector<fs::path> step_folders(const fs::path& run) {
   std::sort(found.begin(), found.end());
   std::vector<fs::path> out;
   for (auto& [step, folder] : found) out.push_back(std::move(folder));
+  return out;
+}
+
+std::vector<fs::path> files_named_like_steps(const fs::path& run) {
+  std::vector<fs::path> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run / "checkpoints", error))
+    if (step_of_name(entry.path().filename().string()) && !entry.is_directory(error)) out.push_back(entry.path());
+  std::sort(out.begin(), out.end());
   return out;
 }
 

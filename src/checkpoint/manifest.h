@@ -39,6 +39,9 @@ std::optional<int64_t> step_of_name(const std::string& name);
 // The folders under RUN/checkpoints that are named like checkpoints, whole or not, in the order of steps; empty when there are none.
 std::vector<fs::path> step_folders(const fs::path& run);
 
+// What is named like a checkpoint there and is no folder: a save would find it in its place.
+std::vector<fs::path> files_named_like_steps(const fs::path& run);
+
 // The newest checkpoint under RUN/checkpoints whose hashes agree and whose name is that of its step, and the newer ones, which are damaged
 // or misnamed. Changes nothing.
 struct NewestWhole {

@@ -123,12 +123,12 @@ TEST_F(Manifest, RemovesLeftoversOfKilledSavesOnly) {
   fs::create_directories(parent / ".evenkeel-saving-step-00000002");
   write_text(parent / ".evenkeel-saving-step-00000002" / "half", "x");
   fs::create_directories(parent / ".evenkeel-replaced-step-00000001");
-  fs::create_directories(parent / ".evenkeel-saving-other");
+  fs::create_directories(parent / ".evenkeel-saving-step-00000007");
   write_text(parent / "mine.tmp", "");
-  const int busy = open((parent / ".evenkeel-saving-other").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int busy = open((parent / ".evenkeel-saving-step-00000007").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   ASSERT_EQ(flock(busy, LOCK_EX), 0);
   save("abc");
-  EXPECT_EQ(names_beside(), (std::vector<std::string>{".evenkeel-saving-other", "mine.tmp", "step-00000003"}));
+  EXPECT_EQ(names_beside(), (std::vector<std::string>{".evenkeel-saving-step-00000007", "mine.tmp", "step-00000003"}));
   close(busy);
 }
 
@@ -162,8 +162,9 @@ TEST_F(Manifest, PutsAWholeLeftoverInTheEmptyPlace) {
   fs::remove_all(folder_);
   leave("gone", parent / ".evenkeel-removed-step-00000003");  // was to be removed: it does not come back
   write_text(parent / ".evenkeel-saving-file", "of somebody");
+  fs::create_directories(parent / ".evenkeel-saving-mine");
   remove_leftovers(parent);
-  EXPECT_EQ(names_beside(), std::vector<std::string>{".evenkeel-saving-file"});
+  EXPECT_EQ(names_beside(), (std::vector<std::string>{".evenkeel-saving-file", ".evenkeel-saving-mine"}));
 }
 
 TEST_F(Manifest, TwoSavesOfOneFolderDoNotMix) {

@@ -1,6 +1,7 @@
 #include "checkpoint/model_source.h"
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include "checkpoint/families.h"
@@ -95,6 +96,23 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
     fail<CheckpointError>(file, ": ", error.what());
   }
   return source;
+}
+
+std::vector<std::string> tokenizers_of(const ModelSource& source) {
+  std::set<std::string> out;
+  if (source.kind != "checkpoint") {
+    if (const fs::path file = source.folder / "tokenizer.model"; fs::is_regular_file(file)) out.insert(sha256_file(file));
+    return {out.begin(), out.end()};
+  }
+  const std::string file = (source.folder / "state.json").string();
+  try {
+    for (const auto& phase : source.state.at("phases").as_array())
+      for (const auto& drawn_from : phase.at("sources").as_array())
+        if (const Json* sha256 = drawn_from.find("tokenizer_sha256")) out.insert(sha256->as_string());
+  } catch (const DataError& error) {
+    fail<CheckpointError>(file, ": ", error.what());
+  }
+  return {out.begin(), out.end()};
 }
 
 Json folder_record(const fs::path& folder, const Json* known) {

@@ -125,6 +125,8 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   if (!options.reference.empty()) run.references = {options.reference};
   std::optional<checkpoint::ModelSource> reference;
   if (!run.references.empty()) reference = open_checked(run.references[0]);
+  require_tokenizer_of(source, tokenizer_uses(run.sets), options.allow_mixed_tokenizers);
+  if (reference) require_tokenizer_of(*reference, tokenizer_uses(run.sets), options.allow_mixed_tokenizers);
   for (const auto& set : run.sets) check_vocabulary(set.dataset, source.config.vocab_size, options.run.max_tokens);
   run.model = load_model(source, options.model, options.run);
   Sources out;
@@ -152,6 +154,13 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   return out;
 }
 
+// What must agree with other traces. One that says nothing of its tokenizer agrees with all.
+analysis::TraceInfo shared_info(const analysis::TraceFile& trace, bool allows_mixed_tokenizers) {
+  auto info = trace.info();
+  if (allows_mixed_tokenizers) info.tokenizer_sha256.clear();
+  return info;
+}
+
 // Traces of one model made in one way, each with its reference's, which are of one model too: figures stand side by side.
 Sources open_traces(const AnalyzeOptions& options) {
   const auto named = split_named(options.traces, "--trace"), references = split_named(options.reference_traces, "--reference-trace");
@@ -159,20 +168,23 @@ Sources open_traces(const AnalyzeOptions& options) {
   auto& input = out.input;
   std::vector<analysis::TraceFile> traces;
   std::optional<std::pair<analysis::TraceInfo, std::string>> first_reference;  // and its path
+  const auto info_of = [&](const analysis::TraceFile& trace) { return shared_info(trace, options.allow_mixed_tokenizers); };
   for (const auto& [name, path] : named) {
     traces.emplace_back(path);
     const auto& trace = traces.back();
     require_experts(!trace.info().layers.empty(), path);
-    check_one_model(trace.info(), traces[0].info(), path, named[0].value);
+    check_one_model(info_of(trace), info_of(traces[0]), path, named[0].value);
+    if (trace.info().tokenizer_sha256 != traces[0].info().tokenizer_sha256)
+      log_warning("--trace ", name, ": ", path, " stands beside ", named[0].value, ", which is of another tokenizer or does not say: the same id may mean other text in each");
     input.data.push_back({name, trace.n_tokens()});
     out.data.push_back(data_json(name, "trace", path, trace.n_tokens()));
     auto source = trace.observations();
     for (const auto& reference : references) {
       if (reference.name != name) continue;
       const analysis::TraceFile other(reference.value);
-      check_one_pass(other.info(), trace.info(), reference.value, path);
-      if (!first_reference) first_reference = {other.info(), reference.value};
-      check_one_model(other.info(), first_reference->first, reference.value, first_reference->second);
+      check_one_pass(info_of(other), info_of(trace), reference.value, path);
+      if (!first_reference) first_reference = {info_of(other), reference.value};
+      check_one_model(info_of(other), first_reference->first, reference.value, first_reference->second);
       input.reference = other.info().model;
       input.reference_step = other.info().step;
       source = analysis::with_reference(std::move(source), other.observations(), reference.value);

@@ -66,6 +66,7 @@ int cmd_eval(Options& options) {
 
   const auto sets = open_datasets(data_texts, allow_mixed);
   const auto source = open_checked(model_path);
+  require_tokenizer_of(source, tokenizer_uses(sets), allow_mixed);
   for (const auto& set : sets) check_vocabulary(set.dataset, source.config.vocab_size, run.max_tokens);
   const auto loaded = load_model(source, model_path, run);
   train::EvalOptions eval;

@@ -13,6 +13,7 @@
 #include "study/shared_phases.h"
 #include "train/forecast.h"
 #include "train/memory.h"
+#include "train/inputs.h"
 #include "train/memory_limit.h"
 
 namespace evenkeel::cli {
@@ -28,6 +29,12 @@ struct PlanOptions {
 train::StepRate rate_of(const train::RunConfig& config, const PlanOptions& options, bool may_measure) {
   if (options.gflops > 0) return train::stated_rate(config, options.gflops * 1e9);
   return train::measure_rate(config, options.device, may_measure);
+}
+
+// Of the sets and starts that are there already.
+void require_one_tokenizer(const train::RunConfig& config) {
+  data::Datasets datasets;
+  train::require_one_tokenizer(config, datasets);
 }
 
 // What the forecast warns of, and `kept`, of a balance loss that nothing says, where it is not empty.
@@ -125,6 +132,7 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
 
 int plan_run(const ConfigNode& root, const PlanOptions& options) {
   const auto config = train::read_run_config(root);
+  require_one_tokenizer(config);
   const auto rate = rate_of(config, options, !options.no_measure);
   const auto run = train::forecast(config, rate);
   const auto warnings = warnings_of(run, model::kept_balance_warning(*root.find("model"), config.model));
@@ -170,6 +178,7 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
   std::set<std::string> warnings;
   for (size_t i = 0; i < study.arms.size(); ++i) {
     const auto& arm = study.arms[i];
+    require_one_tokenizer(arm.config);
     const auto rate = rates.of(arm.config);
     const auto run = train::forecast(arm.config, rate);
     const auto messages = warnings_of(run, arm.warning);

@@ -12,7 +12,7 @@ namespace {
 
 struct TraceOptions {
   std::string model, data, tokens, out, name;
-  bool router_logits = false, logits = false;
+  bool router_logits = false, logits = false, allow_mixed_tokenizers = false;
   ModelRunOptions run;
 };
 
@@ -75,6 +75,7 @@ int cmd_trace(Options& command) {
   command.flag("--router-logits", options.router_logits, "also the routers' logits, E numbers a token and layer");
   command.flag("--logits", options.logits, "also the model's logits, V numbers a token");
   options.run.declare(command);
+  command.flag("--allow-mixed-tokenizers", options.allow_mixed_tokenizers, kAllowMixedHelp);
   command.example("evenkeel trace runs/first --data data/en-heldout --max-tokens 100000 --out en.safetensors");
   if (!command.parse()) return 0;
   options.run.check();
@@ -89,6 +90,7 @@ int cmd_trace(Options& command) {
   const int64_t sequence_length = options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
   if (!options.data.empty()) {
     dataset = data::IndexedDataset::open(options.data);
+    require_tokenizer_of(source, {data::tokenizer_use("--data", *dataset)}, options.allow_mixed_tokenizers);
     check_vocabulary(*dataset, source.config.vocab_size, options.run.max_tokens);
     windows = analysis::windows_of(*dataset, sequence_length, options.run.max_tokens);
   } else {

@@ -9,9 +9,13 @@
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/memory_limit.h"
+#include "train/inputs.h"
 #include "train/state.h"
 
 namespace evenkeel::cli {
+namespace {
+constexpr const char* kAllowMixed = "--allow-mixed-tokenizers";
+}
 
 void ModelRunOptions::declare(Options& options, const std::string& seed_help) {
   options.add("--sequence-length", sequence_length, "tokens a window; 0 = as the model was trained");
@@ -61,10 +65,21 @@ analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const st
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, bool allows_mixed_tokenizers) {
   std::vector<NamedDataset> out;
   for (const auto& set : split_named(texts, "--data")) out.push_back({set.name, data::IndexedDataset::open(set.value)});
-  std::vector<data::NamedSet> sets;
-  for (const auto& set : out) sets.push_back({"--data " + set.name, &set.dataset});
-  data::require_one_tokenizer(sets, allows_mixed_tokenizers, "--allow-mixed-tokenizers");
+  data::require_one_tokenizer(tokenizer_uses(out), allows_mixed_tokenizers, kAllowMixed);
   return out;
+}
+
+std::vector<data::TokenizerUse> tokenizer_uses(const std::vector<NamedDataset>& sets) {
+  std::vector<data::TokenizerUse> out;
+  for (const auto& set : sets) out.push_back(data::tokenizer_use("--data " + set.name, set.dataset));
+  return out;
+}
+
+void require_tokenizer_of(const checkpoint::ModelSource& source, const std::vector<data::TokenizerUse>& sets, bool allows_mixed_tokenizers) {
+  auto uses = train::tokenizer_uses("the model", source);
+  if (uses.size() > 1) return;  // it was trained with several, which was allowed
+  uses.insert(uses.end(), sets.begin(), sets.end());
+  data::require_one_tokenizer(uses, allows_mixed_tokenizers, kAllowMixed);
 }
 
 void check_vocabulary(const data::IndexedDataset& dataset, int64_t vocab_size, int64_t max_tokens) {

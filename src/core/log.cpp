@@ -21,6 +21,8 @@ using Clock = std::chrono::steady_clock;
 struct Console {
   std::mutex mutex;
   std::ofstream copy;
+  bool holds_copy = false;
+  std::string held;  // lines for a copy whose file is not named yet
   std::function<void(const std::string&)> warning_sink;
   bool quiet = false;
   bool bar_on_screen = false;
@@ -44,6 +46,7 @@ void print_line(const std::string& prefix, const std::string& line, bool is_show
     std::fprintf(stderr, "%s%s\n", prefix.c_str(), line.c_str());
   }
   if (c.copy.is_open()) c.copy << prefix << line << std::endl;
+  if (c.holds_copy) c.held += prefix + line + "\n";
 }
 
 // Asked for at each draw: a window changes its size. One column less, so that no terminal wraps after the last.
@@ -74,11 +77,20 @@ void copy_line(const std::string& line) { print_line("evenkeel: ", line, false);
 void set_quiet(bool quiet) { console().quiet = quiet; }
 void set_warning_sink(std::function<void(const std::string&)> sink) { console().warning_sink = std::move(sink); }
 
+void hold_copy() {
+  Console& c = console();
+  const std::lock_guard lock(c.mutex);
+  c.holds_copy = true;
+}
+
 void copy_log_to(const std::string& path) {
   Console& c = console();
   const std::lock_guard lock(c.mutex);
   if (c.copy.is_open()) c.copy.close();
   if (!path.empty()) c.copy.open(path, std::ios::app);
+  if (!path.empty()) c.copy << c.held << std::flush;
+  c.held.clear();
+  c.holds_copy = false;
   copy_mapping_faults_to(path);
 }
 

@@ -12,7 +12,8 @@ namespace evenkeel {
 
 void log_line(const std::string& line);     // "evenkeel: LINE"
 void warn_line(const std::string& line);    // "evenkeel: warning: LINE"
-void copy_log_to(const std::string& path);  // also appends each line to this file; "" stops that
+void hold_copy();                           // keeps lines in memory for the file that copy_log_to will name
+void copy_log_to(const std::string& path);  // appends the lines held so far to this file, and each later one; "" stops that and forgets them
 void copy_line(const std::string& line);    // "evenkeel: LINE" to that file alone
 void set_quiet(bool quiet);                 // no informational lines; warnings stay
 // Where warnings go in place of stderr: a process that has no terminal of its own hands them to the one that has. Empty: stderr.

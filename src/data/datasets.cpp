@@ -15,24 +15,26 @@ IndexedDataset& Datasets::open(const std::string& path) {
 
 const IndexedDataset& Datasets::at(const std::string& path) const { return by_path_.at(path); }
 
-void require_one_tokenizer(const std::vector<NamedSet>& sets, bool allows_mixed, const std::string& how_to_allow) {
-  const auto described = [](const NamedSet& set) { return !set.dataset->tokenizer_sha256().empty(); };
-  const auto shown = [](const NamedSet& set) {
-    const std::string file = std::filesystem::path(set.dataset->tokenizer()).filename().string();
-    return set.name + " (" + set.dataset->prefix().string() + "), made with " + (file.empty() ? "a tokenizer" : file) + " of SHA-256 " + set.dataset->tokenizer_sha256().substr(0, 12) + "…";
+TokenizerUse tokenizer_use(const std::string& name, const IndexedDataset& dataset) {
+  return {name, dataset.prefix().string(), dataset.tokenizer(), dataset.tokenizer_sha256()};
+}
+
+void require_one_tokenizer(const std::vector<TokenizerUse>& uses, bool allows_mixed, const std::string& how_to_allow) {
+  const auto shown = [](const TokenizerUse& use) {
+    const std::string file = std::filesystem::path(use.tokenizer).filename().string();
+    return use.name + " (" + use.place + "), made with " + (file.empty() ? "a tokenizer" : file) + " of SHA-256 " + use.sha256.substr(0, 12) + "…";
   };
-  const auto first = std::find_if(sets.begin(), sets.end(), described);
-  std::string without;
-  for (const auto& set : sets) {
-    const std::string prefix = set.dataset->prefix().string();
-    if (!described(set)) {
-      if (without.find(prefix) == std::string::npos) without += (without.empty() ? "" : ", ") + prefix;
-    } else if (set.dataset->tokenizer_sha256() != first->dataset->tokenizer_sha256()) {
-      require<DataError>(allows_mixed, shown(set), ": got another tokenizer than ", shown(*first), "; need one for all sets, or ", how_to_allow);
-      return log_warning(shown(set), " stands beside ", shown(*first), ": the same id means other text in each");
+  const auto first = std::find_if(uses.begin(), uses.end(), [](const TokenizerUse& use) { return !use.sha256.empty(); });
+  std::string unknown;
+  for (const auto& use : uses) {
+    if (use.sha256.empty()) {
+      if (unknown.find(use.place) == std::string::npos) unknown += (unknown.empty() ? "" : ", ") + use.place;
+    } else if (use.sha256 != first->sha256) {
+      require<DataError>(allows_mixed, shown(use), ": got another tokenizer than ", shown(*first), "; need one for all, or ", how_to_allow);
+      return log_warning(shown(use), " stands beside ", shown(*first), ": the same id means other text in each");
     }
   }
-  if (!without.empty() && first != sets.end()) log_info("no description names the tokenizer of ", without, ": it is taken to be that of the others");
+  if (!unknown.empty() && first != uses.end()) log_info("no description names the tokenizer of ", unknown, ": it is taken to be that of the others");
 }
 
 }  // namespace evenkeel::data

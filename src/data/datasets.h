@@ -18,14 +18,16 @@ class Datasets {
   std::map<std::string, IndexedDataset> by_path_;  // references to its values stay good
 };
 
-// A set with the recipe's key or the option that named it, for messages.
-struct NamedSet {
-  std::string name;
-  const IndexedDataset* dataset;
+// The tokenizer of a data set, or the one that a model was trained with.
+struct TokenizerUse {
+  std::string name;               // the recipe's key or the option that named the set or model, for messages
+  std::string place;              // its PREFIX or folder
+  std::string tokenizer, sha256;  // "" = unknown
 };
+TokenizerUse tokenizer_use(const std::string& name, const IndexedDataset& dataset);
 
-// DataError naming two sets and their tokenizers when the descriptions of the sets name more than one; a warning instead where
-// `allows_mixed`. `how_to_allow`: what the message offers. A note names the sets without a description, beside others.
-void require_one_tokenizer(const std::vector<NamedSet>& sets, bool allows_mixed, const std::string& how_to_allow);
+// DataError naming two of `uses` and their tokenizers when they name more than one; a warning instead where `allows_mixed`.
+// `how_to_allow`: what the message offers. A note names those whose tokenizer is unknown, beside others.
+void require_one_tokenizer(const std::vector<TokenizerUse>& uses, bool allows_mixed, const std::string& how_to_allow);
 
 }  // namespace evenkeel::data

@@ -25,9 +25,9 @@ class DatasetsTest : public ::testing::Test {
       write_file_atomically(prefix + ".json", Json(Json::Object{{"format", "evenkeel.data.v1"}, {"tokens", 3}, {"bytes", 5}, {"tokenizer", "../" + sha256 + ".model"}, {"tokenizer_sha256", sha256}}).dump());
     return prefix;
   }
-  std::vector<NamedSet> sets(const std::vector<std::string>& prefixes) {
-    std::vector<NamedSet> out;
-    for (const auto& prefix : prefixes) out.push_back({"--data " + fs::path(prefix).filename().string(), &datasets_.open(prefix)});
+  std::vector<TokenizerUse> sets(const std::vector<std::string>& prefixes) {
+    std::vector<TokenizerUse> out;
+    for (const auto& prefix : prefixes) out.push_back(tokenizer_use("--data " + fs::path(prefix).filename().string(), datasets_.open(prefix)));
     return out;
   }
   TemporaryFolder folder_;

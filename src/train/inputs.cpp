@@ -10,18 +10,45 @@ namespace evenkeel::train {
 
 void InputData::open(const RunConfig& config) {
   const int64_t one_sample = config.train.sequence_length + 1;
-  std::vector<data::NamedSet> sets;
-  const auto open_all = [&](const std::string& at, const auto& sources, int64_t least_tokens) {
-    for (const auto& source : sources) sets.push_back({at + ".data." + source.name, &open_source(config, source.path, least_tokens)});
+  const auto open_all = [&](const auto& sources, int64_t least_tokens) {
+    for (const auto& source : sources) open_source(config, source.path, least_tokens);
   };
   for (const auto& phase : config.phases) {
-    const std::string at = "phase." + phase.name;
-    open_all(at, phase.data, one_sample);
-    if (phase.replay) open_all(at + ".replay", phase.replay->data, one_sample);
-    if (phase.eval) open_all(at + ".eval", phase.eval->data, 2);
+    open_all(phase.data, one_sample);
+    if (phase.replay) open_all(phase.replay->data, one_sample);
+    if (phase.eval) open_all(phase.eval->data, 2);
   }
-  data::require_one_tokenizer(sets, config.train.allow_mixed_tokenizers, "train.allow_mixed_tokenizers = true (--allow-mixed-tokenizers)");
+  require_one_tokenizer(config, datasets_);
   check_orders(config, [&](const std::string& path) { return datasets_.at(path).contents().hash; });
+}
+
+std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source) {
+  std::vector<data::TokenizerUse> out;
+  for (const auto& sha256 : checkpoint::tokenizers_of(source)) out.push_back({name, source.folder.string(), "", sha256});
+  return out;
+}
+
+void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets) {
+  std::vector<data::TokenizerUse> uses;
+  const auto add_sets = [&](const std::string& at, const auto& sources) {
+    for (const auto& source : sources)
+      if (std::filesystem::exists(source.path.value + ".idx")) uses.push_back(data::tokenizer_use(at + ".data." + source.name, datasets.open(source.path.value)));
+  };
+  const auto add_model = [&](const std::string& key, const std::filesystem::path& folder) {
+    if (!std::filesystem::is_directory(folder)) return;
+    const auto trained_with = tokenizer_uses(key, checkpoint::open_model(folder, std::nullopt, /*deep=*/false));
+    uses.insert(uses.end(), trained_with.begin(), trained_with.end());
+  };
+  if (config.model_from) add_model("model.from", config.model_from->value);
+  for (size_t i = 0; i < config.phases.size(); ++i) {
+    const PhaseConfig& phase = config.phases[i];
+    const std::string at = "phase." + phase.name;
+    if (std::filesystem::is_directory(external_start(config, i))) add_model(at + ".start.from", phase_start(config, i).folder);
+    add_sets(at, phase.data);
+    if (phase.replay) add_sets(at + ".replay", phase.replay->data);
+    if (phase.eval) add_sets(at + ".eval", phase.eval->data);
+  }
+  data::require_one_tokenizer(uses, config.train.allow_mixed_tokenizers, "train.allow_mixed_tokenizers = true (--allow-mixed-tokenizers)");
 }
 
 const data::IndexedDataset& InputData::open_source(const RunConfig& config, const RecipePath& path, int64_t least_tokens) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/model_source.h"
 #include "data/datasets.h"
 #include "train/config.h"
 #include "train/phase.h"
@@ -30,6 +31,13 @@ class InputData {
   data::Datasets datasets_;
   std::map<std::string, Json> records_;  // of earlier processes, by path
 };
+
+// Each tokenizer that the model of a MODEL argument, start.from or [model] from is known to be trained with, as `name`.
+std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source);
+
+// DataError where the sets of a run, and the models whose weights it takes, have more than one tokenizer; a warning where the recipe allows
+// it. Sets and folders that are not there are passed over. Opens sets that are not open.
+void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets);
 
 // Where each phase starts. Checks what phases start from and what they replay: ConfigError for a name or folder that is
 // not there, and for a start of another architecture or sequence length; CheckpointError for one without the router's

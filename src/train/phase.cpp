@@ -66,16 +66,16 @@ data::LoaderOptions loader_options(const RunConfig& config) {
   return {config.train.sequence_length, config.model.vocab_size, static_cast<uint64_t>(config.train.seed), config.train.separate_documents};
 }
 
-std::vector<data::SourceSpec> record_sources(const PhaseConfig& phase) {
-  std::vector<data::SourceSpec> out;
-  for (const auto& source : phase.data) out.push_back({source.name, source.path.value, source.weight, phase.where});
-  return out;
-}
-
-std::vector<std::string> contents_of(const PhaseConfig& phase, const InputData& data) {
-  std::vector<std::string> out;
-  for (const auto& source : phase.data) out.push_back(data.at(source.path.value).contents().hash);
-  return out;
+void record_sources(const PhaseConfig& phase, const InputData& data, PhaseRecord& record) {
+  record.sources.clear();
+  record.contents.clear();
+  record.tokenizers.clear();
+  for (const auto& source : phase.data) {
+    const data::IndexedDataset& dataset = data.at(source.path.value);
+    record.sources.push_back({source.name, source.path.value, source.weight, phase.where});
+    record.contents.push_back(dataset.contents().hash);
+    record.tokenizers.push_back(dataset.tokenizer_sha256());
+  }
 }
 
 namespace {
@@ -105,11 +105,11 @@ void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const
   if (record == nullptr || earlier == nullptr) return;
   const std::string offer = "; need mode = \"fresh\" in phase." + phase.name + ".replay, or the mixture as it was";
   require<ConfigError>(!record->has_changed, "phase.", record->name, ".data: got a mixture that was changed after some of it was drawn, and phase '", phase.name, "' is to repeat what was seen", offer);
-  const auto sources = record_sources(*earlier);
-  const auto contents = contents_of(*earlier, data);
-  bool is_same = sources.size() == record->sources.size();
-  for (size_t i = 0; is_same && i < sources.size(); ++i)
-    is_same = sources[i].weight == record->sources[i].weight && (record->contents.empty() ? sources[i].name == record->sources[i].name : contents[i] == record->contents[i]);
+  PhaseRecord now;
+  record_sources(*earlier, data, now);
+  bool is_same = now.sources.size() == record->sources.size();
+  for (size_t i = 0; is_same && i < now.sources.size(); ++i)
+    is_same = now.sources[i].weight == record->sources[i].weight && (record->contents.empty() ? now.sources[i].name == record->sources[i].name : now.contents[i] == record->contents[i]);
   require<ConfigError>(is_same, "phase.", record->name, ".data: got other sources, weights or contents than it drew from, and phase '", phase.name, "' is to repeat what was seen", offer);
 }
 

@@ -31,9 +31,8 @@ std::filesystem::path folder_of_step(const std::filesystem::path& run, const Pha
 // How the run's loaders draw.
 data::LoaderOptions loader_options(const RunConfig& config);
 
-// A phase's own sources as its record keeps them, and Contents::hash of each.
-std::vector<data::SourceSpec> record_sources(const PhaseConfig& phase);
-std::vector<std::string> contents_of(const PhaseConfig& phase, const InputData& data);
+// The sources that a phase draws from, into its record.
+void record_sources(const PhaseConfig& phase, const InputData& data, PhaseRecord& record);
 
 // ConfigError naming the key where `phase` is to repeat what an earlier phase saw and cannot: that phase drew from a mixture that was changed
 // on the way, or its sources in the recipe are no longer those that it drew from. Nothing is known of phases that have not begun.

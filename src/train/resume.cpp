@@ -53,8 +53,7 @@ void try_current_phase(const RunConfig& config, InputData& data, TrainState& sta
   PhaseRecord& record = state.records.back();
   const bool seen = phase.replay && phase.replay->mode == "seen";
   if (loader.counts_anew() || !had_mixture || seen != record.drawn.replay_seen) record.has_changed = record.has_changed || record.drawn.draws > 0;
-  record.sources = record_sources(phase);
-  record.contents = contents_of(phase, data);
+  record_sources(phase, data, record);
   state.loader = loader.state();
 }
 

@@ -21,6 +21,7 @@ Json record_json(const PhaseRecord& record) {
     const auto& source = record.sources[i];
     sources.push_back(Json::Object{{"name", source.name}, {"path", source.path}, {"weight", source.weight}});
     if (i < record.contents.size()) sources.as_array().back()["content"] = record.contents[i];
+    if (i < record.tokenizers.size() && !record.tokenizers[i].empty()) sources.as_array().back()["tokenizer_sha256"] = record.tokenizers[i];
   }
   out["name"] = record.name;
   out["start_step"] = record.start_step;
@@ -48,6 +49,8 @@ PhaseRecord record_from_json(const Json& json, const std::string& where, int64_t
   for (const auto& source : json.at("sources").as_array()) {
     out.sources.push_back({source.at("name").as_string(), source.at("path").as_string(), source.at("weight").as_double(), where});
     if (const Json* content = source.find("content")) out.contents.push_back(content->as_string());
+    const Json* tokenizer = source.find("tokenizer_sha256");
+    out.tokenizers.push_back(tokenizer != nullptr ? tokenizer->as_string() : "");
   }
   if (const Json* changed = json.find("has_changed")) out.has_changed = changed->as_bool();
   const Json* replay = json.find("replay");

@@ -19,9 +19,10 @@ struct PhaseRecord {
   int64_t first_step = 0;  // its first step in the run
   bool shuffle = true;
   std::vector<data::SourceSpec> sources = {};
-  std::vector<std::string> contents = {};  // Contents::hash of each of `sources`; empty in a checkpoint of an earlier version
-  bool has_changed = false;                // it drew from more than one mixture: a resume changed the recipe on the way
-  data::PastDraws drawn = {};              // so far
+  std::vector<std::string> contents = {};    // Contents::hash of each of `sources`; empty in a checkpoint of an earlier version
+  std::vector<std::string> tokenizers = {};  // SHA-256 of that of each of `sources`, "" = unknown
+  bool has_changed = false;                  // it drew from more than one mixture: a resume changed the recipe on the way
+  data::PastDraws drawn = {};                // so far
 };
 
 struct TrainState {

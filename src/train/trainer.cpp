@@ -103,6 +103,7 @@ class Run {
     require<ConfigError>(!is_used || fs::is_directory(run), run.string(), ": got a file; need a folder to write the run to");
     require<ConfigError>(!is_used || options_.resume, run.string(), ": got a folder that is not empty; need an empty or new one, or --resume");
     require_own_outputs(run_outputs(run, options_.recipe_text));
+    for (const auto& file : checkpoint::files_named_like_steps(run)) fail<ConfigError>(file.string(), ": got a file where a checkpoint is to be written; need it moved away, or another --out");
   }
 
   Json machine() const {
@@ -146,8 +147,9 @@ class Run {
     if (!changes.empty()) log_warning("the recipe changed: ", joined(changes));
     if (resume)
       for (const auto& [folder, reason] : resume->damaged) checkpoint::put_aside(folder, reason);
-    fs::remove(run / "results.json");  // of a recipe that was shorter: the run is not finished until it has its own
-    if (!has_content(run / "recipe.toml", options_.recipe_text)) write_file_atomically(run / "recipe.toml", options_.recipe_text);
+    fs::remove(run / "results.json");                                                 // of a recipe that was shorter: the run is not finished until it has its own
+    const bool is_new_recipe = !changes.empty() || !fs::exists(run / "recipe.toml");  // one of the same values stays, with whatever its owner noted in it
+    if (is_new_recipe && !has_content(run / "recipe.toml", options_.recipe_text)) write_file_atomically(run / "recipe.toml", options_.recipe_text);
     Json resolved = run_config_json(config_);
     resolved["contents"] = contents;
     if (changed.size() > 0) resolved["changed"] = changed;
@@ -215,8 +217,7 @@ class Run {
       record.drawn.start_cursors = state_.loader.cursors;
       record.drawn.replay_fraction = phase.replay ? phase.replay->fraction : 0;
       record.drawn.replay_seen = phase.replay && phase.replay->mode == "seen";
-      record.sources = record_sources(phase);
-      record.contents = contents_of(phase, data_);
+      record_sources(phase, data_, record);
       state_.records.push_back(std::move(record));
       if (progress_ == nullptr) log_info("phase ", phase.name);
     }
@@ -476,6 +477,7 @@ TrainOutcome train_run(const RunConfig& config, const TrainOptions& options) {
   struct StopCopy {
     ~StopCopy() { copy_log_to(""); }
   } stop_copy;
+  hold_copy();
   try {
     return Run(config, options).go();
   } catch (const std::exception& error) {

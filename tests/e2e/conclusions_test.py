@@ -17,7 +17,6 @@ import tempfile
 sys.dont_write_bytecode = True
 import toy  # noqa: E402
 from checks import read_lines, rows_of, run_checks  # noqa: E402
-from nothing_lost_test import write_hf  # noqa: E402
 from contract_train import CPU  # noqa: E402
 
 MATRIX = """[study]
@@ -148,7 +147,7 @@ def check_a_recipe_on_a_preset_is_warned_of_too(place, problems):
 
 def check_continued_weights_are_held_against_step_0(place, problems):
     """[model] from a Hugging Face folder, one phase of new text, with and without old text in it."""
-    write_hf(place.folder / "hf", 5)
+    toy.write_hf(place.folder / "hf", 5)
     old, new = (f'{{name = "{name}", path = "{place.folder}/{name}"}}' for name in ("en", "de"))
     (place.folder / "continued.toml").write_text(CONTINUED.format(hf=place.folder / "hf", old=old, new=new))
     out, results, _ = place.study("continuing", CONTINUING.format(old=old))

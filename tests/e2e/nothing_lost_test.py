@@ -6,9 +6,7 @@
 import json
 import os
 import pathlib
-import random
 import shutil
-import struct
 import sys
 import tempfile
 
@@ -110,6 +108,25 @@ def names_of_checkpoints():
     check("whatever else lies there stays as it is", all(after.get(path) == content for path, content in before.items()))
     listed = toy.evenkeel("eval", "run", "--data", "held=held")
     check("eval takes the last checkpoint, not a copy", listed.rc == 0, listed.err)
+
+
+def what_others_put_there():
+    begin()
+    saving = pathlib.Path("run/checkpoints/.evenkeel-saving-mine")
+    saving.mkdir()
+    (saving / "notes").write_text("mine")
+    recipe = pathlib.Path("run/recipe.toml")
+    recipe.write_text("# noted later\n" + recipe.read_text())
+    before = state_of("run")
+    blocking = pathlib.Path("run/checkpoints/step-00000020")
+    blocking.write_text("mine")
+    done = train("--resume")
+    check("a file with the name of a checkpoint is found before training", refused(done, "run/checkpoints/step-00000020: got a file") and blocking.read_text() == "mine", done.err)
+    blocking.unlink()
+    check("and nothing else is written", state_of("run") == before)
+    done = train("--resume")
+    check("a folder with a name like a save's stays", done.rc == 0 and (saving / "notes").read_text() == "mine", done.err)
+    check("so does a recipe of the same values with a note in it", recipe.read_text().startswith("# noted later\n"), recipe.read_text())
 
 
 def damaged_checkpoints():
@@ -349,39 +366,6 @@ def make_old(run):
         (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def safetensors(path, tensors):
-    header, content = {}, b""
-    for name, (shape, values) in tensors.items():
-        packed = struct.pack(f"<{len(values)}f", *values)
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(content), len(content) + len(packed)]}
-        content += packed
-    text = json.dumps(header).encode()
-    pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + content)
-
-
-def write_hf(folder, seed, nan_id=None):
-    """A Hugging Face Llama of width 8; the embedding of `nan_id` is not a number."""
-    draw = random.Random(seed)
-
-    def normal(*shape):
-        n = 1
-        for size in shape:
-            n *= size
-        return list(shape), [draw.gauss(0, 0.1) for _ in range(n)]
-
-    ones, layer = ([8], [1.0] * 8), "model.layers.0."
-    tensors = {"model.embed_tokens.weight": normal(64, 8), layer + "input_layernorm.weight": ones, layer + "post_attention_layernorm.weight": ones, "model.norm.weight": ones, "lm_head.weight": normal(64, 8)}
-    for name in ("q", "k", "v", "o"):
-        tensors[layer + f"self_attn.{name}_proj.weight"] = normal(8, 8)
-    for name in ("gate", "up", "down"):
-        tensors[layer + f"mlp.{name}_proj.weight"] = normal(8, 8)
-    if nan_id is not None:
-        tensors["model.embed_tokens.weight"][1][nan_id * 8:nan_id * 8 + 8] = [float("nan")] * 8
-    os.makedirs(folder, exist_ok=True)
-    safetensors(f"{folder}/model.safetensors", tensors)
-    json.dump({"model_type": "llama", "vocab_size": 64, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 64}, open(f"{folder}/config.json", "w"))
-
-
 HF_RECIPE = """
 [model]
 from = "hf"
@@ -399,17 +383,17 @@ eval = {every = "4 steps", data = [{name = "held", path = "held"}]}
 
 
 def hugging_face_start():
-    write_hf("hf", 5)
+    toy.write_hf("hf", 5)
     begin(HF_RECIPE, stop_after=2)
-    write_hf("hf", 6)
+    toy.write_hf("hf", 6)
     done = train("--resume")
     check("other weights of a Hugging Face start are seen, whatever their size", refused(done, "model.from", "other contents"), done.err)
-    write_hf("hf", 5)
+    toy.write_hf("hf", 5)
     check("and the same weights are taken for the same", train("--resume").rc == 0)
 
 
 def failing_evaluation():
-    write_hf("hf", 5, nan_id=63)  # which the training text lacks
+    toy.write_hf("hf", 5, nan_id=63)  # which the training text lacks
     toy.write_dataset("low", [[id % 62 + 1 for id in document] for document in toy.made_documents(1)])
     toy.write_dataset("clean", [[id % 62 + 1 for id in document] for document in toy.made_documents(3, 10)])
     toy.write_dataset("held", [[5, 63, 7, 9] * 8])
@@ -436,41 +420,6 @@ def failing_evaluation():
     check("without the set the run goes on, the evaluation that was due included", done.rc == 0 and evaluated == [(0, ["clean"]), (4, ["clean"]), (6, ["clean"])], f"{evaluated} {done.err}")
 
 
-def mixed_tokenizers():
-    text = toy.made_text(1)
-    pathlib.Path("text.txt").write_text(text)
-    for size, name, prefix in ((300, "tok.model", "p"), (299, "other.model", "q")):
-        assert toy.evenkeel("tokenizer", "train", "--kind", "bpe", "--vocab-size", size, "--out", name, "text.txt").rc == 0
-        assert toy.evenkeel("prepare", "--tokenizer", name, "--out", prefix, "text.txt").rc == 0
-    recipe = RECIPE.replace("vocab_size = 64", "vocab_size = 300").replace("steps = 20", "steps = 2")
-    both = recipe.replace('path = "a"', 'path = "p"').replace('path = "b"', 'path = "q"').replace('path = "held"', 'path = "p"')
-    held = recipe.replace('path = "a"', 'path = "p"').replace('path = "b"', 'path = "p"').replace('path = "held"', 'path = "q"')
-    replay = recipe.replace('path = "a"', 'path = "p"').replace('path = "b"', 'path = "p"').replace('path = "held"', 'path = "p"') + 'replay = {fraction = 0.5, data = [{name = "q", path = "q"}]}\n'
-    for name, text in (("in a mixture", both), ("of a held-out set", held), ("of a replay", replay)):
-        pathlib.Path("mixed.toml").write_text(text)
-        shutil.rmtree("mixed", ignore_errors=True)
-        done = train(recipe="mixed.toml", run="mixed")
-        check(f"train: another tokenizer {name} is an error", refused(done, "tok.model", "other.model", "allow") and not os.path.exists("mixed"), done.err)
-    pathlib.Path("mixed.toml").write_text(both)
-    done = train("--allow-mixed-tokenizers", recipe="mixed.toml", run="mixed")
-    check("train --allow-mixed-tokenizers warns", done.rc == 0 and "warning" in done.err and "other.model" in done.err, done.err)
-    pathlib.Path("mixed.toml").write_text(both.replace("[train]", "[train]\nallow_mixed_tokenizers = true"))
-    done = train(recipe="mixed.toml", run="mixed-too")
-    check("so does train.allow_mixed_tokenizers", done.rc == 0 and "other.model" in done.err, done.err)
-    pathlib.Path("mixed-study.toml").write_text(both + '[study]\narms = [{name = "x"}, {name = "y", train = {seed = 2}}]\n')
-    done = toy.evenkeel("study", "mixed-study.toml", "--out", "mixed-study")
-    check("study: an error before anything is written", refused(done, "tok.model", "other.model") and not os.path.exists("mixed-study"), done.err)
-    for command in (["eval", "mixed"], ["analyze", "mixed", "--out", "analysis"]):
-        words = [*command, "--data", "p=p", "--data", "q=q"]
-        done = toy.evenkeel(*words)
-        check(f"{command[0]}: an error that names both", refused(done, "--data q", "--data p", "--allow-mixed-tokenizers") and not os.path.exists("analysis"), done.err)
-        done = toy.evenkeel(*words, "--allow-mixed-tokenizers")
-        check(f"{command[0]} --allow-mixed-tokenizers warns", done.rc == 0 and "warning" in done.err, done.err)
-    os.remove("q.json")
-    done = toy.evenkeel("eval", "mixed", "--data", "p=p", "--data", "q=q")
-    check("without a description there is a note", done.rc == 0 and "no description names the tokenizer of q" in done.err, done.err)
-
-
 def saved_once():
     shutil.rmtree("run", ignore_errors=True)
     pathlib.Path("r.toml").write_text(RECIPE.replace("5 steps", "1 steps"))
@@ -485,7 +434,7 @@ def main():
         os.chdir(folder)
         for name, seed, n_documents in (("a", 1, 60), ("b", 2, 60), ("c", 4, 30), ("held", 3, 10)):
             data(name, seed, n_documents)
-        for part in (names_of_checkpoints, damaged_checkpoints, checkpoints_away, misnamed_checkpoints, refused_changes, changed_mixtures, what_the_recipe_shows, contents, old_checkpoints, saved_once, mixed_tokenizers, failing_evaluation, hugging_face_start):
+        for part in (names_of_checkpoints, what_others_put_there, damaged_checkpoints, checkpoints_away, misnamed_checkpoints, refused_changes, changed_mixtures, what_the_recipe_shows, contents, old_checkpoints, saved_once, failing_evaluation, hugging_face_start):
             part()
         os.chdir("/")
     print(f"{n_passed} passed, {len(problems)} failed")

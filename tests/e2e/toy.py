@@ -211,3 +211,39 @@ def leftovers(folder):
 
 def checkpoints(run):
     return sorted(path for path in (pathlib.Path(run) / "checkpoints").glob("step-*") if path.is_dir())
+
+
+# ---- Hugging Face folders ----
+
+
+def write_safetensors(path, tensors):
+    header, content = {}, b""
+    for name, (shape, values) in tensors.items():
+        packed = struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(content), len(content) + len(packed)]}
+        content += packed
+    text = json.dumps(header).encode()
+    pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + content)
+
+
+def write_hf(folder, seed, nan_id=None, vocab_size=64):
+    """A Hugging Face Llama of width 8; the embedding of `nan_id` is not a number."""
+    draw = random.Random(seed)
+
+    def normal(*shape):
+        n = 1
+        for size in shape:
+            n *= size
+        return list(shape), [draw.gauss(0, 0.1) for _ in range(n)]
+
+    ones, layer = ([8], [1.0] * 8), "model.layers.0."
+    tensors = {"model.embed_tokens.weight": normal(vocab_size, 8), layer + "input_layernorm.weight": ones, layer + "post_attention_layernorm.weight": ones, "model.norm.weight": ones, "lm_head.weight": normal(vocab_size, 8)}
+    for name in ("q", "k", "v", "o"):
+        tensors[layer + f"self_attn.{name}_proj.weight"] = normal(8, 8)
+    for name in ("gate", "up", "down"):
+        tensors[layer + f"mlp.{name}_proj.weight"] = normal(8, 8)
+    if nan_id is not None:
+        tensors["model.embed_tokens.weight"][1][nan_id * 8:nan_id * 8 + 8] = [float("nan")] * 8
+    os.makedirs(folder, exist_ok=True)
+    write_safetensors(f"{folder}/model.safetensors", tensors)
+    json.dump({"model_type": "llama", "vocab_size": vocab_size, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 64}, open(f"{folder}/config.json", "w"))
