@@ -42,7 +42,7 @@ struct TrainSettings {
     field("keep_last", c.keep_last, {"how many checkpoints stay besides those at phase ends; 0 = all", "checkpoints"});
     field("separate_documents", c.separate_documents, "attention and positions stop at document borders");
     field("on_collapse", c.on_collapse, "what follows when a router sends nearly all tokens to the same experts: warn, or abort (exit 3, after a save)");
-    field("allow_mixed_tokenizers", c.allow_mixed_tokenizers, "sets whose descriptions name different tokenizers are no error");
+    field("allow_mixed_tokenizers", c.allow_mixed_tokenizers, "sets of different tokenizers, or of another than that of the weights to start from, are no error");
   }
 };
 

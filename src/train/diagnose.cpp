@@ -11,6 +11,8 @@
 #include <ATen/ops/sqrt.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "core/log.h"
+
 namespace evenkeel::train {
 namespace {
 
@@ -129,6 +131,14 @@ bool is_collapse_kind(const std::string& kind) {
   for (const auto& [known, name] : kKindNames)
     if (kind == name) return Alarm{known, 0, ""}.is_collapse();
   return false;
+}
+
+std::vector<Alarm> AlarmWatch::add(const std::vector<Alarm>& found, const std::string& when) {
+  std::vector<Alarm> fresh;
+  for (const auto& alarm : found)
+    if (warned_of_.insert(alarm).second) fresh.push_back(alarm);
+  for (const auto& sentence : alarm_sentences(fresh)) log_warning(when, sentence);
+  return fresh;
 }
 
 std::vector<std::string> alarm_sentences(const std::vector<Alarm>& alarms) {

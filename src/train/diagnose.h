@@ -43,6 +43,17 @@ Json alarms_json(const std::vector<Alarm>& alarms);
 std::set<Alarm> alarms_of_phase(const std::vector<Json>& lines, const std::string& phase);
 // Whether a kind of "alarms" is a collapse.
 bool is_collapse_kind(const std::string& kind);
+// Warns of an alarm once a phase.
+class AlarmWatch {
+ public:
+  explicit AlarmWatch(std::set<Alarm> warned_of) : warned_of_(std::move(warned_of)) {}
+  // Those of `found` that are new. Each is logged, after `when`.
+  std::vector<Alarm> add(const std::vector<Alarm>& found, const std::string& when = "");
+
+ private:
+  std::set<Alarm> warned_of_;
+};
+
 // A line for each: "routing check: layers 0, 2: ..." for a collapse of several layers, the text alone for others.
 std::vector<std::string> alarm_sentences(const std::vector<Alarm>& alarms);
 

@@ -1,0 +1,33 @@
+#include "train/run_evaluation.h"
+
+#include "train/held_out.h"
+#include "train/phase_run.h"
+#include "train/starting_state.h"
+
+namespace evenkeel::train {
+namespace {
+
+HeldOut held_out(const RunSetting& setting, const TrainState& state) {
+  return {setting.config, setting.phase(state), setting.model, state, setting.data};
+}
+
+void evaluate_once(const RunSetting& setting, const TrainState& state, RunSinks& sinks) {
+  if (!sinks.has("eval")) sinks.write_evaluation(evaluation_line(held_out(setting, state)));
+}
+
+}  // namespace
+
+void evaluate_before_training(const RunSetting& setting, const TrainState& state, RunSinks& sinks) {
+  const bool is_from_elsewhere = setting.config.model_from || !setting.starts[0].folder.empty();
+  if (state.step == 0 && is_from_elsewhere && setting.phase(state).eval) evaluate_once(setting, state, sinks);
+}
+
+void evaluate_what_is_due(const RunSetting& setting, const TrainState& state, RunSinks& sinks) {
+  if (!is_evaluation_due(setting, state)) return;
+  evaluate_once(setting, state, sinks);
+  if (!setting.phase_has_ended(state) || !setting.config.model.is_moe() || sinks.has("saturation")) return;
+  const auto start = state_at_start(setting, state);
+  if (start != nullptr) sinks.write_saturation(saturation_line(held_out(setting, state), *start));
+}
+
+}  // namespace evenkeel::train
