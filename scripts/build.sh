@@ -19,7 +19,7 @@ if [ ! -e build/build.ninja ] || ! grep -qsxF "LIBTORCH_ROOT:PATH=$torch" build/
     || { cat build.log >&2; echo "build: error: got a failure of cmake; need the output above" >&2; exit 4; }
   rm -f build.log
 fi
-if [ ! -e build/evenkeel ]; then echo "build: compiling (5 to 8 minutes on 2 cores from nothing)" >&2; fi
+if [ ! -e build/evenkeel ]; then echo "build: compiling (about 10 minutes on 2 cores from nothing)" >&2; fi
 quiet=(--quiet)
 if [ -t 2 ]; then quiet=() NINJA_STATUS='build: %p, %e s  '; export NINJA_STATUS; fi  # a line that counts up, on a terminal
 ninja -C build "${quiet[@]}" "${targets[@]}" >&2 || { echo "build: error: got a failure of the compiler; need the output above" >&2; exit 4; }

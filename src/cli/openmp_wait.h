@@ -5,8 +5,8 @@
 
 namespace evenkeel::cli {
 
-// Turns of the loop in which a thread waits before it sleeps (GOMP_SPINCOUNT), some 12 microseconds; why so many: docs/architecture.md.
-constexpr const char* kWaitSetting = "GOMP_SPINCOUNT=600";
+// Turns of the loop in which a thread waits before it sleeps (GOMP_SPINCOUNT), some 18 microseconds; why so many: docs/architecture.md.
+constexpr const char* kWaitSetting = "GOMP_SPINCOUNT=900";
 
 // Whether the environment (NAME=VALUE, nullptr at the end) says itself how threads wait, to GNU's runtime or to LLVM's and Intel's.
 bool has_wait_setting(const char* const* environment);

@@ -35,7 +35,7 @@ void log_plan(const RunSetting& setting) {
   const RunConfig& config = setting.config;
   const auto counts = model::count_parameters(config.model);
   log_info("model: ", human_count(static_cast<double>(counts.total)), " parameters, ", human_count(static_cast<double>(counts.active)), " active a token; ",
-           human_count(model::training_flops_per_token(config.model, config.train.sequence_length)), "FLOP a token; device ", ops::device_name(setting.device), ", ", ops::n_threads(), " threads");
+           human_count(model::training_flops_per_token(config.model, config.train.sequence_length)), "FLOP a token; device ", ops::device_name(setting.device), ", ", ops::n_threads(), ops::n_threads() == 1 ? " thread" : " threads");
   for (const auto& phase : config.phases) {
     const int64_t steps = phase.total_steps(config.train);
     const auto schedule = phase_schedule(config, phase);
