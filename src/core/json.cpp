@@ -1,5 +1,6 @@
 #include "core/json.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <istream>
@@ -53,7 +54,9 @@ class Adapter : public nlohmann::json_sax<nlohmann::json> {
     events_.close_array();
     return true;
   }
-  bool parse_error(size_t position, const std::string& last_token, const nlohmann::detail::exception&) override {
+  bool parse_error(size_t position, const std::string& last_token, const nlohmann::detail::exception& error) override {
+    if (dynamic_cast<const nlohmann::detail::out_of_range*>(&error) != nullptr)
+      fail<DataError>(where_, ": got the number ", last_token, " at byte ", position, "; need one that fits a double, below 1.8e308");
     // The reader stops at the first letter of what is no literal.
     const bool is_non_finite = last_token.ends_with('N') || last_token.ends_with('I');
     fail<DataError>(where_, ": got text that is not JSON at byte ", position,
@@ -72,11 +75,25 @@ class Adapter : public nlohmann::json_sax<nlohmann::json> {
   size_t depth_ = 0;
 };
 
+// Which of two values would count? DataError for a key that stands twice in one object.
+void require_keys_once(const Json::Object& object, const std::string& where) {
+  std::vector<std::string_view> keys;
+  keys.reserve(object.size());
+  for (const auto& [key, value] : object) keys.push_back(key);
+  std::sort(keys.begin(), keys.end());
+  const auto twice = std::adjacent_find(keys.begin(), keys.end());
+  require<DataError>(twice == keys.end(), where, ": got the key '", twice == keys.end() ? "" : *twice, "' twice in one object; need it once");
+}
+
 class Builder : public JsonEvents {
  public:
+  explicit Builder(std::string_view where) : where_(where) {}
   Json take() { return std::move(root_); }
   void open_object() override { open(Json::object()); }
-  void close_object() override { close(); }
+  void close_object() override {
+    require_keys_once(stack_.back().as_object(), where_);
+    close();
+  }
   void open_array() override { open(Json::array()); }
   void close_array() override { close(); }
   void key(std::string&& name) override { keys_.back() = std::move(name); }
@@ -102,6 +119,7 @@ class Builder : public JsonEvents {
     value(std::move(done));
   }
 
+  std::string where_;
   Json root_;
   std::vector<Json> stack_;
   std::vector<std::string> keys_;
@@ -217,7 +235,7 @@ class NonZeroIterator {
 }  // namespace
 
 Json Json::parse(std::string_view text, std::string_view where) {
-  Builder builder;
+  Builder builder(where);
   read_json_events(text, where, builder);
   return builder.take();
 }

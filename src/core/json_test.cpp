@@ -108,6 +108,15 @@ TEST(Json, SaysThatNaNIsNoJson) {
     EXPECT_THAT(testing::message_of<DataError>([&] { parse(text); }), HasSubstr("JSON has no NaN")) << text;
 }
 
+TEST(Json, RefusesAKeyThatStandsTwiceInOneObject) {
+  EXPECT_THAT(testing::message_of<DataError>([] { Json::parse(R"({"a": 1, "b": {"c": 1, "c": 2}})", "f.json"); }), HasSubstr("f.json: got the key 'c' twice in one object"));
+  EXPECT_NO_THROW(Json::parse(R"([{"a": {"a": 1}}, {"a": 2}])", "f.json"));
+}
+
+TEST(Json, SaysThatANumberIsTooLarge) {
+  EXPECT_THAT(testing::message_of<DataError>([] { Json::parse(R"({"a": 1e400})", "f.json"); }), HasSubstr("f.json: got the number 1e400 at byte 11; need one that fits a double"));
+}
+
 TEST(Json, BoundsTheDepth) {
   const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_NO_THROW(parse(nested(200)));

@@ -23,6 +23,19 @@ constexpr Magic kForeign[] = {
     {"\x28\xB5\x2F\xFD", "zstd data under a name without .zst"},
 };
 
+// Text of ASCII letters in two bytes each, without a byte order mark: every other byte is 0.
+bool looks_like_utf16(std::string_view text) {
+  constexpr size_t kFewest = 4, kMost = 64;
+  const size_t n = std::min(text.size(), kMost) / 2;
+  const auto zeros_at = [&](size_t first) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; ++i) count += text[2 * i + first] == '\0' ? 1 : 0;
+    return count;
+  };
+  const size_t even = zeros_at(0), odd = zeros_at(1);
+  return n >= kFewest && ((even == n && odd == 0) || (odd == n && even == 0));
+}
+
 }  // namespace
 
 DelimitedReader::DelimitedReader(ByteSource& source, Delimiter delimiter, size_t most_bytes)
@@ -111,6 +124,7 @@ bool DelimitedReader::fill() {
     if (buffer_.starts_with(kByteOrderMark)) offset_ = static_cast<int64_t>(start_ = kByteOrderMark.size());
     for (const auto& magic : kForeign)
       if (buffer_.starts_with(magic.bytes)) foreign_kind_ = magic.kind;
+    if (looks_like_utf16(buffer_)) foreign_kind_ = "UTF-16 text";
   }
   return n > 0;
 }

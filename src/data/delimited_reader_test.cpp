@@ -81,6 +81,8 @@ TEST(DelimitedReader, DropsAByteOrderMarkAndKnowsWhatIsNoText) {
   const std::pair<std::string, std::string> kinds[] = {{"\xFF\xFE"
                                                         "a",
                                                         "UTF-16 text"},
+                                                       {std::string("a\0n\0d\0.\0", 8), "UTF-16 text"},
+                                                       {std::string("\0a\0n\0d\0.", 8), "UTF-16 text"},
                                                        {"\x1F\x8B", "gzip data under a name without .gz"},
                                                        {"\x28\xB5\x2F\xFD", "zstd data under a name without .zst"},
                                                        {"\xFD"

@@ -204,7 +204,7 @@ class FileReader {
     if (pieces_.foreign_kind() != nullptr)
       fail<DataError>(path_.string(), ": got ", pieces_.foreign_kind(), "; need UTF-8 text",
                       std::string_view(pieces_.foreign_kind()).starts_with("UTF-16")
-                          ? " (iconv -f UTF-16 -t UTF-8 makes it)"
+                          ? " (iconv -f UTF-16 -t UTF-8 makes it; -f UTF-16LE without a byte order mark)"
                           : " (or the right name)");
     return is_one;
   }
