@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "study/estimates.h"
 #include "study/router_table.h"
 #include "train/table_levels.h"
 
@@ -13,6 +14,8 @@ namespace evenkeel::study {
 namespace {
 
 using train::Arm;
+
+int64_t seed_of(const Arm& arm) { return arm.resolved.at("train").at("seed").as_int(); }
 
 bool is_dense(const Arm& arm) { return arm.resolved.at("model").at("n_experts").as_int() == 0; }
 
@@ -70,27 +73,51 @@ const Arm* loss_reference(const Arm& arm, const std::vector<Arm>& arms, const st
   return first;
 }
 
-// Tokens at which each arm's held-out loss first reaches what its reference has at the end of its first phase.
+// What an arm came to against the loss of its reference.
+struct Approach {
+  Json tokens;                              // of the first evaluation at or below it
+  std::optional<train::LossFigure> lowest;  // nullopt where the arm was not evaluated on the set
+};
+Approach approach_of(const Arm& arm, const std::string& data, double target) {
+  Approach out;
+  for (const auto& line : arm.evaluations) {
+    const Json* result = line.at("eval").find(data);
+    if (result == nullptr) continue;
+    const auto figure = train::loss_figure(*result);
+    if (out.tokens.is_null() && figure.value <= target) out.tokens = line.at("tokens");
+    if (!out.lowest || figure.value < out.lowest->value) out.lowest = figure;
+  }
+  return out;
+}
+
+// Tokens at which each arm's held-out loss first reaches what its reference has at the end of its first phase, and by how much the
+// lowest loss misses it.
 void add_tokens_to_loss(const std::vector<Arm>& arms, train::NamedTables& tables) {
   if (std::all_of(arms.begin(), arms.end(), [&](const Arm& arm) { return arm.group == arms[0].group; })) return;
   const auto dense = std::find_if(arms.begin(), arms.end(), is_dense);
   const std::string& old_data = (dense != arms.end() ? *dense : arms[0]).resolved.at("phase").at(0).at("data").at(0).at("name").as_string();
   const auto is_there = [&](const Arm& arm) { return first_result(arm, old_data) != nullptr; };
   Table table;
-  table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats/token"}, {"tokens", "tokens"}, {"reference", ""}};
+  table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats/token"}, {"tokens", "tokens"}, {"reference", ""}, {"short_by", "nats/token"}, {"short_by_se", "nats/token"}, {"beyond_noise", ""}};
   table.source =
       "first evaluation of the arm at or below the loss that an arm of the group `reference` has at the end of its first phase: the dense arm of the same seed, else the first dense arm; without dense arms "
-      "that of the study's first group";
+      "that of the study's first group. short_by: the arm's lowest loss less that one, with its standard error by the text; beyond_noise: whether the 95 % interval of the mean over the group's arms leaves 0 out";
+  std::map<std::string, Estimates> losses;  // by group: "arm" and "reference"
   for (const auto& arm : arms) {
     const Arm* reference = loss_reference(arm, arms, is_there);
     if (reference == nullptr) return;
-    const Json* target = first_result(*reference, old_data);
-    Json tokens;
-    for (const auto& line : arm.evaluations) {
-      const Json* result = line.at("eval").find(old_data);
-      if (tokens.is_null() && result != nullptr && result->at("loss").as_double() <= target->at("loss").as_double()) tokens = line.at("tokens");
-    }
-    table.add_row({arm.name, old_data, target->at("loss"), tokens, reference->group});
+    const auto target = train::loss_figure(*first_result(*reference, old_data));
+    const auto [tokens, lowest] = approach_of(arm, old_data, target.value);
+    const auto missing = lowest ? std::optional(train::difference(*lowest, target)) : std::nullopt;
+    table.add_row({arm.name, old_data, target.value, tokens, reference->group, missing ? Json(missing->value) : Json(), missing && missing->se ? Json(*missing->se) : Json(), Json()});
+    if (!lowest) continue;
+    losses[arm.group].add("arm", seed_of(arm), *lowest);
+    losses[arm.group].add("reference", seed_of(*reference), target);
+  }
+  for (size_t i = 0; i < arms.size(); ++i) {
+    if (!losses.contains(arms[i].group)) continue;
+    const auto gap = losses.at(arms[i].group).difference("arm", "reference");
+    if (gap.half) table.rows[i][table.column("beyond_noise")] = gap.is_beyond_noise();
   }
   tables.emplace_back("tokens_to_loss", std::move(table));
 }
@@ -173,7 +200,7 @@ train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& spee
   std::set<std::string> groups;
   for (const auto& arm : arms) groups.insert(arm.group);
   if (groups.size() == arms.size()) return tables;
-  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}}, {"shift_mri", {"phase", "layer"}}, {"eval_mri", {"phase", "data", "layer"}}, {"saturation", {"layer", "k", "data", "from", "to"}}, {"drops", {"phase", "data", "layer"}}, {"throughput", {}}, {"tokens_to_loss", {"data", "reference"}}, {"routers", router_table_keys()}};
+  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}}, {"shift_mri", {"phase", "layer"}}, {"eval_mri", {"phase", "data", "layer"}}, {"saturation", {"layer", "k", "data", "from", "to"}}, {"drops", {"phase", "data", "layer"}}, {"throughput", {}}, {"tokens_to_loss", {"data", "reference", "beyond_noise"}}, {"routers", router_table_keys()}};
   const size_t n_tables = tables.size();
   for (size_t i = 0; i < n_tables; ++i) {
     if (!keys.contains(tables[i].first)) continue;  // warnings are no figures

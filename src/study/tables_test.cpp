@@ -49,16 +49,21 @@ TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
 // A run of three steps, evaluated after steps 1 and 3 on "held".
 class StudyTables : public ::testing::Test {
  protected:
-  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double first_loss, double last_loss) {
+  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double first_loss, double last_loss, std::optional<double> se = std::nullopt) {
     overrides.insert(overrides.end(), {"phase.one.steps=3", "phase.two.steps=1", "phase.one.data=[{name = \"held\", path = \"/a\"}]"});
     std::vector<Json> lines;
     for (int64_t step = 1; step <= 3; ++step) {
       lines.push_back(made_step(step, "one", {}));
-      if (step != 2) lines.push_back(made_evaluation(step, "one", {{"held", made_result(step == 1 ? first_loss : last_loss)}}));
+      if (step != 2) lines.push_back(made_evaluation(step, "one", {{"held", result(step == 1 ? first_loss : last_loss, se)}}));
     }
     const auto run = folder_ / name;
     testing::write_made_run(run, testing::tiny_config("/data", overrides), lines);
     return train::read_arm(name, group, run);
+  }
+  static Json result(double loss, std::optional<double> se) {
+    Json out = made_result(loss);
+    if (se) out["loss_se"] = *se;
+    return out;
   }
   std::vector<std::string> dense(const std::string& seed) const {
     auto out = testing::kTinyDense;
@@ -118,10 +123,10 @@ TEST_F(StudyTables, TokensToTheDenseLoss) {
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(Json(rows[0]).dump(), R"(["dense","held",3,96,"dense"])");
-  EXPECT_EQ(Json(rows[1]).dump(), R"(["fast","held",3,32,"dense"])");
-  EXPECT_EQ(Json(rows[2]).dump(), R"(["equal","held",3,96,"dense"])");
-  EXPECT_EQ(Json(rows[3]).dump(), R"(["slow","held",3,null,"dense"])");
+  EXPECT_EQ(Json(rows[0]).dump(), R"(["dense","held",3,96,"dense",0,null,null])");
+  EXPECT_EQ(Json(rows[1]).dump(), R"(["fast","held",3,32,"dense",-0.5,null,null])");
+  EXPECT_EQ(Json(rows[2]).dump(), R"(["equal","held",3,96,"dense",0,null,null])");
+  EXPECT_EQ(Json(rows[3]).dump(), R"(["slow","held",3,null,"dense",0.10000000000000009,null,null])");
 }
 
 TEST_F(StudyTables, TokensAreToTheLossOfTheDenseArmOfTheSameSeed) {
@@ -130,9 +135,9 @@ TEST_F(StudyTables, TokensAreToTheLossOfTheDenseArmOfTheSameSeed) {
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(Json(rows[1]).dump(), R"(["dense2","held",2,96,"dense"])");
-  EXPECT_EQ(Json(rows[2]).dump(), R"(["moe2","held",2,96,"dense"])");
-  EXPECT_EQ(Json(rows[3]).dump(), R"(["moe3","held",3,32,"dense"])");  // no dense arm of seed 3: the first
+  EXPECT_EQ(Json(rows[1]).dump(), R"(["dense2","held",2,96,"dense",0,null,false])");
+  EXPECT_EQ(Json(rows[2]).dump(), R"(["moe2","held",2,96,"dense",0,null,false])");
+  EXPECT_EQ(Json(rows[3]).dump(), R"(["moe3","held",3,32,"dense",-1,null,false])");  // no dense arm of seed 3: the first
 }
 
 TEST_F(StudyTables, WithoutADenseArmTokensAreToTheLossOfTheFirstGroup) {
@@ -140,11 +145,41 @@ TEST_F(StudyTables, WithoutADenseArmTokensAreToTheLossOfTheFirstGroup) {
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(Json(rows[0]).dump(), R"(["a1","held",3,96,"a"])");
-  EXPECT_EQ(Json(rows[2]).dump(), R"(["b1","held",3,32,"a"])");
-  EXPECT_EQ(Json(rows[3]).dump(), R"(["b2","held",2,null,"a"])");
+  EXPECT_EQ(Json(rows[0]).dump(), R"(["a1","held",3,96,"a",0,null,false])");
+  EXPECT_EQ(Json(rows[2]).dump(), R"(["b1","held",3,32,"a",-0.5,null,false])");
+  EXPECT_EQ(Json(rows[3]).dump(), R"(["b2","held",2,null,"a",0.5,null,false])");
   EXPECT_EQ(train::find_table(tables, "tokens_to_loss_summary").rows.size(), 2u);
   EXPECT_THROW(train::find_table(tables, "warnings_summary"), std::logic_error);  // warnings are no figures
+}
+
+// Of one seed by the text; of two by the spread of what they miss: the interval of 0.2 and 0.3 is 0.25 +- 12.706 * 0.05, which holds 0, that
+// of 0.2 and 0.202 is 0.201 +- 1.96 * 0.03, the error by the text, as its seeds agree closer than that.
+TEST_F(StudyTables, WhatMissesALossIsBeyondNoiseOrNot) {
+  const std::vector<Arm> arms = {add("dense1", "dense", dense("1"), 4, 3, 0.03), add("dense2", "dense", dense("2"), 4, 3, 0.03), add("far", "far", {}, 4, 3.5, 0.04), add("near", "near", {}, 4, 3.05, 0.04),
+                                 add("wide1", "wide", {"train.seed=1"}, 4, 3.2, 0), add("wide2", "wide", {"train.seed=2"}, 4, 3.3, 0),
+                                 add("even1", "even", {"train.seed=1"}, 4, 3.2, 0), add("even2", "even", {"train.seed=2"}, 4, 3.202, 0)};
+  const std::vector<Arm> single = {arms[0], arms[2], arms[3]};
+  auto tables = study_tables(single, {});
+  const auto& table = train::find_table(tables, "tokens_to_loss");
+  const auto at = [&](size_t row, const char* column) { return table.rows[row][table.column(column)]; };
+  EXPECT_TRUE(at(1, "tokens").is_null());
+  EXPECT_DOUBLE_EQ(at(1, "short_by").as_double(), 0.5);
+  EXPECT_DOUBLE_EQ(at(1, "short_by_se").as_double(), 0.05);  // sqrt(0.03^2 + 0.04^2): the blocks are not known
+  EXPECT_EQ(at(1, "beyond_noise"), Json(true));
+  EXPECT_TRUE(at(2, "tokens").is_null());
+  EXPECT_EQ(at(2, "beyond_noise"), Json(false));  // 0.05 of an error of 0.05
+  auto seeds = study_tables({arms[0], arms[1], arms[4], arms[5], arms[6], arms[7]}, {});
+  const auto& of_seeds = train::find_table(seeds, "tokens_to_loss");
+  std::string verdicts;
+  for (const auto& row : of_seeds.rows) verdicts += row[of_seeds.column("beyond_noise")].dump() + " ";
+  EXPECT_EQ(verdicts, "false false false false true true ");
+}
+
+TEST_F(StudyTables, AnArmThatWasNotEvaluatedOnTheDataIsShortOfNothing) {
+  auto arms = std::vector<Arm>{add("dense", "dense", dense("1"), 4, 3), add("blind", "blind", {}, 4, 3)};
+  arms[1].evaluations.clear();
+  auto tables = study_tables(arms, {});
+  EXPECT_EQ(Json(train::find_table(tables, "tokens_to_loss").rows[1]).dump(), R"(["blind","held",3,null,"dense",null,null,null])");
 }
 
 TEST_F(StudyTables, SummariesComeWithSeveralSeedsOnly) {

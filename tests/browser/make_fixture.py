@@ -34,7 +34,7 @@ TABLES = {
     "eval_mri": "arm phase data layer mri entropy dead",
     "saturation": "arm layer k from to data saturation chance",
     "throughput": "arm tokens_per_second step_seconds ratio_to_dense",
-    "tokens_to_loss": "arm data loss tokens reference",
+    "tokens_to_loss": "arm data loss tokens reference short_by short_by_se beyond_noise",
     "warnings": "arm phase step layer kind what",
 }
 UNITS = {"loss": "nats per token", "change": "nats per token", "tokens_per_second": "tokens/s", "step_seconds": "s", "tokens": "tokens",
@@ -222,12 +222,19 @@ def fill_against_dense(tables, arms):
         row[3] = row[1] / rates[dense[arm.seed][0].name]
         target = next(line for line in dense[arm.seed][1] if "eval" in line and line["step"] == FIRST_STEPS)["eval"]["english"]["loss"]
         reached = next((line["tokens"] for line in metrics if "eval" in line and line["eval"]["english"]["loss"] <= target), None)
-        tables["tokens_to_loss"].append([arm.name, "english", target, reached, dense[arm.seed][0].group])
+        short_by = min(line["eval"]["english"]["loss"] for line in metrics if "eval" in line) - target
+        tables["tokens_to_loss"].append([arm.name, "english", target, reached, dense[arm.seed][0].group, short_by, 0.015, abs(short_by) > 0.03])
+    by_group = {}
+    for (arm, _), row in zip(arms, tables["tokens_to_loss"]):
+        by_group.setdefault(arm.group, []).append(row)
+    for rows in by_group.values():  # one verdict a group
+        for row in rows:
+            row[7] = abs(statistics.fmean(other[5] for other in rows)) > 0.03
 
 
 def summary(columns, rows, groups):
     """Mean and sample standard deviation over the arms of a group, keyed by all but arm and figures."""
-    keys = [i for i, name in enumerate(columns) if name in ("phase", "data", "layer", "k", "from", "to", "reference")]
+    keys = [i for i, name in enumerate(columns) if name in ("phase", "data", "layer", "k", "from", "to", "reference", "beyond_noise")]
     figures = [i for i, name in enumerate(columns) if i not in keys and i > 0 and not name.endswith("_se")]
     gathered = {}
     for row in rows:

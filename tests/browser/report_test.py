@@ -250,6 +250,22 @@ def check_peak_figure(check, page, folder):
     check("card of imbalance: share at the peak, before it, and of an even load", [] if all(share(top[key]) in tile for key in ("peak", "before", "lower_bound")) and top["arm"] in tile else tile)
 
 
+def check_not_reached(check, page, name, folder):
+    """Arms that never came down to the loss: those beyond noise and those within it in sentences of their own, all of them in the chart's CSV."""
+    import csv
+    notes = page.locator("#cost .note").all_text_contents()
+    kinds = values.not_reached(folder)
+    for words, groups in kinds.items():
+        said = [note for note in notes if words in note]
+        named = re.split(r", | and ", re.sub(r" \([^)]*\)|\d+ of \d+ seeds of ", "", said[0].split(": ", 1)[1].rstrip("."))) if said else []
+        check(f"{name}: {words} ...: the arms of the files", [] if named == groups else [groups, said])
+    with page.expect_download() as download:
+        page.click("#figure-tokens-to-loss button:text-is('CSV')")
+    rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    found = values.by_group(folder, "tokens_to_loss", "tokens")
+    check(f"{name}: the CSV of tokens to a loss has every arm, without a number where it never gets there", [] if [row["arm"] for row in rows] == list(found) and all((row["mean"] == "") == (not found[row["arm"]]) for row in rows) else rows)
+
+
 def check_study(check, browser, folder, html, phone_html):
     page = browser.open(html)
     check_health(check, "study", page)
@@ -258,6 +274,7 @@ def check_study(check, browser, folder, html, phone_html):
         check(f"study: {name} equals the files", problems)
     page.evaluate("document.querySelectorAll('details.table-block').forEach((block) => { block.open = true; })")
     page.wait_for_timeout(200)
+    check_not_reached(check, page, "study", folder)
     check("study: the page says that the arms cost the same", [] if "of the same FLOPs a token" in speed_caption(page) else speed_caption(page))
     check("study: every table equals results.json", values.table_problems(folder, page))
     check_warnings(check, page, folder)
@@ -350,6 +367,7 @@ def check_others(check, browser, pages):
     shown = plotted(page)
     for name, problems in values.all_problems(folder, shown).items():
         check(f"seeds: {name} is the mean of the files, with the spread", problems)
+    check_not_reached(check, page, "seeds", folder)
     page.context.close()
 
     folder, html = pages["run"]

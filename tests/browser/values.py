@@ -273,6 +273,27 @@ def bar_problems(folder, shown, chart, table, figure):
     return figure_problems(shown[chart][0], "x", by_group(folder, table, figure), chart)
 
 
+def tokens_problems(folder, shown):
+    """Every group has its row, one that never gets there without a bar; under the chart it is named for what the error of the losses says of it."""
+    trace, found = shown["tokens-to-loss"][0], by_group(folder, "tokens_to_loss", "tokens")
+    wrong = [] if trace["customdata"] == list(read(folder)[1]) else [f"groups {trace['customdata']}"]
+    for group, value, text in zip(trace["customdata"], trace["x"], trace["text"]):
+        numbers = found[group]
+        if (value is None) != (not numbers) or (numbers and not close(value, statistics.fmean(numbers))) or (text == "not reached") != (not numbers):
+            wrong.append(f"{group} is {value}, {text!r}; the files have {numbers}")
+    return wrong
+
+
+def not_reached(folder):
+    """{what is said: its groups} of those that missed the loss, all seeds or some."""
+    kinds = {"Never as low as": [], "though no difference from it is beyond noise": []}
+    for group, members in read(folder)[1].items():
+        rows = [row for row in records(folder, "tokens_to_loss") if row["arm"] in [arm["name"] for arm, _ in members]]
+        if any(row["tokens"] is None for row in rows):
+            kinds["Never as low as" if rows[0]["beyond_noise"] else "though no difference from it is beyond noise"].append(group)
+    return kinds
+
+
 def speed_problems(folder, shown):
     return line_problems(folder, shown["speed"], lambda lines: [(line["step"], line["tokens_per_second"]) for line in steps_of(lines)])
 
@@ -283,7 +304,7 @@ def all_problems(folder, shown):
     if read(folder)[0]["kind"] == "study":
         checks |= {"replay": replay_problems,
                    "throughput": lambda *both: bar_problems(*both, "throughput", "throughput", "tokens_per_second"),
-                   "tokens-to-loss": lambda *both: bar_problems(*both, "tokens-to-loss", "tokens_to_loss", "tokens")}
+                   "tokens-to-loss": tokens_problems}
     else:
         checks["speed"] = speed_problems
     if has_drops(folder):

@@ -12,12 +12,11 @@ function addCostSection(report) {
   if (hasTokens) {
     addChart(pair, { id: "tokens-to-loss", title: `Tokens to reach the loss of ${reference}`,
       caption: `Until the loss on ${tokensData(report)} is as low as that of ${reference} at the end of the first phase. Fewer is better.${report.seeds > 1 ? " Whiskers: ± 1 standard deviation over seeds." : ""}`,
-      missing: `No arm reached the loss of ${reference}.`, build: (width) => buildTokensToLoss(report, width) });
+      missing: `No arm was evaluated on ${tokensData(report)}.`, build: (width) => buildTokensToLoss(report, width) });
   }
   addChart(pair, { id: "throughput", title: "Training speed",
     caption: hasDense ? `In each bar: the rate divided by the dense arm's${flopAside(report)}.${busyAside(report)}` : "Each model alone on the machine.", build: (width) => buildThroughput(report, width) });
-  const never = charts.has("tokens-to-loss") ? neverReached(report) : [];
-  if (never.length > 0) addNote(section, `Never as low as ${reference}: ${list(never)}.${report.seeds > 1 ? " The means above are over the seeds that got there." : ""}`);
+  if (hasTokens) for (const sentence of notReachedSentences(report, reference)) addNote(section, sentence);
   if (!charts.has("throughput")) {
     addChart(section, { id: "speed", title: "Training speed, step by step", caption: "Tokens per second of each step, evaluation and saving excluded.",
       build: () => buildSpeed(report), missing: "No step times were recorded." });
@@ -25,10 +24,10 @@ function addCostSection(report) {
 }
 
 function barRows(report, rows, { values, texts, title, width, meta, tickformat }) {
-  const data = [{ type: "bar", orientation: "h", x: values.map((value) => value.mean), y: rows.map((_, i) => -i), text: texts, textposition: "auto",
+  const data = [{ type: "bar", orientation: "h", x: values.map((value) => (value ? value.mean : null)), y: rows.map((_, i) => -i), text: texts, textposition: "auto",
     insidetextanchor: "start", textfont: { size: 14 }, cliponaxis: false, width: 0.7, customdata: rows.map((group) => group.name), hovertext: rows.map((group) => chartText(group.name)),
     hovertemplate: "%{hovertext}<br>%{x:,.0f}<extra></extra>",
-    error_x: { type: "data", array: values.map((value) => value.std), visible: report.seeds > 1, color: themeColor("ink"), thickness: 1.3, width: 3 },
+    error_x: { type: "data", array: values.map((value) => (value ? value.std : 0)), visible: report.seeds > 1, color: themeColor("ink"), thickness: 1.3, width: 3 },
     marker: { color: rows.map((group) => groupStyle(group).color) }, meta,
     rows: rows.map((group, i) => figureRow({ arm: group.name, ...(meta.data ? { "data set": meta.data } : {}), figure: title }, values[i])) }];
   return { data, height: 100 + 42 * rows.length, layout: { hovermode: "closest", showlegend: false, margin: { l: 20, t: 12 },
@@ -55,12 +54,14 @@ function buildThroughput(report, width) {
     meta: { role: "throughput" }, tickformat: ",.0f" });
 }
 
+// Every arm has its row; one that does not get there has no bar, and says so.
 function buildTokensToLoss(report, width) {
   const figure = (group) => groupFigure(report, group, "tokens_to_loss", "tokens", (record) => record.data === tokensData(report));
-  const rows = visibleGroups(report.groups).filter((group) => figure(group) !== null);
+  const rows = visibleGroups(report.groups).filter((group) => tokensRecords(report, group).length > 0);
   if (rows.length === 0) return null;
-  const dense = rows.find((group) => group.model === "dense");
+  const dense = rows.find((group) => group.model === "dense" && figure(group) !== null);
   const texts = rows.map((group) => {
+    if (figure(group) === null) return "not reached";
     const ratio = dense ? ` (${(figure(group).mean / figure(dense).mean).toFixed(2)}× dense)` : "";
     return `${formatLarge(figure(group).mean)}${width < 420 ? "" : ratio}`;
   });
@@ -68,13 +69,29 @@ function buildTokensToLoss(report, width) {
     meta: { role: "tokens-to-loss", data: tokensData(report) }, tickformat: "~s" });
 }
 
-function neverReached(report) {
-  const records = report.tables.get("tokens_to_loss").records.filter((record) => record.data === tokensData(report) && record.tokens === null);
-  return report.groups.map((group) => {
-    const missing = group.arms.filter((arm) => records.some((record) => record.arm === arm.name)).length;
-    if (missing === 0) return null;
-    return missing === group.arms.length ? group.name : `${missing} of ${group.arms.length} seeds of ${group.name}`;
-  }).filter((words) => words !== null);
+function tokensRecords(report, group) {
+  return report.tables.get("tokens_to_loss").records.filter((record) => record.data === tokensData(report) && group.arms.some((arm) => arm.name === record.arm));
+}
+
+// What is said of arms that never came down to the reference's loss, by what the error of the losses says of what they miss.
+function notReachedSentences(report, reference) {
+  const kinds = { above: [], near: [], unknown: [], unseen: [] };
+  let isPartly = false;
+  for (const group of report.groups) {
+    const records = tokensRecords(report, group);
+    const missing = records.filter((record) => record.tokens === null);
+    if (missing.length === 0) continue;
+    const isWhole = missing.length === records.length;
+    isPartly = isPartly || !isWhole;
+    const gap = isWhole ? groupFigure(report, group, "tokens_to_loss", "short_by", (record) => record.data === tokensData(report)) : null;
+    const { beyond_noise: beyond, short_by: short } = missing[0];
+    const kind = short === null ? "unseen" : beyond === true ? "above" : beyond === false ? "near" : "unknown";
+    kinds[kind].push(`${isWhole ? group.name : `${missing.length} of ${records.length} seeds of ${group.name}`}${gap ? ` (lowest ${withError(gap.mean, gap.std, true)} nats)` : ""}`);
+  }
+  const say = (kind, words) => (kinds[kind].length > 0 ? [`${words}: ${list(kinds[kind])}.`] : []);
+  return [...say("above", `Never as low as ${reference}, beyond noise`), ...say("near", `Not at or below the loss of ${reference}, though no difference from it is beyond noise`),
+    ...say("unknown", `Not at or below the loss of ${reference}, with an error that is not known`), ...say("unseen", `Not evaluated on ${tokensData(report)}`),
+    ...(isPartly ? ["Means of tokens are over the seeds that got there."] : [])];
 }
 
 // What the table compares with: the dense arm, else the first group.
