@@ -192,7 +192,7 @@ std::string busy_note(const std::vector<Arm>& arms, const Speeds& speeds) {
 
 train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& speeds) {
   auto tables = train::new_tables();
-  for (const auto& arm : arms) train::add_arm_rows(arm, tables);
+  train::add_rows(arms, tables);
   add_throughput(arms, speeds, tables);
   add_tokens_to_loss(arms, tables);
   add_router_table(arms, tables);

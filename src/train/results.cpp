@@ -286,8 +286,8 @@ NamedTables new_tables() {
                                           "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5)"));
   tables.emplace_back("drops", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"dropped", "share of assignments"}},
                                      "assignments over capacity: training (data null), mean of the phase's last eighth; held-out sets at the phase's end, evaluation mode"));
-  tables.emplace_back("warnings", table({{"arm", ""}, {"phase", ""}, {"step", "step"}, {"layer", ""}, {"kind", ""}, {"what", ""}, {"recovered", ""}},
-                                        "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the whole model"));
+  tables.emplace_back("warnings", table({{"arm", ""}, {"phase", ""}, {"step", "step"}, {"layer", ""}, {"kind", ""}, {"what", ""}, {"recovered", ""}, {"n_arms", "arms"}},
+                                        "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the whole model. n_arms: how many arms share the phase, which was trained once, under `arm`"));
   return tables;
 }
 
@@ -297,13 +297,20 @@ Table& find_table(NamedTables& tables, const std::string& name) {
   throw std::logic_error("no table named " + name);
 }
 
+namespace {
 void add_arm_rows(const Arm& arm, NamedTables& tables) {
   add_forgetting_rows(arm, find_table(tables, "forgetting"));
   for (size_t i = comes_from_elsewhere(arm) ? 0 : 1; i < arm.resolved.at("phase").size(); ++i) add_shift_rows(arm, i, find_table(tables, "shift_mri"));
   add_eval_mri_rows(arm, find_table(tables, "eval_mri"));
   add_saturation_rows(arm, find_table(tables, "saturation"));
   add_drop_rows(arm, find_table(tables, "drops"));
-  add_warning_rows(arm, find_table(tables, "warnings"));
+}
+
+}  // namespace
+
+void add_rows(const std::vector<Arm>& arms, NamedTables& tables) {
+  for (const auto& arm : arms) add_arm_rows(arm, tables);
+  add_warning_rows(arms, find_table(tables, "warnings"));
 }
 
 Json arm_json(const Arm& arm, const std::string& run) {
@@ -447,7 +454,7 @@ Json run_results(const std::filesystem::path& run, const Json& machine) {
   const std::string name = std::filesystem::absolute(run).lexically_normal().filename().string();
   const Arm arm = read_arm(name, name, run);
   auto tables = new_tables();
-  add_arm_rows(arm, tables);
+  add_rows({arm}, tables);
   set_levels({arm}, tables);
   Json out = Json::object();
   out["schema"] = kSchema;

@@ -40,8 +40,8 @@ using NamedTables = std::vector<std::pair<std::string, Table>>;
 // Empty tables with their columns: forgetting, shift_mri, eval_mri, saturation, drops, warnings.
 NamedTables new_tables();
 Table& find_table(NamedTables& tables, const std::string& name);
-// Adds this arm's rows to each.
-void add_arm_rows(const Arm& arm, NamedTables& tables);
+// Adds the arms' rows to each.
+void add_rows(const std::vector<Arm>& arms, NamedTables& tables);
 
 // {"name", "group", "run", "parameters", ...} of results.json; `run` is the path to state there.
 Json arm_json(const Arm& arm, const std::string& run);

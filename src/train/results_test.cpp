@@ -18,7 +18,7 @@ using testing::tiny_config;
 
 Table rows_of(const Arm& arm, const std::string& table) {
   auto tables = new_tables();
-  add_arm_rows(arm, tables);
+  add_rows({arm}, tables);
   return find_table(tables, table);
 }
 const Json& cell(const Table& table, size_t row, const std::string& column) { return table.rows.at(row).at(table.column(column)); }
@@ -292,7 +292,7 @@ TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   const Json results = run_results(folder / "run", Json::object());
   EXPECT_EQ(results.at("headlines").at(0).as_string(), "run: the router collapsed in phase two, layer 1, for a time after step 7, and has recovered at the last evaluation: nearly all tokens have the same 2 of 4 experts.");
-  EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(), R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true]])");
+  EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(), R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true,1]])");
 }
 
 TEST(Results, ATableThatIsNotThereIsOurBug) {

@@ -29,7 +29,7 @@ class LevelsTest : public ::testing::Test {
   }
   static NamedTables tables_of(const std::vector<Arm>& arms) {
     auto tables = new_tables();
-    for (const auto& one : arms) add_arm_rows(one, tables);
+    add_rows(arms, tables);
     set_levels(arms, tables);
     return tables;
   }

@@ -66,11 +66,21 @@ struct GroupCollapse {
 
 }  // namespace
 
-void add_warning_rows(const Arm& arm, Table& table) {
-  for_each_alarm(arm, [&](const Json& step, const Json& alarm) {
-    const bool may_recover = is_collapse_kind(alarm.at("kind").as_string());
-    table.add_row({arm.name, step.at("phase"), step.at("step"), alarm.at("layer"), alarm.at("kind"), alarm.at("text"), may_recover ? Json(has_recovered(arm, step, alarm)) : Json()});
-  });
+void add_warning_rows(const std::vector<Arm>& arms, Table& table) {
+  const size_t recovered = table.column("recovered"), n_arms = table.column("n_arms");
+  std::map<std::string, size_t> known;  // rows, by the step's line: arms that share a phase have its lines, the clock's figures among them
+  for (const auto& arm : arms)
+    for_each_alarm(arm, [&](const Json& step, const Json& alarm) {
+      const Json is_over = is_collapse_kind(alarm.at("kind").as_string()) ? Json(has_recovered(arm, step, alarm)) : Json();
+      const auto [entry, is_new] = known.emplace(step.dump() + alarm.dump(), table.rows.size());
+      if (is_new) {
+        table.add_row({arm.name, step.at("phase"), step.at("step"), alarm.at("layer"), alarm.at("kind"), alarm.at("text"), is_over, 1});
+        return;
+      }
+      auto& row = table.rows[entry->second];
+      row[n_arms] = row[n_arms].as_int() + 1;
+      if (is_over == Json(false)) row[recovered] = is_over;
+    });
 }
 
 std::optional<ExpertUse> expert_use(const Arm& arm, const std::string& data) {

@@ -9,8 +9,9 @@
 
 namespace evenkeel::train {
 
-// Rows of the table `warnings`: each alarm of metrics.jsonl with its arm, phase, step and layer.
-void add_warning_rows(const Arm& arm, Table& table);
+// Rows of the table `warnings`: each alarm of metrics.jsonl with its arm, phase, step and layer. One of a phase that arms share, which
+// was trained once, stands once, under the first of them, and has recovered where it has in all of them.
+void add_warning_rows(const std::vector<Arm>& arms, Table& table);
 
 // Experts of all MoE layers that a held-out set reaches in the run's last evaluation, of `all`.
 struct ExpertUse {

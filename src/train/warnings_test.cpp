@@ -41,11 +41,27 @@ class WarningsTest : public ::testing::Test {
 
 TEST_F(WarningsTest, ATableHasEachAlarmWithItsPlace) {
   auto tables = new_tables();
-  add_arm_rows(arm("a", {{1, alarm(-1, "no_balance", "none")}, {8, alarm(1, "same_experts", "the same")}}), tables);
+  add_rows({arm("a", {{1, alarm(-1, "no_balance", "none")}, {8, alarm(1, "same_experts", "the same")}})}, tables);
   const Table& table = find_table(tables, "warnings");
   ASSERT_EQ(table.rows.size(), 2U);
-  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["a","one",1,null,"no_balance","none",null])");
-  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["a","two",8,1,"same_experts","the same",true])");
+  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["a","one",1,null,"no_balance","none",null,1])");
+  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["a","two",8,1,"same_experts","the same",true,1])");
+}
+
+// Phase one is the same in all three, with its seconds; c trained its own phase two. What is over in a and c is not in b, whose last
+// evaluation has its busiest expert at 0.8.
+TEST_F(WarningsTest, AnAlarmOfASharedPhaseStandsOnce) {
+  const Json early = alarm(1, "same_experts", "the same"), late = alarm(0, "same_experts", "the same"), own = alarm(-1, "no_balance", "none");
+  auto c = arm("c", {{2, early}, {1, own}, {8, late}});
+  for (auto& step : c.steps)
+    if (step.at("phase").as_string() == "two") step["seconds"] = 0.25;
+  const std::vector<Arm> arms = {arm("a", {{2, early}, {1, own}, {8, late}}), arm("b", {{2, early}, {1, own}}, 0, 0.8), c};
+  auto tables = new_tables();
+  add_rows(arms, tables);
+  std::vector<std::string> rows;
+  for (const auto& row : find_table(tables, "warnings").rows) rows.push_back(Json(row).dump());
+  EXPECT_THAT(rows, ElementsAre(R"(["a","one",1,null,"no_balance","none",null,3])", R"(["a","one",2,1,"same_experts","the same",false,3])",
+                                R"(["a","two",8,0,"same_experts","the same",true,1])", R"(["c","two",8,0,"same_experts","the same",true,1])"));
 }
 
 TEST_F(WarningsTest, ExpertsInUseAreThoseOfTheLastPhasesEvaluation) {

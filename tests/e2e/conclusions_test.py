@@ -50,6 +50,14 @@ arms = [
 ]
 """
 
+SHARING = """[study]
+base = "base.toml"
+arms = [
+  {name = "first", phase.english.data = [{name = "same", path = "same"}], phase.german.replay.fraction = 0},
+  {name = "second", phase.english.data = [{name = "same", path = "same"}], phase.german.replay.fraction = 0.5},
+]
+"""
+
 COLLAPSES = ("same_experts", "one_expert")
 
 
@@ -84,7 +92,7 @@ def alarms_of(arm, run):
         for alarm in line.get("alarms", []):
             layers = [layer for result in last["eval"].values() for layer in result["routing"] if layer["layer"] == alarm["layer"]]
             recovered = last["step"] > line["step"] and all(layer["dead"] <= 2 and layer["mri"] < 0.75 for layer in layers)
-            rows.append([arm, line["phase"], line["step"], alarm["layer"], alarm["kind"], alarm["text"], recovered if alarm["kind"] in COLLAPSES else None])
+            rows.append([arm, line["phase"], line["step"], alarm["layer"], alarm["kind"], alarm["text"], recovered if alarm["kind"] in COLLAPSES else None, 1])
     return rows
 
 
@@ -181,6 +189,17 @@ def check_a_collapse_stands_first_and_everywhere(place, problems):
     problems.ran(toy.evenkeel("train", run / "recipe.toml", "--out", alone, *CPU))
     events = b"".join(path.read_bytes() for path in (alone / "tensorboard").iterdir())
     problems.equal({layer for layer in (0, 1) if f"routing/layer_{layer}/collapsed".encode() in events}, {row[3] for row in collapsed}, "layers with a scalar of TensorBoard")
+
+
+def check_a_collapse_of_a_shared_phase_is_counted_once(place, problems):
+    """The first phase has one token alone and is trained once for both arms."""
+    out, results, _ = place.study("sharing", SHARING)
+    rows = [row for row in results["tables"]["warnings"]["rows"] if row[1] == "english"]
+    own = [row for row in alarms_of("first", out / "arms" / "first") if row[1] == "english"]
+    problems.need(any(row[4] in COLLAPSES for row in own), f"no collapse in the first phase: {own}")
+    problems.equal([row[:6] for row in rows], [row[:6] for row in own], "alarms of the shared phase")
+    problems.equal({(row[0], row[7]) for row in rows}, {("first", 2)}, "arm and number of arms")
+    problems.equal([row[:6] for row in alarms_of("second", out / "arms" / "second") if row[1] == "english"], [["second", *row[1:6]] for row in own], "the second arm has the lines of the first")
 
 
 def main():

@@ -3,13 +3,13 @@
 const kCollapses = ["same_experts", "one_expert", "no_scores"];
 const kShownWarnings = 6;
 
-// One entry for each finding of an arm in a phase: {arm, phase, kind, what, places: [{step, layer}]}.
+// One entry for each finding of an arm in a phase: {arm, phase, kind, what, nArms, places: [{step, layer}]}. nArms > 1: that share the phase.
 function warningEntries(report) {
   const table = report.tables.get("warnings");
   const entries = new Map();
-  for (const { arm, phase, step, layer, kind, what, recovered } of table ? table.records : []) {
-    const key = JSON.stringify([arm, phase, kind, what]);
-    if (!entries.has(key)) entries.set(key, { arm, phase, kind, what, places: [], lasts: false });
+  for (const { arm, phase, step, layer, kind, what, recovered, n_arms: nArms = 1 } of table ? table.records : []) {
+    const key = JSON.stringify([arm, phase, kind, what, nArms]);
+    if (!entries.has(key)) entries.set(key, { arm, phase, kind, what, nArms, places: [], lasts: false });
     entries.get(key).places.push({ step, layer });
     if (recovered !== true) entries.get(key).lasts = true;
   }
@@ -28,10 +28,11 @@ function warningPlaces(places) {
 function warningsNotice(report) {
   const entries = warningEntries(report);
   if (entries.length === 0) return null;
-  const item = ({ arm, phase, kind, what, places, lasts }) => make("li", { "data-kind": kind },
-    make("strong", {}, arm), `, phase ${phase}, ${warningPlaces(places)}${kCollapses.includes(kind) && !lasts ? ", for a time" : ""}: ${what}`);
+  const place = ({ arm, phase, nArms }) => (nArms > 1 ? [make("strong", {}, `phase ${phase}`), `, which ${nArms} arms share (trained once, in ${arm})`] : [make("strong", {}, arm), `, phase ${phase}`]);
+  const item = (entry) => make("li", { "data-kind": entry.kind }, ...place(entry),
+    `, ${warningPlaces(entry.places)}${kCollapses.includes(entry.kind) && !entry.lasts ? ", for a time" : ""}: ${entry.what}`);
   const more = entries.slice(kShownWarnings);
-  const collapses = unique(entries.filter(({ kind, lasts }) => lasts && kCollapses.includes(kind)).map(({ arm }) => arm));
+  const collapses = unique(entries.filter(({ kind, lasts }) => lasts && kCollapses.includes(kind)).map(({ arm, phase, nArms }) => (nArms > 1 ? `the shared phase ${phase}` : arm)));
   return make("aside", { class: "warnings", id: "warnings", "aria-labelledby": "warnings-title" },
     make("p", { class: "warnings-title", id: "warnings-title" }, collapses.length > 0 ? `Warnings: the router of ${list(collapses)} collapsed` : "Warnings of the checks"),
     make("ul", {}, ...entries.slice(0, kShownWarnings).map(item)),
