@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -249,8 +250,9 @@ void remove_leftovers(const fs::path& parent) {
   // A save that was killed after its manifest is whole, and newer than what it would have replaced.
   for (const std::string_view prefix : {kSavingPrefix, kReplacedPrefix, kRemovedPrefix}) {
     for (const auto& path : leftovers_of(parent, prefix)) {
+      if (!is_leftover(path, prefix)) continue;
       const FolderLock lock(path);
-      if (!is_leftover(path, prefix) || !lock.is_held()) continue;
+      if (!lock.is_held()) continue;
       const fs::path place = parent / path.filename().string().substr(prefix.size());
       if (prefix != kRemovedPrefix && !fs::exists(place) && is_whole(path)) {
         rename_synced(path, place);
@@ -295,25 +297,23 @@ std::optional<int64_t> step_of_name(const std::string& name) {
   return name == step_folder_name(step) ? std::optional(step) : std::nullopt;
 }
 
-std::vector<fs::path> step_folders(const fs::path& run) {
-  std::vector<std::pair<int64_t, fs::path>> found;
+namespace {
+
+// What is named like a checkpoint under RUN/checkpoints, folders or all else, in the order of steps.
+std::vector<fs::path> named_like_steps(const fs::path& run, bool are_folders) {
+  std::map<int64_t, fs::path> found;  // a step has one name
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(run / "checkpoints", error))
-    if (const auto step = step_of_name(entry.path().filename().string()); step && entry.is_directory(error)) found.emplace_back(*step, entry.path());
-  std::sort(found.begin(), found.end());
+    if (const auto step = step_of_name(entry.path().filename().string()); step && entry.is_directory(error) == are_folders) found.emplace(*step, entry.path());
   std::vector<fs::path> out;
-  for (auto& [step, folder] : found) out.push_back(std::move(folder));
+  for (auto& [step, path] : found) out.push_back(std::move(path));
   return out;
 }
 
-std::vector<fs::path> files_named_like_steps(const fs::path& run) {
-  std::vector<fs::path> out;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run / "checkpoints", error))
-    if (step_of_name(entry.path().filename().string()) && !entry.is_directory(error)) out.push_back(entry.path());
-  std::sort(out.begin(), out.end());
-  return out;
-}
+}  // namespace
+
+std::vector<fs::path> step_folders(const fs::path& run) { return named_like_steps(run, /*are_folders=*/true); }
+std::vector<fs::path> files_named_like_steps(const fs::path& run) { return named_like_steps(run, /*are_folders=*/false); }
 
 namespace {
 

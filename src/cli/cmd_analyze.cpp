@@ -154,13 +154,6 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   return out;
 }
 
-// What must agree with other traces. One that says nothing of its tokenizer agrees with all.
-analysis::TraceInfo shared_info(const analysis::TraceFile& trace, bool allows_mixed_tokenizers) {
-  auto info = trace.info();
-  if (allows_mixed_tokenizers) info.tokenizer_sha256.clear();
-  return info;
-}
-
 // Traces of one model made in one way, each with its reference's, which are of one model too: figures stand side by side.
 Sources open_traces(const AnalyzeOptions& options) {
   const auto named = split_named(options.traces, "--trace"), references = split_named(options.reference_traces, "--reference-trace");
@@ -168,7 +161,11 @@ Sources open_traces(const AnalyzeOptions& options) {
   auto& input = out.input;
   std::vector<analysis::TraceFile> traces;
   std::optional<std::pair<analysis::TraceInfo, std::string>> first_reference;  // and its path
-  const auto info_of = [&](const analysis::TraceFile& trace) { return shared_info(trace, options.allow_mixed_tokenizers); };
+  const auto info_of = [&](const analysis::TraceFile& trace) {                 // what must agree with other traces: where nothing is said, all do
+    auto info = trace.info();
+    if (options.allow_mixed_tokenizers) info.tokenizer_sha256.clear();
+    return info;
+  };
   for (const auto& [name, path] : named) {
     traces.emplace_back(path);
     const auto& trace = traces.back();

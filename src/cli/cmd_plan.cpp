@@ -12,8 +12,8 @@
 #include "study/matrix.h"
 #include "study/shared_phases.h"
 #include "train/forecast.h"
-#include "train/memory.h"
 #include "train/inputs.h"
+#include "train/memory.h"
 #include "train/memory_limit.h"
 
 namespace evenkeel::cli {
@@ -29,12 +29,6 @@ struct PlanOptions {
 train::StepRate rate_of(const train::RunConfig& config, const PlanOptions& options, bool may_measure) {
   if (options.gflops > 0) return train::stated_rate(config, options.gflops * 1e9);
   return train::measure_rate(config, options.device, may_measure);
-}
-
-// Of the sets and starts that are there already.
-void require_one_tokenizer(const train::RunConfig& config) {
-  data::Datasets datasets;
-  train::require_one_tokenizer(config, datasets);
 }
 
 // What the forecast warns of, and `kept`, of a balance loss that nothing says, where it is not empty.
@@ -132,7 +126,8 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
 
 int plan_run(const ConfigNode& root, const PlanOptions& options) {
   const auto config = train::read_run_config(root);
-  require_one_tokenizer(config);
+  data::Datasets datasets;
+  train::require_one_tokenizer(config, datasets);
   const auto rate = rate_of(config, options, !options.no_measure);
   const auto run = train::forecast(config, rate);
   const auto warnings = warnings_of(run, model::kept_balance_warning(*root.find("model"), config.model));
@@ -174,11 +169,12 @@ class StudyRates {
 int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
   Json arms = Json::object();
   StudyRates rates(options);
+  data::Datasets datasets;
   double flops = 0, seconds = 0, bytes = 0;
   std::set<std::string> warnings;
   for (size_t i = 0; i < study.arms.size(); ++i) {
     const auto& arm = study.arms[i];
-    require_one_tokenizer(arm.config);
+    train::require_one_tokenizer(arm.config, datasets);
     const auto rate = rates.of(arm.config);
     const auto run = train::forecast(arm.config, rate);
     const auto messages = warnings_of(run, arm.warning);

@@ -78,7 +78,9 @@ std::vector<data::TokenizerUse> tokenizer_uses(const std::vector<NamedDataset>& 
 void require_tokenizer_of(const checkpoint::ModelSource& source, const std::vector<data::TokenizerUse>& sets, bool allows_mixed_tokenizers) {
   auto uses = train::tokenizer_uses("the model", source);
   if (uses.size() > 1) return;  // it was trained with several, which was allowed
-  uses.insert(uses.end(), sets.begin(), sets.end());
+  const auto described = std::find_if(sets.begin(), sets.end(), [](const data::TokenizerUse& set) { return !set.sha256.empty(); });
+  if (described != sets.end()) uses.push_back(*described);
+  if (described == sets.end()) uses.insert(uses.end(), sets.begin(), sets.end());  // a note says what their tokenizer is taken for
   data::require_one_tokenizer(uses, allows_mixed_tokenizers, kAllowMixed);
 }
 

@@ -38,9 +38,10 @@ struct NamedDataset {
 constexpr const char* kAllowMixedHelp = "sets of different tokenizers, or of another than the model's, are no error";
 // "NAME=PREFIX" values, for --data. DataError for sets of different tokenizers. Needs no model: what the options alone show comes first.
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, bool allows_mixed_tokenizers);
-// DataError for sets of another tokenizer than the one that the MODEL argument was trained with, as far as that is known.
-void require_tokenizer_of(const checkpoint::ModelSource& source, const std::vector<data::TokenizerUse>& sets, bool allows_mixed_tokenizers);
 std::vector<data::TokenizerUse> tokenizer_uses(const std::vector<NamedDataset>& sets);  // as "--data NAME"
+// DataError for sets of another tokenizer than the one that the MODEL argument was trained with, as far as that is known. `sets` were held
+// against each other before.
+void require_tokenizer_of(const checkpoint::ModelSource& source, const std::vector<data::TokenizerUse>& sets, bool allows_mixed_tokenizers);
 // DataError for an id outside the vocabulary in what a model run looks at: the whole set, or its first max_tokens (0 = all).
 void check_vocabulary(const data::IndexedDataset& dataset, int64_t vocab_size, int64_t max_tokens);
 

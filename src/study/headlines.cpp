@@ -96,7 +96,7 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
     const auto at = [&](const char* column) -> const Json& { return row[table.column(column)]; };
     const Arm& arm = *by_name.at(row[0].as_string());
     const std::string& group = arm.group;
-    const int64_t seed = arm.resolved.at("train").at("seed").as_int();
+    const int64_t seed = seed_of(arm);
     if (at("router").is_null()) continue;
     if (budget.empty()) std::tie(budget, new_data) = std::pair(training_of(arm), at("new_data").as_string());
     if (budget != training_of(arm)) continue;

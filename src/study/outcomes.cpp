@@ -51,7 +51,7 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
   std::map<std::string, Outcome> out;
   for (const auto& arm : arms) {
     Outcome& outcome = out[arm.name];
-    outcome.seed = arm.resolved.at("train").at("seed").as_int();
+    outcome.seed = seed_of(arm);
     const auto config = train::arm_model(arm);
     if (!config.is_moe()) continue;
     const std::string new_data = shift_sets(arm).new_data;

@@ -89,7 +89,7 @@ std::vector<Group> groups_of(const std::vector<Arm>& arms) {
   for (const auto& arm : arms) {
     auto group = std::find_if(out.begin(), out.end(), [&](const Group& known) { return known.first->group == arm.group; });
     if (group == out.end()) group = out.insert(out.end(), Group{&arm, {}});
-    group->by_seed.emplace(arm.resolved.at("train").at("seed").as_int(), &arm);
+    group->by_seed.emplace(seed_of(arm), &arm);
   }
   return out;
 }

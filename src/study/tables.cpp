@@ -15,8 +15,6 @@ namespace {
 
 using train::Arm;
 
-int64_t seed_of(const Arm& arm) { return arm.resolved.at("train").at("seed").as_int(); }
-
 bool is_dense(const Arm& arm) { return arm.resolved.at("model").at("n_experts").as_int() == 0; }
 
 // What an arm is compared with: the dense arm of its seed, else the first dense arm of those that `is_there` takes; nullptr when
@@ -67,7 +65,7 @@ const Arm* loss_reference(const Arm& arm, const std::vector<Arm>& arms, const st
   const Arm* first = nullptr;
   for (const auto& other : arms) {
     if (other.group != arms[0].group || !is_there(other)) continue;
-    if (other.resolved.at("train").at("seed") == arm.resolved.at("train").at("seed")) return &other;
+    if (seed_of(other) == seed_of(arm)) return &other;
     if (first == nullptr) first = &other;
   }
   return first;

@@ -37,7 +37,7 @@ PhaseRun begin_phase(const RunSetting& setting, TrainState& state) {
   const RunConfig& config = setting.config;
   const PhaseConfig& phase = setting.phase(state);
   if (state.phase_step == 0) begin_state(setting, state);
-  PhaseRun out{phase, setting.phase_length(state), phase_schedule(config, phase), phase.rate_factors(config.model), nullptr};
+  PhaseRun out{phase, phase_schedule(config, phase), phase.rate_factors(config.model), nullptr};
   for (const auto& [name, param] : state.params) {
     const auto factor = out.factors.find(name);
     param.set_requires_grad(factor == out.factors.end() || factor->second != 0);

@@ -10,7 +10,6 @@ namespace evenkeel::train {
 
 struct PhaseRun {
   const PhaseConfig& config;
-  int64_t n_steps = 0;
   std::unique_ptr<optim::Schedule> schedule;
   optim::RateFactors factors;  // of the learning rate, by parameter; one of 0 is frozen
   std::unique_ptr<data::Loader> loader;

@@ -298,6 +298,7 @@ Table& find_table(NamedTables& tables, const std::string& name) {
 }
 
 namespace {
+
 void add_arm_rows(const Arm& arm, NamedTables& tables) {
   add_forgetting_rows(arm, find_table(tables, "forgetting"));
   for (size_t i = comes_from_elsewhere(arm) ? 0 : 1; i < arm.resolved.at("phase").size(); ++i) add_shift_rows(arm, i, find_table(tables, "shift_mri"));
@@ -313,6 +314,8 @@ void add_rows(const std::vector<Arm>& arms, NamedTables& tables) {
   add_warning_rows(arms, find_table(tables, "warnings"));
 }
 
+int64_t seed_of(const Arm& arm) { return arm.resolved.at("train").at("seed").as_int(); }
+
 Json arm_json(const Arm& arm, const std::string& run) {
   const auto config = arm_model(arm);
   const auto counts = model::count_parameters(config);
@@ -323,7 +326,7 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["parameters"] = counts.total;
   out["active_parameters"] = counts.active;
   out["flops_per_token"] = model::training_flops_per_token(config, arm.resolved.at("train").at("sequence_length").as_int());
-  out["seed"] = arm.resolved.at("train").at("seed");
+  out["seed"] = seed_of(arm);
   out["model"] = model_word(config);
   const Json* kind = arm.resolved.at("model").at("router").find("kind");
   out["router"] = config.is_moe() && kind != nullptr ? *kind : Json();

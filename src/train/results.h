@@ -22,6 +22,7 @@ struct Arm {
 };
 Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run);
 model::ModelConfig arm_model(const Arm& arm);
+int64_t seed_of(const Arm& arm);  // train.seed
 
 // Whether the run's first weights were trained before: by [model] from, or by a start of its first phase.
 bool comes_from_elsewhere(const Arm& arm);

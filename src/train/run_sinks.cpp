@@ -1,12 +1,17 @@
 #include "train/run_sinks.h"
 
 #include "core/with_error.h"
+#include "model/layout.h"
 #include "train/loss_error.h"
 
 namespace evenkeel::train {
 
-RunSinks::RunSinks(const RunSetting& setting, MetricsFile& metrics, int64_t first_step)
-    : setting_(setting), metrics_(metrics), first_step_(first_step) {
+RunSinks::RunSinks(const RunSetting& setting, MetricsFile& metrics, int64_t first_step, double gemm_rate)
+    : setting_(setting),
+      metrics_(metrics),
+      first_step_(first_step),
+      gemm_rate_(gemm_rate),
+      flops_per_token_(model::training_flops_per_token(setting.config.model, setting.config.train.sequence_length)) {
   const TrainOptions& options = setting.options;
   if (options.tensorboard) tensorboard_ = std::make_unique<TensorBoardFile>(options.run / "tensorboard", first_step);
   if (!options.on_step) progress_ = std::make_unique<Progress>("training", static_cast<double>(setting.n_steps() - first_step), "steps");
@@ -16,7 +21,9 @@ void RunSinks::begin_phase(const std::string& name) const {
   if (progress_ == nullptr) log_info("phase ", name);
 }
 
-void RunSinks::write(const StepLine& line) {
+void RunSinks::write(const TrainState& state, const StepOutcome& step) {
+  const double flops_per_second = static_cast<double>(step.report.n_tokens) / step.seconds * flops_per_token_;
+  const StepLine line{state, setting_.phase(state).name, setting_.phase_length(state), step.report, step.sources, step.seconds, flops_per_second / gemm_rate_, step.alarms};
   metrics_.write(to_json(line));
   if (tensorboard_ != nullptr) write_scalars(line, *tensorboard_);
   if (progress_ == nullptr) {

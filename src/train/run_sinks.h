@@ -10,12 +10,20 @@
 
 namespace evenkeel::train {
 
+// What came of a step.
+struct StepOutcome {
+  StepReport report;
+  std::map<std::string, int64_t> sources;  // sequences of each
+  double seconds = 0;                      // of drawing and training
+  std::vector<Alarm> alarms;               // new ones
+};
+
 class RunSinks {
  public:
-  // `first_step`: the step that the run goes on from.
-  RunSinks(const RunSetting& setting, MetricsFile& metrics, int64_t first_step);
+  // `first_step`: the step that the run goes on from. `gemm_rate`: FLOP/s of matrix products here, for the share of it that a step reaches.
+  RunSinks(const RunSetting& setting, MetricsFile& metrics, int64_t first_step, double gemm_rate);
   void begin_phase(const std::string& name) const;
-  void write(const StepLine& line);
+  void write(const TrainState& state, const StepOutcome& step);      // `state`: after the step
   void write_evaluation(const Json& line);                           // of evaluation_line
   void write_saturation(const Json& line) { metrics_.write(line); }  // of saturation_line
   // Whether the step that was written last has a line with the key.
@@ -26,6 +34,7 @@ class RunSinks {
   const RunSetting& setting_;
   MetricsFile& metrics_;
   int64_t first_step_;
+  double gemm_rate_, flops_per_token_;
   std::unique_ptr<TensorBoardFile> tensorboard_;
   std::unique_ptr<Progress> progress_;  // nullptr where TrainOptions::on_step is in its place
 };

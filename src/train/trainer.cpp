@@ -50,13 +50,6 @@ double measured_gemm_rate(const at::Device& device) {
   return rate;
 }
 
-struct StepOutcome {
-  StepReport report;
-  std::map<std::string, int64_t> sources;  // sequences of each
-  double seconds = 0;                      // of drawing and training
-  std::vector<Alarm> alarms;               // new ones
-};
-
 // The next step of the phase, and what the routing checks find on the way: before the phase's first step, and in each step's counts.
 StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& state, AlarmWatch& watch) {
   StepOutcome out;
@@ -75,11 +68,6 @@ StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& st
   if (is_evaluation_due(setting, state)) add_alarms(find_shrunk_scores(setting.model, batches[0], state), when);
   out.sources = source_counts(batches);
   return out;
-}
-
-void write_step(const RunSetting& setting, const TrainState& state, const StepOutcome& step, double gemm_rate, RunSinks& sinks) {
-  const double flops = static_cast<double>(step.report.n_tokens) * model::training_flops_per_token(setting.config.model, setting.config.train.sequence_length);
-  sinks.write(StepLine{state, setting.phase(state).name, setting.phase_length(state), step.report, step.sources, step.seconds, flops / step.seconds / gemm_rate, step.alarms});
 }
 
 // With on_collapse = "abort" a collapse ends the run, which can go on from here.
@@ -102,7 +90,7 @@ void catch_up(const RunSetting& setting, TrainState& state, RunSinks& sinks) {
 
 // The phase that the state stands in, to its end or until time is up. The order in which a step is written matters for a resume: its line is on
 // the disk before its checkpoint, and the checkpoint before an evaluation, which may fail.
-TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoints, const std::function<bool()>& is_time_up, double gemm_rate) {
+TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoints, const std::function<bool()>& is_time_up) {
   const RunSetting& setting = run.setting;
   TrainState& state = run.state;
   const bool is_new = state.phase_step == 0;
@@ -112,7 +100,7 @@ TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoin
   evaluate_before_training(setting, state, sinks);
   while (!setting.phase_has_ended(state)) {
     const StepOutcome step = take_step(setting, phase, state, watch);
-    write_step(setting, state, step, gemm_rate, sinks);
+    sinks.write(state, step);
 
     const bool stops = stop_requested();
     const Alarm* fatal = fatal_alarm(setting, step.alarms);
@@ -145,13 +133,13 @@ TrainOutcome train(OpenRun& run, Clock::time_point begin) {
   TrainState& state = run.state;
   log_plan(setting);
   const double gemm_rate = measured_gemm_rate(setting.device);
-  RunSinks sinks(setting, *run.metrics, state.step);
+  RunSinks sinks(setting, *run.metrics, state.step, gemm_rate);
   KeptCheckpoints checkpoints(setting);
   const auto is_time_up = [&] { return options.max_hours > 0 && seconds_since(begin) >= options.max_hours * 3600; };
 
   catch_up(setting, state, sinks);
   while (state.step < setting.n_steps()) {
-    if (run_phase(run, sinks, checkpoints, is_time_up, gemm_rate) == TrainOutcome::out_of_time) {
+    if (run_phase(run, sinks, checkpoints, is_time_up) == TrainOutcome::out_of_time) {
       sinks.end();
       log_info("out of time after ", options.max_hours, " hours: saved step ", state.step, " of ", setting.n_steps());
       return TrainOutcome::out_of_time;
