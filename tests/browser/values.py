@@ -88,7 +88,7 @@ def steps_of(lines):
     return [line for line in lines if "routing" in line]
 
 
-def bar_problems(folder, shown):
+def error_bar_problems(folder, shown):
     """With one seed each point of a held-out loss has its standard error as a bar."""
     wrong = []
     for group, members in read(folder)[1].items():
@@ -102,7 +102,7 @@ def bar_problems(folder, shown):
 
 def heldout_problems(folder, shown):
     names = {name for members in read(folder)[1].values() for _, lines in members for line in lines for name in line.get("eval", {})}
-    return [problem for name in sorted(names) for problem in line_problems(
+    return error_bar_problems(folder, shown) + [problem for name in sorted(names) for problem in line_problems(
         folder, shown["heldout"], lambda lines: [(line["tokens"], line["eval"][name]["loss"]) for line in lines if "eval" in line], lambda meta: meta["data"] == name)]
 
 
@@ -269,8 +269,8 @@ def learning_rate_problems(folder, shown):
     return wrong
 
 
-def bar_problems(folder, shown, chart, table, figure):
-    return figure_problems(shown[chart][0], "x", by_group(folder, table, figure), chart)
+def throughput_problems(folder, shown):
+    return figure_problems(shown["throughput"][0], "x", by_group(folder, "throughput", "tokens_per_second"), "throughput")
 
 
 def tokens_problems(folder, shown):
@@ -303,7 +303,7 @@ def all_problems(folder, shown):
               "load-layers": load_problems, "forgetting": forgetting_problems, "saturation": saturation_problems, "learning-rate": learning_rate_problems}
     if read(folder)[0]["kind"] == "study":
         checks |= {"replay": replay_problems,
-                   "throughput": lambda *both: bar_problems(*both, "throughput", "throughput", "tokens_per_second"),
+                   "throughput": throughput_problems,
                    "tokens-to-loss": tokens_problems}
     else:
         checks["speed"] = speed_problems

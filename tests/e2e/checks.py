@@ -2,10 +2,15 @@
 import concurrent.futures
 import json
 import math
+import os
 import pathlib
 import struct
+import sys
+import tempfile
 import time
 import traceback
+
+import toy
 
 
 class Problems(list):
@@ -48,6 +53,15 @@ def run_checks(title, columns, words=()):
     print(f"{title}: {time.monotonic() - start:.0f} s")
     print(f"{sum(outcomes)} passed, {len(outcomes) - sum(outcomes)} failed")
     return 0 if outcomes and all(outcomes) else 1
+
+
+def run_in_folder(module, place):
+    """The `check_*` functions of a test, given place(folder), a new folder that goes with them. The words of the command line choose among them."""
+    title = pathlib.Path(module.__file__).stem
+    if not os.path.exists(toy.BINARY):
+        sys.exit(f"{title}: got no {toy.BINARY}; need it built")
+    with tempfile.TemporaryDirectory(prefix=f"evenkeel-{title}-") as root:
+        return run_checks(title, [[(module, place(pathlib.Path(os.path.realpath(root))))]], sys.argv[1:])
 
 
 def run_column(column, words):

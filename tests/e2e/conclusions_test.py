@@ -7,16 +7,13 @@ loss that an arm keeps without saying so.
 """
 import functools
 import json
-import os
-import pathlib
 import re
 import statistics
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 import toy  # noqa: E402
-from checks import read_lines, rows_of, run_checks  # noqa: E402
+from checks import read_lines, rows_of, run_in_folder  # noqa: E402
 from contract_train import CPU  # noqa: E402
 
 MATRIX = """[study]
@@ -202,12 +199,5 @@ def check_a_collapse_of_a_shared_phase_is_counted_once(place, problems):
     problems.equal([row[:6] for row in alarms_of("second", out / "arms" / "second") if row[1] == "english"], [["second", *row[1:6]] for row in own], "the second arm has the lines of the first")
 
 
-def main():
-    if not os.path.exists(toy.BINARY):
-        sys.exit(f"conclusions_test: got no {toy.BINARY}; need it built")
-    with tempfile.TemporaryDirectory(prefix="evenkeel-conclusions-") as root:
-        return run_checks("conclusions_test", [[(sys.modules[__name__], Place(pathlib.Path(os.path.realpath(root))))]], sys.argv[1:])
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_in_folder(sys.modules[__name__], Place))

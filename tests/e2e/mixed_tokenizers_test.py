@@ -6,15 +6,13 @@
 """
 import json
 import os
-import pathlib
 import re
 import shutil
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 import toy  # noqa: E402
-from checks import run_checks  # noqa: E402
+from checks import run_in_folder  # noqa: E402
 
 ALLOW = "--allow-mixed-tokenizers"
 CPU = ("--threads", "1", "--device", "cpu")
@@ -135,12 +133,5 @@ def check_without_a_description_there_is_a_note(place, problems):
     problems.need("no description names the tokenizer of q" in done.err, done.err)
 
 
-def main():
-    if not os.path.exists(toy.BINARY):
-        sys.exit(f"mixed_tokenizers_test: got no {toy.BINARY}; need it built")
-    with tempfile.TemporaryDirectory(prefix="evenkeel-tokenizers-") as root:
-        return run_checks("mixed_tokenizers_test", [[(sys.modules[__name__], Place(pathlib.Path(os.path.realpath(root))))]], sys.argv[1:])
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_in_folder(sys.modules[__name__], Place))

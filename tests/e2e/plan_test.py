@@ -5,14 +5,11 @@
   arguments: words; only checks whose name has one of them are run
 """
 import json
-import os
-import pathlib
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 import toy  # noqa: E402
-from checks import run_checks, steps_of  # noqa: E402
+from checks import run_in_folder, steps_of  # noqa: E402
 from contract_train import CPU  # noqa: E402
 
 
@@ -112,12 +109,5 @@ def check_a_study_counts_shared_phases_once(place, problems):
     problems.close(plan["arms"]["b"]["own_seconds"], plan["arms"]["b"]["phases"][1]["seconds"], 1e-9, "seconds of the second arm")
 
 
-def main():
-    if not os.path.exists(toy.BINARY):
-        sys.exit(f"plan_test: got no {toy.BINARY}; need it built")
-    with tempfile.TemporaryDirectory(prefix="evenkeel-plan-") as root:
-        return run_checks("plan_test", [[(sys.modules[__name__], Place(pathlib.Path(os.path.realpath(root))))]], sys.argv[1:])
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_in_folder(sys.modules[__name__], Place))

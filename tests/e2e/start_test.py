@@ -10,11 +10,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 import toy  # noqa: E402
-from checks import run_checks  # noqa: E402
+from checks import run_in_folder  # noqa: E402
 
 SETTING = "GOMP_SPINCOUNT"
 
@@ -88,12 +87,5 @@ def check_it_starts_where_it_cannot_replace_itself(place, problems):
             problems.equal((hidden.returncode, hidden.stdout[:9]), (0, "evenkeel "), f"without /proc; stderr {hidden.stderr!r}")
 
 
-def main():
-    if not os.path.exists(toy.BINARY):
-        sys.exit(f"start_test: got no {toy.BINARY}; need it built")
-    with tempfile.TemporaryDirectory(prefix="evenkeel-start-") as root:
-        return run_checks("start_test", [[(sys.modules[__name__], Place(pathlib.Path(os.path.realpath(root))))]], sys.argv[1:])
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_in_folder(sys.modules[__name__], Place))
