@@ -263,6 +263,8 @@ def check_not_reached(check, page, name, folder):
         page.click("#figure-tokens-to-loss button:text-is('CSV')")
     rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
     found = values.by_group(folder, "tokens_to_loss", "tokens")
+    said = page.locator("#figure-tokens-to-loss .annotation-text").all_text_contents()
+    check(f"{name}: rows without a bar say so", [] if said == ["not reached"] * sum(not numbers for numbers in found.values()) else said)
     check(f"{name}: the CSV of tokens to a loss has every arm, without a number where it never gets there", [] if [row["arm"] for row in rows] == list(found) and all((row["mean"] == "") == (not found[row["arm"]]) for row in rows) else rows)
 
 

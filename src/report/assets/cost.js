@@ -31,6 +31,7 @@ function barRows(report, rows, { values, texts, title, width, meta, tickformat }
     marker: { color: rows.map((group) => groupStyle(group).color) }, meta,
     rows: rows.map((group, i) => figureRow({ arm: group.name, ...(meta.data ? { "data set": meta.data } : {}), figure: title }, values[i])) }];
   return { data, height: 100 + 42 * rows.length, layout: { hovermode: "closest", showlegend: false, margin: { l: 20, t: 12 },
+    annotations: rows.map((_, i) => ({ x: 0, y: -i, xanchor: "left", text: texts[i], showarrow: false, font: { color: themeColor("soft"), size: 14 } })).filter((_, i) => !values[i]),  // where there is no bar to hold the text
     xaxis: { title, tickformat, rangemode: "tozero", nticks: width < kNarrow ? 4 : undefined }, yaxis: groupRows(rows, width) } };
 }
 
@@ -86,7 +87,7 @@ function notReachedSentences(report, reference) {
     const gap = isWhole ? groupFigure(report, group, "tokens_to_loss", "short_by", (record) => record.data === tokensData(report)) : null;
     const { beyond_noise: beyond, short_by: short } = missing[0];
     const kind = short === null ? "unseen" : beyond === true ? "above" : beyond === false ? "near" : "unknown";
-    kinds[kind].push(`${isWhole ? group.name : `${missing.length} of ${records.length} seeds of ${group.name}`}${gap ? ` (lowest ${withError(gap.mean, gap.std, true)} nats)` : ""}`);
+    kinds[kind].push(`${isWhole ? group.name : `${missing.length} of ${records.length} seeds of ${group.name}`}${gap ? ` (${withError(gap.mean, gap.std)} nats above it at the lowest)` : ""}`);
   }
   const say = (kind, words) => (kinds[kind].length > 0 ? [`${words}: ${list(kinds[kind])}.`] : []);
   return [...say("above", `Never as low as ${reference}, beyond noise`), ...say("near", `Not at or below the loss of ${reference}, though no difference from it is beyond noise`),
