@@ -97,7 +97,7 @@ def check_csv(check, name, page, seeds):
             if trace.get("z") and "share of assignments" in columns:
                 problems += [] if sorted(float(row["share of assignments"]) for row in rows) == sorted(value for line in trace["z"] for value in line) else ["other cells"]
             if trace["meta"]["role"] in ("shift", "throughput", "tokens-to-loss"):
-                means = {float(row["mean"]) for row in rows}
+                means = {number(row["mean"]) for row in rows}
                 problems += [] if set(trace["x"]) <= means else [f"{trace['meta']}: other figures"]
         check(f"{name}: CSV of {chart}", problems)
 
