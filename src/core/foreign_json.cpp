@@ -93,11 +93,11 @@ int64_t read_foreign_json(std::string_view text, std::string_view where, Restart
 
 Json parse_foreign_json(std::string_view text, std::string_view where) {
   try {
-    return Json::parse(text, where);
+    return Json::parse(text, where, RepeatedKeys::kept);
   } catch (const DataError&) {
     const Repaired again = repaired(text);
     if (again.n_surrogates + again.n_non_finite == 0) throw;
-    return Json::parse(again.text, where);
+    return Json::parse(again.text, where, RepeatedKeys::kept);
   }
 }
 

@@ -20,6 +20,7 @@ class RestartableEvents : public JsonEvents {
 // restart of the events.
 int64_t read_foreign_json(std::string_view text, std::string_view where, RestartableEvents& events);
 
+// Of a key that stands twice in one object, `find` takes the first.
 Json parse_foreign_json(std::string_view text, std::string_view where);
 
 }  // namespace evenkeel

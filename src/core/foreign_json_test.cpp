@@ -50,6 +50,11 @@ TEST(ForeignJson, ReadsWhatIsJsonOnce) {
   EXPECT_EQ(values.n_restarts, 0);
 }
 
+TEST(ForeignJson, TakesTheFirstOfAKeyThatStandsTwice) {
+  EXPECT_EQ(parse_foreign_json(R"({"a": 1, "a": 2})", "x").at("a"), Json(1));
+  EXPECT_EQ(parse_foreign_json(R"({"a": NaN, "a": 2})", "x").at("a"), Json("NaN"));
+}
+
 TEST(ForeignJson, RefusesDamage) {
   for (const auto* text :
        {"", "NaNa", "nan", "{\"a\": Inf}", "[NaN", "\"\\ud8\"", "+Infinity", "{\"a\": 1}\n{\"b\": NaN}"})

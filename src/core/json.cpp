@@ -87,11 +87,11 @@ void require_keys_once(const Json::Object& object, const std::string& where) {
 
 class Builder : public JsonEvents {
  public:
-  explicit Builder(std::string_view where) : where_(where) {}
+  Builder(std::string_view where, RepeatedKeys repeated) : where_(where), repeated_(repeated) {}
   Json take() { return std::move(root_); }
   void open_object() override { open(Json::object()); }
   void close_object() override {
-    require_keys_once(stack_.back().as_object(), where_);
+    if (repeated_ == RepeatedKeys::refused) require_keys_once(stack_.back().as_object(), where_);
     close();
   }
   void open_array() override { open(Json::array()); }
@@ -120,6 +120,7 @@ class Builder : public JsonEvents {
   }
 
   std::string where_;
+  RepeatedKeys repeated_;
   Json root_;
   std::vector<Json> stack_;
   std::vector<std::string> keys_;
@@ -234,8 +235,8 @@ class NonZeroIterator {
 
 }  // namespace
 
-Json Json::parse(std::string_view text, std::string_view where) {
-  Builder builder(where);
+Json Json::parse(std::string_view text, std::string_view where, RepeatedKeys repeated) {
+  Builder builder(where, repeated);
   read_json_events(text, where, builder);
   return builder.take();
 }

@@ -12,6 +12,10 @@
 
 namespace evenkeel {
 
+// Keys that stand twice in one object: in what evenkeel writes they are damage; in what others write `find` takes the first.
+enum class RepeatedKeys { refused,
+                          kept };
+
 class Json {
  public:
   using Array = std::vector<Json>;
@@ -66,7 +70,7 @@ class Json {
 
   // Throws DataError "WHERE: ..., byte N". Nesting deeper than 200 is an error, and so is whatever stands after the
   // value.
-  static Json parse(std::string_view text, std::string_view where);
+  static Json parse(std::string_view text, std::string_view where, RepeatedKeys repeated = RepeatedKeys::refused);
   // indent < 0: one line.
   std::string dump(int indent = -1) const;
 
