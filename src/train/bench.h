@@ -17,6 +17,7 @@ struct BenchOptions {
   std::string device = {};
   double max_seconds = 0;  // stops after this time, with at least least_steps; 0 = no bound
   int64_t least_steps = 1;
+  bool with_evaluation = false;  // StepTimes::evaluation_seconds too
 };
 
 // Training steps of a fresh model, timed one by one after a warm-up step; the loading of data is not in them.
@@ -27,7 +28,8 @@ struct StepTimes {
   StepSeconds parts;                        // sums over the steps
   double mri_sum = 0;                       // over steps and layers
   int64_t n_mri = 0;
-  double median() const;  // of seconds
+  double evaluation_seconds = 0;  // a forward pass of one token as an evaluation makes it: what the shortest set takes; 0 unless it is asked for
+  double median() const;          // of seconds
 };
 // Ends early, maybe without a step, when a stop is requested (train/interrupt.h).
 StepTimes time_steps(const RunConfig& config, const BenchOptions& options);

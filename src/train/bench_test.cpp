@@ -43,6 +43,10 @@ TEST(TimeSteps, StopsAfterTheTimeButNotBeforeItsLeastSteps) {
   EXPECT_TRUE(std::is_sorted(times.seconds.begin(), times.seconds.end()));
   EXPECT_EQ(times.median(), times.seconds[2]);
   EXPECT_EQ(times.n_mri, 2 * 5);  // two layers
+  EXPECT_EQ(times.evaluation_seconds, 0);
+  const double seconds = time_steps(config, {.n_steps = 1, .device = "cpu", .with_evaluation = true}).evaluation_seconds;
+  EXPECT_GT(seconds, 0);
+  EXPECT_LT(seconds, 1);  // it takes some milliseconds
   StepTimes four;
   four.seconds = {1, 2, 4, 9};
   EXPECT_EQ(four.median(), 3.0);

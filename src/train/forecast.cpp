@@ -84,12 +84,17 @@ std::vector<SourceUse> sources_of(const RunConfig& config, const PhaseConfig& ph
   return out;
 }
 
-// Scored tokens of one evaluation of all sets.
-double evaluation_tokens(const EvalConfig& eval, DataSizes& sizes) {
-  double out = 0;
+// One evaluation of all sets that are there.
+struct Evaluation {
+  double tokens = 0;  // scored
+  int64_t sets = 0;
+};
+Evaluation evaluation_of(const EvalConfig& eval, DataSizes& sizes) {
+  Evaluation out;
   for (const auto& set : eval.data) {
     const double all = std::max(0.0, sizes.at(set.path.value) - 1);
-    out += eval.max_tokens > 0 ? std::min(all, static_cast<double>(eval.max_tokens)) : all;
+    out.tokens += eval.max_tokens > 0 ? std::min(all, static_cast<double>(eval.max_tokens)) : all;
+    out.sets += all > 0 ? 1 : 0;
   }
   return out;
 }
@@ -153,6 +158,7 @@ StepRate measure_rate(const RunConfig& config, const std::string& device_name, b
   options.n_steps = n_steps;
   options.device = device_name;
   const auto times = time_steps(cut, options);
+  options.with_evaluation = true;
   const double parts = times.parts.forward + times.parts.backward + times.parts.optimizer;
   const double passes = times.median() * (times.parts.forward + times.parts.backward) / parts,
                update = times.median() - passes;
@@ -163,6 +169,7 @@ StepRate measure_rate(const RunConfig& config, const std::string& device_name, b
                         cut.train.batch_size == 1 ? " sequence" : " sequences", " on ", ops::device_name(device), ", ",
                         ops::n_threads(), ops::n_threads() == 1 ? " thread" : " threads");
   out.step_seconds = passes * fewer + update;
+  out.evaluation_seconds = times.evaluation_seconds;
   out.forward_seconds_per_token =
       times.median() * times.parts.forward / parts / static_cast<double>(cut.tokens_per_step());
   return out;
@@ -191,12 +198,13 @@ Forecast forecast(const RunConfig& config, const StepRate& rate) {
     }
     now.training_seconds = static_cast<double>(now.steps) * rate.step_seconds;
     if (phase.eval) {
-      const double once = evaluation_tokens(*phase.eval, sizes);
+      const Evaluation once = evaluation_of(*phase.eval, sizes);
       const bool has_saturation =
           config.model.is_moe() && (i > 0 || phase.start);  // two models pass the sets once more
-      now.evaluation_tokens = once * static_cast<double>(n_due(now.steps, config.period_steps(phase.eval->every)));
-      now.evaluation_seconds =
-          rate.forward_seconds_per_token * (now.evaluation_tokens + (has_saturation ? 2 * once : 0));
+      const auto times = static_cast<double>(n_due(now.steps, config.period_steps(phase.eval->every)));
+      const double once_seconds = rate.forward_seconds_per_token * once.tokens + rate.evaluation_seconds * static_cast<double>(once.sets);
+      now.evaluation_tokens = once.tokens * times;
+      now.evaluation_seconds = once_seconds * (times + (has_saturation ? 2 : 0));
     }
     const int64_t pinned = n_pinned(config, i, save_period);
     now.checkpoints = n_due(now.steps, save_period) + pinned;

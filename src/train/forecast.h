@@ -15,6 +15,7 @@ struct StepRate {
   std::string note;         // in words: what was measured, or why nothing was
   double step_seconds = 0;  // one optimizer step
   double forward_seconds_per_token = 0;
+  double evaluation_seconds = 0;  // of one evaluation of one set, besides its tokens; 0 where it was not measured
 };
 // Times a few steps of this recipe here, 10 seconds or so in all; fewer sequences where a step takes long. Nothing is
 // trained, only a bound is given, where the model does not fit into memory, where a step of a single sequence takes

@@ -70,6 +70,18 @@ TEST_F(ForecastTest, TimeIsThatOfStepsEvaluationAndCheckpoints) {
   EXPECT_EQ(forecast(config({"phase.one.eval.max_tokens=10"}), rate_).phases[0].evaluation_tokens, 10);
 }
 
+TEST_F(ForecastTest, EachEvaluationOfASetHasAFixedCost) {
+  const std::string held = (folder_ / "a-heldout").string(), eval = "{every = \"2 steps\", max_tokens = 4, data = [{name = \"x\", path = \"" + held + "\"}, {name = \"y\", path = \"" + held +
+                                                                    "\"}, {name = \"later\", path = \"" + (folder_ / "later").string() + "\"}]}";
+  auto rate = rate_;
+  rate.evaluation_seconds = 7;
+  const auto phase = forecast(config({"phase.one.eval=" + eval}), rate).phases[0];
+  EXPECT_EQ(phase.evaluation_tokens, 3 * 2 * 4);  // after steps 2, 4 and 6; the third set is not there
+  EXPECT_DOUBLE_EQ(phase.evaluation_seconds, 3 * 2 * (4 * 0.1 + 7));
+  const auto second = forecast(config({"phase.two.eval=" + eval}), rate).phases[1];
+  EXPECT_DOUBLE_EQ(second.evaluation_seconds, (2 + 2) * 2 * (4 * 0.1 + 7));  // and two passes for the saturation
+}
+
 TEST_F(ForecastTest, CountsTheCheckpointsThatStay) {
   const auto count = [&](const std::vector<std::string>& overrides) {
     return forecast(config(overrides), rate_).checkpoints;
@@ -99,6 +111,7 @@ TEST_F(ForecastTest, MeasuresStepsOrSaysWhyNot) {
   EXPECT_GT(measured.step_seconds, 0);
   EXPECT_GT(measured.forward_seconds_per_token, 0);
   EXPECT_LT(measured.forward_seconds_per_token * 32, measured.step_seconds);
+  EXPECT_GT(measured.evaluation_seconds, 0);
   const auto huge = measure_rate(config({"model.vocab_size=200000000", "model.d_model=65536"}), "cpu");
   EXPECT_EQ(huge.source, "bound");
   EXPECT_THAT(huge.note, HasSubstr("not measured: it needs"));
