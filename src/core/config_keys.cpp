@@ -1,6 +1,8 @@
 #include "core/config_keys.h"
 
 #include <algorithm>
+#include <cctype>
+#include <string_view>
 
 namespace evenkeel {
 
@@ -65,12 +67,38 @@ bool fits_glob(std::string_view text, std::string_view glob) {
   return false;
 }
 
+std::vector<std::string_view> parts_of(std::string_view path) {
+  std::vector<std::string_view> out;
+  for (size_t begin = 0; begin <= path.size();) {
+    const size_t end = std::min(path.find('.', begin), path.size());
+    out.push_back(path.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return out;
+}
+
+// Whether the parts of `path` stand one after the other in the key, where NAME stands for any part: phase.german.tokens.
+bool has_parts(const std::string& key, std::string_view path) {
+  const auto mine = parts_of(key), wanted = parts_of(path);
+  if (wanted.size() < 2 || path.find('*') != path.npos) return false;  // one part would be any NAME
+  const auto is_like = [](std::string_view part, std::string_view other) { return part == other || part == "NAME"; };
+  return std::search(mine.begin(), mine.end(), wanted.begin(), wanted.end(), is_like) != mine.end();
+}
+
+// In small letters, with one space between words: "router z-loss" and "router z_loss" are the same text.
+std::string plain_words(std::string_view text) {
+  std::string out;
+  for (const char c : text) out += c == '_' || c == '-' ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
+
 bool fits(const ConfigKey& key, const std::string& pattern) {
   const auto is_like = [&](const std::string& text, const std::string& wanted) {
     return wanted.find('*') != std::string::npos ? fits_glob(text, wanted) : text.find(wanted) != std::string::npos;
   };
   const std::string bare = without_names(pattern);
   if (is_like(key.key, pattern) || (!bare.empty() && is_like(without_names(key.key), bare))) return true;
+  if (has_parts(key.key, pattern)) return true;
   return std::any_of(key.kinds.begin(), key.kinds.end(), [&](const std::string& kind) { return fits_glob(kind, pattern); });
 }
 
@@ -80,6 +108,9 @@ std::vector<ConfigKey> matching_keys(const std::vector<ConfigKey>& all, const st
   std::vector<ConfigKey> out;
   std::copy_if(all.begin(), all.end(), std::back_inserter(out), [&](const ConfigKey& key) { return fits(key, pattern); });
   if (!out.empty()) return out;
+  const std::string words = plain_words(pattern);
+  if (words.size() > 2) std::copy_if(all.begin(), all.end(), std::back_inserter(out), [&](const ConfigKey& key) { return plain_words(key.meaning).find(words) != std::string::npos; });
+  if (!out.empty()) return out;
   std::vector<std::string> known;  // whole keys, their last parts and kinds
   for (const auto& key : all) {
     const std::string bare = without_names(key.key);
@@ -88,7 +119,7 @@ std::vector<ConfigKey> matching_keys(const std::vector<ConfigKey>& all, const st
     known.insert(known.end(), key.kinds.begin(), key.kinds.end());
   }
   const std::string nearest = nearest_name(without_names(pattern), known);
-  fail<ConfigError>("PATTERN: got '", pattern, "', which no key of a recipe fits; need a part of a key, a kind such as sinkhorn, or a pattern such as 'model.*'",
+  fail<ConfigError>("PATTERN: got '", pattern, "', which no key of a recipe fits and no meaning has; need a part of a key, a kind such as sinkhorn, a word of a meaning, or a pattern such as 'model.*'",
                     nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
 }
 

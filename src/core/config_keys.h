@@ -83,7 +83,7 @@ void name_kinds(std::vector<ConfigKey>& all, const std::string& chooser);
 void insert_keys(std::vector<ConfigKey>& all, const std::string& key, const std::vector<ConfigKey>& keys);
 
 // Those whose key, or whose kind, fits: `*` stands for any characters; without one, a part of a key or a whole kind is enough.
-// NAME may be left out, as messages leave it out (phase.tokens). ConfigError with the nearest key where none fits.
+// NAME may be left out (phase.tokens) or be a name (phase.en.tokens). Where no key fits, words of a meaning do. ConfigError else.
 std::vector<ConfigKey> matching_keys(const std::vector<ConfigKey>& all, const std::string& pattern);
 
 // For a reader.

@@ -105,6 +105,10 @@ TEST(ConfigKeys, PatternsArePartsGlobsAndKinds) {
   EXPECT_THAT(matching("top.*e"), ElementsAre("top.data.NAME.name", "top.one", "top.one.name"));
   EXPECT_EQ(matching("*").size(), keys.size());
   EXPECT_THAT(names_of(matching_keys(keys_of_kinds(), "c")), ElementsAre("t.kind", "t.rate", "t.shape"));
+  EXPECT_THAT(matching("top.data.en.weight"), ElementsAre("top.data.NAME.weight"));  // as --set says it
+  EXPECT_THAT(matching("data.en.weight"), ElementsAre("top.data.NAME.weight"));
+  EXPECT_THAT(matching("how_often"), ElementsAre("top.every"));  // words of its meaning, since no key has them
+  EXPECT_THAT(matching("How often"), ElementsAre("top.every"));
   const auto message = testing::message_of<ConfigError>([&] { matching("wieght"); });
   EXPECT_THAT(message, HasSubstr("PATTERN: got 'wieght'"));
   EXPECT_THAT(message, HasSubstr("did you mean 'weight'?"));

@@ -57,6 +57,13 @@ class RecipeKeys : public ::testing::Test {
   testing::TemporaryFolder folder_;
 };
 
+TEST_F(RecipeKeys, AreFoundByWordsOfTheirMeaningToo) {
+  const auto found = matching_keys(recipe_keys(), "z_loss");
+  EXPECT_TRUE(std::any_of(found.begin(), found.end(), [](const ConfigKey& key) { return key.key == "model.balance.z_coefficient"; }));
+  EXPECT_EQ(matching_keys(recipe_keys(), "phase.german.tokens").at(0).key, "phase.NAME.tokens");
+  EXPECT_THAT(testing::message_of<ConfigError>([] { matching_keys(recipe_keys(), "model.routr"); }), HasSubstr("did you mean 'model.router'?"));
+}
+
 TEST_F(RecipeKeys, TheParserKnowsTheseAndNoOthers) {
   const std::string unknown = std::string(kUnknown) + "=1";
   const auto compare = [&](const std::string& path, const std::vector<std::string>& overrides, const std::string& kind = "") {
