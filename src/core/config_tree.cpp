@@ -7,6 +7,7 @@
 #include <toml++/toml.h>
 
 #include "core/file_io.h"
+#include "core/toml_value.h"
 
 namespace evenkeel {
 
@@ -154,6 +155,8 @@ ConfigNode parse_toml(std::string_view text, const std::string& name, const std:
     const toml::table table = toml::parse(text, std::string_view(name));
     return convert(table, name, folder);
   } catch (const toml::parse_error& error) {
+    const auto& stop = error.source().begin;
+    if (const auto message = bare_value_message(text, name, {stop.line, stop.column})) fail<ConfigError>(*message);
     fail<ConfigError>(place(name, error.source()), ": got text that is not TOML (", error.description(),
                       "); need a TOML recipe");
   }
