@@ -111,6 +111,7 @@ TEST_F(CountFile, RefusesWhatHasNoShape) {
 TEST_F(CountFile, RefusesCountsThatCannotBe) {
   EXPECT_THAT(message(kPlain, "[4,", "[-4,"), HasSubstr("counts[0][0]: got -4; need a whole number from 0"));
   EXPECT_THAT(message(kPlain, "[4,", "[4.5,"), HasSubstr("counts[0][0]: got 4.5"));
+  EXPECT_THAT(message(kPlain, "[4,", "[4.0,"), AllOf(HasSubstr("counts[0][0]: got 4; need a whole number from 0 to"), HasSubstr(", written without a point or an exponent")));
   EXPECT_THAT(message(kPlain, "[4,", "[99999999999999999999,"), HasSubstr("need a whole number"));
   EXPECT_THAT(message(kDomains, "[2, 4, 2]", "[2, 4, \"2\"]"), HasSubstr("domains.a.topk[1][2]: got \"2\""));
   EXPECT_THAT(message(kPlain, "[2, 4, 2]", "[2, 4]"), HasSubstr("counts[1]: got 2 counts; need 3 (n_experts)"));

@@ -83,7 +83,8 @@ class SequenceReader : public JsonEvents {
     ++n_rows_;
   }
   void value(Json&& plain) override {
-    if (depth_ != 2 || !plain.is_integer()) refuse(plain.dump());
+    const bool has_fraction = plain.is_number() && !plain.is_integer();  // 1e3 and 1000.0 are shown as 1000
+    if (depth_ != 2 || !plain.is_integer()) refuse(plain.dump(), has_fraction ? ", whole numbers written without a point or an exponent" : "");
     const int64_t id = plain.as_int();
     require<DataError>(id >= 0 && id < vocab_size_, where_, ": sequence ", n_rows_, ", place ", n_in_row_, ": got id ", id, "; need 0..", vocab_size_ - 1, " (the model's vocabulary)");
     ids_.push_back(id);
@@ -92,7 +93,7 @@ class SequenceReader : public JsonEvents {
 
  private:
   static constexpr const char* kNeed = "an array of equally long arrays of token ids";
-  [[noreturn]] void refuse(const std::string& got) const { fail<DataError>(where_, ": sequence ", n_rows_, ": got ", got.substr(0, 80), "; need ", kNeed); }
+  [[noreturn]] void refuse(const std::string& got, const char* more = "") const { fail<DataError>(where_, ": sequence ", n_rows_, ": got ", got.substr(0, 80), "; need ", kNeed, more); }
   std::string where_;
   int64_t vocab_size_, depth_ = 0, n_rows_ = 0, n_in_row_ = 0, length_ = 0;
   std::vector<int64_t> ids_;

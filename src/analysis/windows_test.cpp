@@ -75,6 +75,7 @@ TEST(ReadSequences, RefusesWhatIsNone) {
   EXPECT_THAT(message("[[1, 16]]"), HasSubstr("sequence 0, place 1: got id 16; need 0..15"));
   EXPECT_THAT(message("[[1, -1]]"), HasSubstr("got id -1"));
   EXPECT_THAT(message("[[1, 2.5]]"), HasSubstr("got 2.5; need an array of equally long arrays"));
+  EXPECT_THAT(message("[[1, 2.0]]"), HasSubstr("got 2; need an array of equally long arrays of token ids, whole numbers written without a point or an exponent"));
   EXPECT_THAT(message("[[1, 99999999999999999999]]"), HasSubstr("need an array of equally long arrays"));
   EXPECT_THAT(message("[1, 2]"), HasSubstr("got 1; need an array of equally long"));
   EXPECT_THAT(message("{\"a\": 1}"), HasSubstr("got an object"));

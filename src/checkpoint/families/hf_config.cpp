@@ -47,7 +47,9 @@ void HfConfig::refuse(const std::string& key, const Json* got, const std::string
 int64_t HfConfig::size(const char* key) const {
   const Json* found = find(key);
   const bool is_size = found != nullptr && found->is_integer() && found->as_int() >= 1 && found->as_int() <= kMaxSize;
-  if (!is_size) refuse(key, found, "an integer 1.." + std::to_string(kMaxSize));
+  const bool has_fraction = found != nullptr && found->is_number() && !found->is_integer();  // 1e3 and 1000.0 are shown as 1000
+  const std::string range = "1.." + std::to_string(kMaxSize);
+  if (!is_size) refuse(key, found, has_fraction ? "a whole number " + range + ", written without a point or an exponent" : "an integer " + range);
   return found->as_int();
 }
 

@@ -56,12 +56,16 @@ TEST_F(HfConfigKeys, RefusesSettingsByNameAndValue) {
 
 TEST_F(HfConfigKeys, RefusesValuesOfTheWrongKind) {
   for (const char* key : {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {
-    for (const char* value : {"0", "-3", "1.5", "\"8\"", "17000000", "null"}) {
-      const Json saved = config_;
+    const Json saved = config_;
+    for (const char* value : {"0", "-3", "\"8\"", "17000000", "null"}) {
       config_[key] = Json::parse(value, "test");
       expect_refusal({key, "need an integer 1..16777216"});
-      config_ = saved;
     }
+    for (const char* value : {"1.5", "1e3", "8.0"}) {
+      config_[key] = Json::parse(value, "test");
+      expect_refusal({key, "need a whole number 1..16777216, written without a point or an exponent"});
+    }
+    config_ = saved;
   }
   expect_refused_setting("tie_word_embeddings", "1");
   expect_refused_setting("rms_norm_eps", "\"small\"");
