@@ -26,13 +26,11 @@ struct PhaseLines {
 };
 
 // The phases in their order.
-std::vector<std::pair<std::string, PhaseLines>> phases_of(const std::vector<Json>& lines, const std::string& where) {
+std::vector<std::pair<std::string, PhaseLines>> phases_of(const std::vector<Json>& lines) {
   std::vector<std::pair<std::string, PhaseLines>> out;
   for (const auto& line : lines) {
-    const Json* phase = line.find("phase");
-    require<DataError>(phase != nullptr && phase->is_string(), where,
-                       ": got a line without a phase; need those of a run");
-    if (out.empty() || out.back().first != phase->as_string()) out.push_back({phase->as_string(), {}});
+    const std::string& phase = line.at("phase").as_string();
+    if (out.empty() || out.back().first != phase) out.push_back({phase, {}});
     auto& lines_of = out.back().second;
     if (const Json* eval = line.find("eval")) lines_of.last_eval = *eval;
     const Json* loss = line.find("loss");
@@ -44,9 +42,8 @@ std::vector<std::pair<std::string, PhaseLines>> phases_of(const std::vector<Json
   return out;
 }
 
-void print_phases(const fs::path& metrics) {
-  const auto phases = with_path(metrics, [&] { return phases_of(train::read_metrics(metrics), metrics.string()); });
-  for (const auto& [name, lines] : phases) {
+void print_phases(const std::vector<Json>& metrics) {
+  for (const auto& [name, lines] : phases_of(metrics)) {
     std::cout << "  phase " << name << ":";
     if (lines.last_step > 0)
       std::cout << " steps " << lines.first_step << " to " << lines.last_step << ", last loss "
@@ -81,13 +78,15 @@ void inspect_dataset(const fs::path& prefix) {
 void inspect_run(const fs::path& run) {
   std::cout << "evenkeel run: " << run.string() << ", "
             << (fs::exists(run / "results.json") ? "finished" : "not finished") << "\n";
-  if (fs::exists(run / "metrics.jsonl")) print_phases(run / "metrics.jsonl");
+  print_phases(lines);
+  const fs::path metrics = run / "metrics.jsonl";
+  const auto lines = fs::exists(metrics) ? train::read_metrics(metrics) : std::vector<Json>{};
 }
 
 void inspect_metrics(const fs::path& path) {
   const auto lines = train::read_metrics(path);
   std::cout << "metrics of a run: " << lines.size() << " lines\n";
-  print_phases(path);
+  print_phases(lines);
 }
 
 namespace {

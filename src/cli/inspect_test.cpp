@@ -45,7 +45,7 @@ TEST(Inspect, ShowsThePhasesOfARun) {
   EXPECT_EQ(stdout_of([&] { inspect_metrics(folder / "metrics.jsonl"); }), "metrics of a run: 4 lines\n" + phases);
   folder.write("metrics.jsonl", "{\"step\": 1}\n");
   EXPECT_THAT(message_of<DataError>([&] { inspect_metrics(folder / "metrics.jsonl"); }),
-              HasSubstr("metrics.jsonl: got a line without a phase"));
+              HasSubstr("metrics.jsonl, line 1: got a line without a phase"));
 }
 
 TEST(Inspect, ShowsADataSetWithItsDescription) {

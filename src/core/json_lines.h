@@ -19,6 +19,14 @@ std::vector<std::string_view> whole_lines(std::string_view text);
 // The document of every whole line. DataError names the path and the line that is damaged.
 std::vector<Json> read_json_lines(const std::filesystem::path& path);
 
+// What every reader of a run's metrics.jsonl relies on: an object with the step and its phase, and what a step, an evaluation or a
+// saturation says, as far as it is there (docs/formats.md). DataError "WHERE: got …".
+void require_run_line(const Json& line, const std::string& where);
+// The lines of a metrics.jsonl, each checked so. DataError names the path and the line.
+std::vector<Json> read_run_lines(const std::filesystem::path& path);
+// "runs/a/metrics.jsonl, line 3"
+std::string place_of_line(const std::filesystem::path& path, size_t number);
+
 // What `use` makes of the content of a file. A DataError about a value, "JSON: got …", becomes one that names the path.
 template <class F>
 auto with_path(const std::filesystem::path& path, F&& use) {
@@ -29,6 +37,16 @@ auto with_path(const std::filesystem::path& path, F&& use) {
     const std::string_view message = error.what();
     if (!message.starts_with(kValue)) throw;
     fail<DataError>(path.string(), ": ", message.substr(kValue.size()));
+  }
+}
+
+// The same for a file of which another error tells, such as a CheckpointError.
+template <class E, class F>
+auto with_path_as(const std::filesystem::path& path, F&& use) {
+  try {
+    return with_path(path, use);
+  } catch (const DataError& error) {
+    throw E(error.what());
   }
 }
 

@@ -95,7 +95,7 @@ Json drawn_of(Json evaluation) {
 Json run_data(const std::filesystem::path& run, const RunDataOptions& options, ColumnPool& columns) {
   Lines steps;
   Json evals = Json::array(), saturation = Json::array();
-  for (auto& line : read_json_lines(run / "metrics.jsonl")) {
+  for (auto& line : read_run_lines(run / "metrics.jsonl")) {
     if (line.find("eval") != nullptr) {
       evals.push_back(drawn_of(std::move(line)));
     } else if (line.find("saturation") != nullptr) {

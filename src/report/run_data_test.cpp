@@ -22,7 +22,7 @@ class RunDataTest : public ::testing::Test {
       line["routing"] = Json::Array{layer};
       lines += line.dump() + "\n";
     }
-    lines += R"({"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5,"routing":[{"layer":3}]}}})"
+    lines += R"({"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5,"routing":[{"layer":3,"mri":0.5}]}}})"
              "\n";
     lines += R"({"step":1,"phase":"one","saturation":{"held":[]}})"
              "\n{\"torn";
@@ -122,7 +122,7 @@ TEST_F(RunDataTest, RefusesWhatIsNoRun) {
   EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("resolved.json"));
   write(1);
   folder_.write("metrics.jsonl", "{\"step\":1}\n");
-  EXPECT_THROW(read(), DataError);
+  EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("metrics.jsonl, line 1: got a line without a phase"));
 }
 
 }  // namespace

@@ -42,8 +42,8 @@ To bits_of(From value) {
 }
 
 // The step of a line after one of step `reached`: the same (an evaluation) or the next.
-int64_t next_step(int64_t reached, int64_t step, const std::filesystem::path& path, size_t line) {
-  require<DataError>(step == reached || step == reached + 1, path.string(), ", line ", line, ": got step ", step, " after step ", reached, "; need every step of the run in order");
+int64_t next_step(int64_t reached, int64_t step, const std::string& where) {
+  require<DataError>(step == reached || step == reached + 1, where, ": got step ", step, " after step ", reached, "; need every step of the run in order");
   return step;
 }
 
@@ -66,11 +66,13 @@ MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step) :
     size_t number = 0;
     const std::string text = std::filesystem::exists(path) ? read_file(path) : "";
     for (const auto line : whole_lines(text)) {
-      const Json json = Json::parse(line, path.string());
-      const int64_t step = with_path(path, [&] { return json.at("step").as_int(); });
+      const std::string where = place_of_line(path, ++number);
+      const Json json = Json::parse(line, where);
+      require_run_line(json, where);
+      const int64_t step = json.at("step").as_int();
       if (step > last_step) break;
       remember(json);
-      reached = next_step(reached, step, path, ++number);
+      reached = next_step(reached, step, where);
       kept += std::string(line) + '\n';
     }
     require<DataError>(reached == last_step, path.string(), ": got lines up to step ", reached, "; need those up to step ", last_step, ", which the checkpoint goes on from");
@@ -109,13 +111,9 @@ void MetricsFile::sync() {
 }
 
 std::vector<Json> read_metrics(const std::filesystem::path& path) {
-  auto lines = read_json_lines(path);
+  auto lines = read_run_lines(path);
   int64_t reached = 0;
-  for (size_t i = 0; i < lines.size(); ++i) {
-    const Json* step = lines[i].find("step");
-    require<DataError>(step != nullptr && step->is_integer(), path.string(), ", line ", i + 1, ": got a line without a step; need one");
-    reached = next_step(reached, step->as_int(), path, i + 1);
-  }
+  for (size_t i = 0; i < lines.size(); ++i) reached = next_step(reached, lines[i].at("step").as_int(), place_of_line(path, i + 1));
   return lines;
 }
 

@@ -16,32 +16,32 @@ using ::testing::HasSubstr;
 using testing::message_of;
 using testing::TemporaryFolder;
 
-Json line_of(int64_t step, const char* key = "loss") { return Json::Object{{"step", step}, {key, 0.5}}; }
+Json line_of(int64_t step, const char* key = "loss") { return Json::Object{{"step", step}, {"phase", "a"}, {key, 0.5}}; }
 
 TEST(MetricsFile, CutsLinesBeyondTheCheckpointAndTornOnes) {
   const TemporaryFolder folder;
-  const auto path = folder.write("metrics.jsonl", "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval\":{}}\n{\"step\":3}\n{\"step\":4");
+  const auto path = folder.write("metrics.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"eval\":{}}\n{\"step\":3,\"phase\":\"a\",\"loss\":1}\n{\"step\":4");
   {
     MetricsFile file(path, 2);
     file.write(line_of(3));
     file.sync();
   }
-  EXPECT_EQ(read_file(path), "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval\":{}}\n{\"step\":3,\"loss\":0.5}\n");
+  EXPECT_EQ(read_file(path), "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"eval\":{}}\n{\"step\":3,\"phase\":\"a\",\"loss\":0.5}\n");
 }
 
 TEST(MetricsFile, StartsEmptyAtStepZero) {
   const TemporaryFolder folder;
-  const auto path = folder.write("metrics.jsonl", "{\"step\":1}\n");
+  const auto path = folder.write("metrics.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n");
   { MetricsFile file(path, 0); }
   EXPECT_EQ(read_file(path), "");
   { MetricsFile(folder / "new.jsonl", 0).write(line_of(1)); }
-  EXPECT_EQ(read_file(folder / "new.jsonl"), "{\"step\":1,\"loss\":0.5}\n");
+  EXPECT_EQ(read_file(folder / "new.jsonl"), "{\"step\":1,\"phase\":\"a\",\"loss\":0.5}\n");
 }
 
 TEST(MetricsFile, NeedsTheLinesThatACheckpointReliesOn) {
   const TemporaryFolder folder;
   EXPECT_THAT(message_of<DataError>([&] { MetricsFile(folder / "new.jsonl", 7); }), HasSubstr("new.jsonl: got lines up to step 0; need those up to step 7"));
-  const std::string lines = "{\"step\":1}\n{\"step\":2}\n";
+  const std::string lines = "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"loss\":1}\n";
   const auto path = folder.write("metrics.jsonl", lines);
   EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3); }), HasSubstr("got lines up to step 2"));
   EXPECT_EQ(read_file(path), lines);
@@ -54,20 +54,32 @@ TEST(MetricsFile, RefusesAFolderThatIsNotThere) {
 
 TEST(ReadMetrics, LeavesOutATornLastLineAndNamesADamagedOne) {
   const TemporaryFolder folder;
-  const auto lines = read_metrics(folder.write("m.jsonl", "{\"step\":1}\n{\"step\":2}\n{\"st"));
+  const auto lines = read_metrics(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"loss\":1}\n{\"st"));
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(lines[1].at("step").as_int(), 2);
-  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1}\n{\"step\":\n{\"step\":3}\n")); }), HasSubstr("line 2"));
-  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1}\n{\"loss\":2}\n")); }), HasSubstr("line 2: got a line without a step"));
+  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":\n{\"step\":3,\"phase\":\"a\",\"loss\":1}\n")); }), HasSubstr("line 2"));
+  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"loss\":2}\n")); }), HasSubstr("line 2: got a line without a step"));
+}
+
+TEST(MetricsFile, NamesTheLineThatIsDamaged) {
+  const TemporaryFolder folder;
+  const std::string good = line_of(1).dump() + "\n";
+  const auto message = [&](const std::string& line) {
+    const auto path = folder.write("m.jsonl", good + line + "\n");
+    return message_of<DataError>([&] { MetricsFile(path, 2); });
+  };
+  EXPECT_THAT(message("{\"step\":"), HasSubstr("m.jsonl, line 2: got text that is not JSON"));
+  EXPECT_THAT(message("{\"step\":2}"), HasSubstr("m.jsonl, line 2: got a line without a phase"));
+  EXPECT_THAT(message("{\"step\":2,\"phase\":\"a\",\"loss\":\"low\"}"), HasSubstr("m.jsonl, line 2: got string as 'loss'; need a number"));
 }
 
 TEST(ReadMetrics, NamesWhereStepsAreMissing) {
   const TemporaryFolder folder;
-  const auto path = folder.write("m.jsonl", "{\"step\":1}\n{\"step\":1,\"eval\":{}}\n{\"step\":3}\n");
+  const auto path = folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":1,\"phase\":\"a\",\"eval\":{}}\n{\"step\":3,\"phase\":\"a\",\"loss\":1}\n");
   EXPECT_THAT(message_of<DataError>([&] { read_metrics(path); }), HasSubstr("line 3: got step 3 after step 1"));
   EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3); }), HasSubstr("line 3: got step 3 after step 1"));
-  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":2}\n")); }), HasSubstr("line 1: got step 2 after step 0"));
-  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1}\n{\"step\":2}\n{\"step\":1}\n")); }), HasSubstr("line 3: got step 1 after step 2"));
+  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":2,\"phase\":\"a\",\"loss\":1}\n")); }), HasSubstr("line 1: got step 2 after step 0"));
+  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"loss\":1}\n{\"step\":1,\"phase\":\"a\",\"loss\":1}\n")); }), HasSubstr("line 3: got step 1 after step 2"));
 }
 
 TEST(Crc32c, MatchesRfc3720) {

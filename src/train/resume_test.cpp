@@ -93,7 +93,7 @@ TEST_F(ResumeTest, StartsOverOnlyWhereThereNeverWasACheckpoint) {
     EXPECT_FALSE(resume()) << last;
   }
   const std::string two = read_file(run() / "metrics.jsonl");
-  write_file_atomically(run() / "metrics.jsonl", two + R"({"step":2,"eval":{}})" + "\n");  // an evaluation comes after the checkpoint
+  write_file_atomically(run() / "metrics.jsonl", two + R"({"step":2,"phase":"one","eval":{}})" + "\n");  // an evaluation comes after the checkpoint
   EXPECT_THAT(refusal(), HasSubstr("every 2"));
   cut(3);
   EXPECT_THAT(refusal(), HasSubstr("metrics.jsonl with 3 steps"));
@@ -105,7 +105,7 @@ TEST_F(ResumeTest, RemembersCheckpointsOfAnyStepByTheLogAndByNames) {
   std::filesystem::remove_all(run() / "checkpoints");
   std::filesystem::remove(run() / "results.json");
   const auto refusal = [&] { return message_of<CheckpointError>([&] { resume(); }); };
-  write_file_atomically(run() / "metrics.jsonl", R"({"step":1,"phase_step":1,"loss":3})"
+  write_file_atomically(run() / "metrics.jsonl", R"({"step":1,"phase":"one","phase_step":1,"loss":3})"
                                                  "\n");
   write_file_atomically(run() / "log.txt", "");
   EXPECT_FALSE(resume());
