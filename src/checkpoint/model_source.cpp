@@ -87,14 +87,12 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
   verify_folder(source.folder, deep);
   const std::string file = (source.folder / "state.json").string();
   source.kind = "checkpoint";
-  try {
+  with_path_as<CheckpointError>(file, [&] {
     source.state = read_json(file);
     source.config = model::model_config_from_json(source.state.at("model"), file);
     source.sequence_length = source.state.at("sequence_length").as_int();
     if (const Json* separate = source.state.find("separate_documents")) source.separate_documents = separate->as_bool();
-  } catch (const DataError& error) {
-    fail<CheckpointError>(file, ": ", error.what());
-  }
+  });
   return source;
 }
 
@@ -104,14 +102,11 @@ std::vector<std::string> tokenizers_of(const ModelSource& source) {
     if (const fs::path file = source.folder / "tokenizer.model"; fs::is_regular_file(file)) out.insert(sha256_file(file));
     return {out.begin(), out.end()};
   }
-  const std::string file = (source.folder / "state.json").string();
-  try {
+  with_path_as<CheckpointError>(source.folder / "state.json", [&] {
     for (const auto& phase : source.state.at("phases").as_array())
       for (const auto& drawn_from : phase.at("sources").as_array())
         if (const Json* sha256 = drawn_from.find("tokenizer_sha256")) out.insert(sha256->as_string());
-  } catch (const DataError& error) {
-    fail<CheckpointError>(file, ": ", error.what());
-  }
+  });
   return {out.begin(), out.end()};
 }
 

@@ -57,6 +57,18 @@ TEST_F(ModelSourceTest, ARunIsItsLastCheckpointUnlessAStepIsNamed) {
   EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(run, 4); }), HasSubstr("got step 4; need one of the saved steps: 3, 12"));
 }
 
+TEST_F(ModelSourceTest, ADamagedStateIsNamedOnce) {
+  const auto message = [&](const std::string& state) {
+    const auto path = save(3, {}, state);
+    const auto text = message_of<CheckpointError>([&] { open_model(path); });
+    EXPECT_EQ(text.find("state.json"), text.rfind("state.json")) << text;
+    EXPECT_THAT(text, ::testing::StartsWith((path / "state.json").string() + ": got ")) << text;
+    return text;
+  };
+  EXPECT_THAT(message("{"), HasSubstr("text that is not JSON"));
+  EXPECT_THAT(message("{}"), HasSubstr("got no key 'model'"));
+}
+
 TEST_F(ModelSourceTest, AnIdentityIsOfTheContentNotOfThePlace) {
   const auto third = save(3);
   const auto fourth = save(4, [](NamedTensors& tensors) { tensors[0].second.add_(1); });

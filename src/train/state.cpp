@@ -4,6 +4,7 @@
 #include "checkpoint/model_source.h"
 #include "checkpoint/router_states.h"
 #include "checkpoint/safetensors.h"
+#include "core/json_lines.h"
 #include "model/init.h"
 
 namespace evenkeel::train {
@@ -94,11 +95,9 @@ bool keeps_router_states(const checkpoint::ModelSource& source, const model::Tra
 
 std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed) {
   std::vector<PhaseRecord> out;
-  try {
+  with_path_as<CheckpointError>(where, [&] {
     for (const auto& record : state.at("phases").as_array()) out.push_back(record_from_json(record, where, seed));
-  } catch (const DataError& error) {
-    fail<CheckpointError>(where, ": ", error.what());
-  }
+  });
   return out;
 }
 
@@ -151,7 +150,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
   TrainState state;
   state.seed = static_cast<uint64_t>(config.train.seed);
   state.params = checkpoint::read_params(source.folder / "model.safetensors", config.model);
-  try {
+  with_path_as<CheckpointError>(where, [&] {
     const Json& json = source.state;
     require<CheckpointError>(json.at("format").as_string() == kFormat, where, ": got format '", json.at("format").as_string(), "'; need ", kFormat);
     state.step = json.at("step").as_int();
@@ -163,9 +162,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
     for (const auto& [name, count] : json.at("optimizer_updates").as_object()) state.adam.updates[name] = count.as_int();
     require<CheckpointError>(state.step >= 0 && state.tokens >= 0 && state.phase_index >= 0 && state.phase_step >= 0, where,
                              ": got a negative counter; need 0 or more");
-  } catch (const DataError& error) {
-    fail<CheckpointError>(where, ": ", error.what());
-  }
+  });
   const checkpoint::SafetensorsFile optimizer(source.folder / "optimizer.safetensors");
   const auto load = [&](const std::string& name, const at::Tensor& like) {
     auto tensor = optimizer.load(name);

@@ -154,7 +154,7 @@ TEST(Checkpoint, RefusesADamagedState) {
     return message_of<CheckpointError>([&] { c.load(); });
   };
   EXPECT_THAT(replace("\"phase_step\": 2", "\"phase_step\": -2"), HasSubstr("negative counter"));
-  EXPECT_THAT(replace("\"phase_step\": 2", "\"phase_stop\": 2"), HasSubstr("phase_step"));
+  EXPECT_THAT(replace("\"phase_step\": 2", "\"phase_stop\": 2"), ::testing::EndsWith("step-00000003/state.json: got no key 'phase_step'; need it"));
   EXPECT_THAT(replace("evenkeel.checkpoint.v1", "evenkeel.checkpoint.v9"), HasSubstr("evenkeel.checkpoint.v1"));
   EXPECT_THAT(replace("\"embedding.weight\": 3", "\"embedding.wait\": 3"), HasSubstr("no optimizer_updates of 'embedding.weight'"));
 }
