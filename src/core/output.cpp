@@ -315,7 +315,8 @@ bool is_below(const fs::path& input, const struct stat& folder) {
 void require_replaceable(const Output& output, const std::vector<fs::path>& inputs) {
   const Kind& kind = kind_of(output);
   const std::string path = output.path.string();
-  require<ConfigError>(output.path.has_filename(), path, ": got no file name; need one to write (another --out)");
+  const bool is_above = output.path.filename() == "." || output.path.filename() == "..";
+  require<ConfigError>(output.path.has_filename() && !is_above, path, ": got ", is_above ? "a folder" : "no file name", "; need ", kind.form == Kind::file ? "the name of a file" : "a name", " to write (another --out)");
   const auto info = entry_at(output.path);
   if (!info) return;
   const bool is_form = kind.form == Kind::file ? S_ISREG(info->st_mode) : S_ISDIR(info->st_mode);

@@ -26,6 +26,7 @@ TEST(RequireOwnOutputs, TakesWhatIsAbsent) {
   EXPECT_NO_THROW(require_own_outputs(study_outputs(folder / "study", "")));
   EXPECT_NO_THROW(require_own_outputs(analysis_outputs(folder / "analysis")));
   EXPECT_THAT(refusal({folder / "", OutputKind::page}), HasSubstr("got no file name"));
+  for (const char* above : {".", "..", "absent/.."}) EXPECT_THAT(refusal({folder / above, OutputKind::page}), HasSubstr(std::string(above) + ": got a folder; need the name of a file to write"));
 }
 
 TEST(RequireOwnOutputs, RefusesWhatIsNoPlainFile) {

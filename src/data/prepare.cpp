@@ -288,7 +288,8 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   // 1. Whatever can be refused before the work.
   require<ConfigError>(options.holdout_fraction >= 0 && options.holdout_fraction < 1, "--holdout: got ",
                        options.holdout_fraction, "; need at least 0 and less than 1");
-  require<ConfigError>(prefix.has_filename() && !fs::is_directory(prefix), "--out: got '", prefix.string(),
+  const bool is_above = prefix.filename() == "." || prefix.filename() == "..";
+  require<ConfigError>(prefix.has_filename() && !is_above && !fs::is_directory(prefix), "--out: got '", prefix.string(),
                        "'; need the start of a file name, as in data/en");
   require<ConfigError>(!inputs.empty(), "prepare: got no input; need at least one file");
   for (const auto& path : inputs) check_input(path);
