@@ -227,8 +227,6 @@ void check_options(const AnalyzeOptions& options) {
   require<ConfigError>(!options.over_run || repeats, "--over-run: got --analyses without saturation and early_routing; need one of them");
   only(!options.reference_traces.empty(), "--reference-trace", !options.traces.empty(), "--trace");
   only(options.top_k != 0, "--top-k", !options.counts.empty(), "--counts");
-  require<ConfigError>(options.top_k >= 0, "--top-k: got ", options.top_k, "; need 1 or more");
-  require<ConfigError>(options.minimum_count >= 0 && options.minimum_count < INT32_MAX, "--minimum-count: got ", options.minimum_count, "; need 0 (each source's own) or more");
 }
 
 constexpr const char* kFiles[] = {"csv", "results.json", "report.html"};
@@ -366,11 +364,11 @@ void declare(Options& command, AnalyzeOptions& options) {
   command.add_named("--trace", options.traces, "NAME=FILE of 'evenkeel trace' in place of a model; repeatable");
   command.add_named("--reference-trace", options.reference_traces, "NAME=FILE, the reference model's trace of the same tokens");
   command.add("--counts", options.counts, "FILE of published counts in place of a model; repeatable");
-  command.add("--top-k", options.top_k, "experts a token, where a count file does not say it");
+  command.add("--top-k", options.top_k, {0, INT32_MAX, "as the file says"}, "experts a token, where a count file does not say it");
   command.add("--out", options.out, "folder to write: results.json, report.html, csv/", true);
   command.add("--analyses", options.analyses, "only these of the list below");
   command.add("--ids", options.ids, "token ids to follow one by one (default: the most frequent)");
-  command.add("--minimum-count", options.minimum_count, "leave out ids seen less often; 0 = each source's own rule");
+  command.add("--minimum-count", options.minimum_count, {0, INT32_MAX - 1, "each source's own"}, "leave out ids seen less often; 0 = each source's own rule");
   command.add("--tokenizer", options.tokenizer, "for the texts of token ids (default: the model folder's, or the one that the data were made with)");
   options.run.declare(command, "of permutation baselines, and of random routers in --mode train");
   command.flag("--allow-mixed-tokenizers", options.allow_mixed_tokenizers, kAllowMixedHelp);

@@ -15,16 +15,15 @@ int cmd_bench(Options& options) {
   bool json = false;
   train::BenchOptions bench;
   options.add("RECIPE", recipe, "recipe (TOML); its phases need no data", true);
-  options.add("--steps", bench.n_steps, "timed steps, after one warm-up step");
+  options.add("--steps", bench.n_steps, {1, 1000000}, "timed steps, after one warm-up step");
   options.flag("--real-data", bench.real_data, "a phase's data instead of random tokens");
   options.add("--phase", bench.phase, "with --real-data: whose data (default: the first phase)");
   options.add("--set", overrides, "key.path=value, above the recipe; repeatable");
-  options.add("--seed", seed, "train.seed, above the recipe");
+  options.add("--seed", seed, {}, "train.seed, above the recipe");
   options.flag("--json", json, "one JSON document on stdout");
   options.compute(bench.device);
   options.example("evenkeel bench recipes/tiny/granular-pb.toml --steps 20 --json");
   if (!options.parse()) return 0;
-  require<ConfigError>(bench.n_steps >= 1 && bench.n_steps <= 1000000, "--steps: got ", bench.n_steps, "; need 1..1000000");
   const auto config = train::read_run_config(read_recipe(recipe, overrides, seed), train::DataNeed::optional);
   const Json result = train::bench(config, bench);
   if (json) {

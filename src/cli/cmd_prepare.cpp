@@ -20,11 +20,10 @@ int cmd_prepare(Options& options) {
   options.flag("--skip-bad", prepare.skips_bad, "pass over damaged lines and list them in PREFIX.skipped.jsonl");
   options.add("--eod", prepare.eod, "end-of-document token, its id, or none (default: what the tokenizer names)");
   options.add("--holdout", prepare.holdout_fraction, "fraction of the documents for PREFIX-heldout");
-  options.add("--threads", prepare.n_threads, "0 = the cores that this process may use");
+  options.add("--threads", prepare.n_threads, kThreads, "0 = the cores that this process may use");
   options.example("evenkeel prepare --tokenizer tok.model --out data/en --holdout 0.01 en.txt.xz");
   if (!options.parse()) return 0;
   require<ConfigError>(prepare.holdout_fraction >= 0 && prepare.holdout_fraction < 1, "--holdout: got ", prepare.holdout_fraction, "; need 0 <= F < 1");
-  require<ConfigError>(prepare.n_threads >= 0 && prepare.n_threads <= 4096, "--threads: got ", prepare.n_threads, "; need 0 (the cores that this process may use) to 4096");
   require<ConfigError>(!prepare.reader.document_separator.empty(), "--document-separator: got ''; need blank-line, newline, none or a string");
   const auto tokenizer = data::open_tokenizer(tokenizer_path);
   const auto prepared = data::prepare(*tokenizer, {inputs.begin(), inputs.end()}, out, prepare);

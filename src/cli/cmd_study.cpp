@@ -25,12 +25,11 @@ int cmd_study(Options& options) {
   options.add("--out", out, "folder: empty or new, unless --resume", true);
   options.flag("--resume", study.resume, "go on from what is there");
   options.flag("--allow-mixed-tokenizers", allow_mixed, "as train.allow_mixed_tokenizers = true in every arm: sets of different tokenizers are no error");
-  options.add("--jobs", study.n_jobs, "arms at a time, the threads shared between them; 0 = as many as cores and memory allow");
+  options.add("--jobs", study.n_jobs, {0, 1024, "automatic"}, "arms at a time, the threads shared between them; 0 = as many as cores and memory allow");
   options.add("--set", overrides, "key.path=value, above the file; repeatable");
   options.compute(study.device);
   options.example("evenkeel study recipes/demo.toml --out runs/demo --resume");
   if (!options.parse()) return 0;
-  require<ConfigError>(study.n_jobs >= 0 && study.n_jobs <= 1024, "--jobs: got ", study.n_jobs, "; need 0 (automatic) to 1024");
   study.out = out;
   const ConfigNode root = read_recipe(recipe, overrides);
   auto plan = study::read_study(root);

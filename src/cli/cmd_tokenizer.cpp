@@ -16,23 +16,20 @@ int cmd_tokenizer(Options& options) {
   bool skips_bad = false;
   options.add("ACTION", action, "train", true);
   options.add("--kind", training.kind, "unigram or bpe (byte fallback in both)");
-  options.add("--vocab-size", training.vocab_size, "number of pieces", true);
+  options.add("--vocab-size", training.vocab_size, {1, 10'000'000}, "number of pieces", true);
   options.add("--out", out, "FILE.model to write", true);
   options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst");
   options.add("--text-field", training.reader.text_field, "field of the JSON records (default text)");
   options.flag("--keep-cr", training.reader.keeps_carriage_returns, "keep line ends CR LF as they are (default: LF)");
   options.flag("--skip-bad", skips_bad, "pass over damaged lines");
-  options.add("--max-sentences", training.max_sentences, "train on a sample of this many lines; 0 = all");
-  options.add("--threads", training.n_threads, "0 = the cores that this process may use");
+  options.add("--max-sentences", training.max_sentences, {0, INT64_MAX, "all"}, "train on a sample of this many lines; 0 = all");
+  options.add("--threads", training.n_threads, kThreads, "0 = the cores that this process may use");
   options.example(kExample);
   if (!options.parse()) return 0;
   require<ConfigError>(action != "extend", "tokenizer: got 'extend', which is not there yet; need train");
   require<ConfigError>(action == "train", "tokenizer: got '", action, "'; need train, as in: ", kExample);
   require<ConfigError>(!inputs.empty(), "tokenizer train: got no INPUT; need one file of text at least, as in: ", kExample);
   require<ConfigError>(training.kind == "unigram" || training.kind == "bpe", "--kind: got '", training.kind, "'; need unigram or bpe");
-  require<ConfigError>(training.vocab_size >= 1 && training.vocab_size < (int64_t{1} << 24), "--vocab-size: got ", training.vocab_size, "; need 1..16777215");
-  require<ConfigError>(training.n_threads >= 0 && training.n_threads <= 4096, "--threads: got ", training.n_threads, "; need 0 (the cores that this process may use) to 4096");
-  require<ConfigError>(training.max_sentences >= 0, "--max-sentences: got ", training.max_sentences, "; need 0 (all) or more");
   if (skips_bad)
     training.reader.on_bad_line = [n = 0](const data::BadLine& line) mutable {
       constexpr int kMostShown = 10;

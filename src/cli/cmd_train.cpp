@@ -22,7 +22,7 @@ int cmd_train(Options& options) {
   options.flag("--allow-mixed-tokenizers", allow_mixed, "as train.allow_mixed_tokenizers = true: sets of different tokenizers are no error");
   options.add("--max-hours", train.max_hours, "save and stop after this time; 0 = no bound");
   options.add("--set", overrides, "key.path=value, above the recipe; repeatable");
-  options.add("--seed", seed, "train.seed, above the recipe");
+  options.add("--seed", seed, {}, "train.seed, above the recipe");
   options.flag("--no-tensorboard", no_tensorboard, "write no TensorBoard events");
   options.compute(train.device);
   list_choices(options);

@@ -18,21 +18,17 @@ constexpr const char* kAllowMixed = "--allow-mixed-tokenizers";
 }
 
 void ModelRunOptions::declare(Options& options, const std::string& seed_help) {
-  options.add("--sequence-length", sequence_length, "tokens a window; 0 = as the model was trained");
-  options.add("--max-tokens", max_tokens, "tokens of each data set; 0 = all");
-  options.add("--batch-size", batch_size, "windows a forward pass");
+  constexpr int64_t kMost = INT32_MAX;
+  options.add("--sequence-length", sequence_length, {0, kMost, "as the model was trained"}, "tokens a window; 0 = as the model was trained");
+  options.add("--max-tokens", max_tokens, {0, INT64_MAX, "all"}, "tokens of each data set; 0 = all");
+  options.add("--batch-size", batch_size, {1, kMost}, "windows a forward pass");
   options.add("--dtype", dtype, "fp32 or bf16 weights (router scores are fp32 or wider)");
   options.add("--mode", mode, "eval or train: which router and capacity mode");
-  options.add("--seed", seed, seed_help);
+  options.add("--seed", seed, {}, seed_help);
   options.compute(device);
 }
 
 void ModelRunOptions::check() const {
-  constexpr int64_t kMost = int64_t{1} << 31;
-  require<ConfigError>(sequence_length >= 0 && sequence_length < kMost, "--sequence-length: got ", sequence_length, "; need 1 or more (0 = as trained)");
-  require<ConfigError>(batch_size >= 1 && batch_size < kMost, "--batch-size: got ", batch_size, "; need at least 1");
-  require<ConfigError>(max_tokens >= 0, "--max-tokens: got ", max_tokens, "; need 0 (all) or more");
-  require<ConfigError>(seed >= 0, "--seed: got ", seed, "; need 0 or more");
   require<ConfigError>(mode == "eval" || mode == "train", "--mode: got '", mode, "'; need eval or train");
   require<ConfigError>(dtype == "fp32" || dtype == "bf16", "--dtype: got '", dtype, "'; need fp32 or bf16");
 }

@@ -23,8 +23,10 @@ std::string refusal(const std::vector<std::string>& arguments) {
 }
 
 TEST(ModelRunOptions, RefuseWhatIsOutOfRange) {
-  EXPECT_THAT(refusal({"--sequence-length", "-1"}), HasSubstr("--sequence-length: got -1; need 1 or more"));
-  EXPECT_THAT(refusal({"--batch-size", "0"}), HasSubstr("--batch-size: got 0; need at least 1"));
+  EXPECT_THAT(refusal({"--sequence-length", "-1"}), HasSubstr("--sequence-length: got -1; need a whole number from 0 (as the model was trained) to 2147483647"));
+  EXPECT_THAT(refusal({"--batch-size", "0"}), HasSubstr("--batch-size: got 0; need a whole number from 1 to 2147483647"));
+  for (const char* number : {"2147483648", "99999999999999999999", "9999999B"})
+    EXPECT_THAT(refusal({"--batch-size", number}), HasSubstr(std::string("--batch-size: got ") + number + "; need a whole number from 1 to 2147483647"));
   EXPECT_THAT(refusal({"--max-tokens", "-5"}), HasSubstr("--max-tokens: got -5"));
   EXPECT_THAT(refusal({"--mode", "test"}), HasSubstr("--mode: got 'test'; need eval or train"));
   EXPECT_THAT(refusal({"--dtype", "fp8"}), HasSubstr("--dtype: got 'fp8'; need fp32 or bf16"));

@@ -1,9 +1,8 @@
 #include "cli/options.h"
 
-#include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <set>
 
 #include <CLI/CLI.hpp>
@@ -36,17 +35,28 @@ Options::Options(const std::string& command, const std::string& summary, std::ve
 Options::~Options() = default;
 
 namespace {
-// Why a text is a whole number that an int64 does not hold, which would be read as the nearest one; "" otherwise. 4k becomes 4000.
-std::string read_int64(std::string& text) {
-  if (!text.empty() && std::string_view("kMBT").find(text.back()) != std::string_view::npos) {
-    const auto value = count_of(text);
-    if (!value) return "";  // it is refused as no number
-    if (*value != std::floor(*value) || std::abs(*value) >= 9e15) return text + " is no whole number of 64 bits";
-    text = std::to_string(static_cast<int64_t>(*value));
+// The whole number that a text is; none where it is no such number or has more than 64 bits. 4k is 4000.
+std::optional<int64_t> whole_number(const std::string& text) {
+  const bool has_multiplier = !text.empty() && std::string_view("kMBT").find(text.back()) != std::string_view::npos;
+  if (const auto value = has_multiplier ? count_of(text) : std::nullopt) {
+    const bool is_exact = *value == std::floor(*value) && std::abs(*value) < 9e15;
+    return is_exact ? std::optional(static_cast<int64_t>(*value)) : std::nullopt;
   }
-  errno = 0;
-  static_cast<void>(std::strtoll(text.c_str(), nullptr, 10));
-  return errno == ERANGE ? text + " is beyond the whole numbers of 64 bits" : "";
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(number) : std::nullopt;
+}
+
+// Writes 4000 for 4k. ConfigError for what is no whole number of the range.
+CLI::Validator within(const std::string& name, const Range& range) {
+  const auto check = [name, range](std::string& text) {
+    const auto number = whole_number(text);
+    require<ConfigError>(number && *number >= range.least && *number <= range.most, name, ": got ", text.empty() ? "an empty text" : text, "; need a whole number from ", range.least,
+                         range.zero != nullptr ? std::string(" (") + range.zero + ")" : "", " to ", range.most, " (4k, 2M and 1B are some too)");
+    text = std::to_string(*number);
+    return std::string();
+  };
+  return CLI::Validator(check, "", "");
 }
 
 // An empty value is a variable of a shell that was not set, and never what was meant.
@@ -58,7 +68,6 @@ void add_option(CLI::App& app, const std::string& name, T& value, const std::str
   if (is_required) option->required();
   if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>) option->capture_default_str();
   if constexpr (std::is_same_v<T, std::string>) option->check(CLI::Validator(need_text, "", ""));
-  if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, std::optional<int64_t>>) option->transform(CLI::Validator(read_int64, "", ""));
 }
 
 // One value each time, so that what follows may be positional.
@@ -91,8 +100,14 @@ std::vector<std::string> with_named_apart(const std::vector<std::string>& argume
 }  // namespace
 
 void Options::add(const std::string& name, std::string& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
-void Options::add(const std::string& name, int64_t& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
-void Options::add(const std::string& name, std::optional<int64_t>& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
+void Options::add(const std::string& name, int64_t& value, const Range& range, const std::string& help, bool is_required) {
+  add_option(impl_->app, name, value, help, is_required);
+  impl_->app.get_option(name)->transform(within(name, range));
+}
+void Options::add(const std::string& name, std::optional<int64_t>& value, const Range& range, const std::string& help) {
+  add_option(impl_->app, name, value, help, /*is_required=*/false);
+  impl_->app.get_option(name)->transform(within(name, range));
+}
 void Options::add(const std::string& name, double& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
 void Options::add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required) {
   add_option(impl_->app, name, values, help, is_required);
@@ -115,7 +130,7 @@ void Options::example(const std::string& text) { impl_->example = text; }
 
 void Options::compute(std::string& device) {
   add("--device", device, "cpu, cuda or cuda:N (default: cuda when there is one)");
-  add("--threads", impl_->threads, "CPU threads; 0 = the cores that this process may use");
+  add("--threads", impl_->threads, kThreads, "CPU threads; 0 = the cores that this process may use");
   impl_->sets_threads = true;
 }
 
@@ -158,11 +173,8 @@ std::string explained(const CLI::App& app, const std::string& command, const CLI
       return "got " + option->get_name() + " without its value; need " + described(*option);
   if (dynamic_cast<const CLI::ConversionError*>(&error) != nullptr) {
     const std::string mark = "Could not convert: ";
-    if (const auto* option = text.starts_with(mark) ? option_before(" = ", mark.size()) : nullptr) {
-      const bool is_whole = option->get_type_name() == "INT";
-      return "got " + option->get_name() + " " + text.substr(text.find(" = ") + 3) + "; need " +
-             (is_whole ? "a whole number (4k, 2M and 1B are some too)" : "a number");
-    }
+    if (const auto* option = text.starts_with(mark) ? option_before(" = ", mark.size()) : nullptr)
+      return "got " + option->get_name() + " " + text.substr(text.find(" = ") + 3) + "; need a number";
   }
   if (const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&error);
       extras != nullptr && text.find(": ") != text.npos) {
@@ -194,10 +206,7 @@ bool Options::parse() {
       if (c == '\n') c = ' ';
     fail<ConfigError>(impl_->command, ": ", text);
   }
-  if (impl_->sets_threads) {
-    require<ConfigError>(impl_->threads >= 0 && impl_->threads <= 4096, "--threads: got ", impl_->threads, "; need 0 (the cores that this process may use) to 4096");
-    ops::set_threads(impl_->threads);
-  }
+  if (impl_->sets_threads) ops::set_threads(impl_->threads);
   return true;
 }
 

@@ -9,6 +9,13 @@
 
 namespace evenkeel::cli {
 
+// What a whole number may be, both ends included, and what 0 stands for where it is no number of its own.
+struct Range {
+  int64_t least = 0, most = INT64_MAX;
+  const char* zero = nullptr;
+};
+inline constexpr Range kThreads{0, 4096, "the cores that this process may use"};
+
 class Options {
  public:
   Options(const std::string& command, const std::string& summary, std::vector<std::string> arguments);
@@ -18,8 +25,8 @@ class Options {
 
   // Bind first; parse() fills. "NAME" (no dashes) is positional. Lists repeat and take several values.
   void add(const std::string& name, std::string& value, const std::string& help, bool is_required = false);
-  void add(const std::string& name, int64_t& value, const std::string& help, bool is_required = false);
-  void add(const std::string& name, std::optional<int64_t>& value, const std::string& help, bool is_required = false);
+  void add(const std::string& name, int64_t& value, const Range& range, const std::string& help, bool is_required = false);
+  void add(const std::string& name, std::optional<int64_t>& value, const Range& range, const std::string& help);
   void add(const std::string& name, double& value, const std::string& help, bool is_required = false);
   void add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required = false);
   // NAME=VALUE, one or several each time; what is none ends them, so that a positional may follow.

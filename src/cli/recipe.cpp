@@ -18,9 +18,7 @@ ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& 
                        fs::exists(recipe, ignored) ? ", as " + recipe.string() : "");
   ConfigNode root = read_toml(path);
   for (const auto& assignment : overrides) apply_override(root, assignment);
-  if (!seed) return root;
-  require<ConfigError>(*seed >= 0, "--seed: got ", *seed, "; need 0 or more");
-  apply_override(root, "train.seed=" + std::to_string(*seed));
+  if (seed) apply_override(root, "train.seed=" + std::to_string(*seed));
   return root;
 }
 
