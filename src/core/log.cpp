@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <fstream>
 #include <mutex>
 
@@ -100,7 +101,8 @@ Progress::Progress(std::string label, double total, std::string unit, double sca
 Progress::~Progress() {
   Console& c = console();
   const bool is_wiped = c.is_terminal && !c.bar_on_screen;  // by a line of the log
-  if (last_done_ > 0 && (!is_drawn_ || is_wiped)) draw();
+  const bool has_failed = std::uncaught_exceptions() > 0;   // the error is then what is said
+  if (last_done_ > 0 && (!is_drawn_ || is_wiped) && !has_failed) draw();
   const std::lock_guard lock(c.mutex);
   if (c.bar_on_screen) std::fputc('\n', stderr);
   c.bar_on_screen = false;

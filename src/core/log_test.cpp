@@ -65,6 +65,15 @@ TEST(Progress, PrintsPlainLinesWhenNotATerminal) {
   EXPECT_THAT(text, ::testing::ContainsRegex("  took [^ ]+  en  [^ ]+ MB/s\n$"));
 }
 
+TEST(Progress, SaysNothingWhileAnExceptionUnwindsIt) {
+  const auto fails = [] {
+    Progress progress("reading", 10, "step");
+    progress.update(5);
+    fail<DataError>("in.txt: got nothing");
+  };
+  EXPECT_EQ(stderr_of([&] { EXPECT_THROW(fails(), DataError); }), "");
+}
+
 TEST(Progress, SaysNothingWhenNothingWasDone) {
   EXPECT_EQ(stderr_of([] { const Progress progress("idle", 10, "step"); }), "");
 }
