@@ -41,11 +41,13 @@ const char* cluster_word(const train::EvalOptions& eval) {
   return eval.separate_documents ? " documents" : " windows";
 }
 
-double tokens_to_score(const std::vector<NamedDataset>& sets, int64_t max_tokens) {
-  double n = 0;
-  for (const auto& set : sets)
-    n += static_cast<double>(max_tokens > 0 ? std::min(max_tokens, set.dataset.n_tokens()) : set.dataset.n_tokens());
-  return n;
+// One set, with a bar of its own, which ends before its result is printed.
+train::EvalResult evaluate_set(const analysis::LoadedModel& model, const NamedDataset& set, train::EvalOptions eval) {
+  const int64_t n_scored = set.dataset.n_tokens() - 1;
+  Progress progress("evaluating", static_cast<double>(eval.max_tokens > 0 ? std::min(eval.max_tokens, n_scored) : n_scored), "tokens");
+  eval.name = set.name;
+  eval.progress = [&](int64_t n) { progress.update(static_cast<double>(n), set.name); };
+  return train::evaluate(model.model, model.params, model.router_states, set.dataset, eval);
 }
 
 }  // namespace
@@ -79,19 +81,14 @@ int cmd_eval(Options& options) {
   eval.step = loaded.step.value_or(0);
 
   Json data = Json::object();
-  Progress progress("evaluating", tokens_to_score(sets, run.max_tokens), "tokens");
-  int64_t n_before = 0;  // tokens of the sets before
-  for (size_t i = 0; i < sets.size(); ++i) {
-    eval.name = sets[i].name;
-    eval.progress = [&](int64_t n) { progress.update(static_cast<double>(n_before + n), sets[i].name); };
-    const auto result = train::evaluate(loaded.model, loaded.params, loaded.router_states, sets[i].dataset, eval);
-    data[sets[i].name] = train::to_json(result, /*with_routing=*/true);
-    n_before += result.n_tokens;
+  for (const auto& set : sets) {
+    const auto result = evaluate_set(loaded, set, eval);
+    data[set.name] = train::to_json(result, /*with_routing=*/true);
     if (json) continue;
     const auto se = result.loss_se();
     const double perplexity = std::exp(result.loss);
     char name[160];
-    std::snprintf(name, sizeof name, "%-16s", sets[i].name.c_str());
+    std::snprintf(name, sizeof name, "%-16s", set.name.c_str());
     std::cout << name << " loss " << with_error(result.loss, se) << "  perplexity " << with_error(perplexity, se ? std::optional(perplexity * *se) : std::nullopt);
     if (result.bits_per_byte) std::cout << "  bits per byte " << *result.bits_per_byte;
     std::cout << routing_text(result.routing) << "  (" << human_count(static_cast<double>(result.n_tokens))

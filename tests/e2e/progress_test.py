@@ -47,11 +47,11 @@ def set_size(terminal, columns):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
 
-def on_terminal(arguments, columns, at_bytes=None):
+def on_terminal(arguments, columns, at_bytes=None, with_stdout=False):
     """(exit code, what stderr got) of the binary with a terminal of this width as stderr; `at_bytes(terminal, text so far)` may resize it."""
     parent, child = pty.openpty()
     set_size(child, columns)
-    process = subprocess.Popen([toy.BINARY, *map(str, arguments)], env=toy.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=child, start_new_session=True)
+    process = subprocess.Popen([toy.BINARY, *map(str, arguments)], env=toy.environment(), stdin=subprocess.DEVNULL, stdout=child if with_stdout else subprocess.DEVNULL, stderr=child, start_new_session=True)
     os.close(child)
     text, deadline = b"", time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -122,6 +122,28 @@ def check_the_last_line_is_printed_once(place, problems):
     plain = toy.evenkeel("train", place.recipe, "--out", place.folder / "plain", *CPU, *place.short)
     problems.equal(len([line for line in plain.err.splitlines() if line.startswith("evenkeel: training")]), 1, "lines of progress without a terminal")
     problems.need("\r" not in plain.err and "\033" not in plain.err, "control characters without a terminal")
+
+
+def check_the_bar_of_a_set_ends_before_its_result(place, problems):
+    run = place.folder / "evaluated"
+    problems.ran(toy.evenkeel("train", place.recipe, "--out", run, *CPU, *place.short))
+    rc, text = on_terminal(["eval", run, *CPU, "--data", f"en={place.folder / 'en'}", f"de={place.folder / 'de'}"], 100, with_stdout=True)
+    problems.equal(rc, 0, "exit code")
+    screen = [line.split("\r\033[K")[-1] for line in text.replace("\r\n", "\n").strip().split("\n")]
+    kinds = ["bar" if line.startswith("evaluating") and "100%" in line else "result" if " loss " in line else line for line in screen]
+    problems.equal(kinds, ["bar", "result", "bar", "result"], f"rows of {screen}")
+
+
+def check_a_failed_command_ends_with_its_error(place, problems):
+    text = place.folder / "damaged.txt"
+    text.write_bytes(b"a line of words\n\n" * 200000 + b"\xff\n")
+    train = place.folder / "words.txt"
+    train.write_text("a line of words for the pieces of a tokenizer\n" * 50)
+    tokenizer = place.folder / "tok.model"
+    problems.ran(toy.evenkeel("tokenizer", "train", "--kind", "bpe", "--vocab-size", 280, "--out", tokenizer, train))
+    result = toy.evenkeel("prepare", "--tokenizer", tokenizer, "--out", place.folder / "out", text)
+    problems.ran(result, 2)
+    problems.need(result.err.startswith("evenkeel: error: ") and result.err.count("\n") == 1, f"stderr: {result.err!r}")
 
 
 def check_commands_end_with_headlines_and_the_page(place, problems):
