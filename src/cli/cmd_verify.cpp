@@ -79,6 +79,7 @@ int cmd_verify(Options& options) {
   } else {
     fail<CheckpointError>(text, ": got neither manifest.json nor resolved.json; need a checkpoint, run or study");
   }
+  require<CheckpointError>(n > 0, text, ": got no checkpoint in it, so there is nothing to verify; need a run or study that has saved one (its command with --resume goes on)");
   std::cout << text << ": " << n << (n == 1 ? " checkpoint is" : " checkpoints are") << " whole\n";
   return 0;
 }

@@ -169,6 +169,38 @@ def check_verify_names_the_first_difference(runs, problems):
     problems.need("metrics.jsonl" in result.err, f"verify of a damaged metrics.jsonl: {result.err.strip()}")
 
 
+def check_verify_needs_a_checkpoint(runs, problems):
+    run = runs.folder / "unsaved"
+    shutil.copytree(runs.toy_run(), run)
+    shutil.rmtree(run / "checkpoints")
+    (run / "results.json").unlink()  # as a kill before the first checkpoint leaves it
+    result = toy.evenkeel("verify", run)
+    problems.ran(result, 2)
+    problems.need("nothing to verify" in result.err and result.out == "", f"verify of a run without a checkpoint: {result.err.strip()}")
+
+
+def check_a_damaged_line_has_its_number(runs, problems):
+    """In a value and in the text of the JSON, whoever reads it."""
+    for what, damage in (("value", lambda line: line.replace('"loss":', '"loss":"low","was":', 1)), ("text", lambda line: line.replace('"phase"', '"phase', 1))):
+        run = runs.folder / f"line-{what}"
+        shutil.copytree(runs.toy_run(), run)
+        lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+        number = next(i for i, line in enumerate(lines) if '"loss_terms"' in line and i > 1)
+        lines[number] = damage(lines[number])
+        (run / "metrics.jsonl").write_text("".join(lines))
+        (run / "results.json").rename(run / "kept.json")
+        shutil.rmtree(toy.checkpoints(run)[-1])
+        train = ("train", run / "recipe.toml", "--out", run, "--resume", *CPU)
+        for args in (("inspect", run), ("inspect", run / "metrics.jsonl"), ("verify", run), train):
+            result = toy.evenkeel(*args)
+            problems.ran(result, 2)
+            problems.need(f"metrics.jsonl, line {number + 1}: got" in result.err, f"{args[0]} with a damaged {what}: {result.err.strip()}")
+        (run / "kept.json").rename(run / "results.json")
+        result = toy.evenkeel("report", run, "--out", run / "page.html")
+        problems.ran(result, 2)
+        problems.need(f"metrics.jsonl, line {number + 1}: got" in result.err, f"report with a damaged {what}: {result.err.strip()}")
+
+
 def check_verify_sees_what_is_missing(runs, problems):
     whole = runs.toy_run()
     last = toy.checkpoints(whole)[-1]
