@@ -9,6 +9,7 @@
 #include "checkpoint/families/family.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/safetensors_header.h"
+#include "core/counted.h"
 #include "core/errors.h"
 #include "model/layout.h"
 
@@ -154,7 +155,7 @@ void check_all_used(const Family& family, const SafetensorsFolder& folder, const
     if (used.contains(name)) continue;
     if (++n_left_over <= 3) left_over += (left_over.empty() ? "" : ", ") + shown_name(name);
   }
-  require<CheckpointError>(n_left_over == 0, where, ": got ", n_left_over, " tensors that a ", family.model_type,
+  require<CheckpointError>(n_left_over == 0, where, ": got ", counted(n_left_over, "tensor"), " that a ", family.model_type,
                            " of this config.json does not have: ", left_over, n_left_over > 3 ? ", ..." : "", "; need none");
 }
 

@@ -9,6 +9,7 @@
 #include "checkpoint/manifest.h"
 #include "cli/commands.h"
 #include "cli/model_run.h"
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/json_lines.h"
 #include "core/log.h"
@@ -404,7 +405,7 @@ int cmd_analyze(Options& command) {
   write_files(options.out, results, result);
   if (options.json) std::cout << results.dump(1) << "\n";
   for (const auto& headline : results.at("headlines").as_array()) log_info(headline.as_string());
-  log_info("wrote ", options.out, "/results.json, report.html and ", result.tables.size(), " tables in csv/");
+  log_info("wrote ", options.out, "/results.json, report.html and ", counted(static_cast<int64_t>(result.tables.size()), "table"), " in csv/");
   return 0;
 }
 

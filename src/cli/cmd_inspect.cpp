@@ -7,6 +7,7 @@
 #include "checkpoint/router_states.h"
 #include "cli/commands.h"
 #include "cli/inspect.h"
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/foreign_json.h"
@@ -42,7 +43,7 @@ void print_model(const std::string& what, const checkpoint::ModelSource& source)
 
 void print_tokenizer(const fs::path& path) {
   const auto tokenizer = data::open_tokenizer(path);
-  std::cout << "SentencePiece model: " << tokenizer->vocab_size() << " pieces, SHA-256 " << tokenizer->sha256() << "\n";
+  std::cout << "SentencePiece model: " << counted(tokenizer->vocab_size(), "piece") << ", SHA-256 " << tokenizer->sha256() << "\n";
 }
 
 void print_folder(const fs::path& path) {

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/recipe.h"
+#include "core/counted.h"
 #include "core/log.h"
 #include "core/units.h"
 #include "model/layout.h"
@@ -81,7 +82,7 @@ void print_phase(const train::RunConfig& config, size_t index, const train::Fore
   const auto& phase = config.phases[index];
   const auto& cost = run.phases[index];
   const auto schedule = train::phase_schedule(config, phase);
-  std::cout << "phase        " << cost.name << ": " << cost.steps << " steps, " << human_count(cost.tokens)
+  std::cout << "phase        " << cost.name << ": " << counted(cost.steps, "step") << ", " << human_count(cost.tokens)
             << " tokens, " << human_seconds(cost.seconds()) << ", lr " << schedule->rate(1) << " at step 1, "
             << schedule->rate((cost.steps + 1) / 2) << " at half, " << schedule->rate(cost.steps) << " at the end\n";
   for (const auto& use : cost.sources) {
@@ -110,7 +111,7 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
             << " active a token; without embeddings " << count("parameters", "total_without_embeddings") << " and "
             << count("parameters", "active_without_embeddings") << "\n"
             << "FLOPs        " << count("flops_per_token", "training")
-            << " a token in training; the run: " << count("run", "steps") << " steps, " << count("run", "tokens")
+            << " a token in training; the run: " << count("run", "steps") << (config.total_steps() == 1 ? " step, " : " steps, ") << count("run", "tokens")
             << " tokens, " << plan.at("run").at("training_flops").as_double() << " FLOP\n";
   print_memory(plan.at("memory"));
   const Json& time = plan.at("time");
@@ -118,8 +119,7 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
             << ", of it evaluation " << human_seconds(time.at("evaluation_seconds").as_double()) << ", checkpoints "
             << human_seconds(time.at("checkpoint_seconds").as_double()) << "; a step takes " << rate.step_seconds
             << " s, " << human_count(time.at("tokens_per_second").as_double()) << " tokens/s (" << rate.note << ")\n"
-            << "disk         " << human_bytes(plan.at("disk").at("bytes").as_double()) << ": " << run.checkpoints
-            << (run.checkpoints == 1 ? " checkpoint" : " checkpoints") << " of " << human_bytes(run.checkpoint_bytes)
+            << "disk         " << human_bytes(plan.at("disk").at("bytes").as_double()) << ": " << counted(run.checkpoints, "checkpoint") << " of " << human_bytes(run.checkpoint_bytes)
             << "\n";
   for (size_t i = 0; i < config.phases.size(); ++i) print_phase(config, i, run);
 }
@@ -206,7 +206,7 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
               << "\n";
   } else {
     std::cout
-        << "in all " << study.arms.size() << " arms, " << human_seconds(seconds) << " one after the other, at most "
+        << "in all " << counted(static_cast<int64_t>(study.arms.size()), "arm") << ", " << human_seconds(seconds) << " one after the other, at most "
         << human_bytes(bytes) << " of disk, " << flops
         << " FLOP (phases that arms share are computed once and in the time once; in the FLOP they count for each)\n";
   }

@@ -1,6 +1,7 @@
 #include "analysis/trace_writer.h"
 #include "cli/commands.h"
 #include "cli/model_run.h"
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/log.h"
 #include "core/output.h"
@@ -102,7 +103,7 @@ int cmd_trace(Options& command) {
   info.sequence_length = options.data.empty() ? info.length : sequence_length;
   if (const fs::path folder = fs::path(options.out).parent_path(); !folder.empty()) make_folders(folder);
   write_trace(options, model, info, *windows, source.separate_documents);
-  log_info("wrote ", options.out, ": ", human_count(static_cast<double>(windows->n_tokens())), " tokens, ", info.layers.size(), " MoE layers, ", human_bytes(static_cast<double>(fs::file_size(options.out))));
+  log_info("wrote ", options.out, ": ", human_count(static_cast<double>(windows->n_tokens())), " tokens, ", counted(static_cast<int64_t>(info.layers.size()), "MoE layer"), ", ", human_bytes(static_cast<double>(fs::file_size(options.out))));
   return 0;
 }
 

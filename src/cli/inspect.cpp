@@ -7,6 +7,7 @@
 #include "analysis/trace_reader.h"
 #include "checkpoint/safetensors.h"
 #include "core/config_tree.h"
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/json_lines.h"
 #include "core/units.h"
@@ -18,6 +19,8 @@ namespace evenkeel::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+int64_t n_of(const auto& list) { return static_cast<int64_t>(list.size()); }
 
 // What a run's lines say of one phase.
 struct PhaseLines {
@@ -60,8 +63,8 @@ void print_phases(const std::vector<Json>& metrics) {
 
 void inspect_dataset(const fs::path& prefix) {
   const auto dataset = data::IndexedDataset::open(prefix);
-  std::cout << "indexed dataset, version 1: " << dataset.n_tokens() << " tokens, " << dataset.n_documents()
-            << " documents, contents " << dataset.contents().hash << "\n";
+  std::cout << "indexed dataset, version 1: " << counted(dataset.n_tokens(), "token") << ", " << counted(dataset.n_documents(), "document")
+            << ", contents " << dataset.contents().hash << "\n";
   const Json description = data::read_description(prefix);
   if (description.is_null()) {
     std::cout << "  no description of evenkeel prepare (" << prefix.string() << ".json) beside it\n";
@@ -76,16 +79,16 @@ void inspect_dataset(const fs::path& prefix) {
 }
 
 void inspect_run(const fs::path& run) {
+  const fs::path metrics = run / "metrics.jsonl";
+  const auto lines = fs::exists(metrics) ? train::read_metrics(metrics) : std::vector<Json>{};
   std::cout << "evenkeel run: " << run.string() << ", "
             << (fs::exists(run / "results.json") ? "finished" : "not finished") << "\n";
   print_phases(lines);
-  const fs::path metrics = run / "metrics.jsonl";
-  const auto lines = fs::exists(metrics) ? train::read_metrics(metrics) : std::vector<Json>{};
 }
 
 void inspect_metrics(const fs::path& path) {
   const auto lines = train::read_metrics(path);
-  std::cout << "metrics of a run: " << lines.size() << " lines\n";
+  std::cout << "metrics of a run: " << counted(n_of(lines), "line") << "\n";
   print_phases(lines);
 }
 
@@ -98,12 +101,12 @@ void print_results(const Json& results, const fs::path& path) {
                        "'; need the results of a run, study or analysis");
   out << "evenkeel " << results.at("kind").as_string() << ": " << path.string() << ", "
       << results.at("schema").as_string();
-  if (const Json* arms = results.find("arms")) out << ", " << arms->size() << " arms";
+  if (const Json* arms = results.find("arms")) out << ", " << counted(n_of(arms->as_array()), "arm");
   out << "\n";
   if (const Json* headlines = results.find("headlines"))
     for (const auto& headline : headlines->as_array()) out << "  " << headline.as_string() << "\n";
   for (const auto& [name, table] : results.at("tables").as_object())
-    out << "  " << name << ": " << table.at("rows").as_array().size() << " rows\n";
+    out << "  " << name << ": " << counted(n_of(table.at("rows").as_array()), "row") << "\n";
   std::cout << out.str();
 }
 }  // namespace
@@ -139,11 +142,11 @@ void inspect_safetensors(const fs::path& path) {
   if (metadata.contains("n_experts") && metadata.contains("top_k") && file.find("input_ids") != nullptr) {
     const analysis::TraceFile trace(path);
     const auto& info = trace.info();
-    std::cout << "trace of " << info.model << " on " << info.name << ": " << trace.n_tokens() << " tokens in "
-              << info.n_windows << " windows, " << info.layers.size() << " MoE layers, " << info.n_experts
-              << " experts, top " << info.top_k << ", mode " << info.mode << "\n";
+    std::cout << "trace of " << info.model << " on " << info.name << ": " << counted(trace.n_tokens(), "token") << " in "
+              << counted(info.n_windows, "window") << ", " << counted(n_of(info.layers), "MoE layer") << ", "
+              << counted(info.n_experts, "expert") << ", top " << info.top_k << ", mode " << info.mode << "\n";
   }
-  std::cout << "safetensors: " << file.entries().size() << " tensors\n";
+  std::cout << "safetensors: " << counted(n_of(file.entries()), "tensor") << "\n";
   for (const auto& [key, value] : metadata) std::cout << "  " << key << " = " << value << "\n";
   for (const auto& entry : file.entries())
     std::cout << "  " << entry.name << " " << c10::toString(entry.dtype) << " " << Json(entry.shape).dump() << "\n";

@@ -54,7 +54,7 @@ TEST(Inspect, ShowsADataSetWithItsDescription) {
   writer.add_document({1, 2, 3});
   writer.commit();
   const std::string bare = stdout_of([&] { inspect_dataset(folder / "en"); });
-  EXPECT_THAT(bare, HasSubstr("indexed dataset, version 1: 3 tokens, 1 documents"));
+  EXPECT_THAT(bare, HasSubstr("indexed dataset, version 1: 3 tokens, 1 document,"));
   EXPECT_THAT(bare, HasSubstr("no description"));
   folder.write("en.json",
                R"({"format": "evenkeel.data.v1", "tokens": 3, "bytes": 7, "eod": 2, "inputs": [{"path": "en.txt"}]})");
@@ -78,7 +78,7 @@ TEST(Inspect, TellsTheKindsOfJson) {
   EXPECT_EQ(
       shown(
           R"({"schema": "s", "kind": "run", "arms": [1], "headlines": ["It works."], "tables": {"t": {"rows": [1, 2]}}})"),
-      "evenkeel run: " + (folder / "a.json").string() + ", s, 1 arms\n  It works.\n  t: 2 rows\n");
+      "evenkeel run: " + (folder / "a.json").string() + ", s, 1 arm\n  It works.\n  t: 2 rows\n");
   EXPECT_THAT(message_of<DataError>([&] { shown(R"({"schema": "s", "kind": "run", "tables": {"t": {}}})"); }),
               HasSubstr("a.json: got no key 'rows'"));
 }

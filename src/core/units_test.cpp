@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/counted.h"
 #include "core/errors.h"
 #include "support/files.h"
 
@@ -10,6 +11,12 @@ namespace evenkeel {
 namespace {
 
 Duration parse(std::string_view text) { return parse_duration(text, Unit::fraction, "r.toml:3:1"); }
+
+TEST(Counted, HasASingular) {
+  EXPECT_EQ(counted(0, "line"), "0 lines");
+  EXPECT_EQ(counted(1, "line"), "1 line");
+  EXPECT_EQ(counted(2, "MoE layer"), "2 MoE layers");
+}
 
 TEST(Duration, ReadsNumberMultiplierAndUnit) {
   EXPECT_EQ(parse("400 steps"), (Duration{400, Unit::steps}));
@@ -75,6 +82,7 @@ TEST(HumanRate, SaysHowLongOneTakesWhereItTakesMoreThanASecond) {
   EXPECT_EQ(human_rate(12345, "tokens"), "12.3k tokens/s");
   EXPECT_EQ(human_rate(3.2, "MB"), "3.20 MB/s");
   EXPECT_EQ(human_rate(1, "steps"), "1 steps/s");
+  EXPECT_EQ(human_rate(0.5, "measurements"), "2s a measurement");
   EXPECT_EQ(human_rate(0.028, "models"), "35.7s a model");
   EXPECT_EQ(human_rate(0.1, "MB"), "10.0s a MB");
   EXPECT_EQ(human_rate(0.01, "steps"), "1m 40s a step");

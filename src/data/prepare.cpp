@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/cores.h"
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/log.h"
@@ -272,9 +273,9 @@ ReadSummary encode_inputs(const Paths& inputs, const Origin& origin, const Reade
 void require_text(int64_t n_kept, int64_t n_held_out, const ReadSummary& read, const Paths& inputs,
                   const PrepareOptions& options) {
   const std::string passed_over =
-      read.n_bad_lines > 0 ? join_parts(" after passing over ", read.n_bad_lines, " damaged lines") : "";
-  require<DataError>(n_kept + n_held_out > 0, inputs.front().string(), ": got no documents in ", inputs.size(),
-                     inputs.size() == 1 ? " input" : " inputs", passed_over, "; need text");
+      read.n_bad_lines > 0 ? " after passing over " + counted(read.n_bad_lines, "damaged line") : "";
+  require<DataError>(n_kept + n_held_out > 0, inputs.front().string(), ": got no documents in ", counted(static_cast<int64_t>(inputs.size()), "input"),
+                     passed_over, "; need text");
   require<DataError>(n_kept > 0 && (options.holdout_fraction == 0 || n_held_out > 0), "--holdout: got ",
                      options.holdout_fraction, ", which leaves ", n_kept, " tokens and holds out ", n_held_out,
                      "; need some on both sides (more text or another fraction; blocks are of ", kHoldoutBlockTokens,

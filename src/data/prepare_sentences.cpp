@@ -1,11 +1,10 @@
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/units.h"
 #include "data/prepare.h"
 
 namespace evenkeel::data {
 namespace {
-
-std::string counted(int64_t n, const std::string& what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
 
 std::string tokens_of(const Json& pair) { return human_count(pair.at("tokens").as_double()) + " tokens"; }
 

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <sentencepiece_trainer.h>
 
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/log.h"
@@ -148,7 +149,7 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
   if (read.n_bad_lines > 0) log_warning("passed over ", read.n_bad_lines, " damaged lines");
   int64_t text_bytes = 0;
   for (const auto& sentence : sentences) text_bytes += static_cast<int64_t>(sentence.size());
-  log_info("training a ", options.kind, " tokenizer of ", options.vocab_size, " pieces on ", sentences.size(), " lines, ",
+  log_info("training a ", options.kind, " tokenizer of ", counted(options.vocab_size, "piece"), " on ", counted(static_cast<int64_t>(sentences.size()), "line"), ", ",
            text_bytes, " bytes");
 
   // 2. The pieces.

@@ -1,6 +1,7 @@
 #include "study/study.h"
 
 #include "checkpoint/manifest.h"
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
@@ -117,7 +118,7 @@ void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputD
   const Json machine = look_at_machine(options.device);
   const size_t n_parallel = std::min(n_parallel_arms(plan, options, machine), plan.arms.size());
   const int64_t n_threads = std::max<int64_t>(1, ops::n_threads() / static_cast<int64_t>(n_parallel));
-  log_info("study of ", plan.arms.size(), " arms, ", n_parallel, " at a time on ", n_threads, n_threads == 1 ? " thread each" : " threads each");
+  log_info("study of ", counted(static_cast<int64_t>(plan.arms.size()), "arm"), ", ", n_parallel, " at a time on ", counted(n_threads, "thread"), " each");
   log_flops(plan);
   for (const auto& arm : plan.arms)
     if (!arm.warning.empty()) log_warning("arm ", arm.name, ": ", arm.warning);
@@ -151,7 +152,7 @@ void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputD
                       report(plan.arms[i].config.total_steps(), "finished");
                     }});
   }
-  if (n_done > 0) log_info(n_done, " arms are finished already");
+  if (n_done > 0) log_info(counted(static_cast<int64_t>(n_done), "arm"), n_done == 1 ? " is" : " are", " finished already");
   {
     Progress progress("study", static_cast<double>(total_steps), "steps");
     run_jobs(jobs, n_parallel, [&](size_t job, int64_t step, const std::string& text) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/units.h"
 #include "data/indexed_dataset.h"
@@ -157,17 +158,16 @@ StepRate measure_rate(const RunConfig& config, const std::string& device_name, b
   BenchOptions options;
   options.n_steps = n_steps;
   options.device = device_name;
-  const auto times = time_steps(cut, options);
   options.with_evaluation = true;
+  const auto times = time_steps(cut, options);
   const double parts = times.parts.forward + times.parts.backward + times.parts.optimizer;
   const double passes = times.median() * (times.parts.forward + times.parts.backward) / parts,
                update = times.median() - passes;
   const double fewer = static_cast<double>(config.train.batch_size) / static_cast<double>(cut.train.batch_size);
   StepRate out;
   out.source = "measured";
-  out.note = join_parts("measured: ", times.seconds.size(), " steps of ", cut.train.batch_size,
-                        cut.train.batch_size == 1 ? " sequence" : " sequences", " on ", ops::device_name(device), ", ",
-                        ops::n_threads(), ops::n_threads() == 1 ? " thread" : " threads");
+  out.note = join_parts("measured: ", counted(static_cast<int64_t>(times.seconds.size()), "step"), " of ", counted(cut.train.batch_size, "sequence"), " on ",
+                        ops::device_name(device), ", ", counted(ops::n_threads(), "thread"));
   out.step_seconds = passes * fewer + update;
   out.evaluation_seconds = times.evaluation_seconds;
   out.forward_seconds_per_token =

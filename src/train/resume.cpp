@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "checkpoint/manifest.h"
+#include "core/counted.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
@@ -146,7 +147,7 @@ void require_never_saved(const std::filesystem::path& run) {
   }
   if (evidence.empty()) return;
   const int64_t reached = lines.empty() ? 0 : lines.back().at("step").as_int();
-  fail<CheckpointError>(run.string(), ": got metrics.jsonl with ", reached, reached == 1 ? " step" : " steps", " and no checkpoint in ", checkpoints.string(), ", where one must have been (", evidence,
+  fail<CheckpointError>(run.string(), ": got metrics.jsonl with ", counted(reached, "step"), " and no checkpoint in ", checkpoints.string(), ", where one must have been (", evidence,
                         "); need the checkpoints back under their names, as ", checkpoint::step_folder_name(3), " for step 3, or another --out to start over");
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "checkpoint/manifest.h"
+#include "core/counted.h"
 #include "core/error_report.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
@@ -35,11 +36,11 @@ void log_plan(const RunSetting& setting) {
   const RunConfig& config = setting.config;
   const auto counts = model::count_parameters(config.model);
   log_info("model: ", human_count(static_cast<double>(counts.total)), " parameters, ", human_count(static_cast<double>(counts.active)), " active a token; ",
-           human_count(model::training_flops_per_token(config.model, config.train.sequence_length)), "FLOP a token; device ", ops::device_name(setting.device), ", ", ops::n_threads(), ops::n_threads() == 1 ? " thread" : " threads");
+           human_count(model::training_flops_per_token(config.model, config.train.sequence_length)), "FLOP a token; device ", ops::device_name(setting.device), ", ", counted(ops::n_threads(), "thread"));
   for (const auto& phase : config.phases) {
     const int64_t steps = phase.total_steps(config.train);
     const auto schedule = phase_schedule(config, phase);
-    log_info("phase ", phase.name, ": ", steps, " steps, ", human_count(static_cast<double>(steps * config.tokens_per_step())), " tokens, lr ", schedule->rate(1), " ", optim::sparkline(*schedule, steps), " ", schedule->rate(steps));
+    log_info("phase ", phase.name, ": ", counted(steps, "step"), ", ", human_count(static_cast<double>(steps * config.tokens_per_step())), " tokens, lr ", schedule->rate(1), " ", optim::sparkline(*schedule, steps), " ", schedule->rate(steps));
   }
 }
 
@@ -149,7 +150,7 @@ TrainOutcome train(OpenRun& run, Clock::time_point begin) {
 
   sinks.end();
   write_results(setting, gemm_rate);
-  log_info("finished: ", state.step, " steps, ", human_count(static_cast<double>(state.tokens)), " tokens in ", human_seconds(seconds_since(begin)), ", ", options.run.string());
+  log_info("finished: ", counted(state.step, "step"), ", ", human_count(static_cast<double>(state.tokens)), " tokens in ", human_seconds(seconds_since(begin)), ", ", options.run.string());
   return TrainOutcome::finished;
 }
 

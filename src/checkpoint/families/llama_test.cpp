@@ -54,7 +54,7 @@ TEST_F(LlamaFamily, RefusesBiases) {
   expect_refused_setting("attention_bias", "true");
   expect_refused_setting("mlp_bias", "true");
   add("model.layers.0.self_attn.q_proj.bias", {16});
-  expect_refusal({"1 tensors", "self_attn.q_proj.bias"});
+  expect_refusal({"1 tensor that", "self_attn.q_proj.bias"});
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ TEST_F(OlmoeFamily, ReadsFusedExpertsToTheSameValues) {
 TEST_F(OlmoeFamily, RefusesExpertsInTwoLayouts) {
   const auto [gate_up, down] = stacked();
   tensors_.emplace_back(kLayer + "mlp.experts.gate_up_proj", gate_up);
-  expect_refusal({"1 tensors", "mlp.experts.gate_up_proj"});
+  expect_refusal({"1 tensor that", "mlp.experts.gate_up_proj"});
 }
 
 TEST_F(OlmoeFamily, RefusesAMissingAndASurplusExpert) {
@@ -92,7 +92,7 @@ TEST_F(OlmoeFamily, RefusesAMissingAndASurplusExpert) {
   expect_refusal({"mlp.experts.1.up_proj.weight", "[6, 8]"});
   add(kLayer + "mlp.experts.1.up_proj.weight", {6, 8});
   add(kLayer + "mlp.experts.3.up_proj.weight", {6, 8});
-  expect_refusal({"1 tensors", "mlp.experts.3.up_proj.weight"});
+  expect_refusal({"1 tensor that", "mlp.experts.3.up_proj.weight"});
 }
 
 TEST_F(OlmoeFamily, RefusesTransposedFusedExperts) {
