@@ -96,7 +96,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     place_ = Place::tensor;
     return true;
   }
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
+  bool parse_error(size_t position, const std::string& last_token, const nlohmann::detail::exception& error) override {
+    if (dynamic_cast<const nlohmann::detail::out_of_range*>(&error) != nullptr) fail_value(last_token);  // 1e400
     fail<CheckpointError>(where_, ": got a header that is not JSON at its byte ", position,
                           "; need a safetensors header");
   }
