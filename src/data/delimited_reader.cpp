@@ -18,22 +18,31 @@ struct Magic {
 constexpr Magic kForeign[] = {
     {"\xFF\xFE", "UTF-16 text"},
     {"\xFE\xFF", "UTF-16 text"},
+    {std::string_view("\xFF\xFE\0\0", 4), "UTF-32 text"},  // it begins as UTF-16 does: the last that fits is taken
+    {std::string_view("\0\0\xFE\xFF", 4), "UTF-32 text"},
     {"\x1F\x8B", "gzip data under a name without .gz"},
     {"\xFD\x37\x7A\x58\x5A", "xz data under a name without .xz"},
     {"\x28\xB5\x2F\xFD", "zstd data under a name without .zst"},
 };
 
-// Text of ASCII letters in two bytes each, without a byte order mark: every other byte is 0.
-bool looks_like_utf16(std::string_view text) {
-  constexpr size_t kFewest = 4, kMost = 64;
-  const size_t n = std::min(text.size(), kMost) / 2;
-  const auto zeros_at = [&](size_t first) {
+// Text of wide characters without a byte order mark; nullptr for other text. In UTF-16 we know ASCII letters, of which one byte is 0;
+// in UTF-32 every character, since none is above 0x10FFFF.
+const char* wide_kind(std::string_view text) {
+  constexpr size_t kFewest = 4, kMostBytes = 64;
+  const auto n_that = [&](size_t width, const auto& holds) {  // characters of so many bytes
+    const size_t n = std::min(text.size(), kMostBytes) / width;
     size_t count = 0;
-    for (size_t i = 0; i < n; ++i) count += text[2 * i + first] == '\0' ? 1 : 0;
-    return count;
+    for (size_t i = 0; i < n; ++i) count += holds(text.substr(i * width, width)) ? 1 : 0;
+    return n >= kFewest && count == n;
   };
-  const size_t even = zeros_at(0), odd = zeros_at(1);
-  return n >= kFewest && ((even == n && odd == 0) || (odd == n && even == 0));
+  const auto is_code = [](char first, char second, char third, char fourth) {
+    return first == '\0' && static_cast<unsigned char>(second) <= 0x10 && (second != '\0' || third != '\0' || fourth != '\0');
+  };
+  if (n_that(2, [](std::string_view c) { return c[0] != '\0' && c[1] == '\0'; })) return "UTF-16LE text";
+  if (n_that(2, [](std::string_view c) { return c[0] == '\0' && c[1] != '\0'; })) return "UTF-16BE text";
+  if (n_that(4, [&](std::string_view c) { return is_code(c[3], c[2], c[1], c[0]); })) return "UTF-32LE text";
+  if (n_that(4, [&](std::string_view c) { return is_code(c[0], c[1], c[2], c[3]); })) return "UTF-32BE text";
+  return nullptr;
 }
 
 }  // namespace
@@ -124,7 +133,7 @@ bool DelimitedReader::fill() {
     if (buffer_.starts_with(kByteOrderMark)) offset_ = static_cast<int64_t>(start_ = kByteOrderMark.size());
     for (const auto& magic : kForeign)
       if (buffer_.starts_with(magic.bytes)) foreign_kind_ = magic.kind;
-    if (looks_like_utf16(buffer_)) foreign_kind_ = "UTF-16 text";
+    if (foreign_kind_ == nullptr) foreign_kind_ = wide_kind(buffer_);
   }
   return n > 0;
 }

@@ -201,12 +201,10 @@ class FileReader {
   // The next piece, of a file that begins as text does.
   bool next(std::string_view& piece) {
     const bool is_one = pieces_.next(piece);
-    if (pieces_.foreign_kind() != nullptr)
-      fail<DataError>(path_.string(), ": got ", pieces_.foreign_kind(), "; need UTF-8 text",
-                      std::string_view(pieces_.foreign_kind()).starts_with("UTF-16")
-                          ? " (iconv -f UTF-16 -t UTF-8 makes it; -f UTF-16LE without a byte order mark)"
-                          : " (or the right name)");
-    return is_one;
+    if (pieces_.foreign_kind() == nullptr) return is_one;
+    const std::string kind = pieces_.foreign_kind();
+    fail<DataError>(path_.string(), ": got ", kind, "; need UTF-8 text",
+                    kind.starts_with("UTF-") ? " (iconv -f " + kind.substr(0, kind.find(' ')) + " -t UTF-8 makes it)" : " (or the right name)");
   }
 
   // Runs a check of the current line. A DataError of it is handed to on_bad_line where there is one.
