@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
@@ -69,7 +70,7 @@ void measure(std::vector<Model>& models, const std::string& device, int64_t n_th
   std::vector<Job> turns;
   for (const auto& model : models) turns.push_back(turn_of(*model.arms[0], device, n_threads));
   const auto n_turns = static_cast<double>(kMostRounds) * static_cast<double>(turns.size());
-  Progress progress("measuring speed", n_turns, "turns");
+  Progress progress("measuring speed", n_turns, "measurements");
   double n_done = 0;
   for (int64_t round = 0; round < kMostRounds; ++round) {
     if (round >= kLeastRounds && std::chrono::duration<double>(Clock::now() - begin).count() > kMostSeconds) break;
@@ -80,7 +81,7 @@ void measure(std::vector<Model>& models, const std::string& device, int64_t n_th
       turn.cpu_seconds = found.at("cpu_seconds").as_double();
       if (const Json& wait = found.at("core_wait_seconds"); !wait.is_null()) turn.core_wait_seconds = wait.as_double();
       models[model].turns.push_back(std::move(turn));
-      progress.update(++n_done, models[model].arms[0]->name);
+      progress.update(++n_done, join_parts("round ", round + 1, " of ", kMostRounds, ", ", models[model].arms[0]->name));
     });
   }
   progress.update(n_turns);
