@@ -299,7 +299,9 @@ def add_text(table, good):
             ("an array over several lines", "in.json", b'[\n{"text": "a"}\n]\n', (":1", "jq -c '.[]'")),
             ("a record over several lines", "in.json.gz", gzip.compress(b'{\n  "text": "a"\n}\n'), (":1", "jq -c .")),
             ("deep nesting", "in.jsonl", b'{"text": "a", "b": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", (":1", "deeper than 200")),
-            ("UTF-16", "in.txt", "bada".encode("utf-16"), ("UTF-16", "iconv")), ("gzip named .txt", "in.txt", packed, ("gzip", ".gz")),
+            ("UTF-16", "in.txt", "bada".encode("utf-16"), ("UTF-16", "iconv -f UTF-16 ")), ("UTF-16 without a mark", "in.txt", "bada".encode("utf-16-be"), ("UTF-16BE", "iconv -f UTF-16BE ")),
+            ("UTF-32", "in.txt", "bada".encode("utf-32"), ("UTF-32", "iconv -f UTF-32 ")), ("UTF-32 without a mark", "in.txt", "badä".encode("utf-32-le"), ("UTF-32LE", "iconv -f UTF-32LE ")),
+            ("gzip named .txt", "in.txt", packed, ("gzip", ".gz")),
             ("an ending behind .gz", "in.csv.gz", packed, (".csv.gz",)),
             ("an unknown ending", "in.docx", b"plain text", ())]:
         table.add(f"prepare: {what}", [*prepare, "{S}/" + name], ("{S}/" + name, *says), setup=write(name, content))

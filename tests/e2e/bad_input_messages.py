@@ -1,9 +1,13 @@
 """Cases of bad_input_test.py that show what a message says to type instead: what is planned, what stands in another's place, JSON that goes on."""
 import json
+import struct
 
 from bad_input_base import CPU, copy, steps, write
 
 HF_CONFIG = {"model_type": "llama", "vocab_size": 64, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+HEADER = b'{"w": {"dtype": "F32", "shape": [1e400], "data_offsets": [0, 4]}}'
 
 
 def zero(name, content):
@@ -61,7 +65,24 @@ def add_json(table, good):
         table.add(f"{command}: a description that is damaged", [command, "{F}/run", *CPU, *tail], ("{S}/d.json",), setup=places)
 
 
+def add_values(table):
+    """Values that people write: words that TOML does not have, numbers beyond what an option takes, names that are a folder's."""
+    for text, says in [("null", ("d_model = null", "without the key")), ("None", ("d_model = None", "without the key")), ("True", ("d_model = True", "true or false")),
+                       ("wide", ("d_model = wide", '"wide"')), ("400 steps", ("d_model = 400 steps", '"400 steps"'))]:
+        table.add(f"plan: d_model = {text}", ["plan", "{S}/r.toml"], ("{S}/r.toml:2:11: got", *says), setup=write("r.toml", f"[model]\nd_model = {text}\n"))
+    for option, value in [("--batch-size", "2147483648"), ("--batch-size", "99999999999999999999"), ("--sequence-length", "99999999999999999999"), ("--sequence-length", "3B")]:
+        table.add(f"eval: {option} {value}", ["eval", "{F}/run", *CPU, "--data", "en={F}/en", option, value], (f"{option}: got {value}", " to 2147483647"))
+    for name in ("..", ".", "none/.."):
+        table.add(f"report: --out {name}", ["report", "{F}/run", "--out", "{S}/" + name], ("got a folder", "the name of a file"))
+    for value in ("1e3", "8.0"):
+        table.add(f"eval: config.json with num_hidden_layers {value}", ["eval", "{S}/hf", "--data", "en={F}/en"], ("config.json", "num_hidden_layers", "written without a point or an exponent"),
+                  setup=write("hf/config.json", json.dumps(HF_CONFIG | {"num_hidden_layers": 0}).replace('"num_hidden_layers": 0', f'"num_hidden_layers": {value}')))
+    table.add("eval: a number beyond a double in a safetensors header", ["inspect", "{S}/w.safetensors"], ("{S}/w.safetensors", "'shape': got 1e400"),
+              setup=write("w.safetensors", struct.pack("<Q", len(HEADER)) + HEADER + b"0000"))
+
+
 def add_messages(table, good):
+    add_values(table)
     add_planned(table)
     add_swapped(table)
     add_inspect(table)
