@@ -105,7 +105,7 @@ struct StartConfig {
   std::string folder;  // relative paths in `from` start here
   std::string where;
   static void visit_fields(auto& c, auto&& field) {
-    field("from", c.from, {"an earlier phase, or the folder of a run or checkpoint", "", "the phase before"});
+    field("from", c.from, {"an earlier phase, or the folder of a run, of a checkpoint or of Hugging Face", "", "the phase before"});
     field("step", c.step, {"its step: \"last\", or a number", "steps of the run"});
     field("optimizer", c.optimizer, "\"keep\" the moments that it had, or \"reset\" them");
   }
