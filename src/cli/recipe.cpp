@@ -31,6 +31,7 @@ std::vector<std::pair<std::string, std::string>> names_and_help(const auto& kind
 }  // namespace
 
 void list_choices(Options& options) {
+  options.list("Attention (model.attention.kind)", names_and_help(model::attention_kinds()));
   options.list("Routers (model.router.kind)", names_and_help(moe::router_kinds()));
   std::vector<std::pair<std::string, std::string>> losses;
   for (const auto& kind : moe::balance_loss_kinds()) losses.emplace_back(kind.name, kind.source);

@@ -2,8 +2,9 @@
 
 #include <cmath>
 
+#include "core/named_values.h"
+#include "model/attention/attention.h"
 #include "moe/router.h"
-#include "ops/gated_ffn.h"
 
 namespace evenkeel::model {
 
@@ -48,10 +49,18 @@ Json to_json(const QkNorm& norm) {
   return norm == QkNorm::whole;
 }
 
-bool ModelConfig::is_moe() const {
-  for (int64_t layer = 0; layer < n_layers; ++layer)
-    if (has_experts(layer)) return true;
-  return false;
+namespace {
+constexpr Named<Init> kInits[] = {{"scaled_normal", Init::scaled_normal}, {"normal", Init::normal}, {"truncated_normal", Init::truncated_normal}, {"small_wang", Init::small_wang}};
+}  // namespace
+void read_value(const ConfigNode& node, const std::string& path, Init& out) { out = read_named<Init>(node, path, kInits); }
+Json to_json(Init init) { return name_of<Init>(init, kInits); }
+
+bool ModelConfig::is_moe() const { return moe_layers_below(n_layers) > 0; }
+
+size_t ModelConfig::moe_layers_below(int64_t layer) const {
+  size_t n = 0;
+  for (int64_t i = 0; i < layer; ++i) n += has_experts(i) ? 1 : 0;
+  return n;
 }
 
 int64_t ModelConfig::rotary_dims() const { return 2 * static_cast<int64_t>(std::floor(static_cast<double>(head_dim) * rotary_fraction / 2 + 1e-9)); }
@@ -91,9 +100,6 @@ void check_sizes(const ModelConfig& c, const Check& check) {
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "rope_theta", c.rope_theta, "more than 0");
   check(c.rotary_fraction >= 0 && c.rotary_fraction <= 1, "rotary_fraction", c.rotary_fraction, "0..1");
   check(c.norm_eps > 0, "norm_eps", c.norm_eps, "more than 0");
-  check(ops::activation_from_name(c.activation).has_value(), "activation", c.activation, "swiglu or geglu");
-  const bool known_init = c.init == "scaled_normal" || c.init == "normal" || c.init == "truncated_normal" || c.init == "small_wang";
-  check(known_init, "init", c.init, "scaled_normal, normal, truncated_normal or small_wang");
 }
 
 // Options of the router that the capacity, or its absence, leaves without effect. Not so renormalize: where the capacity divides by
@@ -132,6 +138,8 @@ void check_router(const ModelConfig& c, const moe::Router& router, const std::st
 void check_model_config(const ModelConfig& c, const std::string& where, const ConfigNode* table) {
   const Check check{where, table};
   check_sizes(c, check);
+  if (!c.attention.is_empty() && !c.attention.is_table()) fail_kind(c.attention, "model.attention", "a table such as {kind = \"grouped\"}");
+  make_attention(c, 0);  // throws for what its kind does not know
   if (!c.router.is_empty() && !c.router.is_table()) fail_kind(c.router, "model.router", "a table such as {kind = \"top_k\"}");
   check(c.n_experts >= 0 && c.n_experts <= 65536, "n_experts", c.n_experts, "0..65536");
   for (const int64_t layer : c.moe_layers.list) check(layer >= 0 && layer < c.n_layers, "moe_layers", layer, "layers 0.." + std::to_string(c.n_layers - 1));
@@ -159,7 +167,7 @@ void check_model_config(const ModelConfig& c, const std::string& where, const Co
 
 namespace {
 // The tables of [model] and the key of each that says what its others mean.
-constexpr std::pair<const char*, const char*> kChoosers[] = {{"router", "kind"}, {"balance", "loss"}, {"capacity", "rule"}};
+constexpr std::pair<const char*, const char*> kChoosers[] = {{"attention", "kind"}, {"router", "kind"}, {"balance", "loss"}, {"capacity", "rule"}};
 }  // namespace
 
 void drop_replaced(ConfigNode& model, const ConfigNode& changes) {
@@ -238,6 +246,7 @@ void check_router_state(const ModelConfig& config, const ModelConfig& source, co
 
 Json model_config_json(const ModelConfig& config) {
   Json out = evenkeel::to_json(config);
+  out["attention"] = make_attention(config, 0)->options();
   out["router"] = config.n_experts > 0 ? moe::make_router(config.router_shape(), config.router)->options() : Json::object();
   return out;
 }

@@ -7,6 +7,7 @@
 #include "core/config_tree.h"
 #include "moe/balance_loss.h"
 #include "moe/capacity_config.h"
+#include "ops/gated_ffn.h"
 
 namespace evenkeel::model {
 
@@ -29,18 +30,28 @@ void read_value(const ConfigNode& node, const std::string& path, QkNorm& out);
 Json to_json(const QkNorm& norm);
 inline std::string type_of(const QkNorm&) { return "boolean or string"; }
 
+// The distribution of initial weights (model/init.h).
+enum class Init { scaled_normal,
+                  normal,
+                  truncated_normal,
+                  small_wang };
+void read_value(const ConfigNode& node, const std::string& path, Init& out);
+Json to_json(Init init);
+inline std::string type_of(Init) { return "string"; }
+
 struct ModelConfig {
   int64_t vocab_size = 0, d_model = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, d_ff = 0;
   int64_t n_experts = 0, n_shared_experts = 0, top_k = 0, d_expert = 0;
   MoeLayers moe_layers;
   double rope_theta = 1e4;
   double rotary_fraction = 1.0;
-  std::string activation = "swiglu";
+  ops::Activation activation = ops::Activation::swiglu;
   bool tie_embeddings = false;
   QkNorm qk_norm = QkNorm::none;
   double norm_eps = 1e-5;
-  std::string init = "scaled_normal";
-  ConfigNode router;  // read by the router's registry
+  Init init = Init::scaled_normal;
+  ConfigNode attention;  // read by the registry of attention
+  ConfigNode router;     // read by the router's registry
   moe::BalanceConfig balance;
   moe::CapacityConfig capacity;
 
@@ -64,6 +75,7 @@ struct ModelConfig {
     field("qk_norm", config.qk_norm, "false, true (whole projection) or \"per_head\"");
     field("norm_eps", config.norm_eps, "epsilon of RMSNorm");
     field("init", config.init, "scaled_normal, normal, truncated_normal or small_wang");
+    field("attention", config.attention, {"kind of attention and its options", "", "grouped"});
     field("router", config.router, {"kind of router and its options", "", "top_k with its defaults"});
     field("balance", config.balance, {"balance loss and z-loss", "", "no balance loss, no z-loss"});
     field("capacity", config.capacity, {"rule of expert capacity and its keys", "", "dropless"});
@@ -72,11 +84,12 @@ struct ModelConfig {
   moe::RouterShape router_shape() const { return {n_experts, top_k, vocab_size}; }
   bool has_experts(int64_t layer) const { return n_experts > 0 && moe_layers.contains(layer); }
   bool is_moe() const;
+  size_t moe_layers_below(int64_t layer) const;  // how many layers before this one have experts
   int64_t rotary_dims() const;  // even
 };
 
-// What a change of a recipe's [model] replaces whole instead of key by key, taken out of `model`: a router of another kind and a capacity
-// of another rule, whose keys need not fit; a list of balance losses; and what is changed to an empty table, the default.
+// What a change of a recipe's [model] replaces whole instead of key by key, taken out of `model`: attention or a router of another kind and a
+// capacity of another rule, whose keys need not fit; a list of balance losses; and what is changed to an empty table, the default.
 void drop_replaced(ConfigNode& model, const ConfigNode& changes);
 
 // Where `given`, a [model] as written, names a router that balances by itself and says nothing of losses, but `config`, what came of it with

@@ -96,8 +96,8 @@ TEST(ModelConfig, RefusesValuesOutsideTheirRange) {
   EXPECT_THAT(with(kDense, "rope_theta", "0.0"), HasSubstr("more than 0"));
   EXPECT_THAT(with(kDense, "rotary_fraction", "1.5"), HasSubstr("need 0..1"));
   EXPECT_THAT(with(kDense, "norm_eps", "0.0"), HasSubstr("more than 0"));
-  EXPECT_THAT(with(kDense, "activation", "relu"), HasSubstr("need swiglu or geglu"));
-  EXPECT_THAT(with(kDense, "init", "zeros"), HasSubstr("scaled_normal, normal, truncated_normal or small_wang"));
+  EXPECT_THAT(with(kDense, "activation", "relu"), HasSubstr("got model.activation = 'relu'; need one of: swiglu, geglu"));
+  EXPECT_THAT(with(kDense, "init", "zeros"), HasSubstr("need one of: scaled_normal, normal, truncated_normal, small_wang"));
   EXPECT_THAT(with(kMoe, "top_k", "5"), HasSubstr("got model.top_k = 5; need 1..4 (model.n_experts)"));
   EXPECT_THAT(with(kMoe, "top_k", "0"), HasSubstr("need 1..4"));
   EXPECT_THAT(with(kMoe, "d_expert", "0"), HasSubstr("at least 1"));

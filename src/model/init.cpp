@@ -15,9 +15,9 @@ namespace {
 double standard_deviation(const ModelConfig& config, Role role) {
   const bool is_output = role == Role::attention_out || role == Role::ffn_out;
   const auto n_layers = static_cast<double>(config.n_layers), width = static_cast<double>(config.d_model);
-  if (config.init == "small_wang") return is_output ? 2.0 / (n_layers * std::sqrt(width)) : std::sqrt(2.0 / (5.0 * width));
+  if (config.init == Init::small_wang) return is_output ? 2.0 / (n_layers * std::sqrt(width)) : std::sqrt(2.0 / (5.0 * width));
   constexpr double kStd = 0.02;
-  return config.init == "scaled_normal" && is_output ? kStd / std::sqrt(2.0 * n_layers) : kStd;
+  return config.init == Init::scaled_normal && is_output ? kStd / std::sqrt(2.0 * n_layers) : kStd;
 }
 
 at::Tensor normal_tensor(const ParamSpec& spec, double std, double bound, uint64_t seed) {
@@ -68,7 +68,7 @@ at::Tensor orthogonal_tensor(const ParamSpec& spec, double gain, uint64_t seed) 
 }  // namespace
 
 ops::Params init_params(const ModelConfig& config, uint64_t seed) {
-  const double bound = config.init == "truncated_normal" ? 3.0 : 1e30;
+  const double bound = config.init == Init::truncated_normal ? 3.0 : 1e30;
   const bool has_orthogonal_router = config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().matrix_init == std::string("orthogonal");
   constexpr double kGain = 0.1;  // BASE layers' centroids (arXiv 2103.16716; fairseq base_layer.py)
   ops::Params params;

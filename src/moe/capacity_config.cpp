@@ -1,43 +1,21 @@
 #include "moe/capacity_config.h"
 
 #include <cmath>
-#include <span>
+
+#include "core/named_values.h"
 
 namespace evenkeel::moe {
 namespace {
 
-template <class T>
-struct Name {
-  const char* name;
-  T value;
-};
-constexpr Name<Rounding> kRoundings[] = {{"ceil", Rounding::ceil}, {"ceil_fp32", Rounding::ceil_fp32}, {"floor", Rounding::floor}, {"half_even", Rounding::half_even}, {"floor_to_even", Rounding::floor_to_even}, {"floor_of_ceil", Rounding::floor_of_ceil}};
-constexpr Name<Priority> kPriorities[] = {{"position", Priority::position}, {"first_choices", Priority::first_choices}, {"best_first", Priority::best_first}, {"probs", Priority::probs}, {"random", Priority::random}};
-constexpr Name<Grouping> kGroupings[] = {{"cut", Grouping::cut}, {"flaxformer", Grouping::flaxformer}};
-
-template <class T>
-T value_of(const ConfigNode& node, const std::string& path, std::span<const Name<T>> names) {
-  std::string text, known;
-  evenkeel::read_value(node, path, text);
-  for (const auto& [name, value] : names) {
-    if (text == name) return value;
-    known += (known.empty() ? "" : ", ") + std::string(name);
-  }
-  fail<ConfigError>(node.where, ": got ", path, " = '", text, "'; need one of: ", known);
-}
-
-template <class T>
-Json name_of(T value, std::span<const Name<T>> names) {
-  for (const auto& entry : names)
-    if (entry.value == value) return entry.name;
-  throw std::logic_error("a value without a name");
-}
+constexpr Named<Rounding> kRoundings[] = {{"ceil", Rounding::ceil}, {"ceil_fp32", Rounding::ceil_fp32}, {"floor", Rounding::floor}, {"half_even", Rounding::half_even}, {"floor_to_even", Rounding::floor_to_even}, {"floor_of_ceil", Rounding::floor_of_ceil}};
+constexpr Named<Priority> kPriorities[] = {{"position", Priority::position}, {"first_choices", Priority::first_choices}, {"best_first", Priority::best_first}, {"probs", Priority::probs}, {"random", Priority::random}};
+constexpr Named<Grouping> kGroupings[] = {{"cut", Grouping::cut}, {"flaxformer", Grouping::flaxformer}};
 
 }  // namespace
 
-void read_value(const ConfigNode& node, const std::string& path, Rounding& out) { out = value_of<Rounding>(node, path, kRoundings); }
-void read_value(const ConfigNode& node, const std::string& path, Priority& out) { out = value_of<Priority>(node, path, kPriorities); }
-void read_value(const ConfigNode& node, const std::string& path, Grouping& out) { out = value_of<Grouping>(node, path, kGroupings); }
+void read_value(const ConfigNode& node, const std::string& path, Rounding& out) { out = read_named<Rounding>(node, path, kRoundings); }
+void read_value(const ConfigNode& node, const std::string& path, Priority& out) { out = read_named<Priority>(node, path, kPriorities); }
+void read_value(const ConfigNode& node, const std::string& path, Grouping& out) { out = read_named<Grouping>(node, path, kGroupings); }
 void read_value(const ConfigNode& node, const std::string& path, Renormalize& out) {
   const auto* flag = std::get_if<bool>(&node.value);
   const std::string text = node.is_string() ? std::get<std::string>(node.value) : "";

@@ -25,23 +25,10 @@ const std::vector<RouterKind>& router_kinds() {
   return kinds;
 }
 
-std::vector<ConfigKey> router_keys(const std::string& path) {
-  std::vector<ConfigKey> out;
-  for (const auto& kind : router_kinds()) add_keys_of_kind(out, kind.factory.keys(path), kind.name);
-  name_kinds(out, join_path(path, "kind"));
-  return out;
-}
+std::vector<ConfigKey> router_keys(const std::string& path) { return keys_of_kinds(router_kinds(), path); }
 
 std::unique_ptr<Router> make_router(const RouterShape& shape, const ConfigNode& config) {
-  std::string kind = kDefaultRouter;
-  const ConfigNode* node = config.find("kind");
-  if (node != nullptr) read_value(*node, "model.router.kind", kind);
-  std::string known;
-  for (const auto& candidate : router_kinds()) {
-    if (kind == candidate.name) return candidate.make(shape, config);
-    known += (known.empty() ? "" : ", ") + std::string(candidate.name);
-  }
-  fail<ConfigError>(node->where, ": got model.router.kind = '", kind, "'; need one of: ", known);
+  return chosen_kind(router_kinds(), kRouterTable, config).factory.make(shape, config);
 }
 
 }  // namespace evenkeel::moe

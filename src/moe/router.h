@@ -2,14 +2,13 @@
 // one line in moe/registry.cpp. Legend: T tokens, E experts, K experts a token, H width, N assignments.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
-#include "core/config_keys.h"
+#include "core/kinds.h"
 #include "ops/params.h"
 
 namespace evenkeel::moe {
@@ -112,23 +111,15 @@ struct RouterShape {
   int64_t vocab_size = 0;
 };
 
-// What a router's file gives the registry.
-struct RouterFactory {
-  std::function<std::unique_ptr<Router>(const RouterShape& shape, const ConfigNode& config)> make;
-  std::function<std::vector<ConfigKey>(const std::string& path)> keys;  // that it reads, `kind` among them
-};
-struct RouterKind {
-  const char* name;
-  const char* help;
-  RouterFactory factory;
-  std::unique_ptr<Router> make(const RouterShape& shape, const ConfigNode& config) const { return factory.make(shape, config); }
-};
+// What a router's file gives the registry, and a line of it.
+using RouterFactory = KindFactory<Router, RouterShape>;
+using RouterKind = Kind<Router, RouterShape>;
 // Every registered router, in the order of the registry.
 const std::vector<RouterKind>& router_kinds();
 // `config` is the [model.router] table (may be empty: top_k). ConfigError names unknown kinds and keys.
 std::unique_ptr<Router> make_router(const RouterShape& shape, const ConfigNode& config);
 std::vector<ConfigKey> router_keys(const std::string& path);  // of all kinds
-inline constexpr const char* kDefaultRouter = "top_k";
+inline constexpr KindTable kRouterTable{"model.router", "top_k"};
 
 // ---- for routers ----
 // hidden W^T in fp32, or fp64 for fp64 models. NumericsError with layer and step when one is not finite or
@@ -140,24 +131,9 @@ RoutingDecision token_choice(const RouterInput& input, const at::Tensor& logits,
 // The decision of a router without a matrix from expert ids [T, K]: weights 1 / K without gradient, fp32 (fp64
 // for fp64 models); no logits.
 RoutingDecision fixed_choice(const RouterInput& input, int64_t n_experts, const at::Tensor& expert_ids);
-// From a function that makes a router of its options: they are read, with unknown keys refused, and listed, by their type.
-// `config` is for places in messages and for what was given at all.
 template <HasFields Options>
 RouterFactory factory_of(std::unique_ptr<Router> (*make)(const RouterShape& shape, Options options, const ConfigNode& config)) {
-  RouterFactory out;
-  out.make = [make](const RouterShape& shape, const ConfigNode& config) {
-    WithKind<Options> table;
-    read_value(config.is_table() ? config : config_table("defaults"), "model.router", table);
-    return make(shape, std::move(table.options), config);
-  };
-  out.keys = [](const std::string& path) {
-    WithKind<Options> table;
-    table.kind = kDefaultRouter;
-    std::vector<ConfigKey> keys;
-    list_keys(table, path, keys);
-    return keys;
-  };
-  return out;
+  return kind_factory(kRouterTable, make);
 }
 
 }  // namespace evenkeel::moe

@@ -1,5 +1,8 @@
 #include "ops/attention.h"
 
+#include <limits>
+#include <optional>
+
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/cummax.h>
@@ -11,21 +14,21 @@
 
 namespace evenkeel::ops {
 
-at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                            const at::Tensor& document_ids) {
+at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& mask) {
   const int64_t batch = query.size(0), length = query.size(1), groups = query.size(2) / key.size(2);
   const auto by_head = [](const at::Tensor& x) { return x.transpose(1, 2); };
   const auto k = groups == 1 ? key : key.repeat_interleave(groups, 2);
   const auto v = groups == 1 ? value : value.repeat_interleave(groups, 2);
-  at::Tensor out;
-  if (document_ids.defined()) {
-    const auto same = document_ids.unsqueeze(2).eq(document_ids.unsqueeze(1));  // [B, S, S]
-    const auto sees = same.logical_and(at::ones({length, length}, same.options()).tril()).unsqueeze(1);
-    out = at::scaled_dot_product_attention(by_head(query), by_head(k), by_head(v), sees);
-  } else {
-    out = at::scaled_dot_product_attention(by_head(query), by_head(k), by_head(v), {}, 0.0, /*is_causal=*/true);
-  }
+  const std::optional<at::Tensor> bias = mask.defined() ? std::optional(mask) : std::nullopt;
+  const auto out = at::scaled_dot_product_attention(by_head(query), by_head(k), by_head(v), bias, 0.0, /*is_causal=*/!mask.defined());
   return out.transpose(1, 2).reshape({batch, length, -1});
+}
+
+at::Tensor document_mask(const at::Tensor& document_ids, at::ScalarType dtype) {
+  const int64_t length = document_ids.size(1);
+  const auto same = document_ids.unsqueeze(2).eq(document_ids.unsqueeze(1));  // [B, S, S]
+  const auto sees = same.logical_and(at::ones({length, length}, same.options()).tril()).unsqueeze(1);
+  return at::zeros_like(sees, sees.options().dtype(dtype)).masked_fill_(sees.logical_not(), -std::numeric_limits<double>::infinity());
 }
 
 at::Tensor positions_in_document(const at::Tensor& document_ids) {

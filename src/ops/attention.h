@@ -6,10 +6,13 @@
 namespace evenkeel::ops {
 
 // query [B, S, heads, D], key and value [B, S, kv_heads, D], heads a multiple of kv_heads -> [B, S, heads * D].
-// Scores are scaled by 1 / sqrt(D). Position s sees positions <= s; with document_ids [B, S] (any integer
-// type; undefined = one document) only those of its own document. Differentiable in the first three.
-at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                            const at::Tensor& document_ids);
+// Scores are scaled by 1 / sqrt(D). Undefined mask: position s sees positions <= s; else what the mask says, which is
+// added to the scores. Differentiable in the first three.
+at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& mask);
+
+// The mask of sequences that hold several documents, document_ids [B, S] of any integer type -> [B, 1, S, S] of
+// `dtype`: 0 where position s sees position t, those <= s of its own document, -inf elsewhere.
+at::Tensor document_mask(const at::Tensor& document_ids, at::ScalarType dtype);
 
 // Positions that restart at 0 where the document changes: document_ids [B, S] -> [B, S] i64.
 at::Tensor positions_in_document(const at::Tensor& document_ids);

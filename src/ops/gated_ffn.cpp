@@ -23,6 +23,8 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "core/named_values.h"
+
 namespace evenkeel::ops {
 namespace {
 
@@ -259,11 +261,11 @@ struct RoutedFfnFunction : torch::autograd::Function<RoutedFfnFunction> {
 
 }  // namespace
 
-std::optional<Activation> activation_from_name(const std::string& name) {
-  if (name == "swiglu") return Activation::swiglu;
-  if (name == "geglu") return Activation::geglu;
-  return std::nullopt;
-}
+namespace {
+constexpr Named<Activation> kActivations[] = {{"swiglu", Activation::swiglu}, {"geglu", Activation::geglu}};
+}  // namespace
+void read_value(const ConfigNode& node, const std::string& path, Activation& out) { out = read_named<Activation>(node, path, kActivations); }
+Json to_json(Activation activation) { return name_of<Activation>(activation, kActivations); }
 
 at::Tensor gated_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::Tensor& down, Activation activation) {
   const auto hidden = at::linear(x, gate_up);  // [T, 2I]

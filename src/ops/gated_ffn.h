@@ -1,17 +1,20 @@
 // Gated feed-forward networks: the dense one, and all routed experts of a layer in one grouped pass.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
+#include "core/config_tree.h"
+
 namespace evenkeel::ops {
 
 enum class Activation { swiglu,
                         geglu };  // silu(gate) * up; exact (erf) gelu(gate) * up (arXiv 2002.05202)
-std::optional<Activation> activation_from_name(const std::string& name);
+void read_value(const ConfigNode& node, const std::string& path, Activation& out);
+Json to_json(Activation activation);
+inline std::string type_of(Activation) { return "string"; }
 
 // x [T, H], gate_up [2I, H] (rows: gate, then up), down [H, I] -> [T, H]; all differentiable.
 at::Tensor gated_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::Tensor& down, Activation activation);

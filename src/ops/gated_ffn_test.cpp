@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "golden/golden.h"
+#include "support/files.h"
 #include "support/gradients.h"
 
 namespace evenkeel::ops {
@@ -54,10 +55,14 @@ Case with_inputs(Case c, const std::vector<at::Tensor>& in) {
 }
 std::vector<at::Tensor> inputs_of(const Case& c) { return {c.x, c.weights, c.gate_up, c.down}; }
 
-TEST(Activation, IsKnownByName) {
-  EXPECT_EQ(activation_from_name("swiglu"), Activation::swiglu);
-  EXPECT_EQ(activation_from_name("geglu"), Activation::geglu);
-  EXPECT_FALSE(activation_from_name("relu").has_value());
+TEST(Activation, IsReadAndWrittenByItsName) {
+  const auto read = [](const std::string& name) {
+    Activation out{};
+    read_value(parse_toml("a = \"" + name + "\"", "r.toml", "").table().at(0).second, "a", out);
+    return out;
+  };
+  for (const auto activation : {Activation::swiglu, Activation::geglu}) EXPECT_EQ(read(to_json(activation).as_string()), activation);
+  EXPECT_EQ(testing::message_of<ConfigError>([&] { read("relu"); }), "r.toml:1:5: got a = 'relu'; need one of: swiglu, geglu");
 }
 
 TEST(GatedFfn, MatchesTheFormula) {

@@ -1,8 +1,6 @@
 #include "ops/norm.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/arange.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/mul.h>
@@ -111,26 +109,6 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   if (has_kernel) return RmsNormFunction::apply(x, weight, eps);
   const auto wide = x.to(at::kFloat);
   return (wide * at::rsqrt(at::pow(wide, 2).mean(-1, /*keepdim=*/true) + eps)).to(x.scalar_type()) * weight;
-}
-
-RotaryTable make_rotary_table(const at::Tensor& positions, int64_t rotary_dims, double theta, at::ScalarType dtype) {
-  const auto wide = positions.options().dtype(at::kDouble);
-  const auto exponents = at::arange(0, rotary_dims, 2, wide) / static_cast<double>(rotary_dims);
-  const auto angles = positions.to(at::kDouble).unsqueeze(1) * (exponents * -std::log(theta)).exp().unsqueeze(0);
-  return {angles.cos().to(dtype), angles.sin().to(dtype)};
-}
-
-at::Tensor apply_rotary(const at::Tensor& x, const RotaryTable& table) {
-  const int64_t half = table.cosine.size(1);
-  if (half == 0) return x;
-  const int64_t n_rows = table.cosine.size(0);
-  const int64_t batch = n_rows == x.size(1) ? 1 : x.size(0);
-  const auto cosine = table.cosine.view({batch, x.size(1), 1, half});
-  const auto sine = table.sine.view({batch, x.size(1), 1, half});
-  const auto first = x.narrow(3, 0, half), second = x.narrow(3, half, half);
-  std::vector<at::Tensor> parts = {first * cosine - second * sine, second * cosine + first * sine};
-  if (2 * half < x.size(3)) parts.push_back(x.narrow(3, 2 * half, x.size(3) - 2 * half));
-  return at::cat(parts, 3);
 }
 
 }  // namespace evenkeel::ops

@@ -1,7 +1,6 @@
 #include "ops/norm.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/tensor.h>
@@ -61,44 +60,6 @@ TEST(RmsNorm, DoesNotDependOnTheNumberOfThreads) {
   at::set_num_threads(before);
   EXPECT_TRUE(testing::same_bits(one[0], two[0]));
   EXPECT_TRUE(testing::same_bits(one[1], two[1]));
-}
-
-TEST(Rotary, TurnsPairsOfHalvesByTheirAngle) {
-  // 4 dims of a head of 6 are rotated: angles p * theta^0 and p * theta^(-2/4); pairs (0, 2) and (1, 3).
-  const auto table = make_rotary_table(at::arange(3, at::kLong), 4, 100.0, at::kDouble);
-  const auto x = random_tensor({2, 3, 1, 6}, 11);
-  const auto y = apply_rotary(x, table);
-  const auto at_ = [](const at::Tensor& t, int64_t b, int64_t s, int64_t d) { return t[b][s][0][d].item<double>(); };
-  for (int64_t b = 0; b < 2; ++b)
-    for (int64_t s = 0; s < 3; ++s)
-      for (int64_t j = 0; j < 2; ++j) {
-        const double angle = static_cast<double>(s) * (j == 0 ? 1.0 : 0.1);  // 100^(-1/2) = 0.1
-        EXPECT_NEAR(at_(y, b, s, j), at_(x, b, s, j) * std::cos(angle) - at_(x, b, s, j + 2) * std::sin(angle), 1e-14);
-        EXPECT_NEAR(at_(y, b, s, j + 2), at_(x, b, s, j + 2) * std::cos(angle) + at_(x, b, s, j) * std::sin(angle), 1e-14);
-        EXPECT_EQ(at_(y, b, s, 4 + j), at_(x, b, s, 4 + j));
-      }
-}
-
-TEST(Rotary, LeavesScoresToTheDistance) {
-  const auto q = random_tensor({1, 1, 1, 8}, 12).expand({1, 40, 1, 8}), k = random_tensor({1, 1, 1, 8}, 13).expand({1, 40, 1, 8});
-  const auto table = make_rotary_table(at::arange(40, at::kLong), 8, 1e4, at::kDouble);
-  const auto scores = apply_rotary(q, table)[0].squeeze(1).matmul(apply_rotary(k, table)[0].squeeze(1).t());
-  EXPECT_NEAR(scores[35][30].item<double>(), scores[5][0].item<double>(), 1e-12);  // both 5 apart; fp64 sums of 8
-}
-
-TEST(Rotary, TakesATableOfItsOwnForEachSequence) {
-  const auto x = random_tensor({2, 3, 2, 4}, 14);
-  const auto positions = at::tensor({0, 1, 2, 0, 0, 1}).to(at::kLong);
-  const auto y = apply_rotary(x, make_rotary_table(positions, 4, 1e4, at::kDouble));
-  const auto plain = apply_rotary(x, make_rotary_table(at::arange(3, at::kLong), 4, 1e4, at::kDouble));
-  EXPECT_TRUE(testing::same_bits(y[0], plain[0]));
-  expect_close(y[1][2], apply_rotary(x.narrow(0, 1, 1).narrow(1, 2, 1), make_rotary_table(at::ones({1}, at::kLong), 4, 1e4, at::kDouble))[0][0], 0, 1e-15, "position 1");
-  EXPECT_TRUE(testing::same_bits(y[1][1], x[1][1]));  // position 0 turns nothing
-}
-
-TEST(Rotary, LeavesHeadsAloneWithoutRotaryDims) {
-  const auto x = random_tensor({1, 2, 1, 4}, 15);
-  EXPECT_TRUE(testing::same_bits(apply_rotary(x, make_rotary_table(at::arange(2, at::kLong), 0, 1e4, at::kDouble)), x));
 }
 
 }  // namespace

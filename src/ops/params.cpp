@@ -21,6 +21,16 @@ const at::Tensor& Params::at(const std::string& name) const {
   return *found;
 }
 
+std::vector<at::Tensor> Params::in_order(const std::vector<std::string>& names) const {
+  std::vector<at::Tensor> out;
+  out.reserve(names.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    const bool stands_here = i < entries_.size() && entries_[i].first == names[i];
+    out.push_back(stands_here ? entries_[i].second : at(names[i]));
+  }
+  return out;
+}
+
 int64_t Params::n_elements() const {
   int64_t total = 0;
   for (const auto& [name, tensor] : entries_) total += tensor.numel();

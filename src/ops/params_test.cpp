@@ -19,6 +19,17 @@ TEST(Params, KeepsTheOrderOfInsertionAndCountsElements) {
   EXPECT_EQ(params.find("c"), nullptr);
 }
 
+TEST(Params, GivesTensorsInAnyOrderOfNames) {
+  Params params;
+  for (const char* name : {"a", "b", "c"}) params.add(name, at::zeros({1}));
+  for (const auto& names : {std::vector<std::string>{"a", "b", "c"}, {"c", "a"}, {"a", "c"}, {}}) {
+    const auto tensors = params.in_order(names);
+    ASSERT_EQ(tensors.size(), names.size());
+    for (size_t i = 0; i < names.size(); ++i) EXPECT_TRUE(tensors[i].is_same(params.at(names[i]))) << names[i];
+  }
+  EXPECT_THROW(params.in_order({"a", "d"}), std::logic_error);
+}
+
 TEST(Params, RefusesASecondTensorOfAName) {
   Params params;
   params.add("a", at::zeros({1}));

@@ -1,5 +1,6 @@
 #include "study/recipe_keys.h"
 
+#include "model/attention/attention.h"
 #include "model/config.h"
 #include "moe/router.h"
 #include "optim/adamw.h"
@@ -23,6 +24,7 @@ void add_model_keys(std::vector<ConfigKey>& out) {
   for (const auto& name : model::preset_names()) presets += (presets.empty() ? "" : ", ") + name;
   for (auto& key : keys)
     if (key.key == "model.preset") key.meaning += ": " + presets;
+  insert_keys(keys, "model.attention", model::attention_keys("model.attention"));
   insert_keys(keys, "model.router", moe::router_keys("model.router"));
   out.insert(out.end(), keys.begin(), keys.end());
 }

@@ -119,7 +119,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = 0}]", "sum to 0"},
                       Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = nan}]", "weight = nan"}, Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = -inf}]", "weight = -inf"},
                       Refusal{"phase.two.data=[{name = \"replay/b\", path = \"b\"}]", "got the name 'replay/b'"}, Refusal{"phase.two.freeze=[\"*\"]", "got phase 'two' with all "},
-                      Refusal{"phase.two.slow={\"*\" = 0}", "parameters frozen"}, Refusal{"model.init=foo", "--set model.init: got model.init = foo"},
+                      Refusal{"phase.two.slow={\"*\" = 0}", "parameters frozen"}, Refusal{"model.init=foo", "--set model.init: got model.init = 'foo'"},
                       Refusal{"phase.two.data=[{name = \"b\", path = \"b\"}, {name = \"b\", path = \"c\"}]", "the name 'b' twice"},
                       Refusal{"phase.two.schedule.lr_mx=1", "lr_mx"}, Refusal{"phase.two.eval={every = \"2 steps\"}", "eval without data"},
                       Refusal{"phase.one.eval.every=\"0.5 epochs\"", "need steps or tokens"}, Refusal{"phase.two.replay={fraction = 1.5, from = \"one\"}", "need 0..1"},

@@ -11,71 +11,26 @@ namespace {
 
 constexpr double kFloat = 4;  // bytes
 
-// Of one layer, in floats a token but for the parameters.
-struct LayerFloats {
-  double kept = 0;      // from the forward pass until its backward pass
-  double backward = 0;  // what its backward pass has in hand at once
-  double forward = 0;   // what a forward pass without gradient has in hand at once
-  double decision = 0;  // what the router's decision keeps
+// Of one layer, its norms and both of its parts.
+struct LayerFloats : model::ActivationFloats {
   double parameters = 0;
-  double expert_gradients = 0;  // made together, even where nobody asks for them
 };
 
-// What ops/attention.h, ops/norm.h and autograd keep: stream and its norm, queries and keys with their rotation, values
-// (within their projection), the output, and a number a head.
-void add_attention(const model::ModelConfig& m, LayerFloats& layer) {
-  const auto H = static_cast<double>(m.d_model), q = static_cast<double>(m.n_heads * m.head_dim),
-             kv = static_cast<double>(m.n_kv_heads * m.head_dim);
-  const double projection = q + 2 * kv;
-  const bool repeats =
-      m.n_kv_heads != m.n_heads;  // keys and values are copied for each head; the projection is then let go
-  layer.kept += 2 * H + 2 * q + (repeats ? 2 * q : projection + kv) + static_cast<double>(m.n_heads);
-  if (m.qk_norm != model::QkNorm::none) layer.kept += q + kv;
-  // Gradients of output, queries, keys and values, and of the parts of the projection, each as wide as all of it.
-  layer.backward = std::max(layer.backward, 2 * H + q + 3 * projection);
-  layer.forward = std::max(layer.forward, 2 * H + 2 * q + 2 * projection);
+LayerFloats layer_floats(const model::LayerSpec& spec, double width) {
+  const auto attention = spec.attention->activations(), ffn = spec.ffn->activations();
+  LayerFloats out;
+  out.kept = 4 * width + attention.kept + ffn.kept;  // the stream and its norm, before each part
+  out.backward = std::max(attention.backward, ffn.backward);
+  out.forward = std::max(attention.forward, ffn.forward);
+  out.decision = ffn.decision;
+  out.weight_gradients = ffn.weight_gradients;
+  for (const auto& parameter : spec.parameters) out.parameters += static_cast<double>(parameter.n_elements());
+  return out;
 }
 
-void add_gated(double H, double inner, LayerFloats& layer) {
-  layer.kept += 4 * inner;  // gate and up, the activated gate, the product
-  layer.backward = std::max(layer.backward, 2 * H + 4 * inner);
-  layer.forward = std::max(layer.forward, 2 * H + 4 * inner);
-}
-
-// Rows of all assignments: what the experts see and their two halves stay; see ops/gated_ffn.cpp for what the passes
-// have in hand.
-void add_experts(const model::ModelConfig& m, LayerFloats& layer) {
-  const auto H = static_cast<double>(m.d_model), I = static_cast<double>(m.d_expert),
-             E = static_cast<double>(m.n_experts), S = static_cast<double>(m.n_shared_experts);
-  const double K = model::experts_per_token(m);
-  constexpr double kIds = 10;  // four ids of 8 bytes, weight and its order
-  const double scores = E * (3 + static_cast<double>(m.balance.terms.size()));
-  layer.decision = E + kIds * K;
-  layer.kept += K * (H + 2 * I + kIds) + scores;
-  layer.backward = std::max(layer.backward, 3 * H + K * (2 * H + 4 * I));
-  layer.forward = std::max(layer.forward, 3 * H + K * (2 * H + 3 * I) + scores);
-  if (m.n_shared_experts > 0) add_gated(H, S * I, layer);
-  layer.expert_gradients = 3 * E * H * I;
-}
-
-std::vector<LayerFloats> layers_of(const model::ModelConfig& m) {
-  std::vector<LayerFloats> out(static_cast<size_t>(m.n_layers));
-  for (const auto& spec : model::parameter_table(m)) {
-    constexpr std::string_view kPrefix = "layers.";
-    if (spec.name.starts_with(kPrefix))
-      out[std::stoul(spec.name.substr(kPrefix.size()))].parameters += static_cast<double>(spec.n_elements());
-  }
-  for (int64_t i = 0; i < m.n_layers; ++i) {
-    auto& layer = out[static_cast<size_t>(i)];
-    const auto H = static_cast<double>(m.d_model);
-    add_attention(m, layer);
-    layer.kept += 2 * H;  // stream and norm before the FFN
-    if (m.has_experts(i)) {
-      add_experts(m, layer);
-    } else {
-      add_gated(H, static_cast<double>(m.d_ff), layer);
-    }
-  }
+std::vector<LayerFloats> layers_of(const model::ModelConfig& config) {
+  std::vector<LayerFloats> out;
+  for (int64_t i = 0; i < config.n_layers; ++i) out.push_back(layer_floats(model::layer_spec(config, i), static_cast<double>(config.d_model)));
   return out;
 }
 
@@ -118,7 +73,6 @@ class Moments {
       now.activations += kFloat * tokens_ * layer.backward;
       if (now.total() > most.total()) most = now;
       now.activations = held - kFloat * tokens_ * layer.kept;
-      now.masks -= mask(config_.train.micro_batch_size);
       above += layer.parameters;
     }
     return most;
@@ -128,7 +82,7 @@ class Moments {
   MemoryEstimate first_look() const {
     auto out = all_kept("first look");
     double widest = 0;
-    for (const auto& layer : layers_) widest = std::max(widest, tokens_ * layer.backward + layer.expert_gradients);
+    for (const auto& layer : layers_) widest = std::max(widest, tokens_ * layer.backward + layer.weight_gradients);
     out.logits = kFloat * head_;
     out.activations += kFloat * std::max(tokens_ * width() + widest, tokens_ * 3 * width() + head_);
     return out;
@@ -171,7 +125,7 @@ class Moments {
  private:
   double width() const { return static_cast<double>(config_.model.d_model); }
   double tokens_of(int64_t sequences) const { return static_cast<double>(sequences * config_.train.sequence_length); }
-  // [B, 1, S, S] fp32, which a layer keeps.
+  // [B, 1, S, S] fp32, one for all layers of a pass.
   double mask(int64_t sequences) const {
     return config_.train.separate_documents
                ? kFloat * tokens_of(sequences) * static_cast<double>(config_.train.sequence_length)
@@ -194,7 +148,7 @@ class Moments {
     double kept = width();  // of the final norm
     for (const auto& layer : layers_) kept += layer.kept;
     out.activations = kFloat * tokens_ * kept;
-    out.masks = static_cast<double>(layers_.size()) * mask(config_.train.micro_batch_size);
+    out.masks = mask(config_.train.micro_batch_size);
     return out;
   }
 

@@ -16,7 +16,7 @@ struct MemoryEstimate {
   double gradients = 0;    // those that are there at that moment
   double optimizer = 0;    // AdamW's two moments
   double activations = 0;  // of a micro-batch: kept for the backward pass, and what that pass has in hand
-  double masks = 0;        // of separate_documents: [B, 1, S, S] in each layer
+  double masks = 0;        // of separate_documents: [B, 1, S, S], one for all layers
   double logits = 0;       // a chunk of the head, and the gradients that its forward pass makes
   double other_model = 0;  // the one that saturation compares with
   std::string moment;      // "backward pass", "update", "first look", "plan of the step" or "saturation"

@@ -56,9 +56,9 @@ TEST(EstimateMemory, TheFirstLookByHand) {
   EXPECT_EQ(estimate.activations, 4 * (16 * kTokens * (8 + 2 * kKept + 8 + kBackward) + kExpertParameters));
 }
 
-TEST(EstimateMemory, AMaskInEachLayerForSeparateDocuments) {
+TEST(EstimateMemory, OneMaskForSeparateDocuments) {
   const auto whole = estimate_of({}), separate = estimate_of({"train.separate_documents=true"});
-  EXPECT_EQ(separate.masks, 2 * 4 * 4 * 8 * 8);  // layers, sequences, fp32, S x S
+  EXPECT_EQ(separate.masks, 4 * 4 * 8 * 8);  // fp32, sequences, S x S
   EXPECT_EQ(separate.activations, whole.activations);
 }
 

@@ -144,10 +144,10 @@ const std::vector<OnlyValue>& only_values() {
   return values;
 }
 
-std::string activation_of(const HfConfig& config) {
+ops::Activation activation_of(const HfConfig& config) {
   const std::string name = config.text("hidden_act", "silu");
-  if (name == "silu" || name == "swish") return "swiglu";
-  if (name == "gelu") return "geglu";  // transformers' "gelu" is the exact one
+  if (name == "silu" || name == "swish") return ops::Activation::swiglu;
+  if (name == "gelu") return ops::Activation::geglu;  // transformers' "gelu" is the exact one
   fail<CheckpointError>(config.where(), ": hidden_act: got \"", name, "\"; need \"silu\" or \"gelu\"");
 }
 

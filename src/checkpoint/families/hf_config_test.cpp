@@ -113,7 +113,7 @@ TEST_F(HfConfigKeys, TakesWhatPythonWrites) {
 
 TEST_F(HfConfigKeys, KnowsTheExactGelu) {
   set("hidden_act", "gelu");
-  EXPECT_EQ(read_config().config.activation, "geglu");
+  EXPECT_EQ(read_config().config.activation, ops::Activation::geglu);
 }
 
 TEST_F(HfConfigKeys, RefusesWhatIsNoObject) {

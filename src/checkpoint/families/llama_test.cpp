@@ -23,7 +23,7 @@ TEST_F(LlamaFamily, ReadsTheConfiguration) {
             std::vector<int64_t>({11, 8, 2, 4, 2, 4, 6, 0}));
   EXPECT_EQ(c.rope_theta, 500000.0);
   EXPECT_EQ(c.norm_eps, 1e-6);
-  EXPECT_EQ(c.activation, "swiglu");
+  EXPECT_EQ(c.activation, ops::Activation::swiglu);
   EXPECT_EQ(c.qk_norm, model::QkNorm::none);
   EXPECT_FALSE(c.tie_embeddings);
 }

@@ -1,0 +1,42 @@
+// Kinds of attention. A kind is one file in model/attention and one line in its registry.
+// Legend: B sequences, S positions, H width.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/kinds.h"
+#include "model/config.h"
+#include "model/layer_part.h"
+#include "model/pass.h"
+
+namespace evenkeel::model {
+
+class Attention : public LayerPart {
+ public:
+  // x [B, S, H], normalised -> [B, S, H], to be added to the stream. Differentiable in x and the parameters.
+  virtual at::Tensor forward(PartTensors params, const at::Tensor& x, const Pass& pass) const = 0;
+  // What it asks of the pass (Pass::rotary); nothing: it rotates nothing.
+  virtual std::optional<ops::Rotation> rotation() const { return std::nullopt; }
+  virtual Json options() const = 0;  // every option with its value, for resolved.json
+  // What generation keeps of each token that it has seen.
+  virtual int64_t cache_floats_per_token() const = 0;
+};
+
+// The layer that a kind is made for.
+struct AttentionPlace {
+  const ModelConfig& config;
+  int64_t layer = 0;
+};
+using AttentionFactory = KindFactory<Attention, AttentionPlace>;
+using AttentionKind = Kind<Attention, AttentionPlace>;
+inline constexpr KindTable kAttentionTable{"model.attention", "grouped"};
+
+const std::vector<AttentionKind>& attention_kinds();  // in the order of the registry
+// Of config.attention, the [model.attention] table. ConfigError names unknown kinds and keys.
+std::unique_ptr<Attention> make_attention(const ModelConfig& config, int64_t layer);
+std::vector<ConfigKey> attention_keys(const std::string& path);  // of all kinds
+
+}  // namespace evenkeel::model

@@ -1,0 +1,25 @@
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "model/ffn/ffn.h"
+#include "ops/gated_ffn.h"
+#include "support/gradients.h"
+
+namespace evenkeel::model {
+namespace {
+
+TEST(DenseFfn, IsTheGatedNetworkOfItsActivation) {
+  const auto ffn = dense_ffn(read_model_config(parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 1\nn_heads = 2\nd_ff = 5\nactivation = \"geglu\"", "m.toml", "")));
+  const std::vector<at::Tensor> params = {testing::random_tensor({10, 6}, 1), testing::random_tensor({6, 5}, 2)};
+  const auto x = testing::random_tensor({3, 6}, 3);
+  const ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
+  const std::vector<ops::Params> states;
+  const auto result = ffn->forward(params, x, Pass(input, states, {}, at::kDouble));
+  EXPECT_TRUE(testing::same_bits(result.out, ops::gated_ffn(x, params[0], params[1], ops::Activation::geglu)));
+  EXPECT_FALSE(result.decision.has_value());
+  EXPECT_EQ(ffn->router(), nullptr);
+  EXPECT_EQ(ffn->flops_per_token(100), 2.0 * 3 * 5 * 6);
+}
+
+}  // namespace
+}  // namespace evenkeel::model

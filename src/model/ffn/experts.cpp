@@ -1,0 +1,98 @@
+// Routed experts, and shared ones that every token passes beside them.
+#include "core/rng.h"
+#include "model/ffn/ffn.h"
+#include "model/layout.h"
+#include "moe/moe_layer.h"
+
+namespace evenkeel::model {
+namespace {
+
+class ExpertsFfn : public Ffn {
+ public:
+  ExpertsFfn(const ModelConfig& config, int64_t layer)
+      : layer_(layer),
+        moe_layer_(config.moe_layers_below(layer)),
+        width_(config.d_model),
+        inner_(config.d_expert),
+        n_experts_(config.n_experts),
+        shared_inner_(config.n_shared_experts * config.d_expert),
+        n_balance_losses_(config.balance.terms.size()),
+        experts_per_token_(experts_per_token(config)),
+        activation_(config.activation),
+        capacity_(config.capacity),
+        router_(moe::make_router(config.router_shape(), config.router)) {
+    const double share = experts_per_token_ / static_cast<double>(n_experts_);
+    if (router_->traits().has_matrix) matrix_ = add("router.weight", {n_experts_, width_}, Role::router);
+    gate_up_ = add("experts.gate_up", {n_experts_, 2 * inner_, width_}, Role::ffn_in, share);
+    down_ = add("experts.down", {n_experts_, width_, inner_}, Role::ffn_out, share);
+    if (shared_inner_ == 0) return;
+    shared_gate_up_ = add("shared.gate_up.weight", {2 * shared_inner_, width_}, Role::ffn_in);
+    shared_down_ = add("shared.down.weight", {width_, shared_inner_}, Role::ffn_out);
+  }
+
+  FfnOutput forward(PartTensors params, const at::Tensor& x, const Pass& pass) const override {
+    moe::ExpertWeights experts{params[gate_up_], params[down_], {}, {}, activation_};
+    if (shared_inner_ > 0) {
+      experts.shared_gate_up = params[shared_gate_up_];
+      experts.shared_down = params[shared_down_];
+    }
+    auto result = moe::moe_layer(*router_, router_input(params, x, pass), experts, capacity_);
+    return {std::move(result.out), std::move(result.decision)};
+  }
+
+  const moe::Router* router() const override { return router_.get(); }
+
+  // Rows of all assignments: what the experts see and their two halves stay; see ops/gated_ffn.cpp for what the passes
+  // have in hand.
+  ActivationFloats activations() const override {
+    constexpr double kIds = 10;  // four ids of 8 bytes, weight and its order
+    const auto H = static_cast<double>(width_), I = static_cast<double>(inner_), E = static_cast<double>(n_experts_);
+    const double K = experts_per_token_, scores = E * (3 + static_cast<double>(n_balance_losses_));
+    ActivationFloats out;
+    out.decision = E + kIds * K;
+    out.kept = K * (H + 2 * I + kIds) + scores;
+    out.backward = 3 * H + K * (2 * H + 4 * I);
+    out.forward = 3 * H + K * (2 * H + 3 * I) + scores;
+    out.weight_gradients = 3 * E * H * I;
+    if (shared_inner_ == 0) return out;
+    const auto shared = gated_activations(width_, shared_inner_);
+    out.kept += shared.kept;
+    out.backward = std::max(out.backward, shared.backward);
+    out.forward = std::max(out.forward, shared.forward);
+    return out;
+  }
+
+ private:
+  moe::RouterInput router_input(PartTensors params, const at::Tensor& x, const Pass& pass) const {
+    const auto& input = pass.input();
+    moe::RouterInput out;
+    out.hidden = x;
+    if (router_->traits().has_matrix) out.weight = params[matrix_];
+    out.token_ids = input.tokens.reshape({-1});
+    out.n_sequences = input.tokens.size(0);
+    if (input.is_padding.defined()) out.is_padding = input.is_padding.reshape({-1});
+    out.mode = input.mode;
+    out.state = &pass.router_state(moe_layer_);
+    if (!input.step_plans.empty()) out.step_plan = input.step_plans.at(moe_layer_);
+    out.seed = combine_bits(input.seed, static_cast<uint64_t>(layer_));
+    out.layer = layer_;
+    out.step = input.step;
+    return out;
+  }
+
+  int64_t layer_;
+  size_t moe_layer_;  // its place among the layers with experts
+  int64_t width_, inner_, n_experts_, shared_inner_;
+  size_t n_balance_losses_;
+  double experts_per_token_;
+  ops::Activation activation_;
+  moe::CapacityConfig capacity_;
+  std::unique_ptr<moe::Router> router_;
+  size_t matrix_ = 0, gate_up_ = 0, down_ = 0, shared_gate_up_ = 0, shared_down_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Ffn> experts_ffn(const ModelConfig& config, int64_t layer) { return std::make_unique<ExpertsFfn>(config, layer); }
+
+}  // namespace evenkeel::model

@@ -1,0 +1,64 @@
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "model/ffn/ffn.h"
+#include "moe/moe_layer.h"
+#include "support/gradients.h"
+
+namespace evenkeel::model {
+namespace {
+
+// Layers 1 and 3 of four have experts.
+ModelConfig config_of(const std::string& more = "") {
+  return read_model_config(parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 4\nn_heads = 2\nd_ff = 5\nn_experts = 4\ntop_k = 2\nd_expert = 3\nmoe_layers = \"every 2\"\n" + more, "m.toml", ""));
+}
+std::vector<at::Tensor> tensors_of(const Ffn& ffn) {
+  std::vector<at::Tensor> out;
+  for (const auto& spec : ffn.parameters()) out.push_back(testing::random_tensor(spec.shape, 10 + out.size(), 0.5));
+  return out;
+}
+
+TEST(ExpertsFfn, IsTheMoeLayerOfItsTensors) {
+  const auto ffn = experts_ffn(config_of("n_shared_experts = 2\nactivation = \"geglu\""), 3);
+  const auto params = tensors_of(*ffn);
+  ModelInput input{.tokens = testing::random_ids(4, 10, 1).view({2, 2})};
+  const std::vector<ops::Params> states(2);
+  const auto x = testing::random_tensor({4, 6}, 2);
+  const auto result = ffn->forward(params, x, Pass(input, states, {}, at::kDouble));
+  moe::RouterInput routed;
+  routed.hidden = x;
+  routed.weight = params[0];
+  const auto need = moe::moe_layer(*ffn->router(), routed, {params[1], params[2], params[3], params[4], ops::Activation::geglu});
+  EXPECT_TRUE(testing::same_bits(result.out, need.out));
+  ASSERT_TRUE(result.decision.has_value());
+  EXPECT_EQ(result.decision->layer, 3);
+  EXPECT_EQ(result.decision->n_sequences, 2);
+  EXPECT_EQ(ffn->flops_per_token(100), 2.0 * (4 * 6 + 2 * 3 * 3 * 6 + 3 * 2 * 3 * 6));  // router, two experts, the shared ones
+}
+
+// Each layer has its own seed, state and plan: those of its place among the layers with experts.
+TEST(ExpertsFfn, TakesTheStateAndThePlanOfItsPlace) {
+  const auto config = config_of("router = {kind = \"loss_free\"}");
+  const auto first = experts_ffn(config, 1), second = experts_ffn(config, 3);
+  std::vector<ops::Params> states;
+  for (const auto* ffn : {first.get(), second.get()}) states.push_back(ffn->router()->initial_state({}));
+  const auto bias = states[1].begin()->second;
+  bias[2] = 100.0;  // of the second place alone
+  const ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
+  const Pass pass(input, states, {}, at::kDouble);
+  const auto x = testing::random_tensor({3, 6}, 3);
+  const auto takes_two = [&](const Ffn& ffn) { return ffn.forward(tensors_of(ffn), x, pass).decision->expert_ids.eq(2).sum().item<int64_t>(); };
+  EXPECT_EQ(takes_two(*second), 3);
+  EXPECT_LT(takes_two(*first), 3);
+}
+
+TEST(ExpertsFfn, HasNoMatrixWhereItsRouterHasNone) {
+  const auto ffn = experts_ffn(config_of("router = {kind = \"uniform\"}\nbalance = {loss = []}"), 1);
+  EXPECT_EQ(ffn->parameters().front().name, "experts.gate_up");
+  const ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
+  const std::vector<ops::Params> states(2);
+  EXPECT_EQ(ffn->forward(tensors_of(*ffn), testing::random_tensor({3, 6}, 3), Pass(input, states, {}, at::kDouble)).out.size(0), 3);
+}
+
+}  // namespace
+}  // namespace evenkeel::model

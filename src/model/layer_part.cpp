@@ -1,0 +1,29 @@
+#include "model/layer_part.h"
+
+#include <cmath>
+
+namespace evenkeel::model {
+
+int64_t ParamSpec::n_elements() const {
+  int64_t n = 1;
+  for (const int64_t size : shape) n *= size;
+  return n;
+}
+
+int64_t ParamSpec::n_active() const { return std::llround(static_cast<double>(n_elements()) * share); }
+
+size_t LayerPart::add(std::string name, std::vector<int64_t> shape, Role role, double share) {
+  parameters_.push_back({std::move(name), std::move(shape), role, share});
+  return parameters_.size() - 1;
+}
+
+double LayerPart::flops_per_token(int64_t sequence_length) const {
+  double flops = other_flops_per_token(sequence_length);
+  for (const auto& spec : parameters_)
+    if (spec.role != Role::norm) flops += 2.0 * static_cast<double>(spec.n_active());
+  return flops;
+}
+
+double LayerPart::other_flops_per_token(int64_t) const { return 0; }
+
+}  // namespace evenkeel::model

@@ -1,0 +1,63 @@
+// What a layer is made of: attention and a feed-forward network. A part says once what it holds; whatever allocates,
+// initialises, counts, names or estimates asks it.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace evenkeel::model {
+
+// What a parameter is for: its initialisation, and whether it is a matrix of products, follow from it.
+enum class Role { embedding,
+                  head,
+                  norm,
+                  attention_in,
+                  attention_out,
+                  ffn_in,
+                  ffn_out,
+                  router };
+
+struct ParamSpec {
+  std::string name;  // of a part: within its layer
+  std::vector<int64_t> shape;
+  Role role;
+  double share = 1;  // of it that one token passes, on average: k / E of the routed experts
+  int64_t n_elements() const;
+  int64_t n_active() const;  // n_elements() * share
+};
+
+// What a forward pass keeps and what the passes have in hand at once, in floats a token; see train/memory.h.
+struct ActivationFloats {
+  double kept = 0;              // from the forward pass until its backward pass
+  double backward = 0;          // in hand in its backward pass
+  double forward = 0;           // in hand in a forward pass without gradient
+  double decision = 0;          // of `kept`, what the router's decision holds
+  double weight_gradients = 0;  // not a token's: of weights, made together even where nobody asks for them
+};
+
+class LayerPart {
+ public:
+  virtual ~LayerPart() = default;
+  // In the order in which `forward` takes their tensors.
+  const std::vector<ParamSpec>& parameters() const { return parameters_; }
+  virtual ActivationFloats activations() const = 0;
+  // Of one token of a sequence of this length, 2 FLOPs a multiply-add: the products with its matrices, and what a kind adds to
+  // them. Norms, rotation, activations and softmaxes are not counted.
+  double flops_per_token(int64_t sequence_length) const;
+
+ protected:
+  // Lists a parameter; its index is where `forward` finds it.
+  size_t add(std::string name, std::vector<int64_t> shape, Role role, double share = 1);
+
+ private:
+  virtual double other_flops_per_token(int64_t sequence_length) const;  // 0 unless a kind says more
+  std::vector<ParamSpec> parameters_;
+};
+
+// The parameters of a part as tensors, one for each of LayerPart::parameters().
+using PartTensors = std::span<const at::Tensor>;
+
+}  // namespace evenkeel::model

@@ -1,0 +1,42 @@
+// What goes into a forward pass, and what all layers of it share.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "moe/router.h"
+#include "ops/params.h"
+#include "ops/rotary.h"
+
+namespace evenkeel::model {
+
+struct ModelInput {
+  at::Tensor tokens;        // [B, S] i64
+  at::Tensor is_padding;    // [B, S] bool, true = ignore; undefined when there is none
+  at::Tensor document_ids;  // [B, S] when attention and positions stop at document borders; else undefined
+  moe::Mode mode = moe::Mode::train;
+  int64_t step = 0;                    // for messages
+  uint64_t seed = 0;                   // of random routers
+  std::vector<at::Tensor> step_plans;  // RouterInput::step_plan of each MoE layer; empty without
+};
+
+// Made once a pass; the input and the router states must outlive it.
+class Pass {
+ public:
+  // `rotations`: those that the layers ask for. The mask and the rotary tables have the type `dtype`.
+  Pass(const ModelInput& input, const std::vector<ops::Params>& router_states, const std::vector<ops::Rotation>& rotations, at::ScalarType dtype);
+  const ModelInput& input() const { return input_; }
+  const ops::Params& router_state(size_t moe_layer) const { return router_states_.at(moe_layer); }
+  const at::Tensor& mask() const { return mask_; }  // [B, 1, S, S] as ops::causal_attention takes it; undefined = plainly causal
+  const ops::RotaryTable& rotary(const ops::Rotation& rotation) const;  // std::logic_error when it was not asked for
+
+ private:
+  const ModelInput& input_;
+  const std::vector<ops::Params>& router_states_;
+  at::Tensor mask_;
+  std::vector<std::pair<ops::Rotation, ops::RotaryTable>> tables_;  // one for each that differs
+};
+
+}  // namespace evenkeel::model

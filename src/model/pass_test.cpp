@@ -1,0 +1,38 @@
+#include "model/pass.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "ops/attention.h"
+#include "support/gradients.h"
+
+namespace evenkeel::model {
+namespace {
+
+const std::vector<ops::Params> kNoStates;
+
+at::Tensor cosine_of(const at::Tensor& positions, const ops::Rotation& rotation) { return ops::make_rotary_table(positions, ops::rotary_frequencies(rotation), at::kDouble).cosine; }
+
+TEST(Pass, MakesOneTableForEachRotationThatDiffers) {
+  const ModelInput input{.tokens = at::zeros({2, 5}, at::kLong)};
+  const ops::Rotation narrow{2, 1e4}, wide{4, 1e4}, slow{4, 1e6};
+  const Pass pass(input, kNoStates, {wide, narrow, wide, slow, narrow}, at::kDouble);
+  for (const auto& rotation : {narrow, wide, slow})
+    EXPECT_TRUE(testing::same_bits(pass.rotary(rotation).cosine, cosine_of(at::arange(5, at::kLong), rotation)));
+  EXPECT_THROW(pass.rotary({8, 1e4}), std::logic_error);
+  EXPECT_FALSE(pass.mask().defined());
+}
+
+TEST(Pass, StartsPositionsAnewAndMasksWhereADocumentBegins) {
+  ModelInput input{.tokens = at::zeros({1, 4}, at::kLong)};
+  input.document_ids = at::tensor({0, 0, 0, 1}, at::kInt).view({1, 4});
+  const ops::Rotation rotation{4, 1e4};
+  const Pass pass(input, kNoStates, {rotation}, at::kFloat);
+  EXPECT_TRUE(testing::same_bits(pass.mask(), ops::document_mask(input.document_ids, at::kFloat)));
+  EXPECT_TRUE(testing::same_bits(pass.rotary(rotation).cosine, cosine_of(at::tensor({0, 1, 2, 0}, at::kLong), rotation).to(at::kFloat)));
+}
+
+}  // namespace
+}  // namespace evenkeel::model
