@@ -1,6 +1,15 @@
 #include "moe/moe_layer.h"
 
+#include "ops/permute.h"
+
 namespace evenkeel::moe {
+
+at::Tensor routed_ffn(const at::Tensor& x, const Assignments& assignments, const ops::Experts& experts) {
+  const auto permutation = ops::sort_by_expert(assignments.token_ids, assignments.expert_ids, experts.gate_up.size(0));
+  const auto rows = ops::permute(x, permutation);
+  const auto weights = assignments.weights.to(x.scalar_type()).index_select(0, permutation.order);
+  return ops::combine(ops::experts_ffn(rows, weights, permutation.rows_per_expert, experts), permutation, x.size(0));
+}
 
 MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts, const CapacityConfig& capacity) {
   MoeOutput result;
@@ -8,10 +17,8 @@ MoeOutput moe_layer(const Router& router, const RouterInput& input, const Expert
   apply_capacity(capacity, input, result.decision);
   result.decision.balance_statistics = router.balance_statistics(input, result.decision);
   const auto& decision = result.decision;
-  const auto run = kept_assignments(capacity, input, decision);
   const auto& seen = decision.expert_input.defined() ? decision.expert_input : input.hidden;
-  result.out = ops::routed_ffn(seen, run.token_ids, run.expert_ids, run.weights.to(input.hidden.scalar_type()),
-                               experts.gate_up, experts.down, experts.activation);
+  result.out = routed_ffn(seen, kept_assignments(capacity, input, decision), experts);
   if (experts.shared_gate_up.defined())
     result.out = result.out + ops::gated_ffn(input.hidden, experts.shared_gate_up, experts.shared_down, experts.activation);
   return result;

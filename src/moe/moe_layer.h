@@ -9,18 +9,19 @@
 
 namespace evenkeel::moe {
 
-struct ExpertWeights {
-  at::Tensor gate_up;         // [E, 2I, H]
-  at::Tensor down;            // [E, H, I]
+struct ExpertWeights : ops::Experts {
   at::Tensor shared_gate_up;  // [2 * n_shared * I, H], undefined without shared experts
   at::Tensor shared_down;     // [H, n_shared * I]
-  ops::Activation activation = ops::Activation::swiglu;
 };
 
 struct MoeOutput {
   at::Tensor out;  // [T, H]: sum_k weight_k * expert_k(x) + shared(x)
   RoutingDecision decision;
 };
+
+// out[t] = sum over the assignments n of token t: weights[n] * FFN_{expert_ids[n]}(x[t]); x [T, H] -> [T, H]. Differentiable in x, the weights
+// and the experts.
+at::Tensor routed_ffn(const at::Tensor& x, const Assignments& assignments, const ops::Experts& experts);
 
 // Routes, drops what is over capacity, runs the experts. input.hidden [T, H] is what they see, unless the
 // router changed it (jitter). Dropped assignments contribute nothing. T = 0 works.

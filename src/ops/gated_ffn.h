@@ -19,22 +19,17 @@ inline std::string type_of(Activation) { return "string"; }
 // x [T, H], gate_up [2I, H] (rows: gate, then up), down [H, I] -> [T, H]; all differentiable.
 at::Tensor gated_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::Tensor& down, Activation activation);
 
-// N assignments sorted by expert (stable: within an expert the order of the assignments).
-struct ExpertOrder {
-  at::Tensor order;                        // [N] i64: position in expert order -> assignment
-  std::vector<int64_t> tokens_per_expert;  // [E]
+// The routed experts of a layer.
+struct Experts {
+  at::Tensor gate_up;  // [E, 2I, H]
+  at::Tensor down;     // [E, H, I]
+  Activation activation = Activation::swiglu;
 };
-// expert_ids [N] i64 in 0 .. n_experts-1.
-ExpertOrder sort_by_expert(const at::Tensor& expert_ids, int64_t n_experts);
-
-// out[t] = sum over assignments n of token t: weights[n] * FFN_{expert_ids[n]}(x[token_ids[n]])
-//   x [T, H], token_ids [N] i64 ascending, expert_ids [N] i64, weights [N] (dtype of x)
-//   gate_up [E, 2I, H], down [E, H, I]
-// Differentiable in x, weights, gate_up, down. Experts without tokens get zero gradients; N = 0 works.
+// out[n] = weights[n] * FFN_e(rows[n]), e the expert of row n: the first rows_per_expert[0] rows are those of expert 0, then
+// come those of expert 1, ... (ops/permute.h). rows [N, H], weights [N] of the same type -> [N, H].
+// Differentiable in rows, weights, gate_up, down. Experts without rows get zero gradients; N = 0 works.
 // One pass over tiles of at most kTileRows rows of one expert, tiles in parallel on the CPU; every sum has
 // a fixed order, so the result does not depend on the number of threads.
-at::Tensor routed_ffn(const at::Tensor& x, const at::Tensor& token_ids, const at::Tensor& expert_ids,
-                      const at::Tensor& weights, const at::Tensor& gate_up, const at::Tensor& down,
-                      Activation activation);
+at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert, const Experts& experts);
 
 }  // namespace evenkeel::ops

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "golden/golden.h"
+#include "ops/permute.h"
 #include "support/files.h"
 #include "support/gradients.h"
 
@@ -46,7 +47,9 @@ at::Tensor naive_routed(const Case& c, Activation activation) {
   return at::stack(rows);
 }
 at::Tensor routed(const Case& c, Activation activation) {
-  return routed_ffn(c.x, c.token_ids, c.expert_ids, c.weights, c.gate_up, c.down, activation);
+  const auto permutation = sort_by_expert(c.token_ids, c.expert_ids, c.gate_up.size(0));
+  const auto rows = experts_ffn(permute(c.x, permutation), c.weights.index_select(0, permutation.order), permutation.rows_per_expert, {c.gate_up, c.down, activation});
+  return combine(rows, permutation, c.x.size(0));
 }
 // The case with x, weights, gate_up, down from `in`.
 Case with_inputs(Case c, const std::vector<at::Tensor>& in) {
@@ -73,14 +76,7 @@ TEST(GatedFfn, MatchesTheFormula) {
   }
 }
 
-TEST(SortByExpert, IsStableAndCounts) {
-  const auto sorted = sort_by_expert(at::tensor({2, 0, 2, 0, 3}).to(at::kLong), 5);
-  EXPECT_TRUE(testing::same_bits(sorted.order, at::tensor({1, 3, 0, 2, 4}).to(at::kLong)));
-  EXPECT_EQ(sorted.tokens_per_expert, (std::vector<int64_t>{2, 0, 2, 1, 0}));
-  EXPECT_EQ(sort_by_expert(at::zeros({0}, at::kLong), 2).tokens_per_expert, (std::vector<int64_t>{0, 0}));
-}
-
-TEST(RoutedFfn, MatchesALoopOverAssignments) {
+TEST(ExpertsFfn, MatchesALoopOverAssignments) {
   // 300 rows for expert 1 make three tiles; expert 3 stays empty.
   auto c = make_case(400, 2, 4, 6, 5, 10);
   c.expert_ids = c.expert_ids.masked_fill(c.expert_ids.eq(3), 1);
@@ -93,7 +89,7 @@ TEST(RoutedFfn, MatchesALoopOverAssignments) {
   }
 }
 
-TEST(RoutedFfn, GradientsMatchTheLoopAcrossTiles) {
+TEST(ExpertsFfn, GradientsMatchTheLoopAcrossTiles) {
   auto c = make_case(200, 2, 3, 4, 3, 20);
   c.expert_ids.narrow(0, 0, 280).fill_(2);
   const auto weight = random_tensor({200, 4}, 25);
@@ -102,21 +98,21 @@ TEST(RoutedFfn, GradientsMatchTheLoopAcrossTiles) {
   for (size_t i = 0; i < got.size(); ++i) expect_close(got[i], need[i], 1e-10, 1e-10, "input " + std::to_string(i));  // sums of up to 300
 }
 
-TEST(RoutedFfn, GradientsMatchFiniteDifferences) {
+TEST(ExpertsFfn, GradientsMatchFiniteDifferences) {
   const auto c = make_case(4, 2, 3, 3, 2, 30);
   const auto weight = random_tensor({4, 3}, 35);
   for (const auto activation : {Activation::swiglu, Activation::geglu})
     testing::expect_gradients([&](const auto& in) { return (routed(with_inputs(c, in), activation) * weight).sum(); }, inputs_of(c));
 }
 
-TEST(RoutedFfn, AddsAssignmentsOfOneTokenToTheSameExpert) {
+TEST(ExpertsFfn, AddsAssignmentsOfOneTokenToTheSameExpert) {
   auto c = make_case(1, 3, 2, 4, 3, 40);
   c.expert_ids.fill_(1);
   const auto once = naive_ffn(c.x[0], c.gate_up[1], c.down[1], Activation::swiglu);
   expect_close(routed(c, Activation::swiglu)[0], once * c.weights.sum(), 1e-12, 1e-12, "three times");
 }
 
-TEST(RoutedFfn, EmptyExpertsGetZeroGradients) {
+TEST(ExpertsFfn, EmptyExpertsGetZeroGradients) {
   auto c = make_case(5, 1, 4, 3, 2, 50);
   c.expert_ids.fill_(2);
   const auto gradients = testing::gradients_of([&](const auto& in) { return routed(with_inputs(c, in), Activation::swiglu).sum(); }, inputs_of(c));
@@ -127,7 +123,7 @@ TEST(RoutedFfn, EmptyExpertsGetZeroGradients) {
   EXPECT_GT(gradients[2][2].abs().max().item<double>(), 0.0);
 }
 
-TEST(RoutedFfn, TakesNoAssignmentsAndNoTokens) {
+TEST(ExpertsFfn, TakesNoAssignmentsAndNoTokens) {
   for (const int64_t T : {0, 3}) {
     Case c = make_case(T, 1, 2, 4, 3, 60);
     c.token_ids = c.token_ids.narrow(0, 0, 0);
@@ -141,7 +137,7 @@ TEST(RoutedFfn, TakesNoAssignmentsAndNoTokens) {
   }
 }
 
-TEST(RoutedFfn, LeavesTokensWithoutAssignmentsAtZero) {
+TEST(ExpertsFfn, LeavesTokensWithoutAssignmentsAtZero) {
   auto c = make_case(4, 1, 2, 3, 2, 70);
   c.token_ids = at::tensor({1, 1, 3, 3}).to(at::kLong);
   const auto out = routed(c, Activation::swiglu);
@@ -150,7 +146,7 @@ TEST(RoutedFfn, LeavesTokensWithoutAssignmentsAtZero) {
   EXPECT_EQ(out[2].abs().max().item<double>(), 0.0);
 }
 
-TEST(RoutedFfn, DoesNotDependOnTheNumberOfThreads) {
+TEST(ExpertsFfn, DoesNotDependOnTheNumberOfThreads) {
   auto c = make_case(600, 2, 5, 32, 24, 80);
   for (auto* tensor : {&c.x, &c.weights, &c.gate_up, &c.down}) *tensor = tensor->to(at::kFloat);
   const int before = at::get_num_threads();
@@ -168,18 +164,6 @@ TEST(RoutedFfn, DoesNotDependOnTheNumberOfThreads) {
   const auto one = run(1), two = run(2);
   at::set_num_threads(before);
   for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(testing::same_bits(one[i], two[i])) << i;
-}
-
-// A token's ids as the view of stride 0 that expand gives; what lies behind it in memory is no token.
-TEST(RoutedFfn, OneTokenMayComeAsAViewOfStrideZero) {
-  const auto x = testing::random_tensor({1, 3}, 1), gate_up = testing::random_tensor({2, 8, 3}, 2), down = testing::random_tensor({2, 3, 4}, 3), weights = testing::random_tensor({2}, 4);
-  const auto memory = at::tensor({0, 1 << 20, 1 << 20}, at::kLong);
-  const auto view = memory.narrow(0, 0, 1).expand({2});
-  ASSERT_FALSE(view.is_contiguous());
-  const auto expert_ids = at::tensor({1, 0}, at::kLong);
-  const auto got = routed_ffn(x, view, expert_ids, weights, gate_up, down, Activation::swiglu);
-  const auto need = gated_ffn(x, gate_up[1], down[1], Activation::swiglu) * weights[0] + gated_ffn(x, gate_up[0], down[0], Activation::swiglu) * weights[1];
-  EXPECT_LE((got - need).abs().max().item<double>(), 1e-12);
 }
 
 }  // namespace

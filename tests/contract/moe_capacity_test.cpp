@@ -264,7 +264,7 @@ TEST_P(CapacityContract, PaddingToTheCapacityChangesRowsButNoResult) {
       apply_capacity(config, input, decision);
       const auto rows = kept_assignments(config, input, decision);
       n_rows = rows.token_ids.size(0);
-      return ops::routed_ffn(x, rows.token_ids, rows.expert_ids, rows.weights, gate_up, down, ops::Activation::swiglu);
+      return routed_ffn(x, rows, {gate_up, down});
     };
     int64_t plain_rows = 0, padded_rows = 0;
     const auto gradient = [&](const CapacityConfig& config, int64_t& n_rows) {

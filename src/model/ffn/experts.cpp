@@ -31,7 +31,7 @@ class ExpertsFfn : public Ffn {
   }
 
   FfnOutput forward(PartTensors params, const at::Tensor& x, const Pass& pass) const override {
-    moe::ExpertWeights experts{params[gate_up_], params[down_], {}, {}, activation_};
+    moe::ExpertWeights experts{{params[gate_up_], params[down_], activation_}, {}, {}};
     if (shared_inner_ > 0) {
       experts.shared_gate_up = params[shared_gate_up_];
       experts.shared_down = params[shared_down_];

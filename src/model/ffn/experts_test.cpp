@@ -28,7 +28,7 @@ TEST(ExpertsFfn, IsTheMoeLayerOfItsTensors) {
   moe::RouterInput routed;
   routed.hidden = x;
   routed.weight = params[0];
-  const auto need = moe::moe_layer(*ffn->router(), routed, {params[1], params[2], params[3], params[4], ops::Activation::geglu});
+  const auto need = moe::moe_layer(*ffn->router(), routed, {{params[1], params[2], ops::Activation::geglu}, params[3], params[4]});
   EXPECT_TRUE(testing::same_bits(result.out, need.out));
   ASSERT_TRUE(result.decision.has_value());
   EXPECT_EQ(result.decision->layer, 3);
