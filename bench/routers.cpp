@@ -102,7 +102,7 @@ Json measure(const Form& form, int64_t n_experts, const Settings& settings) {
   std::vector<double> steps, routes, products;
   for (int64_t repeat = 0; repeat <= settings.repeats; ++repeat) {
     const std::vector<data::Batch> batches = {random_batch(settings, rng)};
-    const double step = seconds_of([&] { train::train_step(model, config.optimizer, {}, batches, 1e-4, state); });
+    const double step = seconds_of([&] { train::train_step(model, {config.optimizer, 1e-4, {}}, batches, state); });
     for (int turn = 0; turn < 3; ++turn) {
       const double route = seconds_of([&] {
         const auto decision = router.route(input);

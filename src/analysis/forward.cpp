@@ -19,20 +19,18 @@ moe::RoutingDecision on_cpu(const moe::RoutingDecision& decision) {
 }
 
 model::ModelOutput forward(const LoadedModel& model, const data::Batch& batch, int64_t number, const ForwardOptions& options) {
-  const auto device = model.params.at("embedding.weight").device();
-  return model.model.forward(model.params, model.router_states, input_of(batch, device, options.separate_documents, options.mode, options.seed, number, model.step.value_or(0)));
+  auto input = model::input_of(data::on_device(batch, model.params.at("embedding.weight").device()));
+  if (!options.separate_documents) input.document_ids = at::Tensor();  // windows name documents for the tables too
+  input.mode = options.mode;
+  input.step = model.step.value_or(0);
+  input.seed = batch_seed(options.mode, options.seed, number);
+  return model.model.forward(model.params, model.router_states, input);
 }
 
 }  // namespace
 
-model::ModelInput input_of(const data::Batch& batch, at::Device device, bool separate_documents, moe::Mode mode, uint64_t seed, int64_t number, int64_t step) {
-  model::ModelInput input;
-  input.tokens = batch.tokens.to(device);
-  if (separate_documents) input.document_ids = batch.document_ids.to(device);
-  input.mode = mode;
-  input.step = step;
-  if (mode == moe::Mode::train) input.seed = combine_bits(seed, static_cast<uint64_t>(number));
-  return input;
+uint64_t batch_seed(moe::Mode mode, uint64_t seed, int64_t number) {
+  return mode == moe::Mode::train ? combine_bits(seed, static_cast<uint64_t>(number)) : 0;
 }
 
 Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch, int64_t number, const ForwardOptions& options) {

@@ -28,9 +28,9 @@ struct ForwardOptions {
   uint64_t seed = 0;                // of random routers in Mode::train, with the number of the batch mixed in
 };
 
-// What a model is fed of a batch of windows, on `device`. In Mode::train the draws are those of (seed, number of the batch); in Mode::eval no
-// draw depends on which batch a sequence came in. document_ids where attention stops at document borders; step for messages.
-model::ModelInput input_of(const data::Batch& batch, at::Device device, bool separate_documents, moe::Mode mode, uint64_t seed, int64_t number, int64_t step);
+// The seed of random routers for a batch: in Mode::train the draws are those of (seed, number of the batch); in Mode::eval none depends on
+// which batch a sequence came in.
+uint64_t batch_seed(moe::Mode mode, uint64_t seed, int64_t number);
 
 struct Forward {
   Observation observation;  // on the CPU; `data` is left to the caller

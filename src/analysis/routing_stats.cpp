@@ -3,31 +3,70 @@
 #include <cmath>
 #include <span>
 
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/zeros.h>
+
 #include "core/errors.h"
 
 namespace evenkeel::analysis {
 
-RoutingCounts count_routing(const moe::RoutingDecision& decision) {
-  RoutingCounts counts;
-  counts.layer = decision.layer;
-  counts.n_experts = decision.n_experts;
-  counts.top_k = decision.top_k;
-  counts.tokens_per_expert.assign(static_cast<size_t>(decision.n_experts), 0);
-  const auto on_cpu = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.cpu().contiguous() : tensor; };
-  const auto token_ids = on_cpu(decision.token_ids), expert_ids = on_cpu(decision.expert_ids);
-  const auto is_padding = on_cpu(decision.is_padding), dropped = on_cpu(decision.dropped);
+namespace {
+at::Tensor tally_by_loop(const moe::RoutingDecision& decision) {
+  const auto contiguous = [](const at::Tensor& tensor) { return tensor.defined() ? tensor.contiguous() : tensor; };
+  const auto token_ids = contiguous(decision.token_ids), expert_ids = contiguous(decision.expert_ids);
+  const auto is_padding = contiguous(decision.is_padding), dropped = contiguous(decision.dropped);
   const bool* padding = is_padding.defined() ? is_padding.const_data_ptr<bool>() : nullptr;
   const bool* drop = dropped.defined() ? dropped.const_data_ptr<bool>() : nullptr;
   const int64_t* tokens = token_ids.const_data_ptr<int64_t>();
   const int64_t* experts = expert_ids.const_data_ptr<int64_t>();
+  auto out = at::zeros({decision.n_experts + 2}, at::kLong);
+  int64_t* tally = out.mutable_data_ptr<int64_t>();
+  int64_t &n_tokens = tally[decision.n_experts], &n_dropped = tally[decision.n_experts + 1];
   for (int64_t n = 0; n < expert_ids.size(0); ++n) {
     if (padding != nullptr && padding[tokens[n]]) continue;
-    ++counts.tokens_per_expert[static_cast<size_t>(experts[n])];
-    if (drop != nullptr && drop[n]) ++counts.n_dropped;
+    ++tally[experts[n]];
+    if (drop != nullptr && drop[n]) ++n_dropped;
   }
-  counts.n_tokens = decision.n_tokens;
-  for (int64_t t = 0; padding != nullptr && t < decision.n_tokens; ++t) counts.n_tokens -= padding[t] ? 1 : 0;
-  return counts;
+  n_tokens = decision.n_tokens;
+  for (int64_t t = 0; padding != nullptr && t < decision.n_tokens; ++t) n_tokens -= padding[t] ? 1 : 0;
+  return out;
+}
+}  // namespace
+
+RoutingCounts count_routing(const moe::RoutingDecision& decision) {
+  const auto tally = tally_routing(decision);
+  const auto counts = tally.counts.cpu();
+  const int64_t* values = counts.const_data_ptr<int64_t>();
+  return counts_of(tally, {values, values + counts.numel()});
+}
+
+RoutingTally tally_routing(const moe::RoutingDecision& decision) {
+  const auto counts = decision.expert_ids.is_cpu() ? tally_by_loop(decision) : tally_by_tensors(decision);
+  return {decision.layer, decision.n_experts, decision.top_k, counts};
+}
+
+RoutingCounts counts_of(const RoutingTally& tally, const std::vector<int64_t>& counts) {
+  RoutingCounts out;
+  out.layer = tally.layer;
+  out.n_experts = tally.n_experts;
+  out.top_k = tally.top_k;
+  out.tokens_per_expert.assign(counts.begin(), counts.end() - 2);
+  out.n_tokens = counts[counts.size() - 2];
+  out.n_dropped = counts[counts.size() - 1];
+  return out;
+}
+
+at::Tensor tally_by_tensors(const moe::RoutingDecision& decision) {
+  const auto& is_padding = decision.is_padding;
+  auto counted = at::ones_like(decision.expert_ids);  // [N] 0 for assignments of padding
+  if (is_padding.defined()) counted = is_padding.index_select(0, decision.token_ids).logical_not().to(at::kLong);
+  const auto experts = at::zeros({decision.n_experts}, decision.expert_ids.options()).index_add_(0, decision.expert_ids, counted);
+  const auto one = [&](int64_t value) { return at::full({1}, value, counted.options()); };
+  const auto n_tokens = is_padding.defined() ? one(decision.n_tokens) - is_padding.sum() : one(decision.n_tokens);
+  const auto n_dropped = decision.dropped.defined() ? (counted * decision.dropped).sum().view({1}) : one(0);
+  return at::cat({experts, n_tokens, n_dropped});
 }
 
 void add_counts(RoutingCounts& total, const RoutingCounts& more) {

@@ -19,6 +19,14 @@ struct RoutingCounts {
   std::vector<int64_t> tokens_per_expert;  // [E] assignments before drops
 };
 RoutingCounts count_routing(const moe::RoutingDecision& decision);
+// The same counts on the decision's device, so that a step reads those of all its layers at once.
+struct RoutingTally {
+  int64_t layer = 0, n_experts = 0, top_k = 0;
+  at::Tensor counts;  // [E + 2] i64: the assignments of each expert, tokens, dropped assignments; those of a layer add up
+};
+RoutingTally tally_routing(const moe::RoutingDecision& decision);
+at::Tensor tally_by_tensors(const moe::RoutingDecision& decision);  // RoutingTally::counts as an accelerator makes them
+RoutingCounts counts_of(const RoutingTally& tally, const std::vector<int64_t>& counts);
 void add_counts(RoutingCounts& total, const RoutingCounts& more);  // same layer
 void add_counts(std::vector<RoutingCounts>& total, const std::vector<moe::RoutingDecision>& decisions);
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "golden/golden.h"
+#include "support/gradients.h"
 
 namespace evenkeel::analysis {
 namespace {
@@ -38,6 +39,24 @@ TEST(RoutingStats, MatchTheReference) {
     testing::expect_close(stats.cv, need.at("cv").as_double(), golden.rtol, golden.atol, name + " cv");
     EXPECT_EQ(stats.dead, need.at("dead").as_int()) << name;
   }
+}
+
+// Two ways to the same counts: on the CPU by a loop, on an accelerator by tensors.
+TEST(Tally, OfTensorsIsThatOfTheLoop) {
+  auto decision = decision_of(testing::random_ids(24, 5, 3).view({12, 2}), 6, 4);
+  for (const bool has_padding : {false, true})
+    for (const bool drops : {false, true}) {
+      if (has_padding) decision.is_padding = testing::random_ids(12, 2, 5).to(at::kBool);
+      if (drops) decision.dropped = testing::random_ids(24, 2, 6).to(at::kBool);
+      const auto tally = tally_routing(decision);
+      EXPECT_TRUE(testing::same_bits(tally_by_tensors(decision), tally.counts)) << has_padding << drops;
+      const auto counts = count_routing(decision);
+      EXPECT_EQ(counts.layer, 4);
+      EXPECT_EQ(counts.tokens_per_expert.size(), 6u);
+      EXPECT_EQ(counts.n_tokens, tally.counts[6].item<int64_t>());
+      EXPECT_EQ(counts.n_dropped > 0, drops);
+      decision.is_padding = decision.dropped = at::Tensor();
+    }
 }
 
 // Any number of experts a token: a list for each token.

@@ -11,9 +11,8 @@
 #include <string>
 #include <vector>
 
-#include <ATen/core/Tensor.h>
-
 #include "core/json.h"
+#include "data/batch.h"
 #include "data/datasets.h"
 #include "data/mixture.h"
 
@@ -21,13 +20,6 @@ namespace evenkeel::data {
 
 // Samples of length S in one pass over a stream of n_tokens (0 for a stream that is shorter than one): an epoch.
 int64_t samples_per_epoch(int64_t n_tokens, int64_t sequence_length);
-
-struct Batch {
-  at::Tensor tokens;                       // [B, S] i64
-  at::Tensor targets;                      // [B, S] i64, -1 = ignore
-  at::Tensor document_ids;                 // [B, S] i32; undefined unless asked for
-  std::map<std::string, int64_t> sources;  // sequences of each source
-};
 
 struct SourceSpec {
   std::string name;  // as in metrics: "en", "replay/en"

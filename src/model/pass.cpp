@@ -11,7 +11,7 @@ namespace evenkeel::model {
 Pass::Pass(const ModelInput& input, const std::vector<ops::Params>& router_states, const std::vector<ops::Rotation>& rotations, at::ScalarType dtype)
     : input_(input), router_states_(router_states) {
   const bool has_documents = input.document_ids.defined();
-  if (has_documents) mask_ = ops::document_mask(input.document_ids, dtype);
+  if (has_documents || input.is_prefix.defined()) mask_ = ops::attention_mask(input.document_ids, input.is_prefix, dtype);
   const auto positions = has_documents ? ops::positions_in_document(input.document_ids).reshape({-1})
                                        : at::arange(input.tokens.size(1), input.tokens.options());
   for (const auto& rotation : rotations) {

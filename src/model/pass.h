@@ -1,4 +1,4 @@
-// What goes into a forward pass, and what all layers of it share.
+// What all layers of a forward pass share.
 #pragma once
 
 #include <utility>
@@ -6,21 +6,11 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "moe/router.h"
+#include "model/input.h"
 #include "ops/params.h"
 #include "ops/rotary.h"
 
 namespace evenkeel::model {
-
-struct ModelInput {
-  at::Tensor tokens;        // [B, S] i64
-  at::Tensor is_padding;    // [B, S] bool, true = ignore; undefined when there is none
-  at::Tensor document_ids;  // [B, S] when attention and positions stop at document borders; else undefined
-  moe::Mode mode = moe::Mode::train;
-  int64_t step = 0;                    // for messages
-  uint64_t seed = 0;                   // of random routers
-  std::vector<at::Tensor> step_plans;  // RouterInput::step_plan of each MoE layer; empty without
-};
 
 // Made once a pass; the input and the router states must outlive it.
 class Pass {

@@ -30,8 +30,16 @@ TEST(Pass, StartsPositionsAnewAndMasksWhereADocumentBegins) {
   input.document_ids = at::tensor({0, 0, 0, 1}, at::kInt).view({1, 4});
   const ops::Rotation rotation{4, 1e4};
   const Pass pass(input, kNoStates, {rotation}, at::kFloat);
-  EXPECT_TRUE(testing::same_bits(pass.mask(), ops::document_mask(input.document_ids, at::kFloat)));
+  EXPECT_TRUE(testing::same_bits(pass.mask(), ops::attention_mask(input.document_ids, {}, at::kFloat)));
   EXPECT_TRUE(testing::same_bits(pass.rotary(rotation).cosine, cosine_of(at::tensor({0, 1, 2, 0}, at::kLong), rotation).to(at::kFloat)));
+}
+
+TEST(Pass, LetsAPrefixSeeItself) {
+  ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
+  input.is_prefix = at::tensor({1, 1, 0}, at::kInt).view({1, 3}).to(at::kBool);
+  const Pass pass(input, kNoStates, {}, at::kDouble);
+  EXPECT_EQ(pass.mask()[0][0][0][1].item<double>(), 0.0);
+  EXPECT_TRUE(std::isinf(pass.mask()[0][0][0][2].item<double>()));
 }
 
 }  // namespace

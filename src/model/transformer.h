@@ -12,6 +12,12 @@ struct ModelOutput {
   std::vector<moe::RoutingDecision> routing;  // one for each MoE layer, ascending
 };
 
+// The values of a model.
+struct Snapshot {
+  const ops::Params& params;
+  const std::vector<ops::Params>& router_states;  // one for each MoE layer
+};
+
 // Holds no parameters: they are values that the caller owns. Router states are per MoE layer.
 class Transformer {
  public:

@@ -121,7 +121,7 @@ void check_ten_losses(at::ScalarType dtype, double rtol, double atol) {
     auto gradients = gradients_of(losses.loss, params);
     const double norm = optim::gradient_norm(gradients);
     optim::clip_gradients(gradients, norm, optimizer.clip_norm);
-    optim::adamw_update(optimizer, params, gradients, golden.inputs.at("lr").as_double(), {}, state);
+    optim::adamw_update({optimizer, golden.inputs.at("lr").as_double(), {}}, params, gradients, state);
     const auto check = [&](const char* key, double got) {
       expect_close(got, golden.outputs.at(key).at(step).as_double(), rtol, atol, std::string(key) + " of step " + std::to_string(step));
     };

@@ -4,6 +4,7 @@
 #include <ATen/ops/aminmax.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
+#include <ATen/ops/stack.h>
 
 namespace evenkeel::moe {
 
@@ -14,7 +15,8 @@ at::Tensor router_logits(const RouterInput& input, double max_abs_logit) {
   auto logits = at::linear(input.hidden.to(dtype), input.weight.to(dtype));
   if (logits.numel() == 0) return logits;
   const auto [low, high] = at::aminmax(logits.detach());
-  const double smallest = low.item<double>(), largest = high.item<double>();
+  const auto range = at::stack({low, high}).to(at::kDouble).cpu();  // one read of the device
+  const double smallest = range.const_data_ptr<double>()[0], largest = range.const_data_ptr<double>()[1];
   const bool in_range = smallest >= -max_abs_logit && largest <= max_abs_logit;  // false for NaN
   require<NumericsError>(in_range, "layer ", input.layer, ", step ", input.step, ": got router logits from ", smallest,
                          " to ", largest, "; need finite values within +-", max_abs_logit);

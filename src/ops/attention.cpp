@@ -10,6 +10,7 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/tril.h>
 #include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 namespace evenkeel::ops {
@@ -24,11 +25,14 @@ at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, cons
   return out.transpose(1, 2).reshape({batch, length, -1});
 }
 
-at::Tensor document_mask(const at::Tensor& document_ids, at::ScalarType dtype) {
-  const int64_t length = document_ids.size(1);
-  const auto same = document_ids.unsqueeze(2).eq(document_ids.unsqueeze(1));  // [B, S, S]
-  const auto sees = same.logical_and(at::ones({length, length}, same.options()).tril()).unsqueeze(1);
-  return at::zeros_like(sees, sees.options().dtype(dtype)).masked_fill_(sees.logical_not(), -std::numeric_limits<double>::infinity());
+at::Tensor attention_mask(const at::Tensor& document_ids, const at::Tensor& is_prefix, at::ScalarType dtype) {
+  const auto& any = document_ids.defined() ? document_ids : is_prefix;
+  const int64_t batch = any.size(0), length = any.size(1);
+  auto sees = at::ones({length, length}, any.options().dtype(at::kBool)).tril().expand({batch, length, length});
+  if (is_prefix.defined()) sees = sees.logical_or(is_prefix.unsqueeze(2).logical_and(is_prefix.unsqueeze(1)));
+  if (document_ids.defined()) sees = sees.logical_and(document_ids.unsqueeze(2).eq(document_ids.unsqueeze(1)));
+  const double hidden = -std::numeric_limits<double>::infinity();
+  return at::zeros({batch, 1, length, length}, any.options().dtype(dtype)).masked_fill_(sees.logical_not().unsqueeze(1), hidden);
 }
 
 at::Tensor positions_in_document(const at::Tensor& document_ids) {

@@ -10,9 +10,10 @@ namespace evenkeel::ops {
 // added to the scores. Differentiable in the first three.
 at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& mask);
 
-// The mask of sequences that hold several documents, document_ids [B, S] of any integer type -> [B, 1, S, S] of
-// `dtype`: 0 where position s sees position t, those <= s of its own document, -inf elsewhere.
-at::Tensor document_mask(const at::Tensor& document_ids, at::ScalarType dtype);
+// The mask of sequences that hold several documents or begin with a prefix, [B, 1, S, S] of `dtype`: 0 where position s
+// sees position t, -inf elsewhere. It sees those <= s, and where both are of a prefix the later ones too; with document_ids
+// only those of its own document. document_ids [B, S] of any integer type, is_prefix [B, S] bool; one may be undefined.
+at::Tensor attention_mask(const at::Tensor& document_ids, const at::Tensor& is_prefix, at::ScalarType dtype);
 
 // Positions that restart at 0 where the document changes: document_ids [B, S] -> [B, S] i64.
 at::Tensor positions_in_document(const at::Tensor& document_ids);

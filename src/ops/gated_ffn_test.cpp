@@ -61,7 +61,7 @@ std::vector<at::Tensor> inputs_of(const Case& c) { return {c.x, c.weights, c.gat
 TEST(Activation, IsReadAndWrittenByItsName) {
   const auto read = [](const std::string& name) {
     Activation out{};
-    read_value(parse_toml("a = \"" + name + "\"", "r.toml", "").table().at(0).second, "a", out);
+    read_value(*parse_toml("a = \"" + name + "\"", "r.toml", "").find("a"), "a", out);
     return out;
   };
   for (const auto activation : {Activation::swiglu, Activation::geglu}) EXPECT_EQ(read(to_json(activation).as_string()), activation);

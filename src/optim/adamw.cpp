@@ -59,8 +59,8 @@ void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, doubl
     if (gradient.defined()) gradient.mul_(scale);
 }
 
-void adamw_update(const OptimizerConfig& config, const ops::Params& params, const std::vector<at::Tensor>& gradients,
-                  double learning_rate, const RateFactors& factors, AdamState& state) {
+void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::vector<at::Tensor>& gradients, AdamState& state) {
+  const OptimizerConfig& config = rule.optimizer;
   struct Group {
     std::vector<at::Tensor> params, gradients, first, second, none, steps;
   };
@@ -68,9 +68,9 @@ void adamw_update(const OptimizerConfig& config, const ops::Params& params, cons
   size_t index = 0;
   for (const auto& [name, tensor] : params) {
     const auto& gradient = gradients[index++];
-    const auto factor = factors.find(name);
-    const double rate = learning_rate * (factor == factors.end() ? 1.0 : factor->second);
-    if (!gradient.defined() || (factor != factors.end() && factor->second == 0)) continue;
+    const auto factor = rule.factors.find(name);
+    const double rate = rule.learning_rate * (factor == rule.factors.end() ? 1.0 : factor->second);
+    if (!gradient.defined() || (factor != rule.factors.end() && factor->second == 0)) continue;
     const bool decays = config.decay == "all" || tensor.dim() >= 2;
     Group& group = groups[{rate, decays ? config.weight_decay : 0.0}];
     group.params.push_back(tensor.detach());

@@ -44,9 +44,14 @@ bool matches_pattern(const std::string& name, const std::string& pattern);
 // torch's clip_grad_norm_: scales by clip / (norm + 1e-6) where that is below 1.
 void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, double clip_norm);
 
+// How a step changes the parameters. What it refers to must outlive it.
+struct UpdateRule {
+  const OptimizerConfig& optimizer;
+  double learning_rate = 0;
+  const RateFactors& factors;
+};
 // One update in place. gradients[i] belongs to the i-th parameter; undefined = no gradient, then the
 // parameter is left as it is, moments and weight decay included. A frozen parameter is left too.
-void adamw_update(const OptimizerConfig& config, const ops::Params& params, const std::vector<at::Tensor>& gradients,
-                  double learning_rate, const RateFactors& factors, AdamState& state);
+void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::vector<at::Tensor>& gradients, AdamState& state);
 
 }  // namespace evenkeel::optim

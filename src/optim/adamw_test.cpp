@@ -51,7 +51,7 @@ TEST(AdamW, FirstUpdateIsTheSignOfTheGradient) {
   ops::Params params;
   params.add("bias", at::tensor({1.0, 1.0, 1.0}));
   auto state = initial_adam_state(params);
-  adamw_update({}, params, {at::tensor({3.0, -0.5, 0.0})}, 0.1, {}, state);
+  adamw_update({{}, 0.1, {}}, params, {at::tensor({3.0, -0.5, 0.0})}, state);
   // m / sqrt(v) = sign(g) up to eps; one dimension does not decay
   testing::expect_close(params.at("bias"), at::tensor({0.9, 1.1, 1.0}), 0, 1e-6, "bias");
   EXPECT_EQ(state.updates.at("bias"), 1);
@@ -68,7 +68,7 @@ TEST(AdamW, FollowsTheFormulaForAllTensors) {
     for (int64_t n = 1; n <= 5; ++n) {
       const auto gradients = some_gradients(static_cast<uint64_t>(10 * n));
       const double rate = 0.01 * static_cast<double>(n);
-      adamw_update(config, params, gradients, rate, {}, state);
+      adamw_update({config, rate, {}}, params, gradients, state);
       for (size_t i = 0; i < need.size(); ++i)
         need[i].step(gradients[i], n, rate, decay == "all" || i != 1 ? config.weight_decay : 0.0, config);
     }
@@ -84,7 +84,7 @@ TEST(AdamW, FollowsTheFormulaForAllTensors) {
 TEST(AdamW, FrozenParametersKeepEverything) {
   const auto params = some_params(), before = copy_of(params);
   auto state = initial_adam_state(params);
-  adamw_update({}, params, some_gradients(1), 0.1, {{"head.weight", 0.0}}, state);
+  adamw_update({{}, 0.1, {{"head.weight", 0.0}}}, params, some_gradients(1), state);
   EXPECT_TRUE(same_bits(params.at("head.weight"), before.at("head.weight")));
   EXPECT_EQ(state.first.at("head.weight").abs().max().item<double>(), 0.0);
   EXPECT_EQ(state.updates.at("head.weight"), 0);
@@ -94,8 +94,8 @@ TEST(AdamW, FrozenParametersKeepEverything) {
   fresh.add("head.weight", before.at("head.weight").clone());
   auto fresh_state = initial_adam_state(fresh);
   const auto gradients = some_gradients(5);
-  adamw_update({}, params, gradients, 0.1, {}, state);
-  adamw_update({}, fresh, {gradients[2]}, 0.1, {}, fresh_state);
+  adamw_update({{}, 0.1, {}}, params, gradients, state);
+  adamw_update({{}, 0.1, {}}, fresh, {gradients[2]}, fresh_state);
   EXPECT_TRUE(same_bits(params.at("head.weight"), fresh.at("head.weight")));
 }
 
@@ -103,8 +103,8 @@ TEST(AdamW, SlowParametersTakeAFractionOfTheRate) {
   const auto slow = some_params(), plain = some_params();
   auto slow_state = initial_adam_state(slow), plain_state = initial_adam_state(plain);
   const auto gradients = some_gradients(7);
-  adamw_update({}, slow, gradients, 0.1, {{"head.weight", 0.25}}, slow_state);
-  adamw_update({}, plain, gradients, 0.025, {}, plain_state);
+  adamw_update({{}, 0.1, {{"head.weight", 0.25}}}, slow, gradients, slow_state);
+  adamw_update({{}, 0.025, {}}, plain, gradients, plain_state);
   EXPECT_TRUE(same_bits(slow.at("head.weight"), plain.at("head.weight")));  // decay follows the rate too
   EXPECT_FALSE(same_bits(slow.at("layers.0.ffn_norm.weight"), plain.at("layers.0.ffn_norm.weight")));
 }
@@ -112,7 +112,7 @@ TEST(AdamW, SlowParametersTakeAFractionOfTheRate) {
 TEST(AdamW, AParameterWithoutGradientStays) {
   const auto params = some_params(), before = copy_of(params);
   auto state = initial_adam_state(params);
-  adamw_update({}, params, {at::Tensor(), at::ones({4}, at::kDouble), at::Tensor()}, 0.1, {}, state);
+  adamw_update({{}, 0.1, {}}, params, {at::Tensor(), at::ones({4}, at::kDouble), at::Tensor()}, state);
   EXPECT_TRUE(same_bits(params.at("head.weight"), before.at("head.weight")));
   EXPECT_EQ(state.updates.at("head.weight"), 0);
   EXPECT_EQ(state.updates.at("layers.0.ffn_norm.weight"), 1);
@@ -124,7 +124,7 @@ TEST(AdamW, UpdatesLeavesThatRequireGradientInPlace) {
   auto state = initial_adam_state(params);
   EXPECT_FALSE(state.first.at("w").requires_grad());
   const void* data = params.at("w").const_data_ptr();
-  adamw_update({}, params, {at::ones({2, 2})}, 0.1, {}, state);
+  adamw_update({{}, 0.1, {}}, params, {at::ones({2, 2})}, state);
   EXPECT_EQ(params.at("w").const_data_ptr(), data);
   EXPECT_TRUE(params.at("w").requires_grad());
   EXPECT_LT(params.at("w").max().item<float>(), 1.0f);

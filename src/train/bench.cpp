@@ -9,7 +9,6 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "analysis/forward.h"
 #include "core/cores.h"
 #include "core/errors.h"
 #include "core/log.h"
@@ -68,13 +67,17 @@ double one_token_seconds(const model::Transformer& model, const TrainState& stat
   data::Batch batch;
   batch.tokens = at::zeros({1, 1}, at::kLong);
   batch.targets = at::zeros({1, 1}, at::kLong);
+  batch = data::on_device(std::move(batch), device);
+  auto input = model::input_of(batch);
+  input.mode = moe::Mode::eval;
+  input.step = state.step;
   constexpr size_t kPasses = 6;  // the first warms up
   std::vector<double> seconds;
   for (size_t i = 0; i < kPasses && !stop_requested(); ++i) {
     ops::synchronize(device);
     const auto begin = std::chrono::steady_clock::now();
-    const auto output = model.forward(state.params, state.router_states, analysis::input_of(batch, device, /*separate_documents=*/false, moe::Mode::eval, 0, 0, state.step));
-    ops::cross_entropy_per_token(output.hidden, model.head(state.params), batch.targets.reshape({-1}).to(device)).sum().item<float>();
+    const auto output = model.forward(state.params, state.router_states, input);
+    ops::cross_entropy_per_token(output.hidden, model.head(state.params), batch.targets.reshape({-1})).sum().item<float>();
     std::vector<analysis::RoutingCounts> routing;
     analysis::add_counts(routing, output.routing);
     if (i > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
@@ -108,16 +111,13 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
     std::vector<data::Batch> batches;
     for (int64_t i = 0; i < n_micro; ++i) {
       auto batch = loader != nullptr ? loader->next(config.train.micro_batch_size) : random_batch(config, rng);
-      batch.tokens = batch.tokens.to(device);
-      batch.targets = batch.targets.to(device);
-      if (batch.document_ids.defined()) batch.document_ids = batch.document_ids.to(device);
-      batches.push_back(std::move(batch));
+      batches.push_back(data::on_device(std::move(batch), device));
     }
     ops::synchronize(device);
     const auto wait_before = core_wait_seconds();
     const double cpu_before = process_cpu_seconds();
     const auto begin = Clock::now();
-    const auto report = train_step(model, config.optimizer, {}, batches, 1e-4, state);
+    const auto report = train_step(model, {config.optimizer, 1e-4, {}}, batches, state);
     ops::synchronize(device);
     const double seconds = seconds_since(begin), cpu_seconds = process_cpu_seconds() - cpu_before;
     const auto wait_after = core_wait_seconds();

@@ -104,7 +104,7 @@ constexpr std::pair<Alarm::Kind, const char*> kKindNames[] = {{Alarm::Kind::one_
 std::vector<Alarm> find_shrunk_scores(const model::Transformer& model, const data::Batch& batch, const TrainState& state) {
   if (!model.config().is_moe()) return {};
   const at::NoGradGuard no_grad;
-  return shrunk_scores(micro_losses(model, state, batch).routing);
+  return shrunk_scores(micro_losses(model, {state.params, state.router_states}, batch, next_step(state)).routing);
 }
 
 Json alarms_json(const std::vector<Alarm>& alarms) {
@@ -166,7 +166,7 @@ std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFa
       weights.push_back(tensor);
     }
   }
-  const auto losses = micro_losses(model, state, batch);
+  const auto losses = micro_losses(model, {state.params, state.router_states}, batch, next_step(state));
   const auto from_cross_entropy = largest_gradients(losses.cross_entropy_sum, weights);
   for (size_t i = 0; i < names.size(); ++i) {
     const auto factor = factors.find(names[i]);

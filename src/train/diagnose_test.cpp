@@ -31,7 +31,7 @@ struct Case {
 // What a run would say after a step on the batch.
 std::vector<std::string> sentences_of(const Case& c) {
   std::vector<analysis::RoutingCounts> counts;
-  analysis::add_counts(counts, micro_losses(c.model, c.state, c.batch).routing);
+  analysis::add_counts(counts, micro_losses(c.model, {c.state.params, c.state.router_states}, c.batch, next_step(c.state)).routing);
   auto found = find_collapse(counts);
   for (const auto& shrunk : find_shrunk_scores(c.model, c.batch, c.state)) found.push_back(shrunk);
   return alarm_sentences(found);

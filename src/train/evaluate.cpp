@@ -15,8 +15,11 @@ namespace {
 
 model::ModelOutput forward(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
                            const data::Batch& batch, int64_t number, const EvalOptions& options) {
-  const auto device = params.at("embedding.weight").device();
-  return model.forward(params, router_states, analysis::input_of(batch, device, batch.document_ids.defined(), options.mode, options.seed, number, options.step));
+  auto input = model::input_of(data::on_device(batch, params.at("embedding.weight").device()));
+  input.mode = options.mode;
+  input.step = options.step;
+  input.seed = analysis::batch_seed(options.mode, options.seed, number);
+  return model.forward(params, router_states, input);
 }
 
 // "evaluation of 'held' (data/held), step 20"
@@ -135,7 +138,7 @@ Json to_json(const EvalResult& result, bool with_routing) {
   return out;
 }
 
-std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model, const Snapshot& before, const Snapshot& after,
+std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before, const model::Snapshot& after,
                                                  const data::IndexedDataset& dataset, const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);

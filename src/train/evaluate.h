@@ -44,18 +44,12 @@ Json to_json(const EvalResult& result, bool with_routing);
 EvalResult evaluate(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
                     const data::IndexedDataset& dataset, const EvalOptions& options);
 
-// What a checkpoint holds of a model.
-struct Snapshot {
-  const ops::Params& params;
-  const std::vector<ops::Params>& router_states;  // one for each MoE layer
-};
-
 struct LayerSaturation {
   int64_t layer = 0, k = 0;
   double saturation = 0, chance = 0;
 };
 // For k = 1, the first choice, and k = top_k, all choices (analysis::SaturationCounts). Empty for dense models.
-std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model, const Snapshot& before, const Snapshot& after,
+std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before, const model::Snapshot& after,
                                                  const data::IndexedDataset& dataset, const EvalOptions& options);
 
 }  // namespace evenkeel::train

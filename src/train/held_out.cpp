@@ -39,7 +39,7 @@ Json evaluation_line(const HeldOut& held_out) {
 
 Json saturation_line(const HeldOut& held_out, const TrainState& start) {
   const auto& [config, phase, model, state, data] = held_out;
-  const Snapshot before{start.params, start.router_states}, after{state.params, state.router_states};
+  const model::Snapshot before{start.params, start.router_states}, after{state.params, state.router_states};
   const int64_t from = state.records.back().start_step;
   Json line = line_of(held_out), sets = Json::object();
   for (const auto& source : phase.eval->data) {

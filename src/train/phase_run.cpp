@@ -51,11 +51,7 @@ std::vector<data::Batch> next_batches(const RunSetting& setting, PhaseRun& phase
   const TrainSettings& train = setting.config.train;
   std::vector<data::Batch> batches;
   for (int64_t done = 0; done < train.batch_size; done += train.micro_batch_size) {
-    auto batch = phase.loader->next(train.micro_batch_size);
-    batch.tokens = batch.tokens.to(setting.device);
-    batch.targets = batch.targets.to(setting.device);
-    if (batch.document_ids.defined()) batch.document_ids = batch.document_ids.to(setting.device);
-    batches.push_back(std::move(batch));
+    batches.push_back(data::on_device(phase.loader->next(train.micro_batch_size), setting.device));
   }
   state.loader = phase.loader->state();
   for (const auto& [name, count] : source_counts(batches))

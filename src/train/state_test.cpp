@@ -23,7 +23,7 @@ struct Case {
     data::Batch batch;
     batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
     batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
-    for (int i = 0; i < 3; ++i) train_step(model, config.optimizer, {{"head.weight", 0.0}}, std::vector{batch}, 1e-2, state);
+    for (int i = 0; i < 3; ++i) train_step(model, {config.optimizer, 1e-2, {{"head.weight", 0.0}}}, std::vector{batch}, state);
     state.phase_index = 1;
     state.phase_step = 2;
     state.loader.cursors = {{"left", 7}, {"right", 0}};
@@ -186,7 +186,7 @@ struct Balanced {
     data::Batch batch;
     batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
     batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
-    for (int i = 0; i < 2; ++i) train_step(model, config.optimizer, {}, std::vector{batch}, 1e-2, state);
+    for (int i = 0; i < 2; ++i) train_step(model, {config.optimizer, 1e-2, {}}, std::vector{batch}, state);
   }
   static std::vector<std::string> with(std::vector<std::string> more) {
     more.insert(more.begin(), {"model.balance={loss = []}", "model.router={kind = \"loss_free\"}"});

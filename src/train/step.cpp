@@ -9,14 +9,18 @@
 #include "core/rng.h"
 #include "moe/balance_loss.h"
 #include "ops/cross_entropy.h"
+#include "ops/device.h"
 #include "optim/gradient_norm.h"
 
 namespace evenkeel::train {
 namespace {
 
+// Waits for the device at each lap, so that the time of a part of the step is that of its own work.
 class Stopwatch {
  public:
+  explicit Stopwatch(at::Device device) : device_(device) {}
   double lap() {
+    ops::synchronize(device_);
     const auto now = std::chrono::steady_clock::now();
     const double seconds = std::chrono::duration<double>(now - last_).count();
     last_ = now;
@@ -24,21 +28,19 @@ class Stopwatch {
   }
 
  private:
+  at::Device device_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-int64_t count_targets(const data::Batch& batch) { return batch.targets.ge(0).sum().item<int64_t>(); }
-
-model::ModelInput training_input(const TrainState& state, const data::Batch& batch, int64_t micro_batch) {
-  model::ModelInput input;
-  input.tokens = batch.tokens;
-  input.document_ids = batch.document_ids;
-  input.step = state.step + 1;
-  input.seed = combine_bits(combine_bits(state.seed, static_cast<uint64_t>(input.step)), static_cast<uint64_t>(micro_batch));
+model::ModelInput training_input(const data::Batch& batch, const InStep& in_step) {
+  auto input = model::input_of(batch);
+  input.step = in_step.step;
+  input.seed = combine_bits(combine_bits(in_step.seed, static_cast<uint64_t>(in_step.step)), static_cast<uint64_t>(in_step.micro_batch));
+  input.step_plans = in_step.router_plans;
   return input;
 }
 
-// Where the matrix is frozen the router is: its balancing state stays too (Megatron moves that of modules that train alone).
+// A phase that freezes a router's matrix freezes its balancing state too. (Megatron moves the state of every module that is in training.)
 bool is_frozen(const optim::RateFactors& factors, int64_t layer) {
   const auto factor = factors.find("layers." + std::to_string(layer) + ".router.weight");
   return factor != factors.end() && factor->second == 0;
@@ -48,29 +50,105 @@ bool is_frozen(const optim::RateFactors& factors, int64_t layer) {
 std::vector<at::Tensor> router_plans(const model::Transformer& model, const TrainState& state, std::span<const data::Batch> micro_batches) {
   if (model.router() == nullptr || model.router()->traits().train_scope != moe::Scope::step || micro_batches.size() == 1) return {};
   const at::NoGradGuard no_grad;
-  data::Batch whole;
-  std::vector<at::Tensor> tokens, document_ids;
-  for (const auto& batch : micro_batches) {
-    tokens.push_back(batch.tokens);
-    if (batch.document_ids.defined()) document_ids.push_back(batch.document_ids);
-  }
-  whole.tokens = at::cat(tokens);
-  if (!document_ids.empty()) whole.document_ids = at::cat(document_ids);
   std::vector<at::Tensor> plans;
-  for (const auto& decision : model.forward(state.params, state.router_states, training_input(state, whole, 0)).routing) plans.push_back(decision.plan);
+  const auto input = training_input(data::joined(micro_batches), next_step(state));
+  for (const auto& decision : model.forward(state.params, state.router_states, input).routing) plans.push_back(decision.plan);
   return plans;
+}
+
+// What the micro-batches of a step add up to. It stays on the device until `read`.
+class StepSums {
+ public:
+  explicit StepSums(const at::Tensor& n_targets) : n_targets_(n_targets) {}
+
+  // `cross_entropy` and, times `share`, the auxiliary losses are this micro-batch's part of the means over the step.
+  void add(const MicroLosses& losses, const at::Tensor& cross_entropy, double share) {
+    add_term(0, {"cross_entropy", 0, 1.0}, cross_entropy.detach().to(at::kDouble));
+    for (size_t i = 0; i < losses.auxiliary.size(); ++i)
+      add_term(i + 1, losses.auxiliary[i].first, losses.auxiliary[i].second.detach().to(at::kDouble) * share);
+    statistics_.resize(losses.routing.size());
+    for (size_t i = 0; i < losses.routing.size(); ++i) {
+      auto tally = analysis::tally_routing(losses.routing[i]);
+      if (i == tallies_.size()) {
+        tallies_.push_back(std::move(tally));
+      } else {
+        add_to(tallies_[i].counts, tally.counts);
+      }
+      if (losses.routing[i].balance_statistics.defined()) add_to(statistics_[i], losses.routing[i].balance_statistics);
+    }
+  }
+
+  // Puts loss, terms and routing into the report, and returns the number of targets. The one read of the step's figures; counts are exact
+  // in fp64.
+  int64_t read(StepReport& report) const {
+    std::vector<at::Tensor> all = {n_targets_.to(at::kDouble).view({1})};
+    for (const auto& value : values_) all.push_back(value.view({1}));
+    for (const auto& tally : tallies_) all.push_back(tally.counts.to(at::kDouble));
+    const auto figures = at::cat(all).cpu();
+    const double* next = figures.const_data_ptr<double>();
+    const auto n_targets = static_cast<int64_t>(*next++);
+    report.terms = terms_;
+    for (auto& term : report.terms) {
+      term.value = *next++;
+      report.loss += term.coefficient * term.value;
+    }
+    for (const auto& tally : tallies_) {
+      const std::vector<int64_t> counts(next, next + tally.counts.numel());
+      report.routing.push_back(analysis::counts_of(tally, counts));
+      next += tally.counts.numel();
+    }
+    return n_targets;
+  }
+
+  const at::Tensor& statistics(size_t layer) const { return statistics_[layer]; }  // Router::balance_statistics, may be undefined
+
+ private:
+  static void add_to(at::Tensor& sum, const at::Tensor& more) { sum = sum.defined() ? sum + more : more; }
+  void add_term(size_t index, const LossTerm& term, const at::Tensor& value) {
+    if (index == terms_.size()) {
+      terms_.push_back(term);
+      values_.emplace_back();
+    }
+    add_to(values_[index], value);
+  }
+
+  at::Tensor n_targets_;
+  std::vector<LossTerm> terms_;
+  std::vector<at::Tensor> values_;                 // of the terms, fp64
+  std::vector<analysis::RoutingTally> tallies_;    // of each MoE layer
+  std::vector<at::Tensor> statistics_;             // of each MoE layer
+};
+
+// The target tokens of the step, which the cross-entropy is divided by, as a tensor.
+at::Tensor count_targets(std::span<const data::Batch> micro_batches) {
+  at::Tensor sum;
+  for (const auto& batch : micro_batches) {
+    const auto n = batch.targets.ge(0).sum();
+    sum = sum.defined() ? sum + n : n;
+  }
+  return sum;
+}
+
+// Takes the gradients out of the parameters.
+std::vector<at::Tensor> take_gradients(const ops::Params& params) {
+  std::vector<at::Tensor> gradients;
+  for (const auto& [name, param] : params) {
+    gradients.push_back(param.grad());
+    param.mutable_grad() = at::Tensor();
+  }
+  return gradients;
 }
 
 }  // namespace
 
-MicroLosses micro_losses(const model::Transformer& model, const TrainState& state, const data::Batch& batch, const InStep& in_step) {
+InStep next_step(const TrainState& state) { return {.step = state.step + 1, .seed = state.seed}; }
+
+MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch, const InStep& in_step) {
   const auto& config = model.config();
-  auto input = training_input(state, batch, in_step.micro_batch);
-  input.step_plans = in_step.router_plans;
-  auto output = model.forward(state.params, state.router_states, input);
+  auto output = model.forward(values.params, values.router_states, training_input(batch, in_step));
 
   MicroLosses losses;
-  losses.cross_entropy_sum = ops::cross_entropy_sum(output.hidden, model.head(state.params), batch.targets.reshape({-1}));
+  losses.cross_entropy_sum = ops::cross_entropy_sum(output.hidden, model.head(values.params), batch.targets.reshape({-1}));
   const auto& terms = config.balance.terms;
   losses.step_loads = in_step.loads;
   losses.step_loads.resize(terms.size());
@@ -85,67 +163,46 @@ MicroLosses micro_losses(const model::Transformer& model, const TrainState& stat
   return losses;
 }
 
-StepReport train_step(const model::Transformer& model, const optim::OptimizerConfig& optimizer, const optim::RateFactors& factors,
-                      std::span<const data::Batch> micro_batches, double learning_rate, TrainState& state) {
+StepReport train_step(const model::Transformer& model, const optim::UpdateRule& rule, std::span<const data::Batch> micro_batches, TrainState& state) {
   StepReport report;
-  report.learning_rate = learning_rate;
-  Stopwatch watch;
+  report.learning_rate = rule.learning_rate;
+  for (const auto& batch : micro_batches) report.n_tokens += batch.tokens.numel();
+  Stopwatch watch(micro_batches.front().tokens.device());
 
-  // 1. The divisor of the cross-entropy: target tokens of the whole step.
-  int64_t n_targets = 0;
-  for (const auto& batch : micro_batches) {
-    n_targets += count_targets(batch);
-    report.n_tokens += batch.tokens.numel();
-  }
-
-  // 2. Forward and backward of each micro-batch; gradients add up in the parameters.
-  report.terms.push_back({"cross_entropy", 0, 1.0});
-  std::vector<at::Tensor> statistics(state.router_states.size());
-  InStep in_step;
-  watch.lap();
+  // 1. Forward and backward of each micro-batch; gradients add up in the parameters.
+  const auto n_targets = count_targets(micro_batches);
+  StepSums sums(n_targets);
+  InStep in_step = next_step(state);
   in_step.router_plans = router_plans(model, state, micro_batches);
   for (size_t i = 0; i < micro_batches.size(); ++i) {
     in_step.micro_batch = static_cast<int64_t>(i);
-    auto losses = micro_losses(model, state, micro_batches[i], in_step);
+    const auto losses = micro_losses(model, {state.params, state.router_states}, micro_batches[i], in_step);
     in_step.loads = losses.step_loads;
     const double share = static_cast<double>(micro_batches[i].tokens.numel()) / static_cast<double>(report.n_tokens);
-    auto total = losses.cross_entropy_sum / static_cast<double>(n_targets);
-    report.terms[0].value += total.item<double>();
-    for (size_t j = 0; j < losses.auxiliary.size(); ++j) {
-      const auto& [term, value] = losses.auxiliary[j];
-      if (report.terms.size() == j + 1) report.terms.push_back(term);
-      report.terms[j + 1].value += share * value.item<double>();
+    auto total = losses.cross_entropy_sum / n_targets.to(losses.cross_entropy_sum.scalar_type());
+    sums.add(losses, total, share);
+    for (const auto& [term, value] : losses.auxiliary)
       if (term.coefficient != 0) total = total + value * (share * term.coefficient);
-    }
-    analysis::add_counts(report.routing, losses.routing);
-    for (size_t layer = 0; layer < losses.routing.size(); ++layer) {
-      const auto& more = losses.routing[layer].balance_statistics;
-      if (more.defined()) statistics[layer] = statistics[layer].defined() ? statistics[layer] + more : more;
-    }
     report.seconds.forward += watch.lap();
     total.backward();
     report.seconds.backward += watch.lap();
   }
-  for (const auto& term : report.terms) report.loss += term.coefficient * term.value;
 
-  // 3. Guard: nothing is changed by a step that is not finite.
-  std::vector<at::Tensor> gradients;
-  for (const auto& [name, param] : state.params) {
-    gradients.push_back(param.grad());
-    param.mutable_grad() = at::Tensor();
-  }
+  // 2. Guard: nothing is changed by a step without a target, or one that is not finite.
+  const auto gradients = take_gradients(state.params);
+  require<DataError>(sums.read(report) > 0, "step ", state.step + 1, ": got ", report.n_tokens, " tokens without a target; need one at least that is scored");
   report.grad_norm = optim::gradient_norm(gradients);
   require<NumericsError>(std::isfinite(report.loss) && std::isfinite(report.grad_norm), "step ", state.step + 1, ": got loss ", report.loss,
                          " and gradient norm ", report.grad_norm, "; need finite values (lower the learning rate, or look at the data)");
 
-  // 4. Clip and update; then, and only then, the balancing state of the routers.
-  optim::clip_gradients(gradients, report.grad_norm, optimizer.clip_norm);
-  optim::adamw_update(optimizer, state.params, gradients, learning_rate, factors, state.adam);
+  // 3. Clip and update; then, and only then, the balancing state of the routers.
+  optim::clip_gradients(gradients, report.grad_norm, rule.optimizer.clip_norm);
+  optim::adamw_update(rule, state.params, gradients, state.adam);
   for (size_t i = 0; i < state.router_states.size(); ++i)
-    if (!is_frozen(factors, report.routing[i].layer)) model.router()->after_step(state.router_states[i], statistics[i]);
+    if (!is_frozen(rule.factors, report.routing[i].layer)) model.router()->after_step(state.router_states[i], sums.statistics(i));
   report.seconds.optimizer += watch.lap();
 
-  // 5. Count.
+  // 4. Count.
   state.step += 1;
   state.phase_step += 1;
   state.tokens += report.n_tokens;

@@ -39,21 +39,24 @@ struct MicroLosses {
 };
 // What a micro-batch knows of its step.
 struct InStep {
+  int64_t step = 0;                      // its number, from 1
+  uint64_t seed = 0;                     // of the run
   int64_t micro_batch = 0;               // its place; random routers draw from (run seed, step, micro-batch, layer)
-  std::vector<moe::StepLoad> loads;      // MicroLosses::step_loads of the micro-batch before; empty for the first
-  std::vector<at::Tensor> router_plans;  // RouterInput::step_plan of each MoE layer; empty unless routers have the step as scope
+  std::vector<moe::StepLoad> loads = {};      // MicroLosses::step_loads of the micro-batch before; empty for the first
+  std::vector<at::Tensor> router_plans = {};  // RouterInput::step_plan of each MoE layer; empty unless routers have the step as scope
 };
+InStep next_step(const TrainState& state);  // the first micro-batch of the step after this state
 // In training mode.
-MicroLosses micro_losses(const model::Transformer& model, const TrainState& state, const data::Batch& batch, const InStep& in_step = {});
+MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch, const InStep& in_step);
 
 // Forward, backward and update over the micro-batches of one step. The cross-entropy is the sum over target
 // tokens divided by those of the whole step, so it does not depend on the split; balance and z losses are
 // means over a micro-batch, weighted by its tokens (z and balance losses by sequence are thereby independent
 // of the split too; a balance loss of micro-batch scope is not, and one of step scope sees what the step has
 // counted so far). A router of step scope makes its plans in one more forward pass, without gradient, over all
-// micro-batches as one, unless there is only one. NumericsError with step and loss when the loss or the gradient norm is
-// not finite; the state is then unchanged.
-StepReport train_step(const model::Transformer& model, const optim::OptimizerConfig& optimizer, const optim::RateFactors& factors,
-                      std::span<const data::Batch> micro_batches, double learning_rate, TrainState& state);
+// micro-batches as one, unless there is only one. All figures are read from the device once, after the backward passes.
+// NumericsError with step and loss when the loss or the gradient norm is not finite, DataError when no token of the step has
+// a target; the state is then unchanged.
+StepReport train_step(const model::Transformer& model, const optim::UpdateRule& rule, std::span<const data::Batch> micro_batches, TrainState& state);
 
 }  // namespace evenkeel::train

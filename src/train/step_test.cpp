@@ -1,9 +1,11 @@
 #include "train/step.h"
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 
 #include <ATen/ops/arange.h>
+#include <ATen/record_function.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -53,7 +55,7 @@ Trained step_once(const std::vector<std::string>& overrides, const std::vector<d
   const model::Transformer model(config.model);
   Trained out;
   out.state = initial_state(config, model, at::kCPU);
-  out.report = train_step(model, config.optimizer, {}, micro_batches, 1e-3, out.state);
+  out.report = train_step(model, {config.optimizer, 1e-3, {}}, micro_batches, out.state);
   return out;
 }
 
@@ -140,7 +142,7 @@ Balanced balanced_step(const std::string& balance, const std::vector<data::Batch
   auto state = initial_state(config, model, at::kCPU);
   for (const auto& [name, tensor] : state.params)
     if (optim::matches_pattern(name, "layers.*.router.weight")) tensor.detach().mul_(100.0);
-  const auto report = train_step(model, config.optimizer, {}, micro_batches, 0.0, state);
+  const auto report = train_step(model, {config.optimizer, 0.0, {}}, micro_batches, state);
   return {term_of(report, "balance").value, state.adam.first.at("layers.0.router.weight").to(at::kDouble)};
 }
 
@@ -191,7 +193,7 @@ TEST(TrainStep, CountsOfAStepGoOnOverItsMicroBatches) {
     expected += moe::balance_loss({.loss = "megatron_global"}, {routing, &load}).item<double>() / 2;
   }
   for (int step = 0; step < 2; ++step)  // at rate 0: the second is the first again
-    EXPECT_DOUBLE_EQ(term_of(train_step(model, config.optimizer, {}, parts, 0.0, state), "balance").value, expected);
+    EXPECT_DOUBLE_EQ(term_of(train_step(model, {config.optimizer, 0.0, {}}, parts, state), "balance").value, expected);
 }
 
 // A step at rate 0 in fp64, from routers far from uniform.
@@ -207,7 +209,7 @@ Trained step_in_doubles(const std::string& router, const std::vector<data::Batch
   }
   out.state.params = wide;
   out.state.adam = optim::initial_adam_state(wide);
-  out.report = train_step(model, config.optimizer, {}, micro_batches, 0.0, out.state);
+  out.report = train_step(model, {config.optimizer, 0.0, {}}, micro_batches, out.state);
   return out;
 }
 
@@ -269,7 +271,7 @@ TEST(TrainStep, JitterIsDrawnAnewForEachStepAndRepeatsWithTheSeed) {
     auto state = initial_state(config, model, at::kCPU);
     state.params = initial_state(tiny_config("/data"), model, at::kCPU).params;
     double loss = 0;
-    for (int64_t step = 0; step < n_steps; ++step) loss = train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 0.0, state).loss;
+    for (int64_t step = 0; step < n_steps; ++step) loss = train_step(model, {config.optimizer, 0.0, {}}, std::vector{batch_of(4)}, state).loss;
     return loss;
   };
   EXPECT_EQ(loss_after(1, 1), loss_after(1, 1));
@@ -292,7 +294,7 @@ TEST(TrainStep, CountsStepsAndTokens) {
   const auto config = tiny_config("/data");
   const model::Transformer model(config.model);
   auto state = initial_state(config, model, at::kCPU);
-  for (int i = 0; i < 2; ++i) train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state);
+  for (int i = 0; i < 2; ++i) train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state);
   EXPECT_EQ(state.step, 2);
   EXPECT_EQ(state.phase_step, 2);
   EXPECT_EQ(state.tokens, 64);
@@ -304,9 +306,9 @@ TEST(TrainStep, LearnsAFixedBatch) {
   const model::Transformer model(config.model);
   auto state = initial_state(config, model, at::kCPU);
   const std::vector batches = {batch_of(4)};
-  const double first = train_step(model, config.optimizer, {}, batches, 1e-2, state).loss;
+  const double first = train_step(model, {config.optimizer, 1e-2, {}}, batches, state).loss;
   double last = 0;
-  for (int i = 0; i < 40; ++i) last = train_step(model, config.optimizer, {}, batches, 1e-2, state).loss;
+  for (int i = 0; i < 40; ++i) last = train_step(model, {config.optimizer, 1e-2, {}}, batches, state).loss;
   EXPECT_NEAR(first, std::log(16.0), 0.1);  // uniform guesses at initialisation
   EXPECT_LT(last, 0.8 * first);
 }
@@ -315,7 +317,7 @@ TEST(TrainStep, ClipsToTheConfiguredNorm) {
   auto config = tiny_config("/data", {"optimizer.clip_norm=1e-3"});
   const model::Transformer model(config.model);
   auto state = initial_state(config, model, at::kCPU);
-  const auto report = train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state);
+  const auto report = train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state);
   EXPECT_GT(report.grad_norm, 1e-2);  // before clipping
   std::vector<at::Tensor> moments;
   for (const auto& [name, moment] : state.adam.first) moments.push_back(moment);
@@ -327,7 +329,7 @@ TEST(TrainStep, FrozenParametersStay) {
   const model::Transformer model(config.model);
   auto state = initial_state(config, model, at::kCPU);
   const auto before = state.params.at("head.weight").detach().clone(), other = state.params.at("embedding.weight").detach().clone();
-  train_step(model, config.optimizer, {{"head.weight", 0.0}}, std::vector{batch_of(4)}, 1e-3, state);
+  train_step(model, {config.optimizer, 1e-3, {{"head.weight", 0.0}}}, std::vector{batch_of(4)}, state);
   EXPECT_TRUE(testing::same_bits(state.params.at("head.weight").detach(), before));
   EXPECT_FALSE(testing::same_bits(state.params.at("embedding.weight").detach(), other));
 }
@@ -339,13 +341,13 @@ TEST(TrainStep, AFrozenRouterKeepsItsBalancingState) {
     const model::Transformer model(config.model);
     auto state = initial_state(config, model, at::kCPU);
     const std::string name = kind == "quantile" ? "beta" : "bias";
-    train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state);
+    train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state);
     std::vector<ops::Params> before = state.router_states;
     state.params.at("layers.1.router.weight").set_requires_grad(false);
-    train_step(model, config.optimizer, {{"layers.0.router.weight", 0.5}, {"layers.1.router.weight", 0.0}}, split(batch_of(4, 2), 2), 1e-3, state);
+    train_step(model, {config.optimizer, 1e-3, {{"layers.0.router.weight", 0.5}, {"layers.1.router.weight", 0.0}}}, split(batch_of(4, 2), 2), state);
     EXPECT_FALSE(testing::same_bits(state.router_states[0].at(name), before[0].at(name))) << kind;
     for (const auto& [key, tensor] : before[1]) EXPECT_TRUE(testing::same_bits(state.router_states[1].at(key), tensor)) << kind << " " << key;
-    train_step(model, config.optimizer, {}, std::vector{batch_of(4, 3)}, 1e-3, state);  // free again
+    train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4, 3)}, state);  // free again
     EXPECT_FALSE(testing::same_bits(state.router_states[1].at(name), before[1].at(name))) << kind;
   }
 }
@@ -356,7 +358,7 @@ TEST(TrainStep, ALayerIsFrozenByItsPlaceInTheModel) {
   const model::Transformer model(config.model);
   for (const bool is_frozen : {true, false}) {
     auto state = initial_state(config, model, at::kCPU);
-    train_step(model, config.optimizer, {{is_frozen ? "layers.1.router.weight" : "layers.0.router.weight", 0.0}}, std::vector{batch_of(4)}, 1e-3, state);
+    train_step(model, {config.optimizer, 1e-3, {{is_frozen ? "layers.1.router.weight" : "layers.0.router.weight", 0.0}}}, std::vector{batch_of(4)}, state);
     EXPECT_EQ(state.router_states.at(0).at("steps").item<int64_t>(), is_frozen ? 0 : 1);
   }
 }
@@ -365,12 +367,12 @@ TEST(TrainStep, ANonFiniteStepChangesNothing) {
   const auto config = tiny_config("/data");
   const model::Transformer model(config.model);
   auto state = initial_state(config, model, at::kCPU);
-  train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state);
+  train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state);
   state.params.at("head.weight").detach().mutable_data_ptr<float>()[0] = std::numeric_limits<float>::infinity();
   std::vector<at::Tensor> before;
   for (const auto* group : {&state.params, &state.adam.first, &state.adam.second})
     for (const auto& [name, tensor] : *group) before.push_back(tensor.detach().clone());
-  const auto message = message_of<NumericsError>([&] { train_step(model, config.optimizer, {}, std::vector{batch_of(4)}, 1e-3, state); });
+  const auto message = message_of<NumericsError>([&] { train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state); });
   EXPECT_THAT(message, HasSubstr("step 2: got loss"));
   EXPECT_THAT(message, HasSubstr("need finite values"));
   size_t i = 0;
@@ -382,6 +384,40 @@ TEST(TrainStep, ANonFiniteStepChangesNothing) {
   for (const auto& [name, tensor] : state.params) EXPECT_FALSE(tensor.grad().defined()) << name;
 }
 
+TEST(TrainStep, AStepWithoutATargetIsAnError) {
+  const auto config = tiny_config("/data");
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  auto batch = batch_of(4);
+  batch.targets.fill_(-1);
+  const auto message = message_of<DataError>([&] { train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch, batch}, state); });
+  EXPECT_EQ(message, "step 1: got 64 tokens without a target; need one at least that is scored");
+  EXPECT_EQ(state.step, 0);
+  for (const auto& [name, tensor] : state.params) EXPECT_FALSE(tensor.grad().defined()) << name;
+  train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch, batch_of(4)}, state);  // one micro-batch may have none
+  EXPECT_EQ(state.step, 1);
+}
+
+// A read of a single value waits for an accelerator each time. The step reads its figures as one tensor.
+TEST(TrainStep, ReadsNoFigureOnTheWay) {
+  static std::atomic<int64_t> n_reads;
+  n_reads = 0;
+  const auto config = tiny_config("/data");
+  const model::Transformer model(config.model);
+  auto state = initial_state(config, model, at::kCPU);
+  const auto count = [](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
+    if (std::string_view(function.name()) == "aten::_local_scalar_dense") ++n_reads;
+    return nullptr;
+  };
+  const auto handle = at::addGlobalCallback(at::RecordFunctionCallback(count));
+  batch_of(1).tokens.sum().item<int64_t>();
+  const int64_t of_one = n_reads;
+  train_step(model, {config.optimizer, 1e-3, {}}, split(batch_of(4), 2), state);
+  at::removeCallback(handle);
+  EXPECT_EQ(of_one, 1);  // a read is counted
+  EXPECT_EQ(n_reads, 1);
+}
+
 // The loads of each layer after some steps on one batch, split into micro-batches of two equal halves.
 std::vector<std::vector<int64_t>> loads_of(int64_t n_steps, int64_t seed, int64_t micro_batch_size = 4) {
   const auto config = tiny_config("/data", {kNoAuxiliary, "model.router={kind = \"random\"}", "train.seed=" + std::to_string(seed)});
@@ -389,7 +425,7 @@ std::vector<std::vector<int64_t>> loads_of(int64_t n_steps, int64_t seed, int64_
   auto state = initial_state(config, model, at::kCPU);
   std::vector<std::vector<int64_t>> out;
   for (int64_t step = 0; step < n_steps; ++step)
-    for (const auto& counts : train_step(model, config.optimizer, {}, split(batch_of(4), micro_batch_size), 0.0, state).routing) out.push_back(counts.tokens_per_expert);
+    for (const auto& counts : train_step(model, {config.optimizer, 0.0, {}}, split(batch_of(4), micro_batch_size), state).routing) out.push_back(counts.tokens_per_expert);
   return out;
 }
 

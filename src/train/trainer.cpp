@@ -62,7 +62,7 @@ StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& st
   out.seconds = seconds_since(drawing);
   if (state.phase_step == 0) add_alarms(diagnose(setting.model, phase.factors, batches[0], state), "");
   const auto training = Clock::now();
-  out.report = train_step(setting.model, setting.config.optimizer, phase.factors, batches, phase.schedule->rate(state.phase_step + 1), state);
+  out.report = train_step(setting.model, {setting.config.optimizer, phase.schedule->rate(state.phase_step + 1), phase.factors}, batches, state);
   out.seconds += seconds_since(training);
   const std::string when = "step " + std::to_string(state.step) + ": ";
   add_alarms(find_collapse(out.report.routing), when);

@@ -1,0 +1,42 @@
+#include "data/batch.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+#include "support/gradients.h"
+
+namespace evenkeel::data {
+namespace {
+
+Batch batch_of(int64_t n, uint64_t seed) {
+  Batch out;
+  out.tokens = testing::random_ids(n * 3, 9, seed).view({n, 3});
+  out.targets = testing::random_ids(n * 3, 9, seed + 1).view({n, 3});
+  out.document_ids = testing::random_ids(n * 3, 2, seed + 2).view({n, 3}).to(at::kInt);
+  out.sources = {{"en", n - 1}, {"de", 1}};
+  return out;
+}
+
+TEST(Batch, JoinsSequencesAndCountsTheirSources) {
+  const std::vector<Batch> parts = {batch_of(2, 1), batch_of(1, 5)};
+  const auto whole = joined(parts);
+  EXPECT_TRUE(testing::same_bits(whole.tokens, at::cat({parts[0].tokens, parts[1].tokens})));
+  EXPECT_TRUE(testing::same_bits(whole.targets, at::cat({parts[0].targets, parts[1].targets})));
+  EXPECT_TRUE(testing::same_bits(whole.document_ids, at::cat({parts[0].document_ids, parts[1].document_ids})));
+  EXPECT_FALSE(whole.is_padding.defined());
+  EXPECT_EQ(whole.sources, (std::map<std::string, int64_t>{{"en", 1}, {"de", 2}}));
+}
+
+// The device `meta` holds shapes alone: it shows what was moved without an accelerator.
+TEST(Batch, MovesEveryTensorThatIsThere) {
+  auto batch = batch_of(2, 9);
+  batch.is_prefix = at::zeros({2, 3}, at::kBool);
+  const auto moved = on_device(batch, at::Device(at::kMeta));
+  for (const auto* tensor : {&moved.tokens, &moved.targets, &moved.document_ids, &moved.is_prefix}) EXPECT_TRUE(tensor->is_meta());
+  EXPECT_FALSE(moved.is_padding.defined());
+  EXPECT_EQ(moved.sources, batch.sources);
+}
+
+}  // namespace
+}  // namespace evenkeel::data
