@@ -125,7 +125,8 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
 }
 
 int plan_run(const ConfigNode& root, const PlanOptions& options) {
-  const auto config = train::read_run_config(root);
+  auto config = train::read_run_config(root);
+  train::resolve_lengths(config);
   data::Datasets datasets;
   train::require_one_tokenizer(config, datasets);
   const auto rate = rate_of(config, options, !options.no_measure);

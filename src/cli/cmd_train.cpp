@@ -5,6 +5,7 @@
 #include "core/file_io.h"
 #include "core/log.h"
 #include "report/page.h"
+#include "train/inputs.h"
 #include "train/trainer.h"
 
 namespace evenkeel::cli {
@@ -33,6 +34,7 @@ int cmd_train(Options& options) {
   train.tensorboard = !no_tensorboard;
   const ConfigNode root = read_recipe(recipe, overrides, seed);
   auto config = train::read_run_config(root);
+  train::resolve_lengths(config);
   if (const auto warning = model::kept_balance_warning(*root.find("model"), config.model); !warning.empty()) log_warning(warning);
   train.recipe_text = read_file(recipe);
   config.train.allow_mixed_tokenizers = config.train.allow_mixed_tokenizers || allow_mixed;

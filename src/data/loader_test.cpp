@@ -74,7 +74,7 @@ Rows draw(const Sources& sources, Loader& loader, int64_t n_sequences, int64_t b
   return out;
 }
 LoaderOptions options_of(uint64_t seed = 1) { return {S, kVocabulary, seed, false}; }
-LoaderState next_phase(LoaderState state) {
+SamplerState next_phase(SamplerState state) {
   state.mixture.clear();
   state.replay_draws = 0;
   return state;
@@ -85,7 +85,7 @@ std::vector<int64_t> counts_of(const Loader& loader) {
   return out;
 }
 // As a checkpoint keeps it.
-LoaderState reread(const LoaderState& state) { return loader_state_from_json(Json::parse(to_json(state).dump(), "state")); }
+SamplerState reread(const SamplerState& state) { return sampler_state_from_json(Json::parse(to_json(state).dump(), "state")); }
 
 void expect_whole_epochs(const Rows& rows, const std::string& name, int64_t n_samples) {
   std::set<int64_t> seen;
@@ -148,7 +148,7 @@ TEST(Loader, LosesAndRepeatsNothingOverPhasesAndResumes) {
       specs.push_back(sources.add(name, sizes.back()));
     }
     Rows all, without_stops;
-    LoaderState state, unstopped;
+    SamplerState state, unstopped;
     for (int phase = 0; phase < 4; ++phase) {
       PhaseDraws draws;
       for (const auto& spec : specs)
@@ -256,7 +256,7 @@ TEST(Replay, SeenRepeatsTheOwnSamplesOfAPhaseThatReplayed) {
           if (batch.sources.begin()->first.starts_with("replay/")) continue;
           own.push_back(sources.sample_of(batch.tokens.const_data_ptr<int64_t>()[0]));
         }
-        const PastDraws past{.start_cursors = start.cursors, .draws = static_cast<int64_t>(own.size()), .seed = 1, .replay = second.replay(), .replay_fraction = fraction, .replay_seen = is_seen};
+        const PastDraws past{.start_cursors = start.cursors, .draws = static_cast<int64_t>(own.size()), .seed = 1, .replay = second.sampler().replay(), .replay_fraction = fraction, .replay_seen = is_seen};
         const PhaseDraws last{.data = {de}, .replay = {en, fr}, .replay_fraction = 0.5, .replay_seen = true, .past = past};
         Loader third(options_of(), last, next_phase(second.state()), sources.datasets);
         Rows replayed;
@@ -325,7 +325,7 @@ TEST(Loader, AChangedMixtureCountsFromTheChangeOn) {
   const auto state = reread(before.state());
   const auto drawn = [&](const std::vector<SourceSpec>& data, int64_t n, const std::string& name) {
     Loader loader(options_of(), {.data = data}, state, sources.datasets);
-    EXPECT_TRUE(loader.counts_anew());
+    EXPECT_TRUE(loader.sampler().counts_anew());
     const auto names = names_of(draw(sources, loader, n));
     return std::count(names.begin(), names.end(), name);
   };
@@ -349,8 +349,8 @@ TEST(Loader, TheOrderOfSourcesInTheRecipeIsNoChange) {
   Loader before(options_of(), {.data = {a, b, c}}, {}, sources.datasets);
   draw(sources, before, 17);
   Loader same(options_of(), {.data = {a, b, c}}, reread(before.state()), sources.datasets), swapped(options_of(), {.data = {c, a, b}}, reread(before.state()), sources.datasets);
-  EXPECT_FALSE(same.counts_anew());
-  EXPECT_FALSE(swapped.counts_anew());
+  EXPECT_FALSE(same.sampler().counts_anew());
+  EXPECT_FALSE(swapped.sampler().counts_anew());
   auto expected = names_of(draw(sources, same, 13)), found = names_of(draw(sources, swapped, 13));
   std::sort(expected.begin(), expected.end());
   std::sort(found.begin(), found.end());
@@ -385,7 +385,7 @@ TEST(Loader, RefusesAnotherOrderWithinAnEpoch) {
   const auto en = sources.add("en", 12), de = sources.add("de", 40);
   Loader first(options_of(), {.data = {en}}, {}, sources.datasets);
   draw(sources, first, 5);
-  const auto in_order = [&](const LoaderState& state) { Loader(options_of(), {.data = {en}, .shuffle = false}, next_phase(state), sources.datasets); };
+  const auto in_order = [&](const SamplerState& state) { Loader(options_of(), {.data = {en}, .shuffle = false}, next_phase(state), sources.datasets); };
   EXPECT_THAT(testing::message_of<ConfigError>([&] { in_order(first.state()); }), HasSubstr("r.toml:en: got shuffle = false for 'en', of which 5 of 12 samples"));
   // Replayed fresh, it goes on in the order of its phase.
   Loader replay(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .shuffle = false, .replay_shuffle = true}, next_phase(first.state()), sources.datasets);
@@ -411,7 +411,7 @@ TEST(Loader, GoesOnFromACheckpointOfAnEarlierVersion) {
   old["mixture_counts"] = counts;
   old.erase("mixture");
   old.erase("shuffled");
-  Loader resumed(options_of(), {.data = {a, b}}, loader_state_from_json(Json::parse(old.dump(), "state")), sources.datasets);
+  Loader resumed(options_of(), {.data = {a, b}}, sampler_state_from_json(Json::parse(old.dump(), "state")), sources.datasets);
   EXPECT_EQ(draw(sources, resumed, 30), draw(sources, whole, 30));
   EXPECT_EQ(to_json(resumed.state()), to_json(whole.state()));
 }
@@ -442,10 +442,10 @@ TEST(Loader, RefusesSourcesThatDoNotFit) {
   auto absent = en;
   absent.path += "x";
   EXPECT_THROW(Loader(options_of(), {.data = {absent}}, {}, sources.datasets), DataError);
-  LoaderState of_two;
+  SamplerState of_two;
   of_two.mixture = {{.count = 1}, {.count = 1}};  // of an earlier version
   EXPECT_THROW(Loader(options_of(), {.data = {en}}, of_two, sources.datasets), CheckpointError);
-  EXPECT_THROW(loader_state_from_json(Json::object()), DataError);
+  EXPECT_THROW(sampler_state_from_json(Json::object()), DataError);
 }
 
 TEST(WindowReader, ScoresEveryTokenButTheFirstOnce) {

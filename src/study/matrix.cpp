@@ -1,4 +1,5 @@
 #include "study/matrix.h"
+#include "train/inputs.h"
 
 #include <filesystem>
 #include <set>
@@ -251,6 +252,7 @@ StudyPlan read_study(const ConfigNode& root) {
       require<ConfigError>(names.insert(arm.name).second, change.table.where, ": got the arm name '", arm.name, "' twice; need distinct names");
       try {
         arm.config = train::read_run_config(arm.recipe);
+        train::resolve_lengths(arm.config);
       } catch (const ConfigError& error) {
         fail<ConfigError>("arm ", arm.name, ": ", error.what());
       }

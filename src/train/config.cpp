@@ -7,8 +7,6 @@
 #include <set>
 
 #include "checkpoint/model_source.h"
-#include "data/indexed_dataset.h"
-#include "data/loader.h"
 #include "model/layout.h"
 #include "train/phase.h"
 
@@ -58,11 +56,10 @@ int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
     case Unit::steps: n = std::ceil(length.value); break;
     case Unit::tokens: n = std::ceil(length.value / tokens_per_step); break;
     case Unit::epochs: {
-      const auto dataset = data::IndexedDataset::open(this->data[0].path.value);
-      const int64_t samples = data::samples_per_epoch(dataset.n_tokens(), settings.sequence_length);
+      if (samples_per_epoch == 0) throw std::logic_error("the length of phase '" + name + "' in epochs is not resolved");
       // An epoch is one pass over the phase's own data: what is replayed beside it makes it longer.
       const double own_share = replay ? 1 - replay->fraction : 1.0;
-      n = std::ceil(length.value * static_cast<double>(samples) / (own_share * static_cast<double>(settings.batch_size)));
+      n = std::ceil(length.value * static_cast<double>(samples_per_epoch) / (own_share * static_cast<double>(settings.batch_size)));
       break;
     }
     case Unit::fraction: break;
@@ -326,8 +323,7 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need) {
     const auto factors = phase.rate_factors(config.model);
     const auto n_frozen = static_cast<size_t>(std::count_if(factors.begin(), factors.end(), [](const auto& entry) { return entry.second == 0; }));
     require<ConfigError>(n_frozen < n_parameters, phase.where, ": got phase '", phase.name, "' with all ", n_parameters, " parameters frozen; need one at least that learns");
-    const bool is_epochs = (phase.tokens.value > 0 ? phase.tokens : phase.steps).unit == Unit::epochs;
-    if (!is_epochs) phase_schedule(config, phase);
+    if (!phase.is_in_epochs()) phase_schedule(config, phase);
   }
   check_replays(config);
   check_orders(config, [](const std::string& path) { return path; });  // what the recipe alone shows; contents follow when they are opened

@@ -124,6 +124,7 @@ struct PhaseConfig {
   std::vector<std::string> freeze;
   ConfigNode slow;    // table of pattern = factor
   std::string where;  // of the phase's table
+  int64_t samples_per_epoch = 0;  // of its one source, where its length is in epochs: resolve_lengths (train/inputs.h)
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name of the phase; --set and a study address it by that", "", kRequired});
     field("tokens", c.tokens, {"length of the phase, rounded up to whole steps; \"1 epoch\" with a single source", "tokens, steps or epochs", "required without steps"});
@@ -137,7 +138,8 @@ struct PhaseConfig {
     field("freeze", c.freeze, "patterns of parameters that do not learn, as \"layers.0.router.*\"");
     field("slow", c.slow, {"patterns of parameters, each with the factor on its learning rate", "", "none"});
   }
-  // Whole steps; opens the data only for a length in epochs.
+  bool is_in_epochs() const { return (tokens.value > 0 ? tokens : steps).unit == Unit::epochs; }
+  // Whole steps. std::logic_error for a length in epochs that is not resolved.
   int64_t total_steps(const TrainSettings& settings) const;
   // Factor on the learning rate per parameter; ConfigError for a pattern that matches none.
   optim::RateFactors rate_factors(const model::ModelConfig& model) const;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "support/tiny_run.h"
+#include "train/inputs.h"
 
 namespace evenkeel::train {
 namespace {
@@ -52,7 +53,9 @@ TEST(RunConfig, LengthsAreWholeStepsRoundedUp) {
     for (auto& phase : root.find("phase")->list()) phase.erase("steps");
     apply_override(root, "phase.one." + key + "=" + value);
     apply_override(root, "phase.two.steps=1");
-    const auto config = read_run_config(root);
+    auto config = read_run_config(root);
+    EXPECT_EQ(config.phases[0].samples_per_epoch, 0);
+    resolve_lengths(config);
     return config.phases[0].total_steps(config.train);
   };
   EXPECT_EQ(steps_of("tokens", "\"1 tokens\""), 1);

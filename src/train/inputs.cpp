@@ -8,6 +8,17 @@
 
 namespace evenkeel::train {
 
+void resolve_lengths(RunConfig& config) {
+  for (auto& phase : config.phases) {
+    if (!phase.is_in_epochs() || phase.data.empty()) continue;
+    const RecipePath& path = phase.data[0].path;
+    const int64_t n_tokens = data::IndexedDataset::open(path.value).n_tokens();
+    phase.samples_per_epoch = data::samples_per_epoch(n_tokens, config.train.sequence_length);
+    require<DataError>(phase.samples_per_epoch > 0, path.where, ": got ", path.value, " with ", n_tokens, " tokens; need at least ", config.train.sequence_length + 1, " (sequence_length + 1)");
+    phase_schedule(config, phase);
+  }
+}
+
 void InputData::open(const RunConfig& config) {
   const int64_t one_sample = config.train.sequence_length + 1;
   const auto open_all = [&](const auto& sources, int64_t least_tokens) {

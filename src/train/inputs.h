@@ -12,6 +12,10 @@
 
 namespace evenkeel::train {
 
+// Turns lengths in epochs into steps, which needs the sizes of the sets. DataError naming the recipe's line for a set that is shorter than a
+// sequence, ConfigError for a schedule that does not fit the length. To be called on each configuration that was read.
+void resolve_lengths(RunConfig& config);
+
 // The data sets of one or several runs, each opened once, and each read as a whole once.
 class InputData {
  public:

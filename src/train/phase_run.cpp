@@ -43,7 +43,7 @@ PhaseRun begin_phase(const RunSetting& setting, TrainState& state) {
     param.set_requires_grad(factor == out.factors.end() || factor->second != 0);
   }
   out.loader = std::make_unique<data::Loader>(loader_options(config), phase_draws(config, phase, state.records), state.loader, setting.data.datasets());
-  state.records.back().drawn.replay = out.loader->replay();
+  state.records.back().drawn.replay = out.loader->sampler().replay();
   return out;
 }
 

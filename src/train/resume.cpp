@@ -50,12 +50,12 @@ void complete_old_state(const RunConfig& config, const ResumeOptions& options, c
 void try_current_phase(const RunConfig& config, InputData& data, TrainState& state) {
   const PhaseConfig& phase = config.phases[phase_of(state)];
   const bool had_mixture = !state.loader.mixture.empty();
-  const data::Loader loader(loader_options(config), phase_draws(config, phase, state.records), state.loader, data.datasets());
+  const data::Sampler sampler(loader_options(config), phase_draws(config, phase, state.records), state.loader, data.datasets());
   PhaseRecord& record = state.records.back();
   const bool seen = phase.replay && phase.replay->mode == "seen";
-  if (loader.counts_anew() || !had_mixture || seen != record.drawn.replay_seen) record.has_changed = record.has_changed || record.drawn.draws > 0;
+  if (sampler.counts_anew() || !had_mixture || seen != record.drawn.replay_seen) record.has_changed = record.has_changed || record.drawn.draws > 0;
   record_sources(phase, data, record);
-  state.loader = loader.state();
+  state.loader = sampler.state();
 }
 
 // The phase that comes next, where it goes on from where the run is.
@@ -64,10 +64,10 @@ void try_next_phase(const RunConfig& config, const std::vector<PhaseStart>& star
   if (next >= config.phases.size() || !starts[next].folder.empty() || starts[next].step != state.step) return;
   auto records = state.records;
   records.push_back({.name = config.phases[next].name});
-  data::LoaderState loader = state.loader;
+  data::SamplerState loader = state.loader;
   loader.mixture.clear();
   loader.replay_draws = 0;
-  const data::Loader check(loader_options(config), phase_draws(config, config.phases[next], records), std::move(loader), data.datasets());
+  const data::Sampler check(loader_options(config), phase_draws(config, config.phases[next], records), std::move(loader), data.datasets());
 }
 
 // The recipe was compared before a checkpoint that a killed save had left was in its place again: where that is the only one, there was

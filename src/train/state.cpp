@@ -157,7 +157,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
     state.tokens = json.at("tokens").as_int();
     state.phase_index = json.at("phase_index").as_int();
     state.phase_step = json.at("phase_step").as_int();
-    state.loader = data::loader_state_from_json(json.at("loader"));
+    state.loader = data::sampler_state_from_json(json.at("loader"));
     state.records = read_records(json, where, config.train.seed);
     for (const auto& [name, count] : json.at("optimizer_updates").as_object()) state.adam.updates[name] = count.as_int();
     require<CheckpointError>(state.step >= 0 && state.tokens >= 0 && state.phase_index >= 0 && state.phase_step >= 0, where,

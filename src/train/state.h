@@ -30,7 +30,7 @@ struct TrainState {
   ops::Params params;  // leaves that require a gradient
   optim::AdamState adam;
   std::vector<ops::Params> router_states;  // one for each MoE layer
-  data::LoaderState loader;
+  data::SamplerState loader;
   int64_t step = 0, tokens = 0;  // of the whole run
   int64_t phase_index = 0, phase_step = 0;
   std::vector<PhaseRecord> records;  // phases begun, in order
