@@ -1,8 +1,9 @@
 #include "study/matrix.h"
-#include "train/inputs.h"
 
 #include <filesystem>
 #include <set>
+
+#include "train/inputs.h"
 
 namespace evenkeel::study {
 namespace {
