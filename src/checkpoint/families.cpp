@@ -57,7 +57,7 @@ const Family& family_named(const std::string& model_type, const std::string& whe
   std::string known;
   for (const auto& family : families()) {
     if (model_type == family.model_type) return family;
-    known += (known.empty() ? "" : ", ") + std::string(family.model_type);
+    add_to_list(known, family.model_type);
   }
   fail<CheckpointError>(where, ": model_type: got \"", model_type, "\"; need one of: ", known, " (other families are not there yet)");
 }
@@ -77,7 +77,7 @@ std::pair<std::string, std::string> split_layer(const std::string& name) {
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string out;
-  for (const int64_t size : shape) out += (out.empty() ? "" : ", ") + std::to_string(size);
+  for (const int64_t size : shape) add_to_list(out, std::to_string(size));
   return "[" + out + "]";
 }
 
@@ -153,7 +153,7 @@ void check_all_used(const Family& family, const SafetensorsFolder& folder, const
   int64_t n_left_over = 0;
   for (const auto& name : folder.names()) {
     if (used.contains(name)) continue;
-    if (++n_left_over <= 3) left_over += (left_over.empty() ? "" : ", ") + shown_name(name);
+    if (++n_left_over <= 3) add_to_list(left_over, shown_name(name));
   }
   require<CheckpointError>(n_left_over == 0, where, ": got ", counted(n_left_over, "tensor"), " that a ", family.model_type,
                            " of this config.json does not have: ", left_over, n_left_over > 3 ? ", ..." : "", "; need none");

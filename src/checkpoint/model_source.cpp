@@ -65,7 +65,7 @@ fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step) {
     warn_of_later_ones(path, *step);
   }
   std::string known;
-  for (const int64_t saved : steps) known += (known.empty() ? "" : ", ") + std::to_string(saved);
+  for (const int64_t saved : steps) add_to_list(known, std::to_string(saved));
   require<CheckpointError>(std::find(steps.begin(), steps.end(), *step) != steps.end(), path.string(), ": got step ", *step,
                            "; need one of the saved steps: ", known.empty() ? "none" : known);
   return path / "checkpoints" / step_folder_name(*step);

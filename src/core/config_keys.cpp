@@ -28,7 +28,7 @@ void name_kinds(std::vector<ConfigKey>& all, const std::string& chooser) {
   if (entry == all.end()) throw std::logic_error("no key " + chooser + " that names its kinds");
   const std::vector<std::string> kinds = entry->kinds;
   std::string names;
-  for (const auto& kind : kinds) names += (names.empty() ? "" : ", ") + kind;
+  for (const auto& kind : kinds) add_to_list(names, kind);
   entry->meaning += ": " + names;
   for (auto& key : all) key.is_of_all_kinds = key.kinds == kinds;
 }
@@ -135,7 +135,7 @@ std::string shown_default(const ConfigKey& key) {
 std::string shown_kinds(const ConfigKey& key) {
   if (key.is_of_all_kinds || key.kinds.empty()) return "all";
   std::string out;
-  for (const auto& kind : key.kinds) out += (out.empty() ? "" : ", ") + kind;
+  for (const auto& kind : key.kinds) add_to_list(out, kind);
   return out;
 }
 

@@ -242,7 +242,7 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
       for (auto& item : node->list()) {
         const ConfigNode* name = item.find("name");
         if (name == nullptr || !name->is_string()) continue;
-        names += (names.empty() ? "" : ", ") + std::get<std::string>(name->value);
+        add_to_list(names, std::get<std::string>(name->value));
         if (std::get<std::string>(name->value) == parts[i]) found = &item;
       }
       require<ConfigError>(found != nullptr && !last, where, ": got '", parts[i], "'; need the name of a table in '",
@@ -337,7 +337,7 @@ void fail_unknown_key(const std::string& where, const std::string& path, const s
                       const std::vector<std::string>& known) {
   const std::string nearest = nearest_name(key, known);
   std::string all;
-  for (const auto& name : known) all += (all.empty() ? "" : ", ") + name;
+  for (const auto& name : known) add_to_list(all, name);
   fail<ConfigError>(where, ": got unknown key '", join_path(path, key), "'; need ",
                     nearest.empty() ? "one of " + all : "a known key (did you mean '" + nearest + "'?)");
 }

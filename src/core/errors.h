@@ -5,6 +5,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace evenkeel {
 
@@ -37,6 +38,12 @@ std::string join_parts(const Parts&... parts) {
   out.precision(9);
   (out << ... << parts);
   return out.str();
+}
+
+// Adds the item to a list for a message, as in "ids, frequency".
+inline void add_to_list(std::string& list, std::string_view item) {
+  if (!list.empty()) list += ", ";
+  list += item;
 }
 
 template <class E, class... Parts>

@@ -59,7 +59,7 @@ const Kind<T, Place>& chosen_kind(const std::vector<Kind<T, Place>>& kinds, cons
   if (node != nullptr) read_value(*node, path, name);
   for (const auto& kind : kinds) {
     if (name == kind.name) return kind;
-    known += (known.empty() ? "" : ", ") + std::string(kind.name);
+    add_to_list(known, kind.name);
   }
   fail<ConfigError>(node->where, ": got ", path, " = '", name, "'; need one of: ", known);
 }

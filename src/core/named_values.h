@@ -22,7 +22,7 @@ T read_named(const ConfigNode& node, const std::string& path, std::span<const Na
   read_value(node, path, text);
   for (const auto& [name, value] : names) {
     if (text == name) return value;
-    known += (known.empty() ? "" : ", ") + std::string(name);
+    add_to_list(known, name);
   }
   fail<ConfigError>(node.where, ": got ", path, " = '", text, "'; need one of: ", known);
 }

@@ -28,7 +28,7 @@ void require_one_tokenizer(const std::vector<TokenizerUse>& uses, bool allows_mi
   std::string unknown;
   for (const auto& use : uses) {
     if (use.sha256.empty()) {
-      if (unknown.find(use.place) == std::string::npos) unknown += (unknown.empty() ? "" : ", ") + use.place;
+      if (unknown.find(use.place) == std::string::npos) add_to_list(unknown, use.place);
     } else if (use.sha256 != first->sha256) {
       require<DataError>(allows_mixed, shown(use), ": got another tokenizer than ", shown(*first), "; need one for all, or ", how_to_allow);
       return log_warning(shown(use), " stands beside ", shown(*first), ": the same id means other text in each");

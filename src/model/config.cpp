@@ -187,8 +187,8 @@ std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& con
   if (kind == nullptr || given.find("balance") != nullptr || !config.is_moe()) return "";
   if (moe::make_router(config.router_shape(), config.router)->traits().needs_balance) return "";
   std::string kept;
-  for (const auto& term : config.balance.terms) kept += (kept.empty() ? "" : ", ") + ("the balance loss " + term.loss + " " + format_double(term.coefficient));
-  if (config.balance.z_coefficient > 0) kept += (kept.empty() ? "" : ", ") + ("the z-loss " + format_double(config.balance.z_coefficient));
+  for (const auto& term : config.balance.terms) add_to_list(kept, "the balance loss " + term.loss + " " + format_double(term.coefficient));
+  if (config.balance.z_coefficient > 0) add_to_list(kept, "the z-loss " + format_double(config.balance.z_coefficient));
   if (kept.empty()) return "";
   return kind->where + ": got model.router.kind = " + kind->shown() + ", which balances by itself, without model.balance beside it, so it keeps " + kept +
          " of the preset or base; need model.balance = {loss = []} there to train without, or the losses stated there to keep them";

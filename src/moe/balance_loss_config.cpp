@@ -45,7 +45,7 @@ struct OneTerm {
 
 std::string joined(const std::vector<std::string>& names) {
   std::string out;
-  for (const auto& name : names) out += (out.empty() ? "" : ", ") + name;
+  for (const auto& name : names) add_to_list(out, name);
   return out;
 }
 

@@ -59,7 +59,7 @@ CapacityConfig capacity_rule(const std::string& name, const std::string& where) 
     names.push_back(rule.config.rule);
   }
   std::string all;
-  for (const auto& known : names) all += (all.empty() ? "" : ", ") + known;
+  for (const auto& known : names) add_to_list(all, known);
   const std::string nearest = nearest_name(name, names);
   fail<ConfigError>(where, ": got model.capacity.rule = '", name, "'; need one of: ", all, nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
 }

@@ -265,7 +265,7 @@ std::unique_ptr<Schedule> make_schedule(const ConfigNode& config, const PhaseLen
   std::string known;
   for (const auto& candidate : schedule_kinds()) {
     if (kind == candidate.name) return candidate.make(config, length);
-    known += (known.empty() ? "" : ", ") + std::string(candidate.name);
+    add_to_list(known, candidate.name);
   }
   fail<ConfigError>(node->where, ": got schedule.kind = '", kind, "'; need one of: ", known);
 }

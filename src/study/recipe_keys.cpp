@@ -21,7 +21,7 @@ void add_model_keys(std::vector<ConfigKey>& out) {
   list_keys(model::ModelTable{}, "model", keys);
   set_type(keys, "model.from", "path");
   std::string presets;
-  for (const auto& name : model::preset_names()) presets += (presets.empty() ? "" : ", ") + name;
+  for (const auto& name : model::preset_names()) add_to_list(presets, name);
   for (auto& key : keys)
     if (key.key == "model.preset") key.meaning += ": " + presets;
   insert_keys(keys, "model.attention", model::attention_keys("model.attention"));

@@ -223,7 +223,7 @@ void check_replays(const RunConfig& config) {
     const auto earlier = std::find_if(config.phases.begin(), config.phases.begin() + static_cast<std::ptrdiff_t>(i), [&](const auto& other) { return other.name == phase.replay->from; });
     const bool is_earlier = earlier != config.phases.begin() + static_cast<std::ptrdiff_t>(i);
     std::string known;
-    for (size_t j = 0; j < i; ++j) known += (known.empty() ? "" : ", ") + config.phases[j].name;
+    for (size_t j = 0; j < i; ++j) add_to_list(known, config.phases[j].name);
     require<ConfigError>(is_earlier || has_outside_start, phase.where, ": got replay.from = '", phase.replay->from, "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
     const bool saw_nothing = is_earlier && earlier->replay && earlier->replay->fraction == 1;
     require<ConfigError>(!saw_nothing || phase.replay->mode == "fresh" || phase.replay->fraction == 0, phase.where, ": got phase.", phase.name, ".replay.mode = 'seen' of phase '", earlier->name,

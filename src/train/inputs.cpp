@@ -116,7 +116,7 @@ std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
   std::set<std::string> own;
   std::map<std::string, PhaseRecord> brought;  // by a start so far, the last of a name
   std::string known;
-  const auto add_known = [&](const std::string& name) { known += (known.empty() ? "" : ", ") + name; };
+  const auto add_known = [&](const std::string& name) { add_to_list(known, name); };
   for (size_t i = 0; i < config.phases.size(); ++i) {
     const PhaseConfig& phase = config.phases[i];
     starts.push_back(phase_start(config, i));

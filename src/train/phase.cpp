@@ -37,7 +37,7 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
   const std::optional<int64_t> step = start.step.number;
   std::string earlier;
   for (size_t i = 0; i < index; ++i) {
-    earlier += (earlier.empty() ? "" : ", ") + config.phases[i].name;
+    add_to_list(earlier, config.phases[i].name);
     const bool is_previous = start.from.empty() && i + 1 == index;
     if (config.phases[i].name != start.from && !is_previous) continue;
     const int64_t n_steps = first_steps[i + 1] - first_steps[i];
@@ -134,7 +134,7 @@ data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, 
   const PhaseConfig* earlier = replayed_phase(config, phase);
   const PhaseRecord* record = replayed_record(phase, records);
   std::string known;
-  for (size_t i = 0; i + 1 < records.size(); ++i) known += (known.empty() ? "" : ", ") + records[i].name;
+  for (size_t i = 0; i + 1 < records.size(); ++i) add_to_list(known, records[i].name);
   require<ConfigError>(record != nullptr, phase.where, ": got replay.from = '", replay.from, "'; need a phase that came before: ", known.empty() ? "none" : known);
   draws.replay = earlier != nullptr ? specs(earlier->data, "replay/") : record->sources;
   if (earlier == nullptr)

@@ -21,7 +21,7 @@ void flatten(const Json& json, const std::string& path, std::map<std::string, st
     std::string names;  // their order counts too
     for (size_t i = 0; i < json.size(); ++i) {
       const Json* name = json.at(i).find("name");
-      names += (names.empty() ? "" : ", ") + (name != nullptr ? name->as_string() : std::to_string(i));
+      add_to_list(names, name != nullptr ? name->as_string() : std::to_string(i));
       flatten(json.at(i), join_path(path, name != nullptr ? name->as_string() : std::to_string(i)), out);
     }
     out[path] = "[" + names + "]";
