@@ -54,6 +54,11 @@ std::string ConfigNode::shown() const {
   return text;
 }
 
+const std::string& place_of(const ConfigNode& table, std::string_view key) {
+  const ConfigNode* node = table.find(key);
+  return node != nullptr ? node->where : table.where;
+}
+
 ConfigNode config_table(std::string where, std::string folder) {
   return {ConfigNode::Table{}, std::move(where), std::move(folder)};
 }

@@ -51,6 +51,8 @@ struct ConfigNode::Entry {
   ConfigNode node;
 };
 
+// Where the key stands in the table, or where the table stands.
+const std::string& place_of(const ConfigNode& table, std::string_view key);
 ConfigNode config_table(std::string where, std::string folder = "");
 // The tree of a JSON value, as resolved.json and state.json hold a recipe; keys that are null are absent. Every node is at `where`.
 ConfigNode config_from_json(const Json& json, const std::string& where);

@@ -50,6 +50,12 @@ std::string message_for(const std::string& text) {
   return testing::message_of<ConfigError>([&] { read(toml(text)); });
 }
 
+TEST(ConfigTree, PlaceOfAKeyIsThatOfItsTableWhereItIsAbsent) {
+  const auto table = toml("[inner]\ncount = 1\n");
+  EXPECT_EQ(place_of(*table.find("inner"), "count"), "recipe.toml:2:1");
+  EXPECT_EQ(place_of(*table.find("inner"), "length"), table.find("inner")->where);
+}
+
 TEST(ConfigTree, ReadsEveryKindOfValue) {
   const auto config = read(toml(
       "name = \"x\"\nrate = 1\nenabled = true\nnumbers = [1, 2.5]\nrest = {a = [1]}\n"

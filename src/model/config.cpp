@@ -76,8 +76,7 @@ struct Check {
   const std::string& where;
   const ConfigNode* table = nullptr;  // of [model]
   std::string place_of(const std::string& key) const {
-    const ConfigNode* found = table != nullptr ? table->find(key.substr(0, key.find('.'))) : nullptr;
-    return found != nullptr ? found->where : where;
+    return table != nullptr ? evenkeel::place_of(*table, key.substr(0, key.find('.'))) : where;
   }
   template <class T>
   void operator()(bool holds, const char* key, const T& value, const std::string& need) const {

@@ -68,8 +68,7 @@ namespace {
 
 void check_ranges(const CapacityConfig& config, const ConfigNode& node, const std::string& path) {
   const auto check = [&](bool holds, const char* key, const auto& value, const std::string& need) {
-    const ConfigNode* child = node.find(key);
-    require<ConfigError>(holds, child != nullptr ? child->where : node.where, ": got ", path, ".", key, " = ", value, "; need ", need);
+    require<ConfigError>(holds, place_of(node, key), ": got ", path, ".", key, " = ", value, "; need ", need);
   };
   constexpr double kMaxFactor = 1e6;
   constexpr int64_t kMaxTokens = int64_t{1} << 31;

@@ -60,10 +60,8 @@ struct KindOptions : Options {
   }
 };
 
-std::string place_of(const ConfigNode& config, const char* key) {
-  const ConfigNode* node = config.find(key);
-  return (node != nullptr ? node->where : config.where) + ": schedule." + key;
-}
+// For a message: where the key stands, and its name.
+std::string place_and_key(const ConfigNode& config, const char* key) { return place_of(config, key) + ": schedule." + key; }
 
 template <class O>
 O read_schedule(const ConfigNode& config) {
@@ -71,14 +69,14 @@ O read_schedule(const ConfigNode& config) {
   read_value(config, "schedule", table);
   const O& options = table.options;
   const auto check = [&](const char* key, double value) {
-    require<ConfigError>(value >= 0 && value <= 1e3, place_of(config, key), ": got ", value, "; need 0..1000");
+    require<ConfigError>(value >= 0 && value <= 1e3, place_and_key(config, key), ": got ", value, "; need 0..1000");
   };
   check("lr_max", options.lr_max);
   check("lr_min", options.lr_min);
   check("lr_start", options.lr_start);
   check("lr_constant", options.lr_constant);
   require<ConfigError>(config.find("lr_max") != nullptr, config.where, ": got a schedule without lr_max; need lr_max");
-  require<ConfigError>(options.lr_min <= options.lr_max, place_of(config, "lr_min"), ": got ", options.lr_min,
+  require<ConfigError>(options.lr_min <= options.lr_max, place_and_key(config, "lr_min"), ": got ", options.lr_min,
                        "; need at most lr_max = ", options.lr_max);
   return options;
 }
@@ -104,7 +102,7 @@ class FunctionSchedule : public Schedule {
 template <class O>
 std::unique_ptr<Schedule> make(const char* kind, const O& o, const ConfigNode& config, const PhaseLength& length,
                                const std::function<FunctionSchedule::Rate(int64_t warmup_steps)>& after_warmup) {
-  const int64_t warmup_steps = duration_in_steps(o.warmup, length, place_of(config, "warmup"));
+  const int64_t warmup_steps = duration_in_steps(o.warmup, length, place_and_key(config, "warmup"));
   Json options = to_json(o);
   options["kind"] = kind;
   return std::make_unique<FunctionSchedule>(o, warmup_steps, length, after_warmup(warmup_steps), options);
@@ -153,14 +151,14 @@ double wsd_coefficient(const std::string& shape, double q) {
 template <class O>
 std::unique_ptr<Schedule> make_wsd(const O& o, const ConfigNode& config, const PhaseLength& length) {
   require<ConfigError>(o.shape == "linear" || o.shape == "cosine" || o.shape == "exponential" || o.shape == "minus_sqrt",
-                       place_of(config, "shape"), ": got '", o.shape, "'; need linear, cosine, exponential or minus_sqrt");
-  const int64_t D = duration_in_steps(o.decay, length, place_of(config, "decay"));
+                       place_and_key(config, "shape"), ": got '", o.shape, "'; need linear, cosine, exponential or minus_sqrt");
+  const int64_t D = duration_in_steps(o.decay, length, place_and_key(config, "decay"));
   for (const char* key : {"lr_min", "shape"})
     require<ConfigError>(
-        D > 0 || config.find(key) == nullptr, place_of(config, key),
+        D > 0 || config.find(key) == nullptr, place_and_key(config, key),
         ": got it in a wsd schedule without decay, where it changes nothing; need decay too, as in decay = 0.1");
   return make("wsd", o, config, length, [=](int64_t W) {
-    require<ConfigError>(W + D <= length.total_steps, place_of(config, "decay"), ": got warm-up and decay of ", W + D,
+    require<ConfigError>(W + D <= length.total_steps, place_and_key(config, "decay"), ": got warm-up and decay of ", W + D,
                          " steps; need at most the phase's ", length.total_steps);
     return [=](int64_t n) {
       const int64_t begin = length.total_steps - D;
@@ -174,15 +172,15 @@ std::unique_ptr<Schedule> make_wsd(const O& o, const ConfigNode& config, const P
 template <class O>
 std::unique_ptr<Schedule> make_infinite(const char* kind, const O& o, const ConfigNode& config, const PhaseLength& length,
                                         const std::function<double(double progress)>& cooldown_rate) {
-  const int64_t C = duration_in_steps(o.cooldown, length, place_of(config, "cooldown"));
-  const int64_t K = duration_in_steps(o.constant, length, place_of(config, "constant"));
-  require<ConfigError>(o.lr_constant > 0 && o.lr_constant <= o.lr_max, place_of(config, "lr_constant"), ": got ", o.lr_constant,
+  const int64_t C = duration_in_steps(o.cooldown, length, place_and_key(config, "cooldown"));
+  const int64_t K = duration_in_steps(o.constant, length, place_and_key(config, "constant"));
+  require<ConfigError>(o.lr_constant > 0 && o.lr_constant <= o.lr_max, place_and_key(config, "lr_constant"), ": got ", o.lr_constant,
                        "; need more than 0 and at most lr_max = ", o.lr_max);
   return make(kind, o, config, length, [=](int64_t W) -> FunctionSchedule::Rate {
     const int64_t D = length.total_steps - W;
-    require<ConfigError>(C + K <= D, place_of(config, "constant"), ": got warm-up, cool-down and constant of ", W + C + K,
+    require<ConfigError>(C + K <= D, place_and_key(config, "constant"), ": got warm-up, cool-down and constant of ", W + C + K,
                          " steps; need at most the phase's ", length.total_steps);
-    require<ConfigError>(C + K == D || (o.lr_min > 0 && o.lr_min <= o.lr_constant), place_of(config, "lr_min"), ": got ", o.lr_min,
+    require<ConfigError>(C + K == D || (o.lr_min > 0 && o.lr_min <= o.lr_constant), place_and_key(config, "lr_min"), ": got ", o.lr_min,
                          "; need more than 0 and at most lr_constant for the exponential anneal");
     return [=](int64_t n) {
       const int64_t u = n - W;
@@ -201,7 +199,7 @@ std::unique_ptr<Schedule> make_infinite_cosine(const O& o, const ConfigNode& con
 
 template <class O>
 std::unique_ptr<Schedule> make_infinite_inverse_sqrt(const O& o, const ConfigNode& config, const PhaseLength& length) {
-  require<ConfigError>(o.timescale > 0, place_of(config, "timescale"), ": got ", o.timescale, "; need more than 0");
+  require<ConfigError>(o.timescale > 0, place_and_key(config, "timescale"), ": got ", o.timescale, "; need more than 0");
   const auto h = [=](double x) { return 1 / std::sqrt(1 + o.timescale * x) - 1; };
   return make_infinite("infinite_inverse_sqrt", o, config, length,
                        [=](double x) { return o.lr_max + (o.lr_constant - o.lr_max) * h(x) / h(1); });

@@ -117,11 +117,6 @@ std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const P
 
 namespace {
 
-std::string place_of(const ConfigNode& table, const char* key) {
-  const ConfigNode* node = table.find(key);
-  return node != nullptr ? node->where : table.where;
-}
-
 // A rhythm is a duration with its unit; a bare 0 is never.
 void check_rhythm(const ConfigNode& table, const char* key, const std::string& path) {
   const ConfigNode* node = table.find(key);
@@ -283,7 +278,7 @@ void read_model(RunConfig& config, const ConfigNode& root) {
   evenkeel::read_value(changes, "model", table);
   if (changes.find("balance") == nullptr) given.balance = source.config.balance;
   model::check_model_config(given, model->where, model);
-  require_same_architecture(given, source, [&](const std::string& key) { return place_of(changes, key.c_str()); });
+  require_same_architecture(given, source, [&](const std::string& key) { return place_of(changes, key); });
   model::check_router_state(given, source.config, source.folder.string());
   config.model = given;
 }

@@ -107,13 +107,13 @@ std::unique_ptr<Router> make(const RouterShape& shape, LossFreeOptions options, 
   check_options(config, shape, options.choice.score);
   check_options(config, shape, options.choice.groups, LossFreeOptions::group_defaults());
   check_options(config, shape, options.choice.jitter);
-  require<ConfigError>(options.rate >= 0 && options.rate <= 1e6, place_of(config, "rate"), ": got model.router.rate = ", options.rate, "; need 0..1e6");
+  require<ConfigError>(options.rate >= 0 && options.rate <= 1e6, place_of_option(config, "rate"), ": got model.router.rate = ", options.rate, "; need 0..1e6");
   require_one_of(config, "update", options.update, {"sign", "proportional"});
   require_one_of(config, "counts", options.counts, {"before_drops", "after_drops"});
-  require<ConfigError>(options.rate_until.unit == Unit::tokens || options.rate_until.unit == Unit::steps, place_of(config, "rate_until"),
+  require<ConfigError>(options.rate_until.unit == Unit::tokens || options.rate_until.unit == Unit::steps, place_of_option(config, "rate_until"),
                        ": got model.router.rate_until = '", to_string(options.rate_until), "'; need tokens or steps");
   const auto need_rate = [&](bool is_default, const char* key, const std::string& value) {
-    require<ConfigError>(is_default || options.rate > 0, place_of(config, key), ": got model.router.", key, " = '", value, "'; need a rate above 0 beside it, since at 0 the bias stands still");
+    require<ConfigError>(is_default || options.rate > 0, place_of_option(config, key), ": got model.router.", key, " = '", value, "'; need a rate above 0 beside it, since at 0 the bias stands still");
   };
   need_rate(options.update == "sign", "update", options.update);
   need_rate(options.counts == "before_drops", "counts", options.counts);

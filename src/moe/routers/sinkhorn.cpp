@@ -195,13 +195,13 @@ class SinkhornRouter : public Router {
 
 std::unique_ptr<Router> make(const RouterShape& shape, SinkhornOptions options, const ConfigNode& config) {
   require_one_of(config, "variant", options.variant, {"log", "megatron", "neox"});
-  require<ConfigError>(options.tolerance > 0, place_of(config, "tolerance"), ": got model.router.tolerance = ", options.tolerance, "; need more than 0");
-  require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000, place_of(config, "max_iterations"),
+  require<ConfigError>(options.tolerance > 0, place_of_option(config, "tolerance"), ": got model.router.tolerance = ", options.tolerance, "; need more than 0");
+  require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000, place_of_option(config, "max_iterations"),
                        ": got model.router.max_iterations = ", options.max_iterations, "; need 1..100000");
   require_one_of(config, "scope", options.scope, {"micro_batch", "step"});
   check_options(config, shape, options.jitter);
   const bool is_plain = options.jitter.jitter == 0;
-  require<ConfigError>(is_plain || options.scope == "micro_batch", place_of(config, "scope"),
+  require<ConfigError>(is_plain || options.scope == "micro_batch", place_of_option(config, "scope"),
                        ": got model.router.scope = 'step' with a jitter; need micro_batch, since the plan of a step would be made from other draws");
   if (!is_plain && options.variant != "log") require_one_of(config, "jitter_target", options.jitter.jitter_target, {"router_input", "hidden"});  // within the published range
   return std::make_unique<SinkhornRouter>(shape, options);

@@ -25,9 +25,9 @@ namespace {
 template <class T, class... Parts>
 void require_option(bool holds, const ConfigNode& config, const char* key, const T& value, const Parts&... need) {
   if constexpr (std::is_same_v<T, std::string>) {
-    require<ConfigError>(holds, place_of(config, key), ": got model.router.", key, " = '", value, "'; need ", need...);
+    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = '", value, "'; need ", need...);
   } else {
-    require<ConfigError>(holds, place_of(config, key), ": got model.router.", key, " = ", value, "; need ", need...);
+    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = ", value, "; need ", need...);
   }
 }
 
@@ -85,10 +85,9 @@ at::Tensor jittered(const RouterInput& input, const at::Tensor& values, double e
 
 }  // namespace
 
-std::string place_of(const ConfigNode& config, const char* key) {
-  const ConfigNode* node = config.find(key);
-  if (node != nullptr) return node->where;
-  return config.where.empty() ? "model.router" : config.where;
+std::string place_of_option(const ConfigNode& config, const char* key) {
+  const std::string& place = place_of(config, key);
+  return place.empty() ? "model.router" : place;
 }
 
 void require_one_of(const ConfigNode& config, const char* key, const std::string& value, const std::vector<std::string>& known) {
@@ -104,7 +103,7 @@ void require_one_of(const ConfigNode& config, const char* key, const std::string
 
 void check_options(const ConfigNode& config, const RouterShape& shape, const ScoreOptions& options) {
   require_one_of(config, "score", options.score, {"softmax_pre", "softmax_post", "sigmoid", "sqrtsoftplus"});
-  require<ConfigError>(options.score != "softmax_post" || shape.top_k > 1 || shape.n_experts == 1, place_of(config, "score"),
+  require<ConfigError>(options.score != "softmax_post" || shape.top_k > 1 || shape.n_experts == 1, place_of_option(config, "score"),
                        ": got model.router.score = 'softmax_post' with model.top_k = 1; need softmax_pre or sigmoid, since a softmax "
                        "over one logit is the constant 1 and gives the router no gradient");
   require_option(options.norm_p >= 1 && options.norm_p <= 1000, config, "norm_p", options.norm_p, "1..1000");
@@ -145,7 +144,7 @@ void check_options(const ConfigNode& config, const RouterShape& shape, JitterOpt
   const bool is_used = options.jitter > 0;
   require_option(is_used || options.jitter_target == "router_input", config, "jitter_target", options.jitter_target,
                  "a jitter above 0 beside it");
-  require<ConfigError>(is_used || !options.jitter_at_eval, place_of(config, "jitter_at_eval"),
+  require<ConfigError>(is_used || !options.jitter_at_eval, place_of_option(config, "jitter_at_eval"),
                        ": got model.router.jitter_at_eval = true; need a jitter above 0 beside it");
 }
 

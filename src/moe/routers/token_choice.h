@@ -66,8 +66,8 @@ struct TokenChoiceOptions {
 void check_options(const ConfigNode& config, const RouterShape& shape, const ScoreOptions& options);
 void check_options(const ConfigNode& config, const RouterShape& shape, const GroupOptions& options, const GroupOptions& defaults = {});
 void check_options(const ConfigNode& config, const RouterShape& shape, JitterOptions& options);  // fills in the default of logits_gaussian
-// "recipe.toml:3:1" of a key, or of the table when the key is not given.
-std::string place_of(const ConfigNode& config, const char* key);
+// "recipe.toml:3:1" of a key, or of the table when the key is not given; "model.router" where neither stands anywhere.
+std::string place_of_option(const ConfigNode& config, const char* key);
 void require_one_of(const ConfigNode& config, const char* key, const std::string& value, const std::vector<std::string>& known);
 
 // ---- parts of a decision; T tokens, E experts, K a token ----
