@@ -6,18 +6,25 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "core/named_values.h"
+
 namespace evenkeel::optim {
+
+namespace {
+constexpr Named<Decay> kDecays[] = {{"matrices", Decay::matrices}, {"all", Decay::all}};
+}  // namespace
+void read_value(const ConfigNode& node, const std::string& path, Decay& out) { out = read_named<Decay>(node, path, kDecays); }
+Json to_json(Decay decay) { return name_of<Decay>(decay, kDecays); }
 
 void check_optimizer_config(const OptimizerConfig& config, const std::string& where) {
   const auto check = [&](bool holds, const char* key, const auto& value, const char* need) {
     require<ConfigError>(holds, where, ": got optimizer.", key, " = ", value, "; need ", need);
   };
   check(config.kind == "adamw", "kind", config.kind, "adamw");
-  check(config.betas.size() == 2, "betas", to_json(config.betas).dump(), "two numbers");
+  check(config.betas.size() == 2, "betas", evenkeel::to_json(config.betas).dump(), "two numbers");
   for (const double beta : config.betas) check(beta >= 0 && beta < 1, "betas", beta, "0 <= beta < 1");
   check(config.eps > 0, "eps", config.eps, "more than 0");
   check(config.weight_decay >= 0, "weight_decay", config.weight_decay, "0 or more");
-  check(config.decay == "matrices" || config.decay == "all", "decay", config.decay, "matrices or all");
   check(config.clip_norm >= 0, "clip_norm", config.clip_norm, "0 (no clipping) or more");
 }
 
@@ -71,7 +78,7 @@ void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::
     const auto factor = rule.factors.find(name);
     const double rate = rule.learning_rate * (factor == rule.factors.end() ? 1.0 : factor->second);
     if (!gradient.defined() || (factor != rule.factors.end() && factor->second == 0)) continue;
-    const bool decays = config.decay == "all" || tensor.dim() >= 2;
+    const bool decays = config.decay == Decay::all || tensor.dim() >= 2;
     Group& group = groups[{rate, decays ? config.weight_decay : 0.0}];
     group.params.push_back(tensor.detach());
     group.gradients.push_back(gradient);

@@ -10,12 +10,19 @@
 
 namespace evenkeel::optim {
 
+// Which parameters the weight decay acts on: those of two or more dimensions, or all.
+enum class Decay { matrices,
+                   all };
+void read_value(const ConfigNode& node, const std::string& path, Decay& out);
+Json to_json(Decay decay);
+inline std::string type_of(Decay) { return "string"; }
+
 struct OptimizerConfig {
   std::string kind = "adamw";
   std::vector<double> betas = {0.9, 0.95};
   double eps = 1e-8;
   double weight_decay = 0.1;
-  std::string decay = "matrices";
+  Decay decay = Decay::matrices;
   double clip_norm = 1.0;
   static void visit_fields(auto& config, auto&& field) {
     field("kind", config.kind, "adamw");

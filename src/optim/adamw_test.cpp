@@ -58,7 +58,7 @@ TEST(AdamW, FirstUpdateIsTheSignOfTheGradient) {
 }
 
 TEST(AdamW, FollowsTheFormulaForAllTensors) {
-  for (const std::string decay : {"matrices", "all"}) {
+  for (const Decay decay : {Decay::matrices, Decay::all}) {
     OptimizerConfig config;
     config.decay = decay;
     const auto params = some_params();
@@ -70,7 +70,7 @@ TEST(AdamW, FollowsTheFormulaForAllTensors) {
       const double rate = 0.01 * static_cast<double>(n);
       adamw_update({config, rate, {}}, params, gradients, state);
       for (size_t i = 0; i < need.size(); ++i)
-        need[i].step(gradients[i], n, rate, decay == "all" || i != 1 ? config.weight_decay : 0.0, config);
+        need[i].step(gradients[i], n, rate, decay == Decay::all || i != 1 ? config.weight_decay : 0.0, config);
     }
     size_t i = 0;
     for (const auto& [name, tensor] : params) {
@@ -165,9 +165,11 @@ TEST(MatchesPattern, StarStandsForAnyCharacters) {
 
 TEST(OptimizerConfig, RefusesValuesOutsideTheirRange) {
   const auto message_for = [](const std::string& toml) {
-    OptimizerConfig config;
-    read_value(parse_toml(toml, "r.toml", ""), "optimizer", config);
-    return testing::message_of<ConfigError>([&] { check_optimizer_config(config, "r.toml:9:1"); });
+    return testing::message_of<ConfigError>([&] {
+      OptimizerConfig config;
+      evenkeel::read_value(parse_toml(toml, "r.toml", ""), "optimizer", config);
+      check_optimizer_config(config, "r.toml:9:1");
+    });
   };
   EXPECT_THAT(message_for("kind = \"sgd\""), HasSubstr("r.toml:9:1: got optimizer.kind = sgd; need adamw"));
   EXPECT_THAT(message_for("betas = [0.9]"), HasSubstr("need two numbers"));
@@ -175,7 +177,7 @@ TEST(OptimizerConfig, RefusesValuesOutsideTheirRange) {
   EXPECT_THAT(message_for("betas = [-0.1, 0.5]"), HasSubstr("need 0 <= beta < 1"));
   EXPECT_THAT(message_for("eps = 0.0"), HasSubstr("more than 0"));
   EXPECT_THAT(message_for("weight_decay = -0.1"), HasSubstr("0 or more"));
-  EXPECT_THAT(message_for("decay = \"none\""), HasSubstr("matrices or all"));
+  EXPECT_THAT(message_for("decay = \"none\""), HasSubstr("r.toml:1:1: got optimizer.decay = 'none'; need one of: matrices, all"));
   EXPECT_THAT(message_for("clip_norm = -1.0"), HasSubstr("0 (no clipping) or more"));
   EXPECT_NO_THROW(check_optimizer_config({}, "x"));
 }

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/named_values.h"
+
 namespace evenkeel::optim {
 
 int64_t duration_in_steps(const Duration& duration, const PhaseLength& length, const std::string& where) {
@@ -31,10 +33,20 @@ double Schedule::rate(int64_t update) const {
 
 namespace {
 
+// Of the final decay of a wsd schedule.
+enum class Shape { linear,
+                   cosine,
+                   exponential,
+                   minus_sqrt };
+constexpr Named<Shape> kShapes[] = {{"linear", Shape::linear}, {"cosine", Shape::cosine}, {"exponential", Shape::exponential}, {"minus_sqrt", Shape::minus_sqrt}};
+void read_value(const ConfigNode& node, const std::string& path, Shape& out) { out = read_named<Shape>(node, path, kShapes); }
+Json to_json(Shape shape) { return name_of<Shape>(shape, kShapes); }
+std::string type_of(Shape) { return "string"; }
+
 struct Options {
   double lr_max = 0, lr_min = 0, lr_start = 0, lr_constant = 0, timescale = 1;
   Duration warmup, cooldown, constant, decay;
-  std::string shape = "linear";
+  Shape shape = Shape::linear;
 };
 
 constexpr const char* kLength = "fraction of the phase, steps or tokens";
@@ -66,7 +78,7 @@ std::string place_and_key(const ConfigNode& config, const char* key) { return pl
 template <class O>
 O read_schedule(const ConfigNode& config) {
   WithKind<O> table;
-  read_value(config, "schedule", table);
+  evenkeel::read_value(config, "schedule", table);
   const O& options = table.options;
   const auto check = [&](const char* key, double value) {
     require<ConfigError>(value >= 0 && value <= 1e3, place_and_key(config, key), ": got ", value, "; need 0..1000");
@@ -103,7 +115,7 @@ template <class O>
 std::unique_ptr<Schedule> make(const char* kind, const O& o, const ConfigNode& config, const PhaseLength& length,
                                const std::function<FunctionSchedule::Rate(int64_t warmup_steps)>& after_warmup) {
   const int64_t warmup_steps = duration_in_steps(o.warmup, length, place_and_key(config, "warmup"));
-  Json options = to_json(o);
+  Json options = evenkeel::to_json(o);
   options["kind"] = kind;
   return std::make_unique<FunctionSchedule>(o, warmup_steps, length, after_warmup(warmup_steps), options);
 }
@@ -141,17 +153,18 @@ std::unique_ptr<Schedule> make_inverse_sqrt(const O& o, const ConfigNode& config
   });
 }
 
-double wsd_coefficient(const std::string& shape, double q) {
-  if (shape == "cosine") return 0.5 * (1 + std::cos(std::numbers::pi * q));
-  if (shape == "exponential") return 2 * std::pow(0.5, q) - 1;
-  if (shape == "minus_sqrt") return 1 - std::sqrt(q);
-  return 1 - q;
+double wsd_coefficient(Shape shape, double q) {
+  switch (shape) {
+    case Shape::linear: return 1 - q;
+    case Shape::cosine: return 0.5 * (1 + std::cos(std::numbers::pi * q));
+    case Shape::exponential: return 2 * std::pow(0.5, q) - 1;
+    case Shape::minus_sqrt: return 1 - std::sqrt(q);
+  }
+  throw std::logic_error("a shape without a formula");
 }
 
 template <class O>
 std::unique_ptr<Schedule> make_wsd(const O& o, const ConfigNode& config, const PhaseLength& length) {
-  require<ConfigError>(o.shape == "linear" || o.shape == "cosine" || o.shape == "exponential" || o.shape == "minus_sqrt",
-                       place_and_key(config, "shape"), ": got '", o.shape, "'; need linear, cosine, exponential or minus_sqrt");
   const int64_t D = duration_in_steps(o.decay, length, place_and_key(config, "decay"));
   for (const char* key : {"lr_min", "shape"})
     require<ConfigError>(
@@ -259,7 +272,7 @@ std::unique_ptr<Schedule> make_schedule(const ConfigNode& config, const PhaseLen
   if (!config.is_table()) fail_kind(config, "schedule", "a table such as {kind = \"cosine\", lr_max = 3e-3}");
   std::string kind = kDefaultKind;
   const ConfigNode* node = config.find("kind");
-  if (node != nullptr) read_value(*node, "schedule.kind", kind);
+  if (node != nullptr) evenkeel::read_value(*node, "schedule.kind", kind);
   std::string known;
   for (const auto& candidate : schedule_kinds()) {
     if (kind == candidate.name) return candidate.make(config, length);

@@ -86,7 +86,7 @@ TEST(Schedule, NamesPlaceAndValueOfWhatItRefuses) {
   EXPECT_THAT(message_for("kind = \"cosine\"\nlr_max = 1.0\ntimescale = 2.0"), HasSubstr("unknown key 'schedule.timescale'"));
   EXPECT_THAT(message_for("kind = \"constant\"\nlr_max = 1.0\nlr_min = 0.5"), HasSubstr("unknown key"));
   EXPECT_THAT(message_for("lr_max = 1.0\nwarmup = \"200 steps\""), HasSubstr("r.toml:2:1: schedule.warmup"));
-  EXPECT_THAT(message_for("kind = \"wsd\"\nlr_max = 1.0\nshape = \"square\""), HasSubstr("need linear, cosine, exponential or minus_sqrt"));
+  EXPECT_THAT(message_for("kind = \"wsd\"\nlr_max = 1.0\nshape = \"square\""), HasSubstr("got schedule.shape = 'square'; need one of: linear, cosine, exponential, minus_sqrt"));
   EXPECT_THAT(message_for("kind = \"wsd\"\nlr_max = 1.0\nlr_min = 0.1"),
               HasSubstr("schedule.lr_min: got it in a wsd schedule without decay"));
   EXPECT_THAT(message_for("kind = \"wsd\"\nlr_max = 1.0\nshape = \"cosine\""),
