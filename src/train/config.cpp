@@ -7,6 +7,7 @@
 #include <set>
 
 #include "checkpoint/model_source.h"
+#include "core/named_values.h"
 #include "model/layout.h"
 #include "train/phase.h"
 
@@ -22,11 +23,21 @@ void read_value(const ConfigNode& node, const std::string& path, RecipePath& out
 }
 Json to_json(const RecipePath& path) { return path.value; }
 
+namespace {
+constexpr Named<OnCollapse> kOnCollapses[] = {{"warn", OnCollapse::warn}, {"abort", OnCollapse::abort}};
+constexpr Named<ReplayMode> kReplayModes[] = {{"fresh", ReplayMode::fresh}, {"seen", ReplayMode::seen}};
+constexpr Named<OptimizerStart> kOptimizerStarts[] = {{"keep", OptimizerStart::keep}, {"reset", OptimizerStart::reset}};
+}  // namespace
+void read_value(const ConfigNode& node, const std::string& path, OnCollapse& out) { out = read_named<OnCollapse>(node, path, kOnCollapses); }
+void read_value(const ConfigNode& node, const std::string& path, ReplayMode& out) { out = read_named<ReplayMode>(node, path, kReplayModes); }
+void read_value(const ConfigNode& node, const std::string& path, OptimizerStart& out) { out = read_named<OptimizerStart>(node, path, kOptimizerStarts); }
+Json to_json(OnCollapse on_collapse) { return name_of<OnCollapse>(on_collapse, kOnCollapses); }
+Json to_json(ReplayMode mode) { return name_of<ReplayMode>(mode, kReplayModes); }
+Json to_json(OptimizerStart optimizer) { return name_of<OptimizerStart>(optimizer, kOptimizerStarts); }
+
 void read_value(const ConfigNode& node, const std::string& path, StartConfig& out) {
   if (!node.is_table()) fail_kind(node, path, "a table such as {from = \"pretrain\", step = \"last\"}");
   evenkeel::read_value<StartConfig>(node, path, out);
-  if (const ConfigNode* optimizer = node.find("optimizer"))
-    require<ConfigError>(out.optimizer == "keep" || out.optimizer == "reset", optimizer->where, ": got ", path, ".optimizer = '", out.optimizer, "'; need keep or reset");
   out.folder = node.folder;
   out.where = node.where;
 }
@@ -140,7 +151,6 @@ void check_train(TrainSettings& train, const ConfigNode& node) {
   check(train.seed >= 0, "seed", train.seed, "0 or more");
   check(train.keep_last >= 0, "keep_last", train.keep_last, "0 (all) or more");
   check_rhythm(node, "checkpoint_every", "train.checkpoint_every");
-  require<ConfigError>(train.on_collapse == "warn" || train.on_collapse == "abort", place_of(node, "on_collapse"), ": got train.on_collapse = '", train.on_collapse, "'; need warn or abort");
 }
 
 void check_sources(const std::vector<DataSource>& sources, const std::string& what, const std::string& where) {
@@ -190,10 +200,9 @@ void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::se
   const auto& replay = *phase.replay;
   const std::string place = place_of(node, "replay");
   require<ConfigError>(replay.fraction >= 0 && replay.fraction <= 1, place, ": got replay.fraction = ", replay.fraction, "; need 0..1");
-  require<ConfigError>(replay.mode == "fresh" || replay.mode == "seen", place, ": got replay.mode = '", replay.mode, "'; need fresh or seen");
   require<ConfigError>(replay.from.empty() != replay.data.empty(), place, ": got replay with ", replay.from.empty() ? "neither from nor data" : "both from and data", "; need one of them");
   require<ConfigError>(replay.from.empty() || replay.from != phase.name, place, ": got replay.from = '", replay.from, "', the phase itself; need an earlier phase");
-  require<ConfigError>(replay.mode == "fresh" || !replay.from.empty(), place, ": got replay.mode = 'seen' with data; need from = an earlier phase, or mode = 'fresh'");
+  require<ConfigError>(replay.mode == ReplayMode::fresh || !replay.from.empty(), place, ": got replay.mode = 'seen' with data; need from = an earlier phase, or mode = 'fresh'");
   if (!replay.data.empty()) check_sources(replay.data, "the replay of phase '" + phase.name + "'", place);
   require<ConfigError>(replay.fraction < 1 || (phase.tokens.unit != Unit::epochs && phase.steps.unit != Unit::epochs), place, ": got replay.fraction = ", replay.fraction,
                        " and a length in epochs of the phase's own data; need less than 1, or tokens or steps");
@@ -221,7 +230,7 @@ void check_replays(const RunConfig& config) {
     for (size_t j = 0; j < i; ++j) add_to_list(known, config.phases[j].name);
     require<ConfigError>(is_earlier || has_outside_start, phase.where, ": got replay.from = '", phase.replay->from, "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
     const bool saw_nothing = is_earlier && earlier->replay && earlier->replay->fraction == 1;
-    require<ConfigError>(!saw_nothing || phase.replay->mode == "fresh" || phase.replay->fraction == 0, phase.where, ": got phase.", phase.name, ".replay.mode = 'seen' of phase '", earlier->name,
+    require<ConfigError>(!saw_nothing || phase.replay->mode == ReplayMode::fresh || phase.replay->fraction == 0, phase.where, ": got phase.", phase.name, ".replay.mode = 'seen' of phase '", earlier->name,
                          "', which draws nothing of its own data (its replay.fraction is 1); need mode = \"fresh\"");
   }
 }

@@ -27,12 +27,19 @@ void read_value(const ConfigNode& node, const std::string& path, RecipePath& out
 Json to_json(const RecipePath& path);
 inline std::string type_of(const RecipePath&) { return "path"; }
 
+// What follows when a router sends nearly all tokens to the same experts.
+enum class OnCollapse { warn,
+                        abort };
+void read_value(const ConfigNode& node, const std::string& path, OnCollapse& out);
+Json to_json(OnCollapse on_collapse);
+inline std::string type_of(OnCollapse) { return "string"; }
+
 struct TrainSettings {
   int64_t batch_size = 0, micro_batch_size = 0, sequence_length = 0, seed = 1;
   Duration checkpoint_every{0, Unit::steps};
   int64_t keep_last = 0;
   bool separate_documents = false, allow_mixed_tokenizers = false;
-  std::string on_collapse = "warn";
+  OnCollapse on_collapse = OnCollapse::warn;
   static void visit_fields(auto& c, auto&& field) {
     field("batch_size", c.batch_size, {"sequences per optimizer step", "sequences", kRequired});
     field("micro_batch_size", c.micro_batch_size, {"sequences per forward pass; a divisor of batch_size", "sequences", "as batch_size"});
@@ -77,10 +84,17 @@ struct EvalConfig {
   }
 };
 
+// Which samples of an earlier phase come again.
+enum class ReplayMode { fresh,
+                        seen };
+void read_value(const ConfigNode& node, const std::string& path, ReplayMode& out);
+Json to_json(ReplayMode mode);
+inline std::string type_of(ReplayMode) { return "string"; }
+
 struct ReplayConfig {
   double fraction = 0.0;
   std::string from;
-  std::string mode = "fresh";
+  ReplayMode mode = ReplayMode::fresh;
   std::vector<DataSource> data;
   static void visit_fields(auto& c, auto&& field) {
     field("fraction", c.fraction, {"share of each batch that is old data; the budget does not change", "fraction 0..1"});
@@ -98,10 +112,17 @@ void read_value(const ConfigNode& node, const std::string& path, StartStep& out)
 Json to_json(const StartStep& step);
 inline std::string type_of(const StartStep&) { return "whole number or string"; }
 
+// What becomes of the moments that the optimizer had where a phase starts.
+enum class OptimizerStart { keep,
+                            reset };
+void read_value(const ConfigNode& node, const std::string& path, OptimizerStart& out);
+Json to_json(OptimizerStart optimizer);
+inline std::string type_of(OptimizerStart) { return "string"; }
+
 struct StartConfig {
   std::string from;  // phase, run or checkpoint; empty = the phase before
   StartStep step;
-  std::string optimizer = "keep";
+  OptimizerStart optimizer = OptimizerStart::keep;
   std::string folder;  // relative paths in `from` start here
   std::string where;
   static void visit_fields(auto& c, auto&& field) {
@@ -138,6 +159,7 @@ struct PhaseConfig {
     field("freeze", c.freeze, "patterns of parameters that do not learn, as \"layers.0.router.*\"");
     field("slow", c.slow, {"patterns of parameters, each with the factor on its learning rate", "", "none"});
   }
+  bool repeats_seen() const { return replay && replay->mode == ReplayMode::seen; }
   bool is_in_epochs() const { return (tokens.value > 0 ? tokens : steps).unit == Unit::epochs; }
   // Whole steps. std::logic_error for a length in epochs that is not resolved.
   int64_t total_steps(const TrainSettings& settings) const;

@@ -83,7 +83,7 @@ TEST(RunConfig, ReadsWhereAPhaseStarts) {
   ASSERT_TRUE(config.phases[1].start.has_value());
   EXPECT_EQ(config.phases[1].start->from, "one");
   EXPECT_EQ(config.phases[1].start->step.number, 3);
-  EXPECT_EQ(config.phases[1].start->optimizer, "reset");
+  EXPECT_EQ(config.phases[1].start->optimizer, OptimizerStart::reset);
 }
 
 TEST(RunConfig, ResolvedHasEveryKeyAndWholeSteps) {
@@ -127,10 +127,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Refusal{"phase.two.schedule.lr_mx=1", "lr_mx"}, Refusal{"phase.two.eval={every = \"2 steps\"}", "eval without data"},
                       Refusal{"phase.one.eval.every=\"0.5 epochs\"", "need steps or tokens"}, Refusal{"phase.two.replay={fraction = 1.5, from = \"one\"}", "need 0..1"},
                       Refusal{"phase.two.replay={fraction = 0.5}", "neither from nor data"}, Refusal{"phase.two.replay={fraction = 0.5, from = \"two\"}", "an earlier phase"},
-                      Refusal{"phase.two.replay={fraction = 0.5, from = \"one\", mode = \"old\"}", "fresh or seen"},
+                      Refusal{"phase.two.replay={fraction = 0.5, from = \"one\", mode = \"old\"}", "got phase.replay.mode = 'old'; need one of: fresh, seen"},
                       Refusal{"phase.two.replay={fraction = 0.5, data = [{name = \"a\", path = \"a\"}], mode = \"seen\"}", "mode = 'fresh'"},
                       Refusal{"phase.two.freeze=[\"layers.7.*\"]", "layers.7.*"}, Refusal{"phase.two.slow={\"head.weight\" = -1}", "slow factor -1"},
-                      Refusal{"phase.two.start={step = 0}", "a step from 1"}, Refusal{"phase.two.start={optimizer = \"half\"}", "keep or reset"},
+                      Refusal{"phase.two.start={step = 0}", "a step from 1"}, Refusal{"phase.two.start={optimizer = \"half\"}", "got phase.start.optimizer = 'half'; need one of: keep, reset"},
                       Refusal{"phase.two.start={at = 1}", "phase.start"}, Refusal{"phase.one.start={step = 3}", "start in the first phase"},
                       Refusal{"trian.seed=1", "train"}, Refusal{"optimizer.kind=\"sgd\"", "sgd"}));
 

@@ -72,7 +72,7 @@ std::vector<SourceUse> sources_of(const RunConfig& config, const PhaseConfig& ph
                     false};
       const auto samples = data::samples_per_epoch(static_cast<int64_t>(use.data_tokens), config.train.sequence_length);
       if (samples > 0) use.epochs = use.tokens / static_cast<double>(samples * config.train.sequence_length);
-      use.repeats_on_purpose = !prefix.empty() && phase.replay->mode == "seen";
+      use.repeats_on_purpose = !prefix.empty() && phase.repeats_seen();
       out.push_back(use);
     }
   };

@@ -33,7 +33,7 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
     return out;
   }
   const StartConfig& start = *phase.start;
-  out.resets_optimizer = start.optimizer == "reset";
+  out.resets_optimizer = start.optimizer == OptimizerStart::reset;
   const std::optional<int64_t> step = start.step.number;
   std::string earlier;
   for (size_t i = 0; i < index; ++i) {
@@ -99,7 +99,7 @@ const PhaseRecord* replayed_record(const PhaseConfig& phase, const std::vector<P
 }  // namespace
 
 void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records, const InputData& data) {
-  if (!phase.replay || phase.replay->mode != "seen" || phase.replay->fraction == 0) return;
+  if (!phase.repeats_seen() || phase.replay->fraction == 0) return;
   const PhaseRecord* record = replayed_record(phase, records);
   const PhaseConfig* earlier = replayed_phase(config, phase);
   if (record == nullptr || earlier == nullptr) return;
@@ -125,7 +125,7 @@ data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, 
   if (!phase.replay || phase.replay->fraction == 0) return draws;
   const auto& replay = *phase.replay;
   draws.replay_fraction = replay.fraction;
-  draws.replay_seen = replay.mode == "seen";
+  draws.replay_seen = phase.repeats_seen();
   if (!replay.data.empty()) {
     draws.replay = specs(replay.data, "replay/");
     return draws;

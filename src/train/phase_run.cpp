@@ -15,7 +15,7 @@ void add_record(const RunSetting& setting, TrainState& state) {
   record.drawn.seed = state.seed;
   record.drawn.start_cursors = state.loader.cursors;
   record.drawn.replay_fraction = phase.replay ? phase.replay->fraction : 0;
-  record.drawn.replay_seen = phase.replay && phase.replay->mode == "seen";
+  record.drawn.replay_seen = phase.repeats_seen();
   record_sources(phase, setting.data, record);
   state.records.push_back(std::move(record));
 }

@@ -52,7 +52,7 @@ void try_current_phase(const RunConfig& config, InputData& data, TrainState& sta
   const bool had_mixture = !state.loader.mixture.empty();
   const data::Sampler sampler(loader_options(config), phase_draws(config, phase, state.records), state.loader, data.datasets());
   PhaseRecord& record = state.records.back();
-  const bool seen = phase.replay && phase.replay->mode == "seen";
+  const bool seen = phase.repeats_seen();
   if (sampler.counts_anew() || !had_mixture || seen != record.drawn.replay_seen) record.has_changed = record.has_changed || record.drawn.draws > 0;
   record_sources(phase, data, record);
   state.loader = sampler.state();

@@ -74,7 +74,7 @@ StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& st
 // With on_collapse = "abort" a collapse ends the run, which can go on from here.
 const Alarm* fatal_alarm(const RunSetting& setting, const std::vector<Alarm>& alarms) {
   const auto collapse = std::find_if(alarms.begin(), alarms.end(), [](const Alarm& alarm) { return alarm.is_collapse(); });
-  return collapse != alarms.end() && setting.config.train.on_collapse == "abort" ? &*collapse : nullptr;
+  return collapse != alarms.end() && setting.config.train.on_collapse == OnCollapse::abort ? &*collapse : nullptr;
 }
 
 void advance_phase(TrainState& state) {
