@@ -124,7 +124,7 @@ void check_router(const ModelConfig& c, const moe::Router& router, const std::st
   const std::string kind = "the router '" + router.options().at("kind").as_string() + "'";
   check(c.top_k <= traits.max_top_k, "top_k", c.top_k, std::to_string(traits.max_top_k) + ": " + kind + " chooses no more experts a token");
   for (const auto& term : c.balance.terms)
-    check_balance(term.counts != "kept" || !c.capacity.is_dropless(), "balance.counts", "kept", "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
+    check_balance(term.counts != moe::Counts::kept || !c.capacity.is_dropless(), "balance.counts", "kept", "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
   check_router_options(c, router, where);
   if (traits.has_matrix) return;
   const std::string need = "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";

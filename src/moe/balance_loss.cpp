@@ -43,11 +43,8 @@ const std::vector<BalanceLossKind>& balance_loss_kinds() {
 BalanceLossKind kind_of(const BalanceTerm& term) {
   for (auto kind : balance_loss_kinds()) {
     if (term.loss != kind.name) continue;
-    if (term.reduce == "sum") kind.layers = LayerReduction::sum;
-    if (term.reduce == "mean") kind.layers = LayerReduction::mean;
-    if (term.counts == "plain") kind.counts = Counts::plain;
-    if (term.counts == "actual") kind.counts = Counts::actual;
-    if (term.counts == "kept") kind.counts = Counts::kept;
+    kind.layers = term.reduce.value_or(kind.layers);
+    kind.counts = term.counts.value_or(kind.counts);
     return kind;
   }
   throw std::logic_error("no balance loss is named '" + term.loss + "'");

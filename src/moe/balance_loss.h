@@ -7,6 +7,7 @@
 // 1 where d = k or first choices are counted, k where d = 1. Gradient flows through p alone.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,13 +31,26 @@ enum class LayerReduction { sum,
                             mean,
                             concatenated };  // f and P over the tokens of all layers, then the product
 
-// [model.balance]: one loss. Empty reduce and counts mean those of its source.
+// Of the z-loss over layers.
+enum class ZReduction { sum,
+                        mean };
+void read_value(const ConfigNode& node, const std::string& path, Counts& out);
+void read_value(const ConfigNode& node, const std::string& path, LayerReduction& out);
+void read_value(const ConfigNode& node, const std::string& path, ZReduction& out);
+Json to_json(Counts counts);
+Json to_json(LayerReduction layers);
+Json to_json(ZReduction layers);
+inline std::string type_of(Counts) { return "string"; }
+inline std::string type_of(LayerReduction) { return "string"; }
+inline std::string type_of(ZReduction) { return "string"; }
+
+// [model.balance]: one loss. Without reduce and counts those of its source hold.
 struct BalanceTerm {
   std::string loss;          // a name of balance_loss_kinds()
   double coefficient = 0.0;  // must be given in a list
-  std::string reduce = {};   // over layers: sum or mean
-  std::string counts = {};   // plain, actual or kept
-  int64_t group_size = 0;    // of losses that look at groups: most tokens a group; 0 = the micro-batch
+  std::optional<LayerReduction> reduce = {};
+  std::optional<Counts> counts = {};
+  int64_t group_size = 0;  // of losses that look at groups: most tokens a group; 0 = the micro-batch
   static void visit_fields(auto& term, auto&& field) {
     field("loss", term.loss, {"balance loss; a list of tables for several", "", "none"});
     field("coefficient", term.coefficient, "its weight in the loss");
@@ -48,8 +62,8 @@ struct BalanceTerm {
 struct BalanceConfig {
   std::vector<BalanceTerm> terms;  // `loss = "switch"` with its keys beside it, or `loss = [{loss, coefficient, ...}, ...]`
   double z_coefficient = 0.0;
-  std::string z_reduce = "sum";  // over layers: sum or mean
-  std::string where = {};        // of the table, for messages
+  ZReduction z_reduce = ZReduction::sum;
+  std::string where = {};  // of the table, for messages
 };
 // ConfigError for unknown names and keys, for a loss named twice and for a key that contradicts its loss.
 void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& out);

@@ -1,4 +1,5 @@
 // [model.balance] of a recipe: which losses, with which coefficients and changes to their sources' settings.
+#include "core/named_values.h"
 #include "moe/balance_loss.h"
 
 namespace evenkeel::moe {
@@ -6,27 +7,24 @@ namespace {
 
 constexpr double kDefaultCoefficient = 0.01;  // of a loss that stands alone
 
-const char* name_of(Counts counts) {
-  switch (counts) {
-    case Counts::plain: return "plain";
-    case Counts::first: return "first";
-    case Counts::actual: return "actual";
-    case Counts::kept: return "kept";
-  }
-  return "";
-}
-const char* name_of(LayerReduction layers) {
-  switch (layers) {
-    case LayerReduction::sum: return "sum";
-    case LayerReduction::mean: return "mean";
-    case LayerReduction::concatenated: return "concatenated";
-  }
-  return "";
-}
+constexpr Named<Counts> kCounts[] = {{"plain", Counts::plain}, {"first", Counts::first}, {"actual", Counts::actual}, {"kept", Counts::kept}};
+constexpr Named<LayerReduction> kLayerReductions[] = {{"sum", LayerReduction::sum}, {"mean", LayerReduction::mean}, {"concatenated", LayerReduction::concatenated}};
+constexpr Named<ZReduction> kZReductions[] = {{"sum", ZReduction::sum}, {"mean", ZReduction::mean}};
+
+}  // namespace
+
+void read_value(const ConfigNode& node, const std::string& path, Counts& out) { out = read_named<Counts>(node, path, kCounts); }
+void read_value(const ConfigNode& node, const std::string& path, LayerReduction& out) { out = read_named<LayerReduction>(node, path, kLayerReductions); }
+void read_value(const ConfigNode& node, const std::string& path, ZReduction& out) { out = read_named<ZReduction>(node, path, kZReductions); }
+Json to_json(Counts counts) { return name_of<Counts>(counts, kCounts); }
+Json to_json(LayerReduction layers) { return name_of<LayerReduction>(layers, kLayerReductions); }
+Json to_json(ZReduction layers) { return name_of<ZReduction>(layers, kZReductions); }
+
+namespace {
 
 struct ZTerm {
   double z_coefficient = 0.0;
-  std::string z_reduce = "sum";
+  ZReduction z_reduce = ZReduction::sum;
   static void visit_fields(auto& z, auto&& field) {
     field("z_coefficient", z.z_coefficient, "weight of the router z-loss");
     field("z_reduce", z.z_reduce, "z-loss over layers: sum or mean");
@@ -43,33 +41,31 @@ struct OneTerm {
   }
 };
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string out;
-  for (const auto& name : names) add_to_list(out, name);
-  return out;
-}
-
 // `node` is the table that has the keys of the term.
 void check_term(const ConfigNode& node, const std::string& path, const BalanceTerm& term) {
-  const auto need_one_of = [&](const char* key, const std::string& got, const std::vector<std::string>& allowed, const std::string& why) {
-    for (const auto& name : allowed)
-      if (got == name) return;
-    fail<ConfigError>(node.where, ": got ", path, ".", key, " = '", got, "'; need ", allowed.size() > 1 ? "one of: " : "", joined(allowed), why);
+  const auto check_name = [&](bool holds, const char* key, const std::string& got, const std::string& need) {
+    require<ConfigError>(holds, node.where, ": got ", path, ".", key, " = '", got, "'; need ", need);
   };
-  std::vector<std::string> known;
-  for (const auto& kind : balance_loss_kinds()) known.emplace_back(kind.name);
-  need_one_of("loss", term.loss, known, "");
+  bool is_known = false;
+  std::string known;
+  for (const auto& kind : balance_loss_kinds()) {
+    is_known = is_known || term.loss == kind.name;
+    add_to_list(known, kind.name);
+  }
+  check_name(is_known, "loss", term.loss, "one of: " + known);
   require<ConfigError>(term.coefficient >= 0, node.where, ": got ", path, ".coefficient = ", term.coefficient, "; need at least 0");
   const auto kind = kind_of({.loss = term.loss});
   const std::string name = "'" + term.loss + "'";
-  if (kind.layers == LayerReduction::concatenated && !term.reduce.empty())
-    need_one_of("reduce", term.reduce, {"concatenated"}, " or nothing, since " + name + " joins the tokens of all layers first ('flaxformer' is its form by layers)");
-  else if (!term.reduce.empty())
-    need_one_of("reduce", term.reduce, {"sum", "mean"}, "");
-  if (kind.counts == Counts::first && !term.counts.empty())
-    need_one_of("counts", term.counts, {"first"}, " or nothing, since " + name + " counts first choices");
-  else if (!term.counts.empty())
-    need_one_of("counts", term.counts, {"plain", "actual", "kept"}, "");
+  if (term.reduce) {
+    const bool joins_layers = kind.layers == LayerReduction::concatenated;
+    check_name((*term.reduce == LayerReduction::concatenated) == joins_layers, "reduce", name_of<LayerReduction>(*term.reduce, kLayerReductions),
+               joins_layers ? "concatenated or nothing, since " + name + " joins the tokens of all layers first ('flaxformer' is its form by layers)" : "one of: sum, mean");
+  }
+  if (term.counts) {
+    const bool counts_first = kind.counts == Counts::first;
+    check_name((*term.counts == Counts::first) == counts_first, "counts", name_of<Counts>(*term.counts, kCounts),
+               counts_first ? "first or nothing, since " + name + " counts first choices" : "one of: plain, actual, kept");
+  }
   require<ConfigError>(term.group_size >= 0, node.where, ": got ", path, ".group_size = ", term.group_size, "; need at least 0");
   require<ConfigError>(kind.has_groups || term.group_size == 0, node.where, ": got ", path, ".group_size = ", term.group_size,
                        "; need 0, since ", name, " has no groups (gshard and flaxformer have)");
@@ -114,29 +110,27 @@ void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& 
   out.z_coefficient = one.z.z_coefficient;
   out.z_reduce = one.z.z_reduce;
   require<ConfigError>(out.z_coefficient >= 0, node.where, ": got ", path, ".z_coefficient = ", out.z_coefficient, "; need at least 0");
-  require<ConfigError>(out.z_reduce == "sum" || out.z_reduce == "mean", node.where, ": got ", path, ".z_reduce = '",
-                       out.z_reduce, "'; need sum or mean");
 }
 
 Json to_json(const BalanceConfig& config) {
   Json terms = Json::array();
   for (auto term : config.terms) {
     const auto kind = kind_of(term);
-    term.reduce = name_of(kind.layers);
-    term.counts = name_of(kind.counts);
+    term.reduce = kind.layers;
+    term.counts = kind.counts;
     terms.push_back(evenkeel::to_json(term));
   }
   Json out = Json::object();
   out["loss"] = terms;
   out["z_coefficient"] = config.z_coefficient;
-  out["z_reduce"] = config.z_reduce;
+  out["z_reduce"] = to_json(config.z_reduce);
   return out;
 }
 
 namespace {
 // The keys of one loss, alone in the table or one of a list.
 std::vector<ConfigKey> keys_of_loss(const BalanceLossKind& kind, const std::string& path, bool in_list) {
-  const BalanceTerm term{.loss = kind.name, .coefficient = kDefaultCoefficient, .reduce = name_of(kind.layers), .counts = name_of(kind.counts)};
+  const BalanceTerm term{.loss = kind.name, .coefficient = kDefaultCoefficient, .reduce = kind.layers, .counts = kind.counts};
   std::vector<ConfigKey> out;
   evenkeel::list_keys<BalanceTerm>(term, path, out);
   std::erase_if(out, [&](const ConfigKey& key) { return !kind.has_groups && key.key.ends_with(".group_size"); });

@@ -21,7 +21,7 @@ TEST(BalanceConfig, TakesOneLossOrAList) {
   EXPECT_EQ(one.terms[0].loss, "hf");
   EXPECT_EQ(one.terms[0].coefficient, 0.5);
   EXPECT_EQ(one.z_coefficient, 0.25);
-  EXPECT_EQ(one.z_reduce, "mean");
+  EXPECT_EQ(one.z_reduce, ZReduction::mean);
   EXPECT_EQ(read("loss = \"hf\"").terms.at(0).coefficient, 0.01);
   const auto two = read("loss = [{loss = \"switch\", coefficient = 0.1}, {loss = \"flaxformer\", coefficient = 0.2, group_size = 4096}]");
   ASSERT_EQ(two.terms.size(), 2u);
@@ -65,12 +65,12 @@ TEST(BalanceConfig, RefusesWhatItDoesNotKnow) {
   EXPECT_THAT(message_for("loss = \"magic\""), HasSubstr("got model.balance.loss = 'magic'; need one of: switch, gshard, megatron, megatron_sequence"));
   EXPECT_THAT(message_for("loss = \"\""), HasSubstr("got model.balance.loss = ''; need one of"));
   EXPECT_THAT(message_for("loss = \"hf\"\ncoefficient = -1.0"), HasSubstr("need at least 0"));
-  EXPECT_THAT(message_for("z_reduce = \"max\""), HasSubstr("need sum or mean"));
+  EXPECT_THAT(message_for("z_reduce = \"max\""), HasSubstr("b:1:1: got model.balance.z_reduce = 'max'; need one of: sum, mean"));
   EXPECT_THAT(message_for("z_coefficient = -0.1"), HasSubstr("need at least 0"));
   EXPECT_THAT(message_for("loss = \"hf\"\ncoefficient = inf"), HasSubstr("b:2:1: got model.balance.coefficient = inf; need a finite number"));
   EXPECT_THAT(message_for("lossy = 1"), HasSubstr("did you mean 'loss'"));
-  EXPECT_THAT(message_for("loss = \"switch\"\nreduce = \"max\""), HasSubstr("got model.balance.reduce = 'max'; need one of: sum, mean"));
-  EXPECT_THAT(message_for("loss = \"switch\"\ncounts = \"all\""), HasSubstr("got model.balance.counts = 'all'; need one of: plain, actual, kept"));
+  EXPECT_THAT(message_for("loss = \"switch\"\nreduce = \"max\""), HasSubstr("got model.balance.reduce = 'max'; need one of: sum, mean, concatenated"));
+  EXPECT_THAT(message_for("loss = \"switch\"\ncounts = \"all\""), HasSubstr("got model.balance.counts = 'all'; need one of: plain, first, actual, kept"));
   EXPECT_THAT(message_for("loss = \"gshard\"\ngroup_size = -1"), HasSubstr("got model.balance.group_size = -1; need at least 0"));
 }
 

@@ -20,7 +20,7 @@ using ::testing::HasSubstr;
 using testing::plain_decision;
 
 // No coefficient: losses are compared unscaled.
-BalanceTerm term_of(const std::string& loss, const std::string& counts = "", int64_t group_size = 0) {
+BalanceTerm term_of(const std::string& loss, std::optional<Counts> counts = {}, int64_t group_size = 0) {
   return {.loss = loss, .counts = counts, .group_size = group_size};
 }
 double value_of(const BalanceTerm& term, const std::vector<RoutingDecision>& decisions) { return balance_loss(term, {decisions}).item<double>(); }
@@ -51,10 +51,10 @@ TEST(BalanceLoss, SequencesAreBalancedOneByOne) {
   const auto decision = plain_decision(logits, 1, /*n_sequences=*/2);
   for (const char* loss : {"switch", "megatron", "olmo", "deepseek_batch", "hf"}) EXPECT_NEAR(value_of(loss, {decision}), 1.0, 1e-12) << loss;
   for (const char* loss : {"megatron_sequence", "olmo_instance", "deepseek_sequence"}) EXPECT_NEAR(value_of(loss, {decision}), 2.0, 1e-12) << loss;
-  EXPECT_NEAR(value_of(term_of("flaxformer", "", 2), {decision}), 2.0, 1e-12);
-  EXPECT_NEAR(value_of(term_of("gshard", "", 2), {decision}), 2.0, 1e-12);
-  EXPECT_NEAR(value_of(term_of("gshard", "", 3), {decision}), 2.0, 1e-12);  // 4 tokens in equal groups of at most 3: of 2
-  EXPECT_NEAR(value_of(term_of("gshard", "", 4), {decision}), 1.0, 1e-12);
+  EXPECT_NEAR(value_of(term_of("flaxformer", {}, 2), {decision}), 2.0, 1e-12);
+  EXPECT_NEAR(value_of(term_of("gshard", {}, 2), {decision}), 2.0, 1e-12);
+  EXPECT_NEAR(value_of(term_of("gshard", {}, 3), {decision}), 2.0, 1e-12);  // 4 tokens in equal groups of at most 3: of 2
+  EXPECT_NEAR(value_of(term_of("gshard", {}, 4), {decision}), 1.0, 1e-12);
 }
 
 // The same imbalance turned round in the other layer: it cancels only where the layers are joined before the product.
@@ -72,12 +72,12 @@ TEST(BalanceLoss, CountsWhatItsNameSays) {
   decision.expert_ids = at::tensor({1, 1}, at::kLong);
   decision.dropped = at::tensor({0, 1}, at::kLong).to(at::kBool);
   EXPECT_NEAR(value_of(term_of("switch"), {decision}), 1.5, 1e-12);            // n = (2, 0)
-  EXPECT_NEAR(value_of(term_of("switch", "actual"), {decision}), 0.5, 1e-12);  // n = (0, 2): 2 / 2 * 2 / 4
-  EXPECT_NEAR(value_of(term_of("switch", "kept"), {decision}), 0.25, 1e-12);   // n = (0, 1)
+  EXPECT_NEAR(value_of(term_of("switch", Counts::actual), {decision}), 0.5, 1e-12);  // n = (0, 2): 2 / 2 * 2 / 4
+  EXPECT_NEAR(value_of(term_of("switch", Counts::kept), {decision}), 0.25, 1e-12);   // n = (0, 1)
   EXPECT_NEAR(value_of("megablocks", {decision}), 0.5, 1e-12);
   EXPECT_NEAR(value_of("megatron", {decision}), 1.5, 1e-12);
   decision.dropped = at::Tensor();
-  EXPECT_NEAR(value_of(term_of("switch", "kept"), {decision}), 0.5, 1e-12);  // dropless
+  EXPECT_NEAR(value_of(term_of("switch", Counts::kept), {decision}), 0.5, 1e-12);  // dropless
 }
 
 // Sigmoids 3/4 and 1/2, so p = (3/5, 2/5); a bias of 1/2 turns both tokens to expert 1. DeepSeek-V3 (2412.19437 eq. 18) counts the choices
@@ -87,7 +87,7 @@ TEST(BalanceLoss, OfDeepSeekV3CountsWithoutTheBias) {
   router.state.at("bias").copy_(at::tensor({0.0, 0.5}));
   const auto decision = router.route(router.with_logits(at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2})));
   EXPECT_NEAR(value_of("deepseek_sequence", {decision}), 2 * 0.4, 1e-12);
-  EXPECT_NEAR(value_of(term_of("deepseek_sequence", "plain"), {decision}), 2 * 0.6, 1e-12);
+  EXPECT_NEAR(value_of(term_of("deepseek_sequence", Counts::plain), {decision}), 2 * 0.6, 1e-12);
 }
 
 TEST(BalanceLoss, FollowsTheScoreOfTheRouter) {
@@ -225,8 +225,8 @@ TEST(BalanceLoss, MatchesTheFirstGoldenFile) {
 BalanceTerm read_term(const Json& json) {
   BalanceTerm term;
   term.loss = json.at("loss").as_string();
-  if (const Json* reduce = json.find("reduce")) term.reduce = reduce->as_string();
-  if (const Json* counts = json.find("counts")) term.counts = counts->as_string();
+  if (const Json* reduce = json.find("reduce")) read_value(config_from_json(*reduce, "golden"), "reduce", term.reduce.emplace());
+  if (const Json* counts = json.find("counts")) read_value(config_from_json(*counts, "golden"), "counts", term.counts.emplace());
   if (const Json* group_size = json.find("group_size")) term.group_size = group_size->as_int();
   return term;
 }

@@ -158,7 +158,7 @@ MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot&
                                   moe::balance_loss(terms[i], {output.routing, &losses.step_loads[i]}));
   }
   if (config.is_moe() && model.router()->traits().has_matrix)
-    losses.auxiliary.emplace_back(LossTerm{"z", 0, config.balance.z_coefficient}, moe::z_loss(output.routing, config.balance.z_reduce == "mean"));
+    losses.auxiliary.emplace_back(LossTerm{"z", 0, config.balance.z_coefficient}, moe::z_loss(output.routing, config.balance.z_reduce == moe::ZReduction::mean));
   losses.routing = std::move(output.routing);
   return losses;
 }

@@ -180,9 +180,9 @@ TEST_P(BalanceLossContract, ReducesOverLayersAsItsRowSays) {
     return;
   }
   auto changed = term();
-  changed.reduce = "sum";
+  changed.reduce = LayerReduction::sum;
   const double sum = balance_loss(changed, {layers}).item<double>();
-  changed.reduce = "mean";
+  changed.reduce = LayerReduction::mean;
   EXPECT_NEAR(balance_loss(changed, {layers}).item<double>() * 2, sum, kRounding);
 }
 
