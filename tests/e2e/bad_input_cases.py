@@ -58,7 +58,7 @@ NOT_RUNNABLE = [  # (what, edit of the recipe, words of the error)
     ("a balance loss without logits", replaced('kind = "top_k"\nscore = "softmax_pre"', 'kind = "random"'), ("model.balance", "'random'", "no logits")),
     ("no round of the auction", replaced('kind = "top_k"\nscore = "softmax_pre"', 'kind = "base"\nmax_rounds = 0'), ("max_rounds = 0", "1..100000")),
     ("an expert's choice of more than all", replaced('kind = "top_k"\nscore = "softmax_pre"', 'kind = "expert_choice"\nfactor = 4.5'), ("factor = 4.5", "n_experts = 4")),
-    ("unknown balancing of a hash table", replaced('kind = "top_k"\nscore = "softmax_pre"', 'kind = "hash"\nby = "cluster"'), ("by = 'cluster'", "ids or frequency")),
+    ("unknown balancing of a hash table", replaced('kind = "top_k"\nscore = "softmax_pre"', 'kind = "hash"\nby = "cluster"'), ("by = 'cluster'", "need one of: ids, frequency")),
     ("unknown balance loss", replaced('loss = "switch"', 'loss = "swich"'), ("swich", "switch")),
     ("a balance key that contradicts its loss", replaced('loss = "switch"', 'loss = "hf"\nreduce = "mean"'), ("model.balance.reduce", "mean", "concatenated")),
     ("group_size of a loss without groups", replaced('loss = "switch"', 'loss = "switch"\ngroup_size = 64'), ("model.balance.group_size", "64")),

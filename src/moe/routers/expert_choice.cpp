@@ -16,15 +16,24 @@
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
+#include "core/named_values.h"
 #include "ops/row_order.h"
 #include "ops/top_k.h"
 
 namespace evenkeel::moe {
 namespace {
 
+// Whose tokens an expert chooses from in training.
+enum class Group { micro_batch,
+                   sequence };
+constexpr Named<Group> kGroups[] = {{"micro_batch", Group::micro_batch}, {"sequence", Group::sequence}};
+void read_value(const ConfigNode& node, const std::string& path, Group& out) { out = read_named<Group>(node, path, kGroups); }
+Json to_json(Group group) { return name_of<Group>(group, kGroups); }
+std::string type_of(Group) { return "string"; }
+
 struct ExpertChoiceOptions {
   double factor = 0;
-  std::string group = "micro_batch";
+  Group group = Group::micro_batch;
   static void visit_fields(auto& options, auto&& field) {
     field("factor", options.factor, {"experts a token gets on average", "experts", "as model.top_k"});
     field("group", options.group, "whose tokens an expert chooses from in training: micro_batch or sequence");
@@ -56,7 +65,7 @@ class ExpertChoiceRouter : public Router {
 
   RouterTraits traits() const override {
     RouterTraits out;
-    out.train_scope = options_.group == "sequence" ? Scope::sequence : Scope::micro_batch;
+    out.train_scope = options_.group == Group::sequence ? Scope::sequence : Scope::micro_batch;
     out.eval_scope = Scope::sequence;
     out.causal_train = out.causal_eval = out.exactly_k = out.needs_balance = false;
     out.balanced_train = out.balanced_eval = true;
@@ -65,7 +74,7 @@ class ExpertChoiceRouter : public Router {
   }
 
   Json options() const override {
-    Json out = to_json(options_);
+    Json out = evenkeel::to_json(options_);
     out["kind"] = "expert_choice";
     return out;
   }
@@ -73,7 +82,7 @@ class ExpertChoiceRouter : public Router {
  private:
   // [T, E] bool: the expert takes the token.
   at::Tensor choices(const at::Tensor& probs, const RouterInput& input) const {
-    const bool by_sequence = input.mode == Mode::eval || options_.group == "sequence";
+    const bool by_sequence = input.mode == Mode::eval || options_.group == Group::sequence;
     const int64_t n_groups = by_sequence ? input.n_sequences : 1, n_tokens = probs.size(0);
     if (n_groups == 1 && n_tokens > 0 && !input.is_padding.defined()) return best_of_columns(probs, capacity(n_tokens));
     auto taken = at::zeros(probs.sizes(), probs.options().dtype(at::kBool));
@@ -106,12 +115,10 @@ class ExpertChoiceRouter : public Router {
 };
 
 std::unique_ptr<Router> make(const RouterShape& shape, ExpertChoiceOptions options, const ConfigNode& config) {
-  const ConfigNode *factor = config.find("factor"), *group = config.find("group");
+  const ConfigNode* factor = config.find("factor");
   if (factor == nullptr) options.factor = static_cast<double>(shape.top_k);
   require<ConfigError>(options.factor > 0 && options.factor <= static_cast<double>(shape.n_experts), factor != nullptr ? factor->where : "model.router",
                        ": got model.router.factor = ", options.factor, "; need more than 0 and at most model.n_experts = ", shape.n_experts);
-  require<ConfigError>(options.group == "micro_batch" || options.group == "sequence", group != nullptr ? group->where : "model.router",
-                       ": got model.router.group = '", options.group, "'; need micro_batch or sequence");
   return std::make_unique<ExpertChoiceRouter>(shape, options);
 }
 

@@ -155,7 +155,7 @@ TEST(ExpertChoice, RefusesOptionsOutsideTheirRange) {
   const auto message_for = [](const std::string& keys) { return testing::message_of<ConfigError>([&] { expert_choice({4, 1}, keys); }); };
   EXPECT_THAT(message_for("factor = 0.0"), HasSubstr("r:2:1: got model.router.factor = 0; need more than 0 and at most model.n_experts = 4"));
   EXPECT_THAT(message_for("factor = 4.5"), HasSubstr("got model.router.factor = 4.5"));
-  EXPECT_THAT(message_for("group = \"document\""), HasSubstr("need micro_batch or sequence"));
+  EXPECT_THAT(message_for("group = \"document\""), HasSubstr("need one of: micro_batch, sequence"));
 }
 
 }  // namespace

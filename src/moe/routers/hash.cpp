@@ -13,13 +13,22 @@
 
 #include <ATen/ops/empty.h>
 
+#include "core/named_values.h"
 #include "core/rng.h"
 
 namespace evenkeel::moe {
 namespace {
 
+// What the table balances.
+enum class HashBy { ids,
+                    frequency };
+constexpr Named<HashBy> kHashBys[] = {{"ids", HashBy::ids}, {"frequency", HashBy::frequency}};
+void read_value(const ConfigNode& node, const std::string& path, HashBy& out) { out = read_named<HashBy>(node, path, kHashBys); }
+Json to_json(HashBy by) { return name_of<HashBy>(by, kHashBys); }
+std::string type_of(HashBy) { return "string"; }
+
 struct HashOptions {
-  std::string by = "ids";
+  HashBy by = HashBy::ids;
   static void visit_fields(auto& options, auto&& field) {
     field("by", options.by, "what the table balances: ids, or frequency in the data of the first phase");
   }
@@ -36,14 +45,14 @@ class HashRouter : public Router {
   RouterTraits traits() const override {
     RouterTraits out;
     out.has_matrix = out.has_weight_gradient = out.needs_balance = false;
-    out.needs_token_counts = options_.by == "frequency";
+    out.needs_token_counts = options_.by == HashBy::frequency;
     out.max_top_k = 1;
     out.state_option = "by";
     return out;
   }
 
   Json options() const override {
-    Json out = to_json(options_);
+    Json out = evenkeel::to_json(options_);
     out["kind"] = "hash";
     return out;
   }
@@ -51,7 +60,7 @@ class HashRouter : public Router {
   ops::Params initial_state(const StateInput& input) const override {
     const uint64_t key = combine_bits(combine_bits(input.seed, hash_text("hash router")), static_cast<uint64_t>(input.layer));
     ops::Params state;
-    state.add("table", options_.by == "ids" ? table_by_ids(key) : table_by_frequency(key, input.token_counts));
+    state.add("table", options_.by == HashBy::ids ? table_by_ids(key) : table_by_frequency(key, input.token_counts));
     return state;
   }
 
@@ -99,10 +108,7 @@ class HashRouter : public Router {
   HashOptions options_;
 };
 
-std::unique_ptr<Router> make(const RouterShape& shape, HashOptions options, const ConfigNode& config) {
-  const ConfigNode* by = config.find("by");
-  require<ConfigError>(options.by == "ids" || options.by == "frequency", by != nullptr ? by->where : "model.router",
-                       ": got model.router.by = '", options.by, "'; need ids or frequency");
+std::unique_ptr<Router> make(const RouterShape& shape, HashOptions options, const ConfigNode&) {
   return std::make_unique<HashRouter>(shape, options);
 }
 

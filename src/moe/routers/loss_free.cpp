@@ -10,24 +10,41 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
+#include "core/named_values.h"
 #include "moe/routers/token_choice.h"
 
 namespace evenkeel::moe {
 namespace {
 
+// How far the bias moves.
+enum class Update { sign,
+                    proportional };
+constexpr Named<Update> kUpdates[] = {{"sign", Update::sign}, {"proportional", Update::proportional}};
+void read_value(const ConfigNode& node, const std::string& path, Update& out) { out = read_named<Update>(node, path, kUpdates); }
+Json to_json(Update update) { return name_of<Update>(update, kUpdates); }
+std::string type_of(Update) { return "string"; }
+
+// Which assignments count as load.
+enum class LoadCounts { before_drops,
+                        after_drops };
+constexpr Named<LoadCounts> kLoadCounts[] = {{"before_drops", LoadCounts::before_drops}, {"after_drops", LoadCounts::after_drops}};
+void read_value(const ConfigNode& node, const std::string& path, LoadCounts& out) { out = read_named<LoadCounts>(node, path, kLoadCounts); }
+Json to_json(LoadCounts counts) { return name_of<LoadCounts>(counts, kLoadCounts); }
+std::string type_of(LoadCounts) { return "string"; }
+
 struct LossFreeOptions {
   TokenChoiceOptions choice;
   double rate = 1e-3;
-  std::string update = "sign";
-  std::string counts = "before_drops";
+  Update update = Update::sign;
+  LoadCounts counts = LoadCounts::before_drops;
   Duration rate_until{0, Unit::tokens};
   LossFreeOptions() {
-    choice.score.score = "sigmoid";
+    choice.score.score = ScoreFunction::sigmoid;
     choice.groups = group_defaults();
   }
   static GroupOptions group_defaults() {
     GroupOptions out;
-    out.group_score = "top2_sum";
+    out.group_score = GroupScore::top2_sum;
     return out;
   }
   static void visit_fields(auto& options, auto&& field) {
@@ -56,7 +73,7 @@ class LossFreeRouter : public Router {
   }
 
   Json options() const override {
-    Json out = to_json(options_);
+    Json out = evenkeel::to_json(options_);
     out["kind"] = "loss_free";
     return out;
   }
@@ -79,7 +96,7 @@ class LossFreeRouter : public Router {
       counted = counted * decision.is_padding.logical_not().index_select(0, decision.token_ids);
       n_tokens = n_tokens - decision.is_padding.sum();
     }
-    if (options_.counts == "after_drops" && decision.dropped.defined()) counted = counted * decision.dropped.logical_not();
+    if (options_.counts == LoadCounts::after_drops && decision.dropped.defined()) counted = counted * decision.dropped.logical_not();
     return at::cat({at::bincount(decision.expert_ids, counted, shape_.n_experts), n_tokens});
   }
 
@@ -87,7 +104,7 @@ class LossFreeRouter : public Router {
     if (!statistics.defined()) return;
     const auto loads = statistics.narrow(0, 0, shape_.n_experts), mean = loads.mean();
     const auto violation = mean - loads;
-    const auto step = options_.update == "sign" ? violation.sign() : violation / mean.clamp_min(1e-300);  // no load: 0 / tiny = 0
+    const auto step = options_.update == Update::sign ? violation.sign() : violation / mean.clamp_min(1e-300);  // no load: 0 / tiny = 0
     auto rate = at::full({1}, options_.rate, loads.options());
     const auto& until = options_.rate_until;
     if (until.value > 0) rate = rate * state.at(until.unit == Unit::steps ? "steps" : "tokens").lt(until.value);
@@ -108,15 +125,13 @@ std::unique_ptr<Router> make(const RouterShape& shape, LossFreeOptions options, 
   check_options(config, shape, options.choice.groups, LossFreeOptions::group_defaults());
   check_options(config, shape, options.choice.jitter);
   require<ConfigError>(options.rate >= 0 && options.rate <= 1e6, place_of_option(config, "rate"), ": got model.router.rate = ", options.rate, "; need 0..1e6");
-  require_one_of(config, "update", options.update, {"sign", "proportional"});
-  require_one_of(config, "counts", options.counts, {"before_drops", "after_drops"});
   require<ConfigError>(options.rate_until.unit == Unit::tokens || options.rate_until.unit == Unit::steps, place_of_option(config, "rate_until"),
                        ": got model.router.rate_until = '", to_string(options.rate_until), "'; need tokens or steps");
   const auto need_rate = [&](bool is_default, const char* key, const std::string& value) {
     require<ConfigError>(is_default || options.rate > 0, place_of_option(config, key), ": got model.router.", key, " = '", value, "'; need a rate above 0 beside it, since at 0 the bias stands still");
   };
-  need_rate(options.update == "sign", "update", options.update);
-  need_rate(options.counts == "before_drops", "counts", options.counts);
+  need_rate(options.update == Update::sign, "update", to_json(options.update).as_string());
+  need_rate(options.counts == LoadCounts::before_drops, "counts", to_json(options.counts).as_string());
   need_rate(options.rate_until.value == 0, "rate_until", to_string(options.rate_until));
   return std::make_unique<LossFreeRouter>(shape, options);
 }

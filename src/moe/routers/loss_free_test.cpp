@@ -106,8 +106,8 @@ TEST(LossFree, NothingIsCountedAtEvaluation) {
 TEST(LossFree, RefusesOptionsOutsideTheirRange) {
   const auto error_of = [](const std::string& keys) { return testing::message_of<ConfigError>([&] { loss_free(keys, 4, 2); }); };
   EXPECT_THAT(error_of("rate = -1.0"), HasSubstr("recipe.toml:2:1: got model.router.rate = -1; need 0..1e6"));
-  EXPECT_THAT(error_of("update = \"add\""), HasSubstr("got model.router.update = 'add'; need sign or proportional"));
-  EXPECT_THAT(error_of("counts = \"all\""), HasSubstr("need before_drops or after_drops"));
+  EXPECT_THAT(error_of("update = \"add\""), HasSubstr("got model.router.update = 'add'; need one of: sign, proportional"));
+  EXPECT_THAT(error_of("counts = \"all\""), HasSubstr("need one of: before_drops, after_drops"));
   EXPECT_THAT(error_of("rate_until = \"1 epoch\""), HasSubstr("got model.router.rate_until = '1 epochs'; need tokens or steps"));
   for (const std::string key : {"update = \"proportional\"", "counts = \"after_drops\"", "rate_until = \"2 steps\""})
     EXPECT_THAT(error_of("rate = 0.0\n" + key), ::testing::AllOf(HasSubstr("recipe.toml:3:1: got model.router." + key.substr(0, key.find(' '))), HasSubstr("need a rate above 0 beside it")));

@@ -23,6 +23,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
+#include "core/named_values.h"
 #include "moe/routers/token_choice.h"
 #include "ops/top_k.h"
 
@@ -98,13 +99,30 @@ SinkhornPlan sinkhorn_published(const at::Tensor& logits, SinkhornLoop loop, dou
 
 namespace {
 
+// Which loop makes the plan.
+enum class Variant { log,
+                     megatron,
+                     neox };
+constexpr Named<Variant> kVariants[] = {{"log", Variant::log}, {"megatron", Variant::megatron}, {"neox", Variant::neox}};
+void read_value(const ConfigNode& node, const std::string& path, Variant& out) { out = read_named<Variant>(node, path, kVariants); }
+Json to_json(Variant variant) { return name_of<Variant>(variant, kVariants); }
+std::string type_of(Variant) { return "string"; }
+
+// The tokens of one plan in training.
+enum class PlanScope { micro_batch,
+                       step };
+constexpr Named<PlanScope> kPlanScopes[] = {{"micro_batch", PlanScope::micro_batch}, {"step", PlanScope::step}};
+void read_value(const ConfigNode& node, const std::string& path, PlanScope& out) { out = read_named<PlanScope>(node, path, kPlanScopes); }
+Json to_json(PlanScope scope) { return name_of<PlanScope>(scope, kPlanScopes); }
+std::string type_of(PlanScope) { return "string"; }
+
 struct SinkhornOptions {
-  std::string variant = "log";
+  Variant variant = Variant::log;
   double tolerance = 1e-4;
   int64_t max_iterations = 200;
   bool renormalize = false;
   bool at_eval = false;
-  std::string scope = "micro_batch";
+  PlanScope scope = PlanScope::micro_batch;
   JitterOptions jitter;
   static void visit_fields(auto& options, auto&& field) {
     field("variant", options.variant, "log, megatron or neox");
@@ -120,7 +138,7 @@ struct SinkhornOptions {
 class SinkhornRouter : public Router {
  public:
   SinkhornRouter(const RouterShape& shape, SinkhornOptions options) : shape_(shape), options_(std::move(options)) {
-    weights_.score = shape.top_k == 1 ? "sigmoid" : "softmax_pre";
+    weights_.score = shape.top_k == 1 ? ScoreFunction::sigmoid : ScoreFunction::softmax_pre;
     weights_.renormalize = options_.renormalize;
   }
 
@@ -144,7 +162,7 @@ class SinkhornRouter : public Router {
 
   RouterTraits traits() const override {
     RouterTraits out;
-    out.train_scope = options_.scope == "step" ? Scope::step : Scope::micro_batch;
+    out.train_scope = options_.scope == PlanScope::step ? Scope::step : Scope::micro_batch;
     out.causal_train = false;
     if (options_.at_eval) {
       out.eval_scope = Scope::sequence;
@@ -152,7 +170,7 @@ class SinkhornRouter : public Router {
     }
     out.needs_balance = false;
     widen_scopes(options_.jitter, out);
-    if (options_.variant != "log") {
+    if (options_.variant != Variant::log) {
       out.max_abs_logit = kPublishedRange;
       if (options_.at_eval) out.max_abs_logit_eval = kPublishedRange;  // else no exponential is taken there
     }
@@ -160,7 +178,7 @@ class SinkhornRouter : public Router {
   }
 
   Json options() const override {
-    Json out = to_json(options_);
+    Json out = evenkeel::to_json(options_);
     out["kind"] = "sinkhorn";
     return out;
   }
@@ -171,8 +189,8 @@ class SinkhornRouter : public Router {
     const auto balanced = is_padding.defined() ? logits.index({is_padding.logical_not()}) : logits;
     if (balanced.size(0) == 0) return {};
     if (balanced.size(0) == 1) return -balanced.squeeze(0);  // its plan is even; exactly so, that the tie goes to the lower experts
-    if (options_.variant == "log") return sinkhorn_log(balanced, options_.tolerance, options_.max_iterations).expert_bias;
-    if (options_.variant == "megatron") return sinkhorn_published(balanced, kMegatronLoop, options_.tolerance, options_.max_iterations).expert_bias;
+    if (options_.variant == Variant::log) return sinkhorn_log(balanced, options_.tolerance, options_.max_iterations).expert_bias;
+    if (options_.variant == Variant::megatron) return sinkhorn_published(balanced, kMegatronLoop, options_.tolerance, options_.max_iterations).expert_bias;
     return sinkhorn_published(balanced, kNeoxLoop, options_.tolerance, std::min(kNeoxSweeps, options_.max_iterations)).expert_bias;
   }
 
@@ -194,16 +212,17 @@ class SinkhornRouter : public Router {
 };
 
 std::unique_ptr<Router> make(const RouterShape& shape, SinkhornOptions options, const ConfigNode& config) {
-  require_one_of(config, "variant", options.variant, {"log", "megatron", "neox"});
   require<ConfigError>(options.tolerance > 0, place_of_option(config, "tolerance"), ": got model.router.tolerance = ", options.tolerance, "; need more than 0");
   require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000, place_of_option(config, "max_iterations"),
                        ": got model.router.max_iterations = ", options.max_iterations, "; need 1..100000");
-  require_one_of(config, "scope", options.scope, {"micro_batch", "step"});
   check_options(config, shape, options.jitter);
   const bool is_plain = options.jitter.jitter == 0;
-  require<ConfigError>(is_plain || options.scope == "micro_batch", place_of_option(config, "scope"),
+  require<ConfigError>(is_plain || options.scope == PlanScope::micro_batch, place_of_option(config, "scope"),
                        ": got model.router.scope = 'step' with a jitter; need micro_batch, since the plan of a step would be made from other draws");
-  if (!is_plain && options.variant != "log") require_one_of(config, "jitter_target", options.jitter.jitter_target, {"router_input", "hidden"});  // within the published range
+  const JitterTarget target = options.jitter.jitter_target;
+  const bool is_in_range = options.variant == Variant::log || target == JitterTarget::router_input || target == JitterTarget::hidden;  // the published one
+  require<ConfigError>(is_plain || is_in_range, place_of_option(config, "jitter_target"), ": got model.router.jitter_target = '", to_json(target).as_string(),
+                       "'; need router_input or hidden");
   return std::make_unique<SinkhornRouter>(shape, options);
 }
 

@@ -317,11 +317,11 @@ TEST(SinkhornRouter, PublishedFormsRefuseLogitsBeyondTheirRange) {
 
 TEST(SinkhornRouter, RefusesOptionsOutsideTheirRange) {
   const auto message_for = [](const std::string& keys) { return testing::message_of<ConfigError>([&] { sinkhorn({4, 1}, keys); }); };
-  EXPECT_THAT(message_for("variant = \"fast\""), HasSubstr("r:2:1: got model.router.variant = 'fast'; need log, megatron or neox"));
+  EXPECT_THAT(message_for("variant = \"fast\""), HasSubstr("r:2:1: got model.router.variant = 'fast'; need one of: log, megatron, neox"));
   EXPECT_THAT(message_for("tolerance = 0.0"), HasSubstr("tolerance = 0; need more than 0"));
   EXPECT_THAT(message_for("max_iterations = 0"), HasSubstr("need 1..100000"));
   EXPECT_THAT(message_for("max_iterations = 100001"), HasSubstr("need 1..100000"));
-  EXPECT_THAT(message_for("scope = \"token\""), HasSubstr("r:2:1: got model.router.scope = 'token'; need micro_batch or step"));
+  EXPECT_THAT(message_for("scope = \"token\""), HasSubstr("r:2:1: got model.router.scope = 'token'; need one of: micro_batch, step"));
   EXPECT_THAT(message_for("at_eval = 1"), HasSubstr("at_eval"));
   EXPECT_THAT(message_for("jitter = 2.0"), HasSubstr("r:2:1: got model.router.jitter = 2; need 0..1"));
   EXPECT_THAT(message_for("scope = \"step\"\njitter = 0.1"), HasSubstr("r:2:1: got model.router.scope = 'step' with a jitter; need micro_batch"));

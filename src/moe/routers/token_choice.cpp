@@ -14,6 +14,7 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
+#include "core/named_values.h"
 #include "core/rng.h"
 #include "ops/noise.h"
 #include "ops/top_k.h"
@@ -21,11 +22,29 @@
 namespace evenkeel::moe {
 namespace {
 
+constexpr Named<ScoreFunction> kScoreFunctions[] = {{"softmax_pre", ScoreFunction::softmax_pre}, {"softmax_post", ScoreFunction::softmax_post}, {"sigmoid", ScoreFunction::sigmoid}, {"sqrtsoftplus", ScoreFunction::sqrtsoftplus}};
+constexpr Named<GroupScore> kGroupScores[] = {{"max", GroupScore::max}, {"top2_sum", GroupScore::top2_sum}, {"top_k_over_groups_sum", GroupScore::top_k_over_groups_sum}};
+constexpr Named<GroupMask> kGroupMasks[] = {{"minus_infinity", GroupMask::minus_infinity}, {"zero", GroupMask::zero}};
+constexpr Named<JitterTarget> kJitterTargets[] = {{"router_input", JitterTarget::router_input}, {"hidden", JitterTarget::hidden}, {"logits", JitterTarget::logits}, {"logits_gaussian", JitterTarget::logits_gaussian}};
+
+}  // namespace
+
+void read_value(const ConfigNode& node, const std::string& path, ScoreFunction& out) { out = read_named<ScoreFunction>(node, path, kScoreFunctions); }
+Json to_json(ScoreFunction score) { return name_of<ScoreFunction>(score, kScoreFunctions); }
+void read_value(const ConfigNode& node, const std::string& path, GroupScore& out) { out = read_named<GroupScore>(node, path, kGroupScores); }
+Json to_json(GroupScore score) { return name_of<GroupScore>(score, kGroupScores); }
+void read_value(const ConfigNode& node, const std::string& path, GroupMask& out) { out = read_named<GroupMask>(node, path, kGroupMasks); }
+Json to_json(GroupMask mask) { return name_of<GroupMask>(mask, kGroupMasks); }
+void read_value(const ConfigNode& node, const std::string& path, JitterTarget& out) { out = read_named<JitterTarget>(node, path, kJitterTargets); }
+Json to_json(JitterTarget target) { return name_of<JitterTarget>(target, kJitterTargets); }
+
+namespace {
+
 // "recipe.toml:3:1: got model.router.KEY = VALUE; need NEED" unless it holds.
 template <class T, class... Parts>
 void require_option(bool holds, const ConfigNode& config, const char* key, const T& value, const Parts&... need) {
-  if constexpr (std::is_same_v<T, std::string>) {
-    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = '", value, "'; need ", need...);
+  if constexpr (std::is_enum_v<T>) {
+    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = '", to_json(value).as_string(), "'; need ", need...);
   } else {
     require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = ", value, "; need ", need...);
   }
@@ -35,18 +54,18 @@ void require_option(bool holds, const ConfigNode& config, const char* key, const
 constexpr double kLowLogit = -40;
 
 // Of scores that look at one logit alone.
-at::Tensor score_alone(const std::string& score, const at::Tensor& logits) {
-  if (score == "sigmoid") return at::sigmoid(logits);
-  if (score == "sqrtsoftplus")
+at::Tensor score_alone(ScoreFunction score, const at::Tensor& logits) {
+  if (score == ScoreFunction::sigmoid) return at::sigmoid(logits);
+  if (score == ScoreFunction::sqrtsoftplus)
     return at::where(logits < kLowLogit, at::exp(logits.clamp_max(kLowLogit) / 2), at::sqrt(at::softplus(logits.clamp_min(kLowLogit))));
   return logits;
 }
 
 // The same for a selection, without gradient, so that equal logits have equal scores wherever they stand: ATen's sigmoid and
 // softplus round a tensor's last elements, which fill no vector, otherwise than the rest; exp, log1p and arithmetic do not.
-at::Tensor score_to_select_by(const std::string& score, const at::Tensor& logits) {
-  if (score == "sigmoid") return logits.neg().exp_().add_(1).reciprocal_();
-  if (score == "sqrtsoftplus") {
+at::Tensor score_to_select_by(ScoreFunction score, const at::Tensor& logits) {
+  if (score == ScoreFunction::sigmoid) return logits.neg().exp_().add_(1).reciprocal_();
+  if (score == ScoreFunction::sqrtsoftplus) {
     const auto root = logits.abs().neg_().exp_().log1p_().add_(logits.clamp_min(0)).sqrt_();
     return at::where(logits < kLowLogit, logits.clamp_max(kLowLogit).mul_(0.5).exp_(), root);
   }
@@ -62,8 +81,8 @@ at::Tensor norm_of(const at::Tensor& weights, double p) {
 }
 
 int64_t experts_in_group_score(const GroupOptions& options, int64_t top_k) {
-  if (options.group_score == "top2_sum") return 2;
-  return options.group_score == "max" ? 1 : top_k / options.groups_per_token;
+  if (options.group_score == GroupScore::top2_sum) return 2;
+  return options.group_score == GroupScore::max ? 1 : top_k / options.groups_per_token;
 }
 
 // One draw an element of [T, width]. In training over all T tokens; at evaluation the same for each sequence, of the
@@ -90,31 +109,17 @@ std::string place_of_option(const ConfigNode& config, const char* key) {
   return place.empty() ? "model.router" : place;
 }
 
-void require_one_of(const ConfigNode& config, const char* key, const std::string& value, const std::vector<std::string>& known) {
-  std::string all;
-  for (size_t i = 0; i < known.size(); ++i) {
-    if (value == known[i]) return;
-    all += (i == 0 ? "" : i + 1 == known.size() ? " or "
-                                                : ", ") +
-           known[i];
-  }
-  require_option(false, config, key, value, all);
-}
-
 void check_options(const ConfigNode& config, const RouterShape& shape, const ScoreOptions& options) {
-  require_one_of(config, "score", options.score, {"softmax_pre", "softmax_post", "sigmoid", "sqrtsoftplus"});
-  require<ConfigError>(options.score != "softmax_post" || shape.top_k > 1 || shape.n_experts == 1, place_of_option(config, "score"),
+  require<ConfigError>(options.score != ScoreFunction::softmax_post || shape.top_k > 1 || shape.n_experts == 1, place_of_option(config, "score"),
                        ": got model.router.score = 'softmax_post' with model.top_k = 1; need softmax_pre or sigmoid, since a softmax "
                        "over one logit is the constant 1 and gives the router no gradient");
   require_option(options.norm_p >= 1 && options.norm_p <= 1000, config, "norm_p", options.norm_p, "1..1000");
-  require_option(options.norm_p == 1 || (options.renormalize && options.score != "softmax_post" && shape.top_k > 1), config, "norm_p", options.norm_p,
+  require_option(options.norm_p == 1 || (options.renormalize && options.score != ScoreFunction::softmax_post && shape.top_k > 1), config, "norm_p", options.norm_p,
                  "renormalize = true and a score other than softmax_post beside it, and model.top_k above 1 (nothing is divided at 1)");
   require_option(options.scaling > 0 && options.scaling <= 1e6, config, "scaling", options.scaling, "more than 0, at most 1e6");
 }
 
 void check_options(const ConfigNode& config, const RouterShape& shape, const GroupOptions& options, const GroupOptions& defaults) {
-  require_one_of(config, "group_score", options.group_score, {"max", "top2_sum", "top_k_over_groups_sum"});
-  require_one_of(config, "group_mask", options.group_mask, {"minus_infinity", "zero"});
   require_option(options.n_groups >= 1 && shape.n_experts % options.n_groups == 0, config, "n_groups", options.n_groups,
                  "a divisor of model.n_experts = ", shape.n_experts);
   require_option(options.groups_per_token >= 1 && options.groups_per_token <= options.n_groups, config, "groups_per_token",
@@ -129,20 +134,19 @@ void check_options(const ConfigNode& config, const RouterShape& shape, const Gro
   const int64_t size = shape.n_experts / options.n_groups;
   require_option(options.groups_per_token * size >= shape.top_k, config, "groups_per_token", options.groups_per_token,
                  "groups with model.top_k = ", shape.top_k, " experts in all; they have ", size, " each");
-  require_option(options.group_score != "top_k_over_groups_sum" || shape.top_k % options.groups_per_token == 0, config, "group_score",
+  require_option(options.group_score != GroupScore::top_k_over_groups_sum || shape.top_k % options.groups_per_token == 0, config, "group_score",
                  options.group_score, "a groups_per_token that divides model.top_k = ", shape.top_k);
   require_option(experts_in_group_score(options, shape.top_k) <= size, config, "group_score", options.group_score,
                  experts_in_group_score(options, shape.top_k), " experts or more in a group; they have ", size);
 }
 
 void check_options(const ConfigNode& config, const RouterShape& shape, JitterOptions& options) {
-  require_one_of(config, "jitter_target", options.jitter_target, {"router_input", "hidden", "logits", "logits_gaussian"});
-  const bool is_normal = options.jitter_target == "logits_gaussian";
+  const bool is_normal = options.jitter_target == JitterTarget::logits_gaussian;
   if (is_normal && config.find("jitter") == nullptr) options.jitter = 1.0 / static_cast<double>(shape.n_experts * shape.n_experts);
   const bool in_range = options.jitter >= 0 && options.jitter <= (is_normal ? 1e6 : 1.0);  // false for NaN
   require_option(in_range, config, "jitter", options.jitter, is_normal ? "a standard deviation" : "0..1");
   const bool is_used = options.jitter > 0;
-  require_option(is_used || options.jitter_target == "router_input", config, "jitter_target", options.jitter_target,
+  require_option(is_used || options.jitter_target == JitterTarget::router_input, config, "jitter_target", options.jitter_target,
                  "a jitter above 0 beside it");
   require<ConfigError>(is_used || !options.jitter_at_eval, place_of_option(config, "jitter_at_eval"),
                        ": got model.router.jitter_at_eval = true; need a jitter above 0 beside it");
@@ -151,17 +155,18 @@ void check_options(const ConfigNode& config, const RouterShape& shape, JitterOpt
 NoisyLogits noisy_logits(const JitterOptions& options, const RouterInput& input, double max_abs_logit) {
   NoisyLogits out;
   const bool is_still = options.jitter == 0 || (input.mode == Mode::eval && !options.jitter_at_eval);
-  if (is_still || options.jitter_target.starts_with("logits")) out.logits = router_logits(input, max_abs_logit);
+  const bool is_on_logits = options.jitter_target == JitterTarget::logits || options.jitter_target == JitterTarget::logits_gaussian;
+  if (is_still || is_on_logits) out.logits = router_logits(input, max_abs_logit);
   if (is_still) return out;
-  if (options.jitter_target == "logits") {
+  if (options.jitter_target == JitterTarget::logits) {
     out.logits = jittered(input, out.logits, options.jitter);
-  } else if (options.jitter_target == "logits_gaussian") {
+  } else if (options.jitter_target == JitterTarget::logits_gaussian) {
     out.logits = out.logits + draws_of(input, out.logits.size(1), /*is_normal=*/true, out.logits.options()).mul(options.jitter);
   } else {
     RouterInput noisy = input;
     noisy.hidden = jittered(input, input.hidden, options.jitter);
     out.logits = router_logits(noisy, max_abs_logit);
-    if (options.jitter_target == "hidden") out.expert_input = noisy.hidden;
+    if (options.jitter_target == JitterTarget::hidden) out.expert_input = noisy.hidden;
   }
   return out;
 }
@@ -173,18 +178,18 @@ void widen_scopes(const JitterOptions& options, RouterTraits& traits) {
 }
 
 Score score_of(const ScoreOptions& options) {
-  if (options.score == "sigmoid") return Score::sigmoid;
-  return options.score == "sqrtsoftplus" ? Score::sqrtsoftplus : Score::softmax;
+  if (options.score == ScoreFunction::sigmoid) return Score::sigmoid;
+  return options.score == ScoreFunction::sqrtsoftplus ? Score::sqrtsoftplus : Score::softmax;
 }
 
 at::Tensor gathered_from(const ScoreOptions& options, const at::Tensor& logits) {
-  return options.score == "softmax_pre" ? at::softmax(logits, 1) : logits;
+  return options.score == ScoreFunction::softmax_pre ? at::softmax(logits, 1) : logits;
 }
 
 at::Tensor selected_weights(const ScoreOptions& options, const at::Tensor& source, const at::Tensor& expert_ids) {
   auto weights = source.gather(1, expert_ids);  // [T, K]
-  weights = options.score == "softmax_post" ? at::softmax(weights, 1) : score_alone(options.score, weights);
-  if (options.renormalize && options.score != "softmax_post" && expert_ids.size(1) > 1) {
+  weights = options.score == ScoreFunction::softmax_post ? at::softmax(weights, 1) : score_alone(options.score, weights);
+  if (options.renormalize && options.score != ScoreFunction::softmax_post && expert_ids.size(1) > 1) {
     constexpr double kTiny = 1e-20;  // Megatron's and DeepSeek's guard
     weights = weights / (norm_of(weights, options.norm_p) + kTiny);
   }
@@ -195,7 +200,7 @@ at::Tensor limit_to_groups(const GroupOptions& options, const at::Tensor& scores
   const int64_t n_tokens = scores.size(0), n_groups = options.n_groups, size = scores.size(1) / n_groups;
   const auto grouped = scores.reshape({n_tokens, n_groups, size});
   at::Tensor group_scores;  // [T, G]
-  if (options.group_score == "max") {
+  if (options.group_score == GroupScore::max) {
     group_scores = at::amax(grouped, {2});
   } else {
     const auto by_group = grouped.view({n_tokens * n_groups, size});
@@ -204,7 +209,7 @@ at::Tensor limit_to_groups(const GroupOptions& options, const at::Tensor& scores
   }
   const auto kept = ops::top_k_ids(group_scores, options.groups_per_token);
   const auto is_outside = at::zeros({n_tokens, n_groups}, scores.options().dtype(at::kBool)).fill_(true).scatter_(1, kept, false);
-  const double fill = options.group_mask == "zero" ? 0.0 : -std::numeric_limits<double>::infinity();
+  const double fill = options.group_mask == GroupMask::zero ? 0.0 : -std::numeric_limits<double>::infinity();
   return grouped.masked_fill(is_outside.unsqueeze(2), fill).view({n_tokens, n_groups * size});
 }
 

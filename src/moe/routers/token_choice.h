@@ -11,9 +11,18 @@
 
 namespace evenkeel::moe {
 
+// From a logit to a weight: a softmax over all experts or over the selected, or a score of each logit alone.
+enum class ScoreFunction { softmax_pre,
+                           softmax_post,
+                           sigmoid,
+                           sqrtsoftplus };
+void read_value(const ConfigNode& node, const std::string& path, ScoreFunction& out);
+Json to_json(ScoreFunction score);
+inline std::string type_of(ScoreFunction) { return "string"; }
+
 // From logits to weights.
 struct ScoreOptions {
-  std::string score = "softmax_pre";
+  ScoreFunction score = ScoreFunction::softmax_pre;
   bool renormalize = false;
   double norm_p = 1.0;
   double scaling = 1.0;
@@ -25,12 +34,27 @@ struct ScoreOptions {
   }
 };
 
+// What a group of experts is judged by: its largest score, the sum of its two largest, or of its top_k / groups_per_token largest.
+enum class GroupScore { max,
+                        top2_sum,
+                        top_k_over_groups_sum };
+void read_value(const ConfigNode& node, const std::string& path, GroupScore& out);
+Json to_json(GroupScore score);
+inline std::string type_of(GroupScore) { return "string"; }
+
+// The score of experts outside of a token's groups.
+enum class GroupMask { minus_infinity,
+                       zero };
+void read_value(const ConfigNode& node, const std::string& path, GroupMask& out);
+Json to_json(GroupMask mask);
+inline std::string type_of(GroupMask) { return "string"; }
+
 // Selection within the best groups of experts.
 struct GroupOptions {
   int64_t n_groups = 1;
   int64_t groups_per_token = 1;
-  std::string group_score = "max";
-  std::string group_mask = "minus_infinity";
+  GroupScore group_score = GroupScore::max;
+  GroupMask group_mask = GroupMask::minus_infinity;
   static void visit_fields(auto& options, auto&& field) {
     field("n_groups", options.n_groups, {"groups of consecutive experts; 1 = none", "groups"});
     field("groups_per_token", options.groups_per_token, {"groups that a token may choose from", "groups"});
@@ -39,10 +63,19 @@ struct GroupOptions {
   }
 };
 
+// What the noise acts on; with hidden the experts see it too.
+enum class JitterTarget { router_input,
+                          hidden,
+                          logits,
+                          logits_gaussian };
+void read_value(const ConfigNode& node, const std::string& path, JitterTarget& out);
+Json to_json(JitterTarget target);
+inline std::string type_of(JitterTarget) { return "string"; }
+
 // Noise.
 struct JitterOptions {
   double jitter = 0.0;
-  std::string jitter_target = "router_input";
+  JitterTarget jitter_target = JitterTarget::router_input;
   bool jitter_at_eval = false;
   static void visit_fields(auto& options, auto&& field) {
     field("jitter", options.jitter, "multiply by U(1 - jitter, 1 + jitter); with logits_gaussian: standard deviation, 1 / E^2 where it is not given");
@@ -68,7 +101,6 @@ void check_options(const ConfigNode& config, const RouterShape& shape, const Gro
 void check_options(const ConfigNode& config, const RouterShape& shape, JitterOptions& options);  // fills in the default of logits_gaussian
 // "recipe.toml:3:1" of a key, or of the table when the key is not given; "model.router" where neither stands anywhere.
 std::string place_of_option(const ConfigNode& config, const char* key);
-void require_one_of(const ConfigNode& config, const char* key, const std::string& value, const std::vector<std::string>& known);
 
 // ---- parts of a decision; T tokens, E experts, K a token ----
 struct NoisyLogits {

@@ -262,7 +262,7 @@ TEST(Jitter, ReachesEveryTokenChoiceRouterThatHasIt) {
 
 TEST(TokenChoiceOptions, NameKeyValueAndNeed) {
   const std::pair<const char*, const char*> cases[] = {
-      {"score = \"tanh\"", "recipe.toml:2:1: got model.router.score = 'tanh'; need softmax_pre, softmax_post, sigmoid or sqrtsoftplus"},
+      {"score = \"tanh\"", "recipe.toml:2:1: got model.router.score = 'tanh'; need one of: softmax_pre, softmax_post, sigmoid, sqrtsoftplus"},
       {"renormalize = true\nnorm_p = 0.5", "recipe.toml:3:1: got model.router.norm_p = 0.5; need 1..1000"},
       {"norm_p = 2", "got model.router.norm_p = 2; need renormalize = true"},
       {"score = \"softmax_post\"\nrenormalize = true\nnorm_p = 2", "need renormalize = true and a score other than softmax_post"},
@@ -274,14 +274,14 @@ TEST(TokenChoiceOptions, NameKeyValueAndNeed) {
       {"n_groups = 8", "got model.router.groups_per_token = 1; need groups with model.top_k = 2 experts in all; they have 1 each"},
       {"n_groups = 4\ngroups_per_token = 4\ngroup_score = \"max\"", "recipe.toml:3:1: got model.router.groups_per_token = 4; need fewer than model.router.n_groups = 4"},
       {"group_mask = \"zero\"", "got model.router.group_mask = 'zero'; need n_groups above 1"},
-      {"n_groups = 4\ngroup_score = \"mean\"", "need max, top2_sum or top_k_over_groups_sum"},
+      {"n_groups = 4\ngroup_score = \"mean\"", "got model.router.group_score = 'mean'; need one of: max, top2_sum, top_k_over_groups_sum"},
       {"n_groups = 8\ngroups_per_token = 4\ngroup_score = \"top2_sum\"", "got model.router.group_score = 'top2_sum'; need 2 experts or more in a group; they have 1"},
       {"n_groups = 8\ngroups_per_token = 3\ngroup_score = \"top_k_over_groups_sum\"", "need a groups_per_token that divides model.top_k = 2"},
       {"jitter = -0.1", "got model.router.jitter = -0.1; need 0..1"},
       {"jitter = 1.5", "got model.router.jitter = 1.5; need 0..1"},
       {"jitter_target = \"hidden\"", "got model.router.jitter_target = 'hidden'; need a jitter above 0"},
       {"jitter = 0\njitter_target = \"logits_gaussian\"", "got model.router.jitter_target = 'logits_gaussian'; need a jitter above 0"},
-      {"jitter_target = \"weights\"", "need router_input, hidden, logits or logits_gaussian"},
+      {"jitter_target = \"weights\"", "need one of: router_input, hidden, logits, logits_gaussian"},
       {"jitter_at_eval = true", "got model.router.jitter_at_eval = true; need a jitter above 0"},
   };
   for (const auto& [keys, need] : cases)
