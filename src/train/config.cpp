@@ -24,14 +24,14 @@ void read_value(const ConfigNode& node, const std::string& path, RecipePath& out
 Json to_json(const RecipePath& path) { return path.value; }
 
 namespace {
-constexpr Named<OnCollapse> kOnCollapses[] = {{"warn", OnCollapse::warn}, {"abort", OnCollapse::abort}};
+constexpr Named<OnCollapse> kOnCollapse[] = {{"warn", OnCollapse::warn}, {"abort", OnCollapse::abort}};
 constexpr Named<ReplayMode> kReplayModes[] = {{"fresh", ReplayMode::fresh}, {"seen", ReplayMode::seen}};
 constexpr Named<OptimizerStart> kOptimizerStarts[] = {{"keep", OptimizerStart::keep}, {"reset", OptimizerStart::reset}};
 }  // namespace
-void read_value(const ConfigNode& node, const std::string& path, OnCollapse& out) { out = read_named<OnCollapse>(node, path, kOnCollapses); }
+void read_value(const ConfigNode& node, const std::string& path, OnCollapse& out) { out = read_named<OnCollapse>(node, path, kOnCollapse); }
 void read_value(const ConfigNode& node, const std::string& path, ReplayMode& out) { out = read_named<ReplayMode>(node, path, kReplayModes); }
 void read_value(const ConfigNode& node, const std::string& path, OptimizerStart& out) { out = read_named<OptimizerStart>(node, path, kOptimizerStarts); }
-Json to_json(OnCollapse on_collapse) { return name_of<OnCollapse>(on_collapse, kOnCollapses); }
+Json to_json(OnCollapse on_collapse) { return name_of<OnCollapse>(on_collapse, kOnCollapse); }
 Json to_json(ReplayMode mode) { return name_of<ReplayMode>(mode, kReplayModes); }
 Json to_json(OptimizerStart optimizer) { return name_of<OptimizerStart>(optimizer, kOptimizerStarts); }
 

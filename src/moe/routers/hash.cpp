@@ -22,9 +22,9 @@ namespace {
 // What the table balances.
 enum class HashBy { ids,
                     frequency };
-constexpr Named<HashBy> kHashBys[] = {{"ids", HashBy::ids}, {"frequency", HashBy::frequency}};
-void read_value(const ConfigNode& node, const std::string& path, HashBy& out) { out = read_named<HashBy>(node, path, kHashBys); }
-Json to_json(HashBy by) { return name_of<HashBy>(by, kHashBys); }
+constexpr Named<HashBy> kHashBy[] = {{"ids", HashBy::ids}, {"frequency", HashBy::frequency}};
+void read_value(const ConfigNode& node, const std::string& path, HashBy& out) { out = read_named<HashBy>(node, path, kHashBy); }
+Json to_json(HashBy by) { return name_of<HashBy>(by, kHashBy); }
 std::string type_of(HashBy) { return "string"; }
 
 struct HashOptions {
