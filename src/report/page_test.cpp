@@ -141,11 +141,12 @@ TEST_F(PageTest, TablesNameTheArmsOfTheirFolder) {
   const auto one = run("one", 2), two = run("two", 2);
   Json results = Json::parse(read_file(one / "results.json"), "results");
   results["kind"] = "study";
-  results["tables"] = Json::parse(R"({"warnings":{"columns":[{"name":"arm"},{"name":"what"}],"rows":[["one","w"]]},"tokens_to_loss":{"columns":[{"name":"arm"},{"name":"reference"}],"rows":[["one","dense"]]}})", "t");
+  results["tables"] = Json::parse(R"({"warnings":{"columns":[{"name":"arm"},{"name":"what"}],"rows":[["one","w"]]},"tokens_to_loss":{"columns":[{"name":"arm"},{"name":"reference"}],"rows":[["one","dense"]]},"recipe_warnings":{"columns":[{"name":"group"},{"name":"what"}],"rows":[["one","kept"]]}})", "t");
   write_file_atomically(one / "results.json", results.dump());
   const Json tables = data_of(make_page({one, two})).at("results").at("tables");
   EXPECT_EQ(tables.at("warnings").at("rows").dump(), R"([["one/one","w"]])");
   EXPECT_EQ(tables.at("tokens_to_loss").at("rows").dump(), R"([["one/one","one/dense"]])");
+  EXPECT_EQ(tables.at("recipe_warnings").at("rows").dump(), R"([["one/one","kept"]])");
 }
 
 TEST_F(PageTest, WhatAStudySaysOfItsArmsIsNotSaidOfSeveral) {

@@ -265,4 +265,14 @@ StudyPlan read_study(const ConfigNode& root) {
   return plan;
 }
 
+Table recipe_warnings(const StudyPlan& plan) {
+  Table table;
+  table.columns = {{"group", ""}, {"what", ""}};
+  table.source = "what the study's recipe leaves unsaid and an arm trains with nevertheless, once for each group of arms that differ in the seed alone";
+  std::set<std::string> groups;
+  for (const auto& arm : plan.arms)
+    if (!arm.warning.empty() && groups.insert(arm.group).second) table.add_row({arm.group, arm.warning.substr(arm.warning.find(": got ") + 2)});
+  return table;
+}
+
 }  // namespace evenkeel::study

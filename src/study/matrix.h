@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/config_keys.h"
+#include "core/table.h"
 #include "train/config.h"
 
 namespace evenkeel::study {
@@ -40,5 +41,8 @@ struct StudyPlan {
 
 // A study file has a [study] with either arms = [{name, phases, KEYS...}] or matrix = {key.path = [values]}. Everything is checked before anything runs. ConfigError as for recipes.
 StudyPlan read_study(const ConfigNode& root);
+
+// The table `recipe_warnings`: what the arms' warnings say, without the place in a file, once for each group.
+Table recipe_warnings(const StudyPlan& plan);
 
 }  // namespace evenkeel::study

@@ -72,6 +72,16 @@ TEST(Study, AnArmThatKeepsABalanceLossSilentlyIsWarnedOf) {
   for (const auto& arm : said.arms) EXPECT_EQ(arm.warning, "") << arm.name;
 }
 
+TEST(Study, TheTableOfRecipeWarningsHasEachGroupOnce) {
+  const auto table = recipe_warnings(plan_of(R"(matrix = {model.router.kind = ["top_k", "sinkhorn"], optimizer.weight_decay = [0.0, 0.1], train.seed = [1, 2]})"));
+  ASSERT_EQ(table.rows.size(), 2u);
+  EXPECT_EQ(table.rows[0][0].as_string(), "sinkhorn-weight_decay0");
+  EXPECT_EQ(table.rows[1][0].as_string(), "sinkhorn-weight_decay0.1");
+  EXPECT_THAT(table.rows[0][1].as_string(), ::testing::StartsWith("got model.router.kind = 'sinkhorn'"));  // without the path of a file
+  EXPECT_EQ(table.rows[0][1], table.rows[1][1]);
+  EXPECT_TRUE(recipe_warnings(plan_of(R"(arms = [{name = "plain"}])")).rows.empty());
+}
+
 TEST(Study, SeedsMultiplyArmsAndShareAGroup) {
   const auto plan = plan_of("seeds = [3, 5]\narms = [{name = \"a\"}, {name = \"b\"}]");
   EXPECT_THAT(names_of(plan), ElementsAre("a-seed3", "a-seed5", "b-seed3", "b-seed5"));

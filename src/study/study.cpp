@@ -1,5 +1,7 @@
 #include "study/study.h"
 
+#include <set>
+
 #include "checkpoint/manifest.h"
 #include "core/counted.h"
 #include "core/file_io.h"
@@ -54,7 +56,8 @@ Json arm_entry(const train::Arm& arm) {
 
 void write_results(const StudyPlan& plan, const fs::path& out, const Speeds& speeds, const Json& machine) {
   const auto arms = read_arms(plan, out);
-  const auto tables = study_tables(arms, speeds);
+  auto tables = study_tables(arms, speeds);
+  tables.emplace_back("recipe_warnings", recipe_warnings(plan));
   Json results = Json::object(), arm_rows = Json::array(), headlines = Json::array();
   for (const auto& arm : arms) arm_rows.push_back(arm_entry(arm));
   for (const auto& headline : study_headlines(arms, tables)) headlines.push_back(headline);
@@ -120,8 +123,9 @@ void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputD
   const int64_t n_threads = std::max<int64_t>(1, ops::n_threads() / static_cast<int64_t>(n_parallel));
   log_info("study of ", counted(static_cast<int64_t>(plan.arms.size()), "arm"), ", ", n_parallel, " at a time on ", counted(n_threads, "thread"), " each");
   log_flops(plan);
+  std::set<std::string> warned;  // groups: their arms differ in the seed alone
   for (const auto& arm : plan.arms)
-    if (!arm.warning.empty()) log_warning("arm ", arm.name, ": ", arm.warning);
+    if (!arm.warning.empty() && warned.insert(arm.group).second) log_warning("arm ", arm.group, ": ", arm.warning);
 
   std::vector<Job> jobs;
   std::vector<int64_t> steps(plan.arms.size(), 0);

@@ -308,6 +308,8 @@ def plant(source, target):
             row[column] = row[column] * 0.9 if row[column] else row[column]
     results["tables"]["throughput"]["rows"][-1][3] = None  # measured on a busy machine
     results["tables"]["warnings"]["rows"].append(["switch-pb", "english", 9, 1, "same_experts", "all alike", False, 6])
+    results["tables"]["recipe_warnings"] = {"columns": [{"name": "group", "unit": ""}, {"name": "what", "unit": ""}], "rows": [["switch-sb", "got a <b>kept</b> loss"], ["granular-sb", "got a <b>kept</b> loss"]],
+                                            "chance": None, "tokens": None, "source": "evenkeel"}
     results["arms"][3]["lr_curve"][50][1] *= 3
     for number, arm in enumerate(results["arms"]):
         arm["replay_family"] = f"{arm['model']}-{arm['router']}" if arm["replay_fraction"] < 1 else str(number)  # the control is of no family
@@ -356,6 +358,7 @@ def check_planted(check, browser, study, shown, folder, html):
     notice = page.inner_text("#warnings")
     check("planted change: a collapse of a shared phase stands once, with the phase's name", [] if "phase english, which 6 arms share (trained once, in switch-pb), step 9, layer 1: all alike" in notice
           and re.match(r"Warnings: the router of .*the shared phase english.* collapsed", notice) else notice)
+    check("planted change: what the recipe left unsaid stands once, with its arms", [] if page.locator("#recipe-warnings li").all_text_contents() == ["switch-sb and granular-sb: got a <b>kept</b> loss"] else page.inner_text("main")[:900])
     busy = [page.inner_text(".tiles"), speed_caption(page), " ".join(map(str, moved["throughput"][0]["text"]))]
     check("planted change: card, caption and bar say that the machine was busy", [text for text in busy if "busy" not in text])
     check_speed_figure(check, page)
@@ -387,7 +390,7 @@ def check_others(check, browser, pages):
     page = browser.open(html, width=360)
     check_health(check, "dense run on a phone", page, width=360)
     check("dense run: no routing section", page.evaluate("['balance', 'load', 'saturation'].filter((id) => document.getElementById(id))"))
-    check("dense run: no warnings where there are none", page.locator("#warnings").count() == 0)
+    check("dense run: no warnings where there are none", page.locator("#warnings, #recipe-warnings").count() == 0)
     check("dense run: the page says why", "no routing to show" in page.inner_text("main"))
     page.context.close()
 

@@ -5,6 +5,7 @@ loss that an arm keeps without saying so.
   EVENKEEL  the binary (build/evenkeel)
   arguments: words; only checks whose name has one of them are run
 """
+import csv
 import functools
 import json
 import re
@@ -122,10 +123,16 @@ def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems
     problems.equal([text for text in results["headlines"] if "times what it was" in text], [], "ratios of imbalance")
 
 
-def check_a_kept_balance_loss_is_warned_of_once_an_arm(place, problems):
-    out, _, err = place.study("matrix", MATRIX)
+def check_a_kept_balance_loss_is_warned_of_once_a_group(place, problems):
+    out, results, err = place.study("matrix", MATRIX)
+    groups = [f"sinkhorn-fraction{fraction}" for fraction in ("0", "0.5")]
     said = [line for line in err.splitlines() if "keeps the balance loss switch 0.01, the z-loss 0.001" in line]
-    problems.equal([line.split(": ")[2] for line in said], [f"arm sinkhorn-fraction{fraction}-seed{seed}" for fraction in ("0", "0.5") for seed in (1, 2)], "arms that the study warns of")
+    problems.equal([line.split(": ")[2] for line in said], [f"arm {group}" for group in groups], "groups that the study warns of")
+    columns, rows = rows_of(results, "recipe_warnings")
+    problems.equal((columns, [row["group"] for row in rows]), (["group", "what"], groups), "the table of recipe warnings")
+    problems.need(all(line.endswith(row["what"]) and row["what"].startswith("got model.router.kind = 'sinkhorn'") for line, row in zip(said, rows)), f"what the table says: {rows}")
+    written = list(csv.DictReader((out / "csv" / "recipe_warnings.csv").read_text().splitlines()))
+    problems.equal(written, rows, "csv/recipe_warnings.csv")
     problems.need(all("model.router.kind = 'sinkhorn'" in line and "model.balance = {loss = []}" in line for line in said), f"the key and what to set: {said[:1]}")
     planned = toy.evenkeel("plan", place.folder / "matrix.toml", "--json", "--no-measure", *CPU)
     problems.ran(planned)

@@ -9,7 +9,7 @@ function addHead(report) {
     headlines.length > 0 ? make("p", { class: "lead" }, headlines[0]) : null,
     tiles(keyFigures(report)),
     headlines.length > 1 ? make("ul", { class: "headlines" }, ...headlines.slice(1).map((sentence) => make("li", {}, sentence))) : null,
-    warningsNotice(report)));
+    warningsNotice(report), recipeNotice(report)));
 }
 
 function tiles(figures) {

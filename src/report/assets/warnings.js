@@ -1,4 +1,4 @@
-// What the checks of the runs found, from the table `warnings` of the results: a notice under the answers, collapses first.
+// What the checks of the runs found, from the table `warnings` of the results, and what a recipe left unsaid: notices under the answers, collapses first.
 
 const kCollapses = ["same_experts", "one_expert", "no_scores"];
 const kShownWarnings = 6;
@@ -23,6 +23,16 @@ function warningPlaces(places) {
     const layers = places.filter((place) => place.step === step && place.layer !== null).map(({ layer }) => String(layer));
     return `step ${formatNumber(step)}${layers.length === 0 ? "" : `, ${layers.length === 1 ? "layer" : "layers"} ${list(layers)}`}`;
   }).join("; ");
+}
+
+// What the study's recipe left unsaid, from the table `recipe_warnings`: a notice of its own, one line for the arms of which the same is said.
+function recipeNotice(report) {
+  const { records } = report.tables.get("recipe_warnings") || { records: [] };
+  if (records.length === 0) return null;
+  const groups = (text) => records.filter(({ what }) => what === text).map(({ group }) => group);
+  return make("aside", { class: "warnings", id: "recipe-warnings", "aria-labelledby": "recipe-warnings-title" },
+    make("p", { class: "warnings-title", id: "recipe-warnings-title" }, "Warnings of the recipe"),
+    make("ul", {}, ...unique(records.map(({ what }) => what)).map((what) => make("li", {}, make("strong", {}, list(groups(what))), `: ${what}`))));
 }
 
 function warningsNotice(report) {
