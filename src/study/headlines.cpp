@@ -85,10 +85,10 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
   for (const auto& group : groups)
     if (group.has_collapsed) collapsed.insert(group.name);
   const auto named = [&](const std::string& name) { return name + (collapsed.contains(name) ? " (its router has collapsed)" : ""); };
-  Estimates loss, before, peak, height, mri, in_use;  // height: the peak over the even load; MRI in percent
-  std::set<std::string> causal, all, sound;           // groups: those whose losses compare, all with a router, and those without a collapse
-  std::set<std::string> rules;                        // of the causal groups
-  std::string budget, new_data;                       // of the first arm with a router: others do not compare
+  Estimates loss, before, peak, height, mri, mri_old, in_use;  // height: the peak over the even load; MRI in percent
+  std::set<std::string> causal, all, sound;                    // groups: those whose losses compare, all with a router, and those without a collapse
+  std::set<std::string> rules;                                 // of the causal groups
+  std::string budget, new_data, old_data;                      // of the first arm with a router: others do not compare
   std::map<std::string, Json> n_experts;
   double least_bound = INFINITY, most_bound = 0;
   bool has_shift = false;
@@ -98,7 +98,7 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
     const std::string& group = arm.group;
     const int64_t seed = seed_of(arm);
     if (at("router").is_null()) continue;
-    if (budget.empty()) std::tie(budget, new_data) = std::pair(training_of(arm), at("new_data").as_string());
+    if (budget.empty()) std::tie(budget, new_data, old_data) = std::tuple(training_of(arm), at("new_data").as_string(), at("old_data").as_string());
     if (budget != training_of(arm)) continue;
     has_shift = shifts_data(arm);
     if (at("eval_causal").as_bool()) {
@@ -115,6 +115,7 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
       loss.add(group, seed, figure);
     }
     if (!at("eval_mri_new").is_null()) mri.add(group, seed, 100 * at("eval_mri_new").as_double());
+    if (!at("eval_mri_old").is_null()) mri_old.add(group, seed, 100 * at("eval_mri_old").as_double());
     if (!at("experts").is_null() && !at("dead").is_null()) in_use.add(group, seed, at("experts").as_double() - at("dead").as_double());
     n_experts[group] = at("experts");
     if (at("mri_before").is_null()) continue;
@@ -123,7 +124,7 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
     height.add(group, seed, at("mri_peak").as_double() / at("lower_bound").as_double());
   }
   std::vector<std::string> out;
-  const auto losses = range_of(loss, causal), evens = range_of(mri, all);
+  const auto losses = range_of(loss, causal);
   auto jumps = range_of(height, all);
   jumps.least = range_of(height, sound).least;  // a collapsed router has nowhere to rise to
   if (losses.least != losses.most) {
@@ -135,11 +136,16 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
   const auto rise = [&](const std::string& name) { return "from " + before.of(name).text() + " to at most " + peak.of(name).text() + " % under " + named(name); };
   if (!jumps.least.empty() && jumps.least != jumps.most && has_shift)
     out.push_back("At the shift the busiest expert's share of a training batch goes " + rise(jumps.least) + ", and " + rise(jumps.most) + "; an even load is " + bound + " %.");
-  const auto share = [&](const std::string& name) {
-    return mri.of(name).text() + " % of the tokens under " + named(name) + (in_use.has(name) ? format(", with %.4g of %.4g experts in use", in_use.of(name).value, n_experts.at(name).as_double()) : "");
+  const auto add_shares = [&](const Estimates& shares, const std::string& data) {
+    const auto evens = range_of(shares, all);
+    const auto share = [&](const std::string& name) {
+      const auto used = data == new_data && in_use.has(name) ? format(", with %.4g of %.4g experts in use", in_use.of(name).value, n_experts.at(name).as_double()) : "";
+      return shares.of(name).text() + " % of the tokens under " + named(name) + used;
+    };
+    if (evens.least != evens.most) out.push_back("On held-out " + data + " the busiest expert gets " + share(evens.least) + ", and " + share(evens.most) + "; an even load is " + bound + " %.");
   };
-  if (evens.least != evens.most)
-    out.push_back("On held-out " + new_data + " the busiest expert gets " + share(evens.least) + ", and " + share(evens.most) + "; an even load is " + bound + " %.");
+  add_shares(mri, new_data);
+  if (old_data != new_data) add_shares(mri_old, old_data);
   return out;
 }
 

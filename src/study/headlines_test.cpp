@@ -197,12 +197,12 @@ TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
 // The table `routers` with what the sentences read.
 Table routers_table() {
   Table table;
-  for (const char* name : {"arm", "router", "capacity", "eval_causal", "new_data", "lower_bound", "loss_new", "mri_before", "mri_peak", "eval_mri_new", "dead", "experts"}) table.columns.push_back({name, ""});
-  table.rows = {{"a-1", "top_k", "none", true, "b", 0.125, 2.0, 0.2, 0.6, 0.50, 2, 16},
-                {"a-2", "top_k", "none", true, "b", 0.125, 3.0, 0.2, 0.8, 0.70, 4, 16},
-                {"b", "hash", "none", true, "b", 0.125, 2.75, 0.4, 0.4, 0.25, 0, 16},
-                {"ahead", "expert_choice", "none", false, "b", 0.125, 0.5, Json(), Json(), 0.125, Json(), 16},
-                {"dense", Json(), Json(), Json(), "b", Json(), 0.1, Json(), Json(), Json(), Json(), Json()}};
+  for (const char* name : {"arm", "router", "capacity", "eval_causal", "new_data", "lower_bound", "loss_new", "mri_before", "mri_peak", "eval_mri_new", "dead", "experts", "old_data", "eval_mri_old"}) table.columns.push_back({name, ""});
+  table.rows = {{"a-1", "top_k", "none", true, "b", 0.125, 2.0, 0.2, 0.6, 0.50, 2, 16, "a", 0.75},
+                {"a-2", "top_k", "none", true, "b", 0.125, 3.0, 0.2, 0.8, 0.70, 4, 16, "a", 0.75},
+                {"b", "hash", "none", true, "b", 0.125, 2.75, 0.4, 0.4, 0.25, 0, 16, "a", 0.50},
+                {"ahead", "expert_choice", "none", false, "b", 0.125, 0.5, Json(), Json(), 0.125, Json(), 16, "a", Json()},
+                {"dense", Json(), Json(), Json(), "b", Json(), 0.1, Json(), Json(), Json(), Json(), Json(), "a", Json()}};
   return table;
 }
 
@@ -212,20 +212,21 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
   EXPECT_THAT(study_headlines(arms, tables_),
               ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7 nats a token, and b the highest, 2.75 (no difference beyond noise: 0; 95 %: -11 to +11).",
                           "At the shift the busiest expert's share of a training batch goes from 40.0 to at most 40.0 % under b, and from 20.0 to at most 70 ± 14 % under a; an even load is 12.5 %.",
-                          "On held-out b the busiest expert gets 12.5 % of the tokens under ahead, and 60 ± 14 % of the tokens under a, with 13 of 16 experts in use; an even load is 12.5 %."));
+                          "On held-out b the busiest expert gets 12.5 % of the tokens under ahead, and 60 ± 14 % of the tokens under a, with 13 of 16 experts in use; an even load is 12.5 %.",
+                          "On held-out a the busiest expert gets 50.0 % of the tokens under b, and 75.0 % of the tokens under a; an even load is 12.5 %."));
   // b has collapsed: it is no example of a small rise any more, and says so where it is named.
   auto collapsed = arms;
   Json line = testing::made_step(8, "two", {0.9});
   line["alarms"] = Json::Array{Json::Object{{"layer", 0}, {"kind", "one_expert"}, {"text", "one"}}};
   collapsed[2].steps = {line};
-  EXPECT_THAT(study_headlines(collapsed, tables_), ElementsAre("b: the router collapsed in phase two, layer 0, from step 8: one.", HasSubstr("and b (its router has collapsed) the highest"), HasSubstr("under ahead")));
+  EXPECT_THAT(study_headlines(collapsed, tables_), ElementsAre("b: the router collapsed in phase two, layer 0, from step 8: one.", HasSubstr("and b (its router has collapsed) the highest"), HasSubstr("under ahead"), HasSubstr("50.0 % of the tokens under b (its router has collapsed)")));
   // Two arms of one rule are not two rules, and an arm with another budget is left out.
   auto others = arms;
   others.push_back(arm_of("b-again", "b-again", {}));
   others.push_back(arm_of("longer", "longer", {"phase.two.steps=8"}));
   auto& rows = train::find_table(tables_, "routers").rows;
-  rows.push_back({"b-again", "hash", "none", true, "b", 0.0625, 2.75, 0.4, 0.4, 0.25, 0, 16});
-  rows.push_back({"longer", "top_k", "none", true, "b", 0.125, 1.0, 0.1, 0.9, 0.99, 0, 16});
+  rows.push_back({"b-again", "hash", "none", true, "b", 0.0625, 2.75, 0.4, 0.4, 0.25, 0, 16, "a", Json()});
+  rows.push_back({"longer", "top_k", "none", true, "b", 0.125, 1.0, 0.1, 0.9, 0.99, 0, 16, "a", Json()});
   const auto more = study_headlines(others, tables_);
   EXPECT_THAT(more.at(0), HasSubstr("Of 3 arms with routers that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7"));
   EXPECT_THAT(more.at(2), AllOf(HasSubstr("60 ± 14 % of the tokens under a"), HasSubstr("an even load is 6.2 to 12.5 %")));

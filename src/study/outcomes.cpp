@@ -76,13 +76,17 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
     outcome.mri_peak = number(cell("peak"));
     outcome.mri_end = number(cell("after"));
   });
-  std::map<const Outcome*, std::pair<double, double>> eval_mri;  // sum and number of layers
+  std::map<const double*, std::pair<double, double>> eval_mri;  // of each figure its sum and number of layers
   rows.visit("eval_mri", [&](Outcome& outcome, const Arm& arm, const auto& cell) {
-    if (cell("data").as_string() != shift_sets(arm).new_data) return;
-    auto& [sum, n] = eval_mri[&outcome];
-    sum += cell("mri").as_double();
-    ++n;
-    outcome.eval_mri = sum / n;
+    const auto sets = shift_sets(arm);
+    const std::string& data = cell("data").as_string();
+    for (auto [figure, of] : {std::pair(&outcome.eval_mri, &sets.new_data), std::pair(&outcome.eval_mri_old, &sets.old_data)}) {
+      if (data != *of) continue;
+      auto& [sum, n] = eval_mri[figure];
+      sum += cell("mri").as_double();
+      ++n;
+      *figure = sum / n;
+    }
   });
   rows.visit("tokens_to_loss", [](Outcome& outcome, const Arm&, const auto& cell) {
     outcome.tokens_to_loss = number(cell("tokens"));

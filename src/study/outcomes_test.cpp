@@ -49,6 +49,7 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
   EXPECT_EQ(moe.mri_peak, 0.9);
   EXPECT_EQ(moe.mri_end, 0.65);
   EXPECT_EQ(moe.eval_mri, 0.625);
+  EXPECT_EQ(moe.eval_mri_old, 0.99);
   EXPECT_EQ(moe.even_load, 0.5);
   EXPECT_EQ(moe.tokens_to_loss, 96);
   EXPECT_EQ(moe.target_loss, 3.5);

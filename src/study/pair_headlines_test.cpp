@@ -89,6 +89,14 @@ TEST_F(PairHeadline, EvenLoadsThatDifferAreBothSaid) {
   EXPECT_THAT(sentence(), HasSubstr("75.0 % of held-out b instead of 50.0 %; even loads are 25.0 % and 50.0 %."));
 }
 
+TEST_F(PairHeadline, ImbalanceIsThatOfTheNewSetAndOfTheOldOne) {
+  set(&Outcome::loss_new, 2.0, 1.0, 2.0, 1.0);
+  set(&Outcome::eval_mri, 0.5, 0.75, 0.5, 0.75);
+  set(&Outcome::eval_mri_old, 0.25, 0.375, 0.375, 0.25);
+  set(&Outcome::even_load, 0.25, 0.25, 0.25, 0.25);
+  EXPECT_THAT(sentence(), HasSubstr("the busiest expert gets 75.0 % of held-out b instead of 50.0 % and 31 ± 9 % of held-out a instead of 31 ± 9 % (no difference beyond noise); an even load is 25.0 %."));
+}
+
 TEST_F(PairHeadline, OtherDataDoNotCompare) {
   const std::vector<Arm> arms = {arm_of("b", {}, 1), arm_of("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
   for (const auto& arm : arms) outcomes_[arm.name] = Outcome{.loss_new = train::LossFigure{2.0, {}, {}}};

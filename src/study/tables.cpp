@@ -7,6 +7,7 @@
 #include <set>
 
 #include "study/estimates.h"
+#include "study/pair_figures.h"
 #include "study/router_table.h"
 #include "train/table_levels.h"
 
@@ -195,6 +196,7 @@ train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& spee
   add_tokens_to_loss(arms, tables);
   add_router_table(arms, tables);
   train::set_levels(arms, tables);
+  add_pairs(arms, tables);
   std::set<std::string> groups;
   for (const auto& arm : arms) groups.insert(arm.group);
   if (groups.size() == arms.size()) return tables;

@@ -94,8 +94,30 @@ def alarms_of(arm, run):
     return rows
 
 
+def check_the_table_of_pairs(out, results, problems):
+    """Each axis of the matrix at each value of the other; a row's change and interval come out of the runs' losses."""
+    loss = {(row["arm"], row["data"]): row for row in rows_of(results, "forgetting")[1] if row["phase"] == "german"}
+    columns, rows = rows_of(results, "pairs")
+    problems.equal(columns, ["group", "reference", "aspect", "difference", "figure", "data", "unit", "value", "value_error", "reference_value", "reference_error", "change", "low", "high", "beyond_noise", "n"], "columns of pairs")
+    wanted = {("top_k-fraction0.5", "top_k-fraction0", "replay"), ("sinkhorn-fraction0.5", "sinkhorn-fraction0", "replay"), ("sinkhorn-fraction0", "top_k-fraction0", "routing"), ("sinkhorn-fraction0.5", "top_k-fraction0.5", "routing")}
+    problems.equal({(row["group"], row["reference"], row["aspect"]) for row in rows}, wanted, "pairs")
+    for group, reference, _ in wanted:
+        mine = {(row["figure"], row["data"]): row for row in rows if (row["group"], row["reference"]) == (group, reference)}
+        problems.need({("forgetting", "en"), ("loss", "de"), ("eval_mri", "de"), ("eval_mri", "en"), ("experts_in_use", "de")} <= set(mine), f"figures of {group}: {list(mine)}")
+        row = mine["loss", "de"]
+        now, before = ([loss[f"{name}-seed{seed}", "de"]["loss"] for seed in (1, 2)] for name in (group, reference))
+        errors = [loss[f"{group}-seed{seed}", "de"]["loss_se"] for seed in (1, 2)]
+        problems.close(row["value"], statistics.mean(now), 1e-12, f"loss of {group}")
+        problems.close(row["value_error"], max(statistics.stdev(now), statistics.mean(errors)), 1e-9, "its error: the larger of that over seeds and that by the text")
+        problems.close(row["change"], statistics.mean(now) - statistics.mean(before), 1e-9, f"{group} against {reference}")
+        half = 12.706 * statistics.stdev([b - a for a, b in zip(before, now)]) / 2**0.5
+        problems.need(row["high"] - row["low"] >= 1.999 * half and row["beyond_noise"] == (row["low"] > 0 or row["high"] < 0), f"its interval: {row}; need half of it {half}")
+        problems.equal((row["n"], row["unit"]), (2, "nats/token"), "pairs of runs, and unit")
+    problems.need((out / "csv" / "pairs.csv").read_text().startswith("group,reference,aspect,difference,figure,data,unit,value,"), "csv/pairs.csv")
+
+
 def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems):
-    _, results, err = place.study("matrix", MATRIX)
+    out, results, err = place.study("matrix", MATRIX)
     rows = rows_of(results, "forgetting")[1]
     loss = {(row["arm"], row["data"]): row["loss"] for row in rows if row["phase"] == "german"}
     for fraction in ("0", "0.5"):
@@ -119,6 +141,7 @@ def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems
         problems.equal(said[4] is not None, mean - half <= 0 <= mean + half, "a difference within its noise is called none")
         problems.need("forgetting on en" in found[0] and "of held-out de instead of" in found[0] and "an even load is 50.0 %" in found[0] and "of 8 experts are in use" in found[0], f"got {found[0]!r}; need forgetting, balance and experts in use")
         problems.need(found[0] in err.replace("evenkeel: ", ""), "the terminal does not say it")
+    check_the_table_of_pairs(out, results, problems)
     problems.equal(len([text for text in results["headlines"] if "with 50 % of each batch replayed" in text]), 2, "sentences on replay, one for each router")
     problems.equal([text for text in results["headlines"] if "times what it was" in text], [], "ratios of imbalance")
 

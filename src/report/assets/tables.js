@@ -3,7 +3,7 @@
 const kTableTitles = {
   forgetting: "Loss after each phase", shift_mri: "Imbalance around the shift", eval_mri: "Imbalance on held-out text",
   saturation: "Router saturation", throughput: "Training speed", tokens_to_loss: "Tokens to the reference's loss",
-  routers: "Routers compared", warnings: "Warnings of the checks", recipe_warnings: "Warnings of the recipe",
+  pairs: "Arms in pairs", routers: "Routers compared", warnings: "Warnings of the checks", recipe_warnings: "Warnings of the recipe",
 };
 
 function addTablesSection(report) {

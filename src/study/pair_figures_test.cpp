@@ -1,0 +1,95 @@
+#include "study/pair_figures.h"
+
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/tiny_run.h"
+
+namespace evenkeel::study {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+using train::Arm;
+
+Arm arm_of(const std::string& group, const std::vector<std::string>& overrides, int64_t seed) {
+  auto all = overrides;
+  all.push_back("train.seed=" + std::to_string(seed));
+  Arm arm;
+  arm.group = group;
+  arm.name = group + "-seed" + std::to_string(seed);
+  arm.resolved = train::run_config_json(testing::tiny_config("/data", all));
+  return arm;
+}
+
+const std::vector<std::string> kSinkhorn = {"model.router={kind = \"sinkhorn\"}"};
+
+// A router against another in two seeds; phase one learns "a", phase two "b".
+std::vector<Arm> two_routers() { return {arm_of("p", {}, 1), arm_of("s", kSinkhorn, 1), arm_of("p", {}, 2), arm_of("s", kSinkhorn, 2)}; }
+
+// {losses on "b" at the end, errors by the text, forgetting of "a"} of each arm.
+train::NamedTables tables_of(const std::vector<Arm>& arms, const std::vector<double>& losses, const std::vector<double>& changes) {
+  auto tables = train::new_tables();
+  auto& forgetting = train::find_table(tables, "forgetting");
+  auto& mri = train::find_table(tables, "eval_mri");
+  for (size_t i = 0; i < arms.size(); ++i) {
+    forgetting.add_row({arms[i].name, "two", "a", 3.0, 9.0, changes[i], 0.25, 0.25});
+    forgetting.add_row({arms[i].name, "two", "b", losses[i], 9.0, Json(), 0.25, Json()});
+    mri.add_row({arms[i].name, "two", "b", 0, 0.5, 0.9, 0});
+    mri.add_row({arms[i].name, "two", "a", 0, 0.75, 0.9, 0});
+  }
+  return tables;
+}
+
+std::vector<std::string> names_of(const std::vector<PairFigure>& figures) {
+  std::vector<std::string> out;
+  for (const auto& figure : figures) out.push_back(figure.name + " " + figure.data);
+  return out;
+}
+
+TEST(PairFigures, AreThoseThatBothSidesHave) {
+  const auto arms = two_routers();
+  const auto pairs = pairs_of(arms);
+  ASSERT_EQ(pairs.size(), 1U);
+  const auto figures = pair_figures(pairs[0], outcomes_of(arms, tables_of(arms, {2, 1, 2.5, 2}, {0.5, 0.25, 0.5, 0.25})));
+  EXPECT_THAT(names_of(figures), ElementsAre("forgetting a", "loss b", "eval_mri b", "eval_mri a"));
+  EXPECT_THAT(names_of(pair_figures(pairs[0], outcomes_of(arms, train::new_tables()))), IsEmpty());
+  const std::vector<Arm> others = {arm_of("b", {}, 1), arm_of("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
+  EXPECT_THAT(names_of(pair_figures(pairs_of(others).at(0), outcomes_of(others, tables_of(others, {1, 2}, {1, 2})))), IsEmpty());  // other data
+}
+
+TEST(PairFigures, TheTableHasMeansErrorsAndTheirDifference) {
+  const auto arms = two_routers();
+  auto tables = tables_of(arms, {2, 1, 3, 2.5}, {0.5, 0.25, 0.5, 0.25});
+  add_pairs(arms, tables);
+  const auto& table = train::find_table(tables, "pairs");
+  ASSERT_EQ(table.rows.size(), 4U);
+  const auto cell = [&](size_t row, const char* column) { return table.rows[row][table.column(column)]; };
+  EXPECT_THAT(Json(table.rows[1]).dump(), StartsWith(R"(["s","p","routing","router sinkhorn in place of top_k","loss","b","nats/token",1.75,1.06)"));
+  EXPECT_DOUBLE_EQ(cell(1, "value_error").as_double(), std::sqrt(1.125));  // 1 and 2.5 about 1.75
+  EXPECT_EQ(cell(1, "reference_value").as_double(), 2.5);
+  EXPECT_DOUBLE_EQ(cell(1, "reference_error").as_double(), std::sqrt(0.5));
+  EXPECT_EQ(cell(1, "change").as_double(), -0.75);  // of -1 and -0.5: standard error 0.25, Student's t of one degree 12.706
+  EXPECT_NEAR(cell(1, "low").as_double(), -0.75 - 12.706 * 0.25, 1e-3);
+  EXPECT_NEAR(cell(1, "high").as_double(), -0.75 + 12.706 * 0.25, 1e-3);
+  EXPECT_EQ(cell(1, "beyond_noise"), Json(false));
+  EXPECT_EQ(cell(1, "n").as_int(), 2);
+  EXPECT_EQ(cell(0, "value_error").as_double(), 0.25);  // seeds that agree: the error by the text
+}
+
+TEST(PairFigures, WithoutAnErrorThereIsNoInterval) {
+  const std::vector<Arm> arms = {arm_of("p", {}, 1), arm_of("s", kSinkhorn, 1)};
+  auto tables = train::new_tables();
+  auto& mri = train::find_table(tables, "eval_mri");
+  mri.add_row({"p-seed1", "two", "b", 0, 0.5, 0.9, 0});
+  mri.add_row({"s-seed1", "two", "b", 0, 0.75, 0.9, 0});
+  add_pairs(arms, tables);
+  ASSERT_EQ(train::find_table(tables, "pairs").rows.size(), 1U);
+  EXPECT_EQ(Json(train::find_table(tables, "pairs").rows[0]).dump(), R"(["s","p","routing","router sinkhorn in place of top_k","eval_mri","b","share of tokens",0.75,null,0.5,null,0.25,null,null,null,1])");
+}
+
+}  // namespace
+}  // namespace evenkeel::study
