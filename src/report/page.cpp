@@ -61,6 +61,26 @@ void name_arms_after(Json& results, const std::string& folder) {
   }
 }
 
+// Appends the rows of a table to those of another version of it, by the names of its columns: one that a side lacks is null there.
+void merge_table(Json& mine, const Json& more) {
+  std::vector<std::string> names;
+  for (const auto& column : mine.at("columns").as_array()) names.push_back(column.at("name").as_string());
+  std::vector<size_t> places;  // of the columns of `more`
+  for (const auto& column : more.at("columns").as_array()) {
+    const std::string& name = column.at("name").as_string();
+    places.push_back(static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin()));
+    if (places.back() < names.size()) continue;
+    names.push_back(name);
+    mine["columns"].push_back(column);
+    for (auto& row : mine["rows"].as_array()) row.push_back(Json());
+  }
+  for (const auto& row : more.at("rows").as_array()) {
+    Json::Array merged(names.size());
+    for (size_t i = 0; i < places.size(); ++i) merged[places[i]] = row.at(i);
+    mine["rows"].push_back(Json(std::move(merged)));
+  }
+}
+
 // Appends the rows and arms of `more` to `results`.
 void merge_results(Json& results, const Json& more) {
   for (const auto& arm : more.at("arms").as_array()) results["arms"].push_back(arm);
@@ -71,7 +91,7 @@ void merge_results(Json& results, const Json& more) {
       results["tables"][name] = table;
       continue;
     }
-    for (const auto& row : table.at("rows").as_array()) (*mine)["rows"].push_back(row);
+    merge_table(*mine, table);
   }
 }
 

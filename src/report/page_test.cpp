@@ -149,6 +149,20 @@ TEST_F(PageTest, TablesNameTheArmsOfTheirFolder) {
   EXPECT_EQ(tables.at("recipe_warnings").at("rows").dump(), R"([["one/one","kept"]])");
 }
 
+// A table may have got a column since an older folder was written.
+TEST_F(PageTest, TablesOfDifferentColumnsAreMergedByName) {
+  const auto one = run("one", 2), two = run("two", 2);
+  const auto set_table = [](const std::filesystem::path& path, const std::string& table) {
+    Json results = Json::parse(read_file(path / "results.json"), "results");
+    results["tables"] = Json::parse(R"({"saturation":)" + table + "}", "t");
+    write_file_atomically(path / "results.json", results.dump());
+  };
+  set_table(one, R"({"columns":[{"name":"arm"},{"name":"k"}],"rows":[["one",1]]})");
+  set_table(two, R"({"columns":[{"name":"arm"},{"name":"from_run"},{"name":"k"}],"rows":[["two","first",2]]})");
+  EXPECT_EQ(data_of(make_page({one, two})).at("results").at("tables").at("saturation").dump(), R"({"columns":[{"name":"arm"},{"name":"k"},{"name":"from_run"}],"rows":[["one",1,null],["two",2,"first"]]})");
+  EXPECT_EQ(data_of(make_page({two, one})).at("results").at("tables").at("saturation").at("rows").dump(), R"([["two","first",2],["one",null,1]])");
+}
+
 TEST_F(PageTest, WhatAStudySaysOfItsArmsIsNotSaidOfSeveral) {
   const auto one = run("one", 2), two = run("two", 2);
   Json results = Json::parse(read_file(one / "results.json"), "results");

@@ -200,7 +200,7 @@ train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& spee
   std::set<std::string> groups;
   for (const auto& arm : arms) groups.insert(arm.group);
   if (groups.size() == arms.size()) return tables;
-  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}}, {"shift_mri", {"phase", "layer"}}, {"eval_mri", {"phase", "data", "layer"}}, {"saturation", {"layer", "k", "data", "from", "to"}}, {"drops", {"phase", "data", "layer"}}, {"throughput", {}}, {"tokens_to_loss", {"data", "reference", "beyond_noise"}}, {"routers", router_table_keys()}};
+  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}}, {"shift_mri", {"phase", "layer"}}, {"eval_mri", {"phase", "data", "layer"}}, {"saturation", {"layer", "k", "data", "from", "to", "from_run"}}, {"drops", {"phase", "data", "layer"}}, {"throughput", {}}, {"tokens_to_loss", {"data", "reference", "beyond_noise"}}, {"routers", router_table_keys()}};
   const size_t n_tables = tables.size();
   for (size_t i = 0; i < n_tables; ++i) {
     if (!keys.contains(tables[i].first)) continue;  // warnings are no figures

@@ -173,11 +173,26 @@ void add_eval_mri_rows(const Arm& arm, Table& table) {
         table.add_row({arm.name, line == start ? kStepZero : text_at(*line, "phase"), data, layer.at("layer"), layer.at("mri"), layer.at("entropy"), layer.at("dead")});
 }
 
+// The run that a phase's first weights are of, by the name of its folder; null where that is the arm's own.
+Json start_run(const Arm& arm, const std::string& phase) {
+  const auto& phases = arm.resolved.at("phase").as_array();
+  for (size_t i = 0; i < phases.size(); ++i) {
+    if (text_at(phases[i], "name") != phase || step_before_phase(arm, i) >= 0) continue;
+    std::filesystem::path folder = text_at(phases[i].at("start"), "from");
+    if (!folder.has_filename()) folder = folder.parent_path();  // "RUN/"
+    if (folder.parent_path().filename() == "checkpoints") folder = folder.parent_path().parent_path();
+    return folder.filename().string();
+  }
+  return {};
+}
+
 void add_saturation_rows(const Arm& arm, Table& table) {
-  for (const auto& line : arm.saturations)
+  for (const auto& line : arm.saturations) {
+    const Json from_run = start_run(arm, text_at(line, "phase"));
     for (const auto& [data, rows] : line.at("saturation").as_object())
       for (const auto& row : rows.as_array())
-        table.add_row({arm.name, row.at("layer"), row.at("k"), row.at("from"), row.at("to"), data, row.at("saturation"), row.at("chance")});
+        table.add_row({arm.name, row.at("layer"), row.at("k"), row.at("from"), row.at("to"), data, row.at("saturation"), row.at("chance"), from_run});
+  }
 }
 
 // A row for the mean over layers, then one for each layer; sums are of `n` lines. `data` is null for training.
@@ -282,8 +297,8 @@ NamedTables new_tables() {
                                          "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
   tables.emplace_back("eval_mri", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"mri", ""}, {"entropy", ""}, {"dead", "experts"}},
                                         "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));
-  tables.emplace_back("saturation", table({{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", "step"}, {"to", "step"}, {"data", ""}, {"saturation", ""}, {"chance", ""}},
-                                          "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5)"));
+  tables.emplace_back("saturation", table({{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", "step"}, {"to", "step"}, {"data", ""}, {"saturation", ""}, {"chance", ""}, {"from_run", ""}},
+                                          "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5). from_run: the run that step `from` is of, where it is not the arm's own"));
   tables.emplace_back("drops", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"dropped", "share of assignments"}},
                                      "assignments over capacity: training (data null), mean of the phase's last eighth; held-out sets at the phase's end, evaluation mode"));
   tables.emplace_back("warnings", table({{"arm", ""}, {"phase", ""}, {"step", "step"}, {"layer", ""}, {"kind", ""}, {"what", ""}, {"recovered", ""}, {"n_arms", "arms"}},

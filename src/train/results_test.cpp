@@ -173,7 +173,18 @@ TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {
   EXPECT_EQ(Json(mri.rows[2]).dump(), R"(["arm","two","old",0,0.8,0.9,1])");
   const auto saturation = rows_of(arm, "saturation");
   ASSERT_EQ(saturation.rows.size(), 1u);
-  EXPECT_EQ(Json(saturation.rows[0]).dump(), R"(["arm",0,1,6,10,"old",0.75,0.25])");
+  EXPECT_EQ(Json(saturation.rows[0]).dump(), R"(["arm",0,1,6,10,"old",0.75,0.25,null])");
+}
+
+// Of weights that another run left, step 6 is that run's: the row says whose.
+TEST(Results, SaturationNamesTheRunThatItsFirstStepIsOf) {
+  const TemporaryFolder folder;
+  const auto from_run = [&](const std::string& from) {
+    testing::write_made_run(folder / "run", tiny_config("/data", {"phase.two.start={from = \"" + from + "\"}"}), evaluated_lines());
+    return rows_of(read_arm("arm", "group", folder / "run"), "saturation").rows.at(0).back().dump();
+  };
+  EXPECT_EQ(from_run("one"), "null");
+  for (const char* from : {"/runs/first", "/runs/first/", "/runs/first/checkpoints/step-00000006"}) EXPECT_EQ(from_run(from), "\"first\"") << from;
 }
 
 TEST(Results, DropsAreOfPhaseEndsAndOfArmsWithACapacity) {

@@ -13,7 +13,7 @@ COLUMNS = {
     "forgetting": ["arm", "phase", "data", "loss", "perplexity", "change", "loss_se", "change_se"],
     "shift_mri": ["arm", "phase", "layer", "lower_bound", "before", "first", "peak", "peak_step", "steps_to_recover", "after"],
     "eval_mri": ["arm", "phase", "data", "layer", "mri", "entropy", "dead"],
-    "saturation": ["arm", "layer", "k", "from", "to", "data", "saturation", "chance"],
+    "saturation": ["arm", "layer", "k", "from", "to", "data", "saturation", "chance", "from_run"],
     "throughput": ["arm", "tokens_per_second", "step_seconds", "ratio_to_dense", "cpu_seconds_per_token"],
 }
 ARMS = """[study]
@@ -169,7 +169,10 @@ def check_an_arm_added_to_a_study_may_start_inside_of_a_phase(studies, problems)
 
 def check_an_arms_recipe_runs_from_anywhere(studies, problems):
     run = studies.study()[0] / "arms" / "plain-seed1"
-    out, _ = studies.study("elsewhere", ELSEWHERE.replace("RUN", os.path.relpath(run, studies.folder)))
+    out, results = studies.study("elsewhere", ELSEWHERE.replace("RUN", os.path.relpath(run, studies.folder)))
+    other = json.loads((run / "checkpoints" / max(os.listdir(run / "checkpoints")) / "state.json").read_text())["step"]
+    starts = {(row["arm"], row["from"], row["from_run"]) for row in rows_of(results, "saturation")[1] if row["to"] == 24}
+    problems.equal(starts, {("phase", other, run.name), ("model", 0, None)}, "the step that saturation begins at, and the run that it is of, at the end of the first phase")
     place = studies.folder / "another-place"
     place.mkdir()
     for name in ("phase", "model"):

@@ -106,7 +106,7 @@ function addSaturationSection(report) {
   if (!table || table.records.length === 0 || report.arms.length === 0) return;
   const section = addSection("saturation", "Routing change",
     "Router saturation: the share of a token's experts that are the same before and after the continued training. 1 means that routing did not move; the dashed line is what two unrelated routers would share.");
-  const spans = unique(table.records.map((record) => `${record.from}:${record.to}`)).map((key) => key.split(":").map(Number));
+  const spans = unique(table.records.map((record) => JSON.stringify(spanOf(record)))).map((key) => JSON.parse(key));
   const longest = spans.reduce((best, span) => (span[1] > best[1] ? span : best));
   const ks = unique(table.records.map((record) => record.k)).sort((a, b) => a - b);
   const sets = unique(table.records.map((record) => record.data));
@@ -119,16 +119,20 @@ function addSaturationSection(report) {
   const controls = [
     pick("saturation-data", "Held-out set", sets.map((name) => [name, name]), "data"),
     pick("saturation-k", "Experts compared", ks.map((k) => [k, k === 1 ? "first choice (k = 1)" : `top ${k}`]), "k"),
-    pick("saturation-span", "Checkpoints", spans.map((span) => [span, `step ${span[0]} to ${span[1]}`]), "span"),
+    pick("saturation-span", "Checkpoints", spans.map((span) => [span, spanWords(span)]), "span"),
   ].filter((control) => control !== null);
   addChart(section, { id: "saturation", title: "Saturation by layer",
     caption: `Same tokens, two checkpoints. Arms whose routers have fewer choices than k are left out.${report.seeds > 1 ? " Bars: ± 1 standard deviation over seeds." : ""}`,
     controls, missing: "No saturation was recorded.", build: () => buildSaturation(report) });
 }
 
+// [first step, last step, the run that the first is of]: null where that is the arm's own.
+function spanOf({ from, to, from_run: run }) { return [from, to, run ?? null]; }
+function spanWords([from, to, run]) { return run === null ? `step ${from} to ${to}` : `step ${from} of ${run} to step ${to}`; }
+
 function buildSaturation(report) {
   const { k, data: dataName, span } = saturationView;
-  const at = (record) => record.k === k && record.data === dataName && record.from === span[0] && record.to === span[1];
+  const at = (record) => record.k === k && record.data === dataName && JSON.stringify(spanOf(record)) === JSON.stringify(span);
   const all = report.tables.get("saturation").records;
   const layers = unique(all.map((record) => record.layer)).sort((a, b) => a - b);
   const data = [];
@@ -140,8 +144,8 @@ function buildSaturation(report) {
       error_y: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
       line: { color: style.color, dash: style.dash, width: 2.2 }, marker: { color: style.color, symbol: style.symbol, size: 10 },
       legendgroup: `group-${group.index}`, visible: hiddenGroups.has(group.index) ? "legendonly" : true,
-      meta: { role: "saturation", group: group.name, data: dataName, k, from: span[0], to: span[1] },
-      rows: layers.map((layer, i) => figureRow({ arm: group.name, "data set": dataName, k, "from step": span[0], "to step": span[1], layer, figure: "saturation" }, figures[i])).filter((row) => row.seeds > 0) });
+      meta: { role: "saturation", group: group.name, data: dataName, k, from: span[0], to: span[1], fromRun: span[2] },
+      rows: layers.map((layer, i) => figureRow({ arm: group.name, "data set": dataName, k, "from step": span[0], ...(span[2] === null ? {} : { "of run": span[2] }), "to step": span[1], layer, figure: "saturation" }, figures[i])).filter((row) => row.seeds > 0) });
   }
   if (data.length === 0) return null;
   const chances = unique(all.filter(at).map((record) => record.chance).filter(isNumber)).sort((a, b) => a - b);
