@@ -43,13 +43,13 @@ def expected(folder):
     return out
 
 
-def error_of(folder, group, figure):
-    """The standard error of a single seed's loss, 0 of another figure."""
+def errors_of(folder, group, figure):
+    """The standard error by the text of a loss, which the seeds share; none of another figure."""
     if not figure.startswith("loss_"):
-        return 0.0
+        return []
     data, phase = "german" if figure == "loss_new" else "english", "english" if figure == "loss_before" else "german"
     arms = {arm["name"] for arm in values.results(folder)["arms"] if arm["group"] == group}
-    return next(row["loss_se"] for row in values.records(folder, "forgetting") if row["arm"] in arms and (row["data"], row["phase"]) == (data, phase))
+    return [row["loss_se"] for row in values.records(folder, "forgetting") if row["arm"] in arms and (row["data"], row["phase"]) == (data, phase)]
 
 
 def cell_problems(folder, shown, seeds):
@@ -67,7 +67,7 @@ def cell_problems(folder, shown, seeds):
                 wrong += [] if text == "–" else [f"{row['group']}, {figure}: {text}"]
                 continue
             mean, _, deviation = title.partition(" ± ")
-            good = values.close(float(mean), statistics.fmean(numbers)) and values.close(float(deviation or 0), values.spread(numbers, error_of(folder, row["group"], figure) if seeds == 1 else 0.0))
+            good = values.close(float(mean), statistics.fmean(numbers)) and values.close(float(deviation or 0), values.spread(numbers, errors_of(folder, row["group"], figure)))
             good = good and text.endswith(f"({len(numbers)} of {seeds})") == (len(numbers) < seeds)
             wrong += [] if good else [f"{row['group']}, {figure}: {title}, not {numbers}"]
         if keys["router"] is None:
@@ -97,7 +97,7 @@ def chart_problems(folder, shown, order, seeds):
             wrong.append(f"{chart}: {[trace['meta']['figure'] for trace in traces]}")
         for trace in traces:
             figure = trace["meta"]["figure"]
-            wrong += values.figure_problems(trace, "x", {group: need[group][1][figure] for group in routers}, f"{chart}, {figure}", lambda group: error_of(folder, group, figure) if seeds == 1 else 0.0)
+            wrong += values.figure_problems(trace, "x", {group: need[group][1][figure] for group in routers}, f"{chart}, {figure}", lambda group: errors_of(folder, group, figure))
             wrong += [] if trace["customdata"] == routers else [f"{chart}: rows in another order than the table"]
     return wrong
 

@@ -48,20 +48,22 @@ def same(a, b):
     return len(a) == len(b) and all(close(x, y) for x, y in zip(a, b))
 
 
-def spread(numbers, error=0.0):
-    """Over seeds, or of one seed its standard error."""
-    return statistics.stdev(numbers) if len(numbers) > 1 else error
+def spread(numbers, errors=()):
+    """What stands after ±: the standard deviation over seeds, but no less than the mean standard error by the text."""
+    known = [error for error in errors if error is not None]
+    return max(statistics.stdev(numbers) if len(numbers) > 1 else 0.0, statistics.fmean(known) if known else 0.0)
 
 
 def moved_together(members, points):
-    """Mean and sample standard deviation over a group's arms of points(lines) = [(x, y)]."""
+    """Mean and spread over a group's arms of points(lines) = [(x, y)] or [(x, y, standard error)]."""
     gathered = {}
     for _, lines in members:
-        for x, y in points(lines):
+        for x, y, *error in points(lines):
             if y is not None:
-                gathered.setdefault(x, []).append(y)
+                gathered.setdefault(x, []).append((y, *error))
     xs = sorted(gathered)
-    return xs, [statistics.fmean(gathered[x]) for x in xs], [spread(gathered[x]) for x in xs]
+    columns = [list(zip(*gathered[x])) for x in xs]
+    return xs, [statistics.fmean(column[0]) for column in columns], [spread(*column) for column in columns]
 
 
 def line_problems(folder, traces, points, where=lambda meta: True):
@@ -103,7 +105,7 @@ def error_bar_problems(folder, shown):
 def heldout_problems(folder, shown):
     names = {name for members in read(folder)[1].values() for _, lines in members for line in lines for name in line.get("eval", {})}
     return error_bar_problems(folder, shown) + [problem for name in sorted(names) for problem in line_problems(
-        folder, shown["heldout"], lambda lines: [(line["tokens"], line["eval"][name]["loss"]) for line in lines if "eval" in line], lambda meta: meta["data"] == name)]
+        folder, shown["heldout"], lambda lines: [(line["tokens"], line["eval"][name]["loss"], line["eval"][name]["loss_se"]) for line in lines if "eval" in line], lambda meta: meta["data"] == name)]
 
 
 def training_problems(folder, shown):
@@ -150,8 +152,8 @@ def drops_problems(folder, shown):
     return line_problems(folder, shown["drops"], points)
 
 
-def figure_problems(trace, axis, expected, what, error_of=lambda group: 0.0):
-    """expected: {group: [value of each arm]}; the trace has its groups in customdata. error_of(group): of a single seed."""
+def figure_problems(trace, axis, expected, what, errors_of=lambda group: ()):
+    """expected: {group: [value of each arm]}; the trace has its groups in customdata. errors_of(group): by the text, of its seeds."""
     wrong = []
     if set(trace["customdata"]) != {group for group, numbers in expected.items() if numbers}:
         wrong.append(f"{what}: groups {trace['customdata']}")
@@ -160,7 +162,7 @@ def figure_problems(trace, axis, expected, what, error_of=lambda group: 0.0):
         if not close(trace[axis][i], statistics.fmean(numbers)):
             wrong.append(f"{what}: {group} is {trace[axis][i]}, not {statistics.fmean(numbers)}")
         bars = (trace.get(f"error_{axis}") or {}).get("array")
-        if bars and not close(bars[i], spread(numbers, error_of(group))):
+        if bars and not close(bars[i], spread(numbers, errors_of(group))):
             wrong.append(f"{what}: spread of {group}")
     return wrong
 
@@ -219,7 +221,7 @@ def forgetting_problems(folder, shown):
                 wrong.append(f"{group}, {data}")
             errors = by_group(folder, "forgetting", "change_se", lambda row: row["data"] == data and row["phase"] == (row_phase or phase))[group]
             written = re.sub("<br>|</?b>", "", trace["text"][i][j]).replace("±", " ± ").split(" (")[0].replace("−", "-").replace("+", "")
-            if " ".join(written.split()) != with_error(statistics.fmean(numbers), spread(numbers, (errors or [None])[0])):
+            if " ".join(written.split()) != with_error(statistics.fmean(numbers), spread(numbers, errors)):
                 wrong.append(f"{group}, {data}: written {written!r}")
     cells = len(trace["meta"]["rows"]) * len(trace["meta"]["columns"])
     if cells != sum(map(len, trace["z"])) or {row[0] for row in trace["meta"]["rows"]} != set(read(folder)[1]):
@@ -235,7 +237,7 @@ def replay_problems(folder, shown):
         trace = next((trace for trace in shown["replay"] if trace["meta"].get("group") == group), None)
         if trace is None or not close(trace["x"][0], statistics.fmean(new)) or not close(trace["y"][0], statistics.fmean(old)):
             wrong.append(group)
-        elif not close(trace["error_y"]["array"][0], spread(old, ends[0]["english"]["loss_se"])):
+        elif not close(trace["error_y"]["array"][0], spread(old, [end["english"]["loss_se"] for end in ends])):
             wrong.append(f"{group}: spread")
     return wrong
 

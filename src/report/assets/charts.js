@@ -159,7 +159,7 @@ function panels(names, width, panelHeight, most = 2) {
   };
 }
 
-// The line of a group, and the band of one standard deviation where it has several seeds.
+// The line of a group, and the band of its error to each side (errorOver) where it has several seeds.
 // `panel` is the panel's axis suffix; names in `meta` tell what is plotted.
 function groupLine(group, series, { panel = "", showlegend = true, meta = {}, markers = false, width = 2.2, over = "step" } = {}) {
   const style = groupStyle(group);

@@ -121,13 +121,19 @@ function layersOf(arms) {
   })).sort((a, b) => a - b);
 }
 
-// {mean, std, n} of [value, standard error] pairs, one a seed; null without a value. std: from two seeds on their sample standard
-// deviation, of one its standard error, 0 where that is not known.
+// {mean, std, n} of [value, standard error] pairs, one a seed; null without a value.
 function figureOf(pairs) {
   const known = pairs.filter(([value]) => isNumber(value));
   if (known.length === 0) return null;
   const values = known.map(([value]) => value);
-  return { mean: mean(values), std: values.length > 1 ? sampleStd(values) : isNumber(known[0][1]) ? known[0][1] : 0, n: values.length };
+  return { mean: mean(values), std: errorOver(sampleStd(values), known.map(([, error]) => error)), n: values.length };
+}
+
+// What stands after ±, as src/study/estimates.h has it for the headlines: the standard deviation over seeds, 0 of a single one, but no less than the
+// mean of the standard errors by the text, of those that are known.
+function errorOver(deviation, errors) {
+  const known = errors.filter(isNumber);
+  return Math.max(deviation, known.length > 0 ? mean(known) : 0);
 }
 
 // The same for each x of points(arm) = [[x, y], …] or [[x, y, standard error], …].
@@ -155,8 +161,8 @@ function groupFigure(report, group, tableName, figure, where) {
 
 // What ± and bars of a loss are; "" where nothing is known.
 function errorWords(report) {
-  if (report.seeds > 1) return "± 1 standard deviation over seeds";
   const known = report.arms.some((arm) => arm.evals.some((line) => Object.values(line.eval).some((figures) => isNumber(figures.loss_se))));
+  if (report.seeds > 1) return `± 1 standard deviation over seeds${known ? ", no less than the standard error by the held-out text" : ""}`;
   return known ? "± 1 standard error, from the spread between windows of the held-out text; another seed may differ by more" : "";
 }
 

@@ -104,8 +104,7 @@ function chartCsv(traces, layout) {
 
 const kKeptColumns = ["mean", "low", "high", "model", "series"];  // also where no row has a value, as those of a table
 
-// {…labels, mean, low, high, seeds} of a figure (figureOf): the interval is one standard deviation over seeds to each side, of one seed
-// one standard error.
+// {…labels, mean, low, high, seeds} of a figure (figureOf): the interval is its error to each side (errorOver).
 function figureRow(labels, figure) {
   const spread = figure && (figure.n > 1 || figure.std > 0);
   return { ...labels, mean: figure ? figure.mean : null, low: spread ? figure.mean - figure.std : null, high: spread ? figure.mean + figure.std : null, seeds: figure ? figure.n : 0 };

@@ -5,7 +5,7 @@ function addLossSection(report) {
     ? "Cross-entropy on held-out text, one panel a data set. The dotted line is the shift: left of it the model has seen only the first phase's data."
     : "Cross-entropy on held-out text, one panel a data set.");
   addChart(section, {
-    id: "heldout", title: "Held-out loss", caption: `Lower is better.${seedNote(report) || barNote(report)}`,
+    id: "heldout", title: "Held-out loss", caption: `Lower is better.${report.seeds > 1 ? ` Lines are means over seeds; bands are ${errorWords(report)}.` : barNote(report)}`,
     missing: "No held-out set was evaluated in this run.", build: (width) => buildHeldOutLoss(report, width),
   });
   addChart(section, {

@@ -112,7 +112,7 @@ function machineSentence(report) {
   const words = [];
   if (model.model) words.push(`Decoders of ${model.model.n_layers} layers, width ${formatNumber(model.model.d_model)}, vocabulary ${formatNumber(model.model.vocab_size)}`
     + (model.train ? `; ${model.train.batch_size} sequences of ${model.train.sequence_length} tokens a step.` : "."));
-  if (report.seeds > 1) words.push(`Up to ${report.seeds} seeds per arm; figures are means over seeds with ± 1 sample standard deviation.`);
+  if (report.seeds > 1) words.push(`Up to ${report.seeds} seeds per arm; figures are means over seeds; those of losses with ${errorWords(report)}, others with ± 1 standard deviation over seeds.`);
   const place = [machine.cpu, machine.device && machine.device !== "cpu" ? machine.device : "", machine.cpu ? "" : machine.device].filter((word) => word).join(", ");
   const sideBySide = Math.max(1, ...report.arms.map((arm) => arm.runs_at_a_time || 1));
   if (place) words.push(`Machine: ${place}${machine.isa ? ` (${machine.isa})` : ""}${machine.threads ? `, ${machine.threads} ${machine.threads === 1 ? "thread" : "threads"}` : ""}`

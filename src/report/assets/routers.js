@@ -17,15 +17,14 @@ const kCausality = {
 const kRouterLosses = { loss_before: [0, "old_data"], loss_old: [-1, "old_data"], loss_new: [-1, "new_data"] };
 
 function routerError(report, record, name) {
-  if (!Object.hasOwn(kRouterLosses, name)) return 0;
+  if (!Object.hasOwn(kRouterLosses, name)) return null;
   const [place, data] = kRouterLosses[name];
   const phase = ((report.arms.find((arm) => arm.name === record.arm) || { phases: [] }).phases.at(place) || {}).name;
   const losses = (report.tables.get("forgetting") || { records: [] }).records;
-  return (losses.find((row) => row.arm === record.arm && row.phase === phase && row.data === record[data]) || {}).loss_se || 0;
+  return (losses.find((row) => row.arm === record.arm && row.phase === phase && row.data === record[data]) || {}).loss_se ?? null;
 }
 
-// One row a group: {group, record, kind, figure(name) -> {mean, std, n}}, n: seeds that have the figure, std: over them, of one the standard
-// error of a loss (0: not known); dense groups have kind null.
+// One row a group: {group, record, kind, figure(name) -> {mean, std, n}}, n: seeds that have the figure, std: of errorOver; dense groups have kind null.
 function routerRows(report) {
   const rows = [];
   const add = (name, record, figure) => {
@@ -37,9 +36,10 @@ function routerRows(report) {
   const groupOf = new Map(report.arms.map((arm) => [arm.name, arm.group]));
   for (const record of (report.tables.get("routers_summary") || { records: [] }).records) {
     const members = single.filter((row) => groupOf.get(row.arm) === record.group);
-    add(record.group, record, (name) => ({ mean: record[`${name}_mean`], std: record[`${name}_std`] || 0, n: members.filter((row) => isNumber(row[name])).length }));
+    const errors = (name) => members.map((row) => (isNumber(row[name]) ? routerError(report, row, name) : null));
+    add(record.group, record, (name) => ({ mean: record[`${name}_mean`], std: errorOver(record[`${name}_std`] || 0, errors(name)), n: members.filter((row) => isNumber(row[name])).length }));
   }
-  for (const record of single) add(groupOf.get(record.arm), record, (name) => ({ mean: record[name], std: routerError(report, record, name), n: isNumber(record[name]) ? 1 : 0 }));
+  for (const record of single) add(groupOf.get(record.arm), record, (name) => ({ mean: record[name], std: errorOver(0, [routerError(report, record, name)]), n: isNumber(record[name]) ? 1 : 0 }));
   const ranked = rows.filter((row) => row.kind !== null && row.kind !== "never" && isNumber(row.figure("loss_new").mean))
     .sort((a, b) => a.figure("loss_new").mean - b.figure("loss_new").mean);
   for (const row of rows) row.rank = ranked.includes(row) ? ranked.indexOf(row) + 1 : null;
@@ -54,7 +54,7 @@ function addRoutersSection(report) {
   const section = addSection("routers", "Routers compared",
     `${routingWords(report)}Numbered by the held-out loss on ${newData} at the end; a click on a column's head sorts by it.`
     + `${rows.some((row) => row.kind === "never") ? " Rules that look ahead at evaluation too have no number: their losses are those of a model that sees a little of what it shall predict." : ""}`
-    + `${seeds > 1 ? ` Figures are means over ${seeds} seeds ± 1 sample standard deviation.` : ""}`);
+    + `${seeds > 1 ? ` Figures are means over ${seeds} seeds; those of losses with ${errorWords(report)}, others with ± 1 standard deviation over seeds.` : ""}`);
   const host = make("div", { class: "scroll compared", tabindex: "0", role: "region", "aria-label": "Table of routers" });
   section.append(host);
   const columns = routerColumns(rows, oldData, newData);
