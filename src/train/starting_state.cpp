@@ -3,7 +3,9 @@
 #include "checkpoint/families.h"
 #include "checkpoint/model_source.h"
 #include "checkpoint/router_states.h"
+#include "core/errors.h"
 #include "core/log.h"
+#include "core/units.h"
 #include "train/token_counts.h"
 
 namespace evenkeel::train {
@@ -31,6 +33,20 @@ TrainState state_of(const RunSetting& setting, const PhaseStart& start) {
 
 TrainState first_state(const RunConfig& config, const RunSetting& setting) {
   return initial_state(config, setting.model, setting.device, token_counts(setting));
+}
+
+std::string weights_words(const fs::path& from) {
+  const auto source = checkpoint::open_model(from, std::nullopt, /*deep=*/false);
+  if (source.kind == "checkpoint") return join_parts("the checkpoint ", source.folder.string(), ", step ", source.state.at("step").as_int());
+  std::vector<fs::path> files;
+  double bytes = 0;
+  for (const auto& entry : fs::directory_iterator(source.folder)) {
+    if (!entry.is_regular_file() || entry.path().extension() != ".safetensors") continue;
+    files.push_back(entry.path().filename());
+    bytes += static_cast<double>(entry.file_size());
+  }
+  return join_parts("the Hugging Face folder ", source.folder.string(), ", family ", source.kind, ", ",
+                    files.size() == 1 ? files[0].string() : std::to_string(files.size()) + " files .safetensors", " of ", human_bytes(bytes));
 }
 
 void load_start(const RunSetting& setting, TrainState& state) {

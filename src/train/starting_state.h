@@ -1,7 +1,9 @@
 // The state that a run or a phase begins with.
 #pragma once
 
+#include <filesystem>
 #include <memory>
+#include <string>
 
 #include "train/run_setting.h"
 
@@ -9,6 +11,9 @@ namespace evenkeel::train {
 
 // As initial_state; the tokens of the first phase are counted where the router asks for it.
 TrainState first_state(const RunConfig& config, const RunSetting& setting);
+
+// What `model.from` names, in words: "the checkpoint FOLDER, step 128", "the Hugging Face folder FOLDER, family llama, model.safetensors of 1.2 GiB".
+std::string weights_words(const std::filesystem::path& from);
 
 // Takes parameters, moments, router states and cursors from what the state's phase starts from. The run's own counters go on.
 void load_start(const RunSetting& setting, TrainState& state);

@@ -79,6 +79,7 @@ TEST_F(StartingStateTest, AModelMayComeFromARun) {
   train("second", {from, "phase.one.schedule.lr_max=0"});
   const auto given = checkpoint::load_params(checkpoint::open_model(checkpoint("first", 10))), kept = checkpoint::load_params(checkpoint::open_model(checkpoint("second", 6)));
   for (const auto& [name, tensor] : given) EXPECT_TRUE(testing::same_bits(tensor, kept.at(name))) << name;
+  EXPECT_EQ(weights_words(folder_ / "first"), "the checkpoint " + checkpoint("first", 10).string() + ", step 10");
   EXPECT_THAT(message_of<ConfigError>([&] { config({from, "model.d_expert=7"}); }), HasSubstr("got model.d_expert = 7; need 6"));
 }
 

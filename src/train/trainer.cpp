@@ -22,6 +22,7 @@
 #include "train/results.h"
 #include "train/run_evaluation.h"
 #include "train/run_sinks.h"
+#include "train/starting_state.h"
 #include "train/step.h"
 
 namespace evenkeel::train {
@@ -32,11 +33,12 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-void log_plan(const RunSetting& setting) {
+void log_plan(const RunSetting& setting, const TrainState& state) {
   const RunConfig& config = setting.config;
   const auto counts = model::count_parameters(config.model);
   log_info("model: ", human_count(static_cast<double>(counts.total)), " parameters, ", human_count(static_cast<double>(counts.active)), " active a token; ",
            human_count(model::training_flops_per_token(config.model, config.train.sequence_length)), "FLOP a token; device ", ops::device_name(setting.device), ", ", counted(ops::n_threads(), "thread"));
+  if (config.model_from && state.step == 0) log_info("weights: all ", human_count(static_cast<double>(counts.total)), " parameters are those of ", weights_words(config.model_from->value));
   for (const auto& phase : config.phases) {
     const int64_t steps = phase.total_steps(config.train);
     const auto schedule = phase_schedule(config, phase);
@@ -132,7 +134,7 @@ TrainOutcome train(OpenRun& run, Clock::time_point begin) {
   const RunSetting& setting = run.setting;
   const TrainOptions& options = setting.options;
   TrainState& state = run.state;
-  log_plan(setting);
+  log_plan(setting, state);
   const double gemm_rate = measured_gemm_rate(setting.device);
   RunSinks sinks(setting, *run.metrics, state.step, gemm_rate);
   KeptCheckpoints checkpoints(setting);

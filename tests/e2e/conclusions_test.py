@@ -186,6 +186,9 @@ def check_continued_weights_are_held_against_step_0(place, problems):
     old, new = (f'{{name = "{name}", path = "{place.folder}/{name}"}}' for name in ("en", "de"))
     (place.folder / "continued.toml").write_text(CONTINUED.format(hf=place.folder / "hf", old=old, new=new))
     out, results, _ = place.study("continuing", CONTINUING.format(old=old))
+    size = (place.folder / "hf" / "model.safetensors").stat().st_size / 1024
+    wanted = f"weights: all 1.50k parameters are those of the Hugging Face folder {place.folder / 'hf'}, family llama, model.safetensors of {size:.1f} KiB"
+    problems.need(wanted in (out / "arms" / "none" / "log.txt").read_text(), f"the first lines of the run do not say {wanted!r}: {(out / 'arms' / 'none' / 'log.txt').read_text()[:900]!r}")
     forgetting = rows_of(results, "forgetting")[1]
     for row in forgetting:
         lines = [line for line in read_lines(out / "arms" / row["arm"] / "metrics.jsonl") if "eval" in line]
