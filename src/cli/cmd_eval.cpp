@@ -90,7 +90,7 @@ int cmd_eval(Options& options) {
     char name[160];
     std::snprintf(name, sizeof name, "%-16s", set.name.c_str());
     std::cout << name << " loss " << with_error(result.loss, se) << "  perplexity " << with_error(perplexity, se ? std::optional(perplexity * *se) : std::nullopt);
-    if (result.bits_per_byte) std::cout << "  bits per byte " << *result.bits_per_byte;
+    if (result.bits_per_byte) std::cout << "  bits per byte " << with_error(*result.bits_per_byte, se ? std::optional(*se * *result.bits_per_byte / result.loss) : std::nullopt);
     std::cout << routing_text(result.routing) << "  (" << human_count(static_cast<double>(result.n_tokens))
               << " tokens" << (se ? "; ± is the standard error, by " + std::to_string(result.clusters.size()) + cluster_word(eval) : "") << ")\n";
   }

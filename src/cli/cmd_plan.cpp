@@ -9,6 +9,7 @@
 #include "core/counted.h"
 #include "core/log.h"
 #include "core/units.h"
+#include "core/with_error.h"
 #include "model/layout.h"
 #include "study/matrix.h"
 #include "study/shared_phases.h"
@@ -83,8 +84,8 @@ void print_phase(const train::RunConfig& config, size_t index, const train::Fore
   const auto& cost = run.phases[index];
   const auto schedule = train::phase_schedule(config, phase);
   std::cout << "phase        " << cost.name << ": " << counted(cost.steps, "step") << ", " << human_count(cost.tokens)
-            << " tokens, " << human_seconds(cost.seconds()) << ", lr " << schedule->rate(1) << " at step 1, "
-            << schedule->rate((cost.steps + 1) / 2) << " at half, " << schedule->rate(cost.steps) << " at the end\n";
+            << " tokens, " << human_seconds(cost.seconds()) << ", lr " << three_digits(schedule->rate(1)) << " at step 1, "
+            << three_digits(schedule->rate((cost.steps + 1) / 2)) << " at half, " << three_digits(schedule->rate(cost.steps)) << " at the end\n";
   for (const auto& use : cost.sources) {
     std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << use.path;
     if (use.data_tokens == 0) {
@@ -112,12 +113,12 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
             << count("parameters", "active_without_embeddings") << "\n"
             << "FLOPs        " << count("flops_per_token", "training")
             << " a token in training; the run: " << count("run", "steps") << (config.total_steps() == 1 ? " step, " : " steps, ") << count("run", "tokens")
-            << " tokens, " << plan.at("run").at("training_flops").as_double() << " FLOP\n";
+            << " tokens, " << three_digits(plan.at("run").at("training_flops").as_double()) << " FLOP\n";
   print_memory(plan.at("memory"));
   const Json& time = plan.at("time");
   std::cout << "time         " << (rate.source == "bound" ? "at least " : "") << human_seconds(run.seconds())
             << ", of it evaluation " << human_seconds(time.at("evaluation_seconds").as_double()) << ", checkpoints "
-            << human_seconds(time.at("checkpoint_seconds").as_double()) << "; a step takes " << rate.step_seconds
+            << human_seconds(time.at("checkpoint_seconds").as_double()) << "; a step takes " << three_digits(rate.step_seconds)
             << " s, " << human_count(time.at("tokens_per_second").as_double()) << " tokens/s (" << rate.note << ")\n"
             << "disk         " << human_bytes(plan.at("disk").at("bytes").as_double()) << ": " << counted(run.checkpoints, "checkpoint") << " of " << human_bytes(run.checkpoint_bytes)
             << "\n";
@@ -208,7 +209,7 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
   } else {
     std::cout
         << "in all " << counted(static_cast<int64_t>(study.arms.size()), "arm") << ", " << human_seconds(seconds) << " one after the other, at most "
-        << human_bytes(bytes) << " of disk, " << flops
+        << human_bytes(bytes) << " of disk, " << three_digits(flops)
         << " FLOP (phases that arms share are computed once and in the time once; in the FLOP they count for each)\n";
   }
   std::cout.flush();

@@ -41,6 +41,12 @@ std::string with_error(double value, std::optional<double> error, bool sign) {
   return rounded(value, decimals, sign) + " ± " + rounded(*error, decimals);
 }
 
+std::string three_digits(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", value);
+  return text;
+}
+
 std::string difference_text(double difference, std::optional<double> half) {
   if (!half) return with_error(difference, std::nullopt, true) + "; its error is not known";
   const int decimals = *half > rounding_of(difference) ? decimals_of_error(*half) : decimals_of(difference == 0 ? 1 : difference, 3);

@@ -17,6 +17,9 @@ std::string rounded(double value, int decimals, bool sign = false);
 // "3.214 ± 0.013". Without an error, or with one of 0 or of rounding alone, which say nothing of digits: three significant ones, "3.21".
 std::string with_error(double value, std::optional<double> error, bool sign = false);
 
+// A figure without an error in at most three significant digits: "0.003", "0.00165", "1.23e+15".
+std::string three_digits(double value);
+
 // A difference and its 95 % interval, of which `half` is half the width: "-0.31; 95 %: -0.35 to -0.27". One whose interval holds 0 is
 // called none: "no difference beyond noise: -0.01; 95 %: -0.05 to +0.03". Without a width: "-0.31; its error is not known".
 std::string difference_text(double difference, std::optional<double> half);

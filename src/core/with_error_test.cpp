@@ -47,5 +47,13 @@ TEST(DifferenceText, NamesNoneWhereTheIntervalHoldsZero) {
   EXPECT_EQ(difference_text(0.3123, std::nullopt), "+0.312; its error is not known");
 }
 
+TEST(WithError, WithoutAnErrorAtMostThreeDigits) {
+  EXPECT_EQ(three_digits(0.003), "0.003");
+  EXPECT_EQ(three_digits(0.00165000234), "0.00165");
+  EXPECT_EQ(three_digits(118.43), "118");
+  EXPECT_EQ(three_digits(1.2345e15), "1.23e+15");
+  EXPECT_EQ(three_digits(0), "0");
+}
+
 }  // namespace
 }  // namespace evenkeel

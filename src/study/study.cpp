@@ -8,6 +8,7 @@
 #include "core/json_lines.h"
 #include "core/log.h"
 #include "core/output.h"
+#include "core/with_error.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "study/comparison.h"
@@ -29,7 +30,7 @@ namespace {
 void log_flops(const StudyPlan& plan) {
   FlopMatch match;
   for (const auto& arm : plan.arms) match.add(model::training_flops_per_token(arm.config.model, arm.config.train.sequence_length));
-  const auto text = join_parts("training FLOPs a token: ", human_count(match.least), " to ", human_count(match.most), ", ", (match.most / match.least - 1) * 100, " % apart");
+  const auto text = join_parts("training FLOPs a token: ", human_count(match.least), " to ", human_count(match.most), ", ", three_digits((match.most / match.least - 1) * 100), " % apart");
   if (match.holds()) {
     log_info(text, "; a token costs the same in all arms");
   } else {

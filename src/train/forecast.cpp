@@ -9,6 +9,7 @@
 #include "core/counted.h"
 #include "core/errors.h"
 #include "core/units.h"
+#include "core/with_error.h"
 #include "data/indexed_dataset.h"
 #include "data/loader.h"
 #include "model/layout.h"
@@ -117,7 +118,7 @@ RunConfig cut_to(const RunConfig& config, double seconds, double flops_per_secon
 StepRate bound_of(const RunConfig& config, double gemm_rate, const std::string& why) {
   auto out = stated_rate(config, gemm_rate);
   out.source = "bound";
-  out.note = join_parts("not measured: ", why, "; at least this long at the ", gemm_rate / 1e9,
+  out.note = join_parts("not measured: ", why, "; at least this long at the ", three_digits(gemm_rate / 1e9),
                         " GFLOP/s of matrix products here, of which training reaches a part");
   return out;
 }

@@ -10,6 +10,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
+#include "core/with_error.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/diagnose.h"
@@ -42,7 +43,7 @@ void log_plan(const RunSetting& setting, const TrainState& state) {
   for (const auto& phase : config.phases) {
     const int64_t steps = phase.total_steps(config.train);
     const auto schedule = phase_schedule(config, phase);
-    log_info("phase ", phase.name, ": ", counted(steps, "step"), ", ", human_count(static_cast<double>(steps * config.tokens_per_step())), " tokens, lr ", schedule->rate(1), " ", optim::sparkline(*schedule, steps), " ", schedule->rate(steps));
+    log_info("phase ", phase.name, ": ", counted(steps, "step"), ", ", human_count(static_cast<double>(steps * config.tokens_per_step())), " tokens, lr ", three_digits(schedule->rate(1)), " ", optim::sparkline(*schedule, steps), " ", three_digits(schedule->rate(steps)));
   }
 }
 

@@ -6,10 +6,14 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 
 import toy
 from checks import tensors_of
 from contract_train import CPU, S
+
+sys.path.insert(0, str(toy.ROOT / "scripts"))
+from with_error import with_error  # noqa: E402
 
 COMMANDS = ("tokenizer", "tokenize", "prepare", "keys", "plan", "train", "eval", "trace", "analyze", "study", "report", "inspect", "verify", "bench")
 
@@ -119,6 +123,27 @@ def check_eval_says_how_the_experts_are_used(runs, problems):
     result = toy.evenkeel("eval", runs.toy_run(), "--data", f"en={runs.folder / 'en'}", *CPU)
     problems.ran(result)
     problems.need(re.search(r"loss \d.*  MRI 0\.\d+ \(mean over MoE layers; most 0\.\d+, layer [01]\)  dead experts \d of 8 ", result.out), f"stdout: {result.out!r}")
+
+
+def check_figures_have_no_more_digits_than_they_carry(runs, problems):
+    """Bits per byte with the error of the loss; learning rates and FLOP, which have none, in three significant digits."""
+    for suffix in (".bin", ".idx"):
+        shutil.copy(f"{runs.folder / 'en'}{suffix}", f"{runs.folder / 'sized'}{suffix}")
+    documents = toy.made_documents(1)
+    (runs.folder / "sized.json").write_text(json.dumps({"format": "evenkeel.data.v1", "tokens": sum(map(len, documents)), "documents": len(documents), "bytes": 3 * sum(map(len, documents)), "vocab_size": 64}))
+    args = ("eval", runs.toy_run(), "--data", f"en={runs.folder / 'sized'}", *CPU)
+    text, figures = toy.evenkeel(*args), json.loads(toy.evenkeel(*args, "--json").out)["data"]["en"]
+    said = f"bits per byte {with_error(figures['bits_per_byte'], figures['loss_se'] * figures['bits_per_byte'] / figures['loss'])}  "
+    problems.need(said in text.out, f"got {text.out!r}; need {said!r}")
+    recipe = runs.folder / "digits.toml"
+    recipe.write_text(toy.recipe_text(runs.folder))
+    planned = toy.evenkeel("plan", recipe, "--no-measure", *CPU)
+    problems.ran(planned)
+    rates = re.findall(r"lr (\S+) at step 1, (\S+) at half, (\S+) at the end", planned.out)
+    flop = re.findall(r"(\S+) FLOP$", planned.out, re.MULTILINE)
+    problems.equal((len(rates), len(flop)), (2, 1), f"phases with rates, and FLOP of the run, in {planned.out!r}")
+    for number in [*(number for phase in rates for number in phase), *flop]:
+        problems.need(len(re.sub(r"e.*|\.", "", number).lstrip("0")) <= 3, f"got {number}; need at most three significant digits")
 
 
 def check_a_pair_beside_the_json_of_another_program(runs, problems):
