@@ -220,12 +220,15 @@ std::string balance_headline(const Group& group) {
     shares.add(" to ", outcome->seed, 100 * outcome->mri_first);
     shares.add(", is at most ", outcome->seed, 100 * outcome->mri_peak);
     shares.add(" in the first 50 steps, and ", outcome->seed, 100 * outcome->mri_end);
+    if (!std::isnan(outcome->eval_mri)) shares.add("of new", outcome->seed, 100 * outcome->eval_mri);
+    if (!std::isnan(outcome->eval_mri_old) && group.old_data != group.new_data) shares.add("of old", outcome->seed, 100 * outcome->eval_mri_old);
   }
   if (!shares.has("goes from ") || group.has_replay || !group.shifts) return "";
   std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch, ";
   for (const std::string words : {"goes from ", " to ", ", is at most ", " in the first 50 steps, and "})
     out += words + shares.of(words).text() + " %" + (group.is_continued && words == "goes from " ? " of held-out text at step 0" : "");
   out += format(" at the end; an even load is %.1f %%.", 100 * group.outcomes[0]->even_load);
+  if (shares.has("of new")) out += " Of held-out text it is " + shares.of("of new").text() + " % on " + group.new_data + (shares.has("of old") ? " and " + shares.of("of old").text() + " % on " + group.old_data : "") + ".";
   const auto in_use = least_to_most(group.outcomes, &Outcome::experts_in_use, "%.0f");
   if (!in_use.empty()) out += " In the end " + in_use + " of " + least_to_most(group.outcomes, &Outcome::experts, "%.0f") + " experts get a token of held-out " + group.new_data + ".";
   if (group.has_collapsed) out += " Its router has collapsed.";

@@ -194,6 +194,17 @@ TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
                                                            kOneSeed));
 }
 
+// In the end, on both sets: a router that is even on the new text may have lost the old one.
+TEST_F(HeadlinesTest, ImbalanceInTheEndIsThatOfBothHeldOutSets) {
+  arms_ = {arm_of("moe", "moe", {})};
+  shift("moe", 0.5, 0.6, 0.7, 0.55);
+  auto& table = train::find_table(tables_, "eval_mri");
+  table.add_row({"moe", "one", "a", 0, 0.5, 0.9, 0});  // not of the last phase
+  table.add_row({"moe", "two", "b", 0, 0.525, 0.9, 0});
+  table.add_row({"moe", "two", "a", 0, 0.75, 0.9, 0});
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("55.0 % at the end; an even load is 50.0 %. Of held-out text it is 52.5 % on b and 75.0 % on a."));
+}
+
 // The table `routers` with what the sentences read.
 Table routers_table() {
   Table table;
