@@ -106,7 +106,7 @@ function buildLayerLines(arms, layers, width) {
   const marks = shiftMarks([arm], "steps");
   addBounds(marks, [{ arms: [arm] }], width);
   const range = visibleRange(data, stepsAxis([arm], balanceView.range).range);
-  return { data, height: 360, layout: { ...marks, hovermode: "closest", xaxis: stepsAxis([arm], balanceView.range),
+  return { data, height: 360, note: arms.length > 1 ? `Shown: ${arm.name}.` : "", layout: { ...marks, hovermode: "closest", xaxis: stepsAxis([arm], balanceView.range),
     yaxis: { title: "MRI, share of tokens", tickformat: ".0%", uirevision: `${balanceView.range}${balanceView.arm}`, ...(range ? { range } : { rangemode: "tozero" }) } } };
 }
 
@@ -122,7 +122,7 @@ function buildShift(report, groups, width) {
   const shapes = [];
   const data = kShiftPoints.map(([figure, symbol]) => ({ type: "scatter", mode: "markers", name: figure,
     x: shown.map((row) => (at(row, figure) || { mean: null }).mean), y: shown.map((_, i) => -i),
-    customdata: shown.map((row) => row.group.name), text: shown.map((row) => chartText(row.group.name)),
+    customdata: shown.map((row) => row.group.name), text: shown.map((row) => hoverName(row.group.name)),
     error_x: { type: "data", array: shown.map((row) => (at(row, figure) || { std: 0 }).std), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
     hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>",
     marker: { symbol, size: 12, color: shown.map((row) => groupStyle(row.group).color), line: { width: figure === "before" ? 2 : 1, color: figure === "before" ? undefined : ink } },
@@ -136,7 +136,7 @@ function buildShift(report, groups, width) {
     const bound = at(row, "lower_bound");
     if (bound) shapes.push({ type: "line", x0: bound.mean, x1: bound.mean, y0: -i - 0.28, y1: -i + 0.28, line: { color: themeColor("soft"), width: 3 } });
   });
-  return { data, height: 110 + 42 * shown.length, layout: { shapes, hovermode: "closest", margin: { l: 20 },
+  return { data, height: 110 + rowPitch(shown.map((row) => row.group), width, 42) * shown.length, layout: { shapes, hovermode: "closest", margin: { l: 20 },
     xaxis: { title: "MRI, share of tokens", rangemode: "tozero", tickformat: ".0%" },
     yaxis: groupRows(shown.map((row) => row.group), width) } };
 }
@@ -153,7 +153,7 @@ function buildEvalMri(report, groups, width) {
   const shown = visibleGroups(groups);
   if (!table || shown.length === 0) return null;
   const sets = unique(table.records.map((record) => record.data));
-  const facets = panels(sets, width, 70 + 42 * shown.length);
+  const facets = panels(sets, width, 70 + rowPitch(shown, width, 42) * shown.length);
   const data = [];
   const layout = { grid: facets.grid, annotations: facets.annotations, shapes: [], hovermode: "closest", margin: { t: 36, l: 20 } };
   sets.forEach((name, panel) => {
@@ -162,7 +162,7 @@ function buildEvalMri(report, groups, width) {
       const figures = shown.map((group) => evalMriOf(report, group, name, when));
       if (figures.every((figure) => figure === null)) continue;
       data.push({ type: "scatter", mode: "markers", showlegend: false, legendgroup: when, x: figures.map((figure) => (figure ? figure.mean : null)), y: shown.map((_, row) => -row),
-        customdata: shown.map((group) => group.name), text: shown.map((group) => chartText(group.name)),
+        customdata: shown.map((group) => group.name), text: shown.map((group) => hoverName(group.name)),
         hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
         error_x: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
         marker: { size: 12, symbol: i === 0 ? "circle-open" : "circle", color: shown.map((group) => groupStyle(group).color), line: { width: 2 } },

@@ -165,7 +165,7 @@ function groupLine(group, series, { panel = "", showlegend = true, meta = {}, ma
   const style = groupStyle(group);
   const shared = { type: "scatter", legendgroup: `group-${group.index}`, xaxis: `x${panel}`, yaxis: `y${panel}`,
     visible: hiddenGroups.has(group.index) ? "legendonly" : true };
-  const line = { ...shared, name: chartName(group.name), x: series.x, y: series.y, showlegend,
+  const line = { ...shared, name: legendName(group.name), x: series.x, y: series.y, showlegend,
     mode: markers ? "lines+markers" : "lines", line: { color: style.color, dash: style.dash, width },
     marker: { color: style.color, symbol: style.symbol, size: 7 }, meta: { role: "line", group: group.name, ...meta },
     rows: series.x.map((x, i) => figureRow({ arm: group.name, ...lineLabels(meta), [over]: x }, { mean: series.y[i], std: series.std[i], n: series.counts[i] })) };
@@ -182,27 +182,34 @@ function lineLabels({ data, layer, figure }) {
   return { ...(data === undefined ? {} : { "data set": data }), ...(layer === undefined ? {} : { layer }), figure: figure === undefined ? "loss" : figure === "mri" ? "MRI" : plain(figure) };
 }
 
-// The vertical line at the shift, with the phases' names, on every panel.
-function shiftMarks(arms, unit, suffixes = [""]) {
+// The vertical line at the shift of these arms, with the phases' names above the chart; on one of several panels, which have their own names there,
+// inside of it.
+function shiftMarks(arms, unit, suffix = null) {
+  const panel = suffix ?? "";
   const shifts = arms.map((arm) => arm.shift).filter((shift) => shift !== null);
   const marks = { shapes: [], annotations: [] };
   for (const at of unique(shifts.map((shift) => (unit === "tokens" ? shift.tokens : shift.step + 0.5)))) {
     const names = unique(shifts.filter((shift) => (unit === "tokens" ? shift.tokens : shift.step + 0.5) === at).map((shift) => shift.to));
-    for (const panel of suffixes) {
-      marks.shapes.push({ type: "line", x0: at, x1: at, y0: 0, y1: 1, xref: `x${panel}`, yref: `y${panel} domain`, layer: "below",
-        line: { color: themeColor("mark"), width: 1.5, dash: "dot" } });
-      marks.annotations.push({ text: `${chartText(names.join(", "), 24)} →`, x: at, y: 1, xref: `x${panel}`, yref: `y${panel} domain`,
-        showarrow: false, xanchor: "left", yanchor: "top", xshift: 4, font: { color: themeColor("mark"), size: 13 } });
-    }
+    marks.shapes.push({ type: "line", x0: at, x1: at, y0: 0, y1: 1, xref: `x${panel}`, yref: `y${panel} domain`, layer: "below",
+      line: { color: themeColor("mark"), width: 1.5, dash: "dot" } });
+    marks.annotations.push({ text: `${chartText(names.join(", "), 24)} →`, x: at, y: 1, xref: `x${panel}`, yref: `y${panel} domain`,
+      showarrow: false, xanchor: "left", yanchor: suffix === null ? "bottom" : "top", xshift: 4, font: { color: themeColor("mark"), size: 13 } });
   }
   return marks;
 }
 
-// Rows of named groups, first on top; plotted at 0, -1, … so that equal or odd names cannot clash. A long name takes two lines.
+// Rows of named groups, first on top; plotted at 0, -1, … so that equal or odd names cannot clash. A long name takes up to three lines.
 function groupRows(groups, width) {
-  const longest = width < 420 ? 16 : width < kNarrow ? 22 : 30;
-  return { tickvals: groups.map((_, i) => -i), ticktext: groups.map((group) => wrappedName(group.name, longest)),
+  return { tickvals: groups.map((_, i) => -i), ticktext: groups.map((group) => rowName(group, width)),
     range: [-groups.length + 0.4, 0.6], zeroline: false, automargin: true };
+}
+
+function rowName(group, width) { return wrappedName(group.name, width < 420 ? 16 : width < kNarrow ? 22 : 30); }
+
+// px from row to row: `least`, or what the names take.
+function rowPitch(groups, width, least) {
+  const lines = Math.max(1, ...groups.map((group) => rowName(group, width).split("<br>").length));
+  return Math.max(least, lines > 1 ? 18 * lines + 6 : 0);
 }
 
 // Labels beside points: of those that would lie on each other the first stays. `width` and `height`: of the plot, px, that the points fill.

@@ -25,12 +25,12 @@ function addCostSection(report) {
 
 function barRows(report, rows, { values, texts, title, width, meta, tickformat }) {
   const data = [{ type: "bar", orientation: "h", x: values.map((value) => (value ? value.mean : null)), y: rows.map((_, i) => -i), text: texts, textposition: "auto",
-    insidetextanchor: "start", textfont: { size: 14 }, cliponaxis: false, width: 0.7, customdata: rows.map((group) => group.name), hovertext: rows.map((group) => chartText(group.name)),
+    insidetextanchor: "start", textfont: { size: 14 }, cliponaxis: false, width: 0.7, customdata: rows.map((group) => group.name), hovertext: rows.map((group) => hoverName(group.name)),
     hovertemplate: "%{hovertext}<br>%{x:,.0f}<extra></extra>",
     error_x: { type: "data", array: values.map((value) => (value ? value.std : 0)), visible: report.seeds > 1, color: themeColor("ink"), thickness: 1.3, width: 3 },
     marker: { color: rows.map((group) => groupStyle(group).color) }, meta,
     rows: rows.map((group, i) => figureRow({ arm: group.name, ...(meta.data ? { "data set": meta.data } : {}), figure: title }, values[i])) }];
-  return { data, height: 100 + 42 * rows.length, layout: { hovermode: "closest", showlegend: false, margin: { l: 20, t: 12 },
+  return { data, height: 100 + rowPitch(rows, width, 42) * rows.length, layout: { hovermode: "closest", showlegend: false, margin: { l: 20, t: 12 },
     annotations: rows.map((_, i) => ({ x: 0, y: -i, xanchor: "left", text: texts[i], showarrow: false, font: { color: themeColor("soft"), size: 14 } })).filter((_, i) => !values[i]),  // where there is no bar to hold the text
     xaxis: { title, tickformat, rangemode: "tozero", nticks: width < kNarrow ? 4 : undefined }, yaxis: groupRows(rows, width) } };
 }

@@ -77,16 +77,28 @@ function chartName(text, longest = 34) {
   return chartText(`${name.slice(0, head)}…${name.slice(name.length - (longest - 1 - head))}`, longest);
 }
 
-// The same on up to two lines, broken after a sign where there is one.
-function wrappedName(text, longest) {
-  const name = String(text);
-  if (name.length <= longest) return chartText(name, longest);
-  const at = Math.max(...["-", "_", " ", ".", "+", ",", "=", "/"].map((sign) => name.lastIndexOf(sign, longest - 1)));
-  const end = at >= longest / 3 ? at + 1 : longest;
-  const isCut = name.length - end > longest;
-  if (isCut) cutNames.add(name);
-  return `${chartText(name.slice(0, end))}<br>${chartText(isCut ? `…${name.slice(name.length - longest + 1)}` : name.slice(end))}`;
+// The same on up to `lines` lines, broken after a sign where there is one and that does not cost the name its end.
+function wrappedName(text, longest, lines = 3) {
+  let rest = String(text);
+  const out = [];
+  while (rest.length > longest && out.length + 1 < lines) {
+    const at = Math.max(...["-", "_", " ", ".", "+", ",", "=", "/"].map((sign) => rest.lastIndexOf(sign, longest - 1)));
+    const left = longest * (lines - out.length - 1);  // room after this line
+    const isWhole = rest.length - at - 1 <= left || rest.length - longest > left;
+    const end = at >= longest / 3 && isWhole ? at + 1 : longest;
+    out.push(rest.slice(0, end));
+    rest = rest.slice(end);
+  }
+  if (rest.length > longest) {
+    cutNames.add(String(text));
+    rest = `…${rest.slice(rest.length - longest + 1)}`;
+  }
+  return [...out, rest].map((line) => chartText(line)).join("<br>");
 }
+
+// Of an arm, in a legend, and where the pointer stands.
+function legendName(name) { return wrappedName(name, 34, 2); }
+function hoverName(name) { return wrappedName(name, 34, 9); }
 
 // What takes room or nothing and leaves no ink: every white space, control, format and direction character, what a font
 // may ignore (fillers, variation selectors, joiners), and the empty Braille pattern.

@@ -86,6 +86,9 @@ function loadColors(arm) {
     tickfont: { color: themeColor("soft") } } };
 }
 
+// For captions: the field that chooses the arm may be too narrow for its name.
+function shownArm() { return document.getElementById("load-arm") ? `Shown: ${loadView.arm.name}.` : ""; }
+
 function buildLoadLayers(width) {
   const arm = loadView.arm;
   const line = loadedSteps(arm)[loadView.step];
@@ -96,7 +99,7 @@ function buildLoadLayers(width) {
     rows: entries.flatMap(({ layer, load }) => load.map((share, expert) => ({ arm: arm.name, step: line.step, layer, expert, "share of assignments": share }))),
     meta: { role: "load-layers", arm: arm.name, step: line.step } }];
   const row = entries.length > 12 ? 22 : 52;
-  return { data, height: 110 + row * entries.length, layout: { margin: { t: 12, r: 0 },
+  return { data, height: 110 + row * entries.length, note: shownArm(), layout: { margin: { t: 12, r: 0 },
     xaxis: { title: "expert", showgrid: false, zeroline: false, dtick: experts <= 16 && width >= kNarrow ? 1 : undefined, uirevision: arm.name },
     yaxis: { title: "layer", autorange: "reversed", showgrid: false, zeroline: false, dtick: entries.length <= 12 ? 1 : undefined, uirevision: arm.name } } };
 }
@@ -113,8 +116,7 @@ function buildLoadSteps() {
     meta: { role: "load-steps", arm: arm.name, layer } }];
   const marks = shiftMarks([arm], "steps");
   for (const shape of marks.shapes) shape.layer = "above";
-  for (const note of marks.annotations) Object.assign(note, { yanchor: "bottom" });
-  return { data, height: 430, layout: { shapes: [...marks.shapes, cursor()], annotations: marks.annotations, margin: { t: 30, r: 0 },
+  return { data, height: 430, note: shownArm(), layout: { shapes: [...marks.shapes, cursor()], annotations: marks.annotations, margin: { t: 30, r: 0 },
     xaxis: { title: "step", showgrid: false, zeroline: false, uirevision: arm.name },
     yaxis: { title: "expert", showgrid: false, zeroline: false, uirevision: arm.name } } };
 }

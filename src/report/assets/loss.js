@@ -30,13 +30,16 @@ function buildHeldOutLoss(report, width) {
   if (report.dataSets.length === 0) return null;
   const facets = panels(report.dataSets, width, 330);
   const suffixes = report.dataSets.map((_, i) => facets.suffix(i));
+  const named = new Set();  // groups that the legend has: each by the first panel in which it has points
   const data = report.dataSets.flatMap((name, i) => report.groups.flatMap((group) => {
     const series = groupSeries(group, (arm) => arm.evals.filter((line) => line.eval[name])
       .map((line) => [line.tokens, line.eval[name].loss, line.eval[name].loss_se]));
-    return groupLine(group, series, { panel: facets.suffix(i), showlegend: i === 0, markers: true, over: "tokens", meta: { data: name } });
+    const showlegend = series.x.length > 0 && !named.has(group);
+    if (showlegend) named.add(group);
+    return groupLine(group, series, { panel: facets.suffix(i), showlegend, markers: true, over: "tokens", meta: { data: name } });
   }));
-  const marks = shiftMarks(report.arms, "tokens", suffixes);
-  const layout = { grid: facets.grid, shapes: marks.shapes, annotations: [...facets.annotations, ...marks.annotations],
+  const marks = report.dataSets.map((name, i) => shiftMarks(report.arms.filter((arm) => arm.evals.some((line) => line.eval[name])), "tokens", suffixes[i]));
+  const layout = { grid: facets.grid, shapes: marks.flatMap(({ shapes }) => shapes), annotations: [...facets.annotations, ...marks.flatMap(({ annotations }) => annotations)],
     hovermode: "closest", margin: { t: 36 } };
   suffixes.forEach((suffix, i) => {
     const outer = i % facets.columns === 0;

@@ -51,7 +51,7 @@ function buildForgetting(report, width) {
     const [change, error] = withError(figure.mean, figure.std, true).split(" ± ");
     return `<b>${change}</b>${error ? `${roomy ? " " : "<br>"}± ${error}` : ""}${withLoss && loss ? ` (${withError(loss.mean, loss.std).split(" ± ")[0]})` : ""}`;
   }));
-  const hover = rows.map((row) => columns.map((column) => `${chartText(row.name)}<br>${chartText(column.data)}`));
+  const hover = rows.map((row) => columns.map((column) => `${hoverName(row.name)}<br>${chartText(column.data)}`));
   const data = [{ type: "heatmap", z, x: columns.map((_, i) => i), y: rows.map((_, i) => -i), text, hovertext: hover, texttemplate: "%{text}",
     hovertemplate: "%{hovertext}<br>change %{z:.4f}<extra></extra>", textfont: { size: 15, color: themeColor("ink") },
     zmin: -limit, zmax: limit, colorscale: changeScale(), showscale: false, xgap: 3, ygap: 3,
@@ -59,7 +59,7 @@ function buildForgetting(report, width) {
       figure: figure === "change" ? "change of the loss" : "loss" }, cell(row, column, figure))))).filter((row) => row.seeds > 0),
     meta: { role: "forgetting", rows: rows.map((row) => [row.group.name, row.phase || null]), columns: columns.map((column) => [column.data, column.phase || null]) } }];
   const heading = ({ data: name, phase }) => `<b>${chartText(name, roomy ? 16 : 9)}</b>${phase ? `<br>after${roomy ? " " : "<br>"}${chartText(phase, roomy ? 16 : 9)}` : ""}`;
-  return { data, height: Math.max(200, 110 + 46 * rows.length), layout: { margin: { t: roomy ? 60 : 78, l: 20, b: 12 },
+  return { data, height: Math.max(200, 110 + rowPitch(rows, width, 46) * rows.length), layout: { margin: { t: roomy ? 60 : 78, l: 20, b: 12 },
     xaxis: { side: "top", tickangle: 0, tickvals: columns.map((_, i) => i), ticktext: columns.map(heading), showgrid: false, zeroline: false },
     yaxis: { ...groupRows(rows, width), showgrid: false } } };
 }
@@ -90,7 +90,7 @@ function buildReplay(report, width) {
   const markers = points.map(({ group, replay, x, y }) => {
     const style = groupStyle(group);
     const bars = (figure) => ({ type: "data", array: [figure.std], visible: figure.std > 0, color: themeColor("soft"), thickness: 1.3, width: 3 });
-    return { type: "scatter", mode: several ? "markers+text" : "markers", name: chartName(group.name), x: [x.mean], y: [y.mean], error_x: bars(x), error_y: bars(y),
+    return { type: "scatter", mode: several ? "markers+text" : "markers", name: legendName(group.name), x: [x.mean], y: [y.mean], error_x: bars(x), error_y: bars(y),
       text: [replay > 0 ? `  ${formatNumber(replay * 100)} % replay  ` : ""], textposition: x.mean > middle ? "top left" : "top right", textfont: { color: themeColor("soft"), size: 13 }, cliponaxis: false,
       hovertemplate: `%{fullData.name}${replay > 0 ? `, ${formatNumber(replay * 100)} % replay` : ""}<br>${chartText(newData)} %{x:.4f}<br>${chartText(oldData)} %{y:.4f}<extra></extra>`,
       marker: { color: style.color, symbol: style.symbol, size: 14, line: { width: 1, color: themeColor("panel") } }, legendgroup: `group-${group.index}`,
@@ -140,7 +140,7 @@ function buildSaturation(report) {
     const figures = layers.map((layer) => groupFigure(report, group, "saturation", "saturation", (record) => at(record) && record.layer === layer));
     if (figures.every((figure) => figure === null)) continue;
     const style = groupStyle(group);
-    data.push({ type: "scatter", mode: "lines+markers", name: chartName(group.name), x: layers, y: figures.map((figure) => (figure ? figure.mean : null)),
+    data.push({ type: "scatter", mode: "lines+markers", name: legendName(group.name), x: layers, y: figures.map((figure) => (figure ? figure.mean : null)),
       error_y: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
       line: { color: style.color, dash: style.dash, width: 2.2 }, marker: { color: style.color, symbol: style.symbol, size: 10 },
       legendgroup: `group-${group.index}`, visible: hiddenGroups.has(group.index) ? "legendonly" : true,

@@ -14,34 +14,33 @@ function addHead(report) {
 
 function tiles(figures) {
   if (figures.length === 0) return null;
+  const parts = (value) => value.split(/( ± [\d.]+)/).map((part) => (part.startsWith(" ± ") ? make("span", { class: "spread" }, part) : part));
   return make("dl", { class: "tiles" }, ...figures.map(([value, label, digits]) =>
-    make("div", { class: "tile" }, make("dt", {}, label), make("dd", { title: digits }, value))));
+    make("div", { class: "tile" }, make("dt", {}, label), make("dd", { title: digits }, ...parts(value)))));
 }
 
-function interval(values, format) {
-  const ends = unique([Math.min(...values), Math.max(...values)].map(format));
-  return ends.join(/^[+−]/.test(ends[0]) ? " to " : "–");
+// From the least to the greatest of some figures ({mean, std}), each with its error where it has one.
+function interval(figures, { plainly, signed = false }) {
+  const ordered = [...figures].sort((a, b) => a.mean - b.mean);
+  const ends = unique([ordered[0], ordered.at(-1)].map(({ mean: value, std }) => (std > 0 ? withError(value, std, signed) : plainly(value))));
+  return ends.join(signed || ends.some((end) => end.includes("±")) ? " to " : "–");
 }
 
 // The figures that answer the page's questions, each from a table: [value, label, full digits].
 function keyFigures(report) {
   const figures = [];
-  const shifted = report.arms.filter((arm) => arm.phases.length > 1);
-  const change = (arm) => {
-    const table = report.tables.get("forgetting");
-    const row = table && table.records.find((record) => record.arm === arm.name && record.data === report.oldData && record.phase === arm.phases.at(-1).name);
-    return row ? row.change : null;
-  };
-  const changes = (arms) => arms.map(change).filter(isNumber);
-  const fractions = unique(shifted.map((arm) => arm.replay_fraction || 0)).sort((a, b) => a - b).filter((fraction) => fraction < 1);
+  const shifted = report.groups.filter((group) => group.arms[0].phases.length > 1);
+  const change = (group) => groupFigure(report, group, "forgetting", "change", (record) => record.data === report.oldData && record.phase === group.arms[0].phases.at(-1).name);
+  const replayOf = (group) => group.arms[0].replay_fraction || 0;
+  const fractions = unique(shifted.map(replayOf)).sort((a, b) => a - b).filter((fraction) => fraction < 1);
   for (const fraction of fractions.length > 2 ? [fractions[0], fractions.at(-1)] : fractions) {
-    const values = changes(shifted.filter((arm) => (arm.replay_fraction || 0) === fraction));
-    if (values.length === 0 || !report.newData) continue;
+    const changes = shifted.filter((group) => replayOf(group) === fraction).map(change).filter((figure) => figure !== null);
+    if (changes.length === 0 || !report.newData) continue;
     const how = fraction === 0 ? "without replay" : `with ${formatNumber(fraction * 100)} % replay`;
-    figures.push([interval(values, formatSigned), `nats: change of the loss on ${report.oldData} after the shift, ${how}`, values.map(String).join(" … ")]);
+    figures.push([interval(changes, { plainly: formatSigned, signed: true }), `nats: change of the loss on ${report.oldData} after the shift, ${how}`, changes.map(({ mean: value }) => String(value)).join(" … ")]);
   }
   const peak = highestPeak(report);
-  if (peak) figures.push([percent(peak.peak), `of a training batch's tokens go to one expert at the peak after the shift, ${peak.name}; before it ${percent(peak.before)}, an even load is ${percent(peak.lower_bound)}`, String(peak.peak)]);
+  if (peak) figures.push([percentOf(peak.peak), `of a training batch's tokens go to one expert at the peak after the shift, ${peak.name}; before it ${percentOf(peak.before)}, an even load is ${percentOf(peak.lower_bound)}`, String(peak.peak.mean)]);
   const speed = speedFigure(report);
   if (speed) figures.push(speed);
   if (report.arms.length === 0) figures.push(...analysisFigures(report));
@@ -58,7 +57,8 @@ function speedFigure(report) {
   const nBusy = of(true).length - ratios.length;
   if (of(false).length === 0 || of(true).length === 0) return null;
   if (ratios.length === 0) return ["no ratio", `${label}: the machine was busy with other work while it was measured`, ""];
-  return [`${interval(ratios, (value) => value.toFixed(2))}×`, nBusy > 0 ? `${label}; without ${nBusy} of ${of(true).length}, as the machine was busy with other work meanwhile` : label, ratios.map(String).join(", ")];
+  const figures = report.groups.filter((group) => group.isMoe).map((group) => groupFigure(report, group, "throughput", "ratio_to_dense", () => true)).filter((figure) => figure !== null);
+  return [`${interval(figures, { plainly: (value) => value.toFixed(2) })}×`, nBusy > 0 ? `${label}; without ${nBusy} of ${of(true).length}, as the machine was busy with other work meanwhile` : label, ratios.map(String).join(", ")];
 }
 
 // What an analysis rests on: layers, experts, tokens.
@@ -75,20 +75,16 @@ function analysisFigures(report) {
   return figures;
 }
 
-function percent(share) { return `${(share * 100).toFixed(1)}\u00a0%`; }
+// A share ({mean, std}) in percent, with its error where it has one.
+function percentOf({ mean: share, std }) { return `${std > 1e-12 ? withError(share * 100, std * 100) : (share * 100).toFixed(1)}\u00a0%`; }
 
 // The group whose busiest expert rises farthest above an even load after the shift, with its shares; a ratio to what was before would pass over a
 // router that was collapsed before.
 function highestPeak(report) {
-  const table = report.tables.get("shift_mri");
-  if (!table) return null;
-  const peaks = report.groups.map((group) => {
-    const rows = table.records.filter((record) => record.layer === null && group.arms.some((arm) => arm.name === record.arm) && isNumber(record.before) && isNumber(record.peak));
-    const average = (key) => mean(rows.map((record) => record[key]));
-    return rows.length > 0 ? { name: group.name, peak: average("peak"), before: average("before"), lower_bound: average("lower_bound") } : null;
-  }).filter((peak) => peak !== null);
-  const height = (peak) => peak.peak / peak.lower_bound;
-  return peaks.length > 0 ? peaks.reduce((top, peak) => (height(peak) > height(top) ? peak : top)) : null;
+  const of = (group, key) => groupFigure(report, group, "shift_mri", key, (record) => record.layer === null && isNumber(record.before) && isNumber(record.peak));
+  const peaks = report.groups.map((group) => ({ name: group.name, peak: of(group, "peak"), before: of(group, "before"), lower_bound: of(group, "lower_bound") })).filter(({ peak }) => peak !== null);
+  const height = (found) => found.peak.mean / found.lower_bound.mean;
+  return peaks.length > 0 ? peaks.reduce((top, found) => (height(found) > height(top) ? found : top)) : null;
 }
 
 function runFigures(arm) {
@@ -161,7 +157,7 @@ function phaseRows(report) {
       const schedule = phase.schedule || {};
       const replay = phase.replay && isNumber(phase.replay.fraction) ? phase.replay.fraction : 0;
       const row = [phase.name, (phase.data || []).map((source) => source.name).join(", "), replay, done.steps ?? phase.steps ?? null, done.tokens ?? null,
-        [schedule.kind, [schedule.lr_max, schedule.lr_min].filter(isNumber).map(String).join(" to ")].filter((word) => word).join(", ")];
+        [schedule.kind, [schedule.lr_max, schedule.lr_min].filter(isNumber).map((rate) => String(Number(rate.toPrecision(3)))).join(" to ")].filter((word) => word).join(", ")];
       const key = JSON.stringify(row);
       if (!seen.has(key)) seen.set(key, { row, groups: [] });
       seen.get(key).groups.push(arm.group);

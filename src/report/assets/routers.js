@@ -181,7 +181,7 @@ function balancePanels(rows, oldData, newData) {
 // One panel beside the other, a row for each router in the table's order.
 function buildRouterPanels(rows, list, width) {
   if (rows.length === 0 || list.length === 0) return null;
-  const facets = panels(list.map(({ name }) => name), width, 60 + 25 * rows.length, list.length);
+  const facets = panels(list.map(({ name }) => name), width, 60 + rowPitch(rows.map((row) => row.group), width, 25) * rows.length, list.length);
   const layout = { grid: facets.grid, annotations: facets.annotations, shapes: [], hovermode: "closest", margin: { t: 36, l: 20 } };
   const color = (row) => kColors[isDark() ? "dark" : "light"][kCausality[row.kind][3]];
   const data = [];
@@ -191,7 +191,7 @@ function buildRouterPanels(rows, list, width) {
     for (const [figure, symbol] of panel.marks) {
       const figures = rows.map((row) => row.figure(figure));
       data.push({ type: "scatter", mode: "markers", showlegend: false, xaxis: `x${suffix}`, yaxis: `y${suffix}`, x: figures.map((value) => (isNumber(value.mean) ? value.mean : null)),
-        y: rows.map((_, i) => -i), customdata: rows.map((row) => row.group.name), text: rows.map((row) => chartText(row.group.name)), hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>",
+        y: rows.map((_, i) => -i), customdata: rows.map((row) => row.group.name), text: rows.map((row) => hoverName(row.group.name)), hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>",
         error_x: { type: "data", array: figures.map((value) => value.std), visible: figures.some((value) => value.std > 0), color: themeColor("soft"), thickness: 1.3, width: 3 },
         marker: { size: 10, symbol: rows.map((row) => symbol || kCausality[row.kind][2]), color: rows.map(color), line: { width: 1.8, color: rows.map(color) } },
         meta: { role: "routers", figure },

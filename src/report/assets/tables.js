@@ -53,7 +53,8 @@ function tableView(table) {
 
 function tableCell(column, value, numeric) {
   const text = column === "layer" && value === null ? "mean" : column === "text" && typeof value === "string" ? visibleText(value) : formatNumber(value);
-  return make("td", { class: numeric ? "number" : column === "what" ? "wrap" : null, title: typeof value === "number" ? String(value) : null }, text);
+  const kind = ["what", "difference", "arms"].includes(column) ? "wrap" : ["arm", "group", "reference"].includes(column) ? "name" : null;
+  return make("td", { class: numeric ? "number" : kind, title: typeof value === "number" ? String(value) : null }, text);
 }
 
 function csvText(table) { return csvRows([table.columns.map((column) => column.name), ...table.rows]); }

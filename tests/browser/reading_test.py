@@ -1,0 +1,117 @@
+"""What a reader must be able to tell on a page: whole names of arms on a phone, the error of the cards' figures, and which arms and shifts the panel
+of a held-out set has.
+
+    reading_test.py [--assembler]   as report_test.py
+
+Prints a line per check; exit status 1 if one failed.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+import make_fixture
+import values
+from report_test import Browser, Checks, make_page
+from with_error import with_error
+
+SOME = [spec for spec in make_fixture.ARMS if spec[0] in ("dense", "granular-pb", "granular-sb", "granular-pb-r0.4")]
+LONG = {"granular-pb": "granular-top_k-fraction0.0-rate0.003", "granular-sb": "granular-sinkhorn-fraction0.0-rate0.003", "granular-pb-r0.4": "granular-top_k-fraction0.4-rate0.003"}
+
+
+def check_long_names(check, browser, html):
+    """On a phone: whole in legends and rows; under a chart of one arm, whose field is too narrow; in the table on lines of its own cell."""
+    page = browser.open(html, width=412)
+    names = list(LONG.values())
+    for chart, selector in (("heldout", ".legendtext"), ("mri", ".legendtext"), ("replay", ".legendtext"), ("saturation", ".legendtext"), ("forgetting", ".ytick text"), ("shift", ".ytick text"), ("throughput", ".ytick text")):
+        shown = page.locator(f"#chart-{chart} {selector}").all_text_contents()
+        check(f"long names: whole in the chart {chart}", [name for name in names if name not in shown])
+    for figure, field in (("mri-layers", "mri-arm"), ("load-steps", "load-arm")):
+        page.select_option(f"#{field}", index=1)
+        page.wait_for_timeout(200)
+        chosen = page.evaluate("id => { const field = document.getElementById(id); return field.options[field.selectedIndex].text; }", field)
+        caption = page.inner_text(f"#figure-{figure} figcaption")
+        check(f"long names: the caption of {figure} has that of the arm", [] if f"Shown: {chosen}." in caption else caption)
+    widths = page.evaluate("() => [...document.querySelectorAll('#setup td.name')].map((cell) => cell.getBoundingClientRect().right)")
+    check("long names: those of the table of arms are in view", [width for width in widths if width > 412] if widths else "no cells")
+    page.context.close()
+
+
+def check_cards(check, browser, folder, html):
+    """The cards have the rule of the headlines: of one group its figure ± its error, of several the least and the greatest."""
+    page = browser.open(html)
+    tiles = [" ".join(text.split()) for text in page.locator(".tile dd").all_text_contents()]
+    error = {}
+    for group, members in values.read(folder)[1].items():
+        rows = [row for row in values.records(folder, "forgetting") if row["data"] == "english" and row["phase"] == "german" and row["arm"] in [arm["name"] for arm, _ in members]]
+        error[group] = (statistics.fmean(row["change"] for row in rows), values.spread([row["change"] for row in rows], [row["change_se"] for row in rows]))
+    signed = lambda group: "+" + with_error(*error[group])
+    without = sorted((group for group in error if group != "granular-pb-r0.4"), key=lambda group: error[group][0])
+    ends = list(dict.fromkeys([signed(without[0]), signed(without[-1])]))
+    check("cards: forgetting without replay", [] if " to ".join(ends) in tiles else tiles)
+    check("cards: forgetting with replay", [] if signed("granular-pb-r0.4") in tiles else tiles)
+    peaks = {group: [row["peak"] for arm, _ in members for row in values.records(folder, "shift_mri") if row["layer"] is None and row["arm"] == arm["name"]] for group, members in values.read(folder)[1].items()}
+    top = max((100 * statistics.fmean(shares), 100 * statistics.stdev(shares)) for shares in peaks.values() if shares)
+    check("cards: the highest peak of imbalance", [] if f"{with_error(*top)} %" in tiles else tiles)
+    page.context.close()
+
+
+def split_sets(folder):
+    """One arm goes to "code" in place of "german" and is not evaluated on "english"."""
+    results = json.loads((folder / "results.json").read_text())
+    arm = results["arms"][1]
+    path = folder / arm["run"] / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line["phase"] = line["phase"].replace("german", "code")
+        if "eval" in line:
+            line["eval"] = {"code": line["eval"]["german"]}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    arm["phases"][1]["name"] = "code"
+    (folder / "results.json").write_text(json.dumps(results))
+    return arm["name"]
+
+
+def check_panels(check, browser, html, alone):
+    page = browser.open(html)
+    shown = page.evaluate("""() => { const {data, layout} = document.getElementById("chart-heldout");
+        return {marks: layout.annotations.filter(({text}) => text.endsWith("→")).map(({text, xref}) => [text, xref]), shapes: layout.shapes.map(({xref}) => xref),
+            sets: data.filter(({meta}) => meta.role === "line").map(({meta, xaxis, x}) => [meta.data, xaxis, meta.group, x.length])}; }""")
+    axis = {name: axis for name, axis, _, _ in shown["sets"]}
+    check("panels: each has the shifts of its own arms", [] if sorted(shown["marks"]) == sorted([["german →", axis["english"]], ["german →", axis["german"]], ["code →", axis["code"]]]) else shown["marks"])
+    check("panels: each has one line of the shift", [] if sorted(shown["shapes"]) == sorted(axis.values()) else shown["shapes"])
+    legend = page.locator("#chart-heldout .legendtext").all_text_contents()
+    groups = sorted({group for _, _, group, n in shown["sets"] if n > 0})
+    check("panels: the legend has every arm once, also one that the first panel lacks", [] if sorted(legend) == groups and alone in legend else legend)
+    page.context.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--assembler", action="store_true", help="put the pages together without the binary")
+    assembler = parser.parse_args().assembler
+    check = Checks()
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        scratch = Path(scratch)
+        make_fixture.make_study(scratch / "long", rename=LONG, specs=SOME)
+        make_fixture.make_study(scratch / "seeds", seeds=(1, 2, 3), specs=SOME)
+        make_fixture.make_study(scratch / "sets", specs=SOME)
+        alone = split_sets(scratch / "sets")
+        for name in ("long", "seeds", "sets"):
+            make_page(scratch / name, scratch / f"{name}.html", assembler)
+        browser = Browser(playwright)
+        check_long_names(check, browser, scratch / "long.html")
+        check_cards(check, browser, scratch / "seeds", scratch / "seeds.html")
+        check_panels(check, browser, scratch / "sets.html", alone)
+        browser.browser.close()
+    print(f"{check.failed} failed" if check.failed else "all checks passed")
+    return 1 if check.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
