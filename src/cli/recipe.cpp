@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/errors.h"
+#include "model/attention/attention.h"
 #include "moe/balance_loss.h"
 #include "moe/router.h"
 #include "optim/schedule.h"

@@ -98,7 +98,6 @@ bool fits(const ConfigKey& key, const std::string& pattern) {
   };
   const std::string bare = without_names(pattern);
   if (is_like(key.key, pattern) || (!bare.empty() && is_like(without_names(key.key), bare))) return true;
-  if (has_parts(key.key, pattern)) return true;
   return std::any_of(key.kinds.begin(), key.kinds.end(), [&](const std::string& kind) { return fits_glob(kind, pattern); });
 }
 
@@ -107,6 +106,8 @@ bool fits(const ConfigKey& key, const std::string& pattern) {
 std::vector<ConfigKey> matching_keys(const std::vector<ConfigKey>& all, const std::string& pattern) {
   std::vector<ConfigKey> out;
   std::copy_if(all.begin(), all.end(), std::back_inserter(out), [&](const ConfigKey& key) { return fits(key, pattern); });
+  if (!out.empty()) return out;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(out), [&](const ConfigKey& key) { return has_parts(key.key, pattern); });
   if (!out.empty()) return out;
   const std::string words = plain_words(pattern);
   if (words.size() > 2) std::copy_if(all.begin(), all.end(), std::back_inserter(out), [&](const ConfigKey& key) { return plain_words(key.meaning).find(words) != std::string::npos; });

@@ -25,7 +25,7 @@ TEST(BareValue, NamesTheKeyTheWordAndWhatIsNeeded) {
 
 TEST(BareValue, IsFoundInListsAndInlineTables) {
   EXPECT_EQ(message("betas = [0.9,\n  None]\n"), "r.toml:2:3: got betas = None, which is no value of TOML; need a value, or no such line: without the key its default holds");
-  EXPECT_EQ(message("router = {name = \"a=b, c\", kind = top_k}\n"), "r.toml:1:34: got kind = top_k, which is no value of TOML; need a number, true or false, or a text in quotes: \"top_k\"");
+  EXPECT_EQ(message("router = {name = \"a=b, c\", kind = top_k}\n"), "r.toml:1:35: got kind = top_k, which is no value of TOML; need a number, true or false, or a text in quotes: \"top_k\"");
   EXPECT_EQ(message("name = \"größe\"\nb = {größe = ja}\n").substr(0, 6), "r.toml");
 }
 

@@ -82,7 +82,7 @@ TEST(HumanRate, SaysHowLongOneTakesWhereItTakesMoreThanASecond) {
   EXPECT_EQ(human_rate(12345, "tokens"), "12.3k tokens/s");
   EXPECT_EQ(human_rate(3.2, "MB"), "3.20 MB/s");
   EXPECT_EQ(human_rate(1, "steps"), "1 steps/s");
-  EXPECT_EQ(human_rate(0.5, "measurements"), "2s a measurement");
+  EXPECT_EQ(human_rate(0.5, "measurements"), "2.0s a measurement");
   EXPECT_EQ(human_rate(0.028, "models"), "35.7s a model");
   EXPECT_EQ(human_rate(0.1, "MB"), "10.0s a MB");
   EXPECT_EQ(human_rate(0.01, "steps"), "1m 40s a step");

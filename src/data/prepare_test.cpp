@@ -328,7 +328,7 @@ TEST_F(PrepareTest, PassesOverDamagedLinesAndListsThem) {
   EXPECT_THAT(message_of<ConfigError>([&] { prepared("e", {folder_.write("e.skipped.jsonl", "{\"text\": \"ka\"}")}, {.skips_bad = true}); }),
               HasSubstr("got an output that is the input"));
   EXPECT_THAT(message_of<DataError>([&] { prepared("f", {folder_.write("f.jsonl", "oops\n")}, {.skips_bad = true}); }),
-              HasSubstr("after passing over 1 damaged lines"));
+              HasSubstr("after passing over 1 damaged line;"));
   EXPECT_FALSE(fs::exists(folder_ / "f.skipped.jsonl"));
 }
 

@@ -85,7 +85,7 @@ struct ModelConfig {
   bool has_experts(int64_t layer) const { return n_experts > 0 && moe_layers.contains(layer); }
   bool is_moe() const;
   size_t moe_layers_below(int64_t layer) const;  // how many layers before this one have experts
-  int64_t rotary_dims() const;  // even
+  int64_t rotary_dims() const;                   // even
 };
 
 // What a change of a recipe's [model] replaces whole instead of key by key, taken out of `model`: attention or a router of another kind and a

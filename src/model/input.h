@@ -16,8 +16,8 @@ struct ModelInput {
   at::Tensor document_ids = {};
   at::Tensor is_prefix = {};
   moe::Mode mode = moe::Mode::train;
-  int64_t step = 0;                    // for messages
-  uint64_t seed = 0;                   // of random routers
+  int64_t step = 0;                         // for messages
+  uint64_t seed = 0;                        // of random routers
   std::vector<at::Tensor> step_plans = {};  // RouterInput::step_plan of each MoE layer; empty without
 };
 // What the model sees of a batch; mode, step, seed and plans are the caller's.

@@ -71,7 +71,7 @@ TEST(BalanceLoss, CountsWhatItsNameSays) {
   auto decision = plain_decision(at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2}), 1);
   decision.expert_ids = at::tensor({1, 1}, at::kLong);
   decision.dropped = at::tensor({0, 1}, at::kLong).to(at::kBool);
-  EXPECT_NEAR(value_of(term_of("switch"), {decision}), 1.5, 1e-12);            // n = (2, 0)
+  EXPECT_NEAR(value_of(term_of("switch"), {decision}), 1.5, 1e-12);                  // n = (2, 0)
   EXPECT_NEAR(value_of(term_of("switch", Counts::actual), {decision}), 0.5, 1e-12);  // n = (0, 2): 2 / 2 * 2 / 4
   EXPECT_NEAR(value_of(term_of("switch", Counts::kept), {decision}), 0.25, 1e-12);   // n = (0, 1)
   EXPECT_NEAR(value_of("megablocks", {decision}), 0.5, 1e-12);

@@ -65,7 +65,7 @@ TEST(Activation, IsReadAndWrittenByItsName) {
     return out;
   };
   for (const auto activation : {Activation::swiglu, Activation::geglu}) EXPECT_EQ(read(to_json(activation).as_string()), activation);
-  EXPECT_EQ(testing::message_of<ConfigError>([&] { read("relu"); }), "r.toml:1:5: got a = 'relu'; need one of: swiglu, geglu");
+  EXPECT_EQ(testing::message_of<ConfigError>([&] { read("relu"); }), "r.toml:1:1: got a = 'relu'; need one of: swiglu, geglu");
 }
 
 TEST(GatedFfn, MatchesTheFormula) {

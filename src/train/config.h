@@ -143,8 +143,8 @@ struct PhaseConfig {
   std::optional<ReplayConfig> replay;
   std::optional<StartConfig> start;
   std::vector<std::string> freeze;
-  ConfigNode slow;    // table of pattern = factor
-  std::string where;  // of the phase's table
+  ConfigNode slow;                // table of pattern = factor
+  std::string where;              // of the phase's table
   int64_t samples_per_epoch = 0;  // of its one source, where its length is in epochs: resolve_lengths (train/inputs.h)
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name of the phase; --set and a study address it by that", "", kRequired});

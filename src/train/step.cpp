@@ -114,9 +114,9 @@ class StepSums {
 
   at::Tensor n_targets_;
   std::vector<LossTerm> terms_;
-  std::vector<at::Tensor> values_;                 // of the terms, fp64
-  std::vector<analysis::RoutingTally> tallies_;    // of each MoE layer
-  std::vector<at::Tensor> statistics_;             // of each MoE layer
+  std::vector<at::Tensor> values_;               // of the terms, fp64
+  std::vector<analysis::RoutingTally> tallies_;  // of each MoE layer
+  std::vector<at::Tensor> statistics_;           // of each MoE layer
 };
 
 // The target tokens of the step, which the cross-entropy is divided by, as a tensor.

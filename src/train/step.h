@@ -39,9 +39,9 @@ struct MicroLosses {
 };
 // What a micro-batch knows of its step.
 struct InStep {
-  int64_t step = 0;                      // its number, from 1
-  uint64_t seed = 0;                     // of the run
-  int64_t micro_batch = 0;               // its place; random routers draw from (run seed, step, micro-batch, layer)
+  int64_t step = 0;                           // its number, from 1
+  uint64_t seed = 0;                          // of the run
+  int64_t micro_batch = 0;                    // its place; random routers draw from (run seed, step, micro-batch, layer)
   std::vector<moe::StepLoad> loads = {};      // MicroLosses::step_loads of the micro-batch before; empty for the first
   std::vector<at::Tensor> router_plans = {};  // RouterInput::step_plan of each MoE layer; empty unless routers have the step as scope
 };

@@ -415,7 +415,8 @@ TEST(TrainStep, ReadsNoFigureOnTheWay) {
   train_step(model, {config.optimizer, 1e-3, {}}, split(batch_of(4), 2), state);
   at::removeCallback(handle);
   EXPECT_EQ(of_one, 1);  // a read is counted
-  EXPECT_EQ(n_reads, 1);
+  // The fused AdamW of the CPU reads how many updates each parameter has had; no other does.
+  EXPECT_EQ(n_reads - of_one, static_cast<int64_t>(state.params.size()));
 }
 
 // The loads of each layer after some steps on one batch, split into micro-batches of two equal halves.

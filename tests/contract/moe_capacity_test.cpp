@@ -244,7 +244,7 @@ TEST_P(CapacityContract, ADropLooksAtNoOtherGroup) {
 
 // Through a whole layer: what after_step will see.
 TEST_P(CapacityContract, ALoadAfterDropsIsWhatIsLeftAndOneBeforeThemIsAll) {
-  const ExpertWeights experts{random_tensor({4, 6, 4}, 8), random_tensor({4, 4, 3}, 9), {}, {}};
+  const ExpertWeights experts{{random_tensor({4, 6, 4}, 8), random_tensor({4, 4, 3}, 9)}, {}, {}};
   for (const std::string counts : {"before_drops", "after_drops"}) {
     const TestedRouter tested({"loss_free", "counts = \"" + counts + "\""}, 4, 2);
     const auto decision = moe_layer(*tested.router, tested.with_logits(leaning_logits(40, 4, 10)), experts, tight_rule()).decision;

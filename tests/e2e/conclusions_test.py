@@ -94,8 +94,9 @@ def alarms_of(arm, run):
     return rows
 
 
-def check_the_table_of_pairs(out, results, problems):
+def check_the_table_of_pairs_has_what_the_sentences_say(place, problems):
     """Each axis of the matrix at each value of the other; a row's change and interval come out of the runs' losses."""
+    out, results, _ = place.study("matrix", MATRIX)
     loss = {(row["arm"], row["data"]): row for row in rows_of(results, "forgetting")[1] if row["phase"] == "german"}
     columns, rows = rows_of(results, "pairs")
     problems.equal(columns, ["group", "reference", "aspect", "difference", "figure", "data", "unit", "value", "value_error", "reference_value", "reference_error", "change", "low", "high", "beyond_noise", "n"], "columns of pairs")
@@ -117,7 +118,7 @@ def check_the_table_of_pairs(out, results, problems):
 
 
 def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems):
-    out, results, err = place.study("matrix", MATRIX)
+    _, results, err = place.study("matrix", MATRIX)
     rows = rows_of(results, "forgetting")[1]
     loss = {(row["arm"], row["data"]): row["loss"] for row in rows if row["phase"] == "german"}
     for fraction in ("0", "0.5"):
@@ -141,7 +142,6 @@ def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems
         problems.equal(said[4] is not None, mean - half <= 0 <= mean + half, "a difference within its noise is called none")
         problems.need("forgetting on en" in found[0] and "of held-out de instead of" in found[0] and "an even load is 50.0 %" in found[0] and "of 8 experts are in use" in found[0], f"got {found[0]!r}; need forgetting, balance and experts in use")
         problems.need(found[0] in err.replace("evenkeel: ", ""), "the terminal does not say it")
-    check_the_table_of_pairs(out, results, problems)
     problems.equal(len([text for text in results["headlines"] if "with 50 % of each batch replayed" in text]), 2, "sentences on replay, one for each router")
     problems.equal([text for text in results["headlines"] if "times what it was" in text], [], "ratios of imbalance")
 

@@ -61,9 +61,12 @@ TEST_F(HfConfigKeys, RefusesValuesOfTheWrongKind) {
       config_[key] = Json::parse(value, "test");
       expect_refusal({key, "need an integer 1..16777216"});
     }
-    for (const char* value : {"1.5", "1e3", "8.0"}) {
-      config_[key] = Json::parse(value, "test");
-      expect_refusal({key, "need a whole number 1..16777216, written without a point or an exponent"});
+    for (const char* value : {"1.5", "1e3", "8.0"}) {  // as it stands in the file: Json would write 1000 and 8
+      config_[key] = "here";
+      std::string text = config_.dump();
+      text.replace(text.find("\"here\""), 6, value);
+      std::ofstream(folder_ / "config.json") << text;
+      EXPECT_THAT(testing::message_of<CheckpointError>([&] { read_hf_config(folder_); }), ::testing::HasSubstr("need a whole number 1..16777216, written without a point or an exponent"));
     }
     config_ = saved;
   }

@@ -27,7 +27,7 @@ const std::vector<ops::Params> kNoStates;
 // Kept floats, backward and forward as of ops/: the parameter lists are tested in layout_test, the estimate in train/memory_test.
 TEST(GroupedAttention, SaysWhatItCosts) {
   const auto attention = make_attention(config_of(), 0);
-  EXPECT_EQ(attention->cache_floats_per_token(), 2 * 2 * 4);                                         // keys and values of two groups
+  EXPECT_EQ(attention->cache_floats_per_token(), 2 * 2 * 4);                                              // keys and values of two groups
   EXPECT_EQ(attention->flops_per_token(10), 2.0 * ((16 + 16) * 6 + 6 * 16) + 2.0 * 2 * (10.0 / 2) * 16);  // scores and values, half of them seen
   EXPECT_EQ(*attention->rotation(), (ops::Rotation{2, 1e4}));
 }

@@ -22,7 +22,7 @@ TEST(AttentionRegistry, IsGroupedWithoutAKind) {
 
 TEST(AttentionRegistry, RefusesWhatItDoesNotKnowWithThePlace) {
   const auto refusal = [](const std::string& attention) { return testing::message_of<ConfigError>([&] { config_of(attention); }); };
-  EXPECT_THAT(refusal("{kind = \"mla\"}"), HasSubstr("m.toml:6:21: got model.attention.kind = 'mla'; need one of: grouped"));
+  EXPECT_THAT(refusal("{kind = \"mla\"}"), HasSubstr("m.toml:6:14: got model.attention.kind = 'mla'; need one of: grouped"));
   EXPECT_THAT(refusal("{kind = \"grouped\", heads = 2}"), HasSubstr("model.attention"));
   EXPECT_THAT(refusal("3"), HasSubstr("a table such as {kind = \"grouped\"}"));
 }
