@@ -33,6 +33,7 @@ void print_model(const std::string& what, const checkpoint::ModelSource& source)
   std::cout << what << ": " << source.folder.string() << "\n"
             << "parameters: " << counts.total << " in all, " << counts.active << " active a token\n"
             << "sequence length: " << source.sequence_length << "\n"
+            << "cache of a sequence of that length: " << human_bytes(4.0 * static_cast<double>(model::cache_floats(source.config, source.sequence_length))) << " in fp32\n"
             << "model: " << model::model_config_json(source.config).dump(1) << "\n";
   if (source.state.is_null()) return;
   std::cout << "format: " << source.state.at("format").as_string() << ", step " << source.state.at("step").as_int() << ", " << human_count(source.state.at("tokens").as_double())

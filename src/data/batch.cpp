@@ -1,6 +1,7 @@
 #include "data/batch.h"
 
 #include <array>
+#include <stdexcept>
 #include <vector>
 
 #include <ATen/ops/cat.h>
@@ -24,6 +25,7 @@ Batch joined(std::span<const Batch> batches) {
     std::vector<at::Tensor> parts;
     for (const auto& batch : batches)
       if ((batch.*tensor).defined()) parts.push_back(batch.*tensor);
+    if (!parts.empty() && parts.size() < batches.size()) throw std::logic_error("batches of different kinds joined");
     if (!parts.empty()) out.*tensor = at::cat(parts);
   }
   for (const auto& batch : batches)

@@ -19,7 +19,7 @@ struct Batch {
 };
 
 Batch on_device(Batch batch, at::Device device);
-// All sequences as one batch, with their sources together. What is undefined in one is undefined in all.
+// All sequences as one batch, with their sources together. std::logic_error for a tensor that some batches have and others have not.
 Batch joined(std::span<const Batch> batches);
 
 }  // namespace evenkeel::data

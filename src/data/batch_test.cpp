@@ -28,6 +28,12 @@ TEST(Batch, JoinsSequencesAndCountsTheirSources) {
   EXPECT_EQ(whole.sources, (std::map<std::string, int64_t>{{"en", 1}, {"de", 2}}));
 }
 
+TEST(Batch, DoesNotJoinWhatIsOfDifferentKinds) {
+  std::vector<Batch> parts = {batch_of(2, 1), batch_of(1, 5)};
+  parts[1].document_ids = at::Tensor();
+  EXPECT_THROW(joined(parts), std::logic_error);
+}
+
 // The device `meta` holds shapes alone: it shows what was moved without an accelerator.
 TEST(Batch, MovesEveryTensorThatIsThere) {
   auto batch = batch_of(2, 9);

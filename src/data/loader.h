@@ -13,7 +13,7 @@ struct LoaderOptions : SamplerOptions {
 // The sampler's samples in batches of next-token prediction.
 class Loader {
  public:
-  // As Sampler.
+  // Sources are opened and checked as by Sampler, with its errors.
   Loader(const LoaderOptions& options, const PhaseDraws& draws, SamplerState state, Datasets& datasets)
       : options_(options), sampler_(options, draws, std::move(state), datasets) {}
   Batch next(int64_t batch_size);

@@ -45,5 +45,17 @@ TEST(Block, AddsAttentionAndThenTheFeedForwardNetworkToTheStream) {
   }
 }
 
+// What a recomputation does: the layer again, from its input, when the model's own pass is over.
+TEST(Block, IsTheSameWhenItIsComputedAgainLater) {
+  const auto spec = layer_spec(config_of(), 1);
+  const auto params = tensors_of(spec);
+  const auto stream = testing::random_tensor({1, 4, 6}, 5);
+  const auto pass = [&] {
+    ModelInput input{.tokens = at::zeros({1, 4}, at::kLong)};
+    return Pass(input, std::vector<ops::Params>(1), {*spec.attention->rotation()}, at::kDouble);
+  }();
+  EXPECT_TRUE(testing::same_bits(block_forward(spec, params, stream, pass).stream, block_forward(spec, params, stream, pass).stream));
+}
+
 }  // namespace
 }  // namespace evenkeel::model

@@ -24,12 +24,12 @@ struct ParamSpec {
   std::string name;  // of a part: within its layer
   std::vector<int64_t> shape;
   Role role;
-  double share = 1;  // of it that one token passes, on average: k / E of the routed experts
+  double share = 1;  // how much of it one token passes, on average: k / E of the routed experts
   int64_t n_elements() const;
   int64_t n_active() const;  // n_elements() * share
 };
 
-// What a forward pass keeps and what the passes have in hand at once, in floats a token; see train/memory.h.
+// What the passes of one part hold, in floats a token (train/memory.h).
 struct ActivationFloats {
   double kept = 0;              // from the forward pass until its backward pass
   double backward = 0;          // in hand in its backward pass

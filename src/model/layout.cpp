@@ -42,4 +42,10 @@ double forward_flops_per_token(const ModelConfig& config, int64_t sequence_lengt
   return flops;
 }
 
+int64_t cache_floats(const ModelConfig& config, int64_t n_tokens) {
+  int64_t sum = 0;
+  for (int64_t layer = 0; layer < config.n_layers; ++layer) sum += layer_spec(config, layer).attention->cache_floats(n_tokens);
+  return sum;
+}
+
 }  // namespace evenkeel::model

@@ -25,4 +25,7 @@ inline double training_flops_per_token(const ModelConfig& config, int64_t sequen
   return 3 * forward_flops_per_token(config, sequence_length);
 }
 
+// What generation keeps of a sequence of n_tokens in all layers, in floats (Attention::cache_floats).
+int64_t cache_floats(const ModelConfig& config, int64_t n_tokens);
+
 }  // namespace evenkeel::model

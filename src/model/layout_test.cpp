@@ -81,5 +81,9 @@ TEST(Flops, CountTwoAProductAndHalfTheAttention) {
   EXPECT_DOUBLE_EQ(forward_flops_per_token(config_of("tie_embeddings = true"), 16), products + attention);
 }
 
+TEST(Cache, HoldsKeysAndValuesOfAllLayers) {
+  EXPECT_EQ(cache_floats(config_of(""), 16), 2 * 16 * 2 * 2 * 3);  // layers · tokens · (keys, values) · kv heads · head_dim
+}
+
 }  // namespace
 }  // namespace evenkeel::model

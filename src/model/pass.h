@@ -12,19 +12,19 @@
 
 namespace evenkeel::model {
 
-// Made once a pass; the input and the router states must outlive it.
+// Made once a pass. It owns what it holds, so that a layer may be computed again in the backward pass.
 class Pass {
  public:
   // `rotations`: those that the layers ask for. The mask and the rotary tables have the type `dtype`.
-  Pass(const ModelInput& input, const std::vector<ops::Params>& router_states, const std::vector<ops::Rotation>& rotations, at::ScalarType dtype);
+  Pass(ModelInput input, std::vector<ops::Params> router_states, const std::vector<ops::Rotation>& rotations, at::ScalarType dtype);
   const ModelInput& input() const { return input_; }
   const ops::Params& router_state(size_t moe_layer) const { return router_states_.at(moe_layer); }
   const at::Tensor& mask() const { return mask_; }                      // [B, 1, S, S] as ops::causal_attention takes it; undefined = plainly causal
   const ops::RotaryTable& rotary(const ops::Rotation& rotation) const;  // std::logic_error when it was not asked for
 
  private:
-  const ModelInput& input_;
-  const std::vector<ops::Params>& router_states_;
+  ModelInput input_;
+  std::vector<ops::Params> router_states_;
   at::Tensor mask_;
   std::vector<std::pair<ops::Rotation, ops::RotaryTable>> tables_;  // one for each that differs
 };

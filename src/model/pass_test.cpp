@@ -30,8 +30,17 @@ TEST(Pass, StartsPositionsAnewAndMasksWhereADocumentBegins) {
   input.document_ids = at::tensor({0, 0, 0, 1}, at::kInt).view({1, 4});
   const ops::Rotation rotation{4, 1e4};
   const Pass pass(input, kNoStates, {rotation}, at::kFloat);
-  EXPECT_TRUE(testing::same_bits(pass.mask(), ops::attention_mask(input.document_ids, {}, at::kFloat)));
+  EXPECT_TRUE(testing::same_bits(pass.mask(), ops::attention_mask(ops::segment_starts(input.document_ids), {}, at::kFloat)));
   EXPECT_TRUE(testing::same_bits(pass.rotary(rotation).cosine, cosine_of(at::tensor({0, 1, 2, 0}, at::kLong), rotation).to(at::kFloat)));
+}
+
+// An id that comes back begins a segment of its own, for positions and mask alike.
+TEST(Pass, KeepsSegmentsOfOneIdApart) {
+  ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
+  input.document_ids = at::tensor({7, 8, 7}, at::kInt).view({1, 3});
+  const Pass pass(input, kNoStates, {}, at::kDouble);
+  EXPECT_TRUE(std::isinf(pass.mask()[0][0][2][0].item<double>()));
+  EXPECT_EQ(pass.mask()[0][0][2][2].item<double>(), 0.0);
 }
 
 TEST(Pass, LetsAPrefixSeeItself) {

@@ -25,23 +25,22 @@ at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, cons
   return out.transpose(1, 2).reshape({batch, length, -1});
 }
 
-at::Tensor attention_mask(const at::Tensor& document_ids, const at::Tensor& is_prefix, at::ScalarType dtype) {
-  const auto& any = document_ids.defined() ? document_ids : is_prefix;
+at::Tensor attention_mask(const at::Tensor& segments, const at::Tensor& is_prefix, at::ScalarType dtype) {
+  const auto& any = segments.defined() ? segments : is_prefix;
   const int64_t batch = any.size(0), length = any.size(1);
   auto sees = at::ones({length, length}, any.options().dtype(at::kBool)).tril().expand({batch, length, length});
   if (is_prefix.defined()) sees = sees.logical_or(is_prefix.unsqueeze(2).logical_and(is_prefix.unsqueeze(1)));
-  if (document_ids.defined()) sees = sees.logical_and(document_ids.unsqueeze(2).eq(document_ids.unsqueeze(1)));
+  if (segments.defined()) sees = sees.logical_and(segments.unsqueeze(2).eq(segments.unsqueeze(1)));
   const double hidden = -std::numeric_limits<double>::infinity();
   return at::zeros({batch, 1, length, length}, any.options().dtype(dtype)).masked_fill_(sees.logical_not().unsqueeze(1), hidden);
 }
 
-at::Tensor positions_in_document(const at::Tensor& document_ids) {
+at::Tensor segment_starts(const at::Tensor& document_ids) {
   const int64_t length = document_ids.size(1);
   const auto index = at::arange(length, document_ids.options().dtype(at::kLong)).expand(document_ids.sizes());
   const auto first = at::ones({document_ids.size(0), 1}, document_ids.options().dtype(at::kBool));
   const auto changes = at::cat({first, document_ids.narrow(1, 1, length - 1).ne(document_ids.narrow(1, 0, length - 1))}, 1);
-  const auto starts = std::get<0>(at::cummax(at::where(changes, index, at::zeros_like(index)), 1));
-  return index - starts;
+  return std::get<0>(at::cummax(at::where(changes, index, at::zeros_like(index)), 1));
 }
 
 }  // namespace evenkeel::ops

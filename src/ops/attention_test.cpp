@@ -85,13 +85,12 @@ TEST(AttentionMask, ShowsAPrefixToAllOfItself) {
   EXPECT_TRUE(testing::same_bits(sees({}), at::tensor({1, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1}, at::kInt).view({5, 5})));
 }
 
-TEST(PositionsInDocument, RestartWhereTheDocumentChanges) {
+TEST(SegmentStarts, AreWhereTheDocumentChanges) {
   const auto documents = at::tensor({0, 0, 0, 1, 1, 2, 3, 4, 4, 4, 4, 4}, at::kInt).view({2, 6});
-  const auto need = at::tensor({0, 1, 2, 0, 1, 0, 0, 0, 1, 2, 3, 4}).to(at::kLong).view({2, 6});
-  EXPECT_TRUE(testing::same_bits(positions_in_document(documents), need));
-  EXPECT_EQ(positions_in_document(at::zeros({1, 1}, at::kInt)).item<int64_t>(), 0);
-  // An id that comes back is another document: positions go on from its second start.
-  EXPECT_TRUE(testing::same_bits(positions_in_document(at::tensor({7, 8, 7}, at::kInt).view({1, 3})), at::zeros({1, 3}, at::kLong)));
+  EXPECT_TRUE(testing::same_bits(segment_starts(documents), at::tensor({0, 0, 0, 3, 3, 5, 0, 1, 1, 1, 1, 1}, at::kLong).view({2, 6})));
+  EXPECT_EQ(segment_starts(at::zeros({1, 1}, at::kInt)).item<int64_t>(), 0);
+  // An id that comes back is another document.
+  EXPECT_TRUE(testing::same_bits(segment_starts(at::tensor({7, 8, 7}, at::kInt).view({1, 3})), at::tensor({0, 1, 2}, at::kLong).view({1, 3})));
 }
 
 }  // namespace

@@ -39,11 +39,11 @@ struct Tile {
   int64_t expert, begin, rows;  // rows [begin, begin + rows) in expert order
 };
 
-std::vector<Tile> make_tiles(const std::vector<int64_t>& tokens_per_expert, int64_t most_rows) {
+std::vector<Tile> make_tiles(const std::vector<int64_t>& rows_per_expert, int64_t most_rows) {
   std::vector<Tile> tiles;
   int64_t begin = 0;
-  for (size_t expert = 0; expert < tokens_per_expert.size(); ++expert) {
-    const int64_t count = tokens_per_expert[expert];
+  for (size_t expert = 0; expert < rows_per_expert.size(); ++expert) {
+    const int64_t count = rows_per_expert[expert];
     for (int64_t row = 0; row < count; row += most_rows)
       tiles.push_back({static_cast<int64_t>(expert), begin + row, std::min(most_rows, count - row)});
     begin += count;
@@ -78,8 +78,8 @@ struct Stage {
 };
 // On the CPU a task takes one tile through all stages while it is in cache. Elsewhere, where each call costs a
 // launch, a stage runs over all rows at once and a product expert by expert.
-void run_stages(bool is_cpu, const std::vector<int64_t>& tokens_per_expert, const std::vector<Stage>& stages) {
-  const auto tiles = make_tiles(tokens_per_expert, is_cpu ? kTileRows : std::numeric_limits<int64_t>::max());
+void run_stages(bool is_cpu, const std::vector<int64_t>& rows_per_expert, const std::vector<Stage>& stages) {
+  const auto tiles = make_tiles(rows_per_expert, is_cpu ? kTileRows : std::numeric_limits<int64_t>::max());
   const auto n_tiles = static_cast<int64_t>(tiles.size());
   if (is_cpu) {
     run_tasks(is_cpu, n_tiles, [&](int64_t index) {

@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/bincount.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/index_select.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/sort.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 namespace evenkeel::ops {
@@ -18,13 +18,13 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// What `combine` says.
+// The sum of the rows of each token, as `combine` promises it. rows [N, H], contiguous.
 at::Tensor sum_per_token(const at::Tensor& rows, const at::Tensor& token_ids, const at::Tensor& order, int64_t n_tokens) {
   const int64_t n = token_ids.size(0);
   auto position = at::empty_like(order);  // assignment -> row
   auto out = at::zeros({n_tokens, rows.size(1)}, rows.options());
   if (!rows.is_cpu()) {
-    position.index_put_({order}, at::zeros_like(order).fill_(1).cumsum(0).sub_(1));
+    position.index_put_({order}, at::arange(n, order.options()));
     return out.index_add_(0, token_ids, rows.index_select(0, position));
   }
   const int64_t* row_to_assignment = order.const_data_ptr<int64_t>();
@@ -71,7 +71,7 @@ struct PermuteFunction : torch::autograd::Function<PermuteFunction> {
 struct CombineFunction : torch::autograd::Function<CombineFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& rows, const Permutation& permutation, int64_t n_tokens) {
     context->save_for_backward({permutation.row_tokens});
-    return sum_per_token(rows, permutation.token_ids, permutation.order, n_tokens);
+    return sum_per_token(rows.contiguous(), permutation.token_ids, permutation.order, n_tokens);
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     return {grads[0].index_select(0, context->get_saved_variables()[0]), at::Tensor(), at::Tensor()};
@@ -96,7 +96,7 @@ Permutation sort_by_expert(const at::Tensor& token_ids, const at::Tensor& expert
     for (int64_t i = 0; i < n; ++i) order[next[static_cast<size_t>(expert[i])]++] = i;
   } else {
     out.order = std::get<1>(at::sort(expert_ids, /*stable=*/true, 0, /*descending=*/false));
-    const auto counts = at::bincount(expert_ids, {}, n_experts).cpu();
+    const auto counts = at::zeros({n_experts}, expert_ids.options()).index_add_(0, expert_ids, at::ones_like(expert_ids)).cpu();
     out.rows_per_expert.assign(counts.const_data_ptr<int64_t>(), counts.const_data_ptr<int64_t>() + n_experts);
   }
   out.row_tokens = out.token_ids.index_select(0, out.order);

@@ -35,6 +35,13 @@ TEST(Combine, SumsTheRowsOfATokenAndLeavesOthersAtZero) {
   EXPECT_TRUE(testing::same_bits(out[3], rows[4]));
 }
 
+TEST(Combine, TakesRowsThatAreNotContiguous) {
+  const auto rows = testing::random_tensor({3, 5}, 9).t();
+  ASSERT_FALSE(rows.is_contiguous());
+  const auto sorted = sort_by_expert(ids({0, 0, 1, 1, 3}), ids({2, 0, 2, 0, 3}), 5);
+  EXPECT_TRUE(testing::same_bits(combine(rows, sorted, 4), combine(rows.contiguous(), sorted, 4)));
+}
+
 TEST(PermuteAndCombine, GradientsMatchFiniteDifferences) {
   const auto sorted = sort_by_expert(ids({0, 0, 1, 1, 3}), ids({2, 0, 2, 0, 3}), 5);
   const auto by_row = testing::random_tensor({5, 3}, 3), by_token = testing::random_tensor({4, 3}, 4);

@@ -81,7 +81,7 @@ struct Section {
 constexpr Section kSections[] = {
     {"", "## The tables of a recipe\n\nEach run has these; a study file has `[study]` beside them."},
     {"model.", "## `[model]`"},
-    {"model.attention.", "## `[model.attention]`\n\nHeads and their widths stand in `[model]`."},
+    {"model.attention.", "## `[model.attention]`\n\nThe heads of `grouped` and their widths stand in `[model]`."},
     {"model.router.", "## `[model.router]`\n\nFormulas and limits: [routers.md](routers.md)."},
     {"model.balance.", "## `[model.balance]`\n\nOne loss with its keys beside it, or `loss = [{loss = …, coefficient = …}, …]` for several. Formulas: [routers.md](routers.md#balance-losses)."},
     {"model.capacity.", "## `[model.capacity]`\n\nA rule gives all keys their values; a key beside it changes that one. Formulas: [routers.md](routers.md#capacity-and-drops)."},

@@ -35,7 +35,7 @@ std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFa
 
 // What the counts of a step show: one_expert and same_experts. Looks at the counts alone.
 std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& routing);
-// What the scores of a micro-batch show: no_scores. A forward pass, for routers whose scores can shrink; none for a softmax.
+// What the scores of a micro-batch show: no_scores. Takes a forward pass. The scores of a softmax sum to 1 and show nothing.
 std::vector<Alarm> find_shrunk_scores(const model::Transformer& model, const data::Batch& batch, const TrainState& state);
 // "alarms" of a line of metrics.jsonl: [{"layer" (null: all), "kind", "text"}].
 Json alarms_json(const std::vector<Alarm>& alarms);

@@ -52,15 +52,17 @@ class ClusterSums {
  public:
   ClusterSums(const data::IndexedDataset& dataset, const EvalOptions& options)
       : dataset_(dataset), windows_together_(options.mode == moe::Mode::train ? options.batch_size : 1), by_document_(options.separate_documents && options.mode == moe::Mode::eval) {}
-  // losses [B * S]; the windows of a batch follow those of the one before
+  // losses [B * S], those without a target left out; the windows of a batch follow those of the one before
   void add(const data::Batch& batch, const at::Tensor& losses) {
     const auto values = losses.to(at::kCPU, at::kDouble).contiguous();
     const double* loss = values.const_data_ptr<double>();
+    const int64_t* target = batch.targets.const_data_ptr<int64_t>();
     const int64_t length = batch.tokens.size(1);
     const int32_t* documents = by_document_ ? batch.document_ids.const_data_ptr<int32_t>() : nullptr;
     for (int64_t row = 0; row < batch.tokens.size(0); ++row, position_ += length, ++n_windows_) {
       const int64_t first_document = by_document_ ? dataset_.document_of(position_) : 0;  // the reader counts from the row's first
-      for (int64_t t = row * length; t < (row + 1) * length; ++t) add_token(by_document_ ? first_document + documents[t] : n_windows_ / windows_together_, loss[t]);
+      for (int64_t t = row * length; t < (row + 1) * length; ++t)
+        if (target[t] >= 0) add_token(by_document_ ? first_document + documents[t] : n_windows_ / windows_together_, loss[t]);
     }
   }
   analysis::ClusterMeans means() const {
@@ -106,7 +108,7 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
     if (!std::isfinite(batch_sum)) fail_not_finite(output, batch_sum, result.n_tokens, place);
     sum += batch_sum;
     clusters.add(batch, losses);
-    result.n_tokens += batch.targets.numel();
+    result.n_tokens += batch.targets.ge(0).sum().item<int64_t>();  // on the CPU
     analysis::add_counts(result.routing, output.routing);
     if (options.progress) options.progress(result.n_tokens);
   }

@@ -25,7 +25,7 @@ class MeanAttention : public Attention {
     return at::linear(mean * options_.gain, params[out_]);
   }
   Json options() const override { return Json::Object{{"kind", "mean"}, {"gain", options_.gain}}; }
-  int64_t cache_floats_per_token() const override { return 0; }  // a running sum is enough
+  int64_t cache_floats(int64_t) const override { return width_; }  // a running sum is enough
   ActivationFloats activations() const override {
     const auto H = static_cast<double>(width_);
     return {.kept = 2 * H, .backward = 4 * H, .forward = 4 * H};

@@ -40,6 +40,7 @@ TEST_F(NewAttention, IsCountedAndEstimated) {
   // H = 8 in both of two layers: two matrices instead of four, and no product of length S.
   EXPECT_EQ(model::count_parameters(grouped.model).total - model::count_parameters(mean.model).total, 2 * 2 * 8 * 8);
   EXPECT_EQ(model::forward_flops_per_token(grouped.model, 8) - model::forward_flops_per_token(mean.model, 8), 2 * (2.0 * 2 * 8 * 8 + 2.0 * 8 * 8));
+  EXPECT_EQ(model::cache_floats(mean.model, 100), 2 * 8);
   const auto of_grouped = estimate_memory(grouped), of_mean = estimate_memory(mean);
   EXPECT_LT(of_mean.activations, of_grouped.activations);
   EXPECT_EQ(of_grouped.parameters - of_mean.parameters, 4 * 2 * 2 * 8 * 8);

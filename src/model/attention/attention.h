@@ -21,8 +21,8 @@ class Attention : public LayerPart {
   // What it asks of the pass (Pass::rotary); nothing: it rotates nothing.
   virtual std::optional<ops::Rotation> rotation() const { return std::nullopt; }
   virtual Json options() const = 0;  // every option with its value, for resolved.json
-  // What generation keeps of each token that it has seen.
-  virtual int64_t cache_floats_per_token() const = 0;
+  // What generation keeps of the n_tokens of a sequence that it has seen, in floats.
+  virtual int64_t cache_floats(int64_t n_tokens) const = 0;
 };
 
 // The layer that a kind is made for.

@@ -51,7 +51,7 @@ class GroupedAttention : public Attention {
 
   std::optional<ops::Rotation> rotation() const override { return rotation_; }
   Json options() const override { return Json::Object{{"kind", "grouped"}}; }
-  int64_t cache_floats_per_token() const override { return 2 * kv_width_; }
+  int64_t cache_floats(int64_t n_tokens) const override { return 2 * kv_width_ * n_tokens; }
 
   // What ops/attention.h, ops/norm.h and autograd keep: queries and keys with their rotation, values (within their
   // projection), the output, and a number a head.

@@ -24,10 +24,10 @@ std::vector<at::Tensor> tensors_of(const Attention& attention) {
 
 const std::vector<ops::Params> kNoStates;
 
-// Kept floats, backward and forward as of ops/: the parameter lists are tested in layout_test, the estimate in train/memory_test.
+// Its parameters are tested in layout_test, its activations in train/memory_test.
 TEST(GroupedAttention, SaysWhatItCosts) {
   const auto attention = make_attention(config_of(), 0);
-  EXPECT_EQ(attention->cache_floats_per_token(), 2 * 2 * 4);                                              // keys and values of two groups
+  EXPECT_EQ(attention->cache_floats(10), 10 * 2 * 2 * 4);                                                 // keys and values of two groups
   EXPECT_EQ(attention->flops_per_token(10), 2.0 * ((16 + 16) * 6 + 6 * 16) + 2.0 * 2 * (10.0 / 2) * 16);  // scores and values, half of them seen
   EXPECT_EQ(*attention->rotation(), (ops::Rotation{2, 1e4}));
 }

@@ -1,3 +1,4 @@
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -36,8 +37,8 @@ TEST(ExpertsFfn, IsTheMoeLayerOfItsTensors) {
   EXPECT_EQ(ffn->flops_per_token(100), 2.0 * (4 * 6 + 2 * 3 * 3 * 6 + 3 * 2 * 3 * 6));  // router, two experts, the shared ones
 }
 
-// Each layer has its own seed, state and plan: those of its place among the layers with experts.
-TEST(ExpertsFfn, TakesTheStateAndThePlanOfItsPlace) {
+// Layers 1 and 3 are the first and second place among those with experts.
+TEST(ExpertsFfn, TakesTheStateOfItsPlace) {
   const auto config = config_of("router = {kind = \"loss_free\"}");
   const auto first = experts_ffn(config, 1), second = experts_ffn(config, 3);
   std::vector<ops::Params> states;
@@ -50,6 +51,33 @@ TEST(ExpertsFfn, TakesTheStateAndThePlanOfItsPlace) {
   const auto takes_two = [&](const Ffn& ffn) { return ffn.forward(tensors_of(ffn), x, pass).decision->expert_ids.eq(2).sum().item<int64_t>(); };
   EXPECT_EQ(takes_two(*second), 3);
   EXPECT_LT(takes_two(*first), 3);
+}
+
+TEST(ExpertsFfn, TakesThePlanOfItsPlace) {
+  const auto config = config_of("router = {kind = \"sinkhorn\", scope = \"step\"}\nbalance = {loss = []}");
+  ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
+  input.step_plans = {at::tensor({100.0, 0.0, 0.0, 0.0}), at::tensor({0.0, 0.0, 0.0, 100.0})};  // biases of the four experts
+  const Pass pass(input, std::vector<ops::Params>(2), {}, at::kDouble);
+  const auto x = testing::random_tensor({3, 6}, 3);
+  for (const auto& [layer, favourite] : std::map<int64_t, int64_t>{{1, 0}, {3, 3}}) {
+    const auto ffn = experts_ffn(config, layer);
+    EXPECT_EQ(ffn->forward(tensors_of(*ffn), x, pass).decision->expert_ids.eq(favourite).sum().item<int64_t>(), 3) << layer;
+  }
+}
+
+// A random router draws from the seed of the pass and its own layer.
+TEST(ExpertsFfn, DrawsByItsLayer) {
+  const auto config = config_of("router = {kind = \"random\"}\nbalance = {loss = []}");
+  ModelInput input{.tokens = at::zeros({1, 32}, at::kLong)};
+  input.seed = 5;
+  const Pass pass(input, std::vector<ops::Params>(2), {}, at::kDouble);
+  const auto x = testing::random_tensor({32, 6}, 3);
+  const auto drawn = [&](int64_t layer) {
+    const auto ffn = experts_ffn(config, layer);
+    return ffn->forward(tensors_of(*ffn), x, pass).decision->expert_ids;
+  };
+  EXPECT_TRUE(testing::same_bits(drawn(1), drawn(1)));
+  EXPECT_FALSE(testing::same_bits(drawn(1), drawn(3)));
 }
 
 TEST(ExpertsFfn, HasNoMatrixWhereItsRouterHasNone) {
