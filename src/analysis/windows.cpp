@@ -7,6 +7,7 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/json.h"
 
@@ -79,7 +80,7 @@ class SequenceReader : public JsonEvents {
   void close_array() override {
     if (depth_-- < 2) return;
     if (n_rows_ == 0) length_ = n_in_row_;
-    require<DataError>(n_in_row_ == length_ && length_ > 0, where_, ": sequence ", n_rows_, ": got ", n_in_row_, " ids; need ", n_rows_ == 0 ? "at least 1" : join_parts(length_, " as in the first"));
+    require<DataError>(n_in_row_ == length_ && length_ > 0, where_, ": sequence ", n_rows_, ": got ", counted(n_in_row_, "id"), "; need ", n_rows_ == 0 ? "at least 1" : join_parts(length_, " as in the first"));
     ++n_rows_;
   }
   void value(Json&& plain) override {

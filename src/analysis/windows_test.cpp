@@ -69,7 +69,7 @@ TEST(ReadSequences, RefusesWhatIsNone) {
     return testing::message_of<DataError>([&] { read_sequences(folder.write("a.json", text), 16); });
   };
   const std::string path = (folder / "a.json").string();
-  EXPECT_THAT(message("[[1, 2], [3]]"), HasSubstr(path + ": sequence 1: got 1 ids; need 2 as in the first"));
+  EXPECT_THAT(message("[[1, 2], [3]]"), HasSubstr(path + ": sequence 1: got 1 id; need 2 as in the first"));
   EXPECT_THAT(message("[[]]"), HasSubstr("got 0 ids; need at least 1"));
   EXPECT_THAT(message("[]"), HasSubstr("got no sequence"));
   EXPECT_THAT(message("[[1, 16]]"), HasSubstr("sequence 0, place 1: got id 16; need 0..15"));

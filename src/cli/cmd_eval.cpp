@@ -92,7 +92,7 @@ int cmd_eval(Options& options) {
     std::cout << name << " loss " << with_error(result.loss, se) << "  perplexity " << with_error(perplexity, se ? std::optional(perplexity * *se) : std::nullopt);
     if (result.bits_per_byte) std::cout << "  bits per byte " << with_error(*result.bits_per_byte, se ? std::optional(*se * *result.bits_per_byte / result.loss) : std::nullopt);
     std::cout << routing_text(result.routing) << "  (" << human_count(static_cast<double>(result.n_tokens))
-              << " tokens" << (se ? "; ± is the standard error, by " + std::to_string(result.clusters.size()) + cluster_word(eval) : "") << ")\n";
+              << (result.n_tokens == 1 ? " token" : " tokens") << (se ? "; ± is the standard error, by " + std::to_string(result.clusters.size()) + cluster_word(eval) : "") << ")\n";
   }
   if (json) std::cout << Json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}}).dump(1) << "\n";
   return 0;

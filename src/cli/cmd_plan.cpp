@@ -188,7 +188,7 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     flops += plan.at("run").at("training_flops").as_double();
     seconds += arm_seconds;
     bytes += plan.at("disk").at("bytes").as_double();
-    for (const auto& message : messages) warnings.insert("arm " + arm.name + ": " + message);
+    for (const auto& message : messages) warnings.insert("arm " + arm.group + ": " + message);  // once for all of its seeds
     plan["shared_phases"] = static_cast<int64_t>(n_shared);
     plan["own_seconds"] = arm_seconds;
     if (!options.json)

@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/log.h"
 #include "data/prepare.h"
@@ -29,7 +30,7 @@ int cmd_prepare(Options& options) {
   const auto prepared = data::prepare(*tokenizer, {inputs.begin(), inputs.end()}, out, prepare);
   for (const auto& sentence : data::sentences(prepared, out, prepare.reader)) log_info(sentence);
   if (prepared.read.n_bad_lines > 0)
-    log_warning("passed over ", prepared.read.n_bad_lines, " damaged lines; ", out,
+    log_warning("passed over ", counted(prepared.read.n_bad_lines, "damaged line"), "; ", out,
                 ".skipped.jsonl says which and why");
   return 0;
 }

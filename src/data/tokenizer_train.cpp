@@ -146,7 +146,7 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
   require<DataError>(!sentences.empty(), inputs.empty() ? "tokenizer train" : inputs.front().string(),
                      ": got no text in ", inputs.size(), " inputs; need some to train on");
   for (const auto& sentence : changes_in_reading(read, reader)) log_info(sentence);
-  if (read.n_bad_lines > 0) log_warning("passed over ", read.n_bad_lines, " damaged lines");
+  if (read.n_bad_lines > 0) log_warning("passed over ", counted(read.n_bad_lines, "damaged line"));
   int64_t text_bytes = 0;
   for (const auto& sentence : sentences) text_bytes += static_cast<int64_t>(sentence.size());
   log_info("training a ", options.kind, " tokenizer of ", counted(options.vocab_size, "piece"), " on ", counted(static_cast<int64_t>(sentences.size()), "line"), ", ",

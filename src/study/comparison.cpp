@@ -25,24 +25,40 @@ std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) 
   return out;
 }
 
-std::vector<std::string> names_of(const Json& sources) {
-  std::vector<std::string> out;
-  for (const auto& source : sources.as_array()) out.push_back(source.at("name").as_string());
+struct NamedSet {
+  std::string name, path;
+};
+
+std::vector<NamedSet> sets_of(const Json& sources) {
+  std::vector<NamedSet> out;
+  for (const auto& source : sources.as_array()) out.push_back({source.at("name").as_string(), source.at("path").as_string()});
   return out;
 }
 
 double fraction_of(const Json& phase) { return phase.at("replay").is_null() ? 0 : phase.at("replay").at("fraction").as_double(); }
 
-bool has(const std::vector<std::string>& names, const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); }
+// Whether a held-out set tells of a source: it has its name, its file, or is the part of the file that `prepare --holdout` kept back.
+bool is_of(const NamedSet& held_out, const NamedSet& source) {
+  return held_out.name == source.name || held_out.path == source.path || held_out.path == source.path + "-heldout";
+}
+
+bool is_of_any(const NamedSet& held_out, const std::vector<NamedSet>& sources) {
+  return std::any_of(sources.begin(), sources.end(), [&](const NamedSet& source) { return is_of(held_out, source); });
+}
+
+std::vector<NamedSet> evaluated_sets(const train::Arm& arm) {
+  const Json& eval = arm.resolved.at("phase").as_array().back().at("eval");
+  return eval.is_null() ? std::vector<NamedSet>() : sets_of(eval.at("data"));
+}
 
 // Of a run of one phase on weights that were trained before: the held-out sets that its phase does not train on. What the weights had
 // learned is not in its recipe; these sets are what it may forget.
-std::vector<std::string> held_out_of_before(const train::Arm& arm, const std::vector<std::string>& evaluated) {
-  std::vector<std::string> out;
+std::vector<NamedSet> held_out_of_before(const train::Arm& arm, const std::vector<NamedSet>& evaluated) {
+  std::vector<NamedSet> out;
   const auto& phases = arm.resolved.at("phase").as_array();
   if (phases.size() > 1 || !train::comes_from_elsewhere(arm)) return out;
-  const auto trained = names_of(phases.front().at("data"));
-  std::copy_if(evaluated.begin(), evaluated.end(), std::back_inserter(out), [&](const std::string& name) { return !has(trained, name); });
+  const auto trained = sets_of(phases.front().at("data"));
+  std::copy_if(evaluated.begin(), evaluated.end(), std::back_inserter(out), [&](const NamedSet& set) { return !is_of_any(set, trained); });
   return out;
 }
 
@@ -50,18 +66,30 @@ std::vector<std::string> held_out_of_before(const train::Arm& arm, const std::ve
 
 ShiftSets shift_sets(const train::Arm& arm) {
   const auto& phases = arm.resolved.at("phase").as_array();
-  auto first = names_of(phases.front().at("data"));
-  const auto last = names_of(phases.back().at("data"));
-  const Json& eval = phases.back().at("eval");
-  const auto evaluated = eval.is_null() ? std::vector<std::string>() : names_of(eval.at("data"));
+  auto first = sets_of(phases.front().at("data"));
+  const auto last = sets_of(phases.back().at("data"));
+  const auto evaluated = evaluated_sets(arm);
   if (const auto others = held_out_of_before(arm, evaluated); !others.empty()) first = others;
-  const auto pick = [&](const std::vector<std::string>& names) {
-    const auto found = std::find_if(names.begin(), names.end(), [&](const std::string& name) { return has(evaluated, name); });
-    return found == names.end() ? names.front() : *found;
+  const auto pick = [&](const std::vector<NamedSet>& sources) {
+    for (const auto& source : sources)
+      for (const auto& set : evaluated)
+        if (is_of(set, source)) return set.name;
+    return sources.front().name;
   };
-  std::vector<std::string> added;
-  std::copy_if(last.begin(), last.end(), std::back_inserter(added), [&](const std::string& name) { return !has(first, name); });
+  std::vector<NamedSet> added;
+  std::copy_if(last.begin(), last.end(), std::back_inserter(added), [&](const NamedSet& source) { return !is_of_any(source, first); });
   return {pick(first), pick(added.empty() ? last : added)};
+}
+
+std::string sets_without_evaluation(const train::Arm& arm) {
+  const auto evaluated = evaluated_sets(arm);
+  const auto sets = shift_sets(arm);
+  std::string out;
+  for (const auto& name : {sets.old_data, sets.new_data}) {
+    const bool is_there = std::any_of(evaluated.begin(), evaluated.end(), [&](const NamedSet& set) { return set.name == name; });
+    if (!is_there && out.find(name) == std::string::npos) add_to_list(out, name);
+  }
+  return out;
 }
 
 bool shifts_data(const train::Arm& arm) {

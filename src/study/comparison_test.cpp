@@ -90,6 +90,17 @@ TEST(Replay, IsOfTheLastPhaseOrOfAny) {
   EXPECT_FALSE(shifts_data(arm_of({"phase.two.data=[{name = \"a\", path = \"/data/a\"}]"})));
 }
 
+TEST(ShiftSets, AreFoundByNameByFileAndAsTheHeldOutPart) {
+  const auto sets = [](const std::string& eval) {
+    const auto found = arm_of({"phase.one.eval={data = [" + eval + "]}"});
+    return shift_sets(found).old_data + " " + shift_sets(found).new_data + " | " + sets_without_evaluation(found);
+  };
+  EXPECT_EQ(sets("{name = \"b\", path = \"/x\"}, {name = \"a\", path = \"/y\"}"), "a b | ");
+  EXPECT_EQ(sets("{name = \"old\", path = \"/data/a\"}, {name = \"new\", path = \"/data/b-heldout\"}"), "old new | ");
+  EXPECT_EQ(sets("{name = \"old\", path = \"/data/a-heldout\"}, {name = \"other\", path = \"/data/c\"}"), "old b | b");
+  EXPECT_EQ(sets("{name = \"other\", path = \"/data/c\"}"), "a b | a, b");
+}
+
 TEST(Comparison, HasTheFlopsOfAllArms) {
   const auto narrow = arm_of({}), wide = arm_of({"model.d_expert=60"});
   const Json flops = comparison_json({wide, narrow}).at("flops_per_token");

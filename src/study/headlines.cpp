@@ -257,6 +257,11 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
     for (const auto& note : unpaired_notes(arms, pairs)) add(note);
   const bool is_one_seed = std::all_of(groups.begin(), groups.end(), [](const Group& group) { return group.outcomes.size() == 1; });
   if (!out.empty() && is_one_seed) out.emplace_back("Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by more.");
+  std::set<std::string> unseen;
+  for (const auto& arm : arms) unseen.insert(sets_without_evaluation(arm));
+  for (const auto& sets : unseen)
+    if (!sets.empty())
+      out.push_back("Nothing is said of the loss on " + sets + ": phase.eval.data has no held-out set of it. A set counts as one where it has the name of the source, its file, or the file's -heldout part.");
   return out;
 }
 

@@ -16,7 +16,9 @@ Arm arm_of(const std::string& name, const std::string& group, const std::vector<
   Arm arm;
   arm.name = name;
   arm.group = group;
-  arm.resolved = train::run_config_json(testing::tiny_config("/data", overrides));
+  std::vector<std::string> all = {testing::kEvaluatesBoth};
+  all.insert(all.end(), overrides.begin(), overrides.end());
+  arm.resolved = train::run_config_json(testing::tiny_config("/data", all));
   return arm;
 }
 
@@ -241,6 +243,12 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
   const auto more = study_headlines(others, tables_);
   EXPECT_THAT(more.at(0), HasSubstr("Of 3 arms with routers that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7"));
   EXPECT_THAT(more.at(2), AllOf(HasSubstr("60 ± 14 % of the tokens under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
+}
+
+TEST_F(HeadlinesTest, SayWhatNoHeldOutSetTellsOf) {
+  arms_ = {arm_of("moe", "moe", {"phase.one.eval={data = [{name = \"old\", path = \"/data/a-heldout\"}]}"})};
+  tables_ = train::new_tables();
+  EXPECT_THAT(study_headlines(arms_, tables_), ::testing::Contains(HasSubstr("Nothing is said of the loss on b: phase.eval.data has no held-out set of it.")));
 }
 
 }  // namespace

@@ -11,9 +11,11 @@ namespace {
 using train::Arm;
 
 Arm arm_of(const std::string& name, const std::vector<std::string>& overrides = {}) {
+  std::vector<std::string> all = {testing::kEvaluatesBoth};
+  all.insert(all.end(), overrides.begin(), overrides.end());
   Arm arm;
   arm.name = arm.group = name;
-  arm.resolved = train::run_config_json(testing::tiny_config("/data", overrides));
+  arm.resolved = train::run_config_json(testing::tiny_config("/data", all));
   return arm;
 }
 

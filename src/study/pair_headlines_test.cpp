@@ -12,8 +12,8 @@ using ::testing::HasSubstr;
 using train::Arm;
 
 Arm arm_of(const std::string& group, const std::vector<std::string>& overrides, int64_t seed) {
-  auto all = overrides;
-  all.push_back("train.seed=" + std::to_string(seed));
+  std::vector<std::string> all = {testing::kEvaluatesBoth, "train.seed=" + std::to_string(seed)};
+  all.insert(all.end(), overrides.begin(), overrides.end());
   Arm arm;
   arm.group = group;
   arm.name = group + "-seed" + std::to_string(seed);

@@ -391,7 +391,7 @@ Json definitions_json() {
   const auto add = [&](const char* term, const char* text, const char* source) { out[term] = Json::Object{{"text", text}, {"source", source}}; };
   add("loss", "Mean cross-entropy in nats over target tokens, end-of-document tokens included.", "docs/formats.md");
   add("perplexity", "exp(loss).", "");
-  add("± of a loss", "Its standard error: how much the loss of another text of the kind would differ, from the spread between windows (or documents). Over seeds: the sample standard deviation.", "docs/formats.md");
+  add("± of a loss", "Its standard error: how much the loss of another text of the kind would differ, from the spread between windows (or documents). Of several seeds: the larger of that and of the sample standard deviation over them.", "docs/formats.md");
   add("bits per byte", "Sum of the losses divided by ln 2 and by the bytes of the text.", "");
   add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.", "arXiv 2409.02060");
   add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, which is perfect balance (k: on average, where a router gives tokens any number of experts).", "arXiv 2503.05029");

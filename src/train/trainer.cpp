@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "checkpoint/manifest.h"
 #include "core/counted.h"
@@ -75,9 +76,9 @@ StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& st
 }
 
 // With on_collapse = "abort" a collapse ends the run, which can go on from here.
-const Alarm* fatal_alarm(const RunSetting& setting, const std::vector<Alarm>& alarms) {
+std::optional<Alarm> fatal_alarm(const RunSetting& setting, const std::vector<Alarm>& alarms) {
   const auto collapse = std::find_if(alarms.begin(), alarms.end(), [](const Alarm& alarm) { return alarm.is_collapse(); });
-  return collapse != alarms.end() && setting.config.train.on_collapse == OnCollapse::abort ? &*collapse : nullptr;
+  return collapse != alarms.end() && setting.config.train.on_collapse == OnCollapse::abort ? std::optional(*collapse) : std::nullopt;
 }
 
 void advance_phase(TrainState& state) {
@@ -100,19 +101,24 @@ TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoin
   const bool is_new = state.phase_step == 0;
   PhaseRun phase = begin_phase(setting, state);
   if (is_new) sinks.begin_phase(phase.config.name);
-  AlarmWatch watch(is_new ? std::set<Alarm>{} : alarms_of_phase(read_metrics(setting.options.run / "metrics.jsonl"), phase.config.name));
+  const auto known = is_new ? std::set<Alarm>{} : alarms_of_phase(read_metrics(setting.options.run / "metrics.jsonl"), phase.config.name);
+  if (const auto fatal = fatal_alarm(setting, {known.begin(), known.end()})) {
+    sinks.end();
+    fail<NumericsError>("phase ", phase.config.name, ": got a run to go on with in which ", alarm_sentences({*fatal})[0], "; need --set train.on_collapse=warn to train on (now \"abort\")");
+  }
+  AlarmWatch watch(known);
   evaluate_before_training(setting, state, sinks);
   while (!setting.phase_has_ended(state)) {
     const StepOutcome step = take_step(setting, phase, state, watch);
     sinks.write(state, step);
 
     const bool stops = stop_requested();
-    const Alarm* fatal = fatal_alarm(setting, step.alarms);
+    const auto fatal = fatal_alarm(setting, step.alarms);
     const bool has_more = state.step < setting.n_steps() || is_evaluation_due(setting, state);
-    if (stops || fatal != nullptr || checkpoints.is_due(state)) checkpoints.save(state, *run.metrics);
-    if (fatal != nullptr || (stops && has_more)) sinks.end();
+    if (stops || fatal || checkpoints.is_due(state)) checkpoints.save(state, *run.metrics);
+    if (fatal || (stops && has_more)) sinks.end();
     if (stops && has_more) fail<Interrupted>("stopped by a signal: saved step ", state.step, " of ", setting.n_steps(), " in ", setting.options.run.string(), "; --resume goes on");
-    if (fatal != nullptr) fail<NumericsError>("step ", state.step, ": got ", alarm_sentences({*fatal})[0], "; need no collapse (train.on_collapse = \"abort\"; the step is saved)");
+    if (fatal) fail<NumericsError>("step ", state.step, ": got ", alarm_sentences({*fatal})[0], "; need no collapse (train.on_collapse = \"abort\"; the step is saved)");
 
     evaluate_what_is_due(setting, state, sinks);
     if (state.step < setting.n_steps() && is_time_up()) {

@@ -90,6 +90,7 @@ TEST_F(TrainerTest, ACollapsedRouterIsAnAlarmOrTheEnd) {
   aborting.emplace_back("train.on_collapse=abort");
   EXPECT_THAT(testing::message_of<NumericsError>([&] { train("ends", aborting); }), HasSubstr("step " + std::to_string(alarmed) + ": got routing check"));
   EXPECT_THAT(checkpoint::saved_steps(folder_ / "ends"), ::testing::Contains(alarmed));
+  EXPECT_THAT(testing::message_of<NumericsError>([&] { train("ends", aborting, /*resume=*/true); }), HasSubstr("need --set train.on_collapse=warn to train on"));
   EXPECT_EQ(train("ends", collapsing, /*resume=*/true), TrainOutcome::finished);  // what follows a collapse is no change of what is trained
 }
 

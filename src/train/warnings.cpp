@@ -31,8 +31,9 @@ const Json* last_routing(const Arm& arm, const std::string& data) {
   return out;
 }
 
-// Whether the run's last evaluation, after the step, has the alarm's layer in use again on every set: half of its experts or more get
-// tokens, and the busiest one's share is nearer to an even load than to all tokens. Of shrunk scores counts say nothing.
+// Whether the alarm's layer is in use again in the end. The run's last evaluation, after the step, says so on every set: half of its experts
+// or more get tokens, and the busiest one's share is nearer to an even load than to all tokens. The last step, whose data no evaluation need
+// have, has such a share too. Of shrunk scores counts say nothing.
 bool has_recovered(const Arm& arm, const Json& step, const Json& alarm) {
   if (arm.evaluations.empty() || alarm.at("kind").as_string() == "no_scores") return false;
   const Json& last = arm.evaluations.back();
@@ -40,12 +41,12 @@ bool has_recovered(const Arm& arm, const Json& step, const Json& alarm) {
   const auto config = arm_model(arm);
   const int64_t n_experts = config.n_experts;
   const double even_load = model::experts_per_token(config) / static_cast<double>(n_experts);
+  const auto is_uneven = [&](const Json& layer) { return layer.at("layer") == alarm.at("layer") && layer.at("mri").as_double() >= (1 + even_load) / 2; };
   for (const auto& [data, result] : last.at("eval").as_object())
-    for (const auto& layer : result.at("routing").as_array()) {
-      if (!(layer.at("layer") == alarm.at("layer"))) continue;
-      if (2 * layer.at("dead").as_int() > n_experts || layer.at("mri").as_double() >= (1 + even_load) / 2) return false;
-    }
-  return true;
+    for (const auto& layer : result.at("routing").as_array())
+      if (is_uneven(layer) || (layer.at("layer") == alarm.at("layer") && 2 * layer.at("dead").as_int() > n_experts)) return false;
+  const Json* trained = arm.steps.empty() ? nullptr : arm.steps.back().find("routing");
+  return trained == nullptr || std::none_of(trained->as_array().begin(), trained->as_array().end(), is_uneven);
 }
 
 // "layer 1", "layers 0, 2".

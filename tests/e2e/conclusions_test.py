@@ -82,14 +82,17 @@ class Place:
 
 def alarms_of(arm, run):
     """The rows that the table of warnings has of a run: a router has recovered when the last evaluation, a later one, has on each set
-    at least 2 of the layer's 4 experts in use and a busiest share below 0.75, halfway between an even load of 2 in 4 and all tokens."""
+    at least 2 of the layer's 4 experts in use and a busiest share below 0.75, halfway between an even load of 2 in 4 and all tokens,
+    and the last step has such a share too."""
     lines = read_lines(run / "metrics.jsonl")
     last = [line for line in lines if "eval" in line][-1]
+    trained = [line for line in lines if "loss" in line][-1]["routing"]
     rows = []
     for line in lines:
         for alarm in line.get("alarms", []):
+            even_now = all(layer["mri"] < 0.75 for layer in trained if layer["layer"] == alarm["layer"])
             layers = [layer for result in last["eval"].values() for layer in result["routing"] if layer["layer"] == alarm["layer"]]
-            recovered = last["step"] > line["step"] and all(layer["dead"] <= 2 and layer["mri"] < 0.75 for layer in layers)
+            recovered = last["step"] > line["step"] and even_now and all(layer["dead"] <= 2 and layer["mri"] < 0.75 for layer in layers)
             rows.append([arm, line["phase"], line["step"], alarm["layer"], alarm["kind"], alarm["text"], recovered if alarm["kind"] in COLLAPSES else None, 1])
     return rows
 
