@@ -54,25 +54,6 @@ def check_memory_and_time_are_those_of_the_run(place, problems):
     problems.equal(plan["disk"]["checkpoints"], len(toy.checkpoints(run)), "checkpoints")
 
 
-def check_frequent_evaluations_of_small_sets_have_their_cost(place, problems):
-    """400 evaluations of sets of 4 tokens: the difference that they make to a run, within a factor of 8: the forward pass of one
-    token is what is timed, and the lines that an evaluation writes come to it."""
-    held = ", ".join(f'{{name = "{name}", path = "{place.folder / "en"}"}}' for name in ("x", "y"))
-    steps = ["--set", "phase.english.steps=200", "--set", "phase.german.steps=1", "--set", 'train.checkpoint_every="1000 steps"']
-
-    def seconds_and_plan(name, every):
-        sets = [*steps, "--set", f'phase.english.eval={{every = "{every} steps", max_tokens = 4, data = [{held}]}}']
-        plan, _ = place.plan(problems, *sets)
-        result = toy.evenkeel("train", place.recipe, "--out", place.folder / name, *CPU, *sets)
-        problems.ran(result)
-        return result.seconds, plan["time"]["evaluation_seconds"]
-
-    often, planned_often = seconds_and_plan("often", 1)
-    once, planned_once = seconds_and_plan("once", 200)
-    measured, planned = often - once, planned_often - planned_once
-    problems.need(1 / 8 < planned / measured < 8, f"398 evaluations of a set: planned {planned:.2f} s, took {measured:.2f} s")
-
-
 def check_epochs_of_each_source_and_a_warning_when_it_repeats(place, problems):
     plan, result = place.plan(problems, "--no-measure")
     rows = {(phase["name"], use["name"]): use for phase in plan["phases"] for use in phase["sources"]}
