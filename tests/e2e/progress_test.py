@@ -117,7 +117,7 @@ def check_progress_follows_a_resize(place, problems):
 def check_the_last_line_is_printed_once(place, problems):
     rc, text = on_terminal(["train", place.recipe, "--out", place.folder / "once", *CPU], 100)
     problems.equal(rc, 0, "exit code")
-    screen = [line.split("\r\033[K")[-1] for line in text.replace("\r\n", "\n").split("\n")]
+    screen = [line.split("\033[K")[-1] for line in text.replace("\r\n", "\n").split("\n")]
     problems.equal(sum("training" in line and "100%" in line for line in screen), 1, "lines that stay with the whole progress")
     plain = toy.evenkeel("train", place.recipe, "--out", place.folder / "plain", *CPU, *place.short)
     problems.equal(len([line for line in plain.err.splitlines() if line.startswith("evenkeel: training")]), 1, "lines of progress without a terminal")
@@ -129,7 +129,7 @@ def check_the_bar_of_a_set_ends_before_its_result(place, problems):
     problems.ran(toy.evenkeel("train", place.recipe, "--out", run, *CPU, *place.short))
     rc, text = on_terminal(["eval", run, *CPU, "--data", f"en={place.folder / 'en'}", f"de={place.folder / 'de'}"], 100, with_stdout=True)
     problems.equal(rc, 0, "exit code")
-    screen = [line.split("\r\033[K")[-1] for line in text.replace("\r\n", "\n").strip().split("\n")]
+    screen = [line.split("\033[K")[-1] for line in text.replace("\r\n", "\n").strip().split("\n")]
     kinds = ["bar" if line.startswith("evaluating") and "100%" in line else "result" if " loss " in line else line for line in screen]
     problems.equal(kinds, ["bar", "result", "bar", "result"], f"rows of {screen}")
 
