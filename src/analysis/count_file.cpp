@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/json.h"
 #include "data/readers.h"
@@ -136,8 +137,7 @@ class Reader : public JsonEvents {
 
   int64_t whole(const Json& plain, int64_t most) const {
     const bool fits = plain.is_integer() && plain.as_int() >= 0 && plain.as_int() <= most;
-    const bool has_fraction = plain.is_number() && !plain.is_integer();  // 1e3 and 1000.0 are shown as 1000
-    if (!fits) refuse(plain, join_parts("a whole number from 0 to ", most, has_fraction ? ", written without a point or an exponent" : ""));
+    if (!fits) refuse(plain, join_parts("a whole number from 0 to ", most, has_fraction(plain) ? ", written without a point or an exponent" : ""));
     return plain.as_int();
   }
   int64_t number_of(const std::string& text, int64_t most, const char* what) const {

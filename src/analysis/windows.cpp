@@ -84,8 +84,7 @@ class SequenceReader : public JsonEvents {
     ++n_rows_;
   }
   void value(Json&& plain) override {
-    const bool has_fraction = plain.is_number() && !plain.is_integer();  // 1e3 and 1000.0 are shown as 1000
-    if (depth_ != 2 || !plain.is_integer()) refuse(plain.dump(), has_fraction ? ", whole numbers written without a point or an exponent" : "");
+    if (depth_ != 2 || !plain.is_integer()) refuse(plain.dump(), has_fraction(plain) ? ", whole numbers written without a point or an exponent" : "");
     const int64_t id = plain.as_int();
     require<DataError>(id >= 0 && id < vocab_size_, where_, ": sequence ", n_rows_, ", place ", n_in_row_, ": got id ", id, "; need 0..", vocab_size_ - 1, " (the model's vocabulary)");
     ids_.push_back(id);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "model/layout.h"
 #include "optim/adamw.h"
@@ -85,9 +86,9 @@ std::string sets_without_evaluation(const train::Arm& arm) {
   const auto evaluated = evaluated_sets(arm);
   const auto sets = shift_sets(arm);
   std::string out;
-  for (const auto& name : {sets.old_data, sets.new_data}) {
+  for (const auto& name : std::set<std::string>{sets.old_data, sets.new_data}) {
     const bool is_there = std::any_of(evaluated.begin(), evaluated.end(), [&](const NamedSet& set) { return set.name == name; });
-    if (!is_there && out.find(name) == std::string::npos) add_to_list(out, name);
+    if (!is_there) add_to_list(out, name);
   }
   return out;
 }

@@ -99,6 +99,8 @@ TEST(ShiftSets, AreFoundByNameByFileAndAsTheHeldOutPart) {
   EXPECT_EQ(sets("{name = \"old\", path = \"/data/a\"}, {name = \"new\", path = \"/data/b-heldout\"}"), "old new | ");
   EXPECT_EQ(sets("{name = \"old\", path = \"/data/a-heldout\"}, {name = \"other\", path = \"/data/c\"}"), "old b | b");
   EXPECT_EQ(sets("{name = \"other\", path = \"/data/c\"}"), "a b | a, b");
+  const auto like = arm_of({"phase.one.data=[{name = \"en-new\", path = \"/data/x\"}]", "phase.two.data=[{name = \"en\", path = \"/data/y\"}]"});
+  EXPECT_EQ(sets_without_evaluation(like), "en, en-new");  // a name that is a part of the other
 }
 
 TEST(Comparison, HasTheFlopsOfAllArms) {

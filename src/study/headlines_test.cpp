@@ -10,17 +10,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::made_arm;
 using train::Arm;
-
-Arm arm_of(const std::string& name, const std::string& group, const std::vector<std::string>& overrides) {
-  Arm arm;
-  arm.name = name;
-  arm.group = group;
-  std::vector<std::string> all = {testing::kEvaluatesBoth};
-  all.insert(all.end(), overrides.begin(), overrides.end());
-  arm.resolved = train::run_config_json(testing::tiny_config("/data", all));
-  return arm;
-}
 
 const std::string kReplay = "phase.two.replay={fraction = 0.25, from = \"one\"}";
 
@@ -28,8 +19,8 @@ const std::string kReplay = "phase.two.replay={fraction = 0.25, from = \"one\"}"
 class HeadlinesTest : public ::testing::Test {
  protected:
   HeadlinesTest() : tables_(train::new_tables()) {
-    arms_ = {arm_of("dense", "dense", testing::kTinyDense), arm_of("moe-seed1", "moe", {}), arm_of("moe-seed2", "moe", {"train.seed=2"}),
-             arm_of("moe-r25-seed1", "moe-r25", {kReplay}), arm_of("moe-r25-seed2", "moe-r25", {kReplay, "train.seed=2"})};
+    arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe-seed1", "moe", {}), made_arm("moe-seed2", "moe", {"train.seed=2"}),
+             made_arm("moe-r25-seed1", "moe-r25", {kReplay}), made_arm("moe-r25-seed2", "moe-r25", {kReplay, "train.seed=2"})};
   }
   void forgetting(const std::string& arm, double change, double new_loss, const Json& se = Json()) {
     auto& table = train::find_table(tables_, "forgetting");
@@ -77,14 +68,14 @@ TEST_F(HeadlinesTest, ADifferenceThatSeedsAgreeOnHasItsInterval) {
 
 // Standard errors of 0.01 on both sides give a difference an interval of 1.96 * 0.0141, and of two differences at once 2.24 * 0.0141.
 TEST_F(HeadlinesTest, TheVerdictFollowsTheFigures) {
-  arms_ = {arm_of("dense", "dense", testing::kTinyDense), arm_of("moe", "moe", {})};
+  arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe", "moe", {})};
   forgetting("dense", 0.20, 2.0, 0.01);
   forgetting("moe", 0.30, 2.0, 0.01);
   EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("Without replay the MoE model forgets more than the dense one of the same FLOPs: +0.300 ± 0.010 nats a token on a against +0.200 ± 0.010.", kOneSeed));
-  arms_.push_back(arm_of("other", "other", {}));
+  arms_.push_back(made_arm("other", "other", {}));
   forgetting("other", 0.17, 2.0, 0.01);  // 0.030: beyond the interval of one difference, within that of two
   EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("1 of 2 MoE models forget more and 0 less, beyond noise, than the dense one of the same FLOPs: +0.170 ± 0.010 to +0.300 ± 0.010"));
-  arms_[2] = arm_of("third", "third", {});
+  arms_[2] = made_arm("third", "third", {});
   forgetting("third", 0.10, 2.0, 0.01);
   arms_.erase(arms_.begin() + 1);
   auto& rows = train::find_table(tables_, "forgetting").rows;
@@ -107,7 +98,7 @@ TEST_F(HeadlinesTest, WithoutErrorsThereIsNoVerdict) {
 
 // What the windows have in common cancels: their losses differ by 2, the changes of the two arms by 0.1 in each.
 TEST_F(HeadlinesTest, OneSeedIsPairedByTheWindowsOfTheText) {
-  arms_ = {arm_of("dense", "dense", testing::kTinyDense), arm_of("moe", "moe", {})};
+  arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe", "moe", {})};
   const auto result = [](double a, double b, double c) {
     Json out = testing::made_result((a + b + c) / 3);
     out["loss_se"] = 0.6;
@@ -123,7 +114,7 @@ TEST_F(HeadlinesTest, OneSeedIsPairedByTheWindowsOfTheText) {
 }
 
 TEST_F(HeadlinesTest, TheSameFlopsAreSaidWhereTheyAre) {
-  arms_ = {arm_of("dense", "dense", testing::kTinyDense), arm_of("moe", "moe", {}), arm_of("wide", "wide", {"model.d_expert=60"})};
+  arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe", "moe", {}), made_arm("wide", "wide", {"model.d_expert=60"})};
   for (const char* arm : {"dense", "moe", "wide"}) forgetting(arm, 0.30, 2.0);
   const double dense = training_flops_per_token(arms_[0]), moe = training_flops_per_token(arms_[1]), wide = training_flops_per_token(arms_[2]);
   char ratio[64];
@@ -139,7 +130,7 @@ TEST_F(HeadlinesTest, TheSameFlopsAreSaidWhereTheyAre) {
 }
 
 TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
-  arms_ = {arm_of("moe", "moe", {}), arm_of("moe-wide-r25", "moe-wide-r25", {kReplay, "model.d_expert=60"}), arm_of("other", "other", {"train.seed=9"}), arm_of("again", "again", {kReplay, "train.seed=9"})};
+  arms_ = {made_arm("moe", "moe", {}), made_arm("moe-wide-r25", "moe-wide-r25", {kReplay, "model.d_expert=60"}), made_arm("other", "other", {"train.seed=9"}), made_arm("again", "again", {kReplay, "train.seed=9"})};
   forgetting("moe", 0.9, 1.0);
   forgetting("moe-wide-r25", 0.8, 1.0);
   forgetting("other", 0.40, 2.0);
@@ -149,12 +140,12 @@ TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
 }
 
 TEST_F(HeadlinesTest, OtherBudgetsAndDataDoNotCompare) {
-  arms_ = {arm_of("dense", "dense", testing::kTinyDense), arm_of("longer", "longer", {"phase.two.steps=8"})};
+  arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("longer", "longer", {"phase.two.steps=8"})};
   for (const char* arm : {"dense", "longer"}) forgetting(arm, 0.30, 2.0);
   EXPECT_TRUE(study_headlines(arms_, tables_).empty());
   // The second phase goes on with the same data: nothing shifts.
   const std::string same = "phase.two.data=[{name = \"a\", path = \"/data/a\"}]";
-  arms_ = {arm_of("steady", "steady", {same}), arm_of("steady-r25", "steady-r25", {same, kReplay})};
+  arms_ = {made_arm("steady", "steady", {same}), made_arm("steady-r25", "steady-r25", {same, kReplay})};
   tables_ = train::new_tables();
   for (const char* arm : {"steady", "steady-r25"}) {
     forgetting(arm, 0.30, 2.0);
@@ -173,7 +164,7 @@ TEST_F(HeadlinesTest, NothingIsSaidWhereNothingCompares) {
 // A router against the other, with and without replay: the question of a study without a dense arm.
 TEST_F(HeadlinesTest, AMatrixOfRoutersAndReplayIsAnsweredAlongBoth) {
   const std::string sinkhorn = "model.router={kind = \"sinkhorn\"}";
-  arms_ = {arm_of("p", "p", {}), arm_of("p-r25", "p-r25", {kReplay}), arm_of("s", "s", {sinkhorn}), arm_of("s-r25", "s-r25", {sinkhorn, kReplay})};
+  arms_ = {made_arm("p", "p", {}), made_arm("p-r25", "p-r25", {kReplay}), made_arm("s", "s", {sinkhorn}), made_arm("s-r25", "s-r25", {sinkhorn, kReplay})};
   for (const char* arm : {"p", "p-r25", "s", "s-r25"}) forgetting(arm, 0.30, arm[0] == 's' ? 2.5 : 2.0);
   const auto found = study_headlines(arms_, tables_);
   ASSERT_EQ(found.size(), 5u);  // the last: of one seed
@@ -184,7 +175,7 @@ TEST_F(HeadlinesTest, AMatrixOfRoutersAndReplayIsAnsweredAlongBoth) {
 
 // A router that had collapsed before the shift has nowhere to rise to: it is no example of balance.
 TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
-  arms_ = {arm_of("moe", "moe", {})};
+  arms_ = {made_arm("moe", "moe", {})};
   Json line = testing::made_step(8, "two", {0.9, 0.9});
   line["alarms"] = Json::Array{Json::Object{{"layer", 0}, {"kind", "same_experts"}, {"text", "nearly all tokens have the same 2 of 4 experts"}}};
   arms_[0].steps = {line};
@@ -198,7 +189,7 @@ TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
 
 // In the end, on both sets: a router that is even on the new text may have lost the old one.
 TEST_F(HeadlinesTest, ImbalanceInTheEndIsThatOfBothHeldOutSets) {
-  arms_ = {arm_of("moe", "moe", {})};
+  arms_ = {made_arm("moe", "moe", {})};
   shift("moe", 0.5, 0.6, 0.7, 0.55);
   auto& table = train::find_table(tables_, "eval_mri");
   table.add_row({"moe", "one", "a", 0, 0.5, 0.9, 0});  // not of the last phase
@@ -220,7 +211,7 @@ Table routers_table() {
 }
 
 TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
-  std::vector<Arm> arms = {arm_of("a-1", "a", {}), arm_of("a-2", "a", {"train.seed=2"}), arm_of("b", "b", {}), arm_of("ahead", "ahead", {}), arm_of("dense", "dense", testing::kTinyDense)};
+  std::vector<Arm> arms = {made_arm("a-1", "a", {}), made_arm("a-2", "a", {"train.seed=2"}), made_arm("b", "b", {}), made_arm("ahead", "ahead", {}), made_arm("dense", "dense", testing::kTinyDense)};
   tables_.emplace_back("routers", routers_table());
   EXPECT_THAT(study_headlines(arms, tables_),
               ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7 nats a token, and b the highest, 2.75 (no difference beyond noise: 0; 95 %: -11 to +11).",
@@ -235,8 +226,8 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
   EXPECT_THAT(study_headlines(collapsed, tables_), ElementsAre("b: the router collapsed in phase two, layer 0, from step 8: one.", HasSubstr("and b (its router has collapsed) the highest"), HasSubstr("under ahead"), HasSubstr("50.0 % of the tokens under b (its router has collapsed)")));
   // Two arms of one rule are not two rules, and an arm with another budget is left out.
   auto others = arms;
-  others.push_back(arm_of("b-again", "b-again", {}));
-  others.push_back(arm_of("longer", "longer", {"phase.two.steps=8"}));
+  others.push_back(made_arm("b-again", "b-again", {}));
+  others.push_back(made_arm("longer", "longer", {"phase.two.steps=8"}));
   auto& rows = train::find_table(tables_, "routers").rows;
   rows.push_back({"b-again", "hash", "none", true, "b", 0.0625, 2.75, 0.4, 0.4, 0.25, 0, 16, "a", Json()});
   rows.push_back({"longer", "top_k", "none", true, "b", 0.125, 1.0, 0.1, 0.9, 0.99, 0, 16, "a", Json()});
@@ -246,7 +237,7 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
 }
 
 TEST_F(HeadlinesTest, SayWhatNoHeldOutSetTellsOf) {
-  arms_ = {arm_of("moe", "moe", {"phase.one.eval={data = [{name = \"old\", path = \"/data/a-heldout\"}]}"})};
+  arms_ = {made_arm("moe", "moe", {"phase.one.eval={data = [{name = \"old\", path = \"/data/a-heldout\"}]}"})};
   tables_ = train::new_tables();
   EXPECT_THAT(study_headlines(arms_, tables_), ::testing::Contains(HasSubstr("Nothing is said of the loss on b: phase.eval.data has no held-out set of it.")));
 }

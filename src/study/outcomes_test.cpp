@@ -8,16 +8,8 @@
 namespace evenkeel::study {
 namespace {
 
+using testing::made_arm;
 using train::Arm;
-
-Arm arm_of(const std::string& name, const std::vector<std::string>& overrides = {}) {
-  std::vector<std::string> all = {testing::kEvaluatesBoth};
-  all.insert(all.end(), overrides.begin(), overrides.end());
-  Arm arm;
-  arm.name = arm.group = name;
-  arm.resolved = train::run_config_json(testing::tiny_config("/data", all));
-  return arm;
-}
 
 // Phase one learns "a", phase two "b".
 TEST(Outcomes, AreThoseOfTheLastPhase) {
@@ -40,7 +32,7 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
   tasks.rows = {{"moe", "one", "quiz", 0.1}, {"moe", "two", "quiz", 0.25}, {"moe", "two", "none", Json()}};
   tables.emplace_back("tokens_to_loss", tokens);
   tables.emplace_back("tasks", tasks);
-  const auto out = outcomes_of({arm_of("moe"), arm_of("dense", testing::kTinyDense)}, tables);
+  const auto out = outcomes_of({made_arm("moe", "moe"), made_arm("dense", "dense", testing::kTinyDense)}, tables);
   const Outcome& moe = out.at("moe");
   EXPECT_EQ(moe.forgetting.value().value, 0.5);
   EXPECT_EQ(moe.forgetting->se, 0.02);
@@ -64,7 +56,7 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
 }
 
 TEST(Outcomes, KnowExpertsInUseAndCollapse) {
-  Arm arm = arm_of("moe");
+  Arm arm = made_arm("moe", "moe");
   Json result = testing::made_result(2.0, {0.5, 0.5});
   result["routing"].as_array()[0]["dead"] = 3;  // one of four is left in layer 0; layer 1 has one dead
   arm.evaluations = {testing::made_evaluation(10, "two", {{"b", result}})};

@@ -5,30 +5,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/tiny_run.h"
+#include "support/seeded_arms.h"
 
 namespace evenkeel::study {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using testing::seeded_arm;
 using ::testing::StartsWith;
 using train::Arm;
-
-Arm arm_of(const std::string& group, const std::vector<std::string>& overrides, int64_t seed) {
-  std::vector<std::string> all = {testing::kEvaluatesBoth, "train.seed=" + std::to_string(seed)};
-  all.insert(all.end(), overrides.begin(), overrides.end());
-  Arm arm;
-  arm.group = group;
-  arm.name = group + "-seed" + std::to_string(seed);
-  arm.resolved = train::run_config_json(testing::tiny_config("/data", all));
-  return arm;
-}
 
 const std::vector<std::string> kSinkhorn = {"model.router={kind = \"sinkhorn\"}"};
 
 // A router against another in two seeds; phase one learns "a", phase two "b".
-std::vector<Arm> two_routers() { return {arm_of("p", {}, 1), arm_of("s", kSinkhorn, 1), arm_of("p", {}, 2), arm_of("s", kSinkhorn, 2)}; }
+std::vector<Arm> two_routers() { return {seeded_arm("p", {}, 1), seeded_arm("s", kSinkhorn, 1), seeded_arm("p", {}, 2), seeded_arm("s", kSinkhorn, 2)}; }
 
 // {losses on "b" at the end, errors by the text, forgetting of "a"} of each arm.
 train::NamedTables tables_of(const std::vector<Arm>& arms, const std::vector<double>& losses, const std::vector<double>& changes) {
@@ -57,7 +48,7 @@ TEST(PairFigures, AreThoseThatBothSidesHave) {
   const auto figures = pair_figures(pairs[0], outcomes_of(arms, tables_of(arms, {2, 1, 2.5, 2}, {0.5, 0.25, 0.5, 0.25})));
   EXPECT_THAT(names_of(figures), ElementsAre("forgetting a", "loss b", "eval_mri b", "eval_mri a"));
   EXPECT_THAT(names_of(pair_figures(pairs[0], outcomes_of(arms, train::new_tables()))), IsEmpty());
-  const std::vector<Arm> others = {arm_of("b", {}, 1), arm_of("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
+  const std::vector<Arm> others = {seeded_arm("b", {}, 1), seeded_arm("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
   EXPECT_THAT(names_of(pair_figures(pairs_of(others).at(0), outcomes_of(others, tables_of(others, {1, 2}, {1, 2})))), IsEmpty());  // other data
 }
 
@@ -81,7 +72,7 @@ TEST(PairFigures, TheTableHasMeansErrorsAndTheirDifference) {
 }
 
 TEST(PairFigures, WithoutAnErrorThereIsNoInterval) {
-  const std::vector<Arm> arms = {arm_of("p", {}, 1), arm_of("s", kSinkhorn, 1)};
+  const std::vector<Arm> arms = {seeded_arm("p", {}, 1), seeded_arm("s", kSinkhorn, 1)};
   auto tables = train::new_tables();
   auto& mri = train::find_table(tables, "eval_mri");
   mri.add_row({"p-seed1", "two", "b", 0, 0.5, 0.9, 0});

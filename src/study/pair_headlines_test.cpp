@@ -3,31 +3,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/tiny_run.h"
+#include "support/seeded_arms.h"
 
 namespace evenkeel::study {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::seeded_arm;
 using train::Arm;
-
-Arm arm_of(const std::string& group, const std::vector<std::string>& overrides, int64_t seed) {
-  std::vector<std::string> all = {testing::kEvaluatesBoth, "train.seed=" + std::to_string(seed)};
-  all.insert(all.end(), overrides.begin(), overrides.end());
-  Arm arm;
-  arm.group = group;
-  arm.name = group + "-seed" + std::to_string(seed);
-  arm.resolved = train::run_config_json(testing::tiny_config("/data", all));
-  return arm;
-}
 
 // A router against another in two seeds; phase one learns "a", phase two "b".
 class PairHeadline : public ::testing::Test {
  protected:
   PairHeadline() {
     for (const int64_t seed : {1, 2}) {
-      arms_.push_back(arm_of("p", {}, seed));
-      arms_.push_back(arm_of("s", {"model.router={kind = \"sinkhorn\"}"}, seed));
+      arms_.push_back(seeded_arm("p", {}, seed));
+      arms_.push_back(seeded_arm("s", {"model.router={kind = \"sinkhorn\"}"}, seed));
     }
     for (const auto& arm : arms_) outcomes_[arm.name] = Outcome{.seed = arm.resolved.at("train").at("seed").as_int()};
   }
@@ -98,7 +89,7 @@ TEST_F(PairHeadline, ImbalanceIsThatOfTheNewSetAndOfTheOldOne) {
 }
 
 TEST_F(PairHeadline, OtherDataDoNotCompare) {
-  const std::vector<Arm> arms = {arm_of("b", {}, 1), arm_of("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
+  const std::vector<Arm> arms = {seeded_arm("b", {}, 1), seeded_arm("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
   for (const auto& arm : arms) outcomes_[arm.name] = Outcome{.loss_new = train::LossFigure{2.0, {}, {}}};
   ASSERT_EQ(pairs_of(arms).size(), 1U);
   EXPECT_EQ(pairs_of(arms)[0].aspect, "data");
@@ -112,8 +103,8 @@ TEST_F(PairHeadline, ReplayHasItsOwnWords) {
     for (const auto& arm : arms) outcomes_[arm.name] = Outcome{.forgetting = train::LossFigure{arm.group == "more" ? 0.1 : 0.4, {}, {}}, .loss_new = train::LossFigure{2.0, {}, {}}};
     return pair_headline(pairs_of(arms).at(0), outcomes_);
   };
-  EXPECT_EQ(compare({arm_of("none", {}, 1), arm_of("more", {replay("0.25")}, 1)}), "more: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (-0.300; its error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
-  EXPECT_EQ(compare({arm_of("some", {replay("0.1")}, 1), arm_of("more", {replay("0.25")}, 1)}),
+  EXPECT_EQ(compare({seeded_arm("none", {}, 1), seeded_arm("more", {replay("0.25")}, 1)}), "more: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (-0.300; its error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
+  EXPECT_EQ(compare({seeded_arm("some", {replay("0.1")}, 1), seeded_arm("more", {replay("0.25")}, 1)}),
             "more against some (phase.two.replay.fraction 0.25 in place of 0.1): forgetting on a is +0.100 nats instead of +0.400 (-0.300; its error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
 }
 

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/tiny_run.h"
+#include "support/seeded_arms.h"
 
 namespace evenkeel::study {
 namespace {
@@ -11,17 +11,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::seeded_arm;
 using train::Arm;
-
-Arm arm_of(const std::string& group, const std::vector<std::string>& overrides, int64_t seed = 1) {
-  auto all = overrides;
-  all.push_back("train.seed=" + std::to_string(seed));
-  Arm arm;
-  arm.group = group;
-  arm.name = group + "-seed" + std::to_string(seed);
-  arm.resolved = train::run_config_json(testing::tiny_config("/data", all));
-  return arm;
-}
 
 std::string replay(const std::string& fraction) { return "phase.two.replay={fraction = " + fraction + ", from = \"one\"}"; }
 const std::string kSinkhorn = "model.router={kind = \"sinkhorn\"}", kNoLoss = "model.balance={loss = []}";
@@ -34,7 +25,7 @@ std::vector<std::string> words(const std::vector<Pair>& pairs) {
 
 // Two routers, each without and with replay, as a matrix makes them.
 TEST(Pairs, AMatrixIsComparedAlongEachAxis) {
-  const std::vector<Arm> arms = {arm_of("p", {}), arm_of("p-r", {replay("0.5")}), arm_of("s", {kSinkhorn, kNoLoss}), arm_of("s-r", {kSinkhorn, kNoLoss, replay("0.5")})};
+  const std::vector<Arm> arms = {seeded_arm("p", {}), seeded_arm("p-r", {replay("0.5")}), seeded_arm("s", {kSinkhorn, kNoLoss}), seeded_arm("s-r", {kSinkhorn, kNoLoss, replay("0.5")})};
   const std::string routing = "router sinkhorn in place of top_k; balance loss none in place of switch 0.01; z-loss none in place of 0.001";
   const auto found = words(pairs_of(arms));
   ASSERT_EQ(found.size(), 4U);
@@ -45,26 +36,26 @@ TEST(Pairs, AMatrixIsComparedAlongEachAxis) {
 }
 
 TEST(Pairs, RunsOfOneSeedArePaired) {
-  const std::vector<Arm> arms = {arm_of("p", {}, 1), arm_of("p", {}, 2), arm_of("s", {kSinkhorn}, 2), arm_of("s", {kSinkhorn}, 3)};
+  const std::vector<Arm> arms = {seeded_arm("p", {}, 1), seeded_arm("p", {}, 2), seeded_arm("s", {kSinkhorn}, 2), seeded_arm("s", {kSinkhorn}, 3)};
   const auto pairs = pairs_of(arms);
   ASSERT_EQ(pairs.size(), 1U);
   ASSERT_EQ(pairs[0].runs.size(), 1U);
   EXPECT_EQ(pairs[0].runs[0].first->name, "p-seed2");
   EXPECT_EQ(pairs[0].runs[0].second->name, "s-seed2");
-  EXPECT_THAT(pairs_of({arm_of("p", {}, 1), arm_of("s", {kSinkhorn}, 2)}), IsEmpty());  // no seed in common
+  EXPECT_THAT(pairs_of({seeded_arm("p", {}, 1), seeded_arm("s", {kSinkhorn}, 2)}), IsEmpty());  // no seed in common
 }
 
 TEST(Pairs, ReplayIsAgainstNoneWhereverItStands) {
-  const auto found = words(pairs_of({arm_of("r2", {replay("0.2")}), arm_of("r4", {replay("0.4")}), arm_of("none", {}), arm_of("control", {replay("1.0")})}));
+  const auto found = words(pairs_of({seeded_arm("r2", {replay("0.2")}), seeded_arm("r4", {replay("0.4")}), seeded_arm("none", {}), seeded_arm("control", {replay("1.0")})}));
   ASSERT_EQ(found.size(), 2U);  // nothing shifts in the control
   EXPECT_THAT(found[0], HasSubstr("r2 against none, replay: "));
   EXPECT_THAT(found[1], HasSubstr("r4 against none, replay: "));
-  EXPECT_THAT(words(pairs_of({arm_of("r2", {replay("0.2")}), arm_of("r4", {replay("0.4")})})), ElementsAre("r4 against r2, replay: phase.two.replay.fraction 0.4 in place of 0.2"));
+  EXPECT_THAT(words(pairs_of({seeded_arm("r2", {replay("0.2")}), seeded_arm("r4", {replay("0.4")})})), ElementsAre("r4 against r2, replay: phase.two.replay.fraction 0.4 in place of 0.2"));
 }
 
 TEST(Pairs, OtherKeysAreNamedWithTheirValues) {
   const auto difference = [](const std::string& override) {
-    const auto pairs = pairs_of({arm_of("a", {}), arm_of("b", {override})});
+    const auto pairs = pairs_of({seeded_arm("a", {}), seeded_arm("b", {override})});
     return pairs.empty() ? "" : pairs[0].difference;
   };
   EXPECT_EQ(difference("model.router.renormalize=true"), "model.router.renormalize true in place of false");
@@ -77,13 +68,13 @@ TEST(Pairs, OtherKeysAreNamedWithTheirValues) {
 }
 
 TEST(Pairs, WhatDiffersInMoreThanOneThingIsNoPairAndSaidSo) {
-  const std::vector<Arm> arms = {arm_of("dense", testing::kTinyDense), arm_of("moe", {}), arm_of("wide", {"model.d_expert=60", kSinkhorn, replay("0.5")})};
+  const std::vector<Arm> arms = {seeded_arm("dense", testing::kTinyDense), seeded_arm("moe", {}), seeded_arm("wide", {"model.d_expert=60", kSinkhorn, replay("0.5")})};
   const auto pairs = pairs_of(arms);
   EXPECT_THAT(pairs, IsEmpty());
   EXPECT_THAT(unpaired_notes(arms, pairs), ElementsAre("moe differs from wide, the arm nearest to it, in replay, routing and model.d_expert at once: no difference between the two has one cause."));
-  const std::vector<Arm> paired = {arm_of("moe", {}), arm_of("s", {kSinkhorn})};
+  const std::vector<Arm> paired = {seeded_arm("moe", {}), seeded_arm("s", {kSinkhorn})};
   EXPECT_THAT(unpaired_notes(paired, pairs_of(paired)), IsEmpty());
-  EXPECT_THAT(unpaired_notes({arm_of("alone", {})}, {}), IsEmpty());
+  EXPECT_THAT(unpaired_notes({seeded_arm("alone", {})}, {}), IsEmpty());
 }
 
 }  // namespace

@@ -72,9 +72,6 @@ schedule = {kind = "cosine", lr_max = 1e-2, lr_min = 1e-3}
 // Overrides that make the tiny model dense.
 inline const std::vector<std::string> kTinyDense = {"model.balance={loss = []}", "model={n_experts = 0, top_k = 0, d_expert = 0}"};
 
-// An override with a held-out set for each of both phases' data, of their names.
-inline const std::string kEvaluatesBoth = "phase.one.eval={data = [{name = \"a\", path = \"/held/a\"}, {name = \"b\", path = \"/held/b\"}]}";
-
 // The recipe as a tree, with overrides as for --set; a whole table ("model={...}") is merged into the recipe's.
 inline ConfigNode tiny_recipe(const std::filesystem::path& folder, const std::vector<std::string>& overrides = {}) {
   ConfigNode root = parse_toml(tiny_recipe_text(), "r.toml", folder.string());

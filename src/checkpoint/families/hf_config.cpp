@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/foreign_json.h"
@@ -47,9 +48,8 @@ void HfConfig::refuse(const std::string& key, const Json* got, const std::string
 int64_t HfConfig::size(const char* key) const {
   const Json* found = find(key);
   const bool is_size = found != nullptr && found->is_integer() && found->as_int() >= 1 && found->as_int() <= kMaxSize;
-  const bool has_fraction = found != nullptr && found->is_number() && !found->is_integer();  // 1e3 and 1000.0 are shown as 1000
   const std::string range = "1.." + std::to_string(kMaxSize);
-  if (!is_size) refuse(key, found, has_fraction ? "a whole number " + range + ", written without a point or an exponent" : "an integer " + range);
+  if (!is_size) refuse(key, found, found != nullptr && has_fraction(*found) ? "a whole number " + range + ", written without a point or an exponent" : "an integer " + range);
   return found->as_int();
 }
 
