@@ -20,6 +20,12 @@ LayerSpec layer_spec(const ModelConfig& config, int64_t layer) {
   return layer_of(make_attention(config, layer), std::move(ffn), config.d_model, config.norm_eps);
 }
 
+std::vector<LayerSpec> layer_specs(const ModelConfig& config) {
+  std::vector<LayerSpec> out;
+  for (int64_t layer = 0; layer < config.n_layers; ++layer) out.push_back(layer_spec(config, layer));
+  return out;
+}
+
 BlockOutput block_forward(const LayerSpec& spec, PartTensors params, const at::Tensor& stream, const Pass& pass) {
   const size_t n_attention = spec.attention->parameters().size();
   const auto attention = params.subspan(1, n_attention), ffn = params.subspan(n_attention + 2);

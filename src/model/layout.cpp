@@ -2,12 +2,14 @@
 
 namespace evenkeel::model {
 
-std::vector<ParamSpec> parameter_table(const ModelConfig& config) {
+std::vector<ParamSpec> parameter_table(const ModelConfig& config) { return parameter_table(config, layer_specs(config)); }
+
+std::vector<ParamSpec> parameter_table(const ModelConfig& config, const std::vector<LayerSpec>& layers) {
   const int64_t H = config.d_model, V = config.vocab_size;
   std::vector<ParamSpec> table = {{"embedding.weight", {V, H}, Role::embedding}};
-  for (int64_t layer = 0; layer < config.n_layers; ++layer)
-    for (auto& spec : layer_spec(config, layer).parameters) {
-      spec.name = "layers." + std::to_string(layer) + "." + spec.name;
+  for (size_t i = 0; i < layers.size(); ++i)
+    for (auto spec : layers[i].parameters) {
+      spec.name = "layers." + std::to_string(i) + "." + spec.name;
       table.push_back(std::move(spec));
     }
   table.push_back({"final_norm.weight", {H}, Role::norm});
@@ -35,16 +37,13 @@ ParameterCounts count_parameters(const ModelConfig& config) {
 
 double forward_flops_per_token(const ModelConfig& config, int64_t sequence_length) {
   double flops = 2.0 * static_cast<double>(config.vocab_size * config.d_model);  // the head; the embedding is no product
-  for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    const auto spec = layer_spec(config, layer);
-    flops += spec.attention->flops_per_token(sequence_length) + spec.ffn->flops_per_token(sequence_length);
-  }
+  for (const auto& layer : layer_specs(config)) flops += layer.attention->flops_per_token(sequence_length) + layer.ffn->flops_per_token(sequence_length);
   return flops;
 }
 
 int64_t cache_floats(const ModelConfig& config, int64_t n_tokens) {
   int64_t sum = 0;
-  for (int64_t layer = 0; layer < config.n_layers; ++layer) sum += layer_spec(config, layer).attention->cache_floats(n_tokens);
+  for (const auto& layer : layer_specs(config)) sum += layer.attention->cache_floats(n_tokens);
   return sum;
 }
 

@@ -9,6 +9,7 @@ namespace evenkeel::model {
 
 // In order of a pass; names of a layer's begin with layers.N.
 std::vector<ParamSpec> parameter_table(const ModelConfig& config);
+std::vector<ParamSpec> parameter_table(const ModelConfig& config, const std::vector<LayerSpec>& layers);  // where they are there already
 
 // Routed experts that a token passes in training: K, or on average what its router says. 0 for dense models.
 double experts_per_token(const ModelConfig& config);

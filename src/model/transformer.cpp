@@ -7,13 +7,12 @@
 
 namespace evenkeel::model {
 
-Transformer::Transformer(ModelConfig config) : config_(std::move(config)) {
-  for (int64_t i = 0; i < config_.n_layers; ++i) {
-    const auto& layer = layers_.emplace_back(layer_spec(config_, i));
+Transformer::Transformer(ModelConfig config) : config_(std::move(config)), layers_(layer_specs(config_)) {
+  for (const auto& layer : layers_) {
     if (const auto rotation = layer.attention->rotation()) rotations_.push_back(*rotation);
     if (router_ == nullptr) router_ = layer.ffn->router();
   }
-  for (auto& spec : parameter_table(config_)) names_.push_back(std::move(spec.name));
+  for (auto& spec : parameter_table(config_, layers_)) names_.push_back(std::move(spec.name));
 }
 
 std::vector<ops::Params> Transformer::initial_router_states(uint64_t seed, const at::Tensor& token_counts) const {

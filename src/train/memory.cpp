@@ -30,7 +30,7 @@ LayerFloats layer_floats(const model::LayerSpec& spec, double width) {
 
 std::vector<LayerFloats> layers_of(const model::ModelConfig& config) {
   std::vector<LayerFloats> out;
-  for (int64_t i = 0; i < config.n_layers; ++i) out.push_back(layer_floats(model::layer_spec(config, i), static_cast<double>(config.d_model)));
+  for (const auto& spec : model::layer_specs(config)) out.push_back(layer_floats(spec, static_cast<double>(config.d_model)));
   return out;
 }
 
