@@ -28,6 +28,10 @@ inline std::string type_of(double) { return "number"; }
 inline std::string type_of(const std::string&) { return "string"; }
 inline std::string type_of(const Duration&) { return "duration"; }
 inline std::string type_of(const ConfigNode&) { return "table"; }
+template <HasNames T>
+std::string type_of(T) {
+  return "string";
+}
 template <HasFields T>
 std::string type_of(const T&) {
   return "table";

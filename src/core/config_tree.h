@@ -8,8 +8,11 @@
 // core/config_keys.h lists the keys from the same fields.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -78,6 +81,35 @@ void read_value(const ConfigNode& node, const std::string& path, double& out);
 void read_value(const ConfigNode& node, const std::string& path, std::string& out);
 void read_value(const ConfigNode& node, const std::string& path, Duration& out);
 void read_value(const ConfigNode& node, const std::string& path, ConfigNode& out);  // kept for a registry
+
+// An enum of a recipe has a list of its names: `std::span<const Named<T>> names_of(T)` beside it. By that it is read, written and explained.
+template <class T>
+struct Named {
+  const char* name;
+  T value;
+};
+template <class T>
+concept HasNames = std::is_enum_v<T> && requires(T value) {
+  { names_of(value) } -> std::convertible_to<std::span<const Named<T>>>;
+};
+template <HasNames T>
+const char* name_of(T value) {
+  for (const auto& [name, named] : names_of(value))
+    if (named == value) return name;
+  throw std::logic_error("a value without a name");
+}
+template <HasNames T>
+void read_value(const ConfigNode& node, const std::string& path, T& out) {  // ConfigError with the names that there are
+  std::string text, known;
+  read_value(node, path, text);
+  for (const auto& [name, value] : names_of(out)) {
+    add_to_list(known, name);
+    if (text != name) continue;
+    out = value;
+    return;
+  }
+  fail<ConfigError>(node.where, ": got ", path, " = '", text, "'; need one of: ", known);
+}
 
 // What a list of fields says of a key beside its name.
 struct About {
@@ -153,6 +185,10 @@ inline Json to_json(const Duration& value) {
   return to_string(value);
 }
 inline Json to_json(const ConfigNode& value) { return value.to_json(); }
+template <HasNames T>
+Json to_json(T value) {
+  return name_of(value);
+}
 template <HasFields T>
 Json to_json(const T& config);
 template <class T>

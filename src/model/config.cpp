@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "core/named_values.h"
 #include "model/attention/attention.h"
 #include "moe/router.h"
 
@@ -52,8 +51,7 @@ Json to_json(const QkNorm& norm) {
 namespace {
 constexpr Named<Init> kInits[] = {{"scaled_normal", Init::scaled_normal}, {"normal", Init::normal}, {"truncated_normal", Init::truncated_normal}, {"small_wang", Init::small_wang}};
 }  // namespace
-void read_value(const ConfigNode& node, const std::string& path, Init& out) { out = read_named<Init>(node, path, kInits); }
-Json to_json(Init init) { return name_of<Init>(init, kInits); }
+std::span<const Named<Init>> names_of(Init) { return kInits; }
 
 bool ModelConfig::is_moe() const { return moe_layers_below(n_layers) > 0; }
 

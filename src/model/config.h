@@ -35,9 +35,7 @@ enum class Init { scaled_normal,
                   normal,
                   truncated_normal,
                   small_wang };
-void read_value(const ConfigNode& node, const std::string& path, Init& out);
-Json to_json(Init init);
-inline std::string type_of(Init) { return "string"; }
+std::span<const Named<Init>> names_of(Init);
 
 struct ModelConfig {
   int64_t vocab_size = 0, d_model = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, d_ff = 0;

@@ -34,15 +34,9 @@ enum class LayerReduction { sum,
 // Of the z-loss over layers.
 enum class ZReduction { sum,
                         mean };
-void read_value(const ConfigNode& node, const std::string& path, Counts& out);
-void read_value(const ConfigNode& node, const std::string& path, LayerReduction& out);
-void read_value(const ConfigNode& node, const std::string& path, ZReduction& out);
-Json to_json(Counts counts);
-Json to_json(LayerReduction layers);
-Json to_json(ZReduction layers);
-inline std::string type_of(Counts) { return "string"; }
-inline std::string type_of(LayerReduction) { return "string"; }
-inline std::string type_of(ZReduction) { return "string"; }
+std::span<const Named<Counts>> names_of(Counts);
+std::span<const Named<LayerReduction>> names_of(LayerReduction);
+std::span<const Named<ZReduction>> names_of(ZReduction);
 
 // [model.balance]: one loss. Without reduce and counts those of its source hold.
 struct BalanceTerm {

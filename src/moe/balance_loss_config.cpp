@@ -1,5 +1,4 @@
 // [model.balance] of a recipe: which losses, with which coefficients and changes to their sources' settings.
-#include "core/named_values.h"
 #include "moe/balance_loss.h"
 
 namespace evenkeel::moe {
@@ -13,12 +12,9 @@ constexpr Named<ZReduction> kZReductions[] = {{"sum", ZReduction::sum}, {"mean",
 
 }  // namespace
 
-void read_value(const ConfigNode& node, const std::string& path, Counts& out) { out = read_named<Counts>(node, path, kCounts); }
-void read_value(const ConfigNode& node, const std::string& path, LayerReduction& out) { out = read_named<LayerReduction>(node, path, kLayerReductions); }
-void read_value(const ConfigNode& node, const std::string& path, ZReduction& out) { out = read_named<ZReduction>(node, path, kZReductions); }
-Json to_json(Counts counts) { return name_of<Counts>(counts, kCounts); }
-Json to_json(LayerReduction layers) { return name_of<LayerReduction>(layers, kLayerReductions); }
-Json to_json(ZReduction layers) { return name_of<ZReduction>(layers, kZReductions); }
+std::span<const Named<Counts>> names_of(Counts) { return kCounts; }
+std::span<const Named<LayerReduction>> names_of(LayerReduction) { return kLayerReductions; }
+std::span<const Named<ZReduction>> names_of(ZReduction) { return kZReductions; }
 
 namespace {
 
@@ -58,12 +54,12 @@ void check_term(const ConfigNode& node, const std::string& path, const BalanceTe
   const std::string name = "'" + term.loss + "'";
   if (term.reduce) {
     const bool joins_layers = kind.layers == LayerReduction::concatenated;
-    check_name((*term.reduce == LayerReduction::concatenated) == joins_layers, "reduce", name_of<LayerReduction>(*term.reduce, kLayerReductions),
+    check_name((*term.reduce == LayerReduction::concatenated) == joins_layers, "reduce", name_of(*term.reduce),
                joins_layers ? "concatenated or nothing, since " + name + " joins the tokens of all layers first ('flaxformer' is its form by layers)" : "one of: sum, mean");
   }
   if (term.counts) {
     const bool counts_first = kind.counts == Counts::first;
-    check_name((*term.counts == Counts::first) == counts_first, "counts", name_of<Counts>(*term.counts, kCounts),
+    check_name((*term.counts == Counts::first) == counts_first, "counts", name_of(*term.counts),
                counts_first ? "first or nothing, since " + name + " counts first choices" : "one of: plain, actual, kept");
   }
   require<ConfigError>(term.group_size >= 0, node.where, ": got ", path, ".group_size = ", term.group_size, "; need at least 0");
@@ -123,7 +119,7 @@ Json to_json(const BalanceConfig& config) {
   Json out = Json::object();
   out["loss"] = terms;
   out["z_coefficient"] = config.z_coefficient;
-  out["z_reduce"] = to_json(config.z_reduce);
+  out["z_reduce"] = name_of(config.z_reduce);
   return out;
 }
 

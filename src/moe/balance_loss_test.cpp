@@ -225,8 +225,8 @@ TEST(BalanceLoss, MatchesTheFirstGoldenFile) {
 BalanceTerm read_term(const Json& json) {
   BalanceTerm term;
   term.loss = json.at("loss").as_string();
-  if (const Json* reduce = json.find("reduce")) read_value(config_from_json(*reduce, "golden"), "reduce", term.reduce.emplace());
-  if (const Json* counts = json.find("counts")) read_value(config_from_json(*counts, "golden"), "counts", term.counts.emplace());
+  if (const Json* reduce = json.find("reduce")) evenkeel::read_value(config_from_json(*reduce, "golden"), "reduce", term.reduce.emplace());
+  if (const Json* counts = json.find("counts")) evenkeel::read_value(config_from_json(*counts, "golden"), "counts", term.counts.emplace());
   if (const Json* group_size = json.find("group_size")) term.group_size = group_size->as_int();
   return term;
 }

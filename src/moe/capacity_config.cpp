@@ -2,8 +2,6 @@
 
 #include <cmath>
 
-#include "core/named_values.h"
-
 namespace evenkeel::moe {
 namespace {
 
@@ -13,9 +11,9 @@ constexpr Named<Grouping> kGroupings[] = {{"cut", Grouping::cut}, {"flaxformer",
 
 }  // namespace
 
-void read_value(const ConfigNode& node, const std::string& path, Rounding& out) { out = read_named<Rounding>(node, path, kRoundings); }
-void read_value(const ConfigNode& node, const std::string& path, Priority& out) { out = read_named<Priority>(node, path, kPriorities); }
-void read_value(const ConfigNode& node, const std::string& path, Grouping& out) { out = read_named<Grouping>(node, path, kGroupings); }
+std::span<const Named<Rounding>> names_of(Rounding) { return kRoundings; }
+std::span<const Named<Priority>> names_of(Priority) { return kPriorities; }
+std::span<const Named<Grouping>> names_of(Grouping) { return kGroupings; }
 void read_value(const ConfigNode& node, const std::string& path, Renormalize& out) {
   const auto* flag = std::get_if<bool>(&node.value);
   const std::string text = node.is_string() ? std::get<std::string>(node.value) : "";
@@ -24,9 +22,6 @@ void read_value(const ConfigNode& node, const std::string& path, Renormalize& ou
   out = text == "before" ? Renormalize::before : text == "after" ? Renormalize::after
                                                                  : Renormalize::none;
 }
-Json to_json(Rounding value) { return name_of<Rounding>(value, kRoundings); }
-Json to_json(Priority value) { return name_of<Priority>(value, kPriorities); }
-Json to_json(Grouping value) { return name_of<Grouping>(value, kGroupings); }
 Json to_json(Renormalize value) {
   if (value == Renormalize::none) return false;
   return value == Renormalize::before ? "before" : "after";

@@ -77,17 +77,11 @@ void read_value(const ConfigNode& node, const std::string& path, CapacityConfig&
 Json to_json(const CapacityConfig& config);                                                          // every key; reads back to the same
 void list_keys(const CapacityConfig& config, const std::string& path, std::vector<ConfigKey>& out);  // of every rule, with its defaults
 
-void read_value(const ConfigNode& node, const std::string& path, Rounding& out);
-void read_value(const ConfigNode& node, const std::string& path, Priority& out);
-void read_value(const ConfigNode& node, const std::string& path, Grouping& out);
+std::span<const Named<Rounding>> names_of(Rounding);
+std::span<const Named<Priority>> names_of(Priority);
+std::span<const Named<Grouping>> names_of(Grouping);
 void read_value(const ConfigNode& node, const std::string& path, Renormalize& out);
-Json to_json(Rounding value);
-Json to_json(Priority value);
-Json to_json(Grouping value);
 Json to_json(Renormalize value);
-inline std::string type_of(Rounding) { return "string"; }
-inline std::string type_of(Priority) { return "string"; }
-inline std::string type_of(Grouping) { return "string"; }
 inline std::string type_of(Renormalize) { return "false or string"; }
 
 struct CapacityRule {

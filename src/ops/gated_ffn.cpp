@@ -18,8 +18,6 @@
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "core/named_values.h"
-
 namespace evenkeel::ops {
 namespace {
 
@@ -189,8 +187,7 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
 namespace {
 constexpr Named<Activation> kActivations[] = {{"swiglu", Activation::swiglu}, {"geglu", Activation::geglu}};
 }  // namespace
-void read_value(const ConfigNode& node, const std::string& path, Activation& out) { out = read_named<Activation>(node, path, kActivations); }
-Json to_json(Activation activation) { return name_of<Activation>(activation, kActivations); }
+std::span<const Named<Activation>> names_of(Activation) { return kActivations; }
 
 at::Tensor gated_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::Tensor& down, Activation activation) {
   const auto hidden = at::linear(x, gate_up);  // [T, 2I]

@@ -12,9 +12,7 @@ namespace evenkeel::ops {
 
 enum class Activation { swiglu,
                         geglu };  // silu(gate) * up; exact (erf) gelu(gate) * up (arXiv 2002.05202)
-void read_value(const ConfigNode& node, const std::string& path, Activation& out);
-Json to_json(Activation activation);
-inline std::string type_of(Activation) { return "string"; }
+std::span<const Named<Activation>> names_of(Activation);
 
 // x [T, H], gate_up [2I, H] (rows: gate, then up), down [H, I] -> [T, H]; all differentiable.
 at::Tensor gated_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::Tensor& down, Activation activation);

@@ -64,7 +64,7 @@ TEST(Activation, IsReadAndWrittenByItsName) {
     read_value(*parse_toml("a = \"" + name + "\"", "r.toml", "").find("a"), "a", out);
     return out;
   };
-  for (const auto activation : {Activation::swiglu, Activation::geglu}) EXPECT_EQ(read(to_json(activation).as_string()), activation);
+  for (const auto activation : {Activation::swiglu, Activation::geglu}) EXPECT_EQ(read(name_of(activation)), activation);
   EXPECT_EQ(testing::message_of<ConfigError>([&] { read("relu"); }), "r.toml:1:1: got a = 'relu'; need one of: swiglu, geglu");
 }
 

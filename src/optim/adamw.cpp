@@ -6,22 +6,19 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
 
-#include "core/named_values.h"
-
 namespace evenkeel::optim {
 
 namespace {
 constexpr Named<Decay> kDecays[] = {{"matrices", Decay::matrices}, {"all", Decay::all}};
 }  // namespace
-void read_value(const ConfigNode& node, const std::string& path, Decay& out) { out = read_named<Decay>(node, path, kDecays); }
-Json to_json(Decay decay) { return name_of<Decay>(decay, kDecays); }
+std::span<const Named<Decay>> names_of(Decay) { return kDecays; }
 
 void check_optimizer_config(const OptimizerConfig& config, const std::string& where) {
   const auto check = [&](bool holds, const char* key, const auto& value, const char* need) {
     require<ConfigError>(holds, where, ": got optimizer.", key, " = ", value, "; need ", need);
   };
   check(config.kind == "adamw", "kind", config.kind, "adamw");
-  check(config.betas.size() == 2, "betas", evenkeel::to_json(config.betas).dump(), "two numbers");
+  check(config.betas.size() == 2, "betas", to_json(config.betas).dump(), "two numbers");
   for (const double beta : config.betas) check(beta >= 0 && beta < 1, "betas", beta, "0 <= beta < 1");
   check(config.eps > 0, "eps", config.eps, "more than 0");
   check(config.weight_decay >= 0, "weight_decay", config.weight_decay, "0 or more");

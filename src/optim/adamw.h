@@ -13,9 +13,7 @@ namespace evenkeel::optim {
 // Which parameters the weight decay acts on: those of two or more dimensions, or all.
 enum class Decay { matrices,
                    all };
-void read_value(const ConfigNode& node, const std::string& path, Decay& out);
-Json to_json(Decay decay);
-inline std::string type_of(Decay) { return "string"; }
+std::span<const Named<Decay>> names_of(Decay);
 
 struct OptimizerConfig {
   std::string kind = "adamw";

@@ -6,8 +6,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "core/named_values.h"
-
 namespace evenkeel::optim {
 
 int64_t duration_in_steps(const Duration& duration, const PhaseLength& length, const std::string& where) {
@@ -39,9 +37,7 @@ enum class Shape { linear,
                    exponential,
                    minus_sqrt };
 constexpr Named<Shape> kShapes[] = {{"linear", Shape::linear}, {"cosine", Shape::cosine}, {"exponential", Shape::exponential}, {"minus_sqrt", Shape::minus_sqrt}};
-void read_value(const ConfigNode& node, const std::string& path, Shape& out) { out = read_named<Shape>(node, path, kShapes); }
-Json to_json(Shape shape) { return name_of<Shape>(shape, kShapes); }
-std::string type_of(Shape) { return "string"; }
+std::span<const Named<Shape>> names_of(Shape) { return kShapes; }
 
 struct Options {
   double lr_max = 0, lr_min = 0, lr_start = 0, lr_constant = 0, timescale = 1;
@@ -115,7 +111,7 @@ template <class O>
 std::unique_ptr<Schedule> make(const char* kind, const O& o, const ConfigNode& config, const PhaseLength& length,
                                const std::function<FunctionSchedule::Rate(int64_t warmup_steps)>& after_warmup) {
   const int64_t warmup_steps = duration_in_steps(o.warmup, length, place_and_key(config, "warmup"));
-  Json options = evenkeel::to_json(o);
+  Json options = to_json(o);
   options["kind"] = kind;
   return std::make_unique<FunctionSchedule>(o, warmup_steps, length, after_warmup(warmup_steps), options);
 }

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/seeded_arms.h"
+#include "support/made_arms.h"
 
 namespace evenkeel::study {
 namespace {

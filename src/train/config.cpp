@@ -7,7 +7,6 @@
 #include <set>
 
 #include "checkpoint/model_source.h"
-#include "core/named_values.h"
 #include "model/layout.h"
 #include "train/phase.h"
 
@@ -28,12 +27,9 @@ constexpr Named<OnCollapse> kOnCollapse[] = {{"warn", OnCollapse::warn}, {"abort
 constexpr Named<ReplayMode> kReplayModes[] = {{"fresh", ReplayMode::fresh}, {"seen", ReplayMode::seen}};
 constexpr Named<OptimizerStart> kOptimizerStarts[] = {{"keep", OptimizerStart::keep}, {"reset", OptimizerStart::reset}};
 }  // namespace
-void read_value(const ConfigNode& node, const std::string& path, OnCollapse& out) { out = read_named<OnCollapse>(node, path, kOnCollapse); }
-void read_value(const ConfigNode& node, const std::string& path, ReplayMode& out) { out = read_named<ReplayMode>(node, path, kReplayModes); }
-void read_value(const ConfigNode& node, const std::string& path, OptimizerStart& out) { out = read_named<OptimizerStart>(node, path, kOptimizerStarts); }
-Json to_json(OnCollapse on_collapse) { return name_of<OnCollapse>(on_collapse, kOnCollapse); }
-Json to_json(ReplayMode mode) { return name_of<ReplayMode>(mode, kReplayModes); }
-Json to_json(OptimizerStart optimizer) { return name_of<OptimizerStart>(optimizer, kOptimizerStarts); }
+std::span<const Named<OnCollapse>> names_of(OnCollapse) { return kOnCollapse; }
+std::span<const Named<ReplayMode>> names_of(ReplayMode) { return kReplayModes; }
+std::span<const Named<OptimizerStart>> names_of(OptimizerStart) { return kOptimizerStarts; }
 
 void read_value(const ConfigNode& node, const std::string& path, StartConfig& out) {
   if (!node.is_table()) fail_kind(node, path, "a table such as {from = \"pretrain\", step = \"last\"}");

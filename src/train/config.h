@@ -30,9 +30,7 @@ inline std::string type_of(const RecipePath&) { return "path"; }
 // What follows when a router sends nearly all tokens to the same experts.
 enum class OnCollapse { warn,
                         abort };
-void read_value(const ConfigNode& node, const std::string& path, OnCollapse& out);
-Json to_json(OnCollapse on_collapse);
-inline std::string type_of(OnCollapse) { return "string"; }
+std::span<const Named<OnCollapse>> names_of(OnCollapse);
 
 struct TrainSettings {
   int64_t batch_size = 0, micro_batch_size = 0, sequence_length = 0, seed = 1;
@@ -87,9 +85,7 @@ struct EvalConfig {
 // Which samples of an earlier phase come again.
 enum class ReplayMode { fresh,
                         seen };
-void read_value(const ConfigNode& node, const std::string& path, ReplayMode& out);
-Json to_json(ReplayMode mode);
-inline std::string type_of(ReplayMode) { return "string"; }
+std::span<const Named<ReplayMode>> names_of(ReplayMode);
 
 struct ReplayConfig {
   double fraction = 0.0;
@@ -115,9 +111,7 @@ inline std::string type_of(const StartStep&) { return "whole number or string"; 
 // What becomes of the moments that the optimizer had where a phase starts.
 enum class OptimizerStart { keep,
                             reset };
-void read_value(const ConfigNode& node, const std::string& path, OptimizerStart& out);
-Json to_json(OptimizerStart optimizer);
-inline std::string type_of(OptimizerStart) { return "string"; }
+std::span<const Named<OptimizerStart>> names_of(OptimizerStart);
 
 struct StartConfig {
   std::string from;  // phase, run or checkpoint; empty = the phase before

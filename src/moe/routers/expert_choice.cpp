@@ -16,7 +16,6 @@
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
-#include "core/named_values.h"
 #include "ops/row_order.h"
 #include "ops/top_k.h"
 
@@ -27,9 +26,7 @@ namespace {
 enum class Group { micro_batch,
                    sequence };
 constexpr Named<Group> kGroups[] = {{"micro_batch", Group::micro_batch}, {"sequence", Group::sequence}};
-void read_value(const ConfigNode& node, const std::string& path, Group& out) { out = read_named<Group>(node, path, kGroups); }
-Json to_json(Group group) { return name_of<Group>(group, kGroups); }
-std::string type_of(Group) { return "string"; }
+std::span<const Named<Group>> names_of(Group) { return kGroups; }
 
 struct ExpertChoiceOptions {
   double factor = 0;
@@ -74,7 +71,7 @@ class ExpertChoiceRouter : public Router {
   }
 
   Json options() const override {
-    Json out = evenkeel::to_json(options_);
+    Json out = to_json(options_);
     out["kind"] = "expert_choice";
     return out;
   }

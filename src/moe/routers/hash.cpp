@@ -13,7 +13,6 @@
 
 #include <ATen/ops/empty.h>
 
-#include "core/named_values.h"
 #include "core/rng.h"
 
 namespace evenkeel::moe {
@@ -23,9 +22,7 @@ namespace {
 enum class HashBy { ids,
                     frequency };
 constexpr Named<HashBy> kHashBy[] = {{"ids", HashBy::ids}, {"frequency", HashBy::frequency}};
-void read_value(const ConfigNode& node, const std::string& path, HashBy& out) { out = read_named<HashBy>(node, path, kHashBy); }
-Json to_json(HashBy by) { return name_of<HashBy>(by, kHashBy); }
-std::string type_of(HashBy) { return "string"; }
+std::span<const Named<HashBy>> names_of(HashBy) { return kHashBy; }
 
 struct HashOptions {
   HashBy by = HashBy::ids;
@@ -52,7 +49,7 @@ class HashRouter : public Router {
   }
 
   Json options() const override {
-    Json out = evenkeel::to_json(options_);
+    Json out = to_json(options_);
     out["kind"] = "hash";
     return out;
   }

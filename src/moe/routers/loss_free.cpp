@@ -10,7 +10,6 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
-#include "core/named_values.h"
 #include "moe/routers/token_choice.h"
 
 namespace evenkeel::moe {
@@ -20,17 +19,13 @@ namespace {
 enum class Update { sign,
                     proportional };
 constexpr Named<Update> kUpdates[] = {{"sign", Update::sign}, {"proportional", Update::proportional}};
-void read_value(const ConfigNode& node, const std::string& path, Update& out) { out = read_named<Update>(node, path, kUpdates); }
-Json to_json(Update update) { return name_of<Update>(update, kUpdates); }
-std::string type_of(Update) { return "string"; }
+std::span<const Named<Update>> names_of(Update) { return kUpdates; }
 
 // Which assignments count as load.
 enum class LoadCounts { before_drops,
                         after_drops };
 constexpr Named<LoadCounts> kLoadCounts[] = {{"before_drops", LoadCounts::before_drops}, {"after_drops", LoadCounts::after_drops}};
-void read_value(const ConfigNode& node, const std::string& path, LoadCounts& out) { out = read_named<LoadCounts>(node, path, kLoadCounts); }
-Json to_json(LoadCounts counts) { return name_of<LoadCounts>(counts, kLoadCounts); }
-std::string type_of(LoadCounts) { return "string"; }
+std::span<const Named<LoadCounts>> names_of(LoadCounts) { return kLoadCounts; }
 
 struct LossFreeOptions {
   TokenChoiceOptions choice;
@@ -73,7 +68,7 @@ class LossFreeRouter : public Router {
   }
 
   Json options() const override {
-    Json out = evenkeel::to_json(options_);
+    Json out = to_json(options_);
     out["kind"] = "loss_free";
     return out;
   }
@@ -130,8 +125,8 @@ std::unique_ptr<Router> make(const RouterShape& shape, LossFreeOptions options, 
   const auto need_rate = [&](bool is_default, const char* key, const std::string& value) {
     require<ConfigError>(is_default || options.rate > 0, place_of_option(config, key), ": got model.router.", key, " = '", value, "'; need a rate above 0 beside it, since at 0 the bias stands still");
   };
-  need_rate(options.update == Update::sign, "update", to_json(options.update).as_string());
-  need_rate(options.counts == LoadCounts::before_drops, "counts", to_json(options.counts).as_string());
+  need_rate(options.update == Update::sign, "update", name_of(options.update));
+  need_rate(options.counts == LoadCounts::before_drops, "counts", name_of(options.counts));
   need_rate(options.rate_until.value == 0, "rate_until", to_string(options.rate_until));
   return std::make_unique<LossFreeRouter>(shape, options);
 }

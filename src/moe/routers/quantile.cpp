@@ -53,7 +53,7 @@ class QuantileRouter : public Router {
   }
 
   Json options() const override {
-    Json out = evenkeel::to_json(options_);
+    Json out = to_json(options_);
     out["kind"] = "quantile";
     return out;
   }

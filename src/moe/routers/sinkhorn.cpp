@@ -23,7 +23,6 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
-#include "core/named_values.h"
 #include "moe/routers/token_choice.h"
 #include "ops/top_k.h"
 
@@ -104,17 +103,13 @@ enum class Variant { log,
                      megatron,
                      neox };
 constexpr Named<Variant> kVariants[] = {{"log", Variant::log}, {"megatron", Variant::megatron}, {"neox", Variant::neox}};
-void read_value(const ConfigNode& node, const std::string& path, Variant& out) { out = read_named<Variant>(node, path, kVariants); }
-Json to_json(Variant variant) { return name_of<Variant>(variant, kVariants); }
-std::string type_of(Variant) { return "string"; }
+std::span<const Named<Variant>> names_of(Variant) { return kVariants; }
 
 // The tokens of one plan in training.
 enum class PlanScope { micro_batch,
                        step };
 constexpr Named<PlanScope> kPlanScopes[] = {{"micro_batch", PlanScope::micro_batch}, {"step", PlanScope::step}};
-void read_value(const ConfigNode& node, const std::string& path, PlanScope& out) { out = read_named<PlanScope>(node, path, kPlanScopes); }
-Json to_json(PlanScope scope) { return name_of<PlanScope>(scope, kPlanScopes); }
-std::string type_of(PlanScope) { return "string"; }
+std::span<const Named<PlanScope>> names_of(PlanScope) { return kPlanScopes; }
 
 struct SinkhornOptions {
   Variant variant = Variant::log;
@@ -178,7 +173,7 @@ class SinkhornRouter : public Router {
   }
 
   Json options() const override {
-    Json out = evenkeel::to_json(options_);
+    Json out = to_json(options_);
     out["kind"] = "sinkhorn";
     return out;
   }
@@ -221,7 +216,7 @@ std::unique_ptr<Router> make(const RouterShape& shape, SinkhornOptions options, 
                        ": got model.router.scope = 'step' with a jitter; need micro_batch, since the plan of a step would be made from other draws");
   const JitterTarget target = options.jitter.jitter_target;
   const bool is_in_range = options.variant == Variant::log || target == JitterTarget::router_input || target == JitterTarget::hidden;  // the published one
-  require<ConfigError>(is_plain || is_in_range, place_of_option(config, "jitter_target"), ": got model.router.jitter_target = '", to_json(target).as_string(),
+  require<ConfigError>(is_plain || is_in_range, place_of_option(config, "jitter_target"), ": got model.router.jitter_target = '", name_of(target),
                        "'; need router_input or hidden");
   return std::make_unique<SinkhornRouter>(shape, options);
 }

@@ -14,7 +14,6 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
-#include "core/named_values.h"
 #include "core/rng.h"
 #include "ops/noise.h"
 #include "ops/top_k.h"
@@ -29,14 +28,10 @@ constexpr Named<JitterTarget> kJitterTargets[] = {{"router_input", JitterTarget:
 
 }  // namespace
 
-void read_value(const ConfigNode& node, const std::string& path, ScoreFunction& out) { out = read_named<ScoreFunction>(node, path, kScoreFunctions); }
-Json to_json(ScoreFunction score) { return name_of<ScoreFunction>(score, kScoreFunctions); }
-void read_value(const ConfigNode& node, const std::string& path, GroupScore& out) { out = read_named<GroupScore>(node, path, kGroupScores); }
-Json to_json(GroupScore score) { return name_of<GroupScore>(score, kGroupScores); }
-void read_value(const ConfigNode& node, const std::string& path, GroupMask& out) { out = read_named<GroupMask>(node, path, kGroupMasks); }
-Json to_json(GroupMask mask) { return name_of<GroupMask>(mask, kGroupMasks); }
-void read_value(const ConfigNode& node, const std::string& path, JitterTarget& out) { out = read_named<JitterTarget>(node, path, kJitterTargets); }
-Json to_json(JitterTarget target) { return name_of<JitterTarget>(target, kJitterTargets); }
+std::span<const Named<ScoreFunction>> names_of(ScoreFunction) { return kScoreFunctions; }
+std::span<const Named<GroupScore>> names_of(GroupScore) { return kGroupScores; }
+std::span<const Named<GroupMask>> names_of(GroupMask) { return kGroupMasks; }
+std::span<const Named<JitterTarget>> names_of(JitterTarget) { return kJitterTargets; }
 
 namespace {
 
@@ -44,7 +39,7 @@ namespace {
 template <class T, class... Parts>
 void require_option(bool holds, const ConfigNode& config, const char* key, const T& value, const Parts&... need) {
   if constexpr (std::is_enum_v<T>) {
-    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = '", to_json(value).as_string(), "'; need ", need...);
+    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = '", name_of(value), "'; need ", need...);
   } else {
     require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = ", value, "; need ", need...);
   }

@@ -16,9 +16,7 @@ enum class ScoreFunction { softmax_pre,
                            softmax_post,
                            sigmoid,
                            sqrtsoftplus };
-void read_value(const ConfigNode& node, const std::string& path, ScoreFunction& out);
-Json to_json(ScoreFunction score);
-inline std::string type_of(ScoreFunction) { return "string"; }
+std::span<const Named<ScoreFunction>> names_of(ScoreFunction);
 
 // From logits to weights.
 struct ScoreOptions {
@@ -38,16 +36,12 @@ struct ScoreOptions {
 enum class GroupScore { max,
                         top2_sum,
                         top_k_over_groups_sum };
-void read_value(const ConfigNode& node, const std::string& path, GroupScore& out);
-Json to_json(GroupScore score);
-inline std::string type_of(GroupScore) { return "string"; }
+std::span<const Named<GroupScore>> names_of(GroupScore);
 
 // The score of experts outside of a token's groups.
 enum class GroupMask { minus_infinity,
                        zero };
-void read_value(const ConfigNode& node, const std::string& path, GroupMask& out);
-Json to_json(GroupMask mask);
-inline std::string type_of(GroupMask) { return "string"; }
+std::span<const Named<GroupMask>> names_of(GroupMask);
 
 // Selection within the best groups of experts.
 struct GroupOptions {
@@ -68,9 +62,7 @@ enum class JitterTarget { router_input,
                           hidden,
                           logits,
                           logits_gaussian };
-void read_value(const ConfigNode& node, const std::string& path, JitterTarget& out);
-Json to_json(JitterTarget target);
-inline std::string type_of(JitterTarget) { return "string"; }
+std::span<const Named<JitterTarget>> names_of(JitterTarget);
 
 // Noise.
 struct JitterOptions {

@@ -29,7 +29,7 @@ class TopKRouter : public Router {
   }
 
   Json options() const override {
-    Json out = evenkeel::to_json(options_);
+    Json out = to_json(options_);
     out["kind"] = "top_k";
     return out;
   }
