@@ -3,6 +3,7 @@
 
 #include "study/comparison.h"
 #include "study/tables.h"
+#include "support/made_arms.h"
 #include "support/made_run.h"
 
 namespace evenkeel::study {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/made_arms.h"
 #include "support/made_run.h"
 
 namespace evenkeel::study {
