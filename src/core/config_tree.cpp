@@ -7,7 +7,7 @@
 #include <toml++/toml.h>
 
 #include "core/file_io.h"
-#include "core/toml_value.h"
+#include "core/toml_text.h"
 
 namespace evenkeel {
 
@@ -126,36 +126,8 @@ ConfigNode convert(const toml::node& node, const std::string& name, const std::s
 
 }  // namespace
 
-namespace {
-// Keys of very many parts are nested tables, which are read and freed by recursion.
-void check_depth(std::string_view text, const std::string& name) {
-  constexpr int64_t kMostParts = 100;
-  int64_t line = 1, n_parts = 1;
-  char quote = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '\n') {
-      ++line;
-      quote = 0;
-      n_parts = 1;
-    } else if (quote != 0) {
-      if (c == '\\' && quote == '"') ++i;
-      if (c == quote) quote = 0;
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else if (c == '#') {
-      i = std::min(text.find('\n', i), text.size()) - 1;
-    } else if (c == '.') {
-      require<ConfigError>(++n_parts <= kMostParts, name, ":", line, ": got a key of more than ", kMostParts, " parts; need a TOML recipe");
-    } else if (std::string_view("=,[]{}").find(c) != std::string_view::npos) {
-      n_parts = 1;
-    }
-  }
-}
-}  // namespace
-
 ConfigNode parse_toml(std::string_view text, const std::string& name, const std::string& folder) {
-  check_depth(text, name);
+  check_toml_text(text, name);
   try {
     const toml::table table = toml::parse(text, std::string_view(name));
     return convert(table, name, folder);
