@@ -61,7 +61,7 @@ def recipe(**keys):
 RUNS = {
     "dense": recipe(H=256, L=24, ff=680, B=8, S=512),
     "MoE": recipe(H=256, L=12, experts=experts(16, 4, 256, shared=1), B=8, S=512),
-    "documents separated": recipe(H=128, L=16, ff=344, B=4, S=2048, train="separate_documents = true"),
+    "documents separated": recipe(H=128, L=22, ff=344, B=4, S=2048, train="separate_documents = true"),
     "accumulation": recipe(H=256, L=24, ff=680, V=32000, B=12, micro=6, S=512),
     "Sinkhorn over the step": recipe(H=128, L=2, V=1024, B=256, micro=8, S=512,
                                      experts=experts(32, 8, 64, router='kind = "sinkhorn"\nscope = "step"', balance="loss = []")),
