@@ -25,17 +25,18 @@ find_in() {  # message, extended regex, files...: each line that matches, commen
 # 1. Layers: the folders each may include. A test may use what its folder may, and tests/support, which is above all.
 declare -A below=(
   [core]="core"
+  [record]="core record"
   [ops]="core ops"
   [data]="core ops data"
   [optim]="core ops optim"
   [moe]="core ops moe"
   [model]="core ops data optim moe model"
   [checkpoint]="core ops data optim moe model checkpoint"
-  [analysis]="core ops data optim moe model checkpoint analysis"
-  [train]="core ops data optim moe model checkpoint analysis train"
-  [study]="core ops data optim moe model checkpoint analysis train study"
-  [report]="core report"
-  [cli]="core ops data optim moe model checkpoint analysis train study report cli"
+  [analysis]="core record ops data optim moe model checkpoint analysis"
+  [train]="core record ops data optim moe model checkpoint analysis train"
+  [study]="core record ops data optim moe model checkpoint analysis train study"
+  [report]="core record report"
+  [cli]="core record ops data optim moe model checkpoint analysis train study report cli"
 )
 for file in "${sources[@]}"; do
   folder=${file#src/}

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # AddressSanitizer and UBSan over what reads foreign bytes: readers, data sets, checkpoints, recipes, schedules.
-#   scripts/sanitize.sh [TARGET...]    default: test_core test_data test_optim test_model test_checkpoint
+#   scripts/sanitize.sh [TARGET...]    default: test_core test_record test_data test_optim test_model test_checkpoint
 #   EVENKEEL_LAYERS="core;...;analysis" scripts/sanitize.sh test_analysis    another layer, with those below it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(test_core test_data test_optim test_model test_checkpoint)
-layers=${EVENKEEL_LAYERS:-core;ops;data;optim;moe;model;checkpoint}
+[ ${#targets[@]} -gt 0 ] || targets=(test_core test_record test_data test_optim test_model test_checkpoint)
+layers=${EVENKEEL_LAYERS:-core;record;ops;data;optim;moe;model;checkpoint}
 python=$PWD/.venv/bin/python
 [ -x "$python" ] || python=$(command -v python3)
 cmake -S . -B build-asan -G Ninja -DEVENKEEL_SANITIZE=ON "-DEVENKEEL_LAYERS=$layers" "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -DNDEBUG" -DPython3_EXECUTABLE="$python" >/dev/null

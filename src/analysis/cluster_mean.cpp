@@ -52,22 +52,4 @@ std::optional<ClusterMeans> difference(const ClusterMeans& a, const ClusterMeans
   return out;
 }
 
-Json to_json(const ClusterMeans& clusters) {
-  Json tokens = Json::array(), means = Json::array();
-  for (size_t c = 0; c < clusters.size(); ++c) {
-    tokens.push_back(clusters.tokens[c]);
-    means.push_back(clusters.means[c]);
-  }
-  return Json::Object{{"tokens", std::move(tokens)}, {"loss", std::move(means)}};
-}
-
-ClusterMeans cluster_means_from_json(const Json& json) {
-  ClusterMeans out;
-  for (const auto& tokens : json.at("tokens").as_array()) out.tokens.push_back(tokens.as_int());
-  for (const auto& mean : json.at("loss").as_array()) out.means.push_back(mean.as_double());
-  const bool is_whole = out.means.size() == out.tokens.size() && std::all_of(out.tokens.begin(), out.tokens.end(), [](int64_t n) { return n > 0; });
-  require<DataError>(is_whole, "loss_blocks: got ", out.means.size(), " losses of ", out.tokens.size(), " blocks; need one of each, and tokens above 0");
-  return out;
-}
-
 }  // namespace evenkeel::analysis

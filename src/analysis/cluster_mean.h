@@ -6,15 +6,11 @@
 #include <optional>
 #include <vector>
 
-#include "core/json.h"
+#include "record/run_lines.h"
 
 namespace evenkeel::analysis {
 
-struct ClusterMeans {
-  std::vector<double> means;    // of each cluster, in the order of the text
-  std::vector<int64_t> tokens;  // that it is a mean of, at least 1
-  size_t size() const { return means.size(); }
-};
+using record::ClusterMeans;
 
 double mean_of(const ClusterMeans& clusters);  // over tokens; at least one cluster
 
@@ -29,9 +25,5 @@ ClusterMeans in_blocks(const ClusterMeans& clusters, size_t most);
 
 // a - b, cluster by cluster: its standard error is that of a paired difference. nullopt where they are not of the same clusters.
 std::optional<ClusterMeans> difference(const ClusterMeans& a, const ClusterMeans& b);
-
-// {"tokens": [...], "loss": [...]}
-Json to_json(const ClusterMeans& clusters);
-ClusterMeans cluster_means_from_json(const Json& json);  // DataError when it is none
 
 }  // namespace evenkeel::analysis

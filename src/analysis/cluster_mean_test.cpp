@@ -45,13 +45,5 @@ TEST(ClusterMean, NeighboursGoIntoBlocks) {
 
 TEST(ClusterMean, OnlyTheSameClustersHaveADifference) { EXPECT_FALSE(difference({{1, 2}, {8, 8}}, {{1, 2}, {8, 7}})); }
 
-TEST(ClusterMean, ReadsWhatItWrote) {
-  const ClusterMeans two{{1.25, 0.1}, {8, 3}};
-  const auto again = cluster_means_from_json(Json::parse(to_json(two).dump(), "t"));
-  EXPECT_EQ(again.means, two.means);
-  EXPECT_EQ(again.tokens, two.tokens);
-  EXPECT_THROW(cluster_means_from_json(Json::parse(R"({"tokens": [1]})", "t")), DataError);
-}
-
 }  // namespace
 }  // namespace evenkeel::analysis

@@ -96,6 +96,7 @@ RoutingStats routing_stats(const RoutingCounts& counts) {
     most = std::max(most, n);
     if (n == 0) ++stats.dead;
   }
+  stats.n_assignments = n_assignments;
   if (counts.n_tokens > 0) stats.mri = static_cast<double>(most) / static_cast<double>(counts.n_tokens);
   if (n_assignments > 0) stats.dropped = static_cast<double>(counts.n_dropped) / static_cast<double>(n_assignments);
   double entropy = 0, square = 0;
@@ -108,18 +109,6 @@ RoutingStats routing_stats(const RoutingCounts& counts) {
   stats.entropy = counts.n_experts > 1 ? entropy / std::log(n_experts) : 1.0;
   stats.cv = n_assignments > 0 ? std::sqrt(square / n_experts) * n_experts : 0.0;
   return stats;
-}
-
-Json to_json(const RoutingStats& stats) {
-  Json out = Json::object();
-  out["layer"] = stats.layer;
-  out["mri"] = stats.mri;
-  out["entropy"] = stats.entropy;
-  out["cv"] = stats.cv;
-  out["dead"] = stats.dead;
-  out["dropped"] = stats.dropped;
-  out["load"] = Json(stats.load);
-  return out;
 }
 
 namespace {

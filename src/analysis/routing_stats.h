@@ -6,8 +6,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "core/json.h"
 #include "moe/router.h"
+#include "record/run_lines.h"
 
 namespace evenkeel::analysis {
 
@@ -30,17 +30,8 @@ RoutingCounts counts_of(const RoutingTally& tally, const std::vector<int64_t>& c
 void add_counts(RoutingCounts& total, const RoutingCounts& more);  // same layer
 void add_counts(std::vector<RoutingCounts>& total, const std::vector<moe::RoutingDecision>& decisions);
 
-struct RoutingStats {
-  int64_t layer = 0;
-  std::vector<double> load;  // [E] shares of the assignments, sum 1; zeros without tokens
-  double mri = 0;            // max_e tokens_e / tokens, never below k / E (arXiv 2503.05029)
-  double entropy = 0;        // of the load, divided by ln E; 1 when E = 1
-  double cv = 0;             // population standard deviation / mean of the load
-  int64_t dead = 0;          // experts without a token
-  double dropped = 0;        // share of the assignments
-};
+using RoutingStats = record::LayerRouting;
 RoutingStats routing_stats(const RoutingCounts& counts);
-Json to_json(const RoutingStats& stats);
 
 // Router saturation between two checkpoints on the same tokens (arXiv 2409.02060, eq. 5), before drops, padding not
 // counted; of any number of experts a token. With A_t and B_t the experts of token t before and after:

@@ -83,7 +83,7 @@ int cmd_eval(Options& options) {
   Json data = Json::object();
   for (const auto& set : sets) {
     const auto result = evaluate_set(loaded, set, eval);
-    data[set.name] = train::to_json(result, /*with_routing=*/true);
+    data[set.name] = to_json(train::set_result(result));
     if (json) continue;
     const auto se = result.loss_se();
     const double perplexity = std::exp(result.loss);

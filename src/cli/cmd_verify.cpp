@@ -9,7 +9,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
-#include "train/metrics.h"
+#include "record/run_reader.h"
 #include "train/recipe_changes.h"
 
 namespace evenkeel::cli {
@@ -26,8 +26,10 @@ void verify_checkpoint(const fs::path& folder) {
 int64_t verify_run(const fs::path& run) {
   train::read_resolved(run);
   read_toml((run / "recipe.toml").string());
-  const auto lines = train::read_metrics(run / "metrics.jsonl");
-  const int64_t reached = lines.empty() ? 0 : lines.back().at("step").as_int();
+  record::RunReader reader(run / "metrics.jsonl", [](int64_t) { return true; });
+  while (reader.next()) {
+  }
+  const int64_t reached = reader.step();
   const auto saved = checkpoint::saved_steps(run);
   require<DataError>(saved.empty() || reached >= saved.back(), (run / "metrics.jsonl").string(), ": got lines up to step ", reached, "; need those up to the checkpoint of step ", saved.empty() ? 0 : saved.back());
   if (fs::exists(run / "results.json")) {  // the run says that it is finished

@@ -13,7 +13,7 @@
 #include "core/units.h"
 #include "data/description.h"
 #include "data/indexed_dataset.h"
-#include "train/metrics.h"
+#include "record/run_reader.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -24,41 +24,42 @@ int64_t n_of(const auto& list) { return static_cast<int64_t>(list.size()); }
 
 // What a run's lines say of one phase.
 struct PhaseLines {
+  std::string name;
   int64_t first_step = 0, last_step = 0;
-  Json last_loss, last_eval;  // null before there is one
+  double last_loss = 0;  // where it has a step
+  record::BySet<record::SetResult> last_eval;
 };
 
-// The phases in their order.
-std::vector<std::pair<std::string, PhaseLines>> phases_of(const std::vector<Json>& lines) {
-  std::vector<std::pair<std::string, PhaseLines>> out;
-  for (const auto& line : lines) {
-    const std::string& phase = line.at("phase").as_string();
-    if (out.empty() || out.back().first != phase) out.push_back({phase, {}});
-    auto& lines_of = out.back().second;
-    if (const Json* eval = line.find("eval")) lines_of.last_eval = *eval;
-    const Json* loss = line.find("loss");
-    if (loss == nullptr) continue;
-    lines_of.last_loss = *loss;
-    lines_of.last_step = line.at("step").as_int();
-    if (lines_of.first_step == 0) lines_of.first_step = lines_of.last_step;
+struct LinesOfRun {
+  int64_t n = 0;
+  std::vector<PhaseLines> phases;  // in their order
+};
+
+LinesOfRun lines_of(const fs::path& metrics) {
+  LinesOfRun out;
+  record::RunReader reader(metrics);
+  while (auto line = reader.next()) {
+    ++out.n;
+    if (out.phases.empty() || out.phases.back().name != phase_of(*line)) out.phases.push_back({phase_of(*line), 0, 0, 0, {}});
+    auto& phase = out.phases.back();
+    if (auto* row = std::get_if<record::EvaluationRow>(&*line)) phase.last_eval = std::move(row->eval);
+    const auto* step = std::get_if<record::StepRow>(&*line);
+    if (step == nullptr) continue;
+    phase.last_loss = step->loss;
+    phase.last_step = step->step;
+    if (phase.first_step == 0) phase.first_step = step->step;
   }
   return out;
 }
 
-void print_phases(const std::vector<Json>& metrics) {
-  for (const auto& [name, lines] : phases_of(metrics)) {
-    std::cout << "  phase " << name << ":";
-    if (lines.last_step > 0)
-      std::cout << " steps " << lines.first_step << " to " << lines.last_step << ", last loss "
-                << lines.last_loss.dump();
+void print_phases(const std::vector<PhaseLines>& phases) {
+  for (const auto& phase : phases) {
+    std::cout << "  phase " << phase.name << ":";
+    if (phase.last_step > 0) std::cout << " steps " << phase.first_step << " to " << phase.last_step << ", last loss " << Json(phase.last_loss).dump();
     std::cout << "\n";
-    if (!lines.last_eval.is_object()) continue;
-    for (const auto& [set, result] : lines.last_eval.as_object())
-      if (const Json* loss = result.find("loss"))
-        std::cout << "    held out " << set << ": loss " << loss->dump() << "\n";
+    for (const auto& [set, result] : phase.last_eval) std::cout << "    held out " << set << ": loss " << Json(result.loss).dump() << "\n";
   }
 }
-
 }  // namespace
 
 void inspect_dataset(const fs::path& prefix) {
@@ -80,16 +81,16 @@ void inspect_dataset(const fs::path& prefix) {
 
 void inspect_run(const fs::path& run) {
   const fs::path metrics = run / "metrics.jsonl";
-  const auto lines = fs::exists(metrics) ? train::read_metrics(metrics) : std::vector<Json>{};
+  const auto lines = fs::exists(metrics) ? lines_of(metrics) : LinesOfRun{};
   std::cout << "evenkeel run: " << run.string() << ", "
             << (fs::exists(run / "results.json") ? "finished" : "not finished") << "\n";
-  print_phases(lines);
+  print_phases(lines.phases);
 }
 
 void inspect_metrics(const fs::path& path) {
-  const auto lines = train::read_metrics(path);
-  std::cout << "metrics of a run: " << counted(n_of(lines), "line") << "\n";
-  print_phases(lines);
+  const auto lines = lines_of(path);
+  std::cout << "metrics of a run: " << counted(lines.n, "line") << "\n";
+  print_phases(lines.phases);
 }
 
 namespace {

@@ -21,6 +21,7 @@
 
 #include "core/errors.h"
 #include "core/json.h"
+#include "core/named.h"
 #include "core/units.h"
 
 namespace evenkeel {
@@ -82,22 +83,7 @@ void read_value(const ConfigNode& node, const std::string& path, std::string& ou
 void read_value(const ConfigNode& node, const std::string& path, Duration& out);
 void read_value(const ConfigNode& node, const std::string& path, ConfigNode& out);  // kept for a registry
 
-// An enum of a recipe has a list of its names: `std::span<const Named<T>> names_of(T)` beside it. By that it is read, written and explained.
-template <class T>
-struct Named {
-  const char* name;
-  T value;
-};
-template <class T>
-concept HasNames = std::is_enum_v<T> && requires(T value) {
-  { names_of(value) } -> std::convertible_to<std::span<const Named<T>>>;
-};
-template <HasNames T>
-const char* name_of(T value) {
-  for (const auto& [name, named] : names_of(value))
-    if (named == value) return name;
-  throw std::logic_error("a value without a name");
-}
+// An enum by one of its names (core/named.h).
 template <HasNames T>
 void read_value(const ConfigNode& node, const std::string& path, T& out) {  // ConfigError with the names that there are
   std::string text, known;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,19 +15,36 @@ namespace evenkeel {
 // The document that a file is. DataError names the path.
 Json read_json(const std::filesystem::path& path);
 
+// "runs/a/metrics.jsonl, line 3"
+std::string place_of_line(const std::filesystem::path& path, size_t number);
+
 // The lines that end with a newline; a last one that a kill has torn is left out.
 std::vector<std::string_view> whole_lines(std::string_view text);
 
+// The whole lines of a file one by one, in memory of the longest; what is appended after the last of them comes when it is whole.
+class LineReader {
+ public:
+  // DataError when the path is missing or no regular file; MachineError when reading fails.
+  explicit LineReader(std::filesystem::path path);
+  ~LineReader();
+  LineReader(const LineReader&) = delete;
+  LineReader& operator=(const LineReader&) = delete;
+  // Without its newline, valid until the next call; nullopt where there is no whole line more, for now.
+  std::optional<std::string_view> next();
+  int64_t end_byte() const { return end_byte_; }                       // of the line that came last, with its newline
+  std::string place() const { return place_of_line(path_, number_); }  // of it, for messages
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::string buffer_;
+  size_t begin_ = 0, searched_ = 0;  // in buffer_: of the line that comes next, and as far as it has no newline
+  size_t number_ = 0;
+  int64_t end_byte_ = 0;
+};
+
 // The document of every whole line. DataError names the path and the line that is damaged.
 std::vector<Json> read_json_lines(const std::filesystem::path& path);
-
-// What every reader of a run's metrics.jsonl relies on: an object with the step and its phase, and what a step, an evaluation or a
-// saturation says, as far as it is there (docs/formats.md). DataError "WHERE: got …".
-void require_run_line(const Json& line, const std::string& where);
-// The lines of a metrics.jsonl, each checked so. DataError names the path and the line.
-std::vector<Json> read_run_lines(const std::filesystem::path& path);
-// "runs/a/metrics.jsonl, line 3"
-std::string place_of_line(const std::filesystem::path& path, size_t number);
 
 // What `use` makes of the content of a file. A DataError about a value, "JSON: got …", becomes one that names the path.
 template <class F>

@@ -211,6 +211,7 @@ bool is_own_metrics(const fs::path& path) {
   const std::string head = head_of(path);
   return bytes_in(path) == 0 || (head.starts_with("{\"step\":") && head.find(",\"phase\":\"") != std::string::npos);
 }
+bool is_own_loads(const fs::path& path) { return bytes_in(path) == 0 || head_of(path).starts_with(kLoadsMark); }
 bool is_own_log(const fs::path& path) { return bytes_in(path) == 0 || head_of(path).starts_with("evenkeel: "); }
 bool is_own_lock(const fs::path& path) { return bytes_in(path) == 0 || head_of(path) == kFolderMark; }
 bool is_own_events(const fs::path& path) { return bytes_in(path) == 0 || head_has(path, "brain.Event:2"); }
@@ -289,6 +290,7 @@ constexpr Kind kKinds[] = {
     {OutputKind::results, "the results of a run, study or analysis", is_own_results},
     {OutputKind::speed, "the speeds of a study", is_own_speed},
     {OutputKind::metrics, "the metrics of a run", is_own_metrics},
+    {OutputKind::loads, "the loads of a run", is_own_loads},
     {OutputKind::log, "the log of a run", is_own_log},
     {OutputKind::lock, "the lock of a run or study", is_own_lock},
     {OutputKind::events, "TensorBoard events", is_own_events},
@@ -371,20 +373,32 @@ std::vector<Output> pair_outputs(const fs::path& prefix) {
   return out;
 }
 
+std::vector<fs::path> tables_of_results(const fs::path& folder) {
+  std::vector<fs::path> out;
+  const Json results = json_of(folder / "results.json");
+  const Json* tables = results.find("tables");
+  for (const auto& path : entries_of(folder / "csv"))
+    if (path.extension() == ".csv" && tables != nullptr && tables->find(path.stem().string()) != nullptr) out.push_back(path);
+  return out;
+}
+
 std::vector<Output> run_outputs(const fs::path& run, std::string_view recipe) {
   std::vector<Output> out = {
       {run / ".lock", OutputKind::lock},
       {run / "resolved.json", OutputKind::member},
       {run / "metrics.jsonl", OutputKind::metrics},
+      {run / "load.columns", OutputKind::loads},
       {run / "results.json", OutputKind::results},
       {run / "report.html", OutputKind::page},
       {run / "log.txt", OutputKind::log},
       {run / "checkpoints", OutputKind::subfolder},
+      {run / "csv", OutputKind::subfolder},
       {run / "tensorboard", OutputKind::subfolder},
   };
   if (!has_content(run / "recipe.toml", recipe)) out.push_back({run / "recipe.toml", OutputKind::member});
   for (const auto& path : entries_of(run / "tensorboard"))
     if (is_events_name(path.filename().string())) out.push_back({path, OutputKind::events});
+  for (const auto& path : tables_of_results(run)) out.push_back({path, OutputKind::table});
   return out;
 }
 
@@ -398,11 +412,7 @@ std::vector<Output> study_outputs(const fs::path& study, std::string_view recipe
       {study / "csv", OutputKind::subfolder},
   };
   if (!has_content(study / "study.toml", recipe)) out.push_back({study / "study.toml", OutputKind::member});
-  const Json results = json_of(study / "results.json");
-  const Json* tables = results.find("tables");
-  for (const auto& path : entries_of(study / "csv"))  // files of other names stay where they are
-    if (path.extension() == ".csv" && tables != nullptr && tables->find(path.stem().string()) != nullptr)
-      out.push_back({path, OutputKind::table});
+  for (const auto& path : tables_of_results(study)) out.push_back({path, OutputKind::table});
   return out;
 }
 

@@ -17,6 +17,7 @@ enum class OutputKind { pair,        // PREFIX.bin, .idx, .json
                         results,     // results.json
                         speed,       // speed.json
                         metrics,     // metrics.jsonl
+                        loads,       // load.columns
                         log,         // log.txt
                         lock,        // .lock
                         events,      // TensorBoard
@@ -41,6 +42,8 @@ void require_own_outputs(const std::vector<Output>& outputs, const std::vector<s
 std::vector<Output> pair_outputs(const std::filesystem::path& prefix);
 // `recipe` is the text that will stand in the file of that name: where it stands there already nothing is replaced.
 std::vector<Output> run_outputs(const std::filesystem::path& run, std::string_view recipe);
+// csv/TABLE.csv of each table that the results.json of the folder has; files of other names stay where they are.
+std::vector<std::filesystem::path> tables_of_results(const std::filesystem::path& folder);
 std::vector<Output> study_outputs(const std::filesystem::path& study, std::string_view recipe);  // without its arms
 std::vector<Output> analysis_outputs(const std::filesystem::path& folder);
 
@@ -52,5 +55,7 @@ bool is_events_name(std::string_view name);
 
 // What a .lock says, so that the folder around it is known for evenkeel's from its first file on.
 inline constexpr std::string_view kFolderMark = "evenkeel\n";
+// How a load.columns begins.
+inline constexpr std::string_view kLoadsMark = "EVKLOAD1";
 
 }  // namespace evenkeel

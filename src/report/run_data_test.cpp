@@ -5,7 +5,9 @@
 
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "record/metrics_file.h"
 #include "support/files.h"
+#include "support/made_lines.h"
 
 namespace evenkeel::report {
 namespace {
@@ -14,26 +16,33 @@ class RunDataTest : public ::testing::Test {
  protected:
   // Steps 1 .. n_steps of phase "one", then two of "two"; step s has loss s / 7 and expert 0 the share s / 1024.
   void write(int n_steps, const std::string& resolved = R"({"train":{"batch_size":4,"sequence_length":256},"model":{"top_k":1}})") const {
-    std::string lines;
-    for (int step = 1; step <= n_steps + 2; ++step) {
-      const double share = step / 1024.0;
-      Json layer = Json::Object{{"layer", 3}, {"mri", share}, {"entropy", 1 / (1.0 + step)}, {"cv", 0.5}, {"dead", 0}, {"dropped", 0.0}, {"load", Json::Array{share, 1 - share}}};
-      Json line = Json::Object{{"step", step}, {"phase", step <= n_steps ? "one" : "two"}, {"tokens", 1024 * step}, {"loss", 9.0}, {"loss_terms", Json::Object{{"cross_entropy", step / 7.0}}}, {"lr", 0.25}};
-      line["routing"] = Json::Array{layer};
-      lines += line.dump() + "\n";
+    std::vector<record::RunLine> lines;
+    for (int64_t step = 1; step <= n_steps + 2; ++step) {
+      const double share = static_cast<double>(step) / 1024;
+      auto row = testing::made_step(step, step <= n_steps ? "one" : "two", {share});
+      row.tokens = 1024 * step;
+      row.loss = 9;
+      row.loss_terms = {{"cross_entropy", static_cast<double>(step) / 7}};
+      row.lr = 0.25;
+      row.routing[0].layer = 3;
+      row.routing[0].entropy = 1 / (1.0 + static_cast<double>(step));
+      row.routing[0].load = {share, 1 - share};
+      lines.emplace_back(row);
+      if (step == 1) lines.emplace_back(record::EvaluationRow{1, "one", 5, {{"held", testing::made_result(2.5, {0.5})}}});
+      if (step == 1) lines.emplace_back(record::SaturationRow{1, "one", {{"held", {}}}});
     }
-    lines += R"({"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5,"routing":[{"layer":3,"mri":0.5}]}}})"
-             "\n";
-    lines += R"({"step":1,"phase":"one","saturation":{"held":[]}})"
-             "\n{\"torn";
-    folder_.write("metrics.jsonl", lines);
+    folder_.write("metrics.jsonl", testing::text_of(lines) + "{\"torn");
     folder_.write("resolved.json", resolved);
   }
   Json read() { return run_data(folder_.path(), {}, columns_); }
-  // Undoes what the pool did to a column of shares or plain values.
+  // Undoes what the pool did to a column of shares, plain values, single-precision ones or a progression.
   std::vector<double> values(const Json& column) const {
     if (const Json* at = column.find("at")) return values(columns_.pool().at(static_cast<size_t>(at->as_int())));
     std::vector<double> out;
+    if (const Json* from = column.find("from")) {
+      for (int64_t i = 0; i < column.at("n").as_int(); ++i) out.push_back(static_cast<double>(from->as_int() + i * column.at("by").as_int()));
+      return out;
+    }
     const Json* counts = column.find("counts");
     for (const auto& value : (counts != nullptr ? *counts : column).as_array()) out.push_back(value.as_double() / (counts != nullptr ? column.at("per").as_double() : 1));
     return out;
@@ -51,7 +60,7 @@ TEST_F(RunDataTest, HoldsEveryStepExactly) {
   EXPECT_EQ(one.at("columns").at("step").dump(), R"({"from":1,"by":1,"n":20})");
   EXPECT_EQ(one.at("columns").at("tokens").dump(), R"({"from":1024,"by":1024,"n":20})");
   EXPECT_EQ(one.at("columns").at("lr").dump(), R"({"same":0.25,"n":20})");
-  EXPECT_EQ(one.at("columns").at("tokens_per_second").dump(), R"({"same":null,"n":20})");
+  EXPECT_EQ(one.at("columns").at("tokens_per_second").dump(), R"({"same":64.0,"n":20})");
   EXPECT_EQ(run_data(folder_.path(), {.has_speed = false}, columns_).at("phases").at(0).at("columns").find("tokens_per_second"), nullptr);
   const Json& layer = one.at("layers").at(0);
   EXPECT_EQ(layer.at("layer").as_int(), 3);
@@ -67,7 +76,7 @@ TEST_F(RunDataTest, HoldsEveryStepExactly) {
     EXPECT_EQ(load[2 * i + 1], 1 - step / 1024);
   }
   EXPECT_EQ(data.at("phases").at(1).at("columns").at("step").dump(), R"({"from":21,"by":1,"n":2})");
-  EXPECT_EQ(data.at("evals").dump(), R"([{"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5}}}])");
+  EXPECT_EQ(data.at("evals").dump(), R"([{"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5,"loss_se":null,"perplexity":25.0,"bits_per_byte":null,"tokens":null}}}])");
   EXPECT_EQ(data.at("saturation").size(), 1u);
   EXPECT_TRUE(data.at("recipe").is_null());
 }
@@ -82,6 +91,45 @@ TEST_F(RunDataTest, OnlyLoadsAreThinned) {
   EXPECT_EQ(values(one.at("layers").at(0).at("load")).size(), 400u);
   EXPECT_EQ(values(one.at("layers").at(0).at("load"))[2], 6 / 1024.0);
   EXPECT_EQ(two.at("load_rows").dump(), "[1]");  // and the last
+}
+
+// Every third step of 9,002, the first and the last of each phase, and 240 loads at most.
+TEST_F(RunDataTest, ALongRunIsThinned) {
+  write(9000);
+  const Json data = read();
+  EXPECT_EQ(data.at("stride").as_int(), 3);
+  const Json &one = data.at("phases").at(0), &two = data.at("phases").at(1);
+  const auto loss = values(one.at("columns").at("loss"));
+  const auto steps = values(one.at("columns").at("step"));
+  ASSERT_EQ(steps.size(), loss.size());
+  EXPECT_EQ(steps.front(), 1);
+  EXPECT_EQ(steps[1], 4);
+  EXPECT_EQ(steps.back(), 9000);
+  for (size_t i = 0; i < steps.size(); ++i) EXPECT_EQ(loss[i], steps[i] / 7.0);
+  EXPECT_LT(steps.size(), 3300u);
+  const auto rows = values(one.at("load_rows")), load = values(one.at("layers").at(0).at("load"));
+  ASSERT_EQ(load.size(), 2 * rows.size());
+  EXPECT_LE(rows.size(), 240u);
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(load[2 * i], steps.at(static_cast<size_t>(rows[i])) / 1024);
+  EXPECT_EQ(values(two.at("columns").at("step")), (std::vector<double>{9001, 9002}));
+  EXPECT_EQ(two.at("load_rows").dump(), "[1]");
+}
+
+// Of very many experts fewer steps have their loads, which stand in a file of their own.
+TEST_F(RunDataTest, ReadsLoadsFromTheirOwnFile) {
+  record::MetricsFile file(folder_ / "metrics.jsonl", 0, 300 * 200);
+  for (int64_t step = 1; step <= 60; ++step) {
+    auto row = testing::made_step(step, "one", std::vector<double>(300, 0.5));
+    for (auto& layer : row.routing) layer.load = std::vector<double>(200, 1.0 / 200);
+    for (auto& layer : row.routing) layer.n_assignments = 200;
+    file.write(row);
+  }
+  folder_.write("resolved.json", R"({"model":{"n_layers":300,"n_experts":200}})");
+  const Json data = read();
+  const Json& one = data.at("phases").at(0);
+  EXPECT_EQ(one.at("columns").at("step").dump(), R"({"from":1,"by":1,"n":60})");
+  EXPECT_EQ(values(one.at("load_rows")), (std::vector<double>{0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 59}));
+  EXPECT_EQ(one.at("layers").at(299).at("load").dump(), R"({"same":0.005,"n":3200})");
 }
 
 TEST_F(RunDataTest, SharesAreCountsOnlyWhereTheRecipeTellsOfWhat) {
@@ -106,12 +154,11 @@ TEST_F(RunDataTest, FoldersOfTheMachineStayAtHome) {
 
 TEST_F(RunDataTest, ADenseRunHasNoLayers) {
   folder_.write("resolved.json", "{}");
-  folder_.write("metrics.jsonl", R"({"step":1,"phase":"one","loss":2.5,"routing":[]})"
-                                 "\n");
+  folder_.write("metrics.jsonl", testing::text_of(testing::made_step(1, "one", {})));
   const Json data = read();
   EXPECT_EQ(data.at("phases").at(0).at("layers").size(), 0u);
   EXPECT_EQ(data.at("phases").at(0).at("load_rows").size(), 0u);
-  EXPECT_EQ(data.at("phases").at(0).at("columns").at("loss").dump(), "[2.5]");
+  EXPECT_EQ(data.at("phases").at(0).at("columns").at("loss").dump(), "[3.0]");
   folder_.write("metrics.jsonl", "");
   EXPECT_EQ(read().at("phases").size(), 0u);
 }
@@ -122,7 +169,7 @@ TEST_F(RunDataTest, RefusesWhatIsNoRun) {
   EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("resolved.json"));
   write(1);
   folder_.write("metrics.jsonl", "{\"step\":1}\n");
-  EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("metrics.jsonl, line 1: got a line without a phase"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("metrics.jsonl, line 1: got no 'phase'"));
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include "study/comparison.h"
 #include "study/tables.h"
 #include "support/made_arms.h"
-#include "support/made_run.h"
+#include "support/made_lines.h"
 
 namespace evenkeel::study {
 namespace {
@@ -101,9 +101,9 @@ TEST_F(HeadlinesTest, WithoutErrorsThereIsNoVerdict) {
 TEST_F(HeadlinesTest, OneSeedIsPairedByTheWindowsOfTheText) {
   arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe", "moe", {})};
   const auto result = [](double a, double b, double c) {
-    Json out = testing::made_result((a + b + c) / 3);
-    out["loss_se"] = 0.6;
-    out["loss_blocks"] = Json::Object{{"tokens", Json::Array{8, 8, 8}}, {"loss", Json::Array{a, b, c}}};
+    auto out = testing::made_result((a + b + c) / 3);
+    out.loss_se = 0.6;
+    out.loss_blocks = record::ClusterMeans{{a, b, c}, {8, 8, 8}};
     return out;
   };
   for (auto& arm : arms_) {
@@ -177,10 +177,10 @@ TEST_F(HeadlinesTest, AMatrixOfRoutersAndReplayIsAnsweredAlongBoth) {
 // A router that had collapsed before the shift has nowhere to rise to: it is no example of balance.
 TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
   arms_ = {made_arm("moe", "moe", {})};
-  Json line = testing::made_step(8, "two", {0.9, 0.9});
-  line["alarms"] = Json::Array{Json::Object{{"layer", 0}, {"kind", "same_experts"}, {"text", "nearly all tokens have the same 2 of 4 experts"}}};
-  arms_[0].steps = {line};
-  arms_[0].evaluations = {testing::made_evaluation(10, "two", {{"b", testing::made_result(2.0, {0.9, 0.9})}})};
+  auto step = testing::made_step(8, "two", {0.9, 0.9});
+  step.alarms = {{0, record::Alarm::Kind::same_experts, "nearly all tokens have the same 2 of 4 experts"}};
+  add_line(arms_[0], step);
+  add_line(arms_[0], testing::made_evaluation(10, "two", {{"b", testing::made_result(2.0, {0.9, 0.9})}}));
   shift("moe", 0.95, 0.9, 0.95, 0.9);
   EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("moe: the router collapsed in phase two, layer 0, from step 8: nearly all tokens have the same 2 of 4 experts.",
                                                            "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 95.0 % to 90.0 %, is at most 95.0 % in the first 50 steps, and 90.0 % at the end; "
@@ -221,9 +221,9 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
                           "On held-out a the busiest expert gets 50.0 % of the tokens under b, and 75.0 % of the tokens under a; an even load is 12.5 %."));
   // b has collapsed: it is no example of a small rise any more, and says so where it is named.
   auto collapsed = arms;
-  Json line = testing::made_step(8, "two", {0.9});
-  line["alarms"] = Json::Array{Json::Object{{"layer", 0}, {"kind", "one_expert"}, {"text", "one"}}};
-  collapsed[2].steps = {line};
+  auto step = testing::made_step(8, "two", {0.9});
+  step.alarms = {{0, record::Alarm::Kind::one_expert, "one"}};
+  add_line(collapsed[2], step);
   EXPECT_THAT(study_headlines(collapsed, tables_), ElementsAre("b: the router collapsed in phase two, layer 0, from step 8: one.", HasSubstr("and b (its router has collapsed) the highest"), HasSubstr("under ahead"), HasSubstr("50.0 % of the tokens under b (its router has collapsed)")));
   // Two arms of one rule are not two rules, and an arm with another budget is left out.
   auto others = arms;

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "support/made_arms.h"
-#include "support/made_run.h"
+#include "support/made_lines.h"
 
 namespace evenkeel::study {
 namespace {
@@ -58,8 +58,8 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
 
 TEST(Outcomes, KnowExpertsInUseAndCollapse) {
   Arm arm = made_arm("moe", "moe");
-  Json result = testing::made_result(2.0, {0.5, 0.5});
-  result["routing"].as_array()[0]["dead"] = 3;  // one of four is left in layer 0; layer 1 has one dead
+  auto result = testing::made_result(2.0, {0.5, 0.5});
+  result.routing[0].dead = 3;  // one of four is left in layer 0; layer 1 has one dead
   arm.evaluations = {testing::made_evaluation(10, "two", {{"b", result}})};
   const auto out = outcomes_of({arm}, train::new_tables());
   EXPECT_EQ(out.at("moe").experts_in_use, 4);

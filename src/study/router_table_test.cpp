@@ -14,11 +14,10 @@ using ::testing::ElementsAre;
 using testing::made_step;
 using train::Arm;
 
-Json result_of(double loss, double first_mri, double second_mri, Json::Array first_load, Json::Array second_load) {
-  Json result = testing::made_result(loss, {first_mri, second_mri});
-  auto& routing = result["routing"].as_array();
-  routing[0]["load"] = std::move(first_load);
-  routing[1]["load"] = std::move(second_load);
+record::SetResult result_of(double loss, double first_mri, double second_mri, std::vector<double> first_load, std::vector<double> second_load) {
+  auto result = testing::made_result(loss, {first_mri, second_mri});
+  result.routing[0].load = std::move(first_load);
+  result.routing[1].load = std::move(second_load);
   return result;
 }
 
@@ -28,13 +27,13 @@ class RouterTable : public ::testing::Test {
   // dropped: of the layers in every step of the second phase; mri: of both layers from the first step of it on.
   Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, std::pair<double, double> dropped = {0, 0}, double mri = 0.95) {
     overrides.insert(overrides.begin(), {"phase.one.steps=6", "phase.two.steps=6", "phase.one.data=[{name = \"old\", path = \"/a\"}]", "phase.two.data=[{name = \"new\", path = \"/b\"}]"});
-    std::vector<Json> lines;
+    std::vector<record::RunLine> lines;
     for (int64_t step = 1; step <= 12; ++step) {
       const bool is_second = step > 6;
       auto line = made_step(step, is_second ? "two" : "one", {step == 7 ? mri : 0.5, step == 7 ? mri : 0.7});
-      line["routing"].as_array()[0]["dropped"] = is_second ? dropped.first : 0.99;
-      line["routing"].as_array()[1]["dropped"] = is_second ? dropped.second : 0.99;
-      if (group == "dense") line["routing"] = Json::array();
+      line.routing[0].dropped = is_second ? dropped.first : 0.99;
+      line.routing[1].dropped = is_second ? dropped.second : 0.99;
+      if (group == "dense") line.routing = {};
       lines.push_back(line);
       if (step == 6)
         lines.push_back(testing::made_evaluation(6, "one", {{"old", result_of(3.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}, {"new", result_of(9.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}}));

@@ -4,7 +4,7 @@
 
 #include "checkpoint/manifest.h"
 #include "core/file_io.h"
-#include "train/metrics.h"
+#include "record/run_reader.h"
 #include "train/phase.h"
 #include "train/recipe_changes.h"
 #include "train/run_lock.h"
@@ -18,11 +18,24 @@ int64_t last_step_of(const ArmPlan& arm, size_t n_phases) {
   return steps;
 }
 
+// The first bytes of a file.
+void copy_head(const fs::path& from, const fs::path& to, int64_t n_bytes) {
+  const MappedFile source(from);
+  AtomicFile copy(to);
+  copy.write(source.data(), static_cast<size_t>(n_bytes));
+  copy.commit();
+}
+
+// The lines up to a step, and the loads that they leave to a file of their own.
 void copy_metrics(const fs::path& from, const fs::path& to, int64_t last_step) {
-  std::string text;
-  for (const auto& line : train::read_metrics(from))
-    if (line.at("step").as_int() <= last_step) text += line.dump() + "\n";
-  write_file_atomically(to, text);
+  record::RunReader reader(from / "metrics.jsonl");
+  int64_t n_bytes = 0, n_load_bytes = 0;
+  for (auto line = reader.next(); line && reader.step() <= last_step; line = reader.next()) {
+    n_bytes = reader.end_byte();
+    n_load_bytes = reader.loads_end_byte();
+  }
+  if (n_load_bytes > 0) copy_head(from / "load.columns", to / "load.columns", n_load_bytes);
+  copy_head(from / "metrics.jsonl", to / "metrics.jsonl", n_bytes);
 }
 
 void link_checkpoint(const fs::path& from, const fs::path& to) {
@@ -117,7 +130,7 @@ std::string take_shared_phases(const StudyPlan& plan, size_t index, const fs::pa
   if (n == 0 || (!own_steps.empty() && own_steps.back() >= last)) return "";
   make_folders(run / "checkpoints");
   const train::RunLock lock(run);  // its mark says whose the folder is
-  copy_metrics(from / "metrics.jsonl", run / "metrics.jsonl", last);
+  copy_metrics(from, run, last);
   for (const int64_t step : steps) {
     const fs::path target = run / "checkpoints" / checkpoint::step_folder_name(step);
     if (step <= last && !fs::exists(target)) link_checkpoint(from / "checkpoints" / checkpoint::step_folder_name(step), target);

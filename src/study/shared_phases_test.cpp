@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/manifest.h"
+#include "core/json_lines.h"
 #include "core/log.h"
 #include "ops/device.h"
 #include "study/jobs.h"
 #include "support/tiny_run.h"
-#include "train/metrics.h"
 #include "train/trainer.h"
 
 namespace evenkeel::study {
@@ -93,7 +93,7 @@ TEST_F(TakeSharedPhases, ALaterArmBeginsWhereTheEarlierOneWas) {
   EXPECT_EQ(take_shared_phases(plan_, 1, arms()), "a");
   EXPECT_THAT(checkpoint::saved_steps(arms() / "b"), ElementsAre(6));
   checkpoint::verify_folder(arms() / "b" / "checkpoints" / "step-00000006", /*deep=*/true);
-  const auto lines = train::read_metrics(arms() / "b" / "metrics.jsonl");
+  const auto lines = read_json_lines(arms() / "b" / "metrics.jsonl");
   EXPECT_EQ(lines.back().at("step").as_int(), 6);
   EXPECT_EQ(lines.back().at("phase").as_string(), "one");
   EXPECT_EQ(take_shared_phases(plan_, 1, arms()), "");  // it has them now

@@ -74,13 +74,7 @@ void write_results(const StudyPlan& plan, const fs::path& out, const Speeds& spe
   results["comparison"] = comparison_json(arms);
   results["arms"] = std::move(arm_rows);
   results["tables"] = train::tables_json(tables);
-  const auto csv_file = [&](const std::string& name) { return out / "csv" / (name + ".csv"); };
-  std::vector<Output> csv_files;
-  for (const auto& [name, table] : tables) csv_files.push_back({csv_file(name), OutputKind::table});
-  require_own_outputs(csv_files);
-  make_folders(out / "csv");
-  write_file_atomically(out / "results.json", results.dump(1) + "\n");  // first: by it the next call knows the tables
-  for (const auto& [name, table] : tables) write_file_atomically(csv_file(name), to_csv(table));
+  train::write_results(out, results);
 }
 
 }  // namespace

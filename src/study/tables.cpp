@@ -51,13 +51,7 @@ void add_throughput(const std::vector<Arm>& arms, const Speeds& speeds, train::N
 }
 
 // The held-out result on the first phase's data at that phase's end; nullptr when there is none.
-const Json* first_result(const Arm& arm, const std::string& data) {
-  const std::string& phase = arm.resolved.at("phase").at(0).at("name").as_string();
-  const Json* out = nullptr;
-  for (const auto& line : arm.evaluations)
-    if (line.at("phase").as_string() == phase && line.at("eval").find(data) != nullptr) out = line.at("eval").find(data);
-  return out;
-}
+const record::SetResult* first_result(const Arm& arm, const std::string& data) { return train::final_result(arm, train::phase_name(arm, 0), data); }
 
 // What tokens_to_loss compares an arm with: a dense arm where the study has one, else an arm of the first group; of the arm's seed before
 // others. nullptr when none has the figure.
@@ -79,11 +73,11 @@ struct Approach {
 };
 Approach approach_of(const Arm& arm, const std::string& data, double target) {
   Approach out;
-  for (const auto& line : arm.evaluations) {
-    const Json* result = line.at("eval").find(data);
+  for (const auto& evaluation : arm.evaluations) {
+    const auto* result = evaluation.find(data);
     if (result == nullptr) continue;
     const auto figure = train::loss_figure(*result);
-    if (out.tokens.is_null() && figure.value <= target) out.tokens = line.at("tokens");
+    if (out.tokens.is_null() && figure.value <= target) out.tokens = evaluation.tokens;
     if (!out.lowest || figure.value < out.lowest->value) out.lowest = figure;
   }
   return out;

@@ -51,7 +51,7 @@ class StudyTables : public ::testing::Test {
  protected:
   Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double first_loss, double last_loss, std::optional<double> se = std::nullopt) {
     overrides.insert(overrides.end(), {"phase.one.steps=3", "phase.two.steps=1", "phase.one.data=[{name = \"held\", path = \"/a\"}]"});
-    std::vector<Json> lines;
+    std::vector<record::RunLine> lines;
     for (int64_t step = 1; step <= 3; ++step) {
       lines.push_back(made_step(step, "one", {}));
       if (step != 2) lines.push_back(made_evaluation(step, "one", {{"held", result(step == 1 ? first_loss : last_loss, se)}}));
@@ -60,9 +60,9 @@ class StudyTables : public ::testing::Test {
     testing::write_made_run(run, testing::tiny_config("/data", overrides), lines);
     return train::read_arm(name, group, run);
   }
-  static Json result(double loss, std::optional<double> se) {
-    Json out = made_result(loss);
-    if (se) out["loss_se"] = *se;
+  static record::SetResult result(double loss, std::optional<double> se) {
+    auto out = made_result(loss);
+    out.loss_se = se;
     return out;
   }
   std::vector<std::string> dense(const std::string& seed) const {

@@ -12,6 +12,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "core/log.h"
+#include "record/run_reader.h"
 
 namespace evenkeel::train {
 namespace {
@@ -82,7 +83,7 @@ std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& rou
     const auto kind = collapse_of(counts);
     if (!kind) continue;
     const std::string share = std::to_string(counts.top_k) + " of " + std::to_string(counts.n_experts) + " experts";
-    out.push_back({*kind, counts.layer, *kind == Alarm::Kind::same_experts ? "nearly all tokens have the same " + share + "; the others learn nothing (look at the balance loss and at the data)" : "nearly all tokens have one and the same expert among their " + share + "; it is no choice any more (look at the balance loss and at the data)"});
+    out.push_back({counts.layer, *kind, *kind == Alarm::Kind::same_experts ? "nearly all tokens have the same " + share + "; the others learn nothing (look at the balance loss and at the data)" : "nearly all tokens have one and the same expert among their " + share + "; it is no choice any more (look at the balance loss and at the data)"});
   }
   return out;
 }
@@ -93,11 +94,9 @@ std::vector<Alarm> shrunk_scores(const std::vector<moe::RoutingDecision>& routin
   std::vector<Alarm> out;
   for (const auto& decision : routing)
     if (has_no_scores(decision))
-      out.push_back({Alarm::Kind::no_scores, decision.layer, "the router's scores have shrunk to nearly 0, which a balance loss of normalised scores does not see; the experts count for nothing (lower its coefficient, or take a softmax)"});
+      out.push_back({decision.layer, Alarm::Kind::no_scores, "the router's scores have shrunk to nearly 0, which a balance loss of normalised scores does not see; the experts count for nothing (lower its coefficient, or take a softmax)"});
   return out;
 }
-
-constexpr std::pair<Alarm::Kind, const char*> kKindNames[] = {{Alarm::Kind::one_expert, "one_expert"}, {Alarm::Kind::same_experts, "same_experts"}, {Alarm::Kind::no_scores, "no_scores"}, {Alarm::Kind::no_gradient, "no_gradient"}, {Alarm::Kind::no_effect, "no_effect"}, {Alarm::Kind::no_balance, "no_balance"}, {Alarm::Kind::not_causal, "not_causal"}};
 
 }  // namespace
 
@@ -107,30 +106,12 @@ std::vector<Alarm> find_shrunk_scores(const model::Transformer& model, const dat
   return shrunk_scores(micro_losses(model, {state.params, state.router_states}, batch, next_step(state)).routing);
 }
 
-Json alarms_json(const std::vector<Alarm>& alarms) {
-  Json out = Json::array();
-  for (const auto& alarm : alarms)
-    for (const auto& [kind, name] : kKindNames)
-      if (kind == alarm.kind) out.push_back(Json::Object{{"layer", alarm.layer == Alarm::kAllLayers ? Json() : Json(alarm.layer)}, {"kind", name}, {"text", alarm.text}});
-  return out;
-}
-
-std::set<Alarm> alarms_of_phase(const std::vector<Json>& lines, const std::string& phase) {
+std::set<Alarm> alarms_of_phase(const std::filesystem::path& metrics, const std::string& phase) {
   std::set<Alarm> out;
-  for (const auto& line : lines) {
-    const Json* alarms = line.find("alarms");
-    if (alarms == nullptr || line.at("phase").as_string() != phase) continue;
-    for (const auto& alarm : alarms->as_array())
-      for (const auto& [kind, name] : kKindNames)
-        if (alarm.at("kind").as_string() == name) out.insert({kind, alarm.at("layer").is_null() ? Alarm::kAllLayers : alarm.at("layer").as_int(), alarm.at("text").as_string()});
-  }
+  record::RunReader reader(metrics);
+  while (const auto line = reader.next())
+    if (const auto* step = std::get_if<record::StepRow>(&*line); step != nullptr && step->phase == phase) out.insert(step->alarms.begin(), step->alarms.end());
   return out;
-}
-
-bool is_collapse_kind(const std::string& kind) {
-  for (const auto& [known, name] : kKindNames)
-    if (kind == name) return Alarm{known, 0, ""}.is_collapse();
-  return false;
 }
 
 std::vector<Alarm> AlarmWatch::add(const std::vector<Alarm>& found, const std::string& when) {
@@ -148,7 +129,7 @@ std::vector<std::string> alarm_sentences(const std::vector<Alarm>& alarms) {
     if (!said.insert(alarm.text).second) continue;
     std::vector<int64_t> layers;
     for (const auto& other : alarms)
-      if (other.text == alarm.text) layers.push_back(other.layer);
+      if (other.text == alarm.text) layers.push_back(other.layer.value_or(0));
     sentences.push_back(alarm.is_collapse() ? "routing check: " + named(layers) + ": " + alarm.text : alarm.text);
   }
   return sentences;
@@ -172,7 +153,7 @@ std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFa
     const auto factor = factors.find(names[i]);
     const bool is_frozen = factor != factors.end() && factor->second == 0;
     if (!is_frozen && from_cross_entropy[i] == 0)  // without a path it is 0 to the bit: nothing has to cancel
-      findings.push_back({Alarm::Kind::no_gradient, layer_of(names[i]), "step 0 check: " + names[i] + " gets no gradient from the cross-entropy; its weights cannot learn what the experts are good at"});
+      findings.push_back({layer_of(names[i]), Alarm::Kind::no_gradient, "step 0 check: " + names[i] + " gets no gradient from the cross-entropy; its weights cannot learn what the experts are good at"});
   }
   bool balances = false;
   for (const auto& [term, value] : losses.auxiliary) {
@@ -181,13 +162,13 @@ std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFa
     const auto gradients = largest_gradients(value, weights);
     for (size_t i = 0; i < names.size(); ++i)
       if (gradients[i] <= rounding_of(value, losses))
-        findings.push_back({Alarm::Kind::no_effect, layer_of(names[i]), "step 0 check: the " + term.name + " loss with coefficient " + format_double(term.coefficient) + " gives no gradient to " + names[i] + "; the coefficient changes nothing there"});
+        findings.push_back({layer_of(names[i]), Alarm::Kind::no_effect, "step 0 check: the " + term.name + " loss with coefficient " + format_double(term.coefficient) + " gives no gradient to " + names[i] + "; the coefficient changes nothing there"});
   }
   const std::string kind = "'" + model.router()->options().at("kind").as_string() + "'";
   if (!model.router()->traits().causal_eval)
-    findings.push_back({Alarm::Kind::not_causal, Alarm::kAllLayers, "model.router: " + kind + " is not causal: a token's experts depend on later tokens of its sequence, in training and evaluation; losses are not those of generating token by token"});
+    findings.push_back({Alarm::kAllLayers, Alarm::Kind::not_causal, "model.router: " + kind + " is not causal: a token's experts depend on later tokens of its sequence, in training and evaluation; losses are not those of generating token by token"});
   if (model.router()->traits().needs_balance && !balances && config.top_k < config.n_experts)
-    findings.push_back({Alarm::Kind::no_balance, Alarm::kAllLayers, "model.balance: the router " + kind + " has no balance loss; the load is expected to collapse onto few experts"});
+    findings.push_back({Alarm::kAllLayers, Alarm::Kind::no_balance, "model.balance: the router " + kind + " has no balance loss; the load is expected to collapse onto few experts"});
   std::vector<analysis::RoutingCounts> counts;
   analysis::add_counts(counts, losses.routing);
   for (auto& collapse : find_collapse(counts)) findings.push_back(std::move(collapse));

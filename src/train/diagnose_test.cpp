@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "support/gradients.h"
+#include "support/made_lines.h"
 #include "support/tiny_run.h"
 
 namespace evenkeel::train {
@@ -104,14 +105,13 @@ TEST(Diagnose, FindsAllTokensOnTheSameExperts) {
 }
 
 TEST(Diagnose, AlarmsGoIntoALineAndBack) {
-  const std::vector<Alarm> found = {{Alarm::Kind::same_experts, 1, "the same"}, {Alarm::Kind::same_experts, 0, "the same"}, {Alarm::Kind::not_causal, Alarm::kAllLayers, "looks ahead"}};
-  const Json alarms = alarms_json(found);
-  EXPECT_EQ(alarms.at(0).dump(), R"({"layer":1,"kind":"same_experts","text":"the same"})");
-  EXPECT_EQ(alarms.at(2).dump(), R"({"layer":null,"kind":"not_causal","text":"looks ahead"})");
-  const std::vector<Json> lines = {Json(Json::Object{{"step", 1}, {"phase", "one"}, {"alarms", alarms}}), Json(Json::Object{{"step", 2}, {"phase", "two"}})};
-  EXPECT_EQ(alarms_of_phase(lines, "one").size(), 3U);
-  EXPECT_EQ(alarms_of_phase(lines, "one").count(found[2]), 1U);
-  EXPECT_EQ(alarms_of_phase(lines, "two").size(), 0U);
+  const std::vector<Alarm> found = {{1, Alarm::Kind::same_experts, "the same"}, {0, Alarm::Kind::same_experts, "the same"}, {Alarm::kAllLayers, Alarm::Kind::not_causal, "looks ahead"}};
+  auto first = testing::made_step(1, "one", {0.5});
+  first.alarms = found;
+  const testing::TemporaryFolder folder;
+  const auto metrics = folder.write("metrics.jsonl", testing::text_of({first, testing::made_step(2, "two", {0.5})}));
+  EXPECT_EQ(alarms_of_phase(metrics, "one"), std::set<Alarm>(found.begin(), found.end()));
+  EXPECT_EQ(alarms_of_phase(metrics, "two").size(), 0U);
   EXPECT_THAT(alarm_sentences(found), ElementsAre("routing check: layers 1, 0: the same", "looks ahead"));
   EXPECT_TRUE(is_collapse_kind("no_scores"));
   EXPECT_FALSE(is_collapse_kind("not_causal"));

@@ -122,26 +122,21 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
   return result;
 }
 
-Json to_json(const EvalResult& result, bool with_routing) {
+record::SetResult set_result(const EvalResult& result) {
   constexpr size_t kBlocks = 128;  // the standard error of a difference is then itself known to 6 %
-  const auto se = result.loss_se();
-  Json out = Json::object();
-  out["loss"] = result.loss;
-  out["loss_se"] = se ? Json(*se) : Json();
-  const double perplexity = std::exp(result.loss);
-  out["perplexity"] = std::isfinite(perplexity) ? Json(perplexity) : Json();  // beyond a loss of 709 nats
-  out["bits_per_byte"] = result.bits_per_byte ? Json(*result.bits_per_byte) : Json();
-  out["tokens"] = result.n_tokens;
-  out["loss_blocks"] = analysis::to_json(analysis::in_blocks(result.clusters, kBlocks));
-  if (!with_routing) return out;
-  Json routing = Json::array();
-  for (const auto& counts : result.routing) routing.push_back(analysis::to_json(analysis::routing_stats(counts)));
-  out["routing"] = std::move(routing);
+  record::SetResult out;
+  out.loss = result.loss;
+  out.loss_se = result.loss_se();
+  if (const double perplexity = std::exp(result.loss); std::isfinite(perplexity)) out.perplexity = perplexity;  // not beyond a loss of 709 nats
+  out.bits_per_byte = result.bits_per_byte;
+  out.tokens = result.n_tokens;
+  out.loss_blocks = analysis::in_blocks(result.clusters, kBlocks);
+  for (const auto& counts : result.routing) out.routing.push_back(analysis::routing_stats(counts));
   return out;
 }
 
-std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before, const model::Snapshot& after,
-                                                 const data::IndexedDataset& dataset, const EvalOptions& options) {
+std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before, const model::Snapshot& after,
+                                                         const data::IndexedDataset& dataset, const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
   const std::string place = place_of(dataset, options);
@@ -161,11 +156,11 @@ std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model
       }
     }
   }
-  std::vector<LayerSaturation> result;
+  std::vector<record::LayerSaturation> result;
   for (size_t i = 0; i < counts.size(); ++i) {
     const auto& [layer, top_k] = layers[i];
-    result.push_back({layer, 1, counts[i].of_first(), counts[i].chance_of_first()});
-    if (top_k > 1) result.push_back({layer, top_k, counts[i].of_all(), counts[i].chance_of_all()});
+    result.push_back({layer, 1, 0, 0, counts[i].of_first(), counts[i].chance_of_first()});
+    if (top_k > 1) result.push_back({layer, top_k, 0, 0, counts[i].of_all(), counts[i].chance_of_all()});
   }
   return result;
 }

@@ -37,19 +37,16 @@ struct EvalResult {
   std::optional<double> bits_per_byte;  // where PREFIX.json states the bytes
   std::vector<analysis::RoutingCounts> routing;
 };
-// loss, loss_se, perplexity, bits_per_byte, tokens, loss_blocks, and with `routing` the figures of each layer (docs/formats.md)
-Json to_json(const EvalResult& result, bool with_routing);
+// As it stands in a line of metrics.jsonl.
+record::SetResult set_result(const EvalResult& result);
 
 // NumericsError naming the set, the step and, where it shows in a router's logits, the layer, when a loss is not finite.
 EvalResult evaluate(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
                     const data::IndexedDataset& dataset, const EvalOptions& options);
 
-struct LayerSaturation {
-  int64_t layer = 0, k = 0;
-  double saturation = 0, chance = 0;
-};
-// For k = 1, the first choice, and k = top_k, all choices (analysis::SaturationCounts). Empty for dense models.
-std::vector<LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before, const model::Snapshot& after,
-                                                 const data::IndexedDataset& dataset, const EvalOptions& options);
+// For k = 1, the first choice, and k = top_k, all choices (analysis::SaturationCounts); which steps they are between is left open.
+// Empty for dense models.
+std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before, const model::Snapshot& after,
+                                                         const data::IndexedDataset& dataset, const EvalOptions& options);
 
 }  // namespace evenkeel::train

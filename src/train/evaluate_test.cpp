@@ -77,7 +77,7 @@ TEST(Evaluate, TokensOfExpertChoiceMayHaveAnyNumberOfExperts) {
   const auto result = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4});
   EXPECT_EQ(result.routing[0].n_tokens, 49);
   EXPECT_EQ(result.routing[0].tokens_per_expert, (std::vector<int64_t>{13, 13, 13, 13}));  // 6 windows of 2, and 1
-  EXPECT_DOUBLE_EQ(to_json(result, true).at("routing").at(0).at("mri").as_double(), 13.0 / 49);
+  EXPECT_DOUBLE_EQ(set_result(result).routing.at(0).mri, 13.0 / 49);
 }
 
 // Every capacity rule: the group is a sequence (the last one has one token), and the mode picks the factor.
@@ -91,7 +91,7 @@ TEST(Evaluate, DropsFollowTheModeAndNotTheBatchSize) {
     for (size_t i = 0; i < 2; ++i) {
       EXPECT_GT(one.routing[i].n_dropped, 0) << rule.config.rule;
       EXPECT_EQ(four.routing[i].n_dropped, one.routing[i].n_dropped) << rule.config.rule;
-      EXPECT_EQ(to_json(one, true).at("routing").at(i).at("dropped").as_double(), static_cast<double>(one.routing[i].n_dropped) / 98) << rule.config.rule;
+      EXPECT_EQ(set_result(one).routing.at(i).dropped, static_cast<double>(one.routing[i].n_dropped) / 98) << rule.config.rule;
     }
     const auto train = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4, .mode = moe::Mode::train});
     for (size_t i = 0; i < 2; ++i) EXPECT_EQ(train.routing[i].n_dropped, 0) << rule.config.rule;
@@ -131,12 +131,11 @@ TEST(Evaluate, UniformGuessesByHand) {
   EXPECT_NEAR(*result.bits_per_byte, 4.0 * 49 / 160, 1e-6);  // 49 tokens of 4 bits each, and the bytes of the whole text
   const auto some = tiny.evaluate(dataset, {.sequence_length = 8, .max_tokens = 24});
   EXPECT_NEAR(*some.bits_per_byte, 4.0 * 24 / (160 * 25.0 / 50), 1e-6);  // of the 25 tokens that were read
-  const Json json = to_json(result, /*with_routing=*/true);
-  EXPECT_NEAR(json.at("perplexity").as_double(), 16.0, 1e-4);
-  EXPECT_EQ(json.at("tokens").as_int(), 49);
-  EXPECT_EQ(json.at("routing").size(), 2u);
-  EXPECT_GE(json.at("routing").at(0).at("mri").as_double(), 0.5);  // k / E
-  EXPECT_EQ(to_json(result, false).find("routing"), nullptr);
+  const auto stated = set_result(result);
+  EXPECT_NEAR(*stated.perplexity, 16.0, 1e-4);
+  EXPECT_EQ(stated.tokens, 49);
+  EXPECT_EQ(stated.routing.size(), 2u);
+  EXPECT_GE(stated.routing.at(0).mri, 0.5);  // k / E
 }
 
 TEST(Evaluate, WithoutBytesThereIsNoBitsPerByte) {
@@ -144,7 +143,7 @@ TEST(Evaluate, WithoutBytesThereIsNoBitsPerByte) {
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 20));
   const auto result = Tiny().evaluate(dataset, {.sequence_length = 8});
   EXPECT_FALSE(result.bits_per_byte.has_value());
-  EXPECT_TRUE(to_json(result, false).at("bits_per_byte").is_null());
+  EXPECT_FALSE(set_result(result).bits_per_byte);
 }
 
 // 49 scored tokens in windows of 8: six of 8 and one of 1. A window alone has the loss of its cluster; the formula is spelt out.
@@ -157,15 +156,15 @@ TEST(Evaluate, TheStandardErrorIsThatOfTheWindows) {
   const auto first = tiny.evaluate(dataset, {.sequence_length = 8, .max_tokens = 8});
   EXPECT_NEAR(result.clusters.means[0], first.loss, 1e-6);  // fp32 products of another shape
   EXPECT_FALSE(first.loss_se().has_value());                // one window says nothing of others
-  EXPECT_TRUE(to_json(first, false).at("loss_se").is_null());
+  EXPECT_FALSE(set_result(first).loss_se);
   EXPECT_NEAR(analysis::mean_of(result.clusters), result.loss, 1e-12);
   double squares = 0;
   for (size_t w = 0; w < 7; ++w) squares += std::pow(static_cast<double>(result.clusters.tokens[w]) * (result.clusters.means[w] - result.loss), 2);
   EXPECT_NEAR(*result.loss_se(), std::sqrt(7.0 / 6 * squares) / 49, 1e-12);
-  const Json json = to_json(result, false);
-  EXPECT_EQ(json.at("loss_se").as_double(), *result.loss_se());
-  EXPECT_EQ(json.at("loss_blocks").at("tokens").size(), 7U);
-  EXPECT_EQ(json.at("loss_blocks").at("loss").at(6).as_double(), result.clusters.means[6]);
+  const auto stated = set_result(result);
+  EXPECT_EQ(stated.loss_se, result.loss_se());
+  EXPECT_EQ(stated.loss_blocks->size(), 7U);
+  EXPECT_EQ(stated.loss_blocks->means[6], result.clusters.means[6]);
 }
 
 TEST(Evaluate, DocumentsAreTheClustersWhereTheyAreSeparate) {

@@ -1,7 +1,7 @@
 // What a run writes of its held-out sets: the lines of metrics.jsonl that are no steps.
 #pragma once
 
-#include "core/json.h"
+#include "record/run_lines.h"
 #include "train/inputs.h"
 #include "train/state.h"
 
@@ -16,11 +16,10 @@ struct HeldOut {
   const InputData& data;
 };
 
-// {"step", "phase", "tokens", "eval": {NAME: loss, perplexity, …, routing}}. NumericsError as evaluate().
-Json evaluation_line(const HeldOut& held_out);
+// NumericsError as evaluate().
+record::EvaluationRow evaluation_line(const HeldOut& held_out);
 
-// {"step", "phase", "saturation": {NAME: [{"layer", "k", "from", "to", "saturation", "chance"}]}}: of the routers between `start`, which has the
-// parameters and router states that the phase began with, and now.
-Json saturation_line(const HeldOut& held_out, const TrainState& start);
+// Of the routers between `start`, which has the parameters and router states that the phase began with, and now.
+record::SaturationRow saturation_line(const HeldOut& held_out, const TrainState& start);
 
 }  // namespace evenkeel::train

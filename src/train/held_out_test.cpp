@@ -29,7 +29,7 @@ class HeldOutTest : public ::testing::Test {
 };
 
 TEST_F(HeldOutTest, AnEvaluationHasEverySetAsEvaluateHasIt) {
-  const Json line = evaluation_line(held_out());
+  const Json line = record::to_json(evaluation_line(held_out()));
   EXPECT_EQ(line.at("step").as_int(), 6);
   EXPECT_EQ(line.at("phase").as_string(), "one");
   EXPECT_EQ(line.at("tokens").as_int(), 192);
@@ -46,7 +46,7 @@ TEST_F(HeldOutTest, AnEvaluationHasEverySetAsEvaluateHasIt) {
 }
 
 TEST_F(HeldOutTest, SaturationIsOneAgainstItselfAndNamesItsSteps) {
-  const Json line = saturation_line(held_out(), state_);
+  const Json line = record::to_json(saturation_line(held_out(), state_));
   ASSERT_EQ(line.at("saturation").size(), 2U);
   const Json& rows = line.at("saturation").at("held");
   ASSERT_EQ(rows.size(), 4U);  // two layers, first choice and all choices
@@ -57,7 +57,7 @@ TEST_F(HeldOutTest, SaturationIsOneAgainstItselfAndNamesItsSteps) {
     EXPECT_LT(row.at("chance").as_double(), 1.0);
   }
   auto other = initial_state(testing::tiny_config(folder_.path(), {"train.seed=5"}), *model_, at::kCPU);
-  EXPECT_LT(saturation_line(held_out(), other).at("saturation").at("held").at(0).at("saturation").as_double(), 1.0);
+  EXPECT_LT(saturation_line(held_out(), other).saturation.at(0).second.at(0).saturation, 1.0);
 }
 
 }  // namespace

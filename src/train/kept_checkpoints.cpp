@@ -16,7 +16,7 @@ bool KeptCheckpoints::is_due(const TrainState& state) const {
   return kept_.contains(state.step) || train::is_due(setting_.config, setting_.config.train.checkpoint_every, state);
 }
 
-void KeptCheckpoints::save(const TrainState& state, MetricsFile& metrics) {
+void KeptCheckpoints::save(const TrainState& state, record::MetricsFile& metrics) {
   if (saved_step_ == state.step) return;
   metrics.sync();
   save_checkpoint(setting_.options.run, state, setting_.config);

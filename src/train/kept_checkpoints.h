@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "train/metrics.h"
+#include "record/metrics_file.h"
 #include "train/run_setting.h"
 
 namespace evenkeel::train {
@@ -15,7 +15,7 @@ class KeptCheckpoints {
   bool is_due(const TrainState& state) const;
   // Once a step. The lines of `metrics` are on the disk before it, since a checkpoint relies on them. Of the earlier checkpoints `keep_last`
   // stay, and those of the first two kinds above.
-  void save(const TrainState& state, MetricsFile& metrics);
+  void save(const TrainState& state, record::MetricsFile& metrics);
 
  private:
   void remove_older() const;

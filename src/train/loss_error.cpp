@@ -4,11 +4,8 @@
 
 namespace evenkeel::train {
 
-LossFigure loss_figure(const Json& result) {
-  LossFigure out{result.at("loss").as_double(), std::nullopt, std::nullopt};
-  if (const Json* se = result.find("loss_se"); se != nullptr && !se->is_null()) out.se = se->as_double();
-  if (const Json* blocks = result.find("loss_blocks")) out.blocks = analysis::cluster_means_from_json(*blocks);
-  return out;
+LossFigure loss_figure(const record::SetResult& result) {
+  return {result.loss, result.loss_se, result.loss_blocks};
 }
 
 LossFigure difference(const LossFigure& a, const LossFigure& b) {

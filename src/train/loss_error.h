@@ -1,9 +1,10 @@
-// How sure the losses of evaluations are, and their differences. A result is that of one set in an evaluation of metrics.jsonl.
+// How sure the losses of evaluations are, and their differences.
 #pragma once
 
 #include <optional>
 
 #include "analysis/cluster_mean.h"
+#include "record/run_lines.h"
 
 namespace evenkeel::train {
 
@@ -15,7 +16,7 @@ struct LossFigure {
 };
 
 // Evaluations of before there were errors have neither.
-LossFigure loss_figure(const Json& result);
+LossFigure loss_figure(const record::SetResult& result);
 
 // a - b. Where both have the losses of the same blocks of text the error is that of the paired differences: what makes a block hard for
 // both cancels. Otherwise it is sqrt(se_a^2 + se_b^2), as if the texts were independent, which is too large where they are the same.

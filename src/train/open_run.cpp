@@ -77,6 +77,12 @@ RunSetting checked_setting(const RunConfig& config, const TrainOptions& options,
   return {config, options, data, device, model::Transformer(config.model), phase_first_steps(config), std::move(starts)};
 }
 
+int64_t n_loads(const model::ModelConfig& model) {
+  int64_t n_layers = 0;
+  for (int64_t layer = 0; layer < model.n_layers; ++layer) n_layers += model.has_experts(layer) ? 1 : 0;
+  return n_layers * model.n_experts;
+}
+
 }  // namespace
 
 std::optional<OpenRun> open_run(const RunConfig& config, const TrainOptions& options, InputData& data) {
@@ -92,7 +98,7 @@ std::optional<OpenRun> open_run(const RunConfig& config, const TrainOptions& opt
   make_folders(run / "checkpoints");
   out.lock = std::make_unique<RunLock>(run);
   checkpoint::remove_leftovers(run / "checkpoints");
-  remove_temporaries_in(run);
+  for (const char* part : {"", "csv"}) remove_temporaries_in(run / part);
 
   // 3. Where the run goes on. Nothing of the run is changed while something may be refused.
   const auto changes = allowed_changes(config, options, data);
@@ -102,11 +108,12 @@ std::optional<OpenRun> open_run(const RunConfig& config, const TrainOptions& opt
   const Json contents = run_contents(config, data, setting.starts, run), changed = recorded_changes(run, changes, out.state.step);
 
   // 4. The run's files.
-  out.metrics = std::make_unique<MetricsFile>(run / "metrics.jsonl", out.state.step);
+  out.metrics = std::make_unique<record::MetricsFile>(run / "metrics.jsonl", out.state.step, n_loads(config.model));
   copy_log_to((run / "log.txt").string());
   if (!changes.empty()) log_warning("the recipe changed: ", joined(changes));
   if (resume)
     for (const auto& [folder, reason] : resume->damaged) checkpoint::put_aside(folder, reason);
+  for (const auto& table : tables_of_results(run)) fs::remove(table);
   fs::remove(run / "results.json");  // of a recipe that was shorter: the run is not finished until it has its own
   write_recipe(setting, contents, changed, !changes.empty());
   if (resume) log_info("resumed at step ", out.state.step, " of ", setting.n_steps());

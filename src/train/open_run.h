@@ -4,7 +4,7 @@
 #include <memory>
 #include <optional>
 
-#include "train/metrics.h"
+#include "record/metrics_file.h"
 #include "train/run_lock.h"
 #include "train/run_setting.h"
 
@@ -12,9 +12,9 @@ namespace evenkeel::train {
 
 struct OpenRun {
   RunSetting setting;
-  std::unique_ptr<RunLock> lock;         // on the folder
-  TrainState state;                      // of the last whole checkpoint, or a first one
-  std::unique_ptr<MetricsFile> metrics;  // cut to the step of `state`
+  std::unique_ptr<RunLock> lock;                 // on the folder
+  TrainState state;                              // of the last whole checkpoint, or a first one
+  std::unique_ptr<record::MetricsFile> metrics;  // cut to the step of `state`
 };
 
 // The folder is locked, cleared of what a killed writer left, and has the recipe of now. std::nullopt where the run is finished already.

@@ -1,16 +1,18 @@
 #include "train/results.h"
 
 #include <algorithm>
-#include <cmath>
+#include <cstdio>
+#include <stdexcept>
+#include <utility>
 
 #include "core/errors.h"
 #include "core/file_io.h"
-#include "core/json_lines.h"
+#include "core/output.h"
 #include "core/with_error.h"
 #include "model/layout.h"
 #include "optim/schedule.h"
 #include "train/config.h"
-#include "train/metrics.h"
+#include "train/result_rows.h"
 #include "train/table_levels.h"
 #include "train/warnings.h"
 
@@ -18,206 +20,98 @@ namespace evenkeel::train {
 namespace {
 
 constexpr const char* kSchema = "evenkeel.results.v1";
-// The number of a phase's last steps that stand for its end: an eighth, rounded, at least one where there is one.
-size_t last_eighth(size_t n_steps) { return std::min(n_steps, std::max<size_t>(1, (n_steps + 4) / 8)); }
-
 constexpr double kNormal95 = 1.959963984540054;  // half of a 95 % interval in standard errors
-constexpr size_t kShiftWindow = 50;              // experiments.md: steps before and after a shift
-
-Json known(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
 const std::string& text_at(const Json& json, const char* key) { return json.at(key).as_string(); }
 
-std::vector<const Json*> steps_of(const Arm& arm, const std::string& phase) {
-  std::vector<const Json*> out;
-  for (const auto& step : arm.steps)
-    if (text_at(step, "phase") == phase) out.push_back(&step);
-  return out;
-}
-
-// MRI of a step: of a layer (index into routing), or the mean over layers for index < 0.
-double mri_at(const Json& step, int index) {
-  const auto& routing = step.at("routing").as_array();
-  if (index >= 0) return routing.at(static_cast<size_t>(index)).at("mri").as_double();
-  double sum = 0;
-  for (const auto& layer : routing) sum += layer.at("mri").as_double();
-  return sum / static_cast<double>(routing.size());
-}
-
-double mean(const std::vector<double>& values, size_t begin, size_t end) {
-  double sum = 0;
-  for (size_t i = begin; i < end; ++i) sum += values[i];
-  return sum / static_cast<double>(end - begin);
-}
-
-// The last step of this run that phase `index` continues from; -1 when it is another run's.
-int64_t step_before_phase(const Arm& arm, size_t index) {
-  const auto& phases = arm.resolved.at("phase").as_array();
-  int64_t last = 0;
-  std::vector<std::pair<std::string, int64_t>> ends;
-  for (size_t i = 0; i < index; ++i) {
-    last += phases[i].at("steps").as_int();
-    ends.emplace_back(text_at(phases[i], "name"), last);
-  }
-  const Json& start = phases[index].at("start");
-  if (start.is_null()) return last;
-  const std::string& from = text_at(start, "from");
-  for (const auto& [name, end] : ends) {
-    if (name != from && !(from.empty() && end == last)) continue;
-    return text_at(start, "step") == "last" ? end : std::stoll(text_at(start, "step"));
-  }
-  return -1;
-}
-
-const std::string kStepZero = "step 0";  // in the place of a phase
-
-// The evaluation of step 0; nullptr where there is none.
-const Json* first_evaluation(const Arm& arm) {
-  return !arm.evaluations.empty() && arm.evaluations[0].at("step").as_int() == 0 ? &arm.evaluations[0] : nullptr;
-}
-
-// The last evaluation of each phase, in the order of the phases; that of step 0 is of none.
-std::vector<const Json*> final_evaluations(const Arm& arm) {
-  std::vector<const Json*> out;
-  for (const auto& phase : arm.resolved.at("phase").as_array()) {
-    const Json* last = nullptr;
-    for (const auto& line : arm.evaluations)
-      if (text_at(line, "phase") == text_at(phase, "name") && line.at("step").as_int() > 0) last = &line;
-    if (last != nullptr) out.push_back(last);
-  }
-  return out;
-}
-
-}  // namespace
-
-bool comes_from_elsewhere(const Arm& arm) {
-  const Json* from = arm.resolved.at("model").find("from");
-  const Json& start = arm.resolved.at("phase").at(0).at("start");
-  return (from != nullptr && !from->is_null()) || !start.is_null();
-}
-
-const Json* baseline_evaluation(const Arm& arm) {
-  if (comes_from_elsewhere(arm)) return first_evaluation(arm);
-  const auto lines = final_evaluations(arm);
-  const bool has_first = !lines.empty() && text_at(*lines[0], "phase") == text_at(arm.resolved.at("phase").at(0), "name");
-  return has_first ? lines[0] : nullptr;
-}
-
-std::string baseline_name(const Arm& arm) { return comes_from_elsewhere(arm) ? kStepZero : text_at(arm.resolved.at("phase").at(0), "name"); }
-
-namespace {
-
-// MRI at step 0, the mean over the held-out sets; NaN where it was not evaluated.
-double mri_at_start(const Arm& arm, int layer) {
-  const Json* line = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
-  if (line == nullptr) return NAN;
-  double sum = 0;
-  for (const auto& [data, result] : line->at("eval").as_object()) sum += mri_at(result, layer);
-  return sum / static_cast<double>(line->at("eval").size());
-}
-
 void add_shift_rows(const Arm& arm, size_t index, Table& table) {
-  const std::string& phase = text_at(arm.resolved.at("phase").at(index), "name");
-  const auto steps = steps_of(arm, phase);
-  if (steps.empty() || steps[0]->at("routing").size() == 0) return;
-  const int64_t shift = step_before_phase(arm, index);
-  std::vector<const Json*> earlier;
-  for (const auto& step : arm.steps)
-    if (step.at("step").as_int() <= shift && step.at("step").as_int() > shift - static_cast<int64_t>(kShiftWindow)) earlier.push_back(&step);
+  const auto& phase = arm.phases.at(index);
+  if (phase.n_steps() == 0 || phase.layers().empty()) return;
   const auto config = arm_model(arm);
   const double lower_bound = model::experts_per_token(config) / static_cast<double>(config.n_experts);
-  const auto n_layers = static_cast<int>(steps[0]->at("routing").size());
-  for (int layer = -1; layer < n_layers; ++layer) {
-    std::vector<double> curve, past;
-    for (const Json* step : steps) curve.push_back(mri_at(*step, layer));
-    for (const Json* step : earlier) past.push_back(mri_at(*step, layer));
-    const double before = !past.empty() ? mean(past, 0, past.size()) : index == 0 ? mri_at_start(arm, layer)
-                                                                                  : NAN;
-    const size_t window = std::min(kShiftWindow, curve.size());
-    const size_t peak = static_cast<size_t>(std::max_element(curve.begin(), curve.begin() + static_cast<std::ptrdiff_t>(window)) - curve.begin());
-    Json recovered;
-    for (size_t i = std::max<size_t>(peak + 1, 4); i < curve.size() && recovered.is_null(); ++i)
-      if (mean(curve, i - 4, i + 1) <= 1.1 * before) recovered = static_cast<int64_t>(i + 1);
-    const size_t eighth = last_eighth(curve.size());
-    const Json layer_id = layer < 0 ? Json() : steps[0]->at("routing").at(static_cast<size_t>(layer)).at("layer");
-    table.add_row({arm.name, phase, layer_id, lower_bound, before, curve[0], curve[peak], static_cast<int64_t>(peak + 1), recovered, mean(curve, curve.size() - eighth, curve.size())});
+  for (size_t column = 0; column <= phase.layers().size(); ++column) {
+    const auto layer = column == 0 ? std::nullopt : std::optional(phase.layers()[column - 1]);
+    const auto shift = phase.shift(column);
+    add_row(table, ShiftMriRow{arm.name, phase_name(arm, index), layer, lower_bound, phase.before(column), shift.first, shift.peak, shift.peak_step, shift.steps_to_recover, shift.after});
   }
 }
 
 void add_forgetting_rows(const Arm& arm, Table& table) {
-  const auto lines = final_evaluations(arm);
-  const Json* baseline = baseline_evaluation(arm);
-  for (const Json* line : lines) {
-    for (const auto& [data, result] : line->at("eval").as_object()) {
-      const Json* first = baseline != nullptr ? baseline->at("eval").find(data) : nullptr;
-      const LossFigure loss = loss_figure(result);
-      Json change, change_se;
-      if (first != nullptr) {
-        const LossFigure since = difference(loss, loss_figure(*first));
-        change = since.value;
-        if (since.se && line != baseline) change_se = *since.se;  // the baseline's own change is 0 by definition
+  const auto* baseline = baseline_evaluation(arm);
+  for (const auto* evaluation : final_evaluations(arm)) {
+    for (const auto& [data, result] : evaluation->eval) {
+      ForgettingRow row{arm.name, evaluation->phase, data, result.loss, result.perplexity, std::nullopt, result.loss_se, std::nullopt};
+      if (const auto* first = baseline != nullptr ? baseline->find(data) : nullptr) {
+        const LossFigure since = difference(loss_figure(result), loss_figure(*first));
+        row.change = since.value;
+        if (evaluation != baseline) row.change_se = since.se;  // the baseline's own change is 0 by definition
       }
-      table.add_row({arm.name, text_at(*line, "phase"), data, loss.value, result.at("perplexity"), change, known(loss.se), change_se});
+      add_row(table, row);
     }
   }
 }
 
 // A run whose weights come from elsewhere has rows of "step 0" first.
 void add_eval_mri_rows(const Arm& arm, Table& table) {
-  auto lines = final_evaluations(arm);
-  const Json* start = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
-  if (start != nullptr) lines.insert(lines.begin(), start);
-  for (const Json* line : lines)
-    for (const auto& [data, result] : line->at("eval").as_object())
-      for (const auto& layer : result.at("routing").as_array())
-        table.add_row({arm.name, line == start ? kStepZero : text_at(*line, "phase"), data, layer.at("layer"), layer.at("mri"), layer.at("entropy"), layer.at("dead")});
+  auto evaluations = final_evaluations(arm);
+  const auto* start = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
+  if (start != nullptr) evaluations.insert(evaluations.begin(), start);
+  for (const auto* evaluation : evaluations)
+    for (const auto& [data, result] : evaluation->eval)
+      for (const auto& layer : result.routing)
+        add_row(table, EvalMriRow{arm.name, evaluation == start ? kStepZero : evaluation->phase, data, layer.layer, layer.mri, layer.entropy, layer.dead});
 }
 
-// The run that a phase's first weights are of, by the name of its folder; null where that is the arm's own.
-Json start_run(const Arm& arm, const std::string& phase) {
+// The run that a phase's first weights are of, by the name of its folder; none where that is the arm's own.
+std::optional<std::string> start_run(const Arm& arm, const std::string& phase) {
   const auto& phases = arm.resolved.at("phase").as_array();
   for (size_t i = 0; i < phases.size(); ++i) {
-    if (text_at(phases[i], "name") != phase || step_before_phase(arm, i) >= 0) continue;
+    if (phase_name(arm, i) != phase || step_before_phase(arm, i) >= 0) continue;
     std::filesystem::path folder = text_at(phases[i].at("start"), "from");
     if (!folder.has_filename()) folder = folder.parent_path();  // "RUN/"
     if (folder.parent_path().filename() == "checkpoints") folder = folder.parent_path().parent_path();
     return folder.filename().string();
   }
-  return {};
+  return std::nullopt;
 }
 
 void add_saturation_rows(const Arm& arm, Table& table) {
-  for (const auto& line : arm.saturations) {
-    const Json from_run = start_run(arm, text_at(line, "phase"));
-    for (const auto& [data, rows] : line.at("saturation").as_object())
-      for (const auto& row : rows.as_array())
-        table.add_row({arm.name, row.at("layer"), row.at("k"), row.at("from"), row.at("to"), data, row.at("saturation"), row.at("chance"), from_run});
+  for (const auto& saturation : arm.saturations) {
+    const auto from_run = start_run(arm, saturation.phase);
+    for (const auto& [data, layers] : saturation.saturation)
+      for (const auto& layer : layers) add_row(table, SaturationTableRow{arm.name, layer.layer, layer.k, layer.from, layer.to, data, layer.saturation, layer.chance, from_run});
   }
 }
 
-// A row for the mean over layers, then one for each layer; sums are of `n` lines. `data` is null for training.
-void add_drop_rows_of(const Arm& arm, const std::string& phase, const Json& data, const std::vector<const Json*>& lines, Table& table) {
-  if (lines.empty()) return;
-  const auto n = static_cast<double>(lines.size());
-  std::vector<double> by_layer(lines[0]->size(), 0.0);
-  for (const Json* routing : lines)
-    for (size_t i = 0; i < by_layer.size(); ++i) by_layer[i] += routing->at(i).at("dropped").as_double() / n;
-  table.add_row({arm.name, phase, data, Json(), mean(by_layer, 0, by_layer.size())});
-  for (size_t i = 0; i < by_layer.size(); ++i) table.add_row({arm.name, phase, data, lines[0]->at(i).at("layer"), by_layer[i]});
+// The mean over layers, then each layer.
+void add_drop_rows_of(DropsRow row, const std::vector<int64_t>& layers, const std::vector<double>& dropped, Table& table) {
+  if (layers.empty()) return;
+  double sum = 0;
+  for (const double share : dropped) sum += share;
+  row.dropped = sum / static_cast<double>(dropped.size());
+  add_row(table, row);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    row.layer = layers[i];
+    row.dropped = dropped[i];
+    add_row(table, row);
+  }
 }
 
 // Only of arms with a capacity: the mean of each phase's last eighth, and its final evaluation.
 void add_drop_rows(const Arm& arm, Table& table) {
   const auto config = arm_model(arm);
   if (!config.is_moe() || config.capacity.is_dropless()) return;
-  for (const auto& phase : arm.resolved.at("phase").as_array()) {
-    std::vector<const Json*> lines;
-    const auto steps = steps_of(arm, text_at(phase, "name"));
-    for (size_t i = steps.size() - last_eighth(steps.size()); i < steps.size(); ++i) lines.push_back(&steps[i]->at("routing"));
-    add_drop_rows_of(arm, text_at(phase, "name"), Json(), lines, table);
-  }
-  for (const Json* line : final_evaluations(arm))
-    for (const auto& [data, result] : line->at("eval").as_object()) add_drop_rows_of(arm, text_at(*line, "phase"), data, {&result.at("routing")}, table);
+  for (size_t i = 0; i < arm.phases.size(); ++i) add_drop_rows_of({arm.name, phase_name(arm, i), std::nullopt, std::nullopt, 0}, arm.phases[i].layers(), arm.phases[i].dropped_at_end(), table);
+  for (const auto* evaluation : final_evaluations(arm))
+    for (const auto& [data, result] : evaluation->eval) {
+      std::vector<int64_t> layers;
+      std::vector<double> dropped;
+      for (const auto& layer : result.routing) {
+        layers.push_back(layer.layer);
+        dropped.push_back(layer.dropped);
+      }
+      add_drop_rows_of({arm.name, evaluation->phase, data, std::nullopt, 0}, layers, dropped, table);
+    }
 }
 
 Json lr_curve(const Arm& arm) {
@@ -244,43 +138,6 @@ const char* model_word(const model::ModelConfig& config) {
 
 }  // namespace
 
-std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data) {
-  const auto lines = final_evaluations(arm);
-  const Json* result = lines.empty() ? nullptr : lines.back()->at("eval").find(data);
-  return result != nullptr ? std::optional(loss_figure(*result)) : std::nullopt;
-}
-
-std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data) {
-  const auto end = loss_at_end(arm, data);
-  const Json* baseline = baseline_evaluation(arm);
-  const Json* first = baseline != nullptr ? baseline->at("eval").find(data) : nullptr;
-  return end && first != nullptr ? std::optional(difference(*end, loss_figure(*first))) : std::nullopt;
-}
-
-Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run) {
-  Arm arm{name, group, run, {}, {}, {}, {}};
-  const auto path = run / "resolved.json";
-  arm.resolved = read_json(path);
-  for (auto& line : read_metrics(run / "metrics.jsonl")) {
-    if (line.find("eval") != nullptr) {
-      arm.evaluations.push_back(std::move(line));
-    } else if (line.find("saturation") != nullptr) {
-      arm.saturations.push_back(std::move(line));
-    } else {
-      arm.steps.push_back(std::move(line));
-    }
-  }
-  return arm;
-}
-
-model::ModelConfig arm_model(const Arm& arm) {
-  Json model = arm.resolved.at("model");
-  Json::Object kept;
-  for (auto& [key, value] : model.as_object())
-    if (key != "from") kept.emplace_back(key, value);
-  return model::model_config_from_json(Json(kept), (arm.run / "resolved.json").string());
-}
-
 NamedTables new_tables() {
   const auto table = [](std::vector<Column> columns, const char* source) {
     Table out;
@@ -289,34 +146,30 @@ NamedTables new_tables() {
     return out;
   };
   NamedTables tables;
-  tables.emplace_back("forgetting", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"loss", "nats/token"}, {"perplexity", ""}, {"change", "nats/token"}, {"loss_se", "nats/token"}, {"change_se", "nats/token"}},
+  tables.emplace_back("forgetting", table(columns_of<ForgettingRow>(),
                                           "held-out loss after each phase; change against the first phase's end, or against step 0 where the weights come from elsewhere (arXiv 2503.05029, 2403.08763). "
                                           "loss_se, change_se: standard errors from the spread between windows of the text (documents, where they are separate), that of the change paired by the windows; "
                                           "they say what another text would give, not another seed"));
-  tables.emplace_back("shift_mri", table({{"arm", ""}, {"phase", ""}, {"layer", ""}, {"lower_bound", ""}, {"before", ""}, {"first", ""}, {"peak", ""}, {"peak_step", "steps"}, {"steps_to_recover", "steps"}, {"after", ""}},
-                                         "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
-  tables.emplace_back("eval_mri", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"mri", ""}, {"entropy", ""}, {"dead", "experts"}},
-                                        "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));
-  tables.emplace_back("saturation", table({{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", "step"}, {"to", "step"}, {"data", ""}, {"saturation", ""}, {"chance", ""}, {"from_run", ""}},
-                                          "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5). from_run: the run that step `from` is of, where it is not the arm's own"));
-  tables.emplace_back("drops", table({{"arm", ""}, {"phase", ""}, {"data", ""}, {"layer", ""}, {"dropped", "share of assignments"}},
-                                     "assignments over capacity: training (data null), mean of the phase's last eighth; held-out sets at the phase's end, evaluation mode"));
-  tables.emplace_back("warnings", table({{"arm", ""}, {"phase", ""}, {"step", "step"}, {"layer", ""}, {"kind", ""}, {"what", ""}, {"recovered", ""}, {"n_arms", "arms"}},
-                                        "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the whole model. n_arms: how many arms share the phase, which was trained once, under `arm`"));
+  tables.emplace_back("shift_mri", table(columns_of<ShiftMriRow>(), "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
+  tables.emplace_back("eval_mri", table(columns_of<EvalMriRow>(), "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));
+  tables.emplace_back("saturation", table(columns_of<SaturationTableRow>(), "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5). from_run: the run that step `from` is of, where it is not the arm's own"));
+  tables.emplace_back("drops", table(columns_of<DropsRow>(), "assignments over capacity: training (data null), mean of the phase's last eighth; held-out sets at the phase's end, evaluation mode"));
+  tables.emplace_back("warnings", table(columns_of<WarningRow>(), "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the whole model. n_arms: how many arms share the phase, which was trained once, under `arm`"));
   return tables;
 }
 
-Table& find_table(NamedTables& tables, const std::string& name) {
-  for (auto& [table_name, table] : tables)
+const Table& find_table(const NamedTables& tables, const std::string& name) {
+  for (const auto& [table_name, table] : tables)
     if (table_name == name) return table;
   throw std::logic_error("no table named " + name);
 }
+Table& find_table(NamedTables& tables, const std::string& name) { return const_cast<Table&>(find_table(std::as_const(tables), name)); }
 
 namespace {
 
 void add_arm_rows(const Arm& arm, NamedTables& tables) {
   add_forgetting_rows(arm, find_table(tables, "forgetting"));
-  for (size_t i = comes_from_elsewhere(arm) ? 0 : 1; i < arm.resolved.at("phase").size(); ++i) add_shift_rows(arm, i, find_table(tables, "shift_mri"));
+  for (size_t i = comes_from_elsewhere(arm) ? 0 : 1; i < arm.phases.size(); ++i) add_shift_rows(arm, i, find_table(tables, "shift_mri"));
   add_eval_mri_rows(arm, find_table(tables, "eval_mri"));
   add_saturation_rows(arm, find_table(tables, "saturation"));
   add_drop_rows(arm, find_table(tables, "drops"));
@@ -328,8 +181,6 @@ void add_rows(const std::vector<Arm>& arms, NamedTables& tables) {
   for (const auto& arm : arms) add_arm_rows(arm, tables);
   add_warning_rows(arms, find_table(tables, "warnings"));
 }
-
-int64_t seed_of(const Arm& arm) { return arm.resolved.at("train").at("seed").as_int(); }
 
 Json arm_json(const Arm& arm, const std::string& run) {
   const auto config = arm_model(arm);
@@ -348,19 +199,18 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["lower_bound"] = config.is_moe() ? Json(model::experts_per_token(config) / static_cast<double>(config.n_experts)) : Json();
   out["baseline"] = baseline_name(arm);
   double replay_fraction = 0;
-  for (const auto& phase : arm.resolved.at("phase").as_array()) {
+  for (size_t i = 0; i < arm.resolved.at("phase").size(); ++i) {
+    const Json& phase = arm.resolved.at("phase").at(i);
     const Json* replay = phase.find("replay");
     if (replay != nullptr && !replay->is_null()) replay_fraction = std::max(replay_fraction, replay->at("fraction").as_double());
-    const auto steps = steps_of(arm, text_at(phase, "name"));
-    double seconds = 0;
-    for (const Json* step : steps) seconds += step->at("seconds").as_double();
+    const PhaseFigures done = i < arm.phases.size() ? arm.phases[i] : PhaseFigures();
     Json row = Json::object();
     row["name"] = phase.at("name");
-    row["steps"] = static_cast<int64_t>(steps.size());
-    row["tokens"] = phase.at("tokens").as_int() / phase.at("steps").as_int() * static_cast<int64_t>(steps.size());
-    row["seconds"] = seconds;
-    row["first_step"] = steps.empty() ? Json() : steps.front()->at("step");
-    row["last_step"] = steps.empty() ? Json() : steps.back()->at("step");
+    row["steps"] = done.n_steps();
+    row["tokens"] = phase.at("tokens").as_int() / phase.at("steps").as_int() * done.n_steps();
+    row["seconds"] = done.seconds();
+    row["first_step"] = done.n_steps() == 0 ? Json() : Json(done.first_step());
+    row["last_step"] = done.n_steps() == 0 ? Json() : Json(done.last_step());
     phases.push_back(std::move(row));
   }
   out["replay_fraction"] = replay_fraction;
@@ -414,15 +264,10 @@ Json tables_json(const NamedTables& tables) {
 }
 
 namespace {
-// Of a row of `forgetting`. One run has one seed: its errors are those of the text.
-std::string loss_sentence(const Table& table, const std::vector<Json>& row, const std::string& baseline) {
-  const auto figure = [&](const char* column) -> std::optional<double> {
-    const Json& value = row[table.column(column)];
-    return value.is_number() ? std::optional(value.as_double()) : std::nullopt;
-  };
-  std::string out = "After phase " + row[table.column("phase")].as_string() + " the held-out loss on " + row[table.column("data")].as_string() + " is " + with_error(*figure("loss"), figure("loss_se")) + " nats a token";
-  const auto change = figure("change"), se = figure("change_se");
-  if (change && *change != 0) out += " (since " + baseline + ": " + difference_text(*change, se ? std::optional(kNormal95 * *se) : std::nullopt) + ")";
+// One run has one seed: its errors are those of the text.
+std::string loss_sentence(const ForgettingRow& row, const std::string& baseline) {
+  std::string out = "After phase " + row.phase + " the held-out loss on " + row.data + " is " + with_error(row.loss, row.loss_se) + " nats a token";
+  if (row.change && *row.change != 0) out += " (since " + baseline + ": " + difference_text(*row.change, row.change_se ? std::optional(kNormal95 * *row.change_se) : std::nullopt) + ")";
   return out + ".";
 }
 
@@ -431,7 +276,7 @@ std::string use_headline(const Arm& arm) {
   std::string out;
   const auto lines = final_evaluations(arm);
   if (lines.empty()) return out;
-  for (const auto& [data, result] : lines.back()->at("eval").as_object())
+  for (const auto& [data, result] : lines.back()->eval)
     if (const auto use = expert_use(arm, data))
       out += (out.empty() ? "Experts in use in the end, of " + std::to_string(use->all) + " in all layers: " : ", ") + std::to_string(use->in_use) + " on held-out " + data;
   return out.empty() ? out : out + ".";
@@ -440,28 +285,21 @@ std::string use_headline(const Arm& arm) {
 Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
   for (const auto& sentence : collapse_headlines({arm})) out.push_back(sentence);
-  auto copy = tables;
-  const Table& forgetting = find_table(copy, "forgetting");
-  if (!forgetting.rows.empty()) {
-    const std::string last_phase = forgetting.rows.back()[1].as_string();
-    for (const auto& row : forgetting.rows) {
-      if (row[1].as_string() != last_phase) continue;
-      out.push_back(loss_sentence(forgetting, row, comes_from_elsewhere(arm) ? "step 0" : "the first phase"));
-    }
-  }
-  const Table& shift = find_table(copy, "shift_mri");
-  for (const auto& row : shift.rows) {
-    if (!row[2].is_null() || row[4].is_null()) continue;
+  const auto forgetting = rows_of<ForgettingRow>(find_table(tables, "forgetting"));
+  for (const auto& row : forgetting)
+    if (row.phase == forgetting.back().phase) out.push_back(loss_sentence(row, comes_from_elsewhere(arm) ? "step 0" : "the first phase"));
+  for (const auto& row : rows_of<ShiftMriRow>(find_table(tables, "shift_mri"))) {
+    if (row.layer || !row.before) continue;
     char text[320];
-    const bool is_from_step_zero = comes_from_elsewhere(arm) && row[1] == arm.resolved.at("phase").at(0).at("name");
-    std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f%s to a peak of %.3f and ends at %.3f; an even load is %.3f.", row[1].as_string().c_str(), row[4].as_double(), is_from_step_zero ? " (of held-out text at step 0; the others are of training batches)" : "", row[6].as_double(), row[9].as_double(), row[3].as_double());
+    const bool is_from_step_zero = comes_from_elsewhere(arm) && row.phase == phase_name(arm, 0);
+    std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f%s to a peak of %.3f and ends at %.3f; an even load is %.3f.", row.phase.c_str(), *row.before, is_from_step_zero ? " (of held-out text at step 0; the others are of training batches)" : "", row.peak, row.after, row.lower_bound);
     out.push_back(text);
   }
   if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(std::move(sentence));
-  for (const auto& row : find_table(copy, "drops").rows) {
-    if (!row[2].is_null() || !row[3].is_null()) continue;
+  for (const auto& row : rows_of<DropsRow>(find_table(tables, "drops"))) {
+    if (row.data || row.layer) continue;
     char text[160];
-    std::snprintf(text, sizeof text, "At the end of phase %s the experts' capacity drops %.1f %% of the assignments in training.", row[1].as_string().c_str(), 100 * row[4].as_double());
+    std::snprintf(text, sizeof text, "At the end of phase %s the experts' capacity drops %.1f %% of the assignments in training.", row.phase.c_str(), 100 * row.dropped);
     out.push_back(text);
   }
   return out;
@@ -486,6 +324,19 @@ Json run_results(const std::filesystem::path& run, const Json& machine) {
   out["arms"] = Json::Array{arm_json(arm, ".")};
   out["tables"] = tables_json(tables);
   return out;
+}
+
+void write_results(const std::filesystem::path& folder, const Json& results) {
+  std::vector<std::pair<std::filesystem::path, std::string>> csv;
+  std::vector<Output> outputs;
+  for (const auto& [name, table] : results.at("tables").as_object()) {
+    csv.emplace_back(folder / "csv" / (name + ".csv"), to_csv(table_from_json(table)));
+    outputs.push_back({csv.back().first, OutputKind::table});
+  }
+  require_own_outputs(outputs);
+  make_folders(folder / "csv");
+  write_file_atomically(folder / "results.json", results.dump(1) + "\n");  // first: by it the next call knows the tables
+  for (const auto& [path, text] : csv) write_file_atomically(path, text);
 }
 
 }  // namespace evenkeel::train

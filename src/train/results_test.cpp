@@ -42,7 +42,7 @@ class ShiftTest : public ::testing::Test {
     return read_arm("arm", "group", folder_ / "run");
   }
   TemporaryFolder folder_;
-  std::vector<Json> lines_;
+  std::vector<record::RunLine> lines_;
 };
 
 TEST_F(ShiftTest, RowsByHand) {
@@ -96,7 +96,7 @@ TEST_F(ShiftTest, BeforeIsOfThePhaseThatItStartsFrom) {
 }
 
 TEST_F(ShiftTest, DenseModelsHaveNone) {
-  for (auto& line : lines_) line["routing"] = Json::array();
+  for (auto& line : lines_) std::get<record::StepRow>(line).routing = {};
   const auto dense = arm(testing::kTinyDense);
   EXPECT_TRUE(rows_of(dense, "shift_mri").rows.empty());
   EXPECT_TRUE(arm_json(dense, ".").at("lower_bound").is_null());
@@ -104,14 +104,14 @@ TEST_F(ShiftTest, DenseModelsHaveNone) {
 }
 
 // Losses: held-out "old" 2.5 -> 2.0 in phase one, 2.25 after two; "new" only after phase two.
-std::vector<Json> evaluated_lines() {
-  std::vector<Json> lines;
+std::vector<record::RunLine> evaluated_lines() {
+  std::vector<record::RunLine> lines;
   for (int64_t step = 1; step <= 6; ++step) lines.push_back(made_step(step, "one", {0.5, 0.5}, static_cast<double>(step)));
   lines.insert(lines.begin() + 3, made_evaluation(3, "one", {{"old", made_result(2.5, {0.9, 0.9})}}));
   lines.push_back(made_evaluation(6, "one", {{"old", made_result(2.0, {0.6, 0.7})}}));
   for (int64_t step = 7; step <= 10; ++step) lines.push_back(made_step(step, "two", {0.5, 0.5}, static_cast<double>(step)));
   lines.push_back(made_evaluation(10, "two", {{"old", made_result(2.25, {0.8, 0.5})}, {"new", made_result(1.5, {0.5, 0.5})}}));
-  lines.push_back(Json::parse(R"({"step": 10, "phase": "two", "saturation": {"old": [{"layer": 0, "k": 1, "from": 6, "to": 10, "saturation": 0.75, "chance": 0.25}]}})", "t"));
+  lines.push_back(record::SaturationRow{10, "two", {{"old", {{0, 1, 6, 10, 0.75, 0.25}}}}});
   return lines;
 }
 
@@ -126,10 +126,10 @@ TEST(Results, ForgettingIsAgainstTheEndOfTheFirstPhase) {
 }
 
 // Losses of three windows of 8 tokens, whose mean is the loss.
-Json windows_of(double a, double b, double c) {
-  Json result = made_result((a + b + c) / 3, {0.6, 0.7});
-  result["loss_se"] = 0.5;
-  result["loss_blocks"] = Json::Object{{"tokens", Json::Array{8, 8, 8}}, {"loss", Json::Array{a, b, c}}};
+record::SetResult windows_of(double a, double b, double c) {
+  auto result = made_result((a + b + c) / 3, {0.6, 0.7});
+  result.loss_se = 0.5;
+  result.loss_blocks = record::ClusterMeans{{a, b, c}, {8, 8, 8}};
   return result;
 }
 
@@ -137,9 +137,7 @@ TEST(Results, ErrorsOfLossesAndOfTheirPairedChange) {
   const TemporaryFolder folder;
   auto lines = evaluated_lines();
   for (auto& line : lines) {
-    if (line.find("eval") == nullptr) continue;
-    const bool is_end = line.at("step").as_int() == 10;
-    line["eval"] = Json::Object{{"old", is_end ? windows_of(1.5, 2.5, 2.9) : windows_of(1, 2, 2.1)}};  // changes of 0.5, 0.5, 0.8
+    if (auto* row = std::get_if<record::EvaluationRow>(&line)) row->eval = {{"old", row->step == 10 ? windows_of(1.5, 2.5, 2.9) : windows_of(1, 2, 2.1)}};  // changes of 0.5, 0.5, 0.8
   }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   const auto table = rows_of(read_arm("arm", "group", folder / "run"), "forgetting");
@@ -156,8 +154,7 @@ TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
   const TemporaryFolder folder;
   auto lines = evaluated_lines();
   for (auto& line : lines) {
-    if (line.find("eval") == nullptr) continue;
-    line["eval"] = Json::Object{{"old", line.at("step").as_int() == 10 ? windows_of(1.1, 2.3, 2) : windows_of(1, 2, 2.1)}};  // changes of 0.1, 0.3, -0.1
+    if (auto* row = std::get_if<record::EvaluationRow>(&line)) row->eval = {{"old", row->step == 10 ? windows_of(1.1, 2.3, 2) : windows_of(1, 2, 2.1)}};  // changes of 0.1, 0.3, -0.1
   }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").at(0).as_string(), HasSubstr("(since the first phase: no difference beyond noise: +0.10; 95 %: -0.13 to +0.33)."));
@@ -191,16 +188,13 @@ TEST(Results, DropsAreOfPhaseEndsAndOfArmsWithACapacity) {
   const TemporaryFolder folder;
   auto lines = evaluated_lines();
   for (auto& line : lines) {
-    if (line.find("saturation") != nullptr) continue;
-    Json* routing = line.find("routing") != nullptr ? &line["routing"] : nullptr;
-    const auto step = static_cast<double>(line.at("step").as_int());
-    const auto mark = [&](Json& layers) {
-      layers.as_array()[0]["dropped"] = step / 100;
-      layers.as_array()[1]["dropped"] = 0.5;
+    const auto mark = [&](std::vector<record::LayerRouting>& layers) {
+      layers[0].dropped = static_cast<double>(step_of(line)) / 100;
+      layers[1].dropped = 0.5;
     };
-    if (routing != nullptr) mark(*routing);
-    if (Json* eval = line.find("eval"))
-      for (auto& [data, result] : eval->as_object()) mark(result["routing"]);
+    if (auto* row = std::get_if<record::StepRow>(&line)) mark(row->routing);
+    if (auto* row = std::get_if<record::EvaluationRow>(&line))
+      for (auto& [data, result] : row->eval) mark(result.routing);
   }
   testing::write_made_run(folder / "run", tiny_config("/data", {"model.capacity={rule = \"switch\"}"}), lines);
   const auto arm = read_arm("arm", "group", folder / "run");
@@ -296,8 +290,8 @@ TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
   const TemporaryFolder folder;
   auto lines = evaluated_lines();
   for (auto& line : lines)
-    if (line.at("phase").as_string() == "two" && line.find("loss") != nullptr && line.find("alarms") == nullptr) {
-      line["alarms"] = Json::Array{Json::Object{{"layer", 1}, {"kind", "same_experts"}, {"text", "nearly all tokens have the same 2 of 4 experts"}}};
+    if (auto* row = std::get_if<record::StepRow>(&line); row != nullptr && row->phase == "two") {
+      row->alarms = {{1, record::Alarm::Kind::same_experts, "nearly all tokens have the same 2 of 4 experts"}};
       break;
     }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);

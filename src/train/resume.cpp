@@ -7,7 +7,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
-#include "train/metrics.h"
+#include "record/run_reader.h"
 #include "train/recipe_changes.h"
 
 namespace evenkeel::train {
@@ -93,22 +93,35 @@ int64_t checkpoint_period(const Json& resolved, const std::filesystem::path& pat
   });
 }
 
-// The first line that was written after a checkpoint, as a sentence; "" where there is none. The line of a step is written before the
-// checkpoint of that step, and all other lines of the step after it: a kill between the two leaves a run that never had a checkpoint.
-std::string line_after_a_save(const std::vector<Json>& lines, int64_t period) {
+// What a run's lines say of checkpoints that it must have had.
+struct LinesOfRun {
+  int64_t reached = 0;       // step
+  std::string after_a_save;  // the first line that was written after a checkpoint, as a sentence; "" where there is none
+};
+
+// The line of a step is written before the checkpoint of that step, and all other lines of the step after it: a kill between the two leaves
+// a run that never had a checkpoint. `period`: steps between saves; 0 where it is not known.
+LinesOfRun lines_of_run(const std::filesystem::path& metrics, int64_t period) {
+  LinesOfRun out;
+  if (!std::filesystem::exists(metrics)) return out;
+  record::RunReader reader(metrics);
   int64_t phase_step = 0;
-  for (const Json& line : lines) {
-    const int64_t step = line.at("step").as_int();
-    const Json* of_phase = line.find("phase_step");
-    const bool is_step = line.find("loss") != nullptr && of_phase != nullptr && of_phase->is_integer();
-    if (is_step) phase_step = of_phase->as_int();
+  while (const auto line = reader.next()) {
+    const auto* row = std::get_if<record::StepRow>(&*line);
+    const int64_t step = out.reached = reader.step();
+    if (row != nullptr) phase_step = row->phase_step;
+    if (!out.after_a_save.empty()) continue;
     const std::string reached = "metrics.jsonl reaches step " + std::to_string(step);
-    if (is_step && step > phase_step) return reached + ", of a second phase: the end of the first was saved";
-    const bool is_after = is_step ? phase_step > period : step > 0 && phase_step >= period;
-    if (period > 0 && is_after) return reached + ", and a step was saved every " + std::to_string(period);
-    if (line.find("saturation") != nullptr) return reached + ", the end of a phase, which was saved";
+    const bool is_after = row != nullptr ? phase_step > period : step > 0 && phase_step >= period;
+    if (row != nullptr && step > phase_step) {
+      out.after_a_save = reached + ", of a second phase: the end of the first was saved";
+    } else if (period > 0 && is_after) {
+      out.after_a_save = reached + ", and a step was saved every " + std::to_string(period);
+    } else if (std::holds_alternative<record::SaturationRow>(*line)) {
+      out.after_a_save = reached + ", the end of a phase, which was saved";
+    }
   }
-  return "";
+  return out;
 }
 
 // The first line of log.txt that tells of a checkpoint: --max-hours, a signal and a collapse save at any step.
@@ -135,19 +148,18 @@ std::string name_like_a_step(const std::filesystem::path& folder) {
 // CheckpointError where a run without a checkpoint once had one: to start over would empty its metrics.
 void require_never_saved(const std::filesystem::path& run) {
   const auto metrics = run / "metrics.jsonl", resolved_path = run / "resolved.json", checkpoints = run / "checkpoints";
-  const auto lines = std::filesystem::exists(metrics) ? read_metrics(metrics) : std::vector<Json>{};
+  const bool has_recipe = std::filesystem::exists(resolved_path);
+  const auto lines = lines_of_run(metrics, has_recipe ? checkpoint_period(read_resolved(run), resolved_path) : 0);
   std::string evidence;
   if (const auto name = name_like_a_step(checkpoints); !name.empty()) evidence = checkpoints.string() + " has " + name + ", which is no name of a checkpoint";
   if (evidence.empty() && std::filesystem::exists(run / "results.json")) evidence = "results.json says that the run was finished";
-  if (evidence.empty() && !lines.empty() && std::filesystem::exists(resolved_path)) {
-    const Json resolved = read_resolved(run);
-    evidence = line_after_a_save(lines, checkpoint_period(resolved, resolved_path));
-    if (evidence.empty() && resolved.find("changed") != nullptr) evidence = "resolved.json has a change of the recipe, which was made at a checkpoint";
+  if (evidence.empty() && lines.reached > 0 && has_recipe) {
+    evidence = lines.after_a_save;
+    if (evidence.empty() && read_resolved(run).find("changed") != nullptr) evidence = "resolved.json has a change of the recipe, which was made at a checkpoint";
     if (evidence.empty()) evidence = line_of_log(run / "log.txt");
   }
   if (evidence.empty()) return;
-  const int64_t reached = lines.empty() ? 0 : lines.back().at("step").as_int();
-  fail<CheckpointError>(run.string(), ": got metrics.jsonl with ", counted(reached, "step"), " and no checkpoint in ", checkpoints.string(), ", where one must have been (", evidence,
+  fail<CheckpointError>(run.string(), ": got metrics.jsonl with ", counted(lines.reached, "step"), " and no checkpoint in ", checkpoints.string(), ", where one must have been (", evidence,
                         "); need the checkpoints back under their names, as ", checkpoint::step_folder_name(3), " for step 3, or another --out to start over");
 }
 

@@ -12,7 +12,7 @@ HeldOut held_out(const RunSetting& setting, const TrainState& state) {
 }
 
 void evaluate_once(const RunSetting& setting, const TrainState& state, RunSinks& sinks) {
-  if (!sinks.has("eval")) sinks.write_evaluation(evaluation_line(held_out(setting, state)));
+  if (!sinks.has<record::EvaluationRow>()) sinks.write(evaluation_line(held_out(setting, state)));
 }
 
 }  // namespace
@@ -25,9 +25,9 @@ void evaluate_before_training(const RunSetting& setting, const TrainState& state
 void evaluate_what_is_due(const RunSetting& setting, const TrainState& state, RunSinks& sinks) {
   if (!is_evaluation_due(setting, state)) return;
   evaluate_once(setting, state, sinks);
-  if (!setting.phase_has_ended(state) || !setting.config.model.is_moe() || sinks.has("saturation")) return;
+  if (!setting.phase_has_ended(state) || !setting.config.model.is_moe() || sinks.has<record::SaturationRow>()) return;
   const auto start = state_at_start(setting, state);
-  if (start != nullptr) sinks.write_saturation(saturation_line(held_out(setting, state), *start));
+  if (start != nullptr) sinks.write(saturation_line(held_out(setting, state), *start));
 }
 
 }  // namespace evenkeel::train

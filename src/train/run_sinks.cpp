@@ -2,11 +2,10 @@
 
 #include "core/with_error.h"
 #include "model/layout.h"
-#include "train/loss_error.h"
 
 namespace evenkeel::train {
 
-RunSinks::RunSinks(const RunSetting& setting, MetricsFile& metrics, int64_t first_step, double gemm_rate)
+RunSinks::RunSinks(const RunSetting& setting, record::MetricsFile& metrics, int64_t first_step, double gemm_rate)
     : setting_(setting),
       metrics_(metrics),
       first_step_(first_step),
@@ -24,7 +23,7 @@ void RunSinks::begin_phase(const std::string& name) const {
 void RunSinks::write(const TrainState& state, const StepOutcome& step) {
   const double flops_per_second = static_cast<double>(step.report.n_tokens) / step.seconds * flops_per_token_;
   const StepLine line{state, setting_.phase(state).name, setting_.phase_length(state), step.report, step.sources, step.seconds, flops_per_second / gemm_rate_, step.alarms};
-  metrics_.write(to_json(line));
+  metrics_.write(row_of(line));
   if (tensorboard_ != nullptr) write_scalars(line, *tensorboard_);
   if (progress_ == nullptr) {
     setting_.options.on_step(line.state.step, setting_.n_steps(), terminal_text(line));
@@ -33,16 +32,14 @@ void RunSinks::write(const TrainState& state, const StepOutcome& step) {
   }
 }
 
-void RunSinks::write_evaluation(const Json& line) {
-  metrics_.write(line);
-  const int64_t step = line.at("step").as_int();
+void RunSinks::write(const record::EvaluationRow& evaluation) {
+  metrics_.write(evaluation);
   std::string summary;
-  for (const auto& [name, result] : line.at("eval").as_object()) {
-    const LossFigure loss = loss_figure(result);
-    summary += " " + name + " " + with_error(loss.value, loss.se);
-    if (tensorboard_ != nullptr) tensorboard_->scalar("eval/" + name + "/loss", loss.value, step);
+  for (const auto& [name, result] : evaluation.eval) {
+    summary += " " + name + " " + with_error(result.loss, result.loss_se);
+    if (tensorboard_ != nullptr) tensorboard_->scalar("eval/" + name + "/loss", result.loss, evaluation.step);
   }
-  if (progress_ != nullptr) log_info("step ", step, " (", line.at("phase").as_string(), ") held-out loss:", summary);
+  if (progress_ != nullptr) log_info("step ", evaluation.step, " (", evaluation.phase, ") held-out loss:", summary);
 }
 
 void RunSinks::end() { progress_.reset(); }

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "core/log.h"
-#include "train/metrics.h"
+#include "record/metrics_file.h"
 #include "train/run_setting.h"
 #include "train/step_line.h"
 
@@ -21,18 +21,21 @@ struct StepOutcome {
 class RunSinks {
  public:
   // `first_step`: the step that the run goes on from. `gemm_rate`: FLOP/s of matrix products here, for the share of it that a step reaches.
-  RunSinks(const RunSetting& setting, MetricsFile& metrics, int64_t first_step, double gemm_rate);
+  RunSinks(const RunSetting& setting, record::MetricsFile& metrics, int64_t first_step, double gemm_rate);
   void begin_phase(const std::string& name) const;
-  void write(const TrainState& state, const StepOutcome& step);      // `state`: after the step
-  void write_evaluation(const Json& line);                           // of evaluation_line
-  void write_saturation(const Json& line) { metrics_.write(line); }  // of saturation_line
-  // Whether the step that was written last has a line with the key.
-  bool has(const std::string& key) const { return metrics_.has(key); }
+  void write(const TrainState& state, const StepOutcome& step);  // `state`: after the step
+  void write(const record::EvaluationRow& evaluation);
+  void write(const record::SaturationRow& saturation) { metrics_.write(saturation); }
+  // Whether the step that was written last has a line of the kind.
+  template <class Row>
+  bool has() const {
+    return metrics_.has<Row>();
+  }
   void end();  // of the progress bar, before what is said last
 
  private:
   const RunSetting& setting_;
-  MetricsFile& metrics_;
+  record::MetricsFile& metrics_;
   int64_t first_step_;
   double gemm_rate_, flops_per_token_;
   std::unique_ptr<TensorBoardFile> tensorboard_;

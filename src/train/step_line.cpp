@@ -40,26 +40,23 @@ std::string loss_sum(const StepReport& report) {
 
 }  // namespace
 
-Json to_json(const StepLine& line) {
-  Json out = Json::object(), terms = Json::object(), sources = Json::object(), routing = Json::array();
-  for (const auto& term : line.report.terms) terms[term.name] = term.value;
-  for (const auto& [name, count] : line.sources) sources[name] = count;
-  for (const auto& counts : line.report.routing) routing.push_back(analysis::to_json(analysis::routing_stats(counts)));
-  out["step"] = line.state.step;
-  out["phase"] = line.phase;
-  out["phase_step"] = line.state.phase_step;
-  out["tokens"] = line.state.tokens;
-  out["loss"] = line.report.loss;
-  out["loss_terms"] = std::move(terms);
-  out["lr"] = line.report.learning_rate;
-  out["grad_norm"] = line.report.grad_norm;
-  out["seconds"] = line.seconds;
-  out["tokens_per_second"] = line.tokens_per_second();
-  out["gemm_fraction"] = line.gemm_fraction;
-  out["sources"] = std::move(sources);
-  out["routing"] = std::move(routing);
-  if (!line.alarms.empty()) out["alarms"] = alarms_json(line.alarms);
-  return out;
+record::StepRow row_of(const StepLine& line) {
+  record::StepRow row;
+  row.step = line.state.step;
+  row.phase = line.phase;
+  row.phase_step = line.state.phase_step;
+  row.tokens = line.state.tokens;
+  row.loss = line.report.loss;
+  for (const auto& term : line.report.terms) row.loss_terms.emplace_back(term.name, term.value);
+  row.lr = line.report.learning_rate;
+  row.grad_norm = line.report.grad_norm;
+  row.seconds = line.seconds;
+  row.tokens_per_second = line.tokens_per_second();
+  row.gemm_fraction = line.gemm_fraction;
+  row.sources.assign(line.sources.begin(), line.sources.end());
+  for (const auto& counts : line.report.routing) row.routing.push_back(analysis::routing_stats(counts));
+  row.alarms = line.alarms;
+  return row;
 }
 
 void write_scalars(const StepLine& line, TensorBoardFile& tensorboard) {
@@ -79,7 +76,7 @@ void write_scalars(const StepLine& line, TensorBoardFile& tensorboard) {
   }
   std::set<int64_t> collapsed;
   for (const auto& alarm : line.alarms)
-    if (alarm.is_collapse()) collapsed.insert(alarm.layer);
+    if (alarm.is_collapse() && alarm.layer) collapsed.insert(*alarm.layer);
   for (const int64_t layer : collapsed) tensorboard.scalar("routing/layer_" + std::to_string(layer) + "/collapsed", 1, step);
 }
 

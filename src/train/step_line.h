@@ -4,9 +4,10 @@
 #include <map>
 #include <string>
 
+#include "record/run_lines.h"
 #include "train/diagnose.h"
-#include "train/metrics.h"
 #include "train/step.h"
+#include "train/tensorboard.h"
 
 namespace evenkeel::train {
 
@@ -22,7 +23,7 @@ struct StepLine {
   double tokens_per_second() const { return static_cast<double>(report.n_tokens) / seconds; }
 };
 
-Json to_json(const StepLine& line);
+record::StepRow row_of(const StepLine& line);
 void write_scalars(const StepLine& line, TensorBoardFile& tensorboard);
 // Fields, two spaces apart, what matters most first: phase and step, loss, worst MRI, drops, the terms of the loss as they enter it, lr,
 // gradient norm, tokens/s, share of the measured rate of matrix products.

@@ -37,7 +37,7 @@ struct Example {
 
 TEST(StepLine, IsTheLineOfMetrics) {
   const Example example;
-  const Json json = to_json(example.line());
+  const Json json = evenkeel::to_json(row_of(example.line()));
   EXPECT_EQ(json.at("step").as_int(), 7);
   EXPECT_EQ(json.at("phase_step").as_int(), 2);
   EXPECT_EQ(json.at("tokens_per_second").as_double(), 50.0);
@@ -48,9 +48,9 @@ TEST(StepLine, IsTheLineOfMetrics) {
 
 TEST(StepLine, HasTheAlarmsOfTheStep) {
   Example example;
-  EXPECT_EQ(to_json(example.line()).find("alarms"), nullptr);
-  example.alarms = {{Alarm::Kind::one_expert, 1, "one expert"}, {Alarm::Kind::not_causal, Alarm::kAllLayers, "looks ahead"}};
-  EXPECT_EQ(to_json(example.line()).at("alarms"), alarms_json(example.alarms));
+  EXPECT_TRUE(row_of(example.line()).alarms.empty());
+  example.alarms = {{1, Alarm::Kind::one_expert, "one expert"}, {Alarm::kAllLayers, Alarm::Kind::not_causal, "looks ahead"}};
+  EXPECT_EQ(row_of(example.line()).alarms, example.alarms);
 }
 
 TEST(StepLine, IsShortOnTheTerminal) {
@@ -61,7 +61,7 @@ TEST(StepLine, IsShortOnTheTerminal) {
   EXPECT_THAT(text, Not(HasSubstr("dropped")));
   example.report.routing[0].n_dropped = 1;
   EXPECT_THAT(terminal_text(example.line()), HasSubstr("MRI 0.75  dropped 25.0%"));
-  EXPECT_EQ(to_json(example.line()).at("routing").at(0).at("dropped").as_double(), 0.25);
+  EXPECT_EQ(row_of(example.line()).routing.at(0).dropped, 0.25);
   example.report.routing.clear();
   EXPECT_THAT(terminal_text(example.line()), Not(HasSubstr("MRI")));
 }

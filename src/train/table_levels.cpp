@@ -25,9 +25,9 @@ void set_levels(const std::vector<Arm>& arms, NamedTables& tables) {
   for (const auto& arm : arms) {
     const Json& train = arm.resolved.at("train");
     step_tokens.insert(train.at("batch_size").as_int() * train.at("sequence_length").as_int());
-    for (const auto& line : arm.evaluations)
-      for (const auto& [data, result] : line.at("eval").as_object())
-        if (const Json* tokens = result.find("tokens")) held_out_tokens.insert(tokens->as_int());
+    for (const auto& evaluation : arm.evaluations)
+      for (const auto& [data, result] : evaluation.eval)
+        if (result.tokens) held_out_tokens.insert(*result.tokens);
     const Json bound = arm_json(arm, "").at("lower_bound");
     if (!bound.is_null()) lower_bounds.insert(bound.as_double());
   }

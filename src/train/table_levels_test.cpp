@@ -14,16 +14,15 @@ class LevelsTest : public ::testing::Test {
  protected:
   // An evaluation on `tokens` tokens after phase one, and rows of saturation with these chances.
   Arm arm(const std::string& name, const std::vector<std::string>& overrides, int64_t tokens, const std::vector<double>& chances) const {
-    Json result = testing::made_result(3.0, {0.5, 0.5});
-    result["tokens"] = tokens;
-    Json rows = Json::array();
-    for (const double chance : chances)
-      rows.push_back(Json::Object{{"layer", 0}, {"k", 1}, {"from", 1}, {"to", 2}, {"saturation", 0.7}, {"chance", chance}});
-    std::vector<Json> lines;
+    auto result = testing::made_result(3.0, {0.5, 0.5});
+    result.tokens = tokens;
+    std::vector<record::LayerSaturation> rows;
+    for (const double chance : chances) rows.push_back({0, 1, 1, 2, 0.7, chance});
+    std::vector<record::RunLine> lines;
     for (int64_t step = 1; step <= 6; ++step) lines.push_back(made_step(step, "one", {0.5, 0.5}));
     lines.push_back(made_evaluation(6, "one", {{"held", result}}));
     for (int64_t step = 7; step <= 8; ++step) lines.push_back(made_step(step, "two", {0.5, 0.5}));
-    lines.push_back(Json::Object{{"step", 8}, {"phase", "two"}, {"saturation", Json::Object{{"held", std::move(rows)}}}});
+    lines.push_back(record::SaturationRow{8, "two", {{"held", std::move(rows)}}});
     testing::write_made_run(folder_ / name, testing::tiny_config("/data", overrides), lines);
     return read_arm(name, name, folder_ / name);
   }

@@ -101,7 +101,7 @@ TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoin
   const bool is_new = state.phase_step == 0;
   PhaseRun phase = begin_phase(setting, state);
   if (is_new) sinks.begin_phase(phase.config.name);
-  const auto known = is_new ? std::set<Alarm>{} : alarms_of_phase(read_metrics(setting.options.run / "metrics.jsonl"), phase.config.name);
+  const auto known = is_new ? std::set<Alarm>{} : alarms_of_phase(setting.options.run / "metrics.jsonl", phase.config.name);
   if (const auto fatal = fatal_alarm(setting, {known.begin(), known.end()})) {
     sinks.end();
     fail<NumericsError>("phase ", phase.config.name, ": got a run to go on with in which ", alarm_sentences({*fatal})[0], "; need --set train.on_collapse=warn to train on (now \"abort\")");
@@ -129,12 +129,12 @@ TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoin
   return TrainOutcome::finished;
 }
 
-void write_results(const RunSetting& setting, double gemm_rate) {
+void finish_results(const RunSetting& setting, double gemm_rate) {
   Json machine = machine_json(setting.device);
   machine["runs_at_a_time"] = setting.options.runs_at_a_time;
   machine["gemm_gflops"] = gemm_rate / 1e9;
   machine["peak_rss_bytes"] = peak_rss_bytes();
-  write_file_atomically(setting.options.run / "results.json", run_results(setting.options.run, machine).dump(1) + "\n");
+  write_results(setting.options.run, run_results(setting.options.run, machine));
 }
 
 TrainOutcome train(OpenRun& run, Clock::time_point begin) {
@@ -158,7 +158,7 @@ TrainOutcome train(OpenRun& run, Clock::time_point begin) {
   }
 
   sinks.end();
-  write_results(setting, gemm_rate);
+  finish_results(setting, gemm_rate);
   log_info("finished: ", counted(state.step, "step"), ", ", human_count(static_cast<double>(state.tokens)), " tokens in ", human_seconds(seconds_since(begin)), ", ", options.run.string());
   return TrainOutcome::finished;
 }

@@ -43,7 +43,7 @@ function readTables(tables) {
 function readArm(arm, run, pool) {
   const phases = arm.phases || [];
   const steps = readSteps(run, pool);
-  const read = { ...arm, phases, steps, lr_curve: readColumn(arm.lr_curve || [], pool), evals: run.evals || [], saturation: run.saturation || [],
+  const read = { ...arm, phases, steps, lr_curve: readColumn(arm.lr_curve || [], pool), evals: run.evals || [], saturation: run.saturation || [], stride: run.stride || 1,
     resolved: run.resolved || {}, recipe: run.recipe || "" };
   read.group = arm.group || arm.name;
   read.isMoe = steps.some((line) => line.routing.length > 0);
@@ -54,6 +54,12 @@ function readArm(arm, run, pool) {
     read.shift = { step, tokens: line ? line.tokens : phases[0].tokens, from: phases[0].name, to: phases[1].name };
   }
   return read;
+}
+
+// What a page leaves out of long runs.
+function strideNote(report) {
+  const strides = unique(report.arms.map((arm) => arm.stride).filter((stride) => stride > 1)).sort((a, b) => a - b);
+  return strides.length === 0 ? "" : ` Of long runs one step in ${strides.join(" or ")} is drawn; the tables rest on every step.`;
 }
 
 function readGroups(arms) {

@@ -10,7 +10,7 @@ function addLossSection(report) {
   });
   addChart(section, {
     id: "training-loss", title: "Training loss",
-    caption: `Cross-entropy of each step's batch, without the balance terms.${report.arms.some((arm) => arm.shift) ? " A jump at the shift is the new data." : ""}${seedNote(report)}`,
+    caption: `Cross-entropy of each step's batch, without the balance terms.${report.arms.some((arm) => arm.shift) ? " A jump at the shift is the new data." : ""}${strideNote(report)}${seedNote(report)}`,
     missing: "No training steps were recorded.", build: () => buildTrainingLoss(report),
   });
 }

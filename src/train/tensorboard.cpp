@@ -1,17 +1,12 @@
-#include "train/metrics.h"
+#include "train/tensorboard.h"
 
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cmath>
 #include <cstring>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "core/errors.h"
 #include "core/file_io.h"
-#include "core/json_lines.h"
 #include "core/output.h"
 
 namespace evenkeel::train {
@@ -41,81 +36,9 @@ To bits_of(From value) {
   return out;
 }
 
-// The step of a line after one of step `reached`: the same (an evaluation) or the next.
-int64_t next_step(int64_t reached, int64_t step, const std::string& where) {
-  require<DataError>(step == reached || step == reached + 1, where, ": got step ", step, " after step ", reached, "; need every step of the run in order");
-  return step;
-}
-
-void require_finite(const Json& value, const std::string& key, const std::string& where) {
-  if (value.is_number()) require<NumericsError>(std::isfinite(value.as_double()), where, ": got ", value.as_double(), " as '", key, "'; need a finite number");
-  if (value.is_array())
-    for (const auto& entry : value.as_array()) require_finite(entry, key, where);
-  if (value.is_object())
-    for (const auto& [name, entry] : value.as_object()) require_finite(entry, key.empty() ? name : key + "." + name, where);
-}
-
 double wall_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
-
-MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step) : path_(path) {
-  std::string kept;
-  if (last_step > 0) {
-    int64_t reached = 0;
-    size_t number = 0;
-    const std::string text = std::filesystem::exists(path) ? read_file(path) : "";
-    for (const auto line : whole_lines(text)) {
-      const std::string where = place_of_line(path, ++number);
-      const Json json = Json::parse(line, where);
-      require_run_line(json, where);
-      const int64_t step = json.at("step").as_int();
-      if (step > last_step) break;
-      remember(json);
-      reached = next_step(reached, step, where);
-      kept += std::string(line) + '\n';
-    }
-    require<DataError>(reached == last_step, path.string(), ": got lines up to step ", reached, "; need those up to step ", last_step, ", which the checkpoint goes on from");
-  }
-  write_file_atomically(path, kept);
-  descriptor_ = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  require<MachineError>(descriptor_ >= 0, path.string(), ": got '", std::strerror(errno), "' on opening; need it to succeed");
-}
-
-MetricsFile::~MetricsFile() {
-  if (descriptor_ >= 0) close(descriptor_);
-}
-
-void MetricsFile::remember(const Json& line) {
-  const int64_t step = line.at("step").as_int();
-  if (step != step_) keys_.clear();
-  step_ = step;
-  for (const auto& [key, value] : line.as_object()) keys_.insert(key);
-}
-
-void MetricsFile::write(const Json& line) {
-  require_finite(line, "", path_.string() + ", step " + std::to_string(line.at("step").as_int()));
-  remember(line);
-  const std::string text = line.dump() + "\n";
-  size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t n = ::write(descriptor_, text.data() + done, text.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    require<MachineError>(n >= 0, path_.string(), ": got '", std::strerror(errno), "' on writing; need it to succeed");
-    done += static_cast<size_t>(n);
-  }
-}
-
-void MetricsFile::sync() {
-  require<MachineError>(fsync(descriptor_) == 0, path_.string(), ": got '", std::strerror(errno), "' on syncing; need it to succeed");
-}
-
-std::vector<Json> read_metrics(const std::filesystem::path& path) {
-  auto lines = read_run_lines(path);
-  int64_t reached = 0;
-  for (size_t i = 0; i < lines.size(); ++i) reached = next_step(reached, lines[i].at("step").as_int(), place_of_line(path, i + 1));
-  return lines;
-}
 
 uint32_t crc32c(std::string_view bytes) {
   static const auto table = [] {

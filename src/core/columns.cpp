@@ -1,0 +1,32 @@
+#include "core/columns.h"
+
+namespace evenkeel::columns {
+namespace {
+
+void require_kind(bool is_it, const Json& json, const char* kind, const std::string& what, const std::string& where) {
+  require<DataError>(is_it, where, ": got ", json.kind(), " as ", what, "; need ", kind);
+}
+
+}  // namespace
+
+void require_array(const Json& json, const std::string& what, const std::string& where) { require_kind(json.is_array(), json, "an array", what, where); }
+void require_object(const Json& json, const std::string& what, const std::string& where) { require_kind(json.is_object(), json, "an object", what, where); }
+
+void read_field(const Json& json, bool& out, const std::string& what, const std::string& where) {
+  require_kind(json.is_bool(), json, "true or false", what, where);
+  out = json.as_bool();
+}
+void read_field(const Json& json, int64_t& out, const std::string& what, const std::string& where) {
+  require_kind(json.is_integer(), json, "an integer", what, where);
+  out = json.as_int();
+}
+void read_field(const Json& json, double& out, const std::string& what, const std::string& where) {
+  require_kind(json.is_number(), json, "a number", what, where);
+  out = json.as_double();
+}
+void read_field(const Json& json, std::string& out, const std::string& what, const std::string& where) {
+  require_kind(json.is_string(), json, "a text", what, where);
+  out = json.as_string();
+}
+
+}  // namespace evenkeel::columns

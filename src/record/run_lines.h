@@ -1,0 +1,156 @@
+// The lines of a run's metrics.jsonl as structs. They are written and read by these alone (docs/formats.md).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/columns.h"
+#include "record/alarm.h"
+
+namespace evenkeel::record {
+
+// How a layer's tokens are spread over its experts, in a step or on a held-out set.
+struct LayerRouting {
+  int64_t layer = 0;
+  double mri = 0;             // max_e tokens_e / tokens, never below k / E (arXiv 2503.05029)
+  double entropy = 0;         // of the load, divided by ln E; 1 when E = 1
+  double cv = 0;              // population standard deviation / mean of the load
+  int64_t dead = 0;           // experts without a token
+  double dropped = 0;         // share of the assignments
+  std::vector<double> load;   // [E] shares of the assignments, sum 1; zeros without tokens; empty where it was not read
+  int64_t n_assignments = 0;  // that `load` is shares of; 0 where it was read from a line, which does not say it
+
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("layer", row.layer);
+    visit("mri", row.mri);
+    visit("entropy", row.entropy);
+    visit("cv", row.cv);
+    visit("dead", row.dead);
+    visit("dropped", row.dropped);
+    visit("load", row.load, kLeftOutWhenEmpty);
+  }
+};
+
+struct StepRow {
+  int64_t step = 0;
+  std::string phase;
+  int64_t phase_step = 0;
+  int64_t tokens = 0;                                      // of the run so far
+  double loss = 0;                                         // what is minimised
+  std::vector<std::pair<std::string, double>> loss_terms;  // unscaled
+  double lr = 0;
+  double grad_norm = 0;  // before clipping
+  double seconds = 0;
+  double tokens_per_second = 0;
+  std::optional<double> gemm_fraction;                   // of the measured rate of square matrix products
+  std::vector<std::pair<std::string, int64_t>> sources;  // sequences of each
+  std::vector<LayerRouting> routing;                     // one for each MoE layer
+  std::vector<Alarm> alarms;                             // new at this step
+
+  // The cross-entropy alone, where the line tells it apart.
+  double cross_entropy() const;
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("step", row.step);
+    visit("phase", row.phase);
+    visit("phase_step", row.phase_step);
+    visit("tokens", row.tokens);
+    visit("loss", row.loss);
+    visit("loss_terms", row.loss_terms);
+    visit("lr", row.lr);
+    visit("grad_norm", row.grad_norm);
+    visit("seconds", row.seconds);
+    visit("tokens_per_second", row.tokens_per_second);
+    visit("gemm_fraction", row.gemm_fraction);
+    visit("sources", row.sources);
+    visit("routing", row.routing);
+    visit("alarms", row.alarms, kLeftOutWhenEmpty);
+  }
+};
+
+// Losses of clusters of tokens (windows, documents, blocks of them) of a text.
+struct ClusterMeans {
+  std::vector<double> means;    // of each cluster, in the order of the text
+  std::vector<int64_t> tokens;  // that it is a mean of, at least 1
+  size_t size() const { return means.size(); }
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("tokens", row.tokens);
+    visit("loss", row.means);
+  }
+};
+
+// Of one held-out set.
+struct SetResult {
+  double loss = 0;                      // nats a target token
+  std::optional<double> loss_se;        // standard error
+  std::optional<double> perplexity;     // null beyond a loss of 709 nats
+  std::optional<double> bits_per_byte;  // null where the data do not say their bytes
+  std::optional<int64_t> tokens;
+  std::optional<ClusterMeans> loss_blocks;
+  std::vector<LayerRouting> routing;
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("loss", row.loss);
+    visit("loss_se", row.loss_se);
+    visit("perplexity", row.perplexity);
+    visit("bits_per_byte", row.bits_per_byte);
+    visit("tokens", row.tokens);
+    visit("loss_blocks", row.loss_blocks, kLeftOutWhenEmpty);
+    visit("routing", row.routing);
+  }
+};
+
+template <class T>
+using BySet = std::vector<std::pair<std::string, T>>;  // by the name of the held-out set, in the order of the recipe
+
+struct EvaluationRow {
+  int64_t step = 0;
+  std::string phase;
+  int64_t tokens = 0;  // of the run so far
+  BySet<SetResult> eval;
+  const SetResult* find(const std::string& data) const;  // nullptr where the set was not evaluated
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("step", row.step);
+    visit("phase", row.phase);
+    visit("tokens", row.tokens);
+    visit("eval", row.eval);
+  }
+};
+
+struct LayerSaturation {
+  int64_t layer = 0;
+  int64_t k = 0;
+  int64_t from = 0, to = 0;  // steps
+  double saturation = 0;
+  double chance = 0;
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("layer", row.layer);
+    visit("k", row.k);
+    visit("from", row.from);
+    visit("to", row.to);
+    visit("saturation", row.saturation);
+    visit("chance", row.chance);
+  }
+};
+
+struct SaturationRow {
+  int64_t step = 0;
+  std::string phase;
+  BySet<std::vector<LayerSaturation>> saturation;
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("step", row.step);
+    visit("phase", row.phase);
+    visit("saturation", row.saturation);
+  }
+};
+
+using RunLine = std::variant<StepRow, EvaluationRow, SaturationRow>;
+int64_t step_of(const RunLine& line);
+const std::string& phase_of(const RunLine& line);
+using evenkeel::to_json;
+Json to_json(const RunLine& line);
+// DataError "WHERE: got …" for what is no line of a run.
+RunLine run_line(const Json& json, const std::string& where);
+
+}  // namespace evenkeel::record

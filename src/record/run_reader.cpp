@@ -1,0 +1,106 @@
+#include "record/run_reader.h"
+
+#include <algorithm>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/append_file.h"
+#include "core/counted.h"
+
+namespace evenkeel::record {
+
+RunReader::RunReader(std::filesystem::path metrics, WantsLoad wants_load)
+    : lines_(metrics), loads_path_(metrics.replace_filename("load.columns")), wants_load_(std::move(wants_load)) {}
+
+std::optional<RunLine> RunReader::next() {
+  const auto text = has_ended_ ? std::nullopt : lines_.next();
+  if (!text) return std::nullopt;
+  RunLine line = run_line(Json::parse(*text, place()), place());
+  take_place(line);
+  has_ended_ = !find_loads(line);
+  if (has_ended_) return std::nullopt;
+  require_shape(line);
+  end_byte_ = lines_.end_byte();
+  if (loads_ != nullptr) loads_end_byte_ = loads_->end_byte();
+  return line;
+}
+
+// Steps are 1, 2, … without a hole; after a step, or before the first one, come at most one evaluation and one saturation of it.
+void RunReader::take_place(const RunLine& line) {
+  const int64_t step = step_of(line);
+  const bool is_step = std::holds_alternative<StepRow>(line);
+  const std::string kind = is_step ? "" : std::holds_alternative<EvaluationRow>(line) ? "the evaluation of "
+                                                                                      : "the saturation of ";
+  require<DataError>(step == step_ || step == step_ + 1, place(), ": got ", kind, "step ", step, " after step ", step_, "; need every step of the run in order");
+  require<DataError>(step > 0 || !is_step, place(), ": got step 0; need 1 as the first step of the run");
+  require<DataError>(is_step || step == step_, place(), ": got ", kind, "step ", step, " after step ", step_, "; need the line of step ", step, " before it");
+  if (step > step_) kinds_.clear();
+  require<DataError>(kinds_.insert(line.index()).second, place(), ": got ", kind, "step ", step, " a second time; need it once");
+  step_ = step;
+}
+
+// All lines have the same layers with experts, and the same number of experts.
+void RunReader::require_shape(const RunLine& line) {
+  const auto same = [&](std::optional<size_t>& known, size_t n, const char* unit, const std::string& what) {
+    if (!known) known = n;
+    require<DataError>(*known == n, place(), ": got ", counted(static_cast<int64_t>(n), unit), " ", what, "; need ", *known, ", as in the lines before");
+  };
+  const auto check = [&](const std::vector<LayerRouting>& routing) {
+    same(n_layers_, routing.size(), "layer", "of 'routing'");
+    for (const auto& layer : routing)
+      if (!layer.load.empty()) same(n_experts_, layer.load.size(), "share", "in the 'load' of layer " + std::to_string(layer.layer));
+  };
+  if (const auto* row = std::get_if<StepRow>(&line)) check(row->routing);
+  if (const auto* row = std::get_if<EvaluationRow>(&line))
+    for (const auto& [data, result] : row->eval) check(result.routing);
+}
+
+// False where they are not there.
+bool RunReader::find_loads(RunLine& line) {
+  if (auto* row = std::get_if<StepRow>(&line)) return find_loads(row->step, "", row->routing, wants_load_(row->step));
+  if (auto* row = std::get_if<EvaluationRow>(&line))
+    for (auto& [data, result] : row->eval)
+      if (!find_loads(row->step, data, result.routing, true)) return false;
+  return true;
+}
+
+bool RunReader::find_loads(int64_t step, const std::string& data, std::vector<LayerRouting>& routing, bool is_wanted) {
+  if (routing.empty() || !routing[0].load.empty()) return true;
+  if (loads_ == nullptr && !std::filesystem::exists(loads_path_)) return true;  // lines made without loads
+  if (loads_ == nullptr) loads_ = std::make_unique<LoadReader>(loads_path_);
+  if (!loads_->next(step, data)) return false;
+  if (is_wanted) loads_->read(routing);
+  return true;
+}
+
+std::vector<RunLine> read_run_lines(const std::filesystem::path& metrics) {
+  RunReader reader(metrics, [](int64_t) { return true; });
+  std::vector<RunLine> out;
+  while (auto line = reader.next()) out.push_back(std::move(*line));
+  return out;
+}
+
+int64_t last_step_in(const std::filesystem::path& metrics) {
+  constexpr int64_t kPiece = 1 << 16;
+  const auto size = static_cast<int64_t>(std::filesystem::file_size(metrics));
+  const int descriptor = open(metrics.c_str(), O_RDONLY | O_CLOEXEC);
+  require<MachineError>(descriptor >= 0, metrics.string(), ": got an error on opening; need it to succeed");
+  std::string tail;
+  const auto whole_line = [&]() -> std::optional<std::string_view> {
+    const size_t end = tail.rfind('\n');
+    if (end == std::string::npos) return std::nullopt;
+    const size_t begin = end == 0 ? std::string::npos : tail.rfind('\n', end - 1);
+    if (begin == std::string::npos && static_cast<int64_t>(tail.size()) < size) return std::nullopt;
+    return std::string_view(tail).substr(begin + 1, end - begin - 1);
+  };
+  while (!whole_line() && static_cast<int64_t>(tail.size()) < size) {
+    tail.resize(static_cast<size_t>(std::min(size, 2 * static_cast<int64_t>(tail.size()) + kPiece)));
+    if (!read_at(descriptor, metrics, size - static_cast<int64_t>(tail.size()), tail.data(), tail.size())) break;
+  }
+  close(descriptor);
+  const auto line = whole_line();
+  return line ? step_of(run_line(Json::parse(*line, metrics.string() + ", last line"), metrics.string() + ", last line")) : 0;
+}
+
+}  // namespace evenkeel::record

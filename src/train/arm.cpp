@@ -1,0 +1,183 @@
+#include "train/arm.h"
+
+#include <algorithm>
+
+#include "core/json_lines.h"
+#include "record/run_reader.h"
+
+namespace evenkeel::train {
+namespace {
+
+const std::string& text_at(const Json& json, const char* key) { return json.at(key).as_string(); }
+
+const Json::Array& phases_of(const Arm& arm) { return arm.resolved.at("phase").as_array(); }
+
+// The index of a phase; none where the recipe no longer has it.
+std::optional<size_t> phase_index(const Arm& arm, const std::string& name) {
+  for (size_t i = 0; i < phases_of(arm).size(); ++i)
+    if (phase_name(arm, i) == name) return i;
+  return std::nullopt;
+}
+
+// Sums over the steps before each phase, for the MRI that it starts from.
+void add_to_later_phases(Arm& arm, const record::StepRow& step) {
+  const auto window = static_cast<int64_t>(kShiftWindow);
+  std::optional<std::vector<double>> mri;
+  for (size_t i = 0; i < arm.shifts.size(); ++i) {
+    auto& shift = arm.shifts[i];
+    if (step.routing.empty() || step.step > shift.step || step.step <= shift.step - window) continue;
+    if (!mri) mri = mri_columns(step.routing);
+    shift.mri_sums.resize(mri->size(), 0.0);
+    for (size_t column = 0; column < mri->size(); ++column) shift.mri_sums[column] += (*mri)[column];
+    ++shift.n_steps;
+  }
+}
+
+// MRI at step 0 in each of mri_columns, the mean over the held-out sets.
+std::vector<std::optional<double>> mri_at_start(const Arm& arm) {
+  const auto* line = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
+  if (line == nullptr || line->eval.empty()) return {};
+  std::vector<double> sums(line->eval[0].second.routing.size() + 1, 0.0);
+  for (const auto& [data, result] : line->eval) {
+    const auto mri = mri_columns(result.routing);
+    for (size_t column = 0; column < sums.size(); ++column) sums[column] += mri.at(column);
+  }
+  std::vector<std::optional<double>> out;
+  for (const double sum : sums) out.emplace_back(sum / static_cast<double>(line->eval.size()));
+  return out;
+}
+
+std::vector<std::optional<double>> mri_before(const Arm& arm, size_t index) {
+  const auto& shift = arm.shifts[index];
+  if (shift.n_steps == 0) return index == 0 ? mri_at_start(arm) : std::vector<std::optional<double>>{};
+  std::vector<std::optional<double>> out;
+  for (const double sum : shift.mri_sums) out.emplace_back(sum / static_cast<double>(shift.n_steps));
+  return out;
+}
+
+void add(Arm& arm, const record::StepRow& step) {
+  add_to_later_phases(arm, step);
+  if (const auto index = phase_index(arm, step.phase)) {
+    PhaseFigures& phase = arm.phases[*index];
+    if (phase.n_steps() == 0) phase.begin(mri_before(arm, *index));
+    phase.add(step);
+  }
+  for (const auto& alarm : step.alarms) arm.alarms.push_back({step.step, step.phase, step.seconds, step.loss, alarm});
+  arm.last_routing = step.routing;
+  for (auto& layer : arm.last_routing) layer.load.clear();
+}
+
+// Of what a later evaluation of the phase has replaced, the routing goes: it is most of an evaluation's size.
+void add(Arm& arm, record::EvaluationRow evaluation) {
+  for (auto& earlier : arm.evaluations) {
+    if (earlier.phase != evaluation.phase || earlier.step == 0) continue;
+    for (auto& [data, result] : earlier.eval)
+      if (evaluation.find(data) != nullptr) result.routing = {};
+  }
+  arm.evaluations.push_back(std::move(evaluation));
+}
+
+void add(Arm& arm, record::SaturationRow saturation) { arm.saturations.push_back(std::move(saturation)); }
+
+}  // namespace
+
+void add_line(Arm& arm, record::RunLine line) {
+  if (arm.phases.empty()) {
+    arm.phases.resize(phases_of(arm).size());
+    for (size_t i = 0; i < arm.phases.size(); ++i) arm.shifts.push_back({step_before_phase(arm, i), {}, 0});
+  }
+  std::visit([&](auto&& row) { add(arm, std::move(row)); }, std::move(line));
+}
+
+Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run) {
+  Arm arm;
+  arm.name = name;
+  arm.group = group;
+  arm.run = run;
+  arm.resolved = read_json(run / "resolved.json");
+  record::RunReader reader(run / "metrics.jsonl");
+  while (auto line = reader.next()) add_line(arm, std::move(*line));
+  return arm;
+}
+
+model::ModelConfig arm_model(const Arm& arm) {
+  Json::Object kept;
+  for (const auto& [key, value] : arm.resolved.at("model").as_object())
+    if (key != "from") kept.emplace_back(key, value);
+  return model::model_config_from_json(Json(kept), (arm.run / "resolved.json").string());
+}
+
+int64_t seed_of(const Arm& arm) { return arm.resolved.at("train").at("seed").as_int(); }
+
+const std::string& phase_name(const Arm& arm, size_t index) { return text_at(phases_of(arm).at(index), "name"); }
+const std::string& last_phase(const Arm& arm) { return text_at(phases_of(arm).back(), "name"); }
+
+int64_t step_before_phase(const Arm& arm, size_t index) {
+  const auto& phases = phases_of(arm);
+  int64_t last = 0;
+  std::vector<std::pair<std::string, int64_t>> ends;
+  for (size_t i = 0; i < index; ++i) {
+    last += phases[i].at("steps").as_int();
+    ends.emplace_back(text_at(phases[i], "name"), last);
+  }
+  const Json& start = phases[index].at("start");
+  if (start.is_null()) return last;
+  const std::string& from = text_at(start, "from");
+  for (const auto& [name, end] : ends) {
+    if (name != from && !(from.empty() && end == last)) continue;
+    return text_at(start, "step") == "last" ? end : std::stoll(text_at(start, "step"));
+  }
+  return -1;
+}
+
+bool comes_from_elsewhere(const Arm& arm) {
+  const Json* from = arm.resolved.at("model").find("from");
+  const Json& start = phases_of(arm).at(0).at("start");
+  return (from != nullptr && !from->is_null()) || !start.is_null();
+}
+
+const record::EvaluationRow* first_evaluation(const Arm& arm) {
+  return !arm.evaluations.empty() && arm.evaluations[0].step == 0 ? &arm.evaluations[0] : nullptr;
+}
+
+const record::EvaluationRow* final_evaluation(const Arm& arm, const std::string& phase) {
+  const record::EvaluationRow* out = nullptr;
+  for (const auto& evaluation : arm.evaluations)
+    if (evaluation.phase == phase && evaluation.step > 0) out = &evaluation;
+  return out;
+}
+
+std::vector<const record::EvaluationRow*> final_evaluations(const Arm& arm) {
+  std::vector<const record::EvaluationRow*> out;
+  for (size_t i = 0; i < phases_of(arm).size(); ++i)
+    if (const auto* last = final_evaluation(arm, phase_name(arm, i))) out.push_back(last);
+  return out;
+}
+
+const record::SetResult* final_result(const Arm& arm, const std::string& phase, const std::string& data) {
+  const record::SetResult* out = nullptr;
+  for (const auto& evaluation : arm.evaluations)
+    if (evaluation.phase == phase && evaluation.step > 0 && evaluation.find(data) != nullptr) out = evaluation.find(data);
+  return out;
+}
+
+const record::EvaluationRow* baseline_evaluation(const Arm& arm) {
+  return comes_from_elsewhere(arm) ? first_evaluation(arm) : final_evaluation(arm, phase_name(arm, 0));
+}
+
+std::string baseline_name(const Arm& arm) { return comes_from_elsewhere(arm) ? kStepZero : phase_name(arm, 0); }
+
+std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data) {
+  const auto lines = final_evaluations(arm);
+  const auto* result = lines.empty() ? nullptr : lines.back()->find(data);
+  return result != nullptr ? std::optional(loss_figure(*result)) : std::nullopt;
+}
+
+std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data) {
+  const auto end = loss_at_end(arm, data);
+  const auto* baseline = baseline_evaluation(arm);
+  const auto* first = baseline != nullptr ? baseline->find(data) : nullptr;
+  return end && first != nullptr ? std::optional(difference(*end, loss_figure(*first))) : std::nullopt;
+}
+
+}  // namespace evenkeel::train

@@ -1,0 +1,78 @@
+// One run as its files tell of it: an arm of a study, or a study of one arm.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "model/config.h"
+#include "record/run_lines.h"
+#include "train/loss_error.h"
+#include "train/phase_figures.h"
+
+namespace evenkeel::train {
+
+// An alarm and the step that it stands in. `seconds` and `loss` of the step tell it from the same step of another run.
+struct FoundAlarm {
+  int64_t step = 0;
+  std::string phase;
+  double seconds = 0, loss = 0;
+  record::Alarm alarm;
+};
+
+// What comes before a phase: the last step of this run that it continues from (-1: another run's), and sums of the MRI, in each of
+// mri_columns, over the kShiftWindow steps up to it.
+struct ShiftStart {
+  int64_t step = -1;
+  std::vector<double> mri_sums;
+  int64_t n_steps = 0;
+};
+
+struct Arm {
+  std::string name, group;  // arms that differ only by seed share the group
+  std::filesystem::path run;
+  Json resolved;
+  // What add_line has gathered of metrics.jsonl.
+  std::vector<PhaseFigures> phases;                // as in `resolved`; empty before the first line
+  std::vector<ShiftStart> shifts;                  // of each phase
+  std::vector<record::EvaluationRow> evaluations;  // with the routing of step 0 and, for each set, of its last in a phase
+  std::vector<record::SaturationRow> saturations;
+  std::vector<FoundAlarm> alarms;
+  std::vector<record::LayerRouting> last_routing;  // of the last step; without loads
+};
+
+// Takes the next line of the run's metrics.jsonl: results are a fold over the lines, and a run that goes on is folded on.
+void add_line(Arm& arm, record::RunLine line);
+Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run);
+
+model::ModelConfig arm_model(const Arm& arm);
+int64_t seed_of(const Arm& arm);  // train.seed
+const std::string& phase_name(const Arm& arm, size_t index);
+const std::string& last_phase(const Arm& arm);            // of the recipe
+int64_t step_before_phase(const Arm& arm, size_t index);  // of this run, that the phase continues from; -1 when it is another run's
+
+// Whether the run's first weights were trained before: by [model] from, or by a start of its first phase.
+bool comes_from_elsewhere(const Arm& arm);
+// The evaluation of step 0; nullptr where there is none.
+const record::EvaluationRow* first_evaluation(const Arm& arm);
+// The last evaluation of a phase; that of step 0 is of none. nullptr where there is none.
+const record::EvaluationRow* final_evaluation(const Arm& arm, const std::string& phase);
+// Those of all phases, in the order of the phases.
+std::vector<const record::EvaluationRow*> final_evaluations(const Arm& arm);
+// Of one set in a phase, as final_evaluation.
+const record::SetResult* final_result(const Arm& arm, const std::string& phase, const std::string& data);
+// What forgetting is measured against: step 0 of a run whose weights come from elsewhere, else the end of the first phase; nullptr where
+// that was not evaluated.
+const record::EvaluationRow* baseline_evaluation(const Arm& arm);
+// Its name in tables: "step 0", or the first phase's.
+std::string baseline_name(const Arm& arm);
+inline constexpr const char* kStepZero = "step 0";  // in the place of a phase
+
+// On a held-out set at the end of the last phase that was evaluated: the loss, and its change since what forgetting is measured
+// against. nullopt where one of the two was not evaluated.
+std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data);
+std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data);
+
+}  // namespace evenkeel::train

@@ -1,0 +1,120 @@
+// The rows of results.json's tables of a run (docs/formats.md).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/columns.h"
+#include "record/alarm.h"
+
+namespace evenkeel::train {
+
+struct ForgettingRow {
+  std::string arm, phase, data;
+  double loss = 0;
+  std::optional<double> perplexity, change, loss_se, change_se;
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("arm", row.arm);
+    visit("phase", row.phase);
+    visit("data", row.data);
+    visit("loss", row.loss, "nats/token");
+    visit("perplexity", row.perplexity);
+    visit("change", row.change, "nats/token");
+    visit("loss_se", row.loss_se, "nats/token");
+    visit("change_se", row.change_se, "nats/token");
+  }
+};
+
+struct ShiftMriRow {
+  std::string arm, phase;
+  std::optional<int64_t> layer;  // none: the mean over layers
+  double lower_bound = 0;
+  std::optional<double> before;
+  double first = 0, peak = 0;
+  int64_t peak_step = 0;
+  std::optional<int64_t> steps_to_recover;
+  double after = 0;
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("arm", row.arm);
+    visit("phase", row.phase);
+    visit("layer", row.layer);
+    visit("lower_bound", row.lower_bound);
+    visit("before", row.before);
+    visit("first", row.first);
+    visit("peak", row.peak);
+    visit("peak_step", row.peak_step, "steps");
+    visit("steps_to_recover", row.steps_to_recover, "steps");
+    visit("after", row.after);
+  }
+};
+
+struct EvalMriRow {
+  std::string arm, phase, data;
+  int64_t layer = 0;
+  double mri = 0, entropy = 0;
+  int64_t dead = 0;
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("arm", row.arm);
+    visit("phase", row.phase);
+    visit("data", row.data);
+    visit("layer", row.layer);
+    visit("mri", row.mri);
+    visit("entropy", row.entropy);
+    visit("dead", row.dead, "experts");
+  }
+};
+
+struct SaturationTableRow {
+  std::string arm;
+  int64_t layer = 0, k = 0, from = 0, to = 0;
+  std::string data;
+  double saturation = 0, chance = 0;
+  std::optional<std::string> from_run;  // that step `from` is of, where it is not the arm's own
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("arm", row.arm);
+    visit("layer", row.layer);
+    visit("k", row.k);
+    visit("from", row.from, "step");
+    visit("to", row.to, "step");
+    visit("data", row.data);
+    visit("saturation", row.saturation);
+    visit("chance", row.chance);
+    visit("from_run", row.from_run);
+  }
+};
+
+struct DropsRow {
+  std::string arm, phase;
+  std::optional<std::string> data;  // none: training
+  std::optional<int64_t> layer;     // none: the mean over layers
+  double dropped = 0;
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("arm", row.arm);
+    visit("phase", row.phase);
+    visit("data", row.data);
+    visit("layer", row.layer);
+    visit("dropped", row.dropped, "share of assignments");
+  }
+};
+
+struct WarningRow {
+  std::string arm, phase;
+  int64_t step = 0;
+  std::optional<int64_t> layer;
+  record::Alarm::Kind kind = record::Alarm::Kind::one_expert;
+  std::string what;
+  std::optional<bool> recovered;  // none: what is no collapse
+  int64_t n_arms = 1;             // that share the phase
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("arm", row.arm);
+    visit("phase", row.phase);
+    visit("step", row.step, "step");
+    visit("layer", row.layer);
+    visit("kind", row.kind);
+    visit("what", row.what);
+    visit("recovered", row.recovered);
+    visit("n_arms", row.n_arms, "arms");
+  }
+};
+
+}  // namespace evenkeel::train

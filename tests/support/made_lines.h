@@ -1,0 +1,51 @@
+// Lines of metrics.jsonl whose figures a test can do by hand.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "record/run_lines.h"
+
+namespace evenkeel::testing {
+
+inline std::vector<record::LayerRouting> made_routing(const std::vector<double>& mri, const std::vector<double>& load = {0.5, 0.5, 0.0, 0.0}) {
+  std::vector<record::LayerRouting> out;
+  for (size_t layer = 0; layer < mri.size(); ++layer) out.push_back({.layer = static_cast<int64_t>(layer), .mri = mri[layer], .entropy = 0.9, .cv = 0.5, .dead = 1, .dropped = 0.0, .load = load, .n_assignments = 32});
+  return out;
+}
+
+// A step of 32 tokens with the MRI of each layer.
+inline record::StepRow made_step(int64_t step, const std::string& phase, const std::vector<double>& mri, double seconds = 0.5) {
+  record::StepRow row;
+  row.step = step;
+  row.phase = phase;
+  row.phase_step = step;
+  row.tokens = 32 * step;
+  row.loss = 3.0;
+  row.lr = 1e-3;
+  row.seconds = seconds;
+  row.tokens_per_second = 32 / seconds;
+  row.routing = made_routing(mri);
+  return row;
+}
+
+inline record::SetResult made_result(double loss, const std::vector<double>& mri = {}) {
+  record::SetResult result;
+  result.loss = loss;
+  result.perplexity = loss * 10;  // tables copy it
+  result.routing = made_routing(mri, {});
+  return result;
+}
+inline record::EvaluationRow made_evaluation(int64_t step, const std::string& phase, record::BySet<record::SetResult> results) {
+  return {step, phase, step * 32, std::move(results)};
+}
+
+inline std::string text_of(const record::RunLine& line) { return record::to_json(line).dump() + "\n"; }
+inline std::string text_of(const std::vector<record::RunLine>& lines) {
+  std::string text;
+  for (const auto& line : lines) text += text_of(line);
+  return text;
+}
+
+}  // namespace evenkeel::testing
