@@ -7,6 +7,7 @@
 #include "model/layout.h"
 #include "moe/capacity_config.h"
 #include "study/comparison.h"
+#include "train/shift_sets.h"
 
 namespace evenkeel::study {
 namespace {
@@ -132,7 +133,7 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
     const Json* start = train::baseline_evaluation(arm);
     const bool has_before = arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm);
     const Json *first = has_before && start != nullptr ? &start->at("eval") : nullptr, *last = evaluation_of(arm, phase_name(arm, true));
-    const auto [old_data, new_data] = shift_sets(arm);
+    const auto [old_data, new_data] = train::shift_sets(arm);
     const auto* at_shift = shift_row(shift, arm);
     const auto shift_figure = [&](const char* column) { return at_shift == nullptr ? Json() : (*at_shift)[shift.column(column)]; };
     const Json before = loss_of(first, old_data), after = loss_of(last, old_data);

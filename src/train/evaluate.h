@@ -36,8 +36,11 @@ struct EvalResult {
   std::optional<double> loss_se() const { return analysis::standard_error(clusters); }
   std::optional<double> bits_per_byte;  // where PREFIX.json states the bytes
   std::vector<analysis::RoutingCounts> routing;
+  // Standard errors of the MRI by the same windows or documents: of the mean over layers, and of each layer as in `routing`.
+  std::optional<double> mri_se;
+  std::vector<std::optional<double>> layer_mri_se;
 };
-// loss, loss_se, perplexity, bits_per_byte, tokens, loss_blocks, and with `routing` the figures of each layer (docs/formats.md)
+// loss, loss_se, perplexity, bits_per_byte, tokens, loss_blocks, and with `routing` mri_se and the figures of each layer (docs/formats.md)
 Json to_json(const EvalResult& result, bool with_routing);
 
 // NumericsError naming the set, the step and, where it shows in a router's logits, the layer, when a loss is not finite.

@@ -11,6 +11,7 @@
 #include "optim/schedule.h"
 #include "train/config.h"
 #include "train/metrics.h"
+#include "train/shift_sets.h"
 #include "train/table_levels.h"
 #include "train/warnings.h"
 
@@ -107,13 +108,11 @@ std::string baseline_name(const Arm& arm) { return comes_from_elsewhere(arm) ? k
 
 namespace {
 
-// MRI at step 0, the mean over the held-out sets; NaN where it was not evaluated.
+// MRI of held-out text of the old data at step 0; NaN where that was not evaluated.
 double mri_at_start(const Arm& arm, int layer) {
   const Json* line = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
-  if (line == nullptr) return NAN;
-  double sum = 0;
-  for (const auto& [data, result] : line->at("eval").as_object()) sum += mri_at(result, layer);
-  return sum / static_cast<double>(line->at("eval").size());
+  const Json* result = line != nullptr ? line->at("eval").find(shift_sets(arm).old_data) : nullptr;
+  return result != nullptr ? mri_at(*result, layer) : NAN;
 }
 
 void add_shift_rows(const Arm& arm, size_t index, Table& table) {
@@ -347,6 +346,9 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["router"] = config.is_moe() && kind != nullptr ? *kind : Json();
   out["lower_bound"] = config.is_moe() ? Json(model::experts_per_token(config) / static_cast<double>(config.n_experts)) : Json();
   out["baseline"] = baseline_name(arm);
+  const auto named = [&](const std::string& set) { return is_evaluated(arm, set) ? Json(set) : Json(); };
+  out["old_data"] = named(shift_sets(arm).old_data);
+  out["new_data"] = named(shift_sets(arm).new_data);
   double replay_fraction = 0;
   for (const auto& phase : arm.resolved.at("phase").as_array()) {
     const Json* replay = phase.find("replay");
@@ -440,6 +442,7 @@ std::string use_headline(const Arm& arm) {
 Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
   for (const auto& sentence : collapse_headlines({arm})) out.push_back(sentence);
+  const std::string collapsed = has_collapsed(arm, shift_sets(arm).new_data) ? " The router has collapsed." : "";  // no figure of balance stands without it
   auto copy = tables;
   const Table& forgetting = find_table(copy, "forgetting");
   if (!forgetting.rows.empty()) {
@@ -452,12 +455,11 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
   const Table& shift = find_table(copy, "shift_mri");
   for (const auto& row : shift.rows) {
     if (!row[2].is_null() || row[4].is_null()) continue;
-    char text[320];
     const bool is_from_step_zero = comes_from_elsewhere(arm) && row[1] == arm.resolved.at("phase").at(0).at("name");
-    std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f%s to a peak of %.3f and ends at %.3f; an even load is %.3f.", row[1].as_string().c_str(), row[4].as_double(), is_from_step_zero ? " (of held-out text at step 0; the others are of training batches)" : "", row[6].as_double(), row[9].as_double(), row[3].as_double());
-    out.push_back(text);
+    const std::string before = rounded(row[4].as_double(), 2) + (is_from_step_zero ? " (of held-out " + shift_sets(arm).old_data + " at step 0)" : "");
+    out.push_back("At the shift to " + row[1].as_string() + " the mean MRI of training batches (without an interval: no counts by window are kept of them) goes from " + before + " to a peak of " + rounded(row[6].as_double(), 2) + " and ends at " + rounded(row[9].as_double(), 2) + "; an even load is " + three_digits(row[3].as_double()) + "." + collapsed);
   }
-  if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(std::move(sentence));
+  if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(sentence + collapsed);
   for (const auto& row : find_table(copy, "drops").rows) {
     if (!row[2].is_null() || !row[3].is_null()) continue;
     char text[160];
