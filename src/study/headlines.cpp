@@ -81,7 +81,7 @@ std::string training_of(const Arm& arm) {
 train::LossFigure percent(double share, const std::optional<double>& se) { return {100 * share, se ? std::optional(100 * *se) : std::nullopt, std::nullopt}; }
 
 // Of training batches, in percent: without seeds nothing says how sure it is, and a batch of some thousand tokens carries two digits.
-std::string batch_share(const Estimate& share) { return share.error ? share.text() : rounded(share.value, share.value < 9.95 ? 1 : 0); }
+std::string batch_share(const Estimate& share) { return share.error && *share.error > 0 ? share.text() : rounded(share.value, share.value < 9.95 ? 1 : 0); }
 const std::string kNoInterval = " (of one seed, without an interval: of training no counts by window are kept)";
 
 // "The router of a has collapsed."; empty of none.

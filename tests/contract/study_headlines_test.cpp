@@ -65,12 +65,12 @@ TEST(Headlines, OfCollapsedArmsSaySoInEachSentenceOfPairs) {
 }
 
 TEST(Headlines, OfManyCollapsedRoutersSaySoInEachSentence) {
-  std::vector<Arm> arms = {made_arm("p", "p"), made_arm("s", "s", {"model.router={kind = \"sinkhorn\"}"}), made_arm("h", "h", {"model.router={kind = \"hash\"}"})};
+  std::vector<Arm> arms = {made_arm("p", "p"), made_arm("s", "s", {"model.router={kind = \"sinkhorn\"}"}), made_arm("h", "h", {"model.router={kind = \"loss_free\"}", "model.balance={loss = []}"})};
   for (auto& arm : arms) collapse(arm, /*by_a_check=*/true);
   auto tables = good_news(arms);
   Table routers;
   for (const char* name : {"arm", "router", "capacity", "eval_causal", "new_data", "lower_bound", "loss_new", "mri_before", "mri_peak", "eval_mri_new", "dead", "experts", "old_data", "eval_mri_old"}) routers.columns.push_back({name, ""});
-  routers.rows = {{"p", "top_k", "none", true, "b", 0.5, 2.0, 0.8, 0.9, 0.5, 2, 8, "a", 0.7}, {"s", "sinkhorn", "none", true, "b", 0.5, 1.9, 0.8, 0.7, 0.6, 4, 8, "a", 0.6}, {"h", "hash", "none", true, "b", 0.5, 1.8, 0.8, 0.6, 0.7, 6, 8, "a", 0.5}};
+  routers.rows = {{"p", "top_k", "none", true, "b", 0.5, 2.0, 0.8, 0.9, 0.5, 2, 8, "a", 0.7}, {"s", "sinkhorn", "none", true, "b", 0.5, 1.9, 0.8, 0.7, 0.6, 4, 8, "a", 0.6}, {"h", "loss_free", "none", true, "b", 0.5, 1.8, 0.8, 0.6, 0.7, 6, 8, "a", 0.5}};
   tables.emplace_back("routers", routers);
   expect_collapse_everywhere(study_headlines(arms, tables), {"has the lowest loss", "On held-out b", "On held-out a"});
 }
