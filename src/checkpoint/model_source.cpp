@@ -18,6 +18,18 @@ namespace evenkeel::checkpoint {
 
 namespace {
 
+// "step-00000032, step-00000052", where a checkpoint of a run is asked for.
+std::string checkpoints_beside(const fs::path& path) {
+  std::error_code ignored;
+  std::set<std::string> names;
+  if (path.parent_path().filename() != "checkpoints") return "";
+  for (const auto& entry : fs::directory_iterator(path.parent_path(), ignored))
+    if (const auto name = entry.path().filename().string(); name.starts_with("step-")) names.insert(name);
+  std::string out;
+  for (const auto& name : names) add_to_list(out, name);
+  return out;
+}
+
 // What else a MODEL argument may have been given: the error says what to type.
 void require_model_folder(const fs::path& path) {
   constexpr const char* kNeed = "; need a checkpoint, run or Hugging Face folder";
@@ -34,7 +46,8 @@ void require_model_folder(const fs::path& path) {
   require<CheckpointError>(!fs::exists(path, ignored), path.string(), ": got a file", kNeed);
   require<CheckpointError>(!fs::exists(path.string() + ".idx", ignored), path.string(),
                            ": got the PREFIX of a data set", kNeed);
-  fail<CheckpointError>(path.string(), ": got no such folder", kNeed);
+  const std::string others = checkpoints_beside(path);
+  fail<CheckpointError>(path.string(), ": got no such folder", kNeed, others.empty() ? "" : "; the run has " + others);
 }
 
 }  // namespace

@@ -107,6 +107,12 @@ TEST_F(ModelSourceTest, SaysWhetherDocumentsWereSeparate) {
   EXPECT_THROW(open_model(save(4, {}, with(R"(,"separate_documents":1)"))), CheckpointError);
 }
 
+// Who copies a step from a page and trains for another number of steps.
+TEST_F(ModelSourceTest, NamesTheCheckpointsThatAreThere) {
+  for (const char* name : {"step-00000052", "step-00000032"}) make_folders(folder_ / "run" / "checkpoints" / name);
+  EXPECT_THAT(message_of<CheckpointError>([&] { open_model(folder_ / "run" / "checkpoints" / "step-00000977"); }), HasSubstr("no such folder; need a checkpoint, run or Hugging Face folder; the run has step-00000032, step-00000052"));
+}
+
 TEST_F(ModelSourceTest, RefusesFoldersWithoutACheckpoint) {
   EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_ / "nowhere", std::nullopt); }), HasSubstr("no such folder"));
   EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_.path(), std::nullopt); }), HasSubstr("without a whole checkpoint"));

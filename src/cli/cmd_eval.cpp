@@ -14,26 +14,21 @@ namespace evenkeel::cli {
 
 namespace {
 
-// "  MRI 0.214 (mean of 4 layers; most 0.340, layer 2)  dead experts 3 of 128"; nothing for a dense model.
-std::string routing_text(const std::vector<analysis::RoutingCounts>& routing) {
-  if (routing.empty()) return "";
-  double sum = 0, most = 0;
-  int64_t layer_of_most = 0, n_dead = 0, n_experts = 0;
-  for (const auto& counts : routing) {
-    const auto stats = analysis::routing_stats(counts);
-    sum += stats.mri;
-    n_dead += stats.dead;
+// "  MRI 0.214 ± 0.006 (mean over MoE layers; most 0.340 ± 0.012, layer 2)  dead experts 3 of 128"; nothing for a dense model.
+std::string routing_text(const train::EvalResult& result) {
+  if (result.routing.empty()) return "";
+  double sum = 0;
+  size_t most = 0;
+  int64_t n_dead = 0, n_experts = 0;
+  std::vector<analysis::RoutingStats> layers;
+  for (const auto& counts : result.routing) {
+    layers.push_back(analysis::routing_stats(counts));
+    sum += layers.back().mri;
+    n_dead += layers.back().dead;
     n_experts += counts.n_experts;
-    if (stats.mri <= most) continue;
-    most = stats.mri;
-    layer_of_most = stats.layer;
+    if (layers.back().mri > layers[most].mri) most = layers.size() - 1;
   }
-  char text[160];
-  std::snprintf(text, sizeof text,
-                "  MRI %.3f (mean over MoE layers; most %.3f, layer %lld)  dead experts %lld of %lld",
-                sum / static_cast<double>(routing.size()), most, static_cast<long long>(layer_of_most),
-                static_cast<long long>(n_dead), static_cast<long long>(n_experts));
-  return text;
+  return join_parts("  MRI ", with_error(sum / static_cast<double>(layers.size()), result.mri_se), " (mean over MoE layers; most ", with_error(layers[most].mri, result.layer_mri_se[most]), ", layer ", layers[most].layer, ")  dead experts ", n_dead, " of ", n_experts);
 }
 
 const char* cluster_word(const train::EvalOptions& eval) {
@@ -91,7 +86,7 @@ int cmd_eval(Options& options) {
     std::snprintf(name, sizeof name, "%-16s", set.name.c_str());
     std::cout << name << " loss " << with_error(result.loss, se) << "  perplexity " << with_error(perplexity, se ? std::optional(perplexity * *se) : std::nullopt);
     if (result.bits_per_byte) std::cout << "  bits per byte " << with_error(*result.bits_per_byte, se ? std::optional(*se * *result.bits_per_byte / result.loss) : std::nullopt);
-    std::cout << routing_text(result.routing) << "  (" << human_count(static_cast<double>(result.n_tokens))
+    std::cout << routing_text(result) << "  (" << human_count(static_cast<double>(result.n_tokens))
               << (result.n_tokens == 1 ? " token" : " tokens") << (se ? "; ± is the standard error, by " + std::to_string(result.clusters.size()) + cluster_word(eval) : "") << ")\n";
   }
   if (json) std::cout << Json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}}).dump(1) << "\n";

@@ -135,7 +135,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   bool is_line_wise_ = false, is_word_wise_ = false;
 };
 
-constexpr const char* kPlanned = "a tokenizer of a kind that evenkeel does not read yet; need a SentencePiece .model";
+constexpr const char* kPlanned = "a tokenizer of a kind that evenkeel does not read yet; need a SentencePiece .model (of other tokenizers, a .bin/.idx pair of Megatron's preprocessing can be used as it is)";
 
 // tokenizer.model, or the only *.model of the folder.
 fs::path model_in_folder(const fs::path& folder) {

@@ -22,6 +22,7 @@ struct LayerRouting {
   double dropped = 0;         // share of the assignments
   std::vector<double> load;   // [E] shares of the assignments, sum 1; zeros without tokens; empty where it was not read
   int64_t n_assignments = 0;  // that `load` is shares of; 0 where it was read from a line, which does not say it
+  std::optional<double> mri_se;  // standard error of the MRI, of an evaluation
 
   static void visit_columns(auto& row, auto&& visit) {
     visit("layer", row.layer);
@@ -31,6 +32,7 @@ struct LayerRouting {
     visit("dead", row.dead);
     visit("dropped", row.dropped);
     visit("load", row.load, kLeftOutWhenEmpty);
+    visit("mri_se", row.mri_se, kLeftOutWhenEmpty);
   }
 };
 
@@ -89,6 +91,7 @@ struct SetResult {
   std::optional<double> bits_per_byte;  // null where the data do not say their bytes
   std::optional<int64_t> tokens;
   std::optional<ClusterMeans> loss_blocks;
+  std::optional<double> mri_se;  // standard error of the MRI, mean over layers
   std::vector<LayerRouting> routing;
   static void visit_columns(auto& row, auto&& visit) {
     visit("loss", row.loss);
@@ -97,6 +100,7 @@ struct SetResult {
     visit("bits_per_byte", row.bits_per_byte);
     visit("tokens", row.tokens);
     visit("loss_blocks", row.loss_blocks, kLeftOutWhenEmpty);
+    visit("mri_se", row.mri_se);
     visit("routing", row.routing);
   }
 };

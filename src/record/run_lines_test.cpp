@@ -24,7 +24,7 @@ TEST(RunLine, IsWrittenAsDocumented) {
   EvaluationRow evaluation = testing::made_evaluation(3, "a", {{"held", testing::made_result(2.0)}});
   evaluation.eval[0].second.loss_blocks = ClusterMeans{{2.0}, {7}};
   EXPECT_EQ(to_json(RunLine(evaluation)).dump(),
-            R"({"step":3,"phase":"a","tokens":96,"eval":{"held":{"loss":2.0,"loss_se":null,"perplexity":20.0,"bits_per_byte":null,"tokens":null,"loss_blocks":{"tokens":[7],"loss":[2.0]},"routing":[]}}})");
+            R"({"step":3,"phase":"a","tokens":96,"eval":{"held":{"loss":2.0,"loss_se":null,"perplexity":20.0,"bits_per_byte":null,"tokens":null,"loss_blocks":{"tokens":[7],"loss":[2.0]},"mri_se":null,"routing":[]}}})");
   EXPECT_EQ(to_json(RunLine(SaturationRow{3, "a", {{"held", {{1, 2, 0, 3, 0.75, 0.5}}}}})).dump(), R"({"step":3,"phase":"a","saturation":{"held":[{"layer":1,"k":2,"from":0,"to":3,"saturation":0.75,"chance":0.5}]}})");
 }
 

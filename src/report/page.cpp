@@ -221,11 +221,18 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+// "50.0 %" and "4.1 ± 0.2" do not break apart at the end of a line; the script's texts have the same (assets/dom.js).
+std::string kept_together(std::string text) {
+  for (const std::string sign : {" %", " ±", "± "})
+    for (size_t at = text.find(sign); at != std::string::npos; at = text.find(sign, at)) text.replace(at + sign.find(' '), 1, "\u00a0");
+  return text;
+}
+
 // The answers as plain HTML, for who reads the page without its script; the script replaces them.
 std::string summary_html(const Json& data) {
   const Json& results = data.at("results");
   std::string out = "<h1>" + escaped(data.at("title").as_string()) + "</h1>\n<ul>\n";
-  for (const auto& headline : results.at("headlines").as_array()) out += "<li>" + escaped(headline.as_string()) + "</li>\n";
+  for (const auto& headline : results.at("headlines").as_array()) out += "<li>" + kept_together(escaped(headline.as_string())) + "</li>\n";
   out += "</ul>\n";
   if (const Json* arms = results.find("arms"); arms != nullptr && arms->size() > 0) {
     out += "<p>Arms:";

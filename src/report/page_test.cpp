@@ -108,6 +108,11 @@ TEST_F(PageTest, TheAnswersStandInPlainTextToo) {
   EXPECT_EQ(summary, "\n<h1>A &amp; &lt;b>title&lt;/b></h1>\n<ul>\n<li>A headline of one</li>\n</ul>\n<p>Arms: <code>one</code></p>\n");
 }
 
+TEST_F(PageTest, NumbersAndTheirUnitsDoNotBreakApart) {
+  const std::string page = make_page({run("4.1 ± 0.2 nats, 50.0 % of all", 1)});
+  EXPECT_THAT(page, HasSubstr("<li>A headline of 4.1\u00a0±\u00a00.2 nats, 50.0\u00a0% of all</li>"));
+}
+
 TEST_F(PageTest, ColumnsThatArmsShareAreThereOnce) {
   const Json one = data_of(make_page({run("one", 700)})), two = data_of(make_page({run("one", 700), run("two", 700)}));
   EXPECT_GT(one.at("columns").size(), 0u);

@@ -1,12 +1,11 @@
 #include "study/comparison.h"
 
 #include <algorithm>
-#include <iterator>
-#include <set>
 
 #include "model/layout.h"
 #include "optim/adamw.h"
 #include "train/recipe_changes.h"
+#include "train/shift_sets.h"
 
 namespace evenkeel::study {
 namespace {
@@ -26,77 +25,14 @@ std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) 
   return out;
 }
 
-struct NamedSet {
-  std::string name, path;
-};
-
-std::vector<NamedSet> sets_of(const Json& sources) {
-  std::vector<NamedSet> out;
-  for (const auto& source : sources.as_array()) out.push_back({source.at("name").as_string(), source.at("path").as_string()});
-  return out;
-}
-
 double fraction_of(const Json& phase) { return phase.at("replay").is_null() ? 0 : phase.at("replay").at("fraction").as_double(); }
 
-// Whether a held-out set tells of a source: it has its name, its file, or is the part of the file that `prepare --holdout` kept back.
-bool is_of(const NamedSet& held_out, const NamedSet& source) {
-  return held_out.name == source.name || held_out.path == source.path || held_out.path == source.path + "-heldout";
-}
-
-bool is_of_any(const NamedSet& held_out, const std::vector<NamedSet>& sources) {
-  return std::any_of(sources.begin(), sources.end(), [&](const NamedSet& source) { return is_of(held_out, source); });
-}
-
-std::vector<NamedSet> evaluated_sets(const train::Arm& arm) {
-  const Json& eval = arm.resolved.at("phase").as_array().back().at("eval");
-  return eval.is_null() ? std::vector<NamedSet>() : sets_of(eval.at("data"));
-}
-
-// Of a run of one phase on weights that were trained before: the held-out sets that its phase does not train on. What the weights had
-// learned is not in its recipe; these sets are what it may forget.
-std::vector<NamedSet> held_out_of_before(const train::Arm& arm, const std::vector<NamedSet>& evaluated) {
-  std::vector<NamedSet> out;
-  const auto& phases = arm.resolved.at("phase").as_array();
-  if (phases.size() > 1 || !train::comes_from_elsewhere(arm)) return out;
-  const auto trained = sets_of(phases.front().at("data"));
-  std::copy_if(evaluated.begin(), evaluated.end(), std::back_inserter(out), [&](const NamedSet& set) { return !is_of_any(set, trained); });
-  return out;
-}
-
 }  // namespace
-
-ShiftSets shift_sets(const train::Arm& arm) {
-  const auto& phases = arm.resolved.at("phase").as_array();
-  auto first = sets_of(phases.front().at("data"));
-  const auto last = sets_of(phases.back().at("data"));
-  const auto evaluated = evaluated_sets(arm);
-  if (const auto others = held_out_of_before(arm, evaluated); !others.empty()) first = others;
-  const auto pick = [&](const std::vector<NamedSet>& sources) {
-    for (const auto& source : sources)
-      for (const auto& set : evaluated)
-        if (is_of(set, source)) return set.name;
-    return sources.front().name;
-  };
-  std::vector<NamedSet> added;
-  std::copy_if(last.begin(), last.end(), std::back_inserter(added), [&](const NamedSet& source) { return !is_of_any(source, first); });
-  return {pick(first), pick(added.empty() ? last : added)};
-}
-
-std::string sets_without_evaluation(const train::Arm& arm) {
-  const auto evaluated = evaluated_sets(arm);
-  const auto sets = shift_sets(arm);
-  std::string out;
-  for (const auto& name : std::set<std::string>{sets.old_data, sets.new_data}) {
-    const bool is_there = std::any_of(evaluated.begin(), evaluated.end(), [&](const NamedSet& set) { return set.name == name; });
-    if (!is_there) add_to_list(out, name);
-  }
-  return out;
-}
 
 bool shifts_data(const train::Arm& arm) {
   const auto& phases = arm.resolved.at("phase").as_array();
   if (phases.size() == 1) {
-    const auto sets = shift_sets(arm);
+    const auto sets = train::shift_sets(arm);
     return train::comes_from_elsewhere(arm) && sets.old_data != sets.new_data;
   }
   return !(phases.front().at("data") == phases.back().at("data"));

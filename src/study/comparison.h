@@ -16,16 +16,6 @@ struct FlopMatch {
   bool holds() const { return most <= (1 + kTolerance) * least; }
 };
 
-// The held-out sets on which an arm's forgetting and learning are read: those of the last phase's evaluation that have the name or
-// the file of a source, or are the part of it that `prepare --holdout` kept back. A source without one stands under its own name.
-struct ShiftSets {
-  std::string old_data;  // of the sources of the first phase, the first that has one
-  std::string new_data;  // of the last phase's that the first phase did not have; where it had all, of all of them
-};
-ShiftSets shift_sets(const train::Arm& arm);
-// Those of the two that no evaluation is of, so that nothing can be said of them; empty: both are there.
-std::string sets_without_evaluation(const train::Arm& arm);
-
 // Whether the last phase has other data than the first.
 bool shifts_data(const train::Arm& arm);
 // Share of each batch of the last phase that is replayed, and whether any phase replays; without replay 0 and false.

@@ -29,21 +29,6 @@ TEST(FlopMatch, HoldsWithinTheToleranceOfTheLeast) {
   EXPECT_FALSE(match.holds());
 }
 
-TEST(ShiftSets, NewIsWhatTheFirstPhaseDidNotHave) {
-  const auto sets = [](const std::string& last, const std::string& evaluated = "") {
-    std::vector<std::string> overrides = {"phase.one.data=[{name = \"en\", path = \"a\"}, {name = \"fr\", path = \"c\"}]", "phase.two.data=[" + last + "]"};
-    if (!evaluated.empty()) overrides.push_back("phase.two.eval={data = [{name = \"" + evaluated + "\", path = \"e\"}]}");
-    const auto found = shift_sets(arm_of(overrides));
-    return found.old_data + " " + found.new_data;
-  };
-  const std::string en = "{name = \"en\", path = \"a\"}", fr = ", {name = \"fr\", path = \"c\"}", de = ", {name = \"de\", path = \"b\"}", es = ", {name = \"es\", path = \"d\"}";
-  EXPECT_EQ(sets(en), "en en");
-  EXPECT_EQ(sets(en + de), "en de");  // old and new data in the new phase
-  EXPECT_EQ(sets(en + fr + de + es), "en de");
-  EXPECT_EQ(sets(en + de + es, "es"), "en es");  // the one with a held-out set
-  EXPECT_EQ(sets(en + de, "fr"), "fr de");
-}
-
 TEST(RecipeWithoutReplay, TellsArmsThatDifferInMoreThanReplayAndSeed) {
   const auto plain = recipe_without_replay(arm_of({}));
   for (const std::string same : {"train.seed=7", "phase.two.replay={fraction = 0.5, from = \"one\"}", "train.keep_last=0", "phase.one.eval.max_tokens=8"}) EXPECT_EQ(recipe_without_replay(arm_of({same})), plain) << same;
@@ -88,19 +73,6 @@ TEST(Replay, IsOfTheLastPhaseOrOfAny) {
   EXPECT_FALSE(has_replay(arm_of({})));
   EXPECT_TRUE(shifts_data(arm_of({})));
   EXPECT_FALSE(shifts_data(arm_of({"phase.two.data=[{name = \"a\", path = \"/data/a\"}]"})));
-}
-
-TEST(ShiftSets, AreFoundByNameByFileAndAsTheHeldOutPart) {
-  const auto sets = [](const std::string& eval) {
-    const auto found = arm_of({"phase.one.eval={data = [" + eval + "]}"});
-    return shift_sets(found).old_data + " " + shift_sets(found).new_data + " | " + sets_without_evaluation(found);
-  };
-  EXPECT_EQ(sets("{name = \"b\", path = \"/x\"}, {name = \"a\", path = \"/y\"}"), "a b | ");
-  EXPECT_EQ(sets("{name = \"old\", path = \"/data/a\"}, {name = \"new\", path = \"/data/b-heldout\"}"), "old new | ");
-  EXPECT_EQ(sets("{name = \"old\", path = \"/data/a-heldout\"}, {name = \"other\", path = \"/data/c\"}"), "old b | b");
-  EXPECT_EQ(sets("{name = \"other\", path = \"/data/c\"}"), "a b | a, b");
-  const auto like = arm_of({"phase.one.data=[{name = \"en-new\", path = \"/data/x\"}]", "phase.two.data=[{name = \"en\", path = \"/data/y\"}]"});
-  EXPECT_EQ(sets_without_evaluation(like), "en, en-new");  // a name that is a part of the other
 }
 
 TEST(Comparison, HasTheFlopsOfAllArms) {

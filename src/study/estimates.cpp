@@ -36,6 +36,18 @@ std::optional<double> text_error(const std::map<int64_t, train::LossFigure>& see
   return errors.empty() ? std::nullopt : std::optional(sums_of(errors).mean);
 }
 
+using Seeds = std::map<int64_t, train::LossFigure>;
+
+double largest_of(const Seeds& a, const Seeds& b) {
+  double out = 0;
+  for (const auto* seeds : {&a, &b})
+    for (const auto& [seed, figure] : *seeds) out = std::max(out, std::abs(figure.value));
+  return out;
+}
+
+// A width of this size or less is one of rounding, of values that are all the same.
+double rounding_of(double value) { return 1e-12 * std::max(1.0, std::abs(value)); }
+
 bool have_same_seeds(const std::map<int64_t, train::LossFigure>& a, const std::map<int64_t, train::LossFigure>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) { return x.first == y.first; });
 }
@@ -46,7 +58,11 @@ std::string Estimate::text(bool sign) const { return with_error(value, error, si
 
 bool Difference::is_beyond_noise() const { return half && std::abs(value) > *half; }
 
-std::string Difference::text() const { return difference_text(value, half); }
+std::string Difference::text() const {
+  if (n_equal == 0) return difference_text(value, half);
+  const auto pairs = std::to_string(n_equal) + " pairs";
+  return value == 0 ? "no difference in any of " + pairs : with_error(value, std::nullopt, /*sign=*/true) + " in each of " + pairs;
+}
 
 void Estimates::add(const std::string& group, int64_t seed, train::LossFigure figure) { groups_[group][seed] = std::move(figure); }
 
@@ -78,11 +94,14 @@ Difference Estimates::difference(const std::string& a, const std::string& b, int
     const auto paired = sums_of(differences);
     const auto n = static_cast<double>(paired.n);
     const double of_seeds = analysis::t_quantile(paired.n - 1, miss) * std::sqrt(paired.squares / (n - 1) / n);
-    return {paired.mean, std::max(of_seeds, analysis::normal_quantile(1 - miss / 2) * text_error(of_text).value_or(0))};
+    const double half = std::max(of_seeds, analysis::normal_quantile(1 - miss / 2) * text_error(of_text).value_or(0));
+    if (half <= rounding_of(largest_of(left, right))) return {paired.mean, std::nullopt, differences.size()};
+    return {paired.mean, half};
   }
   const int64_t degrees = x.n + y.n - 2;
   const double variance = (x.squares + y.squares) / static_cast<double>(degrees);
   const double se = std::sqrt(variance * (1 / static_cast<double>(x.n) + 1 / static_cast<double>(y.n)));
+  if (se <= rounding_of(largest_of(left, right))) return {x.mean - y.mean, std::nullopt};
   return {x.mean - y.mean, analysis::t_quantile(degrees, miss) * se};
 }
 

@@ -50,6 +50,32 @@ TEST(Estimates, OtherSeedsArePooled) {
   EXPECT_TRUE(pooled.is_beyond_noise());
 }
 
+// Counts and grids agree exactly: an interval of no width would say that no other seed could differ.
+TEST(Estimates, PairsThatAllAgreeHaveNoInterval) {
+  Estimates figures;
+  for (const int64_t seed : {1, 2, 3}) {
+    figures.add("a", seed, 8.0);
+    figures.add("b", seed, 8.0);
+    figures.add("less", seed, 7.7 + 0.1 * static_cast<double>(seed));
+    figures.add("least", seed, 7.2 + 0.1 * static_cast<double>(seed));  // 0.5 below in each, but for rounding
+  }
+  const auto none = figures.difference("a", "b");
+  EXPECT_FALSE(none.half);
+  EXPECT_FALSE(none.is_beyond_noise());
+  EXPECT_EQ(none.text(), "no difference in any of 3 pairs");
+  const auto same = figures.difference("least", "less");
+  EXPECT_FALSE(same.half);
+  EXPECT_EQ(same.n_equal, 3U);
+  EXPECT_EQ(same.text(), "-0.500 in each of 3 pairs");
+  figures.add("other", 9, 8.0);  // seeds that are not paired, and that have no spread either
+  EXPECT_EQ(figures.difference("a", "other").text(), "0; its error is not known");
+  for (const int64_t seed : {1, 2, 3}) {
+    figures.add("read", seed, of_windows(2.0, 2.2));
+    figures.add("reread", seed, of_windows(2.0, 2.4));
+  }
+  EXPECT_NEAR(figures.difference("reread", "read").half.value_or(0), 1.96 * 0.1, 1e-3);  // the text says how far they vary: 0 and 0.2
+}
+
 // A group of one seed has the spread of the other: 10, 12, 14 against 1: variance 4, 2 degrees, se sqrt(4 (1/3 + 1)).
 TEST(Estimates, OneSeedAgainstSeveralHasTheirSpread) {
   Estimates figures;

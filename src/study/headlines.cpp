@@ -6,10 +6,13 @@
 #include <tuple>
 #include <utility>
 
+#include "core/with_error.h"
 #include "study/comparison.h"
 #include "study/estimates.h"
 #include "study/pair_headlines.h"
 #include "study/tables.h"
+#include "train/mri_error.h"
+#include "train/shift_sets.h"
 #include "train/warnings.h"
 
 namespace evenkeel::study {
@@ -32,7 +35,7 @@ std::vector<Group> groups_of(const std::vector<Arm>& arms, const std::map<std::s
   for (const auto& arm : arms) {
     auto group = std::find_if(out.begin(), out.end(), [&](const Group& known) { return known.name == arm.group; });
     if (group == out.end()) {
-      const auto sets = shift_sets(arm);
+      const auto sets = train::shift_sets(arm);
       const bool is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
       group = out.insert(out.end(), Group{arm.group, is_dense, has_replay(arm), training_flops_per_token(arm), sets.old_data, sets.new_data, budget_of(arm), shifts_data(arm), false, train::comes_from_elsewhere(arm) && arm.resolved.at("phase").size() == 1, {}});
     }
@@ -72,6 +75,21 @@ std::string training_of(const Arm& arm) {
   std::string out = budget_of(arm);
   for (const auto& phase : arm.resolved.at("phase").as_array()) out += " " + (phase.at("replay").is_null() ? Json(0.0) : phase.at("replay").at("fraction")).dump();
   return out;
+}
+
+// A share of the tokens and its standard error, in percent.
+train::LossFigure percent(double share, const std::optional<double>& se) { return {100 * share, se ? std::optional(100 * *se) : std::nullopt, std::nullopt}; }
+
+// Of training batches, in percent: without seeds nothing says how sure it is, and a batch of some thousand tokens carries two digits.
+std::string batch_share(const Estimate& share) { return share.error && *share.error > 0 ? share.text() : rounded(share.value, share.value < 9.95 ? 1 : 0); }
+const std::string kNoInterval = " (of one seed, without an interval)";
+
+// "The router of a has collapsed."; empty of none.
+std::string collapse_words(const std::set<std::string>& groups) {
+  std::string names;
+  for (const auto& name : groups) add_to_list(names, name);
+  if (names.empty()) return "";
+  return groups.size() == 1 ? " The router of " + names + " has collapsed." : " The routers of " + names + " have collapsed.";
 }
 
 // Of the table `routers`; empty where there is none.
@@ -114,8 +132,8 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
       figure.value = at("loss_new").as_double();
       loss.add(group, seed, figure);
     }
-    if (!at("eval_mri_new").is_null()) mri.add(group, seed, 100 * at("eval_mri_new").as_double());
-    if (!at("eval_mri_old").is_null()) mri_old.add(group, seed, 100 * at("eval_mri_old").as_double());
+    if (!at("eval_mri_new").is_null()) mri.add(group, seed, percent(at("eval_mri_new").as_double(), train::mri_se_at_end(arm, new_data)));
+    if (!at("eval_mri_old").is_null()) mri_old.add(group, seed, percent(at("eval_mri_old").as_double(), train::mri_se_at_end(arm, old_data)));
     if (!at("experts").is_null() && !at("dead").is_null()) in_use.add(group, seed, at("experts").as_double() - at("dead").as_double());
     n_experts[group] = at("experts");
     if (at("mri_before").is_null()) continue;
@@ -133,9 +151,9 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
   }
   const auto low = format("%.1f", 100 * least_bound), high = format("%.1f", 100 * most_bound);
   const auto bound = low == high ? low : low + " to " + high;
-  const auto rise = [&](const std::string& name) { return "from " + before.of(name).text() + " to at most " + peak.of(name).text() + " % under " + named(name); };
+  const auto rise = [&](const std::string& name) { return "from " + batch_share(before.of(name)) + " to at most " + batch_share(peak.of(name)) + " % under " + named(name); };
   if (!jumps.least.empty() && jumps.least != jumps.most && has_shift)
-    out.push_back("At the shift the busiest expert's share of a training batch goes " + rise(jumps.least) + ", and " + rise(jumps.most) + "; an even load is " + bound + " %.");
+    out.push_back("At the shift the busiest expert's share of a training batch" + (peak.of(jumps.most).error ? "" : kNoInterval) + " goes " + rise(jumps.least) + ", and " + rise(jumps.most) + "; an even load is " + bound + " %.");
   const auto add_shares = [&](const Estimates& shares, const std::string& data) {
     const auto evens = range_of(shares, all);
     const auto share = [&](const std::string& name) {
@@ -175,12 +193,13 @@ std::string forgetting_headline(const std::vector<Group>& groups) {
   const auto forgetting = forgetting_of(groups);
   const auto dense = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.is_dense && !group.has_replay && group.shifts && forgetting.has(group.name); });
   if (dense == groups.end()) return "";
-  std::set<std::string> models;
+  std::set<std::string> models, collapsed;
   FlopMatch moe_flops, all_flops;
   all_flops.add(dense->flops_per_token);
   for (const auto& group : groups) {
     if (group.is_dense || group.has_replay || group.budget != dense->budget || !forgetting.has(group.name)) continue;
     models.insert(group.name);
+    if (group.has_collapsed) collapsed.insert(group.name);
     moe_flops.add(group.flops_per_token);
     all_flops.add(group.flops_per_token);
   }
@@ -194,7 +213,7 @@ std::string forgetting_headline(const std::vector<Group>& groups) {
   }
   const auto range = range_of(forgetting, models);
   const std::string least = forgetting.of(range.least).text(true), most = forgetting.of(range.most).text(true);
-  return "Without replay " + forgetting_verdict(verdict, cost) + ": " + (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " against " + forgetting.of(dense->name).text(true) + ".";
+  return "Without replay " + forgetting_verdict(verdict, cost) + ": " + (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " against " + forgetting.of(dense->name).text(true) + "." + collapse_words(collapsed);
 }
 
 // "7", "7 to 8" of figures over seeds.
@@ -220,13 +239,13 @@ std::string balance_headline(const Group& group) {
     shares.add(" to ", outcome->seed, 100 * outcome->mri_first);
     shares.add(", is at most ", outcome->seed, 100 * outcome->mri_peak);
     shares.add(" in the first 50 steps, and ", outcome->seed, 100 * outcome->mri_end);
-    if (!std::isnan(outcome->eval_mri)) shares.add("of new", outcome->seed, 100 * outcome->eval_mri);
-    if (!std::isnan(outcome->eval_mri_old) && group.old_data != group.new_data) shares.add("of old", outcome->seed, 100 * outcome->eval_mri_old);
+    if (outcome->eval_mri) shares.add("of new", outcome->seed, percent(outcome->eval_mri->value, outcome->eval_mri->se));
+    if (outcome->eval_mri_old && group.old_data != group.new_data) shares.add("of old", outcome->seed, percent(outcome->eval_mri_old->value, outcome->eval_mri_old->se));
   }
   if (!shares.has("goes from ") || group.has_replay || !group.shifts) return "";
-  std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch, ";
+  std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch" + (shares.of(" to ").error ? ", " : kNoInterval + ", ");
   for (const std::string words : {"goes from ", " to ", ", is at most ", " in the first 50 steps, and "})
-    out += words + shares.of(words).text() + " %" + (group.is_continued && words == "goes from " ? " of held-out text at step 0" : "");
+    out += words + batch_share(shares.of(words)) + " %" + (group.is_continued && words == "goes from " ? " of held-out " + group.old_data + " at step 0" : "");
   out += format(" at the end; an even load is %.1f %%.", 100 * group.outcomes[0]->even_load);
   if (shares.has("of new")) out += " Of held-out text it is " + shares.of("of new").text() + " % on " + group.new_data + (shares.has("of old") ? " and " + shares.of("of old").text() + " % on " + group.old_data : "") + ".";
   const auto in_use = least_to_most(group.outcomes, &Outcome::experts_in_use, "%.0f");
@@ -258,7 +277,7 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
   const bool is_one_seed = std::all_of(groups.begin(), groups.end(), [](const Group& group) { return group.outcomes.size() == 1; });
   if (!out.empty() && is_one_seed) out.emplace_back("Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by more.");
   std::set<std::string> unseen;
-  for (const auto& arm : arms) unseen.insert(sets_without_evaluation(arm));
+  for (const auto& arm : arms) unseen.insert(train::sets_without_evaluation(arm));
   for (const auto& sets : unseen)
     if (!sets.empty())
       out.push_back("Nothing is said of the loss on " + sets + ": phase.eval.data has no held-out set of it. A set counts as one where it has the name of the source, its file, or the file's -heldout part.");

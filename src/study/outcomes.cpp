@@ -4,6 +4,8 @@
 
 #include "model/layout.h"
 #include "study/comparison.h"
+#include "train/mri_error.h"
+#include "train/shift_sets.h"
 #include "train/warnings.h"
 
 namespace evenkeel::study {
@@ -54,7 +56,7 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
     outcome.seed = seed_of(arm);
     const auto config = train::arm_model(arm);
     if (!config.is_moe()) continue;
-    const std::string new_data = shift_sets(arm).new_data;
+    const std::string new_data = train::shift_sets(arm).new_data;
     outcome.even_load = model::experts_per_token(config) / static_cast<double>(config.n_experts);
     outcome.has_collapsed = train::has_collapsed(arm, new_data);
     if (const auto use = train::expert_use(arm, new_data)) {
@@ -64,7 +66,7 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
   }
   Rows rows(arms, tables, out);
   rows.visit("forgetting", [](Outcome& outcome, const Arm& arm, const auto& cell) {
-    const auto sets = shift_sets(arm);
+    const auto sets = train::shift_sets(arm);
     const std::string& data = cell("data").as_string();
     if (data == sets.old_data && (arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm))) outcome.forgetting = figure_of(cell("change"), cell("change_se"), train::loss_change(arm, data));
     if (data == sets.new_data) outcome.loss_new = figure_of(cell("loss"), cell("loss_se"), train::loss_at_end(arm, data));
@@ -76,16 +78,15 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
     outcome.mri_peak = number(cell("peak"));
     outcome.mri_end = number(cell("after"));
   });
-  std::map<const double*, std::pair<double, double>> eval_mri;  // of each figure its sum and number of layers
+  std::map<const std::optional<train::LossFigure>*, double> n_layers;  // that each figure is the mean of
   rows.visit("eval_mri", [&](Outcome& outcome, const Arm& arm, const auto& cell) {
-    const auto sets = shift_sets(arm);
+    const auto sets = train::shift_sets(arm);
     const std::string& data = cell("data").as_string();
     for (auto [figure, of] : {std::pair(&outcome.eval_mri, &sets.new_data), std::pair(&outcome.eval_mri_old, &sets.old_data)}) {
       if (data != *of) continue;
-      auto& [sum, n] = eval_mri[figure];
-      sum += cell("mri").as_double();
-      ++n;
-      *figure = sum / n;
+      if (!*figure) *figure = train::LossFigure{0, train::mri_se_at_end(arm, data), std::nullopt};
+      double& n = ++n_layers[figure];
+      (*figure)->value += (cell("mri").as_double() - (*figure)->value) / n;
     }
   });
   rows.visit("tokens_to_loss", [](Outcome& outcome, const Arm&, const auto& cell) {

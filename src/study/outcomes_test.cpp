@@ -43,8 +43,9 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
   EXPECT_EQ(moe.mri_first, 0.7);
   EXPECT_EQ(moe.mri_peak, 0.9);
   EXPECT_EQ(moe.mri_end, 0.65);
-  EXPECT_EQ(moe.eval_mri, 0.625);
-  EXPECT_EQ(moe.eval_mri_old, 0.99);
+  EXPECT_EQ(moe.eval_mri.value().value, 0.625);
+  EXPECT_EQ(moe.eval_mri_old.value().value, 0.99);
+  EXPECT_FALSE(moe.eval_mri->se);  // no evaluation says it
   EXPECT_EQ(moe.even_load, 0.5);
   EXPECT_EQ(moe.tokens_to_loss, 96);
   EXPECT_EQ(moe.target_loss, 3.5);
@@ -54,6 +55,18 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
   const Outcome& dense = out.at("dense");
   EXPECT_FALSE(dense.forgetting || dense.loss_new);
   for (const double none : {dense.mri_peak, dense.even_load, dense.tokens_to_loss}) EXPECT_TRUE(std::isnan(none));
+}
+
+TEST(Outcomes, KnowTheErrorOfTheImbalanceByTheText) {
+  Arm arm = made_arm("moe", "moe");
+  auto result = testing::made_result(2.0, {0.5, 0.75});
+  result.mri_se = 0.0625;
+  arm.evaluations = {testing::made_evaluation(10, "two", {{"b", result}})};
+  auto tables = train::new_tables();
+  train::add_rows({arm}, tables);
+  const auto out = outcomes_of({arm}, tables);
+  EXPECT_EQ(out.at("moe").eval_mri.value().value, 0.625);
+  EXPECT_EQ(out.at("moe").eval_mri->se, 0.0625);
 }
 
 TEST(Outcomes, KnowExpertsInUseAndCollapse) {

@@ -71,6 +71,21 @@ TEST(PairFigures, TheTableHasMeansErrorsAndTheirDifference) {
   EXPECT_EQ(cell(0, "value_error").as_double(), 0.25);  // seeds that agree: the error by the text
 }
 
+// Neither the imbalance nor its change vary over these two seeds: no interval of [0.25, 0.25].
+TEST(PairFigures, PairsThatAllAgreeSaySoInPlaceOfAnInterval) {
+  const auto arms = two_routers();
+  auto tables = tables_of(arms, {2, 1, 3, 2.5}, {0.5, 0.25, 0.5, 0.25});
+  add_pairs(arms, tables);
+  const auto& table = train::find_table(tables, "pairs");
+  for (const size_t row : {2U, 3U}) {
+    EXPECT_EQ(table.rows[row][table.column("figure")].as_string(), "eval_mri");
+    EXPECT_EQ(table.rows[row][table.column("n")].as_int(), 2);
+    EXPECT_EQ(table.rows[row][table.column("all_equal")], Json(true));
+    for (const char* column : {"low", "high", "beyond_noise"}) EXPECT_TRUE(table.rows[row][table.column(column)].is_null()) << column;
+  }
+  EXPECT_EQ(table.rows[0][table.column("all_equal")], Json(false));  // forgetting: the text has an error
+}
+
 TEST(PairFigures, WithoutAnErrorThereIsNoInterval) {
   const std::vector<Arm> arms = {seeded_arm("p", {}, 1), seeded_arm("s", kSinkhorn, 1)};
   auto tables = train::new_tables();
@@ -79,7 +94,7 @@ TEST(PairFigures, WithoutAnErrorThereIsNoInterval) {
   mri.add_row({"s-seed1", "two", "b", 0, 0.75, 0.9, 0});
   add_pairs(arms, tables);
   ASSERT_EQ(train::find_table(tables, "pairs").rows.size(), 1U);
-  EXPECT_EQ(Json(train::find_table(tables, "pairs").rows[0]).dump(), R"(["s","p","routing","router sinkhorn in place of top_k","eval_mri","b","share of tokens",0.75,null,0.5,null,0.25,null,null,null,1])");
+  EXPECT_EQ(Json(train::find_table(tables, "pairs").rows[0]).dump(), R"(["s","p","routing","router sinkhorn in place of top_k","eval_mri","b","share of tokens",0.75,null,0.5,null,0.25,null,null,null,1,false])");
 }
 
 }  // namespace

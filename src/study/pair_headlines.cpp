@@ -3,19 +3,24 @@
 #include <algorithm>
 #include <cstdarg>
 
-#include "core/units.h"
 #include "study/comparison.h"
 #include "study/estimates.h"
 #include "study/pair_figures.h"
+#include "train/shift_sets.h"
 
 namespace evenkeel::study {
 namespace {
 
-// In percent, of a share.
-Estimate percent(Estimate share) {
-  share.value *= 100;
-  if (share.error) *share.error *= 100;
-  return share;
+// The same in another unit.
+Estimate scaled(Estimate figure, double factor) {
+  figure.value *= factor;
+  if (figure.error) *figure.error *= factor;
+  return figure;
+}
+Difference scaled(Difference figure, double factor) {
+  figure.value *= factor;
+  if (figure.half) *figure.half *= factor;
+  return figure;
 }
 
 struct Sides {
@@ -34,9 +39,7 @@ struct Sides {
 };
 
 std::string instead(const Estimate& other, const Estimate& base) { return other.text() + " instead of " + base.text(); }
-std::string how_sure(const PairFigure& figure) { return " (" + figure.difference().text() + ")"; }
-// For a figure that has no error of its own: where seeds tell it.
-std::string noise(const PairFigure& figure) { return figure.n < 2 || figure.difference().is_beyond_noise() ? "" : " (no difference beyond noise)"; }
+std::string how_sure(const PairFigure& figure, double factor = 1) { return " (" + scaled(figure.difference(), factor).text() + ")"; }
 
 void add(std::vector<std::string>& parts, std::string part) {
   if (!part.empty()) parts.push_back(std::move(part));
@@ -52,13 +55,21 @@ std::string loss_part(const Sides& sides, const std::string& data) {
   return found == nullptr ? "" : "the loss on " + data + " is " + instead(found->other(), found->base()) + how_sure(*found);
 }
 
-// Of the pairs in which both get there.
+// "million" and its number, of the larger of two counts.
+std::pair<std::string, double> unit_of_counts(double a, double b) {
+  for (const auto& [word, size] : {std::pair("billion", 1e9), std::pair("million", 1e6), std::pair("thousand", 1e3)})
+    if (std::max(a, b) >= size) return {std::string(word) + " ", size};
+  return {"", 1};
+}
+
+// Of the pairs in which both get there. Over seeds with ±; of one seed nothing says how far it varies.
 std::string tokens_part(const Sides& sides, const std::string& data) {
   const auto* found = sides.find("tokens_to_loss", data);
   const auto target = sides.compare(&Outcome::target_loss);
   if (target.n == 0 || found == nullptr) return "";
   const std::string rare = found->n < sides.pair.runs.size() ? format(" (in %zu of %zu seeds)", found->n, sides.pair.runs.size()) : "";
-  return format("a loss of %.2f on %s takes ", target.other().value, data.c_str()) + human_count(found->other().value) + " tokens instead of " + human_count(found->base().value) + rare + noise(*found);
+  const auto [unit, size] = unit_of_counts(found->other().value, found->base().value);
+  return format("a loss of %.2f on %s takes ", target.other().value, data.c_str()) + instead(scaled(found->other(), 1 / size), scaled(found->base(), 1 / size)) + " " + unit + "tokens" + rare + how_sure(*found, 1 / size);
 }
 
 std::vector<std::string> task_parts(const Sides& sides) {
@@ -74,11 +85,11 @@ std::string even_load_words(const PairFigure& even) {
 }
 
 // The busiest expert's share on the new set and, where it is another, on the old one.
-std::string balance_part(const Sides& sides, const ShiftSets& sets) {
+std::string balance_part(const Sides& sides, const train::ShiftSets& sets) {
   const auto even = sides.compare(&Outcome::even_load);
   const auto share = [&](const std::string& data) {
     const auto* mri = sides.find("eval_mri", data);
-    return mri == nullptr ? "" : percent(mri->other()).text() + " % of held-out " + data + " instead of " + percent(mri->base()).text() + " %" + noise(*mri);
+    return mri == nullptr ? "" : scaled(mri->other(), 100).text() + " % of held-out " + data + " instead of " + scaled(mri->base(), 100).text() + " %" + how_sure(*mri, 100);
   };
   const std::string of_new = share(sets.new_data), of_old = sets.old_data == sets.new_data ? "" : share(sets.old_data);
   if (of_new.empty() || even.n == 0) return "";
@@ -106,7 +117,7 @@ std::string format(const char* pattern, ...) {
 std::string pair_headline(const Pair& pair, const std::map<std::string, Outcome>& outcomes) {
   const Sides sides{pair, outcomes, pair_figures(pair, outcomes)};
   const train::Arm& other = *pair.runs[0].second;
-  const auto sets = shift_sets(other);
+  const auto sets = train::shift_sets(other);
   const bool is_replay = pair.aspect == "replay";
   if (is_replay && !shifts_data(other)) return "";
   std::vector<std::string> parts;

@@ -8,6 +8,7 @@
 #include "moe/capacity_config.h"
 #include "study/comparison.h"
 #include "train/result_rows.h"
+#include "train/shift_sets.h"
 
 namespace evenkeel::study {
 namespace {
@@ -109,7 +110,7 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
     RouterRow row = rule_of(arm);
     const bool has_before = arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm);
     const auto *first = has_before ? train::baseline_evaluation(arm) : nullptr, *last = train::final_evaluation(arm, train::last_phase(arm));
-    const auto [old_data, new_data] = shift_sets(arm);
+    const auto [old_data, new_data] = train::shift_sets(arm);
     row.old_data = old_data;
     row.new_data = new_data;
     row.loss_before = loss_of(first, row.old_data);

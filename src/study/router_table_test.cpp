@@ -6,6 +6,7 @@
 #include "study/comparison.h"
 #include "study/tables.h"
 #include "support/made_run.h"
+#include "train/shift_sets.h"
 
 namespace evenkeel::study {
 namespace {
@@ -73,7 +74,7 @@ TEST_F(RouterTable, HasTheNewDataOfTheHeadlines) {
   auto tables = study_tables(arms, {});
   const auto& table = train::find_table(tables, "routers");
   for (size_t row = 0; row < table.rows.size(); ++row) {
-    EXPECT_EQ(table.rows[row][table.column("new_data")], Json(shift_sets(arms[row]).new_data));
+    EXPECT_EQ(table.rows[row][table.column("new_data")], Json(train::shift_sets(arms[row]).new_data));
     EXPECT_EQ(table.rows[row][table.column("new_data")], Json("new"));
     EXPECT_EQ(table.rows[row][table.column("loss_new")].as_double(), 4.0);
   }

@@ -4,6 +4,7 @@
 
 #include "core/json_lines.h"
 #include "record/run_reader.h"
+#include "train/shift_sets.h"
 
 namespace evenkeel::train {
 namespace {
@@ -33,18 +34,13 @@ void add_to_later_phases(Arm& arm, const record::StepRow& step) {
   }
 }
 
-// MRI at step 0 in each of mri_columns, the mean over the held-out sets.
+// MRI of held-out text of the old data at step 0, in each of mri_columns.
 std::vector<std::optional<double>> mri_at_start(const Arm& arm) {
   const auto* line = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
-  if (line == nullptr || line->eval.empty()) return {};
-  std::vector<double> sums(line->eval[0].second.routing.size() + 1, 0.0);
-  for (const auto& [data, result] : line->eval) {
-    const auto mri = mri_columns(result.routing);
-    for (size_t column = 0; column < sums.size(); ++column) sums[column] += mri.at(column);
-  }
-  std::vector<std::optional<double>> out;
-  for (const double sum : sums) out.emplace_back(sum / static_cast<double>(line->eval.size()));
-  return out;
+  const auto* result = line != nullptr ? line->find(shift_sets(arm).old_data) : nullptr;
+  if (result == nullptr) return {};
+  const auto mri = mri_columns(result->routing);
+  return {mri.begin(), mri.end()};
 }
 
 std::vector<std::optional<double>> mri_before(const Arm& arm, size_t index) {

@@ -9,6 +9,7 @@
 #include "analysis/forward.h"
 #include "core/errors.h"
 #include "ops/cross_entropy.h"
+#include "train/mri_error.h"
 
 namespace evenkeel::train {
 namespace {
@@ -47,23 +48,40 @@ model::ModelOutput forward_checked(const model::Transformer& model, const ops::P
   fail<NumericsError>(place, ": got a loss of ", loss, " in the batch from token ", first_token, layer, "; need finite weights and logits (take another checkpoint, or leave this set out)");
 }
 
-// Sums of losses by cluster: by so many windows, or by the document that a token's input is of.
+// The cluster of the text that each token of a batch is of: so many windows, or with separate documents the document.
+class TextClusters {
+ public:
+  TextClusters(const data::IndexedDataset& dataset, const EvalOptions& options)
+      : dataset_(dataset), windows_together_(options.mode == moe::Mode::train ? options.batch_size : 1), by_document_(options.separate_documents && options.mode == moe::Mode::eval) {}
+  // [B * S]; the windows of a batch follow those of the one before
+  std::vector<int64_t> next(const data::Batch& batch) {
+    const int64_t length = batch.tokens.size(1);
+    const int32_t* documents = by_document_ ? batch.document_ids.const_data_ptr<int32_t>() : nullptr;
+    std::vector<int64_t> out;
+    for (int64_t row = 0; row < batch.tokens.size(0); ++row, position_ += length, ++n_windows_) {
+      const int64_t first_document = by_document_ ? dataset_.document_of(position_) : 0;  // the reader counts from the row's first
+      for (int64_t t = row * length; t < (row + 1) * length; ++t) out.push_back(by_document_ ? first_document + documents[t] : n_windows_ / windows_together_);
+    }
+    return out;
+  }
+
+ private:
+  const data::IndexedDataset& dataset_;
+  int64_t windows_together_;
+  bool by_document_;
+  int64_t position_ = 0, n_windows_ = 0;
+};
+
+// Sums of losses by cluster.
 class ClusterSums {
  public:
-  ClusterSums(const data::IndexedDataset& dataset, const EvalOptions& options)
-      : dataset_(dataset), windows_together_(options.mode == moe::Mode::train ? options.batch_size : 1), by_document_(options.separate_documents && options.mode == moe::Mode::eval) {}
-  // losses [B * S], those without a target left out; the windows of a batch follow those of the one before
-  void add(const data::Batch& batch, const at::Tensor& losses) {
+  // losses [B * S], those without a target left out
+  void add(const data::Batch& batch, const at::Tensor& losses, const std::vector<int64_t>& clusters) {
     const auto values = losses.to(at::kCPU, at::kDouble).contiguous();
     const double* loss = values.const_data_ptr<double>();
     const int64_t* target = batch.targets.const_data_ptr<int64_t>();
-    const int64_t length = batch.tokens.size(1);
-    const int32_t* documents = by_document_ ? batch.document_ids.const_data_ptr<int32_t>() : nullptr;
-    for (int64_t row = 0; row < batch.tokens.size(0); ++row, position_ += length, ++n_windows_) {
-      const int64_t first_document = by_document_ ? dataset_.document_of(position_) : 0;  // the reader counts from the row's first
-      for (int64_t t = row * length; t < (row + 1) * length; ++t)
-        if (target[t] >= 0) add_token(by_document_ ? first_document + documents[t] : n_windows_ / windows_together_, loss[t]);
-    }
+    for (size_t t = 0; t < clusters.size(); ++t)
+      if (target[t] >= 0) add_token(clusters[t], loss[t]);
   }
   analysis::ClusterMeans means() const {
     analysis::ClusterMeans out{{}, tokens_};
@@ -81,10 +99,7 @@ class ClusterSums {
     sums_.back() += loss;
     ++tokens_.back();
   }
-  const data::IndexedDataset& dataset_;
-  int64_t windows_together_;
-  bool by_document_;
-  int64_t position_ = 0, n_windows_ = 0, last_ = -1;
+  int64_t last_ = -1;
   std::vector<double> sums_;
   std::vector<int64_t> tokens_;
 };
@@ -98,7 +113,9 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
   require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(), " tokens; need at least 2 to score one");
   const std::string place = place_of(dataset, options);
   EvalResult result;
-  ClusterSums clusters(dataset, options);
+  TextClusters text(dataset, options);
+  ClusterSums losses_by_cluster;
+  MriBootstrap mri;
   double sum = 0;
   int64_t number = 0;  // of the batch
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size)) {
@@ -107,13 +124,17 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
     const double batch_sum = losses.sum(at::kDouble).item<double>();
     if (!std::isfinite(batch_sum)) fail_not_finite(output, batch_sum, result.n_tokens, place);
     sum += batch_sum;
-    clusters.add(batch, losses);
+    const auto clusters = text.next(batch);
+    losses_by_cluster.add(batch, losses, clusters);
+    mri.add(output.routing, clusters);
     result.n_tokens += batch.targets.ge(0).sum().item<int64_t>();  // on the CPU
     analysis::add_counts(result.routing, output.routing);
     if (options.progress) options.progress(result.n_tokens);
   }
   result.loss = sum / static_cast<double>(result.n_tokens);
-  result.clusters = clusters.means();
+  result.clusters = losses_by_cluster.means();
+  result.mri_se = mri.of_mean();
+  result.layer_mri_se = mri.of_layers();
   if (dataset.text_bytes() > 0) {
     const double seen = static_cast<double>(result.n_tokens + 1) / static_cast<double>(dataset.n_tokens());  // the first token is in the text and not scored
     const double bytes = static_cast<double>(dataset.text_bytes()) * seen;
@@ -131,7 +152,11 @@ record::SetResult set_result(const EvalResult& result) {
   out.bits_per_byte = result.bits_per_byte;
   out.tokens = result.n_tokens;
   out.loss_blocks = analysis::in_blocks(result.clusters, kBlocks);
-  for (const auto& counts : result.routing) out.routing.push_back(analysis::routing_stats(counts));
+  out.mri_se = result.mri_se;
+  for (size_t i = 0; i < result.routing.size(); ++i) {
+    out.routing.push_back(analysis::routing_stats(result.routing[i]));
+    out.routing.back().mri_se = result.layer_mri_se.at(i);
+  }
   return out;
 }
 

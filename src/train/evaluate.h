@@ -36,6 +36,9 @@ struct EvalResult {
   std::optional<double> loss_se() const { return analysis::standard_error(clusters); }
   std::optional<double> bits_per_byte;  // where PREFIX.json states the bytes
   std::vector<analysis::RoutingCounts> routing;
+  // Standard errors of the MRI by the same windows or documents: of the mean over layers, and of each layer as in `routing`.
+  std::optional<double> mri_se;
+  std::vector<std::optional<double>> layer_mri_se;
 };
 // As it stands in a line of metrics.jsonl.
 record::SetResult set_result(const EvalResult& result);

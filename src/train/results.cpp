@@ -13,6 +13,7 @@
 #include "optim/schedule.h"
 #include "train/config.h"
 #include "train/result_rows.h"
+#include "train/shift_sets.h"
 #include "train/table_levels.h"
 #include "train/warnings.h"
 
@@ -198,6 +199,9 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["router"] = config.is_moe() && kind != nullptr ? *kind : Json();
   out["lower_bound"] = config.is_moe() ? Json(model::experts_per_token(config) / static_cast<double>(config.n_experts)) : Json();
   out["baseline"] = baseline_name(arm);
+  const auto named = [&](const std::string& set) { return is_evaluated(arm, set) ? Json(set) : Json(); };
+  out["old_data"] = named(shift_sets(arm).old_data);
+  out["new_data"] = named(shift_sets(arm).new_data);
   double replay_fraction = 0;
   for (size_t i = 0; i < arm.resolved.at("phase").size(); ++i) {
     const Json& phase = arm.resolved.at("phase").at(i);
@@ -285,17 +289,17 @@ std::string use_headline(const Arm& arm) {
 Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
   for (const auto& sentence : collapse_headlines({arm})) out.push_back(sentence);
+  const std::string collapsed = has_collapsed(arm, shift_sets(arm).new_data) ? " The router has collapsed." : "";  // no figure of balance stands without it
   const auto forgetting = rows_of<ForgettingRow>(find_table(tables, "forgetting"));
   for (const auto& row : forgetting)
     if (row.phase == forgetting.back().phase) out.push_back(loss_sentence(row, comes_from_elsewhere(arm) ? "step 0" : "the first phase"));
   for (const auto& row : rows_of<ShiftMriRow>(find_table(tables, "shift_mri"))) {
     if (row.layer || !row.before) continue;
-    char text[320];
     const bool is_from_step_zero = comes_from_elsewhere(arm) && row.phase == phase_name(arm, 0);
-    std::snprintf(text, sizeof text, "At the shift to %s the mean MRI goes from %.3f%s to a peak of %.3f and ends at %.3f; an even load is %.3f.", row.phase.c_str(), *row.before, is_from_step_zero ? " (of held-out text at step 0; the others are of training batches)" : "", row.peak, row.after, row.lower_bound);
-    out.push_back(text);
+    const std::string before = rounded(*row.before, 2) + (is_from_step_zero ? " (of held-out " + shift_sets(arm).old_data + " at step 0)" : "");
+    out.push_back("At the shift to " + row.phase + " the mean MRI of training batches (of one seed, without an interval) goes from " + before + " to a peak of " + rounded(row.peak, 2) + " and ends at " + rounded(row.after, 2) + "; an even load is " + three_digits(row.lower_bound) + "." + collapsed);
   }
-  if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(std::move(sentence));
+  if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(sentence + collapsed);
   for (const auto& row : rows_of<DropsRow>(find_table(tables, "drops"))) {
     if (row.data || row.layer) continue;
     char text[160];

@@ -95,6 +95,27 @@ TEST_F(ShiftTest, BeforeIsOfThePhaseThatItStartsFrom) {
   EXPECT_EQ(cell(table, 4, "first").as_double(), 0.6);
 }
 
+// Of a run on trained weights there are no steps before: what stands for them is the old data's held-out text at step 0, and that alone.
+TEST_F(ShiftTest, BeforeAContinuedRunIsTheOldDataAtStepZero) {
+  lines_.clear();
+  for (int64_t step = 1; step <= 60; ++step) lines_.push_back(made_step(step, "one", {0.75, 0.75}));
+  const auto before = [&](record::BySet<record::SetResult> at_start) {
+    Arm continued = arm({"phase.one.eval={data = [{name = \"new\", path = \"/data/a-heldout\"}, {name = \"old\", path = \"/data/z\"}]}"});
+    continued.resolved["phase"].as_array().resize(1);
+    continued.resolved["model"]["from"] = "runs/first";
+    continued.phases.clear();
+    continued.shifts.clear();
+    add_line(continued, made_evaluation(0, "one", std::move(at_start)));
+    for (const auto& line : lines_) add_line(continued, line);
+    std::vector<Json> out;
+    const auto table = rows_of(continued, "shift_mri");
+    for (size_t row = 0; row < table.rows.size(); ++row) out.push_back(cell(table, row, "before"));
+    return out;
+  };
+  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}), ::testing::ElementsAre(Json(0.5625), Json(0.5), Json(0.625)));
+  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}}), ::testing::Each(Json()));  // another set is no substitute
+}
+
 TEST_F(ShiftTest, DenseModelsHaveNone) {
   for (auto& line : lines_) std::get<record::StepRow>(line).routing = {};
   const auto dense = arm(testing::kTinyDense);
@@ -279,7 +300,7 @@ TEST(Results, OfOneRunAreAStudyOfOneArm) {
   ASSERT_EQ(results.at("headlines").size(), 4u);
   EXPECT_EQ(results.at("headlines").at(0).as_string(), "After phase two the held-out loss on old is 2.25 nats a token (since the first phase: +0.250; its error is not known).");
   EXPECT_EQ(results.at("headlines").at(1).as_string(), "After phase two the held-out loss on new is 1.50 nats a token.");
-  EXPECT_EQ(results.at("headlines").at(2).as_string(), "At the shift to two the mean MRI goes from 0.500 to a peak of 0.500 and ends at 0.500; an even load is 0.500.");
+  EXPECT_EQ(results.at("headlines").at(2).as_string(), "At the shift to two the mean MRI of training batches (of one seed, without an interval) goes from 0.50 to a peak of 0.50 and ends at 0.50; an even load is 0.5.");
   EXPECT_EQ(results.at("headlines").at(3).as_string(), "Experts in use in the end, of 8 in all layers: 6 on held-out old, 6 on held-out new.");
   // What was written to disk reads back, also where a figure does not exist.
   EXPECT_EQ(Json::parse(results.dump(), "t").at("tables").at("shift_mri").at("rows").size(), 3u);
@@ -298,6 +319,25 @@ TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
   const Json results = run_results(folder / "run", Json::object());
   EXPECT_EQ(results.at("headlines").at(0).as_string(), "run: the router collapsed in phase two, layer 1, for a time after step 7, and has recovered at the last evaluation: nearly all tokens have the same 2 of 4 experts.");
   EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(), R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true,1]])");
+}
+
+// By the last evaluation alone: the first sentence says so, and each one on balance.
+TEST(Results, ARouterWithMostExpertsUnusedIsNeverGoodNews) {
+  const TemporaryFolder folder;
+  auto lines = evaluated_lines();
+  for (auto& line : lines)
+    if (auto* row = std::get_if<record::EvaluationRow>(&line))
+      for (auto& [data, result] : row->eval) result.routing[0].dead = 3;
+  testing::write_made_run(folder / "run", tiny_config("/data", {"phase.one.eval={data = [{name = \"old\", path = \"/data/a-heldout\"}, {name = \"new\", path = \"/data/b-heldout\"}]}"}), lines);
+  const Json headlines = run_results(folder / "run", Json::object()).at("headlines");
+  EXPECT_EQ(headlines.at(0).as_string(), "run: the router has collapsed: in the end more than half of a layer's experts get no token of the new data's held-out text.");
+  int64_t n_of_balance = 0;
+  for (const auto& sentence : headlines.as_array()) {
+    const bool is_of_balance = sentence.as_string().find("MRI") != std::string::npos || sentence.as_string().find("Experts in use") != std::string::npos;
+    n_of_balance += is_of_balance ? 1 : 0;
+    EXPECT_EQ(is_of_balance, sentence.as_string().ends_with("The router has collapsed.")) << sentence.as_string();
+  }
+  EXPECT_EQ(n_of_balance, 2);
 }
 
 TEST(Results, ATableThatIsNotThereIsOurBug) {

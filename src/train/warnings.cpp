@@ -7,6 +7,7 @@
 
 #include "model/layout.h"
 #include "train/result_rows.h"
+#include "train/shift_sets.h"
 
 namespace evenkeel::train {
 namespace {
@@ -101,12 +102,18 @@ std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms) {
       entry->second.runs.insert(arm.name);
     }
   }
+  std::map<std::string, std::set<std::string>> unused;  // groups and their runs of which a layer has most experts without a token, and no check told of a collapse
+  for (const auto& arm : arms) {
+    const bool is_said = std::any_of(found.begin(), found.end(), [&](const auto& entry) { return entry.second.runs.contains(arm.name) && !entry.second.has_recovered; });
+    if (!is_said && has_collapsed(arm, shift_sets(arm).new_data)) unused[arm.group].insert(arm.name);
+  }
   std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.second.has_recovered < b.second.has_recovered; });
   std::vector<std::string> out;
+  const auto in_runs = [&](const std::string& group, size_t n) { return n_runs.at(group) > 1 ? ", in " + std::to_string(n) + " of " + std::to_string(n_runs.at(group)) + " seeds" : ""; };
+  for (const auto& [group, runs] : unused) out.push_back(group + ": the router has collapsed" + in_runs(group, runs.size()) + ": in the end more than half of a layer's experts get no token of the new data's held-out text.");
   for (const auto& [key, collapse] : found) {
     const auto& [group, text, recovered] = key;
-    const size_t n = n_runs.at(group);
-    const std::string runs = n > 1 ? ", in " + std::to_string(collapse.runs.size()) + " of " + std::to_string(n) + " seeds" : "";
+    const std::string runs = in_runs(group, collapse.runs.size());
     out.push_back(group + ": the router collapsed in phase " + collapse.phase + ", " + layer_words(collapse.layers) + (recovered ? ", for a time after step " : ", from step ") + std::to_string(collapse.first_step) + runs + (recovered ? ", and has recovered at the last evaluation: " : ": ") + text + ".");
   }
   return out;

@@ -25,7 +25,8 @@ std::optional<ExpertUse> expert_use(const Arm& arm, const std::string& data);
 // without a token. The figures of such a router are no balance.
 bool has_collapsed(const Arm& arm, const std::string& data);
 
-// A sentence for each kind of collapse that the checks found in the last phase of runs that share a group; empty where there is none.
+// A sentence for each kind of collapse that the checks found in the last phase of runs that share a group, and for runs that has_collapsed
+// tells of by their last evaluation alone; empty where there is none.
 std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms);
 
 }  // namespace evenkeel::train

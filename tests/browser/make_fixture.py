@@ -143,7 +143,8 @@ class Arm:
         loss = self.loss(step, data)
         routed_as = step if data == "english" or step > FIRST_STEPS else FIRST_STEPS + 6
         routing = self.routing(routed_as, wobble=0.02)
-        return {"loss": loss, "loss_se": 0.021 if data == "english" else 0.034, "perplexity": math.exp(loss), "bits_per_byte": loss / 2.9, "tokens": 40960, "routing": routing}
+        return {"loss": loss, "loss_se": 0.021 if data == "english" else 0.034, "perplexity": math.exp(loss), "bits_per_byte": loss / 2.9, "tokens": 40960,
+                **({"mri_se": 0.011} if self.experts else {}), "routing": routing}
 
     def saturation(self, step):
         since = (step - FIRST_STEPS) / SECOND_STEPS
@@ -173,7 +174,8 @@ class Arm:
         steps = [line for line in metrics if "routing" in line]
         return {"name": self.name, "group": self.group, "run": run, "parameters": PARAMETERS[self.model], "active_parameters": 1690240 if self.model == "dense" else 1702528,
                 "flops_per_token": 8060928, "seed": self.seed, "model": self.model, "router": self.router, "replay_fraction": self.replay,
-                "lr_curve": [[line["step"], line["lr"]] for line in steps], "lower_bound": self.top_k / self.experts if self.experts else None, "phases": self.phases(metrics)}
+                "lr_curve": [[line["step"], line["lr"]] for line in steps], "lower_bound": self.top_k / self.experts if self.experts else None,
+                "old_data": "english", "new_data": self.resolved()["phase"][-1]["data"][0]["name"], "phases": self.phases(metrics)}
 
     def recipe(self):
         return (f"# {self.name}\n[model]\npreset = \"tiny/{self.model}\"\n\n[train]\nbatch_size = 16\nsequence_length = 128\nseed = {self.seed}\n\n"

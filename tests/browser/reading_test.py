@@ -1,5 +1,5 @@
-"""What a reader must be able to tell on a page: whole names of arms on a phone, the error of the cards' figures, and which arms and shifts the panel
-of a held-out set has.
+"""What a reader must be able to tell on a page: whole names of arms on a phone, the error of the cards' figures, which arms and shifts the panel
+of a held-out set has, numbers with their units, and which sets are the old and the new one.
 
     reading_test.py [--assembler]   as report_test.py
 
@@ -8,6 +8,7 @@ Prints a line per check; exit status 1 if one failed.
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -61,6 +62,46 @@ def check_cards(check, browser, folder, html):
     page.context.close()
 
 
+def check_units(check, browser, html):
+    """A number and its unit, a figure and its error, stay on one line: the space between them does not break."""
+    page = browser.open(html, width=412)
+    texts = page.evaluate("""() => { const out = [], walk = document.createTreeWalker(document.getElementById("content"), NodeFilter.SHOW_TEXT);
+        while (walk.nextNode()) if (!walk.currentNode.parentElement.closest("pre, script, svg")) out.push(walk.currentNode.data);
+        return out; }""")
+    breaking = [text for text in texts if re.search(r"\d (%|nats\b|±)|± \d", text)]
+    check("units: there are some", [] if sum(bool(re.search("\\d\u00a0%", text)) for text in texts) >= 2 else texts[:20])
+    check("units: none may stand on a line of its own", breaking)
+    page.context.close()
+
+
+def check_breaks(check, browser, html):
+    """A name breaks after a sign, and not within a number."""
+    page = browser.open(html)
+    source = "\n".join(path.read_text() for path in sorted((Path(__file__).resolve().parents[2] / "src" / "report" / "assets").glob("*.js")))
+    wrapped = lambda name: page.evaluate("([source, name]) => new Function('name', source + '; return wrappedName(name, 16);')(name)", [source, name])
+    wanted = {"top-k-fraction0.2": "top-k-<br>fraction0.2", "a_name.of_two_parts": "a_name.of_two_<br>parts"}
+    check("names: they break after a sign, not within a number", {name: wrapped(name) for name, lines in wanted.items() if wrapped(name) != lines} or True)
+    page.context.close()
+
+
+def swap_sets(folder):
+    """The results name the sets of the old and the new data the other way round."""
+    results = json.loads((folder / "results.json").read_text())
+    for arm in results["arms"]:
+        arm["old_data"], arm["new_data"] = arm["new_data"], arm["old_data"]
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+def check_named_sets(check, browser, html, old, new):
+    """The page has no rule of its own for them."""
+    page = browser.open(html)
+    titles = page.evaluate("() => ['xaxis', 'yaxis'].map((axis) => document.getElementById('chart-replay').layout[axis].title.text)")
+    check(f"sets: {old} is old and {new} new, as the results say", [] if [f"loss on {new} (new)" in titles[0], f"loss on {old} (old)" in titles[1]] == [True, True] else titles)
+    card = page.inner_text(".tiles")
+    check(f"sets: the card of forgetting is of {old}", [] if f"change of the loss on {old} after the shift" in card else card)
+    page.context.close()
+
+
 def split_sets(folder):
     """One arm goes to "code" in place of "german" and is not evaluated on "english"."""
     results = json.loads((folder / "results.json").read_text())
@@ -102,12 +143,18 @@ def main():
         make_fixture.make_study(scratch / "seeds", seeds=(1, 2, 3), specs=SOME)
         make_fixture.make_study(scratch / "sets", specs=SOME)
         alone = split_sets(scratch / "sets")
-        for name in ("long", "seeds", "sets"):
+        make_fixture.make_study(scratch / "swapped", specs=SOME)
+        swap_sets(scratch / "swapped")
+        for name in ("long", "seeds", "sets", "swapped"):
             make_page(scratch / name, scratch / f"{name}.html", assembler)
         browser = Browser(playwright)
         check_long_names(check, browser, scratch / "long.html")
         check_cards(check, browser, scratch / "seeds", scratch / "seeds.html")
         check_panels(check, browser, scratch / "sets.html", alone)
+        check_units(check, browser, scratch / "seeds.html")
+        check_breaks(check, browser, scratch / "seeds.html")
+        check_named_sets(check, browser, scratch / "seeds.html", "english", "german")
+        check_named_sets(check, browser, scratch / "swapped.html", "german", "english")
         browser.browser.close()
     print(f"{check.failed} failed" if check.failed else "all checks passed")
     return 1 if check.failed else 0

@@ -377,7 +377,7 @@ def check_others(check, browser, pages):
     for name, problems in values.all_problems(folder, shown).items():
         check(f"seeds: {name} is the mean of the files, with the spread", problems)
     check_not_reached(check, page, "seeds", folder)
-    words = "± 1 standard deviation over seeds, no less than the standard error by the held-out text"
+    words = "±\u00a01 standard deviation over seeds, no less than the standard error by the held-out text"
     said = {chart: page.inner_text(f"figure:has(#chart-{chart}) figcaption") for chart in ("heldout", "forgetting", "replay")}
     check("seeds: captions of losses say what stands after ±", [chart for chart, caption in said.items() if words not in caption] + [text for text in [page.inner_text("#setup .intro")] if words not in text])
     page.context.close()

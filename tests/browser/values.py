@@ -194,7 +194,9 @@ def eval_mri_problems(folder, shown):
                 phase = arm["phases"][0 if meta["when"] == "first" else -1]["name"]
                 layers = [row["mri"] for row in rows if (row["arm"], row["data"], row["phase"]) == (arm["name"], meta["data"], phase)]
                 expected[group] += [statistics.fmean(layers)] if layers else []
-        wrong += figure_problems(trace, "x", expected, f"{meta['data']} {meta['when']}")
+        wrong += figure_problems(trace, "x", expected, f"{meta['data']} {meta['when']}", lambda group: [0.011] * len(expected[group]))  # mri_se of the fixture
+        if not trace["error_x"]["visible"]:
+            wrong.append(f"{meta['data']} {meta['when']}: no bars")
     return wrong
 
 

@@ -102,7 +102,10 @@ def check_the_table_of_pairs_has_what_the_sentences_say(place, problems):
     out, results, _ = place.study("matrix", MATRIX)
     loss = {(row["arm"], row["data"]): row for row in rows_of(results, "forgetting")[1] if row["phase"] == "german"}
     columns, rows = rows_of(results, "pairs")
-    problems.equal(columns, ["group", "reference", "aspect", "difference", "figure", "data", "unit", "value", "value_error", "reference_value", "reference_error", "change", "low", "high", "beyond_noise", "n"], "columns of pairs")
+    problems.equal(columns, ["group", "reference", "aspect", "difference", "figure", "data", "unit", "value", "value_error", "reference_value", "reference_error", "change", "low", "high", "beyond_noise", "n", "all_equal"], "columns of pairs")
+    problems.equal([row for row in rows if row["low"] is not None and row["low"] == row["high"]], [], "intervals of no width")
+    problems.equal([row for row in rows if row["all_equal"] and (row["low"], row["high"], row["beyond_noise"]) != (None, None, None)], [], "pairs that are all equal, with an interval")
+    problems.equal({(arm["old_data"], arm["new_data"]) for arm in results["arms"]}, {("en", "de")}, "the held-out sets of the old and the new data")
     wanted = {("top_k-fraction0.5", "top_k-fraction0", "replay"), ("sinkhorn-fraction0.5", "sinkhorn-fraction0", "replay"), ("sinkhorn-fraction0", "top_k-fraction0", "routing"), ("sinkhorn-fraction0.5", "top_k-fraction0.5", "routing")}
     problems.equal({(row["group"], row["reference"], row["aspect"]) for row in rows}, wanted, "pairs")
     for group, reference, _ in wanted:
@@ -199,6 +202,7 @@ def check_continued_weights_are_held_against_step_0(place, problems):
         wanted = lines[-1]["eval"][row["data"]]["loss"] - lines[0]["eval"][row["data"]]["loss"]
         problems.need(abs(row["change"] - wanted) < 1e-12, f"change {row['change']}; need {wanted}")
     problems.equal({arm["baseline"] for arm in results["arms"]}, {"step 0"}, "what forgetting is measured against")
+    problems.equal({(arm["old_data"], arm["new_data"]) for arm in results["arms"]}, {("en", "de")}, "the held-out sets of the old and the new data")
     sentences = [text for text in results["headlines"] if text.startswith("some: with 50 % of each batch replayed, forgetting on en is ")]
     problems.equal(len(sentences), 1, f"sentences on replay in {results['headlines']}")
 

@@ -122,7 +122,7 @@ def trace_of(runs, run):
 def check_eval_says_how_the_experts_are_used(runs, problems):
     result = toy.evenkeel("eval", runs.toy_run(), "--data", f"en={runs.folder / 'en'}", *CPU)
     problems.ran(result)
-    problems.need(re.search(r"loss \d.*  MRI 0\.\d+ \(mean over MoE layers; most 0\.\d+, layer [01]\)  dead experts \d of 8 ", result.out), f"stdout: {result.out!r}")
+    problems.need(re.search(r"loss \d.*  MRI 0\.\d+ ± 0\.\d+ \(mean over MoE layers; most 0\.\d+ ± 0\.\d+, layer [01]\)  dead experts \d of 8 ", result.out), f"stdout: {result.out!r}")
 
 
 def check_figures_have_no_more_digits_than_they_carry(runs, problems):

@@ -25,10 +25,10 @@ function addBalanceSection(report) {
       (index) => { balanceView.arm = index; drawChart("mri-layers"); }, balanceView.arm)] : null,
     build: (width) => buildLayerLines(arms, layers, width) });
   addChart(section, { id: "shift", title: "Before, at and after the shift",
-    caption: "Mean over layers. Before: the last 50 steps; first: the first step on new data; peak: the highest of the first 50; after: the last eighth of the phase. Bar: the lower bound k/E.",
+    caption: `Mean over layers. Before: ${beforeWords(arms)}; first: the first step on new data; peak: the highest of the first 50; after: the last eighth of the phase. Vertical bar: the lower bound k/E. ${report.seeds > 1 ? "Whiskers: ± 1 standard deviation over seeds." : "Of training no counts by window are kept, so of one seed these have no interval."}`,
     build: (width) => buildShift(report, groups, width) });
   addChart(section, { id: "eval-mri", title: "Imbalance on held-out text",
-    caption: "Pooled over the whole held-out set, plain evaluation routing (no Sinkhorn step), mean over layers. Bars: the lower bound k/E.",
+    caption: `Pooled over the whole held-out set, plain evaluation routing (no Sinkhorn step), mean over layers. Vertical bars: the lower bound k/E.${mriErrorNote(report)}`,
     build: (width) => buildEvalMri(report, groups, width) });
   const pair = make("div", { class: "pair" });
   section.append(pair);
@@ -42,6 +42,19 @@ function addBalanceSection(report) {
       build: (width) => buildBalanceLines(report, groups, { key: "dead", title: "experts without a token" }, width) });
   }
   addDropsChart(section, groups);
+}
+
+function beforeWords(arms) {
+  const ofHeldOut = "held-out text of the old data at step 0";
+  if (arms.every(isContinued)) return ofHeldOut;
+  return `the last 50 steps${arms.some(isContinued) ? `, or of an arm whose weights come from elsewhere ${ofHeldOut}` : ""}`;
+}
+
+// What whiskers of the MRI on held-out text are; "" where nothing is known.
+function mriErrorNote(report) {
+  const known = report.arms.some((arm) => arm.evals.some((line) => Object.values(line.eval).some((figures) => isNumber(figures.mri_se))));
+  if (report.seeds > 1) return ` Whiskers: ± 1 standard deviation over seeds${known ? ", no less than the standard error by the held-out text" : ""}.`;
+  return known ? " Whiskers: ± 1 standard error, by a bootstrap of the text's windows; another seed may differ by more." : "";
 }
 
 function stepsAxis(arms, view) {
@@ -164,7 +177,7 @@ function buildEvalMri(report, groups, width) {
       data.push({ type: "scatter", mode: "markers", showlegend: false, legendgroup: when, x: figures.map((figure) => (figure ? figure.mean : null)), y: shown.map((_, row) => -row),
         customdata: shown.map((group) => group.name), text: shown.map((group) => hoverName(group.name)),
         hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
-        error_x: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
+        error_x: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: figures.some((figure) => figure && figure.std > 0), color: themeColor("soft"), thickness: 1.3, width: 3 },
         marker: { size: 12, symbol: i === 0 ? "circle-open" : "circle", color: shown.map((group) => groupStyle(group).color), line: { width: 2 } },
         meta: { role: "eval-mri", data: name, when },
         rows: shown.map((group, row) => figureRow({ arm: group.name, "data set": name, when: `after the ${when} phase`, layer: "mean", figure: "MRI" }, figures[row])).filter((row) => row.seeds > 0) });
@@ -189,16 +202,16 @@ function legendKey(name, symbol, legendgroup) {
     marker: { symbol, size: 12, color: themeColor("soft"), line: { width: symbol.endsWith("open") ? 2 : 0 } }, meta: { role: "key" } };
 }
 
-// Mean over the layers of a set's MRI after an arm's first or last phase.
+// Mean over the layers of a set's MRI after an arm's first or last phase, with its error by the text where the evaluation has one.
 function evalMriOf(report, group, dataName, when) {
   const table = report.tables.get("eval_mri");
-  const values = group.arms.map((arm) => {
-    if (when === "last" && arm.phases.length < 2 && !isContinued(arm)) return null;
+  return figureOf(group.arms.map((arm) => {
+    if (when === "last" && arm.phases.length < 2 && !isContinued(arm)) return [null];
     const last = arm.phases.length > 0 ? arm.phases.at(-1).name : null;
     const phase = when === "last" ? last : arm.baseline || (arm.phases[0] || {}).name || null;
     const rows = table.records.filter((record) => record.arm === arm.name && record.data === dataName && record.phase === phase
       && record.layer !== null && isNumber(record.mri));
-    return rows.length > 0 ? mean(rows.map((record) => record.mri)) : null;
-  }).filter(isNumber);
-  return values.length > 0 ? { mean: mean(values), std: sampleStd(values), n: values.length } : null;
+    const line = arm.evals.findLast((candidate) => candidate.eval[dataName] && (candidate.step === 0 ? phase === "step 0" : candidate.phase === phase));
+    return rows.length > 0 ? [mean(rows.map((record) => record.mri)), line ? line.eval[dataName].mri_se : null] : [null];
+  }));
 }

@@ -29,7 +29,7 @@ function drawChart(id) {
   const width = chart.host.clientWidth || 800;
   cutNames.clear();
   const built = chart.build(width);
-  chart.captionHost.textContent = [chart.caption, built && built.note, built && coincidenceNote(built), cutNote()].filter((part) => part).join(" ");
+  chart.captionHost.textContent = keptTogether([chart.caption, built && built.note, built && coincidenceNote(built), cutNote()].filter((part) => part).join(" "));
   if (built === null) {
     Plotly.purge(chart.host);
     chart.followed = false;

@@ -14,7 +14,7 @@ function readReport(raw) {
   report.arms = (results.arms || []).map((arm) => readArm(arm, Object.hasOwn(runs, arm.name) ? runs[arm.name] : {}, raw.columns || []));
   report.groups = readGroups(report.arms);
   report.dataSets = unique(report.arms.flatMap((arm) => arm.evals.flatMap((line) => Object.keys(line.eval))));
-  Object.assign(report, oldAndNewData(report));
+  Object.assign(report, oldAndNewSets(report.arms));
   report.seeds = Math.max(1, ...report.groups.map((group) => group.arms.length));
   return report;
 }
@@ -89,28 +89,13 @@ function assignColors(groups) {
   }
 }
 
-// The old data set is the one named like data of the first phase, the new one like data of the
-// last; where names do not tell, the sets whose loss rose most and fell most over the last phase.
-function oldAndNewData(report) {
-  const sets = report.dataSets;
-  const shifted = report.arms.filter((arm) => arm.phases.length > 1 || isContinued(arm));
-  if (sets.length < 2 || shifted.length === 0) return { oldData: sets[0] || null, newData: null };
-  const trained = (arm, index) => (((arm.resolved.phase || []).at(index) || {}).data || []).map((source) => source.name);
-  const learned = new Set(shifted.flatMap((arm) => trained(arm, -1)));
-  const before = (arm) => (arm.phases.length > 1 ? trained(arm, 0) : sets.filter((name) => !learned.has(name)));  // of one phase: what its recipe does not train on
-  const first = new Set(shifted.flatMap(before));
-  const oldNamed = sets.filter((name) => first.has(name));
-  const newNamed = sets.filter((name) => !first.has(name) && shifted.some((arm) => trained(arm, -1).includes(name)));
-  if (oldNamed.length > 0 && newNamed.length > 0) return { oldData: oldNamed[0], newData: newNamed[0] };
-  const change = (name) => mean(shifted.map((arm) => evalChange(arm, name)).filter((value) => value !== null));
-  const ordered = [...sets].sort((a, b) => change(a) - change(b));
-  return { oldData: ordered.at(-1), newData: ordered[0] };
-}
-
-function evalChange(arm, name) {
-  const ends = [arm.phases[0].last_step, arm.phases.at(-1).last_step]
-    .map((step) => arm.evals.findLast((line) => line.step === step && line.eval[name]));
-  return ends[0] && ends[1] ? ends[1].eval[name].loss - ends[0].eval[name].loss : null;
+// The held-out sets of the old and of the new data, as the results name them: those of the first arm whose data shift. Without such an
+// arm nothing is new, and the old set is that of the first arm that has one.
+function oldAndNewSets(arms) {
+  const shifted = arms.find((arm) => arm.old_data && arm.new_data && arm.old_data !== arm.new_data);
+  if (shifted) return { oldData: shifted.old_data, newData: shifted.new_data };
+  const known = arms.find((arm) => arm.old_data);
+  return { oldData: known ? known.old_data : null, newData: null };
 }
 
 // A figure of one line's routing: of a layer, or the mean over layers; null for a dense model.

@@ -8,9 +8,14 @@ function make(tag, attributes = {}, ...children) {
     else if (value === true) node.setAttribute(key, "");
     else node.setAttribute(key, value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  node.append(...children.filter((child) => child !== null && child !== undefined).map((child) => (typeof child === "string" ? keptTogether(child) : child)));
   return node;
 }
+
+// A number and its unit, and a figure and its error, do not break apart at the end of a line: "50.0 %", "4.11 ± 0.11 nats".
+const kUnitWords = "%|nats|px|s|min|h|GiB|MiB|GFLOP/s|thousand|million|billion";
+const kBeforeUnit = new RegExp(`(\\d[kMBT]?|\\+?\\d) (?=(?:${kUnitWords})(?![\\p{L}\\p{N}]))`, "gu");
+function keptTogether(text) { return text.replace(kBeforeUnit, "$1\u00a0").replace(/(\d) ±/g, "$1\u00a0±").replace(/± (?=\d)/g, "±\u00a0"); }
 
 // A section of the page, with its entry in the table of contents.
 function addSection(id, title, intro) {

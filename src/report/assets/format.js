@@ -82,10 +82,11 @@ function wrappedName(text, longest, lines = 3) {
   let rest = String(text);
   const out = [];
   while (rest.length > longest && out.length + 1 < lines) {
-    const at = Math.max(...["-", "_", " ", ".", "+", ",", "=", "/"].map((sign) => rest.lastIndexOf(sign, longest - 1)));
+    const signs = [...rest.slice(0, longest + 1).matchAll(/[-_ +=/]|[.,](?!\d)/g)].map(({ index }) => index).filter((index) => index < longest);  // "0.2" stays whole
+    const at = signs.at(-1) ?? -1;
     const left = longest * (lines - out.length - 1);  // room after this line
     const isWhole = rest.length - at - 1 <= left || rest.length - longest > left;
-    const end = at >= longest / 3 && isWhole ? at + 1 : longest;
+    const end = at >= longest / 4 && isWhole ? at + 1 : longest;
     out.push(rest.slice(0, end));
     rest = rest.slice(end);
   }

@@ -14,7 +14,7 @@ function addHead(report) {
 
 function tiles(figures) {
   if (figures.length === 0) return null;
-  const parts = (value) => value.split(/( ± [\d.]+)/).map((part) => (part.startsWith(" ± ") ? make("span", { class: "spread" }, part) : part));
+  const parts = (value) => value.split(/([\u00a0 ]±[\u00a0 ][\d.]+)/).map((part) => (/^[\u00a0 ]±/.test(part) ? make("span", { class: "spread" }, part) : part));
   return make("dl", { class: "tiles" }, ...figures.map(([value, label, digits]) =>
     make("div", { class: "tile" }, make("dt", {}, label), make("dd", { title: digits }, ...parts(value)))));
 }

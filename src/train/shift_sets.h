@@ -1,0 +1,22 @@
+// Which held-out sets tell of an arm's old data and of its new: named here once, for tables, headlines, results.json and the page.
+#pragma once
+
+#include <string>
+
+#include "train/arm.h"
+
+namespace evenkeel::train {
+
+// The held-out sets on which an arm's forgetting and learning are read: those of the last phase's evaluation that have the name or
+// the file of a source, or are the part of it that `prepare --holdout` kept back. A source without one stands under its own name.
+struct ShiftSets {
+  std::string old_data;  // of the sources of the first phase, the first that has one
+  std::string new_data;  // of the last phase's that the first phase did not have; where it had all, of all of them
+};
+ShiftSets shift_sets(const Arm& arm);
+// Whether the last phase evaluates a set of this name.
+bool is_evaluated(const Arm& arm, const std::string& set);
+// Those of the two that no evaluation is of, so that nothing can be said of them; empty: both are there.
+std::string sets_without_evaluation(const Arm& arm);
+
+}  // namespace evenkeel::train
