@@ -10,7 +10,9 @@
 #include "core/counted.h"
 #include "core/errors.h"
 #include "core/json_lines.h"
+#include "core/run_lines.h"
 #include "core/units.h"
+#include "core/with_error.h"
 #include "data/description.h"
 #include "data/indexed_dataset.h"
 #include "train/metrics.h"
@@ -19,6 +21,8 @@ namespace evenkeel::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+std::string loss_text(const Json& loss) { return rounded(loss.as_double(), /*decimals=*/4); }
 
 int64_t n_of(const auto& list) { return static_cast<int64_t>(list.size()); }
 
@@ -50,12 +54,12 @@ void print_phases(const std::vector<Json>& metrics) {
     std::cout << "  phase " << name << ":";
     if (lines.last_step > 0)
       std::cout << " steps " << lines.first_step << " to " << lines.last_step << ", last loss "
-                << lines.last_loss.dump();
+                << loss_text(lines.last_loss);
     std::cout << "\n";
     if (!lines.last_eval.is_object()) continue;
     for (const auto& [set, result] : lines.last_eval.as_object())
       if (const Json* loss = result.find("loss"))
-        std::cout << "    held out " << set << ": loss " << loss->dump() << "\n";
+        std::cout << "    held out " << set << ": loss " << loss_text(*loss) << "\n";
   }
 }
 
@@ -80,14 +84,14 @@ void inspect_dataset(const fs::path& prefix) {
 
 void inspect_run(const fs::path& run) {
   const fs::path metrics = run / "metrics.jsonl";
-  const auto lines = fs::exists(metrics) ? train::read_metrics(metrics) : std::vector<Json>{};
+  const auto lines = fs::exists(metrics) ? read_run_lines(metrics) : std::vector<Json>{};
   std::cout << "evenkeel run: " << run.string() << ", "
             << (fs::exists(run / "results.json") ? "finished" : "not finished") << "\n";
   print_phases(lines);
 }
 
 void inspect_metrics(const fs::path& path) {
-  const auto lines = train::read_metrics(path);
+  const auto lines = read_run_lines(path);
   std::cout << "metrics of a run: " << counted(n_of(lines), "line") << "\n";
   print_phases(lines);
 }

@@ -30,16 +30,16 @@ std::string stdout_of(F&& call) {
 constexpr const char* kMetrics =
     "{\"step\": 1, \"phase\": \"a\", \"loss\": 4.5}\n"
     "{\"step\": 2, \"phase\": \"a\", \"loss\": 4.25}\n"
-    "{\"step\": 2, \"phase\": \"a\", \"eval\": {\"en\": {\"loss\": 4.125}}}\n"
+    "{\"step\": 2, \"phase\": \"a\", \"eval\": {\"en\": {\"loss\": 4.123456789012345}}}\n"
     "{\"step\": 3, \"phase\": \"b\", \"loss\": 3.5}\n";
 
 TEST(Inspect, ShowsThePhasesOfARun) {
   const TemporaryFolder folder;
   folder.write("metrics.jsonl", kMetrics);
   const std::string phases =
-      "  phase a: steps 1 to 2, last loss 4.25\n"
-      "    held out en: loss 4.125\n"
-      "  phase b: steps 3 to 3, last loss 3.5\n";
+      "  phase a: steps 1 to 2, last loss 4.2500\n"
+      "    held out en: loss 4.1235\n"
+      "  phase b: steps 3 to 3, last loss 3.5000\n";
   EXPECT_EQ(stdout_of([&] { inspect_run(folder.path()); }),
             "evenkeel run: " + folder.path().string() + ", not finished\n" + phases);
   EXPECT_EQ(stdout_of([&] { inspect_metrics(folder / "metrics.jsonl"); }), "metrics of a run: 4 lines\n" + phases);

@@ -19,11 +19,6 @@ std::vector<std::string_view> whole_lines(std::string_view text);
 // The document of every whole line. DataError names the path and the line that is damaged.
 std::vector<Json> read_json_lines(const std::filesystem::path& path);
 
-// What every reader of a run's metrics.jsonl relies on: an object with the step and its phase, and what a step, an evaluation or a
-// saturation says, as far as it is there (docs/formats.md). DataError "WHERE: got …".
-void require_run_line(const Json& line, const std::string& where);
-// The lines of a metrics.jsonl, each checked so. DataError names the path and the line.
-std::vector<Json> read_run_lines(const std::filesystem::path& path);
 // "runs/a/metrics.jsonl, line 3"
 std::string place_of_line(const std::filesystem::path& path, size_t number);
 

@@ -29,38 +29,6 @@ TEST(ReadJsonLines, ReadsEachAndNamesADamagedOne) {
   EXPECT_THROW(read_json_lines(folder / "absent.jsonl"), DataError);
 }
 
-TEST(ReadRunLines, NamesTheLineAndWhatIsWrongInIt) {
-  const testing::TemporaryFolder folder;
-  const std::string good =
-      R"({"step":1,"phase":"a","loss":2.5,"tokens":32,"routing":[{"layer":0,"mri":0.5}]})"
-      "\n"
-      R"({"step":1,"phase":"a","eval":{"held":{"loss":2,"routing":[{"layer":0,"mri":0.5}]}}})"
-      "\n"
-      R"({"step":1,"phase":"a","saturation":{"held":[]}})"
-      "\n";
-  EXPECT_EQ(read_run_lines(folder.write("good.jsonl", good)).size(), 3u);
-  const auto message = [&](const std::string& line) {
-    const auto path = folder.write("bad.jsonl", good + line + "\n");
-    return testing::message_of<DataError>([&] { read_run_lines(path); });
-  };
-  const std::pair<const char*, const char*> wrong[] = {
-      {R"([1])", "got array; need an object"},
-      {R"({"phase":"a","loss":1})", "got a line without a step"},
-      {R"({"step":2.5,"phase":"a","loss":1})", "got a line without a step"},
-      {R"({"step":2,"phase":1,"loss":1})", "got a line without a phase"},
-      {R"({"step":2,"phase":"a"})", "got no 'loss'"},
-      {R"({"step":2,"phase":"a","loss":null})", "got null as 'loss'; need a number"},
-      {R"({"step":2,"phase":"a","loss":1,"routing":{}})", "got object as 'routing'; need an array"},
-      {R"({"step":2,"phase":"a","loss":1,"routing":[1]})", "got integer as a layer of 'routing'; need an object"},
-      {R"({"step":2,"phase":"a","loss":1,"routing":[{"layer":0}]})", "got no 'mri'"},
-      {R"({"step":2,"phase":"a","eval":[]})", "got array as 'eval'; need an object"},
-      {R"({"step":2,"phase":"a","eval":{"held":3}})", "got integer as the evaluation of 'held'; need an object"},
-      {R"({"step":2,"phase":"a","eval":{"held":{}}})", "got no 'loss'"},
-      {R"({"step":2,"phase":"a","saturation":{"held":{}}})", "got object as the saturation of 'held'; need an array"},
-  };
-  for (const auto& [line, words] : wrong) EXPECT_THAT(message(line), HasSubstr(std::string("bad.jsonl, line 4: ") + words)) << line;
-}
-
 TEST(WithPath, BecomesTheErrorThatIsAskedFor) {
   const auto message = [](auto&& use) { return testing::message_of<CheckpointError>([&] { with_path_as<CheckpointError>("d/a.json", use); }); };
   EXPECT_EQ(message([] { return Json("x").as_int(); }), "d/a.json: got string; need integer");

@@ -24,7 +24,7 @@ class PageTest : public ::testing::Test {
     std::string metrics;
     for (int step = 1; step <= n_steps; ++step)
       metrics += R"({"step":)" + std::to_string(step) + R"(,"phase":"one","loss":2.5,"routing":[{"layer":0,"mri":0.5,"load":[0.25,0.75]}]})" + "\n";
-    metrics += R"({"step":)" + std::to_string(n_steps) + R"(,"phase":"one","eval":{"held":{"loss":2.5,"routing":[]}}})" + "\n";
+    metrics += R"({"step":)" + std::to_string(n_steps) + R"(,"phase":"one","eval":{"held":{"loss":2.5}}})" + "\n";
     metrics += R"({"step":)" + std::to_string(n_steps) + R"(,"phase":"one","saturation":{}})" + "\n";
     metrics += R"({"step":)";  // torn by a kill
     write_file_atomically(path / "metrics.jsonl", metrics);

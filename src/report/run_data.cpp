@@ -3,6 +3,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "core/run_lines.h"
 #include "report/local_paths.h"
 
 namespace evenkeel::report {

@@ -21,11 +21,13 @@ class RunDataTest : public ::testing::Test {
       Json line = Json::Object{{"step", step}, {"phase", step <= n_steps ? "one" : "two"}, {"tokens", 1024 * step}, {"loss", 9.0}, {"loss_terms", Json::Object{{"cross_entropy", step / 7.0}}}, {"lr", 0.25}};
       line["routing"] = Json::Array{layer};
       lines += line.dump() + "\n";
+      if (step > 1) continue;
+      lines += R"({"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5,"routing":[{"layer":3,"mri":0.5}]}}})"
+               "\n";
+      lines += R"({"step":1,"phase":"one","saturation":{"held":[]}})"
+               "\n";
     }
-    lines += R"({"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5,"routing":[{"layer":3,"mri":0.5}]}}})"
-             "\n";
-    lines += R"({"step":1,"phase":"one","saturation":{"held":[]}})"
-             "\n{\"torn";
+    lines += "{\"torn";
     folder_.write("metrics.jsonl", lines);
     folder_.write("resolved.json", resolved);
   }
@@ -121,6 +123,11 @@ TEST_F(RunDataTest, RefusesWhatIsNoRun) {
   write(1, "{");
   EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("resolved.json"));
   write(1);
+  folder_.write("metrics.jsonl", R"({"step":1,"phase":"one","loss":2.5})"
+                                 "\n"
+                                 R"({"step":3,"phase":"one","loss":2.5})"
+                                 "\n");
+  EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("metrics.jsonl, line 2: got step 3 after step 1; need every step of the run in order"));
   folder_.write("metrics.jsonl", "{\"step\":1}\n");
   EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("metrics.jsonl, line 1: got a line without a phase"));
 }

@@ -4,6 +4,7 @@
 
 #include "checkpoint/manifest.h"
 #include "core/file_io.h"
+#include "core/run_lines.h"
 #include "train/metrics.h"
 #include "train/phase.h"
 #include "train/recipe_changes.h"
@@ -20,7 +21,7 @@ int64_t last_step_of(const ArmPlan& arm, size_t n_phases) {
 
 void copy_metrics(const fs::path& from, const fs::path& to, int64_t last_step) {
   std::string text;
-  for (const auto& line : train::read_metrics(from))
+  for (const auto& line : read_run_lines(from))
     if (line.at("step").as_int() <= last_step) text += line.dump() + "\n";
   write_file_atomically(to, text);
 }

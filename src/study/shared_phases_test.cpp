@@ -5,6 +5,7 @@
 
 #include "checkpoint/manifest.h"
 #include "core/log.h"
+#include "core/run_lines.h"
 #include "ops/device.h"
 #include "study/jobs.h"
 #include "support/tiny_run.h"
@@ -93,7 +94,7 @@ TEST_F(TakeSharedPhases, ALaterArmBeginsWhereTheEarlierOneWas) {
   EXPECT_EQ(take_shared_phases(plan_, 1, arms()), "a");
   EXPECT_THAT(checkpoint::saved_steps(arms() / "b"), ElementsAre(6));
   checkpoint::verify_folder(arms() / "b" / "checkpoints" / "step-00000006", /*deep=*/true);
-  const auto lines = train::read_metrics(arms() / "b" / "metrics.jsonl");
+  const auto lines = read_run_lines(arms() / "b" / "metrics.jsonl");
   EXPECT_EQ(lines.back().at("step").as_int(), 6);
   EXPECT_EQ(lines.back().at("phase").as_string(), "one");
   EXPECT_EQ(take_shared_phases(plan_, 1, arms()), "");  // it has them now

@@ -5,6 +5,7 @@
 
 #include "core/file_io.h"
 #include "core/log.h"
+#include "core/run_lines.h"
 #include "ops/device.h"
 #include "train/inputs.h"
 #include "support/tiny_run.h"
@@ -61,7 +62,7 @@ TEST_F(StudyTest, RunsItsArmsAndWritesTablesAndHeadlines) {
   EXPECT_EQ(results.at("tables").at("forgetting").at("rows").size(), 6u);  // 3 arms, 2 phases, 1 held-out set
   EXPECT_EQ(read_file(out() / "csv" / "forgetting.csv").substr(0, 14), "arm,phase,data");
   for (const char* arm : {"dense", "moe", "moe-r50"}) {
-    EXPECT_EQ(train::read_metrics(out() / "arms" / arm / "metrics.jsonl").back().at("step").as_int(), 10) << arm;
+    EXPECT_EQ(read_run_lines(out() / "arms" / arm / "metrics.jsonl").back().at("step").as_int(), 10) << arm;
     // An arm's recipe stands by itself.
     EXPECT_NO_THROW(train::read_run_config(read_toml((out() / "arms" / arm / "recipe.toml").string()))) << arm;
   }

@@ -13,6 +13,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/output.h"
+#include "core/run_lines.h"
 
 namespace evenkeel::train {
 namespace {
@@ -41,12 +42,6 @@ To bits_of(From value) {
   return out;
 }
 
-// The step of a line after one of step `reached`: the same (an evaluation) or the next.
-int64_t next_step(int64_t reached, int64_t step, const std::string& where) {
-  require<DataError>(step == reached || step == reached + 1, where, ": got step ", step, " after step ", reached, "; need every step of the run in order");
-  return step;
-}
-
 void require_finite(const Json& value, const std::string& key, const std::string& where) {
   if (value.is_number()) require<NumericsError>(std::isfinite(value.as_double()), where, ": got ", value.as_double(), " as '", key, "'; need a finite number");
   if (value.is_array())
@@ -62,20 +57,19 @@ double wall_seconds() { return std::chrono::duration<double>(std::chrono::system
 MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step) : path_(path) {
   std::string kept;
   if (last_step > 0) {
-    int64_t reached = 0;
+    RunLines lines;
     size_t number = 0;
     const std::string text = std::filesystem::exists(path) ? read_file(path) : "";
     for (const auto line : whole_lines(text)) {
       const std::string where = place_of_line(path, ++number);
       const Json json = Json::parse(line, where);
-      require_run_line(json, where);
-      const int64_t step = json.at("step").as_int();
-      if (step > last_step) break;
+      const Json* step = json.find("step");
+      if (step != nullptr && step->is_integer() && step->as_int() > last_step) break;
+      lines.add(json, where);
       remember(json);
-      reached = next_step(reached, step, where);
       kept += std::string(line) + '\n';
     }
-    require<DataError>(reached == last_step, path.string(), ": got lines up to step ", reached, "; need those up to step ", last_step, ", which the checkpoint goes on from");
+    require<DataError>(lines.step() == last_step, path.string(), ": got lines up to step ", lines.step(), "; need those up to step ", last_step, ", which the checkpoint goes on from");
   }
   write_file_atomically(path, kept);
   descriptor_ = open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -108,13 +102,6 @@ void MetricsFile::write(const Json& line) {
 
 void MetricsFile::sync() {
   require<MachineError>(fsync(descriptor_) == 0, path_.string(), ": got '", std::strerror(errno), "' on syncing; need it to succeed");
-}
-
-std::vector<Json> read_metrics(const std::filesystem::path& path) {
-  auto lines = read_run_lines(path);
-  int64_t reached = 0;
-  for (size_t i = 0; i < lines.size(); ++i) reached = next_step(reached, lines[i].at("step").as_int(), place_of_line(path, i + 1));
-  return lines;
 }
 
 uint32_t crc32c(std::string_view bytes) {

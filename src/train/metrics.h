@@ -35,10 +35,6 @@ class MetricsFile {
   std::set<std::string> keys_;  // of the lines of step_
 };
 
-// Every line of a metrics.jsonl; a torn last line is left out. DataError names the line that is damaged, or where steps are
-// missing: those of a run are 1, 2, … without a hole.
-std::vector<Json> read_metrics(const std::filesystem::path& path);
-
 // TensorBoard scalars: records with masked CRC-32C around Event messages.
 class TensorBoardFile {
  public:

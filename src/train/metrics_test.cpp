@@ -7,6 +7,7 @@
 
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/run_lines.h"
 #include "support/files.h"
 
 namespace evenkeel::train {
@@ -54,11 +55,11 @@ TEST(MetricsFile, RefusesAFolderThatIsNotThere) {
 
 TEST(ReadMetrics, LeavesOutATornLastLineAndNamesADamagedOne) {
   const TemporaryFolder folder;
-  const auto lines = read_metrics(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"loss\":1}\n{\"st"));
+  const auto lines = read_run_lines(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"loss\":1}\n{\"st"));
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(lines[1].at("step").as_int(), 2);
-  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":\n{\"step\":3,\"phase\":\"a\",\"loss\":1}\n")); }), HasSubstr("line 2"));
-  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"loss\":2}\n")); }), HasSubstr("line 2: got a line without a step"));
+  EXPECT_THAT(message_of<DataError>([&] { read_run_lines(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":\n{\"step\":3,\"phase\":\"a\",\"loss\":1}\n")); }), HasSubstr("line 2"));
+  EXPECT_THAT(message_of<DataError>([&] { read_run_lines(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"loss\":2}\n")); }), HasSubstr("line 2: got a line without a step"));
 }
 
 TEST(MetricsFile, NamesTheLineThatIsDamaged) {
@@ -76,10 +77,10 @@ TEST(MetricsFile, NamesTheLineThatIsDamaged) {
 TEST(ReadMetrics, NamesWhereStepsAreMissing) {
   const TemporaryFolder folder;
   const auto path = folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":1,\"phase\":\"a\",\"eval\":{}}\n{\"step\":3,\"phase\":\"a\",\"loss\":1}\n");
-  EXPECT_THAT(message_of<DataError>([&] { read_metrics(path); }), HasSubstr("line 3: got step 3 after step 1"));
+  EXPECT_THAT(message_of<DataError>([&] { read_run_lines(path); }), HasSubstr("line 3: got step 3 after step 1"));
   EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3); }), HasSubstr("line 3: got step 3 after step 1"));
-  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":2,\"phase\":\"a\",\"loss\":1}\n")); }), HasSubstr("line 1: got step 2 after step 0"));
-  EXPECT_THAT(message_of<DataError>([&] { read_metrics(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"loss\":1}\n{\"step\":1,\"phase\":\"a\",\"loss\":1}\n")); }), HasSubstr("line 3: got step 1 after step 2"));
+  EXPECT_THAT(message_of<DataError>([&] { read_run_lines(folder.write("m.jsonl", "{\"step\":2,\"phase\":\"a\",\"loss\":1}\n")); }), HasSubstr("line 1: got step 2 after step 0"));
+  EXPECT_THAT(message_of<DataError>([&] { read_run_lines(folder.write("m.jsonl", "{\"step\":1,\"phase\":\"a\",\"loss\":1}\n{\"step\":2,\"phase\":\"a\",\"loss\":1}\n{\"step\":1,\"phase\":\"a\",\"loss\":1}\n")); }), HasSubstr("line 3: got step 1 after step 2"));
 }
 
 TEST(Crc32c, MatchesRfc3720) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/run_lines.h"
 #include "support/trained_runs.h"
 
 namespace evenkeel::train {
@@ -33,7 +34,7 @@ TEST_F(OpenRunTest, ADamagedCheckpointIsPutAsideAndAFileThatIsNotListedIsNoDamag
   train("run");
   for (const int64_t step : {6, 10}) write_file_atomically(checkpoint("run", step) / ".DS_Store", "x");
   EXPECT_EQ(train("run", {"phase.two.steps=5"}, /*resume=*/true, /*allow_change=*/true), TrainOutcome::finished);
-  EXPECT_EQ(read_metrics(folder_ / "run" / "metrics.jsonl").size(), 16u);  // of 11 steps, three evaluations and two saturations
+  EXPECT_EQ(read_run_lines(folder_ / "run" / "metrics.jsonl").size(), 16u);  // of 11 steps, three evaluations and two saturations
   EXPECT_TRUE(std::filesystem::exists(checkpoint("run", 10) / ".DS_Store"));
   for (const int64_t step : {10, 11}) write_file_atomically(checkpoint("run", step) / "model.safetensors", "short");
   std::filesystem::remove(folder_ / "run" / "results.json");
@@ -148,7 +149,7 @@ TEST_F(OpenRunTest, AFileWithTheNameOfACheckpointIsFoundBeforeTraining) {
   train_run(config(), stopping);
   folder_.write("run/checkpoints/step-00000006", "mine");
   EXPECT_THAT(message_of<ConfigError>([&] { train("run", {}, /*resume=*/true); }), HasSubstr("step-00000006: got a file where a checkpoint is to be written"));
-  EXPECT_EQ(read_metrics(folder_ / "run" / "metrics.jsonl").size(), 1u);
+  EXPECT_EQ(read_run_lines(folder_ / "run" / "metrics.jsonl").size(), 1u);
 }
 
 TEST_F(OpenRunTest, ARecipeOfTheSameValuesKeepsItsOwnersNotes) {

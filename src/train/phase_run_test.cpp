@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/run_lines.h"
 #include "checkpoint/model_source.h"
 #include "support/gradients.h"
 #include "support/trained_runs.h"
@@ -24,7 +25,7 @@ TEST_F(PhaseRunTest, FrozenParametersStayThroughTheirPhase) {
 
 TEST_F(PhaseRunTest, ReplayDrawsItsShareAndNamesIt) {
   train("run", {"phase.two.replay={fraction = 0.25, from = \"one\", mode = \"seen\"}"});
-  for (const auto& line : read_metrics(folder_ / "run" / "metrics.jsonl")) {
+  for (const auto& line : read_run_lines(folder_ / "run" / "metrics.jsonl")) {
     if (line.find("sources") == nullptr || line.at("phase").as_string() == "one") continue;
     EXPECT_EQ(line.at("sources").at("replay/a").as_int(), 1);
     EXPECT_EQ(line.at("sources").at("b").as_int(), 3);
@@ -37,7 +38,7 @@ TEST_F(PhaseRunTest, TheLastPhaseOfANameIsReplayed) {
   train("de", {data("y", "b")});
   const auto start = [&](const char* phase, const char* run) { return std::string("phase.") + phase + ".start={from = \"" + (folder_ / run).string() + "\"}"; };
   train("run", {"phase.one.name=p1", "phase.two.name=p2", start("p1", "en"), start("p2", "de"), "phase.p2.replay={fraction = 0.5, from = \"two\"}"});
-  const auto lines = read_metrics(folder_ / "run" / "metrics.jsonl");
+  const auto lines = read_run_lines(folder_ / "run" / "metrics.jsonl");
   EXPECT_EQ(lines[lines.size() - 3].at("sources").at("replay/y").as_int(), 2);  // of the run that this phase starts from
 }
 

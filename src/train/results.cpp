@@ -6,6 +6,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "core/run_lines.h"
 #include "core/with_error.h"
 #include "model/layout.h"
 #include "optim/schedule.h"
@@ -261,7 +262,7 @@ Arm read_arm(const std::string& name, const std::string& group, const std::files
   Arm arm{name, group, run, {}, {}, {}, {}};
   const auto path = run / "resolved.json";
   arm.resolved = read_json(path);
-  for (auto& line : read_metrics(run / "metrics.jsonl")) {
+  for (auto& line : read_run_lines(run / "metrics.jsonl")) {
     if (line.find("eval") != nullptr) {
       arm.evaluations.push_back(std::move(line));
     } else if (line.find("saturation") != nullptr) {
@@ -468,8 +469,8 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
 }
 }  // namespace
 
-Json run_results(const std::filesystem::path& run, const Json& machine) {
-  const std::string name = std::filesystem::absolute(run).lexically_normal().filename().string();
+Json run_results(const std::filesystem::path& run, const Json& machine, const std::string& name_given) {
+  const std::string name = !name_given.empty() ? name_given : std::filesystem::absolute(run).lexically_normal().filename().string();
   const Arm arm = read_arm(name, name, run);
   auto tables = new_tables();
   add_rows({arm}, tables);

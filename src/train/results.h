@@ -52,7 +52,7 @@ std::vector<std::string> router_notes(const std::vector<Arm>& arms);
 Json definitions_json();
 Json tables_json(const NamedTables& tables);
 
-// The whole results.json of one run; `machine` as of machine_json.
-Json run_results(const std::filesystem::path& run, const Json& machine);
+// The whole results.json of one run; `machine` as of machine_json. `name_given`: of the run in it; "" = that of its folder.
+Json run_results(const std::filesystem::path& run, const Json& machine, const std::string& name_given = "");
 
 }  // namespace evenkeel::train

@@ -7,6 +7,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
+#include "core/run_lines.h"
 #include "train/metrics.h"
 #include "train/recipe_changes.h"
 
@@ -135,7 +136,7 @@ std::string name_like_a_step(const std::filesystem::path& folder) {
 // CheckpointError where a run without a checkpoint once had one: to start over would empty its metrics.
 void require_never_saved(const std::filesystem::path& run) {
   const auto metrics = run / "metrics.jsonl", resolved_path = run / "resolved.json", checkpoints = run / "checkpoints";
-  const auto lines = std::filesystem::exists(metrics) ? read_metrics(metrics) : std::vector<Json>{};
+  const auto lines = std::filesystem::exists(metrics) ? read_run_lines(metrics) : std::vector<Json>{};
   std::string evidence;
   if (const auto name = name_like_a_step(checkpoints); !name.empty()) evidence = checkpoints.string() + " has " + name + ", which is no name of a checkpoint";
   if (evidence.empty() && std::filesystem::exists(run / "results.json")) evidence = "results.json says that the run was finished";

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/run_lines.h"
 #include "support/trained_runs.h"
 
 namespace evenkeel::train {
@@ -17,7 +18,7 @@ TEST_F(RunEvaluationTest, WeightsFromElsewhereHaveABaseline) {
   train("first");
   const std::string from = "model={from = \"" + (folder_ / "first").string() + "\"}";
   train("second", {from});
-  const auto lines = read_metrics(folder_ / "second" / "metrics.jsonl");
+  const auto lines = read_run_lines(folder_ / "second" / "metrics.jsonl");
   ASSERT_NE(lines.at(0).find("eval"), nullptr);
   EXPECT_EQ(lines[0].at("step").as_int(), 0);
   const Json results = Json::parse(read_file(folder_ / "second" / "results.json"), "r");
@@ -33,7 +34,7 @@ TEST_F(RunEvaluationTest, WeightsFromElsewhereHaveABaseline) {
   EXPECT_DOUBLE_EQ(shift.at(0).at(4).as_double(), sum);                                 // the mean over its two layers
   EXPECT_EQ(results.at("tables").at("saturation").at("rows").at(0).at(3).as_int(), 0);  // from step 0
   // It is the loss that the first run ended with.
-  const auto first = read_metrics(folder_ / "first" / "metrics.jsonl");
+  const auto first = read_run_lines(folder_ / "first" / "metrics.jsonl");
   for (auto line = first.rbegin(); line != first.rend(); ++line) {
     if (line->find("eval") == nullptr) continue;
     EXPECT_DOUBLE_EQ(line->at("eval").at("held").at("loss").as_double(), baseline);

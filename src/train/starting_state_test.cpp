@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/run_lines.h"
 #include "checkpoint/model_source.h"
 #include "support/gradients.h"
 #include "support/trained_runs.h"
@@ -24,7 +25,7 @@ TEST_F(StartingStateTest, SaturationRunsEachCheckpointWithItsRouterStates) {
     train(run, {"model.balance={loss = []}", "model.router={kind = \"loss_free\", rate = 0.5" + keys + "}", "phase.two.schedule={kind = \"constant\", lr_max = 1e-12}",
                 "phase.two.steps=3"});  // odd: the choices swing to and fro at this rate
     double sum = 0;
-    for (const auto& line : read_metrics(folder_ / run / "metrics.jsonl"))
+    for (const auto& line : read_run_lines(folder_ / run / "metrics.jsonl"))
       if (const Json* sets = line.find("saturation"))
         for (const auto& row : sets->at("held").as_array()) sum += row.at("saturation").as_double();
     return sum / 4;  // two layers, k = 1 and 2
@@ -58,7 +59,7 @@ TEST_F(StartingStateTest, WhatWasSeenIsWhatTheStartHadSeen) {
   train("straight", {replay, "phase.one.steps=3", "phase.two.steps=6"});
   const auto losses = [&](const std::string& run) {
     std::vector<double> out;
-    for (const auto& line : read_metrics(folder_ / run / "metrics.jsonl"))
+    for (const auto& line : read_run_lines(folder_ / run / "metrics.jsonl"))
       if (line.find("loss_terms") != nullptr && line.at("phase").as_string() == "two") out.push_back(line.at("loss").as_double());
     return out;
   };
@@ -95,7 +96,7 @@ TEST_F(StartingStateTest, ARunThatWasStartedFromMayGoWhileThisOneTrains) {
   std::vector<int64_t> from;
   const auto saturations = [&](const std::string& run) {
     from.clear();
-    for (const auto& line : read_metrics(folder_ / run / "metrics.jsonl"))
+    for (const auto& line : read_run_lines(folder_ / run / "metrics.jsonl"))
       if (const Json* sets = line.find("saturation")) from.push_back(sets->at("held").at(0).at("from").as_int());
     return from;
   };

@@ -11,6 +11,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
+#include "core/run_lines.h"
 #include "core/with_error.h"
 #include "model/layout.h"
 #include "ops/device.h"
@@ -101,7 +102,7 @@ TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoin
   const bool is_new = state.phase_step == 0;
   PhaseRun phase = begin_phase(setting, state);
   if (is_new) sinks.begin_phase(phase.config.name);
-  const auto known = is_new ? std::set<Alarm>{} : alarms_of_phase(read_metrics(setting.options.run / "metrics.jsonl"), phase.config.name);
+  const auto known = is_new ? std::set<Alarm>{} : alarms_of_phase(read_run_lines(setting.options.run / "metrics.jsonl"), phase.config.name);
   if (const auto fatal = fatal_alarm(setting, {known.begin(), known.end()})) {
     sinks.end();
     fail<NumericsError>("phase ", phase.config.name, ": got a run to go on with in which ", alarm_sentences({*fatal})[0], "; need --set train.on_collapse=warn to train on (now \"abort\")");

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/run_lines.h"
 #include "support/trained_runs.h"
 
 namespace evenkeel::train {
@@ -20,9 +21,9 @@ TEST_F(TrainerTest, AShortRunLeavesItsFiles) {
   EXPECT_EQ(read_file(folder_ / "run" / "recipe.toml"), "# a recipe\n");
   EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(6, 10));  // phase ends
   std::vector<Json> steps, evaluations, saturations;
-  for (auto& line : read_metrics(folder_ / "run" / "metrics.jsonl")) (line.find("eval") != nullptr ? evaluations : line.find("saturation") != nullptr ? saturations
-                                                                                                                                                      : steps)
-                                                                         .push_back(line);
+  for (auto& line : read_run_lines(folder_ / "run" / "metrics.jsonl")) (line.find("eval") != nullptr ? evaluations : line.find("saturation") != nullptr ? saturations
+                                                                                                                                                        : steps)
+                                                                           .push_back(line);
   ASSERT_EQ(steps.size(), 10u);
   ASSERT_EQ(evaluations.size(), 2u);
   ASSERT_EQ(saturations.size(), 1u);  // phase one starts from initialisation
@@ -80,7 +81,7 @@ TEST_F(TrainerTest, ACollapsedRouterIsAnAlarmOrTheEnd) {
   const std::vector<std::string> collapsing = {"phase.one.data=[{name = \"same\", path = \"" + (folder_ / "same").string() + "\"}]"};
   train("warns", collapsing);
   int64_t alarmed = 0;
-  for (const auto& line : read_metrics(folder_ / "warns" / "metrics.jsonl"))
+  for (const auto& line : read_run_lines(folder_ / "warns" / "metrics.jsonl"))
     if (const Json* alarms = line.find("alarms"); alarms != nullptr && alarmed == 0) {
       EXPECT_THAT(alarms->at(0).at("text").as_string(), HasSubstr("nearly all tokens have the same 2 of 4 experts"));
       alarmed = line.at("step").as_int();

@@ -11,6 +11,7 @@
 #include "checkpoint/manifest.h"
 #include "core/file_io.h"
 #include "core/log.h"
+#include "core/run_lines.h"
 #include "ops/device.h"
 #include "support/tiny_run.h"
 #include "train/metrics.h"
@@ -52,7 +53,7 @@ class RunTest : public ::testing::Test {
   // The lines of a run without what the clock put into them.
   std::vector<std::string> timeless_lines(const std::string& run) const {
     std::vector<std::string> out;
-    for (auto& line : train::read_metrics(folder_ / run / "metrics.jsonl")) {
+    for (auto& line : read_run_lines(folder_ / run / "metrics.jsonl")) {
       for (const char* key : {"seconds", "tokens_per_second", "gemm_fraction"})
         std::erase_if(line.as_object(), [&](const auto& entry) { return entry.first == key; });
       out.push_back(line.dump());
