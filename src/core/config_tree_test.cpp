@@ -87,7 +87,7 @@ TEST(ConfigTree, ErrorsNameFileLineAndPath) {
   EXPECT_THAT(message_for("rate = -inf"), HasSubstr("got rate = -inf; need a finite number"));
   EXPECT_THAT(message_for("[inner]\ncount = 1.5"), HasSubstr("recipe.toml:2:1: got inner.count = 1.5; need a whole number"));
   EXPECT_THAT(message_for("[inner]\ncount = 1e17"), HasSubstr("need a whole number below 9e15"));
-  EXPECT_THAT(message_for("[inner]\ncount = 99999999999999999999"), HasSubstr("got a whole number of more than 64 bits; need one up to 9223372036854775807"));
+  EXPECT_THAT(message_for("[inner]\ncount = 99999999999999999999"), HasSubstr("got the whole number 99999999999999999999, of more than 64 bits; need one up to 9223372036854775807"));
   EXPECT_THAT(message_for("enabled = 1"), HasSubstr("need true or false"));
   EXPECT_THAT(message_for("name = 3"), HasSubstr("need a string"));
   EXPECT_THAT(message_for("inner = 3"), HasSubstr("need a table"));
