@@ -317,6 +317,10 @@ std::vector<fs::path> files_named_like_steps(const fs::path& run) { return named
 
 namespace {
 
+std::string none_is_whole(const fs::path& run, size_t n_checkpoints, const std::string& reason) {
+  return join_parts(run.string(), ": got ", n_checkpoints, n_checkpoints == 1 ? " checkpoint, which is not whole (" : " checkpoints, none of them whole (", reason, "); need one of them restored from a copy");
+}
+
 // Checkpoints that an earlier resume put aside.
 std::vector<fs::path> folders_aside(const fs::path& run) { return leftovers_of(run / "checkpoints", std::string(kAsidePrefix) + "step-"); }
 
@@ -344,8 +348,21 @@ std::optional<NewestWhole> find_newest_whole(const fs::path& run) {
   const size_t n_aside = folders_aside(run).size();
   if (n_folders + n_aside == 0) return std::nullopt;
   if (reason.empty()) reason = (run / "checkpoints").string() + ": all were put aside as damaged";
-  fail<CheckpointError>(run.string(), ": got ", n_folders + n_aside, n_folders + n_aside == 1 ? " checkpoint, which is not whole (" : " checkpoints, none of them whole (", reason,
-                        "); need one of them restored from a copy, or another --out to start over");
+  fail<CheckpointError>(none_is_whole(run, n_folders + n_aside, reason), ", or another --out to start over");
+}
+
+void require_one_whole(const fs::path& run) {
+  auto folders = step_folders(run);
+  const size_t n_folders = folders.size();
+  std::string reason;  // the first that was found
+  for (; !folders.empty(); folders.pop_back()) {
+    try {
+      return verify_folder(folders.back(), /*deep=*/false);
+    } catch (const CheckpointError& error) {
+      if (reason.empty()) reason = error.what();
+    }
+  }
+  require<CheckpointError>(n_folders == 0, none_is_whole(run, n_folders, reason));
 }
 
 void put_aside(const fs::path& checkpoint, const std::string& reason) {

@@ -53,6 +53,10 @@ struct NewestWhole {
 // start over would lose what the user may yet restore. VersionError where the newest is of a newer evenkeel.
 std::optional<NewestWhole> find_newest_whole(const fs::path& run);
 
+// CheckpointError that names the newest checkpoint under RUN/checkpoints and its first difference, where there are some and none of them is
+// whole by names and sizes. Nothing where there is none at all.
+void require_one_whole(const fs::path& run);
+
 // Renames a damaged checkpoint to "damaged-NAME", or to "damaged-NAME.2" and so on where that is taken, with a warning.
 void put_aside(const fs::path& checkpoint, const std::string& reason);
 

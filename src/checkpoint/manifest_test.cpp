@@ -183,7 +183,7 @@ TEST_F(Manifest, RefusesWrongContent) {
     return R"({"format":"evenkeel.manifest.v1","files":[)" + file + "]}";
   };
   const std::pair<std::string, std::string> cases[] = {
-      {"", "not JSON"},
+      {"", "empty text"},
       {"[]", "format: got nothing; need a string"},
       {R"({"format":1,"files":[]})", "format: got integer"},
       {R"({"format":"evenkeel.manifest.vx","files":[]})", "got 'evenkeel.manifest.vx'; need 'evenkeel.manifest.v1'"},

@@ -72,16 +72,19 @@ fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step) {
     return path;
   }
   const auto steps = saved_steps(path);
+  if (steps.empty()) require_one_whole(path);
   if (!step) {
     require<CheckpointError>(!steps.empty(), path.string(), ": got a folder without a whole checkpoint; need a checkpoint, a run that has one, or a Hugging Face folder");
     step = steps.back();
     warn_of_later_ones(path, *step);
   }
+  const fs::path found = path / "checkpoints" / step_folder_name(*step);
+  if (fs::is_directory(found)) verify_folder(found, /*deep=*/false);  // one that is not whole is none of the saved steps: how it is damaged is said
   std::string known;
   for (const int64_t saved : steps) add_to_list(known, std::to_string(saved));
   require<CheckpointError>(std::find(steps.begin(), steps.end(), *step) != steps.end(), path.string(), ": got step ", *step,
                            "; need one of the saved steps: ", known.empty() ? "none" : known);
-  return path / "checkpoints" / step_folder_name(*step);
+  return found;
 }
 
 ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool deep) {

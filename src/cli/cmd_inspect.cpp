@@ -55,6 +55,7 @@ void print_folder(const fs::path& path) {
   if (fs::exists(path / "manifest.json")) return print_model("evenkeel checkpoint", checkpoint::open_model(path));
   if (fs::exists(path / "resolved.json")) {
     const auto steps = checkpoint::saved_steps(path);
+    if (steps.empty()) checkpoint::require_one_whole(path);
     inspect_run(path);
     std::cout << "saved steps: " << Json(steps).dump() << "\n";
     if (!steps.empty()) print_model("its last checkpoint", checkpoint::open_model(path));

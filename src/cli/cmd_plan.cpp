@@ -24,12 +24,12 @@ namespace {
 struct PlanOptions {
   std::string recipe, device;
   std::vector<std::string> overrides;
-  double gflops = 0;  // stated; 0 = measure
+  std::optional<double> gflops;  // stated; none: it is measured
   bool json = false, no_measure = false;
 };
 
 train::StepRate rate_of(const train::RunConfig& config, const PlanOptions& options, bool may_measure) {
-  if (options.gflops > 0) return train::stated_rate(config, options.gflops * 1e9);
+  if (options.gflops) return train::stated_rate(config, *options.gflops * 1e9);
   return train::measure_rate(config, options.device, may_measure);
 }
 
@@ -129,7 +129,7 @@ int plan_run(const ConfigNode& root, const PlanOptions& options) {
   auto config = train::read_run_config(root);
   train::resolve_lengths(config);
   data::Datasets datasets;
-  train::require_one_tokenizer(config, datasets);
+  train::check_sets_there(config, datasets);
   const auto rate = rate_of(config, options, !options.no_measure);
   const auto run = train::forecast(config, rate);
   const auto warnings = warnings_of(run, model::kept_balance_warning(*root.find("model"), config.model));
@@ -176,7 +176,7 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
   std::set<std::string> warnings;
   for (size_t i = 0; i < study.arms.size(); ++i) {
     const auto& arm = study.arms[i];
-    train::require_one_tokenizer(arm.config, datasets);
+    train::check_sets_there(arm.config, datasets);
     const auto rate = rates.of(arm.config);
     const auto run = train::forecast(arm.config, rate);
     const auto messages = warnings_of(run, arm.warning);
@@ -232,8 +232,8 @@ int cmd_plan(Options& options) {
   list_choices(options);
   options.example("evenkeel plan recipes/paper/granular-2b.toml");
   if (!options.parse()) return 0;
-  require<ConfigError>(plan.gflops >= 0 && plan.gflops <= 1e15, "--gflops: got ", plan.gflops,
-                       "; need 0 (measure here) to 1e15");
+  require<ConfigError>(!plan.gflops || (*plan.gflops >= 1e-3 && *plan.gflops <= 1e15), "--gflops: got ", plan.gflops.value_or(0),
+                       "; need 0.001 to 1e15, or no --gflops, to have the rate measured here");
   const ConfigNode root = read_recipe(plan.recipe, plan.overrides);
   if (root.find("study") != nullptr) return plan_study(study::read_study(root), plan);
   return plan_run(root, plan);

@@ -16,7 +16,7 @@ std::vector<int32_t> encoded(const data::Tokenizer& tokenizer, const std::string
   }
 }
 
-// The next line, without its end; false when nothing is left.
+// The next line, without its LF; false when nothing is left.
 bool next_line(std::istream& in, std::string& line, int64_t number) {
   line.clear();
   for (int c = in.rdbuf()->sbumpc(); c != std::char_traits<char>::eof(); c = in.rdbuf()->sbumpc()) {
@@ -32,9 +32,10 @@ bool next_line(std::istream& in, std::string& line, int64_t number) {
 
 int cmd_tokenize(Options& options) {
   std::string path;
-  bool no_special = false, decodes = false;
+  bool no_special = false, decodes = false, keeps_cr = false;
   options.add("--tokenizer", path, ".model file, or a folder that has one", true);
   options.flag("--no-special", no_special, "adds no BOS or EOS, whatever the tokenizer's files say");
+  options.flag("--keep-cr", keeps_cr, "keep the CR of line ends CR LF as text (default: dropped, as prepare reads them)");
   options.flag("--decode", decodes, "reads JSON arrays of ids, prints one JSON string a line");
   options.example("echo 'Hello world' | evenkeel tokenize --tokenizer tok.model");
   if (!options.parse()) return 0;
@@ -44,6 +45,7 @@ int cmd_tokenize(Options& options) {
   for (int64_t number = 1; std::cout.good() && next_line(std::cin, line, number); ++number) {
     const std::string where = "standard input, line " + std::to_string(number);
     if (!decodes) {
+      while (!keeps_cr && line.ends_with('\r')) line.pop_back();
       const auto ids = encoded(*tokenizer, line, !no_special, where);
       Json out = Json::array();
       for (const int32_t id : ids) out.push_back(int64_t{id});

@@ -20,7 +20,7 @@ int cmd_tokenizer(Options& options) {
   options.add("--out", out, "FILE.model to write", true);
   options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst");
   options.add("--text-field", training.reader.text_field, "field of the JSON records (default text)");
-  options.flag("--keep-cr", training.reader.keeps_carriage_returns, "keep line ends CR LF as they are (default: LF)");
+  options.flag("--keep-cr", training.reader.keeps_carriage_returns, "keep line ends CR LF and CR as they are (default: LF)");
   options.flag("--skip-bad", skips_bad, "pass over damaged lines");
   options.add("--max-sentences", training.max_sentences, {0, INT64_MAX, "all"}, "train on a sample of this many lines; 0 = all");
   options.add("--threads", training.n_threads, kThreads, "0 = the cores that this process may use");

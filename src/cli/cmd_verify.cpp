@@ -10,6 +10,8 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "record/run_reader.h"
+#include "study/check_study.h"
+#include "train/check_run.h"
 #include "train/recipe_changes.h"
 
 namespace evenkeel::cli {
@@ -24,26 +26,18 @@ void verify_checkpoint(const fs::path& folder) {
 
 // The number of checkpoints that were read.
 int64_t verify_run(const fs::path& run) {
+  const auto folders = checkpoint::step_folders(run);
+  for (const auto& folder : folders) verify_checkpoint(folder);  // first: what is damaged is not missing
   train::read_resolved(run);
   read_toml((run / "recipe.toml").string());
-  record::RunReader reader(run / "metrics.jsonl", [](int64_t) { return true; });
-  while (reader.next()) {
-  }
-  const int64_t reached = reader.step();
-  const auto saved = checkpoint::saved_steps(run);
-  require<DataError>(saved.empty() || reached >= saved.back(), (run / "metrics.jsonl").string(), ": got lines up to step ", reached, "; need those up to the checkpoint of step ", saved.empty() ? 0 : saved.back());
-  if (fs::exists(run / "results.json")) {  // the run says that it is finished
-    require<DataError>(read_json(run / "results.json").find("tables") != nullptr, (run / "results.json").string(), ": got no key 'tables'; need the results of a run");
-    require<CheckpointError>(!saved.empty() && saved.back() == reached, (run / "checkpoints").string(), ": got ", saved.empty() ? "no checkpoint" : "a last checkpoint of step " + std::to_string(saved.back()),
-                             " and a run that is finished at step ", reached, "; need its last checkpoint, whole");
-  }
-  int64_t n = 0;
-  for (const auto& folder : checkpoint::step_folders(run)) {
-    if (!fs::is_directory(folder)) continue;
-    verify_checkpoint(folder);
-    ++n;
-  }
-  return n;
+  train::check_run_files(run);
+  const fs::path metrics = run / "metrics.jsonl";
+  const int64_t reached = record::last_step_in(metrics), saved = folders.empty() ? 0 : *checkpoint::step_of_name(folders.back().filename().string());
+  require<DataError>(reached >= saved, metrics.string(), ": got lines up to step ", reached, "; need those up to the checkpoint of step ", saved);
+  const bool says_finished = fs::exists(run / "results.json");
+  require<CheckpointError>(!says_finished || saved == reached, (run / "checkpoints").string(), ": got ", folders.empty() ? "no checkpoint" : "a last checkpoint of step " + std::to_string(saved),
+                           " and a run that is finished at step ", reached, "; need its last checkpoint, whole");
+  return static_cast<int64_t>(folders.size());
 }
 
 int64_t verify_study(const fs::path& study) {
@@ -59,6 +53,7 @@ int64_t verify_study(const fs::path& study) {
   }
   int64_t n = 0;
   for (const auto& run : runs) n += verify_run(run);
+  if (fs::exists(study / "results.json")) study::check_study_results(study);
   return n;
 }
 

@@ -11,6 +11,7 @@
 #include "core/errors.h"
 #include "core/json_lines.h"
 #include "core/units.h"
+#include "core/with_error.h"
 #include "data/description.h"
 #include "data/indexed_dataset.h"
 #include "record/run_reader.h"
@@ -55,9 +56,9 @@ LinesOfRun lines_of(const fs::path& metrics) {
 void print_phases(const std::vector<PhaseLines>& phases) {
   for (const auto& phase : phases) {
     std::cout << "  phase " << phase.name << ":";
-    if (phase.last_step > 0) std::cout << " steps " << phase.first_step << " to " << phase.last_step << ", last loss " << Json(phase.last_loss).dump();
+    if (phase.last_step > 0) std::cout << " steps " << phase.first_step << " to " << phase.last_step << ", last loss " << rounded(phase.last_loss, /*decimals=*/4);
     std::cout << "\n";
-    for (const auto& [set, result] : phase.last_eval) std::cout << "    held out " << set << ": loss " << Json(result.loss).dump() << "\n";
+    for (const auto& [set, result] : phase.last_eval) std::cout << "    held out " << set << ": loss " << rounded(result.loss, /*decimals=*/4) << "\n";
   }
 }
 }  // namespace

@@ -7,6 +7,7 @@
 #include "core/file_io.h"
 #include "data/indexed_dataset.h"
 #include "support/files.h"
+#include "support/made_lines.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -27,25 +28,28 @@ std::string stdout_of(F&& call) {
   return ::testing::internal::GetCapturedStdout();
 }
 
-constexpr const char* kMetrics =
-    "{\"step\": 1, \"phase\": \"a\", \"loss\": 4.5}\n"
-    "{\"step\": 2, \"phase\": \"a\", \"loss\": 4.25}\n"
-    "{\"step\": 2, \"phase\": \"a\", \"eval\": {\"en\": {\"loss\": 4.125}}}\n"
-    "{\"step\": 3, \"phase\": \"b\", \"loss\": 3.5}\n";
+std::string metrics() {
+  const auto step = [](int64_t number, const char* phase, double loss) {
+    auto row = testing::made_step(number, phase, {});
+    row.loss = loss;
+    return row;
+  };
+  return testing::text_of({step(1, "a", 4.5), step(2, "a", 4.25), testing::made_evaluation(2, "a", {{"en", testing::made_result(4.123456789012345)}}), step(3, "b", 3.5)});
+}
 
 TEST(Inspect, ShowsThePhasesOfARun) {
   const TemporaryFolder folder;
-  folder.write("metrics.jsonl", kMetrics);
+  folder.write("metrics.jsonl", metrics());
   const std::string phases =
-      "  phase a: steps 1 to 2, last loss 4.25\n"
-      "    held out en: loss 4.125\n"
-      "  phase b: steps 3 to 3, last loss 3.5\n";
+      "  phase a: steps 1 to 2, last loss 4.2500\n"
+      "    held out en: loss 4.1235\n"
+      "  phase b: steps 3 to 3, last loss 3.5000\n";
   EXPECT_EQ(stdout_of([&] { inspect_run(folder.path()); }),
             "evenkeel run: " + folder.path().string() + ", not finished\n" + phases);
   EXPECT_EQ(stdout_of([&] { inspect_metrics(folder / "metrics.jsonl"); }), "metrics of a run: 4 lines\n" + phases);
   folder.write("metrics.jsonl", "{\"step\": 1}\n");
   EXPECT_THAT(message_of<DataError>([&] { inspect_metrics(folder / "metrics.jsonl"); }),
-              HasSubstr("metrics.jsonl, line 1: got a line without a phase"));
+              HasSubstr("metrics.jsonl, line 1: got no 'phase'"));
 }
 
 TEST(Inspect, ShowsADataSetWithItsDescription) {

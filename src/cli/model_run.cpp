@@ -81,7 +81,7 @@ void require_tokenizer_of(const checkpoint::ModelSource& source, const std::vect
 }
 
 void check_vocabulary(const data::IndexedDataset& dataset, int64_t vocab_size, int64_t max_tokens) {
-  dataset.check_vocabulary(vocab_size, max_tokens > 0 ? std::min(dataset.n_tokens(), max_tokens + 1) : dataset.n_tokens());
+  dataset.check_vocabulary(vocab_size, max_tokens > 0 && max_tokens < dataset.n_tokens() ? max_tokens + 1 : dataset.n_tokens());
 }
 
 TokenizerOrigin tokenizer_origin(const std::filesystem::path& prefix) {

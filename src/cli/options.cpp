@@ -109,6 +109,7 @@ void Options::add(const std::string& name, std::optional<int64_t>& value, const 
   impl_->app.get_option(name)->transform(within(name, range));
 }
 void Options::add(const std::string& name, double& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
+void Options::add(const std::string& name, std::optional<double>& value, const std::string& help) { add_option(impl_->app, name, value, help, /*is_required=*/false); }
 void Options::add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required) {
   add_option(impl_->app, name, values, help, is_required);
   if (name == "--set") take_one_by_one(*impl_->app.get_option(name));

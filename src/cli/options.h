@@ -28,6 +28,7 @@ class Options {
   void add(const std::string& name, int64_t& value, const Range& range, const std::string& help, bool is_required = false);
   void add(const std::string& name, std::optional<int64_t>& value, const Range& range, const std::string& help);
   void add(const std::string& name, double& value, const std::string& help, bool is_required = false);
+  void add(const std::string& name, std::optional<double>& value, const std::string& help);
   void add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required = false);
   // NAME=VALUE, one or several each time; what is none ends them, so that a positional may follow.
   void add_named(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required = false);

@@ -7,6 +7,7 @@
 #include <toml++/toml.h>
 
 #include "core/file_io.h"
+#include "core/got_at.h"
 #include "core/toml_text.h"
 
 namespace evenkeel {
@@ -133,6 +134,9 @@ ConfigNode parse_toml(std::string_view text, const std::string& name, const std:
     return convert(table, name, folder);
   } catch (const toml::parse_error& error) {
     const auto& stop = error.source().begin;
+    const std::string_view told = error.description();  // "…: '99999999999999999999' is not representable in 64 bits"
+    if (const size_t begin = told.find('\''), end = told.find("' is not representable in 64 bits"); end != told.npos)
+      fail<ConfigError>(place(name, error.source()), ": got the whole number ", told.substr(begin + 1, end - begin - 1), ", of more than 64 bits; need one up to ", INT64_MAX);
     if (const auto message = bare_value_message(text, name, {stop.line, stop.column})) fail<ConfigError>(*message);
     fail<ConfigError>(place(name, error.source()), ": got text that is not TOML (", error.description(),
                       "); need a TOML recipe");
@@ -319,8 +323,16 @@ void fail_unknown_key(const std::string& where, const std::string& path, const s
                     nearest.empty() ? "one of " + all : "a known key (did you mean '" + nearest + "'?)");
 }
 
+namespace {
+// "WHERE: PATH", or "--set PATH" alone: `where` of what reads a text and says what it got.
+std::string place_with_path(const ConfigNode& node, const std::string& path) {
+  const std::string start = got_at(node.where, path);
+  return start.ends_with(" = ") ? node.where + ": " + path : node.where;
+}
+}  // namespace
+
 void fail_kind(const ConfigNode& node, const std::string& path, const char* wanted) {
-  fail<ConfigError>(node.where, ": got ", path, " = ", node.shown(), "; need ", wanted);
+  fail<ConfigError>(got_at(node.where, path), node.shown(), "; need ", wanted);
 }
 
 void read_value(const ConfigNode& node, const std::string& path, bool& out) {
@@ -335,8 +347,9 @@ void read_value(const ConfigNode& node, const std::string& path, int64_t& out) {
     return;
   }
   if (const auto* floating = std::get_if<double>(&node.value)) number = *floating;
-  if (const auto* text = std::get_if<std::string>(&node.value)) number = parse_count(*text, node.where + ": " + path);
-  if (!(number == std::floor(number) && std::abs(number) < 9e15)) fail_kind(node, path, "a whole number");
+  if (const auto* text = std::get_if<std::string>(&node.value)) number = parse_count(*text, place_with_path(node, path));
+  if (number != std::floor(number)) fail_kind(node, path, "a whole number");
+  if (!(std::abs(number) < 9e15)) fail_kind(node, path, "a whole number below 9e15");
   out = static_cast<int64_t>(number);
 }
 
@@ -360,11 +373,11 @@ void read_value(const ConfigNode& node, const std::string& path, std::string& ou
 void read_value(const ConfigNode& node, const std::string& path, Duration& out) {
   const Unit bare_unit = out.unit;
   if (node.is_string()) {
-    out = parse_duration(std::get<std::string>(node.value), bare_unit, node.where + ": " + path);
+    out = parse_duration(std::get<std::string>(node.value), bare_unit, place_with_path(node, path));
     return;
   }
   read_value(node, path, out.value);
-  if (!(out.value >= 0 && out.value < 1e18)) fail_kind(node, path, "a number that is not negative");
+  if (!(out.value >= 0 && out.value < 1e18)) fail_kind(node, path, "a number that is not negative, below 1e18");
 }
 
 void read_value(const ConfigNode& node, const std::string&, ConfigNode& out) { out = node; }

@@ -86,7 +86,8 @@ TEST(ConfigTree, ErrorsNameFileLineAndPath) {
   EXPECT_THAT(message_for("rate = nan"), HasSubstr("got rate = nan; need a finite number"));
   EXPECT_THAT(message_for("rate = -inf"), HasSubstr("got rate = -inf; need a finite number"));
   EXPECT_THAT(message_for("[inner]\ncount = 1.5"), HasSubstr("recipe.toml:2:1: got inner.count = 1.5; need a whole number"));
-  EXPECT_THAT(message_for("[inner]\ncount = 1e17"), HasSubstr("need a whole number"));
+  EXPECT_THAT(message_for("[inner]\ncount = 1e17"), HasSubstr("need a whole number below 9e15"));
+  EXPECT_THAT(message_for("[inner]\ncount = 99999999999999999999"), HasSubstr("got the whole number 99999999999999999999, of more than 64 bits; need one up to 9223372036854775807"));
   EXPECT_THAT(message_for("enabled = 1"), HasSubstr("need true or false"));
   EXPECT_THAT(message_for("name = 3"), HasSubstr("need a string"));
   EXPECT_THAT(message_for("inner = 3"), HasSubstr("need a table"));
@@ -155,6 +156,21 @@ TEST(Override, TakesKeysInQuotes) {
   apply_override(root, "phase.'v1.5'.slow.'a=b'=\"c=d\"");
   EXPECT_EQ(root.to_json().dump(), R"({"phase":[{"name":"v1.5","slow":{"layers.0.*":0.1,"a=b":"c=d"}}]})");
   for (const auto* text : {"phase.\"v1.5.slow.x=1", "phase.\"v1.5\"slow=1", "\"\"=1"}) EXPECT_THROW(apply_override(root, text), ConfigError) << text;
+}
+
+TEST(Override, AMessageSaysThePathOnce) {
+  const auto message = [](const std::string& text, auto value) {
+    ConfigNode root = config_table("r.toml");
+    apply_override(root, "a.b=" + text);
+    return testing::message_of<ConfigError>([&] { read_value(*root.find("a")->find("b"), "a.b", value); });
+  };
+  EXPECT_EQ(message("null", int64_t{}), "--set a.b: got 'null'; need a number, with k, M or B for 10^3, 10^6, 10^9");
+  EXPECT_EQ(message("null", 0.5), "--set a.b: got 'null'; need a finite number");
+  EXPECT_EQ(message("true", int64_t{}), "--set a.b: got true; need a whole number");
+  EXPECT_EQ(message("3 days", Duration{}), "--set a.b: got '3 days'; need a number that is not negative, below 1e18, with a unit: steps, tokens or epochs, as in \"2M tokens\"");
+  ConfigNode file = toml("b = true");
+  int64_t number = 0;
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_value(*file.find("b"), "a.b", number); }), ::testing::EndsWith(": got a.b = true; need a whole number"));
 }
 
 TEST(Override, RefusesWhatIsNoAssignment) {

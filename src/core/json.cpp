@@ -15,6 +15,8 @@ namespace {
 
 constexpr size_t kMaxDepth = 200;
 
+[[noreturn]] void fail_empty(std::string_view where) { fail<DataError>(where, ": got an empty text; need a JSON document"); }
+
 // nlohmann's events as ours; the parser itself does not recurse.
 class Adapter : public nlohmann::json_sax<nlohmann::json> {
  public:
@@ -57,6 +59,7 @@ class Adapter : public nlohmann::json_sax<nlohmann::json> {
   bool parse_error(size_t position, const std::string& last_token, const nlohmann::detail::exception& error) override {
     if (dynamic_cast<const nlohmann::detail::out_of_range*>(&error) != nullptr)
       fail<DataError>(where_, ": got the number ", last_token, " at byte ", position, "; need one that fits a double, below 1.8e308");
+    if (!has_begun_ && last_token.empty()) fail_empty(where_);
     // The reader stops at the first letter of what is no literal.
     const bool is_non_finite = last_token.ends_with('N') || last_token.ends_with('I');
     fail<DataError>(where_, ": got text that is not JSON at byte ", position,
@@ -65,14 +68,19 @@ class Adapter : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   bool add(Json&& value) {
+    has_begun_ = true;
     events_.value(std::move(value));
     return true;
   }
-  void deepen() { require<DataError>(depth_++ < kMaxDepth, where_, ": got JSON nested deeper than ", kMaxDepth, "; need less"); }
+  void deepen() {
+    has_begun_ = true;
+    require<DataError>(depth_++ < kMaxDepth, where_, ": got JSON nested deeper than ", kMaxDepth, "; need less");
+  }
 
   std::string where_;
   JsonEvents& events_;
   size_t depth_ = 0;
+  bool has_begun_ = false;  // something other than white space was there
 };
 
 // Which of two values would count? DataError for a key that stands twice in one object.
@@ -243,6 +251,7 @@ Json Json::parse(std::string_view text, std::string_view where, RepeatedKeys rep
 
 void read_json_events(std::string_view text, std::string_view where, JsonEvents& events) {
   if (const size_t zero = text.find('\0'); zero != text.npos) fail_zero_byte(where, zero + 1);
+  if (text.find_first_not_of(" \t\r\n") == text.npos) fail_empty(where);
   Adapter adapter(where, events);
   nlohmann::json::sax_parse(text.begin(), text.end(), &adapter);
 }

@@ -91,6 +91,11 @@ TEST(Json, ErrorsNameFileAndByte) {
     EXPECT_THROW(parse(text), DataError) << text;
 }
 
+TEST(Json, SaysThatThereIsNothing) {
+  for (const auto* text : {"", " ", "\n\t\n"}) EXPECT_EQ(testing::message_of<DataError>([&] { parse(text); }), "file.json: got an empty text; need a JSON document");
+  for (const auto* text : {"[", "{\"a\":", "-", "\"a"}) EXPECT_THAT(testing::message_of<DataError>([&] { parse(text); }), HasSubstr("got text that is not JSON at byte")) << text;
+}
+
 TEST(Json, RefusesWhatStandsAfterAZeroByte) {
   for (const std::string& text : {std::string("{\"a\":1}\0{\"b\":2}", 15), std::string("{\"a\":1}\0", 8),
                                   std::string("1\0", 2), std::string("\0", 1)}) {
@@ -163,7 +168,7 @@ TEST(JsonEvents, TellTheTextInItsOrder) {
 }
 
 TEST(JsonEvents, RefuseWhatParseRefuses) {
-  for (const std::string text : {"", "{", "[1,]", "{\"a\": 1} 2", "\xff", "{\"a\": 1e}"}) {
+  for (const std::string text : {"{", "[1,]", "{\"a\": 1} 2", "\xff", "{\"a\": 1e}"}) {
     Transcript events;
     std::istringstream in(text);
     EXPECT_THAT(testing::message_of<DataError>([&] { read_json_events(in, "file.json", events); }), HasSubstr("file.json: got text that is not JSON at byte")) << text;

@@ -62,7 +62,7 @@ TEST(Progress, PrintsPlainLinesWhenNotATerminal) {
   EXPECT_EQ(text.find_first_of("\r\033"), std::string::npos) << text;
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;  // a short run: its end alone
   EXPECT_THAT(text, ::testing::StartsWith("evenkeel: reading 100% "));
-  EXPECT_THAT(text, ::testing::ContainsRegex("  took [^ ]+  en  [^ ]+ MB/s\n$"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("  took [^ ]+  en  [^ ]+ [MGT]B/s\n$"));
 }
 
 TEST(Progress, SaysNothingWhileAnExceptionUnwindsIt) {

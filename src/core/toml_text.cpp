@@ -98,7 +98,7 @@ bool is_one_of(const std::string& word, std::initializer_list<const char*> words
 
 std::string needed_for(std::string_view value) {
   const std::string word = small_letters(value);
-  if (is_one_of(word, {"null", "none", "nil"})) return "a value, or no such line: without the key its default holds";
+  if (is_one_of(word, {"null", "none", "nil"})) return "a value, or no such line, where the key has a default";
   if (is_one_of(word, {"true", "false", "yes", "no", "on", "off"})) return "true or false, in small letters";
   if (value.find_first_of("\"'\\") != value.npos) return "a number, true or false, or a text in quotes";
   return "a number, true or false, or a text in quotes: \"" + std::string(value) + "\"";

@@ -14,8 +14,8 @@ std::string message(const std::string& text) {
 }
 
 TEST(BareValue, NamesTheKeyTheWordAndWhatIsNeeded) {
-  EXPECT_EQ(message("[model]\nd_model = null\n"), "r.toml:2:11: got d_model = null, which is no value of TOML; need a value, or no such line: without the key its default holds");
-  EXPECT_EQ(message("d_model = None # none"), "r.toml:1:11: got d_model = None, which is no value of TOML; need a value, or no such line: without the key its default holds");
+  EXPECT_EQ(message("[model]\nd_model = null\n"), "r.toml:2:11: got d_model = null, which is no value of TOML; need a value, or no such line, where the key has a default");
+  EXPECT_EQ(message("d_model = None # none"), "r.toml:1:11: got d_model = None, which is no value of TOML; need a value, or no such line, where the key has a default");
   EXPECT_EQ(message("a = 1\ntie_embeddings = True\nb = 2\n"), "r.toml:2:18: got tie_embeddings = True, which is no value of TOML; need true or false, in small letters");
   EXPECT_EQ(message("kind = sinkhorn\n"), "r.toml:1:8: got kind = sinkhorn, which is no value of TOML; need a number, true or false, or a text in quotes: \"sinkhorn\"");
   EXPECT_EQ(message("path = ../data/en\n"), "r.toml:1:8: got path = ../data/en, which is no value of TOML; need a number, true or false, or a text in quotes: \"../data/en\"");
@@ -24,7 +24,7 @@ TEST(BareValue, NamesTheKeyTheWordAndWhatIsNeeded) {
 }
 
 TEST(BareValue, IsFoundInListsAndInlineTables) {
-  EXPECT_EQ(message("betas = [0.9,\n  None]\n"), "r.toml:2:3: got betas = None, which is no value of TOML; need a value, or no such line: without the key its default holds");
+  EXPECT_EQ(message("betas = [0.9,\n  None]\n"), "r.toml:2:3: got betas = None, which is no value of TOML; need a value, or no such line, where the key has a default");
   EXPECT_EQ(message("router = {name = \"a=b, c\", kind = top_k}\n"), "r.toml:1:35: got kind = top_k, which is no value of TOML; need a number, true or false, or a text in quotes: \"top_k\"");
   EXPECT_EQ(message("name = \"größe\"\nb = {\"größe\" = ja}\n"), "r.toml:2:16: got \"größe\" = ja, which is no value of TOML; need a number, true or false, or a text in quotes: \"ja\"");
 }

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 
 #include "core/errors.h"
 #include "core/json.h"
@@ -61,7 +62,7 @@ Duration parse_duration(std::string_view text, Unit bare_unit, std::string_view 
     known = rest.empty();
   }
   require<ConfigError>(known && std::isfinite(value) && value >= 0 && value < 1e18, where, ": got '", text,
-                       "'; need a number that is not negative with a unit: steps, tokens or epochs, as in \"2M tokens\"");
+                       "'; need a number that is not negative, below 1e18, with a unit: steps, tokens or epochs, as in \"2M tokens\"");
   return out;
 }
 
@@ -126,7 +127,18 @@ std::string human_bytes(double bytes) {
   return format(power == 0 ? "%.0f" : "%.1f", bytes) + kSuffixes[power];
 }
 
+namespace {
+std::string byte_rate(double per_second) {
+  constexpr const char* kUnits[] = {" B/s", " KB/s", " MB/s", " GB/s", " TB/s"};
+  size_t power = 0;
+  for (; per_second >= 999.5 && power + 1 < std::size(kUnits); ++power) per_second /= 1000;
+  return human_count(per_second) + kUnits[power];
+}
+}  // namespace
+
 std::string human_rate(double per_second, const std::string& things) {
+  if (things == "MB") return byte_rate(1e6 * per_second);  // in the unit that fits
+  if (things == "GB") return byte_rate(1e9 * per_second);
   if (per_second >= 1 || per_second <= 0) return human_count(per_second) + " " + things + "/s";
   return human_seconds(1 / per_second) + " a " + things.substr(0, things.size() - (things.ends_with('s') ? 1 : 0));
 }

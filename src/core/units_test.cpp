@@ -81,10 +81,14 @@ TEST(Human, SecondsAndBytesChangeUnits) {
 TEST(HumanRate, SaysHowLongOneTakesWhereItTakesMoreThanASecond) {
   EXPECT_EQ(human_rate(12345, "tokens"), "12.3k tokens/s");
   EXPECT_EQ(human_rate(3.2, "MB"), "3.20 MB/s");
+  EXPECT_EQ(human_rate(0.001121, "MB"), "1.12 KB/s");
+  EXPECT_EQ(human_rate(999.6e-6, "MB"), "1.00 KB/s");
+  EXPECT_EQ(human_rate(13.5, "GB"), "13.5 GB/s");
+  EXPECT_EQ(human_rate(0.25e-6, "MB"), "0.25 B/s");
+  EXPECT_EQ(human_rate(0, "MB"), "0 B/s");
   EXPECT_EQ(human_rate(1, "steps"), "1 steps/s");
   EXPECT_EQ(human_rate(0.5, "measurements"), "2.0s a measurement");
   EXPECT_EQ(human_rate(0.028, "models"), "35.7s a model");
-  EXPECT_EQ(human_rate(0.1, "MB"), "10.0s a MB");
   EXPECT_EQ(human_rate(0.01, "steps"), "1m 40s a step");
   EXPECT_EQ(human_rate(0, "steps"), "0 steps/s");
 }

@@ -15,6 +15,12 @@ int decimals_of(double value, int digits) {
   return digits - 1 - std::atoi(std::string(text).substr(std::string(text).find('e') + 1).c_str());
 }
 
+// A number below 0 with the sign that type has for it, U+2212, as on the page; exponents keep theirs, "1e-05".
+std::string with_minus(std::string number) {
+  if (number.starts_with('-')) number.replace(0, 1, "−");
+  return number;
+}
+
 // An error of this size or less is one of rounding, as where values over seeds are all the same.
 double rounding_of(double value) { return 1e-12 * std::max(1.0, std::abs(value)); }
 
@@ -32,7 +38,7 @@ std::string rounded(double value, int decimals, bool sign) {
   std::snprintf(text, sizeof text, sign ? "%+.*f" : "%.*f", std::max(0, decimals), value);
   std::string out = text;
   if (out.find_first_of("123456789") == std::string::npos) out.erase(0, out.find('0'));
-  return out;
+  return with_minus(std::move(out));
 }
 
 std::string with_error(double value, std::optional<double> error, bool sign) {
@@ -44,7 +50,7 @@ std::string with_error(double value, std::optional<double> error, bool sign) {
 std::string three_digits(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3g", value);
-  return text;
+  return with_minus(text);
 }
 
 std::string difference_text(double difference, std::optional<double> half) {

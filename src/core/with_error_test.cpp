@@ -25,7 +25,7 @@ TEST(WithError, ErrorsAboveOneRoundToTens) {
 
 TEST(WithError, ShowsTheSignOfAChange) {
   EXPECT_EQ(with_error(0.402, 0.011, true), "+0.402 ± 0.011");
-  EXPECT_EQ(with_error(-0.402, 0.011, true), "-0.402 ± 0.011");
+  EXPECT_EQ(with_error(-0.402, 0.011, true), "−0.402 ± 0.011");
   EXPECT_EQ(with_error(-0.0001, 0.02, true), "0.000 ± 0.020");
 }
 
@@ -39,8 +39,8 @@ TEST(WithError, WithoutAnErrorThreeDigits) {
 }
 
 TEST(DifferenceText, NamesNoneWhereTheIntervalHoldsZero) {
-  EXPECT_EQ(difference_text(-0.3123, 0.0411), "-0.31; 95 %: -0.35 to -0.27");
-  EXPECT_EQ(difference_text(-0.0123, 0.0411), "no difference beyond noise: -0.01; 95 %: -0.05 to +0.03");
+  EXPECT_EQ(difference_text(-0.3123, 0.0411), "−0.31; 95 %: −0.35 to −0.27");
+  EXPECT_EQ(difference_text(-0.0123, 0.0411), "no difference beyond noise: −0.01; 95 %: −0.05 to +0.03");
   EXPECT_EQ(difference_text(0.0411, 0.0411), "no difference beyond noise: +0.04; 95 %: 0.00 to +0.08");
   EXPECT_EQ(difference_text(0, 0.0), "no difference beyond noise: 0.00; 95 %: 0.00 to 0.00");
   EXPECT_EQ(difference_text(0.5, 0.0), "+0.500; 95 %: +0.500 to +0.500");

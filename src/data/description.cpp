@@ -45,6 +45,7 @@ Json read_description(const fs::path& prefix) {
   if (!fs::is_regular_file(path, ignored)) return {};
   if (fs::file_size(path, ignored) > static_cast<uintmax_t>(kMostBytes)) return {};
   const std::string text = read_file(path);
+  require<DataError>(!text.empty(), path.string(), ": got an empty file; need the description that evenkeel prepare wrote, or no such file");
   if (text.find(kDescriptionFormat) == std::string::npos) return {};
   Json json = Json::parse(text, path.string());
   const Json* format = json.find("format");

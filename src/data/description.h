@@ -15,7 +15,7 @@ constexpr const char* kDescriptionFormat = "evenkeel.data.v1";
 void require_prefix(const std::filesystem::path& prefix);
 
 // The content of PREFIX.json; null when it is absent or another program's. DataError names the file when it is
-// evenkeel's and damaged.
+// evenkeel's and damaged, or empty, which is nobody's.
 Json read_description(const std::filesystem::path& prefix);
 
 // Bytes of text that the pair's tokens stand for; 0 where no description of evenkeel's says it. DataError names the

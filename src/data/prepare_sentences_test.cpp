@@ -46,6 +46,10 @@ TEST(PrepareSentences, SayWhereABlockCutADocument) {
 TEST(PrepareSentences, SayThatCarriageReturnsWereKept) {
   EXPECT_THAT(changes_in_reading({.n_carriage_returns = 1}, {.keeps_carriage_returns = true}),
               ElementsAre("1 line end CR LF kept (--keep-cr)"));
+  EXPECT_THAT(changes_in_reading({.n_lone_carriage_returns = 2}, {.keeps_carriage_returns = true}),
+              ElementsAre("2 line ends CR kept (--keep-cr)"));
+  EXPECT_THAT(changes_in_reading({.n_lone_carriage_returns = 2}, {}),
+              ElementsAre("2 line ends CR read as LF (--keep-cr keeps them)"));
   EXPECT_THAT(changes_in_reading({}, {}), ElementsAre());
 }
 

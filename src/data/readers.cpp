@@ -23,33 +23,51 @@ std::string_view without_carriage_returns(std::string_view line) {
   return line;
 }
 
-// Makes each line end CR LF of the text a LF; returns their number.
-int64_t normalise_line_ends(std::string& text) {
-  size_t at = text.find("\r\n");
-  if (at == std::string::npos) return 0;
-  int64_t n = 0;
-  size_t end = 0;  // of what was kept
-  for (size_t begin = 0; begin < text.size(); ++n) {
-    const size_t stop = at == std::string::npos ? text.size() : at;
-    const std::string_view line = at == std::string::npos
-                                      ? std::string_view(text).substr(begin)
-                                      : without_carriage_returns(std::string_view(text).substr(begin, stop - begin));
-    std::copy(line.begin(), line.end(), text.begin() + static_cast<std::ptrdiff_t>(end));
-    end += line.size();
-    begin = stop;
-    if (at == std::string::npos) break;
-    text[end++] = '\n';
-    begin = stop + 2;
-    at = text.find("\r\n", begin);
+// Line ends that are not LF alone.
+struct LineEnds {
+  int64_t n_crlf = 0;     // CR LF; further CRs before one belong to it
+  int64_t n_lone_cr = 0;  // CR without a LF
+};
+
+// What `visit(begin, end, has_line_feed)` is called with: each run of CRs of the text, and whether a LF follows it.
+template <class F>
+void visit_carriage_returns(std::string_view text, F&& visit) {
+  for (size_t begin = text.find('\r'); begin != text.npos;) {
+    const size_t end = std::min(text.find_first_not_of('\r', begin), text.size());
+    visit(begin, end, end < text.size() && text[end] == '\n');
+    begin = text.find('\r', end);
   }
-  text.resize(end);
-  return n;
 }
 
-int64_t count_carriage_returns(std::string_view text) {
-  int64_t n = 0;
-  for (size_t at = text.find("\r\n"); at != text.npos; at = text.find("\r\n", at + 2)) ++n;
-  return n;
+LineEnds count_line_ends(std::string_view text) {
+  LineEnds out;
+  visit_carriage_returns(text, [&](size_t begin, size_t end, bool has_line_feed) {
+    if (has_line_feed) {
+      ++out.n_crlf;
+    } else {
+      out.n_lone_cr += static_cast<int64_t>(end - begin);
+    }
+  });
+  return out;
+}
+
+// Makes each line end CR LF and each CR alone a LF.
+void normalise_line_ends(std::string& text) {
+  size_t kept = 0, read = 0;  // bytes of the new text, which is never ahead of the old one, and of that
+  const auto keep_until = [&](size_t end) {
+    std::copy(text.begin() + static_cast<std::ptrdiff_t>(read), text.begin() + static_cast<std::ptrdiff_t>(end), text.begin() + static_cast<std::ptrdiff_t>(kept));
+    kept += end - read;
+    read = end;
+  };
+  visit_carriage_returns(text, [&](size_t begin, size_t end, bool has_line_feed) {
+    keep_until(begin);
+    read = end;
+    if (has_line_feed) return;  // the LF follows
+    std::fill_n(text.begin() + static_cast<std::ptrdiff_t>(kept), end - begin, '\n');
+    kept += end - begin;
+  });
+  keep_until(text.size());
+  text.resize(kept);
 }
 
 // The text field of a record of JSON.
@@ -105,31 +123,31 @@ class FileReader {
 
   ReadSummary take_summary() { return summary_; }
 
-  // Documents end at an empty line (LF or CR LF).
+  // Documents end at an empty line.
   void read_paragraphs() {
     std::string document;
-    std::string_view line;
+    Line line;
     int64_t first_line = 1, n_lines = 0;  // of the document
+    bool ends_with_cr_lf = false;         // its last line
     const auto finish = [&] {
       if (!document.empty()) document.pop_back();  // the last line's \n
-      if (document.ends_with('\r')) document.pop_back();
+      if (ends_with_cr_lf && document.ends_with('\r')) document.pop_back();
       give(std::exchange(document, {}));
       first_line = line_ + 1;
     };
-    for (; next(line); ++line_) {
-      const std::string_view text = without_carriage_returns(line);
-      if (pieces_.delimiter_bytes() > 0 && text.size() < line.size()) ++summary_.n_carriage_returns;
-      if (text.empty()) {
+    for (; next_line(line); ++line_) {
+      if (line.text.empty()) {
         finish();
         continue;
       }
-      if (!is_good([&] { check_line(line); })) continue;
+      if (!is_good([&] { check_line(line); }, line.offset)) continue;
       require<DataError>(
-          document.size() + line.size() < kMostDocumentBytes, path_.string(), ":", first_line,
+          document.size() + line.whole.size() < kMostDocumentBytes, path_.string(), ":", first_line,
           ": got a document of more than ", human_bytes(kMostDocumentBytes),
           " without a blank line from here on; need shorter ones (--document-separator newline makes each line one)");
-      document += options_.keeps_carriage_returns ? line : text;
+      document += options_.keeps_carriage_returns ? line.whole : line.text;
       document += '\n';
+      ends_with_cr_lf = line.text.size() < line.whole.size();
       ++n_lines;
     }
     const bool is_uncut = summary_.n_documents == 0 && n_lines > 1;
@@ -138,12 +156,8 @@ class FileReader {
   }
 
   void read_lines() {
-    std::string_view line;
-    for (; next(line); ++line_) {
-      const std::string_view text = without_carriage_returns(line);
-      if (pieces_.delimiter_bytes() > 0 && text.size() < line.size()) ++summary_.n_carriage_returns;
-      if (is_good([&] { check_line(line); })) give(std::string(text));
-    }
+    for (Line line; next_line(line); ++line_)
+      if (is_good([&] { check_line(line); }, line.offset)) give(std::string(line.text));
   }
 
   // Documents are what stands between two separators.
@@ -166,7 +180,7 @@ class FileReader {
       }
       line_ = first_line + std::count(piece.begin(), piece.end(), '\n') + separator_lines;
       count_in_separator(document, separator);
-      give_with_line_ends(std::move(document));
+      give_with_line_ends(std::move(document), /*is_before_line_feed=*/pieces_.delimiter_bytes() > 0 && separator[0] == '\n');
     }
   }
 
@@ -196,6 +210,30 @@ class FileReader {
   }
 
  private:
+  // A LF ends a line, CR LF too, and where CRs are not kept a CR alone.
+  struct Line {
+    std::string_view whole, text;  // without its LF, and without the CRs of its end too
+    int64_t offset = 0;            // in the piece
+  };
+
+  bool next_line(Line& line) {
+    if (!has_rest_) {
+      if (!next(rest_)) return false;
+      line = {rest_, pieces_.delimiter_bytes() > 0 ? without_carriage_returns(rest_) : rest_, 0};
+      if (line.text.size() < line.whole.size()) ++summary_.n_carriage_returns;
+      summary_.n_lone_carriage_returns += std::count(line.text.begin(), line.text.end(), '\r');
+      if (options_.keeps_carriage_returns || pieces_.is_cut()) return true;
+      rest_ = line.text;
+    } else {
+      line = {rest_, rest_, line.offset + static_cast<int64_t>(line.text.size()) + 1};
+    }
+    const size_t end = rest_.find('\r');
+    line.whole = line.text = rest_.substr(0, end);
+    rest_.remove_prefix(end == rest_.npos ? rest_.size() : end + 1);
+    has_rest_ = !rest_.empty();
+    return true;
+  }
+
   std::string where() const { return join_parts(path_.string(), ":", line_); }
 
   // The next piece, of a file that begins as text does.
@@ -226,11 +264,14 @@ class FileReader {
     }
   }
 
-  void check_line(std::string_view line) const {
+  void check_line(const Line& line) const {
     require<DataError>(!pieces_.is_cut(), where(), ": got a line of more than ", human_bytes(kMostDocumentBytes),
-                       ", from byte ", pieces_.piece_offset(), "; need shorter ones");
-    check_utf8(line, 0);
+                       ", from byte ", pieces_.piece_offset(), "; need shorter ones", or_skip());
+    check_utf8(line.whole, static_cast<size_t>(line.offset));
   }
+
+  // What a message on one damaged line offers.
+  const char* or_skip() const { return options_.on_bad_line ? "" : " (--skip-bad passes over damaged lines)"; }
 
   // `offset`: of the text in the piece.
   void check_utf8(std::string_view text, size_t offset) const {
@@ -241,7 +282,8 @@ class FileReader {
     const char* digits = "0123456789abcdef";
     fail<DataError>(path_.string(), ":", line, ": got byte 0x", digits[byte >> 4], digits[byte & 15], " at byte ",
                     pieces_.piece_offset() + static_cast<int64_t>(offset + valid),
-                    ", which is no UTF-8; need UTF-8 text");
+                    ", which is no UTF-8; need UTF-8 text (iconv -f latin1 -t utf-8 makes it of Latin-1",
+                    options_.on_bad_line ? ")" : "; --skip-bad passes over damaged lines)");
   }
 
   // The piece without the lines that are damaged. Counts line_ up.
@@ -258,24 +300,24 @@ class FileReader {
   }
 
   std::string text_of_record(std::string_view line, int64_t& n_surrogates) const {
-    check_line(line);
+    check_line({line, line});
     FieldReader record(options_.text_field, where());
     try {
       n_surrogates = read_foreign_json(line, where(), record);
-    } catch (const DataError&) {
+    } catch (const DataError& error) {
       require_whole_record(line);
-      throw;
+      fail<DataError>(error.what(), or_skip());
     }
     require<DataError>(record.root_kind() == std::string_view("object"), where(), ": got ", record.root_kind(), " ",
                        quoted_excerpt(line), "; need a JSON object in each line",
                        record.root_kind() == std::string_view("array") ? " (jq -c '.[]' makes them of an array)" : "");
     require<DataError>(record.value_kind() != nullptr, where(), ": got ", quoted_excerpt(line),
-                       "; need the text field '", options_.text_field, "' (--text-field)");
+                       "; need the text field '", options_.text_field, "' (--text-field)", or_skip());
     Json& value = record.value();
     if (!value.is_string()) {
       const std::string shown = value.is_null() ? "" : " " + quoted_excerpt(value.dump());
       fail<DataError>(where(), ": got ", record.value_kind(), shown, " in field '", options_.text_field,
-                      "'; need a string");
+                      "'; need a string", or_skip());
     }
     return value.as_string();
   }
@@ -290,9 +332,12 @@ class FileReader {
                                                                        : "jq -c . writes them so)");
   }
 
-  void give_with_line_ends(std::string&& document) {
-    summary_.n_carriage_returns +=
-        options_.keeps_carriage_returns ? count_carriage_returns(document) : normalise_line_ends(document);
+  // `is_before_line_feed`: the CRs that the document ends with belong to a line end that is counted already.
+  void give_with_line_ends(std::string&& document, bool is_before_line_feed = false) {
+    const LineEnds ends = count_line_ends(is_before_line_feed ? without_carriage_returns(document) : document);
+    summary_.n_carriage_returns += ends.n_crlf;
+    summary_.n_lone_carriage_returns += ends.n_lone_cr;
+    if (!options_.keeps_carriage_returns) normalise_line_ends(document);
     give(std::move(document));
   }
   void give(std::string&& document) {
@@ -307,6 +352,8 @@ class FileReader {
   const Take& take_;
   DelimitedReader& pieces_;
   int64_t line_ = 1;
+  std::string_view rest_;  // of the piece that the last line is of
+  bool has_rest_ = false;
   ReadSummary summary_;
 };
 
@@ -347,6 +394,7 @@ ReadSummary& ReadSummary::operator+=(const ReadSummary& other) {
   n_documents += other.n_documents;
   n_text_bytes += other.n_text_bytes;
   n_carriage_returns += other.n_carriage_returns;
+  n_lone_carriage_returns += other.n_lone_carriage_returns;
   n_surrogates += other.n_surrogates;
   n_bad_lines += other.n_bad_lines;
   n_uncut_files += other.n_uncut_files;

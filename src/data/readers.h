@@ -22,7 +22,7 @@ struct BadLine {
 struct ReaderOptions {
   std::string document_separator = "blank-line";  // "newline", "none", or any string: of .txt files
   std::string text_field = "text";                // of JSON lines
-  bool keeps_carriage_returns = false;            // false: a line end CR LF becomes LF, in JSON strings too
+  bool keeps_carriage_returns = false;            // false: a line end CR LF or CR becomes LF, in JSON strings too
   // Where it is set it gets each damaged line, which is then passed over; else the first one is a DataError.
   std::function<void(const BadLine&)> on_bad_line = {};
 };
@@ -31,10 +31,11 @@ struct ReaderOptions {
 struct ReadSummary {
   int64_t n_documents = 0;  // those that are not empty
   int64_t n_text_bytes = 0;
-  int64_t n_carriage_returns = 0;  // line ends CR LF, made LF or kept
-  int64_t n_surrogates = 0;        // halves of a pair in JSON, which became U+FFFD
-  int64_t n_bad_lines = 0;         // passed over
-  int64_t n_uncut_files = 0;       // .txt files of several lines and not one blank line to cut them at
+  int64_t n_carriage_returns = 0;       // line ends CR LF, made LF or kept
+  int64_t n_lone_carriage_returns = 0;  // CR without a LF, the line end of old Mac text, made LF or kept
+  int64_t n_surrogates = 0;             // halves of a pair in JSON, which became U+FFFD
+  int64_t n_bad_lines = 0;              // passed over
+  int64_t n_uncut_files = 0;            // .txt files of several lines and not one blank line to cut them at
   ReadSummary& operator+=(const ReadSummary& other);
 };
 

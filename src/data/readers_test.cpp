@@ -91,32 +91,67 @@ TEST(ReadDocuments, MakesLineEndsLineFeedsOrKeepsThem) {
   const TemporaryFolder folder;
   const auto path = folder.write("t.txt", "a\r\nb\r\r\n\r\nc\rd\r\n");
   const auto json = folder.write("t.jsonl", "{\"text\": \"a\\r\\nb\\rc\\n\"}\r\n");
+  const auto mac = folder.write("mac.txt", "a\rb\r\rc\r");
   struct Case {
     fs::path path;
     std::string separator;
     bool keeps;
     std::vector<std::string> documents;
-    int64_t n_carriage_returns;
+    int64_t n_crlf, n_lone;
   };
   const Case cases[] = {
-      {path, "blank-line", false, {"a\nb", "c\rd"}, 4},
-      {path, "blank-line", true, {"a\r\nb\r", "c\rd"}, 4},
-      {path, "newline", false, {"a", "b", "c\rd"}, 4},
-      {path, "none", false, {"a\nb\n\nc\rd\n"}, 4},
-      {path, "none", true, {"a\r\nb\r\r\n\r\nc\rd\r\n"}, 4},
-      {path, "\n", false, {"a", "b", "c\rd"}, 4},
-      {path, "\n", true, {"a\r", "b\r\r", "\r", "c\rd\r"}, 4},
-      {json, "blank-line", false, {"a\nb\rc\n"}, 1},
-      {json, "blank-line", true, {"a\r\nb\rc\n"}, 1},
+      {path, "blank-line", false, {"a\nb", "c\nd"}, 4, 1},
+      {path, "blank-line", true, {"a\r\nb\r", "c\rd"}, 4, 1},
+      {path, "newline", false, {"a", "b", "c", "d"}, 4, 1},
+      {path, "none", false, {"a\nb\n\nc\nd\n"}, 4, 1},
+      {path, "none", true, {"a\r\nb\r\r\n\r\nc\rd\r\n"}, 4, 1},
+      {path, "\n", false, {"a", "b", "c\nd"}, 4, 1},
+      {path, "\n", true, {"a\r", "b\r\r", "\r", "c\rd\r"}, 4, 1},
+      {json, "blank-line", false, {"a\nb\nc\n"}, 1, 1},
+      {json, "blank-line", true, {"a\r\nb\rc\n"}, 1, 1},
+      {mac, "blank-line", false, {"a\nb", "c"}, 0, 4},
+      {mac, "blank-line", true, {"a\rb\r\rc\r"}, 0, 4},
+      {mac, "newline", false, {"a", "b", "c"}, 0, 4},
+      {mac, "none", false, {"a\nb\n\nc\n"}, 0, 4},
   };
   for (const auto& c : cases) {
     std::vector<std::string> documents;
     const auto read = read_documents(c.path, {.document_separator = c.separator, .keeps_carriage_returns = c.keeps},
                                      [&](std::string&& text) { documents.push_back(std::move(text)); }, {});
     EXPECT_EQ(documents, c.documents) << c.separator << c.keeps;
-    EXPECT_EQ(read.n_carriage_returns, c.n_carriage_returns) << c.separator << c.keeps;
+    EXPECT_EQ(read.n_carriage_returns, c.n_crlf) << c.separator << c.keeps;
+    EXPECT_EQ(read.n_lone_carriage_returns, c.n_lone) << c.separator << c.keeps;
     EXPECT_EQ(read.n_documents, static_cast<int64_t>(documents.size()));
   }
+}
+
+TEST(ReadDocuments, ALineThatACarriageReturnEndsIsDamagedAlone) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("mac.txt", "one\rtw\xe4\rthree\r\nf\xe4ur\rfive");
+  std::vector<std::string> documents, bad;
+  ReaderOptions options{.document_separator = "newline"};
+  options.on_bad_line = [&](const BadLine& line) { bad.push_back(std::to_string(line.line) + "@" + std::to_string(line.byte)); };
+  const auto read = read_documents(path, options, [&](std::string&& text) { documents.push_back(std::move(text)); }, {});
+  EXPECT_THAT(documents, ElementsAre("one", "three", "five"));
+  EXPECT_THAT(bad, ElementsAre("2@4", "4@15"));
+  EXPECT_EQ(read.n_carriage_returns, 1);
+  EXPECT_EQ(read.n_lone_carriage_returns, 3);
+}
+
+TEST(ReadDocuments, AMessageOnADamagedLineNamesTheWayOn) {
+  const TemporaryFolder folder;
+  const std::string skips = "--skip-bad passes over damaged lines)";
+  for (const std::string separator : {"blank-line", "newline", "none", "line"}) {
+    const auto path = folder.write("latin1.txt", "Gr\xfc\xdf\x65\n");
+    EXPECT_THAT(message_of<DataError>([&] { documents_of(path, {.document_separator = separator}); }),
+                ::testing::EndsWith("need UTF-8 text (iconv -f latin1 -t utf-8 makes it of Latin-1; " + skips))
+        << separator;
+  }
+  for (const std::string line : {"{\"text\": ", "{\"txt\": \"a\"}", "{\"text\": 17}", "{\"text\": \"\xfc\"}"})
+    EXPECT_THAT(message_of<DataError>([&] { documents_of(folder.write("t.jsonl", line + "\n")); }), ::testing::EndsWith(skips)) << line;
+  ReaderOptions skipping;
+  skipping.on_bad_line = [&](const BadLine& line) { EXPECT_THAT(line.reason, ::testing::EndsWith("need UTF-8 text (iconv -f latin1 -t utf-8 makes it of Latin-1)")); };
+  EXPECT_EQ(read_documents(folder / "latin1.txt", skipping, [](std::string&&) {}, {}).n_bad_lines, 1);
 }
 
 TEST(ReadDocuments, TakesTheJsonOfOtherWriters) {

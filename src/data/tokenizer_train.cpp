@@ -144,7 +144,7 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
     read += read_documents(path, reader, [&](std::string&& text) { collector.add_document(text); }, {});
   std::vector<std::string> sentences = collector.take();
   require<DataError>(!sentences.empty(), inputs.empty() ? "tokenizer train" : inputs.front().string(),
-                     ": got no text in ", inputs.size(), " inputs; need some to train on");
+                     ": got no text in ", counted(static_cast<int64_t>(inputs.size()), "input"), "; need some to train on");
   for (const auto& sentence : changes_in_reading(read, reader)) log_info(sentence);
   if (read.n_bad_lines > 0) log_warning("passed over ", counted(read.n_bad_lines, "damaged line"));
   int64_t text_bytes = 0;

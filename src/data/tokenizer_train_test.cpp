@@ -88,7 +88,7 @@ TEST_F(TrainTokenizer, SaysWhyItCannotAndLeavesNothing) {
     refusal(3, kind);
   }
   const auto empty = folder_.write("e.txt", "\n\n");
-  EXPECT_THAT(message_of<DataError>([&] { trained({.vocab_size = 300}, {empty}); }), HasSubstr("e.txt: got no text in 1 inputs"));
+  EXPECT_THAT(message_of<DataError>([&] { trained({.vocab_size = 300}, {empty}); }), HasSubstr("e.txt: got no text in 1 input;"));
   EXPECT_THROW(trained({.kind = "word", .vocab_size = 300}, {text}), ConfigError);
   EXPECT_THROW(trained({.vocab_size = 0}, {text}), ConfigError);
   EXPECT_THROW(trained({.vocab_size = 300}, {folder_ / "none.txt"}), DataError);

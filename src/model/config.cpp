@@ -1,7 +1,10 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "core/got_at.h"
+#include "core/with_error.h"
 #include "model/attention/attention.h"
 #include "moe/router.h"
 
@@ -78,7 +81,7 @@ struct Check {
   }
   template <class T>
   void operator()(bool holds, const char* key, const T& value, const std::string& need) const {
-    require<ConfigError>(holds, place_of(key), ": got model.", key, " = ", value, "; need ", need);
+    require<ConfigError>(holds, got_at(place_of(key), std::string("model.") + key), value, "; need ", need);
   }
 };
 
@@ -107,7 +110,7 @@ void check_router_options(const ModelConfig& c, const moe::Router& router, const
     const Json* value = options.find(key);
     const ConfigNode* given = c.router.find(key);
     if (value == nullptr || *value == neutral) return;
-    fail<ConfigError>(given != nullptr ? given->where : where, ": got model.router.", key, " = ", value->dump(), "; need ", need);
+    fail<ConfigError>(got_at(given != nullptr ? given->where : where, std::string("model.router.") + key), value->dump(), "; need ", need);
   };
   if (c.capacity.is_dropless()) check("counts", "before_drops", "a [model.capacity] that drops, or \"before_drops\": without drops they are the same");
   if (c.capacity.renormalize == moe::Renormalize::none || c.top_k == 1) return;
@@ -130,9 +133,17 @@ void check_router(const ModelConfig& c, const moe::Router& router, const std::st
   check_balance(c.balance.z_coefficient == 0, "balance.z_coefficient", c.balance.z_coefficient, need);
 }
 
-}  // namespace
+// Sizes whose products are still counted in 64 bits, whatever is multiplied later: an upper bound in doubles.
+void check_total(const ModelConfig& c, const std::string& where) {
+  constexpr double kMost = 1e15;
+  const auto of = [](int64_t size) { return static_cast<double>(size); };
+  const double attention = 4 * of(std::max(c.n_heads, c.n_kv_heads)) * of(c.head_dim);
+  const double experts = of(c.n_experts + c.n_shared_experts) * (3 * of(c.d_expert) + 1);
+  const double total = of(c.d_model) * (2 * of(c.vocab_size) + of(c.n_layers) * (attention + 3 * of(c.d_ff) + experts));
+  require<ConfigError>(total < kMost, where, ": got a model of some ", three_digits(total), " parameters; need fewer than ", kMost);
+}
 
-void check_model_config(const ModelConfig& c, const std::string& where, const ConfigNode* table) {
+void check_parts(const ModelConfig& c, const std::string& where, const ConfigNode* table) {
   const Check check{where, table};
   check_sizes(c, check);
   if (!c.attention.is_empty() && !c.attention.is_table()) fail_kind(c.attention, "model.attention", "a table such as {kind = \"grouped\"}");
@@ -160,6 +171,13 @@ void check_model_config(const ModelConfig& c, const std::string& where, const Co
   check(!c.router.is_table() || c.router.table().empty(), "router", c.router.shown(), only);
   check(c.balance.terms.empty() && c.balance.z_coefficient == 0, "balance", moe::to_json(c.balance).dump(), only);
   check(c.capacity.is_dropless(), "capacity", moe::to_json(c.capacity).dump(), only);
+}
+
+}  // namespace
+
+void check_model_config(const ModelConfig& c, const std::string& where, const ConfigNode* table) {
+  check_parts(c, where, table);
+  check_total(c, where);
 }
 
 namespace {

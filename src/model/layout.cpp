@@ -17,6 +17,8 @@ std::vector<ParamSpec> parameter_table(const ModelConfig& config, const std::vec
   return table;
 }
 
+int64_t experts_in_all_layers(const ModelConfig& config) { return static_cast<int64_t>(config.moe_layers_below(config.n_layers)) * config.n_experts; }
+
 double experts_per_token(const ModelConfig& config) {
   if (!config.is_moe()) return 0;
   const double mean = moe::make_router(config.router_shape(), config.router)->traits().mean_experts;

@@ -11,6 +11,7 @@ namespace evenkeel::model {
 std::vector<ParamSpec> parameter_table(const ModelConfig& config);
 std::vector<ParamSpec> parameter_table(const ModelConfig& config, const std::vector<LayerSpec>& layers);  // where they are there already
 
+int64_t experts_in_all_layers(const ModelConfig& config);  // routed ones; 0 for a dense model
 // Routed experts that a token passes in training: K, or on average what its router says. 0 for dense models.
 double experts_per_token(const ModelConfig& config);
 

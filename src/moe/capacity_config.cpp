@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "core/got_at.h"
+
 namespace evenkeel::moe {
 namespace {
 
@@ -18,7 +20,7 @@ void read_value(const ConfigNode& node, const std::string& path, Renormalize& ou
   const auto* flag = std::get_if<bool>(&node.value);
   const std::string text = node.is_string() ? std::get<std::string>(node.value) : "";
   const bool is_known = (flag != nullptr && !*flag) || text == "before" || text == "after";
-  require<ConfigError>(is_known, node.where, ": got ", path, " = ", node.shown(), "; need false, \"before\" or \"after\"");
+  require<ConfigError>(is_known, got_at(node.where, path), node.shown(), "; need false, \"before\" or \"after\"");
   out = text == "before" ? Renormalize::before : text == "after" ? Renormalize::after
                                                                  : Renormalize::none;
 }
@@ -63,7 +65,7 @@ namespace {
 
 void check_ranges(const CapacityConfig& config, const ConfigNode& node, const std::string& path) {
   const auto check = [&](bool holds, const char* key, const auto& value, const std::string& need) {
-    require<ConfigError>(holds, place_of(node, key), ": got ", path, ".", key, " = ", value, "; need ", need);
+    require<ConfigError>(holds, got_at(place_of(node, key), join_path(path, key)), value, "; need ", need);
   };
   constexpr double kMaxFactor = 1e6;
   constexpr int64_t kMaxTokens = int64_t{1} << 31;

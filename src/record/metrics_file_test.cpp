@@ -65,7 +65,7 @@ TEST(MetricsFile, RefusesWhatCannotBeReadBack) {
   MetricsFile file(folder / "metrics.jsonl", 0, 4);
   StepRow row = made_step(1, "a", {0.5});
   row.routing[0].cv = NAN;
-  EXPECT_THAT(message_of<NumericsError>([&] { file.write(row); }), HasSubstr("step 1: got nan as 'routing'; need a finite number"));
+  EXPECT_THAT(message_of<NumericsError>([&] { file.write(row); }), HasSubstr("step 1: got nan as 'routing.cv'; need a finite number"));
   EXPECT_EQ(read_file(folder / "metrics.jsonl"), "");
 }
 

@@ -17,14 +17,14 @@ TEST(RunLine, IsWrittenAsDocumented) {
   row.sources = {{"old", 3}};
   row.gemm_fraction = 0.25;
   EXPECT_EQ(to_json(RunLine(row)).dump(),
-            R"({"step":3,"phase":"a","phase_step":3,"tokens":96,"loss":3.0,"loss_terms":{"cross_entropy":2.5,"balance":1.0},"lr":0.001,"grad_norm":0.0,"seconds":0.5,"tokens_per_second":64.0,"gemm_fraction":0.25,)"
-            R"("sources":{"old":3},"routing":[{"layer":0,"mri":0.5,"entropy":0.9,"cv":0.5,"dead":1,"dropped":0.0,"load":[0.5,0.5,0.0,0.0]}]})");
+            R"({"step":3,"phase":"a","phase_step":3,"tokens":96,"loss":3,"loss_terms":{"cross_entropy":2.5,"balance":1},"lr":0.001,"grad_norm":0,"seconds":0.5,"tokens_per_second":64,"gemm_fraction":0.25,)"
+            R"("sources":{"old":3},"routing":[{"layer":0,"mri":0.5,"entropy":0.9,"cv":0.5,"dead":1,"dropped":0,"load":[0.5,0.5,0,0]}]})");
   EXPECT_EQ(row.cross_entropy(), 2.5);
   EXPECT_EQ(testing::made_step(1, "a", {}).cross_entropy(), 3.0);
   EvaluationRow evaluation = testing::made_evaluation(3, "a", {{"held", testing::made_result(2.0)}});
   evaluation.eval[0].second.loss_blocks = ClusterMeans{{2.0}, {7}};
   EXPECT_EQ(to_json(RunLine(evaluation)).dump(),
-            R"({"step":3,"phase":"a","tokens":96,"eval":{"held":{"loss":2.0,"loss_se":null,"perplexity":20.0,"bits_per_byte":null,"tokens":null,"loss_blocks":{"tokens":[7],"loss":[2.0]},"mri_se":null,"routing":[]}}})");
+            R"({"step":3,"phase":"a","tokens":96,"eval":{"held":{"loss":2,"loss_se":null,"perplexity":20,"bits_per_byte":null,"tokens":null,"loss_blocks":{"tokens":[7],"loss":[2]},"mri_se":null,"routing":[]}}})");
   EXPECT_EQ(to_json(RunLine(SaturationRow{3, "a", {{"held", {{1, 2, 0, 3, 0.75, 0.5}}}}})).dump(), R"({"step":3,"phase":"a","saturation":{"held":[{"layer":1,"k":2,"from":0,"to":3,"saturation":0.75,"chance":0.5}]}})");
 }
 
@@ -76,7 +76,7 @@ TEST(RunLine, SaysWhatIsWrongInIt) {
       {changed(evaluation, "eval", Json::Object{{"held", 3}}), "got integer as 'eval' of 'held'; need an object"},
       {changed(evaluation, "eval", Json::Object{{"held", Json::object()}}), "got no 'loss'"},
       {changed(evaluation, "eval", Json::Object{{"held", changed_blocks(Json::Array{1, 2}, Json::Array{0.5})}}), "got 1 losses of 2 blocks of 'held'; need one of each, and tokens above 0"},
-      {changed(evaluation, "eval", Json::Object{{"held", changed_blocks(Json::Array{0}, Json::Array{0.5})}}), "need one of each, and tokens above 0"},
+      {changed(evaluation, "eval", Json::Object{{"held", changed_blocks(Json::Array{0}, Json::Array{0.5})}}), "got 1 losses of 1 blocks of 'held'; need one of each, and tokens above 0"},
       {Json::Object{{"step", 2}, {"phase", "a"}, {"saturation", Json::Object{{"held", Json::object()}}}}, "got object as 'saturation' of 'held'; need an array"},
   };
   for (const auto& [json, words] : wrong) EXPECT_THAT(message(json), HasSubstr(std::string("m.jsonl, line 4: ") + words)) << json.dump();

@@ -83,6 +83,7 @@ std::vector<RunLine> read_run_lines(const std::filesystem::path& metrics) {
 
 int64_t last_step_in(const std::filesystem::path& metrics) {
   constexpr int64_t kPiece = 1 << 16;
+  require<DataError>(std::filesystem::is_regular_file(metrics), metrics.string(), ": got no such file; need the metrics of a run");
   const auto size = static_cast<int64_t>(std::filesystem::file_size(metrics));
   const int descriptor = open(metrics.c_str(), O_RDONLY | O_CLOEXEC);
   require<MachineError>(descriptor >= 0, metrics.string(), ": got an error on opening; need it to succeed");
@@ -100,7 +101,12 @@ int64_t last_step_in(const std::filesystem::path& metrics) {
   }
   close(descriptor);
   const auto line = whole_line();
-  return line ? step_of(run_line(Json::parse(*line, metrics.string() + ", last line"), metrics.string() + ", last line")) : 0;
+  if (!line) return 0;
+  try {
+    return step_of(run_line(Json::parse(*line, metrics.string()), metrics.string()));
+  } catch (const DataError&) {
+    return 0;  // whoever reads the lines gets the number of the one that is damaged
+  }
 }
 
 }  // namespace evenkeel::record

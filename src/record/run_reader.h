@@ -47,7 +47,7 @@ class RunReader {
 // Every line of a metrics.jsonl with its loads, for a run that is known to be short.
 std::vector<RunLine> read_run_lines(const std::filesystem::path& metrics);
 
-// The step of the last whole line; 0 without one. Reads the end of the file alone.
+// The step of the last whole line; 0 without one that is whole and of a run. Reads the end of the file alone. DataError when there is none.
 int64_t last_step_in(const std::filesystem::path& metrics);
 
 }  // namespace evenkeel::record

@@ -64,7 +64,9 @@ TEST(LastStep, IsThatOfTheLastWholeLine) {
   const TemporaryFolder folder;
   const auto last = [&](const std::string& text) { return last_step_in(folder.write("m.jsonl", text)); };
   EXPECT_EQ(last(""), 0);
+  EXPECT_THROW(last_step_in(folder / "absent"), DataError);
   EXPECT_EQ(last("{\"st"), 0);
+  EXPECT_EQ(last(text_of(step(1)) + "{\"step\":2}\n"), 0);
   EXPECT_EQ(last(text_of(step(1))), 1);
   EXPECT_EQ(last(text_of({step(1), step(2)}) + "{\"step\":3"), 2);
   StepRow wide = made_step(3, "a", std::vector<double>(4000, 0.5));  // a line longer than what is read at once

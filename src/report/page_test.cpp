@@ -8,6 +8,7 @@
 #include "core/json.h"
 #include "report/test_support.h"
 #include "support/files.h"
+#include "support/made_lines.h"
 
 namespace evenkeel::report {
 namespace {
@@ -21,13 +22,11 @@ class PageTest : public ::testing::Test {
   std::filesystem::path run(const std::string& name, int n_steps, const std::string& title = "A title", const std::string& recipe = "") const {
     const auto path = folder_ / name;
     make_folders(path);
-    std::string metrics;
-    for (int step = 1; step <= n_steps; ++step)
-      metrics += R"({"step":)" + std::to_string(step) + R"(,"phase":"one","loss":2.5,"routing":[{"layer":0,"mri":0.5,"load":[0.25,0.75]}]})" + "\n";
-    metrics += R"({"step":)" + std::to_string(n_steps) + R"(,"phase":"one","eval":{"held":{"loss":2.5,"routing":[]}}})" + "\n";
-    metrics += R"({"step":)" + std::to_string(n_steps) + R"(,"phase":"one","saturation":{}})" + "\n";
-    metrics += R"({"step":)";  // torn by a kill
-    write_file_atomically(path / "metrics.jsonl", metrics);
+    std::vector<record::RunLine> lines;
+    for (int step = 1; step <= n_steps; ++step) lines.emplace_back(testing::made_step(step, "one", {0.5}));
+    lines.emplace_back(testing::made_evaluation(n_steps, "one", {{"held", testing::made_result(2.5, {0.5})}}));
+    lines.emplace_back(record::SaturationRow{n_steps, "one", {}});
+    write_file_atomically(path / "metrics.jsonl", testing::text_of(lines) + R"({"step":)");  // torn by a kill
     write_file_atomically(path / "resolved.json", R"({"model":{"n_experts":2}})");
     if (!recipe.empty()) write_file_atomically(path / "recipe.toml", recipe);
     Json results = Json::object();
@@ -217,7 +216,7 @@ TEST_F(PageTest, RefusesWhatIsNoRun) {
   EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "two"}); }), HasSubstr("metrics.jsonl"));
   std::filesystem::remove(run("three", 1) / "resolved.json");
   EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "three"}); }), HasSubstr("resolved.json"));
-  write_file_atomically(run("four", 1) / "metrics.jsonl", "{\"step\":1}\n{\"step\"\n");
+  write_file_atomically(run("four", 1) / "metrics.jsonl", testing::text_of(testing::made_step(1, "one", {})) + "{\"step\"\n");
   EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "four"}); }), HasSubstr("line 2"));
 }
 

@@ -36,7 +36,7 @@ TEST(Estimates, TheSameSeedsArePaired) {
   EXPECT_NEAR(paired.value, 0.2, 1e-12);
   EXPECT_NEAR(*paired.half, 4.3027 * 0.1 / std::sqrt(3), 1e-4);
   EXPECT_FALSE(paired.is_beyond_noise());
-  EXPECT_EQ(paired.text(), "no difference beyond noise: +0.20; 95 %: -0.05 to +0.45");
+  EXPECT_EQ(paired.text(), "no difference beyond noise: +0.20; 95 %: −0.05 to +0.45");
 }
 
 // 1, 3 and 10, 12, 14: squares about the means 2 + 8, 3 degrees, t 3.182; se sqrt(10 / 3 (1/2 + 1/3)) = 5 / 3.
@@ -66,7 +66,7 @@ TEST(Estimates, PairsThatAllAgreeHaveNoInterval) {
   const auto same = figures.difference("least", "less");
   EXPECT_FALSE(same.half);
   EXPECT_EQ(same.n_equal, 3U);
-  EXPECT_EQ(same.text(), "-0.500 in each of 3 pairs");
+  EXPECT_EQ(same.text(), "−0.500 in each of 3 pairs");
   figures.add("other", 9, 8.0);  // seeds that are not paired, and that have no spread either
   EXPECT_EQ(figures.difference("a", "other").text(), "0; its error is not known");
   for (const int64_t seed : {1, 2, 3}) {

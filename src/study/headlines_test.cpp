@@ -49,8 +49,8 @@ TEST_F(HeadlinesTest, CompareForgettingReplayAndBalance) {
   shift("moe-r25-seed1", 0.4, 0.5, 0.6, 0.4);
   EXPECT_THAT(study_headlines(arms_, tables_),
               ElementsAre("Without replay there is no difference beyond noise in forgetting between the MoE model and the dense one of the same FLOPs: +0.40 ± 0.14 nats a token on a against +0.500.",
-                          "moe-r25: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.40 ± 0.14 (no difference beyond noise: -0.3; 95 %: -1.6 to +1.0); "
-                          "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: -0.9 to +1.7).",
+                          "moe-r25: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.40 ± 0.14 (no difference beyond noise: −0.3; 95 %: −1.6 to +1.0); "
+                          "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: −0.9 to +1.7).",
                           "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 40 % to 60 ± 28 %, is at most 80 ± 60 % in the first 50 steps, and 50 ± 14 % at the end; an even load is 50.0 %."));
 }
 
@@ -63,7 +63,7 @@ TEST_F(HeadlinesTest, ADifferenceThatSeedsAgreeOnHasItsInterval) {
   forgetting("moe-r25-seed1", 0.10, 2.0);
   forgetting("moe-r25-seed2", 0.112, 2.0);
   EXPECT_THAT(study_headlines(arms_, tables_),
-              ElementsAre("moe-r25: with 25 % of each batch replayed, forgetting on a is +0.106 ± 0.008 nats instead of +0.410 ± 0.014 (-0.30; 95 %: -0.35 to -0.25); "
+              ElementsAre("moe-r25: with 25 % of each batch replayed, forgetting on a is +0.106 ± 0.008 nats instead of +0.410 ± 0.014 (−0.30; 95 %: −0.35 to −0.25); "
                           "the loss on b is 2.00 instead of 2.00 (no difference in any of 2 pairs)."));
 }
 
@@ -136,7 +136,7 @@ TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
   forgetting("moe-wide-r25", 0.8, 1.0);
   forgetting("other", 0.40, 2.0);
   forgetting("again", 0.10, 2.5);
-  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("again: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (-0.300; its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).",
+  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("again: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (−0.300; its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).",
                                                            "moe differs from moe-wide-r25, the arm nearest to it, in replay and model.d_expert at once: no difference between the two has one cause.", kOneSeed));
 }
 
@@ -226,7 +226,7 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
   std::vector<Arm> arms = {made_arm("a-1", "a", {}), made_arm("a-2", "a", {"train.seed=2"}), made_arm("b", "b", {}), made_arm("ahead", "ahead", {}), made_arm("dense", "dense", testing::kTinyDense)};
   tables_.emplace_back("routers", routers_table());
   EXPECT_THAT(study_headlines(arms, tables_),
-              ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7 nats a token, and b the highest, 2.75 (no difference beyond noise: 0; 95 %: -11 to +11).",
+              ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7 nats a token, and b the highest, 2.75 (no difference beyond noise: 0; 95 %: −11 to +11).",
                           "At the shift the busiest expert's share of a training batch goes from 40 to at most 40 % under b, and from 20 to at most 70 ± 14 % under a; an even load is 12.5 %.",
                           "On held-out b the busiest expert gets 12.5 % of the tokens under ahead, and 60 ± 14 % of the tokens under a, with 13 of 16 experts in use; an even load is 12.5 %.",
                           "On held-out a the busiest expert gets 50.0 % of the tokens under b, and 75.0 % of the tokens under a; an even load is 12.5 %."));

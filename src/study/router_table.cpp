@@ -42,9 +42,7 @@ RouterRow rule_of(const Arm& arm) {
   row.eval_causal = traits.causal_eval && drops.is_causal;
   row.balance = routing_words(arm).balance;
   row.lower_bound = model::experts_per_token(config) / static_cast<double>(config.n_experts);
-  row.experts = 0;
-  for (int64_t layer = 0; layer < config.n_layers; ++layer)
-    if (config.has_experts(layer)) *row.experts += config.n_experts;
+  row.experts = model::experts_in_all_layers(config);
   return row;
 }
 

@@ -135,7 +135,7 @@ TEST_F(StudyTables, TokensAreToTheLossOfTheDenseArmOfTheSameSeed) {
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(Json(rows[1]).dump(), R"(["dense2","held",2,96,"dense",0,null,false])");
+  EXPECT_EQ(Json(rows[1]).dump(), R"(["dense2","held",2,96,"dense",0,null,null])");
   EXPECT_EQ(Json(rows[2]).dump(), R"(["moe2","held",2,96,"dense",0,null,false])");
   EXPECT_EQ(Json(rows[3]).dump(), R"(["moe3","held",3,32,"dense",-1,null,false])");  // no dense arm of seed 3: the first
 }
@@ -145,7 +145,7 @@ TEST_F(StudyTables, WithoutADenseArmTokensAreToTheLossOfTheFirstGroup) {
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(Json(rows[0]).dump(), R"(["a1","held",3,96,"a",0,null,false])");
+  EXPECT_EQ(Json(rows[0]).dump(), R"(["a1","held",3,96,"a",0,null,null])");
   EXPECT_EQ(Json(rows[2]).dump(), R"(["b1","held",3,32,"a",-0.5,null,false])");
   EXPECT_EQ(Json(rows[3]).dump(), R"(["b2","held",2,null,"a",0.5,null,false])");
   EXPECT_EQ(train::find_table(tables, "tokens_to_loss_summary").rows.size(), 2u);

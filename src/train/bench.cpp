@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -14,12 +12,12 @@
 #include "core/log.h"
 #include "core/rng.h"
 #include "model/layout.h"
-#include "ops/cross_entropy.h"
 #include "ops/device.h"
 #include "train/interrupt.h"
 #include "train/memory.h"
 #include "train/memory_limit.h"
 #include "train/phase.h"
+#include "train/shortest_evaluation.h"
 #include "train/step.h"
 
 namespace evenkeel::train {
@@ -59,32 +57,6 @@ double process_cpu_seconds() {
   timespec time{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-// The fixed cost of an evaluation of a set: many small operations, in which what is computed takes no time.
-double one_token_seconds(const model::Transformer& model, const TrainState& state, const at::Device& device) {
-  const at::NoGradGuard no_grad;
-  data::Batch batch;
-  batch.tokens = at::zeros({1, 1}, at::kLong);
-  batch.targets = at::zeros({1, 1}, at::kLong);
-  batch = data::on_device(std::move(batch), device);
-  auto input = model::input_of(batch);
-  input.mode = moe::Mode::eval;
-  input.step = state.step;
-  constexpr size_t kPasses = 6;  // the first warms up
-  std::vector<double> seconds;
-  for (size_t i = 0; i < kPasses && !stop_requested(); ++i) {
-    ops::synchronize(device);
-    const auto begin = std::chrono::steady_clock::now();
-    const auto output = model.forward(state.params, state.router_states, input);
-    ops::cross_entropy_per_token(output.hidden, model.head(state.params), batch.targets.reshape({-1})).sum().item<float>();
-    std::vector<analysis::RoutingCounts> routing;
-    analysis::add_counts(routing, output.routing);
-    if (i > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  if (seconds.empty()) return 0;
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2];
 }
 
 }  // namespace
@@ -139,7 +111,7 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
     if (options.max_seconds > 0 && step >= options.least_steps && seconds_since(timed_since) > options.max_seconds) break;
   }
   std::sort(times.seconds.begin(), times.seconds.end());
-  if (options.with_evaluation) times.evaluation_seconds = one_token_seconds(model, state, device);
+  if (options.with_evaluation) times.evaluation_seconds = shortest_evaluation_seconds(config, model, state);
   return times;
 }
 

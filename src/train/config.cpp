@@ -7,6 +7,7 @@
 #include <set>
 
 #include "checkpoint/model_source.h"
+#include "core/got_at.h"
 #include "model/layout.h"
 #include "train/phase.h"
 
@@ -15,7 +16,7 @@ namespace evenkeel::train {
 void read_value(const ConfigNode& node, const std::string& path, RecipePath& out) {
   if (!node.is_string()) fail_kind(node, path, "a path");
   const auto& text = std::get<std::string>(node.value);
-  require<ConfigError>(!text.empty(), node.where, ": got ", path, " = ''; need a path");
+  require<ConfigError>(!text.empty(), got_at(node.where, path), "''; need a path");
   const std::filesystem::path given(text);
   out.value = given.is_absolute() || node.folder.empty() ? text : (std::filesystem::path(node.folder) / given).lexically_normal().string();
   out.where = node.where;
@@ -50,7 +51,7 @@ void read_value(const ConfigNode& node, const std::string& path, StartStep& out)
     return;
   }
   const bool is_number = !text.empty() && text.size() < 18 && text.find_first_not_of("0123456789") == std::string::npos;
-  require<ConfigError>(is_number && std::stoll(text) >= 1, node.where, ": got ", path, " = ", node.shown(), "; need \"last\" or a step from 1");
+  require<ConfigError>(is_number && std::stoll(text) >= 1, got_at(node.where, path), node.shown(), "; need \"last\" or a step from 1");
   out.number = std::stoll(text);
 }
 Json to_json(const StartStep& step) { return step.number ? std::to_string(*step.number) : "last"; }
@@ -72,6 +73,8 @@ int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
     case Unit::fraction: break;
   }
   require<ConfigError>(n >= 1 && n < 1e12, where, ": got phase '", name, "' of ", n, " steps; need at least 1 (and fewer than 1e12)");
+  constexpr double kMostTokens = 9e15;  // of all phases together they are counted in 64 bits, and in doubles without a loss
+  require<ConfigError>(n * tokens_per_step < kMostTokens, where, ": got phase '", name, "' of ", n, " steps of ", tokens_per_step, " tokens; need fewer than ", kMostTokens, " tokens in all");
   return static_cast<int64_t>(n);
 }
 
@@ -130,13 +133,13 @@ void check_rhythm(const ConfigNode& table, const char* key, const std::string& p
   if (node == nullptr) return;
   Duration every;  // of unit fraction, which is what a bare number takes here
   evenkeel::read_value(*node, path, every);
-  require<ConfigError>(every.value == 0 || every.unit == Unit::steps || every.unit == Unit::tokens, node->where, ": got ", path, " = ", node->shown(),
+  require<ConfigError>(every.value == 0 || every.unit == Unit::steps || every.unit == Unit::tokens, got_at(node->where, path), node->shown(),
                        "; need steps or tokens, as in \"200 steps\"");
 }
 
 void check_train(TrainSettings& train, const ConfigNode& node) {
   const auto check = [&](bool holds, const char* key, int64_t value, const std::string& need) {
-    require<ConfigError>(holds, place_of(node, key), ": got train.", key, " = ", value, "; need ", need);
+    require<ConfigError>(holds, got_at(place_of(node, key), std::string("train.") + key), value, "; need ", need);
   };
   constexpr int64_t kMax = int64_t{1} << 31;
   check(train.batch_size >= 1 && train.batch_size < kMax, "batch_size", train.batch_size, "at least 1 (it has no default)");

@@ -113,9 +113,11 @@ TEST_P(RefusedConfig, NamesTheValueAndTheNeed) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Each, RefusedConfig,
-    ::testing::Values(Refusal{"train.batch_size=0", "train.batch_size = 0"}, Refusal{"train.micro_batch_size=3", "a divisor of batch_size = 4"},
-                      Refusal{"train.sequence_length=-8", "train.sequence_length = -8"}, Refusal{"train.seed=-1", "train.seed = -1"},
-                      Refusal{"train.keep_last=-1", "train.keep_last = -1"}, Refusal{"train.checkpoint_every=\"1 epoch\"", "need steps or tokens"}, Refusal{"train.checkpoint_every=5", "need steps or tokens"},
+    ::testing::Values(Refusal{"train.batch_size=0", "got 0; need"}, Refusal{"train.micro_batch_size=3", "a divisor of batch_size = 4"},
+                      Refusal{"train.sequence_length=-8", "got -8; need"}, Refusal{"train.seed=-1", "got -1; need"},
+                      Refusal{"train.keep_last=-1", "got -1; need 0"}, Refusal{"phase.two.steps=99999999999999999999", "'99999999999999999999'; need a number that is not negative, below 1e18"},
+                      Refusal{"phase.two.steps=1e13", "of 1e+13 steps; need at least 1 (and fewer than 1e12)"}, Refusal{"train={batch_size = 2147483647, sequence_length = 2147483647, micro_batch_size = 1}", " tokens; need fewer than 9e+15 tokens in all"},
+                      Refusal{"model={d_model = 2147483640, n_layers = 10000}", "parameters; need fewer than 1e+15"}, Refusal{"train.checkpoint_every=\"1 epoch\"", "need steps or tokens"}, Refusal{"train.checkpoint_every=5", "need steps or tokens"},
                       Refusal{"phase.two.name=\"one\"", "twice"}, Refusal{"phase.two.steps=0", "need more than 0"},
                       Refusal{"phase.two.data=[]", "without sources"}, Refusal{"phase.two.data=[{name = \"b\"}]", "without a path"},
                       Refusal{"phase.two.data=[{path = \"b\"}]", "without a name"}, Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = -1}]", "weight -1"},

@@ -113,8 +113,6 @@ TEST(Diagnose, AlarmsGoIntoALineAndBack) {
   EXPECT_EQ(alarms_of_phase(metrics, "one"), std::set<Alarm>(found.begin(), found.end()));
   EXPECT_EQ(alarms_of_phase(metrics, "two").size(), 0U);
   EXPECT_THAT(alarm_sentences(found), ElementsAre("routing check: layers 1, 0: the same", "looks ahead"));
-  EXPECT_TRUE(is_collapse_kind("no_scores"));
-  EXPECT_FALSE(is_collapse_kind("not_causal"));
 }
 
 // Each finding says where it is, for results.json and the page.

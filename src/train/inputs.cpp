@@ -1,5 +1,8 @@
 #include "train/inputs.h"
 
+#include <functional>
+#include <set>
+
 #include "checkpoint/model_source.h"
 #include "checkpoint/router_states.h"
 #include "core/json_lines.h"
@@ -19,18 +22,40 @@ void resolve_lengths(RunConfig& config) {
   }
 }
 
-void InputData::open(const RunConfig& config) {
+namespace {
+
+// Every set of the recipe, with the tokens that it must have: one sample, or for an evaluation a token to score.
+void visit_sets(const RunConfig& config, const std::function<void(const RecipePath& path, int64_t least_tokens)>& visit) {
   const int64_t one_sample = config.train.sequence_length + 1;
-  const auto open_all = [&](const auto& sources, int64_t least_tokens) {
-    for (const auto& source : sources) open_source(config, source.path, least_tokens);
+  const auto visit_all = [&](const auto& sources, int64_t least_tokens) {
+    for (const auto& source : sources) visit(source.path, least_tokens);
   };
   for (const auto& phase : config.phases) {
-    open_all(phase.data, one_sample);
-    if (phase.replay) open_all(phase.replay->data, one_sample);
-    if (phase.eval) open_all(phase.eval->data, 2);
+    visit_all(phase.data, one_sample);
+    if (phase.replay) visit_all(phase.replay->data, one_sample);
+    if (phase.eval) visit_all(phase.eval->data, 2);
   }
+}
+
+void check_set(const RunConfig& config, const RecipePath& path, int64_t least_tokens, const data::IndexedDataset& dataset) {
+  dataset.check_vocabulary(config.model.vocab_size);
+  require<DataError>(dataset.n_tokens() >= least_tokens, path.where, ": got ", path.value, " with ", dataset.n_tokens(), " tokens; need at least ", least_tokens,
+                     least_tokens > 2 ? " (sequence_length + 1)" : "");
+}
+
+}  // namespace
+
+void InputData::open(const RunConfig& config) {
+  visit_sets(config, [&](const RecipePath& path, int64_t least_tokens) { open_source(config, path, least_tokens); });
   require_one_tokenizer(config, datasets_);
   check_orders(config, [&](const std::string& path) { return datasets_.at(path).contents().hash; });
+}
+
+void check_sets_there(const RunConfig& config, data::Datasets& datasets) {
+  visit_sets(config, [&](const RecipePath& path, int64_t least_tokens) {
+    if (std::filesystem::exists(path.value + ".idx")) check_set(config, path, least_tokens, datasets.open(path.value));
+  });
+  require_one_tokenizer(config, datasets);
 }
 
 std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source) {
@@ -65,9 +90,7 @@ void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets) {
 const data::IndexedDataset& InputData::open_source(const RunConfig& config, const RecipePath& path, int64_t least_tokens) {
   data::IndexedDataset& dataset = datasets_.open(path.value);
   if (const auto record = records_.find(path.value); record != records_.end()) dataset.trust(record->second);
-  dataset.check_vocabulary(config.model.vocab_size);
-  require<DataError>(dataset.n_tokens() >= least_tokens, path.where, ": got ", path.value, " with ", dataset.n_tokens(), " tokens; need at least ", least_tokens,
-                     least_tokens > 2 ? " (sequence_length + 1)" : "");
+  check_set(config, path, least_tokens, dataset);
   return dataset;
 }
 

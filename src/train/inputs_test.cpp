@@ -37,6 +37,18 @@ TEST_F(InputsTest, OpensTheSourcesOfEveryPhase) {
   EXPECT_THROW(InputData().open(config()), DataError);
 }
 
+TEST_F(InputsTest, APlanRefusesTheSameOfTheSetsThatAreThere) {
+  const auto later = "phase.two.data=[{name = \"c\", path = \"" + (folder_ / "later").string() + "\"}]";
+  data::Datasets none;
+  EXPECT_NO_THROW(check_sets_there(config({later}), none));
+  for (const std::string change : {"model.vocab_size=9", "train.sequence_length=161"}) {
+    data::Datasets datasets;
+    const auto message = message_of<DataError>([&] { check_sets_there(config({later, change}), datasets); });
+    EXPECT_EQ(message, message_of<DataError>([&] { InputData().open(config({change})); }));
+    EXPECT_THAT(message, HasSubstr(change.starts_with("model") ? "need 0..8 (vocab_size 9)" : "with 161 tokens; need at least 162"));
+  }
+}
+
 TEST_F(InputsTest, RefusesWhatARunCannotUse) {
   InputData data;
   EXPECT_THAT(message_of<DataError>([&] { data.open(config({"phase.two.data=[{name = \"c\", path = \"c\"}]"})); }), HasSubstr("c.idx: got no such file"));

@@ -7,6 +7,7 @@
 #include "core/json_lines.h"
 #include "core/log.h"
 #include "core/output.h"
+#include "model/layout.h"
 #include "ops/device.h"
 #include "train/interrupt.h"
 #include "train/memory.h"
@@ -77,12 +78,6 @@ RunSetting checked_setting(const RunConfig& config, const TrainOptions& options,
   return {config, options, data, device, model::Transformer(config.model), phase_first_steps(config), std::move(starts)};
 }
 
-int64_t n_loads(const model::ModelConfig& model) {
-  int64_t n_layers = 0;
-  for (int64_t layer = 0; layer < model.n_layers; ++layer) n_layers += model.has_experts(layer) ? 1 : 0;
-  return n_layers * model.n_experts;
-}
-
 }  // namespace
 
 std::optional<OpenRun> open_run(const RunConfig& config, const TrainOptions& options, InputData& data) {
@@ -108,7 +103,7 @@ std::optional<OpenRun> open_run(const RunConfig& config, const TrainOptions& opt
   const Json contents = run_contents(config, data, setting.starts, run), changed = recorded_changes(run, changes, out.state.step);
 
   // 4. The run's files.
-  out.metrics = std::make_unique<record::MetricsFile>(run / "metrics.jsonl", out.state.step, n_loads(config.model));
+  out.metrics = std::make_unique<record::MetricsFile>(run / "metrics.jsonl", out.state.step, model::experts_in_all_layers(config.model));
   copy_log_to((run / "log.txt").string());
   if (!changes.empty()) log_warning("the recipe changed: ", joined(changes));
   if (resume)

@@ -310,8 +310,8 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
 }
 }  // namespace
 
-Json run_results(const std::filesystem::path& run, const Json& machine) {
-  const std::string name = std::filesystem::absolute(run).lexically_normal().filename().string();
+Json run_results(const std::filesystem::path& run, const Json& machine, const std::string& name_given) {
+  const std::string name = !name_given.empty() ? name_given : std::filesystem::absolute(run).lexically_normal().filename().string();
   const Arm arm = read_arm(name, name, run);
   auto tables = new_tables();
   add_rows({arm}, tables);

@@ -178,7 +178,7 @@ TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
     if (auto* row = std::get_if<record::EvaluationRow>(&line)) row->eval = {{"old", row->step == 10 ? windows_of(1.1, 2.3, 2) : windows_of(1, 2, 2.1)}};  // changes of 0.1, 0.3, -0.1
   }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
-  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").at(0).as_string(), HasSubstr("(since the first phase: no difference beyond noise: +0.10; 95 %: -0.13 to +0.33)."));
+  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").at(0).as_string(), HasSubstr("(since the first phase: no difference beyond noise: +0.10; 95 %: −0.13 to +0.33)."));
 }
 
 TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {

@@ -6,6 +6,7 @@
 #include "checkpoint/manifest.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "support/made_lines.h"
 #include "support/tiny_run.h"
 #include "train/trainer.h"
 
@@ -93,7 +94,7 @@ TEST_F(ResumeTest, StartsOverOnlyWhereThereNeverWasACheckpoint) {
     EXPECT_FALSE(resume()) << last;
   }
   const std::string two = read_file(run() / "metrics.jsonl");
-  write_file_atomically(run() / "metrics.jsonl", two + R"({"step":2,"phase":"one","eval":{}})" + "\n");  // an evaluation comes after the checkpoint
+  write_file_atomically(run() / "metrics.jsonl", two + testing::text_of(testing::made_evaluation(2, "one", {})));  // an evaluation comes after the checkpoint
   EXPECT_THAT(refusal(), HasSubstr("every 2"));
   cut(3);
   EXPECT_THAT(refusal(), HasSubstr("metrics.jsonl with 3 steps"));
@@ -105,8 +106,7 @@ TEST_F(ResumeTest, RemembersCheckpointsOfAnyStepByTheLogAndByNames) {
   std::filesystem::remove_all(run() / "checkpoints");
   std::filesystem::remove(run() / "results.json");
   const auto refusal = [&] { return message_of<CheckpointError>([&] { resume(); }); };
-  write_file_atomically(run() / "metrics.jsonl", R"({"step":1,"phase":"one","phase_step":1,"loss":3})"
-                                                 "\n");
+  write_file_atomically(run() / "metrics.jsonl", testing::text_of(testing::made_step(1, "one", {0.5, 0.5})));
   write_file_atomically(run() / "log.txt", "");
   EXPECT_FALSE(resume());
   write_file_atomically(run() / "log.txt", "evenkeel: phase one\nevenkeel: out of time after 1 hours: saved step 1 of 10\n");

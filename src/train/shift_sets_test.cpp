@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/tiny_run.h"
+#include "train/results.h"
 
 namespace evenkeel::train {
 namespace {

@@ -136,7 +136,7 @@ def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems
         differences = [b - a for a, b in zip(before, now)]
         # Two seeds, paired: Student's t of one degree of freedom is 12.706 at 95 %.
         half = 12.706 * statistics.stdev(differences) / 2**0.5
-        number = r"([-+]?[0-9.]+)"
+        number = r"([−+]?[0-9.]+)"
         said = re.search(rf"the loss on de is {number}(?: ± {number})? instead of {number}.*?\((no difference beyond noise: )?{number}; 95 %: {number} to {number}\)", found[0])
         if not problems.need(said is not None, f"got {found[0]!r}; need a loss with its difference"):
             continue
@@ -144,7 +144,7 @@ def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems
         mean = statistics.mean(differences)
         for text, value in zip(texts, (statistics.mean(now), statistics.mean(before), mean, mean - half, mean + half)):
             last_digit = 10.0 ** -len(text.partition(".")[2])
-            problems.need(abs(float(text) - value) <= 0.51 * last_digit, f"got {text} in {said[0]!r}; need {value:.5f}")
+            problems.need(abs(float(text.replace("−", "-")) - value) <= 0.51 * last_digit, f"got {text} in {said[0]!r}; need {value:.5f}")
         problems.equal(said[4] is not None, mean - half <= 0 <= mean + half, "a difference within its noise is called none")
         problems.need("forgetting on en" in found[0] and "of held-out de instead of" in found[0] and "an even load is 50.0 %" in found[0] and "of 8 experts are in use" in found[0], f"got {found[0]!r}; need forgetting, balance and experts in use")
         problems.need(found[0] in err.replace("evenkeel: ", ""), "the terminal does not say it")

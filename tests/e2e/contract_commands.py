@@ -204,6 +204,21 @@ def check_verify_needs_a_checkpoint(runs, problems):
     problems.need("nothing to verify" in result.err and result.out == "", f"verify of a run without a checkpoint: {result.err.strip()}")
 
 
+def check_a_damaged_checkpoint_is_named(runs, problems):
+    """The only one of a run, truncated: whoever reads it says which it is and how it is damaged."""
+    run = runs.folder / "truncated"
+    shutil.copytree(runs.toy_run(), run)
+    *others, last = toy.checkpoints(run)
+    for other in others:
+        shutil.rmtree(other)
+    weights = last / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    for args in (("verify", run), ("inspect", run), ("eval", run, "--data", f"en={runs.folder / 'en'}", *CPU)):
+        result = toy.evenkeel(*args)
+        problems.ran(result, 2)
+        problems.need(f"{last.name}/model.safetensors: got 100 bytes; need " in result.err and result.out == "", f"{args[0]} of a run with a truncated checkpoint: {result.err.strip()}")
+
+
 def check_a_damaged_line_has_its_number(runs, problems):
     """In a value and in the text of the JSON, whoever reads it."""
     for what, damage in (("value", lambda line: line.replace('"loss":', '"loss":"low","was":', 1)), ("text", lambda line: line.replace('"phase"', '"phase', 1))):
@@ -234,10 +249,17 @@ def check_verify_sees_what_is_missing(runs, problems):
         lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
         (run / "metrics.jsonl").write_text("".join(line for i, line in enumerate(lines) if keep(i, len(lines))))
 
+    def change_figure(run):
+        results = json.loads((run / "results.json").read_text())
+        results["tables"]["forgetting"]["rows"][0][3] = 1.5
+        (run / "results.json").write_text(json.dumps(results))
+
     for what, change, word in [("the last lines", lambda run: lose_lines(run, lambda i, n: i < 4), "metrics.jsonl"), ("a line between", lambda run: lose_lines(run, lambda i, n: i != 2), "metrics.jsonl"),
                                ("the last checkpoint", lambda run: shutil.rmtree(run / "checkpoints" / last.name), "checkpoints"), ("all checkpoints", lambda run: shutil.rmtree(run / "checkpoints"), "checkpoints"),
                                ("the recipe", lambda run: (run / "recipe.toml").write_bytes(b"\x00[["), "recipe.toml"), ("the results", lambda run: (run / "results.json").write_bytes(b"{"), "results.json"),
-                               ("nothing, but a file more", lambda run: (run / "checkpoints" / last.name / "extra").write_text(""), "extra")]:
+                               ("the end of the last line", lambda run: (run / "metrics.jsonl").write_bytes((run / "metrics.jsonl").read_bytes()[:-1]), "metrics.jsonl"),
+                               ("one of two lines of a step", lambda run: (run / "metrics.jsonl").write_text("".join(line * 2 if i == 1 else line for i, line in enumerate((run / "metrics.jsonl").read_text().splitlines(keepends=True)))), "a second time"),
+                               ("a figure of the results", change_figure, "results.json: tables.forgetting.rows[0][3]: got 1.5; need "), ("nothing, but a file more", lambda run: (run / "checkpoints" / last.name / "extra").write_text(""), "extra")]:
         run = runs.folder / "incomplete"
         shutil.rmtree(run, ignore_errors=True)
         shutil.copytree(whole, run)
@@ -245,6 +267,9 @@ def check_verify_sees_what_is_missing(runs, problems):
         result = toy.evenkeel("verify", run)
         problems.ran(result, 2)
         problems.need(word in result.err, f"verify without {what}: {result.err.strip()}")
+        if word == "a second time":
+            report = toy.evenkeel("report", run, "--out", run / "page.html")
+            problems.need(report.rc == 2 and word in report.err, f"report with {what}: {report.err.strip()}")
 
 
 def check_stdout_has_documents_only(runs, problems):

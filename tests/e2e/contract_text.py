@@ -173,6 +173,14 @@ def check_line_ends_are_normalised_unless_kept(texts, problems):
     problems.ran(result)
     problems.equal(documents_of(prefix)[0], texts.prepared_kept(["bada du\r\nke lo", "fe fi"]), "--keep-cr")
     problems.need("4 line ends CR LF kept" in result.err, f"--keep-cr: {result.err.strip()}")
+    plain = texts.tokenize(["bada du", "ke lo"])
+    problems.equal(texts.tokenize(["bada du\r", "ke lo\r"]), plain, "tokenize of CR LF")
+    problems.need(texts.tokenize(["bada du\r"], "--keep-cr") not in (plain[:1], []), "tokenize --keep-cr keeps the CR")
+    (texts.folder / "mac.txt").write_bytes(b"bada du\rke lo\r\rfe fi\r")
+    prefix, result = texts.prepare("mac", [texts.folder / "mac.txt"])
+    if problems.ran(result):
+        problems.equal(documents_of(prefix)[0], texts.ids(["bada du\nke lo", "fe fi"]), "a CR ends a line")
+        problems.need("4 line ends CR read as LF" in result.err, f"line ends CR: {result.err.strip()}")
     (texts.folder / "crlf-text.txt").write_bytes(texts.text.replace("\n", "\r\n").encode())
     n = texts.text.count("\n")
     for options, same, words in [((), True, f"{n} line ends CR LF read as LF"), (("--keep-cr",), False, f"{n} line ends CR LF kept")]:

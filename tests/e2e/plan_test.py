@@ -87,9 +87,19 @@ def check_stated_rates(place, problems):
     plan, _ = place.plan(problems, "--gflops", 100)
     problems.equal(plan["time"]["source"], "stated", "how the time is known")
     problems.close(plan["time"]["step_seconds"], plan["flops_per_token"]["training"] * 64 / 1e11, 1e-9, "seconds of a step")
-    for bad in (-1, 1e16):
+    for bad in (0, -1, 1e16, "nan", "inf"):
         result = toy.evenkeel("plan", place.recipe, "--gflops", bad)
         problems.ran(result, 2)
+        problems.need(result.out == "" and f"--gflops: got {bad if isinstance(bad, str) else format(bad, 'g')}; need 0.001 to 1e+15" in result.err.replace("1e15", "1e+15"), f"--gflops {bad}: {result.err.strip()}")
+
+
+def check_what_train_refuses_of_the_data_plan_refuses(place, problems):
+    small = ["--set", "model.vocab_size=5"]
+    told = [toy.evenkeel("plan", place.recipe, *small), toy.evenkeel("train", place.recipe, "--out", place.folder / "small", *CPU, *small)]
+    for result in told:
+        problems.ran(result, 2)
+        problems.need("need 0..4 (vocab_size 5)" in result.err, f"an id beyond the vocabulary: {result.err.strip()}")
+    problems.equal(told[0].err, told[1].err, "what plan and train say of it")
 
 
 def check_disk_follows_keep_last(place, problems):

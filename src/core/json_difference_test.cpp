@@ -1,0 +1,35 @@
+#include "core/json_difference.h"
+
+#include <gtest/gtest.h>
+
+namespace evenkeel {
+namespace {
+
+std::string difference(const char* got, const char* needed) { return first_difference(Json::parse(got, "got"), Json::parse(needed, "needed")).value_or("none"); }
+
+TEST(FirstDifference, NamesThePathOfAValue) {
+  EXPECT_EQ(difference(R"({"a": [1, {"b": 2.5}], "c": "x"})", R"({"a": [1, {"b": 2.25}], "c": "y"})"), "a[1].b: got 2.5; need 2.25");
+  EXPECT_EQ(difference(R"({"a": null})", R"({"a": "x"})"), "a: got null; need \"x\"");
+  EXPECT_EQ(difference(R"({"a": {}})", R"({"a": []})"), "a: got {}; need []");
+}
+
+TEST(FirstDifference, NamesWhatIsMissingOrTooMuch) {
+  EXPECT_EQ(difference(R"({"a": {}})", R"({"a": {"b": 1}})"), "a.b: got nothing; need 1");
+  EXPECT_EQ(difference(R"({"a": {"b": 1}})", R"({"a": {}})"), "a.b: got 1; need no such key");
+  EXPECT_EQ(difference(R"({"a": [1, 2]})", R"({"a": [1, 2, 3]})"), "a: got an array of 2; need one of 3");
+}
+
+TEST(FirstDifference, IsNoneWhateverTheOrderOfKeys) {
+  EXPECT_EQ(difference(R"({"a": 1, "b": [2]})", R"({"b": [2], "a": 1})"), "none");
+}
+
+TEST(FirstDifference, CutsLongValuesBetweenCharacters) {
+  std::string umlauts;
+  for (int i = 0; i < 100; ++i) umlauts += "ä";
+  const auto text = first_difference(Json("x" + umlauts), Json(1));
+  ASSERT_TRUE(text.has_value());
+  EXPECT_EQ(*text, ": got \"x" + umlauts.substr(0, 118) + "…; need 1");
+}
+
+}  // namespace
+}  // namespace evenkeel

@@ -1,0 +1,101 @@
+#include "train/check_run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "support/made_run.h"
+#include "train/results.h"
+
+namespace evenkeel::train {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::made_step;
+using testing::message_of;
+
+class CheckRun : public ::testing::Test {
+ protected:
+  void SetUp() override { write(lines()); }
+  static std::vector<record::RunLine> lines() {
+    std::vector<record::RunLine> out;
+    for (int64_t step = 1; step <= 10; ++step) {
+      out.push_back(made_step(step, step <= 6 ? "one" : "two", {0.5, 0.25}));
+      if (step == 6 || step == 10) out.push_back(testing::made_evaluation(step, step == 6 ? "one" : "two", {{"held", testing::made_result(2 + 0.1 * static_cast<double>(step), {0.5, 0.25})}}));
+    }
+    return out;
+  }
+  void write(const std::vector<record::RunLine>& of) const { testing::write_made_run(run(), testing::tiny_config("/data"), of); }
+  void finish() const { write_file_atomically(run() / "results.json", run_results(run(), Json::object()).dump(1) + "\n"); }
+  std::filesystem::path run() const { return folder_ / "run"; }
+  std::string message() const {
+    return message_of<DataError>([&] { check_run_files(run()); });
+  }
+  testing::TemporaryFolder folder_;
+};
+
+TEST_F(CheckRun, TakesARunAsItWasLeftUnderAnyName) {
+  check_run_files(run());
+  finish();
+  check_run_files(run());
+  std::filesystem::rename(run(), folder_ / "other");
+  check_run_files(folder_ / "other");
+}
+
+TEST_F(CheckRun, ATornLastLineIsAFaultOfARunThatIsFinished) {
+  const auto path = run() / "metrics.jsonl";
+  finish();
+  const std::string whole = read_file(path);
+  write_file_atomically(path, whole + "{\"step\": 11");
+  EXPECT_THAT(message(), HasSubstr("metrics.jsonl: got a last line without its end, and a run that is finished; need"));
+  write_file_atomically(path, whole.substr(0, whole.size() - 1));
+  EXPECT_THAT(message(), HasSubstr("metrics.jsonl: got a last line without its end"));
+  std::filesystem::remove(run() / "results.json");
+  check_run_files(run());  // a kill leaves that
+}
+
+TEST_F(CheckRun, AFinishedRunHasAllOfItsSteps) {
+  finish();
+  auto fewer = lines();
+  fewer.resize(fewer.size() - 2);
+  write(fewer);
+  EXPECT_THAT(message(), HasSubstr("metrics.jsonl: got lines up to step 9 of a run that is finished; need 10, as resolved.json says"));
+}
+
+TEST_F(CheckRun, RoutingIsThatOfTheModel) {
+  auto wrong = lines();
+  for (auto& line : wrong)
+    if (auto* row = std::get_if<record::StepRow>(&line))
+      for (auto& layer : row->routing) layer.load = {0.5, 0.5, 0.0};
+  write(wrong);
+  EXPECT_THAT(message(), HasSubstr("metrics.jsonl, line 1: got 3 shares in a 'load'; need 4, the experts of resolved.json"));
+  auto one_layer = lines();
+  for (auto& line : one_layer) {
+    if (auto* row = std::get_if<record::StepRow>(&line)) row->routing.pop_back();
+    if (auto* row = std::get_if<record::EvaluationRow>(&line)) row->eval[0].second.routing.pop_back();
+  }
+  write(one_layer);
+  EXPECT_THAT(message(), HasSubstr("metrics.jsonl, line 1: got 1 layer of 'routing'; need 2"));
+}
+
+TEST_F(CheckRun, NamesTheFirstKeyOfResultsThatTheFilesDoNotGive) {
+  finish();
+  const auto path = run() / "results.json";
+  const Json results = Json::parse(read_file(path), "results");
+  const auto message_with = [&](auto&& change) {
+    Json changed = results;
+    change(changed);
+    write_file_atomically(path, changed.dump(1) + "\n");
+    return message();
+  };
+  EXPECT_THAT(message_with([&](Json& json) { json["tables"]["forgetting"]["rows"].as_array()[0].as_array()[3] = 2.5; }), HasSubstr("results.json: tables.forgetting.rows[0][3]: got 2.5; need 2.6, which the run's other files give"));
+  EXPECT_THAT(message_with([&](Json& json) { json["headlines"].as_array()[0] = "All is well."; }), HasSubstr("results.json: headlines[0]: got \"All is well.\"; need \"After phase two"));
+  EXPECT_THAT(message_with([&](Json& json) { json["arms"].as_array()[0]["parameters"] = 1; }), HasSubstr("results.json: arms[0].parameters: got 1; need "));
+  EXPECT_THAT(message_with([&](Json& json) { json.erase("tables"); }), HasSubstr("results.json: tables: got nothing; need {"));
+  EXPECT_THAT(message_with([&](Json& json) { json.erase("machine"); }), HasSubstr("results.json: got no key 'machine'; need it"));
+  write_file_atomically(path, "");
+  EXPECT_THAT(message(), HasSubstr("results.json: got an empty text; need a JSON document"));
+}
+
+}  // namespace
+}  // namespace evenkeel::train
