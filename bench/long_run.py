@@ -31,8 +31,6 @@ n_experts = 256
 top_k = 8
 d_expert = 1
 balance = {{loss = []}}
-[optimizer]
-lr_max = 1e-3
 [train]
 batch_size = 1
 sequence_length = 8
@@ -107,8 +105,8 @@ def main():
             recipe, out, write_seconds = make_run(pathlib.Path(name), n_steps)
             size = sum((out / file).stat().st_size for file in ("metrics.jsonl", "load.columns")) / 1e9
             resume = run([BINARY, "train", recipe, "--out", out, "--device", "cpu", "--resume"], options.limit)
-            report = run([BINARY, "report", out], options.limit)
-            page = (out / "report.html").stat().st_size / 1e6
+            report = run([BINARY, "report", out, "--out", out.parent / "page.html"], options.limit)
+            page = (out.parent / "page.html").stat().st_size / 1e6
             for what, (seconds, peak) in (("train --resume", resume), ("report", report)):
                 peaks.setdefault(what, []).append(peak)
                 print(f"{n_steps:>8} steps, {size:.2f} GB of metrics: {what:<15} peak {peak:6.0f} MB, {seconds:6.1f} s", flush=True)

@@ -13,6 +13,7 @@
 // another such struct, a list of fields, or a list of (name, field) pairs, which is an object.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -99,7 +100,7 @@ void read_field(const Json& json, T& out, const std::string& what, const std::st
   std::string text, known;
   read_field(json, text, what, where);
   for (const auto& [name, value] : names_of(out)) {
-    known += (known.empty() ? "" : ", ") + std::string(name);
+    add_to_list(known, name);
     if (text != name) continue;
     out = value;
     return;
@@ -166,12 +167,19 @@ void add_row(Table& table, const T& row) {
   T::visit_columns(row, [&](const char*, const auto& field, AboutColumn = {}) { out.push_back(columns::to_value(field)); });
   table.add_row(std::move(out));
 }
-// DataError where a column is missing or a value is of another kind.
+// DataError where a value is of another kind, or a column is missing that is no std::optional.
 template <HasColumns T>
 std::vector<T> rows_of(const Table& table) {
+  std::map<std::string, size_t> index_of;
+  for (size_t i = 0; i < table.columns.size(); ++i) index_of.emplace(table.columns[i].name, i);
   std::vector<T> out;
   for (const auto& row : table.rows)
-    T::visit_columns(out.emplace_back(), [&](const char* name, auto& field, AboutColumn = {}) { columns::read_field(row.at(table.column(name)), field, "'" + std::string(name) + "'", "a table"); });
+    T::visit_columns(out.emplace_back(), [&](const char* name, auto& field, AboutColumn = {}) {
+      const auto found = index_of.find(name);
+      if (found == index_of.end() && columns::is_optional<std::remove_cvref_t<decltype(field)>>) return;
+      require<DataError>(found != index_of.end(), "table: got no column '", name, "'; need it");
+      columns::read_field(row.at(found->second), field, "'" + std::string(name) + "'", "table");
+    });
   return out;
 }
 

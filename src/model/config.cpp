@@ -209,9 +209,7 @@ std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& con
          " of the preset or base; need model.balance = {loss = []} there to train without, or the losses stated there to keep them";
 }
 
-namespace {
-// The preset's keys with those of `node` above them.
-ConfigNode with_preset(const ConfigNode& node) {
+ConfigNode with_preset(const ConfigNode& node, PresetTables tables) {
   const ConfigNode* preset = node.find("preset");
   if (preset == nullptr) return node;
   std::string name;
@@ -219,21 +217,20 @@ ConfigNode with_preset(const ConfigNode& node) {
   ConfigNode merged = parse_toml(preset_toml(name, preset->where), "preset " + name, "");
   ConfigNode changes = node;
   changes.erase("preset");
-  // Another router kind, balance loss or capacity rule replaces the preset's table: its keys need not fit.
   for (const auto& [key, chooser] : kChoosers) {
     const ConfigNode* change = changes.find(key);
-    if (change != nullptr && change->is_table() && (change->table().empty() || change->find(chooser) != nullptr)) merged.erase(key);
+    const bool is_replaced = change != nullptr && change->is_table() && (change->table().empty() || change->find(chooser) != nullptr);
+    if (is_replaced || (tables == PresetTables::left_out && std::string_view(key) != "attention")) merged.erase(key);
   }
   merge_config(merged, changes);
   merged.where = node.where;
   return merged;
 }
-}  // namespace
 
 ModelConfig read_model_config(const ConfigNode& node) {
   if (!node.is_table()) fail_kind(node, "model", "a table");
   ModelTable table;
-  const ConfigNode merged = with_preset(node);
+  const ConfigNode merged = with_preset(node, PresetTables::taken);
   read_value(merged, "model", table);
   if (const ConfigNode* from = merged.find("from")) fail<ConfigError>(from->where, ": got model.from = ", from->shown(), "; need the shape of a model alone");
   ModelConfig& config = table.model;

@@ -86,6 +86,13 @@ struct ModelConfig {
   int64_t rotary_dims() const;                   // even
 };
 
+// A [model] whose preset, if it names one, has become keys below its own. A table that says its kind (of attention, router), loss or rule, or is
+// empty, replaces the preset's; one that does not is merged into it. `left_out`: router, balance and capacity of the preset do not count,
+// because the model that it is given beside has its own.
+enum class PresetTables { taken,
+                          left_out };
+ConfigNode with_preset(const ConfigNode& node, PresetTables tables);
+
 // What a change of a recipe's [model] replaces whole instead of key by key, taken out of `model`: attention or a router of another kind and a
 // capacity of another rule, whose keys need not fit; a list of balance losses; and what is changed to an empty table, the default.
 void drop_replaced(ConfigNode& model, const ConfigNode& changes);

@@ -69,7 +69,7 @@ at::Tensor orthogonal_tensor(const ParamSpec& spec, double gain, uint64_t seed) 
 
 ops::Params init_params(const ModelConfig& config, uint64_t seed) {
   const double bound = config.init == Init::truncated_normal ? 3.0 : 1e30;
-  const bool has_orthogonal_router = config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().matrix_init == std::string("orthogonal");
+  const bool has_orthogonal_router = config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().is_orthogonal_at_first;
   constexpr double kGain = 0.1;  // BASE layers' centroids (arXiv 2103.16716; fairseq base_layer.py)
   ops::Params params;
   for (const auto& spec : parameter_table(config)) {

@@ -12,7 +12,7 @@ namespace evenkeel::model {
 // truncated_normal  N(0, 0.02) within 3 standard deviations (OLMoE)
 // small_wang        N(0, sqrt(2 / (5 H))) (small init, arXiv 1910.05895), output projections
 //                   N(0, 2 / (L sqrt(H))) (GPT-J, GPT-NeoX's wang_init)
-// Norm weights are 1. The matrices of a router that asks for it (RouterTraits::matrix_init "orthogonal") have
+// Norm weights are 1. The matrices of a router that asks for it (RouterTraits::is_orthogonal_at_first) have
 // orthogonal rows of length 0.1, or columns where E > H. fp32 on the CPU.
 ops::Params init_params(const ModelConfig& config, uint64_t seed);
 

@@ -66,16 +66,16 @@ struct RouterTraits {
   Scope eval_scope = Scope::token;
   bool causal_train = true;  // no decision depends on a later token of its sequence
   bool causal_eval = true;
-  bool exactly_k = true;             // every token gets K experts; false: 0 .. E
-  double mean_experts = 0;           // that a token gets in training where it is not K; 0 = K
-  bool balanced_train = false;       // in training no two experts' loads differ by more than 1, so none exceeds its share rounded up
-  bool balanced_eval = false;        // at evaluation the same of each sequence without padding
-  bool has_matrix = true;            // learns a [E, H] matrix; without one there are no logits and no auxiliary losses
-  bool has_weight_gradient = true;   // the weights are a function of the logits
-  bool needs_balance = true;         // without a balance loss the load is expected to collapse
-  bool needs_token_counts = false;   // StateInput::token_counts must be given
-  int64_t max_top_k = 1 << 30;       // 1 for rules that choose one expert
-  const char* matrix_init = "init";  // "init": as the model's; "orthogonal": gain 0.1
+  bool exactly_k = true;                // every token gets K experts; false: 0 .. E
+  double mean_experts = 0;              // that a token gets in training where it is not K; 0 = K
+  bool balanced_train = false;          // in training no two experts' loads differ by more than 1, so none exceeds its share rounded up
+  bool balanced_eval = false;           // at evaluation the same of each sequence without padding
+  bool has_matrix = true;               // learns a [E, H] matrix; without one there are no logits and no auxiliary losses
+  bool has_weight_gradient = true;      // the weights are a function of the logits
+  bool needs_balance = true;            // without a balance loss the load is expected to collapse
+  bool needs_token_counts = false;      // StateInput::token_counts must be given
+  int64_t max_top_k = 1 << 30;          // 1 for rules that choose one expert
+  bool is_orthogonal_at_first = false;  // the matrix begins orthogonal, of gain 0.1; false: as the model's matrices
   // The published form is stated for |logits| <= this, in training and at evaluation; beyond it route() throws NumericsError.
   double max_abs_logit = 1e30, max_abs_logit_eval = 1e30;
   // The option that a balancing state is made for: with another value of it the state means nothing. nullptr: none.

@@ -11,6 +11,7 @@
 #include "study/estimates.h"
 #include "study/pair_headlines.h"
 #include "study/tables.h"
+#include "study/router_table.h"
 #include "train/mri_error.h"
 #include "train/shift_sets.h"
 #include "train/warnings.h"
@@ -92,78 +93,95 @@ std::string collapse_words(const std::set<std::string>& groups) {
   return groups.size() == 1 ? " The router of " + names + " has collapsed." : " The routers of " + names + " have collapsed.";
 }
 
-// Of the table `routers`; empty where there is none.
-std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables, const std::vector<Group>& groups) {
-  const auto found = std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
-  if (found == tables.end()) return {};
-  const Table& table = found->second;
-  std::map<std::string, const Arm*> by_name;
-  for (const auto& arm : arms) by_name[arm.name] = &arm;
-  std::set<std::string> collapsed;
-  for (const auto& group : groups)
-    if (group.has_collapsed) collapsed.insert(group.name);
-  const auto named = [&](const std::string& name) { return name + (collapsed.contains(name) ? " (its router has collapsed)" : ""); };
+// What the rows of `routers` come to, by group.
+struct RouterFigures {
   Estimates loss, before, peak, height, mri, mri_old, in_use;  // height: the peak over the even load; MRI in percent
   std::set<std::string> causal, all, sound;                    // groups: those whose losses compare, all with a router, and those without a collapse
   std::set<std::string> rules;                                 // of the causal groups
   std::string budget, new_data, old_data;                      // of the first arm with a router: others do not compare
-  std::map<std::string, Json> n_experts;
+  std::map<std::string, int64_t> n_experts;
   double least_bound = INFINITY, most_bound = 0;
   bool has_shift = false;
-  for (const auto& row : table.rows) {
-    const auto at = [&](const char* column) -> const Json& { return row[table.column(column)]; };
-    const Arm& arm = *by_name.at(row[0].as_string());
-    const std::string& group = arm.group;
-    const int64_t seed = seed_of(arm);
-    if (at("router").is_null()) continue;
-    if (budget.empty()) std::tie(budget, new_data, old_data) = std::tuple(training_of(arm), at("new_data").as_string(), at("old_data").as_string());
-    if (budget != training_of(arm)) continue;
-    has_shift = shifts_data(arm);
-    if (at("eval_causal").as_bool()) {
-      causal.insert(group);
-      rules.insert(at("router").as_string() + " " + at("capacity").as_string());
-    }
-    all.insert(group);
-    if (!collapsed.contains(group)) sound.insert(group);
-    least_bound = std::min(least_bound, at("lower_bound").as_double());
-    most_bound = std::max(most_bound, at("lower_bound").as_double());
-    if (!at("loss_new").is_null()) {
-      auto figure = train::loss_at_end(arm, new_data).value_or(train::LossFigure{});
-      figure.value = at("loss_new").as_double();
-      loss.add(group, seed, figure);
-    }
-    if (!at("eval_mri_new").is_null()) mri.add(group, seed, percent(at("eval_mri_new").as_double(), train::mri_se_at_end(arm, new_data)));
-    if (!at("eval_mri_old").is_null()) mri_old.add(group, seed, percent(at("eval_mri_old").as_double(), train::mri_se_at_end(arm, old_data)));
-    if (!at("experts").is_null() && !at("dead").is_null()) in_use.add(group, seed, at("experts").as_double() - at("dead").as_double());
-    n_experts[group] = at("experts");
-    if (at("mri_before").is_null()) continue;
-    before.add(group, seed, 100 * at("mri_before").as_double());
-    peak.add(group, seed, 100 * at("mri_peak").as_double());
-    height.add(group, seed, at("mri_peak").as_double() / at("lower_bound").as_double());
+  // "12.5", or "6.2 to 12.5", percent.
+  std::string even_load() const {
+    const auto low = format("%.1f", 100 * least_bound), high = format("%.1f", 100 * most_bound);
+    return low == high ? low : low + " to " + high;
   }
+};
+
+void add_router_row(RouterFigures& out, const RouterRow& row, const Arm& arm) {
+  const std::string& group = arm.group;
+  const int64_t seed = seed_of(arm);
+  if (row.loss_new) {
+    auto figure = train::loss_at_end(arm, out.new_data).value_or(train::LossFigure{});
+    figure.value = *row.loss_new;
+    out.loss.add(group, seed, figure);
+  }
+  if (row.eval_mri_new) out.mri.add(group, seed, percent(*row.eval_mri_new, train::mri_se_at_end(arm, out.new_data)));
+  if (row.eval_mri_old) out.mri_old.add(group, seed, percent(*row.eval_mri_old, train::mri_se_at_end(arm, out.old_data)));
+  if (row.experts && row.dead) out.in_use.add(group, seed, static_cast<double>(*row.experts - *row.dead));
+  out.n_experts[group] = row.experts.value_or(0);
+  if (!row.mri_before) return;
+  out.before.add(group, seed, 100 * *row.mri_before);
+  out.peak.add(group, seed, 100 * *row.mri_peak);
+  out.height.add(group, seed, *row.mri_peak / *row.lower_bound);
+}
+
+RouterFigures router_figures(const std::vector<Arm>& arms, const std::vector<RouterRow>& rows, const std::set<std::string>& collapsed) {
+  std::map<std::string, const Arm*> by_name;
+  for (const auto& arm : arms) by_name[arm.name] = &arm;
+  RouterFigures out;
+  for (const auto& row : rows) {
+    const Arm& arm = *by_name.at(row.arm);
+    if (!row.router) continue;
+    if (out.budget.empty()) std::tie(out.budget, out.new_data, out.old_data) = std::tuple(training_of(arm), row.new_data, row.old_data);
+    if (out.budget != training_of(arm)) continue;
+    out.has_shift = shifts_data(arm);
+    if (row.eval_causal == true) {
+      out.causal.insert(arm.group);
+      out.rules.insert(*row.router + " " + *row.capacity);
+    }
+    out.all.insert(arm.group);
+    if (!collapsed.contains(arm.group)) out.sound.insert(arm.group);
+    out.least_bound = std::min(out.least_bound, *row.lower_bound);
+    out.most_bound = std::max(out.most_bound, *row.lower_bound);
+    add_router_row(out, row, arm);
+  }
+  return out;
+}
+
+// Of the table `routers`; empty where there is none.
+std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables, const std::vector<Group>& groups) {
+  const auto found = std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
+  if (found == tables.end()) return {};
+  std::set<std::string> collapsed;
+  for (const auto& group : groups)
+    if (group.has_collapsed) collapsed.insert(group.name);
+  const auto named = [&](const std::string& name) { return name + (collapsed.contains(name) ? " (its router has collapsed)" : ""); };
+  const RouterFigures figures = router_figures(arms, rows_of<RouterRow>(found->second), collapsed);
+  const std::string bound = "; an even load is " + figures.even_load() + " %.";
   std::vector<std::string> out;
-  const auto losses = range_of(loss, causal);
-  auto jumps = range_of(height, all);
-  jumps.least = range_of(height, sound).least;  // a collapsed router has nowhere to rise to
+  const auto losses = range_of(figures.loss, figures.causal);
   if (losses.least != losses.most) {
-    const auto gap = loss.difference(losses.most, losses.least, losses.n * (losses.n - 1) / 2);
-    out.push_back(format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %s nats a token, and %s the highest, %s (%s).", causal.size(), rules.size() == causal.size() ? "routing rules" : "arms with routers", named(losses.least).c_str(), new_data.c_str(), loss.of(losses.least).text().c_str(), named(losses.most).c_str(), loss.of(losses.most).text().c_str(), gap.text().c_str()));
+    const auto gap = figures.loss.difference(losses.most, losses.least, losses.n * (losses.n - 1) / 2);
+    const char* what = figures.rules.size() == figures.causal.size() ? "routing rules" : "arms with routers";
+    out.push_back(format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %s nats a token, and %s the highest, %s (%s).", figures.causal.size(), what, named(losses.least).c_str(), figures.new_data.c_str(), figures.loss.of(losses.least).text().c_str(), named(losses.most).c_str(), figures.loss.of(losses.most).text().c_str(), gap.text().c_str()));
   }
-  const auto low = format("%.1f", 100 * least_bound), high = format("%.1f", 100 * most_bound);
-  const auto bound = low == high ? low : low + " to " + high;
-  const auto rise = [&](const std::string& name) { return "from " + batch_share(before.of(name)) + " to at most " + batch_share(peak.of(name)) + " % under " + named(name); };
-  if (!jumps.least.empty() && jumps.least != jumps.most && has_shift)
-    out.push_back("At the shift the busiest expert's share of a training batch" + (peak.of(jumps.most).error ? "" : kNoInterval) + " goes " + rise(jumps.least) + ", and " + rise(jumps.most) + "; an even load is " + bound + " %.");
+  auto jumps = range_of(figures.height, figures.all);
+  jumps.least = range_of(figures.height, figures.sound).least;  // a collapsed router has nowhere to rise to
+  const auto rise = [&](const std::string& name) { return "from " + batch_share(figures.before.of(name)) + " to at most " + batch_share(figures.peak.of(name)) + " % under " + named(name); };
+  if (!jumps.least.empty() && jumps.least != jumps.most && figures.has_shift)
+    out.push_back("At the shift the busiest expert's share of a training batch" + (figures.peak.of(jumps.most).error ? "" : kNoInterval) + " goes " + rise(jumps.least) + ", and " + rise(jumps.most) + bound);
   const auto add_shares = [&](const Estimates& shares, const std::string& data) {
-    const auto evens = range_of(shares, all);
+    const auto evens = range_of(shares, figures.all);
     const auto share = [&](const std::string& name) {
-      const auto used = data == new_data && in_use.has(name) ? format(", with %.4g of %.4g experts in use", in_use.of(name).value, n_experts.at(name).as_double()) : "";
+      const auto used = data == figures.new_data && figures.in_use.has(name) ? format(", with %.4g of %lld experts in use", figures.in_use.of(name).value, static_cast<long long>(figures.n_experts.at(name))) : "";
       return shares.of(name).text() + " % of the tokens under " + named(name) + used;
     };
-    if (evens.least != evens.most) out.push_back("On held-out " + data + " the busiest expert gets " + share(evens.least) + ", and " + share(evens.most) + "; an even load is " + bound + " %.");
+    if (evens.least != evens.most) out.push_back("On held-out " + data + " the busiest expert gets " + share(evens.least) + ", and " + share(evens.most) + bound);
   };
-  add_shares(mri, new_data);
-  if (old_data != new_data) add_shares(mri_old, old_data);
+  add_shares(figures.mri, figures.new_data);
+  if (figures.old_data != figures.new_data) add_shares(figures.mri_old, figures.old_data);
   return out;
 }
 

@@ -268,17 +268,8 @@ void read_model(RunConfig& config, const ConfigNode& root) {
   config.model_from.emplace();
   read_value(*from, "model.from", *config.model_from);
   const auto source = checkpoint::open_model(config.model_from->value, std::nullopt, /*deep=*/false);
-  ConfigNode changes = *model;
+  ConfigNode changes = model::with_preset(*model, model::PresetTables::left_out);
   changes.erase("from");
-  changes.erase("preset");
-  if (const ConfigNode* preset = model->find("preset")) {
-    std::string name;
-    evenkeel::read_value(*preset, "model.preset", name);
-    ConfigNode base = parse_toml(model::preset_toml(name, preset->where), preset->where, "");
-    for (const char* key : {"router", "balance", "capacity"}) base.erase(key);  // those are the model's own unless given
-    merge_config(base, changes);
-    changes = base;
-  }
   model::ModelTable table{.preset = "", .from = {}, .model = source.config};
   model::ModelConfig& given = table.model;
   given.balance = {};

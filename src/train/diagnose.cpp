@@ -5,10 +5,6 @@
 #include <functional>
 #include <optional>
 
-#include <ATen/core/grad_mode.h>
-#include <ATen/ops/sigmoid.h>
-#include <ATen/ops/softplus.h>
-#include <ATen/ops/sqrt.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "core/log.h"
@@ -67,17 +63,14 @@ std::optional<Alarm::Kind> collapse_of(const analysis::RoutingCounts& counts) {
 // Have the scores of a router that scores each expert by itself shrunk to nothing? Balance losses see scores that are divided by
 // their sum, so shrinking all together costs nothing there. They begin near 1/2 (sigmoid) or 0.8 (sqrtsoftplus) an expert.
 // Below 0.01 k over all E the k chosen ones weigh less than 1 % each, or a renormalisation multiplies them by more than 100.
-bool has_no_scores(const moe::RoutingDecision& decision) {
+bool has_no_scores(double token_score, int64_t top_k) {
   constexpr double kLeast = 0.01;
-  if (decision.score == moe::Score::softmax || !decision.logits.defined() || decision.n_tokens == 0) return false;
-  const auto logits = decision.logits.detach();
-  const auto scores = decision.score == moe::Score::sigmoid ? at::sigmoid(logits) : at::sqrt(at::softplus(logits));
-  return scores.sum(1).mean().item<double>() < kLeast * static_cast<double>(decision.top_k);
+  return token_score < kLeast * static_cast<double>(top_k);  // never of NaN
 }
 
 }  // namespace
 
-std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& routing) {
+std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& routing, const std::vector<double>& token_scores) {
   std::vector<Alarm> out;
   for (const auto& counts : routing) {
     const auto kind = collapse_of(counts);
@@ -85,25 +78,10 @@ std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& rou
     const std::string share = std::to_string(counts.top_k) + " of " + std::to_string(counts.n_experts) + " experts";
     out.push_back({counts.layer, *kind, *kind == Alarm::Kind::same_experts ? "nearly all tokens have the same " + share + "; the others learn nothing (look at the balance loss and at the data)" : "nearly all tokens have one and the same expert among their " + share + "; it is no choice any more (look at the balance loss and at the data)"});
   }
+  for (size_t i = 0; i < routing.size(); ++i)
+    if (has_no_scores(token_scores.at(i), routing[i].top_k))
+      out.push_back({routing[i].layer, Alarm::Kind::no_scores, "the router's scores have shrunk to nearly 0, which a balance loss of normalised scores does not see; the experts count for nothing (lower its coefficient, or take a softmax)"});
   return out;
-}
-
-namespace {
-
-std::vector<Alarm> shrunk_scores(const std::vector<moe::RoutingDecision>& routing) {
-  std::vector<Alarm> out;
-  for (const auto& decision : routing)
-    if (has_no_scores(decision))
-      out.push_back({decision.layer, Alarm::Kind::no_scores, "the router's scores have shrunk to nearly 0, which a balance loss of normalised scores does not see; the experts count for nothing (lower its coefficient, or take a softmax)"});
-  return out;
-}
-
-}  // namespace
-
-std::vector<Alarm> find_shrunk_scores(const model::Transformer& model, const data::Batch& batch, const TrainState& state) {
-  if (!model.config().is_moe()) return {};
-  const at::NoGradGuard no_grad;
-  return shrunk_scores(micro_losses(model, {state.params, state.router_states}, batch, next_step(state)).routing);
 }
 
 std::set<Alarm> alarms_of_phase(const std::filesystem::path& metrics, const std::string& phase) {
@@ -171,8 +149,12 @@ std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFa
     findings.push_back({Alarm::kAllLayers, Alarm::Kind::no_balance, "model.balance: the router " + kind + " has no balance loss; the load is expected to collapse onto few experts"});
   std::vector<analysis::RoutingCounts> counts;
   analysis::add_counts(counts, losses.routing);
-  for (auto& collapse : find_collapse(counts)) findings.push_back(std::move(collapse));
-  for (auto& shrunk : shrunk_scores(losses.routing)) findings.push_back(std::move(shrunk));
+  std::vector<double> token_scores;
+  for (const auto& decision : losses.routing) {
+    const auto score = token_score(decision);
+    token_scores.push_back(score.defined() ? score.item<double>() : NAN);
+  }
+  for (auto& collapse : find_collapse(counts, token_scores)) findings.push_back(std::move(collapse));
   return findings;
 }
 

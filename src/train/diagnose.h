@@ -19,10 +19,8 @@ using record::Alarm;
 // as they were.
 std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFactors& factors, const data::Batch& batch, const TrainState& state);
 
-// What the counts of a step show: one_expert and same_experts. Looks at the counts alone.
-std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& routing);
-// What the scores of a micro-batch show: no_scores. Takes a forward pass. The scores of a softmax sum to 1 and show nothing.
-std::vector<Alarm> find_shrunk_scores(const model::Transformer& model, const data::Batch& batch, const TrainState& state);
+// What the counts and scores of a step show: one_expert, same_experts and no_scores. `token_scores` as of StepReport.
+std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& routing, const std::vector<double>& token_scores);
 // Those that the lines of a phase have already: an alarm comes once a phase, also where the run was resumed in it.
 std::set<Alarm> alarms_of_phase(const std::filesystem::path& metrics, const std::string& phase);
 // Warns of an alarm once a phase.

@@ -29,13 +29,21 @@ struct Case {
   data::Batch batch;
 };
 
-// What a run would say after a step on the batch.
+data::Batch rows_of(const data::Batch& batch, int64_t begin, int64_t end) {
+  data::Batch out;
+  out.tokens = batch.tokens.slice(0, begin, end);
+  out.targets = batch.targets.slice(0, begin, end);
+  return out;
+}
+
+// What a run would say of a step on the batch, in two micro-batches.
 std::vector<std::string> sentences_of(const Case& c) {
-  std::vector<analysis::RoutingCounts> counts;
-  analysis::add_counts(counts, micro_losses(c.model, {c.state.params, c.state.router_states}, c.batch, next_step(c.state)).routing);
-  auto found = find_collapse(counts);
-  for (const auto& shrunk : find_shrunk_scores(c.model, c.batch, c.state)) found.push_back(shrunk);
-  return alarm_sentences(found);
+  TrainState state = c.state;
+  state.params = {};
+  for (const auto& [name, param] : c.state.params) state.params.add(name, param.detach().clone().requires_grad_(param.requires_grad()));
+  const data::Batch halves[] = {rows_of(c.batch, 0, 2), rows_of(c.batch, 2, 4)};
+  const auto report = train_step(c.model, {c.config.optimizer, 0.0, {}}, halves, state);
+  return alarm_sentences(find_collapse(report.routing, report.token_scores));
 }
 
 TEST(Diagnose, FindsNothingWhereAllIsWell) {

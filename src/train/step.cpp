@@ -5,6 +5,9 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/softplus.h>
+#include <ATen/ops/sqrt.h>
 
 #include "core/rng.h"
 #include "moe/balance_loss.h"
@@ -67,6 +70,7 @@ class StepSums {
     for (size_t i = 0; i < losses.auxiliary.size(); ++i)
       add_term(i + 1, losses.auxiliary[i].first, losses.auxiliary[i].second.detach().to(at::kDouble) * share);
     statistics_.resize(losses.routing.size());
+    scores_.resize(losses.routing.size());
     for (size_t i = 0; i < losses.routing.size(); ++i) {
       auto tally = analysis::tally_routing(losses.routing[i]);
       if (i == tallies_.size()) {
@@ -75,6 +79,7 @@ class StepSums {
         add_to(tallies_[i].counts, tally.counts);
       }
       if (losses.routing[i].balance_statistics.defined()) add_to(statistics_[i], losses.routing[i].balance_statistics);
+      if (const auto score = token_score(losses.routing[i]); score.defined()) add_to(scores_[i], score * share);
     }
   }
 
@@ -84,6 +89,8 @@ class StepSums {
     std::vector<at::Tensor> all = {n_targets_.to(at::kDouble).view({1})};
     for (const auto& value : values_) all.push_back(value.view({1}));
     for (const auto& tally : tallies_) all.push_back(tally.counts.to(at::kDouble));
+    for (const auto& score : scores_)
+      if (score.defined()) all.push_back(score.view({1}));
     const auto figures = at::cat(all).cpu();
     const double* next = figures.const_data_ptr<double>();
     const auto n_targets = static_cast<int64_t>(*next++);
@@ -97,6 +104,7 @@ class StepSums {
       report.routing.push_back(analysis::counts_of(tally, counts));
       next += tally.counts.numel();
     }
+    for (const auto& score : scores_) report.token_scores.push_back(score.defined() ? *next++ : NAN);
     return n_targets;
   }
 
@@ -117,6 +125,7 @@ class StepSums {
   std::vector<at::Tensor> values_;               // of the terms, fp64
   std::vector<analysis::RoutingTally> tallies_;  // of each MoE layer
   std::vector<at::Tensor> statistics_;           // of each MoE layer
+  std::vector<at::Tensor> scores_;               // token_score of each MoE layer, undefined where it says nothing
 };
 
 // The target tokens of the step, which the cross-entropy is divided by, as a tensor.
@@ -140,6 +149,13 @@ std::vector<at::Tensor> take_gradients(const ops::Params& params) {
 }
 
 }  // namespace
+
+at::Tensor token_score(const moe::RoutingDecision& decision) {
+  if (decision.score == moe::Score::softmax || !decision.logits.defined() || decision.n_tokens == 0) return {};
+  const auto logits = decision.logits.detach();
+  const auto scores = decision.score == moe::Score::sigmoid ? at::sigmoid(logits) : at::sqrt(at::softplus(logits));
+  return scores.sum(1).mean(at::kDouble);
+}
 
 InStep next_step(const TrainState& state) { return {.step = state.step + 1, .seed = state.seed}; }
 

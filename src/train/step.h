@@ -27,6 +27,7 @@ struct StepReport {
   double learning_rate = 0;
   int64_t n_tokens = 0;
   std::vector<analysis::RoutingCounts> routing;  // one for each MoE layer, over the whole step
+  std::vector<double> token_scores;              // of each of them: token_score, over the whole step; NaN where it says nothing
   StepSeconds seconds;
 };
 
@@ -45,6 +46,9 @@ struct InStep {
   std::vector<moe::StepLoad> loads = {};      // MicroLosses::step_loads of the micro-batch before; empty for the first
   std::vector<at::Tensor> router_plans = {};  // RouterInput::step_plan of each MoE layer; empty unless routers have the step as scope
 };
+// What a router that scores each expert by itself gives a token in all: the mean over tokens of the sum of their scores over the experts, an
+// fp64 scalar. Undefined where it says nothing: the scores of a softmax sum to 1, and some routers have none.
+at::Tensor token_score(const moe::RoutingDecision& decision);
 InStep next_step(const TrainState& state);  // the first micro-batch of the step after this state
 // In training mode.
 MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch, const InStep& in_step);

@@ -69,8 +69,7 @@ StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& st
   out.report = train_step(setting.model, {setting.config.optimizer, phase.schedule->rate(state.phase_step + 1), phase.factors}, batches, state);
   out.seconds += seconds_since(training);
   const std::string when = "step " + std::to_string(state.step) + ": ";
-  add_alarms(find_collapse(out.report.routing), when);
-  if (is_evaluation_due(setting, state)) add_alarms(find_shrunk_scores(setting.model, batches[0], state), when);
+  add_alarms(find_collapse(out.report.routing, out.report.token_scores), when);
   out.sources = source_counts(batches);
   return out;
 }

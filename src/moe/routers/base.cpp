@@ -191,7 +191,7 @@ class BaseRouter : public Router {
     out.causal_train = out.needs_balance = false;
     out.balanced_train = true;
     out.max_top_k = 1;
-    out.matrix_init = "orthogonal";
+    out.is_orthogonal_at_first = true;
     return out;
   }
 

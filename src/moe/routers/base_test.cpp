@@ -142,7 +142,7 @@ TEST(BaseRouter, EqualAffinitiesAreSharedOutInTurnWithinABoundedNumberOfRounds) 
 TEST(BaseRouter, RefusesOptionsOutsideTheirRange) {
   for (const std::string value : {"0", "100001"})
     EXPECT_THAT(testing::message_of<ConfigError>([&] { base(4, "max_rounds = " + value); }), HasSubstr("r:2:1: got model.router.max_rounds = " + value + "; need 1..100000"));
-  EXPECT_STREQ(base(4)->traits().matrix_init, "orthogonal");
+  EXPECT_TRUE(base(4)->traits().is_orthogonal_at_first);
   EXPECT_EQ(base(4)->traits().max_top_k, 1);
 }
 
