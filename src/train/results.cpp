@@ -339,8 +339,13 @@ void write_results(const std::filesystem::path& folder, const Json& results) {
   }
   require_own_outputs(outputs);
   make_folders(folder / "csv");
-  write_file_atomically(folder / "results.json", results.dump(1) + "\n");  // first: by it the next call knows the tables
-  for (const auto& [path, text] : csv) write_file_atomically(path, text);
+  // Where there is a results.json it comes first: by it the next call knows the tables. Where there is none it comes last, since it says
+  // that all is there; until then the tables are known by their first column.
+  const auto path = folder / "results.json";
+  const bool is_first = std::filesystem::exists(path);
+  if (is_first) write_file_atomically(path, results.dump(1) + "\n");
+  for (const auto& [table_path, text] : csv) write_file_atomically(table_path, text);
+  if (!is_first) write_file_atomically(path, results.dump(1) + "\n");
 }
 
 }  // namespace evenkeel::train
