@@ -1,6 +1,8 @@
 #include "core/error_report.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <filesystem>
 #include <new>
 #include <system_error>
@@ -15,6 +17,20 @@ namespace {
 constexpr int kMachine = 4, kDefect = 1, kInterrupted = 130;
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// One line whatever a name in it has: control characters as \n or \x1b.
+std::string one_line(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    std::array<char, 8> escaped{};
+    std::snprintf(escaped.data(), escaped.size(), "\\x%02x", static_cast<unsigned char>(c));
+    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    out += !is_control ? std::string(1, c) : c == '\n' ? "\\n"
+                                         : c == '\t'   ? "\\t"
+                                                       : escaped.data();
+  }
+  return out;
+}
 
 ErrorReport out_of_memory(const std::string& detail) {
   return {kMachine, "memory: got " + detail + "; need a smaller micro_batch_size, model or sequence"};
@@ -32,7 +48,7 @@ bool is_lost_device(const std::string& what) {
 std::string ErrorReport::line() const { return exit_code == kInterrupted ? message : "error: " + message; }
 
 ErrorReport describe_error(const std::exception& error) {
-  if (const auto* ours = dynamic_cast<const Error*>(&error)) return {ours->exit_code(), first_line(ours->what())};
+  if (const auto* ours = dynamic_cast<const Error*>(&error)) return {ours->exit_code(), one_line(ours->what())};
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return out_of_memory("no more from the machine");
   if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
     return {kMachine, file->path1().string() + ": got '" + file->code().message() + "'; need a path that can be read and written"};

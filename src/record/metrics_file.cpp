@@ -22,7 +22,7 @@ MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step, i
   int64_t kept = 0, kept_loads = 0;
   if (last_step > 0) {
     if (!std::filesystem::exists(path)) write_file_atomically(path, "");
-    RunReader reader(path);
+    RunReader reader(path, [](int64_t) { return true; });  // all that the run goes on from is whole
     int64_t reached = 0;
     for (auto line = reader.next(); line && step_of(*line) <= last_step; line = reader.next()) {
       remember(*line);

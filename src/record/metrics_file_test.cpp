@@ -99,6 +99,18 @@ TEST(MetricsFile, OfManyExpertsHasItsLoadsBeside) {
   EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, kMany); }), HasSubstr("got lines up to step 2"));
   { MetricsFile(path, 2, kMany).write(step(3)); }
   EXPECT_EQ(read_file(folder / "load.columns"), loads);
+
+  // What is damaged, or gone, is found before a run goes on.
+  std::string damaged = loads;
+  damaged[45] = static_cast<char>(damaged[45] ^ 1);
+  write_file_atomically(folder / "load.columns", damaged);
+  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, kMany); }), HasSubstr("load.columns, step 1: got a damaged record"));
+  std::filesystem::remove(folder / "load.columns");
+  const std::string text = read_file(path);
+  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, kMany); }), HasSubstr("load.columns: got no such file; need the loads that"));
+  EXPECT_THAT(message_of<DataError>([&] { read_run_lines(path); }), HasSubstr("load.columns: got no such file"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "load.columns"));
+  EXPECT_EQ(read_file(path), text);
 }
 
 }  // namespace

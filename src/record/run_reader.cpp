@@ -7,6 +7,7 @@
 
 #include "core/append_file.h"
 #include "core/counted.h"
+#include "core/log.h"
 
 namespace evenkeel::record {
 
@@ -17,9 +18,14 @@ std::optional<RunLine> RunReader::next() {
   const auto text = has_ended_ ? std::nullopt : lines_.next();
   if (!text) return std::nullopt;
   RunLine line = run_line(Json::parse(*text, place()), place());
+  const int64_t reached = step_;
   take_place(line);
   has_ended_ = !find_loads(line);
-  if (has_ended_) return std::nullopt;
+  if (has_ended_) {
+    step_ = reached;
+    log_warning(loads_path_.string(), ": got no whole record for ", place(), "; the run is read as far as its loads go, as after a crash");
+    return std::nullopt;
+  }
   require_shape(line);
   end_byte_ = lines_.end_byte();
   if (loads_ != nullptr) loads_end_byte_ = loads_->end_byte();
@@ -58,7 +64,11 @@ void RunReader::require_shape(const RunLine& line) {
 
 // False where they are not there.
 bool RunReader::find_loads(RunLine& line) {
-  if (auto* row = std::get_if<StepRow>(&line)) return find_loads(row->step, "", row->routing, wants_load_(row->step));
+  if (auto* row = std::get_if<StepRow>(&line)) {
+    const bool has_none = !row->routing.empty() && row->routing[0].load.empty() && loads_ == nullptr && !std::filesystem::exists(loads_path_);
+    require<DataError>(!has_none, loads_path_.string(), ": got no such file; need the loads that ", place(), " leaves to it");
+    return find_loads(row->step, "", row->routing, wants_load_(row->step));
+  }
   if (auto* row = std::get_if<EvaluationRow>(&line))
     for (auto& [data, result] : row->eval)
       if (!find_loads(row->step, data, result.routing, true)) return false;
@@ -67,7 +77,7 @@ bool RunReader::find_loads(RunLine& line) {
 
 bool RunReader::find_loads(int64_t step, const std::string& data, std::vector<LayerRouting>& routing, bool is_wanted) {
   if (routing.empty() || !routing[0].load.empty()) return true;
-  if (loads_ == nullptr && !std::filesystem::exists(loads_path_)) return true;  // lines made without loads
+  if (loads_ == nullptr && !std::filesystem::exists(loads_path_)) return true;  // an evaluation that was made without loads
   if (loads_ == nullptr) loads_ = std::make_unique<LoadReader>(loads_path_);
   if (!loads_->next(step, data)) return false;
   if (is_wanted) loads_->read(routing);

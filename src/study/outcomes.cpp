@@ -92,6 +92,7 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
   rows.visit("tokens_to_loss", [](Outcome& outcome, const Arm&, const auto& cell) {
     outcome.tokens_to_loss = number(cell("tokens"));
     outcome.target_loss = number(cell("loss"));
+    outcome.target_data = cell("data").as_string();
   });
   rows.visit("tasks", [](Outcome& outcome, const Arm&, const auto& cell) {
     if (cell("accuracy").is_number()) outcome.accuracy[cell("task").as_string()] = cell("accuracy").as_double();

@@ -21,6 +21,7 @@ struct Outcome {
   double even_load = NAN;                                                   // k / E: no MRI is below it
   double experts_in_use = NAN, experts = NAN;                               // of all layers, on held-out new data
   double tokens_to_loss = NAN, target_loss = NAN;                           // of the table tokens_to_loss
+  std::string target_data = {};                                             // the held-out set of that table
   std::map<std::string, double> accuracy = {};                              // of the table tasks
   bool has_collapsed = false;                                               // its figures of balance are no balance
 };

@@ -59,7 +59,7 @@ std::vector<PairFigure> pair_figures(const Pair& pair, const std::map<std::strin
   if (shifts_data(other)) add("forgetting", sets.old_data, "nats/token", [](const Outcome& outcome) { return outcome.forgetting; });
   add("loss", sets.new_data, "nats/token", [](const Outcome& outcome) { return outcome.loss_new; });
   for (const auto& [task, accuracy] : outcomes.at(other.name).accuracy) add("accuracy", task, "", accuracy_on(task));
-  add("tokens_to_loss", sets.old_data, "tokens", plain_figure(&Outcome::tokens_to_loss));
+  add("tokens_to_loss", outcomes.at(other.name).target_data, "tokens", plain_figure(&Outcome::tokens_to_loss));
   add("eval_mri", sets.new_data, "share of tokens", [](const Outcome& outcome) { return outcome.eval_mri; });
   if (sets.old_data != sets.new_data) add("eval_mri", sets.old_data, "share of tokens", [](const Outcome& outcome) { return outcome.eval_mri_old; });
   add("experts_in_use", sets.new_data, "experts", plain_figure(&Outcome::experts_in_use));

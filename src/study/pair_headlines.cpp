@@ -97,7 +97,7 @@ std::string balance_part(const Sides& sides, const train::ShiftSets& sets) {
   const auto* used = sides.find("experts_in_use", sets.new_data);
   const auto all = sides.compare(&Outcome::experts);
   const auto of_all = [&](const Estimate& in_use, const Estimate& experts) { return format("%.4g of %.4g", in_use.value, experts.value); };
-  if (used != nullptr) out += "; " + of_all(used->other(), all.other()) + " experts are in use instead of " + of_all(used->base(), all.base());
+  if (used != nullptr) out += "; " + of_all(used->other(), all.other()) + " experts are in use instead of " + of_all(used->base(), all.base()) + how_sure(*used);
   return out;
 }
 
@@ -126,7 +126,7 @@ std::string pair_headline(const Pair& pair, const std::map<std::string, Outcome>
   if (parts.empty()) return "";
   for (auto& part : task_parts(sides)) add(parts, std::move(part));
   if (!is_replay) {
-    add(parts, tokens_part(sides, sets.old_data));
+    add(parts, tokens_part(sides, outcomes.at(other.name).target_data));
     add(parts, balance_part(sides, sets));
   }
   std::string out;

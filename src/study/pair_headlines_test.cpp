@@ -20,7 +20,7 @@ class PairHeadline : public ::testing::Test {
       arms_.push_back(seeded_arm("p", {}, seed));
       arms_.push_back(seeded_arm("s", {"model.router={kind = \"sinkhorn\"}"}, seed));
     }
-    for (const auto& arm : arms_) outcomes_[arm.name] = Outcome{.seed = arm.resolved.at("train").at("seed").as_int()};
+    for (const auto& arm : arms_) outcomes_[arm.name] = Outcome{.seed = arm.resolved.at("train").at("seed").as_int(), .target_data = "a"};
   }
   void set(std::optional<train::LossFigure> Outcome::*figure, double p1, double s1, double p2, double s2) {
     const auto value = [](double loss) { return std::isnan(loss) ? std::nullopt : std::optional(train::LossFigure{loss, std::nullopt, std::nullopt}); };
@@ -55,7 +55,7 @@ TEST_F(PairHeadline, ComparesLossesTokensTasksAndBalance) {
             "s against p (router sinkhorn in place of top_k): forgetting on a is +0.38 ± 0.18 nats instead of +0.62 ± 0.18 (−0.250 in each of 2 pairs); "
             "the loss on b is 2.25 instead of 2.25 ± 0.35 (no difference beyond noise: 0.0; 95 %: −3.2 to +3.2); "
             "accuracy on quiz is 0.250 instead of 0.500 (−0.250 in each of 2 pairs); a loss of 3.50 on a takes 1.5 ± 0.7 instead of 2.5 ± 0.7 thousand tokens (−1.00 in each of 2 pairs); "
-            "the busiest expert gets 75.0 % of held-out b instead of 50.0 % (+25.0 in each of 2 pairs); an even load is 25.0 %; 7.5 of 8 experts are in use instead of 8 of 8.");
+            "the busiest expert gets 75.0 % of held-out b instead of 50.0 % (+25.0 in each of 2 pairs); an even load is 25.0 %; 7.5 of 8 experts are in use instead of 8 of 8 (no difference beyond noise: 0; 95 %: −7 to +6).");
 }
 
 // Differences of 1,000 and 1,200 tokens: 1,100 with a standard error of 100, of one degree 12.7 times that.

@@ -34,11 +34,16 @@ void add_to_later_phases(Arm& arm, const record::StepRow& step) {
   }
 }
 
-// MRI of held-out text of the old data at step 0, in each of mri_columns.
+// MRI of held-out text of the old data at step 0, in each of mri_columns. Unknown where it would be another quantity than the MRI of the
+// steps: the same data, or a router that routes otherwise at evaluation (a Sinkhorn plan is of training alone).
 std::vector<std::optional<double>> mri_at_start(const Arm& arm) {
   const auto* line = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
-  const auto* result = line != nullptr ? line->find(shift_sets(arm).old_data) : nullptr;
-  if (result == nullptr) return {};
+  const auto sets = shift_sets(arm);
+  const auto* result = line != nullptr && sets.old_data != sets.new_data ? line->find(sets.old_data) : nullptr;
+  if (result == nullptr || result->routing.empty()) return {};
+  const auto config = arm_model(arm);
+  const auto traits = moe::make_router(config.router_shape(), config.router)->traits();
+  if (traits.train_scope != traits.eval_scope) return {};
   const auto mri = mri_columns(result->routing);
   return {mri.begin(), mri.end()};
 }

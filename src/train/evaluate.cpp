@@ -153,10 +153,7 @@ record::SetResult set_result(const EvalResult& result) {
   out.tokens = result.n_tokens;
   out.loss_blocks = analysis::in_blocks(result.clusters, kBlocks);
   out.mri_se = result.mri_se;
-  for (size_t i = 0; i < result.routing.size(); ++i) {
-    out.routing.push_back(analysis::routing_stats(result.routing[i]));
-    out.routing.back().mri_se = result.layer_mri_se.at(i);
-  }
+  for (const auto& counts : result.routing) out.routing.push_back(analysis::routing_stats(counts));
   return out;
 }
 

@@ -99,8 +99,9 @@ TEST_F(ShiftTest, BeforeIsOfThePhaseThatItStartsFrom) {
 TEST_F(ShiftTest, BeforeAContinuedRunIsTheOldDataAtStepZero) {
   lines_.clear();
   for (int64_t step = 1; step <= 60; ++step) lines_.push_back(made_step(step, "one", {0.75, 0.75}));
-  const auto before = [&](record::BySet<record::SetResult> at_start) {
-    Arm continued = arm({"phase.one.eval={data = [{name = \"new\", path = \"/data/a-heldout\"}, {name = \"old\", path = \"/data/z\"}]}"});
+  const auto before = [&](record::BySet<record::SetResult> at_start, std::vector<std::string> overrides = {}) {
+    overrides.push_back("phase.one.eval={data = [{name = \"new\", path = \"/data/a-heldout\"}, {name = \"old\", path = \"/data/z\"}]}");
+    Arm continued = arm(overrides);
     continued.resolved["phase"].as_array().resize(1);
     continued.resolved["model"]["from"] = "runs/first";
     continued.phases.clear();
@@ -114,6 +115,8 @@ TEST_F(ShiftTest, BeforeAContinuedRunIsTheOldDataAtStepZero) {
   };
   EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}), ::testing::ElementsAre(Json(0.5625), Json(0.5), Json(0.625)));
   EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}}), ::testing::Each(Json()));  // another set is no substitute
+  const std::vector<std::string> sinkhorn = {"model.router={kind = \"sinkhorn\"}", "model.balance={loss = []}"};
+  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}, sinkhorn), ::testing::Each(Json()));  // a plan is of training alone
 }
 
 TEST_F(ShiftTest, DenseModelsHaveNone) {

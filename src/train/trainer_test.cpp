@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/json_lines.h"
+#include "record/run_reader.h"
 #include "support/trained_runs.h"
 
 namespace evenkeel::train {
@@ -56,6 +57,33 @@ TEST_F(TrainerTest, ResumeIsBitEqualToNeverStopped) {
   while (train_run(with, stopping) == TrainOutcome::out_of_time) ++calls;
   EXPECT_EQ(calls, 10);
   expect_same_end("whole", "stopped");
+}
+
+// Above 2,048 routed experts the loads stand in a file of their own: the run resumes to the bit, and without that file it goes on nowhere.
+TEST_F(TrainerTest, AWideRunHasItsLoadsBeside) {
+  const std::vector<std::string> overrides = {"model.n_experts=1100"};
+  train("whole", overrides);
+  auto stopping = options("stopped");
+  stopping.max_hours = 1e-12;
+  stopping.resume = true;
+  const auto with = config(overrides);
+  while (train_run(with, stopping) == TrainOutcome::out_of_time) {
+  }
+  expect_same_end("whole", "stopped");
+  EXPECT_EQ(read_file(folder_ / "whole" / "load.columns"), read_file(folder_ / "stopped" / "load.columns"));
+  EXPECT_THAT(read_file(folder_ / "whole" / "metrics.jsonl"), ::testing::Not(HasSubstr("\"load\"")));
+  for (const auto& line : record::read_run_lines(folder_ / "whole" / "metrics.jsonl")) {
+    const auto* row = std::get_if<record::StepRow>(&line);
+    EXPECT_TRUE(row == nullptr || row->routing.at(1).load.size() == 1100);
+  }
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "whole" / "csv" / "forgetting.csv"));
+
+  std::filesystem::remove(folder_ / "whole" / "results.json");
+  std::filesystem::remove(folder_ / "whole" / "load.columns");
+  const std::string metrics = read_file(folder_ / "whole" / "metrics.jsonl");
+  EXPECT_THAT(testing::message_of<DataError>([&] { train("whole", overrides, /*resume=*/true); }), HasSubstr("load.columns: got no such file"));
+  EXPECT_EQ(read_file(folder_ / "whole" / "metrics.jsonl"), metrics);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "whole" / "load.columns"));
 }
 
 // Every registered router, stopped after each step.

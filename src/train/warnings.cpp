@@ -39,10 +39,29 @@ std::string layer_words(const std::set<int64_t>& layers) {
 // What runs of one group collapsed to in their last phase, in one way.
 struct GroupCollapse {
   std::string phase;
-  int64_t first_step = 0;
   bool has_recovered = false;
-  std::set<int64_t> layers;
-  std::set<std::string> runs;
+  // Of one run.
+  struct InRun {
+    int64_t first_step = 0;
+    std::set<int64_t> layers;
+  };
+  std::map<std::string, InRun> runs;  // by name
+  std::set<int64_t> layers() const {
+    std::set<int64_t> out;
+    for (const auto& [name, run] : runs) out.insert(run.layers.begin(), run.layers.end());
+    return out;
+  }
+  int64_t first_step() const {
+    int64_t out = runs.begin()->second.first_step;
+    for (const auto& [name, run] : runs) out = std::min(out, run.first_step);
+    return out;
+  }
+  bool has_same_layers() const {
+    return std::all_of(runs.begin(), runs.end(), [&](const auto& entry) { return entry.second.layers == layers(); });
+  }
+  bool has_same_step() const {
+    return std::all_of(runs.begin(), runs.end(), [&](const auto& entry) { return entry.second.first_step == first_step(); });
+  }
 };
 
 }  // namespace
@@ -96,10 +115,10 @@ std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms) {
       if (phase != last_phase(arm) || !alarm.is_collapse()) continue;
       const Key key(arm.group, alarm.text, has_recovered(arm, {step, phase, seconds, loss, alarm}));
       auto entry = std::find_if(found.begin(), found.end(), [&](const auto& known) { return known.first == key; });
-      if (entry == found.end()) entry = found.emplace(found.end(), key, GroupCollapse{phase, step, std::get<bool>(key), {}, {}});
-      entry->second.first_step = std::min(entry->second.first_step, step);
-      entry->second.layers.insert(alarm.layer.value_or(0));
-      entry->second.runs.insert(arm.name);
+      if (entry == found.end()) entry = found.emplace(found.end(), key, GroupCollapse{phase, std::get<bool>(key), {}});
+      auto& run = entry->second.runs.try_emplace(arm.name, GroupCollapse::InRun{step, {}}).first->second;
+      run.first_step = std::min(run.first_step, step);
+      run.layers.insert(alarm.layer.value_or(0));
     }
   }
   std::map<std::string, std::set<std::string>> unused;  // groups and their runs of which a layer has most experts without a token, and no check told of a collapse
@@ -114,7 +133,7 @@ std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms) {
   for (const auto& [key, collapse] : found) {
     const auto& [group, text, recovered] = key;
     const std::string runs = in_runs(group, collapse.runs.size());
-    out.push_back(group + ": the router collapsed in phase " + collapse.phase + ", " + layer_words(collapse.layers) + (recovered ? ", for a time after step " : ", from step ") + std::to_string(collapse.first_step) + runs + (recovered ? ", and has recovered at the last evaluation: " : ": ") + text + ".");
+    out.push_back(group + ": the router collapsed in phase " + collapse.phase + ", " + layer_words(collapse.layers()) + (collapse.has_same_layers() ? "" : " (not all of them in each seed)") + (recovered ? ", for a time after step " : ", from step ") + std::to_string(collapse.first_step()) + (collapse.has_same_step() ? "" : " at the earliest") + runs + (recovered ? ", and has recovered at the last evaluation: " : ": ") + text + ".");
   }
   return out;
 }

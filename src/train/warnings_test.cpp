@@ -87,7 +87,7 @@ TEST_F(WarningsTest, HeadlinesNameGroupPhaseLayersStepAndSeeds) {
   EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}}, 0, 0.8)}), ElementsAre("group: the router collapsed in phase two, layer 1, from step 8: nearly all tokens have the same 2 of 4 experts."));
   EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}})}), ElementsAre("group: the router collapsed in phase two, layer 1, for a time after step 8, and has recovered at the last evaluation: nearly all tokens have the same 2 of 4 experts."));
   EXPECT_THAT(collapse_headlines({arm("a", {{9, same(1)}, {8, same(0)}}, 0, 0.8), arm("b", {}), arm("c", {{7, same(1)}}, 0, 0.8)}),
-              ElementsAre("group: the router collapsed in phase two, layers 0, 1, from step 7, in 2 of 3 seeds: nearly all tokens have the same 2 of 4 experts."));
+              ElementsAre("group: the router collapsed in phase two, layers 0, 1 (not all of them in each seed), from step 7 at the earliest, in 2 of 3 seeds: nearly all tokens have the same 2 of 4 experts."));
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ def add_json(table, good):
 
 def add_values(table):
     """Values that people write: words that TOML does not have, numbers beyond what an option takes, names that are a folder's."""
-    for text, says in [("null", ("d_model = null", "without the key")), ("None", ("d_model = None", "without the key")), ("True", ("d_model = True", "true or false")),
+    for text, says in [("null", ("d_model = null", "where the key has a default")), ("None", ("d_model = None", "where the key has a default")), ("True", ("d_model = True", "true or false")),
                        ("wide", ("d_model = wide", '"wide"')), ("400 steps", ("d_model = 400 steps", '"400 steps"'))]:
         table.add(f"plan: d_model = {text}", ["plan", "{S}/r.toml"], ("{S}/r.toml:2:11: got", *says), setup=write("r.toml", f"[model]\nd_model = {text}\n"))
     for option, value in [("--batch-size", "2147483648"), ("--batch-size", "99999999999999999999"), ("--sequence-length", "99999999999999999999"), ("--sequence-length", "3B")]:
