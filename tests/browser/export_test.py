@@ -252,9 +252,8 @@ def check_coincidence(check, browser, folder, html):
     lines = {group: [json.loads(line) for line in path.read_text().splitlines()] for group, path in runs.items()}
     evals = {group: [line for line in of if "eval" in line] for group, of in lines.items()}
     for line, other, third in zip(evals["granular-pb"], evals["granular-pb-r0.4"], evals["switch-sb"]):
-        third["eval"] = line["eval"]
-        if line["step"] <= make_fixture.FIRST_STEPS:
-            other["eval"] = line["eval"]
+        for target in (third, other) if line["step"] <= make_fixture.FIRST_STEPS else (third,):
+            target["eval"] = {name: {**result, "routing": target["eval"][name]["routing"]} for name, result in line["eval"].items()}
     for group, path in runs.items():
         path.write_text("".join(json.dumps(line) + "\n" for line in lines[group]))
     make_page(folder, html, check.assembler)
