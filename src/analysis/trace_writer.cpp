@@ -1,7 +1,6 @@
 #include "analysis/trace_writer.h"
 
 #include <cerrno>
-#include <cstring>
 
 #include <unistd.h>
 
@@ -24,7 +23,7 @@ class Spill {
   explicit Spill(const fs::path& beside) : path_(beside) {
     std::string name = beside.string() + ".tmpXXXXXX";
     descriptor_ = mkstemp(name.data());
-    if (descriptor_ < 0) fail_machine("creating a temporary file");
+    if (descriptor_ < 0) fail_machine(path_, "creating a temporary file");
     unlink(name.c_str());
   }
   ~Spill() { close(descriptor_); }
@@ -36,7 +35,7 @@ class Spill {
     while (size_bytes > 0) {
       const ssize_t n = write(descriptor_, next, size_bytes);
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail_machine("writing a temporary file");
+      if (n < 0) fail_machine(path_, "writing a temporary file");
       next += n;
       size_bytes -= static_cast<size_t>(n);
     }
@@ -46,7 +45,7 @@ class Spill {
     for (size_t done = 0;;) {
       const ssize_t n = pread(descriptor_, piece.data(), piece.size(), static_cast<off_t>(done));
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) fail_machine("reading a temporary file");
+      if (n < 0) fail_machine(path_, "reading a temporary file");
       if (n == 0) return;
       out.write_at(static_cast<int64_t>(offset + done), piece.data(), static_cast<size_t>(n));
       done += static_cast<size_t>(n);
@@ -54,7 +53,6 @@ class Spill {
   }
 
  private:
-  [[noreturn]] void fail_machine(const char* action) const { fail<MachineError>(path_.string(), ": got '", std::strerror(errno), "' on ", action, "; need it to succeed"); }
   fs::path path_;
   int descriptor_;
 };

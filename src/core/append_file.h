@@ -23,7 +23,4 @@ class AppendFile {
   int descriptor_ = -1;
 };
 
-// Fills `out` from a place in a file; false where the file ends before. MachineError names the path.
-bool read_at(int descriptor, const std::filesystem::path& path, int64_t offset_bytes, void* out, size_t size_bytes);
-
 }  // namespace evenkeel

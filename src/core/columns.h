@@ -87,7 +87,7 @@ Json to_value(const T& field) {
   }
 }
 
-// "'routing'", "layer 3 of 'routing'": what a message calls a field.
+// `what`: what a message calls the field, as "'routing'" or "an entry of 'routing'".
 void read_field(const Json& json, bool& out, const std::string& what, const std::string& where);
 void read_field(const Json& json, int64_t& out, const std::string& what, const std::string& where);
 void read_field(const Json& json, double& out, const std::string& what, const std::string& where);
@@ -97,15 +97,11 @@ void require_object(const Json& json, const std::string& what, const std::string
 
 template <HasNames T>
 void read_field(const Json& json, T& out, const std::string& what, const std::string& where) {
-  std::string text, known;
+  std::string text;
   read_field(json, text, what, where);
-  for (const auto& [name, value] : names_of(out)) {
-    add_to_list(known, name);
-    if (text != name) continue;
-    out = value;
-    return;
-  }
-  fail<DataError>(where, ": got '", text, "' as ", what, "; need one of: ", known);
+  const auto value = value_named<T>(text);
+  require<DataError>(value.has_value(), where, ": got '", text, "' as ", what, "; need one of: ", list_of_names<T>());
+  out = *value;
 }
 template <class T>
 void read_field(const Json& json, std::optional<T>& out, const std::string& what, const std::string& where);

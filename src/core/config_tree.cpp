@@ -326,8 +326,7 @@ void fail_unknown_key(const std::string& where, const std::string& path, const s
 namespace {
 // "WHERE: PATH", or "--set PATH" alone: `where` of what reads a text and says what it got.
 std::string place_with_path(const ConfigNode& node, const std::string& path) {
-  const std::string start = got_at(node.where, path);
-  return start.ends_with(" = ") ? node.where + ": " + path : node.where;
+  return names_path(node.where, path) ? node.where : node.where + ": " + path;
 }
 }  // namespace
 

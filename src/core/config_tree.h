@@ -8,11 +8,8 @@
 // core/config_keys.h lists the keys from the same fields.
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 #include <optional>
-#include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -86,15 +83,11 @@ void read_value(const ConfigNode& node, const std::string& path, ConfigNode& out
 // An enum by one of its names (core/named.h).
 template <HasNames T>
 void read_value(const ConfigNode& node, const std::string& path, T& out) {  // ConfigError with the names that there are
-  std::string text, known;
+  std::string text;
   read_value(node, path, text);
-  for (const auto& [name, value] : names_of(out)) {
-    add_to_list(known, name);
-    if (text != name) continue;
-    out = value;
-    return;
-  }
-  fail<ConfigError>(node.where, ": got ", path, " = '", text, "'; need one of: ", known);
+  const auto value = value_named<T>(text);
+  require<ConfigError>(value.has_value(), node.where, ": got ", path, " = '", text, "'; need one of: ", list_of_names<T>());
+  out = *value;
 }
 
 // What a list of fields says of a key beside its name.

@@ -22,12 +22,16 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 std::string one_line(const std::string& text) {
   std::string out;
   for (const char c : text) {
-    std::array<char, 8> escaped{};
-    std::snprintf(escaped.data(), escaped.size(), "\\x%02x", static_cast<unsigned char>(c));
-    const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    out += !is_control ? std::string(1, c) : c == '\n' ? "\\n"
-                                         : c == '\t'   ? "\\t"
-                                                       : escaped.data();
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7f) {
+      out += c;
+    } else if (c == '\n' || c == '\t') {
+      out += c == '\n' ? "\\n" : "\\t";
+    } else {
+      std::array<char, 8> escaped{};
+      std::snprintf(escaped.data(), escaped.size(), "\\x%02x", byte);
+      out += escaped.data();
+    }
   }
   return out;
 }

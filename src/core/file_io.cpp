@@ -19,17 +19,10 @@
 #include "core/mappings.h"
 
 namespace evenkeel {
-namespace {
-
-constexpr size_t kBufferBytes = size_t{1} << 20;
-constexpr std::string_view kTemporaryPrefix = ".evenkeel-";  // a name that nobody else gives
-constexpr std::string_view kTemporarySuffix = ".tmp";        // and the number of the process
-
-[[noreturn]] void fail_machine(const fs::path& path, const char* action) {
+void fail_machine(const fs::path& path, const char* action) {
   fail<MachineError>(path.string(), ": got '", std::strerror(errno), "' on ", action, "; need it to succeed");
 }
 
-// Opens a regular file for reading, or says what is wrong with the path.
 int open_for_reading(const fs::path& path, int64_t& size_bytes) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // a pipe that nobody writes to would wait for ever
   if (descriptor < 0) {
@@ -45,6 +38,12 @@ int open_for_reading(const fs::path& path, int64_t& size_bytes) {
   size_bytes = info.st_size;
   return descriptor;
 }
+
+namespace {
+
+constexpr size_t kBufferBytes = size_t{1} << 20;
+constexpr std::string_view kTemporaryPrefix = ".evenkeel-";  // a name that nobody else gives
+constexpr std::string_view kTemporarySuffix = ".tmp";        // and the number of the process
 
 class Sha256 {
  public:

@@ -14,6 +14,11 @@ namespace fs = std::filesystem;
 
 struct Mapping;  // core/mappings.h
 
+// MachineError "PATH: got ERRNO'S TEXT on ACTION; need it to succeed", right after the call that failed.
+[[noreturn]] void fail_machine(const fs::path& path, const char* action);
+// The descriptor and the size of a regular file. DataError when the path is missing or none; MachineError when it cannot be opened.
+int open_for_reading(const fs::path& path, int64_t& size_bytes);
+
 // DataError when the path is missing or no regular file; MachineError when reading fails, or when it got shorter.
 std::string read_file(const fs::path& path, int64_t max_bytes = INT64_C(1) << 33);
 

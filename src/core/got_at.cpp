@@ -2,9 +2,8 @@
 
 namespace evenkeel {
 
-std::string got_at(const std::string& where, const std::string& path) {
-  const bool names_path = where.starts_with("--") && where.ends_with(" " + path);
-  return where + ": got " + (names_path ? "" : path + " = ");
-}
+bool names_path(const std::string& where, const std::string& path) { return where.starts_with("--") && where.ends_with(" " + path); }
+
+std::string got_at(const std::string& where, const std::string& path) { return where + ": got " + (names_path(where, path) ? "" : path + " = "); }
 
 }  // namespace evenkeel

@@ -5,6 +5,8 @@
 
 namespace evenkeel {
 
+// Whether a place says the path already, as "--set PATH" does.
+bool names_path(const std::string& where, const std::string& path);
 // "WHERE: got PATH = ", or "--set PATH: got " where the place names the path already.
 std::string got_at(const std::string& where, const std::string& path);
 

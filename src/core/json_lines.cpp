@@ -1,12 +1,5 @@
 #include "core/json_lines.h"
 
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
-
-#include <fcntl.h>
-#include <unistd.h>
-
 #include "core/file_io.h"
 
 namespace evenkeel {
@@ -32,16 +25,6 @@ std::vector<Json> read_json_lines(const std::filesystem::path& path) {
 
 std::string place_of_line(const std::filesystem::path& path, size_t number) { return path.string() + ", line " + std::to_string(number); }
 
-LineReader::LineReader(std::filesystem::path path) : path_(std::move(path)) {
-  require<DataError>(std::filesystem::is_regular_file(path_), path_.string(), ": got no such file; need one to read");
-  descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  require<MachineError>(descriptor_ >= 0, path_.string(), ": got '", std::strerror(errno), "' on opening; need it to succeed");
-}
-
-LineReader::~LineReader() {
-  if (descriptor_ >= 0) close(descriptor_);
-}
-
 std::optional<std::string_view> LineReader::next() {
   constexpr size_t kPiece = 1 << 20;
   for (;;) {
@@ -57,10 +40,8 @@ std::optional<std::string_view> LineReader::next() {
     begin_ = 0;
     searched_ = buffer_.size();
     buffer_.resize(searched_ + kPiece);
-    const ssize_t n = pread(descriptor_, buffer_.data() + searched_, kPiece, end_byte_ + static_cast<int64_t>(searched_));
-    buffer_.resize(searched_ + static_cast<size_t>(std::max<ssize_t>(n, 0)));
-    require<MachineError>(n >= 0 || errno == EINTR, path_.string(), ": got '", std::strerror(errno), "' on reading; need it to succeed");
-    if (n == 0) return std::nullopt;
+    buffer_.resize(searched_ + file_.read_up_to(end_byte_ + static_cast<int64_t>(searched_), buffer_.data() + searched_, kPiece));
+    if (buffer_.size() == searched_) return std::nullopt;
   }
 }
 

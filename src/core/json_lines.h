@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/errors.h"
+#include "core/input_file.h"
 #include "core/json.h"
 
 namespace evenkeel {
@@ -25,18 +26,14 @@ std::vector<std::string_view> whole_lines(std::string_view text);
 class LineReader {
  public:
   // DataError when the path is missing or no regular file; MachineError when reading fails.
-  explicit LineReader(std::filesystem::path path);
-  ~LineReader();
-  LineReader(const LineReader&) = delete;
-  LineReader& operator=(const LineReader&) = delete;
+  explicit LineReader(std::filesystem::path path) : file_(std::move(path)) {}
   // Without its newline, valid until the next call; nullopt where there is no whole line more, for now.
   std::optional<std::string_view> next();
-  int64_t end_byte() const { return end_byte_; }                       // of the line that came last, with its newline
-  std::string place() const { return place_of_line(path_, number_); }  // of it, for messages
+  int64_t end_byte() const { return end_byte_; }                              // of the line that came last, with its newline
+  std::string place() const { return place_of_line(file_.path(), number_); }  // of it, for messages
 
  private:
-  std::filesystem::path path_;
-  int descriptor_ = -1;
+  InputFile file_;
   std::string buffer_;
   size_t begin_ = 0, searched_ = 0;  // in buffer_: of the line that comes next, and as far as it has no newline
   size_t number_ = 0;

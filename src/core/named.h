@@ -2,9 +2,14 @@
 #pragma once
 
 #include <concepts>
+#include <optional>
 #include <span>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <type_traits>
+
+#include "core/errors.h"
 
 namespace evenkeel {
 
@@ -22,6 +27,21 @@ const char* name_of(T value) {
   for (const auto& [name, named] : names_of(value))
     if (named == value) return name;
   throw std::logic_error("a value without a name");
+}
+
+// The value of a name; none where no value has it.
+template <HasNames T>
+std::optional<T> value_named(std::string_view text) {
+  for (const auto& [name, value] : names_of(T{}))
+    if (text == name) return value;
+  return std::nullopt;
+}
+// "red, blue"
+template <HasNames T>
+std::string list_of_names() {
+  std::string out;
+  for (const auto& [name, value] : names_of(T{})) add_to_list(out, name);
+  return out;
 }
 
 }  // namespace evenkeel

@@ -1,16 +1,12 @@
 #include <array>
-#include <cerrno>
-#include <cstring>
 
-#include <fcntl.h>
 #include <lzma.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
 #include "core/errors.h"
+#include "core/input_file.h"
 #include "data/readers.h"
 
 namespace evenkeel::data {
@@ -27,36 +23,18 @@ constexpr uint64_t kXzMemoryBytes = UINT64_MAX;  // no limit but the format's, a
 // The file as it lies on the disk.
 class PlainSource final : public ByteSource {
  public:
-  explicit PlainSource(fs::path path) : path_(std::move(path)), descriptor_(open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {  // a pipe that nobody writes to would wait for ever
-    if (descriptor_ < 0) {
-      const int open_error = errno;
-      if (open_error == ENOENT || open_error == ENOTDIR || open_error == ENAMETOOLONG || open_error == ELOOP)
-        fail<DataError>(path_.string(), ": got no such file; need a readable file");
-      fail<MachineError>(path_.string(), ": got '", std::strerror(open_error), "' on opening; need it to succeed");
-    }
-    struct stat info {};
-    if (fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode)) {
-      close(descriptor_);
-      fail<DataError>(path_.string(), ": got a folder or special file; need a regular file");
-    }
-  }
-  ~PlainSource() override { close(descriptor_); }
+  explicit PlainSource(fs::path path) : file_(std::move(path)) {}
 
   size_t read(char* out, size_t capacity) override {
-    ssize_t n = 0;
-    do {
-      n = ::read(descriptor_, out, capacity);
-    } while (n < 0 && errno == EINTR);
-    if (n < 0) fail<MachineError>(path_.string(), ": got '", std::strerror(errno), "' on reading; need it to succeed");
-    position_ += n;
-    return static_cast<size_t>(n);
+    const size_t n = file_.read_up_to(position_, out, capacity);
+    position_ += static_cast<int64_t>(n);
+    return n;
   }
   int64_t compressed_position() const override { return position_; }
-  const fs::path& path() const { return path_; }
+  const fs::path& path() const { return file_.path(); }
 
  private:
-  fs::path path_;
-  int descriptor_;
+  InputFile file_;
   int64_t position_ = 0;
 };
 

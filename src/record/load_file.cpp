@@ -2,15 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <memory>
 #include <numeric>
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zstd.h>
 
 #include "core/errors.h"
@@ -73,29 +69,17 @@ void LoadWriter::append(int64_t step, const std::string& data, const std::vector
   file_.append(record + data + frame);
 }
 
-LoadReader::LoadReader(std::filesystem::path path) : path_(std::move(path)) {
-  require<DataError>(std::filesystem::is_regular_file(path_), path_.string(), ": got no such file; need the loads of the run, which metrics.jsonl leaves to it");
-  descriptor_ = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  require<MachineError>(descriptor_ >= 0, path_.string(), ": got '", std::strerror(errno), "' on opening; need it to succeed");
-}
-
-LoadReader::~LoadReader() {
-  if (descriptor_ >= 0) close(descriptor_);
-}
-
-std::string LoadReader::where() const { return path_.string() + ", step " + std::to_string(step_); }
+std::string LoadReader::where() const { return file_.path().string() + ", step " + std::to_string(step_); }
 
 bool LoadReader::next(int64_t step, const std::string& data) {
   Head head{};
-  if (!read_at(descriptor_, path_, end_byte_, &head, sizeof head)) return false;
+  if (!file_.read(end_byte_, &head, sizeof head)) return false;
   std::string name(data.size(), '\0');
   const bool is_it = head.magic == magic() && head.step == step && head.name_bytes == data.size();
-  if (is_it && !read_at(descriptor_, path_, end_byte_ + static_cast<int64_t>(sizeof head), name.data(), name.size())) return false;
-  require<DataError>(is_it && name == data, path_.string(), ": got another record at byte ", end_byte_, "; need the loads of step ", step, data.empty() ? "" : " on '" + data + "'");
-  struct stat status {};
-  require<MachineError>(fstat(descriptor_, &status) == 0, path_.string(), ": got '", std::strerror(errno), "' on reading; need it to succeed");
+  if (is_it && !file_.read(end_byte_ + static_cast<int64_t>(sizeof head), name.data(), name.size())) return false;
+  require<DataError>(is_it && name == data, file_.path().string(), ": got another record at byte ", end_byte_, "; need the loads of step ", step, data.empty() ? "" : " on '" + data + "'");
   const int64_t payload = end_byte_ + static_cast<int64_t>(sizeof head + name.size()), end = payload + head.frame_bytes;
-  if (end > status.st_size) return false;
+  if (end > file_.size_bytes()) return false;
   step_ = step;
   payload_byte_ = payload;
   end_byte_ = end;
@@ -108,7 +92,7 @@ void LoadReader::read(std::vector<LayerRouting>& routing) const {
   const std::string place = where();
   require<DataError>(n_layers_ == static_cast<int64_t>(routing.size()) && n_experts_ > 0 && n_experts_ < (INT64_C(1) << 24), place, ": got loads of ", n_layers_, " layers of ", n_experts_, " experts; need those of ", routing.size(), " layers");
   std::string frame(static_cast<size_t>(end_byte_ - payload_byte_), '\0'), planes(static_cast<size_t>(n_layers_ * n_experts_ * 4), '\0');
-  require<MachineError>(read_at(descriptor_, path_, payload_byte_, frame.data(), frame.size()), place, ": got a file that got shorter; need it whole");
+  require<MachineError>(file_.read(payload_byte_, frame.data(), frame.size()), place, ": got a file that got shorter; need it whole");
   const size_t n = ZSTD_decompress(planes.data(), planes.size(), frame.data(), frame.size());
   require<DataError>(!ZSTD_isError(n) && n == planes.size(), place, ": got a damaged record (", ZSTD_isError(n) ? ZSTD_getErrorName(n) : "too short", "); need it as it was written");
   const auto counts = counts_of(planes);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/append_file.h"
+#include "core/input_file.h"
 #include "record/run_lines.h"
 
 namespace evenkeel::record {
@@ -31,10 +32,8 @@ class LoadWriter {
 // Reads records in their order.
 class LoadReader {
  public:
-  explicit LoadReader(std::filesystem::path path);  // DataError when there is none
-  ~LoadReader();
-  LoadReader(const LoadReader&) = delete;
-  LoadReader& operator=(const LoadReader&) = delete;
+  // DataError when there is none.
+  explicit LoadReader(std::filesystem::path path) : file_(std::move(path)) {}
   // Goes to the next record, which must be of this step and set: DataError otherwise. False where it is not there yet, or torn.
   bool next(int64_t step, const std::string& data);
   // Sets the loads of the record that `next` came to. DataError where it is of other layers or damaged.
@@ -43,8 +42,7 @@ class LoadReader {
 
  private:
   std::string where() const;
-  std::filesystem::path path_;
-  int descriptor_ = -1;
+  InputFile file_;
   int64_t step_ = 0, payload_byte_ = 0, end_byte_ = 0, n_layers_ = 0, n_experts_ = 0;
 };
 

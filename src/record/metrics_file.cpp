@@ -22,7 +22,7 @@ MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step, i
   int64_t kept = 0, kept_loads = 0;
   if (last_step > 0) {
     if (!std::filesystem::exists(path)) write_file_atomically(path, "");
-    RunReader reader(path, [](int64_t) { return true; });  // all that the run goes on from is whole
+    RunReader reader(path, all_loads);  // all that the run goes on from is whole
     int64_t reached = 0;
     for (auto line = reader.next(); line && step_of(*line) <= last_step; line = reader.next()) {
       remember(*line);
@@ -60,9 +60,13 @@ void MetricsFile::take_loads(RunLine& line) {
 }
 
 void MetricsFile::write(RunLine line) {
-  require_finite(to_json(line), "", lines_->path().string() + ", step " + std::to_string(step_of(line)));
-  if (loads_ != nullptr) take_loads(line);
-  lines_->append(to_json(line).dump() + "\n");
+  Json json = to_json(line);
+  require_finite(json, "", lines_->path().string() + ", step " + std::to_string(step_of(line)));
+  if (loads_ != nullptr) {
+    take_loads(line);
+    json = to_json(line);
+  }
+  lines_->append(json.dump() + "\n");
   remember(line);
 }
 

@@ -17,43 +17,43 @@ namespace {
 using ::testing::HasSubstr;
 using testing::made_step;
 using testing::message_of;
+using testing::one_layer_evaluation;
+using testing::one_layer_step;
 using testing::TemporaryFolder;
 using testing::text_of;
 
-RunLine step(int64_t number) { return made_step(number, "a", {0.5}); }
-RunLine evaluation(int64_t number) { return testing::made_evaluation(number, "a", {{"held", testing::made_result(2, {0.5})}}); }
 constexpr int64_t kMany = kMostLoadsInLines + 1;
 
 TEST(MetricsFile, CutsLinesBeyondTheCheckpointAndTornOnes) {
   const TemporaryFolder folder;
-  const std::string kept = text_of({step(1), step(2), evaluation(2)});
-  const auto path = folder.write("metrics.jsonl", kept + text_of({step(3)}) + "{\"step\":4");
+  const std::string kept = text_of({one_layer_step(1), one_layer_step(2), one_layer_evaluation(2)});
+  const auto path = folder.write("metrics.jsonl", kept + text_of({one_layer_step(3)}) + "{\"step\":4");
   {
     MetricsFile file(path, 2, 4);
     EXPECT_TRUE(file.has<EvaluationRow>());
     EXPECT_FALSE(file.has<SaturationRow>());
-    file.write(step(3));
+    file.write(one_layer_step(3));
     EXPECT_FALSE(file.has<EvaluationRow>());
     file.sync();
   }
-  EXPECT_EQ(read_file(path), kept + text_of(step(3)));
+  EXPECT_EQ(read_file(path), kept + text_of(one_layer_step(3)));
 }
 
 TEST(MetricsFile, StartsEmptyAtStepZero) {
   const TemporaryFolder folder;
-  const auto path = folder.write("metrics.jsonl", text_of(step(1)));
+  const auto path = folder.write("metrics.jsonl", text_of(one_layer_step(1)));
   folder.write("load.columns", "of a run before");
   { MetricsFile file(path, 0, 4); }
   EXPECT_EQ(read_file(path), "");
   EXPECT_FALSE(std::filesystem::exists(folder / "load.columns"));
-  { MetricsFile(folder / "new.jsonl", 0, 4).write(step(1)); }
-  EXPECT_EQ(read_file(folder / "new.jsonl"), text_of(step(1)));
+  { MetricsFile(folder / "new.jsonl", 0, 4).write(one_layer_step(1)); }
+  EXPECT_EQ(read_file(folder / "new.jsonl"), text_of(one_layer_step(1)));
 }
 
 TEST(MetricsFile, NeedsTheLinesThatACheckpointReliesOn) {
   const TemporaryFolder folder;
   EXPECT_THAT(message_of<DataError>([&] { MetricsFile(folder / "new.jsonl", 7, 4); }), HasSubstr("new.jsonl: got lines up to step 0; need those up to step 7"));
-  const std::string lines = text_of({step(1), step(2)});
+  const std::string lines = text_of({one_layer_step(1), one_layer_step(2)});
   const auto path = folder.write("metrics.jsonl", lines);
   EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, 4); }), HasSubstr("got lines up to step 2"));
   EXPECT_EQ(read_file(path), lines);
@@ -79,7 +79,7 @@ TEST(MetricsFile, OfManyExpertsHasItsLoadsBeside) {
   for (auto& [data, result] : held.eval) result.routing = testing::made_routing({0.5});
   {
     MetricsFile file(path, 0, kMany);
-    for (const RunLine& line : {step(1), RunLine(second), RunLine(held), step(3)}) file.write(line);
+    for (const RunLine& line : {one_layer_step(1), RunLine(second), RunLine(held), one_layer_step(3)}) file.write(line);
     file.sync();
   }
   EXPECT_THAT(read_file(path), ::testing::Not(HasSubstr("load")));
@@ -89,7 +89,7 @@ TEST(MetricsFile, OfManyExpertsHasItsLoadsBeside) {
   EXPECT_EQ(to_json(lines[2]), to_json(RunLine(held)));
 
   const std::string loads = read_file(folder / "load.columns");
-  { MetricsFile(path, 2, kMany).write(step(3)); }
+  { MetricsFile(path, 2, kMany).write(one_layer_step(3)); }
   EXPECT_EQ(read_file(folder / "load.columns"), loads);
   EXPECT_EQ(read_run_lines(path).size(), 4u);
 
@@ -97,7 +97,7 @@ TEST(MetricsFile, OfManyExpertsHasItsLoadsBeside) {
   write_file_atomically(folder / "load.columns", loads.substr(0, loads.size() - 3));
   EXPECT_EQ(read_run_lines(path).size(), 3u);
   EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, kMany); }), HasSubstr("got lines up to step 2"));
-  { MetricsFile(path, 2, kMany).write(step(3)); }
+  { MetricsFile(path, 2, kMany).write(one_layer_step(3)); }
   EXPECT_EQ(read_file(folder / "load.columns"), loads);
 
   // What is damaged, or gone, is found before a run goes on.

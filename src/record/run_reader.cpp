@@ -2,11 +2,8 @@
 
 #include <algorithm>
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "core/append_file.h"
 #include "core/counted.h"
+#include "core/input_file.h"
 #include "core/log.h"
 
 namespace evenkeel::record {
@@ -85,7 +82,7 @@ bool RunReader::find_loads(int64_t step, const std::string& data, std::vector<La
 }
 
 std::vector<RunLine> read_run_lines(const std::filesystem::path& metrics) {
-  RunReader reader(metrics, [](int64_t) { return true; });
+  RunReader reader(metrics, all_loads);
   std::vector<RunLine> out;
   while (auto line = reader.next()) out.push_back(std::move(*line));
   return out;
@@ -93,10 +90,8 @@ std::vector<RunLine> read_run_lines(const std::filesystem::path& metrics) {
 
 int64_t last_step_in(const std::filesystem::path& metrics) {
   constexpr int64_t kPiece = 1 << 16;
-  require<DataError>(std::filesystem::is_regular_file(metrics), metrics.string(), ": got no such file; need the metrics of a run");
-  const auto size = static_cast<int64_t>(std::filesystem::file_size(metrics));
-  const int descriptor = open(metrics.c_str(), O_RDONLY | O_CLOEXEC);
-  require<MachineError>(descriptor >= 0, metrics.string(), ": got an error on opening; need it to succeed");
+  const InputFile file(metrics);
+  const int64_t size = file.size_bytes();
   std::string tail;
   const auto whole_line = [&]() -> std::optional<std::string_view> {
     const size_t end = tail.rfind('\n');
@@ -107,9 +102,8 @@ int64_t last_step_in(const std::filesystem::path& metrics) {
   };
   while (!whole_line() && static_cast<int64_t>(tail.size()) < size) {
     tail.resize(static_cast<size_t>(std::min(size, 2 * static_cast<int64_t>(tail.size()) + kPiece)));
-    if (!read_at(descriptor, metrics, size - static_cast<int64_t>(tail.size()), tail.data(), tail.size())) break;
+    if (!file.read(size - static_cast<int64_t>(tail.size()), tail.data(), tail.size())) break;
   }
-  close(descriptor);
   const auto line = whole_line();
   if (!line) return 0;
   try {

@@ -15,22 +15,21 @@ namespace {
 using ::testing::HasSubstr;
 using testing::made_step;
 using testing::message_of;
+using testing::one_layer_evaluation;
+using testing::one_layer_step;
 using testing::TemporaryFolder;
 using testing::text_of;
 
-RunLine step(int64_t number) { return made_step(number, "a", {0.5}); }
-RunLine evaluation(int64_t number) { return testing::made_evaluation(number, "a", {{"held", testing::made_result(2, {0.5})}}); }
-
 TEST(RunReader, FollowsAFileThatGrows) {
   const TemporaryFolder folder;
-  const std::string second = text_of(step(2));
-  const auto path = folder.write("metrics.jsonl", text_of({evaluation(0), step(1)}) + second.substr(0, 20));
+  const std::string second = text_of(one_layer_step(2));
+  const auto path = folder.write("metrics.jsonl", text_of({one_layer_evaluation(0), one_layer_step(1)}) + second.substr(0, 20));
   RunReader reader(path);
   EXPECT_EQ(step_of(*reader.next()), 0);
   EXPECT_EQ(step_of(*reader.next()), 1);
   EXPECT_FALSE(reader.next());
   EXPECT_EQ(reader.step(), 1);
-  std::ofstream(path, std::ios::app) << second.substr(20) << text_of(evaluation(2));
+  std::ofstream(path, std::ios::app) << second.substr(20) << text_of(one_layer_evaluation(2));
   EXPECT_EQ(step_of(*reader.next()), 2);
   EXPECT_TRUE(std::holds_alternative<EvaluationRow>(*reader.next()));
   EXPECT_FALSE(reader.next());
@@ -43,20 +42,20 @@ TEST(RunReader, NamesTheLineThatIsDamagedOrMissing) {
     const auto path = folder.write("m.jsonl", text);
     return message_of<DataError>([&] { read_run_lines(path); });
   };
-  const std::string one = text_of(step(1));
-  EXPECT_THAT(message(one + "{\"step\":\n" + text_of(step(3))), HasSubstr("m.jsonl, line 2: got text that is not JSON"));
+  const std::string one = text_of(one_layer_step(1));
+  EXPECT_THAT(message(one + "{\"step\":\n" + text_of(one_layer_step(3))), HasSubstr("m.jsonl, line 2: got text that is not JSON"));
   EXPECT_THAT(message(one + "{\"loss\":2}\n"), HasSubstr("m.jsonl, line 2: got no 'step'"));
-  EXPECT_THAT(message(one + text_of({evaluation(1), step(3)})), HasSubstr("line 3: got step 3 after step 1"));
-  EXPECT_THAT(message(text_of(step(2))), HasSubstr("line 1: got step 2 after step 0"));
-  EXPECT_THAT(message(text_of({step(1), step(2), step(1)})), HasSubstr("line 3: got step 1 after step 2"));
-  EXPECT_THAT(message(text_of({step(1), step(1)})), HasSubstr("line 2: got step 1 a second time; need it once"));
-  EXPECT_THAT(message(text_of({step(1), evaluation(2)})), HasSubstr("line 2: got the evaluation of step 2 after step 1; need the line of step 2 before it"));
-  EXPECT_THAT(message(text_of({step(1), evaluation(1), evaluation(1)})), HasSubstr("line 3: got the evaluation of step 1 a second time"));
-  EXPECT_THAT(message(text_of(step(0))), HasSubstr("line 1: got step 0; need 1 as the first"));
-  EXPECT_THAT(message(text_of({step(1), RunLine(made_step(2, "a", {0.5, 0.5}))})), HasSubstr("line 2: got 2 layers of 'routing'; need 1, as in the lines before"));
+  EXPECT_THAT(message(one + text_of({one_layer_evaluation(1), one_layer_step(3)})), HasSubstr("line 3: got step 3 after step 1"));
+  EXPECT_THAT(message(text_of(one_layer_step(2))), HasSubstr("line 1: got step 2 after step 0"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_step(2), one_layer_step(1)})), HasSubstr("line 3: got step 1 after step 2"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_step(1)})), HasSubstr("line 2: got step 1 a second time; need it once"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_evaluation(2)})), HasSubstr("line 2: got the evaluation of step 2 after step 1; need the line of step 2 before it"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_evaluation(1), one_layer_evaluation(1)})), HasSubstr("line 3: got the evaluation of step 1 a second time"));
+  EXPECT_THAT(message(text_of(one_layer_step(0))), HasSubstr("line 1: got step 0; need 1 as the first"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), RunLine(made_step(2, "a", {0.5, 0.5}))})), HasSubstr("line 2: got 2 layers of 'routing'; need 1, as in the lines before"));
   StepRow short_load = made_step(2, "a", {0.5});
   short_load.routing[0].load.pop_back();
-  EXPECT_THAT(message(text_of({step(1), RunLine(short_load)})), HasSubstr("line 2: got 3 shares in the 'load' of layer 0; need 4, as in the lines before"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), RunLine(short_load)})), HasSubstr("line 2: got 3 shares in the 'load' of layer 0; need 4, as in the lines before"));
   EXPECT_THROW(RunReader(folder / "absent.jsonl"), DataError);
 }
 
@@ -66,11 +65,11 @@ TEST(LastStep, IsThatOfTheLastWholeLine) {
   EXPECT_EQ(last(""), 0);
   EXPECT_THROW(last_step_in(folder / "absent"), DataError);
   EXPECT_EQ(last("{\"st"), 0);
-  EXPECT_EQ(last(text_of(step(1)) + "{\"step\":2}\n"), 0);
-  EXPECT_EQ(last(text_of(step(1))), 1);
-  EXPECT_EQ(last(text_of({step(1), step(2)}) + "{\"step\":3"), 2);
+  EXPECT_EQ(last(text_of(one_layer_step(1)) + "{\"step\":2}\n"), 0);
+  EXPECT_EQ(last(text_of(one_layer_step(1))), 1);
+  EXPECT_EQ(last(text_of({one_layer_step(1), one_layer_step(2)}) + "{\"step\":3"), 2);
   StepRow wide = made_step(3, "a", std::vector<double>(4000, 0.5));  // a line longer than what is read at once
-  EXPECT_EQ(last(text_of({step(1), step(2), wide})), 3);
+  EXPECT_EQ(last(text_of({one_layer_step(1), one_layer_step(2), wide})), 3);
   EXPECT_EQ(last(text_of(wide)), 3);
 }
 

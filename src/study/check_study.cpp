@@ -11,7 +11,7 @@ namespace evenkeel::study {
 namespace {
 
 // Tables with measured speeds in them.
-const std::set<std::string> kWithSpeeds = {"throughput", "throughput_summary", "routers", "routers_summary", "pairs"};
+const std::set<std::string> kWithSpeeds = {"throughput", "throughput_summary"};
 
 std::vector<train::Arm> arms_of(const Json& results, const std::filesystem::path& study) {
   std::vector<train::Arm> out;

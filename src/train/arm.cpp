@@ -70,11 +70,13 @@ void add(Arm& arm, const record::StepRow& step) {
 
 // Of what a later evaluation of the phase has replaced, the routing goes: it is most of an evaluation's size.
 void add(Arm& arm, record::EvaluationRow evaluation) {
-  for (auto& earlier : arm.evaluations) {
-    if (earlier.phase != evaluation.phase || earlier.step == 0) continue;
-    for (auto& [data, result] : earlier.eval)
-      if (evaluation.find(data) != nullptr) result.routing = {};
-  }
+  for (const auto& [data, result] : evaluation.eval)
+    for (auto earlier = arm.evaluations.rbegin(); earlier != arm.evaluations.rend() && earlier->phase == evaluation.phase && earlier->step > 0; ++earlier) {
+      const auto replaced = std::find_if(earlier->eval.begin(), earlier->eval.end(), [&](const auto& entry) { return entry.first == data; });
+      if (replaced == earlier->eval.end()) continue;
+      replaced->second.routing = {};
+      break;  // those before it have lost theirs
+    }
   arm.evaluations.push_back(std::move(evaluation));
 }
 

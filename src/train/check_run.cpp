@@ -1,9 +1,8 @@
 #include "train/check_run.h"
 
-#include <fstream>
-
 #include "core/counted.h"
 #include "core/errors.h"
+#include "core/input_file.h"
 #include "core/json_difference.h"
 #include "core/json_lines.h"
 #include "record/run_reader.h"
@@ -16,7 +15,7 @@ namespace fs = std::filesystem;
 
 // All lines and loads are read, and are of the model that resolved.json says.
 int64_t last_step_of(const fs::path& metrics, const model::ModelConfig& config) {
-  record::RunReader reader(metrics, [](int64_t) { return true; });
+  record::RunReader reader(metrics, record::all_loads);
   const auto n_layers = static_cast<size_t>(config.is_moe() ? config.moe_layers_below(config.n_layers) : 0);
   while (const auto line = reader.next()) {
     const auto* row = std::get_if<record::StepRow>(&*line);
@@ -31,9 +30,10 @@ int64_t last_step_of(const fs::path& metrics, const model::ModelConfig& config) 
 
 // Of a run that is finished.
 void require_all_steps(const Json& resolved, int64_t reached, const fs::path& metrics) {
-  std::ifstream file(metrics, std::ios::binary | std::ios::ate);
-  const bool is_torn = file.tellg() > 0 && file.seekg(-1, std::ios::end) && file.get() != '\n';
-  require<DataError>(!is_torn, metrics.string(), ": got a last line without its end, and a run that is finished; need the file as the run left it");
+  const InputFile file(metrics);
+  char last = '\n';
+  if (file.size_bytes() > 0) file.read(file.size_bytes() - 1, &last, 1);
+  require<DataError>(last == '\n', metrics.string(), ": got a last line without its end, and a run that is finished; need the file as the run left it");
   int64_t n_steps = 0;
   for (const auto& phase : resolved.at("phase").as_array()) n_steps += phase.at("steps").as_int();
   require<DataError>(reached == n_steps, metrics.string(), ": got lines up to step ", reached, " of a run that is finished; need ", n_steps, ", as resolved.json says");

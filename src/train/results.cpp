@@ -203,11 +203,12 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["old_data"] = named(shift_sets(arm).old_data);
   out["new_data"] = named(shift_sets(arm).new_data);
   double replay_fraction = 0;
+  const PhaseFigures none;  // before the run's first line
   for (size_t i = 0; i < arm.resolved.at("phase").size(); ++i) {
     const Json& phase = arm.resolved.at("phase").at(i);
     const Json* replay = phase.find("replay");
     if (replay != nullptr && !replay->is_null()) replay_fraction = std::max(replay_fraction, replay->at("fraction").as_double());
-    const PhaseFigures done = i < arm.phases.size() ? arm.phases[i] : PhaseFigures();
+    const PhaseFigures& done = i < arm.phases.size() ? arm.phases[i] : none;
     Json row = Json::object();
     row["name"] = phase.at("name");
     row["steps"] = done.n_steps();

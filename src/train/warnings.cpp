@@ -56,11 +56,10 @@ struct GroupCollapse {
     for (const auto& [name, run] : runs) out = std::min(out, run.first_step);
     return out;
   }
-  bool has_same_layers() const {
-    return std::all_of(runs.begin(), runs.end(), [&](const auto& entry) { return entry.second.layers == layers(); });
-  }
-  bool has_same_step() const {
-    return std::all_of(runs.begin(), runs.end(), [&](const auto& entry) { return entry.second.first_step == first_step(); });
+  // Whether all runs agree in a figure.
+  template <class Figure>
+  bool agrees_in(Figure InRun::*figure) const {
+    return std::all_of(runs.begin(), runs.end(), [&](const auto& entry) { return entry.second.*figure == runs.begin()->second.*figure; });
   }
 };
 
@@ -133,7 +132,7 @@ std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms) {
   for (const auto& [key, collapse] : found) {
     const auto& [group, text, recovered] = key;
     const std::string runs = in_runs(group, collapse.runs.size());
-    out.push_back(group + ": the router collapsed in phase " + collapse.phase + ", " + layer_words(collapse.layers()) + (collapse.has_same_layers() ? "" : " (not all of them in each seed)") + (recovered ? ", for a time after step " : ", from step ") + std::to_string(collapse.first_step()) + (collapse.has_same_step() ? "" : " at the earliest") + runs + (recovered ? ", and has recovered at the last evaluation: " : ": ") + text + ".");
+    out.push_back(group + ": the router collapsed in phase " + collapse.phase + ", " + layer_words(collapse.layers()) + (collapse.agrees_in(&GroupCollapse::InRun::layers) ? "" : " (not all of them in each seed)") + (recovered ? ", for a time after step " : ", from step ") + std::to_string(collapse.first_step()) + (collapse.agrees_in(&GroupCollapse::InRun::first_step) ? "" : " at the earliest") + runs + (recovered ? ", and has recovered at the last evaluation: " : ": ") + text + ".");
   }
   return out;
 }

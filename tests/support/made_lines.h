@@ -41,6 +41,10 @@ inline record::EvaluationRow made_evaluation(int64_t step, const std::string& ph
   return {step, phase, step * 32, std::move(results)};
 }
 
+// Of a model with one layer, in phase "a".
+inline record::RunLine one_layer_step(int64_t step) { return made_step(step, "a", {0.5}); }
+inline record::RunLine one_layer_evaluation(int64_t step) { return made_evaluation(step, "a", {{"held", made_result(2, {0.5})}}); }
+
 inline std::string text_of(const record::RunLine& line) { return record::to_json(line).dump() + "\n"; }
 inline std::string text_of(const std::vector<record::RunLine>& lines) {
   std::string text;

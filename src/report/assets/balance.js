@@ -16,11 +16,11 @@ function addBalanceSection(report) {
     arms.some((arm) => arm.shift) ? makeChoice("balance-range", "Range of steps", [["shift", "around the shift"], ["all", "whole run"]],
       (range) => { balanceView.range = range; redraw(); }) : null));
   addChart(section, { id: "mri", title: "Imbalance of every training batch",
-    caption: `${arms.some((arm) => arm.shift) ? "The second phase begins at the dotted line; a spike there is a router, balanced on the old text, that meets the new text unbalanced." : "Lower is more even."}${seedNote(report)}`,
+    caption: `${arms.some((arm) => arm.shift) ? "The second phase begins at the dotted line; a spike there is a router, balanced on the old text, that meets the new text unbalanced." : "Lower is more even."}${strideNote(report)}${seedNote(report)}`,
     missing: "No routing was recorded.",
     build: (width) => buildBalanceLines(report, groups, { key: "mri", title: "MRI, share of tokens", bounds: true }, width) });
   addChart(section, { id: "mri-layers", title: "The same, layer by layer",
-    caption: "One line per layer of one arm; colours run from the first layer to the last.",
+    caption: `One line per layer of one arm; colours run from the first layer to the last.${strideNote(report)}`,
     controls: arms.length > 1 ? [makeSelect("mri-arm", "Arm", arms.map((arm, i) => [i, arm.name]),
       (index) => { balanceView.arm = index; drawChart("mri-layers"); }, balanceView.arm)] : null,
     build: (width) => buildLayerLines(arms, layers, width) });
@@ -32,16 +32,16 @@ function addBalanceSection(report) {
     build: (width) => buildEvalMri(report, groups, width) });
   const pair = make("div", { class: "pair" });
   section.append(pair);
-  addChart(pair, { id: "entropy", title: "Entropy of the load", caption: "1 is a uniform load, 0 a single expert.",
+  addChart(pair, { id: "entropy", title: "Entropy of the load", caption: `1 is a uniform load, 0 a single expert.${strideNote(report)}`,
     build: (width) => buildBalanceLines(report, groups, { key: "entropy", title: "entropy ÷ ln E" }, width) });
   const dead = buildBalanceLines(report, groups, { key: "dead", title: "" }, 800);
   if (dead && dead.data.every((trace) => trace.y.every((value) => value === 0))) {
     addNote(pair, "Dead experts: none. In every recorded step each expert of each layer received at least one token, so there is no chart.");
   } else {
-    addChart(pair, { id: "dead", title: "Dead experts", caption: "Experts of a layer that received no token in the step, whole run.",
+    addChart(pair, { id: "dead", title: "Dead experts", caption: `Experts of a layer that received no token in the step, whole run.${strideNote(report)}`,
       build: (width) => buildBalanceLines(report, groups, { key: "dead", title: "experts without a token" }, width) });
   }
-  addDropsChart(section, groups);
+  addDropsChart(report, section, groups);
 }
 
 function beforeWords(arms) {

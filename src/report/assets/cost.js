@@ -18,7 +18,7 @@ function addCostSection(report) {
     caption: hasDense ? `In each bar: the rate divided by the dense arm's${flopAside(report)}.${busyAside(report)}` : "Each model alone on the machine.", build: (width) => buildThroughput(report, width) });
   if (hasTokens) for (const sentence of notReachedSentences(report, reference)) addNote(section, sentence);
   if (!charts.has("throughput")) {
-    addChart(section, { id: "speed", title: "Training speed, step by step", caption: "Tokens per second of each step, evaluation and saving excluded.",
+    addChart(section, { id: "speed", title: "Training speed, step by step", caption: `Tokens per second of each step, evaluation and saving excluded.${strideNote(report)}`,
       build: () => buildSpeed(report), missing: "No step times were recorded." });
   }
 }

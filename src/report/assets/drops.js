@@ -5,12 +5,12 @@ function hasCapacity(arm) {
   return Boolean(capacity) && capacity.rule !== undefined && capacity.rule !== "none";
 }
 
-function addDropsChart(section, groups) {
+function addDropsChart(report, section, groups) {
   const limited = groups.filter((group) => group.arms.some(hasCapacity));
   if (limited.length === 0) return;
   const rules = unique(limited.flatMap((group) => group.arms.filter(hasCapacity).map((arm) => arm.resolved.model.capacity.rule)));
   addChart(section, { id: "drops", title: "Dropped assignments in training",
-    caption: `Share of a step's assignments that were over an expert's capacity (${list(rules)}) and contributed nothing. Arms without a capacity drop none and have no line.`,
+    caption: `Share of a step's assignments that were over an expert's capacity (${list(rules)}) and contributed nothing. Arms without a capacity drop none and have no line.${strideNote(report)}`,
     missing: "No drops were recorded.",
     build: () => buildDrops(limited) });
 }
