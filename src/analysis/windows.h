@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "data/loader.h"
+#include "data/window_reader.h"
 
 namespace evenkeel::analysis {
 

@@ -1,7 +1,5 @@
 #include "data/loader.h"
 
-#include <algorithm>
-
 #include "data/objectives/causal.h"
 
 namespace evenkeel::data {
@@ -14,20 +12,6 @@ Batch Loader::next(int64_t batch_size) {
     fill_causal(draw.dataset, draw.sample * S, row, batch);
     ++batch.sources[draw.source];
   }
-  return batch;
-}
-
-WindowReader::WindowReader(const IndexedDataset& dataset, int64_t sequence_length, int64_t max_tokens, bool document_ids)
-    : dataset_(dataset), sequence_length_(sequence_length), n_scored_(std::max<int64_t>(dataset.n_tokens() - 1, 0)), document_ids_(document_ids) {
-  if (max_tokens > 0) n_scored_ = std::min(n_scored_, max_tokens);
-}
-
-Batch WindowReader::next(int64_t batch_size) {
-  const int64_t left = n_scored_ - position_;
-  const int64_t length = std::min(left, sequence_length_);
-  const int64_t rows = length == sequence_length_ ? std::min(batch_size, left / sequence_length_) : (left > 0 ? 1 : 0);
-  auto batch = causal_batch(rows, length, document_ids_);
-  for (int64_t row = 0; row < rows; ++row, position_ += length) fill_causal(dataset_, position_, row, batch);
   return batch;
 }
 

@@ -9,7 +9,7 @@
 
 #include "analysis/cluster_mean.h"
 #include "analysis/routing_stats.h"
-#include "data/loader.h"
+#include "data/window_reader.h"
 #include "model/transformer.h"
 
 namespace evenkeel::train {
