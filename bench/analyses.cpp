@@ -3,12 +3,12 @@
 //   build/bench_analyses [THREADS]            time: against the forward pass of an olmoe-shaped model
 //   build/bench_analyses --memory [THREADS]   memory: 2M made tokens that touch every id in every layer
 //
-// Time: d_model 512, 64 experts of width 256, top 8, vocabulary 50,304, on token ids with frequencies as in text (1 / rank). The
-// forward pass is that of the blocks alone, without the head; rounds alternate, medians are given. `ratio` is the analyses'
-// seconds over the forward pass's; with a reference model there are two forward passes. Counts by id, which several analyses read, are timed with
-// the first that does.
-// Memory: 16 layers, 64 experts, top 8, 50,000 ids, one data set, with predictions and a reference model. `grown_bytes` is how much the
-// resident set grew, `predicted_bytes` the sum of what the analyses state.
+// Time: d_model 512, 64 experts of width 256, top 8, vocabulary 50,304, on token ids with frequencies as in text (1 /
+// rank). The forward pass is that of the blocks alone, without the head; rounds alternate, medians are given. `ratio`
+// is the analyses' seconds over the forward pass's; with a reference model there are two forward passes. Counts by id,
+// which several analyses read, are timed with the first that does. Memory: 16 layers, 64 experts, top 8, 50,000 ids,
+// one data set, with predictions and a reference model. `grown_bytes` is how much the resident set grew,
+// `predicted_bytes` the sum of what the analyses state.
 #include <sys/resource.h>
 
 #include <chrono>
@@ -50,7 +50,8 @@ at::Tensor text_like_ids(int64_t n_sequences, int64_t length, int64_t vocab_size
   RngStream rng(seed, "bench ids");
   auto ids = at::empty({n_sequences, length}, at::kLong);
   for (int64_t i = 0; i < ids.numel(); ++i)
-    ids.mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(std::pow(static_cast<double>(vocab_size), rng.uniform())) - 1;
+    ids.mutable_data_ptr<int64_t>()[i] =
+        static_cast<int64_t>(std::pow(static_cast<double>(vocab_size), rng.uniform())) - 1;
   return ids;
 }
 
@@ -77,7 +78,8 @@ double observe(Pass& pass, const analysis::Observation& batch) {
 
 Json seconds_of_tables(const Pass& pass) {
   Json out = Json::object();
-  for (size_t i = 0; i < pass.analyses.size(); ++i) out[analysis::analysis_kinds()[i].name] = seconds_of([&] { pass.analyses[i]->tables(); });
+  for (size_t i = 0; i < pass.analyses.size(); ++i)
+    out[analysis::analysis_kinds()[i].name] = seconds_of([&] { pass.analyses[i]->tables(); });
   return out;
 }
 
@@ -131,7 +133,9 @@ Json measure_time() {
     observed_with_reference.push_back(observe(compared, batch));
   }
   Json by_analysis = Json::object();
-  for (size_t i = 0; i < alone.analyses.size(); ++i) by_analysis[analysis::analysis_kinds()[i].name] = alone.seconds[i] / kRounds / (kLayers * kSequences * kLength) * 1e9;
+  for (size_t i = 0; i < alone.analyses.size(); ++i)
+    by_analysis[analysis::analysis_kinds()[i].name] =
+        alone.seconds[i] / kRounds / (kLayers * kSequences * kLength) * 1e9;
   Json out = Json::object();
   out["threads"] = int64_t{at::get_num_threads()};
   out["layers"] = kLayers;
@@ -165,7 +169,8 @@ moe::RoutingDecision made_decision(int64_t n_tokens, int64_t layer, RngStream& r
     const uint64_t bits = rng.next();
     for (int64_t i = 0; i < 8; ++i) {
       out.token_ids.mutable_data_ptr<int64_t>()[8 * t + i] = t;
-      out.expert_ids.mutable_data_ptr<int64_t>()[8 * t + i] = static_cast<int64_t>((bits + static_cast<uint64_t>(i) * (bits >> 8 | 1)) % 64);  // an odd stride
+      out.expert_ids.mutable_data_ptr<int64_t>()[8 * t + i] =
+          static_cast<int64_t>((bits + static_cast<uint64_t>(i) * (bits >> 8 | 1)) % 64);  // an odd stride
     }
   }
   return out;

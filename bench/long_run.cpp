@@ -1,5 +1,6 @@
 // Writes the metrics that a run of many steps leaves, as the trainer does: bench/long_run.py reads them back.
-//   bench_long_run RUN N_STEPS EVERY    an evaluation of two sets every EVERY steps; 58 layers of 256 experts, top 8, 16,384 tokens a step
+//   bench_long_run RUN N_STEPS EVERY    an evaluation of two sets every EVERY steps; 58 layers of 256 experts, top 8,
+//   16,384 tokens a step
 #include <cstdio>
 #include <cstdlib>
 
@@ -18,7 +19,8 @@ std::vector<record::LayerRouting> routing_of(RngStream& rng) {
   std::vector<record::LayerRouting> out;
   for (int64_t layer = 0; layer < kLayers; ++layer) {
     analysis::RoutingCounts counts{layer, kExperts, kTopK, kTokens, 0, {}};
-    for (int64_t expert = 0; expert < kExperts; ++expert) counts.tokens_per_expert.push_back(static_cast<int64_t>(400 + rng.below(113) + rng.below(113)));
+    for (int64_t expert = 0; expert < kExperts; ++expert)
+      counts.tokens_per_expert.push_back(static_cast<int64_t>(400 + rng.below(113) + rng.below(113)));
     out.push_back(analysis::routing_stats(counts));
   }
   return out;
@@ -58,7 +60,8 @@ int main(int argc, char** argv) {
     row.sources = {{"a", step}};
     row.routing = routing_of(rng);
     file.write(row);
-    if (step % every == 0) file.write(record::EvaluationRow{step, "one", row.tokens, {{"old", result_of(rng)}, {"new", result_of(rng)}}});
+    if (step % every == 0)
+      file.write(record::EvaluationRow{step, "one", row.tokens, {{"old", result_of(rng)}, {"new", result_of(rng)}}});
   }
   file.sync();
   return 0;

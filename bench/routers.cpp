@@ -2,11 +2,12 @@
 //
 //   build/bench_routers [--experts 8,32,64,256] [--repeats 5] [--threads 2] [--tokens 8192]
 //
-// A decoder of width 256 and 4 MoE layers trains on random tokens, one micro-batch a step; 4 experts of 192 a token, or one of 768
-// under rules that choose one. For each router and number of experts: a warm-up, then turns of one step and of the router alone,
-// route() + balance_statistics() + after_step(), and its matrix product alone (router_logits), which is what a dense choice of
-// experts would have cost too. share = layers * (median of the router - median of the product) / median of the step.
-// The router sees logits of standard deviation 1 beside a liking for some experts of standard deviation 1. One JSON document.
+// A decoder of width 256 and 4 MoE layers trains on random tokens, one micro-batch a step; 4 experts of 192 a token, or
+// one of 768 under rules that choose one. For each router and number of experts: a warm-up, then turns of one step and
+// of the router alone, route() + balance_statistics() + after_step(), and its matrix product alone (router_logits),
+// which is what a dense choice of experts would have cost too. share = layers * (median of the router - median of the
+// product) / median of the step. The router sees logits of standard deviation 1 beside a liking for some experts of
+// standard deviation 1. One JSON document.
 #include <algorithm>
 #include <chrono>
 #include <functional>
@@ -32,7 +33,19 @@ struct Form {
   const char* keys;
 };
 constexpr Form kForms[] = {
-    {"top_k", ""}, {"top_k", "score = \"sigmoid\", renormalize = true, n_groups = 4, groups_per_token = 2, group_score = \"top2_sum\""}, {"loss_free", ""}, {"quantile", ""}, {"sinkhorn", ""}, {"sinkhorn", "variant = \"megatron\""}, {"sinkhorn", "variant = \"neox\""}, {"expert_choice", ""}, {"base", ""}, {"hash", ""}, {"random", ""}, {"uniform", ""}};
+    {"top_k", ""},
+    {"top_k",
+     "score = \"sigmoid\", renormalize = true, n_groups = 4, groups_per_token = 2, group_score = \"top2_sum\""},
+    {"loss_free", ""},
+    {"quantile", ""},
+    {"sinkhorn", ""},
+    {"sinkhorn", "variant = \"megatron\""},
+    {"sinkhorn", "variant = \"neox\""},
+    {"expert_choice", ""},
+    {"base", ""},
+    {"hash", ""},
+    {"random", ""},
+    {"uniform", ""}};
 
 struct Settings {
   std::vector<int64_t> experts = {8, 32, 64, 256};
@@ -58,25 +71,33 @@ at::Tensor normal(at::IntArrayRef sizes, const char* purpose) {
 }
 
 train::RunConfig config_of(const Form& form, int64_t n_experts, int64_t top_k, const Settings& settings) {
-  const std::string router = "{kind = \"" + std::string(form.router) + "\"" + (*form.keys == '\0' ? "" : ", " + std::string(form.keys)) + "}";
+  const std::string router =
+      "{kind = \"" + std::string(form.router) + "\"" + (*form.keys == '\0' ? "" : ", " + std::string(form.keys)) + "}";
   const auto number = [](int64_t value) { return std::to_string(value); };
-  return train::read_run_config(parse_toml("[model]\nvocab_size = " + number(kVocabulary) + "\nd_model = " + number(kWidth) + "\nn_layers = " + number(kLayers) + "\nn_heads = 4\nactivation = \"geglu\"\nn_experts = " + number(n_experts) +
-                                               "\ntop_k = " + number(top_k) + "\nd_expert = " + number(kInnerWidth / top_k) + "\nrouter = " + router + "\n[train]\nbatch_size = " + number(settings.tokens / kSequenceLength) + "\nsequence_length = " + number(kSequenceLength) +
-                                               "\n[[phase]]\nname = \"bench\"\nsteps = 1\ndata = [{name = \"random\", path = \"/random\"}]\nschedule = {kind = \"constant\", lr_max = 1e-4}\n",
-                                           "bench", "/"));
+  return train::read_run_config(
+      parse_toml("[model]\nvocab_size = " + number(kVocabulary) + "\nd_model = " + number(kWidth) + "\nn_layers = " +
+                     number(kLayers) + "\nn_heads = 4\nactivation = \"geglu\"\nn_experts = " + number(n_experts) +
+                     "\ntop_k = " + number(top_k) + "\nd_expert = " + number(kInnerWidth / top_k) +
+                     "\nrouter = " + router + "\n[train]\nbatch_size = " + number(settings.tokens / kSequenceLength) +
+                     "\nsequence_length = " + number(kSequenceLength) +
+                     "\n[[phase]]\nname = \"bench\"\nsteps = 1\ndata = [{name = \"random\", path = "
+                     "\"/random\"}]\nschedule = {kind = \"constant\", lr_max = 1e-4}\n",
+                 "bench", "/"));
 }
 
 data::Batch random_batch(const Settings& settings, RngStream& rng) {
   data::Batch batch;
   for (auto* tensor : {&batch.tokens, &batch.targets}) {
     *tensor = at::empty({settings.tokens / kSequenceLength, kSequenceLength}, at::kLong);
-    for (int64_t i = 0; i < tensor->numel(); ++i) tensor->mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(kVocabulary));
+    for (int64_t i = 0; i < tensor->numel(); ++i)
+      tensor->mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(kVocabulary));
   }
   return batch;
 }
 
 // Hidden states whose first element is 1, so that the matrix's first column says which experts are liked.
-moe::RouterInput routed_input(const Settings& settings, const moe::RouterTraits& traits, int64_t n_experts, const ops::Params& state) {
+moe::RouterInput routed_input(const Settings& settings, const moe::RouterTraits& traits, int64_t n_experts,
+                              const ops::Params& state) {
   moe::RouterInput input;
   input.hidden = normal({settings.tokens, kWidth}, "bench hidden");
   input.hidden.select(1, 0).fill_(1);
@@ -90,12 +111,18 @@ moe::RouterInput routed_input(const Settings& settings, const moe::RouterTraits&
 }
 
 Json measure(const Form& form, int64_t n_experts, const Settings& settings) {
-  const int64_t top_k = moe::make_router({n_experts, 1, kVocabulary}, parse_toml("kind = \"" + std::string(form.router) + "\"", "bench", ""))->traits().max_top_k == 1 ? 1 : 4;
+  const int64_t top_k = moe::make_router({n_experts, 1, kVocabulary},
+                                         parse_toml("kind = \"" + std::string(form.router) + "\"", "bench", ""))
+                                    ->traits()
+                                    .max_top_k == 1
+                            ? 1
+                            : 4;
   const auto config = config_of(form, n_experts, top_k, settings);
   const model::Transformer model(config.model);
   const auto& router = *model.router();
   const auto counts = at::ones({kVocabulary}, at::kLong);
-  auto state = train::initial_state(config, model, at::kCPU, router.traits().needs_token_counts ? counts : at::Tensor());
+  auto state =
+      train::initial_state(config, model, at::kCPU, router.traits().needs_token_counts ? counts : at::Tensor());
   auto router_state = router.initial_state({0, 1, counts});
   const auto input = routed_input(settings, router.traits(), n_experts, router_state);
   RngStream rng(1, "bench tokens");
@@ -116,13 +143,22 @@ Json measure(const Form& form, int64_t n_experts, const Settings& settings) {
     if (repeat > 0) steps.push_back(step);
   }
   const double share = static_cast<double>(kLayers) * (median(routes) - median(products)) / median(steps);
-  log_info(form.router, " ", form.keys, ", ", n_experts, " experts: ", share * 100, " % of a step of ", median(steps), " s");
-  return Json::Object{{"router", form.router}, {"keys", form.keys}, {"experts", n_experts}, {"top_k", top_k}, {"step_seconds", median(steps)}, {"route_seconds", median(routes)}, {"logits_seconds", median(products)}, {"share", share}};
+  log_info(form.router, " ", form.keys, ", ", n_experts, " experts: ", share * 100, " % of a step of ", median(steps),
+           " s");
+  return Json::Object{{"router", form.router},
+                      {"keys", form.keys},
+                      {"experts", n_experts},
+                      {"top_k", top_k},
+                      {"step_seconds", median(steps)},
+                      {"route_seconds", median(routes)},
+                      {"logits_seconds", median(products)},
+                      {"share", share}};
 }
 
 int64_t whole_number(const std::string& text, const std::string& where) {
   const double value = parse_count(text, where);
-  require<ConfigError>(value >= 1 && value == std::floor(value) && value < 1e9, where, ": got ", text, "; need a whole number of at least 1");
+  require<ConfigError>(value >= 1 && value == std::floor(value) && value < 1e9, where, ": got ", text,
+                       "; need a whole number of at least 1");
   return static_cast<int64_t>(value);
 }
 
@@ -149,20 +185,26 @@ Settings read_settings(int argc, char** argv) {
       fail<ConfigError>("bench_routers: got '", name, "'; need --experts, --repeats, --threads or --tokens");
     }
   }
-  for (const int64_t n : out.experts) require<ConfigError>(n >= 8 && n % 4 == 0, "--experts: got ", n, "; need multiples of 4 from 8 on");
-  require<ConfigError>(out.tokens % kSequenceLength == 0, "--tokens: got ", out.tokens, "; need a multiple of ", kSequenceLength);
+  for (const int64_t n : out.experts)
+    require<ConfigError>(n >= 8 && n % 4 == 0, "--experts: got ", n, "; need multiples of 4 from 8 on");
+  require<ConfigError>(out.tokens % kSequenceLength == 0, "--tokens: got ", out.tokens, "; need a multiple of ",
+                       kSequenceLength);
   return out;
 }
 
 Json run(const Settings& settings) {
   std::set<std::string> measured;
   for (const auto& form : kForms) measured.insert(form.router);
-  for (const auto& kind : moe::router_kinds()) require<ConfigError>(measured.contains(kind.name), "bench/routers.cpp: got no line for the router '", kind.name, "'; need one in kForms");
+  for (const auto& kind : moe::router_kinds())
+    require<ConfigError>(measured.contains(kind.name), "bench/routers.cpp: got no line for the router '", kind.name,
+                         "'; need one in kForms");
   ops::set_threads(settings.threads);
   Json rows = Json::array();
   for (const int64_t n_experts : settings.experts)
     for (const auto& form : kForms) rows.push_back(measure(form, n_experts, settings));
-  return Json::Object{{"threads", ops::n_threads()}, {"tokens", settings.tokens}, {"layers", kLayers}, {"width", kWidth}, {"repeats", settings.repeats}, {"rows", std::move(rows)}};
+  return Json::Object{{"threads", ops::n_threads()}, {"tokens", settings.tokens},
+                      {"layers", kLayers},           {"width", kWidth},
+                      {"repeats", settings.repeats}, {"rows", std::move(rows)}};
 }
 
 }  // namespace

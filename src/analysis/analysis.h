@@ -25,8 +25,8 @@ struct Observation {
   at::Tensor predicted_ids;  // [B, S] i64 arg max of the logits; undefined where not known
   at::Tensor document_ids;   // [B, S] i32; tokens of different documents are no neighbours
   at::Tensor is_padding;     // [B, S] bool or undefined; padding is never counted
-  // Number of the batch whose windows were routed together (Mode::train), of which this may be a part: what couples them makes them one
-  // cluster of an interval. -1: each window was routed by itself.
+  // Number of the batch whose windows were routed together (Mode::train), of which this may be a part: what couples
+  // them makes them one cluster of an interval. -1: each window was routed by itself.
   int64_t together = -1;
   std::vector<moe::RoutingDecision> routing;    // one for each MoE layer, ascending; logits undefined where not known
   std::vector<moe::RoutingDecision> reference;  // of the reference model on the same tokens; empty without one
@@ -77,8 +77,8 @@ struct AnalysisKind {
   const char* name;
   const char* help;
   std::unique_ptr<Analysis> (*make)(const AnalysisInput& input);
-  // Bytes that its sums take at worst for this input. Counts that an analysis asked before has stated to the same input.tallies
-  // are left out (analysis/id_tally.h), so that the sum is what a pass takes.
+  // Bytes that its sums take at worst for this input. Counts that an analysis asked before has stated to the same
+  // input.tallies are left out (analysis/id_tally.h), so that the sum is what a pass takes.
   double (*bytes)(const AnalysisInput& input);
 };
 // Every registered analysis, in the order of the report.

@@ -36,7 +36,8 @@ ClusterMeans in_blocks(const ClusterMeans& clusters, size_t most) {
   for (size_t begin = 0; begin < clusters.size(); begin += per_block) {
     const size_t end = std::min(begin + per_block, clusters.size());
     const auto place = [](size_t c) { return static_cast<std::ptrdiff_t>(c); };
-    const ClusterMeans block{{clusters.means.begin() + place(begin), clusters.means.begin() + place(end)}, {clusters.tokens.begin() + place(begin), clusters.tokens.begin() + place(end)}};
+    const ClusterMeans block{{clusters.means.begin() + place(begin), clusters.means.begin() + place(end)},
+                             {clusters.tokens.begin() + place(begin), clusters.tokens.begin() + place(end)}};
     int64_t n = 0;
     for (const int64_t tokens : block.tokens) n += tokens;
     out.means.push_back(mean_of(block));

@@ -19,11 +19,14 @@ std::vector<double> numbers(const Json& json) {
 TEST(ClusterMean, MatchesTheGoldenFile) {
   const auto golden = testing::read_golden("cluster_mean.json");
   for (const auto& [name, input] : golden.inputs.as_object()) {
-    const ClusterMeans a{numbers(input.at("means")), testing::integers_of(input.at("tokens"))}, b{numbers(input.at("others")), a.tokens};
+    const ClusterMeans a{numbers(input.at("means")), testing::integers_of(input.at("tokens"))},
+        b{numbers(input.at("others")), a.tokens};
     const Json& need = golden.outputs.at(name);
     EXPECT_NEAR(mean_of(a), need.at("mean").as_double(), golden.rtol * need.at("mean").as_double()) << name;
     EXPECT_NEAR(*standard_error(a), need.at("se").as_double(), golden.rtol * need.at("se").as_double()) << name;
-    EXPECT_NEAR(*standard_error(*difference(a, b)), need.at("paired_se").as_double(), golden.rtol * need.at("paired_se").as_double()) << name;
+    EXPECT_NEAR(*standard_error(*difference(a, b)), need.at("paired_se").as_double(),
+                golden.rtol * need.at("paired_se").as_double())
+        << name;
   }
 }
 

@@ -37,7 +37,7 @@ std::vector<int64_t> cluster_order(std::span<const double> similarity, int64_t n
   std::vector<Items> clusters(n);
   for (size_t i = 0; i < n; ++i) clusters[i] = {static_cast<int64_t>(i)};
   std::vector<double> between(similarity.begin(), similarity.end());  // [n, n] mean similarity of two clusters
-  std::vector<size_t> alive(n);                                       // ascending; a cluster has the index of its lowest member
+  std::vector<size_t> alive(n);  // ascending; a cluster has the index of its lowest member
   for (size_t i = 0; i < n; ++i) alive[i] = i;
   while (alive.size() > 1) {
     std::pair<size_t, size_t> best{alive[0], alive[1]};

@@ -50,10 +50,19 @@ int64_t most_occurrences(const std::vector<IdCount>& ids, int64_t n_experts, int
 
 std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, int64_t minimum_count) {
   Table table;
-  table.columns = {{"layer", ""}, {"domain", ""}, {"ids", "ids"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"chance_std", "of assignments"}};
+  table.columns = {{"layer", ""},
+                   {"domain", ""},
+                   {"ids", "ids"},
+                   {"occurrences", "tokens"},
+                   {"minimum_count", "tokens"},
+                   {"std", "of assignments"},
+                   {"baseline_std", "of assignments"},
+                   {"chance_std", "of assignments"}};
   table.source =
-      "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e - 1/E)^2), r_e the share of the id's assignments. "
-      "baseline_std: mean of sqrt((1 - k/E) / (n k E)), the root mean square under uniform random routing of n occurrences; chance_std: the mean there";
+      "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e - "
+      "1/E)^2), r_e the share of the id's assignments. "
+      "baseline_std: mean of sqrt((1 - k/E) / (n k E)), the root mean square under uniform random routing of n "
+      "occurrences; chance_std: the mean there";
   int64_t n_tokens = 0;
   for (const auto& domain : domains) {
     if (domain.layers[0].ids.empty()) continue;
@@ -64,7 +73,8 @@ std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, 
       for_each_id(layer.ids, domain.n_experts, domain.top_k, [&](const std::vector<int64_t>& counts, int64_t n) {
         if (n >= minimum_count) summary.add(counts, n);
       });
-      table.add_row({layer.layer, domain.name, summary.ids(), summary.occurrences(), minimum_count, number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std())});
+      table.add_row({layer.layer, domain.name, summary.ids(), summary.occurrences(), minimum_count,
+                     number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std())});
     }
   }
   if (table.rows.empty()) return std::nullopt;
@@ -75,28 +85,44 @@ std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, 
 // Ids of all domains together, by layer.
 std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& domains, int64_t minimum_count) {
   Table table;
-  table.columns = {{"layer", ""}, {"k", ""}, {"id_kind", ""}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_by_occurrence", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}, {"mean_low", "of occurrences"}, {"mean_high", "of occurrences"}};
+  table.columns = {{"layer", ""},
+                   {"k", ""},
+                   {"id_kind", ""},
+                   {"mean", "of occurrences"},
+                   {"minimum_count", "tokens"},
+                   {"chance", "of occurrences"},
+                   {"mean_by_occurrence", "of occurrences"},
+                   {"ids", "ids"},
+                   {"occurrences", "tokens"},
+                   {"mean_low", "of occurrences"},
+                   {"mean_high", "of occurrences"}};
   table.source =
-      "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it is; mean: over ids with at least "
-      "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
+      "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it "
+      "is; mean: over ids with at least "
+      "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform "
+      "random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
   std::map<int64_t, std::vector<IdCount>> by_layer;
   int64_t n_tokens = 0, top_k = 0;
   for (const auto& domain : domains) {
     if (domain.layers[0].ids.empty()) continue;
     top_k = domain.top_k;
     n_tokens += domain.n_tokens;
-    for (const auto& layer : domain.layers) by_layer[layer.layer].insert(by_layer[layer.layer].end(), layer.ids.begin(), layer.ids.end());
+    for (const auto& layer : domain.layers)
+      by_layer[layer.layer].insert(by_layer[layer.layer].end(), layer.ids.begin(), layer.ids.end());
   }
   for (auto& [layer, ids] : by_layer) {
     std::stable_sort(ids.begin(), ids.end(), [](const IdCount& a, const IdCount& b) { return a.id < b.id; });
     UniformLevels levels(most_occurrences(ids, domains[0].n_experts, top_k));
-    for (const int64_t minimum : minimum_count == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count}) {
+    for (const int64_t minimum :
+         minimum_count == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count}) {
       IdSummary summary(levels.of(domains[0].n_experts, top_k));
       for_each_id(ids, domains[0].n_experts, top_k, [&](const std::vector<int64_t>& counts, int64_t n) {
         if (n >= minimum) summary.add(counts, n);
       });
-      table.add_row({layer, top_k, "input", number(summary.mean_max_share()), minimum, number(summary.chance_max_share()), number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences(),
-                     low_of(summary.max_share_interval()), high_of(summary.max_share_interval())});
+      table.add_row({layer, top_k, "input", number(summary.mean_max_share()), minimum,
+                     number(summary.chance_max_share()), number(summary.max_share_by_occurrence()), summary.ids(),
+                     summary.occurrences(), low_of(summary.max_share_interval()),
+                     high_of(summary.max_share_interval())});
     }
   }
   if (table.rows.empty()) return std::nullopt;
@@ -107,10 +133,14 @@ std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& doma
 std::vector<std::string> notes_on(const std::vector<DomainCounts>& domains, bool has_ids) {
   std::vector<std::string> notes;
   for (const auto& domain : domains)
-    if (domain.n_tokens == 0) notes.push_back("load: " + domain.name + " states neither tokens nor k, so it has no MRI, no share of tokens and no chance level; needs --top-k");
+    if (domain.n_tokens == 0)
+      notes.push_back(
+          "load: " + domain.name +
+          " states neither tokens nor k, so it has no MRI, no share of tokens and no chance level; needs --top-k");
   notes.emplace_back("load: no intervals, since counts do not say which tokens stood together; drops are unknown");
-  notes.emplace_back(has_ids ? "counts say nothing about single tokens: all other analyses need a model or a trace"
-                             : "counts say nothing about single tokens or ids: all other analyses need a model or a trace");
+  notes.emplace_back(has_ids
+                         ? "counts say nothing about single tokens: all other analyses need a model or a trace"
+                         : "counts say nothing about single tokens or ids: all other analyses need a model or a trace");
   return notes;
 }
 
@@ -123,12 +153,16 @@ std::vector<DomainCounts> read_count_files(const std::vector<std::filesystem::pa
   for (const auto& path : paths) {
     for (auto& domain : read_count_file(path, top_k)) {
       const auto [place, is_new] = file_of.emplace(domain.name, path.string());
-      require<DataError>(is_new, path.string(), ": got the domain '", domain.name, "', which ", place->second, " has too; need distinct domains");
-      require<DataError>(out.empty() || (domain.model == out[0].model && domain.n_experts == out[0].n_experts), path.string(), ": got ", domain.n_experts, " experts of the model '", domain.model,
-                         "'; need ", out.empty() ? 0 : out[0].n_experts, " of '", out.empty() ? "" : out[0].model, "' as in ", paths[0].string());
+      require<DataError>(is_new, path.string(), ": got the domain '", domain.name, "', which ", place->second,
+                         " has too; need distinct domains");
+      require<DataError>(out.empty() || (domain.model == out[0].model && domain.n_experts == out[0].n_experts),
+                         path.string(), ": got ", domain.n_experts, " experts of the model '", domain.model, "'; need ",
+                         out.empty() ? 0 : out[0].n_experts, " of '", out.empty() ? "" : out[0].model, "' as in ",
+                         paths[0].string());
       if (domain.top_k > 0) {
         if (!known_k) known_k = {domain.top_k, path.string()};
-        require<DataError>(domain.top_k == known_k->first, path.string(), ": ", domain.name, ": got ", domain.top_k, " experts a token; need ", known_k->first, " as in ", known_k->second);
+        require<DataError>(domain.top_k == known_k->first, path.string(), ": ", domain.name, ": got ", domain.top_k,
+                           " experts a token; need ", known_k->first, " as in ", known_k->second);
       }
       out.push_back(std::move(domain));
     }

@@ -18,7 +18,9 @@ const Table* find_table(const AnalysisTables& result, const std::string& name) {
     if (table.name == name) return &table.table;
   return nullptr;
 }
-Json cell(const Table& table, size_t row, const std::string& column) { return table.rows.at(row).at(table.column(column)); }
+Json cell(const Table& table, size_t row, const std::string& column) {
+  return table.rows.at(row).at(table.column(column));
+}
 
 class Counts : public ::testing::Test {
  protected:
@@ -30,9 +32,11 @@ class Counts : public ::testing::Test {
     return out;
   }
   void near(const Table& table, size_t row, const std::string& column, const Json& need) const {
-    testing::expect_close(cell(table, row, column).as_double(), need.as_double(), golden_.rtol, golden_.atol, column + " of row " + std::to_string(row));
+    testing::expect_close(cell(table, row, column).as_double(), need.as_double(), golden_.rtol, golden_.atol,
+                          column + " of row " + std::to_string(row));
   }
-  void check_load(const AnalysisTables& result, const std::vector<std::string>& columns, bool numbered_layers = false) const {
+  void check_load(const AnalysisTables& result, const std::vector<std::string>& columns,
+                  bool numbered_layers = false) const {
     const auto* load = find_table(result, "load");
     ASSERT_NE(load, nullptr);
     ASSERT_EQ(load->rows.size(), 4u);
@@ -45,7 +49,8 @@ class Counts : public ::testing::Test {
     }
     const auto* similar = find_table(result, "domain_similarity");
     for (size_t row = 0; row < 2; ++row)
-      for (const char* column : {"correlation", "overlap"}) near(*similar, row, column, golden_.outputs.at("similarity").at(row).at(column));
+      for (const char* column : {"correlation", "overlap"})
+        near(*similar, row, column, golden_.outputs.at("similarity").at(row).at(column));
   }
   testing::TemporaryFolder folder_;
   testing::Golden golden_ = testing::read_golden("count_files.json");
@@ -57,7 +62,8 @@ TEST_F(Counts, DomainsMatchTheGoldenFile) {
   EXPECT_EQ(find_table(result, "token_specialization"), nullptr);
   EXPECT_EQ(*find_table(result, "load")->tokens, 101);
   EXPECT_EQ(result.notes.size(), 2u);
-  EXPECT_THAT(result.notes, Contains(HasSubstr("load: no intervals, since counts do not say which tokens stood together")));
+  EXPECT_THAT(result.notes,
+              Contains(HasSubstr("load: no intervals, since counts do not say which tokens stood together")));
 }
 
 TEST_F(Counts, OneDomainAFileMatchesWhereTokensAreKnown) {
@@ -96,18 +102,31 @@ TEST_F(Counts, TheRulesOfTheSourcesHoldWithoutAMinimum) {
 
 TEST_F(Counts, FilesMustHaveOneK) {
   const auto path = write("all.json", golden_.inputs.at("domains"));  // k = 2
-  const auto other = write("poems.json", Json::parse(R"({"model": "made", "n_experts": 5, "layers": [0], "domains": {"poems": {"topk": [[1, 0, 0, 0, 0]], "top1": [[1, 0, 0, 0, 0]]}}})", "poems"));
-  EXPECT_THAT(testing::message_of<DataError>([&] { read_count_files({path, other}, 0); }), HasSubstr(other.string() + ": poems: got 1 experts a token; need 2 as in " + path.string()));
+  const auto other = write(
+      "poems.json",
+      Json::parse(
+          R"({"model": "made", "n_experts": 5, "layers": [0], "domains": {"poems": {"topk": [[1, 0, 0, 0, 0]], "top1": [[1, 0, 0, 0, 0]]}}})",
+          "poems"));
+  EXPECT_THAT(testing::message_of<DataError>([&] {
+                read_count_files({path, other}, 0);
+              }),
+              HasSubstr(other.string() + ": poems: got 1 experts a token; need 2 as in " + path.string()));
 }
 
 TEST_F(Counts, FilesMustBeOfOneModelAndOfDifferentDomains) {
   const auto path = write("all.json", golden_.inputs.at("domains"));
   auto other = golden_.inputs.at("one").at("news");
-  EXPECT_THAT(testing::message_of<DataError>([&] { read_count_files({path, write("news.json", other)}, 0); }), HasSubstr("got the domain 'news', which " + path.string() + " has too"));
+  EXPECT_THAT(testing::message_of<DataError>([&] {
+                read_count_files({path, write("news.json", other)}, 0);
+              }),
+              HasSubstr("got the domain 'news', which " + path.string() + " has too"));
   other["domain"] = "poems";
   EXPECT_EQ(read_count_files({path, write("poems.json", other)}, 0).size(), 3u);
   other["model"] = "another";
-  EXPECT_THAT(testing::message_of<DataError>([&] { read_count_files({path, write("poems.json", other)}, 0); }), HasSubstr("got 5 experts of the model 'another'; need 5 of 'made' as in " + path.string()));
+  EXPECT_THAT(testing::message_of<DataError>([&] {
+                read_count_files({path, write("poems.json", other)}, 0);
+              }),
+              HasSubstr("got 5 experts of the model 'another'; need 5 of 'made' as in " + path.string()));
 }
 
 }  // namespace

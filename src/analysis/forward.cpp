@@ -13,12 +13,15 @@ at::Tensor on_cpu(const at::Tensor& tensor) { return tensor.defined() ? tensor.d
 
 moe::RoutingDecision on_cpu(const moe::RoutingDecision& decision) {
   auto out = decision;
-  for (auto* tensor : {&out.logits, &out.token_ids, &out.expert_ids, &out.weights, &out.dropped, &out.is_padding}) *tensor = on_cpu(*tensor);
-  for (auto* tensor : {&out.expert_input, &out.plan, &out.balance_statistics}) *tensor = at::Tensor();  // what only the layer itself needs
+  for (auto* tensor : {&out.logits, &out.token_ids, &out.expert_ids, &out.weights, &out.dropped, &out.is_padding})
+    *tensor = on_cpu(*tensor);
+  for (auto* tensor : {&out.expert_input, &out.plan, &out.balance_statistics})
+    *tensor = at::Tensor();  // what only the layer itself needs
   return out;
 }
 
-model::ModelOutput forward(const LoadedModel& model, const data::Batch& batch, int64_t number, const ForwardOptions& options) {
+model::ModelOutput forward(const LoadedModel& model, const data::Batch& batch, int64_t number,
+                           const ForwardOptions& options) {
   auto input = model::input_of(data::on_device(batch, model.params.at("embedding.weight").device()));
   if (!options.separate_documents) input.document_ids = at::Tensor();  // windows name documents for the tables too
   input.mode = options.mode;
@@ -33,7 +36,8 @@ uint64_t batch_seed(moe::Mode mode, uint64_t seed, int64_t number) {
   return mode == moe::Mode::train ? combine_bits(seed, static_cast<uint64_t>(number)) : 0;
 }
 
-Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch, int64_t number, const ForwardOptions& options) {
+Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch, int64_t number,
+                    const ForwardOptions& options) {
   const at::NoGradGuard no_grad;
   Forward out;
   auto& seen = out.observation;
@@ -43,12 +47,14 @@ Forward run_forward(const LoadedModel& model, const LoadedModel* reference, cons
 
   auto output = forward(model, batch, number, options);
   at::Tensor predicted;
-  ops::cross_entropy_per_token(output.hidden, model.model.head(model.params), batch.targets.reshape({-1}).to(output.hidden.device()), &predicted);
+  ops::cross_entropy_per_token(output.hidden, model.model.head(model.params),
+                               batch.targets.reshape({-1}).to(output.hidden.device()), &predicted);
   seen.predicted_ids = on_cpu(predicted).view(batch.tokens.sizes());
   for (const auto& decision : output.routing) seen.routing.push_back(on_cpu(decision));
   out.hidden = output.hidden;
   if (reference == nullptr) return out;
-  for (const auto& decision : forward(*reference, batch, number, options).routing) seen.reference.push_back(on_cpu(decision));
+  for (const auto& decision : forward(*reference, batch, number, options).routing)
+    seen.reference.push_back(on_cpu(decision));
   return out;
 }
 
@@ -61,7 +67,8 @@ std::vector<LayerShape> moe_layers(const model::ModelConfig& config) {
 
 void check_reference(const LoadedModel& model, const LoadedModel& reference) {
   const auto need = [&](const char* what, int64_t got, int64_t wanted) {
-    require<ConfigError>(got == wanted, "--reference ", reference.name, ": got ", what, " ", got, "; need ", wanted, " as in ", model.name);
+    require<ConfigError>(got == wanted, "--reference ", reference.name, ": got ", what, " ", got, "; need ", wanted,
+                         " as in ", model.name);
   };
   need("a vocabulary of", reference.vocab_size(), model.vocab_size());
   const auto layers = moe_layers(model.model.config()), others = moe_layers(reference.model.config());

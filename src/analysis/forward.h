@@ -28,16 +28,18 @@ struct ForwardOptions {
   uint64_t seed = 0;                // of random routers in Mode::train, with the number of the batch mixed in
 };
 
-// The seed of random routers for a batch: in Mode::train the draws are those of (seed, number of the batch); in Mode::eval none depends on
-// which batch a sequence came in.
+// The seed of random routers for a batch: in Mode::train the draws are those of (seed, number of the batch); in
+// Mode::eval none depends on which batch a sequence came in.
 uint64_t batch_seed(moe::Mode mode, uint64_t seed, int64_t number);
 
 struct Forward {
   Observation observation;  // on the CPU; `data` is left to the caller
   at::Tensor hidden;        // [B*S, H] of the model, on its device; ops::head_logits makes the logits of its rows
 };
-// One batch through the model, and through the reference model where one is given (may be null). Arg max ties go to the lower id.
-Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch, int64_t number, const ForwardOptions& options);
+// One batch through the model, and through the reference model where one is given (may be null). Arg max ties go to the
+// lower id.
+Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch, int64_t number,
+                    const ForwardOptions& options);
 
 std::vector<LayerShape> moe_layers(const model::ModelConfig& config);
 

@@ -51,15 +51,21 @@ TEST(RunForward, TheReferenceSeesTheSameTokens) {
 TEST(RunForward, TheModeReachesTheRouters) {
   auto model = tiny_model(1, "router = {kind = \"sinkhorn\"}\n");
   const auto batch = windows_of(testing::random_ids(64, kTestVocabulary, 3).view({8, 8}))->next(8);
-  const auto mri = [&](moe::Mode mode) { return routing_stats(count_routing(run_forward(model, nullptr, batch, 0, {.mode = mode}).observation.routing[0])).mri; };
+  const auto mri = [&](moe::Mode mode) {
+    return routing_stats(count_routing(run_forward(model, nullptr, batch, 0, {.mode = mode}).observation.routing[0]))
+        .mri;
+  };
   EXPECT_LT(mri(moe::Mode::train), mri(moe::Mode::eval));  // the plan balances, plain top-k does not
 }
 
 TEST(RunForward, RandomRoutersDrawByTheBatchInTrainingAlone) {
   const auto model = tiny_model(1, "router = {kind = \"random\"}\nbalance = {loss = []}\n");
   const auto batch = windows_of(testing::random_ids(64, kTestVocabulary, 3).view({8, 8}))->next(8);
-  const auto drawn = [&](moe::Mode mode, int64_t number) { return run_forward(model, nullptr, batch, number, {.mode = mode, .seed = 5}).observation.routing[0].expert_ids; };
-  EXPECT_TRUE(at::equal(drawn(moe::Mode::eval, 0), drawn(moe::Mode::eval, 1)));  // so no result depends on the batch size
+  const auto drawn = [&](moe::Mode mode, int64_t number) {
+    return run_forward(model, nullptr, batch, number, {.mode = mode, .seed = 5}).observation.routing[0].expert_ids;
+  };
+  EXPECT_TRUE(
+      at::equal(drawn(moe::Mode::eval, 0), drawn(moe::Mode::eval, 1)));  // so no result depends on the batch size
   EXPECT_FALSE(at::equal(drawn(moe::Mode::train, 0), drawn(moe::Mode::train, 1)));
 }
 
@@ -68,10 +74,13 @@ TEST(RunForward, DocumentsAreKeptApartWhereAsked) {
   const auto dataset = data::IndexedDataset::open(write_documents(folder, "a", 30));
   const auto model = tiny_model();
   const auto first = run_forward(model, nullptr, windows_of(dataset, 14, 0)->next(1), 0, {}).observation;
-  const auto apart = run_forward(model, nullptr, windows_of(dataset, 14, 0)->next(1), 0, {.separate_documents = true}).observation;
+  const auto apart =
+      run_forward(model, nullptr, windows_of(dataset, 14, 0)->next(1), 0, {.separate_documents = true}).observation;
   const auto second_half = [](const Observation& seen) { return seen.routing[1].logits.narrow(0, 7, 7); };
-  // The first document sees the same tokens either way; attention with a mask sums in another order than causal attention.
-  EXPECT_TRUE(at::allclose(first.routing[1].logits.narrow(0, 0, 7), apart.routing[1].logits.narrow(0, 0, 7), /*rtol=*/1e-5, /*atol=*/1e-6));
+  // The first document sees the same tokens either way; attention with a mask sums in another order than causal
+  // attention.
+  EXPECT_TRUE(at::allclose(first.routing[1].logits.narrow(0, 0, 7), apart.routing[1].logits.narrow(0, 0, 7),
+                           /*rtol=*/1e-5, /*atol=*/1e-6));
   EXPECT_FALSE(at::equal(second_half(first), second_half(apart)));
 }
 
@@ -84,11 +93,13 @@ TEST(CheckReference, NamesTheDifference) {
     const LoadedModel reference{"other", model::Transformer(config), {}, {}};
     return testing::message_of<ConfigError>([&] { check_reference(model, reference); });
   };
-  EXPECT_THAT(other([](auto& config) { config.top_k = 1; }), HasSubstr("--reference other: got top_k 1; need 2 as in tiny-1"));
+  EXPECT_THAT(other([](auto& config) { config.top_k = 1; }),
+              HasSubstr("--reference other: got top_k 1; need 2 as in tiny-1"));
   EXPECT_THAT(other([](auto& config) { config.vocab_size = 17; }), HasSubstr("got a vocabulary of 17; need 16"));
   EXPECT_THAT(other([](auto& config) { config.n_experts = 5; }), HasSubstr("got n_experts 5"));
   EXPECT_THAT(other([](auto& config) { config.moe_layers.list = {0, 1}; }), HasSubstr("got a MoE layer at 1; need 2"));
-  EXPECT_THAT(other([](auto& config) { config.moe_layers.list = {0}; }), HasSubstr("got a number of MoE layers of 1; need 2"));
+  EXPECT_THAT(other([](auto& config) { config.moe_layers.list = {0}; }),
+              HasSubstr("got a number of MoE layers of 1; need 2"));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ constexpr double kPi = 3.14159265358979323846;
 // Below this mean count of the rarer outcome (chosen or not) of an expert, the normal limit is not used.
 constexpr int64_t kNormalFrom = 64;
 constexpr int64_t kExactUpTo = 64;
-// Variances of an expert's count: from where an overlap is that of the normal limit (1e-4 of its distance from 1 off), and
-// what the larger of two counts is cut to.
+// Variances of an expert's count: from where an overlap is that of the normal limit (1e-4 of its distance from 1 off),
+// and what the larger of two counts is cut to.
 constexpr double kNormalVariance = 1e4, kLargestVariance = 1e8;
 constexpr int64_t kDraws = 8'000'000;  // of a simulation; keeps the standard error below .3 % of the level
 
@@ -31,9 +31,7 @@ std::pair<double, double> largest_of_normals(int64_t n) {
   double mean = 0, square = 0;
   for (int i = 0; i <= kSteps; ++i) {
     const double x = -kEdge + kStep * i;
-    const double weight = (i == 0 || i == kSteps ? 1.0 : i % 2 == 1 ? 4.0
-                                                                    : 2.0) *
-                          kStep / 3.0;
+    const double weight = (i == 0 || i == kSteps ? 1.0 : i % 2 == 1 ? 4.0 : 2.0) * kStep / 3.0;
     const double density = std::exp(-0.5 * x * x) / std::sqrt(2 * kPi);
     const double below = 0.5 * std::erfc(-x / std::sqrt(2.0));
     const double mass = weight * static_cast<double>(n) * density * std::pow(below, static_cast<double>(n - 1));
@@ -58,9 +56,11 @@ Binomial binomial(int64_t n, double p) {
   out.mass.assign(static_cast<size_t>(high - out.low) + 1, 1.0);
   const double odds = p / (1 - p);
   for (int64_t x = middle; x < high; ++x)  // outwards from the middle, so that nothing overflows
-    out.mass[static_cast<size_t>(x + 1 - out.low)] = out.mass[static_cast<size_t>(x - out.low)] * odds * static_cast<double>(n - x) / static_cast<double>(x + 1);
+    out.mass[static_cast<size_t>(x + 1 - out.low)] =
+        out.mass[static_cast<size_t>(x - out.low)] * odds * static_cast<double>(n - x) / static_cast<double>(x + 1);
   for (int64_t x = middle; x > out.low; --x)
-    out.mass[static_cast<size_t>(x - 1 - out.low)] = out.mass[static_cast<size_t>(x - out.low)] / odds * static_cast<double>(x) / static_cast<double>(n - x + 1);
+    out.mass[static_cast<size_t>(x - 1 - out.low)] =
+        out.mass[static_cast<size_t>(x - out.low)] / odds * static_cast<double>(x) / static_cast<double>(n - x + 1);
   const double sum = std::accumulate(out.mass.begin(), out.mass.end(), 0.0);
   for (double& mass : out.mass) mass /= sum;
   return out;
@@ -122,7 +122,8 @@ double share_overlap(std::span<const int64_t> a, std::span<const int64_t> b) {
   const double sum_a = total(a), sum_b = total(b);
   if (sum_a == 0 || sum_b == 0) return kNan;
   double common = 0;  // sum of the smaller share is 1 - L1 / 2, without its cancellation
-  for (size_t e = 0; e < a.size(); ++e) common += std::min(static_cast<double>(a[e]) / sum_a, static_cast<double>(b[e]) / sum_b);
+  for (size_t e = 0; e < a.size(); ++e)
+    common += std::min(static_cast<double>(a[e]) / sum_a, static_cast<double>(b[e]) / sum_b);
   return common;
 }
 
@@ -141,7 +142,8 @@ double share_distance(std::span<const int64_t> a, std::span<const int64_t> b) {
   const double sum_a = total(a), sum_b = total(b);
   if (sum_a == 0 || sum_b == 0) return kNan;
   double apart = 0;
-  for (size_t e = 0; e < a.size(); ++e) apart += std::abs(static_cast<double>(a[e]) / sum_a - static_cast<double>(b[e]) / sum_b);
+  for (size_t e = 0; e < a.size(); ++e)
+    apart += std::abs(static_cast<double>(a[e]) / sum_a - static_cast<double>(b[e]) / sum_b);
   return apart / 2;
 }
 
@@ -149,7 +151,8 @@ double mean_share_difference(int64_t n_a, int64_t n_b, double p) {
   const double per_token = p * (1 - p);  // variance of a count
   if (per_token <= 0) return 0.0;
   const double least = static_cast<double>(std::min(n_a, n_b));
-  if (least * per_token > kNormalVariance) return std::sqrt(2 / kPi * per_token * (1 / static_cast<double>(n_a) + 1 / static_cast<double>(n_b)));
+  if (least * per_token > kNormalVariance)
+    return std::sqrt(2 / kPi * per_token * (1 / static_cast<double>(n_a) + 1 / static_cast<double>(n_b)));
   // A share of so many tokens is as good as constant beside the other one.
   const auto most = static_cast<int64_t>(std::min(kLargestVariance / per_token, 1e18));
   return std::max(0.0, 2 * (p - mean_smaller_share(std::min(n_a, most), std::min(n_b, most), p)));
@@ -178,7 +181,8 @@ double uniform_entropy(int64_t n, int64_t n_experts, int64_t top_k) {
 
 double chance_of_repeat(int64_t n_experts, int64_t a, int64_t b) {
   double none = 1.0;  // C(E - a, b) / C(E, b)
-  for (int64_t i = 0; i < b; ++i) none *= static_cast<double>(std::max<int64_t>(n_experts - a - i, 0)) / static_cast<double>(n_experts - i);
+  for (int64_t i = 0; i < b; ++i)
+    none *= static_cast<double>(std::max<int64_t>(n_experts - a - i, 0)) / static_cast<double>(n_experts - i);
   return 1 - none;
 }
 
@@ -195,7 +199,8 @@ std::vector<double> exact_mean_max_share(int64_t n_experts, int64_t most) {
   // P(no cell above m) = n! [x^n] (sum_{j <= m} (x/E)^j / j!)^E; the mean of the largest is the sum of P(above m).
   for (size_t m = 0; m < size; ++m) {
     std::vector<double> cell(size, 0.0), power(size, 0.0);
-    for (size_t j = 0; j <= m; ++j) cell[j] = std::pow(static_cast<double>(n_experts), -static_cast<double>(j)) / factorial[j];
+    for (size_t j = 0; j <= m; ++j)
+      cell[j] = std::pow(static_cast<double>(n_experts), -static_cast<double>(j)) / factorial[j];
     power[0] = 1.0;
     for (int64_t bits = n_experts; bits > 0; bits >>= 1) {
       if ((bits & 1) != 0) power = multiply(power, cell);
@@ -293,7 +298,8 @@ void IdSummary::add(std::span<const int64_t> counts, int64_t occurrences) {
   favourites_ += static_cast<double>(*std::max_element(counts.begin(), counts.end()));
   std_ += share_std(counts);
   chance_max_share_ += uniform_ != nullptr ? uniform_->mean_max_share(occurrences) : kNan;
-  baseline_std_ += uniform_ != nullptr ? uniform_share_std(occurrences, uniform_->n_experts(), uniform_->top_k()) : kNan;
+  baseline_std_ +=
+      uniform_ != nullptr ? uniform_share_std(occurrences, uniform_->n_experts(), uniform_->top_k()) : kNan;
   chance_std_ += uniform_ != nullptr ? uniform_->mean_share_std(occurrences) : kNan;
 }
 

@@ -27,17 +27,19 @@ double uniform_share_std(int64_t n, int64_t n_experts, int64_t top_k);
 // How alike two distributions over experts are, each normalised to sum 1; NaN when one of them has no count.
 double share_overlap(std::span<const int64_t> a, std::span<const int64_t> b);  // 1 - L1 / 2
 double share_cosine(std::span<const int64_t> a, std::span<const int64_t> b);
-double share_distance(std::span<const int64_t> a, std::span<const int64_t> b);  // L1 / 2; 0 for equal ones, to the last bit
-// Mean of |X / n_a - Y / n_b| for independent X ~ Binomial(n_a, p), Y ~ Binomial(n_b, p): how far two shares of n_a, n_b >= 1 random
-// tokens differ by chance. Exact until both counts have a variance above 10,000, from where it is that of the normal limit,
-// sqrt(2 / pi) sqrt(p (1 - p) (1 / n_a + 1 / n_b)).
+double share_distance(std::span<const int64_t> a,
+                      std::span<const int64_t> b);  // L1 / 2; 0 for equal ones, to the last bit
+// Mean of |X / n_a - Y / n_b| for independent X ~ Binomial(n_a, p), Y ~ Binomial(n_b, p): how far two shares of n_a,
+// n_b >= 1 random tokens differ by chance. Exact until both counts have a variance above 10,000, from where it is that
+// of the normal limit, sqrt(2 / pi) sqrt(p (1 - p) (1 / n_a + 1 / n_b)).
 double mean_share_difference(int64_t n_a, int64_t n_b, double p);
-// Mean of share_overlap over two ids that occur n_a and n_b >= 1 times when both are routed uniformly at random: an expert's
-// count is Binomial(n, k / E), so it is 1 - E / (2 k) mean_share_difference, as exact as that.
+// Mean of share_overlap over two ids that occur n_a and n_b >= 1 times when both are routed uniformly at random: an
+// expert's count is Binomial(n, k / E), so it is 1 - E / (2 k) mean_share_difference, as exact as that.
 double uniform_share_overlap(int64_t n_a, int64_t n_b, int64_t n_experts, int64_t top_k);
 
-// Mean entropy of the load, divided by ln E, when n >= 1 tokens are routed so: an expert's count X is Binomial(n, k / E), hence
-// 1 - E / (n k ln E) E[X ln(X / mean X)]. Exact until X has a variance above 10,000, then expanded in 1 / mean X. 1 for E = 1.
+// Mean entropy of the load, divided by ln E, when n >= 1 tokens are routed so: an expert's count X is Binomial(n, k /
+// E), hence 1 - E / (n k ln E) E[X ln(X / mean X)]. Exact until X has a variance above 10,000, then expanded in 1 /
+// mean X. 1 for E = 1.
 double uniform_entropy(int64_t n, int64_t n_experts, int64_t top_k);
 
 // Chance that two tokens with a and b random experts of E share one: 1 - C(E - a, b) / C(E, b) (arXiv 2401.04088,
@@ -55,16 +57,17 @@ class UniformRouting {
   int64_t top_k() const { return top_k_; }
   double mean_max_share(int64_t n) const;  // of max_share: 1 at n = 1, towards k / E
   double mean_share_std(int64_t n) const;  // of share_std: uniform_share_std at n = 1, later below it
-  // Of share_cosine over two ids that are routed independently, with n_a and n_b occurrences: k / E at n = 1, towards 1.
+  // Of share_cosine over two ids that are routed independently, with n_a and n_b occurrences: k / E at n = 1,
+  // towards 1.
   double mean_cosine(int64_t n_a, int64_t n_b) const;
 
  private:
   void simulate(int64_t from, int64_t to);
-  // Mean cosine of an id's counts with equal ones. By symmetry the mean direction of the counts is that of equal ones, so
-  // that the mean cosine of two independent ids is the product of theirs.
+  // Mean cosine of an id's counts with equal ones. By symmetry the mean direction of the counts is that of equal ones,
+  // so that the mean cosine of two independent ids is the product of theirs.
   double evenness(int64_t n) const;
   int64_t n_experts_, top_k_;
-  double normal_max_ = 0, normal_max_square_ = 0;         // means of the largest of E standard normals and of its square
+  double normal_max_ = 0, normal_max_square_ = 0;  // means of the largest of E standard normals and of its square
   std::vector<double> max_share_, share_std_, evenness_;  // [n - 1] as far as simulated
 };
 // Exact mean of max_share for k = 1 and n = 1 .. most: the largest cell of a multinomial. O(most^3 log E).

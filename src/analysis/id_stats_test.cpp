@@ -48,7 +48,8 @@ TEST(IdStats, ChanceOfRepeatIsTheOneOfThePaper) {
   EXPECT_DOUBLE_EQ(chance_of_repeat(8, 1, 1), 0.125);
   EXPECT_DOUBLE_EQ(chance_of_repeat(4, 3, 2), 1.0);  // no room to avoid each other
   EXPECT_DOUBLE_EQ(chance_of_repeat(5, 0, 3), 0.0);
-  EXPECT_NEAR(chance_of_repeat(64, 8, 8), 1 - 56. * 55 * 54 * 53 * 52 * 51 * 50 * 49 / (64. * 63 * 62 * 61 * 60 * 59 * 58 * 57), 1e-15);
+  EXPECT_NEAR(chance_of_repeat(64, 8, 8),
+              1 - 56. * 55 * 54 * 53 * 52 * 51 * 50 * 49 / (64. * 63 * 62 * 61 * 60 * 59 * 58 * 57), 1e-15);
   EXPECT_DOUBLE_EQ(chance_of_repeat(9, 4, 2), chance_of_repeat(9, 2, 4));
 }
 
@@ -98,15 +99,20 @@ struct Case {
 };
 TEST(IdStats, LevelsOfUniformRoutingAreThoseOfAPlainSimulation) {
   // Exact, simulated, at the joints and in the normal limit; E = 2 is the furthest from normal.
-  for (const auto& [E, k, n] : {Case{8, 1, 1}, Case{8, 1, 7}, Case{8, 1, 64}, Case{8, 1, 65}, Case{8, 1, 513}, Case{2, 1, 129}, Case{2, 1, 20},
-                                Case{8, 2, 3}, Case{8, 6, 5}, Case{16, 4, 40}, Case{16, 4, 257}, Case{64, 8, 2}, Case{64, 8, 100}, Case{64, 8, 600}}) {
+  for (const auto& [E, k, n] : {Case{8, 1, 1}, Case{8, 1, 7}, Case{8, 1, 64}, Case{8, 1, 65}, Case{8, 1, 513},
+                                Case{2, 1, 129}, Case{2, 1, 20}, Case{8, 2, 3}, Case{8, 6, 5}, Case{16, 4, 40},
+                                Case{16, 4, 257}, Case{64, 8, 2}, Case{64, 8, 100}, Case{64, 8, 600}}) {
     const UniformRouting uniform(E, k, 1000);
     const auto simulated = simulate(E, k, n, n > 200 ? 1500 : 8000);
     // Four standard errors of this simulation, and 1 %: that of the level itself, as its comment promises.
-    EXPECT_NEAR(uniform.mean_max_share(n), simulated.share, 4 * simulated.share_error + 0.01 * simulated.share) << E << ' ' << k << ' ' << n;
-    EXPECT_NEAR(uniform.mean_share_std(n), simulated.std, 4 * simulated.std_error + 0.01 * simulated.std) << E << ' ' << k << ' ' << n;
-    EXPECT_NEAR(uniform_share_std(n, E, k), std::sqrt(simulated.square), 0.03 * std::sqrt(simulated.square)) << E << ' ' << k << ' ' << n;
-    EXPECT_LE(uniform.mean_share_std(n), uniform_share_std(n, E, k) * (1 + 1e-9));  // a mean is below the root mean square
+    EXPECT_NEAR(uniform.mean_max_share(n), simulated.share, 4 * simulated.share_error + 0.01 * simulated.share)
+        << E << ' ' << k << ' ' << n;
+    EXPECT_NEAR(uniform.mean_share_std(n), simulated.std, 4 * simulated.std_error + 0.01 * simulated.std)
+        << E << ' ' << k << ' ' << n;
+    EXPECT_NEAR(uniform_share_std(n, E, k), std::sqrt(simulated.square), 0.03 * std::sqrt(simulated.square))
+        << E << ' ' << k << ' ' << n;
+    EXPECT_LE(uniform.mean_share_std(n),
+              uniform_share_std(n, E, k) * (1 + 1e-9));  // a mean is below the root mean square
   }
 }
 
@@ -120,7 +126,8 @@ TEST(IdStats, LevelsAtTheEdges) {
   EXPECT_DOUBLE_EQ(uniform.mean_max_share(1), 1.0);
   EXPECT_NEAR(uniform.mean_share_std(1), uniform_share_std(1, 64, 8), 1e-12);
   EXPECT_NEAR(uniform.mean_max_share(100'000'000), 0.125, 1e-4);
-  for (int64_t n = 1; n < 3000; ++n) EXPECT_LT(uniform.mean_max_share(n + 1), uniform.mean_max_share(n) * 1.01) << n;  // no jump at a joint
+  for (int64_t n = 1; n < 3000; ++n)
+    EXPECT_LT(uniform.mean_max_share(n + 1), uniform.mean_max_share(n) * 1.01) << n;  // no jump at a joint
 }
 
 TEST(IdStats, DistanceOfLoads) {
@@ -138,20 +145,27 @@ TEST(IdStats, DifferenceOfRandomSharesByHand) {
   EXPECT_EQ(mean_share_difference(5, 7, 0.0), 0.0);
   // Near the normal limit before the joint, and it beyond.
   for (const int64_t n : {40'000, 50'000, 1'000'000})
-    EXPECT_NEAR(mean_share_difference(n, 2 * n, 0.3) / std::sqrt(2 / 3.14159265358979 * 0.21 * 1.5 / static_cast<double>(n)), 1.0, 3e-4) << n;
+    EXPECT_NEAR(
+        mean_share_difference(n, 2 * n, 0.3) / std::sqrt(2 / 3.14159265358979 * 0.21 * 1.5 / static_cast<double>(n)),
+        1.0, 3e-4)
+        << n;
 }
 
 TEST(IdStats, EntropyOfUniformRoutingByHand) {
-  EXPECT_NEAR(uniform_entropy(1, 8, 4), 2.0 / 3, 1e-14);                                                                          // ln 4 / ln 8
-  EXPECT_NEAR(uniform_entropy(2, 8, 1), 7.0 / 8 / 3, 1e-14);                                                                      // ln 2 with probability 7/8
-  EXPECT_NEAR(uniform_entropy(2, 3, 2), 1.0 / 3 * std::log(2) / std::log(3) + 2.0 / 3 * 1.5 * std::log(2) / std::log(3), 1e-14);  // 1/2 1/2, or 1/4 1/2 1/4
+  EXPECT_NEAR(uniform_entropy(1, 8, 4), 2.0 / 3, 1e-14);      // ln 4 / ln 8
+  EXPECT_NEAR(uniform_entropy(2, 8, 1), 7.0 / 8 / 3, 1e-14);  // ln 2 with probability 7/8
+  EXPECT_NEAR(uniform_entropy(2, 3, 2), 1.0 / 3 * std::log(2) / std::log(3) + 2.0 / 3 * 1.5 * std::log(2) / std::log(3),
+              1e-14);  // 1/2 1/2, or 1/4 1/2 1/4
   EXPECT_EQ(uniform_entropy(5, 4, 4), 1.0);
   EXPECT_EQ(uniform_entropy(5, 1, 1), 1.0);
   // Either side of the joint: exact and expanded, what is missing from 1 to 1e-6 of it.
   for (const int64_t k : {1, 3}) {
     const double p = static_cast<double>(k) / 8;
     const auto joint = static_cast<int64_t>(1e4 / (p * (1 - p)));
-    EXPECT_NEAR((1 - uniform_entropy(joint - 1, 8, k)) * static_cast<double>(joint - 1) / ((1 - uniform_entropy(joint + 1, 8, k)) * static_cast<double>(joint + 1)), 1.0, 1e-6) << k;
+    EXPECT_NEAR((1 - uniform_entropy(joint - 1, 8, k)) * static_cast<double>(joint - 1) /
+                    ((1 - uniform_entropy(joint + 1, 8, k)) * static_cast<double>(joint + 1)),
+                1.0, 1e-6)
+        << k;
   }
 }
 
@@ -171,27 +185,32 @@ TEST(IdStats, EntropyOfUniformRoutingMatchesASimulation) {
       sum += entropy / kRepeats;
       square += entropy * entropy / kRepeats;
     }
-    EXPECT_NEAR(uniform_entropy(n, E, k), sum, 4 * std::sqrt((square - sum * sum) / kRepeats)) << E << ' ' << k << ' ' << n;  // four standard errors
+    EXPECT_NEAR(uniform_entropy(n, E, k), sum, 4 * std::sqrt((square - sum * sum) / kRepeats))
+        << E << ' ' << k << ' ' << n;  // four standard errors
   }
 }
 
 TEST(IdStats, OverlapOfUniformIdsByHand) {
   EXPECT_NEAR(uniform_share_overlap(1, 1, 64, 8), 0.125, 1e-14);  // the experts that two random sets of 8 share
   EXPECT_NEAR(uniform_share_overlap(1, 900, 64, 8), 0.125, 1e-12);
-  // Heads of two fair coins each: 0, 1/2, 1 with 1/4, 1/2, 1/4. The smaller share is at least 1/2 with 9/16 and 1 with 1/16.
+  // Heads of two fair coins each: 0, 1/2, 1 with 1/4, 1/2, 1/4. The smaller share is at least 1/2 with 9/16 and 1 with
+  // 1/16.
   EXPECT_NEAR(uniform_share_overlap(2, 2, 2, 1), 2 * (9.0 / 16 + 1.0 / 16) / 2, 1e-14);
   EXPECT_DOUBLE_EQ(uniform_share_overlap(3, 5, 4, 4), 1.0);
-  EXPECT_NEAR(uniform_share_overlap(7, 300, 8, 3), uniform_share_overlap(300, 7, 8, 3), 1e-13);  // summed in another order
+  EXPECT_NEAR(uniform_share_overlap(7, 300, 8, 3), uniform_share_overlap(300, 7, 8, 3),
+              1e-13);  // summed in another order
   EXPECT_NEAR(uniform_share_overlap(INT64_MAX / 64, INT64_MAX / 64, 64, 8), 1.0, 1e-6);
   EXPECT_NEAR(uniform_share_overlap(50, INT64_MAX / 64, 64, 8), uniform_share_overlap(50, 100'000'000, 64, 8), 1e-4);
   // No jump where the normal limit begins: 91,428 tokens have a variance of 10,000.
-  EXPECT_NEAR((1 - uniform_share_overlap(91'428, 91'428, 8, 1)) / (1 - uniform_share_overlap(91'429, 91'429, 8, 1)), 1.0, 2e-4);
+  EXPECT_NEAR((1 - uniform_share_overlap(91'428, 91'428, 8, 1)) / (1 - uniform_share_overlap(91'429, 91'429, 8, 1)),
+              1.0, 2e-4);
 }
 
 TEST(IdStats, OverlapOfUniformIdsIsTheExactOne) {
   const auto golden = testing::read_golden("analyses.json");
   for (const auto& need : golden.outputs.at("uniform_overlap").as_array()) {
-    const double got = uniform_share_overlap(need.at("n_a").as_int(), need.at("n_b").as_int(), need.at("n_experts").as_int(), need.at("top_k").as_int());
+    const double got = uniform_share_overlap(need.at("n_a").as_int(), need.at("n_b").as_int(),
+                                             need.at("n_experts").as_int(), need.at("top_k").as_int());
     testing::expect_close(got, need.at("overlap").as_double(), golden.rtol, golden.atol, need.dump());
   }
 }
@@ -232,14 +251,18 @@ TEST(IdStats, LikenessOfUniformIdsIsTheSimulatedOne) {
   struct Pair {
     int64_t n_experts, top_k, n_a, n_b;
   };
-  for (const auto& [E, k, n_a, n_b] : {Pair{64, 1, 10, 10}, Pair{64, 1, 30, 30}, Pair{31, 3, 4, 4}, Pair{8, 1, 3, 3}, Pair{8, 1, 1, 1}, Pair{8, 6, 5, 2}, Pair{8, 3, 2, 600},
-                                       Pair{2, 1, 50, 50}, Pair{2, 1, 200, 130}, Pair{32, 2, 400, 400}, Pair{64, 8, 100, 7}}) {
+  for (const auto& [E, k, n_a, n_b] : {Pair{64, 1, 10, 10}, Pair{64, 1, 30, 30}, Pair{31, 3, 4, 4}, Pair{8, 1, 3, 3},
+                                       Pair{8, 1, 1, 1}, Pair{8, 6, 5, 2}, Pair{8, 3, 2, 600}, Pair{2, 1, 50, 50},
+                                       Pair{2, 1, 200, 130}, Pair{32, 2, 400, 400}, Pair{64, 8, 100, 7}}) {
     const UniformRouting uniform(E, k, 1000);
     const auto simulated = simulate_pairs(E, k, n_a, n_b);
-    const auto what = std::to_string(E) + " " + std::to_string(k) + " " + std::to_string(n_a) + " " + std::to_string(n_b);
-    EXPECT_NEAR(uniform_share_overlap(n_a, n_b, E, k), simulated.overlap, 4 * simulated.overlap_error + 1e-12) << what;  // exact
+    const auto what =
+        std::to_string(E) + " " + std::to_string(k) + " " + std::to_string(n_a) + " " + std::to_string(n_b);
+    EXPECT_NEAR(uniform_share_overlap(n_a, n_b, E, k), simulated.overlap, 4 * simulated.overlap_error + 1e-12)
+        << what;  // exact
     // Four standard errors of this simulation, and 1 %: that of the level itself, as its comment promises.
-    EXPECT_NEAR(uniform.mean_cosine(n_a, n_b), simulated.cosine, 4 * simulated.cosine_error + 0.01 * simulated.cosine) << what;
+    EXPECT_NEAR(uniform.mean_cosine(n_a, n_b), simulated.cosine, 4 * simulated.cosine_error + 0.01 * simulated.cosine)
+        << what;
   }
 }
 
@@ -248,7 +271,8 @@ TEST(IdStats, CosineOfUniformIdsAtTheEdges) {
   EXPECT_NEAR(uniform.mean_cosine(1, 1), 0.125, 1e-12);  // 8 of 64 are the same on average
   EXPECT_NEAR(uniform.mean_cosine(1'000'000'000, 1'000'000'000), 1.0, 1e-8);
   EXPECT_DOUBLE_EQ(all.mean_cosine(3, 9), 1.0);
-  for (int64_t n = 1; n < 1000; ++n) EXPECT_GT(uniform.mean_cosine(n + 1, n + 1), uniform.mean_cosine(n, n) * 0.995) << n;  // no jump at a joint
+  for (int64_t n = 1; n < 1000; ++n)
+    EXPECT_GT(uniform.mean_cosine(n + 1, n + 1), uniform.mean_cosine(n, n) * 0.995) << n;  // no jump at a joint
 }
 
 TEST(IdSummary, MeansOverIdsAndOverOccurrencesDiffer) {
@@ -267,7 +291,8 @@ TEST(IdSummary, MeansOverIdsAndOverOccurrencesDiffer) {
   EXPECT_TRUE(std::isnan(unknown.mean_std()));
   unknown.add(Counts{1, 0}, 1);
   EXPECT_DOUBLE_EQ(unknown.mean_max_share(), 1.0);
-  EXPECT_TRUE(std::isnan(unknown.chance_max_share()) && std::isnan(unknown.baseline_std()) && std::isnan(unknown.chance_std()));
+  EXPECT_TRUE(std::isnan(unknown.chance_max_share()) && std::isnan(unknown.baseline_std()) &&
+              std::isnan(unknown.chance_std()));
 }
 
 }  // namespace

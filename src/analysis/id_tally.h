@@ -1,5 +1,5 @@
-// How often each id (a token id or a position) reached each expert. Kept sparsely, a row of [E] for each layer and id that
-// occurs, whatever the largest id, and once for all analyses of a pass that read the same counts.
+// How often each id (a token id or a position) reached each expert. Kept sparsely, a row of [E] for each layer and id
+// that occurs, whatever the largest id, and once for all analyses of a pass that read the same counts.
 #pragma once
 
 #include <compare>
@@ -15,14 +15,17 @@
 
 namespace evenkeel::analysis {
 
-enum class IdKind { input,       // the token itself
-                    predicted,   // arg max of the logits at it
-                    target,      // the token that follows
-                    position };  // 0 .. S - 1 in its sequence
-enum class Choices { first,      // a token's best expert
-                     all };
-enum class Side { model,
-                  reference };
+enum class IdKind {
+  input,      // the token itself
+  predicted,  // arg max of the logits at it
+  target,     // the token that follows
+  position
+};  // 0 .. S - 1 in its sequence
+enum class Choices {
+  first,  // a token's best expert
+  all
+};
+enum class Side { model, reference };
 
 struct TallyKey {
   IdKind ids = IdKind::input;
@@ -62,7 +65,9 @@ class IdTally {
     int row_bits = 0;                                 // 2^row_bits rows a block
     std::vector<std::unique_ptr<uint32_t[]>> blocks;  // of rows [E], by slot
     bool exactly_k = true;
-    uint32_t* row(size_t slot) const { return blocks[slot >> row_bits].get() + (slot & ((size_t{1} << row_bits) - 1)) * n_experts; }
+    uint32_t* row(size_t slot) const {
+      return blocks[slot >> row_bits].get() + (slot & ((size_t{1} << row_bits) - 1)) * n_experts;
+    }
   };
   std::vector<int64_t> slots_of(std::span<const int64_t> ids);
   void add_layer(Layer& layer, const TokenChoices& choices, std::span<const int64_t> slots) const;
@@ -93,14 +98,15 @@ class IdTallies {
   int64_t n_batches_ = 0;
 };
 
-// Bytes at worst of the tallies that an analysis wants, for AnalysisKind::bytes: those that an analysis before it has stated to the
-// same input.tallies are left out, so that the sum over analyses is what a pass takes.
+// Bytes at worst of the tallies that an analysis wants, for AnalysisKind::bytes: those that an analysis before it has
+// stated to the same input.tallies are left out, so that the sum over analyses is what a pass takes.
 double tally_bytes(const AnalysisInput& input, const std::vector<TallyKey>& keys);
 
 // What an analysis holds: the tallies of its pass, and how far it has followed it.
 class TallyReader {
  public:
-  explicit TallyReader(const AnalysisInput& input) : tallies_(input.tallies ? input.tallies : std::make_shared<IdTallies>()) {}
+  explicit TallyReader(const AnalysisInput& input)
+      : tallies_(input.tallies ? input.tallies : std::make_shared<IdTallies>()) {}
   const IdTally& want(const AnalysisInput& input, TallyKey key) { return tallies_->want(input, key); }
   void observe(const Observation& batch) { tallies_->observe(batch, n_seen_++); }
 
@@ -110,6 +116,7 @@ class TallyReader {
 };
 
 // The choices of all layers of one side of a batch. DataError where the layers or experts are not the input's.
-std::vector<TokenChoices> choices_of(const std::vector<moe::RoutingDecision>& routing, const std::vector<LayerShape>& layers, int64_t n_tokens);
+std::vector<TokenChoices> choices_of(const std::vector<moe::RoutingDecision>& routing,
+                                     const std::vector<LayerShape>& layers, int64_t n_tokens);
 
 }  // namespace evenkeel::analysis

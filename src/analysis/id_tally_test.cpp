@@ -125,14 +125,18 @@ TEST(IdTally, RefusesIdsOutsideTheVocabularyAndForeignShapes) {
   };
   EXPECT_THAT(observe(batch_of({4, 1}, 2, {routing_of({{0}, {1}}, 3, 1)})), HasSubstr("input ids: got 4; need 0..3"));
   EXPECT_THAT(observe(batch_of({3, 1}, 2, {})), HasSubstr("routing: got 0 MoE layers; need 1"));
-  EXPECT_THAT(observe(batch_of({3, 1}, 2, {routing_of({{0}, {1}}, 4, 1)})), HasSubstr("got 2 tokens and 4 experts; need 2 and 3"));
+  EXPECT_THAT(observe(batch_of({3, 1}, 2, {routing_of({{0}, {1}}, 4, 1)})),
+              HasSubstr("got 2 tokens and 4 experts; need 2 and 3"));
   // Where the input states no vocabulary it grows, within bounds.
   const auto unknown = input_of({{0, 3, 1}}, 0, 2);
   TallyReader reader(unknown);
   const auto& tally = reader.want(unknown, {});
   reader.observe(batch_of({100'000, 1}, 2, {routing_of({{0}, {1}}, 3, 1)}));
   EXPECT_EQ(tally.occurrences(100'000), 1);
-  EXPECT_THAT(message_of<DataError>([&] { reader.observe(batch_of({int64_t{1} << 40, 1}, 2, {routing_of({{0}, {1}}, 3, 1)})); }), HasSubstr("input ids: got 1099511627776"));
+  EXPECT_THAT(message_of<DataError>([&] {
+                reader.observe(batch_of({int64_t{1} << 40, 1}, 2, {routing_of({{0}, {1}}, 3, 1)}));
+              }),
+              HasSubstr("input ids: got 1099511627776"));
 }
 
 TEST(IdTally, TakesNoMoreBytesThanItSays) {
@@ -143,11 +147,13 @@ TEST(IdTally, TakesNoMoreBytesThanItSays) {
     TallyReader reader(input);
     const auto& tally = reader.want(input, {kind, Choices::all, Side::model, 0});
     const auto experts = testing::uniform_experts(T, 16, 2, 1);
-    reader.observe(batch_of(testing::uniform_ids(T, V, 1), 100, {routing_of(experts, 16, 2), routing_of(experts, 16, 2, 1)}));
+    reader.observe(
+        batch_of(testing::uniform_ids(T, V, 1), 100, {routing_of(experts, 16, 2), routing_of(experts, 16, 2, 1)}));
     const double predicted = IdTally::bytes(input, tally.key());
     EXPECT_LE(tally.allocated_bytes(), predicted);
-    EXPECT_GE(tally.allocated_bytes(), 2.0 * static_cast<double>(n_ids) * 16 * 4);             // every id occurs in both layers
-    EXPECT_LE(predicted, static_cast<double>(n_ids) * (2 * 16 * 4 + 56) + 1024 + 2 * 65'536);  // rows, 56 for an id's place, a block begun a layer
+    EXPECT_GE(tally.allocated_bytes(), 2.0 * static_cast<double>(n_ids) * 16 * 4);  // every id occurs in both layers
+    EXPECT_LE(predicted, static_cast<double>(n_ids) * (2 * 16 * 4 + 56) + 1024 +
+                             2 * 65'536);  // rows, 56 for an id's place, a block begun a layer
   }
 }
 

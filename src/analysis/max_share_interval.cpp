@@ -9,13 +9,16 @@ namespace {
 constexpr double kMiss = 0.05;
 
 // Variance of each expert's share between windows over that of independent tokens.
-std::vector<double> design_effects(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums& windows) {
+std::vector<double> design_effects(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens,
+                                   const WindowSums& windows) {
   const auto T = static_cast<double>(n_tokens), W = static_cast<double>(windows.n_windows);
   std::vector<double> between, independent;
   double all_between = 0, all_independent = 0;
   for (size_t e = 0; e < tokens_per_expert.size(); ++e) {
     const double p = static_cast<double>(tokens_per_expert[e]) / T;
-    const double squares = static_cast<double>(windows.count_squared[e]) - 2 * p * static_cast<double>(windows.count_times_tokens[e]) + p * p * static_cast<double>(windows.tokens_squared);
+    const double squares = static_cast<double>(windows.count_squared[e]) -
+                           2 * p * static_cast<double>(windows.count_times_tokens[e]) +
+                           p * p * static_cast<double>(windows.tokens_squared);
     between.push_back(W / (W - 1) * squares / (T * T));
     independent.push_back(p * (1 - p) / T);
     all_between += between.back();
@@ -23,7 +26,8 @@ std::vector<double> design_effects(const std::vector<int64_t>& tokens_per_expert
   }
   const double mean = all_independent > 0 ? std::max(1.0, all_between / all_independent) : 1.0;
   std::vector<double> out;
-  for (size_t e = 0; e < between.size(); ++e) out.push_back(independent[e] > 0 ? std::max(mean, between[e] / independent[e]) : mean);
+  for (size_t e = 0; e < between.size(); ++e)
+    out.push_back(independent[e] > 0 ? std::max(mean, between[e] / independent[e]) : mean);
   return out;
 }
 
@@ -56,7 +60,8 @@ WindowSums WindowSums::closed() const {
   return out;
 }
 
-std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows) {
+std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens,
+                                                   const WindowSums* windows) {
   if (n_tokens == 0 || windows == nullptr || windows->n_windows < 2) return std::nullopt;
   const auto E = static_cast<double>(tokens_per_expert.size()), T = static_cast<double>(n_tokens);
   const double z = normal_quantile(1 - kMiss / (2 * E));
@@ -70,13 +75,15 @@ std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& t
   return out;
 }
 
-std::vector<Interval> share_intervals(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows) {
+std::vector<Interval> share_intervals(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens,
+                                      const WindowSums* windows) {
   if (n_tokens == 0 || windows == nullptr || windows->n_windows < 2) return {};
   const auto T = static_cast<double>(n_tokens);
   const double z = normal_quantile(1 - kMiss / 2);
   const auto effects = design_effects(tokens_per_expert, n_tokens, *windows);
   std::vector<Interval> out;
-  for (size_t e = 0; e < tokens_per_expert.size(); ++e) out.push_back(wilson_interval(static_cast<double>(tokens_per_expert[e]) / T, T / effects[e], z));
+  for (size_t e = 0; e < tokens_per_expert.size(); ++e)
+    out.push_back(wilson_interval(static_cast<double>(tokens_per_expert[e]) / T, T / effects[e], z));
   return out;
 }
 

@@ -32,9 +32,11 @@ struct MaxShareInterval {
 // lies between the largest of the low and of the high ends. Each expert's tokens are divided by its design effect,
 // the variance of its share between windows over that of independent tokens (ratio estimator; at least
 // the mean over experts, and at least 1). nullopt below 2 windows, and where they are not known (null).
-std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows);
+std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens,
+                                                   const WindowSums* windows);
 
 // Of every expert's share of tokens by itself, 95 % each, with the same design effects; empty where there is none.
-std::vector<Interval> share_intervals(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens, const WindowSums* windows);
+std::vector<Interval> share_intervals(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens,
+                                      const WindowSums* windows);
 
 }  // namespace evenkeel::analysis

@@ -11,7 +11,8 @@ namespace {
 const WindowSums kAlike{2, 5000, {2 * 900, 2 * 400}, {2 * 1500, 2 * 1000}};
 
 TEST(MaxShareInterval, WilsonByHandForTwoExperts) {
-  // z of 1 - 0.05 / 4 is 2.241403; p = 0.6, n = 100: center (0.6 + 0.0251194) / 1.0502388, half 2.241403 / 1.0502388 sqrt(0.0024 + 1.25597e-4)
+  // z of 1 - 0.05 / 4 is 2.241403; p = 0.6, n = 100: center (0.6 + 0.0251194) / 1.0502388, half 2.241403 / 1.0502388
+  // sqrt(0.0024 + 1.25597e-4)
   const auto interval = max_share_interval({60, 40}, 100, &kAlike);
   ASSERT_TRUE(interval);
   EXPECT_NEAR(interval->low, 0.487953, 1e-5);
@@ -23,7 +24,8 @@ TEST(ShareIntervals, OfEachExpertByItself) {
   const WindowSums windows{2, 5000, {2500, 2500}, {2500, 2500}};  // 100 times as unsure: one effective token
   const auto independent = share_intervals({60, 40}, 100, &kAlike), apart = share_intervals({50, 50}, 100, &windows);
   ASSERT_EQ(independent.size(), 2u);
-  EXPECT_NEAR(independent[0].low, 0.502002, 1e-5);  // Wilson's, z = 1.959964: center (0.6 + 0.0192073) / 1.0384146, half 0.0942943
+  EXPECT_NEAR(independent[0].low, 0.502002,
+              1e-5);  // Wilson's, z = 1.959964: center (0.6 + 0.0192073) / 1.0384146, half 0.0942943
   EXPECT_NEAR(independent[0].high, 0.690599, 1e-5);
   EXPECT_NEAR(apart[1].high, wilson_interval(0.5, 1.0, 1.959963984540054).high, 1e-9);
   EXPECT_TRUE(share_intervals({0, 0}, 0, &kAlike).empty());
@@ -55,8 +57,8 @@ TEST(WindowSums, WindowsOfOneNumberCountAsOne) {
 }
 
 TEST(MaxShareInterval, WindowsThatAgreeOrDisagree) {
-  // Two windows of 50 tokens. Equal halves: no design effect. All of an expert's tokens in one window: share 1 and 0, variance
-  // 2 (50 - 25)^2 2 / 100^2 = 0.25 in place of 0.25 / 100: 100 times.
+  // Two windows of 50 tokens. Equal halves: no design effect. All of an expert's tokens in one window: share 1 and 0,
+  // variance 2 (50 - 25)^2 2 / 100^2 = 0.25 in place of 0.25 / 100: 100 times.
   const WindowSums equal{2, 5000, {2 * 625, 2 * 625}, {2 * 1250, 2 * 1250}}, apart{2, 5000, {2500, 2500}, {2500, 2500}};
   EXPECT_DOUBLE_EQ(max_share_interval({50, 50}, 100, &equal)->effective_tokens, 100);
   const auto wide = max_share_interval({50, 50}, 100, &apart);
@@ -64,8 +66,8 @@ TEST(MaxShareInterval, WindowsThatAgreeOrDisagree) {
   EXPECT_GT(wide->high - wide->low, 0.8);
 }
 
-// Draws windows whose tokens prefer the experts of the window's topic, and counts how often the interval holds the largest
-// probability of the mixture.
+// Draws windows whose tokens prefer the experts of the window's topic, and counts how often the interval holds the
+// largest probability of the mixture.
 struct Draws {
   std::vector<std::vector<double>> topics;  // [topics][E] probabilities
   int64_t n_windows, window_tokens;

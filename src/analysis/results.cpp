@@ -47,13 +47,16 @@ class Row {
   // " (95 %: 61.0 % to 72.3 %)" of a share that has an interval here, else "".
   std::string interval(const std::string& column) const {
     const auto end = [&](const std::string& name) {
-      const bool is_there = std::any_of(table_.columns.begin(), table_.columns.end(), [&](const Column& other) { return other.name == name; });
+      const bool is_there = std::any_of(table_.columns.begin(), table_.columns.end(),
+                                        [&](const Column& other) { return other.name == name; });
       return is_there ? number(name.c_str()) : std::nan("");
     };
     const double low = end(column + "_low"), high = end(column + "_high");
     return std::isnan(low) ? "" : " (95 %: " + percent(low) + " to " + percent(high) + ")";
   }
-  std::string text(const char* column) const { return at(column).is_string() ? at(column).as_string() : at(column).dump(); }
+  std::string text(const char* column) const {
+    return at(column).is_string() ? at(column).as_string() : at(column).dump();
+  }
 
  private:
   const Table& table_;
@@ -67,8 +70,10 @@ void say_imbalance(const Table& table, std::vector<std::string>& out) {
   });
   if (worst != nullptr) {
     const Row row(table, *worst);
-    std::string sentence = "Layer " + row.text("layer") + " is the least balanced, on " + row.text("domain") + ": " + percent(row.number("mri")) + " of the tokens reach its busiest expert" + row.interval("mri");
-    out.push_back(sentence + ", " + fixed(row.number("mri") / row.number("mri_chance")) + " times what uniform random routing gives.");
+    std::string sentence = "Layer " + row.text("layer") + " is the least balanced, on " + row.text("domain") + ": " +
+                           percent(row.number("mri")) + " of the tokens reach its busiest expert" + row.interval("mri");
+    out.push_back(sentence + ", " + fixed(row.number("mri") / row.number("mri_chance")) +
+                  " times what uniform random routing gives.");
   }
   int64_t n_dead = 0, n_rows = 0;
   for (const auto& values : table.rows) {
@@ -76,19 +81,25 @@ void say_imbalance(const Table& table, std::vector<std::string>& out) {
     n_dead += row.at("dead").as_int();
     n_rows += row.at("dead").as_int() > 0 ? 1 : 0;
   }
-  if (n_dead > 0) out.push_back("Experts without a token: " + std::to_string(n_dead) + ", in " + std::to_string(n_rows) + " of " + std::to_string(table.rows.size()) + " pairs of layer and data set.");
+  if (n_dead > 0)
+    out.push_back("Experts without a token: " + std::to_string(n_dead) + ", in " + std::to_string(n_rows) + " of " +
+                  std::to_string(table.rows.size()) + " pairs of layer and data set.");
 }
 
 void say_similarity(const Table& table, std::vector<std::string>& out) {
   const auto* farthest = best_row(table, [&](const auto& row) { return -Row(table, row).number("overlap"); });
   if (farthest == nullptr) return;
   const Row row(table, *farthest);
-  std::string sentence = "The loads of " + row.text("domain_a") + " and " + row.text("domain_b") + " are farthest apart in layer " + row.text("layer") + ": they overlap by " + percent(row.number("overlap")) + row.interval("overlap");
-  if (row.at("overlap_chance").is_number()) sentence += " (two sets routed at random: " + percent(row.number("overlap_chance")) + ")";
+  std::string sentence = "The loads of " + row.text("domain_a") + " and " + row.text("domain_b") +
+                         " are farthest apart in layer " + row.text("layer") + ": they overlap by " +
+                         percent(row.number("overlap")) + row.interval("overlap");
+  if (row.at("overlap_chance").is_number())
+    sentence += " (two sets routed at random: " + percent(row.number("overlap_chance")) + ")";
   out.push_back(sentence + ".");
 }
 
-// Of the most experts a token, mean over layers and data sets; against the first reference where there are several (of a run).
+// Of the most experts a token, mean over layers and data sets; against the first reference where there are several (of
+// a run).
 void say_saturation(const Table& table, std::vector<std::string>& out) {
   int64_t k = 0;
   for (const auto& values : table.rows) k = std::max(k, Row(table, values).at("k").as_int());
@@ -96,7 +107,9 @@ void say_saturation(const Table& table, std::vector<std::string>& out) {
   std::string layer, interval;
   for (const auto& values : table.rows) {
     const Row row(table, values);
-    if (row.at("k").as_int() != k || row.at("from") != Row(table, table.rows[0]).at("from") || std::isnan(row.number("saturation"))) continue;
+    if (row.at("k").as_int() != k || row.at("from") != Row(table, table.rows[0]).at("from") ||
+        std::isnan(row.number("saturation")))
+      continue;
     sum += row.number("saturation");
     chance += row.number("chance");
     n += 1;
@@ -107,41 +120,75 @@ void say_saturation(const Table& table, std::vector<std::string>& out) {
     }
   }
   if (n > 0)
-    out.push_back("The model makes " + percent(sum / n) + " of the reference's choices again (chance " + percent(chance / n) + "); fewest in layer " + layer + ", " + percent(least) + interval + ".");
+    out.push_back("The model makes " + percent(sum / n) + " of the reference's choices again (chance " +
+                  percent(chance / n) + "); fewest in layer " + layer + ", " + percent(least) + interval + ".");
 }
 
 void say_vocabulary(const Table& table, std::vector<std::string>& out) {
   const auto* most = best_row(table, [&](const auto& values) {
     const Row row(table, values);
-    const bool counts = row.text("id_kind") == "input" && row.at("k").as_int() == 1 && row.at("minimum_count").as_int() > 1;
+    const bool counts =
+        row.text("id_kind") == "input" && row.at("k").as_int() == 1 && row.at("minimum_count").as_int() > 1;
     return counts ? row.number("mean") : std::nan("");
   });
   if (most == nullptr) return;
   const Row row(table, *most);
-  out.push_back("Token ids are tied to experts most in layer " + row.text("layer") + ": " + percent(row.number("mean")) + row.interval("mean") + " of an id's occurrences go to its favourite first (chance " + percent(row.number("chance")) +
+  out.push_back("Token ids are tied to experts most in layer " + row.text("layer") + ": " +
+                percent(row.number("mean")) + row.interval("mean") +
+                " of an id's occurrences go to its favourite first (chance " + percent(row.number("chance")) +
                 "; ids seen at least " + row.text("minimum_count") + " times).");
 }
 
 Json definitions() {
   Json out = Json::object();
-  const auto add = [&](const char* term, const char* text, const char* source) { out[term] = Json::Object{{"text", text}, {"source", source}}; };
-  add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.", "arXiv 2409.02060");
-  add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives, before drops. Never below k / E (lower_bound), which is perfect balance.", "arXiv 2503.05029");
-  add("mri_chance", "The mean MRI when as many tokens choose k of E experts uniformly at random. It is above k / E, and falls towards it as tokens grow.", "docs/analyses.md");
-  add("mri_low, mri_high", "95 % interval of the MRI of the text that the data set is a sample of: Wilson's intervals of all experts at once (Bonferroni), with effective_tokens in place of tokens.", "docs/analyses.md");
-  add("NAME_low, NAME_high", "95 % interval of the column NAME, from the spread between windows (of entropy, cv, correlation and overlap by a bootstrap over them) or, where the figure is a mean over ids, over ids. Published counts have none: they do not say which tokens stood together.", "docs/analyses.md");
-  add("effective_tokens", "Tokens divided by the design effect: how much more the shares of experts vary between windows than independent tokens would.", "docs/analyses.md");
+  const auto add = [&](const char* term, const char* text, const char* source) {
+    out[term] = Json::Object{{"text", text}, {"source", source}};
+  };
+  add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.",
+      "arXiv 2409.02060");
+  add("MRI",
+      "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives, before drops. Never "
+      "below k / E (lower_bound), which is perfect balance.",
+      "arXiv 2503.05029");
+  add("mri_chance",
+      "The mean MRI when as many tokens choose k of E experts uniformly at random. It is above k / E, and falls "
+      "towards it as tokens grow.",
+      "docs/analyses.md");
+  add("mri_low, mri_high",
+      "95 % interval of the MRI of the text that the data set is a sample of: Wilson's intervals of all experts at "
+      "once (Bonferroni), with effective_tokens in place of tokens.",
+      "docs/analyses.md");
+  add("NAME_low, NAME_high",
+      "95 % interval of the column NAME, from the spread between windows (of entropy, cv, correlation and overlap by a "
+      "bootstrap over them) or, where the figure is a mean over ids, over ids. Published counts have none: they do not "
+      "say which tokens stood together.",
+      "docs/analyses.md");
+  add("effective_tokens",
+      "Tokens divided by the design effect: how much more the shares of experts vary between windows than independent "
+      "tokens would.",
+      "docs/analyses.md");
   add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");
   add("cv", "Coefficient of variation: population standard deviation of the load divided by its mean.", "");
-  add("entropy_chance, cv_chance", "The mean entropy and cv when as many tokens choose k of E experts uniformly at random.", "docs/analyses.md");
+  add("entropy_chance, cv_chance",
+      "The mean entropy and cv when as many tokens choose k of E experts uniformly at random.", "docs/analyses.md");
   add("dead", "Experts that receive no token of the data set.", "");
   add("dropped", "Share of the assignments over an expert's capacity; they contribute nothing.", "");
   add("top1", "The same figures of first choices: the expert that the router prefers for a token.", "");
-  add("share_of_tokens", "Domain specialization: tokens of the data set that reach the expert / its tokens; k / E when uniform.", "arXiv 2409.02060, eq. 7");
-  add("correlation, overlap", "Of the loads of two data sets: Pearson's correlation over experts, and 1 - L1 / 2.", "arXiv 2402.01739, section 4");
-  add("favourite", "The expert that most of an id's occurrences go to first. expert_tokens lists for each expert the ids with the largest shares, its own favourites or not; semantic_clusters takes only those whose favourite it is.", "arXiv 2409.02060, table 8");
-  add("from, to", "The two models whose choices on the same tokens are compared; from_step is the optimizer step that `from` was saved after.", "");
-  add("chance", "What uniform random routing gives for the figure of a table; null where rows differ and a column has it.", "");
+  add("share_of_tokens",
+      "Domain specialization: tokens of the data set that reach the expert / its tokens; k / E when uniform.",
+      "arXiv 2409.02060, eq. 7");
+  add("correlation, overlap", "Of the loads of two data sets: Pearson's correlation over experts, and 1 - L1 / 2.",
+      "arXiv 2402.01739, section 4");
+  add("favourite",
+      "The expert that most of an id's occurrences go to first. expert_tokens lists for each expert the ids with the "
+      "largest shares, its own favourites or not; semantic_clusters takes only those whose favourite it is.",
+      "arXiv 2409.02060, table 8");
+  add("from, to",
+      "The two models whose choices on the same tokens are compared; from_step is the optimizer step that `from` was "
+      "saved after.",
+      "");
+  add("chance",
+      "What uniform random routing gives for the figure of a table; null where rows differ and a column has it.", "");
   return out;
 }
 

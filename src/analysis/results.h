@@ -17,12 +17,12 @@ struct AnalysisRun {
   Json options;       // every option with its value
 };
 
-// The document (docs/analyses.md): schema, kind, title, headlines, definitions, model, data, options, tables, notes. Tables that go to
-// CSV alone are not in it.
+// The document (docs/analyses.md): schema, kind, title, headlines, definitions, model, data, options, tables, notes.
+// Tables that go to CSV alone are not in it.
 Json analysis_results(const AnalysisRun& run, const AnalysisTables& result);
 
-// Sentences on the tables, the most telling rows first: imbalance against chance, dead experts, how far domains are apart, what is kept of
-// the reference. Empty when there is nothing to say.
+// Sentences on the tables, the most telling rows first: imbalance against chance, dead experts, how far domains are
+// apart, what is kept of the reference. Empty when there is nothing to say.
 std::vector<std::string> analysis_headlines(const std::vector<NamedTable>& tables);
 
 }  // namespace evenkeel::analysis

@@ -15,7 +15,8 @@ LayerLoad made_load(int64_t layer, std::vector<int64_t> counts) {
   LayerLoad load;
   int64_t n_tokens = 0;
   for (const int64_t count : counts) n_tokens += count;
-  load.windows = WindowSums{.count_squared = std::vector<int64_t>(counts.size()), .count_times_tokens = std::vector<int64_t>(counts.size())};
+  load.windows = WindowSums{.count_squared = std::vector<int64_t>(counts.size()),
+                            .count_times_tokens = std::vector<int64_t>(counts.size())};
   load.bootstrap.emplace(counts.size());
   std::vector<int64_t> fifth;
   for (const int64_t count : counts) fifth.push_back(count / 5);
@@ -29,10 +30,16 @@ LayerLoad made_load(int64_t layer, std::vector<int64_t> counts) {
 
 AnalysisTables made_tables() {
   AnalysisTables out;
-  out.tables = load_tables({{"en", {made_load(0, {250, 250, 250, 250}), made_load(3, {700, 100, 100, 100})}}, {"de", {made_load(0, {260, 250, 250, 240}), made_load(3, {0, 300, 300, 400})}}});
+  out.tables = load_tables({{"en", {made_load(0, {250, 250, 250, 250}), made_load(3, {700, 100, 100, 100})}},
+                            {"de", {made_load(0, {260, 250, 250, 240}), made_load(3, {0, 300, 300, 400})}}});
   Table saturation;
-  saturation.columns = {{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", ""}, {"to", ""}, {"data", ""}, {"saturation", ""}, {"chance", ""}, {"saturation_low", ""}, {"saturation_high", ""}};
-  saturation.rows = {{"m", 0, 1, "r", "m", "en", 0.2, 0.25, Json(), Json()}, {"m", 0, 2, "r", "m", "en", 0.6, 0.5, 0.55, 0.65}, {"m", 3, 2, "r", "m", "en", 0.8, 0.5, Json(), Json()}, {"m", 3, 2, "r", "m", "de", Json(), Json(), Json(), Json()}};
+  saturation.columns = {
+      {"arm", ""},  {"layer", ""},      {"k", ""},      {"from", ""},           {"to", ""},
+      {"data", ""}, {"saturation", ""}, {"chance", ""}, {"saturation_low", ""}, {"saturation_high", ""}};
+  saturation.rows = {{"m", 0, 1, "r", "m", "en", 0.2, 0.25, Json(), Json()},
+                     {"m", 0, 2, "r", "m", "en", 0.6, 0.5, 0.55, 0.65},
+                     {"m", 3, 2, "r", "m", "en", 0.8, 0.5, Json(), Json()},
+                     {"m", 3, 2, "r", "m", "de", Json(), Json(), Json(), Json()}};
   out.tables.push_back({"saturation", saturation});
   out.tables.push_back({"long", saturation, /*csv_only=*/true});
   out.notes = {"drops: needs a capacity"};
@@ -42,12 +49,17 @@ AnalysisTables made_tables() {
 TEST(AnalysisHeadlines, NameTheWorstRowByHand) {
   const auto headlines = analysis_headlines(made_tables().tables);
   ASSERT_EQ(headlines.size(), 4u);
-  // 1,000 tokens, k = 1, E = 4: chance is 0.25 + 1.03 sqrt(0.25 * 0.75 / 1000) * sqrt(4 / 3) = 0.266; 0.7 is 2.63 times that.
-  EXPECT_THAT(headlines[0], HasSubstr("Layer 3 is the least balanced, on en: 70.0 % of the tokens reach its busiest expert (95 %: "));
+  // 1,000 tokens, k = 1, E = 4: chance is 0.25 + 1.03 sqrt(0.25 * 0.75 / 1000) * sqrt(4 / 3) = 0.266; 0.7 is 2.63 times
+  // that.
+  EXPECT_THAT(headlines[0],
+              HasSubstr("Layer 3 is the least balanced, on en: 70.0 % of the tokens reach its busiest expert (95 %: "));
   EXPECT_THAT(headlines[0], HasSubstr("2.63 times what uniform random routing gives."));
   EXPECT_EQ(headlines[1], "Experts without a token: 1, in 1 of 4 pairs of layer and data set.");
-  EXPECT_THAT(headlines[2], HasSubstr("The loads of en and de are farthest apart in layer 3: they overlap by 30.0 % (95 %: 30.0 % to 30.0 %)"));  // windows that are all alike
-  EXPECT_EQ(headlines[3], "The model makes 70.0 % of the reference's choices again (chance 50.0 %); fewest in layer 0, 60.0 % (95 %: 55.0 % to 65.0 %).");
+  EXPECT_THAT(headlines[2], HasSubstr("The loads of en and de are farthest apart in layer 3: they overlap by 30.0 % "
+                                      "(95 %: 30.0 % to 30.0 %)"));  // windows that are all alike
+  EXPECT_EQ(headlines[3],
+            "The model makes 70.0 % of the reference's choices again (chance 50.0 %); fewest in layer 0, 60.0 % (95 %: "
+            "55.0 % to 65.0 %).");
 }
 
 TEST(AnalysisHeadlines, CompareWithTheFirstOfSeveralReferences) {
@@ -60,17 +72,21 @@ TEST(AnalysisHeadlines, CompareWithTheFirstOfSeveralReferences) {
 TEST(AnalysisHeadlines, SayNothingWithoutTables) { EXPECT_TRUE(analysis_headlines({}).empty()); }
 
 TEST(AnalysisResults, HasTheKeysOfTheContract) {
-  const AnalysisRun run{"runs/first", Json::Object{{"name", "runs/first"}}, Json::Array{Json::Object{{"name", "en"}}}, Json::Object{{"seed", 1}}};
+  const AnalysisRun run{"runs/first", Json::Object{{"name", "runs/first"}}, Json::Array{Json::Object{{"name", "en"}}},
+                        Json::Object{{"seed", 1}}};
   const Json results = analysis_results(run, made_tables());
   std::vector<std::string> keys, tables;
   for (const auto& [key, value] : results.as_object()) keys.push_back(key);
   for (const auto& [key, value] : results.at("tables").as_object()) tables.push_back(key);
-  EXPECT_THAT(keys, ElementsAre("schema", "kind", "title", "headlines", "definitions", "model", "data", "options", "arms", "tables", "notes"));
-  EXPECT_THAT(tables, ElementsAre("load", "domain_specialization", "domain_similarity", "saturation"));  // not the one of CSV alone
+  EXPECT_THAT(keys, ElementsAre("schema", "kind", "title", "headlines", "definitions", "model", "data", "options",
+                                "arms", "tables", "notes"));
+  EXPECT_THAT(tables, ElementsAre("load", "domain_specialization", "domain_similarity",
+                                  "saturation"));  // not the one of CSV alone
   EXPECT_EQ(results.at("kind").as_string(), "analysis");
   EXPECT_EQ(results.at("title").as_string(), "Routing of runs/first");
   EXPECT_EQ(results.at("notes").at(0).as_string(), "drops: needs a capacity");
-  for (const auto& [term, definition] : results.at("definitions").as_object()) EXPECT_FALSE(definition.at("text").as_string().empty()) << term;
+  for (const auto& [term, definition] : results.at("definitions").as_object())
+    EXPECT_FALSE(definition.at("text").as_string().empty()) << term;
   EXPECT_EQ(Json::parse(results.dump(1), "again").dump(), results.dump());
 }
 

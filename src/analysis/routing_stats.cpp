@@ -62,7 +62,8 @@ at::Tensor tally_by_tensors(const moe::RoutingDecision& decision) {
   const auto& is_padding = decision.is_padding;
   auto counted = at::ones_like(decision.expert_ids);  // [N] 0 for assignments of padding
   if (is_padding.defined()) counted = is_padding.index_select(0, decision.token_ids).logical_not().to(at::kLong);
-  const auto experts = at::zeros({decision.n_experts}, decision.expert_ids.options()).index_add_(0, decision.expert_ids, counted);
+  const auto experts =
+      at::zeros({decision.n_experts}, decision.expert_ids.options()).index_add_(0, decision.expert_ids, counted);
   const auto one = [&](int64_t value) { return at::full({1}, value, counted.options()); };
   const auto n_tokens = is_padding.defined() ? one(decision.n_tokens) - is_padding.sum() : one(decision.n_tokens);
   const auto n_dropped = decision.dropped.defined() ? (counted * decision.dropped).sum().view({1}) : one(0);
@@ -70,7 +71,8 @@ at::Tensor tally_by_tensors(const moe::RoutingDecision& decision) {
 }
 
 void add_counts(RoutingCounts& total, const RoutingCounts& more) {
-  if (total.layer != more.layer || total.n_experts != more.n_experts) throw std::logic_error("counts of different layers added");
+  if (total.layer != more.layer || total.n_experts != more.n_experts)
+    throw std::logic_error("counts of different layers added");
   total.n_tokens += more.n_tokens;
   total.n_dropped += more.n_dropped;
   for (size_t e = 0; e < total.tokens_per_expert.size(); ++e) total.tokens_per_expert[e] += more.tokens_per_expert[e];
@@ -113,7 +115,9 @@ RoutingStats routing_stats(const RoutingCounts& counts) {
 
 namespace {
 
-double ratio(int64_t part, int64_t whole) { return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0.0; }
+double ratio(int64_t part, int64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0.0;
+}
 
 // The experts of a decision token by token; they are ordered by token.
 struct Choices {
@@ -137,12 +141,15 @@ SaturationCounts count_saturation(const moe::RoutingDecision& before, const moe:
   return whole.empty() ? SaturationCounts{.n_experts = after.n_experts} : whole[0];
 }
 
-std::vector<SaturationCounts> count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after, int64_t window_tokens) {
-  if (before.n_tokens != after.n_tokens || before.n_experts != after.n_experts) throw std::logic_error("saturation of decisions that do not match");
+std::vector<SaturationCounts> count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after,
+                                               int64_t window_tokens) {
+  if (before.n_tokens != after.n_tokens || before.n_experts != after.n_experts)
+    throw std::logic_error("saturation of decisions that do not match");
   std::vector<SaturationCounts> windows;
   Choices choices_before(before), choices_after(after);
   const auto is_padding = after.is_padding.defined() ? after.is_padding.cpu().contiguous() : at::Tensor();
-  std::vector<int64_t> chosen_by(static_cast<size_t>(after.n_experts), -1);  // [E] the last token that `before` sent there
+  std::vector<int64_t> chosen_by(static_cast<size_t>(after.n_experts),
+                                 -1);  // [E] the last token that `before` sent there
   for (int64_t t = 0; t < after.n_tokens; ++t) {
     const auto a = choices_before.next(t), b = choices_after.next(t);
     if (t % window_tokens == 0) windows.push_back({.n_experts = after.n_experts});

@@ -22,7 +22,8 @@ RoutingCounts count_routing(const moe::RoutingDecision& decision);
 // The same counts on the decision's device, so that a step reads those of all its layers at once.
 struct RoutingTally {
   int64_t layer = 0, n_experts = 0, top_k = 0;
-  at::Tensor counts;  // [E + 2] i64: the assignments of each expert, tokens, dropped assignments; those of a layer add up
+  at::Tensor
+      counts;  // [E + 2] i64: the assignments of each expert, tokens, dropped assignments; those of a layer add up
 };
 RoutingTally tally_routing(const moe::RoutingDecision& decision);
 at::Tensor tally_by_tensors(const moe::RoutingDecision& decision);  // RoutingTally::counts as an accelerator makes them
@@ -50,7 +51,8 @@ struct SaturationCounts {
 };
 SaturationCounts count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after);
 // Window by window of so many tokens, of which T is a multiple.
-std::vector<SaturationCounts> count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after, int64_t window_tokens);
+std::vector<SaturationCounts> count_saturation(const moe::RoutingDecision& before, const moe::RoutingDecision& after,
+                                               int64_t window_tokens);
 void add_counts(SaturationCounts& total, const SaturationCounts& more);
 
 }  // namespace evenkeel::analysis

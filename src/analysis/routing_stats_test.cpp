@@ -23,17 +23,21 @@ moe::RoutingDecision decision_of(const at::Tensor& expert_ids, int64_t n_experts
   out.token_ids = at::tensor(tokens, at::kLong);
   return out;
 }
-at::Tensor ids(const std::vector<int64_t>& values, int64_t top_k) { return at::tensor(values, at::kLong).view({-1, top_k}); }
+at::Tensor ids(const std::vector<int64_t>& values, int64_t top_k) {
+  return at::tensor(values, at::kLong).view({-1, top_k});
+}
 
 TEST(RoutingStats, MatchTheReference) {
   const auto golden = testing::read_golden("routing_stats.json");
   for (const auto& item : golden.inputs.at("cases").as_array()) {
     const auto& name = item.at("name").as_string();
     const Json& need = golden.outputs.at("statistics").at(name);
-    const auto counts = count_routing(decision_of(testing::ids_of(item.at("expert_ids")), item.at("n_experts").as_int()));
+    const auto counts =
+        count_routing(decision_of(testing::ids_of(item.at("expert_ids")), item.at("n_experts").as_int()));
     EXPECT_EQ(counts.tokens_per_expert, testing::integers_of(need.at("tokens_per_expert"))) << name;
     const auto stats = routing_stats(counts);
-    testing::expect_close(at::tensor(stats.load, at::kDouble), testing::tensor_of(need.at("load")), golden.rtol, golden.atol, name + " load");
+    testing::expect_close(at::tensor(stats.load, at::kDouble), testing::tensor_of(need.at("load")), golden.rtol,
+                          golden.atol, name + " load");
     testing::expect_close(stats.mri, need.at("mri").as_double(), golden.rtol, golden.atol, name + " mri");
     testing::expect_close(stats.entropy, need.at("entropy").as_double(), golden.rtol, golden.atol, name + " entropy");
     testing::expect_close(stats.cv, need.at("cv").as_double(), golden.rtol, golden.atol, name + " cv");
@@ -105,7 +109,8 @@ TEST(Saturation, AddsUpOverBatchesWithoutPadding) {
 }
 
 TEST(RoutingStats, ANumberOfExpertsThatVaries) {
-  auto decision = ragged_decision(Json(Json::Array{Json::Array{2, 0}, Json::Array{}, Json::Array{0, 1, 2}, Json::Array{}}), 3);
+  auto decision =
+      ragged_decision(Json(Json::Array{Json::Array{2, 0}, Json::Array{}, Json::Array{0, 1, 2}, Json::Array{}}), 3);
   const auto counts = count_routing(decision);
   EXPECT_EQ(counts.n_tokens, 4);
   EXPECT_EQ(counts.tokens_per_expert, (std::vector<int64_t>{2, 1, 2}));
@@ -172,12 +177,14 @@ TEST(RoutingCounts, AddUpOverMicroBatchesLayerByLayer) {
 
 TEST(RoutingStats, JsonHasEveryFigure) {
   const Json json = to_json(routing_stats(count_routing(decision_of(ids({0, 1, 1, 1}, 1), 2, 3))));
-  EXPECT_EQ(json.dump(), R"({"layer":3,"mri":0.75,"entropy":)" + json.at("entropy").dump() + R"(,"cv":0.5,"dead":0,"dropped":0,"load":[0.25,0.75]})");
+  EXPECT_EQ(json.dump(), R"({"layer":3,"mri":0.75,"entropy":)" + json.at("entropy").dump() +
+                             R"(,"cv":0.5,"dead":0,"dropped":0,"load":[0.25,0.75]})");
   EXPECT_NEAR(json.at("entropy").as_double(), 0.811278124459133, 1e-14);  // H(1/4) in bits
 }
 
 TEST(Saturation, RefusesDecisionsThatDoNotMatch) {
-  const auto two = decision_of(ids({0, 1}, 1), 2), one = decision_of(ids({0}, 1), 2), wide = decision_of(ids({0, 1}, 1), 3);
+  const auto two = decision_of(ids({0, 1}, 1), 2), one = decision_of(ids({0}, 1), 2),
+             wide = decision_of(ids({0, 1}, 1), 3);
   EXPECT_THROW(count_saturation(two, one), std::logic_error);
   EXPECT_THROW(count_saturation(two, wide), std::logic_error);
   auto total = count_saturation(two, two);

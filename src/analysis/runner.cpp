@@ -11,14 +11,16 @@ namespace {
 
 class ForwardSource : public ObservationSource {
  public:
-  ForwardSource(const LoadedModel& model, const LoadedModel* reference, std::unique_ptr<Windows> windows, const ForwardOptions& options)
+  ForwardSource(const LoadedModel& model, const LoadedModel* reference, std::unique_ptr<Windows> windows,
+                const ForwardOptions& options)
       : model_(model), reference_(reference), windows_(std::move(windows)), options_(options) {}
   int64_t n_tokens() const override { return windows_->n_tokens(); }
   bool next(Observation& batch) override {
     const auto ids = windows_->next(options_.batch_size);
     if (ids.tokens.size(0) == 0) return false;
     batch = run_forward(model_, reference_, ids, number_++, options_).observation;
-    if (options_.mode == moe::Mode::train) batch.together = n_windows_ / options_.batch_size;  // a shorter last window with those before it, as in a trace
+    if (options_.mode == moe::Mode::train)
+      batch.together = n_windows_ / options_.batch_size;  // a shorter last window with those before it, as in a trace
     n_windows_ += ids.tokens.size(0);
     return true;
   }
@@ -37,7 +39,9 @@ int64_t counted_tokens(const Observation& batch) {
 
 }  // namespace
 
-std::unique_ptr<ObservationSource> make_forward_source(const LoadedModel& model, const LoadedModel* reference, std::unique_ptr<Windows> windows, const ForwardOptions& options) {
+std::unique_ptr<ObservationSource> make_forward_source(const LoadedModel& model, const LoadedModel* reference,
+                                                       std::unique_ptr<Windows> windows,
+                                                       const ForwardOptions& options) {
   return std::make_unique<ForwardSource>(model, reference, std::move(windows), options);
 }
 
@@ -46,7 +50,8 @@ std::vector<const AnalysisKind*> find_analyses(const std::vector<std::string>& n
   for (const auto& kind : analysis_kinds()) known.emplace_back(kind.name);
   for (const auto& name : names) {
     const std::string nearest = nearest_name(name, known);
-    require<ConfigError>(std::find(known.begin(), known.end(), name) != known.end(), option, ": got '", name, "'; need one of those that 'evenkeel analyze --help' lists",
+    require<ConfigError>(std::find(known.begin(), known.end(), name) != known.end(), option, ": got '", name,
+                         "'; need one of those that 'evenkeel analyze --help' lists",
                          nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
   }
   std::vector<const AnalysisKind*> out;
@@ -63,7 +68,8 @@ std::vector<AnalysisBytes> analysis_bytes(const std::vector<const AnalysisKind*>
   return out;
 }
 
-AnalysisTables run_analyses(const std::vector<const AnalysisKind*>& kinds, AnalysisInput input, const std::vector<std::unique_ptr<ObservationSource>>& sources,
+AnalysisTables run_analyses(const std::vector<const AnalysisKind*>& kinds, AnalysisInput input,
+                            const std::vector<std::unique_ptr<ObservationSource>>& sources,
                             const std::function<void(int64_t)>& progress) {
   input.tallies = std::make_shared<IdTallies>();
   std::vector<std::unique_ptr<Analysis>> analyses;

@@ -20,7 +20,8 @@ class ObservationSource {
 };
 
 // A model over windows. The models outlive it; `reference` may be null.
-std::unique_ptr<ObservationSource> make_forward_source(const LoadedModel& model, const LoadedModel* reference, std::unique_ptr<Windows> windows, const ForwardOptions& options);
+std::unique_ptr<ObservationSource> make_forward_source(const LoadedModel& model, const LoadedModel* reference,
+                                                       std::unique_ptr<Windows> windows, const ForwardOptions& options);
 
 // The named analyses, in the order of the registry; every one when `names` is empty. ConfigError names `option`, an
 // unknown analysis and the known ones.
@@ -39,7 +40,8 @@ struct AnalysisTables {
 };
 // Every source in turn (source i is data set i of the input), each batch through all analyses. `progress` gets the
 // tokens done after each batch.
-AnalysisTables run_analyses(const std::vector<const AnalysisKind*>& kinds, AnalysisInput input, const std::vector<std::unique_ptr<ObservationSource>>& sources,
+AnalysisTables run_analyses(const std::vector<const AnalysisKind*>& kinds, AnalysisInput input,
+                            const std::vector<std::unique_ptr<ObservationSource>>& sources,
                             const std::function<void(int64_t n_tokens)>& progress);
 
 }  // namespace evenkeel::analysis

@@ -15,13 +15,16 @@ TEST(FindAnalyses, KeepsTheOrderOfTheRegistryAndNamesTheNearest) {
   const auto two = find_analyses({"saturation", "load"}, "--only");
   ASSERT_EQ(two.size(), 2u);
   EXPECT_STREQ(two[0]->name, "load");
-  EXPECT_THAT(testing::message_of<ConfigError>([] { find_analyses({"lod"}, "--only"); }), HasSubstr("--only: got 'lod'; need one of those that 'evenkeel analyze --help' lists (did you mean 'load'?)"));
+  EXPECT_THAT(
+      testing::message_of<ConfigError>([] { find_analyses({"lod"}, "--only"); }),
+      HasSubstr("--only: got 'lod'; need one of those that 'evenkeel analyze --help' lists (did you mean 'load'?)"));
 }
 
 AnalysisInput input_of(const LoadedModel& model, const std::vector<std::unique_ptr<ObservationSource>>& sources) {
   AnalysisInput input;
   input.model = model.name;
-  for (size_t i = 0; i < sources.size(); ++i) input.data.push_back({"set " + std::to_string(i), sources[i]->n_tokens()});
+  for (size_t i = 0; i < sources.size(); ++i)
+    input.data.push_back({"set " + std::to_string(i), sources[i]->n_tokens()});
   input.layers = moe_layers(model.model.config());
   input.vocab_size = model.vocab_size();
   input.sequence_length = 8;
@@ -37,16 +40,19 @@ std::string text_of(const AnalysisTables& result) {
 
 TEST(RunAnalyses, FiguresDoNotDependOnTheBatchSizeInModeEval) {
   const testing::TemporaryFolder folder;
-  const auto a = data::IndexedDataset::open(write_documents(folder, "a", 200, 1)), b = data::IndexedDataset::open(write_documents(folder, "b", 90, 2));
+  const auto a = data::IndexedDataset::open(write_documents(folder, "a", 200, 1)),
+             b = data::IndexedDataset::open(write_documents(folder, "b", 90, 2));
   const auto model = tiny_model(1), reference = tiny_model(2);
   std::string first;
   for (const int64_t batch_size : {1, 3, 16}) {
     std::vector<std::unique_ptr<ObservationSource>> sources;
-    for (const auto* dataset : {&a, &b}) sources.push_back(make_forward_source(model, &reference, windows_of(*dataset, 8, 0), {.batch_size = batch_size}));
+    for (const auto* dataset : {&a, &b})
+      sources.push_back(make_forward_source(model, &reference, windows_of(*dataset, 8, 0), {.batch_size = batch_size}));
     auto input = input_of(model, sources);
     input.reference = reference.name;
     int64_t last = 0;
-    // The balance losses sum fp32 softmaxes of logits whose last bits depend on the shape of the product; the others count.
+    // The balance losses sum fp32 softmaxes of logits whose last bits depend on the shape of the product; the others
+    // count.
     std::vector<const AnalysisKind*> kinds;
     for (const auto* kind : find_analyses({}, ""))
       if (std::string(kind->name) != "balance_losses") kinds.push_back(kind);
@@ -69,7 +75,8 @@ TEST(AnalysisBytes, GrowWithTheExperts) {
   small.sequence_length = 8;
   auto large = small;
   large.layers = {{0, 4096, 2}};
-  const auto few = analysis_bytes(find_analyses({"load"}, ""), small), many = analysis_bytes(find_analyses({"load"}, ""), large);
+  const auto few = analysis_bytes(find_analyses({"load"}, ""), small),
+             many = analysis_bytes(find_analyses({"load"}, ""), large);
   ASSERT_EQ(few.size(), 1u);
   EXPECT_EQ(few[0].name, "load");
   EXPECT_GT(many[0].bytes, 4096 * 8);

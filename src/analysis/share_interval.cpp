@@ -7,7 +7,8 @@
 namespace evenkeel::analysis {
 namespace {
 
-// P(|T| < t) of Student's t, from the angle whose tangent is t / sqrt(degrees) (Abramowitz and Stegun, 26.7.3 and 26.7.4).
+// P(|T| < t) of Student's t, from the angle whose tangent is t / sqrt(degrees) (Abramowitz and Stegun, 26.7.3
+// and 26.7.4).
 double t_inside(double angle, int64_t degrees) {
   const double cosine = std::cos(angle), square = cosine * cosine;
   const bool is_odd = degrees % 2 == 1;
@@ -69,7 +70,8 @@ std::optional<Interval> share_interval(const ShareSums& open) {
   if (sums.n_clusters < kLeastClusters) return std::nullopt;
   const auto n = static_cast<double>(sums.whole), clusters = static_cast<double>(sums.n_clusters);
   const double p = static_cast<double>(sums.part) / n, independent = p * (1 - p) / n;
-  const double squares = static_cast<double>(sums.part_squared) - 2 * p * static_cast<double>(sums.part_times_whole) + p * p * static_cast<double>(sums.whole_squared);
+  const double squares = static_cast<double>(sums.part_squared) - 2 * p * static_cast<double>(sums.part_times_whole) +
+                         p * p * static_cast<double>(sums.whole_squared);
   const double between = clusters / (clusters - 1) * squares / (n * n);
   const double effect = independent > 0 ? std::max(1.0, between / independent) : 1.0;
   return wilson_interval(p, n / effect, t_quantile(sums.n_clusters - 1));

@@ -28,7 +28,8 @@ TEST(NormalQuantile, MatchesTheTables) {  // Abramowitz and Stegun, table 26.5
   EXPECT_NEAR(normal_quantile(1e-10), -normal_quantile(1 - 1e-10), 1e-5);  // 1 - 1e-10 has 6 digits of its tail
 }
 
-TEST(StudentsQuantile, MatchesTheTables) {  // Abramowitz and Stegun, table 26.10, three digits; 1 and 2 degrees by their closed forms
+TEST(StudentsQuantile,
+     MatchesTheTables) {  // Abramowitz and Stegun, table 26.10, three digits; 1 and 2 degrees by their closed forms
   EXPECT_NEAR(t_quantile(1), std::tan(0.475 * 3.141592653589793), 1e-9);
   EXPECT_NEAR(t_quantile(2), 0.95 * std::sqrt(2 / (1 - 0.95 * 0.95)), 1e-9);
   EXPECT_NEAR(t_quantile(3), 3.182, 5e-4);
@@ -42,8 +43,8 @@ TEST(StudentsQuantile, MatchesTheTables) {  // Abramowitz and Stegun, table 26.1
 }
 
 TEST(ShareInterval, IsWidenedByClustersThatDisagree) {
-  // Four clusters of ten. Half of each: no design effect. All of two and none of the others: squares 4 * 25, so the variance between is
-  // 4/3 100 / 1600 = 1/12 in place of 1/160, 40/3 times: three effective trials.
+  // Four clusters of ten. Half of each: no design effect. All of two and none of the others: squares 4 * 25, so the
+  // variance between is 4/3 100 / 1600 = 1/12 in place of 1/160, 40/3 times: three effective trials.
   ShareSums alike, apart;
   for (const int64_t part : {5, 5, 5, 5}) alike.add(part, 10);
   for (const int64_t part : {10, 0, 0, 10}) apart.add(part, 10);
@@ -80,8 +81,11 @@ TEST(ShareInterval, AddsUp) {
 // What was routed together is one cluster, in however many parts it comes.
 TEST(ShareInterval, PartsOfAClusterAreOne) {
   ShareSums parts, whole;
-  for (const auto& [part, of, number] : {std::tuple(1, 4, 0), std::tuple(2, 4, 0), std::tuple(5, 8, 1), std::tuple(0, 3, 2), std::tuple(1, 1, 2), std::tuple(4, 9, 3)}) parts.add(part, of, number);
-  for (const auto& [part, of] : {std::pair(3, 8), std::pair(5, 8), std::pair(1, 4), std::pair(4, 9)}) whole.add(part, of);
+  for (const auto& [part, of, number] : {std::tuple(1, 4, 0), std::tuple(2, 4, 0), std::tuple(5, 8, 1),
+                                         std::tuple(0, 3, 2), std::tuple(1, 1, 2), std::tuple(4, 9, 3)})
+    parts.add(part, of, number);
+  for (const auto& [part, of] : {std::pair(3, 8), std::pair(5, 8), std::pair(1, 4), std::pair(4, 9)})
+    whole.add(part, of);
   EXPECT_EQ(parts.closed().n_clusters, 4);
   EXPECT_EQ(share_interval(parts)->low, share_interval(whole)->low);
   EXPECT_EQ(share_interval(parts)->high, share_interval(whole)->high);
@@ -124,7 +128,8 @@ double coverage(double spread, int64_t n_clusters, uint64_t seed) {
 }
 
 TEST(ShareInterval, HoldsTheTruthAsOftenAsItSays) {
-  // 1,000 repeats: a true 95 % is below 0.93 once in 500. At least 1 of design effect: above 95 % where clusters do not matter.
+  // 1,000 repeats: a true 95 % is below 0.93 once in 500. At least 1 of design effect: above 95 % where clusters do not
+  // matter.
   EXPECT_GE(coverage(0.0, 5, 1), 0.93);
   EXPECT_GE(coverage(0.0, 40, 2), 0.93);
   EXPECT_GE(coverage(0.25, 5, 3), 0.93);

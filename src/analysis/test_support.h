@@ -27,21 +27,27 @@ constexpr int64_t kTestVocabulary = 16;
 
 // Three layers, of which 0 and 2 have 4 experts, two a token; `router` is the rest of the recipe's [model].
 inline LoadedModel tiny_model(uint64_t seed = 1, const std::string& router = "") {
-  const std::string text = "vocab_size = 16\nd_model = 8\nn_layers = 3\nn_heads = 2\nd_ff = 12\nn_experts = 4\ntop_k = 2\nd_expert = 6\nmoe_layers = [0, 2]\n" + router;
+  const std::string text =
+      "vocab_size = 16\nd_model = 8\nn_layers = 3\nn_heads = 2\nd_ff = 12\nn_experts = 4\ntop_k = 2\nd_expert = "
+      "6\nmoe_layers = [0, 2]\n" +
+      router;
   model::Transformer model(model::read_model_config(parse_toml(text, "tiny", "")));
   ops::Params params;
-  for (const auto& [name, tensor] : model::init_params(model.config(), seed)) params.add(name, name.find("norm") == std::string::npos ? tensor * 30 : tensor);  // routers that choose
+  for (const auto& [name, tensor] : model::init_params(model.config(), seed))
+    params.add(name, name.find("norm") == std::string::npos ? tensor * 30 : tensor);  // routers that choose
   auto states = model.initial_router_states();
   return {"tiny-" + std::to_string(seed), std::move(model), std::move(params), std::move(states)};
 }
 
 // Documents of 7 random tokens.
-inline std::string write_documents(const testing::TemporaryFolder& folder, const std::string& name, int64_t n_tokens, uint64_t seed = 1) {
+inline std::string write_documents(const testing::TemporaryFolder& folder, const std::string& name, int64_t n_tokens,
+                                   uint64_t seed = 1) {
   data::IndexedDatasetWriter writer(folder / name, kTestVocabulary);
   RngStream rng(seed, "documents");
   for (int64_t first = 0; first < n_tokens; first += 7) {
     std::vector<int32_t> ids;
-    for (int64_t i = first; i < std::min(first + 7, n_tokens); ++i) ids.push_back(static_cast<int32_t>(rng.below(kTestVocabulary)));
+    for (int64_t i = first; i < std::min(first + 7, n_tokens); ++i)
+      ids.push_back(static_cast<int32_t>(rng.below(kTestVocabulary)));
     writer.add_document(ids);
   }
   writer.commit();
@@ -64,7 +70,8 @@ inline TraceInfo trace_info(const LoadedModel& model, const Windows& windows, in
 }
 
 // Tokens 0 .. n-1 of one layer with 0 .. E experts each: of sequences [B, S], or of a window of S tokens.
-inline moe::RoutingDecision free_choice(const std::vector<std::vector<int64_t>>& experts, int64_t n_experts, int64_t n_sequences) {
+inline moe::RoutingDecision free_choice(const std::vector<std::vector<int64_t>>& experts, int64_t n_experts,
+                                        int64_t n_sequences) {
   moe::RoutingDecision out;
   out.n_tokens = static_cast<int64_t>(experts.size());
   out.n_experts = n_experts;
@@ -95,7 +102,9 @@ inline Observation made_observation(int64_t n_rows, int64_t length, int64_t firs
   return out;
 }
 
-inline bool same(const at::Tensor& a, const at::Tensor& b) { return a.defined() == b.defined() && (!a.defined() || testing::same_bits(a, b)); }
+inline bool same(const at::Tensor& a, const at::Tensor& b) {
+  return a.defined() == b.defined() && (!a.defined() || testing::same_bits(a, b));
+}
 
 inline void expect_same(const moe::RoutingDecision& a, const moe::RoutingDecision& b, const std::string& what) {
   EXPECT_EQ(a.layer, b.layer) << what;
@@ -120,7 +129,8 @@ inline void expect_same(const Observation& a, const Observation& b, const std::s
   EXPECT_TRUE(same(a.document_ids, b.document_ids)) << what << " document_ids";
   EXPECT_TRUE(same(a.is_padding, b.is_padding)) << what << " is_padding";
   ASSERT_EQ(a.routing.size(), b.routing.size()) << what;
-  for (size_t i = 0; i < a.routing.size(); ++i) expect_same(a.routing[i], b.routing[i], what + ", MoE layer " + std::to_string(i));
+  for (size_t i = 0; i < a.routing.size(); ++i)
+    expect_same(a.routing[i], b.routing[i], what + ", MoE layer " + std::to_string(i));
 }
 
 }  // namespace evenkeel::analysis

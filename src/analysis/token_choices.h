@@ -17,7 +17,9 @@ class TokenChoices {
   TokenChoices(const moe::RoutingDecision& decision, int64_t n_tokens, int64_t n_experts);
   int64_t n_tokens() const { return static_cast<int64_t>(begin_.size()) - 1; }
   // Experts of token t, best first: top_k of them, or any number for routers that do not give exactly k.
-  std::span<const int64_t> of(int64_t t) const { return {experts_ + begin_[static_cast<size_t>(t)], experts_ + begin_[static_cast<size_t>(t) + 1]}; }
+  std::span<const int64_t> of(int64_t t) const {
+    return {experts_ + begin_[static_cast<size_t>(t)], experts_ + begin_[static_cast<size_t>(t) + 1]};
+  }
   // Place of token t's first assignment; begin(T) is their number.
   int64_t begin(int64_t t) const { return begin_[static_cast<size_t>(t)]; }
 

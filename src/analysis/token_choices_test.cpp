@@ -35,7 +35,9 @@ TEST(TokenChoices, TakesAnyNumberOfExpertsAToken) {
 }
 
 TEST(TokenChoices, RefusesWhatAForeignFileCouldHaveWrong) {
-  const auto refuse = [](moe::RoutingDecision decision) { return message_of<DataError>([&] { const TokenChoices choices(decision, 2, 4); }); };
+  const auto refuse = [](moe::RoutingDecision decision) {
+    return message_of<DataError>([&] { const TokenChoices choices(decision, 2, 4); });
+  };
   auto decision = routing_of({{2, 0}, {1, 3}}, 4, 2, 7);
   decision.expert_ids[3] = 4;
   EXPECT_THAT(refuse(decision), HasSubstr("routing of layer 7, token 1: got expert 4; need 0..3"));

@@ -33,17 +33,23 @@ struct TraceInfo {
   int64_t n_places() const { return n_windows * length; }
 };
 
-inline std::string trace_tensor(int64_t layer, const std::string& name) { return "layers." + std::to_string(layer) + "." + name; }
+inline std::string trace_tensor(int64_t layer, const std::string& name) {
+  return "layers." + std::to_string(layer) + "." + name;
+}
 
 std::map<std::string, std::string> trace_metadata(const TraceInfo& info);
 // The figures of the metadata; shapes and layers are left to the reader. Keys that evenkeel adds to the contract
-// (vocab_size, sequence_length, batch_size, score, tokenizer, step) may be absent: 0, 0, 1, softmax, "", unknown. DataError "WHERE: metadata ...: got ...; need ...".
+// (vocab_size, sequence_length, batch_size, score, tokenizer, step) may be absent: 0, 0, 1, softmax, "", unknown.
+// DataError "WHERE: metadata ...: got ...; need ...".
 TraceInfo trace_info_from_metadata(const std::map<std::string, std::string>& metadata, const std::string& where);
 
-// What must agree for figures of two traces to compare; what a file does not say may be anything. DataError names both files and values.
+// What must agree for figures of two traces to compare; what a file does not say may be anything. DataError names both
+// files and values.
 //   one pass    a trace and its reference: MoE layers, E, k, mode, sequence_length, tokenizer_sha256
 //   one model   two data sets of an analysis: also model, step and capacity
-void check_one_pass(const TraceInfo& got, const TraceInfo& need, const std::string& got_path, const std::string& need_path);
-void check_one_model(const TraceInfo& got, const TraceInfo& need, const std::string& got_path, const std::string& need_path);
+void check_one_pass(const TraceInfo& got, const TraceInfo& need, const std::string& got_path,
+                    const std::string& need_path);
+void check_one_model(const TraceInfo& got, const TraceInfo& need, const std::string& got_path,
+                     const std::string& need_path);
 
 }  // namespace evenkeel::analysis

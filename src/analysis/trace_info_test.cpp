@@ -39,7 +39,8 @@ TEST(TraceInfo, MetadataReadBack) {
 
 TEST(TraceInfo, WhatEvenkeelAddsMayBeAbsent) {
   auto metadata = trace_metadata(sample());
-  for (const char* key : {"vocab_size", "sequence_length", "batch_size", "score", "tokenizer", "step"}) metadata.erase(key);
+  for (const char* key : {"vocab_size", "sequence_length", "batch_size", "score", "tokenizer", "step"})
+    metadata.erase(key);
   const auto read = trace_info_from_metadata(metadata, "f");
   EXPECT_EQ(read.vocab_size, 0);
   EXPECT_EQ(read.sequence_length, 0);
@@ -64,13 +65,21 @@ TEST(TraceInfo, TracesThatDoNotCompareAreRefusedByNameAndValue) {
     return testing::message_of<DataError>([&] { check(got, need, "b.st", "a.st"); });
   };
   EXPECT_NO_THROW(check_one_model(sample(), sample(), "b.st", "a.st"));
-  EXPECT_THAT(message([](TraceInfo& info) { info.mode = "eval"; }, check_one_pass), HasSubstr("b.st: metadata mode: got 'eval'; need 'train' as in a.st"));
-  EXPECT_THAT(message([](TraceInfo& info) { info.sequence_length = 77; }, check_one_pass), HasSubstr("b.st: metadata sequence_length: got '77'; need '"));
-  EXPECT_THAT(message([](TraceInfo& info) { info.tokenizer_sha256 = "other"; }, check_one_pass), HasSubstr("b.st: metadata tokenizer_sha256: got 'other'; need '"));
-  EXPECT_THAT(message([](TraceInfo& info) { info.top_k = 1; }, check_one_pass), HasSubstr("b.st: got 0 MoE layers of 64 experts, 1 a token; need 0 of 64, 8, the same layers, as in a.st"));
-  EXPECT_THAT(message([](TraceInfo& info) { info.model = "other\n"; }, check_one_model), ::testing::Not(HasSubstr("\n")));
-  EXPECT_THAT(message([](TraceInfo& info) { info.step = 7; }, check_one_model), HasSubstr("b.st: metadata step: got '7'; need '"));
-  EXPECT_THAT(message([](TraceInfo& info) { info.capacity = "{}"; }, check_one_model), HasSubstr("b.st: metadata capacity: got '{}'; need '"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.mode = "eval"; }, check_one_pass),
+              HasSubstr("b.st: metadata mode: got 'eval'; need 'train' as in a.st"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.sequence_length = 77; }, check_one_pass),
+              HasSubstr("b.st: metadata sequence_length: got '77'; need '"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.tokenizer_sha256 = "other"; }, check_one_pass),
+              HasSubstr("b.st: metadata tokenizer_sha256: got 'other'; need '"));
+  EXPECT_THAT(
+      message([](TraceInfo& info) { info.top_k = 1; }, check_one_pass),
+      HasSubstr("b.st: got 0 MoE layers of 64 experts, 1 a token; need 0 of 64, 8, the same layers, as in a.st"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.model = "other\n"; }, check_one_model),
+              ::testing::Not(HasSubstr("\n")));
+  EXPECT_THAT(message([](TraceInfo& info) { info.step = 7; }, check_one_model),
+              HasSubstr("b.st: metadata step: got '7'; need '"));
+  EXPECT_THAT(message([](TraceInfo& info) { info.capacity = "{}"; }, check_one_model),
+              HasSubstr("b.st: metadata capacity: got '{}'; need '"));
   // A reference is another model, and what a file does not say may be anything.
   TraceInfo other = sample();
   other.model = "other";
@@ -85,17 +94,20 @@ TEST(TraceInfo, TracesThatDoNotCompareAreRefusedByNameAndValue) {
 }
 
 TEST(TraceInfo, RefusesWhatIsMissingOrOutOfRange) {
-  for (const char* key : {"name", "model", "n_experts", "top_k", "mode", "capacity", "tokenizer_sha256", "format_version"}) {
+  for (const char* key :
+       {"name", "model", "n_experts", "top_k", "mode", "capacity", "tokenizer_sha256", "format_version"}) {
     auto metadata = trace_metadata(sample());
     metadata.erase(key);
-    EXPECT_THAT(testing::message_of<DataError>([&] { trace_info_from_metadata(metadata, "f.st"); }), HasSubstr("f.st: metadata: got no '" + std::string(key) + "'"));
+    EXPECT_THAT(testing::message_of<DataError>([&] { trace_info_from_metadata(metadata, "f.st"); }),
+                HasSubstr("f.st: metadata: got no '" + std::string(key) + "'"));
   }
   const auto message = [&](const std::string& key, const std::string& value) {
     auto metadata = trace_metadata(sample());
     metadata[key] = value;
     return testing::message_of<DataError>([&] { trace_info_from_metadata(metadata, "f.st"); });
   };
-  EXPECT_THAT(message("n_experts", "1000000000"), HasSubstr("metadata n_experts: got '1000000000'; need a whole number from 0 to 1048576"));
+  EXPECT_THAT(message("n_experts", "1000000000"),
+              HasSubstr("metadata n_experts: got '1000000000'; need a whole number from 0 to 1048576"));
   EXPECT_THAT(message("n_experts", "-64"), HasSubstr("got '-64'"));
   EXPECT_THAT(message("n_experts", "64x"), HasSubstr("got '64x'"));
   EXPECT_THAT(message("n_experts", ""), HasSubstr("got ''"));

@@ -1,5 +1,5 @@
-// Reads a trace file as the observations that it was written from. Whatever a damaged or hostile file says is checked before
-// anything is allocated or indexed by it; of the file only one batch is in memory.
+// Reads a trace file as the observations that it was written from. Whatever a damaged or hostile file says is checked
+// before anything is allocated or indexed by it; of the file only one batch is in memory.
 #pragma once
 
 #include <filesystem>
@@ -13,8 +13,8 @@ namespace evenkeel::analysis {
 
 class TraceFile {
  public:
-  // DataError or CheckpointError, one line that starts with the path: a file that is damaged, is no trace, or whose tensors do not
-  // fit each other. Values of ids are checked batch by batch, when they are read.
+  // DataError or CheckpointError, one line that starts with the path: a file that is damaged, is no trace, or whose
+  // tensors do not fit each other. Values of ids are checked batch by batch, when they are read.
   explicit TraceFile(const std::filesystem::path& path);
   const TraceInfo& info() const { return info_; }
   std::vector<LayerShape> layers() const;
@@ -27,7 +27,9 @@ class TraceFile {
   std::unique_ptr<ObservationSource> observations() const;
 
  private:
-  const checkpoint::SafetensorsFile::Entry* check_tensor(const std::string& name, const std::vector<at::ScalarType>& dtypes, const std::vector<int64_t>& shape, bool is_required) const;
+  const checkpoint::SafetensorsFile::Entry* check_tensor(const std::string& name,
+                                                         const std::vector<at::ScalarType>& dtypes,
+                                                         const std::vector<int64_t>& shape, bool is_required) const;
   void find_layers();
   void check_layer(int64_t layer);
   void count_tokens();
@@ -38,8 +40,10 @@ class TraceFile {
   int64_t n_tokens_ = 0;
 };
 
-// Batches of `model` with the routing of `reference` beside it. DataError when the two were not made of the same tokens, layer
-// shapes and batches.
-std::unique_ptr<ObservationSource> with_reference(std::unique_ptr<ObservationSource> model, std::unique_ptr<ObservationSource> reference, const std::string& where);
+// Batches of `model` with the routing of `reference` beside it. DataError when the two were not made of the same
+// tokens, layer shapes and batches.
+std::unique_ptr<ObservationSource> with_reference(std::unique_ptr<ObservationSource> model,
+                                                  std::unique_ptr<ObservationSource> reference,
+                                                  const std::string& where);
 
 }  // namespace evenkeel::analysis

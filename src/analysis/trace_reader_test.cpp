@@ -16,14 +16,18 @@ using ::testing::StartsWith;
 const auto kNoLogits = [](int64_t, int64_t) -> at::Tensor { throw std::logic_error("logits were not asked for"); };
 
 // Traces a data set; the observations as they were written, without router logits where the trace has none.
-std::vector<Observation> write_trace(const fs::path& path, const LoadedModel& model, const data::IndexedDataset& dataset, int64_t batch_size, bool router_logits, moe::Mode mode = moe::Mode::eval) {
+std::vector<Observation> write_trace(const fs::path& path, const LoadedModel& model,
+                                     const data::IndexedDataset& dataset, int64_t batch_size, bool router_logits,
+                                     moe::Mode mode = moe::Mode::eval) {
   const auto windows = windows_of(dataset, 8, 0);
   auto info = trace_info(model, *windows, batch_size);
   info.has_router_logits = router_logits;
   TraceWriter writer(path, info);
   std::vector<Observation> out;
   for (auto batch = windows->next(batch_size); batch.tokens.size(0) > 0; batch = windows->next(batch_size)) {
-    out.push_back(run_forward(model, nullptr, batch, static_cast<int64_t>(out.size()), {.batch_size = batch_size, .mode = mode}).observation);
+    out.push_back(
+        run_forward(model, nullptr, batch, static_cast<int64_t>(out.size()), {.batch_size = batch_size, .mode = mode})
+            .observation);
     writer.add(out.back(), kNoLogits);
     for (auto& decision : out.back().routing)
       if (!router_logits) decision.logits = at::Tensor();
@@ -86,17 +90,19 @@ TEST(TraceFile, ReadsAssignmentsOfAnyNumber) {
 // ---- files of other programs, and files that are wrong ----
 
 std::map<std::string, std::string> plain_metadata() {
-  return {{"name", "en"}, {"model", "m"}, {"n_experts", "4"}, {"top_k", "2"}, {"mode", "eval"}, {"capacity", "dropless"}, {"tokenizer_sha256", ""}, {"format_version", "1"}};
+  return {{"name", "en"},   {"model", "m"},           {"n_experts", "4"},       {"top_k", "2"},
+          {"mode", "eval"}, {"capacity", "dropless"}, {"tokenizer_sha256", ""}, {"format_version", "1"}};
 }
 // The contract's tensors for two windows of three tokens and layer 3, with what `changes` say in place of them.
 NamedTensors plain_tensors(const NamedTensors& changes = {}) {
-  NamedTensors out = {{"input_ids", at::tensor({1, 2, 3, 4, 5, 6}, at::kLong).view({2, 3})},
-                      {"predicted_ids", at::zeros({2, 3}, at::kInt)},
-                      {"document_ids", at::zeros({2, 3}, at::kInt)},
-                      {"layers.3.expert_ids", at::tensor({0, 1, 2, 3, 1, 0, 3, 2, 0, 2, 1, 3}, at::kInt).view({2, 3, 2})},
-                      {"layers.3.weights", at::full({2, 3, 2}, 0.5)},
-                      {"is_padding", at::zeros({2, 3}, at::kBool)},
-                      {"layers.3.dropped", at::zeros({2, 3, 2}, at::kBool)}};
+  NamedTensors out = {
+      {"input_ids", at::tensor({1, 2, 3, 4, 5, 6}, at::kLong).view({2, 3})},
+      {"predicted_ids", at::zeros({2, 3}, at::kInt)},
+      {"document_ids", at::zeros({2, 3}, at::kInt)},
+      {"layers.3.expert_ids", at::tensor({0, 1, 2, 3, 1, 0, 3, 2, 0, 2, 1, 3}, at::kInt).view({2, 3, 2})},
+      {"layers.3.weights", at::full({2, 3, 2}, 0.5)},
+      {"is_padding", at::zeros({2, 3}, at::kBool)},
+      {"layers.3.dropped", at::zeros({2, 3, 2}, at::kBool)}};
   for (const auto& [name, tensor] : changes) {
     std::erase_if(out, [&](const auto& entry) { return entry.first == name; });
     if (tensor.defined()) out.emplace_back(name, tensor);
@@ -155,23 +161,31 @@ TEST_F(ForeignTrace, PaddingMayBeAnywhere) {
 
 TEST_F(ForeignTrace, RefusesTensorsThatDoNotFit) {
   EXPECT_THAT(message({{"input_ids", {}}}), HasSubstr("got no tensor 'input_ids'; need a trace file"));
-  EXPECT_THAT(message({{"input_ids", at::zeros({6}, at::kLong)}}), HasSubstr("input_ids: got shape [6]; need [windows, tokens]"));
+  EXPECT_THAT(message({{"input_ids", at::zeros({6}, at::kLong)}}),
+              HasSubstr("input_ids: got shape [6]; need [windows, tokens]"));
   EXPECT_THAT(message({{"input_ids", at::zeros({0, 3}, at::kLong)}}), HasSubstr("input_ids: got shape [0, 3]"));
   EXPECT_THAT(message({{"input_ids", at::zeros({2, 3})}}), HasSubstr("input_ids: got type F32; need I64"));
-  EXPECT_THAT(message({{"predicted_ids", at::zeros({2, 4}, at::kInt)}}), HasSubstr("predicted_ids: got shape [2, 4]; need [2, 3]"));
+  EXPECT_THAT(message({{"predicted_ids", at::zeros({2, 4}, at::kInt)}}),
+              HasSubstr("predicted_ids: got shape [2, 4]; need [2, 3]"));
   EXPECT_THAT(message({{"is_padding", at::zeros({2, 3}, at::kInt)}}), HasSubstr("is_padding: got type I32; need BOOL"));
   EXPECT_THAT(message({{"layers.3.weights", {}}}), HasSubstr("got no tensor 'layers.3.weights'"));
-  EXPECT_THAT(message({{"layers.3.expert_ids", at::zeros({2, 3, 3}, at::kInt)}}), HasSubstr("layers.3.expert_ids: got shape [2, 3, 3]; need [2, 3, 2]"));
+  EXPECT_THAT(message({{"layers.3.expert_ids", at::zeros({2, 3, 3}, at::kInt)}}),
+              HasSubstr("layers.3.expert_ids: got shape [2, 3, 3]; need [2, 3, 2]"));
   EXPECT_THAT(message({{"layers.3.expert_ids", {}}}), HasSubstr("got 0 MoE layers with n_experts 4 in the metadata"));
-  EXPECT_THAT(message({{"layers.4.assignments", at::zeros({1, 3}, at::kInt)}}), HasSubstr("got layers with expert_ids and layers with assignments"));
-  EXPECT_THAT(message({{"layers.3.router_logits", at::zeros({2, 3, 5})}}), HasSubstr("layers.3.router_logits: got shape [2, 3, 5]; need [2, 3, 4]"));
-  EXPECT_THAT(message({{"layers.4.router_logits", at::zeros({2, 3, 4})}}), HasSubstr("got router_logits of 1 layers; need those of all 1 or none"));
+  EXPECT_THAT(message({{"layers.4.assignments", at::zeros({1, 3}, at::kInt)}}),
+              HasSubstr("got layers with expert_ids and layers with assignments"));
+  EXPECT_THAT(message({{"layers.3.router_logits", at::zeros({2, 3, 5})}}),
+              HasSubstr("layers.3.router_logits: got shape [2, 3, 5]; need [2, 3, 4]"));
+  EXPECT_THAT(message({{"layers.4.router_logits", at::zeros({2, 3, 4})}}),
+              HasSubstr("got router_logits of 1 layers; need those of all 1 or none"));
   EXPECT_THAT(message({{"logits", at::zeros({2, 3})}}), HasSubstr("logits: got shape [2, 3]"));
-  EXPECT_THAT(message({{"logits", at::zeros({2, 3, 9})}}, {{"vocab_size", "7"}}), HasSubstr("logits: got 9 ids; need 7"));
+  EXPECT_THAT(message({{"logits", at::zeros({2, 3, 9})}}, {{"vocab_size", "7"}}),
+              HasSubstr("logits: got 9 ids; need 7"));
 }
 
 TEST_F(ForeignTrace, RefusesPaddingAlone) {
-  EXPECT_THAT(message({{"is_padding", at::full({2, 3}, true, at::kBool)}}), HasSubstr("is_padding: got padding alone; need a token that is counted"));
+  EXPECT_THAT(message({{"is_padding", at::full({2, 3}, true, at::kBool)}}),
+              HasSubstr("is_padding: got padding alone; need a token that is counted"));
 }
 
 TEST_F(ForeignTrace, RefusesMetadataThatDoNotFit) {
@@ -183,23 +197,35 @@ TEST_F(ForeignTrace, RefusesMetadataThatDoNotFit) {
 }
 
 TEST_F(ForeignTrace, RefusesIdsOutOfRange) {
-  EXPECT_THAT(message({{"input_ids", at::tensor({1, 2, 3, 4, -5, 6}, at::kLong).view({2, 3})}}), HasSubstr("input_ids of window 1, place 1: got -5; need 0..6"));
+  EXPECT_THAT(message({{"input_ids", at::tensor({1, 2, 3, 4, -5, 6}, at::kLong).view({2, 3})}}),
+              HasSubstr("input_ids of window 1, place 1: got -5; need 0..6"));
   EXPECT_THAT(message({}, {{"vocab_size", "5"}}), HasSubstr("input_ids of window 1, place 1: got 5; need 0..4"));
-  EXPECT_THAT(message({{"input_ids", at::full({2, 3}, int64_t{1} << 40, at::kLong)}}), HasSubstr("got token id 1099511627776; need at most"));
-  EXPECT_THAT(message({{"target_ids", at::full({2, 3}, -2, at::kInt)}}), HasSubstr("target_ids of window 0, place 0: got -2; need -1..6"));
-  EXPECT_THAT(message({{"layers.3.expert_ids", at::full({2, 3, 2}, 4, at::kInt)}}), HasSubstr("layer 3: got expert 4; need different experts of 0..3"));
-  EXPECT_THAT(message({{"layers.3.expert_ids", at::full({2, 3, 2}, -1, at::kInt)}}), HasSubstr("layer 3: got expert -1"));
-  EXPECT_THAT(message({{"layers.3.expert_ids", at::full({2, 3, 2}, 1, at::kInt)}}), HasSubstr("layer 3: got expert 1 twice for a token"));
-  EXPECT_THAT(message({{"layers.3.router_logits", at::full({2, 3, 4}, std::nan(""))}}), HasSubstr("a value that is not finite"));
+  EXPECT_THAT(message({{"input_ids", at::full({2, 3}, int64_t{1} << 40, at::kLong)}}),
+              HasSubstr("got token id 1099511627776; need at most"));
+  EXPECT_THAT(message({{"target_ids", at::full({2, 3}, -2, at::kInt)}}),
+              HasSubstr("target_ids of window 0, place 0: got -2; need -1..6"));
+  EXPECT_THAT(message({{"layers.3.expert_ids", at::full({2, 3, 2}, 4, at::kInt)}}),
+              HasSubstr("layer 3: got expert 4; need different experts of 0..3"));
+  EXPECT_THAT(message({{"layers.3.expert_ids", at::full({2, 3, 2}, -1, at::kInt)}}),
+              HasSubstr("layer 3: got expert -1"));
+  EXPECT_THAT(message({{"layers.3.expert_ids", at::full({2, 3, 2}, 1, at::kInt)}}),
+              HasSubstr("layer 3: got expert 1 twice for a token"));
+  EXPECT_THAT(message({{"layers.3.router_logits", at::full({2, 3, 4}, std::nan(""))}}),
+              HasSubstr("a value that is not finite"));
   EXPECT_THAT(message({{"layers.3.capacity", at::full({2}, -1, at::kInt)}}), HasSubstr("layers.3.capacity: got -1"));
-  EXPECT_THAT(message({{"layers.3.weights", at::full({2, 3, 2}, std::nan(""), at::kFloat)}}), HasSubstr("layer 3, weights of windows from 0 on: got a value that is not finite; need finite weights"));
+  EXPECT_THAT(message({{"layers.3.weights", at::full({2, 3, 2}, std::nan(""), at::kFloat)}}),
+              HasSubstr("layer 3, weights of windows from 0 on: got a value that is not finite; need finite weights"));
 }
 
 TEST_F(ForeignTrace, RefusesAssignmentsOutOfOrder) {
   const auto rows = [&](const std::vector<int64_t>& values) {
-    return message({{"layers.3.expert_ids", {}}, {"layers.3.weights", {}}, {"layers.3.dropped", {}}, {"layers.3.assignments", at::tensor(values, at::kInt).view({-1, 3})}});
+    return message({{"layers.3.expert_ids", {}},
+                    {"layers.3.weights", {}},
+                    {"layers.3.dropped", {}},
+                    {"layers.3.assignments", at::tensor(values, at::kInt).view({-1, 3})}});
   };
-  EXPECT_THAT(rows({1, 0, 0, 0, 0, 0}), HasSubstr("layers.3.assignments, row 1: got token 0 with rank 0; need tokens in ascending order"));
+  EXPECT_THAT(rows({1, 0, 0, 0, 0, 0}),
+              HasSubstr("layers.3.assignments, row 1: got token 0 with rank 0; need tokens in ascending order"));
   EXPECT_THAT(rows({0, 0, 0, 0, 1, 2}), HasSubstr("row 1: got token 0 with rank 2"));
   EXPECT_THAT(rows({-1, 0, 0}), HasSubstr("row 0: got token -1"));
   EXPECT_THAT(rows({0, 0, 0, 6, 0, 0}), HasSubstr("row 1: got a token beyond the windows; need 0..5"));
@@ -235,10 +261,12 @@ TEST_F(ForeignTrace, RefusesEveryTruncationAndSurvivesEveryChangedByte) {
 
 TEST(WithReference, PairsTracesOfTheSameTokens) {
   const testing::TemporaryFolder folder;
-  const auto dataset = data::IndexedDataset::open(write_documents(folder, "a", 78, 1)), other = data::IndexedDataset::open(write_documents(folder, "b", 78, 2));
+  const auto dataset = data::IndexedDataset::open(write_documents(folder, "a", 78, 1)),
+             other = data::IndexedDataset::open(write_documents(folder, "b", 78, 2));
   auto need = write_trace(folder / "first", tiny_model(1), dataset, 4, false);
   const auto second = write_trace(folder / "second", tiny_model(2), dataset, 4, false);
-  const auto paired = with_reference(TraceFile(folder / "first").observations(), TraceFile(folder / "second").observations(), "w");
+  const auto paired =
+      with_reference(TraceFile(folder / "first").observations(), TraceFile(folder / "second").observations(), "w");
   Observation batch;
   for (size_t i = 0; i < need.size(); ++i) {
     ASSERT_TRUE(paired->next(batch));
@@ -248,7 +276,8 @@ TEST(WithReference, PairsTracesOfTheSameTokens) {
   }
   EXPECT_FALSE(paired->next(batch));
   write_trace(folder / "third", tiny_model(2), other, 4, false);
-  const auto wrong = with_reference(TraceFile(folder / "first").observations(), TraceFile(folder / "third").observations(), "third.st");
+  const auto wrong = with_reference(TraceFile(folder / "first").observations(),
+                                    TraceFile(folder / "third").observations(), "third.st");
   EXPECT_THAT(testing::message_of<DataError>([&] { wrong->next(batch); }), HasSubstr("third.st: got other tokens"));
 }
 

@@ -109,7 +109,8 @@ struct TraceWriter::Impl {
     if (slab.spill) {
       slab.spill->append(plain.const_data_ptr(), plain.nbytes());
     } else {
-      file.write_at(static_cast<int64_t>(8 + header_bytes + slab.begin + slab.written), plain.const_data_ptr(), plain.nbytes());
+      file.write_at(static_cast<int64_t>(8 + header_bytes + slab.begin + slab.written), plain.const_data_ptr(),
+                    plain.nbytes());
     }
     slab.written += plain.nbytes();
   }
@@ -141,7 +142,8 @@ void TraceWriter::Impl::plan_all() {
     }
   plan("is_padding", at::kBool, places);
   for (const int64_t layer : info.layers)
-    info.exactly_k ? plan(trace_tensor(layer, "dropped"), at::kBool, with(info.top_k)) : plan(trace_tensor(layer, "assignment_dropped"), at::kBool, {0});
+    info.exactly_k ? plan(trace_tensor(layer, "dropped"), at::kBool, with(info.top_k))
+                   : plan(trace_tensor(layer, "assignment_dropped"), at::kBool, {0});
   for (size_t i = first_spilled; i < slabs.size(); ++i) slabs[i].spill = std::make_unique<Spill>(path);
 }
 
@@ -156,7 +158,8 @@ void TraceWriter::Impl::lay_out() {
 checkpoint::SafetensorsHeader TraceWriter::Impl::header() const {
   checkpoint::SafetensorsHeader out;
   out.metadata = trace_metadata(info);
-  for (const auto& slab : slabs) out.tensors.push_back({slab.name, slab.dtype, slab.shape, slab.begin, slab.begin + slab.size_bytes()});
+  for (const auto& slab : slabs)
+    out.tensors.push_back({slab.name, slab.dtype, slab.shape, slab.begin, slab.begin + slab.size_bytes()});
   return out;
 }
 
@@ -165,12 +168,14 @@ void TraceWriter::Impl::check_room() const {
   for (const auto& slab : slabs) needed += slab.size_bytes();
   std::error_code error;
   const auto space = fs::space(path.has_parent_path() ? path.parent_path() : fs::path("."), error);
-  require<MachineError>(error || space.available >= needed, path.string(), ": got ", human_bytes(static_cast<double>(space.available)), " of free disk; need ",
+  require<MachineError>(error || space.available >= needed, path.string(), ": got ",
+                        human_bytes(static_cast<double>(space.available)), " of free disk; need ",
                         human_bytes(static_cast<double>(needed)), " for the trace");
 }
 
 TraceWriter::TraceWriter(const fs::path& path, const TraceInfo& info) : impl_(std::make_unique<Impl>(path, info)) {
-  require<ConfigError>(info.n_places() < INT32_MAX, path.string(), ": got ", info.n_places(), " tokens; need fewer than ", INT32_MAX, " in one trace (--max-tokens)");
+  require<ConfigError>(info.n_places() < INT32_MAX, path.string(), ": got ", info.n_places(),
+                       " tokens; need fewer than ", INT32_MAX, " in one trace (--max-tokens)");
   impl_->plan_all();
   impl_->lay_out();
   impl_->check_room();
@@ -188,10 +193,13 @@ TraceWriter::~TraceWriter() = default;
 void TraceWriter::add(const Observation& batch, const std::function<at::Tensor(int64_t, int64_t)>& logits) {
   const auto& info = impl_->info;
   const int64_t n_rows = batch.input_ids.size(0), length = batch.input_ids.size(1);
-  if (impl_->n_windows + n_rows > info.n_windows || batch.routing.size() != info.layers.size() || (length != info.length && (n_rows != 1 || length > info.length)))
+  if (impl_->n_windows + n_rows > info.n_windows || batch.routing.size() != info.layers.size() ||
+      (length != info.length && (n_rows != 1 || length > info.length)))
     throw std::logic_error("a batch that does not fit its trace");
   const auto is_padding = batch.is_padding.defined() ? batch.is_padding : at::zeros({n_rows, length}, at::kBool);
-  const auto filled = [&](const char* name, const at::Tensor& tensor, double fill) { impl_->append(name, filled_up(tensor, info.length, fill)); };
+  const auto filled = [&](const char* name, const at::Tensor& tensor, double fill) {
+    impl_->append(name, filled_up(tensor, info.length, fill));
+  };
   filled("input_ids", batch.input_ids, 0);
   filled("predicted_ids", batch.predicted_ids, 0);
   filled("target_ids", batch.target_ids, -1);
@@ -204,23 +212,28 @@ void TraceWriter::add(const Observation& batch, const std::function<at::Tensor(i
 
 // A chunk of rows at a time, as the head makes them.
 void TraceWriter::Impl::add_logits(int64_t n_tokens, const std::function<at::Tensor(int64_t, int64_t)>& logits) {
-  for (int64_t first = 0; first < n_tokens; first += ops::kChunkRows) append("logits", logits(first, std::min(ops::kChunkRows, n_tokens - first)));
+  for (int64_t first = 0; first < n_tokens; first += ops::kChunkRows)
+    append("logits", logits(first, std::min(ops::kChunkRows, n_tokens - first)));
   const auto padding = at::zeros({1, info.vocab_size}, at::kFloat);
   for (int64_t i = n_tokens % info.length; i % info.length != 0; ++i) append("logits", padding);
 }
 
 void TraceWriter::Impl::add_layer(const moe::RoutingDecision& decision, int64_t n_rows, int64_t length) {
   const auto named = [&](const char* name) { return trace_tensor(decision.layer, name); };
-  const auto shaped = [&](const at::Tensor& tensor, int64_t last) { return filled_up(tensor.view({n_rows, length, last}), info.length, 0); };
+  const auto shaped = [&](const at::Tensor& tensor, int64_t last) {
+    return filled_up(tensor.view({n_rows, length, last}), info.length, 0);
+  };
   if (info.has_router_logits) append(named("router_logits"), shaped(decision.logits, info.n_experts));
   if (!info.is_dropless()) append(named("capacity"), at::full({n_rows}, decision.capacity, at::kLong));
-  const auto dropped = decision.dropped.defined() ? decision.dropped : at::zeros({decision.expert_ids.size(0)}, at::kBool);
+  const auto dropped =
+      decision.dropped.defined() ? decision.dropped : at::zeros({decision.expert_ids.size(0)}, at::kBool);
   if (!info.exactly_k) {
     add_assignments(decision, length);
     append(named("assignment_dropped"), dropped);
     return;
   }
-  if (decision.expert_ids.size(0) != n_rows * length * info.top_k) throw std::logic_error("a router that does not give exactly k experts");
+  if (decision.expert_ids.size(0) != n_rows * length * info.top_k)
+    throw std::logic_error("a router that does not give exactly k experts");
   append(named("expert_ids"), shaped(decision.expert_ids, info.top_k));
   append(named("weights"), shaped(decision.weights, info.top_k));
   append(named("dropped"), shaped(dropped, info.top_k));
@@ -251,7 +264,8 @@ void TraceWriter::commit() {
   if (impl_->n_windows != impl_->info.n_windows) throw std::logic_error("a trace without all of its windows");
   impl_->lay_out();
   for (const auto& slab : impl_->slabs) {
-    if (slab.written != slab.size_bytes()) throw std::logic_error("a tensor of a trace that is not whole: " + slab.name);
+    if (slab.written != slab.size_bytes())
+      throw std::logic_error("a tensor of a trace that is not whole: " + slab.name);
     if (slab.spill) slab.spill->copy_to(impl_->file, 8 + impl_->header_bytes + slab.begin);
   }
   const std::string header = checkpoint::safetensors_header_text(impl_->header(), impl_->header_bytes);

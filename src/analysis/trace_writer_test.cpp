@@ -26,7 +26,9 @@ TEST(TraceWriter, WritesTheTensorsOfTheContract) {
   std::vector<Observation> seen;
   for (int64_t number = 0; number < 2; ++number) {
     const auto out = run_forward(model, nullptr, windows->next(2), number, {.batch_size = 2});
-    writer.add(out.observation, [&](int64_t first, int64_t rows) { return ops::head_logits(out.hidden.narrow(0, first, rows), model.model.head(model.params)); });
+    writer.add(out.observation, [&](int64_t first, int64_t rows) {
+      return ops::head_logits(out.hidden.narrow(0, first, rows), model.model.head(model.params));
+    });
     seen.push_back(out.observation);
   }
   EXPECT_FALSE(fs::exists(folder / "t.safetensors"));
@@ -48,7 +50,8 @@ TEST(TraceWriter, WritesTheTensorsOfTheContract) {
     // in descending order of the logits that selected them
     const auto chosen = named("router_logits").gather(2, named("expert_ids").to(at::kLong));
     EXPECT_TRUE(chosen.select(2, 0).ge(chosen.select(2, 1)).all().item<bool>());
-    EXPECT_TRUE(testing::same_bits(named("weights").narrow(0, 2, 1).reshape({-1}), seen[1].routing[layer == 0 ? 0 : 1].weights));
+    EXPECT_TRUE(testing::same_bits(named("weights").narrow(0, 2, 1).reshape({-1}),
+                                   seen[1].routing[layer == 0 ? 0 : 1].weights));
     EXPECT_FALSE(named("dropped").any().item<bool>());
   }
   for (const auto& entry : file.entries()) EXPECT_EQ(entry.begin % c10::elementSize(entry.dtype), 0u) << entry.name;
@@ -64,7 +67,9 @@ TEST(TraceWriter, FillsUpTheLastWindow) {
   TraceWriter writer(folder / "t.safetensors", info);
   for (int64_t number = 0; number < 2; ++number) {
     const auto out = run_forward(model, nullptr, windows->next(4), number, {});
-    writer.add(out.observation, [&](int64_t first, int64_t rows) { return ops::head_logits(out.hidden.narrow(0, first, rows), model.model.head(model.params)); });
+    writer.add(out.observation, [&](int64_t first, int64_t rows) {
+      return ops::head_logits(out.hidden.narrow(0, first, rows), model.model.head(model.params));
+    });
   }
   writer.commit();
   const checkpoint::SafetensorsFile file(folder / "t.safetensors");
@@ -100,7 +105,8 @@ TEST(TraceWriter, ListsTheAssignmentsOfOtherRouters) {
   writer.commit();
   EXPECT_THAT(folder.names(), ElementsAre("t.safetensors"));
   const checkpoint::SafetensorsFile file(folder / "t.safetensors");
-  const auto need = at::tensor({0, 1, 0, 2, 0, 0, 2, 2, 1, 2, 3, 2, 3, 3, 0, 5, 2, 0, 7, 1, 0, 7, 0, 1}, at::kInt).view({8, 3});
+  const auto need =
+      at::tensor({0, 1, 0, 2, 0, 0, 2, 2, 1, 2, 3, 2, 3, 3, 0, 5, 2, 0, 7, 1, 0, 7, 0, 1}, at::kInt).view({8, 3});
   EXPECT_TRUE(testing::same_bits(file.load("layers.1.assignments"), need));
   EXPECT_TRUE(testing::same_bits(file.load("layers.5.assignments"), at::tensor({6, 2, 0}, at::kInt).view({1, 3})));
   EXPECT_TRUE(testing::same_bits(file.load("layers.1.assignment_dropped"), at::arange(8).eq(1)));
@@ -127,11 +133,13 @@ TEST(TraceWriter, RefusesWhatDoesNotFit) {
   TraceInfo info;
   info.n_windows = 1 << 20;
   info.length = 1 << 11;
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { TraceWriter(folder / "t", info); }), HasSubstr("got 2147483648 tokens; need fewer than 2147483647"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { TraceWriter(folder / "t", info); }),
+              HasSubstr("got 2147483648 tokens; need fewer than 2147483647"));
   info.n_windows = (1 << 20) - 1;
   info.n_experts = info.top_k = 1 << 20;
   for (int64_t layer = 0; layer < 100; ++layer) info.layers.push_back(layer);
-  EXPECT_THAT(testing::message_of<MachineError>([&] { TraceWriter(folder / "t", info); }), HasSubstr("of free disk; need "));
+  EXPECT_THAT(testing::message_of<MachineError>([&] { TraceWriter(folder / "t", info); }),
+              HasSubstr("of free disk; need "));
   EXPECT_THROW(TraceWriter(folder / "absent" / "t", TraceInfo{}), MachineError);
   EXPECT_TRUE(folder.names().empty());
 }

@@ -31,15 +31,18 @@ void WindowBootstrap::add(const Weights& weights, std::span<const int64_t> count
   }
 }
 
-std::optional<Interval> bootstrap_interval(double figure, std::span<const double> replicates, int64_t n_windows, Interval bounds) {
+std::optional<Interval> bootstrap_interval(double figure, std::span<const double> replicates, int64_t n_windows,
+                                           Interval bounds) {
   if (n_windows < kLeastClusters || replicates.size() < 2) return std::nullopt;
   const auto n = static_cast<double>(replicates.size()), W = static_cast<double>(n_windows);
   double mean = 0, squares = 0;
   for (const double value : replicates) mean += value / n;
   if (std::isnan(mean)) return std::nullopt;
   for (const double value : replicates) squares += (value - mean) * (value - mean);
-  const double centre = 2 * figure - mean, half = t_quantile(n_windows - 1) * std::sqrt(W / (W - 1) * squares / (n - 1));
-  return Interval{std::max(bounds.low, std::min(figure, centre - half)), std::min(bounds.high, std::max(figure, centre + half))};
+  const double centre = 2 * figure - mean,
+               half = t_quantile(n_windows - 1) * std::sqrt(W / (W - 1) * squares / (n - 1));
+  return Interval{std::max(bounds.low, std::min(figure, centre - half)),
+                  std::min(bounds.high, std::max(figure, centre + half))};
 }
 
 }  // namespace evenkeel::analysis

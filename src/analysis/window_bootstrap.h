@@ -1,4 +1,5 @@
-// How sure a figure of counts is that is no mean, such as the entropy of a load: by a bootstrap whose blocks are windows.
+// How sure a figure of counts is that is no mean, such as the entropy of a load: by a bootstrap whose blocks are
+// windows.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +11,10 @@
 
 namespace evenkeel::analysis {
 
-// Sums of counts [n] over windows, each window taken Poisson(1) times, in kReplicates draws: the bootstrap of a stream that is read once
-// (Chamandy, Muralidharan, Najmi and Naidu, "Estimating Uncertainty for Massive Data Streams", Google, 2012). The tokens of a window
-// stay together, so that it does not matter how much they resemble each other. Draws depend on (seed, data set, window) alone and sums
-// are integers: neither batches nor threads change a bit.
+// Sums of counts [n] over windows, each window taken Poisson(1) times, in kReplicates draws: the bootstrap of a stream
+// that is read once (Chamandy, Muralidharan, Najmi and Naidu, "Estimating Uncertainty for Massive Data Streams",
+// Google, 2012). The tokens of a window stay together, so that it does not matter how much they resemble each other.
+// Draws depend on (seed, data set, window) alone and sums are integers: neither batches nor threads change a bit.
 class WindowBootstrap {
  public:
   static constexpr size_t kReplicates = 200;  // the standard error is then itself known to 5 %
@@ -28,9 +29,11 @@ class WindowBootstrap {
   std::vector<int64_t> sums_;  // [kReplicates, n]
 };
 
-// 95 % interval of a figure from its values in the replicates: 2 * figure - their mean, which takes away what the figure is off because
-// windows are few, and their standard deviation times sqrt(W / (W - 1)) and Student's quantile of W - 1 to each side, W windows; no further
-// than `bounds`, and with the figure itself in it. nullopt below kLeastClusters windows and two replicates, and for a value of NaN.
-std::optional<Interval> bootstrap_interval(double figure, std::span<const double> replicates, int64_t n_windows, Interval bounds);
+// 95 % interval of a figure from its values in the replicates: 2 * figure - their mean, which takes away what the
+// figure is off because windows are few, and their standard deviation times sqrt(W / (W - 1)) and Student's quantile of
+// W - 1 to each side, W windows; no further than `bounds`, and with the figure itself in it. nullopt below
+// kLeastClusters windows and two replicates, and for a value of NaN.
+std::optional<Interval> bootstrap_interval(double figure, std::span<const double> replicates, int64_t n_windows,
+                                           Interval bounds);
 
 }  // namespace evenkeel::analysis

@@ -36,11 +36,14 @@ TEST(WindowBootstrap, SumsByHandWhateverTheOrder) {
   backward.add(two, b);
   backward.add(one, a);
   EXPECT_EQ((std::vector<int64_t>{forward.replicate(0).begin(), forward.replicate(0).end()}), a);
-  EXPECT_EQ((std::vector<int64_t>{forward.replicate(7).begin(), forward.replicate(7).end()}), (std::vector<int64_t>{7, 4}));
-  for (size_t r = 0; r < WindowBootstrap::kReplicates; ++r) EXPECT_TRUE(std::equal(forward.replicate(r).begin(), forward.replicate(r).end(), backward.replicate(r).begin()));
+  EXPECT_EQ((std::vector<int64_t>{forward.replicate(7).begin(), forward.replicate(7).end()}),
+            (std::vector<int64_t>{7, 4}));
+  for (size_t r = 0; r < WindowBootstrap::kReplicates; ++r)
+    EXPECT_TRUE(std::equal(forward.replicate(r).begin(), forward.replicate(r).end(), backward.replicate(r).begin()));
 }
 
-// Values 0.3, 0.4, 0.5: mean 0.4, standard deviation 0.1. Figure 0.5: centre 0.6; five windows: factor sqrt(5/4), t of 4 degrees 2.776.
+// Values 0.3, 0.4, 0.5: mean 0.4, standard deviation 0.1. Figure 0.5: centre 0.6; five windows: factor sqrt(5/4), t of
+// 4 degrees 2.776.
 TEST(BootstrapInterval, ByHand) {
   const std::vector<double> values = {0.3, 0.4, 0.5};
   const auto interval = bootstrap_interval(0.5, values, 5, {0, 1});

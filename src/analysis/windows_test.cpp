@@ -26,7 +26,8 @@ TEST(DatasetWindows, AreThoseOfAnEvaluation) {
     for (int64_t i = 0; i < batch.tokens.numel(); ++i, ++place) {
       EXPECT_EQ(batch.tokens.view({-1})[i].item<int64_t>(), stream[static_cast<size_t>(place)]);
       EXPECT_EQ(batch.targets.view({-1})[i].item<int64_t>(), stream[static_cast<size_t>(place + 1)]);
-      EXPECT_EQ(batch.document_ids.view({-1})[i].item<int64_t>(), place / 7) << place;  // of the data set, not of the row
+      EXPECT_EQ(batch.document_ids.view({-1})[i].item<int64_t>(), place / 7)
+          << place;  // of the data set, not of the row
     }
   }
   EXPECT_EQ(place, 29);
@@ -41,7 +42,8 @@ TEST(DatasetWindows, StopAtTheMostTokensAndNeedTwo) {
   EXPECT_EQ(windows->n_windows(), 2);
   EXPECT_EQ(windows_of(dataset, 100, 0)->length(), 29);
   const auto one = data::IndexedDataset::open(write_documents(folder, "one", 1));
-  EXPECT_THAT(testing::message_of<DataError>([&] { windows_of(one, 8, 0); }), HasSubstr("got 1 tokens; need at least 2"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { windows_of(one, 8, 0); }),
+              HasSubstr("got 1 tokens; need at least 2"));
 }
 
 TEST(SequenceWindows, EachIsADocumentWithoutALastTarget) {
@@ -60,7 +62,8 @@ TEST(SequenceWindows, EachIsADocumentWithoutALastTarget) {
 
 TEST(ReadSequences, TakesArraysOfOneLength) {
   const testing::TemporaryFolder folder;
-  EXPECT_TRUE(testing::same_bits(read_sequences(folder.write("a.json", "[[1, 2, 3], [4, 5, 15]]"), 16), at::tensor({1, 2, 3, 4, 5, 15}, at::kLong).view({2, 3})));
+  EXPECT_TRUE(testing::same_bits(read_sequences(folder.write("a.json", "[[1, 2, 3], [4, 5, 15]]"), 16),
+                                 at::tensor({1, 2, 3, 4, 5, 15}, at::kLong).view({2, 3})));
 }
 
 TEST(ReadSequences, RefusesWhatIsNone) {
@@ -75,14 +78,17 @@ TEST(ReadSequences, RefusesWhatIsNone) {
   EXPECT_THAT(message("[[1, 16]]"), HasSubstr("sequence 0, place 1: got id 16; need 0..15"));
   EXPECT_THAT(message("[[1, -1]]"), HasSubstr("got id -1"));
   EXPECT_THAT(message("[[1, 2.5]]"), HasSubstr("got 2.5; need an array of equally long arrays"));
-  EXPECT_THAT(message("[[1, 2.0]]"), HasSubstr("got 2; need an array of equally long arrays of token ids, whole numbers written without a point or an exponent"));
+  EXPECT_THAT(message("[[1, 2.0]]"), HasSubstr("got 2; need an array of equally long arrays of token ids, whole "
+                                               "numbers written without a point or an exponent"));
   EXPECT_THAT(message("[[1, 99999999999999999999]]"), HasSubstr("need an array of equally long arrays"));
   EXPECT_THAT(message("[1, 2]"), HasSubstr("got 1; need an array of equally long"));
   EXPECT_THAT(message("{\"a\": 1}"), HasSubstr("got an object"));
   EXPECT_THAT(message("[[[1]]]"), HasSubstr("got a deeper array"));
   EXPECT_THAT(message("[[1, 2]"), HasSubstr("not JSON at byte"));
-  EXPECT_THAT(testing::message_of<DataError>([&] { read_sequences(folder / "none.json", 16); }), HasSubstr("no such file"));
-  EXPECT_THAT(testing::message_of<DataError>([&] { read_sequences(folder.path(), 16); }), HasSubstr("need a regular file"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { read_sequences(folder / "none.json", 16); }),
+              HasSubstr("no such file"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { read_sequences(folder.path(), 16); }),
+              HasSubstr("need a regular file"));
 }
 
 }  // namespace

@@ -59,7 +59,8 @@ const Family& family_named(const std::string& model_type, const std::string& whe
     if (model_type == family.model_type) return family;
     add_to_list(known, family.model_type);
   }
-  fail<CheckpointError>(where, ": model_type: got \"", model_type, "\"; need one of: ", known, " (other families are not there yet)");
+  fail<CheckpointError>(where, ": model_type: got \"", model_type, "\"; need one of: ", known,
+                        " (other families are not there yet)");
 }
 
 std::string replaced(std::string text, const std::string& mark, const std::string& value) {
@@ -109,7 +110,8 @@ std::vector<Source> sources_of(const TensorRule& rule, const std::string& layer,
   for (int64_t expert = 0; expert < n_stacked; ++expert) {
     int64_t row = 0;
     for (const auto& part : rule.parts) {
-      Source source{replaced(replaced(part.name, "{i}", layer), "{e}", std::to_string(expert)), shape, is_by_expert ? expert : -1, row};
+      Source source{replaced(replaced(part.name, "{i}", layer), "{e}", std::to_string(expert)), shape,
+                    is_by_expert ? expert : -1, row};
       source.shape[0] = part_rows(config, part.rows, shape[0]);
       row += source.shape[0];
       sources.push_back(std::move(source));
@@ -147,7 +149,8 @@ void check_source(const SafetensorsFolder& folder, const std::string& where, con
 void check_all_used(const Family& family, const SafetensorsFolder& folder, const std::string& where,
                     const HfModel& model, std::set<std::string> used) {
   for (const auto& pattern : family.derived)
-    for (int64_t layer = 0; layer < model.config.n_layers; ++layer) used.insert(replaced(pattern, "{i}", std::to_string(layer)));
+    for (int64_t layer = 0; layer < model.config.n_layers; ++layer)
+      used.insert(replaced(pattern, "{i}", std::to_string(layer)));
   if (model.config.tie_embeddings) used.insert(tied_head_name());  // compared with the embedding when read
   std::string left_over;
   int64_t n_left_over = 0;
@@ -155,16 +158,18 @@ void check_all_used(const Family& family, const SafetensorsFolder& folder, const
     if (used.contains(name)) continue;
     if (++n_left_over <= 3) add_to_list(left_over, shown_name(name));
   }
-  require<CheckpointError>(n_left_over == 0, where, ": got ", counted(n_left_over, "tensor"), " that a ", family.model_type,
-                           " of this config.json does not have: ", left_over, n_left_over > 3 ? ", ..." : "", "; need none");
+  require<CheckpointError>(n_left_over == 0, where, ": got ", counted(n_left_over, "tensor"), " that a ",
+                           family.model_type, " of this config.json does not have: ", left_over,
+                           n_left_over > 3 ? ", ..." : "", "; need none");
 }
 
 // A tied model may hold the head as a copy of the embedding, and nothing else.
 void check_tied_head(const SafetensorsFolder& folder, const std::string& where, const at::Tensor& embedding) {
   if (!folder.contains(tied_head_name())) return;
   const auto head = folder.load(tied_head_name());
-  require<CheckpointError>(head.sizes() == embedding.sizes() && at::equal(head.to(at::kFloat), embedding), where, ": tensor ",
-                           shown_name(tied_head_name()), ": got other values than the embedding; need the same (tie_word_embeddings = true)");
+  require<CheckpointError>(head.sizes() == embedding.sizes() && at::equal(head.to(at::kFloat), embedding), where,
+                           ": tensor ", shown_name(tied_head_name()),
+                           ": got other values than the embedding; need the same (tie_word_embeddings = true)");
 }
 
 // An fp32 tensor filled from its sources, one in memory at a time.

@@ -39,7 +39,8 @@ TEST_F(Families, WidenStoredTypesExactly) {
     const auto params = read();
     for (const auto& [name, value] : params) EXPECT_EQ(value.scalar_type(), at::kFloat) << name;
     EXPECT_TRUE(at::equal(params.at("head.weight"), tensor("lm_head.weight").to(at::kFloat)));
-    EXPECT_TRUE(at::equal(params.at("layers.0.attention.qkv.weight").narrow(0, 16, 8), tensor("model.layers.0.self_attn.k_proj.weight").to(at::kFloat)));
+    EXPECT_TRUE(at::equal(params.at("layers.0.attention.qkv.weight").narrow(0, 16, 8),
+                          tensor("model.layers.0.self_attn.k_proj.weight").to(at::kFloat)));
   }
 }
 

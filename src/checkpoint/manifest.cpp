@@ -70,8 +70,8 @@ Json manifest_of(const fs::path& folder) {
   return manifest;
 }
 
-// What is wrong with the name of a checkpoint folder: that of another step than the one in its state.json, as a copy has it. Nothing where
-// the name is that of no step, or state.json says no step: it is the hashes that tell of damage.
+// What is wrong with the name of a checkpoint folder: that of another step than the one in its state.json, as a copy
+// has it. Nothing where the name is that of no step, or state.json says no step: it is the hashes that tell of damage.
 std::optional<std::string> misfit_of_name(const fs::path& folder) {
   const fs::path whole_path = fs::absolute(folder).lexically_normal();
   const std::string name = (whole_path.has_filename() ? whole_path : whole_path.parent_path()).filename().string();
@@ -83,14 +83,15 @@ std::optional<std::string> misfit_of_name(const fs::path& folder) {
     const Json state = read_json(state_path);
     const Json* step = state.is_object() ? state.find("step") : nullptr;
     if (step == nullptr || !step->is_integer() || step->as_int() == *named) return std::nullopt;
-    return join_parts(state_path.string(), ": got step ", step->as_int(), " in a folder with the name ", name, "; need the name ", step_folder_name(step->as_int()), ", which is that of its step");
+    return join_parts(state_path.string(), ": got step ", step->as_int(), " in a folder with the name ", name,
+                      "; need the name ", step_folder_name(step->as_int()), ", which is that of its step");
   } catch (const DataError&) {
     return std::nullopt;
   }
 }
 
-// Puts `temporary` in the place of `folder`. A kill between the two renames leaves `folder` absent until remove_leftovers restores it.
-// A checkpoint of another step that bears the name is kept under another one.
+// Puts `temporary` in the place of `folder`. A kill between the two renames leaves `folder` absent until
+// remove_leftovers restores it. A checkpoint of another step that bears the name is kept under another one.
 void put_in_place(const fs::path& temporary, const fs::path& folder) {
   if (const auto reason = misfit_of_name(folder)) put_aside(folder, *reason);
   if (!fs::exists(folder)) return rename_synced(temporary, folder);
@@ -142,7 +143,8 @@ bool is_newer_format(const std::string& format) {
   constexpr std::string_view kStem = "evenkeel.manifest.v";
   if (!format.starts_with(kStem)) return false;
   const std::string version = format.substr(kStem.size());
-  return !version.empty() && version.size() < 10 && version.find_first_not_of("0123456789") == version.npos && std::stoll(version) > 1;
+  return !version.empty() && version.size() < 10 && version.find_first_not_of("0123456789") == version.npos &&
+         std::stoll(version) > 1;
 }
 
 std::vector<ListedFile> read_manifest(const fs::path& folder) {
@@ -154,7 +156,8 @@ std::vector<ListedFile> read_manifest(const fs::path& folder) {
     throw CheckpointError(error.what());
   }
   const std::string format = wanted_key(manifest, "format", &Json::is_string, path, "a string").as_string();
-  require<VersionError>(format == kFormat || !is_newer_format(format), path, ": format: got ", shown_name(format), ", of a newer evenkeel; need that version, or a checkpoint of '", kFormat, "'");
+  require<VersionError>(format == kFormat || !is_newer_format(format), path, ": format: got ", shown_name(format),
+                        ", of a newer evenkeel; need that version, or a checkpoint of '", kFormat, "'");
   require<CheckpointError>(format == kFormat, path, ": format: got ", shown_name(format), "; need '", kFormat, "'");
   std::vector<ListedFile> out;
   std::set<std::string> names;
@@ -235,13 +238,16 @@ std::vector<fs::path> leftovers_of(const fs::path& parent, std::string_view pref
   std::vector<fs::path> out;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(parent, error))
-    if (entry.path().filename().string().starts_with(prefix) && entry.is_directory(error) && !entry.is_symlink(error)) out.push_back(entry.path());
+    if (entry.path().filename().string().starts_with(prefix) && entry.is_directory(error) && !entry.is_symlink(error))
+      out.push_back(entry.path());
   std::sort(out.begin(), out.end());
   return out;
 }
 
 // Names that we give are made of a checkpoint's; any other is someone else's.
-bool is_leftover(const fs::path& path, std::string_view prefix) { return step_of_name(path.filename().string().substr(prefix.size())).has_value(); }
+bool is_leftover(const fs::path& path, std::string_view prefix) {
+  return step_of_name(path.filename().string().substr(prefix.size())).has_value();
+}
 
 }  // namespace
 
@@ -304,7 +310,9 @@ std::vector<fs::path> named_like_steps(const fs::path& run, bool are_folders) {
   std::map<int64_t, fs::path> found;  // a step has one name
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(run / "checkpoints", error))
-    if (const auto step = step_of_name(entry.path().filename().string()); step && entry.is_directory(error) == are_folders) found.emplace(*step, entry.path());
+    if (const auto step = step_of_name(entry.path().filename().string());
+        step && entry.is_directory(error) == are_folders)
+      found.emplace(*step, entry.path());
   std::vector<fs::path> out;
   for (auto& [step, path] : found) out.push_back(std::move(path));
   return out;
@@ -313,16 +321,22 @@ std::vector<fs::path> named_like_steps(const fs::path& run, bool are_folders) {
 }  // namespace
 
 std::vector<fs::path> step_folders(const fs::path& run) { return named_like_steps(run, /*are_folders=*/true); }
-std::vector<fs::path> files_named_like_steps(const fs::path& run) { return named_like_steps(run, /*are_folders=*/false); }
+std::vector<fs::path> files_named_like_steps(const fs::path& run) {
+  return named_like_steps(run, /*are_folders=*/false);
+}
 
 namespace {
 
 std::string none_is_whole(const fs::path& run, size_t n_checkpoints, const std::string& reason) {
-  return join_parts(run.string(), ": got ", n_checkpoints, n_checkpoints == 1 ? " checkpoint, which is not whole (" : " checkpoints, none of them whole (", reason, "); need one of them restored from a copy");
+  return join_parts(run.string(), ": got ", n_checkpoints,
+                    n_checkpoints == 1 ? " checkpoint, which is not whole (" : " checkpoints, none of them whole (",
+                    reason, "); need one of them restored from a copy");
 }
 
 // Checkpoints that an earlier resume put aside.
-std::vector<fs::path> folders_aside(const fs::path& run) { return leftovers_of(run / "checkpoints", std::string(kAsidePrefix) + "step-"); }
+std::vector<fs::path> folders_aside(const fs::path& run) {
+  return leftovers_of(run / "checkpoints", std::string(kAsidePrefix) + "step-");
+}
 
 }  // namespace
 
@@ -368,7 +382,8 @@ void require_one_whole(const fs::path& run) {
 void put_aside(const fs::path& checkpoint, const std::string& reason) {
   const std::string name = kAsidePrefix + checkpoint.filename().string();
   fs::path aside = checkpoint.parent_path() / name;
-  for (int number = 2; fs::exists(fs::symlink_status(aside)); ++number) aside = checkpoint.parent_path() / (name + "." + std::to_string(number));
+  for (int number = 2; fs::exists(fs::symlink_status(aside)); ++number)
+    aside = checkpoint.parent_path() / (name + "." + std::to_string(number));
   log_warning("passed over a damaged checkpoint, now ", aside.string(), ": ", reason);
   rename_synced(checkpoint, aside);
 }

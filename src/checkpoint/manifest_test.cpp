@@ -86,7 +86,8 @@ TEST_F(Manifest, NamesTheFirstDifference) {
   write_text(folder_ / "b.txt", "abc");
   write_text(folder_ / "extra", "");
   EXPECT_EQ(error_of_verifying(), "");
-  EXPECT_THAT(evenkeel::testing::message_of<CheckpointError>([&] { require_only_listed(folder_); }), ::testing::HasSubstr("got file 'extra', which manifest.json does not list"));
+  EXPECT_THAT(evenkeel::testing::message_of<CheckpointError>([&] { require_only_listed(folder_); }),
+              ::testing::HasSubstr("got file 'extra', which manifest.json does not list"));
   fs::remove(folder_ / "extra");
   EXPECT_NO_THROW(require_only_listed(folder_));
   fs::remove(folder_ / "a.txt");
@@ -135,9 +136,12 @@ TEST_F(Manifest, RemovesLeftoversOfKilledSavesOnly) {
 // Where a kill came between the two renames of a replacement.
 TEST_F(Manifest, PutsAWholeLeftoverInTheEmptyPlace) {
   const fs::path parent = folder_.parent_path();
-  const fs::path saving = parent / ".evenkeel-saving-step-00000003", replaced = parent / ".evenkeel-replaced-step-00000003";
-  const auto leave = [&](const std::string& content, const fs::path& name) {  // made elsewhere: a save clears leftovers away
-    save_folder(root_ / "elsewhere" / "made", [&](const fs::path& temporary) { write_file_atomically(temporary / "b.txt", content); });
+  const fs::path saving = parent / ".evenkeel-saving-step-00000003",
+                 replaced = parent / ".evenkeel-replaced-step-00000003";
+  const auto leave = [&](const std::string& content,
+                         const fs::path& name) {  // made elsewhere: a save clears leftovers away
+    save_folder(root_ / "elsewhere" / "made",
+                [&](const fs::path& temporary) { write_file_atomically(temporary / "b.txt", content); });
     make_folders(parent);
     fs::rename(root_ / "elsewhere" / "made", name);
   };
@@ -255,7 +259,8 @@ class NewestWholeTest : public Manifest {
 TEST_F(NewestWholeTest, PassesOverDamageAndLeavesEverythingAsItIs) {
   EXPECT_FALSE(find_newest_whole(root_));
   const auto five = save_step(5), ten = save_step(10), fifteen = save_step(15);
-  for (const char* name : {"step-00000005-best", "step-by-step", "step-5", "step-000000020"}) fs::copy(five, root_ / "checkpoints" / name);
+  for (const char* name : {"step-00000005-best", "step-by-step", "step-5", "step-000000020"})
+    fs::copy(five, root_ / "checkpoints" / name);
   damage(fifteen);
   const auto before = names_beside();
   const auto newest = find_newest_whole(root_);
@@ -271,14 +276,17 @@ TEST_F(NewestWholeTest, RefusesWhereAllAreDamaged) {
   const auto five = save_step(5), ten = save_step(10);
   damage(five);
   damage(ten);
-  const auto refusal = [&] { return evenkeel::testing::message_of<CheckpointError>([&] { find_newest_whole(root_); }); };
+  const auto refusal = [&] {
+    return evenkeel::testing::message_of<CheckpointError>([&] { find_newest_whole(root_); });
+  };
   EXPECT_THAT(refusal(), ::testing::HasSubstr("got 2 checkpoints, none of them whole"));
   EXPECT_THAT(refusal(), ::testing::HasSubstr("step-00000010/state.json: got SHA-256"));
   put_aside(ten, "it is damaged");
   EXPECT_EQ(names_beside(), (std::vector<std::string>{"damaged-step-00000010", "step-00000005"}));
   damage(save_step(10));
   put_aside(ten, "it is damaged");
-  EXPECT_EQ(names_beside(), (std::vector<std::string>{"damaged-step-00000010", "damaged-step-00000010.2", "step-00000005"}));
+  EXPECT_EQ(names_beside(),
+            (std::vector<std::string>{"damaged-step-00000010", "damaged-step-00000010.2", "step-00000005"}));
   put_aside(five, "it is damaged");
   EXPECT_THAT(refusal(), ::testing::HasSubstr("got 3 checkpoints, none of them whole"));
 }
@@ -287,16 +295,23 @@ TEST_F(NewestWholeTest, RefusesWhereAllAreDamaged) {
 TEST_F(NewestWholeTest, TheNameMustBeThatOfTheStep) {
   const auto save = [&](int64_t step) {
     const fs::path folder = root_ / "checkpoints" / step_folder_name(step);
-    save_folder(folder, [&](const fs::path& temporary) { write_file_atomically(temporary / "state.json", "{\"step\": " + std::to_string(step) + "}"); });
+    save_folder(folder, [&](const fs::path& temporary) {
+      write_file_atomically(temporary / "state.json", "{\"step\": " + std::to_string(step) + "}");
+    });
     return folder;
   };
-  const auto five = save(5), copy = root_ / "checkpoints" / step_folder_name(99), moved = root_ / "checkpoints" / step_folder_name(10);
+  const auto five = save(5), copy = root_ / "checkpoints" / step_folder_name(99),
+             moved = root_ / "checkpoints" / step_folder_name(10);
   fs::copy(five, copy);
-  const auto error_of = [](const fs::path& folder, bool deep) { return evenkeel::testing::message_of<CheckpointError>([&] { verify_folder(folder, deep); }); };
+  const auto error_of = [](const fs::path& folder, bool deep) {
+    return evenkeel::testing::message_of<CheckpointError>([&] { verify_folder(folder, deep); });
+  };
   for (const bool deep : {true, false}) {
     EXPECT_NO_THROW(verify_folder(five, deep));
     EXPECT_NO_THROW(verify_folder(five / "", deep));
-    EXPECT_THAT(error_of(copy, deep), ::testing::HasSubstr("got step 5 in a folder with the name step-00000099; need the name step-00000005"));
+    EXPECT_THAT(
+        error_of(copy, deep),
+        ::testing::HasSubstr("got step 5 in a folder with the name step-00000099; need the name step-00000005"));
     EXPECT_THAT(error_of(copy / "", deep), ::testing::HasSubstr("step-00000099"));
   }
   fs::copy(five, root_ / "best");
@@ -309,7 +324,8 @@ TEST_F(NewestWholeTest, TheNameMustBeThatOfTheStep) {
   EXPECT_EQ(newest->misnamed[0].first, copy);
 
   fs::rename(five, moved);
-  EXPECT_THAT(evenkeel::testing::message_of<CheckpointError>([&] { find_newest_whole(root_); }), ::testing::HasSubstr("got 2 checkpoints, none of them whole"));
+  EXPECT_THAT(evenkeel::testing::message_of<CheckpointError>([&] { find_newest_whole(root_); }),
+              ::testing::HasSubstr("got 2 checkpoints, none of them whole"));
   save(10);  // needs the name
   EXPECT_EQ(read_file(moved / "state.json"), "{\"step\": 10}");
   EXPECT_EQ(read_file(root_ / "checkpoints" / "damaged-step-00000010" / "state.json"), "{\"step\": 5}");
@@ -326,7 +342,8 @@ TEST_F(NewestWholeTest, ALeftoverOfANewerVersionIsKept) {
 TEST_F(NewestWholeTest, ANewerVersionIsNoDamage) {
   save_step(5);
   write_text(save_step(10) / "manifest.json", R"({"format": "evenkeel.manifest.v2", "files": []})");
-  EXPECT_THAT(evenkeel::testing::message_of<VersionError>([&] { find_newest_whole(root_); }), ::testing::HasSubstr("got 'evenkeel.manifest.v2', of a newer evenkeel"));
+  EXPECT_THAT(evenkeel::testing::message_of<VersionError>([&] { find_newest_whole(root_); }),
+              ::testing::HasSubstr("got 'evenkeel.manifest.v2', of a newer evenkeel"));
   EXPECT_THROW(saved_steps(root_), VersionError);
 }
 

@@ -58,7 +58,9 @@ namespace {
 void warn_of_later_ones(const fs::path& run, int64_t step) {
   for (const auto& entry : fs::directory_iterator(run / "checkpoints")) {
     const auto other = step_of_name(entry.path().filename().string());
-    if (other && *other > step) log_warning(entry.path().string(), ": got a checkpoint that is not whole ('evenkeel verify' says why); step ", step, " is taken");
+    if (other && *other > step)
+      log_warning(entry.path().string(), ": got a checkpoint that is not whole ('evenkeel verify' says why); step ",
+                  step, " is taken");
   }
 }
 
@@ -67,23 +69,27 @@ void warn_of_later_ones(const fs::path& run, int64_t step) {
 fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step) {
   require_model_folder(path);
   if (fs::exists(path / "manifest.json")) {
-    require<CheckpointError>(!step || path.filename() == step_folder_name(*step), path.string(), ": got a checkpoint and step ",
-                             step.value_or(0), "; need a run to choose a step from");
+    require<CheckpointError>(!step || path.filename() == step_folder_name(*step), path.string(),
+                             ": got a checkpoint and step ", step.value_or(0), "; need a run to choose a step from");
     return path;
   }
   const auto steps = saved_steps(path);
   if (steps.empty()) require_one_whole(path);
   if (!step) {
-    require<CheckpointError>(!steps.empty(), path.string(), ": got a folder without a whole checkpoint; need a checkpoint, a run that has one, or a Hugging Face folder");
+    require<CheckpointError>(
+        !steps.empty(), path.string(),
+        ": got a folder without a whole checkpoint; need a checkpoint, a run that has one, or a Hugging Face folder");
     step = steps.back();
     warn_of_later_ones(path, *step);
   }
   const fs::path found = path / "checkpoints" / step_folder_name(*step);
-  if (fs::is_directory(found)) verify_folder(found, /*deep=*/false);  // one that is not whole is none of the saved steps: how it is damaged is said
+  if (fs::is_directory(found))
+    verify_folder(found,
+                  /*deep=*/false);  // one that is not whole is none of the saved steps: how it is damaged is said
   std::string known;
   for (const int64_t saved : steps) add_to_list(known, std::to_string(saved));
-  require<CheckpointError>(std::find(steps.begin(), steps.end(), *step) != steps.end(), path.string(), ": got step ", *step,
-                           "; need one of the saved steps: ", known.empty() ? "none" : known);
+  require<CheckpointError>(std::find(steps.begin(), steps.end(), *step) != steps.end(), path.string(), ": got step ",
+                           *step, "; need one of the saved steps: ", known.empty() ? "none" : known);
   return found;
 }
 
@@ -115,7 +121,8 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
 std::vector<std::string> tokenizers_of(const ModelSource& source) {
   std::set<std::string> out;
   if (source.kind != "checkpoint") {
-    if (const fs::path file = source.folder / "tokenizer.model"; fs::is_regular_file(file)) out.insert(sha256_file(file));
+    if (const fs::path file = source.folder / "tokenizer.model"; fs::is_regular_file(file))
+      out.insert(sha256_file(file));
     return {out.begin(), out.end()};
   }
   with_path_as<CheckpointError>(source.folder / "state.json", [&] {
@@ -127,10 +134,15 @@ std::vector<std::string> tokenizers_of(const ModelSource& source) {
 }
 
 Json folder_record(const fs::path& folder, const Json* known) {
-  if (!is_hf_folder(folder)) return Json::Object{{"hash", "sha256:" + sha256_file(folder / "manifest.json")}, {"names", "manifest.json\n"}, {"files", Json::array()}};
+  if (!is_hf_folder(folder))
+    return Json::Object{{"hash", "sha256:" + sha256_file(folder / "manifest.json")},
+                        {"names", "manifest.json\n"},
+                        {"files", Json::array()}};
   std::vector<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.is_regular_file() && (entry.path().extension() == ".safetensors" || entry.path().filename() == "config.json")) paths.push_back(entry.path());
+    if (entry.is_regular_file() &&
+        (entry.path().extension() == ".safetensors" || entry.path().filename() == "config.json"))
+      paths.push_back(entry.path());
   std::sort(paths.begin(), paths.end());
   std::string names;
   std::vector<FileStamp> stamps;
@@ -139,12 +151,14 @@ Json folder_record(const fs::path& folder, const Json* known) {
     stamps.push_back(stamp_of(path));
   }
   const Json* known_names = known != nullptr ? known->find("names") : nullptr;
-  if (known_names != nullptr && *known_names == Json(names) && stamps_from_json(known->at("files")) == stamps) return *known;
+  if (known_names != nullptr && *known_names == Json(names) && stamps_from_json(known->at("files")) == stamps)
+    return *known;
   std::vector<MappedFile> files;
   std::vector<const MappedFile*> mapped;
   files.reserve(paths.size());
   for (const auto& path : paths) mapped.push_back(&files.emplace_back(path));
-  return Json::Object{{"hash", content_hash(mapped, "reading " + folder.string())}, {"names", names}, {"files", to_json(stamps)}};
+  return Json::Object{
+      {"hash", content_hash(mapped, "reading " + folder.string())}, {"names", names}, {"files", to_json(stamps)}};
 }
 
 std::string folder_identity_v1(const fs::path& folder) {
@@ -165,12 +179,12 @@ ops::Params read_params(const fs::path& file, const model::ModelConfig& config) 
   for (const auto& spec : model::parameter_table(config)) {
     const auto* entry = tensors.find(spec.name);
     require<CheckpointError>(entry != nullptr, file.string(), ": got no tensor '", spec.name, "'; need it");
-    require<CheckpointError>(entry->shape == spec.shape, file.string(), ": got '", spec.name, "' of shape ", Json(entry->shape).dump(), "; need ",
-                             Json(spec.shape).dump());
+    require<CheckpointError>(entry->shape == spec.shape, file.string(), ": got '", spec.name, "' of shape ",
+                             Json(entry->shape).dump(), "; need ", Json(spec.shape).dump());
     params.add(spec.name, tensors.load(spec.name).to(at::kFloat));
   }
-  require<CheckpointError>(tensors.entries().size() == params.size(), file.string(), ": got ", tensors.entries().size(), " tensors; need the ",
-                           params.size(), " of the model");
+  require<CheckpointError>(tensors.entries().size() == params.size(), file.string(), ": got ", tensors.entries().size(),
+                           " tensors; need the ", params.size(), " of the model");
   return params;
 }
 

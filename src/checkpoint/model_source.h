@@ -30,16 +30,18 @@ fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step);
 // Reads configuration only. Verifies the manifest's names and sizes (deep: hashes too).
 ModelSource open_model(const fs::path& path, std::optional<int64_t> step = std::nullopt, bool deep = true);
 
-// SHA-256 of each tokenizer that the model is known to be trained with: of the sets that its phases drew from, or of the tokenizer.model in a
-// Hugging Face folder. Empty when nothing says it.
+// SHA-256 of each tokenizer that the model is known to be trained with: of the sets that its phases drew from, or of
+// the tokenizer.model in a Hugging Face folder. Empty when nothing says it.
 std::vector<std::string> tokenizers_of(const ModelSource& source);
 
-// What a folder holds, whatever its place: {"hash": …, "names": …, "files": stamps}. Of a checkpoint the hash is that of its manifest, which
-// has those of all files. Of a Hugging Face folder it is core's content_hash of config.json and of each .safetensors file in the order of
-// names; it is taken from `known`, a record of an earlier look, where that has the names and stamps of now.
+// What a folder holds, whatever its place: {"hash": …, "names": …, "files": stamps}. Of a checkpoint the hash is that
+// of its manifest, which has those of all files. Of a Hugging Face folder it is core's content_hash of config.json and
+// of each .safetensors file in the order of names; it is taken from `known`, a record of an earlier look, where that
+// has the names and stamps of now.
 Json folder_record(const fs::path& folder, const Json* known = nullptr);
 
-// The same as earlier versions recorded it: a text, of a Hugging Face folder a hash of config.json and of names and sizes alone.
+// The same as earlier versions recorded it: a text, of a Hugging Face folder a hash of config.json and of names and
+// sizes alone.
 std::string folder_identity_v1(const fs::path& folder);
 
 ops::Params load_params(const ModelSource& source);  // fp32, CPU, in the order of the parameter table

@@ -19,13 +19,16 @@ using evenkeel::testing::TemporaryFolder;
 using ::testing::HasSubstr;
 
 model::ModelConfig tiny_model(const std::string& extra = "") {
-  return model::read_model_config(parse_toml("vocab_size = 11\nd_model = 8\nn_layers = 1\nn_heads = 2\nn_experts = 3\ntop_k = 2\nd_expert = 4\n" + extra, "m", ""));
+  return model::read_model_config(parse_toml(
+      "vocab_size = 11\nd_model = 8\nn_layers = 1\nn_heads = 2\nn_experts = 3\ntop_k = 2\nd_expert = 4\n" + extra, "m",
+      ""));
 }
 
 class ModelSourceTest : public ::testing::Test {
  protected:
   // A whole checkpoint of `step` with the tensors of init_params, changed by `change`.
-  fs::path save(int64_t step, const std::function<void(NamedTensors&)>& change = {}, const std::string& state = "") const {
+  fs::path save(int64_t step, const std::function<void(NamedTensors&)>& change = {},
+                const std::string& state = "") const {
     NamedTensors tensors;
     for (const auto& [name, tensor] : model::init_params(config_, 1)) tensors.emplace_back(name, tensor);
     if (change) change(tensors);
@@ -53,8 +56,10 @@ TEST_F(ModelSourceTest, ARunIsItsLastCheckpointUnlessAStepIsNamed) {
   const fs::path third = run / "checkpoints" / "step-00000003";
   EXPECT_EQ(find_checkpoint(third, std::nullopt), third);
   EXPECT_EQ(find_checkpoint(third, 3), third);
-  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(third, 4); }), HasSubstr("need a run to choose a step from"));
-  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(run, 4); }), HasSubstr("got step 4; need one of the saved steps: 3, 12"));
+  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(third, 4); }),
+              HasSubstr("need a run to choose a step from"));
+  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(run, 4); }),
+              HasSubstr("got step 4; need one of the saved steps: 3, 12"));
 }
 
 TEST_F(ModelSourceTest, ADamagedStateIsNamedOnce) {
@@ -110,13 +115,19 @@ TEST_F(ModelSourceTest, SaysWhetherDocumentsWereSeparate) {
 // Who copies a step from a page and trains for another number of steps.
 TEST_F(ModelSourceTest, NamesTheCheckpointsThatAreThere) {
   for (const char* name : {"step-00000052", "step-00000032"}) make_folders(folder_ / "run" / "checkpoints" / name);
-  EXPECT_THAT(message_of<CheckpointError>([&] { open_model(folder_ / "run" / "checkpoints" / "step-00000977"); }), HasSubstr("no such folder; need a checkpoint, run or Hugging Face folder; the run has step-00000032, step-00000052"));
+  EXPECT_THAT(
+      message_of<CheckpointError>([&] { open_model(folder_ / "run" / "checkpoints" / "step-00000977"); }),
+      HasSubstr(
+          "no such folder; need a checkpoint, run or Hugging Face folder; the run has step-00000032, step-00000052"));
 }
 
 TEST_F(ModelSourceTest, RefusesFoldersWithoutACheckpoint) {
-  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_ / "nowhere", std::nullopt); }), HasSubstr("no such folder"));
-  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_.path(), std::nullopt); }), HasSubstr("without a whole checkpoint"));
-  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_.path(), 3); }), HasSubstr("need one of the saved steps: none"));
+  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_ / "nowhere", std::nullopt); }),
+              HasSubstr("no such folder"));
+  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_.path(), std::nullopt); }),
+              HasSubstr("without a whole checkpoint"));
+  EXPECT_THAT(message_of<CheckpointError>([&] { find_checkpoint(folder_.path(), 3); }),
+              HasSubstr("need one of the saved steps: none"));
 }
 
 TEST_F(ModelSourceTest, OpensACheckpointWithItsModelAndLength) {
@@ -127,7 +138,8 @@ TEST_F(ModelSourceTest, OpensACheckpointWithItsModelAndLength) {
   EXPECT_EQ(source.sequence_length, 64);
   EXPECT_EQ(model::model_config_json(source.config), model::model_config_json(config_));
   const auto params = load_params(source);
-  for (const auto& [name, tensor] : model::init_params(config_, 1)) EXPECT_TRUE(same_bits(params.at(name), tensor)) << name;
+  for (const auto& [name, tensor] : model::init_params(config_, 1))
+    EXPECT_TRUE(same_bits(params.at(name), tensor)) << name;
 }
 
 TEST_F(ModelSourceTest, WiderTypesAreReadAsFp32) {
@@ -135,7 +147,8 @@ TEST_F(ModelSourceTest, WiderTypesAreReadAsFp32) {
     for (auto& [name, tensor] : tensors) tensor = tensor.to(at::kBFloat16);
   });
   const auto params = load_params(open_model(path));
-  for (const auto& [name, tensor] : model::init_params(config_, 1)) EXPECT_TRUE(same_bits(params.at(name), tensor.to(at::kBFloat16).to(at::kFloat))) << name;
+  for (const auto& [name, tensor] : model::init_params(config_, 1))
+    EXPECT_TRUE(same_bits(params.at(name), tensor.to(at::kBFloat16).to(at::kFloat))) << name;
 }
 
 TEST_F(ModelSourceTest, RefusesTensorsThatAreNotTheModels) {
@@ -144,8 +157,10 @@ TEST_F(ModelSourceTest, RefusesTensorsThatAreNotTheModels) {
     return message_of<CheckpointError>([&] { load_params(open_model(path)); });
   };
   EXPECT_THAT(refusal([](auto& tensors) { tensors.pop_back(); }), HasSubstr("got no tensor 'head.weight'"));
-  EXPECT_THAT(refusal([](auto& tensors) { tensors.back().second = tensors.back().second.t().contiguous(); }), HasSubstr("got 'head.weight' of shape [8,11]; need [11,8]"));
-  EXPECT_THAT(refusal([](auto& tensors) { tensors.emplace_back("extra", tensors[0].second); }), HasSubstr("tensors; need the"));
+  EXPECT_THAT(refusal([](auto& tensors) { tensors.back().second = tensors.back().second.t().contiguous(); }),
+              HasSubstr("got 'head.weight' of shape [8,11]; need [11,8]"));
+  EXPECT_THAT(refusal([](auto& tensors) { tensors.emplace_back("extra", tensors[0].second); }),
+              HasSubstr("tensors; need the"));
 }
 
 TEST_F(ModelSourceTest, RefusesADamagedCheckpoint) {
@@ -168,7 +183,8 @@ TEST_F(HfSource, AHuggingFaceFolderIsReadByItsFamily) {
   EXPECT_EQ(source.sequence_length, 64);  // max_position_embeddings
   EXPECT_TRUE(source.state.is_null());
   EXPECT_TRUE(same_bits(load_params(source).at("embedding.weight"), tensor("model.embed_tokens.weight")));
-  EXPECT_THAT(message_of<CheckpointError>([&] { open_model(folder_, 3); }), HasSubstr("a Hugging Face folder and a step"));
+  EXPECT_THAT(message_of<CheckpointError>([&] { open_model(folder_, 3); }),
+              HasSubstr("a Hugging Face folder and a step"));
   set("max_position_embeddings", 131072);
   write();
   EXPECT_EQ(open_model(folder_).sequence_length, 2048);

@@ -5,7 +5,9 @@
 
 namespace evenkeel::checkpoint {
 
-std::string router_state_name(size_t index, const std::string& name) { return "router_state." + std::to_string(index) + "." + name; }
+std::string router_state_name(size_t index, const std::string& name) {
+  return "router_state." + std::to_string(index) + "." + name;
+}
 
 std::vector<ops::Params> read_router_states(const fs::path& folder, const model::Transformer& model) {
   const auto states = model.initial_router_states();  // for names, shapes and types
@@ -20,9 +22,10 @@ std::vector<ops::Params> read_router_states(const fs::path& folder, const model:
     for (const auto& [name, initial] : states[index]) {
       const std::string key = router_state_name(index, name);
       auto tensor = tensors.load(key);
-      require<CheckpointError>(tensor.sizes() == initial.sizes() && tensor.scalar_type() == initial.scalar_type(), file.string(), ": got '", key, "' ",
-                               c10::toString(tensor.scalar_type()), " ", Json(tensor.sizes().vec()).dump(), "; need ",
-                               c10::toString(initial.scalar_type()), " ", Json(initial.sizes().vec()).dump());
+      require<CheckpointError>(tensor.sizes() == initial.sizes() && tensor.scalar_type() == initial.scalar_type(),
+                               file.string(), ": got '", key, "' ", c10::toString(tensor.scalar_type()), " ",
+                               Json(tensor.sizes().vec()).dump(), "; need ", c10::toString(initial.scalar_type()), " ",
+                               Json(initial.sizes().vec()).dump());
       loaded.add(name, std::move(tensor));
     }
     out.push_back(std::move(loaded));

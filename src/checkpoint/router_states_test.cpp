@@ -20,8 +20,10 @@ using testing::TemporaryFolder;
 
 // Layers 0 and 2 of three have experts.
 model::Transformer model_with(const std::string& router, int64_t top_k = 2) {
-  const std::string keys = "vocab_size = 11\nd_model = 8\nn_layers = 3\nn_heads = 2\nd_ff = 4\nn_experts = 4\nd_expert = 3\nmoe_layers = [0, 2]\ntop_k = " +
-                           std::to_string(top_k) + "\nrouter = {kind = \"" + router + "\"}";
+  const std::string keys =
+      "vocab_size = 11\nd_model = 8\nn_layers = 3\nn_heads = 2\nd_ff = 4\nn_experts = 4\nd_expert = 3\nmoe_layers = "
+      "[0, 2]\ntop_k = " +
+      std::to_string(top_k) + "\nrouter = {kind = \"" + router + "\"}";
   return model::Transformer(model::read_model_config(parse_toml(keys, "recipe.toml", "")));
 }
 
@@ -45,7 +47,8 @@ TEST(RouterStates, ComeBackAsTheyWereWithTheirTypes) {
     ASSERT_EQ(loaded.size(), 2u);
     for (size_t layer = 0; layer < 2; ++layer) {
       ASSERT_EQ(loaded[layer].size(), states[layer].size());
-      for (const auto& [name, tensor] : states[layer]) EXPECT_TRUE(same_bits(loaded[layer].at(name), tensor)) << router << " " << name;
+      for (const auto& [name, tensor] : states[layer])
+        EXPECT_TRUE(same_bits(loaded[layer].at(name), tensor)) << router << " " << name;
     }
   }
 }
@@ -62,8 +65,10 @@ TEST(RouterStates, OfAnotherShapeTypeOrNoneAreRefused) {
     write_states(folder, states);
     return message_of<CheckpointError>([&] { read_router_states(folder.path(), model); });
   };
-  EXPECT_THAT(message_with("bias", at::zeros({5}, at::kFloat)), HasSubstr("optimizer.safetensors: got 'router_state.1.bias' Float [5]; need Float [4]"));
-  EXPECT_THAT(message_with("tokens", at::zeros({1}, at::kFloat)), HasSubstr("got 'router_state.1.tokens' Float [1]; need Long [1]"));
+  EXPECT_THAT(message_with("bias", at::zeros({5}, at::kFloat)),
+              HasSubstr("optimizer.safetensors: got 'router_state.1.bias' Float [5]; need Float [4]"));
+  EXPECT_THAT(message_with("tokens", at::zeros({1}, at::kFloat)),
+              HasSubstr("got 'router_state.1.tokens' Float [1]; need Long [1]"));
   EXPECT_THAT(message_with("bias", {}), HasSubstr("router_state.1.bias"));
 }
 

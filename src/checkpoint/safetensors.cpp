@@ -152,7 +152,8 @@ at::Tensor SafetensorsFile::load(const std::string& name) const {
 
 at::Tensor SafetensorsFile::load_rows(const std::string& name, int64_t first, int64_t count) const {
   const Entry& entry = entry_of(name);
-  if (entry.shape.empty() || first < 0 || count < 0 || first + count > entry.shape[0]) throw std::logic_error("rows outside tensor " + name);
+  if (entry.shape.empty() || first < 0 || count < 0 || first + count > entry.shape[0])
+    throw std::logic_error("rows outside tensor " + name);
   std::vector<int64_t> shape = entry.shape;
   const size_t row_bytes = entry.shape[0] == 0 ? 0 : (entry.end - entry.begin) / static_cast<size_t>(entry.shape[0]);
   shape[0] = count;

@@ -14,17 +14,12 @@ namespace evenkeel::checkpoint {
 namespace {
 
 constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {
-    {"F64", at::kDouble}, {"F32", at::kFloat}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}, {"I64", at::kLong}, {"I32", at::kInt}, {"I16", at::kShort}, {"I8", at::kChar}, {"U8", at::kByte}, {"BOOL", at::kBool}};
+    {"F64", at::kDouble}, {"F32", at::kFloat}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}, {"I64", at::kLong},
+    {"I32", at::kInt},    {"I16", at::kShort}, {"I8", at::kChar},  {"U8", at::kByte},       {"BOOL", at::kBool}};
 constexpr size_t kMaxDims = 64;
 
 // One place of the header: {"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
-enum class Place { before,
-                   root,
-                   metadata,
-                   tensor,
-                   shape,
-                   offsets,
-                   after };
+enum class Place { before, root, metadata, tensor, shape, offsets, after };
 
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  public:

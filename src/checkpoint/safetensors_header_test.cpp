@@ -26,15 +26,18 @@ TEST(SafetensorsHeader, AnErrorStartsWithTheGivenPlace) {
     parse_safetensors_header(R"({"w":{"dtype":"F32","shape":[true],"data_offsets":[0,4]}})", "x/y.safetensors", 4);
     ADD_FAILURE() << "accepted a boolean as a dim";
   } catch (const CheckpointError& error) {
-    EXPECT_STREQ(error.what(),
-                 "x/y.safetensors: tensor 'w': 'shape': got true; need a list of whole numbers from 0");
+    EXPECT_STREQ(error.what(), "x/y.safetensors: tensor 'w': 'shape': got true; need a list of whole numbers from 0");
   }
 }
 
 TEST(SafetensorsHeader, ANumberBeyondADoubleIsNamedWithItsPlace) {
-  const auto message = [](const std::string& text) { return testing::message_of<CheckpointError>([&] { parse_safetensors_header(text, "x.safetensors", 4); }); };
-  EXPECT_EQ(message(R"({"w":{"dtype":"F32","shape":[1e400],"data_offsets":[0,4]}})"), "x.safetensors: tensor 'w': 'shape': got 1e400; need a list of whole numbers from 0");
-  EXPECT_EQ(message(R"({"w":{"dtype":-1e400}})"), "x.safetensors: tensor 'w': 'dtype': got -1e400; need one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL");
+  const auto message = [](const std::string& text) {
+    return testing::message_of<CheckpointError>([&] { parse_safetensors_header(text, "x.safetensors", 4); });
+  };
+  EXPECT_EQ(message(R"({"w":{"dtype":"F32","shape":[1e400],"data_offsets":[0,4]}})"),
+            "x.safetensors: tensor 'w': 'shape': got 1e400; need a list of whole numbers from 0");
+  EXPECT_EQ(message(R"({"w":{"dtype":-1e400}})"),
+            "x.safetensors: tensor 'w': 'dtype': got -1e400; need one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL");
   EXPECT_EQ(message(R"({"__metadata__":{"a":1e999}})"), "x.safetensors: metadata 'a': got 1e999; need a string");
   EXPECT_EQ(message("1e400"), "x.safetensors: header: got 1e400; need an object");
 }

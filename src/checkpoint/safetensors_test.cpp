@@ -79,7 +79,7 @@ TEST_F(Safetensors, WritesTheBytesOfTheFormat) {
 
 TEST_F(Safetensors, ReadsBackEveryDtypeBitForBit) {
   const at::ScalarType dtypes[] = {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong,
-                                   at::kInt, at::kShort, at::kChar, at::kByte, at::kBool};
+                                   at::kInt,    at::kShort, at::kChar, at::kByte,     at::kBool};
   NamedTensors tensors;
   for (const auto dtype : dtypes)
     tensors.emplace_back(c10::toString(dtype), at::arange(-3, 6).to(dtype).reshape({3, 3}).t());  // not contiguous
@@ -144,7 +144,8 @@ TEST_F(Safetensors, RefusesToWriteANameTwiceOrAnUnknownDtype) {
 }
 
 TEST_F(Safetensors, RefusesHeaderLengthsThatTheFileCannotHold) {
-  for (const uint64_t length : {uint64_t{0}, uint64_t{1}, uint64_t{3}, uint64_t{100'000'001}, ~uint64_t{0}, uint64_t{1} << 63}) {
+  for (const uint64_t length :
+       {uint64_t{0}, uint64_t{1}, uint64_t{3}, uint64_t{100'000'001}, ~uint64_t{0}, uint64_t{1} << 63}) {
     write_bytes(path_, length_bytes(length) + "{}");
     EXPECT_NE(error_of_opening().find("got header length " + std::to_string(length)), std::string::npos) << length;
   }
@@ -169,7 +170,8 @@ TEST_F(Safetensors, RefusesWhatIsNoHeader) {
   expect_refused(R"({"__metadata__":{"k":"1","k":"2"}})", 0, "twice");
   expect_refused(R"({"w":{"dtype":"F32","shape":[1]}})", 4, "key missing");
   expect_refused(R"({"w":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4, "got it twice");
-  expect_refused(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"order":"C"}})", 4, "'order': got an unknown key");
+  expect_refused(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"order":"C"}})", 4,
+                 "'order': got an unknown key");
   expect_refused(R"({"w":{"dtype":"F32","shape":[[1]],"data_offsets":[0,4]}})", 4, "'shape': got an array");
   expect_refused(std::string(500, '[') + std::string(500, ']'), 0, "got an array; need an object");
 }
@@ -184,7 +186,8 @@ TEST_F(Safetensors, RefusesWrongDtypesAndShapes) {
   expect_refused(R"({"w":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,4]}})", 4, "below 2^63");
   expect_refused(R"({"w":{"dtype":"F64","shape":[2305843009213693952],"data_offsets":[0,4]}})", 4, "below 2^63");
   expect_refused(R"({"w":{"dtype":"U8","shape":[0,9223372036854775807,9],"data_offsets":[0,0]}})", 0, "below 2^63");
-  expect_refused(R"({"w":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,4]}})", 4, "got 18446744073709551615");
+  expect_refused(R"({"w":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,4]}})", 4,
+                 "got 18446744073709551615");
   std::string dims = "1";
   for (int i = 0; i < 64; ++i) dims += ",1";
   expect_refused(R"({"w":{"dtype":"U8","shape":[)" + dims + R"(],"data_offsets":[0,1]}})", 1, "more than 64 numbers");
@@ -312,9 +315,11 @@ TEST_F(Safetensors, AFileThatGetsShorterIsNoWeights) {
     fs::resize_file(path_, static_cast<uintmax_t>(bytes));
     file.load("w");
   };
-  EXPECT_EXIT(load_cut(5000), testing::ExitedWithCode(4), "model.safetensors: got 5000 bytes while it is read; need the 262");
+  EXPECT_EXIT(load_cut(5000), testing::ExitedWithCode(4),
+              "model.safetensors: got 5000 bytes while it is read; need the 262");
   write_safetensors(path_, {{"w", at::zeros({1 << 16})}}, {});
-  EXPECT_THROW(load_cut(static_cast<int64_t>(fs::file_size(path_)) - 1), MachineError);  // within the last page: no fault
+  EXPECT_THROW(load_cut(static_cast<int64_t>(fs::file_size(path_)) - 1),
+               MachineError);  // within the last page: no fault
 }
 
 }  // namespace

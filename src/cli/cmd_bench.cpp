@@ -31,8 +31,10 @@ int cmd_bench(Options& options) {
     std::cout << result.dump(1) << "\n";
     return 0;
   }
-  std::cout << human_count(result.at("tokens_per_second").as_double()) << " tokens/s, step " << three_digits(result.at("step_seconds").at("median").as_double()) << " s (median), "
-            << three_digits(result.at("gflops").as_double()) << " of " << three_digits(result.at("gemm_peak_gflops").as_double()) << " GFLOP/s, peak memory "
+  std::cout << human_count(result.at("tokens_per_second").as_double()) << " tokens/s, step "
+            << three_digits(result.at("step_seconds").at("median").as_double()) << " s (median), "
+            << three_digits(result.at("gflops").as_double()) << " of "
+            << three_digits(result.at("gemm_peak_gflops").as_double()) << " GFLOP/s, peak memory "
             << human_bytes(result.at("peak_rss_bytes").as_double()) << "\n";
   return 0;
 }

@@ -14,7 +14,8 @@ namespace evenkeel::cli {
 
 namespace {
 
-// "  MRI 0.214 ± 0.006 (mean over MoE layers; most 0.340 ± 0.012, layer 2)  dead experts 3 of 128"; nothing for a dense model.
+// "  MRI 0.214 ± 0.006 (mean over MoE layers; most 0.340 ± 0.012, layer 2)  dead experts 3 of 128"; nothing for a dense
+// model.
 std::string routing_text(const train::EvalResult& result) {
   if (result.routing.empty()) return "";
   double sum = 0;
@@ -28,7 +29,9 @@ std::string routing_text(const train::EvalResult& result) {
     n_experts += counts.n_experts;
     if (layers.back().mri > layers[most].mri) most = layers.size() - 1;
   }
-  return join_parts("  MRI ", with_error(sum / static_cast<double>(layers.size()), result.mri_se), " (mean over MoE layers; most ", with_error(layers[most].mri, result.layer_mri_se[most]), ", layer ", layers[most].layer, ")  dead experts ", n_dead, " of ", n_experts);
+  return join_parts("  MRI ", with_error(sum / static_cast<double>(layers.size()), result.mri_se),
+                    " (mean over MoE layers; most ", with_error(layers[most].mri, result.layer_mri_se[most]),
+                    ", layer ", layers[most].layer, ")  dead experts ", n_dead, " of ", n_experts);
 }
 
 const char* cluster_word(const train::EvalOptions& eval) {
@@ -39,7 +42,9 @@ const char* cluster_word(const train::EvalOptions& eval) {
 // One set, with a bar of its own, which ends before its result is printed.
 train::EvalResult evaluate_set(const analysis::LoadedModel& model, const NamedDataset& set, train::EvalOptions eval) {
   const int64_t n_scored = set.dataset.n_tokens() - 1;
-  Progress progress("evaluating", static_cast<double>(eval.max_tokens > 0 ? std::min(eval.max_tokens, n_scored) : n_scored), "tokens");
+  Progress progress("evaluating",
+                    static_cast<double>(eval.max_tokens > 0 ? std::min(eval.max_tokens, n_scored) : n_scored),
+                    "tokens");
   eval.name = set.name;
   eval.progress = [&](int64_t n) { progress.update(static_cast<double>(n), set.name); };
   return train::evaluate(model.model, model.params, model.router_states, set.dataset, eval);
@@ -84,10 +89,17 @@ int cmd_eval(Options& options) {
     const double perplexity = std::exp(result.loss);
     char name[160];
     std::snprintf(name, sizeof name, "%-16s", set.name.c_str());
-    std::cout << name << " loss " << with_error(result.loss, se) << "  perplexity " << with_error(perplexity, se ? std::optional(perplexity * *se) : std::nullopt);
-    if (result.bits_per_byte) std::cout << "  bits per byte " << with_error(*result.bits_per_byte, se ? std::optional(*se * *result.bits_per_byte / result.loss) : std::nullopt);
+    std::cout << name << " loss " << with_error(result.loss, se) << "  perplexity "
+              << with_error(perplexity, se ? std::optional(perplexity * *se) : std::nullopt);
+    if (result.bits_per_byte)
+      std::cout << "  bits per byte "
+                << with_error(*result.bits_per_byte,
+                              se ? std::optional(*se * *result.bits_per_byte / result.loss) : std::nullopt);
     std::cout << routing_text(result) << "  (" << human_count(static_cast<double>(result.n_tokens))
-              << (result.n_tokens == 1 ? " token" : " tokens") << (se ? "; ± is the standard error, by " + std::to_string(result.clusters.size()) + cluster_word(eval) : "") << ")\n";
+              << (result.n_tokens == 1 ? " token" : " tokens")
+              << (se ? "; ± is the standard error, by " + std::to_string(result.clusters.size()) + cluster_word(eval)
+                     : "")
+              << ")\n";
   }
   if (json) std::cout << Json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}}).dump(1) << "\n";
   return 0;

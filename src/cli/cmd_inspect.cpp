@@ -24,8 +24,8 @@ void print_router_states(const checkpoint::ModelSource& source) {
   const auto states = checkpoint::load_router_states(source, model);
   for (size_t index = 0; index < states.size(); ++index)
     for (const auto& [name, tensor] : states[index])
-      std::cout << "  " << checkpoint::router_state_name(index, name) << " " << Json(tensor.sizes().vec()).dump() << ", from "
-                << tensor.min().item<double>() << " to " << tensor.max().item<double>() << "\n";
+      std::cout << "  " << checkpoint::router_state_name(index, name) << " " << Json(tensor.sizes().vec()).dump()
+                << ", from " << tensor.min().item<double>() << " to " << tensor.max().item<double>() << "\n";
 }
 
 void print_model(const std::string& what, const checkpoint::ModelSource& source) {
@@ -33,18 +33,23 @@ void print_model(const std::string& what, const checkpoint::ModelSource& source)
   std::cout << what << ": " << source.folder.string() << "\n"
             << "parameters: " << counts.total << " in all, " << counts.active << " active a token\n"
             << "sequence length: " << source.sequence_length << "\n"
-            << "cache of a sequence of that length: " << human_bytes(4.0 * static_cast<double>(model::cache_floats(source.config, source.sequence_length))) << " in fp32\n"
+            << "cache of a sequence of that length: "
+            << human_bytes(4.0 * static_cast<double>(model::cache_floats(source.config, source.sequence_length)))
+            << " in fp32\n"
             << "model: " << model::model_config_json(source.config).dump(1) << "\n";
   if (source.state.is_null()) return;
-  std::cout << "format: " << source.state.at("format").as_string() << ", step " << source.state.at("step").as_int() << ", " << human_count(source.state.at("tokens").as_double())
-            << " tokens, phase " << source.state.at("phase").as_string() << "\n";
-  for (const auto& spec : model::parameter_table(source.config)) std::cout << "  " << spec.name << " " << Json(spec.shape).dump() << "\n";
+  std::cout << "format: " << source.state.at("format").as_string() << ", step " << source.state.at("step").as_int()
+            << ", " << human_count(source.state.at("tokens").as_double()) << " tokens, phase "
+            << source.state.at("phase").as_string() << "\n";
+  for (const auto& spec : model::parameter_table(source.config))
+    std::cout << "  " << spec.name << " " << Json(spec.shape).dump() << "\n";
   print_router_states(source);
 }
 
 void print_tokenizer(const fs::path& path) {
   const auto tokenizer = data::open_tokenizer(path);
-  std::cout << "SentencePiece model: " << counted(tokenizer->vocab_size(), "piece") << ", SHA-256 " << tokenizer->sha256() << "\n";
+  std::cout << "SentencePiece model: " << counted(tokenizer->vocab_size(), "piece") << ", SHA-256 "
+            << tokenizer->sha256() << "\n";
 }
 
 void print_folder(const fs::path& path) {
@@ -71,7 +76,8 @@ void print_folder(const fs::path& path) {
   std::error_code ignored;
   for (const char* name : {"tokenizer.model", "tokenizer.json"})
     if (fs::exists(path / name, ignored)) return print_tokenizer(path);
-  fail<DataError>(path.string(), ": got a folder that is no checkpoint, run, study or Hugging Face folder; need one of these");
+  fail<DataError>(path.string(),
+                  ": got a folder that is no checkpoint, run, study or Hugging Face folder; need one of these");
 }
 
 std::string start_of(const fs::path& path, size_t most_bytes) {

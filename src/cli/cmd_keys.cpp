@@ -18,13 +18,16 @@ void print_key(const ConfigKey& key) {
 int cmd_keys(Options& options) {
   std::string pattern;
   bool json = false, markdown = false;
-  options.add("PATTERN", pattern, "a part of a key, a kind such as sinkhorn, or a pattern such as 'model.*'; where no key fits, words of a meaning; none: every key");
+  options.add("PATTERN", pattern,
+              "a part of a key, a kind such as sinkhorn, or a pattern such as 'model.*'; where no key fits, words of a "
+              "meaning; none: every key");
   options.flag("--json", json, "one JSON document on stdout");
   options.flag("--markdown", markdown, "the text of docs/recipe.md");
   options.example("evenkeel keys replay");
   if (!options.parse()) return 0;
   require<ConfigError>(!(json && markdown), "--markdown: got it beside --json; need one of them");
-  require<ConfigError>(!markdown || pattern.empty(), "--markdown: got it with the pattern '", pattern, "'; need it alone, since the page has every key");
+  require<ConfigError>(!markdown || pattern.empty(), "--markdown: got it with the pattern '", pattern,
+                       "'; need it alone, since the page has every key");
   const auto all = study::recipe_keys();
   const auto keys = pattern.empty() ? all : matching_keys(all, pattern);
   if (markdown) {

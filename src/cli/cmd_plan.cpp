@@ -40,7 +40,8 @@ std::vector<std::string> warnings_of(const train::Forecast& run, const std::stri
   return out;
 }
 
-Json plan_json(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run, const std::vector<std::string>& messages) {
+Json plan_json(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run,
+               const std::vector<std::string>& messages) {
   const auto counts = model::count_parameters(config.model);
   const double forward = model::forward_flops_per_token(config.model, config.train.sequence_length);
   const int64_t steps = config.total_steps(), tokens = steps * config.tokens_per_step();
@@ -84,8 +85,9 @@ void print_phase(const train::RunConfig& config, size_t index, const train::Fore
   const auto& cost = run.phases[index];
   const auto schedule = train::phase_schedule(config, phase);
   std::cout << "phase        " << cost.name << ": " << counted(cost.steps, "step") << ", " << human_count(cost.tokens)
-            << " tokens, " << human_seconds(cost.seconds()) << ", lr " << three_digits(schedule->rate(1)) << " at step 1, "
-            << three_digits(schedule->rate((cost.steps + 1) / 2)) << " at half, " << three_digits(schedule->rate(cost.steps)) << " at the end\n";
+            << " tokens, " << human_seconds(cost.seconds()) << ", lr " << three_digits(schedule->rate(1))
+            << " at step 1, " << three_digits(schedule->rate((cost.steps + 1) / 2)) << " at half, "
+            << three_digits(schedule->rate(cost.steps)) << " at the end\n";
   for (const auto& use : cost.sources) {
     std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << use.path;
     if (use.data_tokens == 0) {
@@ -112,16 +114,18 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
             << " active a token; without embeddings " << count("parameters", "total_without_embeddings") << " and "
             << count("parameters", "active_without_embeddings") << "\n"
             << "FLOPs        " << count("flops_per_token", "training")
-            << " a token in training; the run: " << count("run", "steps") << (config.total_steps() == 1 ? " step, " : " steps, ") << count("run", "tokens")
-            << " tokens, " << three_digits(plan.at("run").at("training_flops").as_double()) << " FLOP\n";
+            << " a token in training; the run: " << count("run", "steps")
+            << (config.total_steps() == 1 ? " step, " : " steps, ") << count("run", "tokens") << " tokens, "
+            << three_digits(plan.at("run").at("training_flops").as_double()) << " FLOP\n";
   print_memory(plan.at("memory"));
   const Json& time = plan.at("time");
   std::cout << "time         " << (rate.source == "bound" ? "at least " : "") << human_seconds(run.seconds())
             << ", of it evaluation " << human_seconds(time.at("evaluation_seconds").as_double()) << ", checkpoints "
-            << human_seconds(time.at("checkpoint_seconds").as_double()) << "; a step takes " << three_digits(rate.step_seconds)
-            << " s, " << human_count(time.at("tokens_per_second").as_double()) << " tokens/s (" << rate.note << ")\n"
-            << "disk         " << human_bytes(plan.at("disk").at("bytes").as_double()) << ": " << counted(run.checkpoints, "checkpoint") << " of " << human_bytes(run.checkpoint_bytes)
-            << "\n";
+            << human_seconds(time.at("checkpoint_seconds").as_double()) << "; a step takes "
+            << three_digits(rate.step_seconds) << " s, " << human_count(time.at("tokens_per_second").as_double())
+            << " tokens/s (" << rate.note << ")\n"
+            << "disk         " << human_bytes(plan.at("disk").at("bytes").as_double()) << ": "
+            << counted(run.checkpoints, "checkpoint") << " of " << human_bytes(run.checkpoint_bytes) << "\n";
   for (size_t i = 0; i < config.phases.size(); ++i) print_phase(config, i, run);
 }
 
@@ -188,7 +192,8 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     flops += plan.at("run").at("training_flops").as_double();
     seconds += arm_seconds;
     bytes += plan.at("disk").at("bytes").as_double();
-    for (const auto& message : messages) warnings.insert("arm " + arm.group + ": " + message);  // once for all of its seeds
+    for (const auto& message : messages)
+      warnings.insert("arm " + arm.group + ": " + message);  // once for all of its seeds
     plan["shared_phases"] = static_cast<int64_t>(n_shared);
     plan["own_seconds"] = arm_seconds;
     if (!options.json)
@@ -208,8 +213,8 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
               << "\n";
   } else {
     std::cout
-        << "in all " << counted(static_cast<int64_t>(study.arms.size()), "arm") << ", " << human_seconds(seconds) << " one after the other, at most "
-        << human_bytes(bytes) << " of disk, " << three_digits(flops)
+        << "in all " << counted(static_cast<int64_t>(study.arms.size()), "arm") << ", " << human_seconds(seconds)
+        << " one after the other, at most " << human_bytes(bytes) << " of disk, " << three_digits(flops)
         << " FLOP (phases that arms share are computed once and in the time once; in the FLOP they count for each)\n";
   }
   std::cout.flush();
@@ -232,8 +237,8 @@ int cmd_plan(Options& options) {
   list_choices(options);
   options.example("evenkeel plan recipes/paper/granular-2b.toml");
   if (!options.parse()) return 0;
-  require<ConfigError>(!plan.gflops || (*plan.gflops >= 1e-3 && *plan.gflops <= 1e15), "--gflops: got ", plan.gflops.value_or(0),
-                       "; need 0.001 to 1e15, or no --gflops, to have the rate measured here");
+  require<ConfigError>(!plan.gflops || (*plan.gflops >= 1e-3 && *plan.gflops <= 1e15), "--gflops: got ",
+                       plan.gflops.value_or(0), "; need 0.001 to 1e15, or no --gflops, to have the rate measured here");
   const ConfigNode root = read_recipe(plan.recipe, plan.overrides);
   if (root.find("study") != nullptr) return plan_study(study::read_study(root), plan);
   return plan_run(root, plan);

@@ -17,15 +17,18 @@ int cmd_prepare(Options& options) {
   options.add("--document-separator", prepare.reader.document_separator,
               "of .txt: blank-line, newline, none (a file is a document), or any string");
   options.add("--text-field", prepare.reader.text_field, "field of the JSON records (default text)");
-  options.flag("--keep-cr", prepare.reader.keeps_carriage_returns, "keep line ends CR LF and CR as they are (default: LF)");
+  options.flag("--keep-cr", prepare.reader.keeps_carriage_returns,
+               "keep line ends CR LF and CR as they are (default: LF)");
   options.flag("--skip-bad", prepare.skips_bad, "pass over damaged lines and list them in PREFIX.skipped.jsonl");
   options.add("--eod", prepare.eod, "end-of-document token, its id, or none (default: what the tokenizer names)");
   options.add("--holdout", prepare.holdout_fraction, "fraction of the documents for PREFIX-heldout");
   options.add("--threads", prepare.n_threads, kThreads, "0 = the cores that this process may use");
   options.example("evenkeel prepare --tokenizer tok.model --out data/en --holdout 0.01 en.txt.xz");
   if (!options.parse()) return 0;
-  require<ConfigError>(prepare.holdout_fraction >= 0 && prepare.holdout_fraction < 1, "--holdout: got ", prepare.holdout_fraction, "; need 0 <= F < 1");
-  require<ConfigError>(!prepare.reader.document_separator.empty(), "--document-separator: got ''; need blank-line, newline, none or a string");
+  require<ConfigError>(prepare.holdout_fraction >= 0 && prepare.holdout_fraction < 1, "--holdout: got ",
+                       prepare.holdout_fraction, "; need 0 <= F < 1");
+  require<ConfigError>(!prepare.reader.document_separator.empty(),
+                       "--document-separator: got ''; need blank-line, newline, none or a string");
   const auto tokenizer = data::open_tokenizer(tokenizer_path);
   const auto prepared = data::prepare(*tokenizer, {inputs.begin(), inputs.end()}, out, prepare);
   for (const auto& sentence : data::sentences(prepared, out, prepare.reader)) log_info(sentence);

@@ -8,7 +8,8 @@
 namespace evenkeel::cli {
 namespace {
 
-std::vector<int32_t> encoded(const data::Tokenizer& tokenizer, const std::string& text, bool add_special, const std::string& where) {
+std::vector<int32_t> encoded(const data::Tokenizer& tokenizer, const std::string& text, bool add_special,
+                             const std::string& where) {
   try {
     return tokenizer.encode(text, add_special);
   } catch (const DataError& error) {
@@ -35,7 +36,8 @@ int cmd_tokenize(Options& options) {
   bool no_special = false, decodes = false, keeps_cr = false;
   options.add("--tokenizer", path, ".model file, or a folder that has one", true);
   options.flag("--no-special", no_special, "adds no BOS or EOS, whatever the tokenizer's files say");
-  options.flag("--keep-cr", keeps_cr, "keep the CR of line ends CR LF as text (default: dropped, as prepare reads them)");
+  options.flag("--keep-cr", keeps_cr,
+               "keep the CR of line ends CR LF as text (default: dropped, as prepare reads them)");
   options.flag("--decode", decodes, "reads JSON arrays of ids, prints one JSON string a line");
   options.example("echo 'Hello world' | evenkeel tokenize --tokenizer tok.model");
   if (!options.parse()) return 0;
@@ -56,7 +58,8 @@ int cmd_tokenize(Options& options) {
     require<DataError>(parsed.is_array(), where, ": got ", parsed.kind(), "; need a JSON array of ids");
     std::vector<int32_t> ids;
     for (const auto& id : parsed.as_array()) {
-      require<DataError>(id.is_integer() && id.as_int() >= 0 && id.as_int() < tokenizer->vocab_size(), where, ": got ", id.dump(), "; need ids 0..", tokenizer->vocab_size() - 1);
+      require<DataError>(id.is_integer() && id.as_int() >= 0 && id.as_int() < tokenizer->vocab_size(), where, ": got ",
+                         id.dump(), "; need ids 0..", tokenizer->vocab_size() - 1);
       ids.push_back(static_cast<int32_t>(id.as_int()));
     }
     std::cout << Json(tokenizer->decode(ids)).dump() << "\n";

@@ -20,16 +20,20 @@ int cmd_tokenizer(Options& options) {
   options.add("--out", out, "FILE.model to write", true);
   options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst");
   options.add("--text-field", training.reader.text_field, "field of the JSON records (default text)");
-  options.flag("--keep-cr", training.reader.keeps_carriage_returns, "keep line ends CR LF and CR as they are (default: LF)");
+  options.flag("--keep-cr", training.reader.keeps_carriage_returns,
+               "keep line ends CR LF and CR as they are (default: LF)");
   options.flag("--skip-bad", skips_bad, "pass over damaged lines");
-  options.add("--max-sentences", training.max_sentences, {0, INT64_MAX, "all"}, "train on a sample of this many lines; 0 = all");
+  options.add("--max-sentences", training.max_sentences, {0, INT64_MAX, "all"},
+              "train on a sample of this many lines; 0 = all");
   options.add("--threads", training.n_threads, kThreads, "0 = the cores that this process may use");
   options.example(kExample);
   if (!options.parse()) return 0;
   require<ConfigError>(action != "extend", "tokenizer: got 'extend', which is not there yet; need train");
   require<ConfigError>(action == "train", "tokenizer: got '", action, "'; need train, as in: ", kExample);
-  require<ConfigError>(!inputs.empty(), "tokenizer train: got no INPUT; need one file of text at least, as in: ", kExample);
-  require<ConfigError>(training.kind == "unigram" || training.kind == "bpe", "--kind: got '", training.kind, "'; need unigram or bpe");
+  require<ConfigError>(!inputs.empty(),
+                       "tokenizer train: got no INPUT; need one file of text at least, as in: ", kExample);
+  require<ConfigError>(training.kind == "unigram" || training.kind == "bpe", "--kind: got '", training.kind,
+                       "'; need unigram or bpe");
   if (skips_bad)
     training.reader.on_bad_line = [n = 0](const data::BadLine& line) mutable {
       constexpr int kMostShown = 10;

@@ -17,7 +17,8 @@ struct TraceOptions {
   ModelRunOptions run;
 };
 
-analysis::TraceInfo trace_info(const TraceOptions& options, const analysis::LoadedModel& model, const analysis::Windows& windows) {
+analysis::TraceInfo trace_info(const TraceOptions& options, const analysis::LoadedModel& model,
+                               const analysis::Windows& windows) {
   const auto& config = model.model.config();
   analysis::TraceInfo info;
   info.name = options.name;
@@ -40,17 +41,21 @@ analysis::TraceInfo trace_info(const TraceOptions& options, const analysis::Load
   info.has_logits = options.logits;
   if (const auto* router = model.model.router()) {
     info.exactly_k = router->traits().exactly_k;
-    require<ConfigError>(!options.router_logits || router->traits().has_matrix, "--router-logits: got a model whose routers have none; need a router with a matrix");
+    require<ConfigError>(!options.router_logits || router->traits().has_matrix,
+                         "--router-logits: got a model whose routers have none; need a router with a matrix");
   }
   return info;
 }
 
-void write_trace(const TraceOptions& options, const analysis::LoadedModel& model, analysis::TraceInfo info, analysis::Windows& windows, bool separate_documents) {
-  const analysis::ForwardOptions forward{options.run.batch_size, options.run.router_mode(), separate_documents, options.run.random_seed()};
+void write_trace(const TraceOptions& options, const analysis::LoadedModel& model, analysis::TraceInfo info,
+                 analysis::Windows& windows, bool separate_documents) {
+  const analysis::ForwardOptions forward{options.run.batch_size, options.run.router_mode(), separate_documents,
+                                         options.run.random_seed()};
   std::unique_ptr<analysis::TraceWriter> writer;
   Progress progress("tracing", static_cast<double>(windows.n_tokens()), "tokens");
   int64_t number = 0, n_tokens = 0;
-  for (auto batch = windows.next(forward.batch_size); batch.tokens.size(0) > 0; batch = windows.next(forward.batch_size)) {
+  for (auto batch = windows.next(forward.batch_size); batch.tokens.size(0) > 0;
+       batch = windows.next(forward.batch_size)) {
     const auto seen = analysis::run_forward(model, nullptr, batch, number++, forward);
     if (writer == nullptr) {
       if (!seen.observation.routing.empty()) info.score = seen.observation.routing[0].score;
@@ -80,15 +85,23 @@ int cmd_trace(Options& command) {
   command.example("evenkeel trace runs/first --data data/en-heldout --max-tokens 100000 --out en.safetensors");
   if (!command.parse()) return 0;
   options.run.check();
-  require_own_outputs({{options.out, OutputKind::trace}}, {options.tokens, options.data + ".bin", options.data + ".idx", options.data + ".json"});
-  require<ConfigError>(options.data.empty() != options.tokens.empty(), "trace: got ", options.data.empty() ? "neither --data nor --tokens" : "both --data and --tokens", "; need one of them");
-  require<ConfigError>(options.tokens.empty() || (options.run.sequence_length == 0 && options.run.max_tokens == 0), "--tokens: got --sequence-length or --max-tokens beside it; need the file alone, whose arrays are the windows");
-  if (options.name.empty()) options.name = options.data.empty() ? fs::path(options.tokens).stem().string() : fs::path(options.data).filename().string();
+  require_own_outputs({{options.out, OutputKind::trace}},
+                      {options.tokens, options.data + ".bin", options.data + ".idx", options.data + ".json"});
+  require<ConfigError>(options.data.empty() != options.tokens.empty(), "trace: got ",
+                       options.data.empty() ? "neither --data nor --tokens" : "both --data and --tokens",
+                       "; need one of them");
+  require<ConfigError>(
+      options.tokens.empty() || (options.run.sequence_length == 0 && options.run.max_tokens == 0),
+      "--tokens: got --sequence-length or --max-tokens beside it; need the file alone, whose arrays are the windows");
+  if (options.name.empty())
+    options.name =
+        options.data.empty() ? fs::path(options.tokens).stem().string() : fs::path(options.data).filename().string();
 
   const auto source = open_checked(options.model);
   std::optional<data::IndexedDataset> dataset;
   std::unique_ptr<analysis::Windows> windows;
-  const int64_t sequence_length = options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
+  const int64_t sequence_length =
+      options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
   if (!options.data.empty()) {
     dataset = data::IndexedDataset::open(options.data);
     require_tokenizer_of(source, {data::tokenizer_use("--data", *dataset)}, options.allow_mixed_tokenizers);
@@ -103,7 +116,9 @@ int cmd_trace(Options& command) {
   info.sequence_length = options.data.empty() ? info.length : sequence_length;
   if (const fs::path folder = fs::path(options.out).parent_path(); !folder.empty()) make_folders(folder);
   write_trace(options, model, info, *windows, source.separate_documents);
-  log_info("wrote ", options.out, ": ", human_count(static_cast<double>(windows->n_tokens())), " tokens, ", counted(static_cast<int64_t>(info.layers.size()), "MoE layer"), ", ", human_bytes(static_cast<double>(fs::file_size(options.out))));
+  log_info("wrote ", options.out, ": ", human_count(static_cast<double>(windows->n_tokens())), " tokens, ",
+           counted(static_cast<int64_t>(info.layers.size()), "MoE layer"), ", ",
+           human_bytes(static_cast<double>(fs::file_size(options.out))));
   return 0;
 }
 

@@ -20,7 +20,8 @@ int cmd_train(Options& options) {
   options.add("--out", out, "run folder: empty or new, unless --resume", true);
   options.flag("--resume", train.resume, "go on from the last good checkpoint");
   options.flag("--allow-change", train.allow_change, "resume with a recipe that differs");
-  options.flag("--allow-mixed-tokenizers", allow_mixed, "as train.allow_mixed_tokenizers = true: sets of different tokenizers are no error");
+  options.flag("--allow-mixed-tokenizers", allow_mixed,
+               "as train.allow_mixed_tokenizers = true: sets of different tokenizers are no error");
   options.add("--max-hours", train.max_hours, "save and stop after this time; 0 = no bound");
   options.add("--set", overrides, "key.path=value, above the recipe; repeatable");
   options.add("--seed", seed, {}, "train.seed, above the recipe");
@@ -35,7 +36,8 @@ int cmd_train(Options& options) {
   const ConfigNode root = read_recipe(recipe, overrides, seed);
   auto config = train::read_run_config(root);
   train::resolve_lengths(config);
-  if (const auto warning = model::kept_balance_warning(*root.find("model"), config.model); !warning.empty()) log_warning(warning);
+  if (const auto warning = model::kept_balance_warning(*root.find("model"), config.model); !warning.empty())
+    log_warning(warning);
   train.recipe_text = read_file(recipe);
   config.train.allow_mixed_tokenizers = config.train.allow_mixed_tokenizers || allow_mixed;
   const auto results_time = [&] {
@@ -45,7 +47,8 @@ int cmd_train(Options& options) {
   const auto before = results_time();
   const auto outcome = train::train_run(config, train);
   if (outcome != train::TrainOutcome::finished) return 0;
-  if (results_time() == before && fs::exists(train.run / "report.html")) return 0;  // it was finished: the disk may be read-only
+  if (results_time() == before && fs::exists(train.run / "report.html"))
+    return 0;  // it was finished: the disk may be read-only
   report::write_page({out}, train.run / "report.html");
   log_results(train.run);
   return 0;

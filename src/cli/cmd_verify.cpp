@@ -32,10 +32,13 @@ int64_t verify_run(const fs::path& run) {
   read_toml((run / "recipe.toml").string());
   train::check_run_files(run);
   const fs::path metrics = run / "metrics.jsonl";
-  const int64_t reached = record::last_step_in(metrics), saved = folders.empty() ? 0 : *checkpoint::step_of_name(folders.back().filename().string());
-  require<DataError>(reached >= saved, metrics.string(), ": got lines up to step ", reached, "; need those up to the checkpoint of step ", saved);
+  const int64_t reached = record::last_step_in(metrics),
+                saved = folders.empty() ? 0 : *checkpoint::step_of_name(folders.back().filename().string());
+  require<DataError>(reached >= saved, metrics.string(), ": got lines up to step ", reached,
+                     "; need those up to the checkpoint of step ", saved);
   const bool says_finished = fs::exists(run / "results.json");
-  require<CheckpointError>(!says_finished || saved == reached, (run / "checkpoints").string(), ": got ", folders.empty() ? "no checkpoint" : "a last checkpoint of step " + std::to_string(saved),
+  require<CheckpointError>(!says_finished || saved == reached, (run / "checkpoints").string(), ": got ",
+                           folders.empty() ? "no checkpoint" : "a last checkpoint of step " + std::to_string(saved),
                            " and a run that is finished at step ", reached, "; need its last checkpoint, whole");
   return static_cast<int64_t>(folders.size());
 }
@@ -76,7 +79,9 @@ int cmd_verify(Options& options) {
   } else {
     fail<CheckpointError>(text, ": got neither manifest.json nor resolved.json; need a checkpoint, run or study");
   }
-  require<CheckpointError>(n > 0, text, ": got no checkpoint in it, so there is nothing to verify; need a run or study that has saved one (its command with --resume goes on)");
+  require<CheckpointError>(n > 0, text,
+                           ": got no checkpoint in it, so there is nothing to verify; need a run or study that has "
+                           "saved one (its command with --resume goes on)");
   std::cout << text << ": " << n << (n == 1 ? " checkpoint is" : " checkpoints are") << " whole\n";
   return 0;
 }

@@ -41,7 +41,8 @@ LinesOfRun lines_of(const fs::path& metrics) {
   record::RunReader reader(metrics);
   while (auto line = reader.next()) {
     ++out.n;
-    if (out.phases.empty() || out.phases.back().name != phase_of(*line)) out.phases.push_back({phase_of(*line), 0, 0, 0, {}});
+    if (out.phases.empty() || out.phases.back().name != phase_of(*line))
+      out.phases.push_back({phase_of(*line), 0, 0, 0, {}});
     auto& phase = out.phases.back();
     if (auto* row = std::get_if<record::EvaluationRow>(&*line)) phase.last_eval = std::move(row->eval);
     const auto* step = std::get_if<record::StepRow>(&*line);
@@ -56,17 +57,20 @@ LinesOfRun lines_of(const fs::path& metrics) {
 void print_phases(const std::vector<PhaseLines>& phases) {
   for (const auto& phase : phases) {
     std::cout << "  phase " << phase.name << ":";
-    if (phase.last_step > 0) std::cout << " steps " << phase.first_step << " to " << phase.last_step << ", last loss " << rounded(phase.last_loss, /*decimals=*/4);
+    if (phase.last_step > 0)
+      std::cout << " steps " << phase.first_step << " to " << phase.last_step << ", last loss "
+                << rounded(phase.last_loss, /*decimals=*/4);
     std::cout << "\n";
-    for (const auto& [set, result] : phase.last_eval) std::cout << "    held out " << set << ": loss " << rounded(result.loss, /*decimals=*/4) << "\n";
+    for (const auto& [set, result] : phase.last_eval)
+      std::cout << "    held out " << set << ": loss " << rounded(result.loss, /*decimals=*/4) << "\n";
   }
 }
 }  // namespace
 
 void inspect_dataset(const fs::path& prefix) {
   const auto dataset = data::IndexedDataset::open(prefix);
-  std::cout << "indexed dataset, version 1: " << counted(dataset.n_tokens(), "token") << ", " << counted(dataset.n_documents(), "document")
-            << ", contents " << dataset.contents().hash << "\n";
+  std::cout << "indexed dataset, version 1: " << counted(dataset.n_tokens(), "token") << ", "
+            << counted(dataset.n_documents(), "document") << ", contents " << dataset.contents().hash << "\n";
   const Json description = data::read_description(prefix);
   if (description.is_null()) {
     std::cout << "  no description of evenkeel prepare (" << prefix.string() << ".json) beside it\n";
@@ -144,8 +148,8 @@ void inspect_safetensors(const fs::path& path) {
   if (metadata.contains("n_experts") && metadata.contains("top_k") && file.find("input_ids") != nullptr) {
     const analysis::TraceFile trace(path);
     const auto& info = trace.info();
-    std::cout << "trace of " << info.model << " on " << info.name << ": " << counted(trace.n_tokens(), "token") << " in "
-              << counted(info.n_windows, "window") << ", " << counted(n_of(info.layers), "MoE layer") << ", "
+    std::cout << "trace of " << info.model << " on " << info.name << ": " << counted(trace.n_tokens(), "token")
+              << " in " << counted(info.n_windows, "window") << ", " << counted(n_of(info.layers), "MoE layer") << ", "
               << counted(info.n_experts, "expert") << ", top " << info.top_k << ", mode " << info.mode << "\n";
   }
   std::cout << "safetensors: " << counted(n_of(file.entries()), "tensor") << "\n";

@@ -34,7 +34,9 @@ std::string metrics() {
     row.loss = loss;
     return row;
   };
-  return testing::text_of({step(1, "a", 4.5), step(2, "a", 4.25), testing::made_evaluation(2, "a", {{"en", testing::made_result(4.123456789012345)}}), step(3, "b", 3.5)});
+  return testing::text_of({step(1, "a", 4.5), step(2, "a", 4.25),
+                           testing::made_evaluation(2, "a", {{"en", testing::made_result(4.123456789012345)}}),
+                           step(3, "b", 3.5)});
 }
 
 TEST(Inspect, ShowsThePhasesOfARun) {

@@ -24,7 +24,8 @@ constexpr Command kCommands[] = {EVENKEEL_COMMANDS(X)};
 
 int print_usage() {
   std::cout << "evenkeel " EVENKEEL_VERSION
-               ": trains mixture-of-experts language models, continues their pre-training, and shows what their routers do\n\n"
+               ": trains mixture-of-experts language models, continues their pre-training, and shows what their "
+               "routers do\n\n"
                "Usage: evenkeel COMMAND [ARGS] [OPTIONS]\n\nCommands:\n";
   for (const auto& command : kCommands) {
     std::string name = command.name;
@@ -58,14 +59,17 @@ int run(const std::vector<std::string>& arguments) {
   require<ConfigError>(!is_planned_command(arguments[0]), "command: got '", arguments[0],
                        "', which is not there yet; need one of those that 'evenkeel --help' lists");
   const std::string nearest = nearest_name(arguments[0], names);
-  fail<ConfigError>("command: got '", arguments[0], "'; need ", nearest.empty() ? "one of those that 'evenkeel --help' lists" : "a known one (did you mean '" + nearest + "'?)");
+  fail<ConfigError>(
+      "command: got '", arguments[0], "'; need ",
+      nearest.empty() ? "one of those that 'evenkeel --help' lists" : "a known one (did you mean '" + nearest + "'?)");
 }
 
 }  // namespace
 }  // namespace evenkeel::cli
 
 // Called before the constructors of all libraries.
-[[gnu::section(".preinit_array"), gnu::used]] static void (*before_libraries)(int, char**, char**) = evenkeel::cli::set_openmp_wait;
+[[gnu::section(".preinit_array"), gnu::used]] static void (*before_libraries)(int, char**,
+                                                                              char**) = evenkeel::cli::set_openmp_wait;
 
 int main(int argc, char** argv) {
   try {
@@ -74,7 +78,8 @@ int main(int argc, char** argv) {
     std::cout.flush();
     const bool is_written = std::cout.good() && std::fflush(stdout) == 0;
     if (!is_written && errno == EPIPE) return exit_code;  // a reader such as `head` has what it wants
-    evenkeel::require<evenkeel::MachineError>(is_written, "standard output: got a write that failed; need a reader or room for it");
+    evenkeel::require<evenkeel::MachineError>(is_written,
+                                              "standard output: got a write that failed; need a reader or room for it");
     return exit_code;
   } catch (const std::exception& error) {
     const auto report = evenkeel::describe_error(error);

@@ -19,7 +19,8 @@ constexpr const char* kAllowMixed = "--allow-mixed-tokenizers";
 
 void ModelRunOptions::declare(Options& options, const std::string& seed_help) {
   constexpr int64_t kMost = INT32_MAX;
-  options.add("--sequence-length", sequence_length, {0, kMost, "as the model was trained"}, "tokens a window; 0 = as the model was trained");
+  options.add("--sequence-length", sequence_length, {0, kMost, "as the model was trained"},
+              "tokens a window; 0 = as the model was trained");
   options.add("--max-tokens", max_tokens, {0, INT64_MAX, "all"}, "tokens of each data set; 0 = all");
   options.add("--batch-size", batch_size, {1, kMost}, "windows a forward pass");
   options.add("--dtype", dtype, "fp32 or bf16 weights (router scores are fp32 or wider)");
@@ -41,11 +42,13 @@ double weight_bytes(const checkpoint::ModelSource& source, const ModelRunOptions
 
 checkpoint::ModelSource open_checked(const std::string& path) {
   auto source = checkpoint::open_model(path);
-  train::require_memory(4.0 * static_cast<double>(model::count_parameters(source.config).total), path);  // they are read as fp32
+  train::require_memory(4.0 * static_cast<double>(model::count_parameters(source.config).total),
+                        path);  // they are read as fp32
   return source;
 }
 
-analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name, const ModelRunOptions& options) {
+analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name,
+                                 const ModelRunOptions& options) {
   const auto device = options.find_device();
   const auto dtype = options.dtype == "bf16" ? at::kBFloat16 : at::kFloat;
   model::Transformer model(source.config);
@@ -55,7 +58,8 @@ analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const st
   auto router_states = checkpoint::load_router_states(source, model);
   for (auto& state : router_states) train::set_device(state, device, /*requires_grad=*/false);
   const Json* step = source.state.find("step");
-  return {name, std::move(model), std::move(params), std::move(router_states), step != nullptr ? std::optional(step->as_int()) : std::nullopt};
+  return {name, std::move(model), std::move(params), std::move(router_states),
+          step != nullptr ? std::optional(step->as_int()) : std::nullopt};
 }
 
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, bool allows_mixed_tokenizers) {
@@ -71,17 +75,21 @@ std::vector<data::TokenizerUse> tokenizer_uses(const std::vector<NamedDataset>& 
   return out;
 }
 
-void require_tokenizer_of(const checkpoint::ModelSource& source, const std::vector<data::TokenizerUse>& sets, bool allows_mixed_tokenizers) {
+void require_tokenizer_of(const checkpoint::ModelSource& source, const std::vector<data::TokenizerUse>& sets,
+                          bool allows_mixed_tokenizers) {
   auto uses = train::tokenizer_uses("the model", source);
   if (uses.size() > 1) return;  // it was trained with several, which was allowed
-  const auto described = std::find_if(sets.begin(), sets.end(), [](const data::TokenizerUse& set) { return !set.sha256.empty(); });
+  const auto described =
+      std::find_if(sets.begin(), sets.end(), [](const data::TokenizerUse& set) { return !set.sha256.empty(); });
   if (described != sets.end()) uses.push_back(*described);
-  if (described == sets.end()) uses.insert(uses.end(), sets.begin(), sets.end());  // a note says what their tokenizer is taken for
+  if (described == sets.end())
+    uses.insert(uses.end(), sets.begin(), sets.end());  // a note says what their tokenizer is taken for
   data::require_one_tokenizer(uses, allows_mixed_tokenizers, kAllowMixed);
 }
 
 void check_vocabulary(const data::IndexedDataset& dataset, int64_t vocab_size, int64_t max_tokens) {
-  dataset.check_vocabulary(vocab_size, max_tokens > 0 && max_tokens < dataset.n_tokens() ? max_tokens + 1 : dataset.n_tokens());
+  dataset.check_vocabulary(vocab_size,
+                           max_tokens > 0 && max_tokens < dataset.n_tokens() ? max_tokens + 1 : dataset.n_tokens());
 }
 
 TokenizerOrigin tokenizer_origin(const std::filesystem::path& prefix) {

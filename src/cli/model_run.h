@@ -24,10 +24,12 @@ struct ModelRunOptions {
   at::Device find_device() const;
 };
 
-// The model behind a MODEL argument. ConfigError, before anything is allocated, when its weights do not fit into memory.
+// The model behind a MODEL argument. ConfigError, before anything is allocated, when its weights do not fit into
+// memory.
 checkpoint::ModelSource open_checked(const std::string& path);
 // Its weights in the asked type on the asked device, with its routers' states.
-analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name, const ModelRunOptions& options);
+analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name,
+                                 const ModelRunOptions& options);
 // Bytes of the weights as load_model keeps them.
 double weight_bytes(const checkpoint::ModelSource& source, const ModelRunOptions& options);
 
@@ -36,13 +38,16 @@ struct NamedDataset {
   data::IndexedDataset dataset;
 };
 constexpr const char* kAllowMixedHelp = "sets of different tokenizers, or of another than the model's, are no error";
-// "NAME=PREFIX" values, for --data. DataError for sets of different tokenizers. Needs no model: what the options alone show comes first.
+// "NAME=PREFIX" values, for --data. DataError for sets of different tokenizers. Needs no model: what the options alone
+// show comes first.
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, bool allows_mixed_tokenizers);
 std::vector<data::TokenizerUse> tokenizer_uses(const std::vector<NamedDataset>& sets);  // as "--data NAME"
-// DataError for sets of another tokenizer than the one that the MODEL argument was trained with, as far as that is known. `sets` were held
-// against each other before.
-void require_tokenizer_of(const checkpoint::ModelSource& source, const std::vector<data::TokenizerUse>& sets, bool allows_mixed_tokenizers);
-// DataError for an id outside the vocabulary in what a model run looks at: the whole set, or its first max_tokens (0 = all).
+// DataError for sets of another tokenizer than the one that the MODEL argument was trained with, as far as that is
+// known. `sets` were held against each other before.
+void require_tokenizer_of(const checkpoint::ModelSource& source, const std::vector<data::TokenizerUse>& sets,
+                          bool allows_mixed_tokenizers);
+// DataError for an id outside the vocabulary in what a model run looks at: the whole set, or its first max_tokens (0 =
+// all).
 void check_vocabulary(const data::IndexedDataset& dataset, int64_t vocab_size, int64_t max_tokens);
 
 // The tokenizer that token ids were made with, as far as it is known.
@@ -51,7 +56,8 @@ struct TokenizerOrigin {
 };
 // What PREFIX.json says; its path, relative to PREFIX's folder, made absolute.
 TokenizerOrigin tokenizer_origin(const std::filesystem::path& prefix);
-// The file or folder among `candidates` that holds the tokenizer of `sha256`; with sha256 unknown, the first that holds one; "" when none does.
+// The file or folder among `candidates` that holds the tokenizer of `sha256`; with sha256 unknown, the first that holds
+// one; "" when none does.
 std::string find_tokenizer(const std::vector<std::string>& candidates, const std::string& sha256);
 
 }  // namespace evenkeel::cli

@@ -23,10 +23,14 @@ std::string refusal(const std::vector<std::string>& arguments) {
 }
 
 TEST(ModelRunOptions, RefuseWhatIsOutOfRange) {
-  EXPECT_THAT(refusal({"--sequence-length", "-1"}), HasSubstr("--sequence-length: got -1; need a whole number from 0 (as the model was trained) to 2147483647"));
-  EXPECT_THAT(refusal({"--batch-size", "0"}), HasSubstr("--batch-size: got 0; need a whole number from 1 to 2147483647"));
+  EXPECT_THAT(
+      refusal({"--sequence-length", "-1"}),
+      HasSubstr("--sequence-length: got -1; need a whole number from 0 (as the model was trained) to 2147483647"));
+  EXPECT_THAT(refusal({"--batch-size", "0"}),
+              HasSubstr("--batch-size: got 0; need a whole number from 1 to 2147483647"));
   for (const char* number : {"2147483648", "99999999999999999999", "9999999B"})
-    EXPECT_THAT(refusal({"--batch-size", number}), HasSubstr(std::string("--batch-size: got ") + number + "; need a whole number from 1 to 2147483647"));
+    EXPECT_THAT(refusal({"--batch-size", number}),
+                HasSubstr(std::string("--batch-size: got ") + number + "; need a whole number from 1 to 2147483647"));
   EXPECT_THAT(refusal({"--max-tokens", "-5"}), HasSubstr("--max-tokens: got -5"));
   EXPECT_THAT(refusal({"--mode", "test"}), HasSubstr("--mode: got 'test'; need eval or train"));
   EXPECT_THAT(refusal({"--dtype", "fp8"}), HasSubstr("--dtype: got 'fp8'; need fp32 or bf16"));
@@ -60,7 +64,8 @@ TEST(OpenDatasets, NamesTheOptionAndTheVocabulary) {
   const std::vector<std::string> named = {"en=" + prefix}, bare = {prefix};
   EXPECT_EQ(open_datasets(named, false)[0].name, "en");
   EXPECT_THAT(testing::message_of<ConfigError>([&] { open_datasets(bare, false); }), HasSubstr("--data: got '"));
-  EXPECT_THAT(testing::message_of<DataError>([&] { check_vocabulary(open_datasets(named, false)[0].dataset, 3, 0); }), HasSubstr("need"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { check_vocabulary(open_datasets(named, false)[0].dataset, 3, 0); }),
+              HasSubstr("need"));
 }
 
 TEST(TokenizerOrigin, IsThatOfTheDataOrNothing) {
@@ -72,8 +77,10 @@ TEST(TokenizerOrigin, IsThatOfTheDataOrNothing) {
   EXPECT_EQ(tokenizer_origin(folder / "a").sha256, "9f86");
   folder.write("a.json", R"({"format": "evenkeel.data.v1", "tokenizer_sha256": null})");
   EXPECT_EQ(tokenizer_origin(folder / "a").sha256, "");
-  folder.write("a.json", R"({"format": "evenkeel.data.v1", "tokenizer_sha256": "9f86", "tokenizer": "../tok/t.model"})");
-  EXPECT_EQ(tokenizer_origin(folder / "a").path, (fs::absolute(folder / "a").parent_path().parent_path() / "tok" / "t.model").string());
+  folder.write("a.json",
+               R"({"format": "evenkeel.data.v1", "tokenizer_sha256": "9f86", "tokenizer": "../tok/t.model"})");
+  EXPECT_EQ(tokenizer_origin(folder / "a").path,
+            (fs::absolute(folder / "a").parent_path().parent_path() / "tok" / "t.model").string());
   folder.write("a.json", R"({"format": "evenkeel.data.v1")");
   EXPECT_THROW(tokenizer_origin(folder / "a"), DataError);
 }
@@ -84,7 +91,8 @@ TEST(FindTokenizer, TakesTheFirstFileOfTheHashThatTheDataWereMadeWith) {
   folder.write("b.model", "two");
   fs::create_directories(folder / "hf");
   folder.write("hf/tokenizer.model", "two");
-  const std::vector<std::string> candidates = {(folder / "absent.model").string(), (folder / "a.model").string(), (folder / "hf").string(), (folder / "b.model").string()};
+  const std::vector<std::string> candidates = {(folder / "absent.model").string(), (folder / "a.model").string(),
+                                               (folder / "hf").string(), (folder / "b.model").string()};
   EXPECT_EQ(find_tokenizer(candidates, ""), candidates[1]);
   EXPECT_EQ(find_tokenizer(candidates, sha256_hex("two")), candidates[2] + "/tokenizer.model");
   EXPECT_EQ(find_tokenizer(candidates, sha256_hex("three")), "");

@@ -42,7 +42,8 @@ void set_openmp_wait(int argc, char** argv, char** environment) {
     if (argc > 0) restore_process_name(argv[0]);
     return;
   }
-  // Started as an argument of the dynamic loader: kSelf is then the loader, which would take our first argument for a program.
+  // Started as an argument of the dynamic loader: kSelf is then the loader, which would take our first argument for a
+  // program.
   if (getauxval(AT_BASE) == 0) return;
   if (has_wait_setting(environment)) return;
   size_t n = 0;

@@ -7,7 +7,8 @@ namespace {
 
 // What the program does at its start is in tests/e2e/start_test.py.
 TEST(WaitSetting, AnyOfARuntimesOwnCounts) {
-  for (const char* setting : {"OMP_WAIT_POLICY=active", "OMP_WAIT_POLICY=", "GOMP_SPINCOUNT=0", "KMP_BLOCKTIME=infinite", "KMP_LIBRARY=turnaround"}) {
+  for (const char* setting : {"OMP_WAIT_POLICY=active", "OMP_WAIT_POLICY=", "GOMP_SPINCOUNT=0",
+                              "KMP_BLOCKTIME=infinite", "KMP_LIBRARY=turnaround"}) {
     const char* environment[] = {"HOME=/root", setting, nullptr};
     EXPECT_TRUE(has_wait_setting(environment)) << setting;
   }
@@ -16,7 +17,13 @@ TEST(WaitSetting, AnyOfARuntimesOwnCounts) {
 TEST(WaitSetting, OthersDoNotCount) {
   const char* none[] = {nullptr};
   EXPECT_FALSE(has_wait_setting(none));
-  const char* others[] = {"OMP_NUM_THREADS=2", "XGOMP_SPINCOUNT=1", "OMP_WAIT_POLICY", "GOMP_SPINCOUNTS=1", "omp_wait_policy=active", "", nullptr};
+  const char* others[] = {"OMP_NUM_THREADS=2",
+                          "XGOMP_SPINCOUNT=1",
+                          "OMP_WAIT_POLICY",
+                          "GOMP_SPINCOUNTS=1",
+                          "omp_wait_policy=active",
+                          "",
+                          nullptr};
   EXPECT_FALSE(has_wait_setting(others));
 }
 

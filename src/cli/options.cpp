@@ -25,7 +25,8 @@ struct Options::Impl {
   bool sets_threads = false;
 };
 
-Options::Options(const std::string& command, const std::string& summary, std::vector<std::string> arguments) : impl_(std::make_unique<Impl>()) {
+Options::Options(const std::string& command, const std::string& summary, std::vector<std::string> arguments)
+    : impl_(std::make_unique<Impl>()) {
   impl_->app.description(summary);
   impl_->app.name("evenkeel " + command);
   impl_->command = command;
@@ -51,8 +52,10 @@ std::optional<int64_t> whole_number(const std::string& text) {
 CLI::Validator within(const std::string& name, const Range& range) {
   const auto check = [name, range](std::string& text) {
     const auto number = whole_number(text);
-    require<ConfigError>(number && *number >= range.least && *number <= range.most, name, ": got ", text.empty() ? "an empty text" : text, "; need a whole number from ", range.least,
-                         range.zero != nullptr ? std::string(" (") + range.zero + ")" : "", " to ", range.most, " (4k, 2M and 1B are some too)");
+    require<ConfigError>(number && *number >= range.least && *number <= range.most, name, ": got ",
+                         text.empty() ? "an empty text" : text, "; need a whole number from ", range.least,
+                         range.zero != nullptr ? std::string(" (") + range.zero + ")" : "", " to ", range.most,
+                         " (4k, 2M and 1B are some too)");
     text = std::to_string(*number);
     return std::string();
   };
@@ -74,7 +77,8 @@ void add_option(CLI::App& app, const std::string& name, T& value, const std::str
 void take_one_by_one(CLI::Option& option) { option.expected(1)->take_all()->allow_extra_args(false); }
 
 // --data a=1 b=2 MODEL as --data a=1 --data b=2 MODEL: what looks like NAME=VALUE belongs to the option before it.
-std::vector<std::string> with_named_apart(const std::vector<std::string>& arguments, const std::set<std::string>& named) {
+std::vector<std::string> with_named_apart(const std::vector<std::string>& arguments,
+                                          const std::set<std::string>& named) {
   std::vector<std::string> out;
   const std::string* option = nullptr;  // whose values we are among
   for (size_t i = 0; i < arguments.size(); ++i) {
@@ -99,8 +103,11 @@ std::vector<std::string> with_named_apart(const std::vector<std::string>& argume
 }
 }  // namespace
 
-void Options::add(const std::string& name, std::string& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
-void Options::add(const std::string& name, int64_t& value, const Range& range, const std::string& help, bool is_required) {
+void Options::add(const std::string& name, std::string& value, const std::string& help, bool is_required) {
+  add_option(impl_->app, name, value, help, is_required);
+}
+void Options::add(const std::string& name, int64_t& value, const Range& range, const std::string& help,
+                  bool is_required) {
   add_option(impl_->app, name, value, help, is_required);
   impl_->app.get_option(name)->transform(within(name, range));
 }
@@ -108,23 +115,32 @@ void Options::add(const std::string& name, std::optional<int64_t>& value, const 
   add_option(impl_->app, name, value, help, /*is_required=*/false);
   impl_->app.get_option(name)->transform(within(name, range));
 }
-void Options::add(const std::string& name, double& value, const std::string& help, bool is_required) { add_option(impl_->app, name, value, help, is_required); }
-void Options::add(const std::string& name, std::optional<double>& value, const std::string& help) { add_option(impl_->app, name, value, help, /*is_required=*/false); }
-void Options::add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required) {
+void Options::add(const std::string& name, double& value, const std::string& help, bool is_required) {
+  add_option(impl_->app, name, value, help, is_required);
+}
+void Options::add(const std::string& name, std::optional<double>& value, const std::string& help) {
+  add_option(impl_->app, name, value, help, /*is_required=*/false);
+}
+void Options::add(const std::string& name, std::vector<std::string>& values, const std::string& help,
+                  bool is_required) {
   add_option(impl_->app, name, values, help, is_required);
   if (name == "--set") take_one_by_one(*impl_->app.get_option(name));
 }
-void Options::add_named(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required) {
+void Options::add_named(const std::string& name, std::vector<std::string>& values, const std::string& help,
+                        bool is_required) {
   add_option(impl_->app, name, values, help, is_required);
   take_one_by_one(*impl_->app.get_option(name));
   impl_->named.insert(name);
 }
-void Options::flag(const std::string& name, bool& value, const std::string& help) { impl_->app.add_flag(name, value, help); }
+void Options::flag(const std::string& name, bool& value, const std::string& help) {
+  impl_->app.add_flag(name, value, help);
+}
 void Options::list(const std::string& title, const std::vector<std::pair<std::string, std::string>>& entries) {
   size_t widest = 0;
   for (const auto& [name, text] : entries) widest = std::max(widest, name.size());
   impl_->lists += title + ":\n";
-  for (const auto& [name, text] : entries) impl_->lists += "  " + name + std::string(widest - name.size() + 2, ' ') + text + "\n";
+  for (const auto& [name, text] : entries)
+    impl_->lists += "  " + name + std::string(widest - name.size() + 2, ' ') + text + "\n";
   impl_->lists += "\n";
 }
 void Options::example(const std::string& text) { impl_->example = text; }
@@ -216,9 +232,11 @@ std::vector<NamedValue> split_named(const std::vector<std::string>& texts, const
   std::set<std::string> names;
   for (const auto& text : texts) {
     const size_t equals = text.find('=');
-    require<ConfigError>(equals != std::string::npos && equals > 0 && equals + 1 < text.size(), option, ": got '", text, "'; need NAME=VALUE");
+    require<ConfigError>(equals != std::string::npos && equals > 0 && equals + 1 < text.size(), option, ": got '", text,
+                         "'; need NAME=VALUE");
     out.push_back({text.substr(0, equals), text.substr(equals + 1)});
-    require<ConfigError>(names.insert(out.back().name).second, option, ": got the name '", out.back().name, "' twice; need distinct names");
+    require<ConfigError>(names.insert(out.back().name).second, option, ": got the name '", out.back().name,
+                         "' twice; need distinct names");
   }
   return out;
 }

@@ -25,13 +25,16 @@ class Options {
 
   // Bind first; parse() fills. "NAME" (no dashes) is positional. Lists repeat and take several values.
   void add(const std::string& name, std::string& value, const std::string& help, bool is_required = false);
-  void add(const std::string& name, int64_t& value, const Range& range, const std::string& help, bool is_required = false);
+  void add(const std::string& name, int64_t& value, const Range& range, const std::string& help,
+           bool is_required = false);
   void add(const std::string& name, std::optional<int64_t>& value, const Range& range, const std::string& help);
   void add(const std::string& name, double& value, const std::string& help, bool is_required = false);
   void add(const std::string& name, std::optional<double>& value, const std::string& help);
-  void add(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required = false);
+  void add(const std::string& name, std::vector<std::string>& values, const std::string& help,
+           bool is_required = false);
   // NAME=VALUE, one or several each time; what is none ends them, so that a positional may follow.
-  void add_named(const std::string& name, std::vector<std::string>& values, const std::string& help, bool is_required = false);
+  void add_named(const std::string& name, std::vector<std::string>& values, const std::string& help,
+                 bool is_required = false);
   void flag(const std::string& name, bool& value, const std::string& help);
   // A list in the help, above the example: a line for each name, with its explanation.
   void list(const std::string& title, const std::vector<std::pair<std::string, std::string>>& entries);

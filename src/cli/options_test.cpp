@@ -38,7 +38,8 @@ Values parse(const std::vector<std::string>& arguments) {
 }
 
 TEST(Options, ReadEveryKindOfValue) {
-  const auto values = parse({"r.toml", "--out", "runs/a", "--steps=7", "--max-hours", "0.5", "--json", "--data", "a=x", "b=y"});
+  const auto values =
+      parse({"r.toml", "--out", "runs/a", "--steps=7", "--max-hours", "0.5", "--json", "--data", "a=x", "b=y"});
   EXPECT_TRUE(values.is_parsed);
   EXPECT_EQ(values.recipe, "r.toml");
   EXPECT_EQ(values.out, "runs/a");
@@ -73,11 +74,13 @@ TEST(Options, NamedValuesLeaveThePositional) {
 
 TEST(Options, CountsTakeMultipliers) {
   EXPECT_EQ(parse({"r.toml", "--steps", "1.5M"}).steps, 1500000);
-  for (const char* text : {"0.5", "1.2345k", "k", "9999999B"}) EXPECT_THROW(parse({"r.toml", "--steps", text}), ConfigError) << text;
+  for (const char* text : {"0.5", "1.2345k", "k", "9999999B"})
+    EXPECT_THROW(parse({"r.toml", "--steps", text}), ConfigError) << text;
 }
 
 TEST(Options, RefuseAWrongCommandLineInOneLine) {
-  for (const auto& arguments : std::vector<std::vector<std::string>>{{}, {"r.toml", "--uot", "x"}, {"r.toml", "s.toml"}, {"r.toml", "--out"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{}, {"r.toml", "--uot", "x"}, {"r.toml", "s.toml"}, {"r.toml", "--out"}}) {
     const auto message = message_of<ConfigError>([&] { parse(arguments); });
     EXPECT_THAT(message, ::testing::StartsWith("train: got "));
     EXPECT_THAT(message, HasSubstr("; need "));
@@ -91,8 +94,11 @@ TEST(Options, SayWhatToTypeInstead) {
   };
   EXPECT_EQ(refusal({}), "train: got no RECIPE; need RECIPE, a recipe");
   EXPECT_EQ(refusal({"r.toml", "--out"}), "train: got --out without its value; need --out VALUE, a folder");
-  for (const char* number : {"many", "0", "-1", "3M", "1.5", "1e3", "0x10", "99999999999999999999", "-99999999999999999999"})
-    EXPECT_EQ(refusal({"r.toml", "--steps", number}), std::string("--steps: got ") + number + "; need a whole number from 1 to 2000000 (4k, 2M and 1B are some too)");
+  for (const char* number :
+       {"many", "0", "-1", "3M", "1.5", "1e3", "0x10", "99999999999999999999", "-99999999999999999999"})
+    EXPECT_EQ(
+        refusal({"r.toml", "--steps", number}),
+        std::string("--steps: got ") + number + "; need a whole number from 1 to 2000000 (4k, 2M and 1B are some too)");
   EXPECT_THAT(refusal({"r.toml", "--steps", ""}), HasSubstr("--steps: got an empty text; need a whole number from 1"));
   EXPECT_EQ(refusal({"r.toml", "--max-hours", "long"}), "train: got --max-hours long; need a number");
   EXPECT_EQ(refusal({"r.toml", "--uot", "x"}),
@@ -140,7 +146,8 @@ TEST(Options, HelpListsNamesAboveTheExample) {
   ::testing::internal::CaptureStdout();
   EXPECT_FALSE(options.parse());
   EXPECT_THAT(::testing::internal::GetCapturedStdout(),
-              HasSubstr("Routers:\n  top_k       the largest\n  a_long_one  another\n\nSchedules:\n  cosine  falls\n\nExample:\n  evenkeel plan r.toml"));
+              HasSubstr("Routers:\n  top_k       the largest\n  a_long_one  another\n\nSchedules:\n  cosine  "
+                        "falls\n\nExample:\n  evenkeel plan r.toml"));
 }
 
 TEST(SplitNamed, CutsAtTheFirstEqualsSign) {
@@ -149,7 +156,9 @@ TEST(SplitNamed, CutsAtTheFirstEqualsSign) {
   EXPECT_EQ(values[0].name, "en");
   EXPECT_EQ(values[0].value, "a/b=c");
   EXPECT_EQ(values[1].value, "x");
-  for (const std::string text : {"en", "=x", "en=", ""}) EXPECT_EQ(message_of<ConfigError>([&] { split_named({text}, "--data"); }), "--data: got '" + text + "'; need NAME=VALUE");
+  for (const std::string text : {"en", "=x", "en=", ""})
+    EXPECT_EQ(message_of<ConfigError>([&] { split_named({text}, "--data"); }),
+              "--data: got '" + text + "'; need NAME=VALUE");
   EXPECT_THAT(message_of<ConfigError>([] { split_named({"en=x", "en=y"}, "--data"); }), HasSubstr("'en' twice"));
 }
 

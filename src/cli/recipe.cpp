@@ -12,7 +12,8 @@ namespace evenkeel::cli {
 
 namespace fs = std::filesystem;
 
-ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides, std::optional<int64_t> seed) {
+ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides,
+                       std::optional<int64_t> seed) {
   std::error_code ignored;
   const fs::path recipe = fs::path(path) / "recipe.toml";
   require<ConfigError>(!fs::is_directory(path, ignored), path, ": got a folder; need a recipe, a TOML file",

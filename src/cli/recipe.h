@@ -12,7 +12,8 @@
 namespace evenkeel::cli {
 
 // seed: none is as the recipe says.
-ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides, std::optional<int64_t> seed = std::nullopt);
+ConfigNode read_recipe(const std::string& path, const std::vector<std::string>& overrides,
+                       std::optional<int64_t> seed = std::nullopt);
 
 // Puts what a recipe may name into a command's help: routers, balance losses, schedules.
 void list_choices(Options& options);

@@ -32,8 +32,10 @@ TEST(ListChoices, NamesEveryRouterAndSchedule) {
   ::testing::internal::CaptureStdout();
   EXPECT_FALSE(options.parse());
   const std::string help = ::testing::internal::GetCapturedStdout();
-  for (const auto& kind : moe::router_kinds()) EXPECT_THAT(help, HasSubstr(std::string("\n  ") + kind.name + " ")) << kind.name;
-  for (const auto& kind : optim::schedule_kinds()) EXPECT_THAT(help, HasSubstr(std::string("\n  ") + kind.name + " ")) << kind.name;
+  for (const auto& kind : moe::router_kinds())
+    EXPECT_THAT(help, HasSubstr(std::string("\n  ") + kind.name + " ")) << kind.name;
+  for (const auto& kind : optim::schedule_kinds())
+    EXPECT_THAT(help, HasSubstr(std::string("\n  ") + kind.name + " ")) << kind.name;
   EXPECT_THAT(help, HasSubstr("not causal"));
 }
 
@@ -42,8 +44,10 @@ TEST(ReadRecipe, ErrorsNameTheFileOrTheOption) {
   const auto path = folder.write("r.toml", "[model]\nvocab_size = 1 2\n").string();
   EXPECT_THAT(testing::message_of<ConfigError>([&] { read_recipe(path, {}); }), HasSubstr("r.toml:2"));
   const auto good = folder.write("good.toml", testing::tiny_recipe_text()).string();
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_recipe(good, {"train.seed"}); }), HasSubstr("--set: got 'train.seed'"));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { train::read_run_config(read_recipe(good, {"train.sede=1"})); }), HasSubstr("--set train.sede"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_recipe(good, {"train.seed"}); }),
+              HasSubstr("--set: got 'train.seed'"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { train::read_run_config(read_recipe(good, {"train.sede=1"})); }),
+              HasSubstr("--set train.sede"));
   EXPECT_ANY_THROW(read_recipe((folder / "nowhere.toml").string(), {}));
 }
 

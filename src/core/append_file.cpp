@@ -17,7 +17,8 @@ AppendFile::AppendFile(std::filesystem::path path, int64_t kept_bytes) : path_(s
   if (descriptor_ < 0) fail_machine(path_, "opening");
   struct stat status {};
   if (fstat(descriptor_, &status) != 0) fail_machine(path_, "reading");
-  require<MachineError>(status.st_size >= kept_bytes, path_.string(), ": got ", status.st_size, " bytes; need the first ", kept_bytes);
+  require<MachineError>(status.st_size >= kept_bytes, path_.string(), ": got ", status.st_size,
+                        " bytes; need the first ", kept_bytes);
   if (status.st_size == kept_bytes) return;
   if (ftruncate(descriptor_, kept_bytes) != 0) fail_machine(path_, "cutting");
   sync();

@@ -9,7 +9,8 @@ namespace evenkeel {
 
 class AppendFile {
  public:
-  // Made when it is missing. What stands behind the first `kept_bytes` goes. MachineError when the disk refuses, or when the file is shorter.
+  // Made when it is missing. What stands behind the first `kept_bytes` goes. MachineError when the disk refuses, or
+  // when the file is shorter.
   AppendFile(std::filesystem::path path, int64_t kept_bytes);
   ~AppendFile();
   AppendFile(const AppendFile&) = delete;

@@ -32,7 +32,8 @@ TEST(AppendFile, IsMadeGrowsAndIsCut) {
 TEST(AppendFile, RefusesAFileThatLacksWhatIsKept) {
   const testing::TemporaryFolder folder;
   const auto path = folder.write("short", "abc");
-  EXPECT_THAT(testing::message_of<MachineError>([&] { AppendFile(path, 4); }), ::testing::HasSubstr("short: got 3 bytes; need the first 4"));
+  EXPECT_THAT(testing::message_of<MachineError>([&] { AppendFile(path, 4); }),
+              ::testing::HasSubstr("short: got 3 bytes; need the first 4"));
   EXPECT_EQ(read_file(path), "abc");
   EXPECT_THROW(AppendFile(folder / "absent" / "x", 0), MachineError);
 }

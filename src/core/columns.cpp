@@ -9,8 +9,12 @@ void require_kind(bool is_it, const Json& json, const char* kind, const std::str
 
 }  // namespace
 
-void require_array(const Json& json, const std::string& what, const std::string& where) { require_kind(json.is_array(), json, "an array", what, where); }
-void require_object(const Json& json, const std::string& what, const std::string& where) { require_kind(json.is_object(), json, "an object", what, where); }
+void require_array(const Json& json, const std::string& what, const std::string& where) {
+  require_kind(json.is_array(), json, "an array", what, where);
+}
+void require_object(const Json& json, const std::string& what, const std::string& where) {
+  require_kind(json.is_object(), json, "an object", what, where);
+}
 
 void read_field(const Json& json, bool& out, const std::string& what, const std::string& where) {
   require_kind(json.is_bool(), json, "true or false", what, where);

@@ -1,4 +1,5 @@
-// Structs with named columns: one list says how a line of metrics or a row of a table is written and how it is read back.
+// Structs with named columns: one list says how a line of metrics or a row of a table is written and how it is read
+// back.
 //
 //   struct Point {
 //     int64_t step = 0;
@@ -9,8 +10,8 @@
 //     }
 //   };
 //
-// A field is a number, a text, an enum with names (core/named.h), a std::optional (null, and not there in what an older version wrote),
-// another such struct, a list of fields, or a list of (name, field) pairs, which is an object.
+// A field is a number, a text, an enum with names (core/named.h), a std::optional (null, and not there in what an older
+// version wrote), another such struct, a list of fields, or a list of (name, field) pairs, which is an object.
 #pragma once
 
 #include <map>
@@ -30,7 +31,8 @@ namespace evenkeel {
 struct AboutColumn {
   const char* unit;
   bool is_left_out;  // of an object, where the field is empty
-  constexpr AboutColumn(const char* its_unit = "", bool left_out_when_empty = false) : unit(its_unit), is_left_out(left_out_when_empty) {}
+  constexpr AboutColumn(const char* its_unit = "", bool left_out_when_empty = false)
+      : unit(its_unit), is_left_out(left_out_when_empty) {}
 };
 inline constexpr AboutColumn kLeftOutWhenEmpty{"", true};
 
@@ -128,7 +130,8 @@ void read_field(const Json& json, std::vector<T>& out, const std::string& what, 
   out.clear();
   if constexpr (is_object<std::vector<T>>) {
     require_object(json, what, where);
-    for (const auto& [name, value] : json.as_object()) read_field(value, out.emplace_back(name, typename T::second_type{}).second, what + " of '" + name + "'", where);
+    for (const auto& [name, value] : json.as_object())
+      read_field(value, out.emplace_back(name, typename T::second_type{}).second, what + " of '" + name + "'", where);
   } else {
     require_array(json, what, where);
     for (const auto& value : json.as_array()) read_field(value, out.emplace_back(), "an entry of " + what, where);
@@ -160,7 +163,8 @@ std::vector<Column> columns_of() {
 template <HasColumns T>
 void add_row(Table& table, const T& row) {
   std::vector<Json> out;
-  T::visit_columns(row, [&](const char*, const auto& field, AboutColumn = {}) { out.push_back(columns::to_value(field)); });
+  T::visit_columns(row,
+                   [&](const char*, const auto& field, AboutColumn = {}) { out.push_back(columns::to_value(field)); });
   table.add_row(std::move(out));
 }
 // DataError where a value is of another kind, or a column is missing that is no std::optional.

@@ -10,8 +10,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-enum class Colour { red,
-                    blue };
+enum class Colour { red, blue };
 std::span<const Named<Colour>> names_of(Colour) {
   static constexpr Named<Colour> names[] = {{"red", Colour::red}, {"blue", Colour::blue}};
   return names;
@@ -55,7 +54,9 @@ struct Row {
 TEST(Columns, AreWrittenInTheirOrderAndReadBack) {
   const Outer row{"a", Colour::blue, 0.1, std::nullopt, {{0, {0.5, 0.5}}, {2, {}}}, {{"old", 3}, {"new", 1}}};
   const std::string text = to_json(row).dump();
-  EXPECT_EQ(text, R"({"name":"a","colour":"blue","loss":0.1,"se":null,"layers":[{"layer":0,"load":[0.5,0.5]},{"layer":2}],"sources":{"old":3,"new":1}})");
+  EXPECT_EQ(
+      text,
+      R"({"name":"a","colour":"blue","loss":0.1,"se":null,"layers":[{"layer":0,"load":[0.5,0.5]},{"layer":2}],"sources":{"old":3,"new":1}})");
   const auto back = row_from_json<Outer>(Json::parse(text, "t"), "t");
   EXPECT_EQ(to_json(back).dump(), text);
   EXPECT_EQ(back.colour, Colour::blue);
@@ -63,19 +64,27 @@ TEST(Columns, AreWrittenInTheirOrderAndReadBack) {
 }
 
 TEST(Columns, AnOptionalOneMayBeMissing) {
-  EXPECT_EQ(row_from_json<Outer>(Json::parse(R"({"name":"a","colour":"red","loss":1,"layers":[],"sources":{},"later":1})", "t"), "t").se, std::nullopt);
+  EXPECT_EQ(row_from_json<Outer>(
+                Json::parse(R"({"name":"a","colour":"red","loss":1,"layers":[],"sources":{},"later":1})", "t"), "t")
+                .se,
+            std::nullopt);
 }
 
 TEST(Columns, OfAnotherKindAreRefusedByName) {
-  const auto message = [](const char* text) { return testing::message_of<DataError>([&] { row_from_json<Outer>(Json::parse(text, "t"), "f, line 2"); }); };
+  const auto message = [](const char* text) {
+    return testing::message_of<DataError>([&] { row_from_json<Outer>(Json::parse(text, "t"), "f, line 2"); });
+  };
   EXPECT_EQ(message("[]"), "f, line 2: got array as a line; need an object");
   EXPECT_EQ(message(R"({"colour":"red"})"), "f, line 2: got no 'name'; need it");
   EXPECT_EQ(message(R"({"name":1})"), "f, line 2: got integer as 'name'; need a text");
   EXPECT_EQ(message(R"({"name":"a","colour":"grey"})"), "f, line 2: got 'grey' as 'colour'; need one of: red, blue");
   EXPECT_EQ(message(R"({"name":"a","colour":"red","loss":"x"})"), "f, line 2: got string as 'loss'; need a number");
-  EXPECT_EQ(message(R"({"name":"a","colour":"red","loss":1,"layers":[{"layer":1.5}],"sources":{}})"), "f, line 2: got number as 'layer'; need an integer");
-  EXPECT_EQ(message(R"({"name":"a","colour":"red","loss":1,"layers":[1],"sources":{}})"), "f, line 2: got integer as an entry of 'layers'; need an object");
-  EXPECT_EQ(message(R"({"name":"a","colour":"red","loss":1,"layers":[],"sources":{"x":null}})"), "f, line 2: got null as 'sources' of 'x'; need an integer");
+  EXPECT_EQ(message(R"({"name":"a","colour":"red","loss":1,"layers":[{"layer":1.5}],"sources":{}})"),
+            "f, line 2: got number as 'layer'; need an integer");
+  EXPECT_EQ(message(R"({"name":"a","colour":"red","loss":1,"layers":[1],"sources":{}})"),
+            "f, line 2: got integer as an entry of 'layers'; need an object");
+  EXPECT_EQ(message(R"({"name":"a","colour":"red","loss":1,"layers":[],"sources":{"x":null}})"),
+            "f, line 2: got null as 'sources' of 'x'; need an integer");
 }
 
 TEST(Columns, MakeTheRowsOfATable) {

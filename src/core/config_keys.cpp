@@ -17,7 +17,8 @@ void add_keys_of_kind(std::vector<ConfigKey>& all, std::vector<ConfigKey> keys, 
       continue;
     }
     // Beside those of the same name, which differ in their default.
-    const auto namesake = std::find_if(all.rbegin(), all.rend(), [&](const ConfigKey& other) { return other.key == key.key; });
+    const auto namesake =
+        std::find_if(all.rbegin(), all.rend(), [&](const ConfigKey& other) { return other.key == key.key; });
     key.kinds = {kind};
     all.insert(namesake == all.rend() ? all.end() : namesake.base(), std::move(key));
   }
@@ -77,7 +78,8 @@ std::vector<std::string_view> parts_of(std::string_view path) {
   return out;
 }
 
-// Whether the parts of `path` stand one after the other in the key, where NAME stands for any part: phase.german.tokens.
+// Whether the parts of `path` stand one after the other in the key, where NAME stands for any part:
+// phase.german.tokens.
 bool has_parts(const std::string& key, std::string_view path) {
   const auto mine = parts_of(key), wanted = parts_of(path);
   if (wanted.size() < 2 || path.find('*') != path.npos) return false;  // one part would be any NAME
@@ -88,7 +90,8 @@ bool has_parts(const std::string& key, std::string_view path) {
 // In small letters, with one space between words: "router z-loss" and "router z_loss" are the same text.
 std::string plain_words(std::string_view text) {
   std::string out;
-  for (const char c : text) out += c == '_' || c == '-' ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char c : text)
+    out += c == '_' || c == '-' ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return out;
 }
 
@@ -98,19 +101,24 @@ bool fits(const ConfigKey& key, const std::string& pattern) {
   };
   const std::string bare = without_names(pattern);
   if (is_like(key.key, pattern) || (!bare.empty() && is_like(without_names(key.key), bare))) return true;
-  return std::any_of(key.kinds.begin(), key.kinds.end(), [&](const std::string& kind) { return fits_glob(kind, pattern); });
+  return std::any_of(key.kinds.begin(), key.kinds.end(),
+                     [&](const std::string& kind) { return fits_glob(kind, pattern); });
 }
 
 }  // namespace
 
 std::vector<ConfigKey> matching_keys(const std::vector<ConfigKey>& all, const std::string& pattern) {
   std::vector<ConfigKey> out;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(out), [&](const ConfigKey& key) { return fits(key, pattern); });
+  std::copy_if(all.begin(), all.end(), std::back_inserter(out),
+               [&](const ConfigKey& key) { return fits(key, pattern); });
   if (!out.empty()) return out;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(out), [&](const ConfigKey& key) { return has_parts(key.key, pattern); });
+  std::copy_if(all.begin(), all.end(), std::back_inserter(out),
+               [&](const ConfigKey& key) { return has_parts(key.key, pattern); });
   if (!out.empty()) return out;
   const std::string words = plain_words(pattern);
-  if (words.size() > 2) std::copy_if(all.begin(), all.end(), std::back_inserter(out), [&](const ConfigKey& key) { return plain_words(key.meaning).find(words) != std::string::npos; });
+  if (words.size() > 2)
+    std::copy_if(all.begin(), all.end(), std::back_inserter(out),
+                 [&](const ConfigKey& key) { return plain_words(key.meaning).find(words) != std::string::npos; });
   if (!out.empty()) return out;
   std::vector<std::string> known;  // whole keys, their last parts and kinds
   for (const auto& key : all) {
@@ -120,7 +128,9 @@ std::vector<ConfigKey> matching_keys(const std::vector<ConfigKey>& all, const st
     known.insert(known.end(), key.kinds.begin(), key.kinds.end());
   }
   const std::string nearest = nearest_name(without_names(pattern), known);
-  fail<ConfigError>("PATTERN: got '", pattern, "', which no key of a recipe fits and no meaning has; need a part of a key, a kind such as sinkhorn, a word of a meaning, or a pattern such as 'model.*'",
+  fail<ConfigError>("PATTERN: got '", pattern,
+                    "', which no key of a recipe fits and no meaning has; need a part of a key, a kind such as "
+                    "sinkhorn, a word of a meaning, or a pattern such as 'model.*'",
                     nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
 }
 
@@ -128,7 +138,8 @@ std::string shown_default(const ConfigKey& key) {
   if (key.is_required) return kRequired;
   if (!key.default_text.empty()) return key.default_text;
   const Json& value = key.default_value;
-  const bool is_nothing = value.is_null() || (value.is_string() && value.as_string().empty()) || (value.is_array() && value.size() == 0);
+  const bool is_nothing =
+      value.is_null() || (value.is_string() && value.as_string().empty()) || (value.is_array() && value.size() == 0);
   if (is_nothing) return "none";
   return value.is_string() ? "\"" + value.as_string() + "\"" : value.dump();
 }

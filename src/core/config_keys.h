@@ -1,4 +1,5 @@
-// The keys of a recipe as a list, made from the fields that read them (core/config_tree.h): `evenkeel keys` and docs/recipe.md.
+// The keys of a recipe as a list, made from the fields that read them (core/config_tree.h): `evenkeel keys` and
+// docs/recipe.md.
 #pragma once
 
 #include <string>
@@ -58,7 +59,8 @@ template <HasFields T>
 void list_keys(const std::vector<T>&, const std::string& path, std::vector<ConfigKey>& out) {
   bool has_name = false;
   T item;
-  T::visit_fields(item, [&](const char* name, auto&, About) { has_name = has_name || std::string_view(name) == "name"; });
+  T::visit_fields(item,
+                  [&](const char* name, auto&, About) { has_name = has_name || std::string_view(name) == "name"; });
   list_keys(item, path + (has_name ? ".NAME" : "[]"), out);
 }
 
@@ -81,13 +83,15 @@ void list_keys(const T& config, const std::string& path, std::vector<ConfigKey>&
 
 // Adds the keys of one more kind: those that are there already, alike but for their kinds, are of this kind too.
 void add_keys_of_kind(std::vector<ConfigKey>& all, std::vector<ConfigKey> keys, const std::string& kind);
-// Once all kinds are in: names them in the meaning of `chooser`, the key that says which, and marks the keys that all of them read.
+// Once all kinds are in: names them in the meaning of `chooser`, the key that says which, and marks the keys that all
+// of them read.
 void name_kinds(std::vector<ConfigKey>& all, const std::string& chooser);
 // Puts `keys` after the entry of `key`. std::logic_error without one.
 void insert_keys(std::vector<ConfigKey>& all, const std::string& key, const std::vector<ConfigKey>& keys);
 
-// Those whose key, or whose kind, fits: `*` stands for any characters; without one, a part of a key or a whole kind is enough.
-// NAME may be left out (phase.tokens) or be a name (phase.en.tokens). Where no key fits, words of a meaning do. ConfigError else.
+// Those whose key, or whose kind, fits: `*` stands for any characters; without one, a part of a key or a whole kind is
+// enough. NAME may be left out (phase.tokens) or be a name (phase.en.tokens). Where no key fits, words of a meaning do.
+// ConfigError else.
 std::vector<ConfigKey> matching_keys(const std::vector<ConfigKey>& all, const std::string& pattern);
 
 // For a reader.

@@ -55,20 +55,24 @@ std::vector<std::string> names_of(const std::vector<ConfigKey>& keys) {
 
 TEST(ConfigKeys, ListsFieldsAndWhatIsInThem) {
   const auto keys = sample_keys();
-  EXPECT_THAT(names_of(keys), ElementsAre("top.heads", "top.every", "top.data", "top.data.NAME.name", "top.data.NAME.weight", "top.pairs", "top.pairs[].first", "top.one", "top.one.name",
-                                          "top.one.weight", "top.rates", "top.rest"));
+  EXPECT_THAT(names_of(keys), ElementsAre("top.heads", "top.every", "top.data", "top.data.NAME.name",
+                                          "top.data.NAME.weight", "top.pairs", "top.pairs[].first", "top.one",
+                                          "top.one.name", "top.one.weight", "top.rates", "top.rest"));
   std::vector<std::string> types, defaults;
   for (const auto& key : keys) types.push_back(key.type);
   for (const auto& key : keys) defaults.push_back(shown_default(key));
-  EXPECT_THAT(types, ElementsAre("whole number", "duration", "list of tables", "string", "number", "list of tables", "whole number", "table", "string", "number", "list of numbers", "table"));
-  EXPECT_THAT(defaults, ElementsAre("as n_heads", "\"0 steps\"", "none", "required", "1", "none", "0", "none", "required", "1", "[0.5]", "none"));
+  EXPECT_THAT(types, ElementsAre("whole number", "duration", "list of tables", "string", "number", "list of tables",
+                                 "whole number", "table", "string", "number", "list of numbers", "table"));
+  EXPECT_THAT(defaults, ElementsAre("as n_heads", "\"0 steps\"", "none", "required", "1", "none", "0", "none",
+                                    "required", "1", "[0.5]", "none"));
   EXPECT_EQ(keys[1].unit, "steps");
   EXPECT_TRUE(keys[3].is_required);
   EXPECT_EQ(keys[4].default_value, Json(1.0));
 }
 
 std::vector<ConfigKey> keys_of_kinds() {
-  const ConfigKey kind{.key = "t.kind", .type = "string", .meaning = "which kind"}, rate{.key = "t.rate", .type = "number", .default_value = 1.0, .meaning = "rate"};
+  const ConfigKey kind{.key = "t.kind", .type = "string", .meaning = "which kind"},
+      rate{.key = "t.rate", .type = "number", .default_value = 1.0, .meaning = "rate"};
   ConfigKey other_rate = rate;
   other_rate.default_value = 2.0;
   std::vector<ConfigKey> all;
@@ -117,7 +121,9 @@ TEST(ConfigKeys, PatternsArePartsGlobsAndKinds) {
 
 TEST(ConfigKeys, JsonHasEveryPart) {
   const auto json = to_json(keys_of_kinds()[1]);
-  EXPECT_EQ(json.dump(), R"({"key":"t.rate","type":"number","unit":null,"required":false,"default":1,"default_text":null,"meaning":"rate","kinds":["a","b"]})");
+  EXPECT_EQ(
+      json.dump(),
+      R"({"key":"t.rate","type":"number","unit":null,"required":false,"default":1,"default_text":null,"meaning":"rate","kinds":["a","b"]})");
 }
 
 }  // namespace

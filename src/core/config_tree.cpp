@@ -49,7 +49,8 @@ Json ConfigNode::to_json() const {
 }
 
 std::string ConfigNode::shown() const {
-  if (const auto* number = std::get_if<double>(&value); number != nullptr && !std::isfinite(*number)) return format_double(*number);  // JSON has none
+  if (const auto* number = std::get_if<double>(&value); number != nullptr && !std::isfinite(*number))
+    return format_double(*number);  // JSON has none
   std::string text = is_string() ? "'" + std::get<std::string>(value) + "'" : to_json().dump();
   if (text.size() > 120) text = text.substr(0, 117) + "...";
   return text;
@@ -104,10 +105,13 @@ ConfigNode convert(const toml::node& node, const std::string& name, const std::s
       out.table().push_back({std::string(key.str()), std::move(converted)});
     }
     // toml++ sorts keys; the order of the file reads better in resolved.json.
-    std::stable_sort(out.table().begin(), out.table().end(), [&](const ConfigNode::Entry& left, const ConfigNode::Entry& right) {
-      const auto begin = [&](const ConfigNode::Entry& entry) { return table->find(entry.key)->first.source().begin; };
-      return begin(left) < begin(right);
-    });
+    std::stable_sort(out.table().begin(), out.table().end(),
+                     [&](const ConfigNode::Entry& left, const ConfigNode::Entry& right) {
+                       const auto begin = [&](const ConfigNode::Entry& entry) {
+                         return table->find(entry.key)->first.source().begin;
+                       };
+                       return begin(left) < begin(right);
+                     });
   } else if (const auto* array = node.as_array()) {
     out.value = ConfigNode::List{};
     for (const auto& child : *array) out.list().push_back(convert(child, name, folder));
@@ -136,7 +140,8 @@ ConfigNode parse_toml(std::string_view text, const std::string& name, const std:
     const auto& stop = error.source().begin;
     const std::string_view told = error.description();  // "…: '99999999999999999999' is not representable in 64 bits"
     if (const size_t begin = told.find('\''), end = told.find("' is not representable in 64 bits"); end != told.npos)
-      fail<ConfigError>(place(name, error.source()), ": got the whole number ", told.substr(begin + 1, end - begin - 1), ", of more than 64 bits; need one up to ", INT64_MAX);
+      fail<ConfigError>(place(name, error.source()), ": got the whole number ", told.substr(begin + 1, end - begin - 1),
+                        ", of more than 64 bits; need one up to ", INT64_MAX);
     if (const auto message = bare_value_message(text, name, {stop.line, stop.column})) fail<ConfigError>(*message);
     fail<ConfigError>(place(name, error.source()), ": got text that is not TOML (", error.description(),
                       "); need a TOML recipe");
@@ -177,7 +182,8 @@ std::vector<std::string> parts_of(const std::string& path, const std::string& wh
     const bool begins = parts.back().empty();
     if (begins && (c == '"' || c == '\'')) {
       const size_t end = path.find(c, i + 1);
-      require<ConfigError>(end != std::string::npos && (end + 1 == path.size() || path[end + 1] == '.'), where, ": got a path with ", c, " alone; need quotes around a whole key");
+      require<ConfigError>(end != std::string::npos && (end + 1 == path.size() || path[end + 1] == '.'), where,
+                           ": got a path with ", c, " alone; need quotes around a whole key");
       parts.back() = path.substr(i + 1, end - i - 1);
       i = end;
     } else if (c == '.') {
@@ -192,8 +198,7 @@ std::vector<std::string> parts_of(const std::string& path, const std::string& wh
 
 void apply_override(ConfigNode& root, const std::string& assignment) {
   const size_t equals = end_of_path(assignment);
-  require<ConfigError>(equals < assignment.size() && equals > 0, "--set: got '", assignment,
-                       "'; need key.path=value");
+  require<ConfigError>(equals < assignment.size() && equals > 0, "--set: got '", assignment, "'; need key.path=value");
   const std::string path = assignment.substr(0, equals);
   const std::string text = assignment.substr(equals + 1);
   const std::string where = "--set " + path;
@@ -281,7 +286,8 @@ void merge_config(ConfigNode& base, const ConfigNode& changes) {
         return merge_config(item, change);
       }
     }
-    require<ConfigError>(changes.is_list(), change.where, ": got phase '", name, "'; need the name of a phase in the base");
+    require<ConfigError>(changes.is_list(), change.where, ": got phase '", name,
+                         "'; need the name of a phase in the base");
     base.list().push_back(change);
   };
   if (changes.is_table()) {
@@ -346,7 +352,8 @@ void read_value(const ConfigNode& node, const std::string& path, int64_t& out) {
     return;
   }
   if (const auto* floating = std::get_if<double>(&node.value)) number = *floating;
-  if (const auto* text = std::get_if<std::string>(&node.value)) number = parse_count(*text, place_with_path(node, path));
+  if (const auto* text = std::get_if<std::string>(&node.value))
+    number = parse_count(*text, place_with_path(node, path));
   if (number != std::floor(number)) fail_kind(node, path, "a whole number");
   if (!(std::abs(number) < 9e15)) fail_kind(node, path, "a whole number below 9e15");
   out = static_cast<int64_t>(number);

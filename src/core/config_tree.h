@@ -55,7 +55,8 @@ struct ConfigNode::Entry {
 // Where the key stands in the table, or where the table stands.
 const std::string& place_of(const ConfigNode& table, std::string_view key);
 ConfigNode config_table(std::string where, std::string folder = "");
-// The tree of a JSON value, as resolved.json and state.json hold a recipe; keys that are null are absent. Every node is at `where`.
+// The tree of a JSON value, as resolved.json and state.json hold a recipe; keys that are null are absent. Every node is
+// at `where`.
 ConfigNode config_from_json(const Json& json, const std::string& where);
 ConfigNode parse_toml(std::string_view text, const std::string& name, const std::string& folder);
 ConfigNode read_toml(const std::string& path);  // errors name the file and line
@@ -86,7 +87,8 @@ void read_value(const ConfigNode& node, const std::string& path, T& out) {  // C
   std::string text;
   read_value(node, path, text);
   const auto value = value_named<T>(text);
-  require<ConfigError>(value.has_value(), node.where, ": got ", path, " = '", text, "'; need one of: ", list_of_names<T>());
+  require<ConfigError>(value.has_value(), node.where, ": got ", path, " = '", text,
+                       "'; need one of: ", list_of_names<T>());
   out = *value;
 }
 
@@ -95,7 +97,8 @@ struct About {
   const char* meaning;
   const char* unit;
   const char* absent;  // what holds without the key, in words, where it is not the value in the struct; nullptr: it is
-  constexpr About(const char* what, const char* its_unit = "", const char* without = nullptr) : meaning(what), unit(its_unit), absent(without) {}
+  constexpr About(const char* what, const char* its_unit = "", const char* without = nullptr)
+      : meaning(what), unit(its_unit), absent(without) {}
 };
 inline constexpr const char* kRequired = "required";  // as About::absent: there is no default
 

@@ -57,9 +57,9 @@ TEST(ConfigTree, PlaceOfAKeyIsThatOfItsTableWhereItIsAbsent) {
 }
 
 TEST(ConfigTree, ReadsEveryKindOfValue) {
-  const auto config = read(toml(
-      "name = \"x\"\nrate = 1\nenabled = true\nnumbers = [1, 2.5]\nrest = {a = [1]}\n"
-      "[inner]\ncount = \"2M\"\nlength = \"3k tokens\"\n[[many]]\ncount = 2e6\n[[many]]\nlength = 5\n"));
+  const auto config =
+      read(toml("name = \"x\"\nrate = 1\nenabled = true\nnumbers = [1, 2.5]\nrest = {a = [1]}\n"
+                "[inner]\ncount = \"2M\"\nlength = \"3k tokens\"\n[[many]]\ncount = 2e6\n[[many]]\nlength = 5\n"));
   EXPECT_EQ(config.name, "x");
   EXPECT_EQ(config.rate, 1.0);
   EXPECT_TRUE(config.enabled);
@@ -77,17 +77,21 @@ TEST(ConfigTree, ReadsEveryKindOfValue) {
 TEST(ConfigTree, WritesEveryField) {
   Outer config;
   config.inner.length = {0.25, Unit::fraction};
-  EXPECT_EQ(to_json(config).dump(),
-            R"({"name":"","rate":0.5,"enabled":false,"inner":{"count":7,"length":0.25},"maybe":null,"many":[],"numbers":[],"rest":null})");
+  EXPECT_EQ(
+      to_json(config).dump(),
+      R"({"name":"","rate":0.5,"enabled":false,"inner":{"count":7,"length":0.25},"maybe":null,"many":[],"numbers":[],"rest":null})");
 }
 
 TEST(ConfigTree, ErrorsNameFileLineAndPath) {
   EXPECT_THAT(message_for("\nrate = \"fast\""), HasSubstr("recipe.toml:2:1: got rate = 'fast'; need a finite number"));
   EXPECT_THAT(message_for("rate = nan"), HasSubstr("got rate = nan; need a finite number"));
   EXPECT_THAT(message_for("rate = -inf"), HasSubstr("got rate = -inf; need a finite number"));
-  EXPECT_THAT(message_for("[inner]\ncount = 1.5"), HasSubstr("recipe.toml:2:1: got inner.count = 1.5; need a whole number"));
+  EXPECT_THAT(message_for("[inner]\ncount = 1.5"),
+              HasSubstr("recipe.toml:2:1: got inner.count = 1.5; need a whole number"));
   EXPECT_THAT(message_for("[inner]\ncount = 1e17"), HasSubstr("need a whole number below 9e15"));
-  EXPECT_THAT(message_for("[inner]\ncount = 99999999999999999999"), HasSubstr("got the whole number 99999999999999999999, of more than 64 bits; need one up to 9223372036854775807"));
+  EXPECT_THAT(
+      message_for("[inner]\ncount = 99999999999999999999"),
+      HasSubstr("got the whole number 99999999999999999999, of more than 64 bits; need one up to 9223372036854775807"));
   EXPECT_THAT(message_for("enabled = 1"), HasSubstr("need true or false"));
   EXPECT_THAT(message_for("name = 3"), HasSubstr("need a string"));
   EXPECT_THAT(message_for("inner = 3"), HasSubstr("need a table"));
@@ -99,7 +103,8 @@ TEST(ConfigTree, ErrorsNameFileLineAndPath) {
 }
 
 TEST(ConfigTree, UnknownKeysSuggestTheNearest) {
-  EXPECT_THAT(message_for("\n\nnmae = \"x\""), HasSubstr("recipe.toml:3:1: got unknown key 'nmae'; need a known key (did you mean 'name'?)"));
+  EXPECT_THAT(message_for("\n\nnmae = \"x\""),
+              HasSubstr("recipe.toml:3:1: got unknown key 'nmae'; need a known key (did you mean 'name'?)"));
   EXPECT_THAT(message_for("[inner]\ncuont = 1"), HasSubstr("'inner.cuont'"));
   EXPECT_THAT(message_for("[inner]\nzzzzzzzz = 1"), HasSubstr("need one of count, length"));
   EXPECT_EQ(nearest_name("lerning_rate", {"learning_rate", "rate"}), "learning_rate");
@@ -135,18 +140,21 @@ TEST(Override, TakesTomlValuesAndBareWords) {
   apply_override(root, "train.equals=a=b");
   apply_override(root, "train.lines=1\nseed = 3");
   apply_override(root, "new.table.key=1");
-  EXPECT_EQ(root.to_json().dump(),
-            R"({"train":{"seed":2,"lr":3e-04,"name":"warm start","list":[1,"a"],"on":true,"quoted":"true","empty":"","day":"2001-01-01","equals":"a=b","lines":"1\nseed = 3"},"new":{"table":{"key":1}}})");
+  EXPECT_EQ(
+      root.to_json().dump(),
+      R"({"train":{"seed":2,"lr":3e-04,"name":"warm start","list":[1,"a"],"on":true,"quoted":"true","empty":"","day":"2001-01-01","equals":"a=b","lines":"1\nseed = 3"},"new":{"table":{"key":1}}})");
   EXPECT_EQ(root.find("train")->find("seed")->where, "--set train.seed");
 }
 
 TEST(Override, AddressesPhasesByName) {
-  ConfigNode root = toml("[[phase]]\nname = \"english\"\nsteps = 1\n[[phase]]\nname = \"german\"\n[phase.schedule]\nlr_max = 1.0\n");
+  ConfigNode root =
+      toml("[[phase]]\nname = \"english\"\nsteps = 1\n[[phase]]\nname = \"german\"\n[phase.schedule]\nlr_max = 1.0\n");
   apply_override(root, "phase.german.steps=5");
   apply_override(root, "phase.german.schedule.lr_max=0.5");
   EXPECT_EQ(root.to_json().dump(),
             R"({"phase":[{"name":"english","steps":1},{"name":"german","schedule":{"lr_max":0.5},"steps":5}]})");
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { apply_override(root, "phase.french.steps=5"); }), HasSubstr("got 'french'; need the name of a table in 'phase' (english, german)"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { apply_override(root, "phase.french.steps=5"); }),
+              HasSubstr("got 'french'; need the name of a table in 'phase' (english, german)"));
   EXPECT_THROW(apply_override(root, "phase.german=5"), ConfigError);
 }
 
@@ -155,7 +163,8 @@ TEST(Override, TakesKeysInQuotes) {
   apply_override(root, "phase.\"v1.5\".slow.\"layers.0.*\"=0.1");
   apply_override(root, "phase.'v1.5'.slow.'a=b'=\"c=d\"");
   EXPECT_EQ(root.to_json().dump(), R"({"phase":[{"name":"v1.5","slow":{"layers.0.*":0.1,"a=b":"c=d"}}]})");
-  for (const auto* text : {"phase.\"v1.5.slow.x=1", "phase.\"v1.5\"slow=1", "\"\"=1"}) EXPECT_THROW(apply_override(root, text), ConfigError) << text;
+  for (const auto* text : {"phase.\"v1.5.slow.x=1", "phase.\"v1.5\"slow=1", "\"\"=1"})
+    EXPECT_THROW(apply_override(root, text), ConfigError) << text;
 }
 
 TEST(Override, AMessageSaysThePathOnce) {
@@ -167,15 +176,19 @@ TEST(Override, AMessageSaysThePathOnce) {
   EXPECT_EQ(message("null", int64_t{}), "--set a.b: got 'null'; need a number, with k, M or B for 10^3, 10^6, 10^9");
   EXPECT_EQ(message("null", 0.5), "--set a.b: got 'null'; need a finite number");
   EXPECT_EQ(message("true", int64_t{}), "--set a.b: got true; need a whole number");
-  EXPECT_EQ(message("3 days", Duration{}), "--set a.b: got '3 days'; need a number that is not negative, below 1e18, with a unit: steps, tokens or epochs, as in \"2M tokens\"");
+  EXPECT_EQ(message("3 days", Duration{}),
+            "--set a.b: got '3 days'; need a number that is not negative, below 1e18, with a unit: steps, tokens or "
+            "epochs, as in \"2M tokens\"");
   ConfigNode file = toml("b = true");
   int64_t number = 0;
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_value(*file.find("b"), "a.b", number); }), ::testing::EndsWith(": got a.b = true; need a whole number"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_value(*file.find("b"), "a.b", number); }),
+              ::testing::EndsWith(": got a.b = true; need a whole number"));
 }
 
 TEST(Override, RefusesWhatIsNoAssignment) {
   ConfigNode root = toml("a = 1");
-  for (const auto* text : {"a", "=1", "", "a.b=1", ".=1", "a..b=2", "b.=3"}) EXPECT_THROW(apply_override(root, text), ConfigError) << text;
+  for (const auto* text : {"a", "=1", "", "a.b=1", ".=1", "a..b=2", "b.=3"})
+    EXPECT_THROW(apply_override(root, text), ConfigError) << text;
 }
 
 TEST(Merge, ReplacesValuesAndMergesTables) {
@@ -192,8 +205,10 @@ TEST(Merge, MergesPhasesByName) {
   merge_config(base, toml("[phase.two]\nsteps = 3\n"));
   EXPECT_EQ(base.find("phase")->to_json().dump(), R"([{"name":"one","steps":1},{"name":"two","steps":3}])");
   merge_config(base, toml("[[phase]]\nname = \"three\"\n[[phase]]\nname = \"one\"\nshuffle = false\n"));
-  EXPECT_EQ(base.find("phase")->to_json().dump(), R"([{"name":"one","steps":1,"shuffle":false},{"name":"two","steps":3},{"name":"three"}])");
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { merge_config(base, toml("[phase.four]\nsteps = 3\n")); }), HasSubstr("got phase 'four'"));
+  EXPECT_EQ(base.find("phase")->to_json().dump(),
+            R"([{"name":"one","steps":1,"shuffle":false},{"name":"two","steps":3},{"name":"three"}])");
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { merge_config(base, toml("[phase.four]\nsteps = 3\n")); }),
+              HasSubstr("got phase 'four'"));
 }
 
 TEST(ConfigNode, ShowsShortValues) {
@@ -220,8 +235,10 @@ TEST(ConfigNode, ComesBackFromItsJsonWithoutTheNulls) {
 TEST(ConfigNode, RefusesKeysOfVeryManyParts) {
   std::string key = "a";
   for (int i = 0; i < 100000; ++i) key += ".a";
-  for (const auto& text : {key + " = 1", "b = 1\n[" + key + "]", "x = {" + key + " = 1}", "a = \"it's\" # '\n" + key + " = 1"})
-    EXPECT_THAT(testing::message_of<ConfigError>([&] { toml(text); }), ::testing::HasSubstr("got a key of more than 100 parts"));
+  for (const auto& text :
+       {key + " = 1", "b = 1\n[" + key + "]", "x = {" + key + " = 1}", "a = \"it's\" # '\n" + key + " = 1"})
+    EXPECT_THAT(testing::message_of<ConfigError>([&] { toml(text); }),
+                ::testing::HasSubstr("got a key of more than 100 parts"));
   std::string numbers = "a = [0.1";
   for (int i = 0; i < 1000; ++i) numbers += ", 0.1";
   EXPECT_EQ(toml(numbers + "]").find("a")->list().size(), 1001u);

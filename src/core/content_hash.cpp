@@ -42,14 +42,16 @@ struct Piece {
 std::vector<Piece> pieces_of(const std::vector<const MappedFile*>& files) {
   std::vector<Piece> out;
   for (size_t i = 0; i < files.size(); ++i)
-    for (size_t begin = 0; begin < files[i]->size(); begin += kPieceBytes) out.push_back({i, begin, std::min(kPieceBytes, files[i]->size() - begin)});
+    for (size_t begin = 0; begin < files[i]->size(); begin += kPieceBytes)
+      out.push_back({i, begin, std::min(kPieceBytes, files[i]->size() - begin)});
   return out;
 }
 
 // Threads take the next piece until there is none; the caller's thread watches and draws the bar.
 class PieceReader {
  public:
-  PieceReader(const std::vector<const MappedFile*>& files, const PieceVisitor& visit) : files_(files), visit_(visit), pieces_(pieces_of(files)), digests_(pieces_.size()) {}
+  PieceReader(const std::vector<const MappedFile*>& files, const PieceVisitor& visit)
+      : files_(files), visit_(visit), pieces_(pieces_of(files)), digests_(pieces_.size()) {}
 
   std::vector<Digest> read(const std::string& label) {
     const size_t n_threads = std::min(static_cast<size_t>(allowed_cores()), pieces_.size());
@@ -101,7 +103,8 @@ class PieceReader {
     if (ended_.wait_for(lock, kBarAfter, [&] { return n_working_ == 0; })) return;
     Progress bar(label, total, "GB", 1e9);
     bar.skip(static_cast<double>(done_bytes_));
-    while (!ended_.wait_for(lock, std::chrono::milliseconds(200), [&] { return n_working_ == 0; })) bar.update(static_cast<double>(done_bytes_));
+    while (!ended_.wait_for(lock, std::chrono::milliseconds(200), [&] { return n_working_ == 0; }))
+      bar.update(static_cast<double>(done_bytes_));
   }
 
   const std::vector<const MappedFile*>& files_;
@@ -117,12 +120,14 @@ class PieceReader {
 
 }  // namespace
 
-std::string content_hash(const std::vector<const MappedFile*>& files, const std::string& label, const PieceVisitor& visit) {
+std::string content_hash(const std::vector<const MappedFile*>& files, const std::string& label,
+                         const PieceVisitor& visit) {
   const auto digests = PieceReader(files, visit).read(label);
   std::string all;
   size_t next = 0;
   for (const auto* file : files) {
-    for (size_t begin = 0; begin < file->size(); begin += kPieceBytes) all.append(digests[next].data(), digests[next].size()), ++next;
+    for (size_t begin = 0; begin < file->size(); begin += kPieceBytes)
+      all.append(digests[next].data(), digests[next].size()), ++next;
     const auto size = static_cast<uint64_t>(file->size());
     all.append(reinterpret_cast<const char*>(&size), sizeof size);
   }

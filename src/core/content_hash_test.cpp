@@ -29,7 +29,8 @@ class ContentHash : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-// Made with the xxhash package of Python: "xxh3:" + xxhash.xxh3_128_hexdigest(b"".join(digests of the pieces of a file, then its length as 8 bytes)).
+// Made with the xxhash package of Python: "xxh3:" + xxhash.xxh3_128_hexdigest(b"".join(digests of the pieces of a file,
+// then its length as 8 bytes)).
 TEST_F(ContentHash, IsThatOfTheWrittenDefinition) {
   EXPECT_EQ(hash({""}), "xxh3:2c0a8a99dc147d5445c3b49d035665b2");
   EXPECT_EQ(hash({"abc"}), "xxh3:00bb8f5bbcc6694e541b81f687d45e2f");
@@ -65,8 +66,11 @@ TEST_F(ContentHash, ShowsEveryPieceOnceAndPassesErrorsOn) {
   });
   std::sort(seen.begin(), seen.end());
   const size_t mebibyte = size_t{1} << 20;
-  EXPECT_THAT(seen, ::testing::ElementsAre(std::pair(size_t{0}, 4 * mebibyte), std::pair(4 * mebibyte, 4 * mebibyte), std::pair(8 * mebibyte, mebibyte)));
-  EXPECT_THROW(content_hash({&file}, "reading", [](size_t, size_t offset, std::string_view) { require<DataError>(offset == 0, "no"); }), DataError);
+  EXPECT_THAT(seen, ::testing::ElementsAre(std::pair(size_t{0}, 4 * mebibyte), std::pair(4 * mebibyte, 4 * mebibyte),
+                                           std::pair(8 * mebibyte, mebibyte)));
+  EXPECT_THROW(content_hash({&file}, "reading",
+                            [](size_t, size_t offset, std::string_view) { require<DataError>(offset == 0, "no"); }),
+               DataError);
 }
 
 TEST_F(ContentHash, StampsSayWhetherAFileWasWritten) {

@@ -47,8 +47,8 @@ bool read_cgroup_mount(const std::string& line, bool is_v2, Mount& mount) {
   return type == "cgroup" && ("," + options + ",").find(",cpu,") != std::string::npos;
 }
 
-// The folders of a group and of those above it, as far as they are mounted. A mount that shows a group further down than this
-// process's (as in a container) shows the container's own group at its top.
+// The folders of a group and of those above it, as far as they are mounted. A mount that shows a group further down
+// than this process's (as in a container) shows the container's own group at its top.
 std::vector<fs::path> group_folders(const fs::path& root, const std::string& group, bool is_v2) {
   std::vector<fs::path> out;
   std::ifstream mounts(root / "proc/self/mountinfo");
@@ -95,7 +95,9 @@ double cgroup_cpus(const fs::path& root) {
     const bool is_v2 = controllers.empty();
     if (!is_v2 && ("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
     for (const auto& folder : group_folders(root, line.substr(second + 1), is_v2)) {
-      const std::string text = is_v2 ? first_line_of(folder / "cpu.max") : first_line_of(folder / "cpu.cfs_quota_us") + " " + first_line_of(folder / "cpu.cfs_period_us");
+      const std::string text =
+          is_v2 ? first_line_of(folder / "cpu.max")
+                : first_line_of(folder / "cpu.cfs_quota_us") + " " + first_line_of(folder / "cpu.cfs_period_us");
       least = std::min(least, quota(text));
     }
   }
@@ -120,7 +122,8 @@ std::optional<double> core_wait_seconds(const fs::path& root) {
   std::optional<double> sum;
   std::error_code error;
   for (const auto& thread : fs::directory_iterator(root / "proc/self/task", error)) {
-    std::istringstream words(first_line_of(thread.path() / "schedstat"));  // nanoseconds on a core, waiting for one, and turns
+    std::istringstream words(
+        first_line_of(thread.path() / "schedstat"));  // nanoseconds on a core, waiting for one, and turns
     double ran = 0, waited = 0;
     if (words >> ran >> waited) sum = sum.value_or(0) + 1e-9 * waited;
   }
@@ -129,7 +132,8 @@ std::optional<double> core_wait_seconds(const fs::path& root) {
 
 int64_t allowed_cores() {
   std::vector<int> cpus = allowed_cpus();
-  for (unsigned cpu = 0; cpus.empty() && cpu < std::thread::hardware_concurrency(); ++cpu) cpus.push_back(static_cast<int>(cpu));
+  for (unsigned cpu = 0; cpus.empty() && cpu < std::thread::hardware_concurrency(); ++cpu)
+    cpus.push_back(static_cast<int>(cpu));
   return count_cores(cpus, "/");
 }
 

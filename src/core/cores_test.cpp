@@ -24,7 +24,9 @@ class Cores : public ::testing::Test {
   // cgroup v2, whole hierarchy mounted; this process in `group`.
   void put_v2(const std::string& group) {
     put("proc/self/cgroup", "0::" + group);
-    put("proc/self/mountinfo", "22 1 8:1 / / rw - ext4 /dev/sda rw\n30 22 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate");
+    put("proc/self/mountinfo",
+        "22 1 8:1 / / rw - ext4 /dev/sda rw\n30 22 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 "
+        "rw,nsdelegate");
   }
   int64_t count(const std::vector<int>& cpus) const { return count_cores(cpus, root_.path()); }
   testing::TemporaryFolder root_;
@@ -69,7 +71,8 @@ TEST_F(Cores, AGroupAboveBoundsToo) {
   EXPECT_EQ(cgroup_cpus(root_.path()), 2.0);
 }
 
-// In a container the group's own folder is mounted at the top, and /proc/self/cgroup may name it from the host's point of view.
+// In a container the group's own folder is mounted at the top, and /proc/self/cgroup may name it from the host's point
+// of view.
 TEST_F(Cores, AContainersGroupIsAtTheTopOfItsMount) {
   put("sys/fs/cgroup/cpu.max", "200000 100000");
   for (const std::string group : {"/", "/docker/abc", "/../other"}) {

@@ -15,13 +15,15 @@ namespace {
 TEST(ErrorReport, KeepsTheCodeOfOurErrors) {
   EXPECT_EQ(describe_error(ConfigError("a: got 1; need 2")).exit_code, 2);
   EXPECT_EQ(describe_error(NumericsError("a: got 1; need 2")).exit_code, 3);
-  EXPECT_EQ(describe_error(MachineError("a\nb\x1b[31m\tc: got 1; need 2")).message, "a\\nb\\x1b[31m\\tc: got 1; need 2");  // a name may hold anything
+  EXPECT_EQ(describe_error(MachineError("a\nb\x1b[31m\tc: got 1; need 2")).message,
+            "a\\nb\\x1b[31m\\tc: got 1; need 2");  // a name may hold anything
   EXPECT_EQ(describe_error(Interrupted("a: got 1; need 2")).exit_code, 130);
 }
 
 TEST(ErrorReport, CallsASignalNoError) {
   EXPECT_EQ(describe_error(ConfigError("a: got 1; need 2")).line(), "error: a: got 1; need 2");
-  EXPECT_EQ(describe_error(Interrupted("stopped by a signal: saved step 3")).line(), "stopped by a signal: saved step 3");
+  EXPECT_EQ(describe_error(Interrupted("stopped by a signal: saved step 3")).line(),
+            "stopped by a signal: saved step 3");
 }
 
 TEST(ErrorReport, SaysWhatTheMachineRefuses) {
@@ -36,7 +38,9 @@ TEST(ErrorReport, SaysWhatTheMachineRefuses) {
 }
 
 TEST(ErrorReport, TellsALostDeviceFromADefect) {
-  for (const char* said : {"CUDA error: uncorrectable ECC error encountered\nmore", "CUDA error: CUDA-capable device(s) is/are busy or unavailable", "CUDA error: unspecified launch failure"}) {
+  for (const char* said :
+       {"CUDA error: uncorrectable ECC error encountered\nmore",
+        "CUDA error: CUDA-capable device(s) is/are busy or unavailable", "CUDA error: unspecified launch failure"}) {
     const auto report = describe_error(std::runtime_error(said));
     EXPECT_EQ(report.exit_code, 4) << said;
     EXPECT_EQ(report.message.substr(0, 24), "device: got 'CUDA error:");

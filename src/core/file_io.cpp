@@ -24,7 +24,8 @@ void fail_machine(const fs::path& path, const char* action) {
 }
 
 int open_for_reading(const fs::path& path, int64_t& size_bytes) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // a pipe that nobody writes to would wait for ever
+  const int descriptor =
+      open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // a pipe that nobody writes to would wait for ever
   if (descriptor < 0) {
     if (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == ELOOP)
       fail<DataError>(path.string(), ": got no such file; need a readable file");
@@ -133,8 +134,10 @@ std::vector<TemporaryFile> temporary_files_in(const fs::path& folder) {
     if (!name.starts_with(kTemporaryPrefix) || end == std::string::npos || end < kTemporaryPrefix.size()) continue;
     if (!fs::is_regular_file(entry.symlink_status(error))) continue;
     const std::string digits = name.substr(end + kTemporarySuffix.size());
-    if (digits.empty() || digits.size() > kMostDigits || digits.find_first_not_of("0123456789") != std::string::npos) continue;
-    out.push_back({entry.path(), name.substr(kTemporaryPrefix.size(), end - kTemporaryPrefix.size()), std::stoi(digits)});
+    if (digits.empty() || digits.size() > kMostDigits || digits.find_first_not_of("0123456789") != std::string::npos)
+      continue;
+    out.push_back(
+        {entry.path(), name.substr(kTemporaryPrefix.size(), end - kTemporaryPrefix.size()), std::stoi(digits)});
   }
   return out;
 }
@@ -163,7 +166,8 @@ void remove_temporaries_in(const fs::path& folder) {
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
-  temporary_ = path_.parent_path() / join_parts(kTemporaryPrefix, path_.filename().string(), kTemporarySuffix, getpid());
+  temporary_ =
+      path_.parent_path() / join_parts(kTemporaryPrefix, path_.filename().string(), kTemporarySuffix, getpid());
   slot_ = list_temporary(temporary_.c_str());
   descriptor_ = create_temporary(temporary_);
   if (descriptor_ < 0) {
@@ -290,7 +294,9 @@ MappedFile::~MappedFile() {
   munmap(const_cast<std::byte*>(data_), size_);
 }
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), mapping_(std::exchange(other.mapping_, nullptr)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      mapping_(std::exchange(other.mapping_, nullptr)) {}
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
@@ -305,7 +311,8 @@ void MappedFile::require_whole() const {
 void MappedFile::release(size_t begin, size_t end) const {
   const auto page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   begin = begin / page_bytes * page_bytes;
-  if (begin < end) madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);  // advice: a failure changes nothing
+  if (begin < end)
+    madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);  // advice: a failure changes nothing
 }
 
 std::string sha256_hex(std::string_view bytes) {

@@ -16,14 +16,15 @@ struct Mapping;  // core/mappings.h
 
 // MachineError "PATH: got ERRNO'S TEXT on ACTION; need it to succeed", right after the call that failed.
 [[noreturn]] void fail_machine(const fs::path& path, const char* action);
-// The descriptor and the size of a regular file. DataError when the path is missing or none; MachineError when it cannot be opened.
+// The descriptor and the size of a regular file. DataError when the path is missing or none; MachineError when it
+// cannot be opened.
 int open_for_reading(const fs::path& path, int64_t& size_bytes);
 
 // DataError when the path is missing or no regular file; MachineError when reading fails, or when it got shorter.
 std::string read_file(const fs::path& path, int64_t max_bytes = INT64_C(1) << 33);
 
-// A file under a temporary name in the same folder, .evenkeel-NAME.tmpPID; commit() syncs it, renames it into place and syncs the
-// folder. Destroyed without commit, it leaves nothing. Every failure is a MachineError with the path.
+// A file under a temporary name in the same folder, .evenkeel-NAME.tmpPID; commit() syncs it, renames it into place and
+// syncs the folder. Destroyed without commit, it leaves nothing. Every failure is a MachineError with the path.
 class AtomicFile {
  public:
   explicit AtomicFile(fs::path path);
@@ -48,8 +49,8 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// Removes what an AtomicFile left when its process was killed: one for `path`, where the process no longer lives; or any in `folder`,
-// not in folders below, for the holder of a lock on it.
+// Removes what an AtomicFile left when its process was killed: one for `path`, where the process no longer lives; or
+// any in `folder`, not in folders below, for the holder of a lock on it.
 void remove_temporaries_of(const fs::path& path);
 void remove_temporaries_in(const fs::path& folder);
 
@@ -62,8 +63,8 @@ void make_folders(const fs::path& path);                       // MachineError, 
 void sync_folder(const fs::path& path);                        // MachineError
 void rename_synced(const fs::path& from, const fs::path& to);  // rename, then sync of the parent folder
 
-// A file mapped for reading. Empty files map to size 0. When the file shrinks or cannot be read, touching its pages ends
-// the process with one line and exit code 4 (install_mapping_faults() of core/mappings.h).
+// A file mapped for reading. Empty files map to size 0. When the file shrinks or cannot be read, touching its pages
+// ends the process with one line and exit code 4 (install_mapping_faults() of core/mappings.h).
 class MappedFile {
  public:
   MappedFile() = default;

@@ -94,13 +94,16 @@ TEST(AtomicFile, AFullDiskIsAMachineError) {
   const auto handler = signal(SIGXFSZ, SIG_IGN);
   const rlimit none{0, before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &none), 0);  // as a quota that is used up
-  EXPECT_THAT(testing::message_of<MachineError>([&] { write_file_atomically(folder / "out", "x"); }), HasSubstr("on writing"));
+  EXPECT_THAT(testing::message_of<MachineError>([&] { write_file_atomically(folder / "out", "x"); }),
+              HasSubstr("on writing"));
   EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   signal(SIGXFSZ, handler);
   EXPECT_THAT(folder.names(), IsEmpty());
 }
 
-std::string temporary_name(const std::string& name, int process) { return ".evenkeel-" + name + ".tmp" + std::to_string(process); }
+std::string temporary_name(const std::string& name, int process) {
+  return ".evenkeel-" + name + ".tmp" + std::to_string(process);
+}
 
 TEST(AtomicFile, FollowsNoLinkAndTakesOverWhatItsNumberLeft) {
   const testing::TemporaryFolder folder;
@@ -134,23 +137,32 @@ TEST(AtomicFile, AFinishedOneIsNotThereYet) {
 TEST(RemoveTemporariesOf, LeavesThoseOfLivingProcessesAndOtherNames) {
   const testing::TemporaryFolder folder;
   const int dead = testing::dead_process();
-  const std::string own = temporary_name("en.bin", getpid()), first = temporary_name("en.bin", 1), other = temporary_name("en2.bin", dead), others = "en.bin.tmp" + std::to_string(dead);
-  const std::string longer = temporary_name("en.bin", dead) + "x", link = temporary_name("en.json", dead), in_place = temporary_name("en.idx", dead);
-  for (const auto& name : {temporary_name("en.bin", dead), own, first, other, others, longer, std::string("en.bin"), std::string(".evenkeel-en.bin.tmp"), std::string(".evenkeel-en.bin.tmp99999999999")})
+  const std::string own = temporary_name("en.bin", getpid()), first = temporary_name("en.bin", 1),
+                    other = temporary_name("en2.bin", dead), others = "en.bin.tmp" + std::to_string(dead);
+  const std::string longer = temporary_name("en.bin", dead) + "x", link = temporary_name("en.json", dead),
+                    in_place = temporary_name("en.idx", dead);
+  for (const auto& name : {temporary_name("en.bin", dead), own, first, other, others, longer, std::string("en.bin"),
+                           std::string(".evenkeel-en.bin.tmp"), std::string(".evenkeel-en.bin.tmp99999999999")})
     folder.write(name, "x");
   fs::create_directories(folder / in_place);
   fs::create_symlink("en.bin", folder / link);
-  for (const char* name : {"en.bin", "en.idx", "en.json"}) remove_temporaries_of(folder / name);  // folders and links stay
-  EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre(own, first, other, others, longer, link, in_place, "en.bin", ".evenkeel-en.bin.tmp", ".evenkeel-en.bin.tmp99999999999"));
+  for (const char* name : {"en.bin", "en.idx", "en.json"})
+    remove_temporaries_of(folder / name);  // folders and links stay
+  EXPECT_THAT(folder.names(),
+              ::testing::UnorderedElementsAre(own, first, other, others, longer, link, in_place, "en.bin",
+                                              ".evenkeel-en.bin.tmp", ".evenkeel-en.bin.tmp99999999999"));
   EXPECT_NO_THROW(remove_temporaries_of(folder / "absent" / "en.bin"));
 }
 
 TEST(RemoveTemporariesIn, LeavesOtherNamesAndFolders) {
   const testing::TemporaryFolder folder;
   fs::create_directories(folder / temporary_name("a", 12));
-  for (const auto& name : {temporary_name("a.json", 123), temporary_name("b.json", getpid()), std::string("a.json"), std::string("a.json.tmp123"), std::string("notes.tmp7"), std::string(".evenkeel-tmp7")}) folder.write(name, "x");
+  for (const auto& name : {temporary_name("a.json", 123), temporary_name("b.json", getpid()), std::string("a.json"),
+                           std::string("a.json.tmp123"), std::string("notes.tmp7"), std::string(".evenkeel-tmp7")})
+    folder.write(name, "x");
   remove_temporaries_in(folder / "");
-  EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre("a.json", "a.json.tmp123", "notes.tmp7", ".evenkeel-tmp7", temporary_name("a", 12)));
+  EXPECT_THAT(folder.names(), ::testing::UnorderedElementsAre("a.json", "a.json.tmp123", "notes.tmp7", ".evenkeel-tmp7",
+                                                              temporary_name("a", 12)));
   EXPECT_NO_THROW(remove_temporaries_in(folder / "absent"));
 }
 
@@ -174,7 +186,8 @@ TEST(MakeFolders, RefusesAFileInTheWay) {
   EXPECT_NO_THROW(make_folders(folder / "a" / "b"));
   const auto file = folder.write("file", "x");
   EXPECT_THAT(testing::message_of<ConfigError>([&] { make_folders(file); }), HasSubstr("got a file; need a folder"));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { make_folders(file / "below"); }), HasSubstr(file.string() + ": got a file"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { make_folders(file / "below"); }),
+              HasSubstr(file.string() + ": got a file"));
   EXPECT_THROW(make_folders("/proc/no/such"), MachineError);
 }
 

@@ -57,8 +57,7 @@ TEST(ForeignJson, TakesTheFirstOfAKeyThatStandsTwice) {
 
 TEST(ForeignJson, RefusesDamage) {
   EXPECT_EQ(testing::message_of<DataError>([&] { read(""); }), "config.json: got an empty text; need a JSON document");
-  for (const auto* text :
-       {"NaNa", "nan", "{\"a\": Inf}", "[NaN", "\"\\ud8\"", "+Infinity", "{\"a\": 1}\n{\"b\": NaN}"})
+  for (const auto* text : {"NaNa", "nan", "{\"a\": Inf}", "[NaN", "\"\\ud8\"", "+Infinity", "{\"a\": 1}\n{\"b\": NaN}"})
     EXPECT_THAT(testing::message_of<DataError>([&] { read(text); }),
                 HasSubstr("config.json: got text that is not JSON at byte"))
         << text;

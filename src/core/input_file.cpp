@@ -19,7 +19,8 @@ InputFile::~InputFile() { close(descriptor_); }
 size_t InputFile::read_up_to(int64_t offset_bytes, void* out, size_t most_bytes) const {
   size_t done = 0;
   while (done < most_bytes) {
-    const ssize_t n = pread(descriptor_, static_cast<char*>(out) + done, most_bytes - done, offset_bytes + static_cast<int64_t>(done));
+    const ssize_t n = pread(descriptor_, static_cast<char*>(out) + done, most_bytes - done,
+                            offset_bytes + static_cast<int64_t>(done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail_machine(path_, "reading");
     if (n == 0) break;

@@ -15,7 +15,9 @@ namespace {
 
 constexpr size_t kMaxDepth = 200;
 
-[[noreturn]] void fail_empty(std::string_view where) { fail<DataError>(where, ": got an empty text; need a JSON document"); }
+[[noreturn]] void fail_empty(std::string_view where) {
+  fail<DataError>(where, ": got an empty text; need a JSON document");
+}
 
 // nlohmann's events as ours; the parser itself does not recurse.
 class Adapter : public nlohmann::json_sax<nlohmann::json> {
@@ -58,7 +60,8 @@ class Adapter : public nlohmann::json_sax<nlohmann::json> {
   }
   bool parse_error(size_t position, const std::string& last_token, const nlohmann::detail::exception& error) override {
     if (dynamic_cast<const nlohmann::detail::out_of_range*>(&error) != nullptr)
-      fail<DataError>(where_, ": got the number ", last_token, " at byte ", position, "; need one that fits a double, below 1.8e308");
+      fail<DataError>(where_, ": got the number ", last_token, " at byte ", position,
+                      "; need one that fits a double, below 1.8e308");
     if (!has_begun_ && last_token.empty()) fail_empty(where_);
     // The reader stops at the first letter of what is no literal.
     const bool is_non_finite = last_token.ends_with('N') || last_token.ends_with('I');
@@ -90,7 +93,8 @@ void require_keys_once(const Json::Object& object, const std::string& where) {
   for (const auto& [key, value] : object) keys.push_back(key);
   std::sort(keys.begin(), keys.end());
   const auto twice = std::adjacent_find(keys.begin(), keys.end());
-  require<DataError>(twice == keys.end(), where, ": got the key '", twice == keys.end() ? "" : *twice, "' twice in one object; need it once");
+  require<DataError>(twice == keys.end(), where, ": got the key '", twice == keys.end() ? "" : *twice,
+                     "' twice in one object; need it once");
 }
 
 class Builder : public JsonEvents {
@@ -282,8 +286,7 @@ void Json::write(std::string& out, int indent, int depth) const {
   } else if (is_number()) {
     const double number = as_double();
     const bool is_minus_zero = number == 0 && std::signbit(number);  // "-0" would read back as the integer 0
-    out += is_minus_zero ? "-0.0" : std::isfinite(number) ? format_double(number)
-                                                          : "null";
+    out += is_minus_zero ? "-0.0" : std::isfinite(number) ? format_double(number) : "null";
   } else if (is_string()) {
     write_string(out, as_string());
   } else if (is_array()) {

@@ -12,9 +12,9 @@
 
 namespace evenkeel {
 
-// Keys that stand twice in one object: in what evenkeel writes they are damage; in what others write `find` takes the first.
-enum class RepeatedKeys { refused,
-                          kept };
+// Keys that stand twice in one object: in what evenkeel writes they are damage; in what others write `find` takes the
+// first.
+enum class RepeatedKeys { refused, kept };
 
 class Json {
  public:

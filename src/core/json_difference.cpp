@@ -32,7 +32,8 @@ std::optional<std::string> difference_of_objects(const Json& got, const Json& ne
 
 std::optional<std::string> difference_of_arrays(const Json& got, const Json& needed, const std::string& path) {
   for (size_t i = 0; i < std::min(got.size(), needed.size()); ++i)
-    if (auto difference = first_difference(got.at(i), needed.at(i), path + "[" + std::to_string(i) + "]")) return difference;
+    if (auto difference = first_difference(got.at(i), needed.at(i), path + "[" + std::to_string(i) + "]"))
+      return difference;
   if (got.size() == needed.size()) return std::nullopt;
   return join_parts(path, ": got an array of ", got.size(), "; need one of ", needed.size());
 }

@@ -8,8 +8,8 @@
 
 namespace evenkeel {
 
-// The first difference of `got` from `needed`, in the order of `needed`: "tables.drops.rows[0][4]: got 0.5; need 0.25". None where they
-// are the same but for the order of keys. `path` is that of the documents, "" for whole ones.
+// The first difference of `got` from `needed`, in the order of `needed`: "tables.drops.rows[0][4]: got 0.5; need 0.25".
+// None where they are the same but for the order of keys. `path` is that of the documents, "" for whole ones.
 std::optional<std::string> first_difference(const Json& got, const Json& needed, const std::string& path = "");
 
 }  // namespace evenkeel

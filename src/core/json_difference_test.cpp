@@ -5,10 +5,13 @@
 namespace evenkeel {
 namespace {
 
-std::string difference(const char* got, const char* needed) { return first_difference(Json::parse(got, "got"), Json::parse(needed, "needed")).value_or("none"); }
+std::string difference(const char* got, const char* needed) {
+  return first_difference(Json::parse(got, "got"), Json::parse(needed, "needed")).value_or("none");
+}
 
 TEST(FirstDifference, NamesThePathOfAValue) {
-  EXPECT_EQ(difference(R"({"a": [1, {"b": 2.5}], "c": "x"})", R"({"a": [1, {"b": 2.25}], "c": "y"})"), "a[1].b: got 2.5; need 2.25");
+  EXPECT_EQ(difference(R"({"a": [1, {"b": 2.5}], "c": "x"})", R"({"a": [1, {"b": 2.25}], "c": "y"})"),
+            "a[1].b: got 2.5; need 2.25");
   EXPECT_EQ(difference(R"({"a": null})", R"({"a": "x"})"), "a: got null; need \"x\"");
   EXPECT_EQ(difference(R"({"a": {}})", R"({"a": []})"), "a: got {}; need []");
 }

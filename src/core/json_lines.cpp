@@ -23,7 +23,9 @@ std::vector<Json> read_json_lines(const std::filesystem::path& path) {
   return out;
 }
 
-std::string place_of_line(const std::filesystem::path& path, size_t number) { return path.string() + ", line " + std::to_string(number); }
+std::string place_of_line(const std::filesystem::path& path, size_t number) {
+  return path.string() + ", line " + std::to_string(number);
+}
 
 std::optional<std::string_view> LineReader::next() {
   constexpr size_t kPiece = 1 << 20;
@@ -40,7 +42,8 @@ std::optional<std::string_view> LineReader::next() {
     begin_ = 0;
     searched_ = buffer_.size();
     buffer_.resize(searched_ + kPiece);
-    buffer_.resize(searched_ + file_.read_up_to(end_byte_ + static_cast<int64_t>(searched_), buffer_.data() + searched_, kPiece));
+    buffer_.resize(searched_ +
+                   file_.read_up_to(end_byte_ + static_cast<int64_t>(searched_), buffer_.data() + searched_, kPiece));
     if (buffer_.size() == searched_) return std::nullopt;
   }
 }

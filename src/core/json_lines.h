@@ -22,14 +22,15 @@ std::string place_of_line(const std::filesystem::path& path, size_t number);
 // The lines that end with a newline; a last one that a kill has torn is left out.
 std::vector<std::string_view> whole_lines(std::string_view text);
 
-// The whole lines of a file one by one, in memory of the longest; what is appended after the last of them comes when it is whole.
+// The whole lines of a file one by one, in memory of the longest; what is appended after the last of them comes when it
+// is whole.
 class LineReader {
  public:
   // DataError when the path is missing or no regular file; MachineError when reading fails.
   explicit LineReader(std::filesystem::path path) : file_(std::move(path)) {}
   // Without its newline, valid until the next call; nullopt where there is no whole line more, for now.
   std::optional<std::string_view> next();
-  int64_t end_byte() const { return end_byte_; }                              // of the line that came last, with its newline
+  int64_t end_byte() const { return end_byte_; }  // of the line that came last, with its newline
   std::string place() const { return place_of_line(file_.path(), number_); }  // of it, for messages
 
  private:

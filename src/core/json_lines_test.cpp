@@ -52,7 +52,9 @@ TEST(LineReader, GivesWholeLinesAndFollowsAFileThatGrows) {
 }
 
 TEST(WithPath, BecomesTheErrorThatIsAskedFor) {
-  const auto message = [](auto&& use) { return testing::message_of<CheckpointError>([&] { with_path_as<CheckpointError>("d/a.json", use); }); };
+  const auto message = [](auto&& use) {
+    return testing::message_of<CheckpointError>([&] { with_path_as<CheckpointError>("d/a.json", use); });
+  };
   EXPECT_EQ(message([] { return Json("x").as_int(); }), "d/a.json: got string; need integer");
   EXPECT_EQ(message([]() -> int { fail<DataError>("d/a.json: got 1; need 2"); }), "d/a.json: got 1; need 2");
   EXPECT_EQ(message([]() -> int { fail<CheckpointError>("c: got 1; need 2"); }), "c: got 1; need 2");

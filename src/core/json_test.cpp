@@ -41,8 +41,21 @@ TEST(Json, KeepsTheOrderOfKeysAndTheKindOfNumbers) {
 
 TEST(Json, DoublesReadBackToTheSameBits) {
   RngStream rng(1, "doubles");
-  std::vector<double> values = {0.1, 1.0 / 3, 1e-320, 5e-324, 1.7976931348623157e308, 2.2250738585072014e-308, 123456789012345680.0, 1e21, 1e22,
-                                9007199254740993.0, 18446744073709551616.0, -1e19, 3.0, -0.0, 0.0};
+  std::vector<double> values = {0.1,
+                                1.0 / 3,
+                                1e-320,
+                                5e-324,
+                                1.7976931348623157e308,
+                                2.2250738585072014e-308,
+                                123456789012345680.0,
+                                1e21,
+                                1e22,
+                                9007199254740993.0,
+                                18446744073709551616.0,
+                                -1e19,
+                                3.0,
+                                -0.0,
+                                0.0};
   for (int i = 0; i < 20000; ++i) {
     const double value = std::bit_cast<double>(rng.next());
     if (std::isfinite(value)) values.push_back(value);
@@ -54,7 +67,8 @@ TEST(Json, DoublesReadBackToTheSameBits) {
 }
 
 TEST(Json, KeepsAll64BitsOfIntegers) {
-  for (const int64_t value : {INT64_MAX, INT64_MIN, INT64_MAX - 1, int64_t{9007199254740993}, int64_t{0}, int64_t{-1}}) {
+  for (const int64_t value :
+       {INT64_MAX, INT64_MIN, INT64_MAX - 1, int64_t{9007199254740993}, int64_t{0}, int64_t{-1}}) {
     const Json again = parse(Json(value).dump());
     EXPECT_TRUE(again.is_integer());
     EXPECT_EQ(again.as_int(), value);
@@ -63,7 +77,8 @@ TEST(Json, KeepsAll64BitsOfIntegers) {
 }
 
 TEST(Json, WritesNonFiniteNumbersAsNull) {
-  for (const double value : {std::nan(""), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()})
+  for (const double value :
+       {std::nan(""), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()})
     EXPECT_EQ(Json(value).dump(), "null");
 }
 
@@ -81,19 +96,27 @@ TEST(Json, EscapesWhatMustBeEscaped) {
 
 TEST(Json, IndentsObjectsAndKeepsPlainArraysOnALine) {
   const Json json = parse(R"({"a":[1,2],"b":[{"c":1},{"c":2}],"d":{},"e":[]})");
-  EXPECT_EQ(json.dump(2), "{\n  \"a\": [1, 2],\n  \"b\": [\n    {\n      \"c\": 1\n    },\n    {\n      \"c\": 2\n    }\n  ],\n  \"d\": {},\n  \"e\": []\n}");
+  EXPECT_EQ(json.dump(2),
+            "{\n  \"a\": [1, 2],\n  \"b\": [\n    {\n      \"c\": 1\n    },\n    {\n      \"c\": 2\n    }\n  ],\n  "
+            "\"d\": {},\n  \"e\": []\n}");
   EXPECT_EQ(parse(json.dump(2)), json);
 }
 
 TEST(Json, ErrorsNameFileAndByte) {
-  EXPECT_THAT(testing::message_of<DataError>([] { parse("{\"a\": 1,}"); }), HasSubstr("file.json: got text that is not JSON at byte 9"));
-  for (const auto* text : {"", " ", "{", "[1,", "nul", "1 2", "{'a':1}", "[1e]", "NaN", "\"\\x\"", "\"a\nb\"", "\xff", "{\"a\":1}}", "01", "1e999"})
+  EXPECT_THAT(testing::message_of<DataError>([] { parse("{\"a\": 1,}"); }),
+              HasSubstr("file.json: got text that is not JSON at byte 9"));
+  for (const auto* text : {"", " ", "{", "[1,", "nul", "1 2", "{'a':1}", "[1e]", "NaN", "\"\\x\"", "\"a\nb\"", "\xff",
+                           "{\"a\":1}}", "01", "1e999"})
     EXPECT_THROW(parse(text), DataError) << text;
 }
 
 TEST(Json, SaysThatThereIsNothing) {
-  for (const auto* text : {"", " ", "\n\t\n"}) EXPECT_EQ(testing::message_of<DataError>([&] { parse(text); }), "file.json: got an empty text; need a JSON document");
-  for (const auto* text : {"[", "{\"a\":", "-", "\"a"}) EXPECT_THAT(testing::message_of<DataError>([&] { parse(text); }), HasSubstr("got text that is not JSON at byte")) << text;
+  for (const auto* text : {"", " ", "\n\t\n"})
+    EXPECT_EQ(testing::message_of<DataError>([&] { parse(text); }),
+              "file.json: got an empty text; need a JSON document");
+  for (const auto* text : {"[", "{\"a\":", "-", "\"a"})
+    EXPECT_THAT(testing::message_of<DataError>([&] { parse(text); }), HasSubstr("got text that is not JSON at byte"))
+        << text;
 }
 
 TEST(Json, RefusesWhatStandsAfterAZeroByte) {
@@ -114,12 +137,14 @@ TEST(Json, SaysThatNaNIsNoJson) {
 }
 
 TEST(Json, RefusesAKeyThatStandsTwiceInOneObject) {
-  EXPECT_THAT(testing::message_of<DataError>([] { Json::parse(R"({"a": 1, "b": {"c": 1, "c": 2}})", "f.json"); }), HasSubstr("f.json: got the key 'c' twice in one object"));
+  EXPECT_THAT(testing::message_of<DataError>([] { Json::parse(R"({"a": 1, "b": {"c": 1, "c": 2}})", "f.json"); }),
+              HasSubstr("f.json: got the key 'c' twice in one object"));
   EXPECT_NO_THROW(Json::parse(R"([{"a": {"a": 1}}, {"a": 2}])", "f.json"));
 }
 
 TEST(Json, SaysThatANumberIsTooLarge) {
-  EXPECT_THAT(testing::message_of<DataError>([] { Json::parse(R"({"a": 1e400})", "f.json"); }), HasSubstr("f.json: got the number 1e400 at byte 11; need one that fits a double"));
+  EXPECT_THAT(testing::message_of<DataError>([] { Json::parse(R"({"a": 1e400})", "f.json"); }),
+              HasSubstr("f.json: got the number 1e400 at byte 11; need one that fits a double"));
 }
 
 TEST(Json, BoundsTheDepth) {
@@ -171,11 +196,14 @@ TEST(JsonEvents, RefuseWhatParseRefuses) {
   for (const std::string text : {"{", "[1,]", "{\"a\": 1} 2", "\xff", "{\"a\": 1e}"}) {
     Transcript events;
     std::istringstream in(text);
-    EXPECT_THAT(testing::message_of<DataError>([&] { read_json_events(in, "file.json", events); }), HasSubstr("file.json: got text that is not JSON at byte")) << text;
+    EXPECT_THAT(testing::message_of<DataError>([&] { read_json_events(in, "file.json", events); }),
+                HasSubstr("file.json: got text that is not JSON at byte"))
+        << text;
   }
   Transcript events;
   std::istringstream deep(std::string(201, '['));
-  EXPECT_THAT(testing::message_of<DataError>([&] { read_json_events(deep, "file.json", events); }), HasSubstr("nested deeper than 200"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { read_json_events(deep, "file.json", events); }),
+              HasSubstr("nested deeper than 200"));
 }
 
 }  // namespace

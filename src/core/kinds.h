@@ -1,5 +1,5 @@
-// A list of kinds that a table of a recipe chooses from by its key `kind`: routers, kinds of attention. A kind is one file that gives a
-// factory, and one line in its list. Legend: T what is made, Place what it is made for.
+// A list of kinds that a table of a recipe chooses from by its key `kind`: routers, kinds of attention. A kind is one
+// file that gives a factory, and one line in its list. Legend: T what is made, Place what it is made for.
 #pragma once
 
 #include <functional>
@@ -30,10 +30,12 @@ struct KindTable {
   const char* default_kind;
 };
 
-// From a function that makes a kind of its options: they are read, with unknown keys refused, and listed, by their type. `config`, the table, is
-// for places in messages and for what was given at all; it may be empty.
+// From a function that makes a kind of its options: they are read, with unknown keys refused, and listed, by their
+// type. `config`, the table, is for places in messages and for what was given at all; it may be empty.
 template <class T, class Place, HasFields Options>
-KindFactory<T, Place> kind_factory(const KindTable& table, std::unique_ptr<T> (*make)(const Place& place, Options options, const ConfigNode& config)) {
+KindFactory<T, Place> kind_factory(const KindTable& table,
+                                   std::unique_ptr<T> (*make)(const Place& place, Options options,
+                                                              const ConfigNode& config)) {
   KindFactory<T, Place> out;
   out.make = [table, make](const Place& place, const ConfigNode& config) {
     WithKind<Options> options;
@@ -52,7 +54,8 @@ KindFactory<T, Place> kind_factory(const KindTable& table, std::unique_ptr<T> (*
 
 // The kind that `config`, the table, names. ConfigError with the choices where there is none of that name.
 template <class T, class Place>
-const Kind<T, Place>& chosen_kind(const std::vector<Kind<T, Place>>& kinds, const KindTable& table, const ConfigNode& config) {
+const Kind<T, Place>& chosen_kind(const std::vector<Kind<T, Place>>& kinds, const KindTable& table,
+                                  const ConfigNode& config) {
   std::string name = table.default_kind, known;
   const ConfigNode* node = config.find("kind");
   const std::string path = join_path(table.path, "kind");

@@ -62,7 +62,8 @@ int64_t terminal_columns() {
 std::string bar_of(double fraction, int64_t columns) {
   constexpr int64_t kNarrow = 60, kWidest = 24;
   if (columns < kNarrow) return "";
-  const auto width = static_cast<size_t>(std::min(kWidest, columns / 8)), filled = static_cast<size_t>(fraction * static_cast<double>(width));
+  const auto width = static_cast<size_t>(std::min(kWidest, columns / 8)),
+             filled = static_cast<size_t>(fraction * static_cast<double>(width));
   return " [" + std::string(filled, '#') + std::string(width - filled, '.') + "]";
 }
 
@@ -96,7 +97,12 @@ void copy_log_to(const std::string& path) {
 }
 
 Progress::Progress(std::string label, double total, std::string unit, double scale)
-    : label_(std::move(label)), unit_(std::move(unit)), total_(total), scale_(scale), start_(Clock::now()), last_draw_(start_) {}
+    : label_(std::move(label)),
+      unit_(std::move(unit)),
+      total_(total),
+      scale_(scale),
+      start_(Clock::now()),
+      last_draw_(start_) {}
 
 Progress::~Progress() {
   Console& c = console();

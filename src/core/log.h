@@ -13,10 +13,12 @@ namespace evenkeel {
 void log_line(const std::string& line);     // "evenkeel: LINE"
 void warn_line(const std::string& line);    // "evenkeel: warning: LINE"
 void hold_copy();                           // keeps lines in memory for the file that copy_log_to will name
-void copy_log_to(const std::string& path);  // appends the lines held so far to this file, and each later one; "" stops that and forgets them
+void copy_log_to(const std::string& path);  // appends the lines held so far to this file, and each later one; "" stops
+                                            // that and forgets them
 void copy_line(const std::string& line);    // "evenkeel: LINE" to that file alone
 void set_quiet(bool quiet);                 // no informational lines; warnings stay
-// Where warnings go in place of stderr: a process that has no terminal of its own hands them to the one that has. Empty: stderr.
+// Where warnings go in place of stderr: a process that has no terminal of its own hands them to the one that has.
+// Empty: stderr.
 void set_warning_sink(std::function<void(const std::string& line)> sink);
 
 template <class... Parts>
@@ -28,8 +30,8 @@ void log_warning(const Parts&... parts) {
   warn_line(join_parts(parts...));
 }
 
-// One line: label, share done, time left, what update() adds, rate. On a terminal it takes one row whatever its width: fields, which
-// two spaces set apart, are left out from the right.
+// One line: label, share done, time left, what update() adds, rate. On a terminal it takes one row whatever its width:
+// fields, which two spaces set apart, are left out from the right.
 class Progress {
  public:
   // `unit` follows the rate, as in "3.2 MB/s" for scale 1e6 and unit "MB".

@@ -45,7 +45,9 @@ void set_text(Text& text, std::string_view value) {
 int64_t present_bytes(const Mapping& mapping) {
   struct stat info {};
   if (stat(mapping.source.path.c_str(), &info) != 0) return -1;
-  return info.st_dev == mapping.source.device && info.st_ino == mapping.source.inode ? static_cast<int64_t>(info.st_size) : -1;
+  return info.st_dev == mapping.source.device && info.st_ino == mapping.source.inode
+             ? static_cast<int64_t>(info.st_size)
+             : -1;
 }
 
 // One line put together without an allocation.
@@ -81,10 +83,15 @@ void add_message(Line& line, const Mapping& mapping, uintptr_t address) {
   const int64_t bytes = present_bytes(mapping);
   line.add(mapping.source.path);
   if (bytes >= 0 && static_cast<size_t>(bytes) < mapping.size_bytes) {
-    line.add(": got ").add(static_cast<uint64_t>(bytes)).add(" bytes while it is read; need the ").add(mapping.size_bytes);
+    line.add(": got ")
+        .add(static_cast<uint64_t>(bytes))
+        .add(" bytes while it is read; need the ")
+        .add(mapping.size_bytes);
     line.add(" that it had when it was opened");
   } else {
-    line.add(": got a failure on reading byte ").add(address - mapping.begin.load()).add("; need a file that can be read");
+    line.add(": got a failure on reading byte ")
+        .add(address - mapping.begin.load())
+        .add("; need a file that can be read");
   }
 }
 
@@ -138,8 +145,9 @@ void forget_mapping(Mapping* mapping) {
 
 void require_whole_mapping(const Mapping* mapping) {
   const int64_t bytes = present_bytes(*mapping);
-  require<MachineError>(bytes < 0 || static_cast<size_t>(bytes) >= mapping->size_bytes, mapping->source.path, ": got ", bytes,
-                        " bytes while it is read; need the ", mapping->size_bytes, " that it had when it was opened");
+  require<MachineError>(bytes < 0 || static_cast<size_t>(bytes) >= mapping->size_bytes, mapping->source.path, ": got ",
+                        bytes, " bytes while it is read; need the ", mapping->size_bytes,
+                        " that it had when it was opened");
 }
 
 void install_mapping_faults() {

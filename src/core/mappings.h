@@ -20,8 +20,8 @@ Mapping* list_mapping(const void* data, size_t size_bytes, const MappedSource& s
 void forget_mapping(Mapping* mapping);
 void require_whole_mapping(const Mapping* mapping);  // MachineError when the file got shorter
 
-// From now on a fault (SIGBUS) in a mapped file ends the process with one line that names the file, no temporary file of
-// core/file_io.h, and exit code 4. A fault elsewhere does what it does by default.
+// From now on a fault (SIGBUS) in a mapped file ends the process with one line that names the file, no temporary file
+// of core/file_io.h, and exit code 4. A fault elsewhere does what it does by default.
 void install_mapping_faults();
 
 // Where that line goes: to `descriptor`, after `prefix`; by default to stderr after "evenkeel: error: ".

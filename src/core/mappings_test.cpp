@@ -32,7 +32,9 @@ void read_beyond(const fs::path& path) {
 TEST(MappingFaults, EndWithOneLineThatNamesTheFile) {
   const testing::TemporaryFolder folder;
   const auto path = folder.write("a", std::string(kBytes, 'x'));
-  EXPECT_EXIT(read_beyond(path), ExitedWithCode(4), "^evenkeel: error: " + path.string() + ": got 5000 bytes while it is read; need the 1048576 that it had when it was opened\n$");
+  EXPECT_EXIT(read_beyond(path), ExitedWithCode(4),
+              "^evenkeel: error: " + path.string() +
+                  ": got 5000 bytes while it is read; need the 1048576 that it had when it was opened\n$");
 }
 
 TEST(MappingFaults, GoWhereTheyAreToldTo) {
@@ -63,9 +65,7 @@ TEST(MappingFaults, ThoseElsewhereKeepTheirSignal) {
   const auto path = folder.write("a", std::string(kBytes, 'x'));
   const auto read_another = [&] {
     install_mapping_faults();
-    {
-      const MappedFile forgotten(path);
-    }
+    { const MappedFile forgotten(path); }
     const int descriptor = open(path.c_str(), O_RDONLY);
     auto* data = static_cast<volatile char*>(mmap(nullptr, kBytes, PROT_READ, MAP_PRIVATE, descriptor, 0));
     fs::resize_file(path, 0);
@@ -80,7 +80,8 @@ TEST(RequireWhole, NoticesWhatNoFaultTells) {
   const MappedFile file(path);
   EXPECT_NO_THROW(file.require_whole());
   fs::resize_file(path, 4);  // the rest of the page reads as zeros
-  EXPECT_THAT(testing::message_of<MachineError>([&] { file.require_whole(); }), HasSubstr(path.string() + ": got 4 bytes while it is read; need the 10"));
+  EXPECT_THAT(testing::message_of<MachineError>([&] { file.require_whole(); }),
+              HasSubstr(path.string() + ": got 4 bytes while it is read; need the 10"));
   EXPECT_NO_THROW(MappedFile().require_whole());
 }
 

@@ -1,4 +1,5 @@
-// Enums with names. One has a list of them beside it, `std::span<const Named<T>> names_of(T)`: by that it is read, written and explained.
+// Enums with names. One has a list of them beside it, `std::span<const Named<T>> names_of(T)`: by that it is read,
+// written and explained.
 #pragma once
 
 #include <concepts>

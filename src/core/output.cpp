@@ -159,7 +159,8 @@ std::vector<Field> fields_of(std::string_view text) {
 // size and the switch for large text are free. A model that was trained from files names them, and is another's.
 bool is_own_tokenizer(const fs::path& path) {
   constexpr uint64_t kTrainerSpec = 2, kUserSymbols = 31, kFree[] = {3, 4, 49};
-  const std::map<uint64_t, uint64_t> wanted = {{16, 16}, {18, 4192}, {35, 1}, {40, 0}, {41, 1}, {42, 2}, {43, ~uint64_t{0}}};
+  const std::map<uint64_t, uint64_t> wanted = {{16, 16}, {18, 4192}, {35, 1},           {40, 0},
+                                               {41, 1},  {42, 2},    {43, ~uint64_t{0}}};
   if (bytes_in(path) > kMaxBytes) return false;
   const std::string model = read_file(path);
   size_t n_wanted = 0, n_symbols = 0;
@@ -181,7 +182,8 @@ bool is_own_tokenizer(const fs::path& path) {
 
 // Pages of before there was a meta tag are known by their title.
 bool is_own_page(const fs::path& path) {
-  return head_has(path, R"(<meta name="generator" content="evenkeel">)") || head_has(path, "<title>evenkeel report</title>");
+  return head_has(path, R"(<meta name="generator" content="evenkeel">)") ||
+         head_has(path, "<title>evenkeel report</title>");
 }
 
 bool is_own_trace(const fs::path& path) {
@@ -190,7 +192,8 @@ bool is_own_trace(const fs::path& path) {
   const std::string length = head_of(path, kLengthBytes);
   if (length.size() < kLengthBytes) return false;
   std::memcpy(&header_bytes, length.data(), kLengthBytes);
-  if (header_bytes > kMaxHeaderBytes || header_bytes > static_cast<uint64_t>(bytes_in(path)) - kLengthBytes) return false;
+  if (header_bytes > kMaxHeaderBytes || header_bytes > static_cast<uint64_t>(bytes_in(path)) - kLengthBytes)
+    return false;
   const std::string text = head_of(path, kLengthBytes + header_bytes);
   try {
     const Json header = Json::parse(std::string_view(text).substr(kLengthBytes), path.string());
@@ -240,23 +243,26 @@ bool has_resolved_recipe(const fs::path& run) {
 
 // A run, a study or an analysis. Those of before the lock bore a mark are known by what they hold.
 bool is_own_folder(const fs::path& folder) {
-  if (head_of(folder / ".lock") == kFolderMark || is_own_results(folder / "results.json") || has_resolved_recipe(folder))
+  if (head_of(folder / ".lock") == kFolderMark || is_own_results(folder / "results.json") ||
+      has_resolved_recipe(folder))
     return true;
   const auto is_saved = [](const fs::path& step) { return head_has(step / "manifest.json", "\"evenkeel.manifest."); };
   const auto steps = entries_of(folder / "checkpoints"), arms = entries_of(folder / "arms");
-  return std::any_of(steps.begin(), steps.end(), is_saved) || std::any_of(arms.begin(), arms.end(), has_resolved_recipe);
+  return std::any_of(steps.begin(), steps.end(), is_saved) ||
+         std::any_of(arms.begin(), arms.end(), has_resolved_recipe);
 }
 
 bool is_own_member(const fs::path& path) { return is_own_folder(path.parent_path()); }
 bool is_own_subfolder(const fs::path& path) { return entries_of(path).empty() || is_own_folder(path.parent_path()); }
 
-// results.json has the table, and the first line its columns. Tables that are too long for it begin with a layer. Where results.json is
-// gone, a study's tables are known by their first column.
+// results.json has the table, and the first line its columns. Tables that are too long for it begin with a layer. Where
+// results.json is gone, a study's tables are known by their first column.
 bool is_own_table(const fs::path& path) {
   const fs::path folder = path.parent_path().parent_path();
   const std::string head = head_of(path, size_t{1} << 16);
   if (head.find("\r\n") == std::string::npos) return false;
-  if (!entry_at(folder / "results.json")) return is_own_folder(folder) && (head.starts_with("arm,") || head.starts_with("group,"));
+  if (!entry_at(folder / "results.json"))
+    return is_own_folder(folder) && (head.starts_with("arm,") || head.starts_with("group,"));
   if (!is_own_results(folder / "results.json")) return false;
   const Json results = json_of(folder / "results.json");
   const Json* tables = results.find("tables");
@@ -276,9 +282,7 @@ struct Kind {
   OutputKind kind;
   const char* name;
   bool (*is_own)(const fs::path& path);
-  enum Form { file,
-              folder,
-              whole_folder };
+  enum Form { file, folder, whole_folder };
   Form form = file;
 };
 constexpr Kind kKinds[] = {
@@ -297,7 +301,8 @@ constexpr Kind kKinds[] = {
     {OutputKind::table, "a table of the results.json above it", is_own_table},
     {OutputKind::member, "a file of a run or study", is_own_member},
     {OutputKind::subfolder, "a folder of a run, study or analysis", is_own_subfolder, Kind::folder},
-    {OutputKind::checkpoint, "a checkpoint whose manifest.json lists all that is in it", is_own_checkpoint, Kind::whole_folder},
+    {OutputKind::checkpoint, "a checkpoint whose manifest.json lists all that is in it", is_own_checkpoint,
+     Kind::whole_folder},
 };
 
 const Kind& kind_of(const Output& output) {
@@ -318,13 +323,16 @@ void require_replaceable(const Output& output, const std::vector<fs::path>& inpu
   const Kind& kind = kind_of(output);
   const std::string path = output.path.string();
   const bool is_above = output.path.filename() == "." || output.path.filename() == "..";
-  require<ConfigError>(output.path.has_filename() && !is_above, path, ": got ", is_above ? "a folder" : "no file name", "; need ", kind.form == Kind::file ? "the name of a file" : "a name", " to write (another --out)");
+  require<ConfigError>(output.path.has_filename() && !is_above, path, ": got ", is_above ? "a folder" : "no file name",
+                       "; need ", kind.form == Kind::file ? "the name of a file" : "a name",
+                       " to write (another --out)");
   const auto info = entry_at(output.path);
   if (!info) return;
   const bool is_form = kind.form == Kind::file ? S_ISREG(info->st_mode) : S_ISDIR(info->st_mode);
-  require<ConfigError>(is_form, path, ": got ", description(*info, output.path), " where ", kind.name,
-                       " is to be written; need another --out, or nothing there (nothing is written through pipes, devices and",
-                       " links, and no folder is replaced by a file)");
+  require<ConfigError>(
+      is_form, path, ": got ", description(*info, output.path), " where ", kind.name,
+      " is to be written; need another --out, or nothing there (nothing is written through pipes, devices and",
+      " links, and no folder is replaced by a file)");
   for (const auto& input : inputs) {
     const auto read = target_of(input);
     require<ConfigError>(!read || !is_same(*read, *info), path, ": got an output that is the input ", input.string(),
@@ -337,32 +345,38 @@ void require_replaceable(const Output& output, const std::vector<fs::path>& inpu
 void require_mark(const Output& output) {
   const Kind& kind = kind_of(output);
   const auto info = entry_at(output.path);
-  require<ConfigError>(!info || kind.is_own(output.path), output.path.string(), ": got ", info ? description(*info, output.path) : "",
-                       " that evenkeel did not write as ", kind.name, "; need it removed, or another --out");
+  require<ConfigError>(!info || kind.is_own(output.path), output.path.string(), ": got ",
+                       info ? description(*info, output.path) : "", " that evenkeel did not write as ", kind.name,
+                       "; need it removed, or another --out");
 }
 
 }  // namespace
 
 void require_own_outputs(const std::vector<Output>& outputs, const std::vector<fs::path>& inputs) {
   for (const auto& output : outputs) require_replaceable(output, inputs);
-  for (auto output = outputs.rbegin(); output != outputs.rend(); ++output) require_mark(*output);  // what says whose the others are first
+  for (auto output = outputs.rbegin(); output != outputs.rend(); ++output)
+    require_mark(*output);  // what says whose the others are first
 }
 
 bool is_own(const Output& output) {
   const Kind& kind = kind_of(output);
   const auto info = entry_at(output.path);
-  return info && (kind.form == Kind::file ? S_ISREG(info->st_mode) : S_ISDIR(info->st_mode)) && kind.is_own(output.path);
+  return info && (kind.form == Kind::file ? S_ISREG(info->st_mode) : S_ISDIR(info->st_mode)) &&
+         kind.is_own(output.path);
 }
 
 bool has_content(const fs::path& file, std::string_view content) {
   const auto info = entry_at(file);
-  return info && S_ISREG(info->st_mode) && static_cast<size_t>(info->st_size) == content.size() && read_file(file) == content;
+  return info && S_ISREG(info->st_mode) && static_cast<size_t>(info->st_size) == content.size() &&
+         read_file(file) == content;
 }
 
 bool is_events_name(std::string_view name) {
   constexpr std::string_view kPrefix = "events.out.tfevents.", kSuffix = ".evenkeel";
   constexpr size_t kDigits = 10;
-  if (name.size() != kPrefix.size() + kDigits + kSuffix.size() || !name.starts_with(kPrefix) || !name.ends_with(kSuffix)) return false;
+  if (name.size() != kPrefix.size() + kDigits + kSuffix.size() || !name.starts_with(kPrefix) ||
+      !name.ends_with(kSuffix))
+    return false;
   const auto digits = name.substr(kPrefix.size(), kDigits);  // a step; a time begins with 1 since 2001
   return digits[0] == '0' && digits.find_first_not_of("0123456789") == std::string_view::npos;
 }
@@ -378,7 +392,8 @@ std::vector<fs::path> tables_of_results(const fs::path& folder) {
   const Json results = json_of(folder / "results.json");
   const Json* tables = results.find("tables");
   for (const auto& path : entries_of(folder / "csv"))
-    if (path.extension() == ".csv" && tables != nullptr && tables->find(path.stem().string()) != nullptr) out.push_back(path);
+    if (path.extension() == ".csv" && tables != nullptr && tables->find(path.stem().string()) != nullptr)
+      out.push_back(path);
   return out;
 }
 
@@ -404,12 +419,9 @@ std::vector<Output> run_outputs(const fs::path& run, std::string_view recipe) {
 
 std::vector<Output> study_outputs(const fs::path& study, std::string_view recipe) {
   std::vector<Output> out = {
-      {study / ".lock", OutputKind::lock},
-      {study / "results.json", OutputKind::results},
-      {study / "speed.json", OutputKind::speed},
-      {study / "report.html", OutputKind::page},
-      {study / "arms", OutputKind::subfolder},
-      {study / "csv", OutputKind::subfolder},
+      {study / ".lock", OutputKind::lock},       {study / "results.json", OutputKind::results},
+      {study / "speed.json", OutputKind::speed}, {study / "report.html", OutputKind::page},
+      {study / "arms", OutputKind::subfolder},   {study / "csv", OutputKind::subfolder},
   };
   if (!has_content(study / "study.toml", recipe)) out.push_back({study / "study.toml", OutputKind::member});
   for (const auto& path : tables_of_results(study)) out.push_back({path, OutputKind::table});

@@ -9,22 +9,23 @@
 
 namespace evenkeel {
 
-enum class OutputKind { pair,        // PREFIX.bin, .idx, .json
-                        skipped,     // PREFIX.skipped.jsonl
-                        tokenizer,   // a SentencePiece .model
-                        page,        // report.html
-                        trace,       // .safetensors
-                        results,     // results.json
-                        speed,       // speed.json
-                        metrics,     // metrics.jsonl
-                        loads,       // load.columns
-                        log,         // log.txt
-                        lock,        // .lock
-                        events,      // TensorBoard
-                        table,       // csv/NAME.csv
-                        member,      // a file that only the folder around it says to be evenkeel's: recipe.toml, resolved.json
-                        subfolder,   // the same of a folder that is written into: checkpoints, csv, arms
-                        checkpoint,  // a folder that is replaced whole
+enum class OutputKind {
+  pair,        // PREFIX.bin, .idx, .json
+  skipped,     // PREFIX.skipped.jsonl
+  tokenizer,   // a SentencePiece .model
+  page,        // report.html
+  trace,       // .safetensors
+  results,     // results.json
+  speed,       // speed.json
+  metrics,     // metrics.jsonl
+  loads,       // load.columns
+  log,         // log.txt
+  lock,        // .lock
+  events,      // TensorBoard
+  table,       // csv/NAME.csv
+  member,      // a file that only the folder around it says to be evenkeel's: recipe.toml, resolved.json
+  subfolder,   // the same of a folder that is written into: checkpoints, csv, arms
+  checkpoint,  // a folder that is replaced whole
 };
 
 struct Output {

@@ -46,7 +46,8 @@ double RngStream::normal() {
 
 uint64_t permuted_index(uint64_t index, uint64_t size, uint64_t key) {
   if (size <= 2) return size == 2 ? index ^ (mix_bits(key) & 1) : 0;
-  const int half_bits = (static_cast<int>(std::bit_width(size - 1)) + 1) / 2;  // bit_width returns uint64_t before GCC 13
+  const int half_bits =
+      (static_cast<int>(std::bit_width(size - 1)) + 1) / 2;  // bit_width returns uint64_t before GCC 13
   const uint64_t half_ones = (uint64_t{1} << half_bits) - 1;
   uint64_t value = index;
   do {  // expected fewer than four turns: the domain is at most four times the size

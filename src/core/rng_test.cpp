@@ -59,7 +59,8 @@ TEST(Rng, UniformAndNormalHaveTheirMoments) {
 TEST(PermutedIndex, IsABijectionForEverySize) {
   std::vector<uint64_t> sizes;
   for (uint64_t size = 1; size <= 70; ++size) sizes.push_back(size);
-  for (const uint64_t size : {127u, 128u, 129u, 255u, 256u, 257u, 1000u, 1023u, 1024u, 1025u, 4097u, 65536u, 65537u}) sizes.push_back(size);
+  for (const uint64_t size : {127u, 128u, 129u, 255u, 256u, 257u, 1000u, 1023u, 1024u, 1025u, 4097u, 65536u, 65537u})
+    sizes.push_back(size);
   for (const uint64_t size : sizes)
     for (uint64_t key = 0; key < 3; ++key) {
       std::vector<bool> seen(size);
@@ -87,7 +88,8 @@ TEST(PermutedIndex, DiffersBetweenKeysAndMixesNeighbours) {
 
 TEST(PermutedIndex, WalksLargeSizes) {
   const uint64_t size = (uint64_t{1} << 40) + 12345;
-  for (const uint64_t index : {uint64_t{0}, uint64_t{1}, size / 2, size - 1}) EXPECT_LT(permuted_index(index, size, 9), size);
+  for (const uint64_t index : {uint64_t{0}, uint64_t{1}, size / 2, size - 1})
+    EXPECT_LT(permuted_index(index, size, 9), size);
 }
 
 }  // namespace

@@ -12,10 +12,10 @@ struct Range {
 
 // The ranges of Unicode's EastAsianWidth (W and F) and of its nonspacing marks that names and text have; rare scripts
 // are left to 1.
-constexpr std::array kWide = {Range{0x1100, 0x115F}, Range{0x231A, 0x231B}, Range{0x2E80, 0x303E},
-                              Range{0x3041, 0xA4CF}, Range{0xA960, 0xA97F}, Range{0xAC00, 0xD7A3},
-                              Range{0xF900, 0xFAFF}, Range{0xFE30, 0xFE6F}, Range{0xFF00, 0xFF60},
-                              Range{0xFFE0, 0xFFE6}, Range{0x1F300, 0x1F64F}, Range{0x1F680, 0x1F6FF},
+constexpr std::array kWide = {Range{0x1100, 0x115F},   Range{0x231A, 0x231B},   Range{0x2E80, 0x303E},
+                              Range{0x3041, 0xA4CF},   Range{0xA960, 0xA97F},   Range{0xAC00, 0xD7A3},
+                              Range{0xF900, 0xFAFF},   Range{0xFE30, 0xFE6F},   Range{0xFF00, 0xFF60},
+                              Range{0xFFE0, 0xFFE6},   Range{0x1F300, 0x1F64F}, Range{0x1F680, 0x1F6FF},
                               Range{0x1F900, 0x1F9FF}, Range{0x20000, 0x3FFFD}};
 constexpr std::array kCombining = {Range{0x0300, 0x036F}, Range{0x0483, 0x0489}, Range{0x0591, 0x05BD},
                                    Range{0x064B, 0x065F}, Range{0x0E34, 0x0E3A}, Range{0x1AB0, 0x1AFF},
@@ -48,8 +48,7 @@ Character character_at(std::string_view text, size_t at) {
   return {value, n};
 }
 
-int64_t columns_of(uint32_t character) { return is_in(kCombining, character) ? 0 : is_in(kWide, character) ? 2
-                                                                                                           : 1; }
+int64_t columns_of(uint32_t character) { return is_in(kCombining, character) ? 0 : is_in(kWide, character) ? 2 : 1; }
 
 // The most bytes of `text` that are whole characters in at most `columns`.
 size_t bytes_that_fit(std::string_view text, int64_t columns) {

@@ -22,9 +22,10 @@ bool begins_character(char c) { return (static_cast<unsigned char>(c) & 0xc0) !=
 
 size_t offset_of(std::string_view text, const TextPlace& place) {
   size_t at = 0;
-  for (size_t line = 1; line < place.line && at < text.size(); ++line) at = std::min(text.find('\n', at), text.size() - 1) + 1;
-  for (size_t column = 1; column < place.column && at < text.size(); ++column)
-    do ++at;
+  for (size_t line = 1; line < place.line && at < text.size(); ++line)
+    at = std::min(text.find('\n', at), text.size() - 1) + 1;
+  for (size_t column = 1; column < place.column && at < text.size(); ++column) do
+      ++at;
     while (at < text.size() && !begins_character(text[at]));
   return at;
 }
@@ -32,12 +33,13 @@ size_t offset_of(std::string_view text, const TextPlace& place) {
 TextPlace place_of(std::string_view text, size_t offset) {
   const std::string_view before = text.substr(0, offset);
   const size_t line_begin = before.rfind('\n') + 1;  // 0 on the first line
-  const auto column = std::count_if(before.begin() + static_cast<std::ptrdiff_t>(line_begin), before.end(), begins_character);
+  const auto column =
+      std::count_if(before.begin() + static_cast<std::ptrdiff_t>(line_begin), before.end(), begins_character);
   return {static_cast<size_t>(std::count(before.begin(), before.end(), '\n')) + 1, static_cast<size_t>(column) + 1};
 }
 
-// The text with every byte of a string made '"' and every byte of a comment made a space, so that what is left is structure.
-// A string of one line ends with its line, also when its quote is missing.
+// The text with every byte of a string made '"' and every byte of a comment made a space, so that what is left is
+// structure. A string of one line ends with its line, also when its quote is missing.
 std::string structure_of(std::string_view text) {
   std::string out(text);
   for (size_t i = 0; i < text.size();) {
@@ -94,7 +96,9 @@ std::string small_letters(std::string_view text) {
   return out;
 }
 
-bool is_one_of(const std::string& word, std::initializer_list<const char*> words) { return std::find(words.begin(), words.end(), word) != words.end(); }
+bool is_one_of(const std::string& word, std::initializer_list<const char*> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
 
 std::string needed_for(std::string_view value) {
   const std::string word = small_letters(value);
@@ -109,13 +113,16 @@ bool is_bare(std::string_view value) {
   constexpr size_t kMostBytes = 120;
   if (value.empty() || value.size() > kMostBytes || value.find_first_of("=\n") != value.npos) return false;
   const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
-  if (is_letter(value[0]) || std::string_view("_/~$").find(value[0]) != std::string_view::npos || value.starts_with("./") || value.starts_with("../")) return true;
+  if (is_letter(value[0]) || std::string_view("_/~$").find(value[0]) != std::string_view::npos ||
+      value.starts_with("./") || value.starts_with("../"))
+    return true;
   return std::isdigit(static_cast<unsigned char>(value[0])) != 0 && std::any_of(value.begin(), value.end(), is_letter);
 }
 
 // The first character as U+00F6; a byte that is not UTF-8 as 0xFF.
 std::string shown_character(std::string_view text) {
-  const size_t n_bytes = static_cast<size_t>(std::find_if(text.begin() + 1, text.end(), begins_character) - text.begin());
+  const size_t n_bytes =
+      static_cast<size_t>(std::find_if(text.begin() + 1, text.end(), begins_character) - text.begin());
   const auto first = static_cast<unsigned char>(text[0]);
   std::array<char, 16> out{};
   if (n_bytes < 2 || n_bytes > 4) {
@@ -138,12 +145,14 @@ void check_toml_text(std::string_view text, const std::string& name) {
   for (size_t i = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0; i < text.size(); ++i) {
     const char c = structure[i];
     if (c == '.') {
-      require<ConfigError>(++n_parts <= kMostParts, name, ":", place_of(text, i).line, ": got a key of more than ", kMostParts, " parts; need a TOML recipe");
+      require<ConfigError>(++n_parts <= kMostParts, name, ":", place_of(text, i).line, ": got a key of more than ",
+                           kMostParts, " parts; need a TOML recipe");
     } else if (std::string_view("=,[]{}\n").find(c) != std::string_view::npos) {
       n_parts = 1;
     } else if (static_cast<unsigned char>(c) >= 0x80) {
       const TextPlace place = place_of(text, i);
-      fail<ConfigError>(name, ":", place.line, ":", place.column, ": got the character ", shown_character(text.substr(i)),
+      fail<ConfigError>(name, ":", place.line, ":", place.column, ": got the character ",
+                        shown_character(text.substr(i)),
                         " outside of quotes; need ASCII characters there, and keys and values with others in quotes");
     }
   }
@@ -151,14 +160,16 @@ void check_toml_text(std::string_view text, const std::string& name) {
 
 std::optional<std::string> bare_value_message(std::string_view text, const std::string& name, const TextPlace& stop) {
   size_t at = std::min(offset_of(text, stop), text.size());
-  while (at > 0 && (at == text.size() || kBlank.find(text[at]) != kBlank.npos || text[at] == '#')) --at;  // it may have stopped behind the value
+  while (at > 0 && (at == text.size() || kBlank.find(text[at]) != kBlank.npos || text[at] == '#'))
+    --at;  // it may have stopped behind the value
   const OpenValue open = open_value_at(text, at);
   if (open.key.empty()) return std::nullopt;
   const size_t end = std::min(text.find_first_of(",]}#\n", std::max(at, open.begin)), text.size());
   const std::string_view value = trimmed(text.substr(open.begin, end - open.begin));
   if (!is_bare(value)) return std::nullopt;
   const auto place = place_of(text, static_cast<size_t>(value.data() - text.data()));
-  return join_parts(name, ":", place.line, ":", place.column, ": got ", open.key, " = ", value, ", which is no value of TOML; need ", needed_for(value));
+  return join_parts(name, ":", place.line, ":", place.column, ": got ", open.key, " = ", value,
+                    ", which is no value of TOML; need ", needed_for(value));
 }
 
 }  // namespace evenkeel

@@ -14,23 +14,43 @@ std::string message(const std::string& text) {
 }
 
 TEST(BareValue, NamesTheKeyTheWordAndWhatIsNeeded) {
-  EXPECT_EQ(message("[model]\nd_model = null\n"), "r.toml:2:11: got d_model = null, which is no value of TOML; need a value, or no such line, where the key has a default");
-  EXPECT_EQ(message("d_model = None # none"), "r.toml:1:11: got d_model = None, which is no value of TOML; need a value, or no such line, where the key has a default");
-  EXPECT_EQ(message("a = 1\ntie_embeddings = True\nb = 2\n"), "r.toml:2:18: got tie_embeddings = True, which is no value of TOML; need true or false, in small letters");
-  EXPECT_EQ(message("kind = sinkhorn\n"), "r.toml:1:8: got kind = sinkhorn, which is no value of TOML; need a number, true or false, or a text in quotes: \"sinkhorn\"");
-  EXPECT_EQ(message("path = ../data/en\n"), "r.toml:1:8: got path = ../data/en, which is no value of TOML; need a number, true or false, or a text in quotes: \"../data/en\"");
-  EXPECT_EQ(message("steps = 400 steps\n"), "r.toml:1:9: got steps = 400 steps, which is no value of TOML; need a number, true or false, or a text in quotes: \"400 steps\"");
-  EXPECT_EQ(message("tokens = 2M"), "r.toml:1:10: got tokens = 2M, which is no value of TOML; need a number, true or false, or a text in quotes: \"2M\"");
+  EXPECT_EQ(message("[model]\nd_model = null\n"),
+            "r.toml:2:11: got d_model = null, which is no value of TOML; need a value, or no such line, where the key "
+            "has a default");
+  EXPECT_EQ(message("d_model = None # none"),
+            "r.toml:1:11: got d_model = None, which is no value of TOML; need a value, or no such line, where the key "
+            "has a default");
+  EXPECT_EQ(message("a = 1\ntie_embeddings = True\nb = 2\n"),
+            "r.toml:2:18: got tie_embeddings = True, which is no value of TOML; need true or false, in small letters");
+  EXPECT_EQ(message("kind = sinkhorn\n"),
+            "r.toml:1:8: got kind = sinkhorn, which is no value of TOML; need a number, true or false, or a text in "
+            "quotes: \"sinkhorn\"");
+  EXPECT_EQ(message("path = ../data/en\n"),
+            "r.toml:1:8: got path = ../data/en, which is no value of TOML; need a number, true or false, or a text in "
+            "quotes: \"../data/en\"");
+  EXPECT_EQ(message("steps = 400 steps\n"),
+            "r.toml:1:9: got steps = 400 steps, which is no value of TOML; need a number, true or false, or a text in "
+            "quotes: \"400 steps\"");
+  EXPECT_EQ(message("tokens = 2M"),
+            "r.toml:1:10: got tokens = 2M, which is no value of TOML; need a number, true or false, or a text in "
+            "quotes: \"2M\"");
 }
 
 TEST(BareValue, IsFoundInListsAndInlineTables) {
-  EXPECT_EQ(message("betas = [0.9,\n  None]\n"), "r.toml:2:3: got betas = None, which is no value of TOML; need a value, or no such line, where the key has a default");
-  EXPECT_EQ(message("router = {name = \"a=b, c\", kind = top_k}\n"), "r.toml:1:35: got kind = top_k, which is no value of TOML; need a number, true or false, or a text in quotes: \"top_k\"");
-  EXPECT_EQ(message("name = \"größe\"\nb = {\"größe\" = ja}\n"), "r.toml:2:16: got \"größe\" = ja, which is no value of TOML; need a number, true or false, or a text in quotes: \"ja\"");
+  EXPECT_EQ(message("betas = [0.9,\n  None]\n"),
+            "r.toml:2:3: got betas = None, which is no value of TOML; need a value, or no such line, where the key has "
+            "a default");
+  EXPECT_EQ(message("router = {name = \"a=b, c\", kind = top_k}\n"),
+            "r.toml:1:35: got kind = top_k, which is no value of TOML; need a number, true or false, or a text in "
+            "quotes: \"top_k\"");
+  EXPECT_EQ(message("name = \"größe\"\nb = {\"größe\" = ja}\n"),
+            "r.toml:2:16: got \"größe\" = ja, which is no value of TOML; need a number, true or false, or a text in "
+            "quotes: \"ja\"");
 }
 
 TEST(BareValue, IsNotEverything) {
-  for (const char* text : {"[model\na = 1", "just words\n", "a = \"open\n", "a = 1\na = 2\n", "a = 1 2\n", "a = [1, 2\nb = 3\n", "= 3\n", "a = \n", "a = 01\n"}) {
+  for (const char* text : {"[model\na = 1", "just words\n", "a = \"open\n", "a = 1\na = 2\n", "a = 1 2\n",
+                           "a = [1, 2\nb = 3\n", "= 3\n", "a = \n", "a = 01\n"}) {
     const auto found = message(text);
     EXPECT_NE(found.find("got text that is not TOML ("), std::string::npos) << found;
   }
@@ -39,7 +59,8 @@ TEST(BareValue, IsNotEverything) {
 }
 
 TEST(TomlText, RefusesCharactersBeyondAsciiOutsideOfQuotes) {
-  const std::string needed = " outside of quotes; need ASCII characters there, and keys and values with others in quotes";
+  const std::string needed =
+      " outside of quotes; need ASCII characters there, and keys and values with others in quotes";
   EXPECT_EQ(message("b = {größe = 1}\n"), "r.toml:1:8: got the character U+00F6" + needed);
   EXPECT_EQ(message("a = 1\nb = 字\n"), "r.toml:2:5: got the character U+5B57" + needed);
   EXPECT_EQ(message("a =\xc2\xa0"
@@ -51,7 +72,9 @@ TEST(TomlText, RefusesCharactersBeyondAsciiOutsideOfQuotes) {
 }
 
 TEST(TomlText, TakesThemInStringsCommentsAndAsAByteOrderMark) {
-  const auto tree = parse_toml("\xef\xbb\xbf# größe\na = \"grö\\\"ße\" # 'ö\n\"ö\" = '''it's ö\n ö'''\nb = \"\"\"ö\\\"\n\"ö\"\"\"\nc = 'ö\\'\n", "r.toml", "");
+  const auto tree = parse_toml(
+      "\xef\xbb\xbf# größe\na = \"grö\\\"ße\" # 'ö\n\"ö\" = '''it's ö\n ö'''\nb = \"\"\"ö\\\"\n\"ö\"\"\"\nc = 'ö\\'\n",
+      "r.toml", "");
   const auto text = [&](const char* key) { return std::get<std::string>(tree.find(key)->value); };
   EXPECT_EQ(text("a"), "grö\"ße");
   EXPECT_EQ(text("ö"), "it's ö\n ö");
@@ -61,7 +84,8 @@ TEST(TomlText, TakesThemInStringsCommentsAndAsAByteOrderMark) {
 
 TEST(TomlText, CountsNoDotsOfStringsAsPartsOfKeys) {
   const std::string dots(1000, '.');
-  EXPECT_NO_THROW(parse_toml("a = \"\"\"\n" + dots + "\n" + dots + "\"\"\"\nb = '" + dots + "' # " + dots, "r.toml", ""));
+  EXPECT_NO_THROW(
+      parse_toml("a = \"\"\"\n" + dots + "\n" + dots + "\"\"\"\nb = '" + dots + "' # " + dots, "r.toml", ""));
 }
 
 }  // namespace

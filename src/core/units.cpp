@@ -25,14 +25,12 @@ double leading_number(std::string_view text, std::string_view& rest) {
   if (result.ec != std::errc()) return NAN;
   rest = text.substr(static_cast<size_t>(result.ptr - text.data()));
   if (!rest.empty()) {
-    const int exponent = rest[0] == 'k' ? 3 : rest[0] == 'M' ? 6
-                                          : rest[0] == 'B'   ? 9
-                                          : rest[0] == 'T'   ? 12
-                                                             : 0;
+    const int exponent = rest[0] == 'k' ? 3 : rest[0] == 'M' ? 6 : rest[0] == 'B' ? 9 : rest[0] == 'T' ? 12 : 0;
     const bool stands_alone = rest.size() == 1 || rest[1] == ' ';
     if (exponent > 0 && stands_alone) {
       std::string digits(text.data(), result.ptr);
-      if (digits.find('e') == digits.npos && digits.find('E') == digits.npos) {  // 4.03k is read as 4.03e3: the product 4.03 * 1e3 is rounded
+      if (digits.find('e') == digits.npos &&
+          digits.find('E') == digits.npos) {  // 4.03k is read as 4.03e3: the product 4.03 * 1e3 is rounded
         digits += "e" + std::to_string(exponent);
         std::from_chars(digits.data(), digits.data() + digits.size(), value);
       } else {
@@ -61,8 +59,9 @@ Duration parse_duration(std::string_view text, Unit bare_unit, std::string_view 
   } else {
     known = rest.empty();
   }
-  require<ConfigError>(known && std::isfinite(value) && value >= 0 && value < 1e18, where, ": got '", text,
-                       "'; need a number that is not negative, below 1e18, with a unit: steps, tokens or epochs, as in \"2M tokens\"");
+  require<ConfigError>(
+      known && std::isfinite(value) && value >= 0 && value < 1e18, where, ": got '", text,
+      "'; need a number that is not negative, below 1e18, with a unit: steps, tokens or epochs, as in \"2M tokens\"");
   return out;
 }
 
@@ -79,7 +78,8 @@ std::optional<double> count_of(std::string_view text) {
 
 double parse_count(std::string_view text, std::string_view where) {
   const auto value = count_of(text);
-  require<ConfigError>(value.has_value(), where, ": got '", text, "'; need a number, with k, M or B for 10^3, 10^6, 10^9");
+  require<ConfigError>(value.has_value(), where, ": got '", text,
+                       "'; need a number, with k, M or B for 10^3, 10^6, 10^9");
   return *value;
 }
 
@@ -98,9 +98,10 @@ std::string human_count(double value) {
     value /= 1000;
     ++power;
   }
-  const char* pattern = power == 0 && value == std::floor(value) ? "%.0f" : std::abs(value) < 9.995 ? "%.2f"
-                                                                        : std::abs(value) < 99.95   ? "%.1f"
-                                                                                                    : "%.0f";
+  const char* pattern = power == 0 && value == std::floor(value) ? "%.0f"
+                        : std::abs(value) < 9.995                ? "%.2f"
+                        : std::abs(value) < 99.95                ? "%.1f"
+                                                                 : "%.0f";
   return format(pattern, value) + kSuffixes[power];
 }
 

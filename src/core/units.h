@@ -8,10 +8,7 @@
 
 namespace evenkeel {
 
-enum class Unit { fraction,
-                  steps,
-                  tokens,
-                  epochs };
+enum class Unit { fraction, steps, tokens, epochs };
 
 struct Duration {
   double value = 0.0;

@@ -36,14 +36,16 @@ TEST(Duration, ReadsNumberMultiplierAndUnit) {
 }
 
 TEST(Duration, RefusesWhatItIsNot) {
-  for (const auto* text : {"", " ", "steps", "-1 steps", "1 stepps", "2 M tokens", "2Mtokens", "2m tokens", "1 2", "nan", "inf steps", "1e400 steps",
-                           "1e18 tokens", "0x10 steps", "+1 steps", "1,000 steps"})
+  for (const auto* text : {"", " ", "steps", "-1 steps", "1 stepps", "2 M tokens", "2Mtokens", "2m tokens", "1 2",
+                           "nan", "inf steps", "1e400 steps", "1e18 tokens", "0x10 steps", "+1 steps", "1,000 steps"})
     EXPECT_THROW(parse(text), ConfigError) << "'" << text << "'";
-  EXPECT_THAT(testing::message_of<ConfigError>([] { parse("5 apples"); }), ::testing::HasSubstr("r.toml:3:1: got '5 apples'; need a number"));
+  EXPECT_THAT(testing::message_of<ConfigError>([] { parse("5 apples"); }),
+              ::testing::HasSubstr("r.toml:3:1: got '5 apples'; need a number"));
 }
 
 TEST(Duration, ReadsBackWhatItWrites) {
-  for (const auto& duration : {Duration{0.1, Unit::fraction}, Duration{400, Unit::steps}, Duration{20e9, Unit::tokens}, Duration{1.0 / 3, Unit::epochs}})
+  for (const auto& duration : {Duration{0.1, Unit::fraction}, Duration{400, Unit::steps}, Duration{20e9, Unit::tokens},
+                               Duration{1.0 / 3, Unit::epochs}})
     EXPECT_EQ(parse(to_string(duration)), duration) << to_string(duration);
 }
 
@@ -51,7 +53,8 @@ TEST(Count, TakesMultipliers) {
   EXPECT_EQ(parse_count("20B", "x"), 20e9);
   EXPECT_EQ(parse_count("1.5k", "x"), 1500);
   EXPECT_EQ(parse_count("-3", "x"), -3);
-  for (const auto* text : {"", "B", "20G", "20 steps", "nan"}) EXPECT_THROW(parse_count(text, "x"), ConfigError) << text;
+  for (const auto* text : {"", "B", "20G", "20 steps", "nan"})
+    EXPECT_THROW(parse_count(text, "x"), ConfigError) << text;
 }
 
 TEST(Human, CountsHaveThreeDigits) {

@@ -55,9 +55,11 @@ std::string three_digits(double value) {
 
 std::string difference_text(double difference, std::optional<double> half) {
   if (!half) return with_error(difference, std::nullopt, true) + "; its error is not known";
-  const int decimals = *half > rounding_of(difference) ? decimals_of_error(*half) : decimals_of(difference == 0 ? 1 : difference, 3);
+  const int decimals =
+      *half > rounding_of(difference) ? decimals_of_error(*half) : decimals_of(difference == 0 ? 1 : difference, 3);
   const auto text = [&](double value) { return rounded(value, decimals, true); };
-  const std::string figures = text(difference) + "; 95 %: " + text(difference - *half) + " to " + text(difference + *half);
+  const std::string figures =
+      text(difference) + "; 95 %: " + text(difference - *half) + " to " + text(difference + *half);
   return std::abs(difference) > *half ? figures : "no difference beyond noise: " + figures;
 }
 

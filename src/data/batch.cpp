@@ -9,7 +9,8 @@
 namespace evenkeel::data {
 namespace {
 
-constexpr std::array kTensors = {&Batch::tokens, &Batch::targets, &Batch::document_ids, &Batch::is_padding, &Batch::is_prefix};
+constexpr std::array kTensors = {&Batch::tokens, &Batch::targets, &Batch::document_ids, &Batch::is_padding,
+                                 &Batch::is_prefix};
 
 }  // namespace
 

@@ -39,7 +39,8 @@ TEST(Batch, MovesEveryTensorThatIsThere) {
   auto batch = batch_of(2, 9);
   batch.is_prefix = at::zeros({2, 3}, at::kBool);
   const auto moved = on_device(batch, at::Device(at::kMeta));
-  for (const auto* tensor : {&moved.tokens, &moved.targets, &moved.document_ids, &moved.is_prefix}) EXPECT_TRUE(tensor->is_meta());
+  for (const auto* tensor : {&moved.tokens, &moved.targets, &moved.document_ids, &moved.is_prefix})
+    EXPECT_TRUE(tensor->is_meta());
   EXPECT_FALSE(moved.is_padding.defined());
   EXPECT_EQ(moved.sources, batch.sources);
 }

@@ -152,7 +152,8 @@ class XzSource final : public CompressedSource {
 // One or more zstd frames.
 class ZstdSource final : public CompressedSource {
  public:
-  explicit ZstdSource(const fs::path& path) : CompressedSource(path, "zstd"), stream_(ZSTD_createDStream(), ZSTD_freeDStream) {
+  explicit ZstdSource(const fs::path& path)
+      : CompressedSource(path, "zstd"), stream_(ZSTD_createDStream(), ZSTD_freeDStream) {
     if (stream_ == nullptr) throw std::bad_alloc();
     ZSTD_DCtx_setParameter(stream_.get(), ZSTD_d_windowLogMax, kZstdWindowLog);
   }

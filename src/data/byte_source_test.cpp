@@ -28,8 +28,8 @@ std::string gzip(const std::string& text) {
 std::string xz(const std::string& text) {
   std::string out(lzma_stream_buffer_bound(text.size()), '\0');
   size_t size = 0;
-  EXPECT_EQ(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, nullptr, reinterpret_cast<const uint8_t*>(text.data()), text.size(),
-                                    reinterpret_cast<uint8_t*>(out.data()), &size, out.size()),
+  EXPECT_EQ(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, nullptr, reinterpret_cast<const uint8_t*>(text.data()),
+                                    text.size(), reinterpret_cast<uint8_t*>(out.data()), &size, out.size()),
             LZMA_OK);
   out.resize(size);
   return out;
@@ -62,7 +62,8 @@ TEST(ByteSource, ReadsWhatWasCompressedWhateverThePieces) {
   for (const auto& format : kFormats)
     for (const size_t capacity : {size_t{1}, size_t{4096}, size_t{1} << 22}) {
       const std::string piece = capacity == 1 ? text.substr(0, 5000) : text;
-      EXPECT_EQ(read_all(folder.write("t.txt" + format.suffix, format.compress(piece)), capacity), piece) << format.suffix;
+      EXPECT_EQ(read_all(folder.write("t.txt" + format.suffix, format.compress(piece)), capacity), piece)
+          << format.suffix;
     }
 }
 
@@ -70,7 +71,8 @@ TEST(ByteSource, ReadsSeveralMembersAndEmptyOnes) {
   const TemporaryFolder folder;
   for (const auto& format : kFormats) {
     const auto& c = format.compress;
-    EXPECT_EQ(read_all(folder.write("t.txt" + format.suffix, c("one ") + c("") + c("two ") + c("three"))), "one two three");
+    EXPECT_EQ(read_all(folder.write("t.txt" + format.suffix, c("one ") + c("") + c("two ") + c("three"))),
+              "one two three");
     EXPECT_EQ(read_all(folder.write("e.txt" + format.suffix, c(""))), "");
   }
   EXPECT_EQ(read_all(folder.write("pad.txt.gz", gzip("one ") + gzip("two") + std::string(512, '\0'))), "one two");
@@ -85,7 +87,8 @@ TEST(ByteSource, RefusesAStreamCutAnywhere) {
     const std::string whole = format.compress(text);
     for (size_t size = 0; size < whole.size(); size += size < 40 || size + 40 > whole.size() ? 1 : 37) {
       const auto path = folder.write("t.txt" + format.suffix, whole.substr(0, size));
-      EXPECT_THAT(message_of<DataError>([&] { read_all(path); }), HasSubstr(path.string() + ": got a stream that ends too early near byte "))
+      EXPECT_THAT(message_of<DataError>([&] { read_all(path); }),
+                  HasSubstr(path.string() + ": got a stream that ends too early near byte "))
           << format.suffix << " " << size;
       // The second member cut: the first one must not hide it.
       if (size == 0) continue;
@@ -154,7 +157,8 @@ TEST(ByteSource, RefusesDamagedBytes) {
 
 TEST(ByteSource, NamesAPathThatIsMissingOrAFolder) {
   const TemporaryFolder folder;
-  EXPECT_THAT(message_of<DataError>([&] { open_byte_source(folder / "none.txt.gz"); }), HasSubstr("none.txt.gz: got no such file"));
+  EXPECT_THAT(message_of<DataError>([&] { open_byte_source(folder / "none.txt.gz"); }),
+              HasSubstr("none.txt.gz: got no such file"));
   EXPECT_THAT(message_of<DataError>([&] { open_byte_source(folder / ""); }), HasSubstr("got a folder"));
 }
 

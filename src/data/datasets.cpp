@@ -22,19 +22,23 @@ TokenizerUse tokenizer_use(const std::string& name, const IndexedDataset& datase
 void require_one_tokenizer(const std::vector<TokenizerUse>& uses, bool allows_mixed, const std::string& how_to_allow) {
   const auto shown = [](const TokenizerUse& use) {
     const std::string file = std::filesystem::path(use.tokenizer).filename().string();
-    return use.name + " (" + use.place + "), made with " + (file.empty() ? "a tokenizer" : file) + " of SHA-256 " + use.sha256.substr(0, 12) + "…";
+    return use.name + " (" + use.place + "), made with " + (file.empty() ? "a tokenizer" : file) + " of SHA-256 " +
+           use.sha256.substr(0, 12) + "…";
   };
-  const auto first = std::find_if(uses.begin(), uses.end(), [](const TokenizerUse& use) { return !use.sha256.empty(); });
+  const auto first =
+      std::find_if(uses.begin(), uses.end(), [](const TokenizerUse& use) { return !use.sha256.empty(); });
   std::string unknown;
   for (const auto& use : uses) {
     if (use.sha256.empty()) {
       if (unknown.find(use.place) == std::string::npos) add_to_list(unknown, use.place);
     } else if (use.sha256 != first->sha256) {
-      require<DataError>(allows_mixed, shown(use), ": got another tokenizer than ", shown(*first), "; need one for all, or ", how_to_allow);
+      require<DataError>(allows_mixed, shown(use), ": got another tokenizer than ", shown(*first),
+                         "; need one for all, or ", how_to_allow);
       return log_warning(shown(use), " stands beside ", shown(*first), ": the same id means other text in each");
     }
   }
-  if (!unknown.empty() && first != uses.end()) log_info("no description names the tokenizer of ", unknown, ": it is taken to be that of the others");
+  if (!unknown.empty() && first != uses.end())
+    log_info("no description names the tokenizer of ", unknown, ": it is taken to be that of the others");
 }
 
 }  // namespace evenkeel::data

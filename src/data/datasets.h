@@ -26,8 +26,9 @@ struct TokenizerUse {
 };
 TokenizerUse tokenizer_use(const std::string& name, const IndexedDataset& dataset);
 
-// DataError naming two of `uses` and their tokenizers when they name more than one; a warning instead where `allows_mixed`.
-// `how_to_allow`: what the message offers. A note names those whose tokenizer is unknown, beside others.
+// DataError naming two of `uses` and their tokenizers when they name more than one; a warning instead where
+// `allows_mixed`. `how_to_allow`: what the message offers. A note names those whose tokenizer is unknown, beside
+// others.
 void require_one_tokenizer(const std::vector<TokenizerUse>& uses, bool allows_mixed, const std::string& how_to_allow);
 
 }  // namespace evenkeel::data

@@ -22,12 +22,18 @@ class DatasetsTest : public ::testing::Test {
     writer.commit();
     const std::string prefix = (folder_ / name).string();
     if (!sha256.empty())
-      write_file_atomically(prefix + ".json", Json(Json::Object{{"format", "evenkeel.data.v1"}, {"tokens", 3}, {"bytes", 5}, {"tokenizer", "../" + sha256 + ".model"}, {"tokenizer_sha256", sha256}}).dump());
+      write_file_atomically(prefix + ".json", Json(Json::Object{{"format", "evenkeel.data.v1"},
+                                                                {"tokens", 3},
+                                                                {"bytes", 5},
+                                                                {"tokenizer", "../" + sha256 + ".model"},
+                                                                {"tokenizer_sha256", sha256}})
+                                                  .dump());
     return prefix;
   }
   std::vector<TokenizerUse> sets(const std::vector<std::string>& prefixes) {
     std::vector<TokenizerUse> out;
-    for (const auto& prefix : prefixes) out.push_back(tokenizer_use("--data " + fs::path(prefix).filename().string(), datasets_.open(prefix)));
+    for (const auto& prefix : prefixes)
+      out.push_back(tokenizer_use("--data " + fs::path(prefix).filename().string(), datasets_.open(prefix)));
     return out;
   }
   TemporaryFolder folder_;
@@ -52,8 +58,10 @@ TEST_F(DatasetsTest, OfOneTokenizerStandTogether) {
 
 TEST_F(DatasetsTest, OfTwoTokenizersAreRefusedOrNamed) {
   const auto mixed = sets({write("plain"), write("a", "one"), write("b", "other")});
-  const std::string message = testing::message_of<DataError>([&] { require_one_tokenizer(mixed, false, "--let-them"); });
-  for (const char* part : {"--data b", "other.model", "got another tokenizer than --data a", "one.model", "--let-them"}) EXPECT_THAT(message, HasSubstr(part));
+  const std::string message =
+      testing::message_of<DataError>([&] { require_one_tokenizer(mixed, false, "--let-them"); });
+  for (const char* part : {"--data b", "other.model", "got another tokenizer than --data a", "one.model", "--let-them"})
+    EXPECT_THAT(message, HasSubstr(part));
   EXPECT_NO_THROW(require_one_tokenizer(mixed, true, ""));
 }
 

@@ -25,8 +25,8 @@ constexpr Magic kForeign[] = {
     {"\x28\xB5\x2F\xFD", "zstd data under a name without .zst"},
 };
 
-// Text of wide characters without a byte order mark; nullptr for other text. In UTF-16 we know ASCII letters, of which one byte is 0;
-// in UTF-32 every character, since none is above 0x10FFFF.
+// Text of wide characters without a byte order mark; nullptr for other text. In UTF-16 we know ASCII letters, of which
+// one byte is 0; in UTF-32 every character, since none is above 0x10FFFF.
 const char* wide_kind(std::string_view text) {
   constexpr size_t kFewest = 4, kMostBytes = 64;
   const auto n_that = [&](size_t width, const auto& holds) {  // characters of so many bytes
@@ -36,7 +36,8 @@ const char* wide_kind(std::string_view text) {
     return n >= kFewest && count == n;
   };
   const auto is_code = [](char first, char second, char third, char fourth) {
-    return first == '\0' && static_cast<unsigned char>(second) <= 0x10 && (second != '\0' || third != '\0' || fourth != '\0');
+    return first == '\0' && static_cast<unsigned char>(second) <= 0x10 &&
+           (second != '\0' || third != '\0' || fourth != '\0');
   };
   if (n_that(2, [](std::string_view c) { return c[0] != '\0' && c[1] == '\0'; })) return "UTF-16LE text";
   if (n_that(2, [](std::string_view c) { return c[0] == '\0' && c[1] != '\0'; })) return "UTF-16BE text";

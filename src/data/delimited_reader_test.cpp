@@ -78,20 +78,21 @@ TEST(DelimitedReader, DropsAByteOrderMarkAndKnowsWhatIsNoText) {
                         "a\nb",
                         {"\n"}, 100),
               ElementsAre(Piece{"a", 3, false}, Piece{"b", 5, false}));
-  const std::pair<std::string, std::string> kinds[] = {{"\xFF\xFE"
-                                                        "a",
-                                                        "UTF-16 text"},
-                                                       {std::string("a\0n\0d\0.\0", 8), "UTF-16LE text"},
-                                                       {std::string("\0a\0n\0d\0.", 8), "UTF-16BE text"},
-                                                       {std::string("\xFF\xFE\0\0a\0\0\0", 8), "UTF-32 text"},
-                                                       {std::string("\0\0\xFE\xFF\0\0\0a", 8), "UTF-32 text"},
-                                                       {std::string("a\0\0\0\xe5\x65\0\0\x00\xf6\x01\0.\0\0\0", 16), "UTF-32LE text"},
-                                                       {std::string("\0\0\0a\0\0\x65\xe5\0\x01\xf6\x00\0\0\0.", 16), "UTF-32BE text"},
-                                                       {"\x1F\x8B", "gzip data under a name without .gz"},
-                                                       {"\x28\xB5\x2F\xFD", "zstd data under a name without .zst"},
-                                                       {"\xFD"
-                                                        "7zXZ",
-                                                        "xz data under a name without .xz"}};
+  const std::pair<std::string, std::string> kinds[] = {
+      {"\xFF\xFE"
+       "a",
+       "UTF-16 text"},
+      {std::string("a\0n\0d\0.\0", 8), "UTF-16LE text"},
+      {std::string("\0a\0n\0d\0.", 8), "UTF-16BE text"},
+      {std::string("\xFF\xFE\0\0a\0\0\0", 8), "UTF-32 text"},
+      {std::string("\0\0\xFE\xFF\0\0\0a", 8), "UTF-32 text"},
+      {std::string("a\0\0\0\xe5\x65\0\0\x00\xf6\x01\0.\0\0\0", 16), "UTF-32LE text"},
+      {std::string("\0\0\0a\0\0\x65\xe5\0\x01\xf6\x00\0\0\0.", 16), "UTF-32BE text"},
+      {"\x1F\x8B", "gzip data under a name without .gz"},
+      {"\x28\xB5\x2F\xFD", "zstd data under a name without .zst"},
+      {"\xFD"
+       "7zXZ",
+       "xz data under a name without .xz"}};
   for (const auto& [bytes, kind] : kinds) {
     TextSource source(bytes, 100);
     DelimitedReader reader(source, {"\n"}, 100);

@@ -33,8 +33,9 @@ void require_prefix(const fs::path& prefix) {
                        ": got a file of the pair; need its PREFIX: ", stem.string());
   require<DataError>(!fs::is_directory(prefix, ignored), prefix.string(),
                      ": got a folder; need the PREFIX of a .bin and .idx, as in ", (prefix / "en").string());
-  require<DataError>(suffix != ".npy" || !fs::is_regular_file(prefix, ignored), prefix.string(),
-                     ": got a token file of a kind that evenkeel does not read yet; need the PREFIX of a .bin and .idx");
+  require<DataError>(
+      suffix != ".npy" || !fs::is_regular_file(prefix, ignored), prefix.string(),
+      ": got a token file of a kind that evenkeel does not read yet; need the PREFIX of a .bin and .idx");
   require<DataError>(!fs::is_regular_file(prefix, ignored), prefix.string(),
                      ": got a file; need the PREFIX of a .bin and .idx ('evenkeel prepare' makes them of text)");
 }
@@ -45,7 +46,8 @@ Json read_description(const fs::path& prefix) {
   if (!fs::is_regular_file(path, ignored)) return {};
   if (fs::file_size(path, ignored) > static_cast<uintmax_t>(kMostBytes)) return {};
   const std::string text = read_file(path);
-  require<DataError>(!text.empty(), path.string(), ": got an empty file; need the description that evenkeel prepare wrote, or no such file");
+  require<DataError>(!text.empty(), path.string(),
+                     ": got an empty file; need the description that evenkeel prepare wrote, or no such file");
   if (text.find(kDescriptionFormat) == std::string::npos) return {};
   Json json = Json::parse(text, path.string());
   const Json* format = json.find("format");

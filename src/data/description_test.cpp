@@ -20,8 +20,8 @@ TEST(Description, IsReadWhereEvenkeelWroteIt) {
 
 TEST(Description, PassesOverTheFileOfAnotherProgram) {
   const TemporaryFolder folder;
-  for (const auto* content : {"{\"text\": \"one\"}\n{\"text\": \"two\"}\n", "no JSON", "[1]",
-                              R"({"format": "other"})", R"({"text": "evenkeel.data.v1"})"}) {
+  for (const auto* content : {"{\"text\": \"one\"}\n{\"text\": \"two\"}\n", "no JSON", "[1]", R"({"format": "other"})",
+                              R"({"text": "evenkeel.data.v1"})"}) {
     folder.write("d.json", content);
     EXPECT_EQ(described_text_bytes(folder / "d", 5), 0) << content;
   }
@@ -35,7 +35,9 @@ TEST(Description, NamesTheFileThatIsDamaged) {
     EXPECT_THAT(message, HasSubstr((folder / "d.json").string()));
     return message;
   };
-  EXPECT_THAT(refusal(""), HasSubstr("d.json: got an empty file; need the description that evenkeel prepare wrote, or no such file"));
+  EXPECT_THAT(
+      refusal(""),
+      HasSubstr("d.json: got an empty file; need the description that evenkeel prepare wrote, or no such file"));
   EXPECT_THAT(refusal(R"({"format": "evenkeel.data.v1"})"), HasSubstr("got no 'tokens'"));
   EXPECT_THAT(refusal(R"({"format": "evenkeel.data.v1", "tokens": 5})"), HasSubstr("got no 'bytes'"));
   EXPECT_THAT(refusal(R"({"format": "evenkeel.data.v1", "tokens": null, "bytes": 1})"), HasSubstr("tokens: got null"));

@@ -27,7 +27,8 @@ struct ItemType {
   int size_bytes;
   bool is_signed;
 };
-constexpr ItemType kItemTypes[] = {{1, 1, false}, {2, 1, true}, {3, 2, true}, {4, 4, true}, {5, 8, true}, {8, 2, false}};
+constexpr ItemType kItemTypes[] = {{1, 1, false}, {2, 1, true}, {3, 2, true},
+                                   {4, 4, true},  {5, 8, true}, {8, 2, false}};
 
 template <class T>
 T load(const std::byte* from, int64_t index = 0) {
@@ -48,13 +49,14 @@ Header read_header(const MappedFile& index, const std::string& where) {
   const std::string_view bytes = index.text();
   require<DataError>(!bytes.starts_with(kLegacyMagic), where,
                      ": got a legacy TNTIDX index; need MMIDIDX (write it anew with `evenkeel prepare`)");
-  require<DataError>(bytes.size() >= kHeaderBytes, where, ": got ", bytes.size(), " bytes; need at least ", kHeaderBytes,
-                     " for a header");
+  require<DataError>(bytes.size() >= kHeaderBytes, where, ": got ", bytes.size(), " bytes; need at least ",
+                     kHeaderBytes, " for a header");
   require<DataError>(bytes.starts_with(kMagic), where, ": got no MMIDIDX at its start; need an indexed data set");
   const auto version = load<uint64_t>(index.data() + 9);
   require<DataError>(version == kVersion, where, ": got version ", version, "; need ", kVersion);
   const int code = load<uint8_t>(index.data() + 17);
-  const auto* item = std::find_if(std::begin(kItemTypes), std::end(kItemTypes), [&](const ItemType& t) { return t.code == code; });
+  const auto* item =
+      std::find_if(std::begin(kItemTypes), std::end(kItemTypes), [&](const ItemType& t) { return t.code == code; });
   require<DataError>(item != std::end(kItemTypes), where, ": got type code ", code,
                      "; need 1 (u8), 2 (i8), 3 (i16), 4 (i32), 5 (i64) or 8 (u16)");
 
@@ -66,8 +68,9 @@ Header read_header(const MappedFile& index, const std::string& where) {
   const uint64_t needed_bytes = 12 * n_sequences + 8 * n_bounds;
   require<DataError>(n_sequences == 0 || body_bytes != needed_bytes + n_sequences, where,
                      ": got sequence modes (a multimodal data set); need text only");
-  require<DataError>(body_bytes == needed_bytes, where, ": got ", bytes.size(), " bytes; need ", kHeaderBytes + needed_bytes,
-                     " for ", n_sequences, " sequences and ", n_bounds, " document bounds");
+  require<DataError>(body_bytes == needed_bytes, where, ": got ", bytes.size(), " bytes; need ",
+                     kHeaderBytes + needed_bytes, " for ", n_sequences, " sequences and ", n_bounds,
+                     " document bounds");
   require<DataError>(n_bounds >= 1, where, ": got 0 document bounds; need at least 1");
   return {*item, static_cast<int64_t>(n_sequences), static_cast<int64_t>(n_bounds)};
 }
@@ -115,7 +118,9 @@ void widen_range(std::string_view piece, std::atomic<int64_t>& smallest, std::at
   }
 }
 
-Contents contents_from_json(const Json& json) { return {json.at("hash").as_string(), json.at("smallest_id").as_int(), json.at("largest_id").as_int()}; }
+Contents contents_from_json(const Json& json) {
+  return {json.at("hash").as_string(), json.at("smallest_id").as_int(), json.at("largest_id").as_int()};
+}
 
 }  // namespace
 
@@ -153,7 +158,8 @@ IndexedDataset IndexedDataset::open_tokens(const fs::path& prefix) {
                        "; need ", out.n_tokens_ * out.item_bytes_, ", the sum of the lengths before it");
     out.n_tokens_ += length;
     require<DataError>(out.n_tokens_ * out.item_bytes_ <= token_bytes, tokens_path.string(), ": got ", token_bytes,
-                       " bytes; need at least ", out.n_tokens_ * out.item_bytes_, " for sequences 0..", i, " of the .idx file");
+                       " bytes; need at least ", out.n_tokens_ * out.item_bytes_, " for sequences 0..", i,
+                       " of the .idx file");
   }
   require<DataError>(token_bytes == out.n_tokens_ * out.item_bytes_, tokens_path.string(), ": got ", token_bytes,
                      " bytes; need ", out.n_tokens_ * out.item_bytes_, " for ", out.n_tokens_, " tokens of ",
@@ -177,7 +183,8 @@ IndexedDataset IndexedDataset::open_tokens(const fs::path& prefix) {
 }
 
 void IndexedDataset::copy(int64_t first, int64_t count, int64_t* out) const {
-  if (first < 0 || count < 0 || first > n_tokens_ - count) throw std::out_of_range("IndexedDataset::copy: range outside the tokens");
+  if (first < 0 || count < 0 || first > n_tokens_ - count)
+    throw std::out_of_range("IndexedDataset::copy: range outside the tokens");
   for_item(item_bytes_, is_signed_, [&](auto zero) {
     for (int64_t i = 0; i < count; ++i) out[i] = load<decltype(zero)>(tokens_.data(), first + i);
   });
@@ -195,7 +202,8 @@ void IndexedDataset::take_description() {
   const Json json = read_description(prefix_);
   if (json.is_null()) return;
   const std::string path = with_suffix(prefix_, ".json").string();
-  require<DataError>(json.find("unfinished") == nullptr, path, ": got a pair that 'evenkeel prepare' did not finish; need it run again");
+  require<DataError>(json.find("unfinished") == nullptr, path,
+                     ": got a pair that 'evenkeel prepare' did not finish; need it run again");
   text_bytes_ = described_text_bytes(prefix_, n_tokens_);
   const auto text = [&](const char* key) {
     const Json* value = json.find(key);
@@ -209,9 +217,11 @@ void IndexedDataset::take_description() {
 const Contents& IndexedDataset::contents() const {
   if (contents_) return *contents_;
   std::atomic<int64_t> smallest{std::numeric_limits<int64_t>::max()}, largest{std::numeric_limits<int64_t>::min()};
-  const std::string hash = content_hash({&index_, &tokens_}, "reading " + prefix_.string(), [&](size_t file, size_t, std::string_view piece) {
-    if (file == 1) for_item(item_bytes_, is_signed_, [&](auto zero) { widen_range<decltype(zero)>(piece, smallest, largest); });
-  });
+  const std::string hash = content_hash(
+      {&index_, &tokens_}, "reading " + prefix_.string(), [&](size_t file, size_t, std::string_view piece) {
+        if (file == 1)
+          for_item(item_bytes_, is_signed_, [&](auto zero) { widen_range<decltype(zero)>(piece, smallest, largest); });
+      });
   index_.require_whole();
   tokens_.require_whole();
   contents_ = n_tokens_ == 0 ? Contents{hash} : Contents{hash, smallest, largest};
@@ -220,7 +230,10 @@ const Contents& IndexedDataset::contents() const {
 
 Json IndexedDataset::contents_record() const {
   const Contents& found = contents();
-  return Json::Object{{"hash", found.hash}, {"smallest_id", found.smallest_id}, {"largest_id", found.largest_id}, {"files", to_json(stamps_)}};
+  return Json::Object{{"hash", found.hash},
+                      {"smallest_id", found.smallest_id},
+                      {"largest_id", found.largest_id},
+                      {"files", to_json(stamps_)}};
 }
 
 bool IndexedDataset::trust(const Json& record) {
@@ -243,14 +256,18 @@ void IndexedDataset::require_ids(int64_t vocab_size, int64_t n_tokens) const {
     for (int64_t i = 0; i < n_tokens; ++i) {
       const int64_t id = load<decltype(zero)>(tokens_.data(), i);
       if (id >= 0 && id < vocab_size) continue;
-      fail<DataError>(with_suffix(prefix_, ".bin").string(), ": got id ", id, " at token ", i, "; need 0..", vocab_size - 1, " (vocab_size ", vocab_size, ")");
+      fail<DataError>(with_suffix(prefix_, ".bin").string(), ": got id ", id, " at token ", i, "; need 0..",
+                      vocab_size - 1, " (vocab_size ", vocab_size, ")");
     }
   });
   tokens_.require_whole();
 }
 
 IndexedDatasetWriter::IndexedDatasetWriter(const fs::path& prefix, int64_t vocab_size)
-    : prefix_(prefix), tokens_(std::make_unique<AtomicFile>(with_suffix(prefix, ".bin"))), vocab_size_(vocab_size), is_u16_(vocab_size < kU16Vocabulary) {
+    : prefix_(prefix),
+      tokens_(std::make_unique<AtomicFile>(with_suffix(prefix, ".bin"))),
+      vocab_size_(vocab_size),
+      is_u16_(vocab_size < kU16Vocabulary) {
   require<DataError>(vocab_size >= 1 && vocab_size - 1 <= std::numeric_limits<int32_t>::max(), prefix.string(),
                      ": got a vocabulary of ", vocab_size, "; need 1..2^31, whose ids fit 32 bits");
 }

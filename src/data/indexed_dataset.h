@@ -37,19 +37,20 @@ class IndexedDataset {
   void copy(int64_t first, int64_t count, int64_t* out) const;
   // The document (0-based) of a token of the stream; documents without tokens are never returned.
   int64_t document_of(int64_t token) const;
-  // Reads the whole set once, by all cores, and remembers what it found; not for two threads at a time. What PREFIX.json or `trust`
-  // says stands in for the reading.
+  // Reads the whole set once, by all cores, and remembers what it found; not for two threads at a time. What
+  // PREFIX.json or `trust` says stands in for the reading.
   const Contents& contents() const;
   // What contents() found, with the sizes and times of the files that it was found in, for `trust` of a later process.
   Json contents_record() const;
-  // Takes over a record whose sizes and times are those of the files now; false, and nothing changes, where they are others.
+  // Takes over a record whose sizes and times are those of the files now; false, and nothing changes, where they are
+  // others.
   bool trust(const Json& record);
   // DataError when an id of the set is outside 0 .. vocab_size-1.
   void check_vocabulary(int64_t vocab_size) const;
   // The same for the tokens 0 .. n_tokens-1 alone, for those who read no more.
   void check_vocabulary(int64_t vocab_size, int64_t n_tokens) const;
-  // Decides the order in which samples are drawn: a hash of the sizes and of samples of both files, not of the path. Two sets that
-  // differ may share it; contents().hash tells them apart.
+  // Decides the order in which samples are drawn: a hash of the sizes and of samples of both files, not of the path.
+  // Two sets that differ may share it; contents().hash tells them apart.
   const std::string& order_key() const { return order_key_; }
   const std::filesystem::path& prefix() const { return prefix_; }
   // Bytes of text that the tokens stand for, from PREFIX.json; 0 where it is absent.

@@ -13,7 +13,8 @@ using testing::HasSubstr;
 
 std::string from_hex(std::string_view hex) {
   std::string out;
-  for (size_t i = 0; i < hex.size(); i += 2) out += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+  for (size_t i = 0; i < hex.size(); i += 2)
+    out += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
   return out;
 }
 
@@ -73,7 +74,8 @@ TEST_F(IndexedDatasetTest, ReadsTheGoldenBytes) {
   EXPECT_THROW(data.copy(-1, 1, out.data()), std::out_of_range);
   EXPECT_THROW(data.document_of(5), std::out_of_range);
   EXPECT_NO_THROW(data.check_vocabulary(10));
-  EXPECT_THAT(message_of<DataError>([&] { data.check_vocabulary(9); }), HasSubstr("d.bin: got id 9 at token 4; need 0..8"));
+  EXPECT_THAT(message_of<DataError>([&] { data.check_vocabulary(9); }),
+              HasSubstr("d.bin: got id 9 at token 4; need 0..8"));
 }
 
 TEST_F(IndexedDatasetTest, RefusesTheFormatsThatItIsNot) {
@@ -83,7 +85,8 @@ TEST_F(IndexedDatasetTest, RefusesTheFormatsThatItIsNot) {
   EXPECT_THAT(refusal(patched(kIndex, 8, '\1')), HasSubstr("got no MMIDIDX"));
   EXPECT_THAT(refusal(patched(kIndex, 9, uint64_t{2})), HasSubstr("got version 2; need 1"));
   for (const int code : {0, 6, 7, 9, 255})
-    EXPECT_THAT(refusal(patched(kIndex, 17, static_cast<uint8_t>(code))), HasSubstr("got type code " + std::to_string(code)));
+    EXPECT_THAT(refusal(patched(kIndex, 17, static_cast<uint8_t>(code))),
+                HasSubstr("got type code " + std::to_string(code)));
   EXPECT_THAT(refusal(kIndex + std::string(2, '\0')), HasSubstr("multimodal"));
 }
 
@@ -98,13 +101,15 @@ TEST_F(IndexedDatasetTest, RefusesEveryTruncationAndExtension) {
 
 TEST_F(IndexedDatasetTest, RefusesSizesThatTheFileCannotHold) {
   for (const size_t field : {size_t{18}, size_t{26}})
-    for (const uint64_t size : {uint64_t{0}, uint64_t{1}, uint64_t{4}, uint64_t{1} << 32, uint64_t{1} << 61, UINT64_MAX / 12, UINT64_MAX})
+    for (const uint64_t size :
+         {uint64_t{0}, uint64_t{1}, uint64_t{4}, uint64_t{1} << 32, uint64_t{1} << 61, UINT64_MAX / 12, UINT64_MAX})
       EXPECT_THAT(refusal(patched(kIndex, field, size)), HasSubstr("d.idx: got")) << field << " " << size;
 }
 
 TEST_F(IndexedDatasetTest, RefusesContradictions) {
   EXPECT_THAT(refusal(patched(kIndex, 34, int32_t{-1})), HasSubstr("got length -1 of sequence 0"));
-  EXPECT_THAT(refusal(patched(kIndex, 38, int32_t{3})), HasSubstr("d.bin: got 10 bytes; need at least 12 for sequences 0..1"));
+  EXPECT_THAT(refusal(patched(kIndex, 38, int32_t{3})),
+              HasSubstr("d.bin: got 10 bytes; need at least 12 for sequences 0..1"));
   EXPECT_THAT(refusal(patched(kIndex, 42, int64_t{2})), HasSubstr("got offset 2 of sequence 0; need 0"));
   EXPECT_THAT(refusal(patched(kIndex, 50, int64_t{4})), HasSubstr("got offset 4 of sequence 1; need 6"));
   EXPECT_THAT(refusal(patched(kIndex, 58, int64_t{1})), HasSubstr("got document bound 1 at position 0; need 0..0"));
@@ -158,7 +163,8 @@ TEST_F(IndexedDatasetTest, WritesWiderItemsForLargeVocabularies) {
   for (const int64_t vocab_size : {65'499, 65'500}) {
     IndexedDatasetWriter writer(folder_ / "d", vocab_size);
     writer.add_document({65'498, 0});
-    EXPECT_THAT(message_of<DataError>([&] { writer.add_document({static_cast<int32_t>(vocab_size)}); }), HasSubstr("got id 65"));
+    EXPECT_THAT(message_of<DataError>([&] { writer.add_document({static_cast<int32_t>(vocab_size)}); }),
+                HasSubstr("got id 65"));
     EXPECT_THROW(writer.add_document({-1}), DataError);
     writer.commit();
     EXPECT_EQ(fs::file_size(folder_ / "d.bin"), vocab_size < 65'500 ? 4U : 8U);
@@ -202,14 +208,17 @@ TEST_F(IndexedDatasetTest, NoticesAFileThatGetsShorter) {
   const auto data = IndexedDataset::open(folder_ / "d");
   fs::resize_file(folder_ / "d.bin", 6);  // what is gone reads as zeros
   std::vector<int64_t> ids(4);
-  EXPECT_THAT(message_of<MachineError>([&] { data.copy(0, 4, ids.data()); }), HasSubstr("d.bin: got 6 bytes while it is read; need the 8"));
+  EXPECT_THAT(message_of<MachineError>([&] { data.copy(0, 4, ids.data()); }),
+              HasSubstr("d.bin: got 6 bytes while it is read; need the 8"));
   EXPECT_THROW(data.check_vocabulary(100), MachineError);
 }
 
 TEST_F(IndexedDatasetTest, NamesTheFileThatIsMissing) {
-  EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "none"); }), HasSubstr("none.idx: got no such file"));
+  EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "none"); }),
+              HasSubstr("none.idx: got no such file"));
   folder_.write("half.idx", kIndex);
-  EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "half"); }), HasSubstr("half.bin: got no such file"));
+  EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "half"); }),
+              HasSubstr("half.bin: got no such file"));
 }
 
 TEST_F(IndexedDatasetTest, ContentsAreOfEveryByteAndTrustedWhileTheFilesAreAsTheyWere) {

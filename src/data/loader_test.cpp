@@ -27,7 +27,8 @@ class Sources {
     IndexedDatasetWriter writer(folder_ / name, kVocabulary);
     for (int64_t first = 0; first < n_tokens; first += document_tokens) {
       std::vector<int32_t> ids;
-      for (int64_t t = first; t < std::min(n_tokens, first + document_tokens); ++t) ids.push_back(static_cast<int32_t>(next_base_ + t));
+      for (int64_t t = first; t < std::min(n_tokens, first + document_tokens); ++t)
+        ids.push_back(static_cast<int32_t>(next_base_ + t));
       writer.add_document(ids);
     }
     writer.commit();
@@ -40,7 +41,9 @@ class Sources {
   // (source, sample) of a row.
   std::pair<std::string, int64_t> sample_of(int64_t first_token) const {
     for (const auto& [name, base] : bases_) {
-      const auto after = std::find_if(bases_.begin(), bases_.end(), [&](const auto& other) { return other.second > base && other.second <= first_token; });
+      const auto after = std::find_if(bases_.begin(), bases_.end(), [&](const auto& other) {
+        return other.second > base && other.second <= first_token;
+      });
       if (base <= first_token && after == bases_.end()) return {name, (first_token - base) / S};
     }
     throw std::logic_error("a token of no source");
@@ -85,7 +88,9 @@ std::vector<int64_t> counts_of(const Loader& loader) {
   return out;
 }
 // As a checkpoint keeps it.
-SamplerState reread(const SamplerState& state) { return sampler_state_from_json(Json::parse(to_json(state).dump(), "state")); }
+SamplerState reread(const SamplerState& state) {
+  return sampler_state_from_json(Json::parse(to_json(state).dump(), "state"));
+}
 
 void expect_whole_epochs(const Rows& rows, const std::string& name, int64_t n_samples) {
   std::set<int64_t> seen;
@@ -94,14 +99,6 @@ void expect_whole_epochs(const Rows& rows, const std::string& name, int64_t n_sa
     ASSERT_TRUE(seen.insert(sample).second) << name << " " << sample << " twice within an epoch";
     if (static_cast<int64_t>(seen.size()) == n_samples) seen.clear();
   }
-}
-
-TEST(SamplesPerEpoch, EachNeedsATokenMoreThanItsLength) {
-  EXPECT_EQ(samples_per_epoch(13, 12), 1);
-  EXPECT_EQ(samples_per_epoch(24, 12), 1);
-  EXPECT_EQ(samples_per_epoch(25, 12), 2);
-  EXPECT_EQ(samples_per_epoch(12, 12), 0);
-  EXPECT_EQ(samples_per_epoch(0, 1), 0);
 }
 
 TEST(Loader, DrawsEverySampleOnceAnEpochInAnotherOrderEachTime) {
@@ -152,7 +149,8 @@ TEST(Loader, LosesAndRepeatsNothingOverPhasesAndResumes) {
     for (int phase = 0; phase < 4; ++phase) {
       PhaseDraws draws;
       for (const auto& spec : specs)
-        if (rng.below(3) > 0 || (draws.data.empty() && spec.name == "c")) draws.data.push_back({spec.name, spec.path, 0.1 + rng.uniform(), ""});
+        if (rng.below(3) > 0 || (draws.data.empty() && spec.name == "c"))
+          draws.data.push_back({spec.name, spec.path, 0.1 + rng.uniform(), ""});
       const auto n_draws = static_cast<int64_t>(rng.below(40)) + 2;
       const auto stop = static_cast<int64_t>(rng.below(static_cast<uint64_t>(n_draws)));
       std::vector<int64_t> counts;
@@ -170,7 +168,9 @@ TEST(Loader, LosesAndRepeatsNothingOverPhasesAndResumes) {
       double sum = 0;
       for (const auto& spec : draws.data) sum += spec.weight;
       for (size_t i = 0; i < draws.data.size(); ++i)
-        EXPECT_LT(std::abs(static_cast<double>(state.mixture[i].count) - draws.data[i].weight / sum * static_cast<double>(n_draws)), 1.0);
+        EXPECT_LT(std::abs(static_cast<double>(state.mixture[i].count) -
+                           draws.data[i].weight / sum * static_cast<double>(n_draws)),
+                  1.0);
     }
     EXPECT_EQ(all, without_stops);
     for (size_t i = 0; i < specs.size(); ++i) expect_whole_epochs(all, specs[i].name, sizes[i]);
@@ -193,12 +193,17 @@ TEST(Replay, FreshGoesOnWithSamplesNotDrawnBefore) {
 TEST(Replay, SeenRepeatsTheEarlierPhaseExactly) {
   Sources sources;
   const auto en = sources.add("en", 40, 3), fr = sources.add("fr", 30, 1), de = sources.add("de", 50);
-  Loader warm(options_of(), {.data = {en}}, {}, sources.datasets);  // so that the earlier phase starts in the middle of an epoch
+  Loader warm(options_of(), {.data = {en}}, {},
+              sources.datasets);  // so that the earlier phase starts in the middle of an epoch
   draw(sources, warm, 11);
   const auto start = next_phase(warm.state());
   Loader first(options_of(), {.data = {en, fr}}, start, sources.datasets);
   const auto seen = draw(sources, first, 8);
-  const PhaseDraws second{.data = {de}, .replay = {en, fr}, .replay_fraction = 0.5, .replay_seen = true, .past = {.start_cursors = start.cursors, .draws = 8, .seed = 1}};
+  const PhaseDraws second{.data = {de},
+                          .replay = {en, fr},
+                          .replay_fraction = 0.5,
+                          .replay_seen = true,
+                          .past = {.start_cursors = start.cursors, .draws = 8, .seed = 1}};
 
   const auto replayed_of = [](const Rows& rows) {
     Rows out;
@@ -227,7 +232,15 @@ TEST(Replay, SeenRepeatsTheEarlierPhaseExactly) {
 TEST(Replay, SeenKeepsTheEarlierPhasesOrder) {
   Sources sources;
   const auto en = sources.add("en", 10), de = sources.add("de", 10);
-  Loader loader(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .shuffle = true, .replay_shuffle = false, .replay_seen = true, .past = {.draws = 3}}, {}, sources.datasets);
+  Loader loader(options_of(),
+                {.data = {de},
+                 .replay = {en},
+                 .replay_fraction = 0.5,
+                 .shuffle = true,
+                 .replay_shuffle = false,
+                 .replay_seen = true,
+                 .past = {.draws = 3}},
+                {}, sources.datasets);
   std::vector<int64_t> samples;
   for (const auto& [name, sample] : draw(sources, loader, 10))
     if (name == "en") samples.push_back(sample);
@@ -237,7 +250,8 @@ TEST(Replay, SeenKeepsTheEarlierPhasesOrder) {
 // Whatever the replayed phase replayed itself, and from which sources: its own samples come again, all, in their order.
 TEST(Replay, SeenRepeatsTheOwnSamplesOfAPhaseThatReplayed) {
   Sources sources;
-  const auto en = sources.add("en", 40, 7), fr = sources.add("fr", 30, 3), it = sources.add("it", 20, 2), de = sources.add("de", 50);
+  const auto en = sources.add("en", 40, 7), fr = sources.add("fr", 30, 3), it = sources.add("it", 20, 2),
+             de = sources.add("de", 50);
   const std::vector<std::vector<SourceSpec>> replays = {{en}, {en, fr}, {it, en}, {it}};
   for (const auto& replay : replays)
     for (const double fraction : {0.25, 0.5, 0.9})
@@ -256,19 +270,28 @@ TEST(Replay, SeenRepeatsTheOwnSamplesOfAPhaseThatReplayed) {
           if (batch.sources.begin()->first.starts_with("replay/")) continue;
           own.push_back(sources.sample_of(batch.tokens.const_data_ptr<int64_t>()[0]));
         }
-        const PastDraws past{.start_cursors = start.cursors, .draws = static_cast<int64_t>(own.size()), .seed = 1, .replay = second.sampler().replay(), .replay_fraction = fraction, .replay_seen = is_seen};
-        const PhaseDraws last{.data = {de}, .replay = {en, fr}, .replay_fraction = 0.5, .replay_seen = true, .past = past};
+        const PastDraws past{.start_cursors = start.cursors,
+                             .draws = static_cast<int64_t>(own.size()),
+                             .seed = 1,
+                             .replay = second.sampler().replay(),
+                             .replay_fraction = fraction,
+                             .replay_seen = is_seen};
+        const PhaseDraws last{
+            .data = {de}, .replay = {en, fr}, .replay_fraction = 0.5, .replay_seen = true, .past = past};
         Loader third(options_of(), last, next_phase(second.state()), sources.datasets);
         Rows replayed;
         for (int64_t i = 0; i < 4; ++i) {  // with a resume between
-          Loader resumed(options_of(), last, i == 0 ? next_phase(second.state()) : reread(third.state()), sources.datasets);
+          Loader resumed(options_of(), last, i == 0 ? next_phase(second.state()) : reread(third.state()),
+                         sources.datasets);
           const auto rows = draw(sources, resumed, static_cast<int64_t>(own.size()) / 2 + 1);
           EXPECT_EQ(draw(sources, third, static_cast<int64_t>(own.size()) / 2 + 1), rows);
           for (const auto& row : rows)
             if (row.first != "de") replayed.push_back(row);
         }
         ASSERT_GE(replayed.size(), own.size());
-        for (size_t i = 0; i < replayed.size(); ++i) EXPECT_EQ(replayed[i], own[i % own.size()]) << i << " of fraction " << fraction << (is_seen ? ", seen" : ", fresh");
+        for (size_t i = 0; i < replayed.size(); ++i)
+          EXPECT_EQ(replayed[i], own[i % own.size()])
+              << i << " of fraction " << fraction << (is_seen ? ", seen" : ", fresh");
       }
 }
 
@@ -277,7 +300,10 @@ TEST(Replay, SeenRepeatsAPhaseOfAnotherSeed) {
   const auto en = sources.add("en", 40), de = sources.add("de", 50);
   Loader first(options_of(5), {.data = {en}}, {}, sources.datasets);
   const auto seen = draw(sources, first, 8);
-  Loader second(options_of(1), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .replay_seen = true, .past = {.draws = 8, .seed = 5}}, next_phase(first.state()), sources.datasets);
+  Loader second(
+      options_of(1),
+      {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .replay_seen = true, .past = {.draws = 8, .seed = 5}},
+      next_phase(first.state()), sources.datasets);
   Rows replayed;
   for (const auto& row : draw(sources, second, 16))
     if (row.first == "en") replayed.push_back(row);
@@ -290,7 +316,9 @@ TEST(Replay, SeenNeedsAPhaseThatDrew) {
   const PastDraws only_replayed{.draws = 4, .replay = {{"content", 1}}, .replay_fraction = 1};
   for (const auto& past : {PastDraws{}, only_replayed})
     EXPECT_THAT(testing::message_of<ConfigError>([&] {
-                  Loader(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .replay_seen = true, .past = past}, {}, sources.datasets);
+                  Loader(options_of(),
+                         {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .replay_seen = true, .past = past}, {},
+                         sources.datasets);
                 }),
                 HasSubstr("need mode = \"fresh\""));
 }
@@ -298,10 +326,12 @@ TEST(Replay, SeenNeedsAPhaseThatDrew) {
 TEST(Loader, CursorsBelongToTheContentNotThePath) {
   Sources sources;
   const auto en = sources.add("en", 12);
-  for (const auto* suffix : {".bin", ".idx"}) fs::copy_file(en.path + suffix, (sources.folder() / "copy").string() + suffix);
+  for (const auto* suffix : {".bin", ".idx"})
+    fs::copy_file(en.path + suffix, (sources.folder() / "copy").string() + suffix);
   Loader first(options_of(), {.data = {en}}, {}, sources.datasets);
   auto rows = draw(sources, first, 5);
-  Loader second(options_of(), {.data = {{"copy", (sources.folder() / "copy").string(), 1, ""}}}, next_phase(first.state()), sources.datasets);
+  Loader second(options_of(), {.data = {{"copy", (sources.folder() / "copy").string(), 1, ""}}},
+                next_phase(first.state()), sources.datasets);
   for (const auto& row : draw(sources, second, 7)) rows.push_back(row);
   expect_whole_epochs(rows, "en", 12);
 }
@@ -348,7 +378,8 @@ TEST(Loader, TheOrderOfSourcesInTheRecipeIsNoChange) {
   const auto a = sources.add("a", 90, 3), b = sources.add("b", 90, 1), c = sources.add("c", 90, 2);
   Loader before(options_of(), {.data = {a, b, c}}, {}, sources.datasets);
   draw(sources, before, 17);
-  Loader same(options_of(), {.data = {a, b, c}}, reread(before.state()), sources.datasets), swapped(options_of(), {.data = {c, a, b}}, reread(before.state()), sources.datasets);
+  Loader same(options_of(), {.data = {a, b, c}}, reread(before.state()), sources.datasets),
+      swapped(options_of(), {.data = {c, a, b}}, reread(before.state()), sources.datasets);
   EXPECT_FALSE(same.sampler().counts_anew());
   EXPECT_FALSE(swapped.sampler().counts_anew());
   auto expected = names_of(draw(sources, same, 13)), found = names_of(draw(sources, swapped, 13));
@@ -385,11 +416,19 @@ TEST(Loader, RefusesAnotherOrderWithinAnEpoch) {
   const auto en = sources.add("en", 12), de = sources.add("de", 40);
   Loader first(options_of(), {.data = {en}}, {}, sources.datasets);
   draw(sources, first, 5);
-  const auto in_order = [&](const SamplerState& state) { Loader(options_of(), {.data = {en}, .shuffle = false}, next_phase(state), sources.datasets); };
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { in_order(first.state()); }), HasSubstr("r.toml:en: got shuffle = false for 'en', of which 5 of 12 samples"));
+  const auto in_order = [&](const SamplerState& state) {
+    Loader(options_of(), {.data = {en}, .shuffle = false}, next_phase(state), sources.datasets);
+  };
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { in_order(first.state()); }),
+              HasSubstr("r.toml:en: got shuffle = false for 'en', of which 5 of 12 samples"));
   // Replayed fresh, it goes on in the order of its phase.
-  Loader replay(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .shuffle = false, .replay_shuffle = true}, next_phase(first.state()), sources.datasets);
-  EXPECT_THROW(Loader(options_of(), {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .shuffle = true, .replay_shuffle = false}, next_phase(first.state()), sources.datasets), ConfigError);
+  Loader replay(options_of(),
+                {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .shuffle = false, .replay_shuffle = true},
+                next_phase(first.state()), sources.datasets);
+  EXPECT_THROW(Loader(options_of(),
+                      {.data = {de}, .replay = {en}, .replay_fraction = 0.5, .shuffle = true, .replay_shuffle = false},
+                      next_phase(first.state()), sources.datasets),
+               ConfigError);
   draw(sources, first, 7);  // the end of an epoch
   EXPECT_NO_THROW(in_order(first.state()));
 }
@@ -411,7 +450,8 @@ TEST(Loader, GoesOnFromACheckpointOfAnEarlierVersion) {
   old["mixture_counts"] = counts;
   old.erase("mixture");
   old.erase("shuffled");
-  Loader resumed(options_of(), {.data = {a, b}}, sampler_state_from_json(Json::parse(old.dump(), "state")), sources.datasets);
+  Loader resumed(options_of(), {.data = {a, b}}, sampler_state_from_json(Json::parse(old.dump(), "state")),
+                 sources.datasets);
   EXPECT_EQ(draw(sources, resumed, 30), draw(sources, whole, 30));
   EXPECT_EQ(to_json(resumed.state()), to_json(whole.state()));
 }
@@ -420,10 +460,12 @@ TEST(Loader, NumbersTheDocumentsOfARow) {
   Sources sources;
   auto options = options_of();
   options.document_ids = true;
-  Loader loader(options, {.data = {sources.add("en", 4, 1, /*document_tokens=*/3)}, .shuffle = false}, {}, sources.datasets);
+  Loader loader(options, {.data = {sources.add("en", 4, 1, /*document_tokens=*/3)}, .shuffle = false}, {},
+                sources.datasets);
   const auto batch = loader.next(4);  // documents of tokens 0-2, 3-5, 6-8, 9-11, 12-14, 15-16; rows of 4
   const int32_t* ids = batch.document_ids.const_data_ptr<int32_t>();
-  EXPECT_EQ(std::vector<int32_t>(ids, ids + 16), (std::vector<int32_t>{0, 0, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1}));
+  EXPECT_EQ(std::vector<int32_t>(ids, ids + 16),
+            (std::vector<int32_t>{0, 0, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1, 0, 0, 0, 1}));
 }
 
 TEST(Loader, RefusesSourcesThatDoNotFit) {
@@ -431,7 +473,8 @@ TEST(Loader, RefusesSourcesThatDoNotFit) {
   auto en = sources.add("en", 3);
   auto options = options_of();
   options.sequence_length = 13;  // en has 13 tokens: 12 inputs and their targets at most
-  EXPECT_THAT(testing::message_of<DataError>([&] { Loader(options, {.data = {en}}, {}, sources.datasets); }), HasSubstr("r.toml:en: got"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { Loader(options, {.data = {en}}, {}, sources.datasets); }),
+              HasSubstr("r.toml:en: got"));
   options.sequence_length = 12;
   EXPECT_EQ(Loader(options, {.data = {en}}, {}, sources.datasets).next(1).sources.at("en"), 1);
   options.vocab_size = 12;

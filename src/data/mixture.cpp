@@ -7,7 +7,8 @@
 
 namespace evenkeel::data {
 
-Mixture::Mixture(const std::vector<double>& weights, const std::string& where) : shares_(weights), counts_(weights.size(), 0) {
+Mixture::Mixture(const std::vector<double>& weights, const std::string& where)
+    : shares_(weights), counts_(weights.size(), 0) {
   double sum = 0;
   for (const double weight : weights) {
     require<ConfigError>(std::isfinite(weight) && weight >= 0, where, ": got weight ", weight, "; need 0 or more");
@@ -41,7 +42,8 @@ size_t Mixture::next() {
 }
 
 void Mixture::restore(const std::vector<int64_t>& counts) {
-  require<CheckpointError>(counts.size() == counts_.size(), "loader state: got ", counts.size(), " sources; need ", counts_.size());
+  require<CheckpointError>(counts.size() == counts_.size(), "loader state: got ", counts.size(), " sources; need ",
+                           counts_.size());
   counts_ = counts;
   n_draws_ = std::accumulate(counts.begin(), counts.end(), int64_t{0});
 }

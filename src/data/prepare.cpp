@@ -41,7 +41,9 @@ struct Pair {
 };
 
 // Uniform in [0, 1), by hash.
-double hashed_uniform(uint64_t seed, uint64_t value) { return static_cast<double>(combine_bits(seed, value) >> 11) * 0x1.0p-53; }
+double hashed_uniform(uint64_t seed, uint64_t value) {
+  return static_cast<double>(combine_bits(seed, value) >> 11) * 0x1.0p-53;
+}
 
 // Every run of 1 / fraction blocks has one that is held out, chosen by hash. It is block 1 in the first
 // run, so that even a short text leaves something on both sides.
@@ -123,8 +125,8 @@ class Split {
 
 // ---- the whole ----
 
-// What an earlier call for this prefix held out is in the new pair: an evaluation on it would be one on training text. Both
-// descriptions tell: a set that was prepared under that name on its own has inputs of its own, and stays.
+// What an earlier call for this prefix held out is in the new pair: an evaluation on it would be one on training text.
+// Both descriptions tell: a set that was prepared under that name on its own has inputs of its own, and stays.
 void remove_old_holdout(const fs::path& prefix) {
   const std::string held_out = prefix.string() + "-heldout";
   const auto inputs_of = [](const fs::path& pair) -> Json {
@@ -140,7 +142,9 @@ void remove_old_holdout(const fs::path& prefix) {
   if (inputs.is_null() || !(inputs == inputs_of(prefix))) return;
   const auto parts = pair_outputs(held_out);
   std::error_code ignored;
-  if (std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return fs::exists(part.path, ignored) && !is_own(part); })) return;
+  if (std::any_of(parts.begin(), parts.end(),
+                  [&](const auto& part) { return fs::exists(part.path, ignored) && !is_own(part); }))
+    return;
   for (const auto& part : parts) fs::remove(part.path, ignored);  // the description last: a kill before it is made good
   log_warning("removed ", held_out, " of an earlier call: what it held out is not held out of ", prefix.string());
 }
@@ -149,7 +153,8 @@ std::optional<int32_t> resolve_eod(const Tokenizer& tokenizer, const std::string
   if (eod == "none") return std::nullopt;
   if (eod.empty()) {
     const auto id = tokenizer.end_of_document();
-    require<DataError>(id.has_value(), "--eod: got nothing, and the tokenizer names no end-of-text token; need TOKEN, ID or none");
+    require<DataError>(id.has_value(),
+                       "--eod: got nothing, and the tokenizer names no end-of-text token; need TOKEN, ID or none");
     return id;
   }
   int64_t number = -1;
@@ -160,7 +165,8 @@ std::optional<int32_t> resolve_eod(const Tokenizer& tokenizer, const std::string
     return static_cast<int32_t>(number);
   }
   const auto id = tokenizer.id_of(eod);
-  require<DataError>(id.has_value(), "--eod: got '", eod, "', which is no piece of the tokenizer; need a piece, an id or none");
+  require<DataError>(id.has_value(), "--eod: got '", eod,
+                     "', which is no piece of the tokenizer; need a piece, an id or none");
   return id;
 }
 
@@ -171,7 +177,11 @@ bool has_few_documents(const Paths& inputs, ReaderOptions reader) {
   if (reader.on_bad_line) reader.on_bad_line = [](const BadLine&) {};
   try {
     for (const auto& path : inputs)
-      read_documents(path, reader, [&](std::string&&) { if (++n_documents >= kFewDocuments) throw Enough(); }, {});
+      read_documents(path, reader,
+                     [&](std::string&&) {
+                       if (++n_documents >= kFewDocuments) throw Enough();
+                     },
+                     {});
   } catch (const Enough&) {
     return false;
   }
@@ -225,11 +235,13 @@ Json description(const Pair& pair, const Origin& origin) {
   return out;
 }
 
-// A description that stands beside other tokens would mislead. One that says that they are not finished stays while they
-// are put there: it tells a pair that a kill has torn from one of another program. Returns what the description says at last.
+// A description that stands beside other tokens would mislead. One that says that they are not finished stays while
+// they are put there: it tells a pair that a kill has torn from one of another program. Returns what the description
+// says at last.
 Json put_in_place(Pair& pair, Json description) {
   const auto part = [&](const char* suffix) { return fs::path(pair.path.string() + suffix); };
-  write_file_atomically(part(".json"), Json(Json::Object{{"format", kDescriptionFormat}, {"unfinished", true}}).dump(2) + "\n");
+  write_file_atomically(part(".json"),
+                        Json(Json::Object{{"format", kDescriptionFormat}, {"unfinished", true}}).dump(2) + "\n");
   try {
     pair.writer.commit();
     description["contents"] = IndexedDataset::open_tokens(pair.path).contents_record();
@@ -260,7 +272,8 @@ ReadSummary encode_inputs(const Paths& inputs, const Origin& origin, const Reade
     read += read_documents(
         path, reader, [&](std::string&& text) { encoder.add(std::move(text)); },
         [&](int64_t bytes) {
-          bar.update(static_cast<double>(finished_bytes + bytes), human_count(static_cast<double>(n_tokens)) + " tokens");
+          bar.update(static_cast<double>(finished_bytes + bytes),
+                     human_count(static_cast<double>(n_tokens)) + " tokens");
         });
     finished_bytes += static_cast<int64_t>(fs::file_size(path));
   }
@@ -274,8 +287,8 @@ void require_text(int64_t n_kept, int64_t n_held_out, const ReadSummary& read, c
                   const PrepareOptions& options) {
   const std::string passed_over =
       read.n_bad_lines > 0 ? " after passing over " + counted(read.n_bad_lines, "damaged line") : "";
-  require<DataError>(n_kept + n_held_out > 0, inputs.front().string(), ": got no documents in ", counted(static_cast<int64_t>(inputs.size()), "input"),
-                     passed_over, "; need text");
+  require<DataError>(n_kept + n_held_out > 0, inputs.front().string(), ": got no documents in ",
+                     counted(static_cast<int64_t>(inputs.size()), "input"), passed_over, "; need text");
   require<DataError>(n_kept > 0 && (options.holdout_fraction == 0 || n_held_out > 0), "--holdout: got ",
                      options.holdout_fraction, ", which leaves ", n_kept, " tokens and holds out ", n_held_out,
                      "; need some on both sides (more text or another fraction; blocks are of ", kHoldoutBlockTokens,
@@ -303,7 +316,8 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
     std::error_code ignored;
     return fs::equivalent(path, skipped_path, ignored);
   };
-  const bool touches_list = options.skips_bad || is_own({skipped_path, OutputKind::skipped}) || std::any_of(inputs.begin(), inputs.end(), is_list);
+  const bool touches_list = options.skips_bad || is_own({skipped_path, OutputKind::skipped}) ||
+                            std::any_of(inputs.begin(), inputs.end(), is_list);
   if (touches_list) require_own_outputs({{skipped_path, OutputKind::skipped}}, read);
   if (options.holdout_fraction > 0) require_own_outputs(pair_outputs(prefix.string() + "-heldout"), read);
   if (prefix.has_parent_path()) make_folders(prefix.parent_path());

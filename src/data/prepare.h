@@ -20,9 +20,7 @@ struct PrepareOptions {
   bool skips_bad = false;  // damaged lines are passed over and listed in PREFIX.skipped.jsonl
 };
 
-enum class Holdout { none,
-                     documents,
-                     blocks };
+enum class Holdout { none, documents, blocks };
 
 struct Prepared {
   Json kept, held_out;  // the contents of PREFIX.json and PREFIX-heldout.json; null without a hold-out

@@ -21,7 +21,8 @@ std::vector<std::string> changes_in_reading(const ReadSummary& read, const Reade
   std::vector<std::string> out;
   const char* what_became = options.keeps_carriage_returns ? " kept (--keep-cr)" : " read as LF (--keep-cr keeps them)";
   if (read.n_carriage_returns > 0) out.push_back(counted(read.n_carriage_returns, "line end") + " CR LF" + what_became);
-  if (read.n_lone_carriage_returns > 0) out.push_back(counted(read.n_lone_carriage_returns, "line end") + " CR" + what_became);
+  if (read.n_lone_carriage_returns > 0)
+    out.push_back(counted(read.n_lone_carriage_returns, "line end") + " CR" + what_became);
   if (read.n_surrogates > 0)
     out.push_back(counted(read.n_surrogates, "lone surrogate") + " (half of a pair, as \\ud83d alone) became U+FFFD");
   return out;

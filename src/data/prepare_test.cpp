@@ -21,7 +21,8 @@ std::vector<std::vector<int32_t>> tokens_of(const fs::path& prefix) {
   std::vector<int64_t> stream(static_cast<size_t>(data.n_tokens()));
   data.copy(0, data.n_tokens(), stream.data());
   std::vector<std::vector<int32_t>> out(static_cast<size_t>(data.n_documents()));
-  for (int64_t i = 0; i < data.n_tokens(); ++i) out[static_cast<size_t>(data.document_of(i))].push_back(static_cast<int32_t>(stream[static_cast<size_t>(i)]));
+  for (int64_t i = 0; i < data.n_tokens(); ++i)
+    out[static_cast<size_t>(data.document_of(i))].push_back(static_cast<int32_t>(stream[static_cast<size_t>(i)]));
   return out;
 }
 
@@ -124,7 +125,8 @@ TEST_F(PrepareTest, EndsDocumentsAsAsked) {
   EXPECT_EQ(last_ids("none").size(), 2U);
   EXPECT_EQ(tokens_of(folder_ / "d")[1], tokenizer_->encode("mi", false));
   EXPECT_THAT(message_of<DataError>([&] { last_ids("400"); }), HasSubstr("--eod: got id 400; need 0..399"));
-  EXPECT_THAT(message_of<DataError>([&] { last_ids("<|nothing|>"); }), HasSubstr("--eod: got '<|nothing|>', which is no piece"));
+  EXPECT_THAT(message_of<DataError>([&] { last_ids("<|nothing|>"); }),
+              HasSubstr("--eod: got '<|nothing|>', which is no piece"));
 }
 
 TEST_F(PrepareTest, HoldsOutDocumentsByTheirText) {
@@ -178,7 +180,8 @@ TEST_F(PrepareTest, HoldsOutBlocksOfFewDocuments) {
       EXPECT_EQ(is_held_out, begin == 4096);
     }
   }
-  EXPECT_NEAR(static_cast<double>(held_out.size()) / static_cast<double>(all.size()), 0.25, 1.0 / 20);  // one block of 20
+  EXPECT_NEAR(static_cast<double>(held_out.size()) / static_cast<double>(all.size()), 0.25,
+              1.0 / 20);  // one block of 20
 
   // No byte of text is lost or counted twice, and each side's bytes are those of its tokens.
   int64_t text_bytes = 0;
@@ -193,8 +196,9 @@ TEST_F(PrepareTest, LeavesSomethingOnBothSidesOfAShortText) {
   prepared("d", {input}, {.holdout_fraction = 0.01});
   EXPECT_GT(IndexedDataset::open(folder_ / "d").n_tokens(), 0);
   EXPECT_LE(IndexedDataset::open(folder_ / "d-heldout").n_tokens(), 4096);
-  EXPECT_THAT(message_of<DataError>([&] { prepared("e", {folder_.write("b.txt", "ka lo")}, {.holdout_fraction = 0.5}); }),
-              HasSubstr("--holdout: got 0.5, which leaves"));
+  EXPECT_THAT(
+      message_of<DataError>([&] { prepared("e", {folder_.write("b.txt", "ka lo")}, {.holdout_fraction = 0.5}); }),
+      HasSubstr("--holdout: got 0.5, which leaves"));
 }
 
 TEST_F(PrepareTest, RefusesAndLeavesNothing) {
@@ -208,8 +212,10 @@ TEST_F(PrepareTest, RefusesAndLeavesNothing) {
   EXPECT_THAT(refusal({good, other.write("t.csv", "a")}), HasSubstr("t.csv: got suffix '.csv'"));
   EXPECT_THAT(refusal({good, other.write("t.parquet", "PAR1")}), HasSubstr("Parquet"));
   EXPECT_THAT(refusal({other.write("empty.txt", "\n\n")}), HasSubstr("empty.txt: got no documents in 1 input;"));
-  EXPECT_THAT(refusal({good, other.write("bad.txt", "fine\n\nbad \xff")}), HasSubstr("bad.txt:3: got byte 0xff at byte 10"));
-  EXPECT_THAT(refusal({good, other.write("bad.txt", "bad \xff")}, {.holdout_fraction = 0.1}), HasSubstr("bad.txt:1: got byte 0xff"));
+  EXPECT_THAT(refusal({good, other.write("bad.txt", "fine\n\nbad \xff")}),
+              HasSubstr("bad.txt:3: got byte 0xff at byte 10"));
+  EXPECT_THAT(refusal({good, other.write("bad.txt", "bad \xff")}, {.holdout_fraction = 0.1}),
+              HasSubstr("bad.txt:1: got byte 0xff"));
   EXPECT_THAT(refusal({good, other.write("bad.jsonl", "{\"text\": 1}")}), HasSubstr("bad.jsonl:1: got integer"));
   EXPECT_THROW(prepared("d", {}), ConfigError);
   EXPECT_THROW(prepared("d", {good}, {.holdout_fraction = 1.0}), ConfigError);
@@ -245,10 +251,12 @@ TEST_F(PrepareTest, RemovesWhatAKilledOneLeft) {
   if (process == 0) _exit(0);
   waitpid(process, nullptr, 0);
   const std::string dead = std::to_string(process);
-  for (const char* name : {".evenkeel-en.bin.tmp", ".evenkeel-en.json.tmp", ".evenkeel-en-heldout.idx.tmp"}) folder_.write(name + dead, "half");
+  for (const char* name : {".evenkeel-en.bin.tmp", ".evenkeel-en.json.tmp", ".evenkeel-en-heldout.idx.tmp"})
+    folder_.write(name + dead, "half");
   folder_.write(".evenkeel-de.bin.tmp" + dead, "another prefix");
   prepared("en", {input});
-  EXPECT_THAT(folder_.names(), testing::UnorderedElementsAre("a.txt", ".evenkeel-de.bin.tmp" + dead, "en.bin", "en.idx", "en.json"));
+  EXPECT_THAT(folder_.names(),
+              testing::UnorderedElementsAre("a.txt", ".evenkeel-de.bin.tmp" + dead, "en.bin", "en.idx", "en.json"));
 }
 
 // What was held out is in the new pair: an evaluation on the old set would be one on training text.
@@ -265,7 +273,8 @@ TEST_F(PrepareTest, ASetOfThatNameThatIsNoHoldoutStays) {
   prepared("en", {input});
   prepared("en-heldout", {other});  // on its own, from other text
   prepared("en", {input});
-  EXPECT_THAT(folder_.names(), ElementsAre("a.txt", "b.txt", "en-heldout.bin", "en-heldout.idx", "en-heldout.json", "en.bin", "en.idx", "en.json"));
+  EXPECT_THAT(folder_.names(), ElementsAre("a.txt", "b.txt", "en-heldout.bin", "en-heldout.idx", "en-heldout.json",
+                                           "en.bin", "en.idx", "en.json"));
   for (const char* content : {"{\"format\": \"another\"}", "text", "{\"format\": \"evenkeel.data.v1\"}"}) {
     folder_.write("en-heldout.json", content);
     prepared("en", {input});
@@ -279,10 +288,13 @@ TEST_F(PrepareTest, ReplacesItsOwnPairAlone) {
   const std::string first = files_of("en");
   EXPECT_EQ(prepared("en", {other}).at("documents").as_int(), 900);
   EXPECT_NE(files_of("en"), first);
-  const auto refusal = [&](const PrepareOptions& options = {}) { return message_of<ConfigError>([&] { prepared("en", {input}, options); }); };
+  const auto refusal = [&](const PrepareOptions& options = {}) {
+    return message_of<ConfigError>([&] { prepared("en", {input}, options); });
+  };
   folder_.write("en-heldout.idx", "mine");
   const auto before = folder_.names();
-  EXPECT_THAT(refusal({.holdout_fraction = 0.1}), HasSubstr("en-heldout.idx: got a file that evenkeel did not write as part of a pair"));
+  EXPECT_THAT(refusal({.holdout_fraction = 0.1}),
+              HasSubstr("en-heldout.idx: got a file that evenkeel did not write as part of a pair"));
   fs::remove(folder_ / "en.json");  // as a pair of another program
   const std::string second = files_of("en");
   EXPECT_THAT(refusal(), HasSubstr("en.idx: got a file that evenkeel did not write as part of a pair"));
@@ -297,7 +309,8 @@ TEST_F(PrepareTest, ATornPairIsRefusedAndReplaced) {
   prepared("en", {input});
   EXPECT_EQ(texts_of("en").size(), 1200u);
   folder_.write("en.json", R"({"format": "evenkeel.data.v1", "unfinished": true})");
-  EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "en"); }), HasSubstr("did not finish; need it run again"));
+  EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "en"); }),
+              HasSubstr("did not finish; need it run again"));
 }
 
 TEST_F(PrepareTest, PassesOverDamagedLinesAndListsThem) {
@@ -325,7 +338,9 @@ TEST_F(PrepareTest, PassesOverDamagedLinesAndListsThem) {
               HasSubstr("d.skipped.jsonl: got a file that evenkeel did not write"));
   prepared("d", {good});
   EXPECT_EQ(read_file(folder_ / "d.skipped.jsonl"), "mine\n");
-  EXPECT_THAT(message_of<ConfigError>([&] { prepared("e", {folder_.write("e.skipped.jsonl", "{\"text\": \"ka\"}")}, {.skips_bad = true}); }),
+  EXPECT_THAT(message_of<ConfigError>([&] {
+                prepared("e", {folder_.write("e.skipped.jsonl", "{\"text\": \"ka\"}")}, {.skips_bad = true});
+              }),
               HasSubstr("got an output that is the input"));
   EXPECT_THAT(message_of<DataError>([&] { prepared("f", {folder_.write("f.jsonl", "oops\n")}, {.skips_bad = true}); }),
               HasSubstr("after passing over 1 damaged line;"));
@@ -351,7 +366,8 @@ TEST_F(PrepareTest, DescribesTheHoldout) {
 TEST_F(PrepareTest, PassesTheTokenizersFaultsOn) {
   const auto input = text_file("good.txt", made_documents(1200));
   const auto refusal = [&](bool throws, const std::string& eod) {
-    return message_of<DataError>([&] { prepare(FaultyTokenizer(throws), {input}, folder_ / "d", {.eod = eod, .n_threads = 3}); });
+    return message_of<DataError>(
+        [&] { prepare(FaultyTokenizer(throws), {input}, folder_ / "d", {.eod = eod, .n_threads = 3}); });
   };
   EXPECT_THAT(refusal(false, "none"), HasSubstr("got id 10 in document 1100; need 0..9"));
   EXPECT_THAT(refusal(true, "none"), HasSubstr("text: got 1100"));

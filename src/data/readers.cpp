@@ -55,7 +55,8 @@ LineEnds count_line_ends(std::string_view text) {
 void normalise_line_ends(std::string& text) {
   size_t kept = 0, read = 0;  // bytes of the new text, which is never ahead of the old one, and of that
   const auto keep_until = [&](size_t end) {
-    std::copy(text.begin() + static_cast<std::ptrdiff_t>(read), text.begin() + static_cast<std::ptrdiff_t>(end), text.begin() + static_cast<std::ptrdiff_t>(kept));
+    std::copy(text.begin() + static_cast<std::ptrdiff_t>(read), text.begin() + static_cast<std::ptrdiff_t>(end),
+              text.begin() + static_cast<std::ptrdiff_t>(kept));
     kept += end - read;
     read = end;
   };
@@ -180,7 +181,8 @@ class FileReader {
       }
       line_ = first_line + std::count(piece.begin(), piece.end(), '\n') + separator_lines;
       count_in_separator(document, separator);
-      give_with_line_ends(std::move(document), /*is_before_line_feed=*/pieces_.delimiter_bytes() > 0 && separator[0] == '\n');
+      give_with_line_ends(std::move(document),
+                          /*is_before_line_feed=*/pieces_.delimiter_bytes() > 0 && separator[0] == '\n');
     }
   }
 
@@ -242,7 +244,8 @@ class FileReader {
     if (pieces_.foreign_kind() == nullptr) return is_one;
     const std::string kind = pieces_.foreign_kind();
     fail<DataError>(path_.string(), ": got ", kind, "; need UTF-8 text",
-                    kind.starts_with("UTF-") ? " (iconv -f " + kind.substr(0, kind.find(' ')) + " -t UTF-8 makes it)" : " (or the right name)");
+                    kind.starts_with("UTF-") ? " (iconv -f " + kind.substr(0, kind.find(' ')) + " -t UTF-8 makes it)"
+                                             : " (or the right name)");
   }
 
   // Runs a check of the current line. A DataError of it is handed to on_bad_line where there is one.
@@ -413,9 +416,7 @@ ReadSummary read_documents(const fs::path& path, const ReaderOptions& options, c
   const bool is_records = is_json_lines(text_suffix(path));
   const bool is_by_line = is_records || separator == "blank-line" || separator == "newline";
   ReportingSource source(open_byte_source(path), progress);
-  Delimiter delimiter{is_by_line ? "\n" : separator == "none" ? ""
-                                                              : separator,
-                      false};
+  Delimiter delimiter{is_by_line ? "\n" : separator == "none" ? "" : separator, false};
   delimiter.takes_carriage_returns =
       !is_by_line && !options.keeps_carriage_returns && delimiter.text.find('\n') != std::string::npos;
   DelimitedReader pieces(source, std::move(delimiter), kMostDocumentBytes);

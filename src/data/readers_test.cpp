@@ -130,8 +130,11 @@ TEST(ReadDocuments, ALineThatACarriageReturnEndsIsDamagedAlone) {
   const auto path = folder.write("mac.txt", "one\rtw\xe4\rthree\r\nf\xe4ur\rfive");
   std::vector<std::string> documents, bad;
   ReaderOptions options{.document_separator = "newline"};
-  options.on_bad_line = [&](const BadLine& line) { bad.push_back(std::to_string(line.line) + "@" + std::to_string(line.byte)); };
-  const auto read = read_documents(path, options, [&](std::string&& text) { documents.push_back(std::move(text)); }, {});
+  options.on_bad_line = [&](const BadLine& line) {
+    bad.push_back(std::to_string(line.line) + "@" + std::to_string(line.byte));
+  };
+  const auto read =
+      read_documents(path, options, [&](std::string&& text) { documents.push_back(std::move(text)); }, {});
   EXPECT_THAT(documents, ElementsAre("one", "three", "five"));
   EXPECT_THAT(bad, ElementsAre("2@4", "4@15"));
   EXPECT_EQ(read.n_carriage_returns, 1);
@@ -148,9 +151,13 @@ TEST(ReadDocuments, AMessageOnADamagedLineNamesTheWayOn) {
         << separator;
   }
   for (const std::string line : {"{\"text\": ", "{\"txt\": \"a\"}", "{\"text\": 17}", "{\"text\": \"\xfc\"}"})
-    EXPECT_THAT(message_of<DataError>([&] { documents_of(folder.write("t.jsonl", line + "\n")); }), ::testing::EndsWith(skips)) << line;
+    EXPECT_THAT(message_of<DataError>([&] { documents_of(folder.write("t.jsonl", line + "\n")); }),
+                ::testing::EndsWith(skips))
+        << line;
   ReaderOptions skipping;
-  skipping.on_bad_line = [&](const BadLine& line) { EXPECT_THAT(line.reason, ::testing::EndsWith("need UTF-8 text (iconv -f latin1 -t utf-8 makes it of Latin-1)")); };
+  skipping.on_bad_line = [&](const BadLine& line) {
+    EXPECT_THAT(line.reason, ::testing::EndsWith("need UTF-8 text (iconv -f latin1 -t utf-8 makes it of Latin-1)"));
+  };
   EXPECT_EQ(read_documents(folder / "latin1.txt", skipping, [](std::string&&) {}, {}).n_bad_lines, 1);
 }
 

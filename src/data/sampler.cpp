@@ -20,7 +20,9 @@ Json to_json(const SamplerState& state) {
   Json out = Json::object(), cursors = Json::object(), shuffled = Json::object(), mixture = Json::array();
   for (const auto& [content, cursor] : state.cursors) cursors[content] = cursor;
   for (const auto& [content, is_shuffled] : state.shuffled) shuffled[content] = is_shuffled;
-  for (const auto& source : state.mixture) mixture.push_back(Json::Object{{"content", source.content}, {"replay", source.is_replay}, {"share", source.share}, {"count", source.count}});
+  for (const auto& source : state.mixture)
+    mixture.push_back(Json::Object{
+        {"content", source.content}, {"replay", source.is_replay}, {"share", source.share}, {"count", source.count}});
   out["cursors"] = std::move(cursors);
   out["shuffled"] = std::move(shuffled);
   out["mixture"] = std::move(mixture);
@@ -37,7 +39,8 @@ SamplerState sampler_state_from_json(const Json& json) {
     for (const auto& count : counts->as_array()) out.mixture.push_back({.count = count.as_int()});
   } else {
     for (const auto& source : json.at("mixture").as_array())
-      out.mixture.push_back({source.at("content").as_string(), source.at("replay").as_bool(), source.at("share").as_double(), source.at("count").as_int()});
+      out.mixture.push_back({source.at("content").as_string(), source.at("replay").as_bool(),
+                             source.at("share").as_double(), source.at("count").as_int()});
   }
   out.replay_draws = json.at("replay_draws").as_int();
   return out;
@@ -52,7 +55,8 @@ std::vector<double> weights_of(const auto& sources) {
 }
 
 // Shares of the whole batch, data first: each group by its own weights, then the replay fraction between them.
-Mixture batch_mixture(const std::vector<double>& data, const std::vector<double>& replay, double replay_fraction, const std::string& where) {
+Mixture batch_mixture(const std::vector<double>& data, const std::vector<double>& replay, double replay_fraction,
+                      const std::string& where) {
   std::vector<double> weights;
   const auto add_group = [&](const std::vector<double>& group, double fraction) {
     if (group.empty()) return;
@@ -66,7 +70,9 @@ Mixture batch_mixture(const std::vector<double>& data, const std::vector<double>
 
 }  // namespace
 
-int64_t samples_per_epoch(int64_t n_tokens, int64_t sequence_length) { return n_tokens > 0 ? (n_tokens - 1) / sequence_length : 0; }
+int64_t samples_per_epoch(int64_t n_tokens, int64_t sequence_length) {
+  return n_tokens > 0 ? (n_tokens - 1) / sequence_length : 0;
+}
 
 Sampler::~Sampler() = default;
 
@@ -76,7 +82,8 @@ Sampler::Sampler(const SamplerOptions& options, const PhaseDraws& draws, Sampler
   open_sources(draws_.replay, datasets);
   adopt_order_keys(state_.cursors);
   require_orders();
-  mixture_ = std::make_unique<Mixture>(batch_mixture(weights_of(draws_.data), weights_of(draws_.replay), draws_.replay_fraction, draws_.data[0].where));
+  mixture_ = std::make_unique<Mixture>(
+      batch_mixture(weights_of(draws_.data), weights_of(draws_.replay), draws_.replay_fraction, draws_.data[0].where));
   count_mixture();
 
   if (!draws_.replay_seen || draws_.replay.empty()) return;
@@ -85,7 +92,9 @@ Sampler::Sampler(const SamplerOptions& options, const PhaseDraws& draws, Sampler
     for (const auto& source : sources_)
       if (passed.content == source->dataset->order_key()) passed.content = source->content();
   const bool saw_its_own = draws_.past.draws > 0 && (draws_.past.replay.empty() || draws_.past.replay_fraction < 1);
-  require<ConfigError>(saw_its_own, draws_.replay[0].where, ": got replay of what an earlier phase saw, but it saw nothing of its own data; need mode = \"fresh\"");
+  require<ConfigError>(
+      saw_its_own, draws_.replay[0].where,
+      ": got replay of what an earlier phase saw, but it saw nothing of its own data; need mode = \"fresh\"");
   restart_seen();
   // Go to where the checkpoint was: the mixture is a small sum a draw.
   for (int64_t i = 0; i < state_.replay_draws % draws_.past.draws; ++i) ++seen_cursors_[next_seen_source().content()];
@@ -93,26 +102,29 @@ Sampler::Sampler(const SamplerOptions& options, const PhaseDraws& draws, Sampler
 
 std::vector<PassedSource> Sampler::replay() const {
   std::vector<PassedSource> out;
-  for (size_t i = draws_.data.size(); i < sources_.size(); ++i) out.push_back({sources_[i]->content(), sources_[i]->spec.weight});
+  for (size_t i = draws_.data.size(); i < sources_.size(); ++i)
+    out.push_back({sources_[i]->content(), sources_[i]->spec.weight});
   return out;
 }
 
 void Sampler::open_sources(const std::vector<SourceSpec>& specs, Datasets& datasets) {
   for (const auto& spec : specs) {
     const IndexedDataset& dataset = datasets.open(spec.path);
-    require<DataError>(dataset.n_tokens() > options_.sequence_length, spec.where, ": got ", spec.path, " with ", dataset.n_tokens(),
-                       " tokens; need more than sequence_length = ", options_.sequence_length);
+    require<DataError>(dataset.n_tokens() > options_.sequence_length, spec.where, ": got ", spec.path, " with ",
+                       dataset.n_tokens(), " tokens; need more than sequence_length = ", options_.sequence_length);
     dataset.check_vocabulary(options_.vocab_size);
     const int64_t n_samples = samples_per_epoch(dataset.n_tokens(), options_.sequence_length);
     sources_.push_back(std::make_unique<Source>(Source{spec, &dataset, n_samples}));
   }
 }
 
-// A checkpoint of an earlier version names contents by their order key. Sets that share one shared a cursor then, and each goes on from it.
+// A checkpoint of an earlier version names contents by their order key. Sets that share one shared a cursor then, and
+// each goes on from it.
 void Sampler::adopt_order_keys(std::map<std::string, int64_t>& cursors) const {
   std::map<std::string, int64_t> adopted;
   for (const auto& source : sources_)
-    if (const auto old = cursors.find(source->dataset->order_key()); old != cursors.end()) adopted[source->content()] = old->second;
+    if (const auto old = cursors.find(source->dataset->order_key()); old != cursors.end())
+      adopted[source->content()] = old->second;
   for (const auto& source : sources_) cursors.erase(source->dataset->order_key());
   cursors.merge(adopted);
 }
@@ -126,27 +138,35 @@ void Sampler::require_orders() const {
     const auto order = state_.shuffled.find(source.content());
     if (is_seen_replay || cursor == state_.cursors.end() || order == state_.shuffled.end()) continue;
     const int64_t n_drawn = cursor->second % source.n_samples;
-    require<ConfigError>(n_drawn == 0 || order->second == shuffles(i), source.spec.where, ": got shuffle = ", shuffles(i) ? "true" : "false", " for '", source.spec.name, "', of which ", n_drawn, " of ",
-                         source.n_samples, " samples of the current epoch were drawn with shuffle = ", order->second ? "true" : "false", "; need the same: samples would be lost and repeated");
+    require<ConfigError>(n_drawn == 0 || order->second == shuffles(i), source.spec.where,
+                         ": got shuffle = ", shuffles(i) ? "true" : "false", " for '", source.spec.name, "', of which ",
+                         n_drawn, " of ", source.n_samples,
+                         " samples of the current epoch were drawn with shuffle = ", order->second ? "true" : "false",
+                         "; need the same: samples would be lost and repeated");
   }
 }
 
-// What is in the mixture, with the counts of `state_` where they are of the same sources and shares, in whatever order; a mixture
-// that has changed owes nothing to what was drawn before.
+// What is in the mixture, with the counts of `state_` where they are of the same sources and shares, in whatever order;
+// a mixture that has changed owes nothing to what was drawn before.
 void Sampler::count_mixture() {
   std::vector<MixtureCount> now;
-  for (size_t i = 0; i < sources_.size(); ++i) now.push_back({sources_[i]->content(), i >= draws_.data.size(), mixture_->shares()[i], 0});
+  for (size_t i = 0; i < sources_.size(); ++i)
+    now.push_back({sources_[i]->content(), i >= draws_.data.size(), mixture_->shares()[i], 0});
   std::vector<int64_t> counts;
   auto before = std::exchange(state_.mixture, now);
   if (before.empty()) return;
   const bool has_order_alone = before[0].content.empty();
-  require<CheckpointError>(!has_order_alone || before.size() == now.size(), "loader state: got ", before.size(), " sources; need ", now.size());
+  require<CheckpointError>(!has_order_alone || before.size() == now.size(), "loader state: got ", before.size(),
+                           " sources; need ", now.size());
   if (has_order_alone) {
     for (const auto& source : before) counts.push_back(source.count);
   } else {
     constexpr double kRounding = 1e-12;  // of shares, whose weights were added in another order
     for (const auto& source : now) {
-      const auto same = std::find_if(before.begin(), before.end(), [&](const auto& old) { return old.content == source.content && old.is_replay == source.is_replay && std::abs(old.share - source.share) < kRounding; });
+      const auto same = std::find_if(before.begin(), before.end(), [&](const auto& old) {
+        return old.content == source.content && old.is_replay == source.is_replay &&
+               std::abs(old.share - source.share) < kRounding;
+      });
       if (same == before.end()) break;
       counts.push_back(same->count);
       before.erase(same);
@@ -170,12 +190,14 @@ Draw Sampler::next() {
 
 void Sampler::restart_seen() {
   const PastDraws& past = draws_.past;
-  seen_mixture_ = std::make_unique<Mixture>(batch_mixture(weights_of(draws_.replay), weights_of(past.replay), past.replay_fraction, draws_.replay[0].where));
+  seen_mixture_ = std::make_unique<Mixture>(
+      batch_mixture(weights_of(draws_.replay), weights_of(past.replay), past.replay_fraction, draws_.replay[0].where));
   seen_cursors_ = past.start_cursors;
 }
 
-// The next draw of the earlier phase that was of its own data. What that phase replayed fresh in between is passed over: it moved
-// cursors, which may be those of the phase's own sources too. The loop ends, since the phase's own data has a share above 0.
+// The next draw of the earlier phase that was of its own data. What that phase replayed fresh in between is passed
+// over: it moved cursors, which may be those of the phase's own sources too. The loop ends, since the phase's own data
+// has a share above 0.
 const Sampler::Source& Sampler::next_seen_source() {
   const PastDraws& past = draws_.past;
   for (;;) {
@@ -197,7 +219,8 @@ Draw Sampler::draw_of(const Source& source, int64_t cursor, Order order) const {
   const int64_t n = source.n_samples, epoch = cursor / n, index = cursor % n;
   int64_t sample = index;
   if (order.shuffle) {
-    const uint64_t key = combine_bits(combine_bits(order.seed, hash_text(source.dataset->order_key())), static_cast<uint64_t>(epoch));
+    const uint64_t key =
+        combine_bits(combine_bits(order.seed, hash_text(source.dataset->order_key())), static_cast<uint64_t>(epoch));
     sample = static_cast<int64_t>(permuted_index(static_cast<uint64_t>(index), static_cast<uint64_t>(n), key));
   }
   return {*source.dataset, source.spec.name, epoch, sample};

@@ -42,7 +42,8 @@ struct Draw {
 
 // How often a source of a mixture was drawn.
 struct MixtureCount {
-  std::string content = {};  // Contents::hash; "" in a checkpoint of an earlier version, which has the order of the recipe
+  std::string content =
+      {};  // Contents::hash; "" in a checkpoint of an earlier version, which has the order of the recipe
   bool is_replay = false;
   double share = 0;  // of the whole batch
   int64_t count = 0;
@@ -50,10 +51,11 @@ struct MixtureCount {
 
 // What a run has drawn so far; part of the checkpoint.
 struct SamplerState {
-  std::map<std::string, int64_t> cursors;  // Contents::hash -> samples drawn; IndexedDataset::order_key in checkpoints of earlier versions
-  std::map<std::string, bool> shuffled;    // Contents::hash -> the order that its cursor counts in
-  std::vector<MixtureCount> mixture;       // of the current phase, since its mixture last changed
-  int64_t replay_draws = 0;                // of a "seen" replay in the current phase
+  std::map<std::string, int64_t>
+      cursors;  // Contents::hash -> samples drawn; IndexedDataset::order_key in checkpoints of earlier versions
+  std::map<std::string, bool> shuffled;  // Contents::hash -> the order that its cursor counts in
+  std::vector<MixtureCount> mixture;     // of the current phase, since its mixture last changed
+  int64_t replay_draws = 0;              // of a "seen" replay in the current phase
 };
 Json to_json(const SamplerState& state);
 SamplerState sampler_state_from_json(const Json& json);
@@ -87,8 +89,9 @@ struct PhaseDraws {
 class Sampler {
  public:
   // Opens every source and checks it: DataError for one shorter than a sequence, ids outside the vocabulary,
-  // ConfigError for weights, and for an order other than the one that the current epoch of a source was begun in. Starts at
-  // `state`: a mixture of other sources or shares than it counts is counted anew. `datasets` must outlive the sampler.
+  // ConfigError for weights, and for an order other than the one that the current epoch of a source was begun in.
+  // Starts at `state`: a mixture of other sources or shares than it counts is counted anew. `datasets` must outlive the
+  // sampler.
   Sampler(const SamplerOptions& options, const PhaseDraws& draws, SamplerState state, Datasets& datasets);
   ~Sampler();
   Draw next();

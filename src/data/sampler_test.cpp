@@ -10,13 +10,22 @@
 namespace evenkeel::data {
 namespace {
 
-SourceSpec write_source(const testing::TemporaryFolder& folder, const std::string& name, int64_t n_tokens, int32_t first) {
+SourceSpec write_source(const testing::TemporaryFolder& folder, const std::string& name, int64_t n_tokens,
+                        int32_t first) {
   IndexedDatasetWriter writer(folder / name, 1000);
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < n_tokens; ++i) ids.push_back(first + static_cast<int32_t>(i));
   writer.add_document(ids);
   writer.commit();
   return {name, (folder / name).string(), 1, "r.toml:" + name};
+}
+
+TEST(SamplesPerEpoch, EachNeedsATokenMoreThanItsLength) {
+  EXPECT_EQ(samples_per_epoch(13, 12), 1);
+  EXPECT_EQ(samples_per_epoch(24, 12), 1);
+  EXPECT_EQ(samples_per_epoch(25, 12), 2);
+  EXPECT_EQ(samples_per_epoch(12, 12), 0);
+  EXPECT_EQ(samples_per_epoch(0, 1), 0);
 }
 
 TEST(Sampler, NamesSourceEpochAndSample) {

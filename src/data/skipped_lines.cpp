@@ -12,9 +12,7 @@ constexpr const char* kFormat = "evenkeel.skipped.v1";
 
 }  // namespace
 
-SkippedLines::SkippedLines(fs::path path) : path_(std::move(path)) {
-  remove_temporaries_of(path_);
-}
+SkippedLines::SkippedLines(fs::path path) : path_(std::move(path)) { remove_temporaries_of(path_); }
 
 void SkippedLines::add(const BadLine& line) {
   if (file_ == nullptr) file_ = std::make_unique<AtomicFile>(path_);

@@ -57,7 +57,8 @@ std::string message_of(F&& call) {
 
 // Sentences of made words, the same for the same seed; `n_documents` documents of a few lines each.
 inline std::vector<std::string> made_documents(int64_t n_documents, uint64_t seed = 1, uint64_t most_lines = 4) {
-  const std::vector<std::string> syllables = {"ka", "lo", "mi", "ré", "su", "tan", "vel", "ös", "qu", "ny", "ba", "ter"};
+  const std::vector<std::string> syllables = {"ka",  "lo", "mi", "ré", "su", "tan",
+                                              "vel", "ös", "qu", "ny", "ba", "ter"};
   RngStream rng(seed, "made text");
   std::vector<std::string> out;
   for (int64_t i = 0; i < n_documents; ++i) {

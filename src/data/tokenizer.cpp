@@ -59,15 +59,16 @@ class SentencePieceTokenizer final : public Tokenizer {
     for (const int32_t id : ids) check_id(id);
     std::string text;
     const auto status = processor_.Decode(ids, &text);
-    require<DataError>(status.ok(), path_.string(), ": got '", one_line(status.ToString()), "' on decoding ", ids.size(),
-                       " ids; need a model that can decode them");
+    require<DataError>(status.ok(), path_.string(), ": got '", one_line(status.ToString()), "' on decoding ",
+                       ids.size(), " ids; need a model that can decode them");
     return text;
   }
 
   std::string piece(int32_t id) const override {
     check_id(id);
     std::string text = processor_.IdToPiece(id);
-    for (size_t at = text.find(kSpace); at != text.npos; at = text.find(kSpace, at + 1)) text.replace(at, kSpace.size(), " ");
+    for (size_t at = text.find(kSpace); at != text.npos; at = text.find(kSpace, at + 1))
+      text.replace(at, kSpace.size(), " ");
     return text;
   }
 
@@ -135,7 +136,9 @@ class SentencePieceTokenizer final : public Tokenizer {
   bool is_line_wise_ = false, is_word_wise_ = false;
 };
 
-constexpr const char* kPlanned = "a tokenizer of a kind that evenkeel does not read yet; need a SentencePiece .model (of other tokenizers, a .bin/.idx pair of Megatron's preprocessing can be used as it is)";
+constexpr const char* kPlanned =
+    "a tokenizer of a kind that evenkeel does not read yet; need a SentencePiece .model (of other tokenizers, a "
+    ".bin/.idx pair of Megatron's preprocessing can be used as it is)";
 
 // tokenizer.model, or the only *.model of the folder.
 fs::path model_in_folder(const fs::path& folder) {

@@ -19,8 +19,9 @@ class Tokenizer {
   // Thread-safe. `add_special`: BOS/EOS as the tokenizer's own files say (SentencePiece models say none).
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special) const = 0;
   virtual std::string decode(const std::vector<int32_t>& ids) const = 0;  // DataError on an id out of range
-  // What an id stands for, by itself: the piece with its spaces (decoding drops the first one of a text for some models), a byte
-  // that is no character of its own as <0xE2>, a control piece by its name. DataError on an id out of range.
+  // What an id stands for, by itself: the piece with its spaces (decoding drops the first one of a text for some
+  // models), a byte that is no character of its own as <0xE2>, a control piece by its name. DataError on an id out of
+  // range.
   virtual std::string piece(int32_t id) const = 0;
   virtual int64_t vocab_size() const = 0;
   virtual std::optional<int32_t> end_of_document() const = 0;  // what the files name as end of text

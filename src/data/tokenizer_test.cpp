@@ -63,7 +63,8 @@ TEST(SentencePieceTokenizer, GivesOneTokenPerLineEndAndNoSpecialOnes) {
 
 TEST(SentencePieceTokenizer, RefusesWhatIsNoTextAndNoId) {
   const auto tokenizer = open_tokenizer(small_model());
-  EXPECT_THAT(message_of<DataError>([&] { tokenizer->encode("ab\xff", false); }), HasSubstr("at byte 2, which is no UTF-8"));
+  EXPECT_THAT(message_of<DataError>([&] { tokenizer->encode("ab\xff", false); }),
+              HasSubstr("at byte 2, which is no UTF-8"));
   EXPECT_THAT(message_of<DataError>([&] { tokenizer->decode({3, 400}); }), HasSubstr("got id 400; need 0..399"));
   EXPECT_THROW(tokenizer->decode({-1}), DataError);
 }
@@ -81,7 +82,14 @@ TEST(SentencePieceTokenizer, FollowsModelsThatChangeSpacesAndHaveNoEnd) {
   const TemporaryFolder folder;
   const auto input = folder.write("a.txt", joined(made_documents(300), "\n"));
   const std::string prefix = (folder / "foreign").string();
-  ASSERT_TRUE(spm::SentencePieceTrainer::Train({{"input", input.string()}, {"model_prefix", prefix}, {"vocab_size", "350"}, {"byte_fallback", "true"}, {"user_defined_symbols", "\n"}, {"eos_id", "-1"}, {"minloglevel", "2"}}).ok());
+  ASSERT_TRUE(spm::SentencePieceTrainer::Train({{"input", input.string()},
+                                                {"model_prefix", prefix},
+                                                {"vocab_size", "350"},
+                                                {"byte_fallback", "true"},
+                                                {"user_defined_symbols", "\n"},
+                                                {"eos_id", "-1"},
+                                                {"minloglevel", "2"}})
+                  .ok());
   const auto tokenizer = open_tokenizer(prefix + ".model");
   spm::SentencePieceProcessor processor;
   ASSERT_TRUE(processor.Load(prefix + ".model").ok());
@@ -96,9 +104,16 @@ TEST(SentencePieceTokenizer, PiecesShowTheirSpacesAndBytes) {
   const TemporaryFolder folder;
   const auto input = folder.write("a.txt", joined(made_documents(300), "\n"));
   const std::string prefix = (folder / "foreign").string();
-  ASSERT_TRUE(spm::SentencePieceTrainer::Train({{"input", input.string()}, {"model_prefix", prefix}, {"vocab_size", "350"}, {"byte_fallback", "true"}, {"user_defined_symbols", "ka,\u2581ka"}, {"minloglevel", "2"}}).ok());
+  ASSERT_TRUE(spm::SentencePieceTrainer::Train({{"input", input.string()},
+                                                {"model_prefix", prefix},
+                                                {"vocab_size", "350"},
+                                                {"byte_fallback", "true"},
+                                                {"user_defined_symbols", "ka,\u2581ka"},
+                                                {"minloglevel", "2"}})
+                  .ok());
   const auto tokenizer = open_tokenizer(prefix + ".model");
-  const auto inner = tokenizer->id_of("ka"), first = tokenizer->id_of("\u2581ka"), byte = tokenizer->id_of("<0xE2>"), start = tokenizer->id_of("<s>");
+  const auto inner = tokenizer->id_of("ka"), first = tokenizer->id_of("\u2581ka"), byte = tokenizer->id_of("<0xE2>"),
+             start = tokenizer->id_of("<s>");
   ASSERT_TRUE(inner && first && byte && start);
   EXPECT_EQ(tokenizer->decode({*first}), tokenizer->decode({*inner}));  // why a piece is not what it decodes to
   EXPECT_EQ(tokenizer->piece(*inner), "ka");
@@ -160,10 +175,13 @@ TEST(OpenTokenizer, FindsTheModelOfAFolder) {
 
 TEST(OpenTokenizer, RefusesWhatIsNoModel) {
   const TemporaryFolder folder;
-  EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / "none.model"); }), HasSubstr("none.model: got no such file"));
-  for (const std::string& bytes : std::vector<std::string>{"", "plain text", "{\"model\": {}}", std::string(1000, '\0'), std::string(64, '\xff')}) {
+  EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / "none.model"); }),
+              HasSubstr("none.model: got no such file"));
+  for (const std::string& bytes : std::vector<std::string>{"", "plain text", "{\"model\": {}}", std::string(1000, '\0'),
+                                                           std::string(64, '\xff')}) {
     const auto path = folder.write("t.model", bytes);
-    EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(path); }), HasSubstr("that are no SentencePiece model")) << bytes;
+    EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(path); }), HasSubstr("that are no SentencePiece model"))
+        << bytes;
   }
 }
 

@@ -144,13 +144,14 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
     read += read_documents(path, reader, [&](std::string&& text) { collector.add_document(text); }, {});
   std::vector<std::string> sentences = collector.take();
   require<DataError>(!sentences.empty(), inputs.empty() ? "tokenizer train" : inputs.front().string(),
-                     ": got no text in ", counted(static_cast<int64_t>(inputs.size()), "input"), "; need some to train on");
+                     ": got no text in ", counted(static_cast<int64_t>(inputs.size()), "input"),
+                     "; need some to train on");
   for (const auto& sentence : changes_in_reading(read, reader)) log_info(sentence);
   if (read.n_bad_lines > 0) log_warning("passed over ", counted(read.n_bad_lines, "damaged line"));
   int64_t text_bytes = 0;
   for (const auto& sentence : sentences) text_bytes += static_cast<int64_t>(sentence.size());
-  log_info("training a ", options.kind, " tokenizer of ", counted(options.vocab_size, "piece"), " on ", counted(static_cast<int64_t>(sentences.size()), "line"), ", ",
-           text_bytes, " bytes");
+  log_info("training a ", options.kind, " tokenizer of ", counted(options.vocab_size, "piece"), " on ",
+           counted(static_cast<int64_t>(sentences.size()), "line"), ", ", text_bytes, " bytes");
 
   // 2. The pieces.
   SentenceQueue queue(std::move(sentences));
@@ -168,8 +169,8 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
     }
   }).join();
   if (error) std::rethrow_exception(error);
-  require<DataError>(status.ok(), "--vocab-size: got ", options.vocab_size, "; need one that the text supports: ",
-                     reason_of(status));
+  require<DataError>(status.ok(), "--vocab-size: got ", options.vocab_size,
+                     "; need one that the text supports: ", reason_of(status));
   file.write(model);
   file.commit();
 }

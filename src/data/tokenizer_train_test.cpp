@@ -49,7 +49,9 @@ TEST_F(TrainTokenizer, CutsLongLinesAndDoesNotDropThem) {
   const std::string unbroken(20'000, 'k');  // and one without any space
   const auto long_word = folder_.write("b.txt", unbroken + "\u00f6" + unbroken + "\n" + joined(documents_, "\n"));
   trained({.kind = "bpe", .vocab_size = 350}, {long_word});
-  EXPECT_EQ(open_tokenizer(folder_ / "out.model")->decode(open_tokenizer(folder_ / "out.model")->encode(unbroken, false)), unbroken);
+  EXPECT_EQ(
+      open_tokenizer(folder_ / "out.model")->decode(open_tokenizer(folder_ / "out.model")->encode(unbroken, false)),
+      unbroken);
 }
 
 TEST_F(TrainTokenizer, SamplesTheSameSentences) {
@@ -68,9 +70,12 @@ TEST_F(TrainTokenizer, ReplacesItsOwnAlone) {
     trained({.kind = kind, .vocab_size = 350}, {text});
     EXPECT_TRUE(is_own(out)) << kind;
   }
-  const auto refused = [&](const fs::path& path) { return message_of<ConfigError>([&] { train_tokenizer({.vocab_size = 350}, {text}, path); }); };
+  const auto refused = [&](const fs::path& path) {
+    return message_of<ConfigError>([&] { train_tokenizer({.vocab_size = 350}, {text}, path); });
+  };
   const std::string own = read_file(out.path), other = "\x0a\x03\x0a\x01x" + own.substr(0, own.size() / 2);
-  EXPECT_THAT(refused(folder_.write("other.model", other)), HasSubstr("other.model: got a file that evenkeel did not write as a tokenizer"));
+  EXPECT_THAT(refused(folder_.write("other.model", other)),
+              HasSubstr("other.model: got a file that evenkeel did not write as a tokenizer"));
   EXPECT_EQ(read_file(folder_ / "other.model"), other);
   EXPECT_THAT(refused(text), HasSubstr("a.txt: got an output that is the input"));
 }
@@ -78,7 +83,8 @@ TEST_F(TrainTokenizer, ReplacesItsOwnAlone) {
 TEST_F(TrainTokenizer, SaysWhyItCannotAndLeavesNothing) {
   const auto text = folder_.write("a.txt", "only a few words\n");
   const auto refusal = [&](int64_t vocab_size, const std::string& kind) {
-    const std::string message = message_of<DataError>([&] { trained({.kind = kind, .vocab_size = vocab_size}, {text}); });
+    const std::string message =
+        message_of<DataError>([&] { trained({.kind = kind, .vocab_size = vocab_size}, {text}); });
     EXPECT_THAT(message, HasSubstr("--vocab-size: got " + std::to_string(vocab_size)));
     return message;
   };
@@ -88,7 +94,8 @@ TEST_F(TrainTokenizer, SaysWhyItCannotAndLeavesNothing) {
     refusal(3, kind);
   }
   const auto empty = folder_.write("e.txt", "\n\n");
-  EXPECT_THAT(message_of<DataError>([&] { trained({.vocab_size = 300}, {empty}); }), HasSubstr("e.txt: got no text in 1 input;"));
+  EXPECT_THAT(message_of<DataError>([&] { trained({.vocab_size = 300}, {empty}); }),
+              HasSubstr("e.txt: got no text in 1 input;"));
   EXPECT_THROW(trained({.kind = "word", .vocab_size = 300}, {text}), ConfigError);
   EXPECT_THROW(trained({.vocab_size = 0}, {text}), ConfigError);
   EXPECT_THROW(trained({.vocab_size = 300}, {folder_ / "none.txt"}), DataError);

@@ -15,8 +15,7 @@ bool is_continuation(unsigned char byte) { return (byte & 0xC0) == 0x80; }
 size_t character_bytes(const unsigned char* p, const unsigned char* end) {
   const unsigned char lead = p[0];
   if (lead < 0x80) return 1;
-  const size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3
-                                                      : 2;
+  const size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
   if (lead < 0xC2 || lead > 0xF4 || static_cast<size_t>(end - p) < size) return 0;
   for (size_t i = 1; i < size; ++i)
     if (!is_continuation(p[i])) return 0;

@@ -6,8 +6,12 @@
 
 namespace evenkeel::data {
 
-WindowReader::WindowReader(const IndexedDataset& dataset, int64_t sequence_length, int64_t max_tokens, bool document_ids)
-    : dataset_(dataset), sequence_length_(sequence_length), n_scored_(std::max<int64_t>(dataset.n_tokens() - 1, 0)), document_ids_(document_ids) {
+WindowReader::WindowReader(const IndexedDataset& dataset, int64_t sequence_length, int64_t max_tokens,
+                           bool document_ids)
+    : dataset_(dataset),
+      sequence_length_(sequence_length),
+      n_scored_(std::max<int64_t>(dataset.n_tokens() - 1, 0)),
+      document_ids_(document_ids) {
   if (max_tokens > 0) n_scored_ = std::min(n_scored_, max_tokens);
 }
 

@@ -4,7 +4,8 @@
 
 namespace evenkeel::model {
 
-LayerSpec layer_of(std::shared_ptr<const Attention> attention, std::shared_ptr<const Ffn> ffn, int64_t width, double norm_eps) {
+LayerSpec layer_of(std::shared_ptr<const Attention> attention, std::shared_ptr<const Ffn> ffn, int64_t width,
+                   double norm_eps) {
   LayerSpec out{std::move(attention), std::move(ffn), norm_eps, {}};
   const auto add_part = [&](const char* norm, const LayerPart& part) {
     out.parameters.push_back({norm, {width}, Role::norm});
@@ -29,7 +30,8 @@ std::vector<LayerSpec> layer_specs(const ModelConfig& config) {
 BlockOutput block_forward(const LayerSpec& spec, PartTensors params, const at::Tensor& stream, const Pass& pass) {
   const size_t n_attention = spec.attention->parameters().size();
   const auto attention = params.subspan(1, n_attention), ffn = params.subspan(n_attention + 2);
-  const auto attended = stream + spec.attention->forward(attention, ops::rms_norm(stream, params[0], spec.norm_eps), pass);
+  const auto attended =
+      stream + spec.attention->forward(attention, ops::rms_norm(stream, params[0], spec.norm_eps), pass);
   const auto normed = ops::rms_norm(attended, params[n_attention + 1], spec.norm_eps).view({-1, stream.size(2)});
   auto result = spec.ffn->forward(ffn, normed, pass);
   return {attended + result.out.view(stream.sizes()), std::move(result.decision)};

@@ -10,12 +10,14 @@ struct LayerSpec {
   std::shared_ptr<const Attention> attention;
   std::shared_ptr<const Ffn> ffn;
   double norm_eps = 1e-5;
-  std::vector<ParamSpec> parameters;  // attention_norm.weight, the attention's, ffn_norm.weight, the feed-forward network's
+  std::vector<ParamSpec>
+      parameters;  // attention_norm.weight, the attention's, ffn_norm.weight, the feed-forward network's
 };
 LayerSpec layer_spec(const ModelConfig& config, int64_t layer);
 std::vector<LayerSpec> layer_specs(const ModelConfig& config);  // of all layers
 // From its parts.
-LayerSpec layer_of(std::shared_ptr<const Attention> attention, std::shared_ptr<const Ffn> ffn, int64_t width, double norm_eps);
+LayerSpec layer_of(std::shared_ptr<const Attention> attention, std::shared_ptr<const Ffn> ffn, int64_t width,
+                   double norm_eps);
 
 struct BlockOutput {
   at::Tensor stream;                             // [B, S, H]

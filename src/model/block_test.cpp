@@ -11,18 +11,23 @@ namespace evenkeel::model {
 namespace {
 
 ModelConfig config_of() {
-  return read_model_config(parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 2\nn_heads = 2\nhead_dim = 4\nd_ff = 5\nn_experts = 4\ntop_k = 2\nd_expert = 3\nmoe_layers = [1]", "m.toml", ""));
+  return read_model_config(
+      parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 2\nn_heads = 2\nhead_dim = 4\nd_ff = 5\nn_experts = "
+                 "4\ntop_k = 2\nd_expert = 3\nmoe_layers = [1]",
+                 "m.toml", ""));
 }
 std::vector<at::Tensor> tensors_of(const LayerSpec& spec) {
   std::vector<at::Tensor> out;
-  for (const auto& parameter : spec.parameters) out.push_back(testing::random_tensor(parameter.shape, 10 + out.size(), 0.5));
+  for (const auto& parameter : spec.parameters)
+    out.push_back(testing::random_tensor(parameter.shape, 10 + out.size(), 0.5));
   return out;
 }
 
 TEST(LayerSpec, ListsItsPartsInTheOrderOfThePass) {
   std::vector<std::string> names;
   for (const auto& parameter : layer_spec(config_of(), 0).parameters) names.push_back(parameter.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"attention_norm.weight", "attention.qkv.weight", "attention.out.weight", "ffn_norm.weight", "ffn.gate_up.weight", "ffn.down.weight"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"attention_norm.weight", "attention.qkv.weight", "attention.out.weight",
+                                             "ffn_norm.weight", "ffn.gate_up.weight", "ffn.down.weight"}));
   EXPECT_EQ(layer_spec(config_of(), 1).parameters[4].name, "router.weight");
 }
 
@@ -34,14 +39,18 @@ TEST(Block, AddsAttentionAndThenTheFeedForwardNetworkToTheStream) {
     const auto params = tensors_of(spec);
     const Pass pass(input, states, {*spec.attention->rotation()}, at::kDouble);
     const auto stream = testing::random_tensor({2, 3, 6}, 1);
-    const auto attended = stream + spec.attention->forward(PartTensors(params).subspan(1, 2), ops::rms_norm(stream, params[0], 1e-5), pass);
-    const auto ffn = spec.ffn->forward(PartTensors(params).subspan(4), ops::rms_norm(attended, params[3], 1e-5).view({6, 6}), pass);
+    const auto attended = stream + spec.attention->forward(PartTensors(params).subspan(1, 2),
+                                                           ops::rms_norm(stream, params[0], 1e-5), pass);
+    const auto ffn =
+        spec.ffn->forward(PartTensors(params).subspan(4), ops::rms_norm(attended, params[3], 1e-5).view({6, 6}), pass);
     const auto result = block_forward(spec, params, stream, pass);
     EXPECT_TRUE(testing::same_bits(result.stream, attended + ffn.out.view({2, 3, 6})));
     EXPECT_EQ(result.decision.has_value(), layer == 1);
-    EXPECT_TRUE(testing::same_bits(block_forward(spec, params, stream, pass).stream, result.stream));  // once more: the same
+    EXPECT_TRUE(
+        testing::same_bits(block_forward(spec, params, stream, pass).stream, result.stream));  // once more: the same
     const auto c = testing::random_tensor({2, 3, 6}, 2);
-    testing::expect_gradients([&](const auto& in) { return (block_forward(spec, params, in[0], pass).stream * c).sum(); }, {stream});
+    testing::expect_gradients(
+        [&](const auto& in) { return (block_forward(spec, params, in[0], pass).stream * c).sum(); }, {stream});
   }
 }
 
@@ -54,7 +63,8 @@ TEST(Block, IsTheSameWhenItIsComputedAgainLater) {
     ModelInput input{.tokens = at::zeros({1, 4}, at::kLong)};
     return Pass(input, std::vector<ops::Params>(1), {*spec.attention->rotation()}, at::kDouble);
   }();
-  EXPECT_TRUE(testing::same_bits(block_forward(spec, params, stream, pass).stream, block_forward(spec, params, stream, pass).stream));
+  EXPECT_TRUE(testing::same_bits(block_forward(spec, params, stream, pass).stream,
+                                 block_forward(spec, params, stream, pass).stream));
 }
 
 }  // namespace

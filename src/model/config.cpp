@@ -26,8 +26,10 @@ void read_value(const ConfigNode& node, const std::string& path, MoeLayers& out)
   if (node.is_string()) text = std::get<std::string>(node.value);
   if (text == "all") return;
   const std::string digits = text.rfind("every ", 0) == 0 ? text.substr(6) : "";
-  const bool is_number = !digits.empty() && digits.size() < 7 && digits.find_first_not_of("0123456789") == std::string::npos;
-  if (!is_number || std::stoll(digits) < 1) fail_kind(node, path, "\"all\", \"every N\" with N from 1, or a list of layers");
+  const bool is_number =
+      !digits.empty() && digits.size() < 7 && digits.find_first_not_of("0123456789") == std::string::npos;
+  if (!is_number || std::stoll(digits) < 1)
+    fail_kind(node, path, "\"all\", \"every N\" with N from 1, or a list of layers");
   out.every = std::stoll(digits);
 }
 
@@ -52,7 +54,10 @@ Json to_json(const QkNorm& norm) {
 }
 
 namespace {
-constexpr Named<Init> kInits[] = {{"scaled_normal", Init::scaled_normal}, {"normal", Init::normal}, {"truncated_normal", Init::truncated_normal}, {"small_wang", Init::small_wang}};
+constexpr Named<Init> kInits[] = {{"scaled_normal", Init::scaled_normal},
+                                  {"normal", Init::normal},
+                                  {"truncated_normal", Init::truncated_normal},
+                                  {"small_wang", Init::small_wang}};
 }  // namespace
 std::span<const Named<Init>> names_of(Init) { return kInits; }
 
@@ -64,11 +69,14 @@ size_t ModelConfig::moe_layers_below(int64_t layer) const {
   return n;
 }
 
-int64_t ModelConfig::rotary_dims() const { return 2 * static_cast<int64_t>(std::floor(static_cast<double>(head_dim) * rotary_fraction / 2 + 1e-9)); }
+int64_t ModelConfig::rotary_dims() const {
+  return 2 * static_cast<int64_t>(std::floor(static_cast<double>(head_dim) * rotary_fraction / 2 + 1e-9));
+}
 
 void fill_defaults(ModelConfig& config) {
   if (config.n_kv_heads == 0) config.n_kv_heads = config.n_heads;
-  if (config.head_dim == 0 && config.n_heads > 0 && config.d_model % config.n_heads == 0) config.head_dim = config.d_model / config.n_heads;
+  if (config.head_dim == 0 && config.n_heads > 0 && config.d_model % config.n_heads == 0)
+    config.head_dim = config.d_model / config.n_heads;
 }
 
 namespace {
@@ -87,34 +95,42 @@ struct Check {
 
 void check_sizes(const ModelConfig& c, const Check& check) {
   constexpr int64_t kMaxSize = int64_t{1} << 31;
-  const auto positive = [&](const char* key, int64_t value) { check(value >= 1 && value < kMaxSize, key, value, "at least 1 (it has no default)"); };
+  const auto positive = [&](const char* key, int64_t value) {
+    check(value >= 1 && value < kMaxSize, key, value, "at least 1 (it has no default)");
+  };
   positive("vocab_size", c.vocab_size);
   positive("d_model", c.d_model);
   check(c.n_layers >= 1 && c.n_layers <= 10000, "n_layers", c.n_layers, "1..10000 (it has no default)");
   positive("n_heads", c.n_heads);
   positive("n_kv_heads", c.n_kv_heads);
-  check(c.head_dim != 0, "n_heads", c.n_heads, "a divisor of d_model = " + std::to_string(c.d_model) + ", or a head_dim");
+  check(c.head_dim != 0, "n_heads", c.n_heads,
+        "a divisor of d_model = " + std::to_string(c.d_model) + ", or a head_dim");
   check(c.head_dim >= 1 && c.head_dim < kMaxSize, "head_dim", c.head_dim, "at least 1");
-  check(c.n_heads % c.n_kv_heads == 0, "n_kv_heads", c.n_kv_heads, "a divisor of n_heads = " + std::to_string(c.n_heads));
+  check(c.n_heads % c.n_kv_heads == 0, "n_kv_heads", c.n_kv_heads,
+        "a divisor of n_heads = " + std::to_string(c.n_heads));
   check(c.d_ff >= 0 && c.d_ff < kMaxSize, "d_ff", c.d_ff, "at least 1");
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "rope_theta", c.rope_theta, "more than 0");
   check(c.rotary_fraction >= 0 && c.rotary_fraction <= 1, "rotary_fraction", c.rotary_fraction, "0..1");
   check(c.norm_eps > 0, "norm_eps", c.norm_eps, "more than 0");
 }
 
-// Options of the router that the capacity, or its absence, leaves without effect. Not so renormalize: where the capacity divides by
-// the sum too, both say the same.
+// Options of the router that the capacity, or its absence, leaves without effect. Not so renormalize: where the
+// capacity divides by the sum too, both say the same.
 void check_router_options(const ModelConfig& c, const moe::Router& router, const std::string& where) {
   const Json options = router.options();
   const auto check = [&](const char* key, const Json& neutral, const std::string& need) {
     const Json* value = options.find(key);
     const ConfigNode* given = c.router.find(key);
     if (value == nullptr || *value == neutral) return;
-    fail<ConfigError>(got_at(given != nullptr ? given->where : where, std::string("model.router.") + key), value->dump(), "; need ", need);
+    fail<ConfigError>(got_at(given != nullptr ? given->where : where, std::string("model.router.") + key),
+                      value->dump(), "; need ", need);
   };
-  if (c.capacity.is_dropless()) check("counts", "before_drops", "a [model.capacity] that drops, or \"before_drops\": without drops they are the same");
+  if (c.capacity.is_dropless())
+    check("counts", "before_drops",
+          "a [model.capacity] that drops, or \"before_drops\": without drops they are the same");
   if (c.capacity.renormalize == moe::Renormalize::none || c.top_k == 1) return;
-  const std::string need = "1, or model.capacity.renormalize = false: the rule '" + c.capacity.rule + "' divides the weights of a token by their sum, which takes it out again";
+  const std::string need = "1, or model.capacity.renormalize = false: the rule '" + c.capacity.rule +
+                           "' divides the weights of a token by their sum, which takes it out again";
   for (const char* key : {"scaling", "norm_p"}) check(key, 1.0, need);
 }
 
@@ -123,12 +139,15 @@ void check_router(const ModelConfig& c, const moe::Router& router, const std::st
   const auto traits = router.traits();
   const Check check{where}, check_balance{c.balance.where.empty() ? where : c.balance.where};
   const std::string kind = "the router '" + router.options().at("kind").as_string() + "'";
-  check(c.top_k <= traits.max_top_k, "top_k", c.top_k, std::to_string(traits.max_top_k) + ": " + kind + " chooses no more experts a token");
+  check(c.top_k <= traits.max_top_k, "top_k", c.top_k,
+        std::to_string(traits.max_top_k) + ": " + kind + " chooses no more experts a token");
   for (const auto& term : c.balance.terms)
-    check_balance(term.counts != moe::Counts::kept || !c.capacity.is_dropless(), "balance.counts", "kept", "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
+    check_balance(term.counts != moe::Counts::kept || !c.capacity.is_dropless(), "balance.counts", "kept",
+                  "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
   check_router_options(c, router, where);
   if (traits.has_matrix) return;
-  const std::string need = "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";
+  const std::string need =
+      "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";
   for (const auto& term : c.balance.terms) check_balance(false, "balance.loss", term.loss, need);
   check_balance(c.balance.z_coefficient == 0, "balance.z_coefficient", c.balance.z_coefficient, need);
 }
@@ -140,23 +159,29 @@ void check_total(const ModelConfig& c, const std::string& where) {
   const double attention = 4 * of(std::max(c.n_heads, c.n_kv_heads)) * of(c.head_dim);
   const double experts = of(c.n_experts + c.n_shared_experts) * (3 * of(c.d_expert) + 1);
   const double total = of(c.d_model) * (2 * of(c.vocab_size) + of(c.n_layers) * (attention + 3 * of(c.d_ff) + experts));
-  require<ConfigError>(total < kMost, where, ": got a model of some ", three_digits(total), " parameters; need fewer than ", kMost);
+  require<ConfigError>(total < kMost, where, ": got a model of some ", three_digits(total),
+                       " parameters; need fewer than ", kMost);
 }
 
 void check_parts(const ModelConfig& c, const std::string& where, const ConfigNode* table) {
   const Check check{where, table};
   check_sizes(c, check);
-  if (!c.attention.is_empty() && !c.attention.is_table()) fail_kind(c.attention, "model.attention", "a table such as {kind = \"grouped\"}");
+  if (!c.attention.is_empty() && !c.attention.is_table())
+    fail_kind(c.attention, "model.attention", "a table such as {kind = \"grouped\"}");
   make_attention(c, 0);  // throws for what its kind does not know
-  if (!c.router.is_empty() && !c.router.is_table()) fail_kind(c.router, "model.router", "a table such as {kind = \"top_k\"}");
+  if (!c.router.is_empty() && !c.router.is_table())
+    fail_kind(c.router, "model.router", "a table such as {kind = \"top_k\"}");
   check(c.n_experts >= 0 && c.n_experts <= 65536, "n_experts", c.n_experts, "0..65536");
-  for (const int64_t layer : c.moe_layers.list) check(layer >= 0 && layer < c.n_layers, "moe_layers", layer, "layers 0.." + std::to_string(c.n_layers - 1));
+  for (const int64_t layer : c.moe_layers.list)
+    check(layer >= 0 && layer < c.n_layers, "moe_layers", layer, "layers 0.." + std::to_string(c.n_layers - 1));
   bool has_dense = false;
   for (int64_t layer = 0; layer < c.n_layers; ++layer) has_dense = has_dense || !c.has_experts(layer);
   if (has_dense) check(c.d_ff >= 1, "d_ff", c.d_ff, "at least 1: the model has dense layers");
   if (c.n_experts > 0) {
-    check(c.is_moe(), "moe_layers", to_json(c.moe_layers).dump(), "a rule that some of the " + std::to_string(c.n_layers) + " layers fulfil");
-    check(c.top_k >= 1 && c.top_k <= c.n_experts, "top_k", c.top_k, "1.." + std::to_string(c.n_experts) + " (model.n_experts)");
+    check(c.is_moe(), "moe_layers", to_json(c.moe_layers).dump(),
+          "a rule that some of the " + std::to_string(c.n_layers) + " layers fulfil");
+    check(c.top_k >= 1 && c.top_k <= c.n_experts, "top_k", c.top_k,
+          "1.." + std::to_string(c.n_experts) + " (model.n_experts)");
     check(c.d_expert >= 1 && c.d_expert < (int64_t{1} << 31), "d_expert", c.d_expert, "at least 1 (it has no default)");
     check(c.n_shared_experts >= 0 && c.n_shared_experts <= 65536, "n_shared_experts", c.n_shared_experts, "0 or more");
     const auto router = moe::make_router(c.router_shape(), c.router);  // throws for what its kind does not know
@@ -182,7 +207,8 @@ void check_model_config(const ModelConfig& c, const std::string& where, const Co
 
 namespace {
 // The tables of [model] and the key of each that says what its others mean.
-constexpr std::pair<const char*, const char*> kChoosers[] = {{"attention", "kind"}, {"router", "kind"}, {"balance", "loss"}, {"capacity", "rule"}};
+constexpr std::pair<const char*, const char*> kChoosers[] = {
+    {"attention", "kind"}, {"router", "kind"}, {"balance", "loss"}, {"capacity", "rule"}};
 }  // namespace
 
 void drop_replaced(ConfigNode& model, const ConfigNode& changes) {
@@ -193,7 +219,8 @@ void drop_replaced(ConfigNode& model, const ConfigNode& changes) {
     const ConfigNode *was = mine->find(chooser), *is = change->find(chooser);
     const bool is_other = is != nullptr && (was == nullptr || was->shown() != is->shown());
     const bool is_list = (is != nullptr && is->is_list()) || (was != nullptr && was->is_list());
-    if (change->table().empty() || (std::string_view(key) == "balance" ? is_other && is_list : is_other)) model.erase(key);
+    if (change->table().empty() || (std::string_view(key) == "balance" ? is_other && is_list : is_other))
+      model.erase(key);
   }
 }
 
@@ -202,11 +229,14 @@ std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& con
   if (kind == nullptr || given.find("balance") != nullptr || !config.is_moe()) return "";
   if (moe::make_router(config.router_shape(), config.router)->traits().needs_balance) return "";
   std::string kept;
-  for (const auto& term : config.balance.terms) add_to_list(kept, "the balance loss " + term.loss + " " + format_double(term.coefficient));
+  for (const auto& term : config.balance.terms)
+    add_to_list(kept, "the balance loss " + term.loss + " " + format_double(term.coefficient));
   if (config.balance.z_coefficient > 0) add_to_list(kept, "the z-loss " + format_double(config.balance.z_coefficient));
   if (kept.empty()) return "";
-  return kind->where + ": got model.router.kind = " + kind->shown() + ", which balances by itself, without model.balance beside it, so it keeps " + kept +
-         " of the preset or base; need model.balance = {loss = []} there to train without, or the losses stated there to keep them";
+  return kind->where + ": got model.router.kind = " + kind->shown() +
+         ", which balances by itself, without model.balance beside it, so it keeps " + kept +
+         " of the preset or base; need model.balance = {loss = []} there to train without, or the losses stated there "
+         "to keep them";
 }
 
 ConfigNode with_preset(const ConfigNode& node, PresetTables tables) {
@@ -219,7 +249,8 @@ ConfigNode with_preset(const ConfigNode& node, PresetTables tables) {
   changes.erase("preset");
   for (const auto& [key, chooser] : kChoosers) {
     const ConfigNode* change = changes.find(key);
-    const bool is_replaced = change != nullptr && change->is_table() && (change->table().empty() || change->find(chooser) != nullptr);
+    const bool is_replaced =
+        change != nullptr && change->is_table() && (change->table().empty() || change->find(chooser) != nullptr);
     if (is_replaced || (tables == PresetTables::left_out && std::string_view(key) != "attention")) merged.erase(key);
   }
   merge_config(merged, changes);
@@ -232,7 +263,8 @@ ModelConfig read_model_config(const ConfigNode& node) {
   ModelTable table;
   const ConfigNode merged = with_preset(node, PresetTables::taken);
   read_value(merged, "model", table);
-  if (const ConfigNode* from = merged.find("from")) fail<ConfigError>(from->where, ": got model.from = ", from->shown(), "; need the shape of a model alone");
+  if (const ConfigNode* from = merged.find("from"))
+    fail<ConfigError>(from->where, ": got model.from = ", from->shown(), "; need the shape of a model alone");
   ModelConfig& config = table.model;
   if (merged.find("n_experts") != nullptr && config.n_experts == 0) {  // said: the dense twin of an MoE model
     config.n_shared_experts = config.top_k = config.d_expert = 0;
@@ -252,14 +284,16 @@ void check_router_state(const ModelConfig& config, const ModelConfig& source, co
   const Json given = router->options(), loaded = moe::make_router(source.router_shape(), source.router)->options();
   if (key == nullptr || given.at("kind") != loaded.at("kind")) return;
   const ConfigNode* node = config.router.find(key);
-  require<ConfigError>(given.at(key) == loaded.at(key), node != nullptr ? node->where : "model.router", ": got model.router.", key, " = ", given.at(key).dump(),
-                       "; need ", loaded.at(key).dump(), ", which the router's state in ", folder, " was made for");
+  require<ConfigError>(given.at(key) == loaded.at(key), node != nullptr ? node->where : "model.router",
+                       ": got model.router.", key, " = ", given.at(key).dump(), "; need ", loaded.at(key).dump(),
+                       ", which the router's state in ", folder, " was made for");
 }
 
 Json model_config_json(const ModelConfig& config) {
   Json out = evenkeel::to_json(config);
   out["attention"] = make_attention(config, 0)->options();
-  out["router"] = config.n_experts > 0 ? moe::make_router(config.router_shape(), config.router)->options() : Json::object();
+  out["router"] =
+      config.n_experts > 0 ? moe::make_router(config.router_shape(), config.router)->options() : Json::object();
   return out;
 }
 

@@ -23,18 +23,13 @@ Json to_json(const MoeLayers& layers);
 inline std::string type_of(const MoeLayers&) { return "string or list of whole numbers"; }
 
 // false, true (RMSNorm over the whole projection) or "per_head".
-enum class QkNorm { none,
-                    whole,
-                    per_head };
+enum class QkNorm { none, whole, per_head };
 void read_value(const ConfigNode& node, const std::string& path, QkNorm& out);
 Json to_json(const QkNorm& norm);
 inline std::string type_of(const QkNorm&) { return "boolean or string"; }
 
 // The distribution of initial weights (model/init.h).
-enum class Init { scaled_normal,
-                  normal,
-                  truncated_normal,
-                  small_wang };
+enum class Init { scaled_normal, normal, truncated_normal, small_wang };
 std::span<const Named<Init>> names_of(Init);
 
 struct ModelConfig {
@@ -60,12 +55,15 @@ struct ModelConfig {
     field("n_heads", config.n_heads, {"attention heads", "heads", kRequired});
     field("n_kv_heads", config.n_kv_heads, {"key and value heads; a divisor of n_heads", "heads", "as n_heads"});
     field("head_dim", config.head_dim, {"width of a head", "features", "d_model / n_heads"});
-    field("d_ff", config.d_ff, {"inner width of dense layers; of a model without them that of its dense twin", "features", "required by dense layers"});
+    field("d_ff", config.d_ff,
+          {"inner width of dense layers; of a model without them that of its dense twin", "features",
+           "required by dense layers"});
     field("n_experts", config.n_experts, {"E, routed experts; 0 = dense", "experts"});
     field("n_shared_experts", config.n_shared_experts, {"experts that every token passes", "experts"});
     field("top_k", config.top_k, {"K, routed experts a token", "experts", "required by experts"});
     field("d_expert", config.d_expert, {"I, inner width of an expert", "features", "required by experts"});
-    field("moe_layers", config.moe_layers, {"\"all\", \"every 4\" (layers i with (i + 1) % 4 = 0) or a list of layers", "layers"});
+    field("moe_layers", config.moe_layers,
+          {"\"all\", \"every 4\" (layers i with (i + 1) % 4 = 0) or a list of layers", "layers"});
     field("rope_theta", config.rope_theta, "base of the rotary angles");
     field("rotary_fraction", config.rotary_fraction, {"share of a head that is rotated", "fraction 0..1"});
     field("activation", config.activation, "swiglu or geglu (exact GELU)");
@@ -86,19 +84,20 @@ struct ModelConfig {
   int64_t rotary_dims() const;                   // even
 };
 
-// A [model] whose preset, if it names one, has become keys below its own. A table that says its kind (of attention, router), loss or rule, or is
-// empty, replaces the preset's; one that does not is merged into it. `left_out`: router, balance and capacity of the preset do not count,
-// because the model that it is given beside has its own.
-enum class PresetTables { taken,
-                          left_out };
+// A [model] whose preset, if it names one, has become keys below its own. A table that says its kind (of attention,
+// router), loss or rule, or is empty, replaces the preset's; one that does not is merged into it. `left_out`: router,
+// balance and capacity of the preset do not count, because the model that it is given beside has its own.
+enum class PresetTables { taken, left_out };
 ConfigNode with_preset(const ConfigNode& node, PresetTables tables);
 
-// What a change of a recipe's [model] replaces whole instead of key by key, taken out of `model`: attention or a router of another kind and a
-// capacity of another rule, whose keys need not fit; a list of balance losses; and what is changed to an empty table, the default.
+// What a change of a recipe's [model] replaces whole instead of key by key, taken out of `model`: attention or a router
+// of another kind and a capacity of another rule, whose keys need not fit; a list of balance losses; and what is
+// changed to an empty table, the default.
 void drop_replaced(ConfigNode& model, const ConfigNode& changes);
 
-// Where `given`, a [model] as written, names a router that balances by itself and says nothing of losses, but `config`, what came of it with
-// a preset or a base, has a balance loss or z-loss: a sentence that says so and what to set. Empty elsewhere.
+// Where `given`, a [model] as written, names a router that balances by itself and says nothing of losses, but `config`,
+// what came of it with a preset or a base, has a balance loss or z-loss: a sentence that says so and what to set. Empty
+// elsewhere.
 std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& config);
 
 // [model] as a recipe writes it.
@@ -108,18 +107,23 @@ struct ModelTable {
   ModelConfig model;
   static void visit_fields(auto& table, auto&& field) {
     field("preset", table.preset, {"published shape that the other keys stand above", "", "none"});
-    field("from", table.from, {"checkpoint, run or Hugging Face folder that weights and shape come from; the other keys must agree with it, but for router, balance, capacity and init", "", "random weights"});
+    field("from", table.from,
+          {"checkpoint, run or Hugging Face folder that weights and shape come from; the other keys must agree with "
+           "it, but for router, balance, capacity and init",
+           "", "random weights"});
     ModelConfig::visit_fields(table.model, field);
   }
 };
 
-// Reads [model]: the preset first, the keys above it, defaults filled, everything checked. ConfigError names key, value, need.
+// Reads [model]: the preset first, the keys above it, defaults filled, everything checked. ConfigError names key,
+// value, need.
 ModelConfig read_model_config(const ConfigNode& node);
 void fill_defaults(ModelConfig& config);
-// A message begins with the place of the key in `table`, [model] as it was given, or with `where` where it is not in there.
+// A message begins with the place of the key in `table`, [model] as it was given, or with `where` where it is not in
+// there.
 void check_model_config(const ModelConfig& config, const std::string& where, const ConfigNode* table = nullptr);
-// ConfigError where a model of `source` in `folder` has a balancing state of the same kind of router, made for another value of
-// RouterTraits::state_option.
+// ConfigError where a model of `source` in `folder` has a balancing state of the same kind of router, made for another
+// value of RouterTraits::state_option.
 void check_router_state(const ModelConfig& config, const ModelConfig& source, const std::string& folder);
 Json model_config_json(const ModelConfig& config);  // every key, the router's options included
 ModelConfig model_config_from_json(const Json& json, const std::string& where);

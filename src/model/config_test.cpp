@@ -11,7 +11,8 @@ namespace {
 using ::testing::HasSubstr;
 
 const char* const kDense = "vocab_size = 16\nd_model = 8\nn_layers = 4\nn_heads = 2\nd_ff = 12\n";
-const char* const kMoe = "vocab_size = 16\nd_model = 8\nn_layers = 4\nn_heads = 2\nn_experts = 4\ntop_k = 2\nd_expert = 6\n";
+const char* const kMoe =
+    "vocab_size = 16\nd_model = 8\nn_layers = 4\nn_heads = 2\nn_experts = 4\ntop_k = 2\nd_expert = 6\n";
 
 ModelConfig read(const std::string& toml) { return read_model_config(parse_toml(toml, "m.toml", "")); }
 std::string message_for(const std::string& toml) {
@@ -34,9 +35,12 @@ TEST(ModelConfig, ABalanceLossThatNothingSaysIsWarnedOf) {
   };
   const std::string preset = "preset = \"tiny/granular\"\n";
   EXPECT_EQ(warning(preset + "router = {kind = \"sinkhorn\"}\n"),
-            "m.toml:2:11: got model.router.kind = 'sinkhorn', which balances by itself, without model.balance beside it, so it keeps the balance loss switch 0.01, the z-loss 0.001 of the preset or base; "
+            "m.toml:2:11: got model.router.kind = 'sinkhorn', which balances by itself, without model.balance beside "
+            "it, so it keeps the balance loss switch 0.01, the z-loss 0.001 of the preset or base; "
             "need model.balance = {loss = []} there to train without, or the losses stated there to keep them");
-  for (const std::string said : {"router = {kind = \"sinkhorn\"}\nbalance = {loss = []}\n", "router = {kind = \"top_k\"}\n", "", "router = {kind = \"sinkhorn\"}\nbalance = {loss = \"switch\"}\n", "n_experts = 0\n"})
+  for (const std::string said :
+       {"router = {kind = \"sinkhorn\"}\nbalance = {loss = []}\n", "router = {kind = \"top_k\"}\n", "",
+        "router = {kind = \"sinkhorn\"}\nbalance = {loss = \"switch\"}\n", "n_experts = 0\n"})
     EXPECT_EQ(warning(preset + said), "") << said;
   EXPECT_EQ(warning(std::string(kMoe) + "router = {kind = \"sinkhorn\"}\n"), "");  // there is none to keep
 }
@@ -66,7 +70,8 @@ TEST(MoeLayers, AreAllEveryNthOrAList) {
   EXPECT_EQ(layers_of("[0, 3]"), (std::vector<int64_t>{0, 3}));
   EXPECT_THAT(message_for(std::string(kMoe) + "moe_layers = \"every 0\""), HasSubstr("\"every N\" with N from 1"));
   EXPECT_THAT(message_for(std::string(kMoe) + "moe_layers = \"some\""), HasSubstr("\"every N\" with N from 1"));
-  EXPECT_THAT(message_for(std::string(kMoe) + "d_ff = 1\nmoe_layers = \"every 5\""), HasSubstr("a rule that some of the 4 layers fulfil"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "d_ff = 1\nmoe_layers = \"every 5\""),
+              HasSubstr("a rule that some of the 4 layers fulfil"));
   EXPECT_THAT(message_for(std::string(kMoe) + "d_ff = 1\nmoe_layers = [4]"), HasSubstr("layers 0..3"));
   EXPECT_THAT(message_for(std::string(kMoe) + "moe_layers = [0]"), HasSubstr("the model has dense layers"));
 }
@@ -96,8 +101,10 @@ TEST(ModelConfig, RefusesValuesOutsideTheirRange) {
   EXPECT_THAT(with(kDense, "rope_theta", "0.0"), HasSubstr("more than 0"));
   EXPECT_THAT(with(kDense, "rotary_fraction", "1.5"), HasSubstr("need 0..1"));
   EXPECT_THAT(with(kDense, "norm_eps", "0.0"), HasSubstr("more than 0"));
-  EXPECT_THAT(with(kDense, "activation", "relu"), HasSubstr("got model.activation = 'relu'; need one of: swiglu, geglu"));
-  EXPECT_THAT(with(kDense, "init", "zeros"), HasSubstr("need one of: scaled_normal, normal, truncated_normal, small_wang"));
+  EXPECT_THAT(with(kDense, "activation", "relu"),
+              HasSubstr("got model.activation = 'relu'; need one of: swiglu, geglu"));
+  EXPECT_THAT(with(kDense, "init", "zeros"),
+              HasSubstr("need one of: scaled_normal, normal, truncated_normal, small_wang"));
   EXPECT_THAT(with(kMoe, "top_k", "5"), HasSubstr("got model.top_k = 5; need 1..4 (model.n_experts)"));
   EXPECT_THAT(with(kMoe, "top_k", "0"), HasSubstr("need 1..4"));
   EXPECT_THAT(with(kMoe, "d_expert", "0"), HasSubstr("at least 1"));
@@ -109,23 +116,35 @@ TEST(ModelConfig, RefusesValuesOutsideTheirRange) {
 
 TEST(ModelConfig, RefusesWhatItsRouterCannotDo) {
   for (const std::string kind : {"base", "hash"}) {
-    EXPECT_THAT(message_for(kMoe + ("router = {kind = \"" + kind + "\"}")), HasSubstr("got model.top_k = 2; need 1: the router '" + kind + "' chooses no more experts a token"));
+    EXPECT_THAT(message_for(kMoe + ("router = {kind = \"" + kind + "\"}")),
+                HasSubstr("got model.top_k = 2; need 1: the router '" + kind + "' chooses no more experts a token"));
     ConfigNode one = parse_toml(kMoe + ("router = {kind = \"" + kind + "\"}"), "m.toml", "");
     apply_override(one, "top_k=1");
     EXPECT_NO_THROW(read_model_config(one));
   }
   for (const std::string kind : {"random", "uniform"})
-    for (const auto& [balance, got] : std::map<std::string, std::string>{{"{loss = \"switch\"}", "got model.balance.loss = switch"}, {"{loss = [], z_coefficient = 0.1}", "got model.balance.z_coefficient = 0.1"}})
+    for (const auto& [balance, got] : std::map<std::string, std::string>{
+             {"{loss = \"switch\"}", "got model.balance.loss = switch"},
+             {"{loss = [], z_coefficient = 0.1}", "got model.balance.z_coefficient = 0.1"}})
       EXPECT_THAT(message_for(kMoe + ("router = {kind = \"" + kind + "\"}\nbalance = " + balance)),
-                  HasSubstr(got + "; need no balance and no z-loss ([model.balance] with loss = []): the router '" + kind + "' has no logits"));
+                  HasSubstr(got + "; need no balance and no z-loss ([model.balance] with loss = []): the router '" +
+                            kind + "' has no logits"));
   EXPECT_NO_THROW(read(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = []}")));
 }
 
 TEST(ModelConfig, RefusesRouterOptionsThatTheCapacityTakesOut) {
-  const auto with = [](const std::string& router, const std::string& capacity, const std::string& base = kMoe) { return base + "router = {" + router + "}\ncapacity = {" + capacity + "}"; };
-  for (const std::string rule : {"rule = \"tutel\"", "rule = \"deepspeed-rts\"", "rule = \"deepspeed-top2\"", "rule = \"switch\", renormalize = \"before\"", "rule = \"megablocks\", renormalize = \"after\""}) {
-    EXPECT_THAT(message_for(with("scaling = 2.5", rule)), HasSubstr("m.toml:8:11: got model.router.scaling = 2.5; need 1, or model.capacity.renormalize = false")) << rule;
-    EXPECT_THAT(message_for(with("renormalize = true, norm_p = 2", rule)), HasSubstr("m.toml:8:31: got model.router.norm_p = 2")) << rule;
+  const auto with = [](const std::string& router, const std::string& capacity, const std::string& base = kMoe) {
+    return base + "router = {" + router + "}\ncapacity = {" + capacity + "}";
+  };
+  for (const std::string rule :
+       {"rule = \"tutel\"", "rule = \"deepspeed-rts\"", "rule = \"deepspeed-top2\"",
+        "rule = \"switch\", renormalize = \"before\"", "rule = \"megablocks\", renormalize = \"after\""}) {
+    EXPECT_THAT(message_for(with("scaling = 2.5", rule)),
+                HasSubstr("m.toml:8:11: got model.router.scaling = 2.5; need 1, or model.capacity.renormalize = false"))
+        << rule;
+    EXPECT_THAT(message_for(with("renormalize = true, norm_p = 2", rule)),
+                HasSubstr("m.toml:8:31: got model.router.norm_p = 2"))
+        << rule;
     EXPECT_NO_THROW(read(with("renormalize = true", rule))) << rule;  // both say that the weights sum to 1
     ConfigNode one = parse_toml(with("scaling = 2.5", rule), "m.toml", "");
     apply_override(one, "top_k=1");  // nothing is divided
@@ -137,7 +156,8 @@ TEST(ModelConfig, RefusesRouterOptionsThatTheCapacityTakesOut) {
 
 TEST(ModelConfig, RefusesALoadAfterDropsWithoutDrops) {
   const std::string router = kMoe + std::string("router = {kind = \"loss_free\", counts = \"after_drops\"}\n");
-  EXPECT_THAT(message_for(router), HasSubstr("m.toml:8:31: got model.router.counts = \"after_drops\"; need a [model.capacity] that drops"));
+  EXPECT_THAT(message_for(router),
+              HasSubstr("m.toml:8:31: got model.router.counts = \"after_drops\"; need a [model.capacity] that drops"));
   EXPECT_NO_THROW(read(router + "capacity = {rule = \"switch\"}"));
 }
 
@@ -150,19 +170,26 @@ TEST(ModelConfig, KnowsTheOptionThatABalancingStateWasMadeFor) {
   const auto message_of = [&](const std::string& router, const std::string& source) {
     return testing::message_of<ConfigError>([&] { check_router_state(with(router), with(source), "runs/a"); });
   };
-  EXPECT_THAT(message_of("kind = \"hash\", by = \"frequency\"", "kind = \"hash\""), HasSubstr("m.toml:8:26: got model.router.by = \"frequency\"; need \"ids\", which the router's state in runs/a was made for"));
-  EXPECT_THAT(message_of("kind = \"hash\"", "kind = \"hash\", by = \"frequency\""), HasSubstr("got model.router.by = \"ids\"; need \"frequency\""));
-  EXPECT_THAT(message_of("kind = \"loss_free\", score = \"softmax_pre\"", "kind = \"loss_free\""), HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
+  EXPECT_THAT(message_of("kind = \"hash\", by = \"frequency\"", "kind = \"hash\""),
+              HasSubstr("m.toml:8:26: got model.router.by = \"frequency\"; need \"ids\", which the router's state in "
+                        "runs/a was made for"));
+  EXPECT_THAT(message_of("kind = \"hash\"", "kind = \"hash\", by = \"frequency\""),
+              HasSubstr("got model.router.by = \"ids\"; need \"frequency\""));
+  EXPECT_THAT(message_of("kind = \"loss_free\", score = \"softmax_pre\"", "kind = \"loss_free\""),
+              HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
   EXPECT_NO_THROW(check_router_state(with("kind = \"loss_free\", rate = 0.5"), with("kind = \"loss_free\""), "runs/a"));
   EXPECT_NO_THROW(check_router_state(with("kind = \"hash\""), with("kind = \"loss_free\""), "runs/a"));
-  EXPECT_NO_THROW(check_router_state(with("kind = \"quantile\", score = \"sigmoid\""), with("kind = \"quantile\""), "runs/a"));  // beta is in units of the logits
+  EXPECT_NO_THROW(check_router_state(with("kind = \"quantile\", score = \"sigmoid\""), with("kind = \"quantile\""),
+                                     "runs/a"));  // beta is in units of the logits
   EXPECT_NO_THROW(check_router_state(read(kDense), with("kind = \"hash\""), "runs/a"));
 }
 
 TEST(ModelConfig, RefusesABalanceWhereItStands) {
-  EXPECT_THAT(message_for(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = \"switch\"}")), HasSubstr("m.toml:9:1: got model.balance.loss = switch"));
+  EXPECT_THAT(message_for(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = \"switch\"}")),
+              HasSubstr("m.toml:9:1: got model.balance.loss = switch"));
   const std::string kept = "balance = {loss = \"switch\", counts = \"kept\"}";
-  EXPECT_THAT(message_for(kMoe + ("norm_eps = 1e-5\n" + kept)), HasSubstr("m.toml:9:1: got model.balance.counts = kept; need a [model.capacity] that drops"));
+  EXPECT_THAT(message_for(kMoe + ("norm_eps = 1e-5\n" + kept)),
+              HasSubstr("m.toml:9:1: got model.balance.counts = kept; need a [model.capacity] that drops"));
   EXPECT_NO_THROW(read(kMoe + (kept + "\ncapacity = {rule = \"switch\"}")));
 }
 
@@ -180,9 +207,11 @@ TEST(ModelConfig, CapacityIsDroplessUnlessARuleIsGiven) {
   EXPECT_EQ(config.capacity.factor_train, 1.25);
   EXPECT_EQ(config.capacity.factor_eval, 3.0);
   EXPECT_TRUE(read(std::string(kDense) + "capacity = {rule = \"none\"}").capacity.is_dropless());
-  EXPECT_THAT(message_for(std::string(kMoe) + "capacity = {factor_train = 1.0}"), HasSubstr("m.toml:8:1: got model.capacity without a rule"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "capacity = {factor_train = 1.0}"),
+              HasSubstr("m.toml:8:1: got model.capacity without a rule"));
   EXPECT_THAT(message_for(std::string(kMoe) + "capacity = 1.25"), HasSubstr("model.capacity"));
-  EXPECT_THAT(message_for(std::string(kMoe) + "capacity = {rule = \"megatron-probs\", pad = true, factor_train = 4.0}"), HasSubstr("need at most 2"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "capacity = {rule = \"megatron-probs\", pad = true, factor_train = 4.0}"),
+              HasSubstr("need at most 2"));
 }
 
 TEST(ModelConfig, ACapacityRuleReplacesThePresetsAndKeysAloneChangeIt) {
@@ -191,18 +220,21 @@ TEST(ModelConfig, ACapacityRuleReplacesThePresetsAndKeysAloneChangeIt) {
   apply_override(base, "capacity.factor_train=2.0");
   EXPECT_EQ(read_model_config(base).capacity.factor_train, 2.0);
   EXPECT_EQ(read_model_config(base).capacity.minimum, 9);
-  EXPECT_TRUE(read("preset = \"tiny/switch\"\nn_experts = 0\ncapacity = {rule = \"switch\"}").capacity.is_dropless());  // the dense twin
+  EXPECT_TRUE(read("preset = \"tiny/switch\"\nn_experts = 0\ncapacity = {rule = \"switch\"}")
+                  .capacity.is_dropless());  // the dense twin
 }
 
 TEST(ModelConfig, ReadsWhatItWrites) {
-  for (const std::string& toml : {std::string(kDense), std::string(kMoe),
-                                  std::string(kMoe) + "d_ff = 12\nqk_norm = \"per_head\"\nmoe_layers = [1]\n[router]\nkind = \"sinkhorn\"\n"
-                                                      "[balance]\nloss = [{loss = \"hf\", coefficient = 0.25}]\nz_coefficient = 0.5\n"
-                                                      "[capacity]\nrule = \"tutel\"\nfactor_train = -1.5\ngroup_size = 64"}) {
+  for (const std::string& toml :
+       {std::string(kDense), std::string(kMoe),
+        std::string(kMoe) + "d_ff = 12\nqk_norm = \"per_head\"\nmoe_layers = [1]\n[router]\nkind = \"sinkhorn\"\n"
+                            "[balance]\nloss = [{loss = \"hf\", coefficient = 0.25}]\nz_coefficient = 0.5\n"
+                            "[capacity]\nrule = \"tutel\"\nfactor_train = -1.5\ngroup_size = 64"}) {
     const Json json = model_config_json(read(toml));
     EXPECT_EQ(model_config_json(model_config_from_json(Json::parse(json.dump(), "again"), "again")), json);
   }
-  EXPECT_EQ(model_config_json(read(kMoe)).at("router").at("score").as_string(), "softmax_pre");  // the router's defaults too
+  EXPECT_EQ(model_config_json(read(kMoe)).at("router").at("score").as_string(),
+            "softmax_pre");  // the router's defaults too
   EXPECT_THROW(model_config_from_json(Json::parse("[]", "x"), "x"), ConfigError);
 }
 

@@ -15,7 +15,8 @@ namespace {
 double standard_deviation(const ModelConfig& config, Role role) {
   const bool is_output = role == Role::attention_out || role == Role::ffn_out;
   const auto n_layers = static_cast<double>(config.n_layers), width = static_cast<double>(config.d_model);
-  if (config.init == Init::small_wang) return is_output ? 2.0 / (n_layers * std::sqrt(width)) : std::sqrt(2.0 / (5.0 * width));
+  if (config.init == Init::small_wang)
+    return is_output ? 2.0 / (n_layers * std::sqrt(width)) : std::sqrt(2.0 / (5.0 * width));
   constexpr double kStd = 0.02;
   return config.init == Init::scaled_normal && is_output ? kStd / std::sqrt(2.0 * n_layers) : kStd;
 }
@@ -44,7 +45,9 @@ at::Tensor normal_tensor(const ParamSpec& spec, double std, double bound, uint64
 at::Tensor orthogonal_tensor(const ParamSpec& spec, double gain, uint64_t seed) {
   const int64_t n_vectors = std::min(spec.shape[0], spec.shape[1]), length = std::max(spec.shape[0], spec.shape[1]);
   std::vector<std::vector<double>> basis;
-  const auto dot = [](const std::vector<double>& a, const std::vector<double>& b) { return std::inner_product(a.begin(), a.end(), b.begin(), 0.0); };
+  const auto dot = [](const std::vector<double>& a, const std::vector<double>& b) {
+    return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
+  };
   for (int64_t i = 0; i < n_vectors; ++i) {
     RngStream rng(seed, "init/" + spec.name, static_cast<uint64_t>(i));
     std::vector<double> vector(static_cast<size_t>(length));
@@ -69,7 +72,8 @@ at::Tensor orthogonal_tensor(const ParamSpec& spec, double gain, uint64_t seed) 
 
 ops::Params init_params(const ModelConfig& config, uint64_t seed) {
   const double bound = config.init == Init::truncated_normal ? 3.0 : 1e30;
-  const bool has_orthogonal_router = config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().is_orthogonal_at_first;
+  const bool has_orthogonal_router =
+      config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().is_orthogonal_at_first;
   constexpr double kGain = 0.1;  // BASE layers' centroids (arXiv 2103.16716; fairseq base_layer.py)
   ops::Params params;
   for (const auto& spec : parameter_table(config)) {

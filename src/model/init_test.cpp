@@ -13,11 +13,12 @@ namespace evenkeel::model {
 namespace {
 
 ModelConfig config_of(const std::string& init) {
-  return read_model_config(parse_toml(
-      "vocab_size = 512\nd_model = 128\nn_layers = 2\nn_heads = 4\nd_ff = 256\nn_experts = 4\ntop_k = 1\nd_expert = 128\n"
-      "moe_layers = [1]\ninit = \"" +
-          init + "\"",
-      "m", ""));
+  return read_model_config(
+      parse_toml("vocab_size = 512\nd_model = 128\nn_layers = 2\nn_heads = 4\nd_ff = 256\nn_experts = 4\ntop_k = "
+                 "1\nd_expert = 128\n"
+                 "moe_layers = [1]\ninit = \"" +
+                     init + "\"",
+                 "m", ""));
 }
 double std_of(const at::Tensor& tensor) { return at::std(tensor, /*unbiased=*/false).item<double>(); }
 
@@ -47,7 +48,8 @@ TEST(Init, FollowsTheTableOfParameters) {
 
 TEST(Init, HasTheStandardDeviationsOfItsKind) {
   const auto normal = init_params(config_of("normal"), 1);
-  for (const auto* name : {"embedding.weight", "head.weight", "layers.0.attention.qkv.weight", "layers.0.ffn.down.weight", "layers.1.experts.down"})
+  for (const auto* name : {"embedding.weight", "head.weight", "layers.0.attention.qkv.weight",
+                           "layers.0.ffn.down.weight", "layers.1.experts.down"})
     expect_normal(normal, name, 0.02);
   const auto scaled = init_params(config_of("scaled_normal"), 1);
   expect_normal(scaled, "layers.1.experts.gate_up", 0.02);
@@ -76,7 +78,8 @@ TEST(Init, GivesOrthogonalMatricesToRoutersThatAskForThem) {
     const auto weight = init_params(config, 1).at("layers.1.router.weight").to(at::kDouble);
     ASSERT_EQ(weight.sizes(), (at::IntArrayRef{n_experts, 128}));
     const auto gram = n_experts <= 128 ? weight.matmul(weight.t()) : weight.t().matmul(weight);
-    testing::expect_close(gram, at::eye(gram.size(0), at::kDouble) * 0.01, 0, 1e-8, "gram");  // elements near 0.01, rounded to fp32: 128 errors of 1e-11 at most
+    testing::expect_close(gram, at::eye(gram.size(0), at::kDouble) * 0.01, 0, 1e-8,
+                          "gram");  // elements near 0.01, rounded to fp32: 128 errors of 1e-11 at most
     EXPECT_TRUE(testing::same_bits(weight, init_params(config, 1).at("layers.1.router.weight").to(at::kDouble)));
     EXPECT_FALSE(testing::same_bits(weight, init_params(config, 2).at("layers.1.router.weight").to(at::kDouble)));
     expect_normal(init_params(config, 1), "layers.1.experts.down", 0.02);  // the others are as before

@@ -11,14 +11,7 @@
 namespace evenkeel::model {
 
 // What a parameter is for: its initialisation, and whether it is a matrix of products, follow from it.
-enum class Role { embedding,
-                  head,
-                  norm,
-                  attention_in,
-                  attention_out,
-                  ffn_in,
-                  ffn_out,
-                  router };
+enum class Role { embedding, head, norm, attention_in, attention_out, ffn_in, ffn_out, router };
 
 struct ParamSpec {
   std::string name;  // of a part: within its layer
@@ -44,8 +37,8 @@ class LayerPart {
   // In the order in which `forward` takes their tensors.
   const std::vector<ParamSpec>& parameters() const { return parameters_; }
   virtual ActivationFloats activations() const = 0;
-  // Of one token of a sequence of this length, 2 FLOPs a multiply-add: the products with its matrices, and what a kind adds to
-  // them. Norms, rotation, activations and softmaxes are not counted.
+  // Of one token of a sequence of this length, 2 FLOPs a multiply-add: the products with its matrices, and what a kind
+  // adds to them. Norms, rotation, activations and softmaxes are not counted.
   double flops_per_token(int64_t sequence_length) const;
 
  protected:

@@ -15,7 +15,9 @@ class Part : public LayerPart {
   ActivationFloats activations() const override { return {}; }
 
  private:
-  double other_flops_per_token(int64_t sequence_length) const override { return 7.0 * static_cast<double>(sequence_length); }
+  double other_flops_per_token(int64_t sequence_length) const override {
+    return 7.0 * static_cast<double>(sequence_length);
+  }
 };
 
 TEST(LayerPart, CountsWhatATokenPasses) {
@@ -29,7 +31,9 @@ TEST(LayerPart, CountsWhatATokenPasses) {
 }
 
 // A share that is no binary fraction still gives whole numbers.
-TEST(LayerPart, RoundsTheActiveElements) { EXPECT_EQ((ParamSpec{"x", {6, 168}, Role::ffn_in, 2.0 / 6}.n_active()), 2 * 168); }
+TEST(LayerPart, RoundsTheActiveElements) {
+  EXPECT_EQ((ParamSpec{"x", {6, 168}, Role::ffn_in, 2.0 / 6}.n_active()), 2 * 168);
+}
 
 }  // namespace
 }  // namespace evenkeel::model

@@ -2,7 +2,9 @@
 
 namespace evenkeel::model {
 
-std::vector<ParamSpec> parameter_table(const ModelConfig& config) { return parameter_table(config, layer_specs(config)); }
+std::vector<ParamSpec> parameter_table(const ModelConfig& config) {
+  return parameter_table(config, layer_specs(config));
+}
 
 std::vector<ParamSpec> parameter_table(const ModelConfig& config, const std::vector<LayerSpec>& layers) {
   const int64_t H = config.d_model, V = config.vocab_size;
@@ -17,7 +19,9 @@ std::vector<ParamSpec> parameter_table(const ModelConfig& config, const std::vec
   return table;
 }
 
-int64_t experts_in_all_layers(const ModelConfig& config) { return static_cast<int64_t>(config.moe_layers_below(config.n_layers)) * config.n_experts; }
+int64_t experts_in_all_layers(const ModelConfig& config) {
+  return static_cast<int64_t>(config.moe_layers_below(config.n_layers)) * config.n_experts;
+}
 
 double experts_per_token(const ModelConfig& config) {
   if (!config.is_moe()) return 0;
@@ -38,8 +42,10 @@ ParameterCounts count_parameters(const ModelConfig& config) {
 }
 
 double forward_flops_per_token(const ModelConfig& config, int64_t sequence_length) {
-  double flops = 2.0 * static_cast<double>(config.vocab_size * config.d_model);  // the head; the embedding is no product
-  for (const auto& layer : layer_specs(config)) flops += layer.attention->flops_per_token(sequence_length) + layer.ffn->flops_per_token(sequence_length);
+  double flops =
+      2.0 * static_cast<double>(config.vocab_size * config.d_model);  // the head; the embedding is no product
+  for (const auto& layer : layer_specs(config))
+    flops += layer.attention->flops_per_token(sequence_length) + layer.ffn->flops_per_token(sequence_length);
   return flops;
 }
 

@@ -9,7 +9,8 @@ namespace evenkeel::model {
 
 // In order of a pass; names of a layer's begin with layers.N.
 std::vector<ParamSpec> parameter_table(const ModelConfig& config);
-std::vector<ParamSpec> parameter_table(const ModelConfig& config, const std::vector<LayerSpec>& layers);  // where they are there already
+std::vector<ParamSpec> parameter_table(const ModelConfig& config,
+                                       const std::vector<LayerSpec>& layers);  // where they are there already
 
 int64_t experts_in_all_layers(const ModelConfig& config);  // routed ones; 0 for a dense model
 // Routed experts that a token passes in training: K, or on average what its router says. 0 for dense models.
@@ -21,7 +22,8 @@ struct ParameterCounts {
 };
 ParameterCounts count_parameters(const ModelConfig& config);
 
-// Of one token of a sequence of this length: its layers' (LayerPart::flops_per_token) and the head's; causal attention counts half.
+// Of one token of a sequence of this length: its layers' (LayerPart::flops_per_token) and the head's; causal attention
+// counts half.
 double forward_flops_per_token(const ModelConfig& config, int64_t sequence_length);
 inline double training_flops_per_token(const ModelConfig& config, int64_t sequence_length) {
   return 3 * forward_flops_per_token(config, sequence_length);

@@ -6,7 +6,9 @@ namespace evenkeel::model {
 namespace {
 
 ModelConfig config_of(const std::string& extra) {
-  return read_model_config(parse_toml("vocab_size = 10\nd_model = 8\nn_layers = 2\nn_heads = 4\nn_kv_heads = 2\nhead_dim = 3\nd_ff = 5\n" + extra, "m", ""));
+  return read_model_config(parse_toml(
+      "vocab_size = 10\nd_model = 8\nn_layers = 2\nn_heads = 4\nn_kv_heads = 2\nhead_dim = 3\nd_ff = 5\n" + extra, "m",
+      ""));
 }
 std::map<std::string, std::vector<int64_t>> shapes_of(const ModelConfig& config) {
   std::map<std::string, std::vector<int64_t>> out;
@@ -29,7 +31,9 @@ TEST(ParameterTable, ListsEveryShapeOfADenseModel) {
 }
 
 TEST(ParameterTable, ListsExpertsSharedExpertsAndTiedHeads) {
-  const auto shapes = shapes_of(config_of("n_experts = 6\ntop_k = 2\nd_expert = 7\nn_shared_experts = 2\nmoe_layers = [1]\ntie_embeddings = true\nqk_norm = \"per_head\""));
+  const auto shapes =
+      shapes_of(config_of("n_experts = 6\ntop_k = 2\nd_expert = 7\nn_shared_experts = 2\nmoe_layers = "
+                          "[1]\ntie_embeddings = true\nqk_norm = \"per_head\""));
   EXPECT_EQ(shapes.count("head.weight"), 0u);
   EXPECT_EQ(shapes.count("layers.0.router.weight"), 0u);
   EXPECT_EQ(shapes.at("layers.0.ffn.down.weight"), (Shape{8, 5}));
@@ -55,14 +59,16 @@ TEST(ParameterCounts, CountKOfEExpertsAsActive) {
 // The experts of a token count as many times as it passes on average; a router without a matrix has no row.
 TEST(ParameterCounts, FollowTheRouter) {
   const std::string experts = "n_experts = 6\ntop_k = 2\nd_expert = 7\n";
-  const auto plain = config_of(experts), wide = config_of(experts + "router = {kind = \"expert_choice\", factor = 2.5}");
+  const auto plain = config_of(experts),
+             wide = config_of(experts + "router = {kind = \"expert_choice\", factor = 2.5}");
   const int64_t expert = 3 * 7 * 8;
   EXPECT_EQ(experts_per_token(plain), 2);
   EXPECT_EQ(experts_per_token(wide), 2.5);
   EXPECT_EQ(experts_per_token(config_of(experts + "router = {kind = \"expert_choice\"}")), 2);
   EXPECT_EQ(experts_per_token(config_of("")), 0);
   EXPECT_EQ(count_parameters(wide).total, count_parameters(plain).total);
-  EXPECT_EQ(count_parameters(wide).active - count_parameters(plain).active, 2 * expert / 2);  // half an expert in each of two layers
+  EXPECT_EQ(count_parameters(wide).active - count_parameters(plain).active,
+            2 * expert / 2);  // half an expert in each of two layers
   EXPECT_DOUBLE_EQ(forward_flops_per_token(wide, 16) - forward_flops_per_token(plain, 16), 2.0 * 2 * expert / 2);
   for (const std::string kind : {"random", "uniform"}) {
     const auto without = config_of(experts + "router = {kind = \"" + kind + "\"}");
@@ -75,14 +81,15 @@ TEST(ParameterCounts, FollowTheRouter) {
 TEST(Flops, CountTwoAProductAndHalfTheAttention) {
   const auto config = config_of("");
   const double products = 2.0 * (2 * (24 * 8 + 8 * 12 + 3 * 5 * 8) + 80);  // the embedding is no product, the head is
-  const double attention = 2 * 2.0 * 2 * (16 / 2.0) * 12;                  // layers · FLOPs · (scores, values) · S/2 · heads · head_dim
+  const double attention = 2 * 2.0 * 2 * (16 / 2.0) * 12;  // layers · FLOPs · (scores, values) · S/2 · heads · head_dim
   EXPECT_DOUBLE_EQ(forward_flops_per_token(config, 16), products + attention);
   EXPECT_DOUBLE_EQ(training_flops_per_token(config, 16), 3 * (products + attention));
   EXPECT_DOUBLE_EQ(forward_flops_per_token(config_of("tie_embeddings = true"), 16), products + attention);
 }
 
 TEST(Cache, HoldsKeysAndValuesOfAllLayers) {
-  EXPECT_EQ(cache_floats(config_of(""), 16), 2 * 16 * 2 * 2 * 3);  // layers · tokens · (keys, values) · kv heads · head_dim
+  EXPECT_EQ(cache_floats(config_of(""), 16),
+            2 * 16 * 2 * 2 * 3);  // layers · tokens · (keys, values) · kv heads · head_dim
 }
 
 }  // namespace

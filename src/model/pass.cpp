@@ -8,9 +8,11 @@
 
 namespace evenkeel::model {
 
-Pass::Pass(ModelInput input, std::vector<ops::Params> router_states, const std::vector<ops::Rotation>& rotations, at::ScalarType dtype)
+Pass::Pass(ModelInput input, std::vector<ops::Params> router_states, const std::vector<ops::Rotation>& rotations,
+           at::ScalarType dtype)
     : input_(std::move(input)), router_states_(std::move(router_states)) {
-  auto positions = at::arange(input_.tokens.size(1), input_.tokens.options());  // [S]; [B * S] where they differ between sequences
+  auto positions =
+      at::arange(input_.tokens.size(1), input_.tokens.options());  // [S]; [B * S] where they differ between sequences
   at::Tensor segments;
   if (input_.document_ids.defined()) {
     segments = ops::segment_starts(input_.document_ids);
@@ -18,8 +20,10 @@ Pass::Pass(ModelInput input, std::vector<ops::Params> router_states, const std::
   }
   if (segments.defined() || input_.is_prefix.defined()) mask_ = ops::attention_mask(segments, input_.is_prefix, dtype);
   for (const auto& rotation : rotations) {
-    const bool is_there = std::any_of(tables_.begin(), tables_.end(), [&](const auto& entry) { return entry.first == rotation; });
-    if (!is_there) tables_.emplace_back(rotation, ops::make_rotary_table(positions, ops::rotary_frequencies(rotation), dtype));
+    const bool is_there =
+        std::any_of(tables_.begin(), tables_.end(), [&](const auto& entry) { return entry.first == rotation; });
+    if (!is_there)
+      tables_.emplace_back(rotation, ops::make_rotary_table(positions, ops::rotary_frequencies(rotation), dtype));
   }
 }
 

@@ -13,7 +13,9 @@ namespace {
 
 const std::vector<ops::Params> kNoStates;
 
-at::Tensor cosine_of(const at::Tensor& positions, const ops::Rotation& rotation) { return ops::make_rotary_table(positions, ops::rotary_frequencies(rotation), at::kDouble).cosine; }
+at::Tensor cosine_of(const at::Tensor& positions, const ops::Rotation& rotation) {
+  return ops::make_rotary_table(positions, ops::rotary_frequencies(rotation), at::kDouble).cosine;
+}
 
 TEST(Pass, MakesOneTableForEachRotationThatDiffers) {
   const ModelInput input{.tokens = at::zeros({2, 5}, at::kLong)};
@@ -30,8 +32,10 @@ TEST(Pass, StartsPositionsAnewAndMasksWhereADocumentBegins) {
   input.document_ids = at::tensor({0, 0, 0, 1}, at::kInt).view({1, 4});
   const ops::Rotation rotation{4, 1e4};
   const Pass pass(input, kNoStates, {rotation}, at::kFloat);
-  EXPECT_TRUE(testing::same_bits(pass.mask(), ops::attention_mask(ops::segment_starts(input.document_ids), {}, at::kFloat)));
-  EXPECT_TRUE(testing::same_bits(pass.rotary(rotation).cosine, cosine_of(at::tensor({0, 1, 2, 0}, at::kLong), rotation).to(at::kFloat)));
+  EXPECT_TRUE(
+      testing::same_bits(pass.mask(), ops::attention_mask(ops::segment_starts(input.document_ids), {}, at::kFloat)));
+  EXPECT_TRUE(testing::same_bits(pass.rotary(rotation).cosine,
+                                 cosine_of(at::tensor({0, 1, 2, 0}, at::kLong), rotation).to(at::kFloat)));
 }
 
 // An id that comes back begins a segment of its own, for positions and mask alike.

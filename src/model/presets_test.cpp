@@ -10,7 +10,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-ModelConfig preset(const std::string& name) { return read_model_config(parse_toml("preset = \"" + name + "\"", "test", "")); }
+ModelConfig preset(const std::string& name) {
+  return read_model_config(parse_toml("preset = \"" + name + "\"", "test", ""));
+}
 
 TEST(Presets, HaveTheirPublishedParameterCounts) {
   struct Row {
@@ -51,14 +53,17 @@ TEST(Presets, TinyModelsAreFlopMatched) {
 }
 
 TEST(Presets, KeysStandAboveThePreset) {
-  const auto config = read_model_config(parse_toml("preset = \"tiny/switch\"\nn_layers = 5\ntop_k = 2\n[router]\nkind = \"sinkhorn\"", "test", ""));
+  const auto config = read_model_config(
+      parse_toml("preset = \"tiny/switch\"\nn_layers = 5\ntop_k = 2\n[router]\nkind = \"sinkhorn\"", "test", ""));
   EXPECT_EQ(config.n_layers, 5);
   EXPECT_EQ(config.top_k, 2);
   EXPECT_EQ(config.n_experts, 8);
   EXPECT_EQ(config.router.find("score"), nullptr);  // another kind replaces the preset's table
-  const auto same_kind = read_model_config(parse_toml("preset = \"tiny/switch\"\n[router]\nrenormalize = true", "test", ""));
+  const auto same_kind =
+      read_model_config(parse_toml("preset = \"tiny/switch\"\n[router]\nrenormalize = true", "test", ""));
   EXPECT_NE(same_kind.router.find("score"), nullptr);  // and a key alone is merged into it
-  const auto other_loss = read_model_config(parse_toml("preset = \"tiny/switch\"\n[balance]\nloss = \"hf\"\ncoefficient = 0.5", "test", ""));
+  const auto other_loss = read_model_config(
+      parse_toml("preset = \"tiny/switch\"\n[balance]\nloss = \"hf\"\ncoefficient = 0.5", "test", ""));
   EXPECT_EQ(other_loss.balance.z_coefficient, 0.0);
   EXPECT_EQ(other_loss.balance.terms.at(0).loss, "hf");
 }

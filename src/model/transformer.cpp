@@ -18,7 +18,8 @@ Transformer::Transformer(ModelConfig config) : config_(std::move(config)), layer
 std::vector<ops::Params> Transformer::initial_router_states(uint64_t seed, const at::Tensor& token_counts) const {
   std::vector<ops::Params> states;
   for (size_t i = 0; i < layers_.size(); ++i)
-    if (const auto* router = layers_[i].ffn->router()) states.push_back(router->initial_state({static_cast<int64_t>(i), seed, token_counts}));
+    if (const auto* router = layers_[i].ffn->router())
+      states.push_back(router->initial_state({static_cast<int64_t>(i), seed, token_counts}));
   return states;
 }
 
@@ -26,7 +27,8 @@ const at::Tensor& Transformer::head(const ops::Params& params) const {
   return params.at(config_.tie_embeddings ? "embedding.weight" : "head.weight");
 }
 
-ModelOutput Transformer::forward(const ops::Params& params, const std::vector<ops::Params>& router_states, const ModelInput& input) const {
+ModelOutput Transformer::forward(const ops::Params& params, const std::vector<ops::Params>& router_states,
+                                 const ModelInput& input) const {
   const auto tensors = params.in_order(names_);
   PartTensors rest(tensors);
   const auto take = [&](size_t n) {

@@ -23,7 +23,8 @@ class Transformer {
  public:
   explicit Transformer(ModelConfig config);
   const ModelConfig& config() const { return config_; }
-  ModelOutput forward(const ops::Params& params, const std::vector<ops::Params>& router_states, const ModelInput& input) const;
+  ModelOutput forward(const ops::Params& params, const std::vector<ops::Params>& router_states,
+                      const ModelInput& input) const;
   const at::Tensor& head(const ops::Params& params) const;  // [V, H]
   const moe::Router* router() const { return router_; }     // of the first MoE layer; nullptr for dense models
   // One for each MoE layer, as a run begins (StateInput).

@@ -25,10 +25,12 @@ struct Losses {
 };
 
 // One step's loss as training puts it together: cross-entropy over the targets, then balance and z.
-Losses losses_of(const Transformer& model, const ops::Params& params, const ModelInput& input, const at::Tensor& targets) {
+Losses losses_of(const Transformer& model, const ops::Params& params, const ModelInput& input,
+                 const at::Tensor& targets) {
   Losses out;
   out.output = model.forward(params, model.initial_router_states(), input);
-  out.cross_entropy = ops::cross_entropy_sum(out.output.hidden, model.head(params), targets.reshape({-1})) / static_cast<double>(targets.numel());
+  out.cross_entropy = ops::cross_entropy_sum(out.output.hidden, model.head(params), targets.reshape({-1})) /
+                      static_cast<double>(targets.numel());
   out.loss = out.cross_entropy;
   if (out.output.routing.empty()) return out;
   out.balance = moe::balance_loss({.loss = "switch"}, {out.output.routing});
@@ -74,11 +76,13 @@ void check_golden(const std::string& file, at::ScalarType dtype, double rtol, do
   const auto params = golden_params(model.config(), golden.inputs.at("parameters"), dtype);
   ModelInput input;
   input.tokens = testing::ids_of(golden.inputs.at("input_ids"));
-  if (const Json* documents = golden.inputs.find("document_ids")) input.document_ids = testing::ids_of(*documents).to(at::kInt);
+  if (const Json* documents = golden.inputs.find("document_ids"))
+    input.document_ids = testing::ids_of(*documents).to(at::kInt);
   const auto got = losses_of(model, params, input, testing::ids_of(golden.inputs.at("target_ids")));
   const auto& need = golden.outputs;
 
-  const auto logits = at::linear(got.output.hidden, model.head(params)).view({input.tokens.size(0), input.tokens.size(1), -1});
+  const auto logits =
+      at::linear(got.output.hidden, model.head(params)).view({input.tokens.size(0), input.tokens.size(1), -1});
   expect_close(logits, testing::tensor_of(need.at("logits")), rtol, atol, "logits");
   check_routing(got.output.routing, need.at("routing"), rtol, atol);
   expect_close(got.loss.item<double>(), need.at("loss").as_double(), rtol, atol, "loss");
@@ -102,15 +106,21 @@ TEST_P(GoldenModel, MatchesInFp32) {
   const auto golden = testing::read_golden(GetParam());
   check_golden(GetParam(), at::kFloat, golden.rtol, golden.atol);
 }
-INSTANTIATE_TEST_SUITE_P(Tiny, GoldenModel, ::testing::Values("tiny_moe.json", "tiny_moe_switch.json", "tiny_dense.json"),
-                         [](const auto& test) { return std::string(test.param).substr(0, std::string(test.param).find('.')); });
+INSTANTIATE_TEST_SUITE_P(Tiny, GoldenModel,
+                         ::testing::Values("tiny_moe.json", "tiny_moe_switch.json", "tiny_dense.json"),
+                         [](const auto& test) {
+                           return std::string(test.param).substr(0, std::string(test.param).find('.'));
+                         });
 
 void check_ten_losses(at::ScalarType dtype, double rtol, double atol) {
   const auto golden = testing::read_golden("ten_losses.json");
   const Transformer model(golden_config(golden.inputs.at("config")));
   const auto params = golden_params(model.config(), golden.inputs.at("parameters"), dtype);
   optim::OptimizerConfig optimizer;
-  read_value(parse_toml("kind = \"adamw\"\nbetas = [0.9, 0.95]\neps = 1e-8\nweight_decay = 0.1\ndecay = \"matrices\"\nclip_norm = 1.0", "golden", ""), "optimizer", optimizer);
+  read_value(parse_toml("kind = \"adamw\"\nbetas = [0.9, 0.95]\neps = 1e-8\nweight_decay = 0.1\ndecay = "
+                        "\"matrices\"\nclip_norm = 1.0",
+                        "golden", ""),
+             "optimizer", optimizer);
   EXPECT_EQ(evenkeel::to_json(optimizer), golden.inputs.at("optimizer"));
   auto state = optim::initial_adam_state(params);
   const auto& batches = golden.inputs.at("batches").as_array();
@@ -123,7 +133,8 @@ void check_ten_losses(at::ScalarType dtype, double rtol, double atol) {
     optim::clip_gradients(gradients, norm, optimizer.clip_norm);
     optim::adamw_update({optimizer, golden.inputs.at("lr").as_double(), {}}, params, gradients, state);
     const auto check = [&](const char* key, double got) {
-      expect_close(got, golden.outputs.at(key).at(step).as_double(), rtol, atol, std::string(key) + " of step " + std::to_string(step));
+      expect_close(got, golden.outputs.at(key).at(step).as_double(), rtol, atol,
+                   std::string(key) + " of step " + std::to_string(step));
     };
     check("loss", losses.loss.item<double>());
     check("cross_entropy", losses.cross_entropy.item<double>());
@@ -134,19 +145,25 @@ void check_ten_losses(at::ScalarType dtype, double rtol, double atol) {
   for (const auto& [name, tensor] : params) {
     const auto& need = golden.outputs.at("final_parameters").at(name);
     const auto wide = tensor.detach().to(at::kDouble);
-    expect_close(wide.sum().item<double>(), need.at("sum").as_double(), rtol, std::max(atol, rtol * 100), name + " sum");
-    expect_close((wide * wide).sum().item<double>(), need.at("sum_of_squares").as_double(), rtol, std::max(atol, rtol * 100), name + " squares");
+    expect_close(wide.sum().item<double>(), need.at("sum").as_double(), rtol, std::max(atol, rtol * 100),
+                 name + " sum");
+    expect_close((wide * wide).sum().item<double>(), need.at("sum_of_squares").as_double(), rtol,
+                 std::max(atol, rtol * 100), name + " squares");
   }
 }
 
-TEST(TenLosses, MatchInFp64) { check_ten_losses(at::kDouble, 1e-9, 1e-11); }  // 12 digits; ten steps of AdamW widen them
+TEST(TenLosses, MatchInFp64) {
+  check_ten_losses(at::kDouble, 1e-9, 1e-11);
+}  // 12 digits; ten steps of AdamW widen them
 TEST(TenLosses, MatchInFp32) {
   const auto golden = testing::read_golden("ten_losses.json");
   check_ten_losses(at::kFloat, golden.rtol, golden.atol);
 }
 
 ModelConfig small_config(const std::string& extra = "") {
-  return read_model_config(parse_toml("vocab_size = 20\nd_model = 8\nn_layers = 2\nn_heads = 2\nn_experts = 4\ntop_k = 2\nd_expert = 6\n" + extra, "m", ""));
+  return read_model_config(parse_toml(
+      "vocab_size = 20\nd_model = 8\nn_layers = 2\nn_heads = 2\nn_experts = 4\ntop_k = 2\nd_expert = 6\n" + extra, "m",
+      ""));
 }
 ModelInput small_input(int64_t B, int64_t S) {
   ModelInput input;
@@ -202,7 +219,8 @@ TEST(Transformer, PassesPaddingSeedAndStepToTheRouter) {
 TEST(Transformer, HasOneStateForEachMoeLayer) {
   EXPECT_EQ(Transformer(small_config()).initial_router_states().size(), 2u);
   EXPECT_EQ(Transformer(small_config("moe_layers = [1]\nd_ff = 4")).initial_router_states().size(), 1u);
-  const Transformer dense(read_model_config(parse_toml("vocab_size = 20\nd_model = 8\nn_layers = 2\nn_heads = 2\nd_ff = 6", "m", "")));
+  const Transformer dense(
+      read_model_config(parse_toml("vocab_size = 20\nd_model = 8\nn_layers = 2\nn_heads = 2\nd_ff = 6", "m", "")));
   EXPECT_EQ(dense.router(), nullptr);
   EXPECT_TRUE(dense.forward(init_params(dense.config(), 1), {}, small_input(1, 3)).routing.empty());
 }

@@ -21,8 +21,10 @@ const std::vector<BalanceLossKind>& balance_loss_kinds() {
   using L = LayerReduction;
   static const std::vector<BalanceLossKind> kinds = {
       // name, source, counts, ÷k, scope, groups, layers, floor
-      {"switch", "Switch Transformer (2101.03961) eq. 4, ÷ k as Megatron does", C::plain, true, S::micro_batch, false, L::sum},
-      {"gshard", "GShard (2006.16668) algorithm 1, times E^2 as Mesh TensorFlow and Lingvo do", C::first, false, S::micro_batch, true, L::sum},
+      {"switch", "Switch Transformer (2101.03961) eq. 4, ÷ k as Megatron does", C::plain, true, S::micro_batch, false,
+       L::sum},
+      {"gshard", "GShard (2006.16668) algorithm 1, times E^2 as Mesh TensorFlow and Lingvo do", C::first, false,
+       S::micro_batch, true, L::sum},
       {"megatron", "Megatron-LM aux_loss", C::plain, true, S::micro_batch, false, L::sum},
       {"megatron_sequence", "Megatron-LM seq_aux_loss", C::plain, true, S::sequence, false, L::sum},
       {"megatron_global", "Megatron-LM global_aux_loss", C::plain, true, S::step, false, L::sum},
@@ -30,7 +32,8 @@ const std::vector<BalanceLossKind>& balance_loss_kinds() {
       {"olmo", "OLMo-core, granularity local_batch", C::actual, true, S::micro_batch, false, L::sum, 1e-7},
       {"olmo_instance", "OLMo-core, granularity instance", C::actual, true, S::sequence, false, L::sum, 1e-7},
       {"hf", "transformers load_balancing_loss_func", C::plain, false, S::micro_batch, false, L::concatenated},
-      {"flaxformer", "flaxformer _load_balancing_loss, averaged as T5X does", C::actual, false, S::micro_batch, true, L::mean},
+      {"flaxformer", "flaxformer _load_balancing_loss, averaged as T5X does", C::actual, false, S::micro_batch, true,
+       L::mean},
       {"deepseek_sequence", "DeepSeek MoEGate, seq_aux = True", C::actual, true, S::sequence, false, L::sum},
       {"deepseek_batch", "DeepSeek MoEGate, seq_aux = False", C::actual, true, S::micro_batch, false, L::sum},
       {"tutel", "Tutel gshard_loss", C::first, false, S::micro_batch, false, L::sum},
@@ -135,8 +138,10 @@ Observed observe(const RoutingDecision& decision, const BalanceLossKind& kind, i
 
 // The counts of the step so far in place of the micro-batch's own: f = assignments / tokens of the step.
 void take_load(Observed& observed, const LayerLoad& load) {
-  if (static_cast<double>(load.n_tokens) < observed.all_tokens) throw std::logic_error("a step's load without its own micro-batch");
-  observed.counts = load.assignments.to(observed.probs.options()) * (observed.all_tokens / static_cast<double>(load.n_tokens));
+  if (static_cast<double>(load.n_tokens) < observed.all_tokens)
+    throw std::logic_error("a step's load without its own micro-batch");
+  observed.counts =
+      load.assignments.to(observed.probs.options()) * (observed.all_tokens / static_cast<double>(load.n_tokens));
 }
 
 std::vector<Observed> concatenated(const std::vector<Observed>& layers) {
@@ -171,7 +176,9 @@ StepLoad count_load(const BalanceTerm& term, const std::vector<RoutingDecision>&
   StepLoad out;
   for (const auto& decision : decisions) {
     const bool has_counts = decision.logits.defined() || counts == Counts::actual || counts == Counts::kept;
-    out.push_back({has_counts ? count_assignments(decision, counts, 1).view({-1}) : at::zeros({decision.n_experts}, at::kLong), token_count(decision)});
+    out.push_back(
+        {has_counts ? count_assignments(decision, counts, 1).view({-1}) : at::zeros({decision.n_experts}, at::kLong),
+         token_count(decision)});
   }
   return out;
 }
@@ -198,7 +205,8 @@ at::Tensor balance_loss(const BalanceTerm& term, const BalanceInput& input) {
   if (kind.layers == LayerReduction::concatenated) layers = concatenated(layers);
   auto total = zero_like(input.decisions);
   for (const auto& observed : layers) total = total + product(observed);
-  return kind.layers == LayerReduction::mean && !layers.empty() ? total / static_cast<double>(input.decisions.size()) : total;
+  return kind.layers == LayerReduction::mean && !layers.empty() ? total / static_cast<double>(input.decisions.size())
+                                                                : total;
 }
 
 at::Tensor BalanceLossKind::compute(const std::vector<RoutingDecision>& decisions) const {

@@ -1,10 +1,11 @@
 // Auxiliary losses on routers. All balance losses of the literature are one formula; what differs is a row of a table.
 //
-//   one layer:  sum over groups g of  (T_g / T) * E / d * sum_e f_ge P_ge     f_ge = n_ge / T_g,  P_ge = mean over g of p_te
+//   one layer:  sum over groups g of  (T_g / T) * E / d * sum_e f_ge P_ge     f_ge = n_ge / T_g,  P_ge = mean over g of
+//   p_te
 //
-// T tokens without padding, T_g of them in group g (so that groups of equal length are averaged); d = k, or 1; n_ge assignments
-// of the group to expert e, without gradient; p the router's scores normalised to sum 1. Uniform routing gives the minimum:
-// 1 where d = k or first choices are counted, k where d = 1. Gradient flows through p alone.
+// T tokens without padding, T_g of them in group g (so that groups of equal length are averaged); d = k, or 1; n_ge
+// assignments of the group to expert e, without gradient; p the router's scores normalised to sum 1. Uniform routing
+// gives the minimum: 1 where d = k or first choices are counted, k where d = 1. Gradient flows through p alone.
 #pragma once
 
 #include <optional>
@@ -22,18 +23,18 @@ namespace evenkeel::moe {
 inline constexpr double kScoreGuard = 1e-20;
 
 // What n_e counts.
-enum class Counts { plain,   // each token's k largest logits, taken afresh: no bias, plan, group limit or drop enters; jitter is in the logits
-                    first,   // its largest logit only
-                    actual,  // the router's assignments, before drops
-                    kept };  // the router's assignments that capacity left
+enum class Counts {
+  plain,   // each token's k largest logits, taken afresh: no bias, plan, group limit or drop enters; jitter is in the
+           // logits
+  first,   // its largest logit only
+  actual,  // the router's assignments, before drops
+  kept
+};  // the router's assignments that capacity left
 
-enum class LayerReduction { sum,
-                            mean,
-                            concatenated };  // f and P over the tokens of all layers, then the product
+enum class LayerReduction { sum, mean, concatenated };  // f and P over the tokens of all layers, then the product
 
 // Of the z-loss over layers.
-enum class ZReduction { sum,
-                        mean };
+enum class ZReduction { sum, mean };
 std::span<const Named<Counts>> names_of(Counts);
 std::span<const Named<LayerReduction>> names_of(LayerReduction);
 std::span<const Named<ZReduction>> names_of(ZReduction);
@@ -48,13 +49,17 @@ struct BalanceTerm {
   static void visit_fields(auto& term, auto&& field) {
     field("loss", term.loss, {"balance loss; a list of tables for several", "", "none"});
     field("coefficient", term.coefficient, "its weight in the loss");
-    field("reduce", term.reduce, "over layers: sum or mean; concatenated where f and P are taken over the tokens of all layers");
-    field("counts", term.counts, "assignments counted: plain (the k largest logits), actual (the router's) or kept (what drops left); first (choices) of losses that are made of them");
+    field("reduce", term.reduce,
+          "over layers: sum or mean; concatenated where f and P are taken over the tokens of all layers");
+    field("counts", term.counts,
+          "assignments counted: plain (the k largest logits), actual (the router's) or kept (what drops left); first "
+          "(choices) of losses that are made of them");
     field("group_size", term.group_size, {"most tokens a group; 0 = the micro-batch", "tokens"});
   }
 };
 struct BalanceConfig {
-  std::vector<BalanceTerm> terms;  // `loss = "switch"` with its keys beside it, or `loss = [{loss, coefficient, ...}, ...]`
+  std::vector<BalanceTerm>
+      terms;  // `loss = "switch"` with its keys beside it, or `loss = [{loss, coefficient, ...}, ...]`
   double z_coefficient = 0.0;
   ZReduction z_reduce = ZReduction::sum;
   std::string where = {};  // of the table, for messages
@@ -63,7 +68,8 @@ struct BalanceConfig {
 void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& out);
 Json to_json(const BalanceConfig& config);  // every key, with the source's value where none was given
 inline std::string type_of(const BalanceConfig&) { return "table"; }
-void list_keys(const BalanceConfig& config, const std::string& path, std::vector<ConfigKey>& out);  // of every loss, with its source's values
+void list_keys(const BalanceConfig& config, const std::string& path,
+               std::vector<ConfigKey>& out);  // of every loss, with its source's values
 
 // One row of the table.
 struct BalanceLossKind {
@@ -94,16 +100,17 @@ void add_load(StepLoad& total, const StepLoad& more);  // an empty total takes `
 
 struct BalanceInput {
   const std::vector<RoutingDecision>& decisions;  // of all MoE layers, one micro-batch
-  // For losses of step scope: f comes from these counts, this micro-batch's included. nullptr: from this micro-batch alone.
+  // For losses of step scope: f comes from these counts, this micro-batch's included. nullptr: from this micro-batch
+  // alone.
   const StepLoad* step_load = nullptr;
 };
-// Scalar in the dtype of the logits, without the coefficient. Zero without tokens. A layer without logits (a router without a
-// matrix) adds nothing. `actual` and `kept` of a router that does not give k experts to every token divide by d and T all the
-// same, so that the minimum is assignments / (T d).
+// Scalar in the dtype of the logits, without the coefficient. Zero without tokens. A layer without logits (a router
+// without a matrix) adds nothing. `actual` and `kept` of a router that does not give k experts to every token divide by
+// d and T all the same, so that the minimum is assignments / (T d).
 at::Tensor balance_loss(const BalanceTerm& term, const BalanceInput& input);
 
-// mean over tokens of (logsumexp_e l_te)^2 (ST-MoE, arXiv 2202.08906, eq. 5), summed or averaged over layers. Padding and layers
-// without logits as above.
+// mean over tokens of (logsumexp_e l_te)^2 (ST-MoE, arXiv 2202.08906, eq. 5), summed or averaged over layers. Padding
+// and layers without logits as above.
 at::Tensor z_loss(const std::vector<RoutingDecision>& decisions, bool mean_over_layers);
 
 }  // namespace evenkeel::moe

@@ -6,8 +6,10 @@ namespace {
 
 constexpr double kDefaultCoefficient = 0.01;  // of a loss that stands alone
 
-constexpr Named<Counts> kCounts[] = {{"plain", Counts::plain}, {"first", Counts::first}, {"actual", Counts::actual}, {"kept", Counts::kept}};
-constexpr Named<LayerReduction> kLayerReductions[] = {{"sum", LayerReduction::sum}, {"mean", LayerReduction::mean}, {"concatenated", LayerReduction::concatenated}};
+constexpr Named<Counts> kCounts[] = {
+    {"plain", Counts::plain}, {"first", Counts::first}, {"actual", Counts::actual}, {"kept", Counts::kept}};
+constexpr Named<LayerReduction> kLayerReductions[] = {
+    {"sum", LayerReduction::sum}, {"mean", LayerReduction::mean}, {"concatenated", LayerReduction::concatenated}};
 constexpr Named<ZReduction> kZReductions[] = {{"sum", ZReduction::sum}, {"mean", ZReduction::mean}};
 
 }  // namespace
@@ -49,22 +51,28 @@ void check_term(const ConfigNode& node, const std::string& path, const BalanceTe
     add_to_list(known, kind.name);
   }
   check_name(is_known, "loss", term.loss, "one of: " + known);
-  require<ConfigError>(term.coefficient >= 0, node.where, ": got ", path, ".coefficient = ", term.coefficient, "; need at least 0");
+  require<ConfigError>(term.coefficient >= 0, node.where, ": got ", path, ".coefficient = ", term.coefficient,
+                       "; need at least 0");
   const auto kind = kind_of({.loss = term.loss});
   const std::string name = "'" + term.loss + "'";
   if (term.reduce) {
     const bool joins_layers = kind.layers == LayerReduction::concatenated;
     check_name((*term.reduce == LayerReduction::concatenated) == joins_layers, "reduce", name_of(*term.reduce),
-               joins_layers ? "concatenated or nothing, since " + name + " joins the tokens of all layers first ('flaxformer' is its form by layers)" : "one of: sum, mean");
+               joins_layers ? "concatenated or nothing, since " + name +
+                                  " joins the tokens of all layers first ('flaxformer' is its form by layers)"
+                            : "one of: sum, mean");
   }
   if (term.counts) {
     const bool counts_first = kind.counts == Counts::first;
-    check_name((*term.counts == Counts::first) == counts_first, "counts", name_of(*term.counts),
-               counts_first ? "first or nothing, since " + name + " counts first choices" : "one of: plain, actual, kept");
+    check_name(
+        (*term.counts == Counts::first) == counts_first, "counts", name_of(*term.counts),
+        counts_first ? "first or nothing, since " + name + " counts first choices" : "one of: plain, actual, kept");
   }
-  require<ConfigError>(term.group_size >= 0, node.where, ": got ", path, ".group_size = ", term.group_size, "; need at least 0");
-  require<ConfigError>(kind.has_groups || term.group_size == 0, node.where, ": got ", path, ".group_size = ", term.group_size,
-                       "; need 0, since ", name, " has no groups (gshard and flaxformer have)");
+  require<ConfigError>(term.group_size >= 0, node.where, ": got ", path, ".group_size = ", term.group_size,
+                       "; need at least 0");
+  require<ConfigError>(kind.has_groups || term.group_size == 0, node.where, ": got ", path,
+                       ".group_size = ", term.group_size, "; need 0, since ", name,
+                       " has no groups (gshard and flaxformer have)");
 }
 
 void read_list(const ConfigNode& list, const std::string& path, std::vector<BalanceTerm>& terms) {
@@ -73,9 +81,11 @@ void read_list(const ConfigNode& list, const std::string& path, std::vector<Bala
     const auto& item = list.list()[i];
     const std::string item_path = path + ".loss[" + std::to_string(i) + "]";
     check_term(item, item_path, terms[i]);
-    require<ConfigError>(item.find("coefficient") != nullptr, item.where, ": got ", item_path, " without a coefficient; need one for each loss of a list");
+    require<ConfigError>(item.find("coefficient") != nullptr, item.where, ": got ", item_path,
+                         " without a coefficient; need one for each loss of a list");
     for (size_t j = 0; j < i; ++j)
-      require<ConfigError>(terms[j].loss != terms[i].loss, item.where, ": got ", item_path, ".loss = '", terms[i].loss, "' a second time; need each loss once");
+      require<ConfigError>(terms[j].loss != terms[i].loss, item.where, ": got ", item_path, ".loss = '", terms[i].loss,
+                           "' a second time; need each loss once");
   }
 }
 
@@ -88,7 +98,8 @@ void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& 
   const bool is_list = loss != nullptr && loss->is_list();
   if (is_list) {
     for (const char* key : {"coefficient", "reduce", "counts", "group_size"})
-      require<ConfigError>(node.find(key) == nullptr, node.where, ": got ", path, ".", key, " beside a list of losses; need it in each table of the list");
+      require<ConfigError>(node.find(key) == nullptr, node.where, ": got ", path, ".", key,
+                           " beside a list of losses; need it in each table of the list");
     read_list(*loss, path, out.terms);
     rest.erase("loss");
   }
@@ -105,7 +116,8 @@ void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& 
   out.where = node.where;
   out.z_coefficient = one.z.z_coefficient;
   out.z_reduce = one.z.z_reduce;
-  require<ConfigError>(out.z_coefficient >= 0, node.where, ": got ", path, ".z_coefficient = ", out.z_coefficient, "; need at least 0");
+  require<ConfigError>(out.z_coefficient >= 0, node.where, ": got ", path, ".z_coefficient = ", out.z_coefficient,
+                       "; need at least 0");
 }
 
 Json to_json(const BalanceConfig& config) {
@@ -126,7 +138,8 @@ Json to_json(const BalanceConfig& config) {
 namespace {
 // The keys of one loss, alone in the table or one of a list.
 std::vector<ConfigKey> keys_of_loss(const BalanceLossKind& kind, const std::string& path, bool in_list) {
-  const BalanceTerm term{.loss = kind.name, .coefficient = kDefaultCoefficient, .reduce = kind.layers, .counts = kind.counts};
+  const BalanceTerm term{
+      .loss = kind.name, .coefficient = kDefaultCoefficient, .reduce = kind.layers, .counts = kind.counts};
   std::vector<ConfigKey> out;
   evenkeel::list_keys<BalanceTerm>(term, path, out);
   std::erase_if(out, [&](const ConfigKey& key) { return !kind.has_groups && key.key.ends_with(".group_size"); });
@@ -145,7 +158,8 @@ void list_keys(const BalanceConfig&, const std::string& path, std::vector<Config
   for (const bool in_list : {false, true}) {
     const std::string of_term = in_list ? path + ".loss[]" : path;
     std::vector<ConfigKey> keys;
-    for (const auto& kind : balance_loss_kinds()) add_keys_of_kind(keys, keys_of_loss(kind, of_term, in_list), kind.name);
+    for (const auto& kind : balance_loss_kinds())
+      add_keys_of_kind(keys, keys_of_loss(kind, of_term, in_list), kind.name);
     name_kinds(keys, join_path(of_term, "loss"));
     out.insert(out.end(), keys.begin(), keys.end());
   }

@@ -23,15 +23,21 @@ using testing::plain_decision;
 BalanceTerm term_of(const std::string& loss, std::optional<Counts> counts = {}, int64_t group_size = 0) {
   return {.loss = loss, .counts = counts, .group_size = group_size};
 }
-double value_of(const BalanceTerm& term, const std::vector<RoutingDecision>& decisions) { return balance_loss(term, {decisions}).item<double>(); }
-double value_of(const std::string& loss, const std::vector<RoutingDecision>& decisions) { return value_of(term_of(loss), decisions); }
+double value_of(const BalanceTerm& term, const std::vector<RoutingDecision>& decisions) {
+  return balance_loss(term, {decisions}).item<double>();
+}
+double value_of(const std::string& loss, const std::vector<RoutingDecision>& decisions) {
+  return value_of(term_of(loss), decisions);
+}
 
 // ---- by hand ----
 
-// Two tokens, two experts, p = (3/4, 1/4) for both: n = (2, 0), P = (3/4, 1/4), so E / (k T) * sum n P = 2 / 2 * 2 * 3/4.
+// Two tokens, two experts, p = (3/4, 1/4) for both: n = (2, 0), P = (3/4, 1/4), so E / (k T) * sum n P = 2 / 2 * 2 *
+// 3/4.
 TEST(BalanceLoss, IsTheNumberDoneByHand) {
   const auto logits = at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}).view({2, 2});
-  for (const auto& kind : balance_loss_kinds()) EXPECT_NEAR(kind.compute({plain_decision(logits, 1)}).item<double>(), 1.5, 1e-6) << kind.name;
+  for (const auto& kind : balance_loss_kinds())
+    EXPECT_NEAR(kind.compute({plain_decision(logits, 1)}).item<double>(), 1.5, 1e-6) << kind.name;
 }
 
 TEST(BalanceLoss, IsEOverKWhenKExpertsTakeAll) {
@@ -49,11 +55,14 @@ TEST(BalanceLoss, IsEOverKWhenKExpertsTakeAll) {
 TEST(BalanceLoss, SequencesAreBalancedOneByOne) {
   const auto logits = at::tensor({50.0, 0.0, 50.0, 0.0, 0.0, 50.0, 0.0, 50.0}, at::kDouble).view({4, 2});
   const auto decision = plain_decision(logits, 1, /*n_sequences=*/2);
-  for (const char* loss : {"switch", "megatron", "olmo", "deepseek_batch", "hf"}) EXPECT_NEAR(value_of(loss, {decision}), 1.0, 1e-12) << loss;
-  for (const char* loss : {"megatron_sequence", "olmo_instance", "deepseek_sequence"}) EXPECT_NEAR(value_of(loss, {decision}), 2.0, 1e-12) << loss;
+  for (const char* loss : {"switch", "megatron", "olmo", "deepseek_batch", "hf"})
+    EXPECT_NEAR(value_of(loss, {decision}), 1.0, 1e-12) << loss;
+  for (const char* loss : {"megatron_sequence", "olmo_instance", "deepseek_sequence"})
+    EXPECT_NEAR(value_of(loss, {decision}), 2.0, 1e-12) << loss;
   EXPECT_NEAR(value_of(term_of("flaxformer", {}, 2), {decision}), 2.0, 1e-12);
   EXPECT_NEAR(value_of(term_of("gshard", {}, 2), {decision}), 2.0, 1e-12);
-  EXPECT_NEAR(value_of(term_of("gshard", {}, 3), {decision}), 2.0, 1e-12);  // 4 tokens in equal groups of at most 3: of 2
+  EXPECT_NEAR(value_of(term_of("gshard", {}, 3), {decision}), 2.0,
+              1e-12);  // 4 tokens in equal groups of at most 3: of 2
   EXPECT_NEAR(value_of(term_of("gshard", {}, 4), {decision}), 1.0, 1e-12);
 }
 
@@ -80,12 +89,13 @@ TEST(BalanceLoss, CountsWhatItsNameSays) {
   EXPECT_NEAR(value_of(term_of("switch", Counts::kept), {decision}), 0.5, 1e-12);  // dropless
 }
 
-// Sigmoids 3/4 and 1/2, so p = (3/5, 2/5); a bias of 1/2 turns both tokens to expert 1. DeepSeek-V3 (2412.19437 eq. 18) counts the choices
-// without it, which expert 0 has; DeepSeek-V2's gate counts the router's.
+// Sigmoids 3/4 and 1/2, so p = (3/5, 2/5); a bias of 1/2 turns both tokens to expert 1. DeepSeek-V3 (2412.19437 eq. 18)
+// counts the choices without it, which expert 0 has; DeepSeek-V2's gate counts the router's.
 TEST(BalanceLoss, OfDeepSeekV3CountsWithoutTheBias) {
   testing::TestedRouter router({"loss_free", ""}, 2, 1);
   router.state.at("bias").copy_(at::tensor({0.0, 0.5}));
-  const auto decision = router.route(router.with_logits(at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2})));
+  const auto decision =
+      router.route(router.with_logits(at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2})));
   EXPECT_NEAR(value_of("deepseek_sequence", {decision}), 2 * 0.4, 1e-12);
   EXPECT_NEAR(value_of(term_of("deepseek_sequence", Counts::plain), {decision}), 2 * 0.6, 1e-12);
 }
@@ -94,7 +104,8 @@ TEST(BalanceLoss, FollowsTheScoreOfTheRouter) {
   auto decision = plain_decision(at::tensor({0.0, -std::log(3.0)}, at::kDouble).view({1, 2}), 1);  // sigmoid: 1/2, 1/4
   decision.score = Score::sigmoid;
   EXPECT_NEAR(value_of("switch", {decision}), 2 * 2.0 / 3, 1e-12);
-  decision.logits = at::tensor({std::log(std::exp(4.0) - 1), std::log(std::exp(1.0) - 1)}, at::kDouble).view({1, 2});  // softplus 4 and 1
+  decision.logits = at::tensor({std::log(std::exp(4.0) - 1), std::log(std::exp(1.0) - 1)}, at::kDouble)
+                        .view({1, 2});  // softplus 4 and 1
   decision.score = Score::sqrtsoftplus;
   EXPECT_NEAR(value_of("switch", {decision}), 2 * 2.0 / 3, 1e-12);
 }
@@ -111,13 +122,18 @@ TEST(BalanceLoss, PutsAFloorUnderScoresWhereItsSourceDoes) {
   EXPECT_NEAR(value_of("megatron", {decision}), 2.0 / 3, 1e-12);  // 1e-20 / (1e-20 + 1e-20 + the guard)
 }
 
-// Expert choice with two tokens and k = 1: expert 0 takes both, expert 1 one. Three assignments, divided by k T = 2 all the same.
+// Expert choice with two tokens and k = 1: expert 0 takes both, expert 1 one. Three assignments, divided by k T = 2 all
+// the same.
 TEST(BalanceLoss, DividesByKAlsoWhereTokensDoNotGetK) {
   auto decision = plain_decision(at::zeros({2, 2}, at::kDouble), 1);
   decision.token_ids = at::tensor({0, 0, 1}, at::kLong);
   decision.expert_ids = at::tensor({0, 1, 0}, at::kLong);
   EXPECT_NEAR(value_of("deepseek_batch", {decision}), 1.5, 1e-12);
-  EXPECT_NEAR(value_of("deepseek_batch", {[&] { decision.is_padding = at::tensor({1, 0}, at::kLong).to(at::kBool); return decision; }()}), 1.0, 1e-12);
+  EXPECT_NEAR(value_of("deepseek_batch", {[&] {
+                         decision.is_padding = at::tensor({1, 0}, at::kLong).to(at::kBool);
+                         return decision;
+                       }()}),
+              1.0, 1e-12);
 }
 
 TEST(BalanceLoss, ALayerWithoutLogitsAddsNothing) {
@@ -137,33 +153,41 @@ TEST(ZLoss, IsTheSquareOfLogEWhenLogitsAreZero) {
   const double one = std::log(4.0) * std::log(4.0);
   EXPECT_NEAR(z_loss({layer, layer}, false).item<double>(), 2 * one, 1e-14);
   EXPECT_NEAR(z_loss({layer, layer}, true).item<double>(), one, 1e-14);
-  EXPECT_NEAR(z_loss({plain_decision(at::zeros({2, 4}) + 1e4, 1)}, false).item<double>(), 1e8, 1e5);  // (1e4 + log 4)^2 in fp32
+  EXPECT_NEAR(z_loss({plain_decision(at::zeros({2, 4}) + 1e4, 1)}, false).item<double>(), 1e8,
+              1e5);  // (1e4 + log 4)^2 in fp32
 }
 
 TEST(ZLoss, GradientIsTheFiniteDifferenceAlsoWithPadding) {
   const auto is_padding = at::tensor({0, 1, 0}, at::kLong).to(at::kBool);
   for (const bool mean : {false, true})
-    testing::expect_gradients([&](const auto& in) { return z_loss({plain_decision(in[0], 1), plain_decision(in[1], 1, 1, is_padding)}, mean); },
-                              {testing::random_tensor({3, 4}, 1), testing::random_tensor({3, 4}, 2)});
+    testing::expect_gradients(
+        [&](const auto& in) {
+          return z_loss({plain_decision(in[0], 1), plain_decision(in[1], 1, 1, is_padding)}, mean);
+        },
+        {testing::random_tensor({3, 4}, 1), testing::random_tensor({3, 4}, 2)});
 }
 
 // ---- the counts of a step ----
 
-StepLoad load_of(const std::vector<int64_t>& assignments, int64_t n_tokens) { return {{at::tensor(assignments, at::kLong), n_tokens}}; }
+StepLoad load_of(const std::vector<int64_t>& assignments, int64_t n_tokens) {
+  return {{at::tensor(assignments, at::kLong), n_tokens}};
+}
 
 // f = (1, 7) / 8 from the step, P = (3/4, 1/4) from the micro-batch.
 TEST(BalanceLoss, OfAStepTakesTheCountsHandedIn) {
   const auto logits = at::tensor({std::log(3.0), 0.0, std::log(3.0), 0.0}, at::kDouble).view({2, 2});
   const std::vector<RoutingDecision> decisions = {plain_decision(logits, 1)};
   const auto load = load_of({1, 7}, 8);
-  EXPECT_NEAR(balance_loss(term_of("megatron_global"), {decisions, &load}).item<double>(), 2 * (1.0 / 8 * 0.75 + 7.0 / 8 * 0.25), 1e-12);
+  EXPECT_NEAR(balance_loss(term_of("megatron_global"), {decisions, &load}).item<double>(),
+              2 * (1.0 / 8 * 0.75 + 7.0 / 8 * 0.25), 1e-12);
   EXPECT_NEAR(balance_loss(term_of("megatron"), {decisions, &load}).item<double>(), 1.5, 1e-12);  // not of its scope
-  const auto without = load_of({1, 0}, 1);                                                        // fewer tokens than the micro-batch has
+  const auto without = load_of({1, 0}, 1);  // fewer tokens than the micro-batch has
   EXPECT_THROW(balance_loss(term_of("megatron_global"), {decisions, &without}), std::logic_error);
 }
 
 TEST(StepLoad, AddsUpByLayer) {
-  const auto first = plain_decision(at::tensor({1.0, 0.0, 0.0, 1.0}).view({2, 2}), 1), second = plain_decision(at::tensor({1.0, 0.0}).view({1, 2}), 2);
+  const auto first = plain_decision(at::tensor({1.0, 0.0, 0.0, 1.0}).view({2, 2}), 1),
+             second = plain_decision(at::tensor({1.0, 0.0}).view({1, 2}), 2);
   StepLoad total;
   add_load(total, count_load(term_of("megatron_global"), {first, first}));
   const StepLoad before = total;
@@ -188,10 +212,12 @@ TEST(BalanceLoss, MatchesThePublishedNumbers) {
     const auto& need = golden.outputs.at("k" + std::to_string(k));
     EXPECT_EQ(need.size(), balance_loss_kinds().size());
     for (const auto& kind : balance_loss_kinds())
-      expect_close(kind.compute({plain_decision(logits, k)}).item<double>(), need.at(kind.name).as_double(), golden.rtol, golden.atol, kind.name);
+      expect_close(kind.compute({plain_decision(logits, k)}).item<double>(), need.at(kind.name).as_double(),
+                   golden.rtol, golden.atol, kind.name);
   }
   const auto z = testing::read_golden("balance_losses_paper.json");
-  expect_close(z_loss({plain_decision(logits, 1)}, false).item<double>(), z.outputs.at("z").as_double(), z.rtol, z.atol, "z");
+  expect_close(z_loss({plain_decision(logits, 1)}, false).item<double>(), z.outputs.at("z").as_double(), z.rtol, z.atol,
+               "z");
 }
 
 std::vector<at::Tensor> tensors_of(const Json& json, at::ScalarType dtype) {
@@ -212,7 +238,8 @@ TEST(BalanceLoss, MatchesTheFirstGoldenFile) {
   };
   const auto check = [&](const std::string& name, const testing::ScalarFunction& loss) {
     const auto& need = golden.outputs.at("losses").at(name);
-    expect_close(loss(layers).item<double>(), need.at("value").as_double(), 1e-11, 1e-14, name);  // 12 digits are written
+    expect_close(loss(layers).item<double>(), need.at("value").as_double(), 1e-11, 1e-14,
+                 name);  // 12 digits are written
     const auto gradients = testing::gradients_of(loss, layers), wanted = tensors_of(need.at("gradients"), at::kDouble);
     for (size_t i = 0; i < layers.size(); ++i) expect_close(gradients[i], wanted[i], 1e-11, 1e-14, name + " gradient");
   };
@@ -225,17 +252,21 @@ TEST(BalanceLoss, MatchesTheFirstGoldenFile) {
 BalanceTerm read_term(const Json& json) {
   BalanceTerm term;
   term.loss = json.at("loss").as_string();
-  if (const Json* reduce = json.find("reduce")) evenkeel::read_value(config_from_json(*reduce, "golden"), "reduce", term.reduce.emplace());
-  if (const Json* counts = json.find("counts")) evenkeel::read_value(config_from_json(*counts, "golden"), "counts", term.counts.emplace());
+  if (const Json* reduce = json.find("reduce"))
+    evenkeel::read_value(config_from_json(*reduce, "golden"), "reduce", term.reduce.emplace());
+  if (const Json* counts = json.find("counts"))
+    evenkeel::read_value(config_from_json(*counts, "golden"), "counts", term.counts.emplace());
   if (const Json* group_size = json.find("group_size")) term.group_size = group_size->as_int();
   return term;
 }
 
-Score score_of(const std::string& name) { return name == "softmax" ? Score::softmax : name == "sigmoid" ? Score::sigmoid
-                                                                                                        : Score::sqrtsoftplus; }
+Score score_of(const std::string& name) {
+  return name == "softmax" ? Score::softmax : name == "sigmoid" ? Score::sigmoid : Score::sqrtsoftplus;
+}
 
 // The layers of one micro-batch of a case, with these logits.
-std::vector<RoutingDecision> golden_decisions(const Json& test_case, const Json& batch, const std::vector<at::Tensor>& logits) {
+std::vector<RoutingDecision> golden_decisions(const Json& test_case, const Json& batch,
+                                              const std::vector<at::Tensor>& logits) {
   std::vector<RoutingDecision> out;
   for (size_t i = 0; i < logits.size(); ++i) {
     const auto& layer = batch.at("layers").as_array()[i];
@@ -257,11 +288,13 @@ std::vector<RoutingDecision> golden_decisions(const Json& test_case, const Json&
 }
 std::vector<at::Tensor> logits_of(const Json& batch, at::ScalarType dtype) {
   std::vector<at::Tensor> out;
-  for (const auto& layer : batch.at("layers").as_array()) out.push_back(testing::tensor_of(layer.at("logits")).to(dtype));
+  for (const auto& layer : batch.at("layers").as_array())
+    out.push_back(testing::tensor_of(layer.at("logits")).to(dtype));
   return out;
 }
 
-void check_golden_case(const Json& test_case, const BalanceTerm& term, const Json& need, at::ScalarType dtype, double rtol, double atol) {
+void check_golden_case(const Json& test_case, const BalanceTerm& term, const Json& need, at::ScalarType dtype,
+                       double rtol, double atol) {
   const std::string what = test_case.at("name").as_string() + " " + evenkeel::to_json(term).dump();
   StepLoad load;
   const auto& batches = test_case.at("micro_batches").as_array();
@@ -273,14 +306,17 @@ void check_golden_case(const Json& test_case, const BalanceTerm& term, const Jso
     EXPECT_EQ(value.scalar_type(), dtype);
     expect_close(value.item<double>(), need.at("values").as_array()[i].as_double(), rtol, atol, what);
     if (i + 1 < batches.size()) continue;
-    const auto loss = [&](const auto& in) { return balance_loss(term, {golden_decisions(test_case, batches[i], in), &load}); };
+    const auto loss = [&](const auto& in) {
+      return balance_loss(term, {golden_decisions(test_case, batches[i], in), &load});
+    };
     const auto gradients = testing::gradients_of(loss, logits), wanted = tensors_of(need.at("gradient"), at::kDouble);
-    for (size_t layer = 0; layer < logits.size(); ++layer) expect_close(gradients[layer], wanted[layer], rtol, atol, what + " gradient");
+    for (size_t layer = 0; layer < logits.size(); ++layer)
+      expect_close(gradients[layer], wanted[layer], rtol, atol, what + " gradient");
   }
 }
 
-// Every loss as its source writes it, over three micro-batches, two layers and two sequences, with choices that are not the
-// plain ones, drops, padding and all scores; and the changes that a recipe can make.
+// Every loss as its source writes it, over three micro-batches, two layers and two sequences, with choices that are not
+// the plain ones, drops, padding and all scores; and the changes that a recipe can make.
 TEST(BalanceLoss, MatchesTheGoldenTable) {
   const auto golden = testing::read_golden("balance_table.json");
   const auto& terms = golden.inputs.at("terms").as_array();
@@ -302,7 +338,8 @@ TEST(BalanceParity, AgreesWithTheLibrariesThatTheLossesAreNamedAfter) {
   const double rtol = file.at("rtol").as_double(), atol = file.at("atol").as_double();
   EXPECT_GT(file.at("checks").size(), 0u);
   for (const auto& check : file.at("checks").as_array())
-    for (const auto dtype : {at::kFloat, at::kDouble}) check_golden_case(check.at("case"), read_term(check.at("term")), check.at("need"), dtype, rtol, atol);
+    for (const auto dtype : {at::kFloat, at::kDouble})
+      check_golden_case(check.at("case"), read_term(check.at("term")), check.at("need"), dtype, rtol, atol);
 }
 
 }  // namespace

@@ -38,19 +38,22 @@ int64_t flaxformer_group_size(int64_t n_tokens, int64_t group_size, int64_t n_ex
 }
 
 // Cuts the tokens of one scope.
-void add_groups(const CapacityConfig& config, int64_t n_experts, std::span<const int64_t> tokens, std::vector<Group>& groups) {
+void add_groups(const CapacityConfig& config, int64_t n_experts, std::span<const int64_t> tokens,
+                std::vector<Group>& groups) {
   const auto n = static_cast<int64_t>(tokens.size());
   if (n == 0) return;
   const bool is_flaxformer = config.grouping == Grouping::flaxformer;
-  const int64_t size = is_flaxformer ? flaxformer_group_size(n, config.group_size, n_experts) : config.group_size > 0 ? config.group_size
-                                                                                                                      : n;
+  const int64_t size = is_flaxformer           ? flaxformer_group_size(n, config.group_size, n_experts)
+                       : config.group_size > 0 ? config.group_size
+                                               : n;
   for (int64_t begin = 0; begin < n; begin += size) {
     const auto part = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(std::min(size, n - begin)));
     groups.push_back({{part.begin(), part.end()}, begin, is_flaxformer ? size : static_cast<int64_t>(part.size())});
   }
 }
 
-std::vector<Group> make_groups(const CapacityConfig& config, const RouterInput& input, const RoutingDecision& decision) {
+std::vector<Group> make_groups(const CapacityConfig& config, const RouterInput& input,
+                               const RoutingDecision& decision) {
   const auto padding = input.is_padding.defined() ? input.is_padding.cpu().contiguous() : at::Tensor();
   const bool* is_padding = padding.defined() ? padding.const_data_ptr<bool>() : nullptr;
   const int64_t n_scopes = input.mode == Mode::eval ? std::max<int64_t>(input.n_sequences, 1) : 1;
@@ -71,7 +74,8 @@ std::vector<Group> make_groups(const CapacityConfig& config, const RouterInput& 
 at::Tensor best_scores(const RoutingDecision& decision) {
   if (!decision.logits.defined()) return decision.weights.detach().view({-1, decision.top_k}).select(1, 0);
   const auto logits = decision.logits.detach();
-  return decision.score == Score::softmax ? at::softmax(logits, 1).amax(1) : logits.amax(1);  // the other scores rise with the logit
+  return decision.score == Score::softmax ? at::softmax(logits, 1).amax(1)
+                                          : logits.amax(1);  // the other scores rise with the logit
 }
 
 // Puts assignments in the order in which experts take them. Assignment a is choice a % K of token a / K.
@@ -82,7 +86,8 @@ class PriorityOrder {
     if (priority == Priority::best_first) values_ = best_scores(decision);
     if (priority == Priority::probs) values_ = decision.weights.detach();
     if (values_.defined()) values_ = values_.to(at::kDouble).cpu().contiguous();
-    if (priority == Priority::random && input.mode == Mode::eval && input.token_ids.defined()) token_ids_ = input.token_ids.cpu().contiguous();
+    if (priority == Priority::random && input.mode == Mode::eval && input.token_ids.defined())
+      token_ids_ = input.token_ids.cpu().contiguous();
   }
 
   std::vector<int64_t> operator()(const Group& group) const {
@@ -108,8 +113,8 @@ class PriorityOrder {
     std::stable_sort(ids.begin(), ids.end(), [&](int64_t left, int64_t right) { return value[left] > value[right]; });
   }
 
-  // Ascending by a hash of (seed, place of the token in its scope, choice); at evaluation, where the seed is the same for every
-  // sequence, of the token's id too: else the same places were served first in each.
+  // Ascending by a hash of (seed, place of the token in its scope, choice); at evaluation, where the seed is the same
+  // for every sequence, of the token's id too: else the same places were served first in each.
   void shuffle(const Group& group, std::vector<int64_t>& order) const {
     std::vector<std::pair<uint64_t, int64_t>> keyed;
     keyed.reserve(order.size());
@@ -117,7 +122,8 @@ class PriorityOrder {
     const int64_t* id = token_ids_.defined() ? token_ids_.const_data_ptr<int64_t>() : nullptr;
     for (size_t i = 0; i < order.size(); ++i) {
       const uint64_t place = combine_bits(seed_, first + i);
-      keyed.emplace_back(id == nullptr ? place : combine_bits(place, static_cast<uint64_t>(id[order[i] / n_choices_])), order[i]);
+      keyed.emplace_back(id == nullptr ? place : combine_bits(place, static_cast<uint64_t>(id[order[i] / n_choices_])),
+                         order[i]);
     }
     std::sort(keyed.begin(), keyed.end());
     for (size_t i = 0; i < order.size(); ++i) order[i] = keyed[i].second;
@@ -132,7 +138,8 @@ class PriorityOrder {
 
 // The experts of the assignments, readable by index.
 struct ExpertIds {
-  explicit ExpertIds(const RoutingDecision& decision) : on_cpu(decision.expert_ids.cpu().contiguous()), expert(on_cpu.const_data_ptr<int64_t>()) {}
+  explicit ExpertIds(const RoutingDecision& decision)
+      : on_cpu(decision.expert_ids.cpu().contiguous()), expert(on_cpu.const_data_ptr<int64_t>()) {}
   at::Tensor on_cpu;
   const int64_t* expert;
   int64_t operator[](int64_t assignment) const { return expert[assignment]; }
@@ -143,13 +150,16 @@ int64_t largest_load(const Group& group, const ExpertIds& expert_ids, const Rout
   std::vector<int64_t> load(static_cast<size_t>(decision.n_experts), 0);
   int64_t most = 0;
   for (const int64_t token : group.tokens)
-    for (int64_t a = token * decision.top_k; a < (token + 1) * decision.top_k; ++a) most = std::max(most, ++load[static_cast<size_t>(expert_ids[a])]);
+    for (int64_t a = token * decision.top_k; a < (token + 1) * decision.top_k; ++a)
+      most = std::max(most, ++load[static_cast<size_t>(expert_ids[a])]);
   return most;
 }
 
-int64_t capacity_of(const CapacityConfig& config, Mode mode, const Group& group, const ExpertIds& expert_ids, const RoutingDecision& decision) {
+int64_t capacity_of(const CapacityConfig& config, Mode mode, const Group& group, const ExpertIds& expert_ids,
+                    const RoutingDecision& decision) {
   const auto limit = expert_capacity(config, mode, group.n_tokens, shape_of(decision));
-  const bool as_needed = config.rounding == Rounding::floor_of_ceil && (mode == Mode::train ? config.factor_train : config.factor_eval) < 0;
+  const bool as_needed = config.rounding == Rounding::floor_of_ceil &&
+                         (mode == Mode::train ? config.factor_train : config.factor_eval) < 0;
   if (limit && !as_needed) return *limit;
   const int64_t most = largest_load(group, expert_ids, decision);
   return limit ? std::min(*limit, most) : most;
@@ -158,7 +168,8 @@ int64_t capacity_of(const CapacityConfig& config, Mode mode, const Group& group,
 // weights [N] divided by their sum over each token.
 at::Tensor normalized(const at::Tensor& weights, int64_t top_k) {
   if (top_k == 1) return weights;
-  const double epsilon = weights.scalar_type() == at::kDouble ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+  const double epsilon = weights.scalar_type() == at::kDouble ? std::numeric_limits<double>::epsilon()
+                                                              : std::numeric_limits<float>::epsilon();
   const auto by_token = weights.view({-1, top_k});
   return (by_token / by_token.sum(1, /*keepdim=*/true).clamp_min(epsilon)).view({-1});
 }
@@ -167,7 +178,8 @@ at::Tensor normalized(const at::Tensor& weights, int64_t top_k) {
 
 void apply_capacity(const CapacityConfig& config, const RouterInput& input, RoutingDecision& decision) {
   if (config.is_dropless()) return;
-  if (decision.expert_ids.size(0) != decision.n_tokens * decision.top_k) throw std::logic_error("capacity without k experts a token");
+  if (decision.expert_ids.size(0) != decision.n_tokens * decision.top_k)
+    throw std::logic_error("capacity without k experts a token");
   if (config.renormalize == Renormalize::before) decision.weights = normalized(decision.weights, decision.top_k);
 
   const ExpertIds expert_ids(decision);
@@ -194,7 +206,8 @@ struct PaddingRows {
   std::vector<int64_t> tokens, experts;
 };
 
-void add_padding_rows(const Group& group, int64_t capacity, const std::vector<int64_t>& kept, const ExpertIds& expert_ids, const RoutingDecision& decision, PaddingRows& rows) {
+void add_padding_rows(const Group& group, int64_t capacity, const std::vector<int64_t>& kept,
+                      const ExpertIds& expert_ids, const RoutingDecision& decision, PaddingRows& rows) {
   const auto n_tokens = static_cast<int64_t>(group.tokens.size());
   for (int64_t expert = 0; expert < decision.n_experts; ++expert) {
     int64_t missing = std::min(capacity, n_tokens) - kept[static_cast<size_t>(expert)];
@@ -217,8 +230,10 @@ PaddingRows padding_rows(const CapacityConfig& config, const RouterInput& input,
   for (const auto& group : make_groups(config, input, decision)) {
     kept.assign(static_cast<size_t>(decision.n_experts), 0);
     for (const int64_t token : group.tokens)
-      for (int64_t a = token * decision.top_k; a < (token + 1) * decision.top_k; ++a) kept[static_cast<size_t>(expert_ids[a])] += is_dropped[a] ? 0 : 1;
-    add_padding_rows(group, capacity_of(config, input.mode, group, expert_ids, decision), kept, expert_ids, decision, rows);
+      for (int64_t a = token * decision.top_k; a < (token + 1) * decision.top_k; ++a)
+        kept[static_cast<size_t>(expert_ids[a])] += is_dropped[a] ? 0 : 1;
+    add_padding_rows(group, capacity_of(config, input.mode, group, expert_ids, decision), kept, expert_ids, decision,
+                     rows);
   }
   return rows;
 }

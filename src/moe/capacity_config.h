@@ -27,9 +27,9 @@ enum class Rounding {
 enum class Priority {
   position,       // the earlier token, whichever choice the expert is of it
   first_choices,  // all first choices by position, then all second choices, ...
-  best_first,     // the same, with the tokens ordered by their largest score (batch prioritised routing, arXiv 2106.05974)
-  probs,          // the larger weight
-  random          // a random order of each expert's assignments
+  best_first,  // the same, with the tokens ordered by their largest score (batch prioritised routing, arXiv 2106.05974)
+  probs,       // the larger weight
+  random       // a random order of each expert's assignments
 };
 
 enum class Grouping {
@@ -38,9 +38,11 @@ enum class Grouping {
 };
 
 // Whether the weights of a token are divided by their sum (at least the dtype's epsilon); nothing at k = 1.
-enum class Renormalize { none,
-                         before,   // before drops, over the k experts (Tutel)
-                         after };  // after drops, over those that are left (DeepSpeed)
+enum class Renormalize {
+  none,
+  before,  // before drops, over the k experts (Tutel)
+  after
+};  // after drops, over those that are left (DeepSpeed)
 
 struct CapacityConfig {
   std::string rule = "none";  // a name of capacity_rules(); none: dropless
@@ -56,13 +58,16 @@ struct CapacityConfig {
   Renormalize renormalize = Renormalize::none;
 
   static void visit_fields(auto& config, auto&& field) {
-    field("rule", config.rule, {"none, or the published rule that the other keys start from", "", "required in the table"});
-    field("factor_train", config.factor_train, {"capacity over the even share of the tokens, in training", "even shares"});
+    field("rule", config.rule,
+          {"none, or the published rule that the other keys start from", "", "required in the table"});
+    field("factor_train", config.factor_train,
+          {"capacity over the even share of the tokens, in training", "even shares"});
     field("factor_eval", config.factor_eval, {"the same in evaluation", "even shares"});
     field("minimum", config.minimum, {"least capacity", "assignments"});
     field("rounding", config.rounding, "ceil, ceil_fp32, floor, half_even, floor_to_even or floor_of_ceil");
     field("times_k", config.times_k, "the even share is that of the k T assignments, not of the T tokens");
-    field("group_size", config.group_size, {"tokens that share a capacity; 0 = all of the micro-batch (evaluation: of the sequence)", "tokens"});
+    field("group_size", config.group_size,
+          {"tokens that share a capacity; 0 = all of the micro-batch (evaluation: of the sequence)", "tokens"});
     field("grouping", config.grouping, "cut or flaxformer");
     field("priority", config.priority, "position, first_choices, best_first, probs or random");
     field("pad", config.pad, "every expert runs exactly its capacity, with rows of weight 0");
@@ -74,8 +79,9 @@ struct CapacityConfig {
 // The rule's preset with the keys of `node` above it; an empty table is dropless. ConfigError for keys without a
 // rule, unknown names and values outside their range.
 void read_value(const ConfigNode& node, const std::string& path, CapacityConfig& out);
-Json to_json(const CapacityConfig& config);                                                          // every key; reads back to the same
-void list_keys(const CapacityConfig& config, const std::string& path, std::vector<ConfigKey>& out);  // of every rule, with its defaults
+Json to_json(const CapacityConfig& config);  // every key; reads back to the same
+void list_keys(const CapacityConfig& config, const std::string& path,
+               std::vector<ConfigKey>& out);  // of every rule, with its defaults
 
 std::span<const Named<Rounding>> names_of(Rounding);
 std::span<const Named<Priority>> names_of(Priority);
@@ -95,10 +101,12 @@ CapacityConfig capacity_rule(const std::string& name, const std::string& where);
 
 // ConfigError "WHERE: ..." when the model cannot have this capacity: a router that gives no k experts to each
 // token, or padding to more rows than there are tokens.
-void check_capacity(const CapacityConfig& config, const RouterShape& shape, const RouterTraits& router, const std::string& where);
+void check_capacity(const CapacityConfig& config, const RouterShape& shape, const RouterTraits& router,
+                    const std::string& where);
 
 // Assignments that an expert takes of a group of n_tokens; nothing: as many as choose it.
-std::optional<int64_t> expert_capacity(const CapacityConfig& config, Mode mode, int64_t n_tokens, const RouterShape& shape);
+std::optional<int64_t> expert_capacity(const CapacityConfig& config, Mode mode, int64_t n_tokens,
+                                       const RouterShape& shape);
 
 // What holds for a rule; tests/contract searches for counterexamples of each.
 struct CapacityTraits {

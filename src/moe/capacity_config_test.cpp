@@ -25,11 +25,13 @@ TEST(CapacityConfig, IsDroplessWithoutATableOrWithRuleNone) {
   EXPECT_TRUE(read("").is_dropless());
   EXPECT_TRUE(read("rule = \"none\"").is_dropless());
   EXPECT_EQ(to_json(CapacityConfig{}).dump(), R"({"rule":"none"})");
-  EXPECT_THAT(message_for("rule = \"none\"\nfactor_train = 1.0"), HasSubstr("c.toml:2:1: got model.capacity.factor_train with model.capacity.rule = \"none\""));
+  EXPECT_THAT(message_for("rule = \"none\"\nfactor_train = 1.0"),
+              HasSubstr("c.toml:2:1: got model.capacity.factor_train with model.capacity.rule = \"none\""));
 }
 
 TEST(CapacityConfig, ARuleIsAPresetThatKeysOverride) {
-  const auto plain = read("rule = \"switch\""), changed = read("rule = \"switch\"\nfactor_train = 1\npriority = \"probs\"\nrenormalize = \"after\"");
+  const auto plain = read("rule = \"switch\""),
+             changed = read("rule = \"switch\"\nfactor_train = 1\npriority = \"probs\"\nrenormalize = \"after\"");
   EXPECT_EQ(plain, capacity_rule("switch", ""));
   EXPECT_EQ(plain.factor_train, 1.25);
   EXPECT_EQ(changed.factor_train, 1.0);
@@ -58,7 +60,8 @@ TEST(CapacityConfig, EveryRuleReadsBackWhatItWrites) {
 TEST(CapacityConfig, KeysWithoutARuleAreAnError) {
   EXPECT_THAT(message_for("factor_train = 1.5"), HasSubstr("got model.capacity without a rule; need rule ="));
   EXPECT_THAT(message_for("factor_trian = 1.5"), HasSubstr("did you mean 'factor_train'"));
-  EXPECT_THAT(message_for("rule = \"swich\""), HasSubstr("c.toml:1:1: got model.capacity.rule = 'swich'; need one of: none, megatron-probs"));
+  EXPECT_THAT(message_for("rule = \"swich\""),
+              HasSubstr("c.toml:1:1: got model.capacity.rule = 'swich'; need one of: none, megatron-probs"));
   EXPECT_THAT(message_for("rule = \"swich\""), HasSubstr("did you mean 'switch'"));
   EXPECT_THAT(message_for("rule = 1"), HasSubstr("model.capacity.rule"));
   const auto number = parse_toml("c = 1.25", "c", "");
@@ -67,9 +70,12 @@ TEST(CapacityConfig, KeysWithoutARuleAreAnError) {
 }
 
 TEST(CapacityConfig, RefusesValuesOutsideTheirRange) {
-  const auto with = [](const std::string& rule, const std::string& line) { return message_for("rule = \"" + rule + "\"\n" + line); };
+  const auto with = [](const std::string& rule, const std::string& line) {
+    return message_for("rule = \"" + rule + "\"\n" + line);
+  };
   for (const auto* key : {"factor_train", "factor_eval"}) {
-    EXPECT_THAT(with("switch", std::string(key) + " = 0.0"), HasSubstr("c.toml:2:1: got model.capacity." + std::string(key) + " = 0; need more than 0"));
+    EXPECT_THAT(with("switch", std::string(key) + " = 0.0"),
+                HasSubstr("c.toml:2:1: got model.capacity." + std::string(key) + " = 0; need more than 0"));
     EXPECT_THAT(with("switch", std::string(key) + " = -1.0"), HasSubstr("more than 0"));
     EXPECT_THAT(with("switch", std::string(key) + " = nan"), HasSubstr("need"));
     EXPECT_THAT(with("switch", std::string(key) + " = inf"), HasSubstr("need"));
@@ -79,25 +85,37 @@ TEST(CapacityConfig, RefusesValuesOutsideTheirRange) {
     EXPECT_EQ(read("rule = \"tutel\"\n" + std::string(key) + " = -1.5").rule, "tutel");
   }
   EXPECT_THAT(with("switch", "minimum = -1"), HasSubstr("got model.capacity.minimum = -1; need 0 or more"));
-  EXPECT_THAT(with("switch", "group_size = -1"), HasSubstr("got model.capacity.group_size = -1; need 0 (no groups) or more"));
-  EXPECT_THAT(with("openmoe", "group_size = 0"), HasSubstr("need at least 1 with model.capacity.grouping = \"flaxformer\""));
-  EXPECT_THAT(with("switch", "rounding = \"up\""), HasSubstr("need one of: ceil, ceil_fp32, floor, half_even, floor_to_even, floor_of_ceil"));
-  EXPECT_THAT(with("switch", "priority = \"first\""), HasSubstr("need one of: position, first_choices, best_first, probs, random"));
+  EXPECT_THAT(with("switch", "group_size = -1"),
+              HasSubstr("got model.capacity.group_size = -1; need 0 (no groups) or more"));
+  EXPECT_THAT(with("openmoe", "group_size = 0"),
+              HasSubstr("need at least 1 with model.capacity.grouping = \"flaxformer\""));
+  EXPECT_THAT(with("switch", "rounding = \"up\""),
+              HasSubstr("need one of: ceil, ceil_fp32, floor, half_even, floor_to_even, floor_of_ceil"));
+  EXPECT_THAT(with("switch", "priority = \"first\""),
+              HasSubstr("need one of: position, first_choices, best_first, probs, random"));
   EXPECT_THAT(with("switch", "grouping = \"even\""), HasSubstr("need one of: cut, flaxformer"));
-  for (const auto* value : {"true", "\"yes\"", "1"}) EXPECT_THAT(with("switch", std::string("renormalize = ") + value), HasSubstr("need false, \"before\" or \"after\""));
+  for (const auto* value : {"true", "\"yes\"", "1"})
+    EXPECT_THAT(with("switch", std::string("renormalize = ") + value),
+                HasSubstr("need false, \"before\" or \"after\""));
   EXPECT_EQ(read("rule = \"tutel\"\nrenormalize = false").renormalize, Renormalize::none);
 }
 
 TEST(CapacityConfig, RefusesModelsThatCannotHaveIt) {
-  const auto check = [](const std::string& toml, RouterTraits traits) { check_capacity(read(toml), {4, 2, 0}, traits, "here"); };
+  const auto check = [](const std::string& toml, RouterTraits traits) {
+    check_capacity(read(toml), {4, 2, 0}, traits, "here");
+  };
   RouterTraits varying;
   varying.exactly_k = false;
   check("", varying);  // dropless suits every router
   check("rule = \"switch\"", {});
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { check("rule = \"switch\"", varying); }), HasSubstr("here: got model.capacity.rule = 'switch' with a router that does not give every token 2 experts"));
+  EXPECT_THAT(
+      testing::message_of<ConfigError>([&] { check("rule = \"switch\"", varying); }),
+      HasSubstr("here: got model.capacity.rule = 'switch' with a router that does not give every token 2 experts"));
   check("rule = \"megatron-probs\"\npad = true\nfactor_train = 2.0\nfactor_eval = 2.0", {});  // C = T
   const std::string more_rows_than_tokens = "rule = \"megatron-probs\"\npad = true\nfactor_eval = 2.5";
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { check(more_rows_than_tokens, {}); }), HasSubstr("got model.capacity.pad with a factor of 2.5, which is more rows an expert than there are tokens; need at most 2"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { check(more_rows_than_tokens, {}); }),
+              HasSubstr("got model.capacity.pad with a factor of 2.5, which is more rows an expert than there are "
+                        "tokens; need at most 2"));
   check(more_rows_than_tokens + "\ntimes_k = false", {});
 }
 

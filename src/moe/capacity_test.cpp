@@ -27,7 +27,8 @@ RouterInput with_logits(const at::Tensor& logits, Mode mode = Mode::train, int64
   input.mode = mode;
   return input;
 }
-RoutingDecision routed(const RouterInput& input, int64_t top_k, const CapacityConfig& config, const std::string& router = "") {
+RoutingDecision routed(const RouterInput& input, int64_t top_k, const CapacityConfig& config,
+                       const std::string& router = "") {
   auto decision = make_router({input.hidden.size(1), top_k, 0}, parse_toml(router, "r", ""))->route(input);
   apply_capacity(config, input, decision);
   return decision;
@@ -43,11 +44,16 @@ CapacityConfig config_of(const std::string& toml) {
   return out;
 }
 // Four tokens, three experts, k = 2. Choices: 0 1, 1 0, 0 1, 0 2; assignments 0 .. 7 in that order.
-at::Tensor four_tokens() { return at::tensor({1.0, 0.5, 0.0, 0.5, 1.5, 0.0, 2.0, 0.5, 0.0, 3.0, 0.0, 1.0}, at::kDouble).view({4, 3}); }
+at::Tensor four_tokens() {
+  return at::tensor({1.0, 0.5, 0.0, 0.5, 1.5, 0.0, 2.0, 0.5, 0.0, 3.0, 0.0, 1.0}, at::kDouble).view({4, 3});
+}
 // Two assignments an expert, in whatever group.
-CapacityConfig two_each(Priority priority) { return {.rule = "megatron-position", .factor_train = 1e-3, .factor_eval = 1e-3, .minimum = 2, .priority = priority}; }
+CapacityConfig two_each(Priority priority) {
+  return {.rule = "megatron-position", .factor_train = 1e-3, .factor_eval = 1e-3, .minimum = 2, .priority = priority};
+}
 
-void check_against(const Json& want, const testing::Golden& golden, const RoutingDecision& got, const RoutingDecision& dropless) {
+void check_against(const Json& want, const testing::Golden& golden, const RoutingDecision& got,
+                   const RoutingDecision& dropless) {
   EXPECT_EQ(got.capacity, want.at("capacity").as_int());
   EXPECT_EQ(dropped_of(got), testing::integers_of(want.at("dropped")));
   const auto kept = got.dropped.logical_not().to(got.weights.scalar_type());
@@ -64,25 +70,32 @@ TEST(Capacity, EveryRuleDropsWhatItsSourceDrops) {
     std::string overrides;
     for (const auto& [key, value] : item.at("options").as_object()) overrides += key + " = " + value.dump() + "\n";
     const int64_t E = item.at("n_experts").as_int(), k = item.at("top_k").as_int();
-    const auto logits = item.at("logits").size() > 0 ? testing::tensor_of(item.at("logits")) : at::zeros({0, E}, at::kDouble);
+    const auto logits =
+        item.at("logits").size() > 0 ? testing::tensor_of(item.at("logits")) : at::zeros({0, E}, at::kDouble);
     for (const auto& [rule, modes] : golden.outputs.at("drops").at(item.at("name").as_string()).as_object())
       for (const auto& [mode, want] : modes.as_object())
         for (const auto dtype : {at::kFloat, at::kDouble}) {
-          SCOPED_TRACE(item.at("name").as_string() + " " + rule + " " + mode + (dtype == at::kFloat ? " fp32" : " fp64"));
-          auto input = with_logits(logits.to(dtype), mode == "train" ? Mode::train : Mode::eval, item.at("n_sequences").as_int());
+          SCOPED_TRACE(item.at("name").as_string() + " " + rule + " " + mode +
+                       (dtype == at::kFloat ? " fp32" : " fp64"));
+          auto input = with_logits(logits.to(dtype), mode == "train" ? Mode::train : Mode::eval,
+                                   item.at("n_sequences").as_int());
           if (const Json* padding = item.find("is_padding")) input.is_padding = testing::ids_of(*padding).to(at::kBool);
           input.seed = static_cast<uint64_t>(golden.inputs.at("seed").as_int());
-          check_against(want, golden, routed(input, k, config_of("rule = \"" + rule + "\"\n" + overrides)), routed(input, k, {}));
+          check_against(want, golden, routed(input, k, config_of("rule = \"" + rule + "\"\n" + overrides)),
+                        routed(input, k, {}));
         }
   }
 }
 
 TEST(Capacity, PrioritiesByHand) {
-  const auto dropped_by = [](Priority priority) { return dropped_of(routed(with_logits(four_tokens()), 2, two_each(priority))); };
-  EXPECT_THAT(dropped_by(Priority::position), ElementsAre(4, 5, 6));       // expert 0 takes tokens 0 and 1, expert 1 too
-  EXPECT_THAT(dropped_by(Priority::first_choices), ElementsAre(3, 5, 6));  // expert 0 takes the first choices of 0 and 2
-  EXPECT_THAT(dropped_by(Priority::best_first), ElementsAre(0, 1, 3));     // tokens 3, 2, 1, 0
-  EXPECT_THAT(dropped_by(Priority::probs), ElementsAre(0, 3, 5));          // expert 0: .84 .74 .51 .23; expert 1: .63 .31 .16
+  const auto dropped_by = [](Priority priority) {
+    return dropped_of(routed(with_logits(four_tokens()), 2, two_each(priority)));
+  };
+  EXPECT_THAT(dropped_by(Priority::position), ElementsAre(4, 5, 6));  // expert 0 takes tokens 0 and 1, expert 1 too
+  EXPECT_THAT(dropped_by(Priority::first_choices),
+              ElementsAre(3, 5, 6));                                    // expert 0 takes the first choices of 0 and 2
+  EXPECT_THAT(dropped_by(Priority::best_first), ElementsAre(0, 1, 3));  // tokens 3, 2, 1, 0
+  EXPECT_THAT(dropped_by(Priority::probs), ElementsAre(0, 3, 5));  // expert 0: .84 .74 .51 .23; expert 1: .63 .31 .16
 }
 
 TEST(Capacity, ADroplessConfigTouchesNothing) {
@@ -133,13 +146,19 @@ TEST(Capacity, GradientsAreThoseOfTheWeightsThatAreLeft) {
       auto config = two_each(priority);
       config.renormalize = how;
       // Gaps between probabilities are above 0.04: a step of 1e-6 changes no rank.
-      testing::expect_gradients([&](const auto& in) { return (routed(with_logits(in[0]), 2, config).weights * coefficients).sum(); }, {four_tokens()});
+      testing::expect_gradients(
+          [&](const auto& in) { return (routed(with_logits(in[0]), 2, config).weights * coefficients).sum(); },
+          {four_tokens()});
     }
 }
 
 TEST(Capacity, NothingFlowsBackThroughADroppedWeight) {
   const auto config = two_each(Priority::first_choices);
-  const auto gradient = testing::gradients_of([&](const auto& in) { return routed(with_logits(in[0]), 2, config).weights.index_select(0, at::tensor({3, 5, 6})).sum(); }, {four_tokens()});
+  const auto gradient = testing::gradients_of(
+      [&](const auto& in) {
+        return routed(with_logits(in[0]), 2, config).weights.index_select(0, at::tensor({3, 5, 6})).sum();
+      },
+      {four_tokens()});
   EXPECT_TRUE(same_bits(gradient[0], at::zeros({4, 3}, at::kDouble)));
 }
 
@@ -174,7 +193,8 @@ TEST(Capacity, PaddingIsAsIfItWereNotThere) {
     const auto padded = routed(input, 2, config), alone = routed(with_logits(logits.index_select(0, real)), 2, config);
     EXPECT_EQ(padded.capacity, alone.capacity) << config.rule;
     EXPECT_TRUE(same_bits(padded.dropped.view({24, 2}).index_select(0, real).view({-1}), alone.dropped)) << config.rule;
-    EXPECT_TRUE(padded.dropped.view({24, 2}).index_select(0, is_padding.nonzero().view({-1})).all().item<bool>()) << config.rule;
+    EXPECT_TRUE(padded.dropped.view({24, 2}).index_select(0, is_padding.nonzero().view({-1})).all().item<bool>())
+        << config.rule;
   }
 }
 
@@ -201,15 +221,18 @@ TEST(Capacity, RandomSelectionIsUniformAndFollowsTheSeed) {
   for (const int64_t count : kept) EXPECT_NEAR(count, kSeeds / 4, 44);  // 5 standard deviations of a binomial(400, 1/4)
 }
 
-// At evaluation the seed is the same for every sequence: the ids of its tokens make the order, so that no place is always served first.
+// At evaluation the seed is the same for every sequence: the ids of its tokens make the order, so that no place is
+// always served first.
 TEST(Capacity, RandomSelectionAtEvaluationFavoursNoPlace) {
   constexpr int64_t kSequences = 400;
   const auto config = two_each(Priority::random);
   auto input = with_logits(at::zeros({8 * kSequences, 3}, at::kDouble), Mode::eval, kSequences);
   input.token_ids = at::arange(8 * kSequences, at::kLong);
   std::vector<int64_t> kept(8, 0);
-  for (const int64_t a : ids(routed(input, 1, config).dropped.logical_not().nonzero().view({-1}))) ++kept[static_cast<size_t>(a % 8)];
-  for (const int64_t count : kept) EXPECT_NEAR(count, kSequences / 4, 44);  // 5 standard deviations of a binomial(400, 1/4)
+  for (const int64_t a : ids(routed(input, 1, config).dropped.logical_not().nonzero().view({-1})))
+    ++kept[static_cast<size_t>(a % 8)];
+  for (const int64_t count : kept)
+    EXPECT_NEAR(count, kSequences / 4, 44);  // 5 standard deviations of a binomial(400, 1/4)
 }
 
 TEST(Capacity, TutelTakesAsManyAsNeededOrAtMostTheLimit) {
@@ -234,14 +257,18 @@ TEST(Capacity, BestFirstWithoutLogitsGoesByTheFirstWeight) {
 }
 
 TEST(Capacity, BestFirstWithOtherScoresGoesByTheLargestLogit) {
-  const auto input = with_logits(at::tensor({2.0, 2.0, 0.0, 2.5, 1.0, 0.0, 2.4, 0.0, 0.0, 1.0, 0.0, 0.0}, at::kDouble).view({4, 3}));
-  EXPECT_THAT(dropped_of(routed(input, 1, two_each(Priority::best_first))), ElementsAre(0, 3));  // softmax: .47 .79 .85 .58
+  const auto input =
+      with_logits(at::tensor({2.0, 2.0, 0.0, 2.5, 1.0, 0.0, 2.4, 0.0, 0.0, 1.0, 0.0, 0.0}, at::kDouble).view({4, 3}));
+  EXPECT_THAT(dropped_of(routed(input, 1, two_each(Priority::best_first))),
+              ElementsAre(0, 3));  // softmax: .47 .79 .85 .58
   EXPECT_THAT(dropped_of(routed(input, 1, two_each(Priority::best_first), "score = \"sigmoid\"")), ElementsAre(0, 3));
 }
 
 // ---- what the experts run ----
 
-std::vector<int64_t> rows_per_expert(const Assignments& run, int64_t n_experts) { return ids(run.expert_ids.bincount({}, n_experts)); }
+std::vector<int64_t> rows_per_expert(const Assignments& run, int64_t n_experts) {
+  return ids(run.expert_ids.bincount({}, n_experts));
+}
 
 TEST(KeptAssignments, AreThoseThatAreLeft) {
   const auto config = two_each(Priority::first_choices);
@@ -278,7 +305,8 @@ TEST(KeptAssignments, PaddingKeepsToItsGroupAndTakesNoMoreRowsThanTokens) {
   EXPECT_FALSE(run.token_ids.eq(1).any().item<bool>());
   EXPECT_TRUE(run.token_ids.diff().ge(0).all().item<bool>());
   const auto pairs = ids(run.token_ids * 3 + run.expert_ids);
-  EXPECT_EQ(std::set<int64_t>(pairs.begin(), pairs.end()).size(), 18u);  // nobody is dropped, and no token runs an expert twice
+  EXPECT_EQ(std::set<int64_t>(pairs.begin(), pairs.end()).size(),
+            18u);  // nobody is dropped, and no token runs an expert twice
 }
 
 TEST(KeptAssignments, WorkWithoutTokens) {

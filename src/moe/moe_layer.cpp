@@ -11,7 +11,8 @@ at::Tensor routed_ffn(const at::Tensor& x, const Assignments& assignments, const
   return ops::combine(ops::experts_ffn(rows, weights, permutation.rows_per_expert, experts), permutation, x.size(0));
 }
 
-MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts, const CapacityConfig& capacity) {
+MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts,
+                    const CapacityConfig& capacity) {
   MoeOutput result;
   result.decision = router.route(input);
   apply_capacity(capacity, input, result.decision);
@@ -20,7 +21,8 @@ MoeOutput moe_layer(const Router& router, const RouterInput& input, const Expert
   const auto& seen = decision.expert_input.defined() ? decision.expert_input : input.hidden;
   result.out = routed_ffn(seen, kept_assignments(capacity, input, decision), experts);
   if (experts.shared_gate_up.defined())
-    result.out = result.out + ops::gated_ffn(input.hidden, experts.shared_gate_up, experts.shared_down, experts.activation);
+    result.out =
+        result.out + ops::gated_ffn(input.hidden, experts.shared_gate_up, experts.shared_down, experts.activation);
   return result;
 }
 

@@ -19,12 +19,13 @@ struct MoeOutput {
   RoutingDecision decision;
 };
 
-// out[t] = sum over the assignments n of token t: weights[n] * FFN_{expert_ids[n]}(x[t]); x [T, H] -> [T, H]. Differentiable in x, the weights
-// and the experts.
+// out[t] = sum over the assignments n of token t: weights[n] * FFN_{expert_ids[n]}(x[t]); x [T, H] -> [T, H].
+// Differentiable in x, the weights and the experts.
 at::Tensor routed_ffn(const at::Tensor& x, const Assignments& assignments, const ops::Experts& experts);
 
 // Routes, drops what is over capacity, runs the experts. input.hidden [T, H] is what they see, unless the
 // router changed it (jitter). Dropped assignments contribute nothing. T = 0 works.
-MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts, const CapacityConfig& capacity = {});
+MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts,
+                    const CapacityConfig& capacity = {});
 
 }  // namespace evenkeel::moe

@@ -15,7 +15,8 @@ using testing::random_tensor;
 // Top-1 that drops every assignment of the tokens it is told to.
 class DroppingRouter : public Router {
  public:
-  explicit DroppingRouter(at::Tensor dropped) : inner_(make_router({4, 1}, ConfigNode{})), dropped_(std::move(dropped)) {}
+  explicit DroppingRouter(at::Tensor dropped)
+      : inner_(make_router({4, 1}, ConfigNode{})), dropped_(std::move(dropped)) {}
   RoutingDecision route(const RouterInput& input) const override {
     auto decision = inner_->route(input);
     decision.dropped = dropped_;
@@ -53,7 +54,8 @@ TEST(MoeLayer, IsTheWeightedSumOfExpertsPlusTheSharedOne) {
   const auto layer = make_layer(5, true);
   const auto router = make_router({4, 2}, ConfigNode{});
   const auto result = moe_layer(*router, layer.input, layer.experts);
-  auto need = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down, ops::Activation::swiglu);
+  auto need = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down,
+                             ops::Activation::swiglu);
   for (int64_t n = 0; n < 10; ++n) {
     const int64_t t = n / 2, e = result.decision.expert_ids[n].item<int64_t>();
     need[t] += expert(layer, e, layer.input.hidden.narrow(0, t, 1))[0] * result.decision.weights[n];
@@ -65,7 +67,8 @@ TEST(MoeLayer, DroppedAssignmentsContributeNothing) {
   const auto layer = make_layer(3, true);
   const DroppingRouter router(at::tensor({0, 1, 0}).to(at::kBool));
   const auto result = moe_layer(router, layer.input, layer.experts);
-  const auto shared = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down, ops::Activation::swiglu);
+  const auto shared = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down,
+                                     ops::Activation::swiglu);
   EXPECT_TRUE(testing::same_bits(result.out[1], shared[1]));
   EXPECT_FALSE(testing::same_bits(result.out[0], shared[0]));
   const auto all = moe_layer(DroppingRouter(at::zeros({3}, at::kBool).logical_not()), layer.input, layer.experts);
@@ -99,7 +102,9 @@ TEST(MoeLayer, GradientReachesTheRouterThroughTheWeights) {
 // ---- with a capacity ----
 
 // Two assignments an expert in training, one in evaluation, whatever the number of tokens.
-CapacityConfig small_capacity() { return {.rule = "megatron-position", .factor_train = 0.5, .factor_eval = 0.25, .priority = Priority::first_choices}; }
+CapacityConfig small_capacity() {
+  return {.rule = "megatron-position", .factor_train = 0.5, .factor_eval = 0.25, .priority = Priority::first_choices};
+}
 
 TEST(MoeLayer, CapacityDropsByTheFactorOfTheMode) {
   auto layer = make_layer(8, false);  // k T / E = 4
@@ -120,7 +125,8 @@ TEST(MoeLayer, CapacityLeavesTheSharedExpertToATokenWithoutOthers) {
   auto config = small_capacity();
   config.factor_train = 1e-3;  // one assignment an expert
   const auto result = moe_layer(*make_router({4, 1, 0}, ConfigNode{}), layer.input, layer.experts, config);
-  const auto shared = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down, ops::Activation::swiglu);
+  const auto shared = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down,
+                                     ops::Activation::swiglu);
   int64_t n_dropped = 0;
   for (int64_t t = 0; t < 6; ++t) {
     const bool is_dropped = result.decision.dropped[t].item<bool>();
@@ -134,7 +140,9 @@ TEST(MoeLayer, CapacityComesBeforeTheStatisticsOfTheRouter) {
   class CountingRouter : public DroppingRouter {
    public:
     using DroppingRouter::DroppingRouter;
-    at::Tensor balance_statistics(const RouterInput&, const RoutingDecision& decision) const override { return decision.dropped.sum(); }
+    at::Tensor balance_statistics(const RouterInput&, const RoutingDecision& decision) const override {
+      return decision.dropped.sum();
+    }
   };
   const CountingRouter router(at::Tensor{});
   const auto layer = make_layer(8, false);
@@ -163,7 +171,8 @@ TEST(MoeLayer, CapacityGradientsMatchFiniteDifferences) {
             const auto out = moe_layer(*router, input, experts, config).out;
             return (out * out).sum() * 0.01;  // values and derivatives of order 1
           },
-          {layer.input.hidden, layer.input.weight, layer.experts.down}, 1e-6);  // squares of sums: derivatives up to 100
+          {layer.input.hidden, layer.input.weight, layer.experts.down},
+          1e-6);  // squares of sums: derivatives up to 100
     }
 }
 

@@ -16,7 +16,8 @@ TEST(RouterRegistry, NamesAreUniqueAndExplained) {
     EXPECT_FALSE(std::string(kind.help).empty());
     names.emplace_back(kind.name);
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"top_k", "sinkhorn", "loss_free", "quantile", "expert_choice", "base", "hash", "random", "uniform"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"top_k", "sinkhorn", "loss_free", "quantile", "expert_choice", "base",
+                                             "hash", "random", "uniform"}));
 }
 
 TEST(RouterRegistry, GivesTopKWithoutAKind) {

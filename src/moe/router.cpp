@@ -33,7 +33,11 @@ RoutingDecision choice_of(const RouterInput& input, int64_t n_experts, const at:
   out.n_experts = n_experts;
   out.top_k = expert_ids.size(1);
   out.n_sequences = input.n_sequences;
-  out.token_ids = at::arange(out.n_tokens, expert_ids.options()).unsqueeze(1).expand({out.n_tokens, out.top_k}).reshape({-1}).contiguous();
+  out.token_ids = at::arange(out.n_tokens, expert_ids.options())
+                      .unsqueeze(1)
+                      .expand({out.n_tokens, out.top_k})
+                      .reshape({-1})
+                      .contiguous();
   out.expert_ids = expert_ids.reshape({-1});
   out.is_padding = input.is_padding;
   return out;
@@ -52,7 +56,8 @@ RoutingDecision token_choice(const RouterInput& input, const at::Tensor& logits,
 RoutingDecision fixed_choice(const RouterInput& input, int64_t n_experts, const at::Tensor& expert_ids) {
   auto out = choice_of(input, n_experts, expert_ids);
   const auto dtype = input.hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  out.weights = at::full(out.expert_ids.sizes(), 1.0 / static_cast<double>(out.top_k), input.hidden.options().dtype(dtype));
+  out.weights =
+      at::full(out.expert_ids.sizes(), 1.0 / static_cast<double>(out.top_k), input.hidden.options().dtype(dtype));
   return out;
 }
 

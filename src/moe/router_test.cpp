@@ -35,17 +35,24 @@ TEST(RouterLogits, AreHiddenTimesWeightInFp32OrWider) {
   for (const auto dtype : {at::kBFloat16, at::kFloat}) {
     const auto narrow = router_logits(input_of(hidden.to(dtype), weight.to(dtype)), 1e30);
     EXPECT_EQ(narrow.scalar_type(), at::kFloat);  // products of bf16 are exact in fp32: only the sum of 4 rounds
-    testing::expect_close(narrow, hidden.to(dtype).to(at::kDouble).matmul(weight.to(dtype).to(at::kDouble).t()), 1e-5, 1e-6, "fp32");
+    testing::expect_close(narrow, hidden.to(dtype).to(at::kDouble).matmul(weight.to(dtype).to(at::kDouble).t()), 1e-5,
+                          1e-6, "fp32");
   }
 }
 
 TEST(RouterLogits, NameLayerAndStepOfValuesOutsideTheRange) {
   const auto weight = at::ones({2, 1});
-  for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) {
-    const auto message = testing::message_of<NumericsError>([&] { router_logits(input_of(at::full({3, 1}, bad), weight), 1e30); });
+  for (const double bad :
+       {std::nan(""), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) {
+    const auto message = testing::message_of<NumericsError>([&] {
+      router_logits(input_of(at::full({3, 1}, bad), weight), 1e30);
+    });
     EXPECT_THAT(message, HasSubstr("layer 7, step 42"));
   }
-  EXPECT_THAT(testing::message_of<NumericsError>([&] { router_logits(input_of(at::full({1, 1}, -81.0), weight), 80); }), HasSubstr("-81"));
+  EXPECT_THAT(testing::message_of<NumericsError>([&] {
+                router_logits(input_of(at::full({1, 1}, -81.0), weight), 80);
+              }),
+              HasSubstr("-81"));
   EXPECT_NO_THROW(router_logits(input_of(at::full({1, 1}, 80.0), weight), 80));
   EXPECT_EQ(router_logits(input_of(at::zeros({0, 1}), weight), 80).sizes(), (at::IntArrayRef{0, 2}));
 }
@@ -81,7 +88,8 @@ TEST(FixedChoice, WeighsEveryExpertAlikeAndHasNoLogits) {
     const auto decision = fixed_choice(input, 4, ids);
     EXPECT_TRUE(testing::same_bits(decision.token_ids, at::tensor({0, 0, 1, 1, 2, 2}).to(at::kLong)));
     EXPECT_TRUE(testing::same_bits(decision.expert_ids, ids.reshape({-1})));
-    EXPECT_TRUE(testing::same_bits(decision.weights, at::full({6}, 0.5, dtype == at::kDouble ? at::kDouble : at::kFloat)));
+    EXPECT_TRUE(
+        testing::same_bits(decision.weights, at::full({6}, 0.5, dtype == at::kDouble ? at::kDouble : at::kFloat)));
     EXPECT_FALSE(decision.weights.requires_grad());
     EXPECT_FALSE(decision.logits.defined());
     EXPECT_TRUE(decision.is_padding.defined());

@@ -8,7 +8,8 @@ namespace evenkeel::ops {
 // query [B, S, heads, D], key and value [B, S, kv_heads, D], heads a multiple of kv_heads -> [B, S, heads * D].
 // Scores are scaled by 1 / sqrt(D). Undefined mask: position s sees positions <= s; else what the mask says, which is
 // added to the scores. Differentiable in the first three.
-at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& mask);
+at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            const at::Tensor& mask);
 
 // The mask of sequences that hold several documents or begin with a prefix, [B, 1, S, S] of `dtype`: 0 where position s
 // sees position t, -inf elsewhere. It sees those <= s, and where both are of a prefix the later ones too; with segments

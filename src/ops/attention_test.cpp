@@ -24,7 +24,9 @@ at::Tensor naive_attention(const at::Tensor& q, const at::Tensor& k, const at::T
         double sum = 0;
         for (int64_t t = 0; t <= s; ++t) {
           const bool same = !documents.defined() || documents[b][s].item<int64_t>() == documents[b][t].item<int64_t>();
-          weights.push_back(same ? std::exp(q[b][s][h].dot(k[b][t][h / group]).item<double>() / std::sqrt(static_cast<double>(D))) : 0);
+          weights.push_back(
+              same ? std::exp(q[b][s][h].dot(k[b][t][h / group]).item<double>() / std::sqrt(static_cast<double>(D)))
+                   : 0);
           sum += weights.back();
         }
         for (int64_t t = 0; t <= s; ++t) out[b][s][h] += v[b][t][h / group] * (weights[static_cast<size_t>(t)] / sum);
@@ -34,7 +36,8 @@ at::Tensor naive_attention(const at::Tensor& q, const at::Tensor& k, const at::T
 
 TEST(Attention, FirstPositionReturnsItsValue) {
   const auto q = random_tensor({2, 3, 2, 4}, 1), v = random_tensor({2, 3, 2, 4}, 2);
-  testing::expect_close(causal_attention(q, q, v, {}).select(1, 0), v.select(1, 0).reshape({2, 8}), 1e-14, 1e-14, "position 0");
+  testing::expect_close(causal_attention(q, q, v, {}).select(1, 0), v.select(1, 0).reshape({2, 8}), 1e-14, 1e-14,
+                        "position 0");
 }
 
 TEST(Attention, MatchesTheFormulaWithGroupsAndDocuments) {
@@ -42,10 +45,13 @@ TEST(Attention, MatchesTheFormulaWithGroupsAndDocuments) {
   const auto documents = at::tensor({0, 0, 1, 1, 1, 3, 4, 4, 4, 5}, at::kInt).view({2, 5});
   // fp64: products of 3, softmaxes of 5
   testing::expect_close(causal_attention(q, k, v, {}), naive_attention(q, k, v, {}), 1e-13, 1e-13, "causal");
-  testing::expect_close(causal_attention(q, k, v, attention_mask(documents, {}, at::kDouble)), naive_attention(q, k, v, documents), 1e-13, 1e-13, "documents");
+  testing::expect_close(causal_attention(q, k, v, attention_mask(documents, {}, at::kDouble)),
+                        naive_attention(q, k, v, documents), 1e-13, 1e-13, "documents");
   const auto f = [](const at::Tensor& x) { return x.to(at::kFloat); };
-  testing::expect_close(causal_attention(f(q), f(k), f(v), {}), naive_attention(q, k, v, {}), 1e-5, 1e-6, "fp32");  // exp of sums of 3
-  testing::expect_close(causal_attention(f(q), f(k), f(v), attention_mask(documents, {}, at::kFloat)), naive_attention(q, k, v, documents), 1e-5, 1e-6, "fp32 documents");
+  testing::expect_close(causal_attention(f(q), f(k), f(v), {}), naive_attention(q, k, v, {}), 1e-5, 1e-6,
+                        "fp32");  // exp of sums of 3
+  testing::expect_close(causal_attention(f(q), f(k), f(v), attention_mask(documents, {}, at::kFloat)),
+                        naive_attention(q, k, v, documents), 1e-5, 1e-6, "fp32 documents");
 }
 
 TEST(Attention, SeesNothingLaterAndNoOtherDocument) {
@@ -58,7 +64,8 @@ TEST(Attention, SeesNothingLaterAndNoOtherDocument) {
   EXPECT_FALSE(testing::same_bits(before.narrow(1, 4, 1), after.narrow(1, 4, 1)));
   changed = q.clone();
   changed[0][1] += 1.0;
-  const auto apart = causal_attention(q, q, q, attention_mask(documents, {}, at::kDouble)), apart_changed = causal_attention(changed, changed, changed, attention_mask(documents, {}, at::kDouble));
+  const auto apart = causal_attention(q, q, q, attention_mask(documents, {}, at::kDouble)),
+             apart_changed = causal_attention(changed, changed, changed, attention_mask(documents, {}, at::kDouble));
   EXPECT_TRUE(testing::same_bits(apart.narrow(1, 3, 3), apart_changed.narrow(1, 3, 3)));
 }
 
@@ -66,31 +73,41 @@ TEST(Attention, GradientsMatchFiniteDifferences) {
   const auto c = random_tensor({1, 3, 8}, 7);
   const auto documents = at::tensor({0, 0, 1}, at::kInt).view({1, 3});
   for (const auto& mask : {at::Tensor(), attention_mask(documents, {}, at::kDouble)})
-    testing::expect_gradients([&](const auto& in) { return (causal_attention(in[0], in[1], in[2], mask) * c).sum(); },
-                              {random_tensor({1, 3, 4, 2}, 8), random_tensor({1, 3, 2, 2}, 9), random_tensor({1, 3, 2, 2}, 10)});
+    testing::expect_gradients(
+        [&](const auto& in) { return (causal_attention(in[0], in[1], in[2], mask) * c).sum(); },
+        {random_tensor({1, 3, 4, 2}, 8), random_tensor({1, 3, 2, 2}, 9), random_tensor({1, 3, 2, 2}, 10)});
 }
 
 TEST(AttentionMask, ShowsEarlierPositionsOfTheSameDocument) {
   const auto mask = attention_mask(at::tensor({4, 4, 5}, at::kInt).view({1, 3}), {}, at::kFloat);
   const float hidden = -std::numeric_limits<float>::infinity();
-  EXPECT_TRUE(testing::same_bits(mask, at::tensor({0.0f, hidden, hidden, 0.0f, 0.0f, hidden, hidden, hidden, 0.0f}).view({1, 1, 3, 3})));
+  EXPECT_TRUE(testing::same_bits(
+      mask, at::tensor({0.0f, hidden, hidden, 0.0f, 0.0f, hidden, hidden, hidden, 0.0f}).view({1, 1, 3, 3})));
 }
 
 // Documents of 3 and 2 tokens, whose first 2 and 1 are prefixes.
 TEST(AttentionMask, ShowsAPrefixToAllOfItself) {
   const auto documents = at::tensor({0, 0, 0, 1, 1}, at::kInt).view({1, 5});
   const auto prefix = at::tensor({1, 1, 0, 1, 0}, at::kInt).view({1, 5}).to(at::kBool);
-  const auto sees = [&](const at::Tensor& ids) { return attention_mask(ids, prefix, at::kDouble).eq(0.0).to(at::kInt).view({5, 5}); };
-  EXPECT_TRUE(testing::same_bits(sees(documents), at::tensor({1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1}, at::kInt).view({5, 5})));
-  EXPECT_TRUE(testing::same_bits(sees({}), at::tensor({1, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1}, at::kInt).view({5, 5})));
+  const auto sees = [&](const at::Tensor& ids) {
+    return attention_mask(ids, prefix, at::kDouble).eq(0.0).to(at::kInt).view({5, 5});
+  };
+  EXPECT_TRUE(testing::same_bits(
+      sees(documents),
+      at::tensor({1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1}, at::kInt).view({5, 5})));
+  EXPECT_TRUE(testing::same_bits(
+      sees({}),
+      at::tensor({1, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1}, at::kInt).view({5, 5})));
 }
 
 TEST(SegmentStarts, AreWhereTheDocumentChanges) {
   const auto documents = at::tensor({0, 0, 0, 1, 1, 2, 3, 4, 4, 4, 4, 4}, at::kInt).view({2, 6});
-  EXPECT_TRUE(testing::same_bits(segment_starts(documents), at::tensor({0, 0, 0, 3, 3, 5, 0, 1, 1, 1, 1, 1}, at::kLong).view({2, 6})));
+  EXPECT_TRUE(testing::same_bits(segment_starts(documents),
+                                 at::tensor({0, 0, 0, 3, 3, 5, 0, 1, 1, 1, 1, 1}, at::kLong).view({2, 6})));
   EXPECT_EQ(segment_starts(at::zeros({1, 1}, at::kInt)).item<int64_t>(), 0);
   // An id that comes back is another document.
-  EXPECT_TRUE(testing::same_bits(segment_starts(at::tensor({7, 8, 7}, at::kInt).view({1, 3})), at::tensor({0, 1, 2}, at::kLong).view({1, 3})));
+  EXPECT_TRUE(testing::same_bits(segment_starts(at::tensor({7, 8, 7}, at::kInt).view({1, 3})),
+                                 at::tensor({0, 1, 2}, at::kLong).view({1, 3})));
 }
 
 }  // namespace

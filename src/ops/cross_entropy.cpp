@@ -70,7 +70,9 @@ struct CrossEntropyFunction : torch::autograd::Function<CrossEntropyFunction> {
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const auto scaled = [&](const at::Tensor& grad) { return grad.defined() ? grad * grads[0].to(grad.scalar_type()) : grad; };
+    const auto scaled = [&](const at::Tensor& grad) {
+      return grad.defined() ? grad * grads[0].to(grad.scalar_type()) : grad;
+    };
     return {scaled(saved[0]), scaled(saved[1]), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };

@@ -65,7 +65,8 @@ TEST(CrossEntropy, IgnoredTargetsGiveNeitherLossNorGradient) {
   const auto hidden = random_tensor({3, 4}, 9), head = random_tensor({6, 4}, 10);
   const auto targets = at::full({3}, -1, at::kLong);
   EXPECT_EQ(cross_entropy_sum(hidden, head, targets).item<double>(), 0.0);
-  for (const auto& gradient : testing::gradients_of([&](const auto& in) { return cross_entropy_sum(in[0], in[1], targets); }, {hidden, head}))
+  for (const auto& gradient :
+       testing::gradients_of([&](const auto& in) { return cross_entropy_sum(in[0], in[1], targets); }, {hidden, head}))
     EXPECT_EQ(gradient.abs().max().item<double>(), 0.0);
 }
 
@@ -76,16 +77,20 @@ TEST(CrossEntropy, TakesNoTokens) {
   at::Tensor predicted;
   EXPECT_EQ(cross_entropy_per_token(hidden, head, targets, &predicted).numel(), 0);
   EXPECT_EQ(predicted.numel(), 0);
-  const auto gradients = testing::gradients_of([&](const auto& in) { return cross_entropy_sum(in[0], in[1], targets); }, {hidden, head});
+  const auto gradients =
+      testing::gradients_of([&](const auto& in) { return cross_entropy_sum(in[0], in[1], targets); }, {hidden, head});
   EXPECT_EQ(gradients[1].abs().max().item<float>(), 0.0f);
 }
 
 TEST(CrossEntropy, PreparesOnlyTheGradientThatIsNeeded) {
   const auto hidden = random_tensor({5, 3}, 12), head = random_tensor({7, 3}, 13);
   const auto targets = random_ids(5, 7, 14);
-  const auto both = testing::gradients_of([&](const auto& in) { return cross_entropy_sum(in[0], in[1], targets); }, {hidden, head});
-  const auto only_hidden = testing::gradients_of([&](const auto& in) { return cross_entropy_sum(in[0], head, targets); }, {hidden});
-  const auto only_head = testing::gradients_of([&](const auto& in) { return cross_entropy_sum(hidden, in[0], targets); }, {head});
+  const auto both =
+      testing::gradients_of([&](const auto& in) { return cross_entropy_sum(in[0], in[1], targets); }, {hidden, head});
+  const auto only_hidden =
+      testing::gradients_of([&](const auto& in) { return cross_entropy_sum(in[0], head, targets); }, {hidden});
+  const auto only_head =
+      testing::gradients_of([&](const auto& in) { return cross_entropy_sum(hidden, in[0], targets); }, {head});
   EXPECT_TRUE(testing::same_bits(both[0], only_hidden[0]));
   EXPECT_TRUE(testing::same_bits(both[1], only_head[0]));
   EXPECT_FALSE(cross_entropy_sum(hidden, head, targets).requires_grad());

@@ -22,7 +22,8 @@ at::Device find_device(const std::string& name) {
   const bool is_cuda = name == "cuda" || (name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
                                           name.find_first_not_of("0123456789", 5) == std::string::npos);
   require<ConfigError>(is_cuda, "--device: got '", name, "'; need cpu, cuda or cuda:N");
-  require<ConfigError>(has_cuda, "--device: got '", name, "', which is not there; need a GPU and a LibTorch with CUDA, or --device cpu");
+  require<ConfigError>(has_cuda, "--device: got '", name,
+                       "', which is not there; need a GPU and a LibTorch with CUDA, or --device cpu");
   const int index = name == "cuda" ? 0 : std::stoi(name.substr(5));
   const int n_devices = at::detail::getCUDAHooks().deviceCount();
   require<ConfigError>(index < n_devices, "--device: got '", name, "'; need one of ", n_devices, " devices");
@@ -31,9 +32,7 @@ at::Device find_device(const std::string& name) {
 
 std::string device_name(const at::Device& device) { return device.str(); }
 
-void set_threads(int64_t n) {
-  at::set_num_threads(static_cast<int>(n > 0 ? n : allowed_cores()));
-}
+void set_threads(int64_t n) { at::set_num_threads(static_cast<int>(n > 0 ? n : allowed_cores())); }
 
 int64_t n_threads() { return at::get_num_threads(); }
 

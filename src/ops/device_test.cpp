@@ -16,11 +16,13 @@ TEST(FindDevice, KnowsTheCpu) {
 
 TEST(FindDevice, RefusesOtherWords) {
   for (const std::string name : {"gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cuda:1234", "cuda0", " cpu"})
-    EXPECT_EQ(testing::message_of<ConfigError>([&] { find_device(name); }), "--device: got '" + name + "'; need cpu, cuda or cuda:N");
+    EXPECT_EQ(testing::message_of<ConfigError>([&] { find_device(name); }),
+              "--device: got '" + name + "'; need cpu, cuda or cuda:N");
 }
 
 TEST(FindDevice, NamesADeviceThatIsNotThere) {
-  EXPECT_THAT(testing::message_of<ConfigError>([] { find_device("cuda:99"); }), ::testing::StartsWith("--device: got 'cuda:99'"));
+  EXPECT_THAT(testing::message_of<ConfigError>([] { find_device("cuda:99"); }),
+              ::testing::StartsWith("--device: got 'cuda:99'"));
 }
 
 TEST(FindDevice, TheDefaultIsTheGpuWhereThereIsOne) {

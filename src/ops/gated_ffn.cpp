@@ -87,14 +87,16 @@ void run_stages(bool is_cpu, const std::vector<int64_t>& rows_per_expert, const 
   }
   const Tile all{-1, 0, n_tiles == 0 ? 0 : tiles.back().begin + tiles.back().rows};
   for (const auto& stage : stages)
-    run_tasks(is_cpu, stage.is_product ? n_tiles : 1, [&](int64_t index) { stage.run(stage.is_product ? tiles[static_cast<size_t>(index)] : all); });
+    run_tasks(is_cpu, stage.is_product ? n_tiles : 1,
+              [&](int64_t index) { stage.run(stage.is_product ? tiles[static_cast<size_t>(index)] : all); });
 }
 
 at::Tensor cut(const at::Tensor& tensor, const Tile& tile) { return tensor.narrow(0, tile.begin, tile.rows); }
 
 struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& rows, const at::Tensor& row_weights, const at::Tensor& gate_up,
-                            const at::Tensor& down, const std::vector<int64_t>& rows_per_expert, int64_t activation_index) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& rows, const at::Tensor& row_weights,
+                            const at::Tensor& gate_up, const at::Tensor& down,
+                            const std::vector<int64_t>& rows_per_expert, int64_t activation_index) {
     const auto activation = static_cast<Activation>(activation_index);
     const int64_t inner = down.size(2), n = rows.size(0);
     const auto weights = row_weights.unsqueeze(1);
@@ -195,8 +197,10 @@ at::Tensor gated_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::T
   return at::linear(activate(hidden.narrow(1, 0, inner), activation) * hidden.narrow(1, inner, inner), down);
 }
 
-at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert, const Experts& experts) {
-  return ExpertsFfnFunction::apply(rows, weights, experts.gate_up, experts.down, rows_per_expert, static_cast<int64_t>(experts.activation));
+at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert,
+                       const Experts& experts) {
+  return ExpertsFfnFunction::apply(rows, weights, experts.gate_up, experts.down, rows_per_expert,
+                                   static_cast<int64_t>(experts.activation));
 }
 
 }  // namespace evenkeel::ops

@@ -10,8 +10,7 @@
 
 namespace evenkeel::ops {
 
-enum class Activation { swiglu,
-                        geglu };  // silu(gate) * up; exact (erf) gelu(gate) * up (arXiv 2002.05202)
+enum class Activation { swiglu, geglu };  // silu(gate) * up; exact (erf) gelu(gate) * up (arXiv 2002.05202)
 std::span<const Named<Activation>> names_of(Activation);
 
 // x [T, H], gate_up [2I, H] (rows: gate, then up), down [H, I] -> [T, H]; all differentiable.
@@ -23,11 +22,12 @@ struct Experts {
   at::Tensor down;     // [E, H, I]
   Activation activation = Activation::swiglu;
 };
-// out[n] = weights[n] * FFN_e(rows[n]), e the expert of row n: the first rows_per_expert[0] rows are those of expert 0, then
-// come those of expert 1, ... (ops/permute.h). rows [N, H], weights [N] of the same type -> [N, H].
-// Differentiable in rows, weights, gate_up, down. Experts without rows get zero gradients; N = 0 works.
-// One pass over tiles of at most kTileRows rows of one expert, tiles in parallel on the CPU; every sum has
-// a fixed order, so the result does not depend on the number of threads.
-at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert, const Experts& experts);
+// out[n] = weights[n] * FFN_e(rows[n]), e the expert of row n: the first rows_per_expert[0] rows are those of expert 0,
+// then come those of expert 1, ... (ops/permute.h). rows [N, H], weights [N] of the same type -> [N, H]. Differentiable
+// in rows, weights, gate_up, down. Experts without rows get zero gradients; N = 0 works. One pass over tiles of at most
+// kTileRows rows of one expert, tiles in parallel on the CPU; every sum has a fixed order, so the result does not
+// depend on the number of threads.
+at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert,
+                       const Experts& experts);
 
 }  // namespace evenkeel::ops

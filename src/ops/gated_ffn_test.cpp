@@ -26,7 +26,8 @@ using testing::random_tensor;
 at::Tensor naive_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::Tensor& down, Activation activation) {
   const int64_t I = down.size(1);
   const auto gate = gate_up.narrow(0, 0, I).matmul(x), up = gate_up.narrow(0, I, I).matmul(x);
-  const auto active = activation == Activation::swiglu ? gate / (1 + gate.neg().exp()) : gate * 0.5 * (1 + at::erf(gate / std::sqrt(2.0)));
+  const auto active = activation == Activation::swiglu ? gate / (1 + gate.neg().exp())
+                                                       : gate * 0.5 * (1 + at::erf(gate / std::sqrt(2.0)));
   return down.matmul(active * up);
 }
 
@@ -34,21 +35,27 @@ struct Case {
   at::Tensor x, token_ids, expert_ids, weights, gate_up, down;
 };
 Case make_case(int64_t T, int64_t K, int64_t E, int64_t H, int64_t I, uint64_t seed) {
-  return {random_tensor({T, H}, seed), at::arange(T, at::kLong).repeat_interleave(K), random_ids(T * K, E, seed + 1),
-          random_tensor({T * K}, seed + 2), random_tensor({E, 2 * I, H}, seed + 3), random_tensor({E, H, I}, seed + 4)};
+  return {random_tensor({T, H}, seed),
+          at::arange(T, at::kLong).repeat_interleave(K),
+          random_ids(T * K, E, seed + 1),
+          random_tensor({T * K}, seed + 2),
+          random_tensor({E, 2 * I, H}, seed + 3),
+          random_tensor({E, H, I}, seed + 4)};
 }
 
 at::Tensor naive_routed(const Case& c, Activation activation) {
   std::vector<at::Tensor> rows(static_cast<size_t>(c.x.size(0)), at::zeros({c.x.size(1)}, c.x.options()));
   for (int64_t n = 0; n < c.token_ids.size(0); ++n) {
     const int64_t t = c.token_ids[n].item<int64_t>(), e = c.expert_ids[n].item<int64_t>();
-    rows[static_cast<size_t>(t)] = rows[static_cast<size_t>(t)] + naive_ffn(c.x[t], c.gate_up[e], c.down[e], activation) * c.weights[n];
+    rows[static_cast<size_t>(t)] =
+        rows[static_cast<size_t>(t)] + naive_ffn(c.x[t], c.gate_up[e], c.down[e], activation) * c.weights[n];
   }
   return at::stack(rows);
 }
 at::Tensor routed(const Case& c, Activation activation) {
   const auto permutation = sort_by_expert(c.token_ids, c.expert_ids, c.gate_up.size(0));
-  const auto rows = experts_ffn(permute(c.x, permutation), c.weights.index_select(0, permutation.order), permutation.rows_per_expert, {c.gate_up, c.down, activation});
+  const auto rows = experts_ffn(permute(c.x, permutation), c.weights.index_select(0, permutation.order),
+                                permutation.rows_per_expert, {c.gate_up, c.down, activation});
   return combine(rows, permutation, c.x.size(0));
 }
 // The case with x, weights, gate_up, down from `in`.
@@ -64,15 +71,18 @@ TEST(Activation, IsReadAndWrittenByItsName) {
     read_value(*parse_toml("a = \"" + name + "\"", "r.toml", "").find("a"), "a", out);
     return out;
   };
-  for (const auto activation : {Activation::swiglu, Activation::geglu}) EXPECT_EQ(read(name_of(activation)), activation);
-  EXPECT_EQ(testing::message_of<ConfigError>([&] { read("relu"); }), "r.toml:1:1: got a = 'relu'; need one of: swiglu, geglu");
+  for (const auto activation : {Activation::swiglu, Activation::geglu})
+    EXPECT_EQ(read(name_of(activation)), activation);
+  EXPECT_EQ(testing::message_of<ConfigError>([&] { read("relu"); }),
+            "r.toml:1:1: got a = 'relu'; need one of: swiglu, geglu");
 }
 
 TEST(GatedFfn, MatchesTheFormula) {
   const auto x = random_tensor({4, 3}, 1), gate_up = random_tensor({10, 3}, 2), down = random_tensor({3, 5}, 3);
   for (const auto activation : {Activation::swiglu, Activation::geglu}) {
     const auto out = gated_ffn(x, gate_up, down, activation);
-    for (int64_t t = 0; t < 4; ++t) expect_close(out[t], naive_ffn(x[t], gate_up, down, activation), 1e-12, 1e-13, "row");
+    for (int64_t t = 0; t < 4; ++t)
+      expect_close(out[t], naive_ffn(x[t], gate_up, down, activation), 1e-12, 1e-13, "row");
   }
 }
 
@@ -82,10 +92,12 @@ TEST(ExpertsFfn, MatchesALoopOverAssignments) {
   c.expert_ids = c.expert_ids.masked_fill(c.expert_ids.eq(3), 1);
   c.expert_ids.narrow(0, 0, 300).fill_(1);
   for (const auto activation : {Activation::swiglu, Activation::geglu}) {
-    expect_close(routed(c, activation), naive_routed(c, activation), 1e-11, 1e-12, "fp64");  // sums of 6 and 5, values to 100
+    expect_close(routed(c, activation), naive_routed(c, activation), 1e-11, 1e-12,
+                 "fp64");  // sums of 6 and 5, values to 100
     auto f = c;
     for (auto* tensor : {&f.x, &f.weights, &f.gate_up, &f.down}) *tensor = tensor->to(at::kFloat);
-    expect_close(routed(f, activation), naive_routed(c, activation), 1e-5, 1e-4, "fp32");  // 6e-8 of values to 100, cancelling
+    expect_close(routed(f, activation), naive_routed(c, activation), 1e-5, 1e-4,
+                 "fp32");  // 6e-8 of values to 100, cancelling
   }
 }
 
@@ -93,16 +105,21 @@ TEST(ExpertsFfn, GradientsMatchTheLoopAcrossTiles) {
   auto c = make_case(200, 2, 3, 4, 3, 20);
   c.expert_ids.narrow(0, 0, 280).fill_(2);
   const auto weight = random_tensor({200, 4}, 25);
-  const auto got = testing::gradients_of([&](const auto& in) { return (routed(with_inputs(c, in), Activation::geglu) * weight).sum(); }, inputs_of(c));
-  const auto need = testing::gradients_of([&](const auto& in) { return (naive_routed(with_inputs(c, in), Activation::geglu) * weight).sum(); }, inputs_of(c));
-  for (size_t i = 0; i < got.size(); ++i) expect_close(got[i], need[i], 1e-10, 1e-10, "input " + std::to_string(i));  // sums of up to 300
+  const auto got = testing::gradients_of(
+      [&](const auto& in) { return (routed(with_inputs(c, in), Activation::geglu) * weight).sum(); }, inputs_of(c));
+  const auto need = testing::gradients_of(
+      [&](const auto& in) { return (naive_routed(with_inputs(c, in), Activation::geglu) * weight).sum(); },
+      inputs_of(c));
+  for (size_t i = 0; i < got.size(); ++i)
+    expect_close(got[i], need[i], 1e-10, 1e-10, "input " + std::to_string(i));  // sums of up to 300
 }
 
 TEST(ExpertsFfn, GradientsMatchFiniteDifferences) {
   const auto c = make_case(4, 2, 3, 3, 2, 30);
   const auto weight = random_tensor({4, 3}, 35);
   for (const auto activation : {Activation::swiglu, Activation::geglu})
-    testing::expect_gradients([&](const auto& in) { return (routed(with_inputs(c, in), activation) * weight).sum(); }, inputs_of(c));
+    testing::expect_gradients([&](const auto& in) { return (routed(with_inputs(c, in), activation) * weight).sum(); },
+                              inputs_of(c));
 }
 
 TEST(ExpertsFfn, AddsAssignmentsOfOneTokenToTheSameExpert) {
@@ -115,7 +132,8 @@ TEST(ExpertsFfn, AddsAssignmentsOfOneTokenToTheSameExpert) {
 TEST(ExpertsFfn, EmptyExpertsGetZeroGradients) {
   auto c = make_case(5, 1, 4, 3, 2, 50);
   c.expert_ids.fill_(2);
-  const auto gradients = testing::gradients_of([&](const auto& in) { return routed(with_inputs(c, in), Activation::swiglu).sum(); }, inputs_of(c));
+  const auto gradients = testing::gradients_of(
+      [&](const auto& in) { return routed(with_inputs(c, in), Activation::swiglu).sum(); }, inputs_of(c));
   for (const int64_t expert : {0, 1, 3}) {
     EXPECT_EQ(gradients[2][expert].abs().max().item<double>(), 0.0);
     EXPECT_EQ(gradients[3][expert].abs().max().item<double>(), 0.0);
@@ -129,7 +147,8 @@ TEST(ExpertsFfn, TakesNoAssignmentsAndNoTokens) {
     c.token_ids = c.token_ids.narrow(0, 0, 0);
     c.expert_ids = c.expert_ids.narrow(0, 0, 0);
     c.weights = c.weights.narrow(0, 0, 0);
-    const auto gradients = testing::gradients_of([&](const auto& in) { return routed(with_inputs(c, in), Activation::swiglu).sum(); }, inputs_of(c));
+    const auto gradients = testing::gradients_of(
+        [&](const auto& in) { return routed(with_inputs(c, in), Activation::swiglu).sum(); }, inputs_of(c));
     EXPECT_TRUE(testing::same_bits(gradients[0], at::zeros({T, 4}, at::kDouble)));
     EXPECT_EQ(gradients[1].numel(), 0);
     EXPECT_EQ(gradients[2].abs().max().item<double>(), 0.0);

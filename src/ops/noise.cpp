@@ -21,11 +21,14 @@ namespace {
 constexpr double kDoubleUnit = 0x1.0p-53;
 constexpr float kFloatUnit = 0x1.0p-24f;
 
-uint64_t number(uint64_t seed, int64_t index) { return mix_bits(seed + static_cast<uint64_t>(index + 1) * kSplitMixStep); }
+uint64_t number(uint64_t seed, int64_t index) {
+  return mix_bits(seed + static_cast<uint64_t>(index + 1) * kSplitMixStep);
+}
 
 void fill_doubles(double* to, int64_t n, uint64_t seed) {
   at::parallel_for(0, n, 4096, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) to[i] = static_cast<double>(static_cast<int64_t>(number(seed, i) >> 11)) * kDoubleUnit;
+    for (int64_t i = begin; i < end; ++i)
+      to[i] = static_cast<double>(static_cast<int64_t>(number(seed, i) >> 11)) * kDoubleUnit;
   });
 }
 
@@ -73,7 +76,8 @@ at::Tensor uniform_noise_of_tensors(at::IntArrayRef sizes, uint64_t seed, const 
 }
 
 at::Tensor normal_noise(at::IntArrayRef sizes, uint64_t seed, const at::TensorOptions& options) {
-  const auto first = uniform_noise(sizes, mix_bits(seed ^ 1), options), second = uniform_noise(sizes, mix_bits(seed ^ 2), options);
+  const auto first = uniform_noise(sizes, mix_bits(seed ^ 1), options),
+             second = uniform_noise(sizes, mix_bits(seed ^ 2), options);
   return at::sqrt(at::log1p(-first).mul(-2)).mul(at::cos(second.mul(2 * std::numbers::pi)));
 }
 

@@ -5,8 +5,8 @@
 
 namespace evenkeel::ops {
 
-// U[0, 1), fp32 or fp64 by options, out of the numbers of SplitMix64 from `seed`: a double is the upper 53 bits of one, two
-// floats the upper 24 bits of its halves, upper half first. The same bits on every device.
+// U[0, 1), fp32 or fp64 by options, out of the numbers of SplitMix64 from `seed`: a double is the upper 53 bits of one,
+// two floats the upper 24 bits of its halves, upper half first. The same bits on every device.
 at::Tensor uniform_noise(at::IntArrayRef sizes, uint64_t seed, const at::TensorOptions& options);
 // The same out of tensor operations, for devices that no loop of ours runs on.
 at::Tensor uniform_noise_of_tensors(at::IntArrayRef sizes, uint64_t seed, const at::TensorOptions& options);

@@ -18,9 +18,11 @@ TEST(UniformNoise, IsSplitMix) {
   // The published test vector of SplitMix64 with seed 1234567, its first numbers.
   const std::vector<uint64_t> need = {6457827717110365317ULL, 3203168211198807973ULL, 9817491932198370423ULL};
   const auto wide = uniform_noise({3}, 1234567, at::kDouble), narrow = uniform_noise({3}, 1234567, at::kFloat);
-  for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(wide[i].item<double>(), static_cast<double>(need[static_cast<size_t>(i)] >> 11) * 0x1.0p-53);
+  for (int64_t i = 0; i < 3; ++i)
+    EXPECT_EQ(wide[i].item<double>(), static_cast<double>(need[static_cast<size_t>(i)] >> 11) * 0x1.0p-53);
   for (int64_t i = 0; i < 3; ++i) {
-    const uint64_t half = i % 2 == 0 ? need[static_cast<size_t>(i / 2)] >> 32 : need[static_cast<size_t>(i / 2)] & 0xffffffff;
+    const uint64_t half =
+        i % 2 == 0 ? need[static_cast<size_t>(i / 2)] >> 32 : need[static_cast<size_t>(i / 2)] & 0xffffffff;
     EXPECT_EQ(narrow[i].item<float>(), static_cast<float>(half >> 8) * 0x1.0p-24f);
   }
 }
@@ -28,7 +30,8 @@ TEST(UniformNoise, IsSplitMix) {
 TEST(UniformNoise, IsTheSameOutOfTensorOperations) {
   for (const auto dtype : {at::kFloat, at::kDouble})
     for (const uint64_t seed : {uint64_t{0}, uint64_t{7}, ~uint64_t{0}, uint64_t{1} << 63})
-      EXPECT_TRUE(same_bits(uniform_noise({37, 5}, seed, dtype), uniform_noise_of_tensors({37, 5}, seed, dtype))) << seed;
+      EXPECT_TRUE(same_bits(uniform_noise({37, 5}, seed, dtype), uniform_noise_of_tensors({37, 5}, seed, dtype)))
+          << seed;
   EXPECT_EQ(uniform_noise_of_tensors({0, 5}, 1, at::kFloat).sizes(), (at::IntArrayRef{0, 5}));
 }
 

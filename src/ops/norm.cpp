@@ -22,8 +22,7 @@ void normalize_rows(const T* x, const T* weight, T eps, int64_t width, int64_t b
     const T* from = x + row * width;
     T* to = out + row * width;
     T sum = 0;
-#pragma omp simd reduction(+ \
-                           : sum)
+#pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < width; ++i) sum += from[i] * from[i];
     const T scale = T(1) / std::sqrt(sum / T(width) + eps);
     inverse[row] = scale;
@@ -42,8 +41,7 @@ void backward_rows(const T* x, const T* weight, const T* grad, const T* inverse,
     T* dx = grad_x + row * width;
     const T scale = inverse[row];
     T dot = 0;
-#pragma omp simd reduction(+ \
-                           : dot)
+#pragma omp simd reduction(+ : dot)
     for (int64_t i = 0; i < width; ++i) dot += dy[i] * weight[i] * from[i];
     const T pull = dot * scale * scale / T(width);
 #pragma omp simd
@@ -68,7 +66,8 @@ at::Tensor forward_cpu(const at::Tensor& x, const at::Tensor& weight, double eps
 }
 
 template <class T>
-variable_list backward_cpu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& inverse, const at::Tensor& grad) {
+variable_list backward_cpu(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& inverse,
+                           const at::Tensor& grad) {
   const int64_t width = x.size(1), n_rows = x.size(0);
   const int64_t n_blocks = (n_rows + kRowsPerBlock - 1) / kRowsPerBlock;
   auto grad_x = at::empty_like(x);

@@ -25,7 +25,8 @@ TEST(RmsNorm, DividesByTheRootMeanSquare) {
 }
 
 TEST(RmsNorm, FollowsTheFormulaInFp32AndFp64) {
-  const auto x = random_tensor({2, 150, 33}, 1), weight = random_tensor({33}, 2);  // an odd width, more rows than a block
+  const auto x = random_tensor({2, 150, 33}, 1),
+             weight = random_tensor({33}, 2);  // an odd width, more rows than a block
   const auto need = x * at::rsqrt((x * x).mean(-1, true) + 1e-5) * weight;
   expect_close(rms_norm(x, weight, 1e-5), need, 1e-14, 1e-14, "fp64");
   // fp32: a sum of 33 squares and three products, each to 6e-8
@@ -40,9 +41,11 @@ TEST(RmsNorm, GradientsMatchFiniteDifferences) {
 
 TEST(RmsNorm, TakesStridedInputAndGradient) {
   const auto x = random_tensor({5, 8}, 5), weight = random_tensor({5}, 6), c = random_tensor({5, 8}, 8);
-  const auto strided = testing::gradients_of([&](const auto& in) { return (rms_norm(in[0].t(), in[1], 1e-5).t() * c).sum(); }, {x, weight});
+  const auto strided = testing::gradients_of(
+      [&](const auto& in) { return (rms_norm(in[0].t(), in[1], 1e-5).t() * c).sum(); }, {x, weight});
   const auto dense = testing::gradients_of(
-      [&](const auto& in) { return (rms_norm(in[0].t().contiguous(), in[1], 1e-5) * c.t().contiguous()).sum(); }, {x, weight});
+      [&](const auto& in) { return (rms_norm(in[0].t().contiguous(), in[1], 1e-5) * c.t().contiguous()).sum(); },
+      {x, weight});
   expect_close(strided[0], dense[0], 0, 1e-15, "x");
   expect_close(strided[1], dense[1], 1e-15, 1e-15, "weight");
 }
@@ -53,7 +56,8 @@ TEST(RmsNorm, DoesNotDependOnTheNumberOfThreads) {
   const auto x = random_tensor({1000, 64}, 9).to(at::kFloat), weight = random_tensor({64}, 10).to(at::kFloat);
   const auto run = [&](int n_threads) {
     at::set_num_threads(n_threads);
-    return testing::gradients_of([](const auto& in) { return (rms_norm(in[0], in[1], 1e-5) * in[0]).sum(); }, {x, weight});
+    return testing::gradients_of([](const auto& in) { return (rms_norm(in[0], in[1], 1e-5) * in[0]).sum(); },
+                                 {x, weight});
   };
   const int before = at::get_num_threads();
   const auto one = run(1), two = run(2);

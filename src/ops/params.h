@@ -14,7 +14,8 @@ class Params {
   void add(std::string name, at::Tensor tensor);          // the name must be new
   const at::Tensor& at(const std::string& name) const;    // std::logic_error when absent: our own bug
   const at::Tensor* find(const std::string& name) const;  // nullptr when absent
-  // The tensors of these names, in their order; quick where that is the order in here. std::logic_error when one is absent.
+  // The tensors of these names, in their order; quick where that is the order in here. std::logic_error when one is
+  // absent.
   std::vector<at::Tensor> in_order(const std::vector<std::string>& names) const;
   size_t size() const { return entries_.size(); }
   auto begin() const { return entries_.begin(); }

@@ -19,7 +19,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // The sum of the rows of each token, as `combine` promises it. rows [N, H], contiguous.
-at::Tensor sum_per_token(const at::Tensor& rows, const at::Tensor& token_ids, const at::Tensor& order, int64_t n_tokens) {
+at::Tensor sum_per_token(const at::Tensor& rows, const at::Tensor& token_ids, const at::Tensor& order,
+                         int64_t n_tokens) {
   const int64_t n = token_ids.size(0);
   auto position = at::empty_like(order);  // assignment -> row
   auto out = at::zeros({n_tokens, rows.size(1)}, rows.options());
@@ -64,12 +65,14 @@ struct PermuteFunction : torch::autograd::Function<PermuteFunction> {
   }
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    return {sum_per_token(grads[0].contiguous(), saved[0], saved[1], context->saved_data["n_tokens"].toInt()), at::Tensor()};
+    return {sum_per_token(grads[0].contiguous(), saved[0], saved[1], context->saved_data["n_tokens"].toInt()),
+            at::Tensor()};
   }
 };
 
 struct CombineFunction : torch::autograd::Function<CombineFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& rows, const Permutation& permutation, int64_t n_tokens) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& rows, const Permutation& permutation,
+                            int64_t n_tokens) {
     context->save_for_backward({permutation.row_tokens});
     return sum_per_token(rows.contiguous(), permutation.token_ids, permutation.order, n_tokens);
   }
@@ -96,14 +99,17 @@ Permutation sort_by_expert(const at::Tensor& token_ids, const at::Tensor& expert
     for (int64_t i = 0; i < n; ++i) order[next[static_cast<size_t>(expert[i])]++] = i;
   } else {
     out.order = std::get<1>(at::sort(expert_ids, /*stable=*/true, 0, /*descending=*/false));
-    const auto counts = at::zeros({n_experts}, expert_ids.options()).index_add_(0, expert_ids, at::ones_like(expert_ids)).cpu();
+    const auto counts =
+        at::zeros({n_experts}, expert_ids.options()).index_add_(0, expert_ids, at::ones_like(expert_ids)).cpu();
     out.rows_per_expert.assign(counts.const_data_ptr<int64_t>(), counts.const_data_ptr<int64_t>() + n_experts);
   }
   out.row_tokens = out.token_ids.index_select(0, out.order);
   return out;
 }
 
-at::Tensor permute(const at::Tensor& x, const Permutation& permutation) { return PermuteFunction::apply(x, permutation); }
+at::Tensor permute(const at::Tensor& x, const Permutation& permutation) {
+  return PermuteFunction::apply(x, permutation);
+}
 
 at::Tensor combine(const at::Tensor& rows, const Permutation& permutation, int64_t n_tokens) {
   return CombineFunction::apply(rows, permutation, n_tokens);

@@ -21,8 +21,8 @@ Permutation sort_by_expert(const at::Tensor& token_ids, const at::Tensor& expert
 // x [T, H] -> [N, H], the token of each row. Differentiable in x.
 at::Tensor permute(const at::Tensor& x, const Permutation& permutation);
 
-// rows [N, H] -> [n_tokens, H]: the sum of the rows of each token, in the order of its assignments, so that the result does
-// not depend on the number of threads; zeros for a token without one. Differentiable in rows.
+// rows [N, H] -> [n_tokens, H]: the sum of the rows of each token, in the order of its assignments, so that the result
+// does not depend on the number of threads; zeros for a token without one. Differentiable in rows.
 at::Tensor combine(const at::Tensor& rows, const Permutation& permutation, int64_t n_tokens);
 
 }  // namespace evenkeel::ops

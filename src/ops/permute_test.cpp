@@ -45,8 +45,10 @@ TEST(Combine, TakesRowsThatAreNotContiguous) {
 TEST(PermuteAndCombine, GradientsMatchFiniteDifferences) {
   const auto sorted = sort_by_expert(ids({0, 0, 1, 1, 3}), ids({2, 0, 2, 0, 3}), 5);
   const auto by_row = testing::random_tensor({5, 3}, 3), by_token = testing::random_tensor({4, 3}, 4);
-  testing::expect_gradients([&](const auto& in) { return (permute(in[0], sorted) * by_row).sum(); }, {testing::random_tensor({4, 3}, 5)});
-  testing::expect_gradients([&](const auto& in) { return (combine(in[0], sorted, 4) * by_token).sum(); }, {testing::random_tensor({5, 3}, 6)});
+  testing::expect_gradients([&](const auto& in) { return (permute(in[0], sorted) * by_row).sum(); },
+                            {testing::random_tensor({4, 3}, 5)});
+  testing::expect_gradients([&](const auto& in) { return (combine(in[0], sorted, 4) * by_token).sum(); },
+                            {testing::random_tensor({5, 3}, 6)});
 }
 
 TEST(PermuteAndCombine, TakeNoAssignmentsAndNoTokens) {

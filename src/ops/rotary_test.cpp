@@ -14,11 +14,14 @@ namespace {
 using testing::expect_close;
 using testing::random_tensor;
 
-RotaryTable table_of(const at::Tensor& positions, const Rotation& rotation) { return make_rotary_table(positions, rotary_frequencies(rotation), at::kDouble); }
+RotaryTable table_of(const at::Tensor& positions, const Rotation& rotation) {
+  return make_rotary_table(positions, rotary_frequencies(rotation), at::kDouble);
+}
 
 TEST(Rotary, PlainFrequenciesFallGeometrically) {
   const auto frequencies = plain_frequencies({6, 1000.0});
-  expect_close(frequencies, at::tensor({1.0, 0.1, 0.01}, at::kDouble), 1e-15, 0, "1000^(-2j/6)");  // fp64: a logarithm and an exponential
+  expect_close(frequencies, at::tensor({1.0, 0.1, 0.01}, at::kDouble), 1e-15, 0,
+               "1000^(-2j/6)");  // fp64: a logarithm and an exponential
   EXPECT_EQ(plain_frequencies({0, 1e4}).numel(), 0);
 }
 
@@ -33,13 +36,15 @@ TEST(Rotary, TurnsPairsOfHalvesByTheirAngle) {
       for (int64_t j = 0; j < 2; ++j) {
         const double angle = static_cast<double>(s) * (j == 0 ? 1.0 : 0.1);  // 100^(-1/2) = 0.1
         EXPECT_NEAR(at_(y, b, s, j), at_(x, b, s, j) * std::cos(angle) - at_(x, b, s, j + 2) * std::sin(angle), 1e-14);
-        EXPECT_NEAR(at_(y, b, s, j + 2), at_(x, b, s, j + 2) * std::cos(angle) + at_(x, b, s, j) * std::sin(angle), 1e-14);
+        EXPECT_NEAR(at_(y, b, s, j + 2), at_(x, b, s, j + 2) * std::cos(angle) + at_(x, b, s, j) * std::sin(angle),
+                    1e-14);
         EXPECT_EQ(at_(y, b, s, 4 + j), at_(x, b, s, 4 + j));
       }
 }
 
 TEST(Rotary, LeavesScoresToTheDistance) {
-  const auto q = random_tensor({1, 1, 1, 8}, 12).expand({1, 40, 1, 8}), k = random_tensor({1, 1, 1, 8}, 13).expand({1, 40, 1, 8});
+  const auto q = random_tensor({1, 1, 1, 8}, 12).expand({1, 40, 1, 8}),
+             k = random_tensor({1, 1, 1, 8}, 13).expand({1, 40, 1, 8});
   const auto table = table_of(at::arange(40, at::kLong), {8, 1e4});
   const auto scores = apply_rotary(q, table)[0].squeeze(1).matmul(apply_rotary(k, table)[0].squeeze(1).t());
   EXPECT_NEAR(scores[35][30].item<double>(), scores[5][0].item<double>(), 1e-12);  // both 5 apart; fp64 sums of 8
@@ -51,7 +56,9 @@ TEST(Rotary, TakesATableOfItsOwnForEachSequence) {
   const auto y = apply_rotary(x, table_of(positions, {4, 1e4}));
   const auto plain = apply_rotary(x, table_of(at::arange(3, at::kLong), {4, 1e4}));
   EXPECT_TRUE(testing::same_bits(y[0], plain[0]));
-  expect_close(y[1][2], apply_rotary(x.narrow(0, 1, 1).narrow(1, 2, 1), table_of(at::ones({1}, at::kLong), {4, 1e4}))[0][0], 0, 1e-15, "position 1");
+  expect_close(y[1][2],
+               apply_rotary(x.narrow(0, 1, 1).narrow(1, 2, 1), table_of(at::ones({1}, at::kLong), {4, 1e4}))[0][0], 0,
+               1e-15, "position 1");
   EXPECT_TRUE(testing::same_bits(y[1][1], x[1][1]));  // position 0 turns nothing
 }
 

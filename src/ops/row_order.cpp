@@ -9,13 +9,16 @@
 namespace evenkeel::ops {
 namespace {
 
-at::Tensor stable_order(const at::Tensor& values, bool falling) { return std::get<1>(at::sort(values, /*stable=*/true, /*dim=*/0, falling)); }
+at::Tensor stable_order(const at::Tensor& values, bool falling) {
+  return std::get<1>(at::sort(values, /*stable=*/true, /*dim=*/0, falling));
+}
 
 // Positions first .. end - 1, the largest value first. Rows are short as a rule: insertion, which needs no memory.
 template <class T>
 void sort_row(const T* value, int64_t* order, int64_t first, int64_t end) {
   constexpr int64_t kShort = 32;
-  if (end - first > kShort) return std::stable_sort(order + first, order + end, [value](int64_t a, int64_t b) { return value[a] > value[b]; });
+  if (end - first > kShort)
+    return std::stable_sort(order + first, order + end, [value](int64_t a, int64_t b) { return value[a] > value[b]; });
   for (int64_t i = first + 1; i < end; ++i) {
     const int64_t moved = order[i];
     int64_t place = i;

@@ -37,7 +37,8 @@ TEST(RowOrder, IsThatOfTwoStableSorts) {
   const auto rows = at::cat({std::get<0>(at::sort(testing::random_ids(500, 60, 1))), at::full({100}, 60, at::kLong)});
   const auto values = testing::random_ids(600, 8, 2).to(at::kFloat);
   const auto by_value = std::get<1>(at::sort(values, /*stable=*/true, 0, /*descending=*/true));
-  const auto need = by_value.index_select(0, std::get<1>(at::sort(rows.index_select(0, by_value), /*stable=*/true, 0, /*descending=*/false)));
+  const auto need = by_value.index_select(
+      0, std::get<1>(at::sort(rows.index_select(0, by_value), /*stable=*/true, 0, /*descending=*/false)));
   EXPECT_TRUE(same_bits(falling_within_rows(rows, values), need));
 }
 

@@ -48,10 +48,13 @@ class DoubleSelector {
 // move and never a branch that is guessed wrong. A tournament: the best of each block of 8, then the best of those.
 class FloatSelector {
  public:
-  FloatSelector(int64_t n_experts, int64_t) : keys_(static_cast<size_t>((n_experts + kBlock - 1) / kBlock * kBlock), 0), best_of_block_(keys_.size() / kBlock) {}
+  FloatSelector(int64_t n_experts, int64_t)
+      : keys_(static_cast<size_t>((n_experts + kBlock - 1) / kBlock * kBlock), 0),
+        best_of_block_(keys_.size() / kBlock) {}
 
   void select(const float* scores, int64_t n_experts, int64_t k, int64_t* ids) {
-    for (int64_t expert = 0; expert < n_experts; ++expert) keys_[static_cast<size_t>(expert)] = key_of(scores[expert], expert);
+    for (int64_t expert = 0; expert < n_experts; ++expert)
+      keys_[static_cast<size_t>(expert)] = key_of(scores[expert], expert);
     for (size_t block = 0; block < best_of_block_.size(); ++block) update(block);
     for (int64_t rank = 0; rank < k; ++rank) {
       uint64_t best = 0;
@@ -94,7 +97,8 @@ at::Tensor top_k_on_cpu(const at::Tensor& scores, int64_t k, const at::Tensor& b
     for (int64_t t = begin; t < end; ++t) {
       const T* values = from + t * n_experts;
       if (added != nullptr) {
-        for (int64_t expert = 0; expert < n_experts; ++expert) row[static_cast<size_t>(expert)] = values[expert] + added[expert];
+        for (int64_t expert = 0; expert < n_experts; ++expert)
+          row[static_cast<size_t>(expert)] = values[expert] + added[expert];
         values = row.data();
       }
       selector.select(values, n_experts, k, to + t * k);
@@ -112,16 +116,15 @@ class KthLargest {
 
   T find(const T* values, int64_t n, int64_t k) {
     T low = values[0], high = values[0];
-#pragma omp simd reduction(min                  \
-                           : low) reduction(max \
-                                            : high)
+#pragma omp simd reduction(min : low) reduction(max : high)
     for (int64_t i = 0; i < n; ++i) {
       low = std::min(low, values[i]);
       high = std::max(high, values[i]);
     }
     const T scale = static_cast<T>(kBins - 1) / (high - low);
     if (scale > 0 && scale <= std::numeric_limits<T>::max()) {
-      for (int64_t i = 0; i < n; ++i) bins_[static_cast<size_t>(i)] = static_cast<uint16_t>(static_cast<int32_t>((values[i] - low) * scale));
+      for (int64_t i = 0; i < n; ++i)
+        bins_[static_cast<size_t>(i)] = static_cast<uint16_t>(static_cast<int32_t>((values[i] - low) * scale));
     } else {
       std::fill(bins_.begin(), bins_.end(), uint16_t{0});  // all equal, or too far apart: one bin
     }

@@ -49,9 +49,7 @@ TEST(TopK, NeverPrefersNanToANumber) {
   }
 }
 
-TEST(TopK, DistinguishesDoublesThatFloatsCannot) {
-  EXPECT_EQ(top_k_of({1.0, 1.0 + 1e-12}, 1, at::kDouble), (Ids{1}));
-}
+TEST(TopK, DistinguishesDoublesThatFloatsCannot) { EXPECT_EQ(top_k_of({1.0, 1.0 + 1e-12}, 1, at::kDouble), (Ids{1})); }
 
 TEST(TopK, TakesNoTokensAndStridedScores) {
   EXPECT_EQ(top_k_ids(at::zeros({0, 4}), 2).sizes(), (at::IntArrayRef{0, 2}));
@@ -65,10 +63,13 @@ TEST(TopK, TakesNoTokensAndStridedScores) {
 TEST(TopK, AddsABiasInTheWiderType) {
   const auto scores = at::tensor({1.0, 2.0, 3.0}).to(at::kFloat).expand({2, 3});
   const auto bias = at::tensor({2.0, 0.5, 0.0}).to(at::kFloat);
-  EXPECT_TRUE(testing::same_bits(top_k_ids(scores, 2, bias), at::tensor({0, 2, 0, 2}).to(at::kLong).view({2, 2})));  // 3, 2.5, 3
-  const auto tiny = at::tensor({0.0, 1e-12, 0.0});                                                                   // fp64: lost in an fp32 sum
-  EXPECT_TRUE(testing::same_bits(top_k_ids(at::full({1, 3}, 1.0f), 1, tiny), at::tensor({1}).to(at::kLong).view({1, 1})));
-  EXPECT_TRUE(testing::same_bits(top_k_ids(at::full({1, 3}, 1.0f), 1, tiny.to(at::kFloat)), at::zeros({1, 1}, at::kLong)));
+  EXPECT_TRUE(testing::same_bits(top_k_ids(scores, 2, bias),
+                                 at::tensor({0, 2, 0, 2}).to(at::kLong).view({2, 2})));  // 3, 2.5, 3
+  const auto tiny = at::tensor({0.0, 1e-12, 0.0});                                       // fp64: lost in an fp32 sum
+  EXPECT_TRUE(
+      testing::same_bits(top_k_ids(at::full({1, 3}, 1.0f), 1, tiny), at::tensor({1}).to(at::kLong).view({1, 1})));
+  EXPECT_TRUE(
+      testing::same_bits(top_k_ids(at::full({1, 3}, 1.0f), 1, tiny.to(at::kFloat)), at::zeros({1, 1}, at::kLong)));
 }
 
 TEST(TopK, AgreesWithAStableSort) {
@@ -77,8 +78,10 @@ TEST(TopK, AgreesWithAStableSort) {
     for (const int64_t k : {1, 2, 8, 64}) {
       if (k > n_experts) continue;
       const auto scores = testing::random_tensor({600, n_experts}, static_cast<uint64_t>(n_experts)).mul(2).round();
-      const auto order = std::get<1>(at::sort(scores, /*stable=*/true, 1, /*descending=*/true)).narrow(1, 0, k).contiguous();
-      for (const auto dtype : {at::kFloat, at::kDouble}) EXPECT_TRUE(testing::same_bits(top_k_ids(scores.to(dtype), k), order)) << n_experts << " choose " << k;
+      const auto order =
+          std::get<1>(at::sort(scores, /*stable=*/true, 1, /*descending=*/true)).narrow(1, 0, k).contiguous();
+      for (const auto dtype : {at::kFloat, at::kDouble})
+        EXPECT_TRUE(testing::same_bits(top_k_ids(scores.to(dtype), k), order)) << n_experts << " choose " << k;
     }
 }
 
@@ -91,17 +94,20 @@ TEST(KthLargestOfColumns, IsThatOfTheSortedColumn) {
   for (const auto dtype : {at::kFloat, at::kDouble}) {
     const auto values = testing::random_tensor({501, 9}, 2).to(dtype);
     const auto sorted = std::get<0>(at::sort(values, /*stable=*/true, 0, /*descending=*/true));
-    for (const int64_t k : {1, 77, 501}) EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(values, k), sorted[k - 1]));
+    for (const int64_t k : {1, 77, 501})
+      EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(values, k), sorted[k - 1]));
     EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(values.narrow(0, 0, 1), 1), values[0]));  // a column of one
     const auto equal = at::full({40, 2}, -3.0, dtype);
     EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(equal, 17), equal[0]));
     // Far out: bins that all but one value share, and a range that is not a finite number.
     auto outlier = values.clone();
     outlier[3].fill_(1e30);
-    EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(outlier, 20), std::get<0>(at::sort(outlier, true, 0, true))[19]));
+    EXPECT_TRUE(
+        testing::same_bits(kth_largest_of_columns(outlier, 20), std::get<0>(at::sort(outlier, true, 0, true))[19]));
     outlier[4].fill_(dtype == at::kFloat ? -3e38 : -1.7e308);
     outlier[3].fill_(dtype == at::kFloat ? 3e38 : 1.7e308);
-    EXPECT_TRUE(testing::same_bits(kth_largest_of_columns(outlier, 20), std::get<0>(at::sort(outlier, true, 0, true))[19]));
+    EXPECT_TRUE(
+        testing::same_bits(kth_largest_of_columns(outlier, 20), std::get<0>(at::sort(outlier, true, 0, true))[19]));
   }
 }
 

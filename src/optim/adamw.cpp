@@ -63,7 +63,8 @@ void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, doubl
     if (gradient.defined()) gradient.mul_(scale);
 }
 
-void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::vector<at::Tensor>& gradients, AdamState& state) {
+void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::vector<at::Tensor>& gradients,
+                  AdamState& state) {
   const OptimizerConfig& config = rule.optimizer;
   struct Group {
     std::vector<at::Tensor> params, gradients, first, second, none, steps;
@@ -81,12 +82,13 @@ void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::
     group.gradients.push_back(gradient);
     group.first.push_back(state.first.at(name));
     group.second.push_back(state.second.at(name));
-    group.steps.push_back(at::full({}, static_cast<double>(++state.updates[name]), tensor.options().dtype(at::kFloat).requires_grad(false)));
+    group.steps.push_back(at::full({}, static_cast<double>(++state.updates[name]),
+                                   tensor.options().dtype(at::kFloat).requires_grad(false)));
   }
   for (auto& [key, group] : groups) {
     const auto [rate, decay] = key;
-    at::_fused_adamw_(group.params, group.gradients, group.first, group.second, group.none, group.steps, rate, config.betas[0],
-                      config.betas[1], decay, config.eps, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(group.params, group.gradients, group.first, group.second, group.none, group.steps, rate,
+                      config.betas[0], config.betas[1], decay, config.eps, /*amsgrad=*/false, /*maximize=*/false);
   }
 }
 

@@ -11,8 +11,7 @@
 namespace evenkeel::optim {
 
 // Which parameters the weight decay acts on: those of two or more dimensions, or all.
-enum class Decay { matrices,
-                   all };
+enum class Decay { matrices, all };
 std::span<const Named<Decay>> names_of(Decay);
 
 struct OptimizerConfig {
@@ -57,6 +56,7 @@ struct UpdateRule {
 };
 // One update in place. gradients[i] belongs to the i-th parameter; undefined = no gradient, then the
 // parameter is left as it is, moments and weight decay included. A frozen parameter is left too.
-void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::vector<at::Tensor>& gradients, AdamState& state);
+void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::vector<at::Tensor>& gradients,
+                  AdamState& state);
 
 }  // namespace evenkeel::optim

@@ -63,7 +63,8 @@ TEST(AdamW, FollowsTheFormulaForAllTensors) {
     config.decay = decay;
     const auto params = some_params();
     std::vector<Reference> need;
-    for (const auto& [name, tensor] : params) need.push_back({tensor.clone(), at::zeros_like(tensor), at::zeros_like(tensor)});
+    for (const auto& [name, tensor] : params)
+      need.push_back({tensor.clone(), at::zeros_like(tensor), at::zeros_like(tensor)});
     auto state = initial_adam_state(params);
     for (int64_t n = 1; n <= 5; ++n) {
       const auto gradients = some_gradients(static_cast<uint64_t>(10 * n));
@@ -145,7 +146,8 @@ TEST(ClipGradients, ScalesOnlyAboveTheNorm) {
   EXPECT_TRUE(same_bits(gradients[0], at::tensor({3.0, 4.0})));
   clip_gradients(gradients, 5.0, 1.0);
   const double scale = 1.0 / (5.0 + 1e-6);
-  testing::expect_close(gradients[0], at::tensor({3.0 * scale, 4.0 * scale}, at::kDouble), 1e-6, 0, "clipped");  // at::tensor may be fp32
+  testing::expect_close(gradients[0], at::tensor({3.0 * scale, 4.0 * scale}, at::kDouble), 1e-6, 0,
+                        "clipped");  // at::tensor may be fp32
 }
 
 TEST(MatchesPattern, StarStandsForAnyCharacters) {
@@ -177,7 +179,8 @@ TEST(OptimizerConfig, RefusesValuesOutsideTheirRange) {
   EXPECT_THAT(message_for("betas = [-0.1, 0.5]"), HasSubstr("need 0 <= beta < 1"));
   EXPECT_THAT(message_for("eps = 0.0"), HasSubstr("more than 0"));
   EXPECT_THAT(message_for("weight_decay = -0.1"), HasSubstr("0 or more"));
-  EXPECT_THAT(message_for("decay = \"none\""), HasSubstr("r.toml:1:1: got optimizer.decay = 'none'; need one of: matrices, all"));
+  EXPECT_THAT(message_for("decay = \"none\""),
+              HasSubstr("r.toml:1:1: got optimizer.decay = 'none'; need one of: matrices, all"));
   EXPECT_THAT(message_for("clip_norm = -1.0"), HasSubstr("0 (no clipping) or more"));
   EXPECT_NO_THROW(check_optimizer_config({}, "x"));
 }

@@ -23,7 +23,8 @@ double sum_of_squares(const Block& block) {
   double sums[kLanes] = {};
   int64_t i = 0;
   for (; i + kLanes <= block.size; i += kLanes)
-    for (int64_t lane = 0; lane < kLanes; ++lane) sums[lane] += static_cast<double>(block.values[i + lane]) * static_cast<double>(block.values[i + lane]);
+    for (int64_t lane = 0; lane < kLanes; ++lane)
+      sums[lane] += static_cast<double>(block.values[i + lane]) * static_cast<double>(block.values[i + lane]);
   for (; i < block.size; ++i) sums[0] += static_cast<double>(block.values[i]) * static_cast<double>(block.values[i]);
   double sum = 0;
   for (const double lane : sums) sum += lane;
@@ -44,7 +45,8 @@ double sum_of_blocks(const std::vector<Block>& blocks) {
 
 double gradient_norm(const std::vector<at::Tensor>& gradients) {
   std::vector<Block> blocks;
-  std::vector<at::Tensor> norms, kept;  // norms: of the tensors that are not fp32 on the CPU; kept: copies that `blocks` point into
+  std::vector<at::Tensor> norms,
+      kept;  // norms: of the tensors that are not fp32 on the CPU; kept: copies that `blocks` point into
   for (const auto& gradient : gradients) {
     if (!gradient.defined() || gradient.numel() == 0) continue;
     if (!gradient.is_cpu() || gradient.scalar_type() != at::kFloat) {
@@ -53,7 +55,8 @@ double gradient_norm(const std::vector<at::Tensor>& gradients) {
     }
     kept.push_back(gradient.contiguous());
     const float* values = kept.back().const_data_ptr<float>();
-    for (int64_t first = 0; first < gradient.numel(); first += kBlock) blocks.push_back({values + first, std::min(kBlock, gradient.numel() - first)});
+    for (int64_t first = 0; first < gradient.numel(); first += kBlock)
+      blocks.push_back({values + first, std::min(kBlock, gradient.numel() - first)});
   }
   double sum = sum_of_blocks(blocks);
   if (!norms.empty()) sum += at::stack(norms).square().sum().item<double>();

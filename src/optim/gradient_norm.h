@@ -7,9 +7,9 @@
 
 namespace evenkeel::optim {
 
-// sqrt(sum of all squares), summed in fp64. Undefined tensors count as 0. On the CPU each tensor is summed in blocks of a fixed size, in order,
-// so that the result has the same bits for any number of threads; ATen's fp32 norm is 1 % low for 2^24 equal entries. On other devices the
-// order is the library's.
+// sqrt(sum of all squares), summed in fp64. Undefined tensors count as 0. On the CPU each tensor is summed in blocks of
+// a fixed size, in order, so that the result has the same bits for any number of threads; ATen's fp32 norm is 1 % low
+// for 2^24 equal entries. On other devices the order is the library's.
 double gradient_norm(const std::vector<at::Tensor>& gradients);
 
 }  // namespace evenkeel::optim

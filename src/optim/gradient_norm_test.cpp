@@ -29,7 +29,8 @@ TEST(GradientNorm, HoldsForLargeTensors) {
   const double entry = static_cast<double>(1e-3F);
   for (const int power : {24, 27}) {
     const double expected = entry * std::pow(2.0, power / 2.0);
-    EXPECT_NEAR(gradient_norm({at::full({int64_t{1} << power}, 1e-3)}) / expected, 1.0, 1e-6) << power;  // fp64 sums are far below it
+    EXPECT_NEAR(gradient_norm({at::full({int64_t{1} << power}, 1e-3)}) / expected, 1.0, 1e-6)
+        << power;  // fp64 sums are far below it
   }
 }
 

@@ -14,11 +14,12 @@ int64_t duration_in_steps(const Duration& duration, const PhaseLength& length, c
     case Unit::fraction: steps = std::round(duration.value * static_cast<double>(length.total_steps)); break;
     case Unit::steps: steps = std::round(duration.value); break;
     case Unit::tokens: steps = std::ceil(duration.value / static_cast<double>(length.tokens_per_step)); break;
-    case Unit::epochs: fail<ConfigError>(where, ": got '", to_string(duration), "'; need a fraction of the phase, steps or tokens");
+    case Unit::epochs:
+      fail<ConfigError>(where, ": got '", to_string(duration), "'; need a fraction of the phase, steps or tokens");
   }
   if (duration.value > 0 && steps < 1) steps = 1;
-  require<ConfigError>(steps <= static_cast<double>(length.total_steps), where, ": got '", to_string(duration), "', ", steps,
-                       " steps; need at most the phase's ", length.total_steps, " steps");
+  require<ConfigError>(steps <= static_cast<double>(length.total_steps), where, ": got '", to_string(duration), "', ",
+                       steps, " steps; need at most the phase's ", length.total_steps, " steps");
   return static_cast<int64_t>(steps);
 }
 
@@ -32,11 +33,11 @@ double Schedule::rate(int64_t update) const {
 namespace {
 
 // Of the final decay of a wsd schedule.
-enum class Shape { linear,
-                   cosine,
-                   exponential,
-                   minus_sqrt };
-constexpr Named<Shape> kShapes[] = {{"linear", Shape::linear}, {"cosine", Shape::cosine}, {"exponential", Shape::exponential}, {"minus_sqrt", Shape::minus_sqrt}};
+enum class Shape { linear, cosine, exponential, minus_sqrt };
+constexpr Named<Shape> kShapes[] = {{"linear", Shape::linear},
+                                    {"cosine", Shape::cosine},
+                                    {"exponential", Shape::exponential},
+                                    {"minus_sqrt", Shape::minus_sqrt}};
 std::span<const Named<Shape>> names_of(Shape) { return kShapes; }
 
 struct Options {
@@ -49,7 +50,8 @@ constexpr const char* kLength = "fraction of the phase, steps or tokens";
 
 // What a kind reads beyond lr_max, lr_start and warmup.
 struct Use {
-  bool lr_min = false, lr_constant = false, cooldown = false, constant = false, decay = false, shape = false, timescale = false;
+  bool lr_min = false, lr_constant = false, cooldown = false, constant = false, decay = false, shape = false,
+       timescale = false;
 };
 
 template <Use kUse>
@@ -59,8 +61,10 @@ struct KindOptions : Options {
     field("lr_start", o.lr_start, "learning rate that the warm-up starts from");
     field("warmup", o.warmup, {"length of the linear warm-up", kLength});
     if constexpr (kUse.lr_min) field("lr_min", o.lr_min, "learning rate at the end");
-    if constexpr (kUse.lr_constant) field("lr_constant", o.lr_constant, {"learning rate between cool-down and anneal", "", kRequired});
-    if constexpr (kUse.cooldown) field("cooldown", o.cooldown, {"length of the way from lr_max to lr_constant", kLength});
+    if constexpr (kUse.lr_constant)
+      field("lr_constant", o.lr_constant, {"learning rate between cool-down and anneal", "", kRequired});
+    if constexpr (kUse.cooldown)
+      field("cooldown", o.cooldown, {"length of the way from lr_max to lr_constant", kLength});
     if constexpr (kUse.constant) field("constant", o.constant, {"length at lr_constant", kLength});
     if constexpr (kUse.decay) field("decay", o.decay, {"length of the final decay", kLength});
     if constexpr (kUse.shape) field("shape", o.shape, "linear, cosine, exponential or minus_sqrt");
@@ -69,7 +73,9 @@ struct KindOptions : Options {
 };
 
 // For a message: where the key stands, and its name.
-std::string place_and_key(const ConfigNode& config, const char* key) { return place_of(config, key) + ": schedule." + key; }
+std::string place_and_key(const ConfigNode& config, const char* key) {
+  return place_of(config, key) + ": schedule." + key;
+}
 
 template <class O>
 O read_schedule(const ConfigNode& config) {
@@ -98,7 +104,9 @@ class FunctionSchedule : public Schedule {
  public:
   using Rate = std::function<double(int64_t update)>;
   FunctionSchedule(const Options& o, int64_t warmup_steps, const PhaseLength& length, Rate rate, Json options)
-      : Schedule(length.total_steps, warmup_steps, o.lr_start, o.lr_max), rate_(std::move(rate)), options_(std::move(options)) {}
+      : Schedule(length.total_steps, warmup_steps, o.lr_start, o.lr_max),
+        rate_(std::move(rate)),
+        options_(std::move(options)) {}
   Json options() const override { return options_; }
 
  private:
@@ -117,7 +125,8 @@ std::unique_ptr<Schedule> make(const char* kind, const O& o, const ConfigNode& c
 }
 
 double progress_of(int64_t update, int64_t begin, int64_t end) {
-  return std::clamp(static_cast<double>(update - begin) / static_cast<double>(std::max<int64_t>(end - begin, 1)), 0.0, 1.0);
+  return std::clamp(static_cast<double>(update - begin) / static_cast<double>(std::max<int64_t>(end - begin, 1)), 0.0,
+                    1.0);
 }
 
 template <class O>
@@ -167,8 +176,8 @@ std::unique_ptr<Schedule> make_wsd(const O& o, const ConfigNode& config, const P
         D > 0 || config.find(key) == nullptr, place_and_key(config, key),
         ": got it in a wsd schedule without decay, where it changes nothing; need decay too, as in decay = 0.1");
   return make("wsd", o, config, length, [=](int64_t W) {
-    require<ConfigError>(W + D <= length.total_steps, place_and_key(config, "decay"), ": got warm-up and decay of ", W + D,
-                         " steps; need at most the phase's ", length.total_steps);
+    require<ConfigError>(W + D <= length.total_steps, place_and_key(config, "decay"), ": got warm-up and decay of ",
+                         W + D, " steps; need at most the phase's ", length.total_steps);
     return [=](int64_t n) {
       const int64_t begin = length.total_steps - D;
       if (n <= begin) return o.lr_max;
@@ -179,18 +188,19 @@ std::unique_ptr<Schedule> make_wsd(const O& o, const ConfigNode& config, const P
 
 // Warm-up, cool-down to lr_constant, constant, exponential anneal to lr_min (arXiv 2403.08763, eq. 2-3).
 template <class O>
-std::unique_ptr<Schedule> make_infinite(const char* kind, const O& o, const ConfigNode& config, const PhaseLength& length,
+std::unique_ptr<Schedule> make_infinite(const char* kind, const O& o, const ConfigNode& config,
+                                        const PhaseLength& length,
                                         const std::function<double(double progress)>& cooldown_rate) {
   const int64_t C = duration_in_steps(o.cooldown, length, place_and_key(config, "cooldown"));
   const int64_t K = duration_in_steps(o.constant, length, place_and_key(config, "constant"));
-  require<ConfigError>(o.lr_constant > 0 && o.lr_constant <= o.lr_max, place_and_key(config, "lr_constant"), ": got ", o.lr_constant,
-                       "; need more than 0 and at most lr_max = ", o.lr_max);
+  require<ConfigError>(o.lr_constant > 0 && o.lr_constant <= o.lr_max, place_and_key(config, "lr_constant"), ": got ",
+                       o.lr_constant, "; need more than 0 and at most lr_max = ", o.lr_max);
   return make(kind, o, config, length, [=](int64_t W) -> FunctionSchedule::Rate {
     const int64_t D = length.total_steps - W;
-    require<ConfigError>(C + K <= D, place_and_key(config, "constant"), ": got warm-up, cool-down and constant of ", W + C + K,
-                         " steps; need at most the phase's ", length.total_steps);
-    require<ConfigError>(C + K == D || (o.lr_min > 0 && o.lr_min <= o.lr_constant), place_and_key(config, "lr_min"), ": got ", o.lr_min,
-                         "; need more than 0 and at most lr_constant for the exponential anneal");
+    require<ConfigError>(C + K <= D, place_and_key(config, "constant"), ": got warm-up, cool-down and constant of ",
+                         W + C + K, " steps; need at most the phase's ", length.total_steps);
+    require<ConfigError>(C + K == D || (o.lr_min > 0 && o.lr_min <= o.lr_constant), place_and_key(config, "lr_min"),
+                         ": got ", o.lr_min, "; need more than 0 and at most lr_constant for the exponential anneal");
     return [=](int64_t n) {
       const int64_t u = n - W;
       if (u <= C) return cooldown_rate(progress_of(u, 0, C));
@@ -208,7 +218,8 @@ std::unique_ptr<Schedule> make_infinite_cosine(const O& o, const ConfigNode& con
 
 template <class O>
 std::unique_ptr<Schedule> make_infinite_inverse_sqrt(const O& o, const ConfigNode& config, const PhaseLength& length) {
-  require<ConfigError>(o.timescale > 0, place_and_key(config, "timescale"), ": got ", o.timescale, "; need more than 0");
+  require<ConfigError>(o.timescale > 0, place_and_key(config, "timescale"), ": got ", o.timescale,
+                       "; need more than 0");
   const auto h = [=](double x) { return 1 / std::sqrt(1 + o.timescale * x) - 1; };
   return make_infinite("infinite_inverse_sqrt", o, config, length,
                        [=](double x) { return o.lr_max + (o.lr_constant - o.lr_max) * h(x) / h(1); });

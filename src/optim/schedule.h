@@ -44,7 +44,8 @@ struct ScheduleKind {
 };
 const std::vector<ScheduleKind>& schedule_kinds();
 std::vector<ConfigKey> schedule_keys(const std::string& path);  // of all kinds
-// `config` is a phase's `schedule` table: kind (default constant) and its keys; a key that a kind does not use is an error.
+// `config` is a phase's `schedule` table: kind (default constant) and its keys; a key that a kind does not use is an
+// error.
 std::unique_ptr<Schedule> make_schedule(const ConfigNode& config, const PhaseLength& length);
 
 }  // namespace evenkeel::optim

@@ -10,20 +10,24 @@
 namespace evenkeel::record {
 
 struct Alarm {
-  enum class Kind { one_expert,    // collapse: nearly all tokens have one expert among their k
-                    same_experts,  // collapse: k experts have nearly all assignments of more than k
-                    no_scores,     // collapse: of a sigmoid or sqrtsoftplus router, shrunk to nearly 0
-                    no_gradient,   // a router that the cross-entropy does not reach
-                    no_effect,     // a coefficient that changes nothing in a router
-                    no_balance,    // a router that needs a balance loss and has none
-                    not_causal };
+  enum class Kind {
+    one_expert,    // collapse: nearly all tokens have one expert among their k
+    same_experts,  // collapse: k experts have nearly all assignments of more than k
+    no_scores,     // collapse: of a sigmoid or sqrtsoftplus router, shrunk to nearly 0
+    no_gradient,   // a router that the cross-entropy does not reach
+    no_effect,     // a coefficient that changes nothing in a router
+    no_balance,    // a router that needs a balance loss and has none
+    not_causal
+  };
   static constexpr std::nullopt_t kAllLayers = std::nullopt;
   std::optional<int64_t> layer;  // kAllLayers: the whole model
   Kind kind = Kind::one_expert;
   std::string text;
 
   bool is_collapse() const { return kind <= Kind::no_scores; }
-  bool operator<(const Alarm& other) const { return std::tie(kind, layer, text) < std::tie(other.kind, other.layer, other.text); }
+  bool operator<(const Alarm& other) const {
+    return std::tie(kind, layer, text) < std::tie(other.kind, other.layer, other.text);
+  }
   bool operator==(const Alarm& other) const = default;
   static void visit_columns(auto& row, auto&& visit) {
     visit("layer", row.layer);

@@ -6,8 +6,10 @@ namespace evenkeel::record {
 namespace {
 
 TEST(Alarm, IsWrittenWithTheNameOfItsKind) {
-  EXPECT_EQ(to_json(Alarm{2, Alarm::Kind::same_experts, "t"}).dump(), R"({"layer":2,"kind":"same_experts","text":"t"})");
-  EXPECT_EQ(to_json(Alarm{Alarm::kAllLayers, Alarm::Kind::not_causal, "t"}).dump(), R"({"layer":null,"kind":"not_causal","text":"t"})");
+  EXPECT_EQ(to_json(Alarm{2, Alarm::Kind::same_experts, "t"}).dump(),
+            R"({"layer":2,"kind":"same_experts","text":"t"})");
+  EXPECT_EQ(to_json(Alarm{Alarm::kAllLayers, Alarm::Kind::not_causal, "t"}).dump(),
+            R"({"layer":null,"kind":"not_causal","text":"t"})");
 }
 
 TEST(Alarm, EachKindIsReadBack) {

@@ -15,7 +15,8 @@
 namespace evenkeel::record {
 namespace {
 
-// A record: this head, the name of the set, and a zstd frame (with its checksum) of layers × experts counts. Little-endian.
+// A record: this head, the name of the set, and a zstd frame (with its checksum) of layers × experts counts.
+// Little-endian.
 struct Head {
   std::array<char, 8> magic;
   int64_t step;
@@ -33,13 +34,15 @@ std::array<char, 8> magic() {
 std::string planes_of(const std::vector<uint32_t>& counts) {
   std::string out(counts.size() * 4, '\0');
   for (size_t plane = 0; plane < 4; ++plane)
-    for (size_t i = 0; i < counts.size(); ++i) out[plane * counts.size() + i] = static_cast<char>(counts[i] >> (8 * plane) & 0xff);
+    for (size_t i = 0; i < counts.size(); ++i)
+      out[plane * counts.size() + i] = static_cast<char>(counts[i] >> (8 * plane) & 0xff);
   return out;
 }
 std::vector<uint32_t> counts_of(const std::string& planes) {
   std::vector<uint32_t> out(planes.size() / 4);
   for (size_t plane = 0; plane < 4; ++plane)
-    for (size_t i = 0; i < out.size(); ++i) out[i] |= static_cast<uint32_t>(static_cast<unsigned char>(planes[plane * out.size() + i])) << (8 * plane);
+    for (size_t i = 0; i < out.size(); ++i)
+      out[i] |= static_cast<uint32_t>(static_cast<unsigned char>(planes[plane * out.size() + i])) << (8 * plane);
   return out;
 }
 
@@ -61,9 +64,15 @@ void LoadWriter::append(int64_t step, const std::string& data, const std::vector
   const size_t n_experts = routing[0].load.size();
   std::vector<uint32_t> counts;
   for (const auto& layer : routing)
-    for (const double share : layer.load) counts.push_back(static_cast<uint32_t>(std::llround(share * static_cast<double>(layer.n_assignments))));
+    for (const double share : layer.load)
+      counts.push_back(static_cast<uint32_t>(std::llround(share * static_cast<double>(layer.n_assignments))));
   const std::string frame = compressed(planes_of(counts));
-  const Head head{magic(), step, static_cast<uint32_t>(data.size()), static_cast<uint32_t>(frame.size()), static_cast<uint32_t>(routing.size()), static_cast<uint32_t>(n_experts)};
+  const Head head{magic(),
+                  step,
+                  static_cast<uint32_t>(data.size()),
+                  static_cast<uint32_t>(frame.size()),
+                  static_cast<uint32_t>(routing.size()),
+                  static_cast<uint32_t>(n_experts)};
   std::string record(sizeof head, '\0');
   std::memcpy(record.data(), &head, sizeof head);
   file_.append(record + data + frame);
@@ -77,7 +86,8 @@ bool LoadReader::next(int64_t step, const std::string& data) {
   std::string name(data.size(), '\0');
   const bool is_it = head.magic == magic() && head.step == step && head.name_bytes == data.size();
   if (is_it && !file_.read(end_byte_ + static_cast<int64_t>(sizeof head), name.data(), name.size())) return false;
-  require<DataError>(is_it && name == data, file_.path().string(), ": got another record at byte ", end_byte_, "; need the loads of step ", step, data.empty() ? "" : " on '" + data + "'");
+  require<DataError>(is_it && name == data, file_.path().string(), ": got another record at byte ", end_byte_,
+                     "; need the loads of step ", step, data.empty() ? "" : " on '" + data + "'");
   const int64_t payload = end_byte_ + static_cast<int64_t>(sizeof head + name.size()), end = payload + head.frame_bytes;
   if (end > file_.size_bytes()) return false;
   step_ = step;
@@ -90,18 +100,24 @@ bool LoadReader::next(int64_t step, const std::string& data) {
 
 void LoadReader::read(std::vector<LayerRouting>& routing) const {
   const std::string place = where();
-  require<DataError>(n_layers_ == static_cast<int64_t>(routing.size()) && n_experts_ > 0 && n_experts_ < (INT64_C(1) << 24), place, ": got loads of ", n_layers_, " layers of ", n_experts_, " experts; need those of ", routing.size(), " layers");
-  std::string frame(static_cast<size_t>(end_byte_ - payload_byte_), '\0'), planes(static_cast<size_t>(n_layers_ * n_experts_ * 4), '\0');
-  require<MachineError>(file_.read(payload_byte_, frame.data(), frame.size()), place, ": got a file that got shorter; need it whole");
+  require<DataError>(
+      n_layers_ == static_cast<int64_t>(routing.size()) && n_experts_ > 0 && n_experts_ < (INT64_C(1) << 24), place,
+      ": got loads of ", n_layers_, " layers of ", n_experts_, " experts; need those of ", routing.size(), " layers");
+  std::string frame(static_cast<size_t>(end_byte_ - payload_byte_), '\0'),
+      planes(static_cast<size_t>(n_layers_ * n_experts_ * 4), '\0');
+  require<MachineError>(file_.read(payload_byte_, frame.data(), frame.size()), place,
+                        ": got a file that got shorter; need it whole");
   const size_t n = ZSTD_decompress(planes.data(), planes.size(), frame.data(), frame.size());
-  require<DataError>(!ZSTD_isError(n) && n == planes.size(), place, ": got a damaged record (", ZSTD_isError(n) ? ZSTD_getErrorName(n) : "too short", "); need it as it was written");
+  require<DataError>(!ZSTD_isError(n) && n == planes.size(), place, ": got a damaged record (",
+                     ZSTD_isError(n) ? ZSTD_getErrorName(n) : "too short", "); need it as it was written");
   const auto counts = counts_of(planes);
   for (size_t i = 0; i < routing.size(); ++i) {
     const auto begin = counts.begin() + static_cast<std::ptrdiff_t>(i) * n_experts_;
     const int64_t total = std::accumulate(begin, begin + n_experts_, int64_t{0});
     routing[i].n_assignments = total;
     routing[i].load.clear();
-    for (auto count = begin; count != begin + n_experts_; ++count) routing[i].load.push_back(total > 0 ? static_cast<double>(*count) / static_cast<double>(total) : 0.0);
+    for (auto count = begin; count != begin + n_experts_; ++count)
+      routing[i].load.push_back(total > 0 ? static_cast<double>(*count) / static_cast<double>(total) : 0.0);
   }
 }
 

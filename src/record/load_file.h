@@ -1,5 +1,5 @@
-// load.columns: the load of every layer in every step and evaluation of a run with many experts, beside its metrics.jsonl
-// (docs/formats.md). The counts are exact, and take about one byte an expert.
+// load.columns: the load of every layer in every step and evaluation of a run with many experts, beside its
+// metrics.jsonl (docs/formats.md). The counts are exact, and take about one byte an expert.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,8 @@ class LoadReader {
  public:
   // DataError when there is none.
   explicit LoadReader(std::filesystem::path path) : file_(std::move(path)) {}
-  // Goes to the next record, which must be of this step and set: DataError otherwise. False where it is not there yet, or torn.
+  // Goes to the next record, which must be of this step and set: DataError otherwise. False where it is not there yet,
+  // or torn.
   bool next(int64_t step, const std::string& data);
   // Sets the loads of the record that `next` came to. DataError where it is of other layers or damaged.
   void read(std::vector<LayerRouting>& routing) const;

@@ -22,7 +22,9 @@ std::vector<LayerRouting> random_routing(int64_t n_layers, int64_t n_experts, ui
   for (int64_t layer = 0; layer < n_layers; ++layer) {
     std::vector<int64_t> counts;
     int64_t total = 0;
-    for (int64_t expert = 0; expert < n_experts; ++expert) total += counts.emplace_back(expert == 3 ? 0 : static_cast<int64_t>(100 + rng.below(60) + (expert == 5 ? 70000 : 0)));
+    for (int64_t expert = 0; expert < n_experts; ++expert)
+      total +=
+          counts.emplace_back(expert == 3 ? 0 : static_cast<int64_t>(100 + rng.below(60) + (expert == 5 ? 70000 : 0)));
     LayerRouting row;
     row.layer = layer;
     row.n_assignments = total;
@@ -113,10 +115,12 @@ TEST(LoadFile, TellsATornRecordFromADamagedOne) {
       if (reader.next(step, data)) reader.read(out);
     });
   };
-  EXPECT_THAT(message(whole, 8, "held", 2), HasSubstr("load.columns: got another record at byte 0; need the loads of step 8 on 'held'"));
+  EXPECT_THAT(message(whole, 8, "held", 2),
+              HasSubstr("load.columns: got another record at byte 0; need the loads of step 8 on 'held'"));
   EXPECT_THAT(message(whole, 7, "hold", 2), HasSubstr("got another record"));
   EXPECT_THAT(message(whole, 7, "", 2), HasSubstr("need the loads of step 7"));
-  EXPECT_THAT(message(whole, 7, "held", 3), HasSubstr("step 7: got loads of 2 layers of 8 experts; need those of 3 layers"));
+  EXPECT_THAT(message(whole, 7, "held", 3),
+              HasSubstr("step 7: got loads of 2 layers of 8 experts; need those of 3 layers"));
   std::string damaged = whole;
   damaged[whole.size() - 9] = static_cast<char>(damaged[whole.size() - 9] ^ 1);
   EXPECT_THAT(message(damaged, 7, "held", 2), HasSubstr("step 7: got a damaged record"));

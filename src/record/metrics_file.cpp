@@ -9,11 +9,14 @@ namespace evenkeel::record {
 namespace {
 
 void require_finite(const Json& value, const std::string& key, const std::string& where) {
-  if (value.is_number()) require<NumericsError>(std::isfinite(value.as_double()), where, ": got ", value.as_double(), " as '", key, "'; need a finite number");
+  if (value.is_number())
+    require<NumericsError>(std::isfinite(value.as_double()), where, ": got ", value.as_double(), " as '", key,
+                           "'; need a finite number");
   if (value.is_array())
     for (const auto& entry : value.as_array()) require_finite(entry, key, where);
   if (value.is_object())
-    for (const auto& [name, entry] : value.as_object()) require_finite(entry, key.empty() ? name : key + "." + name, where);
+    for (const auto& [name, entry] : value.as_object())
+      require_finite(entry, key.empty() ? name : key + "." + name, where);
 }
 
 }  // namespace
@@ -30,7 +33,8 @@ MetricsFile::MetricsFile(const std::filesystem::path& path, int64_t last_step, i
       kept = reader.end_byte();
       kept_loads = reader.loads_end_byte();
     }
-    require<DataError>(reached == last_step, path.string(), ": got lines up to step ", reached, "; need those up to step ", last_step, ", which the checkpoint goes on from");
+    require<DataError>(reached == last_step, path.string(), ": got lines up to step ", reached,
+                       "; need those up to step ", last_step, ", which the checkpoint goes on from");
   }
   const auto loads_path = path.parent_path() / "load.columns";
   if (n_loads > kMostLoadsInLines) {

@@ -14,11 +14,12 @@ namespace evenkeel::record {
 // Appends whole lines. After a resume no step stands twice: lines beyond the checkpoint are cut first.
 class MetricsFile {
  public:
-  // Keeps the lines of `path` up to `last_step` (0: starts empty). A torn last line goes too. `n_loads`: MoE layers × experts; above
-  // kMostLoadsInLines the loads go to load.columns. DataError when the lines do not reach `last_step`: the checkpoint of that step
-  // relies on them.
+  // Keeps the lines of `path` up to `last_step` (0: starts empty). A torn last line goes too. `n_loads`: MoE layers ×
+  // experts; above kMostLoadsInLines the loads go to load.columns. DataError when the lines do not reach `last_step`:
+  // the checkpoint of that step relies on them.
   MetricsFile(const std::filesystem::path& path, int64_t last_step, int64_t n_loads);
-  // NumericsError, and nothing is written, for a line with a number that is not finite: what stands here can be read back.
+  // NumericsError, and nothing is written, for a line with a number that is not finite: what stands here can be read
+  // back.
   void write(RunLine line);
   // Whether a line of that kind was written of the step that came last, which is `last_step` after a resume.
   template <class Row>

@@ -52,7 +52,8 @@ TEST(MetricsFile, StartsEmptyAtStepZero) {
 
 TEST(MetricsFile, NeedsTheLinesThatACheckpointReliesOn) {
   const TemporaryFolder folder;
-  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(folder / "new.jsonl", 7, 4); }), HasSubstr("new.jsonl: got lines up to step 0; need those up to step 7"));
+  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(folder / "new.jsonl", 7, 4); }),
+              HasSubstr("new.jsonl: got lines up to step 0; need those up to step 7"));
   const std::string lines = text_of({one_layer_step(1), one_layer_step(2)});
   const auto path = folder.write("metrics.jsonl", lines);
   EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, 4); }), HasSubstr("got lines up to step 2"));
@@ -65,7 +66,8 @@ TEST(MetricsFile, RefusesWhatCannotBeReadBack) {
   MetricsFile file(folder / "metrics.jsonl", 0, 4);
   StepRow row = made_step(1, "a", {0.5});
   row.routing[0].cv = NAN;
-  EXPECT_THAT(message_of<NumericsError>([&] { file.write(row); }), HasSubstr("step 1: got nan as 'routing.cv'; need a finite number"));
+  EXPECT_THAT(message_of<NumericsError>([&] { file.write(row); }),
+              HasSubstr("step 1: got nan as 'routing.cv'; need a finite number"));
   EXPECT_EQ(read_file(folder / "metrics.jsonl"), "");
 }
 
@@ -75,7 +77,8 @@ TEST(MetricsFile, OfManyExpertsHasItsLoadsBeside) {
   const auto path = folder / "metrics.jsonl";
   StepRow second = made_step(2, "a", {0.5});
   second.routing[0].load = {0.25, 0.25, 0.5, 0.0};
-  EvaluationRow held = testing::made_evaluation(2, "a", {{"x", testing::made_result(2, {0.5})}, {"y", testing::made_result(3, {0.5})}});
+  EvaluationRow held =
+      testing::made_evaluation(2, "a", {{"x", testing::made_result(2, {0.5})}, {"y", testing::made_result(3, {0.5})}});
   for (auto& [data, result] : held.eval) result.routing = testing::made_routing({0.5});
   {
     MetricsFile file(path, 0, kMany);
@@ -104,10 +107,12 @@ TEST(MetricsFile, OfManyExpertsHasItsLoadsBeside) {
   std::string damaged = loads;
   damaged[45] = static_cast<char>(damaged[45] ^ 1);
   write_file_atomically(folder / "load.columns", damaged);
-  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, kMany); }), HasSubstr("load.columns, step 1: got a damaged record"));
+  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, kMany); }),
+              HasSubstr("load.columns, step 1: got a damaged record"));
   std::filesystem::remove(folder / "load.columns");
   const std::string text = read_file(path);
-  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, kMany); }), HasSubstr("load.columns: got no such file; need the loads that"));
+  EXPECT_THAT(message_of<DataError>([&] { MetricsFile(path, 3, kMany); }),
+              HasSubstr("load.columns: got no such file; need the loads that"));
   EXPECT_THAT(message_of<DataError>([&] { read_run_lines(path); }), HasSubstr("load.columns: got no such file"));
   EXPECT_FALSE(std::filesystem::exists(folder / "load.columns"));
   EXPECT_EQ(read_file(path), text);

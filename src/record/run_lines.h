@@ -15,13 +15,14 @@ namespace evenkeel::record {
 // How a layer's tokens are spread over its experts, in a step or on a held-out set.
 struct LayerRouting {
   int64_t layer = 0;
-  double mri = 0;                 // max_e tokens_e / tokens, never below k / E (arXiv 2503.05029)
-  double entropy = 0;             // of the load, divided by ln E; 1 when E = 1
-  double cv = 0;                  // population standard deviation / mean of the load
-  int64_t dead = 0;               // experts without a token
-  double dropped = 0;             // share of the assignments
-  std::vector<double> load = {};  // [E] shares of the assignments, sum 1; zeros without tokens; empty where it was not read
-  int64_t n_assignments = 0;      // that `load` is shares of; 0 where it was read from a line, which does not say it
+  double mri = 0;      // max_e tokens_e / tokens, never below k / E (arXiv 2503.05029)
+  double entropy = 0;  // of the load, divided by ln E; 1 when E = 1
+  double cv = 0;       // population standard deviation / mean of the load
+  int64_t dead = 0;    // experts without a token
+  double dropped = 0;  // share of the assignments
+  std::vector<double> load =
+      {};                     // [E] shares of the assignments, sum 1; zeros without tokens; empty where it was not read
+  int64_t n_assignments = 0;  // that `load` is shares of; 0 where it was read from a line, which does not say it
 
   static void visit_columns(auto& row, auto&& visit) {
     visit("layer", row.layer);

@@ -16,22 +16,27 @@ TEST(RunLine, IsWrittenAsDocumented) {
   row.loss_terms = {{"cross_entropy", 2.5}, {"balance", 1.0}};
   row.sources = {{"old", 3}};
   row.gemm_fraction = 0.25;
-  EXPECT_EQ(to_json(RunLine(row)).dump(),
-            R"({"step":3,"phase":"a","phase_step":3,"tokens":96,"loss":3,"loss_terms":{"cross_entropy":2.5,"balance":1},"lr":0.001,"grad_norm":0,"seconds":0.5,"tokens_per_second":64,"gemm_fraction":0.25,)"
-            R"("sources":{"old":3},"routing":[{"layer":0,"mri":0.5,"entropy":0.9,"cv":0.5,"dead":1,"dropped":0,"load":[0.5,0.5,0,0]}]})");
+  EXPECT_EQ(
+      to_json(RunLine(row)).dump(),
+      R"({"step":3,"phase":"a","phase_step":3,"tokens":96,"loss":3,"loss_terms":{"cross_entropy":2.5,"balance":1},"lr":0.001,"grad_norm":0,"seconds":0.5,"tokens_per_second":64,"gemm_fraction":0.25,)"
+      R"("sources":{"old":3},"routing":[{"layer":0,"mri":0.5,"entropy":0.9,"cv":0.5,"dead":1,"dropped":0,"load":[0.5,0.5,0,0]}]})");
   EXPECT_EQ(row.cross_entropy(), 2.5);
   EXPECT_EQ(testing::made_step(1, "a", {}).cross_entropy(), 3.0);
   EvaluationRow evaluation = testing::made_evaluation(3, "a", {{"held", testing::made_result(2.0)}});
   evaluation.eval[0].second.loss_blocks = ClusterMeans{{2.0}, {7}};
-  EXPECT_EQ(to_json(RunLine(evaluation)).dump(),
-            R"({"step":3,"phase":"a","tokens":96,"eval":{"held":{"loss":2,"loss_se":null,"perplexity":20,"bits_per_byte":null,"tokens":null,"loss_blocks":{"tokens":[7],"loss":[2]},"mri_se":null,"routing":[]}}})");
-  EXPECT_EQ(to_json(RunLine(SaturationRow{3, "a", {{"held", {{1, 2, 0, 3, 0.75, 0.5}}}}})).dump(), R"({"step":3,"phase":"a","saturation":{"held":[{"layer":1,"k":2,"from":0,"to":3,"saturation":0.75,"chance":0.5}]}})");
+  EXPECT_EQ(
+      to_json(RunLine(evaluation)).dump(),
+      R"({"step":3,"phase":"a","tokens":96,"eval":{"held":{"loss":2,"loss_se":null,"perplexity":20,"bits_per_byte":null,"tokens":null,"loss_blocks":{"tokens":[7],"loss":[2]},"mri_se":null,"routing":[]}}})");
+  EXPECT_EQ(
+      to_json(RunLine(SaturationRow{3, "a", {{"held", {{1, 2, 0, 3, 0.75, 0.5}}}}})).dump(),
+      R"({"step":3,"phase":"a","saturation":{"held":[{"layer":1,"k":2,"from":0,"to":3,"saturation":0.75,"chance":0.5}]}})");
 }
 
 TEST(RunLine, EachKindIsReadBack) {
   StepRow step = testing::made_step(2, "b", {0.5, 0.25});
   step.alarms = {{1, Alarm::Kind::one_expert, "one"}};
-  const std::vector<RunLine> lines = {step, testing::made_evaluation(2, "b", {{"x", testing::made_result(1.5, {0.5})}}), SaturationRow{2, "b", {{"x", {}}}}};
+  const std::vector<RunLine> lines = {step, testing::made_evaluation(2, "b", {{"x", testing::made_result(1.5, {0.5})}}),
+                                      SaturationRow{2, "b", {{"x", {}}}}};
   for (const auto& line : lines) {
     const Json json = to_json(line);
     const RunLine back = run_line(json, "t");
@@ -45,7 +50,10 @@ TEST(RunLine, EachKindIsReadBack) {
 }
 
 TEST(RunLine, OfAnEarlierVersionMayLackErrorsAndBlocks) {
-  const auto line = run_line(Json::parse(R"({"step":1,"phase":"a","tokens":32,"eval":{"held":{"loss":2,"perplexity":7.4,"routing":[]}}})", "t"), "t");
+  const auto line = run_line(
+      Json::parse(R"({"step":1,"phase":"a","tokens":32,"eval":{"held":{"loss":2,"perplexity":7.4,"routing":[]}}})",
+                  "t"),
+      "t");
   EXPECT_EQ(std::get<EvaluationRow>(line).find("held")->loss_se, std::nullopt);
 }
 
@@ -55,8 +63,11 @@ TEST(RunLine, SaysWhatIsWrongInIt) {
     value.is_string() && value.as_string() == "gone" ? json.erase(key) : void(json[key] = std::move(value));
     return json;
   };
-  const auto message = [](const Json& json) { return testing::message_of<DataError>([&] { run_line(json, "m.jsonl, line 4"); }); };
-  const RunLine step = testing::made_step(2, "a", {0.5}), evaluation = testing::made_evaluation(2, "a", {{"held", testing::made_result(1)}});
+  const auto message = [](const Json& json) {
+    return testing::message_of<DataError>([&] { run_line(json, "m.jsonl, line 4"); });
+  };
+  const RunLine step = testing::made_step(2, "a", {0.5}),
+                evaluation = testing::made_evaluation(2, "a", {{"held", testing::made_result(1)}});
   const auto changed_blocks = [](Json tokens, Json losses) {
     Json result = to_json(testing::made_result(1));
     result["loss_blocks"] = Json::Object{{"tokens", std::move(tokens)}, {"loss", std::move(losses)}};
@@ -75,11 +86,15 @@ TEST(RunLine, SaysWhatIsWrongInIt) {
       {changed(evaluation, "eval", Json::array()), "got array as 'eval'; need an object"},
       {changed(evaluation, "eval", Json::Object{{"held", 3}}), "got integer as 'eval' of 'held'; need an object"},
       {changed(evaluation, "eval", Json::Object{{"held", Json::object()}}), "got no 'loss'"},
-      {changed(evaluation, "eval", Json::Object{{"held", changed_blocks(Json::Array{1, 2}, Json::Array{0.5})}}), "got 1 losses of 2 blocks of 'held'; need one of each, and tokens above 0"},
-      {changed(evaluation, "eval", Json::Object{{"held", changed_blocks(Json::Array{0}, Json::Array{0.5})}}), "got 1 losses of 1 blocks of 'held'; need one of each, and tokens above 0"},
-      {Json::Object{{"step", 2}, {"phase", "a"}, {"saturation", Json::Object{{"held", Json::object()}}}}, "got object as 'saturation' of 'held'; need an array"},
+      {changed(evaluation, "eval", Json::Object{{"held", changed_blocks(Json::Array{1, 2}, Json::Array{0.5})}}),
+       "got 1 losses of 2 blocks of 'held'; need one of each, and tokens above 0"},
+      {changed(evaluation, "eval", Json::Object{{"held", changed_blocks(Json::Array{0}, Json::Array{0.5})}}),
+       "got 1 losses of 1 blocks of 'held'; need one of each, and tokens above 0"},
+      {Json::Object{{"step", 2}, {"phase", "a"}, {"saturation", Json::Object{{"held", Json::object()}}}},
+       "got object as 'saturation' of 'held'; need an array"},
   };
-  for (const auto& [json, words] : wrong) EXPECT_THAT(message(json), HasSubstr(std::string("m.jsonl, line 4: ") + words)) << json.dump();
+  for (const auto& [json, words] : wrong)
+    EXPECT_THAT(message(json), HasSubstr(std::string("m.jsonl, line 4: ") + words)) << json.dump();
 }
 
 }  // namespace

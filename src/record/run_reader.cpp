@@ -20,7 +20,8 @@ std::optional<RunLine> RunReader::next() {
   has_ended_ = !find_loads(line);
   if (has_ended_) {
     step_ = reached;
-    log_warning(loads_path_.string(), ": got no whole record for ", place(), "; the run is read as far as its loads go, as after a crash");
+    log_warning(loads_path_.string(), ": got no whole record for ", place(),
+                "; the run is read as far as its loads go, as after a crash");
     return std::nullopt;
   }
   require_shape(line);
@@ -29,17 +30,22 @@ std::optional<RunLine> RunReader::next() {
   return line;
 }
 
-// Steps are 1, 2, … without a hole; after a step, or before the first one, come at most one evaluation and one saturation of it.
+// Steps are 1, 2, … without a hole; after a step, or before the first one, come at most one evaluation and one
+// saturation of it.
 void RunReader::take_place(const RunLine& line) {
   const int64_t step = step_of(line);
   const bool is_step = std::holds_alternative<StepRow>(line);
-  const std::string kind = is_step ? "" : std::holds_alternative<EvaluationRow>(line) ? "the evaluation of "
-                                                                                      : "the saturation of ";
-  require<DataError>(step == step_ || step == step_ + 1, place(), ": got ", kind, "step ", step, " after step ", step_, "; need every step of the run in order");
+  const std::string kind = is_step                                       ? ""
+                           : std::holds_alternative<EvaluationRow>(line) ? "the evaluation of "
+                                                                         : "the saturation of ";
+  require<DataError>(step == step_ || step == step_ + 1, place(), ": got ", kind, "step ", step, " after step ", step_,
+                     "; need every step of the run in order");
   require<DataError>(step > 0 || !is_step, place(), ": got step 0; need 1 as the first step of the run");
-  require<DataError>(is_step || step == step_, place(), ": got ", kind, "step ", step, " after step ", step_, "; need the line of step ", step, " before it");
+  require<DataError>(is_step || step == step_, place(), ": got ", kind, "step ", step, " after step ", step_,
+                     "; need the line of step ", step, " before it");
   if (step > step_) kinds_.clear();
-  require<DataError>(kinds_.insert(line.index()).second, place(), ": got ", kind, "step ", step, " a second time; need it once");
+  require<DataError>(kinds_.insert(line.index()).second, place(), ": got ", kind, "step ", step,
+                     " a second time; need it once");
   step_ = step;
 }
 
@@ -47,12 +53,14 @@ void RunReader::take_place(const RunLine& line) {
 void RunReader::require_shape(const RunLine& line) {
   const auto same = [&](std::optional<size_t>& known, size_t n, const char* unit, const std::string& what) {
     if (!known) known = n;
-    require<DataError>(*known == n, place(), ": got ", counted(static_cast<int64_t>(n), unit), " ", what, "; need ", *known, ", as in the lines before");
+    require<DataError>(*known == n, place(), ": got ", counted(static_cast<int64_t>(n), unit), " ", what, "; need ",
+                       *known, ", as in the lines before");
   };
   const auto check = [&](const std::vector<LayerRouting>& routing) {
     same(n_layers_, routing.size(), "layer", "of 'routing'");
     for (const auto& layer : routing)
-      if (!layer.load.empty()) same(n_experts_, layer.load.size(), "share", "in the 'load' of layer " + std::to_string(layer.layer));
+      if (!layer.load.empty())
+        same(n_experts_, layer.load.size(), "share", "in the 'load' of layer " + std::to_string(layer.layer));
   };
   if (const auto* row = std::get_if<StepRow>(&line)) check(row->routing);
   if (const auto* row = std::get_if<EvaluationRow>(&line))
@@ -62,8 +70,10 @@ void RunReader::require_shape(const RunLine& line) {
 // False where they are not there.
 bool RunReader::find_loads(RunLine& line) {
   if (auto* row = std::get_if<StepRow>(&line)) {
-    const bool has_none = !row->routing.empty() && row->routing[0].load.empty() && loads_ == nullptr && !std::filesystem::exists(loads_path_);
-    require<DataError>(!has_none, loads_path_.string(), ": got no such file; need the loads that ", place(), " leaves to it");
+    const bool has_none = !row->routing.empty() && row->routing[0].load.empty() && loads_ == nullptr &&
+                          !std::filesystem::exists(loads_path_);
+    require<DataError>(!has_none, loads_path_.string(), ": got no such file; need the loads that ", place(),
+                       " leaves to it");
     return find_loads(row->step, "", row->routing, wants_load_(row->step));
   }
   if (auto* row = std::get_if<EvaluationRow>(&line))
@@ -74,7 +84,8 @@ bool RunReader::find_loads(RunLine& line) {
 
 bool RunReader::find_loads(int64_t step, const std::string& data, std::vector<LayerRouting>& routing, bool is_wanted) {
   if (routing.empty() || !routing[0].load.empty()) return true;
-  if (loads_ == nullptr && !std::filesystem::exists(loads_path_)) return true;  // an evaluation that was made without loads
+  if (loads_ == nullptr && !std::filesystem::exists(loads_path_))
+    return true;  // an evaluation that was made without loads
   if (loads_ == nullptr) loads_ = std::make_unique<LoadReader>(loads_path_);
   if (!loads_->next(step, data)) return false;
   if (is_wanted) loads_->read(routing);

@@ -22,12 +22,12 @@ class RunReader {
  public:
   // `metrics`: a metrics.jsonl; load.columns lies beside it. DataError when it is missing.
   explicit RunReader(std::filesystem::path metrics, WantsLoad wants_load = no_loads);
-  // The next line; nullopt where there is none that is whole yet. What is appended afterwards comes by the next call. DataError names
-  // the line that is damaged, or where steps are missing: those of a run are 1, 2, … without a hole.
+  // The next line; nullopt where there is none that is whole yet. What is appended afterwards comes by the next call.
+  // DataError names the line that is damaged, or where steps are missing: those of a run are 1, 2, … without a hole.
   std::optional<RunLine> next();
-  int64_t step() const { return step_; }                                              // of the line that came last; 0 before
-  std::string place() const { return lines_.place(); }                                // of that line
-  int64_t end_byte() const { return end_byte_; }                                      // of that line in metrics.jsonl
+  int64_t step() const { return step_; }                // of the line that came last; 0 before
+  std::string place() const { return lines_.place(); }  // of that line
+  int64_t end_byte() const { return end_byte_; }        // of that line in metrics.jsonl
   int64_t loads_end_byte() const { return loads_ == nullptr ? 0 : loads_end_byte_; }  // of its loads in load.columns
 
  private:
@@ -48,7 +48,8 @@ class RunReader {
 // Every line of a metrics.jsonl with its loads, for a run that is known to be short.
 std::vector<RunLine> read_run_lines(const std::filesystem::path& metrics);
 
-// The step of the last whole line; 0 without one that is whole and of a run. Reads the end of the file alone. DataError when there is none.
+// The step of the last whole line; 0 without one that is whole and of a run. Reads the end of the file alone. DataError
+// when there is none.
 int64_t last_step_in(const std::filesystem::path& metrics);
 
 }  // namespace evenkeel::record

@@ -23,7 +23,8 @@ using testing::text_of;
 TEST(RunReader, FollowsAFileThatGrows) {
   const TemporaryFolder folder;
   const std::string second = text_of(one_layer_step(2));
-  const auto path = folder.write("metrics.jsonl", text_of({one_layer_evaluation(0), one_layer_step(1)}) + second.substr(0, 20));
+  const auto path =
+      folder.write("metrics.jsonl", text_of({one_layer_evaluation(0), one_layer_step(1)}) + second.substr(0, 20));
   RunReader reader(path);
   EXPECT_EQ(step_of(*reader.next()), 0);
   EXPECT_EQ(step_of(*reader.next()), 1);
@@ -43,19 +44,27 @@ TEST(RunReader, NamesTheLineThatIsDamagedOrMissing) {
     return message_of<DataError>([&] { read_run_lines(path); });
   };
   const std::string one = text_of(one_layer_step(1));
-  EXPECT_THAT(message(one + "{\"step\":\n" + text_of(one_layer_step(3))), HasSubstr("m.jsonl, line 2: got text that is not JSON"));
+  EXPECT_THAT(message(one + "{\"step\":\n" + text_of(one_layer_step(3))),
+              HasSubstr("m.jsonl, line 2: got text that is not JSON"));
   EXPECT_THAT(message(one + "{\"loss\":2}\n"), HasSubstr("m.jsonl, line 2: got no 'step'"));
-  EXPECT_THAT(message(one + text_of({one_layer_evaluation(1), one_layer_step(3)})), HasSubstr("line 3: got step 3 after step 1"));
+  EXPECT_THAT(message(one + text_of({one_layer_evaluation(1), one_layer_step(3)})),
+              HasSubstr("line 3: got step 3 after step 1"));
   EXPECT_THAT(message(text_of(one_layer_step(2))), HasSubstr("line 1: got step 2 after step 0"));
-  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_step(2), one_layer_step(1)})), HasSubstr("line 3: got step 1 after step 2"));
-  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_step(1)})), HasSubstr("line 2: got step 1 a second time; need it once"));
-  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_evaluation(2)})), HasSubstr("line 2: got the evaluation of step 2 after step 1; need the line of step 2 before it"));
-  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_evaluation(1), one_layer_evaluation(1)})), HasSubstr("line 3: got the evaluation of step 1 a second time"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_step(2), one_layer_step(1)})),
+              HasSubstr("line 3: got step 1 after step 2"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_step(1)})),
+              HasSubstr("line 2: got step 1 a second time; need it once"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_evaluation(2)})),
+              HasSubstr("line 2: got the evaluation of step 2 after step 1; need the line of step 2 before it"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), one_layer_evaluation(1), one_layer_evaluation(1)})),
+              HasSubstr("line 3: got the evaluation of step 1 a second time"));
   EXPECT_THAT(message(text_of(one_layer_step(0))), HasSubstr("line 1: got step 0; need 1 as the first"));
-  EXPECT_THAT(message(text_of({one_layer_step(1), RunLine(made_step(2, "a", {0.5, 0.5}))})), HasSubstr("line 2: got 2 layers of 'routing'; need 1, as in the lines before"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), RunLine(made_step(2, "a", {0.5, 0.5}))})),
+              HasSubstr("line 2: got 2 layers of 'routing'; need 1, as in the lines before"));
   StepRow short_load = made_step(2, "a", {0.5});
   short_load.routing[0].load.pop_back();
-  EXPECT_THAT(message(text_of({one_layer_step(1), RunLine(short_load)})), HasSubstr("line 2: got 3 shares in the 'load' of layer 0; need 4, as in the lines before"));
+  EXPECT_THAT(message(text_of({one_layer_step(1), RunLine(short_load)})),
+              HasSubstr("line 2: got 3 shares in the 'load' of layer 0; need 4, as in the lines before"));
   EXPECT_THROW(RunReader(folder / "absent.jsonl"), DataError);
 }
 

@@ -59,7 +59,9 @@ Json packed(const Values& values, const std::vector<int64_t>& divisors) {
   if (values.size() < 2) return Json(values);
   if (auto out = as_same(values)) return *out;
   if (auto out = as_progression(values)) return *out;
-  if (!all(values, [](const Json& value) { return value.is_number(); }) || all(values, [](const Json& value) { return value.is_integer(); })) return Json(values);
+  if (!all(values, [](const Json& value) { return value.is_number(); }) ||
+      all(values, [](const Json& value) { return value.is_integer(); }))
+    return Json(values);
   for (const int64_t divisor : divisors)
     if (auto out = as_shares(values, divisor)) return *out;
   if (auto out = as_single(values)) return *out;
@@ -68,7 +70,9 @@ Json packed(const Values& values, const std::vector<int64_t>& divisors) {
 
 }  // namespace
 
-Json ColumnPool::put(const Values& values, const std::vector<int64_t>& divisors) { return share(packed(values, divisors)); }
+Json ColumnPool::put(const Values& values, const std::vector<int64_t>& divisors) {
+  return share(packed(values, divisors));
+}
 
 Json ColumnPool::share(Json value) {
   std::string key = value.dump();

@@ -1,5 +1,5 @@
-// Columns of numbers as a page stores them: without loss, in little room, each distinct one once. The page's script reads
-// them back (readColumn in assets/unpack.js).
+// Columns of numbers as a page stores them: without loss, in little room, each distinct one once. The page's script
+// reads them back (readColumn in assets/unpack.js).
 //
 //   {"same": v, "n": N}               N times v
 //   {"from": a, "by": d, "n": N}      a, a + d, ... (integers)
@@ -20,8 +20,8 @@ namespace evenkeel::report {
 
 class ColumnPool {
  public:
-  // Numbers or nulls. `divisors`: numbers that the values may be shares of, tried in order; a form is taken only when it
-  // gives every value back to the bit.
+  // Numbers or nulls. `divisors`: numbers that the values may be shares of, tried in order; a form is taken only when
+  // it gives every value back to the bit.
   Json put(const std::vector<Json>& values, const std::vector<int64_t>& divisors = {});
   // Any value that may stand in several places: {"at": i} when it is worth it, else the value.
   Json share(Json value);

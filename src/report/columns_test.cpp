@@ -7,7 +7,9 @@
 namespace evenkeel::report {
 namespace {
 
-std::string packed(const std::vector<Json>& values, const std::vector<int64_t>& divisors = {}) { return ColumnPool().put(values, divisors).dump(); }
+std::string packed(const std::vector<Json>& values, const std::vector<int64_t>& divisors = {}) {
+  return ColumnPool().put(values, divisors).dump();
+}
 
 TEST(ColumnPool, TakesTheShortestFormThatGivesTheBitsBack) {
   EXPECT_EQ(packed({3, 3, 3}), R"({"same":3,"n":3})");

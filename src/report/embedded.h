@@ -13,8 +13,10 @@ EVENKEEL_ASSETS(X)
 
 namespace evenkeel::report {
 
-#define X(name) \
-  inline std::string_view name() { return {evenkeel_asset_##name, static_cast<size_t>(evenkeel_asset_##name##_end - evenkeel_asset_##name)}; }
+#define X(name)                                                                                               \
+  inline std::string_view name() {                                                                            \
+    return {evenkeel_asset_##name, static_cast<size_t>(evenkeel_asset_##name##_end - evenkeel_asset_##name)}; \
+  }
 EVENKEEL_ASSETS(X)
 #undef X
 

@@ -11,9 +11,11 @@ TEST(WithoutFolders, CutsAbsolutePathsAndNothingElse) {
 }
 
 TEST(WithoutFoldersIn, CutsTheQuotedStringsOfARecipe) {
-  EXPECT_EQ(without_folders_in("data = [{name = \"en\", path = \"/home/me/en\"}, {path = '/x/de'}]\nfrom = \"../runs/a\"\n"),
-            "data = [{name = \"en\", path = \"en\"}, {path = 'de'}]\nfrom = \"../runs/a\"\n");
-  EXPECT_EQ(without_folders_in("# the reader's /home/me\npath = \"/a/b\"\n"), "# the reader's /home/me\npath = \"b\"\n");
+  EXPECT_EQ(
+      without_folders_in("data = [{name = \"en\", path = \"/home/me/en\"}, {path = '/x/de'}]\nfrom = \"../runs/a\"\n"),
+      "data = [{name = \"en\", path = \"en\"}, {path = 'de'}]\nfrom = \"../runs/a\"\n");
+  EXPECT_EQ(without_folders_in("# the reader's /home/me\npath = \"/a/b\"\n"),
+            "# the reader's /home/me\npath = \"b\"\n");
   EXPECT_EQ(without_folders_in("torn = \"/a/b"), "torn = \"/a/b");
   EXPECT_EQ(without_folders_in(""), "");
 }

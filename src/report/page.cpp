@@ -38,12 +38,13 @@ std::vector<std::string> distinct_names(const std::vector<fs::path>& folders) {
     }
     names = std::move(longer);
   }
-  for (size_t i = 0; i < names.size(); ++i) require<ConfigError>(!is_shared(i), folders[i].string(), ": got this folder twice; need it once");
+  for (size_t i = 0; i < names.size(); ++i)
+    require<ConfigError>(!is_shared(i), folders[i].string(), ": got this folder twice; need it once");
   return {names.begin(), names.end()};
 }
 
-// On a page of several folders the arms are named after theirs: "granular-pb" of the study runs/demo becomes "demo/granular-pb"; a
-// run's only arm has its folder's name. A sentence begins with the folder that it is of.
+// On a page of several folders the arms are named after theirs: "granular-pb" of the study runs/demo becomes
+// "demo/granular-pb"; a run's only arm has its folder's name. A sentence begins with the folder that it is of.
 void name_arms_after(Json& results, const std::string& folder) {
   const bool is_study = results.at("kind").as_string() == "study";
   const auto named = [&](const Json& arm) { return is_study ? folder + "/" + arm.as_string() : folder; };
@@ -61,7 +62,8 @@ void name_arms_after(Json& results, const std::string& folder) {
   }
 }
 
-// Appends the rows of a table to those of another version of it, by the names of its columns: one that a side lacks is null there.
+// Appends the rows of a table to those of another version of it, by the names of its columns: one that a side lacks is
+// null there.
 void merge_table(Json& mine, const Json& more) {
   std::vector<std::string> names;
   for (const auto& column : mine.at("columns").as_array()) names.push_back(column.at("name").as_string());
@@ -95,7 +97,8 @@ void merge_results(Json& results, const Json& more) {
   }
 }
 
-constexpr int64_t kMaxPairRows = 300000;  // counts of expert pairs that a page carries; beyond, its heat maps show the largest alone
+constexpr int64_t kMaxPairRows =
+    300000;  // counts of expert pairs that a page carries; beyond, its heat maps show the largest alone
 
 // The columns of a CSV file of numbers; null when there is no such file or it is too long for a page.
 Json number_columns(const fs::path& path) {
@@ -122,8 +125,10 @@ Json number_columns(const fs::path& path) {
       columns.resize(names.size());
       continue;
     }
-    require<DataError>(fields.size() == names.size(), path.string(), ", line ", number + 1, ": got ", fields.size(), " fields; need ", names.size());
-    for (size_t i = 0; i < fields.size(); ++i) columns[i].push_back(Json::parse(fields[i], path.string() + ", line " + std::to_string(number + 1)));
+    require<DataError>(fields.size() == names.size(), path.string(), ", line ", number + 1, ": got ", fields.size(),
+                       " fields; need ", names.size());
+    for (size_t i = 0; i < fields.size(); ++i)
+      columns[i].push_back(Json::parse(fields[i], path.string() + ", line " + std::to_string(number + 1)));
   }
   Json out = Json::object();
   for (size_t i = 0; i < names.size(); ++i) out[names[i]] = Json(std::move(columns[i]));
@@ -145,11 +150,13 @@ Json analyses_head(const Json& analyses) {
   Json out = Json::object();
   const Json& first = analyses.at(0).at("results");
   out["kind"] = "analysis";
-  out["title"] = analyses.size() == 1 ? first.at("title") : Json("Routing of " + std::to_string(analyses.size()) + " models");
+  out["title"] =
+      analyses.size() == 1 ? first.at("title") : Json("Routing of " + std::to_string(analyses.size()) + " models");
   out["headlines"] = Json::array();
   for (const auto& analysis : analyses.as_array())
     for (const auto& headline : analysis.at("results").at("headlines").as_array())
-      out["headlines"].push_back(analyses.size() == 1 ? headline : Json(analysis.at("name").as_string() + ": " + headline.as_string()));
+      out["headlines"].push_back(
+          analyses.size() == 1 ? headline : Json(analysis.at("name").as_string() + ": " + headline.as_string()));
   const Json* definitions = first.find("definitions");
   out["definitions"] = definitions != nullptr ? *definitions : Json::object();
   return out;
@@ -163,14 +170,17 @@ Json page_data(const std::vector<fs::path>& folders) {
   const auto names = distinct_names(folders);
   for (size_t i = 0; i < folders.size(); ++i) {
     const auto& folder = folders[i];
-    require<DataError>(fs::is_directory(folder), folder.string(), ": got no such folder; need a run, a study or an analysis");
-    require<DataError>(fs::exists(folder / "results.json"), folder.string(), ": got a folder without results.json; need a finished run, study or analysis");
+    require<DataError>(fs::is_directory(folder), folder.string(),
+                       ": got no such folder; need a run, a study or an analysis");
+    require<DataError>(fs::exists(folder / "results.json"), folder.string(),
+                       ": got a folder without results.json; need a finished run, study or analysis");
     const fs::path path = folder / "results.json";
     Json more = read_json(path);
     const Json* kind = more.find("kind");
     const bool is_analysis = kind != nullptr && *kind == Json("analysis");
     for (const char* key : {"schema", "kind", "title", "arms", "headlines", "tables"})
-      require<DataError>(more.find(key) != nullptr || (is_analysis && key == std::string_view("arms")), path.string(), ": got no '", key, "'; need the results.json of a run, a study or an analysis");
+      require<DataError>(more.find(key) != nullptr || (is_analysis && key == std::string_view("arms")), path.string(),
+                         ": got no '", key, "'; need the results.json of a run, a study or an analysis");
     if (is_analysis) {
       const std::string name = folders.size() > 1 ? names[i] : more.at("title").as_string();
       add_analysis(data, folder, std::move(more), name);
@@ -180,12 +190,14 @@ Json page_data(const std::vector<fs::path>& folders) {
       name_arms_after(more, names[i]);
       more.erase("comparison");  // it says nothing of the others' arms
     }
-    if (Json* recipe = more.find("recipe"); recipe != nullptr && recipe->is_string()) *recipe = without_folders_in(recipe->as_string());
+    if (Json* recipe = more.find("recipe"); recipe != nullptr && recipe->is_string())
+      *recipe = without_folders_in(recipe->as_string());
     const Json* throughput = more.at("tables").find("throughput");
     const RunDataOptions run_options{.has_speed = throughput == nullptr || throughput->at("rows").size() == 0};
     for (const auto& arm : more.at("arms").as_array()) {
       const std::string& name = arm.at("name").as_string();
-      require<DataError>(runs.find(name) == nullptr, folder.string(), ": got a second arm named '", name, "'; need folders with distinct names");
+      require<DataError>(runs.find(name) == nullptr, folder.string(), ": got a second arm named '", name,
+                         "'; need folders with distinct names");
       runs[name] = run_data((folder / arm.at("run").as_string()).lexically_normal(), run_options, columns);
     }
     if (results.is_null()) {
@@ -224,7 +236,8 @@ std::string escaped(std::string_view text) {
 // "50.0 %" and "4.1 ± 0.2" do not break apart at the end of a line; the script's texts have the same (assets/dom.js).
 std::string kept_together(std::string text) {
   for (const std::string sign : {" %", " ±", "± "})
-    for (size_t at = text.find(sign); at != std::string::npos; at = text.find(sign, at)) text.replace(at + sign.find(' '), 1, "\u00a0");
+    for (size_t at = text.find(sign); at != std::string::npos; at = text.find(sign, at))
+      text.replace(at + sign.find(' '), 1, "\u00a0");
   return text;
 }
 
@@ -232,7 +245,8 @@ std::string kept_together(std::string text) {
 std::string summary_html(const Json& data) {
   const Json& results = data.at("results");
   std::string out = "<h1>" + escaped(data.at("title").as_string()) + "</h1>\n<ul>\n";
-  for (const auto& headline : results.at("headlines").as_array()) out += "<li>" + kept_together(escaped(headline.as_string())) + "</li>\n";
+  for (const auto& headline : results.at("headlines").as_array())
+    out += "<li>" + kept_together(escaped(headline.as_string())) + "</li>\n";
   out += "</ul>\n";
   if (const Json* arms = results.find("arms"); arms != nullptr && arms->size() > 0) {
     out += "<p>Arms:";
@@ -268,13 +282,18 @@ std::string fill_template(std::string_view page, const std::map<std::string_view
 std::string make_page(const std::vector<fs::path>& folders) {
   const Json data = page_data(folders);
   const std::string summary = summary_html(data), packed = gzip_base64(data.dump());
-  return fill_template(report_html(), {{"/*{{CSS}}*/", report_css()}, {"{{PLOTLY}}", packed_plotly()}, {"/*{{JS}}*/", report_js()}, {"{{DATA}}", packed}, {"{{SUMMARY}}", summary}});
+  return fill_template(report_html(), {{"/*{{CSS}}*/", report_css()},
+                                       {"{{PLOTLY}}", packed_plotly()},
+                                       {"/*{{JS}}*/", report_js()},
+                                       {"{{DATA}}", packed},
+                                       {"{{SUMMARY}}", summary}});
 }
 
 void write_page(const std::vector<fs::path>& folders, const fs::path& out) {
   require_own_outputs({{out, OutputKind::page}});
   if (out.has_parent_path()) make_folders(out.parent_path());
-  remove_temporaries_of(out);  // a page is what a run ends with: one that was killed there is finished, and no step of it runs again
+  remove_temporaries_of(
+      out);  // a page is what a run ends with: one that was killed there is finished, and no step of it runs again
   write_file_atomically(out, make_page(folders));
 }
 

@@ -19,7 +19,8 @@ using testing::message_of;
 class PageTest : public ::testing::Test {
  protected:
   // A run folder of `n_steps` steps.
-  std::filesystem::path run(const std::string& name, int n_steps, const std::string& title = "A title", const std::string& recipe = "") const {
+  std::filesystem::path run(const std::string& name, int n_steps, const std::string& title = "A title",
+                            const std::string& recipe = "") const {
     const auto path = folder_ / name;
     make_folders(path);
     std::vector<record::RunLine> lines;
@@ -35,21 +36,27 @@ class PageTest : public ::testing::Test {
     results["title"] = title;
     results["headlines"] = Json::Array{"A headline of " + name};
     results["arms"] = Json::Array{Json::Object{{"name", name}, {"run", "."}}};
-    results["tables"] = Json::parse(R"({"forgetting":{"columns":[{"name":"arm","unit":""}],"rows":[[")" + name + R"("]]}})", "t");
+    results["tables"] =
+        Json::parse(R"({"forgetting":{"columns":[{"name":"arm","unit":""}],"rows":[[")" + name + R"("]]}})", "t");
     write_file_atomically(path / "results.json", results.dump());
     return path;
   }
   std::filesystem::path analysis(const std::string& name, const std::string& pairs = "") const {
     const auto path = folder_ / name;
     make_folders(path / "csv");
-    write_file_atomically(path / "results.json", R"({"schema":"evenkeel.results.v1","kind":"analysis","title":"Routing of M","headlines":["A headline of )" + name +
-                                                     R"("],"definitions":{"mri":{"text":"t"}},"tables":{"load":{"columns":[{"name":"layer","unit":""}],"rows":[[0]]}}})");
+    write_file_atomically(
+        path / "results.json",
+        R"({"schema":"evenkeel.results.v1","kind":"analysis","title":"Routing of M","headlines":["A headline of )" +
+            name +
+            R"("],"definitions":{"mri":{"text":"t"}},"tables":{"load":{"columns":[{"name":"layer","unit":""}],"rows":[[0]]}}})");
     if (!pairs.empty()) write_file_atomically(path / "csv" / "coactivation_all.csv", pairs);
     return path;
   }
   // The page's data, as its script reads it.
   static Json data_of(const std::string& page) {
-    return Json::parse(testing::unpacked(element_of(page, R"(<script type="application/gzip" id="evenkeel-data">)", "</script>")), "page");
+    return Json::parse(
+        testing::unpacked(element_of(page, R"(<script type="application/gzip" id="evenkeel-data">)", "</script>")),
+        "page");
   }
   static std::string element_of(const std::string& page, const std::string& begin, const std::string& end) {
     const size_t at = page.find(begin);
@@ -71,9 +78,11 @@ TEST_F(PageTest, HoldsTheDataAndNoPlaceholder) {
   EXPECT_EQ(arm.at("saturation").size(), 1u);
   EXPECT_EQ(arm.at("recipe").as_string(), "[model]\n");
   EXPECT_EQ(arm.at("resolved").at("model").at("n_experts").as_int(), 2);
-  for (const char* placeholder : {"{{CSS}}", "{{PLOTLY}}", "{{JS}}", "{{DATA}}", "{{SUMMARY}}"}) EXPECT_EQ(page.find(placeholder), std::string::npos) << placeholder;
+  for (const char* placeholder : {"{{CSS}}", "{{PLOTLY}}", "{{JS}}", "{{DATA}}", "{{SUMMARY}}"})
+    EXPECT_EQ(page.find(placeholder), std::string::npos) << placeholder;
   EXPECT_THAT(page.substr(0, 15), "<!doctype html>");
-  EXPECT_THAT(testing::unpacked(element_of(page, R"(<script type="application/gzip" id="plotly">)", "</script>")), HasSubstr("plotly.js v"));
+  EXPECT_THAT(testing::unpacked(element_of(page, R"(<script type="application/gzip" id="plotly">)", "</script>")),
+              HasSubstr("plotly.js v"));
 }
 
 TEST_F(PageTest, TheSameInputGivesTheSameBytes) {
@@ -93,7 +102,8 @@ TEST_F(PageTest, WritingRemovesWhatAKilledWriterLeft) {
 }
 
 TEST_F(PageTest, DataThatLooksLikeThePageStaysData) {
-  const std::string recipe = "# </script><script>alert(1)</script> {{DATA}} /*{{JS}}*/ /*{{CSS}}*/ <!-- \\u003c & \xc3\xa9";
+  const std::string recipe =
+      "# </script><script>alert(1)</script> {{DATA}} /*{{JS}}*/ /*{{CSS}}*/ <!-- \\u003c & \xc3\xa9";
   const auto page = make_page({run("one", 1, "<b>{{DATA}}</b>", recipe)});
   const Json data = data_of(page);
   EXPECT_EQ(data.at("title").as_string(), "<b>{{DATA}}</b>");
@@ -103,8 +113,11 @@ TEST_F(PageTest, DataThatLooksLikeThePageStaysData) {
 }
 
 TEST_F(PageTest, TheAnswersStandInPlainTextToo) {
-  const std::string summary = element_of(make_page({run("one", 1, "A & <b>title</b>")}), R"(<main id="content" tabindex="-1">)", "</main>");
-  EXPECT_EQ(summary, "\n<h1>A &amp; &lt;b>title&lt;/b></h1>\n<ul>\n<li>A headline of one</li>\n</ul>\n<p>Arms: <code>one</code></p>\n");
+  const std::string summary =
+      element_of(make_page({run("one", 1, "A & <b>title</b>")}), R"(<main id="content" tabindex="-1">)", "</main>");
+  EXPECT_EQ(summary,
+            "\n<h1>A &amp; &lt;b>title&lt;/b></h1>\n<ul>\n<li>A headline of one</li>\n</ul>\n<p>Arms: "
+            "<code>one</code></p>\n");
 }
 
 TEST_F(PageTest, NumbersAndTheirUnitsDoNotBreakApart) {
@@ -136,8 +149,13 @@ TEST_F(PageTest, FoldersOfOneNameAreToldApartByThoseAboveThem) {
   const Json analyses = data_of(make_page({analysis("c/x/analysis") / "", analysis("d/x/analysis")}));
   EXPECT_EQ(analyses.at("analyses").at(0).at("name").as_string(), "c/x/analysis");
   EXPECT_EQ(analyses.at("analyses").at(1).at("name").as_string(), "d/x/analysis");
-  EXPECT_EQ(data_of(make_page({folder_ / "c/x/analysis/", folder_ / "b/one"})).at("analyses").at(0).at("name").as_string(), "analysis");
-  EXPECT_THAT(message_of<ConfigError>([&] { make_page({folder_ / "b/two/", folder_ / "a/../b/two"}); }), HasSubstr("got this folder twice"));
+  EXPECT_EQ(
+      data_of(make_page({folder_ / "c/x/analysis/", folder_ / "b/one"})).at("analyses").at(0).at("name").as_string(),
+      "analysis");
+  EXPECT_THAT(message_of<ConfigError>([&] {
+                make_page({folder_ / "b/two/", folder_ / "a/../b/two"});
+              }),
+              HasSubstr("got this folder twice"));
 }
 
 // Every column that names arms or groups follows: the arm of a warning, and what tokens to a loss are measured against.
@@ -145,7 +163,9 @@ TEST_F(PageTest, TablesNameTheArmsOfTheirFolder) {
   const auto one = run("one", 2), two = run("two", 2);
   Json results = Json::parse(read_file(one / "results.json"), "results");
   results["kind"] = "study";
-  results["tables"] = Json::parse(R"({"warnings":{"columns":[{"name":"arm"},{"name":"what"}],"rows":[["one","w"]]},"tokens_to_loss":{"columns":[{"name":"arm"},{"name":"reference"}],"rows":[["one","dense"]]},"recipe_warnings":{"columns":[{"name":"group"},{"name":"what"}],"rows":[["one","kept"]]}})", "t");
+  results["tables"] = Json::parse(
+      R"({"warnings":{"columns":[{"name":"arm"},{"name":"what"}],"rows":[["one","w"]]},"tokens_to_loss":{"columns":[{"name":"arm"},{"name":"reference"}],"rows":[["one","dense"]]},"recipe_warnings":{"columns":[{"name":"group"},{"name":"what"}],"rows":[["one","kept"]]}})",
+      "t");
   write_file_atomically(one / "results.json", results.dump());
   const Json tables = data_of(make_page({one, two})).at("results").at("tables");
   EXPECT_EQ(tables.at("warnings").at("rows").dump(), R"([["one/one","w"]])");
@@ -163,8 +183,11 @@ TEST_F(PageTest, TablesOfDifferentColumnsAreMergedByName) {
   };
   set_table(one, R"({"columns":[{"name":"arm"},{"name":"k"}],"rows":[["one",1]]})");
   set_table(two, R"({"columns":[{"name":"arm"},{"name":"from_run"},{"name":"k"}],"rows":[["two","first",2]]})");
-  EXPECT_EQ(data_of(make_page({one, two})).at("results").at("tables").at("saturation").dump(), R"({"columns":[{"name":"arm"},{"name":"k"},{"name":"from_run"}],"rows":[["one",1,null],["two",2,"first"]]})");
-  EXPECT_EQ(data_of(make_page({two, one})).at("results").at("tables").at("saturation").at("rows").dump(), R"([["two","first",2],["one",null,1]])");
+  EXPECT_EQ(
+      data_of(make_page({one, two})).at("results").at("tables").at("saturation").dump(),
+      R"({"columns":[{"name":"arm"},{"name":"k"},{"name":"from_run"}],"rows":[["one",1,null],["two",2,"first"]]})");
+  EXPECT_EQ(data_of(make_page({two, one})).at("results").at("tables").at("saturation").at("rows").dump(),
+            R"([["two","first",2],["one",null,1]])");
 }
 
 TEST_F(PageTest, WhatAStudySaysOfItsArmsIsNotSaidOfSeveral) {
@@ -200,7 +223,8 @@ TEST_F(PageTest, SeveralAnalysesStandSideBySideAndBesideARun) {
 }
 
 TEST_F(PageTest, RefusesPairsThatAreNoTable) {
-  EXPECT_THAT(message_of<DataError>([&] { make_page({analysis("short", "a,b\n1\n")}); }), HasSubstr("coactivation_all.csv, line 2: got 1 fields; need 2"));
+  EXPECT_THAT(message_of<DataError>([&] { make_page({analysis("short", "a,b\n1\n")}); }),
+              HasSubstr("coactivation_all.csv, line 2: got 1 fields; need 2"));
   EXPECT_THROW(make_page({analysis("text", "a,b\n1,x\n")}), DataError);
 }
 
@@ -216,7 +240,8 @@ TEST_F(PageTest, RefusesWhatIsNoRun) {
   EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "two"}); }), HasSubstr("metrics.jsonl"));
   std::filesystem::remove(run("three", 1) / "resolved.json");
   EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "three"}); }), HasSubstr("resolved.json"));
-  write_file_atomically(run("four", 1) / "metrics.jsonl", testing::text_of(testing::made_step(1, "one", {})) + "{\"step\"\n");
+  write_file_atomically(run("four", 1) / "metrics.jsonl",
+                        testing::text_of(testing::made_step(1, "one", {})) + "{\"step\"\n");
   EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "four"}); }), HasSubstr("line 2"));
 }
 

@@ -44,7 +44,8 @@ struct Strides {
 
 Strides strides_of(const std::filesystem::path& metrics, const Json& resolved) {
   const Json& model = at_or_null(resolved, "model");
-  const int64_t n_loads = std::max<int64_t>(1, int_or_zero(at_or_null(model, "n_layers")) * int_or_zero(at_or_null(model, "n_experts")));
+  const int64_t n_loads =
+      std::max<int64_t>(1, int_or_zero(at_or_null(model, "n_layers")) * int_or_zero(at_or_null(model, "n_experts")));
   Strides out{record::last_step_in(metrics), 1, 1};
   out.figures = stride_for(out.n_steps, kMaxDrawnSteps);
   out.loads = stride_for(out.n_steps, std::clamp<int64_t>(kMaxLoads / n_loads, 16, kMaxLoadSteps));
@@ -85,12 +86,15 @@ void add(DrawnLines& drawn, const record::EvaluationRow& row, const Strides&) {
   drawn.evaluations.push_back(std::move(line));
 }
 
-void add(DrawnLines& drawn, const record::SaturationRow& row, const Strides&) { drawn.saturations.push_back(to_json(row)); }
+void add(DrawnLines& drawn, const record::SaturationRow& row, const Strides&) {
+  drawn.saturations.push_back(to_json(row));
+}
 
 DrawnLines read_drawn(const std::filesystem::path& metrics, const Strides& strides) {
   DrawnLines out;
   record::RunReader reader(metrics, [&](int64_t step) { return strides.has_loads(step); });
-  while (auto line = reader.next()) std::visit([&](auto&& row) { add(out, std::move(row), strides); }, std::move(*line));
+  while (auto line = reader.next())
+    std::visit([&](auto&& row) { add(out, std::move(row), strides); }, std::move(*line));
   return out;
 }
 
@@ -123,7 +127,8 @@ Json phase_data(const PhaseRows& phase, const std::vector<int64_t>& divisors, bo
   out["name"] = phase.name;
   out["columns"] = std::move(figures);
   out["layers"] = std::move(layers);
-  out["load_rows"] = n_layers > 0 ? columns.put(std::vector<Json>(phase.load_rows.begin(), phase.load_rows.end())) : Json::array();
+  out["load_rows"] =
+      n_layers > 0 ? columns.put(std::vector<Json>(phase.load_rows.begin(), phase.load_rows.end())) : Json::array();
   return out;
 }
 
@@ -139,7 +144,8 @@ Json run_data(const std::filesystem::path& run, const RunDataOptions& options, C
   out["evals"] = std::move(drawn.evaluations);
   out["saturation"] = std::move(drawn.saturations);
   Json phases = Json::array();
-  for (const auto& phase : drawn.phases) phases.push_back(phase_data(phase, divisors_of(out.at("resolved")), options.has_speed, columns));
+  for (const auto& phase : drawn.phases)
+    phases.push_back(phase_data(phase, divisors_of(out.at("resolved")), options.has_speed, columns));
   out["phases"] = std::move(phases);
   if (strides.figures > 1) out["stride"] = strides.figures;
   return out;

@@ -15,7 +15,8 @@ namespace {
 class RunDataTest : public ::testing::Test {
  protected:
   // Steps 1 .. n_steps of phase "one", then two of "two"; step s has loss s / 7 and expert 0 the share s / 1024.
-  void write(int n_steps, const std::string& resolved = R"({"train":{"batch_size":4,"sequence_length":256},"model":{"top_k":1}})") const {
+  void write(int n_steps, const std::string& resolved =
+                              R"({"train":{"batch_size":4,"sequence_length":256},"model":{"top_k":1}})") const {
     std::vector<record::RunLine> lines;
     for (int64_t step = 1; step <= n_steps + 2; ++step) {
       const double share = static_cast<double>(step) / 1024;
@@ -28,7 +29,8 @@ class RunDataTest : public ::testing::Test {
       row.routing[0].entropy = 1 / (1.0 + static_cast<double>(step));
       row.routing[0].load = {share, 1 - share};
       lines.emplace_back(row);
-      if (step == 1) lines.emplace_back(record::EvaluationRow{1, "one", 5, {{"held", testing::made_result(2.5, {0.5})}}});
+      if (step == 1)
+        lines.emplace_back(record::EvaluationRow{1, "one", 5, {{"held", testing::made_result(2.5, {0.5})}}});
       if (step == 1) lines.emplace_back(record::SaturationRow{1, "one", {{"held", {}}}});
     }
     folder_.write("metrics.jsonl", testing::text_of(lines) + "{\"torn");
@@ -40,11 +42,13 @@ class RunDataTest : public ::testing::Test {
     if (const Json* at = column.find("at")) return values(columns_.pool().at(static_cast<size_t>(at->as_int())));
     std::vector<double> out;
     if (const Json* from = column.find("from")) {
-      for (int64_t i = 0; i < column.at("n").as_int(); ++i) out.push_back(static_cast<double>(from->as_int() + i * column.at("by").as_int()));
+      for (int64_t i = 0; i < column.at("n").as_int(); ++i)
+        out.push_back(static_cast<double>(from->as_int() + i * column.at("by").as_int()));
       return out;
     }
     const Json* counts = column.find("counts");
-    for (const auto& value : (counts != nullptr ? *counts : column).as_array()) out.push_back(value.as_double() / (counts != nullptr ? column.at("per").as_double() : 1));
+    for (const auto& value : (counts != nullptr ? *counts : column).as_array())
+      out.push_back(value.as_double() / (counts != nullptr ? column.at("per").as_double() : 1));
     return out;
   }
   testing::TemporaryFolder folder_;
@@ -61,11 +65,17 @@ TEST_F(RunDataTest, HoldsEveryStepExactly) {
   EXPECT_EQ(one.at("columns").at("tokens").dump(), R"({"from":1024,"by":1024,"n":20})");
   EXPECT_EQ(one.at("columns").at("lr").dump(), R"({"same":0.25,"n":20})");
   EXPECT_EQ(one.at("columns").at("tokens_per_second").dump(), R"({"same":64,"n":20})");
-  EXPECT_EQ(run_data(folder_.path(), {.has_speed = false}, columns_).at("phases").at(0).at("columns").find("tokens_per_second"), nullptr);
+  EXPECT_EQ(run_data(folder_.path(), {.has_speed = false}, columns_)
+                .at("phases")
+                .at(0)
+                .at("columns")
+                .find("tokens_per_second"),
+            nullptr);
   const Json& layer = one.at("layers").at(0);
   EXPECT_EQ(layer.at("layer").as_int(), 3);
   EXPECT_EQ(layer.find("cv"), nullptr);  // no chart shows it
-  const auto loss = values(one.at("columns").at("loss")), mri = values(layer.at("mri")), entropy = values(layer.at("entropy")), load = values(layer.at("load"));
+  const auto loss = values(one.at("columns").at("loss")), mri = values(layer.at("mri")),
+             entropy = values(layer.at("entropy")), load = values(layer.at("load"));
   ASSERT_EQ(load.size(), 40u);
   for (size_t i = 0; i < 20; ++i) {
     const double step = static_cast<double>(i) + 1;
@@ -76,7 +86,9 @@ TEST_F(RunDataTest, HoldsEveryStepExactly) {
     EXPECT_EQ(load[2 * i + 1], 1 - step / 1024);
   }
   EXPECT_EQ(data.at("phases").at(1).at("columns").at("step").dump(), R"({"from":21,"by":1,"n":2})");
-  EXPECT_EQ(data.at("evals").dump(), R"([{"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5,"loss_se":null,"perplexity":25,"bits_per_byte":null,"tokens":null,"mri_se":null}}}])");
+  EXPECT_EQ(
+      data.at("evals").dump(),
+      R"([{"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5,"loss_se":null,"perplexity":25,"bits_per_byte":null,"tokens":null,"mri_se":null}}}])");
   EXPECT_EQ(data.at("saturation").size(), 1u);
   EXPECT_TRUE(data.at("recipe").is_null());
 }
@@ -128,7 +140,8 @@ TEST_F(RunDataTest, ReadsLoadsFromTheirOwnFile) {
   const Json data = read();
   const Json& one = data.at("phases").at(0);
   EXPECT_EQ(one.at("columns").at("step").dump(), R"({"from":1,"by":1,"n":60})");
-  EXPECT_EQ(values(one.at("load_rows")), (std::vector<double>{0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 59}));
+  EXPECT_EQ(values(one.at("load_rows")),
+            (std::vector<double>{0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 59}));
   EXPECT_EQ(one.at("layers").at(299).at("load").dump(), R"({"same":0.005,"n":3200})");
 }
 
@@ -169,7 +182,8 @@ TEST_F(RunDataTest, RefusesWhatIsNoRun) {
   EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("resolved.json"));
   write(1);
   folder_.write("metrics.jsonl", "{\"step\":1}\n");
-  EXPECT_THAT(testing::message_of<DataError>([&] { read(); }), ::testing::HasSubstr("metrics.jsonl, line 1: got no 'phase'"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { read(); }),
+              ::testing::HasSubstr("metrics.jsonl, line 1: got no 'phase'"));
 }
 
 }  // namespace

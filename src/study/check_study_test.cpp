@@ -21,9 +21,12 @@ class CheckStudy : public ::testing::Test {
     for (const int64_t seed : {1, 2}) {
       const std::string name = "moe-seed" + std::to_string(seed);
       std::vector<record::RunLine> lines;
-      for (int64_t step = 1; step <= 10; ++step) lines.push_back(made_step(step, step <= 6 ? "one" : "two", {0.5, 0.25}));
-      lines.push_back(testing::made_evaluation(10, "two", {{"held", testing::made_result(2.0 + static_cast<double>(seed), {0.5, 0.25})}}));
-      testing::write_made_run(folder_ / "arms" / name, testing::tiny_config("/data", {"train.seed=" + std::to_string(seed)}), lines);
+      for (int64_t step = 1; step <= 10; ++step)
+        lines.push_back(made_step(step, step <= 6 ? "one" : "two", {0.5, 0.25}));
+      lines.push_back(testing::made_evaluation(
+          10, "two", {{"held", testing::made_result(2.0 + static_cast<double>(seed), {0.5, 0.25})}}));
+      testing::write_made_run(folder_ / "arms" / name,
+                              testing::tiny_config("/data", {"train.seed=" + std::to_string(seed)}), lines);
       arms.push_back(train::read_arm(name, "moe", folder_ / "arms" / name));
       Json entry = train::arm_json(arms.back(), "arms/" + name);
       entry["threads"] = 1;  // how it ran
@@ -56,7 +59,8 @@ TEST_F(CheckStudy, NamesTheFirstKeyThatTheArmsDoNotGive) {
   EXPECT_THAT(message_with(changed), HasSubstr("results.json: tables.forgetting_summary.rows[0][4]: got -1; need "));
   changed = results_;
   changed["arms"].as_array()[1]["seed"] = 7;
-  EXPECT_THAT(message_with(changed), HasSubstr("results.json: arms[1].seed: got 7; need 2, which the files of the arms give"));
+  EXPECT_THAT(message_with(changed),
+              HasSubstr("results.json: arms[1].seed: got 7; need 2, which the files of the arms give"));
   changed["arms"].as_array()[1].erase("seed");
   EXPECT_THAT(message_with(changed), HasSubstr("results.json: arms[1].seed: got nothing; need 2"));
 }

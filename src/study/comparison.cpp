@@ -10,22 +10,27 @@
 namespace evenkeel::study {
 namespace {
 
-// Keys in which arms with a router differ from the first of them, besides the seed, the routing itself, and what does not bear on the parameters.
+// Keys in which arms with a router differ from the first of them, besides the seed, the routing itself, and what does
+// not bear on the parameters.
 std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) {
   const train::Arm* first = nullptr;
   std::vector<std::string> out;
   for (const auto& arm : arms) {
     if (!train::arm_model(arm).is_moe()) continue;
     if (first == nullptr) first = &arm;
-    for (const auto& change : train::changed_keys(train::bearing_on_parameters(first->resolved), train::bearing_on_parameters(arm.resolved))) {
+    for (const auto& change : train::changed_keys(train::bearing_on_parameters(first->resolved),
+                                                  train::bearing_on_parameters(arm.resolved))) {
       const std::string key = change.substr(0, change.find(": "));
-      if (!is_routing_key(key) && key != "train.seed" && std::find(out.begin(), out.end(), key) == out.end()) out.push_back(key);
+      if (!is_routing_key(key) && key != "train.seed" && std::find(out.begin(), out.end(), key) == out.end())
+        out.push_back(key);
     }
   }
   return out;
 }
 
-double fraction_of(const Json& phase) { return phase.at("replay").is_null() ? 0 : phase.at("replay").at("fraction").as_double(); }
+double fraction_of(const Json& phase) {
+  return phase.at("replay").is_null() ? 0 : phase.at("replay").at("fraction").as_double();
+}
 
 }  // namespace
 
@@ -51,7 +56,8 @@ void FlopMatch::add(double flops_per_token) {
 }
 
 double training_flops_per_token(const train::Arm& arm) {
-  return model::training_flops_per_token(train::arm_model(arm), arm.resolved.at("train").at("sequence_length").as_int());
+  return model::training_flops_per_token(train::arm_model(arm),
+                                         arm.resolved.at("train").at("sequence_length").as_int());
 }
 
 std::string recipe_without_replay(const train::Arm& arm) {
@@ -65,7 +71,8 @@ std::string budget_of(const train::Arm& arm) {
   Json out = Json::array();
   for (const auto& phase : arm.resolved.at("phase").as_array()) {
     Json data = Json::array();
-    for (const auto& source : phase.at("data").as_array()) data.push_back(Json::Array{source.at("name"), source.at("weight")});
+    for (const auto& source : phase.at("data").as_array())
+      data.push_back(Json::Array{source.at("name"), source.at("weight")});
     out.push_back(Json::Array{data, phase.at("tokens")});
   }
   return out.dump();
@@ -94,7 +101,8 @@ Json comparison_json(const std::vector<train::Arm>& arms) {
   for (const auto& arm : arms) match.add(training_flops_per_token(arm));
   Json differences = Json::array();
   for (const auto& key : other_differences(arms)) differences.push_back(key);
-  const Json flops = Json::Object{{"least", match.least}, {"most", match.most}, {"tolerance", FlopMatch::kTolerance}, {"matched", match.holds()}};
+  const Json flops = Json::Object{
+      {"least", match.least}, {"most", match.most}, {"tolerance", FlopMatch::kTolerance}, {"matched", match.holds()}};
   return Json::Object{{"flops_per_token", flops}, {"other_differences", differences}};
 }
 

@@ -24,8 +24,8 @@ bool has_replay(const train::Arm& arm);
 
 double training_flops_per_token(const train::Arm& arm);
 
-// An arm's recipe without what does not bear on the weights (evaluation, the rhythm of checkpoints), its seed, and the replay of its phases:
-// arms of which this is the same differ in replay and seed alone.
+// An arm's recipe without what does not bear on the weights (evaluation, the rhythm of checkpoints), its seed, and the
+// replay of its phases: arms of which this is the same differ in replay and seed alone.
 std::string recipe_without_replay(const train::Arm& arm);
 
 // Names of data and tokens of each phase: arms of which this is the same have the same shift and budget.
@@ -34,8 +34,8 @@ std::string budget_of(const train::Arm& arm);
 // Whether a key of a recipe is of model.router, model.balance or model.capacity.
 bool is_routing_key(const std::string& key);
 
-// The routing of an arm in words: kind of router, balance losses with their coefficients, coefficient of the z-loss, capacity rule;
-// "none" where there is none.
+// The routing of an arm in words: kind of router, balance losses with their coefficients, coefficient of the z-loss,
+// capacity rule; "none" where there is none.
 struct RoutingWords {
   std::string router, balance, z_loss, capacity;
 };

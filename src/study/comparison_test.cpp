@@ -31,8 +31,12 @@ TEST(FlopMatch, HoldsWithinTheToleranceOfTheLeast) {
 
 TEST(RecipeWithoutReplay, TellsArmsThatDifferInMoreThanReplayAndSeed) {
   const auto plain = recipe_without_replay(arm_of({}));
-  for (const std::string same : {"train.seed=7", "phase.two.replay={fraction = 0.5, from = \"one\"}", "train.keep_last=0", "phase.one.eval.max_tokens=8"}) EXPECT_EQ(recipe_without_replay(arm_of({same})), plain) << same;
-  for (const std::string other : {"model.d_expert=7", "optimizer.eps=1e-6", "train.micro_batch_size=2", "phase.two.steps=5", "phase.one.schedule.lr_max=0.5", "phase.two.freeze=[\"head.weight\"]"})
+  for (const std::string same : {"train.seed=7", "phase.two.replay={fraction = 0.5, from = \"one\"}",
+                                 "train.keep_last=0", "phase.one.eval.max_tokens=8"})
+    EXPECT_EQ(recipe_without_replay(arm_of({same})), plain) << same;
+  for (const std::string other :
+       {"model.d_expert=7", "optimizer.eps=1e-6", "train.micro_batch_size=2", "phase.two.steps=5",
+        "phase.one.schedule.lr_max=0.5", "phase.two.freeze=[\"head.weight\"]"})
     EXPECT_THAT(recipe_without_replay(arm_of({other})), Not(plain)) << other;
 }
 
@@ -46,11 +50,20 @@ TEST(Budget, IsDataAndTokensOfEachPhase) {
 }
 
 TEST(Comparison, SaysWhatDiffersBesidesTheRouting) {
-  const auto differences = [](const std::vector<Arm>& arms) { return comparison_json(arms).at("other_differences").dump(); };
-  EXPECT_EQ(differences({arm_of(testing::kTinyDense), arm_of({"model.router.renormalize=true"}), arm_of({"model.balance.coefficient=0.5", "train.seed=4"})}), "[]");
-  EXPECT_EQ(differences({arm_of({}), arm_of({"model.d_expert=7"}), arm_of({"model.d_expert=8", "phase.two.schedule.lr_max=0.5"})}), R"(["model.d_expert","phase.two.schedule.lr_max"])");
+  const auto differences = [](const std::vector<Arm>& arms) {
+    return comparison_json(arms).at("other_differences").dump();
+  };
+  EXPECT_EQ(differences({arm_of(testing::kTinyDense), arm_of({"model.router.renormalize=true"}),
+                         arm_of({"model.balance.coefficient=0.5", "train.seed=4"})}),
+            "[]");
+  EXPECT_EQ(differences({arm_of({}), arm_of({"model.d_expert=7"}),
+                         arm_of({"model.d_expert=8", "phase.two.schedule.lr_max=0.5"})}),
+            R"(["model.d_expert","phase.two.schedule.lr_max"])");
   // A source may have any name, also that of a key which does not count.
-  const auto with_source = [](const std::string& path) { return arm_of({"train.keep_last=" + std::to_string(path.size()), "phase.two.data=[{name = \"eval\", path = \"" + path + "\"}]"}); };
+  const auto with_source = [](const std::string& path) {
+    return arm_of({"train.keep_last=" + std::to_string(path.size()),
+                   "phase.two.data=[{name = \"eval\", path = \"" + path + "\"}]"});
+  };
   EXPECT_EQ(differences({with_source("/a"), with_source("/bc")}), R"(["phase.two.data.eval.path"])");
 }
 
@@ -60,12 +73,16 @@ TEST(RoutingWords, NameRouterLossesAndCapacity) {
     return found.router + " | " + found.balance + " | " + found.z_loss + " | " + found.capacity;
   };
   EXPECT_EQ(words({}), "top_k | switch 0.01 | 0.001 | none");
-  EXPECT_EQ(words({"model.router={kind = \"sinkhorn\"}", "model.balance={loss = []}", "model.capacity={rule = \"switch\"}"}), "sinkhorn | none | none | switch");
+  EXPECT_EQ(
+      words({"model.router={kind = \"sinkhorn\"}", "model.balance={loss = []}", "model.capacity={rule = \"switch\"}"}),
+      "sinkhorn | none | none | switch");
   EXPECT_EQ(words(testing::kTinyDense), "none | none | none | none");
 }
 
 TEST(Replay, IsOfTheLastPhaseOrOfAny) {
-  const auto with = [](const std::string& phase) { return arm_of({"phase." + phase + ".replay={fraction = 0.25, data = [{name = \"c\", path = \"c\"}]}"}); };
+  const auto with = [](const std::string& phase) {
+    return arm_of({"phase." + phase + ".replay={fraction = 0.25, data = [{name = \"c\", path = \"c\"}]}"});
+  };
   EXPECT_EQ(replay_fraction(arm_of({})), 0);
   EXPECT_EQ(replay_fraction(with("two")), 0.25);
   EXPECT_EQ(replay_fraction(with("one")), 0);

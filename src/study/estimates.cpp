@@ -49,7 +49,8 @@ double largest_of(const Seeds& a, const Seeds& b) {
 double rounding_of(double value) { return 1e-12 * std::max(1.0, std::abs(value)); }
 
 bool have_same_seeds(const std::map<int64_t, train::LossFigure>& a, const std::map<int64_t, train::LossFigure>& b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) { return x.first == y.first; });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const auto& x, const auto& y) { return x.first == y.first; });
 }
 
 }  // namespace
@@ -61,10 +62,13 @@ bool Difference::is_beyond_noise() const { return half && std::abs(value) > *hal
 std::string Difference::text() const {
   if (n_equal == 0) return difference_text(value, half);
   const auto pairs = std::to_string(n_equal) + " pairs";
-  return value == 0 ? "no difference in any of " + pairs : with_error(value, std::nullopt, /*sign=*/true) + " in each of " + pairs;
+  return value == 0 ? "no difference in any of " + pairs
+                    : with_error(value, std::nullopt, /*sign=*/true) + " in each of " + pairs;
 }
 
-void Estimates::add(const std::string& group, int64_t seed, train::LossFigure figure) { groups_[group][seed] = std::move(figure); }
+void Estimates::add(const std::string& group, int64_t seed, train::LossFigure figure) {
+  groups_[group][seed] = std::move(figure);
+}
 
 Estimate Estimates::of(const std::string& group) const {
   const auto& seeds = groups_.at(group);
@@ -81,7 +85,9 @@ Difference Estimates::difference(const std::string& a, const std::string& b, int
   if (x.n == 1 && y.n == 1) {
     const auto of_text = train::difference(left.begin()->second, right.begin()->second);
     if (!of_text.se) return {of_text.value, std::nullopt};
-    const double quantile = of_text.blocks ? analysis::t_quantile(static_cast<int64_t>(of_text.blocks->size()) - 1, miss) : analysis::normal_quantile(1 - miss / 2);
+    const double quantile = of_text.blocks
+                                ? analysis::t_quantile(static_cast<int64_t>(of_text.blocks->size()) - 1, miss)
+                                : analysis::normal_quantile(1 - miss / 2);
     return {of_text.value, quantile * *of_text.se};
   }
   if (have_same_seeds(left, right)) {

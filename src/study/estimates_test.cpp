@@ -14,7 +14,8 @@ train::LossFigure of_windows(double a, double b) {
 
 TEST(Estimates, OfSeveralSeedsTheirMeanAndSpreadOfOneTheErrorOfTheText) {
   Estimates figures;
-  for (const auto& [seed, value] : {std::pair(1, 2.0), std::pair(2, 3.0), std::pair(3, 4.0)}) figures.add("three", seed, value);
+  for (const auto& [seed, value] : {std::pair(1, 2.0), std::pair(2, 3.0), std::pair(3, 4.0)})
+    figures.add("three", seed, value);
   figures.add("one", 1, of_windows(2.0, 2.2));
   figures.add("bare", 1, 2.0);
   EXPECT_EQ(figures.of("three").value, 3.0);
@@ -25,7 +26,8 @@ TEST(Estimates, OfSeveralSeedsTheirMeanAndSpreadOfOneTheErrorOfTheText) {
   EXPECT_FALSE(figures.of("bare").error);
 }
 
-// Differences of 0.1, 0.2, 0.3: mean 0.2, standard deviation 0.1; t of 2 degrees is 4.303 (Abramowitz and Stegun, table 26.10).
+// Differences of 0.1, 0.2, 0.3: mean 0.2, standard deviation 0.1; t of 2 degrees is 4.303 (Abramowitz and Stegun,
+// table 26.10).
 TEST(Estimates, TheSameSeedsArePaired) {
   Estimates figures;
   for (const auto& [seed, a, b] : {std::tuple(1, 5.1, 5.0), std::tuple(2, 7.2, 7.0), std::tuple(3, 9.3, 9.0)}) {
@@ -43,7 +45,8 @@ TEST(Estimates, TheSameSeedsArePaired) {
 TEST(Estimates, OtherSeedsArePooled) {
   Estimates figures;
   for (const auto& [seed, value] : {std::pair(1, 1.0), std::pair(2, 3.0)}) figures.add("a", seed, value);
-  for (const auto& [seed, value] : {std::pair(1, 10.0), std::pair(2, 12.0), std::pair(3, 14.0)}) figures.add("b", seed, value);
+  for (const auto& [seed, value] : {std::pair(1, 10.0), std::pair(2, 12.0), std::pair(3, 14.0)})
+    figures.add("b", seed, value);
   const auto pooled = figures.difference("a", "b");
   EXPECT_NEAR(pooled.value, -10.0, 1e-12);
   EXPECT_NEAR(*pooled.half, 3.182446 * 5 / 3, 1e-5);
@@ -73,14 +76,16 @@ TEST(Estimates, PairsThatAllAgreeHaveNoInterval) {
     figures.add("read", seed, of_windows(2.0, 2.2));
     figures.add("reread", seed, of_windows(2.0, 2.4));
   }
-  EXPECT_NEAR(figures.difference("reread", "read").half.value_or(0), 1.96 * 0.1, 1e-3);  // the text says how far they vary: 0 and 0.2
+  EXPECT_NEAR(figures.difference("reread", "read").half.value_or(0), 1.96 * 0.1,
+              1e-3);  // the text says how far they vary: 0 and 0.2
 }
 
 // A group of one seed has the spread of the other: 10, 12, 14 against 1: variance 4, 2 degrees, se sqrt(4 (1/3 + 1)).
 TEST(Estimates, OneSeedAgainstSeveralHasTheirSpread) {
   Estimates figures;
   figures.add("a", 1, 1.0);
-  for (const auto& [seed, value] : {std::pair(1, 10.0), std::pair(2, 12.0), std::pair(3, 14.0)}) figures.add("b", seed, value);
+  for (const auto& [seed, value] : {std::pair(1, 10.0), std::pair(2, 12.0), std::pair(3, 14.0)})
+    figures.add("b", seed, value);
   EXPECT_NEAR(*figures.difference("b", "a").half, 4.302653 * std::sqrt(16.0 / 3), 1e-5);
 }
 
@@ -102,7 +107,8 @@ TEST(Estimates, TheLargestOfSeveralDifferencesIsHeldToMore) {
     figures.add("a", seed, static_cast<double>(seed % 2));
     figures.add("b", seed, 0.0);
   }
-  EXPECT_NEAR(*figures.difference("a", "b", 5).half / *figures.difference("a", "b").half, 4.032143 / 2.570582, 1e-5);  // t of 5 degrees at 99 and 95 %
+  EXPECT_NEAR(*figures.difference("a", "b", 5).half / *figures.difference("a", "b").half, 4.032143 / 2.570582,
+              1e-5);  // t of 5 degrees at 99 and 95 %
 }
 
 }  // namespace

@@ -38,7 +38,17 @@ std::vector<Group> groups_of(const std::vector<Arm>& arms, const std::map<std::s
     if (group == out.end()) {
       const auto sets = train::shift_sets(arm);
       const bool is_dense = arm.resolved.at("model").at("n_experts").as_int() == 0;
-      group = out.insert(out.end(), Group{arm.group, is_dense, has_replay(arm), training_flops_per_token(arm), sets.old_data, sets.new_data, budget_of(arm), shifts_data(arm), false, train::comes_from_elsewhere(arm) && arm.resolved.at("phase").size() == 1, {}});
+      group = out.insert(out.end(), Group{arm.group,
+                                          is_dense,
+                                          has_replay(arm),
+                                          training_flops_per_token(arm),
+                                          sets.old_data,
+                                          sets.new_data,
+                                          budget_of(arm),
+                                          shifts_data(arm),
+                                          false,
+                                          train::comes_from_elsewhere(arm) && arm.resolved.at("phase").size() == 1,
+                                          {}});
     }
     group->outcomes.push_back(&outcomes.at(arm.name));
     group->has_collapsed = group->has_collapsed || group->outcomes.back()->has_collapsed;
@@ -74,15 +84,21 @@ Range range_of(const Estimates& figures, const std::set<std::string>& names) {
 // What arms whose routers compare have in common: data, budget and replay.
 std::string training_of(const Arm& arm) {
   std::string out = budget_of(arm);
-  for (const auto& phase : arm.resolved.at("phase").as_array()) out += " " + (phase.at("replay").is_null() ? Json(0.0) : phase.at("replay").at("fraction")).dump();
+  for (const auto& phase : arm.resolved.at("phase").as_array())
+    out += " " + (phase.at("replay").is_null() ? Json(0.0) : phase.at("replay").at("fraction")).dump();
   return out;
 }
 
 // A share of the tokens and its standard error, in percent.
-train::LossFigure percent(double share, const std::optional<double>& se) { return {100 * share, se ? std::optional(100 * *se) : std::nullopt, std::nullopt}; }
+train::LossFigure percent(double share, const std::optional<double>& se) {
+  return {100 * share, se ? std::optional(100 * *se) : std::nullopt, std::nullopt};
+}
 
-// Of training batches, in percent: without seeds nothing says how sure it is, and a batch of some thousand tokens carries two digits.
-std::string batch_share(const Estimate& share) { return share.error && *share.error > 0 ? share.text() : rounded(share.value, share.value < 9.95 ? 1 : 0); }
+// Of training batches, in percent: without seeds nothing says how sure it is, and a batch of some thousand tokens
+// carries two digits.
+std::string batch_share(const Estimate& share) {
+  return share.error && *share.error > 0 ? share.text() : rounded(share.value, share.value < 9.95 ? 1 : 0);
+}
 const std::string kNoInterval = " (of one seed, without an interval)";
 
 // "The router of a has collapsed."; empty of none.
@@ -90,15 +106,17 @@ std::string collapse_words(const std::set<std::string>& groups) {
   std::string names;
   for (const auto& name : groups) add_to_list(names, name);
   if (names.empty()) return "";
-  return groups.size() == 1 ? " The router of " + names + " has collapsed." : " The routers of " + names + " have collapsed.";
+  return groups.size() == 1 ? " The router of " + names + " has collapsed."
+                            : " The routers of " + names + " have collapsed.";
 }
 
 // What the rows of `routers` come to, by group.
 struct RouterFigures {
   Estimates loss, before, peak, height, mri, mri_old, in_use;  // height: the peak over the even load; MRI in percent
-  std::set<std::string> causal, all, sound;                    // groups: those whose losses compare, all with a router, and those without a collapse
-  std::set<std::string> rules;                                 // of the causal groups
-  std::string budget, new_data, old_data;                      // of the first arm with a router: others do not compare
+  std::set<std::string> causal, all,
+      sound;                    // groups: those whose losses compare, all with a router, and those without a collapse
+  std::set<std::string> rules;  // of the causal groups
+  std::string budget, new_data, old_data;  // of the first arm with a router: others do not compare
   std::map<std::string, int64_t> n_experts;
   double least_bound = INFINITY, most_bound = 0;
   bool has_shift = false;
@@ -118,7 +136,8 @@ void add_router_row(RouterFigures& out, const RouterRow& row, const Arm& arm) {
     out.loss.add(group, seed, figure);
   }
   if (row.eval_mri_new) out.mri.add(group, seed, percent(*row.eval_mri_new, train::mri_se_at_end(arm, out.new_data)));
-  if (row.eval_mri_old) out.mri_old.add(group, seed, percent(*row.eval_mri_old, train::mri_se_at_end(arm, out.old_data)));
+  if (row.eval_mri_old)
+    out.mri_old.add(group, seed, percent(*row.eval_mri_old, train::mri_se_at_end(arm, out.old_data)));
   if (row.experts && row.dead) out.in_use.add(group, seed, static_cast<double>(*row.experts - *row.dead));
   out.n_experts[group] = row.experts.value_or(0);
   if (!row.mri_before) return;
@@ -127,14 +146,16 @@ void add_router_row(RouterFigures& out, const RouterRow& row, const Arm& arm) {
   out.height.add(group, seed, *row.mri_peak / *row.lower_bound);
 }
 
-RouterFigures router_figures(const std::vector<Arm>& arms, const std::vector<RouterRow>& rows, const std::set<std::string>& collapsed) {
+RouterFigures router_figures(const std::vector<Arm>& arms, const std::vector<RouterRow>& rows,
+                             const std::set<std::string>& collapsed) {
   std::map<std::string, const Arm*> by_name;
   for (const auto& arm : arms) by_name[arm.name] = &arm;
   RouterFigures out;
   for (const auto& row : rows) {
     const Arm& arm = *by_name.at(row.arm);
     if (!row.router) continue;
-    if (out.budget.empty()) std::tie(out.budget, out.new_data, out.old_data) = std::tuple(training_of(arm), row.new_data, row.old_data);
+    if (out.budget.empty())
+      std::tie(out.budget, out.new_data, out.old_data) = std::tuple(training_of(arm), row.new_data, row.old_data);
     if (out.budget != training_of(arm)) continue;
     out.has_shift = shifts_data(arm);
     if (row.eval_causal == true) {
@@ -151,13 +172,17 @@ RouterFigures router_figures(const std::vector<Arm>& arms, const std::vector<Rou
 }
 
 // Of the table `routers`; empty where there is none.
-std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables, const std::vector<Group>& groups) {
-  const auto found = std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
+std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables,
+                                          const std::vector<Group>& groups) {
+  const auto found =
+      std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
   if (found == tables.end()) return {};
   std::set<std::string> collapsed;
   for (const auto& group : groups)
     if (group.has_collapsed) collapsed.insert(group.name);
-  const auto named = [&](const std::string& name) { return name + (collapsed.contains(name) ? " (its router has collapsed)" : ""); };
+  const auto named = [&](const std::string& name) {
+    return name + (collapsed.contains(name) ? " (its router has collapsed)" : "");
+  };
   const RouterFigures figures = router_figures(arms, rows_of<RouterRow>(found->second), collapsed);
   const std::string bound = "; an even load is " + figures.even_load() + " %.";
   std::vector<std::string> out;
@@ -165,20 +190,35 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
   if (losses.least != losses.most) {
     const auto gap = figures.loss.difference(losses.most, losses.least, losses.n * (losses.n - 1) / 2);
     const char* what = figures.rules.size() == figures.causal.size() ? "routing rules" : "arms with routers";
-    out.push_back(format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %s nats a token, and %s the highest, %s (%s).", figures.causal.size(), what, named(losses.least).c_str(), figures.new_data.c_str(), figures.loss.of(losses.least).text().c_str(), named(losses.most).c_str(), figures.loss.of(losses.most).text().c_str(), gap.text().c_str()));
+    out.push_back(
+        format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %s nats a "
+               "token, and %s the highest, %s (%s).",
+               figures.causal.size(), what, named(losses.least).c_str(), figures.new_data.c_str(),
+               figures.loss.of(losses.least).text().c_str(), named(losses.most).c_str(),
+               figures.loss.of(losses.most).text().c_str(), gap.text().c_str()));
   }
   auto jumps = range_of(figures.height, figures.all);
   jumps.least = range_of(figures.height, figures.sound).least;  // a collapsed router has nowhere to rise to
-  const auto rise = [&](const std::string& name) { return "from " + batch_share(figures.before.of(name)) + " to at most " + batch_share(figures.peak.of(name)) + " % under " + named(name); };
+  const auto rise = [&](const std::string& name) {
+    return "from " + batch_share(figures.before.of(name)) + " to at most " + batch_share(figures.peak.of(name)) +
+           " % under " + named(name);
+  };
   if (!jumps.least.empty() && jumps.least != jumps.most && figures.has_shift)
-    out.push_back("At the shift the busiest expert's share of a training batch" + (figures.peak.of(jumps.most).error ? "" : kNoInterval) + " goes " + rise(jumps.least) + ", and " + rise(jumps.most) + bound);
+    out.push_back("At the shift the busiest expert's share of a training batch" +
+                  (figures.peak.of(jumps.most).error ? "" : kNoInterval) + " goes " + rise(jumps.least) + ", and " +
+                  rise(jumps.most) + bound);
   const auto add_shares = [&](const Estimates& shares, const std::string& data) {
     const auto evens = range_of(shares, figures.all);
     const auto share = [&](const std::string& name) {
-      const auto used = data == figures.new_data && figures.in_use.has(name) ? format(", with %.4g of %lld experts in use", figures.in_use.of(name).value, static_cast<long long>(figures.n_experts.at(name))) : "";
+      const auto used = data == figures.new_data && figures.in_use.has(name)
+                            ? format(", with %.4g of %lld experts in use", figures.in_use.of(name).value,
+                                     static_cast<long long>(figures.n_experts.at(name)))
+                            : "";
       return shares.of(name).text() + " % of the tokens under " + named(name) + used;
     };
-    if (evens.least != evens.most) out.push_back("On held-out " + data + " the busiest expert gets " + share(evens.least) + ", and " + share(evens.most) + bound);
+    if (evens.least != evens.most)
+      out.push_back("On held-out " + data + " the busiest expert gets " + share(evens.least) + ", and " +
+                    share(evens.most) + bound);
   };
   add_shares(figures.mri, figures.new_data);
   if (figures.old_data != figures.new_data) add_shares(figures.mri_old, figures.old_data);
@@ -198,18 +238,24 @@ struct Verdict {
 // "the MoE models forget more than the dense one" of as many models as there are; `cost` follows the dense one.
 std::string forgetting_verdict(const Verdict& verdict, const std::string& cost) {
   const auto [more, less, unknown, n] = verdict;
-  const std::string one = n == 1 ? "the MoE model" : "the MoE models", s = n == 1 ? "s" : "", dense = " the dense one" + cost;
+  const std::string one = n == 1 ? "the MoE model" : "the MoE models", s = n == 1 ? "s" : "",
+                    dense = " the dense one" + cost;
   if (more == n) return one + " forget" + s + " more than" + dense;
   if (less == n) return one + " forget" + s + " less than" + dense;
   if (unknown == n) return one + " forget" + s + ", with errors that are not known, beside" + dense;
   if (more + less == 0) return "there is no difference beyond noise in forgetting between " + one + " and" + dense;
-  return format("%lld of %lld MoE models forget more and %lld less, beyond noise, than", static_cast<long long>(more), static_cast<long long>(n), static_cast<long long>(less)) + dense;
+  return format("%lld of %lld MoE models forget more and %lld less, beyond noise, than", static_cast<long long>(more),
+                static_cast<long long>(n), static_cast<long long>(less)) +
+         dense;
 }
 
-// Does the router make forgetting worse than in a dense model of the same data and budget? Empty where nothing compares.
+// Does the router make forgetting worse than in a dense model of the same data and budget? Empty where nothing
+// compares.
 std::string forgetting_headline(const std::vector<Group>& groups) {
   const auto forgetting = forgetting_of(groups);
-  const auto dense = std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.is_dense && !group.has_replay && group.shifts && forgetting.has(group.name); });
+  const auto dense = std::find_if(groups.begin(), groups.end(), [&](const Group& group) {
+    return group.is_dense && !group.has_replay && group.shifts && forgetting.has(group.name);
+  });
   if (dense == groups.end()) return "";
   std::set<std::string> models, collapsed;
   FlopMatch moe_flops, all_flops;
@@ -223,15 +269,19 @@ std::string forgetting_headline(const std::vector<Group>& groups) {
   }
   if (models.empty()) return "";
   Verdict verdict;
-  for (const auto& model : models) verdict.add(forgetting.difference(model, dense->name, static_cast<int64_t>(models.size())));
+  for (const auto& model : models)
+    verdict.add(forgetting.difference(model, dense->name, static_cast<int64_t>(models.size())));
   std::string cost = " of the same FLOPs";
   if (!all_flops.holds()) {
-    const auto low = format("%.2f", moe_flops.least / dense->flops_per_token), high = format("%.2f", moe_flops.most / dense->flops_per_token);
+    const auto low = format("%.2f", moe_flops.least / dense->flops_per_token),
+               high = format("%.2f", moe_flops.most / dense->flops_per_token);
     cost = ", at " + (low == high ? low : low + " to " + high) + " times its FLOPs a token";
   }
   const auto range = range_of(forgetting, models);
   const std::string least = forgetting.of(range.least).text(true), most = forgetting.of(range.most).text(true);
-  return "Without replay " + forgetting_verdict(verdict, cost) + ": " + (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " against " + forgetting.of(dense->name).text(true) + "." + collapse_words(collapsed);
+  return "Without replay " + forgetting_verdict(verdict, cost) + ": " +
+         (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " against " +
+         forgetting.of(dense->name).text(true) + "." + collapse_words(collapsed);
 }
 
 // "7", "7 to 8" of figures over seeds.
@@ -247,8 +297,8 @@ std::string least_to_most(const std::vector<const Outcome*>& outcomes, double Ou
   return low == high ? low : low + " to " + high;
 }
 
-// Does the load stay balanced through the shift? As shares of tokens beside the even load, and experts in use: a ratio alone would praise a
-// router that was collapsed before.
+// Does the load stay balanced through the shift? As shares of tokens beside the even load, and experts in use: a ratio
+// alone would praise a router that was collapsed before.
 std::string balance_headline(const Group& group) {
   Estimates shares;  // of the group, by the words that lead to them
   for (const Outcome* outcome : group.outcomes) {
@@ -257,17 +307,25 @@ std::string balance_headline(const Group& group) {
     shares.add(" to ", outcome->seed, 100 * outcome->mri_first);
     shares.add(", is at most ", outcome->seed, 100 * outcome->mri_peak);
     shares.add(" in the first 50 steps, and ", outcome->seed, 100 * outcome->mri_end);
-    if (outcome->eval_mri) shares.add("of new", outcome->seed, percent(outcome->eval_mri->value, outcome->eval_mri->se));
-    if (outcome->eval_mri_old && group.old_data != group.new_data) shares.add("of old", outcome->seed, percent(outcome->eval_mri_old->value, outcome->eval_mri_old->se));
+    if (outcome->eval_mri)
+      shares.add("of new", outcome->seed, percent(outcome->eval_mri->value, outcome->eval_mri->se));
+    if (outcome->eval_mri_old && group.old_data != group.new_data)
+      shares.add("of old", outcome->seed, percent(outcome->eval_mri_old->value, outcome->eval_mri_old->se));
   }
   if (!shares.has("goes from ") || group.has_replay || !group.shifts) return "";
-  std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch" + (shares.of(" to ").error ? ", " : kNoInterval + ", ");
+  std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch" +
+                    (shares.of(" to ").error ? ", " : kNoInterval + ", ");
   for (const std::string words : {"goes from ", " to ", ", is at most ", " in the first 50 steps, and "})
-    out += words + batch_share(shares.of(words)) + " %" + (group.is_continued && words == "goes from " ? " of held-out " + group.old_data + " at step 0" : "");
+    out += words + batch_share(shares.of(words)) + " %" +
+           (group.is_continued && words == "goes from " ? " of held-out " + group.old_data + " at step 0" : "");
   out += format(" at the end; an even load is %.1f %%.", 100 * group.outcomes[0]->even_load);
-  if (shares.has("of new")) out += " Of held-out text it is " + shares.of("of new").text() + " % on " + group.new_data + (shares.has("of old") ? " and " + shares.of("of old").text() + " % on " + group.old_data : "") + ".";
+  if (shares.has("of new"))
+    out += " Of held-out text it is " + shares.of("of new").text() + " % on " + group.new_data +
+           (shares.has("of old") ? " and " + shares.of("of old").text() + " % on " + group.old_data : "") + ".";
   const auto in_use = least_to_most(group.outcomes, &Outcome::experts_in_use, "%.0f");
-  if (!in_use.empty()) out += " In the end " + in_use + " of " + least_to_most(group.outcomes, &Outcome::experts, "%.0f") + " experts get a token of held-out " + group.new_data + ".";
+  if (!in_use.empty())
+    out += " In the end " + in_use + " of " + least_to_most(group.outcomes, &Outcome::experts, "%.0f") +
+           " experts get a token of held-out " + group.new_data + ".";
   if (group.has_collapsed) out += " Its router has collapsed.";
   return out;
 }
@@ -292,13 +350,19 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
     for (const auto& group : groups) add(balance_headline(group));
   if (!out.empty())
     for (const auto& note : unpaired_notes(arms, pairs)) add(note);
-  const bool is_one_seed = std::all_of(groups.begin(), groups.end(), [](const Group& group) { return group.outcomes.size() == 1; });
-  if (!out.empty() && is_one_seed) out.emplace_back("Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by more.");
+  const bool is_one_seed =
+      std::all_of(groups.begin(), groups.end(), [](const Group& group) { return group.outcomes.size() == 1; });
+  if (!out.empty() && is_one_seed)
+    out.emplace_back(
+        "Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by "
+        "more.");
   std::set<std::string> unseen;
   for (const auto& arm : arms) unseen.insert(train::sets_without_evaluation(arm));
   for (const auto& sets : unseen)
     if (!sets.empty())
-      out.push_back("Nothing is said of the loss on " + sets + ": phase.eval.data has no held-out set of it. A set counts as one where it has the name of the source, its file, or the file's -heldout part.");
+      out.push_back("Nothing is said of the loss on " + sets +
+                    ": phase.eval.data has no held-out set of it. A set counts as one where it has the name of the "
+                    "source, its file, or the file's -heldout part.");
   return out;
 }
 

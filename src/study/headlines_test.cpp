@@ -20,8 +20,9 @@ const std::string kReplay = "phase.two.replay={fraction = 0.25, from = \"one\"}"
 class HeadlinesTest : public ::testing::Test {
  protected:
   HeadlinesTest() : tables_(train::new_tables()) {
-    arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe-seed1", "moe", {}), made_arm("moe-seed2", "moe", {"train.seed=2"}),
-             made_arm("moe-r25-seed1", "moe-r25", {kReplay}), made_arm("moe-r25-seed2", "moe-r25", {kReplay, "train.seed=2"})};
+    arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe-seed1", "moe", {}),
+             made_arm("moe-seed2", "moe", {"train.seed=2"}), made_arm("moe-r25-seed1", "moe-r25", {kReplay}),
+             made_arm("moe-r25-seed2", "moe-r25", {kReplay, "train.seed=2"})};
   }
   void forgetting(const std::string& arm, double change, double new_loss, const Json& se = Json()) {
     auto& table = train::find_table(tables_, "forgetting");
@@ -47,35 +48,49 @@ TEST_F(HeadlinesTest, CompareForgettingReplayAndBalance) {
   shift("moe-seed1", 0.4, 0.8, 1.2, 0.4);
   shift("moe-seed2", 0.4, 0.4, 0.4, 0.6);
   shift("moe-r25-seed1", 0.4, 0.5, 0.6, 0.4);
-  EXPECT_THAT(study_headlines(arms_, tables_),
-              ElementsAre("Without replay there is no difference beyond noise in forgetting between the MoE model and the dense one of the same FLOPs: +0.40 ± 0.14 nats a token on a against +0.500.",
-                          "moe-r25: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.40 ± 0.14 (no difference beyond noise: −0.3; 95 %: −1.6 to +1.0); "
-                          "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: −0.9 to +1.7).",
-                          "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 40 % to 60 ± 28 %, is at most 80 ± 60 % in the first 50 steps, and 50 ± 14 % at the end; an even load is 50.0 %."));
+  EXPECT_THAT(
+      study_headlines(arms_, tables_),
+      ElementsAre(
+          "Without replay there is no difference beyond noise in forgetting between the MoE model and the dense one of "
+          "the same FLOPs: +0.40 ± 0.14 nats a token on a against +0.500.",
+          "moe-r25: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.40 ± 0.14 (no "
+          "difference beyond noise: −0.3; 95 %: −1.6 to +1.0); "
+          "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: −0.9 to +1.7).",
+          "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 40 % to 60 ± 28 %, is at "
+          "most 80 ± 60 % in the first 50 steps, and 50 ± 14 % at the end; an even load is 50.0 %."));
 }
 
-const char* const kOneSeed = "Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by more.";
+const char* const kOneSeed =
+    "Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by more.";
 
-// Two seeds that agree to 0.01 tell 0.3 apart: paired differences -0.300 and -0.308 have an interval of 12.706 * 0.004 to each side.
+// Two seeds that agree to 0.01 tell 0.3 apart: paired differences -0.300 and -0.308 have an interval of 12.706 * 0.004
+// to each side.
 TEST_F(HeadlinesTest, ADifferenceThatSeedsAgreeOnHasItsInterval) {
   forgetting("moe-seed1", 0.40, 2.0);
   forgetting("moe-seed2", 0.42, 2.0);
   forgetting("moe-r25-seed1", 0.10, 2.0);
   forgetting("moe-r25-seed2", 0.112, 2.0);
   EXPECT_THAT(study_headlines(arms_, tables_),
-              ElementsAre("moe-r25: with 25 % of each batch replayed, forgetting on a is +0.106 ± 0.008 nats instead of +0.410 ± 0.014 (−0.30; 95 %: −0.35 to −0.25); "
+              ElementsAre("moe-r25: with 25 % of each batch replayed, forgetting on a is +0.106 ± 0.008 nats instead "
+                          "of +0.410 ± 0.014 (−0.30; 95 %: −0.35 to −0.25); "
                           "the loss on b is 2.00 instead of 2.00 (no difference in any of 2 pairs)."));
 }
 
-// Standard errors of 0.01 on both sides give a difference an interval of 1.96 * 0.0141, and of two differences at once 2.24 * 0.0141.
+// Standard errors of 0.01 on both sides give a difference an interval of 1.96 * 0.0141, and of two differences at
+// once 2.24 * 0.0141.
 TEST_F(HeadlinesTest, TheVerdictFollowsTheFigures) {
   arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe", "moe", {})};
   forgetting("dense", 0.20, 2.0, 0.01);
   forgetting("moe", 0.30, 2.0, 0.01);
-  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("Without replay the MoE model forgets more than the dense one of the same FLOPs: +0.300 ± 0.010 nats a token on a against +0.200 ± 0.010.", kOneSeed));
+  EXPECT_THAT(study_headlines(arms_, tables_),
+              ElementsAre("Without replay the MoE model forgets more than the dense one of the same FLOPs: +0.300 ± "
+                          "0.010 nats a token on a against +0.200 ± 0.010.",
+                          kOneSeed));
   arms_.push_back(made_arm("other", "other", {}));
   forgetting("other", 0.17, 2.0, 0.01);  // 0.030: beyond the interval of one difference, within that of two
-  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("1 of 2 MoE models forget more and 0 less, beyond noise, than the dense one of the same FLOPs: +0.170 ± 0.010 to +0.300 ± 0.010"));
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0),
+              HasSubstr("1 of 2 MoE models forget more and 0 less, beyond noise, than the dense one of the same FLOPs: "
+                        "+0.170 ± 0.010 to +0.300 ± 0.010"));
   arms_[2] = made_arm("third", "third", {});
   forgetting("third", 0.10, 2.0, 0.01);
   arms_.erase(arms_.begin() + 1);
@@ -87,14 +102,17 @@ TEST_F(HeadlinesTest, TheVerdictFollowsTheFigures) {
 TEST_F(HeadlinesTest, LossesThatFallAreComparedTheSameWay) {
   forgetting("dense", -0.100, 2.0, 0.002);
   forgetting("moe-seed1", -0.099, 2.0, 0.002);
-  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("no difference beyond noise in forgetting between the MoE model and the dense one"));
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0),
+              HasSubstr("no difference beyond noise in forgetting between the MoE model and the dense one"));
 }
 
 // Evaluations of before there were errors.
 TEST_F(HeadlinesTest, WithoutErrorsThereIsNoVerdict) {
   forgetting("dense", 0.20, 2.0);
   forgetting("moe-seed1", 0.30, 2.0);
-  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("the MoE model forgets, with errors that are not known, beside the dense one of the same FLOPs: +0.300 nats a token on a against +0.200."));
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0),
+              HasSubstr("the MoE model forgets, with errors that are not known, beside the dense one of the same "
+                        "FLOPs: +0.300 nats a token on a against +0.200."));
 }
 
 // What the windows have in common cancels: their losses differ by 2, the changes of the two arms by 0.1 in each.
@@ -108,21 +126,29 @@ TEST_F(HeadlinesTest, OneSeedIsPairedByTheWindowsOfTheText) {
   };
   for (auto& arm : arms_) {
     const double more = arm.name == "moe" ? 0.1 : 0;
-    arm.evaluations = {testing::made_evaluation(6, "one", {{"a", result(1, 2, 3)}}), testing::made_evaluation(10, "two", {{"a", result(1.3 + more, 2.2 + more, 3.4 + more)}})};
+    arm.evaluations = {testing::made_evaluation(6, "one", {{"a", result(1, 2, 3)}}),
+                       testing::made_evaluation(10, "two", {{"a", result(1.3 + more, 2.2 + more, 3.4 + more)}})};
     forgetting(arm.name, 0.3 + more, 2.0, 0.06);
   }
-  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("the MoE model forgets more than the dense one of the same FLOPs: +0.40 ± 0.06 nats a token on a against +0.30 ± 0.06."));
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0),
+              HasSubstr("the MoE model forgets more than the dense one of the same FLOPs: +0.40 ± 0.06 nats a token on "
+                        "a against +0.30 ± 0.06."));
 }
 
 TEST_F(HeadlinesTest, TheSameFlopsAreSaidWhereTheyAre) {
-  arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe", "moe", {}), made_arm("wide", "wide", {"model.d_expert=60"})};
+  arms_ = {made_arm("dense", "dense", testing::kTinyDense), made_arm("moe", "moe", {}),
+           made_arm("wide", "wide", {"model.d_expert=60"})};
   for (const char* arm : {"dense", "moe", "wide"}) forgetting(arm, 0.30, 2.0);
-  const double dense = training_flops_per_token(arms_[0]), moe = training_flops_per_token(arms_[1]), wide = training_flops_per_token(arms_[2]);
+  const double dense = training_flops_per_token(arms_[0]), moe = training_flops_per_token(arms_[1]),
+               wide = training_flops_per_token(arms_[2]);
   char ratio[64];
   std::snprintf(ratio, sizeof ratio, "%.2f to %.2f times its FLOPs", moe / dense, wide / dense);
   const auto found = study_headlines(arms_, tables_);
   EXPECT_THAT(found.at(0), AllOf(HasSubstr("the dense one, at "), HasSubstr(ratio), Not(HasSubstr("same FLOPs"))));
-  EXPECT_THAT(found.at(1), HasSubstr("wide against moe (model.d_expert 60 in place of 6): forgetting on a is +0.300 nats instead of +0.300"));
+  EXPECT_THAT(
+      found.at(1),
+      HasSubstr(
+          "wide against moe (model.d_expert 60 in place of 6): forgetting on a is +0.300 nats instead of +0.300"));
   EXPECT_EQ(found.back(), kOneSeed);
   arms_.pop_back();
   tables_ = train::new_tables();
@@ -131,13 +157,19 @@ TEST_F(HeadlinesTest, TheSameFlopsAreSaidWhereTheyAre) {
 }
 
 TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
-  arms_ = {made_arm("moe", "moe", {}), made_arm("moe-wide-r25", "moe-wide-r25", {kReplay, "model.d_expert=60"}), made_arm("other", "other", {"train.seed=9"}), made_arm("again", "again", {kReplay, "train.seed=9"})};
+  arms_ = {made_arm("moe", "moe", {}), made_arm("moe-wide-r25", "moe-wide-r25", {kReplay, "model.d_expert=60"}),
+           made_arm("other", "other", {"train.seed=9"}), made_arm("again", "again", {kReplay, "train.seed=9"})};
   forgetting("moe", 0.9, 1.0);
   forgetting("moe-wide-r25", 0.8, 1.0);
   forgetting("other", 0.40, 2.0);
   forgetting("again", 0.10, 2.5);
-  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("again: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (−0.300; its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).",
-                                                           "moe differs from moe-wide-r25, the arm nearest to it, in replay and model.d_expert at once: no difference between the two has one cause.", kOneSeed));
+  EXPECT_THAT(
+      study_headlines(arms_, tables_),
+      ElementsAre("again: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (−0.300; "
+                  "its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).",
+                  "moe differs from moe-wide-r25, the arm nearest to it, in replay and model.d_expert at once: no "
+                  "difference between the two has one cause.",
+                  kOneSeed));
 }
 
 TEST_F(HeadlinesTest, OtherBudgetsAndDataDoNotCompare) {
@@ -165,12 +197,15 @@ TEST_F(HeadlinesTest, NothingIsSaidWhereNothingCompares) {
 // A router against the other, with and without replay: the question of a study without a dense arm.
 TEST_F(HeadlinesTest, AMatrixOfRoutersAndReplayIsAnsweredAlongBoth) {
   const std::string sinkhorn = "model.router={kind = \"sinkhorn\"}";
-  arms_ = {made_arm("p", "p", {}), made_arm("p-r25", "p-r25", {kReplay}), made_arm("s", "s", {sinkhorn}), made_arm("s-r25", "s-r25", {sinkhorn, kReplay})};
+  arms_ = {made_arm("p", "p", {}), made_arm("p-r25", "p-r25", {kReplay}), made_arm("s", "s", {sinkhorn}),
+           made_arm("s-r25", "s-r25", {sinkhorn, kReplay})};
   for (const char* arm : {"p", "p-r25", "s", "s-r25"}) forgetting(arm, 0.30, arm[0] == 's' ? 2.5 : 2.0);
   const auto found = study_headlines(arms_, tables_);
   ASSERT_EQ(found.size(), 5u);  // the last: of one seed
   EXPECT_THAT(found[0], HasSubstr("p-r25: with 25 % of each batch replayed"));
-  EXPECT_THAT(found[1], HasSubstr("s against p (router sinkhorn in place of top_k): forgetting on a is +0.300 nats instead of +0.300"));
+  EXPECT_THAT(
+      found[1],
+      HasSubstr("s against p (router sinkhorn in place of top_k): forgetting on a is +0.300 nats instead of +0.300"));
   EXPECT_THAT(found[3], HasSubstr("s-r25 against p-r25 (router sinkhorn in place of top_k)"));
 }
 
@@ -182,10 +217,15 @@ TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
   add_line(arms_[0], step);
   add_line(arms_[0], testing::made_evaluation(10, "two", {{"b", testing::made_result(2.0, {0.9, 0.9})}}));
   shift("moe", 0.95, 0.9, 0.95, 0.9);
-  EXPECT_THAT(study_headlines(arms_, tables_), ElementsAre("moe: the router collapsed in phase two, layer 0, from step 8: nearly all tokens have the same 2 of 4 experts.",
-                                                           "moe: at the shift MRI, the busiest expert's share of a training batch (of one seed, without an interval), goes from 95 % to 90 %, is at most 95 % in the first 50 steps, and 90 % at the end; "
-                                                           "an even load is 50.0 %. In the end 6 of 8 experts get a token of held-out b. Its router has collapsed.",
-                                                           kOneSeed));
+  EXPECT_THAT(
+      study_headlines(arms_, tables_),
+      ElementsAre(
+          "moe: the router collapsed in phase two, layer 0, from step 8: nearly all tokens have the same 2 of 4 "
+          "experts.",
+          "moe: at the shift MRI, the busiest expert's share of a training batch (of one seed, without an interval), "
+          "goes from 95 % to 90 %, is at most 95 % in the first 50 steps, and 90 % at the end; "
+          "an even load is 50.0 %. In the end 6 of 8 experts get a token of held-out b. Its router has collapsed.",
+          kOneSeed));
 }
 
 // In the end, on both sets: a router that is even on the new text may have lost the old one.
@@ -196,7 +236,9 @@ TEST_F(HeadlinesTest, ImbalanceInTheEndIsThatOfBothHeldOutSets) {
   table.add_row({"moe", "one", "a", 0, 0.5, 0.9, 0});  // not of the last phase
   table.add_row({"moe", "two", "b", 0, 0.525, 0.9, 0});
   table.add_row({"moe", "two", "a", 0, 0.75, 0.9, 0});
-  EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("55 % at the end; an even load is 50.0 %. Of held-out text it is 52.5 % on b and 75.0 % on a."));
+  EXPECT_THAT(
+      study_headlines(arms_, tables_).at(0),
+      HasSubstr("55 % at the end; an even load is 50.0 %. Of held-out text it is 52.5 % on b and 75.0 % on a."));
 }
 
 // The evaluation knows how much another text would differ: of one seed that is the error of the figure.
@@ -213,29 +255,41 @@ TEST_F(HeadlinesTest, ImbalanceOfHeldOutTextHasItsErrorByTheText) {
 // The table `routers` with what the sentences read.
 Table routers_table() {
   Table table;
-  for (const char* name : {"arm", "router", "capacity", "eval_causal", "new_data", "lower_bound", "loss_new", "mri_before", "mri_peak", "eval_mri_new", "dead", "experts", "old_data", "eval_mri_old"}) table.columns.push_back({name, ""});
-  table.rows = {{"a-1", "top_k", "none", true, "b", 0.125, 2.0, 0.2, 0.6, 0.50, 2, 16, "a", 0.75},
-                {"a-2", "top_k", "none", true, "b", 0.125, 3.0, 0.2, 0.8, 0.70, 4, 16, "a", 0.75},
-                {"b", "hash", "none", true, "b", 0.125, 2.75, 0.4, 0.4, 0.25, 0, 16, "a", 0.50},
-                {"ahead", "expert_choice", "none", false, "b", 0.125, 0.5, Json(), Json(), 0.125, Json(), 16, "a", Json()},
-                {"dense", Json(), Json(), Json(), "b", Json(), 0.1, Json(), Json(), Json(), Json(), Json(), "a", Json()}};
+  for (const char* name : {"arm", "router", "capacity", "eval_causal", "new_data", "lower_bound", "loss_new",
+                           "mri_before", "mri_peak", "eval_mri_new", "dead", "experts", "old_data", "eval_mri_old"})
+    table.columns.push_back({name, ""});
+  table.rows = {
+      {"a-1", "top_k", "none", true, "b", 0.125, 2.0, 0.2, 0.6, 0.50, 2, 16, "a", 0.75},
+      {"a-2", "top_k", "none", true, "b", 0.125, 3.0, 0.2, 0.8, 0.70, 4, 16, "a", 0.75},
+      {"b", "hash", "none", true, "b", 0.125, 2.75, 0.4, 0.4, 0.25, 0, 16, "a", 0.50},
+      {"ahead", "expert_choice", "none", false, "b", 0.125, 0.5, Json(), Json(), 0.125, Json(), 16, "a", Json()},
+      {"dense", Json(), Json(), Json(), "b", Json(), 0.1, Json(), Json(), Json(), Json(), Json(), "a", Json()}};
   return table;
 }
 
 TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
-  std::vector<Arm> arms = {made_arm("a-1", "a", {}), made_arm("a-2", "a", {"train.seed=2"}), made_arm("b", "b", {}), made_arm("ahead", "ahead", {}), made_arm("dense", "dense", testing::kTinyDense)};
+  std::vector<Arm> arms = {made_arm("a-1", "a", {}), made_arm("a-2", "a", {"train.seed=2"}), made_arm("b", "b", {}),
+                           made_arm("ahead", "ahead", {}), made_arm("dense", "dense", testing::kTinyDense)};
   tables_.emplace_back("routers", routers_table());
-  EXPECT_THAT(study_headlines(arms, tables_),
-              ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7 nats a token, and b the highest, 2.75 (no difference beyond noise: 0; 95 %: −11 to +11).",
-                          "At the shift the busiest expert's share of a training batch goes from 40 to at most 40 % under b, and from 20 to at most 70 ± 14 % under a; an even load is 12.5 %.",
-                          "On held-out b the busiest expert gets 12.5 % of the tokens under ahead, and 60 ± 14 % of the tokens under a, with 13 of 16 experts in use; an even load is 12.5 %.",
-                          "On held-out a the busiest expert gets 50.0 % of the tokens under b, and 75.0 % of the tokens under a; an even load is 12.5 %."));
+  EXPECT_THAT(
+      study_headlines(arms, tables_),
+      ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 "
+                  "± 0.7 nats a token, and b the highest, 2.75 (no difference beyond noise: 0; 95 %: −11 to +11).",
+                  "At the shift the busiest expert's share of a training batch goes from 40 to at most 40 % under b, "
+                  "and from 20 to at most 70 ± 14 % under a; an even load is 12.5 %.",
+                  "On held-out b the busiest expert gets 12.5 % of the tokens under ahead, and 60 ± 14 % of the tokens "
+                  "under a, with 13 of 16 experts in use; an even load is 12.5 %.",
+                  "On held-out a the busiest expert gets 50.0 % of the tokens under b, and 75.0 % of the tokens under "
+                  "a; an even load is 12.5 %."));
   // b has collapsed: it is no example of a small rise any more, and says so where it is named.
   auto collapsed = arms;
   auto step = testing::made_step(8, "two", {0.9});
   step.alarms = {{0, record::Alarm::Kind::one_expert, "one"}};
   add_line(collapsed[2], step);
-  EXPECT_THAT(study_headlines(collapsed, tables_), ElementsAre("b: the router collapsed in phase two, layer 0, from step 8: one.", HasSubstr("and b (its router has collapsed) the highest"), HasSubstr("under ahead"), HasSubstr("50.0 % of the tokens under b (its router has collapsed)")));
+  EXPECT_THAT(study_headlines(collapsed, tables_),
+              ElementsAre("b: the router collapsed in phase two, layer 0, from step 8: one.",
+                          HasSubstr("and b (its router has collapsed) the highest"), HasSubstr("under ahead"),
+                          HasSubstr("50.0 % of the tokens under b (its router has collapsed)")));
   // Two arms of one rule are not two rules, and an arm with another budget is left out.
   auto others = arms;
   others.push_back(made_arm("b-again", "b-again", {}));
@@ -244,14 +298,18 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
   rows.push_back({"b-again", "hash", "none", true, "b", 0.0625, 2.75, 0.4, 0.4, 0.25, 0, 16, "a", Json()});
   rows.push_back({"longer", "top_k", "none", true, "b", 0.125, 1.0, 0.1, 0.9, 0.99, 0, 16, "a", Json()});
   const auto more = study_headlines(others, tables_);
-  EXPECT_THAT(more.at(0), HasSubstr("Of 3 arms with routers that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 ± 0.7"));
-  EXPECT_THAT(more.at(2), AllOf(HasSubstr("60 ± 14 % of the tokens under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
+  EXPECT_THAT(more.at(0), HasSubstr("Of 3 arms with routers that do not look ahead at evaluation a has the lowest loss "
+                                    "on b in the end, 2.5 ± 0.7"));
+  EXPECT_THAT(more.at(2),
+              AllOf(HasSubstr("60 ± 14 % of the tokens under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
 }
 
 TEST_F(HeadlinesTest, SayWhatNoHeldOutSetTellsOf) {
   arms_ = {made_arm("moe", "moe", {"phase.one.eval={data = [{name = \"old\", path = \"/data/a-heldout\"}]}"})};
   tables_ = train::new_tables();
-  EXPECT_THAT(study_headlines(arms_, tables_), ::testing::Contains(HasSubstr("Nothing is said of the loss on b: phase.eval.data has no held-out set of it.")));
+  EXPECT_THAT(
+      study_headlines(arms_, tables_),
+      ::testing::Contains(HasSubstr("Nothing is said of the loss on b: phase.eval.data has no held-out set of it.")));
 }
 
 }  // namespace

@@ -45,7 +45,9 @@ void send_line(int pipe, std::string line) {
   set_quiet(true);  // one progress view, the parent's
   set_warning_sink([&](const std::string& line) { send_line(pipe, "w 0 " + line); });
   int exit_code = 0;
-  const auto report = [&](int64_t steps, const std::string& text) { send_line(pipe, "p " + std::to_string(steps) + " " + text); };
+  const auto report = [&](int64_t steps, const std::string& text) {
+    send_line(pipe, "p " + std::to_string(steps) + " " + text);
+  };
   try {
     job.run(report);
   } catch (const std::exception& error) {
@@ -68,8 +70,13 @@ void send_line(int pipe, std::string line) {
 
 class Pool {
  public:
-  Pool(const std::vector<Job>& jobs, size_t n_parallel, const std::function<void(size_t, int64_t, const std::string&)>& on_progress)
-      : jobs_(jobs), n_parallel_(n_parallel), on_progress_(on_progress), is_started_(jobs.size()), is_done_(jobs.size()) {}
+  Pool(const std::vector<Job>& jobs, size_t n_parallel,
+       const std::function<void(size_t, int64_t, const std::string&)>& on_progress)
+      : jobs_(jobs),
+        n_parallel_(n_parallel),
+        on_progress_(on_progress),
+        is_started_(jobs.size()),
+        is_done_(jobs.size()) {}
 
   void run() {
     for (;;) {
@@ -77,7 +84,8 @@ class Pool {
       }
       if (children_.empty()) break;
       wait_for_news();
-      if (train::stop_requested() && !is_stopping_) stop(130, "stopped by a signal: the running arms are saved; --resume goes on");
+      if (train::stop_requested() && !is_stopping_)
+        stop(130, "stopped by a signal: the running arms are saved; --resume goes on");
     }
     if (is_stopping_) throw_as(exit_code_, message_);
   }
@@ -97,10 +105,12 @@ class Pool {
 
   void start(size_t job) {
     int ends[2];
-    require<MachineError>(pipe(ends) == 0, "study: got '", std::strerror(errno), "' on making a pipe; need it to succeed");
+    require<MachineError>(pipe(ends) == 0, "study: got '", std::strerror(errno),
+                          "' on making a pipe; need it to succeed");
     std::fflush(nullptr);
     const pid_t parent = getpid(), process = fork();
-    require<MachineError>(process >= 0, "study: got '", std::strerror(errno), "' on starting a process; need it to succeed");
+    require<MachineError>(process >= 0, "study: got '", std::strerror(errno),
+                          "' on starting a process; need it to succeed");
     if (process == 0) {
       close(ends[0]);
       for (const auto& child : children_) close(child.pipe);
@@ -154,8 +164,10 @@ class Pool {
     }
     is_done_[child.job] = true;
     const bool is_good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (!is_good) stop(4, join_parts("arm ", jobs_[child.job].label, ": got a process that ended by ", WIFSIGNALED(status) ? "signal " : "exit code ",
-                                     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), "; need it to end by itself"));
+    if (!is_good)
+      stop(4, join_parts("arm ", jobs_[child.job].label, ": got a process that ended by ",
+                         WIFSIGNALED(status) ? "signal " : "exit code ",
+                         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), "; need it to end by itself"));
   }
 
   // The first reason stands; the other children save and stop.
@@ -179,7 +191,8 @@ class Pool {
 
 }  // namespace
 
-void run_jobs(const std::vector<Job>& jobs, size_t n_parallel, const std::function<void(size_t, int64_t, const std::string&)>& on_progress) {
+void run_jobs(const std::vector<Job>& jobs, size_t n_parallel,
+              const std::function<void(size_t, int64_t, const std::string&)>& on_progress) {
   Pool(jobs, n_parallel, on_progress).run();
 }
 

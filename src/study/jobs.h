@@ -17,8 +17,9 @@ struct Job {
 };
 
 // Runs all, at most n_parallel at a time, in order where the dependencies allow. on_progress(job, steps,
-// text) is called in the parent; a child's warning is said by the parent, with the job's label. The first error of a child stops the others (they save) and is thrown
-// here with its type; a signal to the parent is passed on.
-void run_jobs(const std::vector<Job>& jobs, size_t n_parallel, const std::function<void(size_t, int64_t, const std::string&)>& on_progress);
+// text) is called in the parent; a child's warning is said by the parent, with the job's label. The first error of a
+// child stops the others (they save) and is thrown here with its type; a signal to the parent is passed on.
+void run_jobs(const std::vector<Job>& jobs, size_t n_parallel,
+              const std::function<void(size_t, int64_t, const std::string&)>& on_progress);
 
 }  // namespace evenkeel::study

@@ -39,7 +39,8 @@ Job job_of(const TemporaryFolder& folder, const std::string& name, std::vector<s
 
 TEST(Jobs, RunAllAndWaitForTheirDependencies) {
   const TemporaryFolder folder;
-  run_jobs({job_of(folder, "a", {2}), job_of(folder, "b"), job_of(folder, "c"), job_of(folder, "d", {0, 1})}, 4, kNoProgress);
+  run_jobs({job_of(folder, "a", {2}), job_of(folder, "b"), job_of(folder, "c"), job_of(folder, "d", {0, 1})}, 4,
+           kNoProgress);
   EXPECT_THAT(folder.names(), ::testing::ElementsAre("a", "b", "c", "d"));
   EXPECT_THAT(read_file(folder / "a"), HasSubstr("c "));
   EXPECT_EQ(read_file(folder / "d"), "a b c ");
@@ -56,7 +57,9 @@ TEST(Jobs, OneAtATimeKeepsTheOrder) {
 TEST(Jobs, ProgressComesToTheParentInOrder) {
   std::vector<std::string> news;
   const pid_t parent = getpid();
-  run_jobs({{"a", {}, [](const Report& report) {
+  run_jobs({{"a",
+             {},
+             [](const Report& report) {
                report(1, "one\ntwo");  // a line stays a line
                report(20, "");
              }}},
@@ -69,15 +72,20 @@ TEST(Jobs, ProgressComesToTheParentInOrder) {
 
 TEST(Jobs, WarningsComeToTheParentWithTheNameOfTheArm) {
   ::testing::internal::CaptureStderr();
-  run_jobs({{"switch-2", {}, [](const Report&) { log_warning("layer 1: all tokens have one expert"); }}}, 1, kNoProgress);
-  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "evenkeel: warning: arm switch-2: layer 1: all tokens have one expert\n");
+  run_jobs({{"switch-2", {}, [](const Report&) { log_warning("layer 1: all tokens have one expert"); }}}, 1,
+           kNoProgress);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "evenkeel: warning: arm switch-2: layer 1: all tokens have one expert\n");
 }
 
 TEST(Jobs, ErrorsKeepTheirTypeAndMessage) {
   const auto failing = [](auto error) { return std::vector<Job>{{"a", {}, [error](const Report&) { throw error; }}}; };
-  EXPECT_EQ(message_of<ConfigError>([&] { run_jobs(failing(ConfigError("r.toml: got 1; need 2")), 1, kNoProgress); }), "r.toml: got 1; need 2");
-  EXPECT_EQ(message_of<NumericsError>([&] { run_jobs(failing(NumericsError("step 3: got inf")), 1, kNoProgress); }), "step 3: got inf");
-  EXPECT_EQ(message_of<MachineError>([&] { run_jobs(failing(MachineError("disk full")), 1, kNoProgress); }), "disk full");
+  EXPECT_EQ(message_of<ConfigError>([&] { run_jobs(failing(ConfigError("r.toml: got 1; need 2")), 1, kNoProgress); }),
+            "r.toml: got 1; need 2");
+  EXPECT_EQ(message_of<NumericsError>([&] { run_jobs(failing(NumericsError("step 3: got inf")), 1, kNoProgress); }),
+            "step 3: got inf");
+  EXPECT_EQ(message_of<MachineError>([&] { run_jobs(failing(MachineError("disk full")), 1, kNoProgress); }),
+            "disk full");
   EXPECT_EQ(message_of<Interrupted>([&] { run_jobs(failing(Interrupted("saved")), 1, kNoProgress); }), "saved");
   EXPECT_THROW(run_jobs(failing(std::runtime_error("a defect")), 1, kNoProgress), std::runtime_error);
   try {
@@ -99,16 +107,21 @@ TEST(Jobs, AFailureStopsTheOthersAndStartsNoMore) {
                        folder.write(train::stop_requested() ? "stopped" : "never", "");
                      }};
   const Job fails = {"fails", {}, [&](const Report&) {
-                       for (int i = 0; i < 1000 && !std::filesystem::exists(folder / "waiting"); ++i) sleep_milliseconds(10);
+                       for (int i = 0; i < 1000 && !std::filesystem::exists(folder / "waiting"); ++i)
+                         sleep_milliseconds(10);
                        throw NumericsError("step 1: got nan");
                      }};
-  const auto message = message_of<NumericsError>([&] { run_jobs({waits, fails, job_of(folder, "later"), job_of(folder, "dependent", {1})}, 2, kNoProgress); });
+  const auto message = message_of<NumericsError>([&] {
+    run_jobs({waits, fails, job_of(folder, "later"), job_of(folder, "dependent", {1})}, 2, kNoProgress);
+  });
   EXPECT_EQ(message, "step 1: got nan");
   EXPECT_THAT(folder.names(), ::testing::ElementsAre("stopped", "waiting"));
 }
 
 TEST(Jobs, AProcessThatDiesIsTheMachinesFault) {
-  const auto message = message_of<MachineError>([] { run_jobs({{"heavy", {}, [](const Report&) { raise(SIGKILL); }}}, 1, kNoProgress); });
+  const auto message = message_of<MachineError>([] {
+    run_jobs({{"heavy", {}, [](const Report&) { raise(SIGKILL); }}}, 1, kNoProgress);
+  });
   EXPECT_THAT(message, HasSubstr("heavy"));
   EXPECT_THAT(message, HasSubstr("signal 9"));
 }
@@ -125,7 +138,9 @@ TEST(Jobs, AFileThatShrinksUnderAnArmIsSaidWithItsName) {
                   volatile const std::byte* data = file.data();
                   static_cast<void>(data[file.size() - 1]);
                 }};
-  EXPECT_THAT(message_of<MachineError>([&] { run_jobs({job}, 1, kNoProgress); }), ::testing::StartsWith("arm dense: " + path.string() + ": got 0 bytes while it is read; need the 1048576"));
+  EXPECT_THAT(
+      message_of<MachineError>([&] { run_jobs({job}, 1, kNoProgress); }),
+      ::testing::StartsWith("arm dense: " + path.string() + ": got 0 bytes while it is read; need the 1048576"));
 }
 
 }  // namespace

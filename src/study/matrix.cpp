@@ -15,9 +15,12 @@ const ConfigNode& need(const ConfigNode& table, const char* key, const char* wha
 }
 
 void check_name(const std::string& name, const std::string& where) {
-  const bool is_plain = !name.empty() && name.size() <= 100 && name[0] != '.' &&
-                        name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+=,") == std::string::npos;
-  require<ConfigError>(is_plain, where, ": got the arm name '", name, "'; need letters, digits and -_.+=, (it names a folder)");
+  const bool is_plain =
+      !name.empty() && name.size() <= 100 && name[0] != '.' &&
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.+=,") ==
+          std::string::npos;
+  require<ConfigError>(is_plain, where, ": got the arm name '", name,
+                       "'; need letters, digits and -_.+=, (it names a folder)");
 }
 
 // Only these phases, in this order.
@@ -25,15 +28,18 @@ void select_phases(ConfigNode& recipe, const ConfigNode& names) {
   std::vector<std::string> wanted;
   read_value(names, "phases", wanted);
   ConfigNode* phases = recipe.find("phase");
-  require<ConfigError>(phases != nullptr && phases->is_list(), names.where, ": got phases for a recipe without [[phase]]; need phases to choose from");
+  require<ConfigError>(phases != nullptr && phases->is_list(), names.where,
+                       ": got phases for a recipe without [[phase]]; need phases to choose from");
   ConfigNode::List chosen;
   for (const auto& name : wanted) {
     const size_t before = chosen.size();
     for (const auto& phase : phases->list()) {
       const ConfigNode* phase_name = phase.find("name");
-      if (phase_name != nullptr && phase_name->is_string() && std::get<std::string>(phase_name->value) == name) chosen.push_back(phase);
+      if (phase_name != nullptr && phase_name->is_string() && std::get<std::string>(phase_name->value) == name)
+        chosen.push_back(phase);
     }
-    require<ConfigError>(chosen.size() > before, names.where, ": got phases with '", name, "'; need the name of a phase of the recipe");
+    require<ConfigError>(chosen.size() > before, names.where, ": got phases with '", name,
+                         "'; need the name of a phase of the recipe");
   }
   phases->list() = std::move(chosen);
 }
@@ -75,12 +81,14 @@ std::vector<Change> listed_arms(const ConfigNode& list) {
 }
 
 // "key.path" = value as a tree; a key may be nested tables already.
-void collect_axes(const ConfigNode& table, const std::string& path, std::vector<std::pair<std::string, const ConfigNode*>>& axes) {
+void collect_axes(const ConfigNode& table, const std::string& path,
+                  std::vector<std::pair<std::string, const ConfigNode*>>& axes) {
   for (const auto& [key, node] : table.table()) {
     if (node.is_table()) {
       collect_axes(node, join_path(path, key), axes);
     } else {
-      if (!node.is_list() || node.list().empty()) fail_kind(node, "study.matrix." + join_path(path, key), "a list of values");
+      if (!node.is_list() || node.list().empty())
+        fail_kind(node, "study.matrix." + join_path(path, key), "a list of values");
       axes.emplace_back(join_path(path, key), &node);
     }
   }
@@ -120,7 +128,8 @@ std::vector<Change> matrix_arms(const ConfigNode& matrix) {
         longer.push_back(std::move(next));
       }
     }
-    require<ConfigError>(longer.size() <= kMaxArms, matrix.where, ": got a matrix of more than ", kMaxArms, " arms; need fewer");
+    require<ConfigError>(longer.size() <= kMaxArms, matrix.where, ": got a matrix of more than ", kMaxArms,
+                         " arms; need fewer");
     out = std::move(longer);
   }
   for (auto& change : out)
@@ -172,7 +181,11 @@ std::string recipe_toml(const ConfigNode& recipe) {
   const auto write_table = [&](const std::string& header, const ConfigNode& table) {
     out += header + "\n";
     for (const auto& [key, child] : table.table()) {
-      out += (key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == std::string::npos ? key : Json(key).dump()) + " = ";
+      out += (key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+                      std::string::npos
+                  ? key
+                  : Json(key).dump()) +
+             " = ";
       write_toml_value(child, out);
       out += "\n";
     }
@@ -189,7 +202,8 @@ std::string recipe_toml(const ConfigNode& recipe) {
 void make_absolute(ConfigNode& path) {
   if (!path.is_string() || std::get<std::string>(path.value).empty()) return;
   const std::filesystem::path given(std::get<std::string>(path.value));
-  if (!given.is_absolute()) path.value = std::filesystem::absolute(std::filesystem::path(path.folder) / given).lexically_normal().string();
+  if (!given.is_absolute())
+    path.value = std::filesystem::absolute(std::filesystem::path(path.folder) / given).lexically_normal().string();
 }
 
 void make_data_paths_absolute(ConfigNode& node) {
@@ -213,8 +227,10 @@ void make_paths_absolute(ConfigNode& recipe) {
   for (auto& phase : phases->list()) {
     ConfigNode* start = phase.find("start");
     ConfigNode* from = start == nullptr ? nullptr : start->find("from");
-    if (from != nullptr && from->is_string() && !earlier.contains(std::get<std::string>(from->value))) make_absolute(*from);
-    if (const ConfigNode* name = phase.find("name"); name != nullptr && name->is_string()) earlier.insert(std::get<std::string>(name->value));
+    if (from != nullptr && from->is_string() && !earlier.contains(std::get<std::string>(from->value)))
+      make_absolute(*from);
+    if (const ConfigNode* name = phase.find("name"); name != nullptr && name->is_string())
+      earlier.insert(std::get<std::string>(name->value));
   }
 }
 
@@ -222,14 +238,17 @@ void make_paths_absolute(ConfigNode& recipe) {
 
 StudyPlan read_study(const ConfigNode& root) {
   const ConfigNode* study = root.find("study");
-  require<ConfigError>(study != nullptr && study->is_table(), root.where, ": got no [study]; need one with arms or matrix (or use evenkeel train)");
+  require<ConfigError>(study != nullptr && study->is_table(), root.where,
+                       ": got no [study]; need one with arms or matrix (or use evenkeel train)");
   StudyTable table;
   read_value(*study, "study", table);
   const ConfigNode *arms = study->find("arms"), *matrix = study->find("matrix");
-  require<ConfigError>((arms != nullptr) != (matrix != nullptr), study->where, ": got [study] with ", arms != nullptr ? "both arms and matrix" : "neither arms nor matrix", "; need one of them");
+  require<ConfigError>((arms != nullptr) != (matrix != nullptr), study->where, ": got [study] with ",
+                       arms != nullptr ? "both arms and matrix" : "neither arms nor matrix", "; need one of them");
   const std::vector<int64_t>& seeds = table.seeds;
   if (const ConfigNode* node = study->find("seeds"))
-    require<ConfigError>(!seeds.empty() && std::set<int64_t>(seeds.begin(), seeds.end()).size() == seeds.size(), node->where, ": got study.seeds = ", node->shown(), "; need distinct seeds");
+    require<ConfigError>(!seeds.empty() && std::set<int64_t>(seeds.begin(), seeds.end()).size() == seeds.size(),
+                         node->where, ": got study.seeds = ", node->shown(), "; need distinct seeds");
   StudyPlan plan;
   plan.title = table.title;
   const ConfigNode base = base_recipe(root, table);
@@ -238,7 +257,8 @@ StudyPlan read_study(const ConfigNode& root) {
   std::set<std::string> names;
   for (const auto& change : arms != nullptr ? listed_arms(*arms) : matrix_arms(*matrix)) {
     const ConfigNode* train = change.table.find("train");
-    require<ConfigError>(seeds.empty() || train == nullptr || train->find("seed") == nullptr, change.table.where, ": got train.seed of arm '", change.name, "' beside study.seeds; need one of them");
+    require<ConfigError>(seeds.empty() || train == nullptr || train->find("seed") == nullptr, change.table.where,
+                         ": got train.seed of arm '", change.name, "' beside study.seeds; need one of them");
     for (size_t i = 0; i < std::max<size_t>(1, seeds.size()); ++i) {
       ArmPlan arm;
       arm.group = change.group;
@@ -250,7 +270,8 @@ StudyPlan read_study(const ConfigNode& root) {
       if (!seeds.empty()) apply_override(arm.recipe, "train.seed=" + std::to_string(seeds[i]));
       make_paths_absolute(arm.recipe);
       check_name(arm.name, change.table.where);
-      require<ConfigError>(names.insert(arm.name).second, change.table.where, ": got the arm name '", arm.name, "' twice; need distinct names");
+      require<ConfigError>(names.insert(arm.name).second, change.table.where, ": got the arm name '", arm.name,
+                           "' twice; need distinct names");
       try {
         arm.config = train::read_run_config(arm.recipe);
         train::resolve_lengths(arm.config);
@@ -258,7 +279,8 @@ StudyPlan read_study(const ConfigNode& root) {
         fail<ConfigError>("arm ", arm.name, ": ", error.what());
       }
       arm.text = recipe_toml(arm.recipe);
-      if (const ConfigNode* model = change.table.find("model")) arm.warning = model::kept_balance_warning(*model, arm.config.model);
+      if (const ConfigNode* model = change.table.find("model"))
+        arm.warning = model::kept_balance_warning(*model, arm.config.model);
       plan.arms.push_back(std::move(arm));
     }
   }
@@ -268,10 +290,13 @@ StudyPlan read_study(const ConfigNode& root) {
 Table recipe_warnings(const StudyPlan& plan) {
   Table table;
   table.columns = {{"group", ""}, {"what", ""}};
-  table.source = "what the study's recipe leaves unsaid and an arm trains with nevertheless, once for each group of arms that differ in the seed alone";
+  table.source =
+      "what the study's recipe leaves unsaid and an arm trains with nevertheless, once for each group of arms that "
+      "differ in the seed alone";
   std::set<std::string> groups;
   for (const auto& arm : plan.arms)
-    if (!arm.warning.empty() && groups.insert(arm.group).second) table.add_row({arm.group, arm.warning.substr(arm.warning.find(": got ") + 2)});
+    if (!arm.warning.empty() && groups.insert(arm.group).second)
+      table.add_row({arm.group, arm.warning.substr(arm.warning.find(": got ") + 2)});
   return table;
 }
 

@@ -29,8 +29,11 @@ struct StudyTable {
     field("title", study.title, {"title of the page", "", "none"});
     field("seeds", study.seeds, {"each arm is run with each of these as train.seed", "", "the recipe's seed"});
     field("phases", study.phases, {"names of the phases to run, in order; an arm may name its own", "", "all"});
-    field("arms", study.arms, {"a table for each arm: its name and the keys that it changes, phases by name", "", "required without matrix"});
-    field("matrix", study.matrix, {"key = [values]: an arm for each combination, named after its values", "", "required without arms"});
+    field(
+        "arms", study.arms,
+        {"a table for each arm: its name and the keys that it changes, phases by name", "", "required without matrix"});
+    field("matrix", study.matrix,
+          {"key = [values]: an arm for each combination, named after its values", "", "required without arms"});
   }
 };
 
@@ -39,7 +42,8 @@ struct StudyPlan {
   std::vector<ArmPlan> arms;
 };
 
-// A study file has a [study] with either arms = [{name, phases, KEYS...}] or matrix = {key.path = [values]}. Everything is checked before anything runs. ConfigError as for recipes.
+// A study file has a [study] with either arms = [{name, phases, KEYS...}] or matrix = {key.path = [values]}. Everything
+// is checked before anything runs. ConfigError as for recipes.
 StudyPlan read_study(const ConfigNode& root);
 
 // The table `recipe_warnings`: what the arms' warnings say, without the place in a file, once for each group.

@@ -17,7 +17,9 @@ ConfigNode study_node(const std::string& study, const std::string& folder = "/da
   return parse_toml("[study]\n" + study + "\n" + testing::tiny_recipe_text(), "s.toml", folder);
 }
 StudyPlan plan_of(const std::string& study) { return read_study(study_node(study)); }
-double largest_rate(const ArmPlan& arm, size_t phase) { return train::phase_schedule(arm.config, arm.config.phases[phase])->options().at("lr_max").as_double(); }
+double largest_rate(const ArmPlan& arm, size_t phase) {
+  return train::phase_schedule(arm.config, arm.config.phases[phase])->options().at("lr_max").as_double();
+}
 std::vector<std::string> names_of(const StudyPlan& plan) {
   std::vector<std::string> out;
   for (const auto& arm : plan.arms) out.push_back(arm.name);
@@ -40,12 +42,16 @@ arms = [{name = "plain"}, {name = "hot", phase.two.schedule.lr_max = 0.5}, {name
 
 // The tables whose keys mean something else under another kind are replaced, and an empty table is the default.
 TEST(Study, ArmsReplaceTheRouterBalanceAndCapacityThatTheyName) {
-  const std::string base = std::string(testing::tiny_recipe_text()) + "[model.router]\nkind = \"top_k\"\nscore = \"sigmoid\"\nrenormalize = true\n[model.capacity]\nrule = \"switch\"\nfactor_train = 2.0\n";
-  const auto plan = read_study(parse_toml(
-      "[study]\narms = [{name = \"pb\"}, {name = \"sb\", model.router = {kind = \"sinkhorn\"}, model.balance = {}, model.capacity = {}}, "
-      "{name = \"none\", model.balance = {loss = []}}, {name = \"half\", model.balance.coefficient = 0.005, model.router.renormalize = false}]\n" +
-          base,
-      "s.toml", "/data"));
+  const std::string base = std::string(testing::tiny_recipe_text()) +
+                           "[model.router]\nkind = \"top_k\"\nscore = \"sigmoid\"\nrenormalize = "
+                           "true\n[model.capacity]\nrule = \"switch\"\nfactor_train = 2.0\n";
+  const auto plan =
+      read_study(parse_toml("[study]\narms = [{name = \"pb\"}, {name = \"sb\", model.router = {kind = \"sinkhorn\"}, "
+                            "model.balance = {}, model.capacity = {}}, "
+                            "{name = \"none\", model.balance = {loss = []}}, {name = \"half\", "
+                            "model.balance.coefficient = 0.005, model.router.renormalize = false}]\n" +
+                                base,
+                            "s.toml", "/data"));
   const auto& pb = plan.arms[0].config.model;
   EXPECT_EQ(pb.router.find("score")->shown(), "'sigmoid'");
   const auto& sb = plan.arms[1].config.model;
@@ -66,18 +72,23 @@ TEST(Study, ArmsReplaceTheRouterBalanceAndCapacityThatTheyName) {
 TEST(Study, AnArmThatKeepsABalanceLossSilentlyIsWarnedOf) {
   const auto plan = plan_of(R"(matrix = {model.router.kind = ["top_k", "sinkhorn"], train.seed = [1]})");
   EXPECT_EQ(plan.arms[0].warning, "");
-  EXPECT_THAT(plan.arms[1].warning, AllOf(HasSubstr("got model.router.kind = 'sinkhorn'"), HasSubstr("keeps the balance loss switch 0.01, the z-loss 0.001"), HasSubstr("need model.balance = {loss = []}")));
-  const auto said = plan_of(R"(arms = [{name = "none", model = {router = {kind = "sinkhorn"}, balance = {}}}, {name = "kept", model = {router = {kind = "sinkhorn"}, balance = {loss = "switch", coefficient = 0.01}}},
+  EXPECT_THAT(plan.arms[1].warning, AllOf(HasSubstr("got model.router.kind = 'sinkhorn'"),
+                                          HasSubstr("keeps the balance loss switch 0.01, the z-loss 0.001"),
+                                          HasSubstr("need model.balance = {loss = []}")));
+  const auto said = plan_of(
+      R"(arms = [{name = "none", model = {router = {kind = "sinkhorn"}, balance = {}}}, {name = "kept", model = {router = {kind = "sinkhorn"}, balance = {loss = "switch", coefficient = 0.01}}},
                                        {name = "same", model.router.renormalize = true}])");
   for (const auto& arm : said.arms) EXPECT_EQ(arm.warning, "") << arm.name;
 }
 
 TEST(Study, TheTableOfRecipeWarningsHasEachGroupOnce) {
-  const auto table = recipe_warnings(plan_of(R"(matrix = {model.router.kind = ["top_k", "sinkhorn"], optimizer.weight_decay = [0.0, 0.1], train.seed = [1, 2]})"));
+  const auto table = recipe_warnings(plan_of(
+      R"(matrix = {model.router.kind = ["top_k", "sinkhorn"], optimizer.weight_decay = [0.0, 0.1], train.seed = [1, 2]})"));
   ASSERT_EQ(table.rows.size(), 2u);
   EXPECT_EQ(table.rows[0][0].as_string(), "sinkhorn-weight_decay0");
   EXPECT_EQ(table.rows[1][0].as_string(), "sinkhorn-weight_decay0.1");
-  EXPECT_THAT(table.rows[0][1].as_string(), ::testing::StartsWith("got model.router.kind = 'sinkhorn'"));  // without the path of a file
+  EXPECT_THAT(table.rows[0][1].as_string(),
+              ::testing::StartsWith("got model.router.kind = 'sinkhorn'"));  // without the path of a file
   EXPECT_EQ(table.rows[0][1], table.rows[1][1]);
   EXPECT_TRUE(recipe_warnings(plan_of(R"(arms = [{name = "plain"}])")).rows.empty());
 }
@@ -93,8 +104,10 @@ TEST(Study, SeedsMultiplyArmsAndShareAGroup) {
 }
 
 TEST(Study, AMatrixIsEveryCombinationNamedByItsValues) {
-  const auto plan = plan_of(R"(matrix = {model.router.kind = ["top_k", "sinkhorn"], phase.two.schedule.lr_max = [0.1, 0.2], train.seed = [1]})");
-  EXPECT_THAT(names_of(plan), ElementsAre("top_k-lr_max0.1-seed1", "top_k-lr_max0.2-seed1", "sinkhorn-lr_max0.1-seed1", "sinkhorn-lr_max0.2-seed1"));
+  const auto plan = plan_of(
+      R"(matrix = {model.router.kind = ["top_k", "sinkhorn"], phase.two.schedule.lr_max = [0.1, 0.2], train.seed = [1]})");
+  EXPECT_THAT(names_of(plan), ElementsAre("top_k-lr_max0.1-seed1", "top_k-lr_max0.2-seed1", "sinkhorn-lr_max0.1-seed1",
+                                          "sinkhorn-lr_max0.2-seed1"));
   EXPECT_EQ(model::model_config_json(plan.arms[3].config.model).at("router").at("kind").as_string(), "sinkhorn");
   EXPECT_EQ(largest_rate(plan.arms[3], 1), 0.2);
   EXPECT_EQ(largest_rate(plan.arms[2], 1), 0.1);
@@ -114,7 +127,8 @@ TEST(Study, ArmsOfAMatrixThatDifferBySeedShareAGroup) {
 }
 
 TEST(Study, ATableOfAMatrixMayCarryItsName) {
-  const auto plan = plan_of(R"(matrix = {model.balance = [{name = "weak", coefficient = 0.25}, {name = "strong", coefficient = 0.5}]})");
+  const auto plan = plan_of(
+      R"(matrix = {model.balance = [{name = "weak", coefficient = 0.25}, {name = "strong", coefficient = 0.5}]})");
   EXPECT_THAT(names_of(plan), ElementsAre("weak", "strong"));
   EXPECT_EQ(plan.arms[0].config.model.balance.terms.at(0).coefficient, 0.25);
   EXPECT_EQ(plan.arms[1].config.model.balance.terms.at(0).coefficient, 0.5);
@@ -127,13 +141,15 @@ TEST(Study, PhasesAreChosenByNameInTheOrderGiven) {
   EXPECT_EQ(plan.arms[0].config.phases[1].name, "one");
   ASSERT_EQ(plan.arms[1].config.phases.size(), 1u);
   EXPECT_EQ(plan.arms[1].config.phases[0].name, "one");
-  EXPECT_THAT(message_of<ConfigError>([] { plan_of("phases = [\"tow\"]\narms = [{name = \"a\"}]"); }), HasSubstr("'tow'"));
+  EXPECT_THAT(message_of<ConfigError>([] { plan_of("phases = [\"tow\"]\narms = [{name = \"a\"}]"); }),
+              HasSubstr("'tow'"));
 }
 
 TEST(Study, TheBaseIsAFileOrTheRestOfTheFile) {
   const testing::TemporaryFolder folder;
   folder.write("base.toml", testing::tiny_recipe_text());
-  const auto plan = read_study(parse_toml("[study]\nbase = \"base.toml\"\narms = [{name = \"a\"}]\n[train]\nseed = 9\n", "s.toml", folder.path().string()));
+  const auto plan = read_study(parse_toml("[study]\nbase = \"base.toml\"\narms = [{name = \"a\"}]\n[train]\nseed = 9\n",
+                                          "s.toml", folder.path().string()));
   EXPECT_EQ(plan.arms[0].config.train.seed, 9);
   EXPECT_EQ(plan.arms[0].config.phases[0].data[0].path.value, (folder / "a").string());
 }
@@ -150,7 +166,10 @@ arms = [{name = "a", phase.two.freeze = ["head.weight"], phase.two.slow = {"laye
 TEST(Study, AnArmsTextHasNoPathThatDependsOnItsPlace) {
   const testing::TemporaryFolder folder;
   std::filesystem::create_directories(folder / "other");
-  const auto root = [&](const std::string& arm) { return parse_toml("[study]\narms = [{name = \"a\", " + arm + "}]\n" + testing::tiny_recipe_text(), "s.toml", folder.path().string()); };
+  const auto root = [&](const std::string& arm) {
+    return parse_toml("[study]\narms = [{name = \"a\", " + arm + "}]\n" + testing::tiny_recipe_text(), "s.toml",
+                      folder.path().string());
+  };
   const auto started = [&](const std::string& arm) {
     const auto plan = read_study(root(arm));
     const auto again = train::read_run_config(parse_toml(plan.arms[0].text, "recipe.toml", "/elsewhere"));
@@ -158,11 +177,13 @@ TEST(Study, AnArmsTextHasNoPathThatDependsOnItsPlace) {
     return again;
   };
   EXPECT_EQ(started(R"(phase.one.start.from = "other/../other")").phases[0].start->from, (folder / "other").string());
-  EXPECT_EQ(started(R"(phase.two.start = {from = "other", step = 3})").phases[1].start->from, (folder / "other").string());
+  EXPECT_EQ(started(R"(phase.two.start = {from = "other", step = 3})").phases[1].start->from,
+            (folder / "other").string());
   EXPECT_EQ(started(R"(phase.two.start = {from = "one", step = 3})").phases[1].start->from, "one");  // a phase
   EXPECT_EQ(started(R"(phase.two.replay = {fraction = 0.5, from = "one"})").phases[1].replay->from, "one");
   // The weights that a model begins from: the error names the whole path.
-  EXPECT_THAT(message_of<Error>([&] { read_study(root(R"(model.from = "none")")); }), HasSubstr((folder / "none").string()));
+  EXPECT_THAT(message_of<Error>([&] { read_study(root(R"(model.from = "none")")); }),
+              HasSubstr((folder / "none").string()));
 }
 
 TEST(Study, RefusesWhatItCannotRead) {
@@ -178,7 +199,8 @@ TEST(Study, RefusesWhatItCannotRead) {
   EXPECT_THAT(refusal("arms = [{name = \"a\", train.sede = 1}]"), AllOf(HasSubstr("arm a: "), HasSubstr("sede")));
   EXPECT_THAT(refusal("arms = [{name = \"a\"}]\nseeds = [1, 1]"), HasSubstr("need distinct seeds"));
   EXPECT_THAT(refusal("arms = [{name = \"a\"}]\nsedes = [1]"), HasSubstr("seeds"));
-  EXPECT_THAT(refusal("arms = [{name = \"a\", train.seed = 3}]\nseeds = [1, 2]"), HasSubstr("got train.seed of arm 'a' beside study.seeds"));
+  EXPECT_THAT(refusal("arms = [{name = \"a\", train.seed = 3}]\nseeds = [1, 2]"),
+              HasSubstr("got train.seed of arm 'a' beside study.seeds"));
   EXPECT_THAT(refusal("matrix = {train.seed = [1, 2]}\nseeds = [3, 4]"), HasSubstr("beside study.seeds"));
   EXPECT_THAT(refusal("matrix = {}"), HasSubstr("empty matrix"));
   EXPECT_THAT(refusal("matrix = {train.seed = 1}"), HasSubstr("a list of values"));

@@ -16,28 +16,34 @@ using train::Arm;
 double number(const Json& value) { return value.is_number() ? value.as_double() : NAN; }
 
 // A cell of `forgetting` and its error, with the blocks of text that the evaluations have of it.
-std::optional<train::LossFigure> figure_of(const Json& value, const Json& se, const std::optional<train::LossFigure>& evaluated) {
+std::optional<train::LossFigure> figure_of(const Json& value, const Json& se,
+                                           const std::optional<train::LossFigure>& evaluated) {
   if (!value.is_number()) return std::nullopt;
-  return train::LossFigure{value.as_double(), se.is_number() ? std::optional(se.as_double()) : std::nullopt, evaluated ? evaluated->blocks : std::nullopt};
+  return train::LossFigure{value.as_double(), se.is_number() ? std::optional(se.as_double()) : std::nullopt,
+                           evaluated ? evaluated->blocks : std::nullopt};
 }
 
-// Calls visit(arm's outcome, its arm, cell) for each row of a table, if it is there and, where the table has phases, the row is of the
-// arm's last; cell(column) is a value of the row.
+// Calls visit(arm's outcome, its arm, cell) for each row of a table, if it is there and, where the table has phases,
+// the row is of the arm's last; cell(column) is a value of the row.
 class Rows {
  public:
-  Rows(const std::vector<Arm>& arms, const train::NamedTables& tables, std::map<std::string, Outcome>& out) : tables_(tables), out_(out) {
+  Rows(const std::vector<Arm>& arms, const train::NamedTables& tables, std::map<std::string, Outcome>& out)
+      : tables_(tables), out_(out) {
     for (const auto& arm : arms) by_name_[arm.name] = &arm;
   }
   template <class Visit>
   void visit(const std::string& name, const Visit& visit_row) {
-    const auto found = std::find_if(tables_.begin(), tables_.end(), [&](const auto& entry) { return entry.first == name; });
+    const auto found =
+        std::find_if(tables_.begin(), tables_.end(), [&](const auto& entry) { return entry.first == name; });
     if (found == tables_.end()) return;
     const Table& table = found->second;
-    const bool has_phase = std::any_of(table.columns.begin(), table.columns.end(), [](const Column& column) { return column.name == "phase"; });
+    const bool has_phase = std::any_of(table.columns.begin(), table.columns.end(),
+                                       [](const Column& column) { return column.name == "phase"; });
     for (const auto& row : table.rows) {
       const auto cell = [&](const char* column) -> const Json& { return row[table.column(column)]; };
       const Arm& arm = *by_name_.at(cell("arm").as_string());
-      if (!has_phase || cell("phase") == arm.resolved.at("phase").as_array().back().at("name")) visit_row(out_[arm.name], arm, cell);
+      if (!has_phase || cell("phase") == arm.resolved.at("phase").as_array().back().at("name"))
+        visit_row(out_[arm.name], arm, cell);
     }
   }
 
@@ -68,8 +74,10 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
   rows.visit("forgetting", [](Outcome& outcome, const Arm& arm, const auto& cell) {
     const auto sets = train::shift_sets(arm);
     const std::string& data = cell("data").as_string();
-    if (data == sets.old_data && (arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm))) outcome.forgetting = figure_of(cell("change"), cell("change_se"), train::loss_change(arm, data));
-    if (data == sets.new_data) outcome.loss_new = figure_of(cell("loss"), cell("loss_se"), train::loss_at_end(arm, data));
+    if (data == sets.old_data && (arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm)))
+      outcome.forgetting = figure_of(cell("change"), cell("change_se"), train::loss_change(arm, data));
+    if (data == sets.new_data)
+      outcome.loss_new = figure_of(cell("loss"), cell("loss_se"), train::loss_at_end(arm, data));
   });
   rows.visit("shift_mri", [](Outcome& outcome, const Arm&, const auto& cell) {
     if (!cell("layer").is_null()) return;
@@ -82,7 +90,8 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
   rows.visit("eval_mri", [&](Outcome& outcome, const Arm& arm, const auto& cell) {
     const auto sets = train::shift_sets(arm);
     const std::string& data = cell("data").as_string();
-    for (auto [figure, of] : {std::pair(&outcome.eval_mri, &sets.new_data), std::pair(&outcome.eval_mri_old, &sets.old_data)}) {
+    for (auto [figure, of] :
+         {std::pair(&outcome.eval_mri, &sets.new_data), std::pair(&outcome.eval_mri_old, &sets.old_data)}) {
       if (data != *of) continue;
       if (!*figure) *figure = train::LossFigure{0, train::mri_se_at_end(arm, data), std::nullopt};
       double& n = ++n_layers[figure];

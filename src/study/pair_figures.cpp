@@ -9,7 +9,9 @@ namespace {
 Figure accuracy_on(const std::string& task) {
   return [task](const Outcome& outcome) {
     const auto entry = outcome.accuracy.find(task);
-    return entry == outcome.accuracy.end() ? std::nullopt : std::optional(train::LossFigure{entry->second, std::nullopt, std::nullopt});
+    return entry == outcome.accuracy.end()
+               ? std::nullopt
+               : std::optional(train::LossFigure{entry->second, std::nullopt, std::nullopt});
   };
 }
 
@@ -19,15 +21,21 @@ void add_row(const Pair& pair, const PairFigure& figure, Table& table) {
   const auto base = figure.base(), other = figure.other();
   const auto change = figure.difference();
   const bool has_interval = change.half.has_value();
-  table.add_row({pair.other, pair.base, pair.aspect, pair.difference, figure.name, figure.data.empty() ? Json() : Json(figure.data), figure.unit, other.value, known(other.error), base.value, known(base.error),
-                 change.value, has_interval ? Json(change.value - *change.half) : Json(), has_interval ? Json(change.value + *change.half) : Json(), has_interval ? Json(change.is_beyond_noise()) : Json(),
-                 static_cast<int64_t>(figure.n), change.n_equal > 0});
+  table.add_row({pair.other, pair.base, pair.aspect, pair.difference, figure.name,
+                 figure.data.empty() ? Json() : Json(figure.data), figure.unit, other.value, known(other.error),
+                 base.value, known(base.error), change.value, has_interval ? Json(change.value - *change.half) : Json(),
+                 has_interval ? Json(change.value + *change.half) : Json(),
+                 has_interval ? Json(change.is_beyond_noise()) : Json(), static_cast<int64_t>(figure.n),
+                 change.n_equal > 0});
 }
 
 }  // namespace
 
 Figure plain_figure(double Outcome::*figure) {
-  return [=](const Outcome& outcome) { return std::isnan(outcome.*figure) ? std::nullopt : std::optional(train::LossFigure{outcome.*figure, std::nullopt, std::nullopt}); };
+  return [=](const Outcome& outcome) {
+    return std::isnan(outcome.*figure) ? std::nullopt
+                                       : std::optional(train::LossFigure{outcome.*figure, std::nullopt, std::nullopt});
+  };
 }
 
 PairFigure compare(const Pair& pair, const std::map<std::string, Outcome>& outcomes, const Figure& figure) {
@@ -48,7 +56,8 @@ std::vector<PairFigure> pair_figures(const Pair& pair, const std::map<std::strin
   const auto sets = train::shift_sets(other), base_sets = train::shift_sets(base);
   std::vector<PairFigure> out;
   if (base_sets.old_data != sets.old_data || base_sets.new_data != sets.new_data) return out;
-  const auto add = [&](const std::string& name, const std::string& data, const std::string& unit, const Figure& figure) {
+  const auto add = [&](const std::string& name, const std::string& data, const std::string& unit,
+                       const Figure& figure) {
     auto found = compare(pair, outcomes, figure);
     if (found.n == 0) return;
     found.name = name;
@@ -56,22 +65,42 @@ std::vector<PairFigure> pair_figures(const Pair& pair, const std::map<std::strin
     found.unit = unit;
     out.push_back(std::move(found));
   };
-  if (shifts_data(other)) add("forgetting", sets.old_data, "nats/token", [](const Outcome& outcome) { return outcome.forgetting; });
+  if (shifts_data(other))
+    add("forgetting", sets.old_data, "nats/token", [](const Outcome& outcome) { return outcome.forgetting; });
   add("loss", sets.new_data, "nats/token", [](const Outcome& outcome) { return outcome.loss_new; });
   for (const auto& [task, accuracy] : outcomes.at(other.name).accuracy) add("accuracy", task, "", accuracy_on(task));
   add("tokens_to_loss", outcomes.at(other.name).target_data, "tokens", plain_figure(&Outcome::tokens_to_loss));
   add("eval_mri", sets.new_data, "share of tokens", [](const Outcome& outcome) { return outcome.eval_mri; });
-  if (sets.old_data != sets.new_data) add("eval_mri", sets.old_data, "share of tokens", [](const Outcome& outcome) { return outcome.eval_mri_old; });
+  if (sets.old_data != sets.new_data)
+    add("eval_mri", sets.old_data, "share of tokens", [](const Outcome& outcome) { return outcome.eval_mri_old; });
   add("experts_in_use", sets.new_data, "experts", plain_figure(&Outcome::experts_in_use));
   return out;
 }
 
 void add_pairs(const std::vector<train::Arm>& arms, train::NamedTables& tables) {
   Table table;
-  table.columns = {{"group", ""}, {"reference", ""}, {"aspect", ""}, {"difference", ""}, {"figure", ""}, {"data", ""}, {"unit", ""}, {"value", ""}, {"value_error", ""}, {"reference_value", ""}, {"reference_error", ""}, {"change", ""}, {"low", ""}, {"high", ""}, {"beyond_noise", ""}, {"n", "pairs of runs"}, {"all_equal", ""}};
+  table.columns = {{"group", ""},
+                   {"reference", ""},
+                   {"aspect", ""},
+                   {"difference", ""},
+                   {"figure", ""},
+                   {"data", ""},
+                   {"unit", ""},
+                   {"value", ""},
+                   {"value_error", ""},
+                   {"reference_value", ""},
+                   {"reference_error", ""},
+                   {"change", ""},
+                   {"low", ""},
+                   {"high", ""},
+                   {"beyond_noise", ""},
+                   {"n", "pairs of runs"},
+                   {"all_equal", ""}};
   table.source =
-      "groups of arms that differ in one thing alone, over their runs of the same seeds: each figure's mean with the larger of the standard deviation over seeds and the error by the text, and the change from `reference` to "
-      "`group` with its 95 % interval by the rule of headlines. all_equal: the change is the same in each of two pairs or more, which gives no interval";
+      "groups of arms that differ in one thing alone, over their runs of the same seeds: each figure's mean with the "
+      "larger of the standard deviation over seeds and the error by the text, and the change from `reference` to "
+      "`group` with its 95 % interval by the rule of headlines. all_equal: the change is the same in each of two pairs "
+      "or more, which gives no interval";
   const auto outcomes = outcomes_of(arms, tables);
   for (const auto& pair : pairs_of(arms))
     for (const auto& figure : pair_figures(pair, outcomes)) add_row(pair, figure, table);

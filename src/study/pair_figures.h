@@ -1,4 +1,5 @@
-// The figures of two groups of arms that differ in one thing, over their runs of the same seeds: what headlines tell and the table `pairs` holds.
+// The figures of two groups of arms that differ in one thing, over their runs of the same seeds: what headlines tell
+// and the table `pairs` holds.
 #pragma once
 
 #include <functional>
@@ -29,8 +30,8 @@ struct PairFigure {
 // One figure, of the pairs of runs in which both have it.
 PairFigure compare(const Pair& pair, const std::map<std::string, Outcome>& outcomes, const Figure& figure);
 
-// All that at least one pair of runs has: forgetting, loss, accuracy, tokens_to_loss, eval_mri, experts_in_use. None where the two have
-// other data, on which their losses do not compare.
+// All that at least one pair of runs has: forgetting, loss, accuracy, tokens_to_loss, eval_mri, experts_in_use. None
+// where the two have other data, on which their losses do not compare.
 std::vector<PairFigure> pair_figures(const Pair& pair, const std::map<std::string, Outcome>& outcomes);
 
 // The table `pairs` (docs/formats.md) out of the tables that are there.

@@ -19,10 +19,13 @@ using train::Arm;
 const std::vector<std::string> kSinkhorn = {"model.router={kind = \"sinkhorn\"}"};
 
 // A router against another in two seeds; phase one learns "a", phase two "b".
-std::vector<Arm> two_routers() { return {seeded_arm("p", {}, 1), seeded_arm("s", kSinkhorn, 1), seeded_arm("p", {}, 2), seeded_arm("s", kSinkhorn, 2)}; }
+std::vector<Arm> two_routers() {
+  return {seeded_arm("p", {}, 1), seeded_arm("s", kSinkhorn, 1), seeded_arm("p", {}, 2), seeded_arm("s", kSinkhorn, 2)};
+}
 
 // {losses on "b" at the end, errors by the text, forgetting of "a"} of each arm.
-train::NamedTables tables_of(const std::vector<Arm>& arms, const std::vector<double>& losses, const std::vector<double>& changes) {
+train::NamedTables tables_of(const std::vector<Arm>& arms, const std::vector<double>& losses,
+                             const std::vector<double>& changes) {
   auto tables = train::new_tables();
   auto& forgetting = train::find_table(tables, "forgetting");
   auto& mri = train::find_table(tables, "eval_mri");
@@ -45,11 +48,14 @@ TEST(PairFigures, AreThoseThatBothSidesHave) {
   const auto arms = two_routers();
   const auto pairs = pairs_of(arms);
   ASSERT_EQ(pairs.size(), 1U);
-  const auto figures = pair_figures(pairs[0], outcomes_of(arms, tables_of(arms, {2, 1, 2.5, 2}, {0.5, 0.25, 0.5, 0.25})));
+  const auto figures =
+      pair_figures(pairs[0], outcomes_of(arms, tables_of(arms, {2, 1, 2.5, 2}, {0.5, 0.25, 0.5, 0.25})));
   EXPECT_THAT(names_of(figures), ElementsAre("forgetting a", "loss b", "eval_mri b", "eval_mri a"));
   EXPECT_THAT(names_of(pair_figures(pairs[0], outcomes_of(arms, train::new_tables()))), IsEmpty());
-  const std::vector<Arm> others = {seeded_arm("b", {}, 1), seeded_arm("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
-  EXPECT_THAT(names_of(pair_figures(pairs_of(others).at(0), outcomes_of(others, tables_of(others, {1, 2}, {1, 2})))), IsEmpty());  // other data
+  const std::vector<Arm> others = {seeded_arm("b", {}, 1),
+                                   seeded_arm("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
+  EXPECT_THAT(names_of(pair_figures(pairs_of(others).at(0), outcomes_of(others, tables_of(others, {1, 2}, {1, 2})))),
+              IsEmpty());  // other data
 }
 
 TEST(PairFigures, TheTableHasMeansErrorsAndTheirDifference) {
@@ -59,11 +65,14 @@ TEST(PairFigures, TheTableHasMeansErrorsAndTheirDifference) {
   const auto& table = train::find_table(tables, "pairs");
   ASSERT_EQ(table.rows.size(), 4U);
   const auto cell = [&](size_t row, const char* column) { return table.rows[row][table.column(column)]; };
-  EXPECT_THAT(Json(table.rows[1]).dump(), StartsWith(R"(["s","p","routing","router sinkhorn in place of top_k","loss","b","nats/token",1.75,1.06)"));
+  EXPECT_THAT(
+      Json(table.rows[1]).dump(),
+      StartsWith(R"(["s","p","routing","router sinkhorn in place of top_k","loss","b","nats/token",1.75,1.06)"));
   EXPECT_DOUBLE_EQ(cell(1, "value_error").as_double(), std::sqrt(1.125));  // 1 and 2.5 about 1.75
   EXPECT_EQ(cell(1, "reference_value").as_double(), 2.5);
   EXPECT_DOUBLE_EQ(cell(1, "reference_error").as_double(), std::sqrt(0.5));
-  EXPECT_EQ(cell(1, "change").as_double(), -0.75);  // of -1 and -0.5: standard error 0.25, Student's t of one degree 12.706
+  EXPECT_EQ(cell(1, "change").as_double(),
+            -0.75);  // of -1 and -0.5: standard error 0.25, Student's t of one degree 12.706
   EXPECT_NEAR(cell(1, "low").as_double(), -0.75 - 12.706 * 0.25, 1e-3);
   EXPECT_NEAR(cell(1, "high").as_double(), -0.75 + 12.706 * 0.25, 1e-3);
   EXPECT_EQ(cell(1, "beyond_noise"), Json(false));
@@ -81,7 +90,8 @@ TEST(PairFigures, PairsThatAllAgreeSaySoInPlaceOfAnInterval) {
     EXPECT_EQ(table.rows[row][table.column("figure")].as_string(), "eval_mri");
     EXPECT_EQ(table.rows[row][table.column("n")].as_int(), 2);
     EXPECT_EQ(table.rows[row][table.column("all_equal")], Json(true));
-    for (const char* column : {"low", "high", "beyond_noise"}) EXPECT_TRUE(table.rows[row][table.column(column)].is_null()) << column;
+    for (const char* column : {"low", "high", "beyond_noise"})
+      EXPECT_TRUE(table.rows[row][table.column(column)].is_null()) << column;
   }
   EXPECT_EQ(table.rows[0][table.column("all_equal")], Json(false));  // forgetting: the text has an error
 }
@@ -94,7 +104,9 @@ TEST(PairFigures, WithoutAnErrorThereIsNoInterval) {
   mri.add_row({"s-seed1", "two", "b", 0, 0.75, 0.9, 0});
   add_pairs(arms, tables);
   ASSERT_EQ(train::find_table(tables, "pairs").rows.size(), 1U);
-  EXPECT_EQ(Json(train::find_table(tables, "pairs").rows[0]).dump(), R"(["s","p","routing","router sinkhorn in place of top_k","eval_mri","b","share of tokens",0.75,null,0.5,null,0.25,null,null,null,1,false])");
+  EXPECT_EQ(
+      Json(train::find_table(tables, "pairs").rows[0]).dump(),
+      R"(["s","p","routing","router sinkhorn in place of top_k","eval_mri","b","share of tokens",0.75,null,0.5,null,0.25,null,null,null,1,false])");
 }
 
 }  // namespace

@@ -29,17 +29,23 @@ struct Sides {
   std::vector<PairFigure> figures;
   // nullptr where no pair of runs has it.
   const PairFigure* find(const std::string& name, const std::string& data) const {
-    const auto found = std::find_if(figures.begin(), figures.end(), [&](const PairFigure& figure) { return figure.name == name && figure.data == data; });
+    const auto found = std::find_if(figures.begin(), figures.end(), [&](const PairFigure& figure) {
+      return figure.name == name && figure.data == data;
+    });
     return found == figures.end() ? nullptr : &*found;
   }
   PairFigure compare(double Outcome::*figure) const { return study::compare(pair, outcomes, plain_figure(figure)); }
   bool has_collapsed(bool of_other) const {
-    return std::any_of(pair.runs.begin(), pair.runs.end(), [&](const auto& runs) { return outcomes.at((of_other ? runs.second : runs.first)->name).has_collapsed; });
+    return std::any_of(pair.runs.begin(), pair.runs.end(), [&](const auto& runs) {
+      return outcomes.at((of_other ? runs.second : runs.first)->name).has_collapsed;
+    });
   }
 };
 
 std::string instead(const Estimate& other, const Estimate& base) { return other.text() + " instead of " + base.text(); }
-std::string how_sure(const PairFigure& figure, double factor = 1) { return " (" + scaled(figure.difference(), factor).text() + ")"; }
+std::string how_sure(const PairFigure& figure, double factor = 1) {
+  return " (" + scaled(figure.difference(), factor).text() + ")";
+}
 
 void add(std::vector<std::string>& parts, std::string part) {
   if (!part.empty()) parts.push_back(std::move(part));
@@ -47,12 +53,15 @@ void add(std::vector<std::string>& parts, std::string part) {
 
 std::string forgetting_part(const Sides& sides, const std::string& data) {
   const auto* found = sides.find("forgetting", data);
-  return found == nullptr ? "" : "forgetting on " + data + " is " + found->other().text(true) + " nats instead of " + found->base().text(true) + how_sure(*found);
+  return found == nullptr ? ""
+                          : "forgetting on " + data + " is " + found->other().text(true) + " nats instead of " +
+                                found->base().text(true) + how_sure(*found);
 }
 
 std::string loss_part(const Sides& sides, const std::string& data) {
   const auto* found = sides.find("loss", data);
-  return found == nullptr ? "" : "the loss on " + data + " is " + instead(found->other(), found->base()) + how_sure(*found);
+  return found == nullptr ? ""
+                          : "the loss on " + data + " is " + instead(found->other(), found->base()) + how_sure(*found);
 }
 
 // "million" and its number, of the larger of two counts.
@@ -67,15 +76,19 @@ std::string tokens_part(const Sides& sides, const std::string& data) {
   const auto* found = sides.find("tokens_to_loss", data);
   const auto target = sides.compare(&Outcome::target_loss);
   if (target.n == 0 || found == nullptr) return "";
-  const std::string rare = found->n < sides.pair.runs.size() ? format(" (in %zu of %zu seeds)", found->n, sides.pair.runs.size()) : "";
+  const std::string rare =
+      found->n < sides.pair.runs.size() ? format(" (in %zu of %zu seeds)", found->n, sides.pair.runs.size()) : "";
   const auto [unit, size] = unit_of_counts(found->other().value, found->base().value);
-  return format("a loss of %.2f on %s takes ", target.other().value, data.c_str()) + instead(scaled(found->other(), 1 / size), scaled(found->base(), 1 / size)) + " " + unit + "tokens" + rare + how_sure(*found, 1 / size);
+  return format("a loss of %.2f on %s takes ", target.other().value, data.c_str()) +
+         instead(scaled(found->other(), 1 / size), scaled(found->base(), 1 / size)) + " " + unit + "tokens" + rare +
+         how_sure(*found, 1 / size);
 }
 
 std::vector<std::string> task_parts(const Sides& sides) {
   std::vector<std::string> out;
   for (const auto& figure : sides.figures)
-    if (figure.name == "accuracy") out.push_back("accuracy on " + figure.data + " is " + instead(figure.other(), figure.base()) + how_sure(figure));
+    if (figure.name == "accuracy")
+      out.push_back("accuracy on " + figure.data + " is " + instead(figure.other(), figure.base()) + how_sure(figure));
   return out;
 }
 
@@ -89,15 +102,22 @@ std::string balance_part(const Sides& sides, const train::ShiftSets& sets) {
   const auto even = sides.compare(&Outcome::even_load);
   const auto share = [&](const std::string& data) {
     const auto* mri = sides.find("eval_mri", data);
-    return mri == nullptr ? "" : scaled(mri->other(), 100).text() + " % of held-out " + data + " instead of " + scaled(mri->base(), 100).text() + " %" + how_sure(*mri, 100);
+    return mri == nullptr ? ""
+                          : scaled(mri->other(), 100).text() + " % of held-out " + data + " instead of " +
+                                scaled(mri->base(), 100).text() + " %" + how_sure(*mri, 100);
   };
   const std::string of_new = share(sets.new_data), of_old = sets.old_data == sets.new_data ? "" : share(sets.old_data);
   if (of_new.empty() || even.n == 0) return "";
-  std::string out = "the busiest expert gets " + of_new + (of_old.empty() ? "" : " and " + of_old) + "; " + even_load_words(even);
+  std::string out =
+      "the busiest expert gets " + of_new + (of_old.empty() ? "" : " and " + of_old) + "; " + even_load_words(even);
   const auto* used = sides.find("experts_in_use", sets.new_data);
   const auto all = sides.compare(&Outcome::experts);
-  const auto of_all = [&](const Estimate& in_use, const Estimate& experts) { return format("%.4g of %.4g", in_use.value, experts.value); };
-  if (used != nullptr) out += "; " + of_all(used->other(), all.other()) + " experts are in use instead of " + of_all(used->base(), all.base()) + how_sure(*used);
+  const auto of_all = [&](const Estimate& in_use, const Estimate& experts) {
+    return format("%.4g of %.4g", in_use.value, experts.value);
+  };
+  if (used != nullptr)
+    out += "; " + of_all(used->other(), all.other()) + " experts are in use instead of " +
+           of_all(used->base(), all.base()) + how_sure(*used);
   return out;
 }
 
@@ -133,10 +153,13 @@ std::string pair_headline(const Pair& pair, const std::map<std::string, Outcome>
   for (const auto& part : parts) out += (out.empty() ? "" : "; ") + part;
   const double replay = replay_fraction(other);
   const bool is_against_none = is_replay && replay_fraction(*pair.runs[0].first) == 0;
-  const std::string question = is_against_none ? format("%s: with %.0f %% of each batch replayed, ", pair.other.c_str(), 100 * replay) : pair.other + " against " + pair.base + " (" + pair.difference + "): ";
+  const std::string question =
+      is_against_none ? format("%s: with %.0f %% of each batch replayed, ", pair.other.c_str(), 100 * replay)
+                      : pair.other + " against " + pair.base + " (" + pair.difference + "): ";
   out = question + out + ".";
   for (const bool of_other : {true, false})
-    if (sides.has_collapsed(of_other)) out += " The router of " + (of_other ? pair.other : pair.base) + " has collapsed.";
+    if (sides.has_collapsed(of_other))
+      out += " The router of " + (of_other ? pair.other : pair.base) + " has collapsed.";
   return out;
 }
 

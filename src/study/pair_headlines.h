@@ -13,9 +13,9 @@ namespace evenkeel::study {
 // A printf pattern with its values.
 std::string format(const char* pattern, ...);
 
-// A sentence for a pair: how much replay helps, or what one routing, schedule or size is worth against the other, in losses, tokens
-// to a loss, tasks and balance. Each figure is a mean over the paired seeds, and each difference has its 95 % interval.
-// Empty where the arms have no figure in common.
+// A sentence for a pair: how much replay helps, or what one routing, schedule or size is worth against the other, in
+// losses, tokens to a loss, tasks and balance. Each figure is a mean over the paired seeds, and each difference has its
+// 95 % interval. Empty where the arms have no figure in common.
 std::string pair_headline(const Pair& pair, const std::map<std::string, Outcome>& outcomes);
 
 }  // namespace evenkeel::study

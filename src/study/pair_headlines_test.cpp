@@ -20,10 +20,13 @@ class PairHeadline : public ::testing::Test {
       arms_.push_back(seeded_arm("p", {}, seed));
       arms_.push_back(seeded_arm("s", {"model.router={kind = \"sinkhorn\"}"}, seed));
     }
-    for (const auto& arm : arms_) outcomes_[arm.name] = Outcome{.seed = arm.resolved.at("train").at("seed").as_int(), .target_data = "a"};
+    for (const auto& arm : arms_)
+      outcomes_[arm.name] = Outcome{.seed = arm.resolved.at("train").at("seed").as_int(), .target_data = "a"};
   }
   void set(std::optional<train::LossFigure> Outcome::*figure, double p1, double s1, double p2, double s2) {
-    const auto value = [](double loss) { return std::isnan(loss) ? std::nullopt : std::optional(train::LossFigure{loss, std::nullopt, std::nullopt}); };
+    const auto value = [](double loss) {
+      return std::isnan(loss) ? std::nullopt : std::optional(train::LossFigure{loss, std::nullopt, std::nullopt});
+    };
     outcomes_["p-seed1"].*figure = value(p1);
     outcomes_["s-seed1"].*figure = value(s1);
     outcomes_["p-seed2"].*figure = value(p2);
@@ -51,11 +54,15 @@ TEST_F(PairHeadline, ComparesLossesTokensTasksAndBalance) {
   set(&Outcome::experts_in_use, 8, 7, 8, 8);
   set(&Outcome::experts, 8, 8, 8, 8);
   for (auto& [name, outcome] : outcomes_) outcome.accuracy["quiz"] = name[0] == 'p' ? 0.5 : 0.25;
-  EXPECT_EQ(sentence(),
-            "s against p (router sinkhorn in place of top_k): forgetting on a is +0.38 ± 0.18 nats instead of +0.62 ± 0.18 (−0.250 in each of 2 pairs); "
-            "the loss on b is 2.25 instead of 2.25 ± 0.35 (no difference beyond noise: 0.0; 95 %: −3.2 to +3.2); "
-            "accuracy on quiz is 0.250 instead of 0.500 (−0.250 in each of 2 pairs); a loss of 3.50 on a takes 1.5 ± 0.7 instead of 2.5 ± 0.7 thousand tokens (−1.00 in each of 2 pairs); "
-            "the busiest expert gets 75.0 % of held-out b instead of 50.0 % (+25.0 in each of 2 pairs); an even load is 25.0 %; 7.5 of 8 experts are in use instead of 8 of 8 (no difference beyond noise: 0; 95 %: −7 to +6).");
+  EXPECT_EQ(
+      sentence(),
+      "s against p (router sinkhorn in place of top_k): forgetting on a is +0.38 ± 0.18 nats instead of +0.62 ± 0.18 "
+      "(−0.250 in each of 2 pairs); "
+      "the loss on b is 2.25 instead of 2.25 ± 0.35 (no difference beyond noise: 0.0; 95 %: −3.2 to +3.2); "
+      "accuracy on quiz is 0.250 instead of 0.500 (−0.250 in each of 2 pairs); a loss of 3.50 on a takes 1.5 ± 0.7 "
+      "instead of 2.5 ± 0.7 thousand tokens (−1.00 in each of 2 pairs); "
+      "the busiest expert gets 75.0 % of held-out b instead of 50.0 % (+25.0 in each of 2 pairs); an even load is 25.0 "
+      "%; 7.5 of 8 experts are in use instead of 8 of 8 (no difference beyond noise: 0; 95 %: −7 to +6).");
 }
 
 // Differences of 1,000 and 1,200 tokens: 1,100 with a standard error of 100, of one degree 12.7 times that.
@@ -63,29 +70,38 @@ TEST_F(PairHeadline, TokensToALossHaveTheirErrorsAndAnInterval) {
   set(&Outcome::loss_new, 2.0, 2.25, 2.5, 2.25);
   set(&Outcome::tokens_to_loss, 2000, 1000, 2200, 1000);
   set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
-  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 1.00 instead of 2.10 ± 0.14 thousand tokens (no difference beyond noise: −1.1; 95 %: −2.4 to +0.2)."));
+  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 1.00 instead of 2.10 ± 0.14 thousand tokens (no "
+                                    "difference beyond noise: −1.1; 95 %: −2.4 to +0.2)."));
 }
 
 // A mean over other seeds would compare seeds: only runs of one seed that both have the figure count.
 TEST_F(PairHeadline, ASeedWithoutAFigureIsLeftOutOnBothSides) {
   set(&Outcome::loss_new, 2.0, NAN, 2.5, 2.25);
-  EXPECT_EQ(sentence(), "s against p (router sinkhorn in place of top_k): the loss on b is 2.25 instead of 2.50 (−0.250; its error is not known).");
+  EXPECT_EQ(sentence(),
+            "s against p (router sinkhorn in place of top_k): the loss on b is 2.25 instead of 2.50 (−0.250; its error "
+            "is not known).");
   set(&Outcome::tokens_to_loss, 2000, NAN, 3000, 2000);
   set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
-  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 2.00 instead of 3.00 thousand tokens (in 1 of 2 seeds) (−1.00; its error is not known)"));
+  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 2.00 instead of 3.00 thousand tokens (in 1 of 2 seeds) "
+                                    "(−1.00; its error is not known)"));
 }
 
 TEST_F(PairHeadline, ACollapseIsSaid) {
   set(&Outcome::loss_new, 2.0, 1.0, 2.0, 1.0);
   outcomes_["s-seed2"].has_collapsed = true;
-  EXPECT_EQ(sentence(), "s against p (router sinkhorn in place of top_k): the loss on b is 1.00 instead of 2.00 (−1.00 in each of 2 pairs). The router of s has collapsed.");
+  EXPECT_EQ(sentence(),
+            "s against p (router sinkhorn in place of top_k): the loss on b is 1.00 instead of 2.00 (−1.00 in each of "
+            "2 pairs). The router of s has collapsed.");
 }
 
 TEST_F(PairHeadline, EvenLoadsThatDifferAreBothSaid) {
   set(&Outcome::loss_new, 2.0, 1.0, 2.0, 1.0);
   set(&Outcome::eval_mri, 0.5, 0.75, 0.5, 0.75);
   set(&Outcome::even_load, 0.5, 0.25, 0.5, 0.25);
-  EXPECT_THAT(sentence(), HasSubstr("75.0 % of held-out b instead of 50.0 % (+25.0 in each of 2 pairs); even loads are 25.0 % and 50.0 %."));
+  EXPECT_THAT(
+      sentence(),
+      HasSubstr(
+          "75.0 % of held-out b instead of 50.0 % (+25.0 in each of 2 pairs); even loads are 25.0 % and 50.0 %."));
 }
 
 TEST_F(PairHeadline, ImbalanceIsThatOfTheNewSetAndOfTheOldOne) {
@@ -93,11 +109,14 @@ TEST_F(PairHeadline, ImbalanceIsThatOfTheNewSetAndOfTheOldOne) {
   set(&Outcome::eval_mri, 0.5, 0.75, 0.5, 0.75);
   set(&Outcome::eval_mri_old, 0.25, 0.375, 0.375, 0.25);
   set(&Outcome::even_load, 0.25, 0.25, 0.25, 0.25);
-  EXPECT_THAT(sentence(), HasSubstr("the busiest expert gets 75.0 % of held-out b instead of 50.0 % (+25.0 in each of 2 pairs) and 31 ± 9 % of held-out a instead of 31 ± 9 % (no difference beyond noise: 0; 95 %: −160 to +160); an even load is 25.0 %."));
+  EXPECT_THAT(sentence(), HasSubstr("the busiest expert gets 75.0 % of held-out b instead of 50.0 % (+25.0 in each of "
+                                    "2 pairs) and 31 ± 9 % of held-out a instead of 31 ± 9 % (no difference beyond "
+                                    "noise: 0; 95 %: −160 to +160); an even load is 25.0 %."));
 }
 
 TEST_F(PairHeadline, OtherDataDoNotCompare) {
-  const std::vector<Arm> arms = {seeded_arm("b", {}, 1), seeded_arm("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
+  const std::vector<Arm> arms = {seeded_arm("b", {}, 1),
+                                 seeded_arm("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
   for (const auto& arm : arms) outcomes_[arm.name] = Outcome{.loss_new = train::LossFigure{2.0, {}, {}}};
   ASSERT_EQ(pairs_of(arms).size(), 1U);
   EXPECT_EQ(pairs_of(arms)[0].aspect, "data");
@@ -105,15 +124,23 @@ TEST_F(PairHeadline, OtherDataDoNotCompare) {
 }
 
 TEST_F(PairHeadline, ReplayHasItsOwnWords) {
-  const auto replay = [](const std::string& fraction) { return "phase.two.replay={fraction = " + fraction + ", from = \"one\"}"; };
+  const auto replay = [](const std::string& fraction) {
+    return "phase.two.replay={fraction = " + fraction + ", from = \"one\"}";
+  };
   const auto compare = [&](const std::vector<Arm>& arms) {
     outcomes_.clear();
-    for (const auto& arm : arms) outcomes_[arm.name] = Outcome{.forgetting = train::LossFigure{arm.group == "more" ? 0.1 : 0.4, {}, {}}, .loss_new = train::LossFigure{2.0, {}, {}}};
+    for (const auto& arm : arms)
+      outcomes_[arm.name] = Outcome{.forgetting = train::LossFigure{arm.group == "more" ? 0.1 : 0.4, {}, {}},
+                                    .loss_new = train::LossFigure{2.0, {}, {}}};
     return pair_headline(pairs_of(arms).at(0), outcomes_);
   };
-  EXPECT_EQ(compare({seeded_arm("none", {}, 1), seeded_arm("more", {replay("0.25")}, 1)}), "more: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (−0.300; its error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
-  EXPECT_EQ(compare({seeded_arm("some", {replay("0.1")}, 1), seeded_arm("more", {replay("0.25")}, 1)}),
-            "more against some (phase.two.replay.fraction 0.25 in place of 0.1): forgetting on a is +0.100 nats instead of +0.400 (−0.300; its error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
+  EXPECT_EQ(compare({seeded_arm("none", {}, 1), seeded_arm("more", {replay("0.25")}, 1)}),
+            "more: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (−0.300; its "
+            "error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
+  EXPECT_EQ(
+      compare({seeded_arm("some", {replay("0.1")}, 1), seeded_arm("more", {replay("0.25")}, 1)}),
+      "more against some (phase.two.replay.fraction 0.25 in place of 0.1): forgetting on a is +0.100 nats instead of "
+      "+0.400 (−0.300; its error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
 }
 
 }  // namespace

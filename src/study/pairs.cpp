@@ -33,18 +33,23 @@ struct Change {
 // By aspect, besides the seed.
 std::map<std::string, std::vector<Change>> changes_between(const Arm& base, const Arm& other) {
   std::map<std::string, std::vector<Change>> out;
-  for (const auto& change : train::changed_keys(train::bearing_on_parameters(base.resolved), train::bearing_on_parameters(other.resolved))) {
+  for (const auto& change :
+       train::changed_keys(train::bearing_on_parameters(base.resolved), train::bearing_on_parameters(other.resolved))) {
     const size_t colon = change.find(": "), arrow = change.find(" -> ", colon);
     const std::string key = change.substr(0, colon);
-    if (key != "train.seed") out[aspect_of(key)].push_back({key, change.substr(colon + 2, arrow - colon - 2), change.substr(arrow + 4)});
+    if (key != "train.seed")
+      out[aspect_of(key)].push_back({key, change.substr(colon + 2, arrow - colon - 2), change.substr(arrow + 4)});
   }
   return out;
 }
 
-std::string in_place(const std::string& what, const std::string& now, const std::string& before) { return what + " " + now + " in place of " + before; }
+std::string in_place(const std::string& what, const std::string& now, const std::string& before) {
+  return what + " " + now + " in place of " + before;
+}
 
 // In words where there are some, else by key.
-std::string difference_of(const Arm& base, const Arm& other, const std::string& aspect, const std::vector<Change>& changes) {
+std::string difference_of(const Arm& base, const Arm& other, const std::string& aspect,
+                          const std::vector<Change>& changes) {
   std::vector<std::string> parts;
   bool has_kind = false;
   if (aspect == "routing") {
@@ -56,9 +61,12 @@ std::string difference_of(const Arm& base, const Arm& other, const std::string& 
     if (before.capacity != now.capacity) parts.push_back(in_place("capacity", now.capacity, before.capacity));
   }
   for (const auto& change : changes)
-    if (aspect != "routing" || (!has_kind && change.key.starts_with("model.router"))) parts.push_back(in_place(change.key, change.after, change.before));
+    if (aspect != "routing" || (!has_kind && change.key.starts_with("model.router")))
+      parts.push_back(in_place(change.key, change.after, change.before));
   for (const auto& change : changes)
-    if (parts.empty()) parts.push_back(in_place(change.key, change.after, change.before));  // a setting of a loss or capacity that its words leave out
+    if (parts.empty())
+      parts.push_back(in_place(change.key, change.after,
+                               change.before));  // a setting of a loss or capacity that its words leave out
   std::string out;
   for (const auto& part : parts) out += (out.empty() ? "" : "; ") + part;
   return out;
@@ -73,9 +81,7 @@ std::string all_of(const std::map<std::string, std::vector<Change>>& aspects) {
       for (const auto& change : changes) names.push_back(change.key);
   }
   std::string out;
-  for (size_t i = 0; i < names.size(); ++i) out += (i == 0 ? "" : i + 1 < names.size() ? ", "
-                                                                                       : " and ") +
-                                                   names[i];
+  for (size_t i = 0; i < names.size(); ++i) out += (i == 0 ? "" : i + 1 < names.size() ? ", " : " and ") + names[i];
   return out;
 }
 
@@ -87,7 +93,8 @@ struct Group {
 std::vector<Group> groups_of(const std::vector<Arm>& arms) {
   std::vector<Group> out;
   for (const auto& arm : arms) {
-    auto group = std::find_if(out.begin(), out.end(), [&](const Group& known) { return known.first->group == arm.group; });
+    auto group =
+        std::find_if(out.begin(), out.end(), [&](const Group& known) { return known.first->group == arm.group; });
     if (group == out.end()) group = out.insert(out.end(), Group{&arm, {}});
     group->by_seed.emplace(seed_of(arm), &arm);
   }
@@ -102,7 +109,8 @@ std::vector<std::pair<const Arm*, const Arm*>> runs_of(const Group& base, const 
 }
 
 // Whether `base` may be what `other` is compared with; positions are in the order of the study.
-bool may_compare(const Group& base, size_t base_position, const Group& other, size_t position, const std::string& aspect) {
+bool may_compare(const Group& base, size_t base_position, const Group& other, size_t position,
+                 const std::string& aspect) {
   if (aspect != "replay") return base_position < position;
   const double fraction = replay_fraction(*other.first);
   if (fraction <= 0 || fraction >= 1 || replay_fraction(*base.first) >= 1) return false;
@@ -124,9 +132,11 @@ std::vector<Pair> pairs_of(const std::vector<Arm>& arms) {
       if (changes.size() != 1) continue;
       const auto& [aspect, keys] = *changes.begin();
       if (!may_compare(groups[j], j, groups[i], i, aspect)) continue;
-      const bool is_plainer = by_aspect.contains(aspect) && has_replay(*by_aspect.at(aspect).runs[0].first) && !has_replay(*groups[j].first);
+      const bool is_plainer = by_aspect.contains(aspect) && has_replay(*by_aspect.at(aspect).runs[0].first) &&
+                              !has_replay(*groups[j].first);
       if (!by_aspect.contains(aspect) || is_plainer)
-        by_aspect[aspect] = {groups[j].first->group, groups[i].first->group, aspect, difference_of(*groups[j].first, *groups[i].first, aspect, keys), std::move(runs)};
+        by_aspect[aspect] = {groups[j].first->group, groups[i].first->group, aspect,
+                             difference_of(*groups[j].first, *groups[i].first, aspect, keys), std::move(runs)};
     }
     for (auto& [aspect, pair] : by_aspect) out.push_back(std::move(pair));
   }
@@ -150,9 +160,11 @@ std::vector<std::string> unpaired_notes(const std::vector<Arm>& arms, const std:
       nearest = &other;
       least = std::move(changes);
     }
-    if (nearest == nullptr || least.size() < 2 || known.contains(nearest->first->group + "\n" + group.first->group)) continue;
+    if (nearest == nullptr || least.size() < 2 || known.contains(nearest->first->group + "\n" + group.first->group))
+      continue;
     known.insert(group.first->group + "\n" + nearest->first->group);
-    out.push_back(group.first->group + " differs from " + nearest->first->group + ", the arm nearest to it, in " + all_of(least) + " at once: no difference between the two has one cause.");
+    out.push_back(group.first->group + " differs from " + nearest->first->group + ", the arm nearest to it, in " +
+                  all_of(least) + " at once: no difference between the two has one cause.");
   }
   return out;
 }

@@ -34,7 +34,10 @@ void add_phase_keys(std::vector<ConfigKey>& out) {
   list_keys(train::PhaseConfig{}, "phase.NAME", keys);
   insert_keys(keys, "phase.NAME.schedule", optim::schedule_keys("phase.NAME.schedule"));
   insert_keys(keys, "phase.NAME.slow",
-              {{.key = "phase.NAME.slow.PATTERN", .type = "number", .default_text = "1", .meaning = "factor on the learning rate of the parameters that PATTERN fits; 0 = frozen"}});
+              {{.key = "phase.NAME.slow.PATTERN",
+                .type = "number",
+                .default_text = "1",
+                .meaning = "factor on the learning rate of the parameters that PATTERN fits; 0 = frozen"}});
   out.insert(out.end(), keys.begin(), keys.end());
 }
 
@@ -45,12 +48,27 @@ void add_study_keys(std::vector<ConfigKey>& out) {
   set_type(keys, "study.phases", "list of strings");
   set_type(keys, "study.arms", "list of tables");
   insert_keys(keys, "study.arms",
-              {{.key = "study.arms.NAME.name", .type = "string", .is_required = true, .meaning = "name of the arm and of its folder"},
-               {.key = "study.arms.NAME.phases", .type = "list of strings", .default_text = "as study.phases", .meaning = "names of the phases that the arm runs, in order"},
-               {.key = "study.arms.NAME.KEY", .type = "as the key", .default_text = "as the base", .meaning = "any key of a recipe, phases by name: model.router.kind, phase.german.replay"}});
+              {{.key = "study.arms.NAME.name",
+                .type = "string",
+                .is_required = true,
+                .meaning = "name of the arm and of its folder"},
+               {.key = "study.arms.NAME.phases",
+                .type = "list of strings",
+                .default_text = "as study.phases",
+                .meaning = "names of the phases that the arm runs, in order"},
+               {.key = "study.arms.NAME.KEY",
+                .type = "as the key",
+                .default_text = "as the base",
+                .meaning = "any key of a recipe, phases by name: model.router.kind, phase.german.replay"}});
   insert_keys(keys, "study.matrix",
-              {{.key = "study.matrix.KEY", .type = "list of values", .default_text = "as the base", .meaning = "any key of a recipe with the values that it takes; a table among them may carry a name"}});
-  out.push_back({.key = "study", .type = "table", .default_text = "none: one run", .meaning = "many runs of one experiment: evenkeel study"});
+              {{.key = "study.matrix.KEY",
+                .type = "list of values",
+                .default_text = "as the base",
+                .meaning = "any key of a recipe with the values that it takes; a table among them may carry a name"}});
+  out.push_back({.key = "study",
+                 .type = "table",
+                 .default_text = "none: one run",
+                 .meaning = "many runs of one experiment: evenkeel study"});
   out.insert(out.end(), keys.begin(), keys.end());
 }
 
@@ -83,19 +101,27 @@ constexpr Section kSections[] = {
     {"model.", "## `[model]`"},
     {"model.attention.", "## `[model.attention]`\n\nThe heads of `grouped` and their widths stand in `[model]`."},
     {"model.router.", "## `[model.router]`\n\nFormulas and limits: [routers.md](routers.md)."},
-    {"model.balance.", "## `[model.balance]`\n\nOne loss with its keys beside it, or `loss = [{loss = …, coefficient = …}, …]` for several. Formulas: [routers.md](routers.md#balance-losses)."},
-    {"model.capacity.", "## `[model.capacity]`\n\nA rule gives all keys their values; a key beside it changes that one. Formulas: [routers.md](routers.md#capacity-and-drops)."},
+    {"model.balance.",
+     "## `[model.balance]`\n\nOne loss with its keys beside it, or `loss = [{loss = …, coefficient = …}, …]` for "
+     "several. Formulas: [routers.md](routers.md#balance-losses)."},
+    {"model.capacity.",
+     "## `[model.capacity]`\n\nA rule gives all keys their values; a key beside it changes that one. Formulas: "
+     "[routers.md](routers.md#capacity-and-drops)."},
     {"train.", "## `[train]`"},
     {"optimizer.", "## `[optimizer]`"},
     {"phase.NAME.", "## `[[phase]]`\n\nHow to choose them: [cpt.md](cpt.md)."},
     {"phase.NAME.schedule.", "## `schedule` of a phase\n\nFormulas: [cpt.md](cpt.md#schedules)."},
-    {"study.", "## `[study]`\n\nAn arm, or a combination of the matrix, is the base with its changes. A router of another kind, a rule of another name and a list of losses replace the base's whole."},
+    {"study.",
+     "## `[study]`\n\nAn arm, or a combination of the matrix, is the base with its changes. A router of another kind, "
+     "a rule of another name and a list of losses replace the base's whole."},
 };
 
 const Section& section_of(const std::string& key) {
   const Section* best = nullptr;
   for (const auto& section : kSections)
-    if (key.starts_with(section.prefix) && (best == nullptr || std::string_view(section.prefix).size() > std::string_view(best->prefix).size())) best = &section;
+    if (key.starts_with(section.prefix) &&
+        (best == nullptr || std::string_view(section.prefix).size() > std::string_view(best->prefix).size()))
+      best = &section;
   return *best;
 }
 
@@ -124,7 +150,8 @@ std::string default_cell(const ConfigKey& key) {
 }
 
 std::string row_of(const ConfigKey& key, bool has_kinds) {
-  std::string out = "| `" + key.key + "` | " + key.type + " | " + key.unit + " | " + cell(default_cell(key)) + " | " + cell(key.meaning) + " |";
+  std::string out = "| `" + key.key + "` | " + key.type + " | " + key.unit + " | " + cell(default_cell(key)) + " | " +
+                    cell(key.meaning) + " |";
   if (!has_kinds) return out + "\n";
   return out + " " + shown_kinds(key) + " |\n";
 }
@@ -141,7 +168,8 @@ std::string recipe_keys_markdown(const std::vector<ConfigKey>& keys) {
       rows.push_back(key);
       has_kinds = has_kinds || !key.kinds.empty();
     }
-    out += "\n" + std::string(section.text) + "\n\n| key | type | unit | default | meaning |" + (has_kinds ? " read by |" : "") + "\n|---|---|---|---|---|" + (has_kinds ? "---|" : "") + "\n";
+    out += "\n" + std::string(section.text) + "\n\n| key | type | unit | default | meaning |" +
+           (has_kinds ? " read by |" : "") + "\n|---|---|---|---|---|" + (has_kinds ? "---|" : "") + "\n";
     for (const auto& row : rows) out += row_of(row, has_kinds);
   }
   return out;

@@ -1,4 +1,5 @@
-// Every key of a recipe and of a study, from the lists of fields and the registries that read them; and docs/recipe.md, made of it.
+// Every key of a recipe and of a study, from the lists of fields and the registries that read them; and docs/recipe.md,
+// made of it.
 #pragma once
 
 #include <string>

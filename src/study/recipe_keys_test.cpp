@@ -47,7 +47,8 @@ class RecipeKeys : public ::testing::Test {
     std::set<std::string> out;
     for (const auto& key : recipe_keys()) {
       const std::string prefix = path.empty() ? "" : path + ".";
-      const bool is_of_kind = kind.empty() || key.kinds.empty() || std::find(key.kinds.begin(), key.kinds.end(), kind) != key.kinds.end();
+      const bool is_of_kind =
+          kind.empty() || key.kinds.empty() || std::find(key.kinds.begin(), key.kinds.end(), kind) != key.kinds.end();
       if (!key.key.starts_with(prefix) || !is_of_kind) continue;
       const std::string rest = key.key.substr(prefix.size());
       if (rest.find('.') == std::string::npos) out.insert(rest);
@@ -59,14 +60,17 @@ class RecipeKeys : public ::testing::Test {
 
 TEST_F(RecipeKeys, AreFoundByWordsOfTheirMeaningToo) {
   const auto found = matching_keys(recipe_keys(), "z_loss");
-  EXPECT_TRUE(std::any_of(found.begin(), found.end(), [](const ConfigKey& key) { return key.key == "model.balance.z_coefficient"; }));
+  EXPECT_TRUE(std::any_of(found.begin(), found.end(),
+                          [](const ConfigKey& key) { return key.key == "model.balance.z_coefficient"; }));
   EXPECT_EQ(matching_keys(recipe_keys(), "phase.german.tokens").at(0).key, "phase.NAME.tokens");
-  EXPECT_THAT(testing::message_of<ConfigError>([] { matching_keys(recipe_keys(), "model.routr"); }), HasSubstr("did you mean 'model.router'?"));
+  EXPECT_THAT(testing::message_of<ConfigError>([] { matching_keys(recipe_keys(), "model.routr"); }),
+              HasSubstr("did you mean 'model.router'?"));
 }
 
 TEST_F(RecipeKeys, TheParserKnowsTheseAndNoOthers) {
   const std::string unknown = std::string(kUnknown) + "=1";
-  const auto compare = [&](const std::string& path, const std::vector<std::string>& overrides, const std::string& kind = "") {
+  const auto compare = [&](const std::string& path, const std::vector<std::string>& overrides,
+                           const std::string& kind = "") {
     const std::string message = refusal(overrides);
     EXPECT_EQ(known_of(message), listed(path, kind)) << path << " " << kind << ": " << message;
   };
@@ -79,7 +83,8 @@ TEST_F(RecipeKeys, TheParserKnowsTheseAndNoOthers) {
   compare("phase.NAME.eval", {"phase.one.eval." + unknown});
   compare("phase.NAME.eval.data.NAME", {"phase.one.eval.data.held." + unknown});
   compare("phase.NAME.replay", {"phase.two.replay." + unknown});
-  compare("phase.NAME.replay.data.NAME", {"phase.two.replay={fraction = 0.5, data = [{name = \"a\", path = \"a\", " + std::string(kUnknown) + " = 1}]}"});
+  compare("phase.NAME.replay.data.NAME", {"phase.two.replay={fraction = 0.5, data = [{name = \"a\", path = \"a\", " +
+                                          std::string(kUnknown) + " = 1}]}"});
   compare("phase.NAME.start", {"phase.two.start." + unknown});
 }
 
@@ -89,19 +94,27 @@ TEST_F(RecipeKeys, EveryKindReadsTheKeysThatNameIt) {
     const std::string message = refusal({override_text});
     EXPECT_EQ(known_of(message), listed(path, kind)) << path << " " << kind << ": " << message;
   };
-  for (const auto& kind : moe::router_kinds()) compare("model.router", "model.router={kind = \"" + std::string(kind.name) + "\", " + unknown + "}", kind.name);
-  for (const auto& kind : optim::schedule_kinds()) compare("phase.NAME.schedule", "phase.one.schedule={kind = \"" + std::string(kind.name) + "\", lr_max = 1, " + unknown + "}", kind.name);
-  for (const auto& rule : moe::capacity_rules()) compare("model.capacity", "model.capacity={rule = \"" + rule.config.rule + "\", " + unknown + "}", rule.config.rule);
+  for (const auto& kind : moe::router_kinds())
+    compare("model.router", "model.router={kind = \"" + std::string(kind.name) + "\", " + unknown + "}", kind.name);
+  for (const auto& kind : optim::schedule_kinds())
+    compare("phase.NAME.schedule",
+            "phase.one.schedule={kind = \"" + std::string(kind.name) + "\", lr_max = 1, " + unknown + "}", kind.name);
+  for (const auto& rule : moe::capacity_rules())
+    compare("model.capacity", "model.capacity={rule = \"" + rule.config.rule + "\", " + unknown + "}",
+            rule.config.rule);
   auto balance = listed("model.balance"), term = listed("model.balance.loss[]");
   balance.erase("loss[]");
   EXPECT_EQ(known_of(refusal({"model.balance={loss = \"gshard\", " + unknown + "}"})), balance);
-  EXPECT_EQ(known_of(refusal({"model.balance={loss = [{loss = \"gshard\", coefficient = 1, " + unknown + "}]}"})), term);
+  EXPECT_EQ(known_of(refusal({"model.balance={loss = [{loss = \"gshard\", coefficient = 1, " + unknown + "}]}"})),
+            term);
 }
 
 TEST_F(RecipeKeys, AStudyKnowsTheseAndNoOthers) {
-  ConfigNode root = testing::tiny_recipe(folder_.path(), {"study.matrix={\"train.seed\" = [1, 2]}", std::string("study.") + kUnknown + "=1"});
+  ConfigNode root = testing::tiny_recipe(
+      folder_.path(), {"study.matrix={\"train.seed\" = [1, 2]}", std::string("study.") + kUnknown + "=1"});
   EXPECT_EQ(known_of(testing::message_of<ConfigError>([&] { read_study(root); })), listed("study"));
-  const ConfigNode arm = testing::tiny_recipe(folder_.path(), {"study.arms=[{name = \"x\", phases = [\"one\"], train.keep_last = 3}]"});
+  const ConfigNode arm =
+      testing::tiny_recipe(folder_.path(), {"study.arms=[{name = \"x\", phases = [\"one\"], train.keep_last = 3}]"});
   const auto plan = read_study(arm);
   EXPECT_EQ(plan.arms.at(0).config.phases.size(), 1u);
   EXPECT_EQ(plan.arms.at(0).config.train.keep_last, 3);
@@ -110,8 +123,12 @@ TEST_F(RecipeKeys, AStudyKnowsTheseAndNoOthers) {
 // A default that is a value says what holds without the key: with it the recipe is the same run.
 TEST_F(RecipeKeys, ADefaultIsWhatHoldsWithoutTheKey) {
   // A recipe in which each table is there.
-  const std::vector<std::string> base = {"model.capacity={}", "model.balance={loss = \"switch\", coefficient = 0.01}", "phase.two.replay={fraction = 0.0, from = \"one\"}", "phase.two.start={}"};
-  const std::map<std::string, std::string> places = {{"phase.NAME.data.NAME", "phase.one.data.a"}, {"phase.NAME.eval.data.NAME", "phase.one.eval.data.held"}, {"phase.NAME.eval", "phase.one.eval"}, {"phase.NAME.replay", "phase.two.replay"}, {"phase.NAME.start", "phase.two.start"}, {"phase.NAME", "phase.one"}};
+  const std::vector<std::string> base = {"model.capacity={}", "model.balance={loss = \"switch\", coefficient = 0.01}",
+                                         "phase.two.replay={fraction = 0.0, from = \"one\"}", "phase.two.start={}"};
+  const std::map<std::string, std::string> places = {
+      {"phase.NAME.data.NAME", "phase.one.data.a"}, {"phase.NAME.eval.data.NAME", "phase.one.eval.data.held"},
+      {"phase.NAME.eval", "phase.one.eval"},        {"phase.NAME.replay", "phase.two.replay"},
+      {"phase.NAME.start", "phase.two.start"},      {"phase.NAME", "phase.one"}};
   const auto resolved = [&](const std::vector<std::string>& more) {
     auto overrides = base;
     overrides.insert(overrides.end(), more.begin(), more.end());
@@ -145,7 +162,8 @@ TEST_F(RecipeKeys, ADefaultOfAKindIsWhatHoldsWithoutTheKey) {
     if (key.starts_with("model.balance.")) return {"model.balance", "loss", ""};
     const bool is_infinite = kind.starts_with("infinite_");
     if (kind == "wsd") return {"phase.two.schedule", "kind", ", lr_max = 1, decay = 0.1"};
-    return {"phase.two.schedule", "kind", is_infinite ? ", lr_max = 1, lr_constant = 0.5, cooldown = 0.5, constant = 0.5" : ", lr_max = 1"};
+    return {"phase.two.schedule", "kind",
+            is_infinite ? ", lr_max = 1, lr_constant = 0.5, cooldown = 0.5, constant = 0.5" : ", lr_max = 1"};
   };
   int n_checked = 0;
   for (const auto& key : recipe_keys()) {
@@ -157,10 +175,15 @@ TEST_F(RecipeKeys, ADefaultOfAKindIsWhatHoldsWithoutTheKey) {
       const std::string table = choice.table + "={" + choice.chooser + " = \"" + kind + "\"" + choice.more;
       const bool is_single = kind == "base" || kind == "hash";
       const bool has_no_losses = is_single || kind == "random" || kind == "uniform";
-      std::vector<std::string> with = {table + ", " + name + " = " + key.default_value.dump() + "}"}, without = {table + "}"};
+      std::vector<std::string> with = {table + ", " + name + " = " + key.default_value.dump() + "}"},
+                               without = {table + "}"};
       if (key.key.starts_with("model.router.") && has_no_losses)
-        for (auto* overrides : {&with, &without}) overrides->insert(overrides->begin(), {"model.balance={loss = []}", std::string("model.top_k=") + (is_single ? "1" : "2")});
-      EXPECT_EQ(train::run_config_json(testing::tiny_config(folder_.path(), with)), train::run_config_json(testing::tiny_config(folder_.path(), without))) << with.back();
+        for (auto* overrides : {&with, &without})
+          overrides->insert(overrides->begin(),
+                            {"model.balance={loss = []}", std::string("model.top_k=") + (is_single ? "1" : "2")});
+      EXPECT_EQ(train::run_config_json(testing::tiny_config(folder_.path(), with)),
+                train::run_config_json(testing::tiny_config(folder_.path(), without)))
+          << with.back();
       ++n_checked;
     }
   }
@@ -179,7 +202,8 @@ TEST_F(RecipeKeys, WhatIsRequiredIsMissed) {
   };
   for (const auto& key : recipe_keys()) {
     const size_t dot = key.key.rfind('.');
-    const std::string table = dot == std::string::npos ? "" : key.key.substr(0, dot), name = key.key.substr(dot == std::string::npos ? 0 : dot + 1);
+    const std::string table = dot == std::string::npos ? "" : key.key.substr(0, dot),
+                      name = key.key.substr(dot == std::string::npos ? 0 : dot + 1);
     const bool is_reached = table.empty() || table == "model" || table == "train" || table == "phase.NAME";
     if (key.is_required && is_reached) {
       EXPECT_NE(without(table, name), "") << key.key;
@@ -188,7 +212,8 @@ TEST_F(RecipeKeys, WhatIsRequiredIsMissed) {
 }
 
 TEST(RecipeKeysPage, IsTheOneInDocs) {
-  EXPECT_EQ(read_file(testing::source_folder() / "docs" / "recipe.md"), recipe_keys_markdown(recipe_keys())) << "need: build/evenkeel keys --markdown > docs/recipe.md";
+  EXPECT_EQ(read_file(testing::source_folder() / "docs" / "recipe.md"), recipe_keys_markdown(recipe_keys()))
+      << "need: build/evenkeel keys --markdown > docs/recipe.md";
 }
 
 TEST(RecipeKeysPage, HasEveryKeyOnceInItsSection) {
@@ -197,7 +222,8 @@ TEST(RecipeKeysPage, HasEveryKeyOnceInItsSection) {
     EXPECT_THAT(page, HasSubstr("\n| `" + key.key + "` | ")) << key.key;
     EXPECT_NE(key.meaning, "") << key.key;
   }
-  const size_t router = page.find("## `[model.router]`"), balance = page.find("## `[model.balance]`"), rate = page.find("`model.router.rate`");
+  const size_t router = page.find("## `[model.router]`"), balance = page.find("## `[model.balance]`"),
+               rate = page.find("`model.router.rate`");
   EXPECT_TRUE(router < rate && rate < balance);
 }
 

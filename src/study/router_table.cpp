@@ -56,7 +56,8 @@ std::optional<double> loss_of(const EvaluationRow* evaluation, const std::string
 // Mean over layers.
 std::optional<double> eval_mri_of(const EvaluationRow* evaluation, const std::string& data) {
   const auto* result = evaluation == nullptr ? nullptr : evaluation->find(data);
-  return result == nullptr || result->routing.empty() ? std::nullopt : std::optional(train::mri_columns(result->routing)[0]);
+  return result == nullptr || result->routing.empty() ? std::nullopt
+                                                      : std::optional(train::mri_columns(result->routing)[0]);
 }
 
 // Experts of all layers that no token of any held-out set reaches.
@@ -72,7 +73,8 @@ std::optional<int64_t> dead_of(const EvaluationRow* evaluation) {
       }
     }
   if (is_dead.empty()) return {};
-  return static_cast<int64_t>(std::count_if(is_dead.begin(), is_dead.end(), [](const auto& entry) { return entry.second; }));
+  return static_cast<int64_t>(
+      std::count_if(is_dead.begin(), is_dead.end(), [](const auto& entry) { return entry.second; }));
 }
 
 // The row of shift_mri over all layers, for the arm's last phase; none where nothing shifted.
@@ -85,7 +87,9 @@ std::optional<train::ShiftMriRow> shift_row(const Table& table, const Arm& arm) 
 }  // namespace
 
 const std::vector<std::string>& router_table_keys() {
-  static const std::vector<std::string> keys = {"router", "capacity", "scope", "eval_scope", "causal", "eval_causal", "balance", "old_data", "new_data", "lower_bound", "experts"};
+  static const std::vector<std::string> keys = {"router",   "capacity",    "scope",   "eval_scope",
+                                                "causal",   "eval_causal", "balance", "old_data",
+                                                "new_data", "lower_bound", "experts"};
   return keys;
 }
 
@@ -100,14 +104,17 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
   Table table;
   table.columns = columns_of<RouterRow>();
   table.source =
-      "scope and causality: of the router and its capacity rule together, in training and in evaluation (docs/routers.md); loss_before: held-out loss on the old data after the first phase; the other losses, "
-      "the evaluation's MRI (mean over layers) and the dead experts (those that no held-out token reaches, over all layers): after the last phase; MRI before, at the peak and steps to recover as in shift_mri; "
+      "scope and causality: of the router and its capacity rule together, in training and in evaluation "
+      "(docs/routers.md); loss_before: held-out loss on the old data after the first phase; the other losses, "
+      "the evaluation's MRI (mean over layers) and the dead experts (those that no held-out token reaches, over all "
+      "layers): after the last phase; MRI before, at the peak and steps to recover as in shift_mri; "
       "dropped: mean over the last phase's steps and layers";
   const Table& shift = train::find_table(tables, "shift_mri");
   for (const auto& arm : arms) {
     RouterRow row = rule_of(arm);
     const bool has_before = arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm);
-    const auto *first = has_before ? train::baseline_evaluation(arm) : nullptr, *last = train::final_evaluation(arm, train::last_phase(arm));
+    const auto *first = has_before ? train::baseline_evaluation(arm) : nullptr,
+               *last = train::final_evaluation(arm, train::last_phase(arm));
     const auto [old_data, new_data] = train::shift_sets(arm);
     row.old_data = old_data;
     row.new_data = new_data;

@@ -51,9 +51,10 @@ struct RouterRow {
   }
 };
 
-// Adds `routers`, a row for each arm: rule (null for a dense one), scope, causality, losses on the old and the new data, MRI around the shift and
-// at evaluation, drops, dead experts. Old and new data: shift_sets of study/comparison.h. Nothing is added where
-// the arms have fewer than three routing rules (kinds of router with rules of capacity). Reads `shift_mri` of `tables`.
+// Adds `routers`, a row for each arm: rule (null for a dense one), scope, causality, losses on the old and the new
+// data, MRI around the shift and at evaluation, drops, dead experts. Old and new data: shift_sets of
+// study/comparison.h. Nothing is added where the arms have fewer than three routing rules (kinds of router with rules
+// of capacity). Reads `shift_mri` of `tables`.
 void add_router_table(const std::vector<train::Arm>& arms, train::NamedTables& tables);
 
 // The columns that say which rule an arm has; the others are figures.

@@ -15,7 +15,8 @@ using ::testing::ElementsAre;
 using testing::made_step;
 using train::Arm;
 
-record::SetResult result_of(double loss, double first_mri, double second_mri, std::vector<double> first_load, std::vector<double> second_load) {
+record::SetResult result_of(double loss, double first_mri, double second_mri, std::vector<double> first_load,
+                            std::vector<double> second_load) {
   auto result = testing::made_result(loss, {first_mri, second_mri});
   result.routing[0].load = std::move(first_load);
   result.routing[1].load = std::move(second_load);
@@ -26,8 +27,11 @@ record::SetResult result_of(double loss, double first_mri, double second_mri, st
 class RouterTable : public ::testing::Test {
  protected:
   // dropped: of the layers in every step of the second phase; mri: of both layers from the first step of it on.
-  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, std::pair<double, double> dropped = {0, 0}, double mri = 0.95) {
-    overrides.insert(overrides.begin(), {"phase.one.steps=6", "phase.two.steps=6", "phase.one.data=[{name = \"old\", path = \"/a\"}]", "phase.two.data=[{name = \"new\", path = \"/b\"}]"});
+  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides,
+          std::pair<double, double> dropped = {0, 0}, double mri = 0.95) {
+    overrides.insert(overrides.begin(),
+                     {"phase.one.steps=6", "phase.two.steps=6", "phase.one.data=[{name = \"old\", path = \"/a\"}]",
+                      "phase.two.data=[{name = \"new\", path = \"/b\"}]"});
     std::vector<record::RunLine> lines;
     for (int64_t step = 1; step <= 12; ++step) {
       const bool is_second = step > 6;
@@ -36,9 +40,14 @@ class RouterTable : public ::testing::Test {
       line.routing[1].dropped = is_second ? dropped.second : 0.99;
       lines.push_back(line);
       if (step == 6)
-        lines.push_back(testing::made_evaluation(6, "one", {{"old", result_of(3.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}, {"new", result_of(9.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}}));
+        lines.push_back(testing::made_evaluation(6, "one",
+                                                 {{"old", result_of(3.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})},
+                                                  {"new", result_of(9.0, 0.5, 0.5, {1, 0, 0, 0}, {1, 0, 0, 0})}}));
     }
-    lines.push_back(testing::made_evaluation(12, "two", {{"old", result_of(5.5, 0.6, 0.8, {0.5, 0.5, 0, 0}, {0.25, 0.25, 0.25, 0.25})}, {"new", result_of(4.0, 0.5, 1.0, {0.5, 0, 0.5, 0}, {1, 0, 0, 0})}}));
+    lines.push_back(
+        testing::made_evaluation(12, "two",
+                                 {{"old", result_of(5.5, 0.6, 0.8, {0.5, 0.5, 0, 0}, {0.25, 0.25, 0.25, 0.25})},
+                                  {"new", result_of(4.0, 0.5, 1.0, {0.5, 0, 0.5, 0}, {1, 0, 0, 0})}}));
     for (auto& line : lines) {
       if (group != "dense") break;
       if (auto* row = std::get_if<record::StepRow>(&line)) row->routing = {};
@@ -48,17 +57,23 @@ class RouterTable : public ::testing::Test {
     testing::write_made_run(folder_ / name, testing::tiny_config("/data", overrides), lines);
     return train::read_arm(name, group, folder_ / name);
   }
-  static std::vector<std::string> router(const std::string& keys) { return {"model.balance={loss = []}", "model.router={" + keys + "}"}; }
+  static std::vector<std::string> router(const std::string& keys) {
+    return {"model.balance={loss = []}", "model.router={" + keys + "}"};
+  }
   testing::TemporaryFolder folder_;
 };
 
 TEST_F(RouterTable, HasAllFiguresOfAnArm) {
-  const std::vector<Arm> arms = {add("plain", "plain", {"model.capacity={rule = \"switch\"}"}, {0.25, 0.5}), add("plan", "plan", router("kind = \"sinkhorn\"")), add("choice", "choice", router("kind = \"expert_choice\""))};
+  const std::vector<Arm> arms = {add("plain", "plain", {"model.capacity={rule = \"switch\"}"}, {0.25, 0.5}),
+                                 add("plan", "plan", router("kind = \"sinkhorn\"")),
+                                 add("choice", "choice", router("kind = \"expert_choice\""))};
   auto tables = study_tables(arms, {});
   const auto& table = train::find_table(tables, "routers");
   ASSERT_EQ(table.rows.size(), 3u);
   const auto at = [&](size_t row, const char* column) { return table.rows[row][table.column(column)]; };
-  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["plain","top_k","switch","micro-batch","sequence",false,false,"switch 0.01","old","new",0.5,8,3,5.5,4,2.5,0.6,0.95,6,0.7,0.75,0.375,1])");
+  EXPECT_EQ(
+      Json(table.rows[0]).dump(),
+      R"(["plain","top_k","switch","micro-batch","sequence",false,false,"switch 0.01","old","new",0.5,8,3,5.5,4,2.5,0.6,0.95,6,0.7,0.75,0.375,1])");
   EXPECT_EQ(at(1, "scope"), Json("micro-batch"));
   EXPECT_EQ(at(1, "eval_scope"), Json("token"));
   EXPECT_EQ(at(1, "causal"), Json(false));
@@ -87,7 +102,8 @@ TEST_F(RouterTable, HasTheNewDataOfTheHeadlines) {
 
 TEST_F(RouterTable, CountsAnExpertAsDeadWhenNoSetReachesIt) {
   // Layer 0 has expert 1 on the old data and expert 2 on the new: only 3 is dead. Layer 1 has all on the old.
-  const std::vector<Arm> arms = {add("a", "a", {}), add("b", "b", router("kind = \"sinkhorn\"")), add("c", "c", router("kind = \"random\""))};
+  const std::vector<Arm> arms = {add("a", "a", {}), add("b", "b", router("kind = \"sinkhorn\"")),
+                                 add("c", "c", router("kind = \"random\""))};
   auto tables = study_tables(arms, {});
   const auto& table = train::find_table(tables, "routers");
   for (const auto& row : table.rows) EXPECT_EQ(row[table.column("dead")], Json(1));
@@ -95,7 +111,8 @@ TEST_F(RouterTable, CountsAnExpertAsDeadWhenNoSetReachesIt) {
 
 TEST_F(RouterTable, IsThereFromThreeRulesOnAndSummarisedOverSeeds) {
   const auto a1 = add("a-1", "a", {"train.seed=1"}, {0, 0}, 0.8), a2 = add("a-2", "a", {"train.seed=2"}, {0, 0}, 1.0);
-  const auto b = add("b", "b", router("kind = \"sinkhorn\"")), c = add("c", "c", router("kind = \"random\"")), dense = add("dense", "dense", testing::kTinyDense);
+  const auto b = add("b", "b", router("kind = \"sinkhorn\"")), c = add("c", "c", router("kind = \"random\"")),
+             dense = add("dense", "dense", testing::kTinyDense);
   auto two = study_tables({a1, a2, b, dense}, {});
   EXPECT_THROW(train::find_table(two, "routers"), std::logic_error);
   auto tables = study_tables({a1, a2, b, c, dense}, {});
@@ -110,7 +127,8 @@ TEST_F(RouterTable, IsThereFromThreeRulesOnAndSummarisedOverSeeds) {
   EXPECT_EQ(row[summary.column("causal")], Json(true));
   EXPECT_EQ(row[summary.column("scope")], Json("token"));
   EXPECT_DOUBLE_EQ(row[summary.column("mri_peak_mean")].as_double(), 0.9);
-  EXPECT_NEAR(row[summary.column("mri_peak_std")].as_double(), 0.1 * std::sqrt(2.0), 1e-15);  // of 0.8 and 1.0; one rounding
+  EXPECT_NEAR(row[summary.column("mri_peak_std")].as_double(), 0.1 * std::sqrt(2.0),
+              1e-15);  // of 0.8 and 1.0; one rounding
   EXPECT_EQ(row[summary.column("n")], Json(2));
   EXPECT_THROW(summary.column("lower_bound_mean"), DataError) << "it says which rule an arm has";
 }

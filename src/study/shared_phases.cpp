@@ -50,7 +50,8 @@ void link_checkpoint(const fs::path& from, const fs::path& to) {
   rename_synced(temporary, to);
 }
 
-// Whether phase `index` starts from a step of its own run. What lies outside is not looked for: an arm that is finished needs it no more.
+// Whether phase `index` starts from a step of its own run. What lies outside is not looked for: an arm that is finished
+// needs it no more.
 bool starts_inside(const train::RunConfig& config, size_t index) {
   const auto& start = config.phases[index].start;
   if (!start || start->from.empty()) return true;
@@ -71,7 +72,8 @@ std::set<int64_t> start_steps(const ArmPlan& arm, int64_t last) {
 }
 
 bool has_all(const std::vector<int64_t>& steps, const std::set<int64_t>& needed) {
-  return std::all_of(needed.begin(), needed.end(), [&](int64_t step) { return std::find(steps.begin(), steps.end(), step) != steps.end(); });
+  return std::all_of(needed.begin(), needed.end(),
+                     [&](int64_t step) { return std::find(steps.begin(), steps.end(), step) != steps.end(); });
 }
 
 }  // namespace
@@ -118,7 +120,8 @@ std::string take_shared_phases(const StudyPlan& plan, size_t index, const fs::pa
   const ArmPlan& arm = plan.arms[index];
   const fs::path run = arms_folder / arm.name, from = arms_folder / plan.arms[*giver].name;
   const auto steps = checkpoint::saved_steps(from), own_steps = checkpoint::saved_steps(run);
-  // A giver that ended before this arm was in the study may lack a step that the arm starts from: then the arm computes that phase itself.
+  // A giver that ended before this arm was in the study may lack a step that the arm starts from: then the arm computes
+  // that phase itself.
   size_t n = n_shared_phases(plan.arms[*giver], arm);
   const auto needed = [&] {
     auto out = start_steps(arm, last_step_of(arm, n));
@@ -133,7 +136,8 @@ std::string take_shared_phases(const StudyPlan& plan, size_t index, const fs::pa
   copy_metrics(from, run, last);
   for (const int64_t step : steps) {
     const fs::path target = run / "checkpoints" / checkpoint::step_folder_name(step);
-    if (step <= last && !fs::exists(target)) link_checkpoint(from / "checkpoints" / checkpoint::step_folder_name(step), target);
+    if (step <= last && !fs::exists(target))
+      link_checkpoint(from / "checkpoints" / checkpoint::step_folder_name(step), target);
   }
   return plan.arms[*giver].name;
 }

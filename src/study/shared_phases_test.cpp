@@ -16,13 +16,16 @@ namespace {
 
 using ::testing::ElementsAre;
 
-ArmPlan arm_of(const std::string& name, const std::filesystem::path& folder, const std::vector<std::string>& overrides) {
+ArmPlan arm_of(const std::string& name, const std::filesystem::path& folder,
+               const std::vector<std::string>& overrides) {
   ArmPlan arm;
   arm.name = arm.group = name;
   arm.config = testing::tiny_config(folder, overrides);
   return arm;
 }
-size_t shared(const std::vector<std::string>& overrides) { return n_shared_phases(arm_of("a", "/data", {}), arm_of("b", "/data", overrides)); }
+size_t shared(const std::vector<std::string>& overrides) {
+  return n_shared_phases(arm_of("a", "/data", {}), arm_of("b", "/data", overrides));
+}
 
 TEST(SharedPhases, EndWhereTheArmsDiffer) {
   EXPECT_EQ(shared({}), 2u);
@@ -33,7 +36,8 @@ TEST(SharedPhases, EndWhereTheArmsDiffer) {
 }
 
 TEST(SharedPhases, AreNoneForAnotherModelOptimizerSeedOrBatch) {
-  for (const std::string change : {"model.top_k=1", "model.balance.coefficient=0.02", "model.router.renormalize=true", "optimizer.eps=1e-6", "train.seed=2", "train.micro_batch_size=2"})
+  for (const std::string change : {"model.top_k=1", "model.balance.coefficient=0.02", "model.router.renormalize=true",
+                                   "optimizer.eps=1e-6", "train.seed=2", "train.micro_batch_size=2"})
     EXPECT_EQ(shared({change}), 0u) << change;
   // The rhythm of checkpoints changes no figure.
   EXPECT_EQ(shared({"train.checkpoint_every=\"2 steps\"", "train.keep_last=0"}), 2u);
@@ -41,7 +45,8 @@ TEST(SharedPhases, AreNoneForAnotherModelOptimizerSeedOrBatch) {
 
 StudyPlan plan_of(const std::vector<std::vector<std::string>>& arms) {
   StudyPlan plan;
-  for (const auto& overrides : arms) plan.arms.push_back(arm_of(std::string(1, static_cast<char>('a' + plan.arms.size())), "/data", overrides));
+  for (const auto& overrides : arms)
+    plan.arms.push_back(arm_of(std::string(1, static_cast<char>('a' + plan.arms.size())), "/data", overrides));
   return plan;
 }
 
@@ -70,7 +75,8 @@ class TakeSharedPhases : public ::testing::Test {
     ops::set_threads(1);
     set_quiet(true);
     testing::write_tiny_sets(folder_);
-    plan_.arms = {arm_of("a", folder_.path(), {}), arm_of("b", folder_.path(), {"phase.two.schedule.lr_max=0.5"}), arm_of("other", folder_.path(), {"train.seed=2"})};
+    plan_.arms = {arm_of("a", folder_.path(), {}), arm_of("b", folder_.path(), {"phase.two.schedule.lr_max=0.5"}),
+                  arm_of("other", folder_.path(), {"train.seed=2"})};
   }
   void train(size_t index) {
     train::TrainOptions options;
@@ -81,7 +87,8 @@ class TakeSharedPhases : public ::testing::Test {
     options.keep_steps = steps_for_takers(plan_, index);
     options.on_step = [](int64_t, int64_t, const std::string&) {};
     // As a study does: in a process of its own, since one that ran a backward pass may not fork (LibTorch with CUDA).
-    run_jobs({{"train", {}, [&](const auto&) { train::train_run(plan_.arms[index].config, options); }}}, 1, [](size_t, int64_t, const std::string&) {});
+    run_jobs({{"train", {}, [&](const auto&) { train::train_run(plan_.arms[index].config, options); }}}, 1,
+             [](size_t, int64_t, const std::string&) {});
   }
   std::filesystem::path arms() const { return folder_ / "arms"; }
   testing::TemporaryFolder folder_;

@@ -17,8 +17,8 @@ namespace evenkeel::study {
 namespace {
 
 constexpr const char* kFormat = "evenkeel.speed.v2";
-// A turn costs a process, fresh weights and a warm-up step besides. With the limits below five models take about half a minute;
-// many or large ones take three rounds, of two steps a turn at least.
+// A turn costs a process, fresh weights and a warm-up step besides. With the limits below five models take about half a
+// minute; many or large ones take three rounds, of two steps a turn at least.
 constexpr int64_t kMostRounds = 5, kLeastRounds = 3, kMostSteps = 30;
 constexpr double kTurnSeconds = 0.6, kMostSeconds = 60;
 
@@ -60,7 +60,10 @@ Job turn_of(const ArmPlan& arm, const std::string& device, int64_t n_threads) {
             if (train::stop_requested()) return;
             Json seconds = Json::array();
             for (const double step : times.seconds) seconds.push_back(step);
-            report(0, Json(Json::Object{{"step_seconds", std::move(seconds)}, {"cpu_seconds", times.cpu_seconds}, {"core_wait_seconds", optional_json(times.core_wait_seconds)}}).dump());
+            report(0, Json(Json::Object{{"step_seconds", std::move(seconds)},
+                                        {"cpu_seconds", times.cpu_seconds},
+                                        {"core_wait_seconds", optional_json(times.core_wait_seconds)}})
+                          .dump());
           }};
 }
 
@@ -81,7 +84,8 @@ void measure(std::vector<Model>& models, const std::string& device, int64_t n_th
       turn.cpu_seconds = found.at("cpu_seconds").as_double();
       if (const Json& wait = found.at("core_wait_seconds"); !wait.is_null()) turn.core_wait_seconds = wait.as_double();
       models[model].turns.push_back(std::move(turn));
-      progress.update(++n_done, join_parts("round ", round + 1, " of ", kMostRounds, ", ", models[model].arms[0]->name));
+      progress.update(++n_done,
+                      join_parts("round ", round + 1, " of ", kMostRounds, ", ", models[model].arms[0]->name));
     });
   }
   progress.update(n_turns);
@@ -101,7 +105,9 @@ Json measured_json(const Model& model, const Speed& speed) {
   for (const auto& turn : model.turns) {
     Json seconds = Json::array();
     for (const double step : turn.step_seconds) seconds.push_back(step);
-    turns.push_back(Json::Object{{"step_seconds", std::move(seconds)}, {"cpu_seconds", turn.cpu_seconds}, {"core_wait_seconds", optional_json(turn.core_wait_seconds)}});
+    turns.push_back(Json::Object{{"step_seconds", std::move(seconds)},
+                                 {"cpu_seconds", turn.cpu_seconds},
+                                 {"core_wait_seconds", optional_json(turn.core_wait_seconds)}});
     least = std::min(least, turn.step_seconds.front());
   }
   Json out = Json::object();
@@ -164,7 +170,8 @@ Speeds measure_speeds(const StudyPlan& plan, const fs::path& out, const std::str
   const fs::path path = out / "speed.json";
   auto models = models_of(plan);
   const auto earlier = earlier_measurements(path, machine);
-  const bool has_all = std::all_of(models.begin(), models.end(), [&](const Model& model) { return earlier.contains(model.key); });
+  const bool has_all =
+      std::all_of(models.begin(), models.end(), [&](const Model& model) { return earlier.contains(model.key); });
   const int64_t n_threads = machine.at("threads").as_int();
   if (!has_all) measure(models, device, n_threads);
   const bool on_cpu = machine.at("device").as_string() == "cpu";
@@ -172,10 +179,14 @@ Speeds measure_speeds(const StudyPlan& plan, const fs::path& out, const std::str
   Json entries = Json::array();
   for (const auto& model : models) {
     const ArmPlan& first = *model.arms[0];
-    Json entry = has_all ? earlier.at(model.key) : measured_json(model, speed_of(model.turns, first.config.tokens_per_step(), on_cpu ? n_threads : 0));
+    Json entry =
+        has_all ? earlier.at(model.key)
+                : measured_json(model, speed_of(model.turns, first.config.tokens_per_step(), on_cpu ? n_threads : 0));
     const Speed speed = read_speed(entry);
     if (speed.is_busy())
-      log_warning("arm ", first.name, ": the machine was busy while its speed was measured, so it has no ratio to a dense arm; without ", path.string(), " it is measured anew");
+      log_warning("arm ", first.name,
+                  ": the machine was busy while its speed was measured, so it has no ratio to a dense arm; without ",
+                  path.string(), " it is measured anew");
     Json names = Json::array();  // the arms of today
     for (const ArmPlan* arm : model.arms) {
       names.push_back(arm->name);
@@ -184,7 +195,9 @@ Speeds measure_speeds(const StudyPlan& plan, const fs::path& out, const std::str
     entry["arms"] = std::move(names);
     entries.push_back(std::move(entry));
   }
-  write_file_atomically(path, Json(Json::Object{{"format", kFormat}, {"machine", machine}, {"models", std::move(entries)}}).dump(1) + "\n");
+  write_file_atomically(
+      path,
+      Json(Json::Object{{"format", kFormat}, {"machine", machine}, {"models", std::move(entries)}}).dump(1) + "\n");
   return speeds;
 }
 

@@ -22,7 +22,9 @@ TEST(SpeedOf, IsTheMedianOfTheStepsOfAllTurns) {
 }
 
 TEST(SpeedOf, IsOfABusyMachineWhenStepsDifferOrLackTheirCores) {
-  const auto is_busy = [](std::vector<double> steps, double cpu_seconds, int64_t n_threads) { return speed_of({{std::move(steps), cpu_seconds, {}}}, 1, n_threads).is_busy(); };
+  const auto is_busy = [](std::vector<double> steps, double cpu_seconds, int64_t n_threads) {
+    return speed_of({{std::move(steps), cpu_seconds, {}}}, 1, n_threads).is_busy();
+  };
   EXPECT_FALSE(is_busy({1, 1, 1, 1}, 8, 2));
   EXPECT_FALSE(is_busy({1, 1, 1, 1}, 6.9, 2));               // 0.8625 of two cores
   EXPECT_TRUE(is_busy({1, 1, 1, 1}, 6.7, 2));                // 0.8375
@@ -64,7 +66,8 @@ TEST_F(SpeedTest, ArmsOfOneModelShareAMeasurement) {
   ASSERT_EQ(speeds.size(), 4u);
   EXPECT_EQ(speeds.at("moe").step_seconds, speeds.at("moe-replay").step_seconds);
   EXPECT_NE(speeds.at("moe").step_seconds, speeds.at("moe-seed2").step_seconds);
-  for (const auto& [name, speed] : speeds) EXPECT_DOUBLE_EQ(speed.tokens_per_second, 32 / speed.step_seconds) << name;  // 4 sequences of 8 tokens
+  for (const auto& [name, speed] : speeds)
+    EXPECT_DOUBLE_EQ(speed.tokens_per_second, 32 / speed.step_seconds) << name;  // 4 sequences of 8 tokens
   const Json written = file();
   EXPECT_EQ(written.at("machine"), machine_);
   ASSERT_EQ(written.at("models").size(), 3u);
@@ -83,7 +86,8 @@ TEST_F(SpeedTest, FiguresFollowFromTheTurns) {
     std::vector<Turn> turns;
     for (const auto& turn : model.at("turns").as_array()) {
       turns.push_back({{}, turn.at("cpu_seconds").as_double(), {}});
-      if (!turn.at("core_wait_seconds").is_null()) turns.back().core_wait_seconds = turn.at("core_wait_seconds").as_double();
+      if (!turn.at("core_wait_seconds").is_null())
+        turns.back().core_wait_seconds = turn.at("core_wait_seconds").as_double();
       for (const auto& step : turn.at("step_seconds").as_array()) turns.back().step_seconds.push_back(step.as_double());
     }
     const Speed wanted = speed_of(turns, 32, 1), got = speeds.at(model.at("arms").at(0).as_string());
@@ -114,7 +118,8 @@ TEST_F(SpeedTest, AModelThatIsMissingHasAllMeasuredAnew) {
   add("wide", wide);
   measure();
   ASSERT_EQ(file().at("models").size(), 4u);
-  for (size_t i = 0; i < 3; ++i) EXPECT_FALSE(file().at("models").at(i).at("turns") == first.at("models").at(i).at("turns")) << i;
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_FALSE(file().at("models").at(i).at("turns") == first.at("models").at(i).at("turns")) << i;
 }
 
 TEST_F(SpeedTest, AnotherFormatIsMeasuredAnew) {

@@ -29,8 +29,10 @@ namespace {
 
 void log_flops(const StudyPlan& plan) {
   FlopMatch match;
-  for (const auto& arm : plan.arms) match.add(model::training_flops_per_token(arm.config.model, arm.config.train.sequence_length));
-  const auto text = join_parts("training FLOPs a token: ", human_count(match.least), " to ", human_count(match.most), ", ", three_digits((match.most / match.least - 1) * 100), " % apart");
+  for (const auto& arm : plan.arms)
+    match.add(model::training_flops_per_token(arm.config.model, arm.config.train.sequence_length));
+  const auto text = join_parts("training FLOPs a token: ", human_count(match.least), " to ", human_count(match.most),
+                               ", ", three_digits((match.most / match.least - 1) * 100), " % apart");
   if (match.holds()) {
     log_info(text, "; a token costs the same in all arms");
   } else {
@@ -84,7 +86,8 @@ namespace {
 // Looks at the machine and the device in a process of its own: once a process has touched a GPU, its children cannot.
 Json look_at_machine(const std::string& device) {
   Json machine;
-  const Job look{"device", {}, [&](const auto& report) { report(0, train::machine_json(ops::find_device(device)).dump()); }};
+  const Job look{
+      "device", {}, [&](const auto& report) { report(0, train::machine_json(ops::find_device(device)).dump()); }};
   run_jobs({look}, 1, [&](size_t, int64_t, const std::string& found) { machine = Json::parse(found, "machine"); });
   return machine;
 }
@@ -116,7 +119,8 @@ void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputD
   const Json machine = look_at_machine(options.device);
   const size_t n_parallel = std::min(n_parallel_arms(plan, options, machine), plan.arms.size());
   const int64_t n_threads = std::max<int64_t>(1, ops::n_threads() / static_cast<int64_t>(n_parallel));
-  log_info("study of ", counted(static_cast<int64_t>(plan.arms.size()), "arm"), ", ", n_parallel, " at a time on ", counted(n_threads, "thread"), " each");
+  log_info("study of ", counted(static_cast<int64_t>(plan.arms.size()), "arm"), ", ", n_parallel, " at a time on ",
+           counted(n_threads, "thread"), " each");
   log_flops(plan);
   std::set<std::string> warned;  // groups: their arms differ in the seed alone
   for (const auto& arm : plan.arms)
@@ -131,27 +135,29 @@ void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputD
     total_steps += arm.config.total_steps();
     std::vector<size_t> after;
     if (const auto giver = giver_of(plan, i)) after = {*giver};
-    jobs.push_back({arm.name, after, [&plan, &options, &data, i, n_threads, n_parallel, arms_folder](const auto& report) {
-                      ops::set_threads(n_threads);
-                      take_shared_phases(plan, i, arms_folder);
-                      train::TrainOptions train;
-                      train.run = arms_folder / plan.arms[i].name;
-                      train.recipe_text = plan.arms[i].text;
-                      train.device = options.device;
-                      train.data = &data;  // open and checked before the processes parted
-                      train.runs_at_a_time = static_cast<int64_t>(n_parallel);
-                      train.keep_steps = steps_for_takers(plan, i);
-                      train.resume = true;  // a new folder starts over, a finished one is left, a changed recipe is refused
-                      train.on_step = [&](int64_t step, int64_t, const std::string& text) { report(step, text); };
-                      try {
-                        train::train_run(plan.arms[i].config, train);
-                      } catch (const NumericsError& error) {  // it names a step or layer; other errors name the run
-                        fail<NumericsError>("arm ", plan.arms[i].name, ": ", error.what());
-                      }
-                      report(plan.arms[i].config.total_steps(), "finished");
-                    }});
+    jobs.push_back(
+        {arm.name, after, [&plan, &options, &data, i, n_threads, n_parallel, arms_folder](const auto& report) {
+           ops::set_threads(n_threads);
+           take_shared_phases(plan, i, arms_folder);
+           train::TrainOptions train;
+           train.run = arms_folder / plan.arms[i].name;
+           train.recipe_text = plan.arms[i].text;
+           train.device = options.device;
+           train.data = &data;  // open and checked before the processes parted
+           train.runs_at_a_time = static_cast<int64_t>(n_parallel);
+           train.keep_steps = steps_for_takers(plan, i);
+           train.resume = true;  // a new folder starts over, a finished one is left, a changed recipe is refused
+           train.on_step = [&](int64_t step, int64_t, const std::string& text) { report(step, text); };
+           try {
+             train::train_run(plan.arms[i].config, train);
+           } catch (const NumericsError& error) {  // it names a step or layer; other errors name the run
+             fail<NumericsError>("arm ", plan.arms[i].name, ": ", error.what());
+           }
+           report(plan.arms[i].config.total_steps(), "finished");
+         }});
   }
-  if (n_done > 0) log_info(counted(static_cast<int64_t>(n_done), "arm"), n_done == 1 ? " is" : " are", " finished already");
+  if (n_done > 0)
+    log_info(counted(static_cast<int64_t>(n_done), "arm"), n_done == 1 ? " is" : " are", " finished already");
   {
     Progress progress("study", static_cast<double>(total_steps), "steps");
     run_jobs(jobs, n_parallel, [&](size_t job, int64_t step, const std::string& text) {

@@ -66,7 +66,8 @@ TEST_F(StudyTest, RunsItsArmsAndWritesTablesAndHeadlines) {
     EXPECT_NO_THROW(train::read_run_config(read_toml((out() / "arms" / arm / "recipe.toml").string()))) << arm;
   }
   // The two MoE arms share phase one: not a figure of it differs.
-  const auto first = read_file(out() / "arms" / "moe" / "metrics.jsonl"), second = read_file(out() / "arms" / "moe-r50" / "metrics.jsonl");
+  const auto first = read_file(out() / "arms" / "moe" / "metrics.jsonl"),
+             second = read_file(out() / "arms" / "moe-r50" / "metrics.jsonl");
   const size_t end = first.find("\"phase\":\"two\"");
   EXPECT_EQ(first.substr(0, first.rfind('\n', end)), second.substr(0, first.rfind('\n', end)));
 
@@ -91,8 +92,11 @@ TEST_F(StudyTest, AnArmThatChangedIsRefusedByKey) {
   changed.arms[1].config.train.seed = 5;
   train::InputData data;
   EXPECT_NO_THROW(check_study(plan(), options(), data));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { check_study(changed, options(), data); }), HasSubstr("train.seed: 1 -> 5"));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { run_study(changed, {.out = out(), .device = "cpu", .resume = true, .n_jobs = 1}, data); }), HasSubstr("train.seed: 1 -> 5"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { check_study(changed, options(), data); }),
+              HasSubstr("train.seed: 1 -> 5"));
+  EXPECT_THAT(testing::message_of<ConfigError>(
+                  [&] { run_study(changed, {.out = out(), .device = "cpu", .resume = true, .n_jobs = 1}, data); }),
+              HasSubstr("train.seed: 1 -> 5"));
 }
 
 }  // namespace

@@ -18,8 +18,8 @@ using train::Arm;
 
 bool is_dense(const Arm& arm) { return arm.resolved.at("model").at("n_experts").as_int() == 0; }
 
-// What an arm is compared with: the dense arm of its seed, else the first dense arm of those that `is_there` takes; nullptr when
-// there is none.
+// What an arm is compared with: the dense arm of its seed, else the first dense arm of those that `is_there` takes;
+// nullptr when there is none.
 const Arm* dense_for(const Arm& arm, const std::vector<Arm>& arms, const std::function<bool(const Arm&)>& is_there) {
   const Json& seed = arm.resolved.at("train").at("seed");
   const Arm* first = nullptr;
@@ -31,12 +31,18 @@ const Arm* dense_for(const Arm& arm, const std::vector<Arm>& arms, const std::fu
   return first;
 }
 
-// Arms that were not measured have no row; one that was measured beside other work, or against such a dense arm, has no ratio.
+// Arms that were not measured have no row; one that was measured beside other work, or against such a dense arm, has no
+// ratio.
 void add_throughput(const std::vector<Arm>& arms, const Speeds& speeds, train::NamedTables& tables) {
   Table table;
-  table.columns = {{"arm", ""}, {"tokens_per_second", "tokens/s"}, {"step_seconds", "s"}, {"ratio_to_dense", ""}, {"cpu_seconds_per_token", "s/token"}};
+  table.columns = {{"arm", ""},
+                   {"tokens_per_second", "tokens/s"},
+                   {"step_seconds", "s"},
+                   {"ratio_to_dense", ""},
+                   {"cpu_seconds_per_token", "s/token"}};
   table.source =
-      "median step on random tokens, each model alone on the machine with all its threads, in turns (speed.json); arms of one model and seed share a measurement; "
+      "median step on random tokens, each model alone on the machine with all its threads, in turns (speed.json); arms "
+      "of one model and seed share a measurement; "
       "the ratio is to the dense arm of the same seed, else to the first dense arm; CPU time is of all threads";
   if (const auto note = busy_note(arms, speeds); !note.empty()) table.source += ". " + note;
   for (const auto& arm : arms) {
@@ -44,18 +50,22 @@ void add_throughput(const std::vector<Arm>& arms, const Speeds& speeds, train::N
     const Speed& own = speeds.at(arm.name);
     const Arm* dense = dense_for(arm, arms, [&](const Arm& other) { return speeds.contains(other.name); });
     Json ratio;
-    if (dense != nullptr && !own.is_busy() && !speeds.at(dense->name).is_busy()) ratio = own.tokens_per_second / speeds.at(dense->name).tokens_per_second;
+    if (dense != nullptr && !own.is_busy() && !speeds.at(dense->name).is_busy())
+      ratio = own.tokens_per_second / speeds.at(dense->name).tokens_per_second;
     table.add_row({arm.name, own.tokens_per_second, own.step_seconds, ratio, own.cpu_seconds_per_token});
   }
   tables.emplace_back("throughput", std::move(table));
 }
 
 // The held-out result on the first phase's data at that phase's end; nullptr when there is none.
-const record::SetResult* first_result(const Arm& arm, const std::string& data) { return train::final_result(arm, train::phase_name(arm, 0), data); }
+const record::SetResult* first_result(const Arm& arm, const std::string& data) {
+  return train::final_result(arm, train::phase_name(arm, 0), data);
+}
 
-// What tokens_to_loss compares an arm with: a dense arm where the study has one, else an arm of the first group; of the arm's seed before
-// others. nullptr when none has the figure.
-const Arm* loss_reference(const Arm& arm, const std::vector<Arm>& arms, const std::function<bool(const Arm&)>& is_there) {
+// What tokens_to_loss compares an arm with: a dense arm where the study has one, else an arm of the first group; of the
+// arm's seed before others. nullptr when none has the figure.
+const Arm* loss_reference(const Arm& arm, const std::vector<Arm>& arms,
+                          const std::function<bool(const Arm&)>& is_there) {
   if (const Arm* dense = dense_for(arm, arms, is_there)) return dense;
   const Arm* first = nullptr;
   for (const auto& other : arms) {
@@ -83,18 +93,28 @@ Approach approach_of(const Arm& arm, const std::string& data, double target) {
   return out;
 }
 
-// Tokens at which each arm's held-out loss first reaches what its reference has at the end of its first phase, and by how much the
-// lowest loss misses it.
+// Tokens at which each arm's held-out loss first reaches what its reference has at the end of its first phase, and by
+// how much the lowest loss misses it.
 void add_tokens_to_loss(const std::vector<Arm>& arms, train::NamedTables& tables) {
   if (std::all_of(arms.begin(), arms.end(), [&](const Arm& arm) { return arm.group == arms[0].group; })) return;
   const auto dense = std::find_if(arms.begin(), arms.end(), is_dense);
-  const std::string& old_data = (dense != arms.end() ? *dense : arms[0]).resolved.at("phase").at(0).at("data").at(0).at("name").as_string();
+  const std::string& old_data =
+      (dense != arms.end() ? *dense : arms[0]).resolved.at("phase").at(0).at("data").at(0).at("name").as_string();
   const auto is_there = [&](const Arm& arm) { return first_result(arm, old_data) != nullptr; };
   Table table;
-  table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats/token"}, {"tokens", "tokens"}, {"reference", ""}, {"short_by", "nats/token"}, {"short_by_se", "nats/token"}, {"beyond_noise", ""}};
+  table.columns = {{"arm", ""},
+                   {"data", ""},
+                   {"loss", "nats/token"},
+                   {"tokens", "tokens"},
+                   {"reference", ""},
+                   {"short_by", "nats/token"},
+                   {"short_by_se", "nats/token"},
+                   {"beyond_noise", ""}};
   table.source =
-      "first evaluation of the arm at or below the loss that an arm of the group `reference` has at the end of its first phase: the dense arm of the same seed, else the first dense arm; without dense arms "
-      "that of the study's first group. short_by: the arm's lowest loss less that one, with its standard error by the text; beyond_noise: whether the 95 % interval of the mean over the group's arms leaves 0 out";
+      "first evaluation of the arm at or below the loss that an arm of the group `reference` has at the end of its "
+      "first phase: the dense arm of the same seed, else the first dense arm; without dense arms "
+      "that of the study's first group. short_by: the arm's lowest loss less that one, with its standard error by the "
+      "text; beyond_noise: whether the 95 % interval of the mean over the group's arms leaves 0 out";
   std::map<std::string, Estimates> losses;  // by group: "arm" and "reference"
   for (const auto& arm : arms) {
     const Arm* reference = loss_reference(arm, arms, is_there);
@@ -102,7 +122,8 @@ void add_tokens_to_loss(const std::vector<Arm>& arms, train::NamedTables& tables
     const auto target = train::loss_figure(*first_result(*reference, old_data));
     const auto [tokens, lowest] = approach_of(arm, old_data, target.value);
     const auto missing = lowest ? std::optional(train::difference(*lowest, target)) : std::nullopt;
-    table.add_row({arm.name, old_data, target.value, tokens, reference->group, missing ? Json(missing->value) : Json(), missing && missing->se ? Json(*missing->se) : Json(), Json()});
+    table.add_row({arm.name, old_data, target.value, tokens, reference->group, missing ? Json(missing->value) : Json(),
+                   missing && missing->se ? Json(*missing->se) : Json(), Json()});
     if (!lowest) continue;
     losses[arm.group].add("arm", seed_of(arm), *lowest);
     losses[arm.group].add("reference", seed_of(*reference), target);
@@ -180,7 +201,8 @@ std::string busy_note(const std::vector<Arm>& arms, const Speeds& speeds) {
   std::string list = names[0];
   for (size_t i = 1; i < names.size(); ++i) list += (i + 1 < names.size() ? ", " : " and ") + names[i];
   if (names.size() == n_measured) list = "every arm";
-  return "The machine was busy with other work while the training speed of " + list + " was measured, so it is no measure of the models, and there is no ratio to a dense arm.";
+  return "The machine was busy with other work while the training speed of " + list +
+         " was measured, so it is no measure of the models, and there is no ratio to a dense arm.";
 }
 
 train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& speeds) {
@@ -194,7 +216,15 @@ train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& spee
   std::set<std::string> groups;
   for (const auto& arm : arms) groups.insert(arm.group);
   if (groups.size() == arms.size()) return tables;
-  const std::map<std::string, std::vector<std::string>> keys = {{"forgetting", {"phase", "data"}}, {"shift_mri", {"phase", "layer"}}, {"eval_mri", {"phase", "data", "layer"}}, {"saturation", {"layer", "k", "data", "from", "to", "from_run"}}, {"drops", {"phase", "data", "layer"}}, {"throughput", {}}, {"tokens_to_loss", {"data", "reference", "beyond_noise"}}, {"routers", router_table_keys()}};
+  const std::map<std::string, std::vector<std::string>> keys = {
+      {"forgetting", {"phase", "data"}},
+      {"shift_mri", {"phase", "layer"}},
+      {"eval_mri", {"phase", "data", "layer"}},
+      {"saturation", {"layer", "k", "data", "from", "to", "from_run"}},
+      {"drops", {"phase", "data", "layer"}},
+      {"throughput", {}},
+      {"tokens_to_loss", {"data", "reference", "beyond_noise"}},
+      {"routers", router_table_keys()}};
   const size_t n_tables = tables.size();
   for (size_t i = 0; i < n_tables; ++i) {
     if (!keys.contains(tables[i].first)) continue;  // warnings are no figures

@@ -27,11 +27,16 @@ TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
   table.columns = {{"arm", ""}, {"data", ""}, {"loss", "nats"}, {"steps", "steps"}, {"loss_se", "nats"}};
   table.source = "made";
   table.chance = 0.5;
-  table.rows = {{"a1", "en", 1.0, 4, 0.1}, {"b1", "en", 5.0, Json(), 0.1}, {"a2", "en", 2.0, Json(), 0.1}, {"a3", "en", 6.0, 8, 0.1}, {"a1", "de", 7.0, Json(), 0.1}};
+  table.rows = {{"a1", "en", 1.0, 4, 0.1},
+                {"b1", "en", 5.0, Json(), 0.1},
+                {"a2", "en", 2.0, Json(), 0.1},
+                {"a3", "en", 6.0, 8, 0.1},
+                {"a1", "de", 7.0, Json(), 0.1}};
   const auto out = summarize(table, {"data"}, {named("a1", "a"), named("a2", "a"), named("a3", "a"), named("b1", "b")});
   std::vector<std::string> columns;
   for (const auto& column : out.columns) columns.push_back(column.name);
-  EXPECT_THAT(columns, ::testing::ElementsAre("group", "data", "loss_mean", "loss_std", "steps_mean", "steps_std", "n"));
+  EXPECT_THAT(columns,
+              ::testing::ElementsAre("group", "data", "loss_mean", "loss_std", "steps_mean", "steps_std", "n"));
   EXPECT_EQ(out.columns[2].unit, "nats");
   EXPECT_EQ(out.chance, 0.5);
   ASSERT_EQ(out.rows.size(), 3u);
@@ -49,12 +54,15 @@ TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
 // A run of three steps, evaluated after steps 1 and 3 on "held".
 class StudyTables : public ::testing::Test {
  protected:
-  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double first_loss, double last_loss, std::optional<double> se = std::nullopt) {
-    overrides.insert(overrides.end(), {"phase.one.steps=3", "phase.two.steps=1", "phase.one.data=[{name = \"held\", path = \"/a\"}]"});
+  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double first_loss,
+          double last_loss, std::optional<double> se = std::nullopt) {
+    overrides.insert(overrides.end(),
+                     {"phase.one.steps=3", "phase.two.steps=1", "phase.one.data=[{name = \"held\", path = \"/a\"}]"});
     std::vector<record::RunLine> lines;
     for (int64_t step = 1; step <= 3; ++step) {
       lines.push_back(made_step(step, "one", {}));
-      if (step != 2) lines.push_back(made_evaluation(step, "one", {{"held", result(step == 1 ? first_loss : last_loss, se)}}));
+      if (step != 2)
+        lines.push_back(made_evaluation(step, "one", {{"held", result(step == 1 ? first_loss : last_loss, se)}}));
     }
     const auto run = folder_ / name;
     testing::write_made_run(run, testing::tiny_config("/data", overrides), lines);
@@ -74,9 +82,12 @@ class StudyTables : public ::testing::Test {
 };
 
 TEST_F(StudyTables, ThroughputIsAgainstTheDenseArmOfTheSameSeed) {
-  const std::vector<Arm> arms = {add("moe1", "moe", {"train.seed=1"}, 4, 3), add("moe2", "moe", {"train.seed=2"}, 4, 3), add("moe3", "moe", {"train.seed=3"}, 4, 3),
-                                 add("dense1", "dense", dense("1"), 4, 3), add("dense2", "dense", dense("2"), 4, 3), add("unmeasured", "moe", {"train.seed=4"}, 4, 3)};
-  auto tables = study_tables(arms, {{"moe1", {16, 2}}, {"moe2", {16, 2}}, {"moe3", {16, 2}}, {"dense1", {32, 1}}, {"dense2", {64, 0.5}}});
+  const std::vector<Arm> arms = {
+      add("moe1", "moe", {"train.seed=1"}, 4, 3), add("moe2", "moe", {"train.seed=2"}, 4, 3),
+      add("moe3", "moe", {"train.seed=3"}, 4, 3), add("dense1", "dense", dense("1"), 4, 3),
+      add("dense2", "dense", dense("2"), 4, 3),   add("unmeasured", "moe", {"train.seed=4"}, 4, 3)};
+  auto tables = study_tables(
+      arms, {{"moe1", {16, 2}}, {"moe2", {16, 2}}, {"moe3", {16, 2}}, {"dense1", {32, 1}}, {"dense2", {64, 0.5}}});
   const auto& rows = train::find_table(tables, "throughput").rows;
   ASSERT_EQ(rows.size(), 5u);
   EXPECT_EQ(rows[0][1].as_double(), 16.0);
@@ -88,8 +99,9 @@ TEST_F(StudyTables, ThroughputIsAgainstTheDenseArmOfTheSameSeed) {
 }
 
 TEST_F(StudyTables, ASpeedOfABusyMachineHasNoRatio) {
-  const std::vector<Arm> arms = {add("moe1", "moe", {"train.seed=1"}, 4, 3), add("moe2", "moe", {"train.seed=2"}, 4, 3), add("moe3", "moe", {"train.seed=3"}, 4, 3),
-                                 add("dense1", "dense", dense("1"), 4, 3), add("dense2", "dense", dense("2"), 4, 3)};
+  const std::vector<Arm> arms = {add("moe1", "moe", {"train.seed=1"}, 4, 3), add("moe2", "moe", {"train.seed=2"}, 4, 3),
+                                 add("moe3", "moe", {"train.seed=3"}, 4, 3), add("dense1", "dense", dense("1"), 4, 3),
+                                 add("dense2", "dense", dense("2"), 4, 3)};
   const Speed quiet{16, 2, 0.25, 0.05, 0.95}, uneven{16, 2, 0.25, 0.2, 0.95}, starved{16, 2, 0.25, 0.05, 0.7};
   const auto ratios = [&](const Speeds& speeds) {
     auto tables = study_tables(arms, speeds);
@@ -108,7 +120,9 @@ TEST_F(StudyTables, ASpeedOfABusyMachineHasNoRatio) {
   // Two of the others; then a dense arm, to which those of its seed and of none compare; then all.
   const Speeds two = {{"moe1", uneven}, {"moe2", starved}, {"moe3", quiet}, {"dense1", quiet}, {"dense2", quiet}};
   EXPECT_EQ(ratios(two), "null null 1 1 1 ");
-  EXPECT_EQ(busy_note(arms, two), "The machine was busy with other work while the training speed of moe1 and moe2 was measured, so it is no measure of the models, and there is no ratio to a dense arm.");
+  EXPECT_EQ(busy_note(arms, two),
+            "The machine was busy with other work while the training speed of moe1 and moe2 was measured, so it is no "
+            "measure of the models, and there is no ratio to a dense arm.");
   const Speeds reference = {{"moe1", quiet}, {"moe2", quiet}, {"moe3", quiet}, {"dense1", starved}, {"dense2", quiet}};
   EXPECT_EQ(ratios(reference), "null 1 null null 1 ");
   const Speeds all = {{"moe1", starved}, {"moe2", starved}, {"moe3", starved}, {"dense1", uneven}, {"dense2", uneven}};
@@ -119,7 +133,8 @@ TEST_F(StudyTables, ASpeedOfABusyMachineHasNoRatio) {
 }
 
 TEST_F(StudyTables, TokensToTheDenseLoss) {
-  const std::vector<Arm> arms = {add("dense", "dense", dense("1"), 4.0, 3.0), add("fast", "fast", {}, 2.9, 2.5), add("equal", "equal", {}, 3.5, 3.0), add("slow", "slow", {}, 5.0, 3.1)};
+  const std::vector<Arm> arms = {add("dense", "dense", dense("1"), 4.0, 3.0), add("fast", "fast", {}, 2.9, 2.5),
+                                 add("equal", "equal", {}, 3.5, 3.0), add("slow", "slow", {}, 5.0, 3.1)};
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
@@ -130,18 +145,22 @@ TEST_F(StudyTables, TokensToTheDenseLoss) {
 }
 
 TEST_F(StudyTables, TokensAreToTheLossOfTheDenseArmOfTheSameSeed) {
-  const std::vector<Arm> arms = {add("dense1", "dense", dense("1"), 4.0, 3.0), add("dense2", "dense", dense("2"), 4.0, 2.0), add("moe2", "moe", {"train.seed=2"}, 2.9, 2.0),
-                                 add("moe3", "moe", {"train.seed=3"}, 2.9, 2.0)};
+  const std::vector<Arm> arms = {
+      add("dense1", "dense", dense("1"), 4.0, 3.0), add("dense2", "dense", dense("2"), 4.0, 2.0),
+      add("moe2", "moe", {"train.seed=2"}, 2.9, 2.0), add("moe3", "moe", {"train.seed=3"}, 2.9, 2.0)};
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
   EXPECT_EQ(Json(rows[1]).dump(), R"(["dense2","held",2,96,"dense",0,null,null])");
   EXPECT_EQ(Json(rows[2]).dump(), R"(["moe2","held",2,96,"dense",0,null,false])");
-  EXPECT_EQ(Json(rows[3]).dump(), R"(["moe3","held",3,32,"dense",-1,null,false])");  // no dense arm of seed 3: the first
+  EXPECT_EQ(Json(rows[3]).dump(),
+            R"(["moe3","held",3,32,"dense",-1,null,false])");  // no dense arm of seed 3: the first
 }
 
 TEST_F(StudyTables, WithoutADenseArmTokensAreToTheLossOfTheFirstGroup) {
-  const std::vector<Arm> arms = {add("a1", "a", {"train.seed=1"}, 4.0, 3.0), add("a2", "a", {"train.seed=2"}, 4.0, 2.0), add("b1", "b", {"train.seed=1"}, 3.0, 2.5), add("b2", "b", {"train.seed=2"}, 3.0, 2.5)};
+  const std::vector<Arm> arms = {add("a1", "a", {"train.seed=1"}, 4.0, 3.0), add("a2", "a", {"train.seed=2"}, 4.0, 2.0),
+                                 add("b1", "b", {"train.seed=1"}, 3.0, 2.5),
+                                 add("b2", "b", {"train.seed=2"}, 3.0, 2.5)};
   auto tables = study_tables(arms, {});
   const auto& rows = train::find_table(tables, "tokens_to_loss").rows;
   ASSERT_EQ(rows.size(), 4u);
@@ -152,12 +171,18 @@ TEST_F(StudyTables, WithoutADenseArmTokensAreToTheLossOfTheFirstGroup) {
   EXPECT_THROW(train::find_table(tables, "warnings_summary"), std::logic_error);  // warnings are no figures
 }
 
-// Of one seed by the text; of two by the spread of what they miss: the interval of 0.2 and 0.3 is 0.25 +- 12.706 * 0.05, which holds 0, that
-// of 0.2 and 0.202 is 0.201 +- 1.96 * 0.03, the error by the text, as its seeds agree closer than that.
+// Of one seed by the text; of two by the spread of what they miss: the interval of 0.2 and 0.3 is 0.25 +- 12.706 *
+// 0.05, which holds 0, that of 0.2 and 0.202 is 0.201 +- 1.96 * 0.03, the error by the text, as its seeds agree closer
+// than that.
 TEST_F(StudyTables, WhatMissesALossIsBeyondNoiseOrNot) {
-  const std::vector<Arm> arms = {add("dense1", "dense", dense("1"), 4, 3, 0.03), add("dense2", "dense", dense("2"), 4, 3, 0.03), add("far", "far", {}, 4, 3.5, 0.04), add("near", "near", {}, 4, 3.05, 0.04),
-                                 add("wide1", "wide", {"train.seed=1"}, 4, 3.2, 0), add("wide2", "wide", {"train.seed=2"}, 4, 3.3, 0),
-                                 add("even1", "even", {"train.seed=1"}, 4, 3.2, 0), add("even2", "even", {"train.seed=2"}, 4, 3.202, 0)};
+  const std::vector<Arm> arms = {add("dense1", "dense", dense("1"), 4, 3, 0.03),
+                                 add("dense2", "dense", dense("2"), 4, 3, 0.03),
+                                 add("far", "far", {}, 4, 3.5, 0.04),
+                                 add("near", "near", {}, 4, 3.05, 0.04),
+                                 add("wide1", "wide", {"train.seed=1"}, 4, 3.2, 0),
+                                 add("wide2", "wide", {"train.seed=2"}, 4, 3.3, 0),
+                                 add("even1", "even", {"train.seed=1"}, 4, 3.2, 0),
+                                 add("even2", "even", {"train.seed=2"}, 4, 3.202, 0)};
   const std::vector<Arm> single = {arms[0], arms[2], arms[3]};
   auto tables = study_tables(single, {});
   const auto& table = train::find_table(tables, "tokens_to_loss");
@@ -179,7 +204,8 @@ TEST_F(StudyTables, AnArmThatWasNotEvaluatedOnTheDataIsShortOfNothing) {
   auto arms = std::vector<Arm>{add("dense", "dense", dense("1"), 4, 3), add("blind", "blind", {}, 4, 3)};
   arms[1].evaluations.clear();
   auto tables = study_tables(arms, {});
-  EXPECT_EQ(Json(train::find_table(tables, "tokens_to_loss").rows[1]).dump(), R"(["blind","held",3,null,"dense",null,null,null])");
+  EXPECT_EQ(Json(train::find_table(tables, "tokens_to_loss").rows[1]).dump(),
+            R"(["blind","held",3,null,"dense",null,null,null])");
 }
 
 TEST_F(StudyTables, SummariesComeWithSeveralSeedsOnly) {
@@ -190,7 +216,8 @@ TEST_F(StudyTables, SummariesComeWithSeveralSeedsOnly) {
   EXPECT_DOUBLE_EQ(summary.rows[0][summary.column("loss_mean")].as_double(), 2.5);
   EXPECT_DOUBLE_EQ(summary.rows[0][summary.column("loss_std")].as_double(), std::sqrt(0.5));
   EXPECT_EQ(summary.rows[0][summary.column("n")].as_int(), 2);
-  for (const char* name : {"shift_mri_summary", "eval_mri_summary", "saturation_summary", "throughput_summary"}) train::find_table(both, name);
+  for (const char* name : {"shift_mri_summary", "eval_mri_summary", "saturation_summary", "throughput_summary"})
+    train::find_table(both, name);
   auto single = study_tables({arms[0]}, {});
   EXPECT_THROW(train::find_table(single, "forgetting_summary"), std::logic_error);
   EXPECT_THROW(train::find_table(single, "tokens_to_loss"), std::logic_error);  // nothing to compare with

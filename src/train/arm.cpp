@@ -34,8 +34,9 @@ void add_to_later_phases(Arm& arm, const record::StepRow& step) {
   }
 }
 
-// MRI of held-out text of the old data at step 0, in each of mri_columns. Unknown where it would be another quantity than the MRI of the
-// steps: the same data, or a router that routes otherwise at evaluation (a Sinkhorn plan is of training alone).
+// MRI of held-out text of the old data at step 0, in each of mri_columns. Unknown where it would be another quantity
+// than the MRI of the steps: the same data, or a router that routes otherwise at evaluation (a Sinkhorn plan is of
+// training alone).
 std::vector<std::optional<double>> mri_at_start(const Arm& arm) {
   const auto* line = comes_from_elsewhere(arm) ? first_evaluation(arm) : nullptr;
   const auto sets = shift_sets(arm);
@@ -71,8 +72,10 @@ void add(Arm& arm, const record::StepRow& step) {
 // Of what a later evaluation of the phase has replaced, the routing goes: it is most of an evaluation's size.
 void add(Arm& arm, record::EvaluationRow evaluation) {
   for (const auto& [data, result] : evaluation.eval)
-    for (auto earlier = arm.evaluations.rbegin(); earlier != arm.evaluations.rend() && earlier->phase == evaluation.phase && earlier->step > 0; ++earlier) {
-      const auto replaced = std::find_if(earlier->eval.begin(), earlier->eval.end(), [&](const auto& entry) { return entry.first == data; });
+    for (auto earlier = arm.evaluations.rbegin();
+         earlier != arm.evaluations.rend() && earlier->phase == evaluation.phase && earlier->step > 0; ++earlier) {
+      const auto replaced = std::find_if(earlier->eval.begin(), earlier->eval.end(),
+                                         [&](const auto& entry) { return entry.first == data; });
       if (replaced == earlier->eval.end()) continue;
       replaced->second.routing = {};
       break;  // those before it have lost theirs
@@ -160,7 +163,8 @@ std::vector<const record::EvaluationRow*> final_evaluations(const Arm& arm) {
 const record::SetResult* final_result(const Arm& arm, const std::string& phase, const std::string& data) {
   const record::SetResult* out = nullptr;
   for (const auto& evaluation : arm.evaluations)
-    if (evaluation.phase == phase && evaluation.step > 0 && evaluation.find(data) != nullptr) out = evaluation.find(data);
+    if (evaluation.phase == phase && evaluation.step > 0 && evaluation.find(data) != nullptr)
+      out = evaluation.find(data);
   return out;
 }
 

@@ -22,8 +22,8 @@ struct FoundAlarm {
   record::Alarm alarm;
 };
 
-// What comes before a phase: the last step of this run that it continues from (-1: another run's), and sums of the MRI, in each of
-// mri_columns, over the kShiftWindow steps up to it.
+// What comes before a phase: the last step of this run that it continues from (-1: another run's), and sums of the MRI,
+// in each of mri_columns, over the kShiftWindow steps up to it.
 struct ShiftStart {
   int64_t step = -1;
   std::vector<double> mri_sums;
@@ -35,23 +35,26 @@ struct Arm {
   std::filesystem::path run;
   Json resolved;
   // What add_line has gathered of metrics.jsonl.
-  std::vector<PhaseFigures> phases;                // as in `resolved`; empty before the first line
-  std::vector<ShiftStart> shifts;                  // of each phase
-  std::vector<record::EvaluationRow> evaluations;  // with the routing of step 0 and, for each set, of its last in a phase
+  std::vector<PhaseFigures> phases;  // as in `resolved`; empty before the first line
+  std::vector<ShiftStart> shifts;    // of each phase
+  std::vector<record::EvaluationRow>
+      evaluations;  // with the routing of step 0 and, for each set, of its last in a phase
   std::vector<record::SaturationRow> saturations;
   std::vector<FoundAlarm> alarms;
   std::vector<record::LayerRouting> last_routing;  // of the last step; without loads
 };
 
-// Takes the next line of the run's metrics.jsonl: results are a fold over the lines, and a run that goes on is folded on.
+// Takes the next line of the run's metrics.jsonl: results are a fold over the lines, and a run that goes on is folded
+// on.
 void add_line(Arm& arm, record::RunLine line);
 Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run);
 
 model::ModelConfig arm_model(const Arm& arm);
 int64_t seed_of(const Arm& arm);  // train.seed
 const std::string& phase_name(const Arm& arm, size_t index);
-const std::string& last_phase(const Arm& arm);            // of the recipe
-int64_t step_before_phase(const Arm& arm, size_t index);  // of this run, that the phase continues from; -1 when it is another run's
+const std::string& last_phase(const Arm& arm);  // of the recipe
+int64_t step_before_phase(const Arm& arm,
+                          size_t index);  // of this run, that the phase continues from; -1 when it is another run's
 
 // Whether the run's first weights were trained before: by [model] from, or by a start of its first phase.
 bool comes_from_elsewhere(const Arm& arm);
@@ -63,15 +66,15 @@ const record::EvaluationRow* final_evaluation(const Arm& arm, const std::string&
 std::vector<const record::EvaluationRow*> final_evaluations(const Arm& arm);
 // Of one set in a phase, as final_evaluation.
 const record::SetResult* final_result(const Arm& arm, const std::string& phase, const std::string& data);
-// What forgetting is measured against: step 0 of a run whose weights come from elsewhere, else the end of the first phase; nullptr where
-// that was not evaluated.
+// What forgetting is measured against: step 0 of a run whose weights come from elsewhere, else the end of the first
+// phase; nullptr where that was not evaluated.
 const record::EvaluationRow* baseline_evaluation(const Arm& arm);
 // Its name in tables: "step 0", or the first phase's.
 std::string baseline_name(const Arm& arm);
 inline constexpr const char* kStepZero = "step 0";  // in the place of a phase
 
-// On a held-out set at the end of the last phase that was evaluated: the loss, and its change since what forgetting is measured
-// against. nullopt where one of the two was not evaluated.
+// On a held-out set at the end of the last phase that was evaluated: the loss, and its change since what forgetting is
+// measured against. nullopt where one of the two was not evaluated.
 std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data);
 std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data);
 

@@ -22,7 +22,9 @@ std::vector<record::RunLine> lines() {
   std::vector<record::RunLine> out;
   for (int64_t step = 1; step <= 10; ++step) {
     out.emplace_back(made_step(step, step <= 6 ? "one" : "two", {0.5, 0.5}));
-    if (step % 2 == 0) out.emplace_back(made_evaluation(step, step <= 6 ? "one" : "two", {{"a", made_result(static_cast<double>(step), {0.5, 0.5})}}));
+    if (step % 2 == 0)
+      out.emplace_back(made_evaluation(step, step <= 6 ? "one" : "two",
+                                       {{"a", made_result(static_cast<double>(step), {0.5, 0.5})}}));
   }
   return out;
 }

@@ -30,23 +30,30 @@ data::Batch random_batch(const RunConfig& config, RngStream& rng) {
   batch.tokens = at::empty({B, S}, at::kLong);
   batch.targets = at::empty({B, S}, at::kLong);
   for (auto* tensor : {&batch.tokens, &batch.targets})
-    for (int64_t i = 0; i < B * S; ++i) tensor->mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(static_cast<uint64_t>(config.model.vocab_size)));
+    for (int64_t i = 0; i < B * S; ++i)
+      tensor->mutable_data_ptr<int64_t>()[i] =
+          static_cast<int64_t>(rng.below(static_cast<uint64_t>(config.model.vocab_size)));
   if (!config.train.separate_documents) return batch;
   constexpr int64_t kDocumentTokens = 128;  // the work does not depend on where documents end
   batch.document_ids = at::empty({B, S}, at::kInt);
-  for (int64_t i = 0; i < B * S; ++i) batch.document_ids.mutable_data_ptr<int32_t>()[i] = static_cast<int32_t>(i / kDocumentTokens);
+  for (int64_t i = 0; i < B * S; ++i)
+    batch.document_ids.mutable_data_ptr<int32_t>()[i] = static_cast<int32_t>(i / kDocumentTokens);
   return batch;
 }
 
-std::unique_ptr<data::Loader> open_loader(const RunConfig& config, const BenchOptions& options, data::Datasets& datasets) {
+std::unique_ptr<data::Loader> open_loader(const RunConfig& config, const BenchOptions& options,
+                                          data::Datasets& datasets) {
   if (!options.real_data) return nullptr;
-  require<ConfigError>(!config.phases.empty(), "--real-data: got a recipe without a [[phase]]; need one with data, or no --real-data");
+  require<ConfigError>(!config.phases.empty(),
+                       "--real-data: got a recipe without a [[phase]]; need one with data, or no --real-data");
   for (const auto& phase : config.phases) {
     if (!options.phase.empty() && phase.name != options.phase) continue;
-    require<ConfigError>(!phase.data.empty(), phase.where, ": got --real-data with phase '", phase.name, "', which has no data; need data = [{name, path}] in it, or no --real-data");
+    require<ConfigError>(!phase.data.empty(), phase.where, ": got --real-data with phase '", phase.name,
+                         "', which has no data; need data = [{name, path}] in it, or no --real-data");
     data::PhaseDraws draws;
     draws.shuffle = phase.shuffle;
-    for (const auto& source : phase.data) draws.data.push_back({source.name, source.path.value, source.weight, source.path.where});
+    for (const auto& source : phase.data)
+      draws.data.push_back({source.name, source.path.value, source.weight, source.path.where});
     return std::make_unique<data::Loader>(loader_options(config), draws, data::SamplerState{}, datasets);
   }
   fail<ConfigError>("--phase: got '", options.phase, "'; need the name of a phase of the recipe");
@@ -65,7 +72,9 @@ double StepTimes::median() const { return (seconds[(seconds.size() - 1) / 2] + s
 
 StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
   using Clock = std::chrono::steady_clock;
-  const auto seconds_since = [](Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+  const auto seconds_since = [](Clock::time_point begin) {
+    return std::chrono::duration<double>(Clock::now() - begin).count();
+  };
   const auto device = ops::find_device(options.device);
   data::Datasets datasets;
   const auto loader = open_loader(config, options, datasets);
@@ -100,7 +109,8 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
     }
     times.seconds.push_back(seconds);
     times.cpu_seconds += cpu_seconds;
-    if (wait_before && wait_after) times.core_wait_seconds = times.core_wait_seconds.value_or(0) + *wait_after - *wait_before;
+    if (wait_before && wait_after)
+      times.core_wait_seconds = times.core_wait_seconds.value_or(0) + *wait_after - *wait_before;
     times.parts.forward += report.seconds.forward;
     times.parts.backward += report.seconds.backward;
     times.parts.optimizer += report.seconds.optimizer;
@@ -108,7 +118,8 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
       times.mri_sum += analysis::routing_stats(counts).mri;
       ++times.n_mri;
     }
-    if (options.max_seconds > 0 && step >= options.least_steps && seconds_since(timed_since) > options.max_seconds) break;
+    if (options.max_seconds > 0 && step >= options.least_steps && seconds_since(timed_since) > options.max_seconds)
+      break;
   }
   std::sort(times.seconds.begin(), times.seconds.end());
   if (options.with_evaluation) times.evaluation_seconds = shortest_evaluation_seconds(config, model, state);
@@ -116,7 +127,8 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
 }
 
 Json bench(const RunConfig& config, const BenchOptions& options) {
-  require<ConfigError>(options.phase.empty() || options.real_data, "--phase: got '", options.phase, "' without --real-data; need both, or neither: random tokens are of no phase");
+  require<ConfigError>(options.phase.empty() || options.real_data, "--phase: got '", options.phase,
+                       "' without --real-data; need both, or neither: random tokens are of no phase");
   data::Datasets datasets;
   open_loader(config, options, datasets);  // what it refuses is said before anything takes seconds
   require_memory(estimate_memory(config).total(), "bench");
@@ -125,7 +137,8 @@ Json bench(const RunConfig& config, const BenchOptions& options) {
   double peak = ops::gemm_rate(device, kSizes);
   const auto times = time_steps(config, options);
   const auto n_steps = static_cast<int64_t>(times.seconds.size());
-  require<Interrupted>(n_steps == options.n_steps, "stopped by a signal: bench had ", n_steps, " of ", options.n_steps, " timed steps; the command again starts over");
+  require<Interrupted>(n_steps == options.n_steps, "stopped by a signal: bench had ", n_steps, " of ", options.n_steps,
+                       " timed steps; the command again starts over");
   peak = std::max(peak, ops::gemm_rate(device, kSizes));
 
   const double flops = model::training_flops_per_token(config.model, config.train.sequence_length);
@@ -134,7 +147,9 @@ Json bench(const RunConfig& config, const BenchOptions& options) {
   Json out = Json::object();
   out["tokens_per_second"] = rate;
   out["step_seconds"] = Json::Object{{"median", times.median()}, {"min", times.seconds.front()}};
-  out["breakdown_seconds"] = Json::Object{{"forward", per_step(times.parts.forward)}, {"backward", per_step(times.parts.backward)}, {"optimizer", per_step(times.parts.optimizer)}};
+  out["breakdown_seconds"] = Json::Object{{"forward", per_step(times.parts.forward)},
+                                          {"backward", per_step(times.parts.backward)},
+                                          {"optimizer", per_step(times.parts.optimizer)}};
   out["flops_per_token"] = flops;
   out["gflops"] = flops * rate / 1e9;
   out["gemm_peak_gflops"] = peak / 1e9;

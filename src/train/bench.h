@@ -28,14 +28,15 @@ struct StepTimes {
   StepSeconds parts;                        // sums over the steps
   double mri_sum = 0;                       // over steps and layers
   int64_t n_mri = 0;
-  double evaluation_seconds = 0;  // of the shortest evaluation of a set, its line in metrics.jsonl included; 0 unless it is asked for
-  double median() const;          // of seconds
+  double evaluation_seconds =
+      0;  // of the shortest evaluation of a set, its line in metrics.jsonl included; 0 unless it is asked for
+  double median() const;  // of seconds
 };
 // Ends early, maybe without a step, when a stop is requested (train/interrupt.h).
 StepTimes time_steps(const RunConfig& config, const BenchOptions& options);
 
-// The document of cli.md. One warm-up step and the loading of data are not timed. Interrupted when a stop is requested before
-// all steps were made.
+// The document of cli.md. One warm-up step and the loading of data are not timed. Interrupted when a stop is requested
+// before all steps were made.
 Json bench(const RunConfig& config, const BenchOptions& options);
 
 }  // namespace evenkeel::train

@@ -28,14 +28,17 @@ TEST(Bench, FiguresFollowFromTheMedianStep) {
   EXPECT_LE(out.at("mri_mean").as_double(), 1.0);
   EXPECT_GT(out.at("peak_rss_bytes").as_int(), 1 << 20);
   double parts = 0;
-  for (const char* part : {"forward", "backward", "optimizer"}) parts += out.at("breakdown_seconds").at(part).as_double();
+  for (const char* part : {"forward", "backward", "optimizer"})
+    parts += out.at("breakdown_seconds").at(part).as_double();
   EXPECT_GT(parts, 0);
   EXPECT_EQ(out.at("steps").as_int(), 4);
 }
 
 TEST(TimeSteps, StopsAfterTheTimeButNotBeforeItsLeastSteps) {
   const auto config = testing::tiny_config("/data");
-  const auto times = time_steps(config, {.n_steps = 1000000, .real_data = false, .phase = "", .device = "cpu", .max_seconds = 1e-9, .least_steps = 5});
+  const auto times = time_steps(
+      config,
+      {.n_steps = 1000000, .real_data = false, .phase = "", .device = "cpu", .max_seconds = 1e-9, .least_steps = 5});
   ASSERT_EQ(times.seconds.size(), 5u);
   EXPECT_GT(times.cpu_seconds, 0);
   EXPECT_LT(times.cpu_seconds, 10);
@@ -44,7 +47,8 @@ TEST(TimeSteps, StopsAfterTheTimeButNotBeforeItsLeastSteps) {
   EXPECT_EQ(times.median(), times.seconds[2]);
   EXPECT_EQ(times.n_mri, 2 * 5);  // two layers
   EXPECT_EQ(times.evaluation_seconds, 0);
-  const double seconds = time_steps(config, {.n_steps = 1, .device = "cpu", .with_evaluation = true}).evaluation_seconds;
+  const double seconds =
+      time_steps(config, {.n_steps = 1, .device = "cpu", .with_evaluation = true}).evaluation_seconds;
   EXPECT_GT(seconds, 0);
   EXPECT_LT(seconds, 1);  // it takes some milliseconds
   StepTimes four;
@@ -55,20 +59,26 @@ TEST(TimeSteps, StopsAfterTheTimeButNotBeforeItsLeastSteps) {
 TEST(Bench, RefusesAPhaseWithoutTheDataThatAreAskedFor) {
   auto recipe = testing::tiny_recipe("/data");
   recipe.find("phase")->list()[0].erase("data");
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_run_config(recipe); }), ::testing::HasSubstr("phase 'one' without sources"));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { read_run_config(recipe); }),
+              ::testing::HasSubstr("phase 'one' without sources"));
   const auto config = read_run_config(recipe, DataNeed::optional);
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(config, {.real_data = true}); }), ::testing::HasSubstr("got --real-data with phase 'one', which has no data; need "));
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(config, {.phase = "two"}); }), ::testing::StartsWith("--phase: got 'two' without --real-data; need "));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(config, {.real_data = true}); }),
+              ::testing::HasSubstr("got --real-data with phase 'one', which has no data; need "));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(config, {.phase = "two"}); }),
+              ::testing::StartsWith("--phase: got 'two' without --real-data; need "));
   EXPECT_EQ(time_steps(config, {.n_steps = 1, .device = "cpu"}).seconds.size(), 1u);
   recipe.erase("phase");
   const auto none = read_run_config(recipe, DataNeed::optional);
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(none, {.real_data = true}); }), ::testing::StartsWith("--real-data: got a recipe without a [[phase]]; need "));
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(none, {.real_data = true}); }),
+              ::testing::StartsWith("--real-data: got a recipe without a [[phase]]; need "));
   EXPECT_EQ(time_steps(none, {.n_steps = 1, .device = "cpu"}).seconds.size(), 1u);
 }
 
 TEST(Bench, RefusesAModelThatCannotFitBeforeAllocation) {
-  const auto config = testing::tiny_config("/data", {"model.vocab_size=2000000000", "model.d_model=65536", "model.d_expert=65536"});
-  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(config, {}); }), ::testing::StartsWith("bench: got a model that takes about"));
+  const auto config =
+      testing::tiny_config("/data", {"model.vocab_size=2000000000", "model.d_model=65536", "model.d_expert=65536"});
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { bench(config, {}); }),
+              ::testing::StartsWith("bench: got a model that takes about"));
 }
 
 }  // namespace

@@ -20,10 +20,13 @@ int64_t last_step_of(const fs::path& metrics, const model::ModelConfig& config) 
   while (const auto line = reader.next()) {
     const auto* row = std::get_if<record::StepRow>(&*line);
     if (row == nullptr) continue;
-    require<DataError>(row->routing.size() == n_layers, reader.place(), ": got ", counted(static_cast<int64_t>(row->routing.size()), "layer"), " of 'routing'; need ", n_layers, ", the layers with experts of resolved.json");
+    require<DataError>(row->routing.size() == n_layers, reader.place(), ": got ",
+                       counted(static_cast<int64_t>(row->routing.size()), "layer"), " of 'routing'; need ", n_layers,
+                       ", the layers with experts of resolved.json");
     for (const auto& layer : row->routing)
-      require<DataError>(layer.load.empty() || static_cast<int64_t>(layer.load.size()) == config.n_experts, reader.place(), ": got ", counted(static_cast<int64_t>(layer.load.size()), "share"), " in a 'load'; need ", config.n_experts,
-                         ", the experts of resolved.json");
+      require<DataError>(layer.load.empty() || static_cast<int64_t>(layer.load.size()) == config.n_experts,
+                         reader.place(), ": got ", counted(static_cast<int64_t>(layer.load.size()), "share"),
+                         " in a 'load'; need ", config.n_experts, ", the experts of resolved.json");
   }
   return reader.step();
 }
@@ -33,10 +36,12 @@ void require_all_steps(const Json& resolved, int64_t reached, const fs::path& me
   const InputFile file(metrics);
   char last = '\n';
   if (file.size_bytes() > 0) file.read(file.size_bytes() - 1, &last, 1);
-  require<DataError>(last == '\n', metrics.string(), ": got a last line without its end, and a run that is finished; need the file as the run left it");
+  require<DataError>(last == '\n', metrics.string(),
+                     ": got a last line without its end, and a run that is finished; need the file as the run left it");
   int64_t n_steps = 0;
   for (const auto& phase : resolved.at("phase").as_array()) n_steps += phase.at("steps").as_int();
-  require<DataError>(reached == n_steps, metrics.string(), ": got lines up to step ", reached, " of a run that is finished; need ", n_steps, ", as resolved.json says");
+  require<DataError>(reached == n_steps, metrics.string(), ": got lines up to step ", reached,
+                     " of a run that is finished; need ", n_steps, ", as resolved.json says");
 }
 
 Json without_uncompared(Json results) {
@@ -47,9 +52,12 @@ Json without_uncompared(Json results) {
 void require_own_results(const fs::path& run) {
   const fs::path path = run / "results.json";
   const Json results = read_json(path);
-  const Json needed = with_path(path, [&] { return run_results(run, results.at("machine"), results.at("title").as_string()); });
-  const auto difference = first_difference(without_uncompared(results), without_uncompared(Json::parse(needed.dump(), "results")));
-  require<DataError>(!difference, path.string(), ": ", difference.value_or(""), ", which the run's other files give (without results.json, train --resume makes it anew)");
+  const Json needed =
+      with_path(path, [&] { return run_results(run, results.at("machine"), results.at("title").as_string()); });
+  const auto difference =
+      first_difference(without_uncompared(results), without_uncompared(Json::parse(needed.dump(), "results")));
+  require<DataError>(!difference, path.string(), ": ", difference.value_or(""),
+                     ", which the run's other files give (without results.json, train --resume makes it anew)");
 }
 
 }  // namespace

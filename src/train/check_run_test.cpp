@@ -21,12 +21,19 @@ class CheckRun : public ::testing::Test {
     std::vector<record::RunLine> out;
     for (int64_t step = 1; step <= 10; ++step) {
       out.push_back(made_step(step, step <= 6 ? "one" : "two", {0.5, 0.25}));
-      if (step == 6 || step == 10) out.push_back(testing::made_evaluation(step, step == 6 ? "one" : "two", {{"held", testing::made_result(2 + 0.1 * static_cast<double>(step), {0.5, 0.25})}}));
+      if (step == 6 || step == 10)
+        out.push_back(testing::made_evaluation(
+            step, step == 6 ? "one" : "two",
+            {{"held", testing::made_result(2 + 0.1 * static_cast<double>(step), {0.5, 0.25})}}));
     }
     return out;
   }
-  void write(const std::vector<record::RunLine>& of) const { testing::write_made_run(run(), testing::tiny_config("/data"), of); }
-  void finish() const { write_file_atomically(run() / "results.json", run_results(run(), Json::object()).dump(1) + "\n"); }
+  void write(const std::vector<record::RunLine>& of) const {
+    testing::write_made_run(run(), testing::tiny_config("/data"), of);
+  }
+  void finish() const {
+    write_file_atomically(run() / "results.json", run_results(run(), Json::object()).dump(1) + "\n");
+  }
   std::filesystem::path run() const { return folder_ / "run"; }
   std::string message() const {
     return message_of<DataError>([&] { check_run_files(run()); });
@@ -59,7 +66,9 @@ TEST_F(CheckRun, AFinishedRunHasAllOfItsSteps) {
   auto fewer = lines();
   fewer.resize(fewer.size() - 2);
   write(fewer);
-  EXPECT_THAT(message(), HasSubstr("metrics.jsonl: got lines up to step 9 of a run that is finished; need 10, as resolved.json says"));
+  EXPECT_THAT(
+      message(),
+      HasSubstr("metrics.jsonl: got lines up to step 9 of a run that is finished; need 10, as resolved.json says"));
 }
 
 TEST_F(CheckRun, RoutingIsThatOfTheModel) {
@@ -68,7 +77,8 @@ TEST_F(CheckRun, RoutingIsThatOfTheModel) {
     if (auto* row = std::get_if<record::StepRow>(&line))
       for (auto& layer : row->routing) layer.load = {0.5, 0.5, 0.0};
   write(wrong);
-  EXPECT_THAT(message(), HasSubstr("metrics.jsonl, line 1: got 3 shares in a 'load'; need 4, the experts of resolved.json"));
+  EXPECT_THAT(message(),
+              HasSubstr("metrics.jsonl, line 1: got 3 shares in a 'load'; need 4, the experts of resolved.json"));
   auto one_layer = lines();
   for (auto& line : one_layer) {
     if (auto* row = std::get_if<record::StepRow>(&line)) row->routing.pop_back();
@@ -88,11 +98,17 @@ TEST_F(CheckRun, NamesTheFirstKeyOfResultsThatTheFilesDoNotGive) {
     write_file_atomically(path, changed.dump(1) + "\n");
     return message();
   };
-  EXPECT_THAT(message_with([&](Json& json) { json["tables"]["forgetting"]["rows"].as_array()[0].as_array()[3] = 2.5; }), HasSubstr("results.json: tables.forgetting.rows[0][3]: got 2.5; need 2.6, which the run's other files give"));
-  EXPECT_THAT(message_with([&](Json& json) { json["headlines"].as_array()[0] = "All is well."; }), HasSubstr("results.json: headlines[0]: got \"All is well.\"; need \"After phase two"));
-  EXPECT_THAT(message_with([&](Json& json) { json["arms"].as_array()[0]["parameters"] = 1; }), HasSubstr("results.json: arms[0].parameters: got 1; need "));
-  EXPECT_THAT(message_with([&](Json& json) { json.erase("tables"); }), HasSubstr("results.json: tables: got nothing; need {"));
-  EXPECT_THAT(message_with([&](Json& json) { json.erase("machine"); }), HasSubstr("results.json: got no key 'machine'; need it"));
+  EXPECT_THAT(
+      message_with([&](Json& json) { json["tables"]["forgetting"]["rows"].as_array()[0].as_array()[3] = 2.5; }),
+      HasSubstr("results.json: tables.forgetting.rows[0][3]: got 2.5; need 2.6, which the run's other files give"));
+  EXPECT_THAT(message_with([&](Json& json) { json["headlines"].as_array()[0] = "All is well."; }),
+              HasSubstr("results.json: headlines[0]: got \"All is well.\"; need \"After phase two"));
+  EXPECT_THAT(message_with([&](Json& json) { json["arms"].as_array()[0]["parameters"] = 1; }),
+              HasSubstr("results.json: arms[0].parameters: got 1; need "));
+  EXPECT_THAT(message_with([&](Json& json) { json.erase("tables"); }),
+              HasSubstr("results.json: tables: got nothing; need {"));
+  EXPECT_THAT(message_with([&](Json& json) { json.erase("machine"); }),
+              HasSubstr("results.json: got no key 'machine'; need it"));
   write_file_atomically(path, "");
   EXPECT_THAT(message(), HasSubstr("results.json: got an empty text; need a JSON document"));
 }

@@ -18,7 +18,9 @@ void read_value(const ConfigNode& node, const std::string& path, RecipePath& out
   const auto& text = std::get<std::string>(node.value);
   require<ConfigError>(!text.empty(), got_at(node.where, path), "''; need a path");
   const std::filesystem::path given(text);
-  out.value = given.is_absolute() || node.folder.empty() ? text : (std::filesystem::path(node.folder) / given).lexically_normal().string();
+  out.value = given.is_absolute() || node.folder.empty()
+                  ? text
+                  : (std::filesystem::path(node.folder) / given).lexically_normal().string();
   out.where = node.where;
 }
 Json to_json(const RecipePath& path) { return path.value; }
@@ -51,7 +53,8 @@ void read_value(const ConfigNode& node, const std::string& path, StartStep& out)
     return;
   }
   const bool is_number = !text.empty() && text.size() < 18 && text.find_first_not_of("0123456789") == std::string::npos;
-  require<ConfigError>(is_number && std::stoll(text) >= 1, got_at(node.where, path), node.shown(), "; need \"last\" or a step from 1");
+  require<ConfigError>(is_number && std::stoll(text) >= 1, got_at(node.where, path), node.shown(),
+                       "; need \"last\" or a step from 1");
   out.number = std::stoll(text);
 }
 Json to_json(const StartStep& step) { return step.number ? std::to_string(*step.number) : "last"; }
@@ -64,17 +67,22 @@ int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
     case Unit::steps: n = std::ceil(length.value); break;
     case Unit::tokens: n = std::ceil(length.value / tokens_per_step); break;
     case Unit::epochs: {
-      if (samples_per_epoch == 0) throw std::logic_error("the length of phase '" + name + "' in epochs is not resolved");
+      if (samples_per_epoch == 0)
+        throw std::logic_error("the length of phase '" + name + "' in epochs is not resolved");
       // An epoch is one pass over the phase's own data: what is replayed beside it makes it longer.
       const double own_share = replay ? 1 - replay->fraction : 1.0;
-      n = std::ceil(length.value * static_cast<double>(samples_per_epoch) / (own_share * static_cast<double>(settings.batch_size)));
+      n = std::ceil(length.value * static_cast<double>(samples_per_epoch) /
+                    (own_share * static_cast<double>(settings.batch_size)));
       break;
     }
     case Unit::fraction: break;
   }
-  require<ConfigError>(n >= 1 && n < 1e12, where, ": got phase '", name, "' of ", n, " steps; need at least 1 (and fewer than 1e12)");
-  constexpr double kMostTokens = 9e15;  // of all phases together they are counted in 64 bits, and in doubles without a loss
-  require<ConfigError>(n * tokens_per_step < kMostTokens, where, ": got phase '", name, "' of ", n, " steps of ", tokens_per_step, " tokens; need fewer than ", kMostTokens, " tokens in all");
+  require<ConfigError>(n >= 1 && n < 1e12, where, ": got phase '", name, "' of ", n,
+                       " steps; need at least 1 (and fewer than 1e12)");
+  constexpr double kMostTokens =
+      9e15;  // of all phases together they are counted in 64 bits, and in doubles without a loss
+  require<ConfigError>(n * tokens_per_step < kMostTokens, where, ": got phase '", name, "' of ", n, " steps of ",
+                       tokens_per_step, " tokens; need fewer than ", kMostTokens, " tokens in all");
   return static_cast<int64_t>(n);
 }
 
@@ -105,7 +113,8 @@ optim::RateFactors PhaseConfig::rate_factors(const model::ModelConfig& model) co
       const auto [entry, is_new] = factors.emplace(spec.name, factor);
       if (!is_new) entry->second = std::min(entry->second, factor);
     }
-    require<ConfigError>(matches, where, ": got pattern '", pattern, "' in phase '", name, "'; need one that matches a parameter, such as layers.0.router.*");
+    require<ConfigError>(matches, where, ": got pattern '", pattern, "' in phase '", name,
+                         "'; need one that matches a parameter, such as layers.0.router.*");
   }
   return factors;
 }
@@ -118,7 +127,8 @@ int64_t RunConfig::total_steps() const {
 
 int64_t RunConfig::period_steps(const Duration& every) const {
   if (every.value <= 0) return 0;
-  return static_cast<int64_t>(std::ceil(every.value / (every.unit == Unit::tokens ? static_cast<double>(tokens_per_step()) : 1.0)));
+  return static_cast<int64_t>(
+      std::ceil(every.value / (every.unit == Unit::tokens ? static_cast<double>(tokens_per_step()) : 1.0)));
 }
 
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase) {
@@ -133,8 +143,8 @@ void check_rhythm(const ConfigNode& table, const char* key, const std::string& p
   if (node == nullptr) return;
   Duration every;  // of unit fraction, which is what a bare number takes here
   evenkeel::read_value(*node, path, every);
-  require<ConfigError>(every.value == 0 || every.unit == Unit::steps || every.unit == Unit::tokens, got_at(node->where, path), node->shown(),
-                       "; need steps or tokens, as in \"200 steps\"");
+  require<ConfigError>(every.value == 0 || every.unit == Unit::steps || every.unit == Unit::tokens,
+                       got_at(node->where, path), node->shown(), "; need steps or tokens, as in \"200 steps\"");
 }
 
 void check_train(TrainSettings& train, const ConfigNode& node) {
@@ -142,11 +152,13 @@ void check_train(TrainSettings& train, const ConfigNode& node) {
     require<ConfigError>(holds, got_at(place_of(node, key), std::string("train.") + key), value, "; need ", need);
   };
   constexpr int64_t kMax = int64_t{1} << 31;
-  check(train.batch_size >= 1 && train.batch_size < kMax, "batch_size", train.batch_size, "at least 1 (it has no default)");
-  check(train.sequence_length >= 1 && train.sequence_length < kMax, "sequence_length", train.sequence_length, "at least 1 (it has no default)");
+  check(train.batch_size >= 1 && train.batch_size < kMax, "batch_size", train.batch_size,
+        "at least 1 (it has no default)");
+  check(train.sequence_length >= 1 && train.sequence_length < kMax, "sequence_length", train.sequence_length,
+        "at least 1 (it has no default)");
   if (node.find("micro_batch_size") == nullptr) train.micro_batch_size = train.batch_size;
-  check(train.micro_batch_size >= 1 && train.batch_size % train.micro_batch_size == 0, "micro_batch_size", train.micro_batch_size,
-        "a divisor of batch_size = " + std::to_string(train.batch_size));
+  check(train.micro_batch_size >= 1 && train.batch_size % train.micro_batch_size == 0, "micro_batch_size",
+        train.micro_batch_size, "a divisor of batch_size = " + std::to_string(train.batch_size));
   check(train.seed >= 0, "seed", train.seed, "0 or more");
   check(train.keep_last >= 0, "keep_last", train.keep_last, "0 (all) or more");
   check_rhythm(node, "checkpoint_every", "train.checkpoint_every");
@@ -158,10 +170,14 @@ void check_sources(const std::vector<DataSource>& sources, const std::string& wh
   double sum = 0;
   for (const auto& source : sources) {
     require<ConfigError>(!source.name.empty(), where, ": got a source of ", what, " without a name; need name");
-    require<ConfigError>(!source.name.starts_with("replay/"), source.path.where, ": got the name '", source.name, "' in ", what, "; need one without 'replay/', which marks replayed sources");
-    require<ConfigError>(names.insert(source.name).second, source.path.where, ": got the name '", source.name, "' twice in ", what, "; need distinct names");
-    require<ConfigError>(!source.path.value.empty(), where, ": got source '", source.name, "' without a path; need the PREFIX of a .bin/.idx pair");
-    require<ConfigError>(source.weight >= 0 && std::isfinite(source.weight), source.path.where, ": got weight ", source.weight, " of '", source.name, "'; need 0 or more");
+    require<ConfigError>(!source.name.starts_with("replay/"), source.path.where, ": got the name '", source.name,
+                         "' in ", what, "; need one without 'replay/', which marks replayed sources");
+    require<ConfigError>(names.insert(source.name).second, source.path.where, ": got the name '", source.name,
+                         "' twice in ", what, "; need distinct names");
+    require<ConfigError>(!source.path.value.empty(), where, ": got source '", source.name,
+                         "' without a path; need the PREFIX of a .bin/.idx pair");
+    require<ConfigError>(source.weight >= 0 && std::isfinite(source.weight), source.path.where, ": got weight ",
+                         source.weight, " of '", source.name, "'; need 0 or more");
     sum += source.weight;
   }
   require<ConfigError>(sum > 0, where, ": got weights of ", what, " that sum to ", sum, "; need more than 0");
@@ -169,45 +185,59 @@ void check_sources(const std::vector<DataSource>& sources, const std::string& wh
 
 void check_length(const PhaseConfig& phase, const ConfigNode& node, DataNeed need) {
   const bool has_tokens = node.find("tokens") != nullptr, has_steps = node.find("steps") != nullptr;
-  require<ConfigError>(has_tokens != has_steps, phase.where, ": got phase '", phase.name, "' with ", has_tokens ? "both tokens and steps" : "neither tokens nor steps", "; need one of them");
+  require<ConfigError>(has_tokens != has_steps, phase.where, ": got phase '", phase.name, "' with ",
+                       has_tokens ? "both tokens and steps" : "neither tokens nor steps", "; need one of them");
   const Duration& length = has_tokens ? phase.tokens : phase.steps;
   const std::string place = place_of(node, has_tokens ? "tokens" : "steps");
   require<ConfigError>(length.value > 0, place, ": got a length of '", to_string(length), "'; need more than 0");
   const bool has_no_data = need == DataNeed::optional && phase.data.empty();
-  require<ConfigError>(length.unit != Unit::epochs || phase.data.size() == 1 || has_no_data, place, ": got a length in epochs with ", phase.data.size(), " sources; need a single source, or tokens or steps");
+  require<ConfigError>(length.unit != Unit::epochs || phase.data.size() == 1 || has_no_data, place,
+                       ": got a length in epochs with ", phase.data.size(),
+                       " sources; need a single source, or tokens or steps");
 }
 
-void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::set<std::string>& earlier, DataNeed need) {
+void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::set<std::string>& earlier,
+                 DataNeed need) {
   require<ConfigError>(!phase.name.empty(), phase.where, ": got a phase without a name; need name");
-  require<ConfigError>(!earlier.contains(phase.name), place_of(node, "name"), ": got the phase name '", phase.name, "' twice; need distinct names");
+  require<ConfigError>(!earlier.contains(phase.name), place_of(node, "name"), ": got the phase name '", phase.name,
+                       "' twice; need distinct names");
   check_length(phase, node, need);
-  if (need == DataNeed::required || !phase.data.empty()) check_sources(phase.data, "phase '" + phase.name + "'", place_of(node, "data"));
-  require<ConfigError>(!phase.schedule.is_empty(), phase.where, ": got phase '", phase.name, "' without a schedule; need schedule = {kind = ..., lr_max = ...}");
+  if (need == DataNeed::required || !phase.data.empty())
+    check_sources(phase.data, "phase '" + phase.name + "'", place_of(node, "data"));
+  require<ConfigError>(!phase.schedule.is_empty(), phase.where, ": got phase '", phase.name,
+                       "' without a schedule; need schedule = {kind = ..., lr_max = ...}");
   slow_patterns(phase);
   if (phase.eval) {
     const std::string place = place_of(node, "eval");
     require<ConfigError>(!phase.eval->data.empty(), place, ": got eval without data; need data = [{name, path}]");
     std::set<std::string> names;
     for (const auto& source : phase.eval->data) {
-      require<ConfigError>(!source.name.empty() && !source.path.value.empty() && names.insert(source.name).second, place, ": got eval data '", source.name,
-                           "'; need distinct names, each with a path");
+      require<ConfigError>(!source.name.empty() && !source.path.value.empty() && names.insert(source.name).second,
+                           place, ": got eval data '", source.name, "'; need distinct names, each with a path");
     }
-    require<ConfigError>(phase.eval->max_tokens >= 0, place, ": got eval.max_tokens = ", phase.eval->max_tokens, "; need 0 (all) or more");
+    require<ConfigError>(phase.eval->max_tokens >= 0, place, ": got eval.max_tokens = ", phase.eval->max_tokens,
+                         "; need 0 (all) or more");
     if (const ConfigNode* eval = node.find("eval")) check_rhythm(*eval, "every", "eval.every");
   }
   if (!phase.replay) return;
   const auto& replay = *phase.replay;
   const std::string place = place_of(node, "replay");
-  require<ConfigError>(replay.fraction >= 0 && replay.fraction <= 1, place, ": got replay.fraction = ", replay.fraction, "; need 0..1");
-  require<ConfigError>(replay.from.empty() != replay.data.empty(), place, ": got replay with ", replay.from.empty() ? "neither from nor data" : "both from and data", "; need one of them");
-  require<ConfigError>(replay.from.empty() || replay.from != phase.name, place, ": got replay.from = '", replay.from, "', the phase itself; need an earlier phase");
-  require<ConfigError>(replay.mode == ReplayMode::fresh || !replay.from.empty(), place, ": got replay.mode = 'seen' with data; need from = an earlier phase, or mode = 'fresh'");
+  require<ConfigError>(replay.fraction >= 0 && replay.fraction <= 1, place, ": got replay.fraction = ", replay.fraction,
+                       "; need 0..1");
+  require<ConfigError>(replay.from.empty() != replay.data.empty(), place, ": got replay with ",
+                       replay.from.empty() ? "neither from nor data" : "both from and data", "; need one of them");
+  require<ConfigError>(replay.from.empty() || replay.from != phase.name, place, ": got replay.from = '", replay.from,
+                       "', the phase itself; need an earlier phase");
+  require<ConfigError>(replay.mode == ReplayMode::fresh || !replay.from.empty(), place,
+                       ": got replay.mode = 'seen' with data; need from = an earlier phase, or mode = 'fresh'");
   if (!replay.data.empty()) check_sources(replay.data, "the replay of phase '" + phase.name + "'", place);
-  require<ConfigError>(replay.fraction < 1 || (phase.tokens.unit != Unit::epochs && phase.steps.unit != Unit::epochs), place, ": got replay.fraction = ", replay.fraction,
+  require<ConfigError>(replay.fraction < 1 || (phase.tokens.unit != Unit::epochs && phase.steps.unit != Unit::epochs),
+                       place, ": got replay.fraction = ", replay.fraction,
                        " and a length in epochs of the phase's own data; need less than 1, or tokens or steps");
 }
 
-// The phase of the recipe that phase `index` goes on from; std::nullopt for initialisation, or a start outside of the recipe.
+// The phase of the recipe that phase `index` goes on from; std::nullopt for initialisation, or a start outside of the
+// recipe.
 std::optional<size_t> origin_of(const RunConfig& config, size_t index) {
   const auto& start = config.phases[index].start;
   if (!start || start->from.empty()) return index > 0 ? std::optional(index - 1) : std::nullopt;
@@ -216,20 +246,24 @@ std::optional<size_t> origin_of(const RunConfig& config, size_t index) {
   return std::nullopt;
 }
 
-// What the recipe alone shows of a replay that cannot be. A start from outside may bring phases along, which are known when it is opened.
+// What the recipe alone shows of a replay that cannot be. A start from outside may bring phases along, which are known
+// when it is opened.
 void check_replays(const RunConfig& config) {
   bool has_outside_start = false;
   for (size_t i = 0; i < config.phases.size(); ++i) {
     const PhaseConfig& phase = config.phases[i];
     has_outside_start = has_outside_start || (phase.start && !phase.start->from.empty() && !origin_of(config, i));
     if (!phase.replay || phase.replay->from.empty()) continue;
-    const auto earlier = std::find_if(config.phases.begin(), config.phases.begin() + static_cast<std::ptrdiff_t>(i), [&](const auto& other) { return other.name == phase.replay->from; });
+    const auto earlier = std::find_if(config.phases.begin(), config.phases.begin() + static_cast<std::ptrdiff_t>(i),
+                                      [&](const auto& other) { return other.name == phase.replay->from; });
     const bool is_earlier = earlier != config.phases.begin() + static_cast<std::ptrdiff_t>(i);
     std::string known;
     for (size_t j = 0; j < i; ++j) add_to_list(known, config.phases[j].name);
-    require<ConfigError>(is_earlier || has_outside_start, phase.where, ": got replay.from = '", phase.replay->from, "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
+    require<ConfigError>(is_earlier || has_outside_start, phase.where, ": got replay.from = '", phase.replay->from,
+                         "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
     const bool saw_nothing = is_earlier && earlier->replay && earlier->replay->fraction == 1;
-    require<ConfigError>(!saw_nothing || phase.replay->mode == ReplayMode::fresh || phase.replay->fraction == 0, phase.where, ": got phase.", phase.name, ".replay.mode = 'seen' of phase '", earlier->name,
+    require<ConfigError>(!saw_nothing || phase.replay->mode == ReplayMode::fresh || phase.replay->fraction == 0,
+                         phase.where, ": got phase.", phase.name, ".replay.mode = 'seen' of phase '", earlier->name,
                          "', which draws nothing of its own data (its replay.fraction is 1); need mode = \"fresh\"");
   }
 }
@@ -238,7 +272,8 @@ void read_phases(RunConfig& config, const ConfigNode& root, DataNeed need) {
   const ConfigNode* list = root.find("phase");
   if (list == nullptr && need == DataNeed::optional) return;
   require<ConfigError>(list != nullptr, root.where, ": got no [[phase]]; need at least one");
-  require<ConfigError>(list->is_list() && !list->list().empty(), list->where, ": got phase = ", list->shown(), "; need at least one [[phase]] table");
+  require<ConfigError>(list->is_list() && !list->list().empty(), list->where, ": got phase = ", list->shown(),
+                       "; need at least one [[phase]] table");
   std::set<std::string> earlier;
   std::optional<EvalConfig> inherited;
   for (const auto& node : list->list()) {
@@ -249,7 +284,8 @@ void read_phases(RunConfig& config, const ConfigNode& root, DataNeed need) {
     inherited = phase.eval;
     check_phase(phase, node, earlier, need);
     const bool is_first = config.phases.empty();
-    require<ConfigError>(!is_first || !phase.start || !earlier.empty() || !phase.start->from.empty(), phase.where, ": got start in the first phase without from; need the run or checkpoint to start from");
+    require<ConfigError>(!is_first || !phase.start || !earlier.empty() || !phase.start->from.empty(), phase.where,
+                         ": got start in the first phase without from; need the run or checkpoint to start from");
     earlier.insert(phase.name);
     config.phases.push_back(std::move(phase));
   }
@@ -284,14 +320,17 @@ void read_model(RunConfig& config, const ConfigNode& root) {
 
 }  // namespace
 
-void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source, const std::function<std::string(const std::string& key)>& place_of) {
+void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source,
+                               const std::function<std::string(const std::string& key)>& place_of) {
   const Json given = model::model_config_json(model), loaded = model::model_config_json(source.config);
   bool has_dense = false;
   for (int64_t layer = 0; layer < model.n_layers; ++layer) has_dense = has_dense || !model.has_experts(layer);
   for (const auto& [key, value] : loaded.as_object()) {
     if (key == "router" || key == "balance" || key == "capacity" || key == "init") continue;
-    if (key == "d_ff" && !has_dense) continue;  // of the dense twin; layers that are dense in one alone differ by moe_layers or n_experts
-    require<ConfigError>(given.at(key) == value, place_of(key), ": got model.", key, " = ", given.at(key).dump(), "; need ", value.dump(), " as in ", source.folder.string());
+    if (key == "d_ff" && !has_dense)
+      continue;  // of the dense twin; layers that are dense in one alone differ by moe_layers or n_experts
+    require<ConfigError>(given.at(key) == value, place_of(key), ": got model.", key, " = ", given.at(key).dump(),
+                         "; need ", value.dump(), " as in ", source.folder.string());
   }
 }
 
@@ -315,12 +354,16 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need) {
   const size_t n_parameters = model::parameter_table(config.model).size();
   for (const auto& phase : config.phases) {
     const auto factors = phase.rate_factors(config.model);
-    const auto n_frozen = static_cast<size_t>(std::count_if(factors.begin(), factors.end(), [](const auto& entry) { return entry.second == 0; }));
-    require<ConfigError>(n_frozen < n_parameters, phase.where, ": got phase '", phase.name, "' with all ", n_parameters, " parameters frozen; need one at least that learns");
+    const auto n_frozen = static_cast<size_t>(
+        std::count_if(factors.begin(), factors.end(), [](const auto& entry) { return entry.second == 0; }));
+    require<ConfigError>(n_frozen < n_parameters, phase.where, ": got phase '", phase.name, "' with all ", n_parameters,
+                         " parameters frozen; need one at least that learns");
     if (!phase.is_in_epochs()) phase_schedule(config, phase);
   }
   check_replays(config);
-  check_orders(config, [](const std::string& path) { return path; });  // what the recipe alone shows; contents follow when they are opened
+  check_orders(config, [](const std::string& path) {
+    return path;
+  });  // what the recipe alone shows; contents follow when they are opened
   return config;
 }
 
@@ -337,9 +380,12 @@ void check_orders(const RunConfig& config, const std::function<std::string(const
     const auto draw = [&](const std::vector<DataSource>& sources) {
       for (const auto& source : sources) {
         if (source.weight == 0) continue;
-        const auto& before = drawn.back().emplace(content_of(source.path.value), Order{phase.shuffle, phase.name}).first->second;
-        require<ConfigError>(before.shuffle == phase.shuffle, source.path.where, ": got phase.", phase.name, ".shuffle = ", phase.shuffle ? "true" : "false", " for '", source.name, "', which phase '",
-                             before.phase, "' draws with shuffle = ", before.shuffle ? "true" : "false", "; need the same in both, or samples are lost and others come twice");
+        const auto& before =
+            drawn.back().emplace(content_of(source.path.value), Order{phase.shuffle, phase.name}).first->second;
+        require<ConfigError>(before.shuffle == phase.shuffle, source.path.where, ": got phase.", phase.name,
+                             ".shuffle = ", phase.shuffle ? "true" : "false", " for '", source.name, "', which phase '",
+                             before.phase, "' draws with shuffle = ", before.shuffle ? "true" : "false",
+                             "; need the same in both, or samples are lost and others come twice");
       }
     };
     draw(phase.data);
@@ -359,7 +405,8 @@ Json run_config_json(const RunConfig& config) {
     json["schedule"] = phase_schedule(config, phase)->options();
     json["steps"] = phase.total_steps(config.train);
     json["tokens"] = phase.total_steps(config.train) * config.tokens_per_step();
-    if (const std::string folder = external_start(config, phases.size()); !folder.empty()) json["start"]["from"] = folder;
+    if (const std::string folder = external_start(config, phases.size()); !folder.empty())
+      json["start"]["from"] = folder;
     phases.push_back(std::move(json));
   }
   out["phase"] = std::move(phases);

@@ -28,8 +28,7 @@ Json to_json(const RecipePath& path);
 inline std::string type_of(const RecipePath&) { return "path"; }
 
 // What follows when a router sends nearly all tokens to the same experts.
-enum class OnCollapse { warn,
-                        abort };
+enum class OnCollapse { warn, abort };
 std::span<const Named<OnCollapse>> names_of(OnCollapse);
 
 struct TrainSettings {
@@ -40,14 +39,19 @@ struct TrainSettings {
   OnCollapse on_collapse = OnCollapse::warn;
   static void visit_fields(auto& c, auto&& field) {
     field("batch_size", c.batch_size, {"sequences per optimizer step", "sequences", kRequired});
-    field("micro_batch_size", c.micro_batch_size, {"sequences per forward pass; a divisor of batch_size", "sequences", "as batch_size"});
+    field("micro_batch_size", c.micro_batch_size,
+          {"sequences per forward pass; a divisor of batch_size", "sequences", "as batch_size"});
     field("sequence_length", c.sequence_length, {"tokens a sequence", "tokens", kRequired});
     field("seed", c.seed, "of initialisation and of the order of the data");
-    field("checkpoint_every", c.checkpoint_every, {"distance of checkpoints; 0 = at phase ends only", "steps or tokens"});
+    field("checkpoint_every", c.checkpoint_every,
+          {"distance of checkpoints; 0 = at phase ends only", "steps or tokens"});
     field("keep_last", c.keep_last, {"how many checkpoints stay besides those at phase ends; 0 = all", "checkpoints"});
     field("separate_documents", c.separate_documents, "attention and positions stop at document borders");
-    field("on_collapse", c.on_collapse, "what follows when a router sends nearly all tokens to the same experts: warn, or abort (exit 3, after a save)");
-    field("allow_mixed_tokenizers", c.allow_mixed_tokenizers, "sets of different tokenizers, or of another than that of the weights to start from, are no error");
+    field("on_collapse", c.on_collapse,
+          "what follows when a router sends nearly all tokens to the same experts: warn, or abort (exit 3, after a "
+          "save)");
+    field("allow_mixed_tokenizers", c.allow_mixed_tokenizers,
+          "sets of different tokenizers, or of another than that of the weights to start from, are no error");
   }
 };
 
@@ -76,15 +80,15 @@ struct EvalConfig {
   std::vector<EvalSource> data;
   int64_t max_tokens = 0;
   static void visit_fields(auto& c, auto&& field) {
-    field("every", c.every, {"distance of evaluations; 0 = at the end of the phase, where there always is one", "steps or tokens"});
+    field("every", c.every,
+          {"distance of evaluations; 0 = at the end of the phase, where there always is one", "steps or tokens"});
     field("data", c.data, {"held-out sets", "", kRequired});
     field("max_tokens", c.max_tokens, {"scored tokens of each set; 0 = all", "tokens"});
   }
 };
 
 // Which samples of an earlier phase come again.
-enum class ReplayMode { fresh,
-                        seen };
+enum class ReplayMode { fresh, seen };
 std::span<const Named<ReplayMode>> names_of(ReplayMode);
 
 struct ReplayConfig {
@@ -93,7 +97,8 @@ struct ReplayConfig {
   ReplayMode mode = ReplayMode::fresh;
   std::vector<DataSource> data;
   static void visit_fields(auto& c, auto&& field) {
-    field("fraction", c.fraction, {"share of each batch that is old data; the budget does not change", "fraction 0..1"});
+    field("fraction", c.fraction,
+          {"share of each batch that is old data; the budget does not change", "fraction 0..1"});
     field("from", c.from, {"an earlier phase whose mixture is replayed", "", "required without data"});
     field("mode", c.mode, "fresh (samples not drawn before) or seen (exactly those of that phase, in order)");
     field("data", c.data, {"sources to replay, in place of from", "", "required without from"});
@@ -109,8 +114,7 @@ Json to_json(const StartStep& step);
 inline std::string type_of(const StartStep&) { return "whole number or string"; }
 
 // What becomes of the moments that the optimizer had where a phase starts.
-enum class OptimizerStart { keep,
-                            reset };
+enum class OptimizerStart { keep, reset };
 std::span<const Named<OptimizerStart>> names_of(OptimizerStart);
 
 struct StartConfig {
@@ -120,7 +124,8 @@ struct StartConfig {
   std::string folder;  // relative paths in `from` start here
   std::string where;
   static void visit_fields(auto& c, auto&& field) {
-    field("from", c.from, {"an earlier phase, or the folder of a run, of a checkpoint or of Hugging Face", "", "the phase before"});
+    field("from", c.from,
+          {"an earlier phase, or the folder of a run, of a checkpoint or of Hugging Face", "", "the phase before"});
     field("step", c.step, {"its step: \"last\", or a number", "steps of the run"});
     field("optimizer", c.optimizer, "\"keep\" the moments that it had, or \"reset\" them");
   }
@@ -142,8 +147,11 @@ struct PhaseConfig {
   int64_t samples_per_epoch = 0;  // of its one source, where its length is in epochs: resolve_lengths (train/inputs.h)
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name of the phase; --set and a study address it by that", "", kRequired});
-    field("tokens", c.tokens, {"length of the phase, rounded up to whole steps; \"1 epoch\" with a single source", "tokens, steps or epochs", "required without steps"});
-    field("steps", c.steps, {"the same; a bare number is of steps", "steps, tokens or epochs", "required without tokens"});
+    field("tokens", c.tokens,
+          {"length of the phase, rounded up to whole steps; \"1 epoch\" with a single source",
+           "tokens, steps or epochs", "required without steps"});
+    field("steps", c.steps,
+          {"the same; a bare number is of steps", "steps, tokens or epochs", "required without tokens"});
     field("data", c.data, {"sources of the mixture; not inherited", "", kRequired});
     field("shuffle", c.shuffle, "false: samples in file order, wrapping");
     field("schedule", c.schedule, {"learning rate: kind and its keys; not inherited", "", kRequired});
@@ -186,16 +194,17 @@ struct RunConfig {
 };
 
 // Whether phases must be there, each with sources of data.
-enum class DataNeed { required,
-                      optional };
+enum class DataNeed { required, optional };
 // Everything is checked that can be checked without opening data. ConfigError names file, line, key, value.
 RunConfig read_run_config(const ConfigNode& root, DataNeed need = DataNeed::required);
-// A sample comes once an epoch only while one content is drawn in one order. ConfigError where two phases, one of which goes on from the
-// other, draw the same content with another `shuffle`. content_of: what tells contents apart, of a path of the recipe.
+// A sample comes once an epoch only while one content is drawn in one order. ConfigError where two phases, one of which
+// goes on from the other, draw the same content with another `shuffle`. content_of: what tells contents apart, of a
+// path of the recipe.
 void check_orders(const RunConfig& config, const std::function<std::string(const std::string& path)>& content_of);
 // ConfigError where `model` is of another architecture than `source`; routers, balance, capacity and initialisation may
 // differ. `place_of`: where a key of [model] was given.
-void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source, const std::function<std::string(const std::string& key)>& place_of);
+void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source,
+                               const std::function<std::string(const std::string& key)>& place_of);
 // resolved.json: every key, defaults included.
 Json run_config_json(const RunConfig& config);
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase);

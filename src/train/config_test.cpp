@@ -29,7 +29,8 @@ TEST(RunConfig, FillsDefaults) {
 }
 
 TEST(RunConfig, PathsStartInTheFolderOfTheRecipe) {
-  const auto config = tiny_config("/data/deep", {"phase.two.data=[{name = \"b\", path = \"../b\"}, {name = \"c\", path = \"/c\"}]"});
+  const auto config =
+      tiny_config("/data/deep", {"phase.two.data=[{name = \"b\", path = \"../b\"}, {name = \"c\", path = \"/c\"}]"});
   EXPECT_EQ(config.phases[0].data[0].path.value, "/data/deep/a");
   EXPECT_EQ(config.phases[0].eval->data[0].path.value, "/data/deep/a-heldout");
   // A value from the command line starts where the command runs.
@@ -37,7 +38,8 @@ TEST(RunConfig, PathsStartInTheFolderOfTheRecipe) {
 }
 
 TEST(RunConfig, EvaluationIsInheritedAndNothingElse) {
-  const auto config = tiny_config("/data", {"phase.one.eval.max_tokens=20", "phase.one.shuffle=false", "phase.one.freeze=[\"head.*\"]"});
+  const auto config = tiny_config(
+      "/data", {"phase.one.eval.max_tokens=20", "phase.one.shuffle=false", "phase.one.freeze=[\"head.*\"]"});
   ASSERT_TRUE(config.phases[1].eval.has_value());
   EXPECT_EQ(config.phases[1].eval->data[0].name, "held");
   EXPECT_EQ(config.phases[1].eval->max_tokens, 20);
@@ -68,7 +70,8 @@ TEST(RunConfig, LengthsAreWholeStepsRoundedUp) {
 }
 
 TEST(RunConfig, FrozenAndSlowParametersTakeTheSmallestFactor) {
-  const auto config = tiny_config("/data", {"phase.one.slow={\"layers.*.router.weight\" = 0.5, \"layers.1.*\" = 0.1}", "phase.one.freeze=[\"head.weight\"]"});
+  const auto config = tiny_config("/data", {"phase.one.slow={\"layers.*.router.weight\" = 0.5, \"layers.1.*\" = 0.1}",
+                                            "phase.one.freeze=[\"head.weight\"]"});
   const auto factors = config.phases[0].rate_factors(config.model);
   EXPECT_EQ(factors.at("layers.0.router.weight"), 0.5);
   EXPECT_EQ(factors.at("layers.1.router.weight"), 0.1);
@@ -113,28 +116,49 @@ TEST_P(RefusedConfig, NamesTheValueAndTheNeed) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Each, RefusedConfig,
-    ::testing::Values(Refusal{"train.batch_size=0", "got 0; need"}, Refusal{"train.micro_batch_size=3", "a divisor of batch_size = 4"},
-                      Refusal{"train.sequence_length=-8", "got -8; need"}, Refusal{"train.seed=-1", "got -1; need"},
-                      Refusal{"train.keep_last=-1", "got -1; need 0"}, Refusal{"phase.two.steps=99999999999999999999", "'99999999999999999999'; need a number that is not negative, below 1e18"},
-                      Refusal{"phase.two.steps=1e13", "of 1e+13 steps; need at least 1 (and fewer than 1e12)"}, Refusal{"train={batch_size = 2147483647, sequence_length = 2147483647, micro_batch_size = 1}", " tokens; need fewer than 9e+15 tokens in all"},
-                      Refusal{"model={d_model = 2147483640, n_layers = 10000}", "parameters; need fewer than 1e+15"}, Refusal{"train.checkpoint_every=\"1 epoch\"", "need steps or tokens"}, Refusal{"train.checkpoint_every=5", "need steps or tokens"},
-                      Refusal{"phase.two.name=\"one\"", "twice"}, Refusal{"phase.two.steps=0", "need more than 0"},
-                      Refusal{"phase.two.data=[]", "without sources"}, Refusal{"phase.two.data=[{name = \"b\"}]", "without a path"},
-                      Refusal{"phase.two.data=[{path = \"b\"}]", "without a name"}, Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = -1}]", "weight -1"},
-                      Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = 0}]", "sum to 0"},
-                      Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = nan}]", "weight = nan"}, Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = -inf}]", "weight = -inf"},
-                      Refusal{"phase.two.data=[{name = \"replay/b\", path = \"b\"}]", "got the name 'replay/b'"}, Refusal{"phase.two.freeze=[\"*\"]", "got phase 'two' with all "},
-                      Refusal{"phase.two.slow={\"*\" = 0}", "parameters frozen"}, Refusal{"model.init=foo", "--set model.init: got model.init = 'foo'"},
-                      Refusal{"phase.two.data=[{name = \"b\", path = \"b\"}, {name = \"b\", path = \"c\"}]", "the name 'b' twice"},
-                      Refusal{"phase.two.schedule.lr_mx=1", "lr_mx"}, Refusal{"phase.two.eval={every = \"2 steps\"}", "eval without data"},
-                      Refusal{"phase.one.eval.every=\"0.5 epochs\"", "need steps or tokens"}, Refusal{"phase.two.replay={fraction = 1.5, from = \"one\"}", "need 0..1"},
-                      Refusal{"phase.two.replay={fraction = 0.5}", "neither from nor data"}, Refusal{"phase.two.replay={fraction = 0.5, from = \"two\"}", "an earlier phase"},
-                      Refusal{"phase.two.replay={fraction = 0.5, from = \"one\", mode = \"old\"}", "got phase.replay.mode = 'old'; need one of: fresh, seen"},
-                      Refusal{"phase.two.replay={fraction = 0.5, data = [{name = \"a\", path = \"a\"}], mode = \"seen\"}", "mode = 'fresh'"},
-                      Refusal{"phase.two.freeze=[\"layers.7.*\"]", "layers.7.*"}, Refusal{"phase.two.slow={\"head.weight\" = -1}", "slow factor -1"},
-                      Refusal{"phase.two.start={step = 0}", "a step from 1"}, Refusal{"phase.two.start={optimizer = \"half\"}", "got phase.start.optimizer = 'half'; need one of: keep, reset"},
-                      Refusal{"phase.two.start={at = 1}", "phase.start"}, Refusal{"phase.one.start={step = 3}", "start in the first phase"},
-                      Refusal{"trian.seed=1", "train"}, Refusal{"optimizer.kind=\"sgd\"", "sgd"}));
+    ::testing::Values(
+        Refusal{"train.batch_size=0", "got 0; need"},
+        Refusal{"train.micro_batch_size=3", "a divisor of batch_size = 4"},
+        Refusal{"train.sequence_length=-8", "got -8; need"}, Refusal{"train.seed=-1", "got -1; need"},
+        Refusal{"train.keep_last=-1", "got -1; need 0"},
+        Refusal{"phase.two.steps=99999999999999999999",
+                "'99999999999999999999'; need a number that is not negative, below 1e18"},
+        Refusal{"phase.two.steps=1e13", "of 1e+13 steps; need at least 1 (and fewer than 1e12)"},
+        Refusal{"train={batch_size = 2147483647, sequence_length = 2147483647, micro_batch_size = 1}",
+                " tokens; need fewer than 9e+15 tokens in all"},
+        Refusal{"model={d_model = 2147483640, n_layers = 10000}", "parameters; need fewer than 1e+15"},
+        Refusal{"train.checkpoint_every=\"1 epoch\"", "need steps or tokens"},
+        Refusal{"train.checkpoint_every=5", "need steps or tokens"}, Refusal{"phase.two.name=\"one\"", "twice"},
+        Refusal{"phase.two.steps=0", "need more than 0"}, Refusal{"phase.two.data=[]", "without sources"},
+        Refusal{"phase.two.data=[{name = \"b\"}]", "without a path"},
+        Refusal{"phase.two.data=[{path = \"b\"}]", "without a name"},
+        Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = -1}]", "weight -1"},
+        Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = 0}]", "sum to 0"},
+        Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = nan}]", "weight = nan"},
+        Refusal{"phase.two.data=[{name = \"b\", path = \"b\", weight = -inf}]", "weight = -inf"},
+        Refusal{"phase.two.data=[{name = \"replay/b\", path = \"b\"}]", "got the name 'replay/b'"},
+        Refusal{"phase.two.freeze=[\"*\"]", "got phase 'two' with all "},
+        Refusal{"phase.two.slow={\"*\" = 0}", "parameters frozen"},
+        Refusal{"model.init=foo", "--set model.init: got model.init = 'foo'"},
+        Refusal{"phase.two.data=[{name = \"b\", path = \"b\"}, {name = \"b\", path = \"c\"}]", "the name 'b' twice"},
+        Refusal{"phase.two.schedule.lr_mx=1", "lr_mx"},
+        Refusal{"phase.two.eval={every = \"2 steps\"}", "eval without data"},
+        Refusal{"phase.one.eval.every=\"0.5 epochs\"", "need steps or tokens"},
+        Refusal{"phase.two.replay={fraction = 1.5, from = \"one\"}", "need 0..1"},
+        Refusal{"phase.two.replay={fraction = 0.5}", "neither from nor data"},
+        Refusal{"phase.two.replay={fraction = 0.5, from = \"two\"}", "an earlier phase"},
+        Refusal{"phase.two.replay={fraction = 0.5, from = \"one\", mode = \"old\"}",
+                "got phase.replay.mode = 'old'; need one of: fresh, seen"},
+        Refusal{"phase.two.replay={fraction = 0.5, data = [{name = \"a\", path = \"a\"}], mode = \"seen\"}",
+                "mode = 'fresh'"},
+        Refusal{"phase.two.freeze=[\"layers.7.*\"]", "layers.7.*"},
+        Refusal{"phase.two.slow={\"head.weight\" = -1}", "slow factor -1"},
+        Refusal{"phase.two.start={step = 0}", "a step from 1"},
+        Refusal{"phase.two.start={optimizer = \"half\"}",
+                "got phase.start.optimizer = 'half'; need one of: keep, reset"},
+        Refusal{"phase.two.start={at = 1}", "phase.start"},
+        Refusal{"phase.one.start={step = 3}", "start in the first phase"}, Refusal{"trian.seed=1", "train"},
+        Refusal{"optimizer.kind=\"sgd\"", "sgd"}));
 
 TEST(RunConfig, RefusesALackOfParts) {
   for (const char* key : {"model", "train", "phase"}) {

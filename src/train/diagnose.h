@@ -1,5 +1,6 @@
-// A look at the first micro-batch before training: losses and routers that would do nothing, silently. And one at the counts of every step:
-// routers that have collapsed. What is found stands as "alarms" in the step's line of metrics.jsonl.
+// A look at the first micro-batch before training: losses and routers that would do nothing, silently. And one at the
+// counts of every step: routers that have collapsed. What is found stands as "alarms" in the step's line of
+// metrics.jsonl.
 #pragma once
 
 #include <filesystem>
@@ -14,13 +15,15 @@ namespace evenkeel::train {
 
 using record::Alarm;
 
-// A router whose weights get no gradient from the loss; a balance or z coefficient that has no path to any router; a router that needs
-// a balance loss and has none, or is not causal; and collapsed routers. Empty when all is well. Parameters and their gradients are left
-// as they were.
-std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFactors& factors, const data::Batch& batch, const TrainState& state);
+// A router whose weights get no gradient from the loss; a balance or z coefficient that has no path to any router; a
+// router that needs a balance loss and has none, or is not causal; and collapsed routers. Empty when all is well.
+// Parameters and their gradients are left as they were.
+std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFactors& factors,
+                            const data::Batch& batch, const TrainState& state);
 
 // What the counts and scores of a step show: one_expert, same_experts and no_scores. `token_scores` as of StepReport.
-std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& routing, const std::vector<double>& token_scores);
+std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& routing,
+                                 const std::vector<double>& token_scores);
 // Those that the lines of a phase have already: an alarm comes once a phase, also where the run was resumed in it.
 std::set<Alarm> alarms_of_phase(const std::filesystem::path& metrics, const std::string& phase);
 // Warns of an alarm once a phase.

@@ -14,8 +14,9 @@
 namespace evenkeel::train {
 namespace {
 
-model::ModelOutput forward(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
-                           const data::Batch& batch, int64_t number, const EvalOptions& options) {
+model::ModelOutput forward(const model::Transformer& model, const ops::Params& params,
+                           const std::vector<ops::Params>& router_states, const data::Batch& batch, int64_t number,
+                           const EvalOptions& options) {
   auto input = model::input_of(data::on_device(batch, params.at("embedding.weight").device()));
   input.mode = options.mode;
   input.step = options.step;
@@ -25,12 +26,14 @@ model::ModelOutput forward(const model::Transformer& model, const ops::Params& p
 
 // "evaluation of 'held' (data/held), step 20"
 std::string place_of(const data::IndexedDataset& dataset, const EvalOptions& options) {
-  return join_parts("evaluation of '", options.name.empty() ? dataset.prefix().filename().string() : options.name, "' (", dataset.prefix().string(), "), step ", options.step);
+  return join_parts("evaluation of '", options.name.empty() ? dataset.prefix().filename().string() : options.name,
+                    "' (", dataset.prefix().string(), "), step ", options.step);
 }
 
 // Routers name the layer of logits that they cannot use; the set is added here.
-model::ModelOutput forward_checked(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
-                                   const data::Batch& batch, int64_t number, const EvalOptions& options, const std::string& place) {
+model::ModelOutput forward_checked(const model::Transformer& model, const ops::Params& params,
+                                   const std::vector<ops::Params>& router_states, const data::Batch& batch,
+                                   int64_t number, const EvalOptions& options, const std::string& place) {
   try {
     return forward(model, params, router_states, batch, number, options);
   } catch (const NumericsError& error) {
@@ -38,29 +41,35 @@ model::ModelOutput forward_checked(const model::Transformer& model, const ops::P
   }
 }
 
-[[noreturn]] void fail_not_finite(const model::ModelOutput& output, double loss, int64_t first_token, const std::string& place) {
+[[noreturn]] void fail_not_finite(const model::ModelOutput& output, double loss, int64_t first_token,
+                                  const std::string& place) {
   std::string layer;
   for (const auto& decision : output.routing) {
     if (!decision.logits.defined() || at::isfinite(decision.logits).all().item<bool>()) continue;
     layer = ", first seen in the router of layer " + std::to_string(decision.layer);
     break;
   }
-  fail<NumericsError>(place, ": got a loss of ", loss, " in the batch from token ", first_token, layer, "; need finite weights and logits (take another checkpoint, or leave this set out)");
+  fail<NumericsError>(place, ": got a loss of ", loss, " in the batch from token ", first_token, layer,
+                      "; need finite weights and logits (take another checkpoint, or leave this set out)");
 }
 
 // The cluster of the text that each token of a batch is of: so many windows, or with separate documents the document.
 class TextClusters {
  public:
   TextClusters(const data::IndexedDataset& dataset, const EvalOptions& options)
-      : dataset_(dataset), windows_together_(options.mode == moe::Mode::train ? options.batch_size : 1), by_document_(options.separate_documents && options.mode == moe::Mode::eval) {}
+      : dataset_(dataset),
+        windows_together_(options.mode == moe::Mode::train ? options.batch_size : 1),
+        by_document_(options.separate_documents && options.mode == moe::Mode::eval) {}
   // [B * S]; the windows of a batch follow those of the one before
   std::vector<int64_t> next(const data::Batch& batch) {
     const int64_t length = batch.tokens.size(1);
     const int32_t* documents = by_document_ ? batch.document_ids.const_data_ptr<int32_t>() : nullptr;
     std::vector<int64_t> out;
     for (int64_t row = 0; row < batch.tokens.size(0); ++row, position_ += length, ++n_windows_) {
-      const int64_t first_document = by_document_ ? dataset_.document_of(position_) : 0;  // the reader counts from the row's first
-      for (int64_t t = row * length; t < (row + 1) * length; ++t) out.push_back(by_document_ ? first_document + documents[t] : n_windows_ / windows_together_);
+      const int64_t first_document =
+          by_document_ ? dataset_.document_of(position_) : 0;  // the reader counts from the row's first
+      for (int64_t t = row * length; t < (row + 1) * length; ++t)
+        out.push_back(by_document_ ? first_document + documents[t] : n_windows_ / windows_together_);
     }
     return out;
   }
@@ -106,11 +115,13 @@ class ClusterSums {
 
 }  // namespace
 
-EvalResult evaluate(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
-                    const data::IndexedDataset& dataset, const EvalOptions& options) {
+EvalResult evaluate(const model::Transformer& model, const ops::Params& params,
+                    const std::vector<ops::Params>& router_states, const data::IndexedDataset& dataset,
+                    const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
-  require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(), " tokens; need at least 2 to score one");
+  require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(),
+                     " tokens; need at least 2 to score one");
   const std::string place = place_of(dataset, options);
   EvalResult result;
   TextClusters text(dataset, options);
@@ -118,9 +129,11 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
   MriBootstrap mri;
   double sum = 0;
   int64_t number = 0;  // of the batch
-  for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size)) {
+  for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0;
+       batch = reader.next(options.batch_size)) {
     const auto output = forward_checked(model, params, router_states, batch, number++, options, place);
-    const auto losses = ops::cross_entropy_per_token(output.hidden, model.head(params), batch.targets.reshape({-1}).to(output.hidden.device()));
+    const auto losses = ops::cross_entropy_per_token(output.hidden, model.head(params),
+                                                     batch.targets.reshape({-1}).to(output.hidden.device()));
     const double batch_sum = losses.sum(at::kDouble).item<double>();
     if (!std::isfinite(batch_sum)) fail_not_finite(output, batch_sum, result.n_tokens, place);
     sum += batch_sum;
@@ -136,7 +149,8 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params, 
   result.mri_se = mri.of_mean();
   result.layer_mri_se = mri.of_layers();
   if (dataset.text_bytes() > 0) {
-    const double seen = static_cast<double>(result.n_tokens + 1) / static_cast<double>(dataset.n_tokens());  // the first token is in the text and not scored
+    const double seen = static_cast<double>(result.n_tokens + 1) /
+                        static_cast<double>(dataset.n_tokens());  // the first token is in the text and not scored
     const double bytes = static_cast<double>(dataset.text_bytes()) * seen;
     result.bits_per_byte = sum / (std::numbers::ln2 * bytes);
   }
@@ -148,7 +162,8 @@ record::SetResult set_result(const EvalResult& result) {
   record::SetResult out;
   out.loss = result.loss;
   out.loss_se = result.loss_se();
-  if (const double perplexity = std::exp(result.loss); std::isfinite(perplexity)) out.perplexity = perplexity;  // not beyond a loss of 709 nats
+  if (const double perplexity = std::exp(result.loss); std::isfinite(perplexity))
+    out.perplexity = perplexity;  // not beyond a loss of 709 nats
   out.bits_per_byte = result.bits_per_byte;
   out.tokens = result.n_tokens;
   out.loss_blocks = analysis::in_blocks(result.clusters, kBlocks);
@@ -157,17 +172,22 @@ record::SetResult set_result(const EvalResult& result) {
   return out;
 }
 
-std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before, const model::Snapshot& after,
-                                                         const data::IndexedDataset& dataset, const EvalOptions& options) {
+std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before,
+                                                         const model::Snapshot& after,
+                                                         const data::IndexedDataset& dataset,
+                                                         const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
   const std::string place = place_of(dataset, options);
   std::vector<analysis::SaturationCounts> counts;   // one for each MoE layer
   std::vector<std::pair<int64_t, int64_t>> layers;  // and its number and K
   int64_t number = 0;                               // of the batch
-  for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0; batch = reader.next(options.batch_size), ++number) {
-    const auto first = forward_checked(model, before.params, before.router_states, batch, number, options, place).routing;
-    const auto second = forward_checked(model, after.params, after.router_states, batch, number, options, place).routing;
+  for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0;
+       batch = reader.next(options.batch_size), ++number) {
+    const auto first =
+        forward_checked(model, before.params, before.router_states, batch, number, options, place).routing;
+    const auto second =
+        forward_checked(model, after.params, after.router_states, batch, number, options, place).routing;
     for (size_t i = 0; i < first.size(); ++i) {
       const auto more = analysis::count_saturation(first[i], second[i]);
       if (i < counts.size()) {

@@ -30,26 +30,31 @@ struct EvalOptions {
 struct EvalResult {
   double loss = 0;  // nats a target token
   int64_t n_tokens = 0;
-  // The loss of each window, or with separate_documents of each document (a token counts for that of its input). In Mode::train of each
-  // batch, since a capacity or a router that looks at all of it couples its windows.
+  // The loss of each window, or with separate_documents of each document (a token counts for that of its input). In
+  // Mode::train of each batch, since a capacity or a router that looks at all of it couples its windows.
   analysis::ClusterMeans clusters;
   std::optional<double> loss_se() const { return analysis::standard_error(clusters); }
   std::optional<double> bits_per_byte;  // where PREFIX.json states the bytes
   std::vector<analysis::RoutingCounts> routing;
-  // Standard errors of the MRI by the same windows or documents: of the mean over layers, and of each layer as in `routing`.
+  // Standard errors of the MRI by the same windows or documents: of the mean over layers, and of each layer as in
+  // `routing`.
   std::optional<double> mri_se;
   std::vector<std::optional<double>> layer_mri_se;
 };
 // As it stands in a line of metrics.jsonl.
 record::SetResult set_result(const EvalResult& result);
 
-// NumericsError naming the set, the step and, where it shows in a router's logits, the layer, when a loss is not finite.
-EvalResult evaluate(const model::Transformer& model, const ops::Params& params, const std::vector<ops::Params>& router_states,
-                    const data::IndexedDataset& dataset, const EvalOptions& options);
+// NumericsError naming the set, the step and, where it shows in a router's logits, the layer, when a loss is not
+// finite.
+EvalResult evaluate(const model::Transformer& model, const ops::Params& params,
+                    const std::vector<ops::Params>& router_states, const data::IndexedDataset& dataset,
+                    const EvalOptions& options);
 
-// For k = 1, the first choice, and k = top_k, all choices (analysis::SaturationCounts); which steps they are between is left open.
-// Empty for dense models.
-std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before, const model::Snapshot& after,
-                                                         const data::IndexedDataset& dataset, const EvalOptions& options);
+// For k = 1, the first choice, and k = top_k, all choices (analysis::SaturationCounts); which steps they are between is
+// left open. Empty for dense models.
+std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before,
+                                                         const model::Snapshot& after,
+                                                         const data::IndexedDataset& dataset,
+                                                         const EvalOptions& options);
 
 }  // namespace evenkeel::train

@@ -19,8 +19,13 @@ using testing::message_of;
 using testing::TemporaryFolder;
 
 struct Tiny {
-  explicit Tiny(const std::vector<std::string>& overrides = {}) : config(testing::tiny_config("/data", overrides)), model(config.model), params(model::init_params(config.model, 1)) {}
-  EvalResult evaluate(const data::IndexedDataset& dataset, const EvalOptions& options) const { return train::evaluate(model, params, model.initial_router_states(), dataset, options); }
+  explicit Tiny(const std::vector<std::string>& overrides = {})
+      : config(testing::tiny_config("/data", overrides)),
+        model(config.model),
+        params(model::init_params(config.model, 1)) {}
+  EvalResult evaluate(const data::IndexedDataset& dataset, const EvalOptions& options) const {
+    return train::evaluate(model, params, model.initial_router_states(), dataset, options);
+  }
   RunConfig config;
   model::Transformer model;
   ops::Params params;
@@ -34,9 +39,15 @@ ops::Params clone(const ops::Params& params) {
 
 TEST(Evaluate, DoesNotDependOnTheBatchSize) {
   const TemporaryFolder folder;
-  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));  // 6 windows of 8, then one of 1
+  const auto dataset =
+      data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));  // 6 windows of 8, then one of 1
   const std::string no_balance = "model.balance={loss = []}";
-  for (const auto& overrides : {std::vector<std::string>{}, {"model.router={kind = \"sinkhorn\"}"}, {"model.router={kind = \"sinkhorn\", at_eval = true}"}, {no_balance, "model.router={kind = \"loss_free\"}"}, {no_balance, "model.router={kind = \"quantile\"}"}, {"model.router={jitter = 0.5, jitter_target = \"hidden\", jitter_at_eval = true}"}}) {
+  for (const auto& overrides : {std::vector<std::string>{},
+                                {"model.router={kind = \"sinkhorn\"}"},
+                                {"model.router={kind = \"sinkhorn\", at_eval = true}"},
+                                {no_balance, "model.router={kind = \"loss_free\"}"},
+                                {no_balance, "model.router={kind = \"quantile\"}"},
+                                {"model.router={jitter = 0.5, jitter_target = \"hidden\", jitter_at_eval = true}"}}) {
     const Tiny tiny(overrides);
     const auto one = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1});
     EXPECT_EQ(one.n_tokens, 49);
@@ -55,16 +66,20 @@ TEST(Evaluate, NoRouterDependsOnTheBatchSize) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
   for (const auto& kind : moe::router_kinds()) {
-    const Tiny tiny({"model.router={kind = \"" + std::string(kind.name) + "\"}", "model.balance={loss = []}", "model.top_k=1"});
-    const auto one = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1}), again = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1});
+    const Tiny tiny(
+        {"model.router={kind = \"" + std::string(kind.name) + "\"}", "model.balance={loss = []}", "model.top_k=1"});
+    const auto one = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1}),
+               again = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1});
     const auto three = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 3});
     EXPECT_EQ(again.loss, one.loss) << kind.name;
     EXPECT_NEAR(three.loss, one.loss, 1e-6) << kind.name;  // fp32 products of another shape
     ASSERT_EQ(three.routing.size(), 2u);
-    for (size_t i = 0; i < 2; ++i) EXPECT_EQ(three.routing[i].tokens_per_expert, one.routing[i].tokens_per_expert) << kind.name;
+    for (size_t i = 0; i < 2; ++i)
+      EXPECT_EQ(three.routing[i].tokens_per_expert, one.routing[i].tokens_per_expert) << kind.name;
     const auto states = tiny.model.initial_router_states();
     for (const int64_t batch_size : {1, 3})
-      for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {tiny.params, states}, dataset, {.sequence_length = 8, .batch_size = batch_size}))
+      for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {tiny.params, states}, dataset,
+                                                 {.sequence_length = 8, .batch_size = batch_size}))
         EXPECT_EQ(row.saturation, 1.0) << kind.name;
   }
 }
@@ -85,13 +100,16 @@ TEST(Evaluate, DropsFollowTheModeAndNotTheBatchSize) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
   for (const auto& rule : moe::capacity_rules()) {
-    const Tiny tiny({"model.capacity={rule = \"" + rule.config.rule + "\", factor_train = 100, factor_eval = 0.6, minimum = 1}"});
-    const auto one = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1}), four = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4});
+    const Tiny tiny(
+        {"model.capacity={rule = \"" + rule.config.rule + "\", factor_train = 100, factor_eval = 0.6, minimum = 1}"});
+    const auto one = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1}),
+               four = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4});
     EXPECT_NEAR(four.loss, one.loss, 1e-6) << rule.config.rule;  // fp32 products of another shape
     for (size_t i = 0; i < 2; ++i) {
       EXPECT_GT(one.routing[i].n_dropped, 0) << rule.config.rule;
       EXPECT_EQ(four.routing[i].n_dropped, one.routing[i].n_dropped) << rule.config.rule;
-      EXPECT_EQ(set_result(one).routing.at(i).dropped, static_cast<double>(one.routing[i].n_dropped) / 98) << rule.config.rule;
+      EXPECT_EQ(set_result(one).routing.at(i).dropped, static_cast<double>(one.routing[i].n_dropped) / 98)
+          << rule.config.rule;
     }
     const auto train = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4, .mode = moe::Mode::train});
     for (size_t i = 0; i < 2; ++i) EXPECT_EQ(train.routing[i].n_dropped, 0) << rule.config.rule;
@@ -103,8 +121,13 @@ TEST(Evaluate, RandomRoutersDrawAnewForEachBatchInTraining) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 801));
   const Tiny tiny({"model.router={kind = \"random\"}", "model.balance={loss = []}", "model.top_k=1"});
-  const auto load = [&](uint64_t seed) { return tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1, .mode = moe::Mode::train, .seed = seed}).routing[0].tokens_per_expert; };
-  for (const double tokens : load(1)) EXPECT_NEAR(tokens, 200, 62);  // 5 standard deviations of a binomial(800, 1/4); equal draws give multiples of 100
+  const auto load = [&](uint64_t seed) {
+    return tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 1, .mode = moe::Mode::train, .seed = seed})
+        .routing[0]
+        .tokens_per_expert;
+  };
+  for (const double tokens : load(1))
+    EXPECT_NEAR(tokens, 200, 62);  // 5 standard deviations of a binomial(800, 1/4); equal draws give multiples of 100
   EXPECT_EQ(load(1), load(1));
   EXPECT_NE(load(1), load(2));
 }
@@ -114,7 +137,8 @@ TEST(Evaluate, NumericErrorsNameTheStep) {
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
   const Tiny tiny;
   tiny.params.at("layers.0.router.weight").detach().fill_(NAN);
-  EXPECT_THAT(message_of<NumericsError>([&] { tiny.evaluate(dataset, {.sequence_length = 8, .step = 7}); }), HasSubstr("layer 0, step 7"));
+  EXPECT_THAT(message_of<NumericsError>([&] { tiny.evaluate(dataset, {.sequence_length = 8, .step = 7}); }),
+              HasSubstr("layer 0, step 7"));
 }
 
 TEST(Evaluate, UniformGuessesByHand) {
@@ -128,7 +152,8 @@ TEST(Evaluate, UniformGuessesByHand) {
   const auto result = tiny.evaluate(dataset, {.sequence_length = 8});
   EXPECT_NEAR(result.loss, std::log(16.0), 1e-6);
   ASSERT_TRUE(result.bits_per_byte.has_value());
-  EXPECT_NEAR(*result.bits_per_byte, 4.0 * 49 / 160, 1e-6);  // 49 tokens of 4 bits each, and the bytes of the whole text
+  EXPECT_NEAR(*result.bits_per_byte, 4.0 * 49 / 160,
+              1e-6);  // 49 tokens of 4 bits each, and the bytes of the whole text
   const auto some = tiny.evaluate(dataset, {.sequence_length = 8, .max_tokens = 24});
   EXPECT_NEAR(*some.bits_per_byte, 4.0 * 24 / (160 * 25.0 / 50), 1e-6);  // of the 25 tokens that were read
   const auto stated = set_result(result);
@@ -146,7 +171,8 @@ TEST(Evaluate, WithoutBytesThereIsNoBitsPerByte) {
   EXPECT_FALSE(set_result(result).bits_per_byte);
 }
 
-// 49 scored tokens in windows of 8: six of 8 and one of 1. A window alone has the loss of its cluster; the formula is spelt out.
+// 49 scored tokens in windows of 8: six of 8 and one of 1. A window alone has the loss of its cluster; the formula is
+// spelt out.
 TEST(Evaluate, TheStandardErrorIsThatOfTheWindows) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
@@ -159,7 +185,8 @@ TEST(Evaluate, TheStandardErrorIsThatOfTheWindows) {
   EXPECT_FALSE(set_result(first).loss_se);
   EXPECT_NEAR(analysis::mean_of(result.clusters), result.loss, 1e-12);
   double squares = 0;
-  for (size_t w = 0; w < 7; ++w) squares += std::pow(static_cast<double>(result.clusters.tokens[w]) * (result.clusters.means[w] - result.loss), 2);
+  for (size_t w = 0; w < 7; ++w)
+    squares += std::pow(static_cast<double>(result.clusters.tokens[w]) * (result.clusters.means[w] - result.loss), 2);
   EXPECT_NEAR(*result.loss_se(), std::sqrt(7.0 / 6 * squares) / 49, 1e-12);
   const auto stated = set_result(result);
   EXPECT_EQ(stated.loss_se, result.loss_se());
@@ -173,7 +200,8 @@ TEST(Evaluate, DocumentsAreTheClustersWhereTheyAreSeparate) {
   data::IndexedDatasetWriter writer(prefix, testing::kTinyVocabulary);
   for (const int n_tokens : {5, 20, 3, 12}) {  // the second lies in four windows
     std::vector<int32_t> ids(static_cast<size_t>(n_tokens));
-    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>((7 * i + static_cast<size_t>(n_tokens)) % testing::kTinyVocabulary);
+    for (size_t i = 0; i < ids.size(); ++i)
+      ids[i] = static_cast<int32_t>((7 * i + static_cast<size_t>(n_tokens)) % testing::kTinyVocabulary);
     writer.add_document(ids);
   }
   writer.commit();
@@ -206,7 +234,8 @@ TEST(Evaluate, StopsAtTheBoundOnTokens) {
 TEST(Evaluate, RefusesASetWithNothingToScore) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 1));
-  EXPECT_THAT(message_of<DataError>([&] { Tiny().evaluate(dataset, {.sequence_length = 8}); }), HasSubstr("got 1 tokens; need at least 2"));
+  EXPECT_THAT(message_of<DataError>([&] { Tiny().evaluate(dataset, {.sequence_length = 8}); }),
+              HasSubstr("got 1 tokens; need at least 2"));
 }
 
 // Each checkpoint is run with its own state: the same parameters choose otherwise once a bias has moved.
@@ -222,7 +251,8 @@ TEST(Saturation, SeesTheRouterStatesOfBoth) {
   const auto choice = evaluate(tiny.model, tiny.params, after, dataset, options).routing[0].tokens_per_expert;
   EXPECT_EQ(choice, (std::vector<int64_t>{0, 49, 0, 49}));
   for (const auto& row : rows) EXPECT_LT(row.saturation, 0.95) << row.k;
-  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, after}, {tiny.params, after}, dataset, options)) EXPECT_NEAR(row.saturation, 1.0, 1e-12);
+  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, after}, {tiny.params, after}, dataset, options))
+    EXPECT_NEAR(row.saturation, 1.0, 1e-12);
 }
 
 TEST(Saturation, IsOneForTheSameAndZeroForOppositeRouters) {
@@ -242,7 +272,8 @@ TEST(Saturation, IsOneForTheSameAndZeroForOppositeRouters) {
   // The best two of the negated logits are the worst two of the logits.
   auto opposite = clone(tiny.params);
   opposite.at("layers.0.router.weight").neg_();
-  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {opposite, states}, dataset, options)) EXPECT_EQ(row.saturation, 0.0);
+  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {opposite, states}, dataset, options))
+    EXPECT_EQ(row.saturation, 0.0);
 }
 
 // Experts 0 and 1 trade their names: of the two best, those pairs that are {0, 1} or {2, 3} stay.
@@ -272,7 +303,8 @@ TEST(Saturation, ByHandWhenTwoExpertsTradeNames) {
   }
   ASSERT_GT(best, 0);
   ASSERT_LT(both, 49);
-  const auto rows_of = evaluate_saturation(tiny.model, {tiny.params, states}, {traded, states}, dataset, {.sequence_length = 8, .batch_size = 4});
+  const auto rows_of = evaluate_saturation(tiny.model, {tiny.params, states}, {traded, states}, dataset,
+                                           {.sequence_length = 8, .batch_size = 4});
   EXPECT_NEAR(rows_of[0].saturation, best / 49, 1e-12);
   EXPECT_NEAR(rows_of[1].saturation, both / 49, 1e-12);
 }
@@ -282,9 +314,13 @@ TEST(Saturation, OneRowALayerAtTopOneAndNoneForDenseModels) {
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 20));
   const Tiny top_one({"model.top_k=1"});
   const auto top_one_states = top_one.model.initial_router_states();
-  EXPECT_EQ(evaluate_saturation(top_one.model, {top_one.params, top_one_states}, {top_one.params, top_one_states}, dataset, {.sequence_length = 8}).size(), 2u);
+  EXPECT_EQ(evaluate_saturation(top_one.model, {top_one.params, top_one_states}, {top_one.params, top_one_states},
+                                dataset, {.sequence_length = 8})
+                .size(),
+            2u);
   const Tiny dense(testing::kTinyDense);
-  EXPECT_TRUE(evaluate_saturation(dense.model, {dense.params, {}}, {dense.params, {}}, dataset, {.sequence_length = 8}).empty());
+  EXPECT_TRUE(evaluate_saturation(dense.model, {dense.params, {}}, {dense.params, {}}, dataset, {.sequence_length = 8})
+                  .empty());
 }
 
 }  // namespace

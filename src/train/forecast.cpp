@@ -101,8 +101,8 @@ Evaluation evaluation_of(const EvalConfig& eval, DataSizes& sizes) {
   return out;
 }
 
-// The recipe with fewer sequences a step, as many as take about `seconds` at this rate of FLOPs; at least one. Where there
-// are several micro-batches two stay: gradients add up, and a router may plan the step.
+// The recipe with fewer sequences a step, as many as take about `seconds` at this rate of FLOPs; at least one. Where
+// there are several micro-batches two stay: gradients add up, and a router may plan the step.
 RunConfig cut_to(const RunConfig& config, double seconds, double flops_per_second) {
   RunConfig out = config;
   const double that_fit = seconds * flops_per_second / step_flops(config, 1);
@@ -167,8 +167,9 @@ StepRate measure_rate(const RunConfig& config, const std::string& device_name, b
   const double fewer = static_cast<double>(config.train.batch_size) / static_cast<double>(cut.train.batch_size);
   StepRate out;
   out.source = "measured";
-  out.note = join_parts("measured: ", counted(static_cast<int64_t>(times.seconds.size()), "step"), " of ", counted(cut.train.batch_size, "sequence"), " on ",
-                        ops::device_name(device), ", ", counted(ops::n_threads(), "thread"));
+  out.note = join_parts("measured: ", counted(static_cast<int64_t>(times.seconds.size()), "step"), " of ",
+                        counted(cut.train.batch_size, "sequence"), " on ", ops::device_name(device), ", ",
+                        counted(ops::n_threads(), "thread"));
   out.step_seconds = passes * fewer + update;
   out.evaluation_seconds = times.evaluation_seconds;
   out.forward_seconds_per_token =
@@ -203,7 +204,8 @@ Forecast forecast(const RunConfig& config, const StepRate& rate) {
       const bool has_saturation =
           config.model.is_moe() && (i > 0 || phase.start);  // two models pass the sets once more
       const auto times = static_cast<double>(n_due(now.steps, config.period_steps(phase.eval->every)));
-      const double once_seconds = rate.forward_seconds_per_token * once.tokens + rate.evaluation_seconds * static_cast<double>(once.sets);
+      const double once_seconds =
+          rate.forward_seconds_per_token * once.tokens + rate.evaluation_seconds * static_cast<double>(once.sets);
       now.evaluation_tokens = once.tokens * times;
       now.evaluation_seconds = once_seconds * (times + (has_saturation ? 2 : 0));
     }

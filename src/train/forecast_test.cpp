@@ -59,8 +59,9 @@ TEST_F(ForecastTest, DataThatAreNotThereAreUnknownAndDamagedOnesAreRefused) {
 }
 
 TEST_F(ForecastTest, TimeIsThatOfStepsEvaluationAndCheckpoints) {
-  const auto run = forecast(
-      config({"phase.one.eval={every = \"4 steps\", data = [{name = \"held\", path = \"" + (folder_ / "a-heldout").string() + "\"}]}"}), rate_);
+  const auto run = forecast(config({"phase.one.eval={every = \"4 steps\", data = [{name = \"held\", path = \"" +
+                                    (folder_ / "a-heldout").string() + "\"}]}"}),
+                            rate_);
   EXPECT_EQ(run.phases[0].training_seconds, 12);
   EXPECT_EQ(run.phases[0].evaluation_tokens, 2 * 49);  // at step 4 and at the end
   EXPECT_DOUBLE_EQ(run.phases[0].evaluation_seconds, 2 * 49 * 0.1);
@@ -71,8 +72,10 @@ TEST_F(ForecastTest, TimeIsThatOfStepsEvaluationAndCheckpoints) {
 }
 
 TEST_F(ForecastTest, EachEvaluationOfASetHasAFixedCost) {
-  const std::string held = (folder_ / "a-heldout").string(), eval = "{every = \"2 steps\", max_tokens = 4, data = [{name = \"x\", path = \"" + held + "\"}, {name = \"y\", path = \"" + held +
-                                                                    "\"}, {name = \"later\", path = \"" + (folder_ / "later").string() + "\"}]}";
+  const std::string held = (folder_ / "a-heldout").string(),
+                    eval = "{every = \"2 steps\", max_tokens = 4, data = [{name = \"x\", path = \"" + held +
+                           "\"}, {name = \"y\", path = \"" + held + "\"}, {name = \"later\", path = \"" +
+                           (folder_ / "later").string() + "\"}]}";
   auto rate = rate_;
   rate.evaluation_seconds = 7;
   const auto phase = forecast(config({"phase.one.eval=" + eval}), rate).phases[0];

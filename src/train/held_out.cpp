@@ -24,7 +24,8 @@ record::EvaluationRow evaluation_line(const HeldOut& held_out) {
   const auto& [config, phase, model, state, data] = held_out;
   record::EvaluationRow line{state.step, phase.name, state.tokens, {}};
   for (const auto& source : phase.eval->data)
-    line.eval.emplace_back(source.name, set_result(evaluate(model, state.params, state.router_states, data.at(source.path.value), options_of(held_out, source))));
+    line.eval.emplace_back(source.name, set_result(evaluate(model, state.params, state.router_states,
+                                                            data.at(source.path.value), options_of(held_out, source))));
   return line;
 }
 

@@ -12,7 +12,10 @@ class HeldOutTest : public ::testing::Test {
  protected:
   void SetUp() override {
     testing::write_tiny_sets(folder_);
-    config_ = testing::tiny_config(folder_.path(), {"train.micro_batch_size=2", "phase.one.eval={data = [{name = \"held\", path = \"" + (folder_ / "a-heldout").string() + "\"}, {name = \"b\", path = \"" + (folder_ / "b").string() + "\"}], max_tokens = 40}"});
+    config_ = testing::tiny_config(
+        folder_.path(), {"train.micro_batch_size=2",
+                         "phase.one.eval={data = [{name = \"held\", path = \"" + (folder_ / "a-heldout").string() +
+                             "\"}, {name = \"b\", path = \"" + (folder_ / "b").string() + "\"}], max_tokens = 40}"});
     data_.open(config_);
     model_ = std::make_unique<model::Transformer>(config_.model);
     state_ = initial_state(config_, *model_, at::kCPU);
@@ -41,7 +44,8 @@ TEST_F(HeldOutTest, AnEvaluationHasEverySetAsEvaluateHasIt) {
     const auto path = (folder_ / (name == "b" ? "b" : "a-heldout")).string();
     const auto result = evaluate(*model_, state_.params, state_.router_states, data_.at(path), options);
     EXPECT_EQ(line.at("eval").at(name).at("tokens").as_int(), 40);
-    EXPECT_NEAR(line.at("eval").at(name).at("loss").as_double(), result.loss, 1e-6);  // sums of fp32 losses in other batches
+    EXPECT_NEAR(line.at("eval").at(name).at("loss").as_double(), result.loss,
+                1e-6);  // sums of fp32 losses in other batches
   }
 }
 

@@ -17,7 +17,8 @@ void resolve_lengths(RunConfig& config) {
     const RecipePath& path = phase.data[0].path;
     const int64_t n_tokens = data::IndexedDataset::open(path.value).n_tokens();
     phase.samples_per_epoch = data::samples_per_epoch(n_tokens, config.train.sequence_length);
-    require<DataError>(phase.samples_per_epoch > 0, path.where, ": got ", path.value, " with ", n_tokens, " tokens; need at least ", config.train.sequence_length + 1, " (sequence_length + 1)");
+    require<DataError>(phase.samples_per_epoch > 0, path.where, ": got ", path.value, " with ", n_tokens,
+                       " tokens; need at least ", config.train.sequence_length + 1, " (sequence_length + 1)");
     phase_schedule(config, phase);
   }
 }
@@ -25,7 +26,8 @@ void resolve_lengths(RunConfig& config) {
 namespace {
 
 // Every set of the recipe, with the tokens that it must have: one sample, or for an evaluation a token to score.
-void visit_sets(const RunConfig& config, const std::function<void(const RecipePath& path, int64_t least_tokens)>& visit) {
+void visit_sets(const RunConfig& config,
+                const std::function<void(const RecipePath& path, int64_t least_tokens)>& visit) {
   const int64_t one_sample = config.train.sequence_length + 1;
   const auto visit_all = [&](const auto& sources, int64_t least_tokens) {
     for (const auto& source : sources) visit(source.path, least_tokens);
@@ -37,10 +39,11 @@ void visit_sets(const RunConfig& config, const std::function<void(const RecipePa
   }
 }
 
-void check_set(const RunConfig& config, const RecipePath& path, int64_t least_tokens, const data::IndexedDataset& dataset) {
+void check_set(const RunConfig& config, const RecipePath& path, int64_t least_tokens,
+               const data::IndexedDataset& dataset) {
   dataset.check_vocabulary(config.model.vocab_size);
-  require<DataError>(dataset.n_tokens() >= least_tokens, path.where, ": got ", path.value, " with ", dataset.n_tokens(), " tokens; need at least ", least_tokens,
-                     least_tokens > 2 ? " (sequence_length + 1)" : "");
+  require<DataError>(dataset.n_tokens() >= least_tokens, path.where, ": got ", path.value, " with ", dataset.n_tokens(),
+                     " tokens; need at least ", least_tokens, least_tokens > 2 ? " (sequence_length + 1)" : "");
 }
 
 }  // namespace
@@ -60,7 +63,8 @@ void check_sets_there(const RunConfig& config, data::Datasets& datasets) {
 
 std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source) {
   std::vector<data::TokenizerUse> out;
-  for (const auto& sha256 : checkpoint::tokenizers_of(source)) out.push_back({name, source.folder.string(), "", sha256});
+  for (const auto& sha256 : checkpoint::tokenizers_of(source))
+    out.push_back({name, source.folder.string(), "", sha256});
   return out;
 }
 
@@ -68,7 +72,8 @@ void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets) {
   std::vector<data::TokenizerUse> uses;
   const auto add_sets = [&](const std::string& at, const auto& sources) {
     for (const auto& source : sources)
-      if (std::filesystem::exists(source.path.value + ".idx")) uses.push_back(data::tokenizer_use(at + ".data." + source.name, datasets.open(source.path.value)));
+      if (std::filesystem::exists(source.path.value + ".idx"))
+        uses.push_back(data::tokenizer_use(at + ".data." + source.name, datasets.open(source.path.value)));
   };
   const auto add_model = [&](const std::string& key, const std::filesystem::path& folder) {
     if (!std::filesystem::is_directory(folder)) return;
@@ -79,15 +84,18 @@ void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets) {
   for (size_t i = 0; i < config.phases.size(); ++i) {
     const PhaseConfig& phase = config.phases[i];
     const std::string at = "phase." + phase.name;
-    if (std::filesystem::is_directory(external_start(config, i))) add_model(at + ".start.from", phase_start(config, i).folder);
+    if (std::filesystem::is_directory(external_start(config, i)))
+      add_model(at + ".start.from", phase_start(config, i).folder);
     add_sets(at, phase.data);
     if (phase.replay) add_sets(at + ".replay", phase.replay->data);
     if (phase.eval) add_sets(at + ".eval", phase.eval->data);
   }
-  data::require_one_tokenizer(uses, config.train.allow_mixed_tokenizers, "train.allow_mixed_tokenizers = true (--allow-mixed-tokenizers)");
+  data::require_one_tokenizer(uses, config.train.allow_mixed_tokenizers,
+                              "train.allow_mixed_tokenizers = true (--allow-mixed-tokenizers)");
 }
 
-const data::IndexedDataset& InputData::open_source(const RunConfig& config, const RecipePath& path, int64_t least_tokens) {
+const data::IndexedDataset& InputData::open_source(const RunConfig& config, const RecipePath& path,
+                                                   int64_t least_tokens) {
   data::IndexedDataset& dataset = datasets_.open(path.value);
   if (const auto record = records_.find(path.value); record != records_.end()) dataset.trust(record->second);
   check_set(config, path, least_tokens, dataset);
@@ -105,18 +113,24 @@ void InputData::trust(const std::filesystem::path& run) {
   const Json* sets = contents != nullptr ? contents->find("data") : nullptr;
   if (sets == nullptr || !sets->is_object()) return;
   for (const auto& [key, record] : sets->as_object())
-    if (const Json* path = record.find("path"); path != nullptr && path->is_string()) records_[path->as_string()] = record;
+    if (const Json* path = record.find("path"); path != nullptr && path->is_string())
+      records_[path->as_string()] = record;
 }
 
 namespace {
 
 // What another run drew goes on in this one: its cursors count samples of one length, in the order of one seed.
-void check_cursors(const RunConfig& config, const StartConfig& start, const checkpoint::ModelSource& source, const std::vector<PhaseRecord>& records) {
-  require<ConfigError>(source.sequence_length == config.train.sequence_length, start.where, ": got train.sequence_length = ", config.train.sequence_length, " and a start from ",
-                       source.folder.string(), ", which has ", source.sequence_length, "; need the same, since a start takes along which samples were drawn, or [model] from for the weights alone");
+void check_cursors(const RunConfig& config, const StartConfig& start, const checkpoint::ModelSource& source,
+                   const std::vector<PhaseRecord>& records) {
+  require<ConfigError>(
+      source.sequence_length == config.train.sequence_length, start.where,
+      ": got train.sequence_length = ", config.train.sequence_length, " and a start from ", source.folder.string(),
+      ", which has ", source.sequence_length,
+      "; need the same, since a start takes along which samples were drawn, or [model] from for the weights alone");
   const auto seed = static_cast<uint64_t>(config.train.seed);
   if (!records.empty() && records.back().drawn.seed != seed)
-    log_warning(start.where, ": got train.seed = ", seed, " and a start from ", source.folder.string(), ", of seed ", records.back().drawn.seed, ": samples that it drew may come again");
+    log_warning(start.where, ": got train.seed = ", seed, " and a start from ", source.folder.string(), ", of seed ",
+                records.back().drawn.seed, ": samples that it drew may come again");
 }
 
 // The phases of the run that phase `index` starts from.
@@ -150,7 +164,8 @@ std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
       }
     }
     if (const std::string from = phase.replay ? phase.replay->from : ""; !from.empty() && !own.contains(from)) {
-      require<ConfigError>(brought.contains(from), phase.where, ": got replay.from = '", from, "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
+      require<ConfigError>(brought.contains(from), phase.where, ": got replay.from = '", from,
+                           "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
       if (phase.replay->fraction > 0) data.open(config, brought.at(from).sources);
     }
     own.insert(phase.name);

@@ -12,20 +12,22 @@
 
 namespace evenkeel::train {
 
-// Turns lengths in epochs into steps, which needs the sizes of the sets. DataError naming the recipe's line for a set that is shorter than a
-// sequence, ConfigError for a schedule that does not fit the length. To be called on each configuration that was read.
+// Turns lengths in epochs into steps, which needs the sizes of the sets. DataError naming the recipe's line for a set
+// that is shorter than a sequence, ConfigError for a schedule that does not fit the length. To be called on each
+// configuration that was read.
 void resolve_lengths(RunConfig& config);
 
 // The data sets of one or several runs, each opened once, and each read as a whole once.
 class InputData {
  public:
   // Opens the sources of every phase. DataError names the recipe's line for one that is too short, and the file for one
-  // that cannot be read or has ids outside the vocabulary. ConfigError for sets of different tokenizers, unless the recipe
-  // allows them, and for a set that two phases on each other's way draw in different orders.
+  // that cannot be read or has ids outside the vocabulary. ConfigError for sets of different tokenizers, unless the
+  // recipe allows them, and for a set that two phases on each other's way draw in different orders.
   void open(const RunConfig& config);
   // The sources of a replay, as `open` does those of a phase.
   void open(const RunConfig& config, const std::vector<data::SourceSpec>& sources);
-  // What the run's resolved.json says of its data is trusted where sizes and times are the same: they are not read again.
+  // What the run's resolved.json says of its data is trusted where sizes and times are the same: they are not read
+  // again.
   void trust(const std::filesystem::path& run);
   const data::IndexedDataset& at(const std::string& path) const { return datasets_.at(path); }
   data::Datasets& datasets() { return datasets_; }
@@ -39,11 +41,12 @@ class InputData {
 // Each tokenizer that the model of a MODEL argument, start.from or [model] from is known to be trained with, as `name`.
 std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source);
 
-// DataError where the sets of a run, and the models whose weights it takes, have more than one tokenizer; a warning where the recipe allows
-// it. Sets and folders that are not there are passed over. Opens sets that are not open.
+// DataError where the sets of a run, and the models whose weights it takes, have more than one tokenizer; a warning
+// where the recipe allows it. Sets and folders that are not there are passed over. Opens sets that are not open.
 void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets);
 
-// What InputData::open refuses of the sets and their tokenizers, of those sets that are there: a plan may come before the data.
+// What InputData::open refuses of the sets and their tokenizers, of those sets that are there: a plan may come before
+// the data.
 void check_sets_there(const RunConfig& config, data::Datasets& datasets);
 
 // Where each phase starts. Checks what phases start from and what they replay: ConfigError for a name or folder that is

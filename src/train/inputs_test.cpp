@@ -18,7 +18,9 @@ using testing::tiny_config;
 class InputsTest : public ::testing::Test {
  protected:
   void SetUp() override { testing::write_tiny_sets(folder_); }
-  RunConfig config(const std::vector<std::string>& overrides = {}) const { return tiny_config(folder_.path(), overrides); }
+  RunConfig config(const std::vector<std::string>& overrides = {}) const {
+    return tiny_config(folder_.path(), overrides);
+  }
   std::vector<PhaseStart> starts(const std::vector<std::string>& overrides) const {
     InputData data;
     return check_starts(config(overrides), data);
@@ -45,25 +47,31 @@ TEST_F(InputsTest, APlanRefusesTheSameOfTheSetsThatAreThere) {
     data::Datasets datasets;
     const auto message = message_of<DataError>([&] { check_sets_there(config({later, change}), datasets); });
     EXPECT_EQ(message, message_of<DataError>([&] { InputData().open(config({change})); }));
-    EXPECT_THAT(message, HasSubstr(change.starts_with("model") ? "need 0..8 (vocab_size 9)" : "with 161 tokens; need at least 162"));
+    EXPECT_THAT(message, HasSubstr(change.starts_with("model") ? "need 0..8 (vocab_size 9)"
+                                                               : "with 161 tokens; need at least 162"));
   }
 }
 
 TEST_F(InputsTest, RefusesWhatARunCannotUse) {
   InputData data;
-  EXPECT_THAT(message_of<DataError>([&] { data.open(config({"phase.two.data=[{name = \"c\", path = \"c\"}]"})); }), HasSubstr("c.idx: got no such file"));
-  EXPECT_THAT(message_of<DataError>([&] { data.open(config({"train.sequence_length=161"})); }), HasSubstr("with 161 tokens; need at least 162 (sequence_length + 1)"));
+  EXPECT_THAT(message_of<DataError>([&] { data.open(config({"phase.two.data=[{name = \"c\", path = \"c\"}]"})); }),
+              HasSubstr("c.idx: got no such file"));
+  EXPECT_THAT(message_of<DataError>([&] { data.open(config({"train.sequence_length=161"})); }),
+              HasSubstr("with 161 tokens; need at least 162 (sequence_length + 1)"));
   EXPECT_NO_THROW(data.open(config({"train.sequence_length=160"})));  // 50 tokens are enough to evaluate
   // The vocabulary is looked at for each model, though the file is open already.
   data.open(config());
   EXPECT_THAT(message_of<DataError>([&] { data.open(config({"model.vocab_size=8"})); }), HasSubstr("need"));
-  EXPECT_THROW(data.open(config({"phase.two.replay={fraction = 0.5, data = [{name = \"c\", path = \"c\"}]}"})), DataError);
+  EXPECT_THROW(data.open(config({"phase.two.replay={fraction = 0.5, data = [{name = \"c\", path = \"c\"}]}"})),
+               DataError);
 }
 
 TEST_F(InputsTest, StartsAndReplaysNameWhatIsThere) {
   EXPECT_EQ(starts({"phase.two.replay={fraction = 0.5, from = \"one\"}"}).size(), 2u);
-  EXPECT_THAT(message_of<ConfigError>([&] { starts({"phase.one.replay={fraction = 0.5, from = \"two\"}"}); }), HasSubstr("got replay.from = 'two'; need the name of an earlier phase: there is none"));
-  EXPECT_THAT(message_of<ConfigError>([&] { starts({"phase.two.start={from = \"nowhere\"}"}); }), HasSubstr("got start.from = 'nowhere'"));
+  EXPECT_THAT(message_of<ConfigError>([&] { starts({"phase.one.replay={fraction = 0.5, from = \"two\"}"}); }),
+              HasSubstr("got replay.from = 'two'; need the name of an earlier phase: there is none"));
+  EXPECT_THAT(message_of<ConfigError>([&] { starts({"phase.two.start={from = \"nowhere\"}"}); }),
+              HasSubstr("got start.from = 'nowhere'"));
 }
 
 // A start from a run that began the phases "theirs" and "one".
@@ -97,11 +105,22 @@ TEST_F(ExternalStart, IsLookedUpOnce) {
 }
 
 TEST_F(ExternalStart, MustBeOfTheSameArchitecture) {
-  const std::pair<const char*, const char*> changes[] = {{"n_heads=4", "n_heads = 4; need 2"}, {"activation=geglu", "activation = \"geglu\"; need \"swiglu\""}, {"top_k=1", "top_k = 1; need 2"}, {"rope_theta=77", "rope_theta = 77; need "}, {"d_model=16", "d_model = 16; need 8"}};
+  const std::pair<const char*, const char*> changes[] = {
+      {"n_heads=4", "n_heads = 4; need 2"},
+      {"activation=geglu", "activation = \"geglu\"; need \"swiglu\""},
+      {"top_k=1", "top_k = 1; need 2"},
+      {"rope_theta=77", "rope_theta = 77; need "},
+      {"d_model=16", "d_model = 16; need 8"}};
   for (const auto& [change, says] : changes)
-    EXPECT_THAT(message_of<ConfigError>([&] { starts_with({std::string("model.") + change}); }), HasSubstr(std::string("got model.") + says)) << change;
-  EXPECT_NO_THROW(starts_with({"model.router={score = \"sigmoid\"}", "model.init=normal", "model.d_ff=99"}));  // no layer is dense
-  EXPECT_THAT(message_of<CheckpointError>([&] { starts_with({"model.router={kind = \"loss_free\"}", "model.balance={loss = []}"}); }), HasSubstr("router_state.0"));
+    EXPECT_THAT(message_of<ConfigError>([&] { starts_with({std::string("model.") + change}); }),
+                HasSubstr(std::string("got model.") + says))
+        << change;
+  EXPECT_NO_THROW(
+      starts_with({"model.router={score = \"sigmoid\"}", "model.init=normal", "model.d_ff=99"}));  // no layer is dense
+  EXPECT_THAT(message_of<CheckpointError>([&] {
+                starts_with({"model.router={kind = \"loss_free\"}", "model.balance={loss = []}"});
+              }),
+              HasSubstr("router_state.0"));
 }
 
 TEST_F(ExternalStart, MustHaveAStateThatWasMadeForTheSameOption) {
@@ -111,11 +130,15 @@ TEST_F(ExternalStart, MustHaveAStateThatWasMadeForTheSameOption) {
   save_checkpoint(folder_ / "run", state, theirs);
   const std::string kind = "model.router={kind = \"loss_free\", score = ";
   EXPECT_NO_THROW(starts_with({kind + "\"sigmoid\"}", "model.balance={loss = []}"}));
-  EXPECT_THAT(message_of<ConfigError>([&] { starts_with({kind + "\"softmax_pre\"}", "model.balance={loss = []}"}); }), HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
+  EXPECT_THAT(message_of<ConfigError>([&] {
+                starts_with({kind + "\"softmax_pre\"}", "model.balance={loss = []}"});
+              }),
+              HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
 }
 
 TEST_F(ExternalStart, MustHaveDrawnSamplesOfTheSameLength) {
-  EXPECT_THAT(message_of<ConfigError>([&] { starts_with({"train.sequence_length=4"}); }), HasSubstr("got train.sequence_length = 4 and a start from"));
+  EXPECT_THAT(message_of<ConfigError>([&] { starts_with({"train.sequence_length=4"}); }),
+              HasSubstr("got train.sequence_length = 4 and a start from"));
   EXPECT_NO_THROW(starts_with({"train.seed=2"}));  // a warning
 }
 
@@ -127,7 +150,8 @@ TEST_F(ExternalStart, BringsPhasesThatAReplayMayName) {
   std::filesystem::remove(folder_ / "b.bin");
   EXPECT_NO_THROW(starts_with({}));
   EXPECT_THROW(starts_with({"phase.two.replay={fraction = 0.5, from = \"theirs\"}"}), DataError);
-  EXPECT_NO_THROW(starts_with({"phase.two.replay={fraction = 0.5, from = \"one\"}"}));  // the recipe's own, which comes before
+  EXPECT_NO_THROW(
+      starts_with({"phase.two.replay={fraction = 0.5, from = \"one\"}"}));  // the recipe's own, which comes before
 }
 
 }  // namespace

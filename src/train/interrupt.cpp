@@ -21,9 +21,11 @@ void on_signal(int) {
   }
   unlink_temporary_files();
   constexpr std::string_view kFirst = "\nevenkeel: stopped by a signal; nothing half-written is left\n";
-  constexpr std::string_view kSecond = "\nevenkeel: stopped at once by a second signal; --resume goes on from the last checkpoint\n";
+  constexpr std::string_view kSecond =
+      "\nevenkeel: stopped at once by a second signal; --resume goes on from the last checkpoint\n";
   const std::string_view line = saves_first == 0 ? kFirst : kSecond;
-  const std::string_view shown = isatty(STDERR_FILENO) == 1 ? line : line.substr(1);  // a bar may stand on the terminal's row
+  const std::string_view shown =
+      isatty(STDERR_FILENO) == 1 ? line : line.substr(1);  // a bar may stand on the terminal's row
   if (write(STDERR_FILENO, shown.data(), shown.size()) < 0) _exit(130);
   _exit(130);
 }

@@ -11,10 +11,11 @@ namespace evenkeel::train {
 class KeptCheckpoints {
  public:
   explicit KeptCheckpoints(const RunSetting& setting);
-  // Whether the state's step is saved in any case: at the end of a phase, where a phase or another run starts, and at the recipe's rhythm.
+  // Whether the state's step is saved in any case: at the end of a phase, where a phase or another run starts, and at
+  // the recipe's rhythm.
   bool is_due(const TrainState& state) const;
-  // Once a step. The lines of `metrics` are on the disk before it, since a checkpoint relies on them. Of the earlier checkpoints `keep_last`
-  // stay, and those of the first two kinds above.
+  // Once a step. The lines of `metrics` are on the disk before it, since a checkpoint relies on them. Of the earlier
+  // checkpoints `keep_last` stay, and those of the first two kinds above.
   void save(const TrainState& state, record::MetricsFile& metrics);
 
  private:

@@ -4,9 +4,7 @@
 
 namespace evenkeel::train {
 
-LossFigure loss_figure(const record::SetResult& result) {
-  return {result.loss, result.loss_se, result.loss_blocks};
-}
+LossFigure loss_figure(const record::SetResult& result) { return {result.loss, result.loss_se, result.loss_blocks}; }
 
 LossFigure difference(const LossFigure& a, const LossFigure& b) {
   LossFigure out{a.value - b.value, std::nullopt, std::nullopt};

@@ -18,8 +18,9 @@ struct LossFigure {
 // Evaluations of before there were errors have neither.
 LossFigure loss_figure(const record::SetResult& result);
 
-// a - b. Where both have the losses of the same blocks of text the error is that of the paired differences: what makes a block hard for
-// both cancels. Otherwise it is sqrt(se_a^2 + se_b^2), as if the texts were independent, which is too large where they are the same.
+// a - b. Where both have the losses of the same blocks of text the error is that of the paired differences: what makes
+// a block hard for both cancels. Otherwise it is sqrt(se_a^2 + se_b^2), as if the texts were independent, which is too
+// large where they are the same.
 LossFigure difference(const LossFigure& a, const LossFigure& b);
 
 }  // namespace evenkeel::train

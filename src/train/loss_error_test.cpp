@@ -30,8 +30,10 @@ TEST(LossFigure, OfOlderFilesIsNotKnownRatherThanZero) {
 }
 
 TEST(LossDifference, IsPairedOnTheSameBlocks) {
-  // Blocks differ by 3 between each other and by 0.5, 0.5, 0.8 between the two: standard deviation sqrt(0.03), over sqrt(3) blocks.
-  const auto a = read(R"({"loss": 4.6, "loss_se": 1.7, "loss_blocks": {"tokens": [8, 8, 8], "loss": [1.5, 4.5, 7.8]}})");
+  // Blocks differ by 3 between each other and by 0.5, 0.5, 0.8 between the two: standard deviation sqrt(0.03), over
+  // sqrt(3) blocks.
+  const auto a =
+      read(R"({"loss": 4.6, "loss_se": 1.7, "loss_blocks": {"tokens": [8, 8, 8], "loss": [1.5, 4.5, 7.8]}})");
   const auto b = read(R"({"loss": 4, "loss_se": 1.7, "loss_blocks": {"tokens": [8, 8, 8], "loss": [1, 4, 7]}})");
   const auto paired = difference(a, b);
   EXPECT_NEAR(paired.value, 0.6, 1e-12);

@@ -9,7 +9,8 @@ namespace evenkeel::train {
 namespace {
 
 TEST(CpuName, IsTheFirstModelName) {
-  EXPECT_EQ(cpu_name("processor\t: 0\nvendor_id\t: X\nmodel name\t: A CPU @ 2.1GHz\nmodel name\t: another\n"), "A CPU @ 2.1GHz");
+  EXPECT_EQ(cpu_name("processor\t: 0\nvendor_id\t: X\nmodel name\t: A CPU @ 2.1GHz\nmodel name\t: another\n"),
+            "A CPU @ 2.1GHz");
   EXPECT_EQ(cpu_name("processor\t: 0\n"), "");
   EXPECT_EQ(cpu_name("model name\t:\n"), "");
   EXPECT_EQ(cpu_name("model name"), "");

@@ -30,7 +30,8 @@ LayerFloats layer_floats(const model::LayerSpec& spec, double width) {
 
 std::vector<LayerFloats> layers_of(const model::ModelConfig& config) {
   std::vector<LayerFloats> out;
-  for (const auto& spec : model::layer_specs(config)) out.push_back(layer_floats(spec, static_cast<double>(config.d_model)));
+  for (const auto& spec : model::layer_specs(config))
+    out.push_back(layer_floats(spec, static_cast<double>(config.d_model)));
   return out;
 }
 
@@ -184,16 +185,11 @@ MemoryEstimate estimate_memory(const RunConfig& config) {
 }
 
 Json to_json(const MemoryEstimate& estimate) {
-  return Json::Object{{"program_bytes", estimate.program},
-                      {"parameters_bytes", estimate.parameters},
-                      {"gradients_bytes", estimate.gradients},
-                      {"optimizer_bytes", estimate.optimizer},
-                      {"activations_bytes", estimate.activations},
-                      {"masks_bytes", estimate.masks},
-                      {"logits_bytes", estimate.logits},
-                      {"other_model_bytes", estimate.other_model},
-                      {"total_bytes", estimate.total()},
-                      {"moment", estimate.moment}};
+  return Json::Object{{"program_bytes", estimate.program},         {"parameters_bytes", estimate.parameters},
+                      {"gradients_bytes", estimate.gradients},     {"optimizer_bytes", estimate.optimizer},
+                      {"activations_bytes", estimate.activations}, {"masks_bytes", estimate.masks},
+                      {"logits_bytes", estimate.logits},           {"other_model_bytes", estimate.other_model},
+                      {"total_bytes", estimate.total()},           {"moment", estimate.moment}};
 }
 
 }  // namespace evenkeel::train

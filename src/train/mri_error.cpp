@@ -9,7 +9,8 @@ namespace evenkeel::train {
 namespace {
 
 // [n, E + 1] of the n clusters from the batch's first on: tokens of each expert, then all tokens.
-std::vector<int64_t> counts_by_cluster(const moe::RoutingDecision& decision, const std::vector<int64_t>& clusters, int64_t n) {
+std::vector<int64_t> counts_by_cluster(const moe::RoutingDecision& decision, const std::vector<int64_t>& clusters,
+                                       int64_t n) {
   const auto token_ids = decision.token_ids.cpu().contiguous(), expert_ids = decision.expert_ids.cpu().contiguous();
   const auto is_padding = decision.is_padding.defined() ? decision.is_padding.cpu().contiguous() : decision.is_padding;
   const bool* padding = is_padding.defined() ? is_padding.const_data_ptr<bool>() : nullptr;
@@ -17,7 +18,9 @@ std::vector<int64_t> counts_by_cluster(const moe::RoutingDecision& decision, con
   const int64_t* experts = expert_ids.const_data_ptr<int64_t>();
   const int64_t row = decision.n_experts + 1;
   std::vector<int64_t> out(static_cast<size_t>(n * row));
-  const auto cell = [&](int64_t token, int64_t column) -> int64_t& { return out[static_cast<size_t>((clusters[static_cast<size_t>(token)] - clusters[0]) * row + column)]; };
+  const auto cell = [&](int64_t token, int64_t column) -> int64_t& {
+    return out[static_cast<size_t>((clusters[static_cast<size_t>(token)] - clusters[0]) * row + column)];
+  };
   for (int64_t i = 0; i < expert_ids.size(0); ++i)
     if (padding == nullptr || !padding[tokens[i]]) ++cell(tokens[i], experts[i]);
   for (int64_t token = 0; token < decision.n_tokens; ++token)
@@ -31,15 +34,19 @@ void MriBootstrap::add(const std::vector<moe::RoutingDecision>& decisions, const
   if (decisions.empty() || clusters.empty()) return;
   const int64_t n = clusters.back() - clusters.front() + 1;
   if (layers_.empty())
-    for (const auto& decision : decisions) layers_.push_back({decision.n_experts, analysis::WindowBootstrap(static_cast<size_t>(decision.n_experts + 1))});
+    for (const auto& decision : decisions)
+      layers_.push_back({decision.n_experts, analysis::WindowBootstrap(static_cast<size_t>(decision.n_experts + 1))});
   n_clusters_ += n - (clusters.front() == last_cluster_ ? 1 : 0);
   last_cluster_ = clusters.back();
-  std::vector<analysis::WindowBootstrap::Weights> weights;  // a cluster that goes on in the next batch has the same there
-  for (int64_t c = clusters.front(); c <= clusters.back(); ++c) weights.push_back(analysis::WindowBootstrap::weights(/*seed=*/0, /*data=*/0, static_cast<uint64_t>(c)));
+  std::vector<analysis::WindowBootstrap::Weights>
+      weights;  // a cluster that goes on in the next batch has the same there
+  for (int64_t c = clusters.front(); c <= clusters.back(); ++c)
+    weights.push_back(analysis::WindowBootstrap::weights(/*seed=*/0, /*data=*/0, static_cast<uint64_t>(c)));
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto counts = counts_by_cluster(decisions[i], clusters, n);
     const auto row = static_cast<size_t>(layers_[i].n_experts + 1);
-    for (size_t c = 0; c < weights.size(); ++c) layers_[i].sums.add(weights[c], std::span(counts).subspan(c * row, row));
+    for (size_t c = 0; c < weights.size(); ++c)
+      layers_[i].sums.add(weights[c], std::span(counts).subspan(c * row, row));
   }
 }
 

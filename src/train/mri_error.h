@@ -1,4 +1,5 @@
-// How sure the MRI of an evaluation is: by a bootstrap whose blocks are the windows (documents) of the text, as the errors of losses have them.
+// How sure the MRI of an evaluation is: by a bootstrap whose blocks are the windows (documents) of the text, as the
+// errors of losses have them.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +15,11 @@ namespace evenkeel::train {
 
 class MriBootstrap {
  public:
-  // The decisions of a batch, one a MoE layer; `clusters`: of each of its T tokens the cluster of the text, ascending from batch to
-  // batch. Padding is left out.
+  // The decisions of a batch, one a MoE layer; `clusters`: of each of its T tokens the cluster of the text, ascending
+  // from batch to batch. Padding is left out.
   void add(const std::vector<moe::RoutingDecision>& decisions, const std::vector<int64_t>& clusters);
-  // Standard errors: of each layer's MRI, and of the mean over layers. nullopt below analysis::kLeastClusters clusters, and for dense models.
+  // Standard errors: of each layer's MRI, and of the mean over layers. nullopt below analysis::kLeastClusters clusters,
+  // and for dense models.
   std::vector<std::optional<double>> of_layers() const;
   std::optional<double> of_mean() const;
 
@@ -32,8 +34,8 @@ class MriBootstrap {
   int64_t n_clusters_ = 0, last_cluster_ = -1;
 };
 
-// Standard error of the MRI, mean over layers, on a held-out set at the end of an arm's last phase. nullopt where that was not evaluated,
-// and where the evaluation has none.
+// Standard error of the MRI, mean over layers, on a held-out set at the end of an arm's last phase. nullopt where that
+// was not evaluated, and where the evaluation has none.
 std::optional<double> mri_se_at_end(const Arm& arm, const std::string& data);
 
 }  // namespace evenkeel::train

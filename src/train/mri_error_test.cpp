@@ -23,14 +23,16 @@ moe::RoutingDecision decision(const std::vector<int64_t>& experts, int64_t layer
   return out;
 }
 
-// 100 windows of 4 tokens, of which 4 or 2 go to expert 0 in turn: the mean over windows of a share of 1 or 0.5, with a standard error of
-// 0.25 * sqrt(100 / 99) / sqrt(100).
+// 100 windows of 4 tokens, of which 4 or 2 go to expert 0 in turn: the mean over windows of a share of 1 or 0.5, with a
+// standard error of 0.25 * sqrt(100 / 99) / sqrt(100).
 TEST(MriBootstrap, IsTheErrorOfAMeanOverWindows) {
   MriBootstrap mri;
   for (int64_t window = 0; window < 100; ++window)
-    mri.add({decision(window % 2 == 0 ? std::vector<int64_t>{0, 0, 0, 0} : std::vector<int64_t>{0, 0, 1, 1})}, std::vector<int64_t>(4, window));
+    mri.add({decision(window % 2 == 0 ? std::vector<int64_t>{0, 0, 0, 0} : std::vector<int64_t>{0, 0, 1, 1})},
+            std::vector<int64_t>(4, window));
   ASSERT_TRUE(mri.of_mean());
-  EXPECT_NEAR(*mri.of_mean(), 0.025 * std::sqrt(100.0 / 99), 0.15 * 0.025);  // three times the 5 % to which 200 replicates know it
+  EXPECT_NEAR(*mri.of_mean(), 0.025 * std::sqrt(100.0 / 99),
+              0.15 * 0.025);  // three times the 5 % to which 200 replicates know it
   EXPECT_EQ(mri.of_layers().at(0), mri.of_mean());
 }
 
@@ -42,7 +44,10 @@ TEST(MriBootstrap, DoesNotDependOnTheCutIntoBatches) {
       experts.push_back(window % 3 == 0 ? 1 : 0);
       clusters.push_back(window);
     }
-  const auto part = [](const std::vector<int64_t>& values, size_t begin, size_t end) { return std::vector<int64_t>(values.begin() + static_cast<std::ptrdiff_t>(begin), values.begin() + static_cast<std::ptrdiff_t>(end)); };
+  const auto part = [](const std::vector<int64_t>& values, size_t begin, size_t end) {
+    return std::vector<int64_t>(values.begin() + static_cast<std::ptrdiff_t>(begin),
+                                values.begin() + static_cast<std::ptrdiff_t>(end));
+  };
   MriBootstrap whole, parts;
   whole.add({decision(experts)}, clusters);
   for (const auto& [begin, end] : {std::pair(0, 6), std::pair(6, 50), std::pair(50, 120)})  // within windows 1 and 12
@@ -56,7 +61,8 @@ TEST(MriBootstrap, OfTheMeanOverLayersIsNotThatOfOneLayer) {
   MriBootstrap mri;
   for (int64_t window = 0; window < 40; ++window) {
     const std::vector<int64_t> all = {0, 0, 0, 0}, half = {0, 0, 1, 1};
-    mri.add({decision(window % 2 == 0 ? all : half, 0), decision(window % 2 == 0 ? half : all, 1)}, std::vector<int64_t>(4, window));
+    mri.add({decision(window % 2 == 0 ? all : half, 0), decision(window % 2 == 0 ? half : all, 1)},
+            std::vector<int64_t>(4, window));
   }
   EXPECT_NEAR(mri.of_mean().value(), 0, 1e-12);
   EXPECT_GT(mri.of_layers().at(1).value(), 0.02);
@@ -97,7 +103,8 @@ TEST(MriError, IsThatOfTheLastPhase) {
   EXPECT_FALSE(mri_se_at_end(arm, "a"));
   arm.evaluations.push_back(line(12, "two", std::nullopt));
   EXPECT_FALSE(mri_se_at_end(arm, "b"));
-  arm.evaluations = {testing::made_evaluation(10, "two", {{"b", testing::made_result(2.0, {0.5})}})};  // of before there were errors
+  arm.evaluations = {
+      testing::made_evaluation(10, "two", {{"b", testing::made_result(2.0, {0.5})}})};  // of before there were errors
   EXPECT_FALSE(mri_se_at_end(arm, "b"));
 }
 

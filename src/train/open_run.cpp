@@ -24,12 +24,16 @@ namespace {
 
 void check_folder(const TrainOptions& options) {
   const fs::path& run = options.run;
-  const bool is_used = fs::exists(run) && (!fs::is_directory(run) || fs::directory_iterator(run) != fs::directory_iterator());
-  require<ConfigError>(!is_used || fs::is_directory(run), run.string(), ": got a file; need a folder to write the run to");
-  require<ConfigError>(!is_used || options.resume, run.string(), ": got a folder that is not empty; need an empty or new one, or --resume");
+  const bool is_used =
+      fs::exists(run) && (!fs::is_directory(run) || fs::directory_iterator(run) != fs::directory_iterator());
+  require<ConfigError>(!is_used || fs::is_directory(run), run.string(),
+                       ": got a file; need a folder to write the run to");
+  require<ConfigError>(!is_used || options.resume, run.string(),
+                       ": got a folder that is not empty; need an empty or new one, or --resume");
   require_own_outputs(run_outputs(run, options.recipe_text));
   for (const auto& file : checkpoint::files_named_like_steps(run))
-    fail<ConfigError>(file.string(), ": got a file where a checkpoint is to be written; need it moved away, or another --out");
+    fail<ConfigError>(file.string(),
+                      ": got a file where a checkpoint is to be written; need it moved away, or another --out");
 }
 
 // What differs between the run's recipe or contents and those of now; ConfigError where that is not allowed.
@@ -46,13 +50,16 @@ std::vector<std::string> allowed_changes(const RunConfig& config, const TrainOpt
 // A phase to come may start from a step that this run has passed. Then it needs that step's checkpoint.
 void require_own_starts(const RunSetting& setting, const TrainState& state) {
   const auto saved = checkpoint::saved_steps(setting.options.run);
-  for (size_t i = static_cast<size_t>(state.phase_index) + (state.phase_step > 0 ? 1 : 0); i < setting.starts.size(); ++i) {
+  for (size_t i = static_cast<size_t>(state.phase_index) + (state.phase_step > 0 ? 1 : 0); i < setting.starts.size();
+       ++i) {
     const PhaseStart& start = setting.starts[i];
     const bool is_passed = start.folder.empty() && start.step > 0 && start.step <= state.step;
     if (!is_passed || std::count(saved.begin(), saved.end(), start.step) > 0) continue;
     std::string steps;
     for (const int64_t step : saved) add_to_list(steps, std::to_string(step));
-    fail<ConfigError>(setting.config.phases[i].start->where, ": got a start from step ", start.step, ", which the run has passed and not saved; need one of its checkpoints (", steps, "), or a step to come");
+    fail<ConfigError>(setting.config.phases[i].start->where, ": got a start from step ", start.step,
+                      ", which the run has passed and not saved; need one of its checkpoints (", steps,
+                      "), or a step to come");
   }
 }
 
@@ -60,7 +67,8 @@ void require_own_starts(const RunSetting& setting, const TrainState& state) {
 void write_recipe(const RunSetting& setting, const Json& contents, const Json& changed, bool is_new) {
   const TrainOptions& options = setting.options;
   const fs::path text = options.run / "recipe.toml";
-  const bool replaces = is_new || !fs::exists(text);  // one of the same values stays, with whatever its owner noted in it
+  const bool replaces =
+      is_new || !fs::exists(text);  // one of the same values stays, with whatever its owner noted in it
   if (replaces && !has_content(text, options.recipe_text)) write_file_atomically(text, options.recipe_text);
   Json resolved = run_config_json(setting.config);
   resolved["contents"] = contents;
@@ -75,7 +83,8 @@ RunSetting checked_setting(const RunConfig& config, const TrainOptions& options,
   data.open(config);
   auto starts = check_starts(config, data);
   require_memory(estimate_memory(config).total(), "model");
-  return {config, options, data, device, model::Transformer(config.model), phase_first_steps(config), std::move(starts)};
+  return {config,           options, data, device, model::Transformer(config.model), phase_first_steps(config),
+          std::move(starts)};
 }
 
 }  // namespace
@@ -97,13 +106,16 @@ std::optional<OpenRun> open_run(const RunConfig& config, const TrainOptions& opt
 
   // 3. Where the run goes on. Nothing of the run is changed while something may be refused.
   const auto changes = allowed_changes(config, options, data);
-  auto resume = options.resume ? find_resume(config, {run, setting.device, changes}, setting.starts, data) : std::nullopt;
+  auto resume =
+      options.resume ? find_resume(config, {run, setting.device, changes}, setting.starts, data) : std::nullopt;
   out.state = resume ? std::move(resume->state) : first_state(config, setting);
   require_own_starts(setting, out.state);
-  const Json contents = run_contents(config, data, setting.starts, run), changed = recorded_changes(run, changes, out.state.step);
+  const Json contents = run_contents(config, data, setting.starts, run),
+             changed = recorded_changes(run, changes, out.state.step);
 
   // 4. The run's files.
-  out.metrics = std::make_unique<record::MetricsFile>(run / "metrics.jsonl", out.state.step, model::experts_in_all_layers(config.model));
+  out.metrics = std::make_unique<record::MetricsFile>(run / "metrics.jsonl", out.state.step,
+                                                      model::experts_in_all_layers(config.model));
   copy_log_to((run / "log.txt").string());
   if (!changes.empty()) log_warning("the recipe changed: ", joined(changes));
   if (resume)

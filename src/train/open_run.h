@@ -17,8 +17,8 @@ struct OpenRun {
   std::unique_ptr<record::MetricsFile> metrics;  // cut to the step of `state`
 };
 
-// The folder is locked, cleared of what a killed writer left, and has the recipe of now. std::nullopt where the run is finished already.
-// Errors as train_run says.
+// The folder is locked, cleared of what a killed writer left, and has the recipe of now. std::nullopt where the run is
+// finished already. Errors as train_run says.
 std::optional<OpenRun> open_run(const RunConfig& config, const TrainOptions& options, InputData& data);
 
 }  // namespace evenkeel::train

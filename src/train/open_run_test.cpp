@@ -34,7 +34,8 @@ TEST_F(OpenRunTest, ADamagedCheckpointIsPutAsideAndAFileThatIsNotListedIsNoDamag
   train("run");
   for (const int64_t step : {6, 10}) write_file_atomically(checkpoint("run", step) / ".DS_Store", "x");
   EXPECT_EQ(train("run", {"phase.two.steps=5"}, /*resume=*/true, /*allow_change=*/true), TrainOutcome::finished);
-  EXPECT_EQ(read_json_lines(folder_ / "run" / "metrics.jsonl").size(), 16u);  // of 11 steps, three evaluations and two saturations
+  EXPECT_EQ(read_json_lines(folder_ / "run" / "metrics.jsonl").size(),
+            16u);  // of 11 steps, three evaluations and two saturations
   EXPECT_TRUE(std::filesystem::exists(checkpoint("run", 10) / ".DS_Store"));
   for (const int64_t step : {10, 11}) write_file_atomically(checkpoint("run", step) / "model.safetensors", "short");
   std::filesystem::remove(folder_ / "run" / "results.json");
@@ -46,7 +47,8 @@ TEST_F(OpenRunTest, ADamagedCheckpointIsPutAsideAndAFileThatIsNotListedIsNoDamag
   for (const int64_t step : {6, 11}) write_file_atomically(checkpoint("run", step) / "model.safetensors", "short");
   std::filesystem::remove(folder_ / "run" / "results.json");
   const std::string metrics = read_file(folder_ / "run" / "metrics.jsonl");
-  EXPECT_THAT(testing::message_of<CheckpointError>([&] { train("run", {"phase.two.steps=5"}, /*resume=*/true); }), HasSubstr("got 4 checkpoints, none of them whole"));
+  EXPECT_THAT(testing::message_of<CheckpointError>([&] { train("run", {"phase.two.steps=5"}, /*resume=*/true); }),
+              HasSubstr("got 4 checkpoints, none of them whole"));
   EXPECT_EQ(read_file(folder_ / "run" / "metrics.jsonl"), metrics);
 }
 
@@ -61,7 +63,10 @@ TEST_F(OpenRunTest, APhaseFromAStepThatWasNotSavedIsRefusedBeforeWriting) {
   auto with = options("run");
   with.resume = with.allow_change = true;
   const auto refused = message_of<ConfigError>([&] { train_run(read_run_config(recipe), with); });
-  EXPECT_THAT(refused, HasSubstr("got a start from step 3, which the run has passed and not saved; need one of its checkpoints (6, 10)"));
+  EXPECT_THAT(
+      refused,
+      HasSubstr(
+          "got a start from step 3, which the run has passed and not saved; need one of its checkpoints (6, 10)"));
   EXPECT_EQ(read_file(folder_ / "run" / "resolved.json"), resolved);
   EXPECT_TRUE(is_finished(folder_ / "run", config()));
 }
@@ -69,7 +74,8 @@ TEST_F(OpenRunTest, APhaseFromAStepThatWasNotSavedIsRefusedBeforeWriting) {
 TEST_F(OpenRunTest, CheckpointsWithoutTheirRecipeAreNotGoneOnFrom) {
   train("run");
   std::filesystem::remove(folder_ / "run" / "resolved.json");
-  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {"train.seed=2"}, /*resume=*/true); }), HasSubstr("resolved.json: got no such file, and checkpoints"));
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {"train.seed=2"}, /*resume=*/true); }),
+              HasSubstr("resolved.json: got no such file, and checkpoints"));
 }
 
 TEST_F(OpenRunTest, AFinishedRunIsLeftWithoutALookAtItsData) {
@@ -78,8 +84,10 @@ TEST_F(OpenRunTest, AFinishedRunIsLeftWithoutALookAtItsData) {
   for (const char* name : {"a.bin", "b.bin", "a-heldout.bin"}) std::filesystem::remove(folder_ / name);
   EXPECT_EQ(train("run", {}, /*resume=*/true), TrainOutcome::finished);
   EXPECT_EQ(read_file(folder_ / "run" / "metrics.jsonl"), metrics);
-  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {"train.seed=2"}, /*resume=*/true); }), HasSubstr("train.seed: 1 -> 2"));
-  std::filesystem::remove(folder_ / "run" / "results.json");  // now there is something to do, and the data must be right first
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {"train.seed=2"}, /*resume=*/true); }),
+              HasSubstr("train.seed: 1 -> 2"));
+  std::filesystem::remove(folder_ / "run" /
+                          "results.json");  // now there is something to do, and the data must be right first
   EXPECT_THROW(train("run", {}, /*resume=*/true), DataError);
 }
 
@@ -119,27 +127,33 @@ TEST_F(OpenRunTest, ResumeRefusesOtherDataAndOtherStarts) {
   stopping.max_hours = 1e-12;
   train_run(config(), stopping);
   const std::string other = "phase.one.data=[{name = \"a\", path = \"" + (folder_ / "b").string() + "\"}]";
-  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {other}, /*resume=*/true); }), HasSubstr("phase.one.data.a.path"));
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {other}, /*resume=*/true); }),
+              HasSubstr("phase.one.data.a.path"));
   const auto kept = read_file(folder_ / "a.bin");
   testing::write_tiny_data(folder_, "a", 161, 9);
-  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {}, /*resume=*/true); }), HasSubstr("phase.one.data.a.path: other contents"));
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {}, /*resume=*/true); }),
+              HasSubstr("phase.one.data.a.path: other contents"));
   write_file_atomically(folder_ / "a.bin", kept);
   std::filesystem::create_directory(folder_ / "moved");
   for (const char* name : {"a.bin", "a.idx"}) std::filesystem::rename(folder_ / name, folder_ / "moved" / name);
-  EXPECT_EQ(train("run", {"phase.one.data=[{name = \"a\", path = \"" + (folder_ / "moved" / "a").string() + "\"}]"}, /*resume=*/true), TrainOutcome::finished);
+  EXPECT_EQ(train("run", {"phase.one.data=[{name = \"a\", path = \"" + (folder_ / "moved" / "a").string() + "\"}]"},
+                  /*resume=*/true),
+            TrainOutcome::finished);
 }
 
 TEST_F(OpenRunTest, ResumeNeedsTheMetricsOfItsCheckpoint) {
   train("run");
   for (const char* name : {"metrics.jsonl", "results.json"}) std::filesystem::remove(folder_ / "run" / name);
-  EXPECT_THAT(message_of<DataError>([&] { train("run", {}, /*resume=*/true); }), HasSubstr("metrics.jsonl: got lines up to step 0; need those up to step 10"));
+  EXPECT_THAT(message_of<DataError>([&] { train("run", {}, /*resume=*/true); }),
+              HasSubstr("metrics.jsonl: got lines up to step 0; need those up to step 10"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run" / "results.json"));
 }
 
 TEST_F(OpenRunTest, RefusesDataThatDoesNotFitBeforeWriting) {
   EXPECT_THROW(train("run", {"phase.two.data=[{name = \"b\", path = \"/nowhere/b\"}]"}), DataError);
   EXPECT_THROW(train("run", {"model.vocab_size=8"}), DataError);
-  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {"phase.two.replay={fraction = 0.5, from = \"three\"}"}); }), HasSubstr("three"));
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {"phase.two.replay={fraction = 0.5, from = \"three\"}"}); }),
+              HasSubstr("three"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
 }
 
@@ -148,7 +162,8 @@ TEST_F(OpenRunTest, AFileWithTheNameOfACheckpointIsFoundBeforeTraining) {
   stopping.max_hours = 1e-12;
   train_run(config(), stopping);
   folder_.write("run/checkpoints/step-00000006", "mine");
-  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {}, /*resume=*/true); }), HasSubstr("step-00000006: got a file where a checkpoint is to be written"));
+  EXPECT_THAT(message_of<ConfigError>([&] { train("run", {}, /*resume=*/true); }),
+              HasSubstr("step-00000006: got a file where a checkpoint is to be written"));
   EXPECT_EQ(read_json_lines(folder_ / "run" / "metrics.jsonl").size(), 1u);
 }
 

@@ -41,13 +41,15 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
     const bool is_previous = start.from.empty() && i + 1 == index;
     if (config.phases[i].name != start.from && !is_previous) continue;
     const int64_t n_steps = first_steps[i + 1] - first_steps[i];
-    require<ConfigError>(!step || (*step >= first_steps[i] && *step < first_steps[i + 1]), start.where, ": got start.step = ", *step, "; need \"last\" or a step of phase '",
-                         config.phases[i].name, "', ", first_steps[i], "..", first_steps[i] + n_steps - 1);
+    require<ConfigError>(!step || (*step >= first_steps[i] && *step < first_steps[i + 1]), start.where,
+                         ": got start.step = ", *step, "; need \"last\" or a step of phase '", config.phases[i].name,
+                         "', ", first_steps[i], "..", first_steps[i] + n_steps - 1);
     out.step = step.value_or(first_steps[i + 1] - 1);
     return out;
   }
   out.folder = external_start(config, index);
-  require<ConfigError>(fs::is_directory(out.folder), start.where, ": got start.from = '", start.from, "'; need an earlier phase (", earlier.empty() ? "there is none" : earlier,
+  require<ConfigError>(fs::is_directory(out.folder), start.where, ": got start.from = '", start.from,
+                       "'; need an earlier phase (", earlier.empty() ? "there is none" : earlier,
                        "), or the folder of a run or checkpoint");
   if (!checkpoint::is_hf_folder(out.folder)) {
     out.folder = checkpoint::find_checkpoint(out.folder, step);
@@ -63,7 +65,8 @@ fs::path folder_of_step(const fs::path& run, const PhaseStart& start, int64_t st
 }
 
 data::LoaderOptions loader_options(const RunConfig& config) {
-  return {config.train.sequence_length, config.model.vocab_size, static_cast<uint64_t>(config.train.seed), config.train.separate_documents};
+  return {config.train.sequence_length, config.model.vocab_size, static_cast<uint64_t>(config.train.seed),
+          config.train.separate_documents};
 }
 
 void record_sources(const PhaseConfig& phase, const InputData& data, PhaseRecord& record) {
@@ -98,25 +101,34 @@ const PhaseRecord* replayed_record(const PhaseConfig& phase, const std::vector<P
 
 }  // namespace
 
-void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records, const InputData& data) {
+void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records,
+                        const InputData& data) {
   if (!phase.repeats_seen() || phase.replay->fraction == 0) return;
   const PhaseRecord* record = replayed_record(phase, records);
   const PhaseConfig* earlier = replayed_phase(config, phase);
   if (record == nullptr || earlier == nullptr) return;
   const std::string offer = "; need mode = \"fresh\" in phase." + phase.name + ".replay, or the mixture as it was";
-  require<ConfigError>(!record->has_changed, "phase.", record->name, ".data: got a mixture that was changed after some of it was drawn, and phase '", phase.name, "' is to repeat what was seen", offer);
+  require<ConfigError>(!record->has_changed, "phase.", record->name,
+                       ".data: got a mixture that was changed after some of it was drawn, and phase '", phase.name,
+                       "' is to repeat what was seen", offer);
   PhaseRecord now;
   record_sources(*earlier, data, now);
   bool is_same = now.sources.size() == record->sources.size();
   for (size_t i = 0; is_same && i < now.sources.size(); ++i)
-    is_same = now.sources[i].weight == record->sources[i].weight && (record->contents.empty() ? now.sources[i].name == record->sources[i].name : now.contents[i] == record->contents[i]);
-  require<ConfigError>(is_same, "phase.", record->name, ".data: got other sources, weights or contents than it drew from, and phase '", phase.name, "' is to repeat what was seen", offer);
+    is_same = now.sources[i].weight == record->sources[i].weight &&
+              (record->contents.empty() ? now.sources[i].name == record->sources[i].name
+                                        : now.contents[i] == record->contents[i]);
+  require<ConfigError>(is_same, "phase.", record->name,
+                       ".data: got other sources, weights or contents than it drew from, and phase '", phase.name,
+                       "' is to repeat what was seen", offer);
 }
 
-data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records) {
+data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase,
+                             const std::vector<PhaseRecord>& records) {
   const auto specs = [](const std::vector<DataSource>& sources, const std::string& prefix) {
     std::vector<data::SourceSpec> out;
-    for (const auto& source : sources) out.push_back({prefix + source.name, source.path.value, source.weight, source.path.where});
+    for (const auto& source : sources)
+      out.push_back({prefix + source.name, source.path.value, source.weight, source.path.where});
     return out;
   };
   data::PhaseDraws draws;
@@ -135,7 +147,8 @@ data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, 
   const PhaseRecord* record = replayed_record(phase, records);
   std::string known;
   for (size_t i = 0; i + 1 < records.size(); ++i) add_to_list(known, records[i].name);
-  require<ConfigError>(record != nullptr, phase.where, ": got replay.from = '", replay.from, "'; need a phase that came before: ", known.empty() ? "none" : known);
+  require<ConfigError>(record != nullptr, phase.where, ": got replay.from = '", replay.from,
+                       "'; need a phase that came before: ", known.empty() ? "none" : known);
   draws.replay = earlier != nullptr ? specs(earlier->data, "replay/") : record->sources;
   if (earlier == nullptr)
     for (auto& spec : draws.replay) spec.name = "replay/" + spec.name;

@@ -25,7 +25,8 @@ std::string external_start(const RunConfig& config, size_t index);
 // ConfigError for a name, step or folder that is not there.
 PhaseStart phase_start(const RunConfig& config, size_t index);
 
-// The checkpoint folder of `step` of what a phase starts from: a step of `run`, or of the run outside, whose "last" may be a later one by now.
+// The checkpoint folder of `step` of what a phase starts from: a step of `run`, or of the run outside, whose "last" may
+// be a later one by now.
 std::filesystem::path folder_of_step(const std::filesystem::path& run, const PhaseStart& start, int64_t step);
 
 // How the run's loaders draw.
@@ -34,11 +35,14 @@ data::LoaderOptions loader_options(const RunConfig& config);
 // The sources that a phase draws from, into its record.
 void record_sources(const PhaseConfig& phase, const InputData& data, PhaseRecord& record);
 
-// ConfigError naming the key where `phase` is to repeat what an earlier phase saw and cannot: that phase drew from a mixture that was changed
-// on the way, or its sources in the recipe are no longer those that it drew from. Nothing is known of phases that have not begun.
-void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records, const InputData& data);
+// ConfigError naming the key where `phase` is to repeat what an earlier phase saw and cannot: that phase drew from a
+// mixture that was changed on the way, or its sources in the recipe are no longer those that it drew from. Nothing is
+// known of phases that have not begun.
+void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records,
+                        const InputData& data);
 
 // What a phase draws from, with the replay resolved. `records`: the phases begun so far, this one last.
-data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records);
+data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase,
+                             const std::vector<PhaseRecord>& records);
 
 }  // namespace evenkeel::train

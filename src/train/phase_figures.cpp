@@ -71,14 +71,16 @@ void PhaseFigures::add(const record::StepRow& step) {
 
 ShiftFigures PhaseFigures::shift(size_t column) const {
   ShiftFigures out;
-  const auto peak = std::max_element(first_rows_.begin(), first_rows_.end(), [&](const Row& a, const Row& b) { return a[column] < b[column]; });
+  const auto peak = std::max_element(first_rows_.begin(), first_rows_.end(),
+                                     [&](const Row& a, const Row& b) { return a[column] < b[column]; });
   out.first = first_rows_.front()[column];
   out.peak = (*peak)[column];
   out.peak_step = peak - first_rows_.begin() + 1;
   std::deque<Row> last;
   for (size_t i = 0; i < first_rows_.size() && !out.steps_to_recover; ++i) {
     keep_last(last, first_rows_[i], kRecoverySteps);
-    if (static_cast<int64_t>(i) >= out.peak_step && has_recovered(last, column)) out.steps_to_recover = static_cast<int64_t>(i) + 1;
+    if (static_cast<int64_t>(i) >= out.peak_step && has_recovered(last, column))
+      out.steps_to_recover = static_cast<int64_t>(i) + 1;
   }
   if (!out.steps_to_recover) out.steps_to_recover = late_recovery_[column];
   out.after = mean_of(end_mri_, column);

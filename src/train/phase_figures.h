@@ -1,4 +1,5 @@
-// What results say of the steps of a phase, gathered step by step, so that a run of any length is read in little memory.
+// What results say of the steps of a phase, gathered step by step, so that a run of any length is read in little
+// memory.
 #pragma once
 
 #include <deque>
@@ -19,8 +20,9 @@ struct ShiftFigures {
   double first = 0;
   double peak = 0;  // of the first kShiftWindow steps
   int64_t peak_step = 0;
-  std::optional<int64_t> steps_to_recover;  // the first after the peak at which the mean of 5 steps is at most 1.1 times `before`
-  double after = 0;                         // the mean over the last eighth of the steps
+  std::optional<int64_t>
+      steps_to_recover;  // the first after the peak at which the mean of 5 steps is at most 1.1 times `before`
+  double after = 0;      // the mean over the last eighth of the steps
 };
 
 class PhaseFigures {
@@ -33,11 +35,11 @@ class PhaseFigures {
   int64_t first_step() const { return first_step_; }  // of the run
   int64_t last_step() const { return last_step_; }
   double seconds() const { return seconds_; }
-  const std::vector<int64_t>& layers() const { return layers_; }                           // with experts; empty for a dense model
+  const std::vector<int64_t>& layers() const { return layers_; }  // with experts; empty for a dense model
   const std::optional<double>& before(size_t column) const { return before_.at(column); }  // as begin() got it
-  ShiftFigures shift(size_t column) const;                                                 // after a step, of a model with experts
-  std::vector<double> dropped_at_end() const;                                              // by layer, the mean over the last eighth of the steps
-  std::optional<double> mean_dropped() const;                                              // over steps and layers
+  ShiftFigures shift(size_t column) const;     // after a step, of a model with experts
+  std::vector<double> dropped_at_end() const;  // by layer, the mean over the last eighth of the steps
+  std::optional<double> mean_dropped() const;  // over steps and layers
 
  private:
   using Row = std::vector<double>;

@@ -28,7 +28,8 @@ ShiftFigures by_hand(const std::vector<double>& curve, double before) {
   };
   ShiftFigures out;
   const size_t window = std::min<size_t>(50, curve.size()), eighth = std::max<size_t>(1, (curve.size() + 4) / 8);
-  const auto peak = static_cast<size_t>(std::max_element(curve.begin(), curve.begin() + static_cast<std::ptrdiff_t>(window)) - curve.begin());
+  const auto peak = static_cast<size_t>(
+      std::max_element(curve.begin(), curve.begin() + static_cast<std::ptrdiff_t>(window)) - curve.begin());
   out.first = curve[0];
   out.peak = curve[peak];
   out.peak_step = static_cast<int64_t>(peak) + 1;
@@ -38,7 +39,8 @@ ShiftFigures by_hand(const std::vector<double>& curve, double before) {
   return out;
 }
 
-// Curves that fall from a peak, some within the first 50 steps, some after them and some never, at lengths around every border.
+// Curves that fall from a peak, some within the first 50 steps, some after them and some never, at lengths around every
+// border.
 TEST(PhaseFigures, StepByStepAreThoseOfAllStepsAtOnce) {
   RngStream rng(7, "curves");
   int n_late = 0, n_never = 0, n_early = 0;
@@ -46,7 +48,8 @@ TEST(PhaseFigures, StepByStepAreThoseOfAllStepsAtOnce) {
     for (int trial = 0; trial < 30; ++trial) {
       std::vector<double> curve;
       const double decay = 0.8 + 0.2 * rng.uniform();
-      for (size_t i = 0; i < length; ++i) curve.push_back(0.5 + 0.4 * std::pow(decay, static_cast<double>(i)) + 0.02 * rng.uniform());
+      for (size_t i = 0; i < length; ++i)
+        curve.push_back(0.5 + 0.4 * std::pow(decay, static_cast<double>(i)) + 0.02 * rng.uniform());
       PhaseFigures phase;
       phase.begin({0.5, std::nullopt});
       for (size_t i = 0; i < length; ++i) phase.add(testing::made_step(static_cast<int64_t>(i) + 1, "a", {curve[i]}));
@@ -57,8 +60,7 @@ TEST(PhaseFigures, StepByStepAreThoseOfAllStepsAtOnce) {
       EXPECT_EQ(now.steps_to_recover, want.steps_to_recover) << length;
       EXPECT_EQ(now.after, want.after);
       EXPECT_EQ(phase.shift(1).steps_to_recover, std::nullopt);  // of a layer whose MRI before is not known
-      (!want.steps_to_recover ? n_never : *want.steps_to_recover > 50 ? n_late
-                                                                      : n_early) += 1;
+      (!want.steps_to_recover ? n_never : *want.steps_to_recover > 50 ? n_late : n_early) += 1;
     }
   }
   EXPECT_GT(n_early, 20);

@@ -42,7 +42,8 @@ PhaseRun begin_phase(const RunSetting& setting, TrainState& state) {
     const auto factor = out.factors.find(name);
     param.set_requires_grad(factor == out.factors.end() || factor->second != 0);
   }
-  out.loader = std::make_unique<data::Loader>(loader_options(config), phase_draws(config, phase, state.records), state.loader, setting.data.datasets());
+  out.loader = std::make_unique<data::Loader>(loader_options(config), phase_draws(config, phase, state.records),
+                                              state.loader, setting.data.datasets());
   state.records.back().drawn.replay = out.loader->sampler().replay();
   return out;
 }

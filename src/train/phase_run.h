@@ -15,7 +15,8 @@ struct PhaseRun {
   std::unique_ptr<data::Loader> loader;
 };
 
-// The phase that the state stands in. At its first step it begins: its start is loaded, and the state's records get one more.
+// The phase that the state stands in. At its first step it begins: its start is loaded, and the state's records get one
+// more.
 PhaseRun begin_phase(const RunSetting& setting, TrainState& state);
 
 // The micro-batches of the next step, on the device. The state's cursors move on.

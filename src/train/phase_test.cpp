@@ -14,7 +14,8 @@ using testing::message_of;
 using testing::tiny_config;
 
 constexpr const char* kThird =
-    "phase=[{name = \"one\"}, {name = \"two\"}, {name = \"three\", steps = 5, data = [{name = \"a\", path = \"a\"}], schedule = {kind = \"constant\", lr_max = 1e-3}}]";
+    "phase=[{name = \"one\"}, {name = \"two\"}, {name = \"three\", steps = 5, data = [{name = \"a\", path = \"a\"}], "
+    "schedule = {kind = \"constant\", lr_max = 1e-3}}]";
 
 RunConfig three_phases(const std::string& start = "", const std::string& folder = "/data") {
   std::vector<std::string> overrides;
@@ -46,9 +47,12 @@ TEST(PhaseStart, TakesAPhaseAndAStepOfIt) {
 }
 
 TEST(PhaseStart, RefusesStepsAndNamesThatAreNotThere) {
-  EXPECT_THAT(message_of<ConfigError>([] { phase_start(three_phases("{from = \"one\", step = 7}"), 2); }), HasSubstr("a step of phase 'one', 1..6"));
-  EXPECT_THAT(message_of<ConfigError>([] { phase_start(three_phases("{from = \"two\", step = 6}"), 2); }), HasSubstr("a step of phase 'two', 7..10"));
-  EXPECT_THAT(message_of<ConfigError>([] { phase_start(three_phases("{from = \"tow\"}"), 2); }), HasSubstr("got start.from = 'tow'; need an earlier phase (one, two)"));
+  EXPECT_THAT(message_of<ConfigError>([] { phase_start(three_phases("{from = \"one\", step = 7}"), 2); }),
+              HasSubstr("a step of phase 'one', 1..6"));
+  EXPECT_THAT(message_of<ConfigError>([] { phase_start(three_phases("{from = \"two\", step = 6}"), 2); }),
+              HasSubstr("a step of phase 'two', 7..10"));
+  EXPECT_THAT(message_of<ConfigError>([] { phase_start(three_phases("{from = \"tow\"}"), 2); }),
+              HasSubstr("got start.from = 'tow'; need an earlier phase (one, two)"));
   // A later phase is no place to start from, nor is the phase itself.
   EXPECT_THROW(phase_start(three_phases("{from = \"three\"}"), 2), ConfigError);
 }
@@ -103,7 +107,8 @@ const std::string kFromElsewhere = "phase.one.start={from = \"/elsewhere\"}";
 
 TEST(PhaseDraws, ReplayMayNameAPhaseOfAnotherRun) {
   const auto config = tiny_config("/data", {kFromElsewhere, "phase.two.replay={fraction = 0.5, from = \"theirs\"}"});
-  const auto draws = phase_draws(config, config.phases[1], {record_of("theirs", 8), record_of("one", 24), record_of("two", 0)});
+  const auto draws =
+      phase_draws(config, config.phases[1], {record_of("theirs", 8), record_of("one", 24), record_of("two", 0)});
   ASSERT_EQ(draws.replay.size(), 1u);
   EXPECT_EQ(draws.replay[0].name, "replay/old");
   EXPECT_EQ(draws.replay[0].path, "/elsewhere/old");
@@ -121,7 +126,8 @@ TEST(PhaseDraws, ALaterPhaseOfThatNameIsNoneToReplay) {
 }
 
 TEST(PhaseDraws, ReplayMayNameItsOwnSources) {
-  const auto config = tiny_config("/data", {"phase.two.replay={fraction = 0.5, data = [{name = \"c\", path = \"/c\", weight = 3}]}"});
+  const auto config =
+      tiny_config("/data", {"phase.two.replay={fraction = 0.5, data = [{name = \"c\", path = \"/c\", weight = 3}]}"});
   const auto draws = phase_draws(config, config.phases[1], {record_of("one", 24), record_of("two", 0)});
   ASSERT_EQ(draws.replay.size(), 1u);
   EXPECT_EQ(draws.replay[0].name, "replay/c");
@@ -130,7 +136,10 @@ TEST(PhaseDraws, ReplayMayNameItsOwnSources) {
 
 TEST(PhaseDraws, ReplayNeedsAPhaseThatCameBefore) {
   const auto config = tiny_config("/data", {kFromElsewhere, "phase.two.replay={fraction = 0.5, from = \"theirs\"}"});
-  EXPECT_THAT(message_of<ConfigError>([&] { phase_draws(config, config.phases[1], {record_of("one", 24), record_of("two", 0)}); }), HasSubstr("need a phase that came before: one"));
+  EXPECT_THAT(message_of<ConfigError>([&] {
+                phase_draws(config, config.phases[1], {record_of("one", 24), record_of("two", 0)});
+              }),
+              HasSubstr("need a phase that came before: one"));
 }
 
 }  // namespace

@@ -45,7 +45,8 @@ struct Place {
 };
 
 bool folder_holds(const fs::path& folder, const Json& recorded) {
-  if (recorded.is_string()) return recorded.as_string() == checkpoint::folder_identity_v1(folder);  // of an earlier version
+  if (recorded.is_string())
+    return recorded.as_string() == checkpoint::folder_identity_v1(folder);  // of an earlier version
   const Json now = checkpoint::folder_record(folder, &recorded);
   return now.at("hash") == recorded.at("hash") && now.at("names") == recorded.at("names");
 }
@@ -59,11 +60,16 @@ std::vector<Place> places_of(const RunConfig& config, InputData& data) {
   std::vector<Place> out;
   const auto add_data = [&](const std::string& at, const auto& sources) {
     for (const auto& source : sources)
-      out.push_back({at + ".data." + source.name + ".path", source.path.value, "data", [&data, path = source.path.value](const Json& recorded) { return dataset_holds(data.datasets().open(path), recorded); }});
+      out.push_back({at + ".data." + source.name + ".path", source.path.value, "data",
+                     [&data, path = source.path.value](const Json& recorded) {
+                       return dataset_holds(data.datasets().open(path), recorded);
+                     }});
   };
   if (config.model_from) {
     const std::string path = config.model_from->value;
-    out.push_back({"model.from", path, "starts", [path](const Json& recorded) { return folder_holds(checkpoint::open_model(path, std::nullopt, /*deep=*/false).folder, recorded); }});
+    out.push_back({"model.from", path, "starts", [path](const Json& recorded) {
+                     return folder_holds(checkpoint::open_model(path, std::nullopt, /*deep=*/false).folder, recorded);
+                   }});
   }
   for (size_t i = 0; i < config.phases.size(); ++i) {
     const PhaseConfig& phase = config.phases[i];
@@ -72,7 +78,9 @@ std::vector<Place> places_of(const RunConfig& config, InputData& data) {
     if (phase.replay) add_data(at + ".replay", phase.replay->data);
     if (phase.eval) add_data(at + ".eval", phase.eval->data);
     if (const std::string folder = external_start(config, i); !folder.empty())
-      out.push_back({at + ".start.from", folder, "starts", [&config, i](const Json& recorded) { return folder_holds(phase_start(config, i).folder, recorded); }});
+      out.push_back({at + ".start.from", folder, "starts", [&config, i](const Json& recorded) {
+                       return folder_holds(phase_start(config, i).folder, recorded);
+                     }});
   }
   return out;
 }
@@ -94,16 +102,21 @@ bool is_as_recorded(const Json& resolved, const Place& place) {
   }
 }
 
-bool has_begun(const fs::path& run) { return fs::exists(run / "resolved.json") && !checkpoint::saved_steps(run).empty(); }
+bool has_begun(const fs::path& run) {
+  return fs::exists(run / "resolved.json") && !checkpoint::saved_steps(run).empty();
+}
 
 // What a run goes on from has the recipe that made it; checkpoints that a study puts there have none yet.
 void require_recipe(const fs::path& run) {
-  require<ConfigError>(has_begun(run) || !fs::exists(run / "recipe.toml") || checkpoint::saved_steps(run).empty(), (run / "resolved.json").string(),
-                       ": got no such file, and checkpoints; need the recipe that they were trained by, or train --allow-change");
+  require<ConfigError>(
+      has_begun(run) || !fs::exists(run / "recipe.toml") || checkpoint::saved_steps(run).empty(),
+      (run / "resolved.json").string(),
+      ": got no such file, and checkpoints; need the recipe that they were trained by, or train --allow-change");
 }
 
 void require_none(const std::vector<std::string>& changes, const fs::path& run) {
-  require<ConfigError>(changes.empty(), run.string(), ": got a recipe that differs from the run's (", joined(changes), "); need the same, or train --allow-change");
+  require<ConfigError>(changes.empty(), run.string(), ": got a recipe that differs from the run's (", joined(changes),
+                       "); need the same, or train --allow-change");
 }
 
 }  // namespace
@@ -111,7 +124,8 @@ void require_none(const std::vector<std::string>& changes, const fs::path& run) 
 Json read_resolved(const fs::path& run) {
   const auto path = run / "resolved.json";
   Json out = read_json(path);
-  for (const char* key : {"model", "train", "phase"}) require<DataError>(out.find(key) != nullptr, path.string(), ": got no key '", key, "'; need the resolved recipe");
+  for (const char* key : {"model", "train", "phase"})
+    require<DataError>(out.find(key) != nullptr, path.string(), ": got no key '", key, "'; need the resolved recipe");
   return out;
 }
 
@@ -142,17 +156,20 @@ std::vector<std::string> changed_keys(const Json& before, const Json& after) {
 namespace {
 
 // Between `before`, a recipe of the run, and `config`. `resolved`: the run's resolved.json, for its contents.
-std::vector<std::string> changes_between(Json before, const Json& resolved, const RunConfig& config, InputData& data, const std::string& where) {
+std::vector<std::string> changes_between(Json before, const Json& resolved, const RunConfig& config, InputData& data,
+                                         const std::string& where) {
   Json after = run_config_json(config), model = before.at("model"), from;
   if (const Json* found = model.find("from")) from = *found;
   model.erase("from");
   before["model"] = model::model_config_json(model::model_config_from_json(model, where));
   if (!from.is_null()) before["model"]["from"] = from;
   for (Json* recipe : {&before, &after})
-    for (const char* key : {"allow_mixed_tokenizers", "on_collapse"}) (*recipe)["train"].erase(key);  // they decide nothing that is trained
+    for (const char* key : {"allow_mixed_tokenizers", "on_collapse"})
+      (*recipe)["train"].erase(key);  // they decide nothing that is trained
   auto changes = changed_keys(before, after);
   for (const auto& place : places_of(config, data)) {
-    const auto change = std::find_if(changes.begin(), changes.end(), [&](const auto& text) { return text.starts_with(place.key + ": "); });
+    const auto change = std::find_if(changes.begin(), changes.end(),
+                                     [&](const auto& text) { return text.starts_with(place.key + ": "); });
     if (change != changes.end() && is_as_recorded(resolved, place)) changes.erase(change);
   }
   return changes;
@@ -174,7 +191,9 @@ bool had_recipe(const fs::path& run, const RunConfig& config, InputData& data) {
   const Json* changed = resolved.find("changed");
   if (changed == nullptr) return false;
   const auto& entries = changed->as_array();
-  return std::any_of(entries.begin(), entries.end(), [&](const Json& entry) { return changes_between(entry.at("from"), resolved, config, data, where).empty(); });
+  return std::any_of(entries.begin(), entries.end(), [&](const Json& entry) {
+    return changes_between(entry.at("from"), resolved, config, data, where).empty();
+  });
 }
 
 Json recorded_changes(const fs::path& run, const std::vector<std::string>& changes, int64_t step) {
@@ -182,11 +201,13 @@ Json recorded_changes(const fs::path& run, const std::vector<std::string>& chang
   const Json resolved = read_resolved(run);
   const Json* before = resolved.find("changed");
   Json out = before != nullptr ? *before : Json::array();
-  if (!changes.empty()) out.push_back(Json::Object{{"step", step}, {"changes", Json(changes)}, {"from", recipe_alone(resolved)}});
+  if (!changes.empty())
+    out.push_back(Json::Object{{"step", step}, {"changes", Json(changes)}, {"from", recipe_alone(resolved)}});
   return out;
 }
 
-Json run_contents(const RunConfig& config, InputData& data, const std::vector<PhaseStart>& starts, const fs::path& run) {
+Json run_contents(const RunConfig& config, InputData& data, const std::vector<PhaseStart>& starts,
+                  const fs::path& run) {
   const Json before = fs::exists(run / "resolved.json") ? read_resolved(run) : Json::object();
   Json sets = Json::object(), folders = Json::object();
   for (const auto& place : places_of(config, data)) {
@@ -198,8 +219,11 @@ Json run_contents(const RunConfig& config, InputData& data, const std::vector<Ph
     const Json* known = recorded(before, place);
     if (known != nullptr && !known->is_object()) known = nullptr;
     for (size_t i = 0; i < starts.size(); ++i)
-      if (!starts[i].folder.empty() && place.key == "phase." + config.phases[i].name + ".start.from") folders[place.key] = checkpoint::folder_record(starts[i].folder, known);
-    if (place.key == "model.from") folders[place.key] = checkpoint::folder_record(checkpoint::open_model(place.path, std::nullopt, /*deep=*/false).folder, known);
+      if (!starts[i].folder.empty() && place.key == "phase." + config.phases[i].name + ".start.from")
+        folders[place.key] = checkpoint::folder_record(starts[i].folder, known);
+    if (place.key == "model.from")
+      folders[place.key] =
+          checkpoint::folder_record(checkpoint::open_model(place.path, std::nullopt, /*deep=*/false).folder, known);
   }
   return Json::Object{{"data", std::move(sets)}, {"starts", std::move(folders)}};
 }
@@ -210,7 +234,8 @@ std::vector<std::string> changed_contents(const fs::path& run, const RunConfig& 
   std::vector<std::string> out;
   for (const auto& place : places_of(config, data)) {
     const Json* known = recorded(before, place);
-    // Where a run or checkpoint is the start, it may have gone on since: what was taken from it is in this run's checkpoints.
+    // Where a run or checkpoint is the start, it may have gone on since: what was taken from it is in this run's
+    // checkpoints.
     if (known == nullptr || (place.group == "starts" && !checkpoint::is_hf_folder(place.path))) continue;
     if (!place.holds(*known)) out.push_back(place.key + ": other contents than the run began with");
   }
@@ -228,6 +253,8 @@ void require_same_recipe(const fs::path& run, const RunConfig& config, InputData
   require_none(changes_since(run, config, data), run);
 }
 
-void require_same_contents(const fs::path& run, const RunConfig& config, InputData& data) { require_none(changed_contents(run, config, data), run); }
+void require_same_contents(const fs::path& run, const RunConfig& config, InputData& data) {
+  require_none(changed_contents(run, config, data), run);
+}
 
 }  // namespace evenkeel::train

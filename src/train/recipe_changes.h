@@ -21,25 +21,26 @@ Json bearing_on_parameters(Json recipe);
 // Keys of two resolved recipes that differ, as "path: old -> new".
 std::vector<std::string> changed_keys(const Json& before, const Json& after);
 
-// The same between the resolved.json of a run and `config`; none where the run has no checkpoint yet. A key of the model
-// that came after the run was begun has its default there. A path that changed counts unless what lies there now is what
-// the run began with: a folder may be moved. What is looked at for that is opened in `data`.
+// The same between the resolved.json of a run and `config`; none where the run has no checkpoint yet. A key of the
+// model that came after the run was begun has its default there. A path that changed counts unless what lies there now
+// is what the run began with: a folder may be moved. What is looked at for that is opened in `data`.
 std::vector<std::string> changes_since(const std::filesystem::path& run, const RunConfig& config, InputData& data);
 
 // Whether the run has `config` as its recipe, or had it before a change was allowed.
 bool had_recipe(const std::filesystem::path& run, const RunConfig& config, InputData& data);
 
-// "changed" of resolved.json: [{"step": of the checkpoint, "changes": as changes_since names them, "from": the recipe until then}], those of
-// the run so far and `changes`, where there are any.
+// "changed" of resolved.json: [{"step": of the checkpoint, "changes": as changes_since names them, "from": the recipe
+// until then}], those of the run so far and `changes`, where there are any.
 Json recorded_changes(const std::filesystem::path& run, const std::vector<std::string>& changes, int64_t step);
 
 // "contents" of resolved.json: what the run reads while it trains, by its key of the recipe, whatever its place.
-// {"data": {"phase.a.data.en.path": IndexedDataset::contents_record and "path"}, "starts": {"phase.b.start.from": checkpoint::folder_record}}
-// What `run` has recorded already is trusted where sizes and times are the same.
-Json run_contents(const RunConfig& config, InputData& data, const std::vector<PhaseStart>& starts, const std::filesystem::path& run);
+// {"data": {"phase.a.data.en.path": IndexedDataset::contents_record and "path"}, "starts": {"phase.b.start.from":
+// checkpoint::folder_record}} What `run` has recorded already is trusted where sizes and times are the same.
+Json run_contents(const RunConfig& config, InputData& data, const std::vector<PhaseStart>& starts,
+                  const std::filesystem::path& run);
 
-// Data, and weights of Hugging Face folders, whose contents are others than those of the run's resolved.json, as "key: other
-// contents than …"; none where the run has no checkpoint yet.
+// Data, and weights of Hugging Face folders, whose contents are others than those of the run's resolved.json, as "key:
+// other contents than …"; none where the run has no checkpoint yet.
 std::vector<std::string> changed_contents(const std::filesystem::path& run, const RunConfig& config, InputData& data);
 
 // "a: 1 -> 2; b: 3 -> 4"

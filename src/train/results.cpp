@@ -33,7 +33,8 @@ void add_shift_rows(const Arm& arm, size_t index, Table& table) {
   for (size_t column = 0; column <= phase.layers().size(); ++column) {
     const auto layer = column == 0 ? std::nullopt : std::optional(phase.layers()[column - 1]);
     const auto shift = phase.shift(column);
-    add_row(table, ShiftMriRow{arm.name, phase_name(arm, index), layer, lower_bound, phase.before(column), shift.first, shift.peak, shift.peak_step, shift.steps_to_recover, shift.after});
+    add_row(table, ShiftMriRow{arm.name, phase_name(arm, index), layer, lower_bound, phase.before(column), shift.first,
+                               shift.peak, shift.peak_step, shift.steps_to_recover, shift.after});
   }
 }
 
@@ -41,7 +42,8 @@ void add_forgetting_rows(const Arm& arm, Table& table) {
   const auto* baseline = baseline_evaluation(arm);
   for (const auto* evaluation : final_evaluations(arm)) {
     for (const auto& [data, result] : evaluation->eval) {
-      ForgettingRow row{arm.name, evaluation->phase, data, result.loss, result.perplexity, std::nullopt, result.loss_se, std::nullopt};
+      ForgettingRow row{arm.name,          evaluation->phase, data,           result.loss,
+                        result.perplexity, std::nullopt,      result.loss_se, std::nullopt};
       if (const auto* first = baseline != nullptr ? baseline->find(data) : nullptr) {
         const LossFigure since = difference(loss_figure(result), loss_figure(*first));
         row.change = since.value;
@@ -60,7 +62,8 @@ void add_eval_mri_rows(const Arm& arm, Table& table) {
   for (const auto* evaluation : evaluations)
     for (const auto& [data, result] : evaluation->eval)
       for (const auto& layer : result.routing)
-        add_row(table, EvalMriRow{arm.name, evaluation == start ? kStepZero : evaluation->phase, data, layer.layer, layer.mri, layer.entropy, layer.dead});
+        add_row(table, EvalMriRow{arm.name, evaluation == start ? kStepZero : evaluation->phase, data, layer.layer,
+                                  layer.mri, layer.entropy, layer.dead});
 }
 
 // The run that a phase's first weights are of, by the name of its folder; none where that is the arm's own.
@@ -80,12 +83,15 @@ void add_saturation_rows(const Arm& arm, Table& table) {
   for (const auto& saturation : arm.saturations) {
     const auto from_run = start_run(arm, saturation.phase);
     for (const auto& [data, layers] : saturation.saturation)
-      for (const auto& layer : layers) add_row(table, SaturationTableRow{arm.name, layer.layer, layer.k, layer.from, layer.to, data, layer.saturation, layer.chance, from_run});
+      for (const auto& layer : layers)
+        add_row(table, SaturationTableRow{arm.name, layer.layer, layer.k, layer.from, layer.to, data, layer.saturation,
+                                          layer.chance, from_run});
   }
 }
 
 // The mean over layers, then each layer.
-void add_drop_rows_of(DropsRow row, const std::vector<int64_t>& layers, const std::vector<double>& dropped, Table& table) {
+void add_drop_rows_of(DropsRow row, const std::vector<int64_t>& layers, const std::vector<double>& dropped,
+                      Table& table) {
   if (layers.empty()) return;
   double sum = 0;
   for (const double share : dropped) sum += share;
@@ -102,7 +108,9 @@ void add_drop_rows_of(DropsRow row, const std::vector<int64_t>& layers, const st
 void add_drop_rows(const Arm& arm, Table& table) {
   const auto config = arm_model(arm);
   if (!config.is_moe() || config.capacity.is_dropless()) return;
-  for (size_t i = 0; i < arm.phases.size(); ++i) add_drop_rows_of({arm.name, phase_name(arm, i), std::nullopt, std::nullopt, 0}, arm.phases[i].layers(), arm.phases[i].dropped_at_end(), table);
+  for (size_t i = 0; i < arm.phases.size(); ++i)
+    add_drop_rows_of({arm.name, phase_name(arm, i), std::nullopt, std::nullopt, 0}, arm.phases[i].layers(),
+                     arm.phases[i].dropped_at_end(), table);
   for (const auto* evaluation : final_evaluations(arm))
     for (const auto& [data, result] : evaluation->eval) {
       std::vector<int64_t> layers;
@@ -147,15 +155,30 @@ NamedTables new_tables() {
     return out;
   };
   NamedTables tables;
-  tables.emplace_back("forgetting", table(columns_of<ForgettingRow>(),
-                                          "held-out loss after each phase; change against the first phase's end, or against step 0 where the weights come from elsewhere (arXiv 2503.05029, 2403.08763). "
-                                          "loss_se, change_se: standard errors from the spread between windows of the text (documents, where they are separate), that of the change paired by the windows; "
-                                          "they say what another text would give, not another seed"));
-  tables.emplace_back("shift_mri", table(columns_of<ShiftMriRow>(), "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
-  tables.emplace_back("eval_mri", table(columns_of<EvalMriRow>(), "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));
-  tables.emplace_back("saturation", table(columns_of<SaturationTableRow>(), "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5). from_run: the run that step `from` is of, where it is not the arm's own"));
-  tables.emplace_back("drops", table(columns_of<DropsRow>(), "assignments over capacity: training (data null), mean of the phase's last eighth; held-out sets at the phase's end, evaluation mode"));
-  tables.emplace_back("warnings", table(columns_of<WarningRow>(), "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the whole model. n_arms: how many arms share the phase, which was trained once, under `arm`"));
+  tables.emplace_back("forgetting",
+                      table(columns_of<ForgettingRow>(),
+                            "held-out loss after each phase; change against the first phase's end, or against step 0 "
+                            "where the weights come from elsewhere (arXiv 2503.05029, 2403.08763). "
+                            "loss_se, change_se: standard errors from the spread between windows of the text "
+                            "(documents, where they are separate), that of the change paired by the windows; "
+                            "they say what another text would give, not another seed"));
+  tables.emplace_back(
+      "shift_mri",
+      table(columns_of<ShiftMriRow>(), "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
+  tables.emplace_back("eval_mri",
+                      table(columns_of<EvalMriRow>(),
+                            "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));
+  tables.emplace_back("saturation",
+                      table(columns_of<SaturationTableRow>(),
+                            "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5). from_run: "
+                            "the run that step `from` is of, where it is not the arm's own"));
+  tables.emplace_back("drops", table(columns_of<DropsRow>(),
+                                     "assignments over capacity: training (data null), mean of the phase's last "
+                                     "eighth; held-out sets at the phase's end, evaluation mode"));
+  tables.emplace_back(
+      "warnings", table(columns_of<WarningRow>(),
+                        "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the "
+                        "whole model. n_arms: how many arms share the phase, which was trained once, under `arm`"));
   return tables;
 }
 
@@ -164,13 +187,16 @@ const Table& find_table(const NamedTables& tables, const std::string& name) {
     if (table_name == name) return table;
   throw std::logic_error("no table named " + name);
 }
-Table& find_table(NamedTables& tables, const std::string& name) { return const_cast<Table&>(find_table(std::as_const(tables), name)); }
+Table& find_table(NamedTables& tables, const std::string& name) {
+  return const_cast<Table&>(find_table(std::as_const(tables), name));
+}
 
 namespace {
 
 void add_arm_rows(const Arm& arm, NamedTables& tables) {
   add_forgetting_rows(arm, find_table(tables, "forgetting"));
-  for (size_t i = comes_from_elsewhere(arm) ? 0 : 1; i < arm.phases.size(); ++i) add_shift_rows(arm, i, find_table(tables, "shift_mri"));
+  for (size_t i = comes_from_elsewhere(arm) ? 0 : 1; i < arm.phases.size(); ++i)
+    add_shift_rows(arm, i, find_table(tables, "shift_mri"));
   add_eval_mri_rows(arm, find_table(tables, "eval_mri"));
   add_saturation_rows(arm, find_table(tables, "saturation"));
   add_drop_rows(arm, find_table(tables, "drops"));
@@ -192,12 +218,14 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["run"] = run;
   out["parameters"] = counts.total;
   out["active_parameters"] = counts.active;
-  out["flops_per_token"] = model::training_flops_per_token(config, arm.resolved.at("train").at("sequence_length").as_int());
+  out["flops_per_token"] =
+      model::training_flops_per_token(config, arm.resolved.at("train").at("sequence_length").as_int());
   out["seed"] = seed_of(arm);
   out["model"] = model_word(config);
   const Json* kind = arm.resolved.at("model").at("router").find("kind");
   out["router"] = config.is_moe() && kind != nullptr ? *kind : Json();
-  out["lower_bound"] = config.is_moe() ? Json(model::experts_per_token(config) / static_cast<double>(config.n_experts)) : Json();
+  out["lower_bound"] =
+      config.is_moe() ? Json(model::experts_per_token(config) / static_cast<double>(config.n_experts)) : Json();
   out["baseline"] = baseline_name(arm);
   const auto named = [&](const std::string& set) { return is_evaluated(arm, set) ? Json(set) : Json(); };
   out["old_data"] = named(shift_sets(arm).old_data);
@@ -207,7 +235,8 @@ Json arm_json(const Arm& arm, const std::string& run) {
   for (size_t i = 0; i < arm.resolved.at("phase").size(); ++i) {
     const Json& phase = arm.resolved.at("phase").at(i);
     const Json* replay = phase.find("replay");
-    if (replay != nullptr && !replay->is_null()) replay_fraction = std::max(replay_fraction, replay->at("fraction").as_double());
+    if (replay != nullptr && !replay->is_null())
+      replay_fraction = std::max(replay_fraction, replay->at("fraction").as_double());
     const PhaseFigures& done = i < arm.phases.size() ? arm.phases[i] : none;
     Json row = Json::object();
     row["name"] = phase.at("name");
@@ -229,35 +258,59 @@ std::vector<std::string> router_notes(const std::vector<Arm>& arms) {
   const auto add_once = [&](const std::string& note) {
     if (std::find(out.begin(), out.end(), note) == out.end()) out.push_back(note);
   };
-  const char* consequence = " depend on later tokens of its sequence, in training and evaluation. Its losses are not those of a model that generates token by token.";
+  const char* consequence =
+      " depend on later tokens of its sequence, in training and evaluation. Its losses are not those of a model that "
+      "generates token by token.";
   for (const auto& arm : arms) {
     const auto config = arm_model(arm);
     if (!config.is_moe()) continue;
     const auto router = moe::make_router(config.router_shape(), config.router);
     const std::string kind = router->options().at("kind").as_string();
-    if (!router->traits().causal_eval) add_once("The router " + kind + " is not causal: a token's experts" + consequence);
-    if (!moe::capacity_traits(config.capacity, config.top_k).is_causal) add_once("The capacity rule " + config.capacity.rule + " is not causal: a token's drops" + consequence);
+    if (!router->traits().causal_eval)
+      add_once("The router " + kind + " is not causal: a token's experts" + consequence);
+    if (!moe::capacity_traits(config.capacity, config.top_k).is_causal)
+      add_once("The capacity rule " + config.capacity.rule + " is not causal: a token's drops" + consequence);
   }
   return out;
 }
 
 Json definitions_json() {
   Json out = Json::object();
-  const auto add = [&](const char* term, const char* text, const char* source) { out[term] = Json::Object{{"text", text}, {"source", source}}; };
+  const auto add = [&](const char* term, const char* text, const char* source) {
+    out[term] = Json::Object{{"text", text}, {"source", source}};
+  };
   add("loss", "Mean cross-entropy in nats over target tokens, end-of-document tokens included.", "docs/formats.md");
   add("perplexity", "exp(loss).", "");
-  add("± of a loss", "Its standard error: how much the loss of another text of the kind would differ, from the spread between windows (or documents). Of several seeds: the larger of that and of the sample standard deviation over them.", "docs/formats.md");
+  add("± of a loss",
+      "Its standard error: how much the loss of another text of the kind would differ, from the spread between windows "
+      "(or documents). Of several seeds: the larger of that and of the sample standard deviation over them.",
+      "docs/formats.md");
   add("bits per byte", "Sum of the losses divided by ln 2 and by the bytes of the text.", "");
-  add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.", "arXiv 2409.02060");
-  add("MRI", "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, which is perfect balance (k: on average, where a router gives tokens any number of experts).", "arXiv 2503.05029");
+  add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.",
+      "arXiv 2409.02060");
+  add("MRI",
+      "Maximum routing imbalance: the largest share of tokens that one expert of a layer receives. Never below k / E, "
+      "which is perfect balance (k: on average, where a router gives tokens any number of experts).",
+      "arXiv 2503.05029");
   add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");
   add("cv", "Coefficient of variation: population standard deviation of the load divided by its mean.", "");
-  add("dropped", "Share of the assignments over an expert's capacity: they contribute nothing. Load and MRI are before drops.", "arXiv 2101.03961");
+  add("dropped",
+      "Share of the assignments over an expert's capacity: they contribute nothing. Load and MRI are before drops.",
+      "arXiv 2101.03961");
   add("dead experts", "Experts that receive no token (of the step, or of the held-out set).", "");
-  add("forgetting", "Change of the held-out loss of the old data against the end of the first phase.", "arXiv 2403.08763");
-  add("replay", "Share of each batch that is old data; the budget of tokens does not change (compute-equivalent replay).", "arXiv 2503.05029");
-  add("saturation", "Mean over tokens of the share of the k experts chosen before that are chosen again after; chance is k / E. Where a router gives a token any number of experts: choices in common over choices after.", "arXiv 2409.02060, eq. 5");
-  add("steps to recover", "First step after the peak at which the mean MRI of 5 steps is at most 1.1 times its mean over the last 50 steps before the shift.", "docs/formats.md");
+  add("forgetting", "Change of the held-out loss of the old data against the end of the first phase.",
+      "arXiv 2403.08763");
+  add("replay",
+      "Share of each batch that is old data; the budget of tokens does not change (compute-equivalent replay).",
+      "arXiv 2503.05029");
+  add("saturation",
+      "Mean over tokens of the share of the k experts chosen before that are chosen again after; chance is k / E. "
+      "Where a router gives a token any number of experts: choices in common over choices after.",
+      "arXiv 2409.02060, eq. 5");
+  add("steps to recover",
+      "First step after the peak at which the mean MRI of 5 steps is at most 1.1 times its mean over the last 50 steps "
+      "before the shift.",
+      "docs/formats.md");
   add("PB, SB", "Penalty-balanced (balance and z-loss) and Sinkhorn-balanced top-k routing.", "arXiv 2503.05029");
   return out;
 }
@@ -271,40 +324,54 @@ Json tables_json(const NamedTables& tables) {
 namespace {
 // One run has one seed: its errors are those of the text.
 std::string loss_sentence(const ForgettingRow& row, const std::string& baseline) {
-  std::string out = "After phase " + row.phase + " the held-out loss on " + row.data + " is " + with_error(row.loss, row.loss_se) + " nats a token";
-  if (row.change && *row.change != 0) out += " (since " + baseline + ": " + difference_text(*row.change, row.change_se ? std::optional(kNormal95 * *row.change_se) : std::nullopt) + ")";
+  std::string out = "After phase " + row.phase + " the held-out loss on " + row.data + " is " +
+                    with_error(row.loss, row.loss_se) + " nats a token";
+  if (row.change && *row.change != 0)
+    out += " (since " + baseline + ": " +
+           difference_text(*row.change, row.change_se ? std::optional(kNormal95 * *row.change_se) : std::nullopt) + ")";
   return out + ".";
 }
 
-// "Experts in use ...": how many of all layers' experts each held-out set reaches in the end; empty where nothing says it.
+// "Experts in use ...": how many of all layers' experts each held-out set reaches in the end; empty where nothing says
+// it.
 std::string use_headline(const Arm& arm) {
   std::string out;
   const auto lines = final_evaluations(arm);
   if (lines.empty()) return out;
   for (const auto& [data, result] : lines.back()->eval)
     if (const auto use = expert_use(arm, data))
-      out += (out.empty() ? "Experts in use in the end, of " + std::to_string(use->all) + " in all layers: " : ", ") + std::to_string(use->in_use) + " on held-out " + data;
+      out += (out.empty() ? "Experts in use in the end, of " + std::to_string(use->all) + " in all layers: " : ", ") +
+             std::to_string(use->in_use) + " on held-out " + data;
   return out.empty() ? out : out + ".";
 }
 
 Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
   for (const auto& sentence : collapse_headlines({arm})) out.push_back(sentence);
-  const std::string collapsed = has_collapsed(arm, shift_sets(arm).new_data) ? " The router has collapsed." : "";  // no figure of balance stands without it
+  const std::string collapsed = has_collapsed(arm, shift_sets(arm).new_data)
+                                    ? " The router has collapsed."
+                                    : "";  // no figure of balance stands without it
   const auto forgetting = rows_of<ForgettingRow>(find_table(tables, "forgetting"));
   for (const auto& row : forgetting)
-    if (row.phase == forgetting.back().phase) out.push_back(loss_sentence(row, comes_from_elsewhere(arm) ? "step 0" : "the first phase"));
+    if (row.phase == forgetting.back().phase)
+      out.push_back(loss_sentence(row, comes_from_elsewhere(arm) ? "step 0" : "the first phase"));
   for (const auto& row : rows_of<ShiftMriRow>(find_table(tables, "shift_mri"))) {
     if (row.layer || !row.before) continue;
     const bool is_from_step_zero = comes_from_elsewhere(arm) && row.phase == phase_name(arm, 0);
-    const std::string before = rounded(*row.before, 2) + (is_from_step_zero ? " (of held-out " + shift_sets(arm).old_data + " at step 0)" : "");
-    out.push_back("At the shift to " + row.phase + " the mean MRI of training batches (of one seed, without an interval) goes from " + before + " to a peak of " + rounded(row.peak, 2) + " and ends at " + rounded(row.after, 2) + "; an even load is " + three_digits(row.lower_bound) + "." + collapsed);
+    const std::string before = rounded(*row.before, 2) +
+                               (is_from_step_zero ? " (of held-out " + shift_sets(arm).old_data + " at step 0)" : "");
+    out.push_back("At the shift to " + row.phase +
+                  " the mean MRI of training batches (of one seed, without an interval) goes from " + before +
+                  " to a peak of " + rounded(row.peak, 2) + " and ends at " + rounded(row.after, 2) +
+                  "; an even load is " + three_digits(row.lower_bound) + "." + collapsed);
   }
   if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(sentence + collapsed);
   for (const auto& row : rows_of<DropsRow>(find_table(tables, "drops"))) {
     if (row.data || row.layer) continue;
     char text[160];
-    std::snprintf(text, sizeof text, "At the end of phase %s the experts' capacity drops %.1f %% of the assignments in training.", row.phase.c_str(), 100 * row.dropped);
+    std::snprintf(text, sizeof text,
+                  "At the end of phase %s the experts' capacity drops %.1f %% of the assignments in training.",
+                  row.phase.c_str(), 100 * row.dropped);
     out.push_back(text);
   }
   return out;
@@ -312,7 +379,8 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
 }  // namespace
 
 Json run_results(const std::filesystem::path& run, const Json& machine, const std::string& name_given) {
-  const std::string name = !name_given.empty() ? name_given : std::filesystem::absolute(run).lexically_normal().filename().string();
+  const std::string name =
+      !name_given.empty() ? name_given : std::filesystem::absolute(run).lexically_normal().filename().string();
   const Arm arm = read_arm(name, name, run);
   auto tables = new_tables();
   add_rows({arm}, tables);
@@ -340,8 +408,8 @@ void write_results(const std::filesystem::path& folder, const Json& results) {
   }
   require_own_outputs(outputs);
   make_folders(folder / "csv");
-  // Where there is a results.json it comes first: by it the next call knows the tables. Where there is none it comes last, since it says
-  // that all is there; until then the tables are known by their first column.
+  // Where there is a results.json it comes first: by it the next call knows the tables. Where there is none it comes
+  // last, since it says that all is there; until then the tables are known by their first column.
   const auto path = folder / "results.json";
   const bool is_first = std::filesystem::exists(path);
   if (is_first) write_file_atomically(path, results.dump(1) + "\n");

@@ -28,10 +28,12 @@ std::vector<std::string> router_notes(const std::vector<Arm>& arms);
 Json definitions_json();
 Json tables_json(const NamedTables& tables);
 
-// Writes results.json, and csv/TABLE.csv of each of its tables. ConfigError, and nothing is written, where a file there is none of evenkeel's.
+// Writes results.json, and csv/TABLE.csv of each of its tables. ConfigError, and nothing is written, where a file there
+// is none of evenkeel's.
 void write_results(const std::filesystem::path& folder, const Json& results);
 
-// The whole results.json of one run; `machine` as of machine_json. `name_given`: of the run in it; "" = that of its folder.
+// The whole results.json of one run; `machine` as of machine_json. `name_given`: of the run in it; "" = that of its
+// folder.
 Json run_results(const std::filesystem::path& run, const Json& machine, const std::string& name_given = "");
 
 }  // namespace evenkeel::train

@@ -21,13 +21,16 @@ Table rows_of(const Arm& arm, const std::string& table) {
   add_rows({arm}, tables);
   return find_table(tables, table);
 }
-const Json& cell(const Table& table, size_t row, const std::string& column) { return table.rows.at(row).at(table.column(column)); }
+const Json& cell(const Table& table, size_t row, const std::string& column) {
+  return table.rows.at(row).at(table.column(column));
+}
 
 // Phase one has 60 steps, phase two 80. Layer 0 leaves 0.5 at the shift and comes back; layer 1 stays at 0.7.
 class ShiftTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    for (int64_t step = 1; step <= 60; ++step) lines_.push_back(made_step(step, "one", {step <= 10 ? 9.0 : 0.5, 0.5}));  // only the last 50 count
+    for (int64_t step = 1; step <= 60; ++step)
+      lines_.push_back(made_step(step, "one", {step <= 10 ? 9.0 : 0.5, 0.5}));  // only the last 50 count
     const std::vector<double> curve = {0.8, 0.9, 1.0, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6};
     for (int64_t i = 1; i <= 80; ++i) {
       double mri = static_cast<size_t>(i) <= curve.size() ? curve[static_cast<size_t>(i) - 1] : 0.5;
@@ -81,7 +84,8 @@ TEST_F(ShiftTest, RecoveryNeedsFiveSteps) {
 
 TEST_F(ShiftTest, BeforeIsOfThePhaseThatItStartsFrom) {
   ConfigNode root = testing::tiny_recipe("/data", {"phase.one.steps=60", "phase.two.steps=80"});
-  merge_config(root, parse_toml("phase=[{name = \"one\"}, {name = \"two\"}, {name = \"three\", steps = 2, data = [{name = \"a\", path = \"a\"}], "
+  merge_config(root, parse_toml("phase=[{name = \"one\"}, {name = \"two\"}, {name = \"three\", steps = 2, data = "
+                                "[{name = \"a\", path = \"a\"}], "
                                 "schedule = {kind = \"constant\", lr_max = 1e-3}, start = {from = \"one\"}}]",
                                 "r.toml", "/data"));
   lines_.push_back(made_step(141, "three", {0.6, 0.6}));
@@ -95,12 +99,14 @@ TEST_F(ShiftTest, BeforeIsOfThePhaseThatItStartsFrom) {
   EXPECT_EQ(cell(table, 4, "first").as_double(), 0.6);
 }
 
-// Of a run on trained weights there are no steps before: what stands for them is the old data's held-out text at step 0, and that alone.
+// Of a run on trained weights there are no steps before: what stands for them is the old data's held-out text at step
+// 0, and that alone.
 TEST_F(ShiftTest, BeforeAContinuedRunIsTheOldDataAtStepZero) {
   lines_.clear();
   for (int64_t step = 1; step <= 60; ++step) lines_.push_back(made_step(step, "one", {0.75, 0.75}));
   const auto before = [&](record::BySet<record::SetResult> at_start, std::vector<std::string> overrides = {}) {
-    overrides.push_back("phase.one.eval={data = [{name = \"new\", path = \"/data/a-heldout\"}, {name = \"old\", path = \"/data/z\"}]}");
+    overrides.push_back(
+        "phase.one.eval={data = [{name = \"new\", path = \"/data/a-heldout\"}, {name = \"old\", path = \"/data/z\"}]}");
     Arm continued = arm(overrides);
     continued.resolved["phase"].as_array().resize(1);
     continued.resolved["model"]["from"] = "runs/first";
@@ -113,10 +119,13 @@ TEST_F(ShiftTest, BeforeAContinuedRunIsTheOldDataAtStepZero) {
     for (size_t row = 0; row < table.rows.size(); ++row) out.push_back(cell(table, row, "before"));
     return out;
   };
-  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}), ::testing::ElementsAre(Json(0.5625), Json(0.5), Json(0.625)));
-  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}}), ::testing::Each(Json()));  // another set is no substitute
+  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}),
+              ::testing::ElementsAre(Json(0.5625), Json(0.5), Json(0.625)));
+  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}}),
+              ::testing::Each(Json()));  // another set is no substitute
   const std::vector<std::string> sinkhorn = {"model.router={kind = \"sinkhorn\"}", "model.balance={loss = []}"};
-  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}, sinkhorn), ::testing::Each(Json()));  // a plan is of training alone
+  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}, sinkhorn),
+              ::testing::Each(Json()));  // a plan is of training alone
 }
 
 TEST_F(ShiftTest, DenseModelsHaveNone) {
@@ -130,11 +139,14 @@ TEST_F(ShiftTest, DenseModelsHaveNone) {
 // Losses: held-out "old" 2.5 -> 2.0 in phase one, 2.25 after two; "new" only after phase two.
 std::vector<record::RunLine> evaluated_lines() {
   std::vector<record::RunLine> lines;
-  for (int64_t step = 1; step <= 6; ++step) lines.push_back(made_step(step, "one", {0.5, 0.5}, static_cast<double>(step)));
+  for (int64_t step = 1; step <= 6; ++step)
+    lines.push_back(made_step(step, "one", {0.5, 0.5}, static_cast<double>(step)));
   lines.insert(lines.begin() + 3, made_evaluation(3, "one", {{"old", made_result(2.5, {0.9, 0.9})}}));
   lines.push_back(made_evaluation(6, "one", {{"old", made_result(2.0, {0.6, 0.7})}}));
-  for (int64_t step = 7; step <= 10; ++step) lines.push_back(made_step(step, "two", {0.5, 0.5}, static_cast<double>(step)));
-  lines.push_back(made_evaluation(10, "two", {{"old", made_result(2.25, {0.8, 0.5})}, {"new", made_result(1.5, {0.5, 0.5})}}));
+  for (int64_t step = 7; step <= 10; ++step)
+    lines.push_back(made_step(step, "two", {0.5, 0.5}, static_cast<double>(step)));
+  lines.push_back(
+      made_evaluation(10, "two", {{"old", made_result(2.25, {0.8, 0.5})}, {"new", made_result(1.5, {0.5, 0.5})}}));
   lines.push_back(record::SaturationRow{10, "two", {{"old", {{0, 1, 6, 10, 0.75, 0.25}}}}});
   return lines;
 }
@@ -144,7 +156,8 @@ TEST(Results, ForgettingIsAgainstTheEndOfTheFirstPhase) {
   testing::write_made_run(folder / "run", tiny_config("/data"), evaluated_lines());
   const auto table = rows_of(read_arm("arm", "group", folder / "run"), "forgetting");
   ASSERT_EQ(table.rows.size(), 3u);
-  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["arm","one","old",2,20,0,null,null])");  // lines of before there were errors
+  EXPECT_EQ(Json(table.rows[0]).dump(),
+            R"(["arm","one","old",2,20,0,null,null])");  // lines of before there were errors
   EXPECT_EQ(Json(table.rows[1]).dump(), R"(["arm","two","old",2.25,22.5,0.25,null,null])");
   EXPECT_EQ(Json(table.rows[2]).dump(), R"(["arm","two","new",1.5,15,null,null,null])");
 }
@@ -161,7 +174,9 @@ TEST(Results, ErrorsOfLossesAndOfTheirPairedChange) {
   const TemporaryFolder folder;
   auto lines = evaluated_lines();
   for (auto& line : lines) {
-    if (auto* row = std::get_if<record::EvaluationRow>(&line)) row->eval = {{"old", row->step == 10 ? windows_of(1.5, 2.5, 2.9) : windows_of(1, 2, 2.1)}};  // changes of 0.5, 0.5, 0.8
+    if (auto* row = std::get_if<record::EvaluationRow>(&line))
+      row->eval = {
+          {"old", row->step == 10 ? windows_of(1.5, 2.5, 2.9) : windows_of(1, 2, 2.1)}};  // changes of 0.5, 0.5, 0.8
   }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   const auto table = rows_of(read_arm("arm", "group", folder / "run"), "forgetting");
@@ -171,17 +186,22 @@ TEST(Results, ErrorsOfLossesAndOfTheirPairedChange) {
   EXPECT_NEAR(cell(table, 1, "change").as_double(), 0.6, 1e-12);
   EXPECT_NEAR(cell(table, 1, "change_se").as_double(), 0.1, 1e-12);  // sqrt(0.03) / sqrt(3)
   const auto headlines = run_results(folder / "run", Json::object()).at("headlines");
-  EXPECT_EQ(headlines.at(0).as_string(), "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the first phase: +0.60; 95 %: +0.40 to +0.80).");
+  EXPECT_EQ(headlines.at(0).as_string(),
+            "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the first phase: +0.60; 95 %: "
+            "+0.40 to +0.80).");
 }
 
 TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
   const TemporaryFolder folder;
   auto lines = evaluated_lines();
   for (auto& line : lines) {
-    if (auto* row = std::get_if<record::EvaluationRow>(&line)) row->eval = {{"old", row->step == 10 ? windows_of(1.1, 2.3, 2) : windows_of(1, 2, 2.1)}};  // changes of 0.1, 0.3, -0.1
+    if (auto* row = std::get_if<record::EvaluationRow>(&line))
+      row->eval = {
+          {"old", row->step == 10 ? windows_of(1.1, 2.3, 2) : windows_of(1, 2, 2.1)}};  // changes of 0.1, 0.3, -0.1
   }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
-  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").at(0).as_string(), HasSubstr("(since the first phase: no difference beyond noise: +0.10; 95 %: −0.13 to +0.33)."));
+  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").at(0).as_string(),
+              HasSubstr("(since the first phase: no difference beyond noise: +0.10; 95 %: −0.13 to +0.33)."));
 }
 
 TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {
@@ -201,11 +221,13 @@ TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {
 TEST(Results, SaturationNamesTheRunThatItsFirstStepIsOf) {
   const TemporaryFolder folder;
   const auto from_run = [&](const std::string& from) {
-    testing::write_made_run(folder / "run", tiny_config("/data", {"phase.two.start={from = \"" + from + "\"}"}), evaluated_lines());
+    testing::write_made_run(folder / "run", tiny_config("/data", {"phase.two.start={from = \"" + from + "\"}"}),
+                            evaluated_lines());
     return rows_of(read_arm("arm", "group", folder / "run"), "saturation").rows.at(0).back().dump();
   };
   EXPECT_EQ(from_run("one"), "null");
-  for (const char* from : {"/runs/first", "/runs/first/", "/runs/first/checkpoints/step-00000006"}) EXPECT_EQ(from_run(from), "\"first\"") << from;
+  for (const char* from : {"/runs/first", "/runs/first/", "/runs/first/checkpoints/step-00000006"})
+    EXPECT_EQ(from_run(from), "\"first\"") << from;
 }
 
 TEST(Results, DropsAreOfPhaseEndsAndOfArmsWithACapacity) {
@@ -241,7 +263,8 @@ TEST(Results, DropsAreOfPhaseEndsAndOfArmsWithACapacity) {
 ["arm","two","new",0,0.1]
 ["arm","two","new",1,0.5]
 )");
-  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").dump(), HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training."));
+  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").dump(),
+              HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training."));
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   EXPECT_TRUE(rows_of(read_arm("arm", "group", folder / "run"), "drops").rows.empty());
 }
@@ -298,13 +321,20 @@ TEST(Results, OfOneRunAreAStudyOfOneArm) {
   EXPECT_TRUE(results.at("recipe").is_null());
   EXPECT_EQ(results.at("arms").size(), 1u);
   EXPECT_EQ(results.at("arms").at(0).at("run").as_string(), ".");
-  for (const char* table : {"forgetting", "shift_mri", "eval_mri", "saturation"}) EXPECT_GT(results.at("tables").at(table).at("rows").size(), 0u) << table;
+  for (const char* table : {"forgetting", "shift_mri", "eval_mri", "saturation"})
+    EXPECT_GT(results.at("tables").at(table).at("rows").size(), 0u) << table;
   EXPECT_NE(results.at("definitions").find("MRI"), nullptr);
   ASSERT_EQ(results.at("headlines").size(), 4u);
-  EXPECT_EQ(results.at("headlines").at(0).as_string(), "After phase two the held-out loss on old is 2.25 nats a token (since the first phase: +0.250; its error is not known).");
-  EXPECT_EQ(results.at("headlines").at(1).as_string(), "After phase two the held-out loss on new is 1.50 nats a token.");
-  EXPECT_EQ(results.at("headlines").at(2).as_string(), "At the shift to two the mean MRI of training batches (of one seed, without an interval) goes from 0.50 to a peak of 0.50 and ends at 0.50; an even load is 0.5.");
-  EXPECT_EQ(results.at("headlines").at(3).as_string(), "Experts in use in the end, of 8 in all layers: 6 on held-out old, 6 on held-out new.");
+  EXPECT_EQ(results.at("headlines").at(0).as_string(),
+            "After phase two the held-out loss on old is 2.25 nats a token (since the first phase: +0.250; its error "
+            "is not known).");
+  EXPECT_EQ(results.at("headlines").at(1).as_string(),
+            "After phase two the held-out loss on new is 1.50 nats a token.");
+  EXPECT_EQ(results.at("headlines").at(2).as_string(),
+            "At the shift to two the mean MRI of training batches (of one seed, without an interval) goes from 0.50 to "
+            "a peak of 0.50 and ends at 0.50; an even load is 0.5.");
+  EXPECT_EQ(results.at("headlines").at(3).as_string(),
+            "Experts in use in the end, of 8 in all layers: 6 on held-out old, 6 on held-out new.");
   // What was written to disk reads back, also where a figure does not exist.
   EXPECT_EQ(Json::parse(results.dump(), "t").at("tables").at("shift_mri").at("rows").size(), 3u);
 }
@@ -320,8 +350,11 @@ TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
     }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   const Json results = run_results(folder / "run", Json::object());
-  EXPECT_EQ(results.at("headlines").at(0).as_string(), "run: the router collapsed in phase two, layer 1, for a time after step 7, and has recovered at the last evaluation: nearly all tokens have the same 2 of 4 experts.");
-  EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(), R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true,1]])");
+  EXPECT_EQ(results.at("headlines").at(0).as_string(),
+            "run: the router collapsed in phase two, layer 1, for a time after step 7, and has recovered at the last "
+            "evaluation: nearly all tokens have the same 2 of 4 experts.");
+  EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(),
+            R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true,1]])");
 }
 
 // By the last evaluation alone: the first sentence says so, and each one on balance.
@@ -331,12 +364,18 @@ TEST(Results, ARouterWithMostExpertsUnusedIsNeverGoodNews) {
   for (auto& line : lines)
     if (auto* row = std::get_if<record::EvaluationRow>(&line))
       for (auto& [data, result] : row->eval) result.routing[0].dead = 3;
-  testing::write_made_run(folder / "run", tiny_config("/data", {"phase.one.eval={data = [{name = \"old\", path = \"/data/a-heldout\"}, {name = \"new\", path = \"/data/b-heldout\"}]}"}), lines);
+  testing::write_made_run(folder / "run",
+                          tiny_config("/data", {"phase.one.eval={data = [{name = \"old\", path = \"/data/a-heldout\"}, "
+                                                "{name = \"new\", path = \"/data/b-heldout\"}]}"}),
+                          lines);
   const Json headlines = run_results(folder / "run", Json::object()).at("headlines");
-  EXPECT_EQ(headlines.at(0).as_string(), "run: the router has collapsed: in the end more than half of a layer's experts get no token of the new data's held-out text.");
+  EXPECT_EQ(headlines.at(0).as_string(),
+            "run: the router has collapsed: in the end more than half of a layer's experts get no token of the new "
+            "data's held-out text.");
   int64_t n_of_balance = 0;
   for (const auto& sentence : headlines.as_array()) {
-    const bool is_of_balance = sentence.as_string().find("MRI") != std::string::npos || sentence.as_string().find("Experts in use") != std::string::npos;
+    const bool is_of_balance = sentence.as_string().find("MRI") != std::string::npos ||
+                               sentence.as_string().find("Experts in use") != std::string::npos;
     n_of_balance += is_of_balance ? 1 : 0;
     EXPECT_EQ(is_of_balance, sentence.as_string().ends_with("The router has collapsed.")) << sentence.as_string();
   }
@@ -352,10 +391,13 @@ TEST(Results, ATableThatIsNotThereIsOurBug) {
 TEST(RouterNotes, SayWhichRouterIsNotCausal) {
   const TemporaryFolder folder;
   const auto arm_of = [&](const std::string& name, const std::string& router) {
-    testing::write_made_run(folder / name, tiny_config("/data", {"model.router=" + router, "model.balance={loss = []}"}), {made_step(1, "one", {0.5, 0.5})});
+    testing::write_made_run(folder / name,
+                            tiny_config("/data", {"model.router=" + router, "model.balance={loss = []}"}),
+                            {made_step(1, "one", {0.5, 0.5})});
     return read_arm(name, name, folder / name);
   };
-  const auto causal = arm_of("causal", "{kind = \"top_k\"}"), chosen = arm_of("chosen", "{kind = \"expert_choice\", factor = 1.5}");
+  const auto causal = arm_of("causal", "{kind = \"top_k\"}"),
+             chosen = arm_of("chosen", "{kind = \"expert_choice\", factor = 1.5}");
   EXPECT_TRUE(router_notes({causal}).empty());
   const auto notes = router_notes({causal, chosen, chosen});
   ASSERT_EQ(notes.size(), 1u);
@@ -369,13 +411,15 @@ TEST(RouterNotes, SayWhichRouterIsNotCausal) {
 TEST(RouterNotes, SayWhichCapacityRuleIsNotCausal) {
   const TemporaryFolder folder;
   const auto notes_of = [&](const std::string& capacity) {
-    testing::write_made_run(folder / "run", tiny_config("/data", {"model.capacity=" + capacity}), {made_step(1, "one", {0.5, 0.5})});
+    testing::write_made_run(folder / "run", tiny_config("/data", {"model.capacity=" + capacity}),
+                            {made_step(1, "one", {0.5, 0.5})});
     return router_notes({read_arm("a", "a", folder / "run")});
   };
   EXPECT_TRUE(notes_of("{rule = \"none\"}").empty());
   EXPECT_TRUE(notes_of("{rule = \"megablocks\"}").empty());
   ASSERT_EQ(notes_of("{rule = \"switch\"}").size(), 1u);  // k = 2
-  EXPECT_THAT(notes_of("{rule = \"switch\"}")[0], HasSubstr("The capacity rule switch is not causal: a token's drops depend on later tokens"));
+  EXPECT_THAT(notes_of("{rule = \"switch\"}")[0],
+              HasSubstr("The capacity rule switch is not causal: a token's drops depend on later tokens"));
 }
 
 }  // namespace

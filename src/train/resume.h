@@ -15,19 +15,23 @@ namespace evenkeel::train {
 struct ResumeOptions {
   std::filesystem::path run;
   at::Device device;
-  const std::vector<std::string>& changes;  // of the recipe and its contents that are allowed, as changes_since names them
+  const std::vector<std::string>&
+      changes;  // of the recipe and its contents that are allowed, as changes_since names them
 };
 
 struct Resume {
-  TrainState state;                                                    // of the last whole checkpoint, as it was saved: after the last step of a phase still in that phase
+  TrainState
+      state;  // of the last whole checkpoint, as it was saved: after the last step of a phase still in that phase
   std::vector<std::pair<std::filesystem::path, std::string>> damaged;  // newer checkpoints, with what is wrong
 };
 
-// std::nullopt where the run never had a checkpoint; CheckpointError where it has none now and had one by its metrics, results, log or what lies
-// in checkpoints/. What a changed recipe means for the data is exact: a mixture of other sources or shares
-// counts from here on. ConfigError, naming the key, for a change that cannot be exact: of the sequence length, the seed or the lengths of
-// the phases so far, of the order of a content in the middle of an epoch, of a phase whose draws a later one is to repeat.
-// CheckpointError where the checkpoints are damaged, VersionError where a newer evenkeel wrote them.
-std::optional<Resume> find_resume(const RunConfig& config, const ResumeOptions& options, const std::vector<PhaseStart>& starts, InputData& data);
+// std::nullopt where the run never had a checkpoint; CheckpointError where it has none now and had one by its metrics,
+// results, log or what lies in checkpoints/. What a changed recipe means for the data is exact: a mixture of other
+// sources or shares counts from here on. ConfigError, naming the key, for a change that cannot be exact: of the
+// sequence length, the seed or the lengths of the phases so far, of the order of a content in the middle of an epoch,
+// of a phase whose draws a later one is to repeat. CheckpointError where the checkpoints are damaged, VersionError
+// where a newer evenkeel wrote them.
+std::optional<Resume> find_resume(const RunConfig& config, const ResumeOptions& options,
+                                  const std::vector<PhaseStart>& starts, InputData& data);
 
 }  // namespace evenkeel::train

@@ -28,14 +28,17 @@ class ResumeTest : public ::testing::Test {
     options.keep_steps = {3};
     options.on_step = [](int64_t, int64_t, const std::string&) {};
     train_run(config(), options);
-    for (const int64_t step : {6, 10}) std::filesystem::remove_all(folder_ / "run" / "checkpoints" / checkpoint::step_folder_name(step));
+    for (const int64_t step : {6, 10})
+      std::filesystem::remove_all(folder_ / "run" / "checkpoints" / checkpoint::step_folder_name(step));
   }
   RunConfig config(const std::vector<std::string>& overrides = {}) const {
     std::vector<std::string> all = {"phase.one.data=[" + a() + ", " + b() + "]"};
     all.insert(all.end(), overrides.begin(), overrides.end());
     return testing::tiny_config(folder_.path(), all);
   }
-  std::string source(const std::string& name, const std::string& more = "") const { return "{name = \"" + name + "\", path = \"" + (folder_ / name).string() + "\"" + more + "}"; }
+  std::string source(const std::string& name, const std::string& more = "") const {
+    return "{name = \"" + name + "\", path = \"" + (folder_ / name).string() + "\"" + more + "}";
+  }
   std::string a(const std::string& more = "") const { return source("a", more); }
   std::string b() const { return source("b"); }
   std::filesystem::path run() const { return folder_ / "run"; }
@@ -63,7 +66,8 @@ TEST_F(ResumeTest, IsTheLastWholeCheckpointAsItWasSaved) {
   EXPECT_EQ(found->state.loader.mixture[0].count + found->state.loader.mixture[1].count, 12);
   EXPECT_FALSE(found->state.records.back().has_changed);
   std::filesystem::rename(run() / "checkpoints", folder_ / "kept");
-  EXPECT_THAT(message_of<CheckpointError>([&] { resume(); }), HasSubstr("metrics.jsonl with 10 steps and no checkpoint"));
+  EXPECT_THAT(message_of<CheckpointError>([&] { resume(); }),
+              HasSubstr("metrics.jsonl with 10 steps and no checkpoint"));
   std::filesystem::remove_all(run());
   EXPECT_FALSE(resume());
 }
@@ -80,7 +84,8 @@ TEST_F(ResumeTest, StartsOverOnlyWhereThereNeverWasACheckpoint) {
     std::string kept;
     for (const auto line : whole_lines(lines)) {
       const Json json = Json::parse(line, "line");
-      if (json.at("step").as_int() <= last && (json.find("loss") != nullptr || json.at("step").as_int() < last)) kept += std::string(line) + "\n";
+      if (json.at("step").as_int() <= last && (json.find("loss") != nullptr || json.at("step").as_int() < last))
+        kept += std::string(line) + "\n";
     }
     write_file_atomically(run() / "metrics.jsonl", kept);
   };
@@ -94,7 +99,8 @@ TEST_F(ResumeTest, StartsOverOnlyWhereThereNeverWasACheckpoint) {
     EXPECT_FALSE(resume()) << last;
   }
   const std::string two = read_file(run() / "metrics.jsonl");
-  write_file_atomically(run() / "metrics.jsonl", two + testing::text_of(testing::made_evaluation(2, "one", {})));  // an evaluation comes after the checkpoint
+  write_file_atomically(run() / "metrics.jsonl", two + testing::text_of(testing::made_evaluation(
+                                                           2, "one", {})));  // an evaluation comes after the checkpoint
   EXPECT_THAT(refusal(), HasSubstr("every 2"));
   cut(3);
   EXPECT_THAT(refusal(), HasSubstr("metrics.jsonl with 3 steps"));
@@ -109,7 +115,8 @@ TEST_F(ResumeTest, RemembersCheckpointsOfAnyStepByTheLogAndByNames) {
   write_file_atomically(run() / "metrics.jsonl", testing::text_of(testing::made_step(1, "one", {0.5, 0.5})));
   write_file_atomically(run() / "log.txt", "");
   EXPECT_FALSE(resume());
-  write_file_atomically(run() / "log.txt", "evenkeel: phase one\nevenkeel: out of time after 1 hours: saved step 1 of 10\n");
+  write_file_atomically(run() / "log.txt",
+                        "evenkeel: phase one\nevenkeel: out of time after 1 hours: saved step 1 of 10\n");
   EXPECT_THAT(refusal(), HasSubstr("saved step 1 of 10"));
   write_file_atomically(run() / "log.txt", "");
   std::filesystem::create_directories(run() / "checkpoints" / "step-by-step");
@@ -120,7 +127,8 @@ TEST_F(ResumeTest, RemembersCheckpointsOfAnyStepByTheLogAndByNames) {
 
 // As a trainer does that looked at the recipe before the leftover of a killed save was in its place again.
 TEST_F(ResumeTest, RefusesAChangeThatNobodyAllowed) {
-  EXPECT_THAT(message_of<ConfigError>([&] { resume({"phase.two.steps=5"}, /*is_allowed=*/false); }), HasSubstr("phase.two.steps: 4 -> 5"));
+  EXPECT_THAT(message_of<ConfigError>([&] { resume({"phase.two.steps=5"}, /*is_allowed=*/false); }),
+              HasSubstr("phase.two.steps: 4 -> 5"));
   EXPECT_TRUE(resume({}, /*is_allowed=*/false));
 }
 
@@ -141,7 +149,8 @@ TEST_F(ResumeTest, RefusesWhatCannotBeExactWithItsKey) {
   EXPECT_THAT(refusal({"phase.one.shuffle=false"}), HasSubstr("shuffle = false"));
   const std::string seen = "phase.two.replay={fraction = 0.5, from = \"one\", mode = \"seen\"}";
   EXPECT_TRUE(resume({seen}));
-  EXPECT_THAT(refusal({seen, "phase.one.data=[" + a() + "]"}), HasSubstr("phase.one.data: got a mixture that was changed"));
+  EXPECT_THAT(refusal({seen, "phase.one.data=[" + a() + "]"}),
+              HasSubstr("phase.one.data: got a mixture that was changed"));
 }
 
 }  // namespace

@@ -26,11 +26,13 @@ TEST_F(RunEvaluationTest, WeightsFromElsewhereHaveABaseline) {
   ASSERT_GT(forgetting.size(), 0U);
   EXPECT_THAT(results.at("headlines").dump(), HasSubstr("(since step 0: "));
   const double baseline = lines[0].at("eval").at("held").at("loss").as_double();
-  for (const auto& row : forgetting.as_array()) EXPECT_DOUBLE_EQ(row.at(5).as_double(), row.at(3).as_double() - baseline);
+  for (const auto& row : forgetting.as_array())
+    EXPECT_DOUBLE_EQ(row.at(5).as_double(), row.at(3).as_double() - baseline);
   const Json& shift = results.at("tables").at("shift_mri").at("rows");
   EXPECT_EQ(shift.at(0).at(1).as_string(), "one");
   double sum = 0;
-  for (const auto& layer : lines[0].at("eval").at("held").at("routing").as_array()) sum += layer.at("mri").as_double() / 2;
+  for (const auto& layer : lines[0].at("eval").at("held").at("routing").as_array())
+    sum += layer.at("mri").as_double() / 2;
   EXPECT_DOUBLE_EQ(shift.at(0).at(4).as_double(), sum);                                 // the mean over its two layers
   EXPECT_EQ(results.at("tables").at("saturation").at("rows").at(0).at(3).as_int(), 0);  // from step 0
   // It is the loss that the first run ended with.

@@ -17,9 +17,11 @@ namespace evenkeel::train {
 RunLock::RunLock(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / ".lock";
   descriptor_ = open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
-  require<MachineError>(descriptor_ >= 0, path.string(), ": got '", std::strerror(errno), "' on opening; need it to succeed");
+  require<MachineError>(descriptor_ >= 0, path.string(), ": got '", std::strerror(errno),
+                        "' on opening; need it to succeed");
   constexpr auto kPause = std::chrono::milliseconds(20);
-  for (int pauses_left = 50; flock(descriptor_, LOCK_EX | LOCK_NB) != 0; --pauses_left) {  // one that was killed takes a moment to be gone
+  for (int pauses_left = 50; flock(descriptor_, LOCK_EX | LOCK_NB) != 0;
+       --pauses_left) {  // one that was killed takes a moment to be gone
     if (pauses_left == 0) {
       close(descriptor_);
       fail<ConfigError>(folder.string(), ": got a folder that another process is writing; need it to end first");

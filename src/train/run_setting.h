@@ -16,10 +16,13 @@ struct RunSetting {
   at::Device device;
   model::Transformer model;
   std::vector<int64_t> first_steps;  // phase_first_steps
-  std::vector<PhaseStart> starts;    // of each phase, looked up once: another run, where one lies, may go on or be removed
+  std::vector<PhaseStart>
+      starts;  // of each phase, looked up once: another run, where one lies, may go on or be removed
 
   int64_t n_steps() const { return first_steps.back() - 1; }
-  const PhaseConfig& phase(const TrainState& state) const { return config.phases[static_cast<size_t>(state.phase_index)]; }
+  const PhaseConfig& phase(const TrainState& state) const {
+    return config.phases[static_cast<size_t>(state.phase_index)];
+  }
   const PhaseStart& start(const TrainState& state) const { return starts[static_cast<size_t>(state.phase_index)]; }
   int64_t phase_length(const TrainState& state) const {
     const auto index = static_cast<size_t>(state.phase_index);

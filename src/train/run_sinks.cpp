@@ -13,7 +13,8 @@ RunSinks::RunSinks(const RunSetting& setting, record::MetricsFile& metrics, int6
       flops_per_token_(model::training_flops_per_token(setting.config.model, setting.config.train.sequence_length)) {
   const TrainOptions& options = setting.options;
   if (options.tensorboard) tensorboard_ = std::make_unique<TensorBoardFile>(options.run / "tensorboard", first_step);
-  if (!options.on_step) progress_ = std::make_unique<Progress>("training", static_cast<double>(setting.n_steps() - first_step), "steps");
+  if (!options.on_step)
+    progress_ = std::make_unique<Progress>("training", static_cast<double>(setting.n_steps() - first_step), "steps");
 }
 
 void RunSinks::begin_phase(const std::string& name) const {
@@ -22,7 +23,14 @@ void RunSinks::begin_phase(const std::string& name) const {
 
 void RunSinks::write(const TrainState& state, const StepOutcome& step) {
   const double flops_per_second = static_cast<double>(step.report.n_tokens) / step.seconds * flops_per_token_;
-  const StepLine line{state, setting_.phase(state).name, setting_.phase_length(state), step.report, step.sources, step.seconds, flops_per_second / gemm_rate_, step.alarms};
+  const StepLine line{state,
+                      setting_.phase(state).name,
+                      setting_.phase_length(state),
+                      step.report,
+                      step.sources,
+                      step.seconds,
+                      flops_per_second / gemm_rate_,
+                      step.alarms};
   metrics_.write(row_of(line));
   if (tensorboard_ != nullptr) write_scalars(line, *tensorboard_);
   if (progress_ == nullptr) {

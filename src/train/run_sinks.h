@@ -20,7 +20,8 @@ struct StepOutcome {
 
 class RunSinks {
  public:
-  // `first_step`: the step that the run goes on from. `gemm_rate`: FLOP/s of matrix products here, for the share of it that a step reaches.
+  // `first_step`: the step that the run goes on from. `gemm_rate`: FLOP/s of matrix products here, for the share of it
+  // that a step reaches.
   RunSinks(const RunSetting& setting, record::MetricsFile& metrics, int64_t first_step, double gemm_rate);
   void begin_phase(const std::string& name) const;
   void write(const TrainState& state, const StepOutcome& step);  // `state`: after the step

@@ -13,11 +13,13 @@ struct NamedSet {
 
 std::vector<NamedSet> sets_of(const Json& sources) {
   std::vector<NamedSet> out;
-  for (const auto& source : sources.as_array()) out.push_back({source.at("name").as_string(), source.at("path").as_string()});
+  for (const auto& source : sources.as_array())
+    out.push_back({source.at("name").as_string(), source.at("path").as_string()});
   return out;
 }
 
-// Whether a held-out set tells of a source: it has its name, its file, or is the part of the file that `prepare --holdout` kept back.
+// Whether a held-out set tells of a source: it has its name, its file, or is the part of the file that `prepare
+// --holdout` kept back.
 bool is_of(const NamedSet& held_out, const NamedSet& source) {
   return held_out.name == source.name || held_out.path == source.path || held_out.path == source.path + "-heldout";
 }
@@ -31,14 +33,15 @@ std::vector<NamedSet> evaluated_sets(const Arm& arm) {
   return eval.is_null() ? std::vector<NamedSet>() : sets_of(eval.at("data"));
 }
 
-// Of a run of one phase on weights that were trained before: the held-out sets that its phase does not train on. What the weights had
-// learned is not in its recipe; these sets are what it may forget.
+// Of a run of one phase on weights that were trained before: the held-out sets that its phase does not train on. What
+// the weights had learned is not in its recipe; these sets are what it may forget.
 std::vector<NamedSet> held_out_of_before(const Arm& arm, const std::vector<NamedSet>& evaluated) {
   std::vector<NamedSet> out;
   const auto& phases = arm.resolved.at("phase").as_array();
   if (phases.size() > 1 || !comes_from_elsewhere(arm)) return out;
   const auto trained = sets_of(phases.front().at("data"));
-  std::copy_if(evaluated.begin(), evaluated.end(), std::back_inserter(out), [&](const NamedSet& set) { return !is_of_any(set, trained); });
+  std::copy_if(evaluated.begin(), evaluated.end(), std::back_inserter(out),
+               [&](const NamedSet& set) { return !is_of_any(set, trained); });
   return out;
 }
 
@@ -57,7 +60,8 @@ ShiftSets shift_sets(const Arm& arm) {
     return sources.front().name;
   };
   std::vector<NamedSet> added;
-  std::copy_if(last.begin(), last.end(), std::back_inserter(added), [&](const NamedSet& source) { return !is_of_any(source, first); });
+  std::copy_if(last.begin(), last.end(), std::back_inserter(added),
+               [&](const NamedSet& source) { return !is_of_any(source, first); });
   return {pick(first), pick(added.empty() ? last : added)};
 }
 

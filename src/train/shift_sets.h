@@ -1,4 +1,5 @@
-// Which held-out sets tell of an arm's old data and of its new: named here once, for tables, headlines, results.json and the page.
+// Which held-out sets tell of an arm's old data and of its new: named here once, for tables, headlines, results.json
+// and the page.
 #pragma once
 
 #include <string>
@@ -7,8 +8,9 @@
 
 namespace evenkeel::train {
 
-// The held-out sets on which an arm's forgetting and learning are read: those of the last phase's evaluation that have the name or
-// the file of a source, or are the part of it that `prepare --holdout` kept back. A source without one stands under its own name.
+// The held-out sets on which an arm's forgetting and learning are read: those of the last phase's evaluation that have
+// the name or the file of a source, or are the part of it that `prepare --holdout` kept back. A source without one
+// stands under its own name.
 struct ShiftSets {
   std::string old_data;  // of the sources of the first phase, the first that has one
   std::string new_data;  // of the last phase's that the first phase did not have; where it had all, of all of them

@@ -16,12 +16,16 @@ Arm arm_of(const std::vector<std::string>& overrides) {
 
 TEST(ShiftSets, NewIsWhatTheFirstPhaseDidNotHave) {
   const auto sets = [](const std::string& last, const std::string& evaluated = "") {
-    std::vector<std::string> overrides = {"phase.one.data=[{name = \"en\", path = \"a\"}, {name = \"fr\", path = \"c\"}]", "phase.two.data=[" + last + "]"};
-    if (!evaluated.empty()) overrides.push_back("phase.two.eval={data = [{name = \"" + evaluated + "\", path = \"e\"}]}");
+    std::vector<std::string> overrides = {
+        "phase.one.data=[{name = \"en\", path = \"a\"}, {name = \"fr\", path = \"c\"}]",
+        "phase.two.data=[" + last + "]"};
+    if (!evaluated.empty())
+      overrides.push_back("phase.two.eval={data = [{name = \"" + evaluated + "\", path = \"e\"}]}");
     const auto found = shift_sets(arm_of(overrides));
     return found.old_data + " " + found.new_data;
   };
-  const std::string en = "{name = \"en\", path = \"a\"}", fr = ", {name = \"fr\", path = \"c\"}", de = ", {name = \"de\", path = \"b\"}", es = ", {name = \"es\", path = \"d\"}";
+  const std::string en = "{name = \"en\", path = \"a\"}", fr = ", {name = \"fr\", path = \"c\"}",
+                    de = ", {name = \"de\", path = \"b\"}", es = ", {name = \"es\", path = \"d\"}";
   EXPECT_EQ(sets(en), "en en");
   EXPECT_EQ(sets(en + de), "en de");  // old and new data in the new phase
   EXPECT_EQ(sets(en + fr + de + es), "en de");
@@ -38,7 +42,8 @@ TEST(ShiftSets, AreFoundByNameByFileAndAsTheHeldOutPart) {
   EXPECT_EQ(sets("{name = \"old\", path = \"/data/a\"}, {name = \"new\", path = \"/data/b-heldout\"}"), "old new | ");
   EXPECT_EQ(sets("{name = \"old\", path = \"/data/a-heldout\"}, {name = \"other\", path = \"/data/c\"}"), "old b | b");
   EXPECT_EQ(sets("{name = \"other\", path = \"/data/c\"}"), "a b | a, b");
-  const auto like = arm_of({"phase.one.data=[{name = \"en-new\", path = \"/data/x\"}]", "phase.two.data=[{name = \"en\", path = \"/data/y\"}]"});
+  const auto like = arm_of({"phase.one.data=[{name = \"en-new\", path = \"/data/x\"}]",
+                            "phase.two.data=[{name = \"en\", path = \"/data/y\"}]"});
   EXPECT_EQ(sets_without_evaluation(like), "en, en-new");  // a name that is a part of the other
 }
 
@@ -48,13 +53,15 @@ TEST(ShiftSets, StandInTheResults) {
     const Json arm = arm_json(arm_of({"phase.one.eval={data = [" + eval + "]}"}), ".");
     return arm.at("old_data").dump() + " " + arm.at("new_data").dump();
   };
-  EXPECT_EQ(named("{name = \"old\", path = \"/data/a-heldout\"}, {name = \"new\", path = \"/data/b-heldout\"}"), R"("old" "new")");
+  EXPECT_EQ(named("{name = \"old\", path = \"/data/a-heldout\"}, {name = \"new\", path = \"/data/b-heldout\"}"),
+            R"("old" "new")");
   EXPECT_EQ(named("{name = \"old\", path = \"/data/a-heldout\"}"), R"("old" null)");
 }
 
 // A run of one phase on trained weights: the set that it does not train on is what it may forget.
 TEST(ShiftSets, OfAContinuedRunAreTheSetItDoesNotTrainOnAndTheOneItDoes) {
-  Arm arm = arm_of({"phase.one.eval={data = [{name = \"new\", path = \"/data/a-heldout\"}, {name = \"old\", path = \"/data/z\"}]}"});
+  Arm arm = arm_of(
+      {"phase.one.eval={data = [{name = \"new\", path = \"/data/a-heldout\"}, {name = \"old\", path = \"/data/z\"}]}"});
   arm.resolved["phase"].as_array().resize(1);
   EXPECT_EQ(shift_sets(arm).old_data + " " + shift_sets(arm).new_data, "new new");
   arm.resolved["model"]["from"] = "runs/first";

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 class TemporaryFolder {
  public:
   TemporaryFolder() : path_((fs::temp_directory_path() / "evenkeel-plan-XXXXXX").string()) {
-    require<MachineError>(mkdtemp(path_.data()) != nullptr, path_, ": got '", std::strerror(errno), "' on making a folder; need it to succeed (TMPDIR names another place)");
+    require<MachineError>(mkdtemp(path_.data()) != nullptr, path_, ": got '", std::strerror(errno),
+                          "' on making a folder; need it to succeed (TMPDIR names another place)");
   }
   ~TemporaryFolder() {
     std::error_code ignored;
@@ -51,12 +52,15 @@ PhaseConfig phase_of_two_tokens(const RunConfig& config, const fs::path& prefix)
 
 }  // namespace
 
-ShortestEvaluation::ShortestEvaluation(const RunConfig& config, const model::Transformer& model, const TrainState& state) : config_(config), model_(model), state_(state) {
+ShortestEvaluation::ShortestEvaluation(const RunConfig& config, const model::Transformer& model,
+                                       const TrainState& state)
+    : config_(config), model_(model), state_(state) {
   const TemporaryFolder folder;
   config_.model_from.reset();
   config_.phases = {phase_of_two_tokens(config, folder.path() / "set")};
   data_.open(config_);
-  metrics_ = std::make_unique<record::MetricsFile>(folder.path() / "metrics.jsonl", /*last_step=*/0, model::experts_in_all_layers(config.model));
+  metrics_ = std::make_unique<record::MetricsFile>(folder.path() / "metrics.jsonl", /*last_step=*/0,
+                                                   model::experts_in_all_layers(config.model));
 }
 
 record::EvaluationRow ShortestEvaluation::once() {

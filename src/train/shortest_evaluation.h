@@ -8,9 +8,9 @@
 
 namespace evenkeel::train {
 
-// An evaluation of a set of one scored token, as a run makes it: evaluate(), and its line in a metrics.jsonl. What it takes is many small
-// operations, in which what is computed takes next to no time. Its files are in the system's folder for temporary ones, without a name:
-// none is left whatever ends the process. MachineError where they cannot be made.
+// An evaluation of a set of one scored token, as a run makes it: evaluate(), and its line in a metrics.jsonl. What it
+// takes is many small operations, in which what is computed takes next to no time. Its files are in the system's folder
+// for temporary ones, without a name: none is left whatever ends the process. MachineError where they cannot be made.
 class ShortestEvaluation {
  public:
   // Of `model` in `state`, which must outlive this. `config` is that of the model; its phases are not used.

@@ -12,7 +12,8 @@ namespace {
 TEST(ShortestEvaluation, IsTheLineOfARunForASetOfOneScoredToken) {
   const testing::TemporaryFolder folder;
   setenv("TMPDIR", folder.path().c_str(), 1);
-  const auto config = testing::tiny_config("/data", {"phase.one.eval={data = [{name = \"held\", path = \"nowhere\"}]}"});
+  const auto config =
+      testing::tiny_config("/data", {"phase.one.eval={data = [{name = \"held\", path = \"nowhere\"}]}"});
   const model::Transformer model(config.model);
   auto state = initial_state(config, model, at::kCPU);
   ShortestEvaluation evaluation(config, model, state);

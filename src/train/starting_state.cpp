@@ -37,7 +37,8 @@ TrainState first_state(const RunConfig& config, const RunSetting& setting) {
 
 std::string weights_words(const fs::path& from) {
   const auto source = checkpoint::open_model(from, std::nullopt, /*deep=*/false);
-  if (source.kind == "checkpoint") return join_parts("the checkpoint ", source.folder.string(), ", step ", source.state.at("step").as_int());
+  if (source.kind == "checkpoint")
+    return join_parts("the checkpoint ", source.folder.string(), ", step ", source.state.at("step").as_int());
   std::vector<fs::path> files;
   double bytes = 0;
   for (const auto& entry : fs::directory_iterator(source.folder)) {
@@ -46,7 +47,8 @@ std::string weights_words(const fs::path& from) {
     bytes += static_cast<double>(entry.file_size());
   }
   return join_parts("the Hugging Face folder ", source.folder.string(), ", family ", source.kind, ", ",
-                    files.size() == 1 ? files[0].string() : std::to_string(files.size()) + " files .safetensors", " of ", human_bytes(bytes));
+                    files.size() == 1 ? files[0].string() : std::to_string(files.size()) + " files .safetensors",
+                    " of ", human_bytes(bytes));
 }
 
 void load_start(const RunSetting& setting, TrainState& state) {
@@ -64,7 +66,8 @@ void load_start(const RunSetting& setting, TrainState& state) {
         if (record.name == then.name && record.first_step == then.first_step) record.drawn = then.drawn;
     return;
   }
-  // The other run's phases come before this run's own, one for each phase that began: a replay takes the last of a name.
+  // The other run's phases come before this run's own, one for each phase that began: a replay takes the last of a
+  // name.
   state.records.insert(state.records.end() - state.phase_index, other.records.begin(), other.records.end());
 }
 
@@ -78,13 +81,15 @@ std::unique_ptr<TrainState> state_at_start(const RunSetting& setting, const Trai
   } else {
     const fs::path folder = folder_of_step(setting.options.run, start, from);
     if (!fs::is_directory(folder)) {
-      log_warning("no saturation of phase ", setting.phase(state).name, ": ", folder.string(), ", which it started from, is gone");
+      log_warning("no saturation of phase ", setting.phase(state).name, ": ", folder.string(),
+                  ", which it started from, is gone");
       return nullptr;
     }
     const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
     out->params = checkpoint::load_params(source);
-    out->router_states = source.kind == "checkpoint" ? checkpoint::load_router_states(source, setting.model)
-                                                     : setting.model.initial_router_states(state.seed, token_counts(setting));
+    out->router_states = source.kind == "checkpoint"
+                             ? checkpoint::load_router_states(source, setting.model)
+                             : setting.model.initial_router_states(state.seed, token_counts(setting));
   }
   set_device(out->params, setting.device, /*requires_grad=*/false);
   for (auto& router_state : out->router_states) set_device(router_state, setting.device, false);

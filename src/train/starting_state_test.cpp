@@ -22,7 +22,8 @@ class StartingStateTest : public testing::RunTest {};
 // Phase two hardly moves the parameters: what changes the choices is the bias, which each checkpoint has its own of.
 TEST_F(StartingStateTest, SaturationRunsEachCheckpointWithItsRouterStates) {
   const auto saturation_with = [&](const std::string& run, const std::string& keys) {
-    train(run, {"model.balance={loss = []}", "model.router={kind = \"loss_free\", rate = 0.5" + keys + "}", "phase.two.schedule={kind = \"constant\", lr_max = 1e-12}",
+    train(run, {"model.balance={loss = []}", "model.router={kind = \"loss_free\", rate = 0.5" + keys + "}",
+                "phase.two.schedule={kind = \"constant\", lr_max = 1e-12}",
                 "phase.two.steps=3"});  // odd: the choices swing to and fro at this rate
     double sum = 0;
     for (const auto& line : read_json_lines(folder_ / run / "metrics.jsonl"))
@@ -35,7 +36,8 @@ TEST_F(StartingStateTest, SaturationRunsEachCheckpointWithItsRouterStates) {
 }
 
 TEST_F(StartingStateTest, AHashRouterIsBalancedOverTheDataOfTheFirstPhase) {
-  const std::vector<std::string> overrides = {"model.router={kind = \"hash\", by = \"frequency\"}", "model.balance={loss = []}", "model.top_k=1"};
+  const std::vector<std::string> overrides = {"model.router={kind = \"hash\", by = \"frequency\"}",
+                                              "model.balance={loss = []}", "model.top_k=1"};
   train("run", overrides);
   const auto with = config(overrides);
   const model::Transformer model(with.model);
@@ -60,7 +62,8 @@ TEST_F(StartingStateTest, WhatWasSeenIsWhatTheStartHadSeen) {
   const auto losses = [&](const std::string& run) {
     std::vector<double> out;
     for (const auto& line : read_json_lines(folder_ / run / "metrics.jsonl"))
-      if (line.find("loss_terms") != nullptr && line.at("phase").as_string() == "two") out.push_back(line.at("loss").as_double());
+      if (line.find("loss_terms") != nullptr && line.at("phase").as_string() == "two")
+        out.push_back(line.at("loss").as_double());
     return out;
   };
   EXPECT_EQ(losses("branch"), losses("straight"));
@@ -70,18 +73,24 @@ TEST_F(StartingStateTest, WhatWasSeenIsWhatTheStartHadSeen) {
 TEST_F(StartingStateTest, APhaseMayStartFromAStepOfAnEarlierOne) {
   train("run", {"phase.two.start={from = \"one\", step = 3}", "phase.two.schedule={kind = \"constant\", lr_max = 0}"});
   EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(3, 6, 10));
-  const auto third = checkpoint::load_params(checkpoint::open_model(checkpoint("run", 3))), last = checkpoint::load_params(checkpoint::open_model(checkpoint("run", 10)));
-  for (const auto& [name, tensor] : third) EXPECT_TRUE(testing::same_bits(tensor, last.at(name))) << name;  // nothing is learned at rate 0
+  const auto third = checkpoint::load_params(checkpoint::open_model(checkpoint("run", 3))),
+             last = checkpoint::load_params(checkpoint::open_model(checkpoint("run", 10)));
+  for (const auto& [name, tensor] : third)
+    EXPECT_TRUE(testing::same_bits(tensor, last.at(name))) << name;  // nothing is learned at rate 0
 }
 
 TEST_F(StartingStateTest, AModelMayComeFromARun) {
   train("first");
   const std::string from = "model.from=\"" + (folder_ / "first").string() + "\"";
   train("second", {from, "phase.one.schedule.lr_max=0"});
-  const auto given = checkpoint::load_params(checkpoint::open_model(checkpoint("first", 10))), kept = checkpoint::load_params(checkpoint::open_model(checkpoint("second", 6)));
+  const auto given = checkpoint::load_params(checkpoint::open_model(checkpoint("first", 10))),
+             kept = checkpoint::load_params(checkpoint::open_model(checkpoint("second", 6)));
   for (const auto& [name, tensor] : given) EXPECT_TRUE(testing::same_bits(tensor, kept.at(name))) << name;
   EXPECT_EQ(weights_words(folder_ / "first"), "the checkpoint " + checkpoint("first", 10).string() + ", step 10");
-  EXPECT_THAT(message_of<ConfigError>([&] { config({from, "model.d_expert=7"}); }), HasSubstr("got model.d_expert = 7; need 6"));
+  EXPECT_THAT(message_of<ConfigError>([&] {
+                config({from, "model.d_expert=7"});
+              }),
+              HasSubstr("got model.d_expert = 7; need 6"));
 }
 
 TEST_F(StartingStateTest, ARunThatWasStartedFromMayGoWhileThisOneTrains) {
@@ -92,7 +101,8 @@ TEST_F(StartingStateTest, ARunThatWasStartedFromMayGoWhileThisOneTrains) {
   with.on_step = [&](int64_t step, int64_t, const std::string&) {
     if (step == 2) std::filesystem::remove_all(folder_ / "first");
   };
-  EXPECT_EQ(train_run(config({"phase.one.start={from = \"" + (folder_ / "first").string() + "\"}"}), with), TrainOutcome::finished);
+  EXPECT_EQ(train_run(config({"phase.one.start={from = \"" + (folder_ / "first").string() + "\"}"}), with),
+            TrainOutcome::finished);
   std::vector<int64_t> from;
   const auto saturations = [&](const std::string& run) {
     from.clear();

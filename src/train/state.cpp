@@ -17,12 +17,14 @@ Json record_json(const PhaseRecord& record) {
   Json out = Json::object(), cursors = Json::object(), sources = Json::array(), replay = Json::array();
   const data::PastDraws& drawn = record.drawn;
   for (const auto& [content, cursor] : drawn.start_cursors) cursors[content] = cursor;
-  for (const auto& source : drawn.replay) replay.push_back(Json::Object{{"content", source.content}, {"weight", source.weight}});
+  for (const auto& source : drawn.replay)
+    replay.push_back(Json::Object{{"content", source.content}, {"weight", source.weight}});
   for (size_t i = 0; i < record.sources.size(); ++i) {
     const auto& source = record.sources[i];
     sources.push_back(Json::Object{{"name", source.name}, {"path", source.path}, {"weight", source.weight}});
     if (i < record.contents.size()) sources.as_array().back()["content"] = record.contents[i];
-    if (i < record.tokenizers.size() && !record.tokenizers[i].empty()) sources.as_array().back()["tokenizer_sha256"] = record.tokenizers[i];
+    if (i < record.tokenizers.size() && !record.tokenizers[i].empty())
+      sources.as_array().back()["tokenizer_sha256"] = record.tokenizers[i];
   }
   out["name"] = record.name;
   out["start_step"] = record.start_step;
@@ -33,7 +35,9 @@ Json record_json(const PhaseRecord& record) {
   if (record.has_changed) out["has_changed"] = true;
   out["start_cursors"] = std::move(cursors);
   out["sources"] = std::move(sources);
-  if (!drawn.replay.empty()) out["replay"] = Json::Object{{"fraction", drawn.replay_fraction}, {"seen", drawn.replay_seen}, {"sources", std::move(replay)}};
+  if (!drawn.replay.empty())
+    out["replay"] =
+        Json::Object{{"fraction", drawn.replay_fraction}, {"seen", drawn.replay_seen}, {"sources", std::move(replay)}};
   return out;
 }
 
@@ -46,9 +50,11 @@ PhaseRecord record_from_json(const Json& json, const std::string& where, int64_t
   const Json* own_seed = json.find("seed");
   out.drawn.seed = static_cast<uint64_t>(own_seed != nullptr ? own_seed->as_int() : seed);
   out.shuffle = json.at("shuffle").as_bool();
-  for (const auto& [content, cursor] : json.at("start_cursors").as_object()) out.drawn.start_cursors[content] = cursor.as_int();
+  for (const auto& [content, cursor] : json.at("start_cursors").as_object())
+    out.drawn.start_cursors[content] = cursor.as_int();
   for (const auto& source : json.at("sources").as_array()) {
-    out.sources.push_back({source.at("name").as_string(), source.at("path").as_string(), source.at("weight").as_double(), where});
+    out.sources.push_back(
+        {source.at("name").as_string(), source.at("path").as_string(), source.at("weight").as_double(), where});
     if (const Json* content = source.find("content")) out.contents.push_back(content->as_string());
     const Json* tokenizer = source.find("tokenizer_sha256");
     out.tokenizers.push_back(tokenizer != nullptr ? tokenizer->as_string() : "");
@@ -60,7 +66,8 @@ PhaseRecord record_from_json(const Json& json, const std::string& where, int64_t
   out.drawn.replay_seen = replay->at("seen").as_bool();
   for (const auto& source : replay->at("sources").as_array()) {
     const Json* content = source.find("content");
-    out.drawn.replay.push_back({(content != nullptr ? *content : source.at("fingerprint")).as_string(), source.at("weight").as_double()});  // "fingerprint": of an earlier version
+    out.drawn.replay.push_back({(content != nullptr ? *content : source.at("fingerprint")).as_string(),
+                                source.at("weight").as_double()});  // "fingerprint": of an earlier version
   }
   return out;
 }
@@ -103,11 +110,13 @@ std::vector<PhaseRecord> read_records(const Json& state, const std::string& wher
 
 void set_device(ops::Params& params, const at::Device& device, bool requires_grad) {
   ops::Params moved;
-  for (const auto& [name, tensor] : params) moved.add(name, tensor.detach().to(device).set_requires_grad(requires_grad));
+  for (const auto& [name, tensor] : params)
+    moved.add(name, tensor.detach().to(device).set_requires_grad(requires_grad));
   params = std::move(moved);
 }
 
-TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device, const at::Tensor& token_counts) {
+TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device,
+                         const at::Tensor& token_counts) {
   TrainState state;
   state.seed = static_cast<uint64_t>(config.train.seed);
   state.router_states = model.initial_router_states(state.seed, token_counts);
@@ -133,47 +142,56 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
     for (const auto& [name, tensor] : state.adam.first) optimizer_tensors.emplace_back("first." + name, tensor);
     for (const auto& [name, tensor] : state.adam.second) optimizer_tensors.emplace_back("second." + name, tensor);
     for (size_t i = 0; i < state.router_states.size(); ++i)
-      for (const auto& [name, tensor] : state.router_states[i]) optimizer_tensors.emplace_back(checkpoint::router_state_name(i, name), tensor);
+      for (const auto& [name, tensor] : state.router_states[i])
+        optimizer_tensors.emplace_back(checkpoint::router_state_name(i, name), tensor);
     checkpoint::write_safetensors(folder / "model.safetensors", model_tensors, metadata);
     checkpoint::write_safetensors(folder / "optimizer.safetensors", optimizer_tensors, metadata);
     write_file_atomically(folder / "state.json", state_json(state, config).dump(1) + "\n");
   });
 }
 
-TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model, const at::Device& device, bool deep) {
+TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model,
+                           const at::Device& device, bool deep) {
   const auto source = checkpoint::open_model(folder, std::nullopt, deep);
   const std::string where = (source.folder / "state.json").string();
-  require<CheckpointError>(source.kind == "checkpoint", folder.string(), ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
+  require<CheckpointError>(source.kind == "checkpoint", folder.string(),
+                           ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
   model::check_router_state(config.model, source.config, source.folder.string());
-  require<ConfigError>(source.sequence_length == config.train.sequence_length, "train.sequence_length: got ", config.train.sequence_length, "; need ", source.sequence_length, " as in ",
+  require<ConfigError>(source.sequence_length == config.train.sequence_length, "train.sequence_length: got ",
+                       config.train.sequence_length, "; need ", source.sequence_length, " as in ",
                        source.folder.string(), ": what was drawn is counted in samples of that length");
   TrainState state;
   state.seed = static_cast<uint64_t>(config.train.seed);
   state.params = checkpoint::read_params(source.folder / "model.safetensors", config.model);
   with_path_as<CheckpointError>(where, [&] {
     const Json& json = source.state;
-    require<CheckpointError>(json.at("format").as_string() == kFormat, where, ": got format '", json.at("format").as_string(), "'; need ", kFormat);
+    require<CheckpointError>(json.at("format").as_string() == kFormat, where, ": got format '",
+                             json.at("format").as_string(), "'; need ", kFormat);
     state.step = json.at("step").as_int();
     state.tokens = json.at("tokens").as_int();
     state.phase_index = json.at("phase_index").as_int();
     state.phase_step = json.at("phase_step").as_int();
     state.loader = data::sampler_state_from_json(json.at("loader"));
     state.records = read_records(json, where, config.train.seed);
-    for (const auto& [name, count] : json.at("optimizer_updates").as_object()) state.adam.updates[name] = count.as_int();
-    require<CheckpointError>(state.step >= 0 && state.tokens >= 0 && state.phase_index >= 0 && state.phase_step >= 0, where,
-                             ": got a negative counter; need 0 or more");
+    for (const auto& [name, count] : json.at("optimizer_updates").as_object())
+      state.adam.updates[name] = count.as_int();
+    require<CheckpointError>(state.step >= 0 && state.tokens >= 0 && state.phase_index >= 0 && state.phase_step >= 0,
+                             where, ": got a negative counter; need 0 or more");
   });
   const checkpoint::SafetensorsFile optimizer(source.folder / "optimizer.safetensors");
   const auto load = [&](const std::string& name, const at::Tensor& like) {
     auto tensor = optimizer.load(name);
-    require<CheckpointError>(tensor.sizes() == like.sizes() && tensor.scalar_type() == like.scalar_type(), (source.folder / "optimizer.safetensors").string(),
-                             ": got '", name, "' of another shape or type; need ", Json(like.sizes().vec()).dump(), " ", c10::toString(like.scalar_type()));
+    require<CheckpointError>(tensor.sizes() == like.sizes() && tensor.scalar_type() == like.scalar_type(),
+                             (source.folder / "optimizer.safetensors").string(), ": got '", name,
+                             "' of another shape or type; need ", Json(like.sizes().vec()).dump(), " ",
+                             c10::toString(like.scalar_type()));
     return tensor;
   };
   for (const auto& [name, tensor] : state.params) {
     state.adam.first.add(name, load("first." + name, tensor));
     state.adam.second.add(name, load("second." + name, tensor));
-    require<CheckpointError>(state.adam.updates.contains(name), where, ": got no optimizer_updates of '", name, "'; need it");
+    require<CheckpointError>(state.adam.updates.contains(name), where, ": got no optimizer_updates of '", name,
+                             "'; need it");
   }
   state.router_states = checkpoint::read_router_states(source.folder, model);
   set_device(state.params, device, true);

@@ -19,10 +19,11 @@ struct PhaseRecord {
   int64_t first_step = 0;  // its first step in the run
   bool shuffle = true;
   std::vector<data::SourceSpec> sources = {};
-  std::vector<std::string> contents = {};    // Contents::hash of each of `sources`; empty in a checkpoint of an earlier version
+  std::vector<std::string> contents =
+      {};  // Contents::hash of each of `sources`; empty in a checkpoint of an earlier version
   std::vector<std::string> tokenizers = {};  // SHA-256 of that of each of `sources`, "" = unknown
-  bool has_changed = false;                  // it drew from more than one mixture: a resume changed the recipe on the way
-  data::PastDraws drawn = {};                // so far
+  bool has_changed = false;    // it drew from more than one mixture: a resume changed the recipe on the way
+  data::PastDraws drawn = {};  // so far
 };
 
 struct TrainState {
@@ -37,16 +38,17 @@ struct TrainState {
 };
 
 // token_counts: StateInput::token_counts, for a router that needs them.
-TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device, const at::Tensor& token_counts = {});
+TrainState initial_state(const RunConfig& config, const model::Transformer& model, const at::Device& device,
+                         const at::Tensor& token_counts = {});
 
 // Writes RUN/checkpoints/step-XXXXXXXX whole or not at all (docs/formats.md).
 void save_checkpoint(const std::filesystem::path& run, const TrainState& state, const RunConfig& config);
 
 // CheckpointError when the folder is damaged or of another architecture than config.model. `deep`: its files
-// are hashed first; otherwise names and sizes are compared. ConfigError as of model::check_router_state, and for another
-// train.sequence_length: what was drawn is counted in samples of that length.
-TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config, const model::Transformer& model,
-                           const at::Device& device, bool deep = true);
+// are hashed first; otherwise names and sizes are compared. ConfigError as of model::check_router_state, and for
+// another train.sequence_length: what was drawn is counted in samples of that length.
+TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config,
+                           const model::Transformer& model, const at::Device& device, bool deep = true);
 
 // The phases of a state.json; CheckpointError where they are damaged. `seed`: of a record that has none.
 std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed);

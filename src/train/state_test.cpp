@@ -23,7 +23,8 @@ struct Case {
     data::Batch batch;
     batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
     batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
-    for (int i = 0; i < 3; ++i) train_step(model, {config.optimizer, 1e-2, {{"head.weight", 0.0}}}, std::vector{batch}, state);
+    for (int i = 0; i < 3; ++i)
+      train_step(model, {config.optimizer, 1e-2, {{"head.weight", 0.0}}}, std::vector{batch}, state);
     state.phase_index = 1;
     state.phase_step = 2;
     state.loader.cursors = {{"left", 7}, {"right", 0}};
@@ -55,7 +56,8 @@ struct Case {
     const TemporaryFolder copy;
     std::filesystem::copy(path, copy.path(), std::filesystem::copy_options::recursive);
     checkpoint::save_folder(path, [&](const auto& temporary) {
-      for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json"}) std::filesystem::copy_file(copy / name, temporary / name);
+      for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json"})
+        std::filesystem::copy_file(copy / name, temporary / name);
       change(temporary);
     });
   }
@@ -67,7 +69,8 @@ struct Case {
 
 void expect_same(const ops::Params& left, const ops::Params& right) {
   ASSERT_EQ(left.size(), right.size());
-  for (const auto& [name, tensor] : left) EXPECT_TRUE(testing::same_bits(tensor.detach(), right.at(name).detach())) << name;
+  for (const auto& [name, tensor] : left)
+    EXPECT_TRUE(testing::same_bits(tensor.detach(), right.at(name).detach())) << name;
 }
 
 TEST(Checkpoint, RoundTripIsBitEqual) {
@@ -106,7 +109,8 @@ TEST(Checkpoint, RoundTripIsBitEqual) {
 
 TEST(Checkpoint, TheSameStateGivesTheSameBytes) {
   const Case c;
-  const auto first = read_file(c.save() / "model.safetensors"), optimizer = read_file(c.save() / "optimizer.safetensors"), state = read_file(c.save() / "state.json");
+  const auto first = read_file(c.save() / "model.safetensors"),
+             optimizer = read_file(c.save() / "optimizer.safetensors"), state = read_file(c.save() / "state.json");
   EXPECT_EQ(read_file(c.save() / "model.safetensors"), first);
   EXPECT_EQ(read_file(c.save() / "optimizer.safetensors"), optimizer);
   EXPECT_EQ(read_file(c.save() / "state.json"), state);
@@ -126,7 +130,8 @@ TEST(Checkpoint, RefusesAMomentOfAnotherShape) {
   const Case c;
   c.rewrite([&](const auto& folder) {
     checkpoint::NamedTensors tensors;
-    for (const auto& [name, tensor] : c.state.adam.first) tensors.emplace_back("first." + name, name == "head.weight" ? tensor.t().contiguous() : tensor);
+    for (const auto& [name, tensor] : c.state.adam.first)
+      tensors.emplace_back("first." + name, name == "head.weight" ? tensor.t().contiguous() : tensor);
     for (const auto& [name, tensor] : c.state.adam.second) tensors.emplace_back("second." + name, tensor);
     checkpoint::write_safetensors(folder / "optimizer.safetensors", tensors, {});
   });
@@ -138,7 +143,8 @@ TEST(Checkpoint, RefusesAnotherArchitecture) {
   c.save();
   const auto wide = testing::tiny_config("/data", {"model.d_expert=7"});
   const model::Transformer model(wide.model);
-  const auto message = message_of<CheckpointError>([&] { load_checkpoint(c.folder / "checkpoints" / "step-00000003", wide, model, at::kCPU); });
+  const auto message = message_of<CheckpointError>(
+      [&] { load_checkpoint(c.folder / "checkpoints" / "step-00000003", wide, model, at::kCPU); });
   EXPECT_THAT(message, HasSubstr("layers.0.experts.gate_up"));
 }
 
@@ -154,9 +160,11 @@ TEST(Checkpoint, RefusesADamagedState) {
     return message_of<CheckpointError>([&] { c.load(); });
   };
   EXPECT_THAT(replace("\"phase_step\": 2", "\"phase_step\": -2"), HasSubstr("negative counter"));
-  EXPECT_THAT(replace("\"phase_step\": 2", "\"phase_stop\": 2"), ::testing::EndsWith("step-00000003/state.json: got no key 'phase_step'; need it"));
+  EXPECT_THAT(replace("\"phase_step\": 2", "\"phase_stop\": 2"),
+              ::testing::EndsWith("step-00000003/state.json: got no key 'phase_step'; need it"));
   EXPECT_THAT(replace("evenkeel.checkpoint.v1", "evenkeel.checkpoint.v9"), HasSubstr("evenkeel.checkpoint.v1"));
-  EXPECT_THAT(replace("\"embedding.weight\": 3", "\"embedding.wait\": 3"), HasSubstr("no optimizer_updates of 'embedding.weight'"));
+  EXPECT_THAT(replace("\"embedding.weight\": 3", "\"embedding.wait\": 3"),
+              HasSubstr("no optimizer_updates of 'embedding.weight'"));
 }
 
 TEST(Checkpoint, RefusesFlippedBytes) {
@@ -172,7 +180,8 @@ TEST(InitialState, DependsOnTheSeedAlone) {
   const auto config = testing::tiny_config("/data"), other = testing::tiny_config("/data", {"train.seed=2"});
   const model::Transformer model(config.model);
   expect_same(initial_state(config, model, at::kCPU).params, initial_state(config, model, at::kCPU).params);
-  EXPECT_FALSE(testing::same_bits(initial_state(config, model, at::kCPU).params.at("head.weight").detach(), initial_state(other, model, at::kCPU).params.at("head.weight").detach()));
+  EXPECT_FALSE(testing::same_bits(initial_state(config, model, at::kCPU).params.at("head.weight").detach(),
+                                  initial_state(other, model, at::kCPU).params.at("head.weight").detach()));
   const auto state = initial_state(config, model, at::kCPU);
   EXPECT_EQ(state.router_states.size(), 2u);
   for (const auto& [name, moment] : state.adam.second) EXPECT_EQ(moment.abs().max().item<double>(), 0.0) << name;
@@ -182,7 +191,10 @@ TEST(InitialState, DependsOnTheSeedAlone) {
 
 // Two steps of a loss_free model, saved.
 struct Balanced {
-  explicit Balanced(const std::vector<std::string>& more = {}) : config(testing::tiny_config("/data", with(more))), model(config.model), state(initial_state(config, model, at::kCPU)) {
+  explicit Balanced(const std::vector<std::string>& more = {})
+      : config(testing::tiny_config("/data", with(more))),
+        model(config.model),
+        state(initial_state(config, model, at::kCPU)) {
     data::Batch batch;
     batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
     batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
@@ -220,7 +232,9 @@ TEST(Checkpoint, RefusesARouterStateMadeForAnotherOption) {
   const Balanced c;
   const auto folder = c.save();
   const auto changed = testing::tiny_config("/data", Balanced::with({"model.router.score=\"softmax_pre\""}));
-  EXPECT_THAT(message_of<ConfigError>([&] { load_checkpoint(folder, changed, model::Transformer(changed.model), at::kCPU); }), HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
+  EXPECT_THAT(
+      message_of<ConfigError>([&] { load_checkpoint(folder, changed, model::Transformer(changed.model), at::kCPU); }),
+      HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
 }
 
 TEST(InitialState, TakesTheRouterStatesOfTheSameKindAlong) {
@@ -235,8 +249,9 @@ TEST(InitialState, TakesTheRouterStatesOfTheSameKindAlong) {
   const auto same = state_from(Balanced::with({"model.router.rate=0.5"}));
   expect_same(same.params, c.state.params);
   expect_same_router_states(same.router_states, c.state.router_states);
-  EXPECT_THAT(message_of<ConfigError>([&] { state_from(Balanced::with({"model.router.score=\"softmax_pre\""})); }),
-              HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\", which the router's state in " + folder));
+  EXPECT_THAT(
+      message_of<ConfigError>([&] { state_from(Balanced::with({"model.router.score=\"softmax_pre\""})); }),
+      HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\", which the router's state in " + folder));
   const auto other = state_from({"model.balance={loss = []}", "model.router={kind = \"quantile\"}"});
   EXPECT_TRUE(testing::same_bits(other.router_states[0].at("beta"), at::zeros({4}, at::kFloat)));
 }

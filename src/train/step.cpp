@@ -38,24 +38,30 @@ class Stopwatch {
 model::ModelInput training_input(const data::Batch& batch, const InStep& in_step) {
   auto input = model::input_of(batch);
   input.step = in_step.step;
-  input.seed = combine_bits(combine_bits(in_step.seed, static_cast<uint64_t>(in_step.step)), static_cast<uint64_t>(in_step.micro_batch));
+  input.seed = combine_bits(combine_bits(in_step.seed, static_cast<uint64_t>(in_step.step)),
+                            static_cast<uint64_t>(in_step.micro_batch));
   input.step_plans = in_step.router_plans;
   return input;
 }
 
-// A phase that freezes a router's matrix freezes its balancing state too. (Megatron moves the state of every module that is in training.)
+// A phase that freezes a router's matrix freezes its balancing state too. (Megatron moves the state of every module
+// that is in training.)
 bool is_frozen(const optim::RateFactors& factors, int64_t layer) {
   const auto factor = factors.find("layers." + std::to_string(layer) + ".router.weight");
   return factor != factors.end() && factor->second == 0;
 }
 
 // The plan of each MoE layer for the whole step, where the router asks for one and there is more than one micro-batch.
-std::vector<at::Tensor> router_plans(const model::Transformer& model, const TrainState& state, std::span<const data::Batch> micro_batches) {
-  if (model.router() == nullptr || model.router()->traits().train_scope != moe::Scope::step || micro_batches.size() == 1) return {};
+std::vector<at::Tensor> router_plans(const model::Transformer& model, const TrainState& state,
+                                     std::span<const data::Batch> micro_batches) {
+  if (model.router() == nullptr || model.router()->traits().train_scope != moe::Scope::step ||
+      micro_batches.size() == 1)
+    return {};
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> plans;
   const auto input = training_input(data::joined(micro_batches), next_step(state));
-  for (const auto& decision : model.forward(state.params, state.router_states, input).routing) plans.push_back(decision.plan);
+  for (const auto& decision : model.forward(state.params, state.router_states, input).routing)
+    plans.push_back(decision.plan);
   return plans;
 }
 
@@ -83,8 +89,8 @@ class StepSums {
     }
   }
 
-  // Puts loss, terms and routing into the report, and returns the number of targets. The one read of the step's figures; counts are exact
-  // in fp64.
+  // Puts loss, terms and routing into the report, and returns the number of targets. The one read of the step's
+  // figures; counts are exact in fp64.
   int64_t read(StepReport& report) const {
     std::vector<at::Tensor> all = {n_targets_.to(at::kDouble).view({1})};
     for (const auto& value : values_) all.push_back(value.view({1}));
@@ -108,7 +114,9 @@ class StepSums {
     return n_targets;
   }
 
-  const at::Tensor& statistics(size_t layer) const { return statistics_[layer]; }  // Router::balance_statistics, may be undefined
+  const at::Tensor& statistics(size_t layer) const {
+    return statistics_[layer];
+  }  // Router::balance_statistics, may be undefined
 
  private:
   static void add_to(at::Tensor& sum, const at::Tensor& more) { sum = sum.defined() ? sum + more : more; }
@@ -159,27 +167,33 @@ at::Tensor token_score(const moe::RoutingDecision& decision) {
 
 InStep next_step(const TrainState& state) { return {.step = state.step + 1, .seed = state.seed}; }
 
-MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch, const InStep& in_step) {
+MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch,
+                         const InStep& in_step) {
   const auto& config = model.config();
   auto output = model.forward(values.params, values.router_states, training_input(batch, in_step));
 
   MicroLosses losses;
-  losses.cross_entropy_sum = ops::cross_entropy_sum(output.hidden, model.head(values.params), batch.targets.reshape({-1}));
+  losses.cross_entropy_sum =
+      ops::cross_entropy_sum(output.hidden, model.head(values.params), batch.targets.reshape({-1}));
   const auto& terms = config.balance.terms;
   losses.step_loads = in_step.loads;
   losses.step_loads.resize(terms.size());
   for (size_t i = 0; i < terms.size(); ++i) {
-    if (moe::kind_of(terms[i]).scope == moe::Scope::step) moe::add_load(losses.step_loads[i], moe::count_load(terms[i], output.routing));
-    losses.auxiliary.emplace_back(LossTerm{terms.size() == 1 ? "balance" : "balance." + terms[i].loss, 0, terms[i].coefficient},
-                                  moe::balance_loss(terms[i], {output.routing, &losses.step_loads[i]}));
+    if (moe::kind_of(terms[i]).scope == moe::Scope::step)
+      moe::add_load(losses.step_loads[i], moe::count_load(terms[i], output.routing));
+    losses.auxiliary.emplace_back(
+        LossTerm{terms.size() == 1 ? "balance" : "balance." + terms[i].loss, 0, terms[i].coefficient},
+        moe::balance_loss(terms[i], {output.routing, &losses.step_loads[i]}));
   }
   if (config.is_moe() && model.router()->traits().has_matrix)
-    losses.auxiliary.emplace_back(LossTerm{"z", 0, config.balance.z_coefficient}, moe::z_loss(output.routing, config.balance.z_reduce == moe::ZReduction::mean));
+    losses.auxiliary.emplace_back(LossTerm{"z", 0, config.balance.z_coefficient},
+                                  moe::z_loss(output.routing, config.balance.z_reduce == moe::ZReduction::mean));
   losses.routing = std::move(output.routing);
   return losses;
 }
 
-StepReport train_step(const model::Transformer& model, const optim::UpdateRule& rule, std::span<const data::Batch> micro_batches, TrainState& state) {
+StepReport train_step(const model::Transformer& model, const optim::UpdateRule& rule,
+                      std::span<const data::Batch> micro_batches, TrainState& state) {
   StepReport report;
   report.learning_rate = rule.learning_rate;
   for (const auto& batch : micro_batches) report.n_tokens += batch.tokens.numel();
@@ -206,16 +220,19 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
 
   // 2. Guard: nothing is changed by a step without a target, or one that is not finite.
   const auto gradients = take_gradients(state.params);
-  require<DataError>(sums.read(report) > 0, "step ", state.step + 1, ": got ", report.n_tokens, " tokens without a target; need one at least that is scored");
+  require<DataError>(sums.read(report) > 0, "step ", state.step + 1, ": got ", report.n_tokens,
+                     " tokens without a target; need one at least that is scored");
   report.grad_norm = optim::gradient_norm(gradients);
-  require<NumericsError>(std::isfinite(report.loss) && std::isfinite(report.grad_norm), "step ", state.step + 1, ": got loss ", report.loss,
-                         " and gradient norm ", report.grad_norm, "; need finite values (lower the learning rate, or look at the data)");
+  require<NumericsError>(std::isfinite(report.loss) && std::isfinite(report.grad_norm), "step ", state.step + 1,
+                         ": got loss ", report.loss, " and gradient norm ", report.grad_norm,
+                         "; need finite values (lower the learning rate, or look at the data)");
 
   // 3. Clip and update; then, and only then, the balancing state of the routers.
   optim::clip_gradients(gradients, report.grad_norm, rule.optimizer.clip_norm);
   optim::adamw_update(rule, state.params, gradients, state.adam);
   for (size_t i = 0; i < state.router_states.size(); ++i)
-    if (!is_frozen(rule.factors, report.routing[i].layer)) model.router()->after_step(state.router_states[i], sums.statistics(i));
+    if (!is_frozen(rule.factors, report.routing[i].layer))
+      model.router()->after_step(state.router_states[i], sums.statistics(i));
   report.seconds.optimizer += watch.lap();
 
   // 4. Count.

@@ -27,7 +27,7 @@ struct StepReport {
   double learning_rate = 0;
   int64_t n_tokens = 0;
   std::vector<analysis::RoutingCounts> routing;  // one for each MoE layer, over the whole step
-  std::vector<double> token_scores;              // of each of them: token_score, over the whole step; NaN where it says nothing
+  std::vector<double> token_scores;  // of each of them: token_score, over the whole step; NaN where it says nothing
   StepSeconds seconds;
 };
 
@@ -36,22 +36,26 @@ struct MicroLosses {
   at::Tensor cross_entropy_sum;                            // over target tokens
   std::vector<std::pair<LossTerm, at::Tensor>> auxiliary;  // means over the micro-batch
   std::vector<moe::RoutingDecision> routing;
-  std::vector<moe::StepLoad> step_loads;  // one for each balance loss, empty unless its scope is the step: this micro-batch's included
+  std::vector<moe::StepLoad>
+      step_loads;  // one for each balance loss, empty unless its scope is the step: this micro-batch's included
 };
 // What a micro-batch knows of its step.
 struct InStep {
-  int64_t step = 0;                           // its number, from 1
-  uint64_t seed = 0;                          // of the run
-  int64_t micro_batch = 0;                    // its place; random routers draw from (run seed, step, micro-batch, layer)
-  std::vector<moe::StepLoad> loads = {};      // MicroLosses::step_loads of the micro-batch before; empty for the first
-  std::vector<at::Tensor> router_plans = {};  // RouterInput::step_plan of each MoE layer; empty unless routers have the step as scope
+  int64_t step = 0;                       // its number, from 1
+  uint64_t seed = 0;                      // of the run
+  int64_t micro_batch = 0;                // its place; random routers draw from (run seed, step, micro-batch, layer)
+  std::vector<moe::StepLoad> loads = {};  // MicroLosses::step_loads of the micro-batch before; empty for the first
+  std::vector<at::Tensor> router_plans =
+      {};  // RouterInput::step_plan of each MoE layer; empty unless routers have the step as scope
 };
-// What a router that scores each expert by itself gives a token in all: the mean over tokens of the sum of their scores over the experts, an
-// fp64 scalar. Undefined where it says nothing: the scores of a softmax sum to 1, and some routers have none.
+// What a router that scores each expert by itself gives a token in all: the mean over tokens of the sum of their scores
+// over the experts, an fp64 scalar. Undefined where it says nothing: the scores of a softmax sum to 1, and some routers
+// have none.
 at::Tensor token_score(const moe::RoutingDecision& decision);
 InStep next_step(const TrainState& state);  // the first micro-batch of the step after this state
 // In training mode.
-MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch, const InStep& in_step);
+MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch,
+                         const InStep& in_step);
 
 // Forward, backward and update over the micro-batches of one step. The cross-entropy is the sum over target
 // tokens divided by those of the whole step, so it does not depend on the split; balance and z losses are
@@ -59,8 +63,9 @@ MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot&
 // of the split too; a balance loss of micro-batch scope is not, and one of step scope sees what the step has
 // counted so far). A router of step scope makes its plans in one more forward pass, without gradient, over all
 // micro-batches as one, unless there is only one. All figures are read from the device once, after the backward passes.
-// NumericsError with step and loss when the loss or the gradient norm is not finite, DataError when no token of the step has
-// a target; the state is then unchanged.
-StepReport train_step(const model::Transformer& model, const optim::UpdateRule& rule, std::span<const data::Batch> micro_batches, TrainState& state);
+// NumericsError with step and loss when the loss or the gradient norm is not finite, DataError when no token of the
+// step has a target; the state is then unchanged.
+StepReport train_step(const model::Transformer& model, const optim::UpdateRule& rule,
+                      std::span<const data::Batch> micro_batches, TrainState& state);
 
 }  // namespace evenkeel::train

@@ -24,7 +24,8 @@ double dropped_share(const StepReport& report) {
   return assigned > 0 ? dropped / assigned : 0.0;
 }
 
-// "loss = 2.500 ce + 0.010 balance": each term times its coefficient, as it enters the sum. Empty for a cross-entropy alone.
+// "loss = 2.500 ce + 0.010 balance": each term times its coefficient, as it enters the sum. Empty for a cross-entropy
+// alone.
 std::string loss_sum(const StepReport& report) {
   std::string out;
   size_t n_terms = 0;
@@ -77,7 +78,8 @@ void write_scalars(const StepLine& line, TensorBoardFile& tensorboard) {
   std::set<int64_t> collapsed;
   for (const auto& alarm : line.alarms)
     if (alarm.is_collapse() && alarm.layer) collapsed.insert(*alarm.layer);
-  for (const int64_t layer : collapsed) tensorboard.scalar("routing/layer_" + std::to_string(layer) + "/collapsed", 1, step);
+  for (const int64_t layer : collapsed)
+    tensorboard.scalar("routing/layer_" + std::to_string(layer) + "/collapsed", 1, step);
 }
 
 std::string terminal_text(const StepLine& line) {

@@ -25,8 +25,8 @@ struct StepLine {
 
 record::StepRow row_of(const StepLine& line);
 void write_scalars(const StepLine& line, TensorBoardFile& tensorboard);
-// Fields, two spaces apart, what matters most first: phase and step, loss, worst MRI, drops, the terms of the loss as they enter it, lr,
-// gradient norm, tokens/s, share of the measured rate of matrix products.
+// Fields, two spaces apart, what matters most first: phase and step, loss, worst MRI, drops, the terms of the loss as
+// they enter it, lr, gradient norm, tokens/s, share of the measured rate of matrix products.
 std::string terminal_text(const StepLine& line);
 
 }  // namespace evenkeel::train

@@ -49,14 +49,16 @@ TEST(StepLine, IsTheLineOfMetrics) {
 TEST(StepLine, HasTheAlarmsOfTheStep) {
   Example example;
   EXPECT_TRUE(row_of(example.line()).alarms.empty());
-  example.alarms = {{1, Alarm::Kind::one_expert, "one expert"}, {Alarm::kAllLayers, Alarm::Kind::not_causal, "looks ahead"}};
+  example.alarms = {{1, Alarm::Kind::one_expert, "one expert"},
+                    {Alarm::kAllLayers, Alarm::Kind::not_causal, "looks ahead"}};
   EXPECT_EQ(row_of(example.line()).alarms, example.alarms);
 }
 
 TEST(StepLine, IsShortOnTheTerminal) {
   Example example;
   const std::string text = terminal_text(example.line());
-  EXPECT_THAT(text, ::testing::StartsWith("german 2/5  loss 2.510  MRI 0.75  (loss = 2.500 ce + 0.010 balance)  lr 1.00e-03"));
+  EXPECT_THAT(
+      text, ::testing::StartsWith("german 2/5  loss 2.510  MRI 0.75  (loss = 2.500 ce + 0.010 balance)  lr 1.00e-03"));
   EXPECT_THAT(text, ::testing::EndsWith("  50 tok/s  50% of matmul speed"));
   EXPECT_THAT(text, Not(HasSubstr("dropped")));
   example.report.routing[0].n_dropped = 1;

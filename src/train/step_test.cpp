@@ -70,7 +70,8 @@ constexpr double kRelative = 1e-5, kAbsolute = 1e-7;
 
 TEST(TrainStep, AccumulationGivesTheLossAndGradientOfOneLargeBatch) {
   auto batch = batch_of(4);
-  for (int64_t i = 0; i < 11; ++i) batch.targets.view({-1}).mutable_data_ptr<int64_t>()[i] = -1;  // micro-batches of unequal weight
+  for (int64_t i = 0; i < 11; ++i)
+    batch.targets.view({-1}).mutable_data_ptr<int64_t>()[i] = -1;  // micro-batches of unequal weight
   const auto whole = step_once({kNoAuxiliary}, {batch});
   for (const int64_t micro_batch_size : {1, 2}) {
     const auto parts = step_once({kNoAuxiliary}, split(batch, micro_batch_size));
@@ -88,7 +89,8 @@ TEST(TrainStep, ZLossDoesNotDependOnTheSplit) {
   EXPECT_GT(term_of(whole.report, "z").value, 0);
   testing::expect_close(term_of(parts.report, "z").value, term_of(whole.report, "z").value, kRelative, kAbsolute, "z");
   testing::expect_close(parts.report.grad_norm, whole.report.grad_norm, kRelative, kAbsolute, "gradient norm");
-  for (const auto& [name, moment] : whole.state.adam.first) testing::expect_close(parts.state.adam.first.at(name), moment.to(at::kDouble), 1e-4, 1e-8, name);
+  for (const auto& [name, moment] : whole.state.adam.first)
+    testing::expect_close(parts.state.adam.first.at(name), moment.to(at::kDouble), 1e-4, 1e-8, name);
 }
 
 // The loss of micro-batch scope: the mean over micro-batches, weighted by their tokens.
@@ -108,14 +110,17 @@ TEST(TrainStep, LossIsTheTermsTimesTheirCoefficients) {
   EXPECT_EQ(term_of(report, "balance").coefficient, 0.01);
   EXPECT_EQ(term_of(report, "z").coefficient, 0.001);
   EXPECT_GE(term_of(report, "balance").value, 2 * 0.9);  // two layers, each about 1 when balanced
-  EXPECT_DOUBLE_EQ(report.loss, report.terms[0].value + 0.01 * term_of(report, "balance").value + 0.001 * term_of(report, "z").value);
+  EXPECT_DOUBLE_EQ(report.loss, report.terms[0].value + 0.01 * term_of(report, "balance").value +
+                                    0.001 * term_of(report, "z").value);
   EXPECT_EQ(report.learning_rate, 1e-3);
   EXPECT_EQ(report.n_tokens, 32);
 }
 
 TEST(TrainStep, AuxiliaryGradientsCarryTheirCoefficients) {
   const auto moment_of = [](const std::string& balance) {
-    return step_once({"model.balance=" + balance}, {batch_of(4)}).state.adam.first.at("layers.0.router.weight").to(at::kDouble);
+    return step_once({"model.balance=" + balance}, {batch_of(4)})
+        .state.adam.first.at("layers.0.router.weight")
+        .to(at::kDouble);
   };
   const auto none = moment_of("{loss = []}");
   for (const std::string key : {"loss = \"switch\", coefficient", "loss = [], z_coefficient"}) {
@@ -126,7 +131,10 @@ TEST(TrainStep, AuxiliaryGradientsCarryTheirCoefficients) {
 }
 
 TEST(TrainStep, SeveralBalanceLossesAreNamed) {
-  const auto report = step_once({"model.balance={loss = [{loss = \"switch\", coefficient = 0.1}, {loss = \"hf\", coefficient = 0.2}]}"}, {batch_of(4)}).report;
+  const auto report =
+      step_once({"model.balance={loss = [{loss = \"switch\", coefficient = 0.1}, {loss = \"hf\", coefficient = 0.2}]}"},
+                {batch_of(4)})
+          .report;
   EXPECT_EQ(term_of(report, "balance.switch").coefficient, 0.1);
   EXPECT_EQ(term_of(report, "balance.hf").coefficient, 0.2);
 }
@@ -174,10 +182,12 @@ TEST(TrainStep, AuxiliaryLossesAreWeightedByTokensAndNotByTargets) {
 
 // Megatron's running counts: each micro-batch sees those of the step up to itself, and a step starts from none.
 TEST(TrainStep, CountsOfAStepGoOnOverItsMicroBatches) {
-  const std::string global = "{loss = \"megatron_global\", coefficient = 1.0}", local = "{loss = \"megatron\", coefficient = 1.0}";
+  const std::string global = "{loss = \"megatron_global\", coefficient = 1.0}",
+                    local = "{loss = \"megatron\", coefficient = 1.0}";
   const auto parts = split(batch_of(4), 2);
   EXPECT_DOUBLE_EQ(balanced_step(global, {parts[0]}).value, balanced_step(local, {parts[0]}).value);
-  testing::expect_close(balanced_step(global, {parts[0], parts[0]}).value, balanced_step(local, {parts[0]}).value, kRelative, kAbsolute, "the same counts twice");
+  testing::expect_close(balanced_step(global, {parts[0], parts[0]}).value, balanced_step(local, {parts[0]}).value,
+                        kRelative, kAbsolute, "the same counts twice");
   EXPECT_GT(std::abs(balanced_step(global, parts).value - balanced_step(local, parts).value), 1e-4);
 
   const auto config = tiny_config("/data", {"model.balance=" + global});
@@ -217,7 +227,8 @@ void expect_same_step(const Trained& got, const Trained& need, const std::string
   testing::expect_close(got.report.loss, need.report.loss, 1e-13, 0, what + " loss");
   for (size_t layer = 0; layer < need.report.routing.size(); ++layer)
     EXPECT_EQ(got.report.routing[layer].tokens_per_expert, need.report.routing[layer].tokens_per_expert) << what;
-  for (const auto& [name, moment] : need.state.adam.first) testing::expect_close(got.state.adam.first.at(name), moment, 1e-10, 1e-14, what + " " + name);
+  for (const auto& [name, moment] : need.state.adam.first)
+    testing::expect_close(got.state.adam.first.at(name), moment, 1e-10, 1e-14, what + " " + name);
 }
 
 // A Sinkhorn router whose plan is the step's gives decisions, loss and gradients that do not depend on the split; one
@@ -227,10 +238,14 @@ TEST(TrainStep, ARouterOfStepScopeDoesNotDependOnTheSplit) {
   for (const std::string variant : {"log", "megatron"}) {
     const std::string keys = "{kind = \"sinkhorn\", variant = \"" + variant + "\", scope = ";
     const auto whole = step_in_doubles(keys + "\"step\"}", {batch});
-    EXPECT_EQ(whole.report.loss, step_in_doubles(keys + "\"micro_batch\"}", {batch}).report.loss);  // one micro-batch: no difference
+    EXPECT_EQ(whole.report.loss,
+              step_in_doubles(keys + "\"micro_batch\"}", {batch}).report.loss);  // one micro-batch: no difference
     for (const int64_t micro_batch_size : {1, 2}) {
       expect_same_step(step_in_doubles(keys + "\"step\"}", split(batch, micro_batch_size)), whole, variant);
-      EXPECT_GT(std::abs(step_in_doubles(keys + "\"micro_batch\"}", split(batch, micro_batch_size)).report.loss - whole.report.loss), 1e-6) << variant;
+      EXPECT_GT(std::abs(step_in_doubles(keys + "\"micro_batch\"}", split(batch, micro_batch_size)).report.loss -
+                         whole.report.loss),
+                1e-6)
+          << variant;
     }
   }
 }
@@ -240,7 +255,8 @@ TEST(TrainStep, APlanOfTheStepSeesItsDocuments) {
   batch.document_ids = at::arange(32, at::kLong).view({4, 8}).floor_divide(3);
   const std::string router = "{kind = \"sinkhorn\", scope = \"step\"}";
   auto parts = split(batch, 2);
-  for (int64_t i = 0; i < 2; ++i) parts[static_cast<size_t>(i)].document_ids = batch.document_ids.narrow(0, 2 * i, 2).contiguous();
+  for (int64_t i = 0; i < 2; ++i)
+    parts[static_cast<size_t>(i)].document_ids = batch.document_ids.narrow(0, 2 * i, 2).contiguous();
   expect_same_step(step_in_doubles(router, parts), step_in_doubles(router, {batch}), "documents");
 }
 
@@ -249,7 +265,8 @@ TEST(TrainStep, BalancingStateMovesOncePerStep) {
   const auto batch = batch_of(4);
   const std::string router = "{kind = \"loss_free\", rate = 0.25}";
   const auto whole = step_in_doubles(router, {batch});
-  for (const int64_t micro_batch_size : {1, 2}) expect_same_step(step_in_doubles(router, split(batch, micro_batch_size)), whole, "loss_free");
+  for (const int64_t micro_batch_size : {1, 2})
+    expect_same_step(step_in_doubles(router, split(batch, micro_batch_size)), whole, "loss_free");
   for (size_t layer = 0; layer < 2; ++layer) {
     const auto& state = whole.state.router_states[layer];
     EXPECT_EQ(state.at("tokens").item<int64_t>(), 32);
@@ -257,21 +274,23 @@ TEST(TrainStep, BalancingStateMovesOncePerStep) {
     const auto& loads = whole.report.routing[layer].tokens_per_expert;
     for (int64_t expert = 0; expert < 4; ++expert) {
       const int64_t n = loads[static_cast<size_t>(expert)];  // the mean is 16
-      EXPECT_EQ(state.at("bias")[expert].item<double>(), n > 16 ? -0.25 : n < 16 ? 0.25
-                                                                                 : 0.0);
+      EXPECT_EQ(state.at("bias")[expert].item<double>(), n > 16 ? -0.25 : n < 16 ? 0.25 : 0.0);
     }
-    EXPECT_TRUE(testing::same_bits(state.at("bias"), step_in_doubles(router, split(batch, 1)).state.router_states[layer].at("bias")));
+    EXPECT_TRUE(testing::same_bits(state.at("bias"),
+                                   step_in_doubles(router, split(batch, 1)).state.router_states[layer].at("bias")));
   }
 }
 
 TEST(TrainStep, JitterIsDrawnAnewForEachStepAndRepeatsWithTheSeed) {
   const auto loss_after = [](int64_t n_steps, int64_t seed) {
-    const auto config = tiny_config("/data", {kNoAuxiliary, "model.router={jitter = 0.5, jitter_target = \"hidden\"}", "train.seed=" + std::to_string(seed)});
+    const auto config = tiny_config("/data", {kNoAuxiliary, "model.router={jitter = 0.5, jitter_target = \"hidden\"}",
+                                              "train.seed=" + std::to_string(seed)});
     const model::Transformer model(config.model);
     auto state = initial_state(config, model, at::kCPU);
     state.params = initial_state(tiny_config("/data"), model, at::kCPU).params;
     double loss = 0;
-    for (int64_t step = 0; step < n_steps; ++step) loss = train_step(model, {config.optimizer, 0.0, {}}, std::vector{batch_of(4)}, state).loss;
+    for (int64_t step = 0; step < n_steps; ++step)
+      loss = train_step(model, {config.optimizer, 0.0, {}}, std::vector{batch_of(4)}, state).loss;
     return loss;
   };
   EXPECT_EQ(loss_after(1, 1), loss_after(1, 1));
@@ -328,7 +347,8 @@ TEST(TrainStep, FrozenParametersStay) {
   const auto config = tiny_config("/data");
   const model::Transformer model(config.model);
   auto state = initial_state(config, model, at::kCPU);
-  const auto before = state.params.at("head.weight").detach().clone(), other = state.params.at("embedding.weight").detach().clone();
+  const auto before = state.params.at("head.weight").detach().clone(),
+             other = state.params.at("embedding.weight").detach().clone();
   train_step(model, {config.optimizer, 1e-3, {{"head.weight", 0.0}}}, std::vector{batch_of(4)}, state);
   EXPECT_TRUE(testing::same_bits(state.params.at("head.weight").detach(), before));
   EXPECT_FALSE(testing::same_bits(state.params.at("embedding.weight").detach(), other));
@@ -344,9 +364,11 @@ TEST(TrainStep, AFrozenRouterKeepsItsBalancingState) {
     train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state);
     std::vector<ops::Params> before = state.router_states;
     state.params.at("layers.1.router.weight").set_requires_grad(false);
-    train_step(model, {config.optimizer, 1e-3, {{"layers.0.router.weight", 0.5}, {"layers.1.router.weight", 0.0}}}, split(batch_of(4, 2), 2), state);
+    train_step(model, {config.optimizer, 1e-3, {{"layers.0.router.weight", 0.5}, {"layers.1.router.weight", 0.0}}},
+               split(batch_of(4, 2), 2), state);
     EXPECT_FALSE(testing::same_bits(state.router_states[0].at(name), before[0].at(name))) << kind;
-    for (const auto& [key, tensor] : before[1]) EXPECT_TRUE(testing::same_bits(state.router_states[1].at(key), tensor)) << kind << " " << key;
+    for (const auto& [key, tensor] : before[1])
+      EXPECT_TRUE(testing::same_bits(state.router_states[1].at(key), tensor)) << kind << " " << key;
     train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4, 3)}, state);  // free again
     EXPECT_FALSE(testing::same_bits(state.router_states[1].at(name), before[1].at(name))) << kind;
   }
@@ -354,11 +376,14 @@ TEST(TrainStep, AFrozenRouterKeepsItsBalancingState) {
 
 // The second of two blocks has the experts.
 TEST(TrainStep, ALayerIsFrozenByItsPlaceInTheModel) {
-  const auto config = tiny_config("/data", {kNoAuxiliary, "model.router={kind = \"loss_free\"}", "model.moe_layers=[1]"});
+  const auto config =
+      tiny_config("/data", {kNoAuxiliary, "model.router={kind = \"loss_free\"}", "model.moe_layers=[1]"});
   const model::Transformer model(config.model);
   for (const bool is_frozen : {true, false}) {
     auto state = initial_state(config, model, at::kCPU);
-    train_step(model, {config.optimizer, 1e-3, {{is_frozen ? "layers.1.router.weight" : "layers.0.router.weight", 0.0}}}, std::vector{batch_of(4)}, state);
+    train_step(model,
+               {config.optimizer, 1e-3, {{is_frozen ? "layers.1.router.weight" : "layers.0.router.weight", 0.0}}},
+               std::vector{batch_of(4)}, state);
     EXPECT_EQ(state.router_states.at(0).at("steps").item<int64_t>(), is_frozen ? 0 : 1);
   }
 }
@@ -372,7 +397,9 @@ TEST(TrainStep, ANonFiniteStepChangesNothing) {
   std::vector<at::Tensor> before;
   for (const auto* group : {&state.params, &state.adam.first, &state.adam.second})
     for (const auto& [name, tensor] : *group) before.push_back(tensor.detach().clone());
-  const auto message = message_of<NumericsError>([&] { train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state); });
+  const auto message = message_of<NumericsError>([&] {
+    train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state);
+  });
   EXPECT_THAT(message, HasSubstr("step 2: got loss"));
   EXPECT_THAT(message, HasSubstr("need finite values"));
   size_t i = 0;
@@ -390,11 +417,14 @@ TEST(TrainStep, AStepWithoutATargetIsAnError) {
   auto state = initial_state(config, model, at::kCPU);
   auto batch = batch_of(4);
   batch.targets.fill_(-1);
-  const auto message = message_of<DataError>([&] { train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch, batch}, state); });
+  const auto message = message_of<DataError>([&] {
+    train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch, batch}, state);
+  });
   EXPECT_EQ(message, "step 1: got 64 tokens without a target; need one at least that is scored");
   EXPECT_EQ(state.step, 0);
   for (const auto& [name, tensor] : state.params) EXPECT_FALSE(tensor.grad().defined()) << name;
-  train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch, batch_of(4)}, state);  // one micro-batch may have none
+  train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch, batch_of(4)},
+             state);  // one micro-batch may have none
   EXPECT_EQ(state.step, 1);
 }
 
@@ -421,12 +451,15 @@ TEST(TrainStep, ReadsNoFigureOnTheWay) {
 
 // The loads of each layer after some steps on one batch, split into micro-batches of two equal halves.
 std::vector<std::vector<int64_t>> loads_of(int64_t n_steps, int64_t seed, int64_t micro_batch_size = 4) {
-  const auto config = tiny_config("/data", {kNoAuxiliary, "model.router={kind = \"random\"}", "train.seed=" + std::to_string(seed)});
+  const auto config =
+      tiny_config("/data", {kNoAuxiliary, "model.router={kind = \"random\"}", "train.seed=" + std::to_string(seed)});
   const model::Transformer model(config.model);
   auto state = initial_state(config, model, at::kCPU);
   std::vector<std::vector<int64_t>> out;
   for (int64_t step = 0; step < n_steps; ++step)
-    for (const auto& counts : train_step(model, {config.optimizer, 0.0, {}}, split(batch_of(4), micro_batch_size), state).routing) out.push_back(counts.tokens_per_expert);
+    for (const auto& counts :
+         train_step(model, {config.optimizer, 0.0, {}}, split(batch_of(4), micro_batch_size), state).routing)
+      out.push_back(counts.tokens_per_expert);
   return out;
 }
 
@@ -447,7 +480,8 @@ TEST(TrainStep, RandomRoutersDrawAnewForEachStepLayerMicroBatchAndSeed) {
 
 TEST(TrainStep, RoutersWithoutLogitsHaveNoAuxiliaryTerms) {
   for (const std::string kind : {"hash", "random", "uniform"}) {
-    const auto report = step_once({kNoAuxiliary, "model.top_k=1", "model.router={kind = \"" + kind + "\"}"}, {batch_of(4)}).report;
+    const auto report =
+        step_once({kNoAuxiliary, "model.top_k=1", "model.router={kind = \"" + kind + "\"}"}, {batch_of(4)}).report;
     ASSERT_EQ(report.terms.size(), 1u) << kind;
     EXPECT_EQ(report.terms[0].name, "cross_entropy");
     EXPECT_EQ(report.routing.size(), 2u);

@@ -13,7 +13,8 @@ using testing::made_step;
 class LevelsTest : public ::testing::Test {
  protected:
   // An evaluation on `tokens` tokens after phase one, and rows of saturation with these chances.
-  Arm arm(const std::string& name, const std::vector<std::string>& overrides, int64_t tokens, const std::vector<double>& chances) const {
+  Arm arm(const std::string& name, const std::vector<std::string>& overrides, int64_t tokens,
+          const std::vector<double>& chances) const {
     auto result = testing::made_result(3.0, {0.5, 0.5});
     result.tokens = tokens;
     std::vector<record::LayerSaturation> rows;
@@ -49,8 +50,10 @@ TEST_F(LevelsTest, OneRunStatesThem) {
 
 TEST_F(LevelsTest, WhatDiffersIsLeftUnset) {
   auto tables = tables_of({arm("one", {}, 49, {0.25, 0.5}), arm("eight", {"model.n_experts=8"}, 20, {0.25})});
-  for (const char* name : {"shift_mri", "eval_mri", "saturation"}) EXPECT_FALSE(find_table(tables, name).chance.has_value()) << name;
-  for (const char* name : {"forgetting", "eval_mri", "saturation"}) EXPECT_FALSE(find_table(tables, name).tokens.has_value()) << name;
+  for (const char* name : {"shift_mri", "eval_mri", "saturation"})
+    EXPECT_FALSE(find_table(tables, name).chance.has_value()) << name;
+  for (const char* name : {"forgetting", "eval_mri", "saturation"})
+    EXPECT_FALSE(find_table(tables, name).tokens.has_value()) << name;
   EXPECT_EQ(find_table(tables, "shift_mri").tokens, 32);
 }
 

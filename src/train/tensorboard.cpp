@@ -36,7 +36,9 @@ To bits_of(From value) {
   return out;
 }
 
-double wall_seconds() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+double wall_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 }  // namespace
 
@@ -61,10 +63,13 @@ TensorBoardFile::TensorBoardFile(const std::filesystem::path& folder, int64_t fi
   std::snprintf(name, sizeof name, "events.out.tfevents.%010lld.evenkeel", static_cast<long long>(first_step));
   std::vector<std::filesystem::path> beyond;  // of resumes from later checkpoints
   for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (is_events_name(entry.path().filename().string()) && entry.path().filename() > name && is_own({entry.path(), OutputKind::events})) beyond.push_back(entry.path());
+    if (is_events_name(entry.path().filename().string()) && entry.path().filename() > name &&
+        is_own({entry.path(), OutputKind::events}))
+      beyond.push_back(entry.path());
   for (const auto& path : beyond) std::filesystem::remove(path);
   file_ = std::fopen((folder / name).c_str(), "wb");
-  require<MachineError>(file_ != nullptr, (folder / name).string(), ": got '", std::strerror(errno), "' on creating; need it to succeed");
+  require<MachineError>(file_ != nullptr, (folder / name).string(), ": got '", std::strerror(errno),
+                        "' on creating; need it to succeed");
   std::string event;
   event += '\x09';  // wall_time, double
   put_fixed64(event, bits_of<uint64_t>(wall_seconds()));

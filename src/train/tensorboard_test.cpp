@@ -68,13 +68,19 @@ TEST(TensorBoardFile, WritesEventsThatItsReadersKnow) {
 
 TEST(TensorBoardFile, AResumeTakesAwayTheFilesOfLaterSteps) {
   const TemporaryFolder folder;
-  for (const int64_t first_step : {0, 5, 9}) TensorBoardFile(folder.path(), first_step).scalar("a", 1.0, first_step + 1);
-  for (const char* name : {"events.out.tfevents.1700000000.host", "events.out.tfevents.1700000000.evenkeel", "events.out.tfevents.0000000007.evenkeel", "notes.txt"}) folder.write(name, "kept");
+  for (const int64_t first_step : {0, 5, 9})
+    TensorBoardFile(folder.path(), first_step).scalar("a", 1.0, first_step + 1);
+  for (const char* name : {"events.out.tfevents.1700000000.host", "events.out.tfevents.1700000000.evenkeel",
+                           "events.out.tfevents.0000000007.evenkeel", "notes.txt"})
+    folder.write(name, "kept");
   TensorBoardFile again(folder.path(), 5);
-  EXPECT_THAT(folder.names(), ::testing::ElementsAre("events.out.tfevents.0000000000.evenkeel", "events.out.tfevents.0000000005.evenkeel", "events.out.tfevents.0000000007.evenkeel", "events.out.tfevents.1700000000.evenkeel",
-                                                     "events.out.tfevents.1700000000.host", "notes.txt"));
+  EXPECT_THAT(folder.names(), ::testing::ElementsAre(
+                                  "events.out.tfevents.0000000000.evenkeel", "events.out.tfevents.0000000005.evenkeel",
+                                  "events.out.tfevents.0000000007.evenkeel", "events.out.tfevents.1700000000.evenkeel",
+                                  "events.out.tfevents.1700000000.host", "notes.txt"));
   EXPECT_EQ(read_records(read_file(folder / "events.out.tfevents.0000000005.evenkeel")).size(), 2u);
-  EXPECT_EQ(read_records(read_file(folder / "events.out.tfevents.0000000000.evenkeel")).size(), 2u);  // no session before the first step
+  EXPECT_EQ(read_records(read_file(folder / "events.out.tfevents.0000000000.evenkeel")).size(),
+            2u);  // no session before the first step
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-DataSource write_source(const testing::TemporaryFolder& folder, const std::string& name, const std::vector<std::vector<int32_t>>& documents, double weight = 1) {
+DataSource write_source(const testing::TemporaryFolder& folder, const std::string& name,
+                        const std::vector<std::vector<int32_t>>& documents, double weight = 1) {
   data::IndexedDatasetWriter writer(folder / name, testing::kTinyVocabulary);
   for (const auto& ids : documents) writer.add_document(ids);
   writer.commit();
@@ -34,7 +35,8 @@ TEST(TokenCounts, OfOneSourceAreItsOccurrences) {
 // 4 and 8 tokens of weights 3 and 1: 12 tokens in shares of 9 and 3. One token of a stands for 9 / 4, of b for 3 / 8.
 TEST(TokenCounts, OfAMixtureAreByItsShares) {
   const testing::TemporaryFolder folder;
-  const auto a = write_source(folder, "a", {{0, 0, 0, 1}}, 3), b = write_source(folder, "b", {{1, 1, 1, 1, 2, 2, 2, 2}}, 1);
+  const auto a = write_source(folder, "a", {{0, 0, 0, 1}}, 3),
+             b = write_source(folder, "b", {{1, 1, 1, 1, 2, 2, 2, 2}}, 1);
   const auto counts = counted({a, b}, 4);
   EXPECT_TRUE(testing::same_bits(counts, at::tensor({7, 4, 2, 0}, at::kLong)));  // 6.75, 2.25 + 1.5, 1.5
   EXPECT_TRUE(testing::same_bits(counted({a, {"b", b.path, 0}}, 4), at::tensor({9, 3, 0, 0}, at::kLong)));

@@ -38,24 +38,33 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 void log_plan(const RunSetting& setting, const TrainState& state) {
   const RunConfig& config = setting.config;
   const auto counts = model::count_parameters(config.model);
-  log_info("model: ", human_count(static_cast<double>(counts.total)), " parameters, ", human_count(static_cast<double>(counts.active)), " active a token; ",
-           human_count(model::training_flops_per_token(config.model, config.train.sequence_length)), "FLOP a token; device ", ops::device_name(setting.device), ", ", counted(ops::n_threads(), "thread"));
-  if (config.model_from && state.step == 0) log_info("weights: all ", human_count(static_cast<double>(counts.total)), " parameters are those of ", weights_words(config.model_from->value));
+  log_info("model: ", human_count(static_cast<double>(counts.total)), " parameters, ",
+           human_count(static_cast<double>(counts.active)), " active a token; ",
+           human_count(model::training_flops_per_token(config.model, config.train.sequence_length)),
+           "FLOP a token; device ", ops::device_name(setting.device), ", ", counted(ops::n_threads(), "thread"));
+  if (config.model_from && state.step == 0)
+    log_info("weights: all ", human_count(static_cast<double>(counts.total)), " parameters are those of ",
+             weights_words(config.model_from->value));
   for (const auto& phase : config.phases) {
     const int64_t steps = phase.total_steps(config.train);
     const auto schedule = phase_schedule(config, phase);
-    log_info("phase ", phase.name, ": ", counted(steps, "step"), ", ", human_count(static_cast<double>(steps * config.tokens_per_step())), " tokens, lr ", three_digits(schedule->rate(1)), " ", optim::sparkline(*schedule, steps), " ", three_digits(schedule->rate(steps)));
+    log_info("phase ", phase.name, ": ", counted(steps, "step"), ", ",
+             human_count(static_cast<double>(steps * config.tokens_per_step())), " tokens, lr ",
+             three_digits(schedule->rate(1)), " ", optim::sparkline(*schedule, steps), " ",
+             three_digits(schedule->rate(steps)));
   }
 }
 
 // FLOP/s.
 double measured_gemm_rate(const at::Device& device) {
   const double rate = ops::gemm_rate(device, {512, 1024});
-  log_info("matrix products reach ", std::llround(rate / 1e9), " GFLOP/s here; a step's line says which share of that its FLOPs come to (% of matmul speed)");
+  log_info("matrix products reach ", std::llround(rate / 1e9),
+           " GFLOP/s here; a step's line says which share of that its FLOPs come to (% of matmul speed)");
   return rate;
 }
 
-// The next step of the phase, and what the routing checks find on the way: before the phase's first step, and in each step's counts.
+// The next step of the phase, and what the routing checks find on the way: before the phase's first step, and in each
+// step's counts.
 StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& state, AlarmWatch& watch) {
   StepOutcome out;
   const auto add_alarms = [&](const std::vector<Alarm>& found, const std::string& when) {
@@ -66,7 +75,9 @@ StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& st
   out.seconds = seconds_since(drawing);
   if (state.phase_step == 0) add_alarms(diagnose(setting.model, phase.factors, batches[0], state), "");
   const auto training = Clock::now();
-  out.report = train_step(setting.model, {setting.config.optimizer, phase.schedule->rate(state.phase_step + 1), phase.factors}, batches, state);
+  out.report =
+      train_step(setting.model, {setting.config.optimizer, phase.schedule->rate(state.phase_step + 1), phase.factors},
+                 batches, state);
   out.seconds += seconds_since(training);
   const std::string when = "step " + std::to_string(state.step) + ": ";
   add_alarms(find_collapse(out.report.routing, out.report.token_scores), when);
@@ -76,8 +87,10 @@ StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& st
 
 // With on_collapse = "abort" a collapse ends the run, which can go on from here.
 std::optional<Alarm> fatal_alarm(const RunSetting& setting, const std::vector<Alarm>& alarms) {
-  const auto collapse = std::find_if(alarms.begin(), alarms.end(), [](const Alarm& alarm) { return alarm.is_collapse(); });
-  return collapse != alarms.end() && setting.config.train.on_collapse == OnCollapse::abort ? std::optional(*collapse) : std::nullopt;
+  const auto collapse =
+      std::find_if(alarms.begin(), alarms.end(), [](const Alarm& alarm) { return alarm.is_collapse(); });
+  return collapse != alarms.end() && setting.config.train.on_collapse == OnCollapse::abort ? std::optional(*collapse)
+                                                                                           : std::nullopt;
 }
 
 void advance_phase(TrainState& state) {
@@ -92,18 +105,22 @@ void catch_up(const RunSetting& setting, TrainState& state, RunSinks& sinks) {
   if (setting.phase_has_ended(state) && state.step < setting.n_steps()) advance_phase(state);
 }
 
-// The phase that the state stands in, to its end or until time is up. The order in which a step is written matters for a resume: its line is on
-// the disk before its checkpoint, and the checkpoint before an evaluation, which may fail.
-TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoints, const std::function<bool()>& is_time_up) {
+// The phase that the state stands in, to its end or until time is up. The order in which a step is written matters for
+// a resume: its line is on the disk before its checkpoint, and the checkpoint before an evaluation, which may fail.
+TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoints,
+                       const std::function<bool()>& is_time_up) {
   const RunSetting& setting = run.setting;
   TrainState& state = run.state;
   const bool is_new = state.phase_step == 0;
   PhaseRun phase = begin_phase(setting, state);
   if (is_new) sinks.begin_phase(phase.config.name);
-  const auto known = is_new ? std::set<Alarm>{} : alarms_of_phase(setting.options.run / "metrics.jsonl", phase.config.name);
+  const auto known =
+      is_new ? std::set<Alarm>{} : alarms_of_phase(setting.options.run / "metrics.jsonl", phase.config.name);
   if (const auto fatal = fatal_alarm(setting, {known.begin(), known.end()})) {
     sinks.end();
-    fail<NumericsError>("phase ", phase.config.name, ": got a run to go on with in which ", alarm_sentences({*fatal})[0], "; need --set train.on_collapse=warn to train on (now \"abort\")");
+    fail<NumericsError>("phase ", phase.config.name, ": got a run to go on with in which ",
+                        alarm_sentences({*fatal})[0],
+                        "; need --set train.on_collapse=warn to train on (now \"abort\")");
   }
   AlarmWatch watch(known);
   evaluate_before_training(setting, state, sinks);
@@ -116,8 +133,12 @@ TrainOutcome run_phase(OpenRun& run, RunSinks& sinks, KeptCheckpoints& checkpoin
     const bool has_more = state.step < setting.n_steps() || is_evaluation_due(setting, state);
     if (stops || fatal || checkpoints.is_due(state)) checkpoints.save(state, *run.metrics);
     if (fatal || (stops && has_more)) sinks.end();
-    if (stops && has_more) fail<Interrupted>("stopped by a signal: saved step ", state.step, " of ", setting.n_steps(), " in ", setting.options.run.string(), "; --resume goes on");
-    if (fatal) fail<NumericsError>("step ", state.step, ": got ", alarm_sentences({*fatal})[0], "; need no collapse (train.on_collapse = \"abort\"; the step is saved)");
+    if (stops && has_more)
+      fail<Interrupted>("stopped by a signal: saved step ", state.step, " of ", setting.n_steps(), " in ",
+                        setting.options.run.string(), "; --resume goes on");
+    if (fatal)
+      fail<NumericsError>("step ", state.step, ": got ", alarm_sentences({*fatal})[0],
+                          "; need no collapse (train.on_collapse = \"abort\"; the step is saved)");
 
     evaluate_what_is_due(setting, state, sinks);
     if (state.step < setting.n_steps() && is_time_up()) {
@@ -158,7 +179,8 @@ TrainOutcome train(OpenRun& run, Clock::time_point begin) {
 
   sinks.end();
   finish_results(setting, gemm_rate);
-  log_info("finished: ", counted(state.step, "step"), ", ", human_count(static_cast<double>(state.tokens)), " tokens in ", human_seconds(seconds_since(begin)), ", ", options.run.string());
+  log_info("finished: ", counted(state.step, "step"), ", ", human_count(static_cast<double>(state.tokens)),
+           " tokens in ", human_seconds(seconds_since(begin)), ", ", options.run.string());
   return TrainOutcome::finished;
 }
 

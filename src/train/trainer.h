@@ -21,14 +21,14 @@ struct TrainOptions {
   double max_hours = 0;        // 0 = no bound
   int64_t runs_at_a_time = 1;  // that share the machine, this one included; results.json states it
   bool tensorboard = true;
-  InputData* data = nullptr;     // sets that are open and checked already; may be null
-  std::set<int64_t> keep_steps;  // saved and kept like the steps that phases of this run start from: other runs start there
+  InputData* data = nullptr;  // sets that are open and checked already; may be null
+  std::set<int64_t>
+      keep_steps;  // saved and kept like the steps that phases of this run start from: other runs start there
   // Called after each step with (step, total steps) in place of the run's own progress bar; may be empty.
   std::function<void(int64_t, int64_t, const std::string&)> on_step;
 };
 
-enum class TrainOutcome { finished,
-                          out_of_time };
+enum class TrainOutcome { finished, out_of_time };
 
 // Runs or resumes. Errors as in cli.md: ConfigError for a run folder that is not empty, a recipe that differs,
 // a folder in use; Interrupted after the save that a signal asked for; NumericsError, MachineError.

@@ -22,9 +22,11 @@ TEST_F(TrainerTest, AShortRunLeavesItsFiles) {
   EXPECT_EQ(read_file(folder_ / "run" / "recipe.toml"), "# a recipe\n");
   EXPECT_THAT(checkpoint::saved_steps(folder_ / "run"), ElementsAre(6, 10));  // phase ends
   std::vector<Json> steps, evaluations, saturations;
-  for (auto& line : read_json_lines(folder_ / "run" / "metrics.jsonl")) (line.find("eval") != nullptr ? evaluations : line.find("saturation") != nullptr ? saturations
-                                                                                                                                                         : steps)
-                                                                            .push_back(line);
+  for (auto& line : read_json_lines(folder_ / "run" / "metrics.jsonl"))
+    (line.find("eval") != nullptr         ? evaluations
+     : line.find("saturation") != nullptr ? saturations
+                                          : steps)
+        .push_back(line);
   ASSERT_EQ(steps.size(), 10u);
   ASSERT_EQ(evaluations.size(), 2u);
   ASSERT_EQ(saturations.size(), 1u);  // phase one starts from initialisation
@@ -47,7 +49,8 @@ TEST_F(TrainerTest, AShortRunLeavesItsFiles) {
 }
 
 TEST_F(TrainerTest, ResumeIsBitEqualToNeverStopped) {
-  const std::vector<std::string> overrides = {"phase.two.replay={fraction = 0.5, from = \"one\"}", "train.micro_batch_size=2"};
+  const std::vector<std::string> overrides = {"phase.two.replay={fraction = 0.5, from = \"one\"}",
+                                              "train.micro_batch_size=2"};
   train("whole", overrides);
   auto stopping = options("stopped");
   stopping.max_hours = 1e-12;  // stops after every step
@@ -59,7 +62,8 @@ TEST_F(TrainerTest, ResumeIsBitEqualToNeverStopped) {
   expect_same_end("whole", "stopped");
 }
 
-// Above 2,048 routed experts the loads stand in a file of their own: the run resumes to the bit, and without that file it goes on nowhere.
+// Above 2,048 routed experts the loads stand in a file of their own: the run resumes to the bit, and without that file
+// it goes on nowhere.
 TEST_F(TrainerTest, AWideRunHasItsLoadsBeside) {
   const std::vector<std::string> overrides = {"model.n_experts=1100"};
   train("whole", overrides);
@@ -81,7 +85,8 @@ TEST_F(TrainerTest, AWideRunHasItsLoadsBeside) {
   std::filesystem::remove(folder_ / "whole" / "results.json");
   std::filesystem::remove(folder_ / "whole" / "load.columns");
   const std::string metrics = read_file(folder_ / "whole" / "metrics.jsonl");
-  EXPECT_THAT(testing::message_of<DataError>([&] { train("whole", overrides, /*resume=*/true); }), HasSubstr("load.columns: got no such file"));
+  EXPECT_THAT(testing::message_of<DataError>([&] { train("whole", overrides, /*resume=*/true); }),
+              HasSubstr("load.columns: got no such file"));
   EXPECT_EQ(read_file(folder_ / "whole" / "metrics.jsonl"), metrics);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "whole" / "load.columns"));
 }
@@ -90,7 +95,11 @@ TEST_F(TrainerTest, AWideRunHasItsLoadsBeside) {
 TEST_F(TrainerTest, ResumeIsBitEqualWithEveryRouter) {
   for (const auto& kind : moe::router_kinds()) {
     const std::string name = kind.name;
-    const std::vector<std::string> overrides = {"model.router={kind = \"" + name + "\"}", "model.balance={loss = []}", "model.top_k=1", "train.micro_batch_size=2", "phase.one.steps=2",
+    const std::vector<std::string> overrides = {"model.router={kind = \"" + name + "\"}",
+                                                "model.balance={loss = []}",
+                                                "model.top_k=1",
+                                                "train.micro_batch_size=2",
+                                                "phase.one.steps=2",
                                                 "phase.two.steps=2"};
     train(name + "-whole", overrides);
     auto stopping = options(name + "-stopped");
@@ -103,10 +112,12 @@ TEST_F(TrainerTest, ResumeIsBitEqualWithEveryRouter) {
 }
 
 TEST_F(TrainerTest, ACollapsedRouterIsAnAlarmOrTheEnd) {
-  data::IndexedDatasetWriter writer(folder_ / "same", testing::kTinyVocabulary);  // one id, and nothing that a router could tell apart
+  data::IndexedDatasetWriter writer(folder_ / "same",
+                                    testing::kTinyVocabulary);  // one id, and nothing that a router could tell apart
   writer.add_document(std::vector<int32_t>(161, 5));
   writer.commit();
-  const std::vector<std::string> collapsing = {"phase.one.data=[{name = \"same\", path = \"" + (folder_ / "same").string() + "\"}]"};
+  const std::vector<std::string> collapsing = {"phase.one.data=[{name = \"same\", path = \"" +
+                                               (folder_ / "same").string() + "\"}]"};
   train("warns", collapsing);
   int64_t alarmed = 0;
   for (const auto& line : read_json_lines(folder_ / "warns" / "metrics.jsonl"))
@@ -117,10 +128,13 @@ TEST_F(TrainerTest, ACollapsedRouterIsAnAlarmOrTheEnd) {
   ASSERT_GT(alarmed, 0);
   auto aborting = collapsing;
   aborting.emplace_back("train.on_collapse=abort");
-  EXPECT_THAT(testing::message_of<NumericsError>([&] { train("ends", aborting); }), HasSubstr("step " + std::to_string(alarmed) + ": got routing check"));
+  EXPECT_THAT(testing::message_of<NumericsError>([&] { train("ends", aborting); }),
+              HasSubstr("step " + std::to_string(alarmed) + ": got routing check"));
   EXPECT_THAT(checkpoint::saved_steps(folder_ / "ends"), ::testing::Contains(alarmed));
-  EXPECT_THAT(testing::message_of<NumericsError>([&] { train("ends", aborting, /*resume=*/true); }), HasSubstr("need --set train.on_collapse=warn to train on"));
-  EXPECT_EQ(train("ends", collapsing, /*resume=*/true), TrainOutcome::finished);  // what follows a collapse is no change of what is trained
+  EXPECT_THAT(testing::message_of<NumericsError>([&] { train("ends", aborting, /*resume=*/true); }),
+              HasSubstr("need --set train.on_collapse=warn to train on"));
+  EXPECT_EQ(train("ends", collapsing, /*resume=*/true),
+            TrainOutcome::finished);  // what follows a collapse is no change of what is trained
 }
 
 TEST_F(TrainerTest, ARunThatGoesOnIsNotFinishedUntilItHasItsOwnResults) {
@@ -144,7 +158,8 @@ TEST_F(TrainerTest, TheLogEndsWithTheErrorThatEndedTheRun) {
   failing.on_step = [](int64_t, int64_t, const std::string&) { fail<NumericsError>("step 1: got NaN; need a number"); };
   EXPECT_THROW(train_run(config(), failing), NumericsError);
   const std::string log = read_file(folder_ / "run" / "log.txt");
-  EXPECT_THAT(log.substr(log.rfind('\n', log.size() - 2) + 1), ::testing::StartsWith("evenkeel: error: step 1: got NaN"));
+  EXPECT_THAT(log.substr(log.rfind('\n', log.size() - 2) + 1),
+              ::testing::StartsWith("evenkeel: error: step 1: got NaN"));
 }
 
 TEST_F(TrainerTest, ASecondSeedGivesAnotherRun) {
@@ -165,7 +180,8 @@ TEST_F(TrainerTest, ResultsSayWhatTheyWereComputedOn) {
   EXPECT_GT(machine.at("gemm_gflops").as_double(), 0);
 }
 
-// A step of varied tokens, then one token alone: a table of ids sends it to one expert. The first step's check cannot know.
+// A step of varied tokens, then one token alone: a table of ids sends it to one expert. The first step's check cannot
+// know.
 TEST_F(TrainerTest, WarnsOnceAPhaseOfACollapseThatAnEvaluationMeets) {
   data::IndexedDatasetWriter writer(folder_ / "turning", testing::kTinyVocabulary);
   std::vector<int32_t> ids(400, 5);
@@ -173,11 +189,16 @@ TEST_F(TrainerTest, WarnsOnceAPhaseOfACollapseThatAnEvaluationMeets) {
   writer.add_document(ids);
   writer.commit();
   const auto warnings_of = [&](const std::string& run, const std::string& every) {
-    train(run, {"model.top_k=1", "model.balance={loss = []}", "model.router={kind = \"hash\"}", "phase.one.shuffle=false", "phase.one.data=[{name = \"turning\", path = \"" + (folder_ / "turning").string() + "\"}]",
-                "phase.one.eval={every = \"" + every + "\", data = [{name = \"held\", path = \"" + (folder_ / "a-heldout").string() + "\"}]}"});
+    train(run,
+          {"model.top_k=1", "model.balance={loss = []}", "model.router={kind = \"hash\"}", "phase.one.shuffle=false",
+           "phase.one.data=[{name = \"turning\", path = \"" + (folder_ / "turning").string() + "\"}]",
+           "phase.one.eval={every = \"" + every + "\", data = [{name = \"held\", path = \"" +
+               (folder_ / "a-heldout").string() + "\"}]}"});
     const std::string log = read_file(folder_ / run / "log.txt");
     int n = 0;
-    for (size_t at = log.find("routing check: layers 0, 1: nearly all tokens"); at != std::string::npos; at = log.find("routing check", at + 1)) ++n;
+    for (size_t at = log.find("routing check: layers 0, 1: nearly all tokens"); at != std::string::npos;
+         at = log.find("routing check", at + 1))
+      ++n;
     return n;
   };
   EXPECT_EQ(warnings_of("often", "2 steps"), 1);

@@ -27,7 +27,8 @@ struct Shape {
 
 // One layer's decision; where the router does not give exactly k, tokens have 0 .. E experts.
 moe::RoutingDecision random_decision(const Shape& shape, int64_t n_tokens, int64_t layer, uint64_t seed) {
-  auto experts = testing::uniform_experts(n_tokens, shape.n_experts, shape.exactly_k ? shape.top_k : shape.n_experts, seed);
+  auto experts =
+      testing::uniform_experts(n_tokens, shape.n_experts, shape.exactly_k ? shape.top_k : shape.n_experts, seed);
   RngStream rng(seed, "contract");
   if (!shape.exactly_k)
     for (auto& of_token : experts) of_token.resize(rng.below(of_token.size() + 1));
@@ -59,7 +60,9 @@ Observation random_batch(const Shape& shape, int64_t n_sequences, uint64_t seed)
 
 // Sequences first .. first + count - 1, as if they had come alone.
 Observation part_of(const Observation& batch, int64_t first, int64_t count) {
-  const auto rows = [&](const at::Tensor& tensor) { return tensor.defined() ? tensor.narrow(0, first, count).contiguous() : tensor; };
+  const auto rows = [&](const at::Tensor& tensor) {
+    return tensor.defined() ? tensor.narrow(0, first, count).contiguous() : tensor;
+  };
   Observation out;
   out.data = batch.data;
   out.input_ids = rows(batch.input_ids);
@@ -87,7 +90,8 @@ Observation part_of(const Observation& batch, int64_t first, int64_t count) {
 }
 
 AnalysisInput input_of(const Shape& shape) {
-  auto input = testing::input_of({{1, shape.n_experts, shape.top_k}, {3, shape.n_experts, shape.top_k}}, kVocabulary, kLength, {"a", "b"});
+  auto input = testing::input_of({{1, shape.n_experts, shape.top_k}, {3, shape.n_experts, shape.top_k}}, kVocabulary,
+                                 kLength, {"a", "b"});
   input.reference = "reference";
   input.token_texts.assign(kVocabulary, "text");
   input.embedding = testing::random_tensor({kVocabulary, 5}, 7).to(at::kFloat);
@@ -135,7 +139,8 @@ class AnalysisContract : public ::testing::TestWithParam<AnalysisKind> {
     int64_t n_tokens = 0;
     for (const auto& batch : batches) {
       analysis->observe(batch);
-      n_tokens += batch.is_padding.defined() ? batch.is_padding.logical_not().sum().item<int64_t>() : batch.input_ids.numel();
+      n_tokens +=
+          batch.is_padding.defined() ? batch.is_padding.logical_not().sum().item<int64_t>() : batch.input_ids.numel();
     }
     Outcome out{analysis->tables(), analysis->notes()};
     for (const auto& table : out.tables) check_table(table, n_tokens);
@@ -182,7 +187,8 @@ TEST_P(AnalysisContract, TakesNothingOneTokenAndPaddingAlone) {
     for (const auto& [name, table, csv_only] : only_padding.tables)  // no figure comes from padding
       for (const auto& row : table.rows)
         for (size_t i = 0; i < row.size(); ++i)
-          if (table.columns[i].unit == "tokens" && table.columns[i].name != "minimum_count" && table.columns[i].name.find("capacity") == std::string::npos) {
+          if (table.columns[i].unit == "tokens" && table.columns[i].name != "minimum_count" &&
+              table.columns[i].name.find("capacity") == std::string::npos) {
             EXPECT_TRUE(row[i].is_null() || row[i].as_double() == 0) << name;
           }
     auto one = batch;
@@ -269,11 +275,13 @@ TEST(AnalysisTables, HaveNamesOfTheirOwn) {
     analysis->observe(random_batch(kShapes[0], 2, 3));
     for (const auto& table : analysis->tables()) EXPECT_TRUE(names.insert(table.name).second) << table.name;
   }
-  for (const char* name : {"saturation", "load", "domain_specialization", "domain_similarity", "token_specialization", "coactivation", "vocabulary_specialization", "temporal_locality", "drop_by_position"})
+  for (const char* name : {"saturation", "load", "domain_specialization", "domain_similarity", "token_specialization",
+                           "coactivation", "vocabulary_specialization", "temporal_locality", "drop_by_position"})
     EXPECT_TRUE(names.count(name)) << name;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, AnalysisContract, ::testing::ValuesIn(analysis_kinds()), [](const auto& kind) { return std::string(kind.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, AnalysisContract, ::testing::ValuesIn(analysis_kinds()),
+                         [](const auto& kind) { return std::string(kind.param.name); });
 
 }  // namespace
 }  // namespace evenkeel::analysis

@@ -1,5 +1,5 @@
-// What every balance loss of the table keeps. A new row is checked without a line here: what a loss may depend on follows
-// from the scope that its row states.
+// What every balance loss of the table keeps. A new row is checked without a line here: what a loss may depend on
+// follows from the scope that its row states.
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
@@ -30,7 +30,9 @@ RoutingDecision biased_decision(uint64_t seed, Score score = Score::softmax) {
   out.score = score;
   return out;
 }
-std::vector<RoutingDecision> two_layers(Score score = Score::softmax) { return {biased_decision(11, score), biased_decision(21, score)}; }
+std::vector<RoutingDecision> two_layers(Score score = Score::softmax) {
+  return {biased_decision(11, score), biased_decision(21, score)};
+}
 std::vector<RoutingDecision> parts(const std::vector<RoutingDecision>& layers, int64_t first, int64_t count) {
   std::vector<RoutingDecision> out;
   for (const auto& layer : layers) out.push_back(part_of(layer, first, count, std::max<int64_t>(count / kLength, 1)));
@@ -55,7 +57,8 @@ class BalanceLossContract : public ::testing::TestWithParam<BalanceLossKind> {
 
   // The loss of a step cut into micro-batches of `count` tokens, as train_step adds it up: each weighted by its tokens.
   // Of step scope: the counts so far, or those of the whole step handed to every micro-batch.
-  double step_value(const std::vector<RoutingDecision>& layers, int64_t count, int64_t group_size = 0, bool whole_step_counts = false) const {
+  double step_value(const std::vector<RoutingDecision>& layers, int64_t count, int64_t group_size = 0,
+                    bool whole_step_counts = false) const {
     StepLoad so_far;
     if (whole_step_counts) so_far = count_load(term(), layers);
     double sum = 0;
@@ -104,7 +107,8 @@ TEST_P(BalanceLossContract, OfGroupsDoesNotDependOnASplitBetweenThem) {
   }
   for (const int64_t group_size : {2, 4}) {
     const double whole = step_value(layers, kT, group_size);
-    for (const int64_t count : {4, 8, 12}) EXPECT_NEAR(step_value(layers, count, group_size), whole, kRounding) << count;
+    for (const int64_t count : {4, 8, 12})
+      EXPECT_NEAR(step_value(layers, count, group_size), whole, kRounding) << count;
     EXPECT_GT(std::abs(whole - step_value(layers, kT)), 1e-3);
   }
 }
@@ -119,9 +123,12 @@ RoutingDecision reordered(const RoutingDecision& decision, const at::Tensor& ord
 
 TEST_P(BalanceLossContract, OrderOfTokensMattersOnlyAcrossSequences) {
   const auto layers = two_layers();
-  const auto apply = [&](const at::Tensor& order) { return std::vector<RoutingDecision>{reordered(layers[0], order), reordered(layers[1], order)}; };
+  const auto apply = [&](const at::Tensor& order) {
+    return std::vector<RoutingDecision>{reordered(layers[0], order), reordered(layers[1], order)};
+  };
   const auto positions = at::arange(kT, at::kLong).view({kSequences, kLength});
-  const auto within = positions.flip({1}).reshape({-1}), sequences = positions.flip({0}).reshape({-1}), across = positions.t().reshape({-1});
+  const auto within = positions.flip({1}).reshape({-1}), sequences = positions.flip({0}).reshape({-1}),
+             across = positions.t().reshape({-1});
   EXPECT_NEAR(value(apply(within)), value(layers), kRounding);
   EXPECT_NEAR(value(apply(sequences)), value(layers), kRounding);
   if (kind().scope == Scope::sequence) {
@@ -164,7 +171,8 @@ TEST_P(BalanceLossContract, IsItsMinimumWhenUniform) {
       }
       const bool whole = !kind().divides_by_k && kind().counts != Counts::first;
       const double one_layer = whole ? static_cast<double>(k) : 1.0;
-      EXPECT_NEAR(value(layers), one_layer * (kind().layers == LayerReduction::sum ? 3 : 1), 1e-10) << k;  // logits of 1e-12
+      EXPECT_NEAR(value(layers), one_layer * (kind().layers == LayerReduction::sum ? 3 : 1), 1e-10)
+          << k;  // logits of 1e-12
     }
 }
 
@@ -196,7 +204,8 @@ TEST_P(BalanceLossContract, PaddingIsNotThere) {
     layer.logits.narrow(0, kept, kT - kept).mul_(-7.0);
   }
   EXPECT_NEAR(value(padded), value(parts(layers, 0, kept)), kRounding);
-  const auto gradient = testing::gradients_of([&](const auto& in) { return compute(with_logits(padded, in)); }, logits_of(padded));
+  const auto gradient =
+      testing::gradients_of([&](const auto& in) { return compute(with_logits(padded, in)); }, logits_of(padded));
   for (const auto& layer : gradient) EXPECT_EQ(layer.narrow(0, kept, kT - kept).abs().max().item<double>(), 0.0);
 }
 
@@ -210,7 +219,11 @@ TEST_P(BalanceLossContract, GradientIsTheFiniteDifferenceWithCountsHeld) {
       if (has_padding)
         for (auto& layer : layers) layer.is_padding = at::arange(kT, at::kLong).remainder(5).eq(3);
       const auto load = count_load(term(), layers);
-      testing::expect_gradients([&](const auto& in) { return balance_loss(term(kind().has_groups ? 8 : 0), {with_logits(layers, in), &load}); }, logits_of(layers));
+      testing::expect_gradients(
+          [&](const auto& in) {
+            return balance_loss(term(kind().has_groups ? 8 : 0), {with_logits(layers, in), &load});
+          },
+          logits_of(layers));
     }
 }
 
@@ -229,7 +242,9 @@ TEST_P(BalanceLossContract, PushesTheFullestExpertDown) {
   auto layer = plain_decision(random_tensor({kT, kE}, 3), kK, kSequences);
   layer.logits.select(1, 2).add_(4.0);
   layer.expert_ids = ops::top_k_ids(layer.logits, kK).reshape({-1});
-  const auto gradient = testing::gradients_of([&](const auto& in) { return compute(with_logits({layer}, in)); }, {layer.logits})[0].sum(0);
+  const auto gradient =
+      testing::gradients_of([&](const auto& in) { return compute(with_logits({layer}, in)); }, {layer.logits})[0].sum(
+          0);
   EXPECT_GT(gradient[2].item<double>(), 0.0);
   EXPECT_NEAR(gradient.sum().item<double>(), 0.0, kRounding);  // softmax: what one loses the others gain
 }
@@ -259,7 +274,12 @@ TEST_P(BalanceLossContract, TakesNoTokenOneTokenAndOneExpert) {
   EXPECT_GE(value({one_token}), 1.0);  // the experts that it chose have the larger probabilities
   const auto one_expert = plain_decision(random_tensor({kT, 1}, 2), 1, kSequences);
   EXPECT_NEAR(value({one_expert}), 1.0, 1e-15);
-  EXPECT_EQ(testing::gradients_of([&](const auto& in) { return compute(with_logits({one_expert}, in)); }, {one_expert.logits})[0].abs().max().item<double>(), 0.0);
+  EXPECT_EQ(testing::gradients_of([&](const auto& in) { return compute(with_logits({one_expert}, in)); },
+                                  {one_expert.logits})[0]
+                .abs()
+                .max()
+                .item<double>(),
+            0.0);
 }
 
 TEST_P(BalanceLossContract, KeepsTheTypeOfTheLogits) {

@@ -65,8 +65,7 @@ TEST_P(RouterDocument, ComparesWhatTheTraitsSay) {
   EXPECT_EQ(cells[1], std::string(word_of(traits.train_scope)) + ", " + word_of(traits.eval_scope));
   EXPECT_EQ(cells[2], yes_or_no(traits.causal_train) + ", " + yes_or_no(traits.causal_eval));
   EXPECT_EQ(cells[3], yes_or_no(traits.balanced_train) + ", " + yes_or_no(traits.balanced_eval));
-  EXPECT_EQ(cells[4], traits.max_top_k == 1 ? "1" : traits.exactly_k ? "k"
-                                                                     : "0 to E");
+  EXPECT_EQ(cells[4], traits.max_top_k == 1 ? "1" : traits.exactly_k ? "k" : "0 to E");
   EXPECT_EQ(cells[5], !traits.has_matrix ? "none possible" : yes_or_no(traits.needs_balance));
   EXPECT_EQ(cells[6] == "none", tested_.state.size() == 0);
   for (const auto& [name, tensor] : tested_.state) EXPECT_THAT(cells[6], HasSubstr("`" + name + "`"));
@@ -87,7 +86,8 @@ TEST_P(RouterDocument, HasASectionThatNamesEveryOption) {
   const Json options = tested_.router->options();
   for (const auto& [key, value] : options.as_object()) {
     const std::string name = "`" + key + "`";
-    const bool is_named = section.find(name) != std::string::npos || (points_there && shared.find(name) != std::string::npos);
+    const bool is_named =
+        section.find(name) != std::string::npos || (points_there && shared.find(name) != std::string::npos);
     EXPECT_TRUE(key == "kind" || is_named) << key;
   }
 }

@@ -21,16 +21,20 @@ void check_case(const Json& c) {
   for (const auto& [key, value] : c.at("state").as_object()) tested.state.at(key).copy_(testing::tensor_of(value));
   const auto decision = tested.route(tested.input(hidden, weight, Mode::eval));
   const auto places = decision.token_ids * n_experts + decision.expert_ids;
-  const auto weights = at::zeros({n_tokens * n_experts}, decision.weights.options()).scatter_add(0, places, decision.weights).view({n_tokens, n_experts});
+  const auto weights = at::zeros({n_tokens * n_experts}, decision.weights.options())
+                           .scatter_add(0, places, decision.weights)
+                           .view({n_tokens, n_experts});
 
   const auto need = testing::tensor_of(c.at("weights"));
-  const auto is_selected = at::zeros({n_tokens * n_experts}, at::kBool).scatter_(0, places, true).view({n_tokens, n_experts});
+  const auto is_selected =
+      at::zeros({n_tokens * n_experts}, at::kBool).scatter_(0, places, true).view({n_tokens, n_experts});
   EXPECT_TRUE(testing::same_bits(is_selected, need.ne(0))) << name << ": other experts";
   constexpr double kRelative = 5e-6, kAbsolute = 1e-7;  // fp32: a GEMM of 48 terms, an exponential, a norm
   testing::expect_close(weights, need, kRelative, kAbsolute, name + " weights");
   const auto coefficients = testing::tensor_of(c.at("coefficients")).to(at::kFloat);
   const auto gradient = torch::autograd::grad({(weights * coefficients).sum()}, {weight})[0];
-  testing::expect_close(gradient, testing::tensor_of(c.at("gradient")), 1e-4, 2e-5, name + " gradient");  // sums over some 200 tokens
+  testing::expect_close(gradient, testing::tensor_of(c.at("gradient")), 1e-4, 2e-5,
+                        name + " gradient");  // sums over some 200 tokens
 }
 
 TEST(RouterOracle, GivesTheWeightsAndGradientsOfTheOtherLibrary) {

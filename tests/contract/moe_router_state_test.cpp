@@ -1,5 +1,5 @@
-// Options and balancing state of every registered router: each option is in some form of tests/support/router_forms.h and does
-// something; state changes by after_step alone.
+// Options and balancing state of every registered router: each option is in some form of tests/support/router_forms.h
+// and does something; state changes by after_step alone.
 #include <map>
 #include <set>
 
@@ -37,12 +37,14 @@ TEST_P(RouterStateContract, AfterStepAloneChangesTheState) {
   const auto input = tested.with_logits(leaning_logits(40, tested.shape.n_experts, 16));
   const auto first = tested.route(input);
   const auto statistics = tested.router->balance_statistics(input, first);
-  const auto again = tested.router->balance_statistics(input, tested.route(input));  // a second forward pass, as recomputation makes
+  const auto again =
+      tested.router->balance_statistics(input, tested.route(input));  // a second forward pass, as recomputation makes
   EXPECT_TRUE(same_state(tested.state, before)) << "a forward pass changed the state";
   EXPECT_EQ(statistics.defined(), again.defined());
   auto evaluated = input;
   evaluated.mode = Mode::eval;
-  EXPECT_FALSE(tested.router->balance_statistics(evaluated, tested.route(evaluated)).defined()) << "evaluation was counted";
+  EXPECT_FALSE(tested.router->balance_statistics(evaluated, tested.route(evaluated)).defined())
+      << "evaluation was counted";
 
   auto once = copy_of(before), twice = copy_of(before);
   tested.router->after_step(once, statistics);
@@ -68,7 +70,9 @@ TEST_P(RouterStateContract, NamesShapesAndTypesStayWhateverTheInput) {
         const auto& now = tested.state.at(name);
         EXPECT_EQ(now.sizes(), tensor.sizes()) << name;
         EXPECT_EQ(now.scalar_type(), tensor.scalar_type()) << name;
-        EXPECT_TRUE(now.scalar_type() == at::kFloat || now.scalar_type() == at::kDouble || now.scalar_type() == at::kLong) << name;
+        EXPECT_TRUE(now.scalar_type() == at::kFloat || now.scalar_type() == at::kDouble ||
+                    now.scalar_type() == at::kLong)
+            << name;
         EXPECT_FALSE(now.requires_grad()) << name;
       }
     }
@@ -77,9 +81,12 @@ TEST_P(RouterStateContract, NamesShapesAndTypesStayWhateverTheInput) {
 TEST_P(RouterStateContract, ARunBeginsWithAStateThatItsSeedAndLayerDecide) {
   const auto tested = make_typical();
   const auto counts = at::arange(TestedRouter::kVocabulary, at::kLong) % 3;  // equal ones in an order of the seed
-  EXPECT_TRUE(same_state(tested.router->initial_state({1, 2, counts}), make_typical().router->initial_state({1, 2, counts})));
-  EXPECT_EQ(same_state(tested.router->initial_state({1, 2, counts}), tested.router->initial_state({2, 2, counts})), GetParam().kind != "hash");
-  EXPECT_EQ(same_state(tested.router->initial_state({1, 2, counts}), tested.router->initial_state({1, 3, counts})), GetParam().kind != "hash");
+  EXPECT_TRUE(
+      same_state(tested.router->initial_state({1, 2, counts}), make_typical().router->initial_state({1, 2, counts})));
+  EXPECT_EQ(same_state(tested.router->initial_state({1, 2, counts}), tested.router->initial_state({2, 2, counts})),
+            GetParam().kind != "hash");
+  EXPECT_EQ(same_state(tested.router->initial_state({1, 2, counts}), tested.router->initial_state({1, 3, counts})),
+            GetParam().kind != "hash");
 }
 
 // Micro-batches add up to the step, except where the statistic is one of each micro-batch (docs/routers.md, quantile).
@@ -111,13 +118,17 @@ TEST_P(RouterStateContract, ListsItsOptionsSoThatTheyReadBack) {
 
 TEST_P(RouterStateContract, RefusesUnknownKeysAndWrongValuesWhereTheyStand) {
   const auto tested = make_typical();
-  const auto message_of = [&](const std::string& keys) { return testing::message_of<ConfigError>([&] { make_router(tested.shape, testing::form_config(GetParam().kind, keys)); }); };
+  const auto message_of = [&](const std::string& keys) {
+    return testing::message_of<ConfigError>(
+        [&] { make_router(tested.shape, testing::form_config(GetParam().kind, keys)); });
+  };
   EXPECT_THAT(message_of("no_such_key = 1"), ::testing::AllOf(HasSubstr("recipe.toml:2:1"), HasSubstr("no_such_key")));
   const Json options = tested.router->options();
   for (const auto& [key, value] : options.as_object()) {
     if (key == "kind") continue;
     EXPECT_THAT(message_of(key + "s = []"), HasSubstr("did you mean '" + key + "'"));
-    for (const std::string wrong : {"[]", value.is_string() ? "\"\"" : "-1"}) EXPECT_THAT(message_of(key + " = " + wrong), ::testing::AllOf(HasSubstr("recipe.toml:2:1"), HasSubstr(key)));
+    for (const std::string wrong : {"[]", value.is_string() ? "\"\"" : "-1"})
+      EXPECT_THAT(message_of(key + " = " + wrong), ::testing::AllOf(HasSubstr("recipe.toml:2:1"), HasSubstr(key)));
   }
 }
 
@@ -130,22 +141,26 @@ TEST_P(RouterStateContract, HasAStateAndTheOptionThatItIsMadeFor) {
 
 // ---- every option is tried, and does something ----
 
-void record(const TestedRouter& tested, const RouterInput& input, std::vector<at::Tensor>& seen, std::vector<std::string>& said) {
+void record(const TestedRouter& tested, const RouterInput& input, std::vector<at::Tensor>& seen,
+            std::vector<std::string>& said) {
   try {
     const auto decision = tested.route(input);
-    for (const auto& tensor : {decision.token_ids, decision.expert_ids, decision.weights.detach(), decision.expert_input, decision.logits})
+    for (const auto& tensor :
+         {decision.token_ids, decision.expert_ids, decision.weights.detach(), decision.expert_input, decision.logits})
       if (tensor.defined()) seen.push_back(tensor.detach());
   } catch (const NumericsError&) {
     said.push_back("refused");
   }
 }
 
-// What a router does: decisions at three scales of logits in both modes, its state over three steps with drops, its scopes.
+// What a router does: decisions at three scales of logits in both modes, its state over three steps with drops, its
+// scopes.
 struct Behaviour {
   std::vector<at::Tensor> seen;
   std::vector<std::string> said;
   bool operator==(const Behaviour& other) const {
-    return said == other.said && std::equal(seen.begin(), seen.end(), other.seen.begin(), other.seen.end(), [](const auto& a, const auto& b) { return same_bits(a, b); });
+    return said == other.said && std::equal(seen.begin(), seen.end(), other.seen.begin(), other.seen.end(),
+                                            [](const auto& a, const auto& b) { return same_bits(a, b); });
   }
 };
 Behaviour behaviour_of(const TestedRouter& given) {
@@ -155,14 +170,17 @@ Behaviour behaviour_of(const TestedRouter& given) {
   for (int step = 0; step < 3; ++step) {
     for (const auto& [name, tensor] : tested.state) out.seen.push_back(tensor.clone());
     for (const double scale : {0.3, 2.0, 1000.0})
-      for (const auto mode : {Mode::train, Mode::eval}) record(tested, tested.with_logits(leaning_logits(48, E, 20 + static_cast<uint64_t>(step), scale), mode, 4), out.seen, out.said);
+      for (const auto mode : {Mode::train, Mode::eval})
+        record(tested, tested.with_logits(leaning_logits(48, E, 20 + static_cast<uint64_t>(step), scale), mode, 4),
+               out.seen, out.said);
     const auto input = tested.with_logits(leaning_logits(48, E, 30 + static_cast<uint64_t>(step)));
     auto decision = tested.route(input);
     decision.dropped = testing::random_ids(decision.expert_ids.size(0), 3, 31).eq(0);
     tested.router->after_step(tested.state, tested.router->balance_statistics(input, decision));
   }
   for (const auto& [name, tensor] : tested.state) out.seen.push_back(tensor.clone());
-  out.said.push_back(std::to_string(static_cast<int>(tested.traits.train_scope)) + std::to_string(static_cast<int>(tested.traits.eval_scope)));
+  out.said.push_back(std::to_string(static_cast<int>(tested.traits.train_scope)) +
+                     std::to_string(static_cast<int>(tested.traits.eval_scope)));
   return out;
 }
 

@@ -34,7 +34,8 @@ class RouterTraitsContract : public ::testing::TestWithParam<RouterForm> {
     std::vector<TestedRouter> out;
     for (const int64_t E : GetParam().experts) {
       if (GetParam().smallest_k >= E) continue;
-      for (const int64_t K : GetParam().choices(E, TestedRouter(GetParam(), E, GetParam().smallest_k).traits.max_top_k)) {
+      for (const int64_t K :
+           GetParam().choices(E, TestedRouter(GetParam(), E, GetParam().smallest_k).traits.max_top_k)) {
         if (K > 4 || K == E) continue;
         auto& tested = out.emplace_back(GetParam(), E, K);
         tested.train_on({leaning_logits(40, E, 50), leaning_logits(24, E, 51), leaning_logits(33, E, 52)});
@@ -46,7 +47,8 @@ class RouterTraitsContract : public ::testing::TestWithParam<RouterForm> {
   // A micro-batch of trial % 3 + 1 sequences.
   static RouterInput batch_of(const TestedRouter& tested, int trial, Mode mode) {
     const int64_t B = trial % 3 + 1;
-    auto input = tested.with_logits(leaning_logits(B * kLength, tested.shape.n_experts, 100 + static_cast<uint64_t>(trial)), mode, B);
+    auto input = tested.with_logits(
+        leaning_logits(B * kLength, tested.shape.n_experts, 100 + static_cast<uint64_t>(trial)), mode, B);
     input.token_ids = testing::random_ids(B * kLength, TestedRouter::kVocabulary, 700 + static_cast<uint64_t>(trial));
     return input;
   }
@@ -66,29 +68,40 @@ class RouterTraitsContract : public ::testing::TestWithParam<RouterForm> {
     const auto T = static_cast<int64_t>(whole.size());
     for (int64_t first = 0; first < T; first += length) {
       const auto alone = choices_of(tested.route(testing::rows_of(input, rows(first, length), 1)));
-      if (!std::equal(alone.begin(), alone.end(), whole.begin() + first, [](const Choice& a, const Choice& b) { return is_same(a, b); })) return true;
+      if (!std::equal(alone.begin(), alone.end(), whole.begin() + first,
+                      [](const Choice& a, const Choice& b) { return is_same(a, b); }))
+        return true;
     }
     return false;
   }
 
-  static Scope scope_of(const TestedRouter& tested, Mode mode) { return mode == Mode::train ? tested.traits.train_scope : tested.traits.eval_scope; }
+  static Scope scope_of(const TestedRouter& tested, Mode mode) {
+    return mode == Mode::train ? tested.traits.train_scope : tested.traits.eval_scope;
+  }
 };
 
 TEST_P(RouterTraitsContract, ADecisionLooksAtItsScopeAndAtAllOfIt) {
   const auto routers = make_all();
   for (const auto mode : {Mode::train, Mode::eval}) {
     const Scope scope = scope_of(routers.at(0), mode);
-    const bool beyond_token = search(routers, mode, [](const auto& tested, const auto& input, int) { return differs_alone(tested, input, 1); });
-    const bool beyond_sequence = search(routers, mode, [](const auto& tested, const auto& input, int) { return differs_alone(tested, input, kLength); });
-    EXPECT_EQ(beyond_token, scope != Scope::token) << "mode " << static_cast<int>(mode) << ": a token alone is routed " << (beyond_token ? "otherwise" : "the same");
-    EXPECT_EQ(beyond_sequence, scope == Scope::micro_batch || scope == Scope::step) << "mode " << static_cast<int>(mode) << ": a sequence alone is routed " << (beyond_sequence ? "otherwise" : "the same");
+    const bool beyond_token = search(
+        routers, mode, [](const auto& tested, const auto& input, int) { return differs_alone(tested, input, 1); });
+    const bool beyond_sequence = search(routers, mode, [](const auto& tested, const auto& input, int) {
+      return differs_alone(tested, input, kLength);
+    });
+    EXPECT_EQ(beyond_token, scope != Scope::token) << "mode " << static_cast<int>(mode) << ": a token alone is routed "
+                                                   << (beyond_token ? "otherwise" : "the same");
+    EXPECT_EQ(beyond_sequence, scope == Scope::micro_batch || scope == Scope::step)
+        << "mode " << static_cast<int>(mode) << ": a sequence alone is routed "
+        << (beyond_sequence ? "otherwise" : "the same");
   }
 }
 
 TEST_P(RouterTraitsContract, EvaluationNeverDependsOnTheBatch) {
   for (const auto& tested : make_all()) {
     EXPECT_TRUE(tested.traits.eval_scope == Scope::token || tested.traits.eval_scope == Scope::sequence);
-    for (int trial = 0; trial < kTrials; ++trial) EXPECT_FALSE(differs_alone(tested, batch_of(tested, trial, Mode::eval), kLength));
+    for (int trial = 0; trial < kTrials; ++trial)
+      EXPECT_FALSE(differs_alone(tested, batch_of(tested, trial, Mode::eval), kLength));
   }
 }
 
@@ -99,8 +112,10 @@ TEST_P(RouterTraitsContract, APermutationOfTheTokensPermutesTheDecisionWhereTheS
       for (int trial = 0; trial < kTrials; ++trial) {
         const auto input = batch_of(tested, trial, mode);
         const auto turned = at::flip(rows(0, input.hidden.size(0)), {0});
-        const auto plain = choices_of(tested.route(input)), other = choices_of(tested.route(testing::rows_of(input, turned, input.n_sequences)));
-        EXPECT_TRUE(std::equal(plain.begin(), plain.end(), other.rbegin(), [](const Choice& a, const Choice& b) { return is_same(a, b); }));
+        const auto plain = choices_of(tested.route(input)),
+                   other = choices_of(tested.route(testing::rows_of(input, turned, input.n_sequences)));
+        EXPECT_TRUE(std::equal(plain.begin(), plain.end(), other.rbegin(),
+                               [](const Choice& a, const Choice& b) { return is_same(a, b); }));
       }
     }
 }
@@ -130,11 +145,13 @@ TEST_P(RouterTraitsContract, LaterTokensChangeEarlierDecisionsExactlyWhereItIsNo
       const int64_t from = 1 + trial % (kLength - 1), sequence = trial % input.n_sequences, first = sequence * kLength;
       auto other = input;
       other.hidden = input.hidden.clone();
-      other.hidden.narrow(0, first + from, kLength - from).copy_(random_tensor({kLength - from, tested.shape.n_experts}, 300 + static_cast<uint64_t>(trial), 3.0));
+      other.hidden.narrow(0, first + from, kLength - from)
+          .copy_(random_tensor({kLength - from, tested.shape.n_experts}, 300 + static_cast<uint64_t>(trial), 3.0));
       other.token_ids = input.token_ids.clone();
       other.token_ids.narrow(0, first + from, kLength - from).fill_(trial % TestedRouter::kVocabulary);
       const auto before = choices_of(tested.route(input)), after = choices_of(tested.route(other));
-      return !std::equal(before.begin() + first, before.begin() + first + from, after.begin() + first, [](const Choice& a, const Choice& b) { return is_same(a, b); });
+      return !std::equal(before.begin() + first, before.begin() + first + from, after.begin() + first,
+                         [](const Choice& a, const Choice& b) { return is_same(a, b); });
     });
     EXPECT_EQ(found, !is_causal) << "mode " << static_cast<int>(mode);
   }
@@ -154,9 +171,11 @@ TEST_P(RouterTraitsContract, EveryTokenGetsItsKExpertsExactlyWhereItSaysSo) {
 
 TEST_P(RouterTraitsContract, ATokenGetsTheMeanNumberOfExpertsInTraining) {
   for (const auto& tested : make_all()) {
-    const double mean = tested.traits.mean_experts > 0 ? tested.traits.mean_experts : static_cast<double>(tested.shape.top_k);
+    const double mean =
+        tested.traits.mean_experts > 0 ? tested.traits.mean_experts : static_cast<double>(tested.shape.top_k);
     const int64_t T = 8 * tested.shape.n_experts;  // so that the experts' shares are whole numbers
-    const auto decision = tested.route(tested.with_logits(leaning_logits(T, tested.shape.n_experts, 60), Mode::train, 8));
+    const auto decision =
+        tested.route(tested.with_logits(leaning_logits(T, tested.shape.n_experts, 60), Mode::train, 8));
     EXPECT_DOUBLE_EQ(static_cast<double>(decision.expert_ids.size(0)), mean * static_cast<double>(T));
   }
 }
@@ -165,10 +184,12 @@ TEST_P(RouterTraitsContract, LoadsDifferByAtMostOneInTrainingExactlyWhereItSaysS
   const auto routers = make_all();
   const bool found = search(routers, Mode::train, [](const auto& tested, const auto& given, int trial) {
     auto input = given;
-    if (trial % 2 == 1) input.is_padding = testing::random_ids(input.hidden.size(0), 4, 400 + static_cast<uint64_t>(trial)).eq(0);
+    if (trial % 2 == 1)
+      input.is_padding = testing::random_ids(input.hidden.size(0), 4, 400 + static_cast<uint64_t>(trial)).eq(0);
     const auto decision = tested.route(input);
     auto counted = at::full(decision.expert_ids.sizes(), 1.0, at::kDouble);
-    if (input.is_padding.defined()) counted = counted * input.is_padding.logical_not().index_select(0, decision.token_ids);
+    if (input.is_padding.defined())
+      counted = counted * input.is_padding.logical_not().index_select(0, decision.token_ids);
     const auto loads = at::bincount(decision.expert_ids, counted, tested.shape.n_experts);
     return (loads.max() - loads.min()).template item<double>() > 1;
   });
@@ -197,24 +218,27 @@ TEST_P(RouterTraitsContract, NeedsABalanceLossExactlyWhereNothingElseBalances) {
     constexpr int64_t kTokens = 64;
     const int64_t E = tested.shape.n_experts, K = tested.shape.top_k, half_way = kTokens * (E + K) / (2 * E);
     auto logits = random_tensor({kTokens, E}, 61, 0.5);
-    // A lean that no jitter turns round, where nothing works against it. Elsewhere a jitter of 0.3 of it would be as wide as the
-    // other logits, and what is even in the mean (Sinkhorn's plan) would not be so in one draw.
+    // A lean that no jitter turns round, where nothing works against it. Elsewhere a jitter of 0.3 of it would be as
+    // wide as the other logits, and what is even in the mean (Sinkhorn's plan) would not be so in one draw.
     logits.narrow(1, 0, K).add_(GetParam().draws() && tested.traits.needs_balance ? 4.0 : 2.0);
     const auto largest_load = [&] {
       auto input = tested.with_logits(logits);
       input.token_ids = rows(0, kTokens).remainder(TestedRouter::kVocabulary);
       return at::bincount(tested.route(input).expert_ids, {}, E).max().item<int64_t>();
     };
-    const int n_steps = tested.state.size() > 0 ? 2500 : 0;  // the slowest bias moves by 1e-3 a step, and the logits are 2 apart
+    const int n_steps =
+        tested.state.size() > 0 ? 2500 : 0;  // the slowest bias moves by 1e-3 a step, and the logits are 2 apart
     for (int step = 0; step < n_steps && largest_load() > half_way; ++step) tested.train_on({logits});
-    EXPECT_EQ(largest_load() > half_way, tested.traits.needs_balance) << "E " << E << ", k " << K << ": " << largest_load() << " of " << kTokens;
+    EXPECT_EQ(largest_load() > half_way, tested.traits.needs_balance)
+        << "E " << E << ", k " << K << ": " << largest_load() << " of " << kTokens;
   }
 }
 
 TEST_P(RouterTraitsContract, ItsStateIsMadeFromTokenCountsExactlyWhereItAsksForThem) {
   for (const auto& tested : make_all()) {
     const auto state_of = [&](const at::Tensor& counts) { return tested.router->initial_state({0, 11, counts}); };
-    const auto first = state_of(rows(0, TestedRouter::kVocabulary)), second = state_of(at::flip(rows(0, TestedRouter::kVocabulary), {0}));
+    const auto first = state_of(rows(0, TestedRouter::kVocabulary)),
+               second = state_of(at::flip(rows(0, TestedRouter::kVocabulary), {0}));
     EXPECT_EQ(testing::same_state(first, second), !tested.traits.needs_token_counts);
   }
 }
@@ -238,8 +262,10 @@ TEST(RouterCausality, OfExpertChoiceSinkhornAndBaseIsRefutedByATokenInTheFuture)
     for (int64_t trial = 0; trial < 20 && !changes; ++trial) {
       auto other = logits.clone();
       other.narrow(0, 8, 8).copy_(random_tensor({8, 4}, 71 + static_cast<uint64_t>(trial), 2.0));
-      const auto before = choices_of(tested.route(tested.with_logits(logits))), after = choices_of(tested.route(tested.with_logits(other)));
-      changes = !std::equal(before.begin(), before.begin() + 8, after.begin(), [](const Choice& a, const Choice& b) { return is_same(a, b); });
+      const auto before = choices_of(tested.route(tested.with_logits(logits))),
+                 after = choices_of(tested.route(tested.with_logits(other)));
+      changes = !std::equal(before.begin(), before.begin() + 8, after.begin(),
+                            [](const Choice& a, const Choice& b) { return is_same(a, b); });
     }
     EXPECT_TRUE(changes) << kind;
     EXPECT_FALSE(tested.traits.causal_train) << kind;

@@ -110,12 +110,17 @@ TEST_P(RouterContract, PutsATokensBestExpertFirst) {
       const auto decision = tested.route(tested.with_logits(leaning_logits(40, E, 3), mode, 2));
       auto scores = decision.logits;
       if (decision.plan.defined()) scores = scores + decision.plan;
-      if (mode == Mode::eval && tested.traits.eval_scope == Scope::sequence && GetParam().kind == "sinkhorn") continue;  // a plan for each sequence
-      const auto of = [&](size_t token, int64_t expert) { return scores[static_cast<int64_t>(token)][expert].item<double>(); };
+      if (mode == Mode::eval && tested.traits.eval_scope == Scope::sequence && GetParam().kind == "sinkhorn")
+        continue;  // a plan for each sequence
+      const auto of = [&](size_t token, int64_t expert) {
+        return scores[static_cast<int64_t>(token)][expert].item<double>();
+      };
       const auto choices = choices_of(decision);
       for (size_t t = 0; t < choices.size(); ++t)
-        for (size_t i = 1; i < choices[t].size(); ++i) EXPECT_GE(of(t, choices[t][i - 1].first), of(t, choices[t][i].first)) << "token " << t;
-      const bool looks_alone = tested.traits.exactly_k && tested.traits.eval_scope == Scope::token && !GetParam().has_groups();
+        for (size_t i = 1; i < choices[t].size(); ++i)
+          EXPECT_GE(of(t, choices[t][i - 1].first), of(t, choices[t][i].first)) << "token " << t;
+      const bool looks_alone =
+          tested.traits.exactly_k && tested.traits.eval_scope == Scope::token && !GetParam().has_groups();
       if (mode != Mode::eval || !looks_alone) continue;
       EXPECT_TRUE(same_bits(decision.expert_ids.view({40, K}), ops::top_k_ids(decision.logits, K)));
     }
@@ -147,7 +152,8 @@ TEST_P(RouterContract, StaysFiniteOrNamesLayerAndStepAtLargeLogits) {
     one_expert.select(1, E / 2).fill_(1e4);
     auto tested = make(E, K);
     for (const auto mode : kModes)
-      for (const auto& logits : {turns, one_expert, one_expert.neg(), at::full({8, E}, 1e4, at::kFloat), at::full({8, E}, -1e4, at::kFloat)}) {
+      for (const auto& logits : {turns, one_expert, one_expert.neg(), at::full({8, E}, 1e4, at::kFloat),
+                                 at::full({8, E}, -1e4, at::kFloat)}) {
         const auto input = tested.with_logits(logits, mode);
         const double range = mode == Mode::train ? tested.traits.max_abs_logit : tested.traits.max_abs_logit_eval;
         if (!tested.traits.has_matrix || range >= 1e4) {
@@ -179,7 +185,8 @@ TEST_P(RouterContract, RefusesNanAndInfinityNamingLayerAndStep) {
 
 TEST_P(RouterContract, TheSameInputGivesTheSameBits) {
   const auto tested = make_typical(), other = make_typical();
-  const auto hidden = random_tensor({64, 6}, 7).to(at::kFloat), weight = random_tensor({tested.shape.n_experts, 6}, 8).to(at::kFloat);
+  const auto hidden = random_tensor({64, 6}, 7).to(at::kFloat),
+             weight = random_tensor({tested.shape.n_experts, 6}, 8).to(at::kFloat);
   for (const auto mode : kModes) {
     const auto input = tested.input(hidden, weight, mode, 4);
     const auto first = tested.route(input);
@@ -206,12 +213,15 @@ TEST_P(RouterContract, WeightGradientsMatchFiniteDifferences) {
     const auto tested = make(E, K);
     const auto hidden = random_tensor({6, 5}, 9, 0.8), weight = random_tensor({E, 5}, 10, 0.8);
     const auto held = tested.route(tested.input(hidden, weight));
-    EXPECT_EQ(tested.route(tested.input(hidden.clone().requires_grad_(true), weight.clone().requires_grad_(true))).weights.requires_grad(), tested.traits.has_weight_gradient);
+    EXPECT_EQ(tested.route(tested.input(hidden.clone().requires_grad_(true), weight.clone().requires_grad_(true)))
+                  .weights.requires_grad(),
+              tested.traits.has_weight_gradient);
     if (!tested.traits.has_weight_gradient) continue;
     const auto coefficients = random_tensor({held.weights.size(0)}, 11);
     const auto weighted = [&](const std::vector<at::Tensor>& in) {
       const auto decision = tested.route(tested.input(in[0], in[1]));
-      if (!same_bits(decision.expert_ids, held.expert_ids) || !same_bits(decision.token_ids, held.token_ids)) throw std::logic_error("a step changed the selection");
+      if (!same_bits(decision.expert_ids, held.expert_ids) || !same_bits(decision.token_ids, held.token_ids))
+        throw std::logic_error("a step changed the selection");
       return (decision.weights * coefficients).sum();
     };
     testing::expect_gradients(weighted, {hidden, weight});
@@ -224,13 +234,18 @@ TEST_P(RouterContract, NothingFlowsBackThroughTheSelection) {
   const auto hidden = random_tensor({8, 6}, 12), weight = random_tensor({tested.shape.n_experts, 6}, 13);
   // The weights of one token's experts depend on that token alone, whatever was looked at to choose them.
   const auto first = tested.route(tested.input(hidden, weight)).token_ids.eq(0).to(at::kDouble);
-  const auto alone = testing::gradients_of([&](const auto& in) { return (tested.route(tested.input(in[0], in[1])).weights * first).sum(); }, {hidden, weight});
+  const auto alone = testing::gradients_of(
+      [&](const auto& in) { return (tested.route(tested.input(in[0], in[1])).weights * first).sum(); },
+      {hidden, weight});
   EXPECT_EQ(alone[0].narrow(0, 1, 7).abs().max().item<double>(), 0.0);
   // Weights that add up to 1 have a constant sum, so that all their gradients cancel to rounding.
   const auto& keys = GetParam().keys;
-  const bool adds_up = (keys.find("renormalize = true") != std::string::npos && keys.find("norm_p") == std::string::npos) || keys.find("softmax_post") != std::string::npos;
+  const bool adds_up =
+      (keys.find("renormalize = true") != std::string::npos && keys.find("norm_p") == std::string::npos) ||
+      keys.find("softmax_post") != std::string::npos;
   if (!adds_up || tested.shape.top_k == 1) return;
-  for (const auto& gradient : testing::gradients_of([&](const auto& in) { return tested.route(tested.input(in[0], in[1])).weights.sum(); }, {hidden, weight}))
+  for (const auto& gradient : testing::gradients_of(
+           [&](const auto& in) { return tested.route(tested.input(in[0], in[1])).weights.sum(); }, {hidden, weight}))
     EXPECT_LT(gradient.abs().max().item<double>(), 1e-13);
 }
 
@@ -251,10 +266,14 @@ TEST_P(RouterContract, PaddingIsNeverCountedAndDoesNotChangeTheOthers) {
       other.token_ids.narrow(0, 10, 6).fill_(1);
       auto without = testing::rows_of(input, at::arange(10, at::kLong), 1);
       without.is_padding = at::Tensor();
-      const auto first = choices_of(decision), second = choices_of(tested.route(other)), alone = choices_of(tested.route(without));
-      for (size_t t = 0; t < 10; ++t) EXPECT_TRUE(is_same(first[t], second[t]) && is_same(first[t], alone[t])) << "token " << t << " of E " << E << ", k " << K;
+      const auto first = choices_of(decision), second = choices_of(tested.route(other)),
+                 alone = choices_of(tested.route(without));
+      for (size_t t = 0; t < 10; ++t)
+        EXPECT_TRUE(is_same(first[t], second[t]) && is_same(first[t], alone[t]))
+            << "token " << t << " of E " << E << ", k " << K;
       for (size_t t = 10; t < 16; ++t) EXPECT_TRUE(tested.traits.exactly_k || first[t].empty()) << "padding was taken";
-      const auto counted = tested.router->balance_statistics(input, decision), need = tested.router->balance_statistics(without, tested.route(without));
+      const auto counted = tested.router->balance_statistics(input, decision),
+                 need = tested.router->balance_statistics(without, tested.route(without));
       EXPECT_EQ(counted.defined(), need.defined());
       if (counted.defined()) testing::expect_close(counted, need, 1e-12, 1e-12, "statistics");
       auto nothing = input;

@@ -19,7 +19,9 @@ class ScheduleContract : public ::testing::TestWithParam<std::string> {
   ConfigNode config(const std::string& more = "") const {
     return parse_toml("kind = \"" + GetParam() + "\"\nlr_max = 1.0\n" + needed_keys(GetParam()) + more, "r.toml", "");
   }
-  std::unique_ptr<Schedule> make(const std::string& more, int64_t total_steps) const { return make_schedule(config(more), {total_steps, 8}); }
+  std::unique_ptr<Schedule> make(const std::string& more, int64_t total_steps) const {
+    return make_schedule(config(more), {total_steps, 8});
+  }
 };
 
 TEST_P(ScheduleContract, WarmsUpLinearlyToTheMaximum) {
@@ -83,7 +85,8 @@ std::vector<std::string> names() {
   for (const auto& kind : schedule_kinds()) out.emplace_back(kind.name);
   return out;
 }
-INSTANTIATE_TEST_SUITE_P(AllSchedules, ScheduleContract, ::testing::ValuesIn(names()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(AllSchedules, ScheduleContract, ::testing::ValuesIn(names()),
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace evenkeel::optim

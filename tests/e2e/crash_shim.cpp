@@ -6,8 +6,8 @@
 //   EVENKEEL_CRASH_AT     n, from 1
 //   EVENKEEL_CRASH_LOG    appended: "N CALL PATH" for each counted call (count), or for the n-th only
 // Counted: write, writev, pwrite, sendfile, copy_file_range, fsync, fdatasync, truncate, ftruncate, rename,
-// link, mkdir, opening with O_CREAT or fopen for writing, and unlink, rmdir and remove, which a full disk does not hinder:
-// they are counted and killed before, but never fail. Every other call goes straight through, and without
+// link, mkdir, opening with O_CREAT or fopen for writing, and unlink, rmdir and remove, which a full disk does not
+// hinder: they are counted and killed before, but never fail. Every other call goes straight through, and without
 // EVENKEEL_CRASH_UNDER all of them do.
 #include <atomic>
 #include <cerrno>
@@ -28,11 +28,7 @@ namespace {
 
 constexpr size_t kPathBytes = 4096;
 
-enum class Mode { off,
-                  count,
-                  kill,
-                  fail,
-                  read_only };
+enum class Mode { off, count, kill, fail, read_only };
 
 struct Settings {
   Mode mode = Mode::off;
@@ -158,10 +154,13 @@ Function next(const char* name) {
 
 SHIM(ssize_t, write, (int fd, const void* data, size_t n), (fd, data, n), fails_on_descriptor("write", fd))
 SHIM(ssize_t, writev, (int fd, const iovec* parts, int n), (fd, parts, n), fails_on_descriptor("writev", fd))
-SHIM(ssize_t, pwrite, (int fd, const void* data, size_t n, off_t at), (fd, data, n, at), fails_on_descriptor("pwrite", fd))
-SHIM(ssize_t, pwrite64, (int fd, const void* data, size_t n, off_t at), (fd, data, n, at), fails_on_descriptor("pwrite", fd))
+SHIM(ssize_t, pwrite, (int fd, const void* data, size_t n, off_t at), (fd, data, n, at),
+     fails_on_descriptor("pwrite", fd))
+SHIM(ssize_t, pwrite64, (int fd, const void* data, size_t n, off_t at), (fd, data, n, at),
+     fails_on_descriptor("pwrite", fd))
 SHIM(ssize_t, sendfile, (int to, int from, off_t* at, size_t n), (to, from, at, n), fails_on_descriptor("sendfile", to))
-SHIM(ssize_t, sendfile64, (int to, int from, off_t* at, size_t n), (to, from, at, n), fails_on_descriptor("sendfile", to))
+SHIM(ssize_t, sendfile64, (int to, int from, off_t* at, size_t n), (to, from, at, n),
+     fails_on_descriptor("sendfile", to))
 SHIM(ssize_t, copy_file_range, (int from, off_t* from_at, int to, off_t* to_at, size_t n, unsigned flags),
      (from, from_at, to, to_at, n, flags), fails_on_descriptor("copy_file_range", to))
 SHIM(int, fsync, (int fd), (fd), fails_on_descriptor("fsync", fd))
@@ -179,12 +178,14 @@ SHIM(int, link, (const char* from, const char* to), (from, to), fails_on_path("l
 SHIM(int, linkat, (int folder, const char* from, int to_folder, const char* to, int flags),
      (folder, from, to_folder, to, flags), fails_on_path("link", to_folder, to))
 SHIM(int, mkdir, (const char* path, mode_t mode), (path, mode), fails_on_path("mkdir", AT_FDCWD, path))
-SHIM(int, mkdirat, (int folder, const char* path, mode_t mode), (folder, path, mode), fails_on_path("mkdir", folder, path))
+SHIM(int, mkdirat, (int folder, const char* path, mode_t mode), (folder, path, mode),
+     fails_on_path("mkdir", folder, path))
 SHIM(int, creat, (const char* path, mode_t mode), (path, mode), fails_on_path("open", AT_FDCWD, path))
 SHIM(int, creat64, (const char* path, mode_t mode), (path, mode), fails_on_path("open", AT_FDCWD, path))
 
 SHIM(int, unlink, (const char* path), (path), only_counts("unlink", AT_FDCWD, path))
-SHIM(int, unlinkat, (int folder, const char* path, int flags), (folder, path, flags), only_counts("unlink", folder, path))
+SHIM(int, unlinkat, (int folder, const char* path, int flags), (folder, path, flags),
+     only_counts("unlink", folder, path))
 SHIM(int, rmdir, (const char* path), (path), only_counts("rmdir", AT_FDCWD, path))
 SHIM(int, remove, (const char* path), (path), only_counts("remove", AT_FDCWD, path))
 

@@ -22,7 +22,8 @@ inline Experts experts_of(const Json& json) {
 inline GoldenStream golden_stream(bool with_reference = true) {
   const auto golden = read_golden("analyses.json");
   const auto& given = golden.inputs;
-  const int64_t E = given.at("n_experts").as_int(), k = given.at("top_k").as_int(), length = given.at("length").as_int();
+  const int64_t E = given.at("n_experts").as_int(), k = given.at("top_k").as_int(),
+                length = given.at("length").as_int();
   GoldenStream out;
   out.input = input_of({}, given.at("vocab_size").as_int(), length);
   out.input.minimum_count = 5;
@@ -31,10 +32,13 @@ inline GoldenStream golden_stream(bool with_reference = true) {
   for (size_t layer = 0; layer < given.at("model").size(); ++layer) {
     const int64_t number = static_cast<int64_t>(layer);
     out.input.layers.push_back({number, E, k});
-    out.batch.routing.push_back(routing_of(experts_of(given.at("model").at(layer)), E, k, number, out.batch.input_ids.size(0)));
+    out.batch.routing.push_back(
+        routing_of(experts_of(given.at("model").at(layer)), E, k, number, out.batch.input_ids.size(0)));
     out.batch.routing.back().dropped = ids_of(given.at("dropped").at(layer)).view({-1}).to(at::kBool);
     out.batch.routing.back().capacity = 9;
-    if (with_reference) out.batch.reference.push_back(routing_of(experts_of(given.at("reference").at(layer)), E, k, number, out.batch.input_ids.size(0)));
+    if (with_reference)
+      out.batch.reference.push_back(
+          routing_of(experts_of(given.at("reference").at(layer)), E, k, number, out.batch.input_ids.size(0)));
   }
   const auto shape = out.batch.input_ids.sizes();
   out.batch.target_ids = ids_of(given.at("target_ids")).view(shape);

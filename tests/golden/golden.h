@@ -50,19 +50,22 @@ inline at::Tensor tensor_of(const Json& json) {
     flatten(json, 0, shape, values);
   }
   auto out = at::empty(shape, at::kDouble);
-  if (out.numel() != static_cast<int64_t>(values.size())) throw std::logic_error("golden file: values do not fit their shape");
+  if (out.numel() != static_cast<int64_t>(values.size()))
+    throw std::logic_error("golden file: values do not fit their shape");
   std::copy(values.begin(), values.end(), out.mutable_data_ptr<double>());
   return out;
 }
 inline at::Tensor ids_of(const Json& json) { return tensor_of(json).to(at::kLong); }
 
 // |got - need| <= atol + rtol * |need| for every element; NaN never passes.
-inline void expect_close(const at::Tensor& got, const at::Tensor& need, double rtol, double atol, const std::string& what) {
+inline void expect_close(const at::Tensor& got, const at::Tensor& need, double rtol, double atol,
+                         const std::string& what) {
   ASSERT_EQ(got.sizes(), need.sizes()) << what;
   const auto difference = (got.detach().to(at::kDouble) - need.to(at::kDouble)).abs();
   const auto allowed = need.to(at::kDouble).abs() * rtol + atol;
   EXPECT_TRUE(difference.le(allowed).all().item<bool>())
-      << what << ": largest difference " << difference.max().item<double>() << ", allowed from " << allowed.min().item<double>();
+      << what << ": largest difference " << difference.max().item<double>() << ", allowed from "
+      << allowed.min().item<double>();
 }
 inline void expect_close(double got, double need, double rtol, double atol, const std::string& what) {
   EXPECT_LE(std::abs(got - need), atol + rtol * std::abs(need)) << what << ": got " << got << ", need " << need;

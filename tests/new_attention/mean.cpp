@@ -1,5 +1,6 @@
-// A made-up kind of attention, to show what a new one takes: this file, and the line in model/attention/registry.cpp that CMake adds for
-// this test. Each position gets the mean of the values up to its own, times `gain`; nothing is rotated, and documents are not kept apart.
+// A made-up kind of attention, to show what a new one takes: this file, and the line in model/attention/registry.cpp
+// that CMake adds for this test. Each position gets the mean of the values up to its own, times `gain`; nothing is
+// rotated, and documents are not kept apart.
 #include <ATen/ops/arange.h>
 #include <ATen/ops/linear.h>
 
@@ -39,7 +40,8 @@ class MeanAttention : public Attention {
 
 std::unique_ptr<Attention> make(const AttentionPlace& place, MeanOptions options, const ConfigNode& config) {
   const ConfigNode* gain = config.find("gain");
-  require<ConfigError>(options.gain > 0, gain != nullptr ? gain->where : config.where, ": got model.attention.gain = ", options.gain, "; need more than 0");
+  require<ConfigError>(options.gain > 0, gain != nullptr ? gain->where : config.where,
+                       ": got model.attention.gain = ", options.gain, "; need more than 0");
   return std::make_unique<MeanAttention>(place.config, options);
 }
 

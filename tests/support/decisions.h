@@ -11,7 +11,8 @@
 namespace evenkeel::testing {
 
 // Plain top-k of logits [T, E] with softmax scores; weights are left out.
-inline moe::RoutingDecision plain_decision(const at::Tensor& logits, int64_t top_k, int64_t n_sequences = 1, const at::Tensor& is_padding = {}) {
+inline moe::RoutingDecision plain_decision(const at::Tensor& logits, int64_t top_k, int64_t n_sequences = 1,
+                                           const at::Tensor& is_padding = {}) {
   moe::RoutingDecision out;
   out.n_tokens = logits.size(0);
   out.n_experts = logits.size(1);
@@ -26,7 +27,8 @@ inline moe::RoutingDecision plain_decision(const at::Tensor& logits, int64_t top
 
 // The tokens first .. first + count - 1 of a decision in which every token has its K assignments: what the same router
 // would have given for that part of the batch. n_sequences is that of the part.
-inline moe::RoutingDecision part_of(const moe::RoutingDecision& whole, int64_t first, int64_t count, int64_t n_sequences) {
+inline moe::RoutingDecision part_of(const moe::RoutingDecision& whole, int64_t first, int64_t count,
+                                    int64_t n_sequences) {
   moe::RoutingDecision out = whole;
   const int64_t k = whole.top_k;
   out.n_tokens = count;

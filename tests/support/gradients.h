@@ -28,7 +28,8 @@ inline at::Tensor random_tensor(const std::vector<int64_t>& shape, uint64_t seed
 inline at::Tensor random_ids(int64_t count, int64_t bound, uint64_t seed) {
   RngStream rng(seed, "test ids");
   auto out = at::empty({count}, at::kLong);
-  for (int64_t i = 0; i < count; ++i) out.mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(static_cast<uint64_t>(bound)));
+  for (int64_t i = 0; i < count; ++i)
+    out.mutable_data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(static_cast<uint64_t>(bound)));
   return out;
 }
 
@@ -46,7 +47,8 @@ inline std::vector<at::Tensor> gradients_of(const ScalarFunction& function, std:
 // Gradients of `function` at fp64 inputs against central differences in every element. Step 1e-6: truncation
 // is 1e-12 of the third derivative and rounding 1e-10 of the value, so 1e-7 separates right from wrong
 // for values and derivatives up to about 10.
-inline void expect_gradients(const ScalarFunction& function, const std::vector<at::Tensor>& inputs, double tolerance = 1e-7) {
+inline void expect_gradients(const ScalarFunction& function, const std::vector<at::Tensor>& inputs,
+                             double tolerance = 1e-7) {
   constexpr double kStep = 1e-6;
   const auto gradients = gradients_of(function, inputs);
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -62,7 +64,8 @@ inline void expect_gradients(const ScalarFunction& function, const std::vector<a
       const double below = function(moved).item<double>();
       values[j] = saved;
       const double need = (above - below) / (2 * kStep), got = gradient.const_data_ptr<double>()[j];
-      ASSERT_LE(std::abs(got - need), tolerance * (1 + std::abs(need))) << "input " << i << ", element " << j << ": got " << got << ", need " << need;
+      ASSERT_LE(std::abs(got - need), tolerance * (1 + std::abs(need)))
+          << "input " << i << ", element " << j << ": got " << got << ", need " << need;
     }
   }
 }

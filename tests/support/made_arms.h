@@ -10,8 +10,10 @@
 namespace evenkeel::testing {
 
 // With a held-out set for each of both phases' data, of their names.
-inline train::Arm made_arm(const std::string& name, const std::string& group, const std::vector<std::string>& overrides = {}) {
-  std::vector<std::string> all = {"phase.one.eval={data = [{name = \"a\", path = \"/held/a\"}, {name = \"b\", path = \"/held/b\"}]}"};
+inline train::Arm made_arm(const std::string& name, const std::string& group,
+                           const std::vector<std::string>& overrides = {}) {
+  std::vector<std::string> all = {
+      "phase.one.eval={data = [{name = \"a\", path = \"/held/a\"}, {name = \"b\", path = \"/held/b\"}]}"};
   all.insert(all.end(), overrides.begin(), overrides.end());
   train::Arm arm;
   arm.name = name;

@@ -9,14 +9,24 @@
 
 namespace evenkeel::testing {
 
-inline std::vector<record::LayerRouting> made_routing(const std::vector<double>& mri, const std::vector<double>& load = {0.5, 0.5, 0.0, 0.0}) {
+inline std::vector<record::LayerRouting> made_routing(const std::vector<double>& mri,
+                                                      const std::vector<double>& load = {0.5, 0.5, 0.0, 0.0}) {
   std::vector<record::LayerRouting> out;
-  for (size_t layer = 0; layer < mri.size(); ++layer) out.push_back({.layer = static_cast<int64_t>(layer), .mri = mri[layer], .entropy = 0.9, .cv = 0.5, .dead = 1, .dropped = 0.0, .load = load, .n_assignments = 32});
+  for (size_t layer = 0; layer < mri.size(); ++layer)
+    out.push_back({.layer = static_cast<int64_t>(layer),
+                   .mri = mri[layer],
+                   .entropy = 0.9,
+                   .cv = 0.5,
+                   .dead = 1,
+                   .dropped = 0.0,
+                   .load = load,
+                   .n_assignments = 32});
   return out;
 }
 
 // A step of 32 tokens with the MRI of each layer.
-inline record::StepRow made_step(int64_t step, const std::string& phase, const std::vector<double>& mri, double seconds = 0.5) {
+inline record::StepRow made_step(int64_t step, const std::string& phase, const std::vector<double>& mri,
+                                 double seconds = 0.5) {
   record::StepRow row;
   row.step = step;
   row.phase = phase;
@@ -37,13 +47,16 @@ inline record::SetResult made_result(double loss, const std::vector<double>& mri
   result.routing = made_routing(mri, {});
   return result;
 }
-inline record::EvaluationRow made_evaluation(int64_t step, const std::string& phase, record::BySet<record::SetResult> results) {
+inline record::EvaluationRow made_evaluation(int64_t step, const std::string& phase,
+                                             record::BySet<record::SetResult> results) {
   return {step, phase, step * 32, std::move(results)};
 }
 
 // Of a model with one layer, in phase "a".
 inline record::RunLine one_layer_step(int64_t step) { return made_step(step, "a", {0.5}); }
-inline record::RunLine one_layer_evaluation(int64_t step) { return made_evaluation(step, "a", {{"held", made_result(2, {0.5})}}); }
+inline record::RunLine one_layer_evaluation(int64_t step) {
+  return made_evaluation(step, "a", {{"held", made_result(2, {0.5})}});
+}
 
 inline std::string text_of(const record::RunLine& line) { return record::to_json(line).dump() + "\n"; }
 inline std::string text_of(const std::vector<record::RunLine>& lines) {

@@ -13,7 +13,8 @@
 
 namespace evenkeel::testing {
 
-inline void write_made_run(const std::filesystem::path& run, const train::RunConfig& config, const std::vector<record::RunLine>& lines) {
+inline void write_made_run(const std::filesystem::path& run, const train::RunConfig& config,
+                           const std::vector<record::RunLine>& lines) {
   std::filesystem::create_directories(run);
   write_file_atomically(run / "resolved.json", train::run_config_json(config).dump(1));
   write_file_atomically(run / "metrics.jsonl", text_of(lines));

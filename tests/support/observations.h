@@ -19,7 +19,8 @@ namespace evenkeel::testing {
 
 using Experts = std::vector<std::vector<int64_t>>;  // [T] experts of a token, best first
 
-inline moe::RoutingDecision routing_of(const Experts& experts, int64_t n_experts, int64_t top_k, int64_t layer = 0, int64_t n_sequences = 1) {
+inline moe::RoutingDecision routing_of(const Experts& experts, int64_t n_experts, int64_t top_k, int64_t layer = 0,
+                                       int64_t n_sequences = 1) {
   moe::RoutingDecision out;
   out.layer = layer;
   out.n_tokens = static_cast<int64_t>(experts.size());
@@ -39,7 +40,8 @@ inline moe::RoutingDecision routing_of(const Experts& experts, int64_t n_experts
 }
 
 // ids [B * S] in sequences of `length`; the target of a token is the next one of the stream. One document.
-inline analysis::Observation batch_of(const std::vector<int64_t>& ids, int64_t length, std::vector<moe::RoutingDecision> routing) {
+inline analysis::Observation batch_of(const std::vector<int64_t>& ids, int64_t length,
+                                      std::vector<moe::RoutingDecision> routing) {
   analysis::Observation out;
   auto targets = ids;
   if (!targets.empty()) {
@@ -54,7 +56,8 @@ inline analysis::Observation batch_of(const std::vector<int64_t>& ids, int64_t l
   return out;
 }
 
-inline analysis::AnalysisInput input_of(std::vector<analysis::LayerShape> layers, int64_t vocab_size, int64_t length, std::vector<std::string> data = {"text"}) {
+inline analysis::AnalysisInput input_of(std::vector<analysis::LayerShape> layers, int64_t vocab_size, int64_t length,
+                                        std::vector<std::string> data = {"text"}) {
   analysis::AnalysisInput out;
   out.model = "model";
   for (const auto& name : data) out.data.push_back({name, 1000});

@@ -46,18 +46,21 @@ inline std::vector<RouterForm> router_forms() {
   const auto add_scores = [&](const std::string& kind) {
     for (const std::string score : {"softmax_pre", "softmax_post", "sigmoid", "sqrtsoftplus"})
       for (const std::string renormalize : {"false", "true"})
-        out.push_back({kind, "score = \"" + score + "\"\nrenormalize = " + renormalize, score == "softmax_post" ? 2 : 1});
+        out.push_back(
+            {kind, "score = \"" + score + "\"\nrenormalize = " + renormalize, score == "softmax_post" ? 2 : 1});
     out.push_back({kind, "renormalize = true\nnorm_p = 2", 2});
     add(kind, "scaling = 2.5");
   };
   const auto add_groups = [&](const std::string& kind) {
     out.push_back({kind, "n_groups = 4", 1, 2, 1, {8}});
-    for (const std::string score : {"max", "top2_sum"}) out.push_back({kind, "n_groups = 4\ngroups_per_token = 2\ngroup_score = \"" + score + "\"", 1, 4, 1, {8}});
+    for (const std::string score : {"max", "top2_sum"})
+      out.push_back({kind, "n_groups = 4\ngroups_per_token = 2\ngroup_score = \"" + score + "\"", 1, 4, 1, {8}});
     out.push_back({kind, "n_groups = 4\ngroups_per_token = 2\ngroup_score = \"top_k_over_groups_sum\"", 2, 4, 2, {8}});
     out.push_back({kind, "n_groups = 4\ngroups_per_token = 2\ngroup_mask = \"zero\"", 1, 4, 1, {8}});
   };
   const auto add_jitter = [&](const std::string& kind) {
-    for (const std::string target : {"router_input", "hidden", "logits"}) add(kind, "jitter = 0.3\njitter_target = \"" + target + "\"");
+    for (const std::string target : {"router_input", "hidden", "logits"})
+      add(kind, "jitter = 0.3\njitter_target = \"" + target + "\"");
     add(kind, "jitter = 0.3\njitter_at_eval = true");
     add(kind, "jitter_target = \"logits_gaussian\"");
   };
@@ -69,16 +72,20 @@ inline std::vector<RouterForm> router_forms() {
   add_scores("loss_free");
   add_groups("loss_free");
   add_jitter("loss_free");
-  for (const std::string keys : {"rate = 0.05", "rate = 0.05\nupdate = \"proportional\"", "rate = 0.05\ncounts = \"after_drops\"", "rate = 0.05\nrate_until = \"2 steps\"",
-                                 "rate = 0.05\nrate_until = \"40 tokens\""})
+  for (const std::string keys :
+       {"rate = 0.05", "rate = 0.05\nupdate = \"proportional\"", "rate = 0.05\ncounts = \"after_drops\"",
+        "rate = 0.05\nrate_until = \"2 steps\"", "rate = 0.05\nrate_until = \"40 tokens\""})
     add("loss_free", keys);
   add("quantile", "");
   add("quantile", "ema = 0.5");
   add_scores("quantile");
   add_jitter("quantile");
   for (const std::string variant : {"log", "megatron", "neox"})
-    for (const std::string renormalize : {"false", "true"}) add("sinkhorn", "variant = \"" + variant + "\"\nrenormalize = " + renormalize);
-  for (const std::string keys : {"tolerance = 0.5", "max_iterations = 1", "at_eval = true", "scope = \"step\"", "variant = \"megatron\"\nat_eval = true"}) add("sinkhorn", keys);
+    for (const std::string renormalize : {"false", "true"})
+      add("sinkhorn", "variant = \"" + variant + "\"\nrenormalize = " + renormalize);
+  for (const std::string keys : {"tolerance = 0.5", "max_iterations = 1", "at_eval = true", "scope = \"step\"",
+                                 "variant = \"megatron\"\nat_eval = true"})
+    add("sinkhorn", keys);
   add_jitter("sinkhorn");
   add("sinkhorn", "jitter = 0.3\nat_eval = true\njitter_at_eval = true");
   for (const std::string keys : {"", "factor = 0.5", "group = \"sequence\""}) add("expert_choice", keys);
@@ -89,19 +96,28 @@ inline std::vector<RouterForm> router_forms() {
   return out;
 }
 
-inline ConfigNode form_config(const std::string& kind, const std::string& keys) { return parse_toml("kind = \"" + kind + "\"\n" + keys, "recipe.toml", ""); }
+inline ConfigNode form_config(const std::string& kind, const std::string& keys) {
+  return parse_toml("kind = \"" + kind + "\"\n" + keys, "recipe.toml", "");
+}
 
 // A router with the state that a run begins with.
 struct TestedRouter {
   static constexpr int64_t kVocabulary = 61;
 
   TestedRouter(const RouterForm& of, int64_t n_experts, int64_t top_k)
-      : form(of), shape{n_experts, top_k, kVocabulary}, router(moe::make_router(shape, form_config(form.kind, form.keys))), traits(router->traits()), state(initial_state()) {}
+      : form(of),
+        shape{n_experts, top_k, kVocabulary},
+        router(moe::make_router(shape, form_config(form.kind, form.keys))),
+        traits(router->traits()),
+        state(initial_state()) {}
 
-  ops::Params initial_state() const { return router->initial_state({3, 11, at::arange(kVocabulary, at::kLong) * 7 % 19}); }
+  ops::Params initial_state() const {
+    return router->initial_state({3, 11, at::arange(kVocabulary, at::kLong) * 7 % 19});
+  }
 
   // `hidden` [T, H] with the matrix `weight` [E, H], sequence by sequence.
-  moe::RouterInput input(const at::Tensor& hidden, const at::Tensor& weight, moe::Mode mode = moe::Mode::train, int64_t n_sequences = 1) const {
+  moe::RouterInput input(const at::Tensor& hidden, const at::Tensor& weight, moe::Mode mode = moe::Mode::train,
+                         int64_t n_sequences = 1) const {
     moe::RouterInput out;
     out.hidden = hidden;
     if (traits.has_matrix) out.weight = weight;
@@ -115,7 +131,8 @@ struct TestedRouter {
     return out;
   }
   // With these logits [T, E], to the bit.
-  moe::RouterInput with_logits(const at::Tensor& logits, moe::Mode mode = moe::Mode::train, int64_t n_sequences = 1) const {
+  moe::RouterInput with_logits(const at::Tensor& logits, moe::Mode mode = moe::Mode::train,
+                               int64_t n_sequences = 1) const {
     return input(logits, at::eye(logits.size(1), logits.options()), mode, n_sequences);
   }
   moe::RoutingDecision route(const moe::RouterInput& routed) const { return router->route(routed); }
@@ -157,17 +174,20 @@ inline std::vector<Choice> choices_of(const moe::RoutingDecision& decision) {
   const auto weights = decision.weights.detach().to(at::kDouble).contiguous();
   const auto tokens = decision.token_ids.contiguous(), experts = decision.expert_ids.contiguous();
   for (int64_t n = 0; n < tokens.size(0); ++n)
-    out.at(static_cast<size_t>(tokens.const_data_ptr<int64_t>()[n])).emplace_back(experts.const_data_ptr<int64_t>()[n], weights.const_data_ptr<double>()[n]);
+    out.at(static_cast<size_t>(tokens.const_data_ptr<int64_t>()[n]))
+        .emplace_back(experts.const_data_ptr<int64_t>()[n], weights.const_data_ptr<double>()[n]);
   return out;
 }
 // Weights of equal logits may differ by the order of a vectorised sum.
 inline bool is_same(const Choice& left, const Choice& right) {
-  return std::equal(left.begin(), left.end(), right.begin(), right.end(),
-                    [](const auto& a, const auto& b) { return a.first == b.first && std::abs(a.second - b.second) <= 1e-12 * std::abs(b.second); });
+  return std::equal(left.begin(), left.end(), right.begin(), right.end(), [](const auto& a, const auto& b) {
+    return a.first == b.first && std::abs(a.second - b.second) <= 1e-12 * std::abs(b.second);
+  });
 }
 
 inline bool same_state(const ops::Params& left, const ops::Params& right) {
-  return std::equal(left.begin(), left.end(), right.begin(), right.end(), [](const auto& a, const auto& b) { return a.first == b.first && same_bits(a.second, b.second); });
+  return std::equal(left.begin(), left.end(), right.begin(), right.end(),
+                    [](const auto& a, const auto& b) { return a.first == b.first && same_bits(a.second, b.second); });
 }
 inline ops::Params copy_of(const ops::Params& params) {
   ops::Params out;

@@ -17,14 +17,16 @@ constexpr int64_t kTinyVocabulary = 16;
 
 // A data set of documents of 7 tokens; token t is followed by t + 1 more often than not, so that there is
 // something to learn. Returns its prefix.
-inline std::string write_tiny_data(const TemporaryFolder& folder, const std::string& name, int64_t n_tokens, uint64_t seed = 1) {
+inline std::string write_tiny_data(const TemporaryFolder& folder, const std::string& name, int64_t n_tokens,
+                                   uint64_t seed = 1) {
   RngStream rng(seed, "tiny data");
   data::IndexedDatasetWriter writer(folder / name, kTinyVocabulary);
   int32_t token = 0;
   for (int64_t first = 0; first < n_tokens; first += 7) {
     std::vector<int32_t> ids;
     for (int64_t i = first; i < std::min(first + 7, n_tokens); ++i) {
-      token = static_cast<int32_t>(rng.below(4) > 0 ? (static_cast<uint64_t>(token) + 1) % kTinyVocabulary : rng.below(kTinyVocabulary));
+      token = static_cast<int32_t>(rng.below(4) > 0 ? (static_cast<uint64_t>(token) + 1) % kTinyVocabulary
+                                                    : rng.below(kTinyVocabulary));
       ids.push_back(token);
     }
     writer.add_document(ids);
@@ -70,7 +72,8 @@ schedule = {kind = "cosine", lr_max = 1e-2, lr_min = 1e-3}
 }
 
 // Overrides that make the tiny model dense.
-inline const std::vector<std::string> kTinyDense = {"model.balance={loss = []}", "model={n_experts = 0, top_k = 0, d_expert = 0}"};
+inline const std::vector<std::string> kTinyDense = {"model.balance={loss = []}",
+                                                    "model={n_experts = 0, top_k = 0, d_expert = 0}"};
 
 // The recipe as a tree, with overrides as for --set; a whole table ("model={...}") is merged into the recipe's.
 inline ConfigNode tiny_recipe(const std::filesystem::path& folder, const std::vector<std::string>& overrides = {}) {
@@ -82,7 +85,8 @@ inline ConfigNode tiny_recipe(const std::filesystem::path& folder, const std::ve
   }
   return root;
 }
-inline train::RunConfig tiny_config(const std::filesystem::path& folder, const std::vector<std::string>& overrides = {}) {
+inline train::RunConfig tiny_config(const std::filesystem::path& folder,
+                                    const std::vector<std::string>& overrides = {}) {
   return train::read_run_config(tiny_recipe(folder, overrides));
 }
 

@@ -31,7 +31,9 @@ class RunTest : public ::testing::Test {
   }
   void SetUp() override { write_tiny_sets(folder_); }
 
-  RunConfig config(const std::vector<std::string>& overrides = {}) const { return tiny_config(folder_.path(), overrides); }
+  RunConfig config(const std::vector<std::string>& overrides = {}) const {
+    return tiny_config(folder_.path(), overrides);
+  }
   TrainOptions options(const std::string& run) const {
     TrainOptions out;
     out.run = folder_ / run;
@@ -41,13 +43,16 @@ class RunTest : public ::testing::Test {
     out.on_step = [](int64_t, int64_t, const std::string&) {};
     return out;
   }
-  TrainOutcome train(const std::string& run, const std::vector<std::string>& overrides = {}, bool resume = false, bool allow_change = false) const {
+  TrainOutcome train(const std::string& run, const std::vector<std::string>& overrides = {}, bool resume = false,
+                     bool allow_change = false) const {
     auto with = options(run);
     with.resume = resume;
     with.allow_change = allow_change;
     return train::train_run(config(overrides), with);
   }
-  std::filesystem::path checkpoint(const std::string& run, int64_t step) const { return folder_ / run / "checkpoints" / evenkeel::checkpoint::step_folder_name(step); }
+  std::filesystem::path checkpoint(const std::string& run, int64_t step) const {
+    return folder_ / run / "checkpoints" / evenkeel::checkpoint::step_folder_name(step);
+  }
 
   // The lines of a run without what the clock put into them.
   std::vector<std::string> timeless_lines(const std::string& run) const {
@@ -62,7 +67,8 @@ class RunTest : public ::testing::Test {
   void expect_same_end(const std::string& left, const std::string& right, int64_t last_step = 10) const {
     EXPECT_EQ(timeless_lines(left), timeless_lines(right));
     for (const char* file : {"model.safetensors", "optimizer.safetensors", "state.json"})
-      EXPECT_EQ(read_file(checkpoint(left, last_step) / file), read_file(checkpoint(right, last_step) / file)) << left << " " << file;
+      EXPECT_EQ(read_file(checkpoint(left, last_step) / file), read_file(checkpoint(right, last_step) / file))
+          << left << " " << file;
   }
   TemporaryFolder folder_;
 };

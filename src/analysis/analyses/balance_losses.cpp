@@ -1,6 +1,7 @@
-// Every registered balance loss (moe/balance_loss.h), recomputed from the router's logits and choices on each data set, so that models trained with
-// different normalisations compare. Each is E / (d T) * sum_e n_e sum_t p_te / T; what is kept are n_e and the sums of p_te, in fp64 and
-// sequence by sequence, so that the result is exact over all tokens and does not depend on the batches.
+// Every registered balance loss (moe/balance_loss.h), recomputed from the router's logits and choices on each data set,
+// so that models trained with different normalisations compare. Each is E / (d T) * sum_e n_e sum_t p_te / T; what is
+// kept are n_e and the sums of p_te, in fp64 and sequence by sequence, so that the result is exact over all tokens and
+// does not depend on the batches.
 #include <set>
 
 #include <ATen/Parallel.h>
@@ -52,12 +53,14 @@ struct LayerSums {
   bool has_logits = false;
 };
 
-// Scores of one token that sum to 1 (moe/balance_loss.h), of routers without a softmax. `guard` is the floor under each score.
+// Scores of one token that sum to 1 (moe/balance_loss.h), of routers without a softmax. `guard` is the floor under each
+// score.
 void normalised_scores(const double* logits, moe::Score score, double guard, Sums& out) {
   double sum = 0;
   for (size_t e = 0; e < out.size(); ++e) {
     const double small = std::exp(-std::abs(logits[e]));
-    const double sigmoid = (logits[e] >= 0 ? 1.0 : small) / (1 + small), softplus = std::max(logits[e], 0.0) + std::log1p(small);
+    const double sigmoid = (logits[e] >= 0 ? 1.0 : small) / (1 + small),
+                 softplus = std::max(logits[e], 0.0) + std::log1p(small);
     out[e] = (score == moe::Score::sigmoid ? sigmoid : std::sqrt(softplus)) + guard;
     sum += out[e];
   }
@@ -68,7 +71,14 @@ void normalised_scores(const double* logits, moe::Score score, double guard, Sum
 class LayerPass {
  public:
   LayerPass(const moe::RoutingDecision& decision, const TokenChoices& choices, const std::vector<double>& guards)
-      : decision_(decision), choices_(choices), guards_(guards), n_experts_(static_cast<size_t>(decision.n_experts)), logits_(decision.logits.to(at::kDouble).contiguous()), softmax_(at::softmax(logits_, 1)), largest_(ops::top_k_ids(decision.logits, decision.top_k)), scores_(n_experts_) {}
+      : decision_(decision),
+        choices_(choices),
+        guards_(guards),
+        n_experts_(static_cast<size_t>(decision.n_experts)),
+        logits_(decision.logits.to(at::kDouble).contiguous()),
+        softmax_(at::softmax(logits_, 1)),
+        largest_(ops::top_k_ids(decision.logits, decision.top_k)),
+        scores_(n_experts_) {}
 
   // Adds token t to `load`; returns its logsumexp squared.
   double add_token(int64_t t, Load& load) {
@@ -127,7 +137,8 @@ class BalanceLosses : public Analysis {
     const auto choices = choices_of(batch.routing, layers_, batch.input_ids.numel());
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
       for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer)
-        if (batch.routing[layer].logits.defined()) add_layer(batch, batch.routing[layer], choices[layer], sums_.at(batch.data)[layer]);
+        if (batch.routing[layer].logits.defined())
+          add_layer(batch, batch.routing[layer], choices[layer], sums_.at(batch.data)[layer]);
     });
   }
 
@@ -136,10 +147,13 @@ class BalanceLosses : public Analysis {
     table.columns = {{"layer", ""}, {"domain", ""}, {"loss", ""}, {"value", ""}, {"uniform", ""}, {"scope", ""}};
     table.tokens = n_tokens_;
     table.source =
-        "E / (d T) sum_e n_e sum_t p_te / T without coefficient, by each source's counts, d and reduction over layers (docs/routers.md); layer null: all layers. Losses of a micro-batch or step "
-        "take the data set as one; those of a sequence are averaged over sequences by tokens. uniform: the value, and minimum, when load and probabilities are uniform. z: mean of logsumexp^2";
+        "E / (d T) sum_e n_e sum_t p_te / T without coefficient, by each source's counts, d and reduction over layers "
+        "(docs/routers.md); layer null: all layers. Losses of a micro-batch or step "
+        "take the data set as one; those of a sequence are averaged over sequences by tokens. uniform: the value, and "
+        "minimum, when load and probabilities are uniform. z: mean of logsumexp^2";
     for (size_t d = 0; d < data_.size(); ++d) {
-      if (std::none_of(sums_[d].begin(), sums_[d].end(), [](const LayerSums& sums) { return sums.has_logits; })) continue;
+      if (std::none_of(sums_[d].begin(), sums_[d].end(), [](const LayerSums& sums) { return sums.has_logits; }))
+        continue;
       for (const auto& kind : moe::balance_loss_kinds()) add_rows(d, kind, table);
       add_z(d, table);
     }
@@ -150,13 +164,15 @@ class BalanceLosses : public Analysis {
   std::vector<std::string> notes() const override {
     std::vector<std::string> notes;
     for (size_t layer = 0; layer < layers_.size() && n_tokens_ > 0; ++layer)
-      if (std::none_of(sums_.begin(), sums_.end(), [layer](const auto& by_layer) { return by_layer[layer].has_logits; }))
+      if (std::none_of(sums_.begin(), sums_.end(),
+                       [layer](const auto& by_layer) { return by_layer[layer].has_logits; }))
         notes.push_back(join_parts("balance_losses: layer ", layers_[layer].layer, " needs the router's logits"));
     return notes;
   }
 
  private:
-  void add_layer(const Observation& batch, const moe::RoutingDecision& decision, const TokenChoices& choices, LayerSums& sums) const {
+  void add_layer(const Observation& batch, const moe::RoutingDecision& decision, const TokenChoices& choices,
+                 LayerSums& sums) const {
     const int64_t n_sequences = batch.input_ids.size(0), length = batch.input_ids.size(1);
     const bool* padding = padding_of(batch);
     LayerPass pass(decision, choices, guards_);
@@ -168,17 +184,23 @@ class BalanceLosses : public Analysis {
       add(sums.load, load);
       sums.z += z;
       for (size_t guard = 0; guard < guards_.size(); ++guard)
-        for (size_t counts = 0; counts < kCounts; ++counts) sums.by_sequence[guard][counts] += product(load, guard, counts);
+        for (size_t counts = 0; counts < kCounts; ++counts)
+          sums.by_sequence[guard][counts] += product(load, guard, counts);
     }
     sums.has_logits = sums.has_logits || sums.load.n_tokens > 0;
   }
 
-  size_t guard_of(const BalanceLossKind& kind) const { return static_cast<size_t>(std::find(guards_.begin(), guards_.end(), kind.score_floor) - guards_.begin()); }
-  static double divisor(const BalanceLossKind& kind, const LayerShape& layer) { return kind.divides_by_k ? static_cast<double>(layer.top_k) : 1.0; }
+  size_t guard_of(const BalanceLossKind& kind) const {
+    return static_cast<size_t>(std::find(guards_.begin(), guards_.end(), kind.score_floor) - guards_.begin());
+  }
+  static double divisor(const BalanceLossKind& kind, const LayerShape& layer) {
+    return kind.divides_by_k ? static_cast<double>(layer.top_k) : 1.0;
+  }
 
   double value(size_t layer, const LayerSums& sums, const BalanceLossKind& kind) const {
     const auto counts = static_cast<size_t>(kind.counts);
-    const double sum = kind.scope == moe::Scope::sequence ? sums.by_sequence[guard_of(kind)][counts] : product(sums.load, guard_of(kind), counts);
+    const double sum = kind.scope == moe::Scope::sequence ? sums.by_sequence[guard_of(kind)][counts]
+                                                          : product(sums.load, guard_of(kind), counts);
     return static_cast<double>(layers_[layer].n_experts) / (divisor(kind, layers_[layer]) * sums.load.n_tokens) * sum;
   }
   static double uniform(const LayerShape& layer, const BalanceLossKind& kind) {
@@ -195,7 +217,8 @@ class BalanceLosses : public Analysis {
       const double of_layer = value(layer, sums, kind);
       sum += of_layer;
       uniform_sum += uniform(layers_[layer], kind);
-      table.add_row({layers_[layer].layer, data_[data].name, kind.name, of_layer, uniform(layers_[layer], kind), scope});
+      table.add_row(
+          {layers_[layer].layer, data_[data].name, kind.name, of_layer, uniform(layers_[layer], kind), scope});
       if (!all.has_logits) {
         all = sums;
       } else if (sums.load.counts[0].size() == all.load.counts[0].size()) {
@@ -230,13 +253,16 @@ class BalanceLosses : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_balance_losses_analysis(const AnalysisInput& input) { return std::make_unique<BalanceLosses>(input); }
+std::unique_ptr<Analysis> make_balance_losses_analysis(const AnalysisInput& input) {
+  return std::make_unique<BalanceLosses>(input);
+}
 
 double balance_losses_analysis_bytes(const AnalysisInput& input) {
   constexpr double kGuards = 2;
   double bytes = 1024;
   for (const auto& layer : input.layers)
-    bytes += static_cast<double>(input.data.size()) * (sizeof(LayerSums) + sizeof(double) * (kGuards + kCounts) * static_cast<double>(layer.n_experts));
+    bytes += static_cast<double>(input.data.size()) *
+             (sizeof(LayerSums) + sizeof(double) * (kGuards + kCounts) * static_cast<double>(layer.n_experts));
   return bytes;
 }
 

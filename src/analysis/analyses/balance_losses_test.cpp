@@ -21,10 +21,13 @@ using testing::number_in;
 using testing::table_of;
 
 // Two layers of plain top-k decisions on B sequences of S tokens.
-Observation random_batch(int64_t n_sequences, int64_t length, int64_t n_experts, int64_t top_k, const at::Tensor& is_padding = {}) {
+Observation random_batch(int64_t n_sequences, int64_t length, int64_t n_experts, int64_t top_k,
+                         const at::Tensor& is_padding = {}) {
   std::vector<moe::RoutingDecision> routing;
   for (uint64_t layer = 0; layer < 2; ++layer) {
-    routing.push_back(testing::plain_decision(testing::random_tensor({n_sequences * length, n_experts}, layer + 1), top_k, n_sequences, is_padding.defined() ? is_padding.view({-1}) : is_padding));
+    routing.push_back(testing::plain_decision(testing::random_tensor({n_sequences * length, n_experts}, layer + 1),
+                                              top_k, n_sequences,
+                                              is_padding.defined() ? is_padding.view({-1}) : is_padding));
     routing.back().layer = static_cast<int64_t>(layer);
   }
   auto batch = batch_of(std::vector<int64_t>(static_cast<size_t>(n_sequences * length), 1), length, std::move(routing));
@@ -47,10 +50,13 @@ TEST(BalanceLosses, AreThoseOfTheTrainerOnOneBatch) {
     const auto table = balance_table(input_of({{0, 5, 2}, {1, 5, 2}}, 9, 8), batch);
     for (const auto& kind : moe::balance_loss_kinds()) {
       // fp64 logits on both sides; sums in another order.
-      testing::expect_close(number_in(table, {{"layer", Json()}, {"loss", kind.name}}, "value"), kind.compute(batch.routing).item<double>(), 1e-12, 0, kind.name);
-      testing::expect_close(number_in(table, {{"layer", 1}, {"loss", kind.name}}, "value"), kind.compute({batch.routing[1]}).item<double>(), 1e-12, 0, kind.name);
+      testing::expect_close(number_in(table, {{"layer", Json()}, {"loss", kind.name}}, "value"),
+                            kind.compute(batch.routing).item<double>(), 1e-12, 0, kind.name);
+      testing::expect_close(number_in(table, {{"layer", 1}, {"loss", kind.name}}, "value"),
+                            kind.compute({batch.routing[1]}).item<double>(), 1e-12, 0, kind.name);
     }
-    testing::expect_close(number_in(table, {{"layer", Json()}, {"loss", "z"}}, "value"), moe::z_loss(batch.routing, false).item<double>(), 1e-12, 0, "z");
+    testing::expect_close(number_in(table, {{"layer", Json()}, {"loss", "z"}}, "value"),
+                          moe::z_loss(batch.routing, false).item<double>(), 1e-12, 0, "z");
   }
 }
 
@@ -69,10 +75,12 @@ TEST(BalanceLosses, AreTheStatedMinimumWhenUniform) {
   for (const auto& kind : moe::balance_loss_kinds())
     for (const Json& layer : {Json(0), Json()}) {
       const testing::Where where = {{"layer", layer}, {"loss", kind.name}};
-      EXPECT_NEAR(number_in(table, where, "value"), number_in(table, where, "uniform"), 1e-6) << kind.name;  // the guard of 1e-7, logits of 1e-9
+      EXPECT_NEAR(number_in(table, where, "value"), number_in(table, where, "uniform"), 1e-6)
+          << kind.name;  // the guard of 1e-7, logits of 1e-9
     }
   EXPECT_DOUBLE_EQ(number_in(table, {{"layer", 0}, {"loss", "hf"}}, "uniform"), 2.0);
-  EXPECT_DOUBLE_EQ(number_in(table, {{"layer", Json()}, {"loss", "switch"}}, "uniform"), 2.0);  // the sum over two layers
+  EXPECT_DOUBLE_EQ(number_in(table, {{"layer", Json()}, {"loss", "switch"}}, "uniform"),
+                   2.0);  // the sum over two layers
   EXPECT_DOUBLE_EQ(number_in(table, {{"layer", Json()}, {"loss", "megablocks"}}, "uniform"), 1.0);
 }
 
@@ -97,7 +105,9 @@ TEST(BalanceLosses, NeedLogits) {
   analysis->observe(batch);
   EXPECT_EQ(analysis->notes(), std::vector<std::string>{"balance_losses: layer 1 needs the router's logits"});
   const auto table = table_of(analysis->tables(), "balance_losses");
-  testing::expect_close(number_in(table, {{"layer", Json()}, {"loss", "megablocks"}}, "value"), moe::balance_loss({.loss = "megablocks"}, {batch.routing}).item<double>(), 1e-12, 0, "mean of one of two");
+  testing::expect_close(number_in(table, {{"layer", Json()}, {"loss", "megablocks"}}, "value"),
+                        moe::balance_loss({.loss = "megablocks"}, {batch.routing}).item<double>(), 1e-12, 0,
+                        "mean of one of two");
   batch.routing[0].logits = at::Tensor();
   const auto none = make_balance_losses_analysis(input_of({{0, 3, 1}, {1, 3, 1}}, 9, 4));
   none->observe(batch);

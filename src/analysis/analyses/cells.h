@@ -47,15 +47,18 @@ inline int64_t counted_tokens(const Observation& batch) {
   return padding == nullptr ? n_tokens : n_tokens - std::accumulate(padding, padding + n_tokens, int64_t{0});
 }
 
-// The tallies of an analysis: input ids and positions by data set, so that all who read them share them; the others together.
-inline std::vector<TallyKey> keys_of(const AnalysisInput& input, IdKind kind, Choices choices, Side side = Side::model) {
+// The tallies of an analysis: input ids and positions by data set, so that all who read them share them; the others
+// together.
+inline std::vector<TallyKey> keys_of(const AnalysisInput& input, IdKind kind, Choices choices,
+                                     Side side = Side::model) {
   if (kind == IdKind::predicted || kind == IdKind::target) return {{kind, choices, side}};
   std::vector<TallyKey> keys;
   for (size_t d = 0; d < input.data.size(); ++d) keys.push_back({kind, choices, side, static_cast<int64_t>(d)});
   return keys;
 }
 // The tallies of these keys, before the first batch.
-inline std::vector<const IdTally*> want_all(TallyReader& reader, const AnalysisInput& input, const std::vector<TallyKey>& keys) {
+inline std::vector<const IdTally*> want_all(TallyReader& reader, const AnalysisInput& input,
+                                            const std::vector<TallyKey>& keys) {
   std::vector<const IdTally*> out;
   out.reserve(keys.size());
   for (const auto& key : keys) out.push_back(&reader.want(input, key));
@@ -106,9 +109,12 @@ class PooledTally {
 };
 
 // Adds a note where chance levels are unknown because the router does not give every token k experts.
-inline void note_unknown_chance(const std::string& analysis, const PooledTally& tally, const std::vector<LayerShape>& layers, std::vector<std::string>& notes) {
+inline void note_unknown_chance(const std::string& analysis, const PooledTally& tally,
+                                const std::vector<LayerShape>& layers, std::vector<std::string>& notes) {
   for (size_t layer = 0; layer < layers.size(); ++layer)
-    if (!tally.exactly_k(layer)) notes.push_back(join_parts(analysis, ": no chance level for layer ", layers[layer].layer, "; its router does not give every token k experts"));
+    if (!tally.exactly_k(layer))
+      notes.push_back(join_parts(analysis, ": no chance level for layer ", layers[layer].layer,
+                                 "; its router does not give every token k experts"));
 }
 
 // The input's chosen ids that occur, or else the `most` most frequent ids, ties to the lower.
@@ -116,7 +122,9 @@ inline std::vector<int64_t> followed_ids(const IdTally& tally, const std::vector
   std::vector<int64_t> ids = chosen.empty() ? tally.ids() : chosen;
   std::erase_if(ids, [&](int64_t id) { return tally.occurrences(id) == 0; });
   if (!chosen.empty()) return ids;
-  const auto before = [&](int64_t a, int64_t b) { return tally.occurrences(a) != tally.occurrences(b) ? tally.occurrences(a) > tally.occurrences(b) : a < b; };
+  const auto before = [&](int64_t a, int64_t b) {
+    return tally.occurrences(a) != tally.occurrences(b) ? tally.occurrences(a) > tally.occurrences(b) : a < b;
+  };
   const size_t n = std::min(most, ids.size());
   std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n), ids.end(), before);
   ids.resize(n);
@@ -124,15 +132,18 @@ inline std::vector<int64_t> followed_ids(const IdTally& tally, const std::vector
 }
 
 // Adds a note where ids that were chosen do not occur in a data set, so that nothing is missing without a word.
-inline void note_missing_ids(const std::string& table, const IdTally& tally, const std::string& data, const std::vector<int64_t>& chosen, std::vector<std::string>& notes) {
+inline void note_missing_ids(const std::string& table, const IdTally& tally, const std::string& data,
+                             const std::vector<int64_t>& chosen, std::vector<std::string>& notes) {
   constexpr size_t kNamed = 10;
   std::vector<int64_t> missing;
-  std::copy_if(chosen.begin(), chosen.end(), std::back_inserter(missing), [&](int64_t id) { return tally.occurrences(id) == 0; });
+  std::copy_if(chosen.begin(), chosen.end(), std::back_inserter(missing),
+               [&](int64_t id) { return tally.occurrences(id) == 0; });
   if (missing.empty()) return;
   std::string ids;
   for (size_t i = 0; i < std::min(kNamed, missing.size()); ++i) ids += (i > 0 ? ", " : "") + std::to_string(missing[i]);
   if (missing.size() > kNamed) ids += join_parts(" and ", missing.size() - kNamed, " more");
-  notes.push_back(join_parts(table, ": no rows for ", missing.size() == 1 ? "id " : "ids ", ids, ", which ", missing.size() == 1 ? "does" : "do", " not occur in ", data));
+  notes.push_back(join_parts(table, ": no rows for ", missing.size() == 1 ? "id " : "ids ", ids, ", which ",
+                             missing.size() == 1 ? "does" : "do", " not occur in ", data));
 }
 
 // Levels of uniform routing for each E and k that occurs.

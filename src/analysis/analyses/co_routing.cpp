@@ -1,5 +1,6 @@
-// Cross-layer co-routing (OLMoE, released analysis scripts): where the tokens of an expert go in the next MoE layer. Choices are aligned by rank: a
-// token's first choice in one layer with its first in the next, and for `same_rank` second with second and so on.
+// Cross-layer co-routing (OLMoE, released analysis scripts): where the tokens of an expert go in the next MoE layer.
+// Choices are aligned by rank: a token's first choice in one layer with its first in the next, and for `same_rank`
+// second with second and so on.
 #include <ATen/Parallel.h>
 
 #include "analysis/analyses/cells.h"
@@ -9,8 +10,7 @@ namespace {
 
 constexpr size_t kFlows = 20;  // of a pair of layers in results.json
 
-enum Mode : size_t { first_choice,
-                     same_rank };
+enum Mode : size_t { first_choice, same_rank };
 constexpr const char* kModes[] = {"first_choice", "same_rank"};
 
 // Counts of one pair of layers and one mode.
@@ -21,7 +21,9 @@ struct Flows {
 struct Flow {
   size_t from, to;
   int64_t count;
-  bool operator<(const Flow& other) const { return std::tuple(-count, from, to) < std::tuple(-other.count, other.from, other.to); }
+  bool operator<(const Flow& other) const {
+    return std::tuple(-count, from, to) < std::tuple(-other.count, other.from, other.to);
+  }
 };
 
 void add_layers(const TokenChoices& from, const TokenChoices& to, const bool* padding, std::vector<Flows>& flows) {
@@ -50,18 +52,32 @@ class CoRouting : public Analysis {
     n_tokens_ += counted_tokens(batch);
     const auto choices = choices_of(batch.routing, layers_, batch.input_ids.numel());
     at::parallel_for(0, static_cast<int64_t>(flows_.size()), 1, [&](int64_t begin, int64_t end) {
-      for (auto pair = static_cast<size_t>(begin); pair < static_cast<size_t>(end); ++pair) add_layers(choices[pair], choices[pair + 1], padding_of(batch), flows_[pair]);
+      for (auto pair = static_cast<size_t>(begin); pair < static_cast<size_t>(end); ++pair)
+        add_layers(choices[pair], choices[pair + 1], padding_of(batch), flows_[pair]);
     });
   }
 
   std::vector<NamedTable> tables() const override {
     Table largest;
-    largest.columns = {{"layer_from", ""}, {"layer_to", ""}, {"mode", ""}, {"expert_from", ""}, {"expert_to", ""}, {"count", "assignments"}, {"probability", "of assignments"}, {"chance", "of assignments"}, {"tokens_from", "assignments"}, {"tokens_to", "assignments"}, {"total", "assignments"}};
+    largest.columns = {{"layer_from", ""},
+                       {"layer_to", ""},
+                       {"mode", ""},
+                       {"expert_from", ""},
+                       {"expert_to", ""},
+                       {"count", "assignments"},
+                       {"probability", "of assignments"},
+                       {"chance", "of assignments"},
+                       {"tokens_from", "assignments"},
+                       {"tokens_to", "assignments"},
+                       {"total", "assignments"}};
     largest.tokens = n_tokens_;
     largest.source =
-        "arXiv 2409.02060 (cross-layer co-routing of the released scripts): assignments of the same rank in neighbouring MoE layers, before drops; probability: of expert_to given "
-        "expert_from; chance: the load of expert_to, if layers were independent. The 20 largest flows of a pair of layers; the rest: co_routing_all. "
-        "tokens_from, tokens_to, total: all flows of expert_from, into expert_to, and of the pair of layers, these rows or not";
+        "arXiv 2409.02060 (cross-layer co-routing of the released scripts): assignments of the same rank in "
+        "neighbouring MoE layers, before drops; probability: of expert_to given "
+        "expert_from; chance: the load of expert_to, if layers were independent. The 20 largest flows of a pair of "
+        "layers; the rest: co_routing_all. "
+        "tokens_from, tokens_to, total: all flows of expert_from, into expert_to, and of the pair of layers, these "
+        "rows or not";
     Table all = largest;
     for (size_t pair = 0; pair < flows_.size(); ++pair)
       for (const auto mode : {first_choice, same_rank}) add_rows(pair, mode, largest, all);
@@ -90,7 +106,8 @@ class CoRouting : public Analysis {
     std::sort(sorted.begin(), sorted.end());
     for (size_t i = 0; i < sorted.size(); ++i) {
       const auto& [a, b, count] = sorted[i];
-      all.add_row({layers_[pair].layer, layers_[pair + 1].layer, kModes[mode], static_cast<int64_t>(a), static_cast<int64_t>(b), count, ratio(count, from[a]), ratio(to[b], total), from[a], to[b], total});
+      all.add_row({layers_[pair].layer, layers_[pair + 1].layer, kModes[mode], static_cast<int64_t>(a),
+                   static_cast<int64_t>(b), count, ratio(count, from[a]), ratio(to[b], total), from[a], to[b], total});
       if (i < kFlows) largest.rows.push_back(all.rows.back());
     }
   }
@@ -102,7 +119,9 @@ class CoRouting : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_co_routing_analysis(const AnalysisInput& input) { return std::make_unique<CoRouting>(input); }
+std::unique_ptr<Analysis> make_co_routing_analysis(const AnalysisInput& input) {
+  return std::make_unique<CoRouting>(input);
+}
 
 double co_routing_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;

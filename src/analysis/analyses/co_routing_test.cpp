@@ -19,9 +19,11 @@ using testing::table_of;
 TEST(CoRouting, AlignsRanksOfNeighbouringLayersByHand) {
   const auto analysis = make_co_routing_analysis(input_of({{2, 3, 2}, {5, 4, 2}}, 9, 3));
   // Layer 2, then layer 5: first choices 0->3, 0->3, 1->0; second 1->2, 2->1, 0->3.
-  analysis->observe(batch_of({1, 1, 1}, 3, {routing_of({{0, 1}, {0, 2}, {1, 0}}, 3, 2, 2), routing_of({{3, 2}, {3, 1}, {0, 3}}, 4, 2, 5)}));
+  analysis->observe(batch_of(
+      {1, 1, 1}, 3, {routing_of({{0, 1}, {0, 2}, {1, 0}}, 3, 2, 2), routing_of({{3, 2}, {3, 1}, {0, 3}}, 4, 2, 5)}));
   const auto table = table_of(analysis->tables(), "co_routing");
-  const testing::Where first = {{"mode", "first_choice"}, {"expert_from", 0}, {"expert_to", 3}}, same = {{"mode", "same_rank"}, {"expert_from", 0}, {"expert_to", 3}};
+  const testing::Where first = {{"mode", "first_choice"}, {"expert_from", 0}, {"expert_to", 3}},
+                       same = {{"mode", "same_rank"}, {"expert_from", 0}, {"expert_to", 3}};
   EXPECT_EQ(cell(table, first, "count"), Json(2));
   EXPECT_EQ(cell(table, same, "count"), Json(3));
   EXPECT_DOUBLE_EQ(number_in(table, first, "probability"), 1.0);
@@ -41,13 +43,16 @@ TEST(CoRouting, AlignsRanksOfNeighbouringLayersByHand) {
 
 TEST(CoRouting, KeepsTheTwentyLargestFlowsOfAPair) {
   const auto analysis = make_co_routing_analysis(input_of({{0, 8, 1}, {1, 8, 1}}, 9, 100));
-  analysis->observe(batch_of(std::vector<int64_t>(2000, 1), 100, {routing_of(testing::uniform_experts(2000, 8, 1, 1), 8, 1), routing_of(testing::uniform_experts(2000, 8, 1, 2), 8, 1, 1)}));
+  analysis->observe(batch_of(std::vector<int64_t>(2000, 1), 100,
+                             {routing_of(testing::uniform_experts(2000, 8, 1, 1), 8, 1),
+                              routing_of(testing::uniform_experts(2000, 8, 1, 2), 8, 1, 1)}));
   const auto tables = analysis->tables();
   EXPECT_EQ(table_of(tables, "co_routing").rows.size(), 40u);  // of both modes
   const auto all = table_of(tables, "co_routing_all");
   EXPECT_EQ(all.rows.size(), 128u);
   for (const auto& row : all.rows) {  // independent layers: four standard errors of a share of 250 tokens, and of 2,000
-    EXPECT_NEAR(row[all.column("probability")].as_double(), row[all.column("chance")].as_double(), 4 * std::sqrt(0.125 * 0.875 / 250));
+    EXPECT_NEAR(row[all.column("probability")].as_double(), row[all.column("chance")].as_double(),
+                4 * std::sqrt(0.125 * 0.875 / 250));
     EXPECT_NEAR(row[all.column("chance")].as_double(), 0.125, 4 * std::sqrt(0.125 * 0.875 / 2000));
     EXPECT_EQ(row[all.column("total")], Json(2000));
   }
@@ -87,7 +92,12 @@ TEST(CoRouting, ReproducesTheGoldenStream) {
     for (size_t b = 0; b < golden.co_routing.at(a).size(); ++b) {
       const int64_t need = golden.co_routing.at(a).at(b).as_int();
       if (need == 0) continue;  // has no row
-      EXPECT_EQ(cell(table, {{"mode", "same_rank"}, {"expert_from", static_cast<int64_t>(a)}, {"expert_to", static_cast<int64_t>(b)}}, "count"), Json(need));
+      EXPECT_EQ(
+          cell(
+              table,
+              {{"mode", "same_rank"}, {"expert_from", static_cast<int64_t>(a)}, {"expert_to", static_cast<int64_t>(b)}},
+              "count"),
+          Json(need));
     }
 }
 

@@ -23,11 +23,14 @@ std::vector<NamedTable> observed(const AnalysisInput& input, const Observation& 
   return analysis->tables();
 }
 
-testing::Where pair_of(const char* mode, int64_t a, int64_t b) { return {{"mode", mode}, {"expert_a", a}, {"expert_b", b}}; }
+testing::Where pair_of(const char* mode, int64_t a, int64_t b) {
+  return {{"mode", mode}, {"expert_a", a}, {"expert_b", b}};
+}
 
 TEST(Coactivation, AllPairsAndAdjacentRanksDifferByHand) {
   // Tokens 0 1 2, 2 1 0, 0 2 3: 0 and 2 are together three times, neighbours in rank only once.
-  const auto tables = observed(input_of({{7, 4, 3}}, 9, 3), batch_of({1, 1, 1}, 3, {routing_of({{0, 1, 2}, {2, 1, 0}, {0, 2, 3}}, 4, 3, 7)}));
+  const auto tables = observed(input_of({{7, 4, 3}}, 9, 3),
+                               batch_of({1, 1, 1}, 3, {routing_of({{0, 1, 2}, {2, 1, 0}, {0, 2, 3}}, 4, 3, 7)}));
   const auto table = table_of(tables, "coactivation");
   EXPECT_DOUBLE_EQ(number_in(table, pair_of("all_pairs", 0, 2), "probability"), 1.0);
   EXPECT_DOUBLE_EQ(number_in(table, pair_of("adjacent_rank", 0, 2), "probability"), 1.0 / 3);
@@ -47,7 +50,8 @@ TEST(Coactivation, AllPairsAndAdjacentRanksDifferByHand) {
 
 TEST(Coactivation, PutsExpertsThatGoTogetherSideBySide) {
   // 0 with 3, 1 with 2, always.
-  const auto tables = observed(input_of({{0, 4, 2}}, 9, 4), batch_of({1, 1, 1, 1}, 4, {routing_of({{0, 3}, {1, 2}, {3, 0}, {2, 1}}, 4, 2)}));
+  const auto tables = observed(input_of({{0, 4, 2}}, 9, 4),
+                               batch_of({1, 1, 1, 1}, 4, {routing_of({{0, 3}, {1, 2}, {3, 0}, {2, 1}}, 4, 2)}));
   const auto order = table_of(tables, "coactivation_order");
   std::vector<int64_t> experts;
   for (const auto& row : order.rows)
@@ -57,7 +61,9 @@ TEST(Coactivation, PutsExpertsThatGoTogetherSideBySide) {
 
 TEST(Coactivation, KeepsTheThousandLargestOfBothModes) {
   const int64_t T = 3000;
-  const auto tables = observed(input_of({{0, 40, 4}}, 9, 100), batch_of(std::vector<int64_t>(T, 1), 100, {routing_of(testing::uniform_experts(T, 40, 4, 3), 40, 4)}));
+  const auto tables =
+      observed(input_of({{0, 40, 4}}, 9, 100),
+               batch_of(std::vector<int64_t>(T, 1), 100, {routing_of(testing::uniform_experts(T, 40, 4, 3), 40, 4)}));
   const auto table = table_of(tables, "coactivation");
   ASSERT_EQ(table.rows.size(), 1000u);
   size_t n_adjacent = 0;
@@ -75,17 +81,23 @@ TEST(Coactivation, KeepsTheThousandLargestOfBothModes) {
 
 TEST(Coactivation, GivesItsChanceUnderUniformRouting) {
   const int64_t T = 4000, E = 8, k = 3;
-  const auto table = table_of(observed(input_of({{0, E, k}}, 9, 100), batch_of(std::vector<int64_t>(T, 1), 100, {routing_of(testing::uniform_experts(T, E, k, 3), E, k)})), "coactivation");
+  const auto table = table_of(
+      observed(input_of({{0, E, k}}, 9, 100),
+               batch_of(std::vector<int64_t>(T, 1), 100, {routing_of(testing::uniform_experts(T, E, k, 3), E, k)})),
+      "coactivation");
   EXPECT_EQ(table.rows.size(), 2u * 56);
   for (const auto& row : table.rows) {  // four standard errors of a share of T k / E = 1,500 tokens
     const double chance = row[table.column("chance")].as_double();
-    EXPECT_NEAR(row[table.column("probability")].as_double(), chance, 4 * std::sqrt(chance * (1 - chance) / (T * k / static_cast<double>(E))));
+    EXPECT_NEAR(row[table.column("probability")].as_double(), chance,
+                4 * std::sqrt(chance * (1 - chance) / (T * k / static_cast<double>(E))));
   }
 }
 
 TEST(Coactivation, CountsTheChanceOfRoutersThatDoNotGiveExactlyK) {
   // Sizes 3, 1, 0, 2: ordered pairs 6 + 0 + 0 + 2 of 6 assignments and 3 other experts.
-  const auto table = table_of(observed(input_of({{0, 4, 2}}, 9, 4), batch_of({1, 1, 1, 1}, 4, {routing_of({{0, 1, 2}, {3}, {}, {0, 3}}, 4, 2)})), "coactivation");
+  const auto table = table_of(observed(input_of({{0, 4, 2}}, 9, 4),
+                                       batch_of({1, 1, 1, 1}, 4, {routing_of({{0, 1, 2}, {3}, {}, {0, 3}}, 4, 2)})),
+                              "coactivation");
   EXPECT_DOUBLE_EQ(number_in(table, pair_of("all_pairs", 0, 1), "chance"), 8.0 / (6 * 3));
   EXPECT_DOUBLE_EQ(number_in(table, pair_of("adjacent_rank", 0, 1), "chance"), 6.0 / (6 * 3));
 }
@@ -126,7 +138,8 @@ TEST(Coactivation, ReproducesTheGoldenStream) {
           if (a == b) continue;
           auto where = pair_of(mode.c_str(), static_cast<int64_t>(a), static_cast<int64_t>(b));
           where.emplace_back("layer", static_cast<int64_t>(layer));
-          testing::expect_close(number_in(table, where, "probability"), rows.at(a).at(b).as_double(), golden.rtol, golden.atol, mode);
+          testing::expect_close(number_in(table, where, "probability"), rows.at(a).at(b).as_double(), golden.rtol,
+                                golden.atol, mode);
         }
 }
 
@@ -136,24 +149,31 @@ TEST(Coactivation, ChanceOfAChangeIsThatOfTwoUniformRouters) {
   for (const char* mode : {"all_pairs", "adjacent_rank"}) {
     double change = 0, square = 0, chance = 0;
     for (uint64_t seed = 1; seed <= testing::kTables; ++seed) {
-      const auto table = table_of(observed(testing::uniform_input(shape), testing::uniform_batch(shape, seed)), "coactivation_change_by_layer");
+      const auto table = table_of(observed(testing::uniform_input(shape), testing::uniform_batch(shape, seed)),
+                                  "coactivation_change_by_layer");
       const double mean = number_in(table, {{"mode", mode}}, "mean_absolute_change");
       change += mean / testing::kTables;
       square += mean * mean / testing::kTables;
       chance += number_in(table, {{"mode", mode}}, "chance") / testing::kTables;
     }
-    EXPECT_NEAR(change, chance, 4 * std::sqrt((square - change * change) / testing::kTables)) << mode;  // four standard errors
+    EXPECT_NEAR(change, chance, 4 * std::sqrt((square - change * change) / testing::kTables))
+        << mode;  // four standard errors
   }
-  const auto change = table_of(observed(testing::uniform_input(shape), testing::uniform_batch(shape, 1)), "coactivation_change");
+  const auto change =
+      table_of(observed(testing::uniform_input(shape), testing::uniform_batch(shape, 1)), "coactivation_change");
   EXPECT_FALSE(change.chance);  // each row has its own
-  // One token of expert 0 on each side: P(b | a) is 0 or 1, and they differ with probability 2 p (1 - p), p = (k - 1) / (E - 1) = 1/3.
+  // One token of expert 0 on each side: P(b | a) is 0 or 1, and they differ with probability 2 p (1 - p), p = (k - 1) /
+  // (E - 1) = 1/3.
   auto input = input_of({{0, 4, 2}}, 9, 2);
   input.reference = "before";
   auto batch = batch_of({1, 1}, 2, {routing_of({{0, 1}, {2, 3}}, 4, 2)});
   batch.reference = {routing_of({{0, 2}, {1, 3}}, 4, 2)};
-  EXPECT_DOUBLE_EQ(number_in(table_of(observed(input, batch), "coactivation_change"), pair_of("all_pairs", 0, 1), "chance"), 4.0 / 9);
+  EXPECT_DOUBLE_EQ(
+      number_in(table_of(observed(input, batch), "coactivation_change"), pair_of("all_pairs", 0, 1), "chance"),
+      4.0 / 9);
   batch.routing = {routing_of({{0, 1}, {2}}, 4, 2)};
-  EXPECT_TRUE(cell(table_of(observed(input, batch), "coactivation_change"), pair_of("all_pairs", 0, 1), "chance").is_null());
+  EXPECT_TRUE(
+      cell(table_of(observed(input, batch), "coactivation_change"), pair_of("all_pairs", 0, 1), "chance").is_null());
 }
 
 TEST(Coactivation, ListsThePairsOfBothSidesOnce) {
@@ -165,11 +185,15 @@ TEST(Coactivation, ListsThePairsOfBothSidesOnce) {
   const auto all = table_of(tables, "coactivation_change_all");
   EXPECT_EQ(all.rows.size(), 6u);  // expert 3 has no tokens, but those of the other have
   const std::vector<int64_t> counts = {3, 2, 2, 2, 2, 2, 1, 1};
-  const auto row = std::find_if(all.rows.begin(), all.rows.end(), [](const auto& cells) { return cells[1] == Json(0) && cells[2] == Json(1); });
+  const auto row = std::find_if(all.rows.begin(), all.rows.end(),
+                                [](const auto& cells) { return cells[1] == Json(0) && cells[2] == Json(1); });
   for (size_t i = 0; i < counts.size(); ++i) EXPECT_EQ(row->at(3 + i), Json(counts[i])) << all.columns[3 + i].name;
-  const auto change = table_of(tables, "coactivation_change");  // from them: to_together / to_tokens_a - from_together / from_tokens_a
+  const auto change =
+      table_of(tables, "coactivation_change");  // from them: to_together / to_tokens_a - from_together / from_tokens_a
   EXPECT_DOUBLE_EQ(number_in(change, pair_of("all_pairs", 0, 1), "change"), 1.0 / 2 - 2.0 / 3);
-  for (const auto& table : tables) EXPECT_EQ(table.csv_only, table.name == "coactivation_all" || table.name == "coactivation_change_all") << table.name;
+  for (const auto& table : tables)
+    EXPECT_EQ(table.csv_only, table.name == "coactivation_all" || table.name == "coactivation_change_all")
+        << table.name;
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
-// Continual vocabulary specialization (arXiv 2503.05029, section 5): the map from token id to its favourite expert is fixed at the
-// reference checkpoint, and the hit rate is the share of the id's occurrences that the model still sends there. One pass: the map comes from
-// the reference's decisions on the same tokens, and hits are read from the model's counts of each id at the end, which is what a
-// second pass over these tokens would give.
+// Continual vocabulary specialization (arXiv 2503.05029, section 5): the map from token id to its favourite expert is
+// fixed at the reference checkpoint, and the hit rate is the share of the id's occurrences that the model still sends
+// there. One pass: the map comes from the reference's decisions on the same tokens, and hits are read from the model's
+// counts of each id at the end, which is what a second pass over these tokens would give.
 #include "analysis/analyses/cells.h"
 
 namespace evenkeel::analysis {
@@ -18,10 +18,16 @@ struct Hits {
 class ContinualVocabulary : public Analysis {
  public:
   explicit ContinualVocabulary(const AnalysisInput& input)
-      : model_(input.model), reference_(input.reference), data_(input.data), layers_(input.layers), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), reader_(input) {
+      : model_(input.model),
+        reference_(input.reference),
+        data_(input.data),
+        layers_(input.layers),
+        minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount),
+        reader_(input) {
     if (reference_.empty()) return;
     for (const auto choices : {Choices::first, Choices::all}) {
-      const auto from = want_all(reader_, input, keys_of(input, IdKind::input, choices, Side::reference)), to = want_all(reader_, input, keys_of(input, IdKind::input, choices));
+      const auto from = want_all(reader_, input, keys_of(input, IdKind::input, choices, Side::reference)),
+                 to = want_all(reader_, input, keys_of(input, IdKind::input, choices));
       for (size_t d = 0; d < data_.size(); ++d) pairs_.push_back({d, choices, from[d], to[d]});
     }
   }
@@ -34,15 +40,35 @@ class ContinualVocabulary : public Analysis {
   std::vector<NamedTable> tables() const override {
     if (reference_.empty()) return {};
     Table table;
-    table.columns = {{"layer", ""}, {"k", ""}, {"domain", ""}, {"from", ""}, {"to", ""}, {"hit_rate", "of occurrences"}, {"hit_rate_from", "of occurrences"}, {"chance", "of occurrences"}, {"mean", "of occurrences"}, {"mean_from", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}, {"hit_rate_low", "of occurrences"}, {"hit_rate_high", "of occurrences"}, {"mean_low", "of occurrences"}, {"mean_high", "of occurrences"}};
+    table.columns = {{"layer", ""},
+                     {"k", ""},
+                     {"domain", ""},
+                     {"from", ""},
+                     {"to", ""},
+                     {"hit_rate", "of occurrences"},
+                     {"hit_rate_from", "of occurrences"},
+                     {"chance", "of occurrences"},
+                     {"mean", "of occurrences"},
+                     {"mean_from", "of occurrences"},
+                     {"ids", "ids"},
+                     {"occurrences", "tokens"},
+                     {"minimum_count", "tokens"},
+                     {"hit_rate_low", "of occurrences"},
+                     {"hit_rate_high", "of occurrences"},
+                     {"mean_low", "of occurrences"},
+                     {"mean_high", "of occurrences"}};
     table.tokens = n_tokens_;
     table.source =
-        "arXiv 2503.05029 (continual vocabulary specialization): an id's favourite expert at `from`, on the same tokens; hit_rate: share of all occurrences where it is "
-        "among the k chosen of `to`; mean: over ids; ..._from: the same under `from`. chance: k / E. ..._low, ..._high: 95 %, from the spread over ids";
+        "arXiv 2503.05029 (continual vocabulary specialization): an id's favourite expert at `from`, on the same "
+        "tokens; hit_rate: share of all occurrences where it is "
+        "among the k chosen of `to`; mean: over ids; ..._from: the same under `from`. chance: k / E. ..._low, "
+        "..._high: 95 %, from the spread over ids";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (const auto& pair : pairs_) {
         if (pair.choices == Choices::all && layers_[layer].top_k == 1) continue;
-        for (const int64_t minimum : minimum_count_ == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count_}) add_row(table, layer, pair, minimum);
+        for (const int64_t minimum :
+             minimum_count_ == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count_})
+          add_row(table, layer, pair, minimum);
       }
     }
     return {{"continual_vocabulary", std::move(table)}};
@@ -87,8 +113,10 @@ class ContinualVocabulary : public Analysis {
     const int64_t k = pair.choices == Choices::first ? 1 : top_k;
     const auto hit_rate = share_interval(sums.after), mean = mean_interval(sums.mean_after);
     const Json chance = pair.to->exactly_k(layer) ? ratio(k, n_experts) : Json();
-    table.add_row({number_of_layer, k, data_[pair.data].name, reference_, model_, ratio(sums.after.part, sums.after.whole), ratio(sums.before.part, sums.before.whole), chance,
-                   number(sums.mean_after.mean()), number(sums.mean_before.mean()), sums.after.n_clusters, sums.after.whole, minimum, low_of(hit_rate), high_of(hit_rate), low_of(mean), high_of(mean)});
+    table.add_row({number_of_layer, k, data_[pair.data].name, reference_, model_,
+                   ratio(sums.after.part, sums.after.whole), ratio(sums.before.part, sums.before.whole), chance,
+                   number(sums.mean_after.mean()), number(sums.mean_before.mean()), sums.after.n_clusters,
+                   sums.after.whole, minimum, low_of(hit_rate), high_of(hit_rate), low_of(mean), high_of(mean)});
   }
 
   std::string model_, reference_;
@@ -102,13 +130,16 @@ class ContinualVocabulary : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_continual_vocabulary_analysis(const AnalysisInput& input) { return std::make_unique<ContinualVocabulary>(input); }
+std::unique_ptr<Analysis> make_continual_vocabulary_analysis(const AnalysisInput& input) {
+  return std::make_unique<ContinualVocabulary>(input);
+}
 
 double continual_vocabulary_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
   if (input.reference.empty()) return bytes;
   for (const auto choices : {Choices::first, Choices::all})
-    for (const auto side : {Side::reference, Side::model}) bytes += tally_bytes(input, keys_of(input, IdKind::input, choices, side));
+    for (const auto side : {Side::reference, Side::model})
+      bytes += tally_bytes(input, keys_of(input, IdKind::input, choices, side));
   return bytes;
 }
 

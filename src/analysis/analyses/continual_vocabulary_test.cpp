@@ -39,7 +39,8 @@ TEST(ContinualVocabulary, HitsByHand) {
   EXPECT_DOUBLE_EQ(number_in(table, frequent, "hit_rate"), 1.0 / 3);
   EXPECT_EQ(cell(table, frequent, "ids"), Json(1));
   EXPECT_DOUBLE_EQ(number_in(table, all, "chance"), 1.0 / 3);
-  // k = 2: before, 4 has 0 and 1 and 2 twice each: the lowest, 0; id 5 likewise 0. After, 0 is there in two of three, and not for 5.
+  // k = 2: before, 4 has 0 and 1 and 2 twice each: the lowest, 0; id 5 likewise 0. After, 0 is there in two of three,
+  // and not for 5.
   EXPECT_DOUBLE_EQ(number_in(table, {{"k", 2}, {"minimum_count", 1}}, "hit_rate"), 2.0 / 4);
   EXPECT_DOUBLE_EQ(number_in(table, {{"k", 2}, {"minimum_count", 1}}, "chance"), 2.0 / 3);
 }
@@ -55,7 +56,8 @@ TEST(ContinualVocabulary, KeepsAllOfTheSameModelAndChanceOfAnotherOne) {
   batch.reference = batch.routing;
   EXPECT_DOUBLE_EQ(number_in(continual_table(input, batch), {{"minimum_count", 10}}, "hit_rate"), 1.0);
   batch.routing = {routing_of(testing::uniform_experts(T, E, 1, 6), E, 1)};
-  EXPECT_NEAR(number_in(continual_table(input, batch), {{"minimum_count", 10}}, "hit_rate"), 0.125, 4 * std::sqrt(0.125 * 0.875 / T));  // four standard errors
+  EXPECT_NEAR(number_in(continual_table(input, batch), {{"minimum_count", 10}}, "hit_rate"), 0.125,
+              4 * std::sqrt(0.125 * 0.875 / T));  // four standard errors
 }
 
 TEST(ContinualVocabulary, ReproducesTheGoldenStream) {
@@ -64,8 +66,12 @@ TEST(ContinualVocabulary, ReproducesTheGoldenStream) {
   for (size_t layer = 0; layer < golden.layers.size(); ++layer)
     for (const auto& [k, need] : golden.layers.at(layer).at("continual").as_object())
       for (const std::string column : {"hit_rate", "hit_rate_from"})
-        testing::expect_close(number_in(table, {{"layer", static_cast<int64_t>(layer)}, {"k", Json(int64_t{std::stoi(k)})}, {"minimum_count", 1}}, column), need.at(column).as_double(), golden.rtol,
-                              golden.atol, k + column);
+        testing::expect_close(
+            number_in(
+                table,
+                {{"layer", static_cast<int64_t>(layer)}, {"k", Json(int64_t{std::stoi(k)})}, {"minimum_count", 1}},
+                column),
+            need.at(column).as_double(), golden.rtol, golden.atol, k + column);
 }
 
 TEST(ContinualVocabulary, NeedsAReference) {
@@ -76,7 +82,9 @@ TEST(ContinualVocabulary, NeedsAReference) {
 }
 
 TEST(ContinualVocabulary, IntervalsHoldTheChanceOfUniformRouting) {
-  const auto make = [](uint64_t seed) { return continual_table(testing::uniform_input({}), testing::uniform_batch({}, seed)); };
+  const auto make = [](uint64_t seed) {
+    return continual_table(testing::uniform_input({}), testing::uniform_batch({}, seed));
+  };
   for (const int64_t k : {1, 3}) {
     const testing::Where where = {{"k", k}, {"minimum_count", 10}};
     EXPECT_GE(testing::share_held(make, {where, "hit_rate", "chance"}), testing::kLeastHeld) << k;

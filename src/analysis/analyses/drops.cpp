@@ -1,5 +1,6 @@
-// Dropped tokens (OpenMoE, arXiv 2402.01739, section 4: drop towards the end): which share of the tokens at a position lost an expert to
-// its capacity, and how far a data set's load is from that of the first one, which is what fills the experts.
+// Dropped tokens (OpenMoE, arXiv 2402.01739, section 4: drop towards the end): which share of the tokens at a position
+// lost an expert to its capacity, and how far a data set's load is from that of the first one, which is what fills the
+// experts.
 #include <ATen/Parallel.h>
 
 #include "analysis/analyses/cells.h"
@@ -35,7 +36,9 @@ struct Drops {
   bool is_seen = false;
   bool is_dropless() const { return most_capacity == 0 && dropped.part == 0; }
   // Without a capacity nothing could be dropped, and there is nothing to be unsure of.
-  std::optional<Interval> interval(const ShareSums& sums) const { return is_dropless() ? std::nullopt : share_interval(sums); }
+  std::optional<Interval> interval(const ShareSums& sums) const {
+    return is_dropless() ? std::nullopt : share_interval(sums);
+  }
 };
 
 // Bins of a sequence: bin b has the positions bound(b) .. bound(b + 1) - 1.
@@ -45,9 +48,11 @@ struct Bins {
   int64_t bound(int64_t bin) const { return bin * length / n; }
 };
 
-void add_layer(const TokenChoices& choices, const moe::RoutingDecision& decision, const Observation& batch, const Bins& bins, Drops& sums) {
+void add_layer(const TokenChoices& choices, const moe::RoutingDecision& decision, const Observation& batch,
+               const Bins& bins, Drops& sums) {
   const int64_t length = batch.input_ids.size(1);
-  require<DataError>(length <= bins.length, "windows: got ", length, " tokens; need at most the sequence length, ", bins.length);
+  require<DataError>(length <= bins.length, "windows: got ", length, " tokens; need at most the sequence length, ",
+                     bins.length);
   const bool* padding = padding_of(batch);
   const bool* dropped = decision.dropped.defined() ? decision.dropped.const_data_ptr<bool>() : nullptr;
   sums.length = std::max(sums.length, length);
@@ -67,7 +72,8 @@ void add_layer(const TokenChoices& choices, const moe::RoutingDecision& decision
         ++sums.tokens;
         if (n_experts == 0) continue;
         int64_t n_dropped = 0;
-        for (int64_t n = choices.begin(t); dropped != nullptr && n < choices.begin(t) + n_experts; ++n) n_dropped += dropped[n] ? 1 : 0;
+        for (int64_t n = choices.begin(t); dropped != nullptr && n < choices.begin(t) + n_experts; ++n)
+          n_dropped += dropped[n] ? 1 : 0;
         assignments += n_experts;
         all_dropped += n_dropped;
         ++of_bin.n;
@@ -86,7 +92,11 @@ void add_layer(const TokenChoices& choices, const moe::RoutingDecision& decision
 
 class DropAnalysis : public Analysis {
  public:
-  explicit DropAnalysis(const AnalysisInput& input) : data_(input.data), layers_(input.layers), bins_(input.sequence_length), sums_(input.data.size(), std::vector<Drops>(input.layers.size())) {
+  explicit DropAnalysis(const AnalysisInput& input)
+      : data_(input.data),
+        layers_(input.layers),
+        bins_(input.sequence_length),
+        sums_(input.data.size(), std::vector<Drops>(input.layers.size())) {
     for (auto& by_layer : sums_) {
       for (size_t layer = 0; layer < layers_.size(); ++layer) {
         by_layer[layer].load.resize(static_cast<size_t>(layers_[layer].n_experts), 0);
@@ -99,21 +109,51 @@ class DropAnalysis : public Analysis {
     n_tokens_ += counted_tokens(batch);
     const auto choices = choices_of(batch.routing, layers_, batch.input_ids.numel());
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
-      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) add_layer(choices[layer], batch.routing[layer], batch, bins_, sums_.at(batch.data)[layer]);
+      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer)
+        add_layer(choices[layer], batch.routing[layer], batch, bins_, sums_.at(batch.data)[layer]);
     });
   }
 
   std::vector<NamedTable> tables() const override {
     Table by_position, by_data;
-    by_position.columns = {{"layer", ""}, {"domain", ""}, {"position_from", "token"}, {"position_to", "token"}, {"any_dropped", "of tokens"}, {"all_dropped", "of tokens"}, {"tokens", "tokens"}, {"any_dropped_low", "of tokens"}, {"any_dropped_high", "of tokens"}, {"all_dropped_low", "of tokens"}, {"all_dropped_high", "of tokens"}};
+    by_position.columns = {{"layer", ""},
+                           {"domain", ""},
+                           {"position_from", "token"},
+                           {"position_to", "token"},
+                           {"any_dropped", "of tokens"},
+                           {"all_dropped", "of tokens"},
+                           {"tokens", "tokens"},
+                           {"any_dropped_low", "of tokens"},
+                           {"any_dropped_high", "of tokens"},
+                           {"all_dropped_low", "of tokens"},
+                           {"all_dropped_high", "of tokens"}};
     by_position.source =
-        "arXiv 2402.01739, figure 12: share of the tokens with an expert, at positions position_from <= p < position_to of their sequence, of whose assignments at least one, and all, were over "
-        "capacity. Without a capacity 0. ..._low, ..._high: 95 %, from the spread between windows. No chance level: which tokens are dropped is the capacity rule's choice (by position, by score, at random), "
+        "arXiv 2402.01739, figure 12: share of the tokens with an expert, at positions position_from <= p < "
+        "position_to of their sequence, of whose assignments at least one, and all, were over "
+        "capacity. Without a capacity 0. ..._low, ..._high: 95 %, from the spread between windows. No chance level: "
+        "which tokens are dropped is the capacity rule's choice (by position, by score, at random), "
         "and how many depends on the groups that share a capacity, which routing alone does not tell";
-    by_data.columns = {{"layer", ""}, {"domain", ""}, {"dropped", "of assignments"}, {"any_dropped", "of tokens"}, {"all_dropped", "of tokens"}, {"without_expert", "of tokens"}, {"capacity_least", "tokens"}, {"capacity_most", "tokens"}, {"load_distance", "of assignments"}, {"tokens", "tokens"}, {"dropped_low", "of assignments"}, {"dropped_high", "of assignments"}, {"any_dropped_low", "of tokens"}, {"any_dropped_high", "of tokens"}, {"all_dropped_low", "of tokens"}, {"all_dropped_high", "of tokens"}};
+    by_data.columns = {{"layer", ""},
+                       {"domain", ""},
+                       {"dropped", "of assignments"},
+                       {"any_dropped", "of tokens"},
+                       {"all_dropped", "of tokens"},
+                       {"without_expert", "of tokens"},
+                       {"capacity_least", "tokens"},
+                       {"capacity_most", "tokens"},
+                       {"load_distance", "of assignments"},
+                       {"tokens", "tokens"},
+                       {"dropped_low", "of assignments"},
+                       {"dropped_high", "of assignments"},
+                       {"any_dropped_low", "of tokens"},
+                       {"any_dropped_high", "of tokens"},
+                       {"all_dropped_low", "of tokens"},
+                       {"all_dropped_high", "of tokens"}};
     by_data.source =
-        "dropped: share of the assignments over capacity; without_expert: share of the tokens that the router gave none; capacity: of an expert and group (0: none); "
-        "load_distance: L1 / 2 between the loads before drops on this data set and on the first one, a measure of how far out of domain it is. Intervals and chance as for drop_by_position";
+        "dropped: share of the assignments over capacity; without_expert: share of the tokens that the router gave "
+        "none; capacity: of an expert and group (0: none); "
+        "load_distance: L1 / 2 between the loads before drops on this data set and on the first one, a measure of how "
+        "far out of domain it is. Intervals and chance as for drop_by_position";
     by_position.tokens = by_data.tokens = n_tokens_;
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) {
@@ -138,17 +178,22 @@ class DropAnalysis : public Analysis {
     for (int64_t bin = 0; bin < bins_.n && bins_.bound(bin) < sums.length; ++bin) {
       const auto& [any, all] = sums.bins[static_cast<size_t>(bin)];
       const auto any_interval = sums.interval(any), all_interval = sums.interval(all);
-      table.add_row({layers_[layer].layer, data_[data].name, bins_.bound(bin), std::min(sums.length, bins_.bound(bin + 1)), ratio(any.part, any.whole), ratio(all.part, all.whole), any.whole,
-                     low_of(any_interval), high_of(any_interval), low_of(all_interval), high_of(all_interval)});
+      table.add_row({layers_[layer].layer, data_[data].name, bins_.bound(bin),
+                     std::min(sums.length, bins_.bound(bin + 1)), ratio(any.part, any.whole),
+                     ratio(all.part, all.whole), any.whole, low_of(any_interval), high_of(any_interval),
+                     low_of(all_interval), high_of(all_interval)});
     }
   }
 
   void add_data(size_t layer, size_t data, Table& table) const {
     const auto& sums = sums_[data][layer];
     const auto& [any, all] = sums.whole;
-    const auto dropped_interval = sums.interval(sums.dropped), any_interval = sums.interval(any), all_interval = sums.interval(all);
-    table.add_row({layers_[layer].layer, data_[data].name, ratio(sums.dropped.part, sums.dropped.whole), ratio(any.part, any.whole), ratio(all.part, all.whole), ratio(sums.tokens - any.whole, sums.tokens),
-                   sums.least_capacity, sums.most_capacity, number(share_distance(sums_[0][layer].load, sums.load)), sums.tokens, low_of(dropped_interval), high_of(dropped_interval), low_of(any_interval),
+    const auto dropped_interval = sums.interval(sums.dropped), any_interval = sums.interval(any),
+               all_interval = sums.interval(all);
+    table.add_row({layers_[layer].layer, data_[data].name, ratio(sums.dropped.part, sums.dropped.whole),
+                   ratio(any.part, any.whole), ratio(all.part, all.whole), ratio(sums.tokens - any.whole, sums.tokens),
+                   sums.least_capacity, sums.most_capacity, number(share_distance(sums_[0][layer].load, sums.load)),
+                   sums.tokens, low_of(dropped_interval), high_of(dropped_interval), low_of(any_interval),
                    high_of(any_interval), low_of(all_interval), high_of(all_interval)});
   }
 
@@ -161,12 +206,15 @@ class DropAnalysis : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_drops_analysis(const AnalysisInput& input) { return std::make_unique<DropAnalysis>(input); }
+std::unique_ptr<Analysis> make_drops_analysis(const AnalysisInput& input) {
+  return std::make_unique<DropAnalysis>(input);
+}
 
 double drops_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
   for (const auto& layer : input.layers)
-    bytes += static_cast<double>(input.data.size()) * (sizeof(Drops) + static_cast<double>(kBins) * sizeof(TokenSums) + 8.0 * static_cast<double>(layer.n_experts));
+    bytes += static_cast<double>(input.data.size()) * (sizeof(Drops) + static_cast<double>(kBins) * sizeof(TokenSums) +
+                                                       8.0 * static_cast<double>(layer.n_experts));
   return bytes;
 }
 

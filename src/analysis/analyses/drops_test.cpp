@@ -65,7 +65,9 @@ TEST(Drops, SeesThemRiseTowardsTheEnd) {
   analysis->observe(batch);
   const auto table = table_of(analysis->tables(), "drop_by_position");
   ASSERT_EQ(table.rows.size(), 16u);  // bins of two positions
-  for (const auto& row : table.rows) EXPECT_DOUBLE_EQ(row[table.column("any_dropped")].as_double(), row[table.column("position_from")].as_int() >= 20 ? 1.0 : 0.0);
+  for (const auto& row : table.rows)
+    EXPECT_DOUBLE_EQ(row[table.column("any_dropped")].as_double(),
+                     row[table.column("position_from")].as_int() >= 20 ? 1.0 : 0.0);
 }
 
 TEST(Drops, MeasuresHowFarTheLoadIsFromTheFirstDataSet) {
@@ -92,8 +94,10 @@ TEST(Drops, ReproducesTheGoldenStream) {
     for (size_t p = 0; p < need.size(); ++p) {
       const testing::Where where = {{"layer", static_cast<int64_t>(layer)}, {"position_from", static_cast<int64_t>(p)}};
       EXPECT_EQ(cell(table, where, "tokens"), need.at(p).at("tokens"));
-      testing::expect_close(number_in(table, where, "any_dropped"), need.at(p).at("any").as_double(), golden.rtol, golden.atol, "any");
-      testing::expect_close(number_in(table, where, "all_dropped"), need.at(p).at("all").as_double(), golden.rtol, golden.atol, "all");
+      testing::expect_close(number_in(table, where, "any_dropped"), need.at(p).at("any").as_double(), golden.rtol,
+                            golden.atol, "any");
+      testing::expect_close(number_in(table, where, "all_dropped"), need.at(p).at("all").as_double(), golden.rtol,
+                            golden.atol, "all");
     }
   }
 }
@@ -110,7 +114,8 @@ TEST(Drops, IntervalsHoldTheTruthWhereWindowsDiffer) {
         if (t % kLength == 0) drops = rng.below(2);
         dropped.push_back(drops == 1 && rng.below(5) == 0 ? 1 : 0);
       }
-      auto batch = batch_of(std::vector<int64_t>(kWindows * kLength, 1), kLength, {routing_of(Experts(kWindows * kLength, {1}), 2, 1)});
+      auto batch = batch_of(std::vector<int64_t>(kWindows * kLength, 1), kLength,
+                            {routing_of(Experts(kWindows * kLength, {1}), 2, 1)});
       batch.routing[0].dropped = flags(dropped);
       batch.routing[0].capacity = 9;
       const auto analysis = make_drops_analysis(input_of({{0, 2, 1}}, 9, kLength));
@@ -118,8 +123,10 @@ TEST(Drops, IntervalsHoldTheTruthWhereWindowsDiffer) {
       return table_of(analysis->tables(), name);
     };
   };
-  for (const std::string value : {"dropped", "any_dropped", "all_dropped"}) EXPECT_GE(testing::share_held(make("drops"), {{}, value, 0.1}), testing::kLeastHeld) << value;
-  EXPECT_GE(testing::share_held(make("drop_by_position"), {{{"position_from", 8}}, "any_dropped", 0.1}), testing::kLeastHeld);
+  for (const std::string value : {"dropped", "any_dropped", "all_dropped"})
+    EXPECT_GE(testing::share_held(make("drops"), {{}, value, 0.1}), testing::kLeastHeld) << value;
+  EXPECT_GE(testing::share_held(make("drop_by_position"), {{{"position_from", 8}}, "any_dropped", 0.1}),
+            testing::kLeastHeld);
 }
 
 TEST(Drops, SaysNoIntervalWithoutACapacity) {

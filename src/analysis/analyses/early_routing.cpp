@@ -1,5 +1,5 @@
-// Early routing learning (OpenMoE, arXiv 2402.01739, section 4): how far the experts of single token ids were fixed at the
-// reference checkpoint. For each followed id the distribution over experts under the model and under the reference.
+// Early routing learning (OpenMoE, arXiv 2402.01739, section 4): how far the experts of single token ids were fixed at
+// the reference checkpoint. For each followed id the distribution over experts under the model and under the reference.
 #include "analysis/analyses/cells.h"
 
 namespace evenkeel::analysis {
@@ -10,7 +10,14 @@ constexpr size_t kFollowed = 10;  // ids, where none are chosen
 class EarlyRouting : public Analysis {
  public:
   explicit EarlyRouting(const AnalysisInput& input)
-      : model_(input.model), reference_(input.reference), reference_step_(input.reference_step), data_(input.data), layers_(input.layers), texts_(input.token_texts), chosen_(input.chosen_ids), reader_(input) {
+      : model_(input.model),
+        reference_(input.reference),
+        reference_step_(input.reference_step),
+        data_(input.data),
+        layers_(input.layers),
+        texts_(input.token_texts),
+        chosen_(input.chosen_ids),
+        reader_(input) {
     if (reference_.empty()) return;
     from_ = want_all(reader_, input, keys_of(input, IdKind::input, Choices::all, Side::reference));
     to_ = want_all(reader_, input, keys_of(input, IdKind::input, Choices::all));
@@ -24,11 +31,27 @@ class EarlyRouting : public Analysis {
   std::vector<NamedTable> tables() const override {
     if (reference_.empty()) return {};
     Table table;
-    table.columns = {{"layer", ""}, {"domain", ""}, {"from", ""}, {"to", ""}, {"id", ""}, {"text", ""}, {"occurrences", "tokens"}, {"overlap", ""}, {"cosine", ""}, {"chance_overlap", ""}, {"expert", ""}, {"share_from", "of assignments"}, {"share_to", "of assignments"}, {"chance_cosine", ""}, {"from_step", "steps"}};
+    table.columns = {{"layer", ""},
+                     {"domain", ""},
+                     {"from", ""},
+                     {"to", ""},
+                     {"id", ""},
+                     {"text", ""},
+                     {"occurrences", "tokens"},
+                     {"overlap", ""},
+                     {"cosine", ""},
+                     {"chance_overlap", ""},
+                     {"expert", ""},
+                     {"share_from", "of assignments"},
+                     {"share_to", "of assignments"},
+                     {"chance_cosine", ""},
+                     {"from_step", "steps"}};
     table.tokens = n_tokens_;
     table.source =
-        "arXiv 2402.01739, section 4 (early routing learning): distribution of an id's assignments over experts at two checkpoints, overlap = 1 - L1 / 2; "
-        "expert: the favourite at `from`. Ids: those chosen, else the 10 most frequent of the data set. chance_overlap, chance_cosine: "
+        "arXiv 2402.01739, section 4 (early routing learning): distribution of an id's assignments over experts at two "
+        "checkpoints, overlap = 1 - L1 / 2; "
+        "expert: the favourite at `from`. Ids: those chosen, else the 10 most frequent of the data set. "
+        "chance_overlap, chance_cosine: "
         "two independent uniform routings of as many occurrences. from_step: the optimizer step of `from`";
     for (size_t d = 0; d < to_.size(); ++d) {
       const auto ids = followed_ids(*to_[d], chosen_, kFollowed);
@@ -62,15 +85,18 @@ class EarlyRouting : public Analysis {
     to_[data]->add_counts(layer, id, to);
     const int64_t n = to_[data]->occurrences(id), expert = favourite(from);
     const auto share = [&](const std::vector<int64_t>& counts) {
-      return expert < 0 ? Json() : ratio(counts[static_cast<size_t>(expert)], std::accumulate(counts.begin(), counts.end(), int64_t{0}));
+      return expert < 0 ? Json()
+                        : ratio(counts[static_cast<size_t>(expert)],
+                                std::accumulate(counts.begin(), counts.end(), int64_t{0}));
     };
     Json chance_overlap, chance_cosine;
     if (from_[data]->exactly_k(layer) && to_[data]->exactly_k(layer)) {
       chance_overlap = uniform_share_overlap(n, n, n_experts, top_k);
       chance_cosine = levels.of(n_experts, top_k)->mean_cosine(n, n);
     }
-    table.add_row({number_of_layer, data_[data].name, reference_, model_, id, text_of(texts_, id), n, number(share_overlap(from, to)), number(share_cosine(from, to)),
-                   chance_overlap, expert < 0 ? Json() : Json(expert), share(from), share(to), chance_cosine, known(reference_step_)});
+    table.add_row({number_of_layer, data_[data].name, reference_, model_, id, text_of(texts_, id), n,
+                   number(share_overlap(from, to)), number(share_cosine(from, to)), chance_overlap,
+                   expert < 0 ? Json() : Json(expert), share(from), share(to), chance_cosine, known(reference_step_)});
   }
 
   std::string model_, reference_;
@@ -86,12 +112,15 @@ class EarlyRouting : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_early_routing_analysis(const AnalysisInput& input) { return std::make_unique<EarlyRouting>(input); }
+std::unique_ptr<Analysis> make_early_routing_analysis(const AnalysisInput& input) {
+  return std::make_unique<EarlyRouting>(input);
+}
 
 double early_routing_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
   if (input.reference.empty()) return bytes;
-  for (const auto side : {Side::reference, Side::model}) bytes += tally_bytes(input, keys_of(input, IdKind::input, Choices::all, side));
+  for (const auto side : {Side::reference, Side::model})
+    bytes += tally_bytes(input, keys_of(input, IdKind::input, Choices::all, side));
   return bytes;
 }
 

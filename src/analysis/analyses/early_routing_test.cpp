@@ -27,15 +27,18 @@ Table followed(std::vector<int64_t> chosen) {
   batch.reference = {routing_of({{0}, {0}, {0}, {1}, {1}, {1}}, 3, 1, 2)};
   analysis->observe(batch);
   const bool is_there = input.chosen_ids.empty() || input.chosen_ids[0] == 7;
-  EXPECT_EQ(analysis->notes(), is_there ? std::vector<std::string>() : std::vector<std::string>{"early_routing: no rows for id 8, which does not occur in text"});
+  EXPECT_EQ(analysis->notes(),
+            is_there ? std::vector<std::string>()
+                     : std::vector<std::string>{"early_routing: no rows for id 8, which does not occur in text"});
   return table_of(analysis->tables(), "early_routing");
 }
 
 TEST(EarlyRoutingAnalysis, ComparesTheDistributionsByHand) {
   const auto table = followed({7});
   ASSERT_EQ(table.rows.size(), 1u);
-  EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "overlap"), 0.5);                                      // min(.75, .5)
-  EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "cosine"), 6 / std::sqrt((9.0 + 1.0) * (4.0 + 4.0)));  // (3,1,0) and (2,0,2)
+  EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "overlap"), 0.5);  // min(.75, .5)
+  EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "cosine"),
+                   6 / std::sqrt((9.0 + 1.0) * (4.0 + 4.0)));  // (3,1,0) and (2,0,2)
   EXPECT_EQ(cell(table, {{"id", 7}}, "expert"), Json(0));
   EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "share_from"), 0.75);
   EXPECT_DOUBLE_EQ(number_in(table, {{"id", 7}}, "share_to"), 0.5);
@@ -68,14 +71,16 @@ TEST(EarlyRoutingAnalysis, GivesItsChanceForIndependentModels) {
 }
 
 TEST(EarlyRoutingAnalysis, GivesItsChanceForRareIdsToo) {
-  // 300 ids of about 10 occurrences, of 64 experts: two random routings overlap by a seventh, where the limit of many would be 0.
+  // 300 ids of about 10 occurrences, of 64 experts: two random routings overlap by a seventh, where the limit of many
+  // would be 0.
   const int64_t T = 3000;
   auto input = input_of({{0, 64, 1}}, 300, 100);
   input.reference = "other";
   input.chosen_ids.resize(300);
   std::iota(input.chosen_ids.begin(), input.chosen_ids.end(), int64_t{0});
   const auto analysis = make_early_routing_analysis(input);
-  auto batch = batch_of(testing::uniform_ids(T, 300, 5), 100, {routing_of(testing::uniform_experts(T, 64, 1, 1), 64, 1)});
+  auto batch =
+      batch_of(testing::uniform_ids(T, 300, 5), 100, {routing_of(testing::uniform_experts(T, 64, 1, 1), 64, 1)});
   batch.reference = {routing_of(testing::uniform_experts(T, 64, 1, 2), 64, 1)};
   analysis->observe(batch);
   const auto table = table_of(analysis->tables(), "early_routing");

@@ -53,7 +53,8 @@ TEST(ExpertTokens, ListsIdsByShareThenCountByHand) {
   EXPECT_EQ(cell(table, top, "minimum_count"), Json(10));
   for (const auto& row : table.rows) EXPECT_NE(row[table.column("id")], Json(3));  // nine occurrences
   EXPECT_FALSE(table.chance);                                                      // rows differ
-  // Chance of 20 occurrences and two experts: 1/2 and half the mean distance of 20 coins from 10, which is 10 C(20, 10) / 2^20.
+  // Chance of 20 occurrences and two experts: 1/2 and half the mean distance of 20 coins from 10, which is 10 C(20, 10)
+  // / 2^20.
   EXPECT_NEAR(number_in(table, top, "chance"), 0.5 + 0.5 * 184756 / 1048576, 1e-12);
 }
 
@@ -64,7 +65,8 @@ TEST(ExpertTokens, TellsTheFavouriteFromOthersInTheList) {
   EXPECT_EQ(cell(table, {{"expert", 1}, {"id", 1}}, "favourite"), Json(0));
   EXPECT_DOUBLE_EQ(number_in(table, {{"expert", 1}, {"id", 1}}, "share"), 0.2);
   const auto by_expert = table_of(observed(0)->tables(), "expert_vocabulary");
-  for (const auto& row : by_expert.rows) EXPECT_TRUE(row[by_expert.column("expert")] != Json(1) || row[by_expert.column("id_kind")] != Json("input"));
+  for (const auto& row : by_expert.rows)
+    EXPECT_TRUE(row[by_expert.column("expert")] != Json(1) || row[by_expert.column("id_kind")] != Json("input"));
 }
 
 TEST(ExpertTokens, TakesTheGivenMinimum) {
@@ -82,10 +84,12 @@ TEST(ExpertTokens, AveragesTheIdsOfAnExpert) {
 }
 
 TEST(ExpertTokens, GivesItsChanceUnderUniformRouting) {
-  // 600 ids of about 20 occurrences. The deviation of one largest share is below .1; four standard errors of their mean.
+  // 600 ids of about 20 occurrences. The deviation of one largest share is below .1; four standard errors of their
+  // mean.
   const int64_t T = 12'000, E = 8;
   const auto analysis = make_expert_tokens_analysis(input_of({{0, E, 2}}, 600, 100));
-  analysis->observe(batch_of(testing::uniform_ids(T, 600, 3), 100, {routing_of(testing::uniform_experts(T, E, 2, 4), E, 2)}));
+  analysis->observe(
+      batch_of(testing::uniform_ids(T, 600, 3), 100, {routing_of(testing::uniform_experts(T, E, 2, 4), E, 2)}));
   const auto table = table_of(analysis->tables(), "expert_vocabulary");
   double mean = 0, chance = 0, ids = 0;
   for (const auto& row : table.rows) {
@@ -117,7 +121,8 @@ TEST(ExpertTokens, TheLongListIsForCsvAndHasEveryKindOfId) {
     EXPECT_EQ(csv_only, name == "expert_tokens_all");
     if (name != "expert_tokens_all") continue;
     is_there = true;
-    EXPECT_EQ(cell(table, {{"expert", 0}, {"id_kind", "target"}, {"rank", 0}}, "id"), Json(2));  // 16 of 20: the token before the first is id 1's last
+    EXPECT_EQ(cell(table, {{"expert", 0}, {"id_kind", "target"}, {"rank", 0}}, "id"),
+              Json(2));  // 16 of 20: the token before the first is id 1's last
   }
   EXPECT_TRUE(is_there);
 }
@@ -131,17 +136,20 @@ TEST(ExpertTokens, KeepsTheTenBest) {
   analysis->observe(batch_of(ids, 300, {routing_of(Experts(300, {0}), 1, 1)}));
   const auto table = table_of(analysis->tables(), "expert_tokens");
   ASSERT_EQ(table.rows.size(), 10u);
-  for (int64_t rank = 0; rank < 10; ++rank) EXPECT_EQ(cell(table, {{"rank", rank}}, "id"), Json(rank));  // equals: the lower id
+  for (int64_t rank = 0; rank < 10; ++rank)
+    EXPECT_EQ(cell(table, {{"rank", rank}}, "id"), Json(rank));  // equals: the lower id
 }
 
 TEST(ExpertTokens, IntervalsOfAnExpertHoldTheChanceOfUniformRouting) {
-  const testing::UniformShape shape{.n_windows = 30, .vocab_size = 80};  // some ten ids an expert, fifteen occurrences each
+  const testing::UniformShape shape{.n_windows = 30,
+                                    .vocab_size = 80};  // some ten ids an expert, fifteen occurrences each
   const auto make = [&](uint64_t seed) {
     const auto analysis = make_expert_tokens_analysis(testing::uniform_input(shape));
     analysis->observe(testing::uniform_batch(shape, seed));
     return table_of(analysis->tables(), "expert_vocabulary");
   };
-  EXPECT_GE(testing::share_held(make, {{{"expert", 3}, {"id_kind", "input"}}, "mean", "chance"}), testing::kLeastHeld);  // one in the middle: ties, which have smaller shares, go to the lower one
+  EXPECT_GE(testing::share_held(make, {{{"expert", 3}, {"id_kind", "input"}}, "mean", "chance"}),
+            testing::kLeastHeld);  // one in the middle: ties, which have smaller shares, go to the lower one
 }
 
 }  // namespace

@@ -8,7 +8,8 @@ namespace evenkeel::analysis {
 namespace {
 
 // Adds one batch's first choices and the spread of its windows, which are taken as often as `weights` [B] say.
-void add_windows(LayerLoad& load, const TokenChoices& choices, const Observation& batch, const std::vector<WindowBootstrap::Weights>& weights) {
+void add_windows(LayerLoad& load, const TokenChoices& choices, const Observation& batch,
+                 const std::vector<WindowBootstrap::Weights>& weights) {
   const auto top_k = static_cast<size_t>(load.assignments.top_k);
   const bool* is_padding = padding_of(batch);
   const int64_t n_windows = batch.input_ids.size(0), length = batch.input_ids.size(1);
@@ -53,7 +54,8 @@ class Load : public Analysis {
     auto& layers = domains_.at(batch.data).layers;
     std::vector<WindowBootstrap::Weights> weights;
     for (int64_t window = 0; window < batch.input_ids.size(0); ++window, ++n_windows_[batch.data])
-      weights.push_back(WindowBootstrap::weights(seed_, batch.data, batch.together >= 0 ? static_cast<uint64_t>(batch.together) : n_windows_[batch.data]));
+      weights.push_back(WindowBootstrap::weights(
+          seed_, batch.data, batch.together >= 0 ? static_cast<uint64_t>(batch.together) : n_windows_[batch.data]));
     for (size_t i = 0; i < layers.size(); ++i) {
       add_counts(layers[i].assignments, count_routing(batch.routing[i]));
       add_windows(layers[i], choices[i], batch, weights);
@@ -84,7 +86,9 @@ std::unique_ptr<Analysis> make_load_analysis(const AnalysisInput& input) { retur
 double load_analysis_bytes(const AnalysisInput& input) {
   constexpr double kNumbersPerExpert = 4 + WindowBootstrap::kReplicates;
   double bytes = 0;
-  for (const auto& layer : input.layers) bytes += kNumbersPerExpert * sizeof(int64_t) * static_cast<double>(input.data.size()) * static_cast<double>(layer.n_experts);
+  for (const auto& layer : input.layers)
+    bytes += kNumbersPerExpert * sizeof(int64_t) * static_cast<double>(input.data.size()) *
+             static_cast<double>(layer.n_experts);
   return bytes + 1024;
 }
 

@@ -20,9 +20,13 @@ class Chance {
     for (const auto& domain : domains)
       for (const auto& load : domain.layers) most_ = std::max(most_, load.assignments.n_tokens);
   }
-  double max_share(int64_t n_experts, int64_t top_k, int64_t n_tokens) { return level(n_experts, top_k).mean_max_share(n_tokens); }
+  double max_share(int64_t n_experts, int64_t top_k, int64_t n_tokens) {
+    return level(n_experts, top_k).mean_max_share(n_tokens);
+  }
   // Of the load: E times the standard deviation of its shares.
-  double cv(int64_t n_experts, int64_t top_k, int64_t n_tokens) { return static_cast<double>(n_experts) * level(n_experts, top_k).mean_share_std(n_tokens); }
+  double cv(int64_t n_experts, int64_t top_k, int64_t n_tokens) {
+    return static_cast<double>(n_experts) * level(n_experts, top_k).mean_share_std(n_tokens);
+  }
 
  private:
   const UniformRouting& level(int64_t n_experts, int64_t top_k) {
@@ -76,7 +80,8 @@ std::optional<Interval> interval_of(const LayerLoad& load, F&& figure, Interval 
   std::vector<double> values;
   for (size_t r = 0; r < WindowBootstrap::kReplicates; ++r) {
     const auto counts = load.bootstrap->replicate(r);
-    if (std::accumulate(counts.begin(), counts.end(), int64_t{0}) > 0) values.push_back(figure({counts.begin(), counts.end()}));
+    if (std::accumulate(counts.begin(), counts.end(), int64_t{0}) > 0)
+      values.push_back(figure({counts.begin(), counts.end()}));
   }
   return bootstrap_interval(figure(load.assignments.tokens_per_expert), values, load.windows->n_windows, bounds);
 }
@@ -89,11 +94,14 @@ std::optional<Interval> interval_of(const LayerLoad& a, const LayerLoad& b, F&& 
   for (size_t r = 0; r < WindowBootstrap::kReplicates; ++r) {
     const auto left = a.bootstrap->replicate(r), right = b.bootstrap->replicate(r);
     const std::vector<int64_t> x(left.begin(), left.end()), y(right.begin(), right.end());
-    const auto has_tokens = [](const std::vector<int64_t>& counts) { return std::accumulate(counts.begin(), counts.end(), int64_t{0}) > 0; };
+    const auto has_tokens = [](const std::vector<int64_t>& counts) {
+      return std::accumulate(counts.begin(), counts.end(), int64_t{0}) > 0;
+    };
     if (has_tokens(x) && has_tokens(y)) values.push_back(figure(x, y).value_or(NAN));
   }
   const auto whole = figure(a.assignments.tokens_per_expert, b.assignments.tokens_per_expert);
-  return whole ? bootstrap_interval(*whole, values, std::min(a.windows->n_windows, b.windows->n_windows), bounds) : std::nullopt;
+  return whole ? bootstrap_interval(*whole, values, std::min(a.windows->n_windows, b.windows->n_windows), bounds)
+               : std::nullopt;
 }
 
 // ---- load ----
@@ -110,7 +118,8 @@ void add_load_row(Table& table, const Place& place, Chance& chance) {
   const auto& counts = load.assignments;
   const int64_t E = counts.n_experts, k = counts.top_k, T = counts.n_tokens;
   const auto stats = routing_stats(counts);
-  std::optional<double> mri, mri_chance, lower_bound, low, high, effective_tokens, top1_share, top1_chance, top1_entropy, entropy_chance, cv_chance;
+  std::optional<double> mri, mri_chance, lower_bound, low, high, effective_tokens, top1_share, top1_chance,
+      top1_entropy, entropy_chance, cv_chance;
   if (load.has_tokens()) mri = stats.mri;
   if (load.has_chance()) {
     mri_chance = chance.max_share(E, k, T);
@@ -129,23 +138,74 @@ void add_load_row(Table& table, const Place& place, Chance& chance) {
     top1_entropy = first.entropy;
     top1_chance = chance.max_share(E, 1, T);
   }
-  const auto entropy = interval_of(load, [&](const std::vector<int64_t>& of) { return stats_of(counts, of).entropy; }, {0, 1});
-  const auto cv = interval_of(load, [&](const std::vector<int64_t>& of) { return stats_of(counts, of).cv; }, {0, INFINITY});
-  const auto n_experts_with = [&](auto&& holds) { return static_cast<int64_t>(std::count_if(stats.load.begin(), stats.load.end(), holds)); };
+  const auto entropy =
+      interval_of(load, [&](const std::vector<int64_t>& of) { return stats_of(counts, of).entropy; }, {0, 1});
+  const auto cv =
+      interval_of(load, [&](const std::vector<int64_t>& of) { return stats_of(counts, of).cv; }, {0, INFINITY});
+  const auto n_experts_with = [&](auto&& holds) {
+    return static_cast<int64_t>(std::count_if(stats.load.begin(), stats.load.end(), holds));
+  };
   const double uniform = 1 / static_cast<double>(E);
-  table.add_row({stats.layer, *place.domain, known(mri), stats.entropy, stats.cv, *std::max_element(stats.load.begin(), stats.load.end()),
-                 known(mri_chance), known(lower_bound), known(low), known(high), known(effective_tokens), load.has_tokens() ? Json(T) : Json(), stats.dead,
-                 n_experts_with([&](double x) { return x > 2 * uniform; }), n_experts_with([&](double x) { return x < uniform / 2; }),
-                 load.knows_drops ? Json(stats.dropped) : Json(), known(top1_share), known(top1_chance), known(top1_entropy), known(entropy_chance), known(cv_chance), low_of(entropy), high_of(entropy), low_of(cv), high_of(cv)});
+  table.add_row({stats.layer,
+                 *place.domain,
+                 known(mri),
+                 stats.entropy,
+                 stats.cv,
+                 *std::max_element(stats.load.begin(), stats.load.end()),
+                 known(mri_chance),
+                 known(lower_bound),
+                 known(low),
+                 known(high),
+                 known(effective_tokens),
+                 load.has_tokens() ? Json(T) : Json(),
+                 stats.dead,
+                 n_experts_with([&](double x) { return x > 2 * uniform; }),
+                 n_experts_with([&](double x) { return x < uniform / 2; }),
+                 load.knows_drops ? Json(stats.dropped) : Json(),
+                 known(top1_share),
+                 known(top1_chance),
+                 known(top1_entropy),
+                 known(entropy_chance),
+                 known(cv_chance),
+                 low_of(entropy),
+                 high_of(entropy),
+                 low_of(cv),
+                 high_of(cv)});
 }
 
 NamedTable load_table(const std::vector<DomainLoad>& domains) {
   Table table;
   const std::string of_tokens = "of tokens", of_assignments = "of assignments";
-  table.columns = {{"layer", ""}, {"domain", ""}, {"mri", of_tokens}, {"entropy", "/ ln E"}, {"cv", ""}, {"max_share", of_assignments}, {"mri_chance", of_tokens}, {"lower_bound", of_tokens}, {"mri_low", of_tokens}, {"mri_high", of_tokens}, {"effective_tokens", "tokens"}, {"tokens", "tokens"}, {"dead", "experts"}, {"above_twice_uniform", "experts"}, {"below_half_uniform", "experts"}, {"dropped", of_assignments}, {"top1_max_share", of_tokens}, {"top1_chance", of_tokens}, {"top1_entropy", "/ ln E"}, {"entropy_chance", "/ ln E"}, {"cv_chance", ""}, {"entropy_low", "/ ln E"}, {"entropy_high", "/ ln E"}, {"cv_low", ""}, {"cv_high", ""}};
+  table.columns = {{"layer", ""},
+                   {"domain", ""},
+                   {"mri", of_tokens},
+                   {"entropy", "/ ln E"},
+                   {"cv", ""},
+                   {"max_share", of_assignments},
+                   {"mri_chance", of_tokens},
+                   {"lower_bound", of_tokens},
+                   {"mri_low", of_tokens},
+                   {"mri_high", of_tokens},
+                   {"effective_tokens", "tokens"},
+                   {"tokens", "tokens"},
+                   {"dead", "experts"},
+                   {"above_twice_uniform", "experts"},
+                   {"below_half_uniform", "experts"},
+                   {"dropped", of_assignments},
+                   {"top1_max_share", of_tokens},
+                   {"top1_chance", of_tokens},
+                   {"top1_entropy", "/ ln E"},
+                   {"entropy_chance", "/ ln E"},
+                   {"cv_chance", ""},
+                   {"entropy_low", "/ ln E"},
+                   {"entropy_high", "/ ln E"},
+                   {"cv_low", ""},
+                   {"cv_high", ""}};
   table.source =
-      "MRI: arXiv 2503.05029. Chance: the mean of the figure (of the largest share, the entropy, the cv) when as many tokens are routed uniformly at random. "
-      "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once, effective tokens from the spread between windows; NAME_low, NAME_high of the others: 95 %, "
+      "MRI: arXiv 2503.05029. Chance: the mean of the figure (of the largest share, the entropy, the cv) when as many "
+      "tokens are routed uniformly at random. "
+      "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once, effective tokens from the spread between "
+      "windows; NAME_low, NAME_high of the others: 95 %, "
       "bootstrap over windows. Published counts do not say which tokens stood together, so they have no intervals";
   Chance chance(domains);
   for (const auto& [layer, places] : by_layer(domains))
@@ -159,21 +219,34 @@ NamedTable load_table(const std::vector<DomainLoad>& domains) {
 
 NamedTable specialization_table(const std::vector<DomainLoad>& domains) {
   Table table;
-  table.columns = {{"layer", ""}, {"domain", ""}, {"expert", ""}, {"share_of_tokens", "of tokens"}, {"share_of_assignments", "of assignments"}, {"chance_of_tokens", "of tokens"}, {"chance_of_assignments", "of assignments"}, {"top1_share", "of tokens"}, {"share_of_tokens_low", "of tokens"}, {"share_of_tokens_high", "of tokens"}};
+  table.columns = {{"layer", ""},
+                   {"domain", ""},
+                   {"expert", ""},
+                   {"share_of_tokens", "of tokens"},
+                   {"share_of_assignments", "of assignments"},
+                   {"chance_of_tokens", "of tokens"},
+                   {"chance_of_assignments", "of assignments"},
+                   {"top1_share", "of tokens"},
+                   {"share_of_tokens_low", "of tokens"},
+                   {"share_of_tokens_high", "of tokens"}};
   table.source =
-      "arXiv 2409.02060, eq. 7. Chance: k / E of the tokens, 1 / E of the assignments and of first choices. share_of_tokens_low, _high: 95 % for each expert by itself, Wilson's, effective tokens as in load";
+      "arXiv 2409.02060, eq. 7. Chance: k / E of the tokens, 1 / E of the assignments and of first choices. "
+      "share_of_tokens_low, _high: 95 % for each expert by itself, Wilson's, effective tokens as in load";
   for (const auto& [layer, places] : by_layer(domains)) {
     for (const auto& place : places) {
       const auto& counts = place.load->assignments;
       const auto stats = routing_stats(counts);
       std::optional<double> of_tokens, first, chance;
       if (place.load->has_chance()) chance = share(counts.top_k, counts.n_experts);
-      const auto intervals = share_intervals(counts.tokens_per_expert, counts.n_tokens, place.load->windows ? &*place.load->windows : nullptr);
+      const auto intervals = share_intervals(counts.tokens_per_expert, counts.n_tokens,
+                                             place.load->windows ? &*place.load->windows : nullptr);
       for (size_t e = 0; e < stats.load.size(); ++e) {
         if (place.load->has_tokens()) of_tokens = share(counts.tokens_per_expert[e], counts.n_tokens);
-        if (place.load->has_tokens() && !place.load->first_choices.empty()) first = share(place.load->first_choices[e], counts.n_tokens);
-        table.add_row({layer, *place.domain, static_cast<int64_t>(e), known(of_tokens), stats.load[e], known(chance), share(1, counts.n_experts), known(first),
-                       intervals.empty() ? Json() : Json(intervals[e].low), intervals.empty() ? Json() : Json(intervals[e].high)});
+        if (place.load->has_tokens() && !place.load->first_choices.empty())
+          first = share(place.load->first_choices[e], counts.n_tokens);
+        table.add_row({layer, *place.domain, static_cast<int64_t>(e), known(of_tokens), stats.load[e], known(chance),
+                       share(1, counts.n_experts), known(first), intervals.empty() ? Json() : Json(intervals[e].low),
+                       intervals.empty() ? Json() : Json(intervals[e].high)});
       }
     }
   }
@@ -188,7 +261,8 @@ NamedTable specialization_table(const std::vector<DomainLoad>& domains) {
 // Pearson's correlation; none where one side is constant.
 std::optional<double> correlation(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
   const auto n = static_cast<double>(a.size());
-  const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n, mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
+  const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n,
+               mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
   double product = 0, square_a = 0, square_b = 0;
   for (size_t e = 0; e < a.size(); ++e) {
     const double x = static_cast<double>(a[e]) - mean_a, y = static_cast<double>(b[e]) - mean_b;
@@ -208,23 +282,45 @@ std::optional<double> overlap(const std::vector<int64_t>& a, const std::vector<i
 void add_similarity_row(Table& table, const Place& a, const Place& b) {
   const auto &left = a.load->assignments, &right = b.load->assignments;
   std::optional<double> chance, first_correlation, first_overlap, first_chance;
-  if (a.load->has_chance() && b.load->has_chance() && left.top_k == right.top_k) chance = uniform_share_overlap(left.n_tokens, right.n_tokens, left.n_experts, left.top_k);
+  if (a.load->has_chance() && b.load->has_chance() && left.top_k == right.top_k)
+    chance = uniform_share_overlap(left.n_tokens, right.n_tokens, left.n_experts, left.top_k);
   if (!a.load->first_choices.empty() && !b.load->first_choices.empty()) {
     first_correlation = correlation(a.load->first_choices, b.load->first_choices);
     first_overlap = overlap(a.load->first_choices, b.load->first_choices);
-    if (a.load->has_tokens() && b.load->has_tokens()) first_chance = uniform_share_overlap(left.n_tokens, right.n_tokens, left.n_experts, 1);
+    if (a.load->has_tokens() && b.load->has_tokens())
+      first_chance = uniform_share_overlap(left.n_tokens, right.n_tokens, left.n_experts, 1);
   }
-  const auto of_correlation = interval_of(*a.load, *b.load, correlation, {-1, 1}), of_overlap = interval_of(*a.load, *b.load, overlap, {0, 1});
-  table.add_row({left.layer, *a.domain, *b.domain, known(correlation(left.tokens_per_expert, right.tokens_per_expert)), known(overlap(left.tokens_per_expert, right.tokens_per_expert)),
-                 known(chance), routing_stats(left).entropy, routing_stats(right).entropy, known(first_correlation), known(first_overlap), known(first_chance), low_of(of_correlation), high_of(of_correlation), low_of(of_overlap), high_of(of_overlap)});
+  const auto of_correlation = interval_of(*a.load, *b.load, correlation, {-1, 1}),
+             of_overlap = interval_of(*a.load, *b.load, overlap, {0, 1});
+  table.add_row({left.layer, *a.domain, *b.domain, known(correlation(left.tokens_per_expert, right.tokens_per_expert)),
+                 known(overlap(left.tokens_per_expert, right.tokens_per_expert)), known(chance),
+                 routing_stats(left).entropy, routing_stats(right).entropy, known(first_correlation),
+                 known(first_overlap), known(first_chance), low_of(of_correlation), high_of(of_correlation),
+                 low_of(of_overlap), high_of(of_overlap)});
 }
 
 NamedTable similarity_table(const std::vector<DomainLoad>& domains) {
   Table table;
-  table.columns = {{"layer", ""}, {"domain_a", ""}, {"domain_b", ""}, {"correlation", ""}, {"overlap", ""}, {"overlap_chance", ""}, {"entropy_a", "/ ln E"}, {"entropy_b", "/ ln E"}, {"top1_correlation", ""}, {"top1_overlap", ""}, {"top1_overlap_chance", ""}, {"correlation_low", ""}, {"correlation_high", ""}, {"overlap_low", ""}, {"overlap_high", ""}};
+  table.columns = {{"layer", ""},
+                   {"domain_a", ""},
+                   {"domain_b", ""},
+                   {"correlation", ""},
+                   {"overlap", ""},
+                   {"overlap_chance", ""},
+                   {"entropy_a", "/ ln E"},
+                   {"entropy_b", "/ ln E"},
+                   {"top1_correlation", ""},
+                   {"top1_overlap", ""},
+                   {"top1_overlap_chance", ""},
+                   {"correlation_low", ""},
+                   {"correlation_high", ""},
+                   {"overlap_low", ""},
+                   {"overlap_high", ""}};
   table.source =
-      "Pearson's correlation of the loads, and 1 - L1 / 2 (arXiv 2402.01739, section 4). Chance: both sets routed uniformly at random "
-      "overlap by overlap_chance (first choices: top1_overlap_chance) and have correlation 0. NAME_low, NAME_high: 95 %, bootstrap over the windows of both";
+      "Pearson's correlation of the loads, and 1 - L1 / 2 (arXiv 2402.01739, section 4). Chance: both sets routed "
+      "uniformly at random "
+      "overlap by overlap_chance (first choices: top1_overlap_chance) and have correlation 0. NAME_low, NAME_high: 95 "
+      "%, bootstrap over the windows of both";
   for (const auto& [layer, places] : by_layer(domains))
     for (size_t a = 0; a < places.size(); ++a)
       for (size_t b = a + 1; b < places.size(); ++b) add_similarity_row(table, places[a], places[b]);

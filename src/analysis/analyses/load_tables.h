@@ -14,9 +14,9 @@ namespace evenkeel::analysis {
 
 // One layer of one data set.
 struct LayerLoad {
-  RoutingCounts assignments;                      // before drops; n_tokens = 0 and top_k = 0 where they are unknown
-  std::vector<int64_t> first_choices;             // [E] tokens by the expert that they prefer; empty where unknown
-  std::optional<WindowSums> windows;              // where windows were routed; without them nothing says how sure the figures are
+  RoutingCounts assignments;           // before drops; n_tokens = 0 and top_k = 0 where they are unknown
+  std::vector<int64_t> first_choices;  // [E] tokens by the expert that they prefer; empty where unknown
+  std::optional<WindowSums> windows;   // where windows were routed; without them nothing says how sure the figures are
   std::optional<WindowBootstrap> bootstrap = {};  // of tokens by expert, with `windows`
   bool gives_k = true;                            // every token has top_k experts, so that chance is known
   bool knows_drops = true;                        // false: n_dropped is not known

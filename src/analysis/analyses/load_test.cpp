@@ -52,10 +52,13 @@ std::vector<NamedTable> tables_of(const testing::Golden& golden, size_t batch_si
     const auto& windows = golden.inputs.at("windows").at(input.data[data].name).as_array();
     for (size_t first = 0; first < windows.size();) {
       std::vector<const Json*> batch;
-      while (first < windows.size() && batch.size() < batch_size && windows[first].size() == windows[first - batch.size()].size()) batch.push_back(&windows[first++]);
+      while (first < windows.size() && batch.size() < batch_size &&
+             windows[first].size() == windows[first - batch.size()].size())
+        batch.push_back(&windows[first++]);
       Observation observation;
       observation.data = data;
-      observation.input_ids = at::zeros({static_cast<int64_t>(batch.size()), static_cast<int64_t>(batch[0]->size())}, at::kLong);
+      observation.input_ids =
+          at::zeros({static_cast<int64_t>(batch.size()), static_cast<int64_t>(batch[0]->size())}, at::kLong);
       observation.routing = {decision(batch, E, k)};
       observation.routing[0].layer = 4;
       load->observe(observation);
@@ -70,11 +73,13 @@ TEST(LoadAnalysis, MatchesTheGoldenFileWhateverTheBatches) {
     const auto tables = tables_of(golden, batch_size);
     const auto& load = table_of(tables, "load");
     const auto near = [&](const Table& table, size_t row, const std::string& column, const Json& need) {
-      testing::expect_close(table.rows[row][table.column(column)].as_double(), need.as_double(), golden.rtol, golden.atol, column);
+      testing::expect_close(table.rows[row][table.column(column)].as_double(), need.as_double(), golden.rtol,
+                            golden.atol, column);
     };
     size_t row = 0;
     for (const auto& [name, figures] : golden.outputs.at("figures").as_object()) {
-      for (const char* column : {"mri", "entropy", "cv", "max_share", "dead"}) near(load, row, column, figures.at("all").at(column));
+      for (const char* column : {"mri", "entropy", "cv", "max_share", "dead"})
+        near(load, row, column, figures.at("all").at(column));
       near(load, row, "above_twice_uniform", figures.at("all").at("above"));
       near(load, row, "below_half_uniform", figures.at("all").at("below"));
       near(load, row, "top1_max_share", figures.at("first").at("mri"));
@@ -90,7 +95,8 @@ TEST(LoadAnalysis, MatchesTheGoldenFileWhateverTheBatches) {
     }
     ASSERT_EQ(row, load.rows.size());
     const auto& similar = table_of(tables, "domain_similarity");
-    for (const char* column : {"correlation", "overlap", "top1_correlation", "top1_overlap"}) near(similar, 0, column, golden.outputs.at("similarity").at(column));
+    for (const char* column : {"correlation", "overlap", "top1_correlation", "top1_overlap"})
+      near(similar, 0, column, golden.outputs.at("similarity").at(column));
     for (const std::string figure : {"correlation", "overlap"}) {
       near(similar, 0, figure + "_low", golden.outputs.at("similarity").at(figure + "_interval").at(0));
       near(similar, 0, figure + "_high", golden.outputs.at("similarity").at(figure + "_interval").at(1));
@@ -119,11 +125,13 @@ TEST(LoadAnalysis, PaddingIsNotCounted) {
 }
 
 // Two data sets of 20 windows of 100 tokens, whose experts `of` gives for (data, token).
-std::vector<NamedTable> two_languages(int64_t n_experts, int64_t top_k, const std::function<testing::Experts(int64_t data)>& of) {
+std::vector<NamedTable> two_languages(int64_t n_experts, int64_t top_k,
+                                      const std::function<testing::Experts(int64_t data)>& of) {
   const auto input = testing::input_of({{0, n_experts, top_k}}, 9, 100, {"en", "de"});
   auto load = make_load_analysis(input);
   for (int64_t data = 0; data < 2; ++data) {
-    auto batch = testing::batch_of(std::vector<int64_t>(2000, 1), 100, {testing::routing_of(of(data), n_experts, top_k)});
+    auto batch =
+        testing::batch_of(std::vector<int64_t>(2000, 1), 100, {testing::routing_of(of(data), n_experts, top_k)});
     batch.data = static_cast<size_t>(data);
     load->observe(batch);
   }
@@ -132,7 +140,8 @@ std::vector<NamedTable> two_languages(int64_t n_experts, int64_t top_k, const st
 
 TEST(LoadAnalysis, GivesItsChanceUnderUniformRouting) {
   const int64_t E = 16, k = 4;
-  const auto tables = two_languages(E, k, [&](int64_t data) { return testing::uniform_experts(2000, E, k, static_cast<uint64_t>(data) + 5); });
+  const auto tables = two_languages(
+      E, k, [&](int64_t data) { return testing::uniform_experts(2000, E, k, static_cast<uint64_t>(data) + 5); });
   const auto& load = table_of(tables, "load");
   const double error = std::sqrt(0.25 * 0.75 / 2000);  // of one expert's share of tokens
   for (const std::string name : {"en", "de"}) {
@@ -140,18 +149,24 @@ TEST(LoadAnalysis, GivesItsChanceUnderUniformRouting) {
     EXPECT_NEAR(testing::number_in(load, where, "mri"), testing::number_in(load, where, "mri_chance"), 4 * error);
     EXPECT_LE(testing::number_in(load, where, "mri_low"), 0.25 + 1e-12);  // the text's own MRI is k / E
     EXPECT_GE(testing::number_in(load, where, "mri_high"), 0.25);
-    EXPECT_NEAR(testing::number_in(load, where, "top1_max_share"), testing::number_in(load, where, "top1_chance"), 4 * error);
-    EXPECT_NEAR(testing::number_in(load, where, "effective_tokens"), 2000, 1000);  // independent tokens: a design effect of about 1
+    EXPECT_NEAR(testing::number_in(load, where, "top1_max_share"), testing::number_in(load, where, "top1_chance"),
+                4 * error);
+    EXPECT_NEAR(testing::number_in(load, where, "effective_tokens"), 2000,
+                1000);  // independent tokens: a design effect of about 1
   }
   const auto& shares = table_of(tables, "domain_specialization");
   for (const auto& row : shares.rows) {
-    EXPECT_NEAR(row[shares.column("share_of_tokens")].as_double(), row[shares.column("chance_of_tokens")].as_double(), 4 * error);
-    EXPECT_NEAR(row[shares.column("share_of_assignments")].as_double(), row[shares.column("chance_of_assignments")].as_double(), 4 * error / k);
+    EXPECT_NEAR(row[shares.column("share_of_tokens")].as_double(), row[shares.column("chance_of_tokens")].as_double(),
+                4 * error);
+    EXPECT_NEAR(row[shares.column("share_of_assignments")].as_double(),
+                row[shares.column("chance_of_assignments")].as_double(), 4 * error / k);
     EXPECT_NEAR(row[shares.column("top1_share")].as_double(), 1.0 / 16, 4 * std::sqrt(15.0 / 256 / 2000));
   }
   const auto& similar = table_of(tables, "domain_similarity");
-  EXPECT_NEAR(testing::number_in(similar, {}, "overlap"), testing::number_in(similar, {}, "overlap_chance"), 0.01);  // L1 of 16 shares of .0024 each varies by .006
-  EXPECT_NEAR(testing::number_in(similar, {}, "top1_overlap"), testing::number_in(similar, {}, "top1_overlap_chance"), 0.03);
+  EXPECT_NEAR(testing::number_in(similar, {}, "overlap"), testing::number_in(similar, {}, "overlap_chance"),
+              0.01);  // L1 of 16 shares of .0024 each varies by .006
+  EXPECT_NEAR(testing::number_in(similar, {}, "top1_overlap"), testing::number_in(similar, {}, "top1_overlap_chance"),
+              0.03);
   EXPECT_LT(testing::number_in(similar, {}, "top1_overlap_chance"), testing::number_in(similar, {}, "overlap_chance"));
   EXPECT_NEAR(testing::number_in(similar, {}, "correlation"), 0.0, 4 / std::sqrt(15.0));
 }
@@ -160,11 +175,14 @@ TEST(LoadAnalysis, FindsAnExpertForALanguage) {
   const auto tables = two_languages(4, 1, [](int64_t data) { return testing::Experts(2000, {data + 1}); });
   const auto& shares = table_of(tables, "domain_specialization");
   for (int64_t e = 0; e < 4; ++e) {
-    EXPECT_DOUBLE_EQ(testing::number_in(shares, {{"domain", "en"}, {"expert", e}}, "share_of_tokens"), e == 1 ? 1.0 : 0.0);
-    EXPECT_DOUBLE_EQ(testing::number_in(shares, {{"domain", "de"}, {"expert", e}}, "share_of_tokens"), e == 2 ? 1.0 : 0.0);
+    EXPECT_DOUBLE_EQ(testing::number_in(shares, {{"domain", "en"}, {"expert", e}}, "share_of_tokens"),
+                     e == 1 ? 1.0 : 0.0);
+    EXPECT_DOUBLE_EQ(testing::number_in(shares, {{"domain", "de"}, {"expert", e}}, "share_of_tokens"),
+                     e == 2 ? 1.0 : 0.0);
   }
   EXPECT_DOUBLE_EQ(testing::number_in(table_of(tables, "domain_similarity"), {}, "overlap"), 0.0);
-  EXPECT_DOUBLE_EQ(testing::number_in(table_of(tables, "domain_similarity"), {}, "correlation"), -1.0 / 3);  // (3, -1, -1, -1) and its shift, over 12
+  EXPECT_DOUBLE_EQ(testing::number_in(table_of(tables, "domain_similarity"), {}, "correlation"),
+                   -1.0 / 3);  // (3, -1, -1, -1) and its shift, over 12
   EXPECT_EQ(testing::cell(table_of(tables, "load"), {{"domain", "en"}}, "dead"), Json(3));
   EXPECT_DOUBLE_EQ(testing::number_in(table_of(tables, "load"), {{"domain", "en"}}, "mri"), 1.0);
 }
@@ -203,9 +221,9 @@ TEST(LoadAnalysis, IntervalsHoldTheChanceOfUniformRouting) {
   EXPECT_GE(testing::share_held(make, {{{"expert", 0}}, "share_of_tokens", "chance_of_tokens"}), testing::kLeastHeld);
 }
 
-// 20 windows of 50 tokens; those of a window go to expert 0 or to expert 1, by the window's topic, one time in two, else to one of the
-// other four. The text's load
-// is (25, 25, 12.5, 12.5, 12.5, 12.5) / 100, known from its rule; tokens taken one by one would give intervals a fifth as wide.
+// 20 windows of 50 tokens; those of a window go to expert 0 or to expert 1, by the window's topic, one time in two,
+// else to one of the other four. The text's load is (25, 25, 12.5, 12.5, 12.5, 12.5) / 100, known from its rule; tokens
+// taken one by one would give intervals a fifth as wide.
 constexpr int64_t kTopicWindows = 20, kTopicTokens = 50, kTopicExperts = 6;
 Table topical_table(uint64_t seed) {
   const auto load = make_load_analysis(testing::input_of({{0, kTopicExperts, 1}}, 9, kTopicTokens));
@@ -213,9 +231,11 @@ Table topical_table(uint64_t seed) {
   testing::Experts experts;
   for (int64_t window = 0; window < kTopicWindows; ++window) {
     const auto topic = static_cast<int64_t>(rng.below(2));
-    for (int64_t t = 0; t < kTopicTokens; ++t) experts.push_back({rng.below(2) == 0 ? topic : 2 + static_cast<int64_t>(rng.below(4))});
+    for (int64_t t = 0; t < kTopicTokens; ++t)
+      experts.push_back({rng.below(2) == 0 ? topic : 2 + static_cast<int64_t>(rng.below(4))});
   }
-  load->observe(testing::batch_of(std::vector<int64_t>(kTopicWindows * kTopicTokens, 1), kTopicTokens, {testing::routing_of(experts, kTopicExperts, 1)}));
+  load->observe(testing::batch_of(std::vector<int64_t>(kTopicWindows * kTopicTokens, 1), kTopicTokens,
+                                  {testing::routing_of(experts, kTopicExperts, 1)}));
   return table_of(load->tables(), "load");
 }
 
@@ -239,8 +259,10 @@ TEST(LoadAnalysis, ChanceIsTheMeanOverUniformRouting) {
     entropy_chance = testing::number_in(table, {}, "entropy_chance");
     cv_chance = testing::number_in(table, {}, "cv_chance");
   }
-  EXPECT_NEAR(cv / cv_chance, 1.0, 0.07);                        // four standard errors: a cv of 7 degrees of freedom varies by 27 %, and 1 % of the level
-  EXPECT_NEAR((1 - entropy) / (1 - entropy_chance), 1.0, 0.13);  // and what is missing of the entropy, its square, by 53 %
+  EXPECT_NEAR(cv / cv_chance, 1.0,
+              0.07);  // four standard errors: a cv of 7 degrees of freedom varies by 27 %, and 1 % of the level
+  EXPECT_NEAR((1 - entropy) / (1 - entropy_chance), 1.0,
+              0.13);  // and what is missing of the entropy, its square, by 53 %
 }
 
 }  // namespace

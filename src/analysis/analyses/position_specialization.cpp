@@ -1,5 +1,6 @@
-// Position-id specialization (OpenMoE, arXiv 2402.01739, section 4): the standard deviation over experts of the assignments of the tokens at
-// one position, against uniform routing of as many tokens, and the shares of single positions, far apart and consecutive.
+// Position-id specialization (OpenMoE, arXiv 2402.01739, section 4): the standard deviation over experts of the
+// assignments of the tokens at one position, against uniform routing of as many tokens, and the shares of single
+// positions, far apart and consecutive.
 #include "analysis/analyses/cells.h"
 
 namespace evenkeel::analysis {
@@ -7,7 +8,8 @@ namespace {
 
 class PositionSpecialization : public Analysis {
  public:
-  explicit PositionSpecialization(const AnalysisInput& input) : data_(input.data), layers_(input.layers), reader_(input) {
+  explicit PositionSpecialization(const AnalysisInput& input)
+      : data_(input.data), layers_(input.layers), reader_(input) {
     tallies_ = want_all(reader_, input, keys_of(input, IdKind::position, Choices::all));
   }
 
@@ -18,13 +20,35 @@ class PositionSpecialization : public Analysis {
 
   std::vector<NamedTable> tables() const override {
     Table means, single, shares;
-    means.columns = {{"layer", ""}, {"domain", ""}, {"group", ""}, {"positions", "positions"}, {"occurrences", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"chance_std", "of assignments"}, {"overlap", ""}, {"chance_overlap", ""}};
+    means.columns = {{"layer", ""},
+                     {"domain", ""},
+                     {"group", ""},
+                     {"positions", "positions"},
+                     {"occurrences", "tokens"},
+                     {"std", "of assignments"},
+                     {"baseline_std", "of assignments"},
+                     {"chance_std", "of assignments"},
+                     {"overlap", ""},
+                     {"chance_overlap", ""}};
     means.source =
-        "arXiv 2402.01739, figures 9 and 13: std = mean over positions of sqrt(mean_e (r_e - 1/E)^2), r_e the share of the assignments at the position, before drops; baseline_std and "
-        "chance_std as for token ids; overlap: mean of 1 - L1 / 2 over pairs of positions, chance_overlap: under uniform routing. Groups: all positions; all but the "
+        "arXiv 2402.01739, figures 9 and 13: std = mean over positions of sqrt(mean_e (r_e - 1/E)^2), r_e the share of "
+        "the assignments at the position, before drops; baseline_std and "
+        "chance_std as for token ids; overlap: mean of 1 - L1 / 2 over pairs of positions, chance_overlap: under "
+        "uniform routing. Groups: all positions; all but the "
         "first; 7 spaced by an eighth of the sequence; 4 consecutive from an eighth on";
-    single.columns = {{"layer", ""}, {"domain", ""}, {"group", ""}, {"position", ""}, {"occurrences", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"expert", ""}, {"max_share", "of assignments"}, {"chance_max_share", "of assignments"}};
-    single.source = "the same by position; expert: its favourite; chance_max_share: the mean max_share under uniform random routing of as many tokens. The first, spaced and consecutive positions";
+    single.columns = {{"layer", ""},
+                      {"domain", ""},
+                      {"group", ""},
+                      {"position", ""},
+                      {"occurrences", "tokens"},
+                      {"std", "of assignments"},
+                      {"baseline_std", "of assignments"},
+                      {"expert", ""},
+                      {"max_share", "of assignments"},
+                      {"chance_max_share", "of assignments"}};
+    single.source =
+        "the same by position; expert: its favourite; chance_max_share: the mean max_share under uniform random "
+        "routing of as many tokens. The first, spaced and consecutive positions";
     shares.columns = {{"layer", ""}, {"domain", ""}, {"position", ""}, {"expert", ""}, {"share", "of assignments"}};
     shares.source = "arXiv 2402.01739, figure 9: share of the assignments of the tokens at the position";
     means.tokens = single.tokens = shares.tokens = n_tokens_;
@@ -36,12 +60,15 @@ class PositionSpecialization : public Analysis {
           add_group(d, layer, group, levels, means);
           for (const int64_t position : group.is_single ? group.positions : std::vector<int64_t>{}) {
             add_single({d, layer, position}, group.name, levels, single);
-            if (group.name != "consecutive" || position != group.positions[0]) add_shares(d, layer, position, shares);  // that one is among the spaced
+            if (group.name != "consecutive" || position != group.positions[0])
+              add_shares(d, layer, position, shares);  // that one is among the spaced
           }
         }
       }
     }
-    return {{"position_specialization", std::move(means)}, {"position_id_specialization", std::move(single)}, {"position_id_shares", std::move(shares), /*csv_only=*/true}};
+    return {{"position_specialization", std::move(means)},
+            {"position_id_specialization", std::move(single)},
+            {"position_id_shares", std::move(shares), /*csv_only=*/true}};
   }
 
   std::vector<std::string> notes() const override {
@@ -62,7 +89,11 @@ class PositionSpecialization : public Analysis {
     return ids.empty() ? 0 : ids.back() + 1;
   }
   static std::vector<Group> groups(int64_t length) {
-    std::vector<Group> out = {{"all", {}, false}, {"all_but_first", {}, false}, {"first", {}, true}, {"spaced", {}, true}, {"consecutive", {}, true}};
+    std::vector<Group> out = {{"all", {}, false},
+                              {"all_but_first", {}, false},
+                              {"first", {}, true},
+                              {"spaced", {}, true},
+                              {"consecutive", {}, true}};
     for (int64_t p = 0; p < length; ++p) out[p == 0 ? 2 : 1].positions.push_back(p);
     for (int64_t p = 0; p < length; ++p) out[0].positions.push_back(p);
     const int64_t step = length / 8;  // 256 of 2,048
@@ -92,13 +123,16 @@ class PositionSpecialization : public Analysis {
         const int64_t a = group.positions[i], b = group.positions[j];
         if (tally.occurrences(a) == 0 || tally.occurrences(b) == 0) continue;
         overlap += share_overlap(counts(data, layer, a), counts(data, layer, b));
-        chance += uniform != nullptr ? uniform_share_overlap(tally.occurrences(a), tally.occurrences(b), n_experts, top_k) : std::nan("");
+        chance += uniform != nullptr
+                      ? uniform_share_overlap(tally.occurrences(a), tally.occurrences(b), n_experts, top_k)
+                      : std::nan("");
         ++n_pairs;
       }
     }
     const auto pairs = static_cast<double>(n_pairs);
     if (summary.ids() > 0)
-      table.add_row({number_of_layer, data_[data].name, group.name, summary.ids(), summary.occurrences(), number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std()),
+      table.add_row({number_of_layer, data_[data].name, group.name, summary.ids(), summary.occurrences(),
+                     number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std()),
                      number(overlap / pairs), number(chance / pairs)});
   }
 
@@ -118,14 +152,17 @@ class PositionSpecialization : public Analysis {
       baseline = uniform_share_std(tally.occurrences(position), n_experts, top_k);
       chance = levels.of(n_experts, top_k)->mean_max_share(tally.occurrences(position)) / static_cast<double>(top_k);
     }
-    table.add_row({number_of_layer, data_[data].name, group, position, tally.occurrences(position), sum > 0 ? Json(share_std(experts)) : Json(), baseline, expert < 0 ? Json() : Json(expert),
+    table.add_row({number_of_layer, data_[data].name, group, position, tally.occurrences(position),
+                   sum > 0 ? Json(share_std(experts)) : Json(), baseline, expert < 0 ? Json() : Json(expert),
                    expert < 0 ? Json() : ratio(experts[static_cast<size_t>(expert)], sum), chance});
   }
 
   void add_shares(size_t data, size_t layer, int64_t position, Table& table) const {
     const auto experts = counts(data, layer, position);
     const int64_t sum = std::accumulate(experts.begin(), experts.end(), int64_t{0});
-    for (size_t e = 0; e < experts.size() && sum > 0; ++e) table.add_row({layers_[layer].layer, data_[data].name, position, static_cast<int64_t>(e), ratio(experts[e], sum)});
+    for (size_t e = 0; e < experts.size() && sum > 0; ++e)
+      table.add_row(
+          {layers_[layer].layer, data_[data].name, position, static_cast<int64_t>(e), ratio(experts[e], sum)});
   }
 
   std::vector<DataSet> data_;
@@ -137,7 +174,9 @@ class PositionSpecialization : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_position_specialization_analysis(const AnalysisInput& input) { return std::make_unique<PositionSpecialization>(input); }
+std::unique_ptr<Analysis> make_position_specialization_analysis(const AnalysisInput& input) {
+  return std::make_unique<PositionSpecialization>(input);
+}
 
 double position_specialization_analysis_bytes(const AnalysisInput& input) {
   return 1024 + tally_bytes(input, keys_of(input, IdKind::position, Choices::all));

@@ -11,13 +11,19 @@ namespace {
 
 struct Sums {
   SaturationCounts counts = {};
-  ShareSums first = {}, all = {};  // windows are the clusters: tokens whose first choice is the same; choices that are made again
+  ShareSums first = {},
+            all = {};  // windows are the clusters: tokens whose first choice is the same; choices that are made again
 };
 
 class Saturation : public Analysis {
  public:
   explicit Saturation(const AnalysisInput& input)
-      : model_(input.model), reference_(input.reference), reference_step_(input.reference_step), data_(input.data), layers_(input.layers), sums_(input.data.size()) {
+      : model_(input.model),
+        reference_(input.reference),
+        reference_step_(input.reference_step),
+        data_(input.data),
+        layers_(input.layers),
+        sums_(input.data.size()) {
     for (auto& by_layer : sums_)
       for (const auto& layer : layers_) by_layer.push_back({.counts = {.n_experts = layer.n_experts}});
   }
@@ -26,7 +32,8 @@ class Saturation : public Analysis {
     if (batch.reference.empty()) return;
     has_reference_ = true;
     n_tokens_ += counted_tokens(batch);
-    for (const auto* routing : {&batch.reference, &batch.routing}) choices_of(*routing, layers_, batch.input_ids.numel());  // their shapes
+    for (const auto* routing : {&batch.reference, &batch.routing})
+      choices_of(*routing, layers_, batch.input_ids.numel());  // their shapes
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
       for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) {
         auto to = batch.routing[layer];
@@ -44,14 +51,27 @@ class Saturation : public Analysis {
   std::vector<NamedTable> tables() const override {
     if (!has_reference_) return {};
     Table table;
-    table.columns = {{"arm", ""}, {"layer", ""}, {"k", ""}, {"from", ""}, {"to", ""}, {"data", ""}, {"saturation", ""}, {"chance", ""}, {"from_step", "steps"}, {"saturation_low", ""}, {"saturation_high", ""}};
+    table.columns = {{"arm", ""},
+                     {"layer", ""},
+                     {"k", ""},
+                     {"from", ""},
+                     {"to", ""},
+                     {"data", ""},
+                     {"saturation", ""},
+                     {"chance", ""},
+                     {"from_step", "steps"},
+                     {"saturation_low", ""},
+                     {"saturation_high", ""}};
     table.tokens = n_tokens_;
     table.source =
-        "arXiv 2409.02060, eq. 5: mean over tokens of |from and to| / k, sets of the k chosen experts before drops; where a router does not "
-        "give exactly k, sum |from and to| / sum |to|. k = 1: the first choice is the same. Chance: k / E. from_step: the optimizer step of `from`. saturation_low, _high: 95 %, from the spread between windows";
+        "arXiv 2409.02060, eq. 5: mean over tokens of |from and to| / k, sets of the k chosen experts before drops; "
+        "where a router does not "
+        "give exactly k, sum |from and to| / sum |to|. k = 1: the first choice is the same. Chance: k / E. from_step: "
+        "the optimizer step of `from`. saturation_low, _high: 95 %, from the spread between windows";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) add_row(table, layer, d, 1);
-      for (size_t d = 0; d < data_.size() && layers_[layer].top_k > 1; ++d) add_row(table, layer, d, layers_[layer].top_k);
+      for (size_t d = 0; d < data_.size() && layers_[layer].top_k > 1; ++d)
+        add_row(table, layer, d, layers_[layer].top_k);
     }
     return {{"saturation", std::move(table)}};
   }
@@ -68,7 +88,8 @@ class Saturation : public Analysis {
     const auto interval = share_interval(k == 1 ? first : all);
     const Json value = k == 1 ? ratio(counts.same_firsts, counts.firsts) : ratio(counts.common, counts.chosen);
     const Json chance = k == 1 ? Json(counts.chance_of_first()) : ratio(counts.products, n_experts * counts.chosen);
-    table.add_row({model_, number_of_layer, k, reference_, model_, data_[data].name, value, chance, known(reference_step_), low_of(interval), high_of(interval)});
+    table.add_row({model_, number_of_layer, k, reference_, model_, data_[data].name, value, chance,
+                   known(reference_step_), low_of(interval), high_of(interval)});
   }
 
   std::string model_, reference_;
@@ -82,7 +103,9 @@ class Saturation : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_saturation_analysis(const AnalysisInput& input) { return std::make_unique<Saturation>(input); }
+std::unique_ptr<Analysis> make_saturation_analysis(const AnalysisInput& input) {
+  return std::make_unique<Saturation>(input);
+}
 
 double saturation_analysis_bytes(const AnalysisInput& input) {
   return static_cast<double>(sizeof(Sums) * input.data.size() * input.layers.size());

@@ -67,7 +67,8 @@ TEST(SaturationAnalysis, IsOneForTheSameModelAndChanceForAnIndependentOne) {
   };
   const auto same = run(testing::uniform_experts(T, 64, 8, 1)), other = run(testing::uniform_experts(T, 64, 8, 2));
   for (const int64_t k : {1, 8}) EXPECT_DOUBLE_EQ(number_in(same, {{"k", k}}, "saturation"), 1.0);
-  // Acceptance row A7: 1.6 and 12.5 %. Four standard errors: sqrt(.0156 * .984 / 4000), and of the hypergeometric |A and B| / 8.
+  // Acceptance row A7: 1.6 and 12.5 %. Four standard errors: sqrt(.0156 * .984 / 4000), and of the hypergeometric |A
+  // and B| / 8.
   EXPECT_NEAR(number_in(other, {{"k", 1}}, "saturation"), 1.0 / 64, 4 * 0.0020);
   EXPECT_NEAR(number_in(other, {{"k", 8}}, "saturation"), 0.125, 4 * std::sqrt(8 * 0.125 * 0.875 * 56 / 63 / 64 / T));
   EXPECT_DOUBLE_EQ(number_in(other, {{"k", 8}}, "chance"), 0.125);
@@ -92,7 +93,9 @@ TEST(SaturationAnalysis, ReproducesTheGoldenStream) {
   const auto table = saturation_table(golden.input, golden.batch);
   for (size_t layer = 0; layer < golden.layers.size(); ++layer)
     for (const auto& [k, value] : golden.layers.at(layer).at("saturation").as_object())
-      testing::expect_close(number_in(table, {{"layer", static_cast<int64_t>(layer)}, {"k", Json(int64_t{std::stoi(k)})}}, "saturation"), value.as_double(), golden.rtol, golden.atol, k);
+      testing::expect_close(
+          number_in(table, {{"layer", static_cast<int64_t>(layer)}, {"k", Json(int64_t{std::stoi(k)})}}, "saturation"),
+          value.as_double(), golden.rtol, golden.atol, k);
 }
 
 TEST(SaturationAnalysis, NeedsAReference) {
@@ -103,8 +106,11 @@ TEST(SaturationAnalysis, NeedsAReference) {
 }
 
 TEST(SaturationAnalysis, IntervalsHoldTheChanceOfUniformRouting) {
-  const auto make = [](uint64_t seed) { return saturation_table(testing::uniform_input({}), testing::uniform_batch({}, seed)); };
-  for (const int64_t k : {1, 3}) EXPECT_GE(testing::share_held(make, {{{"k", k}}, "saturation", "chance"}), testing::kLeastHeld) << k;
+  const auto make = [](uint64_t seed) {
+    return saturation_table(testing::uniform_input({}), testing::uniform_batch({}, seed));
+  };
+  for (const int64_t k : {1, 3})
+    EXPECT_GE(testing::share_held(make, {{{"k", k}}, "saturation", "chance"}), testing::kLeastHeld) << k;
 }
 
 TEST(SaturationAnalysis, IntervalsFollowTheSpreadBetweenWindows) {

@@ -1,6 +1,7 @@
-// Semantic clusters (OpenMoE, arXiv 2402.01739, section 4, expert clustering): whether the tokens of an expert resemble each other. Its tokens are those ids whose
-// favourite it is (first choices), the 10 with the largest shares; their coherence is the mean cosine of the model's token
-// embeddings over pairs, each pair counting once. The baseline permutes the same ids among the experts.
+// Semantic clusters (OpenMoE, arXiv 2402.01739, section 4, expert clustering): whether the tokens of an expert resemble
+// each other. Its tokens are those ids whose favourite it is (first choices), the 10 with the largest shares; their
+// coherence is the mean cosine of the model's token embeddings over pairs, each pair counting once. The baseline
+// permutes the same ids among the experts.
 #include "analysis/analyses/top_ids.h"
 #include "core/rng.h"
 
@@ -31,7 +32,8 @@ std::vector<double> lengths_of(const at::Tensor& embedding) {
   return out;
 }
 // ... and the cosines [ids, ids] of those of `tokens`.
-std::vector<double> cosines_of(const at::Tensor& embedding, const std::vector<double>& lengths, const std::vector<TopId>& tokens) {
+std::vector<double> cosines_of(const at::Tensor& embedding, const std::vector<double>& lengths,
+                               const std::vector<TopId>& tokens) {
   const auto n = tokens.size(), width = static_cast<size_t>(embedding.size(1));
   std::vector<double> unit(width * n), out(n * n, 0.0);  // [H, ids]
   for (size_t i = 0; i < n; ++i) {
@@ -54,7 +56,9 @@ struct Moments {
     ++n;
   }
   double mean() const { return sum / static_cast<double>(n); }
-  double deviation() const { return n == 0 ? std::nan("") : std::sqrt(std::max(0.0, square / static_cast<double>(n) - mean() * mean())); }
+  double deviation() const {
+    return n == 0 ? std::nan("") : std::sqrt(std::max(0.0, square / static_cast<double>(n) - mean() * mean()));
+  }
 };
 
 // Mean cosine over the pairs of order[begin .. end); NaN below two.
@@ -69,7 +73,13 @@ double coherence(const Clusters& clusters, const std::vector<size_t>& order, siz
 class SemanticClusters : public Analysis {
  public:
   explicit SemanticClusters(const AnalysisInput& input)
-      : layers_(input.layers), texts_(input.token_texts), embedding_(input.embedding.defined() ? input.embedding.contiguous() : input.embedding), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), seed_(input.seed), reader_(input), tally_(tallies_of(input)) {}
+      : layers_(input.layers),
+        texts_(input.token_texts),
+        embedding_(input.embedding.defined() ? input.embedding.contiguous() : input.embedding),
+        minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount),
+        seed_(input.seed),
+        reader_(input),
+        tally_(tallies_of(input)) {}
 
   void observe(const Observation& batch) override {
     reader_.observe(batch);
@@ -79,14 +89,39 @@ class SemanticClusters : public Analysis {
   std::vector<NamedTable> tables() const override {
     if (!embedding_.defined()) return {};
     Table experts, layers, tokens;
-    experts.columns = {{"layer", ""}, {"expert", ""}, {"ids", "ids"}, {"coherence", "cosine"}, {"baseline", "cosine"}, {"baseline_deviation", "cosine"}, {"minimum_count", "tokens"}};
+    experts.columns = {{"layer", ""},
+                       {"expert", ""},
+                       {"ids", "ids"},
+                       {"coherence", "cosine"},
+                       {"baseline", "cosine"},
+                       {"baseline_deviation", "cosine"},
+                       {"minimum_count", "tokens"}};
     experts.source =
-        "arXiv 2402.01739, section 4 (expert clustering): mean cosine of the input embeddings over pairs of the expert's tokens (the 10 ids with the largest shares of those whose favourite it is, each "
+        "arXiv 2402.01739, section 4 (expert clustering): mean cosine of the input embeddings over pairs of the "
+        "expert's tokens (the 10 ids with the largest shares of those whose favourite it is, each "
         "counting once). baseline: the same ids permuted among the experts, 999 times";
-    layers.columns = {{"layer", ""}, {"experts", "experts"}, {"coherence", "cosine"}, {"baseline", "cosine"}, {"baseline_deviation", "cosine"}, {"p_value", ""}, {"minimum_count", "tokens"}};
-    layers.source = "the same, mean over the experts with at least two tokens; p_value: share of the permutations, this one included, that are at least as coherent";
-    tokens.columns = {{"layer", ""}, {"expert", ""}, {"rank", ""}, {"id", ""}, {"text", ""}, {"count", "tokens"}, {"share", "of occurrences"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}};
-    tokens.source = "the ids that semantic_clusters measures, by the share of their occurrences whose first choice is the expert, which is their favourite";
+    layers.columns = {{"layer", ""},
+                      {"experts", "experts"},
+                      {"coherence", "cosine"},
+                      {"baseline", "cosine"},
+                      {"baseline_deviation", "cosine"},
+                      {"p_value", ""},
+                      {"minimum_count", "tokens"}};
+    layers.source =
+        "the same, mean over the experts with at least two tokens; p_value: share of the permutations, this one "
+        "included, that are at least as coherent";
+    tokens.columns = {{"layer", ""},
+                      {"expert", ""},
+                      {"rank", ""},
+                      {"id", ""},
+                      {"text", ""},
+                      {"count", "tokens"},
+                      {"share", "of occurrences"},
+                      {"occurrences", "tokens"},
+                      {"minimum_count", "tokens"}};
+    tokens.source =
+        "the ids that semantic_clusters measures, by the share of their occurrences whose first choice is the expert, "
+        "which is their favourite";
     experts.tokens = layers.tokens = tokens.tokens = n_tokens_;
     const auto lengths = lengths_of(embedding_);
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
@@ -95,7 +130,9 @@ class SemanticClusters : public Analysis {
       add_layer(layer, clusters, experts, layers);
       add_tokens(layer, clusters, tokens);
     }
-    return {{"semantic_clusters", std::move(experts)}, {"semantic_coherence", std::move(layers)}, {"semantic_cluster_tokens", std::move(tokens)}};
+    return {{"semantic_clusters", std::move(experts)},
+            {"semantic_coherence", std::move(layers)},
+            {"semantic_cluster_tokens", std::move(tokens)}};
   }
 
   std::vector<std::string> notes() const override {
@@ -112,11 +149,14 @@ class SemanticClusters : public Analysis {
   // lengths [V] of the embeddings
   Clusters clusters_of(size_t layer, const std::vector<double>& lengths) const {
     std::vector<std::vector<TopId>> best(static_cast<size_t>(layers_[layer].n_experts));
-    for_ids(tally_, layer, layers_[layer].n_experts, minimum_count_, [&](int64_t id, int64_t occurrences, const std::vector<int64_t>& counts) {
-      const int64_t expert = favourite(counts);
-      if (expert < 0 || static_cast<size_t>(id) >= lengths.size() || !(lengths[static_cast<size_t>(id)] > 0)) return;  // a zero vector has no direction
-      insert_top(best[static_cast<size_t>(expert)], {id, counts[static_cast<size_t>(expert)], occurrences}, kTokens);
-    });
+    for_ids(tally_, layer, layers_[layer].n_experts, minimum_count_,
+            [&](int64_t id, int64_t occurrences, const std::vector<int64_t>& counts) {
+              const int64_t expert = favourite(counts);
+              if (expert < 0 || static_cast<size_t>(id) >= lengths.size() || !(lengths[static_cast<size_t>(id)] > 0))
+                return;  // a zero vector has no direction
+              insert_top(best[static_cast<size_t>(expert)], {id, counts[static_cast<size_t>(expert)], occurrences},
+                         kTokens);
+            });
     Clusters out;
     for (const auto& of_expert : best) {
       out.begin.push_back(out.tokens.size());
@@ -131,8 +171,9 @@ class SemanticClusters : public Analysis {
     for (size_t e = 0; e + 1 < clusters.begin.size(); ++e) {
       for (size_t i = clusters.begin[e]; i < clusters.begin[e + 1]; ++i) {
         const auto& token = clusters.tokens[i];
-        table.add_row({layers_[layer].layer, static_cast<int64_t>(e), static_cast<int64_t>(i - clusters.begin[e]), token.id, text_of(texts_, token.id), token.count,
-                       ratio(token.count, token.occurrences), token.occurrences, minimum_count_});
+        table.add_row({layers_[layer].layer, static_cast<int64_t>(e), static_cast<int64_t>(i - clusters.begin[e]),
+                       token.id, text_of(texts_, token.id), token.count, ratio(token.count, token.occurrences),
+                       token.occurrences, minimum_count_});
       }
     }
   }
@@ -164,10 +205,12 @@ class SemanticClusters : public Analysis {
     }
     for (size_t e = 0; e < n_experts; ++e)
       if (clusters.begin[e + 1] > clusters.begin[e])
-        experts.add_row({layers_[layer].layer, static_cast<int64_t>(e), static_cast<int64_t>(clusters.begin[e + 1] - clusters.begin[e]), number(found[e]), number(permuted[e].mean()),
-                         number(permuted[e].deviation()), minimum_count_});
+        experts.add_row({layers_[layer].layer, static_cast<int64_t>(e),
+                         static_cast<int64_t>(clusters.begin[e + 1] - clusters.begin[e]), number(found[e]),
+                         number(permuted[e].mean()), number(permuted[e].deviation()), minimum_count_});
     if (of_layer.n > 0)
-      layers.add_row({layers_[layer].layer, of_layer.n, of_layer.mean(), of_permutations.mean(), of_permutations.deviation(),
+      layers.add_row({layers_[layer].layer, of_layer.n, of_layer.mean(), of_permutations.mean(),
+                      of_permutations.deviation(),
                       static_cast<double>(at_least) / static_cast<double>(kPermutations + 1), minimum_count_});
   }
 
@@ -183,15 +226,19 @@ class SemanticClusters : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_semantic_clusters_analysis(const AnalysisInput& input) { return std::make_unique<SemanticClusters>(input); }
+std::unique_ptr<Analysis> make_semantic_clusters_analysis(const AnalysisInput& input) {
+  return std::make_unique<SemanticClusters>(input);
+}
 
 double semantic_clusters_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
   if (!input.embedding.defined()) return bytes;
   bytes += tally_bytes(input, keys_of(input, IdKind::input, Choices::first));
   double cosines = 0;  // of one layer at a time
-  for (const auto& layer : input.layers) cosines = std::max(cosines, std::pow(static_cast<double>(layer.n_experts) * kTokens, 2));
-  return bytes + sizeof(double) * (cosines + std::sqrt(cosines) * static_cast<double>(input.embedding.size(1)) + static_cast<double>(input.embedding.size(0)));
+  for (const auto& layer : input.layers)
+    cosines = std::max(cosines, std::pow(static_cast<double>(layer.n_experts) * kTokens, 2));
+  return bytes + sizeof(double) * (cosines + std::sqrt(cosines) * static_cast<double>(input.embedding.size(1)) +
+                                   static_cast<double>(input.embedding.size(0)));
 }
 
 }  // namespace evenkeel::analysis

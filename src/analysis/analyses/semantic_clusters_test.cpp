@@ -18,7 +18,8 @@ using testing::routing_of;
 using testing::table_of;
 
 // Every id ten times, to the expert that it belongs to.
-std::vector<NamedTable> observed(const at::Tensor& embedding, const std::vector<int64_t>& expert_of, int64_t n_experts, uint64_t seed = 1) {
+std::vector<NamedTable> observed(const at::Tensor& embedding, const std::vector<int64_t>& expert_of, int64_t n_experts,
+                                 uint64_t seed = 1) {
   const auto n_ids = static_cast<int64_t>(expert_of.size());
   auto input = input_of({{2, n_experts, 1}}, n_ids, 10 * n_ids);
   input.embedding = embedding;
@@ -37,8 +38,10 @@ std::vector<NamedTable> observed(const at::Tensor& embedding, const std::vector<
 }
 
 TEST(SemanticClusters, AveragesTheCosinesOfPairsByHand) {
-  // Expert 0: directions 0, 0 and 90 degrees (lengths differ); expert 1: one id; expert 2: opposite ones; id 6 has no direction.
-  const auto embedding = at::tensor({2.0f, 0.0f, 5.0f, 0.0f, 0.0f, 3.0f, 1.0f, 1.0f, 1.0f, 0.0f, -4.0f, 0.0f, 0.0f, 0.0f}).view({7, 2});
+  // Expert 0: directions 0, 0 and 90 degrees (lengths differ); expert 1: one id; expert 2: opposite ones; id 6 has no
+  // direction.
+  const auto embedding =
+      at::tensor({2.0f, 0.0f, 5.0f, 0.0f, 0.0f, 3.0f, 1.0f, 1.0f, 1.0f, 0.0f, -4.0f, 0.0f, 0.0f, 0.0f}).view({7, 2});
   const auto tables = observed(embedding, {0, 0, 0, 1, 2, 2, 2}, 3);
   const auto experts = table_of(tables, "semantic_clusters");
   EXPECT_NEAR(number_in(experts, {{"expert", 0}}, "coherence"), 1.0 / 3, 1e-6);  // fp32 cosines
@@ -62,7 +65,8 @@ at::Tensor grouped(const std::vector<int64_t>& group_of) {
   RngStream rng(4, "embedding");
   std::vector<float> values;
   for (const int64_t group : group_of)
-    for (int64_t h = 0; h < 16; ++h) values.push_back(static_cast<float>(0.3 * rng.normal() + (h == group ? 1.0 : 0.0)));
+    for (int64_t h = 0; h < 16; ++h)
+      values.push_back(static_cast<float>(0.3 * rng.normal() + (h == group ? 1.0 : 0.0)));
   return at::tensor(values).view({-1, 16});
 }
 
@@ -75,16 +79,19 @@ TEST(SemanticClusters, FindsPlantedGroupsAndNothingWhereThereIsNone) {
   const auto embedding = grouped(by_group);
   const auto planted = table_of(observed(embedding, by_group, 8), "semantic_coherence");
   EXPECT_DOUBLE_EQ(number_in(planted, {}, "p_value"), 1.0 / 1000);
-  EXPECT_GT(number_in(planted, {}, "coherence"), number_in(planted, {}, "baseline") + 10 * number_in(planted, {}, "baseline_deviation"));
+  EXPECT_GT(number_in(planted, {}, "coherence"),
+            number_in(planted, {}, "baseline") + 10 * number_in(planted, {}, "baseline_deviation"));
   const auto none = table_of(observed(embedding, by_number, 8), "semantic_coherence");
   EXPECT_GT(number_in(none, {}, "p_value"), 0.01);
-  EXPECT_NEAR(number_in(none, {}, "coherence"), number_in(none, {}, "baseline"), 4 * number_in(none, {}, "baseline_deviation"));
+  EXPECT_NEAR(number_in(none, {}, "coherence"), number_in(none, {}, "baseline"),
+              4 * number_in(none, {}, "baseline_deviation"));
 }
 
 TEST(SemanticClusters, DrawsTheBaselineFromTheSeed) {
   const std::vector<int64_t> expert_of = {0, 1, 0, 1, 0, 1, 1, 0};
   const auto embedding = grouped({0, 0, 1, 1, 2, 2, 3, 3});
-  const auto first = table_of(observed(embedding, expert_of, 2, 1), "semantic_clusters"), again = table_of(observed(embedding, expert_of, 2, 1), "semantic_clusters");
+  const auto first = table_of(observed(embedding, expert_of, 2, 1), "semantic_clusters"),
+             again = table_of(observed(embedding, expert_of, 2, 1), "semantic_clusters");
   const auto other = table_of(observed(embedding, expert_of, 2, 2), "semantic_clusters");
   EXPECT_EQ(first.rows, again.rows);
   EXPECT_NE(first.rows, other.rows);

@@ -1,5 +1,5 @@
-// Temporal locality (Mixtral, arXiv 2401.04088, table 5): how often a token and the next one choose the same expert. Neighbours are
-// tokens of one sequence and one document, neither of them padding.
+// Temporal locality (Mixtral, arXiv 2401.04088, table 5): how often a token and the next one choose the same expert.
+// Neighbours are tokens of one sequence and one document, neither of them padding.
 #include <ATen/Parallel.h>
 
 #include "analysis/analyses/cells.h"
@@ -9,9 +9,11 @@ namespace {
 
 // Sums over neighbours of one layer and data set.
 struct Repeats {
-  // Neighbours, each with a choice, of which the first choice, and one of all choices, is the same; windows are the clusters.
+  // Neighbours, each with a choice, of which the first choice, and one of all choices, is the same; windows are the
+  // clusters.
   ShareSums first, any;
-  std::map<std::pair<int64_t, int64_t>, int64_t> sizes;  // pairs by their numbers of choices: (k, k) alone where the router gives exactly k
+  std::map<std::pair<int64_t, int64_t>, int64_t>
+      sizes;  // pairs by their numbers of choices: (k, k) alone where the router gives exactly k
 };
 
 // [B * (S - 1)] as 0 or 1, at token t: whether t + 1 is its neighbour.
@@ -27,7 +29,8 @@ std::vector<uint8_t> neighbours(const Observation& batch) {
   return out;
 }
 
-void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbour, const LayerShape& layer, const Observation& batch, Repeats& sums) {
+void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbour, const LayerShape& layer,
+               const Observation& batch, Repeats& sums) {
   const int64_t length = batch.input_ids.size(1);
   std::vector<int64_t> chosen_by(static_cast<size_t>(layer.n_experts), -1);  // [E] the last token that went there
   std::pair<int64_t, int64_t> last_sizes;
@@ -58,7 +61,8 @@ void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbou
 
 class TemporalLocality : public Analysis {
  public:
-  explicit TemporalLocality(const AnalysisInput& input) : data_(input.data), layers_(input.layers), sums_(input.data.size(), std::vector<Repeats>(input.layers.size())) {}
+  explicit TemporalLocality(const AnalysisInput& input)
+      : data_(input.data), layers_(input.layers), sums_(input.data.size(), std::vector<Repeats>(input.layers.size())) {}
 
   void observe(const Observation& batch) override {
     n_tokens_ += counted_tokens(batch);
@@ -72,18 +76,32 @@ class TemporalLocality : public Analysis {
 
   std::vector<NamedTable> tables() const override {
     Table table;
-    table.columns = {{"layer", ""}, {"domain", ""}, {"first_choice", "of pairs"}, {"any_choice", "of pairs"}, {"chance_first", "of pairs"}, {"chance_any", "of pairs"}, {"pairs", "pairs"}, {"first_choice_low", "of pairs"}, {"first_choice_high", "of pairs"}, {"any_choice_low", "of pairs"}, {"any_choice_high", "of pairs"}};
+    table.columns = {{"layer", ""},
+                     {"domain", ""},
+                     {"first_choice", "of pairs"},
+                     {"any_choice", "of pairs"},
+                     {"chance_first", "of pairs"},
+                     {"chance_any", "of pairs"},
+                     {"pairs", "pairs"},
+                     {"first_choice_low", "of pairs"},
+                     {"first_choice_high", "of pairs"},
+                     {"any_choice_low", "of pairs"},
+                     {"any_choice_high", "of pairs"}};
     table.tokens = n_tokens_;
     table.source =
-        "arXiv 2401.04088, table 5: share of neighbouring tokens (same sequence and document, no padding) with the same first choice, and with a common expert among all "
-        "choices, before drops. Chance: 1 / E, 1 - C(E - k, k) / C(E, k). ..._low, ..._high: 95 %, from the spread between windows";
+        "arXiv 2401.04088, table 5: share of neighbouring tokens (same sequence and document, no padding) with the "
+        "same first choice, and with a common expert among all "
+        "choices, before drops. Chance: 1 / E, 1 - C(E - k, k) / C(E, k). ..._low, ..._high: 95 %, from the spread "
+        "between windows";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) {
         const auto& sums = sums_[d][layer];
         const auto E = layers_[layer].n_experts;
         const auto first = share_interval(sums.first), any = share_interval(sums.any);
-        table.add_row({layers_[layer].layer, data_[d].name, ratio(sums.first.part, sums.first.whole), ratio(sums.any.part, sums.any.whole), 1.0 / static_cast<double>(E), chance_any(sums, layers_[layer]),
-                       sums.first.whole, low_of(first), high_of(first), low_of(any), high_of(any)});
+        table.add_row({layers_[layer].layer, data_[d].name, ratio(sums.first.part, sums.first.whole),
+                       ratio(sums.any.part, sums.any.whole), 1.0 / static_cast<double>(E),
+                       chance_any(sums, layers_[layer]), sums.first.whole, low_of(first), high_of(first), low_of(any),
+                       high_of(any)});
       }
     }
     return {{"temporal_locality", std::move(table)}};
@@ -96,7 +114,8 @@ class TemporalLocality : public Analysis {
       return chance_of_repeat(layer.n_experts, a, b);
     }
     double sum = 0;
-    for (const auto& [sizes, n] : sums.sizes) sum += static_cast<double>(n) * chance_of_repeat(layer.n_experts, sizes.first, sizes.second);
+    for (const auto& [sizes, n] : sums.sizes)
+      sum += static_cast<double>(n) * chance_of_repeat(layer.n_experts, sizes.first, sizes.second);
     return sum / static_cast<double>(sums.any.whole);
   }
 
@@ -108,12 +127,15 @@ class TemporalLocality : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_temporal_locality_analysis(const AnalysisInput& input) { return std::make_unique<TemporalLocality>(input); }
+std::unique_ptr<Analysis> make_temporal_locality_analysis(const AnalysisInput& input) {
+  return std::make_unique<TemporalLocality>(input);
+}
 
 double temporal_locality_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
   for (const auto& layer : input.layers)  // at worst each pair of sizes once
-    bytes += static_cast<double>(input.data.size()) * (sizeof(Repeats) + 64.0 * static_cast<double>(layer.n_experts * layer.n_experts));
+    bytes += static_cast<double>(input.data.size()) *
+             (sizeof(Repeats) + 64.0 * static_cast<double>(layer.n_experts * layer.n_experts));
   return bytes;
 }
 

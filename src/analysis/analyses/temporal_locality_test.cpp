@@ -50,7 +50,9 @@ TEST(TemporalLocality, DoesNotPairAcrossSequences) {
 
 TEST(TemporalLocality, GivesTheChanceOfThePaperUnderUniformRouting) {
   const int64_t T = 20'000;
-  const auto table = locality_table(input_of({{0, 8, 2}}, 9, T), batch_of(std::vector<int64_t>(T, 1), T, {routing_of(testing::uniform_experts(T, 8, 2, 11), 8, 2)}));
+  const auto table = locality_table(
+      input_of({{0, 8, 2}}, 9, T),
+      batch_of(std::vector<int64_t>(T, 1), T, {routing_of(testing::uniform_experts(T, 8, 2, 11), 8, 2)}));
   EXPECT_NEAR(number_in(table, {}, "chance_first"), 0.125, 1e-12);
   EXPECT_NEAR(number_in(table, {}, "chance_any"), 0.464, 5e-4);  // arXiv 2401.04088, table 5
   EXPECT_NEAR(number_in(table, {}, "first_choice"), 0.125, 4 * std::sqrt(0.125 * 0.875 / T));
@@ -59,7 +61,8 @@ TEST(TemporalLocality, GivesTheChanceOfThePaperUnderUniformRouting) {
 
 TEST(TemporalLocality, AveragesTheChanceOfRoutersThatDoNotGiveExactlyK) {
   // Sizes 1, 2, 0, 3, 1: pairs (1, 2) and (3, 1) of E = 4; a token without an expert has no neighbour.
-  const auto table = locality_table(input_of({{0, 4, 2}}, 9, 5), batch_of({1, 1, 1, 1, 1}, 5, {routing_of({{0}, {1, 0}, {}, {1, 2, 3}, {0}}, 4, 2)}));
+  const auto table = locality_table(
+      input_of({{0, 4, 2}}, 9, 5), batch_of({1, 1, 1, 1, 1}, 5, {routing_of({{0}, {1, 0}, {}, {1, 2, 3}, {0}}, 4, 2)}));
   EXPECT_EQ(cell(table, {}, "pairs"), Json(2));
   EXPECT_DOUBLE_EQ(number_in(table, {}, "chance_any"), (0.5 + 0.75) / 2);
   EXPECT_DOUBLE_EQ(number_in(table, {}, "any_choice"), 0.5);
@@ -72,12 +75,16 @@ TEST(TemporalLocality, ReproducesTheGoldenStream) {
     const testing::Where where = {{"layer", static_cast<int64_t>(layer)}};
     const auto& need = golden.layers.at(layer).at("locality");
     EXPECT_EQ(cell(table, where, "pairs"), need.at("pairs"));
-    for (const std::string column : {"first_choice", "any_choice"}) testing::expect_close(number_in(table, where, column), need.at(column).as_double(), golden.rtol, golden.atol, column);
+    for (const std::string column : {"first_choice", "any_choice"})
+      testing::expect_close(number_in(table, where, column), need.at(column).as_double(), golden.rtol, golden.atol,
+                            column);
   }
 }
 
 TEST(TemporalLocality, IntervalsHoldTheChanceOfUniformRouting) {
-  const auto make = [](uint64_t seed) { return locality_table(testing::uniform_input({}), testing::uniform_batch({}, seed)); };
+  const auto make = [](uint64_t seed) {
+    return locality_table(testing::uniform_input({}), testing::uniform_batch({}, seed));
+  };
   EXPECT_GE(testing::share_held(make, {{}, "first_choice", "chance_first"}), testing::kLeastHeld);
   EXPECT_GE(testing::share_held(make, {{}, "any_choice", "chance_any"}), testing::kLeastHeld);
 }
@@ -91,9 +98,11 @@ TEST(TemporalLocality, IntervalsHoldTheTruthWhereWindowsDiffer) {
     double stays = 0;
     for (int64_t t = 0; t < kWindows * kLength; ++t) {
       if (t % kLength == 0) stays = rng.below(2) == 0 ? 0.0 : 0.8;
-      experts.push_back({t % kLength > 0 && rng.uniform() < stays ? experts.back()[0] : static_cast<int64_t>(rng.below(8))});
+      experts.push_back(
+          {t % kLength > 0 && rng.uniform() < stays ? experts.back()[0] : static_cast<int64_t>(rng.below(8))});
     }
-    return locality_table(input_of({{0, 8, 1}}, 9, kLength), batch_of(std::vector<int64_t>(kWindows * kLength, 1), kLength, {routing_of(experts, 8, 1)}));
+    return locality_table(input_of({{0, 8, 1}}, 9, kLength),
+                          batch_of(std::vector<int64_t>(kWindows * kLength, 1), kLength, {routing_of(experts, 8, 1)}));
   };
   EXPECT_GE(testing::share_held(make, {{}, "first_choice", 0.475}), testing::kLeastHeld);
 }

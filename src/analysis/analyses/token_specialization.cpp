@@ -1,5 +1,6 @@
-// Token-id specialization (OpenMoE, arXiv 2402.01739, section 4: context-independent specialization): how unevenly the assignments of one
-// token id spread over the experts, as a standard deviation, against uniform routing of as many occurrences.
+// Token-id specialization (OpenMoE, arXiv 2402.01739, section 4: context-independent specialization): how unevenly the
+// assignments of one token id spread over the experts, as a standard deviation, against uniform routing of as many
+// occurrences.
 #include <ATen/Parallel.h>
 
 #include "analysis/analyses/cells.h"
@@ -13,7 +14,12 @@ constexpr size_t kFollowed = 10;        // ids, where none are chosen
 class TokenSpecialization : public Analysis {
  public:
   explicit TokenSpecialization(const AnalysisInput& input)
-      : data_(input.data), layers_(input.layers), texts_(input.token_texts), chosen_(input.chosen_ids), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), reader_(input) {
+      : data_(input.data),
+        layers_(input.layers),
+        texts_(input.token_texts),
+        chosen_(input.chosen_ids),
+        minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount),
+        reader_(input) {
     tallies_ = want_all(reader_, input, keys_of(input, IdKind::input, Choices::all));
   }
 
@@ -24,12 +30,33 @@ class TokenSpecialization : public Analysis {
 
   std::vector<NamedTable> tables() const override {
     Table means, ids, shares;
-    means.columns = {{"layer", ""}, {"domain", ""}, {"ids", "ids"}, {"occurrences", "tokens"}, {"minimum_count", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"chance_std", "of assignments"}};
+    means.columns = {{"layer", ""},
+                     {"domain", ""},
+                     {"ids", "ids"},
+                     {"occurrences", "tokens"},
+                     {"minimum_count", "tokens"},
+                     {"std", "of assignments"},
+                     {"baseline_std", "of assignments"},
+                     {"chance_std", "of assignments"}};
     means.source =
-        "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e - 1/E)^2), r_e the share of the id's "
-        "assignments, before drops. baseline_std: mean of sqrt((1 - k/E) / (n k E)), the root mean square under uniform random routing of n occurrences; chance_std: the mean there";
-    ids.columns = {{"layer", ""}, {"domain", ""}, {"id", ""}, {"text", ""}, {"occurrences", "tokens"}, {"std", "of assignments"}, {"baseline_std", "of assignments"}, {"expert", ""}, {"max_share", "of assignments"}, {"top_2_share", "of assignments"}, {"chance_max_share", "of assignments"}};
-    ids.source = "the same by id (chosen, else the 10 most frequent of the data set); expert: its favourite; shares of its assignments. chance_max_share: the mean max_share under uniform random routing of as many occurrences";
+        "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e "
+        "- 1/E)^2), r_e the share of the id's "
+        "assignments, before drops. baseline_std: mean of sqrt((1 - k/E) / (n k E)), the root mean square under "
+        "uniform random routing of n occurrences; chance_std: the mean there";
+    ids.columns = {{"layer", ""},
+                   {"domain", ""},
+                   {"id", ""},
+                   {"text", ""},
+                   {"occurrences", "tokens"},
+                   {"std", "of assignments"},
+                   {"baseline_std", "of assignments"},
+                   {"expert", ""},
+                   {"max_share", "of assignments"},
+                   {"top_2_share", "of assignments"},
+                   {"chance_max_share", "of assignments"}};
+    ids.source =
+        "the same by id (chosen, else the 10 most frequent of the data set); expert: its favourite; shares of its "
+        "assignments. chance_max_share: the mean max_share under uniform random routing of as many occurrences";
     shares.columns = {{"layer", ""}, {"domain", ""}, {"id", ""}, {"expert", ""}, {"share", "of assignments"}};
     shares.source = "arXiv 2402.01739, figure 10: share of the id's assignments";
     means.tokens = ids.tokens = shares.tokens = n_tokens_;
@@ -40,13 +67,16 @@ class TokenSpecialization : public Analysis {
       for (const int64_t id : followed_ids(*tallies_[d], chosen_, kFollowed))
         for (size_t layer = 0; layer < layers_.size(); ++layer) add_id({d, layer, id}, levels, ids, shares);
     }
-    return {{"token_specialization", std::move(means)}, {"token_id_specialization", std::move(ids)}, {"token_id_shares", std::move(shares), /*csv_only=*/true}};
+    return {{"token_specialization", std::move(means)},
+            {"token_id_specialization", std::move(ids)},
+            {"token_id_shares", std::move(shares), /*csv_only=*/true}};
   }
 
   std::vector<std::string> notes() const override {
     std::vector<std::string> notes;
     note_unknown_chance("token_specialization", PooledTally(tallies_), layers_, notes);
-    for (size_t d = 0; d < data_.size(); ++d) note_missing_ids("token_id_specialization", *tallies_[d], data_[d].name, chosen_, notes);
+    for (size_t d = 0; d < data_.size(); ++d)
+      note_missing_ids("token_id_specialization", *tallies_[d], data_[d].name, chosen_, notes);
     return notes;
   }
 
@@ -60,7 +90,8 @@ class TokenSpecialization : public Analysis {
     const auto& tally = *tallies_[data];
     std::vector<IdSummary> summaries;
     for (size_t layer = 0; layer < layers_.size(); ++layer)
-      summaries.emplace_back(tally.exactly_k(layer) ? levels.of(layers_[layer].n_experts, layers_[layer].top_k) : nullptr);
+      summaries.emplace_back(tally.exactly_k(layer) ? levels.of(layers_[layer].n_experts, layers_[layer].top_k)
+                                                    : nullptr);
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
       for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) {
         std::vector<int64_t> counts(static_cast<size_t>(layers_[layer].n_experts));
@@ -74,7 +105,8 @@ class TokenSpecialization : public Analysis {
     });
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       const auto& summary = summaries[layer];
-      table.add_row({layers_[layer].layer, data_[data].name, summary.ids(), summary.occurrences(), minimum_count_, number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std())});
+      table.add_row({layers_[layer].layer, data_[data].name, summary.ids(), summary.occurrences(), minimum_count_,
+                     number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std())});
     }
   }
 
@@ -85,7 +117,8 @@ class TokenSpecialization : public Analysis {
     std::vector<int64_t> counts(static_cast<size_t>(n_experts), 0);
     tally.add_counts(layer, id, counts);
     const int64_t sum = std::accumulate(counts.begin(), counts.end(), int64_t{0}), expert = favourite(counts);
-    for (size_t e = 0; e < counts.size(); ++e) shares.add_row({number_of_layer, data_[data].name, id, static_cast<int64_t>(e), ratio(counts[e], sum)});
+    for (size_t e = 0; e < counts.size(); ++e)
+      shares.add_row({number_of_layer, data_[data].name, id, static_cast<int64_t>(e), ratio(counts[e], sum)});
     Json baseline, chance;
     if (tally.exactly_k(layer)) {
       baseline = uniform_share_std(tally.occurrences(id), n_experts, top_k);
@@ -93,7 +126,8 @@ class TokenSpecialization : public Analysis {
     }
     const Json std = sum > 0 ? Json(share_std(counts)) : Json();
     std::sort(counts.begin(), counts.end(), std::greater<>());
-    ids.add_row({number_of_layer, data_[data].name, id, text_of(texts_, id), tally.occurrences(id), std, baseline, expert < 0 ? Json() : Json(expert), ratio(counts[0], sum),
+    ids.add_row({number_of_layer, data_[data].name, id, text_of(texts_, id), tally.occurrences(id), std, baseline,
+                 expert < 0 ? Json() : Json(expert), ratio(counts[0], sum),
                  ratio(counts[0] + (counts.size() > 1 ? counts[1] : 0), sum), chance});
   }
 
@@ -109,7 +143,9 @@ class TokenSpecialization : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_token_specialization_analysis(const AnalysisInput& input) { return std::make_unique<TokenSpecialization>(input); }
+std::unique_ptr<Analysis> make_token_specialization_analysis(const AnalysisInput& input) {
+  return std::make_unique<TokenSpecialization>(input);
+}
 
 double token_specialization_analysis_bytes(const AnalysisInput& input) {
   return 1024 + tally_bytes(input, keys_of(input, IdKind::input, Choices::all));

@@ -8,7 +8,8 @@ namespace evenkeel::analysis {
 struct TopId {
   int64_t id = 0, count = 0, occurrences = 0;
   bool is_favourite = true;  // no expert has more of the id
-  // Larger share first; of equal shares the one with more tokens, then the lower id. Compared as products, which are exact below 2^63.
+  // Larger share first; of equal shares the one with more tokens, then the lower id. Compared as products, which are
+  // exact below 2^63.
   bool operator<(const TopId& other) const {
     const int64_t left = count * other.occurrences, right = other.count * occurrences;
     if (left != right) return left > right;

@@ -1,6 +1,7 @@
-// Vocabulary specialization (OLMoE, arXiv 2409.02060, eq. 8): how much of an id's occurrences its favourite expert gets.
-// Ids: the input token, the predicted next token, the true next token. As in the released script the mean is over ids, not over
-// occurrences, and an id seen once scores 1: hence a row without a filter and one with, and the chance for the same counts.
+// Vocabulary specialization (OLMoE, arXiv 2409.02060, eq. 8): how much of an id's occurrences its favourite expert
+// gets. Ids: the input token, the predicted next token, the true next token. As in the released script the mean is over
+// ids, not over occurrences, and an id seen once scores 1: hence a row without a filter and one with, and the chance
+// for the same counts.
 #include <ATen/Parallel.h>
 
 #include "analysis/analyses/cells.h"
@@ -13,16 +14,21 @@ constexpr int64_t kMinimumCount = 10;  // of the script's tables of experts
 constexpr IdKind kKinds[] = {IdKind::input, IdKind::predicted, IdKind::target};
 
 std::vector<Choices> wanted_choices(const AnalysisInput& input) {
-  const bool only_first = std::all_of(input.layers.begin(), input.layers.end(), [](const LayerShape& layer) { return layer.top_k == 1; });
+  const bool only_first =
+      std::all_of(input.layers.begin(), input.layers.end(), [](const LayerShape& layer) { return layer.top_k == 1; });
   return only_first ? std::vector<Choices>{Choices::first} : std::vector<Choices>{Choices::first, Choices::all};
 }
 
 class VocabularySpecialization : public Analysis {
  public:
   explicit VocabularySpecialization(const AnalysisInput& input)
-      : layers_(input.layers), minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount), reader_(input) {
+      : layers_(input.layers),
+        minimum_count_(input.minimum_count > 0 ? input.minimum_count : kMinimumCount),
+        reader_(input) {
     for (const auto kind : kKinds)
-      for (const auto choices : wanted_choices(input)) columns_.push_back({name_of(kind), choices, PooledTally(want_all(reader_, input, keys_of(input, kind, choices)))});
+      for (const auto choices : wanted_choices(input))
+        columns_.push_back(
+            {name_of(kind), choices, PooledTally(want_all(reader_, input, keys_of(input, kind, choices)))});
   }
 
   void observe(const Observation& batch) override {
@@ -33,11 +39,23 @@ class VocabularySpecialization : public Analysis {
 
   std::vector<NamedTable> tables() const override {
     Table table;
-    table.columns = {{"layer", ""}, {"k", ""}, {"id_kind", ""}, {"mean", "of occurrences"}, {"minimum_count", "tokens"}, {"chance", "of occurrences"}, {"mean_by_occurrence", "of occurrences"}, {"ids", "ids"}, {"occurrences", "tokens"}, {"mean_low", "of occurrences"}, {"mean_high", "of occurrences"}};
+    table.columns = {{"layer", ""},
+                     {"k", ""},
+                     {"id_kind", ""},
+                     {"mean", "of occurrences"},
+                     {"minimum_count", "tokens"},
+                     {"chance", "of occurrences"},
+                     {"mean_by_occurrence", "of occurrences"},
+                     {"ids", "ids"},
+                     {"occurrences", "tokens"},
+                     {"mean_low", "of occurrences"},
+                     {"mean_high", "of occurrences"}};
     table.tokens = n_tokens_;
     table.source =
-        "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it is; mean: over ids with at least "
-        "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
+        "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it "
+        "is; mean: over ids with at least "
+        "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform "
+        "random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
     int64_t most = 0;
     for (const auto& column : columns_) most = std::max(most, column.tally.most_occurrences());
     UniformLevels levels(most);
@@ -47,9 +65,11 @@ class VocabularySpecialization : public Analysis {
 
   std::vector<std::string> notes() const override {
     std::vector<std::string> notes;
-    if (n_tokens_ > 0 && !has_predictions_) notes.emplace_back("vocabulary_specialization: no rows for predicted ids; needs the model's predictions");
+    if (n_tokens_ > 0 && !has_predictions_)
+      notes.emplace_back("vocabulary_specialization: no rows for predicted ids; needs the model's predictions");
     for (const auto& column : columns_)  // of all choices where there are more than one
-      if (column.name == name_of(IdKind::input) && column.choices == columns_.back().choices) note_unknown_chance("vocabulary_specialization", column.tally, layers_, notes);
+      if (column.name == name_of(IdKind::input) && column.choices == columns_.back().choices)
+        note_unknown_chance("vocabulary_specialization", column.tally, layers_, notes);
     return notes;
   }
 
@@ -59,7 +79,9 @@ class VocabularySpecialization : public Analysis {
     Choices choices;
     PooledTally tally;
   };
-  int64_t k_of(const Column& column, size_t layer) const { return column.choices == Choices::first ? 1 : layers_[layer].top_k; }
+  int64_t k_of(const Column& column, size_t layer) const {
+    return column.choices == Choices::first ? 1 : layers_[layer].top_k;
+  }
   std::vector<int64_t> minimum_counts() const {
     return minimum_count_ == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count_};
   }
@@ -68,18 +90,22 @@ class VocabularySpecialization : public Analysis {
     if (column.tally.n_tokens() == 0) return;
     std::vector<std::vector<IdSummary>> summaries;  // [layer][minimum count]
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
-      const auto* uniform = column.tally.exactly_k(layer) ? levels.of(layers_[layer].n_experts, k_of(column, layer)) : nullptr;
+      const auto* uniform =
+          column.tally.exactly_k(layer) ? levels.of(layers_[layer].n_experts, k_of(column, layer)) : nullptr;
       summaries.emplace_back(minimum_counts().size(), IdSummary(uniform));
     }
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
-      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) summarize(column.tally, layer, summaries[layer]);
+      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer)
+        summarize(column.tally, layer, summaries[layer]);
     });
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t i = 0; i < summaries[layer].size(); ++i) {
         const auto& summary = summaries[layer][i];
         if (column.choices == Choices::all && layers_[layer].top_k == 1) continue;  // that of the first choices
-        table.add_row({layers_[layer].layer, k_of(column, layer), column.name, number(summary.mean_max_share()), minimum_counts()[i], number(summary.chance_max_share()),
-                       number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences(), low_of(summary.max_share_interval()), high_of(summary.max_share_interval())});
+        table.add_row({layers_[layer].layer, k_of(column, layer), column.name, number(summary.mean_max_share()),
+                       minimum_counts()[i], number(summary.chance_max_share()),
+                       number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences(),
+                       low_of(summary.max_share_interval()), high_of(summary.max_share_interval())});
       }
     }
   }
@@ -104,7 +130,9 @@ class VocabularySpecialization : public Analysis {
 
 }  // namespace
 
-std::unique_ptr<Analysis> make_vocabulary_specialization_analysis(const AnalysisInput& input) { return std::make_unique<VocabularySpecialization>(input); }
+std::unique_ptr<Analysis> make_vocabulary_specialization_analysis(const AnalysisInput& input) {
+  return std::make_unique<VocabularySpecialization>(input);
+}
 
 double vocabulary_specialization_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;

@@ -28,7 +28,8 @@ TEST(VocabularySpecialization, AveragesOverIdsAndCountsSingletonsByHand) {
   // Id 4 five times: first choices 0 0 0 1 2, expert 1 among the two in four of five. Id 6 once.
   auto input = input_of({{0, 4, 2}}, 9, 6);
   input.minimum_count = 2;
-  const auto table = vocabulary_table(input, {batch_of({4, 4, 4, 4, 4, 6}, 6, {routing_of({{0, 1}, {0, 1}, {0, 1}, {1, 3}, {2, 3}, {3, 2}}, 4, 2)})});
+  const auto table = vocabulary_table(
+      input, {batch_of({4, 4, 4, 4, 4, 6}, 6, {routing_of({{0, 1}, {0, 1}, {0, 1}, {1, 3}, {2, 3}, {3, 2}}, 4, 2)})});
   const testing::Where first = {{"k", 1}, {"id_kind", "input"}}, both = {{"k", 2}, {"id_kind", "input"}};
   const auto with = [](testing::Where where, int64_t minimum) {
     where.emplace_back("minimum_count", minimum);
@@ -62,16 +63,18 @@ TEST(VocabularySpecialization, PoolsDataSets) {
   const auto input = input_of({{0, 2, 1}}, 9, 2, {"a", "b"});
   auto a = batch_of({5, 5}, 2, {routing_of({{0}, {0}}, 2, 1)}), b = batch_of({5, 5}, 2, {routing_of({{1}, {0}}, 2, 1)});
   b.data = 1;
-  EXPECT_DOUBLE_EQ(number_in(vocabulary_table(input, {a, b}), {{"id_kind", "input"}, {"minimum_count", 1}}, "mean"), 0.75);
+  EXPECT_DOUBLE_EQ(number_in(vocabulary_table(input, {a, b}), {{"id_kind", "input"}, {"minimum_count", 1}}, "mean"),
+                   0.75);
 }
 
 TEST(VocabularySpecialization, GivesItsChanceUnderUniformRouting) {
-  // Ids of 1 to about 400 occurrences. The mean over 60 ids lies within a few hundredths of its expectation: the deviation of
-  // one id's share is below .5 at one occurrence and falls with the root, so 4 * .12 / sqrt(60).
+  // Ids of 1 to about 400 occurrences. The mean over 60 ids lies within a few hundredths of its expectation: the
+  // deviation of one id's share is below .5 at one occurrence and falls with the root, so 4 * .12 / sqrt(60).
   const int64_t T = 6000, E = 16;
   std::vector<int64_t> ids;
   RngStream rng(3, "test");
-  for (int64_t t = 0; t < T; ++t) ids.push_back(std::min<int64_t>(59, static_cast<int64_t>(-12 * std::log(1 - rng.uniform()))));
+  for (int64_t t = 0; t < T; ++t)
+    ids.push_back(std::min<int64_t>(59, static_cast<int64_t>(-12 * std::log(1 - rng.uniform()))));
   auto batch = batch_of(ids, 100, {routing_of(testing::uniform_experts(T, E, 4, 9), E, 4)});
   batch.predicted_ids = at::tensor(testing::uniform_ids(T, 40, 8)).view({-1, 100});
   const auto table = vocabulary_table(input_of({{0, E, 4}}, 60, 100), {batch});
@@ -79,7 +82,8 @@ TEST(VocabularySpecialization, GivesItsChanceUnderUniformRouting) {
     for (const int64_t k : {1, 4})
       for (const int64_t minimum : {1, 10}) {
         const testing::Where where = {{"k", k}, {"id_kind", kind}, {"minimum_count", minimum}};
-        EXPECT_NEAR(number_in(table, where, "mean"), number_in(table, where, "chance"), minimum == 1 ? 0.06 : 0.03) << kind << k << minimum;
+        EXPECT_NEAR(number_in(table, where, "mean"), number_in(table, where, "chance"), minimum == 1 ? 0.06 : 0.03)
+            << kind << k << minimum;
         EXPECT_GT(number_in(table, where, "chance"), static_cast<double>(k) / E);  // few occurrences favour somebody
       }
 }
@@ -89,7 +93,8 @@ TEST(VocabularySpecialization, FindsAnExpertForEveryId) {
   Experts experts;
   for (const int64_t id : ids) experts.push_back({id % 8, (id + 3) % 8});
   const auto table = vocabulary_table(input_of({{0, 8, 2}}, 20, 50), {batch_of(ids, 50, {routing_of(experts, 8, 2)})});
-  for (const int64_t k : {1, 2}) EXPECT_DOUBLE_EQ(number_in(table, {{"k", k}, {"id_kind", "input"}, {"minimum_count", 10}}, "mean"), 1.0);
+  for (const int64_t k : {1, 2})
+    EXPECT_DOUBLE_EQ(number_in(table, {{"k", k}, {"id_kind", "input"}, {"minimum_count", 10}}, "mean"), 1.0);
   EXPECT_LT(number_in(table, {{"k", 1}, {"id_kind", "target"}, {"minimum_count", 10}}, "mean"), 0.5);
 }
 
@@ -99,16 +104,26 @@ TEST(VocabularySpecialization, ReproducesTheGoldenStream) {
   for (size_t layer = 0; layer < golden.layers.size(); ++layer)
     for (const auto& [kind, values] : golden.layers.at(layer).at("vocabulary").as_object())
       for (const auto& [key, need] : values.as_object()) {  // "k/minimum"
-        const testing::Where where = {{"layer", static_cast<int64_t>(layer)}, {"id_kind", kind}, {"k", Json(int64_t{key[0] - '0'})}, {"minimum_count", Json(int64_t{key[2] - '0'})}};
-        testing::expect_close(number_in(table, where, "mean"), need.at("mean").as_double(), golden.rtol, golden.atol, kind + key);
-        testing::expect_close(number_in(table, where, "mean_by_occurrence"), need.at("by_occurrence").as_double(), golden.rtol, golden.atol, kind + key);
+        const testing::Where where = {{"layer", static_cast<int64_t>(layer)},
+                                      {"id_kind", kind},
+                                      {"k", Json(int64_t{key[0] - '0'})},
+                                      {"minimum_count", Json(int64_t{key[2] - '0'})}};
+        testing::expect_close(number_in(table, where, "mean"), need.at("mean").as_double(), golden.rtol, golden.atol,
+                              kind + key);
+        testing::expect_close(number_in(table, where, "mean_by_occurrence"), need.at("by_occurrence").as_double(),
+                              golden.rtol, golden.atol, kind + key);
         EXPECT_EQ(cell(table, where, "ids"), need.at("ids"));
       }
 }
 
 TEST(VocabularySpecialization, IntervalsHoldTheChanceOfUniformRouting) {
-  const auto make = [](uint64_t seed) { return vocabulary_table(testing::uniform_input({}), {testing::uniform_batch({}, seed)}); };
-  for (const int64_t k : {1, 3}) EXPECT_GE(testing::share_held(make, {{{"k", k}, {"id_kind", "input"}, {"minimum_count", 1}}, "mean", "chance"}), testing::kLeastHeld) << k;
+  const auto make = [](uint64_t seed) {
+    return vocabulary_table(testing::uniform_input({}), {testing::uniform_batch({}, seed)});
+  };
+  for (const int64_t k : {1, 3})
+    EXPECT_GE(testing::share_held(make, {{{"k", k}, {"id_kind", "input"}, {"minimum_count", 1}}, "mean", "chance"}),
+              testing::kLeastHeld)
+        << k;
 }
 
 }  // namespace

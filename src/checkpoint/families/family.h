@@ -13,10 +13,7 @@ namespace evenkeel::checkpoint {
 
 // Which rows of evenkeel's tensor a foreign tensor holds: all of them, the queries (n_heads * head_dim),
 // the keys or the values (n_kv_heads * head_dim each), or one half of them (gate, up).
-enum class Rows { all,
-                  queries,
-                  keys_or_values,
-                  half };
+enum class Rows { all, queries, keys_or_values, half };
 
 struct Part {
   std::string name;  // foreign; "{i}" = layer, "{e}" = expert: one tensor an expert, stacked

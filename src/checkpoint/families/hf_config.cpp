@@ -49,7 +49,11 @@ int64_t HfConfig::size(const char* key) const {
   const Json* found = find(key);
   const bool is_size = found != nullptr && found->is_integer() && found->as_int() >= 1 && found->as_int() <= kMaxSize;
   const std::string range = "1.." + std::to_string(kMaxSize);
-  if (!is_size) refuse(key, found, found != nullptr && has_fraction(*found) ? "a whole number " + range + ", written without a point or an exponent" : "an integer " + range);
+  if (!is_size)
+    refuse(key, found,
+           found != nullptr && has_fraction(*found)
+               ? "a whole number " + range + ", written without a point or an exponent"
+               : "an integer " + range);
   return found->as_int();
 }
 
@@ -99,8 +103,11 @@ void HfConfig::require_plain_rotation(const std::string& table, const Json& rope
   for (const auto& [key, value] : rope.as_object()) {
     if (value.is_null() || key == "rope_theta") continue;
     const bool is_type = key == "rope_type" || key == "type";
-    const bool is_plain = (is_type && value == Json("default")) || (key == "partial_rotary_factor" && is_equal(value, 1.0));
-    if (!is_plain) refuse(table + "." + key, &value, is_type ? "\"default\" (evenkeel has no other rotation)" : "the plain rotation, rope_theta alone");
+    const bool is_plain =
+        (is_type && value == Json("default")) || (key == "partial_rotary_factor" && is_equal(value, 1.0));
+    if (!is_plain)
+      refuse(table + "." + key, &value,
+             is_type ? "\"default\" (evenkeel has no other rotation)" : "the plain rotation, rope_theta alone");
   }
 }
 
@@ -133,12 +140,8 @@ struct OnlyValue {
 };
 const std::vector<OnlyValue>& only_values() {
   static const std::vector<OnlyValue> values = {
-      {"attention_bias", false},
-      {"mlp_bias", false},
-      {"clip_qkv", Json()},
-      {"attention_dropout", 0.0},
-      {"sliding_window", Json()},
-      {"partial_rotary_factor", 1.0},
+      {"attention_bias", false},       {"mlp_bias", false},        {"clip_qkv", Json()},
+      {"attention_dropout", 0.0},      {"sliding_window", Json()}, {"partial_rotary_factor", 1.0},
       {"quantization_config", Json()},
   };
   return values;
@@ -156,7 +159,8 @@ void check_storage_type(const HfConfig& config) {
     std::string name = config.text(key, "float32");
     if (name.starts_with("torch.")) name = name.substr(6);
     const bool is_known = name == "float32" || name == "bfloat16" || name == "float16" || name == "auto";
-    require<CheckpointError>(is_known, config.where(), ": ", key, ": got \"", name, "\"; need float32, bfloat16 or float16");
+    require<CheckpointError>(is_known, config.where(), ": ", key, ": got \"", name,
+                             "\"; need float32, bfloat16 or float16");
   }
 }
 

@@ -32,9 +32,12 @@ TEST_F(HfConfigKeys, RefusesScaledPartialAndContradictoryRotation) {
   set("rope_theta", 10000.0);
   expect_refusal({"rope_parameters.rope_theta", "5e+05", "10000"});
   make_llama();
-  expect_refused_setting("rope_parameters", R"({"rope_theta":10000.0,"rope_type":"yarn","factor":4.0})", {"rope_parameters.rope_type", "\"yarn\""});
-  expect_refused_setting("rope_parameters", R"({"full_attention":{"rope_theta":10000.0}})", {"rope_parameters.full_attention"});
-  expect_refused_setting("rope_parameters", R"({"rope_theta":10000.0,"partial_rotary_factor":0.5})", {"rope_parameters.partial_rotary_factor", "0.5"});
+  expect_refused_setting("rope_parameters", R"({"rope_theta":10000.0,"rope_type":"yarn","factor":4.0})",
+                         {"rope_parameters.rope_type", "\"yarn\""});
+  expect_refused_setting("rope_parameters", R"({"full_attention":{"rope_theta":10000.0}})",
+                         {"rope_parameters.full_attention"});
+  expect_refused_setting("rope_parameters", R"({"rope_theta":10000.0,"partial_rotary_factor":0.5})",
+                         {"rope_parameters.partial_rotary_factor", "0.5"});
   expect_refused_setting("rope_scaling", R"({"type":"linear","factor":2.0})", {"rope_scaling.type", "\"linear\""});
   expect_refused_setting("rope_scaling", R"(2.0)");
   expect_refused_setting("partial_rotary_factor", "0.5");
@@ -55,7 +58,8 @@ TEST_F(HfConfigKeys, RefusesSettingsByNameAndValue) {
 }
 
 TEST_F(HfConfigKeys, RefusesValuesOfTheWrongKind) {
-  for (const char* key : {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {
+  for (const char* key :
+       {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"}) {
     const Json saved = config_;
     for (const char* value : {"0", "-3", "\"8\"", "17000000", "null"}) {
       config_[key] = Json::parse(value, "test");
@@ -66,7 +70,8 @@ TEST_F(HfConfigKeys, RefusesValuesOfTheWrongKind) {
       std::string text = config_.dump();
       text.replace(text.find("\"here\""), 6, value);
       std::ofstream(folder_ / "config.json") << text;
-      EXPECT_THAT(testing::message_of<CheckpointError>([&] { read_hf_config(folder_); }), ::testing::HasSubstr("need a whole number 1..16777216, written without a point or an exponent"));
+      EXPECT_THAT(testing::message_of<CheckpointError>([&] { read_hf_config(folder_); }),
+                  ::testing::HasSubstr("need a whole number 1..16777216, written without a point or an exponent"));
     }
     config_ = saved;
   }

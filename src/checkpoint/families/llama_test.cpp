@@ -19,7 +19,8 @@ TEST_F(LlamaFamily, ReadsTheConfiguration) {
   EXPECT_EQ(model.family, "llama");
   EXPECT_EQ(model.max_sequence_length, 64);
   const auto& c = model.config;
-  EXPECT_EQ(std::vector<int64_t>({c.vocab_size, c.d_model, c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim, c.d_ff, c.n_experts}),
+  EXPECT_EQ(std::vector<int64_t>(
+                {c.vocab_size, c.d_model, c.n_layers, c.n_heads, c.n_kv_heads, c.head_dim, c.d_ff, c.n_experts}),
             std::vector<int64_t>({11, 8, 2, 4, 2, 4, 6, 0}));
   EXPECT_EQ(c.rope_theta, 500000.0);
   EXPECT_EQ(c.norm_eps, 1e-6);
@@ -31,14 +32,16 @@ TEST_F(LlamaFamily, ReadsTheConfiguration) {
 TEST_F(LlamaFamily, PutsRowsBelowEachOther) {
   const auto params = read();
   const std::string at = "model.layers.1.";
-  const auto qkv = at::cat({tensor(at + "self_attn.q_proj.weight"), tensor(at + "self_attn.k_proj.weight"), tensor(at + "self_attn.v_proj.weight")});
+  const auto qkv = at::cat({tensor(at + "self_attn.q_proj.weight"), tensor(at + "self_attn.k_proj.weight"),
+                            tensor(at + "self_attn.v_proj.weight")});
   EXPECT_TRUE(at::equal(params.at("layers.1.attention.qkv.weight"), qkv));
   const auto gate_up = at::cat({tensor(at + "mlp.gate_proj.weight"), tensor(at + "mlp.up_proj.weight")});
   EXPECT_TRUE(at::equal(params.at("layers.1.ffn.gate_up.weight"), gate_up));
   EXPECT_TRUE(at::equal(params.at("layers.1.ffn.down.weight"), tensor(at + "mlp.down_proj.weight")));
   EXPECT_TRUE(at::equal(params.at("layers.1.attention.out.weight"), tensor(at + "self_attn.o_proj.weight")));
   EXPECT_TRUE(at::equal(params.at("layers.0.attention_norm.weight"), tensor("model.layers.0.input_layernorm.weight")));
-  EXPECT_TRUE(at::equal(params.at("layers.0.ffn_norm.weight"), tensor("model.layers.0.post_attention_layernorm.weight")));
+  EXPECT_TRUE(
+      at::equal(params.at("layers.0.ffn_norm.weight"), tensor("model.layers.0.post_attention_layernorm.weight")));
   EXPECT_TRUE(at::equal(params.at("embedding.weight"), tensor("model.embed_tokens.weight")));
   EXPECT_TRUE(at::equal(params.at("final_norm.weight"), tensor("model.norm.weight")));
   EXPECT_TRUE(at::equal(params.at("head.weight"), tensor("lm_head.weight")));

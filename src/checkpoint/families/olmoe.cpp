@@ -13,14 +13,16 @@ void read_config(const HfConfig& config, model::ModelConfig& out) {
   out.top_k = config.size("num_experts_per_tok");
   out.d_expert = config.size("intermediate_size");
   const bool renormalize = config.flag("norm_topk_prob", false);
-  require<CheckpointError>(!renormalize || out.top_k > 1, config.where(),
-                           ": norm_topk_prob: got true with num_experts_per_tok = 1; need false: the weight would be the constant 1");
+  require<CheckpointError>(
+      !renormalize || out.top_k > 1, config.where(),
+      ": norm_topk_prob: got true with num_experts_per_tok = 1; need false: the weight would be the constant 1");
   out.router = config_table(config.where());
   out.router.set("kind", {std::string("top_k"), config.where(), ""});
   out.router.set("score", {std::string("softmax_pre"), config.where(), ""});
   out.router.set("renormalize", {renormalize, config.where(), ""});
   const double coefficient = config.number("router_aux_loss_coef", 0.01);
-  require<CheckpointError>(coefficient >= 0, config.where(), ": router_aux_loss_coef: got ", coefficient, "; need at least 0");
+  require<CheckpointError>(coefficient >= 0, config.where(), ": router_aux_loss_coef: got ", coefficient,
+                           "; need at least 0");
   if (coefficient > 0) out.balance.terms = {{"hf", coefficient}};
 }
 
@@ -32,7 +34,8 @@ Family olmoe_family() {
   rules.push_back({"layers.{i}.attention.q_norm.weight", {{"model.layers.{i}.self_attn.q_norm.weight"}}});
   rules.push_back({"layers.{i}.attention.k_norm.weight", {{"model.layers.{i}.self_attn.k_norm.weight"}}});
   rules.push_back({"layers.{i}.router.weight", {{"model.layers.{i}.mlp.gate.weight"}}});
-  rules.push_back({"layers.{i}.experts.gate_up", {{expert + "gate_proj.weight", Rows::half}, {expert + "up_proj.weight", Rows::half}}});
+  rules.push_back({"layers.{i}.experts.gate_up",
+                   {{expert + "gate_proj.weight", Rows::half}, {expert + "up_proj.weight", Rows::half}}});
   rules.push_back({"layers.{i}.experts.down", {{expert + "down_proj.weight"}}});
   // transformers 5, save_original_format=False
   rules.push_back({"layers.{i}.experts.gate_up", {{fused + "gate_up_proj"}}});

@@ -12,14 +12,16 @@ class OlmoeFamily : public HfFolderTest {
  protected:
   void SetUp() override {
     HfFolderTest::SetUp();
-    config_ = Json::parse(R"({"model_type": "olmoe", "architectures": ["OlmoeForCausalLM"], "vocab_size": 11, "hidden_size": 8,
+    config_ = Json::parse(
+        R"({"model_type": "olmoe", "architectures": ["OlmoeForCausalLM"], "vocab_size": 11, "hidden_size": 8,
         "intermediate_size": 6, "num_hidden_layers": 1, "num_attention_heads": 2, "num_experts": 3, "num_experts_per_tok": 2,
         "norm_topk_prob": true, "router_aux_loss_coef": 0.02, "clip_qkv": null, "max_position_embeddings": 64, "rope_theta": 10000.0,
         "rope_scaling": null, "torch_dtype": "bfloat16", "output_router_logits": false})",
-                          "test");
+        "test");
     add("model.embed_tokens.weight", {11, 8});
     add(kLayer + "input_layernorm.weight", {8});
-    for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj"}) add(kLayer + "self_attn." + name + ".weight", {8, 8});
+    for (const char* name : {"q_proj", "k_proj", "v_proj", "o_proj"})
+      add(kLayer + "self_attn." + name + ".weight", {8, 8});
     for (const char* name : {"q_norm", "k_norm"}) add(kLayer + "self_attn." + name + ".weight", {8});
     add(kLayer + "post_attention_layernorm.weight", {8});
     add(kLayer + "mlp.gate.weight", {3, 8});

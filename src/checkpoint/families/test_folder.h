@@ -49,12 +49,13 @@ class HfFolderTest : public testing::Test {
   }
   // A whole llama of two layers, in the manner of transformers 5.
   void make_llama() {
-    config_ = Json::parse(R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 11, "hidden_size": 8,
+    config_ = Json::parse(
+        R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 11, "hidden_size": 8,
         "intermediate_size": 6, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4,
         "hidden_act": "silu", "rms_norm_eps": 1e-6, "max_position_embeddings": 64, "tie_word_embeddings": false, "dtype": "float32",
         "attention_bias": false, "mlp_bias": false, "attention_dropout": 0.0, "pretraining_tp": 1,
         "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}})",
-                          "test");
+        "test");
     tensors_.clear();
     add("model.embed_tokens.weight", {11, 8});
     for (const std::string layer : {"model.layers.0.", "model.layers.1."}) {

@@ -45,7 +45,8 @@ class GroupedAttention : public Attention {
     }
     const auto& rotary = pass.rotary(rotation_);
     const auto value = by_head(qkv.narrow(2, q_width_ + kv_width_, kv_width_));
-    const auto out = ops::causal_attention(ops::apply_rotary(query, rotary), ops::apply_rotary(key, rotary), value, pass.mask());
+    const auto out =
+        ops::causal_attention(ops::apply_rotary(query, rotary), ops::apply_rotary(key, rotary), value, pass.mask());
     return at::linear(out, params[out_]);
   }
 
@@ -58,7 +59,8 @@ class GroupedAttention : public Attention {
   ActivationFloats activations() const override {
     const auto H = static_cast<double>(width_), q = static_cast<double>(q_width_), kv = static_cast<double>(kv_width_);
     const double projection = q + 2 * kv;
-    const bool repeats = q_width_ != kv_width_;  // keys and values are copied for each head; the projection is then let go
+    const bool repeats =
+        q_width_ != kv_width_;  // keys and values are copied for each head; the projection is then let go
     ActivationFloats out;
     out.kept = 2 * q + (repeats ? 2 * q : projection + kv) + q / static_cast<double>(head_dim_);
     if (qk_norm_ != QkNorm::none) out.kept += q + kv;
@@ -70,7 +72,9 @@ class GroupedAttention : public Attention {
 
  private:
   // Scores and their use: two products of S / 2 positions on average, as causal attention sees them, with all heads.
-  double other_flops_per_token(int64_t sequence_length) const override { return 2.0 * static_cast<double>(sequence_length * q_width_); }
+  double other_flops_per_token(int64_t sequence_length) const override {
+    return 2.0 * static_cast<double>(sequence_length * q_width_);
+  }
 
   int64_t width_, head_dim_, q_width_, kv_width_;
   QkNorm qk_norm_;
@@ -84,7 +88,9 @@ struct GroupedOptions {
   static void visit_fields(auto&, auto&&) {}
 };
 
-std::unique_ptr<Attention> make(const AttentionPlace& place, GroupedOptions, const ConfigNode&) { return std::make_unique<GroupedAttention>(place.config); }
+std::unique_ptr<Attention> make(const AttentionPlace& place, GroupedOptions, const ConfigNode&) {
+  return std::make_unique<GroupedAttention>(place.config);
+}
 
 }  // namespace
 

@@ -18,7 +18,8 @@ const std::vector<AttentionKind>& attention_kinds() {
 }
 
 std::unique_ptr<Attention> make_attention(const ModelConfig& config, int64_t layer) {
-  return chosen_kind(attention_kinds(), kAttentionTable, config.attention).factory.make({config, layer}, config.attention);
+  return chosen_kind(attention_kinds(), kAttentionTable, config.attention)
+      .factory.make({config, layer}, config.attention);
 }
 
 std::vector<ConfigKey> attention_keys(const std::string& path) { return keys_of_kinds(attention_kinds(), path); }

@@ -10,7 +10,8 @@ namespace {
 using ::testing::HasSubstr;
 
 ModelConfig config_of(const std::string& attention) {
-  return read_model_config(parse_toml("vocab_size = 10\nd_model = 8\nn_layers = 2\nn_heads = 4\nd_ff = 5\nattention = " + attention, "m.toml", ""));
+  return read_model_config(parse_toml(
+      "vocab_size = 10\nd_model = 8\nn_layers = 2\nn_heads = 4\nd_ff = 5\nattention = " + attention, "m.toml", ""));
 }
 
 TEST(AttentionRegistry, IsGroupedWithoutAKind) {
@@ -21,8 +22,11 @@ TEST(AttentionRegistry, IsGroupedWithoutAKind) {
 }
 
 TEST(AttentionRegistry, RefusesWhatItDoesNotKnowWithThePlace) {
-  const auto refusal = [](const std::string& attention) { return testing::message_of<ConfigError>([&] { config_of(attention); }); };
-  EXPECT_THAT(refusal("{kind = \"mla\"}"), HasSubstr("m.toml:6:14: got model.attention.kind = 'mla'; need one of: grouped"));
+  const auto refusal = [](const std::string& attention) {
+    return testing::message_of<ConfigError>([&] { config_of(attention); });
+  };
+  EXPECT_THAT(refusal("{kind = \"mla\"}"),
+              HasSubstr("m.toml:6:14: got model.attention.kind = 'mla'; need one of: grouped"));
   EXPECT_THAT(refusal("{kind = \"grouped\", heads = 2}"), HasSubstr("model.attention"));
   EXPECT_THAT(refusal("3"), HasSubstr("a table such as {kind = \"grouped\"}"));
 }

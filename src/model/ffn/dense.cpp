@@ -7,7 +7,8 @@ namespace {
 
 class DenseFfn : public Ffn {
  public:
-  explicit DenseFfn(const ModelConfig& config) : width_(config.d_model), inner_(config.d_ff), activation_(config.activation) {
+  explicit DenseFfn(const ModelConfig& config)
+      : width_(config.d_model), inner_(config.d_ff), activation_(config.activation) {
     gate_up_ = add("ffn.gate_up.weight", {2 * inner_, width_}, Role::ffn_in);
     down_ = add("ffn.down.weight", {width_, inner_}, Role::ffn_out);
   }

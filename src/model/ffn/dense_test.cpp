@@ -9,7 +9,8 @@ namespace evenkeel::model {
 namespace {
 
 TEST(DenseFfn, IsTheGatedNetworkOfItsActivation) {
-  const auto ffn = dense_ffn(read_model_config(parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 1\nn_heads = 2\nd_ff = 5\nactivation = \"geglu\"", "m.toml", "")));
+  const auto ffn = dense_ffn(read_model_config(parse_toml(
+      "vocab_size = 10\nd_model = 6\nn_layers = 1\nn_heads = 2\nd_ff = 5\nactivation = \"geglu\"", "m.toml", "")));
   const std::vector<at::Tensor> params = {testing::random_tensor({10, 6}, 1), testing::random_tensor({6, 5}, 2)};
   const auto x = testing::random_tensor({3, 6}, 3);
   const ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};

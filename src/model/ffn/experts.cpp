@@ -93,6 +93,8 @@ class ExpertsFfn : public Ffn {
 
 }  // namespace
 
-std::unique_ptr<Ffn> experts_ffn(const ModelConfig& config, int64_t layer) { return std::make_unique<ExpertsFfn>(config, layer); }
+std::unique_ptr<Ffn> experts_ffn(const ModelConfig& config, int64_t layer) {
+  return std::make_unique<ExpertsFfn>(config, layer);
+}
 
 }  // namespace evenkeel::model

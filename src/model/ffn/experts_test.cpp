@@ -11,7 +11,11 @@ namespace {
 
 // Layers 1 and 3 of four have experts.
 ModelConfig config_of(const std::string& more = "") {
-  return read_model_config(parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 4\nn_heads = 2\nd_ff = 5\nn_experts = 4\ntop_k = 2\nd_expert = 3\nmoe_layers = \"every 2\"\n" + more, "m.toml", ""));
+  return read_model_config(
+      parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 4\nn_heads = 2\nd_ff = 5\nn_experts = 4\ntop_k = "
+                 "2\nd_expert = 3\nmoe_layers = \"every 2\"\n" +
+                     more,
+                 "m.toml", ""));
 }
 std::vector<at::Tensor> tensors_of(const Ffn& ffn) {
   std::vector<at::Tensor> out;
@@ -29,12 +33,14 @@ TEST(ExpertsFfn, IsTheMoeLayerOfItsTensors) {
   moe::RouterInput routed;
   routed.hidden = x;
   routed.weight = params[0];
-  const auto need = moe::moe_layer(*ffn->router(), routed, {{params[1], params[2], ops::Activation::geglu}, params[3], params[4]});
+  const auto need =
+      moe::moe_layer(*ffn->router(), routed, {{params[1], params[2], ops::Activation::geglu}, params[3], params[4]});
   EXPECT_TRUE(testing::same_bits(result.out, need.out));
   ASSERT_TRUE(result.decision.has_value());
   EXPECT_EQ(result.decision->layer, 3);
   EXPECT_EQ(result.decision->n_sequences, 2);
-  EXPECT_EQ(ffn->flops_per_token(100), 2.0 * (4 * 6 + 2 * 3 * 3 * 6 + 3 * 2 * 3 * 6));  // router, two experts, the shared ones
+  EXPECT_EQ(ffn->flops_per_token(100),
+            2.0 * (4 * 6 + 2 * 3 * 3 * 6 + 3 * 2 * 3 * 6));  // router, two experts, the shared ones
 }
 
 // Layers 1 and 3 are the first and second place among those with experts.
@@ -48,7 +54,9 @@ TEST(ExpertsFfn, TakesTheStateOfItsPlace) {
   const ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
   const Pass pass(input, states, {}, at::kDouble);
   const auto x = testing::random_tensor({3, 6}, 3);
-  const auto takes_two = [&](const Ffn& ffn) { return ffn.forward(tensors_of(ffn), x, pass).decision->expert_ids.eq(2).sum().item<int64_t>(); };
+  const auto takes_two = [&](const Ffn& ffn) {
+    return ffn.forward(tensors_of(ffn), x, pass).decision->expert_ids.eq(2).sum().item<int64_t>();
+  };
   EXPECT_EQ(takes_two(*second), 3);
   EXPECT_LT(takes_two(*first), 3);
 }
@@ -56,12 +64,14 @@ TEST(ExpertsFfn, TakesTheStateOfItsPlace) {
 TEST(ExpertsFfn, TakesThePlanOfItsPlace) {
   const auto config = config_of("router = {kind = \"sinkhorn\", scope = \"step\"}\nbalance = {loss = []}");
   ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
-  input.step_plans = {at::tensor({100.0, 0.0, 0.0, 0.0}), at::tensor({0.0, 0.0, 0.0, 100.0})};  // biases of the four experts
+  input.step_plans = {at::tensor({100.0, 0.0, 0.0, 0.0}),
+                      at::tensor({0.0, 0.0, 0.0, 100.0})};  // biases of the four experts
   const Pass pass(input, std::vector<ops::Params>(2), {}, at::kDouble);
   const auto x = testing::random_tensor({3, 6}, 3);
   for (const auto& [layer, favourite] : std::map<int64_t, int64_t>{{1, 0}, {3, 3}}) {
     const auto ffn = experts_ffn(config, layer);
-    EXPECT_EQ(ffn->forward(tensors_of(*ffn), x, pass).decision->expert_ids.eq(favourite).sum().item<int64_t>(), 3) << layer;
+    EXPECT_EQ(ffn->forward(tensors_of(*ffn), x, pass).decision->expert_ids.eq(favourite).sum().item<int64_t>(), 3)
+        << layer;
   }
 }
 
@@ -85,7 +95,9 @@ TEST(ExpertsFfn, HasNoMatrixWhereItsRouterHasNone) {
   EXPECT_EQ(ffn->parameters().front().name, "experts.gate_up");
   const ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
   const std::vector<ops::Params> states(2);
-  EXPECT_EQ(ffn->forward(tensors_of(*ffn), testing::random_tensor({3, 6}, 3), Pass(input, states, {}, at::kDouble)).out.size(0), 3);
+  EXPECT_EQ(ffn->forward(tensors_of(*ffn), testing::random_tensor({3, 6}, 3), Pass(input, states, {}, at::kDouble))
+                .out.size(0),
+            3);
 }
 
 }  // namespace

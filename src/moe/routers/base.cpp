@@ -69,7 +69,9 @@ class Auction {
 
  private:
   double& value(size_t worker, size_t job) { return value_[worker * n_jobs_ + job]; }
-  size_t border() const { return std::min(jobs_per_worker_, n_jobs_ - 1); }  // rank of the first job that a worker does not bid for
+  size_t border() const {
+    return std::min(jobs_per_worker_, n_jobs_ - 1);
+  }  // rank of the first job that a worker does not bid for
 
   // Brings each worker's best jobs to the front of its list, and the next one behind them. Equal values: what it
   // holds first, then the lower job.
@@ -111,7 +113,8 @@ class Auction {
     for (size_t worker = 0; worker < n_workers_; ++worker)
       for (size_t job = 0; job < n_jobs_; ++job) value(worker, job) = score_[worker * n_jobs_ + job] - price_[job];
     for (size_t job = 0; job < n_jobs_; ++job)
-      if (winner_[job] != kNobody) value(winner_[job], job) = holding_is_best ? largest_ : score_[winner_[job] * n_jobs_ + job];
+      if (winner_[job] != kNobody)
+        value(winner_[job], job) = holding_is_best ? largest_ : score_[winner_[job] * n_jobs_ + job];
   }
 
   // The free jobs to the workers that have too few, by falling value; equal ones to the lower worker and job.
@@ -146,17 +149,21 @@ class Auction {
 
 }  // namespace
 
-AuctionResult auction(const at::Tensor& values, int64_t jobs_per_worker, int64_t max_rounds) { return Auction(values, jobs_per_worker).run(max_rounds); }
+AuctionResult auction(const at::Tensor& values, int64_t jobs_per_worker, int64_t max_rounds) {
+  return Auction(values, jobs_per_worker).run(max_rounds);
+}
 
 at::Tensor balanced_assignment(const at::Tensor& affinities, int64_t max_rounds) {
   const int64_t n_tokens = affinities.size(0), n_experts = affinities.size(1);
   std::vector<size_t> expert(static_cast<size_t>(n_tokens), kNobody);
-  if (n_tokens >= n_experts) expert = auction(affinities.t().contiguous(), n_tokens / n_experts, max_rounds).worker_of_job;
+  if (n_tokens >= n_experts)
+    expert = auction(affinities.t().contiguous(), n_tokens / n_experts, max_rounds).worker_of_job;
   std::vector<int64_t> left;
   for (int64_t t = 0; t < n_tokens; ++t)
     if (expert[static_cast<size_t>(t)] == kNobody) left.push_back(t);
   if (!left.empty()) {  // fewer than E: each bids for an expert
-    const auto left_of_expert = auction(affinities.index_select(0, at::tensor(left, at::kLong)), 1, max_rounds).worker_of_job;
+    const auto left_of_expert =
+        auction(affinities.index_select(0, at::tensor(left, at::kLong)), 1, max_rounds).worker_of_job;
     for (size_t e = 0; e < left_of_expert.size(); ++e)
       if (left_of_expert[e] != kNobody) expert[static_cast<size_t>(left[left_of_expert[e]])] = e;
   }
@@ -168,7 +175,8 @@ namespace {
 struct BaseOptions {
   int64_t max_rounds = 100;
   static void visit_fields(auto& options, auto&& field) {
-    field("max_rounds", options.max_rounds, {"most rounds of the exact auction; as many again of the faster one", "rounds"});
+    field("max_rounds", options.max_rounds,
+          {"most rounds of the exact auction; as many again of the faster one", "rounds"});
   }
 };
 
@@ -219,7 +227,8 @@ class BaseRouter : public Router {
 
 std::unique_ptr<Router> make(const RouterShape&, BaseOptions options, const ConfigNode& config) {
   const ConfigNode* rounds = config.find("max_rounds");
-  require<ConfigError>(options.max_rounds >= 1 && options.max_rounds <= 100000, rounds != nullptr ? rounds->where : "model.router",
+  require<ConfigError>(options.max_rounds >= 1 && options.max_rounds <= 100000,
+                       rounds != nullptr ? rounds->where : "model.router",
                        ": got model.router.max_rounds = ", options.max_rounds, "; need 1..100000");
   return std::make_unique<BaseRouter>(options);
 }

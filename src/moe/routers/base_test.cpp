@@ -22,7 +22,9 @@ namespace {
 using ::testing::HasSubstr;
 using testing::same_bits;
 
-std::unique_ptr<Router> base(int64_t n_experts, const std::string& keys = "") { return make_router({n_experts, 1}, parse_toml("kind = \"base\"\n" + keys, "r", "")); }
+std::unique_ptr<Router> base(int64_t n_experts, const std::string& keys = "") {
+  return make_router({n_experts, 1}, parse_toml("kind = \"base\"\n" + keys, "r", ""));
+}
 RouterInput with_logits(const at::Tensor& logits, Mode mode = Mode::train) {
   RouterInput input;
   input.hidden = logits;
@@ -53,7 +55,8 @@ TEST(BaseAssignment, IsBalancedForEveryNumberOfTokensExpertsAndRounds) {
   for (const int64_t E : {1, 2, 3, 5, 8})
     for (const int64_t T : {0, 1, 2, 4, 7, 8, 24, 100})
       for (const int64_t max_rounds : {1, 2, 100}) {
-        const auto ids = balanced_assignment(testing::random_tensor({T, E}, 1) + testing::random_tensor({E}, 2, 3.0), max_rounds);
+        const auto ids =
+            balanced_assignment(testing::random_tensor({T, E}, 1) + testing::random_tensor({E}, 2, 3.0), max_rounds);
         ASSERT_EQ(ids.size(0), T);
         EXPECT_LE(spread_of_loads(ids, E), 1) << T << " tokens, " << E << " experts, " << max_rounds << " rounds";
       }
@@ -68,7 +71,8 @@ TEST(BaseAssignment, IsNearTheBest) {
   double best = 1e30;
   for (int i = 0; i < 200; ++i) {
     best = std::min(best, ((affinities - price).amax(1).sum() + price.sum() * (T / E)).item<double>());
-    price = price + (at::bincount((affinities - price).argmax(1), {}, E) - T / E).to(at::kDouble) * (0.01 / (1 + 0.05 * i));
+    price =
+        price + (at::bincount((affinities - price).argmax(1), {}, E) - T / E).to(at::kDouble) * (0.01 / (1 + 0.05 * i));
   }
   const auto result = auction(affinities.t().contiguous(), T / E, 100);
   EXPECT_LT(result.rounds, 100);
@@ -107,7 +111,8 @@ TEST(BaseRouter, TheWeightIsThatOfThePapersLayer) {
 }
 
 TEST(BaseRouter, NothingFlowsBackThroughTheAssignment) {
-  const auto hidden = testing::random_tensor({6, 4}, 10), weight = testing::random_tensor({3, 4}, 11), coefficients = testing::random_tensor({6}, 12);
+  const auto hidden = testing::random_tensor({6, 4}, 10), weight = testing::random_tensor({3, 4}, 11),
+             coefficients = testing::random_tensor({6}, 12);
   for (const auto mode : {Mode::train, Mode::eval})
     testing::expect_gradients(
         [&](const auto& in) {
@@ -141,7 +146,8 @@ TEST(BaseRouter, EqualAffinitiesAreSharedOutInTurnWithinABoundedNumberOfRounds) 
 
 TEST(BaseRouter, RefusesOptionsOutsideTheirRange) {
   for (const std::string value : {"0", "100001"})
-    EXPECT_THAT(testing::message_of<ConfigError>([&] { base(4, "max_rounds = " + value); }), HasSubstr("r:2:1: got model.router.max_rounds = " + value + "; need 1..100000"));
+    EXPECT_THAT(testing::message_of<ConfigError>([&] { base(4, "max_rounds = " + value); }),
+                HasSubstr("r:2:1: got model.router.max_rounds = " + value + "; need 1..100000"));
   EXPECT_TRUE(base(4)->traits().is_orthogonal_at_first);
   EXPECT_EQ(base(4)->traits().max_top_k, 1);
 }

@@ -23,8 +23,7 @@ namespace evenkeel::moe {
 namespace {
 
 // Whose tokens an expert chooses from in training.
-enum class Group { micro_batch,
-                   sequence };
+enum class Group { micro_batch, sequence };
 constexpr Named<Group> kGroups[] = {{"micro_batch", Group::micro_batch}, {"sequence", Group::sequence}};
 std::span<const Named<Group>> names_of(Group) { return kGroups; }
 
@@ -39,7 +38,8 @@ struct ExpertChoiceOptions {
 
 class ExpertChoiceRouter : public Router {
  public:
-  ExpertChoiceRouter(const RouterShape& shape, ExpertChoiceOptions options) : shape_(shape), options_(std::move(options)) {}
+  ExpertChoiceRouter(const RouterShape& shape, ExpertChoiceOptions options)
+      : shape_(shape), options_(std::move(options)) {}
 
   RoutingDecision route(const RouterInput& input) const override {
     RoutingDecision out;
@@ -114,8 +114,10 @@ class ExpertChoiceRouter : public Router {
 std::unique_ptr<Router> make(const RouterShape& shape, ExpertChoiceOptions options, const ConfigNode& config) {
   const ConfigNode* factor = config.find("factor");
   if (factor == nullptr) options.factor = static_cast<double>(shape.top_k);
-  require<ConfigError>(options.factor > 0 && options.factor <= static_cast<double>(shape.n_experts), factor != nullptr ? factor->where : "model.router",
-                       ": got model.router.factor = ", options.factor, "; need more than 0 and at most model.n_experts = ", shape.n_experts);
+  require<ConfigError>(options.factor > 0 && options.factor <= static_cast<double>(shape.n_experts),
+                       factor != nullptr ? factor->where : "model.router",
+                       ": got model.router.factor = ", options.factor,
+                       "; need more than 0 and at most model.n_experts = ", shape.n_experts);
   return std::make_unique<ExpertChoiceRouter>(shape, options);
 }
 

@@ -17,7 +17,9 @@ namespace {
 using ::testing::HasSubstr;
 using testing::same_bits;
 
-std::unique_ptr<Router> expert_choice(const RouterShape& shape, const std::string& keys = "") { return make_router(shape, parse_toml("kind = \"expert_choice\"\n" + keys, "r", "")); }
+std::unique_ptr<Router> expert_choice(const RouterShape& shape, const std::string& keys = "") {
+  return make_router(shape, parse_toml("kind = \"expert_choice\"\n" + keys, "r", ""));
+}
 RouterInput with_logits(const at::Tensor& logits, Mode mode = Mode::train) {
   RouterInput input;
   input.hidden = logits;
@@ -37,7 +39,9 @@ void check_golden(at::ScalarType dtype, double rtol, double atol) {
     const std::string name = item.at("name").as_string();
     const auto& need = golden.outputs.at(name);
     const auto logits = testing::tensor_of(item.at("logits")).to(dtype).requires_grad_(true);
-    const auto router = expert_choice({logits.size(1), item.at("top_k").as_int()}, "factor = " + item.at("factor").dump() + "\ngroup = \"" + item.at("group").as_string() + "\"");
+    const auto router =
+        expert_choice({logits.size(1), item.at("top_k").as_int()},
+                      "factor = " + item.at("factor").dump() + "\ngroup = \"" + item.at("group").as_string() + "\"");
     auto input = with_logits(logits);
     input.n_sequences = item.at("n_sequences").as_int();
     input.is_padding = bools_of(item.at("is_padding"));
@@ -46,7 +50,8 @@ void check_golden(at::ScalarType dtype, double rtol, double atol) {
     EXPECT_TRUE(same_bits(decision.expert_ids, testing::ids_of(need.at("expert_ids")))) << name;
     EXPECT_EQ(decision.weights.scalar_type(), dtype);
     testing::expect_close(decision.weights, testing::tensor_of(need.at("weights")), rtol, atol, name);
-    const auto coefficients = testing::tensor_of(item.at("coefficients")).narrow(0, 0, decision.weights.numel()).to(dtype);
+    const auto coefficients =
+        testing::tensor_of(item.at("coefficients")).narrow(0, 0, decision.weights.numel()).to(dtype);
     const auto gradient = torch::autograd::grad({(decision.weights * coefficients).sum()}, {logits})[0];
     testing::expect_close(gradient, testing::tensor_of(need.at("gradient")), rtol, atol, name + " gradient");
   }
@@ -82,7 +87,9 @@ TEST(ExpertChoice, ALaterTokenChangesAnEarlierChoice) {
     const auto router = expert_choice({4, 1});
     EXPECT_FALSE(mode == Mode::train ? router->traits().causal_train : router->traits().causal_eval);
     const auto before = router->route(with_logits(logits, mode)), after = router->route(with_logits(changed, mode));
-    const auto earlier = [](const RoutingDecision& decision) { return decision.expert_ids.index({decision.token_ids.lt(7)}); };
+    const auto earlier = [](const RoutingDecision& decision) {
+      return decision.expert_ids.index({decision.token_ids.lt(7)});
+    };
     EXPECT_FALSE(same_bits(earlier(before), earlier(after)));
   }
 }
@@ -93,7 +100,8 @@ TEST(ExpertChoice, AtEvaluationTheGroupIsASequence) {
     const auto router = expert_choice({4, 2}, "group = \"" + group + "\"");
     auto input = with_logits(at::cat({first, second}), Mode::eval);
     input.n_sequences = 2;
-    const auto both = router->route(input), one = router->route(with_logits(first, Mode::eval)), two = router->route(with_logits(second, Mode::eval));
+    const auto both = router->route(input), one = router->route(with_logits(first, Mode::eval)),
+               two = router->route(with_logits(second, Mode::eval));
     EXPECT_TRUE(same_bits(both.expert_ids, at::cat({one.expert_ids, two.expert_ids})));
     EXPECT_TRUE(same_bits(both.token_ids, at::cat({one.token_ids, two.token_ids + 6})));
     input.mode = Mode::train;
@@ -105,7 +113,8 @@ TEST(ExpertChoice, PaddingIsNeverTakenAndChangesNothing) {
   const auto logits = testing::random_tensor({10, 4}, 5);
   auto input = with_logits(logits);
   input.is_padding = at::arange(10).ge(6);
-  const auto padded = expert_choice({4, 2})->route(input), alone = expert_choice({4, 2})->route(with_logits(logits.narrow(0, 0, 6)));
+  const auto padded = expert_choice({4, 2})->route(input),
+             alone = expert_choice({4, 2})->route(with_logits(logits.narrow(0, 0, 6)));
   EXPECT_TRUE(same_bits(padded.token_ids, alone.token_ids));
   EXPECT_TRUE(same_bits(padded.expert_ids, alone.expert_ids));
   input.is_padding.fill_(true);
@@ -123,7 +132,8 @@ TEST(ExpertChoice, ALayerTakesNoTokensAndTokensWithoutExperts) {
     const auto result = moe_layer(*expert_choice({4, 1}), input, experts);
     ASSERT_EQ(result.out.sizes(), (at::IntArrayRef{T, 6}));
     const auto per_token = at::bincount(result.decision.token_ids, {}, T);
-    for (int64_t t = 0; t < T; ++t) EXPECT_EQ(per_token[t].item<int64_t>() == 0, result.out[t].eq(0).all().item<bool>()) << t;
+    for (int64_t t = 0; t < T; ++t)
+      EXPECT_EQ(per_token[t].item<int64_t>() == 0, result.out[t].eq(0).all().item<bool>()) << t;
   }
 }
 
@@ -152,8 +162,11 @@ TEST(ExpertChoice, StatesItsTraits) {
 }
 
 TEST(ExpertChoice, RefusesOptionsOutsideTheirRange) {
-  const auto message_for = [](const std::string& keys) { return testing::message_of<ConfigError>([&] { expert_choice({4, 1}, keys); }); };
-  EXPECT_THAT(message_for("factor = 0.0"), HasSubstr("r:2:1: got model.router.factor = 0; need more than 0 and at most model.n_experts = 4"));
+  const auto message_for = [](const std::string& keys) {
+    return testing::message_of<ConfigError>([&] { expert_choice({4, 1}, keys); });
+  };
+  EXPECT_THAT(message_for("factor = 0.0"),
+              HasSubstr("r:2:1: got model.router.factor = 0; need more than 0 and at most model.n_experts = 4"));
   EXPECT_THAT(message_for("factor = 4.5"), HasSubstr("got model.router.factor = 4.5"));
   EXPECT_THAT(message_for("group = \"document\""), HasSubstr("need one of: micro_batch, sequence"));
 }

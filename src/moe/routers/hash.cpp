@@ -19,8 +19,7 @@ namespace evenkeel::moe {
 namespace {
 
 // What the table balances.
-enum class HashBy { ids,
-                    frequency };
+enum class HashBy { ids, frequency };
 constexpr Named<HashBy> kHashBy[] = {{"ids", HashBy::ids}, {"frequency", HashBy::frequency}};
 std::span<const Named<HashBy>> names_of(HashBy) { return kHashBy; }
 
@@ -36,7 +35,8 @@ class HashRouter : public Router {
   HashRouter(const RouterShape& shape, HashOptions options) : shape_(shape), options_(std::move(options)) {}
 
   RoutingDecision route(const RouterInput& input) const override {
-    return fixed_choice(input, shape_.n_experts, input.state->at("table").index_select(0, input.token_ids).unsqueeze(1));
+    return fixed_choice(input, shape_.n_experts,
+                        input.state->at("table").index_select(0, input.token_ids).unsqueeze(1));
   }
 
   RouterTraits traits() const override {
@@ -55,7 +55,8 @@ class HashRouter : public Router {
   }
 
   ops::Params initial_state(const StateInput& input) const override {
-    const uint64_t key = combine_bits(combine_bits(input.seed, hash_text("hash router")), static_cast<uint64_t>(input.layer));
+    const uint64_t key =
+        combine_bits(combine_bits(input.seed, hash_text("hash router")), static_cast<uint64_t>(input.layer));
     ops::Params state;
     state.add("table", options_.by == HashBy::ids ? table_by_ids(key) : table_by_frequency(key, input.token_counts));
     return state;
@@ -75,7 +76,8 @@ class HashRouter : public Router {
     std::vector<int64_t> weight(n_ids, 1), rank(n_ids), ids(n_ids);
     if (token_counts.defined()) {
       const auto counts = token_counts.cpu().to(at::kLong).contiguous();
-      if (counts.dim() != 1 || counts.size(0) != shape_.vocab_size) throw std::logic_error("hash router: token counts of another vocabulary");
+      if (counts.dim() != 1 || counts.size(0) != shape_.vocab_size)
+        throw std::logic_error("hash router: token counts of another vocabulary");
       for (size_t id = 0; id < n_ids; ++id) weight[id] += counts.const_data_ptr<int64_t>()[id];
     }
     for (size_t id = 0; id < n_ids; ++id) rank[id] = rank_of(static_cast<int64_t>(id), key);
@@ -98,7 +100,8 @@ class HashRouter : public Router {
   }
 
   int64_t rank_of(int64_t id, uint64_t key) const {
-    return static_cast<int64_t>(permuted_index(static_cast<uint64_t>(id), static_cast<uint64_t>(shape_.vocab_size), key));
+    return static_cast<int64_t>(
+        permuted_index(static_cast<uint64_t>(id), static_cast<uint64_t>(shape_.vocab_size), key));
   }
 
   RouterShape shape_;

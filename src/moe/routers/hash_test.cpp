@@ -80,7 +80,8 @@ TEST(HashRouter, StatesWhatItNeedsAndRefusesOtherTables) {
   EXPECT_FALSE(hash_router("ids", 4, 6)->traits().needs_token_counts);
   EXPECT_TRUE(hash_router("frequency", 4, 6)->traits().needs_token_counts);
   EXPECT_EQ(hash_router("ids", 4, 6)->traits().max_top_k, 1);
-  EXPECT_THAT(testing::message_of<ConfigError>([] { hash_router("clusters", 4, 6); }), HasSubstr("r:2:1: got model.router.by = 'clusters'; need one of: ids, frequency"));
+  EXPECT_THAT(testing::message_of<ConfigError>([] { hash_router("clusters", 4, 6); }),
+              HasSubstr("r:2:1: got model.router.by = 'clusters'; need one of: ids, frequency"));
 }
 
 }  // namespace

@@ -16,15 +16,14 @@ namespace evenkeel::moe {
 namespace {
 
 // How far the bias moves.
-enum class Update { sign,
-                    proportional };
+enum class Update { sign, proportional };
 constexpr Named<Update> kUpdates[] = {{"sign", Update::sign}, {"proportional", Update::proportional}};
 std::span<const Named<Update>> names_of(Update) { return kUpdates; }
 
 // Which assignments count as load.
-enum class LoadCounts { before_drops,
-                        after_drops };
-constexpr Named<LoadCounts> kLoadCounts[] = {{"before_drops", LoadCounts::before_drops}, {"after_drops", LoadCounts::after_drops}};
+enum class LoadCounts { before_drops, after_drops };
+constexpr Named<LoadCounts> kLoadCounts[] = {{"before_drops", LoadCounts::before_drops},
+                                             {"after_drops", LoadCounts::after_drops}};
 std::span<const Named<LoadCounts>> names_of(LoadCounts) { return kLoadCounts; }
 
 struct LossFreeOptions {
@@ -91,7 +90,8 @@ class LossFreeRouter : public Router {
       counted = counted * decision.is_padding.logical_not().index_select(0, decision.token_ids);
       n_tokens = n_tokens - decision.is_padding.sum();
     }
-    if (options_.counts == LoadCounts::after_drops && decision.dropped.defined()) counted = counted * decision.dropped.logical_not();
+    if (options_.counts == LoadCounts::after_drops && decision.dropped.defined())
+      counted = counted * decision.dropped.logical_not();
     return at::cat({at::bincount(decision.expert_ids, counted, shape_.n_experts), n_tokens});
   }
 
@@ -99,7 +99,8 @@ class LossFreeRouter : public Router {
     if (!statistics.defined()) return;
     const auto loads = statistics.narrow(0, 0, shape_.n_experts), mean = loads.mean();
     const auto violation = mean - loads;
-    const auto step = options_.update == Update::sign ? violation.sign() : violation / mean.clamp_min(1e-300);  // no load: 0 / tiny = 0
+    const auto step = options_.update == Update::sign ? violation.sign()
+                                                      : violation / mean.clamp_min(1e-300);  // no load: 0 / tiny = 0
     auto rate = at::full({1}, options_.rate, loads.options());
     const auto& until = options_.rate_until;
     if (until.value > 0) rate = rate * state.at(until.unit == Unit::steps ? "steps" : "tokens").lt(until.value);
@@ -119,11 +120,14 @@ std::unique_ptr<Router> make(const RouterShape& shape, LossFreeOptions options, 
   check_options(config, shape, options.choice.score);
   check_options(config, shape, options.choice.groups, LossFreeOptions::group_defaults());
   check_options(config, shape, options.choice.jitter);
-  require<ConfigError>(options.rate >= 0 && options.rate <= 1e6, place_of_option(config, "rate"), ": got model.router.rate = ", options.rate, "; need 0..1e6");
-  require<ConfigError>(options.rate_until.unit == Unit::tokens || options.rate_until.unit == Unit::steps, place_of_option(config, "rate_until"),
-                       ": got model.router.rate_until = '", to_string(options.rate_until), "'; need tokens or steps");
+  require<ConfigError>(options.rate >= 0 && options.rate <= 1e6, place_of_option(config, "rate"),
+                       ": got model.router.rate = ", options.rate, "; need 0..1e6");
+  require<ConfigError>(options.rate_until.unit == Unit::tokens || options.rate_until.unit == Unit::steps,
+                       place_of_option(config, "rate_until"), ": got model.router.rate_until = '",
+                       to_string(options.rate_until), "'; need tokens or steps");
   const auto need_rate = [&](bool is_default, const char* key, const std::string& value) {
-    require<ConfigError>(is_default || options.rate > 0, place_of_option(config, key), ": got model.router.", key, " = '", value, "'; need a rate above 0 beside it, since at 0 the bias stands still");
+    require<ConfigError>(is_default || options.rate > 0, place_of_option(config, key), ": got model.router.", key,
+                         " = '", value, "'; need a rate above 0 beside it, since at 0 the bias stands still");
   };
   need_rate(options.update == Update::sign, "update", name_of(options.update));
   need_rate(options.counts == LoadCounts::before_drops, "counts", name_of(options.counts));

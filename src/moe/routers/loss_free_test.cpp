@@ -16,20 +16,27 @@ using testing::random_tensor;
 using testing::same_bits;
 using testing::TestedRouter;
 
-TestedRouter loss_free(const std::string& keys, int64_t n_experts, int64_t top_k) { return TestedRouter({"loss_free", keys}, n_experts, top_k); }
+TestedRouter loss_free(const std::string& keys, int64_t n_experts, int64_t top_k) {
+  return TestedRouter({"loss_free", keys}, n_experts, top_k);
+}
 
 // Adds what one micro-batch of the golden file says to `statistics`, and checks its choices.
-void run_micro_batch(const TestedRouter& router, const Json& batch, const Json& expert_ids, at::ScalarType dtype, at::Tensor& statistics) {
+void run_micro_batch(const TestedRouter& router, const Json& batch, const Json& expert_ids, at::ScalarType dtype,
+                     at::Tensor& statistics) {
   auto input = router.with_logits(testing::tensor_of(batch.at("logits")).to(dtype));
   if (!batch.at("is_padding").is_null()) {
     input.is_padding = at::zeros({input.hidden.size(0)}, at::kBool);
-    for (int64_t t = 0; t < input.hidden.size(0); ++t) input.is_padding[t] = batch.at("is_padding").at(static_cast<size_t>(t)).as_bool();
+    for (int64_t t = 0; t < input.hidden.size(0); ++t)
+      input.is_padding[t] = batch.at("is_padding").at(static_cast<size_t>(t)).as_bool();
   }
   auto decision = router.route(input);
   EXPECT_TRUE(same_bits(decision.expert_ids.view({-1, router.shape.top_k}), testing::ids_of(expert_ids)));
   decision.dropped = at::zeros(decision.expert_ids.sizes(), at::kBool);
   for (int64_t n = 0; n < decision.dropped.size(0); ++n)
-    decision.dropped[n] = batch.at("dropped").at(static_cast<size_t>(n / router.shape.top_k)).at(static_cast<size_t>(n % router.shape.top_k)).as_bool();
+    decision.dropped[n] = batch.at("dropped")
+                              .at(static_cast<size_t>(n / router.shape.top_k))
+                              .at(static_cast<size_t>(n % router.shape.top_k))
+                              .as_bool();
   const auto more = router.router->balance_statistics(input, decision);
   statistics = statistics.defined() ? statistics + more : more;
 }
@@ -40,17 +47,21 @@ TEST(LossFree, StepsMatchTheGoldenFile) {
     for (const auto dtype : {at::kFloat, at::kDouble}) {
       const std::string name = c.at("name").as_string();
       std::string keys;
-      for (const char* key : {"update", "counts", "rate_until", "rate"}) keys += std::string(key) + " = " + c.at(key).dump() + "\n";
+      for (const char* key : {"update", "counts", "rate_until", "rate"})
+        keys += std::string(key) + " = " + c.at(key).dump() + "\n";
       auto router = loss_free(keys, c.at("n_experts").as_int(), c.at("top_k").as_int());
       const auto& steps = c.at("steps").as_array();
       for (size_t step = 0; step < steps.size(); ++step) {
         const auto& need = golden.outputs.at(name).at(step);
         at::Tensor statistics;
-        for (size_t i = 0; i < steps[step].size(); ++i) run_micro_batch(router, steps[step].at(i), need.at("expert_ids").at(i), dtype, statistics);
-        expect_close(statistics.narrow(0, 0, router.shape.n_experts), testing::tensor_of(need.at("loads")), 0, 0, name + " loads");
+        for (size_t i = 0; i < steps[step].size(); ++i)
+          run_micro_batch(router, steps[step].at(i), need.at("expert_ids").at(i), dtype, statistics);
+        expect_close(statistics.narrow(0, 0, router.shape.n_experts), testing::tensor_of(need.at("loads")), 0, 0,
+                     name + " loads");
         router.router->after_step(router.state, statistics);
         EXPECT_EQ(router.state.at("bias").scalar_type(), at::kFloat);
-        expect_close(router.state.at("bias"), testing::tensor_of(need.at("bias")), golden.rtol, golden.atol, name + " bias");
+        expect_close(router.state.at("bias"), testing::tensor_of(need.at("bias")), golden.rtol, golden.atol,
+                     name + " bias");
         EXPECT_EQ(router.state.at("tokens").item<int64_t>(), need.at("tokens").as_int()) << name;
         EXPECT_EQ(router.state.at("steps").item<int64_t>(), static_cast<int64_t>(step) + 1);
       }
@@ -88,7 +99,8 @@ TEST(LossFree, AnExpertAtTheMeanKeepsItsBias) {
 TEST(LossFree, BalancesWhatTopKDoesNot) {
   const auto logits = random_tensor({2048, 8}, 1) + at::tensor({3.0, 1.0, 0.5, 0.0, 0.0, -0.5, -1.0, -2.0});
   const auto worst = [&](const RoutingDecision& decision) {
-    const auto counts = at::zeros({8}, at::kDouble).scatter_add(0, decision.expert_ids, at::zeros({4096}, at::kDouble) + 1);
+    const auto counts =
+        at::zeros({8}, at::kDouble).scatter_add(0, decision.expert_ids, at::zeros({4096}, at::kDouble) + 1);
     return counts.max().item<double>() / 512;
   };
   auto router = loss_free("rate = 0.01", 8, 2);
@@ -104,15 +116,22 @@ TEST(LossFree, NothingIsCountedAtEvaluation) {
 }
 
 TEST(LossFree, RefusesOptionsOutsideTheirRange) {
-  const auto error_of = [](const std::string& keys) { return testing::message_of<ConfigError>([&] { loss_free(keys, 4, 2); }); };
+  const auto error_of = [](const std::string& keys) {
+    return testing::message_of<ConfigError>([&] { loss_free(keys, 4, 2); });
+  };
   EXPECT_THAT(error_of("rate = -1.0"), HasSubstr("recipe.toml:2:1: got model.router.rate = -1; need 0..1e6"));
-  EXPECT_THAT(error_of("update = \"add\""), HasSubstr("got model.router.update = 'add'; need one of: sign, proportional"));
+  EXPECT_THAT(error_of("update = \"add\""),
+              HasSubstr("got model.router.update = 'add'; need one of: sign, proportional"));
   EXPECT_THAT(error_of("counts = \"all\""), HasSubstr("need one of: before_drops, after_drops"));
-  EXPECT_THAT(error_of("rate_until = \"1 epoch\""), HasSubstr("got model.router.rate_until = '1 epochs'; need tokens or steps"));
+  EXPECT_THAT(error_of("rate_until = \"1 epoch\""),
+              HasSubstr("got model.router.rate_until = '1 epochs'; need tokens or steps"));
   for (const std::string key : {"update = \"proportional\"", "counts = \"after_drops\"", "rate_until = \"2 steps\""})
-    EXPECT_THAT(error_of("rate = 0.0\n" + key), ::testing::AllOf(HasSubstr("recipe.toml:3:1: got model.router." + key.substr(0, key.find(' '))), HasSubstr("need a rate above 0 beside it")));
+    EXPECT_THAT(error_of("rate = 0.0\n" + key),
+                ::testing::AllOf(HasSubstr("recipe.toml:3:1: got model.router." + key.substr(0, key.find(' '))),
+                                 HasSubstr("need a rate above 0 beside it")));
   EXPECT_NO_THROW(loss_free("rate = 0.0\nupdate = \"sign\"\nrate_until = \"0 tokens\"", 4, 2));
-  EXPECT_EQ(loss_free("rate_until = \"14.3T tokens\"", 4, 2).router->options().at("rate_until").as_string(), "1.43e+13 tokens");
+  EXPECT_EQ(loss_free("rate_until = \"14.3T tokens\"", 4, 2).router->options().at("rate_until").as_string(),
+            "1.43e+13 tokens");
   EXPECT_EQ(loss_free("rate_until = 1000", 4, 2).router->options().at("rate_until").as_string(), "1000 tokens");
 }
 

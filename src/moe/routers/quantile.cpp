@@ -71,7 +71,9 @@ class QuantileRouter : public Router {
     const auto minus_beta = -input.state->at("beta");
     const double never = -std::numeric_limits<double>::infinity();
     auto logits = decision.logits.detach();
-    auto alpha = (logits + minus_beta).scatter_(1, decision.expert_ids.view({-1, shape_.top_k}), never).amax(1, /*keepdim=*/true);  // [T, 1]: the best one left out
+    auto alpha = (logits + minus_beta)
+                     .scatter_(1, decision.expert_ids.view({-1, shape_.top_k}), never)
+                     .amax(1, /*keepdim=*/true);  // [T, 1]: the best one left out
     if (input.is_padding.defined()) {
       const auto is_token = input.is_padding.logical_not();
       logits = logits.index({is_token});
@@ -102,8 +104,8 @@ class QuantileRouter : public Router {
 std::unique_ptr<Router> make(const RouterShape& shape, QuantileOptions options, const ConfigNode& config) {
   check_options(config, shape, options.score);
   check_options(config, shape, options.jitter);
-  require<ConfigError>(options.ema >= 0 && options.ema < 1, place_of_option(config, "ema"), ": got model.router.ema = ", options.ema,
-                       "; need 0 or more, below 1");
+  require<ConfigError>(options.ema >= 0 && options.ema < 1, place_of_option(config, "ema"),
+                       ": got model.router.ema = ", options.ema, "; need 0 or more, below 1");
   return std::make_unique<QuantileRouter>(shape, options);
 }
 

@@ -17,7 +17,9 @@ using testing::random_tensor;
 using testing::same_bits;
 using testing::TestedRouter;
 
-TestedRouter quantile(const std::string& keys, int64_t n_experts, int64_t top_k) { return TestedRouter({"quantile", keys}, n_experts, top_k); }
+TestedRouter quantile(const std::string& keys, int64_t n_experts, int64_t top_k) {
+  return TestedRouter({"quantile", keys}, n_experts, top_k);
+}
 
 TEST(Quantile, StepsMatchTheGoldenFile) {
   const auto golden = testing::read_golden("quantile.json");
@@ -34,16 +36,20 @@ TEST(Quantile, StepsMatchTheGoldenFile) {
           auto input = router.with_logits(testing::tensor_of(batch.at("logits")).to(dtype));
           if (!batch.at("is_padding").is_null()) {
             input.is_padding = at::zeros({input.hidden.size(0)}, at::kBool);
-            for (int64_t t = 0; t < input.hidden.size(0); ++t) input.is_padding[t] = batch.at("is_padding").at(static_cast<size_t>(t)).as_bool();
+            for (int64_t t = 0; t < input.hidden.size(0); ++t)
+              input.is_padding[t] = batch.at("is_padding").at(static_cast<size_t>(t)).as_bool();
           }
           const auto decision = router.route(input);
-          EXPECT_TRUE(same_bits(decision.expert_ids.view({-1, router.shape.top_k}), testing::ids_of(need.at("expert_ids").at(i)))) << name << ", step " << step;
+          EXPECT_TRUE(same_bits(decision.expert_ids.view({-1, router.shape.top_k}),
+                                testing::ids_of(need.at("expert_ids").at(i))))
+              << name << ", step " << step;
           const auto more = router.router->balance_statistics(input, decision);
           statistics = statistics.defined() ? statistics + more : more;
         }
         router.router->after_step(router.state, statistics);
         EXPECT_EQ(router.state.at("beta").scalar_type(), at::kFloat);
-        expect_close(router.state.at("beta"), testing::tensor_of(need.at("beta")), golden.rtol, golden.atol, name + " beta");
+        expect_close(router.state.at("beta"), testing::tensor_of(need.at("beta")), golden.rtol, golden.atol,
+                     name + " beta");
       }
     }
 }
@@ -68,7 +74,8 @@ TEST(Quantile, WeightsDoNotSeeBeta) {
   const auto logits = at::tensor({2.0, 1.0, 0.0}).view({1, 3});
   const auto decision = router.route(router.with_logits(logits));
   EXPECT_TRUE(same_bits(decision.expert_ids, at::tensor({2, 1}).to(at::kLong)));
-  expect_close(decision.weights, at::softmax(logits, 1).index_select(1, at::tensor({2, 1}).to(at::kLong)).reshape({-1}), 1e-15, 0, "weights");
+  expect_close(decision.weights, at::softmax(logits, 1).index_select(1, at::tensor({2, 1}).to(at::kLong)).reshape({-1}),
+               1e-15, 0, "weights");
   EXPECT_FALSE(router.traits.needs_balance);
 }
 
@@ -82,7 +89,9 @@ TEST(Quantile, NothingIsCountedAtEvaluation) {
 }
 
 TEST(Quantile, RefusesOptionsOutsideTheirRange) {
-  const auto error_of = [](const std::string& keys) { return testing::message_of<ConfigError>([&] { quantile(keys, 4, 2); }); };
+  const auto error_of = [](const std::string& keys) {
+    return testing::message_of<ConfigError>([&] { quantile(keys, 4, 2); });
+  };
   EXPECT_THAT(error_of("ema = 1.0"), HasSubstr("recipe.toml:2:1: got model.router.ema = 1; need 0 or more, below 1"));
   EXPECT_THAT(error_of("ema = -0.5"), HasSubstr("need 0 or more"));
 }

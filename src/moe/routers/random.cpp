@@ -21,7 +21,8 @@ struct RandomOptions {
 void draw_distinct(RngStream rng, int64_t bound, int64_t k, int64_t* out) {
   std::vector<int64_t> taken;  // ascending
   for (int64_t i = 0; i < k; ++i) {
-    auto number = static_cast<int64_t>(rng.below(static_cast<uint64_t>(bound - i)));  // its rank among those that are left
+    auto number =
+        static_cast<int64_t>(rng.below(static_cast<uint64_t>(bound - i)));  // its rank among those that are left
     auto place = taken.begin();
     for (; place != taken.end() && number >= *place; ++place) ++number;
     taken.insert(place, number);
@@ -45,7 +46,8 @@ class RandomRouter : public Router {
     at::parallel_for(0, n_tokens, kTokensAThread, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const auto index = static_cast<uint64_t>(t);
-        const uint64_t place = is_training ? index : combine_bits(static_cast<uint64_t>(t % n_positions), static_cast<uint64_t>(id[t]));
+        const uint64_t place =
+            is_training ? index : combine_bits(static_cast<uint64_t>(t % n_positions), static_cast<uint64_t>(id[t]));
         draw_distinct(RngStream(input.seed, "random router", place), shape_.n_experts, K, out + t * K);
       }
     });

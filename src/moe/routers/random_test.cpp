@@ -11,7 +11,9 @@
 namespace evenkeel::moe {
 namespace {
 
-std::unique_ptr<Router> random_router(int64_t n_experts, int64_t top_k) { return make_router({n_experts, top_k}, parse_toml("kind = \"random\"", "r", "")); }
+std::unique_ptr<Router> random_router(int64_t n_experts, int64_t top_k) {
+  return make_router({n_experts, top_k}, parse_toml("kind = \"random\"", "r", ""));
+}
 RouterInput input_of(const at::Tensor& token_ids, uint64_t seed, int64_t n_sequences = 1, Mode mode = Mode::train) {
   RouterInput input;
   input.hidden = at::zeros({token_ids.size(0), 3});
@@ -32,7 +34,8 @@ TEST(RandomRouter, MatchesTheReferenceBitForBit) {
     const auto token_ids = testing::ids_of(draw.at("token_ids"));
     for (const auto mode : {Mode::train, Mode::eval}) {
       const auto need = testing::ids_of(draw.at(mode == Mode::train ? "train" : "eval"));
-      EXPECT_TRUE(testing::same_bits(router->route(input_of(token_ids, seed, 2, mode)).expert_ids.view({-1, k}), need)) << seed;
+      EXPECT_TRUE(testing::same_bits(router->route(input_of(token_ids, seed, 2, mode)).expert_ids.view({-1, k}), need))
+          << seed;
     }
   }
 }
@@ -74,7 +77,8 @@ TEST(RandomRouter, ASequenceIsRoutedAlikeInEveryBatchAtEvaluation) {
 }
 
 TEST(RandomRouter, TakesNoTokens) {
-  for (const auto mode : {Mode::train, Mode::eval}) EXPECT_EQ(random_router(4, 2)->route(input_of(some_ids(0), 1, 1, mode)).expert_ids.numel(), 0);
+  for (const auto mode : {Mode::train, Mode::eval})
+    EXPECT_EQ(random_router(4, 2)->route(input_of(some_ids(0), 1, 1, mode)).expert_ids.numel(), 0);
 }
 
 }  // namespace

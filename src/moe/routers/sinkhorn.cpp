@@ -99,15 +99,13 @@ SinkhornPlan sinkhorn_published(const at::Tensor& logits, SinkhornLoop loop, dou
 namespace {
 
 // Which loop makes the plan.
-enum class Variant { log,
-                     megatron,
-                     neox };
-constexpr Named<Variant> kVariants[] = {{"log", Variant::log}, {"megatron", Variant::megatron}, {"neox", Variant::neox}};
+enum class Variant { log, megatron, neox };
+constexpr Named<Variant> kVariants[] = {
+    {"log", Variant::log}, {"megatron", Variant::megatron}, {"neox", Variant::neox}};
 std::span<const Named<Variant>> names_of(Variant) { return kVariants; }
 
 // The tokens of one plan in training.
-enum class PlanScope { micro_batch,
-                       step };
+enum class PlanScope { micro_batch, step };
 constexpr Named<PlanScope> kPlanScopes[] = {{"micro_batch", PlanScope::micro_batch}, {"step", PlanScope::step}};
 std::span<const Named<PlanScope>> names_of(PlanScope) { return kPlanScopes; }
 
@@ -138,17 +136,20 @@ class SinkhornRouter : public Router {
   }
 
   RoutingDecision route(const RouterInput& input) const override {
-    const auto noisy = noisy_logits(options_.jitter, input, input.mode == Mode::train ? traits().max_abs_logit : traits().max_abs_logit_eval);
+    const auto noisy = noisy_logits(options_.jitter, input,
+                                    input.mode == Mode::train ? traits().max_abs_logit : traits().max_abs_logit_eval);
     const auto& logits = noisy.logits;  // [T, E]
     const auto values = logits.detach();
     at::Tensor plan, expert_ids;  // [E], [T, K]
     if (input.mode == Mode::eval && options_.at_eval) {
       expert_ids = balanced_by_sequence(values, input);
     } else {
-      if (input.mode == Mode::train) plan = input.step_plan.defined() ? input.step_plan : plan_of(values, input.is_padding);
+      if (input.mode == Mode::train)
+        plan = input.step_plan.defined() ? input.step_plan : plan_of(values, input.is_padding);
       expert_ids = ops::top_k_ids(values, shape_.top_k, plan);
     }
-    auto decision = token_choice(input, logits, expert_ids, selected_weights(weights_, gathered_from(weights_, logits), expert_ids));
+    auto decision = token_choice(input, logits, expert_ids,
+                                 selected_weights(weights_, gathered_from(weights_, logits), expert_ids));
     decision.score = score_of(weights_);
     decision.plan = plan;
     decision.expert_input = noisy.expert_input;
@@ -183,10 +184,14 @@ class SinkhornRouter : public Router {
   at::Tensor plan_of(const at::Tensor& logits, const at::Tensor& is_padding) const {
     const auto balanced = is_padding.defined() ? logits.index({is_padding.logical_not()}) : logits;
     if (balanced.size(0) == 0) return {};
-    if (balanced.size(0) == 1) return -balanced.squeeze(0);  // its plan is even; exactly so, that the tie goes to the lower experts
-    if (options_.variant == Variant::log) return sinkhorn_log(balanced, options_.tolerance, options_.max_iterations).expert_bias;
-    if (options_.variant == Variant::megatron) return sinkhorn_published(balanced, kMegatronLoop, options_.tolerance, options_.max_iterations).expert_bias;
-    return sinkhorn_published(balanced, kNeoxLoop, options_.tolerance, std::min(kNeoxSweeps, options_.max_iterations)).expert_bias;
+    if (balanced.size(0) == 1)
+      return -balanced.squeeze(0);  // its plan is even; exactly so, that the tie goes to the lower experts
+    if (options_.variant == Variant::log)
+      return sinkhorn_log(balanced, options_.tolerance, options_.max_iterations).expert_bias;
+    if (options_.variant == Variant::megatron)
+      return sinkhorn_published(balanced, kMegatronLoop, options_.tolerance, options_.max_iterations).expert_bias;
+    return sinkhorn_published(balanced, kNeoxLoop, options_.tolerance, std::min(kNeoxSweeps, options_.max_iterations))
+        .expert_bias;
   }
 
   at::Tensor balanced_by_sequence(const at::Tensor& logits, const RouterInput& input) const {
@@ -207,17 +212,21 @@ class SinkhornRouter : public Router {
 };
 
 std::unique_ptr<Router> make(const RouterShape& shape, SinkhornOptions options, const ConfigNode& config) {
-  require<ConfigError>(options.tolerance > 0, place_of_option(config, "tolerance"), ": got model.router.tolerance = ", options.tolerance, "; need more than 0");
-  require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000, place_of_option(config, "max_iterations"),
+  require<ConfigError>(options.tolerance > 0, place_of_option(config, "tolerance"),
+                       ": got model.router.tolerance = ", options.tolerance, "; need more than 0");
+  require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000,
+                       place_of_option(config, "max_iterations"),
                        ": got model.router.max_iterations = ", options.max_iterations, "; need 1..100000");
   check_options(config, shape, options.jitter);
   const bool is_plain = options.jitter.jitter == 0;
   require<ConfigError>(is_plain || options.scope == PlanScope::micro_batch, place_of_option(config, "scope"),
-                       ": got model.router.scope = 'step' with a jitter; need micro_batch, since the plan of a step would be made from other draws");
+                       ": got model.router.scope = 'step' with a jitter; need micro_batch, since the plan of a step "
+                       "would be made from other draws");
   const JitterTarget target = options.jitter.jitter_target;
-  const bool is_in_range = options.variant == Variant::log || target == JitterTarget::router_input || target == JitterTarget::hidden;  // the published one
-  require<ConfigError>(is_plain || is_in_range, place_of_option(config, "jitter_target"), ": got model.router.jitter_target = '", name_of(target),
-                       "'; need router_input or hidden");
+  const bool is_in_range = options.variant == Variant::log || target == JitterTarget::router_input ||
+                           target == JitterTarget::hidden;  // the published one
+  require<ConfigError>(is_plain || is_in_range, place_of_option(config, "jitter_target"),
+                       ": got model.router.jitter_target = '", name_of(target), "'; need router_input or hidden");
   return std::make_unique<SinkhornRouter>(shape, options);
 }
 

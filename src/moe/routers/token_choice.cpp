@@ -21,10 +21,18 @@
 namespace evenkeel::moe {
 namespace {
 
-constexpr Named<ScoreFunction> kScoreFunctions[] = {{"softmax_pre", ScoreFunction::softmax_pre}, {"softmax_post", ScoreFunction::softmax_post}, {"sigmoid", ScoreFunction::sigmoid}, {"sqrtsoftplus", ScoreFunction::sqrtsoftplus}};
-constexpr Named<GroupScore> kGroupScores[] = {{"max", GroupScore::max}, {"top2_sum", GroupScore::top2_sum}, {"top_k_over_groups_sum", GroupScore::top_k_over_groups_sum}};
+constexpr Named<ScoreFunction> kScoreFunctions[] = {{"softmax_pre", ScoreFunction::softmax_pre},
+                                                    {"softmax_post", ScoreFunction::softmax_post},
+                                                    {"sigmoid", ScoreFunction::sigmoid},
+                                                    {"sqrtsoftplus", ScoreFunction::sqrtsoftplus}};
+constexpr Named<GroupScore> kGroupScores[] = {{"max", GroupScore::max},
+                                              {"top2_sum", GroupScore::top2_sum},
+                                              {"top_k_over_groups_sum", GroupScore::top_k_over_groups_sum}};
 constexpr Named<GroupMask> kGroupMasks[] = {{"minus_infinity", GroupMask::minus_infinity}, {"zero", GroupMask::zero}};
-constexpr Named<JitterTarget> kJitterTargets[] = {{"router_input", JitterTarget::router_input}, {"hidden", JitterTarget::hidden}, {"logits", JitterTarget::logits}, {"logits_gaussian", JitterTarget::logits_gaussian}};
+constexpr Named<JitterTarget> kJitterTargets[] = {{"router_input", JitterTarget::router_input},
+                                                  {"hidden", JitterTarget::hidden},
+                                                  {"logits", JitterTarget::logits},
+                                                  {"logits_gaussian", JitterTarget::logits_gaussian}};
 
 }  // namespace
 
@@ -39,25 +47,30 @@ namespace {
 template <class T, class... Parts>
 void require_option(bool holds, const ConfigNode& config, const char* key, const T& value, const Parts&... need) {
   if constexpr (std::is_enum_v<T>) {
-    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = '", name_of(value), "'; need ", need...);
+    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = '", name_of(value),
+                         "'; need ", need...);
   } else {
-    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = ", value, "; need ", need...);
+    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = ", value, "; need ",
+                         need...);
   }
 }
 
-// Below it sqrt(softplus(l)) is exp(l / 2) to rounding in fp64 too; its root would have no finite slope where softplus has run into 0.
+// Below it sqrt(softplus(l)) is exp(l / 2) to rounding in fp64 too; its root would have no finite slope where softplus
+// has run into 0.
 constexpr double kLowLogit = -40;
 
 // Of scores that look at one logit alone.
 at::Tensor score_alone(ScoreFunction score, const at::Tensor& logits) {
   if (score == ScoreFunction::sigmoid) return at::sigmoid(logits);
   if (score == ScoreFunction::sqrtsoftplus)
-    return at::where(logits < kLowLogit, at::exp(logits.clamp_max(kLowLogit) / 2), at::sqrt(at::softplus(logits.clamp_min(kLowLogit))));
+    return at::where(logits < kLowLogit, at::exp(logits.clamp_max(kLowLogit) / 2),
+                     at::sqrt(at::softplus(logits.clamp_min(kLowLogit))));
   return logits;
 }
 
-// The same for a selection, without gradient, so that equal logits have equal scores wherever they stand: ATen's sigmoid and
-// softplus round a tensor's last elements, which fill no vector, otherwise than the rest; exp, log1p and arithmetic do not.
+// The same for a selection, without gradient, so that equal logits have equal scores wherever they stand: ATen's
+// sigmoid and softplus round a tensor's last elements, which fill no vector, otherwise than the rest; exp, log1p and
+// arithmetic do not.
 at::Tensor score_to_select_by(ScoreFunction score, const at::Tensor& logits) {
   if (score == ScoreFunction::sigmoid) return logits.neg().exp_().add_(1).reciprocal_();
   if (score == ScoreFunction::sqrtsoftplus) {
@@ -67,11 +80,12 @@ at::Tensor score_to_select_by(ScoreFunction score, const at::Tensor& logits) {
   return logits;
 }
 
-// [T, 1] the p-norm of weights [T, K] that are 0 or more, as m ||w / m|| with m the largest of a token: w^p runs into 0 where p is large.
-// A norm is homogeneous of degree 1, so its gradient is right with m held.
+// [T, 1] the p-norm of weights [T, K] that are 0 or more, as m ||w / m|| with m the largest of a token: w^p runs into 0
+// where p is large. A norm is homogeneous of degree 1, so its gradient is right with m held.
 at::Tensor norm_of(const at::Tensor& weights, double p) {
   if (p == 1) return weights.sum(1, /*keepdim=*/true);
-  const auto largest = at::amax(weights.detach(), {1}, /*keepdim=*/true), divisor = largest.masked_fill(largest.eq(0), 1);
+  const auto largest = at::amax(weights.detach(), {1}, /*keepdim=*/true),
+             divisor = largest.masked_fill(largest.eq(0), 1);
   return divisor * at::linalg_vector_norm(weights / divisor, p, {1}, /*keepdim=*/true);
 }
 
@@ -83,8 +97,10 @@ int64_t experts_in_group_score(const GroupOptions& options, int64_t top_k) {
 // One draw an element of [T, width]. In training over all T tokens; at evaluation the same for each sequence, of the
 // layer alone, since a batch's seed is not the sequence's.
 at::Tensor draws_of(const RouterInput& input, int64_t width, bool is_normal, const at::TensorOptions& options) {
-  const int64_t n_tokens = input.hidden.size(0), n_sequences = input.mode == Mode::train ? 1 : std::max<int64_t>(1, input.n_sequences);
-  const uint64_t seed = combine_bits(input.mode == Mode::train ? input.seed : static_cast<uint64_t>(input.layer), hash_text("router jitter"));
+  const int64_t n_tokens = input.hidden.size(0),
+                n_sequences = input.mode == Mode::train ? 1 : std::max<int64_t>(1, input.n_sequences);
+  const uint64_t seed = combine_bits(input.mode == Mode::train ? input.seed : static_cast<uint64_t>(input.layer),
+                                     hash_text("router jitter"));
   const std::vector<int64_t> sizes = {n_tokens / n_sequences, width};
   const auto once = is_normal ? ops::normal_noise(sizes, seed, options) : ops::uniform_noise(sizes, seed, options);
   return n_sequences == 1 ? once : once.unsqueeze(0).expand({n_sequences, sizes[0], width}).reshape({n_tokens, width});
@@ -105,44 +121,55 @@ std::string place_of_option(const ConfigNode& config, const char* key) {
 }
 
 void check_options(const ConfigNode& config, const RouterShape& shape, const ScoreOptions& options) {
-  require<ConfigError>(options.score != ScoreFunction::softmax_post || shape.top_k > 1 || shape.n_experts == 1, place_of_option(config, "score"),
-                       ": got model.router.score = 'softmax_post' with model.top_k = 1; need softmax_pre or sigmoid, since a softmax "
-                       "over one logit is the constant 1 and gives the router no gradient");
+  require<ConfigError>(
+      options.score != ScoreFunction::softmax_post || shape.top_k > 1 || shape.n_experts == 1,
+      place_of_option(config, "score"),
+      ": got model.router.score = 'softmax_post' with model.top_k = 1; need softmax_pre or sigmoid, since a softmax "
+      "over one logit is the constant 1 and gives the router no gradient");
   require_option(options.norm_p >= 1 && options.norm_p <= 1000, config, "norm_p", options.norm_p, "1..1000");
-  require_option(options.norm_p == 1 || (options.renormalize && options.score != ScoreFunction::softmax_post && shape.top_k > 1), config, "norm_p", options.norm_p,
-                 "renormalize = true and a score other than softmax_post beside it, and model.top_k above 1 (nothing is divided at 1)");
-  require_option(options.scaling > 0 && options.scaling <= 1e6, config, "scaling", options.scaling, "more than 0, at most 1e6");
+  require_option(
+      options.norm_p == 1 || (options.renormalize && options.score != ScoreFunction::softmax_post && shape.top_k > 1),
+      config, "norm_p", options.norm_p,
+      "renormalize = true and a score other than softmax_post beside it, and model.top_k above 1 (nothing is divided "
+      "at 1)");
+  require_option(options.scaling > 0 && options.scaling <= 1e6, config, "scaling", options.scaling,
+                 "more than 0, at most 1e6");
 }
 
-void check_options(const ConfigNode& config, const RouterShape& shape, const GroupOptions& options, const GroupOptions& defaults) {
+void check_options(const ConfigNode& config, const RouterShape& shape, const GroupOptions& options,
+                   const GroupOptions& defaults) {
   require_option(options.n_groups >= 1 && shape.n_experts % options.n_groups == 0, config, "n_groups", options.n_groups,
                  "a divisor of model.n_experts = ", shape.n_experts);
-  require_option(options.groups_per_token >= 1 && options.groups_per_token <= options.n_groups, config, "groups_per_token",
-                 options.groups_per_token, "1..", options.n_groups, " (model.router.n_groups)");
+  require_option(options.groups_per_token >= 1 && options.groups_per_token <= options.n_groups, config,
+                 "groups_per_token", options.groups_per_token, "1..", options.n_groups, " (model.router.n_groups)");
   if (options.n_groups == 1) {
-    require_option(options.group_score == defaults.group_score, config, "group_score", options.group_score, "n_groups above 1 beside it");
-    require_option(options.group_mask == defaults.group_mask, config, "group_mask", options.group_mask, "n_groups above 1 beside it");
+    require_option(options.group_score == defaults.group_score, config, "group_score", options.group_score,
+                   "n_groups above 1 beside it");
+    require_option(options.group_mask == defaults.group_mask, config, "group_mask", options.group_mask,
+                   "n_groups above 1 beside it");
     return;
   }
-  require_option(options.groups_per_token < options.n_groups, config, "groups_per_token", options.groups_per_token, "fewer than model.router.n_groups = ",
-                 options.n_groups, ", since all of them are no limit");
+  require_option(options.groups_per_token < options.n_groups, config, "groups_per_token", options.groups_per_token,
+                 "fewer than model.router.n_groups = ", options.n_groups, ", since all of them are no limit");
   const int64_t size = shape.n_experts / options.n_groups;
   require_option(options.groups_per_token * size >= shape.top_k, config, "groups_per_token", options.groups_per_token,
                  "groups with model.top_k = ", shape.top_k, " experts in all; they have ", size, " each");
-  require_option(options.group_score != GroupScore::top_k_over_groups_sum || shape.top_k % options.groups_per_token == 0, config, "group_score",
-                 options.group_score, "a groups_per_token that divides model.top_k = ", shape.top_k);
+  require_option(
+      options.group_score != GroupScore::top_k_over_groups_sum || shape.top_k % options.groups_per_token == 0, config,
+      "group_score", options.group_score, "a groups_per_token that divides model.top_k = ", shape.top_k);
   require_option(experts_in_group_score(options, shape.top_k) <= size, config, "group_score", options.group_score,
                  experts_in_group_score(options, shape.top_k), " experts or more in a group; they have ", size);
 }
 
 void check_options(const ConfigNode& config, const RouterShape& shape, JitterOptions& options) {
   const bool is_normal = options.jitter_target == JitterTarget::logits_gaussian;
-  if (is_normal && config.find("jitter") == nullptr) options.jitter = 1.0 / static_cast<double>(shape.n_experts * shape.n_experts);
+  if (is_normal && config.find("jitter") == nullptr)
+    options.jitter = 1.0 / static_cast<double>(shape.n_experts * shape.n_experts);
   const bool in_range = options.jitter >= 0 && options.jitter <= (is_normal ? 1e6 : 1.0);  // false for NaN
   require_option(in_range, config, "jitter", options.jitter, is_normal ? "a standard deviation" : "0..1");
   const bool is_used = options.jitter > 0;
-  require_option(is_used || options.jitter_target == JitterTarget::router_input, config, "jitter_target", options.jitter_target,
-                 "a jitter above 0 beside it");
+  require_option(is_used || options.jitter_target == JitterTarget::router_input, config, "jitter_target",
+                 options.jitter_target, "a jitter above 0 beside it");
   require<ConfigError>(is_used || !options.jitter_at_eval, place_of_option(config, "jitter_at_eval"),
                        ": got model.router.jitter_at_eval = true; need a jitter above 0 beside it");
 }
@@ -150,13 +177,15 @@ void check_options(const ConfigNode& config, const RouterShape& shape, JitterOpt
 NoisyLogits noisy_logits(const JitterOptions& options, const RouterInput& input, double max_abs_logit) {
   NoisyLogits out;
   const bool is_still = options.jitter == 0 || (input.mode == Mode::eval && !options.jitter_at_eval);
-  const bool is_on_logits = options.jitter_target == JitterTarget::logits || options.jitter_target == JitterTarget::logits_gaussian;
+  const bool is_on_logits =
+      options.jitter_target == JitterTarget::logits || options.jitter_target == JitterTarget::logits_gaussian;
   if (is_still || is_on_logits) out.logits = router_logits(input, max_abs_logit);
   if (is_still) return out;
   if (options.jitter_target == JitterTarget::logits) {
     out.logits = jittered(input, out.logits, options.jitter);
   } else if (options.jitter_target == JitterTarget::logits_gaussian) {
-    out.logits = out.logits + draws_of(input, out.logits.size(1), /*is_normal=*/true, out.logits.options()).mul(options.jitter);
+    out.logits =
+        out.logits + draws_of(input, out.logits.size(1), /*is_normal=*/true, out.logits.options()).mul(options.jitter);
   } else {
     RouterInput noisy = input;
     noisy.hidden = jittered(input, input.hidden, options.jitter);
@@ -183,7 +212,8 @@ at::Tensor gathered_from(const ScoreOptions& options, const at::Tensor& logits) 
 
 at::Tensor selected_weights(const ScoreOptions& options, const at::Tensor& source, const at::Tensor& expert_ids) {
   auto weights = source.gather(1, expert_ids);  // [T, K]
-  weights = options.score == ScoreFunction::softmax_post ? at::softmax(weights, 1) : score_alone(options.score, weights);
+  weights =
+      options.score == ScoreFunction::softmax_post ? at::softmax(weights, 1) : score_alone(options.score, weights);
   if (options.renormalize && options.score != ScoreFunction::softmax_post && expert_ids.size(1) > 1) {
     constexpr double kTiny = 1e-20;  // Megatron's and DeepSeek's guard
     weights = weights / (norm_of(weights, options.norm_p) + kTiny);
@@ -203,7 +233,8 @@ at::Tensor limit_to_groups(const GroupOptions& options, const at::Tensor& scores
     group_scores = by_group.gather(1, best).sum(1).view({n_tokens, n_groups});
   }
   const auto kept = ops::top_k_ids(group_scores, options.groups_per_token);
-  const auto is_outside = at::zeros({n_tokens, n_groups}, scores.options().dtype(at::kBool)).fill_(true).scatter_(1, kept, false);
+  const auto is_outside =
+      at::zeros({n_tokens, n_groups}, scores.options().dtype(at::kBool)).fill_(true).scatter_(1, kept, false);
   const double fill = options.group_mask == GroupMask::zero ? 0.0 : -std::numeric_limits<double>::infinity();
   return grouped.masked_fill(is_outside.unsqueeze(2), fill).view({n_tokens, n_groups * size});
 }

@@ -12,10 +12,7 @@
 namespace evenkeel::moe {
 
 // From a logit to a weight: a softmax over all experts or over the selected, or a score of each logit alone.
-enum class ScoreFunction { softmax_pre,
-                           softmax_post,
-                           sigmoid,
-                           sqrtsoftplus };
+enum class ScoreFunction { softmax_pre, softmax_post, sigmoid, sqrtsoftplus };
 std::span<const Named<ScoreFunction>> names_of(ScoreFunction);
 
 // From logits to weights.
@@ -32,15 +29,13 @@ struct ScoreOptions {
   }
 };
 
-// What a group of experts is judged by: its largest score, the sum of its two largest, or of its top_k / groups_per_token largest.
-enum class GroupScore { max,
-                        top2_sum,
-                        top_k_over_groups_sum };
+// What a group of experts is judged by: its largest score, the sum of its two largest, or of its top_k /
+// groups_per_token largest.
+enum class GroupScore { max, top2_sum, top_k_over_groups_sum };
 std::span<const Named<GroupScore>> names_of(GroupScore);
 
 // The score of experts outside of a token's groups.
-enum class GroupMask { minus_infinity,
-                       zero };
+enum class GroupMask { minus_infinity, zero };
 std::span<const Named<GroupMask>> names_of(GroupMask);
 
 // Selection within the best groups of experts.
@@ -58,10 +53,7 @@ struct GroupOptions {
 };
 
 // What the noise acts on; with hidden the experts see it too.
-enum class JitterTarget { router_input,
-                          hidden,
-                          logits,
-                          logits_gaussian };
+enum class JitterTarget { router_input, hidden, logits, logits_gaussian };
 std::span<const Named<JitterTarget>> names_of(JitterTarget);
 
 // Noise.
@@ -70,8 +62,11 @@ struct JitterOptions {
   JitterTarget jitter_target = JitterTarget::router_input;
   bool jitter_at_eval = false;
   static void visit_fields(auto& options, auto&& field) {
-    field("jitter", options.jitter, "multiply by U(1 - jitter, 1 + jitter); with logits_gaussian: standard deviation, 1 / E^2 where it is not given");
-    field("jitter_target", options.jitter_target, "router_input, hidden (the experts see it too), logits or logits_gaussian");
+    field("jitter", options.jitter,
+          "multiply by U(1 - jitter, 1 + jitter); with logits_gaussian: standard deviation, 1 / E^2 where it is not "
+          "given");
+    field("jitter_target", options.jitter_target,
+          "router_input, hidden (the experts see it too), logits or logits_gaussian");
     field("jitter_at_eval", options.jitter_at_eval, "also at evaluation, the same in every sequence");
   }
 };
@@ -89,8 +84,10 @@ struct TokenChoiceOptions {
 
 // ---- checks: ConfigError with the place of the key in `config`, the [model.router] table ----
 void check_options(const ConfigNode& config, const RouterShape& shape, const ScoreOptions& options);
-void check_options(const ConfigNode& config, const RouterShape& shape, const GroupOptions& options, const GroupOptions& defaults = {});
-void check_options(const ConfigNode& config, const RouterShape& shape, JitterOptions& options);  // fills in the default of logits_gaussian
+void check_options(const ConfigNode& config, const RouterShape& shape, const GroupOptions& options,
+                   const GroupOptions& defaults = {});
+void check_options(const ConfigNode& config, const RouterShape& shape,
+                   JitterOptions& options);  // fills in the default of logits_gaussian
 // "recipe.toml:3:1" of a key, or of the table when the key is not given; "model.router" where neither stands anywhere.
 std::string place_of_option(const ConfigNode& config, const char* key);
 
@@ -110,7 +107,8 @@ Score score_of(const ScoreOptions& options);
 at::Tensor gathered_from(const ScoreOptions& options, const at::Tensor& logits);
 // [T, K], differentiable: score, norm and factor of the selected. `source` is gathered_from's.
 at::Tensor selected_weights(const ScoreOptions& options, const at::Tensor& source, const at::Tensor& expert_ids);
-// scores [T, E] without gradient -> the same with experts outside the token's best groups masked; equal groups go to the lower.
+// scores [T, E] without gradient -> the same with experts outside the token's best groups masked; equal groups go to
+// the lower.
 at::Tensor limit_to_groups(const GroupOptions& options, const at::Tensor& scores, int64_t top_k);
 
 // The k largest of score + expert_bias ([E] or undefined), within groups; weights without the bias. Without bias

@@ -36,7 +36,8 @@ std::string keys_of(const Json& golden_case) {
   std::string keys = "score = " + golden_case.at("score").dump() + "\nscaling = " + golden_case.at("scaling").dump();
   if (!golden_case.at("norm_p").is_null()) {
     keys += "\nrenormalize = true";
-    if (golden_case.at("norm_p").as_double() != 1 && golden_case.at("top_k").as_int() > 1) keys += "\nnorm_p = " + golden_case.at("norm_p").dump();
+    if (golden_case.at("norm_p").as_double() != 1 && golden_case.at("top_k").as_int() > 1)
+      keys += "\nnorm_p = " + golden_case.at("norm_p").dump();
   }
   for (const char* key : {"n_groups", "groups_per_token", "group_score", "group_mask"})
     if (const Json* value = golden_case.find(key)) keys += std::string("\n") + key + " = " + value->dump();
@@ -60,8 +61,10 @@ void check_golden_cases(at::ScalarType dtype, double rtol, double atol) {
     expect_close(decision.weights.view({-1, k}), testing::tensor_of(need.at("weights")), rtol, atol, name);
     const auto coefficients = testing::tensor_of(golden_case.at("coefficients")).to(dtype);
     const auto gradient = torch::autograd::grad({(decision.weights.view({-1, k}) * coefficients).sum()}, {leaf})[0];
-    // The share of a weight in the norm is as w^p: its rounding comes p times. The file's tolerances are those of powers up to 40.
-    const double powers = golden_case.at("norm_p").is_null() ? 1 : std::max(1.0, golden_case.at("norm_p").as_double() / 40);
+    // The share of a weight in the norm is as w^p: its rounding comes p times. The file's tolerances are those of
+    // powers up to 40.
+    const double powers =
+        golden_case.at("norm_p").is_null() ? 1 : std::max(1.0, golden_case.at("norm_p").as_double() / 40);
     expect_close(gradient, testing::tensor_of(need.at("gradient")), rtol * powers, atol * powers, name + " gradient");
   }
 }
@@ -86,11 +89,14 @@ TEST(TokenChoice, EqualLogitsTieInEveryPlace) {
     for (const auto dtype : {at::kFloat, at::kDouble})
       for (const int64_t n_experts : {2, 3, 6, 12, 31, 64})
         for (const int64_t n_tokens : {1, 5, 33, 700}) {
-          const std::string groups = n_experts % 3 == 0 ? "\nn_groups = 3\ngroups_per_token = 2\ngroup_score = \"max\"" : "";
+          const std::string groups =
+              n_experts % 3 == 0 ? "\nn_groups = 3\ngroups_per_token = 2\ngroup_score = \"max\"" : "";
           const auto router = tested("loss_free", "score = \"" + score + "\"" + groups, n_experts, 2);
           for (const double logit : {-7.1, -0.3, 1e-3, 2.7, 13.3}) {
-            const auto ids = router.route(router.with_logits(at::full({n_tokens, n_experts}, logit, dtype))).expert_ids.view({n_tokens, 2});
-            EXPECT_TRUE(same_bits(ids, at::tensor({0, 1}).to(at::kLong).expand({n_tokens, 2}))) << score << " " << n_tokens << "x" << n_experts << " " << logit;
+            const auto ids = router.route(router.with_logits(at::full({n_tokens, n_experts}, logit, dtype)))
+                                 .expert_ids.view({n_tokens, 2});
+            EXPECT_TRUE(same_bits(ids, at::tensor({0, 1}).to(at::kLong).expand({n_tokens, 2})))
+                << score << " " << n_tokens << "x" << n_experts << " " << logit;
           }
         }
 }
@@ -114,19 +120,23 @@ TEST(TokenChoice, NormsOfWeightsAreOneTimesScaling) {
   const auto logits = random_tensor({16, 8}, 1);
   for (const std::string score : {"softmax_pre", "sigmoid", "sqrtsoftplus"})
     for (const int p : {1, 2, 3}) {
-      const auto router = tested("top_k", "score = \"" + score + "\"\nrenormalize = true\nscaling = 2.5\nnorm_p = " + std::to_string(p), 8, 3);
+      const auto router = tested(
+          "top_k", "score = \"" + score + "\"\nrenormalize = true\nscaling = 2.5\nnorm_p = " + std::to_string(p), 8, 3);
       const auto weights = router.route(router.with_logits(logits)).weights.view({16, 3});
       expect_close(weights.pow(p).sum(1).pow(1.0 / p), at::full({16}, 2.5, at::kDouble), 1e-12, 0, score);
     }
 }
 
-// exp(l / 2) where softplus(l) is too small a number for its root: the weights are those of the formula as far down as fp32 has numbers.
+// exp(l / 2) where softplus(l) is too small a number for its root: the weights are those of the formula as far down as
+// fp32 has numbers.
 TEST(TokenChoice, RootsOfSmallSoftplusKeepTheirRatio) {
   const auto router = tested("top_k", "score = \"sqrtsoftplus\"\nrenormalize = true", 4, 2);
   for (const float shift : {0.0f, -80.0f, -150.0f + 70.5f}) {
     const auto decision = router.route(router.with_logits(at::tensor({0.0f, 5.0f, -10.0f, 9.5f}).view({1, 4}) + shift));
     EXPECT_TRUE(same_bits(decision.expert_ids, at::tensor({3, 1}).to(at::kLong))) << shift;
-    const double need = shift < 0 ? 1 / (1 + std::exp(-4.5 / 2)) : std::sqrt(std::log1p(std::exp(9.5))) / (std::sqrt(std::log1p(std::exp(9.5))) + std::sqrt(std::log1p(std::exp(5.0))));
+    const double need = shift < 0 ? 1 / (1 + std::exp(-4.5 / 2))
+                                  : std::sqrt(std::log1p(std::exp(9.5))) /
+                                        (std::sqrt(std::log1p(std::exp(9.5))) + std::sqrt(std::log1p(std::exp(5.0))));
     EXPECT_NEAR(decision.weights[0].item<double>(), need, 1e-4) << shift;  // beside 1e-20 in the divisor
   }
 }
@@ -143,15 +153,18 @@ TEST(TokenChoice, WeightsThatVanishKeepFiniteGradients) {
     }
 }
 
-// k equal weights w have the p-norm w k^(1/p), whatever w is: w^p is below the least fp32 number from w = 0.1 and p = 40 on.
+// k equal weights w have the p-norm w k^(1/p), whatever w is: w^p is below the least fp32 number from w = 0.1 and p =
+// 40 on.
 TEST(TokenChoice, LargeNormsOfSmallWeightsAreExact) {
   for (const double p : {40.0, 1000.0})
     for (const double logit : {0.0, -10.0, -40.0, -88.0}) {  // sigmoids from 1/2 to 6e-39, which is a subnormal number
-      const auto router = tested("top_k", "score = \"sigmoid\"\nrenormalize = true\nnorm_p = " + std::to_string(p), 8, 4);
+      const auto router =
+          tested("top_k", "score = \"sigmoid\"\nrenormalize = true\nnorm_p = " + std::to_string(p), 8, 4);
       const auto leaf = at::full({2, 8}, logit, at::kFloat).requires_grad_(true);
       const auto weights = router.route(router.with_logits(leaf)).weights;
       const double w = 1 / (1 + std::exp(-logit));
-      expect_close(weights, at::full({8}, w / (w * std::pow(4.0, 1 / p) + 1e-20), at::kDouble), 1e-5, 1e-15, std::to_string(logit));
+      expect_close(weights, at::full({8}, w / (w * std::pow(4.0, 1 / p) + 1e-20), at::kDouble), 1e-5, 1e-15,
+                   std::to_string(logit));
       EXPECT_TRUE(ops::all_finite(torch::autograd::grad({weights.sum()}, {leaf})[0])) << p << " " << logit;
     }
 }
@@ -160,14 +173,22 @@ TEST(TokenChoice, LargeNormsOfSmallWeightsAreExact) {
 TEST(TokenChoice, LargeNormsHaveTheGradientOfFiniteDifferences) {
   for (const double p : {40.0, 1000.0})
     for (const std::string score : {"softmax_pre", "sigmoid", "sqrtsoftplus"}) {
-      const auto router = tested("top_k", "score = \"" + score + "\"\nrenormalize = true\nnorm_p = " + std::to_string(p), 6, 4);
-      const auto logits = at::arange(30, at::kDouble).mul(7).remainder(11).view({5, 6}) * (1 / p) + at::arange(6, at::kDouble) * (0.1 / p), coefficients = random_tensor({20}, 3);
-      testing::expect_gradients([&](const auto& in) { return (router.route(router.with_logits(in[0])).weights * coefficients).sum(); }, {logits}, std::max(1e-7, 1e-11 * p * p));
+      const auto router =
+          tested("top_k", "score = \"" + score + "\"\nrenormalize = true\nnorm_p = " + std::to_string(p), 6, 4);
+      const auto logits = at::arange(30, at::kDouble).mul(7).remainder(11).view({5, 6}) * (1 / p) +
+                          at::arange(6, at::kDouble) * (0.1 / p),
+                 coefficients = random_tensor({20}, 3);
+      testing::expect_gradients(
+          [&](const auto& in) { return (router.route(router.with_logits(in[0])).weights * coefficients).sum(); },
+          {logits}, std::max(1e-7, 1e-11 * p * p));
     }
 }
 
 TEST(TokenChoice, SaysWhatItsScoresAre) {
-  const std::pair<const char*, Score> kinds[] = {{"softmax_pre", Score::softmax}, {"softmax_post", Score::softmax}, {"sigmoid", Score::sigmoid}, {"sqrtsoftplus", Score::sqrtsoftplus}};
+  const std::pair<const char*, Score> kinds[] = {{"softmax_pre", Score::softmax},
+                                                 {"softmax_post", Score::softmax},
+                                                 {"sigmoid", Score::sigmoid},
+                                                 {"sqrtsoftplus", Score::sqrtsoftplus}};
   for (const std::string kind : {"top_k", "loss_free", "quantile"})
     for (const auto& [name, score] : kinds) {
       const auto router = tested(kind, "score = \"" + std::string(name) + "\"", 4, 2);
@@ -252,7 +273,8 @@ TEST(Jitter, IsForTrainingUnlessAskedForAndThenTheSameInEverySequence) {
 TEST(Jitter, ReachesEveryTokenChoiceRouterThatHasIt) {
   for (const std::string kind : {"top_k", "loss_free", "quantile"}) {
     const auto router = tested(kind, "jitter = 0.25\njitter_target = \"hidden\"", 4, 2);
-    const auto decision = router.route(router.input(random_tensor({5, 6}, 11).to(at::kBFloat16), random_tensor({4, 6}, 12).to(at::kBFloat16)));
+    const auto decision = router.route(
+        router.input(random_tensor({5, 6}, 11).to(at::kBFloat16), random_tensor({4, 6}, 12).to(at::kBFloat16)));
     EXPECT_TRUE(decision.expert_input.defined()) << kind;
     EXPECT_EQ(decision.expert_input.scalar_type(), at::kBFloat16);
   }
@@ -262,25 +284,35 @@ TEST(Jitter, ReachesEveryTokenChoiceRouterThatHasIt) {
 
 TEST(TokenChoiceOptions, NameKeyValueAndNeed) {
   const std::pair<const char*, const char*> cases[] = {
-      {"score = \"tanh\"", "recipe.toml:2:1: got model.router.score = 'tanh'; need one of: softmax_pre, softmax_post, sigmoid, sqrtsoftplus"},
+      {"score = \"tanh\"",
+       "recipe.toml:2:1: got model.router.score = 'tanh'; need one of: softmax_pre, softmax_post, sigmoid, "
+       "sqrtsoftplus"},
       {"renormalize = true\nnorm_p = 0.5", "recipe.toml:3:1: got model.router.norm_p = 0.5; need 1..1000"},
       {"norm_p = 2", "got model.router.norm_p = 2; need renormalize = true"},
-      {"score = \"softmax_post\"\nrenormalize = true\nnorm_p = 2", "need renormalize = true and a score other than softmax_post"},
+      {"score = \"softmax_post\"\nrenormalize = true\nnorm_p = 2",
+       "need renormalize = true and a score other than softmax_post"},
       {"scaling = 0", "got model.router.scaling = 0; need more than 0"},
       {"n_groups = 3", "got model.router.n_groups = 3; need a divisor of model.n_experts = 8"},
       {"n_groups = 0", "got model.router.n_groups = 0; need a divisor"},
-      {"n_groups = 4\ngroups_per_token = 5", "got model.router.groups_per_token = 5; need 1..4 (model.router.n_groups)"},
+      {"n_groups = 4\ngroups_per_token = 5",
+       "got model.router.groups_per_token = 5; need 1..4 (model.router.n_groups)"},
       {"groups_per_token = 2", "got model.router.groups_per_token = 2; need 1..1"},
-      {"n_groups = 8", "got model.router.groups_per_token = 1; need groups with model.top_k = 2 experts in all; they have 1 each"},
-      {"n_groups = 4\ngroups_per_token = 4\ngroup_score = \"max\"", "recipe.toml:3:1: got model.router.groups_per_token = 4; need fewer than model.router.n_groups = 4"},
+      {"n_groups = 8",
+       "got model.router.groups_per_token = 1; need groups with model.top_k = 2 experts in all; they have 1 each"},
+      {"n_groups = 4\ngroups_per_token = 4\ngroup_score = \"max\"",
+       "recipe.toml:3:1: got model.router.groups_per_token = 4; need fewer than model.router.n_groups = 4"},
       {"group_mask = \"zero\"", "got model.router.group_mask = 'zero'; need n_groups above 1"},
-      {"n_groups = 4\ngroup_score = \"mean\"", "got model.router.group_score = 'mean'; need one of: max, top2_sum, top_k_over_groups_sum"},
-      {"n_groups = 8\ngroups_per_token = 4\ngroup_score = \"top2_sum\"", "got model.router.group_score = 'top2_sum'; need 2 experts or more in a group; they have 1"},
-      {"n_groups = 8\ngroups_per_token = 3\ngroup_score = \"top_k_over_groups_sum\"", "need a groups_per_token that divides model.top_k = 2"},
+      {"n_groups = 4\ngroup_score = \"mean\"",
+       "got model.router.group_score = 'mean'; need one of: max, top2_sum, top_k_over_groups_sum"},
+      {"n_groups = 8\ngroups_per_token = 4\ngroup_score = \"top2_sum\"",
+       "got model.router.group_score = 'top2_sum'; need 2 experts or more in a group; they have 1"},
+      {"n_groups = 8\ngroups_per_token = 3\ngroup_score = \"top_k_over_groups_sum\"",
+       "need a groups_per_token that divides model.top_k = 2"},
       {"jitter = -0.1", "got model.router.jitter = -0.1; need 0..1"},
       {"jitter = 1.5", "got model.router.jitter = 1.5; need 0..1"},
       {"jitter_target = \"hidden\"", "got model.router.jitter_target = 'hidden'; need a jitter above 0"},
-      {"jitter = 0\njitter_target = \"logits_gaussian\"", "got model.router.jitter_target = 'logits_gaussian'; need a jitter above 0"},
+      {"jitter = 0\njitter_target = \"logits_gaussian\"",
+       "got model.router.jitter_target = 'logits_gaussian'; need a jitter above 0"},
       {"jitter_target = \"weights\"", "need one of: router_input, hidden, logits, logits_gaussian"},
       {"jitter_at_eval = true", "got model.router.jitter_at_eval = true; need a jitter above 0"},
   };
@@ -288,13 +320,16 @@ TEST(TokenChoiceOptions, NameKeyValueAndNeed) {
     for (const std::string kind : {"top_k", "loss_free"}) EXPECT_THAT(error_of(kind, keys), HasSubstr(need)) << kind;
   EXPECT_THAT(error_of("top_k", "group_score = \"top2_sum\""), HasSubstr("need n_groups above 1"));
   EXPECT_THAT(error_of("loss_free", "group_score = \"max\""), HasSubstr("need n_groups above 1"));
-  EXPECT_THAT(error_of("top_k", "renormalize = true\nnorm_p = 2", 8, 1), HasSubstr("recipe.toml:3:1: got model.router.norm_p = 2; need renormalize = true and a score other than softmax_post beside it, and model.top_k above 1"));
+  EXPECT_THAT(error_of("top_k", "renormalize = true\nnorm_p = 2", 8, 1),
+              HasSubstr("recipe.toml:3:1: got model.router.norm_p = 2; need renormalize = true and a score other than "
+                        "softmax_post beside it, and model.top_k above 1"));
   EXPECT_THAT(error_of("quantile", "n_groups = 2"), HasSubstr("n_groups"));  // Megatron: no groups with it
 }
 
 TEST(TokenChoiceOptions, ThatCutTheRouterFromTheLossAreRefused) {
   for (const std::string kind : {"top_k", "loss_free", "quantile"}) {
-    EXPECT_THAT(error_of(kind, "score = \"softmax_post\"", 4, 1), HasSubstr("recipe.toml:2:1: got model.router.score = 'softmax_post' with model.top_k = 1"));
+    EXPECT_THAT(error_of(kind, "score = \"softmax_post\"", 4, 1),
+                HasSubstr("recipe.toml:2:1: got model.router.score = 'softmax_post' with model.top_k = 1"));
     EXPECT_NO_THROW(tested(kind, "score = \"softmax_post\"", 1, 1));
   }
 }

@@ -75,7 +75,9 @@ TEST(TopKRouter, RefusesWhatCutsTheRouterFromTheLoss) {
 }
 
 TEST(TopKRouter, RefusesAnUnknownScore) {
-  const auto message = testing::message_of<ConfigError>([] { make_router({4, 1}, parse_toml("\nscore = \"tanh\"", "a.toml", "")); });
+  const auto message = testing::message_of<ConfigError>([] {
+    make_router({4, 1}, parse_toml("\nscore = \"tanh\"", "a.toml", ""));
+  });
   EXPECT_THAT(message, HasSubstr("a.toml:2:1"));
   EXPECT_THAT(message, HasSubstr("need one of: softmax_pre, softmax_post, sigmoid, sqrtsoftplus"));
 }
