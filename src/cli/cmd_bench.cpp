@@ -6,6 +6,7 @@
 #include "core/units.h"
 #include "core/with_error.h"
 #include "train/bench.h"
+#include "train/inputs.h"
 
 namespace evenkeel::cli {
 
@@ -25,7 +26,7 @@ int cmd_bench(Options& options) {
   options.compute(bench.device);
   options.example("evenkeel bench recipes/tiny/granular-pb.toml --steps 20 --json");
   if (!options.parse()) return 0;
-  const auto config = train::read_run_config(read_recipe(recipe, overrides, seed), train::DataNeed::optional);
+  const auto config = train::open_run_config(read_recipe(recipe, overrides, seed), train::DataNeed::optional);
   const Json result = train::bench(config, bench);
   if (json) {
     std::cout << result.dump(1) << "\n";

@@ -130,8 +130,7 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
 }
 
 int plan_run(const ConfigNode& root, const PlanOptions& options) {
-  auto config = train::read_run_config(root);
-  train::resolve_lengths(config);
+  const auto config = train::open_run_config(root);
   data::Datasets datasets;
   train::check_sets_there(config, datasets);
   const auto rate = rate_of(config, options, !options.no_measure);

@@ -34,8 +34,7 @@ int cmd_train(Options& options) {
   train.run = out;
   train.tensorboard = !no_tensorboard;
   const ConfigNode root = read_recipe(recipe, overrides, seed);
-  auto config = train::read_run_config(root);
-  train::resolve_lengths(config);
+  auto config = train::open_run_config(root);
   if (const auto warning = model::kept_balance_warning(*root.find("model"), config.model); !warning.empty())
     log_warning(warning);
   train.recipe_text = read_file(recipe);

@@ -1,15 +1,13 @@
 #include "data/loader.h"
 
-#include "data/objectives/causal.h"
-
 namespace evenkeel::data {
 
 Batch Loader::next(int64_t batch_size) {
   const int64_t S = options_.sequence_length;
-  auto batch = causal_batch(batch_size, S, options_.document_ids);
+  auto batch = options_.objective->rows(batch_size, S, options_.document_ids);
   for (int64_t row = 0; row < batch_size; ++row) {
     const auto draw = sampler_.next();
-    fill_causal(draw.dataset, draw.sample * S, row, batch);
+    options_.objective->fill({draw.dataset, draw.sample * S}, row, batch);
     ++batch.sources[draw.source];
   }
   return batch;

@@ -1,16 +1,17 @@
 // Batches of training and of evaluation.
 #pragma once
 
-#include "data/batch.h"
+#include "data/objectives/objective.h"
 #include "data/sampler.h"
 
 namespace evenkeel::data {
 
 struct LoaderOptions : SamplerOptions {
   bool document_ids = false;
+  std::shared_ptr<const Objective> objective = make_objective({}, {});
 };
 
-// The sampler's samples in batches of next-token prediction.
+// The sampler's samples in batches, as the objective makes them.
 class Loader {
  public:
   // Sources are opened and checked as by Sampler, with its errors.

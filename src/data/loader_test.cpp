@@ -76,7 +76,7 @@ Rows draw(const Sources& sources, Loader& loader, int64_t n_sequences, int64_t b
   }
   return out;
 }
-LoaderOptions options_of(uint64_t seed = 1) { return {S, kVocabulary, seed, false}; }
+LoaderOptions options_of(uint64_t seed = 1) { return {{S, kVocabulary, seed}}; }
 SamplerState next_phase(SamplerState state) {
   state.mixture.clear();
   state.replay_draws = 0;

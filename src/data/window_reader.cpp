@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "data/objectives/causal.h"
-
 namespace evenkeel::data {
 
 WindowReader::WindowReader(const IndexedDataset& dataset, int64_t sequence_length, int64_t max_tokens,
@@ -19,8 +17,8 @@ Batch WindowReader::next(int64_t batch_size) {
   const int64_t left = n_scored_ - position_;
   const int64_t length = std::min(left, sequence_length_);
   const int64_t rows = length == sequence_length_ ? std::min(batch_size, left / sequence_length_) : (left > 0 ? 1 : 0);
-  auto batch = causal_batch(rows, length, document_ids_);
-  for (int64_t row = 0; row < rows; ++row, position_ += length) fill_causal(dataset_, position_, row, batch);
+  auto batch = objective_->rows(rows, length, document_ids_);
+  for (int64_t row = 0; row < rows; ++row, position_ += length) objective_->fill({dataset_, position_}, row, batch);
   return batch;
 }
 

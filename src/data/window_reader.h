@@ -1,8 +1,7 @@
 // The text of a held-out set, window by window.
 #pragma once
 
-#include "data/batch.h"
-#include "data/indexed_dataset.h"
+#include "data/objectives/objective.h"
 
 namespace evenkeel::data {
 
@@ -19,6 +18,7 @@ class WindowReader {
   const IndexedDataset& dataset_;
   int64_t sequence_length_, n_scored_, position_ = 0;
   bool document_ids_;
+  std::shared_ptr<const Objective> objective_ = make_objective({}, {});  // causal
 };
 
 }  // namespace evenkeel::data

@@ -1,4 +1,5 @@
-// One layer of the decoder: pre-norm attention, then a pre-norm feed-forward network, each added to the stream.
+// One layer of the decoder: attention, then a feed-forward network. Each sees the stream, and what it gives is added to
+// it, with a norm before or after.
 #pragma once
 
 #include "model/attention/attention.h"
@@ -6,18 +7,25 @@
 
 namespace evenkeel::model {
 
+// What both branches of a block have in common.
+struct BlockForm {
+  int64_t width = 0;
+  double norm_eps = 1e-5;
+  NormPlacement norm_placement = NormPlacement::before;
+  double residual_multiplier = 1;  // on what a branch adds to the stream
+};
+
 struct LayerSpec {
   std::shared_ptr<const Attention> attention;
   std::shared_ptr<const Ffn> ffn;
-  double norm_eps = 1e-5;
-  std::vector<ParamSpec>
-      parameters;  // attention_norm.weight, the attention's, ffn_norm.weight, the feed-forward network's
+  BlockForm form;
+  // attention_norm.weight, the attention's, ffn_norm.weight, the feed-forward network's.
+  std::vector<ParamSpec> parameters;
 };
 LayerSpec layer_spec(const ModelConfig& config, int64_t layer);
 std::vector<LayerSpec> layer_specs(const ModelConfig& config);  // of all layers
 // From its parts.
-LayerSpec layer_of(std::shared_ptr<const Attention> attention, std::shared_ptr<const Ffn> ffn, int64_t width,
-                   double norm_eps);
+LayerSpec layer_of(std::shared_ptr<const Attention> attention, std::shared_ptr<const Ffn> ffn, const BlockForm& form);
 
 struct BlockOutput {
   at::Tensor stream;                             // [B, S, H]

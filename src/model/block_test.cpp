@@ -10,10 +10,11 @@
 namespace evenkeel::model {
 namespace {
 
-ModelConfig config_of() {
+ModelConfig config_of(const std::string& more = "") {
   return read_model_config(
       parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 2\nn_heads = 2\nhead_dim = 4\nd_ff = 5\nn_experts = "
-                 "4\ntop_k = 2\nd_expert = 3\nmoe_layers = [1]",
+                 "4\ntop_k = 2\nd_expert = 3\nmoe_layers = [1]\n" +
+                     more,
                  "m.toml", ""));
 }
 std::vector<at::Tensor> tensors_of(const LayerSpec& spec) {
@@ -37,7 +38,7 @@ TEST(Block, AddsAttentionAndThenTheFeedForwardNetworkToTheStream) {
   for (int64_t layer = 0; layer < 2; ++layer) {
     const auto spec = layer_spec(config_of(), layer);
     const auto params = tensors_of(spec);
-    const Pass pass(input, states, {*spec.attention->rotation()}, at::kDouble);
+    const Pass pass(input, states, {{*spec.attention->rotation()}, {*spec.attention->sight()}}, at::kDouble);
     const auto stream = testing::random_tensor({2, 3, 6}, 1);
     const auto attended = stream + spec.attention->forward(PartTensors(params).subspan(1, 2),
                                                            ops::rms_norm(stream, params[0], 1e-5), pass);
@@ -54,6 +55,29 @@ TEST(Block, AddsAttentionAndThenTheFeedForwardNetworkToTheStream) {
   }
 }
 
+// The norm on what a branch gives (OLMo 2), and a factor on what it adds (Granite).
+TEST(Block, PutsTheNormAfterABranchAndMultipliesWhatItAdds) {
+  const ModelInput input{.tokens = at::zeros({2, 3}, at::kLong)};
+  const auto spec = layer_spec(config_of("norm_placement = \"after\"\nresidual_multiplier = 0.25"), 0);
+  const auto params = tensors_of(spec);
+  const Pass pass(input, {}, {{*spec.attention->rotation()}, {*spec.attention->sight()}}, at::kDouble);
+  const auto stream = testing::random_tensor({2, 3, 6}, 1);
+  const auto attended =
+      stream +
+      0.25 * ops::rms_norm(spec.attention->forward(PartTensors(params).subspan(1, 2), stream, pass), params[0], 1e-5);
+  const auto ffn = spec.ffn->forward(PartTensors(params).subspan(4), attended.view({6, 6}), pass).out.view({2, 3, 6});
+  EXPECT_TRUE(testing::same_bits(block_forward(spec, params, stream, pass).stream,
+                                 attended + 0.25 * ops::rms_norm(ffn, params[3], 1e-5)));
+  auto inputs = params;
+  inputs.push_back(stream);
+  const auto c = testing::random_tensor({2, 3, 6}, 2);
+  testing::expect_gradients(
+      [&](const auto& in) {
+        return (block_forward(spec, PartTensors(in).first(in.size() - 1), in.back(), pass).stream * c).sum();
+      },
+      inputs);
+}
+
 // What a recomputation does: the layer again, from its input, when the model's own pass is over.
 TEST(Block, IsTheSameWhenItIsComputedAgainLater) {
   const auto spec = layer_spec(config_of(), 1);
@@ -61,7 +85,8 @@ TEST(Block, IsTheSameWhenItIsComputedAgainLater) {
   const auto stream = testing::random_tensor({1, 4, 6}, 5);
   const auto pass = [&] {
     ModelInput input{.tokens = at::zeros({1, 4}, at::kLong)};
-    return Pass(input, std::vector<ops::Params>(1), {*spec.attention->rotation()}, at::kDouble);
+    return Pass(input, std::vector<ops::Params>(1), {{*spec.attention->rotation()}, {*spec.attention->sight()}},
+                at::kDouble);
   }();
   EXPECT_TRUE(testing::same_bits(block_forward(spec, params, stream, pass).stream,
                                  block_forward(spec, params, stream, pass).stream));

@@ -10,12 +10,12 @@
 
 namespace evenkeel::model {
 
-bool MoeLayers::contains(int64_t layer) const {
+bool LayerSet::contains(int64_t layer) const {
   if (every > 0) return (layer + 1) % every == 0;
   return std::find(list.begin(), list.end(), layer) != list.end();
 }
 
-void read_value(const ConfigNode& node, const std::string& path, MoeLayers& out) {
+void read_value(const ConfigNode& node, const std::string& path, LayerSet& out) {
   out = {};
   if (node.is_list()) {
     out.every = 0;
@@ -33,9 +33,14 @@ void read_value(const ConfigNode& node, const std::string& path, MoeLayers& out)
   out.every = std::stoll(digits);
 }
 
-Json to_json(const MoeLayers& layers) {
+Json to_json(const LayerSet& layers) {
   if (layers.every == 0) return evenkeel::to_json(layers.list);
   return layers.every == 1 ? std::string("all") : "every " + std::to_string(layers.every);
+}
+
+void check_layers(const LayerSet& layers, int64_t n_layers, const std::string& begin) {
+  for (const int64_t layer : layers.list)
+    require<ConfigError>(layer >= 0 && layer < n_layers, begin, layer, "; need layers 0..", n_layers - 1);
 }
 
 void read_value(const ConfigNode& node, const std::string& path, QkNorm& out) {
@@ -58,7 +63,9 @@ constexpr Named<Init> kInits[] = {{"scaled_normal", Init::scaled_normal},
                                   {"normal", Init::normal},
                                   {"truncated_normal", Init::truncated_normal},
                                   {"small_wang", Init::small_wang}};
+constexpr Named<NormPlacement> kNormPlacements[] = {{"before", NormPlacement::before}, {"after", NormPlacement::after}};
 }  // namespace
+std::span<const Named<NormPlacement>> names_of(NormPlacement) { return kNormPlacements; }
 std::span<const Named<Init>> names_of(Init) { return kInits; }
 
 bool ModelConfig::is_moe() const { return moe_layers_below(n_layers) > 0; }
@@ -69,14 +76,16 @@ size_t ModelConfig::moe_layers_below(int64_t layer) const {
   return n;
 }
 
-int64_t ModelConfig::rotary_dims() const {
-  return 2 * static_cast<int64_t>(std::floor(static_cast<double>(head_dim) * rotary_fraction / 2 + 1e-9));
+ops::Rotation ModelConfig::rotation(int64_t dims) const {
+  const double pairs = static_cast<double>(dims) * rotary_fraction / 2;
+  return {2 * static_cast<int64_t>(std::floor(pairs + 1e-9)), rope_theta, rope_pairs, rope_scaling.value};
 }
 
 void fill_defaults(ModelConfig& config) {
   if (config.n_kv_heads == 0) config.n_kv_heads = config.n_heads;
   if (config.head_dim == 0 && config.n_heads > 0 && config.d_model % config.n_heads == 0)
     config.head_dim = config.d_model / config.n_heads;
+  if (config.d_shared == 0) config.d_shared = config.n_shared_experts * config.d_expert;
 }
 
 namespace {
@@ -112,6 +121,10 @@ void check_sizes(const ModelConfig& c, const Check& check) {
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "rope_theta", c.rope_theta, "more than 0");
   check(c.rotary_fraction >= 0 && c.rotary_fraction <= 1, "rotary_fraction", c.rotary_fraction, "0..1");
   check(c.norm_eps > 0, "norm_eps", c.norm_eps, "more than 0");
+  for (const auto& [key, value] : {std::pair("embedding_multiplier", c.embedding_multiplier),
+                                   {"residual_multiplier", c.residual_multiplier},
+                                   {"logits_scaling", c.logits_scaling}})
+    check(value > 0 && std::isfinite(value), key, value, "more than 0");
 }
 
 // Options of the router that the capacity, or its absence, leaves without effect. Not so renormalize: where the
@@ -148,7 +161,7 @@ void check_router(const ModelConfig& c, const moe::Router& router, const std::st
   if (traits.has_matrix) return;
   const std::string need =
       "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";
-  for (const auto& term : c.balance.terms) check_balance(false, "balance.loss", term.loss, need);
+  for (const auto& term : c.balance.terms) check_balance(false, "balance.loss", term.loss.text(), need);
   check_balance(c.balance.z_coefficient == 0, "balance.z_coefficient", c.balance.z_coefficient, need);
 }
 
@@ -156,11 +169,26 @@ void check_router(const ModelConfig& c, const moe::Router& router, const std::st
 void check_total(const ModelConfig& c, const std::string& where) {
   constexpr double kMost = 1e15;
   const auto of = [](int64_t size) { return static_cast<double>(size); };
-  const double attention = 4 * of(std::max(c.n_heads, c.n_kv_heads)) * of(c.head_dim);
-  const double experts = of(c.n_experts + c.n_shared_experts) * (3 * of(c.d_expert) + 1);
-  const double total = of(c.d_model) * (2 * of(c.vocab_size) + of(c.n_layers) * (attention + 3 * of(c.d_ff) + experts));
+  double attention = 0;
+  for (const auto& spec : make_attention(c, 0)->parameters()) {
+    double n_elements = 1;
+    for (const int64_t size : spec.shape) n_elements *= of(size);
+    attention += n_elements;
+  }
+  const double ffn = 3 * of(c.d_ff) + of(c.n_experts) * (3 * of(c.d_expert) + 1) + 3 * of(c.d_shared) + 1;
+  const double total = of(c.d_model) * (2 * of(c.vocab_size) + of(c.n_layers) * ffn) + of(c.n_layers) * attention;
   require<ConfigError>(total < kMost, where, ": got a model of some ", three_digits(total),
                        " parameters; need fewer than ", kMost);
+}
+
+void check_rotation(const ModelConfig& c, const Attention& attention, const std::string& where,
+                    const ConfigNode* table) {
+  const auto rotation = attention.rotation();
+  if (!rotation) return;
+  check_rope_scaling(c.rope_scaling, rotation->dims / 2, Check{where, table}.place_of("rope_scaling"));
+  const bool is_dynamic = std::holds_alternative<ops::DynamicScaling>(c.rope_scaling.value);
+  Check{where, table}(!is_dynamic || rotation->dims > 2, "rope_scaling.kind", "'dynamic'",
+                      "another: it needs more than 2 rotated features of a head");
 }
 
 void check_parts(const ModelConfig& c, const std::string& where, const ConfigNode* table) {
@@ -168,12 +196,12 @@ void check_parts(const ModelConfig& c, const std::string& where, const ConfigNod
   check_sizes(c, check);
   if (!c.attention.is_empty() && !c.attention.is_table())
     fail_kind(c.attention, "model.attention", "a table such as {kind = \"grouped\"}");
-  make_attention(c, 0);  // throws for what its kind does not know
+  for (int64_t layer = 0; layer < c.n_layers; ++layer)
+    check_rotation(c, *make_attention(c, layer), where, table);  // makes: throws for what its kind does not know
   if (!c.router.is_empty() && !c.router.is_table())
     fail_kind(c.router, "model.router", "a table such as {kind = \"top_k\"}");
   check(c.n_experts >= 0 && c.n_experts <= 65536, "n_experts", c.n_experts, "0..65536");
-  for (const int64_t layer : c.moe_layers.list)
-    check(layer >= 0 && layer < c.n_layers, "moe_layers", layer, "layers 0.." + std::to_string(c.n_layers - 1));
+  check_layers(c.moe_layers, c.n_layers, got_at(check.place_of("moe_layers"), "model.moe_layers"));
   bool has_dense = false;
   for (int64_t layer = 0; layer < c.n_layers; ++layer) has_dense = has_dense || !c.has_experts(layer);
   if (has_dense) check(c.d_ff >= 1, "d_ff", c.d_ff, "at least 1: the model has dense layers");
@@ -183,7 +211,11 @@ void check_parts(const ModelConfig& c, const std::string& where, const ConfigNod
     check(c.top_k >= 1 && c.top_k <= c.n_experts, "top_k", c.top_k,
           "1.." + std::to_string(c.n_experts) + " (model.n_experts)");
     check(c.d_expert >= 1 && c.d_expert < (int64_t{1} << 31), "d_expert", c.d_expert, "at least 1 (it has no default)");
-    check(c.n_shared_experts >= 0 && c.n_shared_experts <= 65536, "n_shared_experts", c.n_shared_experts, "0 or more");
+    check(c.n_shared_experts >= 0 && c.n_shared_experts <= 65536, "n_shared_experts", c.n_shared_experts, "0..65536");
+    check(c.d_shared >= 0 && c.d_shared < (int64_t{1} << 48), "d_shared", c.d_shared, "at least 1");
+    const char* no_shared = "nothing: the model has no shared experts (model.n_shared_experts = 0)";
+    check(c.n_shared_experts > 0 || c.d_shared == 0, "d_shared", c.d_shared, no_shared);
+    check(c.n_shared_experts > 0 || !c.shared_gate, "shared_gate", "true", no_shared);
     const auto router = moe::make_router(c.router_shape(), c.router);  // throws for what its kind does not know
     check_router(c, *router, where);
     moe::check_capacity(c.capacity, c.router_shape(), router->traits(), where);
@@ -193,6 +225,8 @@ void check_parts(const ModelConfig& c, const std::string& where, const ConfigNod
   check(c.n_shared_experts == 0, "n_shared_experts", c.n_shared_experts, only);
   check(c.top_k == 0, "top_k", c.top_k, only);
   check(c.d_expert == 0, "d_expert", c.d_expert, only);
+  check(c.d_shared == 0, "d_shared", c.d_shared, only);
+  check(!c.shared_gate, "shared_gate", "true", only);
   check(!c.router.is_table() || c.router.table().empty(), "router", c.router.shown(), only);
   check(c.balance.terms.empty() && c.balance.z_coefficient == 0, "balance", moe::to_json(c.balance).dump(), only);
   check(c.capacity.is_dropless(), "capacity", moe::to_json(c.capacity).dump(), only);
@@ -208,8 +242,42 @@ void check_model_config(const ModelConfig& c, const std::string& where, const Co
 namespace {
 // The tables of [model] and the key of each that says what its others mean.
 constexpr std::pair<const char*, const char*> kChoosers[] = {
-    {"attention", "kind"}, {"router", "kind"}, {"balance", "loss"}, {"capacity", "rule"}};
+    {"attention", "kind"}, {"router", "kind"}, {"balance", "loss"}, {"capacity", "rule"}, {"rope_scaling", "kind"}};
+// Other places for keys of [model].
+struct OtherPlace {
+  const char* table;
+  const char* key;
+  const char* flat;
+};
+constexpr OtherPlace kOtherPlaces[] = {{"rope", "theta", "rope_theta"},       {"rope", "fraction", "rotary_fraction"},
+                                       {"rope", "pairs", "rope_pairs"},       {"rope", "scaling", "rope_scaling"},
+                                       {"attention", "n_heads", "n_heads"},   {"attention", "n_kv_heads", "n_kv_heads"},
+                                       {"attention", "head_dim", "head_dim"}, {"attention", "qk_norm", "qk_norm"}};
 }  // namespace
+
+ConfigNode with_flat_keys(ConfigNode model) {
+  if (!model.is_table()) return model;
+  if (const ConfigNode* rope = model.find("rope"); rope != nullptr && !rope->is_table())
+    fail_kind(*rope, "model.rope", "a table such as {theta = 1e6}");
+  for (const auto& [table, key, flat] : kOtherPlaces) {
+    ConfigNode* from = model.find(table);
+    const ConfigNode* node = from != nullptr && from->is_table() ? from->find(key) : nullptr;
+    if (node == nullptr) continue;
+    require<ConfigError>(model.find(flat) == nullptr, node->where, ": got model.", table, ".", key, " beside model.",
+                         flat, "; need one of them: they are the same key");
+    ConfigNode moved = *node;
+    from->erase(key);
+    model.set(flat, std::move(moved));
+  }
+  if (const ConfigNode* rope = model.find("rope")) {
+    std::vector<std::string> known;
+    for (const auto& place : kOtherPlaces)
+      if (std::string_view(place.table) == "rope") known.emplace_back(place.key);
+    for (const auto& [key, node] : rope->table()) fail_unknown_key(node.where, "model.rope", key, known);
+    model.erase("rope");
+  }
+  return model;
+}
 
 void drop_replaced(ConfigNode& model, const ConfigNode& changes) {
   if (!model.is_table() || !changes.is_table()) return;
@@ -230,7 +298,7 @@ std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& con
   if (moe::make_router(config.router_shape(), config.router)->traits().needs_balance) return "";
   std::string kept;
   for (const auto& term : config.balance.terms)
-    add_to_list(kept, "the balance loss " + term.loss + " " + format_double(term.coefficient));
+    add_to_list(kept, "the balance loss " + term.loss.text() + " " + format_double(term.coefficient));
   if (config.balance.z_coefficient > 0) add_to_list(kept, "the z-loss " + format_double(config.balance.z_coefficient));
   if (kept.empty()) return "";
   return kind->where + ": got model.router.kind = " + kind->shown() +
@@ -241,17 +309,19 @@ std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& con
 
 ConfigNode with_preset(const ConfigNode& node, PresetTables tables) {
   const ConfigNode* preset = node.find("preset");
-  if (preset == nullptr) return node;
+  if (preset == nullptr) return with_flat_keys(node);
   std::string name;
   read_value(*preset, "model.preset", name);
   ConfigNode merged = parse_toml(preset_toml(name, preset->where), "preset " + name, "");
-  ConfigNode changes = node;
+  ConfigNode changes = with_flat_keys(node);
   changes.erase("preset");
   for (const auto& [key, chooser] : kChoosers) {
     const ConfigNode* change = changes.find(key);
     const bool is_replaced =
         change != nullptr && change->is_table() && (change->table().empty() || change->find(chooser) != nullptr);
-    if (is_replaced || (tables == PresetTables::left_out && std::string_view(key) != "attention")) merged.erase(key);
+    if (is_replaced || (tables == PresetTables::left_out && key != std::string_view("attention") &&
+                        key != std::string_view("rope_scaling")))
+      merged.erase(key);
   }
   merge_config(merged, changes);
   merged.where = node.where;
@@ -267,7 +337,8 @@ ModelConfig read_model_config(const ConfigNode& node) {
     fail<ConfigError>(from->where, ": got model.from = ", from->shown(), "; need the shape of a model alone");
   ModelConfig& config = table.model;
   if (merged.find("n_experts") != nullptr && config.n_experts == 0) {  // said: the dense twin of an MoE model
-    config.n_shared_experts = config.top_k = config.d_expert = 0;
+    config.n_shared_experts = config.top_k = config.d_expert = config.d_shared = 0;
+    config.shared_gate = false;
     config.router = {};
     config.balance = {};
     config.capacity = {};

@@ -6,21 +6,24 @@
 
 #include "core/config_tree.h"
 #include "moe/balance_loss.h"
+#include "model/rope_scaling.h"
 #include "moe/capacity_config.h"
 #include "ops/gated_ffn.h"
 
 namespace evenkeel::model {
 
-// Which layers have experts: "all", "every 4" (layers i with (i+1) % 4 == 0), or a list of layers.
-struct MoeLayers {
+// Some of the layers: "all", "every 4" (layers i with (i+1) % 4 == 0), or a list of layers.
+struct LayerSet {
   int64_t every = 1;  // 0 when `list` is used
   std::vector<int64_t> list;
   bool contains(int64_t layer) const;
-  bool operator==(const MoeLayers&) const = default;
+  bool operator==(const LayerSet&) const = default;
 };
-void read_value(const ConfigNode& node, const std::string& path, MoeLayers& out);
-Json to_json(const MoeLayers& layers);
-inline std::string type_of(const MoeLayers&) { return "string or list of whole numbers"; }
+void read_value(const ConfigNode& node, const std::string& path, LayerSet& out);
+Json to_json(const LayerSet& layers);
+inline std::string type_of(const LayerSet&) { return "string or list of whole numbers"; }
+// ConfigError where a list names a layer that a model of n_layers has not. `begin`: how the message begins.
+void check_layers(const LayerSet& layers, int64_t n_layers, const std::string& begin);
 
 // false, true (RMSNorm over the whole projection) or "per_head".
 enum class QkNorm { none, whole, per_head };
@@ -28,20 +31,29 @@ void read_value(const ConfigNode& node, const std::string& path, QkNorm& out);
 Json to_json(const QkNorm& norm);
 inline std::string type_of(const QkNorm&) { return "boolean or string"; }
 
+// Where the RMSNorm of a branch stands: on what it sees (Llama), or on what it gives (OLMo 2, arXiv 2501.00656).
+enum class NormPlacement { before, after };
+std::span<const Named<NormPlacement>> names_of(NormPlacement);
+
 // The distribution of initial weights (model/init.h).
 enum class Init { scaled_normal, normal, truncated_normal, small_wang };
 std::span<const Named<Init>> names_of(Init);
 
 struct ModelConfig {
   int64_t vocab_size = 0, d_model = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, d_ff = 0;
-  int64_t n_experts = 0, n_shared_experts = 0, top_k = 0, d_expert = 0;
-  MoeLayers moe_layers;
+  int64_t n_experts = 0, n_shared_experts = 0, top_k = 0, d_expert = 0, d_shared = 0;
+  bool shared_gate = false;
+  LayerSet moe_layers;
   double rope_theta = 1e4;
   double rotary_fraction = 1.0;
+  ops::RotaryPairs rope_pairs = ops::RotaryPairs::halves;
+  RopeScaling rope_scaling;
   ops::Activation activation = ops::Activation::swiglu;
-  bool tie_embeddings = false;
+  bool ffn_bias = false, tie_embeddings = false;
   QkNorm qk_norm = QkNorm::none;
   double norm_eps = 1e-5;
+  NormPlacement norm_placement = NormPlacement::before;
+  double embedding_multiplier = 1, residual_multiplier = 1, logits_scaling = 1;
   Init init = Init::scaled_normal;
   ConfigNode attention;  // read by the registry of attention
   ConfigNode router;     // read by the router's registry
@@ -62,14 +74,28 @@ struct ModelConfig {
     field("n_shared_experts", config.n_shared_experts, {"experts that every token passes", "experts"});
     field("top_k", config.top_k, {"K, routed experts a token", "experts", "required by experts"});
     field("d_expert", config.d_expert, {"I, inner width of an expert", "features", "required by experts"});
+    field("d_shared", config.d_shared,
+          {"inner width of all shared experts together", "features", "n_shared_experts x d_expert"});
+    field("shared_gate", config.shared_gate,
+          "what the shared experts give is multiplied by the sigmoid of a learned product with the token (Qwen)");
     field("moe_layers", config.moe_layers,
           {"\"all\", \"every 4\" (layers i with (i + 1) % 4 = 0) or a list of layers", "layers"});
     field("rope_theta", config.rope_theta, "base of the rotary angles");
     field("rotary_fraction", config.rotary_fraction, {"share of a head that is rotated", "fraction 0..1"});
-    field("activation", config.activation, "swiglu or geglu (exact GELU)");
+    field("rope_pairs", config.rope_pairs,
+          "features that turn together: halves (j and j + d/2) or interleaved (2j and 2j + 1)");
+    field("rope_scaling", config.rope_scaling, {"rotation for longer contexts: kind and its keys", "", "none"});
+    field("activation", config.activation, "swiglu, geglu (exact GELU) or geglu_tanh (its tanh formula)");
+    field("ffn_bias", config.ffn_bias, "dense layers have biases");
     field("tie_embeddings", config.tie_embeddings, "the head is the embedding");
     field("qk_norm", config.qk_norm, "false, true (whole projection) or \"per_head\"");
     field("norm_eps", config.norm_eps, "epsilon of RMSNorm");
+    field("norm_placement", config.norm_placement,
+          "before: on what attention and feed-forward networks see; after: on what they give");
+    field("embedding_multiplier", config.embedding_multiplier, "factor on the embeddings");
+    field("residual_multiplier", config.residual_multiplier,
+          "factor on what attention and feed-forward networks add to the stream");
+    field("logits_scaling", config.logits_scaling, "the logits are divided by it");
     field("init", config.init, "scaled_normal, normal, truncated_normal or small_wang");
     field("attention", config.attention, {"kind of attention and its options", "", "grouped"});
     field("router", config.router, {"kind of router and its options", "", "top_k with its defaults"});
@@ -81,8 +107,14 @@ struct ModelConfig {
   bool has_experts(int64_t layer) const { return n_experts > 0 && moe_layers.contains(layer); }
   bool is_moe() const;
   size_t moe_layers_below(int64_t layer) const;  // how many layers before this one have experts
-  int64_t rotary_dims() const;                   // even
+  int64_t shared_width() const { return n_shared_experts > 0 ? d_shared : 0; }
+  // Of heads whose first `dims` features may turn: of these, the share that rotary_fraction says.
+  ops::Rotation rotation(int64_t dims) const;
 };
+
+// `[model.rope]` (theta, fraction, pairs, scaling) and, in [model.attention], n_heads, n_kv_heads, head_dim and qk_norm
+// are other places for keys of [model]: they are moved there. ConfigError where both are given.
+ConfigNode with_flat_keys(ConfigNode model);
 
 // A [model] whose preset, if it names one, has become keys below its own. A table that says its kind (of attention,
 // router), loss or rule, or is empty, replaces the preset's; one that does not is merged into it. `left_out`: router,
@@ -104,9 +136,14 @@ std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& con
 struct ModelTable {
   std::string preset;
   ConfigNode from;  // a path; train reads it
+  ConfigNode rope;  // with_flat_keys has moved its keys
   ModelConfig model;
   static void visit_fields(auto& table, auto&& field) {
     field("preset", table.preset, {"published shape that the other keys stand above", "", "none"});
+    field(
+        "rope", table.rope,
+        {"another place for rope_theta, rotary_fraction, rope_pairs and rope_scaling: theta, fraction, pairs, scaling",
+         "", "none"});
     field("from", table.from,
           {"checkpoint, run or Hugging Face folder that weights and shape come from; the other keys must agree with "
            "it, but for router, balance, capacity and init",

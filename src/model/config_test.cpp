@@ -23,7 +23,7 @@ TEST(ModelConfig, FillsDefaults) {
   const auto config = read(kDense);
   EXPECT_EQ(config.n_kv_heads, 2);
   EXPECT_EQ(config.head_dim, 4);
-  EXPECT_EQ(config.rotary_dims(), 4);
+  EXPECT_EQ(config.rotation(config.head_dim).dims, 4);
   EXPECT_FALSE(config.is_moe());
   EXPECT_FALSE(config.has_experts(0));
 }
@@ -49,15 +49,15 @@ TEST(ModelConfig, RotaryDimsAreEven) {
   ModelConfig config;
   config.head_dim = 64;
   config.rotary_fraction = 0.25;
-  EXPECT_EQ(config.rotary_dims(), 16);
+  EXPECT_EQ(config.rotation(config.head_dim).dims, 16);
   config.head_dim = 6;
   config.rotary_fraction = 0.5;
-  EXPECT_EQ(config.rotary_dims(), 2);
+  EXPECT_EQ(config.rotation(config.head_dim).dims, 2);
   config.rotary_fraction = 0;
-  EXPECT_EQ(config.rotary_dims(), 0);
+  EXPECT_EQ(config.rotation(config.head_dim).dims, 0);
 }
 
-TEST(MoeLayers, AreAllEveryNthOrAList) {
+TEST(LayerSet, AreAllEveryNthOrAList) {
   const auto layers_of = [](const std::string& rule) {
     const auto config = read(std::string(kMoe) + "d_ff = 12\nmoe_layers = " + rule);
     std::vector<int64_t> out;

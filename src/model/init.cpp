@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 
 #include "core/rng.h"
 #include "model/layout.h"
@@ -79,6 +80,8 @@ ops::Params init_params(const ModelConfig& config, uint64_t seed) {
   for (const auto& spec : parameter_table(config)) {
     if (spec.role == Role::norm) {
       params.add(spec.name, at::ones(spec.shape, at::kFloat));
+    } else if (spec.role == Role::bias) {
+      params.add(spec.name, at::zeros(spec.shape, at::kFloat));
     } else if (spec.role == Role::router && has_orthogonal_router) {
       params.add(spec.name, orthogonal_tensor(spec, kGain, seed));
     } else {

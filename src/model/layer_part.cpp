@@ -20,7 +20,7 @@ size_t LayerPart::add(std::string name, std::vector<int64_t> shape, Role role, d
 double LayerPart::flops_per_token(int64_t sequence_length) const {
   double flops = other_flops_per_token(sequence_length);
   for (const auto& spec : parameters_)
-    if (spec.role != Role::norm) flops += 2.0 * static_cast<double>(spec.n_active());
+    if (is_matrix(spec.role)) flops += 2.0 * static_cast<double>(spec.n_active());
   return flops;
 }
 

@@ -11,7 +11,10 @@
 namespace evenkeel::model {
 
 // What a parameter is for: its initialisation, and whether it is a matrix of products, follow from it.
-enum class Role { embedding, head, norm, attention_in, attention_out, ffn_in, ffn_out, router };
+enum class Role { embedding, head, norm, attention_in, attention_out, ffn_in, ffn_out, router, bias };
+
+// Of products; the others are vectors.
+inline bool is_matrix(Role role) { return role != Role::norm && role != Role::bias; }
 
 struct ParamSpec {
   std::string name;  // of a part: within its layer
@@ -52,5 +55,8 @@ class LayerPart {
 
 // The parameters of a part as tensors, one for each of LayerPart::parameters().
 using PartTensors = std::span<const at::Tensor>;
+inline std::optional<at::Tensor> optional_tensor(PartTensors params, bool is_there, size_t index) {
+  return is_there ? std::optional(params[index]) : std::nullopt;
+}
 
 }  // namespace evenkeel::model

@@ -65,7 +65,7 @@ TEST(Presets, KeysStandAboveThePreset) {
   const auto other_loss = read_model_config(
       parse_toml("preset = \"tiny/switch\"\n[balance]\nloss = \"hf\"\ncoefficient = 0.5", "test", ""));
   EXPECT_EQ(other_loss.balance.z_coefficient, 0.0);
-  EXPECT_EQ(other_loss.balance.terms.at(0).loss, "hf");
+  EXPECT_EQ(other_loss.balance.terms.at(0).loss.text(), "hf");
 }
 
 TEST(Presets, UnknownNameSuggestsTheNearest) {

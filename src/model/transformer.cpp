@@ -1,5 +1,7 @@
 #include "model/transformer.h"
 
+#include <algorithm>
+
 #include <ATen/ops/embedding.h>
 
 #include "model/layout.h"
@@ -9,8 +11,20 @@ namespace evenkeel::model {
 
 Transformer::Transformer(ModelConfig config) : config_(std::move(config)), layers_(layer_specs(config_)) {
   for (const auto& layer : layers_) {
-    if (const auto rotation = layer.attention->rotation()) rotations_.push_back(*rotation);
+    if (const auto rotation = layer.attention->rotation()) needs_.rotations.push_back(*rotation);
+    if (const auto sight = layer.attention->sight()) needs_.sights.push_back(*sight);
     if (router_ == nullptr) router_ = layer.ffn->router();
+  }
+  size_t first = 1;  // parameter of the layer; the embedding is before them
+  for (const auto& layer : layers_) {
+    const auto& parameters = layer.parameters;
+    const auto matrix = std::find_if(parameters.begin(), parameters.end(),
+                                     [](const ParamSpec& spec) { return spec.role == Role::router; });
+    if (layer.ffn->router() != nullptr)
+      router_matrices_.push_back(matrix == parameters.end()
+                                     ? std::nullopt
+                                     : std::optional(first + static_cast<size_t>(matrix - parameters.begin())));
+    first += parameters.size();
   }
   for (auto& spec : parameter_table(config_, layers_)) names_.push_back(std::move(spec.name));
 }
@@ -38,13 +52,15 @@ ModelOutput Transformer::forward(const ops::Params& params, const std::vector<op
   };
   ModelOutput output;
   auto stream = at::embedding(take(1)[0], input.tokens);  // [B, S, H]
-  const Pass pass(input, router_states, rotations_, stream.scalar_type());
+  if (config_.embedding_multiplier != 1) stream = stream * config_.embedding_multiplier;
+  const Pass pass(input, router_states, needs_, stream.scalar_type());
   for (const auto& layer : layers_) {
     auto result = block_forward(layer, take(layer.parameters.size()), stream, pass);
     stream = std::move(result.stream);
     if (result.decision) output.routing.push_back(*std::move(result.decision));
   }
   output.hidden = ops::rms_norm(stream, take(1)[0], config_.norm_eps).view({-1, config_.d_model});
+  if (config_.logits_scaling != 1) output.hidden = output.hidden / config_.logits_scaling;
   return output;
 }
 

@@ -8,7 +8,7 @@
 namespace evenkeel::model {
 
 struct ModelOutput {
-  at::Tensor hidden;                          // [B*S, H] after the final norm
+  at::Tensor hidden;  // [B*S, H] after the final norm, divided by logits_scaling: times the head they are the logits
   std::vector<moe::RoutingDecision> routing;  // one for each MoE layer, ascending
 };
 
@@ -26,15 +26,18 @@ class Transformer {
   ModelOutput forward(const ops::Params& params, const std::vector<ops::Params>& router_states,
                       const ModelInput& input) const;
   const at::Tensor& head(const ops::Params& params) const;  // [V, H]
-  const moe::Router* router() const { return router_; }     // of the first MoE layer; nullptr for dense models
+  // The place of the matrix of its router among the parameters; none where the router has no matrix.
+  std::optional<size_t> router_matrix(size_t moe_layer) const { return router_matrices_.at(moe_layer); }
+  const moe::Router* router() const { return router_; }  // of the first MoE layer; nullptr for dense models
   // One for each MoE layer, as a run begins (StateInput).
   std::vector<ops::Params> initial_router_states(uint64_t seed = 0, const at::Tensor& token_counts = {}) const;
 
  private:
   ModelConfig config_;
   std::vector<LayerSpec> layers_;
-  std::vector<ops::Rotation> rotations_;  // of the layers that rotate
-  std::vector<std::string> names_;        // of the parameters, as parameter_table lists them
+  PassNeeds needs_;                 // of the layers
+  std::vector<std::string> names_;  // of the parameters, as parameter_table lists them
+  std::vector<std::optional<size_t>> router_matrices_;
   const moe::Router* router_ = nullptr;
 };
 

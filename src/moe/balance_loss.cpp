@@ -44,13 +44,10 @@ const std::vector<BalanceLossKind>& balance_loss_kinds() {
 }
 
 BalanceLossKind kind_of(const BalanceTerm& term) {
-  for (auto kind : balance_loss_kinds()) {
-    if (term.loss != kind.name) continue;
-    kind.layers = term.reduce.value_or(kind.layers);
-    kind.counts = term.counts.value_or(kind.counts);
-    return kind;
-  }
-  throw std::logic_error("no balance loss is named '" + term.loss + "'");
+  BalanceLossKind kind = term.loss.kind();
+  kind.layers = term.reduce.value_or(kind.layers);
+  kind.counts = term.counts.value_or(kind.counts);
+  return kind;
 }
 
 namespace {

@@ -39,9 +39,28 @@ std::span<const Named<Counts>> names_of(Counts);
 std::span<const Named<LayerReduction>> names_of(LayerReduction);
 std::span<const Named<ZReduction>> names_of(ZReduction);
 
+struct BalanceLossKind;
+
+// The name of a balance loss, looked up once: where it is read.
+class BalanceLossName {
+ public:
+  BalanceLossName() = default;               // of none
+  BalanceLossName(const std::string& name);  // std::logic_error for an unknown one
+  BalanceLossName(const char* name) : BalanceLossName(std::string(name)) {}
+  const BalanceLossKind& kind() const;  // std::logic_error of none
+  std::string text() const;             // "" of none
+  bool operator==(const BalanceLossName&) const = default;
+
+ private:
+  const BalanceLossKind* kind_ = nullptr;
+};
+void read_value(const ConfigNode& node, const std::string& path, BalanceLossName& out);  // ConfigError with the names
+Json to_json(const BalanceLossName& name);
+inline std::string type_of(const BalanceLossName&) { return "string"; }
+
 // [model.balance]: one loss. Without reduce and counts those of its source hold.
 struct BalanceTerm {
-  std::string loss;          // a name of balance_loss_kinds()
+  BalanceLossName loss;
   double coefficient = 0.0;  // must be given in a list
   std::optional<LayerReduction> reduce = {};
   std::optional<Counts> counts = {};
@@ -85,7 +104,7 @@ struct BalanceLossKind {
   at::Tensor compute(const std::vector<RoutingDecision>& decisions) const;
 };
 const std::vector<BalanceLossKind>& balance_loss_kinds();
-// The row of term.loss with the term's reduce and counts. std::logic_error for a term that read_value would refuse.
+// The row of term.loss with the term's reduce and counts.
 BalanceLossKind kind_of(const BalanceTerm& term);
 
 // What a loss of step scope counts: sums over the micro-batches of a step so far, and over ranks.

@@ -1,4 +1,5 @@
 // [model.balance] of a recipe: which losses, with which coefficients and changes to their sources' settings.
+#include "core/got_at.h"
 #include "moe/balance_loss.h"
 
 namespace evenkeel::moe {
@@ -17,6 +18,35 @@ constexpr Named<ZReduction> kZReductions[] = {{"sum", ZReduction::sum}, {"mean",
 std::span<const Named<Counts>> names_of(Counts) { return kCounts; }
 std::span<const Named<LayerReduction>> names_of(LayerReduction) { return kLayerReductions; }
 std::span<const Named<ZReduction>> names_of(ZReduction) { return kZReductions; }
+
+namespace {
+const BalanceLossKind* find_kind(const std::string& name) {
+  for (const auto& kind : balance_loss_kinds())
+    if (name == kind.name) return &kind;
+  return nullptr;
+}
+}  // namespace
+
+BalanceLossName::BalanceLossName(const std::string& name) : kind_(find_kind(name)) {
+  if (kind_ == nullptr) throw std::logic_error("no balance loss is named '" + name + "'");
+}
+
+const BalanceLossKind& BalanceLossName::kind() const {
+  if (kind_ == nullptr) throw std::logic_error("a balance term without a loss");
+  return *kind_;
+}
+
+std::string BalanceLossName::text() const { return kind_ != nullptr ? kind_->name : ""; }
+
+void read_value(const ConfigNode& node, const std::string& path, BalanceLossName& out) {
+  std::string name, known;
+  evenkeel::read_value(node, path, name);
+  for (const auto& kind : balance_loss_kinds()) add_to_list(known, kind.name);
+  require<ConfigError>(find_kind(name) != nullptr, got_at(node.where, path), "'", name, "'; need one of: ", known);
+  out = name;
+}
+
+Json to_json(const BalanceLossName& name) { return name.text(); }
 
 namespace {
 
@@ -44,17 +74,10 @@ void check_term(const ConfigNode& node, const std::string& path, const BalanceTe
   const auto check_name = [&](bool holds, const char* key, const std::string& got, const std::string& need) {
     require<ConfigError>(holds, node.where, ": got ", path, ".", key, " = '", got, "'; need ", need);
   };
-  bool is_known = false;
-  std::string known;
-  for (const auto& kind : balance_loss_kinds()) {
-    is_known = is_known || term.loss == kind.name;
-    add_to_list(known, kind.name);
-  }
-  check_name(is_known, "loss", term.loss, "one of: " + known);
   require<ConfigError>(term.coefficient >= 0, node.where, ": got ", path, ".coefficient = ", term.coefficient,
                        "; need at least 0");
-  const auto kind = kind_of({.loss = term.loss});
-  const std::string name = "'" + term.loss + "'";
+  const BalanceLossKind& kind = term.loss.kind();
+  const std::string name = "'" + term.loss.text() + "'";
   if (term.reduce) {
     const bool joins_layers = kind.layers == LayerReduction::concatenated;
     check_name((*term.reduce == LayerReduction::concatenated) == joins_layers, "reduce", name_of(*term.reduce),
@@ -80,12 +103,14 @@ void read_list(const ConfigNode& list, const std::string& path, std::vector<Bala
   for (size_t i = 0; i < terms.size(); ++i) {
     const auto& item = list.list()[i];
     const std::string item_path = path + ".loss[" + std::to_string(i) + "]";
+    require<ConfigError>(item.find("loss") != nullptr, item.where, ": got ", item_path,
+                         " without a loss; need the name of one");
     check_term(item, item_path, terms[i]);
     require<ConfigError>(item.find("coefficient") != nullptr, item.where, ": got ", item_path,
                          " without a coefficient; need one for each loss of a list");
     for (size_t j = 0; j < i; ++j)
-      require<ConfigError>(terms[j].loss != terms[i].loss, item.where, ": got ", item_path, ".loss = '", terms[i].loss,
-                           "' a second time; need each loss once");
+      require<ConfigError>(terms[j].loss != terms[i].loss, item.where, ": got ", item_path, ".loss = '",
+                           terms[i].loss.text(), "' a second time; need each loss once");
   }
 }
 

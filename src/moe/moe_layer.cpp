@@ -1,5 +1,7 @@
 #include "moe/moe_layer.h"
 
+#include <ATen/ops/linear.h>
+
 #include "ops/permute.h"
 
 namespace evenkeel::moe {
@@ -11,6 +13,13 @@ at::Tensor routed_ffn(const at::Tensor& x, const Assignments& assignments, const
   return ops::combine(ops::experts_ffn(rows, weights, permutation.rows_per_expert, experts), permutation, x.size(0));
 }
 
+namespace {
+at::Tensor shared_ffn(const at::Tensor& x, const ExpertWeights& experts) {
+  const auto out = ops::gated_ffn(x, {experts.shared_gate_up, experts.shared_down, experts.activation});
+  return experts.shared_gate.defined() ? at::linear(x, experts.shared_gate).sigmoid() * out : out;
+}
+}  // namespace
+
 MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts,
                     const CapacityConfig& capacity) {
   MoeOutput result;
@@ -20,9 +29,7 @@ MoeOutput moe_layer(const Router& router, const RouterInput& input, const Expert
   const auto& decision = result.decision;
   const auto& seen = decision.expert_input.defined() ? decision.expert_input : input.hidden;
   result.out = routed_ffn(seen, kept_assignments(capacity, input, decision), experts);
-  if (experts.shared_gate_up.defined())
-    result.out =
-        result.out + ops::gated_ffn(input.hidden, experts.shared_gate_up, experts.shared_down, experts.activation);
+  if (experts.shared_gate_up.defined()) result.out = result.out + shared_ffn(input.hidden, experts);
   return result;
 }
 

@@ -10,12 +10,14 @@
 namespace evenkeel::moe {
 
 struct ExpertWeights : ops::Experts {
-  at::Tensor shared_gate_up;  // [2 * n_shared * I, H], undefined without shared experts
-  at::Tensor shared_down;     // [H, n_shared * I]
+  // One network Is wide, which every token passes: what several shared experts side by side are.
+  at::Tensor shared_gate_up;  // [2 Is, H], undefined without shared experts
+  at::Tensor shared_down;     // [H, Is]
+  at::Tensor shared_gate;     // [1, H], undefined: its output enters the sum as it is
 };
 
 struct MoeOutput {
-  at::Tensor out;  // [T, H]: sum_k weight_k * expert_k(x) + shared(x)
+  at::Tensor out;  // [T, H]: sum_k weight_k * expert_k(x) + shared(x), the latter times sigmoid(x . shared_gate)
   RoutingDecision decision;
 };
 

@@ -47,15 +47,14 @@ Layer make_layer(int64_t T, bool shared) {
   return out;
 }
 at::Tensor expert(const Layer& layer, int64_t e, const at::Tensor& x) {
-  return ops::gated_ffn(x, layer.experts.gate_up[e], layer.experts.down[e], layer.experts.activation);
+  return ops::gated_ffn(x, {layer.experts.gate_up[e], layer.experts.down[e], layer.experts.activation});
 }
 
 TEST(MoeLayer, IsTheWeightedSumOfExpertsPlusTheSharedOne) {
   const auto layer = make_layer(5, true);
   const auto router = make_router({4, 2}, ConfigNode{});
   const auto result = moe_layer(*router, layer.input, layer.experts);
-  auto need = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down,
-                             ops::Activation::swiglu);
+  auto need = ops::gated_ffn(layer.input.hidden, {layer.experts.shared_gate_up, layer.experts.shared_down});
   for (int64_t n = 0; n < 10; ++n) {
     const int64_t t = n / 2, e = result.decision.expert_ids[n].item<int64_t>();
     need[t] += expert(layer, e, layer.input.hidden.narrow(0, t, 1))[0] * result.decision.weights[n];
@@ -67,8 +66,7 @@ TEST(MoeLayer, DroppedAssignmentsContributeNothing) {
   const auto layer = make_layer(3, true);
   const DroppingRouter router(at::tensor({0, 1, 0}).to(at::kBool));
   const auto result = moe_layer(router, layer.input, layer.experts);
-  const auto shared = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down,
-                                     ops::Activation::swiglu);
+  const auto shared = ops::gated_ffn(layer.input.hidden, {layer.experts.shared_gate_up, layer.experts.shared_down});
   EXPECT_TRUE(testing::same_bits(result.out[1], shared[1]));
   EXPECT_FALSE(testing::same_bits(result.out[0], shared[0]));
   const auto all = moe_layer(DroppingRouter(at::zeros({3}, at::kBool).logical_not()), layer.input, layer.experts);
@@ -125,8 +123,7 @@ TEST(MoeLayer, CapacityLeavesTheSharedExpertToATokenWithoutOthers) {
   auto config = small_capacity();
   config.factor_train = 1e-3;  // one assignment an expert
   const auto result = moe_layer(*make_router({4, 1, 0}, ConfigNode{}), layer.input, layer.experts, config);
-  const auto shared = ops::gated_ffn(layer.input.hidden, layer.experts.shared_gate_up, layer.experts.shared_down,
-                                     ops::Activation::swiglu);
+  const auto shared = ops::gated_ffn(layer.input.hidden, {layer.experts.shared_gate_up, layer.experts.shared_down});
   int64_t n_dropped = 0;
   for (int64_t t = 0; t < 6; ++t) {
     const bool is_dropped = result.decision.dropped[t].item<bool>();

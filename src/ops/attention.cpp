@@ -15,27 +15,65 @@
 
 namespace evenkeel::ops {
 
+namespace {
+
+// 0, and -inf where `is_hidden`.
+at::Tensor hidden_where(const at::Tensor& is_hidden, at::TensorOptions options) {
+  return at::zeros(is_hidden.sizes(), options).masked_fill_(is_hidden, -std::numeric_limits<double>::infinity());
+}
+
+at::Tensor causal_mask(int64_t length, at::TensorOptions options) {
+  return hidden_where(at::ones({1, 1, length, length}, options.dtype(at::kBool)).triu(1), options);
+}
+
+// A key and a value of zeros after the others: its score is the sink's logit alone, which stands in the mask.
+at::Tensor with_zero_position(const at::Tensor& x) {
+  return at::cat({x, at::zeros({x.size(0), 1, x.size(2), x.size(3)}, x.options())}, 1);
+}
+
+// [B or 1, heads, S, S + 1]: the mask, and a last column of the sinks.
+at::Tensor mask_with_sinks(const at::Tensor& query, const at::Tensor& mask, const at::Tensor& sinks) {
+  const int64_t length = query.size(1), heads = query.size(2);
+  const auto seen = mask.defined() ? mask : causal_mask(length, query.options());
+  const auto column = sinks.view({1, heads, 1, 1}).expand({seen.size(0), heads, length, 1});
+  return at::cat({seen.expand({seen.size(0), heads, length, length}), column}, 3);
+}
+
+}  // namespace
+
 at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                            const at::Tensor& mask) {
+                            const at::Tensor& mask, const AttentionForm& form) {
   const int64_t batch = query.size(0), length = query.size(1), groups = query.size(2) / key.size(2);
   const auto by_head = [](const at::Tensor& x) { return x.transpose(1, 2); };
-  const auto k = groups == 1 ? key : key.repeat_interleave(groups, 2);
-  const auto v = groups == 1 ? value : value.repeat_interleave(groups, 2);
-  const std::optional<at::Tensor> bias = mask.defined() ? std::optional(mask) : std::nullopt;
+  auto k = groups == 1 ? key : key.repeat_interleave(groups, 2);
+  auto v = groups == 1 ? value : value.repeat_interleave(groups, 2);
+  std::optional<at::Tensor> bias = mask.defined() ? std::optional(mask) : std::nullopt;
+  if (form.sinks.defined()) {
+    bias = mask_with_sinks(query, mask, form.sinks);
+    k = with_zero_position(k);
+    v = with_zero_position(v);
+  }
+  const std::optional<double> scale = form.scale != 0 ? std::optional(form.scale) : std::nullopt;
   const auto out = at::scaled_dot_product_attention(by_head(query), by_head(k), by_head(v), bias, 0.0,
-                                                    /*is_causal=*/!mask.defined());
+                                                    /*is_causal=*/!bias.has_value(), scale);
   return out.transpose(1, 2).reshape({batch, length, -1});
 }
 
-at::Tensor attention_mask(const at::Tensor& segments, const at::Tensor& is_prefix, at::ScalarType dtype) {
-  const auto& any = segments.defined() ? segments : is_prefix;
-  const int64_t batch = any.size(0), length = any.size(1);
-  auto sees = at::ones({length, length}, any.options().dtype(at::kBool)).tril().expand({batch, length, length});
-  if (is_prefix.defined()) sees = sees.logical_or(is_prefix.unsqueeze(2).logical_and(is_prefix.unsqueeze(1)));
-  if (segments.defined()) sees = sees.logical_and(segments.unsqueeze(2).eq(segments.unsqueeze(1)));
-  const double hidden = -std::numeric_limits<double>::infinity();
-  return at::zeros({batch, 1, length, length}, any.options().dtype(dtype))
-      .masked_fill_(sees.logical_not().unsqueeze(1), hidden);
+double mean_seen(const Sight& sight, int64_t length) {
+  const auto all = static_cast<double>(length), window = static_cast<double>(sight.window);
+  return sight.window == 0 || sight.window >= length ? all / 2 : window - window * window / (2 * all);
+}
+
+at::Tensor attention_mask(const Sight& sight, const SequenceParts& parts, int64_t length, at::TensorOptions options) {
+  const bool is_windowed = sight.window > 0 && sight.window < length;
+  if (!parts.segments.defined() && !parts.is_prefix.defined() && !is_windowed) return {};
+  auto sees = at::ones({1, length, length}, options.dtype(at::kBool)).tril();
+  if (is_windowed) sees = sees.triu(1 - sight.window);
+  if (const auto& is_prefix = parts.is_prefix; is_prefix.defined())
+    sees = sees.logical_or(is_prefix.unsqueeze(2).logical_and(is_prefix.unsqueeze(1)));
+  if (const auto& segments = parts.segments; segments.defined())
+    sees = sees.logical_and(segments.unsqueeze(2).eq(segments.unsqueeze(1)));
+  return hidden_where(sees.logical_not().unsqueeze(1), options);
 }
 
 at::Tensor segment_starts(const at::Tensor& document_ids) {

@@ -5,17 +5,40 @@
 
 namespace evenkeel::ops {
 
-// query [B, S, heads, D], key and value [B, S, kv_heads, D], heads a multiple of kv_heads -> [B, S, heads * D].
-// Scores are scaled by 1 / sqrt(D). Undefined mask: position s sees positions <= s; else what the mask says, which is
-// added to the scores. Differentiable in the first three.
-at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                            const at::Tensor& mask);
+// How scores become weights.
+struct AttentionForm {
+  double scale = 0;  // of the scores; 0 = 1 / sqrt(D)
+  // [heads] of the type of the query: a logit beside the scores of each position, which takes its share of the softmax
+  // and has no value (gpt-oss). Undefined: none. Not scaled; differentiable.
+  at::Tensor sinks = {};
+};
 
-// The mask of sequences that hold several documents or begin with a prefix, [B, 1, S, S] of `dtype`: 0 where position s
-// sees position t, -inf elsewhere. It sees those <= s, and where both are of a prefix the later ones too; with segments
-// only those of its own. segments [B, S] of any integer type, a number of its own for each segment of a sequence
-// (segment_starts); is_prefix [B, S] bool; one of both may be undefined.
-at::Tensor attention_mask(const at::Tensor& segments, const at::Tensor& is_prefix, at::ScalarType dtype);
+// query [B, S, heads, D], key [B, S, kv_heads, D], value [B, S, kv_heads, Dv], heads a multiple of kv_heads ->
+// [B, S, heads * Dv]. Undefined mask: position s sees positions <= s; else what the mask says, which is added to the
+// scores. Differentiable in the first three and in the sinks.
+at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            const at::Tensor& mask, const AttentionForm& form = {});
+
+// Which of the positions up to its own a position sees.
+struct Sight {
+  int64_t window =
+      0;  // the last so many, its own among them (transformers: key t is visible iff s - t < window); 0 = all
+  bool operator==(const Sight&) const = default;
+};
+
+// How many positions one sees on average in a sequence of this length, where all up to its own count as length / 2.
+double mean_seen(const Sight& sight, int64_t length);
+
+// What a sequence is made of. Either may be undefined.
+struct SequenceParts {
+  at::Tensor segments;   // [B, S] of any integer type, a number of its own for each segment (segment_starts)
+  at::Tensor is_prefix;  // [B, S] bool
+};
+
+// The mask of a sight, [B, 1, S, S] of `dtype`, or [1, 1, S, S] where it is the same for all sequences: 0 where
+// position s sees position t, -inf elsewhere. With segments s sees those of its own alone, and where both are of a
+// prefix the later ones too. Undefined where each position sees all up to its own.
+at::Tensor attention_mask(const Sight& sight, const SequenceParts& parts, int64_t length, at::TensorOptions options);
 
 // A segment begins where the document changes, also where an earlier id comes back. document_ids [B, S] -> the first
 // position of each token's segment, [B, S] i64: what names it, and what its positions are counted from.

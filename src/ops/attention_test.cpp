@@ -13,25 +13,36 @@ namespace {
 
 using testing::random_tensor;
 
-// One query, key and value at a time; document_of < 0 = one document.
-at::Tensor naive_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& documents) {
+at::Tensor mask_of(const at::Tensor& documents, at::ScalarType dtype = at::kDouble) {
+  return attention_mask({}, {documents, {}}, documents.size(1), dtype);
+}
+
+struct Naive {
+  int64_t window = 0;
+  double scale = 0;                // 0 = 1 / sqrt(D)
+  std::vector<double> sinks = {};  // of each head
+};
+
+// One query, key and value at a time; documents undefined = one document.
+at::Tensor naive_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& documents,
+                           const Naive& with = {}) {
   const int64_t B = q.size(0), S = q.size(1), heads = q.size(2), D = q.size(3), group = heads / k.size(2);
-  auto out = at::zeros({B, S, heads, D}, q.options());
+  const double scale = with.scale != 0 ? with.scale : 1 / std::sqrt(static_cast<double>(D));
+  auto out = at::zeros({B, S, heads, v.size(3)}, q.options());
   for (int64_t b = 0; b < B; ++b)
     for (int64_t s = 0; s < S; ++s)
       for (int64_t h = 0; h < heads; ++h) {
         std::vector<double> weights;
-        double sum = 0;
+        double sum = with.sinks.empty() ? 0 : std::exp(with.sinks[static_cast<size_t>(h)]);
         for (int64_t t = 0; t <= s; ++t) {
           const bool same = !documents.defined() || documents[b][s].item<int64_t>() == documents[b][t].item<int64_t>();
-          weights.push_back(
-              same ? std::exp(q[b][s][h].dot(k[b][t][h / group]).item<double>() / std::sqrt(static_cast<double>(D)))
-                   : 0);
+          const bool sees = same && (with.window == 0 || s - t < with.window);
+          weights.push_back(sees ? std::exp(q[b][s][h].dot(k[b][t][h / group]).item<double>() * scale) : 0);
           sum += weights.back();
         }
         for (int64_t t = 0; t <= s; ++t) out[b][s][h] += v[b][t][h / group] * (weights[static_cast<size_t>(t)] / sum);
       }
-  return out.reshape({B, S, heads * D});
+  return out.reshape({B, S, heads * v.size(3)});
 }
 
 TEST(Attention, FirstPositionReturnsItsValue) {
@@ -45,12 +56,12 @@ TEST(Attention, MatchesTheFormulaWithGroupsAndDocuments) {
   const auto documents = at::tensor({0, 0, 1, 1, 1, 3, 4, 4, 4, 5}, at::kInt).view({2, 5});
   // fp64: products of 3, softmaxes of 5
   testing::expect_close(causal_attention(q, k, v, {}), naive_attention(q, k, v, {}), 1e-13, 1e-13, "causal");
-  testing::expect_close(causal_attention(q, k, v, attention_mask(documents, {}, at::kDouble)),
-                        naive_attention(q, k, v, documents), 1e-13, 1e-13, "documents");
+  testing::expect_close(causal_attention(q, k, v, mask_of(documents)), naive_attention(q, k, v, documents), 1e-13,
+                        1e-13, "documents");
   const auto f = [](const at::Tensor& x) { return x.to(at::kFloat); };
   testing::expect_close(causal_attention(f(q), f(k), f(v), {}), naive_attention(q, k, v, {}), 1e-5, 1e-6,
                         "fp32");  // exp of sums of 3
-  testing::expect_close(causal_attention(f(q), f(k), f(v), attention_mask(documents, {}, at::kFloat)),
+  testing::expect_close(causal_attention(f(q), f(k), f(v), mask_of(documents, at::kFloat)),
                         naive_attention(q, k, v, documents), 1e-5, 1e-6, "fp32 documents");
 }
 
@@ -64,22 +75,62 @@ TEST(Attention, SeesNothingLaterAndNoOtherDocument) {
   EXPECT_FALSE(testing::same_bits(before.narrow(1, 4, 1), after.narrow(1, 4, 1)));
   changed = q.clone();
   changed[0][1] += 1.0;
-  const auto apart = causal_attention(q, q, q, attention_mask(documents, {}, at::kDouble)),
-             apart_changed = causal_attention(changed, changed, changed, attention_mask(documents, {}, at::kDouble));
+  const auto apart = causal_attention(q, q, q, mask_of(documents)),
+             apart_changed = causal_attention(changed, changed, changed, mask_of(documents));
   EXPECT_TRUE(testing::same_bits(apart.narrow(1, 3, 3), apart_changed.narrow(1, 3, 3)));
 }
 
 TEST(Attention, GradientsMatchFiniteDifferences) {
   const auto c = random_tensor({1, 3, 8}, 7);
   const auto documents = at::tensor({0, 0, 1}, at::kInt).view({1, 3});
-  for (const auto& mask : {at::Tensor(), attention_mask(documents, {}, at::kDouble)})
+  for (const auto& mask : {at::Tensor(), mask_of(documents)})
     testing::expect_gradients(
         [&](const auto& in) { return (causal_attention(in[0], in[1], in[2], mask) * c).sum(); },
         {random_tensor({1, 3, 4, 2}, 8), random_tensor({1, 3, 2, 2}, 9), random_tensor({1, 3, 2, 2}, 10)});
 }
 
+// Scale, sinks, windows and values of another width, alone and together, with groups.
+TEST(Attention, MatchesTheFormulaOfItsForms) {
+  const auto q = random_tensor({2, 6, 4, 3}, 11), k = random_tensor({2, 6, 2, 3}, 12),
+             v = random_tensor({2, 6, 2, 5}, 13);
+  const auto documents = at::tensor({0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 3, 3}, at::kInt).view({2, 6});
+  const std::vector<double> logits = {0.5, -1.0, 2.0, 0.0};
+  const auto sinks = at::tensor(logits, at::kDouble);
+  const auto mask = [&](int64_t window, const at::Tensor& ids) {
+    return attention_mask({window}, {ids, {}}, 6, at::kDouble);
+  };
+  const auto check = [&](const at::Tensor& got, const at::Tensor& need, const std::string& what) {
+    testing::expect_close(got, need, 1e-13, 1e-13, what);  // fp64: products of 3, softmaxes of 7
+  };
+  check(causal_attention(q, k, v, {}, {.scale = 0.3}), naive_attention(q, k, v, {}, {.scale = 0.3}), "scale");
+  check(causal_attention(q, k, v, {}, {.sinks = sinks}), naive_attention(q, k, v, {}, {.sinks = logits}), "sinks");
+  for (const int64_t window : {1, 2, 5})
+    check(causal_attention(q, k, v, mask(window, {})), naive_attention(q, k, v, {}, {.window = window}), "window");
+  check(causal_attention(q, k, v, mask(3, documents), {.scale = 0.7, .sinks = sinks}),
+        naive_attention(q, k, v, documents, {.window = 3, .scale = 0.7, .sinks = logits}), "all");
+  for (const int64_t window : {0, 6, 7}) EXPECT_FALSE(mask(window, {}).defined()) << window;  // sees all
+}
+
+TEST(Attention, GradientsOfSinksMatchFiniteDifferences) {
+  const auto c = random_tensor({1, 3, 4}, 17);
+  testing::expect_gradients(
+      [&](const auto& in) {
+        return (causal_attention(in[0], in[1], in[1], attention_mask({2}, {}, 3, at::kDouble), {.sinks = in[2]}) * c)
+            .sum();
+      },
+      {random_tensor({1, 3, 2, 2}, 18), random_tensor({1, 3, 2, 2}, 19), random_tensor({2}, 20)});
+}
+
+// The average of min(s + 1, w), where a whole sequence of S counts S / 2.
+TEST(MeanSeen, CountsAWindow) {
+  EXPECT_EQ(mean_seen({}, 8), 4);
+  EXPECT_EQ(mean_seen({8}, 8), 4);
+  EXPECT_EQ(mean_seen({100}, 8), 4);
+  EXPECT_EQ(mean_seen({2}, 8), (2.0 * 2 / 2 + 6 * 2) / 8);
+}
+
 TEST(AttentionMask, ShowsEarlierPositionsOfTheSameDocument) {
-  const auto mask = attention_mask(at::tensor({4, 4, 5}, at::kInt).view({1, 3}), {}, at::kFloat);
+  const auto mask = mask_of(at::tensor({4, 4, 5}, at::kInt).view({1, 3}), at::kFloat);
   const float hidden = -std::numeric_limits<float>::infinity();
   EXPECT_TRUE(testing::same_bits(
       mask, at::tensor({0.0f, hidden, hidden, 0.0f, 0.0f, hidden, hidden, hidden, 0.0f}).view({1, 1, 3, 3})));
@@ -90,7 +141,7 @@ TEST(AttentionMask, ShowsAPrefixToAllOfItself) {
   const auto documents = at::tensor({0, 0, 0, 1, 1}, at::kInt).view({1, 5});
   const auto prefix = at::tensor({1, 1, 0, 1, 0}, at::kInt).view({1, 5}).to(at::kBool);
   const auto sees = [&](const at::Tensor& ids) {
-    return attention_mask(ids, prefix, at::kDouble).eq(0.0).to(at::kInt).view({5, 5});
+    return attention_mask({}, {ids, prefix}, 5, at::kDouble).eq(0.0).to(at::kInt).view({5, 5});
   };
   EXPECT_TRUE(testing::same_bits(
       sees(documents),

@@ -27,10 +27,12 @@ using torch::autograd::variable_list;
 constexpr int64_t kTileRows = 128;  // stack-facts: full GEMM rate from 64 rows on, and tiles balance skewed loads
 
 at::Tensor activate(const at::Tensor& gate, Activation activation) {
-  return activation == Activation::swiglu ? at::silu(gate) : at::gelu(gate, "none");
+  if (activation == Activation::swiglu) return at::silu(gate);
+  return at::gelu(gate, activation == Activation::geglu ? "none" : "tanh");
 }
 at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& gate, Activation activation) {
-  return activation == Activation::swiglu ? at::silu_backward(grad, gate) : at::gelu_backward(grad, gate, "none");
+  if (activation == Activation::swiglu) return at::silu_backward(grad, gate);
+  return at::gelu_backward(grad, gate, activation == Activation::geglu ? "none" : "tanh");
 }
 
 struct Tile {
@@ -187,14 +189,17 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
 }  // namespace
 
 namespace {
-constexpr Named<Activation> kActivations[] = {{"swiglu", Activation::swiglu}, {"geglu", Activation::geglu}};
+constexpr Named<Activation> kActivations[] = {
+    {"swiglu", Activation::swiglu}, {"geglu", Activation::geglu}, {"geglu_tanh", Activation::geglu_tanh}};
 }  // namespace
 std::span<const Named<Activation>> names_of(Activation) { return kActivations; }
 
-at::Tensor gated_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::Tensor& down, Activation activation) {
-  const auto hidden = at::linear(x, gate_up);  // [T, 2I]
-  const int64_t inner = down.size(1);
-  return at::linear(activate(hidden.narrow(1, 0, inner), activation) * hidden.narrow(1, inner, inner), down);
+at::Tensor gated_ffn(const at::Tensor& x, const GatedFfn& ffn) {
+  const auto bias = [](const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; };
+  const auto hidden = at::linear(x, ffn.gate_up, bias(ffn.gate_up_bias));  // [T, 2I]
+  const int64_t inner = ffn.down.size(1);
+  const auto activated = activate(hidden.narrow(1, 0, inner), ffn.activation) * hidden.narrow(1, inner, inner);
+  return at::linear(activated, ffn.down, bias(ffn.down_bias));
 }
 
 at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert,

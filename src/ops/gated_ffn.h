@@ -10,11 +10,18 @@
 
 namespace evenkeel::ops {
 
-enum class Activation { swiglu, geglu };  // silu(gate) * up; exact (erf) gelu(gate) * up (arXiv 2002.05202)
+// silu(gate) * up; gelu(gate) * up, exact (erf) or by its tanh formula (arXiv 2002.05202)
+enum class Activation { swiglu, geglu, geglu_tanh };
 std::span<const Named<Activation>> names_of(Activation);
 
-// x [T, H], gate_up [2I, H] (rows: gate, then up), down [H, I] -> [T, H]; all differentiable.
-at::Tensor gated_ffn(const at::Tensor& x, const at::Tensor& gate_up, const at::Tensor& down, Activation activation);
+struct GatedFfn {
+  at::Tensor gate_up;  // [2I, H], rows: gate, then up
+  at::Tensor down;     // [H, I]
+  Activation activation = Activation::swiglu;
+  at::Tensor gate_up_bias = {}, down_bias = {};  // [2I], [H]; undefined: none
+};
+// x [T, H] -> [T, H]; all differentiable.
+at::Tensor gated_ffn(const at::Tensor& x, const GatedFfn& ffn);
 
 // The routed experts of a layer.
 struct Experts {

@@ -80,7 +80,7 @@ TEST(Activation, IsReadAndWrittenByItsName) {
 TEST(GatedFfn, MatchesTheFormula) {
   const auto x = random_tensor({4, 3}, 1), gate_up = random_tensor({10, 3}, 2), down = random_tensor({3, 5}, 3);
   for (const auto activation : {Activation::swiglu, Activation::geglu}) {
-    const auto out = gated_ffn(x, gate_up, down, activation);
+    const auto out = gated_ffn(x, {gate_up, down, activation});
     for (int64_t t = 0; t < 4; ++t)
       expect_close(out[t], naive_ffn(x[t], gate_up, down, activation), 1e-12, 1e-13, "row");
   }

@@ -17,6 +17,8 @@ class Params {
   // The tensors of these names, in their order; quick where that is the order in here. std::logic_error when one is
   // absent.
   std::vector<at::Tensor> in_order(const std::vector<std::string>& names) const;
+  const at::Tensor& tensor(size_t index) const { return entries_.at(index).second; }  // by its place in the list
+  const std::string& name(size_t index) const { return entries_.at(index).first; }
   size_t size() const { return entries_.size(); }
   auto begin() const { return entries_.begin(); }
   auto end() const { return entries_.end(); }

@@ -15,14 +15,14 @@ using testing::expect_close;
 using testing::random_tensor;
 
 RotaryTable table_of(const at::Tensor& positions, const Rotation& rotation) {
-  return make_rotary_table(positions, rotary_frequencies(rotation), at::kDouble);
+  return make_rotary_table(rotation, positions, positions.size(0), at::kDouble);
 }
 
 TEST(Rotary, PlainFrequenciesFallGeometrically) {
-  const auto frequencies = plain_frequencies({6, 1000.0});
+  const auto frequencies = rotary_frequencies({6, 1000.0}, 8);
   expect_close(frequencies, at::tensor({1.0, 0.1, 0.01}, at::kDouble), 1e-15, 0,
                "1000^(-2j/6)");  // fp64: a logarithm and an exponential
-  EXPECT_EQ(plain_frequencies({0, 1e4}).numel(), 0);
+  EXPECT_EQ(rotary_frequencies({0, 1e4}, 8).numel(), 0);
 }
 
 TEST(Rotary, TurnsPairsOfHalvesByTheirAngle) {
@@ -60,6 +60,28 @@ TEST(Rotary, TakesATableOfItsOwnForEachSequence) {
                apply_rotary(x.narrow(0, 1, 1).narrow(1, 2, 1), table_of(at::ones({1}, at::kLong), {4, 1e4}))[0][0], 0,
                1e-15, "position 1");
   EXPECT_TRUE(testing::same_bits(y[1][1], x[1][1]));  // position 0 turns nothing
+}
+
+// Pairs (0, 1) and (2, 3) of a head of 6: the same as the halves of a head whose features are put in that order.
+TEST(Rotary, TurnsInterleavedPairsInPlace) {
+  const auto x = random_tensor({2, 3, 2, 6}, 16), order = at::tensor({0, 2, 1, 3, 4, 5}, at::kLong);
+  const auto positions = at::arange(3, at::kLong);
+  const auto got = apply_rotary(x, table_of(positions, {4, 100.0, RotaryPairs::interleaved}));
+  const auto need = apply_rotary(x.index_select(3, order), table_of(positions, {4, 100.0})).index_select(3, order);
+  EXPECT_TRUE(testing::same_bits(got, need));  // the order is its own inverse
+  const auto whole = apply_rotary(x, table_of(positions, {6, 100.0, RotaryPairs::interleaved}));
+  EXPECT_EQ(whole.sizes(), x.sizes());
+}
+
+TEST(Rotary, MultipliesCosineAndSineByTheAttentionFactor) {
+  const YarnScaling yarn{.factor = 4, .original_length = 16, .attention_factor = 1.5};
+  const auto positions = at::arange(3, at::kLong);
+  auto plain = yarn;
+  plain.attention_factor = 1;
+  const auto scaled = table_of(positions, {8, 1e4, RotaryPairs::halves, yarn}),
+             unscaled = table_of(positions, {8, 1e4, RotaryPairs::halves, plain});
+  EXPECT_TRUE(testing::same_bits(scaled.cosine, unscaled.cosine * 1.5));
+  EXPECT_TRUE(testing::same_bits(scaled.sine, unscaled.sine * 1.5));
 }
 
 TEST(Rotary, LeavesHeadsAloneWithoutRotaryDims) {

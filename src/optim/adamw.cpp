@@ -1,5 +1,6 @@
 #include "optim/adamw.h"
 
+#include <map>
 #include <tuple>
 
 #include <ATen/ops/_fused_adamw.h>
@@ -30,8 +31,8 @@ AdamState initial_adam_state(const ops::Params& params) {
   for (const auto& [name, tensor] : params) {
     state.first.add(name, at::zeros_like(tensor, tensor.options().requires_grad(false)));
     state.second.add(name, at::zeros_like(tensor, tensor.options().requires_grad(false)));
-    state.updates[name] = 0;
   }
+  state.updates.assign(params.size(), 0);
   return state;
 }
 
@@ -70,19 +71,17 @@ void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::
     std::vector<at::Tensor> params, gradients, first, second, none, steps;
   };
   std::map<std::tuple<double, double>, Group> groups;  // (learning rate, weight decay)
-  size_t index = 0;
-  for (const auto& [name, tensor] : params) {
-    const auto& gradient = gradients[index++];
-    const auto factor = rule.factors.find(name);
-    const double rate = rule.learning_rate * (factor == rule.factors.end() ? 1.0 : factor->second);
-    if (!gradient.defined() || (factor != rule.factors.end() && factor->second == 0)) continue;
+  for (size_t i = 0; i < params.size(); ++i) {
+    const auto &tensor = params.tensor(i), &gradient = gradients[i];
+    if (!gradient.defined() || rule.factors.is_frozen(i)) continue;
+    const double rate = rule.learning_rate * rule.factors.of(i);
     const bool decays = config.decay == Decay::all || tensor.dim() >= 2;
     Group& group = groups[{rate, decays ? config.weight_decay : 0.0}];
     group.params.push_back(tensor.detach());
     group.gradients.push_back(gradient);
-    group.first.push_back(state.first.at(name));
-    group.second.push_back(state.second.at(name));
-    group.steps.push_back(at::full({}, static_cast<double>(++state.updates[name]),
+    group.first.push_back(state.first.tensor(i));
+    group.second.push_back(state.second.tensor(i));
+    group.steps.push_back(at::full({}, static_cast<double>(++state.updates.at(i)),
                                    tensor.options().dtype(at::kFloat).requires_grad(false)));
   }
   for (auto& [key, group] : groups) {

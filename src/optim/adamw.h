@@ -1,7 +1,6 @@
 // AdamW with decoupled weight decay (arXiv 1711.05101), global-norm clipping, and parameter groups by name.
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
@@ -32,15 +31,21 @@ struct OptimizerConfig {
 };
 void check_optimizer_config(const OptimizerConfig& config, const std::string& where);
 
-// Moments in fp32, one pair a parameter, and the number of updates that each parameter has had.
+// Moments in fp32, one pair a parameter, and the number of updates that each parameter has had; all in the order of the
+// parameters.
 struct AdamState {
-  ops::Params first, second;               // same names and shapes as the parameters
-  std::map<std::string, int64_t> updates;  // bias correction counts a parameter's own updates
+  ops::Params first, second;     // same names and shapes as the parameters
+  std::vector<int64_t> updates;  // bias correction counts a parameter's own updates
 };
 AdamState initial_adam_state(const ops::Params& params);
 
-// Which parameters learn slower, or not at all: name -> factor on the learning rate, 0 = frozen.
-using RateFactors = std::map<std::string, double>;
+// Which parameters learn slower, or not at all.
+struct RateFactors {
+  std::vector<double> values =
+      {};  // on the learning rate, in the order of the parameters; 0 = frozen; empty: all are 1
+  double of(size_t parameter) const { return values.empty() ? 1.0 : values.at(parameter); }
+  bool is_frozen(size_t parameter) const { return of(parameter) == 0; }
+};
 
 // True when `name` fits `pattern`: '*' stands for any characters, also none.
 bool matches_pattern(const std::string& name, const std::string& pattern);

@@ -273,8 +273,7 @@ StudyPlan read_study(const ConfigNode& root) {
       require<ConfigError>(names.insert(arm.name).second, change.table.where, ": got the arm name '", arm.name,
                            "' twice; need distinct names");
       try {
-        arm.config = train::read_run_config(arm.recipe);
-        train::resolve_lengths(arm.config);
+        arm.config = train::open_run_config(arm.recipe);
       } catch (const ConfigError& error) {
         fail<ConfigError>("arm ", arm.name, ": ", error.what());
       }

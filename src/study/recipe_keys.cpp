@@ -1,5 +1,6 @@
 #include "study/recipe_keys.h"
 
+#include "data/objectives/objective.h"
 #include "model/attention/attention.h"
 #include "model/config.h"
 #include "moe/router.h"
@@ -33,6 +34,7 @@ void add_phase_keys(std::vector<ConfigKey>& out) {
   std::vector<ConfigKey> keys;
   list_keys(train::PhaseConfig{}, "phase.NAME", keys);
   insert_keys(keys, "phase.NAME.schedule", optim::schedule_keys("phase.NAME.schedule"));
+  insert_keys(keys, "phase.NAME.objective", data::objective_keys("phase.NAME.objective"));
   insert_keys(keys, "phase.NAME.slow",
               {{.key = "phase.NAME.slow.PATTERN",
                 .type = "number",
@@ -110,6 +112,7 @@ constexpr Section kSections[] = {
     {"train.", "## `[train]`"},
     {"optimizer.", "## `[optimizer]`"},
     {"phase.NAME.", "## `[[phase]]`\n\nHow to choose them: [cpt.md](cpt.md)."},
+    {"phase.NAME.objective.", "## `objective` of a phase"},
     {"phase.NAME.schedule.", "## `schedule` of a phase\n\nFormulas: [cpt.md](cpt.md#schedules)."},
     {"study.",
      "## `[study]`\n\nAn arm, or a combination of the matrix, is the base with its changes. A router of another kind, "

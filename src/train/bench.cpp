@@ -54,7 +54,7 @@ std::unique_ptr<data::Loader> open_loader(const RunConfig& config, const BenchOp
     draws.shuffle = phase.shuffle;
     for (const auto& source : phase.data)
       draws.data.push_back({source.name, source.path.value, source.weight, source.path.where});
-    return std::make_unique<data::Loader>(loader_options(config), draws, data::SamplerState{}, datasets);
+    return std::make_unique<data::Loader>(loader_options(config, phase), draws, data::SamplerState{}, datasets);
   }
   fail<ConfigError>("--phase: got '", options.phase, "'; need the name of a phase of the recipe");
 }

@@ -8,6 +8,8 @@
 
 #include "checkpoint/model_source.h"
 #include "core/got_at.h"
+#include "data/objectives/objective.h"
+#include "model/attention/attention.h"
 #include "model/layout.h"
 #include "train/phase.h"
 
@@ -103,20 +105,21 @@ std::vector<std::pair<std::string, double>> slow_patterns(const PhaseConfig& pha
 }  // namespace
 
 optim::RateFactors PhaseConfig::rate_factors(const model::ModelConfig& model) const {
-  optim::RateFactors factors;
   const auto table = model::parameter_table(model);
+  std::vector<std::optional<double>> chosen(table.size());  // the smallest of the patterns that fit
   for (const auto& [pattern, factor] : slow_patterns(*this)) {
     bool matches = false;
-    for (const auto& spec : table) {
-      if (!optim::matches_pattern(spec.name, pattern)) continue;
+    for (size_t i = 0; i < table.size(); ++i) {
+      if (!optim::matches_pattern(table[i].name, pattern)) continue;
       matches = true;
-      const auto [entry, is_new] = factors.emplace(spec.name, factor);
-      if (!is_new) entry->second = std::min(entry->second, factor);
+      chosen[i] = std::min(chosen[i].value_or(factor), factor);
     }
     require<ConfigError>(matches, where, ": got pattern '", pattern, "' in phase '", name,
                          "'; need one that matches a parameter, such as layers.0.router.*");
   }
-  return factors;
+  optim::RateFactors out;
+  for (const auto& factor : chosen) out.values.push_back(factor.value_or(1));
+  return out;
 }
 
 int64_t RunConfig::total_steps() const {
@@ -292,30 +295,24 @@ void read_phases(RunConfig& config, const ConfigNode& root, DataNeed need) {
 }
 
 // The architecture comes from the checkpoint; keys given beside `from` must agree with it, except these.
-void read_model(RunConfig& config, const ConfigNode& root) {
+model::ModelConfig read_model(const ConfigNode& root, const checkpoint::ModelSource* source) {
   const ConfigNode* model = root.find("model");
   require<ConfigError>(model != nullptr, root.where, ": got no [model]; need one");
   if (!model->is_table()) fail_kind(*model, "model", "a table");
-  const ConfigNode* from = model->find("from");
-  if (from == nullptr) {
-    config.model = model::read_model_config(*model);
-    return;
-  }
-  config.model_from.emplace();
-  read_value(*from, "model.from", *config.model_from);
-  const auto source = checkpoint::open_model(config.model_from->value, std::nullopt, /*deep=*/false);
+  if (model->find("from") == nullptr) return model::read_model_config(*model);
+  if (source == nullptr) throw std::logic_error("a recipe with [model] from is read without its model");
   ConfigNode changes = model::with_preset(*model, model::PresetTables::left_out);
   changes.erase("from");
-  model::ModelTable table{.preset = "", .from = {}, .model = source.config};
+  model::ModelTable table{.preset = "", .from = {}, .rope = {}, .model = source->config};
   model::ModelConfig& given = table.model;
   given.balance = {};
   if (changes.find("router") != nullptr) given.router = ConfigNode{};
   evenkeel::read_value(changes, "model", table);
-  if (changes.find("balance") == nullptr) given.balance = source.config.balance;
+  if (changes.find("balance") == nullptr) given.balance = source->config.balance;
   model::check_model_config(given, model->where, model);
-  require_same_architecture(given, source, [&](const std::string& key) { return place_of(changes, key); });
-  model::check_router_state(given, source.config, source.folder.string());
-  config.model = given;
+  require_same_architecture(given, *source, [&](const std::string& key) { return place_of(changes, key); });
+  model::check_router_state(given, source->config, source->folder.string());
+  return given;
 }
 
 }  // namespace
@@ -334,18 +331,32 @@ void require_same_architecture(const model::ModelConfig& model, const checkpoint
   }
 }
 
-RunConfig read_run_config(const ConfigNode& root, DataNeed need) {
+std::optional<RecipePath> model_from(const ConfigNode& root) {
+  const ConfigNode* model = root.find("model");
+  const ConfigNode* from = model != nullptr ? model->find("from") : nullptr;
+  if (from == nullptr) return std::nullopt;
+  RecipePath out;
+  read_value(*from, "model.from", out);
+  return out;
+}
+
+RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoint::ModelSource* source) {
   const ConfigNode* study = root.find("study");
   require<ConfigError>(study == nullptr, study != nullptr ? study->where : root.where,
                        ": got [study]; need a recipe of one run, or the command for studies: evenkeel study");
   RecipeTables tables;
   evenkeel::read_value(root, "", tables);
   RunConfig config;
-  read_model(config, root);
+  config.model_from = model_from(root);
+  config.model = read_model(root, source);
   const ConfigNode* train = root.find("train");
   require<ConfigError>(train != nullptr, root.where, ": got no [train]; need one with batch_size and sequence_length");
   evenkeel::read_value(*train, "train", config.train);
   check_train(config.train, *train);
+  require<ConfigError>(!config.train.separate_documents || model::takes_masks(config.model),
+                       place_of(*train, "separate_documents"),
+                       ": got train.separate_documents = true; need false: this model.attention.kind takes no mask, so "
+                       "that it cannot keep documents apart");
   if (const ConfigNode* optimizer = root.find("optimizer")) {
     evenkeel::read_value(*optimizer, "optimizer", config.optimizer);
     optim::check_optimizer_config(config.optimizer, optimizer->where);
@@ -354,10 +365,10 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need) {
   const size_t n_parameters = model::parameter_table(config.model).size();
   for (const auto& phase : config.phases) {
     const auto factors = phase.rate_factors(config.model);
-    const auto n_frozen = static_cast<size_t>(
-        std::count_if(factors.begin(), factors.end(), [](const auto& entry) { return entry.second == 0; }));
+    const auto n_frozen = static_cast<size_t>(std::count(factors.values.begin(), factors.values.end(), 0.0));
     require<ConfigError>(n_frozen < n_parameters, phase.where, ": got phase '", phase.name, "' with all ", n_parameters,
                          " parameters frozen; need one at least that learns");
+    data::make_objective(phase.objective, {config.train.sequence_length});  // throws for what its kind does not know
     if (!phase.is_in_epochs()) phase_schedule(config, phase);
   }
   check_replays(config);
@@ -403,6 +414,7 @@ Json run_config_json(const RunConfig& config) {
   for (const auto& phase : config.phases) {
     Json json = evenkeel::to_json(phase);
     json["schedule"] = phase_schedule(config, phase)->options();
+    json["objective"] = data::make_objective(phase.objective, {config.train.sequence_length})->options();
     json["steps"] = phase.total_steps(config.train);
     json["tokens"] = phase.total_steps(config.train) * config.tokens_per_step();
     if (const std::string folder = external_start(config, phases.size()); !folder.empty())

@@ -138,13 +138,14 @@ struct PhaseConfig {
   std::vector<DataSource> data;
   bool shuffle = true;
   ConfigNode schedule;
+  ConfigNode objective;
   std::optional<EvalConfig> eval;  // inherited from the phase before where absent
   std::optional<ReplayConfig> replay;
   std::optional<StartConfig> start;
   std::vector<std::string> freeze;
   ConfigNode slow;                // table of pattern = factor
   std::string where;              // of the phase's table
-  int64_t samples_per_epoch = 0;  // of its one source, where its length is in epochs: resolve_lengths (train/inputs.h)
+  int64_t samples_per_epoch = 0;  // of its one source, where its length is in epochs: open_run_config
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name of the phase; --set and a study address it by that", "", kRequired});
     field("tokens", c.tokens,
@@ -155,6 +156,7 @@ struct PhaseConfig {
     field("data", c.data, {"sources of the mixture; not inherited", "", kRequired});
     field("shuffle", c.shuffle, "false: samples in file order, wrapping");
     field("schedule", c.schedule, {"learning rate: kind and its keys; not inherited", "", kRequired});
+    field("objective", c.objective, {"what is scored: kind and its keys; not inherited", "", "causal"});
     field("eval", c.eval, {"evaluation on held-out sets", "", "as in the phase before"});
     field("replay", c.replay, {"old data in each batch", "", "none"});
     field("start", c.start, {"what the phase starts from", "", "the end of the phase before"});
@@ -165,7 +167,7 @@ struct PhaseConfig {
   bool is_in_epochs() const { return (tokens.value > 0 ? tokens : steps).unit == Unit::epochs; }
   // Whole steps. std::logic_error for a length in epochs that is not resolved.
   int64_t total_steps(const TrainSettings& settings) const;
-  // Factor on the learning rate per parameter; ConfigError for a pattern that matches none.
+  // In the order of the model's table of parameters; ConfigError for a pattern that matches none.
   optim::RateFactors rate_factors(const model::ModelConfig& model) const;
 };
 
@@ -195,8 +197,12 @@ struct RunConfig {
 
 // Whether phases must be there, each with sources of data.
 enum class DataNeed { required, optional };
-// Everything is checked that can be checked without opening data. ConfigError names file, line, key, value.
-RunConfig read_run_config(const ConfigNode& root, DataNeed need = DataNeed::required);
+// The path of [model] from, where it is given.
+std::optional<RecipePath> model_from(const ConfigNode& root);
+// What a recipe says, everything checked that needs no file: open_run_config (train/inputs.h) reads what it names.
+// `source`: the model of [model] from, where it is given. ConfigError names file, line, key, value.
+RunConfig read_run_config(const ConfigNode& root, DataNeed need = DataNeed::required,
+                          const checkpoint::ModelSource* source = nullptr);
 // A sample comes once an epoch only while one content is drawn in one order. ConfigError where two phases, one of which
 // goes on from the other, draw the same content with another `shuffle`. content_of: what tells contents apart, of a
 // path of the recipe.

@@ -34,8 +34,11 @@ double rounding_of(const at::Tensor& loss, const MicroLosses& losses) {
   return kCancelled * std::abs(loss.item<double>()) / (n_layers * n_experts);
 }
 
-// Of "layers.3.router.weight".
-int64_t layer_of(const std::string& name) { return std::stoll(name.substr(std::string_view("layers.").size())); }
+// The matrix of a router that learns.
+struct Matrix {
+  int64_t layer = 0;
+  std::string name;
+};
 
 // "layers 0, 2", or nothing.
 std::string named(const std::vector<int64_t>& layers) {
@@ -127,41 +130,36 @@ std::vector<std::string> alarm_sentences(const std::vector<Alarm>& alarms) {
   return sentences;
 }
 
-std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFactors& factors,
-                            const data::Batch& batch, const TrainState& state) {
+std::vector<Alarm> diagnose(const model::Transformer& model, const data::Batch& batch, const TrainState& state) {
   std::vector<Alarm> findings;
   const auto& config = model.config();
   if (!config.is_moe()) return findings;
-  std::vector<std::string> names;
-  std::vector<at::Tensor> weights;
-  for (const auto& [name, tensor] : state.params) {
-    if (optim::matches_pattern(name, "layers.*.router.weight") &&
-        tensor.requires_grad()) {  // a frozen one is meant to be still
-      names.push_back(name);
-      weights.push_back(tensor);
-    }
-  }
   const auto losses = micro_losses(model, {state.params, state.router_states}, batch, next_step(state));
-  const auto from_cross_entropy = largest_gradients(losses.cross_entropy_sum, weights);
-  for (size_t i = 0; i < names.size(); ++i) {
-    const auto factor = factors.find(names[i]);
-    const bool is_frozen = factor != factors.end() && factor->second == 0;
-    if (!is_frozen && from_cross_entropy[i] == 0)  // without a path it is 0 to the bit: nothing has to cancel
-      findings.push_back(
-          {layer_of(names[i]), Alarm::Kind::no_gradient,
-           "step 0 check: " + names[i] +
-               " gets no gradient from the cross-entropy; its weights cannot learn what the experts are good at"});
+  std::vector<Matrix> matrices;
+  std::vector<at::Tensor> weights;
+  for (size_t i = 0; i < losses.routing.size(); ++i) {
+    const auto place = model.router_matrix(i);
+    if (!place || !state.params.tensor(*place).requires_grad()) continue;  // a frozen one is meant to be still
+    matrices.push_back({losses.routing[i].layer, state.params.name(*place)});
+    weights.push_back(state.params.tensor(*place));
   }
+  const auto from_cross_entropy = largest_gradients(losses.cross_entropy_sum, weights);
+  for (size_t i = 0; i < matrices.size(); ++i)
+    if (from_cross_entropy[i] == 0)  // without a path it is 0 to the bit: nothing has to cancel
+      findings.push_back(
+          {matrices[i].layer, Alarm::Kind::no_gradient,
+           "step 0 check: " + matrices[i].name +
+               " gets no gradient from the cross-entropy; its weights cannot learn what the experts are good at"});
   bool balances = false;
   for (const auto& [term, value] : losses.auxiliary) {
     if (term.coefficient == 0) continue;
     balances = balances || term.name != "z";
     const auto gradients = largest_gradients(value, weights);
-    for (size_t i = 0; i < names.size(); ++i)
+    for (size_t i = 0; i < matrices.size(); ++i)
       if (gradients[i] <= rounding_of(value, losses))
-        findings.push_back({layer_of(names[i]), Alarm::Kind::no_effect,
+        findings.push_back({matrices[i].layer, Alarm::Kind::no_effect,
                             "step 0 check: the " + term.name + " loss with coefficient " +
-                                format_double(term.coefficient) + " gives no gradient to " + names[i] +
+                                format_double(term.coefficient) + " gives no gradient to " + matrices[i].name +
                                 "; the coefficient changes nothing there"});
   }
   const std::string kind = "'" + model.router()->options().at("kind").as_string() + "'";

@@ -18,8 +18,7 @@ using record::Alarm;
 // A router whose weights get no gradient from the loss; a balance or z coefficient that has no path to any router; a
 // router that needs a balance loss and has none, or is not causal; and collapsed routers. Empty when all is well.
 // Parameters and their gradients are left as they were.
-std::vector<Alarm> diagnose(const model::Transformer& model, const optim::RateFactors& factors,
-                            const data::Batch& batch, const TrainState& state);
+std::vector<Alarm> diagnose(const model::Transformer& model, const data::Batch& batch, const TrainState& state);
 
 // What the counts and scores of a step show: one_expert, same_experts and no_scores. `token_scores` as of StepReport.
 std::vector<Alarm> find_collapse(const std::vector<analysis::RoutingCounts>& routing,

@@ -11,6 +11,9 @@
 
 namespace evenkeel::train {
 
+namespace {
+
+// Lengths in epochs become steps.
 void resolve_lengths(RunConfig& config) {
   for (auto& phase : config.phases) {
     if (!phase.is_in_epochs() || phase.data.empty()) continue;
@@ -21,6 +24,16 @@ void resolve_lengths(RunConfig& config) {
                        " tokens; need at least ", config.train.sequence_length + 1, " (sequence_length + 1)");
     phase_schedule(config, phase);
   }
+}
+
+}  // namespace
+
+RunConfig open_run_config(const ConfigNode& root, DataNeed need) {
+  std::optional<checkpoint::ModelSource> source;
+  if (const auto from = model_from(root)) source = checkpoint::open_model(from->value, std::nullopt, /*deep=*/false);
+  RunConfig config = read_run_config(root, need, source ? &*source : nullptr);
+  if (need == DataNeed::required) resolve_lengths(config);
+  return config;
 }
 
 namespace {

@@ -12,10 +12,10 @@
 
 namespace evenkeel::train {
 
-// Turns lengths in epochs into steps, which needs the sizes of the sets. DataError naming the recipe's line for a set
-// that is shorter than a sequence, ConfigError for a schedule that does not fit the length. To be called on each
-// configuration that was read.
-void resolve_lengths(RunConfig& config);
+// A recipe with what it names: the model of [model] from, and the sizes of the sets whose epochs a phase's length
+// counts (where data is optional those are left open). Errors of read_run_config and open_model; DataError naming the
+// recipe's line for a set that is shorter than a sequence, ConfigError for a schedule that does not fit the length.
+RunConfig open_run_config(const ConfigNode& root, DataNeed need = DataNeed::required);
 
 // The data sets of one or several runs, each opened once, and each read as a whole once.
 class InputData {

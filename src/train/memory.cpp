@@ -14,6 +14,7 @@ constexpr double kFloat = 4;  // bytes
 // Of one layer, its norms and both of its parts.
 struct LayerFloats : model::ActivationFloats {
   double parameters = 0;
+  std::optional<ops::Sight> sight = {};
 };
 
 LayerFloats layer_floats(const model::LayerSpec& spec, double width) {
@@ -24,6 +25,7 @@ LayerFloats layer_floats(const model::LayerSpec& spec, double width) {
   out.forward = std::max(attention.forward, ffn.forward);
   out.decision = ffn.decision;
   out.weight_gradients = ffn.weight_gradients;
+  out.sight = spec.attention->sight();
   for (const auto& parameter : spec.parameters) out.parameters += static_cast<double>(parameter.n_elements());
   return out;
 }
@@ -126,11 +128,17 @@ class Moments {
  private:
   double width() const { return static_cast<double>(config_.model.d_model); }
   double tokens_of(int64_t sequences) const { return static_cast<double>(sequences * config_.train.sequence_length); }
-  // [B, 1, S, S] fp32, one for all layers of a pass.
+  // One for each sight that differs, fp32: [B, 1, S, S] of separate documents; else [1, 1, S, S] of a window.
   double mask(int64_t sequences) const {
-    return config_.train.separate_documents
-               ? kFloat * tokens_of(sequences) * static_cast<double>(config_.train.sequence_length)
-               : 0;
+    const int64_t length = config_.train.sequence_length;
+    const bool is_apart = config_.train.separate_documents;
+    std::vector<ops::Sight> sights;
+    for (const auto& layer : layers_)
+      if (layer.sight && std::find(sights.begin(), sights.end(), *layer.sight) == sights.end() &&
+          (is_apart || (layer.sight->window > 0 && layer.sight->window < length)))
+        sights.push_back(*layer.sight);
+    return kFloat * tokens_of(is_apart ? sequences : 1) * static_cast<double>(length) *
+           static_cast<double>(sights.size());
   }
   // And the booleans that it is made of.
   double mask_in_hand(int64_t sequences) const { return mask(sequences) * 7 / 4; }

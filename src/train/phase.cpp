@@ -64,9 +64,13 @@ fs::path folder_of_step(const fs::path& run, const PhaseStart& start, int64_t st
   return start.step == step ? start.folder : start.folder.parent_path() / checkpoint::step_folder_name(step);
 }
 
-data::LoaderOptions loader_options(const RunConfig& config) {
-  return {config.train.sequence_length, config.model.vocab_size, static_cast<uint64_t>(config.train.seed),
-          config.train.separate_documents};
+data::SamplerOptions sampler_options(const RunConfig& config) {
+  return {config.train.sequence_length, config.model.vocab_size, static_cast<uint64_t>(config.train.seed)};
+}
+
+data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& phase) {
+  return {sampler_options(config), config.train.separate_documents,
+          data::make_objective(phase.objective, {config.train.sequence_length})};
 }
 
 void record_sources(const PhaseConfig& phase, const InputData& data, PhaseRecord& record) {

@@ -29,8 +29,9 @@ PhaseStart phase_start(const RunConfig& config, size_t index);
 // be a later one by now.
 std::filesystem::path folder_of_step(const std::filesystem::path& run, const PhaseStart& start, int64_t step);
 
-// How the run's loaders draw.
-data::LoaderOptions loader_options(const RunConfig& config);
+data::SamplerOptions sampler_options(const RunConfig& config);
+// How the loader of a phase draws, and what it makes of it.
+data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& phase);
 
 // The sources that a phase draws from, into its record.
 void record_sources(const PhaseConfig& phase, const InputData& data, PhaseRecord& record);

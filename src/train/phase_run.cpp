@@ -38,11 +38,8 @@ PhaseRun begin_phase(const RunSetting& setting, TrainState& state) {
   const PhaseConfig& phase = setting.phase(state);
   if (state.phase_step == 0) begin_state(setting, state);
   PhaseRun out{phase, phase_schedule(config, phase), phase.rate_factors(config.model), nullptr};
-  for (const auto& [name, param] : state.params) {
-    const auto factor = out.factors.find(name);
-    param.set_requires_grad(factor == out.factors.end() || factor->second != 0);
-  }
-  out.loader = std::make_unique<data::Loader>(loader_options(config), phase_draws(config, phase, state.records),
+  for (size_t i = 0; i < state.params.size(); ++i) state.params.tensor(i).set_requires_grad(!out.factors.is_frozen(i));
+  out.loader = std::make_unique<data::Loader>(loader_options(config, phase), phase_draws(config, phase, state.records),
                                               state.loader, setting.data.datasets());
   state.records.back().drawn.replay = out.loader->sampler().replay();
   return out;

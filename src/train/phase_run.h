@@ -11,7 +11,7 @@ namespace evenkeel::train {
 struct PhaseRun {
   const PhaseConfig& config;
   std::unique_ptr<optim::Schedule> schedule;
-  optim::RateFactors factors;  // of the learning rate, by parameter; one of 0 is frozen
+  optim::RateFactors factors;  // on the learning rate, by parameter
   std::unique_ptr<data::Loader> loader;
 };
 

@@ -65,7 +65,7 @@ void complete_old_state(const RunConfig& config, const ResumeOptions& options, c
 void try_current_phase(const RunConfig& config, InputData& data, TrainState& state) {
   const PhaseConfig& phase = config.phases[phase_of(state)];
   const bool had_mixture = !state.loader.mixture.empty();
-  const data::Sampler sampler(loader_options(config), phase_draws(config, phase, state.records), state.loader,
+  const data::Sampler sampler(sampler_options(config), phase_draws(config, phase, state.records), state.loader,
                               data.datasets());
   PhaseRecord& record = state.records.back();
   const bool seen = phase.repeats_seen();
@@ -85,7 +85,7 @@ void try_next_phase(const RunConfig& config, const std::vector<PhaseStart>& star
   data::SamplerState loader = state.loader;
   loader.mixture.clear();
   loader.replay_draws = 0;
-  const data::Sampler check(loader_options(config), phase_draws(config, config.phases[next], records),
+  const data::Sampler check(sampler_options(config), phase_draws(config, config.phases[next], records),
                             std::move(loader), data.datasets());
 }
 

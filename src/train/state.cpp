@@ -86,7 +86,7 @@ Json state_json(const TrainState& state, const RunConfig& config) {
   out["loader"] = data::to_json(state.loader);
   Json records = Json::array(), updates = Json::object();
   for (const auto& record : state.records) records.push_back(record_json(record));
-  for (const auto& [name, count] : state.adam.updates) updates[name] = count;
+  for (size_t i = 0; i < state.params.size(); ++i) updates[state.params.name(i)] = state.adam.updates.at(i);
   out["phases"] = std::move(records);
   out["optimizer_updates"] = std::move(updates);
   return out;
@@ -173,8 +173,12 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
     state.phase_step = json.at("phase_step").as_int();
     state.loader = data::sampler_state_from_json(json.at("loader"));
     state.records = read_records(json, where, config.train.seed);
-    for (const auto& [name, count] : json.at("optimizer_updates").as_object())
-      state.adam.updates[name] = count.as_int();
+    const Json& updates = json.at("optimizer_updates");
+    for (const auto& [name, tensor] : state.params) {
+      const Json* count = updates.find(name);
+      require<CheckpointError>(count != nullptr, where, ": got no optimizer_updates of '", name, "'; need it");
+      state.adam.updates.push_back(count->as_int());
+    }
     require<CheckpointError>(state.step >= 0 && state.tokens >= 0 && state.phase_index >= 0 && state.phase_step >= 0,
                              where, ": got a negative counter; need 0 or more");
   });
@@ -190,8 +194,6 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
   for (const auto& [name, tensor] : state.params) {
     state.adam.first.add(name, load("first." + name, tensor));
     state.adam.second.add(name, load("second." + name, tensor));
-    require<CheckpointError>(state.adam.updates.contains(name), where, ": got no optimizer_updates of '", name,
-                             "'; need it");
   }
   state.router_states = checkpoint::read_router_states(source.folder, model);
   set_device(state.params, device, true);

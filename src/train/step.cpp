@@ -46,9 +46,9 @@ model::ModelInput training_input(const data::Batch& batch, const InStep& in_step
 
 // A phase that freezes a router's matrix freezes its balancing state too. (Megatron moves the state of every module
 // that is in training.)
-bool is_frozen(const optim::RateFactors& factors, int64_t layer) {
-  const auto factor = factors.find("layers." + std::to_string(layer) + ".router.weight");
-  return factor != factors.end() && factor->second == 0;
+bool router_is_frozen(const model::Transformer& model, const optim::RateFactors& factors, size_t moe_layer) {
+  const auto matrix = model.router_matrix(moe_layer);
+  return matrix && factors.is_frozen(*matrix);
 }
 
 // The plan of each MoE layer for the whole step, where the router asks for one and there is more than one micro-batch.
@@ -182,7 +182,7 @@ MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot&
     if (moe::kind_of(terms[i]).scope == moe::Scope::step)
       moe::add_load(losses.step_loads[i], moe::count_load(terms[i], output.routing));
     losses.auxiliary.emplace_back(
-        LossTerm{terms.size() == 1 ? "balance" : "balance." + terms[i].loss, 0, terms[i].coefficient},
+        LossTerm{terms.size() == 1 ? "balance" : "balance." + terms[i].loss.text(), 0, terms[i].coefficient},
         moe::balance_loss(terms[i], {output.routing, &losses.step_loads[i]}));
   }
   if (config.is_moe() && model.router()->traits().has_matrix)
@@ -231,7 +231,7 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
   optim::clip_gradients(gradients, report.grad_norm, rule.optimizer.clip_norm);
   optim::adamw_update(rule, state.params, gradients, state.adam);
   for (size_t i = 0; i < state.router_states.size(); ++i)
-    if (!is_frozen(rule.factors, report.routing[i].layer))
+    if (!router_is_frozen(model, rule.factors, i))
       model.router()->after_step(state.router_states[i], sums.statistics(i));
   report.seconds.optimizer += watch.lap();
 

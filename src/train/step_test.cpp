@@ -407,7 +407,7 @@ TEST(TrainStep, ANonFiniteStepChangesNothing) {
     for (const auto& [name, tensor] : *group) EXPECT_TRUE(testing::same_bits(tensor.detach(), before[i++])) << name;
   EXPECT_EQ(state.step, 1);
   EXPECT_EQ(state.tokens, 32);
-  EXPECT_EQ(state.adam.updates.at("head.weight"), 1);
+  EXPECT_EQ(state.adam.updates.back(), 1);
   for (const auto& [name, tensor] : state.params) EXPECT_FALSE(tensor.grad().defined()) << name;
 }
 

@@ -73,7 +73,7 @@ StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& st
   const auto drawing = Clock::now();
   const auto batches = next_batches(setting, phase, state);
   out.seconds = seconds_since(drawing);
-  if (state.phase_step == 0) add_alarms(diagnose(setting.model, phase.factors, batches[0], state), "");
+  if (state.phase_step == 0) add_alarms(diagnose(setting.model, batches[0], state), "");
   const auto training = Clock::now();
   out.report =
       train_step(setting.model, {setting.config.optimizer, phase.schedule->rate(state.phase_step + 1), phase.factors},

@@ -9,7 +9,7 @@
 #include "core/rng.h"
 #include "data/indexed_dataset.h"
 #include "support/files.h"
-#include "train/config.h"
+#include "train/inputs.h"
 
 namespace evenkeel::testing {
 
@@ -87,7 +87,7 @@ inline ConfigNode tiny_recipe(const std::filesystem::path& folder, const std::ve
 }
 inline train::RunConfig tiny_config(const std::filesystem::path& folder,
                                     const std::vector<std::string>& overrides = {}) {
-  return train::read_run_config(tiny_recipe(folder, overrides));
+  return train::open_run_config(tiny_recipe(folder, overrides));
 }
 
 }  // namespace evenkeel::testing

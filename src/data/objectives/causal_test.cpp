@@ -1,8 +1,7 @@
-#include "data/objectives/causal.h"
-
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
+#include "data/objectives/objective.h"
 #include "support/files.h"
 #include "support/gradients.h"
 
@@ -17,13 +16,14 @@ TEST(Causal, ScoresEachTokenByTheNextAndNumbersDocumentsFromTheFirst) {
   writer.add_document({30, 31});
   writer.commit();
   const auto dataset = IndexedDataset::open((folder / "set").string());
-  auto batch = causal_batch(2, 3, true);
-  fill_causal(dataset, 3, 1, batch);
-  fill_causal(dataset, 0, 0, batch);
+  const auto objective = make_objective({}, {3});
+  auto batch = objective->rows(2, 3, true);
+  objective->fill({dataset, 3}, 1, batch);
+  objective->fill({dataset, 0}, 0, batch);
   EXPECT_TRUE(testing::same_bits(batch.tokens, at::tensor({10, 11, 20, 21, 22, 30}, at::kLong).view({2, 3})));
   EXPECT_TRUE(testing::same_bits(batch.targets, at::tensor({11, 20, 21, 22, 30, 31}, at::kLong).view({2, 3})));
   EXPECT_TRUE(testing::same_bits(batch.document_ids, at::tensor({0, 0, 1, 0, 0, 1}, at::kInt).view({2, 3})));
-  EXPECT_FALSE(causal_batch(2, 3, false).document_ids.defined());
+  EXPECT_FALSE(objective->rows(2, 3, false).document_ids.defined());
 }
 
 }  // namespace

@@ -16,7 +16,16 @@ TEST(DenseFfn, IsTheGatedNetworkOfItsActivation) {
   const ModelInput input{.tokens = at::zeros({1, 3}, at::kLong)};
   const std::vector<ops::Params> states;
   const auto result = ffn->forward(params, x, Pass(input, states, {}, at::kDouble));
-  EXPECT_TRUE(testing::same_bits(result.out, ops::gated_ffn(x, params[0], params[1], ops::Activation::geglu)));
+  EXPECT_TRUE(testing::same_bits(result.out, ops::gated_ffn(x, {params[0], params[1], ops::Activation::geglu})));
+  const auto with_bias = dense_ffn(read_model_config(
+      parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 1\nn_heads = 2\nd_ff = 5\nffn_bias = true\n"
+                 "activation = \"geglu_tanh\"",
+                 "m.toml", "")));
+  const auto b = testing::random_tensor({10}, 4), d = testing::random_tensor({6}, 5);
+  EXPECT_TRUE(testing::same_bits(
+      with_bias->forward(std::vector<at::Tensor>{params[0], b, params[1], d}, x, Pass(input, states, {}, at::kDouble))
+          .out,
+      ops::gated_ffn(x, {params[0], params[1], ops::Activation::geglu_tanh, b, d})));
   EXPECT_FALSE(result.decision.has_value());
   EXPECT_EQ(ffn->router(), nullptr);
   EXPECT_EQ(ffn->flops_per_token(100), 2.0 * 3 * 5 * 6);

@@ -15,7 +15,8 @@ class ExpertsFfn : public Ffn {
         width_(config.d_model),
         inner_(config.d_expert),
         n_experts_(config.n_experts),
-        shared_inner_(config.n_shared_experts * config.d_expert),
+        shared_inner_(config.shared_width()),
+        has_shared_gate_(config.shared_gate),
         n_balance_losses_(config.balance.terms.size()),
         experts_per_token_(experts_per_token(config)),
         activation_(config.activation),
@@ -28,13 +29,15 @@ class ExpertsFfn : public Ffn {
     if (shared_inner_ == 0) return;
     shared_gate_up_ = add("shared.gate_up.weight", {2 * shared_inner_, width_}, Role::ffn_in);
     shared_down_ = add("shared.down.weight", {width_, shared_inner_}, Role::ffn_out);
+    if (has_shared_gate_) shared_gate_ = add("shared.gate.weight", {1, width_}, Role::ffn_in);
   }
 
   FfnOutput forward(PartTensors params, const at::Tensor& x, const Pass& pass) const override {
-    moe::ExpertWeights experts{{params[gate_up_], params[down_], activation_}, {}, {}};
+    moe::ExpertWeights experts{{params[gate_up_], params[down_], activation_}, {}, {}, {}};
     if (shared_inner_ > 0) {
       experts.shared_gate_up = params[shared_gate_up_];
       experts.shared_down = params[shared_down_];
+      if (has_shared_gate_) experts.shared_gate = params[shared_gate_];
     }
     auto result = moe::moe_layer(*router_, router_input(params, x, pass), experts, capacity_);
     return {std::move(result.out), std::move(result.decision)};
@@ -83,12 +86,13 @@ class ExpertsFfn : public Ffn {
   int64_t layer_;
   size_t moe_layer_;  // its place among the layers with experts
   int64_t width_, inner_, n_experts_, shared_inner_;
+  bool has_shared_gate_;
   size_t n_balance_losses_;
   double experts_per_token_;
   ops::Activation activation_;
   moe::CapacityConfig capacity_;
   std::unique_ptr<moe::Router> router_;
-  size_t matrix_ = 0, gate_up_ = 0, down_ = 0, shared_gate_up_ = 0, shared_down_ = 0;
+  size_t matrix_ = 0, gate_up_ = 0, down_ = 0, shared_gate_up_ = 0, shared_down_ = 0, shared_gate_ = 0;
 };
 
 }  // namespace
