@@ -42,7 +42,7 @@ struct OneTerm {
 // `node` is the table that has the keys of the term.
 void check_term(const ConfigNode& node, const std::string& path, const BalanceTerm& term) {
   const auto check_name = [&](bool holds, const char* key, const std::string& got, const std::string& need) {
-    require<ConfigError>(holds, node.where, ": got ", path, ".", key, " = '", got, "'; need ", need);
+    require<ConfigError>(holds, got_at(node.where, join_path(path, key)), "'", got, "'; need ", need);
   };
   bool is_known = false;
   std::string known;
@@ -51,7 +51,7 @@ void check_term(const ConfigNode& node, const std::string& path, const BalanceTe
     add_to_list(known, kind.name);
   }
   check_name(is_known, "loss", term.loss, "one of: " + known);
-  require<ConfigError>(term.coefficient >= 0, node.where, ": got ", path, ".coefficient = ", term.coefficient,
+  require<ConfigError>(term.coefficient >= 0, got_at(node.where, join_path(path, "coefficient")), term.coefficient,
                        "; need at least 0");
   const auto kind = kind_of({.loss = term.loss});
   const std::string name = "'" + term.loss + "'";
