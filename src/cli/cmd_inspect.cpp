@@ -10,6 +10,7 @@
 #include "core/counted.h"
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/output.h"
 #include "core/foreign_json.h"
 #include "core/units.h"
 #include "data/readers.h"
@@ -127,6 +128,7 @@ bool is_text_input(const fs::path& path) {
 
 void print_file(const fs::path& path) {
   const std::string suffix = path.extension().string();
+  if (path.filename() == "load.columns" || start_of(path, kLoadsMark.size()) == kLoadsMark) return inspect_loads(path);
   if (suffix == ".safetensors") return inspect_safetensors(path);
   if (suffix == ".idx" || suffix == ".bin") return inspect_dataset(fs::path(path).replace_extension());
   if (suffix == ".model") return print_tokenizer(path);
@@ -136,9 +138,9 @@ void print_file(const fs::path& path) {
   if (suffix == ".json" && !record.is_object()) return inspect_json(path);
   if (suffix == ".toml") return inspect_recipe(path);
   if (suffix == ".html" || is_text_input(path)) return print_text(path);
-  fail<DataError>(
-      path.string(),
-      ": got a file of unknown kind; need .safetensors, .idx, .bin, .model, .json, .jsonl, .toml, .html or text");
+  fail<DataError>(path.string(),
+                  ": got a file of unknown kind; need .safetensors, .idx, .bin, .model, .json, .jsonl, .toml, .html, "
+                  "load.columns or text");
 }
 
 }  // namespace

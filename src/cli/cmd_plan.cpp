@@ -5,6 +5,7 @@
 #include <set>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/recipe.h"
 #include "core/counted.h"
 #include "core/log.h"
@@ -139,7 +140,7 @@ int plan_run(const ConfigNode& root, const PlanOptions& options) {
   const auto warnings = warnings_of(run, model::kept_balance_warning(*root.find("model"), config.model));
   const Json plan = plan_json(config, rate, run, warnings);
   if (options.json) {
-    std::cout << plan.dump(1) << "\n";
+    print_json(plan);
   } else {
     print_plan(config, rate, run, plan);
   }
@@ -207,10 +208,8 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     arms[arm.name] = std::move(plan);
   }
   if (options.json) {
-    std::cout << Json(Json::Object{
-                          {"arms", std::move(arms)}, {"training_flops", flops}, {"seconds", seconds}, {"bytes", bytes}})
-                     .dump(1)
-              << "\n";
+    print_json(
+        Json::Object{{"arms", std::move(arms)}, {"training_flops", flops}, {"seconds", seconds}, {"bytes", bytes}});
   } else {
     std::cout
         << "in all " << counted(static_cast<int64_t>(study.arms.size()), "arm") << ", " << human_seconds(seconds)
