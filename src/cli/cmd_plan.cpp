@@ -9,6 +9,7 @@
 #include "cli/recipe.h"
 #include "core/counted.h"
 #include "core/log.h"
+#include "core/terminal_text.h"
 #include "core/units.h"
 #include "core/with_error.h"
 #include "model/layout.h"
@@ -90,7 +91,7 @@ void print_phase(const train::RunConfig& config, size_t index, const train::Fore
             << " at step 1, " << three_digits(schedule->rate((cost.steps + 1) / 2)) << " at half, "
             << three_digits(schedule->rate(cost.steps)) << " at the end\n";
   for (const auto& use : cost.sources) {
-    std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << use.path;
+    std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << printable(use.path);
     if (use.data_tokens == 0) {
       std::cout << ", which is not there yet\n";
       continue;

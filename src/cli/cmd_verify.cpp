@@ -9,6 +9,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "core/terminal_text.h"
 #include "record/run_reader.h"
 #include "report/check_page.h"
 #include "study/check_study.h"
@@ -96,7 +97,7 @@ int cmd_verify(Options& options) {
   require<CheckpointError>(n > 0, text,
                            ": got no checkpoint in it, so there is nothing to verify; need a run or study that has "
                            "saved one (its command with --resume goes on)");
-  std::cout << text << ": " << n << (n == 1 ? " checkpoint is" : " checkpoints are") << " whole\n";
+  std::cout << printable(text) << ": " << n << (n == 1 ? " checkpoint is" : " checkpoints are") << " whole\n";
   return 0;
 }
 

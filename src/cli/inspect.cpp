@@ -89,7 +89,7 @@ void inspect_dataset(const fs::path& prefix) {
 void inspect_run(const fs::path& run) {
   const fs::path metrics = run / "metrics.jsonl";
   const auto lines = fs::exists(metrics) ? lines_of(metrics) : LinesOfRun{};
-  std::cout << "evenkeel run: " << run.string() << ", "
+  std::cout << "evenkeel run: " << printable(run.string()) << ", "
             << (fs::exists(run / "results.json") ? "finished" : "not finished") << "\n";
   print_phases(lines.phases);
 }
@@ -119,7 +119,7 @@ void print_results(const Json& results, const fs::path& path) {
   for (const char* key : {"kind", "schema", "tables"})
     require<DataError>(results.find(key) != nullptr, path.string(), ": got no '", key,
                        "'; need the results of a run, study or analysis");
-  out << "evenkeel " << printable(results.at("kind").as_string()) << ": " << path.string() << ", "
+  out << "evenkeel " << printable(results.at("kind").as_string()) << ": " << printable(path.string()) << ", "
       << printable(results.at("schema").as_string());
   if (const Json* arms = results.find("arms")) out << ", " << counted(n_of(arms->as_array()), "arm");
   out << "\n";
@@ -176,7 +176,7 @@ void inspect_safetensors(const fs::path& path) {
 
 void inspect_recipe(const fs::path& path) {
   const ConfigNode root = read_toml(path.string());
-  std::cout << (root.find("study") != nullptr ? "study" : "recipe") << ": " << path.string()
+  std::cout << (root.find("study") != nullptr ? "study" : "recipe") << ": " << printable(path.string())
             << " ('evenkeel plan' says what it costs)\n";
 }
 
