@@ -72,9 +72,10 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 }  // namespace evenkeel::cli
 
-// Called before the constructors of all libraries.
-[[gnu::section(".preinit_array"), gnu::used]] static void (*before_libraries)(int, char**,
-                                                                              char**) = evenkeel::cli::set_openmp_wait;
+// Called before the constructors of all libraries, in this order.
+static void hold_signals_first(int, char**, char**) { evenkeel::train::hold_signals(); }
+[[gnu::section(".preinit_array"), gnu::used]] static void (*before_libraries[])(int, char**, char**) = {
+    hold_signals_first, evenkeel::cli::set_openmp_wait};
 
 int main(int argc, char** argv) {
   try {
