@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/model_run.h"
 #include "core/log.h"
 #include "core/units.h"
@@ -101,7 +102,7 @@ int cmd_eval(Options& options) {
                      : "")
               << ")\n";
   }
-  if (json) std::cout << Json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}}).dump(1) << "\n";
+  if (json) print_json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}});
   return 0;
 }
 

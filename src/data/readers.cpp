@@ -131,14 +131,15 @@ class FileReader {
     int64_t first_line = 1, n_lines = 0;  // of the document
     bool ends_with_cr_lf = false;         // its last line
     const auto finish = [&] {
-      if (!document.empty()) document.pop_back();  // the last line's \n
+      if (document.empty()) return;  // one blank line more, which cuts nothing
+      document.pop_back();           // the last line's \n
       if (ends_with_cr_lf && document.ends_with('\r')) document.pop_back();
       give(std::exchange(document, {}));
-      first_line = line_ + 1;
     };
     for (; next_line(line); ++line_) {
       if (line.text.empty()) {
         finish();
+        first_line = line_ + 1;
         continue;
       }
       if (!is_good([&] { check_line(line); }, line.offset)) continue;
@@ -344,7 +345,10 @@ class FileReader {
     give(std::move(document));
   }
   void give(std::string&& document) {
-    if (document.empty()) return;
+    if (document.empty()) {
+      ++summary_.n_empty;
+      return;
+    }
     ++summary_.n_documents;
     summary_.n_text_bytes += static_cast<int64_t>(document.size());
     take_(std::move(document));
@@ -395,6 +399,7 @@ class ReportingSource final : public ByteSource {
 
 ReadSummary& ReadSummary::operator+=(const ReadSummary& other) {
   n_documents += other.n_documents;
+  n_empty += other.n_empty;
   n_text_bytes += other.n_text_bytes;
   n_carriage_returns += other.n_carriage_returns;
   n_lone_carriage_returns += other.n_lone_carriage_returns;

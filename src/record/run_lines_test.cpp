@@ -73,6 +73,11 @@ TEST(RunLine, SaysWhatIsWrongInIt) {
     result["loss_blocks"] = Json::Object{{"tokens", std::move(tokens)}, {"loss", std::move(losses)}};
     return result;
   };
+  const auto changed_layer = [&](const char* key, Json value) {
+    Json json = to_json(step);
+    json["routing"].as_array()[0][key] = std::move(value);
+    return json;
+  };
   const std::pair<Json, const char*> wrong[] = {
       {Json::array(), "got array; need an object"},
       {changed(step, "step", "gone"), "got no 'step'"},
@@ -87,9 +92,23 @@ TEST(RunLine, SaysWhatIsWrongInIt) {
       {changed(evaluation, "eval", Json::Object{{"held", 3}}), "got integer as 'eval' of 'held'; need an object"},
       {changed(evaluation, "eval", Json::Object{{"held", Json::object()}}), "got no 'loss'"},
       {changed(evaluation, "eval", Json::Object{{"held", changed_blocks(Json::Array{1, 2}, Json::Array{0.5})}}),
-       "got 1 losses of 2 blocks of 'held'; need one of each, and tokens above 0"},
+       "got 1 losses of 2 blocks of 'held'; need one of each"},
       {changed(evaluation, "eval", Json::Object{{"held", changed_blocks(Json::Array{0}, Json::Array{0.5})}}),
-       "got 1 losses of 1 blocks of 'held'; need one of each, and tokens above 0"},
+       "got 0 as 'tokens'; need 1 or more"},
+      {changed(step, "tokens", -3), "got -3 as 'tokens'; need 0 or more"},
+      {changed(step, "phase_step", 0), "got 0 as 'phase_step'; need 1 or more"},
+      {changed(step, "lr", -1e-3), "got -0.001 as 'lr'; need 0 or more"},
+      {changed(step, "gemm_fraction", -0.5), "got -0.5 as 'gemm_fraction'; need 0 or more"},
+      {changed(step, "sources", Json::Object{{"a", -1}}), "got -1 as 'sources' of 'a'; need 0 or more"},
+      {changed_layer("mri", 1.5), "got 1.5 as 'mri'; need 0 to 1"},
+      {changed_layer("entropy", 1.1), "got 1.1 as 'entropy'; need 0 to 1"},
+      {changed_layer("dropped", -0.1), "got -0.1 as 'dropped'; need 0 to 1"},
+      {changed_layer("load", Json::Array{0.5, -0.5, 1}), "got -0.5 as 'load'; need 0 to 1"},
+      {changed_layer("layer", -1), "got -1 as 'layer'; need 0 or more"},
+      {Json::parse(
+           R"({"step":2,"phase":"a","saturation":{"held":[{"layer":0,"k":1,"from":0,"to":2,"saturation":1.5,"chance":0.1}]}})",
+           "t"),
+       "got 1.5 as 'saturation'; need 0 to 1"},
       {Json::Object{{"step", 2}, {"phase", "a"}, {"saturation", Json::Object{{"held", Json::object()}}}},
        "got object as 'saturation' of 'held'; need an array"},
   };

@@ -366,4 +366,12 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
   return out;
 }
 
+std::vector<std::string> headlines_and_notes(const std::vector<Arm>& arms, const train::NamedTables& tables,
+                                             const Speeds& speeds) {
+  auto out = study_headlines(arms, tables);
+  for (const auto& note : train::router_notes(arms)) out.push_back(note);
+  if (auto note = busy_note(arms, speeds); !note.empty()) out.push_back(std::move(note));
+  return out;
+}
+
 }  // namespace evenkeel::study

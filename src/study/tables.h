@@ -20,5 +20,8 @@ Table summarize(const Table& table, const std::vector<std::string>& keys, const 
 
 // Sentences that answer the study's questions, the answer first. Empty where nothing compares.
 std::vector<std::string> study_headlines(const std::vector<train::Arm>& arms, const train::NamedTables& tables);
+// These, and what must be known beside them: "headlines" of results.json.
+std::vector<std::string> headlines_and_notes(const std::vector<train::Arm>& arms, const train::NamedTables& tables,
+                                             const Speeds& speeds);
 
 }  // namespace evenkeel::study

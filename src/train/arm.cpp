@@ -4,6 +4,7 @@
 
 #include "core/json_lines.h"
 #include "record/run_reader.h"
+#include "train/resolved_recipe.h"
 #include "train/shift_sets.h"
 
 namespace evenkeel::train {
@@ -101,6 +102,7 @@ Arm read_arm(const std::string& name, const std::string& group, const std::files
   arm.group = group;
   arm.run = run;
   arm.resolved = read_json(run / "resolved.json");
+  require_resolved_recipe(arm.resolved, (run / "resolved.json").string());
   record::RunReader reader(run / "metrics.jsonl");
   while (auto line = reader.next()) add_line(arm, std::move(*line));
   return arm;

@@ -7,6 +7,7 @@
 
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "core/output.h"
 #include "core/with_error.h"
 #include "model/layout.h"
@@ -399,13 +400,23 @@ Json run_results(const std::filesystem::path& run, const Json& machine, const st
   return out;
 }
 
+namespace {
+
+// csv/TABLE.csv of each table.
+std::vector<std::pair<std::filesystem::path, std::string>> table_files(const std::filesystem::path& folder,
+                                                                       const Json& results) {
+  std::vector<std::pair<std::filesystem::path, std::string>> out;
+  for (const auto& [name, table] : results.at("tables").as_object())
+    out.emplace_back(folder / "csv" / (name + ".csv"), to_csv(table_from_json(table)));
+  return out;
+}
+
+}  // namespace
+
 void write_results(const std::filesystem::path& folder, const Json& results) {
-  std::vector<std::pair<std::filesystem::path, std::string>> csv;
+  const auto csv = table_files(folder, results);
   std::vector<Output> outputs;
-  for (const auto& [name, table] : results.at("tables").as_object()) {
-    csv.emplace_back(folder / "csv" / (name + ".csv"), to_csv(table_from_json(table)));
-    outputs.push_back({csv.back().first, OutputKind::table});
-  }
+  for (const auto& [path, text] : csv) outputs.push_back({path, OutputKind::table});
   require_own_outputs(outputs);
   make_folders(folder / "csv");
   // Where there is a results.json it comes first: by it the next call knows the tables. Where there is none it comes
@@ -415,6 +426,20 @@ void write_results(const std::filesystem::path& folder, const Json& results) {
   if (is_first) write_file_atomically(path, results.dump(1) + "\n");
   for (const auto& [table_path, text] : csv) write_file_atomically(table_path, text);
   if (!is_first) write_file_atomically(path, results.dump(1) + "\n");
+}
+
+void check_tables(const std::filesystem::path& folder) {
+  const auto path = folder / "results.json";
+  const Json results = read_json(path);
+  for (const auto& [table, text] : with_path(path, results, [&] { return table_files(folder, results); })) {
+    const char* need = ", which results.json has (without results.json, the command with --resume makes both anew)";
+    require<DataError>(std::filesystem::exists(table), table.string(), ": got no such file; need the table", need);
+    const std::string found = read_file(table);
+    if (found == text) continue;
+    const auto differs = std::mismatch(found.begin(), found.end(), text.begin(), text.end()).first;
+    fail<DataError>(place_of_line(table, static_cast<size_t>(std::count(found.begin(), differs, '\n')) + 1),
+                    ": got another row; need the table", need);
+  }
 }
 
 }  // namespace evenkeel::train

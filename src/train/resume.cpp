@@ -102,7 +102,7 @@ void require_unchanged(const RunConfig& config, const ResumeOptions& options, In
 
 // Steps between the checkpoints of a run; 0 where they come at the ends of phases only.
 int64_t checkpoint_period(const Json& resolved, const std::filesystem::path& path) {
-  return with_path(path, [&] {
+  return with_path(path, resolved, [&] {
     const Json& settings = resolved.at("train");
     const Json* every = settings.find("checkpoint_every");
     if (every == nullptr || !every->is_string()) return int64_t{0};

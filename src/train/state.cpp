@@ -102,7 +102,7 @@ bool keeps_router_states(const checkpoint::ModelSource& source, const model::Tra
 
 std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed) {
   std::vector<PhaseRecord> out;
-  with_path_as<CheckpointError>(where, [&] {
+  with_path_as<CheckpointError>(where, state, [&] {
     for (const auto& record : state.at("phases").as_array()) out.push_back(record_from_json(record, where, seed));
   });
   return out;
@@ -163,7 +163,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
   TrainState state;
   state.seed = static_cast<uint64_t>(config.train.seed);
   state.params = checkpoint::read_params(source.folder / "model.safetensors", config.model);
-  with_path_as<CheckpointError>(where, [&] {
+  with_path_as<CheckpointError>(where, source.state, [&] {
     const Json& json = source.state;
     require<CheckpointError>(json.at("format").as_string() == kFormat, where, ": got format '",
                              json.at("format").as_string(), "'; need ", kFormat);

@@ -3,6 +3,7 @@ import functools
 import json
 import math
 import os
+import shutil
 import statistics
 
 import toy
@@ -91,6 +92,26 @@ def check_a_study_has_a_run_for_each_arm_and_seed(studies, problems):
         problems.ran(toy.evenkeel("verify", out / "arms" / name))
     problems.need((out / "report.html").is_file(), "no report.html")
     problems.ran(toy.evenkeel("verify", out))
+
+
+def check_verify_compares_a_study_with_its_arms(studies, problems):
+    out, results = studies.study()
+    copy = studies.folder / "verified"
+    shutil.copytree(out, copy)
+    for what, change, words in [("a headline", lambda r: r["headlines"].__setitem__(0, "All is well."), 'results.json: headlines[0]: got "All is well."; need'), ("no note", lambda r: r["headlines"].append("more"), "results.json: headlines: got an array of"),
+                                ("a speed", lambda r: r["tables"]["throughput"]["rows"][0].__setitem__(1, 1.5), "results.json: tables.throughput.rows[0][1]: got 1.5; need"), ("a comparison", lambda r: r["comparison"].update(other_differences=["x"]), "results.json: comparison.other_differences"),
+                                ("the title", lambda r: r.update(title="other"), 'report.html: ')]:
+        changed = json.loads(json.dumps(results))
+        change(changed)
+        (copy / "results.json").write_text(json.dumps(changed))
+        result = toy.evenkeel("verify", copy)
+        problems.ran(result, 2)
+        problems.need(words in result.err, f"verify of a study with another {what}: {result.err.strip()}")
+    (copy / "results.json").write_bytes((out / "results.json").read_bytes())
+    (copy / "csv" / "routers.csv").write_text("arm\r\n")
+    result = toy.evenkeel("verify", copy)
+    problems.ran(result, 2)
+    problems.need("csv/routers.csv, line 1: got another row" in result.err, f"verify of a study with another table: {result.err.strip()}")
 
 
 def check_a_shared_phase_is_the_same_in_its_arms(studies, problems):

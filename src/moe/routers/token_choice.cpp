@@ -46,12 +46,11 @@ namespace {
 // "recipe.toml:3:1: got model.router.KEY = VALUE; need NEED" unless it holds.
 template <class T, class... Parts>
 void require_option(bool holds, const ConfigNode& config, const char* key, const T& value, const Parts&... need) {
+  const std::string place = got_at(place_of_option(config, key), std::string("model.router.") + key);
   if constexpr (std::is_enum_v<T>) {
-    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = '", name_of(value),
-                         "'; need ", need...);
+    require<ConfigError>(holds, place, "'", name_of(value), "'; need ", need...);
   } else {
-    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = ", value, "; need ",
-                         need...);
+    require<ConfigError>(holds, place, value, "; need ", need...);
   }
 }
 
