@@ -12,6 +12,7 @@
 #include "study/pair_headlines.h"
 #include "study/tables.h"
 #include "study/router_table.h"
+#include "train/forgetting.h"
 #include "train/mri_error.h"
 #include "train/shift_sets.h"
 #include "train/warnings.h"
@@ -262,6 +263,7 @@ std::string forgetting_headline(const std::vector<Group>& groups) {
   all_flops.add(dense->flops_per_token);
   for (const auto& group : groups) {
     if (group.is_dense || group.has_replay || group.budget != dense->budget || !forgetting.has(group.name)) continue;
+    if (group.outcomes[0]->against != dense->outcomes[0]->against) continue;
     models.insert(group.name);
     if (group.has_collapsed) collapsed.insert(group.name);
     moe_flops.add(group.flops_per_token);
@@ -280,8 +282,9 @@ std::string forgetting_headline(const std::vector<Group>& groups) {
   const auto range = range_of(forgetting, models);
   const std::string least = forgetting.of(range.least).text(true), most = forgetting.of(range.most).text(true);
   return "Without replay " + forgetting_verdict(verdict, cost) + ": " +
-         (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " against " +
-         forgetting.of(dense->name).text(true) + "." + collapse_words(collapsed);
+         (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " since " +
+         train::baseline_words(dense->outcomes[0]->against) + " against " + forgetting.of(dense->name).text(true) +
+         "." + collapse_words(collapsed);
 }
 
 // "7", "7 to 8" of figures over seeds.

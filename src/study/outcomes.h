@@ -17,6 +17,7 @@ namespace evenkeel::study {
 struct Outcome {
   int64_t seed = 0;
   std::optional<train::LossFigure> forgetting = {}, loss_new = {};  // nats a token
+  std::string against = {};  // what forgetting is measured against: a phase, or "step 0"
   double mri_before = NAN, mri_first = NAN, mri_peak = NAN,
          mri_end = NAN;  // of training batches around the phase's start, mean over layers
   std::optional<train::LossFigure> eval_mri = {}, eval_mri_old = {};  // on held-out new and old data, mean over layers

@@ -16,9 +16,9 @@ using train::Arm;
 TEST(Outcomes, AreThoseOfTheLastPhase) {
   auto tables = train::new_tables();
   auto& forgetting = train::find_table(tables, "forgetting");
-  forgetting.add_row({"moe", "one", "a", 9.0, 9.0, 0.0, 0.01, 0.0});
-  forgetting.add_row({"moe", "two", "a", 3.0, 9.0, 0.5, 0.01, 0.02});
-  forgetting.add_row({"moe", "two", "b", 2.0, 9.0, Json(), 0.03, Json()});
+  forgetting.add_row({"moe", "one", "a", 9.0, 9.0, Json(), 0.01, Json(), Json(), Json(), Json()});
+  forgetting.add_row({"moe", "two", "a", 3.0, 9.0, 9.0, 0.01, 9.0, 0.5, 0.02, "one"});
+  forgetting.add_row({"moe", "two", "b", 2.0, 9.0, Json(), 0.03, Json(), Json(), Json(), Json()});
   auto& shift = train::find_table(tables, "shift_mri");
   shift.add_row({"moe", "two", Json(), 0.5, 0.6, 0.7, 0.9, 3, Json(), 0.65});
   shift.add_row({"moe", "two", 0, 0.5, 0.1, 0.1, 0.1, 3, Json(), 0.1});
@@ -37,6 +37,7 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
   const Outcome& moe = out.at("moe");
   EXPECT_EQ(moe.forgetting.value().value, 0.5);
   EXPECT_EQ(moe.forgetting->se, 0.02);
+  EXPECT_EQ(moe.against, "one");
   EXPECT_EQ(moe.loss_new.value().value, 2.0);
   EXPECT_EQ(moe.loss_new->se, 0.03);
   EXPECT_EQ(moe.mri_before, 0.6);

@@ -6,6 +6,7 @@
 #include "study/comparison.h"
 #include "study/estimates.h"
 #include "study/pair_figures.h"
+#include "train/forgetting.h"
 #include "train/shift_sets.h"
 
 namespace evenkeel::study {
@@ -51,11 +52,12 @@ void add(std::vector<std::string>& parts, std::string part) {
   if (!part.empty()) parts.push_back(std::move(part));
 }
 
-std::string forgetting_part(const Sides& sides, const std::string& data) {
+std::string forgetting_part(const Sides& sides, const std::string& data, const std::string& against) {
   const auto* found = sides.find("forgetting", data);
-  return found == nullptr ? ""
-                          : "forgetting on " + data + " is " + found->other().text(true) + " nats instead of " +
-                                found->base().text(true) + how_sure(*found);
+  return found == nullptr
+             ? ""
+             : "forgetting on " + data + " since " + train::baseline_words(against) + " is " +
+                   found->other().text(true) + " nats instead of " + found->base().text(true) + how_sure(*found);
 }
 
 std::string loss_part(const Sides& sides, const std::string& data) {
@@ -141,7 +143,7 @@ std::string pair_headline(const Pair& pair, const std::map<std::string, Outcome>
   const bool is_replay = pair.aspect == "replay";
   if (is_replay && !shifts_data(other)) return "";
   std::vector<std::string> parts;
-  add(parts, forgetting_part(sides, sets.old_data));
+  add(parts, forgetting_part(sides, sets.old_data, outcomes.at(other.name).against));
   add(parts, loss_part(sides, sets.new_data));
   if (parts.empty()) return "";
   for (auto& part : task_parts(sides)) add(parts, std::move(part));

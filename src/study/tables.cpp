@@ -217,7 +217,7 @@ train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& spee
   for (const auto& arm : arms) groups.insert(arm.group);
   if (groups.size() == arms.size()) return tables;
   const std::map<std::string, std::vector<std::string>> keys = {
-      {"forgetting", {"phase", "data"}},
+      {"forgetting", {"phase", "data", "against"}},
       {"shift_mri", {"phase", "layer"}},
       {"eval_mri", {"phase", "data", "layer"}},
       {"saturation", {"layer", "k", "data", "from", "to", "from_run"}},

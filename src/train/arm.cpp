@@ -172,19 +172,16 @@ const record::EvaluationRow* baseline_evaluation(const Arm& arm) {
   return comes_from_elsewhere(arm) ? first_evaluation(arm) : final_evaluation(arm, phase_name(arm, 0));
 }
 
-std::string baseline_name(const Arm& arm) { return comes_from_elsewhere(arm) ? kStepZero : phase_name(arm, 0); }
+std::optional<std::string> baseline_name(const Arm& arm) {
+  const auto* baseline = baseline_evaluation(arm);
+  if (baseline == nullptr) return std::nullopt;
+  return baseline->step == 0 ? kStepZero : baseline->phase;
+}
 
 std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data) {
   const auto lines = final_evaluations(arm);
   const auto* result = lines.empty() ? nullptr : lines.back()->find(data);
   return result != nullptr ? std::optional(loss_figure(*result)) : std::nullopt;
-}
-
-std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data) {
-  const auto end = loss_at_end(arm, data);
-  const auto* baseline = baseline_evaluation(arm);
-  const auto* first = baseline != nullptr ? baseline->find(data) : nullptr;
-  return end && first != nullptr ? std::optional(difference(*end, loss_figure(*first))) : std::nullopt;
 }
 
 }  // namespace evenkeel::train

@@ -66,16 +66,14 @@ const record::EvaluationRow* final_evaluation(const Arm& arm, const std::string&
 std::vector<const record::EvaluationRow*> final_evaluations(const Arm& arm);
 // Of one set in a phase, as final_evaluation.
 const record::SetResult* final_result(const Arm& arm, const std::string& phase, const std::string& data);
-// What forgetting is measured against: step 0 of a run whose weights come from elsewhere, else the end of the first
+// What a run's changes are measured from: step 0 of a run whose weights come from elsewhere, else the end of the first
 // phase; nullptr where that was not evaluated.
 const record::EvaluationRow* baseline_evaluation(const Arm& arm);
-// Its name in tables: "step 0", or the first phase's.
-std::string baseline_name(const Arm& arm);
+// Its name in tables: "step 0", or the first phase's; none where it was not evaluated.
+std::optional<std::string> baseline_name(const Arm& arm);
 inline constexpr const char* kStepZero = "step 0";  // in the place of a phase
 
-// On a held-out set at the end of the last phase that was evaluated: the loss, and its change since what forgetting is
-// measured against. nullopt where one of the two was not evaluated.
+// The loss on a held-out set at the end of the last phase that was evaluated; nullopt where that left the set out.
 std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data);
-std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data);
 
 }  // namespace evenkeel::train

@@ -13,6 +13,8 @@ struct ForgettingRow {
   std::string arm, phase, data;
   double loss = 0;
   std::optional<double> perplexity, change, loss_se, change_se;
+  std::optional<double> forgetting, forgetting_se;
+  std::optional<std::string> against;  // of `forgetting`
   static void visit_columns(auto& row, auto&& visit) {
     visit("arm", row.arm);
     visit("phase", row.phase);
@@ -22,6 +24,9 @@ struct ForgettingRow {
     visit("change", row.change, "nats/token");
     visit("loss_se", row.loss_se, "nats/token");
     visit("change_se", row.change_se, "nats/token");
+    visit("forgetting", row.forgetting, "nats/token");
+    visit("forgetting_se", row.forgetting_se, "nats/token");
+    visit("against", row.against);
   }
 };
 

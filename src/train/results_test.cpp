@@ -157,9 +157,9 @@ TEST(Results, ForgettingIsAgainstTheEndOfTheFirstPhase) {
   const auto table = rows_of(read_arm("arm", "group", folder / "run"), "forgetting");
   ASSERT_EQ(table.rows.size(), 3u);
   EXPECT_EQ(Json(table.rows[0]).dump(),
-            R"(["arm","one","old",2,20,0,null,null])");  // lines of before there were errors
-  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["arm","two","old",2.25,22.5,0.25,null,null])");
-  EXPECT_EQ(Json(table.rows[2]).dump(), R"(["arm","two","new",1.5,15,null,null,null])");
+            R"(["arm","one","old",2,20,null,null,null,null,null,null])");  // lines of before there were errors
+  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["arm","two","old",2.25,22.5,0.25,null,null,0.25,null,"one"])");
+  EXPECT_EQ(Json(table.rows[2]).dump(), R"(["arm","two","new",1.5,15,null,null,null,null,null,null])");
 }
 
 // Losses of three windows of 8 tokens, whose mean is the loss.
@@ -186,9 +186,10 @@ TEST(Results, ErrorsOfLossesAndOfTheirPairedChange) {
   EXPECT_NEAR(cell(table, 1, "change").as_double(), 0.6, 1e-12);
   EXPECT_NEAR(cell(table, 1, "change_se").as_double(), 0.1, 1e-12);  // sqrt(0.03) / sqrt(3)
   const auto headlines = run_results(folder / "run", Json::object()).at("headlines");
-  EXPECT_EQ(headlines.at(0).as_string(),
-            "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the first phase: +0.60; 95 %: "
-            "+0.40 to +0.80).");
+  EXPECT_EQ(
+      headlines.at(0).as_string(),
+      "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the end of phase one: +0.60; 95 %: "
+      "+0.17 to +1.03).");  // 4.303, Student's of two degrees, times 0.1 to each side
 }
 
 TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
@@ -201,7 +202,7 @@ TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
   }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").at(0).as_string(),
-              HasSubstr("(since the first phase: no difference beyond noise: +0.10; 95 %: −0.13 to +0.33)."));
+              HasSubstr("(since the end of phase one: no difference beyond noise: +0.1; 95 %: −0.4 to +0.6)."));
 }
 
 TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {
@@ -326,8 +327,8 @@ TEST(Results, OfOneRunAreAStudyOfOneArm) {
   EXPECT_NE(results.at("definitions").find("MRI"), nullptr);
   ASSERT_EQ(results.at("headlines").size(), 4u);
   EXPECT_EQ(results.at("headlines").at(0).as_string(),
-            "After phase two the held-out loss on old is 2.25 nats a token (since the first phase: +0.250; its error "
-            "is not known).");
+            "After phase two the held-out loss on old is 2.25 nats a token (since the end of phase one: +0.250; its "
+            "error is not known).");
   EXPECT_EQ(results.at("headlines").at(1).as_string(),
             "After phase two the held-out loss on new is 1.50 nats a token.");
   EXPECT_EQ(results.at("headlines").at(2).as_string(),
