@@ -4,6 +4,7 @@
 
 #include "core/json_lines.h"
 #include "record/run_reader.h"
+#include "train/eval_collapse.h"
 #include "train/shift_sets.h"
 
 namespace evenkeel::train {
@@ -64,13 +65,31 @@ void add(Arm& arm, const record::StepRow& step) {
     if (phase.n_steps() == 0) phase.begin(mri_before(arm, *index));
     phase.add(step);
   }
-  for (const auto& alarm : step.alarms) arm.alarms.push_back({step.step, step.phase, step.seconds, step.loss, alarm});
+  for (const auto& alarm : step.alarms)
+    arm.alarms.push_back({step.step, step.phase, step.seconds, step.loss, alarm, {}});
   arm.last_routing = step.routing;
   for (auto& layer : arm.last_routing) layer.load.clear();
 }
 
+// What an evaluation shows of a collapse that no step before it in the phase has told of.
+void add_eval_alarms(Arm& arm, const record::EvaluationRow& evaluation) {
+  const Json& model = arm.resolved.at("model");
+  for (const auto& [data, result] : evaluation.eval) {
+    if (result.routing.empty()) continue;
+    for (auto& alarm : find_eval_collapse(result, model.at("n_experts").as_int(), model.at("top_k").as_int())) {
+      const bool is_known =
+          std::any_of(arm.alarms.begin(), arm.alarms.end(), [&, &data = data](const FoundAlarm& found) {
+            return found.phase == evaluation.phase && found.alarm.is_collapse() && found.alarm.layer == alarm.layer &&
+                   (!found.data || (found.data == data && found.alarm.kind == alarm.kind));
+          });
+      if (!is_known) arm.alarms.push_back({evaluation.step, evaluation.phase, 0, result.loss, std::move(alarm), data});
+    }
+  }
+}
+
 // Of what a later evaluation of the phase has replaced, the routing goes: it is most of an evaluation's size.
 void add(Arm& arm, record::EvaluationRow evaluation) {
+  add_eval_alarms(arm, evaluation);
   for (const auto& [data, result] : evaluation.eval)
     for (auto earlier = arm.evaluations.rbegin();
          earlier != arm.evaluations.rend() && earlier->phase == evaluation.phase && earlier->step > 0; ++earlier) {

@@ -14,12 +14,14 @@
 
 namespace evenkeel::train {
 
-// An alarm and the step that it stands in. `seconds` and `loss` of the step tell it from the same step of another run.
+// An alarm and the step that it stands in, or the evaluation that shows it. `seconds` of the step (0 of an evaluation)
+// and `loss` tell it from the same step of another run.
 struct FoundAlarm {
   int64_t step = 0;
   std::string phase;
   double seconds = 0, loss = 0;
   record::Alarm alarm;
+  std::optional<std::string> data = std::nullopt;  // the held-out set; none: training
 };
 
 // What comes before a phase: the last step of this run that it continues from (-1: another run's), and sums of the MRI,
@@ -40,7 +42,7 @@ struct Arm {
   std::vector<record::EvaluationRow>
       evaluations;  // with the routing of step 0 and, for each set, of its last in a phase
   std::vector<record::SaturationRow> saturations;
-  std::vector<FoundAlarm> alarms;
+  std::vector<FoundAlarm> alarms;  // those of an evaluation once a phase, where training has not told of the layer
   std::vector<record::LayerRouting> last_routing;  // of the last step; without loads
 };
 

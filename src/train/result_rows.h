@@ -108,8 +108,10 @@ struct WarningRow {
   std::optional<int64_t> layer;
   record::Alarm::Kind kind = record::Alarm::Kind::one_expert;
   std::string what;
-  std::optional<bool> recovered;  // none: what is no collapse
-  int64_t n_arms = 1;             // that share the phase
+  std::optional<bool> recovered = {};       // none: what is no collapse
+  int64_t n_arms = 1;                       // that share the phase
+  std::optional<std::string> data = {};     // the held-out set that shows it; none: training
+  std::optional<int64_t> n_recovered = {};  // of n_arms; none: what is no collapse
   static void visit_columns(auto& row, auto&& visit) {
     visit("arm", row.arm);
     visit("phase", row.phase);
@@ -119,6 +121,8 @@ struct WarningRow {
     visit("what", row.what);
     visit("recovered", row.recovered);
     visit("n_arms", row.n_arms, "arms");
+    visit("data", row.data);
+    visit("n_recovered", row.n_recovered, "arms");
   }
 };
 

@@ -193,9 +193,12 @@ NamedTables new_tables() {
                                      "assignments over capacity: training (data null), mean of the phase's last "
                                      "eighth; held-out sets at the phase's end, evaluation mode"));
   tables.emplace_back(
-      "warnings", table(columns_of<WarningRow>(),
-                        "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the "
-                        "whole model. n_arms: how many arms share the phase, which was trained once, under `arm`"));
+      "warnings",
+      table(columns_of<WarningRow>(),
+            "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the "
+            "whole model. data: the held-out set whose evaluation shows it, null: training. n_arms: how many "
+            "arms share the phase, which was trained once, under `arm`; n_recovered: how many of these "
+            "had recovered at their own last evaluation, all of them where `recovered` is true"));
   return tables;
 }
 

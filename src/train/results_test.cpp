@@ -355,7 +355,7 @@ TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
             "run: the router collapsed in phase two, layer 1, for a time after step 7, and has recovered at the last "
             "evaluation: nearly all tokens have the same 2 of 4 experts.");
   EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(),
-            R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true,1]])");
+            R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true,1,null,1]])");
 }
 
 // By the last evaluation alone: the first sentence says so, and each one on balance.
@@ -371,8 +371,11 @@ TEST(Results, ARouterWithMostExpertsUnusedIsNeverGoodNews) {
                           lines);
   const Json headlines = run_results(folder / "run", Json::object()).at("headlines");
   EXPECT_EQ(headlines.at(0).as_string(),
-            "run: the router has collapsed: in the end more than half of a layer's experts get no token of the new "
-            "data's held-out text.");
+            "run: the router collapsed in phase one, layer 0, on held-out old, at the evaluation of step 3: more than "
+            "half of the layer's experts get no token.");
+  EXPECT_EQ(headlines.at(1).as_string(),
+            "run: the router collapsed in phase two, layer 0, on held-out new, at the evaluation of step 10: more than "
+            "half of the layer's experts get no token.");
   int64_t n_of_balance = 0;
   for (const auto& sentence : headlines.as_array()) {
     const bool is_of_balance = sentence.as_string().find("MRI") != std::string::npos ||

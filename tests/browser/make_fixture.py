@@ -35,7 +35,7 @@ TABLES = {
     "saturation": "arm layer k from to data saturation chance",
     "throughput": "arm tokens_per_second step_seconds ratio_to_dense",
     "tokens_to_loss": "arm data loss tokens reference short_by short_by_se beyond_noise",
-    "warnings": "arm phase step layer kind what recovered n_arms",
+    "warnings": "arm phase step layer kind what recovered n_arms data n_recovered",
 }
 UNITS = {"loss": "nats per token", "change": "nats per token", "tokens_per_second": "tokens/s", "step_seconds": "s", "tokens": "tokens",
          "mri": "share of tokens", "before": "share of tokens", "first": "share of tokens", "peak": "share of tokens", "after": "share of tokens"}
@@ -208,7 +208,7 @@ def arm_rows(arm, metrics):
     for line in metrics:
         for data, entries in line.get("saturation", {}).items():
             rows["saturation"] += [[arm.name, e["layer"], e["k"], e["from"], e["to"], data, e["saturation"], e["chance"]] for e in entries]
-        rows["warnings"] += [[arm.name, line["phase"], line["step"], found["layer"], found["kind"], found["text"], None, 1] for found in line.get("alarms", [])]
+        rows["warnings"] += [[arm.name, line["phase"], line["step"], found["layer"], found["kind"], found["text"], None, 1, None, None] for found in line.get("alarms", [])]
     rate = statistics.median(line["tokens_per_second"] for line in steps.values())
     rows["throughput"].append([arm.name, rate, TOKENS_PER_STEP / rate, None])
     return rows

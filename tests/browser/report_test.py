@@ -307,7 +307,7 @@ def plant(source, target):
         for row in results["tables"][name]["rows"]:
             row[column] = row[column] * 0.9 if row[column] else row[column]
     results["tables"]["throughput"]["rows"][-1][3] = None  # measured on a busy machine
-    results["tables"]["warnings"]["rows"].append(["switch-pb", "english", 9, 1, "same_experts", "all alike", False, 6])
+    results["tables"]["warnings"]["rows"].append(["switch-pb", "english", 9, 1, "same_experts", "all alike", False, 6, None, 2])
     results["tables"]["recipe_warnings"] = {"columns": [{"name": "group", "unit": ""}, {"name": "what", "unit": ""}], "rows": [["switch-sb", "got a <b>kept</b> loss"], ["granular-sb", "got a <b>kept</b> loss"]],
                                             "chance": None, "tokens": None, "source": "evenkeel"}
     results["arms"][3]["lr_curve"][50][1] *= 3
