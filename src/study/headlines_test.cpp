@@ -58,7 +58,7 @@ TEST_F(HeadlinesTest, CompareForgettingReplayAndBalance) {
           "difference beyond noise: −0.3; 95 %: −1.6 to +1.0); "
           "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: −0.9 to +1.7).",
           "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 40 % to 60 ± 28 %, is at "
-          "most 80 ± 60 % in the first 50 steps, and 50 ± 14 % at the end; an even load is 50.0 %."));
+          "most 80 ± 60 % in the first 4 steps, and 50 ± 14 % at the end; an even load is 50.0 %."));
 }
 
 const char* const kOneSeed =
@@ -223,7 +223,7 @@ TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
           "moe: the router collapsed in phase two, layer 0, from step 8: nearly all tokens have the same 2 of 4 "
           "experts.",
           "moe: at the shift MRI, the busiest expert's share of a training batch (of one seed, without an interval), "
-          "goes from 95 % to 90 %, is at most 95 % in the first 50 steps, and 90 % at the end; "
+          "goes from 95 % to 90 %, is at most 95 % in the first 4 steps, and 90 % at the end; "
           "an even load is 50.0 %. In the end 6 of 8 experts get a token of held-out b. Its router has collapsed.",
           kOneSeed));
 }
@@ -233,9 +233,9 @@ TEST_F(HeadlinesTest, ImbalanceInTheEndIsThatOfBothHeldOutSets) {
   arms_ = {made_arm("moe", "moe", {})};
   shift("moe", 0.5, 0.6, 0.7, 0.55);
   auto& table = train::find_table(tables_, "eval_mri");
-  table.add_row({"moe", "one", "a", 0, 0.5, 0.9, 0});  // not of the last phase
-  table.add_row({"moe", "two", "b", 0, 0.525, 0.9, 0});
-  table.add_row({"moe", "two", "a", 0, 0.75, 0.9, 0});
+  table.add_row({"moe", "one", "a", 0, 0.5, 0.9, 0, Json()});  // not of the last phase
+  table.add_row({"moe", "two", "b", 0, 0.525, 0.9, 0, Json()});
+  table.add_row({"moe", "two", "a", 0, 0.75, 0.9, 0, Json()});
   EXPECT_THAT(
       study_headlines(arms_, tables_).at(0),
       HasSubstr("55 % at the end; an even load is 50.0 %. Of held-out text it is 52.5 % on b and 75.0 % on a."));
@@ -248,7 +248,7 @@ TEST_F(HeadlinesTest, ImbalanceOfHeldOutTextHasItsErrorByTheText) {
   result.mri_se = 0.004;
   arms_[0].evaluations = {testing::made_evaluation(10, "two", {{"b", result}})};
   shift("moe", 0.5, 0.6, 0.7, 0.55);
-  train::find_table(tables_, "eval_mri").add_row({"moe", "two", "b", 0, 0.525, 0.9, 0});
+  train::find_table(tables_, "eval_mri").add_row({"moe", "two", "b", 0, 0.525, 0.9, 0, Json()});
   EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("Of held-out text it is 52.5 ± 0.4 % on b."));
 }
 
@@ -302,6 +302,16 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
                                     "on b in the end, 2.5 ± 0.7"));
   EXPECT_THAT(more.at(2),
               AllOf(HasSubstr("60 ± 14 % of the tokens under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
+}
+
+TEST_F(HeadlinesTest, SeedsThatContinueOneModelAreSaidToShareIt) {
+  const std::string from = "phase.one.start={from = \"/runs/first\"}";
+  arms_ = {made_arm("moe-seed1", "moe", {from}), made_arm("moe-seed2", "moe", {from, "train.seed=2"})};
+  shift("moe-seed1", 0.5, 0.6, 0.7, 0.55);
+  const auto found = study_headlines(arms_, tables_);
+  EXPECT_EQ(found.back(),
+            "The seeds of a group continue the same weights: their spread is that of the continued training, and after "
+            "another pre-training figures may differ by more.");
 }
 
 TEST_F(HeadlinesTest, SayWhatNoHeldOutSetTellsOf) {

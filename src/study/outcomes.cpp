@@ -61,6 +61,8 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
   for (const auto& arm : arms) {
     Outcome& outcome = out[arm.name];
     outcome.seed = seed_of(arm);
+    outcome.peak_steps = std::min<int64_t>(static_cast<int64_t>(train::kShiftWindow),
+                                           arm.resolved.at("phase").as_array().back().at("steps").as_int());
     const auto config = train::arm_model(arm);
     if (!config.is_moe()) continue;
     const std::string new_data = train::shift_sets(arm).new_data;

@@ -23,9 +23,9 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
   shift.add_row({"moe", "two", Json(), 0.5, 0.6, 0.7, 0.9, 3, Json(), 0.65});
   shift.add_row({"moe", "two", 0, 0.5, 0.1, 0.1, 0.1, 3, Json(), 0.1});
   auto& mri = train::find_table(tables, "eval_mri");
-  mri.add_row({"moe", "one", "b", 0, 0.1, 0.9, 0});
-  for (const double value : {0.5, 0.75}) mri.add_row({"moe", "two", "b", 0, value, 0.9, 0});
-  mri.add_row({"moe", "two", "a", 0, 0.99, 0.9, 0});
+  mri.add_row({"moe", "one", "b", 0, 0.1, 0.9, 0, Json()});
+  for (const double value : {0.5, 0.75}) mri.add_row({"moe", "two", "b", 0, value, 0.9, 0, Json()});
+  mri.add_row({"moe", "two", "a", 0, 0.99, 0.9, 0, Json()});
   Table tokens, tasks;
   for (const char* name : {"arm", "data", "loss", "tokens"}) tokens.columns.push_back({name, ""});
   tokens.rows = {{"moe", "a", 3.5, 96}};

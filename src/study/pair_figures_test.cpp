@@ -32,8 +32,8 @@ train::NamedTables tables_of(const std::vector<Arm>& arms, const std::vector<dou
   for (size_t i = 0; i < arms.size(); ++i) {
     forgetting.add_row({arms[i].name, "two", "a", 3.0, 9.0, 9.0, 0.25, 9.0, changes[i], 0.25, "one"});
     forgetting.add_row({arms[i].name, "two", "b", losses[i], 9.0, Json(), 0.25, Json(), Json(), Json(), Json()});
-    mri.add_row({arms[i].name, "two", "b", 0, 0.5, 0.9, 0});
-    mri.add_row({arms[i].name, "two", "a", 0, 0.75, 0.9, 0});
+    mri.add_row({arms[i].name, "two", "b", 0, 0.5, 0.9, 0, Json()});
+    mri.add_row({arms[i].name, "two", "a", 0, 0.75, 0.9, 0, Json()});
   }
   return tables;
 }
@@ -104,8 +104,8 @@ TEST(PairFigures, WithoutAnErrorThereIsNoInterval) {
   const std::vector<Arm> arms = {seeded_arm("p", {}, 1), seeded_arm("s", kSinkhorn, 1)};
   auto tables = train::new_tables();
   auto& mri = train::find_table(tables, "eval_mri");
-  mri.add_row({"p-seed1", "two", "b", 0, 0.5, 0.9, 0});
-  mri.add_row({"s-seed1", "two", "b", 0, 0.75, 0.9, 0});
+  mri.add_row({"p-seed1", "two", "b", 0, 0.5, 0.9, 0, Json()});
+  mri.add_row({"s-seed1", "two", "b", 0, 0.75, 0.9, 0, Json()});
   add_pairs(arms, tables);
   ASSERT_EQ(train::find_table(tables, "pairs").rows.size(), 1U);
   EXPECT_EQ(

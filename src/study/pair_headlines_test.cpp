@@ -84,8 +84,22 @@ TEST_F(PairHeadline, ASeedWithoutAFigureIsLeftOutOnBothSides) {
             "is not known).");
   set(&Outcome::tokens_to_loss, 2000, NAN, 3000, 2000);
   set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
-  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 2.00 instead of 3.00 thousand tokens (in 1 of 2 seeds) "
-                                    "(−1.00; its error is not known)"));
+  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 2.00 instead of 3.00 thousand tokens (in 1 of 2 seeds; "
+                                    "s does not reach it in 1 of 2 seeds) (−1.00; its error is not known)"));
+}
+
+// A side that never gets there is no reason for silence.
+TEST_F(PairHeadline, ALossOutOfReachIsSaid) {
+  set(&Outcome::loss_new, 2.0, 2.0, 2.5, 2.25);
+  set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
+  set(&Outcome::tokens_to_loss, 2000, NAN, 3000, NAN);
+  EXPECT_THAT(sentence(), HasSubstr("; a loss of 3.50 on a: s does not reach it in 2 of 2 seeds."));
+  set(&Outcome::tokens_to_loss, NAN, 2000, 3000, NAN);
+  EXPECT_THAT(sentence(),
+              HasSubstr("; a loss of 3.50 on a: s does not reach it in 1 of 2 seeds, p does not reach it in "
+                        "1 of 2 seeds."));
+  arms_.resize(2);
+  EXPECT_THAT(sentence(), HasSubstr("; a loss of 3.50 on a: p does not reach it."));
 }
 
 TEST_F(PairHeadline, ACollapseIsSaid) {

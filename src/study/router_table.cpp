@@ -8,6 +8,7 @@
 #include "moe/capacity_config.h"
 #include "study/comparison.h"
 #include "train/forgetting.h"
+#include "train/mri_error.h"
 #include "train/result_rows.h"
 #include "train/shift_sets.h"
 
@@ -130,6 +131,8 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
     }
     row.eval_mri_old = eval_mri_of(last, row.old_data);
     row.eval_mri_new = eval_mri_of(last, row.new_data);
+    row.eval_mri_old_se = train::mri_se_at_end(arm, row.old_data);
+    row.eval_mri_new_se = train::mri_se_at_end(arm, row.new_data);
     row.dropped = arm.phases.empty() ? std::nullopt : arm.phases.back().mean_dropped();
     row.dead = dead_of(last);
     add_row(table, row);

@@ -172,7 +172,10 @@ record::SetResult set_result(const EvalResult& result) {
   out.tokens = result.n_tokens;
   out.loss_blocks = result.blocks;
   out.mri_se = result.mri_se;
-  for (const auto& counts : result.routing) out.routing.push_back(analysis::routing_stats(counts));
+  for (size_t i = 0; i < result.routing.size(); ++i) {
+    out.routing.push_back(analysis::routing_stats(result.routing[i]));
+    out.routing.back().mri_se = result.layer_mri_se.at(i);
+  }
   return out;
 }
 

@@ -242,6 +242,7 @@ TEST(Evaluate, NeighbouringWindowsOfALongTextAreBlocks) {
   }
   EXPECT_EQ(result.mri_se.value(), mri.of_mean().value());
   EXPECT_EQ(result.layer_mri_se, mri.of_layers());
+  EXPECT_EQ(set_result(result).routing.at(1).mri_se, mri.of_layers().at(1));
 }
 
 TEST(Evaluate, NeighbouringDocumentsAreBlocksToo) {

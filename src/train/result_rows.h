@@ -58,6 +58,7 @@ struct EvalMriRow {
   int64_t layer = 0;
   double mri = 0, entropy = 0;
   int64_t dead = 0;
+  std::optional<double> mri_se = {};
   static void visit_columns(auto& row, auto&& visit) {
     visit("arm", row.arm);
     visit("phase", row.phase);
@@ -66,6 +67,7 @@ struct EvalMriRow {
     visit("mri", row.mri);
     visit("entropy", row.entropy);
     visit("dead", row.dead, "experts");
+    visit("mri_se", row.mri_se);
   }
 };
 

@@ -78,7 +78,7 @@ void add_eval_mri_rows(const Arm& arm, Table& table) {
     for (const auto& [data, result] : evaluation->eval)
       for (const auto& layer : result.routing)
         add_row(table, EvalMriRow{arm.name, evaluation == start ? kStepZero : evaluation->phase, data, layer.layer,
-                                  layer.mri, layer.entropy, layer.dead});
+                                  layer.mri, layer.entropy, layer.dead, layer.mri_se});
 }
 
 // The run that a phase's first weights are of, by the name of its folder; none where that is the arm's own.
@@ -184,7 +184,8 @@ NamedTables new_tables() {
       table(columns_of<ShiftMriRow>(), "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
   tables.emplace_back("eval_mri",
                       table(columns_of<EvalMriRow>(),
-                            "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));
+                            "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029). "
+                            "mri_se: its standard error, by a bootstrap of blocks of neighbouring windows"));
   tables.emplace_back("saturation",
                       table(columns_of<SaturationTableRow>(),
                             "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5). from_run: "
@@ -333,7 +334,7 @@ Json definitions_json() {
       "arXiv 2409.02060, eq. 5");
   add("steps to recover",
       "First step after the peak at which the mean MRI of 5 steps is at most 1.1 times its mean over the last 50 steps "
-      "before the shift.",
+      "before the shift (over all of them where the run had fewer).",
       "docs/formats.md");
   add("PB, SB", "Penalty-balanced (balance and z-loss) and Sinkhorn-balanced top-k routing.", "arXiv 2503.05029");
   return out;

@@ -207,12 +207,16 @@ TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
 
 TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {
   const TemporaryFolder folder;
-  testing::write_made_run(folder / "run", tiny_config("/data"), evaluated_lines());
+  auto lines = evaluated_lines();
+  for (auto& line : lines)
+    if (auto* row = std::get_if<record::EvaluationRow>(&line); row != nullptr && row->step == 10)
+      row->eval[0].second.routing[0].mri_se = 0.125;
+  testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   const auto arm = read_arm("arm", "group", folder / "run");
   const auto mri = rows_of(arm, "eval_mri");
   ASSERT_EQ(mri.rows.size(), 6u);
-  EXPECT_EQ(Json(mri.rows[1]).dump(), R"(["arm","one","old",1,0.7,0.9,1])");
-  EXPECT_EQ(Json(mri.rows[2]).dump(), R"(["arm","two","old",0,0.8,0.9,1])");
+  EXPECT_EQ(Json(mri.rows[1]).dump(), R"(["arm","one","old",1,0.7,0.9,1,null])");
+  EXPECT_EQ(Json(mri.rows[2]).dump(), R"(["arm","two","old",0,0.8,0.9,1,0.125])");
   const auto saturation = rows_of(arm, "saturation");
   ASSERT_EQ(saturation.rows.size(), 1u);
   EXPECT_EQ(Json(saturation.rows[0]).dump(), R"(["arm",0,1,6,10,"old",0.75,0.25,null])");

@@ -51,7 +51,7 @@ train::NamedTables good_news(const std::vector<Arm>& arms) {
     train::find_table(tables, "shift_mri")
         .add_row({arm.name, "two", Json(), 0.5, 0.9, 0.7 - better / 2, 0.9 - better / 2, 3, 5, 0.55});
     for (const char* data : {"a", "b"})
-      train::find_table(tables, "eval_mri").add_row({arm.name, "two", data, 0, 0.6 - better / 10, 0.9, 0});
+      train::find_table(tables, "eval_mri").add_row({arm.name, "two", data, 0, 0.6 - better / 10, 0.9, 0, Json()});
   }
   tables.emplace_back("tokens_to_loss", tokens);
   tables.emplace_back("tasks", tasks);

@@ -12,7 +12,7 @@ from contract_train import CPU, model_bytes
 COLUMNS = {
     "forgetting": ["arm", "phase", "data", "loss", "perplexity", "change", "loss_se", "change_se", "forgetting", "forgetting_se", "against"],
     "shift_mri": ["arm", "phase", "layer", "lower_bound", "before", "first", "peak", "peak_step", "steps_to_recover", "after"],
-    "eval_mri": ["arm", "phase", "data", "layer", "mri", "entropy", "dead"],
+    "eval_mri": ["arm", "phase", "data", "layer", "mri", "entropy", "dead", "mri_se"],
     "saturation": ["arm", "layer", "k", "from", "to", "data", "saturation", "chance", "from_run"],
     "throughput": ["arm", "tokens_per_second", "step_seconds", "ratio_to_dense", "cpu_seconds_per_token"],
 }
@@ -262,7 +262,7 @@ def check_eval_mri_follows_from_the_metrics(studies, problems):
     for name, run, results in studies.arms():
         rows = [row for row in rows_of(results, "eval_mri")[1] if row["arm"] == name]
         ends = {line["phase"]: line["eval"] for line in evaluations_of(run)}
-        wanted = [{"arm": name, "phase": phase, "data": data, **{key: layer[key] for key in ("layer", "mri", "entropy", "dead")}}
+        wanted = [{"arm": name, "phase": phase, "data": data, **{key: layer.get(key) for key in ("layer", "mri", "entropy", "dead", "mri_se")}}
                   for phase, sets in ends.items() for data, result in sets.items() for layer in result["routing"]]
         problems.equal(rows, wanted, f"rows of {name}")
 
