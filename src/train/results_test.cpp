@@ -188,8 +188,8 @@ TEST(Results, ErrorsOfLossesAndOfTheirPairedChange) {
   const auto headlines = run_results(folder / "run", Json::object()).at("headlines");
   EXPECT_EQ(
       headlines.at(0).as_string(),
-      "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the end of phase one: +0.60; 95 %: "
-      "+0.17 to +1.03).");  // 4.303, Student's of two degrees, times 0.1 to each side
+      "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the end of phase one: +0.6; 95 %: "
+      "+0.2 to +1.0).");  // 4.303, Student's of two degrees, times 0.1 to each side
 }
 
 TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
