@@ -35,9 +35,13 @@ std::string routing_text(const train::EvalResult& result) {
                     ", layer ", layers[most].layer, ")  dead experts ", n_dead, " of ", n_experts);
 }
 
-const char* cluster_word(const train::EvalOptions& eval) {
-  if (eval.mode == moe::Mode::train) return " batches";
-  return eval.separate_documents ? " documents" : " windows";
+// What the standard error is by: "32 blocks of 32 windows", "7 documents".
+std::string blocks_text(const train::EvalResult& result, const train::EvalOptions& eval) {
+  const std::string word = eval.mode == moe::Mode::train ? " batches"
+                           : eval.separate_documents     ? " documents"
+                                                         : " windows";
+  const std::string n = std::to_string(result.blocks.size());
+  return result.block_size == 1 ? n + word : n + " blocks of " + std::to_string(result.block_size) + word;
 }
 
 // One set, with a bar of its own, which ends before its result is printed.
@@ -98,9 +102,7 @@ int cmd_eval(Options& options) {
                               se ? std::optional(*se * *result.bits_per_byte / result.loss) : std::nullopt);
     std::cout << routing_text(result) << "  (" << human_count(static_cast<double>(result.n_tokens))
               << (result.n_tokens == 1 ? " token" : " tokens")
-              << (se ? "; ± is the standard error, by " + std::to_string(result.clusters.size()) + cluster_word(eval)
-                     : "")
-              << ")\n";
+              << (se ? "; ± is the standard error, by " + blocks_text(result, eval) : "") << ")\n";
   }
   if (json) print_json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}});
   return 0;

@@ -29,6 +29,7 @@ struct LayerRouting {
   std::vector<double> load =
       {};                     // [E] shares of the assignments, sum 1; zeros without tokens; empty where it was not read
   int64_t n_assignments = 0;  // that `load` is shares of; 0 where it was read from a line, which does not say it
+  std::optional<double> mri_se = {};  // standard error, of held-out sets alone
 
   static void visit_columns(auto& row, auto&& visit) {
     visit("layer", row.layer, kNotNegative);
@@ -38,6 +39,7 @@ struct LayerRouting {
     visit("dead", row.dead, kNotNegative);
     visit("dropped", row.dropped, kFraction);
     visit("load", row.load, {"", true, kFraction});
+    visit("mri_se", row.mri_se, {"", true, kNotNegative});
   }
 };
 

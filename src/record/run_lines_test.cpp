@@ -27,6 +27,12 @@ TEST(RunLine, IsWrittenAsDocumented) {
   EXPECT_EQ(
       to_json(RunLine(evaluation)).dump(),
       R"({"step":3,"phase":"a","tokens":96,"eval":{"held":{"loss":2,"loss_se":null,"perplexity":20,"bits_per_byte":null,"tokens":null,"loss_blocks":{"tokens":[7],"loss":[2]},"mri_se":null,"routing":[]}}})");
+  evaluation.eval[0].second.routing = testing::made_routing({0.5}, {});
+  evaluation.eval[0].second.routing[0].mri_se = 0.25;
+  EXPECT_EQ(to_json(RunLine(evaluation)).at("eval").at("held").at("routing").dump(),
+            R"([{"layer":0,"mri":0.5,"entropy":0.9,"cv":0.5,"dead":1,"dropped":0,"mri_se":0.25}])");
+  EXPECT_EQ(std::get<EvaluationRow>(run_line(to_json(RunLine(evaluation)), "t")).eval[0].second.routing[0].mri_se,
+            0.25);
   EXPECT_EQ(
       to_json(RunLine(SaturationRow{3, "a", {{"held", {{1, 2, 0, 3, 0.75, 0.5}}}}})).dump(),
       R"({"step":3,"phase":"a","saturation":{"held":[{"layer":1,"k":2,"from":0,"to":3,"saturation":0.75,"chance":0.5}]}})");

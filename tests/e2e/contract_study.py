@@ -11,9 +11,9 @@ from checks import evaluations_of, rows_of, standard_error, steps_of
 from contract_train import CPU, model_bytes
 
 COLUMNS = {
-    "forgetting": ["arm", "phase", "data", "loss", "perplexity", "change", "loss_se", "change_se"],
+    "forgetting": ["arm", "phase", "data", "loss", "perplexity", "change", "loss_se", "change_se", "forgetting", "forgetting_se", "against"],
     "shift_mri": ["arm", "phase", "layer", "lower_bound", "before", "first", "peak", "peak_step", "steps_to_recover", "after"],
-    "eval_mri": ["arm", "phase", "data", "layer", "mri", "entropy", "dead"],
+    "eval_mri": ["arm", "phase", "data", "layer", "mri", "entropy", "dead", "mri_se"],
     "saturation": ["arm", "layer", "k", "from", "to", "data", "saturation", "chance", "from_run"],
     "throughput": ["arm", "tokens_per_second", "step_seconds", "ratio_to_dense", "cpu_seconds_per_token"],
 }
@@ -244,7 +244,10 @@ def check_forgetting_is_the_change_since_the_first_phase(studies, problems):
         for row in rows:
             loss = ends[row["phase"]][row["data"]]["loss"]
             problems.equal((row["loss"], row["perplexity"]), (loss, math.exp(loss)), f"{name}: loss of {row['data']} after {row['phase']}")
-            problems.equal(row["change"], loss - ends["english"][row["data"]]["loss"], f"{name}: change of {row['data']} after {row['phase']}")
+            change = None if row["phase"] == "english" else loss - ends["english"][row["data"]]["loss"]
+            problems.equal((row["change"], row["forgetting"]), (change, change), f"{name}: change of {row['data']} after {row['phase']}")
+            problems.equal(row["against"], None if row["phase"] == "english" else "english", f"{name}: what forgetting is measured against")
+            problems.equal(row["forgetting_se"], row["change_se"], f"{name}: error of forgetting")
             blocks, before = (ends[phase][row["data"]]["loss_blocks"] for phase in (row["phase"], "english"))
             problems.equal(row["loss_se"], ends[row["phase"]][row["data"]]["loss_se"], f"{name}: error of the loss")
             paired = standard_error(blocks["tokens"], [after - first for after, first in zip(blocks["loss"], before["loss"])])
@@ -280,7 +283,7 @@ def check_eval_mri_follows_from_the_metrics(studies, problems):
     for name, run, results in studies.arms():
         rows = [row for row in rows_of(results, "eval_mri")[1] if row["arm"] == name]
         ends = {line["phase"]: line["eval"] for line in evaluations_of(run)}
-        wanted = [{"arm": name, "phase": phase, "data": data, **{key: layer[key] for key in ("layer", "mri", "entropy", "dead")}}
+        wanted = [{"arm": name, "phase": phase, "data": data, **{key: layer.get(key) for key in ("layer", "mri", "entropy", "dead", "mri_se")}}
                   for phase, sets in ends.items() for data, result in sets.items() for layer in result["routing"]]
         problems.equal(rows, wanted, f"rows of {name}")
 
