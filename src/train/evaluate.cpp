@@ -14,32 +14,35 @@
 namespace evenkeel::train {
 namespace {
 
-model::ModelOutput forward(const model::Transformer& model, const ops::Params& params,
-                           const std::vector<ops::Params>& router_states, const data::Batch& batch, int64_t number,
-                           const EvalOptions& options) {
-  auto input = model::input_of(data::on_device(batch, params.at("embedding.weight").device()));
-  input.mode = options.mode;
-  input.step = options.step;
-  input.seed = analysis::batch_seed(options.mode, options.seed, number);
-  return model.forward(params, router_states, input);
-}
-
 // "evaluation of 'held' (data/held), step 20"
 std::string place_of(const data::IndexedDataset& dataset, const EvalOptions& options) {
   return join_parts("evaluation of '", options.name.empty() ? dataset.prefix().filename().string() : options.name,
                     "' (", dataset.prefix().string(), "), step ", options.step);
 }
 
-// Routers name the layer of logits that they cannot use; the set is added here.
-model::ModelOutput forward_checked(const model::Transformer& model, const ops::Params& params,
-                                   const std::vector<ops::Params>& router_states, const data::Batch& batch,
-                                   int64_t number, const EvalOptions& options, const std::string& place) {
-  try {
-    return forward(model, params, router_states, batch, number, options);
-  } catch (const NumericsError& error) {
-    fail<NumericsError>(place, ": ", error.what());
+// The forward passes of an evaluation.
+class Forward {
+ public:
+  Forward(const model::Transformer& model, std::string place, const EvalOptions& options)
+      : model_(model), place_(std::move(place)), options_(options) {}
+  // Of batch `number`. Routers name the layer of logits that they cannot use; the set is added here.
+  model::ModelOutput operator()(const model::Snapshot& values, const data::Batch& batch, int64_t number) const {
+    auto input = model::input_of(data::on_device(batch, values.params.at("embedding.weight").device()));
+    input.mode = options_.mode;
+    input.step = options_.step;
+    input.seed = analysis::batch_seed(options_.mode, options_.seed, number);
+    try {
+      return model_.forward(values.params, values.router_states, input);
+    } catch (const NumericsError& error) {
+      fail<NumericsError>(place_, ": ", error.what());
+    }
   }
-}
+
+ private:
+  const model::Transformer& model_;
+  std::string place_;
+  const EvalOptions& options_;
+};
 
 [[noreturn]] void fail_not_finite(const model::ModelOutput& output, double loss, int64_t first_token,
                                   const std::string& place) {
@@ -119,14 +122,14 @@ class BlockSums {
 
 }  // namespace
 
-EvalResult evaluate(const model::Transformer& model, const ops::Params& params,
-                    const std::vector<ops::Params>& router_states, const data::IndexedDataset& dataset,
+EvalResult evaluate(const model::Transformer& model, const model::Snapshot& values, const data::IndexedDataset& dataset,
                     const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
   require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(),
                      " tokens; need at least 2 to score one");
   const std::string place = place_of(dataset, options);
+  const Forward forward(model, place, options);
   EvalResult result;
   TextBlocks text(dataset, reader.n_scored_tokens(), options);
   BlockSums losses_by_block;
@@ -135,8 +138,8 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params,
   int64_t number = 0;  // of the batch
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0;
        batch = reader.next(options.batch_size)) {
-    const auto output = forward_checked(model, params, router_states, batch, number++, options, place);
-    const auto losses = ops::cross_entropy_per_token(output.hidden, model.head(params),
+    const auto output = forward(values, batch, number++);
+    const auto losses = ops::cross_entropy_per_token(output.hidden, model.head(values.params),
                                                      batch.targets.reshape({-1}).to(output.hidden.device()));
     const double batch_sum = losses.sum(at::kDouble).item<double>();
     if (!std::isfinite(batch_sum)) fail_not_finite(output, batch_sum, result.n_tokens, place);
@@ -179,22 +182,19 @@ record::SetResult set_result(const EvalResult& result) {
   return out;
 }
 
-std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before,
-                                                         const model::Snapshot& after,
+std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const BeforeAndAfter& values,
                                                          const data::IndexedDataset& dataset,
                                                          const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
-  const std::string place = place_of(dataset, options);
+  const Forward forward(model, place_of(dataset, options), options);
   std::vector<analysis::SaturationCounts> counts;   // one for each MoE layer
   std::vector<std::pair<int64_t, int64_t>> layers;  // and its number and K
   int64_t number = 0;                               // of the batch
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0;
        batch = reader.next(options.batch_size), ++number) {
-    const auto first =
-        forward_checked(model, before.params, before.router_states, batch, number, options, place).routing;
-    const auto second =
-        forward_checked(model, after.params, after.router_states, batch, number, options, place).routing;
+    const auto first = forward(values.before, batch, number).routing;
+    const auto second = forward(values.after, batch, number).routing;
     for (size_t i = 0; i < first.size(); ++i) {
       const auto more = analysis::count_saturation(first[i], second[i]);
       if (i < counts.size()) {

@@ -48,14 +48,16 @@ record::SetResult set_result(const EvalResult& result);
 
 // NumericsError naming the set, the step and, where it shows in a router's logits, the layer, when a loss is not
 // finite.
-EvalResult evaluate(const model::Transformer& model, const ops::Params& params,
-                    const std::vector<ops::Params>& router_states, const data::IndexedDataset& dataset,
+EvalResult evaluate(const model::Transformer& model, const model::Snapshot& values, const data::IndexedDataset& dataset,
                     const EvalOptions& options);
 
+// Of one model at two steps.
+struct BeforeAndAfter {
+  model::Snapshot before, after;
+};
 // For k = 1, the first choice, and k = top_k, all choices (analysis::SaturationCounts); which steps they are between is
 // left open. Empty for dense models.
-std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before,
-                                                         const model::Snapshot& after,
+std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const BeforeAndAfter& values,
                                                          const data::IndexedDataset& dataset,
                                                          const EvalOptions& options);
 

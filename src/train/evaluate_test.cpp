@@ -26,7 +26,7 @@ struct Tiny {
         model(config.model),
         params(model::init_params(config.model, 1)) {}
   EvalResult evaluate(const data::IndexedDataset& dataset, const EvalOptions& options) const {
-    return train::evaluate(model, params, model.initial_router_states(), dataset, options);
+    return train::evaluate(model, {params, model.initial_router_states()}, dataset, options);
   }
   RunConfig config;
   model::Transformer model;
@@ -80,7 +80,7 @@ TEST(Evaluate, NoRouterDependsOnTheBatchSize) {
       EXPECT_EQ(three.routing[i].tokens_per_expert, one.routing[i].tokens_per_expert) << kind.name;
     const auto states = tiny.model.initial_router_states();
     for (const int64_t batch_size : {1, 3})
-      for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {tiny.params, states}, dataset,
+      for (const auto& row : evaluate_saturation(tiny.model, {{tiny.params, states}, {tiny.params, states}}, dataset,
                                                  {.sequence_length = 8, .batch_size = batch_size}))
         EXPECT_EQ(row.saturation, 1.0) << kind.name;
   }
@@ -287,11 +287,12 @@ TEST(Saturation, SeesTheRouterStatesOfBoth) {
   const auto before = tiny.model.initial_router_states(), after = tiny.model.initial_router_states();
   const auto favoured = at::tensor({0.0, 10.0, 0.0, 10.0});  // experts 1 and 3, whatever the logits
   after[0].at("bias").copy_(favoured);
-  const auto rows = evaluate_saturation(tiny.model, {tiny.params, before}, {tiny.params, after}, dataset, options);
-  const auto choice = evaluate(tiny.model, tiny.params, after, dataset, options).routing[0].tokens_per_expert;
+  const auto rows = evaluate_saturation(tiny.model, {{tiny.params, before}, {tiny.params, after}}, dataset, options);
+  const auto choice = evaluate(tiny.model, {tiny.params, after}, dataset, options).routing[0].tokens_per_expert;
   EXPECT_EQ(choice, (std::vector<int64_t>{0, 49, 0, 49}));
   for (const auto& row : rows) EXPECT_LT(row.saturation, 0.95) << row.k;
-  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, after}, {tiny.params, after}, dataset, options))
+  for (const auto& row :
+       evaluate_saturation(tiny.model, {{tiny.params, after}, {tiny.params, after}}, dataset, options))
     EXPECT_NEAR(row.saturation, 1.0, 1e-12);
 }
 
@@ -301,7 +302,7 @@ TEST(Saturation, IsOneForTheSameAndZeroForOppositeRouters) {
   const Tiny tiny({"model.n_layers=1"});
   const auto states = tiny.model.initial_router_states();
   const EvalOptions options{.sequence_length = 8, .batch_size = 4};
-  const auto same = evaluate_saturation(tiny.model, {tiny.params, states}, {tiny.params, states}, dataset, options);
+  const auto same = evaluate_saturation(tiny.model, {{tiny.params, states}, {tiny.params, states}}, dataset, options);
   ASSERT_EQ(same.size(), 2u);
   EXPECT_EQ(same[0].k, 1);
   EXPECT_EQ(same[1].k, 2);
@@ -312,7 +313,7 @@ TEST(Saturation, IsOneForTheSameAndZeroForOppositeRouters) {
   // The best two of the negated logits are the worst two of the logits.
   auto opposite = clone(tiny.params);
   opposite.at("layers.0.router.weight").neg_();
-  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {opposite, states}, dataset, options))
+  for (const auto& row : evaluate_saturation(tiny.model, {{tiny.params, states}, {opposite, states}}, dataset, options))
     EXPECT_EQ(row.saturation, 0.0);
 }
 
@@ -343,7 +344,7 @@ TEST(Saturation, ByHandWhenTwoExpertsTradeNames) {
   }
   ASSERT_GT(best, 0);
   ASSERT_LT(both, 49);
-  const auto rows_of = evaluate_saturation(tiny.model, {tiny.params, states}, {traded, states}, dataset,
+  const auto rows_of = evaluate_saturation(tiny.model, {{tiny.params, states}, {traded, states}}, dataset,
                                            {.sequence_length = 8, .batch_size = 4});
   EXPECT_NEAR(rows_of[0].saturation, best / 49, 1e-12);
   EXPECT_NEAR(rows_of[1].saturation, both / 49, 1e-12);
@@ -354,13 +355,14 @@ TEST(Saturation, OneRowALayerAtTopOneAndNoneForDenseModels) {
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 20));
   const Tiny top_one({"model.top_k=1"});
   const auto top_one_states = top_one.model.initial_router_states();
-  EXPECT_EQ(evaluate_saturation(top_one.model, {top_one.params, top_one_states}, {top_one.params, top_one_states},
+  EXPECT_EQ(evaluate_saturation(top_one.model, {{top_one.params, top_one_states}, {top_one.params, top_one_states}},
                                 dataset, {.sequence_length = 8})
                 .size(),
             2u);
   const Tiny dense(testing::kTinyDense);
-  EXPECT_TRUE(evaluate_saturation(dense.model, {dense.params, {}}, {dense.params, {}}, dataset, {.sequence_length = 8})
-                  .empty());
+  EXPECT_TRUE(
+      evaluate_saturation(dense.model, {{dense.params, {}}, {dense.params, {}}}, dataset, {.sequence_length = 8})
+          .empty());
 }
 
 }  // namespace

@@ -204,7 +204,7 @@ std::optional<Resume> find_resume(const RunConfig& config, const ResumeOptions& 
   for (const auto& [folder, reason] : newest->misnamed)
     log_warning("passed over ", folder.string(), ", which stays as it is: ", reason);
   const model::Transformer model(config.model);
-  Resume out{load_checkpoint(newest->checkpoint, config, model, options.device, /*deep=*/false), newest->damaged};
+  Resume out{load_checkpoint(newest->checkpoint, config, model, {options.device, /*deep=*/false}), newest->damaged};
   TrainState& state = out.state;
   require_position(config, options, state);
   require_same_order(config, state);

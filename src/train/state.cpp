@@ -151,8 +151,8 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
 }
 
 TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model,
-                           const at::Device& device, bool deep) {
-  const auto source = checkpoint::open_model(folder, std::nullopt, deep);
+                           const LoadOptions& options) {
+  const auto source = checkpoint::open_model(folder, std::nullopt, options.deep);
   const std::string where = (source.folder / "state.json").string();
   require<CheckpointError>(source.kind == "checkpoint", folder.string(),
                            ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
@@ -196,10 +196,10 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
     state.adam.second.add(name, load("second." + name, tensor));
   }
   state.router_states = checkpoint::read_router_states(source.folder, model);
-  set_device(state.params, device, true);
-  set_device(state.adam.first, device, false);
-  set_device(state.adam.second, device, false);
-  for (auto& router_state : state.router_states) set_device(router_state, device, false);
+  set_device(state.params, options.device, true);
+  set_device(state.adam.first, options.device, false);
+  set_device(state.adam.second, options.device, false);
+  for (auto& router_state : state.router_states) set_device(router_state, options.device, false);
   return state;
 }
 
