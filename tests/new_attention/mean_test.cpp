@@ -74,6 +74,15 @@ TEST_F(NewAttention, PassesTheModelWithTrueGradients) {
   EXPECT_EQ(model.forward(start, model.initial_router_states(), input).hidden.sizes(), (at::IntArrayRef{3, 8}));
 }
 
+// It takes no mask, so that it could not keep documents apart: a recipe that asks for that is refused.
+TEST_F(NewAttention, IsNotAskedForWhatItCannotDo) {
+  EXPECT_FALSE(model::takes_masks(config({kMean}).model));
+  EXPECT_THAT(message_of<ConfigError>([&] {
+                config({kMean, "train.separate_documents=true"});
+              }),
+              ::testing::AllOf(HasSubstr("train.separate_documents = true; need false"), HasSubstr("takes no mask")));
+}
+
 TEST_F(NewAttention, TrainsIsSavedAndResumes) {
   EXPECT_EQ(train("whole", {kMean}), TrainOutcome::finished);
   auto stopped = options("stopped");
