@@ -74,7 +74,7 @@ void log_line(const std::string& line) { print_line("evenkeel: ", line, !console
 void warn_line(const std::string& line) {
   const bool has_sink = console().warning_sink != nullptr;
   print_line("evenkeel: warning: ", line, !has_sink);
-  if (has_sink) console().warning_sink(line);
+  if (has_sink) console().warning_sink(printable(line));
 }
 void copy_line(const std::string& line) { print_line("evenkeel: ", line, false); }
 void set_quiet(bool quiet) { console().quiet = quiet; }

@@ -20,9 +20,7 @@ std::string place_of_cut(const std::string& separator) {
 std::vector<std::string> changes_in_reading(const ReadSummary& read, const ReaderOptions& options) {
   std::vector<std::string> out;
   const char* what_became = options.keeps_carriage_returns ? " kept (--keep-cr)" : " read as LF (--keep-cr keeps them)";
-  if (read.n_empty > 0)
-    out.push_back(counted(read.n_empty, "record") + " or line" + (read.n_empty == 1 ? "" : "s") +
-                  " without text: no document");
+  if (read.n_empty_records > 0) out.push_back(counted(read.n_empty_records, "record") + " without text: no document");
   if (read.n_carriage_returns > 0) out.push_back(counted(read.n_carriage_returns, "line end") + " CR LF" + what_became);
   if (read.n_lone_carriage_returns > 0)
     out.push_back(counted(read.n_lone_carriage_returns, "line end") + " CR" + what_became);

@@ -62,10 +62,10 @@ TEST(PrepareSentences, SayThatCarriageReturnsWereKept) {
 }
 
 TEST(PrepareSentences, SayHowManyRecordsHadNoText) {
-  EXPECT_THAT(changes_in_reading({.n_documents = 3, .n_empty = 2}, {}),
-              ElementsAre("2 records or lines without text: no document"));
-  EXPECT_THAT(changes_in_reading({.n_documents = 3, .n_empty = 1}, {}),
-              ElementsAre("1 record or line without text: no document"));
+  EXPECT_THAT(changes_in_reading({.n_documents = 3, .n_empty_records = 2}, {}),
+              ElementsAre("2 records without text: no document"));
+  EXPECT_THAT(changes_in_reading({.n_documents = 3, .n_empty_records = 1}, {}),
+              ElementsAre("1 record without text: no document"));
 }
 
 }  // namespace

@@ -131,15 +131,14 @@ class FileReader {
     int64_t first_line = 1, n_lines = 0;  // of the document
     bool ends_with_cr_lf = false;         // its last line
     const auto finish = [&] {
-      if (document.empty()) return;  // one blank line more, which cuts nothing
-      document.pop_back();           // the last line's \n
+      if (!document.empty()) document.pop_back();  // the last line's \n
       if (ends_with_cr_lf && document.ends_with('\r')) document.pop_back();
       give(std::exchange(document, {}));
+      first_line = line_ + 1;
     };
     for (; next_line(line); ++line_) {
       if (line.text.empty()) {
         finish();
-        first_line = line_ + 1;
         continue;
       }
       if (!is_good([&] { check_line(line); }, line.offset)) continue;
@@ -208,6 +207,7 @@ class FileReader {
       int64_t n_surrogates = 0;
       if (!is_good([&] { document = text_of_record(line, n_surrogates); })) continue;
       summary_.n_surrogates += n_surrogates;
+      if (document.empty()) ++summary_.n_empty_records;
       give_with_line_ends(std::move(document));
     }
   }
@@ -345,10 +345,7 @@ class FileReader {
     give(std::move(document));
   }
   void give(std::string&& document) {
-    if (document.empty()) {
-      ++summary_.n_empty;
-      return;
-    }
+    if (document.empty()) return;
     ++summary_.n_documents;
     summary_.n_text_bytes += static_cast<int64_t>(document.size());
     take_(std::move(document));
@@ -399,7 +396,7 @@ class ReportingSource final : public ByteSource {
 
 ReadSummary& ReadSummary::operator+=(const ReadSummary& other) {
   n_documents += other.n_documents;
-  n_empty += other.n_empty;
+  n_empty_records += other.n_empty_records;
   n_text_bytes += other.n_text_bytes;
   n_carriage_returns += other.n_carriage_returns;
   n_lone_carriage_returns += other.n_lone_carriage_returns;

@@ -108,8 +108,8 @@ TEST(ModelConfig, RefusesValuesOutsideTheirRange) {
               HasSubstr("need one of: scaled_normal, normal, truncated_normal, small_wang"));
   EXPECT_THAT(with(kMoe, "top_k", "5"), HasSubstr("got model.top_k = 5; need 1..4 (model.n_experts)"));
   EXPECT_THAT(with(kMoe, "top_k", "0"), HasSubstr("need 1..4"));
-  EXPECT_THAT(with(kMoe, "d_expert", "0"), HasSubstr("at least 1"));
-  EXPECT_THAT(with(kMoe, "n_shared_experts", "-1"), HasSubstr("0..65536"));
+  EXPECT_THAT(with(kMoe, "d_expert", "0"), HasSubstr("got model.d_expert = 0; need 1..2147483647 (it has no default)"));
+  EXPECT_THAT(with(kMoe, "n_shared_experts", "-1"), HasSubstr("need 0..65536"));
   EXPECT_THAT(with(kMoe, "n_experts", "70000"), HasSubstr("0..65536"));
   EXPECT_THAT(with(kMoe, "router.kind", "magic"), HasSubstr("magic"));
   EXPECT_THAT(with(kMoe, "d_modle", "3"), HasSubstr("did you mean 'd_model'"));

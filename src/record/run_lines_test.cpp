@@ -19,7 +19,7 @@ TEST(RunLine, IsWrittenAsDocumented) {
   EXPECT_EQ(
       to_json(RunLine(row)).dump(),
       R"({"step":3,"phase":"a","phase_step":3,"tokens":96,"loss":3,"loss_terms":{"cross_entropy":2.5,"balance":1},"lr":0.001,"grad_norm":0,"seconds":0.5,"tokens_per_second":64,"gemm_fraction":0.25,)"
-      R"("sources":{"old":3},"routing":[{"layer":0,"mri":0.5,"entropy":0.9,"cv":0.5,"dead":1,"dropped":0,"load":[0.5,0.5,0,0]}]})");
+      R"("sources":{"old":3},"routing":[{"layer":0,"mri":0.5,"entropy":0.5,"cv":1,"dead":2,"dropped":0,"load":[0.5,0.5,0,0]}]})");
   EXPECT_EQ(row.cross_entropy(), 2.5);
   EXPECT_EQ(testing::made_step(1, "a", {}).cross_entropy(), 3.0);
   EvaluationRow evaluation = testing::made_evaluation(3, "a", {{"held", testing::made_result(2.0)}});

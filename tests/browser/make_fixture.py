@@ -54,6 +54,16 @@ def balance_figures(load, top_k):
     return {"mri": max(load) * top_k, "entropy": entropy, "cv": statistics.pstdev(load) * experts, "dead": sum(share == 0 for share in load)}
 
 
+def at_most(load, cap):
+    """The load with no share above `cap`, since a token has an expert once; what is above goes to the other experts in proportion."""
+    full = set()
+    while max(load) > cap:
+        full |= {i for i, share in enumerate(load) if share >= cap}
+        scale = (1 - cap * len(full)) / sum(share for i, share in enumerate(load) if i not in full)
+        load = [cap if i in full else share * scale for i, share in enumerate(load)]
+    return load
+
+
 class Arm:
     """One arm's made-up dynamics; every number comes from its own generator."""
 
@@ -90,7 +100,7 @@ class Arm:
                for a, b in zip(self.taste[layer], self.new_taste[layer])]
         if step <= 5 and self.experts > 8:
             raw[self.random.randrange(self.experts)] = 0.0
-        return [value / sum(raw) for value in raw]
+        return at_most([value / sum(raw) for value in raw], 1 / self.top_k)
 
     def routing(self, step, wobble=0.05, keep_load=True):
         if self.experts == 0:

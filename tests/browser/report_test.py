@@ -324,8 +324,8 @@ def plant(source, target):
         if "routing" in line and line["step"] in (90, 129):
             line["loss_terms"]["cross_entropy"] += 1
             for entry in line["routing"]:
-                entry.update(mri=0.77, entropy=0.5, dead=4, dropped=0.6)
                 entry["load"][0], entry["load"][1] = entry["load"][0] + entry["load"][1], 0.0
+                entry.update(make_fixture.balance_figures(entry["load"], 1) | {"mri": 0.77, "dropped": 0.6})
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 

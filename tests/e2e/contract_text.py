@@ -167,7 +167,7 @@ def check_records_without_text_are_counted(texts, problems):
     prefix, result = texts.prepare("empty", [source])
     if problems.ran(result):
         problems.equal(documents_of(prefix)[0], texts.ids(["bada", "du"]), "documents")
-        problems.need("read 2 documents " in result.err and "2 records or lines without text: no document" in result.err, f"stderr: {result.err.strip()}")
+        problems.need("read 2 documents " in result.err and "2 records without text: no document" in result.err, f"stderr: {result.err.strip()}")
 
 
 def check_line_ends_are_normalised_unless_kept(texts, problems):

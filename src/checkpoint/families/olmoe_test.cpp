@@ -61,7 +61,7 @@ TEST_F(OlmoeFamily, ReadsTheConfiguration) {
   EXPECT_EQ(c.norm_eps, 1e-5);  // the class's default
   EXPECT_EQ(c.router.to_json().dump(), R"({"kind":"top_k","score":"softmax_pre","renormalize":true})");
   ASSERT_EQ(c.balance.terms.size(), 1U);
-  EXPECT_EQ(c.balance.terms[0].loss, "hf");
+  EXPECT_EQ(c.balance.terms[0].loss.text(), "hf");
   EXPECT_EQ(c.balance.terms[0].coefficient, 0.02);
 }
 
