@@ -172,7 +172,8 @@ void check_total(const ModelConfig& c, const std::string& where) {
   constexpr double kMost = 1e15;
   const auto of = [](int64_t size) { return static_cast<double>(size); };
   double attention = 0;
-  for (const auto& spec : make_attention(c, 0)->parameters()) {
+  const auto part = make_attention(c, 0);
+  for (const auto& spec : part->parameters()) {
     double n_elements = 1;
     for (const int64_t size : spec.shape) n_elements *= of(size);
     attention += n_elements;

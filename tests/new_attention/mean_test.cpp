@@ -29,7 +29,7 @@ TEST_F(NewAttention, IsReadListedAndWritten) {
   EXPECT_EQ(model::model_config_json(model::model_config_from_json(model::model_config_json(chosen), "json")),
             model::model_config_json(chosen));
   EXPECT_THAT(message_of<ConfigError>([&] { config({"model.attention={kind = \"men\"}"}); }),
-              HasSubstr("need one of: grouped, latent, mean"));
+              HasSubstr("need one of: grouped, mean, latent"));
   EXPECT_THAT(message_of<ConfigError>([&] { config({"model.attention={kind = \"mean\", gian = 1.0}"}); }),
               HasSubstr("did you mean 'gain'"));
   EXPECT_THAT(message_of<ConfigError>([&] { config({"model.attention={kind = \"mean\", gain = 0.0}"}); }),
