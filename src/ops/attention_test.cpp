@@ -115,8 +115,7 @@ TEST(Attention, GradientsOfSinksMatchFiniteDifferences) {
   const auto c = random_tensor({1, 3, 4}, 17);
   testing::expect_gradients(
       [&](const auto& in) {
-        return (causal_attention(in[0], in[1], in[1], {attention_mask({2}, {}, 3, at::kDouble), 0, in[2]}) * c)
-            .sum();
+        return (causal_attention(in[0], in[1], in[1], {attention_mask({2}, {}, 3, at::kDouble), 0, in[2]}) * c).sum();
       },
       {random_tensor({1, 3, 2, 2}, 18), random_tensor({1, 3, 2, 2}, 19), random_tensor({2}, 20)});
 }

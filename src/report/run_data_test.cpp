@@ -30,8 +30,9 @@ class RunDataTest : public ::testing::Test {
       row.routing[0].layer = 3;
       testing::set_load(row.routing[0], {share, 1 - share});
       lines.emplace_back(row);
-      if (step == 1)
-        lines.emplace_back(record::EvaluationRow{1, "one", 16384, {{"held", testing::made_result(2.5, {0.5})}}});
+      auto held = testing::made_result(2.5, {0.5});
+      held.routing[0].layer = 3;
+      if (step == 1) lines.emplace_back(record::EvaluationRow{1, "one", 16384, {{"held", held}}});
       if (step == 1) lines.emplace_back(record::SaturationRow{1, "one", {{"held", {}}}});
     }
     folder_.write("metrics.jsonl", testing::text_of(lines) + "{\"torn");

@@ -74,7 +74,7 @@ TEST(Outcomes, KnowExpertsInUseAndCollapse) {
   Arm arm = made_arm("moe", "moe");
   auto result = testing::made_result(2.0, {0.5, 0.5});
   result.routing[0].dead = 3;  // one of four is left in layer 0; layer 1 has one dead
-  arm.evaluations = {testing::made_evaluation(10, "two", {{"b", result}})};
+  train::add_line(arm, testing::made_evaluation(10, "two", {{"b", result}}));
   const auto out = outcomes_of({arm}, train::new_tables());
   EXPECT_EQ(out.at("moe").experts_in_use, 4);
   EXPECT_EQ(out.at("moe").experts, 8);

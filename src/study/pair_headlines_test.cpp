@@ -147,7 +147,8 @@ TEST_F(PairHeadline, ReplayHasItsOwnWords) {
     outcomes_.clear();
     for (const auto& arm : arms)
       outcomes_[arm.name] = Outcome{.forgetting = train::LossFigure{arm.group == "more" ? 0.1 : 0.4, {}, {}},
-                                    .loss_new = train::LossFigure{2.0, {}, {}}};
+                                    .loss_new = train::LossFigure{2.0, {}, {}},
+                                    .against = "one"};
     return pair_headline(pairs_of(arms).at(0), outcomes_);
   };
   EXPECT_EQ(compare({seeded_arm("none", {}, 1), seeded_arm("more", {replay("0.25")}, 1)}),

@@ -157,6 +157,14 @@ TEST_F(RecipeKeys, ADefaultOfAKindIsWhatHoldsWithoutTheKey) {
   };
   const auto choice_of = [](const std::string& key, const std::string& kind) -> Choice {
     if (key.starts_with("model.router.")) return {"model.router", "kind", ""};
+    if (key.starts_with("model.attention."))
+      return {"model.attention", "kind", kind == "latent" ? ", kv_rank = 4, rope_dim = 2" : ""};
+    if (key.starts_with("model.rope_scaling.")) {
+      std::string needs = kind == "none" || kind == "linear" ? "" : ", original_length = 8";
+      if (kind == "longrope") needs += ", short_factor = [1.0, 1.0], long_factor = [1.0, 1.0]";
+      return {"model.rope_scaling", "kind", needs};
+    }
+    if (key.starts_with("phase.NAME.objective.")) return {"phase.two.objective", "kind", ""};
     if (key.starts_with("model.capacity.")) return {"model.capacity", "rule", ""};
     if (key.starts_with("model.balance.loss[].")) return {"", "", ""};
     if (key.starts_with("model.balance.")) return {"model.balance", "loss", ""};

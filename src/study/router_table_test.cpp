@@ -18,8 +18,8 @@ using train::Arm;
 record::SetResult result_of(double loss, double first_mri, double second_mri, std::vector<double> first_load,
                             std::vector<double> second_load) {
   auto result = testing::made_result(loss, {first_mri, second_mri});
-  result.routing[0].load = std::move(first_load);
-  result.routing[1].load = std::move(second_load);
+  testing::set_load(result.routing[0], std::move(first_load));
+  testing::set_load(result.routing[1], std::move(second_load));
   return result;
 }
 

@@ -68,8 +68,13 @@ TEST(Forgetting, OfAContinuedRunOfTwoPhasesHasTheSignOfWhatHappened) {
       "/data",
       {"phase.one.start={from = \"/runs/first\"}",
        "phase.one.eval={data = [{name = \"a\", path = \"/held/a\"}, {name = \"other\", path = \"/held/c\"}]}"});
-  testing::write_made_run(folder / "run", config,
-                          {line(0, "one", 5, 3), line(6, "one", 2, 3.5), line(10, "two", 2.5, 3.25)});
+  std::vector<record::RunLine> lines = {line(0, "one", 5, 3)};
+  for (int64_t step = 1; step <= 10; ++step) {
+    lines.push_back(testing::made_step(step, step <= 6 ? "one" : "two", {0.5, 0.5}));
+    if (step == 6) lines.push_back(line(6, "one", 2, 3.5));
+  }
+  lines.push_back(line(10, "two", 2.5, 3.25));
+  testing::write_made_run(folder / "run", config, lines);
   const Json results = run_results(folder / "run", Json::object());
   const auto& rows = results.at("tables").at("forgetting").at("rows").as_array();
   ASSERT_EQ(rows.size(), 4U);  // change, change_se, forgetting, forgetting_se, against

@@ -30,11 +30,11 @@ class ShiftTest : public ::testing::Test {
  protected:
   void SetUp() override {
     for (int64_t step = 1; step <= 60; ++step)
-      lines_.push_back(made_step(step, "one", {step <= 10 ? 9.0 : 0.5, 0.5}));  // only the last 50 count
-    const std::vector<double> curve = {0.8, 0.9, 1.0, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6};
+      lines_.push_back(made_step(step, "one", {step <= 10 ? 1.0 : 0.5, 0.5}));  // only the last 50 count
+    const std::vector<double> curve = {0.8, 0.9, 0.95, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6};
     for (int64_t i = 1; i <= 80; ++i) {
       double mri = static_cast<size_t>(i) <= curve.size() ? curve[static_cast<size_t>(i) - 1] : 0.5;
-      if (i == 70) mri = 2.0;  // later than the 50 steps in which the peak is sought, and before the last eighth
+      if (i == 70) mri = 1.0;  // later than the 50 steps in which the peak is sought, and before the last eighth
       lines_.push_back(made_step(60 + i, "two", {mri, 0.7}));
     }
   }
@@ -60,7 +60,7 @@ TEST_F(ShiftTest, RowsByHand) {
   EXPECT_TRUE(cell(table, 0, "layer").is_null());
   EXPECT_EQ(cell(table, 1, "layer").as_int(), 0);
   EXPECT_EQ(cell(table, 1, "first").as_double(), 0.8);
-  EXPECT_EQ(cell(table, 1, "peak").as_double(), 1.0);
+  EXPECT_EQ(cell(table, 1, "peak").as_double(), 0.95);
   EXPECT_EQ(cell(table, 1, "peak_step").as_int(), 3);
   // Steps 8..12: (0.6 + 0.6 + 0.5 + 0.5 + 0.5) / 5 = 0.54 <= 0.55; steps 7..11: 0.56.
   EXPECT_EQ(cell(table, 1, "steps_to_recover").as_int(), 12);
@@ -69,7 +69,7 @@ TEST_F(ShiftTest, RowsByHand) {
   EXPECT_TRUE(cell(table, 2, "steps_to_recover").is_null());
   EXPECT_DOUBLE_EQ(cell(table, 2, "after").as_double(), 0.7);
   EXPECT_DOUBLE_EQ(cell(table, 0, "first").as_double(), 0.75);
-  EXPECT_DOUBLE_EQ(cell(table, 0, "peak").as_double(), 0.85);
+  EXPECT_DOUBLE_EQ(cell(table, 0, "peak").as_double(), 0.825);
   EXPECT_TRUE(cell(table, 0, "steps_to_recover").is_null());
 }
 

@@ -24,7 +24,7 @@ TEST_F(RunEvaluationTest, WeightsFromElsewhereHaveABaseline) {
   const Json results = Json::parse(read_file(folder_ / "second" / "results.json"), "r");
   const Json& forgetting = results.at("tables").at("forgetting").at("rows");
   ASSERT_GT(forgetting.size(), 0U);
-  EXPECT_THAT(results.at("headlines").dump(), HasSubstr("(since step 0: "));
+  EXPECT_THAT(results.at("headlines").dump(), HasSubstr("(since the end of phase one: "));
   const double baseline = lines[0].at("eval").at("held").at("loss").as_double();
   for (const auto& row : forgetting.as_array())
     EXPECT_DOUBLE_EQ(row.at(5).as_double(), row.at(3).as_double() - baseline);

@@ -90,7 +90,7 @@ TEST_F(StartingStateTest, AModelMayComeFromARun) {
   EXPECT_THAT(message_of<ConfigError>([&] {
                 config({from, "model.d_expert=7"});
               }),
-              HasSubstr("got model.d_expert = 7; need 6"));
+              HasSubstr("model.d_expert: got 7; need 6"));
 }
 
 TEST_F(StartingStateTest, ARunThatWasStartedFromMayGoWhileThisOneTrains) {

@@ -234,7 +234,7 @@ TEST(Checkpoint, RefusesARouterStateMadeForAnotherOption) {
   const auto folder = c.save();
   const auto changed = testing::tiny_config("/data", Balanced::with({"model.router.score=\"softmax_pre\""}));
   EXPECT_THAT(message_of<ConfigError>([&] { load_checkpoint(folder, changed, model::Transformer(changed.model)); }),
-              HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
+              HasSubstr("model.router.score: got \"softmax_pre\"; need \"sigmoid\""));
 }
 
 TEST(InitialState, TakesTheRouterStatesOfTheSameKindAlong) {
@@ -251,7 +251,7 @@ TEST(InitialState, TakesTheRouterStatesOfTheSameKindAlong) {
   expect_same_router_states(same.router_states, c.state.router_states);
   EXPECT_THAT(
       message_of<ConfigError>([&] { state_from(Balanced::with({"model.router.score=\"softmax_pre\""})); }),
-      HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\", which the router's state in " + folder));
+      HasSubstr("model.router.score: got \"softmax_pre\"; need \"sigmoid\", which the router's state in " + folder));
   const auto other = state_from({"model.balance={loss = []}", "model.router={kind = \"quantile\"}"});
   EXPECT_TRUE(testing::same_bits(other.router_states[0].at("beta"), at::zeros({4}, at::kFloat)));
 }
