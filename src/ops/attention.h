@@ -8,7 +8,7 @@ namespace evenkeel::ops {
 // How scores become weights.
 struct AttentionForm {
   at::Tensor mask = {};  // added to the scores (attention_mask); undefined: position s sees positions <= s
-  double scale = 0;  // of the scores; 0 = 1 / sqrt(D)
+  double scale = 0;      // of the scores; 0 = 1 / sqrt(D)
   // [heads] of the type of the query: a logit beside the scores of each position, which takes its share of the softmax
   // and has no value (gpt-oss). Undefined: none. Not scaled; differentiable.
   at::Tensor sinks = {};

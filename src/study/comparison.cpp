@@ -99,7 +99,8 @@ RoutingWords routing_words(const train::Arm& arm) {
   RoutingWords out{"none", "none", "none", "none"};
   if (!config.is_moe()) return out;
   std::string balance;
-  for (const auto& term : config.balance.terms) add_to_list(balance, term.loss.text() + " " + format_double(term.coefficient));
+  for (const auto& term : config.balance.terms)
+    add_to_list(balance, term.loss.text() + " " + format_double(term.coefficient));
   out.router = moe::make_router(config.router_shape(), config.router)->options().at("kind").as_string();
   if (!balance.empty()) out.balance = balance;
   if (config.balance.z_coefficient > 0) out.z_loss = format_double(config.balance.z_coefficient);

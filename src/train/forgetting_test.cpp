@@ -62,7 +62,7 @@ TEST(Forgetting, OfARunFromNothingIsSinceTheLastPhaseThatTrainedOnTheSet) {
 TEST(Forgetting, OfAContinuedRunOfTwoPhasesHasTheSignOfWhatHappened) {
   const testing::TemporaryFolder folder;
   const auto line = [](int64_t step, const std::string& phase, double a, double other) {
-    return made_evaluation(step, phase, {{"a", made_result(a)}, {"other", made_result(other)}});
+    return made_evaluation(step, phase, {{"a", made_result(a, {0.5, 0.5})}, {"other", made_result(other, {0.5, 0.5})}});
   };
   const auto config = testing::tiny_config(
       "/data",

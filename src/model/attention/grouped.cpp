@@ -77,8 +77,8 @@ class GroupedAttention : public Attention {
     const auto& rotary = pass.rotary(rotation_);
     ops::AttentionForm form{pass.mask(sight_), options_.scale, {}};
     if (options_.sinks) form.sinks = params[sinks_];
-    const auto out = ops::causal_attention(ops::apply_rotary(query, rotary), ops::apply_rotary(key, rotary),
-                                           by_head(value), form);
+    const auto out =
+        ops::causal_attention(ops::apply_rotary(query, rotary), ops::apply_rotary(key, rotary), by_head(value), form);
     return at::linear(out, params[out_], optional_tensor(params, options_.out_bias, out_bias_));
   }
 
