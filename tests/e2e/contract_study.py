@@ -108,10 +108,10 @@ def check_verify_compares_a_study_with_its_arms(studies, problems):
         problems.ran(result, 2)
         problems.need(words in result.err, f"verify of a study with another {what}: {result.err.strip()}")
     (copy / "results.json").write_bytes((out / "results.json").read_bytes())
-    (copy / "csv" / "routers.csv").write_text("arm\r\n")
+    (copy / "csv" / "throughput.csv").write_text("arm\r\n")
     result = toy.evenkeel("verify", copy)
     problems.ran(result, 2)
-    problems.need("csv/routers.csv, line 1: got another row" in result.err, f"verify of a study with another table: {result.err.strip()}")
+    problems.need("csv/throughput.csv, line 1: got another row" in result.err, f"verify of a study with another table: {result.err.strip()}")
 
 
 def check_a_shared_phase_is_the_same_in_its_arms(studies, problems):
