@@ -117,6 +117,9 @@ void check_sizes(const ModelConfig& c, const Check& check) {
   check(c.head_dim != 0, "n_heads", c.n_heads,
         "a divisor of d_model = " + std::to_string(c.d_model) + ", or a head_dim");
   check(c.head_dim >= 1 && c.head_dim <= kMaxSize, "head_dim", c.head_dim, kSizes);
+  const auto width = [&](int64_t heads) { return static_cast<double>(heads) * static_cast<double>(c.head_dim); };
+  check(width(std::max(c.n_heads, c.n_kv_heads)) <= static_cast<double>(kMaxSize), "head_dim", c.head_dim,
+        "a width of all heads together of at most " + std::to_string(kMaxSize));
   check(c.n_heads % c.n_kv_heads == 0, "n_kv_heads", c.n_kv_heads,
         "a divisor of n_heads = " + std::to_string(c.n_heads));
   check(c.d_ff >= 0 && c.d_ff <= kMaxSize, "d_ff", c.d_ff, kSizes);
@@ -207,6 +210,7 @@ void check_parts(const ModelConfig& c, const std::string& where, const ConfigNod
   check_layers(c.moe_layers, c.n_layers, got_at(check.place_of("moe_layers"), "model.moe_layers"));
   bool has_dense = false;
   for (int64_t layer = 0; layer < c.n_layers; ++layer) has_dense = has_dense || !c.has_experts(layer);
+  check(has_dense || !c.ffn_bias, "ffn_bias", "true", "false: the model has no dense layers");
   if (has_dense) check(c.d_ff >= 1, "d_ff", c.d_ff, "at least 1: the model has dense layers");
   if (c.n_experts > 0) {
     check(c.is_moe(), "moe_layers", to_json(c.moe_layers).dump(),
@@ -347,7 +351,8 @@ ModelConfig read_model_config(const ConfigNode& node) {
     config.capacity = {};
   }
   fill_defaults(config);
-  check_model_config(config, node.where, &node);
+  const ConfigNode given = with_flat_keys(node);
+  check_model_config(config, node.where, &given);
   return config;
 }
 

@@ -136,6 +136,8 @@ TEST(ModelConfig, TakesKeysFromTheirOtherPlaces) {
   EXPECT_THAT(message_for(std::string(kDense) + "rope_theta = 1.0\nrope = {theta = 2.0}"),
               HasSubstr("got model.rope.theta beside model.rope_theta"));
   EXPECT_THAT(message_for(std::string(kDense) + "rope = {tetha = 2.0}"), HasSubstr("did you mean 'theta'"));
+  EXPECT_THAT(message_for(std::string(kDense) + "rope = {theta = -1.0}"),
+              HasSubstr("m.toml:6:17: got model.rope_theta = -1; need more than 0"));
   EXPECT_THAT(message_for(std::string(kDense) + "rope = 2.0"), HasSubstr("a table such as {theta = 1e6}"));
   EXPECT_THAT(message_for(std::string(kDense) + "rope = {scaling = {kind = \"longrope\", original_length = 8, "
                                                 "short_factor = [1.0], long_factor = [1.0]}}"),
@@ -153,6 +155,14 @@ TEST(ModelConfig, AScalingReplacesThePresetsWhole) {
   EXPECT_EQ(base.find("rope_scaling"), nullptr);
   merge_config(base, change);
   EXPECT_TRUE(std::holds_alternative<ops::Llama3Scaling>(read_model_config(base).rope_scaling.value));
+}
+
+TEST(ModelConfig, WidthsThatOverflowAreRefusedBeforeTheyAreMultiplied) {
+  const std::string largest = "2147483647";
+  EXPECT_THAT(message_for("vocab_size = 16\nd_model = 8\nn_layers = 1\nd_ff = 12\nn_heads = " + largest +
+                          "\nhead_dim = " + largest),
+              HasSubstr("a width of all heads together of at most 2147483647"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "ffn_bias = true"), HasSubstr("the model has no dense layers"));
 }
 
 TEST(ModelConfig, SharedExpertsHaveAWidthTogether) {

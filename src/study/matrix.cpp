@@ -140,8 +140,12 @@ std::vector<Change> matrix_arms(const ConfigNode& matrix) {
 void merge_recipe(ConfigNode& recipe, const ConfigNode& changes) {
   ConfigNode* model = recipe.find("model");
   const ConfigNode* changed_model = changes.find("model");
-  if (model != nullptr && changed_model != nullptr) model::drop_replaced(*model, *changed_model);
-  merge_config(recipe, changes);
+  if (model == nullptr || changed_model == nullptr) return merge_config(recipe, changes);
+  ConfigNode flat_changes = changes;  // each key in one place, so that a change meets what it changes
+  flat_changes.set("model", model::with_flat_keys(*changed_model));
+  *model = model::with_flat_keys(*model);
+  model::drop_replaced(*model, *flat_changes.find("model"));
+  merge_config(recipe, flat_changes);
 }
 
 ConfigNode base_recipe(const ConfigNode& root, const StudyTable& study) {

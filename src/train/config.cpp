@@ -318,7 +318,7 @@ model::ModelConfig read_model(const ConfigNode& root, const checkpoint::ModelSou
   if (changes.find("router") != nullptr) given.router = ConfigNode{};
   evenkeel::read_value(changes, "model", table);
   if (changes.find("balance") == nullptr) given.balance = source->config.balance;
-  model::check_model_config(given, model->where, model);
+  model::check_model_config(given, model->where, &changes);
   require_same_architecture(given, *source, [&](const std::string& key) { return place_of(changes, key); });
   model::check_router_state(given, source->config, source->folder.string());
   return given;

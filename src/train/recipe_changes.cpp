@@ -10,6 +10,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "data/indexed_dataset.h"
+#include "data/objectives/objective.h"
 
 namespace evenkeel::train {
 namespace {
@@ -163,6 +164,9 @@ std::vector<std::string> changes_between(Json before, const Json& resolved, cons
   model.erase("from");
   before["model"] = model::model_config_json(model::model_config_from_json(model, where));
   if (!from.is_null()) before["model"]["from"] = from;
+  const Json causal = data::make_objective({}, {config.train.sequence_length})->options();
+  for (Json& phase : before["phase"].as_array())
+    if (phase.find("objective") == nullptr) phase["objective"] = causal;  // of before there was a choice
   for (Json* recipe : {&before, &after})
     for (const char* key : {"allow_mixed_tokenizers", "on_collapse"})
       (*recipe)["train"].erase(key);  // they decide nothing that is trained

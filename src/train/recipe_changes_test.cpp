@@ -122,6 +122,14 @@ TEST_F(ChangesSince, AKeyOfTheModelThatCameLaterHasItsDefault) {
               ElementsAre("model.rotary_fraction: 1 -> 0.5"));
 }
 
+TEST_F(ChangesSince, AKeyOfAPhaseThatCameLaterHasItsDefault) {
+  make_folders(folder_ / "checkpoints");
+  Json resolved = run_config_json(config_);
+  for (Json& phase : resolved["phase"].as_array()) phase.erase("objective");
+  begin(resolved);
+  EXPECT_THAT(changes_since(folder_.path(), config_, data_), IsEmpty());
+}
+
 // A run that began with the sets "a" and "b" of its folder, phase two from the checkpoint of another run.
 class ChangedPlaces : public ChangesSince {
  protected:

@@ -66,14 +66,14 @@ class GroupedAttention : public Attention {
       query = ops::rms_norm(query, params[q_norm_], norm_eps_);
       key = ops::rms_norm(key, params[k_norm_], norm_eps_);
     }
-    if (options_.clip > 0)
-      for (at::Tensor* part : {&query, &key, &value}) *part = part->clamp(-options_.clip, options_.clip);
     query = by_head(query);
     key = by_head(key);
     if (qk_norm_ == QkNorm::per_head) {
       query = ops::rms_norm(query, params[q_norm_], norm_eps_);
       key = ops::rms_norm(key, params[k_norm_], norm_eps_);
     }
+    if (options_.clip > 0)
+      for (at::Tensor* part : {&query, &key, &value}) *part = part->clamp(-options_.clip, options_.clip);
     const auto& rotary = pass.rotary(rotation_);
     ops::AttentionForm form{pass.mask(sight_), options_.scale, {}};
     if (options_.sinks) form.sinks = params[sinks_];
@@ -135,8 +135,15 @@ std::unique_ptr<Attention> make(const AttentionPlace& place, GroupedOptions opti
   check(options.clip >= 0 && std::isfinite(options.clip), "clip", options.clip, "0 (not clamped) or more");
   check(options.scale >= 0 && std::isfinite(options.scale), "scale", options.scale, "0 (1 / sqrt(head_dim)) or more");
   check(options.window >= 0, "window", options.window, "0 (all positions) or more");
+  check(options.window > 0 || options.window_layers == LayerSet{}, "window_layers",
+        to_json(options.window_layers).dump(), "a window beside it");
+  bool has_layer = options.window == 0;
+  for (int64_t layer = 0; layer < place.config.n_layers; ++layer)
+    has_layer = has_layer || options.window_layers.contains(layer);
   check_layers(options.window_layers, place.config.n_layers,
                got_at(place_of(config, "window_layers"), join_path(kAttentionTable.path, "window_layers")));
+  check(has_layer, "window_layers", to_json(options.window_layers).dump(),
+        "a rule that some of the " + std::to_string(place.config.n_layers) + " layers fulfil");
   return std::make_unique<GroupedAttention>(place.config, options, place.layer);
 }
 

@@ -25,6 +25,11 @@ TEST(AttentionRegistry, IsGroupedWithoutAKind) {
 TEST(AttentionRegistry, IsCheckedForEveryLayer) {
   EXPECT_THAT(testing::message_of<ConfigError>([] { config_of("{window = 2, window_layers = [2]}"); }),
               HasSubstr("m.toml:6:26: got model.attention.window_layers = 2; need layers 0..1"));
+  const auto refusal = [](const std::string& options) {
+    return testing::message_of<ConfigError>([&] { config_of(options); });
+  };
+  EXPECT_THAT(refusal("{window_layers = [0]}"), HasSubstr("window_layers = [0]; need a window beside it"));
+  EXPECT_THAT(refusal("{window = 2, window_layers = \"every 5\"}"), HasSubstr("some of the 2 layers fulfil"));
   EXPECT_TRUE(takes_masks(config_of("{window = 2, window_layers = [1]}")));
 }
 
