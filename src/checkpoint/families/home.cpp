@@ -240,8 +240,9 @@ Home find_home(const model::ModelConfig& evaluated, const std::string& preferred
         home.family = &family;
         auto tried = attempt(std::move(home), max_sequence_length, where);
         if (tried.lost.empty()) return std::move(tried.home);
-        const bool is_shape = tried.lost.size() == 1 && !tried.lost[0].starts_with("model.");
-        if (nearest != nullptr && (is_shape || tried.lost.size() >= least.size())) continue;
+        const bool is_shape = !tried.lost[0].starts_with("model.");
+        if (nearest != nullptr && is_shape) continue;
+        if (nearest != nullptr && least[0].starts_with("model.") && tried.lost.size() >= least.size()) continue;
         least = tried.lost;
         nearest = &family;
       }
