@@ -11,9 +11,9 @@
 namespace evenkeel::checkpoint {
 
 struct ExportOptions {
-  std::string family;                   // "" = that of the origin, else the first that can hold the model
-  std::optional<at::ScalarType> dtype;  // of the weights; nothing: as they are stored
-  int64_t shard_bytes = 5'000'000'000;  // most of a file
+  std::string family = {};                   // "" = that of the origin, else the first that can hold the model
+  std::optional<at::ScalarType> dtype = {};  // of the weights; nothing: as they are stored
+  int64_t shard_bytes = 5'000'000'000;       // most of a file
 };
 struct Exported {
   std::string family;

@@ -51,7 +51,7 @@ const std::string kExperts = "n_experts = 3\ntop_k = 2\nd_expert = 6\n";
 
 // What a folder that was exported says, read again, is the model in evenkeel's terms: detours are undone exactly.
 TEST_F(Export, IsUndoneByReading) {
-  for (const std::string more :
+  for (const std::string& more :
        {std::string(),
         std::string(
             "rotary_fraction = 0.25\nrope_pairs = \"interleaved\"\nattention = {qkv_bias = true, out_bias = true}"),
@@ -72,7 +72,9 @@ TEST_F(Export, IsUndoneByReading) {
     const model::Transformer transformer(before.config);
     const auto states = load_router_states(before, transformer), read = load_router_states(after, transformer);
     for (size_t i = 0; i < states.size(); ++i)
-      if (const auto* bias = states[i].find("bias")) EXPECT_TRUE(at::equal(read[i].at("bias"), *bias));
+      if (const auto* bias = states[i].find("bias")) {
+        EXPECT_TRUE(at::equal(read[i].at("bias"), *bias));
+      }
     fs::remove_all(out_);
   }
 }
@@ -114,7 +116,7 @@ TEST_F(Export, CutsFilesAtTheirMostBytes) {
   make_llama();
   import_and_export({.shard_bytes = 1000});
   EXPECT_FALSE(fs::exists(out_ / "model.safetensors"));
-  const Json index = Json::parse(testing::read(out_ / "model.safetensors.index.json"), "index");
+  const Json index = Json::parse(read_file(out_ / "model.safetensors.index.json"), "index");
   int64_t total = 0;
   for (const auto& [name, value] : tensors_) {
     EXPECT_NE(index.at("weight_map").find(name), nullptr) << name;
@@ -143,8 +145,8 @@ TEST_F(Export, KeepsTheConfigurationAndTokenizerOfTheOrigin) {
   std::ofstream(folder_ / "tokenizer.json") << "{\"model\": 1}";
   std::ofstream(folder_ / "generation_config.json") << "{\"do_sample\": true}";
   import_and_export();
-  EXPECT_EQ(testing::read(out_ / "tokenizer.json"), "{\"model\": 1}");
-  EXPECT_EQ(testing::read(out_ / "generation_config.json"), "{\"do_sample\": true}");
+  EXPECT_EQ(read_file(out_ / "tokenizer.json"), "{\"model\": 1}");
+  EXPECT_EQ(read_file(out_ / "generation_config.json"), "{\"do_sample\": true}");
   const Json config = HfConfig(out_).json();
   EXPECT_EQ(config.at("bos_token_id"), Json(1));
   EXPECT_EQ(config.at("eos_token_id").dump(), "[2,3]");
@@ -174,7 +176,7 @@ TEST_F(Export, ReplacesItsOwnFolderAndNothingElse) {
   std::ofstream(out_ / "notes.txt") << "mine";
   EXPECT_THAT(testing::message_of<ConfigError>([&] { export_model(own(""), out_); }),
               HasSubstr("that evenkeel did not write"));
-  EXPECT_EQ(testing::read(out_ / "notes.txt"), "mine");
+  EXPECT_EQ(read_file(out_ / "notes.txt"), "mine");
 }
 
 }  // namespace

@@ -59,7 +59,7 @@ TEST_F(Import, KeepsTheFilesOfTheTokenizer) {
   std::ofstream(folder_ / "chat_template.jinja") << "x";
   std::ofstream(folder_ / "README.md") << "no";
   import();
-  EXPECT_EQ(testing::read(checkpoint_ / "origin" / "tokenizer.model"), "pieces");
+  EXPECT_EQ(read_file(checkpoint_ / "origin" / "tokenizer.model"), "pieces");
   EXPECT_TRUE(fs::exists(checkpoint_ / "origin" / "chat_template.jinja"));
   EXPECT_FALSE(fs::exists(checkpoint_ / "origin" / "README.md"));
   verify_folder(checkpoint_, /*deep=*/true);

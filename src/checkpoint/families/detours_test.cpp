@@ -7,6 +7,7 @@
 
 #include "checkpoint/families.h"
 #include "core/errors.h"
+#include "model/layout.h"
 #include "model/transformer.h"
 #include "support/gradients.h"
 
