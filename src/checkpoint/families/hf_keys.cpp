@@ -173,6 +173,10 @@ void decoder_keys(HfKeys& keys, const DecoderKeys& of) {
   keys.size("vocab_size", model.vocab_size);
   keys.size("hidden_size", model.d_model);
   keys.size("num_hidden_layers", model.n_layers);
+  constexpr int64_t kMostLayers = 10000;  // lists of layers are made below
+  if (keys.reads() && model.n_layers > kMostLayers)
+    keys.config().refuse("num_hidden_layers", keys.config().find("num_hidden_layers"),
+                         "1.." + std::to_string(kMostLayers));
   const bool is_latent = keys.form().attention.find("kind") != nullptr &&
                          keys.form().attention.at("kind") == Json("latent");  // whose heads are its own
   if (!is_latent) head_keys(keys, of.has_head_dim);

@@ -100,6 +100,10 @@ void read_scaling(HfKeys& keys) {
       config.refuse(name + "." + key, &value, "no such key beside the type \"" + kind + "\"");
     ours[our_key] = value;
   }
+  const bool has_factor = kind == "linear" || kind == "dynamic" || kind == "llama3";  // of yarn it follows from lengths
+  for (const char* key : {"factor", "low_freq_factor", "high_freq_factor"})
+    if (has_factor && known.find(key) != nullptr && ours.find(key) == nullptr)
+      config.refuse(name + "." + key, nullptr, "a number: the type \"" + kind + "\" has no default for it");
   const int64_t most = keys.form().max_sequence_length;
   if (known.find("original_length") != nullptr) {
     const int64_t original = ours.find("original_length") == nullptr

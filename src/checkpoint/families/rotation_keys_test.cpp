@@ -86,6 +86,7 @@ TEST_F(RotationKeys, RefuseWhatContradictsOrIsNotKnown) {
   expect_refused_setting("rope_parameters", R"({"rope_type":"linear","factor":2.0,"beta_fast":32})",
                          {"rope_parameters.beta_fast", "linear"});
   expect_refused_setting("rope_parameters", R"({"rope_type":"linear","factor":-2.0})", {"factor", "-2"});
+  expect_refused_setting("rope_parameters", R"({"rope_type":"linear"})", {"rope_parameters.factor", "no default"});
   expect_refused_setting(
       "rope_parameters",
       R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":4.0,"high_freq_factor":1.0,"original_max_position_embeddings":16})",
