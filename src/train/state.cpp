@@ -140,17 +140,18 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
 
 namespace {
 
-// The folder whose origin files a checkpoint of the run keeps: that of the run's newest checkpoint, else of what its
-// weights came from. Empty where there is none.
+// The folder whose origin files a checkpoint of the run keeps: that of the run's earlier ones, else of what its
+// weights, or those of its phase, came from. Empty where there is none.
 fs::path origin_of_run(const fs::path& run, const TrainState& state, const RunConfig& config) {
   std::error_code ignored;
-  for (const auto& folder : checkpoint::step_folders(run))
+  const auto earlier = checkpoint::step_folders(run);
+  for (const auto& folder : earlier)
     if (const fs::path kept = folder / checkpoint::kOriginName; fs::is_directory(kept, ignored)) return kept;
-  std::string from = config.model_from ? config.model_from->value : "";
-  for (int64_t index = 0; index <= state.phase_index; ++index)
-    if (const auto start = external_start(config, static_cast<size_t>(index)); !start.empty()) from = start;
+  std::string from = external_start(config, static_cast<size_t>(state.phase_index));
+  if (from.empty() && earlier.empty() && config.model_from) from = config.model_from->value;
+  if (from.empty() || !fs::is_directory(from, ignored)) return {};  // it may be gone by now
   try {
-    return from.empty() ? fs::path() : checkpoint::origin_of(from);
+    return checkpoint::origin_of(from);
   } catch (const Error& error) {
     log_warning("the files of the tokenizer are not kept: ", error.what());
     return {};
