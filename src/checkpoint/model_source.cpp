@@ -110,7 +110,7 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
   verify_folder(source.folder, deep);
   const std::string file = (source.folder / "state.json").string();
   source.kind = "checkpoint";
-  with_path_as<CheckpointError>(file, [&] {
+  with_path_as<CheckpointError>(file, source.state, [&] {
     source.state = read_json(file);
     source.config = model::model_config_from_json(source.state.at("model"), file);
     source.sequence_length = source.state.at("sequence_length").as_int();
@@ -127,7 +127,7 @@ std::vector<std::string> tokenizers_of(const ModelSource& source) {
       out.insert(sha256_file(file));
     return {out.begin(), out.end()};
   }
-  with_path_as<CheckpointError>(source.folder / "state.json", [&] {
+  with_path_as<CheckpointError>(source.folder / "state.json", source.state, [&] {
     for (const auto& phase : source.state.at("phases").as_array())
       for (const auto& drawn_from : phase.at("sources").as_array())
         if (const Json* sha256 = drawn_from.find("tokenizer_sha256")) out.insert(sha256->as_string());

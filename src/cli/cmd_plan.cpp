@@ -6,10 +6,12 @@
 
 #include "checkpoint/model_source.h"
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/model_summary.h"
 #include "cli/recipe.h"
 #include "core/counted.h"
 #include "core/log.h"
+#include "core/terminal_text.h"
 #include "core/units.h"
 #include "core/with_error.h"
 #include "model/layout.h"
@@ -91,7 +93,7 @@ void print_phase(const train::RunConfig& config, size_t index, const train::Fore
             << " at step 1, " << three_digits(schedule->rate((cost.steps + 1) / 2)) << " at half, "
             << three_digits(schedule->rate(cost.steps)) << " at the end\n";
   for (const auto& use : cost.sources) {
-    std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << use.path;
+    std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << printable(use.path);
     if (use.data_tokens == 0) {
       std::cout << ", which is not there yet\n";
       continue;
@@ -140,7 +142,7 @@ int plan_run(const ConfigNode& root, const PlanOptions& options) {
   const auto warnings = warnings_of(run, model::kept_balance_warning(*root.find("model"), config.model));
   const Json plan = plan_json(config, rate, run, warnings);
   if (options.json) {
-    std::cout << plan.dump(1) << "\n";
+    print_json(plan);
   } else {
     print_plan(config, rate, run, plan);
   }
@@ -208,10 +210,8 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     arms[arm.name] = std::move(plan);
   }
   if (options.json) {
-    std::cout << Json(Json::Object{
-                          {"arms", std::move(arms)}, {"training_flops", flops}, {"seconds", seconds}, {"bytes", bytes}})
-                     .dump(1)
-              << "\n";
+    print_json(
+        Json::Object{{"arms", std::move(arms)}, {"training_flops", flops}, {"seconds", seconds}, {"bytes", bytes}});
   } else {
     std::cout
         << "in all " << counted(static_cast<int64_t>(study.arms.size()), "arm") << ", " << human_seconds(seconds)
@@ -230,7 +230,7 @@ int plan_model(const std::string& path, const PlanOptions& options) {
   const auto source = checkpoint::open_model(path, std::nullopt, /*deep=*/false);
   const Json costs = model_costs(source);
   if (options.json) {
-    std::cout << costs.dump(1) << "\n";
+    print_json(costs);
     return 0;
   }
   for (const auto& line : architecture_lines(source.config)) std::cout << line << "\n";

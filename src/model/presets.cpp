@@ -275,7 +275,7 @@ const std::string& preset_toml(const std::string& name, const std::string& where
     const std::string nearest = nearest_name(name, preset_names());
     std::string all;
     for (const auto& known : preset_names()) add_to_list(all, known);
-    fail<ConfigError>(where, ": got model.preset = '", name, "'; need one of ", all,
+    fail<ConfigError>(got_at(where, "model.preset"), "'", name, "'; need one of ", all,
                       nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
   }
   return found->second;

@@ -24,7 +24,7 @@ TrainState state_of(const RunSetting& setting, const PhaseStart& start) {
   if (start.step == 0 && start.folder.empty()) return first_state(setting.config, setting);
   const fs::path folder = folder_of_step(setting.options.run, start, start.step);
   if (checkpoint::open_model(folder, std::nullopt, /*deep=*/false).has_history)
-    return load_checkpoint(folder, setting.config, setting.model, setting.device);
+    return load_checkpoint(folder, setting.config, setting.model, {setting.device});
   RunConfig from_hf = setting.config;
   from_hf.model_from = RecipePath{folder.string(), ""};
   return first_state(from_hf, setting);

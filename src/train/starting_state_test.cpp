@@ -44,7 +44,7 @@ TEST_F(StartingStateTest, AHashRouterIsBalancedOverTheDataOfTheFirstPhase) {
   train("run", overrides);
   const auto with = config(overrides);
   const model::Transformer model(with.model);
-  const auto state = load_checkpoint(checkpoint("run", 10), with, model, at::kCPU);
+  const auto state = load_checkpoint(checkpoint("run", 10), with, model);
   data::Datasets datasets;
   const auto counts = count_tokens(with.phases[0].data, with.model.vocab_size, datasets);
   ASSERT_EQ(counts.sum().item<int64_t>(), 161);

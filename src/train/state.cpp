@@ -105,7 +105,7 @@ bool keeps_router_states(const checkpoint::ModelSource& source, const model::Tra
 
 std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed) {
   std::vector<PhaseRecord> out;
-  with_path_as<CheckpointError>(where, [&] {
+  with_path_as<CheckpointError>(where, state, [&] {
     for (const auto& record : state.at("phases").as_array()) out.push_back(record_from_json(record, where, seed));
   });
   return out;
@@ -179,8 +179,8 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
 }
 
 TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model,
-                           const at::Device& device, bool deep) {
-  const auto source = checkpoint::open_model(folder, std::nullopt, deep);
+                           const LoadOptions& options) {
+  const auto source = checkpoint::open_model(folder, std::nullopt, options.deep);
   const std::string where = (source.folder / "state.json").string();
   require<CheckpointError>(source.kind == "checkpoint", folder.string(),
                            ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
@@ -191,7 +191,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
   TrainState state;
   state.seed = static_cast<uint64_t>(config.train.seed);
   state.params = checkpoint::read_params(source.folder / "model.safetensors", config.model);
-  with_path_as<CheckpointError>(where, [&] {
+  with_path_as<CheckpointError>(where, source.state, [&] {
     const Json& json = source.state;
     require<CheckpointError>(json.at("format").as_string() == kFormat, where, ": got format '",
                              json.at("format").as_string(), "'; need ", kFormat);
@@ -224,10 +224,10 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
     state.adam.second.add(name, load("second." + name, tensor));
   }
   state.router_states = checkpoint::read_router_states(source.folder, model);
-  set_device(state.params, device, true);
-  set_device(state.adam.first, device, false);
-  set_device(state.adam.second, device, false);
-  for (auto& router_state : state.router_states) set_device(router_state, device, false);
+  set_device(state.params, options.device, true);
+  set_device(state.adam.first, options.device, false);
+  set_device(state.adam.second, options.device, false);
+  for (auto& router_state : state.router_states) set_device(router_state, options.device, false);
   return state;
 }
 

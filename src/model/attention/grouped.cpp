@@ -89,7 +89,8 @@ class GroupedAttention : public Attention {
   }
   Json options() const override {
     Json out = Json::Object{{"kind", "grouped"}};
-    for (auto& [key, value] : evenkeel::to_json(options_).as_object()) out[key] = std::move(value);
+    const Json keys = evenkeel::to_json(options_);
+    for (const auto& [key, value] : keys.as_object()) out[key] = value;
     return out;
   }
 

@@ -87,7 +87,8 @@ class LatentAttention : public Attention {
   int64_t cache_floats(int64_t n_tokens) const override { return n_tokens * (options_.kv_rank + options_.rope_dim); }
   Json options() const override {
     Json out = Json::Object{{"kind", "latent"}};
-    for (auto& [key, value] : evenkeel::to_json(options_).as_object()) out[key] = std::move(value);
+    const Json keys = evenkeel::to_json(options_);
+    for (const auto& [key, value] : keys.as_object()) out[key] = value;
     return out;
   }
 
