@@ -7,6 +7,7 @@
 #include "checkpoint/router_states.h"
 #include "cli/commands.h"
 #include "cli/inspect.h"
+#include "cli/model_summary.h"
 #include "core/counted.h"
 #include "core/errors.h"
 #include "core/file_io.h"
@@ -33,8 +34,9 @@ void print_router_states(const checkpoint::ModelSource& source) {
 void print_model(const std::string& what, const checkpoint::ModelSource& source) {
   const auto counts = model::count_parameters(source.config);
   std::cout << what << ": " << printable(source.folder.string()) << "\n"
-            << "parameters: " << counts.total << " in all, " << counts.active << " active a token\n"
-            << "sequence length: " << source.sequence_length << "\n"
+            << "parameters: " << counts.total << " in all, " << counts.active << " active a token\n";
+  for (const auto& line : architecture_lines(source.config)) std::cout << line << "\n";
+  std::cout << "sequence length: " << source.sequence_length << "\n"
             << "cache of a sequence of that length: "
             << human_bytes(4.0 * static_cast<double>(model::cache_floats(source.config, source.sequence_length)))
             << " in fp32\n"

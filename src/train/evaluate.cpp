@@ -63,8 +63,10 @@ class TextBlocks {
       : dataset_(dataset), by_document_(options.separate_documents && options.mode == moe::Mode::eval) {
     const int64_t windows_together = options.mode == moe::Mode::train ? options.batch_size : 1;
     const int64_t tokens_together = windows_together * options.sequence_length;
-    size_ = analysis::block_size(by_document_ ? dataset.document_of(n_scored_tokens - 1) + 1
-                                              : (n_scored_tokens + tokens_together - 1) / tokens_together);
+    const int64_t n_whole =
+        by_document_ ? dataset.document_of(n_scored_tokens - 1) + 1 : n_scored_tokens / tokens_together;
+    size_ = analysis::block_size(std::max<int64_t>(n_whole, 1));
+    last_ = std::max<int64_t>(n_whole / size_ - 1, 0);
     windows_a_block_ = size_ * windows_together;
   }
   int64_t size() const { return size_; }  // documents, windows or batches of a block
@@ -77,7 +79,8 @@ class TextBlocks {
       const int64_t first_document =
           by_document_ ? dataset_.document_of(position_) : 0;  // the reader counts from the row's first
       for (int64_t t = row * length; t < (row + 1) * length; ++t)
-        out.push_back(by_document_ ? (first_document + documents[t]) / size_ : n_windows_ / windows_a_block_);
+        out.push_back(
+            std::min(last_, by_document_ ? (first_document + documents[t]) / size_ : n_windows_ / windows_a_block_));
     }
     return out;
   }
@@ -86,6 +89,7 @@ class TextBlocks {
   const data::IndexedDataset& dataset_;
   bool by_document_;
   int64_t size_ = 1, windows_a_block_ = 1, position_ = 0, n_windows_ = 0;
+  int64_t last_ = 0;  // block: what is left over for less than one is part of it
 };
 
 // Sums of losses by block.
