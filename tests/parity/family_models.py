@@ -240,7 +240,7 @@ def save_draw(family, number, draw, folder):
 
 
 def load(folder, dtype=torch.float32):
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager")
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="eager", experts_implementation="eager")
 
 
 # ---- what a model does ----
