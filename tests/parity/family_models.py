@@ -108,10 +108,13 @@ SETTINGS = {
         "head_dim": many("head_dim", None, 16), "window": many("sliding_window", None, 5, 1), "rope": many("rope", "default", "absent", "theta", "yarn"),
     },
     "deepseek_v2": {
-        **LATENT, "n_shared": many("n_shared_experts", 1, 2), "scale": V3_ROUTER["scale"], "dense": V3_ROUTER["dense"], "widths": V3_ROUTER["widths"], "bias": V3_ROUTER["bias"],
+        **LATENT, "hub": [{}, {"scoring_func": "softmax", "aux_loss_alpha": 0.001, "seq_aux": True, "moe_layer_freq": 1, "ep_size": 1, "pretraining_tp": 1}], "n_shared": many("n_shared_experts", 1, 2), "scale": V3_ROUTER["scale"], "dense": V3_ROUTER["dense"], "widths": V3_ROUTER["widths"], "bias": V3_ROUTER["bias"],
         "experts": together("n_routed_experts num_experts_per_tok topk_method n_group topk_group", (8, 2, "greedy", None, None), (8, 3, "group_limited_greedy", 4, 2), (6, 1, "greedy", 1, 1), (6, 2, "group_limited_greedy", 3, 1)),
     },
-    "deepseek_v3": {**LATENT, **V3_ROUTER, "interleave": many("rope_interleave", True, False), "rope": many("rope", "default", "yarn mscale", "yarn mscale equal", "linear")},
+    "deepseek_v3": {
+        **LATENT, **V3_ROUTER, "hub": [{}, {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "seq_aux": True, "moe_layer_freq": 1, "ep_size": 1, "num_nextn_predict_layers": 0}],
+        "interleave": many("rope_interleave", True, False), "rope": many("rope", "default", "yarn mscale", "yarn mscale equal", "linear"),
+    },
     "qwen2_moe": {
         "heads": HEADS, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "norm": many("norm_topk_prob", False, True), "bias": many("qkv_bias", True, False),
         "widths": together("intermediate_size moe_intermediate_size shared_expert_intermediate_size", (40, 12, 20), (48, 20, 16)), "sparse": SPARSE, "head_dim": many("head_dim", None, 16),
