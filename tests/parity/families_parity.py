@@ -131,7 +131,6 @@ class Comparison:
         error = run("train", recipe, "--out", result)
         if error:
             return self.problems.append(f"train: {error}")
-        line = read_json_lines(result / "metrics.jsonl")[0]
         line = next(line for line in read_json_lines(result / "metrics.jsonl") if "loss_terms" in line)
         self.need(abs(line["loss"] - self.loss) <= LOSS_TOLERANCE, f"loss {line['loss']:.6f}; need {self.loss:.6f}")
         moments = load_file(result / "checkpoints/step-00000001/optimizer.safetensors")
@@ -299,7 +298,7 @@ def compare_draw(check, tally, family, number, draw, work):
 
 
 def main():
-    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    words = [word for word in sys.argv[1:] if word in SETTINGS]
     check, tally = Checks(), Tally()
     for family in words or SETTINGS:
         for number, draw in enumerate(draws(family)):
