@@ -35,26 +35,30 @@ def deepseek_v3():
     return model
 
 
+# The class leaves the bias as it is; evenkeel moves it unless it is told not to.
+STILL = 'kind = "loss_free"\nrate = 0\nn_groups = 4\ngroups_per_token = 2\nrenormalize = true\nscaling = 2.5'
+
+
 def class_balance(out, config):
     """The class's own, on the logits of all its layers with experts."""
     return out.aux_loss
 
 
-def compare_family(check, name, make, balance, tokens, work):
+def compare_family(check, name, make, balance, router, tokens, work):
     torch.manual_seed(3)
     model = spread(make(), seed=3)
     model.set_experts_implementation("eager")
     folder = save(model, work / name)
     coefficient = getattr(model.config, "router_aux_loss_coef", 0.0) if balance else 0.0
     steps = train_parity.train_in_torch(model, tokens, coefficient, balance)
-    lines, weights = train_parity.train_in_evenkeel(work, name, folder, work / "markov", coefficient=None)
+    lines, weights = train_parity.train_in_evenkeel(work, name, folder, work / "markov", coefficient=None, router=router)
     train_parity.compare(check, name, lines, weights, steps, model)
     if balance:
         train_parity.compare_balance(check, name, lines, steps)
         control, what = {"coefficient": 2 * coefficient}, "coefficient doubled"
     else:
         control, what = {"coefficient": None, "micro": 2}, "micro-batches of 2"
-    lines, weights = train_parity.train_in_evenkeel(work, f"{name}-control", folder, work / "markov", **control)
+    lines, weights = train_parity.train_in_evenkeel(work, f"{name}-control", folder, work / "markov", router=router, **control)
     if not balance:
         return train_parity.compare(check, f"{name}, {what}", lines, weights, steps, model)
     loss = train_parity.largest((a["loss"], b["loss"]) for a, b in zip(lines, steps))
@@ -68,8 +72,8 @@ def main():
         work = pathlib.Path(folder)
         documents = markov_documents(train_parity.BATCH * train_parity.LENGTH * train_parity.STEPS + 1000, seed=5)
         write_pair(work / "markov", documents)
-        for name, make, balance in (("mixtral", mixtral, class_balance), ("qwen3_moe", qwen3_moe, class_balance), ("deepseek_v3", deepseek_v3, None)):
-            compare_family(check, name, make, balance, np.concatenate(documents), work)
+        for name, make, balance, router in (("mixtral", mixtral, class_balance, ""), ("qwen3_moe", qwen3_moe, class_balance, ""), ("deepseek_v3", deepseek_v3, None, STILL)):
+            compare_family(check, name, make, balance, router, np.concatenate(documents), work)
     check.finish()
 
 

@@ -98,9 +98,11 @@ def weights_of(model):
     return evenkeel_names(parameters, model.config.num_hidden_layers)
 
 
-def train_in_evenkeel(work, name, folder, data, coefficient, micro=BATCH):
-    """The step lines of metrics.jsonl and the weights after the last step."""
+def train_in_evenkeel(work, name, folder, data, coefficient, micro=BATCH, router=""):
+    """The step lines of metrics.jsonl and the weights after the last step. `router`: keys of [model.router]."""
     balance = "" if coefficient is None else f'[model.balance]\nloss = "hf"\ncoefficient = {coefficient}\n'
+    if router:
+        balance += f"[model.router]\n{router}\n"
     recipe = work / f"{name}.toml"
     recipe.write_text(RECIPE.format(model=folder, balance=balance, batch=BATCH, micro=micro, length=LENGTH, steps=STEPS,
                                     data=data, rate=RATE))
