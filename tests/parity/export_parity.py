@@ -11,6 +11,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -199,8 +200,18 @@ def refused(check, name, model, word, work):
     check(f"{name} is refused", holds, f"exit code {code}: {lines[-1][:200] if lines else ''}")
 
 
+def every_preset_is_here(check):
+    """OWN has each of the presets that `evenkeel keys` lists."""
+    listed = json.loads(subprocess.run([EVENKEEL, "keys", "model.preset", "--json"], capture_output=True, text=True, check=True).stdout)
+    presets = set(listed["keys"][0]["meaning"].split(": ")[-1].split(", "))
+    used = {match for _, model, _ in OWN for match in re.findall(r'preset = "([^"]+)"', model)}
+    check("every preset is here", presets and presets <= used, f"{sorted(presets)}, of them not here: {sorted(presets - used)}")
+
+
 def main():
     check, words = Checks(), sys.argv[1:]
+    if not words:
+        every_preset_is_here(check)
     jobs = [(f"{family} {number}", there_and_back, (family, number, draw)) for family in SETTINGS for number, draw in enumerate(draws(family))]
     jobs += [(name, own_model, (name, model, families)) for name, model, families in OWN]
     jobs += [(name, refused, (name, model, word)) for name, model, word in IMPOSSIBLE]

@@ -28,6 +28,7 @@ def rope(kind, dims):
         "dynamic within": {"rope_type": "dynamic", "rope_theta": 1000.0, "factor": 2.0},
         "llama3": {"rope_type": "llama3", "rope_theta": 1000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16},
         "yarn": {"rope_type": "yarn", "rope_theta": 1000.0, "factor": 4.0, "original_max_position_embeddings": 16},
+        "yarn of lengths": {"rope_type": "yarn", "rope_theta": 1000.0, "factor": None, "original_max_position_embeddings": 16},  # 64 / 16
         "yarn mscale": {"rope_type": "yarn", "rope_theta": 100.0, "factor": 8.0, "original_max_position_embeddings": 16, "mscale": 0.7, "mscale_all_dim": 1.3, "beta_fast": 4.0, "beta_slow": 0.25, "truncate": False},
         "yarn mscale equal": {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 16, "mscale": 1.0, "mscale_all_dim": 1.0, "beta_fast": 2.0, "beta_slow": 0.125},
         "yarn attention": {"rope_type": "yarn", "rope_theta": 100.0, "factor": 4.0, "original_max_position_embeddings": 16, "attention_factor": 1.4, "beta_fast": 2.0, "beta_slow": 0.125},
@@ -95,7 +96,7 @@ SETTINGS = {
     "llama": {
         "heads": HEADS, "head_dim": many("head_dim", None, 16, 8), "width": many("intermediate_size", 48, 40),
         "attention_bias": many("attention_bias", False, True), "mlp_bias": many("mlp_bias", False, True),
-        "rope": many("rope", "default", "absent", "theta", "linear", "dynamic", "dynamic within", "llama3", "yarn", "yarn mscale", "yarn attention", "longrope short", "longrope long", "longrope attention"),
+        "rope": many("rope", "default", "absent", "theta", "linear", "dynamic", "dynamic within", "llama3", "yarn", "yarn of lengths", "yarn mscale", "yarn attention", "longrope short", "longrope long", "longrope attention"),
     },
     "olmo2": {"heads": HEADS, "width": many("intermediate_size", 48, 40), "bias": many("attention_bias", False, True), "rope": many("rope", "default", "theta", "llama3", "yarn")},
     "olmoe": {
