@@ -393,6 +393,8 @@ def config_cases():
                                ("deepseek_v3", "n_shared_experts", 1 << 24), ("deepseek_v3", "n_routed_experts", 1 << 24), ("deepseek_v3", "kv_lora_rank", 1 << 24)):
         shown = f"{value:g}" if isinstance(value, int) and value < 1 << 63 else "10^400" if value == HUGE else "a million layers"
         yield "huge", f"{family}: {key} = {shown}", of_config(family, **{key: value})
+    yield "huge", "qwen3_moe: 5 million layers, the first dense", of_config("qwen3_moe", num_hidden_layers=5_000_000, mlp_only_layers=[0])
+    yield "huge", "deepseek_v3: 5 million layers, the first dense", of_config("deepseek_v3", num_hidden_layers=5_000_000, first_k_dense_replace=1)
     yield "huge", "a text of 20 MB", {**single("llama"), "config.json": in_pieces((text[:-1] + b', "note": "', 1), (b"a" * 1_000_000, 20), (b'"}', 1))}
     yield "huge", "1 GB of zeros", {**single("llama"), "config.json": zeros_after(text, 1_000_000_000)}
     yield "cyclic", "a link to itself", {**single("llama"), "config.json": link("config.json")}
