@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/errors.h"
+#include "analysis/share_interval.h"
 
 namespace evenkeel::analysis {
 
@@ -30,20 +30,10 @@ std::optional<double> standard_error(const ClusterMeans& clusters) {
   return std::sqrt(C / (C - 1) * squares) / n;
 }
 
-ClusterMeans in_blocks(const ClusterMeans& clusters, size_t most) {
-  const size_t per_block = (clusters.size() + most - 1) / most;
-  ClusterMeans out;
-  for (size_t begin = 0; begin < clusters.size(); begin += per_block) {
-    const size_t end = std::min(begin + per_block, clusters.size());
-    const auto place = [](size_t c) { return static_cast<std::ptrdiff_t>(c); };
-    const ClusterMeans block{{clusters.means.begin() + place(begin), clusters.means.begin() + place(end)},
-                             {clusters.tokens.begin() + place(begin), clusters.tokens.begin() + place(end)}};
-    int64_t n = 0;
-    for (const int64_t tokens : block.tokens) n += tokens;
-    out.means.push_back(mean_of(block));
-    out.tokens.push_back(n);
-  }
-  return out;
+int64_t block_size(int64_t n_clusters) {
+  const auto root = static_cast<int64_t>(std::sqrt(static_cast<double>(n_clusters)));
+  const int64_t least = (n_clusters + kMostBlocks - 1) / kMostBlocks;
+  return std::max({std::min(root, n_clusters / kLeastClusters), least, int64_t{1}});
 }
 
 std::optional<ClusterMeans> difference(const ClusterMeans& a, const ClusterMeans& b) {

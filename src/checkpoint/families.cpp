@@ -6,75 +6,15 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
 
-#include "checkpoint/families/family.h"
-#include "checkpoint/safetensors.h"
 #include "checkpoint/safetensors_header.h"
 #include "core/counted.h"
 #include "core/errors.h"
-#include "model/layout.h"
-
-// The list of families. To add one: its file in checkpoint/families, one line here, its test beside.
-#define EVENKEEL_FAMILIES(X) \
-  X(llama)                   \
-  X(olmoe)
+#include "core/file_io.h"
+#include "core/json_lines.h"
+#include "core/log.h"
 
 namespace evenkeel::checkpoint {
-
-#define X(name) Family name##_family();
-EVENKEEL_FAMILIES(X)
-#undef X
-
-std::vector<TensorRule> decoder_rules() {
-  return {
-      {"embedding.weight", {{"model.embed_tokens.weight"}}},
-      {"layers.{i}.attention_norm.weight", {{"model.layers.{i}.input_layernorm.weight"}}},
-      {"layers.{i}.attention.qkv.weight",
-       {{"model.layers.{i}.self_attn.q_proj.weight", Rows::queries},
-        {"model.layers.{i}.self_attn.k_proj.weight", Rows::keys_or_values},
-        {"model.layers.{i}.self_attn.v_proj.weight", Rows::keys_or_values}}},
-      {"layers.{i}.attention.out.weight", {{"model.layers.{i}.self_attn.o_proj.weight"}}},
-      {"layers.{i}.ffn_norm.weight", {{"model.layers.{i}.post_attention_layernorm.weight"}}},
-      {"final_norm.weight", {{"model.norm.weight"}}},
-      {"head.weight", {{tied_head_name()}}},
-  };
-}
-
-const std::string& tied_head_name() {
-  static const std::string name = "lm_head.weight";
-  return name;
-}
-
 namespace {
-
-const std::vector<Family>& families() {
-#define X(name) name##_family(),
-  static const std::vector<Family> list = {EVENKEEL_FAMILIES(X)};
-#undef X
-  return list;
-}
-
-const Family& family_named(const std::string& model_type, const std::string& where) {
-  std::string known;
-  for (const auto& family : families()) {
-    if (model_type == family.model_type) return family;
-    add_to_list(known, family.model_type);
-  }
-  fail<CheckpointError>(where, ": model_type: got \"", model_type, "\"; need one of: ", known,
-                        " (other families are not there yet)");
-}
-
-std::string replaced(std::string text, const std::string& mark, const std::string& value) {
-  const size_t at = text.find(mark);
-  return at == std::string::npos ? text : text.replace(at, mark.size(), value);
-}
-
-// "layers.7.ffn_norm.weight" -> {"layers.{i}.ffn_norm.weight", "7"}; other names stay as they are.
-std::pair<std::string, std::string> split_layer(const std::string& name) {
-  const std::string start = "layers.";
-  if (!name.starts_with(start)) return {name, ""};
-  const size_t end = name.find('.', start.size());
-  return {start + "{i}" + name.substr(end), name.substr(start.size(), end - start.size())};
-}
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::string out;
@@ -82,107 +22,46 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return "[" + out + "]";
 }
 
-// A foreign tensor and the place it fills.
-struct Source {
-  std::string name;
-  std::vector<int64_t> shape;
-  int64_t expert = -1;  // first index of evenkeel's tensor; -1 = this tensor has no such dimension of its own
-  int64_t row = 0;      // first row
-};
-
-int64_t part_rows(const model::ModelConfig& config, Rows rows, int64_t all) {
-  switch (rows) {
-    case Rows::queries: return config.n_heads * config.head_dim;
-    case Rows::keys_or_values: return config.n_kv_heads * config.head_dim;
-    case Rows::half: return all / 2;
-    case Rows::all: break;
-  }
-  return all;
-}
-
-// The foreign tensors that make up one of evenkeel's parameters under a rule.
-std::vector<Source> sources_of(const TensorRule& rule, const std::string& layer, const model::ParamSpec& spec,
-                               const model::ModelConfig& config) {
-  const bool is_by_expert = rule.parts[0].name.find("{e}") != std::string::npos;
-  const int64_t n_stacked = is_by_expert ? spec.shape[0] : 1;
-  const std::vector<int64_t> shape(spec.shape.begin() + (is_by_expert ? 1 : 0), spec.shape.end());
-  std::vector<Source> sources;
-  for (int64_t expert = 0; expert < n_stacked; ++expert) {
-    int64_t row = 0;
-    for (const auto& part : rule.parts) {
-      Source source{replaced(replaced(part.name, "{i}", layer), "{e}", std::to_string(expert)), shape,
-                    is_by_expert ? expert : -1, row};
-      source.shape[0] = part_rows(config, part.rows, shape[0]);
-      row += source.shape[0];
-      sources.push_back(std::move(source));
-    }
-  }
-  return sources;
-}
-
-// The sources under the first layout that the folder has something of, else under the usual one.
-std::vector<Source> choose_sources(const Family& family, const SafetensorsFolder& folder, const model::ParamSpec& spec,
-                                   const model::ModelConfig& config) {
-  const auto [pattern, layer] = split_layer(spec.name);
-  std::vector<Source> usual;
-  for (const auto& rule : family.rules) {
-    if (rule.ours != pattern) continue;
-    auto sources = sources_of(rule, layer, spec, config);
-    for (const auto& source : sources)
-      if (folder.contains(source.name)) return sources;
-    if (usual.empty()) usual = std::move(sources);
-  }
-  return usual;
-}
-
-void check_source(const SafetensorsFolder& folder, const std::string& where, const Source& source) {
-  const auto* entry = folder.find(source.name);
-  require<CheckpointError>(entry != nullptr, where, ": got no tensor ", shown_name(source.name), "; need it, of shape ",
-                           shape_text(source.shape));
-  require<CheckpointError>(entry->shape == source.shape, where, ": tensor ", shown_name(source.name), ": got shape ",
-                           shape_text(entry->shape), "; need ", shape_text(source.shape), " (config.json)");
+void check_entry(const SafetensorsFolder& folder, const std::string& where, const Piece& piece) {
+  const auto* entry = folder.find(piece.name);
+  require<CheckpointError>(entry != nullptr, where, ": got no tensor ", shown_name(piece.name), "; need it, of shape ",
+                           shape_text(piece.shape));
+  require<CheckpointError>(entry->shape == piece.shape, where, ": tensor ", shown_name(piece.name), ": got shape ",
+                           shape_text(entry->shape), "; need ", shape_text(piece.shape), " (config.json)");
   const bool is_float = entry->dtype == at::kFloat || entry->dtype == at::kBFloat16 || entry->dtype == at::kHalf;
-  require<CheckpointError>(is_float, where, ": tensor ", shown_name(source.name), ": got ", dtype_name(entry->dtype),
+  require<CheckpointError>(is_float, where, ": tensor ", shown_name(piece.name), ": got ", dtype_name(entry->dtype),
                            "; need F32, BF16 or F16");
 }
 
-void check_all_used(const Family& family, const SafetensorsFolder& folder, const std::string& where,
-                    const HfModel& model, std::set<std::string> used) {
-  for (const auto& pattern : family.derived)
-    for (int64_t layer = 0; layer < model.config.n_layers; ++layer)
-      used.insert(replaced(pattern, "{i}", std::to_string(layer)));
-  if (model.config.tie_embeddings) used.insert(tied_head_name());  // compared with the embedding when read
-  std::string left_over;
-  int64_t n_left_over = 0;
-  for (const auto& name : folder.names()) {
-    if (used.contains(name)) continue;
-    if (++n_left_over <= 3) add_to_list(left_over, shown_name(name));
-  }
-  require<CheckpointError>(n_left_over == 0, where, ": got ", counted(n_left_over, "tensor"), " that a ",
-                           family.model_type, " of this config.json does not have: ", left_over,
-                           n_left_over > 3 ? ", ..." : "", "; need none");
-}
+// The narrowest type that holds both exactly.
+at::ScalarType wider(at::ScalarType left, at::ScalarType right) { return left == right ? left : at::kFloat; }
 
-// A tied model may hold the head as a copy of the embedding, and nothing else.
-void check_tied_head(const SafetensorsFolder& folder, const std::string& where, const at::Tensor& embedding) {
-  if (!folder.contains(tied_head_name())) return;
-  const auto head = folder.load(tied_head_name());
-  require<CheckpointError>(head.sizes() == embedding.sizes() && at::equal(head.to(at::kFloat), embedding), where,
-                           ": tensor ", shown_name(tied_head_name()),
-                           ": got other values than the embedding; need the same (tie_word_embeddings = true)");
-}
-
-// An fp32 tensor filled from its sources, one in memory at a time.
-at::Tensor assemble(const SafetensorsFolder& folder, const model::ParamSpec& spec, const std::vector<Source>& sources) {
-  auto out = at::empty(spec.shape, at::TensorOptions().dtype(at::kFloat).device(at::kCPU));
-  for (const auto& source : sources) {
-    const auto place = source.expert < 0 ? out : out.select(0, source.expert);
-    place.narrow(0, source.row, source.shape[0]).copy_(folder.load(source.name));
-  }
-  return out;
+// Rows of a foreign tensor in evenkeel's order, and the other way round.
+at::Tensor reordered(const at::Tensor& tensor, const std::vector<int64_t>& order, bool to_foreign) {
+  if (order.empty()) return tensor;
+  std::vector<int64_t> index = order;
+  if (!to_foreign)
+    for (size_t row = 0; row < order.size(); ++row) index[static_cast<size_t>(order[row])] = static_cast<int64_t>(row);
+  const auto n = static_cast<int64_t>(order.size());
+  const auto ids = at::empty({n}, at::kLong);
+  std::copy(index.begin(), index.end(), ids.mutable_data_ptr<int64_t>());
+  auto by_head = tensor.reshape({tensor.size(0) / n, n, -1});
+  return by_head.index_select(1, ids).reshape(tensor.sizes());
 }
 
 }  // namespace
+
+at::Tensor to_foreign(const at::Tensor& own, const Piece& piece) {
+  auto out = reordered(own, piece.order, /*to_foreign=*/true);
+  return piece.factor == 1 ? out : out * piece.factor;
+}
+
+at::Tensor to_own(const at::Tensor& foreign, const Piece& piece) {
+  auto out = reordered(foreign, piece.order, /*to_foreign=*/false);
+  return piece.factor == 1 ? out : out / piece.factor;
+}
+
+// ---- config.json ----
 
 bool is_hf_folder(const fs::path& folder) {
   std::error_code ignored;
@@ -190,49 +69,179 @@ bool is_hf_folder(const fs::path& folder) {
   return !HfConfig(folder).text("model_type", "").empty();
 }
 
+namespace {
+
+// The folder is one of evenkeel's: its model in evenkeel's own terms, where config.json is still that of the export.
+void undo_detours(const fs::path& folder, const ReadConfig& read, HfModel& model) {
+  const fs::path path = folder / kExportName;
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) return;
+  const std::string where = path.string();
+  with_path_as<CheckpointError>(where, [&] {
+    const Json json = read_json(path);
+    require<CheckpointError>(json.at("format") == Json(kExportFormat), where, ": format: got ",
+                             json.at("format").dump(), "; need \"", kExportFormat, "\"");
+    auto config = model::model_config_from_json(json.at("model"), where);
+    std::vector<std::string> names;
+    for (const auto& name : json.at("detours").as_array()) names.push_back(name.as_string());
+    Home home = home_with(as_evaluated(config, where), *read.family, names, read.max_sequence_length, where);
+    const auto differences = runtime_differences(runtime_form(read.model), runtime_form(home.foreign));
+    if (!differences.empty()) {
+      model.notices.push_back(where + ": got another model than that of config.json beside it (" + differences[0] +
+                              " there); config.json holds");
+      return;
+    }
+    model.config = std::move(config);
+    model.home = std::move(home);
+  });
+}
+
+}  // namespace
+
 HfModel read_hf_config(const fs::path& folder) {
   const HfConfig config(folder);
   const Family& family = family_named(config.text("model_type", ""), config.where());
   config.require_architecture(family.architecture);
-  HfModel model;
-  model.family = family.model_type;
-  family.read_config(config, model.config);
-  model.max_sequence_length = config.size("max_position_embeddings", family.default_max_sequence_length);
-  try {
-    model::check_model_config(model.config, config.where());
-  } catch (const ConfigError& error) {
-    throw CheckpointError(error.what());
-  }
+  auto read = read_with(family, config);
+  HfModel model{family.model_type, read.model, read.max_sequence_length, {}, read.notices};
+  model.home.family = &family;
+  model.home.foreign = read.model;
+  model.home.max_sequence_length = read.max_sequence_length;
+  undo_detours(folder, read, model);
   return model;
-}
-
-ops::Params read_hf_params(const fs::path& folder, const HfModel& model) {
-  const std::string where = folder.string();
-  const Family& family = family_named(model.family, where);
-  const SafetensorsFolder tensors(folder);
-  // 1. Everything is checked by the headers alone.
-  const auto table = model::parameter_table(model.config);
-  std::vector<std::vector<Source>> sources;
-  std::set<std::string> used;
-  for (const auto& spec : table) {
-    sources.push_back(choose_sources(family, tensors, spec, model.config));
-    for (const auto& source : sources.back()) {
-      check_source(tensors, where, source);
-      used.insert(source.name);
-    }
-  }
-  check_all_used(family, tensors, where, model, std::move(used));
-  // 2. The values.
-  ops::Params params;
-  for (size_t i = 0; i < table.size(); ++i) params.add(table[i].name, assemble(tensors, table[i], sources[i]));
-  if (model.config.tie_embeddings) check_tied_head(tensors, where, params.at("embedding.weight"));
-  return params;
 }
 
 std::vector<std::string> family_names() {
   std::vector<std::string> names;
   for (const auto& family : families()) names.emplace_back(family.model_type);
   return names;
+}
+
+// ---- tensors ----
+
+void HfTensors::choose_layout(const std::string& where, const HfModel& model, const OwnTensor& tensor, bool is_own) {
+  auto layouts = layouts_of(model.home, tensor, is_own);
+  if (layouts.empty()) throw std::logic_error("no rule for " + tensor.name + " in family " + model.family);
+  // The first layout that the folder has something of, else the one that is written.
+  const auto is_there = [&](const std::vector<Piece>& layout) {
+    return std::any_of(layout.begin(), layout.end(), [&](const Piece& piece) { return folder_.contains(piece.name); });
+  };
+  const auto found = std::find_if(layouts.begin(), layouts.end(), is_there);
+  auto& pieces = found == layouts.end() ? layouts.front() : *found;
+  if (tensor.name == "embedding.weight" && is_tied_ && !folder_.contains(pieces[0].name) &&
+      folder_.contains(tied_head_name()))
+    pieces[0].name = tied_head_name();  // of the two the one that is there
+  for (const auto& piece : pieces) check_entry(folder_, where, piece);
+  if (!is_own) {
+    zeros_.insert(zeros_.end(), pieces.begin(), pieces.end());
+    return;
+  }
+  at::ScalarType dtype = folder_.find(pieces[0].name)->dtype;
+  for (const auto& piece : pieces) dtype = wider(dtype, folder_.find(piece.name)->dtype);
+  if (tensor.is_state()) dtype = at::kFloat;
+  for (const auto& piece : pieces)
+    if (const auto stored = folder_.find(piece.name)->dtype; stored != dtype)
+      foreign_types_[piece.name] = dtype_name(stored);
+  specs_.push_back({tensor.name, dtype, tensor.shape});
+  pieces_.push_back(std::move(pieces));
+}
+
+void HfTensors::check_rest(const std::string& where, const HfModel& model) {
+  const Family& family = *model.home.family;
+  const int64_t n_layers = model.config.n_layers;
+  std::set<std::string> used;
+  for (const auto& pieces : pieces_)
+    for (const auto& piece : pieces)
+      require<CheckpointError>(used.insert(piece.name).second, where, ": tensor ", shown_name(piece.name),
+                               ": got it for two of evenkeel's; need one");
+  for (const auto& piece : zeros_) used.insert(piece.name);
+  for (const auto& pattern : family.derived)
+    for (int64_t layer = 0; layer < n_layers; ++layer) used.insert(with_layer(pattern, layer));
+  if (is_tied_) used.insert(tied_head_name());  // compared with the embedding when read
+  std::string left_over;
+  int64_t n_left_over = 0;
+  for (const auto& name : folder_.names()) {
+    const auto* entry = folder_.find(name);
+    if (used.contains(name) || entry->begin == entry->end) continue;  // what is empty says nothing
+    const bool is_extra = family.has_extra_layers && name.starts_with("model.layers.") &&
+                          std::atoll(name.c_str() + std::string_view("model.layers.").size()) >= n_layers;
+    if (is_extra) {
+      skipped_.push_back(name);
+    } else if (++n_left_over <= 3) {
+      add_to_list(left_over, shown_name(name));
+    }
+  }
+  require<CheckpointError>(n_left_over == 0, where, ": got ", counted(n_left_over, "tensor"), " that a ",
+                           family.model_type, " of this config.json does not have: ", left_over,
+                           n_left_over > 3 ? ", ..." : "", "; need none");
+}
+
+HfTensors::HfTensors(const fs::path& folder, const HfModel& model)
+    : folder_(folder), where_(folder.string()), is_tied_(model.config.tie_embeddings) {
+  std::set<std::string> own;
+  for (const auto& tensor : tensors_of(model.config)) {
+    choose_layout(where_, model, tensor, true);
+    own.insert(tensor.name);
+  }
+  for (const auto& tensor : tensors_of(model.home.foreign))
+    if (!own.contains(tensor.name)) choose_layout(where_, model, tensor, false);
+  check_rest(where_, model);
+}
+
+// A tied model may hold the head as a copy of the embedding, and nothing else.
+void HfTensors::check_tied_head(const std::string& where) const {
+  if (!is_tied_ || !folder_.contains(tied_head_name())) return;
+  const auto head = folder_.load(tied_head_name()), embedding = folder_.load(pieces_[0][0].name);
+  require<CheckpointError>(
+      head.sizes() == embedding.sizes() && at::equal(head.to(at::kFloat), embedding.to(at::kFloat)), where, ": tensor ",
+      shown_name(tied_head_name()),
+      ": got other values than the embedding; need the same (tie_word_embeddings = true)");
+}
+
+at::Tensor HfTensors::assemble(size_t index, at::ScalarType dtype) const {
+  if (index == 0) {  // what no header says, once
+    check_tied_head(where_);
+    for (const auto& piece : zeros_)
+      require<CheckpointError>(!folder_.load(piece.name).any().item<bool>(), where_, ": tensor ",
+                               shown_name(piece.name), ": got other values than 0; need 0, as ", kExportName,
+                               " says (without that file the folder is read as what config.json says)");
+  }
+  const auto& pieces = pieces_[index];
+  const auto& shape = specs_[index].shape;
+  if (pieces.size() == 1 && pieces[0].expert < 0) return to_own(folder_.load(pieces[0].name), pieces[0]).to(dtype);
+  auto out = at::empty(shape, at::TensorOptions().dtype(dtype).device(at::kCPU));
+  for (const auto& piece : pieces) {
+    const auto place = piece.expert < 0 ? out : out.select(0, piece.expert);
+    place.narrow(0, piece.row, piece.shape[0]).copy_(to_own(folder_.load(piece.name), piece));
+  }
+  return out;
+}
+
+void log_notices(const HfModel& model, const HfTensors& tensors, const fs::path& folder) {
+  for (const auto& notice : model.notices) log_warning(notice);
+  if (!tensors.skipped().empty())
+    log_warning(folder.string(), ": passed over ", counted(static_cast<int64_t>(tensors.skipped().size()), "tensor"),
+                " of layers for multi-token prediction, which evenkeel does not have: ", tensors.skipped().front(),
+                tensors.skipped().size() > 1 ? ", ..." : "");
+}
+
+ops::Params read_hf_params(const fs::path& folder, const HfModel& model) {
+  const HfTensors tensors(folder, model);
+  log_notices(model, tensors, folder);
+  ops::Params params;
+  for (size_t i = 0; i < tensors.tensors().size(); ++i)
+    if (!OwnTensor{tensors.tensors()[i].name, {}}.is_state())
+      params.add(tensors.tensors()[i].name, tensors.assemble(i, at::kFloat));
+  return params;
+}
+
+std::map<std::string, at::Tensor> read_hf_biases(const fs::path& folder, const HfModel& model) {
+  std::map<std::string, at::Tensor> out;
+  const HfTensors tensors(folder, model);
+  for (size_t i = 0; i < tensors.tensors().size(); ++i)
+    if (OwnTensor{tensors.tensors()[i].name, {}}.is_state())
+      out.emplace(tensors.tensors()[i].name, tensors.assemble(i, at::kFloat));
+  return out;
 }
 
 }  // namespace evenkeel::checkpoint

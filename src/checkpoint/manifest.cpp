@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "checkpoint/origin.h"
 #include "checkpoint/safetensors_header.h"
 #include "core/errors.h"
 #include "core/file_io.h"
@@ -51,9 +52,11 @@ class FolderLock {
 
 Json manifest_of(const fs::path& folder) {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const std::string name = fs::relative(entry.path(), folder).string();
+    if (entry.is_directory() && name == kOriginName) continue;
     if (!entry.is_regular_file()) throw std::logic_error("save_folder: " + entry.path().string() + " is no file");
-    names.push_back(entry.path().filename().string());
+    names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   Json files = Json::array();
@@ -129,7 +132,9 @@ bool is_sha256(const std::string& text) {
 ListedFile listed_file(const Json& json, const std::string& where) {
   ListedFile out;
   out.name = wanted_key(json, "name", &Json::is_string, where, "a string").as_string();
-  require<CheckpointError>(is_plain_file_name(out.name) && out.name != kManifestName, where, ": name: got ",
+  const std::string prefix = std::string(kOriginName) + "/";
+  const std::string name = out.name.starts_with(prefix) ? out.name.substr(prefix.size()) : out.name;
+  require<CheckpointError>(is_plain_file_name(name) && out.name != kManifestName, where, ": name: got ",
                            shown_name(out.name), "; need a file of the same folder, without '/' and '..'");
   out.bytes = wanted_key(json, "bytes", &Json::is_integer, where, "an integer").as_int();
   require<CheckpointError>(out.bytes >= 0, where, ": bytes: got ", out.bytes, "; need at least 0");
@@ -191,25 +196,33 @@ std::string step_folder_name(int64_t step) {
   return buffer;
 }
 
-void save_folder(const fs::path& folder, const std::function<void(const fs::path& temporary)>& write_files) {
+void write_folder(const fs::path& folder, OutputKind kind,
+                  const std::function<void(const fs::path& temporary)>& write) {
   const fs::path target = folder.has_filename() ? folder : folder.parent_path();
   const fs::path parent = target.has_parent_path() ? target.parent_path() : fs::path(".");
   const fs::path temporary = parent / (kSavingPrefix + target.filename().string());
-  require_own_outputs({{target, OutputKind::checkpoint}});
+  require_own_outputs({{target, kind}});
   make_folders(parent);
   remove_leftovers(parent);
   make_folders(temporary);
   const FolderLock lock(temporary);
   require<MachineError>(lock.is_held(), temporary.string(), ": got a save by another process; need to be the only one");
   try {
-    write_files(temporary);
-    write_file_atomically(temporary / kManifestName, manifest_of(temporary).dump(1) + "\n");
+    for (const auto& entry : fs::directory_iterator(temporary)) fs::remove_all(entry.path());  // of a killed save
+    write(temporary);
     put_in_place(temporary, target);
   } catch (...) {
     std::error_code ignored;
     fs::remove_all(temporary, ignored);
     throw;
   }
+}
+
+void save_folder(const fs::path& folder, const std::function<void(const fs::path& temporary)>& write_files) {
+  write_folder(folder, OutputKind::checkpoint, [&](const fs::path& temporary) {
+    write_files(temporary);
+    write_file_atomically(temporary / kManifestName, manifest_of(temporary).dump(1) + "\n");
+  });
 }
 
 void remove_folder(const fs::path& folder) {
@@ -284,9 +297,12 @@ void verify_folder(const fs::path& folder, bool deep) {
 
 void require_only_listed(const fs::path& folder) {
   std::set<std::string> names{kManifestName}, unlisted;
-  for (const auto& file : read_manifest(folder)) names.insert(file.name);
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  for (const auto& file : read_manifest(folder)) {
+    names.insert(file.name);
+    if (file.name.starts_with(std::string(kOriginName) + "/")) names.insert(kOriginName);
+  }
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const std::string name = fs::relative(entry.path(), folder).string();
     if (!names.contains(name)) unlisted.insert(name);
   }
   require<CheckpointError>(unlisted.empty(), folder.string(), ": got file ",

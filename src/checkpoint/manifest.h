@@ -9,17 +9,26 @@
 #include <string>
 #include <vector>
 
+#include "core/output.h"
+
 namespace evenkeel::checkpoint {
 
 namespace fs = std::filesystem;
 
 std::string step_folder_name(int64_t step);  // "step-00000120"
 
+// The format of a checkpoint, in its state.json and in the metadata of its tensor files.
+inline constexpr const char* kCheckpointFormat = "evenkeel.checkpoint.v1";
+
+// Calls `write` with a temporary folder beside `folder` (.evenkeel-saving-NAME), syncs and renames: `folder` is there
+// whole or not at all. One that is there must bear the mark of `kind`, and is replaced.
+void write_folder(const fs::path& folder, OutputKind kind, const std::function<void(const fs::path& temporary)>& write);
+
 // Calls `write_files` with a temporary folder beside `folder` (.evenkeel-saving-NAME), writes manifest.json
 // there (name, size and SHA-256 of each file; docs/formats.md), syncs and renames. An existing `folder` is
 // replaced, or put aside where it is the checkpoint of another step. `write_files` makes plain files with AtomicFile,
-// no folders. Leftovers of killed saves in the parent are removed first, saves under way in other processes are not. A
-// failure leaves no temporary.
+// and no folder but origin/ (checkpoint/origin.h). Leftovers of killed saves in the parent are removed first, saves
+// under way in other processes are not. A failure leaves no temporary.
 void save_folder(const fs::path& folder, const std::function<void(const fs::path& temporary)>& write_files);
 
 // Removes a checkpoint folder so that a kill on the way leaves none that is half there.

@@ -6,6 +6,7 @@
 
 #include "checkpoint/families.h"
 #include "checkpoint/manifest.h"
+#include "checkpoint/origin.h"
 #include "checkpoint/safetensors.h"
 #include "core/errors.h"
 #include "core/content_hash.h"
@@ -109,10 +110,11 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
   verify_folder(source.folder, deep);
   const std::string file = (source.folder / "state.json").string();
   source.kind = "checkpoint";
-  with_path_as<CheckpointError>(file, [&] {
+  with_path_as<CheckpointError>(file, source.state, [&] {
     source.state = read_json(file);
     source.config = model::model_config_from_json(source.state.at("model"), file);
     source.sequence_length = source.state.at("sequence_length").as_int();
+    source.has_history = source.state.find("imported") == nullptr;
     if (const Json* separate = source.state.find("separate_documents")) source.separate_documents = separate->as_bool();
   });
   return source;
@@ -125,11 +127,13 @@ std::vector<std::string> tokenizers_of(const ModelSource& source) {
       out.insert(sha256_file(file));
     return {out.begin(), out.end()};
   }
-  with_path_as<CheckpointError>(source.folder / "state.json", [&] {
+  with_path_as<CheckpointError>(source.folder / "state.json", source.state, [&] {
     for (const auto& phase : source.state.at("phases").as_array())
       for (const auto& drawn_from : phase.at("sources").as_array())
         if (const Json* sha256 = drawn_from.find("tokenizer_sha256")) out.insert(sha256->as_string());
   });
+  if (const fs::path file = source.folder / kOriginName / "tokenizer.model"; out.empty() && fs::is_regular_file(file))
+    out.insert(sha256_file(file));
   return {out.begin(), out.end()};
 }
 
@@ -190,10 +194,7 @@ ops::Params read_params(const fs::path& file, const model::ModelConfig& config) 
 
 ops::Params load_params(const ModelSource& source) {
   if (source.kind == "checkpoint") return read_params(source.folder / "model.safetensors", source.config);
-  HfModel hf;
-  hf.family = source.kind;
-  hf.config = source.config;
-  return read_hf_params(source.folder, hf);
+  return read_hf_params(source.folder, read_hf_config(source.folder));
 }
 
 }  // namespace evenkeel::checkpoint

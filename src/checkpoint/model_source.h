@@ -21,6 +21,7 @@ struct ModelSource {
   int64_t sequence_length = 0;      // that it was trained with; for Hugging Face min(max_position_embeddings, 2048)
   bool separate_documents = false;  // attention and positions stop at document borders, as it was trained
   Json state;                       // state.json of a checkpoint; null for Hugging Face
+  bool has_history = false;  // a checkpoint of training: with moments, cursors and phases; not one that was imported
 };
 
 // The checkpoint folder of a path: itself, or for a run the whole checkpoint of `step` (nullopt = the last).

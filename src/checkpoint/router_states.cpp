@@ -1,5 +1,6 @@
 #include "checkpoint/router_states.h"
 
+#include "checkpoint/families.h"
 #include "checkpoint/safetensors.h"
 #include "core/errors.h"
 
@@ -33,8 +34,27 @@ std::vector<ops::Params> read_router_states(const fs::path& folder, const model:
   return out;
 }
 
+void take_biases(const ModelSource& source, const model::Transformer& model, std::vector<ops::Params>& states) {
+  if (source.kind == "checkpoint" || model.router() == nullptr ||
+      model.router()->options().at("kind") != Json("loss_free"))
+    return;
+  const auto hf = read_hf_config(source.folder);
+  const auto layers = layers_with_experts(hf.config);
+  const auto biases = read_hf_biases(source.folder, hf);
+  for (size_t index = 0; index < states.size() && index < layers.size(); ++index) {
+    const auto found = biases.find(with_layer("layers.{i}.router_state.bias", layers[index]));
+    if (found == biases.end()) continue;
+    ops::Params state;
+    for (const auto& [name, tensor] : states[index]) state.add(name, name == "bias" ? found->second : tensor);
+    states[index] = std::move(state);
+  }
+}
+
 std::vector<ops::Params> load_router_states(const ModelSource& source, const model::Transformer& model) {
-  return source.kind == "checkpoint" ? read_router_states(source.folder, model) : model.initial_router_states();
+  if (source.kind == "checkpoint") return read_router_states(source.folder, model);
+  auto states = model.initial_router_states();
+  take_biases(source, model, states);
+  return states;
 }
 
 }  // namespace evenkeel::checkpoint

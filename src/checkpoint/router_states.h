@@ -17,7 +17,12 @@ std::string router_state_name(size_t index, const std::string& name);
 // CheckpointError when one is absent or of another shape or type.
 std::vector<ops::Params> read_router_states(const fs::path& folder, const model::Transformer& model);
 
-// Of what a MODEL argument stands for: a checkpoint's own; with a Hugging Face folder those of a run's beginning.
+// Where the source is a Hugging Face folder that holds the biases of such routers as the model has, these are put into
+// `states`, one for each MoE layer.
+void take_biases(const ModelSource& source, const model::Transformer& model, std::vector<ops::Params>& states);
+
+// Of what a MODEL argument stands for: a checkpoint's own; with a Hugging Face folder those of a run's beginning,
+// with the biases that it holds.
 std::vector<ops::Params> load_router_states(const ModelSource& source, const model::Transformer& model);
 
 }  // namespace evenkeel::checkpoint

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
 
 #include <ATen/ops/empty.h>
@@ -31,24 +32,13 @@ MappedFile map_checkpoint_file(const fs::path& path) {
   }
 }
 
-std::string header_text(const NamedTensors& tensors, const std::map<std::string, std::string>& metadata) {
-  SafetensorsHeader header;
-  header.metadata = metadata;
-  size_t begin = 0;
-  for (const auto& [name, tensor] : tensors) {
-    header.tensors.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), begin, begin + tensor.nbytes()});
-    begin += tensor.nbytes();
-  }
-  return safetensors_header_text(header);
-}
-
-void check_writable(const NamedTensors& tensors) {
+void check_writable(const std::vector<TensorSpec>& tensors) {
   std::map<std::string, bool> seen{{"__metadata__", true}};
-  for (const auto& [name, tensor] : tensors) {
-    if (!tensor.defined()) throw std::logic_error("write_safetensors: tensor " + name + " is undefined");
-    if (dtype_name(tensor.scalar_type()) == nullptr)
-      throw std::logic_error("write_safetensors: tensor " + name + " has a dtype that is not storable");
-    if (!seen.emplace(name, true).second) throw std::logic_error("write_safetensors: name " + name + " twice");
+  for (const auto& tensor : tensors) {
+    if (dtype_name(tensor.dtype) == nullptr)
+      throw std::logic_error("write_safetensors: tensor " + tensor.name + " has a dtype that is not storable");
+    if (!seen.emplace(tensor.name, true).second)
+      throw std::logic_error("write_safetensors: name " + tensor.name + " twice");
   }
 }
 
@@ -68,25 +58,53 @@ void check_coverage(const fs::path& path, const std::vector<SafetensorsFile::Ent
 
 }  // namespace
 
-void write_safetensors(const fs::path& path, const NamedTensors& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+size_t TensorSpec::n_bytes() const {
+  size_t out = c10::elementSize(dtype);
+  for (const int64_t size : shape) out *= static_cast<size_t>(size);
+  return out;
+}
+
+void write_safetensors(const fs::path& path, const std::vector<TensorSpec>& tensors,
+                       const std::map<std::string, std::string>& metadata,
+                       const std::function<at::Tensor(size_t index)>& load) {
   check_writable(tensors);
-  NamedTensors ordered = tensors;
-  std::stable_sort(ordered.begin(), ordered.end(), [](const auto& left, const auto& right) {
-    return left.second.element_size() > right.second.element_size();
+  std::vector<size_t> order(tensors.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t left, size_t right) {
+    return c10::elementSize(tensors[left].dtype) > c10::elementSize(tensors[right].dtype);
   });
-  const std::string header = header_text(ordered, metadata);
+  SafetensorsHeader header;
+  header.metadata = metadata;
+  size_t begin = 0;
+  for (const size_t index : order) {
+    const TensorSpec& tensor = tensors[index];
+    header.tensors.push_back({tensor.name, tensor.dtype, tensor.shape, begin, begin + tensor.n_bytes()});
+    begin += tensor.n_bytes();
+  }
+  const std::string text = safetensors_header_text(header);
   AtomicFile file(path);
-  const uint64_t header_bytes = header.size();
+  const uint64_t header_bytes = text.size();
   file.write(&header_bytes, sizeof header_bytes);
-  file.write(header);
-  for (const auto& [name, tensor] : ordered) {
-    const at::Tensor plain = tensor.detach().cpu().contiguous();
+  file.write(text);
+  for (const size_t index : order) {
+    const at::Tensor plain = load(index).detach().cpu().contiguous();
+    if (plain.scalar_type() != tensors[index].dtype || plain.sizes().vec() != tensors[index].shape)
+      throw std::logic_error("write_safetensors: tensor " + tensors[index].name + " is not what was announced");
     const auto* data = static_cast<const char*>(plain.const_data_ptr());
     for (size_t done = 0; done < plain.nbytes(); done += kPieceBytes)
       file.write(data + done, std::min(kPieceBytes, plain.nbytes() - done));
   }
   file.commit();
+}
+
+void write_safetensors(const fs::path& path, const NamedTensors& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorSpec> specs;
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.defined()) throw std::logic_error("write_safetensors: tensor " + name + " is undefined");
+    specs.push_back({name, tensor.scalar_type(), tensor.sizes().vec()});
+  }
+  write_safetensors(path, specs, metadata, [&](size_t index) { return tensors[index].second; });
 }
 
 SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path), file_(map_checkpoint_file(path)) {
@@ -200,6 +218,15 @@ void SafetensorsFolder::open_shards(const fs::path& index) {
                              shown_name(file), "; need it there");
     require<CheckpointError>(file_of_.emplace(name, place->second).second, where, ": got it twice; need it once");
   }
+  for (const auto& [file, place] : shard_of)
+    for (const auto& entry : files_[place].entries()) {
+      const auto found = file_of_.find(entry.name);
+      const std::string where = (folder_ / file).string() + ": tensor " + shown_name(entry.name);
+      require<CheckpointError>(found != file_of_.end(), where, ": got it here and not in ", index.filename().string(),
+                               "; need the index to name it");
+      require<CheckpointError>(found->second == place, where, ": got it here and in another shard, which ",
+                               index.filename().string(), " names; need it once");
+    }
 }
 
 at::Tensor SafetensorsFolder::load(const std::string& name) const {
@@ -212,6 +239,13 @@ at::Tensor SafetensorsFolder::load(const std::string& name) const {
 const SafetensorsFile::Entry* SafetensorsFolder::find(const std::string& name) const {
   const auto found = file_of_.find(name);
   return found == file_of_.end() ? nullptr : files_[found->second].find(name);
+}
+
+size_t SafetensorsFolder::n_bytes() const {
+  size_t sum = 0;
+  for (const auto& file : files_)
+    for (const auto& entry : file.entries()) sum += entry.end - entry.begin;
+  return sum;
 }
 
 std::vector<std::string> SafetensorsFolder::names() const {

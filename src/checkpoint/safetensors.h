@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -21,6 +22,17 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 // shapes, data and metadata only. Dtypes: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                        const std::map<std::string, std::string>& metadata);
+
+// The same of tensors that need not be in memory together: `load` gives the i-th when it is its turn.
+struct TensorSpec {
+  std::string name;
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+  size_t n_bytes() const;
+};
+void write_safetensors(const std::filesystem::path& path, const std::vector<TensorSpec>& tensors,
+                       const std::map<std::string, std::string>& metadata,
+                       const std::function<at::Tensor(size_t index)>& load);
 
 class SafetensorsFile {
  public:
@@ -58,6 +70,7 @@ class SafetensorsFolder {
   at::Tensor load(const std::string& name) const;                     // CheckpointError when absent
   const SafetensorsFile::Entry* find(const std::string& name) const;  // nullptr when absent
   std::vector<std::string> names() const;                             // sorted
+  size_t n_bytes() const;                                             // of all tensors
 
  private:
   void open_shards(const std::filesystem::path& index);

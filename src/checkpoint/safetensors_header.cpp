@@ -174,6 +174,10 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, const std::str
   const size_t zero = text.find('\0');
   require<CheckpointError>(zero == text.npos, where, ": got a zero byte in the header, at its byte ", zero + 1,
                            "; need a safetensors header");
+  // Its lexer keeps a run of blanks, of which a header may have many at its ends.
+  constexpr std::string_view kBlanks = " \t\r\n";
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  text.remove_suffix(text.size() - std::min(text.find_last_not_of(kBlanks) + 1, text.size()));
   HeaderReader reader(where, data_bytes);
   nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
   return reader.take();
@@ -214,8 +218,9 @@ std::string shown_name(std::string_view name) {
 }
 
 bool is_plain_file_name(std::string_view name) {
-  return !name.empty() && name != "." && name.find('/') == name.npos && name.find("..") == name.npos &&
-         name.find('\0') == name.npos;
+  constexpr size_t kMostBytes = 255;  // of a file's name
+  return !name.empty() && name.size() <= kMostBytes && name != "." && name.find('/') == name.npos &&
+         name.find("..") == name.npos && name.find('\0') == name.npos;
 }
 
 }  // namespace evenkeel::checkpoint

@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/recipe.h"
 #include "core/errors.h"
 #include "core/units.h"
@@ -29,7 +30,7 @@ int cmd_bench(Options& options) {
   const auto config = train::open_run_config(read_recipe(recipe, overrides, seed), train::DataNeed::optional);
   const Json result = train::bench(config, bench);
   if (json) {
-    std::cout << result.dump(1) << "\n";
+    print_json(result);
     return 0;
   }
   std::cout << human_count(result.at("tokens_per_second").as_double()) << " tokens/s, step "

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/model_run.h"
 #include "core/log.h"
 #include "core/units.h"
@@ -34,9 +35,13 @@ std::string routing_text(const train::EvalResult& result) {
                     ", layer ", layers[most].layer, ")  dead experts ", n_dead, " of ", n_experts);
 }
 
-const char* cluster_word(const train::EvalOptions& eval) {
-  if (eval.mode == moe::Mode::train) return " batches";
-  return eval.separate_documents ? " documents" : " windows";
+// What the standard error is by: "32 blocks of 32 windows", "7 documents".
+std::string blocks_text(const train::EvalResult& result, const train::EvalOptions& eval) {
+  const std::string word = eval.mode == moe::Mode::train ? " batches"
+                           : eval.separate_documents     ? " documents"
+                                                         : " windows";
+  const std::string n = std::to_string(result.blocks.size());
+  return result.block_size == 1 ? n + word : n + " blocks of " + std::to_string(result.block_size) + word;
 }
 
 // One set, with a bar of its own, which ends before its result is printed.
@@ -47,7 +52,7 @@ train::EvalResult evaluate_set(const analysis::LoadedModel& model, const NamedDa
                     "tokens");
   eval.name = set.name;
   eval.progress = [&](int64_t n) { progress.update(static_cast<double>(n), set.name); };
-  return train::evaluate(model.model, model.params, model.router_states, set.dataset, eval);
+  return train::evaluate(model.model, {model.params, model.router_states}, set.dataset, eval);
 }
 
 }  // namespace
@@ -97,11 +102,9 @@ int cmd_eval(Options& options) {
                               se ? std::optional(*se * *result.bits_per_byte / result.loss) : std::nullopt);
     std::cout << routing_text(result) << "  (" << human_count(static_cast<double>(result.n_tokens))
               << (result.n_tokens == 1 ? " token" : " tokens")
-              << (se ? "; ± is the standard error, by " + std::to_string(result.clusters.size()) + cluster_word(eval)
-                     : "")
-              << ")\n";
+              << (se ? "; ± is the standard error, by " + blocks_text(result, eval) : "") << ")\n";
   }
-  if (json) std::cout << Json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}}).dump(1) << "\n";
+  if (json) print_json(Json::Object{{"data", std::move(data)}, {"tasks", Json::object()}});
   return 0;
 }
 

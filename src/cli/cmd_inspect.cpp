@@ -7,10 +7,13 @@
 #include "checkpoint/router_states.h"
 #include "cli/commands.h"
 #include "cli/inspect.h"
+#include "cli/model_summary.h"
 #include "core/counted.h"
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/foreign_json.h"
+#include "core/output.h"
+#include "core/terminal_text.h"
 #include "core/units.h"
 #include "data/readers.h"
 #include "data/tokenizer.h"
@@ -30,9 +33,10 @@ void print_router_states(const checkpoint::ModelSource& source) {
 
 void print_model(const std::string& what, const checkpoint::ModelSource& source) {
   const auto counts = model::count_parameters(source.config);
-  std::cout << what << ": " << source.folder.string() << "\n"
-            << "parameters: " << counts.total << " in all, " << counts.active << " active a token\n"
-            << "sequence length: " << source.sequence_length << "\n"
+  std::cout << what << ": " << printable(source.folder.string()) << "\n"
+            << "parameters: " << counts.total << " in all, " << counts.active << " active a token\n";
+  for (const auto& line : architecture_lines(source.config)) std::cout << line << "\n";
+  std::cout << "sequence length: " << source.sequence_length << "\n"
             << "cache of a sequence of that length: "
             << human_bytes(4.0 * static_cast<double>(model::cache_floats(source.config, source.sequence_length)))
             << " in fp32\n"
@@ -40,7 +44,7 @@ void print_model(const std::string& what, const checkpoint::ModelSource& source)
   if (source.state.is_null()) return;
   std::cout << "format: " << source.state.at("format").as_string() << ", step " << source.state.at("step").as_int()
             << ", " << human_count(source.state.at("tokens").as_double()) << " tokens, phase "
-            << source.state.at("phase").as_string() << "\n";
+            << printable(source.state.at("phase").as_string()) << "\n";
   for (const auto& spec : model::parameter_table(source.config))
     std::cout << "  " << spec.name << " " << Json(spec.shape).dump() << "\n";
   print_router_states(source);
@@ -68,7 +72,7 @@ void print_folder(const fs::path& path) {
   }
   if (fs::exists(path / "results.json")) return inspect_results(path / "results.json");
   if (fs::is_directory(path / "arms")) {
-    std::cout << "evenkeel study: " << path.string() << ", not finished\n";
+    std::cout << "evenkeel study: " << printable(path.string()) << ", not finished\n";
     for (const auto& arm : fs::directory_iterator(path / "arms"))
       if (fs::exists(arm.path() / "resolved.json")) inspect_run(arm.path());
     return;
@@ -110,9 +114,9 @@ void print_text(const fs::path& path) {
                      ": got a page that evenkeel did not write; need one of evenkeel report");
   const std::string size = human_bytes(static_cast<double>(fs::file_size(path)));
   if (is_page) {
-    std::cout << "page of evenkeel report: " << path.string() << ", " << size << " (open it in a browser)\n";
+    std::cout << "page of evenkeel report: " << printable(path.string()) << ", " << size << " (open it in a browser)\n";
   } else {
-    std::cout << "text: " << path.string() << ", " << size << " ('evenkeel prepare' makes tokens of it)\n";
+    std::cout << "text: " << printable(path.string()) << ", " << size << " ('evenkeel prepare' makes tokens of it)\n";
   }
 }
 
@@ -127,6 +131,7 @@ bool is_text_input(const fs::path& path) {
 
 void print_file(const fs::path& path) {
   const std::string suffix = path.extension().string();
+  if (path.filename() == "load.columns" || start_of(path, kLoadsMark.size()) == kLoadsMark) return inspect_loads(path);
   if (suffix == ".safetensors") return inspect_safetensors(path);
   if (suffix == ".idx" || suffix == ".bin") return inspect_dataset(fs::path(path).replace_extension());
   if (suffix == ".model") return print_tokenizer(path);
@@ -136,9 +141,9 @@ void print_file(const fs::path& path) {
   if (suffix == ".json" && !record.is_object()) return inspect_json(path);
   if (suffix == ".toml") return inspect_recipe(path);
   if (suffix == ".html" || is_text_input(path)) return print_text(path);
-  fail<DataError>(
-      path.string(),
-      ": got a file of unknown kind; need .safetensors, .idx, .bin, .model, .json, .jsonl, .toml, .html or text");
+  fail<DataError>(path.string(),
+                  ": got a file of unknown kind; need .safetensors, .idx, .bin, .model, .json, .jsonl, .toml, .html, "
+                  "load.columns or text");
 }
 
 }  // namespace

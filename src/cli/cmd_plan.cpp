@@ -4,10 +4,14 @@
 #include <map>
 #include <set>
 
+#include "checkpoint/model_source.h"
 #include "cli/commands.h"
+#include "cli/json_output.h"
+#include "cli/model_summary.h"
 #include "cli/recipe.h"
 #include "core/counted.h"
 #include "core/log.h"
+#include "core/terminal_text.h"
 #include "core/units.h"
 #include "core/with_error.h"
 #include "model/layout.h"
@@ -89,7 +93,7 @@ void print_phase(const train::RunConfig& config, size_t index, const train::Fore
             << " at step 1, " << three_digits(schedule->rate((cost.steps + 1) / 2)) << " at half, "
             << three_digits(schedule->rate(cost.steps)) << " at the end\n";
   for (const auto& use : cost.sources) {
-    std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << use.path;
+    std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << printable(use.path);
     if (use.data_tokens == 0) {
       std::cout << ", which is not there yet\n";
       continue;
@@ -138,7 +142,7 @@ int plan_run(const ConfigNode& root, const PlanOptions& options) {
   const auto warnings = warnings_of(run, model::kept_balance_warning(*root.find("model"), config.model));
   const Json plan = plan_json(config, rate, run, warnings);
   if (options.json) {
-    std::cout << plan.dump(1) << "\n";
+    print_json(plan);
   } else {
     print_plan(config, rate, run, plan);
   }
@@ -206,10 +210,8 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     arms[arm.name] = std::move(plan);
   }
   if (options.json) {
-    std::cout << Json(Json::Object{
-                          {"arms", std::move(arms)}, {"training_flops", flops}, {"seconds", seconds}, {"bytes", bytes}})
-                     .dump(1)
-              << "\n";
+    print_json(
+        Json::Object{{"arms", std::move(arms)}, {"training_flops", flops}, {"seconds", seconds}, {"bytes", bytes}});
   } else {
     std::cout
         << "in all " << counted(static_cast<int64_t>(study.arms.size()), "arm") << ", " << human_seconds(seconds)
@@ -221,11 +223,26 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
   return 0;
 }
 
+// Of a MODEL: what it is and costs, whatever it is trained on.
+int plan_model(const std::string& path, const PlanOptions& options) {
+  require<ConfigError>(options.overrides.empty(), "--set: got ", options.overrides.empty() ? "" : options.overrides[0],
+                       " with a model; need a recipe, whose [model] from may name it");
+  const auto source = checkpoint::open_model(path, std::nullopt, /*deep=*/false);
+  const Json costs = model_costs(source);
+  if (options.json) {
+    print_json(costs);
+    return 0;
+  }
+  for (const auto& line : architecture_lines(source.config)) std::cout << line << "\n";
+  for (const auto& line : cost_lines(costs)) std::cout << line << "\n";
+  return 0;
+}
+
 }  // namespace
 
 int cmd_plan(Options& options) {
   PlanOptions plan;
-  options.add("RECIPE", plan.recipe, "recipe or study (TOML)", true);
+  options.add("RECIPE", plan.recipe, "recipe or study (TOML); or a checkpoint, run or Hugging Face folder", true);
   options.add("--set", plan.overrides, "key.path=value, above the recipe; repeatable");
   options.add(
       "--gflops", plan.gflops,
@@ -238,6 +255,8 @@ int cmd_plan(Options& options) {
   if (!options.parse()) return 0;
   require<ConfigError>(!plan.gflops || (*plan.gflops >= 1e-3 && *plan.gflops <= 1e15), "--gflops: got ",
                        plan.gflops.value_or(0), "; need 0.001 to 1e15, or no --gflops, to have the rate measured here");
+  if (std::error_code ignored; std::filesystem::is_directory(plan.recipe, ignored))
+    return plan_model(plan.recipe, plan);
   const ConfigNode root = read_recipe(plan.recipe, plan.overrides);
   if (root.find("study") != nullptr) return plan_study(study::read_study(root), plan);
   return plan_run(root, plan);

@@ -1,5 +1,5 @@
 #include <iostream>
-#include <set>
+#include <map>
 
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
@@ -9,10 +9,13 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "core/terminal_text.h"
 #include "record/run_reader.h"
+#include "report/check_page.h"
 #include "study/check_study.h"
 #include "train/check_run.h"
 #include "train/recipe_changes.h"
+#include "train/results.h"
 
 namespace evenkeel::cli {
 namespace {
@@ -24,8 +27,8 @@ void verify_checkpoint(const fs::path& folder) {
   const checkpoint::SafetensorsFile optimizer(folder / "optimizer.safetensors");
 }
 
-// The number of checkpoints that were read.
-int64_t verify_run(const fs::path& run) {
+// The number of checkpoints that were read. `has_page`: a finished run has its page.
+int64_t verify_run(const fs::path& run, bool has_page) {
   const auto folders = checkpoint::step_folders(run);
   for (const auto& folder : folders) verify_checkpoint(folder);  // first: what is damaged is not missing
   train::read_resolved(run);
@@ -40,23 +43,35 @@ int64_t verify_run(const fs::path& run) {
   require<CheckpointError>(!says_finished || saved == reached, (run / "checkpoints").string(), ": got ",
                            folders.empty() ? "no checkpoint" : "a last checkpoint of step " + std::to_string(saved),
                            " and a run that is finished at step ", reached, "; need its last checkpoint, whole");
+  if (says_finished && has_page) report::check_page(run);
   return static_cast<int64_t>(folders.size());
+}
+
+// An arm of a study gets its page when the study has ended.
+bool is_arm_of_open_study(const fs::path& run) {
+  const fs::path arms = fs::absolute(run / "").lexically_normal().parent_path().parent_path();
+  return arms.filename() == "arms" && fs::exists(arms.parent_path() / "study.toml") &&
+         !fs::exists(arms.parent_path() / "results.json");
 }
 
 int64_t verify_study(const fs::path& study) {
   read_toml((study / "study.toml").string());
-  std::set<fs::path> runs;
-  for (const auto& arm : fs::directory_iterator(study / "arms")) runs.insert(arm.path());
-  if (fs::exists(study / "results.json")) {
+  std::map<fs::path, bool> runs;  // and whether a run has its page: an arm of the finished study does
+  for (const auto& arm : fs::directory_iterator(study / "arms")) runs[arm.path()] = false;
+  const bool is_finished = fs::exists(study / "results.json");
+  if (is_finished) {
     const fs::path path = study / "results.json";
     const Json results = read_json(path);
-    with_path(path, [&] {
-      for (const auto& arm : results.at("arms").as_array()) runs.insert(study / arm.at("run").as_string());
+    with_path(path, results, [&] {
+      for (const auto& arm : results.at("arms").as_array()) runs[study / arm.at("run").as_string()] = true;
     });
   }
   int64_t n = 0;
-  for (const auto& run : runs) n += verify_run(run);
-  if (fs::exists(study / "results.json")) study::check_study_results(study);
+  for (const auto& [run, has_page] : runs) n += verify_run(run, has_page);
+  if (!is_finished) return n;
+  study::check_study_results(study);
+  train::check_tables(study);
+  report::check_page(study);
   return n;
 }
 
@@ -73,7 +88,7 @@ int cmd_verify(Options& options) {
   if (fs::exists(path / "manifest.json")) {
     verify_checkpoint(path);
   } else if (fs::exists(path / "resolved.json")) {
-    n = verify_run(path);
+    n = verify_run(path, !is_arm_of_open_study(path));
   } else if (fs::is_directory(path / "arms")) {
     n = verify_study(path);
   } else {
@@ -82,7 +97,7 @@ int cmd_verify(Options& options) {
   require<CheckpointError>(n > 0, text,
                            ": got no checkpoint in it, so there is nothing to verify; need a run or study that has "
                            "saved one (its command with --resume goes on)");
-  std::cout << text << ": " << n << (n == 1 ? " checkpoint is" : " checkpoints are") << " whole\n";
+  std::cout << printable(text) << ": " << n << (n == 1 ? " checkpoint is" : " checkpoints are") << " whole\n";
   return 0;
 }
 

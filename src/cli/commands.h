@@ -10,6 +10,8 @@
   X(keys, "every key of a recipe: type, unit, default, meaning")                \
   X(plan, "memory, time, epochs and disk of a recipe, before they are spent")   \
   X(train, "run a recipe: phases, schedules, replay, evaluation, checkpoints")  \
+  X(import, "a Hugging Face folder to a checkpoint")                            \
+  X(export, "a checkpoint to a Hugging Face folder")                            \
   X(eval, "loss, perplexity and bits per byte of a model on held-out sets")     \
   X(trace, "what the routers do on given tokens, token by token, to a file")    \
   X(analyze, "what the routers do on data sets: tables, chance levels, a page") \

@@ -10,10 +10,12 @@
 #include "core/counted.h"
 #include "core/errors.h"
 #include "core/json_lines.h"
+#include "core/terminal_text.h"
 #include "core/units.h"
 #include "core/with_error.h"
 #include "data/description.h"
 #include "data/indexed_dataset.h"
+#include "record/load_file.h"
 #include "record/run_reader.h"
 
 namespace evenkeel::cli {
@@ -56,13 +58,13 @@ LinesOfRun lines_of(const fs::path& metrics) {
 
 void print_phases(const std::vector<PhaseLines>& phases) {
   for (const auto& phase : phases) {
-    std::cout << "  phase " << phase.name << ":";
+    std::cout << "  phase " << printable(phase.name) << ":";
     if (phase.last_step > 0)
       std::cout << " steps " << phase.first_step << " to " << phase.last_step << ", last loss "
                 << rounded(phase.last_loss, /*decimals=*/4);
     std::cout << "\n";
     for (const auto& [set, result] : phase.last_eval)
-      std::cout << "    held out " << set << ": loss " << rounded(result.loss, /*decimals=*/4) << "\n";
+      std::cout << "    held out " << printable(set) << ": loss " << rounded(result.loss, /*decimals=*/4) << "\n";
   }
 }
 }  // namespace
@@ -87,7 +89,7 @@ void inspect_dataset(const fs::path& prefix) {
 void inspect_run(const fs::path& run) {
   const fs::path metrics = run / "metrics.jsonl";
   const auto lines = fs::exists(metrics) ? lines_of(metrics) : LinesOfRun{};
-  std::cout << "evenkeel run: " << run.string() << ", "
+  std::cout << "evenkeel run: " << printable(run.string()) << ", "
             << (fs::exists(run / "results.json") ? "finished" : "not finished") << "\n";
   print_phases(lines.phases);
 }
@@ -98,6 +100,18 @@ void inspect_metrics(const fs::path& path) {
   print_phases(lines.phases);
 }
 
+void inspect_loads(const fs::path& path) {
+  const auto loads = record::load_file_contents(path);
+  std::cout << "loads of a run's routing: " << counted(loads.n_records, "record");
+  if (loads.n_records > 0)
+    std::cout << " of steps " << loads.first_step << " to " << loads.last_step << ", "
+              << counted(loads.n_layers, "layer") << " of " << counted(loads.n_experts, "expert");
+  std::cout << ", " << human_bytes(static_cast<double>(loads.record_bytes)) << "\n";
+  for (const auto& set : loads.sets) std::cout << "  held out " << printable(set) << "\n";
+  if (loads.torn_bytes > 0)
+    std::cout << "  and " << counted(loads.torn_bytes, "byte") << " of a record that is not whole\n";
+}
+
 namespace {
 // Printed when it is whole: what is damaged gives an error and nothing else.
 void print_results(const Json& results, const fs::path& path) {
@@ -105,21 +119,21 @@ void print_results(const Json& results, const fs::path& path) {
   for (const char* key : {"kind", "schema", "tables"})
     require<DataError>(results.find(key) != nullptr, path.string(), ": got no '", key,
                        "'; need the results of a run, study or analysis");
-  out << "evenkeel " << results.at("kind").as_string() << ": " << path.string() << ", "
-      << results.at("schema").as_string();
+  out << "evenkeel " << printable(results.at("kind").as_string()) << ": " << printable(path.string()) << ", "
+      << printable(results.at("schema").as_string());
   if (const Json* arms = results.find("arms")) out << ", " << counted(n_of(arms->as_array()), "arm");
   out << "\n";
   if (const Json* headlines = results.find("headlines"))
-    for (const auto& headline : headlines->as_array()) out << "  " << headline.as_string() << "\n";
+    for (const auto& headline : headlines->as_array()) out << "  " << printable(headline.as_string()) << "\n";
   for (const auto& [name, table] : results.at("tables").as_object())
-    out << "  " << name << ": " << counted(n_of(table.at("rows").as_array()), "row") << "\n";
+    out << "  " << printable(name) << ": " << counted(n_of(table.at("rows").as_array()), "row") << "\n";
   std::cout << out.str();
 }
 }  // namespace
 
 void inspect_results(const fs::path& path) {
   const Json results = read_json(path);
-  with_path(path, [&] { print_results(results, path); });
+  with_path(path, results, [&] { print_results(results, path); });
 }
 
 void inspect_json(const fs::path& path) {
@@ -148,19 +162,21 @@ void inspect_safetensors(const fs::path& path) {
   if (metadata.contains("n_experts") && metadata.contains("top_k") && file.find("input_ids") != nullptr) {
     const analysis::TraceFile trace(path);
     const auto& info = trace.info();
-    std::cout << "trace of " << info.model << " on " << info.name << ": " << counted(trace.n_tokens(), "token")
-              << " in " << counted(info.n_windows, "window") << ", " << counted(n_of(info.layers), "MoE layer") << ", "
-              << counted(info.n_experts, "expert") << ", top " << info.top_k << ", mode " << info.mode << "\n";
+    std::cout << "trace of " << printable(info.model) << " on " << printable(info.name) << ": "
+              << counted(trace.n_tokens(), "token") << " in " << counted(info.n_windows, "window") << ", "
+              << counted(n_of(info.layers), "MoE layer") << ", " << counted(info.n_experts, "expert") << ", top "
+              << info.top_k << ", mode " << info.mode << "\n";
   }
   std::cout << "safetensors: " << counted(n_of(file.entries()), "tensor") << "\n";
-  for (const auto& [key, value] : metadata) std::cout << "  " << key << " = " << value << "\n";
+  for (const auto& [key, value] : metadata) std::cout << "  " << printable(key) << " = " << printable(value) << "\n";
   for (const auto& entry : file.entries())
-    std::cout << "  " << entry.name << " " << c10::toString(entry.dtype) << " " << Json(entry.shape).dump() << "\n";
+    std::cout << "  " << printable(entry.name) << " " << c10::toString(entry.dtype) << " " << Json(entry.shape).dump()
+              << "\n";
 }
 
 void inspect_recipe(const fs::path& path) {
   const ConfigNode root = read_toml(path.string());
-  std::cout << (root.find("study") != nullptr ? "study" : "recipe") << ": " << path.string()
+  std::cout << (root.find("study") != nullptr ? "study" : "recipe") << ": " << printable(path.string())
             << " ('evenkeel plan' says what it costs)\n";
 }
 

@@ -86,7 +86,7 @@ TEST(Inspect, TellsTheKindsOfJson) {
           R"({"schema": "s", "kind": "run", "arms": [1], "headlines": ["It works."], "tables": {"t": {"rows": [1, 2]}}})"),
       "evenkeel run: " + (folder / "a.json").string() + ", s, 1 arm\n  It works.\n  t: 2 rows\n");
   EXPECT_THAT(message_of<DataError>([&] { shown(R"({"schema": "s", "kind": "run", "tables": {"t": {}}})"); }),
-              HasSubstr("a.json: got no key 'rows'"));
+              HasSubstr("a.json: tables.t: got no key 'rows'"));
 }
 
 }  // namespace

@@ -37,12 +37,17 @@ int print_usage() {
   return 0;
 }
 
+std::vector<std::string> with_help(std::vector<std::string> arguments) {
+  arguments.emplace_back("--help");
+  return arguments;
+}
+
 int run(const std::vector<std::string>& arguments) {
   if (!arguments.empty() && arguments[0] == "help") {
-    require<ConfigError>(arguments.size() <= 2, "help: got ", arguments.size() - 1,
+    const bool is_action = arguments.size() == 3 && arguments[1] == "tokenizer" && arguments[2] == "train";
+    require<ConfigError>(arguments.size() <= 2 || is_action, "help: got ", arguments.size() - 1,
                          " names; need one command, as in 'evenkeel help train'");
-    return run(arguments.size() == 1 ? std::vector<std::string>{"--help"}
-                                     : std::vector<std::string>{arguments[1], "--help"});
+    return run(arguments.size() == 1 ? with_help({}) : with_help({arguments.begin() + 1, arguments.end()}));
   }
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") return print_usage();
   if (arguments[0] == "--version") {
@@ -67,9 +72,10 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace
 }  // namespace evenkeel::cli
 
-// Called before the constructors of all libraries.
-[[gnu::section(".preinit_array"), gnu::used]] static void (*before_libraries)(int, char**,
-                                                                              char**) = evenkeel::cli::set_openmp_wait;
+// Called before the constructors of all libraries, in this order.
+static void hold_signals_first(int, char**, char**) { evenkeel::train::hold_signals(); }
+[[gnu::section(".preinit_array"), gnu::used]] static void (*before_libraries[])(int, char**, char**) = {
+    hold_signals_first, evenkeel::cli::set_openmp_wait};
 
 int main(int argc, char** argv) {
   try {

@@ -10,7 +10,9 @@
 #include "cli/planned.h"
 #include "core/config_tree.h"
 #include "core/errors.h"
+#include "core/terminal_text.h"
 #include "core/units.h"
+#include "data/utf8.h"
 #include "ops/device.h"
 
 namespace evenkeel::cli {
@@ -62,6 +64,22 @@ CLI::Validator within(const std::string& name, const Range& range) {
   return CLI::Validator(check, "", "");
 }
 
+// ConfigError for a number that no double is near: 1e999 would be infinite, 1e-400 would be 0. What is no number at all
+// is told by the parser.
+CLI::Validator near_a_double(const std::string& name) {
+  const auto check = [name](std::string& text) {
+    const std::string_view digits = std::string_view(text).substr(text.starts_with('+') ? 1 : 0);
+    double number = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    const bool is_number = end == digits.data() + digits.size() && !digits.empty();
+    const bool is_near = error == std::errc() && std::isfinite(number);
+    require<ConfigError>(!is_number || is_near, name, ": got ", text,
+                         "; need a finite number, 0 or from 5e-324 to 1.7e308");
+    return std::string();
+  };
+  return CLI::Validator(check, "", "");
+}
+
 // An empty value is a variable of a shell that was not set, and never what was meant.
 std::string need_text(std::string& text) { return text.empty() ? "an empty text; need a value" : ""; }
 
@@ -70,6 +88,8 @@ void add_option(CLI::App& app, const std::string& name, T& value, const std::str
   auto* option = app.add_option(name, value, help);
   if (is_required) option->required();
   if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>) option->capture_default_str();
+  if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::optional<double>>)
+    option->check(near_a_double(name));
   if constexpr (std::is_same_v<T, std::string>) option->check(CLI::Validator(need_text, "", ""));
 }
 
@@ -205,7 +225,17 @@ std::string explained(const CLI::App& app, const std::string& command, const CLI
 }
 }  // namespace
 
+namespace {
+// What is given here comes to stand in files, which are UTF-8.
+void require_utf8(const std::string& command, const std::vector<std::string>& arguments) {
+  for (const auto& argument : arguments)
+    require<ConfigError>(data::valid_utf8_bytes(argument) == argument.size(), command, ": got the argument '", argument,
+                         "', which is not UTF-8; need text and paths in UTF-8");
+}
+}  // namespace
+
 bool Options::parse() {
+  require_utf8(impl_->command, impl_->arguments);
   impl_->app.footer(impl_->lists + "Example:\n  " + impl_->example);
   try {
     const auto arguments = with_named_apart(impl_->arguments, impl_->named);
@@ -235,6 +265,8 @@ std::vector<NamedValue> split_named(const std::vector<std::string>& texts, const
     require<ConfigError>(equals != std::string::npos && equals > 0 && equals + 1 < text.size(), option, ": got '", text,
                          "'; need NAME=VALUE");
     out.push_back({text.substr(0, equals), text.substr(equals + 1)});
+    require<ConfigError>(printable(out.back().name) == out.back().name, option, ": got the name '", out.back().name,
+                         "'; need one without line breaks and other control characters");
     require<ConfigError>(names.insert(out.back().name).second, option, ": got the name '", out.back().name,
                          "' twice; need distinct names");
   }

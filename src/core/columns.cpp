@@ -1,5 +1,8 @@
 #include "core/columns.h"
 
+#include <cmath>
+#include <cstdio>
+
 namespace evenkeel::columns {
 namespace {
 
@@ -14,6 +17,16 @@ void require_array(const Json& json, const std::string& what, const std::string&
 }
 void require_object(const Json& json, const std::string& what, const std::string& where) {
   require_kind(json.is_object(), json, "an object", what, where);
+}
+
+void fail_range(const Json& number, Range range, const std::string& what, const std::string& where) {
+  char needed[64];
+  if (std::isinf(range.most)) {
+    std::snprintf(needed, sizeof needed, "%g or more", range.least);
+  } else {
+    std::snprintf(needed, sizeof needed, "%g to %g", range.least, range.most);
+  }
+  fail<DataError>(where, ": got ", number.dump(), " as ", what, "; need ", needed);
 }
 
 void read_field(const Json& json, bool& out, const std::string& what, const std::string& where) {

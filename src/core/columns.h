@@ -14,9 +14,11 @@
 // version wrote), another such struct, a list of fields, or a list of (name, field) pairs, which is an object.
 #pragma once
 
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -27,12 +29,21 @@
 
 namespace evenkeel {
 
+// The numbers that a column can have, both ends among them.
+struct Range {
+  double least = -std::numeric_limits<double>::infinity(), most = std::numeric_limits<double>::infinity();
+};
+inline constexpr Range kNotNegative{.least = 0};
+inline constexpr Range kFraction{.least = 0, .most = 1};
+
 // What a list of columns says of one beside its name.
 struct AboutColumn {
   const char* unit;
   bool is_left_out;  // of an object, where the field is empty
-  constexpr AboutColumn(const char* its_unit = "", bool left_out_when_empty = false)
-      : unit(its_unit), is_left_out(left_out_when_empty) {}
+  Range range;       // of the field's numbers, when it is read
+  constexpr AboutColumn(const char* its_unit = "", bool left_out_when_empty = false, Range of_numbers = {})
+      : unit(its_unit), is_left_out(left_out_when_empty), range(of_numbers) {}
+  constexpr AboutColumn(Range of_numbers) : AboutColumn("", false, of_numbers) {}
 };
 inline constexpr AboutColumn kLeftOutWhenEmpty{"", true};
 
@@ -96,6 +107,22 @@ void read_field(const Json& json, double& out, const std::string& what, const st
 void read_field(const Json& json, std::string& out, const std::string& what, const std::string& where);
 void require_array(const Json& json, const std::string& what, const std::string& where);
 void require_object(const Json& json, const std::string& what, const std::string& where);
+[[noreturn]] void fail_range(const Json& number, Range range, const std::string& what, const std::string& where);
+
+// The numbers of a field: itself, or those of the optional, the list or the object that it is.
+template <class T>
+void require_range(const T& field, Range range, const std::string& what, const std::string& where) {
+  if constexpr (std::is_same_v<T, int64_t> || std::is_same_v<T, double>) {
+    const auto number = static_cast<double>(field);
+    if (!(number >= range.least && number <= range.most)) fail_range(field, range, what, where);
+  } else if constexpr (is_optional<T>) {
+    if (field) require_range(*field, range, what, where);
+  } else if constexpr (is_object<T>) {
+    for (const auto& [name, value] : field) require_range(value, range, what + " of '" + name + "'", where);
+  } else if constexpr (is_list<T>) {
+    for (const auto& value : field) require_range(value, range, what, where);
+  }
+}
 
 template <HasNames T>
 void read_field(const Json& json, T& out, const std::string& what, const std::string& where) {
@@ -117,7 +144,9 @@ void read_field(const Json& json, T& out, const std::string& what, const std::st
     const Json* value = json.find(name);
     if (value == nullptr && (is_optional<Field> || about.is_left_out)) return;
     require<DataError>(value != nullptr, where, ": got no '", name, "'; need it");
-    read_field(*value, field, "'" + std::string(name) + "'", where);
+    const std::string called = "'" + std::string(name) + "'";
+    read_field(*value, field, called, where);
+    require_range(field, about.range, called, where);
   });
 }
 template <class T>

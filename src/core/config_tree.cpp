@@ -138,10 +138,6 @@ ConfigNode parse_toml(std::string_view text, const std::string& name, const std:
     return convert(table, name, folder);
   } catch (const toml::parse_error& error) {
     const auto& stop = error.source().begin;
-    const std::string_view told = error.description();  // "…: '99999999999999999999' is not representable in 64 bits"
-    if (const size_t begin = told.find('\''), end = told.find("' is not representable in 64 bits"); end != told.npos)
-      fail<ConfigError>(place(name, error.source()), ": got the whole number ", told.substr(begin + 1, end - begin - 1),
-                        ", of more than 64 bits; need one up to ", INT64_MAX);
     if (const auto message = bare_value_message(text, name, {stop.line, stop.column})) fail<ConfigError>(*message);
     fail<ConfigError>(place(name, error.source()), ": got text that is not TOML (", error.description(),
                       "); need a TOML recipe");

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "core/errors.h"
+#include "core/got_at.h"
 #include "core/json.h"
 #include "core/named.h"
 #include "core/units.h"
@@ -87,8 +88,7 @@ void read_value(const ConfigNode& node, const std::string& path, T& out) {  // C
   std::string text;
   read_value(node, path, text);
   const auto value = value_named<T>(text);
-  require<ConfigError>(value.has_value(), node.where, ": got ", path, " = '", text,
-                       "'; need one of: ", list_of_names<T>());
+  require<ConfigError>(value.has_value(), got_at(node.where, path), "'", text, "'; need one of: ", list_of_names<T>());
   out = *value;
 }
 

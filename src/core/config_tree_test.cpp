@@ -91,7 +91,9 @@ TEST(ConfigTree, ErrorsNameFileLineAndPath) {
   EXPECT_THAT(message_for("[inner]\ncount = 1e17"), HasSubstr("need a whole number below 9e15"));
   EXPECT_THAT(
       message_for("[inner]\ncount = 99999999999999999999"),
-      HasSubstr("got the whole number 99999999999999999999, of more than 64 bits; need one up to 9223372036854775807"));
+      HasSubstr(
+          "got the whole number 99999999999999999999, of more than 64 bits; need one from -9223372036854775808 to "
+          "9223372036854775807"));
   EXPECT_THAT(message_for("enabled = 1"), HasSubstr("need true or false"));
   EXPECT_THAT(message_for("name = 3"), HasSubstr("need a string"));
   EXPECT_THAT(message_for("inner = 3"), HasSubstr("need a table"));

@@ -1,8 +1,6 @@
 #include "core/error_report.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <new>
 #include <system_error>
@@ -10,6 +8,7 @@
 #include <c10/util/Exception.h>
 
 #include "core/errors.h"
+#include "core/terminal_text.h"
 
 namespace evenkeel {
 namespace {
@@ -17,24 +16,6 @@ namespace {
 constexpr int kMachine = 4, kDefect = 1, kInterrupted = 130;
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
-// One line whatever a name in it has: control characters as \n or \x1b.
-std::string one_line(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      out += c;
-    } else if (c == '\n' || c == '\t') {
-      out += c == '\n' ? "\\n" : "\\t";
-    } else {
-      std::array<char, 8> escaped{};
-      std::snprintf(escaped.data(), escaped.size(), "\\x%02x", byte);
-      out += escaped.data();
-    }
-  }
-  return out;
-}
 
 ErrorReport out_of_memory(const std::string& detail) {
   return {kMachine, "memory: got " + detail + "; need a smaller micro_batch_size, model or sequence"};
@@ -54,8 +35,10 @@ bool is_lost_device(const std::string& what) {
 
 std::string ErrorReport::line() const { return exit_code == kInterrupted ? message : "error: " + message; }
 
-ErrorReport describe_error(const std::exception& error) {
-  if (const auto* ours = dynamic_cast<const Error*>(&error)) return {ours->exit_code(), one_line(ours->what())};
+namespace {
+
+ErrorReport describe(const std::exception& error) {
+  if (const auto* ours = dynamic_cast<const Error*>(&error)) return {ours->exit_code(), ours->what()};
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return out_of_memory("no more from the machine");
   if (const auto* file = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
     return {kMachine, file->path1().string() + ": got '" + file->code().message() +
@@ -72,6 +55,14 @@ ErrorReport describe_error(const std::exception& error) {
     return {kMachine, "device: got '" + first_line(what) +
                           "'; need the device back (a run goes on from its last checkpoint with --resume)"};
   return {kDefect, "evenkeel: got an unexpected '" + first_line(what) + "'; please report this defect"};
+}
+
+}  // namespace
+
+ErrorReport describe_error(const std::exception& error) {
+  ErrorReport out = describe(error);
+  out.message = printable(out.message);  // one line, whatever a name in it has
+  return out;
 }
 
 }  // namespace evenkeel

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
+#include "core/json_error.h"
 
 namespace evenkeel {
 namespace {
@@ -160,7 +161,7 @@ namespace {
 template <class T, class V>
 auto& get_as(V& value, const Json& json, const char* wanted) {
   auto* found = std::get_if<T>(&value);
-  require<DataError>(found != nullptr, "JSON: got ", json.kind(), "; need ", wanted);
+  if (found == nullptr) throw JsonError(join_parts("got ", json.kind(), "; need ", wanted), json);
   return *found;
 }
 }  // namespace
@@ -189,11 +190,11 @@ Json* Json::find(std::string_view key) { return const_cast<Json*>(std::as_const(
 
 const Json& Json::at(std::string_view key) const {
   const Json* found = find(key);
-  require<DataError>(found != nullptr, "JSON: got no key '", key, "'; need it");
+  if (found == nullptr) throw JsonError(join_parts("got no key '", key, "'; need it"), *this);
   return *found;
 }
 const Json& Json::at(size_t index) const {
-  require<DataError>(index < size(), "JSON: got an array of ", size(), "; need more than ", index);
+  if (index >= size()) throw JsonError(join_parts("got an array of ", size(), "; need more than ", index), *this);
   return as_array()[index];
 }
 Json& Json::operator[](std::string_view key) {

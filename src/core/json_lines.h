@@ -10,6 +10,7 @@
 #include "core/errors.h"
 #include "core/input_file.h"
 #include "core/json.h"
+#include "core/json_error.h"
 
 namespace evenkeel {
 
@@ -44,24 +45,22 @@ class LineReader {
 // The document of every whole line. DataError names the path and the line that is damaged.
 std::vector<Json> read_json_lines(const std::filesystem::path& path);
 
-// What `use` makes of the content of a file. A DataError about a value, "JSON: got …", becomes one that names the path.
+// What `use` makes of `document`, the content of a file. A JsonError, "JSON: got …", becomes one that names the path
+// and the key.
 template <class F>
-auto with_path(const std::filesystem::path& path, F&& use) {
-  constexpr std::string_view kValue = "JSON: ";  // how the accessors of Json begin
+decltype(auto) with_path(const std::filesystem::path& path, const Json& document, F&& use) {
   try {
     return use();
-  } catch (const DataError& error) {
-    const std::string_view message = error.what();
-    if (!message.starts_with(kValue)) throw;
-    fail<DataError>(path.string(), ": ", message.substr(kValue.size()));
+  } catch (const JsonError& error) {
+    throw error_in(path.string(), document, error);
   }
 }
 
 // The same for a file of which another error tells, such as a CheckpointError.
 template <class E, class F>
-auto with_path_as(const std::filesystem::path& path, F&& use) {
+decltype(auto) with_path_as(const std::filesystem::path& path, const Json& document, F&& use) {
   try {
-    return with_path(path, use);
+    return with_path(path, document, std::forward<F>(use));
   } catch (const DataError& error) {
     throw E(error.what());
   }

@@ -53,7 +53,7 @@ TEST(LineReader, GivesWholeLinesAndFollowsAFileThatGrows) {
 
 TEST(WithPath, BecomesTheErrorThatIsAskedFor) {
   const auto message = [](auto&& use) {
-    return testing::message_of<CheckpointError>([&] { with_path_as<CheckpointError>("d/a.json", use); });
+    return testing::message_of<CheckpointError>([&] { with_path_as<CheckpointError>("d/a.json", Json(), use); });
   };
   EXPECT_EQ(message([] { return Json("x").as_int(); }), "d/a.json: got string; need integer");
   EXPECT_EQ(message([]() -> int { fail<DataError>("d/a.json: got 1; need 2"); }), "d/a.json: got 1; need 2");
@@ -61,11 +61,13 @@ TEST(WithPath, BecomesTheErrorThatIsAskedFor) {
 }
 
 TEST(WithPath, NamesTheFileOfAValue) {
-  const auto message = [](auto&& use) { return testing::message_of<DataError>([&] { with_path("d/a.json", use); }); };
+  const auto message = [](auto&& use) {
+    return testing::message_of<DataError>([&] { with_path("d/a.json", Json(), use); });
+  };
   EXPECT_EQ(message([] { return Json::object().at("step").as_int(); }), "d/a.json: got no key 'step'; need it");
   EXPECT_EQ(message([] { return Json("x").as_int(); }), "d/a.json: got string; need integer");
   EXPECT_EQ(message([]() -> int { fail<DataError>("b: got 1; need 2"); }), "b: got 1; need 2");
-  EXPECT_EQ(with_path("d/a.json", [] { return 3; }), 3);
+  EXPECT_EQ(with_path("d/a.json", Json(), [] { return 3; }), 3);
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ const Kind<T, Place>& chosen_kind(const std::vector<Kind<T, Place>>& kinds, cons
     if (name == kind.name) return kind;
     add_to_list(known, kind.name);
   }
-  fail<ConfigError>(node->where, ": got ", path, " = '", name, "'; need one of: ", known);
+  fail<ConfigError>(got_at(node->where, path), "'", name, "'; need one of: ", known);
 }
 
 // The keys of all kinds.

@@ -42,12 +42,13 @@ void clear_bar(Console& c) {
 void print_line(const std::string& prefix, const std::string& line, bool is_shown) {
   Console& c = console();
   const std::lock_guard lock(c.mutex);
+  const std::string text = prefix + printable(line);  // whatever a name in it has
   if (is_shown) {
     clear_bar(c);
-    std::fprintf(stderr, "%s%s\n", prefix.c_str(), line.c_str());
+    std::fprintf(stderr, "%s\n", text.c_str());
   }
-  if (c.copy.is_open()) c.copy << prefix << line << std::endl;
-  if (c.holds_copy) c.held += prefix + line + "\n";
+  if (c.copy.is_open()) c.copy << text << std::endl;
+  if (c.holds_copy) c.held += text + "\n";
 }
 
 // Asked for at each draw: a window changes its size. One column less, so that no terminal wraps after the last.
@@ -73,7 +74,7 @@ void log_line(const std::string& line) { print_line("evenkeel: ", line, !console
 void warn_line(const std::string& line) {
   const bool has_sink = console().warning_sink != nullptr;
   print_line("evenkeel: warning: ", line, !has_sink);
-  if (has_sink) console().warning_sink(line);
+  if (has_sink) console().warning_sink(printable(line));
 }
 void copy_line(const std::string& line) { print_line("evenkeel: ", line, false); }
 void set_quiet(bool quiet) { console().quiet = quiet; }
@@ -141,7 +142,7 @@ std::string Progress::fields() const {
     out += "  ETA " + (rate > 0 ? human_seconds((total_ - last_done_) / rate) : "?");
   }
   if (!last_extra_.empty()) out += "  " + last_extra_;
-  return out + "  " + human_rate(rate / scale_, unit_);
+  return unit_.empty() ? out : out + "  " + human_rate(rate / scale_, unit_);
 }
 
 void Progress::draw() {
@@ -151,12 +152,12 @@ void Progress::draw() {
   is_drawn_ = true;
   if (c.is_terminal) {
     const int64_t columns = terminal_columns();
-    const std::string line = fit_fields(label_ + bar_of(fraction(), columns) + fields(), columns);
+    const std::string line = fit_fields(printable(label_ + bar_of(fraction(), columns) + fields()), columns);
     std::fprintf(stderr, "\r\033[K%s", line.c_str());
     std::fflush(stderr);
     c.bar_on_screen = true;
   } else {
-    std::fprintf(stderr, "evenkeel: %s%s\n", label_.c_str(), fields().c_str());
+    std::fprintf(stderr, "evenkeel: %s\n", printable(label_ + fields()).c_str());
   }
 }
 

@@ -34,7 +34,7 @@ void log_warning(const Parts&... parts) {
 // fields, which two spaces set apart, are left out from the right.
 class Progress {
  public:
-  // `unit` follows the rate, as in "3.2 MB/s" for scale 1e6 and unit "MB".
+  // `unit` follows the rate, as in "3.2 MB/s" for scale 1e6 and unit "MB"; "": no rate.
   Progress(std::string label, double total, std::string unit, double scale = 1.0);
   ~Progress();
   Progress(const Progress&) = delete;

@@ -22,6 +22,11 @@ TEST(Log, PrefixesLines) {
   EXPECT_EQ(stderr_of([] { log_warning("disk"); }), "evenkeel: warning: disk\n");
 }
 
+TEST(Log, PrintsNothingThatATerminalObeys) {
+  EXPECT_EQ(stderr_of([] { log_info("arm a\x1b[31m\nb"); }), "evenkeel: arm a\\x1b[31m\\nb\n");
+  EXPECT_EQ(stderr_of([] { log_warning("\x07"); }), "evenkeel: warning: \\x07\n");
+}
+
 TEST(Log, HandsWarningsToASinkInPlaceOfStderr) {
   std::string heard;
   set_warning_sink([&](const std::string& line) { heard += line; });
@@ -63,6 +68,16 @@ TEST(Progress, PrintsPlainLinesWhenNotATerminal) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;  // a short run: its end alone
   EXPECT_THAT(text, ::testing::StartsWith("evenkeel: reading 100% "));
   EXPECT_THAT(text, ::testing::ContainsRegex("  took [^ ]+  en  [^ ]+ [MGT]B/s\n$"));
+}
+
+TEST(Progress, WithoutAUnitSaysNoRate) {
+  if (isatty(STDERR_FILENO) == 1) GTEST_SKIP();  // the console looked at stderr before the capture
+  const std::string text = stderr_of([] {
+    Progress progress("measuring", 4, "");
+    progress.update(4, "2 of 2 models");
+  });
+  EXPECT_THAT(text, ::testing::StartsWith("evenkeel: measuring 100%  took "));
+  EXPECT_THAT(text, ::testing::EndsWith("  2 of 2 models\n"));
 }
 
 TEST(Progress, SaysNothingWhileAnExceptionUnwindsIt) {

@@ -229,11 +229,30 @@ bool is_own_checkpoint(const fs::path& folder) {
     const auto& listed = files->as_array();
     return entry == path || std::any_of(listed.begin(), listed.end(), [&](const Json& file) {
              const Json* name = file.find("name");
-             return name != nullptr && *name == Json(entry.filename().string());
+             return name != nullptr && *name == Json(entry.lexically_relative(folder).string());
            });
   };
-  const auto entries = entries_of(folder);
+  auto entries = entries_of(folder);
+  const fs::path origin = folder / "origin";  // the one folder that a checkpoint has
+  if (const auto info = entry_at(origin); info && S_ISDIR(info->st_mode)) {
+    std::erase(entries, origin);
+    for (auto& path_below : entries_of(origin)) entries.push_back(std::move(path_below));
+  }
   return std::all_of(entries.begin(), entries.end(), is_listed);
+}
+
+// All that is in the folder stands in its evenkeel.json.
+bool is_own_export(const fs::path& folder) {
+  const fs::path path = folder / "evenkeel.json";
+  const Json json = json_of(path);
+  const Json *format = json.find("format"), *files = json.find("files");
+  if (format == nullptr || *format != Json("evenkeel.export.v1") || files == nullptr || !files->is_array())
+    return false;
+  const auto entries = entries_of(folder);
+  return std::all_of(entries.begin(), entries.end(), [&](const fs::path& entry) {
+    const auto& listed = files->as_array();
+    return entry == path || std::find(listed.begin(), listed.end(), Json(entry.filename().string())) != listed.end();
+  });
 }
 
 bool has_resolved_recipe(const fs::path& run) {
@@ -302,6 +321,8 @@ constexpr Kind kKinds[] = {
     {OutputKind::member, "a file of a run or study", is_own_member},
     {OutputKind::subfolder, "a folder of a run, study or analysis", is_own_subfolder, Kind::folder},
     {OutputKind::checkpoint, "a checkpoint whose manifest.json lists all that is in it", is_own_checkpoint,
+     Kind::whole_folder},
+    {OutputKind::exported, "a Hugging Face folder whose evenkeel.json lists all that is in it", is_own_export,
      Kind::whole_folder},
 };
 

@@ -26,6 +26,7 @@ enum class OutputKind {
   member,      // a file that only the folder around it says to be evenkeel's: recipe.toml, resolved.json
   subfolder,   // the same of a folder that is written into: checkpoints, csv, arms
   checkpoint,  // a folder that is replaced whole
+  exported,    // the same, a Hugging Face folder
 };
 
 struct Output {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 namespace evenkeel {
 namespace {
@@ -64,6 +65,28 @@ size_t bytes_that_fit(std::string_view text, int64_t columns) {
 }
 
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const auto [value, bytes] = character_at(text, at);
+    const std::string_view raw = text.substr(at, bytes);
+    at += bytes;
+    const bool is_control = value < 0x20 || (value >= 0x7F && value < 0xA0), is_no_utf8 = bytes == 1 && value >= 0x80;
+    if (raw == "\n" || raw == "\t") {
+      out += raw == "\n" ? "\\n" : "\\t";
+    } else if (!is_control && !is_no_utf8) {
+      out += raw;
+    } else {
+      for (const char c : raw) {
+        std::array<char, 8> escaped{};
+        std::snprintf(escaped.data(), escaped.size(), "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+        out += escaped.data();
+      }
+    }
+  }
+  return out;
+}
 
 int64_t count_columns(std::string_view text) {
   int64_t columns = 0;

@@ -36,5 +36,16 @@ TEST(FitFields, CutsAFirstFieldThatIsTooWideBetweenCharacters) {
   EXPECT_EQ(fit_fields("abc", 0), "");
 }
 
+TEST(Printable, LetsNothingThroughThatATerminalObeys) {
+  EXPECT_EQ(printable("größe 漢字 🙂"), "größe 漢字 🙂");
+  EXPECT_EQ(printable("a\nb\tc\r\x1b[31m\x7f"), "a\\nb\\tc\\x0d\\x1b[31m\\x7f");
+  EXPECT_EQ(printable("\xc2\x9b"
+                      "2J"),
+            "\\xc2\\x9b2J");  // U+009B, which some terminals take for ESC [
+  EXPECT_EQ(printable("\xff\x9b"), "\\xff\\x9b");
+  EXPECT_EQ(printable(std::string("a\0b", 3)), "a\\x00b");
+  EXPECT_EQ(printable("\xc2\xa0"), "\xc2\xa0");  // a space that does not break
+}
+
 }  // namespace
 }  // namespace evenkeel

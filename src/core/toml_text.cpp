@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <cstdint>
 #include <cstdio>
 
@@ -135,15 +136,69 @@ std::string shown_character(std::string_view text) {
   return out.data();
 }
 
+bool is_of_number(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '+' || c == '-' || c == '.' || c == '_';
+}
+
+std::string place_text(std::string_view text, const std::string& name, size_t offset) {
+  const TextPlace place = place_of(text, offset);
+  return join_parts(name, ":", place.line, ":", place.column);
+}
+
+// A number as it is written that is not the number that it becomes: 1e-400 would be 0, 1e999 infinite. `structure` has
+// it at `begin`.
+void check_number(std::string_view text, const std::string& structure, size_t begin, size_t end,
+                  const std::string& name) {
+  std::string digits = structure.substr(begin, end - begin);
+  std::erase(digits, '_');
+  if (digits.starts_with('+')) digits.erase(0, 1);
+  const bool begins =
+      !digits.empty() && std::isdigit(static_cast<unsigned char>(digits[digits[0] == '-' ? 1 : 0])) != 0;
+  if (!begins) return;
+  const bool is_whole = digits.find_first_not_of("0123456789", 1) == digits.npos;
+  const char *first = digits.data(), *last = digits.data() + digits.size();
+  if (is_whole) {
+    int64_t whole = 0;
+    require<ConfigError>(std::from_chars(first, last, whole).ec != std::errc::result_out_of_range,
+                         place_text(text, name, begin), ": got the whole number ", digits,
+                         ", of more than 64 bits; need one from ", INT64_MIN, " to ", INT64_MAX);
+    return;
+  }
+  double number = 0;
+  const auto [stop, error] = std::from_chars(first, last, number);
+  require<ConfigError>(stop != last || error != std::errc::result_out_of_range, place_text(text, name, begin),
+                       ": got the number ", digits, ", which no double is near; need 0 or one from 5e-324 to 1.7e308");
+}
+
+// Where the place of UTF-8 is taken by another encoding, or line ends by the old Mac's, the parser's words do not help.
+void check_encoding(std::string_view text, const std::string& name) {
+  const bool has_other_mark = text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+  const size_t zero = text.find('\0');
+  require<ConfigError>(!has_other_mark && zero == text.npos, name, ": got ",
+                       has_other_mark ? std::string("the byte order mark of UTF-16 or UTF-32")
+                                      : join_parts("a zero byte, as in UTF-16 or UTF-32, at byte ", zero + 1),
+                       "; need TOML saved as UTF-8");
+  for (size_t at = text.find('\r'); at != text.npos; at = text.find('\r', at + 1))
+    require<ConfigError>(at + 1 < text.size() && text[at + 1] == '\n', name, ":", place_of(text, at).line,
+                         ": got a carriage return (CR) without a line feed; need lines that end with LF or CR LF (save "
+                         "it as UTF-8 with Unix line ends)");
+}
+
 }  // namespace
 
 void check_toml_text(std::string_view text, const std::string& name) {
   constexpr int64_t kMostParts = 100;
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  check_encoding(text, name);
   const std::string structure = structure_of(text);
   int64_t n_parts = 1;
   for (size_t i = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0; i < text.size(); ++i) {
     const char c = structure[i];
+    if (is_of_number(c) && (i == 0 || !is_of_number(structure[i - 1]))) {
+      size_t end = i;
+      while (end < text.size() && is_of_number(structure[end])) ++end;
+      check_number(text, structure, i, end, name);
+    }
     if (c == '.') {
       require<ConfigError>(++n_parts <= kMostParts, name, ":", place_of(text, i).line, ": got a key of more than ",
                            kMostParts, " parts; need a TOML recipe");

@@ -88,5 +88,36 @@ TEST(TomlText, CountsNoDotsOfStringsAsPartsOfKeys) {
       parse_toml("a = \"\"\"\n" + dots + "\n" + dots + "\"\"\"\nb = '" + dots + "' # " + dots, "r.toml", ""));
 }
 
+TEST(TomlText, RefusesNumbersThatWouldBecomeOthers) {
+  EXPECT_EQ(message("[a]\nlr_max = 1e-400\n"),
+            "r.toml:2:10: got the number 1e-400, which no double is near; need 0 or one from 5e-324 to 1.7e308");
+  EXPECT_EQ(message("a = [1, -1.5e+999]"),
+            "r.toml:1:9: got the number -1.5e+999, which no double is near; need 0 or one from 5e-324 to 1.7e308");
+  EXPECT_EQ(message("a = -9223372036854775809"),
+            "r.toml:1:5: got the whole number -9223372036854775809, of more than 64 bits; need one from "
+            "-9223372036854775808 to 9223372036854775807");
+  const auto root = parse_toml(
+      "a = 0.0\nb = 0e-999\nc = -9_223_372_036_854_775_808\nd = '1e-400' # 1e999\n"
+      "e = 1e-320\nf = 0xFFe9",
+      "r.toml", "");
+  EXPECT_EQ(root.table().size(), 6U);
+}
+
+TEST(TomlText, SaysHowAnotherEncodingIsToBeSaved) {
+  EXPECT_EQ(message(std::string("\xff\xfe"
+                                "a\0 \0",
+                                6)),
+            "r.toml: got the byte order mark of UTF-16 or UTF-32; need TOML saved as UTF-8");
+  EXPECT_EQ(message(std::string("\xfe\xff\0a\0 ", 6)),
+            "r.toml: got the byte order mark of UTF-16 or UTF-32; need TOML saved as UTF-8");
+  EXPECT_EQ(message(std::string("a\0=\0", 4)),
+            "r.toml: got a zero byte, as in UTF-16 or UTF-32, at byte 2; need TOML saved as UTF-8");
+  EXPECT_EQ(
+      message("a = 1\rb = 2\r"),
+      "r.toml:1: got a carriage return (CR) without a line feed; need lines that end with LF or CR LF (save it as "
+      "UTF-8 with Unix line ends)");
+  EXPECT_EQ(parse_toml("a = 1\r\nb = 2\r\n", "r.toml", "").table().size(), 2U);
+}
+
 }  // namespace
 }  // namespace evenkeel

@@ -32,7 +32,7 @@ double leading_number(std::string_view text, std::string_view& rest) {
       if (digits.find('e') == digits.npos &&
           digits.find('E') == digits.npos) {  // 4.03k is read as 4.03e3: the product 4.03 * 1e3 is rounded
         digits += "e" + std::to_string(exponent);
-        std::from_chars(digits.data(), digits.data() + digits.size(), value);
+        if (std::from_chars(digits.data(), digits.data() + digits.size(), value).ec != std::errc()) return NAN;
       } else {
         value *= std::pow(10, exponent);
       }

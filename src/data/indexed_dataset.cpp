@@ -211,7 +211,7 @@ void IndexedDataset::take_description() {
   };
   tokenizer_sha256_ = text("tokenizer_sha256");
   tokenizer_ = text("tokenizer");
-  if (const Json* record = json.find("contents")) with_path(path, [&] { return trust(*record); });
+  if (const Json* record = json.find("contents")) with_path(path, json, [&] { return trust(*record); });
 }
 
 const Contents& IndexedDataset::contents() const {

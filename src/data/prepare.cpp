@@ -71,7 +71,10 @@ class Split {
   // `ids` end with `eod` where there is one.
   void add(const std::string& text, const std::vector<int32_t>& ids, std::optional<int32_t> eod) {
     const auto text_bytes = static_cast<int64_t>(text.size());
-    if (ids.empty()) return;  // the tokenizer drops this text, and no end-of-document id was asked for
+    if (ids.empty()) {  // the tokenizer drops this text, and no end-of-document id was asked for
+      ++n_without_tokens_;
+      return;
+    }
     if (held_out_ == nullptr) {
       kept_.add(ids, text_bytes);
     } else if (is_by_block_) {
@@ -82,7 +85,8 @@ class Split {
     }
   }
   Pair& kept() { return kept_; }
-  Pair* held_out() { return held_out_.get(); }  // nullptr without a hold-out
+  Pair* held_out() { return held_out_.get(); }                    // nullptr without a hold-out
+  int64_t n_without_tokens() const { return n_without_tokens_; }  // documents that are in neither
 
  private:
   bool is_held_out_at(int64_t token) const {
@@ -121,6 +125,7 @@ class Split {
   Pair kept_;
   std::unique_ptr<Pair> held_out_;
   int64_t position_ = 0;  // tokens of the stream before this document
+  int64_t n_without_tokens_ = 0;
 };
 
 // ---- the whole ----
@@ -350,7 +355,8 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   std::vector<Json> descriptions;
   for (Pair* const pair : pairs) descriptions.push_back(put_in_place(*pair, description(*pair, origin)));
   if (skipped) skipped->commit();
-  return {descriptions[0], held_out != nullptr ? descriptions[1] : Json(), origin.holdout, origin.read};
+  return {descriptions[0], held_out != nullptr ? descriptions[1] : Json(), origin.holdout, origin.read,
+          split.n_without_tokens()};
 }
 
 }  // namespace evenkeel::data

@@ -26,6 +26,7 @@ struct Prepared {
   Json kept, held_out;  // the contents of PREFIX.json and PREFIX-heldout.json; null without a hold-out
   Holdout holdout = Holdout::none;
   ReadSummary read;
+  int64_t n_without_tokens = 0;  // documents that the tokenizer makes nothing of, which are in neither
 };
 // What was made and what was changed on the way, in sentences.
 std::vector<std::string> sentences(const Prepared& prepared, const std::string& prefix, const ReaderOptions& reader);

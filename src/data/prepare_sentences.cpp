@@ -20,6 +20,7 @@ std::string place_of_cut(const std::string& separator) {
 std::vector<std::string> changes_in_reading(const ReadSummary& read, const ReaderOptions& options) {
   std::vector<std::string> out;
   const char* what_became = options.keeps_carriage_returns ? " kept (--keep-cr)" : " read as LF (--keep-cr keeps them)";
+  if (read.n_empty_records > 0) out.push_back(counted(read.n_empty_records, "record") + " without text: no document");
   if (read.n_carriage_returns > 0) out.push_back(counted(read.n_carriage_returns, "line end") + " CR LF" + what_became);
   if (read.n_lone_carriage_returns > 0)
     out.push_back(counted(read.n_lone_carriage_returns, "line end") + " CR" + what_became);
@@ -39,6 +40,9 @@ std::vector<std::string> sentences(const Prepared& prepared, const std::string& 
     out.push_back(counted(prepared.read.n_uncut_files, "input") +
                   " without a blank line: one document each (--document-separator newline would make each line one)");
   for (auto& change : changes_in_reading(prepared.read, reader)) out.push_back(std::move(change));
+  if (prepared.n_without_tokens > 0)
+    out.push_back(counted(prepared.n_without_tokens, "document") +
+                  " of which the tokenizer makes no token, with --eod none: left out");
   if (prepared.holdout != Holdout::blocks)
     out.push_back(prefix + ": " + tokens_of(kept) + " in " + counted(kept.at("documents").as_int(), "document"));
   if (prepared.holdout == Holdout::none) return out;

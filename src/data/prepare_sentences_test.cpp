@@ -24,6 +24,14 @@ TEST(PrepareSentences, SayWhatWasMade) {
                           "en-heldout: 1.00k tokens, 10 % of all, in 200 documents, chosen by hash of the text"));
 }
 
+TEST(PrepareSentences, SayWhatLeftNoTokens) {
+  const Prepared plain{pair(1500, 2), {}, Holdout::none, {.n_documents = 3, .n_text_bytes = 2048}, 1};
+  EXPECT_THAT(sentences(plain, "en", {}),
+              ElementsAre("read 3 documents (text: cut at blank lines; JSON: one a record), 2.0 KiB, from 2 inputs",
+                          "1 document of which the tokenizer makes no token, with --eod none: left out",
+                          "en: 1.50k tokens in 2 documents"));
+}
+
 TEST(PrepareSentences, SayWhereABlockCutADocument) {
   const Prepared blocks{
       pair(731'000, 6),
@@ -51,6 +59,13 @@ TEST(PrepareSentences, SayThatCarriageReturnsWereKept) {
   EXPECT_THAT(changes_in_reading({.n_lone_carriage_returns = 2}, {}),
               ElementsAre("2 line ends CR read as LF (--keep-cr keeps them)"));
   EXPECT_THAT(changes_in_reading({}, {}), ElementsAre());
+}
+
+TEST(PrepareSentences, SayHowManyRecordsHadNoText) {
+  EXPECT_THAT(changes_in_reading({.n_documents = 3, .n_empty_records = 2}, {}),
+              ElementsAre("2 records without text: no document"));
+  EXPECT_THAT(changes_in_reading({.n_documents = 3, .n_empty_records = 1}, {}),
+              ElementsAre("1 record without text: no document"));
 }
 
 }  // namespace

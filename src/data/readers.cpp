@@ -207,6 +207,7 @@ class FileReader {
       int64_t n_surrogates = 0;
       if (!is_good([&] { document = text_of_record(line, n_surrogates); })) continue;
       summary_.n_surrogates += n_surrogates;
+      if (document.empty()) ++summary_.n_empty_records;
       give_with_line_ends(std::move(document));
     }
   }
@@ -395,6 +396,7 @@ class ReportingSource final : public ByteSource {
 
 ReadSummary& ReadSummary::operator+=(const ReadSummary& other) {
   n_documents += other.n_documents;
+  n_empty_records += other.n_empty_records;
   n_text_bytes += other.n_text_bytes;
   n_carriage_returns += other.n_carriage_returns;
   n_lone_carriage_returns += other.n_lone_carriage_returns;

@@ -29,7 +29,8 @@ struct ReaderOptions {
 
 // What was read and what was changed on the way.
 struct ReadSummary {
-  int64_t n_documents = 0;  // those that are not empty
+  int64_t n_documents = 0;      // those that are not empty
+  int64_t n_empty_records = 0;  // of JSON, whose text is empty: no documents
   int64_t n_text_bytes = 0;
   int64_t n_carriage_returns = 0;       // line ends CR LF, made LF or kept
   int64_t n_lone_carriage_returns = 0;  // CR without a LF, the line end of old Mac text, made LF or kept

@@ -55,6 +55,15 @@ TEST(ReadDocuments, ReadsTheFieldOfJsonLines) {
   EXPECT_THAT(documents_of(folder.write("u.jsonl", "{\"body\": \"c\"}"), {.text_field = "body"}), ElementsAre("c"));
 }
 
+TEST(ReadDocuments, CountsRecordsWithoutText) {
+  const TemporaryFolder folder;
+  const auto n_empty = [&](const char* name, std::string_view text) {
+    return read_documents(folder.write(name, text), {}, [](std::string&&) {}, {}).n_empty_records;
+  };
+  EXPECT_EQ(n_empty("a.jsonl", "{\"text\": \"\"}\n\n{\"text\": \"b\"}\n{\"text\": \"\"}\n"), 2);
+  EXPECT_EQ(n_empty("b.txt", "\n\na\n\n\n\nb\n"), 0);  // blank lines cut, however many
+}
+
 TEST(ReadDocuments, NamesTheLineOfWhatIsNoDocument) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& line) {

@@ -102,10 +102,12 @@ struct Check {
   }
 };
 
+constexpr int64_t kMaxSize = (int64_t{1} << 31) - 1;
+const std::string kSizes = "1.." + std::to_string(kMaxSize);
+
 void check_sizes(const ModelConfig& c, const Check& check) {
-  constexpr int64_t kMaxSize = int64_t{1} << 31;
   const auto positive = [&](const char* key, int64_t value) {
-    check(value >= 1 && value < kMaxSize, key, value, "at least 1 (it has no default)");
+    check(value >= 1 && value <= kMaxSize, key, value, kSizes + " (it has no default)");
   };
   positive("vocab_size", c.vocab_size);
   positive("d_model", c.d_model);
@@ -114,10 +116,10 @@ void check_sizes(const ModelConfig& c, const Check& check) {
   positive("n_kv_heads", c.n_kv_heads);
   check(c.head_dim != 0, "n_heads", c.n_heads,
         "a divisor of d_model = " + std::to_string(c.d_model) + ", or a head_dim");
-  check(c.head_dim >= 1 && c.head_dim < kMaxSize, "head_dim", c.head_dim, "at least 1");
+  check(c.head_dim >= 1 && c.head_dim <= kMaxSize, "head_dim", c.head_dim, kSizes);
   check(c.n_heads % c.n_kv_heads == 0, "n_kv_heads", c.n_kv_heads,
         "a divisor of n_heads = " + std::to_string(c.n_heads));
-  check(c.d_ff >= 0 && c.d_ff < kMaxSize, "d_ff", c.d_ff, "at least 1");
+  check(c.d_ff >= 0 && c.d_ff <= kMaxSize, "d_ff", c.d_ff, kSizes);
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "rope_theta", c.rope_theta, "more than 0");
   check(c.rotary_fraction >= 0 && c.rotary_fraction <= 1, "rotary_fraction", c.rotary_fraction, "0..1");
   check(c.norm_eps > 0, "norm_eps", c.norm_eps, "more than 0");
@@ -170,7 +172,8 @@ void check_total(const ModelConfig& c, const std::string& where) {
   constexpr double kMost = 1e15;
   const auto of = [](int64_t size) { return static_cast<double>(size); };
   double attention = 0;
-  for (const auto& spec : make_attention(c, 0)->parameters()) {
+  const auto part = make_attention(c, 0);
+  for (const auto& spec : part->parameters()) {
     double n_elements = 1;
     for (const int64_t size : spec.shape) n_elements *= of(size);
     attention += n_elements;
@@ -210,7 +213,7 @@ void check_parts(const ModelConfig& c, const std::string& where, const ConfigNod
           "a rule that some of the " + std::to_string(c.n_layers) + " layers fulfil");
     check(c.top_k >= 1 && c.top_k <= c.n_experts, "top_k", c.top_k,
           "1.." + std::to_string(c.n_experts) + " (model.n_experts)");
-    check(c.d_expert >= 1 && c.d_expert < (int64_t{1} << 31), "d_expert", c.d_expert, "at least 1 (it has no default)");
+    check(c.d_expert >= 1 && c.d_expert <= kMaxSize, "d_expert", c.d_expert, kSizes + " (it has no default)");
     check(c.n_shared_experts >= 0 && c.n_shared_experts <= 65536, "n_shared_experts", c.n_shared_experts, "0..65536");
     check(c.d_shared >= 0 && c.d_shared < (int64_t{1} << 48), "d_shared", c.d_shared, "at least 1");
     const char* no_shared = "nothing: the model has no shared experts (model.n_shared_experts = 0)";
@@ -355,9 +358,10 @@ void check_router_state(const ModelConfig& config, const ModelConfig& source, co
   const Json given = router->options(), loaded = moe::make_router(source.router_shape(), source.router)->options();
   if (key == nullptr || given.at("kind") != loaded.at("kind")) return;
   const ConfigNode* node = config.router.find(key);
-  require<ConfigError>(given.at(key) == loaded.at(key), node != nullptr ? node->where : "model.router",
-                       ": got model.router.", key, " = ", given.at(key).dump(), "; need ", loaded.at(key).dump(),
-                       ", which the router's state in ", folder, " was made for");
+  require<ConfigError>(given.at(key) == loaded.at(key),
+                       got_at(node != nullptr ? node->where : "model.router", std::string("model.router.") + key),
+                       given.at(key).dump(), "; need ", loaded.at(key).dump(), ", which the router's state in ", folder,
+                       " was made for");
 }
 
 Json model_config_json(const ModelConfig& config) {

@@ -8,6 +8,7 @@
 namespace evenkeel::model {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 const char* const kDense = "vocab_size = 16\nd_model = 8\nn_layers = 4\nn_heads = 2\nd_ff = 12\n";
@@ -107,11 +108,62 @@ TEST(ModelConfig, RefusesValuesOutsideTheirRange) {
               HasSubstr("need one of: scaled_normal, normal, truncated_normal, small_wang"));
   EXPECT_THAT(with(kMoe, "top_k", "5"), HasSubstr("got model.top_k = 5; need 1..4 (model.n_experts)"));
   EXPECT_THAT(with(kMoe, "top_k", "0"), HasSubstr("need 1..4"));
-  EXPECT_THAT(with(kMoe, "d_expert", "0"), HasSubstr("at least 1"));
-  EXPECT_THAT(with(kMoe, "n_shared_experts", "-1"), HasSubstr("0 or more"));
+  EXPECT_THAT(with(kMoe, "d_expert", "0"), HasSubstr("got model.d_expert = 0; need 1..2147483647 (it has no default)"));
+  EXPECT_THAT(with(kMoe, "n_shared_experts", "-1"), HasSubstr("need 0..65536"));
   EXPECT_THAT(with(kMoe, "n_experts", "70000"), HasSubstr("0..65536"));
   EXPECT_THAT(with(kMoe, "router.kind", "magic"), HasSubstr("magic"));
   EXPECT_THAT(with(kMoe, "d_modle", "3"), HasSubstr("did you mean 'd_model'"));
+}
+
+// [model.rope] and widths in [model.attention] are other places for keys of [model].
+TEST(ModelConfig, TakesKeysFromTheirOtherPlaces) {
+  const std::string flat = "vocab_size = 16\nd_model = 8\nn_layers = 4\nd_ff = 12\n";
+  const auto one = read(flat +
+                        "n_heads = 4\nn_kv_heads = 2\nhead_dim = 6\nqk_norm = true\nrope_theta = 500.0\n"
+                        "rotary_fraction = 0.5\nrope_pairs = \"interleaved\"\n"
+                        "rope_scaling = {kind = \"linear\", factor = 2.0}");
+  const auto other = read(flat +
+                          "[attention]\nkind = \"grouped\"\nn_heads = 4\nn_kv_heads = 2\nhead_dim = 6\n"
+                          "qk_norm = true\n[rope]\ntheta = 500.0\nfraction = 0.5\n"
+                          "pairs = \"interleaved\"\nscaling = {kind = \"linear\", factor = 2.0}");
+  EXPECT_EQ(model_config_json(one), model_config_json(other));
+  EXPECT_EQ(one.rotation(6).dims, 2);
+  EXPECT_EQ(one.rotation(6).pairs, ops::RotaryPairs::interleaved);
+  EXPECT_EQ(one.rotation(6).scaling, ops::RotaryScaling(ops::LinearScaling{2}));
+  EXPECT_EQ(model_config_json(model_config_from_json(model_config_json(one), "json")), model_config_json(one));
+  EXPECT_THAT(message_for(std::string(kDense) + "attention = {n_heads = 2}"),
+              AllOf(HasSubstr("m.toml:6"), HasSubstr("got model.attention.n_heads beside model.n_heads")));
+  EXPECT_THAT(message_for(std::string(kDense) + "rope_theta = 1.0\nrope = {theta = 2.0}"),
+              HasSubstr("got model.rope.theta beside model.rope_theta"));
+  EXPECT_THAT(message_for(std::string(kDense) + "rope = {tetha = 2.0}"), HasSubstr("did you mean 'theta'"));
+  EXPECT_THAT(message_for(std::string(kDense) + "rope = 2.0"), HasSubstr("a table such as {theta = 1e6}"));
+  EXPECT_THAT(message_for(std::string(kDense) + "rope = {scaling = {kind = \"longrope\", original_length = 8, "
+                                                "short_factor = [1.0], long_factor = [1.0]}}"),
+              HasSubstr("short_factor = a list of 1; need 2 numbers"));
+}
+
+TEST(ModelConfig, AScalingReplacesThePresetsWhole) {
+  const auto merged = with_preset(parse_toml("preset = \"tiny/granular\"\nrope = {scaling = {kind = \"linear\", factor "
+                                             "= 2.0}}",
+                                             "m.toml", ""),
+                                  PresetTables::taken);
+  ConfigNode base = merged;
+  const auto change = parse_toml("rope_scaling = {kind = \"llama3\", factor = 8.0, original_length = 64}", "c", "");
+  drop_replaced(base, change);
+  EXPECT_EQ(base.find("rope_scaling"), nullptr);
+  merge_config(base, change);
+  EXPECT_TRUE(std::holds_alternative<ops::Llama3Scaling>(read_model_config(base).rope_scaling.value));
+}
+
+TEST(ModelConfig, SharedExpertsHaveAWidthTogether) {
+  EXPECT_EQ(read(std::string(kMoe) + "n_shared_experts = 2").shared_width(), 12);
+  EXPECT_EQ(read(std::string(kMoe) + "n_shared_experts = 1\nd_shared = 7\nshared_gate = true").shared_width(), 7);
+  EXPECT_THAT(message_for(std::string(kMoe) + "d_shared = 7"), HasSubstr("the model has no shared experts"));
+  EXPECT_THAT(message_for(std::string(kMoe) + "shared_gate = true"), HasSubstr("the model has no shared experts"));
+  EXPECT_THAT(message_for(std::string(kDense) + "d_shared = 7"), HasSubstr("the model has no experts"));
+  for (const auto* key : {"embedding_multiplier", "residual_multiplier", "logits_scaling"})
+    EXPECT_THAT(message_for(std::string(kDense) + key + " = 0.0"), HasSubstr("need more than 0"));
+  EXPECT_THAT(message_for(std::string(kDense) + "norm_placement = \"between\""), HasSubstr("one of: before, after"));
 }
 
 TEST(ModelConfig, RefusesWhatItsRouterCannotDo) {

@@ -97,6 +97,157 @@ coefficient = 0.01
 z_coefficient = 0.001
 )";
 
+// Layers first..last as a list.
+std::string layers(int first, int last) {
+  std::string out = "moe_layers = [";
+  for (int layer = first; layer <= last; ++layer) out += (layer > first ? ", " : "") + std::to_string(layer);
+  return out + "]\n";
+}
+
+// 2401.04088 and the released configuration.
+constexpr const char* kMixtral = R"(
+vocab_size = 32000
+d_model = 4096
+n_layers = 32
+n_heads = 32
+n_kv_heads = 8
+rope_theta = 1e6
+n_experts = 8
+top_k = 2
+d_expert = 14336
+[router]
+kind = "top_k"
+score = "softmax_pre"
+renormalize = true
+[balance]
+loss = "hf"
+coefficient = 0.02
+)";
+// 2401.06066 and the released configuration of the 16B model.
+const std::string kDeepseekMoe = R"(
+vocab_size = 102400
+d_model = 2048
+n_layers = 28
+n_heads = 16
+d_ff = 10944
+n_experts = 64
+n_shared_experts = 2
+top_k = 6
+d_expert = 1408
+norm_eps = 1e-6
+)" + layers(1, 27) + R"(
+[router]
+kind = "top_k"
+score = "softmax_pre"
+[balance]
+loss = "deepseek_sequence"
+coefficient = 0.001
+)";
+// 2405.04434, the Lite model; its released configuration.
+const std::string kDeepseekV2Lite = R"(
+vocab_size = 102400
+d_model = 2048
+n_layers = 27
+n_heads = 16
+head_dim = 192
+d_ff = 10944
+n_experts = 64
+n_shared_experts = 2
+top_k = 6
+d_expert = 1408
+norm_eps = 1e-6
+rope_pairs = "interleaved"
+rope_scaling = {kind = "yarn", factor = 40.0, original_length = 4096, mscale = 0.707, mscale_all_dim = 0.707}
+)" + layers(1, 26) + R"(
+[attention]
+kind = "latent"
+kv_rank = 512
+rope_dim = 64
+value_dim = 128
+[router]
+kind = "top_k"
+score = "softmax_pre"
+[balance]
+loss = "deepseek_sequence"
+coefficient = 0.001
+)";
+// 2412.19437 and the released configuration, without the layer for multi-token prediction.
+const std::string kDeepseekV3 = R"(
+vocab_size = 129280
+d_model = 7168
+n_layers = 61
+n_heads = 128
+head_dim = 192
+d_ff = 18432
+n_experts = 256
+n_shared_experts = 1
+top_k = 8
+d_expert = 2048
+norm_eps = 1e-6
+rope_pairs = "interleaved"
+rope_scaling = {kind = "yarn", factor = 40.0, original_length = 4096, mscale = 1.0, mscale_all_dim = 1.0}
+)" + layers(3, 60) + R"(
+[attention]
+kind = "latent"
+kv_rank = 512
+q_rank = 1536
+rope_dim = 64
+value_dim = 128
+[router]
+kind = "loss_free"
+score = "sigmoid"
+renormalize = true
+scaling = 2.5
+n_groups = 8
+groups_per_token = 4
+)";
+// Qwen1.5-MoE-A2.7B's released configuration (2407.10671, section 2.2).
+constexpr const char* kQwen15Moe = R"(
+vocab_size = 151936
+d_model = 2048
+n_layers = 24
+n_heads = 16
+rope_theta = 1e6
+norm_eps = 1e-6
+n_experts = 60
+top_k = 4
+d_expert = 1408
+n_shared_experts = 1
+d_shared = 5632
+shared_gate = true
+[attention]
+kind = "grouped"
+qkv_bias = true
+[router]
+kind = "top_k"
+score = "softmax_pre"
+[balance]
+loss = "hf"
+coefficient = 0.001
+)";
+// 2505.09388 and the released configuration.
+constexpr const char* kQwen3Moe = R"(
+vocab_size = 151936
+d_model = 2048
+n_layers = 48
+n_heads = 32
+n_kv_heads = 4
+head_dim = 128
+rope_theta = 1e6
+qk_norm = "per_head"
+norm_eps = 1e-6
+n_experts = 128
+top_k = 8
+d_expert = 768
+[router]
+kind = "top_k"
+score = "softmax_pre"
+renormalize = true
+[balance]
+loss = "hf"
+coefficient = 0.001
+)";
+
 const std::map<std::string, std::string>& presets() {
   static const std::map<std::string, std::string> table = {
       {"paper/dense-570m", kPaperBase},
@@ -106,6 +257,12 @@ const std::map<std::string, std::string>& presets() {
       {"tiny/switch", std::string(kTinyBase) + kTinySwitch},
       {"tiny/granular", std::string(kTinyBase) + kTinyGranular},
       {"olmoe-1b-7b", kOlmoe},
+      {"mixtral-8x7b", kMixtral},
+      {"deepseek-moe-16b", kDeepseekMoe},
+      {"deepseek-v2-lite", kDeepseekV2Lite},
+      {"deepseek-v3", kDeepseekV3},
+      {"qwen1.5-moe-a2.7b", kQwen15Moe},
+      {"qwen3-30b-a3b", kQwen3Moe},
   };
   return table;
 }
@@ -118,7 +275,7 @@ const std::string& preset_toml(const std::string& name, const std::string& where
     const std::string nearest = nearest_name(name, preset_names());
     std::string all;
     for (const auto& known : preset_names()) add_to_list(all, known);
-    fail<ConfigError>(where, ": got model.preset = '", name, "'; need one of ", all,
+    fail<ConfigError>(got_at(where, "model.preset"), "'", name, "'; need one of ", all,
                       nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
   }
   return found->second;

@@ -97,7 +97,8 @@ Json to_json(const RopeScaling& scaling) {
   return std::visit(
       [](const auto& options) {
         Json out = Json::Object{{"kind", options.kName}};
-        for (auto& [key, value] : evenkeel::to_json(options).as_object()) out[key] = std::move(value);
+        const Json keys = evenkeel::to_json(options);
+        for (const auto& [key, value] : keys.as_object()) out[key] = value;
         return out;
       },
       scaling.value);

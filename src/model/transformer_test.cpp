@@ -188,6 +188,39 @@ TEST(Transformer, BalanceAndZAloneReachEveryRouter) {
   }
 }
 
+// Granite's factors: on the embeddings, and a divisor of the logits, which the head makes of the hidden states.
+TEST(Transformer, MultipliesEmbeddingsAndDividesLogits) {
+  const Transformer plain(small_config()), scaled(small_config("embedding_multiplier = 3.0\nlogits_scaling = 4.0"));
+  const auto params = init_params(plain.config(), 2);
+  ops::Params tripled;
+  for (const auto& [name, tensor] : params) tripled.add(name, name == "embedding.weight" ? tensor * 3.0 : tensor);
+  const auto need = plain.forward(tripled, plain.initial_router_states(), small_input(2, 6)).hidden / 4.0;
+  EXPECT_TRUE(
+      testing::same_bits(scaled.forward(params, scaled.initial_router_states(), small_input(2, 6)).hidden, need));
+}
+
+// A layer that has a window of its own, beside one that sees all.
+TEST(Transformer, GivesEachLayerTheMaskOfItsSight) {
+  const Transformer whole(small_config()), windowed(small_config("attention = {window = 2, window_layers = [1]}"));
+  const auto params = init_params(whole.config(), 2);
+  const auto hidden = [&](const Transformer& model, const ModelInput& input) {
+    return model.forward(params, model.initial_router_states(), input).hidden.view({1, 6, 8});
+  };
+  const auto input = small_input(1, 6);
+  const auto far = hidden(whole, input), near = hidden(windowed, input);
+  EXPECT_TRUE(testing::same_bits(far.narrow(1, 0, 2), near.narrow(1, 0, 2)));
+  EXPECT_FALSE(testing::same_bits(far.narrow(1, 2, 4), near.narrow(1, 2, 4)));
+}
+
+TEST(Transformer, KnowsTheMatricesOfItsRouters) {
+  const Transformer model(small_config("moe_layers = [1]\nd_ff = 5"));
+  const auto params = init_params(model.config(), 1);
+  ASSERT_TRUE(model.router_matrix(0).has_value());
+  EXPECT_EQ(params.name(*model.router_matrix(0)), "layers.1.router.weight");
+  const Transformer without(small_config("router = {kind = \"uniform\"}\nbalance = {loss = []}"));
+  EXPECT_FALSE(without.router_matrix(1).has_value());
+}
+
 TEST(Transformer, SplittingTheBatchChangesNothingWithTokenRouters) {
   const Transformer model(small_config());
   const auto params = init_params(model.config(), 2);

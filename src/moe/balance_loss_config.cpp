@@ -72,9 +72,9 @@ struct OneTerm {
 // `node` is the table that has the keys of the term.
 void check_term(const ConfigNode& node, const std::string& path, const BalanceTerm& term) {
   const auto check_name = [&](bool holds, const char* key, const std::string& got, const std::string& need) {
-    require<ConfigError>(holds, node.where, ": got ", path, ".", key, " = '", got, "'; need ", need);
+    require<ConfigError>(holds, got_at(node.where, join_path(path, key)), "'", got, "'; need ", need);
   };
-  require<ConfigError>(term.coefficient >= 0, node.where, ": got ", path, ".coefficient = ", term.coefficient,
+  require<ConfigError>(term.coefficient >= 0, got_at(node.where, join_path(path, "coefficient")), term.coefficient,
                        "; need at least 0");
   const BalanceLossKind& kind = term.loss.kind();
   const std::string name = "'" + term.loss.text() + "'";

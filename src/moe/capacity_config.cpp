@@ -116,7 +116,7 @@ CapacityConfig capacity_rule(const std::string& name, const std::string& where) 
   std::string all;
   for (const auto& known : names) add_to_list(all, known);
   const std::string nearest = nearest_name(name, names);
-  fail<ConfigError>(where, ": got model.capacity.rule = '", name, "'; need one of: ", all,
+  fail<ConfigError>(got_at(where, "model.capacity.rule"), "'", name, "'; need one of: ", all,
                     nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
 }
 
@@ -191,7 +191,7 @@ void list_keys(const CapacityConfig&, const std::string& path, std::vector<Confi
 void check_capacity(const CapacityConfig& config, const RouterShape& shape, const RouterTraits& router,
                     const std::string& where) {
   if (config.is_dropless()) return;
-  require<ConfigError>(router.exactly_k, where, ": got model.capacity.rule = '", config.rule,
+  require<ConfigError>(router.exactly_k, got_at(where, "model.capacity.rule"), "'", config.rule,
                        "' with a router that does not give every token ", shape.top_k,
                        " experts; need rule = \"none\": such a router has limits of its own");
   const double choices = config.times_k ? static_cast<double>(shape.top_k) : 1.0;

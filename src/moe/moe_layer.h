@@ -13,7 +13,7 @@ struct ExpertWeights : ops::Experts {
   // One network Is wide, which every token passes: what several shared experts side by side are.
   at::Tensor shared_gate_up;  // [2 Is, H], undefined without shared experts
   at::Tensor shared_down;     // [H, Is]
-  at::Tensor shared_gate;     // [1, H], undefined: its output enters the sum as it is
+  at::Tensor shared_gate = {};  // [1, H], undefined: its output enters the sum as it is
 };
 
 struct MoeOutput {

@@ -42,14 +42,14 @@ at::Tensor mask_with_sinks(const at::Tensor& query, const at::Tensor& mask, cons
 }  // namespace
 
 at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                            const at::Tensor& mask, const AttentionForm& form) {
+                            const AttentionForm& form) {
   const int64_t batch = query.size(0), length = query.size(1), groups = query.size(2) / key.size(2);
   const auto by_head = [](const at::Tensor& x) { return x.transpose(1, 2); };
   auto k = groups == 1 ? key : key.repeat_interleave(groups, 2);
   auto v = groups == 1 ? value : value.repeat_interleave(groups, 2);
-  std::optional<at::Tensor> bias = mask.defined() ? std::optional(mask) : std::nullopt;
+  std::optional<at::Tensor> bias = form.mask.defined() ? std::optional(form.mask) : std::nullopt;
   if (form.sinks.defined()) {
-    bias = mask_with_sinks(query, mask, form.sinks);
+    bias = mask_with_sinks(query, form.mask, form.sinks);
     k = with_zero_position(k);
     v = with_zero_position(v);
   }

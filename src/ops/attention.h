@@ -7,6 +7,7 @@ namespace evenkeel::ops {
 
 // How scores become weights.
 struct AttentionForm {
+  at::Tensor mask = {};  // added to the scores (attention_mask); undefined: position s sees positions <= s
   double scale = 0;  // of the scores; 0 = 1 / sqrt(D)
   // [heads] of the type of the query: a logit beside the scores of each position, which takes its share of the softmax
   // and has no value (gpt-oss). Undefined: none. Not scaled; differentiable.
@@ -14,10 +15,9 @@ struct AttentionForm {
 };
 
 // query [B, S, heads, D], key [B, S, kv_heads, D], value [B, S, kv_heads, Dv], heads a multiple of kv_heads ->
-// [B, S, heads * Dv]. Undefined mask: position s sees positions <= s; else what the mask says, which is added to the
-// scores. Differentiable in the first three and in the sinks.
+// [B, S, heads * Dv]. Differentiable in the first three and in the sinks.
 at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                            const at::Tensor& mask, const AttentionForm& form = {});
+                            const AttentionForm& form = {});
 
 // Which of the positions up to its own a position sees.
 struct Sight {

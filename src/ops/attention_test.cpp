@@ -56,12 +56,12 @@ TEST(Attention, MatchesTheFormulaWithGroupsAndDocuments) {
   const auto documents = at::tensor({0, 0, 1, 1, 1, 3, 4, 4, 4, 5}, at::kInt).view({2, 5});
   // fp64: products of 3, softmaxes of 5
   testing::expect_close(causal_attention(q, k, v, {}), naive_attention(q, k, v, {}), 1e-13, 1e-13, "causal");
-  testing::expect_close(causal_attention(q, k, v, mask_of(documents)), naive_attention(q, k, v, documents), 1e-13,
+  testing::expect_close(causal_attention(q, k, v, {mask_of(documents)}), naive_attention(q, k, v, documents), 1e-13,
                         1e-13, "documents");
   const auto f = [](const at::Tensor& x) { return x.to(at::kFloat); };
   testing::expect_close(causal_attention(f(q), f(k), f(v), {}), naive_attention(q, k, v, {}), 1e-5, 1e-6,
                         "fp32");  // exp of sums of 3
-  testing::expect_close(causal_attention(f(q), f(k), f(v), mask_of(documents, at::kFloat)),
+  testing::expect_close(causal_attention(f(q), f(k), f(v), {mask_of(documents, at::kFloat)}),
                         naive_attention(q, k, v, documents), 1e-5, 1e-6, "fp32 documents");
 }
 
@@ -75,8 +75,8 @@ TEST(Attention, SeesNothingLaterAndNoOtherDocument) {
   EXPECT_FALSE(testing::same_bits(before.narrow(1, 4, 1), after.narrow(1, 4, 1)));
   changed = q.clone();
   changed[0][1] += 1.0;
-  const auto apart = causal_attention(q, q, q, mask_of(documents)),
-             apart_changed = causal_attention(changed, changed, changed, mask_of(documents));
+  const auto apart = causal_attention(q, q, q, {mask_of(documents)}),
+             apart_changed = causal_attention(changed, changed, changed, {mask_of(documents)});
   EXPECT_TRUE(testing::same_bits(apart.narrow(1, 3, 3), apart_changed.narrow(1, 3, 3)));
 }
 
@@ -85,7 +85,7 @@ TEST(Attention, GradientsMatchFiniteDifferences) {
   const auto documents = at::tensor({0, 0, 1}, at::kInt).view({1, 3});
   for (const auto& mask : {at::Tensor(), mask_of(documents)})
     testing::expect_gradients(
-        [&](const auto& in) { return (causal_attention(in[0], in[1], in[2], mask) * c).sum(); },
+        [&](const auto& in) { return (causal_attention(in[0], in[1], in[2], {mask}) * c).sum(); },
         {random_tensor({1, 3, 4, 2}, 8), random_tensor({1, 3, 2, 2}, 9), random_tensor({1, 3, 2, 2}, 10)});
 }
 
@@ -102,11 +102,11 @@ TEST(Attention, MatchesTheFormulaOfItsForms) {
   const auto check = [&](const at::Tensor& got, const at::Tensor& need, const std::string& what) {
     testing::expect_close(got, need, 1e-13, 1e-13, what);  // fp64: products of 3, softmaxes of 7
   };
-  check(causal_attention(q, k, v, {}, {.scale = 0.3}), naive_attention(q, k, v, {}, {.scale = 0.3}), "scale");
-  check(causal_attention(q, k, v, {}, {.sinks = sinks}), naive_attention(q, k, v, {}, {.sinks = logits}), "sinks");
+  check(causal_attention(q, k, v, {{}, 0.3, {}}), naive_attention(q, k, v, {}, {.scale = 0.3}), "scale");
+  check(causal_attention(q, k, v, {{}, 0, sinks}), naive_attention(q, k, v, {}, {.sinks = logits}), "sinks");
   for (const int64_t window : {1, 2, 5})
-    check(causal_attention(q, k, v, mask(window, {})), naive_attention(q, k, v, {}, {.window = window}), "window");
-  check(causal_attention(q, k, v, mask(3, documents), {.scale = 0.7, .sinks = sinks}),
+    check(causal_attention(q, k, v, {mask(window, {})}), naive_attention(q, k, v, {}, {.window = window}), "window");
+  check(causal_attention(q, k, v, {mask(3, documents), 0.7, sinks}),
         naive_attention(q, k, v, documents, {.window = 3, .scale = 0.7, .sinks = logits}), "all");
   for (const int64_t window : {0, 6, 7}) EXPECT_FALSE(mask(window, {}).defined()) << window;  // sees all
 }
@@ -115,7 +115,7 @@ TEST(Attention, GradientsOfSinksMatchFiniteDifferences) {
   const auto c = random_tensor({1, 3, 4}, 17);
   testing::expect_gradients(
       [&](const auto& in) {
-        return (causal_attention(in[0], in[1], in[1], attention_mask({2}, {}, 3, at::kDouble), {.sinks = in[2]}) * c)
+        return (causal_attention(in[0], in[1], in[1], {attention_mask({2}, {}, 3, at::kDouble), 0, in[2]}) * c)
             .sum();
       },
       {random_tensor({1, 3, 2, 2}, 18), random_tensor({1, 3, 2, 2}, 19), random_tensor({2}, 20)});

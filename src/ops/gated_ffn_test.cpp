@@ -74,7 +74,7 @@ TEST(Activation, IsReadAndWrittenByItsName) {
   for (const auto activation : {Activation::swiglu, Activation::geglu})
     EXPECT_EQ(read(name_of(activation)), activation);
   EXPECT_EQ(testing::message_of<ConfigError>([&] { read("relu"); }),
-            "r.toml:1:1: got a = 'relu'; need one of: swiglu, geglu");
+            "r.toml:1:1: got a = 'relu'; need one of: swiglu, geglu, geglu_tanh");
 }
 
 TEST(GatedFfn, MatchesTheFormula) {

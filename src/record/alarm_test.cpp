@@ -21,6 +21,7 @@ TEST(Alarm, EachKindIsReadBack) {
 
 TEST(Alarm, SaysWhatIsACollapse) {
   EXPECT_TRUE((Alarm{0, Alarm::Kind::no_scores, ""}.is_collapse()));
+  EXPECT_TRUE((Alarm{0, Alarm::Kind::unused_experts, ""}.is_collapse()));
   EXPECT_FALSE((Alarm{0, Alarm::Kind::no_gradient, ""}.is_collapse()));
 }
 

@@ -121,4 +121,35 @@ void LoadReader::read(std::vector<LayerRouting>& routing) const {
   }
 }
 
+LoadFileContents load_file_contents(const std::filesystem::path& path) {
+  const InputFile file(path);
+  const int64_t size = file.size_bytes();
+  constexpr auto kHeadBytes = static_cast<int64_t>(sizeof(Head));
+  LoadFileContents out;
+  for (Head head{}; file.read(out.record_bytes, &head, sizeof head);) {
+    const std::string place = join_parts(path.string(), ": got ", "the record at byte ", out.record_bytes);
+    require<DataError>(head.magic == magic() && head.step >= 0, place, " without its mark; need the loads of a run");
+    const int64_t frame = out.record_bytes + kHeadBytes + head.name_bytes, end = frame + head.frame_bytes;
+    if (end > size) break;
+    if (out.n_records == 0) {
+      out.first_step = head.step;
+      out.n_layers = head.n_layers;
+      out.n_experts = head.n_experts;
+    }
+    require<DataError>(head.n_layers == out.n_layers && head.n_experts == out.n_experts && head.step >= out.last_step,
+                       place, " of step ", head.step, " with ", head.n_layers, " layers of ", head.n_experts,
+                       " experts; need steps in order, and layers and experts as in the records before");
+    std::string name(head.name_bytes, '\0');
+    file.read(out.record_bytes + kHeadBytes, name.data(), name.size());
+    if (!name.empty() && std::find(out.sets.begin(), out.sets.end(), name) == out.sets.end()) out.sets.push_back(name);
+    ++out.n_records;
+    out.last_step = head.step;
+    out.record_bytes = end;
+  }
+  out.torn_bytes = size - out.record_bytes;
+  require<DataError>(out.n_records > 0 || size == 0, path.string(), ": got ", size,
+                     " bytes without one whole record; need the loads of a run");
+  return out;
+}
+
 }  // namespace evenkeel::record

@@ -47,4 +47,14 @@ class LoadReader {
   int64_t step_ = 0, payload_byte_ = 0, end_byte_ = 0, n_layers_ = 0, n_experts_ = 0;
 };
 
+// What a load.columns holds, by the heads of its records alone.
+struct LoadFileContents {
+  int64_t n_records = 0, first_step = 0, last_step = 0;
+  std::vector<std::string> sets;  // held-out, in the order in which they come first
+  int64_t n_layers = 0, n_experts = 0;
+  int64_t record_bytes = 0, torn_bytes = 0;  // of whole records, and of one behind them that is not whole
+};
+// DataError where it is none, or where its records are not of one model.
+LoadFileContents load_file_contents(const std::filesystem::path& path);
+
 }  // namespace evenkeel::record

@@ -128,5 +128,38 @@ TEST(LoadFile, TellsATornRecordFromADamagedOne) {
   EXPECT_THROW(LoadReader(folder / "absent"), DataError);
 }
 
+TEST(LoadFile, SaysWhatItHolds) {
+  const TemporaryFolder folder;
+  const auto path = folder / "load.columns";
+  LoadWriter writer(path, 0);
+  writer.append(1, "", random_routing(3, 20, 1));
+  writer.append(1, "de", random_routing(3, 20, 2));
+  writer.append(1, "en", random_routing(3, 20, 2));
+  writer.append(2, "", random_routing(3, 20, 3));
+  writer.sync();
+  const std::string bytes = read_file(path);
+  auto contents = load_file_contents(path);
+  EXPECT_EQ(contents.n_records, 4);
+  EXPECT_EQ(contents.first_step, 1);
+  EXPECT_EQ(contents.last_step, 2);
+  EXPECT_EQ(contents.sets, (std::vector<std::string>{"de", "en"}));
+  EXPECT_EQ(contents.n_layers, 3);
+  EXPECT_EQ(contents.n_experts, 20);
+  EXPECT_EQ(contents.record_bytes, static_cast<int64_t>(bytes.size()));
+  EXPECT_EQ(contents.torn_bytes, 0);
+  contents = load_file_contents(folder.write("torn", bytes + bytes.substr(0, 40)));
+  EXPECT_EQ(contents.n_records, 4);
+  EXPECT_EQ(contents.torn_bytes, 40);
+  const auto message = [&](const std::string& text) {
+    return testing::message_of<DataError>([&] { load_file_contents(folder.write("bad", text)); });
+  };
+  EXPECT_THAT(message(bytes + std::string(32, 'x')),
+              HasSubstr("bad: got the record at byte " + std::to_string(bytes.size()) + " without its mark"));
+  EXPECT_THAT(message("EVKLOAD1"), HasSubstr("bad: got 8 bytes without one whole record"));
+  LoadWriter(folder / "other", 0).append(3, "", random_routing(2, 20, 1));
+  EXPECT_THAT(message(bytes + read_file(folder / "other")),
+              HasSubstr("of step 3 with 2 layers of 20 experts; need steps in order"));
+}
+
 }  // namespace
 }  // namespace evenkeel::record

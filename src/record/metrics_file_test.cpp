@@ -76,7 +76,7 @@ TEST(MetricsFile, OfManyExpertsHasItsLoadsBeside) {
   const TemporaryFolder folder;
   const auto path = folder / "metrics.jsonl";
   StepRow second = made_step(2, "a", {0.5});
-  second.routing[0].load = {0.25, 0.25, 0.5, 0.0};
+  testing::set_load(second.routing[0], {0.25, 0.25, 0.5, 0.0});
   EvaluationRow held =
       testing::made_evaluation(2, "a", {{"x", testing::made_result(2, {0.5})}, {"y", testing::made_result(3, {0.5})}});
   for (auto& [data, result] : held.eval) result.routing = testing::made_routing({0.5});

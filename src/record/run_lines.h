@@ -12,6 +12,12 @@
 
 namespace evenkeel::record {
 
+constexpr Range kFromOne{.least = 1};
+constexpr Range kEntropy{.least = 0, .most = 1 + 1e-9};  // a sum over experts, which is rounded
+
+// The mean of a softmax in single precision may lie that much below 0.
+constexpr Range kCrossEntropy{.least = -1e-6};
+
 // How a layer's tokens are spread over its experts, in a step or on a held-out set.
 struct LayerRouting {
   int64_t layer = 0;
@@ -23,15 +29,17 @@ struct LayerRouting {
   std::vector<double> load =
       {};                     // [E] shares of the assignments, sum 1; zeros without tokens; empty where it was not read
   int64_t n_assignments = 0;  // that `load` is shares of; 0 where it was read from a line, which does not say it
+  std::optional<double> mri_se = {};  // standard error, of held-out sets alone
 
   static void visit_columns(auto& row, auto&& visit) {
-    visit("layer", row.layer);
-    visit("mri", row.mri);
-    visit("entropy", row.entropy);
-    visit("cv", row.cv);
-    visit("dead", row.dead);
-    visit("dropped", row.dropped);
-    visit("load", row.load, kLeftOutWhenEmpty);
+    visit("layer", row.layer, kNotNegative);
+    visit("mri", row.mri, kFraction);
+    visit("entropy", row.entropy, kEntropy);
+    visit("cv", row.cv, kNotNegative);
+    visit("dead", row.dead, kNotNegative);
+    visit("dropped", row.dropped, kFraction);
+    visit("load", row.load, {"", true, kFraction});
+    visit("mri_se", row.mri_se, {"", true, kNotNegative});
   }
 };
 
@@ -54,18 +62,18 @@ struct StepRow {
   // The cross-entropy alone, where the line tells it apart.
   double cross_entropy() const;
   static void visit_columns(auto& row, auto&& visit) {
-    visit("step", row.step);
+    visit("step", row.step, kNotNegative);
     visit("phase", row.phase);
-    visit("phase_step", row.phase_step);
-    visit("tokens", row.tokens);
+    visit("phase_step", row.phase_step, kFromOne);
+    visit("tokens", row.tokens, kNotNegative);
     visit("loss", row.loss);
     visit("loss_terms", row.loss_terms);
-    visit("lr", row.lr);
-    visit("grad_norm", row.grad_norm);
-    visit("seconds", row.seconds);
-    visit("tokens_per_second", row.tokens_per_second);
-    visit("gemm_fraction", row.gemm_fraction);
-    visit("sources", row.sources);
+    visit("lr", row.lr, kNotNegative);
+    visit("grad_norm", row.grad_norm, kNotNegative);
+    visit("seconds", row.seconds, kNotNegative);
+    visit("tokens_per_second", row.tokens_per_second, kNotNegative);
+    visit("gemm_fraction", row.gemm_fraction, kNotNegative);
+    visit("sources", row.sources, kNotNegative);
     visit("routing", row.routing);
     visit("alarms", row.alarms, kLeftOutWhenEmpty);
   }
@@ -77,8 +85,8 @@ struct ClusterMeans {
   std::vector<int64_t> tokens;  // that it is a mean of, at least 1
   size_t size() const { return means.size(); }
   static void visit_columns(auto& row, auto&& visit) {
-    visit("tokens", row.tokens);
-    visit("loss", row.means);
+    visit("tokens", row.tokens, kFromOne);
+    visit("loss", row.means, kCrossEntropy);
   }
 };
 
@@ -93,13 +101,13 @@ struct SetResult {
   std::optional<double> mri_se;  // standard error of the MRI, mean over layers
   std::vector<LayerRouting> routing;
   static void visit_columns(auto& row, auto&& visit) {
-    visit("loss", row.loss);
-    visit("loss_se", row.loss_se);
-    visit("perplexity", row.perplexity);
-    visit("bits_per_byte", row.bits_per_byte);
-    visit("tokens", row.tokens);
+    visit("loss", row.loss, kCrossEntropy);
+    visit("loss_se", row.loss_se, kNotNegative);
+    visit("perplexity", row.perplexity, kNotNegative);
+    visit("bits_per_byte", row.bits_per_byte, kCrossEntropy);
+    visit("tokens", row.tokens, kNotNegative);
     visit("loss_blocks", row.loss_blocks, kLeftOutWhenEmpty);
-    visit("mri_se", row.mri_se);
+    visit("mri_se", row.mri_se, kNotNegative);
     visit("routing", row.routing);
   }
 };
@@ -114,9 +122,9 @@ struct EvaluationRow {
   BySet<SetResult> eval;
   const SetResult* find(const std::string& data) const;  // nullptr where the set was not evaluated
   static void visit_columns(auto& row, auto&& visit) {
-    visit("step", row.step);
+    visit("step", row.step, kNotNegative);
     visit("phase", row.phase);
-    visit("tokens", row.tokens);
+    visit("tokens", row.tokens, kNotNegative);
     visit("eval", row.eval);
   }
 };
@@ -128,12 +136,12 @@ struct LayerSaturation {
   double saturation = 0;
   double chance = 0;
   static void visit_columns(auto& row, auto&& visit) {
-    visit("layer", row.layer);
-    visit("k", row.k);
-    visit("from", row.from);
-    visit("to", row.to);
-    visit("saturation", row.saturation);
-    visit("chance", row.chance);
+    visit("layer", row.layer, kNotNegative);
+    visit("k", row.k, kFromOne);
+    visit("from", row.from, kNotNegative);
+    visit("to", row.to, kNotNegative);
+    visit("saturation", row.saturation, kFraction);
+    visit("chance", row.chance, kFraction);
   }
 };
 
@@ -142,7 +150,7 @@ struct SaturationRow {
   std::string phase;
   BySet<std::vector<LayerSaturation>> saturation;
   static void visit_columns(auto& row, auto&& visit) {
-    visit("step", row.step);
+    visit("step", row.step, kNotNegative);
     visit("phase", row.phase);
     visit("saturation", row.saturation);
   }

@@ -1,10 +1,12 @@
 #include "record/run_reader.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "core/counted.h"
 #include "core/input_file.h"
 #include "core/log.h"
+#include "record/load_figures.h"
 
 namespace evenkeel::record {
 
@@ -25,6 +27,7 @@ std::optional<RunLine> RunReader::next() {
     return std::nullopt;
   }
   require_shape(line);
+  require_progress(line);
   end_byte_ = lines_.end_byte();
   if (loads_ != nullptr) loads_end_byte_ = loads_->end_byte();
   return line;
@@ -49,22 +52,51 @@ void RunReader::take_place(const RunLine& line) {
   step_ = step;
 }
 
-// All lines have the same layers with experts, and the same number of experts.
-void RunReader::require_shape(const RunLine& line) {
-  const auto same = [&](std::optional<size_t>& known, size_t n, const char* unit, const std::string& what) {
-    if (!known) known = n;
-    require<DataError>(*known == n, place(), ": got ", counted(static_cast<int64_t>(n), unit), " ", what, "; need ",
-                       *known, ", as in the lines before");
-  };
-  const auto check = [&](const std::vector<LayerRouting>& routing) {
-    same(n_layers_, routing.size(), "layer", "of 'routing'");
-    for (const auto& layer : routing)
-      if (!layer.load.empty())
-        same(n_experts_, layer.load.size(), "share", "in the 'load' of layer " + std::to_string(layer.layer));
-  };
-  if (const auto* row = std::get_if<StepRow>(&line)) check(row->routing);
+// The steps of a phase are 1, 2, …; a resume may have given a phase another name on its way. The tokens so far do not
+// fall, and an evaluation has those of its step.
+void RunReader::require_progress(const RunLine& line) {
   if (const auto* row = std::get_if<EvaluationRow>(&line))
-    for (const auto& [data, result] : row->eval) check(result.routing);
+    require<DataError>(row->step == 0 || row->tokens == tokens_, place(), ": got the evaluation of step ", row->step,
+                       " at ", row->tokens, " tokens; need ", tokens_, ", as in the line of the step");
+  const auto* row = std::get_if<StepRow>(&line);
+  if (row == nullptr) return;
+  const bool begins = row->phase != phase_;
+  require<DataError>(row->phase_step == phase_step_ + 1 || (begins && row->phase_step == 1), place(), ": got ",
+                     row->phase_step, " as 'phase_step' of phase '", row->phase, "'; need ",
+                     begins ? 1 : phase_step_ + 1);
+  require<DataError>(row->tokens >= tokens_, place(), ": got ", row->tokens, " as 'tokens' after ", tokens_,
+                     "; need the tokens of the run so far, which do not fall");
+  phase_ = row->phase;
+  phase_step_ = row->phase_step;
+  tokens_ = row->tokens;
+}
+
+// All lines have the same layers with experts, in order, and the same number of experts.
+void RunReader::require_routing(const std::vector<LayerRouting>& routing) {
+  std::vector<int64_t> layers;
+  for (const auto& layer : routing) layers.push_back(layer.layer);
+  require<DataError>(std::adjacent_find(layers.begin(), layers.end(), std::greater_equal<>()) == layers.end(), place(),
+                     ": got the layers ", Json(layers).dump(), " in 'routing'; need each once, in order");
+  if (!layers_) layers_ = layers;
+  require<DataError>(layers.size() == layers_->size(), place(), ": got ",
+                     counted(static_cast<int64_t>(layers.size()), "layer"), " of 'routing'; need ", layers_->size(),
+                     ", as in the lines before");
+  require<DataError>(layers == *layers_, place(), ": got the layers ", Json(layers).dump(), " in 'routing'; need ",
+                     Json(*layers_).dump(), ", as in the lines before");
+  for (const auto& layer : routing) {
+    if (layer.load.empty()) continue;
+    if (!n_experts_) n_experts_ = layer.load.size();
+    require<DataError>(layer.load.size() == *n_experts_, place(), ": got ",
+                       counted(static_cast<int64_t>(layer.load.size()), "share"), " in the 'load' of layer ",
+                       layer.layer, "; need ", *n_experts_, ", as in the lines before");
+    require_figures_of_load(layer, place());
+  }
+}
+
+void RunReader::require_shape(const RunLine& line) {
+  if (const auto* row = std::get_if<StepRow>(&line)) require_routing(row->routing);
+  if (const auto* row = std::get_if<EvaluationRow>(&line))
+    for (const auto& [data, result] : row->eval) require_routing(result.routing);
 }
 
 // False where they are not there.

@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "core/json_lines.h"
 #include "record/load_file.h"
@@ -23,7 +25,8 @@ class RunReader {
   // `metrics`: a metrics.jsonl; load.columns lies beside it. DataError when it is missing.
   explicit RunReader(std::filesystem::path metrics, WantsLoad wants_load = no_loads);
   // The next line; nullopt where there is none that is whole yet. What is appended afterwards comes by the next call.
-  // DataError names the line that is damaged, or where steps are missing: those of a run are 1, 2, … without a hole.
+  // DataError names the line that is damaged or whose figures cannot be, or where steps are missing: those of a run are
+  // 1, 2, … without a hole, and those of each phase.
   std::optional<RunLine> next();
   int64_t step() const { return step_; }                // of the line that came last; 0 before
   std::string place() const { return lines_.place(); }  // of that line
@@ -32,7 +35,9 @@ class RunReader {
 
  private:
   void take_place(const RunLine& line);
+  void require_progress(const RunLine& line);
   void require_shape(const RunLine& line);
+  void require_routing(const std::vector<LayerRouting>& routing);
   bool find_loads(RunLine& line);
   bool find_loads(int64_t step, const std::string& data, std::vector<LayerRouting>& routing, bool is_wanted);
   LineReader lines_;
@@ -41,7 +46,10 @@ class RunReader {
   WantsLoad wants_load_;
   bool has_ended_ = false;                      // at a line whose loads a crash has lost
   std::set<size_t> kinds_;                      // of the lines of step_ so far
-  std::optional<size_t> n_layers_, n_experts_;  // none before a line says it
+  std::optional<std::vector<int64_t>> layers_;  // with experts; none before a line says it
+  std::optional<size_t> n_experts_;
+  std::string phase_;  // of the step that came last
+  int64_t phase_step_ = 0, tokens_ = 0;
   int64_t step_ = 0, end_byte_ = 0, loads_end_byte_ = 0;
 };
 

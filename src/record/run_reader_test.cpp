@@ -62,10 +62,46 @@ TEST(RunReader, NamesTheLineThatIsDamagedOrMissing) {
   EXPECT_THAT(message(text_of({one_layer_step(1), RunLine(made_step(2, "a", {0.5, 0.5}))})),
               HasSubstr("line 2: got 2 layers of 'routing'; need 1, as in the lines before"));
   StepRow short_load = made_step(2, "a", {0.5});
-  short_load.routing[0].load.pop_back();
+  testing::set_load(short_load.routing[0], {0.5, 0.5, 0});
   EXPECT_THAT(message(text_of({one_layer_step(1), RunLine(short_load)})),
               HasSubstr("line 2: got 3 shares in the 'load' of layer 0; need 4, as in the lines before"));
   EXPECT_THROW(RunReader(folder / "absent.jsonl"), DataError);
+}
+
+TEST(RunReader, NamesTheLineThatDoesNotGoOnFromTheOneBefore) {
+  const TemporaryFolder folder;
+  const auto message = [&](const RunLine& line, const std::vector<RunLine>& before) {
+    std::string text;
+    for (const auto& one : before) text += text_of(one);
+    const auto path = folder.write("m.jsonl", text + text_of(line));
+    return message_of<DataError>([&] { read_run_lines(path); });
+  };
+  const auto step = [](int64_t n, const std::string& phase, int64_t phase_step) {
+    StepRow row = made_step(n, phase, {0.5, 0.5});
+    row.phase_step = phase_step;
+    return row;
+  };
+  const RunLine first = step(1, "a", 1);
+  read_run_lines(folder.write("b", text_of(first) + text_of(step(2, "b", 1)) + text_of(step(3, "c", 2))));
+  EXPECT_THAT(message(step(2, "a", 1), {first}), HasSubstr("line 2: got 1 as 'phase_step' of phase 'a'; need 2"));
+  EXPECT_THAT(message(step(2, "b", 3), {first}), HasSubstr("line 2: got 3 as 'phase_step' of phase 'b'; need 1"));
+  EXPECT_THAT(message(step(1, "a", 2), {}), HasSubstr("line 1: got 2 as 'phase_step' of phase 'a'; need 1"));
+  auto fallen = step(2, "a", 2);
+  fallen.tokens = 31;
+  EXPECT_THAT(message(fallen, {first}), HasSubstr("line 2: got 31 as 'tokens' after 32; need"));
+  auto evaluation = testing::made_evaluation(1, "a", {{"held", testing::made_result(2, {0.5, 0.5})}});
+  evaluation.tokens = 33;
+  EXPECT_THAT(message(evaluation, {first}), HasSubstr("line 2: got the evaluation of step 1 at 33 tokens; need 32"));
+  auto swapped = step(1, "a", 1);
+  std::swap(swapped.routing[0], swapped.routing[1]);
+  EXPECT_THAT(message(swapped, {}), HasSubstr("line 1: got the layers [1,0] in 'routing'; need each once, in order"));
+  auto other = step(2, "a", 2);
+  other.routing[1].layer = 99;
+  EXPECT_THAT(message(other, {first}),
+              HasSubstr("line 2: got the layers [0,99] in 'routing'; need [0,1], as in the lines before"));
+  auto dead = step(2, "a", 2);
+  dead.routing[1].dead = 9;
+  EXPECT_THAT(message(dead, {first}), HasSubstr("line 2: got 9 as 'dead' of layer 1; need 2"));
 }
 
 TEST(LastStep, IsThatOfTheLastWholeLine) {

@@ -6,8 +6,31 @@
 
 namespace evenkeel::report {
 
+namespace {
+
+constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+constexpr int kGzip = 15 + 16;  // the largest window with a gzip header, which zlib writes without a time
+
+std::optional<std::string> from_base64(std::string_view text) {
+  std::string out;
+  uint32_t bits = 0;
+  int n_bits = 0;
+  for (const char c : text.substr(0, text.find('='))) {
+    const size_t digit = kDigits.find(c);
+    if (digit == kDigits.npos) return std::nullopt;
+    bits = bits << 6 | static_cast<uint32_t>(digit);
+    n_bits += 6;
+    if (n_bits < 8) continue;
+    n_bits -= 8;
+    out += static_cast<char>(bits >> n_bits & 255);
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string base64(std::string_view bytes) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;
   out.reserve((bytes.size() + 2) / 3 * 4);
   for (size_t i = 0; i < bytes.size(); i += 3) {
@@ -20,8 +43,7 @@ std::string base64(std::string_view bytes) {
 }
 
 std::string gzip_base64(std::string_view text) {
-  constexpr int kGzip = 15 + 16,
-                kMemory = 9;  // the largest window with a gzip header, which zlib writes without a time
+  constexpr int kMemory = 9;
   z_stream stream{};
   if (deflateInit2(&stream, Z_BEST_COMPRESSION, Z_DEFLATED, kGzip, kMemory, Z_DEFAULT_STRATEGY) != Z_OK)
     throw std::bad_alloc();
@@ -43,6 +65,27 @@ std::string gzip_base64(std::string_view text) {
   deflateEnd(&stream);
   if (status != Z_STREAM_END) throw std::logic_error("gzip_base64: deflate did not end");
   return base64(std::string_view(out).substr(0, size));
+}
+
+std::optional<std::string> unpack_gzip_base64(std::string_view packed, size_t most_bytes) {
+  auto bytes = from_base64(packed);
+  constexpr size_t kMostBytes = size_t{1} << 30;  // avail_in is 32 bits wide
+  if (!bytes || bytes->size() > kMostBytes) return std::nullopt;
+  z_stream stream{};
+  if (inflateInit2(&stream, kGzip) != Z_OK) throw std::bad_alloc();
+  stream.next_in = reinterpret_cast<Bytef*>(bytes->data());
+  stream.avail_in = static_cast<uInt>(bytes->size());
+  std::string out, piece(size_t{1} << 20, '\0');
+  int status = Z_OK;
+  while (status == Z_OK && out.size() <= most_bytes) {
+    stream.next_out = reinterpret_cast<Bytef*>(piece.data());
+    stream.avail_out = static_cast<uInt>(piece.size());
+    status = inflate(&stream, Z_NO_FLUSH);
+    out.append(piece, 0, piece.size() - stream.avail_out);
+  }
+  inflateEnd(&stream);
+  if (status != Z_STREAM_END || out.size() > most_bytes) return std::nullopt;
+  return out;
 }
 
 }  // namespace evenkeel::report

@@ -26,6 +26,17 @@ TEST(GzipBase64, ReadsBackAndIsShort) {
   EXPECT_EQ(testing::unpacked(packed), text);
   EXPECT_EQ(gzip_base64(text), packed);
   EXPECT_EQ(testing::unpacked(gzip_base64("")), "");
+  EXPECT_EQ(unpack_gzip_base64(packed, text.size()), text);
+  EXPECT_EQ(unpack_gzip_base64(gzip_base64(""), 0), "");
+}
+
+TEST(GzipBase64, UnpacksNothingElse) {
+  const auto packed = gzip_base64(std::string(5000, 'x'));
+  EXPECT_EQ(unpack_gzip_base64(packed, 4999), std::nullopt);
+  EXPECT_EQ(unpack_gzip_base64(packed.substr(0, packed.size() / 2), 5000), std::nullopt);
+  EXPECT_EQ(unpack_gzip_base64("<" + packed, 5000), std::nullopt);
+  EXPECT_EQ(unpack_gzip_base64("", 5000), std::nullopt);
+  EXPECT_EQ(unpack_gzip_base64(base64("no gzip"), 5000), std::nullopt);
 }
 
 }  // namespace

@@ -162,6 +162,29 @@ Json analyses_head(const Json& analyses) {
   return out;
 }
 
+// What the rest of this file takes for granted of a results.json.
+void require_results(const Json& results, const fs::path& path) {
+  const Json* kind = results.find("kind");
+  const bool is_analysis = kind != nullptr && *kind == Json("analysis");
+  for (const char* key : {"schema", "kind", "title", "arms", "headlines", "tables"})
+    require<DataError>(results.find(key) != nullptr || (is_analysis && key == std::string_view("arms")), path.string(),
+                       ": got no '", key, "'; need the results.json of a run, a study or an analysis");
+  with_path(path, results, [&] {
+    for (const char* key : {"kind", "title"}) results.at(key).as_string();
+    for (const auto& headline : results.at("headlines").as_array()) headline.as_string();
+    for (const auto& [name, table] : results.at("tables").as_object()) {
+      const size_t n_columns = table.at("columns").size();
+      for (const auto& column : table.at("columns").as_array()) column.at("name").as_string();
+      for (const auto& row : table.at("rows").as_array())
+        require<DataError>(row.as_array().size() == n_columns, path.string(), ": got a row of ", row.size(),
+                           " values in the table ", name, "; need ", n_columns, ", as it has columns");
+    }
+    if (is_analysis) return;
+    for (const auto& arm : results.at("arms").as_array())
+      for (const char* key : {"name", "run"}) arm.at(key).as_string();
+  });
+}
+
 Json page_data(const std::vector<fs::path>& folders) {
   require<ConfigError>(!folders.empty(), "report: got no folder; need at least one run, study or analysis");
   Json data = Json::object(), results, runs = Json::object();
@@ -176,18 +199,15 @@ Json page_data(const std::vector<fs::path>& folders) {
                        ": got a folder without results.json; need a finished run, study or analysis");
     const fs::path path = folder / "results.json";
     Json more = read_json(path);
-    const Json* kind = more.find("kind");
-    const bool is_analysis = kind != nullptr && *kind == Json("analysis");
-    for (const char* key : {"schema", "kind", "title", "arms", "headlines", "tables"})
-      require<DataError>(more.find(key) != nullptr || (is_analysis && key == std::string_view("arms")), path.string(),
-                         ": got no '", key, "'; need the results.json of a run, a study or an analysis");
+    require_results(more, path);
+    const bool is_analysis = more.at("kind") == Json("analysis");
     if (is_analysis) {
       const std::string name = folders.size() > 1 ? names[i] : more.at("title").as_string();
       add_analysis(data, folder, std::move(more), name);
       continue;
     }
     if (folders.size() > 1) {
-      name_arms_after(more, names[i]);
+      with_path(path, more, [&] { name_arms_after(more, names[i]); });
       more.erase("comparison");  // it says nothing of the others' arms
     }
     if (Json* recipe = more.find("recipe"); recipe != nullptr && recipe->is_string())

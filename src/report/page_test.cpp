@@ -1,5 +1,7 @@
 #include "report/page.h"
 
+#include <functional>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -243,6 +245,27 @@ TEST_F(PageTest, RefusesWhatIsNoRun) {
   write_file_atomically(run("four", 1) / "metrics.jsonl",
                         testing::text_of(testing::made_step(1, "one", {})) + "{\"step\"\n");
   EXPECT_THAT(message_of<DataError>([&] { make_page({folder_ / "four"}); }), HasSubstr("line 2"));
+}
+
+TEST_F(PageTest, AValueOfAnotherKindIsNamedWithItsFileAndKey) {
+  const auto path = run("a", 2);
+  const Json results = Json::parse(read_file(path / "results.json"), "results");
+  const auto message = [&](const std::function<void(Json&)>& change) {
+    Json changed = results;
+    change(changed);
+    write_file_atomically(path / "results.json", changed.dump());
+    return message_of<DataError>([&] { make_page({path}); });
+  };
+  EXPECT_THAT(message([](Json& json) { json["title"] = 3; }),
+              HasSubstr("a/results.json: title: got integer; need string"));
+  EXPECT_THAT(message([](Json& json) { json["headlines"].as_array()[0] = Json(); }),
+              HasSubstr("a/results.json: headlines[0]: got null; need string"));
+  EXPECT_THAT(message([](Json& json) { json["arms"].as_array()[0].erase("run"); }),
+              HasSubstr("a/results.json: arms[0]: got no key 'run'; need it"));
+  EXPECT_THAT(message([](Json& json) { json["tables"]["forgetting"]["rows"].as_array()[0] = 1; }),
+              HasSubstr("a/results.json: tables.forgetting.rows[0]: got integer; need array"));
+  EXPECT_THAT(message([](Json& json) { json["tables"]["forgetting"]["rows"].as_array()[0].push_back(1); }),
+              HasSubstr("a/results.json: got a row of 2 values in the table forgetting; need 1"));
 }
 
 }  // namespace

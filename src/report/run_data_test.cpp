@@ -1,5 +1,7 @@
 #include "report/run_data.h"
 
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,23 +16,22 @@ namespace {
 
 class RunDataTest : public ::testing::Test {
  protected:
-  // Steps 1 .. n_steps of phase "one", then two of "two"; step s has loss s / 7 and expert 0 the share s / 1024.
+  // Steps 1 .. n_steps of phase "one", then two of "two"; step s has loss s / 7 and expert 0 the share s / 16384.
   void write(int n_steps, const std::string& resolved =
-                              R"({"train":{"batch_size":4,"sequence_length":256},"model":{"top_k":1}})") const {
+                              R"({"train":{"batch_size":64,"sequence_length":256},"model":{"top_k":1}})") const {
     std::vector<record::RunLine> lines;
     for (int64_t step = 1; step <= n_steps + 2; ++step) {
-      const double share = static_cast<double>(step) / 1024;
+      const double share = static_cast<double>(step) / 16384;
       auto row = testing::made_step(step, step <= n_steps ? "one" : "two", {share});
-      row.tokens = 1024 * step;
+      row.tokens = 16384 * step;
       row.loss = 9;
       row.loss_terms = {{"cross_entropy", static_cast<double>(step) / 7}};
       row.lr = 0.25;
       row.routing[0].layer = 3;
-      row.routing[0].entropy = 1 / (1.0 + static_cast<double>(step));
-      row.routing[0].load = {share, 1 - share};
+      testing::set_load(row.routing[0], {share, 1 - share});
       lines.emplace_back(row);
       if (step == 1)
-        lines.emplace_back(record::EvaluationRow{1, "one", 5, {{"held", testing::made_result(2.5, {0.5})}}});
+        lines.emplace_back(record::EvaluationRow{1, "one", 16384, {{"held", testing::made_result(2.5, {0.5})}}});
       if (step == 1) lines.emplace_back(record::SaturationRow{1, "one", {{"held", {}}}});
     }
     folder_.write("metrics.jsonl", testing::text_of(lines) + "{\"torn");
@@ -62,7 +63,7 @@ TEST_F(RunDataTest, HoldsEveryStepExactly) {
   const Json& one = data.at("phases").at(0);
   EXPECT_EQ(one.at("name").as_string(), "one");
   EXPECT_EQ(one.at("columns").at("step").dump(), R"({"from":1,"by":1,"n":20})");
-  EXPECT_EQ(one.at("columns").at("tokens").dump(), R"({"from":1024,"by":1024,"n":20})");
+  EXPECT_EQ(one.at("columns").at("tokens").dump(), R"({"from":16384,"by":16384,"n":20})");
   EXPECT_EQ(one.at("columns").at("lr").dump(), R"({"same":0.25,"n":20})");
   EXPECT_EQ(one.at("columns").at("tokens_per_second").dump(), R"({"same":64,"n":20})");
   EXPECT_EQ(run_data(folder_.path(), {.has_speed = false}, columns_)
@@ -80,15 +81,16 @@ TEST_F(RunDataTest, HoldsEveryStepExactly) {
   for (size_t i = 0; i < 20; ++i) {
     const double step = static_cast<double>(i) + 1;
     EXPECT_EQ(loss[i], step / 7.0);
-    EXPECT_EQ(mri[i], step / 1024);
-    EXPECT_EQ(entropy[i], 1 / (1 + step));
-    EXPECT_EQ(load[2 * i], step / 1024);
-    EXPECT_EQ(load[2 * i + 1], 1 - step / 1024);
+    EXPECT_EQ(mri[i], step / 16384);
+    const double share = step / 16384;
+    EXPECT_DOUBLE_EQ(entropy[i], -(share * std::log(share) + (1 - share) * std::log(1 - share)) / std::log(2));
+    EXPECT_EQ(load[2 * i], step / 16384);
+    EXPECT_EQ(load[2 * i + 1], 1 - step / 16384);
   }
   EXPECT_EQ(data.at("phases").at(1).at("columns").at("step").dump(), R"({"from":21,"by":1,"n":2})");
   EXPECT_EQ(
       data.at("evals").dump(),
-      R"([{"step":1,"phase":"one","tokens":5,"eval":{"held":{"loss":2.5,"loss_se":null,"perplexity":25,"bits_per_byte":null,"tokens":null,"mri_se":null}}}])");
+      R"([{"step":1,"phase":"one","tokens":16384,"eval":{"held":{"loss":2.5,"loss_se":null,"perplexity":25,"bits_per_byte":null,"tokens":null,"mri_se":null}}}])");
   EXPECT_EQ(data.at("saturation").size(), 1u);
   EXPECT_TRUE(data.at("recipe").is_null());
 }
@@ -101,7 +103,7 @@ TEST_F(RunDataTest, OnlyLoadsAreThinned) {
   EXPECT_EQ(values(one.at("layers").at(0).at("mri")).size(), 998u);
   EXPECT_EQ(one.at("load_rows").dump(), R"({"from":0,"by":5,"n":200})");  // every fifth of 1,000
   EXPECT_EQ(values(one.at("layers").at(0).at("load")).size(), 400u);
-  EXPECT_EQ(values(one.at("layers").at(0).at("load"))[2], 6 / 1024.0);
+  EXPECT_EQ(values(one.at("layers").at(0).at("load"))[2], 6 / 16384.0);
   EXPECT_EQ(two.at("load_rows").dump(), "[1]");  // and the last
 }
 
@@ -122,7 +124,7 @@ TEST_F(RunDataTest, ALongRunIsThinned) {
   const auto rows = values(one.at("load_rows")), load = values(one.at("layers").at(0).at("load"));
   ASSERT_EQ(load.size(), 2 * rows.size());
   EXPECT_LE(rows.size(), 240u);
-  for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(load[2 * i], steps.at(static_cast<size_t>(rows[i])) / 1024);
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(load[2 * i], steps.at(static_cast<size_t>(rows[i])) / 16384);
   EXPECT_EQ(values(two.at("columns").at("step")), (std::vector<double>{9001, 9002}));
   EXPECT_EQ(two.at("load_rows").dump(), "[1]");
 }
@@ -132,7 +134,7 @@ TEST_F(RunDataTest, ReadsLoadsFromTheirOwnFile) {
   record::MetricsFile file(folder_ / "metrics.jsonl", 0, 300 * 200);
   for (int64_t step = 1; step <= 60; ++step) {
     auto row = testing::made_step(step, "one", std::vector<double>(300, 0.5));
-    for (auto& layer : row.routing) layer.load = std::vector<double>(200, 1.0 / 200);
+    for (auto& layer : row.routing) testing::set_load(layer, std::vector<double>(200, 1.0 / 200));
     for (auto& layer : row.routing) layer.n_assignments = 200;
     file.write(row);
   }
@@ -149,7 +151,7 @@ TEST_F(RunDataTest, SharesAreCountsOnlyWhereTheRecipeTellsOfWhat) {
   write(300);
   ColumnPool with;
   const Json known = run_data(folder_.path(), {}, with);
-  EXPECT_NE(with.pool().dump().find(R"({"per":1024,"counts":[1,2,3,)"), std::string::npos);
+  EXPECT_NE(with.pool().dump().find(R"({"per":16384,"counts":[1,2,3,)"), std::string::npos);
   write(300, "{}");
   ColumnPool without;
   const Json unknown = run_data(folder_.path(), {}, without);

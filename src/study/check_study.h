@@ -5,9 +5,9 @@
 
 namespace evenkeel::study {
 
-// DataError with the first key that differs: of an arm's entry, or of a table that derives from the runs alone. Not
-// compared is what derives from measured speeds, from study.toml, whose paths may be of another place, or from the
-// program's texts.
+// DataError with the first key that differs: of an arm's entry, of the sentences, or of a table, by the files of the
+// arms and speed.json. Not compared is what derives from study.toml, whose paths may be of another place (and from
+// --set above it), or from the program's texts; the study's page has these too.
 void check_study_results(const std::filesystem::path& study);
 
 }  // namespace evenkeel::study

@@ -1,6 +1,7 @@
 #include "study/comparison.h"
 
 #include <algorithm>
+#include <set>
 
 #include "model/layout.h"
 #include "optim/adamw.h"
@@ -67,6 +68,16 @@ std::string recipe_without_replay(const train::Arm& arm) {
   return recipe.dump();
 }
 
+bool seeds_share_start(const std::vector<train::Arm>& arms) {
+  std::set<std::pair<std::string, std::string>> known;  // group and start
+  return std::any_of(arms.begin(), arms.end(), [&](const train::Arm& arm) {
+    if (!train::comes_from_elsewhere(arm)) return false;
+    const Json* from = arm.resolved.at("model").find("from");
+    const Json& start = arm.resolved.at("phase").at(0).at("start");
+    return !known.emplace(arm.group, (from == nullptr ? Json() : *from).dump() + start.dump()).second;
+  });
+}
+
 std::string budget_of(const train::Arm& arm) {
   Json out = Json::array();
   for (const auto& phase : arm.resolved.at("phase").as_array()) {
@@ -88,7 +99,7 @@ RoutingWords routing_words(const train::Arm& arm) {
   RoutingWords out{"none", "none", "none", "none"};
   if (!config.is_moe()) return out;
   std::string balance;
-  for (const auto& term : config.balance.terms) add_to_list(balance, term.loss + " " + format_double(term.coefficient));
+  for (const auto& term : config.balance.terms) add_to_list(balance, term.loss.text() + " " + format_double(term.coefficient));
   out.router = moe::make_router(config.router_shape(), config.router)->options().at("kind").as_string();
   if (!balance.empty()) out.balance = balance;
   if (config.balance.z_coefficient > 0) out.z_loss = format_double(config.balance.z_coefficient);
@@ -103,7 +114,8 @@ Json comparison_json(const std::vector<train::Arm>& arms) {
   for (const auto& key : other_differences(arms)) differences.push_back(key);
   const Json flops = Json::Object{
       {"least", match.least}, {"most", match.most}, {"tolerance", FlopMatch::kTolerance}, {"matched", match.holds()}};
-  return Json::Object{{"flops_per_token", flops}, {"other_differences", differences}};
+  return Json::Object{
+      {"flops_per_token", flops}, {"other_differences", differences}, {"seeds_share_start", seeds_share_start(arms)}};
 }
 
 }  // namespace evenkeel::study

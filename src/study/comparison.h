@@ -28,6 +28,10 @@ double training_flops_per_token(const train::Arm& arm);
 // replay of its phases: arms of which this is the same differ in replay and seed alone.
 std::string recipe_without_replay(const train::Arm& arm);
 
+// Whether arms of a group, which differ by the seed, have their first weights from one and the same place: what was
+// trained before them does not vary with the seed.
+bool seeds_share_start(const std::vector<train::Arm>& arms);
+
 // Names of data and tokens of each phase: arms of which this is the same have the same shift and budget.
 std::string budget_of(const train::Arm& arm);
 

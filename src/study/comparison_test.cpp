@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/made_arms.h"
 #include "support/tiny_run.h"
 
 namespace evenkeel::study {
@@ -99,6 +100,20 @@ TEST(Comparison, HasTheFlopsOfAllArms) {
   EXPECT_EQ(flops.at("most").as_double(), training_flops_per_token(wide));
   EXPECT_EQ(flops.at("matched"), Json(false));
   EXPECT_EQ(comparison_json({narrow, narrow}).at("flops_per_token").at("matched"), Json(true));
+}
+
+TEST(Comparison, SeedsThatContinueOneModelShareTheirStart) {
+  const auto arm = [](int64_t seed, const std::string& from, const std::string& group = "moe") {
+    std::vector<std::string> overrides = {};
+    if (!from.empty()) overrides.push_back("phase.one.start={from = \"" + from + "\"}");
+    return testing::seeded_arm(group, overrides, seed);
+  };
+  EXPECT_TRUE(seeds_share_start({arm(1, "/runs/first"), arm(2, "/runs/first")}));
+  EXPECT_FALSE(seeds_share_start({arm(1, "/runs/first-1"), arm(2, "/runs/first-2")}));  // a pre-training each
+  EXPECT_FALSE(seeds_share_start({arm(1, "/runs/first"), arm(1, "/runs/first", "other")}));
+  EXPECT_FALSE(seeds_share_start({arm(1, ""), arm(2, "")}));
+  const auto json = comparison_json({arm(1, "/runs/first"), arm(2, "/runs/first")});
+  EXPECT_EQ(json.at("seeds_share_start"), Json(true));
 }
 
 }  // namespace

@@ -28,15 +28,26 @@ std::vector<double> values_of(const std::map<int64_t, train::LossFigure>& seeds)
   return out;
 }
 
-// The standard error by the text, which all seeds share: the mean over those that have one.
-std::optional<double> text_error(const std::map<int64_t, train::LossFigure>& seeds) {
-  std::vector<double> errors;
-  for (const auto& [seed, figure] : seeds)
-    if (figure.se) errors.push_back(*figure.se);
-  return errors.empty() ? std::nullopt : std::optional(sums_of(errors).mean);
+using Seeds = std::map<int64_t, train::LossFigure>;
+
+std::optional<double> mean_of_known(const std::vector<std::optional<double>>& values) {
+  std::vector<double> known;
+  for (const auto& value : values)
+    if (value) known.push_back(*value);
+  return known.empty() ? std::nullopt : std::optional(sums_of(known).mean);
 }
 
-using Seeds = std::map<int64_t, train::LossFigure>;
+// The standard error by the text, which all seeds share, and half of its interval: the means over those that have one.
+std::optional<double> text_error(const Seeds& seeds) {
+  std::vector<std::optional<double>> errors;
+  for (const auto& [seed, figure] : seeds) errors.push_back(figure.se);
+  return mean_of_known(errors);
+}
+std::optional<double> text_half_width(const Seeds& seeds, double miss) {
+  std::vector<std::optional<double>> halves;
+  for (const auto& [seed, figure] : seeds) halves.push_back(train::half_width(figure, miss));
+  return mean_of_known(halves);
+}
 
 double largest_of(const Seeds& a, const Seeds& b) {
   double out = 0;
@@ -84,11 +95,7 @@ Difference Estimates::difference(const std::string& a, const std::string& b, int
   const auto x = sums_of(values_of(left)), y = sums_of(values_of(right));
   if (x.n == 1 && y.n == 1) {
     const auto of_text = train::difference(left.begin()->second, right.begin()->second);
-    if (!of_text.se) return {of_text.value, std::nullopt};
-    const double quantile = of_text.blocks
-                                ? analysis::t_quantile(static_cast<int64_t>(of_text.blocks->size()) - 1, miss)
-                                : analysis::normal_quantile(1 - miss / 2);
-    return {of_text.value, quantile * *of_text.se};
+    return {of_text.value, train::half_width(of_text, miss)};
   }
   if (have_same_seeds(left, right)) {
     std::vector<double> differences;
@@ -100,7 +107,7 @@ Difference Estimates::difference(const std::string& a, const std::string& b, int
     const auto paired = sums_of(differences);
     const auto n = static_cast<double>(paired.n);
     const double of_seeds = analysis::t_quantile(paired.n - 1, miss) * std::sqrt(paired.squares / (n - 1) / n);
-    const double half = std::max(of_seeds, analysis::normal_quantile(1 - miss / 2) * text_error(of_text).value_or(0));
+    const double half = std::max(of_seeds, text_half_width(of_text, miss).value_or(0));
     if (half <= rounding_of(largest_of(left, right))) return {paired.mean, std::nullopt, differences.size()};
     return {paired.mean, half};
   }

@@ -12,6 +12,7 @@
 #include "study/pair_headlines.h"
 #include "study/tables.h"
 #include "study/router_table.h"
+#include "train/forgetting.h"
 #include "train/mri_error.h"
 #include "train/shift_sets.h"
 #include "train/warnings.h"
@@ -262,6 +263,7 @@ std::string forgetting_headline(const std::vector<Group>& groups) {
   all_flops.add(dense->flops_per_token);
   for (const auto& group : groups) {
     if (group.is_dense || group.has_replay || group.budget != dense->budget || !forgetting.has(group.name)) continue;
+    if (group.outcomes[0]->against != dense->outcomes[0]->against) continue;
     models.insert(group.name);
     if (group.has_collapsed) collapsed.insert(group.name);
     moe_flops.add(group.flops_per_token);
@@ -280,8 +282,9 @@ std::string forgetting_headline(const std::vector<Group>& groups) {
   const auto range = range_of(forgetting, models);
   const std::string least = forgetting.of(range.least).text(true), most = forgetting.of(range.most).text(true);
   return "Without replay " + forgetting_verdict(verdict, cost) + ": " +
-         (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " against " +
-         forgetting.of(dense->name).text(true) + "." + collapse_words(collapsed);
+         (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " since " +
+         train::baseline_words(dense->outcomes[0]->against) + " against " + forgetting.of(dense->name).text(true) +
+         "." + collapse_words(collapsed);
 }
 
 // "7", "7 to 8" of figures over seeds.
@@ -301,12 +304,14 @@ std::string least_to_most(const std::vector<const Outcome*>& outcomes, double Ou
 // alone would praise a router that was collapsed before.
 std::string balance_headline(const Group& group) {
   Estimates shares;  // of the group, by the words that lead to them
+  const std::string at_end =
+      format(" in the first %lld steps, and ", static_cast<long long>(group.outcomes[0]->peak_steps));
   for (const Outcome* outcome : group.outcomes) {
     if (std::isnan(outcome->mri_before)) continue;
     shares.add("goes from ", outcome->seed, 100 * outcome->mri_before);
     shares.add(" to ", outcome->seed, 100 * outcome->mri_first);
     shares.add(", is at most ", outcome->seed, 100 * outcome->mri_peak);
-    shares.add(" in the first 50 steps, and ", outcome->seed, 100 * outcome->mri_end);
+    shares.add(at_end, outcome->seed, 100 * outcome->mri_end);
     if (outcome->eval_mri)
       shares.add("of new", outcome->seed, percent(outcome->eval_mri->value, outcome->eval_mri->se));
     if (outcome->eval_mri_old && group.old_data != group.new_data)
@@ -315,7 +320,8 @@ std::string balance_headline(const Group& group) {
   if (!shares.has("goes from ") || group.has_replay || !group.shifts) return "";
   std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch" +
                     (shares.of(" to ").error ? ", " : kNoInterval + ", ");
-  for (const std::string words : {"goes from ", " to ", ", is at most ", " in the first 50 steps, and "})
+  for (const std::string& words :
+       {std::string("goes from "), std::string(" to "), std::string(", is at most "), at_end})
     out += words + batch_share(shares.of(words)) + " %" +
            (group.is_continued && words == "goes from " ? " of held-out " + group.old_data + " at step 0" : "");
   out += format(" at the end; an even load is %.1f %%.", 100 * group.outcomes[0]->even_load);
@@ -356,6 +362,10 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
     out.emplace_back(
         "Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by "
         "more.");
+  if (!out.empty() && seeds_share_start(arms))
+    out.emplace_back(
+        "The seeds of a group continue the same weights: their spread is that of the continued training, and after "
+        "another pre-training figures may differ by more.");
   std::set<std::string> unseen;
   for (const auto& arm : arms) unseen.insert(train::sets_without_evaluation(arm));
   for (const auto& sets : unseen)
@@ -363,6 +373,14 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
       out.push_back("Nothing is said of the loss on " + sets +
                     ": phase.eval.data has no held-out set of it. A set counts as one where it has the name of the "
                     "source, its file, or the file's -heldout part.");
+  return out;
+}
+
+std::vector<std::string> headlines_and_notes(const std::vector<Arm>& arms, const train::NamedTables& tables,
+                                             const Speeds& speeds) {
+  auto out = study_headlines(arms, tables);
+  for (const auto& note : train::router_notes(arms)) out.push_back(note);
+  if (auto note = busy_note(arms, speeds); !note.empty()) out.push_back(std::move(note));
   return out;
 }
 

@@ -26,9 +26,9 @@ class HeadlinesTest : public ::testing::Test {
   }
   void forgetting(const std::string& arm, double change, double new_loss, const Json& se = Json()) {
     auto& table = train::find_table(tables_, "forgetting");
-    table.add_row({arm, "one", "a", 9.0, 9.0, 0.0, se, Json()});  // not of the last phase
-    table.add_row({arm, "two", "a", 3.0, 9.0, change, se, se});
-    table.add_row({arm, "two", "b", new_loss, 9.0, Json(), se, Json()});
+    table.add_row({arm, "one", "a", 9.0, 9.0, Json(), se, Json(), Json(), Json(), Json()});  // not of the last phase
+    table.add_row({arm, "two", "a", 3.0, 9.0, 9.0, se, se, change, se, "one"});
+    table.add_row({arm, "two", "b", new_loss, 9.0, Json(), se, Json(), Json(), Json(), Json()});
   }
   void shift(const std::string& arm, double before, double first, double peak, double after) {
     auto& table = train::find_table(tables_, "shift_mri");
@@ -52,12 +52,13 @@ TEST_F(HeadlinesTest, CompareForgettingReplayAndBalance) {
       study_headlines(arms_, tables_),
       ElementsAre(
           "Without replay there is no difference beyond noise in forgetting between the MoE model and the dense one of "
-          "the same FLOPs: +0.40 ± 0.14 nats a token on a against +0.500.",
-          "moe-r25: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.40 ± 0.14 (no "
+          "the same FLOPs: +0.40 ± 0.14 nats a token on a since the end of phase one against +0.500.",
+          "moe-r25: with 25 % of each batch replayed, forgetting on a since the end of phase one is +0.100 nats "
+          "instead of +0.40 ± 0.14 (no "
           "difference beyond noise: −0.3; 95 %: −1.6 to +1.0); "
           "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: −0.9 to +1.7).",
           "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 40 % to 60 ± 28 %, is at "
-          "most 80 ± 60 % in the first 50 steps, and 50 ± 14 % at the end; an even load is 50.0 %."));
+          "most 80 ± 60 % in the first 4 steps, and 50 ± 14 % at the end; an even load is 50.0 %."));
 }
 
 const char* const kOneSeed =
@@ -71,7 +72,8 @@ TEST_F(HeadlinesTest, ADifferenceThatSeedsAgreeOnHasItsInterval) {
   forgetting("moe-r25-seed1", 0.10, 2.0);
   forgetting("moe-r25-seed2", 0.112, 2.0);
   EXPECT_THAT(study_headlines(arms_, tables_),
-              ElementsAre("moe-r25: with 25 % of each batch replayed, forgetting on a is +0.106 ± 0.008 nats instead "
+              ElementsAre("moe-r25: with 25 % of each batch replayed, forgetting on a since the end of phase one is "
+                          "+0.106 ± 0.008 nats instead "
                           "of +0.410 ± 0.014 (−0.30; 95 %: −0.35 to −0.25); "
                           "the loss on b is 2.00 instead of 2.00 (no difference in any of 2 pairs)."));
 }
@@ -84,7 +86,7 @@ TEST_F(HeadlinesTest, TheVerdictFollowsTheFigures) {
   forgetting("moe", 0.30, 2.0, 0.01);
   EXPECT_THAT(study_headlines(arms_, tables_),
               ElementsAre("Without replay the MoE model forgets more than the dense one of the same FLOPs: +0.300 ± "
-                          "0.010 nats a token on a against +0.200 ± 0.010.",
+                          "0.010 nats a token on a since the end of phase one against +0.200 ± 0.010.",
                           kOneSeed));
   arms_.push_back(made_arm("other", "other", {}));
   forgetting("other", 0.17, 2.0, 0.01);  // 0.030: beyond the interval of one difference, within that of two
@@ -112,7 +114,7 @@ TEST_F(HeadlinesTest, WithoutErrorsThereIsNoVerdict) {
   forgetting("moe-seed1", 0.30, 2.0);
   EXPECT_THAT(study_headlines(arms_, tables_).at(0),
               HasSubstr("the MoE model forgets, with errors that are not known, beside the dense one of the same "
-                        "FLOPs: +0.300 nats a token on a against +0.200."));
+                        "FLOPs: +0.300 nats a token on a since the end of phase one against +0.200."));
 }
 
 // What the windows have in common cancels: their losses differ by 2, the changes of the two arms by 0.1 in each.
@@ -132,7 +134,7 @@ TEST_F(HeadlinesTest, OneSeedIsPairedByTheWindowsOfTheText) {
   }
   EXPECT_THAT(study_headlines(arms_, tables_).at(0),
               HasSubstr("the MoE model forgets more than the dense one of the same FLOPs: +0.40 ± 0.06 nats a token on "
-                        "a against +0.30 ± 0.06."));
+                        "a since the end of phase one against +0.30 ± 0.06."));
 }
 
 TEST_F(HeadlinesTest, TheSameFlopsAreSaidWhereTheyAre) {
@@ -145,10 +147,8 @@ TEST_F(HeadlinesTest, TheSameFlopsAreSaidWhereTheyAre) {
   std::snprintf(ratio, sizeof ratio, "%.2f to %.2f times its FLOPs", moe / dense, wide / dense);
   const auto found = study_headlines(arms_, tables_);
   EXPECT_THAT(found.at(0), AllOf(HasSubstr("the dense one, at "), HasSubstr(ratio), Not(HasSubstr("same FLOPs"))));
-  EXPECT_THAT(
-      found.at(1),
-      HasSubstr(
-          "wide against moe (model.d_expert 60 in place of 6): forgetting on a is +0.300 nats instead of +0.300"));
+  EXPECT_THAT(found.at(1), HasSubstr("wide against moe (model.d_expert 60 in place of 6): forgetting on a since the "
+                                     "end of phase one is +0.300 nats instead of +0.300"));
   EXPECT_EQ(found.back(), kOneSeed);
   arms_.pop_back();
   tables_ = train::new_tables();
@@ -165,7 +165,8 @@ TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
   forgetting("again", 0.10, 2.5);
   EXPECT_THAT(
       study_headlines(arms_, tables_),
-      ElementsAre("again: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (−0.300; "
+      ElementsAre("again: with 25 % of each batch replayed, forgetting on a since the end of phase one is +0.100 nats "
+                  "instead of +0.400 (−0.300; "
                   "its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).",
                   "moe differs from moe-wide-r25, the arm nearest to it, in replay and model.d_expert at once: no "
                   "difference between the two has one cause.",
@@ -203,9 +204,8 @@ TEST_F(HeadlinesTest, AMatrixOfRoutersAndReplayIsAnsweredAlongBoth) {
   const auto found = study_headlines(arms_, tables_);
   ASSERT_EQ(found.size(), 5u);  // the last: of one seed
   EXPECT_THAT(found[0], HasSubstr("p-r25: with 25 % of each batch replayed"));
-  EXPECT_THAT(
-      found[1],
-      HasSubstr("s against p (router sinkhorn in place of top_k): forgetting on a is +0.300 nats instead of +0.300"));
+  EXPECT_THAT(found[1], HasSubstr("s against p (router sinkhorn in place of top_k): forgetting on a since the end of "
+                                  "phase one is +0.300 nats instead of +0.300"));
   EXPECT_THAT(found[3], HasSubstr("s-r25 against p-r25 (router sinkhorn in place of top_k)"));
 }
 
@@ -223,7 +223,7 @@ TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
           "moe: the router collapsed in phase two, layer 0, from step 8: nearly all tokens have the same 2 of 4 "
           "experts.",
           "moe: at the shift MRI, the busiest expert's share of a training batch (of one seed, without an interval), "
-          "goes from 95 % to 90 %, is at most 95 % in the first 50 steps, and 90 % at the end; "
+          "goes from 95 % to 90 %, is at most 95 % in the first 4 steps, and 90 % at the end; "
           "an even load is 50.0 %. In the end 6 of 8 experts get a token of held-out b. Its router has collapsed.",
           kOneSeed));
 }
@@ -233,9 +233,9 @@ TEST_F(HeadlinesTest, ImbalanceInTheEndIsThatOfBothHeldOutSets) {
   arms_ = {made_arm("moe", "moe", {})};
   shift("moe", 0.5, 0.6, 0.7, 0.55);
   auto& table = train::find_table(tables_, "eval_mri");
-  table.add_row({"moe", "one", "a", 0, 0.5, 0.9, 0});  // not of the last phase
-  table.add_row({"moe", "two", "b", 0, 0.525, 0.9, 0});
-  table.add_row({"moe", "two", "a", 0, 0.75, 0.9, 0});
+  table.add_row({"moe", "one", "a", 0, 0.5, 0.9, 0, Json()});  // not of the last phase
+  table.add_row({"moe", "two", "b", 0, 0.525, 0.9, 0, Json()});
+  table.add_row({"moe", "two", "a", 0, 0.75, 0.9, 0, Json()});
   EXPECT_THAT(
       study_headlines(arms_, tables_).at(0),
       HasSubstr("55 % at the end; an even load is 50.0 %. Of held-out text it is 52.5 % on b and 75.0 % on a."));
@@ -248,7 +248,7 @@ TEST_F(HeadlinesTest, ImbalanceOfHeldOutTextHasItsErrorByTheText) {
   result.mri_se = 0.004;
   arms_[0].evaluations = {testing::made_evaluation(10, "two", {{"b", result}})};
   shift("moe", 0.5, 0.6, 0.7, 0.55);
-  train::find_table(tables_, "eval_mri").add_row({"moe", "two", "b", 0, 0.525, 0.9, 0});
+  train::find_table(tables_, "eval_mri").add_row({"moe", "two", "b", 0, 0.525, 0.9, 0, Json()});
   EXPECT_THAT(study_headlines(arms_, tables_).at(0), HasSubstr("Of held-out text it is 52.5 ± 0.4 % on b."));
 }
 
@@ -302,6 +302,16 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
                                     "on b in the end, 2.5 ± 0.7"));
   EXPECT_THAT(more.at(2),
               AllOf(HasSubstr("60 ± 14 % of the tokens under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
+}
+
+TEST_F(HeadlinesTest, SeedsThatContinueOneModelAreSaidToShareIt) {
+  const std::string from = "phase.one.start={from = \"/runs/first\"}";
+  arms_ = {made_arm("moe-seed1", "moe", {from}), made_arm("moe-seed2", "moe", {from, "train.seed=2"})};
+  shift("moe-seed1", 0.5, 0.6, 0.7, 0.55);
+  const auto found = study_headlines(arms_, tables_);
+  EXPECT_EQ(found.back(),
+            "The seeds of a group continue the same weights: their spread is that of the continued training, and after "
+            "another pre-training figures may differ by more.");
 }
 
 TEST_F(HeadlinesTest, SayWhatNoHeldOutSetTellsOf) {

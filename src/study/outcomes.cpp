@@ -4,6 +4,7 @@
 
 #include "model/layout.h"
 #include "study/comparison.h"
+#include "train/forgetting.h"
 #include "train/mri_error.h"
 #include "train/shift_sets.h"
 #include "train/warnings.h"
@@ -60,6 +61,8 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
   for (const auto& arm : arms) {
     Outcome& outcome = out[arm.name];
     outcome.seed = seed_of(arm);
+    outcome.peak_steps = std::min<int64_t>(static_cast<int64_t>(train::kShiftWindow),
+                                           arm.resolved.at("phase").as_array().back().at("steps").as_int());
     const auto config = train::arm_model(arm);
     if (!config.is_moe()) continue;
     const std::string new_data = train::shift_sets(arm).new_data;
@@ -74,8 +77,10 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
   rows.visit("forgetting", [](Outcome& outcome, const Arm& arm, const auto& cell) {
     const auto sets = train::shift_sets(arm);
     const std::string& data = cell("data").as_string();
-    if (data == sets.old_data && (arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm)))
-      outcome.forgetting = figure_of(cell("change"), cell("change_se"), train::loss_change(arm, data));
+    if (data == sets.old_data) {
+      outcome.forgetting = figure_of(cell("forgetting"), cell("forgetting_se"), train::forgetting_at_end(arm, data));
+      if (outcome.forgetting) outcome.against = cell("against").as_string();
+    }
     if (data == sets.new_data)
       outcome.loss_new = figure_of(cell("loss"), cell("loss_se"), train::loss_at_end(arm, data));
   });

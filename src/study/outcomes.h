@@ -17,8 +17,10 @@ namespace evenkeel::study {
 struct Outcome {
   int64_t seed = 0;
   std::optional<train::LossFigure> forgetting = {}, loss_new = {};  // nats a token
+  std::string against = {};  // what forgetting is measured against: a phase, or "step 0"
   double mri_before = NAN, mri_first = NAN, mri_peak = NAN,
-         mri_end = NAN;  // of training batches around the phase's start, mean over layers
+         mri_end = NAN;    // of training batches around the phase's start, mean over layers
+  int64_t peak_steps = 0;  // in which mri_peak was sought
   std::optional<train::LossFigure> eval_mri = {}, eval_mri_old = {};  // on held-out new and old data, mean over layers
   double even_load = NAN;                                             // k / E: no MRI is below it
   double experts_in_use = NAN, experts = NAN;                         // of all layers, on held-out new data

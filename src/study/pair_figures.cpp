@@ -65,7 +65,7 @@ std::vector<PairFigure> pair_figures(const Pair& pair, const std::map<std::strin
     found.unit = unit;
     out.push_back(std::move(found));
   };
-  if (shifts_data(other))
+  if (shifts_data(other) && outcomes.at(base.name).against == outcomes.at(other.name).against)
     add("forgetting", sets.old_data, "nats/token", [](const Outcome& outcome) { return outcome.forgetting; });
   add("loss", sets.new_data, "nats/token", [](const Outcome& outcome) { return outcome.loss_new; });
   for (const auto& [task, accuracy] : outcomes.at(other.name).accuracy) add("accuracy", task, "", accuracy_on(task));

@@ -31,7 +31,8 @@ struct PairFigure {
 PairFigure compare(const Pair& pair, const std::map<std::string, Outcome>& outcomes, const Figure& figure);
 
 // All that at least one pair of runs has: forgetting, loss, accuracy, tokens_to_loss, eval_mri, experts_in_use. None
-// where the two have other data, on which their losses do not compare.
+// where the two have other data, on which their losses do not compare; no forgetting where it is measured against
+// another phase.
 std::vector<PairFigure> pair_figures(const Pair& pair, const std::map<std::string, Outcome>& outcomes);
 
 // The table `pairs` (docs/formats.md) out of the tables that are there.

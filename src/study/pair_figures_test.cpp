@@ -30,10 +30,10 @@ train::NamedTables tables_of(const std::vector<Arm>& arms, const std::vector<dou
   auto& forgetting = train::find_table(tables, "forgetting");
   auto& mri = train::find_table(tables, "eval_mri");
   for (size_t i = 0; i < arms.size(); ++i) {
-    forgetting.add_row({arms[i].name, "two", "a", 3.0, 9.0, changes[i], 0.25, 0.25});
-    forgetting.add_row({arms[i].name, "two", "b", losses[i], 9.0, Json(), 0.25, Json()});
-    mri.add_row({arms[i].name, "two", "b", 0, 0.5, 0.9, 0});
-    mri.add_row({arms[i].name, "two", "a", 0, 0.75, 0.9, 0});
+    forgetting.add_row({arms[i].name, "two", "a", 3.0, 9.0, 9.0, 0.25, 9.0, changes[i], 0.25, "one"});
+    forgetting.add_row({arms[i].name, "two", "b", losses[i], 9.0, Json(), 0.25, Json(), Json(), Json(), Json()});
+    mri.add_row({arms[i].name, "two", "b", 0, 0.5, 0.9, 0, Json()});
+    mri.add_row({arms[i].name, "two", "a", 0, 0.75, 0.9, 0, Json()});
   }
   return tables;
 }
@@ -56,6 +56,10 @@ TEST(PairFigures, AreThoseThatBothSidesHave) {
                                    seeded_arm("c", {"phase.two.data=[{name = \"c\", path = \"/data/c\"}]"}, 1)};
   EXPECT_THAT(names_of(pair_figures(pairs_of(others).at(0), outcomes_of(others, tables_of(others, {1, 2}, {1, 2})))),
               IsEmpty());  // other data
+  // Forgetting that is measured against other phases does not compare.
+  auto outcomes = outcomes_of(arms, tables_of(arms, {2, 1, 2.5, 2}, {0.5, 0.25, 0.5, 0.25}));
+  outcomes.at("s-seed1").against = "step 0";
+  EXPECT_THAT(names_of(pair_figures(pairs[0], outcomes)), ElementsAre("loss b", "eval_mri b", "eval_mri a"));
 }
 
 TEST(PairFigures, TheTableHasMeansErrorsAndTheirDifference) {
@@ -100,8 +104,8 @@ TEST(PairFigures, WithoutAnErrorThereIsNoInterval) {
   const std::vector<Arm> arms = {seeded_arm("p", {}, 1), seeded_arm("s", kSinkhorn, 1)};
   auto tables = train::new_tables();
   auto& mri = train::find_table(tables, "eval_mri");
-  mri.add_row({"p-seed1", "two", "b", 0, 0.5, 0.9, 0});
-  mri.add_row({"s-seed1", "two", "b", 0, 0.75, 0.9, 0});
+  mri.add_row({"p-seed1", "two", "b", 0, 0.5, 0.9, 0, Json()});
+  mri.add_row({"s-seed1", "two", "b", 0, 0.75, 0.9, 0, Json()});
   add_pairs(arms, tables);
   ASSERT_EQ(train::find_table(tables, "pairs").rows.size(), 1U);
   EXPECT_EQ(

@@ -1,11 +1,13 @@
 #include "study/pair_headlines.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdarg>
 
 #include "study/comparison.h"
 #include "study/estimates.h"
 #include "study/pair_figures.h"
+#include "train/forgetting.h"
 #include "train/shift_sets.h"
 
 namespace evenkeel::study {
@@ -51,11 +53,12 @@ void add(std::vector<std::string>& parts, std::string part) {
   if (!part.empty()) parts.push_back(std::move(part));
 }
 
-std::string forgetting_part(const Sides& sides, const std::string& data) {
+std::string forgetting_part(const Sides& sides, const std::string& data, const std::string& against) {
   const auto* found = sides.find("forgetting", data);
-  return found == nullptr ? ""
-                          : "forgetting on " + data + " is " + found->other().text(true) + " nats instead of " +
-                                found->base().text(true) + how_sure(*found);
+  return found == nullptr
+             ? ""
+             : "forgetting on " + data + " since " + train::baseline_words(against) + " is " +
+                   found->other().text(true) + " nats instead of " + found->base().text(true) + how_sure(*found);
 }
 
 std::string loss_part(const Sides& sides, const std::string& data) {
@@ -71,17 +74,35 @@ std::pair<std::string, double> unit_of_counts(double a, double b) {
   return {"", 1};
 }
 
+// "s does not reach it in 1 of 2 seeds"; empty where the side always does.
+std::string misses(const Sides& sides, bool of_other) {
+  const size_t n = sides.pair.runs.size();
+  const auto n_missing = std::count_if(sides.pair.runs.begin(), sides.pair.runs.end(), [&](const auto& runs) {
+    const Outcome& outcome = sides.outcomes.at((of_other ? runs.second : runs.first)->name);
+    return !std::isnan(outcome.target_loss) && std::isnan(outcome.tokens_to_loss);
+  });
+  if (n_missing == 0) return "";
+  return (of_other ? sides.pair.other : sides.pair.base) + " does not reach it" +
+         (n > 1 ? format(" in %lld of %zu seeds", static_cast<long long>(n_missing), n) : "");
+}
+
 // Of the pairs in which both get there. Over seeds with ±; of one seed nothing says how far it varies.
 std::string tokens_part(const Sides& sides, const std::string& data) {
   const auto* found = sides.find("tokens_to_loss", data);
   const auto target = sides.compare(&Outcome::target_loss);
-  if (target.n == 0 || found == nullptr) return "";
-  const std::string rare =
-      found->n < sides.pair.runs.size() ? format(" (in %zu of %zu seeds)", found->n, sides.pair.runs.size()) : "";
+  if (target.n == 0) return "";
+  std::string missing;
+  for (const bool of_other : {true, false})
+    if (const auto side = misses(sides, of_other); !side.empty()) add_to_list(missing, side);
+  const std::string loss = format("a loss of %.2f on %s", target.other().value, data.c_str());
+  if (found == nullptr) return missing.empty() ? "" : loss + ": " + missing;
+  std::string rare;
+  if (found->n < sides.pair.runs.size())
+    rare = format(" (in %zu of %zu seeds", found->n, sides.pair.runs.size()) + (missing.empty() ? "" : "; " + missing) +
+           ")";
   const auto [unit, size] = unit_of_counts(found->other().value, found->base().value);
-  return format("a loss of %.2f on %s takes ", target.other().value, data.c_str()) +
-         instead(scaled(found->other(), 1 / size), scaled(found->base(), 1 / size)) + " " + unit + "tokens" + rare +
-         how_sure(*found, 1 / size);
+  return loss + " takes " + instead(scaled(found->other(), 1 / size), scaled(found->base(), 1 / size)) + " " + unit +
+         "tokens" + rare + how_sure(*found, 1 / size);
 }
 
 std::vector<std::string> task_parts(const Sides& sides) {
@@ -141,7 +162,7 @@ std::string pair_headline(const Pair& pair, const std::map<std::string, Outcome>
   const bool is_replay = pair.aspect == "replay";
   if (is_replay && !shifts_data(other)) return "";
   std::vector<std::string> parts;
-  add(parts, forgetting_part(sides, sets.old_data));
+  add(parts, forgetting_part(sides, sets.old_data, outcomes.at(other.name).against));
   add(parts, loss_part(sides, sets.new_data));
   if (parts.empty()) return "";
   for (auto& part : task_parts(sides)) add(parts, std::move(part));

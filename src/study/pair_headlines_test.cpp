@@ -21,7 +21,8 @@ class PairHeadline : public ::testing::Test {
       arms_.push_back(seeded_arm("s", {"model.router={kind = \"sinkhorn\"}"}, seed));
     }
     for (const auto& arm : arms_)
-      outcomes_[arm.name] = Outcome{.seed = arm.resolved.at("train").at("seed").as_int(), .target_data = "a"};
+      outcomes_[arm.name] =
+          Outcome{.seed = arm.resolved.at("train").at("seed").as_int(), .against = "one", .target_data = "a"};
   }
   void set(std::optional<train::LossFigure> Outcome::*figure, double p1, double s1, double p2, double s2) {
     const auto value = [](double loss) {
@@ -56,7 +57,8 @@ TEST_F(PairHeadline, ComparesLossesTokensTasksAndBalance) {
   for (auto& [name, outcome] : outcomes_) outcome.accuracy["quiz"] = name[0] == 'p' ? 0.5 : 0.25;
   EXPECT_EQ(
       sentence(),
-      "s against p (router sinkhorn in place of top_k): forgetting on a is +0.38 ± 0.18 nats instead of +0.62 ± 0.18 "
+      "s against p (router sinkhorn in place of top_k): forgetting on a since the end of phase one is +0.38 ± 0.18 "
+      "nats instead of +0.62 ± 0.18 "
       "(−0.250 in each of 2 pairs); "
       "the loss on b is 2.25 instead of 2.25 ± 0.35 (no difference beyond noise: 0.0; 95 %: −3.2 to +3.2); "
       "accuracy on quiz is 0.250 instead of 0.500 (−0.250 in each of 2 pairs); a loss of 3.50 on a takes 1.5 ± 0.7 "
@@ -82,8 +84,22 @@ TEST_F(PairHeadline, ASeedWithoutAFigureIsLeftOutOnBothSides) {
             "is not known).");
   set(&Outcome::tokens_to_loss, 2000, NAN, 3000, 2000);
   set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
-  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 2.00 instead of 3.00 thousand tokens (in 1 of 2 seeds) "
-                                    "(−1.00; its error is not known)"));
+  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 2.00 instead of 3.00 thousand tokens (in 1 of 2 seeds; "
+                                    "s does not reach it in 1 of 2 seeds) (−1.00; its error is not known)"));
+}
+
+// A side that never gets there is no reason for silence.
+TEST_F(PairHeadline, ALossOutOfReachIsSaid) {
+  set(&Outcome::loss_new, 2.0, 2.0, 2.5, 2.25);
+  set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
+  set(&Outcome::tokens_to_loss, 2000, NAN, 3000, NAN);
+  EXPECT_THAT(sentence(), HasSubstr("; a loss of 3.50 on a: s does not reach it in 2 of 2 seeds."));
+  set(&Outcome::tokens_to_loss, NAN, 2000, 3000, NAN);
+  EXPECT_THAT(sentence(),
+              HasSubstr("; a loss of 3.50 on a: s does not reach it in 1 of 2 seeds, p does not reach it in "
+                        "1 of 2 seeds."));
+  arms_.resize(2);
+  EXPECT_THAT(sentence(), HasSubstr("; a loss of 3.50 on a: p does not reach it."));
 }
 
 TEST_F(PairHeadline, ACollapseIsSaid) {
@@ -135,11 +151,13 @@ TEST_F(PairHeadline, ReplayHasItsOwnWords) {
     return pair_headline(pairs_of(arms).at(0), outcomes_);
   };
   EXPECT_EQ(compare({seeded_arm("none", {}, 1), seeded_arm("more", {replay("0.25")}, 1)}),
-            "more: with 25 % of each batch replayed, forgetting on a is +0.100 nats instead of +0.400 (−0.300; its "
+            "more: with 25 % of each batch replayed, forgetting on a since the end of phase one is +0.100 nats instead "
+            "of +0.400 (−0.300; its "
             "error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
   EXPECT_EQ(
       compare({seeded_arm("some", {replay("0.1")}, 1), seeded_arm("more", {replay("0.25")}, 1)}),
-      "more against some (phase.two.replay.fraction 0.25 in place of 0.1): forgetting on a is +0.100 nats instead of "
+      "more against some (phase.two.replay.fraction 0.25 in place of 0.1): forgetting on a since the end of phase one "
+      "is +0.100 nats instead of "
       "+0.400 (−0.300; its error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
 }
 

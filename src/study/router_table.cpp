@@ -7,6 +7,8 @@
 #include "model/layout.h"
 #include "moe/capacity_config.h"
 #include "study/comparison.h"
+#include "train/forgetting.h"
+#include "train/mri_error.h"
 #include "train/result_rows.h"
 #include "train/shift_sets.h"
 
@@ -105,20 +107,20 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
   table.columns = columns_of<RouterRow>();
   table.source =
       "scope and causality: of the router and its capacity rule together, in training and in evaluation "
-      "(docs/routers.md); loss_before: held-out loss on the old data after the first phase; the other losses, "
+      "(docs/routers.md); loss_before: held-out loss on the old data at the end of the last phase before that "
+      "trained on it, else as in forgetting; the other losses, "
       "the evaluation's MRI (mean over layers) and the dead experts (those that no held-out token reaches, over all "
       "layers): after the last phase; MRI before, at the peak and steps to recover as in shift_mri; "
       "dropped: mean over the last phase's steps and layers";
   const Table& shift = train::find_table(tables, "shift_mri");
   for (const auto& arm : arms) {
     RouterRow row = rule_of(arm);
-    const bool has_before = arm.resolved.at("phase").size() > 1 || train::comes_from_elsewhere(arm);
-    const auto *first = has_before ? train::baseline_evaluation(arm) : nullptr,
-               *last = train::final_evaluation(arm, train::last_phase(arm));
+    const auto* last = train::final_evaluation(arm, train::last_phase(arm));
     const auto [old_data, new_data] = train::shift_sets(arm);
     row.old_data = old_data;
     row.new_data = new_data;
-    row.loss_before = loss_of(first, row.old_data);
+    if (const auto before = train::forgetting_baseline(arm, arm.resolved.at("phase").size() - 1, old_data))
+      row.loss_before = before->loss.value;
     row.loss_old = loss_of(last, row.old_data);
     row.loss_new = loss_of(last, row.new_data);
     if (row.loss_before && row.loss_old) row.forgetting = *row.loss_old - *row.loss_before;
@@ -129,6 +131,8 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
     }
     row.eval_mri_old = eval_mri_of(last, row.old_data);
     row.eval_mri_new = eval_mri_of(last, row.new_data);
+    row.eval_mri_old_se = train::mri_se_at_end(arm, row.old_data);
+    row.eval_mri_new_se = train::mri_se_at_end(arm, row.new_data);
     row.dropped = arm.phases.empty() ? std::nullopt : arm.phases.back().mean_dropped();
     row.dead = dead_of(last);
     add_row(table, row);

@@ -24,6 +24,7 @@ struct RouterRow {
   std::optional<int64_t> steps_to_recover;
   std::optional<double> eval_mri_old, eval_mri_new, dropped;
   std::optional<int64_t> dead;
+  std::optional<double> eval_mri_old_se, eval_mri_new_se;
   static void visit_columns(auto& row, auto&& visit) {
     visit("arm", row.arm);
     visit("router", row.router);
@@ -48,6 +49,8 @@ struct RouterRow {
     visit("eval_mri_new", row.eval_mri_new, "share of tokens");
     visit("dropped", row.dropped, "share of assignments");
     visit("dead", row.dead, "experts");
+    visit("eval_mri_old_se", row.eval_mri_old_se, "share of tokens");
+    visit("eval_mri_new_se", row.eval_mri_new_se, "share of tokens");
   }
 };
 

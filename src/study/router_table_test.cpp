@@ -48,6 +48,7 @@ class RouterTable : public ::testing::Test {
         testing::made_evaluation(12, "two",
                                  {{"old", result_of(5.5, 0.6, 0.8, {0.5, 0.5, 0, 0}, {0.25, 0.25, 0.25, 0.25})},
                                   {"new", result_of(4.0, 0.5, 1.0, {0.5, 0, 0.5, 0}, {1, 0, 0, 0})}}));
+    std::get<record::EvaluationRow>(lines.back()).eval[1].second.mri_se = 0.125;
     for (auto& line : lines) {
       if (group != "dense") break;
       if (auto* row = std::get_if<record::StepRow>(&line)) row->routing = {};
@@ -73,7 +74,7 @@ TEST_F(RouterTable, HasAllFiguresOfAnArm) {
   const auto at = [&](size_t row, const char* column) { return table.rows[row][table.column(column)]; };
   EXPECT_EQ(
       Json(table.rows[0]).dump(),
-      R"(["plain","top_k","switch","micro-batch","sequence",false,false,"switch 0.01","old","new",0.5,8,3,5.5,4,2.5,0.6,0.95,6,0.7,0.75,0.375,1])");
+      R"(["plain","top_k","switch","micro-batch","sequence",false,false,"switch 0.01","old","new",0.5,8,3,5.5,4,2.5,0.6,0.95,6,0.7,0.75,0.375,1,null,0.125])");
   EXPECT_EQ(at(1, "scope"), Json("micro-batch"));
   EXPECT_EQ(at(1, "eval_scope"), Json("token"));
   EXPECT_EQ(at(1, "causal"), Json(false));

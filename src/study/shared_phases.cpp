@@ -43,9 +43,14 @@ void link_checkpoint(const fs::path& from, const fs::path& to) {
   std::error_code error;
   fs::remove_all(temporary, error);
   make_folders(temporary);
-  for (const auto& entry : fs::directory_iterator(from)) {
-    fs::create_hard_link(entry.path(), temporary / entry.path().filename(), error);
-    if (error) fs::copy_file(entry.path(), temporary / entry.path().filename());
+  for (const auto& entry : fs::recursive_directory_iterator(from)) {
+    const fs::path place = temporary / entry.path().lexically_relative(from);
+    if (entry.is_directory()) {
+      make_folders(place);
+      continue;
+    }
+    fs::create_hard_link(entry.path(), place, error);
+    if (error) fs::copy_file(entry.path(), place);
   }
   rename_synced(temporary, to);
 }

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/counted.h"
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
@@ -73,7 +74,7 @@ void measure(std::vector<Model>& models, const std::string& device, int64_t n_th
   std::vector<Job> turns;
   for (const auto& model : models) turns.push_back(turn_of(*model.arms[0], device, n_threads));
   const auto n_turns = static_cast<double>(kMostRounds) * static_cast<double>(turns.size());
-  Progress progress("measuring speed", n_turns, "measurements");
+  Progress progress("measuring speed", n_turns, "");
   double n_done = 0;
   for (int64_t round = 0; round < kMostRounds; ++round) {
     if (round >= kLeastRounds && std::chrono::duration<double>(Clock::now() - begin).count() > kMostSeconds) break;
@@ -85,7 +86,8 @@ void measure(std::vector<Model>& models, const std::string& device, int64_t n_th
       if (const Json& wait = found.at("core_wait_seconds"); !wait.is_null()) turn.core_wait_seconds = wait.as_double();
       models[model].turns.push_back(std::move(turn));
       progress.update(++n_done,
-                      join_parts("round ", round + 1, " of ", kMostRounds, ", ", models[model].arms[0]->name));
+                      join_parts(model + 1, " of ", counted(static_cast<int64_t>(models.size()), "model"), " in round ",
+                                 round + 1, " of ", kMostRounds, " at most: ", models[model].arms[0]->name));
     });
   }
   progress.update(n_turns);
@@ -138,8 +140,13 @@ std::map<std::string, Json> earlier_measurements(const fs::path& path, const Jso
   std::map<std::string, Json> out;
   if (!fs::exists(path)) return out;
   const Json file = read_json(path);
-  if (file.at("format").as_string() != kFormat || !(file.at("machine") == machine)) return out;
-  for (const auto& model : file.at("models").as_array()) out[model.at("key").as_string()] = model;
+  with_path(path, file, [&] {
+    if (file.at("format").as_string() != kFormat || !(file.at("machine") == machine)) return;
+    for (const auto& model : file.at("models").as_array()) {
+      read_speed(model);
+      out[model.at("key").as_string()] = model;
+    }
+  });
   return out;
 }
 
@@ -163,6 +170,16 @@ Speed speed_of(const std::vector<Turn>& turns, int64_t tokens_per_step, int64_t 
   out.cpu_seconds_per_token = cpu / static_cast<double>(tokens_per_step * static_cast<int64_t>(steps.size()));
   out.spread = (quantile(steps, 0.75) - quantile(steps, 0.25)) / out.step_seconds;
   if (n_threads > 0) out.cpu_share = cpu / (has_wait ? cpu + wait : wall * static_cast<double>(n_threads));
+  return out;
+}
+
+Speeds read_speeds(const fs::path& path) {
+  const Json file = read_json(path);
+  Speeds out;
+  with_path(path, file, [&] {
+    for (const auto& model : file.at("models").as_array())
+      for (const auto& arm : model.at("arms").as_array()) out[arm.as_string()] = read_speed(model);
+  });
   return out;
 }
 

@@ -35,6 +35,9 @@ struct Turn {
 // Of the steps of all turns. n_threads: 0 where a step does not run on the CPU.
 Speed speed_of(const std::vector<Turn>& turns, int64_t tokens_per_step, int64_t n_threads);
 
+// Those of a speed.json. DataError where it is none.
+Speeds read_speeds(const std::filesystem::path& path);
+
 // Times training steps of every model of the study, one process at a time on all threads, and keeps them in
 // DIR/speed.json (docs/formats.md). Round by round each model has a turn (train::time_steps, about a second), so that
 // what comes and goes on the machine meets all of them. What is in speed.json of this machine is taken as it is when it

@@ -51,7 +51,8 @@ Json arm_entry(const train::Arm& arm) {
   Json out = train::arm_json(arm, "arms/" + arm.name);
   out["replay_family"] = sha256_hex(recipe_without_replay(arm)).substr(0, 16);
   const auto path = arm.run / "results.json";
-  const Json machine = with_path(path, [&] { return read_json(path).at("machine"); });
+  const Json results = read_json(path);
+  const Json& machine = with_path(path, results, [&]() -> const Json& { return results.at("machine"); });
   for (const char* key : {"threads", "runs_at_a_time", "peak_rss_bytes"})
     if (const Json* value = machine.find(key)) out[key] = *value;
   return out;
@@ -63,9 +64,7 @@ void write_results(const StudyPlan& plan, const fs::path& out, const Speeds& spe
   tables.emplace_back("recipe_warnings", recipe_warnings(plan));
   Json results = Json::object(), arm_rows = Json::array(), headlines = Json::array();
   for (const auto& arm : arms) arm_rows.push_back(arm_entry(arm));
-  for (const auto& headline : study_headlines(arms, tables)) headlines.push_back(headline);
-  for (const auto& note : train::router_notes(arms)) headlines.push_back(note);
-  if (auto note = busy_note(arms, speeds); !note.empty()) headlines.push_back(std::move(note));
+  for (const auto& headline : headlines_and_notes(arms, tables, speeds)) headlines.push_back(headline);
   results["schema"] = "evenkeel.results.v1";
   results["kind"] = "study";
   results["title"] = plan.title.empty() ? fs::absolute(out).lexically_normal().filename().string() : plan.title;

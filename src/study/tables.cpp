@@ -154,11 +154,14 @@ Table summarize(const Table& table, const std::vector<std::string>& keys, const 
   for (const size_t i : figure_columns) {
     out.columns.push_back({table.columns[i].name + "_mean", table.columns[i].unit});
     out.columns.push_back({table.columns[i].name + "_std", table.columns[i].unit});
+    out.columns.push_back({table.columns[i].name + "_n", "arms"});
   }
   out.columns.push_back({"n", "arms"});
   out.chance = table.chance;
   out.tokens = table.tokens;
-  out.source = table.source + "; mean and sample standard deviation over seeds, nulls left out";
+  out.source =
+      table.source +
+      "; mean and sample standard deviation over seeds. n: arms of the group, X_n: those that have the figure X";
 
   std::vector<std::pair<std::string, std::vector<const std::vector<Json>*>>> rows;  // in order of appearance
   std::map<std::string, size_t> index_of;
@@ -181,6 +184,7 @@ Table summarize(const Table& table, const std::vector<std::string>& keys, const 
       for (const double value : values) square += (value - mean) * (value - mean);
       summary.push_back(values.empty() ? Json() : Json(mean));
       summary.push_back(values.size() > 1 ? Json(std::sqrt(square / static_cast<double>(values.size() - 1))) : Json());
+      summary.push_back(static_cast<int64_t>(values.size()));
     }
     summary.push_back(static_cast<int64_t>(members.size()));
     out.add_row(std::move(summary));
@@ -217,7 +221,7 @@ train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& spee
   for (const auto& arm : arms) groups.insert(arm.group);
   if (groups.size() == arms.size()) return tables;
   const std::map<std::string, std::vector<std::string>> keys = {
-      {"forgetting", {"phase", "data"}},
+      {"forgetting", {"phase", "data", "against"}},
       {"shift_mri", {"phase", "layer"}},
       {"eval_mri", {"phase", "data", "layer"}},
       {"saturation", {"layer", "k", "data", "from", "to", "from_run"}},

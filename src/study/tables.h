@@ -14,11 +14,14 @@ train::NamedTables study_tables(const std::vector<train::Arm>& arms, const Speed
 std::string busy_note(const std::vector<train::Arm>& arms, const Speeds& speeds);
 
 // The mean and sample standard deviation (n - 1; null for one) over arms of a group. `keys` are the columns that
-// identify a row besides the arm; other numeric columns become X_mean and X_std, but for standard errors (X_se), which
-// are those of one arm.
+// identify a row besides the arm; other numeric columns become X_mean, X_std and X_n, the arms that have the figure,
+// but for standard errors (X_se), which are those of one arm.
 Table summarize(const Table& table, const std::vector<std::string>& keys, const std::vector<train::Arm>& arms);
 
 // Sentences that answer the study's questions, the answer first. Empty where nothing compares.
 std::vector<std::string> study_headlines(const std::vector<train::Arm>& arms, const train::NamedTables& tables);
+// These, and what must be known beside them: "headlines" of results.json.
+std::vector<std::string> headlines_and_notes(const std::vector<train::Arm>& arms, const train::NamedTables& tables,
+                                             const Speeds& speeds);
 
 }  // namespace evenkeel::study

@@ -35,8 +35,8 @@ TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
   const auto out = summarize(table, {"data"}, {named("a1", "a"), named("a2", "a"), named("a3", "a"), named("b1", "b")});
   std::vector<std::string> columns;
   for (const auto& column : out.columns) columns.push_back(column.name);
-  EXPECT_THAT(columns,
-              ::testing::ElementsAre("group", "data", "loss_mean", "loss_std", "steps_mean", "steps_std", "n"));
+  EXPECT_THAT(columns, ::testing::ElementsAre("group", "data", "loss_mean", "loss_std", "loss_n", "steps_mean",
+                                              "steps_std", "steps_n", "n"));
   EXPECT_EQ(out.columns[2].unit, "nats");
   EXPECT_EQ(out.chance, 0.5);
   ASSERT_EQ(out.rows.size(), 3u);
@@ -44,11 +44,13 @@ TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
   EXPECT_EQ(out.rows[0][1].as_string(), "en");
   EXPECT_DOUBLE_EQ(out.rows[0][2].as_double(), 3.0);
   EXPECT_DOUBLE_EQ(out.rows[0][3].as_double(), std::sqrt(7.0));  // (4 + 1 + 9) / 2
-  EXPECT_DOUBLE_EQ(out.rows[0][4].as_double(), 6.0);             // the null is left out
-  EXPECT_DOUBLE_EQ(out.rows[0][5].as_double(), std::sqrt(8.0));
-  EXPECT_EQ(out.rows[0][6].as_int(), 3);
-  EXPECT_EQ(out.rows[1], (std::vector<Json>{"b", "en", 5.0, Json(), Json(), Json(), 1}));
-  EXPECT_EQ(out.rows[2], (std::vector<Json>{"a", "de", 7.0, Json(), Json(), Json(), 1}));
+  EXPECT_EQ(out.rows[0][4].as_int(), 3);
+  EXPECT_DOUBLE_EQ(out.rows[0][5].as_double(), 6.0);  // the null is left out
+  EXPECT_DOUBLE_EQ(out.rows[0][6].as_double(), std::sqrt(8.0));
+  EXPECT_EQ(out.rows[0][7].as_int(), 2);  // and not counted
+  EXPECT_EQ(out.rows[0][8].as_int(), 3);  // arms of the group
+  EXPECT_EQ(out.rows[1], (std::vector<Json>{"b", "en", 5.0, Json(), 1, Json(), Json(), 0, 1}));
+  EXPECT_EQ(out.rows[2], (std::vector<Json>{"a", "de", 7.0, Json(), 1, Json(), Json(), 0, 1}));
 }
 
 // A run of three steps, evaluated after steps 1 and 3 on "held".

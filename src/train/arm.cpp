@@ -4,6 +4,8 @@
 
 #include "core/json_lines.h"
 #include "record/run_reader.h"
+#include "train/eval_collapse.h"
+#include "train/resolved_recipe.h"
 #include "train/shift_sets.h"
 
 namespace evenkeel::train {
@@ -64,13 +66,31 @@ void add(Arm& arm, const record::StepRow& step) {
     if (phase.n_steps() == 0) phase.begin(mri_before(arm, *index));
     phase.add(step);
   }
-  for (const auto& alarm : step.alarms) arm.alarms.push_back({step.step, step.phase, step.seconds, step.loss, alarm});
+  for (const auto& alarm : step.alarms)
+    arm.alarms.push_back({step.step, step.phase, step.seconds, step.loss, alarm, {}});
   arm.last_routing = step.routing;
   for (auto& layer : arm.last_routing) layer.load.clear();
 }
 
+// What an evaluation shows of a collapse that no step before it in the phase has told of.
+void add_eval_alarms(Arm& arm, const record::EvaluationRow& evaluation) {
+  const Json& model = arm.resolved.at("model");
+  for (const auto& [data, result] : evaluation.eval) {
+    if (result.routing.empty()) continue;
+    for (auto& alarm : find_eval_collapse(result, model.at("n_experts").as_int(), model.at("top_k").as_int())) {
+      const bool is_known =
+          std::any_of(arm.alarms.begin(), arm.alarms.end(), [&, &data = data](const FoundAlarm& found) {
+            return found.phase == evaluation.phase && found.alarm.is_collapse() && found.alarm.layer == alarm.layer &&
+                   (!found.data || (found.data == data && found.alarm.kind == alarm.kind));
+          });
+      if (!is_known) arm.alarms.push_back({evaluation.step, evaluation.phase, 0, result.loss, std::move(alarm), data});
+    }
+  }
+}
+
 // Of what a later evaluation of the phase has replaced, the routing goes: it is most of an evaluation's size.
 void add(Arm& arm, record::EvaluationRow evaluation) {
+  add_eval_alarms(arm, evaluation);
   for (const auto& [data, result] : evaluation.eval)
     for (auto earlier = arm.evaluations.rbegin();
          earlier != arm.evaluations.rend() && earlier->phase == evaluation.phase && earlier->step > 0; ++earlier) {
@@ -101,6 +121,7 @@ Arm read_arm(const std::string& name, const std::string& group, const std::files
   arm.group = group;
   arm.run = run;
   arm.resolved = read_json(run / "resolved.json");
+  require_resolved_recipe(arm.resolved, (run / "resolved.json").string());
   record::RunReader reader(run / "metrics.jsonl");
   while (auto line = reader.next()) add_line(arm, std::move(*line));
   return arm;
@@ -172,19 +193,16 @@ const record::EvaluationRow* baseline_evaluation(const Arm& arm) {
   return comes_from_elsewhere(arm) ? first_evaluation(arm) : final_evaluation(arm, phase_name(arm, 0));
 }
 
-std::string baseline_name(const Arm& arm) { return comes_from_elsewhere(arm) ? kStepZero : phase_name(arm, 0); }
+std::optional<std::string> baseline_name(const Arm& arm) {
+  const auto* baseline = baseline_evaluation(arm);
+  if (baseline == nullptr) return std::nullopt;
+  return baseline->step == 0 ? kStepZero : baseline->phase;
+}
 
 std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data) {
   const auto lines = final_evaluations(arm);
   const auto* result = lines.empty() ? nullptr : lines.back()->find(data);
   return result != nullptr ? std::optional(loss_figure(*result)) : std::nullopt;
-}
-
-std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data) {
-  const auto end = loss_at_end(arm, data);
-  const auto* baseline = baseline_evaluation(arm);
-  const auto* first = baseline != nullptr ? baseline->find(data) : nullptr;
-  return end && first != nullptr ? std::optional(difference(*end, loss_figure(*first))) : std::nullopt;
 }
 
 }  // namespace evenkeel::train

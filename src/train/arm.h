@@ -14,12 +14,14 @@
 
 namespace evenkeel::train {
 
-// An alarm and the step that it stands in. `seconds` and `loss` of the step tell it from the same step of another run.
+// An alarm and the step that it stands in, or the evaluation that shows it. `seconds` of the step (0 of an evaluation)
+// and `loss` tell it from the same step of another run.
 struct FoundAlarm {
   int64_t step = 0;
   std::string phase;
   double seconds = 0, loss = 0;
   record::Alarm alarm;
+  std::optional<std::string> data = std::nullopt;  // the held-out set; none: training
 };
 
 // What comes before a phase: the last step of this run that it continues from (-1: another run's), and sums of the MRI,
@@ -40,7 +42,7 @@ struct Arm {
   std::vector<record::EvaluationRow>
       evaluations;  // with the routing of step 0 and, for each set, of its last in a phase
   std::vector<record::SaturationRow> saturations;
-  std::vector<FoundAlarm> alarms;
+  std::vector<FoundAlarm> alarms;  // those of an evaluation once a phase, where training has not told of the layer
   std::vector<record::LayerRouting> last_routing;  // of the last step; without loads
 };
 
@@ -66,16 +68,14 @@ const record::EvaluationRow* final_evaluation(const Arm& arm, const std::string&
 std::vector<const record::EvaluationRow*> final_evaluations(const Arm& arm);
 // Of one set in a phase, as final_evaluation.
 const record::SetResult* final_result(const Arm& arm, const std::string& phase, const std::string& data);
-// What forgetting is measured against: step 0 of a run whose weights come from elsewhere, else the end of the first
+// What a run's changes are measured from: step 0 of a run whose weights come from elsewhere, else the end of the first
 // phase; nullptr where that was not evaluated.
 const record::EvaluationRow* baseline_evaluation(const Arm& arm);
-// Its name in tables: "step 0", or the first phase's.
-std::string baseline_name(const Arm& arm);
+// Its name in tables: "step 0", or the first phase's; none where it was not evaluated.
+std::optional<std::string> baseline_name(const Arm& arm);
 inline constexpr const char* kStepZero = "step 0";  // in the place of a phase
 
-// On a held-out set at the end of the last phase that was evaluated: the loss, and its change since what forgetting is
-// measured against. nullopt where one of the two was not evaluated.
+// The loss on a held-out set at the end of the last phase that was evaluated; nullopt where that left the set out.
 std::optional<LossFigure> loss_at_end(const Arm& arm, const std::string& data);
-std::optional<LossFigure> loss_change(const Arm& arm, const std::string& data);
 
 }  // namespace evenkeel::train

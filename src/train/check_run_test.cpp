@@ -20,7 +20,7 @@ class CheckRun : public ::testing::Test {
   static std::vector<record::RunLine> lines() {
     std::vector<record::RunLine> out;
     for (int64_t step = 1; step <= 10; ++step) {
-      out.push_back(made_step(step, step <= 6 ? "one" : "two", {0.5, 0.25}));
+      out.push_back(made_step(step, step <= 6 ? "one" : "two", {1.0, 1.0}));
       if (step == 6 || step == 10)
         out.push_back(testing::made_evaluation(
             step, step == 6 ? "one" : "two",
@@ -31,9 +31,7 @@ class CheckRun : public ::testing::Test {
   void write(const std::vector<record::RunLine>& of) const {
     testing::write_made_run(run(), testing::tiny_config("/data"), of);
   }
-  void finish() const {
-    write_file_atomically(run() / "results.json", run_results(run(), Json::object()).dump(1) + "\n");
-  }
+  void finish() const { write_results(run(), run_results(run(), Json::object())); }
   std::filesystem::path run() const { return folder_ / "run"; }
   std::string message() const {
     return message_of<DataError>([&] { check_run_files(run()); });
@@ -75,7 +73,7 @@ TEST_F(CheckRun, RoutingIsThatOfTheModel) {
   auto wrong = lines();
   for (auto& line : wrong)
     if (auto* row = std::get_if<record::StepRow>(&line))
-      for (auto& layer : row->routing) layer.load = {0.5, 0.5, 0.0};
+      for (auto& layer : row->routing) testing::set_load(layer, {0.5, 0.5, 0.0});
   write(wrong);
   EXPECT_THAT(message(),
               HasSubstr("metrics.jsonl, line 1: got 3 shares in a 'load'; need 4, the experts of resolved.json"));
@@ -86,6 +84,36 @@ TEST_F(CheckRun, RoutingIsThatOfTheModel) {
   }
   write(one_layer);
   EXPECT_THAT(message(), HasSubstr("metrics.jsonl, line 1: got 1 layer of 'routing'; need 2"));
+}
+
+TEST_F(CheckRun, RefusesWhatIsNotOfTheRecipeInAnUnfinishedRunToo) {
+  auto wrong = lines();
+  std::get<record::StepRow>(wrong[2]).tokens = 97;
+  write(wrong);
+  EXPECT_THAT(message(), HasSubstr("metrics.jsonl, line 3: got 97 as 'tokens' of step 3; need 96, as resolved.json"));
+}
+
+TEST_F(CheckRun, AFinishedRunHasNoLoadsBeyondItsLines) {
+  finish();
+  write_file_atomically(run() / "load.columns", "EVKLOAD1");
+  EXPECT_THAT(message(),
+              HasSubstr("load.columns: got 8 bytes of a run that is finished; need 0, the end of the loads"));
+  std::filesystem::remove(run() / "results.json");
+  check_run_files(run());  // a kill may leave that
+}
+
+TEST_F(CheckRun, TheTablesAreThoseOfTheResults) {
+  finish();
+  const auto table = run() / "csv" / "forgetting.csv";
+  const std::string text = read_file(table);
+  std::string changed = text;
+  changed.replace(changed.find("held"), 4, "hold");
+  write_file_atomically(table, changed);
+  EXPECT_THAT(message(), HasSubstr("csv/forgetting.csv, line 2: got another row; need the table"));
+  write_file_atomically(table, text + "x\r\n");
+  EXPECT_THAT(message(), HasSubstr("got another row"));
+  std::filesystem::remove(table);
+  EXPECT_THAT(message(), HasSubstr("csv/forgetting.csv: got no such file; need the table, which results.json has"));
 }
 
 TEST_F(CheckRun, NamesTheFirstKeyOfResultsThatTheFilesDoNotGive) {

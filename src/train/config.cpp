@@ -8,6 +8,7 @@
 
 #include "checkpoint/model_source.h"
 #include "core/got_at.h"
+#include "core/terminal_text.h"
 #include "data/objectives/objective.h"
 #include "model/attention/attention.h"
 #include "model/layout.h"
@@ -154,11 +155,10 @@ void check_train(TrainSettings& train, const ConfigNode& node) {
   const auto check = [&](bool holds, const char* key, int64_t value, const std::string& need) {
     require<ConfigError>(holds, got_at(place_of(node, key), std::string("train.") + key), value, "; need ", need);
   };
-  constexpr int64_t kMax = int64_t{1} << 31;
-  check(train.batch_size >= 1 && train.batch_size < kMax, "batch_size", train.batch_size,
-        "at least 1 (it has no default)");
-  check(train.sequence_length >= 1 && train.sequence_length < kMax, "sequence_length", train.sequence_length,
-        "at least 1 (it has no default)");
+  constexpr int64_t kMax = (int64_t{1} << 31) - 1;
+  const std::string sizes = "1.." + std::to_string(kMax) + " (it has no default)";
+  check(train.batch_size >= 1 && train.batch_size <= kMax, "batch_size", train.batch_size, sizes);
+  check(train.sequence_length >= 1 && train.sequence_length <= kMax, "sequence_length", train.sequence_length, sizes);
   if (node.find("micro_batch_size") == nullptr) train.micro_batch_size = train.batch_size;
   check(train.micro_batch_size >= 1 && train.batch_size % train.micro_batch_size == 0, "micro_batch_size",
         train.micro_batch_size, "a divisor of batch_size = " + std::to_string(train.batch_size));
@@ -167,12 +167,19 @@ void check_train(TrainSettings& train, const ConfigNode& node) {
   check_rhythm(node, "checkpoint_every", "train.checkpoint_every");
 }
 
+// It stands on one line of the terminal, of tables and of charts.
+void check_name(const std::string& name, const std::string& where) {
+  require<ConfigError>(printable(name) == name, where, ": got the name '", name,
+                       "'; need one without line breaks and other control characters");
+}
+
 void check_sources(const std::vector<DataSource>& sources, const std::string& what, const std::string& where) {
   require<ConfigError>(!sources.empty(), where, ": got ", what, " without sources; need at least one {name, path}");
   std::set<std::string> names;
   double sum = 0;
   for (const auto& source : sources) {
     require<ConfigError>(!source.name.empty(), where, ": got a source of ", what, " without a name; need name");
+    check_name(source.name, source.path.where);
     require<ConfigError>(!source.name.starts_with("replay/"), source.path.where, ": got the name '", source.name,
                          "' in ", what, "; need one without 'replay/', which marks replayed sources");
     require<ConfigError>(names.insert(source.name).second, source.path.where, ": got the name '", source.name,
@@ -202,6 +209,7 @@ void check_length(const PhaseConfig& phase, const ConfigNode& node, DataNeed nee
 void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::set<std::string>& earlier,
                  DataNeed need) {
   require<ConfigError>(!phase.name.empty(), phase.where, ": got a phase without a name; need name");
+  check_name(phase.name, place_of(node, "name"));
   require<ConfigError>(!earlier.contains(phase.name), place_of(node, "name"), ": got the phase name '", phase.name,
                        "' twice; need distinct names");
   check_length(phase, node, need);
@@ -215,6 +223,7 @@ void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::se
     require<ConfigError>(!phase.eval->data.empty(), place, ": got eval without data; need data = [{name, path}]");
     std::set<std::string> names;
     for (const auto& source : phase.eval->data) {
+      check_name(source.name, place);
       require<ConfigError>(!source.name.empty() && !source.path.value.empty() && names.insert(source.name).second,
                            place, ": got eval data '", source.name, "'; need distinct names, each with a path");
     }
@@ -326,8 +335,8 @@ void require_same_architecture(const model::ModelConfig& model, const checkpoint
     if (key == "router" || key == "balance" || key == "capacity" || key == "init") continue;
     if (key == "d_ff" && !has_dense)
       continue;  // of the dense twin; layers that are dense in one alone differ by moe_layers or n_experts
-    require<ConfigError>(given.at(key) == value, place_of(key), ": got model.", key, " = ", given.at(key).dump(),
-                         "; need ", value.dump(), " as in ", source.folder.string());
+    require<ConfigError>(given.at(key) == value, got_at(place_of(key), "model." + key), given.at(key).dump(), "; need ",
+                         value.dump(), " as in ", source.folder.string());
   }
 }
 

@@ -143,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"phase.two.data=[{name = \"replay/b\", path = \"b\"}]", "got the name 'replay/b'"},
         Refusal{"phase.two.freeze=[\"*\"]", "got phase 'two' with all "},
         Refusal{"phase.two.slow={\"*\" = 0}", "parameters frozen"},
-        Refusal{"model.init=foo", "--set model.init: got model.init = 'foo'"},
+        Refusal{"model.init=foo", "--set model.init: got 'foo'"},
         Refusal{"phase.two.data=[{name = \"b\", path = \"b\"}, {name = \"b\", path = \"c\"}]", "the name 'b' twice"},
         Refusal{"phase.two.schedule.lr_mx=1", "lr_mx"},
         Refusal{"phase.two.eval={every = \"2 steps\"}", "eval without data"},

@@ -52,9 +52,7 @@ std::string named(const std::vector<int64_t>& layers) {
 // experts) sends half to three quarters of its tokens to one. Where an even load is more than half of the tokens, all
 // of them on one expert is near it.
 std::optional<Alarm::Kind> collapse_of(const analysis::RoutingCounts& counts) {
-  constexpr int64_t kFewestTokens = 32;
-  constexpr double kNearlyAll = 0.98;
-  if (counts.n_tokens < kFewestTokens || counts.n_experts <= counts.top_k) return std::nullopt;
+  if (counts.n_tokens < Alarm::kFewestTokens || counts.n_experts <= counts.top_k) return std::nullopt;
   auto loads = counts.tokens_per_expert;
   std::sort(loads.begin(), loads.end(), std::greater<>());
   int64_t largest = 0, all = 0;
@@ -62,8 +60,8 @@ std::optional<Alarm::Kind> collapse_of(const analysis::RoutingCounts& counts) {
     all += loads[i];
     if (i < static_cast<size_t>(counts.top_k)) largest += loads[i];
   }
-  if (static_cast<double>(largest) >= kNearlyAll * static_cast<double>(all)) return Alarm::Kind::same_experts;
-  const bool has_one = static_cast<double>(loads[0]) >= kNearlyAll * static_cast<double>(counts.n_tokens);
+  if (static_cast<double>(largest) >= Alarm::kNearlyAll * static_cast<double>(all)) return Alarm::Kind::same_experts;
+  const bool has_one = static_cast<double>(loads[0]) >= Alarm::kNearlyAll * static_cast<double>(counts.n_tokens);
   return has_one && 2 * counts.top_k <= counts.n_experts ? std::optional(Alarm::Kind::one_expert) : std::nullopt;
 }
 

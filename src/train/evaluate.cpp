@@ -14,32 +14,35 @@
 namespace evenkeel::train {
 namespace {
 
-model::ModelOutput forward(const model::Transformer& model, const ops::Params& params,
-                           const std::vector<ops::Params>& router_states, const data::Batch& batch, int64_t number,
-                           const EvalOptions& options) {
-  auto input = model::input_of(data::on_device(batch, params.at("embedding.weight").device()));
-  input.mode = options.mode;
-  input.step = options.step;
-  input.seed = analysis::batch_seed(options.mode, options.seed, number);
-  return model.forward(params, router_states, input);
-}
-
 // "evaluation of 'held' (data/held), step 20"
 std::string place_of(const data::IndexedDataset& dataset, const EvalOptions& options) {
   return join_parts("evaluation of '", options.name.empty() ? dataset.prefix().filename().string() : options.name,
                     "' (", dataset.prefix().string(), "), step ", options.step);
 }
 
-// Routers name the layer of logits that they cannot use; the set is added here.
-model::ModelOutput forward_checked(const model::Transformer& model, const ops::Params& params,
-                                   const std::vector<ops::Params>& router_states, const data::Batch& batch,
-                                   int64_t number, const EvalOptions& options, const std::string& place) {
-  try {
-    return forward(model, params, router_states, batch, number, options);
-  } catch (const NumericsError& error) {
-    fail<NumericsError>(place, ": ", error.what());
+// The forward passes of an evaluation.
+class Forward {
+ public:
+  Forward(const model::Transformer& model, std::string place, const EvalOptions& options)
+      : model_(model), place_(std::move(place)), options_(options) {}
+  // Of batch `number`. Routers name the layer of logits that they cannot use; the set is added here.
+  model::ModelOutput operator()(const model::Snapshot& values, const data::Batch& batch, int64_t number) const {
+    auto input = model::input_of(data::on_device(batch, values.params.at("embedding.weight").device()));
+    input.mode = options_.mode;
+    input.step = options_.step;
+    input.seed = analysis::batch_seed(options_.mode, options_.seed, number);
+    try {
+      return model_.forward(values.params, values.router_states, input);
+    } catch (const NumericsError& error) {
+      fail<NumericsError>(place_, ": ", error.what());
+    }
   }
-}
+
+ private:
+  const model::Transformer& model_;
+  std::string place_;
+  const EvalOptions& options_;
+};
 
 [[noreturn]] void fail_not_finite(const model::ModelOutput& output, double loss, int64_t first_token,
                                   const std::string& place) {
@@ -53,13 +56,18 @@ model::ModelOutput forward_checked(const model::Transformer& model, const ops::P
                       "; need finite weights and logits (take another checkpoint, or leave this set out)");
 }
 
-// The cluster of the text that each token of a batch is of: so many windows, or with separate documents the document.
-class TextClusters {
+// The block of the text that each token of a batch is of: neighbouring windows, or with separate documents documents.
+class TextBlocks {
  public:
-  TextClusters(const data::IndexedDataset& dataset, const EvalOptions& options)
-      : dataset_(dataset),
-        windows_together_(options.mode == moe::Mode::train ? options.batch_size : 1),
-        by_document_(options.separate_documents && options.mode == moe::Mode::eval) {}
+  TextBlocks(const data::IndexedDataset& dataset, int64_t n_scored_tokens, const EvalOptions& options)
+      : dataset_(dataset), by_document_(options.separate_documents && options.mode == moe::Mode::eval) {
+    const int64_t windows_together = options.mode == moe::Mode::train ? options.batch_size : 1;
+    const int64_t tokens_together = windows_together * options.sequence_length;
+    size_ = analysis::block_size(by_document_ ? dataset.document_of(n_scored_tokens - 1) + 1
+                                              : (n_scored_tokens + tokens_together - 1) / tokens_together);
+    windows_a_block_ = size_ * windows_together;
+  }
+  int64_t size() const { return size_; }  // documents, windows or batches of a block
   // [B * S]; the windows of a batch follow those of the one before
   std::vector<int64_t> next(const data::Batch& batch) {
     const int64_t length = batch.tokens.size(1);
@@ -69,41 +77,40 @@ class TextClusters {
       const int64_t first_document =
           by_document_ ? dataset_.document_of(position_) : 0;  // the reader counts from the row's first
       for (int64_t t = row * length; t < (row + 1) * length; ++t)
-        out.push_back(by_document_ ? first_document + documents[t] : n_windows_ / windows_together_);
+        out.push_back(by_document_ ? (first_document + documents[t]) / size_ : n_windows_ / windows_a_block_);
     }
     return out;
   }
 
  private:
   const data::IndexedDataset& dataset_;
-  int64_t windows_together_;
   bool by_document_;
-  int64_t position_ = 0, n_windows_ = 0;
+  int64_t size_ = 1, windows_a_block_ = 1, position_ = 0, n_windows_ = 0;
 };
 
-// Sums of losses by cluster.
-class ClusterSums {
+// Sums of losses by block.
+class BlockSums {
  public:
   // losses [B * S], those without a target left out
-  void add(const data::Batch& batch, const at::Tensor& losses, const std::vector<int64_t>& clusters) {
+  void add(const data::Batch& batch, const at::Tensor& losses, const std::vector<int64_t>& blocks) {
     const auto values = losses.to(at::kCPU, at::kDouble).contiguous();
     const double* loss = values.const_data_ptr<double>();
     const int64_t* target = batch.targets.const_data_ptr<int64_t>();
-    for (size_t t = 0; t < clusters.size(); ++t)
-      if (target[t] >= 0) add_token(clusters[t], loss[t]);
+    for (size_t t = 0; t < blocks.size(); ++t)
+      if (target[t] >= 0) add_token(blocks[t], loss[t]);
   }
   analysis::ClusterMeans means() const {
     analysis::ClusterMeans out{{}, tokens_};
-    for (size_t c = 0; c < sums_.size(); ++c) out.means.push_back(sums_[c] / static_cast<double>(tokens_[c]));
+    for (size_t b = 0; b < sums_.size(); ++b) out.means.push_back(sums_[b] / static_cast<double>(tokens_[b]));
     return out;
   }
 
  private:
-  void add_token(int64_t cluster, double loss) {
-    if (cluster != last_) {
+  void add_token(int64_t block, double loss) {
+    if (block != last_) {
       sums_.push_back(0);
       tokens_.push_back(0);
-      last_ = cluster;
+      last_ = block;
     }
     sums_.back() += loss;
     ++tokens_.back();
@@ -115,37 +122,38 @@ class ClusterSums {
 
 }  // namespace
 
-EvalResult evaluate(const model::Transformer& model, const ops::Params& params,
-                    const std::vector<ops::Params>& router_states, const data::IndexedDataset& dataset,
+EvalResult evaluate(const model::Transformer& model, const model::Snapshot& values, const data::IndexedDataset& dataset,
                     const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
   require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(),
                      " tokens; need at least 2 to score one");
   const std::string place = place_of(dataset, options);
+  const Forward forward(model, place, options);
   EvalResult result;
-  TextClusters text(dataset, options);
-  ClusterSums losses_by_cluster;
+  TextBlocks text(dataset, reader.n_scored_tokens(), options);
+  BlockSums losses_by_block;
   MriBootstrap mri;
   double sum = 0;
   int64_t number = 0;  // of the batch
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0;
        batch = reader.next(options.batch_size)) {
-    const auto output = forward_checked(model, params, router_states, batch, number++, options, place);
-    const auto losses = ops::cross_entropy_per_token(output.hidden, model.head(params),
+    const auto output = forward(values, batch, number++);
+    const auto losses = ops::cross_entropy_per_token(output.hidden, model.head(values.params),
                                                      batch.targets.reshape({-1}).to(output.hidden.device()));
     const double batch_sum = losses.sum(at::kDouble).item<double>();
     if (!std::isfinite(batch_sum)) fail_not_finite(output, batch_sum, result.n_tokens, place);
     sum += batch_sum;
-    const auto clusters = text.next(batch);
-    losses_by_cluster.add(batch, losses, clusters);
-    mri.add(output.routing, clusters);
+    const auto blocks = text.next(batch);
+    losses_by_block.add(batch, losses, blocks);
+    mri.add(output.routing, blocks);
     result.n_tokens += batch.targets.ge(0).sum().item<int64_t>();  // on the CPU
     analysis::add_counts(result.routing, output.routing);
     if (options.progress) options.progress(result.n_tokens);
   }
   result.loss = sum / static_cast<double>(result.n_tokens);
-  result.clusters = losses_by_cluster.means();
+  result.blocks = losses_by_block.means();
+  result.block_size = text.size();
   result.mri_se = mri.of_mean();
   result.layer_mri_se = mri.of_layers();
   if (dataset.text_bytes() > 0) {
@@ -158,7 +166,6 @@ EvalResult evaluate(const model::Transformer& model, const ops::Params& params,
 }
 
 record::SetResult set_result(const EvalResult& result) {
-  constexpr size_t kBlocks = 128;  // the standard error of a difference is then itself known to 6 %
   record::SetResult out;
   out.loss = result.loss;
   out.loss_se = result.loss_se();
@@ -166,28 +173,28 @@ record::SetResult set_result(const EvalResult& result) {
     out.perplexity = perplexity;  // not beyond a loss of 709 nats
   out.bits_per_byte = result.bits_per_byte;
   out.tokens = result.n_tokens;
-  out.loss_blocks = analysis::in_blocks(result.clusters, kBlocks);
+  out.loss_blocks = result.blocks;
   out.mri_se = result.mri_se;
-  for (const auto& counts : result.routing) out.routing.push_back(analysis::routing_stats(counts));
+  for (size_t i = 0; i < result.routing.size(); ++i) {
+    out.routing.push_back(analysis::routing_stats(result.routing[i]));
+    out.routing.back().mri_se = result.layer_mri_se.at(i);
+  }
   return out;
 }
 
-std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before,
-                                                         const model::Snapshot& after,
+std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const BeforeAndAfter& values,
                                                          const data::IndexedDataset& dataset,
                                                          const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
-  const std::string place = place_of(dataset, options);
+  const Forward forward(model, place_of(dataset, options), options);
   std::vector<analysis::SaturationCounts> counts;   // one for each MoE layer
   std::vector<std::pair<int64_t, int64_t>> layers;  // and its number and K
   int64_t number = 0;                               // of the batch
   for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0;
        batch = reader.next(options.batch_size), ++number) {
-    const auto first =
-        forward_checked(model, before.params, before.router_states, batch, number, options, place).routing;
-    const auto second =
-        forward_checked(model, after.params, after.router_states, batch, number, options, place).routing;
+    const auto first = forward(values.before, batch, number).routing;
+    const auto second = forward(values.after, batch, number).routing;
     for (size_t i = 0; i < first.size(); ++i) {
       const auto more = analysis::count_saturation(first[i], second[i]);
       if (i < counts.size()) {

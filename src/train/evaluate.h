@@ -30,13 +30,15 @@ struct EvalOptions {
 struct EvalResult {
   double loss = 0;  // nats a target token
   int64_t n_tokens = 0;
-  // The loss of each window, or with separate_documents of each document (a token counts for that of its input). In
-  // Mode::train of each batch, since a capacity or a router that looks at all of it couples its windows.
-  analysis::ClusterMeans clusters;
-  std::optional<double> loss_se() const { return analysis::standard_error(clusters); }
+  // The loss of each block of the text: analysis::block_size neighbouring windows, or with separate_documents documents
+  // (a token counts for that of its input), or in Mode::train batches, since a capacity or a router that looks at all
+  // of a batch couples its windows. `block_size`: how many a block has.
+  analysis::ClusterMeans blocks;
+  int64_t block_size = 1;
+  std::optional<double> loss_se() const { return analysis::standard_error(blocks); }
   std::optional<double> bits_per_byte;  // where PREFIX.json states the bytes
   std::vector<analysis::RoutingCounts> routing;
-  // Standard errors of the MRI by the same windows or documents: of the mean over layers, and of each layer as in
+  // Standard errors of the MRI by the same blocks: of the mean over layers, and of each layer as in
   // `routing`.
   std::optional<double> mri_se;
   std::vector<std::optional<double>> layer_mri_se;
@@ -46,14 +48,16 @@ record::SetResult set_result(const EvalResult& result);
 
 // NumericsError naming the set, the step and, where it shows in a router's logits, the layer, when a loss is not
 // finite.
-EvalResult evaluate(const model::Transformer& model, const ops::Params& params,
-                    const std::vector<ops::Params>& router_states, const data::IndexedDataset& dataset,
+EvalResult evaluate(const model::Transformer& model, const model::Snapshot& values, const data::IndexedDataset& dataset,
                     const EvalOptions& options);
 
+// Of one model at two steps.
+struct BeforeAndAfter {
+  model::Snapshot before, after;
+};
 // For k = 1, the first choice, and k = top_k, all choices (analysis::SaturationCounts); which steps they are between is
 // left open. Empty for dense models.
-std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const model::Snapshot& before,
-                                                         const model::Snapshot& after,
+std::vector<record::LayerSaturation> evaluate_saturation(const model::Transformer& model, const BeforeAndAfter& values,
                                                          const data::IndexedDataset& dataset,
                                                          const EvalOptions& options);
 

@@ -8,8 +8,10 @@
 
 #include "core/errors.h"
 #include "model/init.h"
+#include "model/input.h"
 #include "support/gradients.h"
 #include "support/tiny_run.h"
+#include "train/mri_error.h"
 
 namespace evenkeel::train {
 namespace {
@@ -24,7 +26,7 @@ struct Tiny {
         model(config.model),
         params(model::init_params(config.model, 1)) {}
   EvalResult evaluate(const data::IndexedDataset& dataset, const EvalOptions& options) const {
-    return train::evaluate(model, params, model.initial_router_states(), dataset, options);
+    return train::evaluate(model, {params, model.initial_router_states()}, dataset, options);
   }
   RunConfig config;
   model::Transformer model;
@@ -78,7 +80,7 @@ TEST(Evaluate, NoRouterDependsOnTheBatchSize) {
       EXPECT_EQ(three.routing[i].tokens_per_expert, one.routing[i].tokens_per_expert) << kind.name;
     const auto states = tiny.model.initial_router_states();
     for (const int64_t batch_size : {1, 3})
-      for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {tiny.params, states}, dataset,
+      for (const auto& row : evaluate_saturation(tiny.model, {{tiny.params, states}, {tiny.params, states}}, dataset,
                                                  {.sequence_length = 8, .batch_size = batch_size}))
         EXPECT_EQ(row.saturation, 1.0) << kind.name;
   }
@@ -173,28 +175,28 @@ TEST(Evaluate, WithoutBytesThereIsNoBitsPerByte) {
 
 // 49 scored tokens in windows of 8: six of 8 and one of 1. A window alone has the loss of its cluster; the formula is
 // spelt out.
-TEST(Evaluate, TheStandardErrorIsThatOfTheWindows) {
+TEST(Evaluate, TheStandardErrorIsThatOfFewWindows) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
   const Tiny tiny;
   const auto result = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 4});
-  ASSERT_EQ(result.clusters.tokens, (std::vector<int64_t>{8, 8, 8, 8, 8, 8, 1}));
+  ASSERT_EQ(result.blocks.tokens, (std::vector<int64_t>{8, 8, 8, 8, 8, 8, 1}));
   const auto first = tiny.evaluate(dataset, {.sequence_length = 8, .max_tokens = 8});
-  EXPECT_NEAR(result.clusters.means[0], first.loss, 1e-6);  // fp32 products of another shape
-  EXPECT_FALSE(first.loss_se().has_value());                // one window says nothing of others
+  EXPECT_NEAR(result.blocks.means[0], first.loss, 1e-6);  // fp32 products of another shape
+  EXPECT_FALSE(first.loss_se().has_value());              // one window says nothing of others
   EXPECT_FALSE(set_result(first).loss_se);
-  EXPECT_NEAR(analysis::mean_of(result.clusters), result.loss, 1e-12);
+  EXPECT_NEAR(analysis::mean_of(result.blocks), result.loss, 1e-12);
   double squares = 0;
   for (size_t w = 0; w < 7; ++w)
-    squares += std::pow(static_cast<double>(result.clusters.tokens[w]) * (result.clusters.means[w] - result.loss), 2);
+    squares += std::pow(static_cast<double>(result.blocks.tokens[w]) * (result.blocks.means[w] - result.loss), 2);
   EXPECT_NEAR(*result.loss_se(), std::sqrt(7.0 / 6 * squares) / 49, 1e-12);
   const auto stated = set_result(result);
   EXPECT_EQ(stated.loss_se, result.loss_se());
   EXPECT_EQ(stated.loss_blocks->size(), 7U);
-  EXPECT_EQ(stated.loss_blocks->means[6], result.clusters.means[6]);
+  EXPECT_EQ(stated.loss_blocks->means[6], result.blocks.means[6]);
 }
 
-TEST(Evaluate, DocumentsAreTheClustersWhereTheyAreSeparate) {
+TEST(Evaluate, DocumentsTakeThePlaceOfWindowsWhereTheyAreSeparate) {
   const TemporaryFolder folder;
   const std::string prefix = (folder / "held").string();
   data::IndexedDatasetWriter writer(prefix, testing::kTinyVocabulary);
@@ -209,18 +211,56 @@ TEST(Evaluate, DocumentsAreTheClustersWhereTheyAreSeparate) {
   const Tiny tiny;
   const EvalOptions options{.sequence_length = 8, .batch_size = 2, .separate_documents = true};
   const auto result = tiny.evaluate(dataset, options);
-  EXPECT_EQ(result.clusters.tokens, (std::vector<int64_t>{5, 20, 3, 11}));  // the last token has no target
-  EXPECT_NEAR(analysis::mean_of(result.clusters), result.loss, 1e-12);
+  EXPECT_EQ(result.blocks.tokens, (std::vector<int64_t>{5, 20, 3, 11}));  // the last token has no target
+  EXPECT_NEAR(analysis::mean_of(result.blocks), result.loss, 1e-12);
   auto first = options;
   first.max_tokens = 5;
-  EXPECT_NEAR(result.clusters.means[0], tiny.evaluate(dataset, first).loss, 1e-6);
+  EXPECT_NEAR(result.blocks.means[0], tiny.evaluate(dataset, first).loss, 1e-6);
+}
+
+// 100 windows are 10 blocks of 10, whatever the batches: those of the losses and those of the MRI's bootstrap.
+TEST(Evaluate, NeighbouringWindowsOfALongTextAreBlocks) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 801));
+  const Tiny tiny;
+  const auto result = tiny.evaluate(dataset, {.sequence_length = 8, .batch_size = 7});
+  EXPECT_EQ(result.block_size, 10);
+  EXPECT_EQ(result.blocks.tokens, std::vector<int64_t>(10, 80));
+  const auto first = tiny.evaluate(dataset, {.sequence_length = 8, .max_tokens = 80});
+  EXPECT_NEAR(result.blocks.means[0], first.loss, 1e-6);  // fp32 products of another shape
+  EXPECT_NEAR(analysis::mean_of(result.blocks), result.loss, 1e-12);
+  EXPECT_EQ(set_result(result).loss_blocks->means, result.blocks.means);
+
+  MriBootstrap mri;
+  data::WindowReader reader(dataset, 8, 0, false);
+  int64_t window = 0;
+  for (auto batch = reader.next(1); batch.tokens.size(0) > 0; batch = reader.next(1), ++window) {
+    auto input = model::input_of(batch);
+    input.mode = moe::Mode::eval;
+    mri.add(tiny.model.forward(tiny.params, tiny.model.initial_router_states(), input).routing,
+            std::vector<int64_t>(8, window / 10));
+  }
+  EXPECT_EQ(result.mri_se.value(), mri.of_mean().value());
+  EXPECT_EQ(result.layer_mri_se, mri.of_layers());
+  EXPECT_EQ(set_result(result).routing.at(1).mri_se, mri.of_layers().at(1));
+}
+
+TEST(Evaluate, NeighbouringDocumentsAreBlocksToo) {
+  const TemporaryFolder folder;
+  const std::string prefix = (folder / "held").string();
+  data::IndexedDatasetWriter writer(prefix, testing::kTinyVocabulary);
+  for (int i = 0; i < 8; ++i) writer.add_document(std::vector<int32_t>(static_cast<size_t>(3 + i), i));  // 3, 4, … 10
+  writer.commit();
+  const auto dataset = data::IndexedDataset::open(prefix);
+  const EvalOptions options{.sequence_length = 8, .batch_size = 2, .separate_documents = true};
+  EXPECT_EQ(Tiny().evaluate(dataset, options).blocks.tokens, (std::vector<int64_t>{7, 11, 15, 18}));
 }
 
 TEST(Evaluate, WindowsThatAreRoutedTogetherAreOneCluster) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
   const auto result = Tiny().evaluate(dataset, {.sequence_length = 8, .batch_size = 4, .mode = moe::Mode::train});
-  EXPECT_EQ(result.clusters.tokens, (std::vector<int64_t>{32, 17}));  // four windows of 8; two of them and one of 1
+  EXPECT_EQ(result.blocks.tokens, (std::vector<int64_t>{32, 17}));  // four windows of 8; two of them and one of 1
 }
 
 TEST(Evaluate, StopsAtTheBoundOnTokens) {
@@ -247,11 +287,12 @@ TEST(Saturation, SeesTheRouterStatesOfBoth) {
   const auto before = tiny.model.initial_router_states(), after = tiny.model.initial_router_states();
   const auto favoured = at::tensor({0.0, 10.0, 0.0, 10.0});  // experts 1 and 3, whatever the logits
   after[0].at("bias").copy_(favoured);
-  const auto rows = evaluate_saturation(tiny.model, {tiny.params, before}, {tiny.params, after}, dataset, options);
-  const auto choice = evaluate(tiny.model, tiny.params, after, dataset, options).routing[0].tokens_per_expert;
+  const auto rows = evaluate_saturation(tiny.model, {{tiny.params, before}, {tiny.params, after}}, dataset, options);
+  const auto choice = evaluate(tiny.model, {tiny.params, after}, dataset, options).routing[0].tokens_per_expert;
   EXPECT_EQ(choice, (std::vector<int64_t>{0, 49, 0, 49}));
   for (const auto& row : rows) EXPECT_LT(row.saturation, 0.95) << row.k;
-  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, after}, {tiny.params, after}, dataset, options))
+  for (const auto& row :
+       evaluate_saturation(tiny.model, {{tiny.params, after}, {tiny.params, after}}, dataset, options))
     EXPECT_NEAR(row.saturation, 1.0, 1e-12);
 }
 
@@ -261,7 +302,7 @@ TEST(Saturation, IsOneForTheSameAndZeroForOppositeRouters) {
   const Tiny tiny({"model.n_layers=1"});
   const auto states = tiny.model.initial_router_states();
   const EvalOptions options{.sequence_length = 8, .batch_size = 4};
-  const auto same = evaluate_saturation(tiny.model, {tiny.params, states}, {tiny.params, states}, dataset, options);
+  const auto same = evaluate_saturation(tiny.model, {{tiny.params, states}, {tiny.params, states}}, dataset, options);
   ASSERT_EQ(same.size(), 2u);
   EXPECT_EQ(same[0].k, 1);
   EXPECT_EQ(same[1].k, 2);
@@ -272,7 +313,7 @@ TEST(Saturation, IsOneForTheSameAndZeroForOppositeRouters) {
   // The best two of the negated logits are the worst two of the logits.
   auto opposite = clone(tiny.params);
   opposite.at("layers.0.router.weight").neg_();
-  for (const auto& row : evaluate_saturation(tiny.model, {tiny.params, states}, {opposite, states}, dataset, options))
+  for (const auto& row : evaluate_saturation(tiny.model, {{tiny.params, states}, {opposite, states}}, dataset, options))
     EXPECT_EQ(row.saturation, 0.0);
 }
 
@@ -303,7 +344,7 @@ TEST(Saturation, ByHandWhenTwoExpertsTradeNames) {
   }
   ASSERT_GT(best, 0);
   ASSERT_LT(both, 49);
-  const auto rows_of = evaluate_saturation(tiny.model, {tiny.params, states}, {traded, states}, dataset,
+  const auto rows_of = evaluate_saturation(tiny.model, {{tiny.params, states}, {traded, states}}, dataset,
                                            {.sequence_length = 8, .batch_size = 4});
   EXPECT_NEAR(rows_of[0].saturation, best / 49, 1e-12);
   EXPECT_NEAR(rows_of[1].saturation, both / 49, 1e-12);
@@ -314,13 +355,14 @@ TEST(Saturation, OneRowALayerAtTopOneAndNoneForDenseModels) {
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 20));
   const Tiny top_one({"model.top_k=1"});
   const auto top_one_states = top_one.model.initial_router_states();
-  EXPECT_EQ(evaluate_saturation(top_one.model, {top_one.params, top_one_states}, {top_one.params, top_one_states},
+  EXPECT_EQ(evaluate_saturation(top_one.model, {{top_one.params, top_one_states}, {top_one.params, top_one_states}},
                                 dataset, {.sequence_length = 8})
                 .size(),
             2u);
   const Tiny dense(testing::kTinyDense);
-  EXPECT_TRUE(evaluate_saturation(dense.model, {dense.params, {}}, {dense.params, {}}, dataset, {.sequence_length = 8})
-                  .empty());
+  EXPECT_TRUE(
+      evaluate_saturation(dense.model, {{dense.params, {}}, {dense.params, {}}}, dataset, {.sequence_length = 8})
+          .empty());
 }
 
 }  // namespace

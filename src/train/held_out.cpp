@@ -24,7 +24,7 @@ record::EvaluationRow evaluation_line(const HeldOut& held_out) {
   const auto& [config, phase, model, state, data] = held_out;
   record::EvaluationRow line{state.step, phase.name, state.tokens, {}};
   for (const auto& source : phase.eval->data)
-    line.eval.emplace_back(source.name, set_result(evaluate(model, state.params, state.router_states,
+    line.eval.emplace_back(source.name, set_result(evaluate(model, {state.params, state.router_states},
                                                             data.at(source.path.value), options_of(held_out, source))));
   return line;
 }
@@ -34,7 +34,7 @@ record::SaturationRow saturation_line(const HeldOut& held_out, const TrainState&
   const model::Snapshot before{start.params, start.router_states}, after{state.params, state.router_states};
   record::SaturationRow line{state.step, phase.name, {}};
   for (const auto& source : phase.eval->data) {
-    auto rows = evaluate_saturation(model, before, after, data.at(source.path.value), options_of(held_out, source));
+    auto rows = evaluate_saturation(model, {before, after}, data.at(source.path.value), options_of(held_out, source));
     for (auto& row : rows) {
       row.from = state.records.back().start_step;
       row.to = state.step;

@@ -42,7 +42,7 @@ TEST_F(HeldOutTest, AnEvaluationHasEverySetAsEvaluateHasIt) {
     options.sequence_length = 8;
     options.max_tokens = 40;
     const auto path = (folder_ / (name == "b" ? "b" : "a-heldout")).string();
-    const auto result = evaluate(*model_, state_.params, state_.router_states, data_.at(path), options);
+    const auto result = evaluate(*model_, {state_.params, state_.router_states}, data_.at(path), options);
     EXPECT_EQ(line.at("eval").at(name).at("tokens").as_int(), 40);
     EXPECT_NEAR(line.at("eval").at(name).at("loss").as_double(), result.loss,
                 1e-6);  // sums of fp32 losses in other batches

@@ -151,7 +151,7 @@ std::vector<PhaseRecord> check_start(const RunConfig& config, size_t index, cons
   const StartConfig& start = *config.phases[index].start;
   const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
   require_same_architecture(config.model, source, [&](const std::string&) { return start.where; });
-  if (source.kind != "checkpoint") return {};
+  if (!source.has_history) return {};
   model::check_router_state(config.model, source.config, source.folder.string());
   checkpoint::read_router_states(source.folder, model::Transformer(config.model));
   auto records = read_records(source.state, (source.folder / "state.json").string(), config.train.seed);

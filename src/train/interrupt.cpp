@@ -40,7 +40,17 @@ void handle(int signal_number, void (*handler)(int)) {
   sigaction(signal_number, &action, nullptr);
 }
 
+void mask_stops(int how) {
+  sigset_t stops;
+  sigemptyset(&stops);
+  sigaddset(&stops, SIGINT);
+  sigaddset(&stops, SIGTERM);
+  sigprocmask(how, &stops, nullptr);
+}
+
 }  // namespace
+
+void hold_signals() { mask_stops(SIG_BLOCK); }
 
 void install_signal_handlers() {
   handle(SIGINT, on_signal);
@@ -49,6 +59,7 @@ void install_signal_handlers() {
   handle(SIGXFSZ, SIG_IGN);  // a full quota becomes an error of the write
   handle(SIGPIPE, SIG_IGN);
   install_mapping_faults();
+  mask_stops(SIG_UNBLOCK);
 }
 
 void save_on_signal() { saves_first = 1; }

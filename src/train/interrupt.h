@@ -6,6 +6,9 @@ namespace evenkeel::train {
 // The first signal ends the process with 130 and leaves no temporary file of core/file_io.h, until
 // save_on_signal() is called: from then on the first asks for a stop, the second ends the process.
 void install_signal_handlers();
+// Keeps SIGINT and SIGTERM waiting, through an execve too, until install_signal_handlers() takes them: a signal while
+// the libraries load would end the process without a word. For .preinit_array.
+void hold_signals();
 void save_on_signal();
 bool stop_requested();
 

@@ -18,6 +18,17 @@ TEST(Interrupt, EndsTheProcessBeforeThereIsAnythingToSave) {
       ::testing::ExitedWithCode(130), "evenkeel: stopped by a signal; nothing half-written is left");
 }
 
+TEST(Interrupt, ASignalBeforeTheHandlersWaitsForThem) {
+  EXPECT_EXIT(
+      {
+        hold_signals();
+        raise(SIGINT);  // would end the process by the signal
+        install_signal_handlers();
+        _exit(1);
+      },
+      ::testing::ExitedWithCode(130), "evenkeel: stopped by a signal; nothing half-written is left");
+}
+
 TEST(Interrupt, TheFirstSignalAsksForAStop) {
   EXPECT_FALSE(stop_requested());
   for (const int signal : {SIGINT, SIGTERM})

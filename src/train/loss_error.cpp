@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "analysis/share_interval.h"
+
 namespace evenkeel::train {
 
 LossFigure loss_figure(const record::SetResult& result) { return {result.loss, result.loss_se, result.loss_blocks}; }
@@ -15,6 +17,13 @@ LossFigure difference(const LossFigure& a, const LossFigure& b) {
     out.se = std::hypot(*a.se, *b.se);
   }
   return out;
+}
+
+std::optional<double> half_width(const LossFigure& figure, double miss) {
+  if (!figure.se) return std::nullopt;
+  const double quantile = figure.blocks ? analysis::t_quantile(static_cast<int64_t>(figure.blocks->size()) - 1, miss)
+                                        : analysis::normal_quantile(1 - miss / 2);
+  return quantile * *figure.se;
 }
 
 }  // namespace evenkeel::train

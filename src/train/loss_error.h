@@ -23,4 +23,8 @@ LossFigure loss_figure(const record::SetResult& result);
 // large where they are the same.
 LossFigure difference(const LossFigure& a, const LossFigure& b);
 
+// Half of the width of its interval that misses with probability `miss`: Student's quantile of blocks - 1 where the
+// blocks are known, else the normal one, times the error; nullopt where that is not known.
+std::optional<double> half_width(const LossFigure& figure, double miss = 0.05);
+
 }  // namespace evenkeel::train

@@ -49,5 +49,14 @@ TEST(LossDifference, OfOtherBlocksHasTheErrorsOfBoth) {
   EXPECT_FALSE(unpaired.blocks);
 }
 
+// Student's quantile of two degrees is 4.303, of N(0, 1) 1.960.
+TEST(LossError, HalfWidthsFollowTheNumberOfBlocks) {
+  const analysis::ClusterMeans three{{1, 2, 3}, {8, 8, 8}};
+  EXPECT_NEAR(*half_width({1, 0.5, three}), 0.5 * 4.3027, 1e-4);
+  EXPECT_NEAR(*half_width({1, 0.5, std::nullopt}), 0.5 * 1.9600, 1e-4);
+  EXPECT_NEAR(*half_width({1, 0.5, std::nullopt}, 0.01), 0.5 * 2.5758, 1e-4);
+  EXPECT_FALSE(half_width({1, std::nullopt, three}));
+}
+
 }  // namespace
 }  // namespace evenkeel::train

@@ -62,6 +62,15 @@ TEST(EstimateMemory, OneMaskForSeparateDocuments) {
   EXPECT_EQ(separate.activations, whole.activations);
 }
 
+// One for each sight that is shorter than a sequence, whatever the number of sequences.
+TEST(EstimateMemory, OneMaskForEachWindow) {
+  EXPECT_EQ(estimate_of({"model.attention={window = 3}"}).masks, 4 * 8 * 8);
+  EXPECT_EQ(estimate_of({"model.attention={window = 3, window_layers = [1]}"}).masks, 4 * 8 * 8);
+  EXPECT_EQ(estimate_of({"model.attention={window = 8}"}).masks, 0);
+  EXPECT_EQ(estimate_of({"model.attention={window = 3, window_layers = [1]}", "train.separate_documents=true"}).masks,
+            2 * 4 * 4 * 8 * 8);
+}
+
 // With more than one micro-batch all gradients are there while the next one's activations are, and the head's twice.
 TEST(EstimateMemory, AccumulationKeepsTheGradientsBesideTheActivations) {
   auto dense = testing::kTinyDense;

@@ -1,5 +1,4 @@
-// How sure the MRI of an evaluation is: by a bootstrap whose blocks are the windows (documents) of the text, as the
-// errors of losses have them.
+// How sure the MRI of an evaluation is: by a bootstrap of the blocks of the text by which losses have their errors.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +14,7 @@ namespace evenkeel::train {
 
 class MriBootstrap {
  public:
-  // The decisions of a batch, one a MoE layer; `clusters`: of each of its T tokens the cluster of the text, ascending
+  // The decisions of a batch, one a MoE layer; `clusters`: of each of its T tokens the block of the text, ascending
   // from batch to batch. Padding is left out.
   void add(const std::vector<moe::RoutingDecision>& decisions, const std::vector<int64_t>& clusters);
   // Standard errors: of each layer's MRI, and of the mean over layers. nullopt below analysis::kLeastClusters clusters,

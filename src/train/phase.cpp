@@ -54,7 +54,8 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
   if (!checkpoint::is_hf_folder(out.folder)) {
     out.folder = checkpoint::find_checkpoint(out.folder, step);
     const fs::path state = out.folder / "state.json";
-    out.step = with_path(state, [&] { return read_json(state).at("step").as_int(); });
+    const Json json = read_json(state);
+    out.step = with_path(state, json, [&] { return json.at("step").as_int(); });
   }
   return out;
 }

@@ -180,19 +180,23 @@ std::vector<std::string> changes_between(Json before, const Json& resolved, cons
 std::vector<std::string> changes_since(const fs::path& run, const RunConfig& config, InputData& data) {
   if (!has_begun(run)) return {};
   const Json resolved = read_resolved(run);
-  return changes_between(resolved, resolved, config, data, (run / "resolved.json").string());
+  const auto path = run / "resolved.json";
+  return with_path(path, resolved, [&] { return changes_between(resolved, resolved, config, data, path.string()); });
 }
 
 bool had_recipe(const fs::path& run, const RunConfig& config, InputData& data) {
   if (!has_begun(run)) return false;
   const Json resolved = read_resolved(run);
-  const std::string where = (run / "resolved.json").string();
-  if (changes_between(resolved, resolved, config, data, where).empty()) return true;
-  const Json* changed = resolved.find("changed");
-  if (changed == nullptr) return false;
-  const auto& entries = changed->as_array();
-  return std::any_of(entries.begin(), entries.end(), [&](const Json& entry) {
-    return changes_between(entry.at("from"), resolved, config, data, where).empty();
+  const auto path = run / "resolved.json";
+  const auto is_of = [&](const Json& recipe) {
+    return changes_between(recipe, resolved, config, data, path.string()).empty();
+  };
+  return with_path(path, resolved, [&] {
+    if (is_of(resolved)) return true;
+    const Json* changed = resolved.find("changed");
+    if (changed == nullptr) return false;
+    const auto& entries = changed->as_array();
+    return std::any_of(entries.begin(), entries.end(), [&](const Json& entry) { return is_of(entry.at("from")); });
   });
 }
 

@@ -13,6 +13,8 @@ struct ForgettingRow {
   std::string arm, phase, data;
   double loss = 0;
   std::optional<double> perplexity, change, loss_se, change_se;
+  std::optional<double> forgetting, forgetting_se;
+  std::optional<std::string> against;  // of `forgetting`
   static void visit_columns(auto& row, auto&& visit) {
     visit("arm", row.arm);
     visit("phase", row.phase);
@@ -22,6 +24,9 @@ struct ForgettingRow {
     visit("change", row.change, "nats/token");
     visit("loss_se", row.loss_se, "nats/token");
     visit("change_se", row.change_se, "nats/token");
+    visit("forgetting", row.forgetting, "nats/token");
+    visit("forgetting_se", row.forgetting_se, "nats/token");
+    visit("against", row.against);
   }
 };
 
@@ -53,6 +58,7 @@ struct EvalMriRow {
   int64_t layer = 0;
   double mri = 0, entropy = 0;
   int64_t dead = 0;
+  std::optional<double> mri_se = {};
   static void visit_columns(auto& row, auto&& visit) {
     visit("arm", row.arm);
     visit("phase", row.phase);
@@ -61,6 +67,7 @@ struct EvalMriRow {
     visit("mri", row.mri);
     visit("entropy", row.entropy);
     visit("dead", row.dead, "experts");
+    visit("mri_se", row.mri_se);
   }
 };
 
@@ -103,8 +110,10 @@ struct WarningRow {
   std::optional<int64_t> layer;
   record::Alarm::Kind kind = record::Alarm::Kind::one_expert;
   std::string what;
-  std::optional<bool> recovered;  // none: what is no collapse
-  int64_t n_arms = 1;             // that share the phase
+  std::optional<bool> recovered = {};       // none: what is no collapse
+  int64_t n_arms = 1;                       // that share the phase
+  std::optional<std::string> data = {};     // the held-out set that shows it; none: training
+  std::optional<int64_t> n_recovered = {};  // of n_arms; none: what is no collapse
   static void visit_columns(auto& row, auto&& visit) {
     visit("arm", row.arm);
     visit("phase", row.phase);
@@ -114,6 +123,8 @@ struct WarningRow {
     visit("what", row.what);
     visit("recovered", row.recovered);
     visit("n_arms", row.n_arms, "arms");
+    visit("data", row.data);
+    visit("n_recovered", row.n_recovered, "arms");
   }
 };
 

@@ -7,11 +7,13 @@
 
 #include "core/errors.h"
 #include "core/file_io.h"
+#include "core/json_lines.h"
 #include "core/output.h"
 #include "core/with_error.h"
 #include "model/layout.h"
 #include "optim/schedule.h"
 #include "train/config.h"
+#include "train/forgetting.h"
 #include "train/result_rows.h"
 #include "train/shift_sets.h"
 #include "train/table_levels.h"
@@ -21,7 +23,6 @@ namespace evenkeel::train {
 namespace {
 
 constexpr const char* kSchema = "evenkeel.results.v1";
-constexpr double kNormal95 = 1.959963984540054;  // half of a 95 % interval in standard errors
 
 const std::string& text_at(const Json& json, const char* key) { return json.at(key).as_string(); }
 
@@ -38,16 +39,31 @@ void add_shift_rows(const Arm& arm, size_t index, Table& table) {
   }
 }
 
+// Both changes of a set: since the first phase's end or step 0, and since it was last trained on.
 void add_forgetting_rows(const Arm& arm, Table& table) {
   const auto* baseline = baseline_evaluation(arm);
-  for (const auto* evaluation : final_evaluations(arm)) {
+  for (size_t phase = 0; phase < arm.resolved.at("phase").size(); ++phase) {
+    const auto* evaluation = final_evaluation(arm, phase_name(arm, phase));
+    if (evaluation == nullptr) continue;
     for (const auto& [data, result] : evaluation->eval) {
-      ForgettingRow row{arm.name,          evaluation->phase, data,           result.loss,
-                        result.perplexity, std::nullopt,      result.loss_se, std::nullopt};
-      if (const auto* first = baseline != nullptr ? baseline->find(data) : nullptr) {
-        const LossFigure since = difference(loss_figure(result), loss_figure(*first));
-        row.change = since.value;
-        if (evaluation != baseline) row.change_se = since.se;  // the baseline's own change is 0 by definition
+      ForgettingRow row;
+      row.arm = arm.name;
+      row.phase = evaluation->phase;
+      row.data = data;
+      const LossFigure now = loss_figure(result);
+      row.loss = now.value;
+      row.loss_se = now.se;
+      row.perplexity = result.perplexity;
+      if (const auto* first = baseline != nullptr && evaluation != baseline ? baseline->find(data) : nullptr) {
+        const LossFigure change = difference(now, loss_figure(*first));
+        row.change = change.value;
+        row.change_se = change.se;
+      }
+      if (const auto against = forgetting_baseline(arm, phase, data)) {
+        const LossFigure forgetting = difference(now, against->loss);
+        row.forgetting = forgetting.value;
+        row.forgetting_se = forgetting.se;
+        row.against = against->name;
       }
       add_row(table, row);
     }
@@ -63,7 +79,7 @@ void add_eval_mri_rows(const Arm& arm, Table& table) {
     for (const auto& [data, result] : evaluation->eval)
       for (const auto& layer : result.routing)
         add_row(table, EvalMriRow{arm.name, evaluation == start ? kStepZero : evaluation->phase, data, layer.layer,
-                                  layer.mri, layer.entropy, layer.dead});
+                                  layer.mri, layer.entropy, layer.dead, layer.mri_se});
 }
 
 // The run that a phase's first weights are of, by the name of its folder; none where that is the arm's own.
@@ -158,16 +174,19 @@ NamedTables new_tables() {
   tables.emplace_back("forgetting",
                       table(columns_of<ForgettingRow>(),
                             "held-out loss after each phase; change against the first phase's end, or against step 0 "
-                            "where the weights come from elsewhere (arXiv 2503.05029, 2403.08763). "
-                            "loss_se, change_se: standard errors from the spread between windows of the text "
-                            "(documents, where they are separate), that of the change paired by the windows; "
-                            "they say what another text would give, not another seed"));
+                            "where the weights come from elsewhere (arXiv 2503.05029, 2403.08763). forgetting: the "
+                            "rise since `against`, the end of the last phase before that trained on the set; where "
+                            "none did it is the change. loss_se, change_se, forgetting_se: standard errors from the "
+                            "spread between blocks of neighbouring windows of the text (documents, where they are "
+                            "separate), those of differences paired by the blocks; they say what another text would "
+                            "give, not another seed"));
   tables.emplace_back(
       "shift_mri",
       table(columns_of<ShiftMriRow>(), "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
   tables.emplace_back("eval_mri",
                       table(columns_of<EvalMriRow>(),
-                            "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029)"));
+                            "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029). "
+                            "mri_se: its standard error, by a bootstrap of blocks of neighbouring windows"));
   tables.emplace_back("saturation",
                       table(columns_of<SaturationTableRow>(),
                             "router saturation from the phase's start to its end (arXiv 2409.02060, eq. 5). from_run: "
@@ -176,9 +195,12 @@ NamedTables new_tables() {
                                      "assignments over capacity: training (data null), mean of the phase's last "
                                      "eighth; held-out sets at the phase's end, evaluation mode"));
   tables.emplace_back(
-      "warnings", table(columns_of<WarningRow>(),
-                        "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the "
-                        "whole model. n_arms: how many arms share the phase, which was trained once, under `arm`"));
+      "warnings",
+      table(columns_of<WarningRow>(),
+            "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the "
+            "whole model. data: the held-out set whose evaluation shows it, null: training. n_arms: how many "
+            "arms share the phase, which was trained once, under `arm`; n_recovered: how many of these "
+            "had recovered at their own last evaluation, all of them where `recovered` is true"));
   return tables;
 }
 
@@ -226,7 +248,8 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["router"] = config.is_moe() && kind != nullptr ? *kind : Json();
   out["lower_bound"] =
       config.is_moe() ? Json(model::experts_per_token(config) / static_cast<double>(config.n_experts)) : Json();
-  out["baseline"] = baseline_name(arm);
+  const auto baseline = baseline_name(arm);
+  out["baseline"] = baseline ? Json(*baseline) : Json();
   const auto named = [&](const std::string& set) { return is_evaluated(arm, set) ? Json(set) : Json(); };
   out["old_data"] = named(shift_sets(arm).old_data);
   out["new_data"] = named(shift_sets(arm).new_data);
@@ -282,8 +305,9 @@ Json definitions_json() {
   add("loss", "Mean cross-entropy in nats over target tokens, end-of-document tokens included.", "docs/formats.md");
   add("perplexity", "exp(loss).", "");
   add("± of a loss",
-      "Its standard error: how much the loss of another text of the kind would differ, from the spread between windows "
-      "(or documents). Of several seeds: the larger of that and of the sample standard deviation over them.",
+      "Its standard error: how much the loss of another text of the kind would differ, from the spread between blocks "
+      "of neighbouring windows (or documents). Of several seeds: the larger of that and of the sample standard "
+      "deviation over them.",
       "docs/formats.md");
   add("bits per byte", "Sum of the losses divided by ln 2 and by the bytes of the text.", "");
   add("load", "Share of the assignments that an expert receives, before drops; the shares of a layer sum to 1.",
@@ -298,7 +322,9 @@ Json definitions_json() {
       "Share of the assignments over an expert's capacity: they contribute nothing. Load and MRI are before drops.",
       "arXiv 2101.03961");
   add("dead experts", "Experts that receive no token (of the step, or of the held-out set).", "");
-  add("forgetting", "Change of the held-out loss of the old data against the end of the first phase.",
+  add("forgetting",
+      "Rise of the loss on a held-out set since the end of the last phase before that trained on it. Where none did: "
+      "since step 0 of a run whose weights come from elsewhere, else since the end of the first phase.",
       "arXiv 2403.08763");
   add("replay",
       "Share of each batch that is old data; the budget of tokens does not change (compute-equivalent replay).",
@@ -309,7 +335,7 @@ Json definitions_json() {
       "arXiv 2409.02060, eq. 5");
   add("steps to recover",
       "First step after the peak at which the mean MRI of 5 steps is at most 1.1 times its mean over the last 50 steps "
-      "before the shift.",
+      "before the shift (over all of them where the run had fewer).",
       "docs/formats.md");
   add("PB, SB", "Penalty-balanced (balance and z-loss) and Sinkhorn-balanced top-k routing.", "arXiv 2503.05029");
   return out;
@@ -323,12 +349,13 @@ Json tables_json(const NamedTables& tables) {
 
 namespace {
 // One run has one seed: its errors are those of the text.
-std::string loss_sentence(const ForgettingRow& row, const std::string& baseline) {
+std::string loss_sentence(const Arm& arm, const ForgettingRow& row) {
   std::string out = "After phase " + row.phase + " the held-out loss on " + row.data + " is " +
                     with_error(row.loss, row.loss_se) + " nats a token";
-  if (row.change && *row.change != 0)
-    out += " (since " + baseline + ": " +
-           difference_text(*row.change, row.change_se ? std::optional(kNormal95 * *row.change_se) : std::nullopt) + ")";
+  if (const auto forgetting = forgetting_at_end(arm, row.data)) {
+    const std::string since = difference_text(forgetting->value, half_width(*forgetting));
+    out += " (since " + baseline_words(*row.against) + ": " + since + ")";
+  }
   return out + ".";
 }
 
@@ -353,8 +380,7 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
                                     : "";  // no figure of balance stands without it
   const auto forgetting = rows_of<ForgettingRow>(find_table(tables, "forgetting"));
   for (const auto& row : forgetting)
-    if (row.phase == forgetting.back().phase)
-      out.push_back(loss_sentence(row, comes_from_elsewhere(arm) ? "step 0" : "the first phase"));
+    if (row.phase == forgetting.back().phase) out.push_back(loss_sentence(arm, row));
   for (const auto& row : rows_of<ShiftMriRow>(find_table(tables, "shift_mri"))) {
     if (row.layer || !row.before) continue;
     const bool is_from_step_zero = comes_from_elsewhere(arm) && row.phase == phase_name(arm, 0);
@@ -399,13 +425,23 @@ Json run_results(const std::filesystem::path& run, const Json& machine, const st
   return out;
 }
 
+namespace {
+
+// csv/TABLE.csv of each table.
+std::vector<std::pair<std::filesystem::path, std::string>> table_files(const std::filesystem::path& folder,
+                                                                       const Json& results) {
+  std::vector<std::pair<std::filesystem::path, std::string>> out;
+  for (const auto& [name, table] : results.at("tables").as_object())
+    out.emplace_back(folder / "csv" / (name + ".csv"), to_csv(table_from_json(table)));
+  return out;
+}
+
+}  // namespace
+
 void write_results(const std::filesystem::path& folder, const Json& results) {
-  std::vector<std::pair<std::filesystem::path, std::string>> csv;
+  const auto csv = table_files(folder, results);
   std::vector<Output> outputs;
-  for (const auto& [name, table] : results.at("tables").as_object()) {
-    csv.emplace_back(folder / "csv" / (name + ".csv"), to_csv(table_from_json(table)));
-    outputs.push_back({csv.back().first, OutputKind::table});
-  }
+  for (const auto& [path, text] : csv) outputs.push_back({path, OutputKind::table});
   require_own_outputs(outputs);
   make_folders(folder / "csv");
   // Where there is a results.json it comes first: by it the next call knows the tables. Where there is none it comes
@@ -415,6 +451,20 @@ void write_results(const std::filesystem::path& folder, const Json& results) {
   if (is_first) write_file_atomically(path, results.dump(1) + "\n");
   for (const auto& [table_path, text] : csv) write_file_atomically(table_path, text);
   if (!is_first) write_file_atomically(path, results.dump(1) + "\n");
+}
+
+void check_tables(const std::filesystem::path& folder) {
+  const auto path = folder / "results.json";
+  const Json results = read_json(path);
+  for (const auto& [table, text] : with_path(path, results, [&] { return table_files(folder, results); })) {
+    const char* need = ", which results.json has (without results.json, the command with --resume makes both anew)";
+    require<DataError>(std::filesystem::exists(table), table.string(), ": got no such file; need the table", need);
+    const std::string found = read_file(table);
+    if (found == text) continue;
+    const auto differs = std::mismatch(found.begin(), found.end(), text.begin(), text.end()).first;
+    fail<DataError>(place_of_line(table, static_cast<size_t>(std::count(found.begin(), differs, '\n')) + 1),
+                    ": got another row; need the table", need);
+  }
 }
 
 }  // namespace evenkeel::train

@@ -32,6 +32,9 @@ Json tables_json(const NamedTables& tables);
 // is none of evenkeel's.
 void write_results(const std::filesystem::path& folder, const Json& results);
 
+// DataError where a table in csv/ is missing or is not that of the folder's results.json.
+void check_tables(const std::filesystem::path& folder);
+
 // The whole results.json of one run; `machine` as of machine_json. `name_given`: of the run in it; "" = that of its
 // folder.
 Json run_results(const std::filesystem::path& run, const Json& machine, const std::string& name_given = "");

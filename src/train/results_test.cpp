@@ -157,9 +157,9 @@ TEST(Results, ForgettingIsAgainstTheEndOfTheFirstPhase) {
   const auto table = rows_of(read_arm("arm", "group", folder / "run"), "forgetting");
   ASSERT_EQ(table.rows.size(), 3u);
   EXPECT_EQ(Json(table.rows[0]).dump(),
-            R"(["arm","one","old",2,20,0,null,null])");  // lines of before there were errors
-  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["arm","two","old",2.25,22.5,0.25,null,null])");
-  EXPECT_EQ(Json(table.rows[2]).dump(), R"(["arm","two","new",1.5,15,null,null,null])");
+            R"(["arm","one","old",2,20,null,null,null,null,null,null])");  // lines of before there were errors
+  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["arm","two","old",2.25,22.5,0.25,null,null,0.25,null,"one"])");
+  EXPECT_EQ(Json(table.rows[2]).dump(), R"(["arm","two","new",1.5,15,null,null,null,null,null,null])");
 }
 
 // Losses of three windows of 8 tokens, whose mean is the loss.
@@ -186,9 +186,10 @@ TEST(Results, ErrorsOfLossesAndOfTheirPairedChange) {
   EXPECT_NEAR(cell(table, 1, "change").as_double(), 0.6, 1e-12);
   EXPECT_NEAR(cell(table, 1, "change_se").as_double(), 0.1, 1e-12);  // sqrt(0.03) / sqrt(3)
   const auto headlines = run_results(folder / "run", Json::object()).at("headlines");
-  EXPECT_EQ(headlines.at(0).as_string(),
-            "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the first phase: +0.60; 95 %: "
-            "+0.40 to +0.80).");
+  EXPECT_EQ(
+      headlines.at(0).as_string(),
+      "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the end of phase one: +0.6; 95 %: "
+      "+0.2 to +1.0).");  // 4.303, Student's of two degrees, times 0.1 to each side
 }
 
 TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
@@ -201,17 +202,21 @@ TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
   }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").at(0).as_string(),
-              HasSubstr("(since the first phase: no difference beyond noise: +0.10; 95 %: −0.13 to +0.33)."));
+              HasSubstr("(since the end of phase one: no difference beyond noise: +0.1; 95 %: −0.4 to +0.6)."));
 }
 
 TEST(Results, EvaluationAndSaturationRowsAreThoseOfPhaseEnds) {
   const TemporaryFolder folder;
-  testing::write_made_run(folder / "run", tiny_config("/data"), evaluated_lines());
+  auto lines = evaluated_lines();
+  for (auto& line : lines)
+    if (auto* row = std::get_if<record::EvaluationRow>(&line); row != nullptr && row->step == 10)
+      row->eval[0].second.routing[0].mri_se = 0.125;
+  testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   const auto arm = read_arm("arm", "group", folder / "run");
   const auto mri = rows_of(arm, "eval_mri");
   ASSERT_EQ(mri.rows.size(), 6u);
-  EXPECT_EQ(Json(mri.rows[1]).dump(), R"(["arm","one","old",1,0.7,0.9,1])");
-  EXPECT_EQ(Json(mri.rows[2]).dump(), R"(["arm","two","old",0,0.8,0.9,1])");
+  EXPECT_EQ(Json(mri.rows[1]).dump(), R"(["arm","one","old",1,0.7,0.9,1,null])");
+  EXPECT_EQ(Json(mri.rows[2]).dump(), R"(["arm","two","old",0,0.8,0.9,1,0.125])");
   const auto saturation = rows_of(arm, "saturation");
   ASSERT_EQ(saturation.rows.size(), 1u);
   EXPECT_EQ(Json(saturation.rows[0]).dump(), R"(["arm",0,1,6,10,"old",0.75,0.25,null])");
@@ -326,8 +331,8 @@ TEST(Results, OfOneRunAreAStudyOfOneArm) {
   EXPECT_NE(results.at("definitions").find("MRI"), nullptr);
   ASSERT_EQ(results.at("headlines").size(), 4u);
   EXPECT_EQ(results.at("headlines").at(0).as_string(),
-            "After phase two the held-out loss on old is 2.25 nats a token (since the first phase: +0.250; its error "
-            "is not known).");
+            "After phase two the held-out loss on old is 2.25 nats a token (since the end of phase one: +0.250; its "
+            "error is not known).");
   EXPECT_EQ(results.at("headlines").at(1).as_string(),
             "After phase two the held-out loss on new is 1.50 nats a token.");
   EXPECT_EQ(results.at("headlines").at(2).as_string(),
@@ -354,7 +359,7 @@ TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
             "run: the router collapsed in phase two, layer 1, for a time after step 7, and has recovered at the last "
             "evaluation: nearly all tokens have the same 2 of 4 experts.");
   EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(),
-            R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true,1]])");
+            R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true,1,null,1]])");
 }
 
 // By the last evaluation alone: the first sentence says so, and each one on balance.
@@ -370,8 +375,11 @@ TEST(Results, ARouterWithMostExpertsUnusedIsNeverGoodNews) {
                           lines);
   const Json headlines = run_results(folder / "run", Json::object()).at("headlines");
   EXPECT_EQ(headlines.at(0).as_string(),
-            "run: the router has collapsed: in the end more than half of a layer's experts get no token of the new "
-            "data's held-out text.");
+            "run: the router collapsed in phase one, layer 0, on held-out old, at the evaluation of step 3: more than "
+            "half of the layer's experts get no token.");
+  EXPECT_EQ(headlines.at(1).as_string(),
+            "run: the router collapsed in phase two, layer 0, on held-out new, at the evaluation of step 10: more than "
+            "half of the layer's experts get no token.");
   int64_t n_of_balance = 0;
   for (const auto& sentence : headlines.as_array()) {
     const bool is_of_balance = sentence.as_string().find("MRI") != std::string::npos ||

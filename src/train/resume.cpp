@@ -102,7 +102,7 @@ void require_unchanged(const RunConfig& config, const ResumeOptions& options, In
 
 // Steps between the checkpoints of a run; 0 where they come at the ends of phases only.
 int64_t checkpoint_period(const Json& resolved, const std::filesystem::path& path) {
-  return with_path(path, [&] {
+  return with_path(path, resolved, [&] {
     const Json& settings = resolved.at("train");
     const Json* every = settings.find("checkpoint_every");
     if (every == nullptr || !every->is_string()) return int64_t{0};
@@ -204,7 +204,7 @@ std::optional<Resume> find_resume(const RunConfig& config, const ResumeOptions& 
   for (const auto& [folder, reason] : newest->misnamed)
     log_warning("passed over ", folder.string(), ", which stays as it is: ", reason);
   const model::Transformer model(config.model);
-  Resume out{load_checkpoint(newest->checkpoint, config, model, options.device, /*deep=*/false), newest->damaged};
+  Resume out{load_checkpoint(newest->checkpoint, config, model, {options.device, /*deep=*/false}), newest->damaged};
   TrainState& state = out.state;
   require_position(config, options, state);
   require_same_order(config, state);

@@ -65,6 +65,19 @@ ShiftSets shift_sets(const Arm& arm) {
   return {pick(first), pick(added.empty() ? last : added)};
 }
 
+bool trains_on(const Arm& arm, size_t phase, const std::string& set) {
+  const auto& phases = arm.resolved.at("phase").as_array();
+  const auto sources = sets_of(phases.at(phase).at("data"));
+  // What the name stands for is in the evaluations of any phase; without one the name alone counts.
+  std::vector<NamedSet> known = {{set, ""}};
+  for (const auto& each : phases)
+    if (!each.at("eval").is_null())
+      for (auto& evaluated : sets_of(each.at("eval").at("data")))
+        if (evaluated.name == set) known.push_back(std::move(evaluated));
+  return std::any_of(known.begin(), known.end(),
+                     [&](const NamedSet& held_out) { return is_of_any(held_out, sources); });
+}
+
 bool is_evaluated(const Arm& arm, const std::string& set) {
   const auto evaluated = evaluated_sets(arm);
   return std::any_of(evaluated.begin(), evaluated.end(), [&](const NamedSet& known) { return known.name == set; });

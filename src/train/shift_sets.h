@@ -16,6 +16,8 @@ struct ShiftSets {
   std::string new_data;  // of the last phase's that the first phase did not have; where it had all, of all of them
 };
 ShiftSets shift_sets(const Arm& arm);
+// Whether a phase has data, its replay aside, that a held-out set of this name tells of.
+bool trains_on(const Arm& arm, size_t phase, const std::string& set);
 // Whether the last phase evaluates a set of this name.
 bool is_evaluated(const Arm& arm, const std::string& set);
 // Those of the two that no evaluation is of, so that nothing can be said of them; empty: both are there.

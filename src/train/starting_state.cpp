@@ -23,7 +23,8 @@ at::Tensor token_counts(const RunSetting& setting) {
 TrainState state_of(const RunSetting& setting, const PhaseStart& start) {
   if (start.step == 0 && start.folder.empty()) return first_state(setting.config, setting);
   const fs::path folder = folder_of_step(setting.options.run, start, start.step);
-  if (!checkpoint::is_hf_folder(folder)) return load_checkpoint(folder, setting.config, setting.model, setting.device);
+  if (checkpoint::open_model(folder, std::nullopt, /*deep=*/false).has_history)
+    return load_checkpoint(folder, setting.config, setting.model, {setting.device});
   RunConfig from_hf = setting.config;
   from_hf.model_from = RecipePath{folder.string(), ""};
   return first_state(from_hf, setting);
@@ -90,6 +91,7 @@ std::unique_ptr<TrainState> state_at_start(const RunSetting& setting, const Trai
     out->router_states = source.kind == "checkpoint"
                              ? checkpoint::load_router_states(source, setting.model)
                              : setting.model.initial_router_states(state.seed, token_counts(setting));
+    checkpoint::take_biases(source, setting.model, out->router_states);
   }
   set_device(out->params, setting.device, /*requires_grad=*/false);
   for (auto& router_state : out->router_states) set_device(router_state, setting.device, false);

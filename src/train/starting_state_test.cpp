@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "checkpoint/export.h"
+#include "checkpoint/import.h"
+#include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
 #include "core/json_lines.h"
 #include "support/gradients.h"
@@ -41,7 +44,7 @@ TEST_F(StartingStateTest, AHashRouterIsBalancedOverTheDataOfTheFirstPhase) {
   train("run", overrides);
   const auto with = config(overrides);
   const model::Transformer model(with.model);
-  const auto state = load_checkpoint(checkpoint("run", 10), with, model, at::kCPU);
+  const auto state = load_checkpoint(checkpoint("run", 10), with, model);
   data::Datasets datasets;
   const auto counts = count_tokens(with.phases[0].data, with.model.vocab_size, datasets);
   ASSERT_EQ(counts.sum().item<int64_t>(), 161);
@@ -91,6 +94,29 @@ TEST_F(StartingStateTest, AModelMayComeFromARun) {
                 config({from, "model.d_expert=7"});
               }),
               HasSubstr("got model.d_expert = 7; need 6"));
+}
+
+// A folder, and the checkpoint that it was imported to: runs from either have the same weights, and keep its files.
+TEST_F(StartingStateTest, AnImportedModelIsTheFolderItCameFrom) {
+  train("first");
+  const auto folder = folder_ / "folder", imported = folder_ / "imported";
+  checkpoint::export_model(folder_ / "first", folder);
+  std::ofstream(folder / "tokenizer.json") << "{}";
+  checkpoint::import_folder(folder, imported);
+  const std::string still = "phase.one.schedule.lr_max=0";
+  train("of-folder", {"model.from=\"" + folder.string() + "\"", still});
+  train("of-import", {"model.from=\"" + imported.string() + "\"", still});
+  train("of-start", {"phase.one.start={from = \"" + imported.string() + "\"}", still});
+  const auto given = checkpoint::load_params(checkpoint::open_model(checkpoint("first", 10)));
+  for (const std::string run : {"of-folder", "of-import", "of-start"}) {
+    const auto kept = checkpoint::load_params(checkpoint::open_model(checkpoint(run, 6)));
+    for (const auto& [name, tensor] : given) EXPECT_TRUE(testing::same_bits(tensor, kept.at(name))) << run << name;
+    for (const int64_t step : {6, 10}) {
+      EXPECT_TRUE(std::filesystem::exists(checkpoint(run, step) / "origin" / "tokenizer.json")) << run << step;
+      checkpoint::verify_folder(checkpoint(run, step), /*deep=*/true);
+    }
+  }
+  EXPECT_EQ(weights_words(imported), "the checkpoint " + imported.string() + ", step 0");
 }
 
 TEST_F(StartingStateTest, ARunThatWasStartedFromMayGoWhileThisOneTrains) {

@@ -2,16 +2,19 @@
 
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
+#include "checkpoint/origin.h"
 #include "checkpoint/router_states.h"
 #include "checkpoint/safetensors.h"
 #include "core/json_lines.h"
+#include "core/log.h"
 #include "model/init.h"
+#include "train/phase.h"
 
 namespace evenkeel::train {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr const char* kFormat = "evenkeel.checkpoint.v1";
+constexpr const char* kFormat = checkpoint::kCheckpointFormat;
 
 Json record_json(const PhaseRecord& record) {
   Json out = Json::object(), cursors = Json::object(), sources = Json::array(), replay = Json::array();
@@ -102,7 +105,7 @@ bool keeps_router_states(const checkpoint::ModelSource& source, const model::Tra
 
 std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed) {
   std::vector<PhaseRecord> out;
-  with_path_as<CheckpointError>(where, [&] {
+  with_path_as<CheckpointError>(where, state, [&] {
     for (const auto& record : state.at("phases").as_array()) out.push_back(record_from_json(record, where, seed));
   });
   return out;
@@ -125,6 +128,7 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
     model::check_router_state(config.model, source.config, source.folder.string());
     state.params = checkpoint::load_params(source);
     if (keeps_router_states(source, model)) state.router_states = checkpoint::load_router_states(source, model);
+    checkpoint::take_biases(source, model, state.router_states);
   } else {
     state.params = model::init_params(config.model, state.seed);
   }
@@ -134,8 +138,31 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
   return state;
 }
 
+namespace {
+
+// The folder whose origin files a checkpoint of the run keeps: that of the run's earlier ones, else of what its
+// weights, or those of its phase, came from. Empty where there is none.
+fs::path origin_of_run(const fs::path& run, const TrainState& state, const RunConfig& config) {
+  std::error_code ignored;
+  const auto earlier = checkpoint::step_folders(run);
+  for (const auto& folder : earlier)
+    if (const fs::path kept = folder / checkpoint::kOriginName; fs::is_directory(kept, ignored)) return kept;
+  std::string from = external_start(config, static_cast<size_t>(state.phase_index));
+  if (from.empty() && earlier.empty() && config.model_from) from = config.model_from->value;
+  if (from.empty() || !fs::is_directory(from, ignored)) return {};  // it may be gone by now
+  try {
+    return checkpoint::origin_of(from);
+  } catch (const Error& error) {
+    log_warning("the files of the tokenizer are not kept: ", error.what());
+    return {};
+  }
+}
+
+}  // namespace
+
 void save_checkpoint(const fs::path& run, const TrainState& state, const RunConfig& config) {
   const std::map<std::string, std::string> metadata = {{"format", kFormat}};
+  const fs::path origin = origin_of_run(run, state, config);
   checkpoint::save_folder(run / "checkpoints" / checkpoint::step_folder_name(state.step), [&](const fs::path& folder) {
     checkpoint::NamedTensors model_tensors, optimizer_tensors;
     for (const auto& [name, tensor] : state.params) model_tensors.emplace_back(name, tensor.detach());
@@ -147,12 +174,13 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
     checkpoint::write_safetensors(folder / "model.safetensors", model_tensors, metadata);
     checkpoint::write_safetensors(folder / "optimizer.safetensors", optimizer_tensors, metadata);
     write_file_atomically(folder / "state.json", state_json(state, config).dump(1) + "\n");
+    if (!origin.empty()) checkpoint::keep_origin(origin, folder);
   });
 }
 
 TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model,
-                           const at::Device& device, bool deep) {
-  const auto source = checkpoint::open_model(folder, std::nullopt, deep);
+                           const LoadOptions& options) {
+  const auto source = checkpoint::open_model(folder, std::nullopt, options.deep);
   const std::string where = (source.folder / "state.json").string();
   require<CheckpointError>(source.kind == "checkpoint", folder.string(),
                            ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
@@ -163,7 +191,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
   TrainState state;
   state.seed = static_cast<uint64_t>(config.train.seed);
   state.params = checkpoint::read_params(source.folder / "model.safetensors", config.model);
-  with_path_as<CheckpointError>(where, [&] {
+  with_path_as<CheckpointError>(where, source.state, [&] {
     const Json& json = source.state;
     require<CheckpointError>(json.at("format").as_string() == kFormat, where, ": got format '",
                              json.at("format").as_string(), "'; need ", kFormat);
@@ -196,10 +224,10 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
     state.adam.second.add(name, load("second." + name, tensor));
   }
   state.router_states = checkpoint::read_router_states(source.folder, model);
-  set_device(state.params, device, true);
-  set_device(state.adam.first, device, false);
-  set_device(state.adam.second, device, false);
-  for (auto& router_state : state.router_states) set_device(router_state, device, false);
+  set_device(state.params, options.device, true);
+  set_device(state.adam.first, options.device, false);
+  set_device(state.adam.second, options.device, false);
+  for (auto& router_state : state.router_states) set_device(router_state, options.device, false);
   return state;
 }
 

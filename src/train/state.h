@@ -47,8 +47,12 @@ void save_checkpoint(const std::filesystem::path& run, const TrainState& state, 
 // CheckpointError when the folder is damaged or of another architecture than config.model. `deep`: its files
 // are hashed first; otherwise names and sizes are compared. ConfigError as of model::check_router_state, and for
 // another train.sequence_length: what was drawn is counted in samples of that length.
+struct LoadOptions {
+  at::Device device = at::kCPU;
+  bool deep = true;
+};
 TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config,
-                           const model::Transformer& model, const at::Device& device, bool deep = true);
+                           const model::Transformer& model, const LoadOptions& options = {});
 
 // The phases of a state.json; CheckpointError where they are damaged. `seed`: of a record that has none.
 std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed);

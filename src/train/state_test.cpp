@@ -24,7 +24,8 @@ struct Case {
     batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
     batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
     for (int i = 0; i < 3; ++i)
-      train_step(model, {config.optimizer, 1e-2, {{"head.weight", 0.0}}}, std::vector{batch}, state);
+      train_step(model, {config.optimizer, 1e-2, testing::factors_of(state.params, {{"head.weight", 0.0}})},
+                 std::vector{batch}, state);
     state.phase_index = 1;
     state.phase_step = 2;
     state.loader.cursors = {{"left", 7}, {"right", 0}};
@@ -49,7 +50,7 @@ struct Case {
     save_checkpoint(folder.path(), state, config);
     return folder / "checkpoints" / "step-00000003";
   }
-  TrainState load() const { return load_checkpoint(folder / "checkpoints" / "step-00000003", config, model, at::kCPU); }
+  TrainState load() const { return load_checkpoint(folder / "checkpoints" / "step-00000003", config, model); }
   // Writes the checkpoint again, whole, with its files changed by `change`.
   void rewrite(const std::function<void(const std::filesystem::path&)>& change) const {
     const auto path = save();
@@ -143,8 +144,8 @@ TEST(Checkpoint, RefusesAnotherArchitecture) {
   c.save();
   const auto wide = testing::tiny_config("/data", {"model.d_expert=7"});
   const model::Transformer model(wide.model);
-  const auto message = message_of<CheckpointError>(
-      [&] { load_checkpoint(c.folder / "checkpoints" / "step-00000003", wide, model, at::kCPU); });
+  const auto message =
+      message_of<CheckpointError>([&] { load_checkpoint(c.folder / "checkpoints" / "step-00000003", wide, model); });
   EXPECT_THAT(message, HasSubstr("layers.0.experts.gate_up"));
 }
 
@@ -223,7 +224,7 @@ TEST(Checkpoint, RouterStatesComeBackWithTheirTypes) {
   const Balanced c;
   EXPECT_GT(c.state.router_states[0].at("bias").abs().max().item<double>(), 0);
   EXPECT_EQ(c.state.router_states[1].at("tokens").item<int64_t>(), 64);
-  const auto loaded = load_checkpoint(c.save(), c.config, c.model, at::kCPU);
+  const auto loaded = load_checkpoint(c.save(), c.config, c.model);
   expect_same_router_states(loaded.router_states, c.state.router_states);
 }
 
@@ -232,9 +233,8 @@ TEST(Checkpoint, RefusesARouterStateMadeForAnotherOption) {
   const Balanced c;
   const auto folder = c.save();
   const auto changed = testing::tiny_config("/data", Balanced::with({"model.router.score=\"softmax_pre\""}));
-  EXPECT_THAT(
-      message_of<ConfigError>([&] { load_checkpoint(folder, changed, model::Transformer(changed.model), at::kCPU); }),
-      HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
+  EXPECT_THAT(message_of<ConfigError>([&] { load_checkpoint(folder, changed, model::Transformer(changed.model)); }),
+              HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
 }
 
 TEST(InitialState, TakesTheRouterStatesOfTheSameKindAlong) {

@@ -349,7 +349,8 @@ TEST(TrainStep, FrozenParametersStay) {
   auto state = initial_state(config, model, at::kCPU);
   const auto before = state.params.at("head.weight").detach().clone(),
              other = state.params.at("embedding.weight").detach().clone();
-  train_step(model, {config.optimizer, 1e-3, {{"head.weight", 0.0}}}, std::vector{batch_of(4)}, state);
+  train_step(model, {config.optimizer, 1e-3, testing::factors_of(state.params, {{"head.weight", 0.0}})},
+             std::vector{batch_of(4)}, state);
   EXPECT_TRUE(testing::same_bits(state.params.at("head.weight").detach(), before));
   EXPECT_FALSE(testing::same_bits(state.params.at("embedding.weight").detach(), other));
 }
@@ -364,7 +365,9 @@ TEST(TrainStep, AFrozenRouterKeepsItsBalancingState) {
     train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state);
     std::vector<ops::Params> before = state.router_states;
     state.params.at("layers.1.router.weight").set_requires_grad(false);
-    train_step(model, {config.optimizer, 1e-3, {{"layers.0.router.weight", 0.5}, {"layers.1.router.weight", 0.0}}},
+    train_step(model,
+               {config.optimizer, 1e-3,
+                testing::factors_of(state.params, {{"layers.0.router.weight", 0.5}, {"layers.1.router.weight", 0.0}})},
                split(batch_of(4, 2), 2), state);
     EXPECT_FALSE(testing::same_bits(state.router_states[0].at(name), before[0].at(name))) << kind;
     for (const auto& [key, tensor] : before[1])
@@ -381,9 +384,11 @@ TEST(TrainStep, ALayerIsFrozenByItsPlaceInTheModel) {
   const model::Transformer model(config.model);
   for (const bool is_frozen : {true, false}) {
     auto state = initial_state(config, model, at::kCPU);
-    train_step(model,
-               {config.optimizer, 1e-3, {{is_frozen ? "layers.1.router.weight" : "layers.0.router.weight", 0.0}}},
-               std::vector{batch_of(4)}, state);
+    train_step(
+        model,
+        {config.optimizer, 1e-3,
+         testing::factors_of(state.params, {{is_frozen ? "layers.1.router.weight" : "layers.0.router.weight", 0.0}})},
+        std::vector{batch_of(4)}, state);
     EXPECT_EQ(state.router_states.at(0).at("steps").item<int64_t>(), is_frozen ? 0 : 1);
   }
 }

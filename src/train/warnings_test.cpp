@@ -47,8 +47,8 @@ TEST_F(WarningsTest, ATableHasEachAlarmWithItsPlace) {
            tables);
   const Table& table = find_table(tables, "warnings");
   ASSERT_EQ(table.rows.size(), 2U);
-  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["a","one",1,null,"no_balance","none",null,1])");
-  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["a","two",8,1,"same_experts","the same",true,1])");
+  EXPECT_EQ(Json(table.rows[0]).dump(), R"(["a","one",1,null,"no_balance","none",null,1,null,null])");
+  EXPECT_EQ(Json(table.rows[1]).dump(), R"(["a","two",8,1,"same_experts","the same",true,1,null,1])");
 }
 
 // Phase one is the same in all three, with its seconds; c trained its own phase two. What is over in a and c is not in
@@ -62,10 +62,10 @@ TEST_F(WarningsTest, AnAlarmOfASharedPhaseStandsOnce) {
   add_rows(arms, tables);
   std::vector<std::string> rows;
   for (const auto& row : find_table(tables, "warnings").rows) rows.push_back(Json(row).dump());
-  EXPECT_THAT(rows, ElementsAre(R"(["a","one",1,null,"no_balance","none",null,3])",
-                                R"(["a","one",2,1,"same_experts","the same",false,3])",
-                                R"(["a","two",8,0,"same_experts","the same",true,1])",
-                                R"(["c","two",8,0,"same_experts","the same",true,1])"));
+  EXPECT_THAT(rows, ElementsAre(R"(["a","one",1,null,"no_balance","none",null,3,null,null])",
+                                R"(["a","one",2,1,"same_experts","the same",false,3,null,2])",
+                                R"(["a","two",8,0,"same_experts","the same",true,1,null,1])",
+                                R"(["c","two",8,0,"same_experts","the same",true,1,null,1])"));
 }
 
 TEST_F(WarningsTest, ExpertsInUseAreThoseOfTheLastPhasesEvaluation) {
@@ -73,29 +73,79 @@ TEST_F(WarningsTest, ExpertsInUseAreThoseOfTheLastPhasesEvaluation) {
   ASSERT_TRUE(use);
   EXPECT_EQ(use->in_use, 7);
   EXPECT_EQ(use->all, 8);
-  EXPECT_FALSE(use->is_rare_in_a_layer);
-  EXPECT_TRUE(expert_use(arm("b", {}, 3), "held")->is_rare_in_a_layer);
   EXPECT_FALSE(expert_use(arm("c", {}), "old"));  // of the first phase alone
 }
 
-TEST_F(WarningsTest, ACollapseOfTheLastPhaseCounts) {
+TEST_F(WarningsTest, ACollapseThatLastsCounts) {
   EXPECT_FALSE(has_collapsed(arm("whole", {{8, Alarm(Alarm::kAllLayers, Kind::not_causal, "ahead")}}, 2), "held"));
   EXPECT_FALSE(has_collapsed(arm("early", {{2, Alarm(0, Kind::one_expert, "one")}}), "held"));
+  EXPECT_TRUE(has_collapsed(arm("lasting", {{2, Alarm(0, Kind::one_expert, "one")}}, 0, 0.8), "held"));
   EXPECT_TRUE(has_collapsed(arm("late", {{9, Alarm(0, Kind::one_expert, "one")}}, 0, 0.8), "held"));
   EXPECT_FALSE(has_collapsed(arm("recovered", {{9, Alarm(0, Kind::one_expert, "one")}}, 0, 0.7),
                              "held"));  // halfway between 0.5 and 1: 0.75
   EXPECT_TRUE(has_collapsed(arm("last", {{10, Alarm(0, Kind::one_expert, "one")}}, 0, 0.7),
                             "held"));  // no evaluation is after it
   EXPECT_TRUE(has_collapsed(arm("shrunk", {{9, Alarm(0, Kind::no_scores, "none")}}, 0, 0.7), "held"));
-  EXPECT_TRUE(has_collapsed(arm("dead", {}, 3), "held"));  // a quarter of a layer in use
+  EXPECT_FALSE(has_collapsed(arm("again", {{2, Alarm(0, Kind::no_scores, "none")}}, 0, 0.7),
+                             "held"));  // the steps of phase two were looked at anew
+  EXPECT_TRUE(has_collapsed(
+      arm("both", {{2, Alarm(0, Kind::no_scores, "none")}, {7, Alarm(0, Kind::no_scores, "none")}}, 0, 0.7), "held"));
+  EXPECT_TRUE(has_collapsed(arm("dead", {}, 3), "held"));       // a quarter of a layer in use
+  EXPECT_FALSE(has_collapsed(arm("elsewhere", {}, 3), "old"));  // on another set
+}
+
+// Layers 0 and 1 with these MRI and dead experts on a set at an evaluation.
+record::EvaluationRow seen(int64_t step, const std::string& phase, const std::string& data, std::vector<double> mri,
+                           int64_t dead = 0) {
+  auto result = made_result(2.0, mri);
+  for (auto& layer : result.routing) layer.dead = dead;
+  return made_evaluation(step, phase, {{data, result}});
+}
+
+// What no step told of: the held-out text is of another kind.
+TEST_F(WarningsTest, AnEvaluationTellsOfACollapseOncePerPhaseLayerAndSet) {
+  Arm seen_twice = arm("a", {});
+  seen_twice.evaluations.clear();
+  for (const int64_t step : {8, 10}) add_line(seen_twice, seen(step, "two", "held", {0.5, 0.99}));
+  auto tables = new_tables();
+  add_rows({seen_twice}, tables);
+  const Table& table = find_table(tables, "warnings");
+  ASSERT_EQ(table.rows.size(), 1U);
+  EXPECT_EQ(Json(table.rows[0]).dump(),
+            R"(["a","two",8,1,"one_expert","nearly all tokens have one and the same expert among their 2 of 4 )"
+            R"(experts",false,1,"held",0])");
+  EXPECT_TRUE(has_collapsed(seen_twice, "held"));
+  EXPECT_THAT(collapse_headlines({seen_twice}),
+              ElementsAre("group: the router collapsed in phase two, layer 1, on held-out held, at the evaluation of "
+                          "step 8: nearly all tokens have one and the same expert among their 2 of 4 experts."));
+  add_line(seen_twice, seen(12, "two", "held", {0.5, 0.6}));
+  EXPECT_FALSE(has_collapsed(seen_twice, "held"));
+  EXPECT_THAT(collapse_headlines({seen_twice}),
+              ElementsAre(::testing::HasSubstr("step 8, and has recovered at the last evaluation: nearly all")));
+}
+
+TEST_F(WarningsTest, WhatTheStepsToldOfIsNotSaidAgain) {
+  const Arm told = arm("a", {{9, Alarm(1, Kind::same_experts, "the same")}}, 3);
+  EXPECT_EQ(told.alarms.size(), 1U);
+  const Arm of_another_layer = arm("b", {{9, Alarm(0, Kind::same_experts, "the same")}}, 3);
+  EXPECT_EQ(of_another_layer.alarms.size(), 2U);
+}
+
+TEST_F(WarningsTest, TheEvaluationBeforeTrainingIsLookedAtToo) {
+  Arm continued = arm("a", {});
+  continued.evaluations.clear();
+  add_line(continued, seen(0, "one", "held", {0.5, 0.5}, 3));
+  EXPECT_THAT(
+      collapse_headlines({continued}),
+      ElementsAre("group: the router collapsed in phase one, layers 0, 1, on held-out held, at the evaluation of "
+                  "step 0: more than half of the layer's experts get no token."));
 }
 
 TEST_F(WarningsTest, HeadlinesNameGroupPhaseLayersStepAndSeeds) {
   const auto same = [](int64_t layer) {
     return Alarm(layer, Kind::same_experts, "nearly all tokens have the same 2 of 4 experts");
   };
-  EXPECT_THAT(collapse_headlines({arm("a", {{2, same(0)}, {8, Alarm(Alarm::kAllLayers, Kind::not_causal, "ahead")}})}),
-              IsEmpty());
+  EXPECT_THAT(collapse_headlines({arm("a", {{8, Alarm(Alarm::kAllLayers, Kind::not_causal, "ahead")}})}), IsEmpty());
   EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}}, 0, 0.8)}),
               ElementsAre("group: the router collapsed in phase two, layer 1, from step 8: nearly all tokens have the "
                           "same 2 of 4 experts."));
@@ -106,6 +156,20 @@ TEST_F(WarningsTest, HeadlinesNameGroupPhaseLayersStepAndSeeds) {
                   {arm("a", {{9, same(1)}, {8, same(0)}}, 0, 0.8), arm("b", {}), arm("c", {{7, same(1)}}, 0, 0.8)}),
               ElementsAre("group: the router collapsed in phase two, layers 0, 1 (not all of them in each seed), from "
                           "step 7 at the earliest, in 2 of 3 seeds: nearly all tokens have the same 2 of 4 experts."));
+}
+
+// The table has each phase's alarm; a sentence has the step from which it lasts.
+TEST_F(WarningsTest, ACollapseOfAnEarlierPhaseIsAHeadlineToo) {
+  const Alarm same(1, Kind::same_experts, "the same");
+  EXPECT_THAT(
+      collapse_headlines({arm("a", {{2, same}})}),
+      ElementsAre("group: the router collapsed in phase one, layer 1, for a time after step 2, and has recovered "
+                  "at the last evaluation: the same."));
+  EXPECT_THAT(collapse_headlines({arm("b", {{2, same}, {7, same}}, 0, 0.8)}),
+              ElementsAre("group: the router collapsed in phase one, layer 1, from step 2: the same."));
+  EXPECT_THAT(collapse_headlines({arm("d", {{2, same}, {7, Alarm(0, Kind::same_experts, "the same")}}, 0, 0.8)}),
+              ElementsAre("group: the router collapsed in phase one, layer 1, from step 2: the same.",
+                          "group: the router collapsed in phase two, layer 0, from step 7: the same."));
 }
 
 }  // namespace

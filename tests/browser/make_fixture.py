@@ -29,13 +29,13 @@ ALARMS = {  # of an arm, by step
     "switch-pb": {1: [(None, "no_balance", "the router 'top_k' has no balance loss; the load is expected to collapse onto few experts")]},
 }
 TABLES = {
-    "forgetting": "arm phase data loss perplexity change loss_se change_se",
+    "forgetting": "arm phase data loss perplexity change loss_se change_se forgetting forgetting_se against",
     "shift_mri": "arm phase layer lower_bound before first peak peak_step steps_to_recover after",
-    "eval_mri": "arm phase data layer mri entropy dead",
+    "eval_mri": "arm phase data layer mri entropy dead mri_se",
     "saturation": "arm layer k from to data saturation chance",
     "throughput": "arm tokens_per_second step_seconds ratio_to_dense",
     "tokens_to_loss": "arm data loss tokens reference short_by short_by_se beyond_noise",
-    "warnings": "arm phase step layer kind what recovered n_arms",
+    "warnings": "arm phase step layer kind what recovered n_arms data n_recovered",
 }
 UNITS = {"loss": "nats per token", "change": "nats per token", "tokens_per_second": "tokens/s", "step_seconds": "s", "tokens": "tokens",
          "mri": "share of tokens", "before": "share of tokens", "first": "share of tokens", "peak": "share of tokens", "after": "share of tokens"}
@@ -52,6 +52,16 @@ def balance_figures(load, top_k):
     experts = len(load)
     entropy = -sum(share * math.log(share) for share in load if share > 0) / math.log(experts)
     return {"mri": max(load) * top_k, "entropy": entropy, "cv": statistics.pstdev(load) * experts, "dead": sum(share == 0 for share in load)}
+
+
+def at_most(load, cap):
+    """The load with no share above `cap`, since a token has an expert once; what is above goes to the other experts in proportion."""
+    full = set()
+    while max(load) > cap:
+        full |= {i for i, share in enumerate(load) if share >= cap}
+        scale = (1 - cap * len(full)) / sum(share for i, share in enumerate(load) if i not in full)
+        load = [cap if i in full else share * scale for i, share in enumerate(load)]
+    return load
 
 
 class Arm:
@@ -90,7 +100,7 @@ class Arm:
                for a, b in zip(self.taste[layer], self.new_taste[layer])]
         if step <= 5 and self.experts > 8:
             raw[self.random.randrange(self.experts)] = 0.0
-        return [value / sum(raw) for value in raw]
+        return at_most([value / sum(raw) for value in raw], 1 / self.top_k)
 
     def routing(self, step, wobble=0.05, keep_load=True):
         if self.experts == 0:
@@ -191,10 +201,11 @@ def arm_rows(arm, metrics):
     for phase, line in ends.items():
         for data, figures in line["eval"].items():
             before = ends["english"]["eval"][data]["loss"]
-            rows["forgetting"].append([arm.name, phase, data, figures["loss"], figures["perplexity"], figures["loss"] - before, figures["loss_se"],
-                                       0.012 if phase == "german" else None])
+            change = [figures["loss"] - before, 0.012] if phase == "german" else [None, None]
+            rows["forgetting"].append([arm.name, phase, data, figures["loss"], figures["perplexity"], change[0], figures["loss_se"], change[1],
+                                       *change, "english" if phase == "german" else None])
             for entry in figures["routing"]:
-                rows["eval_mri"].append([arm.name, phase, data, entry["layer"], entry["mri"], entry["entropy"], entry["dead"]])
+                rows["eval_mri"].append([arm.name, phase, data, entry["layer"], entry["mri"], entry["entropy"], entry["dead"], None])
     for layer in [None, *range(LAYERS)] if arm.experts else []:
         def mri(step):
             return statistics.fmean(entry["mri"] for entry in steps[step]["routing"] if layer in (None, entry["layer"]))
@@ -208,7 +219,7 @@ def arm_rows(arm, metrics):
     for line in metrics:
         for data, entries in line.get("saturation", {}).items():
             rows["saturation"] += [[arm.name, e["layer"], e["k"], e["from"], e["to"], data, e["saturation"], e["chance"]] for e in entries]
-        rows["warnings"] += [[arm.name, line["phase"], line["step"], found["layer"], found["kind"], found["text"], None, 1] for found in line.get("alarms", [])]
+        rows["warnings"] += [[arm.name, line["phase"], line["step"], found["layer"], found["kind"], found["text"], None, 1, None, None] for found in line.get("alarms", [])]
     rate = statistics.median(line["tokens_per_second"] for line in steps.values())
     rows["throughput"].append([arm.name, rate, TOKENS_PER_STEP / rate, None])
     return rows
@@ -236,7 +247,7 @@ def fill_against_dense(tables, arms):
 
 def summary(columns, rows, groups):
     """Mean and sample standard deviation over the arms of a group, keyed by all but arm and figures."""
-    keys = [i for i, name in enumerate(columns) if name in ("phase", "data", "layer", "k", "from", "to", "reference", "beyond_noise")]
+    keys = [i for i, name in enumerate(columns) if name in ("phase", "data", "layer", "k", "from", "to", "reference", "beyond_noise", "against")]
     figures = [i for i, name in enumerate(columns) if i not in keys and i > 0 and not name.endswith("_se")]
     gathered = {}
     for row in rows:
@@ -246,9 +257,9 @@ def summary(columns, rows, groups):
         line = list(key)
         for i in figures:
             values = [row[i] for row in members if row[i] is not None]
-            line += [statistics.fmean(values) if values else None, statistics.stdev(values) if len(values) > 1 else None]
+            line += [statistics.fmean(values) if values else None, statistics.stdev(values) if len(values) > 1 else None, len(values)]
         out.append(line + [len(members)])
-    names = ["group", *[columns[i] for i in keys], *[f"{columns[i]}_{kind}" for i in figures for kind in ("mean", "std")], "n"]
+    names = ["group", *[columns[i] for i in keys], *[f"{columns[i]}_{kind}" for i in figures for kind in ("mean", "std", "n")], "n"]
     return {"columns": [{"name": name, "unit": ""} for name in names], "rows": out, "chance": None, "tokens": None, "source": "evenkeel"}
 
 

@@ -218,10 +218,10 @@ def forgetting_problems(folder, shown):
     wrong = []
     for i, (group, row_phase) in enumerate(trace["meta"]["rows"]):
         for j, (data, phase) in enumerate(trace["meta"]["columns"]):
-            numbers = by_group(folder, "forgetting", "change", lambda row: row["data"] == data and row["phase"] == (row_phase or phase))[group]
+            numbers = by_group(folder, "forgetting", "forgetting", lambda row: row["data"] == data and row["phase"] == (row_phase or phase))[group]
             if not close(trace["z"][i][j], statistics.fmean(numbers)):
                 wrong.append(f"{group}, {data}")
-            errors = by_group(folder, "forgetting", "change_se", lambda row: row["data"] == data and row["phase"] == (row_phase or phase))[group]
+            errors = by_group(folder, "forgetting", "forgetting_se", lambda row: row["data"] == data and row["phase"] == (row_phase or phase))[group]
             written = re.sub("<br>|</?b>", "", trace["text"][i][j]).replace("±", " ± ").split(" (")[0].replace("−", "-").replace("+", "")
             if " ".join(written.split()) != with_error(statistics.fmean(numbers), spread(numbers, errors)):
                 wrong.append(f"{group}, {data}: written {written!r}")

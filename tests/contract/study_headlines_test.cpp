@@ -43,15 +43,15 @@ train::NamedTables good_news(const std::vector<Arm>& arms) {
   for (const auto& arm : arms) {
     better += 0.1;
     auto& forgetting = train::find_table(tables, "forgetting");
-    forgetting.add_row({arm.name, "two", "a", 3.0, 9.0, 1.0 - better, 0.01, 0.01});
-    forgetting.add_row({arm.name, "two", "b", 2.0 - better, 9.0, Json(), 0.01, Json()});
+    forgetting.add_row({arm.name, "two", "a", 3.0, 9.0, 9.0, 0.01, 9.0, 1.0 - better, 0.01, "one"});
+    forgetting.add_row({arm.name, "two", "b", 2.0 - better, 9.0, Json(), 0.01, Json(), Json(), Json(), Json()});
     tokens.rows.push_back({arm.name, "a", 3.5, 1000 - 100 * better});
     tasks.rows.push_back({arm.name, "two", "quiz", better});
     if (!train::arm_model(arm).is_moe()) continue;
     train::find_table(tables, "shift_mri")
         .add_row({arm.name, "two", Json(), 0.5, 0.9, 0.7 - better / 2, 0.9 - better / 2, 3, 5, 0.55});
     for (const char* data : {"a", "b"})
-      train::find_table(tables, "eval_mri").add_row({arm.name, "two", data, 0, 0.6 - better / 10, 0.9, 0});
+      train::find_table(tables, "eval_mri").add_row({arm.name, "two", data, 0, 0.6 - better / 10, 0.9, 0, Json()});
   }
   tables.emplace_back("tokens_to_loss", tokens);
   tables.emplace_back("tasks", tasks);

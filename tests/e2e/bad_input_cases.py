@@ -91,6 +91,14 @@ NOT_RUNNABLE = [  # (what, edit of the recipe, words of the error)
     ("an infinite weight", replaced("weight = 1.0", "weight = inf"), ("weight", "inf")),
     ("a source named like a replayed one", replaced('{name = "en"', '{name = "replay/en"'), ("replay/en",)),
     ("all parameters frozen", lambda r: r + 'freeze = ["*"]\n', ("german", "frozen")),
+    ("a number that would become 0", replaced("lr_max = 1e-2", "lr_max = 1e-400"), ("recipe.toml:", "1e-400", "no double is near")),
+    ("a number that would be infinite", replaced("lr_max = 1e-2", "lr_max = 1e999"), ("recipe.toml:", "1e999", "no double is near")),
+    ("a number below 64 bits", replaced("seed = 3", "seed = -9223372036854775809"), ("-9223372036854775809", "64 bits")),
+    ("a width beyond its bound", replaced("d_model = 16", "d_model = 2147483648"), ("model.d_model = 2147483648", "need 1..2147483647")),
+    ("a batch beyond its bound", replaced("\nbatch_size = 4", "\nbatch_size = 2147483648"), ("train.batch_size = 2147483648", "need 1..2147483647")),
+    ("a phase with a line break in its name", replaced('name = "german"', 'name = "ger\\nman"'), ("the name 'ger\\nman'", "without line breaks")),
+    ("a source with an escape in its name", replaced('{name = "en"', '{name = "e\\u001b[31mn"'), ("the name 'e\\x1b[31mn'", "without line breaks")),
+    ("a held-out set with a tab in its name", lambda r: r.replace('eval = {every = "4 steps", data = [{name = "en"', 'eval = {every = "4 steps", data = [{name = "e\\tn"'), ("the name 'e\\tn'", "without line breaks")),
     ("start from an unknown phase", lambda r: r + 'start = {from = "englisch"}\n', ("start", "englisch")),
 ]
 
@@ -102,11 +110,13 @@ def add_recipes(table, good):
         table.add(f"train: recipe with {what}", train, says, setup=write("recipe.toml", edit(recipe)), leaves_run=True)
     commands = ("train", "plan", "bench", "study")
     for i, (what, content) in enumerate([("empty", ""), ("no TOML", "d_model == 3\n"), ("cut in a string", recipe[:recipe.index("softmax_pre") + 3]),
-                          ("cut in a table", recipe[:recipe.index("lr_max")]), ("of NUL bytes", "\0" * 100), ("no UTF-8", b"seed = \xff\xfe\n")]):
+                          ("cut in a table", recipe[:recipe.index("lr_max")]), ("of NUL bytes", "\0" * 100), ("no UTF-8", b"seed = \xff\xfe\n"),
+                          ("in UTF-16", recipe.encode("utf-16")), ("in UTF-16 without a mark", recipe.encode("utf-16-le")), ("in UTF-32", recipe.encode("utf-32")), ("with CR alone", recipe.replace("\n", "\r"))]):
         for command in commands[i % 2::2]:
             args = [command, "{S}/recipe.toml", *(["--json"] if command in ("plan", "bench") else ["--out", "{S}/out"])]
             args += ["--steps", "2"] if command == "bench" else []
             says = ("recipe.toml",) if content else ()
+            says += ("UTF-8",) if what.startswith(("in UTF", "with CR")) else ()
             table.add(f"{command}: recipe {what}", args, says, setup=write("recipe.toml", content), leaves_run=True)
     for command in commands:
         tail = ["--json"] if command in ("plan", "bench") else ["--out", "{S}/out"]
@@ -117,9 +127,12 @@ def add_recipes(table, good):
     for assignment, says in [("train.sed=3", ("train.sed", "seed")), ("model.d_model=wide", ("d_model", "wide")),
                              ("phase.germn.steps=3", ("germn", "german")), ("train.seed", ("train.seed",)),
                              ("model.router.score=softmx", ("softmx",)), ("=3", ("=3",)),
-                             ("model.init=foo", ("--set model.init", "foo"))]:
-        table.add(f"train: --set {assignment}", ["train", "{F}/recipe.toml", "--out", "{S}/out", *CPU, "--set", assignment], says, leaves_run=True)
-        table.add(f"plan: --set {assignment}", ["plan", "{F}/recipe.toml", "--json", "--set", assignment], says)
+                             ("model.init=foo", ("--set model.init: got 'foo'",)),
+                             ("model.router.kind=topk", ("--set model.router.kind: got 'topk'",)), ("model.balance.loss=swich", ("model.balance.loss", "got 'swich'")),
+                             ("phase.german.schedule.lr_max=1e-400", ("lr_max", "1e-400")), ("train.seed=\udcff", ("\\xff", "UTF-8")),
+                             ("phase.german.name=a\nb", ("the name 'a\\nb'", "without line breaks"))]:
+        table.add(f"train: --set {assignment!a}", ["train", "{F}/recipe.toml", "--out", "{S}/out", *CPU, "--set", assignment], says, leaves_run=True)
+        table.add(f"plan: --set {assignment!a}", ["plan", "{F}/recipe.toml", "--json", "--set", assignment], says)
 
 
 # ---- data sets ----
@@ -337,7 +350,7 @@ def add_options(table):
     table.add("train: --out without a value", ["train", "{F}/recipe.toml", "--out"], ("--out",))
     table.add("train: --oout", ["train", "{F}/recipe.toml", "--oout", "{S}/out"], ("--oout", "--out"))
     for option, value in [("--threads", "x"), ("--threads", "-1"), ("--device", "tpu"), ("--device", "cuda:99"),
-                          ("--max-hours", "-1"), ("--seed", "1.5"), ("--seed", "-5")]:
+                          ("--max-hours", "-1"), ("--max-hours", "1e999"), ("--max-hours", "1e-400"), ("--max-hours", "inf"), ("--max-hours", "nan"), ("--seed", "1.5"), ("--seed", "-5")]:
         table.add(f"train: {option} {value}", [*train, option, value], (value,), leaves_run=True)
     evaluate = ["eval", "{F}/run", "--json", *CPU, "--data", "en={F}/en"]
     for option, value in [("--sequence-length", "-1"), ("--sequence-length", "long"), ("--batch-size", "0"), ("--dtype", "fp17"), ("--mode", "tset"),

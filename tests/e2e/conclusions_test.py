@@ -56,7 +56,7 @@ arms = [
 ]
 """
 
-COLLAPSES = ("same_experts", "one_expert")
+COLLAPSES = ("same_experts", "one_expert", "unused_experts")
 
 
 class Place:
@@ -80,20 +80,44 @@ class Place:
         return out, json.loads((out / "results.json").read_text()), result.err
 
 
+def eval_collapse(layer, n_tokens):
+    """Kind and words of what a held-out set's routing of 2 in 4 experts shows, or None; as docs/formats.md has it."""
+    if n_tokens < 32:
+        return None
+    if sum(sorted(layer["load"])[-2:]) >= 0.98:
+        return "same_experts", "nearly all tokens have the same 2 of 4 experts"
+    if layer["mri"] >= 0.98:
+        return "one_expert", "nearly all tokens have one and the same expert among their 2 of 4 experts"
+    return ("unused_experts", "more than half of the layer's experts get no token") if layer["dead"] > 2 else None
+
+
 def alarms_of(arm, run):
     """The rows that the table of warnings has of a run: a router has recovered when the last evaluation, a later one, has on each set
     at least 2 of the layer's 4 experts in use and a busiest share below 0.75, halfway between an even load of 2 in 4 and all tokens,
-    and the last step has such a share too."""
+    and the last step has such a share too. Of what an evaluation shows only its own set counts; it stands once a phase, and not where a step
+    of the phase told of the layer."""
     lines = read_lines(run / "metrics.jsonl")
     last = [line for line in lines if "eval" in line][-1]
     trained = [line for line in lines if "loss" in line][-1]["routing"]
     rows = []
+
+    def is_even(sets, layer):
+        return all(entry["dead"] <= 2 and entry["mri"] < 0.75 for data in sets for entry in last["eval"][data]["routing"] if entry["layer"] == layer)
+
+    def add(line, layer, kind, what, data, is_over):
+        is_collapse = kind in COLLAPSES
+        recovered = is_over and last["step"] > line["step"] if is_collapse else None
+        rows.append([arm, line["phase"], line["step"], layer, kind, what, recovered, 1, data, int(recovered) if is_collapse else None])
     for line in lines:
         for alarm in line.get("alarms", []):
             even_now = all(layer["mri"] < 0.75 for layer in trained if layer["layer"] == alarm["layer"])
-            layers = [layer for result in last["eval"].values() for layer in result["routing"] if layer["layer"] == alarm["layer"]]
-            recovered = last["step"] > line["step"] and even_now and all(layer["dead"] <= 2 and layer["mri"] < 0.75 for layer in layers)
-            rows.append([arm, line["phase"], line["step"], alarm["layer"], alarm["kind"], alarm["text"], recovered if alarm["kind"] in COLLAPSES else None, 1])
+            add(line, alarm["layer"], alarm["kind"], alarm["text"], None, even_now and is_even(last["eval"], alarm["layer"]))
+        for data, result in line.get("eval", {}).items():
+            for layer in result["routing"]:
+                found = eval_collapse(layer, result["tokens"])
+                told = {(row[8], row[4]) for row in rows if row[1] == line["phase"] and row[3] == layer["layer"] and row[4] in COLLAPSES}
+                if found and not any(known is None or (known, kind) == (data, found[0]) for known, kind in told):
+                    add(line, layer["layer"], *found, data, is_even([data], layer["layer"]))
     return rows
 
 
@@ -146,7 +170,7 @@ def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems
             last_digit = 10.0 ** -len(text.partition(".")[2])
             problems.need(abs(float(text.replace("−", "-")) - value) <= 0.51 * last_digit, f"got {text} in {said[0]!r}; need {value:.5f}")
         problems.equal(said[4] is not None, mean - half <= 0 <= mean + half, "a difference within its noise is called none")
-        problems.need("forgetting on en" in found[0] and "of held-out de instead of" in found[0] and "an even load is 50.0 %" in found[0] and "of 8 experts are in use" in found[0], f"got {found[0]!r}; need forgetting, balance and experts in use")
+        problems.need("forgetting on en since the end of phase english is " in found[0] and "of held-out de instead of" in found[0] and "an even load is 50.0 %" in found[0] and "of 8 experts are in use" in found[0], f"got {found[0]!r}; need forgetting, balance and experts in use")
         problems.need(found[0] in err.replace("evenkeel: ", ""), "the terminal does not say it")
     problems.equal(len([text for text in results["headlines"] if "with 50 % of each batch replayed" in text]), 2, "sentences on replay, one for each router")
     problems.equal([text for text in results["headlines"] if "times what it was" in text], [], "ratios of imbalance")
@@ -201,9 +225,10 @@ def check_continued_weights_are_held_against_step_0(place, problems):
         problems.equal(lines[0]["step"], 0, "the first evaluation")
         wanted = lines[-1]["eval"][row["data"]]["loss"] - lines[0]["eval"][row["data"]]["loss"]
         problems.need(abs(row["change"] - wanted) < 1e-12, f"change {row['change']}; need {wanted}")
+        problems.equal((row["forgetting"], row["against"]), (row["change"], "step 0"), "forgetting of a run of one phase")
     problems.equal({arm["baseline"] for arm in results["arms"]}, {"step 0"}, "what forgetting is measured against")
     problems.equal({(arm["old_data"], arm["new_data"]) for arm in results["arms"]}, {("en", "de")}, "the held-out sets of the old and the new data")
-    sentences = [text for text in results["headlines"] if text.startswith("some: with 50 % of each batch replayed, forgetting on en is ")]
+    sentences = [text for text in results["headlines"] if text.startswith("some: with 50 % of each batch replayed, forgetting on en since step 0 is ")]
     problems.equal(len(sentences), 1, f"sentences on replay in {results['headlines']}")
 
 

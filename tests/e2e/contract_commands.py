@@ -1,4 +1,6 @@
 """Checks of help, plan, inspect, verify, bench, exit codes and the purity of stdout against shared/spec/cli.md."""
+import base64
+import gzip
 import json
 import math
 import re
@@ -29,6 +31,7 @@ def check_every_command_has_help_with_an_example(runs, problems):
         problems.equal(result.err, "", f"stderr of {command} --help")
         problems.equal(toy.evenkeel("help", command).out, result.out, f"help {command}")
     problems.equal(toy.evenkeel("help").out, usage.out, "help")
+    problems.equal(toy.evenkeel("help", "tokenizer", "train").out, toy.evenkeel("tokenizer", "train", "--help").out, "help tokenizer train")
     version = toy.evenkeel("--version")
     problems.need(version.rc == 0 and version.out.startswith("evenkeel ") and version.out.count("\n") == 1, f"--version: {version.out!r}")
 
@@ -53,6 +56,7 @@ def check_plan_counts_what_train_makes(runs, problems):
     result = toy.evenkeel("plan", runs.folder / "toy-softmax_pre.toml", "--json")
     problems.ran(result)
     plan = json.loads(result.out)
+    problems.equal(re.findall(r".*\de\+.*", result.out), [], "counts of plan --json that are no integers")
     sizes = {name: math.prod(shape) for name, (_, shape, _) in tensors_of(toy.checkpoints(run)[-1] / "model.safetensors").items()}
     total, ends = sum(sizes.values()), sizes["embedding.weight"] + sizes["head.weight"]
     experts = sum(size for name, size in sizes.items() if ".experts." in name)
@@ -270,6 +274,110 @@ def check_verify_sees_what_is_missing(runs, problems):
         if word == "a second time":
             report = toy.evenkeel("report", run, "--out", run / "page.html")
             problems.need(report.rc == 2 and word in report.err, f"report with {what}: {report.err.strip()}")
+
+
+def check_verify_refuses_figures_that_cannot_be(runs, problems):
+    """In an unfinished run too; those that need no recipe are refused by whoever reads the lines."""
+    whole = runs.toy_run()
+    run = runs.folder / "impossible"
+    shutil.copytree(whole, run)
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    steps = [i for i, line in enumerate(lines) if "loss_terms" in line]
+    evaluations = [i for i, line in enumerate(lines) if "eval" in line]
+
+    def of_layer(**figures):
+        return lambda line: line["routing"][0].update(figures)
+
+    everywhere = [("negative tokens", steps[1], lambda line: line.update(tokens=-3), "got -3 as 'tokens'; need 0 or more"),
+                  ("tokens that fall", steps[3], lambda line: line.update(tokens=1), "got 1 as 'tokens' after"),
+                  ("an evaluation at other tokens", evaluations[0], lambda line: line.update(tokens=1), "got the evaluation of step"),
+                  ("a step of no phase", steps[2], lambda line: line.update(phase_step=7), "got 7 as 'phase_step' of phase 'english'; need 3"),
+                  ("layers out of order", steps[0], lambda line: line["routing"].reverse(), "got the layers [1,0] in 'routing'"),
+                  ("a load that does not sum to 1", steps[0], of_layer(load=[0.25, 0.25, 0.25, 0.5]), "whose shares sum to 1.25"),
+                  ("a negative share", steps[0], of_layer(load=[-0.5, 0.5, 0.5, 0.5]), "got -0.5 as 'load'; need 0 to 1"),
+                  ("dead experts beyond the load", steps[0], of_layer(dead=9), "got 9 as 'dead' of layer 0"),
+                  ("an MRI above 1", steps[0], of_layer(mri=1.5), "got 1.5 as 'mri'; need 0 to 1"),
+                  ("entropy that is not of the load", steps[0], of_layer(entropy=0.123), "got 0.123 as 'entropy' of layer 0"),
+                  ("more dropped than there is", steps[0], of_layer(dropped=2), "got 2 as 'dropped'; need 0 to 1"),
+                  ("a negative held-out loss", evaluations[0], lambda line: line["eval"]["en"].update(loss=-2), "got -2 as 'loss'")]
+    by_recipe = [("layer 99", None, lambda line: [layer.update(layer=99) for layer in line.get("routing", [])[1:]], "got the layers [0,99] in 'routing'; need [0,1]"),
+                 ("an unknown phase", steps[1], lambda line: line.update(phase="englisch", phase_step=1), "got the phase 'englisch'; need one of resolved.json"),
+                 ("tokens of another batch", None, lambda line: "tokens" in line and line.update(tokens=2 * line["tokens"]), "as 'tokens' of step 1; need 64"),
+                 ("an MRI below the load's", steps[0], of_layer(mri=0.01), "the largest share of its 'load' times 2 experts a token")]
+    for finished in (True, False):
+        if not finished:
+            (run / "results.json").unlink()
+        for what, at, change, words in everywhere + by_recipe:
+            changed = json.loads(json.dumps(lines))
+            for i, line in enumerate(changed):
+                if at in (None, i):
+                    change(line)
+                    for result in line.get("eval", {}).values() if at is None else ():
+                        change(result)
+            (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in changed))
+            result = toy.evenkeel("verify", run)
+            problems.ran(result, 2)
+            problems.need(words in result.err and (at is None or f"metrics.jsonl, line {at + 1}: " in result.err), f"verify with {what}: {result.err.strip()}")
+            if finished and (what, at, change, words) in everywhere:
+                result = toy.evenkeel("report", run, "--out", run / "page.html")
+                problems.need(result.rc == 2 and words in result.err, f"report with {what}: {result.err.strip()}")
+
+
+def check_verify_compares_what_derives_from_the_results(runs, problems):
+    whole = runs.toy_run()
+
+    def change_page(run, old, new):
+        page = (run / "report.html").read_text()
+        (run / "report.html").write_text(page.replace(old, new, 1))
+
+    def other_data(run):
+        page = (run / "report.html").read_text()
+        packed = re.search(r'id="evenkeel-data">([^<]*)<', page)[1]
+        data = gzip.decompress(base64.b64decode(packed)).replace(b'"title":"', b'"title":"not ', 1)
+        change_page(run, packed, base64.b64encode(gzip.compress(data)).decode())
+
+    def other_title(run):
+        results = json.loads((run / "results.json").read_text())
+        (run / "results.json").write_text(json.dumps(results | {"title": "other"}))
+
+    table = "csv/forgetting.csv"
+    for what, change, words in [("a table that is gone", lambda run: (run / table).unlink(), (f"{table}: got no such file",)), ("a changed table", lambda run: (run / table).write_bytes((run / table).read_bytes().replace(b"english", b"englisch", 1)), (f"{table}, line 2: got another row",)),
+                                ("a page that is gone", lambda run: (run / "report.html").unlink(), ("report.html: got no such file",)), ("a page that is none", lambda run: (run / "report.html").write_text("<html>"), ("report.html: got no page of evenkeel report",)),
+                                ("a page of other sentences", lambda run: change_page(run, "<li>After", "<li>Before"), ("report.html: got other sentences",)), ("a page of other data", other_data, ("report.html: ", "title: got \"not ")),
+                                ("a page whose data are cut", lambda run: change_page(run, 'id="evenkeel-data">H4s', 'id="evenkeel-data">'), ("report.html: got data that do not unpack",)), ("another title", other_title, ("results.json: arms[0].name: got ", "need \"other\""))]:
+        run = runs.folder / "derived"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(whole, run)
+        change(run)
+        result = toy.evenkeel("verify", run)
+        problems.ran(result, 2)
+        for word in words:
+            problems.need(word in result.err, f"verify with {what}: {result.err.strip()}")
+
+
+def check_a_value_of_another_kind_is_named_with_file_and_key(runs, problems):
+    whole = runs.toy_run()
+    run = runs.folder / "kinds"
+    shutil.copytree(whole, run)
+    page = run / "page.html"
+    for file, path, value, words in [("results.json", ("headlines", 0), 3, "results.json: headlines[0]: got integer; need string"), ("results.json", ("arms", 0, "name"), None, "results.json: arms[0].name: got null; need string"),
+                                     ("results.json", ("tables", "forgetting", "rows"), 1, "results.json: tables.forgetting.rows: got integer; need array"), ("results.json", ("title",), 5, "results.json: title: got integer; need string"),
+                                     ("resolved.json", ("phase", 0, "steps"), None, "resolved.json: got null as 'steps'; need an integer"), ("resolved.json", ("phase", 0, "steps"), 0, "resolved.json: got 0 as 'steps'; need 1"),
+                                     ("resolved.json", ("train", "seed"), None, "resolved.json: got null as 'seed'; need an integer"), ("resolved.json", ("phase", 1, "name"), 2, "resolved.json: got integer as 'name'; need a text")]:
+        kept = (run / file).read_text()
+        document = json.loads(kept)
+        inner = document
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+        (run / file).write_text(json.dumps(document))
+        commands = [("verify", run)] + ([("report", run, "--out", page)] if file == "results.json" else [])
+        for args in commands:
+            result = toy.evenkeel(*args)
+            problems.ran(result, 2)
+            said = words if (args[0], file) != ("verify", "results.json") else words[:words.index(": got") + 5]  # it says the value
+            problems.need(said in result.err, f"{args[0]} with {file} {path} = {value}: {result.err.strip()}; need {said}")
+        (run / file).write_text(kept)
 
 
 def check_stdout_has_documents_only(runs, problems):

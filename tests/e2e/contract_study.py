@@ -3,6 +3,7 @@ import functools
 import json
 import math
 import os
+import shutil
 import statistics
 
 import toy
@@ -10,9 +11,9 @@ from checks import evaluations_of, rows_of, standard_error, steps_of
 from contract_train import CPU, model_bytes
 
 COLUMNS = {
-    "forgetting": ["arm", "phase", "data", "loss", "perplexity", "change", "loss_se", "change_se"],
+    "forgetting": ["arm", "phase", "data", "loss", "perplexity", "change", "loss_se", "change_se", "forgetting", "forgetting_se", "against"],
     "shift_mri": ["arm", "phase", "layer", "lower_bound", "before", "first", "peak", "peak_step", "steps_to_recover", "after"],
-    "eval_mri": ["arm", "phase", "data", "layer", "mri", "entropy", "dead"],
+    "eval_mri": ["arm", "phase", "data", "layer", "mri", "entropy", "dead", "mri_se"],
     "saturation": ["arm", "layer", "k", "from", "to", "data", "saturation", "chance", "from_run"],
     "throughput": ["arm", "tokens_per_second", "step_seconds", "ratio_to_dense", "cpu_seconds_per_token"],
 }
@@ -91,6 +92,26 @@ def check_a_study_has_a_run_for_each_arm_and_seed(studies, problems):
         problems.ran(toy.evenkeel("verify", out / "arms" / name))
     problems.need((out / "report.html").is_file(), "no report.html")
     problems.ran(toy.evenkeel("verify", out))
+
+
+def check_verify_compares_a_study_with_its_arms(studies, problems):
+    out, results = studies.study()
+    copy = studies.folder / "verified"
+    shutil.copytree(out, copy)
+    for what, change, words in [("a headline", lambda r: r["headlines"].__setitem__(0, "All is well."), 'results.json: headlines[0]: got "All is well."; need'), ("no note", lambda r: r["headlines"].append("more"), "results.json: headlines: got an array of"),
+                                ("a speed", lambda r: r["tables"]["throughput"]["rows"][0].__setitem__(1, 1.5), "results.json: tables.throughput.rows[0][1]: got 1.5; need"), ("a comparison", lambda r: r["comparison"].update(other_differences=["x"]), "results.json: comparison.other_differences"),
+                                ("the title", lambda r: r.update(title="other"), 'report.html: ')]:
+        changed = json.loads(json.dumps(results))
+        change(changed)
+        (copy / "results.json").write_text(json.dumps(changed))
+        result = toy.evenkeel("verify", copy)
+        problems.ran(result, 2)
+        problems.need(words in result.err, f"verify of a study with another {what}: {result.err.strip()}")
+    (copy / "results.json").write_bytes((out / "results.json").read_bytes())
+    (copy / "csv" / "routers.csv").write_text("arm\r\n")
+    result = toy.evenkeel("verify", copy)
+    problems.ran(result, 2)
+    problems.need("csv/routers.csv, line 1: got another row" in result.err, f"verify of a study with another table: {result.err.strip()}")
 
 
 def check_a_shared_phase_is_the_same_in_its_arms(studies, problems):
@@ -223,7 +244,10 @@ def check_forgetting_is_the_change_since_the_first_phase(studies, problems):
         for row in rows:
             loss = ends[row["phase"]][row["data"]]["loss"]
             problems.equal((row["loss"], row["perplexity"]), (loss, math.exp(loss)), f"{name}: loss of {row['data']} after {row['phase']}")
-            problems.equal(row["change"], loss - ends["english"][row["data"]]["loss"], f"{name}: change of {row['data']} after {row['phase']}")
+            change = None if row["phase"] == "english" else loss - ends["english"][row["data"]]["loss"]
+            problems.equal((row["change"], row["forgetting"]), (change, change), f"{name}: change of {row['data']} after {row['phase']}")
+            problems.equal(row["against"], None if row["phase"] == "english" else "english", f"{name}: what forgetting is measured against")
+            problems.equal(row["forgetting_se"], row["change_se"], f"{name}: error of forgetting")
             blocks, before = (ends[phase][row["data"]]["loss_blocks"] for phase in (row["phase"], "english"))
             problems.equal(row["loss_se"], ends[row["phase"]][row["data"]]["loss_se"], f"{name}: error of the loss")
             paired = standard_error(blocks["tokens"], [after - first for after, first in zip(blocks["loss"], before["loss"])])
@@ -259,7 +283,7 @@ def check_eval_mri_follows_from_the_metrics(studies, problems):
     for name, run, results in studies.arms():
         rows = [row for row in rows_of(results, "eval_mri")[1] if row["arm"] == name]
         ends = {line["phase"]: line["eval"] for line in evaluations_of(run)}
-        wanted = [{"arm": name, "phase": phase, "data": data, **{key: layer[key] for key in ("layer", "mri", "entropy", "dead")}}
+        wanted = [{"arm": name, "phase": phase, "data": data, **{key: layer.get(key) for key in ("layer", "mri", "entropy", "dead", "mri_se")}}
                   for phase, sets in ends.items() for data, result in sets.items() for layer in result["routing"]]
         problems.equal(rows, wanted, f"rows of {name}")
 

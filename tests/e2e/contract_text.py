@@ -161,6 +161,15 @@ def check_json_lines_of_other_writers(texts, problems):
             problems.need("1 lone surrogate " in result.err and "1 line end CR LF read as LF" in result.err, f"{name}: {result.err.strip()}")
 
 
+def check_records_without_text_are_counted(texts, problems):
+    source = texts.folder / "empty.jsonl"
+    source.write_text('{"text": ""}\n{"text": "bada"}\n\n{"text": ""}\n{"text": "du"}\n')
+    prefix, result = texts.prepare("empty", [source])
+    if problems.ran(result):
+        problems.equal(documents_of(prefix)[0], texts.ids(["bada", "du"]), "documents")
+        problems.need("read 2 documents " in result.err and "2 records without text: no document" in result.err, f"stderr: {result.err.strip()}")
+
+
 def check_line_ends_are_normalised_unless_kept(texts, problems):
     source = texts.folder / "crlf.txt"
     source.write_bytes("bada du\r\nke lo\r\n\r\nfe fi\r\n".encode())

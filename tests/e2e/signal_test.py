@@ -6,6 +6,7 @@
 """
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -209,6 +210,22 @@ def check_commands_that_do_not_train_leave_no_temporary_files(place, problems):
                 continue
             problems.ran(result, 130)
             problems.equal([path.name for path in out.iterdir() if path.name != "page.html"], [], f"{command}: written")
+
+
+def holds_signals(process):
+    """Whether SIGINT is blocked or caught: what the loader of the libraries does before is not the program's."""
+    masks = re.findall(r"Sig(?:Blk|Cgt):\s*([0-9a-f]+)", pathlib.Path(f"/proc/{process.pid}/status").read_text())
+    return any(int(mask, 16) & 1 << (signal.SIGINT - 1) for mask in masks)
+
+
+def check_a_command_that_is_stopped_while_it_starts_says_so(place, problems):
+    for command, args in {"bench": (place.recipe, "--steps", 1000), "plan": (place.recipe,)}.items():
+        process = start(command, *args, *CPU)
+        wait_until(lambda: holds_signals(process), process)
+        process.send_signal(signal.SIGINT)
+        result = end_of(process)
+        problems.ran(result, 130)
+        problems.equal(result.out, "", f"stdout of {command}")
 
 
 def main():

@@ -29,7 +29,7 @@ TEST_F(NewAttention, IsReadListedAndWritten) {
   EXPECT_EQ(model::model_config_json(model::model_config_from_json(model::model_config_json(chosen), "json")),
             model::model_config_json(chosen));
   EXPECT_THAT(message_of<ConfigError>([&] { config({"model.attention={kind = \"men\"}"}); }),
-              HasSubstr("need one of: grouped, latent, mean"));
+              HasSubstr("need one of: grouped, mean, latent"));
   EXPECT_THAT(message_of<ConfigError>([&] { config({"model.attention={kind = \"mean\", gian = 1.0}"}); }),
               HasSubstr("did you mean 'gain'"));
   EXPECT_THAT(message_of<ConfigError>([&] { config({"model.attention={kind = \"mean\", gain = 0.0}"}); }),
@@ -72,6 +72,15 @@ TEST_F(NewAttention, PassesTheModelWithTrueGradients) {
       {x, value, out});
   EXPECT_EQ(start.at("layers.0.attention.value.weight").sizes(), (at::IntArrayRef{8, 8}));
   EXPECT_EQ(model.forward(start, model.initial_router_states(), input).hidden.sizes(), (at::IntArrayRef{3, 8}));
+}
+
+// It takes no mask, so that it could not keep documents apart: a recipe that asks for that is refused.
+TEST_F(NewAttention, IsNotAskedForWhatItCannotDo) {
+  EXPECT_FALSE(model::takes_masks(config({kMean}).model));
+  EXPECT_THAT(message_of<ConfigError>([&] {
+                config({kMean, "train.separate_documents=true"});
+              }),
+              ::testing::AllOf(HasSubstr("train.separate_documents = true; need false"), HasSubstr("takes no mask")));
 }
 
 TEST_F(NewAttention, TrainsIsSavedAndResumes) {

@@ -1,7 +1,10 @@
 // Lines of metrics.jsonl whose figures a test can do by hand.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/json.h"
@@ -9,18 +12,36 @@
 
 namespace evenkeel::testing {
 
+// The entropy, cv and dead experts that a load gives.
+inline void set_load(record::LayerRouting& layer, std::vector<double> load) {
+  const auto n_experts = static_cast<double>(load.size());
+  double entropy = 0, square = 0;
+  layer.dead = 0;
+  for (const double share : load) {
+    if (share == 0) ++layer.dead;
+    if (share > 0) entropy -= share * std::log(share);
+    square += (share - 1 / n_experts) * (share - 1 / n_experts);
+  }
+  layer.entropy = load.size() > 1 ? entropy / std::log(n_experts) : 1;
+  layer.cv = std::sqrt(square * n_experts);
+  layer.load = std::move(load);
+}
+
+// Without a load the figures are any.
 inline std::vector<record::LayerRouting> made_routing(const std::vector<double>& mri,
                                                       const std::vector<double>& load = {0.5, 0.5, 0.0, 0.0}) {
   std::vector<record::LayerRouting> out;
-  for (size_t layer = 0; layer < mri.size(); ++layer)
+  for (size_t layer = 0; layer < mri.size(); ++layer) {
     out.push_back({.layer = static_cast<int64_t>(layer),
                    .mri = mri[layer],
                    .entropy = 0.9,
                    .cv = 0.5,
                    .dead = 1,
                    .dropped = 0.0,
-                   .load = load,
+                   .load = {},
                    .n_assignments = 32});
+    if (!load.empty()) set_load(out.back(), load);
+  }
   return out;
 }
 
@@ -30,7 +51,7 @@ inline record::StepRow made_step(int64_t step, const std::string& phase, const s
   record::StepRow row;
   row.step = step;
   row.phase = phase;
-  row.phase_step = step;
+  row.phase_step = std::max<int64_t>(1, step);  // of the first phase; text_of counts
   row.tokens = 32 * step;
   row.loss = 3.0;
   row.lr = 1e-3;
@@ -59,9 +80,18 @@ inline record::RunLine one_layer_evaluation(int64_t step) {
 }
 
 inline std::string text_of(const record::RunLine& line) { return record::to_json(line).dump() + "\n"; }
-inline std::string text_of(const std::vector<record::RunLine>& lines) {
-  std::string text;
-  for (const auto& line : lines) text += text_of(line);
+// With the steps of each phase counted from 1.
+inline std::string text_of(std::vector<record::RunLine> lines) {
+  std::string text, phase;
+  int64_t phase_step = 0;
+  for (auto& line : lines) {
+    if (auto* row = std::get_if<record::StepRow>(&line)) {
+      phase_step = row->phase == phase ? phase_step + 1 : 1;
+      phase = row->phase;
+      row->phase_step = phase_step;
+    }
+    text += text_of(line);
+  }
   return text;
 }
 

@@ -90,4 +90,11 @@ inline train::RunConfig tiny_config(const std::filesystem::path& folder,
   return train::open_run_config(tiny_recipe(folder, overrides));
 }
 
+// Those of `named` by the names of parameters, 1 for the others.
+inline optim::RateFactors factors_of(const ops::Params& params, const std::map<std::string, double>& named) {
+  optim::RateFactors out;
+  for (const auto& [name, tensor] : params) out.values.push_back(named.contains(name) ? named.at(name) : 1.0);
+  return out;
+}
+
 }  // namespace evenkeel::testing

@@ -11,20 +11,113 @@ namespace evenkeel::checkpoint {
 namespace {
 
 constexpr int64_t kMaxConfigBytes = int64_t{1} << 24;
+constexpr size_t kMostShown = 120;              // of a value in a message
 constexpr int64_t kMaxSize = int64_t{1} << 24;  // of one dimension: products of two stay far from overflow
-constexpr double kDefaultTheta = 1e4;
 
-bool is_equal(const Json& left, const Json& right) {  // 0 and 0.0 are the same setting
+std::string shown(const Json& value) {
+  const std::string text = value.dump();
+  return text.size() > kMostShown ? text.substr(0, kMostShown - 3) + "..." : text;
+}
+
+// Of transformers' base class, of training and of generation: nothing that evenkeel computes depends on them.
+const std::set<std::string>& keys_without_effect() {
+  static const std::set<std::string> keys = {"add_cross_attention",
+                                             "architectures",
+                                             "attn_implementation",
+                                             "auto_map",
+                                             "bad_words_ids",
+                                             "begin_suppress_tokens",
+                                             "bos_token_id",
+                                             "chunk_size_feed_forward",
+                                             "cross_attention_hidden_size",
+                                             "decoder_start_token_id",
+                                             "diversity_penalty",
+                                             "do_sample",
+                                             "dtype",
+                                             "early_stopping",
+                                             "encoder_no_repeat_ngram_size",
+                                             "eos_token_id",
+                                             "ep_size",
+                                             "exponential_decay_length_penalty",
+                                             "finetuning_task",
+                                             "forced_bos_token_id",
+                                             "forced_eos_token_id",
+                                             "id2label",
+                                             "initializer_range",
+                                             "is_decoder",
+                                             "is_encoder_decoder",
+                                             "label2id",
+                                             "length_penalty",
+                                             "max_length",
+                                             "max_sequence_length",
+                                             "min_length",
+                                             "model_max_length",
+                                             "model_type",
+                                             "no_repeat_ngram_size",
+                                             "num_beam_groups",
+                                             "num_beams",
+                                             "num_return_sequences",
+                                             "output_attentions",
+                                             "output_hidden_states",
+                                             "output_router_logits",
+                                             "output_scores",
+                                             "pad_token_id",
+                                             "prefix",
+                                             "pretraining_tp",
+                                             "problem_type",
+                                             "pruned_heads",
+                                             "remove_invalid_values",
+                                             "repetition_penalty",
+                                             "return_dict",
+                                             "return_dict_in_generate",
+                                             "sep_token_id",
+                                             "suppress_tokens",
+                                             "task_specific_params",
+                                             "temperature",
+                                             "tf_legacy_loss",
+                                             "tie_encoder_decoder",
+                                             "tokenizer_class",
+                                             "top_k",
+                                             "top_p",
+                                             "torch_dtype",
+                                             "torchscript",
+                                             "transformers_version",
+                                             "typical_p",
+                                             "unsloth_fixed",
+                                             "unsloth_version",
+                                             "use_bfloat16",
+                                             "use_cache"};
+  return keys;
+}
+
+// The first key that stands twice in one object; "" where there is none.
+std::string repeated_key(const Json& json) {
+  if (json.is_array())
+    for (const auto& value : json.as_array())
+      if (auto key = repeated_key(value); !key.empty()) return key;
+  if (!json.is_object()) return "";
+  std::set<std::string_view> keys;
+  for (const auto& [key, value] : json.as_object()) {
+    if (!keys.insert(key).second) return key;
+    if (auto inner = repeated_key(value); !inner.empty()) return inner;
+  }
+  return "";
+}
+
+bool says_nothing(const Json& value) {
+  if (value.is_null() || value == Json(false) || value == Json("")) return true;
+  return (value.is_number() && value.as_double() == 0) ||
+         ((value.is_array() || value.is_object()) && value.size() == 0);
+}
+
+}  // namespace
+
+bool is_same_setting(const Json& left, const Json& right) {
   if (left.is_number() && right.is_number()) return left.as_double() == right.as_double();
   return left == right;
 }
 
-std::string shown(const Json& value) {
-  const std::string text = value.dump();
-  return text.size() > 120 ? text.substr(0, 117) + "..." : text;
-}
-
-}  // namespace
+HfConfig::HfConfig(Json json, std::string where) : json_(std::move(json)), where_(std::move(where)) {}
 
 HfConfig::HfConfig(const std::filesystem::path& folder) : where_((folder / "config.json").string()) {
   try {
@@ -33,9 +126,13 @@ HfConfig::HfConfig(const std::filesystem::path& folder) : where_((folder / "conf
     throw CheckpointError(error.what());
   }
   require<CheckpointError>(json_.is_object(), where_, ": got ", json_.kind(), "; need an object");
+  const std::string repeated = repeated_key(json_);
+  require<CheckpointError>(repeated.empty(), where_, ": ", repeated.substr(0, kMostShown),
+                           ": got it twice in one object; need it once");
 }
 
 const Json* HfConfig::find(const char* key) const {
+  asked_for_.insert(key);
   const Json* found = json_.find(key);
   return found == nullptr || found->is_null() ? nullptr : found;
 }
@@ -58,6 +155,7 @@ int64_t HfConfig::size(const char* key) const {
 }
 
 int64_t HfConfig::size(const char* key, int64_t default_size) const {
+  asked_for_.insert(key);
   return json_.find(key) == nullptr ? default_size : size(key);
 }
 
@@ -65,7 +163,13 @@ int64_t HfConfig::size_or_null(const char* key, int64_t default_size) const {
   return find(key) == nullptr ? default_size : size(key);
 }
 
+int64_t HfConfig::count(const char* key, int64_t default_count) const {
+  const Json* found = find(key);
+  return found != nullptr && *found == Json(0) ? 0 : size_or_null(key, default_count);
+}
+
 double HfConfig::number(const char* key, double default_number) const {
+  asked_for_.insert(key);
   const Json* found = json_.find(key);
   if (found == nullptr) return default_number;
   if (!found->is_number() || !std::isfinite(found->as_double())) refuse(key, found, "a number");
@@ -88,7 +192,8 @@ std::string HfConfig::text(const char* key, const std::string& default_text) con
 
 void HfConfig::require_only(const char* key, const Json& value) const {
   const Json* found = find(key);
-  if (found != nullptr && !is_equal(*found, value)) refuse(key, found, shown(value) + " (evenkeel has nothing else)");
+  if (found != nullptr && !is_same_setting(*found, value))
+    refuse(key, found, shown(value) + " (evenkeel has nothing else)");
 }
 
 void HfConfig::require_architecture(const char* name) const {
@@ -98,87 +203,12 @@ void HfConfig::require_architecture(const char* name) const {
   if (!is_listed) refuse("architectures", found, std::string("[\"") + name + "\"]");
 }
 
-void HfConfig::require_plain_rotation(const std::string& table, const Json& rope) const {
-  if (!rope.is_object()) refuse(table, &rope, "an object");
-  for (const auto& [key, value] : rope.as_object()) {
-    if (value.is_null() || key == "rope_theta") continue;
-    const bool is_type = key == "rope_type" || key == "type";
-    const bool is_plain =
-        (is_type && value == Json("default")) || (key == "partial_rotary_factor" && is_equal(value, 1.0));
-    if (!is_plain)
-      refuse(table + "." + key, &value,
-             is_type ? "\"default\" (evenkeel has no other rotation)" : "the plain rotation, rope_theta alone");
+void HfConfig::require_all_known() const {
+  for (const auto& [key, value] : json_.as_object()) {
+    const bool is_known = asked_for_.contains(key) || keys_without_effect().contains(key) || key.starts_with("_");
+    if (!is_known && !says_nothing(value))
+      refuse(key, &value, "no such key: evenkeel does not know what it changes (take it out where that is nothing)");
   }
-}
-
-double HfConfig::rope_theta() const {
-  const Json* theta = json_.find("rope_theta");
-  if (theta != nullptr && theta->is_null()) refuse("rope_theta", theta, "a number above 0");
-  for (const char* table : {"rope_scaling", "rope_parameters"}) {
-    const Json* rope = find(table);
-    if (rope == nullptr) continue;
-    require_plain_rotation(table, *rope);
-    const Json* inner = rope->find("rope_theta");
-    if (inner == nullptr) continue;
-    if (inner->is_null()) refuse(std::string(table) + ".rope_theta", inner, "a number above 0");
-    if (theta != nullptr && !is_equal(*theta, *inner))
-      refuse(std::string(table) + ".rope_theta", inner, shown(*theta) + ", the rope_theta beside it");
-    theta = inner;
-  }
-  if (theta == nullptr) return kDefaultTheta;
-  const bool is_base = theta->is_number() && std::isfinite(theta->as_double()) && theta->as_double() > 0;
-  if (!is_base) refuse("rope_theta", theta, "a number above 0");
-  return theta->as_double();
-}
-
-namespace {
-
-// Keys with the one value that evenkeel has.
-struct OnlyValue {
-  const char* key;
-  Json value;
-};
-const std::vector<OnlyValue>& only_values() {
-  static const std::vector<OnlyValue> values = {
-      {"attention_bias", false},       {"mlp_bias", false},        {"clip_qkv", Json()},
-      {"attention_dropout", 0.0},      {"sliding_window", Json()}, {"partial_rotary_factor", 1.0},
-      {"quantization_config", Json()},
-  };
-  return values;
-}
-
-ops::Activation activation_of(const HfConfig& config) {
-  const std::string name = config.text("hidden_act", "silu");
-  if (name == "silu" || name == "swish") return ops::Activation::swiglu;
-  if (name == "gelu") return ops::Activation::geglu;  // transformers' "gelu" is the exact one
-  fail<CheckpointError>(config.where(), ": hidden_act: got \"", name, "\"; need \"silu\" or \"gelu\"");
-}
-
-void check_storage_type(const HfConfig& config) {
-  for (const char* key : {"dtype", "torch_dtype"}) {
-    std::string name = config.text(key, "float32");
-    if (name.starts_with("torch.")) name = name.substr(6);
-    const bool is_known = name == "float32" || name == "bfloat16" || name == "float16" || name == "auto";
-    require<CheckpointError>(is_known, config.where(), ": ", key, ": got \"", name,
-                             "\"; need float32, bfloat16 or float16");
-  }
-}
-
-}  // namespace
-
-void read_decoder_config(const HfConfig& config, double default_norm_eps, model::ModelConfig& out) {
-  for (const auto& [key, value] : only_values()) config.require_only(key, value);
-  check_storage_type(config);
-  out.vocab_size = config.size("vocab_size");
-  out.d_model = config.size("hidden_size");
-  out.n_layers = config.size("num_hidden_layers");
-  out.n_heads = config.size("num_attention_heads");
-  out.n_kv_heads = config.size_or_null("num_key_value_heads", out.n_heads);
-  out.head_dim = config.size_or_null("head_dim", out.d_model / out.n_heads);
-  out.norm_eps = config.number("rms_norm_eps", default_norm_eps);
-  out.rope_theta = config.rope_theta();
-  out.activation = activation_of(config);
-  out.tie_embeddings = config.flag("tie_word_embeddings", false);
 }
 
 }  // namespace evenkeel::checkpoint

@@ -14,43 +14,13 @@ class HfConfigKeys : public HfFolderTest {
     HfFolderTest::SetUp();
     make_llama();
   }
-  double theta() const { return read_config().config.rope_theta; }
 };
-
-TEST_F(HfConfigKeys, FindsTheRotaryBaseOfBothVersions) {
-  EXPECT_EQ(theta(), 500000.0);  // rope_parameters
-  set("rope_parameters", nullptr);
-  EXPECT_EQ(theta(), 10000.0);
-  set("rope_theta", 2000);
-  set("rope_scaling", nullptr);
-  EXPECT_EQ(theta(), 2000.0);
-  set("rope_scaling", Json::parse(R"({"type": "default"})", "test"));
-  EXPECT_EQ(theta(), 2000.0);
-}
-
-TEST_F(HfConfigKeys, RefusesScaledPartialAndContradictoryRotation) {
-  set("rope_theta", 10000.0);
-  expect_refusal({"rope_parameters.rope_theta", "5e+05", "10000"});
-  make_llama();
-  expect_refused_setting("rope_parameters", R"({"rope_theta":10000.0,"rope_type":"yarn","factor":4.0})",
-                         {"rope_parameters.rope_type", "\"yarn\""});
-  expect_refused_setting("rope_parameters", R"({"full_attention":{"rope_theta":10000.0}})",
-                         {"rope_parameters.full_attention"});
-  expect_refused_setting("rope_parameters", R"({"rope_theta":10000.0,"partial_rotary_factor":0.5})",
-                         {"rope_parameters.partial_rotary_factor", "0.5"});
-  expect_refused_setting("rope_scaling", R"({"type":"linear","factor":2.0})", {"rope_scaling.type", "\"linear\""});
-  expect_refused_setting("rope_scaling", R"(2.0)");
-  expect_refused_setting("partial_rotary_factor", "0.5");
-  set("rope_parameters", nullptr);
-  expect_refused_setting("rope_theta", "-1.0");
-  expect_refused_setting("rope_theta", R"("big")");
-}
 
 TEST_F(HfConfigKeys, RefusesSettingsByNameAndValue) {
   expect_refused_setting("hidden_act", R"("relu")");
-  expect_refused_setting("hidden_act", R"("gelu_new")");
-  expect_refused_setting("attention_dropout", "0.1");
+  expect_refused_setting("attention_dropout", "1.5");
   expect_refused_setting("sliding_window", "128");
+  expect_refused_setting("attn_logit_softcapping", "50.0");  // of another family
   expect_refused_setting("quantization_config", R"({"quant_method":"fp8"})");
   expect_refused_setting("dtype", R"("float8_e4m3fn")");
   expect_refused_setting("architectures", R"(["OpenMoeForCausalLM"])");
@@ -110,7 +80,7 @@ TEST_F(HfConfigKeys, TakesWhatPythonWrites) {
   set("hidden_act", "silu");
   write();
   std::string text = config_.dump();
-  text.insert(1, "\"time_step_limit\": [0.0, Infinity], ");
+  text.insert(1, "\"_limits\": [0.0, Infinity], ");
   std::ofstream(folder_ / "config.json") << text;
   EXPECT_EQ(read_hf_config(folder_).config.vocab_size, config_.at("vocab_size").as_int());
   text.replace(text.find("Infinity"), 8, "0.0").insert(1, "\"rms_norm_eps\": NaN, ");
@@ -119,9 +89,39 @@ TEST_F(HfConfigKeys, TakesWhatPythonWrites) {
               ::testing::HasSubstr("rms_norm_eps: got \"NaN\"; need a number"));
 }
 
-TEST_F(HfConfigKeys, KnowsTheExactGelu) {
+TEST_F(HfConfigKeys, KnowsTheExactGeluAndItsTanhFormula) {
   set("hidden_act", "gelu");
   EXPECT_EQ(read_config().config.activation, ops::Activation::geglu);
+  for (const char* name : {"gelu_pytorch_tanh", "gelu_new"}) {
+    set("hidden_act", name);
+    EXPECT_EQ(read_config().config.activation, ops::Activation::geglu_tanh) << name;
+  }
+}
+
+TEST_F(HfConfigKeys, PassesOverWhatChangesNothing) {
+  for (
+      const auto& [key, value] :
+      Json::parse(
+          R"({"initializer_range": 0.02, "use_cache": true, "bos_token_id": 1, "eos_token_id": [2, 3], "_name_or_path": "x",
+           "transformers_version": "4.40.2", "id2label": {"0": "LABEL_0"}, "top_k": 50, "scale_emb": 0, "unheard_of": null,
+           "some_list": [], "pretraining_tp": 4})",
+          "test")
+          .as_object())
+    set(key, value);
+  EXPECT_EQ(read_config().config.vocab_size, 11);
+  EXPECT_TRUE(read_config().notices.empty());
+  set("attention_dropout", 0.1);  // of training alone
+  ASSERT_EQ(read_config().notices.size(), 1U);
+  EXPECT_THAT(read_config().notices[0], ::testing::HasSubstr("attention_dropout: got 0.1"));
+}
+
+TEST_F(HfConfigKeys, RefusesAKeyThatStandsTwice) {
+  write();
+  std::string text = config_.dump();
+  text.insert(text.size() - 1, ",\"hidden_size\":16");
+  std::ofstream(folder_ / "config.json") << text;
+  EXPECT_THAT(testing::message_of<CheckpointError>([&] { read_hf_config(folder_); }),
+              ::testing::HasSubstr("hidden_size: got it twice"));
 }
 
 TEST_F(HfConfigKeys, RefusesWhatIsNoObject) {

@@ -4,21 +4,22 @@
 namespace evenkeel::checkpoint {
 namespace {
 
-void read_config(const HfConfig& config, model::ModelConfig& out) {
-  read_decoder_config(config, /*default_norm_eps=*/1e-6, out);
-  out.d_ff = config.size("intermediate_size");
+void llama_keys(HfKeys& keys) {
+  decoder_keys(keys, {.norm_eps = 1e-6, .max_sequence_length = 2048});
+  keys.size("intermediate_size", keys.model().d_ff);
+  attention_bias(keys, "attention_bias", false);
+  keys.flag("mlp_bias", keys.model().ffn_bias, false);
 }
 
 }  // namespace
 
 Family llama_family() {
-  auto rules = decoder_rules();
-  rules.push_back(
-      {"layers.{i}.ffn.gate_up.weight",
-       {{"model.layers.{i}.mlp.gate_proj.weight", Rows::half}, {"model.layers.{i}.mlp.up_proj.weight", Rows::half}}});
-  rules.push_back({"layers.{i}.ffn.down.weight", {{"model.layers.{i}.mlp.down_proj.weight"}}});
-  return {"llama",    "LlamaForCausalLM", 2048, std::move(rules), {"model.layers.{i}.self_attn.rotary_emb.inv_freq"},
-          read_config};
+  return {.model_type = "llama",
+          .architecture = "LlamaForCausalLM",
+          .rules = joined({stream_rules(), norm_rules("input_layernorm", "post_attention_layernorm"), attention_rules(),
+                           dense_rules()}),
+          .keys = llama_keys,
+          .derived = {"model.layers.{i}.self_attn.rotary_emb.inv_freq"}};
 }
 
 }  // namespace evenkeel::checkpoint

@@ -1,5 +1,4 @@
 #include <ATen/ops/cat.h>
-#include <ATen/ops/equal.h>
 
 #include "checkpoint/families/test_folder.h"
 
@@ -53,9 +52,38 @@ TEST_F(LlamaFamily, SkipsTheAnglesThatOldFoldersStore) {
   EXPECT_EQ(read().size(), 3 + 2 * 6);
 }
 
-TEST_F(LlamaFamily, RefusesBiases) {
-  expect_refused_setting("attention_bias", "true");
-  expect_refused_setting("mlp_bias", "true");
+TEST_F(LlamaFamily, ReadsBiases) {
+  set("attention_bias", true);
+  set("mlp_bias", true);
+  expect_refusal({"got no tensor", "self_attn.q_proj.bias"});
+  for (const std::string layer : {"model.layers.0.", "model.layers.1."}) {
+    for (const auto& [name, size] : {std::pair("self_attn.q_proj", 16),
+                                     {"self_attn.k_proj", 8},
+                                     {"self_attn.v_proj", 8},
+                                     {"self_attn.o_proj", 8},
+                                     {"mlp.gate_proj", 6},
+                                     {"mlp.up_proj", 6},
+                                     {"mlp.down_proj", 8}})
+      add(layer + name + ".bias", {size});
+  }
+  const auto params = read();
+  EXPECT_TRUE(at::equal(params.at("layers.1.ffn.gate_up.bias"), at::cat({tensor("model.layers.1.mlp.gate_proj.bias"),
+                                                                         tensor("model.layers.1.mlp.up_proj.bias")})));
+  expect_there_and_back();
+}
+
+TEST_F(LlamaFamily, GoesThereAndBack) {
+  expect_there_and_back();
+  for (const auto dtype : {at::kBFloat16, at::kHalf}) {
+    for (auto& [name, value] : tensors_) value = value.to(dtype);
+    expect_there_and_back();
+  }
+  tensor("model.layers.0.self_attn.k_proj.weight") = at::randn({8, 8});  // one of another type than its neighbours
+  tensor("model.layers.1.mlp.up_proj.weight") = at::randn({6, 8}).to(at::kBFloat16);
+  expect_there_and_back();
+}
+
+TEST_F(LlamaFamily, RefusesBiasesThatNothingTellsOf) {
   add("model.layers.0.self_attn.q_proj.bias", {16});
   expect_refusal({"1 tensor that", "self_attn.q_proj.bias"});
 }

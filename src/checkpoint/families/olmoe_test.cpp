@@ -61,7 +61,7 @@ TEST_F(OlmoeFamily, ReadsTheConfiguration) {
   EXPECT_EQ(c.norm_eps, 1e-5);  // the class's default
   EXPECT_EQ(c.router.to_json().dump(), R"({"kind":"top_k","score":"softmax_pre","renormalize":true})");
   ASSERT_EQ(c.balance.terms.size(), 1U);
-  EXPECT_EQ(c.balance.terms[0].loss, "hf");
+  EXPECT_EQ(c.balance.terms[0].loss.text(), "hf");
   EXPECT_EQ(c.balance.terms[0].coefficient, 0.02);
 }
 
@@ -105,13 +105,27 @@ TEST_F(OlmoeFamily, RefusesTransposedFusedExperts) {
 }
 
 TEST_F(OlmoeFamily, RefusesWhatItCannotExpress) {
-  expect_refused_setting("clip_qkv", "8.0");
+  expect_refused_setting("clip_qkv", "\"wide\"");
   expect_refused_setting("head_dim", "6");
-  expect_refused_setting("attention_bias", "true");
+  expect_refused_setting("sliding_window", "16");
   set("num_experts_per_tok", 1);
   expect_refusal({"norm_topk_prob", "num_experts_per_tok = 1"});
   set("num_experts_per_tok", 4);
   expect_refusal({"top_k = 4", "1..3"});
+}
+
+TEST_F(OlmoeFamily, ReadsTheClip) {
+  set("clip_qkv", 8.0);
+  EXPECT_EQ(read_config().config.attention.find("clip")->to_json(), Json(8.0));
+  expect_there_and_back();
+}
+
+TEST_F(OlmoeFamily, GoesThereAndBack) {
+  expect_there_and_back();
+  for (auto& [name, value] : tensors_) value = value.to(at::kBFloat16);
+  tensor(kLayer + "mlp.experts.2.up_proj.weight") = at::randn({6, 8});  // one expert's in fp32
+  tensor(kLayer + "mlp.experts.1.up_proj.weight") = at::randn({6, 8}).to(at::kHalf);
+  expect_there_and_back();
 }
 
 TEST_F(OlmoeFamily, HasNoBalanceLossAtCoefficientZero) {

@@ -75,10 +75,10 @@ class GroupedAttention : public Attention {
       key = ops::rms_norm(key, params[k_norm_], norm_eps_);
     }
     const auto& rotary = pass.rotary(rotation_);
-    ops::AttentionForm form{.scale = options_.scale};
+    ops::AttentionForm form{pass.mask(sight_), options_.scale, {}};
     if (options_.sinks) form.sinks = params[sinks_];
     const auto out = ops::causal_attention(ops::apply_rotary(query, rotary), ops::apply_rotary(key, rotary),
-                                           by_head(value), pass.mask(sight_), form);
+                                           by_head(value), form);
     return at::linear(out, params[out_], optional_tensor(params, options_.out_bias, out_bias_));
   }
 
@@ -89,7 +89,8 @@ class GroupedAttention : public Attention {
   }
   Json options() const override {
     Json out = Json::Object{{"kind", "grouped"}};
-    for (auto& [key, value] : evenkeel::to_json(options_).as_object()) out[key] = std::move(value);
+    const Json keys = evenkeel::to_json(options_);
+    for (const auto& [key, value] : keys.as_object()) out[key] = value;
     return out;
   }
 

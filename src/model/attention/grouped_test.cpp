@@ -91,7 +91,7 @@ TEST(GroupedAttention, TakesItsOptionsInOrder) {
     const auto q = clipped(ops::rms_norm(qkv.narrow(2, 0, 16), params[2], 1e-5)),
                k = clipped(ops::rms_norm(qkv.narrow(2, 16, 8), params[3], 1e-5)), v = clipped(qkv.narrow(2, 24, 8));
     const auto mask = ops::attention_mask({layer == 1 ? 2 : 0}, {}, 4, at::kDouble);
-    const auto need = ops::causal_attention(rotated(q), rotated(k), heads(v), mask, {.scale = 0.3, .sinks = params[4]});
+    const auto need = ops::causal_attention(rotated(q), rotated(k), heads(v), {mask, 0.3, params[4]});
     testing::expect_close(attention->forward(params, x, pass), at::linear(need, params[5], params[6]), 1e-13, 1e-13,
                           "layer " + std::to_string(layer));  // fp64 sums of 16
     EXPECT_EQ(attention->cache_floats(10), (layer == 1 ? 2 : 10) * 2 * 2 * 4);

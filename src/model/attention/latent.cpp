@@ -78,7 +78,7 @@ class LatentAttention : public Attention {
     const auto q = at::cat({query.narrow(3, 0, nope_dim_), rotated_query}, 3);
     const auto k = at::cat({key_value.narrow(3, 0, nope_dim_), shared_key.expand({batch, length, heads_, rope})}, 3);
     const auto v = key_value.narrow(3, nope_dim_, options_.value_dim);
-    const auto out = ops::causal_attention(q, k, v, pass.mask({}), {.scale = scale_});
+    const auto out = ops::causal_attention(q, k, v, {pass.mask({}), scale_, {}});
     return at::linear(out, params[out_], bias(out_bias_));
   }
 
@@ -87,7 +87,8 @@ class LatentAttention : public Attention {
   int64_t cache_floats(int64_t n_tokens) const override { return n_tokens * (options_.kv_rank + options_.rope_dim); }
   Json options() const override {
     Json out = Json::Object{{"kind", "latent"}};
-    for (auto& [key, value] : evenkeel::to_json(options_).as_object()) out[key] = std::move(value);
+    const Json keys = evenkeel::to_json(options_);
+    for (const auto& [key, value] : keys.as_object()) out[key] = value;
     return out;
   }
 

@@ -24,7 +24,7 @@ TEST(AttentionRegistry, IsGroupedWithoutAKind) {
 // What [model.attention] says of one layer is checked for each of them.
 TEST(AttentionRegistry, IsCheckedForEveryLayer) {
   EXPECT_THAT(testing::message_of<ConfigError>([] { config_of("{window = 2, window_layers = [2]}"); }),
-              HasSubstr("m.toml:6:27: got model.attention.window_layers = 2; need layers 0..1"));
+              HasSubstr("m.toml:6:26: got model.attention.window_layers = 2; need layers 0..1"));
   EXPECT_TRUE(takes_masks(config_of("{window = 2, window_layers = [1]}")));
 }
 

@@ -228,8 +228,8 @@ class BaseRouter : public Router {
 std::unique_ptr<Router> make(const RouterShape&, BaseOptions options, const ConfigNode& config) {
   const ConfigNode* rounds = config.find("max_rounds");
   require<ConfigError>(options.max_rounds >= 1 && options.max_rounds <= 100000,
-                       rounds != nullptr ? rounds->where : "model.router",
-                       ": got model.router.max_rounds = ", options.max_rounds, "; need 1..100000");
+                       got_at(rounds != nullptr ? rounds->where : "model.router", "model.router.max_rounds"),
+                       options.max_rounds, "; need 1..100000");
   return std::make_unique<BaseRouter>(options);
 }
 

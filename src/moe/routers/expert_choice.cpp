@@ -115,9 +115,8 @@ std::unique_ptr<Router> make(const RouterShape& shape, ExpertChoiceOptions optio
   const ConfigNode* factor = config.find("factor");
   if (factor == nullptr) options.factor = static_cast<double>(shape.top_k);
   require<ConfigError>(options.factor > 0 && options.factor <= static_cast<double>(shape.n_experts),
-                       factor != nullptr ? factor->where : "model.router",
-                       ": got model.router.factor = ", options.factor,
-                       "; need more than 0 and at most model.n_experts = ", shape.n_experts);
+                       got_at(factor != nullptr ? factor->where : "model.router", "model.router.factor"),
+                       options.factor, "; need more than 0 and at most model.n_experts = ", shape.n_experts);
   return std::make_unique<ExpertChoiceRouter>(shape, options);
 }
 

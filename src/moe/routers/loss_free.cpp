@@ -120,10 +120,10 @@ std::unique_ptr<Router> make(const RouterShape& shape, LossFreeOptions options, 
   check_options(config, shape, options.choice.score);
   check_options(config, shape, options.choice.groups, LossFreeOptions::group_defaults());
   check_options(config, shape, options.choice.jitter);
-  require<ConfigError>(options.rate >= 0 && options.rate <= 1e6, place_of_option(config, "rate"),
-                       ": got model.router.rate = ", options.rate, "; need 0..1e6");
+  require<ConfigError>(options.rate >= 0 && options.rate <= 1e6,
+                       got_at(place_of_option(config, "rate"), "model.router.rate"), options.rate, "; need 0..1e6");
   require<ConfigError>(options.rate_until.unit == Unit::tokens || options.rate_until.unit == Unit::steps,
-                       place_of_option(config, "rate_until"), ": got model.router.rate_until = '",
+                       got_at(place_of_option(config, "rate_until"), "model.router.rate_until"), "'",
                        to_string(options.rate_until), "'; need tokens or steps");
   const auto need_rate = [&](bool is_default, const char* key, const std::string& value) {
     require<ConfigError>(is_default || options.rate > 0, place_of_option(config, key), ": got model.router.", key,

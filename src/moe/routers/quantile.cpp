@@ -104,8 +104,8 @@ class QuantileRouter : public Router {
 std::unique_ptr<Router> make(const RouterShape& shape, QuantileOptions options, const ConfigNode& config) {
   check_options(config, shape, options.score);
   check_options(config, shape, options.jitter);
-  require<ConfigError>(options.ema >= 0 && options.ema < 1, place_of_option(config, "ema"),
-                       ": got model.router.ema = ", options.ema, "; need 0 or more, below 1");
+  require<ConfigError>(options.ema >= 0 && options.ema < 1, got_at(place_of_option(config, "ema"), "model.router.ema"),
+                       options.ema, "; need 0 or more, below 1");
   return std::make_unique<QuantileRouter>(shape, options);
 }
 

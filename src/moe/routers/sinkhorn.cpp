@@ -212,21 +212,23 @@ class SinkhornRouter : public Router {
 };
 
 std::unique_ptr<Router> make(const RouterShape& shape, SinkhornOptions options, const ConfigNode& config) {
-  require<ConfigError>(options.tolerance > 0, place_of_option(config, "tolerance"),
-                       ": got model.router.tolerance = ", options.tolerance, "; need more than 0");
+  require<ConfigError>(options.tolerance > 0, got_at(place_of_option(config, "tolerance"), "model.router.tolerance"),
+                       options.tolerance, "; need more than 0");
   require<ConfigError>(options.max_iterations >= 1 && options.max_iterations <= 100000,
-                       place_of_option(config, "max_iterations"),
-                       ": got model.router.max_iterations = ", options.max_iterations, "; need 1..100000");
+                       got_at(place_of_option(config, "max_iterations"), "model.router.max_iterations"),
+                       options.max_iterations, "; need 1..100000");
   check_options(config, shape, options.jitter);
   const bool is_plain = options.jitter.jitter == 0;
-  require<ConfigError>(is_plain || options.scope == PlanScope::micro_batch, place_of_option(config, "scope"),
-                       ": got model.router.scope = 'step' with a jitter; need micro_batch, since the plan of a step "
+  require<ConfigError>(is_plain || options.scope == PlanScope::micro_batch,
+                       got_at(place_of_option(config, "scope"), "model.router.scope"),
+                       "'step' with a jitter; need micro_batch, since the plan of a step "
                        "would be made from other draws");
   const JitterTarget target = options.jitter.jitter_target;
   const bool is_in_range = options.variant == Variant::log || target == JitterTarget::router_input ||
                            target == JitterTarget::hidden;  // the published one
-  require<ConfigError>(is_plain || is_in_range, place_of_option(config, "jitter_target"),
-                       ": got model.router.jitter_target = '", name_of(target), "'; need router_input or hidden");
+  require<ConfigError>(is_plain || is_in_range,
+                       got_at(place_of_option(config, "jitter_target"), "model.router.jitter_target"), "'",
+                       name_of(target), "'; need router_input or hidden");
   return std::make_unique<SinkhornRouter>(shape, options);
 }
 

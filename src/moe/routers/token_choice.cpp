@@ -46,12 +46,11 @@ namespace {
 // "recipe.toml:3:1: got model.router.KEY = VALUE; need NEED" unless it holds.
 template <class T, class... Parts>
 void require_option(bool holds, const ConfigNode& config, const char* key, const T& value, const Parts&... need) {
+  const std::string place = got_at(place_of_option(config, key), std::string("model.router.") + key);
   if constexpr (std::is_enum_v<T>) {
-    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = '", name_of(value),
-                         "'; need ", need...);
+    require<ConfigError>(holds, place, "'", name_of(value), "'; need ", need...);
   } else {
-    require<ConfigError>(holds, place_of_option(config, key), ": got model.router.", key, " = ", value, "; need ",
-                         need...);
+    require<ConfigError>(holds, place, value, "; need ", need...);
   }
 }
 
@@ -121,11 +120,10 @@ std::string place_of_option(const ConfigNode& config, const char* key) {
 }
 
 void check_options(const ConfigNode& config, const RouterShape& shape, const ScoreOptions& options) {
-  require<ConfigError>(
-      options.score != ScoreFunction::softmax_post || shape.top_k > 1 || shape.n_experts == 1,
-      place_of_option(config, "score"),
-      ": got model.router.score = 'softmax_post' with model.top_k = 1; need softmax_pre or sigmoid, since a softmax "
-      "over one logit is the constant 1 and gives the router no gradient");
+  require<ConfigError>(options.score != ScoreFunction::softmax_post || shape.top_k > 1 || shape.n_experts == 1,
+                       got_at(place_of_option(config, "score"), "model.router.score"),
+                       "'softmax_post' with model.top_k = 1; need softmax_pre or sigmoid, since a softmax "
+                       "over one logit is the constant 1 and gives the router no gradient");
   require_option(options.norm_p >= 1 && options.norm_p <= 1000, config, "norm_p", options.norm_p, "1..1000");
   require_option(
       options.norm_p == 1 || (options.renormalize && options.score != ScoreFunction::softmax_post && shape.top_k > 1),
@@ -170,8 +168,9 @@ void check_options(const ConfigNode& config, const RouterShape& shape, JitterOpt
   const bool is_used = options.jitter > 0;
   require_option(is_used || options.jitter_target == JitterTarget::router_input, config, "jitter_target",
                  options.jitter_target, "a jitter above 0 beside it");
-  require<ConfigError>(is_used || !options.jitter_at_eval, place_of_option(config, "jitter_at_eval"),
-                       ": got model.router.jitter_at_eval = true; need a jitter above 0 beside it");
+  require<ConfigError>(is_used || !options.jitter_at_eval,
+                       got_at(place_of_option(config, "jitter_at_eval"), "model.router.jitter_at_eval"),
+                       "true; need a jitter above 0 beside it");
 }
 
 NoisyLogits noisy_logits(const JitterOptions& options, const RouterInput& input, double max_abs_logit) {

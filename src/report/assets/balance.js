@@ -18,14 +18,14 @@ function addBalanceSection(report) {
   addChart(section, { id: "mri", title: "Imbalance of every training batch",
     caption: `${arms.some((arm) => arm.shift) ? "The second phase begins at the dotted line; a spike there is a router, balanced on the old text, that meets the new text unbalanced." : "Lower is more even."}${strideNote(report)}${seedNote(report)}`,
     missing: "No routing was recorded.",
-    build: (width) => buildBalanceLines(report, groups, { key: "mri", title: "MRI, share of tokens", bounds: true }, width) });
+    build: (width) => buildBalanceLines(report, groups, { key: "mri", title: "MRI, share of tokens", hasBounds: true }, width) });
   addChart(section, { id: "mri-layers", title: "The same, layer by layer",
     caption: `One line per layer of one arm; colours run from the first layer to the last.${strideNote(report)}`,
     controls: arms.length > 1 ? [makeSelect("mri-arm", "Arm", arms.map((arm, i) => [i, arm.name]),
       (index) => { balanceView.arm = index; drawChart("mri-layers"); }, balanceView.arm)] : null,
     build: (width) => buildLayerLines(arms, layers, width) });
   addChart(section, { id: "shift", title: "Before, at and after the shift",
-    caption: `Mean over layers. Before: ${beforeWords(arms)}; first: the first step on new data; peak: the highest of the first 50; after: the last eighth of the phase. Vertical bar: the lower bound k/E. ${report.seeds > 1 ? "Whiskers: ± 1 standard deviation over seeds." : "Of training no counts by window are kept, so of one seed these have no interval."}`,
+    caption: `Mean over layers. Before: ${beforeWords(arms)}; first: the first step on new data; peak: the highest of ${stepsWords("first", shiftedSteps(arms, "after"))}; after: the last eighth of the phase. Vertical bar: the lower bound k/E. ${report.seeds > 1 ? "Whiskers: ± 1 standard deviation over seeds." : "Of training no counts by window are kept, so of one seed these have no interval."}`,
     build: (width) => buildShift(report, groups, width) });
   addChart(section, { id: "eval-mri", title: "Imbalance on held-out text",
     caption: `Pooled over the whole held-out set, plain evaluation routing (no Sinkhorn step), mean over layers. Vertical bars: the lower bound k/E.${mriErrorNote(report)}`,
@@ -36,7 +36,7 @@ function addBalanceSection(report) {
     build: (width) => buildBalanceLines(report, groups, { key: "entropy", title: "entropy ÷ ln E" }, width) });
   const dead = buildBalanceLines(report, groups, { key: "dead", title: "" }, 800);
   if (dead && dead.data.every((trace) => trace.y.every((value) => value === 0))) {
-    addNote(pair, "Dead experts: none. In every recorded step each expert of each layer received at least one token, so there is no chart.");
+    addNote(pair, noDeadNote(report));
   } else {
     addChart(pair, { id: "dead", title: "Dead experts", caption: `Experts of a layer that received no token in the step, whole run.${strideNote(report)}`,
       build: (width) => buildBalanceLines(report, groups, { key: "dead", title: "experts without a token" }, width) });
@@ -44,17 +44,37 @@ function addBalanceSection(report) {
   addDropsChart(report, section, groups);
 }
 
+// Of a thinned page it says which steps were looked at.
+function noDeadNote(report) {
+  const thinned = strides(report);
+  const looked = thinned.length === 0 ? "In every step" : `In the steps that this page has, of long runs one in ${thinned.join(" or ")},`;
+  return `Dead experts: none. ${looked} each expert of each layer received at least one token, so there is no chart.`;
+}
+
 function beforeWords(arms) {
   const ofHeldOut = "held-out text of the old data at step 0";
   if (arms.every(isContinued)) return ofHeldOut;
-  return `the last 50 steps${arms.some(isContinued) ? `, or of an arm whose weights come from elsewhere ${ofHeldOut}` : ""}`;
+  return `${stepsWords("last", shiftedSteps(arms, "before"))}${arms.some(isContinued) ? `, or of an arm whose weights come from elsewhere ${ofHeldOut}` : ""}`;
+}
+
+// How many steps the arms had before, or after, the first shift: of those that have one.
+function shiftedSteps(arms, side) {
+  if (side === "before") return arms.filter((arm) => arm.shift).map((arm) => arm.shift.step);
+  return arms.map((arm) => arm.phases[isContinued(arm) ? 0 : 1]).filter((phase) => phase).map((phase) => phase.steps);
+}
+
+// "the first 50 steps", the true number of those that had fewer: "the first 4 to 50 steps".
+function stepsWords(which, numbers) {
+  const steps = numbers.map((number) => Math.min(50, number)).filter((number) => number > 0);
+  const [least, most] = steps.length > 0 ? [Math.min(...steps), Math.max(...steps)] : [50, 50];
+  return `the ${which} ${least === most ? (most === 1 ? "step" : `${most} steps`) : `${least} to ${most} steps`}`;
 }
 
 // What whiskers of the MRI on held-out text are; "" where nothing is known.
 function mriErrorNote(report) {
   const known = report.arms.some((arm) => arm.evals.some((line) => Object.values(line.eval).some((figures) => isNumber(figures.mri_se))));
-  if (report.seeds > 1) return ` Whiskers: ± 1 standard deviation over seeds${known ? ", no less than the standard error by the held-out text" : ""}.`;
-  return known ? " Whiskers: ± 1 standard error, by a bootstrap of the text's windows; another seed may differ by more." : "";
+  if (report.seeds > 1) return ` Whiskers: ± 1 standard deviation over seeds${known ? ", no less than the standard error by the held-out text" : ""}${sharedStartWords(report)}.`;
+  return known ? " Whiskers: ± 1 standard error, by a bootstrap of blocks of the text's windows; another seed may differ by more." : "";
 }
 
 function stepsAxis(arms, view) {
@@ -67,7 +87,7 @@ function stepsAxis(arms, view) {
   return axis;
 }
 
-function buildBalanceLines(report, groups, { key, title, bounds }, width) {
+function buildBalanceLines(report, groups, { key, title, hasBounds = false }, width) {
   const { layer } = balanceView;
   const range = key === "dead" ? "all" : balanceView.range;
   const data = groups.flatMap((group) => groupLine(group,
@@ -76,10 +96,10 @@ function buildBalanceLines(report, groups, { key, title, bounds }, width) {
   if (data.every((trace) => trace.x.length === 0)) return null;
   const arms = groups.flatMap((group) => group.arms);
   const marks = shiftMarks(arms, "steps");
-  if (bounds) addBounds(marks, groups, width);
   const visible = visibleRange(data, stepsAxis(arms, range).range);
-  return { data, height: width < kNarrow ? 380 : bounds ? 430 : 320, layout: { ...marks, hovermode: "closest", xaxis: stepsAxis(arms, range),
-    yaxis: { title, uirevision: `${range}${layer}`, ...(bounds ? { rangemode: "tozero", tickformat: ".0%" } : {}), ...(visible ? { range: visible } : {}), ...(key === "dead" ? { rangemode: "tozero" } : {}) } } };
+  if (hasBounds) addLevels(data, marks, bounds(groups), width);
+  return { data, height: width < kNarrow ? 380 : hasBounds ? 430 : 320, layout: { ...marks, hovermode: "closest", xaxis: stepsAxis(arms, range),
+    yaxis: { title, uirevision: `${range}${layer}`, ...(hasBounds ? { rangemode: "tozero", tickformat: ".0%" } : {}), ...(visible ? { range: visible } : {}), ...(key === "dead" ? { rangemode: "tozero" } : {}) } } };
 }
 
 // The values in view decide the y axis: a collapse in the first steps must not flatten the shift.
@@ -92,17 +112,10 @@ function visibleRange(data, xRange) {
   return data[0].meta.figure === "mri" ? [0, high + room] : [low - room, high + room];
 }
 
-// One dashed line for each lower bound k/E among the groups, with its value.
-function addBounds(marks, groups, width) {
-  const bounds = unique(groups.flatMap((group) => group.arms.map((arm) => arm.lower_bound)).filter(isNumber)).sort((a, b) => a - b);
-  const outside = width >= kNarrow;
-  if (bounds.length > 0 && outside) marks.margin = { r: 92 };
-  for (const [i, bound] of bounds.entries()) {
-    marks.shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: bound, y1: bound, layer: "below",
-      line: { color: themeColor("soft"), width: 1.5, dash: "dash" } });
-    marks.annotations.push({ xref: "paper", x: 1, y: bound, yref: "y", text: `k/E = ${(bound * 100).toPrecision(3)}%`, showarrow: false,
-      xanchor: outside ? "left" : "right", xshift: outside ? 4 : 0, yanchor: outside && bounds.length === 1 ? "middle" : i > 0 ? "bottom" : "top", bgcolor: outside ? undefined : themeColor("panel"), font: { color: themeColor("soft"), size: 12 } });
-  }
+// The lower bounds k/E among the groups, for addLevels.
+function bounds(groups) {
+  const values = unique(groups.flatMap((group) => group.arms.map((arm) => arm.lower_bound)).filter(isNumber)).sort((a, b) => a - b);
+  return values.map((bound) => [bound, `k/E = ${(bound * 100).toPrecision(3)}%`]);
 }
 
 function buildLayerLines(arms, layers, width) {
@@ -117,8 +130,8 @@ function buildLayerLines(arms, layers, width) {
   }).filter((trace) => trace.x.length > 0);
   if (data.length === 0) return null;
   const marks = shiftMarks([arm], "steps");
-  addBounds(marks, [{ arms: [arm] }], width);
   const range = visibleRange(data, stepsAxis([arm], balanceView.range).range);
+  addLevels(data, marks, bounds([{ arms: [arm] }]), width);
   return { data, height: 360, note: arms.length > 1 ? `Shown: ${arm.name}.` : "", layout: { ...marks, hovermode: "closest", xaxis: stepsAxis([arm], balanceView.range),
     yaxis: { title: "MRI, share of tokens", tickformat: ".0%", uirevision: `${balanceView.range}${balanceView.arm}`, ...(range ? { range } : { rangemode: "tozero" }) } } };
 }
@@ -180,7 +193,7 @@ function buildEvalMri(report, groups, width) {
         error_x: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: figures.some((figure) => figure && figure.std > 0), color: themeColor("soft"), thickness: 1.3, width: 3 },
         marker: { size: 12, symbol: i === 0 ? "circle-open" : "circle", color: shown.map((group) => groupStyle(group).color), line: { width: 2 } },
         meta: { role: "eval-mri", data: name, when },
-        rows: shown.map((group, row) => figureRow({ arm: group.name, "data set": name, when: `after the ${when} phase`, layer: "mean", figure: "MRI" }, figures[row])).filter((row) => row.seeds > 0) });
+        rows: shown.map((group, row) => figureRow({ arm: group.name, "data set": name, when: whenWords(group.arms, when), layer: "mean", figure: "MRI" }, figures[row])).filter((row) => row.seeds > 0) });
     }
     shown.forEach((group, row) => {
       const bound = group.arms[0].lower_bound;
@@ -191,9 +204,15 @@ function buildEvalMri(report, groups, width) {
     layout[`yaxis${suffix}`] = { ...groupRows(shown, width), showticklabels: panel % facets.columns === 0 };
   });
   if (data.length === 0) return null;
-  data.push(legendKey(report.arms.every(isContinued) ? "at step 0" : report.arms.some(isContinued) ? "after the first phase, or at step 0" : "after the first phase", "circle-open", "first"));
-  if (data.some((trace) => trace.meta.when === "last")) data.push(legendKey("after the last phase", "circle", "last"));
+  data.push(legendKey(whenWords(report.arms, "first"), "circle-open", "first"));
+  if (data.some((trace) => trace.meta.when === "last")) data.push(legendKey(whenWords(report.arms, "last"), "circle", "last"));
   return { data, layout, height: facets.height };
+}
+
+// When the first and the last evaluation are that the chart of held-out text shows.
+function whenWords(arms, when) {
+  if (when === "last") return "after the last phase";
+  return arms.every(isContinued) ? "at step 0" : arms.some(isContinued) ? "after the first phase, or at step 0" : "after the first phase";
 }
 
 // A legend entry in a neutral colour for markers that have their rows' colours.

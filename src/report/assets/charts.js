@@ -198,6 +198,20 @@ function shiftMarks(arms, unit, suffix = null) {
   return marks;
 }
 
+// Dashed lines across a chart at some levels, [[value, name]], lowest first, with their names: outside of the plot where there is room, else in the
+// legend, where no other line crosses them.
+function addLevels(data, layout, levels, width) {
+  const line = { color: themeColor("soft"), width: 1.5, dash: "dash" };
+  layout.shapes = [...(layout.shapes || []), ...levels.map(([y]) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: y, y1: y, layer: "below", line }))];
+  if (width < kNarrow) {
+    data.push(...levels.map(([, name]) => ({ type: "scatter", mode: "lines", name, x: [null], y: [null], hoverinfo: "skip", line, meta: { role: "level" } })));
+    return;
+  }
+  if (levels.length > 0) layout.margin = { ...layout.margin, r: 14 + 8 * Math.max(...levels.map(([, name]) => name.length)) };
+  layout.annotations = [...(layout.annotations || []), ...levels.map(([y, text], i) => ({ xref: "paper", x: 1, y, yref: "y", text, showarrow: false, xanchor: "left", xshift: 4,
+    yanchor: levels.length === 1 ? "middle" : i > 0 ? "bottom" : "top", font: { color: themeColor("soft"), size: 12 } }))];
+}
+
 // Rows of named groups, first on top; plotted at 0, -1, … so that equal or odd names cannot clash. A long name takes up to three lines.
 function groupRows(groups, width) {
   return { tickvals: groups.map((_, i) => -i), ticktext: groups.map((group) => rowName(group, width)),

@@ -56,10 +56,11 @@ function readArm(arm, run, pool) {
   return read;
 }
 
-// What a page leaves out of long runs.
+// Of long runs one step in so many is on the page.
+function strides(report) { return unique(report.arms.map((arm) => arm.stride).filter((stride) => stride > 1)).sort((a, b) => a - b); }
 function strideNote(report) {
-  const strides = unique(report.arms.map((arm) => arm.stride).filter((stride) => stride > 1)).sort((a, b) => a - b);
-  return strides.length === 0 ? "" : ` Of long runs one step in ${strides.join(" or ")} is drawn; the tables rest on every step.`;
+  const thinned = strides(report);
+  return thinned.length === 0 ? "" : ` Of long runs one step in ${thinned.join(" or ")} is drawn; the tables rest on every step.`;
 }
 
 function readGroups(arms) {
@@ -153,9 +154,12 @@ function groupFigure(report, group, tableName, figure, where) {
 // What ± and bars of a loss are; "" where nothing is known.
 function errorWords(report) {
   const known = report.arms.some((arm) => arm.evals.some((line) => Object.values(line.eval).some((figures) => isNumber(figures.loss_se))));
-  if (report.seeds > 1) return `± 1 standard deviation over seeds${known ? ", no less than the standard error by the held-out text" : ""}`;
-  return known ? "± 1 standard error, from the spread between windows of the held-out text; another seed may differ by more" : "";
+  if (report.seeds > 1) return `± 1 standard deviation over seeds${known ? ", no less than the standard error by the held-out text" : ""}${sharedStartWords(report)}`;
+  return known ? "± 1 standard error, from the spread between blocks of neighbouring windows of the held-out text; another seed may differ by more" : "";
 }
+
+// To follow words on a spread over seeds: that it leaves out the training before, which the seeds of a group have in common.
+function sharedStartWords(report) { return (report.results.comparison || {}).seeds_share_start ? " (which all continue the same weights)" : ""; }
 
 // To follow the words "the dense arm": whether its training FLOPs a token are those of the others, from `comparison` of the results; "" where that is not there.
 function flopAside(report) {

@@ -16,7 +16,7 @@ function addLossSection(report) {
 }
 
 function seedNote(report) {
-  return report.seeds > 1 ? " Lines are means over seeds; bands are ± 1 standard deviation." : "";
+  return report.seeds > 1 ? ` Lines are means over seeds; bands are ± 1 standard deviation${sharedStartWords(report)}.` : "";
 }
 
 function barNote(report) {

@@ -5,58 +5,77 @@ const saturationView = { k: null, data: null, span: null };
 function addForgettingSection(report) {
   const table = report.tables.get("forgetting");
   if (!table || table.records.length === 0) return;
-  const continued = report.arms.length > 0 && report.arms.every(isContinued);
+  const since = againstWords(report);
   const section = addSection("forgetting", "Forgetting and replay",
-    `Held-out loss after each phase, and how far it moved since ${continued ? "step 0, before the training" : "the first phase ended"}. Rising loss on the old data is forgetting; falling loss on the new data is learning.`);
+    `Held-out loss after each phase, and how far it moved since ${since}. Rising loss on data that were learned before is forgetting; falling loss on the new data is learning.`);
   const pair = make("div", { class: "pair" });
   section.append(pair);
   addChart(pair, { id: "forgetting", title: "Forgetting matrix",
-    caption: `Number: change of the held-out loss since ${continued ? "step 0" : "the end of the first phase"}, nats per token${errorWords(report) ? `, ${errorWords(report)}` : ""}; in brackets, where there is room, the loss. Blue: better than then; orange: worse.`,
+    caption: `Number: change of the held-out loss since ${since}, nats per token${errorWords(report) ? `, ${errorWords(report)}` : ""}; in brackets, where there is room, the loss. Blue: better than then; orange: worse.`,
     missing: "There is one phase only, so nothing was left behind to forget.", build: (width) => buildForgetting(report, width) });
   addChart(pair, { id: "replay", title: "What replay buys and costs",
     caption: `Each point is an arm at its end; lower left is better.${barNote(report)} A thin line joins arms of one model that differ by the share of replay.`,
     build: (width) => buildReplay(report, width) });
 }
 
-// Whether an arm's weights were trained before its first step: its figures are held against step 0.
+// Whether an arm's weights were trained before its first step, and evaluated there: its figures are held against step 0.
 function isContinued(arm) { return arm.baseline === "step 0"; }
+
+// The column of `forgetting` that the page draws; results of before it was told apart have the change since the first phase, or step 0, alone.
+function forgettingColumn(report) { return (report.tables.get("forgetting") || { columns: [] }).columns.some(({ name }) => name === "forgetting") ? "forgetting" : "change"; }
+
+// What a row's change is measured against, in words; "" of a row without one.
+function againstOf(report, record) {
+  if (!record || !isNumber(record[forgettingColumn(report)])) return "";
+  const name = record.against ?? (report.arms.find((arm) => arm.name === record.arm) || {}).baseline ?? "the first phase";
+  return name === "step 0" ? "step 0" : `the end of ${plain(name)}`;
+}
+
+// The same of all rows: with several baselines each cell's hover text has its own.
+function againstWords(report) {
+  const names = unique(report.tables.get("forgetting").records.map((record) => againstOf(report, record)).filter((words) => words !== ""));
+  if (names.length === 0) return "the end of the phase that trained on them";
+  return names.length === 1 ? names[0] : `${names.slice(0, -1).join(", ")} or ${names.at(-1)}: the last phase before that trained on the data`;
+}
 
 // Rows and columns of the matrix. A study: an arm a row, a data set after a later phase a column;
 // a single arm: a phase a row, a data set a column.
 function forgettingAxes(report) {
   const records = report.tables.get("forgetting").records;
-  const phases = unique(records.map((record) => record.phase));
+  const firsts = new Set(report.arms.filter((arm) => !isContinued(arm)).map((arm) => (arm.phases[0] || {}).name));
+  const phases = unique(records.map((record) => record.phase)).filter((phase) => !firsts.has(phase));  // nothing was learned before them
   const sets = unique(records.map((record) => record.data));
   const [only] = report.groups;
   if (report.groups.length === 1) {
-    return { rows: phases.length < 2 && !report.arms.every(isContinued) ? [] : phases.map((phase) => ({ name: `after ${phase}`, group: only, phase })), columns: sets.map((data) => ({ data })) };
+    return { rows: phases.map((phase) => ({ name: `after ${phase}`, group: only, phase })), columns: sets.map((data) => ({ data })) };
   }
-  const firsts = new Set(report.arms.filter((arm) => !isContinued(arm)).map((arm) => (arm.phases[0] || {}).name));
-  return { rows: visibleGroups(report.groups).map((group) => ({ name: group.name, group })),
-    columns: phases.filter((phase) => !firsts.has(phase)).flatMap((phase) => sets.map((data) => ({ data, phase }))) };
+  return { rows: visibleGroups(report.groups).map((group) => ({ name: group.name, group })), columns: phases.flatMap((phase) => sets.map((data) => ({ data, phase }))) };
 }
 
 function buildForgetting(report, width) {
   const { rows, columns } = forgettingAxes(report);
+  const change = forgettingColumn(report);
   const cell = (row, column, figure) => groupFigure(report, row.group, "forgetting", figure,
     (record) => record.phase === (row.phase || column.phase) && record.data === column.data);
-  const z = rows.map((row) => columns.map((column) => (cell(row, column, "change") || { mean: null }).mean));
+  const z = rows.map((row) => columns.map((column) => (cell(row, column, change) || { mean: null }).mean));
   if (!z.flat().some(isNumber)) return null;
   const limit = Math.max(0.1, ...z.flat().filter(isNumber).map(Math.abs));
   const roomy = width / (columns.length + 1) > 150;
   const withLoss = width / (columns.length + 1) > (errorWords(report) ? 230 : 150);
   const text = rows.map((row) => columns.map((column) => {
-    const [figure, loss] = [cell(row, column, "change"), cell(row, column, "loss")];
+    const [figure, loss] = [cell(row, column, change), cell(row, column, "loss")];
     if (!figure) return "";
-    const [change, error] = withError(figure.mean, figure.std, true).split(" ± ");
-    return `<b>${change}</b>${error ? `${roomy ? " " : "<br>"}± ${error}` : ""}${withLoss && loss ? ` (${withError(loss.mean, loss.std).split(" ± ")[0]})` : ""}`;
+    const [moved, error] = withError(figure.mean, figure.std, true).split(" ± ");
+    return `<b>${moved}</b>${error ? `${roomy ? " " : "<br>"}± ${error}` : ""}${withLoss && loss ? ` (${withError(loss.mean, loss.std).split(" ± ")[0]})` : ""}`;
   }));
-  const hover = rows.map((row) => columns.map((column) => `${hoverName(row.name)}<br>${chartText(column.data)}`));
+  const since = (row, column) => againstOf(report, report.tables.get("forgetting").records.find((record) => record.phase === (row.phase || column.phase) && record.data === column.data
+    && row.group.arms.some((arm) => arm.name === record.arm) && isNumber(record[change])));
+  const hover = rows.map((row) => columns.map((column) => `${hoverName(row.name)}<br>${chartText(column.data)}${since(row, column) ? `<br>since ${chartText(since(row, column))}` : ""}`));
   const data = [{ type: "heatmap", z, x: columns.map((_, i) => i), y: rows.map((_, i) => -i), text, hovertext: hover, texttemplate: "%{text}",
     hovertemplate: "%{hovertext}<br>change %{z:.4f}<extra></extra>", textfont: { size: 15, color: themeColor("ink") },
     zmin: -limit, zmax: limit, colorscale: changeScale(), showscale: false, xgap: 3, ygap: 3,
-    rows: rows.flatMap((row) => columns.flatMap((column) => ["change", "loss"].map((figure) => figureRow({ arm: row.group.name, phase: row.phase || column.phase, "data set": column.data,
-      figure: figure === "change" ? "change of the loss" : "loss" }, cell(row, column, figure))))).filter((row) => row.seeds > 0),
+    rows: rows.flatMap((row) => columns.flatMap((column) => [change, "loss"].map((figure) => figureRow({ arm: row.group.name, phase: row.phase || column.phase, "data set": column.data,
+      figure: figure === change ? "change of the loss" : "loss", since: figure === change ? since(row, column) : "" }, cell(row, column, figure))))).filter((row) => row.seeds > 0),
     meta: { role: "forgetting", rows: rows.map((row) => [row.group.name, row.phase || null]), columns: columns.map((column) => [column.data, column.phase || null]) } }];
   const heading = ({ data: name, phase }) => `<b>${chartText(name, roomy ? 16 : 9)}</b>${phase ? `<br>after${roomy ? " " : "<br>"}${chartText(phase, roomy ? 16 : 9)}` : ""}`;
   return { data, height: Math.max(200, 110 + rowPitch(rows, width, 46) * rows.length), layout: { margin: { t: roomy ? 60 : 78, l: 20, b: 12 },
@@ -123,14 +142,14 @@ function addSaturationSection(report) {
   ].filter((control) => control !== null);
   addChart(section, { id: "saturation", title: "Saturation by layer",
     caption: `Same tokens, two checkpoints. Arms whose routers have fewer choices than k are left out.${report.seeds > 1 ? " Bars: ± 1 standard deviation over seeds." : ""}`,
-    controls, missing: "No saturation was recorded.", build: () => buildSaturation(report) });
+    controls, missing: "No saturation was recorded.", build: (width) => buildSaturation(report, width) });
 }
 
 // [first step, last step, the run that the first is of]: null where that is the arm's own.
 function spanOf({ from, to, from_run: run }) { return [from, to, run ?? null]; }
 function spanWords([from, to, run]) { return run === null ? `step ${from} to ${to}` : `step ${from} of ${run} to step ${to}`; }
 
-function buildSaturation(report) {
+function buildSaturation(report, width) {
   const { k, data: dataName, span } = saturationView;
   const at = (record) => record.k === k && record.data === dataName && JSON.stringify(spanOf(record)) === JSON.stringify(span);
   const all = report.tables.get("saturation").records;
@@ -149,9 +168,8 @@ function buildSaturation(report) {
   }
   if (data.length === 0) return null;
   const chances = unique(all.filter(at).map((record) => record.chance).filter(isNumber)).sort((a, b) => a - b);
-  return { data, height: 380, layout: { hovermode: "closest",
-    shapes: chances.map((chance) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: chance, y1: chance, layer: "below", line: { color: themeColor("soft"), width: 1.5, dash: "dash" } })),
-    annotations: chances.map((chance) => ({ xref: "paper", x: 1, y: chance, text: `chance ${formatNumber(chance)}`, showarrow: false, xanchor: "right", yanchor: "bottom", font: { color: themeColor("soft"), size: 12 } })),
-    xaxis: { title: "layer", dtick: layers.length <= 16 ? 1 : undefined, range: [layers[0] - 0.3, layers.at(-1) + 0.3], zeroline: false },
-    yaxis: { title: "saturation", range: [0, 1.03], zeroline: false } } };
+  const layout = { hovermode: "closest", xaxis: { title: "layer", dtick: layers.length <= 16 ? 1 : undefined, range: [layers[0] - 0.3, layers.at(-1) + 0.3], zeroline: false },
+    yaxis: { title: "saturation", range: [0, 1.03], zeroline: false } };
+  addLevels(data, layout, chances.map((chance) => [chance, `chance ${formatNumber(chance)}`]), width);
+  return { data, height: 380, layout };
 }

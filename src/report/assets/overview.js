@@ -30,7 +30,7 @@ function interval(figures, { plainly, signed = false }) {
 function keyFigures(report) {
   const figures = [];
   const shifted = report.groups.filter((group) => group.arms[0].phases.length > 1);
-  const change = (group) => groupFigure(report, group, "forgetting", "change", (record) => record.data === report.oldData && record.phase === group.arms[0].phases.at(-1).name);
+  const change = (group) => groupFigure(report, group, "forgetting", forgettingColumn(report), (record) => record.data === report.oldData && record.phase === group.arms[0].phases.at(-1).name);
   const replayOf = (group) => group.arms[0].replay_fraction || 0;
   const fractions = unique(shifted.map(replayOf)).sort((a, b) => a - b).filter((fraction) => fraction < 1);
   for (const fraction of fractions.length > 2 ? [fractions[0], fractions.at(-1)] : fractions) {

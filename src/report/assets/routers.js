@@ -17,6 +17,7 @@ const kCausality = {
 const kRouterLosses = { loss_before: [0, "old_data"], loss_old: [-1, "old_data"], loss_new: [-1, "new_data"] };
 
 function routerError(report, record, name) {
+  if (isNumber(record[`${name}_se`])) return record[`${name}_se`];
   if (!Object.hasOwn(kRouterLosses, name)) return null;
   const [place, data] = kRouterLosses[name];
   const phase = ((report.arms.find((arm) => arm.name === record.arm) || { phases: [] }).phases.at(place) || {}).name;

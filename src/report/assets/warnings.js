@@ -1,17 +1,21 @@
 // What the checks of the runs found, from the table `warnings` of the results, and what a recipe left unsaid: notices under the answers, collapses first.
 
-const kCollapses = ["same_experts", "one_expert", "no_scores"];
+const kCollapses = ["same_experts", "one_expert", "unused_experts", "no_scores"];
 const kShownWarnings = 6;
 
-// One entry for each finding of an arm in a phase: {arm, phase, kind, what, nArms, places: [{step, layer}]}. nArms > 1: that share the phase.
+// One entry for each finding of an arm in a phase, or on a held-out set `data` at its evaluations: {arm, phase, kind, what, data, nArms, nRecovered,
+// places: [{step, layer}]}. nArms > 1: that share the phase; nRecovered: the fewest of them that have recovered at one of the places.
 function warningEntries(report) {
   const table = report.tables.get("warnings");
   const entries = new Map();
-  for (const { arm, phase, step, layer, kind, what, recovered, n_arms: nArms = 1 } of table ? table.records : []) {
-    const key = JSON.stringify([arm, phase, kind, what, nArms]);
-    if (!entries.has(key)) entries.set(key, { arm, phase, kind, what, nArms, places: [], lasts: false });
-    entries.get(key).places.push({ step, layer });
-    if (recovered !== true) entries.get(key).lasts = true;
+  for (const { arm, phase, step, layer, kind, what, recovered, n_arms: nArms = 1, data = null, n_recovered: n = null } of table ? table.records : []) {
+    const nRecovered = n ?? (recovered === true ? nArms : 0);
+    const key = JSON.stringify([arm, phase, kind, what, data, nArms]);
+    if (!entries.has(key)) entries.set(key, { arm, phase, kind, what, data, nArms, nRecovered, places: [] });
+    const entry = entries.get(key);
+    entry.places.push({ step, layer });
+    entry.nRecovered = Math.min(entry.nRecovered, nRecovered);
+    entry.lasts = entry.nRecovered < nArms;
   }
   const rank = ({ kind, lasts }) => (kCollapses.includes(kind) ? 0 : 2) + (lasts ? 0 : 1);
   return [...entries.values()].sort((a, b) => rank(a) - rank(b));
@@ -39,8 +43,9 @@ function warningsNotice(report) {
   const entries = warningEntries(report);
   if (entries.length === 0) return null;
   const place = ({ arm, phase, nArms }) => (nArms > 1 ? [make("strong", {}, `phase ${phase}`), `, which ${nArms} arms share (trained once, in ${arm})`] : [make("strong", {}, arm), `, phase ${phase}`]);
-  const item = (entry) => make("li", { "data-kind": entry.kind }, ...place(entry),
-    `, ${warningPlaces(entry.places)}${kCollapses.includes(entry.kind) && !entry.lasts ? ", for a time" : ""}: ${entry.what}`);
+  const over = ({ kind, lasts, nArms, nRecovered }) => (!kCollapses.includes(kind) || nRecovered === 0 ? "" : lasts ? `, for a time in ${nRecovered} of ${nArms} arms` : ", for a time");
+  const item = (entry) => make("li", { "data-kind": entry.kind }, ...place(entry), entry.data === null ? null : `, held-out ${entry.data}`,
+    `, ${warningPlaces(entry.places)}${over(entry)}: ${entry.what}`);
   const more = entries.slice(kShownWarnings);
   const collapses = unique(entries.filter(({ kind, lasts }) => lasts && kCollapses.includes(kind)).map(({ arm, phase, nArms }) => (nArms > 1 ? `the shared phase ${phase}` : arm)));
   return make("aside", { class: "warnings", id: "warnings", "aria-labelledby": "warnings-title" },

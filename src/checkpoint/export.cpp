@@ -1,0 +1,318 @@
+#include "checkpoint/export.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/zeros.h>
+
+#include "checkpoint/families.h"
+#include "checkpoint/import.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/model_source.h"
+#include "checkpoint/origin.h"
+#include "checkpoint/router_states.h"
+#include "checkpoint/safetensors_header.h"
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "core/json_lines.h"
+#include "core/log.h"
+#include "core/units.h"
+
+namespace evenkeel::checkpoint {
+namespace {
+
+// A tensor of the folder.
+struct Written {
+  TensorSpec spec;
+  std::string own;     // evenkeel's tensor that it comes from
+  int64_t layer = -1;  // of a router's bias
+  Piece piece;
+};
+
+// The tensor files of a checkpoint.
+class Stored {
+ public:
+  Stored(const fs::path& folder, const model::ModelConfig& config)
+      : model_(folder / "model.safetensors"), optimizer_(folder / "optimizer.safetensors"), config_(config) {
+    types_ = json_in(kForeignTypesKey);
+  }
+  bool has_tied_copy() const { return model_.metadata().contains(kTiedHeadKey); }
+  // The type that a foreign tensor had, or else that of evenkeel's.
+  at::ScalarType type_of(const OwnTensor& own, const std::string& foreign) const {
+    const Json* found = types_.find(foreign);
+    for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf})
+      if (found != nullptr && *found == Json(dtype_name(type))) return type;
+    return own.is_state() ? at::kFloat : model_.find(own.name)->dtype;
+  }
+  at::ScalarType usual_type() const { return model_.find("embedding.weight")->dtype; }
+
+  at::Tensor load(const Written& written) const {
+    const Piece& piece = written.piece;
+    if (piece.is_zero) return at::zeros(piece.shape);
+    at::Tensor own;
+    if (const auto [pattern, layer] = split_layer(written.own); written.own.ends_with(".router_state.bias")) {
+      own = optimizer_.load(router_state_name(config_.moe_layers_below(layer), "bias"));
+    } else if (piece.expert >= 0) {
+      own = model_.load_rows(written.own, piece.expert, 1).squeeze(0).narrow(0, piece.row, piece.shape[0]);
+    } else {
+      own = model_.load_rows(written.own, piece.row, piece.shape[0]);
+    }
+    return to_foreign(own, piece);
+  }
+
+ private:
+  Json json_in(const char* key) const {
+    const auto found = model_.metadata().find(key);
+    return found == model_.metadata().end() ? Json::object() : Json::parse(found->second, key);
+  }
+  SafetensorsFile model_, optimizer_;
+  const model::ModelConfig& config_;
+  Json types_;
+};
+
+std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig& config, const Stored& stored) {
+  std::set<std::string> own;
+  for (const auto& tensor : tensors_of(config)) own.insert(tensor.name);
+  std::vector<Written> out;
+  for (const auto& tensor : tensors_of(home.foreign)) {
+    const bool is_own = own.contains(tensor.name);
+    const auto layouts = layouts_of(home, tensor, is_own);
+    if (layouts.empty()) throw std::logic_error("no rule for " + tensor.name);
+    for (const auto& piece : layouts.front()) {
+      const auto type =
+          is_own ? stored.type_of(tensor, piece.name) : (tensor.is_state() ? at::kFloat : stored.usual_type());
+      out.push_back({{piece.name, type, piece.shape}, tensor.name, -1, piece});
+    }
+    if (tensor.name == "embedding.weight" && home.foreign.tie_embeddings && stored.has_tied_copy()) {
+      out.push_back(out.back());
+      out.back().spec.name = tied_head_name();
+    }
+  }
+  if (home.family->empty_shared == nullptr || home.foreign.shared_width() > 0) return out;
+  for (const int64_t layer : layers_with_experts(home.foreign))
+    for (const auto& empty : home.family->empty_shared(home.foreign)) {
+      Piece piece{with_layer(empty.name, layer), empty.shape};
+      piece.is_zero = true;
+      out.push_back({{piece.name, stored.usual_type(), piece.shape}, "", -1, piece});
+    }
+  return out;
+}
+
+// ---- config.json ----
+
+Json origin_config(const fs::path& origin) {
+  if (origin.empty() || !fs::exists(origin / "config.json")) return {};
+  return HfConfig(origin).json();
+}
+
+// Keys of the rotation, which stand in two forms.
+constexpr const char* kRotationKeys[] = {"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"};
+
+bool says_the_same(const Home& home, const Json& origin, const std::string& where) {
+  if (!origin.is_object() || origin.find("model_type") == nullptr ||
+      origin.at("model_type") != Json(home.family->model_type))
+    return false;
+  try {
+    const auto read = read_with(*home.family, HfConfig(origin, where));
+    return runtime_differences(runtime_form(home.foreign), runtime_form(read.model)).empty() &&
+           read.max_sequence_length == home.max_sequence_length;
+  } catch (const CheckpointError&) {
+    return false;
+  }
+}
+
+Json config_to_write(const Home& home, const Json& origin, at::ScalarType type, const std::string& where) {
+  Json out = home.config;
+  if (says_the_same(home, origin, where)) {
+    out = origin;
+    const bool has_both_forms = origin.find("rope_theta") != nullptr && origin.find("rope_parameters") != nullptr;
+    for (const auto& [key, value] : home.config.as_object()) {
+      const bool is_rotation =
+          std::find(std::begin(kRotationKeys), std::end(kRotationKeys), key) != std::end(kRotationKeys);
+      if (out.find(key) == nullptr || (is_rotation && !has_both_forms)) out[key] = value;
+    }
+    if (out.find("num_nextn_predict_layers") != nullptr) out["num_nextn_predict_layers"] = 0;  // they are not kept
+  } else {
+    // What is not known is said to be unknown: the defaults of the classes are ids of other vocabularies.
+    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id", "initializer_range", "tokenizer_class"}) {
+      const Json* known = origin.find(key);
+      const bool is_id = std::string_view(key).ends_with("_id");
+      if (known != nullptr || is_id) out[key] = known != nullptr ? *known : Json();
+    }
+    out["use_cache"] = true;
+  }
+  const char* name = type == at::kFloat ? "float32" : type == at::kHalf ? "float16" : "bfloat16";
+  for (const char* key : {"dtype", "torch_dtype"}) out[key] = name;
+  return out;
+}
+
+// ---- what is said ----
+
+void note_training_only(const model::ModelConfig& config, const Home& home, std::vector<std::string>& notices) {
+  std::string lost;
+  const Json* kept = home.config.find("router_aux_loss_coef");
+  for (const auto& term : config.balance.terms) {
+    const bool is_kept = term.loss.text() == "hf" && kept != nullptr && *kept == Json(term.coefficient);
+    if (!is_kept) add_to_list(lost, "the balance loss " + term.loss.text());
+  }
+  if (config.balance.z_coefficient > 0) add_to_list(lost, "the z-loss");
+  if (config.is_moe()) {
+    const Json options = moe::make_router(config.router_shape(), config.router)->options();
+    const std::string kind = options.at("kind").as_string();
+    if (kind == "loss_free") add_to_list(lost, "the updates of the router's bias");
+    if (kind == "sinkhorn") add_to_list(lost, "Sinkhorn's balanced plan");
+    const Json* jitter = options.find("jitter");
+    if (jitter != nullptr && jitter->as_double() > 0 && home.config.find("router_jitter_noise") == nullptr)
+      add_to_list(lost, "jitter");
+  }
+  if (!lost.empty())
+    notices.push_back("what acts in training alone stands in " + std::string(kExportName) + " only: " + lost);
+}
+
+std::vector<std::string> notices_of(const model::ModelConfig& config, const Home& home, const fs::path& origin) {
+  std::vector<std::string> out;
+  for (const auto& name : home.detours) out.push_back(std::string(name) + ": " + detour_named(name, "").notice);
+  out.insert(out.end(), home.notices.begin(), home.notices.end());
+  note_training_only(config, home, out);
+  bool has_tokenizer = false;
+  for (const auto& name : origin.empty() ? std::vector<std::string>() : origin_names(origin))
+    has_tokenizer = has_tokenizer || name.starts_with("tokenizer");
+  if (!has_tokenizer) out.emplace_back("the checkpoint has no files of a tokenizer, so the folder has none");
+  return out;
+}
+
+// ---- files ----
+
+std::vector<std::vector<size_t>> shards_of(const std::vector<Written>& tensors, int64_t shard_bytes) {
+  std::vector<std::vector<size_t>> out(1);
+  int64_t bytes = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const auto n = static_cast<int64_t>(tensors[i].spec.n_bytes());
+    if (bytes + n > shard_bytes && !out.back().empty()) {
+      out.emplace_back();
+      bytes = 0;
+    }
+    bytes += n;
+    out.back().push_back(i);
+  }
+  return out;
+}
+
+std::string shard_name(size_t index, size_t n) {
+  if (n == 1) return "model.safetensors";
+  char text[64];
+  std::snprintf(text, sizeof text, "model-%05zu-of-%05zu.safetensors", index + 1, n);
+  return text;
+}
+
+at::Tensor finite(at::Tensor tensor, const std::string& name, const Piece& piece) {
+  const bool may_overflow = piece.factor != 1;
+  require<CheckpointError>(!may_overflow || at::isfinite(tensor).all().item<bool>(), "tensor ", name,
+                           ": got a value beyond its type after a factor of ", piece.factor, "; need --dtype fp32");
+  return tensor;
+}
+
+class Writer {
+ public:
+  Writer(const Stored& stored, std::vector<Written> tensors) : stored_(stored), tensors_(std::move(tensors)) {
+    for (const auto& tensor : tensors_) total_ += static_cast<double>(tensor.spec.n_bytes());
+  }
+
+  std::vector<std::string> write_shards(const fs::path& folder, int64_t shard_bytes) {
+    Progress progress("exporting", total_, "GB/s", 1e9);
+    const auto shards = shards_of(tensors_, shard_bytes);
+    Json map = Json::object();
+    std::vector<std::string> names;
+    double done = 0;
+    for (size_t shard = 0; shard < shards.size(); ++shard) {
+      names.push_back(shard_name(shard, shards.size()));
+      std::vector<TensorSpec> specs;
+      for (const size_t i : shards[shard]) {
+        specs.push_back(tensors_[i].spec);
+        map[tensors_[i].spec.name] = names.back();
+      }
+      write_safetensors(folder / names.back(), specs, {{"format", "pt"}}, [&](size_t index) {
+        const Written& tensor = tensors_[shards[shard][index]];
+        auto out = finite(stored_.load(tensor), tensor.spec.name, tensor.piece).to(tensor.spec.dtype);
+        done += static_cast<double>(tensor.spec.n_bytes());
+        progress.update(done, human_bytes(done) + " of " + human_bytes(total_));
+        return out;
+      });
+    }
+    if (shards.size() == 1) return names;
+    names.emplace_back("model.safetensors.index.json");
+    const Json index = Json::Object{{"metadata", Json::Object{{"total_size", static_cast<int64_t>(total_)}}},
+                                    {"weight_map", std::move(map)}};
+    write_file_atomically(folder / names.back(), index.dump(2) + "\n");
+    return names;
+  }
+
+ private:
+  const Stored& stored_;
+  std::vector<Written> tensors_;
+  double total_ = 0;
+};
+
+Json export_json(const ModelSource& source, const Home& home, const std::vector<std::string>& files) {
+  Json out = Json::object();
+  out["format"] = kExportFormat;
+  out["evenkeel"] = EVENKEEL_VERSION;
+  out["family"] = home.family->model_type;
+  out["detours"] = home.detours;
+  out["step"] = source.state.at("step");
+  out["tokens"] = source.state.at("tokens");
+  out["model"] = model::model_config_json(source.config);
+  out["files"] = files;
+  return out;
+}
+
+}  // namespace
+
+Exported export_model(const fs::path& model, const fs::path& folder, const ExportOptions& options) {
+  require<CheckpointError>(!is_hf_folder(model), model.string(),
+                           ": got a Hugging Face folder; need a checkpoint or run of evenkeel");
+  const ModelSource source = open_model(model);
+  const std::string where = source.folder.string();
+  require_own_outputs({{folder, OutputKind::exported}}, {source.folder});
+  // 1. What the folder will say, and where each tensor of it comes from.
+  const fs::path origin = origin_of(source.folder);
+  const Json kept = origin_config(origin);
+  const Json* type = kept.find("model_type");
+  const Json* longest = kept.find("max_position_embeddings");
+  std::string family =
+      options.family.empty() && type != nullptr && type->is_string() ? type->as_string() : options.family;
+  const int64_t length = longest != nullptr && longest->is_integer() ? longest->as_int() : source.sequence_length;
+  const Home home = find_home(as_evaluated(source.config, where), family, length, where);
+  require<CheckpointError>(options.family.empty() || home.family->model_type == options.family, where,
+                           ": got --family ", options.family, ", which cannot express the model; need ",
+                           home.family->model_type, " or none");
+  const Stored stored(source.folder, source.config);
+  auto tensors = tensors_to_write(home, source.config, stored);
+  if (options.dtype)
+    for (auto& tensor : tensors)
+      if (!tensor.own.ends_with(".router_state.bias")) tensor.spec.dtype = *options.dtype;
+  const Json config =
+      config_to_write(home, kept, options.dtype.value_or(stored.usual_type()), (origin / "config.json").string());
+  Exported out{home.family->model_type, notices_of(source.config, home, origin), static_cast<int64_t>(tensors.size()),
+               0};
+  // 2. The files; evenkeel's own, which lists the others, last.
+  write_folder(folder, OutputKind::exported, [&](const fs::path& temporary) {
+    auto files = Writer(stored, std::move(tensors)).write_shards(temporary, options.shard_bytes);
+    for (const auto& name : origin.empty() ? std::vector<std::string>() : origin_names(origin))
+      if (name != "config.json") {
+        write_file_atomically(temporary / name, read_file(origin / name));
+        files.push_back(name);
+      }
+    write_file_atomically(temporary / "config.json",
+                          config == kept ? read_file(origin / "config.json") : config.dump(2) + "\n");
+    files.emplace_back("config.json");
+    std::sort(files.begin(), files.end());
+    write_file_atomically(temporary / kExportName, export_json(source, home, files).dump(1) + "\n");
+    out.n_files = static_cast<int64_t>(files.size()) + 1;
+  });
+  return out;
+}
+
+}  // namespace evenkeel::checkpoint

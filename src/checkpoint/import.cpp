@@ -1,0 +1,88 @@
+#include "checkpoint/import.h"
+
+#include <algorithm>
+
+#include "checkpoint/families.h"
+#include "checkpoint/manifest.h"
+#include "checkpoint/origin.h"
+#include "checkpoint/router_states.h"
+#include "core/errors.h"
+#include "core/file_io.h"
+#include "core/log.h"
+#include "core/units.h"
+#include "model/transformer.h"
+
+namespace evenkeel::checkpoint {
+namespace {
+
+constexpr int64_t kLongestSequence = 2048;  // that is taken for an evaluation unless it is told otherwise
+
+std::map<std::string, std::string> metadata_of(const HfTensors& tensors) {
+  std::map<std::string, std::string> out = {{"format", kCheckpointFormat}};
+  Json types = Json::object();
+  for (const auto& [name, type] : tensors.foreign_types()) types[name] = type;
+  if (types.size() > 0) out[kForeignTypesKey] = types.dump();
+  if (tensors.has_tied_copy()) out[kTiedHeadKey] = "copy";
+  return out;
+}
+
+// A checkpoint that nothing was trained in: no phases, no moments.
+Json state_of(const HfModel& model) {
+  Json out = Json::object();
+  out["format"] = kCheckpointFormat;
+  out["imported"] = Json::Object{{"family", model.family}, {"max_sequence_length", model.max_sequence_length}};
+  out["model"] = model::model_config_json(model.config);
+  out["sequence_length"] = std::min(model.max_sequence_length, kLongestSequence);
+  out["separate_documents"] = false;
+  for (const char* key : {"step", "tokens", "phase_index", "phase_step"}) out[key] = 0;
+  out["phase"] = "";
+  out["phases"] = Json::array();
+  out["optimizer_updates"] = Json::object();
+  return out;
+}
+
+void write_router_states(const fs::path& file, const HfTensors& tensors, const HfModel& model) {
+  const model::Transformer transformer(model.config);
+  auto states = transformer.initial_router_states();
+  const auto layers = layers_with_experts(model.config);
+  NamedTensors out;
+  for (size_t index = 0; index < states.size(); ++index)
+    for (const auto& [name, tensor] : states[index]) {
+      at::Tensor value = tensor;
+      for (size_t i = 0; i < tensors.tensors().size(); ++i)
+        if (name == "bias" && tensors.tensors()[i].name == with_layer("layers.{i}.router_state.bias", layers[index]))
+          value = tensors.assemble(i, at::kFloat);
+      out.emplace_back(router_state_name(index, name), value);
+    }
+  write_safetensors(file, out, {{"format", kCheckpointFormat}});
+}
+
+}  // namespace
+
+void import_folder(const fs::path& folder, const fs::path& checkpoint) {
+  require<CheckpointError>(is_hf_folder(folder), folder.string(),
+                           ": got no config.json with a model_type; need a Hugging Face folder");
+  require_own_outputs({{checkpoint, OutputKind::checkpoint}}, {folder});
+  const HfModel model = read_hf_config(folder);
+  const HfTensors tensors(folder, model);
+  log_notices(model, tensors, folder);
+  std::vector<TensorSpec> parameters;
+  for (const auto& spec : tensors.tensors())
+    if (!OwnTensor{spec.name, {}}.is_state()) parameters.push_back(spec);
+  const auto total = static_cast<double>(tensors.n_bytes());
+  Progress progress("importing", total, "GB/s", 1e9);
+  double done = 0;
+  save_folder(checkpoint, [&](const fs::path& temporary) {
+    write_safetensors(temporary / "model.safetensors", parameters, metadata_of(tensors), [&](size_t index) {
+      done += static_cast<double>(parameters[index].n_bytes());
+      auto out = tensors.assemble(index, parameters[index].dtype);
+      progress.update(std::min(done, total), human_bytes(done) + " of " + human_bytes(total));
+      return out;
+    });
+    write_router_states(temporary / "optimizer.safetensors", tensors, model);
+    write_file_atomically(temporary / "state.json", state_of(model).dump(1) + "\n");
+    keep_origin(folder, temporary);
+  });
+}
+
+}  // namespace evenkeel::checkpoint

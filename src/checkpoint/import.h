@@ -1,0 +1,16 @@
+// A Hugging Face folder as a checkpoint of evenkeel.
+#pragma once
+
+#include <filesystem>
+
+namespace evenkeel::checkpoint {
+
+// What the metadata of an imported model.safetensors tell, so that an export gives the same bytes (docs/formats.md).
+inline constexpr const char* kForeignTypesKey = "foreign_types";
+inline constexpr const char* kTiedHeadKey = "tied_head";
+
+// Writes the checkpoint whole or not at all, with one tensor in memory at a time. CheckpointError for what evenkeel
+// cannot express, before anything is written.
+void import_folder(const std::filesystem::path& folder, const std::filesystem::path& checkpoint);
+
+}  // namespace evenkeel::checkpoint

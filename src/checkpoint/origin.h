@@ -1,0 +1,24 @@
+// What a model of a Hugging Face folder brought along beside its weights: config.json, generation_config.json and the
+// files of its tokenizer. A checkpoint keeps them in its folder origin/, and so do those of runs that begin from it, so
+// that an export has them.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace evenkeel::checkpoint {
+
+namespace fs = std::filesystem;
+
+inline constexpr const char* kOriginName = "origin";
+
+// The files of that kind in a folder, sorted.
+std::vector<std::string> origin_names(const fs::path& folder);
+// The folder that holds them for a MODEL argument: origin/ of a checkpoint, the Hugging Face folder itself. Empty where
+// there are none.
+fs::path origin_of(const fs::path& model);
+// Puts them into origin/ of a checkpoint that is being written: links to files of another checkpoint, copies of others.
+void keep_origin(const fs::path& from, const fs::path& checkpoint);
+
+}  // namespace evenkeel::checkpoint

@@ -1,0 +1,19 @@
+// What a model is, in a few lines, and what it costs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "checkpoint/model_source.h"
+
+namespace evenkeel::cli {
+
+// Stream, attention, rotation, feed-forward networks, router; the last line names what is unusual, if anything is.
+std::vector<std::string> architecture_lines(const model::ModelConfig& config);
+
+// {"parameters", "flops_per_token", "memory"}, as `plan` has them of a recipe; `memory` of the weights alone, of
+// training with AdamW without activations, and of the cache of one sequence.
+Json model_costs(const checkpoint::ModelSource& source);
+std::vector<std::string> cost_lines(const Json& costs);
+
+}  // namespace evenkeel::cli
