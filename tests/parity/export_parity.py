@@ -161,12 +161,12 @@ sequence_length = {length}
 name = "one"
 steps = 1
 data = [{{name = "x", path = "{data}"}}]
-schedule = {{kind = "constant", lr_max = 2e-2}}
+schedule = {{kind = "constant", lr_max = 0.15}}
 """
 
 
 def trained(model, work):
-    """A run of one step; large enough a step that routers and norms are not as they began."""
+    """A run of one step, so large a one that no weight, norm or bias is as it began and every part counts in the logits."""
     write_pair(work / "data", [input_ids(99).reshape(-1).numpy(), np.array([1])])
     (work / "recipe.toml").write_text(RECIPE.format(model=model, batch=BATCH, length=LENGTH, data=work / "data"))
     must_run("train", work / "recipe.toml", "--out", work / "run", *CPU)
