@@ -210,7 +210,8 @@ CONTROLS = {
     "rope": other_rope,
     "partial_rotary_factor": other_fraction,
     "num_experts_per_tok": other_count,
-    "norm_topk_prob": flipped("norm_topk_prob", lambda config: several(config) and config["model_type"] != "deepseek_v2"),  # v2's class ignores it
+    # the class of v2 ignores it, and flex_olmo's norm behind the experts takes their scale out again
+    "norm_topk_prob": flipped("norm_topk_prob", lambda config: several(config) and config["model_type"] not in ("deepseek_v2", "flex_olmo")),
     "topk_group": other_groups,
     "topk_method": lambda config: {"topk_method": "greedy"} if config.get("topk_method") == "group_limited_greedy" else None,
     "routed_scaling_factor": scaled("routed_scaling_factor", 1.5),

@@ -156,8 +156,8 @@ def with_possible(family, draw):
     """A draw without what the classes themselves cannot do."""
     if family == "mixtral" and draw["head_dim"] is None and draw["rope"].startswith("yarn"):
         draw["head_dim"] = 8  # the class takes null for a number there
-    if draw.get("num_experts_per_tok") == 1 and family in ("mixtral", "olmoe", "qwen2_moe", "qwen3_moe", "flex_olmo"):
-        draw.update({"num_experts_per_tok": 3} if family == "mixtral" else {"norm_topk_prob": False})  # a weight that is always 1: family_files_parity.py
+    if draw.get("num_experts_per_tok") == 1:  # a weight that is always 1 is for family_files_parity.py
+        draw.update({"norm_topk_prob": False} if "norm_topk_prob" in draw else {"num_experts_per_tok": 3} if family in ("mixtral", "granitemoe", "granitemoeshared") else {})
     if draw.get("first_k_dense_replace") == 2 or draw.get("mlp_only_layers") == [0, 1]:
         draw["num_hidden_layers"] = 3  # one with experts
     if draw.get("head_dim", 0) is None and family in ("qwen2_moe", "qwen3_moe"):
@@ -226,8 +226,8 @@ def older_form(config):
     return config
 
 
-def save_draw(family, number, draw, folder):
-    """Makes and saves the model of a draw; the folder."""
+def save_draw(family, number, draw, folder, usual=None):
+    """Makes and saves the model of a draw; the folder. `usual`: another folder, for the layout of the hub in one file."""
     model = transformers.AutoModelForCausalLM.from_config(config_of(family, draw), dtype=torch.float32)
     randomise(model, seed=number + 1000 * sorted(SETTINGS).index(family))
     words = draw["storage"].split()
@@ -235,6 +235,8 @@ def save_draw(family, number, draw, folder):
     if "bf16" in words:  # loaded so, since some classes keep some tensors in fp32
         model.save_pretrained(folder / "fp32")
         model = load(folder / "fp32", torch.bfloat16)
+    if usual is not None:
+        model.save_pretrained(usual)
     model.save_pretrained(folder, **options)
     config = json.loads((folder / "config.json").read_text())
     if draw["rope"] == "absent":
