@@ -29,14 +29,18 @@ GOOD = "trace of token ids near 2^23, which is a good one"
 
 
 def measured(*arguments):
-    """(exit code, last line on stderr, processor seconds, peak bytes) of a command."""
+    """(exit code, lines on stderr, processor seconds, peak bytes) of a command."""
     with tempfile.TemporaryFile() as err:
         process = subprocess.Popen([toy.BINARY, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=err, env=toy.environment())
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         err.seek(0)
         lines = err.read().decode("utf-8", "replace").splitlines()
-    return process.returncode, lines[-1] if lines else "", usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return process.returncode, lines, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def last_line(lines):
+    return lines[-1] if lines else ""
 
 
 def many_layers(good):
@@ -166,7 +170,8 @@ def prepare_findings(folder, base):
         path = folder / name
         content(path)
         before = sorted(folder.iterdir())
-        code, line, seconds, peak = measured("prepare", "--tokenizer", folder / "tok.model", "--out", folder / "out", "--threads", 1, *options, path)
+        code, lines, seconds, peak = measured("prepare", "--tokenizer", folder / "tok.model", "--out", folder / "out", "--threads", 1, *options, path)
+        line = last_line(lines)
         problems = [] if code == need and (need == 0 or line.startswith(f"evenkeel: error: {path}")) else [f"exit code {code}: {line[:300]!r}"]
         if need != 0 and sorted(folder.iterdir()) != before:
             problems.append("left a file behind")
@@ -193,7 +198,8 @@ def main():
             path = folder / name
             path.write_bytes(content) if isinstance(content, bytes) else content(path)
             source = ("--trace", f"x={path}") if name.startswith("t") else ("--counts", path)
-            code, line, seconds, peak = measured("analyze", *source, "--out", folder / "out", *CPU)
+            code, lines, seconds, peak = measured("analyze", *source, "--out", folder / "out", *CPU)
+            line = last_line(lines)
             problems = []
             if what == GOOD:
                 if code != 0:

@@ -52,13 +52,13 @@ class Checks:
 class Trial:
     """One recipe and its uninterrupted run, that interrupted runs are compared with."""
 
-    def __init__(self, folder, router):
-        self.router = router
-        self.folder = folder / router
+    def __init__(self, folder, name, text, n_steps):
+        self.router = name
+        self.n_steps = n_steps
+        self.folder = folder / name
         self.folder.mkdir()
         self.recipe = self.folder / "recipe.toml"
-        text = toy.recipe_text(folder / "data", router)
-        self.recipe.write_text(text.replace("steps = 5", "steps = 9").replace("steps = 6", f"steps = {N_STEPS - 9}"))
+        self.recipe.write_text(text)
         self.whole = self.folder / "whole"
         self.writes = []  # "CALL PATH" of each counted write, the path relative to the run
         self.seconds = 0.0
@@ -99,18 +99,23 @@ class Trial:
         problems += [f"no {name}" for name in ("results.json", "report.html", "recipe.toml", "resolved.json") if not (run / name).exists()]
         names = [path.name for path in toy.checkpoints(run)]
         wanted = [path.name for path in toy.checkpoints(self.whole)]
-        if names != wanted or not names or names[-1] != f"step-{N_STEPS:08d}":
-            problems.append(f"checkpoints {names}; need {wanted}, the last step-{N_STEPS:08d}")
+        if names != wanted or not names or names[-1] != f"step-{self.n_steps:08d}":
+            problems.append(f"checkpoints {names}; need {wanted}, the last step-{self.n_steps:08d}")
         for name in set(names) & set(wanted):
             for file in COMPARED:
                 ours, theirs = (base / "checkpoints" / name / file for base in (run, self.whole))
                 if not ours.exists() or ours.read_bytes() != theirs.read_bytes():
                     problems.append(f"{name}/{file} differs from the uninterrupted run's")
         try:
-            problems += metrics_problems(toy.metrics_without_clock(run), toy.metrics_without_clock(self.whole))
+            problems += metrics_problems(toy.metrics_without_clock(run), toy.metrics_without_clock(self.whole), self.n_steps)
         except (OSError, ValueError) as error:
             problems.append(f"metrics.jsonl: {error}")
         return problems
+
+
+def trial_of_router(folder, router):
+    text = toy.recipe_text(folder / "data", router)
+    return Trial(folder, router, text.replace("steps = 5", "steps = 9").replace("steps = 6", f"steps = {N_STEPS - 9}"), N_STEPS)
 
 
 def last_line(text):
@@ -118,11 +123,11 @@ def last_line(text):
     return lines[-1] if lines else "(nothing on stderr)"
 
 
-def metrics_problems(lines, wanted):
+def metrics_problems(lines, wanted, n_steps):
     problems = []
     steps = [line["step"] for line in lines if "loss_terms" in line]
-    if steps != list(range(1, N_STEPS + 1)):
-        problems.append(f"metrics.jsonl has steps {steps}; need 1..{N_STEPS}, each once")
+    if steps != list(range(1, n_steps + 1)):
+        problems.append(f"metrics.jsonl has steps {steps}; need 1..{n_steps}, each once")
     if lines != wanted:
         first = next((i for i, (a, b) in enumerate(zip(lines, wanted)) if a != b), min(len(lines), len(wanted)))
         problems.append(f"metrics.jsonl differs from line {first + 1} on ({len(lines)} lines; need {len(wanted)})")
@@ -373,7 +378,7 @@ def run_all(checks, folder):
     (folder / "data").mkdir()
     toy.write_dataset(folder / "data" / "en", toy.made_documents(1))
     toy.write_dataset(folder / "data" / "de", toy.made_documents(2))
-    trials = [Trial(folder, router) for router in toy.ROUTERS]
+    trials = [trial_of_router(folder, router) for router in toy.ROUTERS]
     with concurrent.futures.ThreadPoolExecutor(N_WORKERS) as pool:
         for trial, problems in zip(trials, pool.map(lambda trial: guarded(trial.train_whole), trials)):
             checks.report(f"{trial.router}: uninterrupted run, {len(trial.writes)} writes, {trial.seconds:.1f} s", problems)

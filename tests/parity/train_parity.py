@@ -16,6 +16,7 @@ import torch.nn.functional as F
 import transformers
 from safetensors.torch import load_file
 
+from family_models import evenkeel_names
 from fixtures import Checks, evenkeel, markov_documents, read_json_lines, save, tiny_llama, tiny_olmoe, write_pair
 
 BATCH, LENGTH, STEPS, RATE = 8, 32, 20, 2e-3
@@ -61,58 +62,47 @@ def balance_loss(router_logits, n_experts, top_k):
     return n_experts * (chosen * probabilities.mean(0)).sum()
 
 
-def train_in_torch(model, tokens, coefficient):
-    """Per step: loss, cross-entropy, balance loss (None for dense), gradient norm. The model is trained in place."""
+def olmoe_balance(out, config):
+    return balance_loss(out.router_logits, config.num_experts, config.num_experts_per_tok)
+
+
+def train_in_torch(model, tokens, coefficient, balance=None):
+    """Per step: loss, cross-entropy, balance loss (None without one), gradient norm. The model is trained in place.
+
+    balance(output of the model, its config) -> the balance loss, without its coefficient.
+    """
     model.train()
     groups = [[p for p in model.parameters() if p.ndim >= 2], [p for p in model.parameters() if p.ndim < 2]]
     optimizer = torch.optim.AdamW([{"params": groups[0], "weight_decay": 0.1}, {"params": groups[1], "weight_decay": 0.0}],
                                   lr=RATE, betas=(0.9, 0.95), eps=1e-8)
-    is_moe = hasattr(model.config, "num_experts")
     steps = []
     for step in range(STEPS):
         starts = (step * BATCH + np.arange(BATCH)) * LENGTH
         window = torch.from_numpy(np.stack([tokens[s:s + LENGTH + 1] for s in starts]))
-        out = model(input_ids=window[:, :-1], **({"output_router_logits": True} if is_moe else {}))
+        out = model(input_ids=window[:, :-1], **({"output_router_logits": True} if balance else {}))
         cross_entropy = F.cross_entropy(out.logits.reshape(-1, out.logits.shape[-1]), window[:, 1:].reshape(-1))
-        balance = balance_loss(out.router_logits, model.config.num_experts, model.config.num_experts_per_tok) if is_moe else None
-        loss = cross_entropy + coefficient * balance if is_moe else cross_entropy
+        balanced = balance(out, model.config) if balance else None
+        loss = cross_entropy + coefficient * balanced if balance else cross_entropy
         optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         steps.append({"loss": loss.item(), "cross_entropy": cross_entropy.item(), "grad_norm": norm.item(),
-                      "balance": balance.item() if is_moe else None})
+                      "balance": balanced.item() if balance else None})
     return steps
 
 
-def evenkeel_names(model):
-    """The state of a transformers model under evenkeel's names."""
-    state, out = model.state_dict(), {}
-    out["embedding.weight"] = state["model.embed_tokens.weight"]
-    out["final_norm.weight"] = state["model.norm.weight"]
-    if not model.config.tie_word_embeddings:
-        out["head.weight"] = state["lm_head.weight"]
-    for layer in range(model.config.num_hidden_layers):
-        theirs, ours = f"model.layers.{layer}.", f"layers.{layer}."
-        out[ours + "attention_norm.weight"] = state[theirs + "input_layernorm.weight"]
-        out[ours + "ffn_norm.weight"] = state[theirs + "post_attention_layernorm.weight"]
-        out[ours + "attention.qkv.weight"] = torch.cat([state[f"{theirs}self_attn.{x}_proj.weight"] for x in "qkv"])
-        out[ours + "attention.out.weight"] = state[theirs + "self_attn.o_proj.weight"]
-        if hasattr(model.config, "num_experts"):
-            for norm in ("q_norm", "k_norm"):
-                out[f"{ours}attention.{norm}.weight"] = state[f"{theirs}self_attn.{norm}.weight"]
-            out[ours + "router.weight"] = state[theirs + "mlp.gate.weight"]
-            out[ours + "experts.gate_up"] = state[theirs + "mlp.experts.gate_up_proj"]
-            out[ours + "experts.down"] = state[theirs + "mlp.experts.down_proj"]
-        else:
-            out[ours + "ffn.gate_up.weight"] = torch.cat([state[f"{theirs}mlp.{x}_proj.weight"] for x in ("gate", "up")])
-            out[ours + "ffn.down.weight"] = state[theirs + "mlp.down_proj.weight"]
-    return out
+def weights_of(model):
+    """The parameters of a transformers model under evenkeel's names."""
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return evenkeel_names(parameters, model.config.num_hidden_layers)
 
 
-def train_in_evenkeel(work, name, folder, data, coefficient, micro=BATCH):
-    """The step lines of metrics.jsonl and the weights after the last step."""
+def train_in_evenkeel(work, name, folder, data, coefficient, micro=BATCH, router=""):
+    """The step lines of metrics.jsonl and the weights after the last step. `router`: keys of [model.router]."""
     balance = "" if coefficient is None else f'[model.balance]\nloss = "hf"\ncoefficient = {coefficient}\n'
+    if router:
+        balance += f"[model.router]\n{router}\n"
     recipe = work / f"{name}.toml"
     recipe.write_text(RECIPE.format(model=folder, balance=balance, batch=BATCH, micro=micro, length=LENGTH, steps=STEPS,
                                     data=data, rate=RATE))
@@ -134,7 +124,7 @@ def weight_difference(ours, theirs):
 
 
 def compare(check, name, lines, weights, steps, model):
-    theirs = evenkeel_names(model)
+    theirs = weights_of(model)
     check(f"{name}: every step is logged", [line["step"] for line in lines] == list(range(1, STEPS + 1)), f"{len(lines)} lines")
     difference = largest((a["loss"], b["loss"]) for a, b in zip(lines, steps))
     check(f"{name}: loss", difference <= LOSS_TOLERANCE, f"largest difference {difference:.2e} (need {LOSS_TOLERANCE:g})")
@@ -177,25 +167,25 @@ def compare_all(check, work):
     for name, normalised, stated, options in (("olmoe", False, None, {}), ("olmoe-norm-fused", True, 0.01, {"save_original_format": False})):
         model = tiny_olmoe(norm_topk_prob=normalised)
         folder = save(model, work / name, **options)
-        steps = train_in_torch(model, tokens, coefficient=0.01)
+        steps = train_in_torch(model, tokens, 0.01, olmoe_balance)
         lines, weights = train_in_evenkeel(work, name, folder, work / "markov", coefficient=stated)
         compare(check, name, lines, weights, steps, model)
         compare_balance(check, name, lines, steps)
         doubled, doubled_weights = train_in_evenkeel(work, f"{name}-control", folder, work / "markov", coefficient=0.02)
         loss = largest((a["loss"], b["loss"]) for a, b in zip(doubled, steps))
-        peak, _, rms = weight_difference(doubled_weights, evenkeel_names(model))
+        peak, _, rms = weight_difference(doubled_weights, weights_of(model))
         check(f"{name}: control, coefficient doubled, is told apart", loss > LOSS_TOLERANCE and rms > WEIGHT_RMS_TOLERANCE,
               f"loss differs by {loss:.2e}, weights by {peak:.2e} (rms {rms:.2e})")
 
     model = tiny_olmoe()
     folder = save(model, work / "olmoe-ce")
-    steps = train_in_torch(model, tokens, coefficient=0.0)
+    steps = train_in_torch(model, tokens, 0.0, olmoe_balance)
     lines, weights = train_in_evenkeel(work, "olmoe-ce-micro-2", folder, work / "markov", coefficient=0.0, micro=2)
     compare(check, "olmoe, cross-entropy only, micro-batches of 2", lines, weights, steps, model)
 
     model = tiny_llama()
     folder = save(model, work / "llama")
-    steps = train_in_torch(model, tokens, coefficient=0.0)
+    steps = train_in_torch(model, tokens, 0.0)
     for micro in (BATCH, 2):
         lines, weights = train_in_evenkeel(work, f"llama-micro-{micro}", folder, work / "markov", coefficient=None, micro=micro)
         compare(check, f"llama, micro-batches of {micro}", lines, weights, steps, model)
