@@ -63,10 +63,11 @@ class TextBlocks {
       : dataset_(dataset), by_document_(options.separate_documents && options.mode == moe::Mode::eval) {
     const int64_t windows_together = options.mode == moe::Mode::train ? options.batch_size : 1;
     const int64_t tokens_together = windows_together * options.sequence_length;
-    const int64_t n_whole =
-        by_document_ ? dataset.document_of(n_scored_tokens - 1) + 1 : n_scored_tokens / tokens_together;
-    size_ = analysis::block_size(std::max<int64_t>(n_whole, 1));
-    last_ = std::max<int64_t>(n_whole / size_ - 1, 0);
+    const auto rounded = [](int64_t n, int64_t by) { return std::max<int64_t>((n + by / 2) / by, 1); };
+    const int64_t n_parts =
+        by_document_ ? dataset.document_of(n_scored_tokens - 1) + 1 : rounded(n_scored_tokens, tokens_together);
+    size_ = analysis::block_size(n_parts);
+    last_ = rounded(n_parts, size_) - 1;
     windows_a_block_ = size_ * windows_together;
   }
   int64_t size() const { return size_; }  // documents, windows or batches of a block
@@ -89,7 +90,7 @@ class TextBlocks {
   const data::IndexedDataset& dataset_;
   bool by_document_;
   int64_t size_ = 1, windows_a_block_ = 1, position_ = 0, n_windows_ = 0;
-  int64_t last_ = 0;  // block: what is left over for less than one is part of it
+  int64_t last_ = 0;  // block: what is left over for less than half of one is part of it
 };
 
 // Sums of losses by block.

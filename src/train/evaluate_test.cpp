@@ -263,6 +263,20 @@ TEST(Evaluate, WindowsThatAreRoutedTogetherAreOneCluster) {
   EXPECT_EQ(result.blocks.tokens, (std::vector<int64_t>{32, 17}));  // four windows of 8; two of them and one of 1
 }
 
+// A token or two after the last whole window are no cluster of their own: there would be an error of next to nothing.
+TEST(Evaluate, AShortRestIsPartOfTheLastBlock) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const auto tokens = [&](int64_t most) {
+    return Tiny().evaluate(dataset, {.sequence_length = 8, .max_tokens = most}).blocks.tokens;
+  };
+  EXPECT_EQ(tokens(9), (std::vector<int64_t>{9}));
+  EXPECT_EQ(tokens(11), (std::vector<int64_t>{11}));
+  EXPECT_EQ(tokens(12), (std::vector<int64_t>{8, 4}));
+  EXPECT_EQ(tokens(18), (std::vector<int64_t>{8, 10}));
+  EXPECT_FALSE(Tiny().evaluate(dataset, {.sequence_length = 8, .max_tokens = 9}).loss_se());
+}
+
 TEST(Evaluate, StopsAtTheBoundOnTokens) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));

@@ -90,7 +90,7 @@ def check_stated_rates(place, problems):
     for bad in (0, -1, 1e16, "nan", "inf"):
         result = toy.evenkeel("plan", place.recipe, "--gflops", bad)
         problems.ran(result, 2)
-        problems.need(result.out == "" and f"--gflops: got {bad if isinstance(bad, str) else format(bad, 'g')}; need 0.001 to 1e+15" in result.err.replace("1e15", "1e+15"), f"--gflops {bad}: {result.err.strip()}")
+        problems.need(result.out == "" and f"--gflops: got {bad if isinstance(bad, str) else format(bad, 'g')}; need {'a finite number' if isinstance(bad, str) else '0.001 to 1e+15'}" in result.err.replace("1e15", "1e+15"), f"--gflops {bad}: {result.err.strip()}")
 
 
 def check_what_train_refuses_of_the_data_plan_refuses(place, problems):
