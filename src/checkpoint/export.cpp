@@ -107,6 +107,17 @@ Json origin_config(const fs::path& origin) {
   return HfConfig(origin).json();
 }
 
+// The longest sequence of the origin, where its config.json can still be read.
+std::optional<int64_t> longest_of_origin(const Json& config, const std::string& where) {
+  const Json* type = config.find("model_type");
+  if (type == nullptr || !type->is_string()) return std::nullopt;
+  try {
+    return read_with(family_named(type->as_string(), where), HfConfig(config, where)).max_sequence_length;
+  } catch (const CheckpointError&) {
+    return std::nullopt;
+  }
+}
+
 // Keys of the rotation, which stand in two forms.
 constexpr const char* kRotationKeys[] = {"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"};
 
@@ -148,6 +159,27 @@ Json config_to_write(const Home& home, const Json& origin, at::ScalarType type, 
   return out;
 }
 
+// As Python writes it: 1.0 is no whole number, which the types of the classes' settings ask for.
+std::string python_text(const Json& json, const std::string& indent = "") {
+  const std::string inner = indent + "  ";
+  if (json.is_number() && !json.is_integer()) {
+    const std::string text = format_double(json.as_double());
+    return text.find_first_of(".e") == std::string::npos ? text + ".0" : text;
+  }
+  if ((!json.is_object() && !json.is_array()) || json.size() == 0) return json.dump();
+  std::string out = json.is_object() ? "{" : "[";
+  const char* separator = "\n";
+  const auto add = [&](const std::string& entry) {
+    out += separator + inner + entry;
+    separator = ",\n";
+  };
+  if (json.is_object())
+    for (const auto& [key, value] : json.as_object()) add(Json(key).dump() + ": " + python_text(value, inner));
+  if (json.is_array())
+    for (const auto& value : json.as_array()) add(python_text(value, inner));
+  return out + "\n" + indent + (json.is_object() ? "}" : "]");
+}
+
 // ---- what is said ----
 
 void note_training_only(const model::ModelConfig& config, const Home& home, std::vector<std::string>& notices) {
@@ -164,8 +196,7 @@ void note_training_only(const model::ModelConfig& config, const Home& home, std:
     if (kind == "loss_free") add_to_list(lost, "the updates of the router's bias");
     if (kind == "sinkhorn") add_to_list(lost, "Sinkhorn's balanced plan");
     const Json* jitter = options.find("jitter");
-    if (jitter != nullptr && jitter->as_double() > 0 && home.config.find("router_jitter_noise") == nullptr)
-      add_to_list(lost, "jitter");
+    if (jitter != nullptr && jitter->as_double() > 0) add_to_list(lost, "jitter");
   }
   if (!lost.empty())
     notices.push_back("what acts in training alone stands in " + std::string(kExportName) + " only: " + lost);
@@ -221,7 +252,7 @@ class Writer {
   }
 
   std::vector<std::string> write_shards(const fs::path& folder, int64_t shard_bytes) {
-    Progress progress("exporting", total_, "GB/s", 1e9);
+    Progress progress("exporting", total_, "GB", 1e9);
     const auto shards = shards_of(tensors_, shard_bytes);
     Json map = Json::object();
     std::vector<std::string> names;
@@ -280,10 +311,9 @@ Exported export_model(const fs::path& model, const fs::path& folder, const Expor
   const fs::path origin = origin_of(source.folder);
   const Json kept = origin_config(origin);
   const Json* type = kept.find("model_type");
-  const Json* longest = kept.find("max_position_embeddings");
   std::string family =
       options.family.empty() && type != nullptr && type->is_string() ? type->as_string() : options.family;
-  const int64_t length = longest != nullptr && longest->is_integer() ? longest->as_int() : source.sequence_length;
+  const int64_t length = longest_of_origin(kept, (origin / "config.json").string()).value_or(source.sequence_length);
   const Home home = find_home(as_evaluated(source.config, where), family, length, where);
   require<CheckpointError>(options.family.empty() || home.family->model_type == options.family, where,
                            ": got --family ", options.family, ", which cannot express the model; need ",
@@ -306,7 +336,7 @@ Exported export_model(const fs::path& model, const fs::path& folder, const Expor
         files.push_back(name);
       }
     write_file_atomically(temporary / "config.json",
-                          config == kept ? read_file(origin / "config.json") : config.dump(2) + "\n");
+                          config == kept ? read_file(origin / "config.json") : python_text(config) + "\n");
     files.emplace_back("config.json");
     std::sort(files.begin(), files.end());
     write_file_atomically(temporary / kExportName, export_json(source, home, files).dump(1) + "\n");

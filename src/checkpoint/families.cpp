@@ -77,8 +77,13 @@ void undo_detours(const fs::path& folder, const ReadConfig& read, HfModel& model
   std::error_code ignored;
   if (!fs::is_regular_file(path, ignored)) return;
   const std::string where = path.string();
-  with_path_as<CheckpointError>(where, [&] {
-    const Json json = read_json(path);
+  Json json;
+  try {
+    json = read_json(path);
+  } catch (const DataError& error) {
+    throw CheckpointError(error.what());
+  }
+  with_path_as<CheckpointError>(where, json, [&] {
     require<CheckpointError>(json.at("format") == Json(kExportFormat), where, ": format: got ",
                              json.at("format").dump(), "; need \"", kExportFormat, "\"");
     auto config = model::model_config_from_json(json.at("model"), where);

@@ -48,7 +48,6 @@ class HfTensors {
   bool has_tied_copy() const {
     return is_tied_ && folder_.contains(tied_head_name()) && pieces_[0][0].name != tied_head_name();
   }
-  size_t n_bytes() const { return folder_.n_bytes(); }
 
  private:
   void choose_layout(const std::string& where, const HfModel& model, const OwnTensor& tensor, bool is_own);

@@ -69,14 +69,15 @@ void import_folder(const fs::path& folder, const fs::path& checkpoint) {
   std::vector<TensorSpec> parameters;
   for (const auto& spec : tensors.tensors())
     if (!OwnTensor{spec.name, {}}.is_state()) parameters.push_back(spec);
-  const auto total = static_cast<double>(tensors.n_bytes());
-  Progress progress("importing", total, "GB/s", 1e9);
+  double total = 0;
+  for (const auto& spec : parameters) total += static_cast<double>(spec.n_bytes());
+  Progress progress("importing", total, "GB", 1e9);
   double done = 0;
   save_folder(checkpoint, [&](const fs::path& temporary) {
     write_safetensors(temporary / "model.safetensors", parameters, metadata_of(tensors), [&](size_t index) {
       done += static_cast<double>(parameters[index].n_bytes());
       auto out = tensors.assemble(index, parameters[index].dtype);
-      progress.update(std::min(done, total), human_bytes(done) + " of " + human_bytes(total));
+      progress.update(done, human_bytes(done) + " of " + human_bytes(total));
       return out;
     });
     write_router_states(temporary / "optimizer.safetensors", tensors, model);

@@ -35,9 +35,11 @@ std::vector<ops::Params> read_router_states(const fs::path& folder, const model:
 }
 
 void take_biases(const ModelSource& source, const model::Transformer& model, std::vector<ops::Params>& states) {
-  if (source.kind == "checkpoint" || model.router() == nullptr ||
-      model.router()->options().at("kind") != Json("loss_free"))
-    return;
+  const auto has_bias = [](const moe::Router* router) {
+    return router != nullptr && router->options().at("kind") == Json("loss_free");
+  };
+  if (source.kind == "checkpoint" || !has_bias(model.router())) return;
+  if (!has_bias(model::Transformer(source.config).router())) return;
   const auto hf = read_hf_config(source.folder);
   const auto layers = layers_with_experts(hf.config);
   const auto biases = read_hf_biases(source.folder, hf);

@@ -241,13 +241,6 @@ const SafetensorsFile::Entry* SafetensorsFolder::find(const std::string& name) c
   return found == file_of_.end() ? nullptr : files_[found->second].find(name);
 }
 
-size_t SafetensorsFolder::n_bytes() const {
-  size_t sum = 0;
-  for (const auto& file : files_)
-    for (const auto& entry : file.entries()) sum += entry.end - entry.begin;
-  return sum;
-}
-
 std::vector<std::string> SafetensorsFolder::names() const {
   std::vector<std::string> out;
   for (const auto& [name, file] : file_of_) out.push_back(name);

@@ -70,7 +70,6 @@ class SafetensorsFolder {
   at::Tensor load(const std::string& name) const;                     // CheckpointError when absent
   const SafetensorsFile::Entry* find(const std::string& name) const;  // nullptr when absent
   std::vector<std::string> names() const;                             // sorted
-  size_t n_bytes() const;                                             // of all tensors
 
  private:
   void open_shards(const std::filesystem::path& index);

@@ -15,8 +15,8 @@ namespace evenkeel::checkpoint {
 namespace {
 
 model::ModelConfig config_of(const std::string& more) {
-  return model::read_model_config(parse_toml(
-      "vocab_size = 11\nd_model = 16\nn_layers = 2\nn_heads = 2\nhead_dim = 8\nd_ff = 5\n" + more, "m.toml", ""));
+  return model::read_model_config(
+      parse_toml("vocab_size = 11\nd_model = 16\nn_layers = 2\nn_heads = 2\nd_ff = 5\n" + more, "m.toml", ""));
 }
 const std::string kExperts = "n_experts = 4\ntop_k = 2\nd_expert = 6\n";
 
@@ -32,7 +32,8 @@ at::Tensor after_detour(const char* name, const char* family, const model::Model
     if (tensor.is_state()) continue;
     const auto* own = params.find(tensor.name);
     auto value = own != nullptr ? own->clone() : at::zeros(tensor.shape, at::kDouble);
-    for (auto& piece : layouts_of(family_named(family, ""), foreign, tensor).at(0)) {
+    auto layouts = layouts_of(family_named(family, ""), foreign, tensor);
+    for (auto& piece : layouts.at(0)) {
       if (own == nullptr || detour.change == nullptr) continue;
       detour.change(config, split_layer(tensor.name).first, piece);
       const auto place = piece.expert < 0 ? value : value.select(0, piece.expert);

@@ -19,6 +19,7 @@ void granite_keys(HfKeys& keys) {
     form.attention["scale"] = keys.config().number("attention_multiplier", 1);
     form.router["kind"] = "top_k";
     form.router["score"] = "softmax_post";
+    require_more_than_one(keys, "got a softmax over the selected logits");
     return;
   }
   const Json* scale = form.attention.find("scale");

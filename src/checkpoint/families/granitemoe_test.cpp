@@ -66,6 +66,7 @@ TEST_F(GraniteMoeFamily, RefusesWhatItCannotExpress) {
   expect_refused_setting("residual_multiplier", "0", {"residual_multiplier", "0"});
   expect_refused_setting("shared_intermediate_size", "4", {"shared_intermediate_size: got 4"});
   expect_refused_setting("attention_dropout", "1.5");
+  expect_refused_setting("num_experts_per_tok", "1", {"num_experts_per_tok = 1"});
 }
 
 }  // namespace

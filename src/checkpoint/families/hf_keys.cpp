@@ -310,14 +310,10 @@ void expert_keys(HfKeys& keys, const char* own_key, const char* width_key, std::
   }
 }
 
-namespace {
-
 void require_more_than_one(HfKeys& keys, const char* what) {
   require<CheckpointError>(keys.model().top_k > 1, keys.config().where(), ": ", what,
                            " with num_experts_per_tok = 1; need 2 or more: the weight would be the constant 1");
 }
-
-}  // namespace
 
 void softmax_router(HfKeys& keys, Renormalized renormalized) {
   auto& router = keys.form().router;

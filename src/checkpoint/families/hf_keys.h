@@ -75,7 +75,9 @@ enum class Renormalized { always, never, by_key };
 // softmax over all experts; `by_key`: norm_topk_prob, false where it is absent.
 void softmax_router(HfKeys& keys, Renormalized renormalized);
 void sigmoid_router(HfKeys& keys, int64_t n_groups, int64_t groups_per_token, double scaling);  // V3's, with its bias
-void aux_loss(HfKeys& keys, double absent);                                                     // router_aux_loss_coef
+// CheckpointError where one expert a token would have the constant weight 1; `what`: how the message begins.
+void require_more_than_one(HfKeys& keys, const char* what);
+void aux_loss(HfKeys& keys, double absent);  // router_aux_loss_coef
 // DeepSeek's aux_loss_alpha and seq_aux.
 void deepseek_aux_loss(HfKeys& keys, double absent);
 void shared_by_count(HfKeys& keys, int64_t absent);  // n_shared_experts of the routed experts' width

@@ -33,7 +33,7 @@ TEST_F(Olmo2Family, ReadsTheConfiguration) {
   EXPECT_EQ(c.d_ff, 6);
   EXPECT_EQ(tables_of(c), R"({"kind":"grouped","qkv_bias":true,"out_bias":true} {})");
   EXPECT_EQ(to_json(c.rope_scaling).dump(),
-            R"({"kind":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_length":16})");
+            R"({"kind":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_length":16})");
 }
 
 TEST_F(Olmo2Family, PutsTheNormsBehindTheBranches) {

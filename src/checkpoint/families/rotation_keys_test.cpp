@@ -30,19 +30,19 @@ TEST_F(RotationKeys, FindTheBaseOfBothVersions) {
 }
 
 TEST_F(RotationKeys, ReadEveryScaling) {
-  EXPECT_EQ(scaling_of(R"({"rope_type":"linear","factor":4})"), R"({"kind":"linear","factor":4.0})");
+  EXPECT_EQ(scaling_of(R"({"rope_type":"linear","factor":4})"), R"({"kind":"linear","factor":4})");
   EXPECT_EQ(scaling_of(R"({"type":"dynamic","factor":2.0})"),
-            R"({"kind":"dynamic","factor":2.0,"original_length":64})");  // max_position_embeddings
+            R"({"kind":"dynamic","factor":2,"original_length":64})");  // max_position_embeddings
   EXPECT_EQ(
       scaling_of(
           R"({"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":16})"),
-      R"({"kind":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_length":16})");
+      R"({"kind":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_length":16})");
   EXPECT_EQ(scaling_of(R"({"rope_type":"yarn","factor":null,"original_max_position_embeddings":16,"truncate":false,)"
                        R"("mscale":0.5,"mscale_all_dim":0.7,"beta_fast":null})"),
-            R"({"kind":"yarn","factor":4.0,"original_length":16,"beta_fast":32.0,"beta_slow":1.0,"truncate":false,)"
-            R"("attention_factor":0.0,"mscale":0.5,"mscale_all_dim":0.7})");  // 64 / 16
+            R"({"kind":"yarn","factor":4,"original_length":16,"beta_fast":32,"beta_slow":1,"truncate":false,)"
+            R"("attention_factor":0,"mscale":0.5,"mscale_all_dim":0.7})");  // 64 / 16
   EXPECT_EQ(scaling_of(R"({"rope_type":"longrope","short_factor":[1,2],"long_factor":[3,4],"attention_factor":1.1})"),
-            R"({"kind":"longrope","short_factor":[1.0,2.0],"long_factor":[3.0,4.0],"factor":1.0,"original_length":64,)"
+            R"({"kind":"longrope","short_factor":[1,2],"long_factor":[3,4],"factor":1,"original_length":64,)"
             R"("attention_factor":1.1})");
   EXPECT_EQ(scaling_of(R"({"rope_type":"default","rope_theta":7.0})"), R"({"kind":"none"})");
 }
@@ -71,7 +71,7 @@ TEST_F(RotationKeys, AreWrittenInBothForms) {
   const Json config = HfConfig(root_ / "exported").json();
   EXPECT_EQ(config.at("rope_theta"), Json(500.0));
   EXPECT_EQ(config.at("rope_scaling").at("type"), Json("linear"));
-  EXPECT_EQ(config.at("rope_parameters").dump(), R"({"rope_type":"linear","factor":4.0,"rope_theta":500.0})");
+  EXPECT_EQ(config.at("rope_parameters").dump(), R"({"rope_type":"linear","factor":4,"rope_theta":500})");
 }
 
 TEST_F(RotationKeys, RefuseWhatContradictsOrIsNotKnown) {
