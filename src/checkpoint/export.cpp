@@ -304,6 +304,7 @@ Json export_json(const ModelSource& source, const Home& home, const std::vector<
 Exported export_model(const fs::path& model, const fs::path& folder, const ExportOptions& options) {
   require<CheckpointError>(!is_hf_folder(model), model.string(),
                            ": got a Hugging Face folder; need a checkpoint or run of evenkeel");
+  if (!options.family.empty()) family_named(options.family, "--family");
   const ModelSource source = open_model(model);
   const std::string where = source.folder.string();
   require_own_outputs({{folder, OutputKind::exported}}, {source.folder});

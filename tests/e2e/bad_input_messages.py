@@ -41,8 +41,24 @@ def add_swapped(table):
     table.add("eval: a folder for a PREFIX", ["eval", "{F}/run", *CPU, "--data", "en={F}/run"], ("{F}/run", "got a folder"))
     for command in ("train", "study"):
         table.add(f"{command}: a run for the recipe", [command, "{F}/run", "--out", "{S}/out", *CPU], ("{F}/run", "got a folder", "{F}/run/recipe.toml"))
-    for command in ("plan", "bench"):
-        table.add(f"{command}: a run for the recipe", [command, "{F}/run"], ("{F}/run", "got a folder", "{F}/run/recipe.toml"))
+    table.add("bench: a run for the recipe", ["bench", "{F}/run"], ("{F}/run", "got a folder", "{F}/run/recipe.toml"))
+
+
+def add_hugging_face(table):
+    config = write("hf/config.json", json.dumps(HF_CONFIG))
+    table.add("plan: a model with --set", ["plan", "{F}/run", "--set", "model.top_k=1"], ("--set", "model.top_k=1", "need a recipe"))
+    table.add("plan: a folder that is no model", ["plan", "{S}/hf"], ("{S}/hf", "got a folder"), setup=write("hf/notes.txt", "x"))
+    table.add("import: missing", ["import", "{S}/none", "--out", "{S}/out"], ("{S}/none", "config.json"))
+    table.add("import: a checkpoint", ["import", "{F}/ckpt", "--out", "{S}/out"], ("{F}/ckpt", "need a Hugging Face folder"))
+    table.add("import: no weights", ["import", "{S}/hf", "--out", "{S}/out"], ("{S}/hf/model.safetensors",), setup=config)
+    table.add("import: --out is the folder", ["import", "{S}/hf", "--out", "{S}/hf"], ("{S}/hf", "another --out"), setup=config)
+    table.add("import: a key that asks for more than there is", ["import", "{S}/hf", "--out", "{S}/out"], ("config.json", "scale_emb", "12"), setup=write("hf/config.json", json.dumps(HF_CONFIG | {"scale_emb": 12})))
+    table.add("export: missing", ["export", "{S}/none", "--out", "{S}/out"], ("{S}/none",))
+    table.add("export: a Hugging Face folder", ["export", "{S}/hf", "--out", "{S}/out"], ("{S}/hf", "need a checkpoint"), setup=config)
+    table.add("export: a family that nobody has", ["export", "{F}/ckpt", "--out", "{S}/out", "--family", "mamba"], ("--family", "mamba", "qwen2_moe"))
+    table.add("export: a family that cannot hold it", ["export", "{F}/ckpt", "--out", "{S}/out", "--family", "llama"], ("--family llama", "cannot express"))
+    table.add("export: an unknown type", ["export", "{F}/ckpt", "--out", "{S}/out", "--dtype", "fp8"], ("--dtype", "fp8", "bf16"))
+    table.add("export: --out is another's folder", ["export", "{F}/ckpt", "--out", "{S}/mine"], ("{S}/mine", "did not write"), setup=write("mine/notes.txt", "x"))
 
 
 def add_inspect(table):
@@ -85,5 +101,6 @@ def add_messages(table, good):
     add_values(table)
     add_planned(table)
     add_swapped(table)
+    add_hugging_face(table)
     add_inspect(table)
     add_json(table, good)
