@@ -118,6 +118,17 @@ std::optional<int64_t> longest_of_origin(const Json& config, const std::string& 
   }
 }
 
+// The family that a model came from, where transformers can load it again: a class that is no part of transformers
+// needs its code, which auto_map names. "" where there is none.
+std::string family_of_origin(const Json& config) {
+  const Json* type = config.find("model_type");
+  if (type == nullptr || !type->is_string()) return "";
+  for (const auto& family : families())
+    if (type->as_string() == family.model_type && (!family.is_remote || config.find("auto_map") != nullptr))
+      return family.model_type;
+  return "";
+}
+
 // Keys of the rotation, which stand in two forms.
 constexpr const char* kRotationKeys[] = {"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"};
 
@@ -311,9 +322,7 @@ Exported export_model(const fs::path& model, const fs::path& folder, const Expor
   // 1. What the folder will say, and where each tensor of it comes from.
   const fs::path origin = origin_of(source.folder);
   const Json kept = origin_config(origin);
-  const Json* type = kept.find("model_type");
-  std::string family =
-      options.family.empty() && type != nullptr && type->is_string() ? type->as_string() : options.family;
+  const std::string family = options.family.empty() ? family_of_origin(kept) : options.family;
   const int64_t length = longest_of_origin(kept, (origin / "config.json").string()).value_or(source.sequence_length);
   const Home home = find_home(as_evaluated(source.config, where), family, length, where);
   require<CheckpointError>(options.family.empty() || home.family->model_type == options.family, where,

@@ -110,6 +110,14 @@ TEST_F(DeepseekFamilies, WriteTheFirstVersionAsQwen2Moe) {
                         tensor("model.layers.1.mlp.shared_experts.down_proj.weight")));
 }
 
+// Without its code transformers could not load the first version.
+TEST_F(DeepseekFamilies, WriteTheFirstVersionAsQwen2MoeWhereItsCodeIsNotThere) {
+  make_v1();
+  config_.erase("auto_map");
+  import_and_export();
+  EXPECT_EQ(exported_.family, "qwen2_moe");
+}
+
 TEST_F(DeepseekFamilies, ReadTheSecondVersion) {
   make_latent(/*is_v3=*/false);
   const auto c = read_config().config;
