@@ -115,6 +115,21 @@ def compare_model(check, name, work):
     check(f"{name}: exported as qwen2_moe", exported["model_type"] == "qwen2_moe", exported["model_type"])
     compare_transformers(check, name, load(work / f"{name}-exported").eval())
     compare_evenkeel(check, name, "exported", work / f"{name}-exported", work)
+    with_its_code(check, name, config, tensors, work)
+
+
+def with_its_code(check, name, config, tensors, work):
+    """A folder that brings the code of its class along comes out as it went in."""
+    folder, out = work / f"{name}-code", work / f"{name}-code-exported"
+    write_folder(folder, {**config, "auto_map": {"AutoModelForCausalLM": "modeling_deepseek.DeepseekForCausalLM"}}, tensors)
+    (folder / "modeling_deepseek.py").write_text("# the code of the class\n")
+    evenkeel("import", folder, "--out", work / f"{name}-code-checkpoint")
+    evenkeel("export", work / f"{name}-code-checkpoint", "--out", out)
+    ours, theirs = load_file(out / "model.safetensors"), load_file(folder / "model.safetensors")
+    same = ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) and ours[key].dtype == theirs[key].dtype for key in theirs)
+    exported = json.loads((out / "config.json").read_text())
+    check(f"{name}: with its code: the same tensors", same, f"{len(ours)} of {len(theirs)}")
+    check(f"{name}: with its code: the same class", exported["model_type"] == "deepseek" and "auto_map" in exported and (out / "modeling_deepseek.py").exists(), exported["model_type"])
 
 
 def main():

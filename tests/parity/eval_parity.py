@@ -19,11 +19,12 @@ LENGTH = 32
 TOLERANCE = 2e-5  # fp32 sums of a loss of about 5 in another order
 # A broken model must be seen: each control changes one setting and must move the loss by ten tolerances.
 CONTROL = 10 * TOLERANCE
+LEAST_BLOCKS = 4  # src/analysis/cluster_mean.h: so many remain where there are as many windows
 
 
 def mean_cross_entropy(model, tokens):
-    """The mean and its standard error by windows. Window j feeds tokens jS .. jS+S-1 and scores jS+1 .. jS+S; the last one may be
-    shorter. fp64 sums."""
+    """The mean and its standard error by blocks of neighbouring windows. Window j feeds tokens jS .. jS+S-1 and scores
+    jS+1 .. jS+S; the last one may be shorter. fp64 sums."""
     model.eval()
     sums, counts = [], []
     with torch.no_grad():
@@ -32,7 +33,9 @@ def mean_cross_entropy(model, tokens):
             logits = model(input_ids=window[None, :-1]).logits[0]
             sums.append(F.cross_entropy(logits.double(), window[1:], reduction="sum").item())
             counts.append(len(window) - 1)
-    sums, counts = np.array(sums), np.array(counts)
+    n = len(sums)
+    block = max(min(math.isqrt(n), n // LEAST_BLOCKS), 1)  # windows of one; the last may have fewer
+    sums, counts = (np.array([sum(values[at:at + block]) for at in range(0, n, block)]) for values in (sums, counts))
     mean = sums.sum() / counts.sum()
     return mean, np.sqrt(np.var(sums - mean * counts, ddof=1) * len(sums)) / counts.sum()
 
