@@ -137,7 +137,7 @@ TEST(ModelConfig, TakesKeysFromTheirOtherPlaces) {
               HasSubstr("got model.rope.theta beside model.rope_theta"));
   EXPECT_THAT(message_for(std::string(kDense) + "rope = {tetha = 2.0}"), HasSubstr("did you mean 'theta'"));
   EXPECT_THAT(message_for(std::string(kDense) + "rope = {theta = -1.0}"),
-              HasSubstr("m.toml:6:17: got model.rope_theta = -1; need more than 0"));
+              HasSubstr("m.toml:6:9: got model.rope_theta = -1; need more than 0"));
   EXPECT_THAT(message_for(std::string(kDense) + "rope = 2.0"), HasSubstr("a table such as {theta = 1e6}"));
   EXPECT_THAT(message_for(std::string(kDense) + "rope = {scaling = {kind = \"longrope\", original_length = 8, "
                                                 "short_factor = [1.0], long_factor = [1.0]}}"),
