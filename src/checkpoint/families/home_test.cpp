@@ -98,7 +98,7 @@ TEST(Home, TakesEqualFunctionsForEqual) {
   EXPECT_EQ(form(kExperts + "moe_layers = \"every 1\""), form(kExperts + "moe_layers = [0, 1, 2]"));
   EXPECT_EQ(form(kExperts + "router = {score = \"softmax_post\"}"), form(kExperts + "router = {renormalize = true}"));
   EXPECT_EQ(form("attention = {scale = 0.5}"), form(""));  // 1 / sqrt(4)
-  EXPECT_EQ(form("attention = {window_layers = [1]}"), form(""));
+  EXPECT_EQ(form("attention = {window = 4, window_layers = [0, 1, 2]}"), form("attention = {window = 4}"));
   EXPECT_NE(form("attention = {window = 4}"), form(""));
   EXPECT_NE(form(kExperts + "router = {kind = \"loss_free\"}"), form(kExperts + "router = {score = \"sigmoid\"}"));
 }
