@@ -167,6 +167,8 @@ def flipped(key, needed=lambda config: True):
 
 
 def other_rope(config):
+    if config.get("sliding_window") == 1:
+        return None  # who sees itself alone is not turned
     name = "rope_parameters" if config.get("rope_parameters") else "rope_scaling"
     rope = config.get(name) or {}
     for key, factor in (("attention_factor", 1.2), ("factor", 1.7), ("rope_theta", 0.3)):
@@ -204,10 +206,8 @@ def several(config):
     return config.get("num_experts_per_tok", 1) > 1
 
 
+# What few families have first, so that each is met.
 CONTROLS = {
-    "rms_norm_eps": lambda config: {"rms_norm_eps": 0.3},
-    "hidden_act": lambda config: {"hidden_act": "gelu" if config["hidden_act"] == "silu" else "silu"},
-    "rope": other_rope,
     "partial_rotary_factor": other_fraction,
     "num_experts_per_tok": other_count,
     # the class of v2 ignores it, and flex_olmo's norm behind the experts takes their scale out again
@@ -222,13 +222,16 @@ CONTROLS = {
     "qkv_bias": flipped("qkv_bias"),
     "mlp_bias": flipped("mlp_bias", lambda config: config["model_type"] == "llama"),
     "use_qk_norm": flipped("use_qk_norm"),
-    "tie_word_embeddings": flipped("tie_word_embeddings", lambda config: config["tie_word_embeddings"]),
     "embedding_multiplier": scaled("embedding_multiplier", 1.5),
     "attention_multiplier": scaled("attention_multiplier", 1.5),
     "residual_multiplier": scaled("residual_multiplier", 1.5),
     "logits_scaling": scaled("logits_scaling", 1.5),
     "first_k_dense_replace": lambda config: {"first_k_dense_replace": config["first_k_dense_replace"] + 1} if "first_k_dense_replace" in config else None,
     "mlp_only_layers": lambda config: {"mlp_only_layers": [0] if 0 not in config["mlp_only_layers"] else []} if config.get("decoder_sparse_step") == 1 else None,
+    "rms_norm_eps": lambda config: {"rms_norm_eps": 0.3},
+    "hidden_act": lambda config: {"hidden_act": "gelu" if config["hidden_act"] == "silu" else "silu"},
+    "rope": other_rope,
+    "tie_word_embeddings": flipped("tie_word_embeddings", lambda config: config["tie_word_embeddings"]),
 }
 CONTROLS_A_DRAW = 2
 
