@@ -22,7 +22,7 @@ TEST(ModelSummary, SaysWhatAModelIs) {
           "mixture of experts: 61 layers of width 7168, vocabulary 129280",
           "attention: latent, 128 heads of 192, latent vectors of 512 and, of queries, 1536, 64 features rotated, "
           "values of 128",
-          "rotation: 64 features of a head, theta 10000, interleaved pairs, yarn by 40.0",
+          "rotation: 64 features of a head, theta 10000, interleaved pairs, yarn by 40",
           "experts: 256 of width 2048, 8 a token, in 58 of 61 layers; shared ones of width 2048; dense layers of "
           "width 18432",
           "router: loss_free: renormalize true, scaling 2.5, n_groups 8, groups_per_token 4; balance losses: "
