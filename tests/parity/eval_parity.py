@@ -33,9 +33,13 @@ def mean_cross_entropy(model, tokens):
             logits = model(input_ids=window[None, :-1]).logits[0]
             sums.append(F.cross_entropy(logits.double(), window[1:], reduction="sum").item())
             counts.append(len(window) - 1)
-    n = len(sums)
-    block = max(min(math.isqrt(n), n // LEAST_BLOCKS), 1)  # windows of one; the last may have fewer
-    sums, counts = (np.array([sum(values[at:at + block]) for at in range(0, n, block)]) for values in (sums, counts))
+    def rounded(n, by):
+        return max((n + by // 2) // by, 1)
+
+    n = rounded(sum(counts), LENGTH)
+    block = max(min(math.isqrt(n), n // LEAST_BLOCKS), 1)  # windows of one; less than half of one is part of the last
+    of_window = [min(w // block, rounded(n, block) - 1) for w in range(len(sums))]
+    sums, counts = (np.bincount(of_window, weights=values) for values in (sums, counts))
     mean = sums.sum() / counts.sum()
     return mean, np.sqrt(np.var(sums - mean * counts, ddof=1) * len(sums)) / counts.sum()
 
