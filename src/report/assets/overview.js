@@ -40,7 +40,7 @@ function keyFigures(report) {
     figures.push([interval(changes, { plainly: formatSigned, signed: true }), `nats: change of the loss on ${report.oldData} after the shift, ${how}`, changes.map(({ mean: value }) => String(value)).join(" … ")]);
   }
   const peak = highestPeak(report);
-  if (peak) figures.push([percentOf(peak.peak), `of a training batch's tokens go to one expert at the peak after the shift, ${peak.name}; before it ${percentOf(peak.before)}, an even load is ${percentOf(peak.lower_bound)}`, String(peak.peak.mean)]);
+  if (peak) figures.push([percentOf(peak.peak), `of a training batch's tokens go to one expert at the peak after the shift${peak.isOneOfMany ? ` to ${peak.phase}` : ""}, ${peak.name}; before it ${percentOf(peak.before)}, an even load is ${percentOf(peak.lower_bound)}`, String(peak.peak.mean)]);
   const speed = speedFigure(report);
   if (speed) figures.push(speed);
   if (report.arms.length === 0) figures.push(...analysisFigures(report));
@@ -78,11 +78,15 @@ function analysisFigures(report) {
 // A share ({mean, std}) in percent, with its error where it has one.
 function percentOf({ mean: share, std }) { return `${std > 1e-12 ? withError(share * 100, std * 100) : (share * 100).toFixed(1)}\u00a0%`; }
 
-// The group whose busiest expert rises farthest above an even load after the shift, with its shares; a ratio to what was before would pass over a
+// The group and the shift whose busiest expert rises farthest above an even load, with its shares over the seeds; a ratio to what was before would pass over a
 // router that was collapsed before.
 function highestPeak(report) {
-  const of = (group, key) => groupFigure(report, group, "shift_mri", key, (record) => record.layer === null && isNumber(record.before) && isNumber(record.peak));
-  const peaks = report.groups.map((group) => ({ name: group.name, peak: of(group, "peak"), before: of(group, "before"), lower_bound: of(group, "lower_bound") })).filter(({ peak }) => peak !== null);
+  const counts = (record) => record.layer === null && isNumber(record.before) && isNumber(record.peak);
+  const table = report.tables.get("shift_mri");
+  const phases = unique(table ? table.records.filter(counts).map((record) => record.phase) : []);
+  const of = (group, phase, key) => groupFigure(report, group, "shift_mri", key, (record) => counts(record) && record.phase === phase);
+  const peaks = report.groups.flatMap((group) => phases.map((phase) => ({ name: group.name, phase, isOneOfMany: phases.length > 1, peak: of(group, phase, "peak"), before: of(group, phase, "before"), lower_bound: of(group, phase, "lower_bound") })))
+    .filter(({ peak }) => peak !== null);
   const height = (found) => found.peak.mean / found.lower_bound.mean;
   return peaks.length > 0 ? peaks.reduce((top, found) => (height(found) > height(top) ? found : top)) : null;
 }
