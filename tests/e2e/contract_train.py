@@ -100,9 +100,10 @@ def check_evaluations_have_their_lines(runs, problems):
         blocks = result["loss_blocks"]
         problems.equal(sum(blocks["tokens"]), result["tokens"], "tokens of the blocks")
         problems.need(len(blocks["tokens"]) <= 128, "more than 128 blocks")
-        windows = math.ceil(result["tokens"] / 16)
+        windows = max(1, (result["tokens"] + 8) // 16)
         size = max(1, min(math.isqrt(windows), windows // 4))  # of a block, in windows of 16 tokens
-        problems.equal(blocks["tokens"][:-1], [16 * size] * (math.ceil(windows / size) - 1), "blocks of about the square root of the windows")
+        n_blocks = max(1, (windows + size // 2) // size)  # less than half of one at the end is part of the last
+        problems.equal(blocks["tokens"][:-1], [16 * size] * (n_blocks - 1), "blocks of about the square root of the windows")
         problems.close(result["loss_se"], standard_error(blocks["tokens"], blocks["loss"]), 1e-9, "standard error by the blocks")
         routing_problems(result["routing"], problems, f"evaluation at {line['step']}", {"mri_se"})
 
