@@ -1,4 +1,3 @@
-#include <fstream>
 #include <iostream>
 
 #include "checkpoint/families.h"
@@ -12,6 +11,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/foreign_json.h"
+#include "core/input_file.h"
 #include "core/output.h"
 #include "core/terminal_text.h"
 #include "core/units.h"
@@ -85,10 +85,9 @@ void print_folder(const fs::path& path) {
 }
 
 std::string start_of(const fs::path& path, size_t most_bytes) {
-  std::ifstream in(path, std::ios::binary);
+  const InputFile file(path);  // refuses a pipe that nobody writes to
   std::string start(most_bytes, '\0');
-  in.read(start.data(), static_cast<std::streamsize>(start.size()));
-  start.resize(static_cast<size_t>(in.gcount()));
+  start.resize(file.read_up_to(0, start.data(), start.size()));
   return start;
 }
 
