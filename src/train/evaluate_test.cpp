@@ -173,8 +173,8 @@ TEST(Evaluate, WithoutBytesThereIsNoBitsPerByte) {
   EXPECT_FALSE(set_result(result).bits_per_byte);
 }
 
-// 49 scored tokens in windows of 8: five of 8, and one with the token that is left over. A window alone has the loss of its cluster; the formula is
-// spelt out.
+// 49 scored tokens in windows of 8: five of 8, and one with the token that is left over. A window alone has the loss of
+// its cluster; the formula is spelt out.
 TEST(Evaluate, TheStandardErrorIsThatOfFewWindows) {
   const TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
