@@ -10,7 +10,8 @@ struct AttentionForm {
   at::Tensor mask = {};  // added to the scores (attention_mask); undefined: position s sees positions <= s
   double scale = 0;      // of the scores; 0 = 1 / sqrt(D)
   // [heads] of the type of the query: a logit beside the scores of each position, which takes its share of the softmax
-  // and has no value (gpt-oss). Undefined: none. Not scaled; differentiable.
+  // and has no value (gpt-oss). Undefined: none. Not scaled; differentiable. On the CPU, with values as wide as keys,
+  // they keep no [S, S]; elsewhere they keep two of each head.
   at::Tensor sinks = {};
 };
 
@@ -21,8 +22,8 @@ at::Tensor causal_attention(const at::Tensor& query, const at::Tensor& key, cons
 
 // Which of the positions up to its own a position sees.
 struct Sight {
-  int64_t window =
-      0;  // the last so many, its own among them (transformers: key t is visible iff s - t < window); 0 = all
+  // The last so many, its own among them (transformers: key t is visible iff s - t < window); 0 = all.
+  int64_t window = 0;
   bool operator==(const Sight&) const = default;
 };
 

@@ -103,21 +103,40 @@ TEST(Attention, MatchesTheFormulaOfItsForms) {
     testing::expect_close(got, need, 1e-13, 1e-13, what);  // fp64: products of 3, softmaxes of 7
   };
   check(causal_attention(q, k, v, {{}, 0.3, {}}), naive_attention(q, k, v, {}, {.scale = 0.3}), "scale");
-  check(causal_attention(q, k, v, {{}, 0, sinks}), naive_attention(q, k, v, {}, {.sinks = logits}), "sinks");
+  const auto narrow = v.narrow(3, 0, 3).contiguous();  // as wide as the keys: the way without [S, S]
+  for (const auto& values : {v, narrow})
+    check(causal_attention(q, k, values, {{}, 0, sinks}), naive_attention(q, k, values, {}, {.sinks = logits}),
+          "sinks");
   for (const int64_t window : {1, 2, 5})
     check(causal_attention(q, k, v, {mask(window, {})}), naive_attention(q, k, v, {}, {.window = window}), "window");
-  check(causal_attention(q, k, v, {mask(3, documents), 0.7, sinks}),
-        naive_attention(q, k, v, documents, {.window = 3, .scale = 0.7, .sinks = logits}), "all");
+  for (const auto& values : {v, narrow})
+    check(causal_attention(q, k, values, {mask(3, documents), 0.7, sinks}),
+          naive_attention(q, k, values, documents, {.window = 3, .scale = 0.7, .sinks = logits}), "all");
   for (const int64_t window : {0, 6, 7}) EXPECT_FALSE(mask(window, {}).defined()) << window;  // sees all
 }
 
+// Values as wide as the keys, and not: two ways. With and without a mask, a scale and groups.
 TEST(Attention, GradientsOfSinksMatchFiniteDifferences) {
-  const auto c = random_tensor({1, 3, 4}, 17);
-  testing::expect_gradients(
-      [&](const auto& in) {
-        return (causal_attention(in[0], in[1], in[1], {attention_mask({2}, {}, 3, at::kDouble), 0, in[2]}) * c).sum();
-      },
-      {random_tensor({1, 3, 2, 2}, 18), random_tensor({1, 3, 2, 2}, 19), random_tensor({2}, 20)});
+  const auto window = attention_mask({2}, {}, 3, at::kDouble);
+  for (const int64_t width : {2, 3})
+    for (const auto& [mask, scale] : {std::pair(window, 0.0), {at::Tensor(), 0.4}}) {
+      const auto c = random_tensor({2, 3, 4 * width}, 17);
+      testing::expect_gradients(
+          [&, mask = mask, scale = scale](const auto& in) {
+            return (causal_attention(in[0], in[1], in[2], {mask, scale, in[3]}) * c).sum();
+          },
+          {random_tensor({2, 3, 4, 2}, 18), random_tensor({2, 3, 2, 2}, 19), random_tensor({2, 3, 2, width}, 20),
+           random_tensor({4}, 21)});
+    }
+}
+
+// A logit far above all scores takes all of the weight; one far below takes none. Neither overflows.
+TEST(Attention, SinksOfAnySizeGiveNumbers) {
+  const auto q = random_tensor({1, 4, 2, 3}, 22).to(at::kFloat);
+  const auto out = causal_attention(q, q, q, {{}, 0, at::tensor({200.0f, -200.0f})}).view({1, 4, 2, 3});
+  EXPECT_TRUE(testing::same_bits(out.select(2, 0), at::zeros({1, 4, 3}, at::kFloat)));
+  const auto plain = causal_attention(q, q, q).view({1, 4, 2, 3});
+  EXPECT_TRUE(testing::same_bits(out.select(2, 1).contiguous(), plain.select(2, 1).contiguous()));
 }
 
 // The average of min(s + 1, w), where a whole sequence of S counts S / 2.
