@@ -136,32 +136,36 @@ class PriorityOrder {
   at::Tensor token_ids_;  // i64 on the CPU: [T] for random, at evaluation
 };
 
-// The experts of the assignments, readable by index.
+// The experts of the assignments, readable by assignment and by token.
 struct ExpertIds {
   explicit ExpertIds(const RoutingDecision& decision)
-      : on_cpu(decision.expert_ids.cpu().contiguous()), expert(on_cpu.const_data_ptr<int64_t>()) {}
+      : shape(shape_of(decision)),
+        on_cpu(decision.expert_ids.cpu().contiguous()),
+        expert(on_cpu.const_data_ptr<int64_t>()) {}
+  RouterShape shape;
   at::Tensor on_cpu;
   const int64_t* expert;
   int64_t operator[](int64_t assignment) const { return expert[assignment]; }
+  std::span<const int64_t> of(int64_t token) const {
+    return {expert + token * shape.top_k, static_cast<size_t>(shape.top_k)};
+  }
 };
 
 // The most that an expert was chosen in the group.
-int64_t largest_load(const Group& group, const ExpertIds& expert_ids, const RoutingDecision& decision) {
-  std::vector<int64_t> load(static_cast<size_t>(decision.n_experts), 0);
+int64_t largest_load(const Group& group, const ExpertIds& expert_ids) {
+  std::vector<int64_t> load(static_cast<size_t>(expert_ids.shape.n_experts), 0);
   int64_t most = 0;
   for (const int64_t token : group.tokens)
-    for (int64_t a = token * decision.top_k; a < (token + 1) * decision.top_k; ++a)
-      most = std::max(most, ++load[static_cast<size_t>(expert_ids[a])]);
+    for (const int64_t expert : expert_ids.of(token)) most = std::max(most, ++load[static_cast<size_t>(expert)]);
   return most;
 }
 
-int64_t capacity_of(const CapacityConfig& config, Mode mode, const Group& group, const ExpertIds& expert_ids,
-                    const RoutingDecision& decision) {
-  const auto limit = expert_capacity(config, mode, group.n_tokens, shape_of(decision));
+int64_t capacity_of(const CapacityConfig& config, Mode mode, const Group& group, const ExpertIds& expert_ids) {
+  const auto limit = expert_capacity(config, mode, group.n_tokens, expert_ids.shape);
   const bool as_needed = config.rounding == Rounding::floor_of_ceil &&
                          (mode == Mode::train ? config.factor_train : config.factor_eval) < 0;
   if (limit && !as_needed) return *limit;
-  const int64_t most = largest_load(group, expert_ids, decision);
+  const int64_t most = largest_load(group, expert_ids);
   return limit ? std::min(*limit, most) : most;
 }
 
@@ -188,7 +192,7 @@ void apply_capacity(const CapacityConfig& config, const RouterInput& input, Rout
   bool* is_dropped = dropped.mutable_data_ptr<bool>();
   std::vector<int64_t> taken;
   for (const auto& group : make_groups(config, input, decision)) {
-    const int64_t capacity = capacity_of(config, input.mode, group, expert_ids, decision);
+    const int64_t capacity = capacity_of(config, input.mode, group, expert_ids);
     decision.capacity = std::max(decision.capacity, capacity);
     taken.assign(static_cast<size_t>(decision.n_experts), 0);
     for (const int64_t a : by_priority(group)) is_dropped[a] = taken[static_cast<size_t>(expert_ids[a])]++ >= capacity;
@@ -206,18 +210,17 @@ struct PaddingRows {
   std::vector<int64_t> tokens, experts;
 };
 
-void add_padding_rows(const Group& group, int64_t capacity, const std::vector<int64_t>& kept,
-                      const ExpertIds& expert_ids, const RoutingDecision& decision, PaddingRows& rows) {
-  const auto n_tokens = static_cast<int64_t>(group.tokens.size());
-  for (int64_t expert = 0; expert < decision.n_experts; ++expert) {
-    int64_t missing = std::min(capacity, n_tokens) - kept[static_cast<size_t>(expert)];
-    for (int64_t i = 0; i < n_tokens && missing > 0; ++i) {
-      const int64_t* chosen = expert_ids.expert + group.tokens[static_cast<size_t>(i)] * decision.top_k;
-      if (std::find(chosen, chosen + decision.top_k, expert) != chosen + decision.top_k) continue;
-      rows.tokens.push_back(group.tokens[static_cast<size_t>(i)]);
-      rows.experts.push_back(expert);
-      --missing;
-    }
+// Rows that an expert lacks; the first tokens that did not choose it give them.
+struct Missing {
+  int64_t expert = 0, rows = 0;
+};
+void add_padding_rows(const Group& group, const ExpertIds& expert_ids, Missing missing, PaddingRows& rows) {
+  for (size_t i = 0; i < group.tokens.size() && missing.rows > 0; ++i) {
+    const auto chosen = expert_ids.of(group.tokens[i]);
+    if (std::find(chosen.begin(), chosen.end(), missing.expert) != chosen.end()) continue;
+    rows.tokens.push_back(group.tokens[i]);
+    rows.experts.push_back(missing.expert);
+    --missing.rows;
   }
 }
 
@@ -232,8 +235,10 @@ PaddingRows padding_rows(const CapacityConfig& config, const RouterInput& input,
     for (const int64_t token : group.tokens)
       for (int64_t a = token * decision.top_k; a < (token + 1) * decision.top_k; ++a)
         kept[static_cast<size_t>(expert_ids[a])] += is_dropped[a] ? 0 : 1;
-    add_padding_rows(group, capacity_of(config, input.mode, group, expert_ids, decision), kept, expert_ids, decision,
-                     rows);
+    const int64_t wanted =
+        std::min(capacity_of(config, input.mode, group, expert_ids), static_cast<int64_t>(group.tokens.size()));
+    for (int64_t expert = 0; expert < decision.n_experts; ++expert)
+      add_padding_rows(group, expert_ids, {expert, wanted - kept[static_cast<size_t>(expert)]}, rows);
   }
   return rows;
 }

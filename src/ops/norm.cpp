@@ -15,41 +15,40 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rows are independent; the sums over H are vectorised by the pragma. `inverse` [T] keeps rsqrt(...).
+// Of one row; its sums are vectorised by the pragmas.
 template <class T>
-void normalize_rows(const T* x, const T* weight, T eps, int64_t width, int64_t begin, int64_t end, T* out, T* inverse) {
-  for (int64_t row = begin; row < end; ++row) {
-    const T* from = x + row * width;
-    T* to = out + row * width;
+struct RowNorm {
+  const T* weight;
+  int64_t width;
+
+  // Gives rsqrt(mean of squares + eps), which the backward pass wants.
+  T forward(const T* x, T eps, T* out) const {
     T sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < width; ++i) sum += from[i] * from[i];
+    for (int64_t i = 0; i < width; ++i) sum += x[i] * x[i];
     const T scale = T(1) / std::sqrt(sum / T(width) + eps);
-    inverse[row] = scale;
 #pragma omp simd
-    for (int64_t i = 0; i < width; ++i) to[i] = from[i] * scale * weight[i];
+    for (int64_t i = 0; i < width; ++i) out[i] = x[i] * scale * weight[i];
+    return scale;
   }
-}
 
-// dx = scale * (g - x * scale^2 * mean(g * x)) with g = dy * weight; dweight += dy * x * scale.
-template <class T>
-void backward_rows(const T* x, const T* weight, const T* grad, const T* inverse, int64_t width, int64_t begin,
-                   int64_t end, T* grad_x, T* grad_weight) {
-  for (int64_t row = begin; row < end; ++row) {
-    const T* from = x + row * width;
-    const T* dy = grad + row * width;
-    T* dx = grad_x + row * width;
-    const T scale = inverse[row];
+  struct Gradients {
+    const T* out;
+    T* x;
+    T* weight;  // of all rows: added to
+  };
+  // dx = scale * (g - x * scale^2 * mean(g * x)) with g = dy * weight; dweight += dy * x * scale.
+  void backward(const T* x, T scale, const Gradients& grad) const {
     T dot = 0;
 #pragma omp simd reduction(+ : dot)
-    for (int64_t i = 0; i < width; ++i) dot += dy[i] * weight[i] * from[i];
+    for (int64_t i = 0; i < width; ++i) dot += grad.out[i] * weight[i] * x[i];
     const T pull = dot * scale * scale / T(width);
 #pragma omp simd
-    for (int64_t i = 0; i < width; ++i) dx[i] = scale * (dy[i] * weight[i] - from[i] * pull);
+    for (int64_t i = 0; i < width; ++i) grad.x[i] = scale * (grad.out[i] * weight[i] - x[i] * pull);
 #pragma omp simd
-    for (int64_t i = 0; i < width; ++i) grad_weight[i] += dy[i] * from[i] * scale;
+    for (int64_t i = 0; i < width; ++i) grad.weight[i] += grad.out[i] * x[i] * scale;
   }
-}
+};
 
 constexpr int64_t kRowsPerBlock = 128;  // fixed, so that sums do not depend on the number of threads
 
@@ -58,9 +57,12 @@ at::Tensor forward_cpu(const at::Tensor& x, const at::Tensor& weight, double eps
   const int64_t width = x.size(1), n_rows = x.size(0);
   auto out = at::empty_like(x);
   inverse = at::empty({n_rows}, x.options());
+  const RowNorm<T> norm{weight.const_data_ptr<T>(), width};
+  const T* from = x.const_data_ptr<T>();
+  T *to = out.mutable_data_ptr<T>(), *scales = inverse.mutable_data_ptr<T>();
   at::parallel_for(0, n_rows, kRowsPerBlock, [&](int64_t begin, int64_t end) {
-    normalize_rows(x.const_data_ptr<T>(), weight.const_data_ptr<T>(), T(eps), width, begin, end,
-                   out.mutable_data_ptr<T>(), inverse.mutable_data_ptr<T>());
+    for (int64_t row = begin; row < end; ++row)
+      scales[row] = norm.forward(from + row * width, T(eps), to + row * width);
   });
   return out;
 }
@@ -72,13 +74,13 @@ variable_list backward_cpu(const at::Tensor& x, const at::Tensor& weight, const 
   const int64_t n_blocks = (n_rows + kRowsPerBlock - 1) / kRowsPerBlock;
   auto grad_x = at::empty_like(x);
   auto partial = at::zeros({n_blocks, width}, x.options());
+  const RowNorm<T> norm{weight.const_data_ptr<T>(), width};
+  const T *from = x.const_data_ptr<T>(), *dy = grad.const_data_ptr<T>(), *scales = inverse.const_data_ptr<T>();
+  T *dx = grad_x.mutable_data_ptr<T>(), *dweight = partial.mutable_data_ptr<T>();
   at::parallel_for(0, n_blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      backward_rows(x.const_data_ptr<T>(), weight.const_data_ptr<T>(), grad.const_data_ptr<T>(),
-                    inverse.const_data_ptr<T>(), width, block * kRowsPerBlock,
-                    std::min(n_rows, (block + 1) * kRowsPerBlock), grad_x.mutable_data_ptr<T>(),
-                    partial.mutable_data_ptr<T>() + block * width);
-    }
+    for (int64_t block = begin; block < end; ++block)
+      for (int64_t row = block * kRowsPerBlock; row < std::min(n_rows, (block + 1) * kRowsPerBlock); ++row)
+        norm.backward(from + row * width, scales[row], {dy + row * width, dx + row * width, dweight + block * width});
   });
   return {grad_x, partial.sum(0)};
 }
