@@ -46,20 +46,15 @@ std::vector<std::string> warnings_of(const train::Forecast& run, const std::stri
 
 Json plan_json(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run,
                const std::vector<std::string>& messages) {
-  const auto counts = model::count_parameters(config.model);
-  const double forward = model::forward_flops_per_token(config.model, config.train.sequence_length);
   const int64_t steps = config.total_steps(), tokens = steps * config.tokens_per_step();
   Json out = Json::object(), warnings = Json::array();
   for (const auto& message : messages) warnings.push_back(message);
-  out["parameters"] = Json::Object{{"total", counts.total},
-                                   {"active", counts.active},
-                                   {"total_without_embeddings", counts.total_without_embeddings},
-                                   {"active_without_embeddings", counts.active_without_embeddings}};
-  out["flops_per_token"] = Json::Object{{"forward", forward}, {"training", 3 * forward}};
+  out["parameters"] = parameters_json(config.model);
+  out["flops_per_token"] = flops_json(config.model, config.train.sequence_length);
   out["memory"] = train::to_json(train::estimate_memory(config));
   out["memory"]["available_bytes"] = train::available_memory().bytes;
-  out["run"] =
-      Json::Object{{"steps", steps}, {"tokens", tokens}, {"training_flops", 3 * forward * static_cast<double>(tokens)}};
+  const double flops = out.at("flops_per_token").at("training").as_double() * static_cast<double>(tokens);
+  out["run"] = Json::Object{{"steps", steps}, {"tokens", tokens}, {"training_flops", flops}};
   out["time"] = train::time_json(config, rate, run);
   out["disk"] = train::disk_json(run);
   out["phases"] = train::phases_json(run);
@@ -114,9 +109,7 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
   const auto count = [&](const char* table, const char* key) {
     return human_count(plan.at(table).at(key).as_double());
   };
-  std::cout << "parameters   " << count("parameters", "total") << " in all, " << count("parameters", "active")
-            << " active a token; without embeddings " << count("parameters", "total_without_embeddings") << " and "
-            << count("parameters", "active_without_embeddings") << "\n"
+  std::cout << parameters_line(plan.at("parameters")) << "\n"
             << "FLOPs        " << count("flops_per_token", "training")
             << " a token in training; the run: " << count("run", "steps")
             << (config.total_steps() == 1 ? " step, " : " steps, ") << count("run", "tokens") << " tokens, "

@@ -110,19 +110,34 @@ std::vector<std::string> architecture_lines(const model::ModelConfig& config) {
   return out;
 }
 
+Json parameters_json(const model::ModelConfig& config) {
+  const auto counts = model::count_parameters(config);
+  return Json::Object{{"total", counts.total},
+                      {"active", counts.active},
+                      {"total_without_embeddings", counts.total_without_embeddings},
+                      {"active_without_embeddings", counts.active_without_embeddings}};
+}
+
+Json flops_json(const model::ModelConfig& config, int64_t sequence_length) {
+  return Json::Object{{"forward", model::forward_flops_per_token(config, sequence_length)},
+                      {"training", model::training_flops_per_token(config, sequence_length)}};
+}
+
+std::string parameters_line(const Json& parameters) {
+  const auto count = [&](const char* key) { return human_count(parameters.at(key).as_double()); };
+  return join_parts("parameters   ", count("total"), " in all, ", count("active"),
+                    " active a token; without embeddings ", count("total_without_embeddings"), " and ",
+                    count("active_without_embeddings"));
+}
+
 Json model_costs(const checkpoint::ModelSource& source) {
   const auto& config = source.config;
-  const auto counts = model::count_parameters(config);
-  const double forward = model::forward_flops_per_token(config, source.sequence_length);
-  const auto total = static_cast<double>(counts.total);
   constexpr double kFloat = 4, kHalf = 2, kOfTraining = 4 * kFloat;  // weights, gradients, two moments
   Json out = Json::object();
   out["sequence_length"] = source.sequence_length;
-  out["parameters"] = Json::Object{{"total", counts.total},
-                                   {"active", counts.active},
-                                   {"total_without_embeddings", counts.total_without_embeddings},
-                                   {"active_without_embeddings", counts.active_without_embeddings}};
-  out["flops_per_token"] = Json::Object{{"forward", forward}, {"training", 3 * forward}};
+  out["parameters"] = parameters_json(config);
+  out["flops_per_token"] = flops_json(config, source.sequence_length);
+  const double total = out.at("parameters").at("total").as_double();
   out["memory"] =
       Json::Object{{"weights_fp32_bytes", kFloat * total},
                    {"weights_bf16_bytes", kHalf * total},
@@ -136,9 +151,7 @@ std::vector<std::string> cost_lines(const Json& costs) {
     return human_count(costs.at(table).at(key).as_double());
   };
   const auto bytes = [&](const char* key) { return human_bytes(costs.at("memory").at(key).as_double()); };
-  return {join_parts("parameters   ", count("parameters", "total"), " in all, ", count("parameters", "active"),
-                     " active a token; without embeddings ", count("parameters", "total_without_embeddings"), " and ",
-                     count("parameters", "active_without_embeddings")),
+  return {parameters_line(costs.at("parameters")),
           join_parts("FLOPs        ", count("flops_per_token", "forward"), " a token forward, ",
                      count("flops_per_token", "training"), " in training, at ", costs.at("sequence_length").as_int(),
                      " tokens"),
