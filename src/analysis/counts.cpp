@@ -49,20 +49,7 @@ int64_t most_occurrences(const std::vector<IdCount>& ids, int64_t n_experts, int
 }
 
 std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, int64_t minimum_count) {
-  Table table;
-  table.columns = {{"layer", ""},
-                   {"domain", ""},
-                   {"ids", "ids"},
-                   {"occurrences", "tokens"},
-                   {"minimum_count", "tokens"},
-                   {"std", "of assignments"},
-                   {"baseline_std", "of assignments"},
-                   {"chance_std", "of assignments"}};
-  table.source =
-      "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e - "
-      "1/E)^2), r_e the share of the id's assignments. "
-      "baseline_std: mean of sqrt((1 - k/E) / (n k E)), the root mean square under uniform random routing of n "
-      "occurrences; chance_std: the mean there";
+  Table table = token_specialization_table();
   int64_t n_tokens = 0;
   for (const auto& domain : domains) {
     if (domain.layers[0].ids.empty()) continue;
@@ -84,23 +71,7 @@ std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, 
 
 // Ids of all domains together, by layer.
 std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& domains, int64_t minimum_count) {
-  Table table;
-  table.columns = {{"layer", ""},
-                   {"k", ""},
-                   {"id_kind", ""},
-                   {"mean", "of occurrences"},
-                   {"minimum_count", "tokens"},
-                   {"chance", "of occurrences"},
-                   {"mean_by_occurrence", "of occurrences"},
-                   {"ids", "ids"},
-                   {"occurrences", "tokens"},
-                   {"mean_low", "of occurrences"},
-                   {"mean_high", "of occurrences"}};
-  table.source =
-      "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it "
-      "is; mean: over ids with at least "
-      "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform "
-      "random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
+  Table table = vocabulary_specialization_table();
   std::map<int64_t, std::vector<IdCount>> by_layer;
   int64_t n_tokens = 0, top_k = 0;
   for (const auto& domain : domains) {

@@ -30,6 +30,44 @@ inline Json text_of(const std::vector<std::string>& texts, int64_t id) {
   return static_cast<size_t>(id) < texts.size() ? Json(texts[static_cast<size_t>(id)]) : Json();
 }
 
+// Columns and source of tables that an analysis fills from a model or a trace, and analyze_counts from counts.
+inline Table token_specialization_table() {
+  Table table;
+  table.columns = {{"layer", ""},
+                   {"domain", ""},
+                   {"ids", "ids"},
+                   {"occurrences", "tokens"},
+                   {"minimum_count", "tokens"},
+                   {"std", "of assignments"},
+                   {"baseline_std", "of assignments"},
+                   {"chance_std", "of assignments"}};
+  table.source =
+      "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e - "
+      "1/E)^2), r_e the share of the id's assignments, before drops. baseline_std: mean of sqrt((1 - k/E) / (n k E)), "
+      "the root mean square under uniform random routing of n occurrences; chance_std: the mean there";
+  return table;
+}
+inline Table vocabulary_specialization_table() {
+  Table table;
+  table.columns = {{"layer", ""},
+                   {"k", ""},
+                   {"id_kind", ""},
+                   {"mean", "of occurrences"},
+                   {"minimum_count", "tokens"},
+                   {"chance", "of occurrences"},
+                   {"mean_by_occurrence", "of occurrences"},
+                   {"ids", "ids"},
+                   {"occurrences", "tokens"},
+                   {"mean_low", "of occurrences"},
+                   {"mean_high", "of occurrences"}};
+  table.source =
+      "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it "
+      "is; "
+      "mean: over ids with at least minimum_count occurrences, each counting once. All data sets together. chance: the "
+      "same ids under uniform random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
+  return table;
+}
+
 // 1 / E where all layers have the same E.
 inline std::optional<double> uniform_share(const std::vector<LayerShape>& layers) {
   for (const auto& layer : layers)

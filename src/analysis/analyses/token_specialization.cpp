@@ -29,20 +29,7 @@ class TokenSpecialization : public Analysis {
   }
 
   std::vector<NamedTable> tables() const override {
-    Table means, ids, shares;
-    means.columns = {{"layer", ""},
-                     {"domain", ""},
-                     {"ids", "ids"},
-                     {"occurrences", "tokens"},
-                     {"minimum_count", "tokens"},
-                     {"std", "of assignments"},
-                     {"baseline_std", "of assignments"},
-                     {"chance_std", "of assignments"}};
-    means.source =
-        "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e "
-        "- 1/E)^2), r_e the share of the id's "
-        "assignments, before drops. baseline_std: mean of sqrt((1 - k/E) / (n k E)), the root mean square under "
-        "uniform random routing of n occurrences; chance_std: the mean there";
+    Table means = token_specialization_table(), ids, shares;
     ids.columns = {{"layer", ""},
                    {"domain", ""},
                    {"id", ""},

@@ -38,24 +38,7 @@ class VocabularySpecialization : public Analysis {
   }
 
   std::vector<NamedTable> tables() const override {
-    Table table;
-    table.columns = {{"layer", ""},
-                     {"k", ""},
-                     {"id_kind", ""},
-                     {"mean", "of occurrences"},
-                     {"minimum_count", "tokens"},
-                     {"chance", "of occurrences"},
-                     {"mean_by_occurrence", "of occurrences"},
-                     {"ids", "ids"},
-                     {"occurrences", "tokens"},
-                     {"mean_low", "of occurrences"},
-                     {"mean_high", "of occurrences"}};
-    table.tokens = n_tokens_;
-    table.source =
-        "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it "
-        "is; mean: over ids with at least "
-        "minimum_count occurrences, each counting once. All data sets together. chance: the same ids under uniform "
-        "random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
+    Table table = vocabulary_specialization_table();
     int64_t most = 0;
     for (const auto& column : columns_) most = std::max(most, column.tally.most_occurrences());
     UniformLevels levels(most);
