@@ -4,6 +4,7 @@
 
 #include "core/errors.h"
 #include "core/rng.h"
+#include "model/layout.h"
 #include "ops/cross_entropy.h"
 
 namespace evenkeel::analysis {
@@ -60,8 +61,7 @@ Forward run_forward(const LoadedModel& model, const LoadedModel* reference, cons
 
 std::vector<LayerShape> moe_layers(const model::ModelConfig& config) {
   std::vector<LayerShape> out;
-  for (int64_t layer = 0; layer < config.n_layers; ++layer)
-    if (config.has_experts(layer)) out.push_back({layer, config.n_experts, config.top_k});
+  for (const int64_t layer : model::layers_with_experts(config)) out.push_back({layer, config.n_experts, config.top_k});
   return out;
 }
 

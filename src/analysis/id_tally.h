@@ -19,8 +19,8 @@ enum class IdKind {
   input,      // the token itself
   predicted,  // arg max of the logits at it
   target,     // the token that follows
-  position
-};  // 0 .. S - 1 in its sequence
+  position    // 0 .. S - 1 in its sequence
+};
 enum class Choices {
   first,  // a token's best expert
   all

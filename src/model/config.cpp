@@ -69,6 +69,7 @@ std::span<const Named<NormPlacement>> names_of(NormPlacement) { return kNormPlac
 std::span<const Named<Init>> names_of(Init) { return kInits; }
 
 bool ModelConfig::is_moe() const { return moe_layers_below(n_layers) > 0; }
+bool ModelConfig::has_dense() const { return static_cast<int64_t>(moe_layers_below(n_layers)) < n_layers; }
 
 size_t ModelConfig::moe_layers_below(int64_t layer) const {
   size_t n = 0;
@@ -208,8 +209,7 @@ void check_parts(const ModelConfig& c, const std::string& where, const ConfigNod
     fail_kind(c.router, "model.router", "a table such as {kind = \"top_k\"}");
   check(c.n_experts >= 0 && c.n_experts <= 65536, "n_experts", c.n_experts, "0..65536");
   check_layers(c.moe_layers, c.n_layers, got_at(check.place_of("moe_layers"), "model.moe_layers"));
-  bool has_dense = false;
-  for (int64_t layer = 0; layer < c.n_layers; ++layer) has_dense = has_dense || !c.has_experts(layer);
+  const bool has_dense = c.has_dense();
   check(has_dense || !c.ffn_bias, "ffn_bias", "true", "false: the model has no dense layers");
   if (has_dense) check(c.d_ff >= 1, "d_ff", c.d_ff, "at least 1: the model has dense layers");
   if (c.n_experts > 0) {

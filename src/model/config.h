@@ -105,7 +105,8 @@ struct ModelConfig {
 
   moe::RouterShape router_shape() const { return {n_experts, top_k, vocab_size}; }
   bool has_experts(int64_t layer) const { return n_experts > 0 && moe_layers.contains(layer); }
-  bool is_moe() const;
+  bool is_moe() const;                           // some layer has experts
+  bool has_dense() const;                        // some layer has none
   size_t moe_layers_below(int64_t layer) const;  // how many layers before this one have experts
   int64_t shared_width() const { return n_shared_experts > 0 ? d_shared : 0; }
   // Of heads whose first `dims` features may turn: of these, the share that rotary_fraction says.

@@ -19,6 +19,13 @@ std::vector<ParamSpec> parameter_table(const ModelConfig& config, const std::vec
   return table;
 }
 
+std::vector<int64_t> layers_with_experts(const ModelConfig& config) {
+  std::vector<int64_t> out;
+  for (int64_t layer = 0; layer < config.n_layers; ++layer)
+    if (config.has_experts(layer)) out.push_back(layer);
+  return out;
+}
+
 int64_t experts_in_all_layers(const ModelConfig& config) {
   return static_cast<int64_t>(config.moe_layers_below(config.n_layers)) * config.n_experts;
 }

@@ -9,10 +9,11 @@ namespace evenkeel::model {
 
 // In order of a pass; names of a layer's begin with layers.N.
 std::vector<ParamSpec> parameter_table(const ModelConfig& config);
-std::vector<ParamSpec> parameter_table(const ModelConfig& config,
-                                       const std::vector<LayerSpec>& layers);  // where they are there already
+// Where the layers are there already.
+std::vector<ParamSpec> parameter_table(const ModelConfig& config, const std::vector<LayerSpec>& layers);
 
-int64_t experts_in_all_layers(const ModelConfig& config);  // routed ones; 0 for a dense model
+std::vector<int64_t> layers_with_experts(const ModelConfig& config);  // ascending
+int64_t experts_in_all_layers(const ModelConfig& config);             // routed ones; 0 for a dense model
 // Routed experts that a token passes in training: K, or on average what its router says. 0 for dense models.
 double experts_per_token(const ModelConfig& config);
 

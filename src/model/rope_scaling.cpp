@@ -96,10 +96,7 @@ void read_value(const ConfigNode& node, const std::string& path, RopeScaling& ou
 Json to_json(const RopeScaling& scaling) {
   return std::visit(
       [](const auto& options) {
-        Json out = Json::Object{{"kind", options.kName}};
-        const Json keys = evenkeel::to_json(options);
-        for (const auto& [key, value] : keys.as_object()) out[key] = value;
-        return out;
+        return evenkeel::to_json(WithKind{options.kName, options});
       },
       scaling.value);
 }

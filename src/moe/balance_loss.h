@@ -1,7 +1,7 @@
 // Auxiliary losses on routers. All balance losses of the literature are one formula; what differs is a row of a table.
 //
-//   one layer:  sum over groups g of  (T_g / T) * E / d * sum_e f_ge P_ge     f_ge = n_ge / T_g,  P_ge = mean over g of
-//   p_te
+//   one layer:  sum over groups g of  (T_g / T) * E / d * sum_e f_ge P_ge
+//               f_ge = n_ge / T_g,  P_ge = mean of p_te over the tokens of g
 //
 // T tokens without padding, T_g of them in group g (so that groups of equal length are averaged); d = k, or 1; n_ge
 // assignments of the group to expert e, without gradient; p the router's scores normalised to sum 1. Uniform routing
@@ -24,14 +24,15 @@ inline constexpr double kScoreGuard = 1e-20;
 
 // What n_e counts.
 enum class Counts {
-  plain,   // each token's k largest logits, taken afresh: no bias, plan, group limit or drop enters; jitter is in the
-           // logits
+  // Each token's k largest logits, taken afresh. No bias, plan, group limit or drop enters; jitter is in the logits.
+  plain,
   first,   // its largest logit only
   actual,  // the router's assignments, before drops
-  kept
-};  // the router's assignments that capacity left
+  kept     // the router's assignments that capacity left
+};
 
-enum class LayerReduction { sum, mean, concatenated };  // f and P over the tokens of all layers, then the product
+// concatenated: f and P over the tokens of all layers, then the product.
+enum class LayerReduction { sum, mean, concatenated };
 
 // Of the z-loss over layers.
 enum class ZReduction { sum, mean };

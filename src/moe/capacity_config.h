@@ -27,9 +27,9 @@ enum class Rounding {
 enum class Priority {
   position,       // the earlier token, whichever choice the expert is of it
   first_choices,  // all first choices by position, then all second choices, ...
-  best_first,  // the same, with the tokens ordered by their largest score (batch prioritised routing, arXiv 2106.05974)
-  probs,       // the larger weight
-  random       // a random order of each expert's assignments
+  best_first,     // the same, the tokens by their largest score (batch prioritised routing, arXiv 2106.05974)
+  probs,          // the larger weight
+  random          // a random order of each expert's assignments
 };
 
 enum class Grouping {
@@ -41,8 +41,8 @@ enum class Grouping {
 enum class Renormalize {
   none,
   before,  // before drops, over the k experts (Tutel)
-  after
-};  // after drops, over those that are left (DeepSpeed)
+  after    // after drops, over those that are left (DeepSpeed)
+};
 
 struct CapacityConfig {
   std::string rule = "none";  // a name of capacity_rules(); none: dropless

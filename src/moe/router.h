@@ -62,8 +62,8 @@ struct RouterTraits {
   bool causal_eval = true;
   bool exactly_k = true;    // every token gets K experts; false: 0 .. E
   double mean_experts = 0;  // that a token gets in training where it is not K; 0 = K
-  bool balanced_train =
-      false;  // in training no two experts' loads differ by more than 1, so none exceeds its share rounded up
+  // In training no two experts' loads differ by more than 1, so that none exceeds its share rounded up.
+  bool balanced_train = false;
   bool balanced_eval = false;       // at evaluation the same of each sequence without padding
   bool has_matrix = true;           // learns a [E, H] matrix; without one there are no logits and no auxiliary losses
   bool has_weight_gradient = true;  // the weights are a function of the logits

@@ -41,8 +41,8 @@ AdamState initial_adam_state(const ops::Params& params);
 
 // Which parameters learn slower, or not at all.
 struct RateFactors {
-  std::vector<double> values =
-      {};  // on the learning rate, in the order of the parameters; 0 = frozen; empty: all are 1
+  // On the learning rate, in the order of the parameters. 0: frozen. Empty: all are 1.
+  std::vector<double> values = {};
   double of(size_t parameter) const { return values.empty() ? 1.0 : values.at(parameter); }
   bool is_frozen(size_t parameter) const { return of(parameter) == 0; }
 };

@@ -26,8 +26,8 @@ struct LayerRouting {
   double cv = 0;       // population standard deviation / mean of the load
   int64_t dead = 0;    // experts without a token
   double dropped = 0;  // share of the assignments
-  std::vector<double> load =
-      {};                     // [E] shares of the assignments, sum 1; zeros without tokens; empty where it was not read
+  // [E] shares of the assignments, sum 1; zeros without tokens; empty where it was not read.
+  std::vector<double> load = {};
   int64_t n_assignments = 0;  // that `load` is shares of; 0 where it was read from a line, which does not say it
   std::optional<double> mri_se = {};  // standard error, of held-out sets alone
 

@@ -97,8 +97,8 @@ void merge_results(Json& results, const Json& more) {
   }
 }
 
-constexpr int64_t kMaxPairRows =
-    300000;  // counts of expert pairs that a page carries; beyond, its heat maps show the largest alone
+// Counts of expert pairs that a page carries. Where there are more, its heat maps show the largest alone.
+constexpr int64_t kMaxPairRows = 300000;
 
 // The columns of a CSV file of numbers; null when there is no such file or it is too long for a page.
 Json number_columns(const fs::path& path) {

@@ -28,8 +28,8 @@ struct StepTimes {
   StepSeconds parts;                        // sums over the steps
   double mri_sum = 0;                       // over steps and layers
   int64_t n_mri = 0;
-  double evaluation_seconds =
-      0;  // of the shortest evaluation of a set, its line in metrics.jsonl included; 0 unless it is asked for
+  // Of the shortest evaluation of a set, its line in metrics.jsonl included; 0 unless it is asked for.
+  double evaluation_seconds = 0;
   double median() const;  // of seconds
 };
 // Ends early, maybe without a step, when a stop is requested (train/interrupt.h).

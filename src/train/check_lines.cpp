@@ -5,6 +5,7 @@
 
 #include "core/counted.h"
 #include "core/errors.h"
+#include "model/layout.h"
 #include "moe/router.h"
 
 namespace evenkeel::train {
@@ -22,8 +23,7 @@ LineCheck::LineCheck(const Json& resolved, const model::ModelConfig& config) {
     for (const auto& change : changed->as_array())
       for (const auto& phase : change.at("from").at("phase").as_array()) names_.insert(phase.at("name").as_string());
   step_tokens_ = resolved.at("train").at("batch_size").as_int() * resolved.at("train").at("sequence_length").as_int();
-  for (int64_t layer = 0; layer < config.n_layers; ++layer)
-    if (config.has_experts(layer)) layers_.push_back(layer);
+  layers_ = model::layers_with_experts(config);
   n_experts_ = config.n_experts;
   k_ = config.top_k;
   has_k_ =

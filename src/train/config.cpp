@@ -329,11 +329,9 @@ model::ModelConfig read_model(const ConfigNode& root, const checkpoint::ModelSou
 void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source,
                                const std::function<std::string(const std::string& key)>& place_of) {
   const Json given = model::model_config_json(model), loaded = model::model_config_json(source.config);
-  bool has_dense = false;
-  for (int64_t layer = 0; layer < model.n_layers; ++layer) has_dense = has_dense || !model.has_experts(layer);
   for (const auto& [key, value] : loaded.as_object()) {
     if (key == "router" || key == "balance" || key == "capacity" || key == "init") continue;
-    if (key == "d_ff" && !has_dense)
+    if (key == "d_ff" && !model.has_dense())
       continue;  // of the dense twin; layers that are dense in one alone differ by moe_layers or n_experts
     require<ConfigError>(given.at(key) == value, got_at(place_of(key), "model." + key), given.at(key).dump(), "; need ",
                          value.dump(), " as in ", source.folder.string());

@@ -278,13 +278,6 @@ void latent_attention(HfKeys& keys) {
 
 // ---- experts ----
 
-std::vector<int64_t> layers_with_experts(const model::ModelConfig& config) {
-  std::vector<int64_t> out;
-  for (int64_t layer = 0; layer < config.n_layers; ++layer)
-    if (config.has_experts(layer)) out.push_back(layer);
-  return out;
-}
-
 void expert_keys(HfKeys& keys, const char* own_key, const char* width_key, std::optional<int64_t> width_absent) {
   auto& model = keys.model();
   if (keys.reads()) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "checkpoint/families/hf_config.h"
-#include "model/config.h"
+#include "model/layout.h"
 
 namespace evenkeel::checkpoint {
 
@@ -84,6 +84,6 @@ void shared_by_count(HfKeys& keys, int64_t absent);  // n_shared_experts of the 
 void dense_first_layers(HfKeys& keys, int64_t absent);
 void dense_listed_layers(HfKeys& keys);  // decoder_sparse_step, mlp_only_layers
 
-std::vector<int64_t> layers_with_experts(const model::ModelConfig& config);
+using model::layers_with_experts;
 
 }  // namespace evenkeel::checkpoint

@@ -87,12 +87,7 @@ class GroupedAttention : public Attention {
   int64_t cache_floats(int64_t n_tokens) const override {
     return 2 * kv_width_ * (sight_.window > 0 ? std::min(n_tokens, sight_.window) : n_tokens);
   }
-  Json options() const override {
-    Json out = Json::Object{{"kind", "grouped"}};
-    const Json keys = evenkeel::to_json(options_);
-    for (const auto& [key, value] : keys.as_object()) out[key] = value;
-    return out;
-  }
+  Json options() const override { return evenkeel::to_json(WithKind{"grouped", options_}); }
 
   // What ops/attention.h, ops/norm.h and autograd keep: queries and keys with their rotation, values (within their
   // projection), the output, and a number a head.

@@ -85,12 +85,7 @@ class LatentAttention : public Attention {
   std::optional<ops::Rotation> rotation() const override { return rotation_; }
   std::optional<ops::Sight> sight() const override { return ops::Sight{}; }
   int64_t cache_floats(int64_t n_tokens) const override { return n_tokens * (options_.kv_rank + options_.rope_dim); }
-  Json options() const override {
-    Json out = Json::Object{{"kind", "latent"}};
-    const Json keys = evenkeel::to_json(options_);
-    for (const auto& [key, value] : keys.as_object()) out[key] = value;
-    return out;
-  }
+  Json options() const override { return evenkeel::to_json(WithKind{"latent", options_}); }
 
   // As autograd keeps them: the latent vectors and what is projected from them, whole heads put together, the output.
   ActivationFloats activations() const override {
