@@ -70,8 +70,7 @@ data::SamplerOptions sampler_options(const RunConfig& config) {
 }
 
 data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& phase) {
-  return {sampler_options(config), config.train.separate_documents,
-          data::make_objective(phase.objective, {config.train.sequence_length})};
+  return {sampler_options(config), config.train.separate_documents, phase_objective(config, phase)};
 }
 
 void record_sources(const PhaseConfig& phase, const InputData& data, PhaseRecord& record) {
