@@ -109,8 +109,9 @@ const data::IndexedDataset& InputData::open_source(const RunConfig& config, cons
   return dataset;
 }
 
-void InputData::open(const RunConfig& config, const std::vector<data::SourceSpec>& sources) {
-  for (const auto& source : sources) open_source(config, {source.path, source.where}, config.train.sequence_length + 1);
+void InputData::open(const RunConfig& config, const std::vector<RecordedSource>& sources) {
+  for (const auto& source : sources)
+    open_source(config, {source.spec.path, source.spec.where}, config.train.sequence_length + 1);
 }
 
 void InputData::trust(const std::filesystem::path& run) {
