@@ -29,8 +29,8 @@ using Speeds = std::map<std::string, Speed>;  // of each arm
 struct Turn {
   std::vector<double> step_seconds;  // ascending
   double cpu_seconds = 0;            // of all threads, in these steps
-  std::optional<double> core_wait_seconds =
-      {};  // that they were ready and had no core; none where the system does not tell
+  // That they were ready and had no core. None where the system does not tell.
+  std::optional<double> core_wait_seconds = {};
 };
 // Of the steps of all turns. n_threads: 0 where a step does not run on the CPU.
 Speed speed_of(const std::vector<Turn>& turns, int64_t tokens_per_step, int64_t n_threads);
