@@ -35,7 +35,8 @@ class PhaseRecordTest : public ::testing::Test {
 
 TEST_F(PhaseRecordTest, SaysWhatANewPhaseDrawsFrom) {
   const auto drawing = sampler();
-  const auto record = new_record({config_.phases[1], {.step = 4}, state_, drawing}, data_);
+  const PhaseStart start{.folder = "", .step = 4};
+  const auto record = new_record({config_.phases[1], start, state_, drawing}, data_);
   EXPECT_EQ(record.name, "two");
   EXPECT_EQ(record.start_step, 4);
   EXPECT_EQ(record.first_step, 7);
