@@ -1,10 +1,11 @@
 #include "data/batch.h"
 
+#include <algorithm>
 #include <array>
-#include <stdexcept>
 #include <vector>
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/zeros_like.h>
 
 namespace evenkeel::data {
 namespace {
@@ -23,11 +24,13 @@ Batch on_device(Batch batch, at::Device device) {
 Batch joined(std::span<const Batch> batches) {
   Batch out;
   for (const auto tensor : kTensors) {
+    const auto has = [&](const Batch& batch) { return (batch.*tensor).defined(); };
+    const auto first = std::find_if(batches.begin(), batches.end(), has);
+    if (first == batches.end()) continue;
     std::vector<at::Tensor> parts;
     for (const auto& batch : batches)
-      if ((batch.*tensor).defined()) parts.push_back(batch.*tensor);
-    if (!parts.empty() && parts.size() < batches.size()) throw std::logic_error("batches of different kinds joined");
-    if (!parts.empty()) out.*tensor = at::cat(parts);
+      parts.push_back(has(batch) ? batch.*tensor : at::zeros_like(batch.tokens, (*first.*tensor).scalar_type()));
+    out.*tensor = at::cat(parts);
   }
   for (const auto& batch : batches)
     for (const auto& [name, count] : batch.sources) out.sources[name] += count;

@@ -1,6 +1,7 @@
 #include "data/batch.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +10,7 @@
 namespace evenkeel::data {
 namespace {
 
-Batch batch_of(int64_t n, uint64_t seed) {
+Batch made_batch(int64_t n, uint64_t seed) {
   Batch out;
   out.tokens = testing::random_ids(n * 3, 9, seed).view({n, 3});
   out.targets = testing::random_ids(n * 3, 9, seed + 1).view({n, 3});
@@ -19,7 +20,7 @@ Batch batch_of(int64_t n, uint64_t seed) {
 }
 
 TEST(Batch, JoinsSequencesAndCountsTheirSources) {
-  const std::vector<Batch> parts = {batch_of(2, 1), batch_of(1, 5)};
+  const std::vector<Batch> parts = {made_batch(2, 1), made_batch(1, 5)};
   const auto whole = joined(parts);
   EXPECT_TRUE(testing::same_bits(whole.tokens, at::cat({parts[0].tokens, parts[1].tokens})));
   EXPECT_TRUE(testing::same_bits(whole.targets, at::cat({parts[0].targets, parts[1].targets})));
@@ -28,15 +29,19 @@ TEST(Batch, JoinsSequencesAndCountsTheirSources) {
   EXPECT_EQ(whole.sources, (std::map<std::string, int64_t>{{"en", 1}, {"de", 2}}));
 }
 
-TEST(Batch, DoesNotJoinWhatIsOfDifferentKinds) {
-  std::vector<Batch> parts = {batch_of(2, 1), batch_of(1, 5)};
-  parts[1].document_ids = at::Tensor();
-  EXPECT_THROW(joined(parts), std::logic_error);
+TEST(Batch, JoinsSequencesOfWhichSomeHaveMore) {
+  std::vector<Batch> parts = {made_batch(2, 1), made_batch(1, 5)};
+  parts[0].document_ids = at::Tensor();
+  parts[1].is_padding = at::ones({1, 3}, at::kBool);
+  const auto whole = joined(parts);
+  EXPECT_TRUE(testing::same_bits(whole.document_ids, at::cat({at::zeros({2, 3}, at::kInt), parts[1].document_ids})));
+  EXPECT_TRUE(testing::same_bits(whole.is_padding, at::cat({at::zeros({2, 3}, at::kBool), parts[1].is_padding})));
+  EXPECT_FALSE(whole.is_prefix.defined());
 }
 
 // The device `meta` holds shapes alone: it shows what was moved without an accelerator.
 TEST(Batch, MovesEveryTensorThatIsThere) {
-  auto batch = batch_of(2, 9);
+  auto batch = made_batch(2, 9);
   batch.is_prefix = at::zeros({2, 3}, at::kBool);
   const auto moved = on_device(batch, at::Device(at::kMeta));
   for (const auto* tensor : {&moved.tokens, &moved.targets, &moved.document_ids, &moved.is_prefix})

@@ -1,4 +1,4 @@
-// Batches of training and of evaluation.
+// Batches of training.
 #pragma once
 
 #include "data/objectives/objective.h"
@@ -8,15 +8,16 @@ namespace evenkeel::data {
 
 struct LoaderOptions : SamplerOptions {
   bool document_ids = false;
-  std::shared_ptr<const Objective> objective = make_objective({}, {});
+  std::shared_ptr<const Objective> objective = nullptr;  // none: causal
 };
 
 // The sampler's samples in batches, as the objective makes them.
 class Loader {
  public:
   // Sources are opened and checked as by Sampler, with its errors.
-  Loader(const LoaderOptions& options, const PhaseDraws& draws, SamplerState state, Datasets& datasets)
-      : options_(options), sampler_(options, draws, std::move(state), datasets) {}
+  Loader(const LoaderOptions& options, const PhaseDraws& draws, SamplerState state, Datasets& datasets);
+  // std::logic_error where the objective takes more text than a sample has, or makes what it does not say that it
+  // needs.
   Batch next(int64_t batch_size);
   const Sampler& sampler() const { return sampler_; }
   const SamplerState& state() const { return sampler_.state(); }

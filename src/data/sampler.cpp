@@ -217,13 +217,13 @@ Draw Sampler::next_seen() {
 // Cursor c stands for a sample of epoch c / n_samples, which has an order of its own.
 Draw Sampler::draw_of(const Source& source, int64_t cursor, Order order) const {
   const int64_t n = source.n_samples, epoch = cursor / n, index = cursor % n;
+  const uint64_t seed = combine_bits(order.seed, hash_text(source.dataset->order_key()));
   int64_t sample = index;
   if (order.shuffle) {
-    const uint64_t key =
-        combine_bits(combine_bits(order.seed, hash_text(source.dataset->order_key())), static_cast<uint64_t>(epoch));
+    const uint64_t key = combine_bits(seed, static_cast<uint64_t>(epoch));
     sample = static_cast<int64_t>(permuted_index(static_cast<uint64_t>(index), static_cast<uint64_t>(n), key));
   }
-  return {*source.dataset, source.spec.name, epoch, sample};
+  return {*source.dataset, source.spec.name, sample, {seed, cursor, epoch}};
 }
 
 }  // namespace evenkeel::data

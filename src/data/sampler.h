@@ -1,9 +1,9 @@
 // Which sample of which source comes when, for every phase of a run, from a small state.
 //
-// Sample j of a source is tokens j*S .. j*S+S of its concatenated stream (S inputs, S targets, overlapping
-// by one token). Each source has a cursor that counts the samples drawn in the whole run; cursor c stands
-// for sample permutation(c) of epoch c / n_samples. Cursors belong to the content (a hash of all bytes), so
-// they go on when the mixture changes, and no sample is lost or repeated within an epoch.
+// Sample j of a source is tokens j*S .. j*S+S of its concatenated stream: S tokens, and the one that follows them. Each
+// source has a cursor that counts the samples drawn in the whole run. Cursor c stands for a sample of epoch c /
+// n_samples, whose order is a permutation of its own. Cursors belong to the content (a hash of all bytes), so that they
+// go on when the mixture changes, and no sample is lost or repeated within an epoch.
 #pragma once
 
 #include <map>
@@ -13,6 +13,7 @@
 
 #include "core/json.h"
 #include "data/datasets.h"
+#include "data/example.h"
 #include "data/mixture.h"
 
 namespace evenkeel::data {
@@ -37,13 +38,14 @@ struct SamplerOptions {
 struct Draw {
   const IndexedDataset& dataset;
   const std::string& source;  // its name
-  int64_t epoch = 0, sample = 0;
+  int64_t sample = 0;
+  ExampleId example = {};  // `number` is the cursor that the sample was drawn at
 };
 
 // How often a source of a mixture was drawn.
 struct MixtureCount {
-  std::string content =
-      {};  // Contents::hash; "" in a checkpoint of an earlier version, which has the order of the recipe
+  // Contents::hash. "" in a checkpoint of an earlier version, which has the counts in the order of the recipe.
+  std::string content = {};
   bool is_replay = false;
   double share = 0;  // of the whole batch
   int64_t count = 0;
@@ -51,8 +53,8 @@ struct MixtureCount {
 
 // What a run has drawn so far; part of the checkpoint.
 struct SamplerState {
-  std::map<std::string, int64_t>
-      cursors;  // Contents::hash -> samples drawn; IndexedDataset::order_key in checkpoints of earlier versions
+  // Contents::hash -> samples drawn. IndexedDataset::order_key in checkpoints of earlier versions.
+  std::map<std::string, int64_t> cursors;
   std::map<std::string, bool> shuffled;  // Contents::hash -> the order that its cursor counts in
   std::vector<MixtureCount> mixture;     // of the current phase, since its mixture last changed
   int64_t replay_draws = 0;              // of a "seen" replay in the current phase

@@ -28,7 +28,7 @@ TEST(SamplesPerEpoch, EachNeedsATokenMoreThanItsLength) {
   EXPECT_EQ(samples_per_epoch(0, 1), 0);
 }
 
-TEST(Sampler, NamesSourceEpochAndSample) {
+TEST(Sampler, NamesSourceSampleAndExample) {
   const testing::TemporaryFolder folder;
   Datasets datasets;
   const auto a = write_source(folder, "a", 13, 0), b = write_source(folder, "b", 9, 500);  // 3 and 2 samples of 4
@@ -44,15 +44,43 @@ TEST(Sampler, NamesSourceEpochAndSample) {
       std::set<int64_t> samples;
       for (int64_t i = 0; i < n_samples; ++i) {
         const auto& draw = draws.at(name)[static_cast<size_t>(epoch * n_samples + i)];
-        EXPECT_EQ(draw.epoch, epoch) << name;
+        EXPECT_EQ(draw.example.epoch, epoch) << name;
+        EXPECT_EQ(draw.example.number, epoch * n_samples + i) << name;
+        EXPECT_EQ(draw.example.seed, draws.at(name)[0].example.seed) << name;
         EXPECT_EQ(&draw.dataset, &datasets.at((folder / name).string()));
         samples.insert(draw.sample);
       }
       EXPECT_EQ(samples.size(), static_cast<size_t>(n_samples)) << name;
       EXPECT_LT(*samples.rbegin(), n_samples);
     }
+  EXPECT_NE(draws.at("a")[0].example.seed, draws.at("b")[0].example.seed);
   EXPECT_EQ(sampler.state().mixture[0].count, 6);
   EXPECT_EQ(sampler.state().mixture[1].count, 6);
+}
+
+// What is random in an example comes again with it.
+TEST(Sampler, NamesAReplayedExampleAsItWas) {
+  const testing::TemporaryFolder folder;
+  Datasets datasets;
+  const auto a = write_source(folder, "a", 41, 0), b = write_source(folder, "b", 41, 500);  // 10 samples of 4 each
+  Sampler warm({4, 1000, 7}, {.data = {a}}, {}, datasets);
+  for (int i = 0; i < 3; ++i) warm.next();
+  const PastDraws past{.start_cursors = warm.state().cursors, .draws = 5, .seed = 7};
+  Sampler first({4, 1000, 7}, {.data = {a}}, warm.state(), datasets);
+  std::vector<ExampleId> seen;
+  for (int i = 0; i < 5; ++i) seen.push_back(first.next().example);
+  EXPECT_EQ(seen[0].number, 3);
+  Sampler second({4, 1000, /*seed=*/8},
+                 {.data = {b}, .replay = {a}, .replay_fraction = 0.5, .replay_seen = true, .past = past}, first.state(),
+                 datasets);
+  std::vector<ExampleId> again;
+  while (again.size() < seen.size())
+    if (const auto draw = second.next(); draw.source == "a") again.push_back(draw.example);
+  for (size_t i = 0; i < seen.size(); ++i) {
+    EXPECT_EQ(again[i].seed, seen[i].seed);
+    EXPECT_EQ(again[i].number, seen[i].number);
+    EXPECT_EQ(again[i].epoch, seen[i].epoch);
+  }
 }
 
 }  // namespace

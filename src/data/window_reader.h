@@ -18,7 +18,7 @@ class WindowReader {
   const IndexedDataset& dataset_;
   int64_t sequence_length_, n_scored_, position_ = 0;
   bool document_ids_;
-  std::shared_ptr<const Objective> objective_ = make_objective({}, {});  // causal
+  std::unique_ptr<Objective> causal_;
 };
 
 }  // namespace evenkeel::data

@@ -286,16 +286,18 @@ ConfigNode with_flat_keys(ConfigNode model) {
   return model;
 }
 
-void drop_replaced(ConfigNode& model, const ConfigNode& changes) {
+void drop_replaced(ConfigNode& model, const ConfigNode& changes, Over over) {
   if (!model.is_table() || !changes.is_table()) return;
   for (const auto& [key, chooser] : kChoosers) {
     const ConfigNode *mine = model.find(key), *change = changes.find(key);
     if (mine == nullptr || change == nullptr || !mine->is_table() || !change->is_table()) continue;
     const ConfigNode *was = mine->find(chooser), *is = change->find(chooser);
-    const bool is_other = is != nullptr && (was == nullptr || was->shown() != is->shown());
-    const bool is_list = (is != nullptr && is->is_list()) || (was != nullptr && was->is_list());
-    if (change->table().empty() || (std::string_view(key) == "balance" ? is_other && is_list : is_other))
-      model.erase(key);
+    bool is_replaced = is != nullptr;
+    if (over == Over::recipe && is != nullptr) {
+      const bool is_list = is->is_list() || (was != nullptr && was->is_list());
+      is_replaced = (was == nullptr || was->shown() != is->shown()) && (is_list || std::string_view(key) != "balance");
+    }
+    if (change->table().empty() || is_replaced) model.erase(key);
   }
 }
 
@@ -322,14 +324,9 @@ ConfigNode with_preset(const ConfigNode& node, PresetTables tables) {
   ConfigNode merged = parse_toml(preset_toml(name, preset->where), "preset " + name, "");
   ConfigNode changes = with_flat_keys(node);
   changes.erase("preset");
-  for (const auto& [key, chooser] : kChoosers) {
-    const ConfigNode* change = changes.find(key);
-    const bool is_replaced =
-        change != nullptr && change->is_table() && (change->table().empty() || change->find(chooser) != nullptr);
-    if (is_replaced || (tables == PresetTables::left_out && key != std::string_view("attention") &&
-                        key != std::string_view("rope_scaling")))
-      merged.erase(key);
-  }
+  drop_replaced(merged, changes, Over::preset);
+  if (tables == PresetTables::left_out)
+    for (const char* key : {"router", "balance", "capacity"}) merged.erase(key);
   merge_config(merged, changes);
   merged.where = node.where;
   return merged;

@@ -117,16 +117,17 @@ struct ModelConfig {
 // are other places for keys of [model]: they are moved there. ConfigError where both are given.
 ConfigNode with_flat_keys(ConfigNode model);
 
-// A [model] whose preset, if it names one, has become keys below its own. A table that says its kind (of attention,
-// router), loss or rule, or is empty, replaces the preset's; one that does not is merged into it. `left_out`: router,
+// Takes out of a [model] the tables that `changes` replace whole instead of key by key, since their other keys need not
+// fit. A change that is an empty table, the default, always replaces. Over a preset one replaces that says its kind (of
+// attention, router or scaling), its rule or its loss. Over a recipe it must say another than the recipe does; a
+// balance loss then replaces only where the old or the new one is a list.
+enum class Over { preset, recipe };
+void drop_replaced(ConfigNode& model, const ConfigNode& changes, Over over);
+
+// A [model] whose preset, if it names one, has become keys below its own, as drop_replaced has it. `left_out`: router,
 // balance and capacity of the preset do not count, because the model that it is given beside has its own.
 enum class PresetTables { taken, left_out };
 ConfigNode with_preset(const ConfigNode& node, PresetTables tables);
-
-// What a change of a recipe's [model] replaces whole instead of key by key, taken out of `model`: attention or a router
-// of another kind and a capacity of another rule, whose keys need not fit; a list of balance losses; and what is
-// changed to an empty table, the default.
-void drop_replaced(ConfigNode& model, const ConfigNode& changes);
 
 // Where `given`, a [model] as written, names a router that balances by itself and says nothing of losses, but `config`,
 // what came of it with a preset or a base, has a balance loss or z-loss: a sentence that says so and what to set. Empty

@@ -151,7 +151,7 @@ TEST(ModelConfig, AScalingReplacesThePresetsWhole) {
                                   PresetTables::taken);
   ConfigNode base = merged;
   const auto change = parse_toml("rope_scaling = {kind = \"llama3\", factor = 8.0, original_length = 64}", "c", "");
-  drop_replaced(base, change);
+  drop_replaced(base, change, Over::recipe);
   EXPECT_EQ(base.find("rope_scaling"), nullptr);
   merge_config(base, change);
   EXPECT_TRUE(std::holds_alternative<ops::Llama3Scaling>(read_model_config(base).rope_scaling.value));

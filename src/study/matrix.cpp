@@ -144,7 +144,7 @@ void merge_recipe(ConfigNode& recipe, const ConfigNode& changes) {
   ConfigNode flat_changes = changes;  // each key in one place, so that a change meets what it changes
   flat_changes.set("model", model::with_flat_keys(*changed_model));
   *model = model::with_flat_keys(*model);
-  model::drop_replaced(*model, *flat_changes.find("model"));
+  model::drop_replaced(*model, *flat_changes.find("model"), model::Over::recipe);
   merge_config(recipe, flat_changes);
 }
 

@@ -16,8 +16,8 @@ struct Pair {
   std::string base, other;  // names of the groups
   std::string aspect;       // "routing", "shape", "replay", "schedule", "data", "length", or the key
   std::string difference;   // "router sinkhorn in place of top_k; balance loss none in place of switch 0.01"
-  std::vector<std::pair<const train::Arm*, const train::Arm*>>
-      runs;  // base and other of each seed that both have, at least one
+  // Base and other of each seed that both have; at least one.
+  std::vector<std::pair<const train::Arm*, const train::Arm*>> runs;
 };
 
 // For each group and aspect the first group before it that differs in this aspect alone; with replay, one without any

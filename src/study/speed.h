@@ -29,7 +29,7 @@ using Speeds = std::map<std::string, Speed>;  // of each arm
 struct Turn {
   std::vector<double> step_seconds;  // ascending
   double cpu_seconds = 0;            // of all threads, in these steps
-  // That they were ready and had no core; none where the system does not tell.
+  // That they were ready and had no core. None where the system does not tell.
   std::optional<double> core_wait_seconds = {};
 };
 // Of the steps of all turns. n_threads: 0 where a step does not run on the CPU.

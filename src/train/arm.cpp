@@ -127,6 +127,11 @@ Arm read_arm(const std::string& name, const std::string& group, const std::files
   return arm;
 }
 
+Arm read_arm(const std::filesystem::path& run, const std::string& name) {
+  const std::string own = !name.empty() ? name : std::filesystem::absolute(run).lexically_normal().filename().string();
+  return read_arm(own, own, run);
+}
+
 model::ModelConfig arm_model(const Arm& arm) {
   Json::Object kept;
   for (const auto& [key, value] : arm.resolved.at("model").as_object())
@@ -167,11 +172,12 @@ const record::EvaluationRow* first_evaluation(const Arm& arm) {
   return !arm.evaluations.empty() && arm.evaluations[0].step == 0 ? &arm.evaluations[0] : nullptr;
 }
 
-const record::EvaluationRow* final_evaluation(const Arm& arm, const std::string& phase) {
-  const record::EvaluationRow* out = nullptr;
-  for (const auto& evaluation : arm.evaluations)
-    if (evaluation.phase == phase && evaluation.step > 0) out = &evaluation;
-  return out;
+const record::EvaluationRow* final_evaluation(const Arm& arm, const std::string& phase, const std::string& data) {
+  const auto is_of = [&](const record::EvaluationRow& row) {
+    return row.phase == phase && row.step > 0 && (data.empty() || row.find(data) != nullptr);
+  };
+  const auto last = std::find_if(arm.evaluations.rbegin(), arm.evaluations.rend(), is_of);
+  return last != arm.evaluations.rend() ? &*last : nullptr;
 }
 
 std::vector<const record::EvaluationRow*> final_evaluations(const Arm& arm) {
@@ -182,11 +188,8 @@ std::vector<const record::EvaluationRow*> final_evaluations(const Arm& arm) {
 }
 
 const record::SetResult* final_result(const Arm& arm, const std::string& phase, const std::string& data) {
-  const record::SetResult* out = nullptr;
-  for (const auto& evaluation : arm.evaluations)
-    if (evaluation.phase == phase && evaluation.step > 0 && evaluation.find(data) != nullptr)
-      out = evaluation.find(data);
-  return out;
+  const auto* last = final_evaluation(arm, phase, data);
+  return last != nullptr ? last->find(data) : nullptr;
 }
 
 const record::EvaluationRow* baseline_evaluation(const Arm& arm) {

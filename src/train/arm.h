@@ -39,8 +39,8 @@ struct Arm {
   // What add_line has gathered of metrics.jsonl.
   std::vector<PhaseFigures> phases;  // as in `resolved`; empty before the first line
   std::vector<ShiftStart> shifts;    // of each phase
-  std::vector<record::EvaluationRow>
-      evaluations;  // with the routing of step 0 and, for each set, of its last in a phase
+  // Those of step 0, and of each set the last in a phase, have their routing; the others have lost it.
+  std::vector<record::EvaluationRow> evaluations;
   std::vector<record::SaturationRow> saturations;
   std::vector<FoundAlarm> alarms;  // those of an evaluation once a phase, where training has not told of the layer
   std::vector<record::LayerRouting> last_routing;  // of the last step; without loads
@@ -50,23 +50,26 @@ struct Arm {
 // on.
 void add_line(Arm& arm, record::RunLine line);
 Arm read_arm(const std::string& name, const std::string& group, const std::filesystem::path& run);
+// A run by itself, in a group of its own. `name`: "" = that of its folder.
+Arm read_arm(const std::filesystem::path& run, const std::string& name = "");
 
 model::ModelConfig arm_model(const Arm& arm);
 int64_t seed_of(const Arm& arm);  // train.seed
 const std::string& phase_name(const Arm& arm, size_t index);
 const std::string& last_phase(const Arm& arm);  // of the recipe
-int64_t step_before_phase(const Arm& arm,
-                          size_t index);  // of this run, that the phase continues from; -1 when it is another run's
+// The step of this run that a phase continues from; -1 when it is another run's.
+int64_t step_before_phase(const Arm& arm, size_t index);
 
 // Whether the run's first weights were trained before: by [model] from, or by a start of its first phase.
 bool comes_from_elsewhere(const Arm& arm);
 // The evaluation of step 0; nullptr where there is none.
 const record::EvaluationRow* first_evaluation(const Arm& arm);
-// The last evaluation of a phase; that of step 0 is of none. nullptr where there is none.
-const record::EvaluationRow* final_evaluation(const Arm& arm, const std::string& phase);
+// The last evaluation of a phase; that of step 0 is of none. nullptr where there is none. `data`: the last that has
+// this held-out set; "" = whatever it has.
+const record::EvaluationRow* final_evaluation(const Arm& arm, const std::string& phase, const std::string& data = "");
 // Those of all phases, in the order of the phases.
 std::vector<const record::EvaluationRow*> final_evaluations(const Arm& arm);
-// Of one set in a phase, as final_evaluation.
+// What the final evaluation with the set `data` says of it; nullptr where there is none.
 const record::SetResult* final_result(const Arm& arm, const std::string& phase, const std::string& data);
 // What a run's changes are measured from: step 0 of a run whose weights come from elsewhere, else the end of the first
 // phase; nullptr where that was not evaluated.

@@ -47,8 +47,9 @@ Json without_uncompared(Json results) {
 void require_own_results(const fs::path& run) {
   const fs::path path = run / "results.json";
   const Json results = read_json(path);
-  const Json needed = with_path(
-      path, results, [&] { return run_results(run, results.at("machine"), results.at("title").as_string()); });
+  const Json needed = with_path(path, results, [&] {
+    return run_results(read_arm(run, results.at("title").as_string()), results.at("machine"));
+  });
   const auto difference =
       first_difference(without_uncompared(results), without_uncompared(Json::parse(needed.dump(), "results")));
   require<DataError>(!difference, path.string(), ": ", difference.value_or(""),

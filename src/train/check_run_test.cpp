@@ -31,7 +31,7 @@ class CheckRun : public ::testing::Test {
   void write(const std::vector<record::RunLine>& of) const {
     testing::write_made_run(run(), testing::tiny_config("/data"), of);
   }
-  void finish() const { write_results(run(), run_results(run(), Json::object())); }
+  void finish() const { write_results(run(), run_results(read_arm(run()), Json::object())); }
   std::filesystem::path run() const { return folder_ / "run"; }
   std::string message() const {
     return message_of<DataError>([&] { check_run_files(run()); });

@@ -139,6 +139,10 @@ std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const P
   return optim::make_schedule(phase.schedule, {phase.total_steps(config.train), config.tokens_per_step()});
 }
 
+std::unique_ptr<data::Objective> phase_objective(const RunConfig& config, const PhaseConfig& phase) {
+  return data::make_objective(phase.objective, {config.train.sequence_length, config.model.vocab_size});
+}
+
 namespace {
 
 // A rhythm is a duration with its unit; a bare 0 is never.
@@ -324,6 +328,31 @@ model::ModelConfig read_model(const ConfigNode& root, const checkpoint::ModelSou
   return given;
 }
 
+// What attention can do under a mask alone is refused where that of the model takes none. Every objective is made, and
+// refuses what its kind does not know.
+void check_masks(const RunConfig& config, const ConfigNode& train) {
+  const bool takes_masks = model::takes_masks(config.model);
+  require<ConfigError>(takes_masks || !config.train.separate_documents, place_of(train, "separate_documents"),
+                       ": got train.separate_documents = true; need false: this model.attention.kind takes no mask, so "
+                       "that it cannot keep documents apart");
+  for (const auto& phase : config.phases) {
+    const auto objective = phase_objective(config, phase);
+    require<ConfigError>(takes_masks || !objective->needs_masks(), phase.objective.where, ": got phase.", phase.name,
+                         ".objective.kind = '", objective->options().at("kind").as_string(),
+                         "'; need one such as 'causal': this model.attention.kind takes no mask, so that it can "
+                         "neither see a prefix as a whole nor keep segments apart");
+  }
+}
+
+// Lengths in epochs become steps.
+void resolve_lengths(RunConfig& config, const EpochSamples& epoch_samples) {
+  for (auto& phase : config.phases) {
+    if (!phase.is_in_epochs() || phase.data.empty()) continue;
+    phase.samples_per_epoch = epoch_samples(phase.data[0].path, config.train.sequence_length);
+    phase_schedule(config, phase);
+  }
+}
+
 }  // namespace
 
 void require_same_architecture(const model::ModelConfig& model, const checkpoint::ModelSource& source,
@@ -347,7 +376,8 @@ std::optional<RecipePath> model_from(const ConfigNode& root) {
   return out;
 }
 
-RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoint::ModelSource* source) {
+RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoint::ModelSource* source,
+                          const EpochSamples& epoch_samples) {
   const ConfigNode* study = root.find("study");
   require<ConfigError>(study == nullptr, study != nullptr ? study->where : root.where,
                        ": got [study]; need a recipe of one run, or the command for studies: evenkeel study");
@@ -360,28 +390,25 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
   require<ConfigError>(train != nullptr, root.where, ": got no [train]; need one with batch_size and sequence_length");
   evenkeel::read_value(*train, "train", config.train);
   check_train(config.train, *train);
-  require<ConfigError>(!config.train.separate_documents || model::takes_masks(config.model),
-                       place_of(*train, "separate_documents"),
-                       ": got train.separate_documents = true; need false: this model.attention.kind takes no mask, so "
-                       "that it cannot keep documents apart");
   if (const ConfigNode* optimizer = root.find("optimizer")) {
     evenkeel::read_value(*optimizer, "optimizer", config.optimizer);
     optim::check_optimizer_config(config.optimizer, optimizer->where);
   }
   read_phases(config, root, need);
+  check_masks(config, *train);
   const size_t n_parameters = model::parameter_table(config.model).size();
   for (const auto& phase : config.phases) {
     const auto factors = phase.rate_factors(config.model);
     const auto n_frozen = static_cast<size_t>(std::count(factors.values.begin(), factors.values.end(), 0.0));
     require<ConfigError>(n_frozen < n_parameters, phase.where, ": got phase '", phase.name, "' with all ", n_parameters,
                          " parameters frozen; need one at least that learns");
-    data::make_objective(phase.objective, {config.train.sequence_length});  // throws for what its kind does not know
     if (!phase.is_in_epochs()) phase_schedule(config, phase);
   }
   check_replays(config);
   check_orders(config, [](const std::string& path) {
     return path;
   });  // what the recipe alone shows; contents follow when they are opened
+  if (epoch_samples) resolve_lengths(config, epoch_samples);
   return config;
 }
 
@@ -421,7 +448,7 @@ Json run_config_json(const RunConfig& config) {
   for (const auto& phase : config.phases) {
     Json json = evenkeel::to_json(phase);
     json["schedule"] = phase_schedule(config, phase)->options();
-    json["objective"] = data::make_objective(phase.objective, {config.train.sequence_length})->options();
+    json["objective"] = phase_objective(config, phase)->options();
     json["steps"] = phase.total_steps(config.train);
     json["tokens"] = phase.total_steps(config.train) * config.tokens_per_step();
     if (const std::string folder = external_start(config, phases.size()); !folder.empty())

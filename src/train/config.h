@@ -15,6 +15,9 @@
 namespace evenkeel::checkpoint {
 struct ModelSource;
 }
+namespace evenkeel::data {
+class Objective;
+}
 
 namespace evenkeel::train {
 
@@ -145,7 +148,7 @@ struct PhaseConfig {
   std::vector<std::string> freeze;
   ConfigNode slow;                // table of pattern = factor
   std::string where;              // of the phase's table
-  int64_t samples_per_epoch = 0;  // of its one source, where its length is in epochs: open_run_config
+  int64_t samples_per_epoch = 0;  // of its one source, where its length is in epochs; 0 = not looked up
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name of the phase; --set and a study address it by that", "", kRequired});
     field("tokens", c.tokens,
@@ -199,10 +202,13 @@ struct RunConfig {
 enum class DataNeed { required, optional };
 // The path of [model] from, where it is given.
 std::optional<RecipePath> model_from(const ConfigNode& root);
+// How many samples of a length one pass over a set has; it may open the set, and throw.
+using EpochSamples = std::function<int64_t(const RecipePath& path, int64_t sequence_length)>;
 // What a recipe says, everything checked that needs no file: open_run_config (train/inputs.h) reads what it names.
-// `source`: the model of [model] from, where it is given. ConfigError names file, line, key, value.
+// `source`: the model of [model] from, where it is given. `epoch_samples`: for phases whose length is in epochs;
+// without it these are left open. ConfigError names file, line, key, value.
 RunConfig read_run_config(const ConfigNode& root, DataNeed need = DataNeed::required,
-                          const checkpoint::ModelSource* source = nullptr);
+                          const checkpoint::ModelSource* source = nullptr, const EpochSamples& epoch_samples = {});
 // A sample comes once an epoch only while one content is drawn in one order. ConfigError where two phases, one of which
 // goes on from the other, draw the same content with another `shuffle`. content_of: what tells contents apart, of a
 // path of the recipe.
@@ -214,5 +220,6 @@ void require_same_architecture(const model::ModelConfig& model, const checkpoint
 // resolved.json: every key, defaults included.
 Json run_config_json(const RunConfig& config);
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase);
+std::unique_ptr<data::Objective> phase_objective(const RunConfig& config, const PhaseConfig& phase);
 
 }  // namespace evenkeel::train

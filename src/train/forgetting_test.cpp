@@ -75,7 +75,7 @@ TEST(Forgetting, OfAContinuedRunOfTwoPhasesHasTheSignOfWhatHappened) {
   }
   lines.push_back(line(10, "two", 2.5, 3.25));
   testing::write_made_run(folder / "run", config, lines);
-  const Json results = run_results(folder / "run", Json::object());
+  const Json results = run_results(read_arm(folder / "run"), Json::object());
   const auto& rows = results.at("tables").at("forgetting").at("rows").as_array();
   ASSERT_EQ(rows.size(), 4U);  // change, change_se, forgetting, forgetting_se, against
   const auto last_of = [&](size_t row) {

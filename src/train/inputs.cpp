@@ -13,17 +13,12 @@ namespace evenkeel::train {
 
 namespace {
 
-// Lengths in epochs become steps.
-void resolve_lengths(RunConfig& config) {
-  for (auto& phase : config.phases) {
-    if (!phase.is_in_epochs() || phase.data.empty()) continue;
-    const RecipePath& path = phase.data[0].path;
-    const int64_t n_tokens = data::IndexedDataset::open(path.value).n_tokens();
-    phase.samples_per_epoch = data::samples_per_epoch(n_tokens, config.train.sequence_length);
-    require<DataError>(phase.samples_per_epoch > 0, path.where, ": got ", path.value, " with ", n_tokens,
-                       " tokens; need at least ", config.train.sequence_length + 1, " (sequence_length + 1)");
-    phase_schedule(config, phase);
-  }
+int64_t samples_of_set(const RecipePath& path, int64_t sequence_length) {
+  const int64_t n_tokens = data::IndexedDataset::open(path.value).n_tokens();
+  const int64_t n_samples = data::samples_per_epoch(n_tokens, sequence_length);
+  require<DataError>(n_samples > 0, path.where, ": got ", path.value, " with ", n_tokens, " tokens; need at least ",
+                     sequence_length + 1, " (sequence_length + 1)");
+  return n_samples;
 }
 
 }  // namespace
@@ -31,9 +26,8 @@ void resolve_lengths(RunConfig& config) {
 RunConfig open_run_config(const ConfigNode& root, DataNeed need) {
   std::optional<checkpoint::ModelSource> source;
   if (const auto from = model_from(root)) source = checkpoint::open_model(from->value, std::nullopt, /*deep=*/false);
-  RunConfig config = read_run_config(root, need, source ? &*source : nullptr);
-  if (need == DataNeed::required) resolve_lengths(config);
-  return config;
+  return read_run_config(root, need, source ? &*source : nullptr,
+                         need == DataNeed::required ? samples_of_set : EpochSamples{});
 }
 
 namespace {
@@ -115,8 +109,9 @@ const data::IndexedDataset& InputData::open_source(const RunConfig& config, cons
   return dataset;
 }
 
-void InputData::open(const RunConfig& config, const std::vector<data::SourceSpec>& sources) {
-  for (const auto& source : sources) open_source(config, {source.path, source.where}, config.train.sequence_length + 1);
+void InputData::open(const RunConfig& config, const std::vector<RecordedSource>& sources) {
+  for (const auto& source : sources)
+    open_source(config, {source.spec.path, source.spec.where}, config.train.sequence_length + 1);
 }
 
 void InputData::trust(const std::filesystem::path& run) {

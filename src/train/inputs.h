@@ -25,7 +25,7 @@ class InputData {
   // recipe allows them, and for a set that two phases on each other's way draw in different orders.
   void open(const RunConfig& config);
   // The sources of a replay, as `open` does those of a phase.
-  void open(const RunConfig& config, const std::vector<data::SourceSpec>& sources);
+  void open(const RunConfig& config, const std::vector<RecordedSource>& sources);
   // What the run's resolved.json says of its data is trusted where sizes and times are the same: they are not read
   // again.
   void trust(const std::filesystem::path& run);

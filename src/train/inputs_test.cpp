@@ -86,7 +86,7 @@ class ExternalStart : public InputsTest {
       PhaseRecord record;
       record.name = name;
       record.drawn.seed = 1;
-      record.sources = {{"b", (folder_ / "b").string(), 1, ""}};
+      record.sources = {{.spec = {"b", (folder_ / "b").string(), 1, ""}}};
       state.records.push_back(record);
     }
     make_folders(folder_ / "run" / "checkpoints");

@@ -38,8 +38,8 @@ void MriBootstrap::add(const std::vector<moe::RoutingDecision>& decisions, const
       layers_.push_back({decision.n_experts, analysis::WindowBootstrap(static_cast<size_t>(decision.n_experts + 1))});
   n_clusters_ += n - (clusters.front() == last_cluster_ ? 1 : 0);
   last_cluster_ = clusters.back();
-  std::vector<analysis::WindowBootstrap::Weights>
-      weights;  // a cluster that goes on in the next batch has the same there
+  // A cluster that goes on in the next batch has the same weight there.
+  std::vector<analysis::WindowBootstrap::Weights> weights;
   for (int64_t c = clusters.front(); c <= clusters.back(); ++c)
     weights.push_back(analysis::WindowBootstrap::weights(/*seed=*/0, /*data=*/0, static_cast<uint64_t>(c)));
   for (size_t i = 0; i < layers_.size(); ++i) {

@@ -1,5 +1,7 @@
 #include "train/phase.h"
 
+#include <algorithm>
+
 #include "checkpoint/families.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
@@ -70,20 +72,7 @@ data::SamplerOptions sampler_options(const RunConfig& config) {
 }
 
 data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& phase) {
-  return {sampler_options(config), config.train.separate_documents,
-          data::make_objective(phase.objective, {config.train.sequence_length})};
-}
-
-void record_sources(const PhaseConfig& phase, const InputData& data, PhaseRecord& record) {
-  record.sources.clear();
-  record.contents.clear();
-  record.tokenizers.clear();
-  for (const auto& source : phase.data) {
-    const data::IndexedDataset& dataset = data.at(source.path.value);
-    record.sources.push_back({source.name, source.path.value, source.weight, phase.where});
-    record.contents.push_back(dataset.contents().hash);
-    record.tokenizers.push_back(dataset.tokenizer_sha256());
-  }
+  return {sampler_options(config), config.train.separate_documents, phase_objective(config, phase)};
 }
 
 namespace {
@@ -116,13 +105,13 @@ void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const
   require<ConfigError>(!record->has_changed, "phase.", record->name,
                        ".data: got a mixture that was changed after some of it was drawn, and phase '", phase.name,
                        "' is to repeat what was seen", offer);
-  PhaseRecord now;
-  record_sources(*earlier, data, now);
-  bool is_same = now.sources.size() == record->sources.size();
-  for (size_t i = 0; is_same && i < now.sources.size(); ++i)
-    is_same = now.sources[i].weight == record->sources[i].weight &&
-              (record->contents.empty() ? now.sources[i].name == record->sources[i].name
-                                        : now.contents[i] == record->contents[i]);
+  const auto is_same_source = [](const RecordedSource& now, const RecordedSource& then) {
+    return now.spec.weight == then.spec.weight &&
+           (then.content.empty() ? now.spec.name == then.spec.name : now.content == then.content);
+  };
+  const auto now = recorded_sources(*earlier, data);
+  const bool is_same =
+      std::equal(now.begin(), now.end(), record->sources.begin(), record->sources.end(), is_same_source);
   require<ConfigError>(is_same, "phase.", record->name,
                        ".data: got other sources, weights or contents than it drew from, and phase '", phase.name,
                        "' is to repeat what was seen", offer);
@@ -151,12 +140,16 @@ data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase,
   const PhaseConfig* earlier = replayed_phase(config, phase);
   const PhaseRecord* record = replayed_record(phase, records);
   std::string known;
-  for (size_t i = 0; i + 1 < records.size(); ++i) add_to_list(known, records[i].name);
+  for (const auto& before : records)
+    if (before.name != phase.name) add_to_list(known, before.name);
   require<ConfigError>(record != nullptr, phase.where, ": got replay.from = '", replay.from,
                        "'; need a phase that came before: ", known.empty() ? "none" : known);
-  draws.replay = earlier != nullptr ? specs(earlier->data, "replay/") : record->sources;
-  if (earlier == nullptr)
+  if (earlier != nullptr) {
+    draws.replay = specs(earlier->data, "replay/");
+  } else {
+    for (const auto& source : record->sources) draws.replay.push_back(source.spec);
     for (auto& spec : draws.replay) spec.name = "replay/" + spec.name;
+  }
   draws.replay_shuffle = record->shuffle;
   draws.past = record->drawn;
   return draws;

@@ -33,16 +33,13 @@ data::SamplerOptions sampler_options(const RunConfig& config);
 // How the loader of a phase draws, and what it makes of it.
 data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& phase);
 
-// The sources that a phase draws from, into its record.
-void record_sources(const PhaseConfig& phase, const InputData& data, PhaseRecord& record);
-
 // ConfigError naming the key where `phase` is to repeat what an earlier phase saw and cannot: that phase drew from a
 // mixture that was changed on the way, or its sources in the recipe are no longer those that it drew from. Nothing is
 // known of phases that have not begun.
 void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records,
                         const InputData& data);
 
-// What a phase draws from, with the replay resolved. `records`: the phases begun so far, this one last.
+// What a phase draws from, with the replay resolved. `records`: the phases begun so far; this one may be the last.
 data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase,
                              const std::vector<PhaseRecord>& records);
 

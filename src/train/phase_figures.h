@@ -20,9 +20,9 @@ struct ShiftFigures {
   double first = 0;
   double peak = 0;  // of the first kShiftWindow steps
   int64_t peak_step = 0;
-  std::optional<int64_t>
-      steps_to_recover;  // the first after the peak at which the mean of 5 steps is at most 1.1 times `before`
-  double after = 0;      // the mean over the last eighth of the steps
+  // The first step after the peak at which the mean of 5 steps is at most 1.1 times `before`.
+  std::optional<int64_t> steps_to_recover;
+  double after = 0;  // the mean over the last eighth of the steps
 };
 
 class PhaseFigures {

@@ -63,7 +63,7 @@ PhaseRecord record_of(const std::string& name, int64_t draws) {
   record.drawn.draws = draws;
   record.shuffle = false;
   record.drawn.start_cursors = {{"content", 5}};
-  record.sources = {{"old", "/elsewhere/old", 2.0, "w"}};
+  record.sources = {{.spec = {"old", "/elsewhere/old", 2.0, "w"}}};
   return record;
 }
 

@@ -156,15 +156,22 @@ std::vector<std::string> changed_keys(const Json& before, const Json& after) {
 
 namespace {
 
-// Between `before`, a recipe of the run, and `config`. `resolved`: the run's resolved.json, for its contents.
-std::vector<std::string> changes_between(Json before, const Json& resolved, const RunConfig& config, InputData& data,
-                                         const std::string& where) {
+// The resolved.json of a run.
+struct Resolved {
+  explicit Resolved(const fs::path& run) : path(run / "resolved.json"), json(read_resolved(run)) {}
+  fs::path path;
+  Json json;
+};
+
+// Between `before`, a recipe of the run, and `config`. The contents that the run began with are those of `resolved`.
+std::vector<std::string> changes_between(Json before, const Resolved& resolved, const RunConfig& config,
+                                         InputData& data) {
   Json after = run_config_json(config), model = before.at("model"), from;
   if (const Json* found = model.find("from")) from = *found;
   model.erase("from");
-  before["model"] = model::model_config_json(model::model_config_from_json(model, where));
+  before["model"] = model::model_config_json(model::model_config_from_json(model, resolved.path.string()));
   if (!from.is_null()) before["model"]["from"] = from;
-  const Json causal = data::make_objective({}, {config.train.sequence_length})->options();
+  const Json causal = data::make_objective({}, {config.train.sequence_length, config.model.vocab_size})->options();
   for (Json& phase : before["phase"].as_array())
     if (phase.find("objective") == nullptr) phase["objective"] = causal;  // of before there was a choice
   for (Json* recipe : {&before, &after})
@@ -174,7 +181,7 @@ std::vector<std::string> changes_between(Json before, const Json& resolved, cons
   for (const auto& place : places_of(config, data)) {
     const auto change = std::find_if(changes.begin(), changes.end(),
                                      [&](const auto& text) { return text.starts_with(place.key + ": "); });
-    if (change != changes.end() && is_as_recorded(resolved, place)) changes.erase(change);
+    if (change != changes.end() && is_as_recorded(resolved.json, place)) changes.erase(change);
   }
   return changes;
 }
@@ -183,21 +190,18 @@ std::vector<std::string> changes_between(Json before, const Json& resolved, cons
 
 std::vector<std::string> changes_since(const fs::path& run, const RunConfig& config, InputData& data) {
   if (!has_begun(run)) return {};
-  const Json resolved = read_resolved(run);
-  const auto path = run / "resolved.json";
-  return with_path(path, resolved, [&] { return changes_between(resolved, resolved, config, data, path.string()); });
+  const Resolved resolved(run);
+  return with_path(resolved.path, resolved.json,
+                   [&] { return changes_between(resolved.json, resolved, config, data); });
 }
 
 bool had_recipe(const fs::path& run, const RunConfig& config, InputData& data) {
   if (!has_begun(run)) return false;
-  const Json resolved = read_resolved(run);
-  const auto path = run / "resolved.json";
-  const auto is_of = [&](const Json& recipe) {
-    return changes_between(recipe, resolved, config, data, path.string()).empty();
-  };
-  return with_path(path, resolved, [&] {
-    if (is_of(resolved)) return true;
-    const Json* changed = resolved.find("changed");
+  const Resolved resolved(run);
+  const auto is_of = [&](const Json& recipe) { return changes_between(recipe, resolved, config, data).empty(); };
+  return with_path(resolved.path, resolved.json, [&] {
+    if (is_of(resolved.json)) return true;
+    const Json* changed = resolved.json.find("changed");
     if (changed == nullptr) return false;
     const auto& entries = changed->as_array();
     return std::any_of(entries.begin(), entries.end(), [&](const Json& entry) { return is_of(entry.at("from")); });

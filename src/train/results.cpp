@@ -404,20 +404,18 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
 }
 }  // namespace
 
-Json run_results(const std::filesystem::path& run, const Json& machine, const std::string& name_given) {
-  const std::string name =
-      !name_given.empty() ? name_given : std::filesystem::absolute(run).lexically_normal().filename().string();
-  const Arm arm = read_arm(name, name, run);
+Json run_results(const Arm& arm, const Json& machine) {
   auto tables = new_tables();
   add_rows({arm}, tables);
   set_levels({arm}, tables);
   Json out = Json::object();
   out["schema"] = kSchema;
   out["kind"] = "run";
-  out["title"] = name;
+  out["title"] = arm.name;
   out["definitions"] = definitions_json();
   out["machine"] = machine;
-  out["recipe"] = std::filesystem::exists(run / "recipe.toml") ? Json(read_file(run / "recipe.toml")) : Json();
+  const auto recipe = arm.run / "recipe.toml";
+  out["recipe"] = std::filesystem::exists(recipe) ? Json(read_file(recipe)) : Json();
   out["headlines"] = run_headlines(arm, tables);
   for (const auto& note : router_notes({arm})) out["headlines"].push_back(note);
   out["arms"] = Json::Array{arm_json(arm, ".")};

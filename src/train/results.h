@@ -35,8 +35,7 @@ void write_results(const std::filesystem::path& folder, const Json& results);
 // DataError where a table in csv/ is missing or is not that of the folder's results.json.
 void check_tables(const std::filesystem::path& folder);
 
-// The whole results.json of one run; `machine` as of machine_json. `name_given`: of the run in it; "" = that of its
-// folder.
-Json run_results(const std::filesystem::path& run, const Json& machine, const std::string& name_given = "");
+// The whole results.json of one run, with the recipe.toml that lies in its folder; `machine` as of machine_json.
+Json run_results(const Arm& arm, const Json& machine);
 
 }  // namespace evenkeel::train

@@ -185,7 +185,7 @@ TEST(Results, ErrorsOfLossesAndOfTheirPairedChange) {
   EXPECT_TRUE(cell(table, 0, "change_se").is_null());  // of the baseline itself
   EXPECT_NEAR(cell(table, 1, "change").as_double(), 0.6, 1e-12);
   EXPECT_NEAR(cell(table, 1, "change_se").as_double(), 0.1, 1e-12);  // sqrt(0.03) / sqrt(3)
-  const auto headlines = run_results(folder / "run", Json::object()).at("headlines");
+  const auto headlines = run_results(read_arm(folder / "run"), Json::object()).at("headlines");
   EXPECT_EQ(
       headlines.at(0).as_string(),
       "After phase two the held-out loss on old is 2.3 ± 0.5 nats a token (since the end of phase one: +0.6; 95 %: "
@@ -201,7 +201,7 @@ TEST(Results, AChangeBelowItsNoiseIsCalledNone) {
           {"old", row->step == 10 ? windows_of(1.1, 2.3, 2) : windows_of(1, 2, 2.1)}};  // changes of 0.1, 0.3, -0.1
   }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
-  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").at(0).as_string(),
+  EXPECT_THAT(run_results(read_arm(folder / "run"), Json::object()).at("headlines").at(0).as_string(),
               HasSubstr("(since the end of phase one: no difference beyond noise: +0.1; 95 %: −0.4 to +0.6)."));
 }
 
@@ -268,7 +268,7 @@ TEST(Results, DropsAreOfPhaseEndsAndOfArmsWithACapacity) {
 ["arm","two","new",0,0.1]
 ["arm","two","new",1,0.5]
 )");
-  EXPECT_THAT(run_results(folder / "run", Json::object()).at("headlines").dump(),
+  EXPECT_THAT(run_results(read_arm(folder / "run"), Json::object()).at("headlines").dump(),
               HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training."));
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   EXPECT_TRUE(rows_of(read_arm("arm", "group", folder / "run"), "drops").rows.empty());
@@ -319,7 +319,7 @@ TEST(Results, ModelsAreNamedByTheirKind) {
 TEST(Results, OfOneRunAreAStudyOfOneArm) {
   const TemporaryFolder folder;
   testing::write_made_run(folder / "my-run", tiny_config("/data"), evaluated_lines());
-  const Json results = run_results(folder / "my-run", Json::Object{{"threads", 3}});
+  const Json results = run_results(read_arm(folder / "my-run"), Json::Object{{"threads", 3}});
   EXPECT_EQ(results.at("schema").as_string(), "evenkeel.results.v1");
   EXPECT_EQ(results.at("kind").as_string(), "run");
   EXPECT_EQ(results.at("title").as_string(), "my-run");
@@ -354,7 +354,7 @@ TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
       break;
     }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
-  const Json results = run_results(folder / "run", Json::object());
+  const Json results = run_results(read_arm(folder / "run"), Json::object());
   EXPECT_EQ(results.at("headlines").at(0).as_string(),
             "run: the router collapsed in phase two, layer 1, for a time after step 7, and has recovered at the last "
             "evaluation: nearly all tokens have the same 2 of 4 experts.");
@@ -373,7 +373,7 @@ TEST(Results, ARouterWithMostExpertsUnusedIsNeverGoodNews) {
                           tiny_config("/data", {"phase.one.eval={data = [{name = \"old\", path = \"/data/a-heldout\"}, "
                                                 "{name = \"new\", path = \"/data/b-heldout\"}]}"}),
                           lines);
-  const Json headlines = run_results(folder / "run", Json::object()).at("headlines");
+  const Json headlines = run_results(read_arm(folder / "run"), Json::object()).at("headlines");
   EXPECT_EQ(headlines.at(0).as_string(),
             "run: the router collapsed in phase one, layer 0, on held-out old, at the evaluation of step 3: more than "
             "half of the layer's experts get no token.");
@@ -410,8 +410,8 @@ TEST(RouterNotes, SayWhichRouterIsNotCausal) {
   const auto notes = router_notes({causal, chosen, chosen});
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_THAT(notes[0], HasSubstr("expert_choice is not causal"));
-  EXPECT_THAT(run_results(folder / "chosen", Json::object()).at("headlines").dump(), HasSubstr("not causal"));
-  EXPECT_EQ(run_results(folder / "causal", Json::object()).at("headlines").size(), 0u);
+  EXPECT_THAT(run_results(read_arm(folder / "chosen"), Json::object()).at("headlines").dump(), HasSubstr("not causal"));
+  EXPECT_EQ(run_results(read_arm(folder / "causal"), Json::object()).at("headlines").size(), 0u);
   EXPECT_EQ(arm_json(chosen, ".").at("lower_bound").as_double(), 1.5 / 4);
   EXPECT_EQ(arm_json(causal, ".").at("lower_bound").as_double(), 0.5);
 }

@@ -64,14 +64,9 @@ void complete_old_state(const RunConfig& config, const ResumeOptions& options, c
 // means for the state.
 void try_current_phase(const RunConfig& config, InputData& data, TrainState& state) {
   const PhaseConfig& phase = config.phases[phase_of(state)];
-  const bool had_mixture = !state.loader.mixture.empty();
   const data::Sampler sampler(sampler_options(config), phase_draws(config, phase, state.records), state.loader,
                               data.datasets());
-  PhaseRecord& record = state.records.back();
-  const bool seen = phase.repeats_seen();
-  if (sampler.counts_anew() || !had_mixture || seen != record.drawn.replay_seen)
-    record.has_changed = record.has_changed || record.drawn.draws > 0;
-  record_sources(phase, data, record);
+  state.records.back() = continued_record(std::move(state.records.back()), {phase, state.loader, sampler}, data);
   state.loader = sampler.state();
 }
 
@@ -80,12 +75,10 @@ void try_next_phase(const RunConfig& config, const std::vector<PhaseStart>& star
                     const TrainState& state) {
   const size_t next = phase_of(state) + 1;
   if (next >= config.phases.size() || !starts[next].folder.empty() || starts[next].step != state.step) return;
-  auto records = state.records;
-  records.push_back({.name = config.phases[next].name});
   data::SamplerState loader = state.loader;
   loader.mixture.clear();
   loader.replay_draws = 0;
-  const data::Sampler check(sampler_options(config), phase_draws(config, config.phases[next], records),
+  const data::Sampler check(sampler_options(config), phase_draws(config, config.phases[next], state.records),
                             std::move(loader), data.datasets());
 }
 
@@ -117,8 +110,8 @@ int64_t checkpoint_period(const Json& resolved, const std::filesystem::path& pat
 // What a run's lines say of checkpoints that it must have had.
 struct LinesOfRun {
   int64_t reached = 0;  // step
-  std::string
-      after_a_save;  // the first line that was written after a checkpoint, as a sentence; "" where there is none
+  // The first line that was written after a checkpoint, as a sentence. "" where there is none.
+  std::string after_a_save;
 };
 
 // The line of a step is written before the checkpoint of that step, and all other lines of the step after it: a kill

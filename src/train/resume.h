@@ -15,13 +15,13 @@ namespace evenkeel::train {
 struct ResumeOptions {
   std::filesystem::path run;
   at::Device device;
-  const std::vector<std::string>&
-      changes;  // of the recipe and its contents that are allowed, as changes_since names them
+  // Of the recipe and its contents, as changes_since names them: these are allowed.
+  const std::vector<std::string>& changes;
 };
 
 struct Resume {
-  TrainState
-      state;  // of the last whole checkpoint, as it was saved: after the last step of a phase still in that phase
+  // Of the last whole checkpoint, as it was saved: after the last step of a phase it is still in that phase.
+  TrainState state;
   std::vector<std::pair<std::filesystem::path, std::string>> damaged;  // newer checkpoints, with what is wrong
 };
 

@@ -136,7 +136,7 @@ TEST_F(ResumeTest, AChangedMixtureCountsFromHereOnAndIsRemembered) {
   const auto found = resume({"phase.one.data=[" + b() + ", " + a(", weight = 3") + "]"});
   for (const auto& source : found->state.loader.mixture) EXPECT_EQ(source.count, 0);
   EXPECT_TRUE(found->state.records.back().has_changed);
-  EXPECT_EQ(found->state.records.back().sources[1].weight, 3.0);
+  EXPECT_EQ(found->state.records.back().sources[1].spec.weight, 3.0);
   const auto swapped = resume({"phase.one.data=[" + b() + ", " + a() + "]"});
   EXPECT_FALSE(swapped->state.records.back().has_changed);
   EXPECT_EQ(swapped->state.loader.mixture[0].count + swapped->state.loader.mixture[1].count, 12);

@@ -16,8 +16,8 @@ struct RunSetting {
   at::Device device;
   model::Transformer model;
   std::vector<int64_t> first_steps;  // phase_first_steps
-  std::vector<PhaseStart>
-      starts;  // of each phase, looked up once: another run, where one lies, may go on or be removed
+  // Of each phase. Looked up once, since another run in which a phase starts may go on or be removed.
+  std::vector<PhaseStart> starts;
 
   int64_t n_steps() const { return first_steps.back() - 1; }
   const PhaseConfig& phase(const TrainState& state) const {

@@ -16,65 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 constexpr const char* kFormat = checkpoint::kCheckpointFormat;
 
-Json record_json(const PhaseRecord& record) {
-  Json out = Json::object(), cursors = Json::object(), sources = Json::array(), replay = Json::array();
-  const data::PastDraws& drawn = record.drawn;
-  for (const auto& [content, cursor] : drawn.start_cursors) cursors[content] = cursor;
-  for (const auto& source : drawn.replay)
-    replay.push_back(Json::Object{{"content", source.content}, {"weight", source.weight}});
-  for (size_t i = 0; i < record.sources.size(); ++i) {
-    const auto& source = record.sources[i];
-    sources.push_back(Json::Object{{"name", source.name}, {"path", source.path}, {"weight", source.weight}});
-    if (i < record.contents.size()) sources.as_array().back()["content"] = record.contents[i];
-    if (i < record.tokenizers.size() && !record.tokenizers[i].empty())
-      sources.as_array().back()["tokenizer_sha256"] = record.tokenizers[i];
-  }
-  out["name"] = record.name;
-  out["start_step"] = record.start_step;
-  out["first_step"] = record.first_step;
-  out["seed"] = static_cast<int64_t>(drawn.seed);
-  out["draws"] = drawn.draws;
-  out["shuffle"] = record.shuffle;
-  if (record.has_changed) out["has_changed"] = true;
-  out["start_cursors"] = std::move(cursors);
-  out["sources"] = std::move(sources);
-  if (!drawn.replay.empty())
-    out["replay"] =
-        Json::Object{{"fraction", drawn.replay_fraction}, {"seen", drawn.replay_seen}, {"sources", std::move(replay)}};
-  return out;
-}
-
-PhaseRecord record_from_json(const Json& json, const std::string& where, int64_t seed) {
-  PhaseRecord out;
-  out.name = json.at("name").as_string();
-  out.start_step = json.at("start_step").as_int();
-  out.first_step = json.at("first_step").as_int();
-  out.drawn.draws = json.at("draws").as_int();
-  const Json* own_seed = json.find("seed");
-  out.drawn.seed = static_cast<uint64_t>(own_seed != nullptr ? own_seed->as_int() : seed);
-  out.shuffle = json.at("shuffle").as_bool();
-  for (const auto& [content, cursor] : json.at("start_cursors").as_object())
-    out.drawn.start_cursors[content] = cursor.as_int();
-  for (const auto& source : json.at("sources").as_array()) {
-    out.sources.push_back(
-        {source.at("name").as_string(), source.at("path").as_string(), source.at("weight").as_double(), where});
-    if (const Json* content = source.find("content")) out.contents.push_back(content->as_string());
-    const Json* tokenizer = source.find("tokenizer_sha256");
-    out.tokenizers.push_back(tokenizer != nullptr ? tokenizer->as_string() : "");
-  }
-  if (const Json* changed = json.find("has_changed")) out.has_changed = changed->as_bool();
-  const Json* replay = json.find("replay");
-  if (replay == nullptr) return out;
-  out.drawn.replay_fraction = replay->at("fraction").as_double();
-  out.drawn.replay_seen = replay->at("seen").as_bool();
-  for (const auto& source : replay->at("sources").as_array()) {
-    const Json* content = source.find("content");
-    out.drawn.replay.push_back({(content != nullptr ? *content : source.at("fingerprint")).as_string(),
-                                source.at("weight").as_double()});  // "fingerprint": of an earlier version
-  }
-  return out;
-}
-
 Json state_json(const TrainState& state, const RunConfig& config) {
   Json out = Json::object();
   out["format"] = kFormat;
@@ -102,14 +43,6 @@ bool keeps_router_states(const checkpoint::ModelSource& source, const model::Tra
 }
 
 }  // namespace
-
-std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed) {
-  std::vector<PhaseRecord> out;
-  with_path_as<CheckpointError>(where, state, [&] {
-    for (const auto& record : state.at("phases").as_array()) out.push_back(record_from_json(record, where, seed));
-  });
-  return out;
-}
 
 void set_device(ops::Params& params, const at::Device& device, bool requires_grad) {
   ops::Params moved;

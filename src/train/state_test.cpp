@@ -43,7 +43,7 @@ struct Case {
     record.drawn.replay = {{"right", 2.5}};
     record.drawn.replay_fraction = 0.25;
     record.drawn.replay_seen = true;
-    record.sources = {{"a", "/data/a", 0.5, ""}, {"b", "/data/b", 1.5, ""}};
+    record.sources = {{.spec = {"a", "/data/a", 0.5, ""}}, {.spec = {"b", "/data/b", 1.5, ""}}};
     state.records = {record};
   }
   std::filesystem::path save() const {
@@ -103,8 +103,8 @@ TEST(Checkpoint, RoundTripIsBitEqual) {
   EXPECT_EQ(record.drawn.replay_fraction, 0.25);
   EXPECT_TRUE(record.drawn.replay_seen);
   ASSERT_EQ(record.sources.size(), 2u);
-  EXPECT_EQ(record.sources[1].path, "/data/b");
-  EXPECT_EQ(record.sources[1].weight, 1.5);
+  EXPECT_EQ(record.sources[1].spec.path, "/data/b");
+  EXPECT_EQ(record.sources[1].spec.weight, 1.5);
   for (const auto& [name, tensor] : loaded.params) EXPECT_TRUE(tensor.requires_grad() && tensor.is_leaf()) << name;
 }
 

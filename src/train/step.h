@@ -26,8 +26,8 @@ struct StepReport {
   double grad_norm = 0;  // before clipping
   double learning_rate = 0;
   int64_t n_tokens = 0;
-  std::vector<analysis::RoutingCounts> routing;  // one for each MoE layer, over the whole step
-  std::vector<double> token_scores;  // of each of them: token_score, over the whole step; NaN where it says nothing
+  std::vector<analysis::RoutingCounts> routing;  // of each MoE layer, over the whole step
+  std::vector<double> token_scores;  // of each MoE layer: token_score over the whole step; NaN where that says nothing
   StepSeconds seconds;
 };
 
@@ -36,8 +36,9 @@ struct MicroLosses {
   at::Tensor cross_entropy_sum;                            // over target tokens
   std::vector<std::pair<LossTerm, at::Tensor>> auxiliary;  // means over the micro-batch
   std::vector<moe::RoutingDecision> routing;
-  std::vector<moe::StepLoad>
-      step_loads;  // one for each balance loss, empty unless its scope is the step: this micro-batch's included
+  // One for each balance loss: what the step has counted so far, this micro-batch included. Empty where the loss has
+  // another scope than the step.
+  std::vector<moe::StepLoad> step_loads;
 };
 // What a micro-batch knows of its step.
 struct InStep {
@@ -45,26 +46,30 @@ struct InStep {
   uint64_t seed = 0;                      // of the run
   int64_t micro_batch = 0;                // its place; random routers draw from (run seed, step, micro-batch, layer)
   std::vector<moe::StepLoad> loads = {};  // MicroLosses::step_loads of the micro-batch before; empty for the first
-  std::vector<at::Tensor> router_plans =
-      {};  // RouterInput::step_plan of each MoE layer; empty unless routers have the step as scope
+  // RouterInput::step_plan of each MoE layer. Empty unless routers have the step as scope.
+  std::vector<at::Tensor> router_plans = {};
 };
 // What a router that scores each expert by itself gives a token in all: the mean over tokens of the sum of their scores
 // over the experts, an fp64 scalar. Undefined where it says nothing: the scores of a softmax sum to 1, and some routers
 // have none.
 at::Tensor token_score(const moe::RoutingDecision& decision);
 InStep next_step(const TrainState& state);  // the first micro-batch of the step after this state
-// In training mode.
+// One forward pass in training mode.
 MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch,
                          const InStep& in_step);
 
-// Forward, backward and update over the micro-batches of one step. The cross-entropy is the sum over target
-// tokens divided by those of the whole step, so it does not depend on the split; balance and z losses are
-// means over a micro-batch, weighted by its tokens (z and balance losses by sequence are thereby independent
-// of the split too; a balance loss of micro-batch scope is not, and one of step scope sees what the step has
-// counted so far). A router of step scope makes its plans in one more forward pass, without gradient, over all
-// micro-batches as one, unless there is only one. All figures are read from the device once, after the backward passes.
+// Forward, backward and update over the micro-batches of one step.
+//
+// The cross-entropy is the sum over target tokens divided by the target tokens of the whole step, so that it does not
+// depend on the split into micro-batches. Balance and z losses are means over a micro-batch, weighted by its tokens.
+// Thereby z-losses and balance losses by sequence do not depend on the split either. A balance loss of micro-batch
+// scope does, and one of step scope sees what the step has counted so far.
+//
+// A router of step scope makes its plans in one more forward pass without gradient, over all micro-batches as one; it
+// needs none where there is only one micro-batch. All figures are read from the device once, after the backward passes.
+//
 // NumericsError with step and loss when the loss or the gradient norm is not finite, DataError when no token of the
-// step has a target; the state is then unchanged.
+// step has a target. The state is then unchanged.
 StepReport train_step(const model::Transformer& model, const optim::UpdateRule& rule,
                       std::span<const data::Batch> micro_batches, TrainState& state);
 

@@ -154,7 +154,7 @@ void finish_results(const RunSetting& setting, double gemm_rate) {
   machine["runs_at_a_time"] = setting.options.runs_at_a_time;
   machine["gemm_gflops"] = gemm_rate / 1e9;
   machine["peak_rss_bytes"] = peak_rss_bytes();
-  write_results(setting.options.run, run_results(setting.options.run, machine));
+  write_results(setting.options.run, run_results(read_arm(setting.options.run), machine));
 }
 
 TrainOutcome train(OpenRun& run, Clock::time_point begin) {

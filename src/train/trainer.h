@@ -22,8 +22,8 @@ struct TrainOptions {
   int64_t runs_at_a_time = 1;  // that share the machine, this one included; results.json states it
   bool tensorboard = true;
   InputData* data = nullptr;  // sets that are open and checked already; may be null
-  std::set<int64_t>
-      keep_steps;  // saved and kept like the steps that phases of this run start from: other runs start there
+  // Saved and kept like the steps that phases of this run start from: other runs start there.
+  std::set<int64_t> keep_steps;
   // Called after each step with (step, total steps) in place of the run's own progress bar; may be empty.
   std::function<void(int64_t, int64_t, const std::string&)> on_step;
 };

@@ -1,7 +1,4 @@
-// Next-token prediction. Documents are numbered from that of a row's first token, so that the numbers fit and do not
-// depend on the file's size.
-#include <ATen/ops/empty.h>
-
+// Next-token prediction: each token is scored by the one that follows it, the last by the one after the text.
 #include "data/objectives/objective.h"
 
 namespace evenkeel::data {
@@ -9,34 +6,27 @@ namespace {
 
 class Causal : public Objective {
  public:
-  Batch rows(int64_t n_rows, int64_t length, bool document_ids) const override {
-    Batch batch;
-    batch.tokens = at::empty({n_rows, length}, at::kLong);
-    batch.targets = at::empty({n_rows, length}, at::kLong);
-    if (document_ids) batch.document_ids = at::empty({n_rows, length}, at::kInt);
-    return batch;
+  explicit Causal(int64_t sequence_length) : sequence_length_(sequence_length) {}
+  int64_t text_tokens(const ExampleId&) const override { return sequence_length_; }
+  Example example(const ExampleId&, const Text& text) const override {
+    Example out;
+    out.tokens.assign(text.tokens.begin(), text.tokens.end() - 1);
+    out.targets.assign(text.tokens.begin() + 1, text.tokens.end());
+    if (!text.documents.empty()) out.document_ids.assign(text.documents.begin(), text.documents.end() - 1);
+    return out;
   }
-
-  void fill(const Text& text, int64_t row, Batch& batch) const override {
-    const auto& [dataset, first] = text;
-    const int64_t length = batch.tokens.size(1);
-    dataset.copy(first, length, batch.tokens.mutable_data_ptr<int64_t>() + row * length);
-    dataset.copy(first + 1, length, batch.targets.mutable_data_ptr<int64_t>() + row * length);
-    if (!batch.document_ids.defined()) return;
-    const int64_t base = dataset.document_of(first);
-    int32_t* ids = batch.document_ids.mutable_data_ptr<int32_t>() + row * length;
-    for (int64_t i = 0; i < length; ++i) ids[i] = static_cast<int32_t>(dataset.document_of(first + i) - base);
-  }
-
   Json options() const override { return Json::Object{{"kind", "causal"}}; }
+
+ private:
+  int64_t sequence_length_;
 };
 
 struct CausalOptions {
   static void visit_fields(auto&, auto&&) {}
 };
 
-std::unique_ptr<Objective> make(const ObjectivePlace&, CausalOptions, const ConfigNode&) {
-  return std::make_unique<Causal>();
+std::unique_ptr<Objective> make(const ObjectivePlace& place, CausalOptions, const ConfigNode&) {
+  return std::make_unique<Causal>(place.sequence_length);
 }
 
 }  // namespace

@@ -1,29 +1,30 @@
-#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include "data/objectives/objective.h"
-#include "support/files.h"
-#include "support/gradients.h"
 
 namespace evenkeel::data {
 namespace {
 
-TEST(Causal, ScoresEachTokenByTheNextAndNumbersDocumentsFromTheFirst) {
-  const testing::TemporaryFolder folder;
-  IndexedDatasetWriter writer(folder / "set", 100);
-  writer.add_document({10, 11});
-  writer.add_document({20, 21, 22});
-  writer.add_document({30, 31});
-  writer.commit();
-  const auto dataset = IndexedDataset::open((folder / "set").string());
-  const auto objective = make_objective({}, {3});
-  auto batch = objective->rows(2, 3, true);
-  objective->fill({dataset, 3}, 1, batch);
-  objective->fill({dataset, 0}, 0, batch);
-  EXPECT_TRUE(testing::same_bits(batch.tokens, at::tensor({10, 11, 20, 21, 22, 30}, at::kLong).view({2, 3})));
-  EXPECT_TRUE(testing::same_bits(batch.targets, at::tensor({11, 20, 21, 22, 30, 31}, at::kLong).view({2, 3})));
-  EXPECT_TRUE(testing::same_bits(batch.document_ids, at::tensor({0, 0, 1, 0, 0, 1}, at::kInt).view({2, 3})));
-  EXPECT_FALSE(objective->rows(2, 3, false).document_ids.defined());
+TEST(Causal, ScoresEachTokenByTheNext) {
+  const auto objective = make_objective({}, {.sequence_length = 3});
+  EXPECT_EQ(objective->text_tokens({}), 3);
+  EXPECT_FALSE(objective->needs_masks());
+  const auto example = objective->example({}, {.tokens = {11, 20, 21, 30}, .documents = {0, 1, 1, 2}});
+  EXPECT_EQ(example.tokens, (std::vector<int64_t>{11, 20, 21}));
+  EXPECT_EQ(example.targets, (std::vector<int64_t>{20, 21, 30}));
+  EXPECT_EQ(example.document_ids, (std::vector<int32_t>{0, 1, 1}));
+  EXPECT_TRUE(example.is_prefix.empty());
+  EXPECT_TRUE(objective->example({}, {.tokens = {1, 2, 3, 4}, .documents = {}}).document_ids.empty());
+}
+
+// Nothing in it is random, and text of another length, such as the last of a held-out set, is as long as it is.
+TEST(Causal, IsOfItsTextAlone) {
+  const auto objective = make_objective({}, {.sequence_length = 8});
+  const Text text{.tokens = {4, 5, 6}, .documents = {}};
+  for (const auto& id : {ExampleId{}, ExampleId{.seed = 7, .number = 3, .epoch = 2}}) {
+    EXPECT_EQ(objective->text_tokens(id), 8);
+    EXPECT_EQ(objective->example(id, text).targets, (std::vector<int64_t>{5, 6}));
+  }
 }
 
 }  // namespace

@@ -7,30 +7,27 @@
 #include <vector>
 
 #include "core/kinds.h"
-#include "data/batch.h"
-#include "data/indexed_dataset.h"
+#include "data/example.h"
 
 namespace evenkeel::data {
-
-// The stream of a set from one of its tokens on.
-struct Text {
-  const IndexedDataset& dataset;
-  int64_t first = 0;
-};
 
 class Objective {
  public:
   virtual ~Objective() = default;
-  // Rows to be filled; with document_ids where they are asked for.
-  virtual Batch rows(int64_t n_rows, int64_t length, bool document_ids) const = 0;
-  // Row `row`: a sequence made of `text`, which has a token more than the row is long.
-  virtual void fill(const Text& text, int64_t row, Batch& batch) const = 0;
+  // How many tokens of its sample the example is made of: 1 .. sequence_length.
+  virtual int64_t text_tokens(const ExampleId& id) const = 0;
+  // The example, a pure function of its arguments, at most sequence_length long. `text` has text_tokens(id) tokens and
+  // the one that follows them.
+  virtual Example example(const ExampleId& id, const Text& text) const = 0;
+  // Whether its examples have a prefix, or documents that `text` does not name: attention must then take masks.
+  virtual bool needs_masks() const { return false; }
   virtual Json options() const = 0;  // every option with its value, for resolved.json
 };
 
 // What an objective is made for.
 struct ObjectivePlace {
   int64_t sequence_length = 0;
+  int64_t vocab_size = 0;  // of the model: what a kind adds to the text, such as sentinels, has ids below it
 };
 using ObjectiveFactory = KindFactory<Objective, ObjectivePlace>;
 using ObjectiveKind = Kind<Objective, ObjectivePlace>;

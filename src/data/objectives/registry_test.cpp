@@ -14,20 +14,23 @@ ConfigNode table(const std::string& toml) { return *parse_toml("objective = " + 
 
 TEST(Objectives, AreChosenByTheirKindAndWrittenWhole) {
   ASSERT_FALSE(objective_kinds().empty());
-  EXPECT_EQ(make_objective({}, {8})->options().dump(), R"({"kind":"causal"})");
+  EXPECT_EQ(make_objective({}, {.sequence_length = 8})->options().dump(), R"({"kind":"causal"})");
   for (const auto& kind : objective_kinds()) {
-    const auto made = make_objective(table("{kind = \"" + std::string(kind.name) + "\"}"), {8});
+    const auto made = make_objective(table("{kind = \"" + std::string(kind.name) + "\"}"), {.sequence_length = 8});
     EXPECT_EQ(made->options().at("kind").as_string(), kind.name);
-    EXPECT_EQ(make_objective(config_from_json(made->options(), "json"), {8})->options(), made->options());
+    EXPECT_EQ(make_objective(config_from_json(made->options(), "json"), {.sequence_length = 8})->options(),
+              made->options());
   }
 }
 
 TEST(Objectives, NameWhatTheyDoNotKnow) {
-  EXPECT_THAT(message_of<ConfigError>([] { make_objective(table("{kind = \"ul3\"}"), {8}); }),
+  EXPECT_THAT(message_of<ConfigError>([] { make_objective(table("{kind = \"ul3\"}"), {.sequence_length = 8}); }),
               AllOf(HasSubstr("phase.objective.kind = 'ul3'"), HasSubstr("need one of: causal")));
-  EXPECT_THAT(message_of<ConfigError>([] { make_objective(table("{kind = \"causal\", span = 3}"), {8}); }),
-              HasSubstr("span"));
-  EXPECT_THAT(message_of<ConfigError>([] { make_objective(table("\"causal\""), {8}); }), HasSubstr("a table such as"));
+  EXPECT_THAT(
+      message_of<ConfigError>([] { make_objective(table("{kind = \"causal\", span = 3}"), {.sequence_length = 8}); }),
+      HasSubstr("span"));
+  EXPECT_THAT(message_of<ConfigError>([] { make_objective(table("\"causal\""), {.sequence_length = 8}); }),
+              HasSubstr("a table such as"));
 }
 
 TEST(Objectives, ListTheirKeys) {

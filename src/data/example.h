@@ -1,0 +1,39 @@
+// Examples: the sequences that a model is trained on, each made of a piece of text, and the batch of several.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "data/batch.h"
+#include "data/indexed_dataset.h"
+
+namespace evenkeel::data {
+
+// Which example. All that is random in it is drawn from `seed` and `number`, so that it is the same in a batch of any
+// size, after a resume, and where a later phase replays it.
+struct ExampleId {
+  uint64_t seed = 0;   // of the run and the set
+  int64_t number = 0;  // how many examples were drawn of the set before, in all phases
+  int64_t epoch = 0;   // how many passes over the set are complete
+};
+
+// The text of an example.
+struct Text {
+  std::vector<int64_t> tokens;     // one more than the example takes: where the set goes on
+  std::vector<int32_t> documents;  // the document of each, from 0; empty where documents are not kept apart
+};
+// Of tokens first .. first+n_tokens of a set, which must lie inside.
+Text read_text(const IndexedDataset& dataset, int64_t first, int64_t n_tokens, bool with_documents);
+
+// One sequence. The parts are as those of a Batch, of equal length; document_ids and is_prefix may be empty.
+struct Example {
+  std::vector<int64_t> tokens, targets;
+  std::vector<int32_t> document_ids = {};
+  std::vector<bool> is_prefix = {};
+};
+// A row for each example, `length` tokens long: what an example leaves over is padding, which has no target and is a
+// document of its own. A part that no example has is undefined; where some have it, the others are one document without
+// a prefix. std::logic_error for an example that is longer, or whose parts differ in length.
+Batch batch_of(std::span<const Example> examples, int64_t length);
+
+}  // namespace evenkeel::data

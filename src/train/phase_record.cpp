@@ -1,0 +1,126 @@
+#include "train/phase_record.h"
+
+#include "core/json_lines.h"
+#include "train/inputs.h"
+
+namespace evenkeel::train {
+
+std::vector<RecordedSource> recorded_sources(const PhaseConfig& phase, const InputData& data) {
+  std::vector<RecordedSource> out;
+  for (const auto& source : phase.data) {
+    const data::IndexedDataset& dataset = data.at(source.path.value);
+    out.push_back({{source.name, source.path.value, source.weight, phase.where},
+                   dataset.contents().hash,
+                   dataset.tokenizer_sha256()});
+  }
+  return out;
+}
+
+PhaseRecord new_record(const NewPhase& phase, const InputData& data) {
+  const PhaseConfig& config = phase.config;
+  return {.name = config.name,
+          .start_step = phase.start.step,
+          .first_step = phase.state.step + 1,
+          .shuffle = config.shuffle,
+          .sources = recorded_sources(config, data),
+          .drawn = {.start_cursors = phase.state.loader.cursors,
+                    .seed = phase.state.seed,
+                    .replay = phase.sampler.replay(),
+                    .replay_fraction = config.replay ? config.replay->fraction : 0,
+                    .replay_seen = config.repeats_seen()}};
+}
+
+PhaseRecord continued_record(PhaseRecord record, const ContinuedPhase& phase, const InputData& data) {
+  const bool is_other = phase.sampler.counts_anew() || phase.before.mixture.empty() ||
+                        phase.config.repeats_seen() != record.drawn.replay_seen;
+  record.has_changed = record.has_changed || (is_other && record.drawn.draws > 0);
+  record.sources = recorded_sources(phase.config, data);
+  record.drawn.replay = phase.sampler.replay();
+  return record;
+}
+
+void count_draws(PhaseRecord& record, const std::map<std::string, int64_t>& sources) {
+  for (const auto& [name, count] : sources)
+    if (!name.starts_with("replay/")) record.drawn.draws += count;
+}
+
+Json record_json(const PhaseRecord& record) {
+  Json out = Json::object(), cursors = Json::object(), sources = Json::array(), replay = Json::array();
+  const data::PastDraws& drawn = record.drawn;
+  for (const auto& [content, cursor] : drawn.start_cursors) cursors[content] = cursor;
+  for (const auto& source : drawn.replay)
+    replay.push_back(Json::Object{{"content", source.content}, {"weight", source.weight}});
+  for (const auto& [spec, content, tokenizer] : record.sources) {
+    Json source = Json::Object{{"name", spec.name}, {"path", spec.path}, {"weight", spec.weight}};
+    if (!content.empty()) source["content"] = content;
+    if (!tokenizer.empty()) source["tokenizer_sha256"] = tokenizer;
+    sources.push_back(std::move(source));
+  }
+  out["name"] = record.name;
+  out["start_step"] = record.start_step;
+  out["first_step"] = record.first_step;
+  out["seed"] = static_cast<int64_t>(drawn.seed);
+  out["draws"] = drawn.draws;
+  out["shuffle"] = record.shuffle;
+  if (record.has_changed) out["has_changed"] = true;
+  out["start_cursors"] = std::move(cursors);
+  out["sources"] = std::move(sources);
+  if (!drawn.replay.empty())
+    out["replay"] =
+        Json::Object{{"fraction", drawn.replay_fraction}, {"seen", drawn.replay_seen}, {"sources", std::move(replay)}};
+  return out;
+}
+
+namespace {
+
+std::string text_or_none(const Json& json, const char* key) {
+  const Json* found = json.find(key);
+  return found != nullptr ? found->as_string() : "";
+}
+
+data::PastDraws draws_from_json(const Json& json, int64_t seed) {
+  data::PastDraws out;
+  out.draws = json.at("draws").as_int();
+  const Json* own_seed = json.find("seed");
+  out.seed = static_cast<uint64_t>(own_seed != nullptr ? own_seed->as_int() : seed);
+  for (const auto& [content, cursor] : json.at("start_cursors").as_object())
+    out.start_cursors[content] = cursor.as_int();
+  const Json* replay = json.find("replay");
+  if (replay == nullptr) return out;
+  out.replay_fraction = replay->at("fraction").as_double();
+  out.replay_seen = replay->at("seen").as_bool();
+  for (const auto& source : replay->at("sources").as_array()) {
+    const Json* content = source.find("content");
+    out.replay.push_back({(content != nullptr ? *content : source.at("fingerprint")).as_string(),
+                          source.at("weight").as_double()});  // "fingerprint": of an earlier version
+  }
+  return out;
+}
+
+PhaseRecord record_from_json(const Json& json, const std::string& where, int64_t seed) {
+  PhaseRecord out;
+  out.name = json.at("name").as_string();
+  out.start_step = json.at("start_step").as_int();
+  out.first_step = json.at("first_step").as_int();
+  out.shuffle = json.at("shuffle").as_bool();
+  for (const auto& source : json.at("sources").as_array())
+    out.sources.push_back(
+        {{source.at("name").as_string(), source.at("path").as_string(), source.at("weight").as_double(), where},
+         text_or_none(source, "content"),
+         text_or_none(source, "tokenizer_sha256")});
+  if (const Json* changed = json.find("has_changed")) out.has_changed = changed->as_bool();
+  out.drawn = draws_from_json(json, seed);
+  return out;
+}
+
+}  // namespace
+
+std::vector<PhaseRecord> read_records(const Json& state, const std::string& where, int64_t seed) {
+  std::vector<PhaseRecord> out;
+  with_path_as<CheckpointError>(where, state, [&] {
+    for (const auto& record : state.at("phases").as_array()) out.push_back(record_from_json(record, where, seed));
+  });
+  return out;
+}
+
+}  // namespace evenkeel::train
