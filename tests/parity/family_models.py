@@ -156,8 +156,6 @@ def with_possible(family, draw):
     """A draw without what the classes themselves cannot do."""
     if family == "mixtral" and draw["head_dim"] is None and draw["rope"].startswith("yarn"):
         draw["head_dim"] = 8  # the class takes null for a number there
-    if draw.get("num_experts_per_tok") == 1:  # a weight that is always 1 is for family_files_parity.py
-        draw.update({"norm_topk_prob": False} if "norm_topk_prob" in draw else {"num_experts_per_tok": 3} if family in ("mixtral", "granitemoe", "granitemoeshared") else {})
     if draw.get("first_k_dense_replace") == 2 or draw.get("mlp_only_layers") == [0, 1]:
         draw["num_hidden_layers"] = 3  # one with experts
     if draw.get("head_dim", 0) is None and family in ("qwen2_moe", "qwen3_moe"):

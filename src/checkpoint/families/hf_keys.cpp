@@ -310,27 +310,29 @@ void expert_keys(HfKeys& keys, const char* own_key, const char* width_key, std::
   }
 }
 
-void require_more_than_one(HfKeys& keys, const char* what) {
-  require<CheckpointError>(keys.model().top_k > 1, keys.config().where(), ": ", what,
-                           " with num_experts_per_tok = 1; need 2 or more: the weight would be the constant 1");
+void divide_a_single_weight(HfKeys& keys) {
+  if (keys.model().top_k == 1) keys.form().router["renormalize_one"] = true;
+}
+
+bool divides_by_the_sum(const Json& router, int64_t top_k) {
+  const auto is = [&](const char* key, const Json& value) {
+    return router.find(key) != nullptr && router.at(key) == value;
+  };
+  return is("score", "softmax_post") || (is("renormalize", true) && (top_k > 1 || is("renormalize_one", true)));
 }
 
 void softmax_router(HfKeys& keys, Renormalized renormalized) {
   auto& router = keys.form().router;
+  const bool has_key = renormalized == Renormalized::by_key || renormalized == Renormalized::by_key_above_one;
   if (!keys.reads()) {
-    const Json* renormalize = router.find("renormalize");
-    if (renormalized == Renormalized::by_key && renormalize != nullptr)
-      keys.put("norm_topk_prob", *renormalize == Json(true) || router.at("score") == Json("softmax_post"));
+    if (has_key) keys.put("norm_topk_prob", divides_by_the_sum(router, keys.model().top_k));
     return;
   }
   router["kind"] = "top_k";
   router["score"] = "softmax_pre";
-  const bool is_on = renormalized == Renormalized::by_key ? keys.config().flag("norm_topk_prob", false)
-                                                          : renormalized == Renormalized::always;
+  const bool is_on = has_key ? keys.config().flag("norm_topk_prob", false) : renormalized == Renormalized::always;
   router["renormalize"] = is_on;
-  if (is_on)
-    require_more_than_one(keys, renormalized == Renormalized::always ? "got a router that divides by the sum"
-                                                                     : "norm_topk_prob: got true");
+  if (is_on && renormalized != Renormalized::by_key_above_one) divide_a_single_weight(keys);
 }
 
 void sigmoid_router(HfKeys& keys, int64_t n_groups, int64_t groups_per_token, double scaling) {
@@ -347,10 +349,10 @@ void sigmoid_router(HfKeys& keys, int64_t n_groups, int64_t groups_per_token, do
   keys.size("n_group", router["n_groups"], n_groups);
   keys.size("topk_group", router["groups_per_token"], groups_per_token);
   keys.number("routed_scaling_factor", router["scaling"], scaling);
-  keys.flag("norm_topk_prob", router["renormalize"], true);
-  if (!keys.reads()) return;
+  if (!keys.reads()) return keys.put("norm_topk_prob", divides_by_the_sum(router, keys.model().top_k));
+  router["renormalize"] = keys.config().flag("norm_topk_prob", true);
+  if (router.at("renormalize") == Json(true)) divide_a_single_weight(keys);
   if (router.at("n_groups") == Json(1)) router.erase("group_score");
-  if (router.at("renormalize") == Json(true)) require_more_than_one(keys, "norm_topk_prob: got true");
 }
 
 namespace {
