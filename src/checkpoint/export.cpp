@@ -26,8 +26,7 @@ namespace {
 // A tensor of the folder.
 struct Written {
   TensorSpec spec;
-  std::string own;     // evenkeel's tensor that it comes from
-  int64_t layer = -1;  // of a router's bias
+  OwnTensor own;  // evenkeel's tensor that it comes from
   Piece piece;
 };
 
@@ -52,12 +51,13 @@ class Stored {
     const Piece& piece = written.piece;
     if (piece.is_zero) return at::zeros(piece.shape);
     at::Tensor own;
-    if (const auto [pattern, layer] = split_layer(written.own); written.own.ends_with(".router_state.bias")) {
-      own = optimizer_.load(router_state_name(config_.moe_layers_below(layer), "bias"));
+    const std::string& name = written.own.name;
+    if (written.own.is_state()) {
+      own = optimizer_.load(router_state_name(config_.moe_layers_below(split_layer(name).second), "bias"));
     } else if (piece.expert >= 0) {
-      own = model_.load_rows(written.own, piece.expert, 1).squeeze(0).narrow(0, piece.row, piece.shape[0]);
+      own = model_.load_rows(name, piece.expert, 1).squeeze(0).narrow(0, piece.row, piece.shape[0]);
     } else {
-      own = model_.load_rows(written.own, piece.row, piece.shape[0]);
+      own = model_.load_rows(name, piece.row, piece.shape[0]);
     }
     return to_foreign(own, piece);
   }
@@ -83,7 +83,7 @@ std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig
     for (const auto& piece : layouts.front()) {
       const auto type =
           is_own ? stored.type_of(tensor, piece.name) : (tensor.is_state() ? at::kFloat : stored.usual_type());
-      out.push_back({{piece.name, type, piece.shape}, tensor.name, -1, piece});
+      out.push_back({{piece.name, type, piece.shape}, tensor, piece});
     }
     if (tensor.name == "embedding.weight" && home.foreign.tie_embeddings && stored.has_tied_copy()) {
       out.push_back(out.back());
@@ -95,7 +95,7 @@ std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig
     for (const auto& empty : home.family->empty_shared(home.foreign)) {
       Piece piece{with_layer(empty.name, layer), empty.shape};
       piece.is_zero = true;
-      out.push_back({{piece.name, stored.usual_type(), piece.shape}, "", -1, piece});
+      out.push_back({{piece.name, stored.usual_type(), piece.shape}, {}, piece});
     }
   return out;
 }
@@ -332,7 +332,7 @@ Exported export_model(const fs::path& model, const fs::path& folder, const Expor
   auto tensors = tensors_to_write(home, source.config, stored);
   if (options.dtype)
     for (auto& tensor : tensors)
-      if (!tensor.own.ends_with(".router_state.bias")) tensor.spec.dtype = *options.dtype;
+      if (!tensor.own.is_state()) tensor.spec.dtype = *options.dtype;
   const Json config =
       config_to_write(home, kept, options.dtype.value_or(stored.usual_type()), (origin / "config.json").string());
   Exported out{home.family->model_type, notices_of(source.config, home, origin), static_cast<int64_t>(tensors.size()),
