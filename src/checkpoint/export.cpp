@@ -36,6 +36,7 @@ class Stored {
   Stored(const fs::path& folder, const model::ModelConfig& config)
       : model_(folder / "model.safetensors"), optimizer_(folder / "optimizer.safetensors"), config_(config) {
     types_ = json_in(kForeignTypesKey);
+    layouts_ = json_in(kForeignLayoutsKey);
   }
   bool has_tied_copy() const { return model_.metadata().contains(kTiedHeadKey); }
   // The type that a foreign tensor had, or else that of evenkeel's.
@@ -44,6 +45,13 @@ class Stored {
     for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf})
       if (found != nullptr && *found == Json(dtype_name(type))) return type;
     return own.is_state() ? at::kFloat : model_.find(own.name)->dtype;
+  }
+  // The layout that the tensor had in its folder, else the first.
+  const std::vector<Piece>& layout_of(const OwnTensor& own, const std::vector<std::vector<Piece>>& layouts) const {
+    const Json* found = layouts_.find(own.name);
+    for (const auto& layout : layouts)
+      if (found != nullptr && *found == Json(layout[0].name)) return layout;
+    return layouts.front();
   }
   at::ScalarType usual_type() const { return model_.find("embedding.weight")->dtype; }
 
@@ -69,7 +77,7 @@ class Stored {
   }
   SafetensorsFile model_, optimizer_;
   const model::ModelConfig& config_;
-  Json types_;
+  Json types_, layouts_;
 };
 
 std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig& config, const Stored& stored) {
@@ -80,7 +88,7 @@ std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig
     const bool is_own = own.contains(tensor.name);
     const auto layouts = layouts_of(home, tensor, is_own);
     if (layouts.empty()) throw std::logic_error("no rule for " + tensor.name);
-    for (const auto& piece : layouts.front()) {
+    for (const auto& piece : stored.layout_of(tensor, layouts)) {
       const auto type =
           is_own ? stored.type_of(tensor, piece.name) : (tensor.is_state() ? at::kFloat : stored.usual_type());
       out.push_back({{piece.name, type, piece.shape}, tensor, piece});

@@ -126,7 +126,7 @@ std::vector<std::string> family_names() {
 
 // The first layout that the folder has something of, else the one that is written; its tensors are there as they
 // should.
-std::vector<Piece> HfTensors::chosen_layout(const HfModel& model, const OwnTensor& tensor, bool is_own) const {
+std::vector<Piece> HfTensors::chosen_layout(const HfModel& model, const OwnTensor& tensor, bool is_own) {
   auto layouts = layouts_of(model.home, tensor, is_own);
   if (layouts.empty()) throw std::logic_error("no rule for " + tensor.name + " in family " + model.family);
   const auto is_there = [&](const std::vector<Piece>& layout) {
@@ -134,6 +134,7 @@ std::vector<Piece> HfTensors::chosen_layout(const HfModel& model, const OwnTenso
   };
   const auto found = std::find_if(layouts.begin(), layouts.end(), is_there);
   auto& pieces = found == layouts.end() ? layouts.front() : *found;
+  if (is_own && &pieces != &layouts.front()) foreign_layouts_[tensor.name] = pieces[0].name;
   if (tensor.name == "embedding.weight" && is_tied_ && !folder_.contains(pieces[0].name) &&
       folder_.contains(tied_head_name()))
     pieces[0].name = tied_head_name();  // of the two the one that is there

@@ -49,6 +49,8 @@ class HfTensors {
   std::vector<at::Tensor> biases() const;
   // Foreign tensors whose type is not that of the tensor they are part of: name -> "BF16".
   const std::map<std::string, std::string>& foreign_types() const { return foreign_types_; }
+  // Parameters whose layout here is not the one that is written first: name -> the first foreign tensor of the layout.
+  const std::map<std::string, std::string>& foreign_layouts() const { return foreign_layouts_; }
   const std::vector<std::string>& skipped() const { return skipped_; }  // of layers for multi-token prediction
   bool has_tied_copy() const {
     return is_tied_ && folder_.contains(tied_head_name()) && pieces_[0][0].name != tied_head_name();
@@ -56,7 +58,7 @@ class HfTensors {
 
  private:
   void add(const HfModel& model, const OwnTensor& tensor);
-  std::vector<Piece> chosen_layout(const HfModel& model, const OwnTensor& tensor, bool is_own) const;
+  std::vector<Piece> chosen_layout(const HfModel& model, const OwnTensor& tensor, bool is_own);
   void check_rest(const HfModel& model);
 
   SafetensorsFolder folder_;
@@ -65,7 +67,7 @@ class HfTensors {
   std::vector<std::vector<Piece>> pieces_;  // of each parameter
   std::vector<Piece> biases_;
   std::vector<Piece> zeros_;  // that an export added
-  std::map<std::string, std::string> foreign_types_;
+  std::map<std::string, std::string> foreign_types_, foreign_layouts_;
   std::vector<std::string> skipped_;
   bool is_tied_ = false;
 };

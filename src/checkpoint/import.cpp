@@ -19,9 +19,13 @@ constexpr int64_t kLongestSequence = 2048;  // that is taken for an evaluation u
 
 std::map<std::string, std::string> metadata_of(const HfTensors& tensors) {
   std::map<std::string, std::string> out = {{"format", kCheckpointFormat}};
-  Json types = Json::object();
-  for (const auto& [name, type] : tensors.foreign_types()) types[name] = type;
-  if (types.size() > 0) out[kForeignTypesKey] = types.dump();
+  const auto add = [&](const char* key, const std::map<std::string, std::string>& values) {
+    Json table = Json::object();
+    for (const auto& [name, value] : values) table[name] = value;
+    if (!values.empty()) out[key] = table.dump();
+  };
+  add(kForeignTypesKey, tensors.foreign_types());
+  add(kForeignLayoutsKey, tensors.foreign_layouts());
   if (tensors.has_tied_copy()) out[kTiedHeadKey] = "copy";
   return out;
 }

@@ -42,6 +42,7 @@ TEST_F(GraniteMoeFamily, ReadsTheNamesThatTransformers5MayWrite) {
   tensors_[tensors_.size() - 1].first = kMoe + "experts.down_proj";
   const auto other = read();
   for (const auto& [name, value] : usual) EXPECT_TRUE(at::equal(other.at(name), value)) << name;
+  expect_there_and_back();
 }
 
 TEST_F(GraniteMoeFamily, GoesThereAndBack) {

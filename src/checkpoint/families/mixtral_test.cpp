@@ -56,6 +56,7 @@ TEST_F(MixtralFamily, ReadsStackedExpertsUnderAnotherName) {
   tensors_.emplace_back(kLayer + "mlp.experts.down_proj", by_expert.at("layers.0.experts.down"));
   const auto stacked = read();
   for (const auto& [name, value] : by_expert) EXPECT_TRUE(at::equal(stacked.at(name), value)) << name;
+  expect_there_and_back();
 }
 
 TEST_F(MixtralFamily, GoesThereAndBack) {

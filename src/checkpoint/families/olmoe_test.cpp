@@ -132,6 +132,17 @@ TEST_F(OlmoeFamily, GoesThereAndBack) {
   expect_there_and_back();
 }
 
+TEST_F(OlmoeFamily, GoesThereAndBackInTheLayoutThatItHas) {
+  const auto one_by_one = tensors_;
+  fuse();
+  for (const auto& [name, value] : one_by_one)
+    if (name.starts_with(kLayer)) add("model.layers.1." + name.substr(kLayer.size()), value.sizes().vec());
+  set("num_hidden_layers", 2);
+  expect_there_and_back();
+  tensor(kLayer + "mlp.experts.down_proj") = tensor(kLayer + "mlp.experts.down_proj").to(at::kBFloat16);
+  expect_there_and_back();
+}
+
 TEST_F(OlmoeFamily, HasNoBalanceLossAtCoefficientZero) {
   set("router_aux_loss_coef", 0);
   EXPECT_TRUE(read_config().config.balance.terms.empty());
