@@ -25,7 +25,7 @@ from checks import documents_of, read_lines, rows_of, run_in_folder, steps_of  #
 from family_models import Watch, config_of, load, randomise  # noqa: E402
 
 VOCABULARY = 320  # SentencePiece's byte pieces, and some more
-COMMON = {"num_hidden_layers": 3, "num_attention_heads": 4, "rms_norm_eps": 1e-5, "tie_word_embeddings": False, "hidden_act": "silu", "rope": "default", "num_experts_per_tok": 2}
+COMMON = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "rms_norm_eps": 1e-5, "tie_word_embeddings": False, "hidden_act": "silu", "rope": "default", "num_experts_per_tok": 2}
 MODELS = {
     "mixtral": {**COMMON, "num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 8, "intermediate_size": 24},
     "deepseek_v3": {**COMMON, "num_key_value_heads": 4, "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8,

@@ -103,6 +103,7 @@ FORMS = [
     ("one expert, its weight divided by itself", "mixtral", one_expert, True),
     ("one expert, its weight divided by itself", "olmoe", one_expert, True),
     ("one expert, its weight divided by itself", "glm4_moe", one_expert, True),
+    ("one expert, its weight divided by itself", "deepseek_v3", one_expert, True),
     ("one expert, its weight divided by itself", "granitemoe", one_expert, True),
     ("a layer that predicts a second token", "deepseek_v3", prediction_layer, False),
 ]
