@@ -26,71 +26,6 @@ model::ModelConfig config_of(const HfForm& form, const std::string& where) {
 
 // ---- single keys ----
 
-void HfKeys::size(const char* key, int64_t& value) {
-  if (reads()) {
-    value = config_->size(key);
-  } else {
-    put(key, value);
-  }
-}
-void HfKeys::size(const char* key, int64_t& value, int64_t absent) {
-  if (reads()) {
-    value = config_->size(key, absent);
-  } else {
-    put(key, value);
-  }
-}
-void HfKeys::count(const char* key, int64_t& value, int64_t absent) {
-  if (reads()) {
-    value = config_->count(key, absent);
-  } else {
-    put(key, value);
-  }
-}
-void HfKeys::number(const char* key, double& value, double absent) {
-  if (reads()) {
-    value = config_->number(key, absent);
-  } else {
-    put(key, value);
-  }
-}
-void HfKeys::flag(const char* key, bool& value, bool absent) {
-  if (reads()) {
-    value = config_->flag(key, absent);
-  } else {
-    put(key, value);
-  }
-}
-
-void HfKeys::size(const char* key, Json& option, std::optional<int64_t> absent) {
-  if (reads()) {
-    option = absent ? config_->size(key, *absent) : config_->size(key);
-  } else {
-    put(key, option);
-  }
-}
-void HfKeys::count(const char* key, Json& option, int64_t absent) {
-  if (reads()) {
-    option = config_->count(key, absent);
-  } else {
-    put(key, option);
-  }
-}
-void HfKeys::number(const char* key, Json& option, double absent) {
-  if (reads()) {
-    option = config_->number(key, absent);
-  } else {
-    put(key, option);
-  }
-}
-void HfKeys::flag(const char* key, Json& option, bool absent) {
-  if (reads()) {
-    option = config_->flag(key, absent);
-  } else {
-    put(key, option);
-  }
-}
-
 void HfKeys::only(const char* key, const Json& value) {
   if (reads()) {
     config_->require_only(key, value);
@@ -303,11 +238,7 @@ void expert_keys(HfKeys& keys, const char* own_key, const char* width_key, std::
     keys.put(own_key, model.n_experts);
   }
   keys.size("num_experts_per_tok", model.top_k);
-  if (width_absent) {
-    keys.size(width_key, model.d_expert, *width_absent);
-  } else {
-    keys.size(width_key, model.d_expert);
-  }
+  keys.size(width_key, model.d_expert, width_absent);
 }
 
 void divide_a_single_weight(HfKeys& keys) {

@@ -33,20 +33,31 @@ class HfKeys {
   void put(const char* key, Json value) { (*out_)[key] = std::move(value); }  // of one that writes
   bool has_put(const char* key) const { return out_->find(key) != nullptr; }
 
-  void size(const char* key, int64_t& value);  // required
-  void size(const char* key, int64_t& value, int64_t absent);
-  void count(const char* key, int64_t& value, int64_t absent);  // 0 or more
-  void number(const char* key, double& value, double absent);
-  void flag(const char* key, bool& value, bool absent);
-  // Options of a table.
-  void size(const char* key, Json& option, std::optional<int64_t> absent = {});
-  void count(const char* key, Json& option, int64_t absent);
-  void number(const char* key, Json& option, double absent);
-  void flag(const char* key, Json& option, bool absent);
+  // `value` is a field of the model or an option of a table; `absent` is what it is where the key is not there.
+  void size(const char* key, auto& value, std::optional<int64_t> absent = {}) {  // 1 or more; required without `absent`
+    both(key, value, [&] { return absent ? config_->size(key, *absent) : config_->size(key); });
+  }
+  void count(const char* key, auto& value, int64_t absent) {  // 0 or more
+    both(key, value, [&] { return config_->count(key, absent); });
+  }
+  void number(const char* key, auto& value, double absent) {
+    both(key, value, [&] { return config_->number(key, absent); });
+  }
+  void flag(const char* key, auto& value, bool absent) {
+    both(key, value, [&] { return config_->flag(key, absent); });
+  }
   // The one value that evenkeel has; written too, but for null.
   void only(const char* key, const Json& value);
 
  private:
+  void both(const char* key, auto& value, const auto& read) {
+    if (reads()) {
+      value = read();
+    } else {
+      put(key, value);
+    }
+  }
+
   const HfConfig* config_ = nullptr;
   Json* out_ = nullptr;
   HfForm& form_;
