@@ -26,8 +26,7 @@ namespace {
 // A tensor of the folder.
 struct Written {
   TensorSpec spec;
-  std::string own;     // evenkeel's tensor that it comes from
-  int64_t layer = -1;  // of a router's bias
+  OwnTensor own;  // evenkeel's tensor that it comes from
   Piece piece;
 };
 
@@ -37,6 +36,7 @@ class Stored {
   Stored(const fs::path& folder, const model::ModelConfig& config)
       : model_(folder / "model.safetensors"), optimizer_(folder / "optimizer.safetensors"), config_(config) {
     types_ = json_in(kForeignTypesKey);
+    layouts_ = json_in(kForeignLayoutsKey);
   }
   bool has_tied_copy() const { return model_.metadata().contains(kTiedHeadKey); }
   // The type that a foreign tensor had, or else that of evenkeel's.
@@ -46,18 +46,26 @@ class Stored {
       if (found != nullptr && *found == Json(dtype_name(type))) return type;
     return own.is_state() ? at::kFloat : model_.find(own.name)->dtype;
   }
+  // The layout that the tensor had in its folder, else the first.
+  const std::vector<Piece>& layout_of(const OwnTensor& own, const std::vector<std::vector<Piece>>& layouts) const {
+    const Json* found = layouts_.find(own.name);
+    for (const auto& layout : layouts)
+      if (found != nullptr && *found == Json(layout[0].name)) return layout;
+    return layouts.front();
+  }
   at::ScalarType usual_type() const { return model_.find("embedding.weight")->dtype; }
 
   at::Tensor load(const Written& written) const {
     const Piece& piece = written.piece;
     if (piece.is_zero) return at::zeros(piece.shape);
     at::Tensor own;
-    if (const auto [pattern, layer] = split_layer(written.own); written.own.ends_with(".router_state.bias")) {
-      own = optimizer_.load(router_state_name(config_.moe_layers_below(layer), "bias"));
+    const std::string& name = written.own.name;
+    if (written.own.is_state()) {
+      own = optimizer_.load(router_state_name(config_.moe_layers_below(split_layer(name).second), "bias"));
     } else if (piece.expert >= 0) {
-      own = model_.load_rows(written.own, piece.expert, 1).squeeze(0).narrow(0, piece.row, piece.shape[0]);
+      own = model_.load_rows(name, piece.expert, 1).squeeze(0).narrow(0, piece.row, piece.shape[0]);
     } else {
-      own = model_.load_rows(written.own, piece.row, piece.shape[0]);
+      own = model_.load_rows(name, piece.row, piece.shape[0]);
     }
     return to_foreign(own, piece);
   }
@@ -69,7 +77,7 @@ class Stored {
   }
   SafetensorsFile model_, optimizer_;
   const model::ModelConfig& config_;
-  Json types_;
+  Json types_, layouts_;
 };
 
 std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig& config, const Stored& stored) {
@@ -80,10 +88,10 @@ std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig
     const bool is_own = own.contains(tensor.name);
     const auto layouts = layouts_of(home, tensor, is_own);
     if (layouts.empty()) throw std::logic_error("no rule for " + tensor.name);
-    for (const auto& piece : layouts.front()) {
+    for (const auto& piece : stored.layout_of(tensor, layouts)) {
       const auto type =
           is_own ? stored.type_of(tensor, piece.name) : (tensor.is_state() ? at::kFloat : stored.usual_type());
-      out.push_back({{piece.name, type, piece.shape}, tensor.name, -1, piece});
+      out.push_back({{piece.name, type, piece.shape}, tensor, piece});
     }
     if (tensor.name == "embedding.weight" && home.foreign.tie_embeddings && stored.has_tied_copy()) {
       out.push_back(out.back());
@@ -95,7 +103,7 @@ std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig
     for (const auto& empty : home.family->empty_shared(home.foreign)) {
       Piece piece{with_layer(empty.name, layer), empty.shape};
       piece.is_zero = true;
-      out.push_back({{piece.name, stored.usual_type(), piece.shape}, "", -1, piece});
+      out.push_back({{piece.name, stored.usual_type(), piece.shape}, {}, piece});
     }
   return out;
 }
@@ -332,7 +340,7 @@ Exported export_model(const fs::path& model, const fs::path& folder, const Expor
   auto tensors = tensors_to_write(home, source.config, stored);
   if (options.dtype)
     for (auto& tensor : tensors)
-      if (!tensor.own.ends_with(".router_state.bias")) tensor.spec.dtype = *options.dtype;
+      if (!tensor.own.is_state()) tensor.spec.dtype = *options.dtype;
   const Json config =
       config_to_write(home, kept, options.dtype.value_or(stored.usual_type()), (origin / "config.json").string());
   Exported out{home.family->model_type, notices_of(source.config, home, origin), static_cast<int64_t>(tensors.size()),

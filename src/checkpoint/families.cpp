@@ -124,42 +124,47 @@ std::vector<std::string> family_names() {
 
 // ---- tensors ----
 
-void HfTensors::choose_layout(const std::string& where, const HfModel& model, const OwnTensor& tensor, bool is_own) {
+// The first layout that the folder has something of, else the one that is written; its tensors are there as they
+// should.
+std::vector<Piece> HfTensors::chosen_layout(const HfModel& model, const OwnTensor& tensor, bool is_own) {
   auto layouts = layouts_of(model.home, tensor, is_own);
   if (layouts.empty()) throw std::logic_error("no rule for " + tensor.name + " in family " + model.family);
-  // The first layout that the folder has something of, else the one that is written.
   const auto is_there = [&](const std::vector<Piece>& layout) {
     return std::any_of(layout.begin(), layout.end(), [&](const Piece& piece) { return folder_.contains(piece.name); });
   };
   const auto found = std::find_if(layouts.begin(), layouts.end(), is_there);
   auto& pieces = found == layouts.end() ? layouts.front() : *found;
+  if (is_own && &pieces != &layouts.front()) foreign_layouts_[tensor.name] = pieces[0].name;
   if (tensor.name == "embedding.weight" && is_tied_ && !folder_.contains(pieces[0].name) &&
       folder_.contains(tied_head_name()))
     pieces[0].name = tied_head_name();  // of the two the one that is there
-  for (const auto& piece : pieces) check_entry(folder_, where, piece);
-  if (!is_own) {
-    zeros_.insert(zeros_.end(), pieces.begin(), pieces.end());
-    return;
-  }
+  for (const auto& piece : pieces) check_entry(folder_, where_, piece);
+  return std::move(pieces);
+}
+
+void HfTensors::add(const HfModel& model, const OwnTensor& tensor) {
+  auto pieces = chosen_layout(model, tensor, /*is_own=*/true);
   at::ScalarType dtype = folder_.find(pieces[0].name)->dtype;
   for (const auto& piece : pieces) dtype = wider(dtype, folder_.find(piece.name)->dtype);
   if (tensor.is_state()) dtype = at::kFloat;
   for (const auto& piece : pieces)
     if (const auto stored = folder_.find(piece.name)->dtype; stored != dtype)
       foreign_types_[piece.name] = dtype_name(stored);
-  specs_.push_back({tensor.name, dtype, tensor.shape});
+  if (tensor.is_state()) return biases_.push_back(std::move(pieces[0]));
+  parameters_.push_back({tensor.name, dtype, tensor.shape});
   pieces_.push_back(std::move(pieces));
 }
 
-void HfTensors::check_rest(const std::string& where, const HfModel& model) {
+void HfTensors::check_rest(const HfModel& model) {
   const Family& family = *model.home.family;
   const int64_t n_layers = model.config.n_layers;
   std::set<std::string> used;
   for (const auto& pieces : pieces_)
     for (const auto& piece : pieces)
-      require<CheckpointError>(used.insert(piece.name).second, where, ": tensor ", shown_name(piece.name),
+      require<CheckpointError>(used.insert(piece.name).second, where_, ": tensor ", shown_name(piece.name),
                                ": got it for two of evenkeel's; need one");
-  for (const auto& piece : zeros_) used.insert(piece.name);
+  for (const auto* others : {&biases_, &zeros_})
+    for (const auto& piece : *others) used.insert(piece.name);
   for (const auto& pattern : family.derived)
     for (int64_t layer = 0; layer < n_layers; ++layer) used.insert(with_layer(pattern, layer));
   if (is_tied_) used.insert(tied_head_name());  // compared with the embedding when read
@@ -176,7 +181,7 @@ void HfTensors::check_rest(const std::string& where, const HfModel& model) {
       add_to_list(left_over, shown_name(name));
     }
   }
-  require<CheckpointError>(n_left_over == 0, where, ": got ", counted(n_left_over, "tensor"), " that a ",
+  require<CheckpointError>(n_left_over == 0, where_, ": got ", counted(n_left_over, "tensor"), " that a ",
                            family.model_type, " of this config.json does not have: ", left_over,
                            n_left_over > 3 ? ", ..." : "", "; need none");
 }
@@ -185,40 +190,45 @@ HfTensors::HfTensors(const fs::path& folder, const HfModel& model)
     : folder_(folder), where_(folder.string()), is_tied_(model.config.tie_embeddings) {
   std::set<std::string> own;
   for (const auto& tensor : tensors_of(model.config)) {
-    choose_layout(where_, model, tensor, true);
+    add(model, tensor);
     own.insert(tensor.name);
   }
-  for (const auto& tensor : tensors_of(model.home.foreign))
-    if (!own.contains(tensor.name)) choose_layout(where_, model, tensor, false);
-  check_rest(where_, model);
-}
-
-// A tied model may hold the head as a copy of the embedding, and nothing else.
-void HfTensors::check_tied_head(const std::string& where) const {
-  if (!is_tied_ || !folder_.contains(tied_head_name())) return;
-  const auto head = folder_.load(tied_head_name()), embedding = folder_.load(pieces_[0][0].name);
-  require<CheckpointError>(
-      head.sizes() == embedding.sizes() && at::equal(head.to(at::kFloat), embedding.to(at::kFloat)), where, ": tensor ",
-      shown_name(tied_head_name()),
-      ": got other values than the embedding; need the same (tie_word_embeddings = true)");
-}
-
-at::Tensor HfTensors::assemble(size_t index, at::ScalarType dtype) const {
-  if (index == 0) {  // what no header says, once
-    check_tied_head(where_);
-    for (const auto& piece : zeros_)
-      require<CheckpointError>(!folder_.load(piece.name).any().item<bool>(), where_, ": tensor ",
-                               shown_name(piece.name), ": got other values than 0; need 0, as ", kExportName,
-                               " says (without that file the folder is read as what config.json says)");
+  for (const auto& tensor : tensors_of(model.home.foreign)) {
+    if (own.contains(tensor.name)) continue;
+    const auto pieces = chosen_layout(model, tensor, /*is_own=*/false);
+    zeros_.insert(zeros_.end(), pieces.begin(), pieces.end());
   }
+  check_rest(model);
+}
+
+void HfTensors::check_values() const {
+  if (has_tied_copy()) {
+    const auto head = folder_.load(tied_head_name()), embedding = folder_.load(pieces_[0][0].name);
+    require<CheckpointError>(
+        head.sizes() == embedding.sizes() && at::equal(head.to(at::kFloat), embedding.to(at::kFloat)), where_,
+        ": tensor ", shown_name(tied_head_name()),
+        ": got other values than the embedding; need the same (tie_word_embeddings = true)");
+  }
+  for (const auto& piece : zeros_)
+    require<CheckpointError>(!folder_.load(piece.name).any().item<bool>(), where_, ": tensor ", shown_name(piece.name),
+                             ": got other values than 0; need 0, as ", kExportName,
+                             " says (without that file the folder is read as what config.json says)");
+}
+
+at::Tensor HfTensors::parameter(size_t index, at::ScalarType dtype) const {
   const auto& pieces = pieces_[index];
-  const auto& shape = specs_[index].shape;
   if (pieces.size() == 1 && pieces[0].expert < 0) return to_own(folder_.load(pieces[0].name), pieces[0]).to(dtype);
-  auto out = at::empty(shape, at::TensorOptions().dtype(dtype).device(at::kCPU));
+  auto out = at::empty(parameters_[index].shape, at::TensorOptions().dtype(dtype).device(at::kCPU));
   for (const auto& piece : pieces) {
     const auto place = piece.expert < 0 ? out : out.select(0, piece.expert);
     place.narrow(0, piece.row, piece.shape[0]).copy_(to_own(folder_.load(piece.name), piece));
   }
+  return out;
+}
+
+std::vector<at::Tensor> HfTensors::biases() const {
+  std::vector<at::Tensor> out;
+  for (const auto& piece : biases_) out.push_back(to_own(folder_.load(piece.name), piece).to(at::kFloat));
   return out;
 }
 
@@ -233,20 +243,15 @@ void log_notices(const HfModel& model, const HfTensors& tensors, const fs::path&
 ops::Params read_hf_params(const fs::path& folder, const HfModel& model) {
   const HfTensors tensors(folder, model);
   log_notices(model, tensors, folder);
+  tensors.check_values();
   ops::Params params;
-  for (size_t i = 0; i < tensors.tensors().size(); ++i)
-    if (!OwnTensor{tensors.tensors()[i].name, {}}.is_state())
-      params.add(tensors.tensors()[i].name, tensors.assemble(i, at::kFloat));
+  for (size_t i = 0; i < tensors.parameters().size(); ++i)
+    params.add(tensors.parameters()[i].name, tensors.parameter(i, at::kFloat));
   return params;
 }
 
-std::map<std::string, at::Tensor> read_hf_biases(const fs::path& folder, const HfModel& model) {
-  std::map<std::string, at::Tensor> out;
-  const HfTensors tensors(folder, model);
-  for (size_t i = 0; i < tensors.tensors().size(); ++i)
-    if (OwnTensor{tensors.tensors()[i].name, {}}.is_state())
-      out.emplace(tensors.tensors()[i].name, tensors.assemble(i, at::kFloat));
-  return out;
+std::vector<at::Tensor> read_hf_biases(const fs::path& folder, const HfModel& model) {
+  return HfTensors(folder, model).biases();
 }
 
 }  // namespace evenkeel::checkpoint

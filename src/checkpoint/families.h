@@ -39,27 +39,35 @@ class HfTensors {
   // Checks names, shapes and types of all by the headers alone: CheckpointError for missing tensors, wrong shapes, and
   // tensors left over. Accepts per-expert and fused layouts, layer by layer.
   HfTensors(const fs::path& folder, const HfModel& model);
-  // The parameters in the order of the table, then the biases of routers. `dtype`: the widest of the parts.
-  const std::vector<TensorSpec>& tensors() const { return specs_; }
-  at::Tensor assemble(size_t index, at::ScalarType dtype) const;  // one part in memory at a time
+  // What no header says: a tied head that is stored too is the embedding, what a detour filled with zeros is 0.
+  // CheckpointError names the tensor.
+  void check_values() const;
+  // In the order of the table; each of the widest type of its parts.
+  const std::vector<TensorSpec>& parameters() const { return parameters_; }
+  at::Tensor parameter(size_t index, at::ScalarType dtype) const;  // one part in memory at a time
+  // fp32 [E] of each MoE layer in order; empty where the router has none.
+  std::vector<at::Tensor> biases() const;
   // Foreign tensors whose type is not that of the tensor they are part of: name -> "BF16".
   const std::map<std::string, std::string>& foreign_types() const { return foreign_types_; }
+  // Parameters whose layout here is not the one that is written first: name -> the first foreign tensor of the layout.
+  const std::map<std::string, std::string>& foreign_layouts() const { return foreign_layouts_; }
   const std::vector<std::string>& skipped() const { return skipped_; }  // of layers for multi-token prediction
   bool has_tied_copy() const {
     return is_tied_ && folder_.contains(tied_head_name()) && pieces_[0][0].name != tied_head_name();
   }
 
  private:
-  void choose_layout(const std::string& where, const HfModel& model, const OwnTensor& tensor, bool is_own);
-  void check_rest(const std::string& where, const HfModel& model);
-  void check_tied_head(const std::string& where) const;
+  void add(const HfModel& model, const OwnTensor& tensor);
+  std::vector<Piece> chosen_layout(const HfModel& model, const OwnTensor& tensor, bool is_own);
+  void check_rest(const HfModel& model);
 
   SafetensorsFolder folder_;
   std::string where_;
-  std::vector<TensorSpec> specs_;
-  std::vector<std::vector<Piece>> pieces_;
+  std::vector<TensorSpec> parameters_;
+  std::vector<std::vector<Piece>> pieces_;  // of each parameter
+  std::vector<Piece> biases_;
   std::vector<Piece> zeros_;  // that an export added
-  std::map<std::string, std::string> foreign_types_;
+  std::map<std::string, std::string> foreign_types_, foreign_layouts_;
   std::vector<std::string> skipped_;
   bool is_tied_ = false;
 };
@@ -67,8 +75,8 @@ class HfTensors {
 void log_notices(const HfModel& model, const HfTensors& tensors, const fs::path& folder);
 // The weights in fp32 under evenkeel's names. What a reader is to be told goes to the log.
 ops::Params read_hf_params(const fs::path& folder, const HfModel& model);
-// The biases of balancing routers in a folder, by name: "layers.3.router_state.bias".
-std::map<std::string, at::Tensor> read_hf_biases(const fs::path& folder, const HfModel& model);
+// The biases of balancing routers, as HfTensors::biases gives them.
+std::vector<at::Tensor> read_hf_biases(const fs::path& folder, const HfModel& model);
 
 // A part of a tensor of evenkeel as the foreign tensor holds it, and back.
 at::Tensor to_foreign(const at::Tensor& own, const Piece& piece);

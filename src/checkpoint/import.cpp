@@ -19,9 +19,13 @@ constexpr int64_t kLongestSequence = 2048;  // that is taken for an evaluation u
 
 std::map<std::string, std::string> metadata_of(const HfTensors& tensors) {
   std::map<std::string, std::string> out = {{"format", kCheckpointFormat}};
-  Json types = Json::object();
-  for (const auto& [name, type] : tensors.foreign_types()) types[name] = type;
-  if (types.size() > 0) out[kForeignTypesKey] = types.dump();
+  const auto add = [&](const char* key, const std::map<std::string, std::string>& values) {
+    Json table = Json::object();
+    for (const auto& [name, value] : values) table[name] = value;
+    if (!values.empty()) out[key] = table.dump();
+  };
+  add(kForeignTypesKey, tensors.foreign_types());
+  add(kForeignLayoutsKey, tensors.foreign_layouts());
   if (tensors.has_tied_copy()) out[kTiedHeadKey] = "copy";
   return out;
 }
@@ -42,18 +46,11 @@ Json state_of(const HfModel& model) {
 }
 
 void write_router_states(const fs::path& file, const HfTensors& tensors, const HfModel& model) {
-  const model::Transformer transformer(model.config);
-  auto states = transformer.initial_router_states();
-  const auto layers = layers_with_experts(model.config);
+  auto states = model::Transformer(model.config).initial_router_states();
+  put_biases(tensors.biases(), states);
   NamedTensors out;
   for (size_t index = 0; index < states.size(); ++index)
-    for (const auto& [name, tensor] : states[index]) {
-      at::Tensor value = tensor;
-      for (size_t i = 0; i < tensors.tensors().size(); ++i)
-        if (name == "bias" && tensors.tensors()[i].name == with_layer("layers.{i}.router_state.bias", layers[index]))
-          value = tensors.assemble(i, at::kFloat);
-      out.emplace_back(router_state_name(index, name), value);
-    }
+    for (const auto& [name, tensor] : states[index]) out.emplace_back(router_state_name(index, name), tensor);
   write_safetensors(file, out, {{"format", kCheckpointFormat}});
 }
 
@@ -66,9 +63,8 @@ void import_folder(const fs::path& folder, const fs::path& checkpoint) {
   const HfModel model = read_hf_config(folder);
   const HfTensors tensors(folder, model);
   log_notices(model, tensors, folder);
-  std::vector<TensorSpec> parameters;
-  for (const auto& spec : tensors.tensors())
-    if (!OwnTensor{spec.name, {}}.is_state()) parameters.push_back(spec);
+  tensors.check_values();
+  const auto& parameters = tensors.parameters();
   double total = 0;
   for (const auto& spec : parameters) total += static_cast<double>(spec.n_bytes());
   Progress progress("importing", total, "GB", 1e9);
@@ -76,7 +72,7 @@ void import_folder(const fs::path& folder, const fs::path& checkpoint) {
   save_folder(checkpoint, [&](const fs::path& temporary) {
     write_safetensors(temporary / "model.safetensors", parameters, metadata_of(tensors), [&](size_t index) {
       done += static_cast<double>(parameters[index].n_bytes());
-      auto out = tensors.assemble(index, parameters[index].dtype);
+      auto out = tensors.parameter(index, parameters[index].dtype);
       progress.update(done, human_bytes(done) + " of " + human_bytes(total));
       return out;
     });

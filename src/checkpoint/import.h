@@ -7,6 +7,7 @@ namespace evenkeel::checkpoint {
 
 // What the metadata of an imported model.safetensors tell, so that an export gives the same bytes (docs/formats.md).
 inline constexpr const char* kForeignTypesKey = "foreign_types";
+inline constexpr const char* kForeignLayoutsKey = "foreign_layouts";
 inline constexpr const char* kTiedHeadKey = "tied_head";
 
 // Writes the checkpoint whole or not at all, with one tensor in memory at a time. CheckpointError for what evenkeel

@@ -34,22 +34,21 @@ std::vector<ops::Params> read_router_states(const fs::path& folder, const model:
   return out;
 }
 
+void put_biases(const std::vector<at::Tensor>& biases, std::vector<ops::Params>& states) {
+  for (size_t index = 0; index < states.size() && index < biases.size(); ++index) {
+    ops::Params state;
+    for (const auto& [name, tensor] : states[index]) state.add(name, name == "bias" ? biases[index] : tensor);
+    states[index] = std::move(state);
+  }
+}
+
 void take_biases(const ModelSource& source, const model::Transformer& model, std::vector<ops::Params>& states) {
   const auto has_bias = [](const moe::Router* router) {
     return router != nullptr && router->options().at("kind") == Json("loss_free");
   };
   if (source.kind == "checkpoint" || !has_bias(model.router())) return;
   if (!has_bias(model::Transformer(source.config).router())) return;
-  const auto hf = read_hf_config(source.folder);
-  const auto layers = layers_with_experts(hf.config);
-  const auto biases = read_hf_biases(source.folder, hf);
-  for (size_t index = 0; index < states.size() && index < layers.size(); ++index) {
-    const auto found = biases.find(with_layer("layers.{i}.router_state.bias", layers[index]));
-    if (found == biases.end()) continue;
-    ops::Params state;
-    for (const auto& [name, tensor] : states[index]) state.add(name, name == "bias" ? found->second : tensor);
-    states[index] = std::move(state);
-  }
+  put_biases(read_hf_biases(source.folder, read_hf_config(source.folder)), states);
 }
 
 std::vector<ops::Params> load_router_states(const ModelSource& source, const model::Transformer& model) {

@@ -17,6 +17,9 @@ std::string router_state_name(size_t index, const std::string& name);
 // CheckpointError when one is absent or of another shape or type.
 std::vector<ops::Params> read_router_states(const fs::path& folder, const model::Transformer& model);
 
+// `biases`, [E] of each MoE layer in order or none at all, in place of those in `states`.
+void put_biases(const std::vector<at::Tensor>& biases, std::vector<ops::Params>& states);
+
 // Where the source is a Hugging Face folder that holds the biases of such routers as the model has, these are put into
 // `states`, one for each MoE layer.
 void take_biases(const ModelSource& source, const model::Transformer& model, std::vector<ops::Params>& states);

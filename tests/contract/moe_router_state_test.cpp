@@ -26,7 +26,7 @@ class RouterStateContract : public ::testing::TestWithParam<RouterForm> {
  protected:
   static TestedRouter make_typical() {
     const int64_t E = GetParam().experts.back(), smallest = GetParam().smallest_k;
-    const int64_t largest = TestedRouter(GetParam(), E, smallest).traits.max_top_k;
+    const int64_t largest = std::min(GetParam().largest_k, TestedRouter(GetParam(), E, smallest).traits.max_top_k);
     return {GetParam(), E, std::min(std::max<int64_t>(2, smallest), largest)};
   }
 };

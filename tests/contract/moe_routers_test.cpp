@@ -41,7 +41,8 @@ class RouterContract : public ::testing::TestWithParam<RouterForm> {
   // One shape with a choice: the most experts, and two a token where the form allows.
   static TestedRouter make_typical() {
     const int64_t E = GetParam().experts.back(), smallest = GetParam().smallest_k;
-    return make(E, std::min<int64_t>({std::max<int64_t>(2, smallest), make(E, smallest).traits.max_top_k}));
+    const int64_t largest = std::min(GetParam().largest_k, make(E, smallest).traits.max_top_k);
+    return make(E, std::min(std::max<int64_t>(2, smallest), largest));
   }
 };
 

@@ -5,7 +5,8 @@
 The models are those of family_models.py. Of each draw: the trace of a few sequences against a forward pass; one training
 step against autograd (with betas = [0, …] the first moment is the gradient); and controls, settings of config.json changed
 one at a time, which must be seen: other logits, or a refusal. Everything in fp32, from files of fp32 and bf16.
---table prints which values of which settings were met, and what each control did.
+--table prints which values of which settings were met, which keys of config.json are constant and why, and what each control did.
+Every key that `transformers` writes has to be one of the two.
 """
 
 import collections
@@ -18,7 +19,7 @@ import tempfile
 import numpy as np
 import torch
 import torch.nn.functional as F
-from family_models import LENGTH, SETTINGS, Watch, draws, evenkeel_names, load, save_draw
+from family_models import LENGTH, SETTINGS, Watch, constants, draws, evenkeel_names, load, save_draw
 from fixtures import EVENKEEL, VOCABULARY, Checks, read_json_lines, write_pair
 from safetensors.torch import load_file
 
@@ -143,7 +144,11 @@ class Comparison:
     def compare_gradients(self, ours):
         self.need(ours.keys() == self.gradients.keys(), f"parameters: {sorted(ours.keys() ^ self.gradients.keys())}")
         worst = 0.0
-        for name in sorted(ours.keys() & self.gradients.keys()):
+        # The weight of one expert, divided by itself, is 1: a gradient by it is what its cancelling leaves in `transformers`, and 0 in evenkeel.
+        still = {f"layers.{routing.layer}.router.weight" for routing in self.routings if routing.weights.shape[1] == 1 and np.ptp(routing.weights.numpy()) < 1e-6}
+        for name in sorted(still):
+            self.need(ours[name].abs().max() == 0 and self.gradients[name].abs().max() < 1e-5, f"gradient of {name}: {ours[name].abs().max():.1e} and {self.gradients[name].abs().max():.1e}; need 0")
+        for name in sorted((ours.keys() & self.gradients.keys()) - still):
             theirs = self.gradients[name]
             if ours[name].shape != theirs.shape:
                 self.problems.append(f"gradient of {name}: shape {tuple(ours[name].shape)}; need {tuple(theirs.shape)}")
@@ -262,16 +267,25 @@ class Tally:
     def __init__(self):
         self.values = collections.defaultdict(collections.Counter)  # (family, setting) -> value -> draws
         self.controls = collections.Counter()                       # (family, control) -> times seen
+        self.keys = collections.defaultdict(set)                    # family -> keys of its config.json
         self.n_close = self.n_decisions = 0
 
-    def add(self, family, draw):
+    def add(self, family, draw, config):
+        self.keys[family] |= config.keys()
         for key, value in draw.items():
             self.values[family, key][json.dumps(value)] += 1
+
+    def drawn(self, family):
+        return {key for name, key in self.values if name == family}
 
     def print_table(self):
         print("family | setting | values x draws")
         for (family, key), counts in sorted(self.values.items()):
             print(f"{family} | {key} | {', '.join(f'{value} x{n}' for value, n in sorted(counts.items()))}")
+        print("family | constant | why")
+        for family, keys in sorted(self.keys.items()):
+            for key in sorted(keys - self.drawn(family)):
+                print(f"{family} | {key} | {constants(family).get(key)}")
         print("family | control | times seen")
         for (family, name), n in sorted(self.controls.items()):
             print(f"{family} | {name} | {n}")
@@ -293,7 +307,7 @@ def compare_draw(check, tally, family, number, draw, work):
             did, seen = control_problem(comparison, change)
             comparison.need(seen, f"control {change}: {did}")
             tally.controls[family, name] += seen
-    tally.add(family, draw)
+    tally.add(family, draw, json.loads((folder / "config.json").read_text()))
     tally.n_close += comparison.n_close
     tally.n_decisions += len(comparison.routings) * BATCH * LENGTH
     if comparison.problems:
@@ -308,6 +322,8 @@ def main():
         for number, draw in enumerate(draws(family)):
             with tempfile.TemporaryDirectory(prefix="evenkeel_families_") as work:
                 compare_draw(check, tally, family, number, draw, pathlib.Path(work))
+        unexplained = sorted(tally.keys[family] - tally.drawn(family) - constants(family).keys())
+        check(f"{family}: every key is drawn, or constant for a reason", not unexplained, f"{len(tally.keys[family])} keys{', neither: ' if unexplained else ''}{unexplained or ''}")
         unused = [name for name in tally.controls if name[0] == family and tally.controls[name] == 0]
         check(f"{family}: controls", not unused, f"{sum(n for name, n in tally.controls.items() if name[0] == family)} seen{', never: ' if unused else ''}{unused or ''}")
     if "--table" in sys.argv:

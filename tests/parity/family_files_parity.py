@@ -83,8 +83,8 @@ def one_expert(tensors, config):
     config.update({"num_experts_per_tok": 1, **({"norm_topk_prob": True} if "norm_topk_prob" in config else {})})
 
 
-# May be refused by a word: transformers 4 takes the embedding, 5 both; and a weight that is always 1 cannot be learned.
-MAY_REFUSE = {"tied, the head differs from the embedding": HEAD, "one expert, its weight divided by itself": "num_experts_per_tok"}
+# May be refused by a word: transformers 4 takes the embedding, 5 both.
+MAY_REFUSE = {"tied, the head differs from the embedding": HEAD}
 # name, family, change, whether transformers reads the changed folder too (else the unchanged one is the reference)
 FORMS = [
     ("tied, the head is a copy of the embedding", "llama", head_as_embedding, True),
@@ -103,6 +103,7 @@ FORMS = [
     ("one expert, its weight divided by itself", "mixtral", one_expert, True),
     ("one expert, its weight divided by itself", "olmoe", one_expert, True),
     ("one expert, its weight divided by itself", "glm4_moe", one_expert, True),
+    ("one expert, its weight divided by itself", "deepseek_v3", one_expert, True),
     ("one expert, its weight divided by itself", "granitemoe", one_expert, True),
     ("a layer that predicts a second token", "deepseek_v3", prediction_layer, False),
 ]

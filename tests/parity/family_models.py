@@ -56,6 +56,7 @@ HEADS = together("num_attention_heads num_key_value_heads", (4, 2), (4, 4), (2, 
 EXPERTS = [(8, 2), (6, 3), (4, 1), (8, 4)]
 # `rope`, `storage`, `config_form` are no keys of config.json: how it is made, and how the folder is saved.
 COMMON = {
+    "hidden": many("hidden_size", 32, 48),
     "layers": many("num_hidden_layers", 2, 3),
     "eps": many("rms_norm_eps", 1e-5, 1e-6, 1e-3),
     "tied": many("tie_word_embeddings", False, True),
@@ -79,9 +80,11 @@ LATENT = {
     "q_lora": many("q_lora_rank", None, 12),
     "rope": many("rope", "default", "yarn", "yarn mscale", "theta"),
 }
+AUX = many("router_aux_loss_coef", 0.001, 0.0, 0.02)  # read, written again; its gradient is for train_families_parity.py
+WINDOW_LAYERS = many("max_window_layers", 28, 1, 0)  # counts for nothing beside layer_types, or without a window
 SPARSE = together("decoder_sparse_step mlp_only_layers", (1, []), (2, []), (1, [0]), (1, [0, 1]))
 GRANITE = {
-    "heads": HEADS,
+    "heads": HEADS, "aux": AUX,
     "experts": together("num_local_experts num_experts_per_tok", *EXPERTS),
     "bias": many("attention_bias", False, True),
     "width": many("intermediate_size", 24, 16),
@@ -100,12 +103,12 @@ SETTINGS = {
     },
     "olmo2": {"heads": HEADS, "width": many("intermediate_size", 48, 40), "bias": many("attention_bias", False, True), "rope": many("rope", "default", "theta", "llama3", "yarn")},
     "olmoe": {
-        "heads": HEADS, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
+        "heads": HEADS, "aux": AUX, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
         "bias": many("attention_bias", False, True), "clip": many("clip_qkv", None, 0.6, 1.5), "norm": many("norm_topk_prob", False, True),
         "rope": many("rope", "default", "absent", "dynamic", "yarn attention"),
     },
     "mixtral": {
-        "heads": HEADS, "experts": together("num_local_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
+        "heads": HEADS, "aux": AUX, "experts": together("num_local_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
         "head_dim": many("head_dim", None, 16), "window": many("sliding_window", None, 5, 1), "rope": many("rope", "default", "absent", "theta", "yarn"),
     },
     "deepseek_v2": {
@@ -113,16 +116,16 @@ SETTINGS = {
         "experts": together("n_routed_experts num_experts_per_tok topk_method n_group topk_group", (8, 2, "greedy", None, None), (8, 3, "group_limited_greedy", 4, 2), (6, 1, "greedy", 1, 1), (6, 2, "group_limited_greedy", 3, 1)),
     },
     "deepseek_v3": {
-        **LATENT, **V3_ROUTER, "hub": [{}, {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "seq_aux": True, "moe_layer_freq": 1, "ep_size": 1, "num_nextn_predict_layers": 0}],
+        **LATENT, **V3_ROUTER, "hub": [{}, {"scoring_func": "sigmoid", "topk_method": "noaux_tc", "aux_loss_alpha": 0.001, "seq_aux": False, "moe_layer_freq": 1, "ep_size": 1, "num_nextn_predict_layers": 0}],
         "interleave": many("rope_interleave", True, False), "rope": many("rope", "default", "yarn mscale", "yarn mscale equal", "linear"),
     },
     "qwen2_moe": {
-        "heads": HEADS, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "norm": many("norm_topk_prob", False, True), "bias": many("qkv_bias", True, False),
+        "heads": HEADS, "aux": AUX, "window_layers": WINDOW_LAYERS, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "norm": many("norm_topk_prob", False, True), "bias": many("qkv_bias", True, False),
         "widths": together("intermediate_size moe_intermediate_size shared_expert_intermediate_size", (40, 12, 20), (48, 20, 16)), "sparse": SPARSE, "head_dim": many("head_dim", None, 16),
         "window": together("use_sliding_window sliding_window", (False, 4096), (True, 5)), "rope": many("rope", "default", "absent", "llama3", "longrope long"),
     },
     "qwen3_moe": {
-        "heads": HEADS, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "norm": many("norm_topk_prob", False, True), "bias": many("attention_bias", False, True),
+        "heads": HEADS, "aux": AUX, "window_layers": WINDOW_LAYERS, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "norm": many("norm_topk_prob", False, True), "bias": many("attention_bias", False, True),
         "widths": together("intermediate_size moe_intermediate_size", (40, 12), (48, 20)), "sparse": SPARSE, "head_dim": many("head_dim", None, 16),
         "window": together("use_sliding_window sliding_window", (False, 4096), (True, 5)), "rope": many("rope", "default", "theta", "dynamic", "yarn"),
     },
@@ -133,10 +136,34 @@ SETTINGS = {
         "rope": many("rope", "default", "theta", "yarn", "linear"), "partial": many("partial_rotary_factor", 0.5, 1.0, 0.25),
     },
     "flex_olmo": {
-        "heads": HEADS, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
+        "heads": HEADS, "aux": AUX, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
         "bias": many("attention_bias", False, True), "norm": many("norm_topk_prob", False, True), "rope": many("rope", "default", "absent", "llama3", "yarn"),
     },
 }
+
+
+# Keys of config.json that no draw varies, and why.
+CONSTANT = {
+    "vocab_size": "sizes the embedding and the head, and nothing else",
+    "max_position_embeddings": "64, and 16 where the rotation depends on it (dynamic); evenkeel's default length of an evaluation",
+    "rope_parameters": "the setting `rope`", "rope_scaling": "the setting `rope`", "rope_theta": "the setting `rope`",
+    "layer_types": "follows from the window", "qk_head_dim": "the sum of two drawn widths", "dtype": "the setting `storage`", "torch_dtype": "the setting `storage`",
+    "attention_dropout": "0: acts in training alone, evenkeel warns", "router_jitter_noise": "0: noise of training, whose draws two programs do not share",
+    "num_nextn_predict_layers": "no such layer; one stands in family_files_parity.py", "pretraining_tp": "1: the same up to rounding",
+    "output_router_logits": "adds the balance loss to the class's; train_families_parity.py",
+    **dict.fromkeys(("architectures", "model_type", "transformers_version"), "say what the folder is"),
+    **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id", "use_cache"), "of generation alone"), "initializer_range": "of a new model alone",
+    **dict.fromkeys(("output_attentions", "output_hidden_states", "return_dict", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder", "problem_type"), "no part of the model"),
+}
+CONSTANT_OF = {
+    "deepseek_v2": {"norm_topk_prob": "false: true is refused, since codes disagree", "mlp_bias": "false: evenkeel has nothing else", "head_dim": "qk_rope_head_dim, by another name"},
+    "deepseek_v3": {"head_dim": "qk_rope_head_dim, by another name"},
+    "qwen3_moe": {"num_local_experts": "num_experts, by another name"},
+}
+
+
+def constants(family):
+    return {**CONSTANT, **CONSTANT_OF.get(family, {})}
 
 
 def draws(family):
@@ -156,8 +183,6 @@ def with_possible(family, draw):
     """A draw without what the classes themselves cannot do."""
     if family == "mixtral" and draw["head_dim"] is None and draw["rope"].startswith("yarn"):
         draw["head_dim"] = 8  # the class takes null for a number there
-    if draw.get("num_experts_per_tok") == 1:  # a weight that is always 1 is for family_files_parity.py
-        draw.update({"norm_topk_prob": False} if "norm_topk_prob" in draw else {"num_experts_per_tok": 3} if family in ("mixtral", "granitemoe", "granitemoeshared") else {})
     if draw.get("first_k_dense_replace") == 2 or draw.get("mlp_only_layers") == [0, 1]:
         draw["num_hidden_layers"] = 3  # one with experts
     if draw.get("head_dim", 0) is None and family in ("qwen2_moe", "qwen3_moe"):
@@ -172,7 +197,7 @@ def with_possible(family, draw):
 def rotated_dims(family, draw):
     if "qk_rope_head_dim" in draw:
         return draw["qk_rope_head_dim"]
-    return draw.get("head_dim") or 32 // draw["num_attention_heads"]
+    return draw.get("head_dim") or draw["hidden_size"] // draw["num_attention_heads"]
 
 
 def config_of(family, draw):
@@ -181,7 +206,7 @@ def config_of(family, draw):
     if "partial_rotary_factor" in keys:
         keys["rope_parameters"]["partial_rotary_factor"] = keys.pop("partial_rotary_factor")
     keys["max_position_embeddings"] = 16 if draw["rope"] == "dynamic" else 64
-    common = dict(vocab_size=VOCABULARY, hidden_size=32, pad_token_id=None, bos_token_id=None, eos_token_id=0)
+    common = dict(vocab_size=VOCABULARY, pad_token_id=None, bos_token_id=None, eos_token_id=0)
     return transformers.CONFIG_MAPPING[family](**common, **keys)
 
 
@@ -226,8 +251,8 @@ def older_form(config):
     return config
 
 
-def save_draw(family, number, draw, folder, usual=None):
-    """Makes and saves the model of a draw; the folder. `usual`: another folder, for the layout of the hub in one file."""
+def save_draw(family, number, draw, folder):
+    """Makes and saves the model of a draw; the folder."""
     model = transformers.AutoModelForCausalLM.from_config(config_of(family, draw), dtype=torch.float32)
     randomise(model, seed=number + 1000 * sorted(SETTINGS).index(family))
     words = draw["storage"].split()
@@ -235,8 +260,6 @@ def save_draw(family, number, draw, folder, usual=None):
     if "bf16" in words:  # loaded so, since some classes keep some tensors in fp32
         model.save_pretrained(folder / "fp32")
         model = load(folder / "fp32", torch.bfloat16)
-    if usual is not None:
-        model.save_pretrained(usual)
     model.save_pretrained(folder, **options)
     config = json.loads((folder / "config.json").read_text())
     if draw["rope"] == "absent":

@@ -49,6 +49,7 @@ inline std::vector<RouterForm> router_forms() {
         out.push_back(
             {kind, "score = \"" + score + "\"\nrenormalize = " + renormalize, score == "softmax_post" ? 2 : 1});
     out.push_back({kind, "renormalize = true\nnorm_p = 2", 2});
+    out.push_back({kind, "renormalize = true\nrenormalize_one = true", 1, 1});
     add(kind, "scaling = 2.5");
   };
   const auto add_groups = [&](const std::string& kind) {

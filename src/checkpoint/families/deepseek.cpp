@@ -28,7 +28,7 @@ void v1_keys(HfKeys& keys) {
   layer_frequency(keys);
   shared_by_count(keys, 0);
   keys.only("scoring_func", "softmax");
-  softmax_router(keys, Renormalized::by_key);
+  softmax_router(keys, Renormalized::by_key_above_one);
   deepseek_aux_loss(keys, 0.001);
 }
 

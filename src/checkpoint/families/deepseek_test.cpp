@@ -191,6 +191,9 @@ TEST_F(DeepseekFamilies, TakeTheThirdVersionThereAndBack) {
   set("rope_interleave", false);
   EXPECT_EQ(read_config().config.rope_pairs, ops::RotaryPairs::halves);
   expect_there_and_back();
+  set("num_experts_per_tok", 1);  // its weight is divided by itself
+  EXPECT_NE(read_config().config.router.find("renormalize_one"), nullptr);
+  expect_there_and_back();
 }
 
 TEST_F(DeepseekFamilies, PassOverTheLayerOfASecondPrediction) {
@@ -220,7 +223,6 @@ TEST_F(DeepseekFamilies, RefuseWhatTheThirdVersionCannotExpress) {
   make_latent(/*is_v3=*/true);
   expect_refused_setting("scoring_func", R"("softmax")");
   expect_refused_setting("n_group", "3", {"n_groups", "3"});
-  expect_refused_setting("num_experts_per_tok", "1", {"norm_topk_prob", "num_experts_per_tok = 1"});
   remove(kBias);
   expect_refusal({"got no tensor", "e_score_correction_bias"});
 }

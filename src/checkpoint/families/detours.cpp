@@ -136,7 +136,8 @@ bool apply_zero_bias(model::ModelConfig& config) {
   Json router = moe::make_router(config.router_shape(), config.router)->options();
   if (router.at("kind") != Json("top_k") || router.at("score") != Json("sigmoid") || config.n_experts < 2) return false;
   Json out = Json::Object{{"kind", "loss_free"}, {"score", "sigmoid"}};
-  for (const char* key : {"renormalize", "scaling", "n_groups", "groups_per_token"}) out[key] = router.at(key);
+  for (const char* key : {"renormalize", "renormalize_one", "scaling", "n_groups", "groups_per_token"})
+    out[key] = router.at(key);
   if (router.at("n_groups") != Json(1)) {
     out["group_score"] = router.at("group_score");
     out["group_mask"] = router.at("group_mask");

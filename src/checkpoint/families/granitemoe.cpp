@@ -19,8 +19,7 @@ void granite_keys(HfKeys& keys) {
     form.attention["scale"] = keys.config().number("attention_multiplier", 1);
     form.router["kind"] = "top_k";
     form.router["score"] = "softmax_post";
-    require_more_than_one(keys, "got a softmax over the selected logits");
-    return;
+    return divide_a_single_weight(keys);
   }
   const Json* scale = form.attention.find("scale");
   const bool is_usual = scale == nullptr || *scale == Json(0.0);

@@ -42,9 +42,16 @@ TEST_F(GraniteMoeFamily, ReadsTheNamesThatTransformers5MayWrite) {
   tensors_[tensors_.size() - 1].first = kMoe + "experts.down_proj";
   const auto other = read();
   for (const auto& [name, value] : usual) EXPECT_TRUE(at::equal(other.at(name), value)) << name;
+  expect_there_and_back();
 }
 
-TEST_F(GraniteMoeFamily, GoesThereAndBack) { expect_there_and_back(); }
+TEST_F(GraniteMoeFamily, GoesThereAndBack) {
+  expect_there_and_back();
+  set("num_experts_per_tok", 1);  // a softmax over one logit
+  EXPECT_EQ(read_config().config.router.to_json().dump(),
+            R"({"kind":"top_k","score":"softmax_post","renormalize_one":true})");
+  expect_there_and_back();
+}
 
 TEST_F(GraniteMoeFamily, HasSharedExpertsInItsSecondForm) {
   set("model_type", "granitemoeshared");
@@ -66,7 +73,6 @@ TEST_F(GraniteMoeFamily, RefusesWhatItCannotExpress) {
   expect_refused_setting("residual_multiplier", "0", {"residual_multiplier", "0"});
   expect_refused_setting("shared_intermediate_size", "4", {"shared_intermediate_size: got 4"});
   expect_refused_setting("attention_dropout", "1.5");
-  expect_refused_setting("num_experts_per_tok", "1", {"num_experts_per_tok = 1"});
 }
 
 }  // namespace

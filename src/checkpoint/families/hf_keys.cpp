@@ -26,71 +26,6 @@ model::ModelConfig config_of(const HfForm& form, const std::string& where) {
 
 // ---- single keys ----
 
-void HfKeys::size(const char* key, int64_t& value) {
-  if (reads()) {
-    value = config_->size(key);
-  } else {
-    put(key, value);
-  }
-}
-void HfKeys::size(const char* key, int64_t& value, int64_t absent) {
-  if (reads()) {
-    value = config_->size(key, absent);
-  } else {
-    put(key, value);
-  }
-}
-void HfKeys::count(const char* key, int64_t& value, int64_t absent) {
-  if (reads()) {
-    value = config_->count(key, absent);
-  } else {
-    put(key, value);
-  }
-}
-void HfKeys::number(const char* key, double& value, double absent) {
-  if (reads()) {
-    value = config_->number(key, absent);
-  } else {
-    put(key, value);
-  }
-}
-void HfKeys::flag(const char* key, bool& value, bool absent) {
-  if (reads()) {
-    value = config_->flag(key, absent);
-  } else {
-    put(key, value);
-  }
-}
-
-void HfKeys::size(const char* key, Json& option, std::optional<int64_t> absent) {
-  if (reads()) {
-    option = absent ? config_->size(key, *absent) : config_->size(key);
-  } else {
-    put(key, option);
-  }
-}
-void HfKeys::count(const char* key, Json& option, int64_t absent) {
-  if (reads()) {
-    option = config_->count(key, absent);
-  } else {
-    put(key, option);
-  }
-}
-void HfKeys::number(const char* key, Json& option, double absent) {
-  if (reads()) {
-    option = config_->number(key, absent);
-  } else {
-    put(key, option);
-  }
-}
-void HfKeys::flag(const char* key, Json& option, bool absent) {
-  if (reads()) {
-    option = config_->flag(key, absent);
-  } else {
-    put(key, option);
-  }
-}
-
 void HfKeys::only(const char* key, const Json& value) {
   if (reads()) {
     config_->require_only(key, value);
@@ -296,34 +231,32 @@ void expert_keys(HfKeys& keys, const char* own_key, const char* width_key, std::
     keys.put(own_key, model.n_experts);
   }
   keys.size("num_experts_per_tok", model.top_k);
-  if (width_absent) {
-    keys.size(width_key, model.d_expert, *width_absent);
-  } else {
-    keys.size(width_key, model.d_expert);
-  }
+  keys.size(width_key, model.d_expert, width_absent);
 }
 
-void require_more_than_one(HfKeys& keys, const char* what) {
-  require<CheckpointError>(keys.model().top_k > 1, keys.config().where(), ": ", what,
-                           " with num_experts_per_tok = 1; need 2 or more: the weight would be the constant 1");
+void divide_a_single_weight(HfKeys& keys) {
+  if (keys.model().top_k == 1) keys.form().router["renormalize_one"] = true;
+}
+
+bool divides_by_the_sum(const Json& router, int64_t top_k) {
+  const auto is = [&](const char* key, const Json& value) {
+    return router.find(key) != nullptr && router.at(key) == value;
+  };
+  return is("score", "softmax_post") || (is("renormalize", true) && (top_k > 1 || is("renormalize_one", true)));
 }
 
 void softmax_router(HfKeys& keys, Renormalized renormalized) {
   auto& router = keys.form().router;
+  const bool has_key = renormalized == Renormalized::by_key || renormalized == Renormalized::by_key_above_one;
   if (!keys.reads()) {
-    const Json* renormalize = router.find("renormalize");
-    if (renormalized == Renormalized::by_key && renormalize != nullptr)
-      keys.put("norm_topk_prob", *renormalize == Json(true) || router.at("score") == Json("softmax_post"));
+    if (has_key) keys.put("norm_topk_prob", divides_by_the_sum(router, keys.model().top_k));
     return;
   }
   router["kind"] = "top_k";
   router["score"] = "softmax_pre";
-  const bool is_on = renormalized == Renormalized::by_key ? keys.config().flag("norm_topk_prob", false)
-                                                          : renormalized == Renormalized::always;
+  const bool is_on = has_key ? keys.config().flag("norm_topk_prob", false) : renormalized == Renormalized::always;
   router["renormalize"] = is_on;
-  if (is_on)
-    require_more_than_one(keys, renormalized == Renormalized::always ? "got a router that divides by the sum"
-                                                                     : "norm_topk_prob: got true");
+  if (is_on && renormalized != Renormalized::by_key_above_one) divide_a_single_weight(keys);
 }
 
 void sigmoid_router(HfKeys& keys, int64_t n_groups, int64_t groups_per_token, double scaling) {
@@ -340,10 +273,10 @@ void sigmoid_router(HfKeys& keys, int64_t n_groups, int64_t groups_per_token, do
   keys.size("n_group", router["n_groups"], n_groups);
   keys.size("topk_group", router["groups_per_token"], groups_per_token);
   keys.number("routed_scaling_factor", router["scaling"], scaling);
-  keys.flag("norm_topk_prob", router["renormalize"], true);
-  if (!keys.reads()) return;
+  if (!keys.reads()) return keys.put("norm_topk_prob", divides_by_the_sum(router, keys.model().top_k));
+  router["renormalize"] = keys.config().flag("norm_topk_prob", true);
+  if (router.at("renormalize") == Json(true)) divide_a_single_weight(keys);
   if (router.at("n_groups") == Json(1)) router.erase("group_score");
-  if (router.at("renormalize") == Json(true)) require_more_than_one(keys, "norm_topk_prob: got true");
 }
 
 namespace {

@@ -33,20 +33,31 @@ class HfKeys {
   void put(const char* key, Json value) { (*out_)[key] = std::move(value); }  // of one that writes
   bool has_put(const char* key) const { return out_->find(key) != nullptr; }
 
-  void size(const char* key, int64_t& value);  // required
-  void size(const char* key, int64_t& value, int64_t absent);
-  void count(const char* key, int64_t& value, int64_t absent);  // 0 or more
-  void number(const char* key, double& value, double absent);
-  void flag(const char* key, bool& value, bool absent);
-  // Options of a table.
-  void size(const char* key, Json& option, std::optional<int64_t> absent = {});
-  void count(const char* key, Json& option, int64_t absent);
-  void number(const char* key, Json& option, double absent);
-  void flag(const char* key, Json& option, bool absent);
+  // `value` is a field of the model or an option of a table; `absent` is what it is where the key is not there.
+  void size(const char* key, auto& value, std::optional<int64_t> absent = {}) {  // 1 or more; required without `absent`
+    both(key, value, [&] { return absent ? config_->size(key, *absent) : config_->size(key); });
+  }
+  void count(const char* key, auto& value, int64_t absent) {  // 0 or more
+    both(key, value, [&] { return config_->count(key, absent); });
+  }
+  void number(const char* key, auto& value, double absent) {
+    both(key, value, [&] { return config_->number(key, absent); });
+  }
+  void flag(const char* key, auto& value, bool absent) {
+    both(key, value, [&] { return config_->flag(key, absent); });
+  }
   // The one value that evenkeel has; written too, but for null.
   void only(const char* key, const Json& value);
 
  private:
+  void both(const char* key, auto& value, const auto& read) {
+    if (reads()) {
+      value = read();
+    } else {
+      put(key, value);
+    }
+  }
+
   const HfConfig* config_ = nullptr;
   Json* out_ = nullptr;
   HfForm& form_;
@@ -71,12 +82,15 @@ void latent_attention(HfKeys& keys);
 
 // How many experts there are stands under `own_key`, or under the name of another family: all are read, own is written.
 void expert_keys(HfKeys& keys, const char* own_key, const char* width_key, std::optional<int64_t> width_absent = {});
-enum class Renormalized { always, never, by_key };
-// softmax over all experts; `by_key`: norm_topk_prob, false where it is absent.
+// `by_key`: norm_topk_prob, false where it is absent; `by_key_above_one`: with one expert a token it does nothing.
+enum class Renormalized { always, never, by_key, by_key_above_one };
+// softmax over all experts.
 void softmax_router(HfKeys& keys, Renormalized renormalized);
 void sigmoid_router(HfKeys& keys, int64_t n_groups, int64_t groups_per_token, double scaling);  // V3's, with its bias
-// CheckpointError where one expert a token would have the constant weight 1; `what`: how the message begins.
-void require_more_than_one(HfKeys& keys, const char* what);
+// Of a model that was read with weights divided by their sum: one expert a token has its weight divided by itself.
+void divide_a_single_weight(HfKeys& keys);
+// Whether a router, all options of which are given, has weights that sum to 1 before its scaling.
+bool divides_by_the_sum(const Json& router, int64_t top_k);
 void aux_loss(HfKeys& keys, double absent);  // router_aux_loss_coef
 // DeepSeek's aux_loss_alpha and seq_aux.
 void deepseek_aux_loss(HfKeys& keys, double absent);

@@ -47,7 +47,7 @@ Json evaluated_router(const model::ModelConfig& config, const std::string& where
   }
   require<CheckpointError>(kind == "top_k" || kind == "loss_free", where, ": got model.router.kind = '", kind,
                            "'; need top_k, loss_free or sinkhorn: no Hugging Face class routes so at evaluation");
-  for (const char* key : {"kind", "score", "renormalize", "scaling"}) out[key] = options.at(key);
+  for (const char* key : {"kind", "score", "renormalize", "renormalize_one", "scaling"}) out[key] = options.at(key);
   if (options.at("n_groups") == Json(1)) return out;
   for (const char* key : {"n_groups", "groups_per_token", "group_score", "group_mask"}) out[key] = options.at(key);
   return out;
@@ -86,7 +86,7 @@ Json router_form(const model::ModelConfig& config) {
   const bool has_groups = options.at("n_groups") != Json(1);
   Json out = Json::object();
   out["score"] = is_post ? Json("softmax_pre") : options.at("score");
-  out["renormalize"] = is_post || (config.top_k > 1 && options.at("renormalize").as_bool());
+  out["renormalize"] = divides_by_the_sum(options, config.top_k);
   out["scaling"] = options.at("scaling");
   out["selection_bias"] = options.at("kind") == Json("loss_free");
   out["n_groups"] = options.at("n_groups");

@@ -15,7 +15,8 @@ model::ModelConfig config_of(const std::string& more) {
   return model::read_model_config(
       parse_toml("vocab_size = 11\nd_model = 16\nn_layers = 3\nn_heads = 4\nd_ff = 5\n" + more, "m.toml", ""));
 }
-const std::string kExperts = "n_experts = 4\ntop_k = 2\nd_expert = 6\n";
+const std::string kExperts = "n_experts = 4\ntop_k = 2\nd_expert = 6\n",
+                  kOne = "n_experts = 4\ntop_k = 1\nd_expert = 6\n";
 Home home_of(const std::string& more, const std::string& preferred = "") {
   return find_home(as_evaluated(config_of(more), "test"), preferred, 64, "test");
 }
@@ -34,6 +35,9 @@ TEST(Home, IsTheFirstClassThatComputesTheSame) {
       {kExperts + "router = {renormalize = true}", "mixtral", {}},
       {kExperts + "router = {score = \"softmax_post\"}", "mixtral", {}},
       {kExperts, "qwen2_moe", {"no_shared"}},
+      {kOne + "router = {renormalize = true}", "qwen2_moe", {"no_shared"}},
+      {kOne + "router = {renormalize = true, renormalize_one = true}", "mixtral", {}},
+      {kOne + "router = {score = \"softmax_post\", renormalize_one = true}", "mixtral", {}},
       {kExperts + "n_shared_experts = 1", "qwen2_moe", {"shared_gate"}},
       {kExperts + "n_shared_experts = 1\nrouter = {renormalize = true}", "granitemoeshared", {}},
       {kExperts + "n_shared_experts = 1\nrotary_fraction = 0.25\nactivation = \"geglu\"\nrouter = {renormalize = true}",

@@ -56,6 +56,7 @@ TEST_F(MixtralFamily, ReadsStackedExpertsUnderAnotherName) {
   tensors_.emplace_back(kLayer + "mlp.experts.down_proj", by_expert.at("layers.0.experts.down"));
   const auto stacked = read();
   for (const auto& [name, value] : by_expert) EXPECT_TRUE(at::equal(stacked.at(name), value)) << name;
+  expect_there_and_back();
 }
 
 TEST_F(MixtralFamily, GoesThereAndBack) {
@@ -69,12 +70,14 @@ TEST_F(MixtralFamily, GoesThereAndBack) {
   set("hidden_size", 8);
   set("head_dim", 4);
   expect_there_and_back();
+  set("num_experts_per_tok", 1);  // its weight is divided by itself
+  EXPECT_TRUE(read_config().config.router.find("renormalize_one")->to_json().as_bool());
+  expect_there_and_back();
 }
 
 TEST_F(MixtralFamily, RefusesWhatItCannotExpress) {
   expect_refused_setting("attention_bias", "true");
   expect_refused_setting("num_experts", "4", {"num_experts", "4", "3, as num_local_experts says"});
-  expect_refused_setting("num_experts_per_tok", "1", {"num_experts_per_tok = 1"});
   expect_refused_setting("layer_types", R"(["chunked_attention"])", {"layer_types", "chunked_attention"});
   expect_refused_setting("quantization_config", R"({"quant_method":"gptq"})");
   expect_refused_setting("scale_emb", "12", {"scale_emb: got 12", "evenkeel does not know"});

@@ -108,8 +108,6 @@ TEST_F(OlmoeFamily, RefusesWhatItCannotExpress) {
   expect_refused_setting("clip_qkv", "\"wide\"");
   expect_refused_setting("head_dim", "6");
   expect_refused_setting("sliding_window", "16");
-  set("num_experts_per_tok", 1);
-  expect_refusal({"norm_topk_prob", "num_experts_per_tok = 1"});
   set("num_experts_per_tok", 4);
   expect_refusal({"top_k = 4", "1..3"});
 }
@@ -122,9 +120,26 @@ TEST_F(OlmoeFamily, ReadsTheClip) {
 
 TEST_F(OlmoeFamily, GoesThereAndBack) {
   expect_there_and_back();
+  set("num_experts_per_tok", 1);
+  for (const bool is_divided : {true, false}) {  // by itself
+    set("norm_topk_prob", is_divided);
+    EXPECT_EQ(read_config().config.router.find("renormalize_one") != nullptr, is_divided);
+    expect_there_and_back();
+  }
   for (auto& [name, value] : tensors_) value = value.to(at::kBFloat16);
   tensor(kLayer + "mlp.experts.2.up_proj.weight") = at::randn({6, 8});  // one expert's in fp32
   tensor(kLayer + "mlp.experts.1.up_proj.weight") = at::randn({6, 8}).to(at::kHalf);
+  expect_there_and_back();
+}
+
+TEST_F(OlmoeFamily, GoesThereAndBackInTheLayoutThatItHas) {
+  const auto one_by_one = tensors_;
+  fuse();
+  for (const auto& [name, value] : one_by_one)
+    if (name.starts_with(kLayer)) add("model.layers.1." + name.substr(kLayer.size()), value.sizes().vec());
+  set("num_hidden_layers", 2);
+  expect_there_and_back();
+  tensor(kLayer + "mlp.experts.down_proj") = tensor(kLayer + "mlp.experts.down_proj").to(at::kBFloat16);
   expect_there_and_back();
 }
 

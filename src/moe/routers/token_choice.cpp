@@ -120,14 +120,17 @@ std::string place_of_option(const ConfigNode& config, const char* key) {
 }
 
 void check_options(const ConfigNode& config, const RouterShape& shape, const ScoreOptions& options) {
-  require<ConfigError>(options.score != ScoreFunction::softmax_post || shape.top_k > 1 || shape.n_experts == 1,
+  const bool is_post = options.score == ScoreFunction::softmax_post;
+  require_option(!options.renormalize_one || (shape.top_k == 1 && (options.renormalize || is_post)), config,
+                 "renormalize_one", options.renormalize_one,
+                 "model.top_k = 1, and renormalize = true or score = softmax_post beside it");
+  require<ConfigError>(!is_post || shape.top_k > 1 || shape.n_experts == 1 || options.renormalize_one,
                        got_at(place_of_option(config, "score"), "model.router.score"),
                        "'softmax_post' with model.top_k = 1; need softmax_pre or sigmoid, since a softmax "
                        "over one logit is the constant 1 and gives the router no gradient");
   require_option(options.norm_p >= 1 && options.norm_p <= 1000, config, "norm_p", options.norm_p, "1..1000");
   require_option(
-      options.norm_p == 1 || (options.renormalize && options.score != ScoreFunction::softmax_post && shape.top_k > 1),
-      config, "norm_p", options.norm_p,
+      options.norm_p == 1 || (options.renormalize && !is_post && shape.top_k > 1), config, "norm_p", options.norm_p,
       "renormalize = true and a score other than softmax_post beside it, and model.top_k above 1 (nothing is divided "
       "at 1)");
   require_option(options.scaling > 0 && options.scaling <= 1e6, config, "scaling", options.scaling,
@@ -211,9 +214,10 @@ at::Tensor gathered_from(const ScoreOptions& options, const at::Tensor& logits) 
 
 at::Tensor selected_weights(const ScoreOptions& options, const at::Tensor& source, const at::Tensor& expert_ids) {
   auto weights = source.gather(1, expert_ids);  // [T, K]
-  weights =
-      options.score == ScoreFunction::softmax_post ? at::softmax(weights, 1) : score_alone(options.score, weights);
-  if (options.renormalize && options.score != ScoreFunction::softmax_post && expert_ids.size(1) > 1) {
+  const bool is_post = options.score == ScoreFunction::softmax_post;
+  // Over one value a softmax is 1 and its gradient 0, both to the bit.
+  weights = is_post || options.renormalize_one ? at::softmax(weights, 1) : score_alone(options.score, weights);
+  if (options.renormalize && !is_post && expert_ids.size(1) > 1) {
     constexpr double kTiny = 1e-20;  // Megatron's and DeepSeek's guard
     weights = weights / (norm_of(weights, options.norm_p) + kTiny);
   }

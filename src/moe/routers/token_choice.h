@@ -19,11 +19,15 @@ std::span<const Named<ScoreFunction>> names_of(ScoreFunction);
 struct ScoreOptions {
   ScoreFunction score = ScoreFunction::softmax_pre;
   bool renormalize = false;
+  bool renormalize_one = false;
   double norm_p = 1.0;
   double scaling = 1.0;
   static void visit_fields(auto& options, auto&& field) {
     field("score", options.score, "softmax_pre, softmax_post, sigmoid or sqrtsoftplus");
     field("renormalize", options.renormalize, "divide the weights of the selected by their norm; no effect at k = 1");
+    field(
+        "renormalize_one", options.renormalize_one,
+        "at k = 1 too, so that every weight is 1 and the router learns nothing by it, as some released models have it");
     field("norm_p", options.norm_p, "which norm: 1 = their sum");
     field("scaling", options.scaling, "factor of every weight (routed_scaling_factor)");
   }

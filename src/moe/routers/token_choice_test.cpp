@@ -5,6 +5,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -331,7 +332,28 @@ TEST(TokenChoiceOptions, ThatCutTheRouterFromTheLossAreRefused) {
     EXPECT_THAT(error_of(kind, "score = \"softmax_post\"", 4, 1),
                 HasSubstr("recipe.toml:2:1: got model.router.score = 'softmax_post' with model.top_k = 1"));
     EXPECT_NO_THROW(tested(kind, "score = \"softmax_post\"", 1, 1));
+    const std::string need = "need model.top_k = 1, and renormalize = true or score = softmax_post beside it";
+    EXPECT_THAT(error_of(kind, "renormalize_one = true", 4, 1), HasSubstr(need));
+    EXPECT_THAT(error_of(kind, "renormalize = true\nrenormalize_one = true", 4, 2), HasSubstr(need));
   }
+}
+
+// transformers' classes divide the weight of one expert by itself: 1, whatever the logits, and no gradient.
+TEST(TokenChoice, DividesASingleWeightByItselfWhereItIsToldTo) {
+  const auto logits = random_tensor({50, 4}, 3) * 4;
+  for (const std::string kind : {"top_k", "loss_free", "quantile"})
+    for (const std::string score : {"score = \"softmax_post\"", "score = \"softmax_pre\"\nrenormalize = true",
+                                    "score = \"sigmoid\"\nrenormalize = true"}) {
+      SCOPED_TRACE(kind + " " + score);
+      const auto leaf = logits.clone().requires_grad_(true);
+      auto router = tested(kind, score + "\nscaling = 2.5\nrenormalize_one = true", 4, 1);
+      const auto decision = router.route(router.with_logits(leaf));
+      EXPECT_TRUE(same_bits(decision.expert_ids.view({-1}), logits.argmax(1)));
+      EXPECT_TRUE(same_bits(decision.weights, at::full_like(decision.weights, 2.5)));
+      decision.weights.sum().backward();
+      ASSERT_TRUE(leaf.grad().defined());
+      EXPECT_EQ(leaf.grad().abs().max().item<double>(), 0);
+    }
 }
 
 }  // namespace

@@ -7,7 +7,8 @@
 // Within groups (DeepSeek-V2, V3; Megatron's group_limited_topk): the experts are E / n_groups consecutive ones a
 // group; a token chooses from its groups_per_token best groups, judged by their scores.
 // Every score is monotone in its logit, so selection without groups is top-k of the logits. k = 1 keeps the raw score:
-// dividing it by itself would make it the constant 1 and cut the router from the loss.
+// dividing it by itself would make it the constant 1 and cut the router from the loss; renormalize_one does that for
+// released models that were made so.
 // Jitter: x or l times U(1 - e, 1 + e) (Switch, MegaBlocks, Megatron, Mixtral), or l + N(0, std^2) (ColossalAI).
 #include "moe/routers/token_choice.h"
 
