@@ -374,7 +374,7 @@ std::string use_headline(const Arm& arm) {
 
 Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
-  for (const auto& sentence : collapse_headlines({arm})) out.push_back(sentence);
+  for (const auto& sentence : collapse_headlines({arm}, Collapses::lasting)) out.push_back(sentence);
   const std::string collapsed = has_collapsed(arm, shift_sets(arm).new_data)
                                     ? " The router has collapsed."
                                     : "";  // no figure of balance stands without it
@@ -400,6 +400,7 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
                   row.phase.c_str(), 100 * row.dropped);
     out.push_back(text);
   }
+  for (const auto& sentence : collapse_headlines({arm}, Collapses::recovered)) out.push_back(sentence);
   return out;
 }
 }  // namespace
