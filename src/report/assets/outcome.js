@@ -168,7 +168,7 @@ function buildSaturation(report, width) {
   }
   if (data.length === 0) return null;
   const chances = unique(all.filter(at).map((record) => record.chance).filter(isNumber)).sort((a, b) => a - b);
-  const layout = { hovermode: "closest", xaxis: { title: "layer", dtick: layers.length <= 16 ? 1 : undefined, range: [layers[0] - 0.3, layers.at(-1) + 0.3], zeroline: false },
+  const layout = { hovermode: "closest", xaxis: { title: "layer", dtick: countTicks(layers.length, width), range: [layers[0] - 0.3, layers.at(-1) + 0.3], zeroline: false },
     yaxis: { title: "saturation", range: [0, 1.03], zeroline: false } };
   addLevels(data, layout, chances.map((chance) => [chance, `chance ${formatNumber(chance)}`]), width);
   return { data, height: 380, layout };
