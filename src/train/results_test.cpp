@@ -278,6 +278,9 @@ TEST(Results, ArmStatesModelPhasesAndPlannedRates) {
   const TemporaryFolder folder;
   const auto config = tiny_config("/data", {"train.seed=7", "phase.two.replay={fraction = 0.25, from = \"one\"}"});
   auto lines = evaluated_lines();
+  for (auto& line : lines)  // 3 of 8 sequences, in odd steps 1 of 4 and in even ones 2 of 4
+    if (auto* row = std::get_if<record::StepRow>(&line); row != nullptr && row->phase == "two")
+      row->sources = {{"b", row->step % 2 == 0 ? 2 : 3}, {"replay/a", row->step % 2 == 0 ? 2 : 1}};
   testing::write_made_run(folder / "run", config, lines);
   const Json arm = arm_json(read_arm("arm-seed7", "arm", folder / "run"), "arms/arm-seed7");
   EXPECT_EQ(arm.at("name").as_string(), "arm-seed7");
@@ -294,7 +297,9 @@ TEST(Results, ArmStatesModelPhasesAndPlannedRates) {
   EXPECT_EQ(arm.at("flops_per_token").as_double(), model::training_flops_per_token(config.model, 8));
   const Json& two = arm.at("phases").at(1);
   EXPECT_EQ(two.at("steps").as_int(), 4);
-  EXPECT_EQ(two.at("tokens").as_int(), 128);
+  EXPECT_EQ(two.at("tokens").as_int(), 128);  // with what was replayed
+  EXPECT_EQ(two.at("replayed").as_double(), 0.375);
+  EXPECT_TRUE(arm.at("phases").at(0).at("replayed").is_null());  // its steps do not say it
   EXPECT_EQ(two.at("seconds").as_double(), 7 + 8 + 9 + 10);
   EXPECT_EQ(two.at("first_step").as_int(), 7);
   EXPECT_EQ(two.at("last_step").as_int(), 10);

@@ -132,6 +132,19 @@ def check_panels(check, browser, html, alone):
     page.context.close()
 
 
+def check_replay(check, browser, html):
+    """A phase with replay has what was asked for and what was drawn (6 of 16 sequences), of what, and the page says what that is."""
+    page = browser.open(html)
+    rows = [[" ".join(cell.split()) for cell in page.locator("#setup table").last.locator("tr").nth(i).locator("th, td").all_text_contents()] for i in range(page.locator("#setup table").last.locator("tr").count())]
+    heads = [re.sub(r"[^a-z ]", " ", cell.lower()).strip() for cell in rows[0]]
+    place = {name: next((i for i, head in enumerate(heads) if re.sub(" +", " ", head).startswith(name)), None) for name in ("replayfraction asked", "replayedfraction drawn", "replay of")}
+    check("replay: the table of phases says what was asked, drawn and of what", [] if None not in place.values() else heads)
+    found = [[row[i] for i in place.values()] for row in rows[1:] if len(row) == len(heads) and None not in place.values()]
+    check("replay: 0.4 was asked and 6 of 16 drawn, of the phase english", [] if ["0.4", "0.375", "english, fresh"] in found else found)
+    check("replay: the page says that its tokens count", "in place of so many of its own" in page.inner_text("#forgetting"))
+    page.context.close()
+
+
 FOUR_EXPERTS = [("few", "switch", "top_k", 4, 1, 0.0)]
 SECOND_BORDER = 160  # the step after which the third phase begins
 
@@ -199,6 +212,7 @@ def main():
         check_long_names(check, browser, scratch / "long.html")
         check_cards(check, browser, scratch / "seeds", scratch / "seeds.html")
         check_panels(check, browser, scratch / "sets.html", alone)
+        check_replay(check, browser, scratch / "seeds.html")
         check_borders(check, browser, scratch / "phases.html")
         check_units(check, browser, scratch / "seeds.html")
         check_breaks(check, browser, scratch / "seeds.html")
