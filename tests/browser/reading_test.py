@@ -140,7 +140,7 @@ def check_replay(check, browser, html):
     place = {name: next((i for i, head in enumerate(heads) if re.sub(" +", " ", head).startswith(name)), None) for name in ("replayfraction asked", "replayedfraction drawn", "replay of")}
     check("replay: the table of phases says what was asked, drawn and of what", [] if None not in place.values() else heads)
     found = [[row[i] for i in place.values()] for row in rows[1:] if len(row) == len(heads) and None not in place.values()]
-    check("replay: 0.4 was asked and 6 of 16 drawn, of the phase english", [] if ["0.4", "0.375", "english, fresh"] in found else found)
+    check("replay: 0.4 was asked and 6 of 16 drawn, of the phase english", [] if ["0.400", "0.375", "english, fresh"] in found else found)
     check("replay: the page says that its tokens count", "in place of so many of its own" in page.inner_text("#forgetting"))
     page.context.close()
 
