@@ -28,6 +28,14 @@ struct Observation {
   // Number of the batch whose windows were routed together (Mode::train), of which this may be a part: what couples
   // them makes them one cluster of an interval. -1: each window was routed by itself.
   int64_t together = -1;
+  // Number of its first window in the data set (-1: not known), and how many neighbouring windows (batches that were
+  // routed together) one cluster of an interval has (block_size of analysis/cluster_mean.h); run_analyses sets both.
+  int64_t first_window = -1, block = 1;
+  // Number of the cluster of window `window` of the batch; -1: it is a cluster of its own.
+  int64_t cluster_of(int64_t window) const {
+    if (together >= 0) return together / block;
+    return first_window < 0 ? -1 : (first_window + window) / block;
+  }
   std::vector<moe::RoutingDecision> routing;    // one for each MoE layer, ascending; logits undefined where not known
   std::vector<moe::RoutingDecision> reference;  // of the reference model on the same tokens; empty without one
 };

@@ -159,12 +159,14 @@ Json definitions() {
       "once (Bonferroni), with effective_tokens in place of tokens.",
       "docs/analyses.md");
   add("NAME_low, NAME_high",
-      "95 % interval of the column NAME, from the spread between windows (of entropy, cv, correlation and overlap by a "
+      "95 % interval of the column NAME, from the spread between blocks of neighbouring windows (of entropy, cv, "
+      "correlation and overlap by a "
       "bootstrap over them) or, where the figure is a mean over ids, over ids. Published counts have none: they do not "
       "say which tokens stood together.",
       "docs/analyses.md");
   add("effective_tokens",
-      "Tokens divided by the design effect: how much more the shares of experts vary between windows than independent "
+      "Tokens divided by the design effect: how much more the shares of experts vary between blocks of windows than "
+      "independent "
       "tokens would.",
       "docs/analyses.md");
   add("entropy", "Entropy of the load divided by ln E: 1 is uniform.", "");

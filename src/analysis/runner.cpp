@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "analysis/cluster_mean.h"
 #include "analysis/id_tally.h"
 #include "core/config_tree.h"
 #include "core/errors.h"
@@ -15,6 +16,10 @@ class ForwardSource : public ObservationSource {
                 const ForwardOptions& options)
       : model_(model), reference_(reference), windows_(std::move(windows)), options_(options) {}
   int64_t n_tokens() const override { return windows_->n_tokens(); }
+  int64_t n_clusters() const override {
+    const int64_t together = options_.mode == moe::Mode::train ? options_.batch_size : 1;
+    return (windows_->n_windows() + together - 1) / together;
+  }
   bool next(Observation& batch) override {
     const auto ids = windows_->next(options_.batch_size);
     if (ids.tokens.size(0) == 0) return false;
@@ -77,8 +82,11 @@ AnalysisTables run_analyses(const std::vector<const AnalysisKind*>& kinds, Analy
   int64_t n_tokens = 0;
   for (size_t data = 0; data < sources.size(); ++data) {
     Observation batch;
-    while (sources[data]->next(batch)) {
+    const int64_t block = block_size(sources[data]->n_clusters());
+    for (int64_t n_windows = 0; sources[data]->next(batch); n_windows += batch.input_ids.size(0)) {
       batch.data = data;
+      batch.first_window = n_windows;
+      batch.block = block;
       for (const auto& analysis : analyses) analysis->observe(batch);
       n_tokens += counted_tokens(batch);
       progress(n_tokens);

@@ -16,6 +16,7 @@ class ObservationSource {
  public:
   virtual ~ObservationSource() = default;
   virtual int64_t n_tokens() const = 0;       // of all batches, padding not counted
+  virtual int64_t n_clusters() const = 0;     // windows, or batches where these were routed together
   virtual bool next(Observation& batch) = 0;  // false at the end; `data` is left to the caller
 };
 
@@ -38,7 +39,8 @@ struct AnalysisTables {
   std::vector<NamedTable> tables;  // in the order of `kinds`
   std::vector<std::string> notes;  // what is missing, and why
 };
-// Every source in turn (source i is data set i of the input), each batch through all analyses. `progress` gets the
+// Every source in turn (source i is data set i of the input), each batch through all analyses; blocks of neighbouring
+// windows are the clusters of their intervals. `progress` gets the
 // tokens done after each batch.
 AnalysisTables run_analyses(const std::vector<const AnalysisKind*>& kinds, AnalysisInput input,
                             const std::vector<std::unique_ptr<ObservationSource>>& sources,

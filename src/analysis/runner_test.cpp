@@ -67,6 +67,41 @@ TEST(RunAnalyses, FiguresDoNotDependOnTheBatchSizeInModeEval) {
   }
 }
 
+// Notes the cluster of every window that it observes.
+std::vector<int64_t> seen_clusters;
+class Probe : public Analysis {
+ public:
+  void observe(const Observation& batch) override {
+    for (int64_t window = 0; window < batch.input_ids.size(0); ++window)
+      seen_clusters.push_back(batch.cluster_of(window));
+  }
+  std::vector<NamedTable> tables() const override { return {}; }
+};
+
+// 25 windows: blocks of 5, the rule of the errors of evaluations; in Mode::train 9 batches of 3: blocks of 2.
+TEST(RunAnalyses, BlocksOfNeighbouringWindowsAreTheClusters) {
+  const testing::TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(write_documents(folder, "a", 200, 1));
+  const auto model = tiny_model(1);
+  const AnalysisKind probe{"probe", "",
+                           [](const AnalysisInput&) -> std::unique_ptr<Analysis> { return std::make_unique<Probe>(); },
+                           [](const AnalysisInput&) { return 0.0; }};
+  const auto clusters = [&](const ForwardOptions& options) {
+    std::vector<std::unique_ptr<ObservationSource>> sources;
+    sources.push_back(make_forward_source(model, nullptr, windows_of(dataset, 8, 0), options));
+    seen_clusters.clear();
+    run_analyses({&probe}, input_of(model, sources), sources, [](int64_t) {});
+    return seen_clusters;
+  };
+  std::vector<int64_t> by_windows, by_batches;
+  for (int64_t window = 0; window < 25; ++window) {
+    by_windows.push_back(window / 5);
+    by_batches.push_back(window / 3 / 2);
+  }
+  for (const int64_t batch_size : {1, 3, 16}) EXPECT_EQ(clusters({.batch_size = batch_size}), by_windows) << batch_size;
+  EXPECT_EQ(clusters({.batch_size = 3, .mode = moe::Mode::train}), by_batches);
+}
+
 TEST(AnalysisBytes, GrowWithTheExperts) {
   AnalysisInput small;
   small.data = {{"a", 1000}};

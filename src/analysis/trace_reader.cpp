@@ -55,6 +55,10 @@ class TraceSource : public ObservationSource {
         where_(std::move(where)),
         cursors_(info.layers.size(), 0) {}
   int64_t n_tokens() const override { return n_tokens_; }
+  int64_t n_clusters() const override {
+    const int64_t together = info_.mode == "train" ? info_.batch_size : 1;
+    return (info_.n_windows + together - 1) / together;
+  }
   bool next(Observation& batch) override;
 
  private:
@@ -394,6 +398,7 @@ class PairedSource : public ObservationSource {
                std::string where)
       : model_(std::move(model)), reference_(std::move(reference)), where_(std::move(where)) {}
   int64_t n_tokens() const override { return model_->n_tokens(); }
+  int64_t n_clusters() const override { return model_->n_clusters(); }
 
   bool next(Observation& batch) override {
     Observation other;

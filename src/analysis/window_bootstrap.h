@@ -1,5 +1,5 @@
-// How sure a figure of counts is that is no mean, such as the entropy of a load: by a bootstrap whose blocks are
-// windows.
+// How sure a figure of counts is that is no mean, such as the entropy of a load: by a bootstrap of blocks
+// of neighbouring windows.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,9 @@ namespace evenkeel::analysis {
 
 // Sums of counts [n] over windows, each window taken Poisson(1) times, in kReplicates draws: the bootstrap of a stream
 // that is read once (Chamandy, Muralidharan, Najmi and Naidu, "Estimating Uncertainty for Massive Data Streams",
-// Google, 2012). The tokens of a window stay together, so that it does not matter how much they resemble each other.
-// Draws depend on (seed, data set, window) alone and sums are integers: neither batches nor threads change a bit.
+// Google, 2012). Windows of one number, a block of neighbours, are drawn as one: how much they and their tokens
+// resemble each other then does not matter. Draws depend on (seed, data set, number) alone and sums are integers:
+// neither batches nor threads change a bit.
 class WindowBootstrap {
  public:
   static constexpr size_t kReplicates = 200;  // the standard error is then itself known to 5 %

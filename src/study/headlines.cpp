@@ -341,7 +341,7 @@ std::string balance_headline(const Group& group) {
 std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
   const auto outcomes = outcomes_of(arms, tables);
   const auto groups = groups_of(arms, outcomes);
-  std::vector<std::string> out = train::collapse_headlines(arms);
+  std::vector<std::string> out = train::collapse_headlines(arms, train::Collapses::lasting);
   const auto add = [&](std::string sentence) {
     if (!sentence.empty()) out.push_back(std::move(sentence));
   };
@@ -354,6 +354,7 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
   for (const auto& sentence : many) add(sentence);
   if (many.empty())
     for (const auto& group : groups) add(balance_headline(group));
+  for (const auto& sentence : train::collapse_headlines(arms, train::Collapses::recovered)) add(sentence);
   if (!out.empty())
     for (const auto& note : unpaired_notes(arms, pairs)) add(note);
   const bool is_one_seed =

@@ -220,12 +220,28 @@ TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
   EXPECT_THAT(
       study_headlines(arms_, tables_),
       ElementsAre(
-          "moe: the router collapsed in phase two, layer 0, from step 8: nearly all tokens have the same 2 of 4 "
-          "experts.",
+          "moe: the router has collapsed in phase two, layer 0, since step 8: at its worst nearly all tokens had the "
+          "same 2 of 4 experts.",
           "moe: at the shift MRI, the busiest expert's share of a training batch (of one seed, without an interval), "
           "goes from 95 % to 90 %, is at most 95 % in the first 4 steps, and 90 % at the end; "
           "an even load is 50.0 %. In the end 6 of 8 experts get a token of held-out b. Its router has collapsed.",
           kOneSeed));
+}
+
+// A collapse that is over is no answer to the study's question: it follows the comparisons, before the notes.
+TEST_F(HeadlinesTest, ARecoveredCollapseFollowsTheComparisons) {
+  arms_ = {made_arm("moe", "moe", {})};
+  auto step = testing::made_step(8, "two", {0.9, 0.9});
+  step.alarms = {{0, record::Alarm::Kind::same_experts, "nearly all tokens have the same 2 of 4 experts"}};
+  add_line(arms_[0], step);
+  add_line(arms_[0], testing::made_step(9, "two", {0.5, 0.5}));
+  add_line(arms_[0], testing::made_evaluation(10, "two", {{"b", testing::made_result(2.0, {0.5, 0.5})}}));
+  shift("moe", 0.5, 0.9, 0.95, 0.5);
+  EXPECT_THAT(study_headlines(arms_, tables_),
+              ElementsAre(HasSubstr("moe: at the shift MRI"),
+                          "moe: the router was collapsed in phase two, layer 0, from step 8 to step 10 at the latest: "
+                          "nearly all tokens had the same 2 of 4 experts.",
+                          kOneSeed));
 }
 
 // In the end, on both sets: a router that is even on the new text may have lost the old one.
@@ -287,7 +303,7 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
   step.alarms = {{0, record::Alarm::Kind::one_expert, "one"}};
   add_line(collapsed[2], step);
   EXPECT_THAT(study_headlines(collapsed, tables_),
-              ElementsAre("b: the router collapsed in phase two, layer 0, from step 8: one.",
+              ElementsAre("b: the router has collapsed in phase two, layer 0, since step 8: one.",
                           HasSubstr("and b (its router has collapsed) the highest"), HasSubstr("under ahead"),
                           HasSubstr("50.0 % of the tokens under b (its router has collapsed)")));
   // Two arms of one rule are not two rules, and an arm with another budget is left out.

@@ -54,6 +54,25 @@ class Rows {
   std::map<std::string, const Arm*> by_name_;
 };
 
+// Tokens between the evaluation on a set at so many tokens and the one before it, or the run's start: a loss that is
+// first met there was reached somewhere between. NaN where no evaluation is there.
+double interval_before(const Arm& arm, const std::string& data, const Json& tokens) {
+  int64_t before = 0;
+  for (const auto& evaluation : arm.evaluations) {
+    if (evaluation.find(data) == nullptr) continue;
+    if (tokens.is_number() && static_cast<double>(evaluation.tokens) == tokens.as_double())
+      return static_cast<double>(evaluation.tokens - before);
+    before = evaluation.tokens;
+  }
+  return NAN;
+}
+
+// "dense at the end of phase one".
+std::string first_end_of(const std::string& group, const std::vector<Arm>& arms) {
+  const auto arm = std::find_if(arms.begin(), arms.end(), [&](const Arm& known) { return known.group == group; });
+  return group + " at the end of phase " + train::phase_name(*arm, 0);
+}
+
 }  // namespace
 
 std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const train::NamedTables& tables) {
@@ -103,10 +122,12 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
       (*figure)->value += (cell("mri").as_double() - (*figure)->value) / n;
     }
   });
-  rows.visit("tokens_to_loss", [](Outcome& outcome, const Arm&, const auto& cell) {
+  rows.visit("tokens_to_loss", [&](Outcome& outcome, const Arm& arm, const auto& cell) {
     outcome.tokens_to_loss = number(cell("tokens"));
     outcome.target_loss = number(cell("loss"));
     outcome.target_data = cell("data").as_string();
+    outcome.target_of = first_end_of(cell("reference").as_string(), arms);
+    outcome.tokens_interval = interval_before(arm, outcome.target_data, cell("tokens"));
   });
   rows.visit("tasks", [](Outcome& outcome, const Arm&, const auto& cell) {
     if (cell("accuracy").is_number()) outcome.accuracy[cell("task").as_string()] = cell("accuracy").as_double();

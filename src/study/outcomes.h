@@ -25,9 +25,11 @@ struct Outcome {
   double even_load = NAN;                                             // k / E: no MRI is below it
   double experts_in_use = NAN, experts = NAN;                         // of all layers, on held-out new data
   double tokens_to_loss = NAN, target_loss = NAN;                     // of the table tokens_to_loss
-  std::string target_data = {};                                       // the held-out set of that table
-  std::map<std::string, double> accuracy = {};                        // of the table tasks
-  bool has_collapsed = false;                                         // its figures of balance are no balance
+  double tokens_interval = NAN;  // between the evaluation at tokens_to_loss and the one before it, or the start
+  std::string target_data = {};  // the held-out set of that table
+  std::string target_of = {};    // whose loss it is, "dense at the end of phase one"
+  std::map<std::string, double> accuracy = {};  // of the table tasks
+  bool has_collapsed = false;                   // its figures of balance are no balance
 };
 
 std::map<std::string, Outcome> outcomes_of(const std::vector<train::Arm>& arms, const train::NamedTables& tables);

@@ -27,8 +27,8 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
   for (const double value : {0.5, 0.75}) mri.add_row({"moe", "two", "b", 0, value, 0.9, 0, Json()});
   mri.add_row({"moe", "two", "a", 0, 0.99, 0.9, 0, Json()});
   Table tokens, tasks;
-  for (const char* name : {"arm", "data", "loss", "tokens"}) tokens.columns.push_back({name, ""});
-  tokens.rows = {{"moe", "a", 3.5, 96}};
+  for (const char* name : {"arm", "data", "loss", "tokens", "reference"}) tokens.columns.push_back({name, ""});
+  tokens.rows = {{"moe", "a", 3.5, 96, "dense"}};
   for (const char* name : {"arm", "phase", "task", "accuracy"}) tasks.columns.push_back({name, ""});
   tasks.rows = {{"moe", "one", "quiz", 0.1}, {"moe", "two", "quiz", 0.25}, {"moe", "two", "none", Json()}};
   tables.emplace_back("tokens_to_loss", tokens);
@@ -50,6 +50,8 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
   EXPECT_EQ(moe.even_load, 0.5);
   EXPECT_EQ(moe.tokens_to_loss, 96);
   EXPECT_EQ(moe.target_loss, 3.5);
+  EXPECT_EQ(moe.target_of, "dense at the end of phase one");
+  EXPECT_TRUE(std::isnan(moe.tokens_interval));  // no evaluation is there
   EXPECT_EQ(moe.accuracy, (std::map<std::string, double>{{"quiz", 0.25}}));
   EXPECT_TRUE(std::isnan(moe.experts_in_use));  // nothing was evaluated
   EXPECT_FALSE(moe.has_collapsed);
@@ -68,6 +70,25 @@ TEST(Outcomes, KnowTheErrorOfTheImbalanceByTheText) {
   const auto out = outcomes_of({arm}, tables);
   EXPECT_EQ(out.at("moe").eval_mri.value().value, 0.625);
   EXPECT_EQ(out.at("moe").eval_mri->se, 0.0625);
+}
+
+// Evaluations after 64, 160 and 192 tokens; the one in between is of another set.
+TEST(Outcomes, KnowHowFinelyTheTokensToALossAreKnown) {
+  Arm arm = made_arm("moe", "moe");
+  arm.evaluations = {testing::made_evaluation(2, "one", {{"a", testing::made_result(4.0)}}),
+                     testing::made_evaluation(4, "one", {{"b", testing::made_result(4.0)}}),
+                     testing::made_evaluation(5, "one", {{"a", testing::made_result(3.0)}}),
+                     testing::made_evaluation(6, "one", {{"a", testing::made_result(2.0)}})};
+  const auto interval = [&](const Json& tokens) {
+    Table table;
+    for (const char* name : {"arm", "data", "loss", "tokens", "reference"}) table.columns.push_back({name, ""});
+    table.rows = {{"moe", "a", 3.5, tokens, "moe"}};
+    return outcomes_of({arm}, {{"tokens_to_loss", table}}).at("moe").tokens_interval;
+  };
+  EXPECT_EQ(interval(160), 96);
+  EXPECT_EQ(interval(192), 32);
+  EXPECT_EQ(interval(64), 64);  // since the start
+  EXPECT_TRUE(std::isnan(interval(Json())));
 }
 
 TEST(Outcomes, KnowExpertsInUseAndCollapse) {

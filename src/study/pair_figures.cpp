@@ -15,6 +15,14 @@ Figure accuracy_on(const std::string& task) {
   };
 }
 
+// The longest interval between the evaluations that say when the runs of a pair get to the loss; 0: none is known.
+double longest_interval(const Pair& pair, const std::map<std::string, Outcome>& outcomes) {
+  double out = 0;
+  for (const auto& [base, other] : pair.runs)
+    for (const auto* run : {base, other}) out = std::fmax(out, outcomes.at(run->name).tokens_interval);  // not of NaN
+  return out;
+}
+
 Json known(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
 void add_row(const Pair& pair, const PairFigure& figure, Table& table) {
@@ -25,8 +33,10 @@ void add_row(const Pair& pair, const PairFigure& figure, Table& table) {
                  figure.data.empty() ? Json() : Json(figure.data), figure.unit, other.value, known(other.error),
                  base.value, known(base.error), change.value, has_interval ? Json(change.value - *change.half) : Json(),
                  has_interval ? Json(change.value + *change.half) : Json(),
-                 has_interval ? Json(change.is_beyond_noise()) : Json(), static_cast<int64_t>(figure.n),
-                 change.n_equal > 0});
+                 figure.is_within_resolution() ? Json(false)
+                 : has_interval                ? Json(change.is_beyond_noise())
+                                               : Json(),
+                 static_cast<int64_t>(figure.n), change.n_equal > 0});
 }
 
 }  // namespace
@@ -63,6 +73,7 @@ std::vector<PairFigure> pair_figures(const Pair& pair, const std::map<std::strin
     found.name = name;
     found.data = data;
     found.unit = unit;
+    if (name == "tokens_to_loss") found.resolution = longest_interval(pair, outcomes);
     out.push_back(std::move(found));
   };
   if (shifts_data(other) && outcomes.at(base.name).against == outcomes.at(other.name).against)
@@ -100,7 +111,9 @@ void add_pairs(const std::vector<train::Arm>& arms, train::NamedTables& tables) 
       "groups of arms that differ in one thing alone, over their runs of the same seeds: each figure's mean with the "
       "larger of the standard deviation over seeds and the error by the text, and the change from `reference` to "
       "`group` with its 95 % interval by the rule of headlines. all_equal: the change is the same in each of two pairs "
-      "or more, which gives no interval";
+      "or more, which gives no interval. A difference of tokens_to_loss of no more than one interval between "
+      "evaluations is "
+      "never beyond noise";
   const auto outcomes = outcomes_of(arms, tables);
   for (const auto& pair : pairs_of(arms))
     for (const auto& figure : pair_figures(pair, outcomes)) add_row(pair, figure, table);

@@ -2,6 +2,7 @@
 // and the table `pairs` holds.
 #pragma once
 
+#include <cmath>
 #include <functional>
 #include <map>
 #include <string>
@@ -22,9 +23,12 @@ struct PairFigure {
   std::string name, data, unit;  // data: the held-out set, or the task; empty where it is of none
   Estimates values;              // of the groups "base" and "other"
   size_t n = 0;                  // pairs of runs that have it
+  double resolution = 0;         // how finely it is known, in its unit: tokens between evaluations
   Estimate base() const { return values.of("base"); }
   Estimate other() const { return values.of("other"); }
   Difference difference() const { return values.difference("other", "base"); }
+  // Whether the difference is no more than what the figure is known to. Two that are equal are so anyway.
+  bool is_within_resolution() const { return resolution > 0 && std::abs(difference().value) <= resolution; }
 };
 
 // One figure, of the pairs of runs in which both have it.

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "support/made_arms.h"
+#include "support/made_lines.h"
 
 namespace evenkeel::study {
 namespace {
@@ -98,6 +99,33 @@ TEST(PairFigures, PairsThatAllAgreeSaySoInPlaceOfAnInterval) {
       EXPECT_TRUE(table.rows[row][table.column(column)].is_null()) << column;
   }
   EXPECT_EQ(table.rows[0][table.column("all_equal")], Json(false));  // forgetting: the text has an error
+}
+
+// Two seeds that differ by 64 and 60 tokens, evaluated every 64: a certain difference, were it not for the rhythm.
+TEST(PairFigures, TokensWithinOneEvaluationIntervalAreNotBeyondNoise) {
+  auto arms = two_routers();
+  Table tokens;
+  for (const char* name : {"arm", "data", "loss", "tokens", "reference"}) tokens.columns.push_back({name, ""});
+  const std::vector<int64_t> reached = {192, 128, 188, 128};
+  const auto verdict = [&](int64_t interval) {
+    auto tables = tables_of(arms, {2, 1, 3, 2.5}, {0.5, 0.25, 0.5, 0.25});
+    Table found = tokens;
+    for (size_t i = 0; i < arms.size(); ++i) {
+      arms[i].evaluations = {
+          {1, "one", reached[i] - interval, {{"a", testing::made_result(4)}}},
+          {2, "one", reached[i], {{"a", testing::made_result(3)}}},
+      };
+      found.rows.push_back({arms[i].name, "a", 3.5, reached[i], "p"});
+    }
+    tables.emplace_back("tokens_to_loss", found);
+    add_pairs(arms, tables);
+    const auto& table = train::find_table(tables, "pairs");
+    for (const auto& row : table.rows)
+      if (row[table.column("figure")] == Json("tokens_to_loss")) return row[table.column("beyond_noise")].dump();
+    return std::string("none");
+  };
+  EXPECT_EQ(verdict(16), "true");  // 62 ± 12.7 · 2
+  EXPECT_EQ(verdict(64), "false");
 }
 
 TEST(PairFigures, WithoutAnErrorThereIsNoInterval) {

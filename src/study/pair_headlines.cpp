@@ -86,7 +86,8 @@ std::string misses(const Sides& sides, bool of_other) {
          (n > 1 ? format(" in %lld of %zu seeds", static_cast<long long>(n_missing), n) : "");
 }
 
-// Of the pairs in which both get there. Over seeds with ±; of one seed nothing says how far it varies.
+// Of the pairs in which both get there. Over seeds with ±; of one seed nothing says how far it varies. The loss is
+// known at evaluations alone: a difference of no more than the tokens between two of them is none.
 std::string tokens_part(const Sides& sides, const std::string& data) {
   const auto* found = sides.find("tokens_to_loss", data);
   const auto target = sides.compare(&Outcome::target_loss);
@@ -94,7 +95,9 @@ std::string tokens_part(const Sides& sides, const std::string& data) {
   std::string missing;
   for (const bool of_other : {true, false})
     if (const auto side = misses(sides, of_other); !side.empty()) add_to_list(missing, side);
-  const std::string loss = format("a loss of %.2f on %s", target.other().value, data.c_str());
+  const std::string& target_of = sides.outcomes.at(sides.pair.runs[0].second->name).target_of;
+  const std::string loss = format("a loss of %.2f on %s", target.other().value, data.c_str()) +
+                           (target_of.empty() ? "" : " (that of " + target_of + ")");
   if (found == nullptr) return missing.empty() ? "" : loss + ": " + missing;
   std::string rare;
   if (found->n < sides.pair.runs.size())
@@ -102,7 +105,10 @@ std::string tokens_part(const Sides& sides, const std::string& data) {
            ")";
   const auto [unit, size] = unit_of_counts(found->other().value, found->base().value);
   return loss + " takes " + instead(scaled(found->other(), 1 / size), scaled(found->base(), 1 / size)) + " " + unit +
-         "tokens" + rare + how_sure(*found, 1 / size);
+         "tokens" + rare +
+         (found->is_within_resolution() ? format(" (no difference: within one evaluation interval of %.3g %stokens)",
+                                                 found->resolution / size, unit.c_str())
+                                        : how_sure(*found, 1 / size));
 }
 
 std::vector<std::string> task_parts(const Sides& sides) {

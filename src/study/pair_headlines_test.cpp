@@ -76,6 +76,21 @@ TEST_F(PairHeadline, TokensToALossHaveTheirErrorsAndAnInterval) {
                                     "difference beyond noise: −1.1; 95 %: −2.4 to +0.2)."));
 }
 
+// The loss is known at evaluations alone: who met it a thousand tokens earlier may have been as fast.
+TEST_F(PairHeadline, TokensWithinOneEvaluationIntervalAreNoDifference) {
+  set(&Outcome::loss_new, 2.0, 2.25, 2.5, 2.25);
+  set(&Outcome::tokens_to_loss, 3000, 2000, 4000, 3000);
+  set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
+  set(&Outcome::tokens_interval, 1000, 1000, 1000, 1000);
+  for (auto& [name, outcome] : outcomes_) outcome.target_of = "p at the end of phase one";
+  EXPECT_THAT(sentence(),
+              HasSubstr("a loss of 3.50 on a (that of p at the end of phase one) takes 2.5 ± 0.7 instead of "
+                        "3.5 ± 0.7 thousand tokens (no difference: within one evaluation interval of 1 "
+                        "thousand tokens)."));
+  set(&Outcome::tokens_interval, 999, 500, 500, 500);
+  EXPECT_THAT(sentence(), HasSubstr("thousand tokens (−1.00 in each of 2 pairs)."));
+}
+
 // A mean over other seeds would compare seeds: only runs of one seed that both have the figure count.
 TEST_F(PairHeadline, ASeedWithoutAFigureIsLeftOutOnBothSides) {
   set(&Outcome::loss_new, 2.0, NAN, 2.5, 2.25);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
+#include <utility>
 
 #include "model/layout.h"
 #include "moe/capacity_config.h"
@@ -50,9 +52,12 @@ RouterRow rule_of(const Arm& arm) {
 
 using record::EvaluationRow;
 
-std::optional<double> loss_of(const EvaluationRow* evaluation, const std::string& data) {
+// A loss and its standard error.
+using Loss = std::pair<std::optional<double>, std::optional<double>>;
+
+Loss loss_of(const EvaluationRow* evaluation, const std::string& data) {
   const auto* result = evaluation == nullptr ? nullptr : evaluation->find(data);
-  return result == nullptr ? std::nullopt : std::optional(result->loss);
+  return result == nullptr ? Loss{} : Loss{result->loss, train::loss_figure(*result).se};
 }
 
 // Mean over layers.
@@ -120,9 +125,9 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
     row.old_data = old_data;
     row.new_data = new_data;
     if (const auto before = train::forgetting_baseline(arm, arm.resolved.at("phase").size() - 1, old_data))
-      row.loss_before = before->loss.value;
-    row.loss_old = loss_of(last, row.old_data);
-    row.loss_new = loss_of(last, row.new_data);
+      std::tie(row.loss_before, row.loss_before_se) = Loss{before->loss.value, before->loss.se};
+    std::tie(row.loss_old, row.loss_old_se) = loss_of(last, row.old_data);
+    std::tie(row.loss_new, row.loss_new_se) = loss_of(last, row.new_data);
     if (row.loss_before && row.loss_old) row.forgetting = *row.loss_old - *row.loss_before;
     if (const auto at_shift = shift_row(shift, arm)) {
       row.mri_before = at_shift->before;

@@ -25,6 +25,7 @@ struct RouterRow {
   std::optional<double> eval_mri_old, eval_mri_new, dropped;
   std::optional<int64_t> dead;
   std::optional<double> eval_mri_old_se, eval_mri_new_se;
+  std::optional<double> loss_before_se, loss_old_se, loss_new_se;  // by the text, of the evaluation that the loss is of
   static void visit_columns(auto& row, auto&& visit) {
     visit("arm", row.arm);
     visit("router", row.router);
@@ -51,6 +52,9 @@ struct RouterRow {
     visit("dead", row.dead, "experts");
     visit("eval_mri_old_se", row.eval_mri_old_se, "share of tokens");
     visit("eval_mri_new_se", row.eval_mri_new_se, "share of tokens");
+    visit("loss_before_se", row.loss_before_se, "nats/token");
+    visit("loss_old_se", row.loss_old_se, "nats/token");
+    visit("loss_new_se", row.loss_new_se, "nats/token");
   }
 };
 

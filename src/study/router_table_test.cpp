@@ -5,6 +5,7 @@
 
 #include "study/comparison.h"
 #include "study/tables.h"
+#include "support/made_arms.h"
 #include "support/made_run.h"
 #include "train/shift_sets.h"
 
@@ -74,7 +75,7 @@ TEST_F(RouterTable, HasAllFiguresOfAnArm) {
   const auto at = [&](size_t row, const char* column) { return table.rows[row][table.column(column)]; };
   EXPECT_EQ(
       Json(table.rows[0]).dump(),
-      R"(["plain","top_k","switch","micro-batch","sequence",false,false,"switch 0.01","old","new",0.5,8,3,5.5,4,2.5,0.6,0.95,6,0.7,0.75,0.375,1,null,0.125])");
+      R"(["plain","top_k","switch","micro-batch","sequence",false,false,"switch 0.01","old","new",0.5,8,3,5.5,4,2.5,0.6,0.95,6,0.7,0.75,0.375,1,null,0.125,null,null,null])");
   EXPECT_EQ(at(1, "scope"), Json("micro-batch"));
   EXPECT_EQ(at(1, "eval_scope"), Json("token"));
   EXPECT_EQ(at(1, "causal"), Json(false));
@@ -108,6 +109,31 @@ TEST_F(RouterTable, CountsAnExpertAsDeadWhenNoSetReachesIt) {
   auto tables = study_tables(arms, {});
   const auto& table = train::find_table(tables, "routers");
   for (const auto& row : table.rows) EXPECT_EQ(row[table.column("dead")], Json(1));
+}
+
+// A run of one phase on trained weights: the loss before is that of step 0, and so is its error. The set that the phase
+// does not train on is the old one.
+TEST_F(RouterTable, ErrorsOfLossesAreThoseOfTheEvaluationsThatTheyAreOf) {
+  std::vector<Arm> arms = {testing::made_arm("p", "p"), testing::made_arm("s", "s", router("kind = \"sinkhorn\"")),
+                           testing::made_arm("r", "r", router("kind = \"random\""))};
+  const auto result = [](double loss, double se) {
+    auto out = testing::made_result(loss);
+    out.loss_se = se;
+    return out;
+  };
+  for (auto& arm : arms) {
+    arm.resolved["phase"].as_array().resize(1);
+    arm.resolved["model"]["from"] = "runs/first";
+    arm.evaluations = {testing::made_evaluation(0, "one", {{"a", result(4, 0.5)}, {"b", result(3, 0.25)}}),
+                       testing::made_evaluation(6, "one", {{"a", result(2, 0.125)}, {"b", result(3.5, 0.0625)}})};
+  }
+  auto tables = train::new_tables();
+  add_router_table(arms, tables);
+  const auto& table = train::find_table(tables, "routers");
+  const auto at = [&](const char* column) { return table.rows[0][table.column(column)].dump(); };
+  EXPECT_EQ(at("old_data") + at("loss_before") + at("loss_before_se"), R"("b"30.25)");
+  EXPECT_EQ(at("loss_old") + " " + at("loss_old_se"), "3.5 0.0625");
+  EXPECT_EQ(at("loss_new") + " " + at("loss_new_se"), "2 0.125");
 }
 
 TEST_F(RouterTable, IsThereFromThreeRulesOnAndSummarisedOverSeeds) {

@@ -49,6 +49,7 @@ void PhaseFigures::add(const record::StepRow& step) {
   ++n_steps_;
   last_step_ = step.step;
   seconds_ += step.seconds;
+  for (const auto& [source, count] : step.sources) drawn_[source] += count;
   if (layers_.empty() || step.routing.size() != layers_.size()) return;
 
   Row dropped;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "record/run_lines.h"
@@ -35,6 +37,8 @@ class PhaseFigures {
   int64_t first_step() const { return first_step_; }  // of the run
   int64_t last_step() const { return last_step_; }
   double seconds() const { return seconds_; }
+  // Sequences drawn of each source by its name in the metrics; empty where the steps do not say it.
+  const std::map<std::string, int64_t>& drawn() const { return drawn_; }
   const std::vector<int64_t>& layers() const { return layers_; }  // with experts; empty for a dense model
   const std::optional<double>& before(size_t column) const { return before_.at(column); }  // as begin() got it
   ShiftFigures shift(size_t column) const;     // after a step, of a model with experts
@@ -47,6 +51,7 @@ class PhaseFigures {
   std::vector<std::optional<double>> before_;
   int64_t n_steps_ = 0, first_step_ = 0, last_step_ = 0, n_dropped_ = 0;
   double seconds_ = 0, dropped_sum_ = 0;
+  std::map<std::string, int64_t> drawn_;
   std::vector<int64_t> layers_;
   std::vector<Row> first_rows_;                        // MRI of up to kShiftWindow steps
   std::deque<Row> recent_;                             // of the last five

@@ -231,6 +231,18 @@ void add_rows(const std::vector<Arm>& arms, NamedTables& tables) {
   add_warning_rows(arms, find_table(tables, "warnings"));
 }
 
+namespace {
+// Of the sequences that a phase has drawn, the share that was replayed; null where its steps do not say it.
+Json replayed_share(const PhaseFigures& phase) {
+  int64_t replayed = 0, all = 0;
+  for (const auto& [source, count] : phase.drawn()) {
+    all += count;
+    replayed += source.starts_with("replay/") ? count : 0;
+  }
+  return all > 0 ? Json(static_cast<double>(replayed) / static_cast<double>(all)) : Json();
+}
+}  // namespace
+
 Json arm_json(const Arm& arm, const std::string& run) {
   const auto config = arm_model(arm);
   const auto counts = model::count_parameters(config);
@@ -266,6 +278,7 @@ Json arm_json(const Arm& arm, const std::string& run) {
     row["steps"] = done.n_steps();
     row["tokens"] = phase.at("tokens").as_int() / phase.at("steps").as_int() * done.n_steps();
     row["seconds"] = done.seconds();
+    row["replayed"] = replayed_share(done);
     row["first_step"] = done.n_steps() == 0 ? Json() : Json(done.first_step());
     row["last_step"] = done.n_steps() == 0 ? Json() : Json(done.last_step());
     phases.push_back(std::move(row));
@@ -327,7 +340,11 @@ Json definitions_json() {
       "since step 0 of a run whose weights come from elsewhere, else since the end of the first phase.",
       "arXiv 2403.08763");
   add("replay",
-      "Share of each batch that is old data; the budget of tokens does not change (compute-equivalent replay).",
+      "Old data among a phase's own: its fraction of the sequences that the phase trains on are drawn from an earlier "
+      "phase's sources (fresh: those not drawn before; seen: those of that phase again) or from sources of their own, "
+      "to within a sequence. They count in the phase's steps and tokens and in its training loss and imbalance, so "
+      "that "
+      "the budget does not change and the phase's own data get so much less of it (compute-equivalent replay).",
       "arXiv 2503.05029");
   add("saturation",
       "Mean over tokens of the share of the k experts chosen before that are chosen again after; chance is k / E. "
@@ -374,7 +391,7 @@ std::string use_headline(const Arm& arm) {
 
 Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
-  for (const auto& sentence : collapse_headlines({arm})) out.push_back(sentence);
+  for (const auto& sentence : collapse_headlines({arm}, Collapses::lasting)) out.push_back(sentence);
   const std::string collapsed = has_collapsed(arm, shift_sets(arm).new_data)
                                     ? " The router has collapsed."
                                     : "";  // no figure of balance stands without it
@@ -400,6 +417,7 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
                   row.phase.c_str(), 100 * row.dropped);
     out.push_back(text);
   }
+  for (const auto& sentence : collapse_headlines({arm}, Collapses::recovered)) out.push_back(sentence);
   return out;
 }
 }  // namespace

@@ -278,6 +278,9 @@ TEST(Results, ArmStatesModelPhasesAndPlannedRates) {
   const TemporaryFolder folder;
   const auto config = tiny_config("/data", {"train.seed=7", "phase.two.replay={fraction = 0.25, from = \"one\"}"});
   auto lines = evaluated_lines();
+  for (auto& line : lines)  // 3 of 8 sequences, in odd steps 1 of 4 and in even ones 2 of 4
+    if (auto* row = std::get_if<record::StepRow>(&line); row != nullptr && row->phase == "two")
+      row->sources = {{"b", row->step % 2 == 0 ? 2 : 3}, {"replay/a", row->step % 2 == 0 ? 2 : 1}};
   testing::write_made_run(folder / "run", config, lines);
   const Json arm = arm_json(read_arm("arm-seed7", "arm", folder / "run"), "arms/arm-seed7");
   EXPECT_EQ(arm.at("name").as_string(), "arm-seed7");
@@ -294,7 +297,9 @@ TEST(Results, ArmStatesModelPhasesAndPlannedRates) {
   EXPECT_EQ(arm.at("flops_per_token").as_double(), model::training_flops_per_token(config.model, 8));
   const Json& two = arm.at("phases").at(1);
   EXPECT_EQ(two.at("steps").as_int(), 4);
-  EXPECT_EQ(two.at("tokens").as_int(), 128);
+  EXPECT_EQ(two.at("tokens").as_int(), 128);  // with what was replayed
+  EXPECT_EQ(two.at("replayed").as_double(), 0.375);
+  EXPECT_TRUE(arm.at("phases").at(0).at("replayed").is_null());  // its steps do not say it
   EXPECT_EQ(two.at("seconds").as_double(), 7 + 8 + 9 + 10);
   EXPECT_EQ(two.at("first_step").as_int(), 7);
   EXPECT_EQ(two.at("last_step").as_int(), 10);
@@ -344,8 +349,8 @@ TEST(Results, OfOneRunAreAStudyOfOneArm) {
   EXPECT_EQ(Json::parse(results.dump(), "t").at("tables").at("shift_mri").at("rows").size(), 3u);
 }
 
-// A collapse comes before what may be said of the router's balance.
-TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
+// A collapse that is over is no answer: it stands after what the run came to.
+TEST(Results, ARecoveredCollapseIsTheLastHeadlineAndARow) {
   const TemporaryFolder folder;
   auto lines = evaluated_lines();
   for (auto& line : lines)
@@ -355,9 +360,11 @@ TEST(Results, ACollapseIsTheFirstHeadlineAndARow) {
     }
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   const Json results = run_results(read_arm(folder / "run"), Json::object());
-  EXPECT_EQ(results.at("headlines").at(0).as_string(),
-            "run: the router collapsed in phase two, layer 1, for a time after step 7, and has recovered at the last "
-            "evaluation: nearly all tokens have the same 2 of 4 experts.");
+  const auto& headlines = results.at("headlines").as_array();
+  EXPECT_EQ(headlines.front().as_string().find("After phase two the held-out loss on old is "), 0U);
+  EXPECT_EQ(headlines.back().as_string(),
+            "run: the router was collapsed in phase two, layer 1, from step 7 to step 10 at the latest: nearly all "
+            "tokens had the same 2 of 4 experts.");
   EXPECT_EQ(results.at("tables").at("warnings").at("rows").dump(),
             R"([["run","two",7,1,"same_experts","nearly all tokens have the same 2 of 4 experts",true,1,null,1]])");
 }
@@ -375,11 +382,11 @@ TEST(Results, ARouterWithMostExpertsUnusedIsNeverGoodNews) {
                           lines);
   const Json headlines = run_results(read_arm(folder / "run"), Json::object()).at("headlines");
   EXPECT_EQ(headlines.at(0).as_string(),
-            "run: the router collapsed in phase one, layer 0, on held-out old, at the evaluation of step 3: more than "
-            "half of the layer's experts get no token.");
+            "run: the router has collapsed in phase one, layer 0, on held-out old, since the evaluation of step 3: "
+            "more than half of the layer's experts get no token.");
   EXPECT_EQ(headlines.at(1).as_string(),
-            "run: the router collapsed in phase two, layer 0, on held-out new, at the evaluation of step 10: more than "
-            "half of the layer's experts get no token.");
+            "run: the router has collapsed in phase two, layer 0, on held-out new, since the evaluation of step 10: "
+            "more than half of the layer's experts get no token.");
   int64_t n_of_balance = 0;
   for (const auto& sentence : headlines.as_array()) {
     const bool is_of_balance = sentence.as_string().find("MRI") != std::string::npos ||

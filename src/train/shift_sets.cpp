@@ -18,6 +18,32 @@ std::vector<NamedSet> sets_of(const Json& sources) {
   return out;
 }
 
+// Whether a source of a phase is trained on: a sequence was drawn of it, or, before the phase has begun and where its
+// steps do not say it, one would be by its share of the phase. A weight alone says nothing: of 1e-9 none comes.
+bool is_drawn(const Arm& arm, size_t phase, const Json& source) {
+  if (phase < arm.phases.size())
+    if (const auto& drawn = arm.phases[phase].drawn(); !drawn.empty()) {
+      const auto found = drawn.find(source.at("name").as_string());
+      return found != drawn.end() && found->second > 0;
+    }
+  const Json& recipe = arm.resolved.at("phase").at(phase);
+  double weights = 0;
+  for (const auto& each : recipe.at("data").as_array()) weights += each.at("weight").as_double();
+  const double replayed = recipe.at("replay").is_null() ? 0.0 : recipe.at("replay").at("fraction").as_double();
+  const auto sequences =
+      static_cast<double>(recipe.at("steps").as_int() * arm.resolved.at("train").at("batch_size").as_int());
+  return (1 - replayed) * sequences * source.at("weight").as_double() >= weights;
+}
+
+// The sources that a phase trains on, its replay aside; of a phase that is replay alone all that it has.
+std::vector<NamedSet> trained_sets(const Arm& arm, size_t phase) {
+  const Json& data = arm.resolved.at("phase").at(phase).at("data");
+  std::vector<NamedSet> out;
+  for (const auto& source : data.as_array())
+    if (is_drawn(arm, phase, source)) out.push_back({source.at("name").as_string(), source.at("path").as_string()});
+  return out.empty() ? sets_of(data) : out;
+}
+
 // Whether a held-out set tells of a source: it has its name, its file, or is the part of the file that `prepare
 // --holdout` kept back.
 bool is_of(const NamedSet& held_out, const NamedSet& source) {
@@ -39,7 +65,7 @@ std::vector<NamedSet> held_out_of_before(const Arm& arm, const std::vector<Named
   std::vector<NamedSet> out;
   const auto& phases = arm.resolved.at("phase").as_array();
   if (phases.size() > 1 || !comes_from_elsewhere(arm)) return out;
-  const auto trained = sets_of(phases.front().at("data"));
+  const auto trained = trained_sets(arm, 0);
   std::copy_if(evaluated.begin(), evaluated.end(), std::back_inserter(out),
                [&](const NamedSet& set) { return !is_of_any(set, trained); });
   return out;
@@ -49,8 +75,8 @@ std::vector<NamedSet> held_out_of_before(const Arm& arm, const std::vector<Named
 
 ShiftSets shift_sets(const Arm& arm) {
   const auto& phases = arm.resolved.at("phase").as_array();
-  auto first = sets_of(phases.front().at("data"));
-  const auto last = sets_of(phases.back().at("data"));
+  auto first = trained_sets(arm, 0);
+  const auto last = trained_sets(arm, phases.size() - 1);
   const auto evaluated = evaluated_sets(arm);
   if (const auto others = held_out_of_before(arm, evaluated); !others.empty()) first = others;
   const auto pick = [&](const std::vector<NamedSet>& sources) {
@@ -67,7 +93,7 @@ ShiftSets shift_sets(const Arm& arm) {
 
 bool trains_on(const Arm& arm, size_t phase, const std::string& set) {
   const auto& phases = arm.resolved.at("phase").as_array();
-  const auto sources = sets_of(phases.at(phase).at("data"));
+  const auto sources = trained_sets(arm, phase);
   // What the name stands for is in the evaluations of any phase; without one the name alone counts.
   std::vector<NamedSet> known = {{set, ""}};
   for (const auto& each : phases)

@@ -10,13 +10,14 @@ namespace evenkeel::train {
 
 // The held-out sets on which an arm's forgetting and learning are read: those of the last phase's evaluation that have
 // the name or the file of a source, or are the part of it that `prepare --holdout` kept back. A source without one
-// stands under its own name.
+// stands under its own name. A source is one of a phase where a sequence of it was drawn; before the phase's first
+// step, as when a run begins, where its share of the phase is at least a sequence.
 struct ShiftSets {
   std::string old_data;  // of the sources of the first phase, the first that has one
   std::string new_data;  // of the last phase's that the first phase did not have; where it had all, of all of them
 };
 ShiftSets shift_sets(const Arm& arm);
-// Whether a phase has data, its replay aside, that a held-out set of this name tells of.
+// Whether a phase has drawn of data, its replay aside, that a held-out set of this name tells of.
 bool trains_on(const Arm& arm, size_t phase, const std::string& set);
 // Whether the last phase evaluates a set of this name.
 bool is_evaluated(const Arm& arm, const std::string& set);

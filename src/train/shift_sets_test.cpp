@@ -47,6 +47,29 @@ TEST(ShiftSets, AreFoundByNameByFileAndAsTheHeldOutPart) {
   EXPECT_EQ(sets_without_evaluation(like), "en, en-new");  // a name that is a part of the other
 }
 
+// A weight of 1e-9 is no training: what was drawn counts, or before the first step what would be.
+TEST(ShiftSets, OfASourceThatIsNeverDrawnAreNone) {
+  const std::string a = "{name = \"a\", path = \"/data/a\"", c = "{name = \"c\", path = \"/data/c\"";
+  const std::vector<std::string> recipe = {
+      "phase.one.data=[" + c + ", weight = 1e-9}, " + a + "}]",
+      "phase.two.data=[" + a + ", weight = 1e-9}, " + c + "}]",
+      "phase.one.eval={data = [{name = \"a\", path = \"/held/a\"}, {name = \"c\", path = \"/held/c\"}]}"};
+  Arm arm = arm_of(recipe);
+  const auto sets = [&] { return shift_sets(arm).old_data + " " + shift_sets(arm).new_data; };
+  EXPECT_EQ(sets(), "a c");
+  EXPECT_TRUE(trains_on(arm, 0, "a") && trains_on(arm, 1, "c"));
+  EXPECT_FALSE(trains_on(arm, 0, "c") || trains_on(arm, 1, "a"));
+  record::StepRow step;
+  step.step = 1;
+  step.phase = "one";
+  step.phase_step = 1;
+  step.sources = {{"c", 3}, {"a", 0}};
+  add_line(arm, step);
+  EXPECT_EQ(sets(), "c c");  // what was drawn, whatever the weights
+  EXPECT_TRUE(trains_on(arm, 0, "c"));
+  EXPECT_FALSE(trains_on(arm, 0, "a"));
+}
+
 // What results.json says of an arm: a set that nothing is known of has no name there.
 TEST(ShiftSets, StandInTheResults) {
   const auto named = [](const std::string& eval) {

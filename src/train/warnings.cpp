@@ -6,41 +6,84 @@
 #include <tuple>
 
 #include "model/layout.h"
+#include "train/eval_collapse.h"
 #include "train/result_rows.h"
 
 namespace evenkeel::train {
 namespace {
 
-// Of shrunk scores counts say nothing: they are over where a later phase, whose steps were looked at anew, has no alarm
-// of them.
-bool has_scores_again(const Arm& arm, const FoundAlarm& found) {
-  const bool is_later = !arm.phases.empty() && arm.phases.back().n_steps() > 0 && found.phase != last_phase(arm);
-  return is_later && std::none_of(arm.alarms.begin(), arm.alarms.end(), [&](const FoundAlarm& other) {
-           return other.step > found.step && other.alarm.kind == found.alarm.kind &&
-                  other.alarm.layer == found.alarm.layer;
-         });
+// The first step of the phase after the one that has a step; 0 where the run has none.
+int64_t next_phase_begins(const Arm& arm, const std::string& phase) {
+  for (size_t i = 0; i + 1 < arm.phases.size(); ++i)
+    if (phase_name(arm, i) == phase) return arm.phases[i + 1].first_step();
+  return 0;
 }
 
-// Whether the alarm's layer is in use again in the end. The run's last evaluation, after the step, says so on every set
-// (of an alarm of an evaluation: on its own): half of its experts or more get tokens, and the busiest one's share is
-// nearer to an even load than to all tokens. The last step, whose data no evaluation need have, has such a share too.
-bool has_recovered(const Arm& arm, const FoundAlarm& found) {
-  if (found.alarm.kind == record::Alarm::Kind::no_scores) return has_scores_again(arm, found);
-  if (arm.evaluations.empty()) return false;
+// Of shrunk scores counts say nothing: they are over where a later phase, whose steps were looked at anew, has no alarm
+// of them.
+std::optional<int64_t> has_scores_by(const Arm& arm, const FoundAlarm& found) {
+  const bool is_later = !arm.phases.empty() && arm.phases.back().n_steps() > 0 && found.phase != last_phase(arm);
+  const bool is_over = is_later && std::none_of(arm.alarms.begin(), arm.alarms.end(), [&](const FoundAlarm& other) {
+                         return other.step > found.step && other.alarm.kind == found.alarm.kind &&
+                                other.alarm.layer == found.alarm.layer;
+                       });
+  return is_over ? std::optional(next_phase_begins(arm, found.phase)) : std::nullopt;
+}
+
+// The step at which the alarm's layer is known to be in use again; nullopt where it is not so in the end. The run's
+// last evaluation, after the step, says so on every set (of an alarm of an evaluation: on its own): half of its experts
+// or more get tokens, and the busiest one's share is nearer to an even load than to all tokens. The last step, whose
+// data no evaluation need have, has such a share too. From the step on all evaluations whose routing is kept agree.
+std::optional<int64_t> recovered_by(const Arm& arm, const FoundAlarm& found) {
+  if (found.alarm.kind == record::Alarm::Kind::no_scores) return has_scores_by(arm, found);
+  if (arm.evaluations.empty()) return std::nullopt;
   const auto& last = arm.evaluations.back();
-  if (last.step <= found.step || (found.data && last.find(*found.data) == nullptr)) return false;
+  if (last.step <= found.step || (found.data && last.find(*found.data) == nullptr)) return std::nullopt;
   const auto config = arm_model(arm);
   const int64_t n_experts = config.n_experts;
   const double even_load = model::experts_per_token(config) / static_cast<double>(n_experts);
   const auto is_uneven = [&](const record::LayerRouting& layer) {
     return layer.layer == found.alarm.layer && layer.mri >= (1 + even_load) / 2;
   };
+  if (!found.data && std::any_of(arm.last_routing.begin(), arm.last_routing.end(), is_uneven)) return std::nullopt;
+  std::optional<int64_t> out;
+  for (auto evaluation = arm.evaluations.rbegin(); evaluation != arm.evaluations.rend(); ++evaluation) {
+    if (evaluation->step <= found.step) break;
+    bool has_routing = evaluation->step == last.step;
+    for (const auto& [data, result] : evaluation->eval) {
+      if (found.data && found.data != data) continue;
+      has_routing = has_routing || !result.routing.empty();
+      for (const auto& layer : result.routing)
+        if (is_uneven(layer) || (layer.layer == found.alarm.layer && 2 * layer.dead > n_experts)) return out;
+    }
+    if (has_routing) out = evaluation->step;
+  }
+  return out;
+}
+
+// Whether the run's last evaluation or step, after the alarm's, shows the layer less uneven than the alarm's bound.
+bool is_past_its_worst(const Arm& arm, const FoundAlarm& found) {
+  if (found.alarm.kind == record::Alarm::Kind::no_scores || arm.evaluations.empty()) return false;
+  const auto& last = arm.evaluations.back();
+  if (last.step <= found.step || (found.data && last.find(*found.data) == nullptr)) return false;
+  const auto& model = arm.resolved.at("model");
   for (const auto& [data, result] : last.eval) {
     if (found.data && found.data != data) continue;
-    for (const auto& layer : result.routing)
-      if (is_uneven(layer) || (layer.layer == found.alarm.layer && 2 * layer.dead > n_experts)) return false;
+    for (const auto& alarm : find_eval_collapse(result, model.at("n_experts").as_int(), model.at("top_k").as_int()))
+      if (alarm.layer == found.alarm.layer) return false;
   }
-  return found.data || std::none_of(arm.last_routing.begin(), arm.last_routing.end(), is_uneven);
+  return found.data || std::none_of(arm.last_routing.begin(), arm.last_routing.end(), [&](const auto& layer) {
+           return layer.layer == found.alarm.layer && layer.mri >= record::Alarm::kNearlyAll;
+         });
+}
+
+// "nearly all tokens had the same 2 of 4 experts" of an alarm's text, without what follows from it and is to be done.
+std::string in_the_past(std::string text) {
+  text = text.substr(0, text.find(';'));
+  for (const auto& [now, then] : {std::pair(" have ", " had "), std::pair(" get ", " got ")})
+    if (const auto place = text.find(now); place != std::string::npos)
+      text.replace(place, std::string(now).size(), then);
+  return text;
 }
 
 // "layer 1", "layers 0, 2".
@@ -54,16 +97,16 @@ std::string layer_words(const std::set<int64_t>& layers) {
 struct GroupCollapse {
   std::string group, phase, text;
   std::optional<std::string> data;  // of FoundAlarm
-  bool has_recovered = false;
+  enum class Stage { lasts, is_past_its_worst, has_recovered } stage = Stage::lasts;
   bool is_like(const GroupCollapse& other) const {
     const auto all = [](const GroupCollapse& one) {
-      return std::tie(one.group, one.phase, one.text, one.data, one.has_recovered);
+      return std::tie(one.group, one.phase, one.text, one.data, one.stage);
     };
     return all(*this) == all(other);
   }
   // Of one run.
   struct InRun {
-    int64_t first_step = 0;
+    int64_t first_step = 0, recovered_by = 0;
     std::set<int64_t> layers;
   };
   std::map<std::string, InRun> runs;  // by name
@@ -77,6 +120,12 @@ struct GroupCollapse {
     for (const auto& [name, run] : runs) out = std::min(out, run.first_step);
     return out;
   }
+  int64_t recovered_by() const {
+    int64_t out = 0;
+    for (const auto& [name, run] : runs) out = std::max(out, run.recovered_by);
+    return out;
+  }
+  bool has_recovered() const { return stage == Stage::has_recovered; }
   // Whether all runs agree in a figure.
   template <class Figure>
   bool agrees_in(Figure InRun::*figure) const {
@@ -109,7 +158,7 @@ void add_warning_rows(const std::vector<Arm>& arms, Table& table) {
       }
       WarningRow& row = rows[entry->second];
       ++row.n_arms;
-      if (row.n_recovered && has_recovered(arm, found)) ++*row.n_recovered;
+      if (row.n_recovered && recovered_by(arm, found)) ++*row.n_recovered;
     }
   for (auto& row : rows) {
     if (row.n_recovered) row.recovered = row.n_recovered == row.n_arms;
@@ -131,7 +180,7 @@ std::optional<ExpertUse> expert_use(const Arm& arm, const std::string& data) {
 
 bool has_collapsed(const Arm& arm, const std::string& data) {
   return std::any_of(arm.alarms.begin(), arm.alarms.end(), [&](const FoundAlarm& found) {
-    return found.alarm.is_collapse() && (!found.data || found.data == data) && !has_recovered(arm, found);
+    return found.alarm.is_collapse() && (!found.data || found.data == data) && !recovered_by(arm, found);
   });
 }
 
@@ -145,43 +194,51 @@ std::vector<GroupCollapse> collapses_of(const std::vector<Arm>& arms) {
     for (const auto& found : arm.alarms) {
       if (!found.alarm.is_collapse()) continue;
       const int64_t layer = found.alarm.layer.value_or(0);
-      GroupCollapse one{arm.group, found.phase, found.alarm.text, found.data, has_recovered(arm, found), {}};
-      if (!one.has_recovered && !lasting.emplace(one.text, one.data.value_or(""), layer).second) continue;
+      const auto recovered = recovered_by(arm, found);
+      using Stage = GroupCollapse::Stage;
+      const Stage stage = recovered                       ? Stage::has_recovered
+                          : is_past_its_worst(arm, found) ? Stage::is_past_its_worst
+                                                          : Stage::lasts;
+      GroupCollapse one{arm.group, found.phase, found.alarm.text, found.data, stage, {}};
+      if (!recovered && !lasting.emplace(one.text, one.data.value_or(""), layer).second) continue;
       auto entry = std::find_if(out.begin(), out.end(), [&](const auto& known) { return known.is_like(one); });
       if (entry == out.end()) entry = out.insert(out.end(), std::move(one));
-      auto& run = entry->runs.try_emplace(arm.name, GroupCollapse::InRun{found.step, {}}).first->second;
+      auto& run = entry->runs.try_emplace(arm.name, GroupCollapse::InRun{found.step, 0, {}}).first->second;
       run.first_step = std::min(run.first_step, found.step);
+      run.recovered_by = std::max(run.recovered_by, recovered.value_or(0));
       run.layers.insert(layer);
     }
   }
-  std::stable_sort(out.begin(), out.end(),
-                   [](const auto& a, const auto& b) { return a.has_recovered < b.has_recovered; });
+  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.stage < b.stage; });
   return out;
 }
 
-// "moe: the router collapsed in phase two, layer 1, from step 8, in 2 of 3 seeds: nearly all tokens have ...."
+// "moe: the router has collapsed in phase two, layer 1, since step 8, in 2 of 3 seeds: nearly all tokens have ....", or
+// "moe: the router was collapsed in phase one, layer 1, from step 2 to step 6 at the latest: nearly all tokens had
+// ...."
 std::string sentence_of(const GroupCollapse& collapse, size_t n_runs) {
-  const bool agrees = collapse.agrees_in(&GroupCollapse::InRun::first_step);
-  const std::string step = std::to_string(collapse.first_step()) + (agrees ? "" : " at the earliest");
-  std::string out = collapse.group + ": the router collapsed in phase " + collapse.phase + ", " +
-                    layer_words(collapse.layers()) +
+  const bool agrees = collapse.agrees_in(&GroupCollapse::InRun::first_step), is_over = collapse.has_recovered();
+  std::string out = collapse.group + ": the router " + (is_over ? "was" : "has") + " collapsed in phase " +
+                    collapse.phase + ", " + layer_words(collapse.layers()) +
                     (collapse.agrees_in(&GroupCollapse::InRun::layers) ? "" : " (not all of them in each seed)");
-  if (collapse.data) {
-    out += ", on held-out " + *collapse.data + ", at the evaluation of step " + step;
-  } else {
-    out += (collapse.has_recovered ? ", for a time after step " : ", from step ") + step;
-  }
+  if (collapse.data) out += ", on held-out " + *collapse.data;
+  out += std::string(is_over ? ", from " : ", since ") + (collapse.data ? "the evaluation of step " : "step ") +
+         std::to_string(collapse.first_step()) + (agrees ? "" : " at the earliest");
+  if (is_over) out += " to step " + std::to_string(collapse.recovered_by()) + " at the latest";
   if (n_runs > 1) out += ", in " + std::to_string(collapse.runs.size()) + " of " + std::to_string(n_runs) + " seeds";
-  return out + (collapse.has_recovered ? ", and has recovered at the last evaluation: " : ": ") + collapse.text + ".";
+  if (collapse.stage == GroupCollapse::Stage::lasts) return out + ": " + collapse.text + ".";
+  return out + (is_over ? ": " : ": at its worst ") + in_the_past(collapse.text) + ".";
 }
 
 }  // namespace
 
-std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms) {
+std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms, Collapses which) {
   std::map<std::string, size_t> n_runs;
   for (const auto& arm : arms) ++n_runs[arm.group];
   std::vector<std::string> out;
-  for (const auto& collapse : collapses_of(arms)) out.push_back(sentence_of(collapse, n_runs.at(collapse.group)));
+  for (const auto& collapse : collapses_of(arms))
+    if (which == Collapses::all || collapse.has_recovered() == (which == Collapses::recovered))
+      out.push_back(sentence_of(collapse, n_runs.at(collapse.group)));
   return out;
 }
 

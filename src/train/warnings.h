@@ -26,8 +26,11 @@ std::optional<ExpertUse> expert_use(const Arm& arm, const std::string& data);
 // had not recovered at the run's last evaluation. The figures of such a router are no balance.
 bool has_collapsed(const Arm& arm, const std::string& data);
 
+// Those from which the router has recovered, those from which it has not, or both.
+enum class Collapses { all, lasting, recovered };
 // A sentence for each kind of collapse that the checks found in runs that share a group, in each phase and, of
-// evaluations, on each held-out set; those from which the router has recovered come last. Empty where there is none.
-std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms);
+// evaluations, on each held-out set; those from which the router has recovered come last and are told in the past, with
+// the steps between which they lasted. Empty where there is none.
+std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms, Collapses which = Collapses::all);
 
 }  // namespace evenkeel::train

@@ -115,13 +115,17 @@ TEST_F(WarningsTest, AnEvaluationTellsOfACollapseOncePerPhaseLayerAndSet) {
             R"(["a","two",8,1,"one_expert","nearly all tokens have one and the same expert among their 2 of 4 )"
             R"(experts",false,1,"held",0])");
   EXPECT_TRUE(has_collapsed(seen_twice, "held"));
-  EXPECT_THAT(collapse_headlines({seen_twice}),
-              ElementsAre("group: the router collapsed in phase two, layer 1, on held-out held, at the evaluation of "
-                          "step 8: nearly all tokens have one and the same expert among their 2 of 4 experts."));
+  EXPECT_THAT(
+      collapse_headlines({seen_twice}),
+      ElementsAre("group: the router has collapsed in phase two, layer 1, on held-out held, since the evaluation "
+                  "of step 8: nearly all tokens have one and the same expert among their 2 of 4 experts."));
   add_line(seen_twice, seen(12, "two", "held", {0.5, 0.6}));
   EXPECT_FALSE(has_collapsed(seen_twice, "held"));
-  EXPECT_THAT(collapse_headlines({seen_twice}),
-              ElementsAre(::testing::HasSubstr("step 8, and has recovered at the last evaluation: nearly all")));
+  EXPECT_THAT(
+      collapse_headlines({seen_twice}),
+      ElementsAre("group: the router was collapsed in phase two, layer 1, on held-out held, from the evaluation "
+                  "of step 8 to step 12 at the latest: nearly all tokens had one and the same expert among their "
+                  "2 of 4 experts."));
 }
 
 TEST_F(WarningsTest, WhatTheStepsToldOfIsNotSaidAgain) {
@@ -137,8 +141,8 @@ TEST_F(WarningsTest, TheEvaluationBeforeTrainingIsLookedAtToo) {
   add_line(continued, seen(0, "one", "held", {0.5, 0.5}, 3));
   EXPECT_THAT(
       collapse_headlines({continued}),
-      ElementsAre("group: the router collapsed in phase one, layers 0, 1, on held-out held, at the evaluation of "
-                  "step 0: more than half of the layer's experts get no token."));
+      ElementsAre("group: the router has collapsed in phase one, layers 0, 1, on held-out held, since the evaluation "
+                  "of step 0: more than half of the layer's experts get no token."));
 }
 
 TEST_F(WarningsTest, HeadlinesNameGroupPhaseLayersStepAndSeeds) {
@@ -146,30 +150,58 @@ TEST_F(WarningsTest, HeadlinesNameGroupPhaseLayersStepAndSeeds) {
     return Alarm(layer, Kind::same_experts, "nearly all tokens have the same 2 of 4 experts");
   };
   EXPECT_THAT(collapse_headlines({arm("a", {{8, Alarm(Alarm::kAllLayers, Kind::not_causal, "ahead")}})}), IsEmpty());
-  EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}}, 0, 0.8)}),
-              ElementsAre("group: the router collapsed in phase two, layer 1, from step 8: nearly all tokens have the "
-                          "same 2 of 4 experts."));
-  EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}})}),
-              ElementsAre("group: the router collapsed in phase two, layer 1, for a time after step 8, and has "
-                          "recovered at the last evaluation: nearly all tokens have the same 2 of 4 experts."));
-  EXPECT_THAT(collapse_headlines(
-                  {arm("a", {{9, same(1)}, {8, same(0)}}, 0, 0.8), arm("b", {}), arm("c", {{7, same(1)}}, 0, 0.8)}),
-              ElementsAre("group: the router collapsed in phase two, layers 0, 1 (not all of them in each seed), from "
-                          "step 7 at the earliest, in 2 of 3 seeds: nearly all tokens have the same 2 of 4 experts."));
+  EXPECT_THAT(collapse_headlines({arm("a", {{8, same(1)}}, 0, 0.99)}),
+              ElementsAre("group: the router has collapsed in phase two, layer 1, since step 8: nearly all tokens have "
+                          "the same 2 of 4 experts."));
+  EXPECT_THAT(collapse_headlines({arm("a", {{10, same(1)}})}),  // nothing comes after it
+              ElementsAre("group: the router has collapsed in phase two, layer 1, since step 10: nearly all tokens "
+                          "have the same 2 of 4 experts."));
+  EXPECT_THAT(
+      collapse_headlines({arm("a", {{8, same(1)}})}),
+      ElementsAre("group: the router was collapsed in phase two, layer 1, from step 8 to step 10 at the latest: "
+                  "nearly all tokens had the same 2 of 4 experts."));
+  EXPECT_THAT(
+      collapse_headlines(
+          {arm("a", {{9, same(1)}, {8, same(0)}}, 0, 0.99), arm("b", {}), arm("c", {{7, same(1)}}, 0, 0.99)}),
+      ElementsAre("group: the router has collapsed in phase two, layers 0, 1 (not all of them in each seed), "
+                  "since step 7 at the earliest, in 2 of 3 seeds: nearly all tokens have the same 2 of 4 experts."));
 }
 
 // The table has each phase's alarm; a sentence has the step from which it lasts.
 TEST_F(WarningsTest, ACollapseOfAnEarlierPhaseIsAHeadlineToo) {
   const Alarm same(1, Kind::same_experts, "the same");
+  EXPECT_THAT(collapse_headlines({arm("a", {{2, same}})}),
+              ElementsAre("group: the router was collapsed in phase one, layer 1, from step 2 to step 6 at the latest: "
+                          "the same."));
+  EXPECT_THAT(collapse_headlines({arm("b", {{2, same}, {7, same}}, 0, 0.99)}),
+              ElementsAre("group: the router has collapsed in phase one, layer 1, since step 2: the same."));
+  EXPECT_THAT(collapse_headlines({arm("d", {{2, same}, {7, Alarm(0, Kind::same_experts, "the same")}}, 0, 0.99)}),
+              ElementsAre("group: the router has collapsed in phase one, layer 1, since step 2: the same.",
+                          "group: the router has collapsed in phase two, layer 0, since step 7: the same."));
+}
+
+// Shares between the bound of a recovery (0.75) and that of the checks (0.98): neither over nor what the check found.
+TEST_F(WarningsTest, ACollapseThatIsPastItsWorstDoesNotTellOfItAsOfNow) {
+  const Alarm same(1, Kind::same_experts, "nearly all tokens have the same 2 of 4 experts; the others learn nothing");
   EXPECT_THAT(
-      collapse_headlines({arm("a", {{2, same}})}),
-      ElementsAre("group: the router collapsed in phase one, layer 1, for a time after step 2, and has recovered "
-                  "at the last evaluation: the same."));
-  EXPECT_THAT(collapse_headlines({arm("b", {{2, same}, {7, same}}, 0, 0.8)}),
-              ElementsAre("group: the router collapsed in phase one, layer 1, from step 2: the same."));
-  EXPECT_THAT(collapse_headlines({arm("d", {{2, same}, {7, Alarm(0, Kind::same_experts, "the same")}}, 0, 0.8)}),
-              ElementsAre("group: the router collapsed in phase one, layer 1, from step 2: the same.",
-                          "group: the router collapsed in phase two, layer 0, from step 7: the same."));
+      collapse_headlines({arm("a", {{8, same}}, 0, 0.8)}),
+      ElementsAre("group: the router has collapsed in phase two, layer 1, since step 8: at its worst nearly all "
+                  "tokens had the same 2 of 4 experts."));
+  EXPECT_TRUE(has_collapsed(arm("b", {{8, same}}, 0, 0.8), "held"));
+}
+
+TEST_F(WarningsTest, HeadlinesCanBeOfLastingOrOfRecoveredCollapsesAlone) {
+  const auto one = [](int64_t layer) { return Alarm(layer, Kind::no_scores, "the scores have shrunk"); };
+  const std::vector<Arm> arms = {arm("a", {{2, one(0)}, {8, one(1)}})};
+  const std::string recovered =
+                        "group: the router was collapsed in phase one, layer 0, from step 2 to step 7 at the "
+                        "latest: the scores had shrunk.",
+                    lasting =
+                        "group: the router has collapsed in phase two, layer 1, since step 8: the scores have "
+                        "shrunk.";
+  EXPECT_THAT(collapse_headlines(arms), ElementsAre(lasting, recovered));
+  EXPECT_THAT(collapse_headlines(arms, Collapses::lasting), ElementsAre(lasting));
+  EXPECT_THAT(collapse_headlines(arms, Collapses::recovered), ElementsAre(recovered));
 }
 
 }  // namespace

@@ -179,8 +179,8 @@ def check_page(check, name, browser, folder, path):
 
 def check_made(check, browser, folder, path):
     page = check_page(check, "made", browser, folder, path)
-    check("intervals are named for what they are", "spread between windows" in page.locator("#figure-mri-by-layer figcaption").text_content()
-          and "bootstrap over windows" in page.locator("#figure-entropy-by-layer figcaption").text_content())
+    check("intervals are named for what they are", "spread between blocks of windows" in page.locator("#figure-mri-by-layer figcaption").text_content()
+          and "bootstrap over blocks of windows" in page.locator("#figure-entropy-by-layer figcaption").text_content())
     check_tokens(check, page, folder)
     check("made: nothing of the data ran", page.evaluate("window.pwned === undefined"))
 

@@ -168,7 +168,13 @@ class Arm:
     def phases(self, metrics):
         spans = [("english", 1, FIRST_STEPS), ("german", FIRST_STEPS + 1, FIRST_STEPS + SECOND_STEPS)]
         return [{"name": name, "steps": last - first + 1, "tokens": (last - first + 1) * TOKENS_PER_STEP, "first_step": first, "last_step": last,
+                 "replayed": self.replayed(metrics, first, last),
                  "seconds": sum(line["seconds"] for line in metrics if "routing" in line and first <= line["step"] <= last)} for name, first, last in spans]
+
+    @staticmethod
+    def replayed(metrics, first, last):
+        drawn = [line["sources"] for line in metrics if "sources" in line and first <= line["step"] <= last]
+        return sum(sources.get("replay/english", 0) for sources in drawn) / sum(sum(sources.values()) for sources in drawn)
 
     def resolved(self):
         schedule = {"kind": "cosine", "lr_max": 3e-3, "lr_min": 3e-4, "warmup": 0.01}

@@ -132,6 +132,65 @@ def check_panels(check, browser, html, alone):
     page.context.close()
 
 
+def check_replay(check, browser, html):
+    """A phase with replay has what was asked for and what was drawn (6 of 16 sequences), of what, and the page says what that is."""
+    page = browser.open(html)
+    rows = [[" ".join(cell.split()) for cell in page.locator("#setup table").last.locator("tr").nth(i).locator("th, td").all_text_contents()] for i in range(page.locator("#setup table").last.locator("tr").count())]
+    heads = [re.sub(r"[^a-z ]", " ", cell.lower()).strip() for cell in rows[0]]
+    place = {name: next((i for i, head in enumerate(heads) if re.sub(" +", " ", head).startswith(name)), None) for name in ("replayfraction asked", "replayedfraction drawn", "replay of")}
+    check("replay: the table of phases says what was asked, drawn and of what", [] if None not in place.values() else heads)
+    found = [[row[i] for i in place.values()] for row in rows[1:] if len(row) == len(heads) and None not in place.values()]
+    check("replay: 0.4 was asked and 6 of 16 drawn, of the phase english", [] if ["0.400", "0.375", "english, fresh"] in found else found)
+    check("replay: the page says that its tokens count", "in place of so many of its own" in page.inner_text("#forgetting"))
+    page.context.close()
+
+
+FOUR_EXPERTS = [("few", "switch", "top_k", 4, 1, 0.0)]
+SECOND_BORDER = 160  # the step after which the third phase begins
+
+
+def split_last_phase(folder):
+    """The last phase becomes two: from SECOND_BORDER on it is of "code"."""
+    results = json.loads((folder / "results.json").read_text())
+    for arm in results["arms"]:
+        second = arm["phases"][1]
+        per_step = second["tokens"] // second["steps"]
+        third = {**second, "name": "code", "first_step": SECOND_BORDER + 1, "steps": second["last_step"] - SECOND_BORDER}
+        second["last_step"], second["steps"] = SECOND_BORDER, SECOND_BORDER - second["first_step"] + 1
+        for phase in (second, third):
+            phase["tokens"] = phase["steps"] * per_step
+        arm["phases"].append(third)
+        path = folder / arm["run"] / "metrics.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            line["phase"] = "code" if line["step"] > SECOND_BORDER else line["phase"]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shift = results["tables"]["shift_mri"]["rows"]
+    shift += [[row[0], "code", *row[2:]] for row in shift]
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+def check_borders(check, browser, html):
+    """Each border between phases has its line and its name, each shift its row; experts have whole numbers."""
+    for width in (1280, 412):
+        page = browser.open(html, width=width)
+        page.get_by_text("whole run", exact=True).first.click()
+        page.wait_for_timeout(300)
+        borders = {"steps": [make_fixture.FIRST_STEPS + 0.5, SECOND_BORDER + 0.5], "tokens": [step * make_fixture.TOKENS_PER_STEP for step in (make_fixture.FIRST_STEPS, SECOND_BORDER)]}
+        for chart, unit, panels in (("heldout", "tokens", 2), ("training-loss", "tokens", 1), ("mri", "steps", 1), ("mri-layers", "steps", 1), ("entropy", "steps", 1), ("learning-rate", "steps", 1), ("load-steps", "steps", 1)):
+            shown = page.evaluate("""id => { const {layout} = document.getElementById(`chart-${id}`);
+                return {lines: layout.shapes.filter(({line, x0, x1}) => line.dash === "dot" && x0 === x1).map(({x0}) => x0), names: layout.annotations.map(({text}) => text).filter((text) => text.endsWith("→"))}; }""", chart)
+            check(f"borders, {width} px: {chart} has a line at each", [] if sorted(shown["lines"]) == sorted(borders[unit] * panels) else shown["lines"])
+            check(f"borders, {width} px: {chart} names the phase that begins", [] if sorted(shown["names"]) == sorted(["german →", "code →"] * panels) else shown["names"])
+        rows = page.locator("#chart-shift .ytick text").all_text_contents()
+        check(f"borders, {width} px: each shift has its row", [] if rows == ["few, german", "few, code"] else rows)
+        for chart, axis in (("load-steps", "ytick"), ("load-layers", "xtick"), ("load-layers", "ytick")):
+            ticks = page.locator(f"#chart-{chart} .{axis} text").all_text_contents()
+            wanted = [str(i) for i in range(make_fixture.LAYERS if (chart, axis) == ("load-layers", "ytick") else 4)]
+            check(f"ticks, {width} px: {chart} counts by ones on the {axis[0]} axis", [] if sorted(ticks) == wanted else ticks)
+        page.context.close()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--assembler", action="store_true", help="put the pages together without the binary")
@@ -145,12 +204,16 @@ def main():
         alone = split_sets(scratch / "sets")
         make_fixture.make_study(scratch / "swapped", specs=SOME)
         swap_sets(scratch / "swapped")
-        for name in ("long", "seeds", "sets", "swapped"):
+        make_fixture.make_study(scratch / "phases", specs=FOUR_EXPERTS)
+        split_last_phase(scratch / "phases")
+        for name in ("long", "seeds", "sets", "swapped", "phases"):
             make_page(scratch / name, scratch / f"{name}.html", assembler)
         browser = Browser(playwright)
         check_long_names(check, browser, scratch / "long.html")
         check_cards(check, browser, scratch / "seeds", scratch / "seeds.html")
         check_panels(check, browser, scratch / "sets.html", alone)
+        check_replay(check, browser, scratch / "seeds.html")
+        check_borders(check, browser, scratch / "phases.html")
         check_units(check, browser, scratch / "seeds.html")
         check_breaks(check, browser, scratch / "seeds.html")
         check_named_sets(check, browser, scratch / "seeds.html", "english", "german")

@@ -37,7 +37,7 @@ void collapse(Arm& arm, bool by_a_check) {
 train::NamedTables good_news(const std::vector<Arm>& arms) {
   auto tables = train::new_tables();
   Table tokens, tasks;
-  for (const char* name : {"arm", "data", "loss", "tokens"}) tokens.columns.push_back({name, ""});
+  for (const char* name : {"arm", "data", "loss", "tokens", "reference"}) tokens.columns.push_back({name, ""});
   for (const char* name : {"arm", "phase", "task", "accuracy"}) tasks.columns.push_back({name, ""});
   double better = 0;
   for (const auto& arm : arms) {
@@ -45,7 +45,7 @@ train::NamedTables good_news(const std::vector<Arm>& arms) {
     auto& forgetting = train::find_table(tables, "forgetting");
     forgetting.add_row({arm.name, "two", "a", 3.0, 9.0, 9.0, 0.01, 9.0, 1.0 - better, 0.01, "one"});
     forgetting.add_row({arm.name, "two", "b", 2.0 - better, 9.0, Json(), 0.01, Json(), Json(), Json(), Json()});
-    tokens.rows.push_back({arm.name, "a", 3.5, 1000 - 100 * better});
+    tokens.rows.push_back({arm.name, "a", 3.5, 1000 - 100 * better, "dense"});
     tasks.rows.push_back({arm.name, "two", "quiz", better});
     if (!train::arm_model(arm).is_moe()) continue;
     train::find_table(tables, "shift_mri")

@@ -232,20 +232,30 @@ def check_continued_weights_are_held_against_step_0(place, problems):
     problems.equal(len(sentences), 1, f"sentences on replay in {results['headlines']}")
 
 
+def check_order_of_collapses(headlines, problems):
+    """Those that last come first; those that are over follow every comparison."""
+    lasting = [i for i, text in enumerate(headlines) if ": the router has collapsed in phase " in text]
+    over = [i for i, text in enumerate(headlines) if ": the router was collapsed in phase " in text]
+    answers = [i for i, text in enumerate(headlines) if " nats " in text or "the busiest expert" in text]
+    problems.equal(lasting, list(range(len(lasting))), f"places of lasting collapses in {headlines}")
+    problems.need(not over or not answers or over[0] > answers[-1], f"a collapse that is over before a comparison: {headlines}")
+
+
 def check_a_collapse_stands_first_and_everywhere(place, problems):
     out, results, err = place.study("collapsing", COLLAPSING)
     rows = results["tables"]["warnings"]["rows"]
     problems.equal(rows, [row for arm in results["arms"] for row in alarms_of(arm["name"], out / arm["run"])], "warnings of the study")
     collapsed = [row for row in rows if row[4] in COLLAPSES]
     problems.equal({(row[0], row[1]) for row in collapsed}, {("collapsing", "german")}, "arms and phases that collapse")
-    problems.need(results["headlines"][0].startswith("collapsing: the router collapsed in phase german, layer"), f"the first headline: {results['headlines'][0]!r}")
-    problems.need("collapsing: the router collapsed" in err and "routing check: layer" in err, "the terminal")
-    problems.need("collapsing: the router collapsed" in (out / "report.html").read_text().split("<script", 1)[0], "the page's plain answers")
+    problems.need(results["headlines"][0].startswith("collapsing: the router has collapsed in phase german, layer"), f"the first headline: {results['headlines'][0]!r}")
+    check_order_of_collapses(results["headlines"], problems)
+    problems.need("collapsing: the router has collapsed" in err and "routing check: layer" in err, "the terminal")
+    problems.need("collapsing: the router has collapsed" in (out / "report.html").read_text().split("<script", 1)[0], "the page's plain answers")
     problems.need((out / "csv" / "warnings.csv").read_text().startswith("arm,phase,step [step],layer,kind,what"), "csv/warnings.csv")
     run = out / "arms" / "collapsing"
     own = json.loads((run / "results.json").read_text())
     problems.equal(own["tables"]["warnings"]["rows"], alarms_of("collapsing", run), "warnings of the run")
-    problems.need("the router collapsed in phase german" in own["headlines"][0], f"the run's first headline: {own['headlines'][0]!r}")
+    problems.need("the router has collapsed in phase german" in own["headlines"][0], f"the run's first headline: {own['headlines'][0]!r}")
     problems.need(any("Experts in use in the end, of 8 in all layers: " in text for text in own["headlines"]), f"experts in use: {own['headlines']}")
     alone = place.folder / "alone"
     problems.ran(toy.evenkeel("train", run / "recipe.toml", "--out", alone, *CPU))
@@ -259,6 +269,7 @@ def check_a_collapse_of_a_shared_phase_is_counted_once(place, problems):
     rows = [row for row in results["tables"]["warnings"]["rows"] if row[1] == "english"]
     own = [row for row in alarms_of("first", out / "arms" / "first") if row[1] == "english"]
     problems.need(any(row[4] in COLLAPSES for row in own), f"no collapse in the first phase: {own}")
+    check_order_of_collapses(results["headlines"], problems)
     problems.equal([row[:6] for row in rows], [row[:6] for row in own], "alarms of the shared phase")
     problems.equal({(row[0], row[7]) for row in rows}, {("first", 2)}, "arm and number of arms")
     problems.equal([row[:6] for row in alarms_of("second", out / "arms" / "second") if row[1] == "english"], [["second", *row[1:6]] for row in own], "the second arm has the lines of the first")

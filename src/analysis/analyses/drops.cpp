@@ -16,12 +16,12 @@ struct Tokens {
   int64_t any = 0;  // ... of which at least one is dropped
   int64_t all = 0;  // ... of which all are dropped
 };
-// The same over windows, which are the clusters.
+// The same over windows, whose blocks are the clusters.
 struct TokenSums {
   ShareSums any, all;
-  void add(const Tokens& window, int64_t together) {
-    any.add(window.any, window.n, together);
-    all.add(window.all, window.n, together);
+  void add(const Tokens& window, int64_t cluster) {
+    any.add(window.any, window.n, cluster);
+    all.add(window.all, window.n, cluster);
   }
 };
 // Sums of one layer and data set.
@@ -60,6 +60,7 @@ void add_layer(const TokenChoices& choices, const moe::RoutingDecision& decision
   sums.most_capacity = std::max(sums.most_capacity, decision.capacity);
   sums.is_seen = true;
   for (int64_t first = 0; first < choices.n_tokens(); first += length) {  // window by window
+    const int64_t cluster = batch.cluster_of(first / length);
     Tokens whole;
     int64_t assignments = 0, all_dropped = 0;
     for (int64_t bin = 0; bin < bins.n; ++bin) {
@@ -80,13 +81,13 @@ void add_layer(const TokenChoices& choices, const moe::RoutingDecision& decision
         of_bin.any += n_dropped > 0 ? 1 : 0;
         of_bin.all += n_dropped == n_experts ? 1 : 0;
       }
-      sums.bins[static_cast<size_t>(bin)].add(of_bin, batch.together);
+      sums.bins[static_cast<size_t>(bin)].add(of_bin, cluster);
       whole.n += of_bin.n;
       whole.any += of_bin.any;
       whole.all += of_bin.all;
     }
-    sums.whole.add(whole, batch.together);
-    sums.dropped.add(all_dropped, assignments, batch.together);
+    sums.whole.add(whole, cluster);
+    sums.dropped.add(all_dropped, assignments, cluster);
   }
 }
 
@@ -130,7 +131,8 @@ class DropAnalysis : public Analysis {
     by_position.source =
         "arXiv 2402.01739, figure 12: share of the tokens with an expert, at positions position_from <= p < "
         "position_to of their sequence, of whose assignments at least one, and all, were over "
-        "capacity. Without a capacity 0. ..._low, ..._high: 95 %, from the spread between windows. No chance level: "
+        "capacity. Without a capacity 0. ..._low, ..._high: 95 %, from the spread between blocks of windows. No chance "
+        "level: "
         "which tokens are dropped is the capacity rule's choice (by position, by score, at random), "
         "and how many depends on the groups that share a capacity, which routing alone does not tell";
     by_data.columns = {{"layer", ""},

@@ -7,7 +7,7 @@
 namespace evenkeel::analysis {
 namespace {
 
-// Adds one batch's first choices and the spread of its windows, which are taken as often as `weights` [B] say.
+// Adds one batch's first choices and the spread of its windows, whose blocks are taken as often as `weights` [B] say.
 void add_windows(LayerLoad& load, const TokenChoices& choices, const Observation& batch,
                  const std::vector<WindowBootstrap::Weights>& weights) {
   const auto top_k = static_cast<size_t>(load.assignments.top_k);
@@ -28,7 +28,7 @@ void add_windows(LayerLoad& load, const TokenChoices& choices, const Observation
     }
     if (n_tokens == 0) continue;
     load.bootstrap->add(weights[static_cast<size_t>(window)], counts);
-    windows.add(counts, n_tokens, batch.together);
+    windows.add(counts, n_tokens, batch.cluster_of(window));
   }
 }
 
@@ -53,9 +53,11 @@ class Load : public Analysis {
     const auto choices = choices_of(batch.routing, shapes_, batch.input_ids.numel());
     auto& layers = domains_.at(batch.data).layers;
     std::vector<WindowBootstrap::Weights> weights;
-    for (int64_t window = 0; window < batch.input_ids.size(0); ++window, ++n_windows_[batch.data])
+    for (int64_t window = 0; window < batch.input_ids.size(0); ++window, ++n_windows_[batch.data]) {
+      const int64_t cluster = batch.cluster_of(window);
       weights.push_back(WindowBootstrap::weights(
-          seed_, batch.data, batch.together >= 0 ? static_cast<uint64_t>(batch.together) : n_windows_[batch.data]));
+          seed_, batch.data, cluster >= 0 ? static_cast<uint64_t>(cluster) : n_windows_[batch.data]));
+    }
     for (size_t i = 0; i < layers.size(); ++i) {
       add_counts(layers[i].assignments, count_routing(batch.routing[i]));
       add_windows(layers[i], choices[i], batch, weights);

@@ -205,8 +205,9 @@ NamedTable load_table(const std::vector<DomainLoad>& domains) {
       "MRI: arXiv 2503.05029. Chance: the mean of the figure (of the largest share, the entropy, the cv) when as many "
       "tokens are routed uniformly at random. "
       "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once, effective tokens from the spread between "
-      "windows; NAME_low, NAME_high of the others: 95 %, "
-      "bootstrap over windows. Published counts do not say which tokens stood together, so they have no intervals";
+      "blocks of windows; NAME_low, NAME_high of the others: 95 %, "
+      "bootstrap over blocks of windows. Published counts do not say which tokens stood together, so they have no "
+      "intervals";
   Chance chance(domains);
   for (const auto& [layer, places] : by_layer(domains))
     for (const auto& place : places) add_load_row(table, place, chance);

@@ -39,10 +39,12 @@ class Saturation : public Analysis {
         auto to = batch.routing[layer];
         to.is_padding = batch.is_padding.defined() ? batch.is_padding.view({-1}) : batch.is_padding;
         auto& sums = sums_.at(batch.data)[layer];
+        int64_t n_windows = 0;
         for (const auto& window : count_saturation(batch.reference[layer], to, batch.input_ids.size(1))) {
+          const int64_t cluster = batch.cluster_of(n_windows++);
           add_counts(sums.counts, window);
-          sums.first.add(window.same_firsts, window.firsts, batch.together);
-          sums.all.add(window.common, window.chosen, batch.together);
+          sums.first.add(window.same_firsts, window.firsts, cluster);
+          sums.all.add(window.common, window.chosen, cluster);
         }
       }
     });
@@ -67,7 +69,7 @@ class Saturation : public Analysis {
         "arXiv 2409.02060, eq. 5: mean over tokens of |from and to| / k, sets of the k chosen experts before drops; "
         "where a router does not "
         "give exactly k, sum |from and to| / sum |to|. k = 1: the first choice is the same. Chance: k / E. from_step: "
-        "the optimizer step of `from`. saturation_low, _high: 95 %, from the spread between windows";
+        "the optimizer step of `from`. saturation_low, _high: 95 %, from the spread between blocks of windows";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) add_row(table, layer, d, 1);
       for (size_t d = 0; d < data_.size() && layers_[layer].top_k > 1; ++d)

@@ -9,8 +9,8 @@ namespace {
 
 // Sums over neighbours of one layer and data set.
 struct Repeats {
-  // Neighbours, each with a choice, of which the first choice, and one of all choices, is the same; windows are the
-  // clusters.
+  // Neighbours, each with a choice, of which the first choice, and one of all choices, is the same; blocks of windows
+  // are the clusters.
   ShareSums first, any;
   std::map<std::pair<int64_t, int64_t>, int64_t>
       sizes;  // pairs by their numbers of choices: (k, k) alone where the router gives exactly k
@@ -38,8 +38,8 @@ void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbou
   int64_t pairs = 0, first = 0, any = 0;  // of the window
   for (int64_t t = 0; t < choices.n_tokens(); ++t) {
     if ((t + 1) % length == 0) {  // the last token has no neighbour
-      sums.first.add(std::exchange(first, 0), pairs, batch.together);
-      sums.any.add(std::exchange(any, 0), std::exchange(pairs, 0), batch.together);
+      sums.first.add(std::exchange(first, 0), pairs, batch.cluster_of(t / length));
+      sums.any.add(std::exchange(any, 0), std::exchange(pairs, 0), batch.cluster_of(t / length));
     }
     if (is_neighbour[static_cast<size_t>(t)] == 0) continue;
     const auto here = choices.of(t), next = choices.of(t + 1);
@@ -92,7 +92,7 @@ class TemporalLocality : public Analysis {
         "arXiv 2401.04088, table 5: share of neighbouring tokens (same sequence and document, no padding) with the "
         "same first choice, and with a common expert among all "
         "choices, before drops. Chance: 1 / E, 1 - C(E - k, k) / C(E, k). ..._low, ..._high: 95 %, from the spread "
-        "between windows";
+        "between blocks of windows";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) {
         const auto& sums = sums_[d][layer];

@@ -185,7 +185,7 @@ function layerLines(report, { title, percent = false, height = 380, ...lines }) 
   if (data.length === 0) return null;
   const layers = analysisLayers(report);
   return { data, height, layout: { hovermode: "closest", shapes: [layerCursor()],
-    xaxis: { title: "layer", dtick: layers.length <= 20 && innerWidth >= kNarrow ? 1 : undefined, tickformat: "d", range: [layers[0] - 0.4, layers.at(-1) + 0.4], zeroline: false },
+    xaxis: { title: "layer", dtick: countTicks(layers.length, innerWidth), tickformat: "d", range: [layers[0] - 0.4, layers.at(-1) + 0.4], zeroline: false },
     yaxis: { title, tickformat: percent ? ".0%" : undefined, rangemode: percent ? "tozero" : undefined, zeroline: false } } };
 }
 

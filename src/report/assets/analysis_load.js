@@ -5,10 +5,10 @@ const kMostPairs = 12;  // lines of pairs of data sets that a chart can carry
 function addExpertLoadSection(report) {
   const intro = "MRI (maximum routing imbalance) is the share of tokens that the busiest expert of a layer receives, over the whole data set. Dotted: what uniform random routing would show on as many tokens.";
   addAnalysisSection("expert-load", "Load of the experts", intro, (section) => {
-    addAnalysisChart(report, section, { id: "mri-by-layer", title: "Imbalance of every layer", caption: `${intervalWords(report, "load", "mri", "the spread between windows of the text") || "No intervals: counts do not say which tokens stood together."}${tableSource(report, "load")}`,
+    addAnalysisChart(report, section, { id: "mri-by-layer", title: "Imbalance of every layer", caption: `${intervalWords(report, "load", "mri", "the spread between blocks of windows of the text") || "No intervals: counts do not say which tokens stood together."}${tableSource(report, "load")}`,
       missing: anyRecords(report, "load") ? "The counts do not tell the number of tokens, so there is no MRI; the largest share of the assignments stands in the table." : "",
       build: () => layerLines(report, { table: "load", value: "mri", series: (record) => record.domain, chance: "mri_chance", title: "MRI, share of tokens", percent: true }) });
-    addAnalysisChart(report, section, { id: "entropy-by-layer", title: "Entropy of the load", caption: `1 is a uniform load, 0 a single expert. Dotted: what uniform random routing would show on as many tokens. ${intervalWords(report, "load", "entropy", "a bootstrap over windows of the text")}`,
+    addAnalysisChart(report, section, { id: "entropy-by-layer", title: "Entropy of the load", caption: `1 is a uniform load, 0 a single expert. Dotted: what uniform random routing would show on as many tokens. ${intervalWords(report, "load", "entropy", "a bootstrap over blocks of windows of the text")}`,
       build: () => layerLines(report, { table: "load", value: "entropy", series: (record) => record.domain, chance: "entropy_chance", title: "entropy ÷ ln E", height: 320 }) });
   });
 }
@@ -29,7 +29,7 @@ function addDomainSection(report) {
     section.append(pair);
     addAnalysisChart(report, pair, { id: "domain-similarity", title: "Likeness of the data sets, in the chosen layer", tables: ["domain_similarity"], caption: `Pearson correlation of their loads.${tableSource(report, "domain_similarity")}`,
       build: (width) => modelPanels(report, width, buildSimilarity) });
-    addAnalysisChart(report, pair, { id: "similarity-by-layer", title: "Likeness over the layers", tables: ["domain_similarity"], where: (record) => isNumber(record.correlation), caption: `Correlation 0: unrelated loads. ${intervalWords(report, "domain_similarity", "correlation", "a bootstrap over windows of the text")}`,
+    addAnalysisChart(report, pair, { id: "similarity-by-layer", title: "Likeness over the layers", tables: ["domain_similarity"], where: (record) => isNumber(record.correlation), caption: `Correlation 0: unrelated loads. ${intervalWords(report, "domain_similarity", "correlation", "a bootstrap over blocks of windows of the text")}`,
       build: () => buildSimilarityLines(report) });
   });
 }

@@ -13,10 +13,10 @@ function addBalanceSection(report) {
   const redraw = () => ["mri", "mri-layers", "entropy", "dead", "drops"].forEach(drawChart);
   section.append(make("div", { class: "controls" },
     makeSelect("balance-layer", "Layer", layerOptions(layers), (layer) => { balanceView.layer = layer; redraw(); }),
-    arms.some((arm) => arm.shift) ? makeChoice("balance-range", "Range of steps", [["shift", "around the shift"], ["all", "whole run"]],
+    arms.some((arm) => arm.shift) ? makeChoice("balance-range", "Range of steps", [["shift", `around the ${hasBorders(arms) ? "first " : ""}shift`], ["all", "whole run"]],
       (range) => { balanceView.range = range; redraw(); }) : null));
   addChart(section, { id: "mri", title: "Imbalance of every training batch",
-    caption: `${arms.some((arm) => arm.shift) ? "The second phase begins at the dotted line; a spike there is a router, balanced on the old text, that meets the new text unbalanced." : "Lower is more even."}${strideNote(report)}${seedNote(report)}`,
+    caption: `${arms.some((arm) => arm.shift) ? `${hasBorders(arms) ? "A phase begins at each dotted line" : "The second phase begins at the dotted line"}; a spike there is a router, balanced on the old text, that meets the new text unbalanced.` : "Lower is more even."}${strideNote(report)}${seedNote(report)}`,
     missing: "No routing was recorded.",
     build: (width) => buildBalanceLines(report, groups, { key: "mri", title: "MRI, share of tokens", hasBounds: true }, width) });
   addChart(section, { id: "mri-layers", title: "The same, layer by layer",
@@ -57,10 +57,10 @@ function beforeWords(arms) {
   return `${stepsWords("last", shiftedSteps(arms, "before"))}${arms.some(isContinued) ? `, or of an arm whose weights come from elsewhere ${ofHeldOut}` : ""}`;
 }
 
-// How many steps the arms had before, or after, the first shift: of those that have one.
+// How many steps the arms had before, or after, their shifts.
 function shiftedSteps(arms, side) {
-  if (side === "before") return arms.filter((arm) => arm.shift).map((arm) => arm.shift.step);
-  return arms.map((arm) => arm.phases[isContinued(arm) ? 0 : 1]).filter((phase) => phase).map((phase) => phase.steps);
+  if (side === "before") return arms.flatMap((arm) => arm.borders.map(({ step }) => step));
+  return arms.flatMap((arm) => arm.phases.slice(isContinued(arm) ? 0 : 1).map(({ steps }) => steps));
 }
 
 // "the first 50 steps", the true number of those that had fewer: "the first 4 to 50 steps".
@@ -138,9 +138,9 @@ function buildLayerLines(arms, layers, width) {
 
 const kShiftPoints = [["before", "circle-open"], ["first", "diamond"], ["peak", "triangle-up"], ["after", "circle"]];
 
-// One row a group: its four figures on a line, and the bound as a bar.
+// One row for each shift of a group: its four figures on a line, and the bound as a bar.
 function buildShift(report, groups, width) {
-  const rows = visibleGroups(groups).map((group) => ({ group, phase: shiftPhase(report, group) })).filter((row) => row.phase !== null);
+  const rows = visibleGroups(groups).flatMap((group) => shiftPhases(report, group).map((phase, _, { length }) => ({ group, phase, name: length > 1 ? `${group.name}, ${phase}` : group.name })));
   const at = (row, figure) => groupFigure(report, row.group, "shift_mri", figure, (record) => record.layer === null && record.phase === row.phase);
   const shown = rows.filter((row) => at(row, "before") !== null);
   if (shown.length === 0) return null;
@@ -148,7 +148,7 @@ function buildShift(report, groups, width) {
   const shapes = [];
   const data = kShiftPoints.map(([figure, symbol]) => ({ type: "scatter", mode: "markers", name: figure,
     x: shown.map((row) => (at(row, figure) || { mean: null }).mean), y: shown.map((_, i) => -i),
-    customdata: shown.map((row) => row.group.name), text: shown.map((row) => hoverName(row.group.name)),
+    customdata: shown.map((row) => row.group.name), text: shown.map((row) => hoverName(row.name)),
     error_x: { type: "data", array: shown.map((row) => (at(row, figure) || { std: 0 }).std), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
     hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>",
     marker: { symbol, size: 12, color: shown.map((row) => groupStyle(row.group).color), line: { width: figure === "before" ? 2 : 1, color: figure === "before" ? undefined : ink } },
@@ -162,15 +162,14 @@ function buildShift(report, groups, width) {
     const bound = at(row, "lower_bound");
     if (bound) shapes.push({ type: "line", x0: bound.mean, x1: bound.mean, y0: -i - 0.28, y1: -i + 0.28, line: { color: themeColor("soft"), width: 3 } });
   });
-  return { data, height: 110 + rowPitch(shown.map((row) => row.group), width, 42) * shown.length, layout: { shapes, hovermode: "closest", margin: { l: 20 },
+  return { data, height: 110 + rowPitch(shown, width, 42) * shown.length, layout: { shapes, hovermode: "closest", margin: { l: 20 },
     xaxis: { title: "MRI, share of tokens", rangemode: "tozero", tickformat: ".0%" },
-    yaxis: groupRows(shown.map((row) => row.group), width) } };
+    yaxis: groupRows(shown, width) } };
 }
 
-function shiftPhase(report, group) {
-  const table = report.tables.get("shift_mri");
-  const record = table && table.records.find((row) => group.arms.some((arm) => arm.name === row.arm));
-  return record ? record.phase : null;
+function shiftPhases(report, group) {
+  const { records } = report.tables.get("shift_mri") || { records: [] };
+  return unique(records.filter((record) => group.arms.some((arm) => arm.name === record.arm)).map((record) => record.phase));
 }
 
 // One panel a held-out set, one row a group: its MRI at each phase's end.

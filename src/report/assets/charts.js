@@ -182,21 +182,29 @@ function lineLabels({ data, layer, figure }) {
   return { ...(data === undefined ? {} : { "data set": data }), ...(layer === undefined ? {} : { layer }), figure: figure === undefined ? "loss" : figure === "mri" ? "MRI" : plain(figure) };
 }
 
-// The vertical line at the shift of these arms, with the phases' names above the chart; on one of several panels, which have their own names there,
-// inside of it.
+// The vertical lines at the borders between the phases of these arms, with the name of the phase that begins: of one line above the chart; of several,
+// and on one of several panels, which have their own names there, inside of it, each a row lower. Near the right end a name stands left of its line.
 function shiftMarks(arms, unit, suffix = null) {
   const panel = suffix ?? "";
-  const shifts = arms.map((arm) => arm.shift).filter((shift) => shift !== null);
+  const borders = arms.flatMap((arm) => arm.borders);
+  const place = (border) => (unit === "tokens" ? border.tokens : border.step + 0.5);
+  const end = Math.max(0, ...arms.map((arm) => (arm.steps.length > 0 ? (unit === "tokens" ? arm.steps.at(-1).tokens : arm.steps.at(-1).step) : 0)));
   const marks = { shapes: [], annotations: [] };
-  for (const at of unique(shifts.map((shift) => (unit === "tokens" ? shift.tokens : shift.step + 0.5)))) {
-    const names = unique(shifts.filter((shift) => (unit === "tokens" ? shift.tokens : shift.step + 0.5) === at).map((shift) => shift.to));
+  const places = unique(borders.map(place)).sort((a, b) => a - b);
+  const isInside = suffix !== null || places.length > 1;
+  for (const [i, at] of places.entries()) {
+    const names = unique(borders.filter((border) => place(border) === at).map((border) => border.to));
+    const isLeft = at > 0.7 * end && places.length > 1;
     marks.shapes.push({ type: "line", x0: at, x1: at, y0: 0, y1: 1, xref: `x${panel}`, yref: `y${panel} domain`, layer: "below",
       line: { color: themeColor("mark"), width: 1.5, dash: "dot" } });
     marks.annotations.push({ text: `${chartText(names.join(", "), 24)} →`, x: at, y: 1, xref: `x${panel}`, yref: `y${panel} domain`,
-      showarrow: false, xanchor: "left", yanchor: suffix === null ? "bottom" : "top", xshift: 4, font: { color: themeColor("mark"), size: 13 } });
+      showarrow: false, xanchor: isLeft ? "right" : "left", yanchor: isInside ? "top" : "bottom", xshift: isLeft ? -4 : 4, yshift: -17 * (i % 8), font: { color: themeColor("mark"), size: 13 } });
   }
   return marks;
 }
+
+// One tick for each of n things that are counted, experts or layers, where their numbers have room; without it few of them get ticks at halves.
+function countTicks(n, width) { return n <= (width < kNarrow ? 8 : 16) ? 1 : undefined; }
 
 // Dashed lines across a chart at some levels, [[value, name]], lowest first, with their names: outside of the plot where there is room, else in the
 // legend, where no other line crosses them.

@@ -11,7 +11,7 @@ function addCostSection(report) {
   section.append(pair);
   if (hasTokens) {
     addChart(pair, { id: "tokens-to-loss", title: `Tokens to reach the loss of ${reference}`,
-      caption: `Until the loss on ${tokensData(report)} is as low as that of ${reference} at the end of the first phase. Fewer is better.${report.seeds > 1 ? " Whiskers: ± 1 standard deviation over seeds." : ""}`,
+      caption: `Until the loss on ${tokensData(report)} is as low as that of ${reference} at the end of the first phase. Fewer is better.${evaluationAside(report)}${report.seeds > 1 ? " Whiskers: ± 1 standard deviation over seeds." : ""}`,
       missing: `No arm was evaluated on ${tokensData(report)}.`, build: (width) => buildTokensToLoss(report, width) });
   }
   addChart(pair, { id: "throughput", title: "Training speed",
@@ -68,6 +68,15 @@ function buildTokensToLoss(report, width) {
   });
   return barRows(report, rows, { values: rows.map(figure), texts, title: "tokens trained on", width,
     meta: { role: "tokens-to-loss", data: tokensData(report) }, tickformat: "~s" });
+}
+
+// After the caption: how finely the tokens are known, by the longest interval between two evaluations of the set.
+function evaluationAside(report) {
+  const gaps = report.arms.flatMap((arm) => {
+    const seen = arm.evals.filter((line) => line.eval[tokensData(report)]).map((line) => line.tokens);
+    return seen.map((tokens, i) => tokens - (i > 0 ? seen[i - 1] : 0));
+  }).filter((gap) => gap > 0);
+  return gaps.length > 0 ? ` The loss is known at evaluations alone, up to ${formatLarge(Math.max(...gaps))} tokens apart: a smaller difference is none.` : "";
 }
 
 function tokensRecords(report, group) {

@@ -1,9 +1,9 @@
 // Reads the page's data and gives it a shape that the charts share.
 //
 // report = {title, kind, results, runs, arms, groups, tables, dataSets, oldData, newData, analyses}
-// arm    = results.arms[i] + {steps, evals, saturation, resolved, recipe, group, isMoe, shift}
+// arm    = results.arms[i] + {steps, evals, saturation, resolved, recipe, group, isMoe, borders, shift}
 // group  = arms that differ by seed only: {index, name, arms, family, variant, color, isMoe}
-// shift  = {step, tokens, from, to}: the last step of the first phase; null with one phase
+// border = {step, tokens, from, to}: the last step of a phase that another follows; shift: the first of them, null with one phase
 
 function readReport(raw) {
   const results = raw.results || {};
@@ -47,14 +47,26 @@ function readArm(arm, run, pool) {
     resolved: run.resolved || {}, recipe: run.recipe || "" };
   read.group = arm.group || arm.name;
   read.isMoe = steps.some((line) => line.routing.length > 0);
-  read.shift = null;
-  if (phases.length > 1) {
-    const step = phases[0].last_step;
-    const line = steps.find((candidate) => candidate.step === step);
-    read.shift = { step, tokens: line ? line.tokens : phases[0].tokens, from: phases[0].name, to: phases[1].name };
-  }
+  read.borders = bordersOf(phases, steps);
+  read.shift = read.borders[0] || null;
   return read;
 }
+
+// Those between the phases that have begun. Of a thinned run the page need not have the step, of which the phases say the tokens.
+function bordersOf(phases, steps) {
+  const borders = [];
+  let tokens = 0;
+  for (const [i, phase] of phases.slice(0, -1).entries()) {
+    tokens += phase.tokens;
+    if (!isNumber(phase.last_step)) break;
+    const line = steps.find((candidate) => candidate.step === phase.last_step);
+    borders.push({ step: phase.last_step, tokens: line ? line.tokens : tokens, from: phase.name, to: phases[i + 1].name });
+  }
+  return borders;
+}
+
+// Whether an arm has more than one, so that there is no such thing as the shift.
+function hasBorders(arms) { return arms.some((arm) => arm.borders.length > 1); }
 
 // Of long runs one step in so many is on the page.
 function strides(report) { return unique(report.arms.map((arm) => arm.stride).filter((stride) => stride > 1)).sort((a, b) => a - b); }

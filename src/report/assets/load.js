@@ -44,7 +44,7 @@ function addLoadSection(report) {
     make("label", { class: "wide", for: "load-step" }, make("span", {}, "Step: ", output), slider), playButton(slider)));
   addChart(section, { id: "load-layers", title: "Every layer at the chosen step", caption: "Rows are layers, columns are experts.", build: buildLoadLayers });
   addChart(section, { id: "load-steps", title: "One layer over the run",
-    caption: `Rows are experts, columns are steps. The solid line is the chosen step${report.arms.some((arm) => arm.shift) ? ", the dotted one the shift" : ""}.`, build: buildLoadSteps });
+    caption: `Rows are experts, columns are steps. The solid line is the chosen step${report.arms.some((arm) => arm.shift) ? `, ${hasBorders(report.arms) ? "the dotted ones the borders between phases" : "the dotted one the shift"}` : ""}.`, build: buildLoadSteps });
 }
 
 function playButton(slider) {
@@ -100,8 +100,8 @@ function buildLoadLayers(width) {
     meta: { role: "load-layers", arm: arm.name, step: line.step } }];
   const row = entries.length > 12 ? 22 : 52;
   return { data, height: 110 + row * entries.length, note: shownArm(), layout: { margin: { t: 12, r: 0 },
-    xaxis: { title: "expert", showgrid: false, zeroline: false, dtick: experts <= 16 && width >= kNarrow ? 1 : undefined, uirevision: arm.name },
-    yaxis: { title: "layer", autorange: "reversed", showgrid: false, zeroline: false, dtick: entries.length <= 12 ? 1 : undefined, uirevision: arm.name } } };
+    xaxis: { title: "expert", showgrid: false, zeroline: false, dtick: countTicks(experts, width), uirevision: arm.name },
+    yaxis: { title: "layer", autorange: "reversed", showgrid: false, zeroline: false, dtick: entries.length <= 16 ? 1 : undefined, uirevision: arm.name } } };
 }
 
 function buildLoadSteps() {
@@ -118,7 +118,7 @@ function buildLoadSteps() {
   for (const shape of marks.shapes) shape.layer = "above";
   return { data, height: 430, note: shownArm(), layout: { shapes: [...marks.shapes, cursor()], annotations: marks.annotations, margin: { t: 30, r: 0 },
     xaxis: { title: "step", showgrid: false, zeroline: false, uirevision: arm.name },
-    yaxis: { title: "expert", showgrid: false, zeroline: false, uirevision: arm.name } } };
+    yaxis: { title: "expert", showgrid: false, zeroline: false, dtick: experts <= 16 ? 1 : undefined, uirevision: arm.name } } };
 }
 
 function cursor() {

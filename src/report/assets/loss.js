@@ -2,7 +2,7 @@
 
 function addLossSection(report) {
   const section = addSection("loss", "Loss", report.arms.some((arm) => arm.shift)
-    ? "Cross-entropy on held-out text, one panel a data set. The dotted line is the shift: left of it the model has seen only the first phase's data."
+    ? `Cross-entropy on held-out text, one panel a data set. ${hasBorders(report.arms) ? "The dotted lines are the borders between phases: left of the first one" : "The dotted line is the shift: left of it"} the model has seen only the first phase's data.`
     : "Cross-entropy on held-out text, one panel a data set.");
   addChart(section, {
     id: "heldout", title: "Held-out loss", caption: `Lower is better.${report.seeds > 1 ? ` Lines are means over seeds; bands are ${errorWords(report)}.` : barNote(report)}`,
@@ -10,7 +10,7 @@ function addLossSection(report) {
   });
   addChart(section, {
     id: "training-loss", title: "Training loss",
-    caption: `Cross-entropy of each step's batch, without the balance terms.${report.arms.some((arm) => arm.shift) ? " A jump at the shift is the new data." : ""}${strideNote(report)}${seedNote(report)}`,
+    caption: `Cross-entropy of each step's batch, without the balance terms.${report.arms.some((arm) => arm.shift) ? ` A jump at ${hasBorders(report.arms) ? "a dotted line" : "the shift"} is the new data.` : ""}${strideNote(report)}${seedNote(report)}`,
     missing: "No training steps were recorded.", build: () => buildTrainingLoss(report),
   });
 }

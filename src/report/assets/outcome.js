@@ -7,7 +7,7 @@ function addForgettingSection(report) {
   if (!table || table.records.length === 0) return;
   const since = againstWords(report);
   const section = addSection("forgetting", "Forgetting and replay",
-    `Held-out loss after each phase, and how far it moved since ${since}. Rising loss on data that were learned before is forgetting; falling loss on the new data is learning.`);
+    `Held-out loss after each phase, and how far it moved since ${since}. Rising loss on data that were learned before is forgetting; falling loss on the new data is learning.${replayWords(report)}`);
   const pair = make("div", { class: "pair" });
   section.append(pair);
   addChart(pair, { id: "forgetting", title: "Forgetting matrix",
@@ -16,6 +16,12 @@ function addForgettingSection(report) {
   addChart(pair, { id: "replay", title: "What replay buys and costs",
     caption: `Each point is an arm at its end; lower left is better.${barNote(report)} A thin line joins arms of one model that differ by the share of replay.`,
     build: (width) => buildReplay(report, width) });
+}
+
+// What replay is, where an arm has some.
+function replayWords(report) {
+  const has = report.arms.some((arm) => arm.replay_fraction > 0);
+  return has ? " Replay draws a share of a phase's sequences from old data, in place of so many of its own: steps and tokens stay the same, and those that are replayed count among them." : "";
 }
 
 // Whether an arm's weights were trained before its first step, and evaluated there: its figures are held against step 0.
@@ -168,7 +174,7 @@ function buildSaturation(report, width) {
   }
   if (data.length === 0) return null;
   const chances = unique(all.filter(at).map((record) => record.chance).filter(isNumber)).sort((a, b) => a - b);
-  const layout = { hovermode: "closest", xaxis: { title: "layer", dtick: layers.length <= 16 ? 1 : undefined, range: [layers[0] - 0.3, layers.at(-1) + 0.3], zeroline: false },
+  const layout = { hovermode: "closest", xaxis: { title: "layer", dtick: countTicks(layers.length, width), range: [layers[0] - 0.3, layers.at(-1) + 0.3], zeroline: false },
     yaxis: { title: "saturation", range: [0, 1.03], zeroline: false } };
   addLevels(data, layout, chances.map((chance) => [chance, `chance ${formatNumber(chance)}`]), width);
   return { data, height: 380, layout };

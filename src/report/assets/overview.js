@@ -153,6 +153,11 @@ function lossesAndCapacity({ balance, capacity }) {
     capacity: capacity ? (capacity.rule === "none" ? "none" : `${capacity.rule}${factor("factor_train")}${evaluated && `, evaluation${evaluated}`}`) : null };
 }
 
+// What a phase replays: "english, fresh" of an earlier phase, or the names of sources.
+function replaySource({ from, mode, data }) {
+  return from ? `${from}, ${mode || "fresh"}` : (data || []).map((source) => source.name).join(", ");
+}
+
 function phaseRows(report) {
   const seen = new Map();
   for (const arm of report.arms) {
@@ -160,7 +165,7 @@ function phaseRows(report) {
       const done = arm.phases[i] || {};
       const schedule = phase.schedule || {};
       const replay = phase.replay && isNumber(phase.replay.fraction) ? phase.replay.fraction : 0;
-      const row = [phase.name, (phase.data || []).map((source) => source.name).join(", "), replay, done.steps ?? phase.steps ?? null, done.tokens ?? null,
+      const row = [phase.name, (phase.data || []).map((source) => source.name).join(", "), replay, done.replayed ?? null, replay > 0 ? replaySource(phase.replay) : null, done.steps ?? phase.steps ?? null, done.tokens ?? null,
         [schedule.kind, [schedule.lr_max, schedule.lr_min].filter(isNumber).map((rate) => String(Number(rate.toPrecision(3)))).join(" to ")].filter((word) => word).join(", ")];
       const key = JSON.stringify(row);
       if (!seen.has(key)) seen.set(key, { row, groups: [] });
@@ -168,7 +173,7 @@ function phaseRows(report) {
     });
   }
   const rows = [...seen.values()].map(({ row, groups }) => [...row, unique(groups).length === report.groups.length ? "all" : unique(groups).join(", ")]);
-  const names = [["phase"], ["data"], ["replay", "fraction"], ["steps"], ["tokens"], ["learning rate"], ["arms"]];
+  const names = [["phase"], ["data"], ["replay", "fraction asked"], ["replayed", "fraction drawn"], ["replay of"], ["steps"], ["tokens", "replayed ones too"], ["learning rate"], ["arms"]];
   return { name: "phases", rows, columns: names.map(([name, unit]) => ({ name, unit })) };
 }
 

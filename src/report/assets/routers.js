@@ -13,14 +13,17 @@ const kCausality = {
   never: [2, "no", "diamond-open", 3],
 };
 
-// Of losses: the phase and the data set of the table `forgetting` whose standard error is theirs.
+// Of losses in results of before the table had their errors: the phase and the data set of the table `forgetting` whose standard error is theirs. Its first
+// phase is no baseline of a run of one phase.
 const kRouterLosses = { loss_before: [0, "old_data"], loss_old: [-1, "old_data"], loss_new: [-1, "new_data"] };
 
 function routerError(report, record, name) {
   if (isNumber(record[`${name}_se`])) return record[`${name}_se`];
-  if (!Object.hasOwn(kRouterLosses, name)) return null;
+  if (!Object.hasOwn(kRouterLosses, name) || Object.hasOwn(record, `${name}_se`)) return null;
   const [place, data] = kRouterLosses[name];
-  const phase = ((report.arms.find((arm) => arm.name === record.arm) || { phases: [] }).phases.at(place) || {}).name;
+  const { phases = [], ...arm } = report.arms.find(({ name: known }) => known === record.arm) || {};
+  if (name === "loss_before" && isContinued(arm)) return null;
+  const phase = (phases.at(place) || {}).name;
   const losses = (report.tables.get("forgetting") || { records: [] }).records;
   return (losses.find((row) => row.arm === record.arm && row.phase === phase && row.data === record[data]) || {}).loss_se ?? null;
 }

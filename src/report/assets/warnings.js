@@ -49,7 +49,7 @@ function warningsNotice(report) {
   const more = entries.slice(kShownWarnings);
   const collapses = unique(entries.filter(({ kind, lasts }) => lasts && kCollapses.includes(kind)).map(({ arm, phase, nArms }) => (nArms > 1 ? `the shared phase ${phase}` : arm)));
   return make("aside", { class: "warnings", id: "warnings", "aria-labelledby": "warnings-title" },
-    make("p", { class: "warnings-title", id: "warnings-title" }, collapses.length > 0 ? `Warnings: the router of ${list(collapses)} collapsed` : "Warnings of the checks"),
+    make("p", { class: "warnings-title", id: "warnings-title" }, collapses.length > 0 ? `Warnings: the ${collapses.length > 1 ? "routers" : "router"} of ${list(collapses)} ${collapses.length > 1 ? "have" : "has"} collapsed` : "Warnings of the checks"),
     make("ul", {}, ...entries.slice(0, kShownWarnings).map(item)),
     more.length === 0 ? null : make("details", {}, make("summary", {}, `${more.length} more`), make("ul", {}, ...more.map(item))));
 }
