@@ -57,7 +57,7 @@ void require_own_starts(const RunSetting& setting, const TrainState& state) {
     if (!is_passed || std::count(saved.begin(), saved.end(), start.step) > 0) continue;
     std::string steps;
     for (const int64_t step : saved) add_to_list(steps, std::to_string(step));
-    fail<ConfigError>(setting.config.phases[i].start->where, ": got a start from step ", start.step,
+    fail<ConfigError>(setting.config.phases[i].place("start.step"), ": got a start from step ", start.step,
                       ", which the run has passed and not saved; need one of its checkpoints (", steps,
                       "), or a step to come");
   }
