@@ -349,13 +349,12 @@ void fail_unknown_key(const std::string& where, const std::string& path, const s
 void fail_unknown_entry(const ConfigNode& table, const std::string& path, const ConfigNode::Entry& entry,
                         const std::vector<std::string>& known) {
   constexpr std::string_view kOwnKey = ".kind";
-  const std::string& place = place_of(table, "kind");
-  const bool is_of_kind = place.starts_with("--") && place.ends_with(kOwnKey) && !entry.node.where.starts_with("--");
-  require<ConfigError>(!is_of_kind, place, ": got ", is_of_kind ? table.find("kind")->shown() : "", " beside ",
-                       join_path(path, entry.key), " (", entry.node.where,
-                       "), which it does not know; need a kind that "
-                       "does, or ",
-                       place.substr(0, place.size() - kOwnKey.size()), "={kind = …} for the whole table");
+  const ConfigNode* kind = table.find("kind");
+  const bool is_of_option = kind != nullptr && kind->where.starts_with("--") && kind->where.ends_with(kOwnKey);
+  if (is_of_option && !entry.node.where.starts_with("--"))
+    fail<ConfigError>(kind->where, ": got ", kind->shown(), " beside ", join_path(path, entry.key), " (",
+                      entry.node.where, "), which it does not know; need a kind that does, or ",
+                      kind->where.substr(0, kind->where.size() - kOwnKey.size()), "={kind = …} for the whole table");
   fail_unknown_key(entry.node.where, path, entry.key, known);
 }
 

@@ -12,6 +12,8 @@ namespace evenkeel::train {
 
 namespace {
 
+constexpr double kRounding = 1e-9;  // of quotients and of sums of few terms, each written exactly
+
 std::string listed(const auto& names) {
   std::string all;
   for (const auto& name : names) add_to_list(all, name);
@@ -100,6 +102,10 @@ void LineCheck::check_place(const record::RunLine& line, const std::string& wher
                      step, "; need ", step - before, ", as resolved.json says");
   require<DataError>(row->tokens == step * step_tokens_, where, ": got ", row->tokens, " as 'tokens' of step ", step,
                      "; need ", step * step_tokens_, ", as resolved.json says");
+  const double speed = static_cast<double>(step_tokens_) / row->seconds;
+  require<DataError>(std::abs(row->tokens_per_second - speed) <= kRounding * speed, where, ": got ",
+                     row->tokens_per_second, " as 'tokens_per_second' of step ", step, "; need ", speed, ", ",
+                     step_tokens_, " tokens in its 'seconds'");
 }
 
 void LineCheck::check_step(const record::StepRow& row, const std::string& where) const {
@@ -127,7 +133,6 @@ void LineCheck::check_sources(const record::StepRow& row, const std::string& whe
 }
 
 void LineCheck::check_loss(const record::StepRow& row, const std::string& where) const {
-  constexpr double kLossRounding = 1e-9;  // of a sum of few terms, each written exactly
   std::vector<std::string> got, needed;
   for (const auto& [name, value] : row.loss_terms) got.push_back(name);
   for (const auto& term : terms_) needed.push_back(term.name);
@@ -139,8 +144,8 @@ void LineCheck::check_loss(const record::StepRow& row, const std::string& where)
     sum += part;
     size += std::abs(part);
   }
-  require<DataError>(std::abs(row.loss - sum) <= kLossRounding * size, where, ": got ", row.loss, " as 'loss'; need ",
-                     sum, ", the sum of its 'loss_terms', each times its coefficient in resolved.json");
+  require<DataError>(std::abs(row.loss - sum) <= kRounding * size, where, ": got ", row.loss, " as 'loss'; need ", sum,
+                     ", the sum of its 'loss_terms', each times its coefficient in resolved.json");
 }
 
 void LineCheck::check_held_out(const record::EvaluationRow& row, const std::string& where) const {
@@ -179,7 +184,6 @@ void LineCheck::check_routing(const std::vector<record::LayerRouting>& routing, 
 }
 
 void LineCheck::check_layer(const record::LayerRouting& layer, const std::string& where) const {
-  constexpr double kRounding = 1e-9;  // of quotients of whole numbers
   require<DataError>(layer.dead <= n_experts_, where, ": got ", layer.dead, " as 'dead' of layer ", layer.layer,
                      "; need at most ", n_experts_, ", the experts of resolved.json");
   require<DataError>(may_drop_ || layer.dropped == 0, where, ": got ", layer.dropped, " as 'dropped' of layer ",

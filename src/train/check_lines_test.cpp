@@ -56,6 +56,10 @@ TEST_F(LineCheckTest, NamesWhatIsNotOfTheRecipe) {
   auto other = step(2, "one", 2);
   other.tokens = 65;
   EXPECT_THAT(message(other), HasSubstr("got 65 as 'tokens' of step 2; need 64"));
+  other = step(2, "one", 2);
+  other.tokens_per_second = 65;
+  EXPECT_THAT(message(other),
+              HasSubstr("got 65 as 'tokens_per_second' of step 2; need 64, 32 tokens in its 'seconds'"));
 }
 
 TEST_F(LineCheckTest, NamesWhatIsNotOfTheModel) {
