@@ -166,7 +166,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "--set phase.two.replay: got replay.fraction = 1.5"},
         Refusal{"phase.two.freeze=[\"no.such\"]", "--set phase.two.freeze: got pattern 'no.such'"},
         Refusal{"phase.two.steps=1e13", "--set phase.two.steps: got phase 'two' of 1e+13 steps"},
-        Refusal{"phase.two.eval.max_tokens=-1", "--set phase.two.eval.max_tokens: got eval.max_tokens = -1"},
+        Refusal{"phase.one.eval.max_tokens=-1", "--set phase.one.eval.max_tokens: got eval.max_tokens = -1"},
         Refusal{"optimizer.eps=0", "--set optimizer.eps: got 0; need more than 0"},
         Refusal{"optimizer.kind=\"sgd\"", "sgd"}));
 
