@@ -18,9 +18,10 @@ void print_key(const ConfigKey& key) {
 int cmd_keys(Options& options) {
   std::string pattern;
   bool json = false, markdown = false;
-  options.add("PATTERN", pattern,
-              "a part of a key, a kind such as sinkhorn, or a pattern such as 'model.*'; where no key fits, words of a "
-              "meaning; none: every key");
+  options.add(
+      "PATTERN", pattern,
+      "a part of a key, a kind such as sinkhorn, or a pattern such as 'router.*', which fits from any dot of a key "
+      "on; where no key fits, words of a meaning; none: every key");
   options.flag("--json", json, "one JSON document on stdout");
   options.flag("--markdown", markdown, "the text of docs/recipe.md");
   options.example("evenkeel keys replay");

@@ -128,8 +128,8 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
 
 int plan_run(const ConfigNode& root, const PlanOptions& options) {
   const auto config = train::open_run_config(root);
-  data::Datasets datasets;
-  train::check_sets_there(config, datasets);
+  train::InputData data;
+  train::check_what_is_there(config, data);
   const auto rate = rate_of(config, options, !options.no_measure);
   const auto run = train::forecast(config, rate);
   const auto warnings = warnings_of(run, model::kept_balance_warning(*root.find("model"), config.model));
@@ -171,12 +171,12 @@ class StudyRates {
 int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
   Json arms = Json::object();
   StudyRates rates(options);
-  data::Datasets datasets;
+  train::InputData data;
   double flops = 0, seconds = 0, bytes = 0;
   std::set<std::string> warnings;
   for (size_t i = 0; i < study.arms.size(); ++i) {
     const auto& arm = study.arms[i];
-    train::check_sets_there(arm.config, datasets);
+    train::check_what_is_there(arm.config, data);
     const auto rate = rates.of(arm.config);
     const auto run = train::forecast(arm.config, rate);
     const auto messages = warnings_of(run, arm.warning);

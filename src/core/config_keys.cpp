@@ -95,9 +95,20 @@ std::string plain_words(std::string_view text) {
   return out;
 }
 
+// From the start of the key, or from any of its dots on: "router.*" fits model.router.kind.
+bool fits_glob_at_a_dot(std::string_view key, std::string_view glob) {
+  for (size_t begin = 0;;) {
+    if (fits_glob(key.substr(begin), glob)) return true;
+    const size_t dot = key.find('.', begin);
+    if (dot == key.npos) return false;
+    begin = dot + 1;
+  }
+}
+
 bool fits(const ConfigKey& key, const std::string& pattern) {
   const auto is_like = [&](const std::string& text, const std::string& wanted) {
-    return wanted.find('*') != std::string::npos ? fits_glob(text, wanted) : text.find(wanted) != std::string::npos;
+    return wanted.find('*') != std::string::npos ? fits_glob_at_a_dot(text, wanted)
+                                                 : text.find(wanted) != std::string::npos;
   };
   const std::string bare = without_names(pattern);
   if (is_like(key.key, pattern) || (!bare.empty() && is_like(without_names(key.key), bare))) return true;

@@ -89,9 +89,9 @@ void name_kinds(std::vector<ConfigKey>& all, const std::string& chooser);
 // Puts `keys` after the entry of `key`. std::logic_error without one.
 void insert_keys(std::vector<ConfigKey>& all, const std::string& key, const std::vector<ConfigKey>& keys);
 
-// Those whose key, or whose kind, fits: `*` stands for any characters; without one, a part of a key or a whole kind is
-// enough. NAME may be left out (phase.tokens) or be a name (phase.en.tokens). Where no key fits, words of a meaning do.
-// ConfigError else.
+// Those whose key, or whose kind, fits: `*` stands for any characters, and a pattern with it may begin at any dot of
+// the key; without one, a part of a key or a whole kind is enough. NAME may be left out (phase.tokens) or be a name
+// (phase.en.tokens). Where no key fits, words of a meaning do. ConfigError else.
 std::vector<ConfigKey> matching_keys(const std::vector<ConfigKey>& all, const std::string& pattern);
 
 // For a reader.

@@ -107,6 +107,8 @@ TEST(ConfigKeys, PatternsArePartsGlobsAndKinds) {
   EXPECT_THAT(matching("top.data.NAME.name"), ElementsAre("top.data.NAME.name"));
   EXPECT_THAT(matching("*.heads"), ElementsAre("top.heads"));
   EXPECT_THAT(matching("top.*e"), ElementsAre("top.data.NAME.name", "top.one", "top.one.name"));
+  EXPECT_THAT(matching("one.*"), ElementsAre("top.one.name", "top.one.weight"));  // from a dot on
+  EXPECT_THAT(testing::message_of<ConfigError>([&] { matching("ne.*"); }), HasSubstr("got 'ne.*'"));
   EXPECT_EQ(matching("*").size(), keys.size());
   EXPECT_THAT(names_of(matching_keys(keys_of_kinds(), "c")), ElementsAre("t.kind", "t.rate", "t.shape"));
   EXPECT_THAT(matching("top.data.en.weight"), ElementsAre("top.data.NAME.weight"));  // as --set says it

@@ -57,8 +57,20 @@ std::string ConfigNode::shown() const {
 }
 
 const std::string& place_of(const ConfigNode& table, std::string_view key) {
-  const ConfigNode* node = table.find(key);
-  return node != nullptr ? node->where : table.where;
+  const ConfigNode* node = &table;
+  while (!key.empty()) {
+    const size_t end = std::min(key.find('.'), key.size());
+    const ConfigNode* child = node->find(key.substr(0, end));
+    if (child == nullptr) break;
+    node = child;
+    key.remove_prefix(std::min(end + 1, key.size()));
+  }
+  return node->where;
+}
+
+const std::string& place_of_either(const ConfigNode& table, std::string_view first, std::string_view second) {
+  const std::string& of_second = place_of(table, second);
+  return of_second.starts_with("--") ? of_second : place_of(table, first);
 }
 
 ConfigNode config_table(std::string where, std::string folder) {
@@ -190,6 +202,15 @@ std::vector<std::string> parts_of(const std::string& path, const std::string& wh
   }
   return parts;
 }
+
+// The option is the place of all that its value holds.
+void set_where(ConfigNode& node, const std::string& where) {
+  node.where = where;
+  if (node.is_table())
+    for (auto& [key, child] : node.table()) set_where(child, where);
+  if (node.is_list())
+    for (auto& item : node.list()) set_where(item, where);
+}
 }  // namespace
 
 void apply_override(ConfigNode& root, const std::string& assignment) {
@@ -210,7 +231,7 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
   } catch (const ConfigError&) {
     leaf.value = text;  // a bare word is a string
   }
-  leaf.where = where;
+  set_where(leaf, where);
   leaf.folder = folder;
 
   // From the leaf up: each part of the path becomes a table that is then merged.
@@ -323,6 +344,18 @@ void fail_unknown_key(const std::string& where, const std::string& path, const s
   for (const auto& name : known) add_to_list(all, name);
   fail<ConfigError>(where, ": got unknown key '", join_path(path, key), "'; need ",
                     nearest.empty() ? "one of " + all : "a known key (did you mean '" + nearest + "'?)");
+}
+
+void fail_unknown_entry(const ConfigNode& table, const std::string& path, const ConfigNode::Entry& entry,
+                        const std::vector<std::string>& known) {
+  constexpr std::string_view kOwnKey = ".kind";
+  const ConfigNode* kind = table.find("kind");
+  const bool is_of_option = kind != nullptr && kind->where.starts_with("--") && kind->where.ends_with(kOwnKey);
+  if (is_of_option && !entry.node.where.starts_with("--"))
+    fail<ConfigError>(kind->where, ": got ", kind->shown(), " beside ", join_path(path, entry.key), " (",
+                      entry.node.where, "), which it does not know; need a kind that does, or ",
+                      kind->where.substr(0, kind->where.size() - kOwnKey.size()), "={kind = …} for the whole table");
+  fail_unknown_key(entry.node.where, path, entry.key, known);
 }
 
 namespace {

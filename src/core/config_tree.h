@@ -53,8 +53,10 @@ struct ConfigNode::Entry {
   ConfigNode node;
 };
 
-// Where the key stands in the table, or where the table stands.
+// Where the key stands in the table, or where the table stands. Of a dotted key: the deepest part that is there.
 const std::string& place_of(const ConfigNode& table, std::string_view key);
+// Of two keys that contradict each other: where the second stands if it was given on the command line, else the first.
+const std::string& place_of_either(const ConfigNode& table, std::string_view first, std::string_view second);
 ConfigNode config_table(std::string where, std::string folder = "");
 // The tree of a JSON value, as resolved.json and state.json hold a recipe; keys that are null are absent. Every node is
 // at `where`.
@@ -72,6 +74,10 @@ void merge_config(ConfigNode& base, const ConfigNode& changes);
 std::string nearest_name(const std::string& name, const std::vector<std::string>& known);
 [[noreturn]] void fail_unknown_key(const std::string& where, const std::string& path, const std::string& key,
                                    const std::vector<std::string>& known);
+// The same for the entry of a table. Where the table's `kind` was given on the command line and the key was not, it is
+// the kind that does not fit.
+[[noreturn]] void fail_unknown_entry(const ConfigNode& table, const std::string& path, const ConfigNode::Entry& entry,
+                                     const std::vector<std::string>& known);
 [[noreturn]] void fail_kind(const ConfigNode& node, const std::string& path, const char* wanted);
 
 // ---- reading one value ----
@@ -137,10 +143,10 @@ void read_value(const ConfigNode& node, const std::string& path, T& out) {
     known.emplace_back(name);
     if (const ConfigNode* child = node.find(name)) read_value(*child, join_path(path, name), value);
   });
-  for (const auto& [key, child] : node.table()) {
+  for (const auto& entry : node.table()) {
     bool is_known = false;
-    for (const auto& name : known) is_known = is_known || name == key;
-    if (!is_known) fail_unknown_key(child.where, path, key, known);
+    for (const auto& name : known) is_known = is_known || name == entry.key;
+    if (!is_known) fail_unknown_entry(node, path, entry, known);
   }
 }
 

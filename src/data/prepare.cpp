@@ -218,7 +218,17 @@ struct Origin {
   Holdout holdout = Holdout::none;
   ReadSummary read = {};
   Json inputs = {};
+  int64_t n_without_tokens = 0;
 };
+
+// What was read of all inputs, for both pairs together.
+Json read_json_of(const Origin& origin) {
+  Json out = Json::object();
+  for (const auto& [key, count] : kReadCounts) out[key] = origin.read.*count;
+  out["documents_without_tokens"] = origin.n_without_tokens;
+  out["keeps_carriage_returns"] = origin.options.reader.keeps_carriage_returns;
+  return out;
+}
 
 Json description(const Pair& pair, const Origin& origin) {
   const Tokenizer& tokenizer = origin.tokenizer;
@@ -233,6 +243,7 @@ Json description(const Pair& pair, const Origin& origin) {
   out["eod"] = origin.eod ? Json(int64_t{*origin.eod}) : Json();
   out["inputs"] = origin.inputs;
   out["input_documents"] = origin.read.n_documents;
+  out["read"] = read_json_of(origin);
   out["holdout"] = Json();
   if (origin.holdout != Holdout::none)
     out["holdout"] = Json::Object{{"fraction", origin.options.holdout_fraction},
@@ -347,6 +358,7 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
 
   // 3. The files, all on the disk before an older one goes.
   origin.inputs = hashed_inputs(inputs);
+  origin.n_without_tokens = split.n_without_tokens();
   std::vector<Pair*> pairs = {&kept};
   if (held_out != nullptr) pairs.push_back(held_out);
   for (Pair* const pair : pairs) pair->writer.finish();
@@ -356,7 +368,7 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   for (Pair* const pair : pairs) descriptions.push_back(put_in_place(*pair, description(*pair, origin)));
   if (skipped) skipped->commit();
   return {descriptions[0], held_out != nullptr ? descriptions[1] : Json(), origin.holdout, origin.read,
-          split.n_without_tokens()};
+          origin.n_without_tokens};
 }
 
 }  // namespace evenkeel::data

@@ -15,6 +15,14 @@ std::string place_of_cut(const std::string& separator) {
   return "cut at " + Json(separator).dump();
 }
 
+// " (text: cut at blank lines; JSON: one a record)", of what was read and cut alone.
+std::string places_of_cuts(const ReadSummary& read, const std::string& separator) {
+  const bool has_text = read.n_text_files > read.n_uncut_files, has_json = read.n_json_files > 0;
+  if (has_text && has_json) return " (text: " + place_of_cut(separator) + "; JSON: one a record)";
+  if (has_text) return " (" + place_of_cut(separator) + ")";
+  return has_json ? read.n_text_files > 0 ? " (JSON: one a record)" : " (one a record)" : "";
+}
+
 }  // namespace
 
 std::vector<std::string> changes_in_reading(const ReadSummary& read, const ReaderOptions& options) {
@@ -26,6 +34,8 @@ std::vector<std::string> changes_in_reading(const ReadSummary& read, const Reade
     out.push_back(counted(read.n_lone_carriage_returns, "line end") + " CR" + what_became);
   if (read.n_surrogates > 0)
     out.push_back(counted(read.n_surrogates, "lone surrogate") + " (half of a pair, as \\ud83d alone) became U+FFFD");
+  if (read.n_zero_bytes > 0)
+    out.push_back(counted(read.n_zero_bytes, "zero byte") + " in the text: kept (is it text?)");
   return out;
 }
 
@@ -33,8 +43,8 @@ std::vector<std::string> sentences(const Prepared& prepared, const std::string& 
   const Json &kept = prepared.kept, &held_out = prepared.held_out;
   const int64_t n_documents = prepared.read.n_documents, n_inputs = static_cast<int64_t>(kept.at("inputs").size());
   std::vector<std::string> out;
-  out.push_back("read " + counted(n_documents, "document") + " (text: " + place_of_cut(reader.document_separator) +
-                "; JSON: one a record), " + human_bytes(static_cast<double>(prepared.read.n_text_bytes)) + ", from " +
+  out.push_back("read " + counted(n_documents, "document") + places_of_cuts(prepared.read, reader.document_separator) +
+                ", " + human_bytes(static_cast<double>(prepared.read.n_text_bytes)) + ", from " +
                 counted(n_inputs, "input"));
   if (prepared.read.n_uncut_files > 0)
     out.push_back(counted(prepared.read.n_uncut_files, "input") +

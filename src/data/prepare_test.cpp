@@ -213,7 +213,7 @@ TEST_F(PrepareTest, RefusesAndLeavesNothing) {
   EXPECT_THAT(refusal({good, other.write("t.parquet", "PAR1")}), HasSubstr("Parquet"));
   EXPECT_THAT(refusal({other.write("empty.txt", "\n\n")}), HasSubstr("empty.txt: got no documents in 1 input;"));
   EXPECT_THAT(refusal({good, other.write("bad.txt", "fine\n\nbad \xff")}),
-              HasSubstr("bad.txt:3: got byte 0xff at byte 10"));
+              HasSubstr("bad.txt:3: got byte 0xff at byte 5"));
   EXPECT_THAT(refusal({good, other.write("bad.txt", "bad \xff")}, {.holdout_fraction = 0.1}),
               HasSubstr("bad.txt:1: got byte 0xff"));
   EXPECT_THAT(refusal({good, other.write("bad.jsonl", "{\"text\": 1}")}), HasSubstr("bad.jsonl:1: got integer"));
@@ -320,6 +320,11 @@ TEST_F(PrepareTest, PassesOverDamagedLinesAndListsThem) {
   const auto made = prepare(*tokenizer_, {input, text}, folder_ / "d", {.holdout_fraction = 0, .skips_bad = true});
   EXPECT_EQ(made.read.n_bad_lines, 2);
   EXPECT_EQ(made.read.n_documents, 4);
+  const Json& read = made.kept.at("read");
+  EXPECT_EQ(read.dump(),
+            R"({"text_files":1,"json_files":1,"documents":4,"text_bytes":8,"skipped_lines":2,"empty_records":0,)"
+            R"("surrogates":0,"crlf_line_ends":0,"cr_line_ends":0,"zero_bytes":0,"uncut_files":0,)"
+            R"("documents_without_tokens":0,"keeps_carriage_returns":false})");
   EXPECT_THAT(texts_of("d"), ElementsAre("ka", "lo", "mi", "su"));
   const auto lines = read_json_lines(folder_ / "d.skipped.jsonl");
   ASSERT_EQ(lines.size(), 2U);
@@ -327,7 +332,7 @@ TEST_F(PrepareTest, PassesOverDamagedLinesAndListsThem) {
   EXPECT_EQ(lines[0].at("line").as_int(), 2);
   EXPECT_EQ(lines[0].at("byte").as_int(), 15);
   EXPECT_EQ(lines[1].at("line").as_int(), 3);
-  EXPECT_THAT(lines[1].at("reason").as_string(), testing::StartsWith("got byte 0xff at byte 5"));
+  EXPECT_THAT(lines[1].at("reason").as_string(), testing::StartsWith("got byte 0xff at byte 2"));
 
   // The list is of this call alone, and another's file is left alone.
   const auto good = folder_.write("good.txt", "ka");

@@ -167,6 +167,7 @@ class FileReader {
     const bool is_whole_file = separator == "none";
     const auto separator_lines = is_whole_file ? 0 : std::count(separator.begin(), separator.end(), '\n');
     std::string_view piece;
+    int64_t n_before = 0;  // bytes of line line_ that stand before the piece
     while (next(piece)) {
       require<DataError>(!pieces_.is_cut(), path_.string(), ":", line_, ": got a document of more than ",
                          human_bytes(kMostDocumentBytes),
@@ -174,16 +175,25 @@ class FileReader {
       const int64_t first_line = line_;
       std::string document;
       if (options_.on_bad_line) {
-        document = good_lines(piece);
+        document = good_lines(piece, n_before);
       } else {
-        check_utf8(piece, 0);
+        check_utf8(piece, n_before);
         document = piece;
       }
       line_ = first_line + std::count(piece.begin(), piece.end(), '\n') + separator_lines;
+      n_before = bytes_after_line_end(n_before, piece);
+      if (!is_whole_file) n_before = bytes_after_line_end(n_before, separator);
       count_in_separator(document, separator);
       give_with_line_ends(std::move(document),
                           /*is_before_line_feed=*/pieces_.delimiter_bytes() > 0 && separator[0] == '\n');
     }
+  }
+
+  // The bytes of the last line so far, when `text` follows on `n_before` of them.
+  static int64_t bytes_after_line_end(int64_t n_before, std::string_view text) {
+    const size_t line_end = text.rfind('\n');
+    const auto size = static_cast<int64_t>(text.size());
+    return line_end == text.npos ? n_before + size : size - static_cast<int64_t>(line_end) - 1;
   }
 
   // The carriage returns of line ends that are part of the separator after the document. Those that stay before it go,
@@ -270,34 +280,38 @@ class FileReader {
 
   void check_line(const Line& line) const {
     require<DataError>(!pieces_.is_cut(), where(), ": got a line of more than ", human_bytes(kMostDocumentBytes),
-                       ", from byte ", pieces_.piece_offset(), "; need shorter ones", or_skip());
-    check_utf8(line.whole, static_cast<size_t>(line.offset));
+                       "; need shorter ones", or_skip());
+    check_utf8(line.whole);
   }
 
   // What a message on one damaged line offers.
   const char* or_skip() const { return options_.on_bad_line ? "" : " (--skip-bad passes over damaged lines)"; }
 
-  // `offset`: of the text in the piece.
-  void check_utf8(std::string_view text, size_t offset) const {
+  // `n_before`: bytes of the first line that stand before the text. A byte is named as in JSON: from 1, within its
+  // line.
+  void check_utf8(std::string_view text, int64_t n_before = 0) const {
     const size_t valid = valid_utf8_bytes(text);
     if (valid == text.size()) return;
-    const int64_t line = line_ + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(valid), '\n');
+    const std::string_view good = text.substr(0, valid);
+    const int64_t line = line_ + std::count(good.begin(), good.end(), '\n');
+    const size_t line_end = good.rfind('\n');
+    const int64_t n_in_line =
+        line_end == good.npos ? n_before + static_cast<int64_t>(valid) : static_cast<int64_t>(valid - line_end - 1);
     const int byte = static_cast<unsigned char>(text[valid]);
     const char* digits = "0123456789abcdef";
     fail<DataError>(path_.string(), ":", line, ": got byte 0x", digits[byte >> 4], digits[byte & 15], " at byte ",
-                    pieces_.piece_offset() + static_cast<int64_t>(offset + valid),
-                    ", which is no UTF-8; need UTF-8 text (iconv -f latin1 -t utf-8 makes it of Latin-1",
+                    n_in_line + 1, ", which is no UTF-8; need UTF-8 text (iconv -f latin1 -t utf-8 makes it of Latin-1",
                     options_.on_bad_line ? ")" : "; --skip-bad passes over damaged lines)");
   }
 
-  // The piece without the lines that are damaged. Counts line_ up.
-  std::string good_lines(std::string_view piece) {
+  // The piece without the lines that are damaged. Counts line_ up. `n_before`: as of check_utf8.
+  std::string good_lines(std::string_view piece, int64_t n_before) {
     if (valid_utf8_bytes(piece) == piece.size()) return std::string(piece);
     std::string out;
     for (size_t begin = 0; begin < piece.size(); ++line_) {
       const size_t end = std::min(piece.find('\n', begin), piece.size() - 1) + 1;
       const std::string_view line = piece.substr(begin, end - begin);
-      if (is_good([&] { check_utf8(line, begin); }, static_cast<int64_t>(begin))) out += line;
+      if (is_good([&] { check_utf8(line, begin == 0 ? n_before : 0); }, static_cast<int64_t>(begin))) out += line;
       begin = end;
     }
     return out;
@@ -348,6 +362,7 @@ class FileReader {
     if (document.empty()) return;
     ++summary_.n_documents;
     summary_.n_text_bytes += static_cast<int64_t>(document.size());
+    summary_.n_zero_bytes += std::count(document.begin(), document.end(), '\0');
     take_(std::move(document));
   }
 
@@ -395,14 +410,7 @@ class ReportingSource final : public ByteSource {
 }  // namespace
 
 ReadSummary& ReadSummary::operator+=(const ReadSummary& other) {
-  n_documents += other.n_documents;
-  n_empty_records += other.n_empty_records;
-  n_text_bytes += other.n_text_bytes;
-  n_carriage_returns += other.n_carriage_returns;
-  n_lone_carriage_returns += other.n_lone_carriage_returns;
-  n_surrogates += other.n_surrogates;
-  n_bad_lines += other.n_bad_lines;
-  n_uncut_files += other.n_uncut_files;
+  for (const auto& [key, count] : kReadCounts) this->*count += other.*count;
   return *this;
 }
 
@@ -432,7 +440,9 @@ ReadSummary read_documents(const fs::path& path, const ReaderOptions& options, c
   } else {
     reader.read_separated();
   }
-  return reader.take_summary();
+  ReadSummary summary = reader.take_summary();
+  ++(is_records ? summary.n_json_files : summary.n_text_files);
+  return summary;
 }
 
 }  // namespace evenkeel::data

@@ -37,10 +37,29 @@ struct ReadSummary {
   int64_t n_surrogates = 0;             // halves of a pair in JSON, which became U+FFFD
   int64_t n_bad_lines = 0;              // passed over
   int64_t n_uncut_files = 0;            // .txt files of several lines and not one blank line to cut them at
+  int64_t n_zero_bytes = 0;             // in documents, which keep them
+  int64_t n_text_files = 0, n_json_files = 0;
   ReadSummary& operator+=(const ReadSummary& other);
 };
 
-// What was changed on the way, in sentences: line ends, surrogates.
+// Every count with its key in PREFIX.json (docs/formats.md).
+struct ReadCount {
+  const char* key;
+  int64_t ReadSummary::*count;
+};
+inline constexpr ReadCount kReadCounts[] = {{"text_files", &ReadSummary::n_text_files},
+                                            {"json_files", &ReadSummary::n_json_files},
+                                            {"documents", &ReadSummary::n_documents},
+                                            {"text_bytes", &ReadSummary::n_text_bytes},
+                                            {"skipped_lines", &ReadSummary::n_bad_lines},
+                                            {"empty_records", &ReadSummary::n_empty_records},
+                                            {"surrogates", &ReadSummary::n_surrogates},
+                                            {"crlf_line_ends", &ReadSummary::n_carriage_returns},
+                                            {"cr_line_ends", &ReadSummary::n_lone_carriage_returns},
+                                            {"zero_bytes", &ReadSummary::n_zero_bytes},
+                                            {"uncut_files", &ReadSummary::n_uncut_files}};
+
+// What was changed on the way and what is odd, in sentences: line ends, surrogates, zero bytes.
 std::vector<std::string> changes_in_reading(const ReadSummary& read, const ReaderOptions& options);
 
 // Bytes of a possibly compressed file, in pieces. DataError on a damaged or truncated stream.

@@ -64,6 +64,20 @@ TEST(ReadDocuments, CountsRecordsWithoutText) {
   EXPECT_EQ(n_empty("b.txt", "\n\na\n\n\n\nb\n"), 0);  // blank lines cut, however many
 }
 
+TEST(ReadDocuments, CountsFilesAndZeroBytes) {
+  const TemporaryFolder folder;
+  const auto summary = [&](const char* name, std::string_view text) {
+    return read_documents(folder.write(name, text), {}, [](std::string&&) {}, {});
+  };
+  auto read = summary("a.txt", std::string_view("some text\0 of two\0\n\nb", 21));
+  EXPECT_EQ(read.n_zero_bytes, 2);
+  EXPECT_EQ(read.n_text_files, 1);
+  read += summary("b.jsonl", "{\"text\": \"a\\u0000b\"}\n");
+  EXPECT_EQ(read.n_zero_bytes, 3);
+  EXPECT_EQ(read.n_json_files, 1);
+  EXPECT_EQ(read.n_documents, 3);
+}
+
 TEST(ReadDocuments, NamesTheLineOfWhatIsNoDocument) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& line) {
@@ -86,14 +100,31 @@ TEST(ReadDocuments, NamesTheByteThatIsNoUtf8) {
   for (const std::string separator : {"blank-line", "newline", "none", "line"}) {
     const auto path = folder.write("t.txt", "first line\n\nsecond \xff line");
     EXPECT_THAT(message_of<DataError>([&] { documents_of(path, {.document_separator = separator}); }),
-                HasSubstr(path.string() + ":3: got byte 0xff at byte 19, which is no UTF-8"))
+                HasSubstr(path.string() + ":3: got byte 0xff at byte 8, which is no UTF-8"))
         << separator;
   }
   const auto cut = folder.write("cut.txt", "ab\xc3");
-  EXPECT_THAT(message_of<DataError>([&] { documents_of(cut); }), HasSubstr(":1: got byte 0xc3 at byte 2"));
+  EXPECT_THAT(message_of<DataError>([&] { documents_of(cut); }), HasSubstr(":1: got byte 0xc3 at byte 3"));
   const auto json = folder.write("t.jsonl", "{\"text\": \"a\"}\n{\"text\": \"\xe2(\"}");
   EXPECT_THAT(message_of<DataError>([&] { documents_of(json); }),
-              HasSubstr(json.string() + ":2: got byte 0xe2 at byte 24"));
+              HasSubstr(json.string() + ":2: got byte 0xe2 at byte 11"));
+}
+
+// The same place of the same text, whichever reader finds the fault: counted from 1, within the line.
+TEST(ReadDocuments, CountsTheByteWithinItsLineWhateverTheFault) {
+  const TemporaryFolder folder;
+  const auto message = [&](const std::string& name, const std::string& text, const std::string& separator) {
+    return message_of<DataError>([&] { documents_of(folder.write(name, text), {.document_separator = separator}); });
+  };
+  const std::string before = "{\"text\": \"a\"}\n{\"text\": \"b\"}";
+  EXPECT_THAT(message("t.jsonl", before + "!\n", "blank-line"),
+              HasSubstr("t.jsonl:2: got text that is not JSON at byte 14"));
+  EXPECT_THAT(message("t.jsonl", before + std::string("\0\n", 2), "blank-line"),
+              HasSubstr("t.jsonl:2: got a zero byte, which is not JSON, at byte 14"));
+  EXPECT_THAT(message("t.jsonl", before + "\xff\n", "blank-line"), HasSubstr("t.jsonl:2: got byte 0xff at byte 14"));
+  for (const std::string separator : {"blank-line", "newline", "none", "}", "b", "\n{"})
+    EXPECT_THAT(message("t.txt", before + "\xff\n", separator), HasSubstr("t.txt:2: got byte 0xff at byte 14"))
+        << separator;
 }
 
 TEST(ReadDocuments, MakesLineEndsLineFeedsOrKeepsThem) {
@@ -226,12 +257,12 @@ TEST(ReadDocuments, PassesOverDamagedLines) {
   EXPECT_THAT(documents, ElementsAre("a", "b"));
   EXPECT_THAT(bad, ElementsAre(HasSubstr("2 14 got text that is not JSON at byte 1"),
                                HasSubstr("3 19 got integer \"3\" in field 'text'"),
-                               HasSubstr("5 32 got byte 0xff at byte 42")));
+                               HasSubstr("5 32 got byte 0xff at byte 11")));
   for (const std::string separator : {"blank-line", "none", "#"}) {
     options.document_separator = separator;
     EXPECT_EQ(read("t.txt", "a\nb\xff\nc"), 1) << separator;
     EXPECT_THAT(documents, ElementsAre("a\nc"));
-    EXPECT_THAT(bad, ElementsAre(HasSubstr("2 2 got byte 0xff at byte 3")));
+    EXPECT_THAT(bad, ElementsAre(HasSubstr("2 2 got byte 0xff at byte 2")));
   }
   options.document_separator = "newline";
   EXPECT_EQ(read("t.txt", "a\nb\xff\nc"), 1);

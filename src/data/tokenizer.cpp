@@ -40,7 +40,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   // A SentencePiece model file does not ask for BOS or EOS, so `add_special` changes nothing.
   std::vector<int32_t> encode(std::string_view text, bool) const override {
     const size_t valid = valid_utf8_bytes(text);
-    require<DataError>(valid == text.size(), "text: got ", quoted_excerpt(text.substr(valid)), " at byte ", valid,
+    require<DataError>(valid == text.size(), "text: got ", quoted_excerpt(text.substr(valid)), " at byte ", valid + 1,
                        ", which is no UTF-8; need UTF-8 text");
     std::vector<int32_t> ids;
     while (!text.empty()) {

@@ -64,7 +64,7 @@ TEST(SentencePieceTokenizer, GivesOneTokenPerLineEndAndNoSpecialOnes) {
 TEST(SentencePieceTokenizer, RefusesWhatIsNoTextAndNoId) {
   const auto tokenizer = open_tokenizer(small_model());
   EXPECT_THAT(message_of<DataError>([&] { tokenizer->encode("ab\xff", false); }),
-              HasSubstr("at byte 2, which is no UTF-8"));
+              HasSubstr("at byte 3, which is no UTF-8"));
   EXPECT_THAT(message_of<DataError>([&] { tokenizer->decode({3, 400}); }), HasSubstr("got id 400; need 0..399"));
   EXPECT_THROW(tokenizer->decode({-1}), DataError);
 }

@@ -95,11 +95,19 @@ struct Check {
   const std::string& where;
   const ConfigNode* table = nullptr;  // of [model]
   std::string place_of(const std::string& key) const {
-    return table != nullptr ? evenkeel::place_of(*table, key.substr(0, key.find('.'))) : where;
+    return table != nullptr ? evenkeel::place_of(*table, key) : where;
   }
   template <class T>
   void operator()(bool holds, const char* key, const T& value, const std::string& need) const {
     require<ConfigError>(holds, got_at(place_of(key), std::string("model.") + key), value, "; need ", need);
+  }
+  // `key` contradicts the kind of router: whichever was given on the command line is the place.
+  std::string place_beside_router(const std::string& key) const {
+    return table != nullptr ? place_of_either(*table, key, "router.kind") : where;
+  }
+  template <class T>
+  void beside_router(bool holds, const char* key, const T& value, const std::string& need) const {
+    require<ConfigError>(holds, got_at(place_beside_router(key), std::string("model.") + key), value, "; need ", need);
   }
 };
 
@@ -154,21 +162,20 @@ void check_router_options(const ModelConfig& c, const moe::Router& router, const
 }
 
 // What a router's traits and the capacity ask of the rest of the model.
-void check_router(const ModelConfig& c, const moe::Router& router, const std::string& where) {
+void check_router(const ModelConfig& c, const moe::Router& router, const Check& check) {
   const auto traits = router.traits();
-  const Check check{where}, check_balance{c.balance.where.empty() ? where : c.balance.where};
   const std::string kind = "the router '" + router.options().at("kind").as_string() + "'";
-  check(c.top_k <= traits.max_top_k, "top_k", c.top_k,
-        std::to_string(traits.max_top_k) + ": " + kind + " chooses no more experts a token");
+  check.beside_router(c.top_k <= traits.max_top_k, "top_k", c.top_k,
+                      std::to_string(traits.max_top_k) + ": " + kind + " chooses no more experts a token");
   for (const auto& term : c.balance.terms)
-    check_balance(term.counts != moe::Counts::kept || !c.capacity.is_dropless(), "balance.counts", "kept",
-                  "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
-  check_router_options(c, router, where);
+    check(term.counts != moe::Counts::kept || !c.capacity.is_dropless(), "balance.counts", "kept",
+          "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
+  check_router_options(c, router, check.where);
   if (traits.has_matrix) return;
   const std::string need =
       "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";
-  for (const auto& term : c.balance.terms) check_balance(false, "balance.loss", term.loss.text(), need);
-  check_balance(c.balance.z_coefficient == 0, "balance.z_coefficient", c.balance.z_coefficient, need);
+  for (const auto& term : c.balance.terms) check.beside_router(false, "balance.loss", term.loss.text(), need);
+  check.beside_router(c.balance.z_coefficient == 0, "balance.z_coefficient", c.balance.z_coefficient, need);
 }
 
 // Sizes whose products are still counted in 64 bits, whatever is multiplied later: an upper bound in doubles.
@@ -224,8 +231,8 @@ void check_parts(const ModelConfig& c, const std::string& where, const ConfigNod
     check(c.n_shared_experts > 0 || c.d_shared == 0, "d_shared", c.d_shared, no_shared);
     check(c.n_shared_experts > 0 || !c.shared_gate, "shared_gate", "true", no_shared);
     const auto router = moe::make_router(c.router_shape(), c.router);  // throws for what its kind does not know
-    check_router(c, *router, where);
-    moe::check_capacity(c.capacity, c.router_shape(), router->traits(), where);
+    check_router(c, *router, check);
+    moe::check_capacity(c.capacity, c.router_shape(), router->traits(), check.place_beside_router("capacity.rule"));
     return;
   }
   const char* only = "nothing: the model has no experts (model.n_experts = 0)";

@@ -248,11 +248,41 @@ TEST(ModelConfig, KnowsTheOptionThatABalancingStateWasMadeFor) {
 
 TEST(ModelConfig, RefusesABalanceWhereItStands) {
   EXPECT_THAT(message_for(kMoe + std::string("router = {kind = \"random\"}\nbalance = {loss = \"switch\"}")),
-              HasSubstr("m.toml:9:1: got model.balance.loss = switch"));
+              HasSubstr("m.toml:9:12: got model.balance.loss = switch"));
   const std::string kept = "balance = {loss = \"switch\", counts = \"kept\"}";
   EXPECT_THAT(message_for(kMoe + ("norm_eps = 1e-5\n" + kept)),
-              HasSubstr("m.toml:9:1: got model.balance.counts = kept; need a [model.capacity] that drops"));
+              HasSubstr("m.toml:9:29: got model.balance.counts = kept; need a [model.capacity] that drops"));
   EXPECT_NO_THROW(read(kMoe + (kept + "\ncapacity = {rule = \"switch\"}")));
+}
+
+// What contradicts a kind of router that stands on the command line is a fault of that option.
+TEST(ModelConfig, NamesTheOptionThatAFaultCameWith) {
+  const auto message_with = [](const std::string& toml, const std::string& assignment) {
+    ConfigNode root = parse_toml("[model]\n" + (kMoe + toml), "m.toml", "");
+    apply_override(root, assignment);
+    return testing::message_of<ConfigError>([&] { read_model_config(*root.find("model")); });
+  };
+  const std::string balance = "balance = {loss = \"switch\"}";
+  EXPECT_THAT(message_with(balance, "model.router.kind=random"),
+              HasSubstr("--set model.router.kind: got model.balance.loss = switch; need no balance"));
+  EXPECT_THAT(message_with("", "model.router.kind=hash"),
+              HasSubstr("--set model.router.kind: got model.top_k = 2; need 1: the router 'hash'"));
+  EXPECT_THAT(message_with("capacity = {rule = \"switch\"}", "model.router.kind=expert_choice"),
+              HasSubstr("--set model.router.kind: got model.capacity.rule = 'switch' with a router"));
+  EXPECT_THAT(message_with("router = {kind = \"random\"}", "model.balance.loss=switch"),
+              HasSubstr("--set model.balance.loss: got switch; need no balance"));
+  EXPECT_THAT(message_with(balance, "model.balance.coefficient=-1"),
+              HasSubstr("--set model.balance.coefficient: got -1; need at least 0"));
+  EXPECT_THAT(message_with(balance, "model.balance.z_coefficient=-1"),
+              HasSubstr("--set model.balance.z_coefficient: got -1; need at least 0"));
+  EXPECT_THAT(message_with(balance, "model.balance.group_size=7"),
+              HasSubstr("--set model.balance.group_size: got 7; need 0, since 'switch' has no groups"));
+  EXPECT_THAT(message_with("", "model.balance={loss = \"switch\", counts = \"first\"}"),
+              HasSubstr("--set model.balance: got model.balance.counts = 'first'; need one of"));
+  EXPECT_THAT(
+      message_with("router = {kind = \"top_k\", score = \"sigmoid\"}", "model.router.kind=random"),
+      HasSubstr("--set model.router.kind: got 'random' beside model.router.score (m.toml:9:27), which it does not "
+                "know"));
 }
 
 TEST(ModelConfig, ADenseModelRefusesKeysOfExperts) {

@@ -82,7 +82,6 @@ struct BalanceConfig {
       terms;  // `loss = "switch"` with its keys beside it, or `loss = [{loss, coefficient, ...}, ...]`
   double z_coefficient = 0.0;
   ZReduction z_reduce = ZReduction::sum;
-  std::string where = {};  // of the table, for messages
 };
 // ConfigError for unknown names and keys, for a loss named twice and for a key that contradicts its loss.
 void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& out);

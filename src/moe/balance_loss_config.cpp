@@ -72,10 +72,10 @@ struct OneTerm {
 // `node` is the table that has the keys of the term.
 void check_term(const ConfigNode& node, const std::string& path, const BalanceTerm& term) {
   const auto check_name = [&](bool holds, const char* key, const std::string& got, const std::string& need) {
-    require<ConfigError>(holds, got_at(node.where, join_path(path, key)), "'", got, "'; need ", need);
+    require<ConfigError>(holds, got_at(place_of(node, key), join_path(path, key)), "'", got, "'; need ", need);
   };
-  require<ConfigError>(term.coefficient >= 0, got_at(node.where, join_path(path, "coefficient")), term.coefficient,
-                       "; need at least 0");
+  require<ConfigError>(term.coefficient >= 0, got_at(place_of(node, "coefficient"), join_path(path, "coefficient")),
+                       term.coefficient, "; need at least 0");
   const BalanceLossKind& kind = term.loss.kind();
   const std::string name = "'" + term.loss.text() + "'";
   if (term.reduce) {
@@ -91,10 +91,9 @@ void check_term(const ConfigNode& node, const std::string& path, const BalanceTe
         (*term.counts == Counts::first) == counts_first, "counts", name_of(*term.counts),
         counts_first ? "first or nothing, since " + name + " counts first choices" : "one of: plain, actual, kept");
   }
-  require<ConfigError>(term.group_size >= 0, node.where, ": got ", path, ".group_size = ", term.group_size,
-                       "; need at least 0");
-  require<ConfigError>(kind.has_groups || term.group_size == 0, node.where, ": got ", path,
-                       ".group_size = ", term.group_size, "; need 0, since ", name,
+  const std::string group_size = got_at(place_of(node, "group_size"), join_path(path, "group_size"));
+  require<ConfigError>(term.group_size >= 0, group_size, term.group_size, "; need at least 0");
+  require<ConfigError>(kind.has_groups || term.group_size == 0, group_size, term.group_size, "; need 0, since ", name,
                        " has no groups (gshard and flaxformer have)");
 }
 
@@ -123,7 +122,7 @@ void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& 
   const bool is_list = loss != nullptr && loss->is_list();
   if (is_list) {
     for (const char* key : {"coefficient", "reduce", "counts", "group_size"})
-      require<ConfigError>(node.find(key) == nullptr, node.where, ": got ", path, ".", key,
+      require<ConfigError>(node.find(key) == nullptr, place_of_either(node, key, "loss"), ": got ", path, ".", key,
                            " beside a list of losses; need it in each table of the list");
     read_list(*loss, path, out.terms);
     rest.erase("loss");
@@ -136,12 +135,12 @@ void read_value(const ConfigNode& node, const std::string& path, BalanceConfig& 
     out.terms = {one.term};
   }
   for (const char* key : {"coefficient", "reduce", "counts", "group_size"})
-    require<ConfigError>(loss != nullptr || node.find(key) == nullptr, node.where, ": got ", path, ".", key,
+    require<ConfigError>(loss != nullptr || node.find(key) == nullptr, place_of(node, key), ": got ", path, ".", key,
                          " without ", path, ".loss; need the name of the loss");
-  out.where = node.where;
   out.z_coefficient = one.z.z_coefficient;
   out.z_reduce = one.z.z_reduce;
-  require<ConfigError>(out.z_coefficient >= 0, node.where, ": got ", path, ".z_coefficient = ", out.z_coefficient,
+  require<ConfigError>(out.z_coefficient >= 0,
+                       got_at(place_of(node, "z_coefficient"), join_path(path, "z_coefficient")), out.z_coefficient,
                        "; need at least 0");
 }
 

@@ -14,9 +14,9 @@ constexpr Named<Decay> kDecays[] = {{"matrices", Decay::matrices}, {"all", Decay
 }  // namespace
 std::span<const Named<Decay>> names_of(Decay) { return kDecays; }
 
-void check_optimizer_config(const OptimizerConfig& config, const std::string& where) {
+void check_optimizer_config(const OptimizerConfig& config, const ConfigNode& given) {
   const auto check = [&](bool holds, const char* key, const auto& value, const char* need) {
-    require<ConfigError>(holds, got_at(where, std::string("optimizer.") + key), value, "; need ", need);
+    require<ConfigError>(holds, got_at(place_of(given, key), std::string("optimizer.") + key), value, "; need ", need);
   };
   check(config.kind == "adamw", "kind", config.kind, "adamw");
   check(config.betas.size() == 2, "betas", to_json(config.betas).dump(), "two numbers");

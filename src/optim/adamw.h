@@ -29,7 +29,7 @@ struct OptimizerConfig {
     field("clip_norm", config.clip_norm, "largest global gradient norm; 0 = no clipping");
   }
 };
-void check_optimizer_config(const OptimizerConfig& config, const std::string& where);
+void check_optimizer_config(const OptimizerConfig& config, const ConfigNode& given);
 
 // Moments in fp32, one pair a parameter, and the number of updates that each parameter has had; all in the order of the
 // parameters.

@@ -171,10 +171,14 @@ double wsd_coefficient(Shape shape, double q) {
 template <class O>
 std::unique_ptr<Schedule> make_wsd(const O& o, const ConfigNode& config, const PhaseLength& length) {
   const int64_t D = duration_in_steps(o.decay, length, place_and_key(config, "decay"));
-  for (const char* key : {"lr_min", "shape"})
+  const O defaults;  // which resolved.json writes out
+  const auto require_default = [&](const char* key, bool is_default) {
     require<ConfigError>(
-        D > 0 || config.find(key) == nullptr, place_and_key(config, key),
+        D > 0 || is_default, place_and_key(config, key),
         ": got it in a wsd schedule without decay, where it changes nothing; need decay too, as in decay = 0.1");
+  };
+  require_default("lr_min", o.lr_min == defaults.lr_min);
+  require_default("shape", o.shape == defaults.shape);
   return make("wsd", o, config, length, [=](int64_t W) {
     require<ConfigError>(W + D <= length.total_steps, place_and_key(config, "decay"), ": got warm-up and decay of ",
                          W + D, " steps; need at most the phase's ", length.total_steps);

@@ -129,5 +129,16 @@ TEST(Schedule, IsDrawnAsBars) {
   EXPECT_EQ(falling.size(), 32U * 3);  // each is three bytes of UTF-8
 }
 
+// resolved.json has every option with its value, and results are made from that.
+TEST(Schedule, IsTheSameFromItsOwnOptions) {
+  for (const char* toml : {"kind = \"wsd\"\nlr_max = 1.0", "kind = \"wsd\"\nlr_max = 1.0\ndecay = 0.25\nlr_min = 0.1",
+                           "kind = \"cosine\"\nlr_max = 1.0\nwarmup = 0.1", "kind = \"constant\"\nlr_max = 1.0"}) {
+    const auto first = make_schedule(parse_toml(toml, "s.toml", ""), {100, 32});
+    const Json options = Json::parse(first->options().dump(), "options");
+    const auto again = make_schedule(config_from_json(options, "resolved.json"), {100, 32});
+    for (const int64_t n : {1, 5, 50, 80, 100}) EXPECT_EQ(first->rate(n), again->rate(n)) << toml << ", update " << n;
+  }
+}
+
 }  // namespace
 }  // namespace evenkeel::optim

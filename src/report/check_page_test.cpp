@@ -35,6 +35,7 @@ class CheckPage : public ::testing::Test {
                                       {"title", title},
                                       {"headlines", Json::Array{sentence}},
                                       {"definitions", Json::object()},
+                                      {"machine", Json::Object{{"evenkeel", version_}}},
                                       {"arms", Json::Array{Json::Object{{"name", "a"}, {"run", "."}}}},
                                       {"tables", Json::object()}};
     write_file_atomically(folder_ / "results.json", results.dump());
@@ -61,14 +62,30 @@ class CheckPage : public ::testing::Test {
     return page_with(packed, gzip_base64(data.dump()));
   }
   testing::TemporaryFolder folder_;
-  std::string page_;
+  std::string page_, version_ = EVENKEEL_VERSION;
 };
 
 TEST_F(CheckPage, TakesThePageOfTheFiles) {
   check_page(folder_.path());
+  version_ = "0.0.1";  // whose texts are not known here
+  write_results("A title", "A sentence.");
+  write_page({folder_.path()}, folder_ / "report.html");
+  page_ = read_file(folder_ / "report.html");
   write_file_atomically(folder_ / "report.html",
                         with_data([](Json& data) { data["results"]["definitions"]["new"] = "of another version"; }));
   check_page(folder_.path());
+  write_file_atomically(folder_ / "report.html", page_with("Skip to the results", "To the results"));
+  check_page(folder_.path());
+}
+
+TEST_F(CheckPage, TheFrameOfItsOwnVersionIsComparedToo) {
+  const std::string words = "report.html: got another text around the data and the sentences, from line ";
+  EXPECT_THAT(message_with(page_with("Skip to the results", "To the results")), HasSubstr(words));
+  EXPECT_THAT(message_with(page_with("</main>", "</main>\n<p>All is well.</p>")), HasSubstr(words));
+  EXPECT_THAT(message_with(page_ + "<p>More.</p>"), HasSubstr(words));
+  EXPECT_THAT(message_with(page_with("\"use strict\";", "")), HasSubstr(words));
+  EXPECT_THAT(message_with(with_data([](Json& data) { data["results"]["definitions"]["loss"] = "none"; })),
+              HasSubstr("results.definitions.loss: got \"none\"; need no such key"));
 }
 
 TEST_F(CheckPage, NamesWhatItShowsOfOtherFiles) {

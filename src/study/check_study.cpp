@@ -3,6 +3,7 @@
 #include "core/errors.h"
 #include "core/json_difference.h"
 #include "core/json_lines.h"
+#include "core/version.h"
 #include "study/comparison.h"
 #include "study/speed.h"
 #include "study/tables.h"
@@ -33,6 +34,10 @@ std::optional<std::string> difference_of(const Json& results, const std::vector<
     const Json needed = Json::parse(train::arm_json(arms[i], entry.at("run").as_string()).dump(), "results");
     if (auto difference = first_difference(keys_of(entry, needed), needed, "arms[" + std::to_string(i) + "]"))
       return difference;
+  }
+  if (is_of_this_version(results)) {
+    const Json needed = Json::parse(train::definitions_json().dump(), "results");
+    if (auto difference = first_difference(results.at("definitions"), needed, "definitions")) return difference;
   }
   const auto tables = study_tables(arms, speeds);
   if (auto difference =

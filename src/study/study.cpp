@@ -104,11 +104,18 @@ size_t n_parallel_arms(const StudyPlan& plan, const StudyOptions& options, const
 
 }  // namespace
 
+namespace {
+// What can be done about a recipe that an arm was not begun with.
+std::string change_offer(const fs::path& run) {
+  return "another --out, or " + run.string() + " moved away, so that the arm is trained anew";
+}
+}  // namespace
+
 void check_study(const StudyPlan& plan, const StudyOptions& options, train::InputData& data) {
   for (const auto& arm : plan.arms) data.trust(options.out / "arms" / arm.name);
   for (const auto& arm : plan.arms) {
     const fs::path run = options.out / "arms" / arm.name;
-    train::require_same_recipe(run, arm.config, data);
+    train::require_same_recipe(run, arm.config, data, change_offer(run));
     if (!train::is_finished(run, arm.config)) data.open(arm.config);
   }
 }
@@ -142,6 +149,7 @@ void run_study(const StudyPlan& plan, const StudyOptions& options, train::InputD
            train.run = arms_folder / plan.arms[i].name;
            train.recipe_text = plan.arms[i].text;
            train.device = options.device;
+           train.change_offer = change_offer(train.run);
            train.data = &data;  // open and checked before the processes parted
            train.runs_at_a_time = static_cast<int64_t>(n_parallel);
            train.keep_steps = steps_for_takers(plan, i);

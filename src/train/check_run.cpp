@@ -4,9 +4,11 @@
 #include "core/input_file.h"
 #include "core/json_difference.h"
 #include "core/json_lines.h"
+#include "core/version.h"
 #include "record/run_reader.h"
 #include "train/arm.h"
 #include "train/check_lines.h"
+#include "train/check_resolved.h"
 #include "train/resolved_recipe.h"
 #include "train/results.h"
 
@@ -16,9 +18,13 @@ namespace {
 namespace fs = std::filesystem;
 
 // All lines and loads are read, and are of the recipe and the model that resolved.json says.
-int64_t last_step_of(const fs::path& metrics, const LineCheck& recipe, bool is_finished) {
+int64_t last_step_of(const fs::path& metrics, const LineCheck& recipe, RateCheck rates, bool is_finished) {
   record::RunReader reader(metrics, record::all_loads);
-  while (const auto line = reader.next()) recipe.check(*line, reader.place());
+  while (const auto line = reader.next()) {
+    recipe.check(*line, reader.place());
+    if (const auto* row = std::get_if<record::StepRow>(&*line)) rates.add(*row, reader.place());
+  }
+  rates.require_same();
   const fs::path loads = fs::path(metrics).replace_filename("load.columns");
   if (!is_finished || !fs::exists(loads)) return reader.step();
   const int64_t size = InputFile(loads).size_bytes();
@@ -39,8 +45,9 @@ void require_all_steps(int64_t n_steps, int64_t reached, const fs::path& metrics
                      " of a run that is finished; need ", n_steps, ", as resolved.json says");
 }
 
-Json without_uncompared(Json results) {
-  for (const char* key : {"machine", "recipe", "definitions"}) results.erase(key);
+Json without_uncompared(Json results, bool has_own_texts) {
+  for (const char* key : {"machine", "recipe"}) results.erase(key);
+  if (!has_own_texts) results.erase("definitions");
   return results;
 }
 
@@ -50,8 +57,9 @@ void require_own_results(const fs::path& run) {
   const Json needed = with_path(path, results, [&] {
     return run_results(read_arm(run, results.at("title").as_string()), results.at("machine"));
   });
-  const auto difference =
-      first_difference(without_uncompared(results), without_uncompared(Json::parse(needed.dump(), "results")));
+  const bool has_own_texts = is_of_this_version(results);
+  const auto difference = first_difference(without_uncompared(results, has_own_texts),
+                                           without_uncompared(Json::parse(needed.dump(), "results"), has_own_texts));
   require<DataError>(!difference, path.string(), ": ", difference.value_or(""),
                      ", which the run's other files give (without results.json, train --resume makes it anew)");
 }
@@ -65,8 +73,12 @@ void check_run_files(const fs::path& run) {
   arm.run = run;
   arm.resolved = read_json(resolved_path);
   require_resolved_recipe(arm.resolved, resolved_path.string());
-  const auto recipe = with_path(resolved_path, arm.resolved, [&] { return LineCheck(arm.resolved, arm_model(arm)); });
-  const int64_t reached = last_step_of(metrics, recipe, is_finished);
+  const auto recipe = with_path(resolved_path, arm.resolved, [&] {
+    check_resolved_beside_checkpoint(arm, is_finished);
+    return LineCheck(arm.resolved, arm_model(arm));
+  });
+  auto rates = with_path(resolved_path, arm.resolved, [&] { return RateCheck(arm); });
+  const int64_t reached = last_step_of(metrics, recipe, std::move(rates), is_finished);
   if (!is_finished) return;
   require_all_steps(recipe.n_steps(), reached, metrics);
   require_own_results(run);

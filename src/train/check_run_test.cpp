@@ -1,5 +1,8 @@
 #include "train/check_run.h"
 
+#include <cmath>
+#include <numbers>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,14 +20,23 @@ using testing::message_of;
 class CheckRun : public ::testing::Test {
  protected:
   void SetUp() override { write(lines()); }
+  static record::StepRow made_line(int64_t step) {
+    const bool is_one = step <= 6;
+    auto row = made_step(step, is_one ? "one" : "two", {1.0, 1.0});
+    row.loss_terms = {{"cross_entropy", 2.97}, {"balance", 2}, {"z", 10}};
+    row.sources = {{is_one ? "a" : "b", 4}};
+    // A constant 0.01, then a cosine from there to 0.001 over 4 steps.
+    row.lr = is_one ? 0.01 : 0.001 + 0.0045 * (1 + std::cos(std::numbers::pi * static_cast<double>(step - 6) / 4));
+    return row;
+  }
   static std::vector<record::RunLine> lines() {
     std::vector<record::RunLine> out;
     for (int64_t step = 1; step <= 10; ++step) {
-      out.push_back(made_step(step, step <= 6 ? "one" : "two", {1.0, 1.0}));
-      if (step == 6 || step == 10)
-        out.push_back(testing::made_evaluation(
-            step, step == 6 ? "one" : "two",
-            {{"held", testing::made_result(2 + 0.1 * static_cast<double>(step), {0.5, 0.25})}}));
+      out.push_back(made_line(step));
+      if (step != 6 && step != 10) continue;
+      auto result = testing::made_result(2 + 0.1 * static_cast<double>(step), {0.5, 0.25});
+      result.perplexity = std::exp(result.loss);
+      out.push_back(testing::made_evaluation(step, step == 6 ? "one" : "two", {{"held", result}}));
     }
     return out;
   }

@@ -41,7 +41,6 @@ void read_value(const ConfigNode& node, const std::string& path, StartConfig& ou
   if (!node.is_table()) fail_kind(node, path, "a table such as {from = \"pretrain\", step = \"last\"}");
   evenkeel::read_value<StartConfig>(node, path, out);
   out.folder = node.folder;
-  out.where = node.where;
 }
 
 void read_value(const ConfigNode& node, const std::string& path, StartStep& out) {
@@ -80,11 +79,12 @@ int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
     }
     case Unit::fraction: break;
   }
-  require<ConfigError>(n >= 1 && n < 1e12, where, ": got phase '", name, "' of ", n,
+  const std::string& length_place = place(tokens.value > 0 ? "tokens" : "steps");
+  require<ConfigError>(n >= 1 && n < 1e12, length_place, ": got phase '", name, "' of ", n,
                        " steps; need at least 1 (and fewer than 1e12)");
   constexpr double kMostTokens =
       9e15;  // of all phases together they are counted in 64 bits, and in doubles without a loss
-  require<ConfigError>(n * tokens_per_step < kMostTokens, where, ": got phase '", name, "' of ", n, " steps of ",
+  require<ConfigError>(n * tokens_per_step < kMostTokens, length_place, ": got phase '", name, "' of ", n, " steps of ",
                        tokens_per_step, " tokens; need fewer than ", kMostTokens, " tokens in all");
   return static_cast<int64_t>(n);
 }
@@ -115,8 +115,9 @@ optim::RateFactors PhaseConfig::rate_factors(const model::ModelConfig& model) co
       matches = true;
       chosen[i] = std::min(chosen[i].value_or(factor), factor);
     }
-    require<ConfigError>(matches, where, ": got pattern '", pattern, "' in phase '", name,
-                         "'; need one that matches a parameter, such as layers.0.router.*");
+    const bool is_frozen = std::find(freeze.begin(), freeze.end(), pattern) != freeze.end();
+    require<ConfigError>(matches, place(is_frozen ? "freeze" : "slow"), ": got pattern '", pattern, "' in phase '",
+                         name, "'; need one that matches a parameter, such as layers.0.router.*");
   }
   optim::RateFactors out;
   for (const auto& factor : chosen) out.values.push_back(factor.value_or(1));
@@ -210,6 +211,24 @@ void check_length(const PhaseConfig& phase, const ConfigNode& node, DataNeed nee
                        " sources; need a single source, or tokens or steps");
 }
 
+void check_replay(const PhaseConfig& phase) {
+  const auto& replay = *phase.replay;
+  const auto check = [&](bool holds, const char* key, const auto&... message) {
+    require<ConfigError>(holds, phase.place(std::string("replay.") + key), ": got ", message...);
+  };
+  check(replay.fraction >= 0 && replay.fraction <= 1, "fraction", "replay.fraction = ", replay.fraction, "; need 0..1");
+  check(replay.from.empty() != replay.data.empty(), replay.from.empty() ? "fraction" : "from", "replay with ",
+        replay.from.empty() ? "neither from nor data" : "both from and data", "; need one of them");
+  check(replay.from.empty() || replay.from != phase.name, "from", "replay.from = '", replay.from,
+        "', the phase itself; need an earlier phase");
+  check(replay.mode == ReplayMode::fresh || !replay.from.empty(), "mode",
+        "replay.mode = 'seen' with data; need from = an earlier phase, or mode = 'fresh'");
+  if (!replay.data.empty())
+    check_sources(replay.data, "the replay of phase '" + phase.name + "'", phase.place("replay.data"));
+  check(replay.fraction < 1 || !phase.is_in_epochs(), "fraction", "replay.fraction = ", replay.fraction,
+        " and a length in epochs of the phase's own data; need less than 1, or tokens or steps");
+}
+
 void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::set<std::string>& earlier,
                  DataNeed need) {
   require<ConfigError>(!phase.name.empty(), phase.where, ": got a phase without a name; need name");
@@ -223,7 +242,7 @@ void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::se
                        "' without a schedule; need schedule = {kind = ..., lr_max = ...}");
   slow_patterns(phase);
   if (phase.eval) {
-    const std::string place = place_of(node, "eval");
+    const std::string& place = phase.place("eval.data");
     require<ConfigError>(!phase.eval->data.empty(), place, ": got eval without data; need data = [{name, path}]");
     std::set<std::string> names;
     for (const auto& source : phase.eval->data) {
@@ -231,25 +250,11 @@ void check_phase(const PhaseConfig& phase, const ConfigNode& node, const std::se
       require<ConfigError>(!source.name.empty() && !source.path.value.empty() && names.insert(source.name).second,
                            place, ": got eval data '", source.name, "'; need distinct names, each with a path");
     }
-    require<ConfigError>(phase.eval->max_tokens >= 0, place, ": got eval.max_tokens = ", phase.eval->max_tokens,
-                         "; need 0 (all) or more");
+    require<ConfigError>(phase.eval->max_tokens >= 0, phase.place("eval.max_tokens"),
+                         ": got eval.max_tokens = ", phase.eval->max_tokens, "; need 0 (all) or more");
     if (const ConfigNode* eval = node.find("eval")) check_rhythm(*eval, "every", "eval.every");
   }
-  if (!phase.replay) return;
-  const auto& replay = *phase.replay;
-  const std::string place = place_of(node, "replay");
-  require<ConfigError>(replay.fraction >= 0 && replay.fraction <= 1, place, ": got replay.fraction = ", replay.fraction,
-                       "; need 0..1");
-  require<ConfigError>(replay.from.empty() != replay.data.empty(), place, ": got replay with ",
-                       replay.from.empty() ? "neither from nor data" : "both from and data", "; need one of them");
-  require<ConfigError>(replay.from.empty() || replay.from != phase.name, place, ": got replay.from = '", replay.from,
-                       "', the phase itself; need an earlier phase");
-  require<ConfigError>(replay.mode == ReplayMode::fresh || !replay.from.empty(), place,
-                       ": got replay.mode = 'seen' with data; need from = an earlier phase, or mode = 'fresh'");
-  if (!replay.data.empty()) check_sources(replay.data, "the replay of phase '" + phase.name + "'", place);
-  require<ConfigError>(replay.fraction < 1 || (phase.tokens.unit != Unit::epochs && phase.steps.unit != Unit::epochs),
-                       place, ": got replay.fraction = ", replay.fraction,
-                       " and a length in epochs of the phase's own data; need less than 1, or tokens or steps");
+  if (phase.replay) check_replay(phase);
 }
 
 // The phase of the recipe that phase `index` goes on from; std::nullopt for initialisation, or a start outside of the
@@ -275,11 +280,13 @@ void check_replays(const RunConfig& config) {
     const bool is_earlier = earlier != config.phases.begin() + static_cast<std::ptrdiff_t>(i);
     std::string known;
     for (size_t j = 0; j < i; ++j) add_to_list(known, config.phases[j].name);
-    require<ConfigError>(is_earlier || has_outside_start, phase.where, ": got replay.from = '", phase.replay->from,
+    require<ConfigError>(is_earlier || has_outside_start, phase.place("replay.from"), ": got replay.from = '",
+                         phase.replay->from,
                          "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
     const bool saw_nothing = is_earlier && earlier->replay && earlier->replay->fraction == 1;
     require<ConfigError>(!saw_nothing || phase.replay->mode == ReplayMode::fresh || phase.replay->fraction == 0,
-                         phase.where, ": got phase.", phase.name, ".replay.mode = 'seen' of phase '", earlier->name,
+                         phase.place("replay.mode"), ": got phase.", phase.name, ".replay.mode = 'seen' of phase '",
+                         earlier->name,
                          "', which draws nothing of its own data (its replay.fraction is 1); need mode = \"fresh\"");
   }
 }
@@ -295,6 +302,7 @@ void read_phases(RunConfig& config, const ConfigNode& root, DataNeed need) {
   for (const auto& node : list->list()) {
     PhaseConfig phase;
     phase.where = node.where;
+    phase.given = node;
     evenkeel::read_value(node, "phase", phase);
     if (!phase.eval) phase.eval = inherited;
     inherited = phase.eval;
@@ -392,7 +400,7 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
   check_train(config.train, *train);
   if (const ConfigNode* optimizer = root.find("optimizer")) {
     evenkeel::read_value(*optimizer, "optimizer", config.optimizer);
-    optim::check_optimizer_config(config.optimizer, optimizer->where);
+    optim::check_optimizer_config(config.optimizer, *optimizer);
   }
   read_phases(config, root, need);
   check_masks(config, *train);
@@ -400,7 +408,8 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
   for (const auto& phase : config.phases) {
     const auto factors = phase.rate_factors(config.model);
     const auto n_frozen = static_cast<size_t>(std::count(factors.values.begin(), factors.values.end(), 0.0));
-    require<ConfigError>(n_frozen < n_parameters, phase.where, ": got phase '", phase.name, "' with all ", n_parameters,
+    require<ConfigError>(n_frozen < n_parameters, phase.place(phase.freeze.empty() ? "slow" : "freeze"),
+                         ": got phase '", phase.name, "' with all ", n_parameters,
                          " parameters frozen; need one at least that learns");
     if (!phase.is_in_epochs()) phase_schedule(config, phase);
   }

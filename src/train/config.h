@@ -125,7 +125,6 @@ struct StartConfig {
   StartStep step;
   OptimizerStart optimizer = OptimizerStart::keep;
   std::string folder;  // relative paths in `from` start here
-  std::string where;
   static void visit_fields(auto& c, auto&& field) {
     field("from", c.from,
           {"an earlier phase, or the folder of a run, of a checkpoint or of Hugging Face", "", "the phase before"});
@@ -148,6 +147,7 @@ struct PhaseConfig {
   std::vector<std::string> freeze;
   ConfigNode slow;                // table of pattern = factor
   std::string where;              // of the phase's table
+  ConfigNode given;               // the table as it was given, for places in messages
   int64_t samples_per_epoch = 0;  // of its one source, where its length is in epochs; 0 = not looked up
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name of the phase; --set and a study address it by that", "", kRequired});
@@ -166,6 +166,8 @@ struct PhaseConfig {
     field("freeze", c.freeze, "patterns of parameters that do not learn, as \"layers.0.router.*\"");
     field("slow", c.slow, {"patterns of parameters, each with the factor on its learning rate", "", "none"});
   }
+  // Where a key of the phase stands, as "replay.from"; the table where it is not given.
+  const std::string& place(std::string_view key) const { return given.is_table() ? place_of(given, key) : where; }
   bool repeats_seen() const { return replay && replay->mode == ReplayMode::seen; }
   bool is_in_epochs() const { return (tokens.value > 0 ? tokens : steps).unit == Unit::epochs; }
   // Whole steps. std::logic_error for a length in epochs that is not resolved.

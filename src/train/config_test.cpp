@@ -162,7 +162,25 @@ INSTANTIATE_TEST_SUITE_P(
                 "got phase.start.optimizer = 'half'; need one of: keep, reset"},
         Refusal{"phase.two.start={at = 1}", "phase.start"},
         Refusal{"phase.one.start={step = 3}", "start in the first phase"}, Refusal{"trian.seed=1", "train"},
+        Refusal{"phase.two.replay={fraction = 1.5, from = \"one\"}",
+                "--set phase.two.replay: got replay.fraction = 1.5"},
+        Refusal{"phase.two.freeze=[\"no.such\"]", "--set phase.two.freeze: got pattern 'no.such'"},
+        Refusal{"phase.two.steps=1e13", "--set phase.two.steps: got phase 'two' of 1e+13 steps"},
+        Refusal{"phase.one.eval.max_tokens=-1", "--set phase.one.eval.max_tokens: got eval.max_tokens = -1"},
+        Refusal{"optimizer.eps=0", "--set optimizer.eps: got 0; need more than 0"},
         Refusal{"optimizer.kind=\"sgd\"", "sgd"}));
+
+// In a recipe that has the table, the place is the option's nevertheless.
+TEST(RunConfig, AnOptionAboveATableOfTheRecipeIsThePlace) {
+  for (const auto& [option, value] : {std::pair("fraction", "1.5"), {"from", "two"}, {"mode", "old"}}) {
+    ConfigNode root = testing::tiny_recipe("/data");
+    root.find("phase")->list()[1].set(
+        "replay", *parse_toml("replay = {fraction = 0.5, from = \"one\"}", "r.toml", "").find("replay"));
+    apply_override(root, std::string("phase.two.replay.") + option + "=" + value);
+    EXPECT_THAT(testing::message_of<ConfigError>([&] { read_run_config(root); }),
+                ::testing::StartsWith(std::string("--set phase.two.replay.") + option + ": got "));
+  }
+}
 
 TEST(RunConfig, RefusesALackOfParts) {
   for (const char* key : {"model", "train", "phase"}) {

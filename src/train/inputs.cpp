@@ -61,13 +61,6 @@ void InputData::open(const RunConfig& config) {
   check_orders(config, [&](const std::string& path) { return datasets_.at(path).contents().hash; });
 }
 
-void check_sets_there(const RunConfig& config, data::Datasets& datasets) {
-  visit_sets(config, [&](const RecipePath& path, int64_t least_tokens) {
-    if (std::filesystem::exists(path.value + ".idx")) check_set(config, path, least_tokens, datasets.open(path.value));
-  });
-  require_one_tokenizer(config, datasets);
-}
-
 std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source) {
   std::vector<data::TokenizerUse> out;
   for (const auto& sha256 : checkpoint::tokenizers_of(source))
@@ -128,29 +121,29 @@ void InputData::trust(const std::filesystem::path& run) {
 namespace {
 
 // What another run drew goes on in this one: its cursors count samples of one length, in the order of one seed.
-void check_cursors(const RunConfig& config, const StartConfig& start, const checkpoint::ModelSource& source,
+void check_cursors(const RunConfig& config, const std::string& place, const checkpoint::ModelSource& source,
                    const std::vector<PhaseRecord>& records) {
   require<ConfigError>(
-      source.sequence_length == config.train.sequence_length, start.where,
+      source.sequence_length == config.train.sequence_length, place,
       ": got train.sequence_length = ", config.train.sequence_length, " and a start from ", source.folder.string(),
       ", which has ", source.sequence_length,
       "; need the same, since a start takes along which samples were drawn, or [model] from for the weights alone");
   const auto seed = static_cast<uint64_t>(config.train.seed);
   if (!records.empty() && records.back().drawn.seed != seed)
-    log_warning(start.where, ": got train.seed = ", seed, " and a start from ", source.folder.string(), ", of seed ",
+    log_warning(place, ": got train.seed = ", seed, " and a start from ", source.folder.string(), ", of seed ",
                 records.back().drawn.seed, ": samples that it drew may come again");
 }
 
 // The phases of the run that phase `index` starts from.
 std::vector<PhaseRecord> check_start(const RunConfig& config, size_t index, const fs::path& folder) {
-  const StartConfig& start = *config.phases[index].start;
+  const std::string& place = config.phases[index].place("start.from");
   const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
-  require_same_architecture(config.model, source, [&](const std::string&) { return start.where; });
+  require_same_architecture(config.model, source, [&](const std::string&) { return place; });
   if (!source.has_history) return {};
   model::check_router_state(config.model, source.config, source.folder.string());
   checkpoint::read_router_states(source.folder, model::Transformer(config.model));
   auto records = read_records(source.state, (source.folder / "state.json").string(), config.train.seed);
-  check_cursors(config, start, source, records);
+  check_cursors(config, place, source, records);
   return records;
 }
 
@@ -172,7 +165,7 @@ std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
       }
     }
     if (const std::string from = phase.replay ? phase.replay->from : ""; !from.empty() && !own.contains(from)) {
-      require<ConfigError>(brought.contains(from), phase.where, ": got replay.from = '", from,
+      require<ConfigError>(brought.contains(from), phase.place("replay.from"), ": got replay.from = '", from,
                            "'; need the name of an earlier phase: ", known.empty() ? "there is none" : known);
       if (phase.replay->fraction > 0) data.open(config, brought.at(from).sources);
     }
@@ -180,6 +173,15 @@ std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
     add_known(phase.name);
   }
   return starts;
+}
+
+void check_what_is_there(const RunConfig& config, InputData& data) {
+  visit_sets(config, [&](const RecipePath& path, int64_t least_tokens) {
+    if (std::filesystem::exists(path.value + ".idx"))
+      check_set(config, path, least_tokens, data.datasets().open(path.value));
+  });
+  require_one_tokenizer(config, data.datasets());
+  check_starts(config, data);
 }
 
 }  // namespace evenkeel::train

@@ -41,14 +41,23 @@ TEST_F(InputsTest, OpensTheSourcesOfEveryPhase) {
 
 TEST_F(InputsTest, APlanRefusesTheSameOfTheSetsThatAreThere) {
   const auto later = "phase.two.data=[{name = \"c\", path = \"" + (folder_ / "later").string() + "\"}]";
-  data::Datasets none;
-  EXPECT_NO_THROW(check_sets_there(config({later}), none));
+  InputData none;
+  EXPECT_NO_THROW(check_what_is_there(config({later}), none));
   for (const std::string change : {"model.vocab_size=9", "train.sequence_length=161"}) {
-    data::Datasets datasets;
-    const auto message = message_of<DataError>([&] { check_sets_there(config({later, change}), datasets); });
+    InputData data;
+    const auto message = message_of<DataError>([&] { check_what_is_there(config({later, change}), data); });
     EXPECT_EQ(message, message_of<DataError>([&] { InputData().open(config({change})); }));
     EXPECT_THAT(message, HasSubstr(change.starts_with("model") ? "need 0..8 (vocab_size 9)"
                                                                : "with 161 tokens; need at least 162"));
+  }
+}
+
+TEST_F(InputsTest, APlanRefusesTheStartsThatARunRefuses) {
+  for (const std::string change : {"phase.two.start={from = \"nowhere\"}", "phase.two.start.step=99"}) {
+    InputData data;
+    const auto message = message_of<ConfigError>([&] { check_what_is_there(config({change}), data); });
+    EXPECT_EQ(message, message_of<ConfigError>([&] { starts({change}); }));
+    EXPECT_THAT(message, ::testing::StartsWith("--set phase.two.start"));
   }
 }
 

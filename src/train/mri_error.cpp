@@ -28,6 +28,13 @@ std::vector<int64_t> counts_by_cluster(const moe::RoutingDecision& decision, con
   return out;
 }
 
+// `squares`: the sum over replicates of squared distances from their mean.
+double error_of_squares(double squares, int64_t n_clusters) {
+  const auto W = static_cast<double>(n_clusters);
+  constexpr double n = analysis::WindowBootstrap::kReplicates;
+  return std::sqrt(W / (W - 1) * squares / (n - 1));
+}
+
 }  // namespace
 
 void MriBootstrap::add(const std::vector<moe::RoutingDecision>& decisions, const std::vector<int64_t>& clusters) {
@@ -58,11 +65,16 @@ double MriBootstrap::Layer::mri(size_t replicate) const {
 
 std::optional<double> MriBootstrap::spread(const std::vector<double>& replicates) const {
   if (n_clusters_ < analysis::kLeastClusters) return std::nullopt;
-  const auto n = static_cast<double>(replicates.size()), W = static_cast<double>(n_clusters_);
+  const auto n = static_cast<double>(replicates.size());
   double mean = 0, squares = 0;
   for (const double value : replicates) mean += value / n;
   for (const double value : replicates) squares += (value - mean) * (value - mean);
-  return std::sqrt(W / (W - 1) * squares / (n - 1));
+  return error_of_squares(squares, n_clusters_);
+}
+
+double most_mri_se() {
+  const double squares = analysis::WindowBootstrap::kReplicates * 0.25;
+  return error_of_squares(squares, analysis::kLeastClusters);
 }
 
 std::vector<std::optional<double>> MriBootstrap::of_layers() const {

@@ -33,6 +33,10 @@ class MriBootstrap {
   int64_t n_clusters_ = 0, last_cluster_ = -1;
 };
 
+// No standard error of MriBootstrap is larger: its replicates lie within 0 and 1, so that half of them at each end vary
+// the most.
+double most_mri_se();
+
 // Standard error of the MRI, mean over layers, on a held-out set at the end of an arm's last phase. nullopt where that
 // was not evaluated, and where the evaluation has none.
 std::optional<double> mri_se_at_end(const Arm& arm, const std::string& data);

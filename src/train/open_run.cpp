@@ -39,7 +39,7 @@ void check_folder(const TrainOptions& options) {
 // What differs between the run's recipe or contents and those of now; ConfigError where that is not allowed.
 std::vector<std::string> allowed_changes(const RunConfig& config, const TrainOptions& options, InputData& data) {
   if (!options.allow_change) {
-    require_same_contents(options.run, config, data);
+    require_same_contents(options.run, config, data, options.change_offer);
     return {};
   }
   auto changes = changes_since(options.run, config, data);
@@ -57,7 +57,7 @@ void require_own_starts(const RunSetting& setting, const TrainState& state) {
     if (!is_passed || std::count(saved.begin(), saved.end(), start.step) > 0) continue;
     std::string steps;
     for (const int64_t step : saved) add_to_list(steps, std::to_string(step));
-    fail<ConfigError>(setting.config.phases[i].start->where, ": got a start from step ", start.step,
+    fail<ConfigError>(setting.config.phases[i].place("start.step"), ": got a start from step ", start.step,
                       ", which the run has passed and not saved; need one of its checkpoints (", steps,
                       "), or a step to come");
   }
@@ -78,7 +78,7 @@ void write_recipe(const RunSetting& setting, const Json& contents, const Json& c
 
 RunSetting checked_setting(const RunConfig& config, const TrainOptions& options, InputData& data) {
   const at::Device device = ops::find_device(options.device);
-  if (options.resume && !options.allow_change) require_same_recipe(options.run, config, data);
+  if (options.resume && !options.allow_change) require_same_recipe(options.run, config, data, options.change_offer);
   if (options.resume) data.trust(options.run);
   data.open(config);
   auto starts = check_starts(config, data);
@@ -106,8 +106,9 @@ std::optional<OpenRun> open_run(const RunConfig& config, const TrainOptions& opt
 
   // 3. Where the run goes on. Nothing of the run is changed while something may be refused.
   const auto changes = allowed_changes(config, options, data);
-  auto resume =
-      options.resume ? find_resume(config, {run, setting.device, changes}, setting.starts, data) : std::nullopt;
+  auto resume = options.resume
+                    ? find_resume(config, {run, setting.device, changes, options.change_offer}, setting.starts, data)
+                    : std::nullopt;
   out.state = resume ? std::move(resume->state) : first_state(config, setting);
   require_own_starts(setting, out.state);
   const Json contents = run_contents(config, data, setting.starts, run),

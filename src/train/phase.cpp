@@ -43,14 +43,14 @@ PhaseStart phase_start(const RunConfig& config, size_t index) {
     const bool is_previous = start.from.empty() && i + 1 == index;
     if (config.phases[i].name != start.from && !is_previous) continue;
     const int64_t n_steps = first_steps[i + 1] - first_steps[i];
-    require<ConfigError>(!step || (*step >= first_steps[i] && *step < first_steps[i + 1]), start.where,
+    require<ConfigError>(!step || (*step >= first_steps[i] && *step < first_steps[i + 1]), phase.place("start.step"),
                          ": got start.step = ", *step, "; need \"last\" or a step of phase '", config.phases[i].name,
                          "', ", first_steps[i], "..", first_steps[i] + n_steps - 1);
     out.step = step.value_or(first_steps[i + 1] - 1);
     return out;
   }
   out.folder = external_start(config, index);
-  require<ConfigError>(fs::is_directory(out.folder), start.where, ": got start.from = '", start.from,
+  require<ConfigError>(fs::is_directory(out.folder), phase.place("start.from"), ": got start.from = '", start.from,
                        "'; need an earlier phase (", earlier.empty() ? "there is none" : earlier,
                        "), or the folder of a run or checkpoint");
   if (!checkpoint::is_hf_folder(out.folder)) {
@@ -142,7 +142,7 @@ data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase,
   std::string known;
   for (const auto& before : records)
     if (before.name != phase.name) add_to_list(known, before.name);
-  require<ConfigError>(record != nullptr, phase.where, ": got replay.from = '", replay.from,
+  require<ConfigError>(record != nullptr, phase.place("replay.from"), ": got replay.from = '", replay.from,
                        "'; need a phase that came before: ", known.empty() ? "none" : known);
   if (earlier != nullptr) {
     draws.replay = specs(earlier->data, "replay/");

@@ -108,16 +108,15 @@ bool has_begun(const fs::path& run) {
 }
 
 // What a run goes on from has the recipe that made it; checkpoints that a study puts there have none yet.
-void require_recipe(const fs::path& run) {
-  require<ConfigError>(
-      has_begun(run) || !fs::exists(run / "recipe.toml") || checkpoint::saved_steps(run).empty(),
-      (run / "resolved.json").string(),
-      ": got no such file, and checkpoints; need the recipe that they were trained by, or train --allow-change");
+void require_recipe(const fs::path& run, std::string_view offer) {
+  require<ConfigError>(has_begun(run) || !fs::exists(run / "recipe.toml") || checkpoint::saved_steps(run).empty(),
+                       (run / "resolved.json").string(),
+                       ": got no such file, and checkpoints; need the recipe that they were trained by, or ", offer);
 }
 
-void require_none(const std::vector<std::string>& changes, const fs::path& run) {
+void require_none(const std::vector<std::string>& changes, const fs::path& run, std::string_view offer) {
   require<ConfigError>(changes.empty(), run.string(), ": got a recipe that differs from the run's (", joined(changes),
-                       "); need the same, or train --allow-change");
+                       "); need the same, or ", offer);
 }
 
 }  // namespace
@@ -260,13 +259,13 @@ std::string joined(const std::vector<std::string>& changes) {
   return all;
 }
 
-void require_same_recipe(const fs::path& run, const RunConfig& config, InputData& data) {
-  require_recipe(run);
-  require_none(changes_since(run, config, data), run);
+void require_same_recipe(const fs::path& run, const RunConfig& config, InputData& data, std::string_view offer) {
+  require_recipe(run, offer);
+  require_none(changes_since(run, config, data), run, offer);
 }
 
-void require_same_contents(const fs::path& run, const RunConfig& config, InputData& data) {
-  require_none(changed_contents(run, config, data), run);
+void require_same_contents(const fs::path& run, const RunConfig& config, InputData& data, std::string_view offer) {
+  require_none(changed_contents(run, config, data), run, offer);
 }
 
 }  // namespace evenkeel::train

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/json.h"
@@ -46,8 +47,12 @@ std::vector<std::string> changed_contents(const std::filesystem::path& run, cons
 // "a: 1 -> 2; b: 3 -> 4"
 std::string joined(const std::vector<std::string>& changes);
 
-// ConfigError naming the keys where there are changes.
-void require_same_recipe(const std::filesystem::path& run, const RunConfig& config, InputData& data);
-void require_same_contents(const std::filesystem::path& run, const RunConfig& config, InputData& data);
+// What a refusal of a change offers who calls `train`.
+inline constexpr std::string_view kAllowChange = "train --allow-change";
+// ConfigError naming the keys where there are changes; `offer`: what can be done in place of giving the same.
+void require_same_recipe(const std::filesystem::path& run, const RunConfig& config, InputData& data,
+                         std::string_view offer = kAllowChange);
+void require_same_contents(const std::filesystem::path& run, const RunConfig& config, InputData& data,
+                           std::string_view offer = kAllowChange);
 
 }  // namespace evenkeel::train

@@ -207,7 +207,10 @@ TEST_F(ChangedPlaces, OtherDataInTheSamePlaceCounts) {
   EXPECT_THAT(changes({}), IsEmpty());  // which looks at no data whose path is the same
   EXPECT_THAT(content_changes({}), ElementsAre("phase.one.data.a.path: other contents than the run began with"));
   EXPECT_THAT(testing::message_of<ConfigError>([&] { require_same_contents(folder_ / "run", config_of({}), data_); }),
-              ::testing::HasSubstr("--allow-change"));
+              ::testing::HasSubstr("; need the same, or train --allow-change"));
+  EXPECT_THAT(testing::message_of<ConfigError>(
+                  [&] { require_same_contents(folder_ / "run", config_of({}), data_, "another --out"); }),
+              ::testing::EndsWith("; need the same, or another --out"));
 }
 
 }  // namespace

@@ -88,7 +88,7 @@ void require_unchanged(const RunConfig& config, const ResumeOptions& options, In
   if (!options.changes.empty()) return;  // these are allowed
   const auto changes = changes_since(options.run, config, data);
   require<ConfigError>(changes.empty(), options.run.string(), ": got a recipe that differs from the run's (",
-                       joined(changes), "); need the same, or train --allow-change");
+                       joined(changes), "); need the same, or ", options.change_offer);
 }
 
 // ---- a run without any checkpoint: whether it once had one ----

@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "train/inputs.h"
+#include "train/recipe_changes.h"
 #include "train/state.h"
 
 namespace evenkeel::train {
@@ -17,6 +19,7 @@ struct ResumeOptions {
   at::Device device;
   // Of the recipe and its contents, as changes_since names them: these are allowed.
   const std::vector<std::string>& changes;
+  std::string_view change_offer = kAllowChange;
 };
 
 struct Resume {

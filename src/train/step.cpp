@@ -65,6 +65,8 @@ std::vector<at::Tensor> router_plans(const model::Transformer& model, const Trai
   return plans;
 }
 
+const LossTerm kCrossEntropy = {"cross_entropy", 0, 1.0};
+
 // What the micro-batches of a step add up to. It stays on the device until `read`.
 class StepSums {
  public:
@@ -72,7 +74,7 @@ class StepSums {
 
   // `cross_entropy` and, times `share`, the auxiliary losses are this micro-batch's part of the means over the step.
   void add(const MicroLosses& losses, const at::Tensor& cross_entropy, double share) {
-    add_term(0, {"cross_entropy", 0, 1.0}, cross_entropy.detach().to(at::kDouble));
+    add_term(0, kCrossEntropy, cross_entropy.detach().to(at::kDouble));
     for (size_t i = 0; i < losses.auxiliary.size(); ++i)
       add_term(i + 1, losses.auxiliary[i].first, losses.auxiliary[i].second.detach().to(at::kDouble) * share);
     statistics_.resize(losses.routing.size());
@@ -167,6 +169,15 @@ at::Tensor token_score(const moe::RoutingDecision& decision) {
 
 InStep next_step(const TrainState& state) { return {.step = state.step + 1, .seed = state.seed}; }
 
+std::vector<LossTerm> loss_terms(const model::ModelConfig& config, const moe::Router* router) {
+  std::vector<LossTerm> out = {kCrossEntropy};
+  const auto& terms = config.balance.terms;
+  for (const auto& term : terms)
+    out.push_back({terms.size() == 1 ? "balance" : "balance." + term.loss.text(), 0, term.coefficient});
+  if (router != nullptr && router->traits().has_matrix) out.push_back({"z", 0, config.balance.z_coefficient});
+  return out;
+}
+
 MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch,
                          const InStep& in_step) {
   const auto& config = model.config();
@@ -175,18 +186,18 @@ MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot&
   MicroLosses losses;
   losses.cross_entropy_sum =
       ops::cross_entropy_sum(output.hidden, model.head(values.params), batch.targets.reshape({-1}));
+  const auto all_terms = loss_terms(config, model.router());
   const auto& terms = config.balance.terms;
   losses.step_loads = in_step.loads;
   losses.step_loads.resize(terms.size());
   for (size_t i = 0; i < terms.size(); ++i) {
     if (moe::kind_of(terms[i]).scope == moe::Scope::step)
       moe::add_load(losses.step_loads[i], moe::count_load(terms[i], output.routing));
-    losses.auxiliary.emplace_back(
-        LossTerm{terms.size() == 1 ? "balance" : "balance." + terms[i].loss.text(), 0, terms[i].coefficient},
-        moe::balance_loss(terms[i], {output.routing, &losses.step_loads[i]}));
+    losses.auxiliary.emplace_back(all_terms[1 + i],
+                                  moe::balance_loss(terms[i], {output.routing, &losses.step_loads[i]}));
   }
-  if (config.is_moe() && model.router()->traits().has_matrix)
-    losses.auxiliary.emplace_back(LossTerm{"z", 0, config.balance.z_coefficient},
+  if (all_terms.size() > 1 + terms.size())
+    losses.auxiliary.emplace_back(all_terms.back(),
                                   moe::z_loss(output.routing, config.balance.z_reduce == moe::ZReduction::mean));
   losses.routing = std::move(output.routing);
   return losses;

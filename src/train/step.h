@@ -31,6 +31,10 @@ struct StepReport {
   StepSeconds seconds;
 };
 
+// The terms of the loss in the order in which they add up, with their coefficients: the cross-entropy, each balance
+// loss, and the z-loss of a router with a matrix. `router`: nullptr for a dense model.
+std::vector<LossTerm> loss_terms(const model::ModelConfig& config, const moe::Router* router);
+
 // The losses of one micro-batch, each differentiable, and its routing.
 struct MicroLosses {
   at::Tensor cross_entropy_sum;                            // over target tokens

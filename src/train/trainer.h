@@ -7,6 +7,7 @@
 #include <string>
 
 #include "train/config.h"
+#include "train/recipe_changes.h"
 
 namespace evenkeel::train {
 
@@ -18,7 +19,8 @@ struct TrainOptions {
   std::string device;       // of ops::find_device
   bool resume = false;
   bool allow_change = false;
-  double max_hours = 0;        // 0 = no bound
+  std::string change_offer = std::string(kAllowChange);  // what a refusal of a changed recipe offers
+  double max_hours = 0;                                  // 0 = no bound
   int64_t runs_at_a_time = 1;  // that share the machine, this one included; results.json states it
   bool tensorboard = true;
   InputData* data = nullptr;  // sets that are open and checked already; may be null

@@ -128,7 +128,11 @@ def add_recipes(table, good):
                              ("phase.germn.steps=3", ("germn", "german")), ("train.seed", ("train.seed",)),
                              ("model.router.score=softmx", ("softmx",)), ("=3", ("=3",)),
                              ("model.init=foo", ("--set model.init: got 'foo'",)),
-                             ("model.router.kind=topk", ("--set model.router.kind: got 'topk'",)), ("model.balance.loss=swich", ("model.balance.loss", "got 'swich'")),
+                             ("model.router.kind=topk", ("--set model.router.kind: got 'topk'",)), ("model.balance.loss=swich", ("--set model.balance.loss: got 'swich'",)),
+                             ("model.router.kind=random", ("--set model.router.kind: got ",)), ("model.balance.coefficient=-1", ("--set model.balance.coefficient: got -1",)),
+                             ("phase.german.replay.fraction=2", ("--set phase.german.replay.fraction: got replay.fraction = 2",)), ("phase.german.replay.from=german", ("--set phase.german.replay.from: got ", "the phase itself")),
+                             ("optimizer.eps=0", ("--set optimizer.eps: got 0",)), ("phase.german.start.step=99", ("--set phase.german.start", "start.step = 99")),
+                             ("phase.german.start.from=nowhere", ("--set phase.german.start", "start.from = 'nowhere'")),
                              ("phase.german.schedule.lr_max=1e-400", ("lr_max", "1e-400")), ("train.seed=\udcff", ("\\xff", "UTF-8")),
                              ("phase.german.name=a\nb", ("the name 'a\\nb'", "without line breaks"))]:
         table.add(f"train: --set {assignment!a}", ["train", "{F}/recipe.toml", "--out", "{S}/out", *CPU, "--set", assignment], says, leaves_run=True)

@@ -303,6 +303,15 @@ def check_verify_refuses_figures_that_cannot_be(runs, problems):
     by_recipe = [("layer 99", None, lambda line: [layer.update(layer=99) for layer in line.get("routing", [])[1:]], "got the layers [0,99] in 'routing'; need [0,1]"),
                  ("an unknown phase", steps[1], lambda line: line.update(phase="englisch", phase_step=1), "got the phase 'englisch'; need one of resolved.json"),
                  ("tokens of another batch", None, lambda line: "tokens" in line and line.update(tokens=2 * line["tokens"]), "as 'tokens' of step 1; need 64"),
+                 ("a loss that is not the sum of its terms", steps[1], lambda line: line.update(loss=line["loss"] + 0.01), "the sum of its 'loss_terms', each times its coefficient"),
+                 ("a source that the phase has not", steps[0], lambda line: line["sources"].update(other=0), "got the source 'other'; need those of phase 'english'"),
+                 ("drops without a capacity", steps[2], of_layer(dropped=0.25), "got 0.25 as 'dropped' of layer 0; need 0"),
+                 ("a rate that is not of the schedule", steps[2], lambda line: line.update(lr=line["lr"] * 1.5), "as the schedule of phase 'english' in resolved.json gives"),
+                 ("a held-out set that the phase has not", evaluations[0], lambda line: line["eval"].update(other=line["eval"]["en"]), "got the held-out sets "),
+                 ("a loss that is not of its blocks", evaluations[0], lambda line: line["eval"]["en"]["loss_blocks"]["loss"].__setitem__(0, 9), "the mean of its 'loss_blocks'"),
+                 ("another error of a loss", evaluations[0], lambda line: line["eval"]["en"].update(loss_se=7), "got 7 as 'loss_se' of 'en'; need "),
+                 ("another perplexity", evaluations[0], lambda line: line["eval"]["en"].update(perplexity=1.5), "got 1.5 as 'perplexity' of 'en'; need "),
+                 ("an error of the MRI that cannot be", evaluations[0], lambda line: [line["eval"]["en"].update(mri_se=0.9), [layer.update(mri_se=0.9) for layer in line["eval"]["en"]["routing"]]], "got 0.9 as 'mri_se' of layer 0 of 'en'; need at most 0.57"),
                  ("an MRI below the load's", steps[0], of_layer(mri=0.01), "the largest share of its 'load' times 2 experts a token")]
     for finished in (True, False):
         if not finished:
@@ -343,7 +352,7 @@ def check_verify_compares_what_derives_from_the_results(runs, problems):
     table = "csv/forgetting.csv"
     for what, change, words in [("a table that is gone", lambda run: (run / table).unlink(), (f"{table}: got no such file",)), ("a changed table", lambda run: (run / table).write_bytes((run / table).read_bytes().replace(b"english", b"englisch", 1)), (f"{table}, line 2: got another row",)),
                                 ("a page that is gone", lambda run: (run / "report.html").unlink(), ("report.html: got no such file",)), ("a page that is none", lambda run: (run / "report.html").write_text("<html>"), ("report.html: got no page of evenkeel report",)),
-                                ("a page of other sentences", lambda run: change_page(run, "<li>After", "<li>Before"), ("report.html: got other sentences",)), ("a page of other data", other_data, ("report.html: ", "title: got \"not ")),
+                                ("a page of other sentences", lambda run: change_page(run, "<li>After", "<li>Before"), ("report.html: got other sentences",)), ("a page with a sentence more", lambda run: change_page(run, "<noscript>", "<p>All is well.</p><noscript>"), ("report.html: got another text around the data",)), ("a page of other data", other_data, ("report.html: ", "title: got \"not ")),
                                 ("a page whose data are cut", lambda run: change_page(run, 'id="evenkeel-data">H4s', 'id="evenkeel-data">'), ("report.html: got data that do not unpack",)), ("another title", other_title, ("results.json: arms[0].name: got ", "need \"other\""))]:
         run = runs.folder / "derived"
         shutil.rmtree(run, ignore_errors=True)
@@ -353,6 +362,22 @@ def check_verify_compares_what_derives_from_the_results(runs, problems):
         problems.ran(result, 2)
         for word in words:
             problems.need(word in result.err, f"verify with {what}: {result.err.strip()}")
+
+
+def check_verify_names_a_changed_recipe(runs, problems):
+    """resolved.json itself, not what was made from it."""
+    whole = runs.toy_run()
+    for what, change in [("seed", lambda r: r["train"].update(seed=77)), ("model", lambda r: r["model"].update(norm_eps=0.5)), ("schedule", lambda r: r["phase"][0]["schedule"].update(lr_max=0.5)),
+                         ("source", lambda r: r["phase"][-1]["data"][0].update(name="other")), ("steps", lambda r: r["phase"][-1].update(steps=r["phase"][-1]["steps"] + 1))]:
+        run = runs.folder / "other-recipe"
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(whole, run)
+        resolved = json.loads((run / "resolved.json").read_text())
+        change(resolved)
+        (run / "resolved.json").write_text(json.dumps(resolved))
+        result = toy.evenkeel("verify", run)
+        problems.ran(result, 2)
+        problems.need("/resolved.json: " in result.err, f"verify with another {what} in resolved.json: {result.err.strip()}")
 
 
 def check_a_value_of_another_kind_is_named_with_file_and_key(runs, problems):

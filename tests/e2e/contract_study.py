@@ -148,6 +148,7 @@ def check_a_finished_study_is_left_alone(studies, problems):
     problems.ran(changed, 2)
     problems.equal((out / "study.toml").read_bytes(), before[out / "study.toml"], "study.toml after a refusal")
     problems.need("train.sequence_length" in changed.err, f"the error names no key: {changed.err.strip()[-200:]}")
+    problems.need(f"need the same, or another --out, or {out}/arms/" in changed.err and "--allow-change" not in changed.err, f"the error offers what a study has not: {changed.err.strip()[-200:]}")
 
 
 def check_a_matrix_names_its_arms_by_their_values(studies, problems):

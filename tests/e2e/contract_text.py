@@ -168,6 +168,32 @@ def check_records_without_text_are_counted(texts, problems):
     if problems.ran(result):
         problems.equal(documents_of(prefix)[0], texts.ids(["bada", "du"]), "documents")
         problems.need("read 2 documents " in result.err and "2 records without text: no document" in result.err, f"stderr: {result.err.strip()}")
+        problems.need("read 2 documents (one a record), " in result.err, f"records alone are not cut at blank lines: {result.err.strip()}")
+        read = json.loads(pathlib.Path(f"{prefix}.json").read_text())["read"]
+        problems.equal((read["json_files"], read["text_files"], read["documents"], read["empty_records"], read["zero_bytes"]), (1, 0, 2, 2, 0), "counts in PREFIX.json")
+
+
+def check_zero_bytes_are_counted(texts, problems):
+    source = texts.folder / "zero.txt"
+    source.write_bytes(b"bada du ke\0 lo\n\nfe fi\0\n")
+    prefix, result = texts.prepare("zero", [source])
+    if problems.ran(result):
+        problems.need("2 zero bytes in the text" in result.err, f"stderr: {result.err.strip()}")
+        problems.equal(json.loads(pathlib.Path(f"{prefix}.json").read_text())["read"]["zero_bytes"], 2, "zero_bytes in PREFIX.json")
+
+
+def check_a_description_without_counts_is_read(texts, problems):
+    """As an earlier version wrote it."""
+    source = texts.folder / "older.txt"
+    source.write_text("bada du ke lo\n")
+    prefix, result = texts.prepare("older", [source])
+    if problems.ran(result):
+        path = pathlib.Path(f"{prefix}.json")
+        description = json.loads(path.read_text())
+        del description["read"]
+        path.write_text(json.dumps(description))
+        problems.ran(toy.evenkeel("inspect", prefix))
+        problems.ran(texts.prepare("older", [source])[1])
 
 
 def check_line_ends_are_normalised_unless_kept(texts, problems):
