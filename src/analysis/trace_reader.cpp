@@ -20,9 +20,9 @@ constexpr int64_t kMostTokensAtOnce = 1 << 20;  // of a batch that is read
 constexpr int64_t kAssignmentRows = 1 << 16;    // of a list of assignments
 
 std::string shown(const std::vector<int64_t>& shape) {
-  std::string out = "[";
-  for (size_t i = 0; i < shape.size(); ++i) out += (i > 0 ? ", " : "") + std::to_string(shape[i]);
-  return out + "]";
+  std::string sizes;
+  for (const int64_t size : shape) add_to_list(sizes, std::to_string(size));
+  return "[" + sizes + "]";
 }
 
 // "layers.12.expert_ids" -> 12, "expert_ids"; nothing for names of another form.

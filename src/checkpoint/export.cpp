@@ -257,11 +257,16 @@ std::string shard_name(size_t index, size_t n) {
   return text;
 }
 
-at::Tensor finite(at::Tensor tensor, const std::string& name, const Piece& piece) {
-  const bool may_overflow = piece.factor != 1;
-  require<CheckpointError>(!may_overflow || at::isfinite(tensor).all().item<bool>(), "tensor ", name,
-                           ": got a value beyond its type after a factor of ", piece.factor, "; need --dtype fp32");
-  return tensor;
+// In its type in the folder, which may be a narrower one. A value that is not finite stays what it is where nothing is
+// changed on the way.
+at::Tensor as_written(const at::Tensor& tensor, const Written& written) {
+  const auto out = tensor.to(written.spec.dtype);
+  const bool may_overflow = written.piece.factor != 1 || written.spec.dtype != tensor.scalar_type();
+  require<CheckpointError>(!may_overflow || at::isfinite(out).all().item<bool>(), "tensor ", written.spec.name,
+                           ": got a value beyond its type, ", dtype_name(written.spec.dtype),
+                           written.piece.factor != 1 ? join_parts(" after a factor of ", written.piece.factor) : "",
+                           "; need --dtype fp32");
+  return out;
 }
 
 class Writer {
@@ -285,7 +290,7 @@ class Writer {
       }
       write_safetensors(folder / names.back(), specs, {{"format", "pt"}}, [&](size_t index) {
         const Written& tensor = tensors_[shards[shard][index]];
-        auto out = finite(stored_.load(tensor), tensor.spec.name, tensor.piece).to(tensor.spec.dtype);
+        auto out = as_written(stored_.load(tensor), tensor);
         done += static_cast<double>(tensor.spec.n_bytes());
         progress.update(done, human_bytes(done) + " of " + human_bytes(total_));
         return out;

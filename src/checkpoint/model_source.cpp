@@ -122,7 +122,7 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
 
 std::vector<std::string> tokenizers_of(const ModelSource& source) {
   std::set<std::string> out;
-  if (source.kind != "checkpoint") {
+  if (!source.is_checkpoint()) {
     if (const fs::path file = source.folder / "tokenizer.model"; fs::is_regular_file(file))
       out.insert(sha256_file(file));
     return {out.begin(), out.end()};
@@ -193,7 +193,7 @@ ops::Params read_params(const fs::path& file, const model::ModelConfig& config) 
 }
 
 ops::Params load_params(const ModelSource& source) {
-  if (source.kind == "checkpoint") return read_params(source.folder / "model.safetensors", source.config);
+  if (source.is_checkpoint()) return read_params(source.folder / "model.safetensors", source.config);
   return read_hf_params(source.folder, read_hf_config(source.folder));
 }
 

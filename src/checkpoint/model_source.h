@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 struct ModelSource {
   fs::path folder;   // the checkpoint folder or Hugging Face folder itself
   std::string kind;  // "checkpoint" or the Hugging Face family
+  bool is_checkpoint() const { return kind == "checkpoint"; }
   model::ModelConfig config;
   int64_t sequence_length = 0;      // that it was trained with; for Hugging Face min(max_position_embeddings, 2048)
   bool separate_documents = false;  // attention and positions stop at document borders, as it was trained

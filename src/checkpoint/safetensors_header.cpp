@@ -152,9 +152,9 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   static std::string shown_list(const std::vector<int64_t>& numbers) {
-    std::string out = "[";
-    for (size_t i = 0; i < numbers.size(); ++i) out += (i > 0 ? ", " : "") + std::to_string(numbers[i]);
-    return out + "]";
+    std::string list;
+    for (const int64_t number : numbers) add_to_list(list, std::to_string(number));
+    return "[" + list + "]";
   }
 
   const std::string& where_;

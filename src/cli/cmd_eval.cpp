@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
+#include <iomanip>
 #include <iostream>
 
 #include "cli/commands.h"
@@ -92,9 +92,7 @@ int cmd_eval(Options& options) {
     if (json) continue;
     const auto se = result.loss_se();
     const double perplexity = std::exp(result.loss);
-    char name[160];
-    std::snprintf(name, sizeof name, "%-16s", set.name.c_str());
-    std::cout << name << " loss " << with_error(result.loss, se) << "  perplexity "
+    std::cout << std::left << std::setw(16) << set.name << " loss " << with_error(result.loss, se) << "  perplexity "
               << with_error(perplexity, se ? std::optional(perplexity * *se) : std::nullopt);
     if (result.bits_per_byte)
       std::cout << "  bits per byte "

@@ -31,7 +31,7 @@ size_t offset_of(std::string_view text, const TextPlace& place) {
   return at;
 }
 
-TextPlace place_of(std::string_view text, size_t offset) {
+TextPlace line_and_column(std::string_view text, size_t offset) {
   const std::string_view before = text.substr(0, offset);
   const size_t line_begin = before.rfind('\n') + 1;  // 0 on the first line
   const auto column =
@@ -141,7 +141,7 @@ bool is_of_number(char c) {
 }
 
 std::string place_text(std::string_view text, const std::string& name, size_t offset) {
-  const TextPlace place = place_of(text, offset);
+  const TextPlace place = line_and_column(text, offset);
   return join_parts(name, ":", place.line, ":", place.column);
 }
 
@@ -179,7 +179,7 @@ void check_encoding(std::string_view text, const std::string& name) {
                                       : join_parts("a zero byte, as in UTF-16 or UTF-32, at byte ", zero + 1),
                        "; need TOML saved as UTF-8");
   for (size_t at = text.find('\r'); at != text.npos; at = text.find('\r', at + 1))
-    require<ConfigError>(at + 1 < text.size() && text[at + 1] == '\n', name, ":", place_of(text, at).line,
+    require<ConfigError>(at + 1 < text.size() && text[at + 1] == '\n', name, ":", line_and_column(text, at).line,
                          ": got a carriage return (CR) without a line feed; need lines that end with LF or CR LF (save "
                          "it as UTF-8 with Unix line ends)");
 }
@@ -200,12 +200,12 @@ void check_toml_text(std::string_view text, const std::string& name) {
       check_number(text, structure, i, end, name);
     }
     if (c == '.') {
-      require<ConfigError>(++n_parts <= kMostParts, name, ":", place_of(text, i).line, ": got a key of more than ",
-                           kMostParts, " parts; need a TOML recipe");
+      require<ConfigError>(++n_parts <= kMostParts, name, ":", line_and_column(text, i).line,
+                           ": got a key of more than ", kMostParts, " parts; need a TOML recipe");
     } else if (std::string_view("=,[]{}\n").find(c) != std::string_view::npos) {
       n_parts = 1;
     } else if (static_cast<unsigned char>(c) >= 0x80) {
-      const TextPlace place = place_of(text, i);
+      const TextPlace place = line_and_column(text, i);
       fail<ConfigError>(name, ":", place.line, ":", place.column, ": got the character ",
                         shown_character(text.substr(i)),
                         " outside of quotes; need ASCII characters there, and keys and values with others in quotes");
@@ -222,7 +222,7 @@ std::optional<std::string> bare_value_message(std::string_view text, const std::
   const size_t end = std::min(text.find_first_of(",]}#\n", std::max(at, open.begin)), text.size());
   const std::string_view value = trimmed(text.substr(open.begin, end - open.begin));
   if (!is_bare(value)) return std::nullopt;
-  const auto place = place_of(text, static_cast<size_t>(value.data() - text.data()));
+  const auto place = line_and_column(text, static_cast<size_t>(value.data() - text.data()));
   return join_parts(name, ":", place.line, ":", place.column, ": got ", open.key, " = ", value,
                     ", which is no value of TOML; need ", needed_for(value));
 }

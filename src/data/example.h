@@ -31,9 +31,10 @@ struct Example {
   std::vector<int32_t> document_ids = {};
   std::vector<bool> is_prefix = {};
 };
-// A row for each example, `length` tokens long: what an example leaves over is padding, which has no target and is a
-// document of its own. A part that no example has is undefined; where some have it, the others are one document without
-// a prefix. std::logic_error for an example that is longer, or whose parts differ in length.
+// A row for each example, `length` tokens long. What an example leaves over is padding: it has no target and, where
+// documents are kept apart, is a document of its own. A part that no example has is undefined; where some have it, the
+// others are one document without a prefix. std::logic_error for an example that is longer, or whose parts differ in
+// length.
 Batch batch_of(std::span<const Example> examples, int64_t length);
 
 }  // namespace evenkeel::data

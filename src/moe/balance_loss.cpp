@@ -54,11 +54,11 @@ namespace {
 
 // What the loss needs to know of one layer, or of all layers concatenated. G groups.
 struct Observed {
-  at::Tensor probs;     // [G, E] sums over the group's tokens, differentiable
-  at::Tensor counts;    // [G, E]
-  at::Tensor n_tokens;  // [G, 1]
-  double all_tokens = 0;
-  double divisor = 1;  // d
+  at::Tensor probs;       // [G, E] sums over the group's tokens, differentiable
+  at::Tensor counts;      // [G, E]
+  at::Tensor n_tokens;    // [G, 1]
+  at::Tensor all_tokens;  // f64 scalar
+  double divisor = 1;     // d
 };
 
 // [T] true for tokens that count; undefined when all do.
@@ -66,8 +66,11 @@ at::Tensor kept_tokens(const RoutingDecision& decision) {
   return decision.is_padding.defined() ? decision.is_padding.logical_not() : at::Tensor();
 }
 
-int64_t token_count(const RoutingDecision& decision) {
-  return decision.is_padding.defined() ? kept_tokens(decision).sum().item<int64_t>() : decision.n_tokens;
+// Tokens that count, as an f64 scalar: padding is on the device, which nothing waits for here.
+at::Tensor token_count(const RoutingDecision& decision) {
+  const auto options = decision.expert_ids.options().dtype(at::kDouble);
+  if (!decision.is_padding.defined()) return at::full({}, static_cast<double>(decision.n_tokens), options);
+  return kept_tokens(decision).sum().to(at::kDouble);
 }
 
 // [T, E] scores that sum to 1, in the dtype of the logits.
@@ -128,17 +131,15 @@ Observed observe(const RoutingDecision& decision, const BalanceLossKind& kind, i
   }
   out.probs = probs.view({n_groups, size, E}).sum(1);
   out.counts = count_assignments(decision, kind.counts, n_groups).to(options.dtype());
-  out.all_tokens = static_cast<double>(token_count(decision));
+  out.all_tokens = token_count(decision);
   if (kind.divides_by_k) out.divisor = static_cast<double>(decision.top_k);
   return out;
 }
 
 // The counts of the step so far in place of the micro-batch's own: f = assignments / tokens of the step.
 void take_load(Observed& observed, const LayerLoad& load) {
-  if (static_cast<double>(load.n_tokens) < observed.all_tokens)
-    throw std::logic_error("a step's load without its own micro-batch");
-  observed.counts =
-      load.assignments.to(observed.probs.options()) * (observed.all_tokens / static_cast<double>(load.n_tokens));
+  const auto share = observed.all_tokens / load.n_tokens.clamp_min(1);
+  observed.counts = load.assignments.to(observed.probs.options()) * share.to(observed.probs.scalar_type());
 }
 
 std::vector<Observed> concatenated(const std::vector<Observed>& layers) {
@@ -148,7 +149,7 @@ std::vector<Observed> concatenated(const std::vector<Observed>& layers) {
     all.probs = all.probs + layers[i].probs;
     all.counts = all.counts + layers[i].counts;
     all.n_tokens = all.n_tokens + layers[i].n_tokens;
-    all.all_tokens += layers[i].all_tokens;
+    all.all_tokens = all.all_tokens + layers[i].all_tokens;
   }
   return {all};
 }
@@ -157,7 +158,8 @@ std::vector<Observed> concatenated(const std::vector<Observed>& layers) {
 at::Tensor product(const Observed& observed) {
   const auto n_experts = static_cast<double>(observed.probs.size(1));
   const auto share = observed.counts / observed.n_tokens.clamp_min(1);  // [G, E]
-  return (observed.probs * share).sum() * (n_experts / (observed.divisor * observed.all_tokens));
+  const auto factor = n_experts / (observed.divisor * observed.all_tokens.clamp_min(1));
+  return (observed.probs * share).sum() * factor.to(share.scalar_type());
 }
 
 at::Tensor zero_like(const std::vector<RoutingDecision>& decisions) {
@@ -186,7 +188,8 @@ void add_load(StepLoad& total, const StepLoad& more) {
   for (size_t layer = 0; layer < more.size(); ++layer) {
     auto& sum = total[layer].assignments;
     sum = sum.defined() ? sum + more[layer].assignments : more[layer].assignments;
-    total[layer].n_tokens += more[layer].n_tokens;
+    auto& n_tokens = total[layer].n_tokens;
+    n_tokens = n_tokens.defined() ? n_tokens + more[layer].n_tokens : more[layer].n_tokens;
   }
 }
 
@@ -195,7 +198,7 @@ at::Tensor balance_loss(const BalanceTerm& term, const BalanceInput& input) {
   std::vector<Observed> layers;
   for (size_t layer = 0; layer < input.decisions.size(); ++layer) {
     const auto& decision = input.decisions[layer];
-    if (!decision.logits.defined() || token_count(decision) == 0) continue;
+    if (!decision.logits.defined() || decision.n_tokens == 0) continue;
     layers.push_back(observe(decision, kind, group_count(kind, term.group_size, decision)));
     if (kind.scope == Scope::step && input.step_load != nullptr) take_load(layers.back(), input.step_load->at(layer));
   }
@@ -213,10 +216,10 @@ at::Tensor BalanceLossKind::compute(const std::vector<RoutingDecision>& decision
 at::Tensor z_loss(const std::vector<RoutingDecision>& decisions, bool mean_over_layers) {
   auto total = zero_like(decisions);
   for (const auto& decision : decisions) {
-    if (!decision.logits.defined() || token_count(decision) == 0) continue;
+    if (!decision.logits.defined() || decision.n_tokens == 0) continue;
     auto squares = at::logsumexp(decision.logits, {1}).square();  // [T]
     if (const auto keep = kept_tokens(decision); keep.defined()) squares = squares * keep;
-    total = total + squares.sum() / static_cast<double>(token_count(decision));
+    total = total + squares.sum() / token_count(decision).clamp_min(1).to(squares.scalar_type());
   }
   return mean_over_layers && !decisions.empty() ? total / static_cast<double>(decisions.size()) : total;
 }

@@ -110,7 +110,7 @@ BalanceLossKind kind_of(const BalanceTerm& term);
 // What a loss of step scope counts: sums over the micro-batches of a step so far, and over ranks.
 struct LayerLoad {
   at::Tensor assignments;  // [E] i64
-  int64_t n_tokens = 0;    // without padding
+  at::Tensor n_tokens;     // f64 scalar, without padding
 };
 using StepLoad = std::vector<LayerLoad>;  // one for each MoE layer
 // Counts of one micro-batch as the term makes them.

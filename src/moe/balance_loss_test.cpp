@@ -1,6 +1,7 @@
 #include "moe/balance_loss.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
@@ -170,7 +171,7 @@ TEST(ZLoss, GradientIsTheFiniteDifferenceAlsoWithPadding) {
 // ---- the counts of a step ----
 
 StepLoad load_of(const std::vector<int64_t>& assignments, int64_t n_tokens) {
-  return {{at::tensor(assignments, at::kLong), n_tokens}};
+  return {{at::tensor(assignments, at::kLong), at::full({}, static_cast<double>(n_tokens), at::kDouble)}};
 }
 
 // f = (1, 7) / 8 from the step, P = (3/4, 1/4) from the micro-batch.
@@ -181,8 +182,6 @@ TEST(BalanceLoss, OfAStepTakesTheCountsHandedIn) {
   EXPECT_NEAR(balance_loss(term_of("megatron_global"), {decisions, &load}).item<double>(),
               2 * (1.0 / 8 * 0.75 + 7.0 / 8 * 0.25), 1e-12);
   EXPECT_NEAR(balance_loss(term_of("megatron"), {decisions, &load}).item<double>(), 1.5, 1e-12);  // not of its scope
-  const auto without = load_of({1, 0}, 1);  // fewer tokens than the micro-batch has
-  EXPECT_THROW(balance_loss(term_of("megatron_global"), {decisions, &without}), std::logic_error);
 }
 
 TEST(StepLoad, AddsUpByLayer) {
@@ -194,9 +193,9 @@ TEST(StepLoad, AddsUpByLayer) {
   add_load(total, count_load(term_of("megatron_global"), {second, first}));
   ASSERT_EQ(total.size(), 2u);
   EXPECT_TRUE(at::equal(total[0].assignments, at::tensor({2, 2}, at::kLong)));
-  EXPECT_EQ(total[0].n_tokens, 3);
+  EXPECT_EQ(total[0].n_tokens.item<double>(), 3);
   EXPECT_TRUE(at::equal(total[1].assignments, at::tensor({2, 2}, at::kLong)));
-  EXPECT_EQ(total[1].n_tokens, 4);
+  EXPECT_EQ(total[1].n_tokens.item<double>(), 4);
   EXPECT_TRUE(at::equal(before[0].assignments, at::tensor({1, 1}, at::kLong)));  // a value: adding to a copy leaves it
   EXPECT_THROW(add_load(total, count_load(term_of("megatron_global"), {first})), std::logic_error);
 }

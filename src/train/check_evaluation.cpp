@@ -19,10 +19,14 @@ bool is_near(double got, double needed) {
 
 std::string shown(const std::optional<double>& value) { return value ? format_double(*value) : "null"; }
 
-void require_same(const std::optional<double>& got, const std::optional<double>& needed, const char* key,
-                  const NamedResult& set, const char* what) {
-  const bool is_same = got.has_value() == needed.has_value() && (!got || is_near(*got, *needed));
-  require<DataError>(is_same, set.where, ": got ", shown(got), " as '", key, "' of '", set.data, "'; need ",
+struct Figure {
+  const char* key;
+  std::optional<double> value;
+};
+
+void require_same(const NamedResult& set, const Figure& got, const std::optional<double>& needed, const char* what) {
+  const bool is_same = got.value.has_value() == needed.has_value() && (!needed || is_near(*got.value, *needed));
+  require<DataError>(is_same, set.where, ": got ", shown(got.value), " as '", got.key, "' of '", set.data, "'; need ",
                      shown(needed), ", ", what);
 }
 
@@ -35,8 +39,8 @@ void check_blocks(const NamedResult& set) {
   require<DataError>(result.tokens == n_tokens, set.where, ": got ",
                      result.tokens ? std::to_string(*result.tokens) : "null", " as 'tokens' of '", set.data, "'; need ",
                      n_tokens, ", those of its 'loss_blocks'");
-  require_same(result.loss, analysis::mean_of(blocks), "loss", set, "the mean of its 'loss_blocks'");
-  require_same(result.loss_se, analysis::standard_error(blocks), "loss_se", set,
+  require_same(set, {"loss", result.loss}, analysis::mean_of(blocks), "the mean of its 'loss_blocks'");
+  require_same(set, {"loss_se", result.loss_se}, analysis::standard_error(blocks),
                "the standard error that its 'loss_blocks' give");
 }
 
@@ -70,8 +74,8 @@ void check_mri_errors(const NamedResult& set) {
 
 void check_evaluation(const NamedResult& set) {
   const double perplexity = std::exp(set.result.loss);
-  require_same(set.result.perplexity, std::isfinite(perplexity) ? std::optional(perplexity) : std::nullopt,
-               "perplexity", set, "exp of its 'loss'");
+  require_same(set, {"perplexity", set.result.perplexity},
+               std::isfinite(perplexity) ? std::optional(perplexity) : std::nullopt, "exp of its 'loss'");
   if (set.result.loss_blocks) check_blocks(set);
   check_mri_errors(set);
 }

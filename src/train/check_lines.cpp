@@ -102,6 +102,8 @@ void LineCheck::check_place(const record::RunLine& line, const std::string& wher
                      step, "; need ", step - before, ", as resolved.json says");
   require<DataError>(row->tokens == step * step_tokens_, where, ": got ", row->tokens, " as 'tokens' of step ", step,
                      "; need ", step * step_tokens_, ", as resolved.json says");
+  require<DataError>(row->seconds > 0, where, ": got ", row->seconds, " as 'seconds' of step ", step,
+                     "; need more than 0");
   const double speed = static_cast<double>(step_tokens_) / row->seconds;
   require<DataError>(std::abs(row->tokens_per_second - speed) <= kRounding * speed, where, ": got ",
                      row->tokens_per_second, " as 'tokens_per_second' of step ", step, "; need ", speed, ", ",

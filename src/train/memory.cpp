@@ -128,10 +128,16 @@ class Moments {
  private:
   double width() const { return static_cast<double>(config_.model.d_model); }
   double tokens_of(int64_t sequences) const { return static_cast<double>(sequences * config_.train.sequence_length); }
-  // One for each sight that differs, fp32: [B, 1, S, S] of separate documents; else [1, 1, S, S] of a window.
+  // Whether sequences see differently: by their documents or their prefixes.
+  bool has_own_masks() const {
+    return config_.train.separate_documents ||
+           std::any_of(config_.phases.begin(), config_.phases.end(),
+                       [&](const PhaseConfig& phase) { return phase_objective(config_, phase)->needs_masks(); });
+  }
+  // One for each sight that differs, fp32: [B, 1, S, S] where sequences see differently; else [1, 1, S, S] of a window.
   double mask(int64_t sequences) const {
     const int64_t length = config_.train.sequence_length;
-    const bool is_apart = config_.train.separate_documents;
+    const bool is_apart = has_own_masks();
     std::vector<ops::Sight> sights;
     for (const auto& layer : layers_)
       if (layer.sight && std::find(sights.begin(), sights.end(), *layer.sight) == sights.end() &&

@@ -33,7 +33,7 @@ PhaseRecord new_record(const NewPhase& phase, const InputData& data) {
 PhaseRecord continued_record(PhaseRecord record, const ContinuedPhase& phase, const InputData& data) {
   const bool is_other = phase.sampler.counts_anew() || phase.before.mixture.empty() ||
                         phase.config.repeats_seen() != record.drawn.replay_seen;
-  record.has_changed = record.has_changed || (is_other && record.drawn.draws > 0);
+  record.has_changed = record.has_changed || is_other;
   record.sources = recorded_sources(phase.config, data);
   record.drawn.replay = phase.sampler.replay();
   return record;

@@ -411,11 +411,8 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
   if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(sentence + collapsed);
   for (const auto& row : rows_of<DropsRow>(find_table(tables, "drops"))) {
     if (row.data || row.layer) continue;
-    char text[160];
-    std::snprintf(text, sizeof text,
-                  "At the end of phase %s the experts' capacity drops %.1f %% of the assignments in training.",
-                  row.phase.c_str(), 100 * row.dropped);
-    out.push_back(text);
+    out.push_back("At the end of phase " + row.phase + " the experts' capacity drops " + rounded(100 * row.dropped, 1) +
+                  " % of the assignments in training.");
   }
   for (const auto& sentence : collapse_headlines({arm}, Collapses::recovered)) out.push_back(sentence);
   return out;

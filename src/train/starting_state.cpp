@@ -38,7 +38,7 @@ TrainState first_state(const RunConfig& config, const RunSetting& setting) {
 
 std::string weights_words(const fs::path& from) {
   const auto source = checkpoint::open_model(from, std::nullopt, /*deep=*/false);
-  if (source.kind == "checkpoint")
+  if (source.is_checkpoint())
     return join_parts("the checkpoint ", source.folder.string(), ", step ", source.state.at("step").as_int());
   std::vector<fs::path> files;
   double bytes = 0;
@@ -88,7 +88,7 @@ std::unique_ptr<TrainState> state_at_start(const RunSetting& setting, const Trai
     }
     const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
     out->params = checkpoint::load_params(source);
-    out->router_states = source.kind == "checkpoint"
+    out->router_states = source.is_checkpoint()
                              ? checkpoint::load_router_states(source, setting.model)
                              : setting.model.initial_router_states(state.seed, token_counts(setting));
     checkpoint::take_biases(source, setting.model, out->router_states);

@@ -38,7 +38,7 @@ Json state_json(const TrainState& state, const RunConfig& config) {
 
 // With [model] from a checkpoint of the same kind of router its state comes along: a model was trained with it.
 bool keeps_router_states(const checkpoint::ModelSource& source, const model::Transformer& model) {
-  if (source.kind != "checkpoint" || !source.config.is_moe() || model.router() == nullptr) return false;
+  if (!source.is_checkpoint() || !source.config.is_moe() || model.router() == nullptr) return false;
   return model::Transformer(source.config).router()->options().at("kind") == model.router()->options().at("kind");
 }
 
@@ -115,7 +115,7 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
                            const LoadOptions& options) {
   const auto source = checkpoint::open_model(folder, std::nullopt, options.deep);
   const std::string where = (source.folder / "state.json").string();
-  require<CheckpointError>(source.kind == "checkpoint", folder.string(),
+  require<CheckpointError>(source.is_checkpoint(), folder.string(),
                            ": got a Hugging Face folder; need an evenkeel checkpoint (or [model] from)");
   model::check_router_state(config.model, source.config, source.folder.string());
   require<ConfigError>(source.sequence_length == config.train.sequence_length, "train.sequence_length: got ",

@@ -2,12 +2,14 @@
 
 #include <chrono>
 #include <cmath>
+#include <numeric>
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softplus.h>
 #include <ATen/ops/sqrt.h>
+#include <ATen/ops/stack.h>
 
 #include "core/rng.h"
 #include "moe/balance_loss.h"
@@ -148,6 +150,25 @@ at::Tensor count_targets(std::span<const data::Batch> micro_batches) {
   return sum;
 }
 
+// The share that each micro-batch has of the step's tokens without padding. One read of the device where there is any.
+std::vector<double> token_shares(std::span<const data::Batch> micro_batches) {
+  std::vector<double> out;
+  std::vector<at::Tensor> paddings;
+  for (const auto& batch : micro_batches) {
+    out.push_back(static_cast<double>(batch.tokens.numel()));
+    if (batch.is_padding.defined()) paddings.push_back(batch.is_padding.sum());
+  }
+  if (!paddings.empty()) {
+    const auto counts = at::stack(paddings).cpu();
+    const int64_t* next = counts.const_data_ptr<int64_t>();
+    for (size_t i = 0; i < out.size(); ++i)
+      if (micro_batches[i].is_padding.defined()) out[i] -= static_cast<double>(*next++);
+  }
+  const double all = std::max(1.0, std::accumulate(out.begin(), out.end(), 0.0));
+  for (double& share : out) share /= all;
+  return out;
+}
+
 // Takes the gradients out of the parameters.
 std::vector<at::Tensor> take_gradients(const ops::Params& params) {
   std::vector<at::Tensor> gradients;
@@ -164,7 +185,10 @@ at::Tensor token_score(const moe::RoutingDecision& decision) {
   if (decision.score == moe::Score::softmax || !decision.logits.defined() || decision.n_tokens == 0) return {};
   const auto logits = decision.logits.detach();
   const auto scores = decision.score == moe::Score::sigmoid ? at::sigmoid(logits) : at::sqrt(at::softplus(logits));
-  return scores.sum(1).mean(at::kDouble);
+  const auto sums = scores.sum(1).to(at::kDouble);  // [T]
+  if (!decision.is_padding.defined()) return sums.mean();
+  const auto keeps = decision.is_padding.logical_not();
+  return (sums * keeps).sum() / keeps.sum().clamp_min(1);
 }
 
 InStep next_step(const TrainState& state) { return {.step = state.step + 1, .seed = state.seed}; }
@@ -212,6 +236,7 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
 
   // 1. Forward and backward of each micro-batch; gradients add up in the parameters.
   const auto n_targets = count_targets(micro_batches);
+  const auto shares = token_shares(micro_batches);
   StepSums sums(n_targets);
   InStep in_step = next_step(state);
   in_step.router_plans = router_plans(model, state, micro_batches);
@@ -219,11 +244,10 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
     in_step.micro_batch = static_cast<int64_t>(i);
     const auto losses = micro_losses(model, {state.params, state.router_states}, micro_batches[i], in_step);
     in_step.loads = losses.step_loads;
-    const double share = static_cast<double>(micro_batches[i].tokens.numel()) / static_cast<double>(report.n_tokens);
     auto total = losses.cross_entropy_sum / n_targets.to(losses.cross_entropy_sum.scalar_type());
-    sums.add(losses, total, share);
+    sums.add(losses, total, shares[i]);
     for (const auto& [term, value] : losses.auxiliary)
-      if (term.coefficient != 0) total = total + value * (share * term.coefficient);
+      if (term.coefficient != 0) total = total + value * (shares[i] * term.coefficient);
     report.seconds.forward += watch.lap();
     total.backward();
     report.seconds.backward += watch.lap();

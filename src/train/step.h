@@ -65,7 +65,8 @@ MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot&
 // Forward, backward and update over the micro-batches of one step.
 //
 // The cross-entropy is the sum over target tokens divided by the target tokens of the whole step, so that it does not
-// depend on the split into micro-batches. Balance and z losses are means over a micro-batch, weighted by its tokens.
+// depend on the split into micro-batches. Balance and z losses are means over a micro-batch, weighted by its tokens
+// without padding.
 // Thereby z-losses and balance losses by sequence do not depend on the split either. A balance loss of micro-batch
 // scope does, and one of step scope sees what the step has counted so far.
 //

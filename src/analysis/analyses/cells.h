@@ -178,7 +178,7 @@ inline void note_missing_ids(const std::string& table, const IdTally& tally, con
                [&](int64_t id) { return tally.occurrences(id) == 0; });
   if (missing.empty()) return;
   std::string ids;
-  for (size_t i = 0; i < std::min(kNamed, missing.size()); ++i) ids += (i > 0 ? ", " : "") + std::to_string(missing[i]);
+  for (size_t i = 0; i < std::min(kNamed, missing.size()); ++i) add_to_list(ids, std::to_string(missing[i]));
   if (missing.size() > kNamed) ids += join_parts(" and ", missing.size() - kNamed, " more");
   notes.push_back(join_parts(table, ": no rows for ", missing.size() == 1 ? "id " : "ids ", ids, ", which ",
                              missing.size() == 1 ? "does" : "do", " not occur in ", data));

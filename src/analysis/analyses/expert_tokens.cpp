@@ -22,6 +22,48 @@ struct Expert {
   double chance = 0;       // sum of its mean under uniform routing; NaN where that is not known
 };
 
+Table tokens_table() {
+  Table table;
+  table.columns = {{"layer", ""},
+                   {"expert", ""},
+                   {"id_kind", ""},
+                   {"rank", ""},
+                   {"id", ""},
+                   {"text", ""},
+                   {"count", "tokens"},
+                   {"share", "of occurrences"},
+                   {"occurrences", "tokens"},
+                   {"minimum_count", "tokens"},
+                   {"favourite", ""},
+                   {"chance", "of occurrences"}};
+  table.source =
+      "arXiv 2409.02060, table 8: ids by the share of their occurrences whose first choice is the expert; all data "
+      "sets together; ids with at least "
+      "minimum_count occurrences. favourite: 1 where no expert has more of the id. chance: the mean share of an id's "
+      "favourite under uniform random routing of as many "
+      "occurrences; the lists are selected, so that the best of many ids stand above it by chance too";
+  return table;
+}
+
+Table vocabulary_table() {
+  Table table;
+  table.columns = {{"layer", ""},
+                   {"expert", ""},
+                   {"id_kind", ""},
+                   {"ids", "ids"},
+                   {"mean", "of occurrences"},
+                   {"minimum_count", "tokens"},
+                   {"chance", "of occurrences"},
+                   {"mean_low", "of occurrences"},
+                   {"mean_high", "of occurrences"}};
+  table.source =
+      "arXiv 2409.02060, eq. 8 by expert: mean of the largest share (first choices) over the ids whose favourite is "
+      "the expert; ids with at least "
+      "minimum_count occurrences. chance: the same mean under uniform random routing of as many occurrences of each, "
+      "1 / E in the limit. mean_low, mean_high: 95 %, from the spread over the ids";
+  return table;
+}
+
 class ExpertTokens : public Analysis {
  public:
   explicit ExpertTokens(const AnalysisInput& input)
@@ -39,39 +81,7 @@ class ExpertTokens : public Analysis {
   }
 
   std::vector<NamedTable> tables() const override {
-    Table shown, all, by_expert;
-    shown.columns = {{"layer", ""},
-                     {"expert", ""},
-                     {"id_kind", ""},
-                     {"rank", ""},
-                     {"id", ""},
-                     {"text", ""},
-                     {"count", "tokens"},
-                     {"share", "of occurrences"},
-                     {"occurrences", "tokens"},
-                     {"minimum_count", "tokens"},
-                     {"favourite", ""},
-                     {"chance", "of occurrences"}};
-    by_expert.columns = {{"layer", ""},
-                         {"expert", ""},
-                         {"id_kind", ""},
-                         {"ids", "ids"},
-                         {"mean", "of occurrences"},
-                         {"minimum_count", "tokens"},
-                         {"chance", "of occurrences"},
-                         {"mean_low", "of occurrences"},
-                         {"mean_high", "of occurrences"}};
-    shown.source =
-        "arXiv 2409.02060, table 8: ids by the share of their occurrences whose first choice is the expert; all data "
-        "sets together; ids with at least "
-        "minimum_count occurrences. favourite: 1 where no expert has more of the id. chance: the mean share of an id's "
-        "favourite under uniform random routing of as many "
-        "occurrences; the lists are selected, so that the best of many ids stand above it by chance too";
-    by_expert.source =
-        "arXiv 2409.02060, eq. 8 by expert: mean of the largest share (first choices) over the ids whose favourite is "
-        "the expert; ids with at least "
-        "minimum_count occurrences. chance: the same mean under uniform random routing of as many occurrences of each, "
-        "1 / E in the limit. mean_low, mean_high: 95 %, from the spread over the ids";
+    Table shown = tokens_table(), all, by_expert = vocabulary_table();
     shown.tokens = by_expert.tokens = n_tokens_;
     all = shown;
     int64_t most = 0;
