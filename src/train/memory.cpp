@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "data/objectives/objective.h"
 #include "model/layout.h"
 #include "ops/cross_entropy.h"
 
