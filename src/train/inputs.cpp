@@ -176,11 +176,15 @@ std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
 }
 
 void check_what_is_there(const RunConfig& config, InputData& data) {
+  std::set<std::string> there;
   visit_sets(config, [&](const RecipePath& path, int64_t least_tokens) {
-    if (std::filesystem::exists(path.value + ".idx"))
-      check_set(config, path, least_tokens, data.datasets().open(path.value));
+    if (!std::filesystem::exists(path.value + ".idx")) return;
+    check_set(config, path, least_tokens, data.datasets().open(path.value));
+    there.insert(path.value);
   });
   require_one_tokenizer(config, data.datasets());
+  check_orders(config,
+               [&](const std::string& path) { return there.contains(path) ? data.at(path).contents().hash : path; });
   check_starts(config, data);
 }
 

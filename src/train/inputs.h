@@ -50,8 +50,8 @@ void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets);
 // states; a warning for one of another seed. `data`: the data of a phase that a start brings along is opened there too.
 std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data);
 
-// What InputData::open refuses of the sets and their tokenizers, of those sets that are there, since a plan may come
-// before the data; and what check_starts refuses.
+// What InputData::open refuses of the sets, their tokenizers and the orders in which they are drawn, of those sets that
+// are there, since a plan may come before the data; and what check_starts refuses.
 void check_what_is_there(const RunConfig& config, InputData& data);
 
 }  // namespace evenkeel::train
