@@ -181,7 +181,7 @@ std::string pair_headline(const Pair& pair, const std::map<std::string, Outcome>
   const double replay = replay_fraction(other);
   const bool is_against_none = is_replay && replay_fraction(*pair.runs[0].first) == 0;
   const std::string question =
-      is_against_none ? format("%s: with %.0f %% of each batch replayed, ", pair.other.c_str(), 100 * replay)
+      is_against_none ? format("%s: with %.3g %% of the sequences replayed, ", pair.other.c_str(), 100 * replay)
                       : pair.other + " against " + pair.base + " (" + pair.difference + "): ";
   out = question + out + ".";
   for (const bool of_other : {true, false})

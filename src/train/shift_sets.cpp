@@ -121,12 +121,12 @@ bool trains_on(const Arm& arm, size_t phase, const std::string& set) {
 }
 
 bool draws_the_same(const Arm& arm, size_t phase, size_t other) {
-  constexpr double kRounding = 1e-9;  // of weights on another scale
-  const auto shares = trained_shares(arm, phase), other_shares = trained_shares(arm, other);
-  return std::equal(shares.begin(), shares.end(), other_shares.begin(), other_shares.end(),
-                    [](const auto& a, const auto& b) {
-                      return a.first == b.first && std::abs(a.second - b.second) <= kRounding;
-                    });
+  const auto is_same = [](const auto& a, const auto& b) {
+    constexpr double kRounding = 1e-9;  // of weights on another scale
+    return a.first == b.first && std::abs(a.second - b.second) <= kRounding;
+  };
+  const auto shares = trained_shares(arm, phase), others = trained_shares(arm, other);
+  return std::equal(shares.begin(), shares.end(), others.begin(), others.end(), is_same);
 }
 
 bool is_evaluated(const Arm& arm, const std::string& set) {

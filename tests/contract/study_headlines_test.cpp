@@ -73,7 +73,7 @@ TEST(Headlines, OfCollapsedArmsSaySoInEachSentenceOfPairs) {
                              made_arm("s", "s", {sinkhorn}), made_arm("s-r25", "s-r25", {sinkhorn, replay})};
     for (size_t i = 1; i < arms.size(); ++i) collapse(arms[i], by_a_check);
     expect_collapse_everywhere(study_headlines(arms, good_news(arms)),
-                               {"Without replay", "s against p", "with 25 % of each batch replayed", "accuracy on quiz",
+                               {"Without replay", "s against p", "with 25 % of the sequences replayed", "accuracy on quiz",
                                 "tokens", "at the shift MRI"});
   }
 }
