@@ -320,6 +320,30 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
               AllOf(HasSubstr("60 ± 14 % of the tokens under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
 }
 
+// The best and the worst of many routers are compared in tokens and tasks too, where they differ in the routing alone.
+TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorstHaveTheirTokensAndTasks) {
+  std::vector<Arm> arms = {made_arm("a-1", "a", {}), made_arm("b", "b", {"model.router={kind = \"sinkhorn\"}"}),
+                           made_arm("ahead", "ahead", {})};
+  tables_.emplace_back("routers", routers_table());
+  std::erase_if(tables_.back().second.rows, [](const auto& row) {
+    return row[0].as_string() == "a-2" || row[0].as_string() == "dense";
+  });
+  Table tokens, tasks;
+  for (const char* name : {"arm", "data", "loss", "tokens", "reference"}) tokens.columns.push_back({name, ""});
+  for (const char* name : {"arm", "phase", "task", "accuracy"}) tasks.columns.push_back({name, ""});
+  tokens.rows = {{"a-1", "a", 3.5, 2000, "a"}, {"b", "a", 3.5, 4000, "a"}};
+  tasks.rows = {{"a-1", "two", "quiz", 0.5}, {"b", "two", "quiz", 0.25}};
+  tables_.emplace_back("tokens_to_loss", tokens);
+  tables_.emplace_back("tasks", tasks);
+  const auto found = study_headlines(arms, tables_);
+  EXPECT_THAT(found.at(0), HasSubstr("a has the lowest loss on b in the end"));
+  EXPECT_THAT(found.at(1), ::testing::StartsWith("a against b (router top_k in place of sinkhorn"));
+  EXPECT_THAT(found.at(1), HasSubstr(" takes 2.00 instead of 4.00 thousand tokens ("));
+  EXPECT_THAT(found.at(1), HasSubstr("; accuracy on quiz is 0.500 instead of 0.250 ("));
+  arms[1] = made_arm("b", "b", {"model.router={kind = \"sinkhorn\"}", "model.d_expert=7"});  // no pair: two differences
+  EXPECT_THAT(study_headlines(arms, tables_), ::testing::Not(::testing::Contains(HasSubstr("accuracy on quiz"))));
+}
+
 TEST_F(HeadlinesTest, SeedsThatContinueOneModelAreSaidToShareIt) {
   const std::string from = "phase.one.start={from = \"/runs/first\"}";
   arms_ = {made_arm("moe-seed1", "moe", {from}), made_arm("moe-seed2", "moe", {from, "train.seed=2"})};
