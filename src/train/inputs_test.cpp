@@ -23,7 +23,7 @@ class InputsTest : public ::testing::Test {
   }
   std::vector<PhaseStart> starts(const std::vector<std::string>& overrides) const {
     InputData data;
-    return check_starts(config(overrides), data);
+    return check_starts(config(overrides), data).of_phases;
   }
   testing::TemporaryFolder folder_;
 };
@@ -163,7 +163,19 @@ TEST_F(ExternalStart, MustHaveAStateThatWasMadeForTheSameOption) {
 TEST_F(ExternalStart, MustHaveDrawnSamplesOfTheSameLength) {
   EXPECT_THAT(message_of<ConfigError>([&] { starts_with({"train.sequence_length=4"}); }),
               HasSubstr("got train.sequence_length = 4 and a start from"));
-  EXPECT_NO_THROW(starts_with({"train.seed=2"}));  // a warning
+}
+
+// Returned, not logged: a plan of a study says it once for all arms of a group.
+TEST_F(ExternalStart, OfAnotherSeedIsAWarning) {
+  const auto warnings = [&](const std::string& seed) {
+    InputData data;
+    return check_what_is_there(
+        config({seed, "phase.two.start={from = \"" + (folder_ / "run").string() + "\"}"}), data);
+  };
+  EXPECT_THAT(warnings("train.seed=2"),
+              ::testing::ElementsAre(AllOf(HasSubstr("got train.seed = 2 and a start from "),
+                                           HasSubstr(", of seed 1: samples that it drew may come again"))));
+  EXPECT_THAT(warnings("train.seed=1"), ::testing::IsEmpty());
 }
 
 TEST_F(ExternalStart, BringsPhasesThatAReplayMayName) {
