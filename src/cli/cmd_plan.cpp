@@ -37,9 +37,12 @@ train::StepRate rate_of(const train::RunConfig& config, const PlanOptions& optio
   return train::measure_rate(config, options.device, may_measure);
 }
 
-// What the forecast warns of, and `kept`, of a balance loss that nothing says, where it is not empty.
-std::vector<std::string> warnings_of(const train::Forecast& run, const std::string& kept) {
-  auto out = run.warnings();
+// What the starts and the forecast warn of, and `kept`, of a balance loss that nothing says, where it is not empty.
+std::vector<std::string> warnings_of(std::vector<std::string> of_starts, const train::Forecast& run,
+                                     const std::string& kept) {
+  auto out = std::move(of_starts);
+  const auto forecast = run.warnings();
+  out.insert(out.end(), forecast.begin(), forecast.end());
   if (!kept.empty()) out.push_back(kept);
   return out;
 }
@@ -129,10 +132,10 @@ void print_plan(const train::RunConfig& config, const train::StepRate& rate, con
 int plan_run(const ConfigNode& root, const PlanOptions& options) {
   const auto config = train::open_run_config(root);
   train::InputData data;
-  train::check_what_is_there(config, data);
+  const auto of_starts = train::check_what_is_there(config, data);
   const auto rate = rate_of(config, options, !options.no_measure);
   const auto run = train::forecast(config, rate);
-  const auto warnings = warnings_of(run, model::kept_balance_warning(*root.find("model"), config.model));
+  const auto warnings = warnings_of(of_starts, run, model::kept_balance_warning(*root.find("model"), config.model));
   const Json plan = plan_json(config, rate, run, warnings);
   if (options.json) {
     print_json(plan);
@@ -176,10 +179,10 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
   std::set<std::string> warnings;
   for (size_t i = 0; i < study.arms.size(); ++i) {
     const auto& arm = study.arms[i];
-    train::check_what_is_there(arm.config, data);
+    const auto of_starts = train::check_what_is_there(arm.config, data);
     const auto rate = rates.of(arm.config);
     const auto run = train::forecast(arm.config, rate);
-    const auto messages = warnings_of(run, arm.warning);
+    const auto messages = warnings_of(of_starts, run, arm.warning);
     Json plan = plan_json(arm.config, rate, run, messages);
     const auto giver = study::giver_of(study, i);
     const size_t n_shared = giver ? study::n_shared_phases(study.arms[*giver], arm) : 0;

@@ -1,6 +1,7 @@
 #include "core/json_difference.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/errors.h"
 
@@ -38,12 +39,20 @@ std::optional<std::string> difference_of_arrays(const Json& got, const Json& nee
   return join_parts(path, ": got an array of ", got.size(), "; need one of ", needed.size());
 }
 
+// Two counts are the same or not; where a fraction is among two numbers, each may be rounded otherwise.
+bool is_rounded_otherwise(const Json& got, const Json& needed) {
+  constexpr double kRounding = 1e-9;  // of a mean or an error over many terms, by another machine's cosine and FMA
+  if (!got.is_number() || !needed.is_number() || (got.is_integer() && needed.is_integer())) return false;
+  const double value = needed.as_double();
+  return std::abs(got.as_double() - value) <= kRounding * std::max(1.0, std::abs(value));
+}
+
 }  // namespace
 
 std::optional<std::string> first_difference(const Json& got, const Json& needed, const std::string& path) {
   if (got.is_object() && needed.is_object()) return difference_of_objects(got, needed, path);
   if (got.is_array() && needed.is_array()) return difference_of_arrays(got, needed, path);
-  if (got == needed) return std::nullopt;
+  if (got == needed || is_rounded_otherwise(got, needed)) return std::nullopt;
   return join_parts(path, ": got ", shown(got), "; need ", shown(needed));
 }
 

@@ -26,6 +26,17 @@ TEST(FirstDifference, IsNoneWhateverTheOrderOfKeys) {
   EXPECT_EQ(difference(R"({"a": 1, "b": [2]})", R"({"b": [2], "a": 1})"), "none");
 }
 
+TEST(FirstDifference, IsNoneWithinTheRoundingOfAnotherMachine) {
+  EXPECT_EQ(difference("[2.5000000001, 1e-12, 123456.7]", "[2.5, 0, 123456.70000001]"), "none");
+  EXPECT_EQ(difference("[1]", "[0.9999999999999999]"), "none");  // the same sum, rounded to a whole number
+  EXPECT_EQ(difference("[2.50001]", "[2.5]"), "[0]: got 2.50001; need 2.5");
+  EXPECT_EQ(difference("[0.5]", "[\"0.5\"]"), "[0]: got 0.5; need \"0.5\"");
+}
+
+TEST(FirstDifference, IsOfEveryIntegerHoweverLarge) {
+  EXPECT_EQ(difference("[9007199254740993]", "[9007199254740992]"), "[0]: got 9007199254740993; need 9007199254740992");
+}
+
 TEST(FirstDifference, CutsLongValuesBetweenCharacters) {
   std::string umlauts;
   for (int i = 0; i < 100; ++i) umlauts += "ä";

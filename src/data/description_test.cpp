@@ -61,7 +61,7 @@ TEST(RequirePrefix, SaysWhatToGiveInPlaceOfAFile) {
   EXPECT_THAT(refusal("en.txt"),
               HasSubstr("en.txt: got a file; need the PREFIX of a .bin and .idx ('evenkeel prepare'"));
   folder.write("en.npy", "tokens");
-  EXPECT_THAT(refusal("en.npy"), HasSubstr("en.npy: got a token file of a kind that evenkeel does not read yet"));
+  EXPECT_THAT(refusal("en.npy"), HasSubstr("en.npy: got a token file of a kind whose reading is not there yet"));
   EXPECT_THAT(refusal(""), HasSubstr("got a folder; need the PREFIX"));
   EXPECT_NO_THROW(require_prefix(folder / "en"));
   EXPECT_NO_THROW(require_prefix(folder / "none"));  // that its .idx is missing shows when it is opened

@@ -295,7 +295,7 @@ TEST(ReadDocuments, ListsTheSuffixesThatItKnows) {
   EXPECT_THAT(message_of<DataError>([&] { check_input(folder.write("t.csv.gz", "")); }),
               HasSubstr("got suffix '.csv.gz'"));
   EXPECT_THAT(message_of<DataError>([&] { check_input(folder.write("t.parquet", "PAR1")); }),
-              HasSubstr("t.parquet: got a Parquet file, which evenkeel does not read yet; need .txt"));
+              HasSubstr("t.parquet: got a Parquet file, whose reading is not there yet; need .txt"));
   EXPECT_THAT(message_of<DataError>([&] { check_input(folder / "missing.txt"); }), HasSubstr("got no such file"));
 }
 

@@ -137,7 +137,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 };
 
 constexpr const char* kPlanned =
-    "a tokenizer of a kind that evenkeel does not read yet; need a SentencePiece .model (of other tokenizers, a "
+    "a tokenizer of a kind whose reading is not there yet; need a SentencePiece .model (of other tokenizers, a "
     ".bin/.idx pair of Megatron's preprocessing can be used as it is)";
 
 // tokenizer.model, or the only *.model of the folder.

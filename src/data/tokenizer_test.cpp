@@ -132,7 +132,7 @@ TEST(OpenTokenizer, NamesTheKindsThatAreNotReadYet) {
   for (const char* name : {"tokenizer.json", "o200k.tiktoken"})
     EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder.write(name, "{}")); }),
                 HasSubstr(std::string(name) +
-                          ": got a tokenizer of a kind that evenkeel does not read yet; need a SentencePiece .model"));
+                          ": got a tokenizer of a kind whose reading is not there yet; need a SentencePiece .model"));
   EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / ""); }),
               HasSubstr("tokenizer.json: got a tokenizer of a kind"));
   EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / "none.json"); }), HasSubstr("got no such file"));

@@ -36,7 +36,9 @@ class CheckStudy : public ::testing::Test {
     Speeds speeds;
     for (const auto& arm : arms) speeds[arm.name] = {.tokens_per_second = 100, .step_seconds = 0.32};
     const auto tables = study_tables(arms, speeds);
-    results_ = Json::Object{{"arms", std::move(entries)},
+    results_ = Json::Object{{"machine", Json::Object{{"evenkeel", EVENKEEL_VERSION}}},
+                            {"arms", std::move(entries)},
+                            {"definitions", train::definitions_json()},
                             {"headlines", Json(headlines_and_notes(arms, tables, speeds))},
                             {"comparison", comparison_json(arms)},
                             {"tables", train::tables_json(tables)}};
@@ -79,6 +81,16 @@ TEST_F(CheckStudy, NamesTheFirstKeyThatTheArmsDoNotGive) {
   EXPECT_THAT(message_with(changed),
               HasSubstr("results.json: comparison.flops_per_token.matched: got false; need true"));
   changed = results_;
+  changed["tables"]["throughput"]["rows"].as_array()[1].as_array()[1] = 200;
+  EXPECT_THAT(message_with(changed), HasSubstr("results.json: tables.throughput.rows[1][1]: got 200; need 100"));
+  // Of another version: texts are its own, figures are not.
+  results_["machine"]["evenkeel"] = "0.0.1";
+  changed = results_;
+  changed["headlines"] = Json::Array{"As it was said then."};
+  changed["tables"]["forgetting"]["source"] = "as it was described then";
+  changed["tables"].erase("pairs");
+  write(changed);
+  check_study_results(folder_.path());
   changed["tables"]["throughput"]["rows"].as_array()[1].as_array()[1] = 200;
   EXPECT_THAT(message_with(changed), HasSubstr("results.json: tables.throughput.rows[1][1]: got 200; need 100"));
   std::filesystem::remove(folder_ / "speed.json");

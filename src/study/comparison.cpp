@@ -36,12 +36,12 @@ double fraction_of(const Json& phase) {
 }  // namespace
 
 bool shifts_data(const train::Arm& arm) {
-  const auto& phases = arm.resolved.at("phase").as_array();
-  if (phases.size() == 1) {
+  const size_t n_phases = arm.resolved.at("phase").size();
+  if (n_phases == 1) {
     const auto sets = train::shift_sets(arm);
     return train::comes_from_elsewhere(arm) && sets.old_data != sets.new_data;
   }
-  return !(phases.front().at("data") == phases.back().at("data"));
+  return !train::draws_the_same(arm, 0, n_phases - 1);
 }
 
 double replay_fraction(const train::Arm& arm) { return fraction_of(arm.resolved.at("phase").as_array().back()); }

@@ -172,37 +172,49 @@ RouterFigures router_figures(const std::vector<Arm>& arms, const std::vector<Rou
   return out;
 }
 
+// A group's name; that its router has collapsed where it has.
+std::string named(const std::string& name, const std::set<std::string>& collapsed) {
+  return name + (collapsed.contains(name) ? " (its router has collapsed)" : "");
+}
+
+// The lowest loss and the highest, and where the two differ in the routing alone also what they cost and can do.
+std::vector<std::string> router_loss_headlines(const std::vector<Arm>& arms, const RouterFigures& figures,
+                                               const std::map<std::string, Outcome>& outcomes,
+                                               const std::set<std::string>& collapsed) {
+  const auto losses = range_of(figures.loss, figures.causal);
+  if (losses.least == losses.most) return {};
+  const auto gap = figures.loss.difference(losses.most, losses.least, losses.n * (losses.n - 1) / 2);
+  const char* what = figures.rules.size() == figures.causal.size() ? "routing rules" : "arms with routers";
+  std::vector<std::string> out = {
+      format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %s nats a "
+             "token, and %s the highest, %s (%s).",
+             figures.causal.size(), what, named(losses.least, collapsed).c_str(), figures.new_data.c_str(),
+             figures.loss.of(losses.least).text().c_str(), named(losses.most, collapsed).c_str(),
+             figures.loss.of(losses.most).text().c_str(), gap.text().c_str())};
+  const auto pair = pair_of(arms, losses.most, losses.least);
+  if (auto pace = pair && pair->aspect == "routing" ? pace_headline(*pair, outcomes) : ""; !pace.empty())
+    out.push_back(std::move(pace));
+  return out;
+}
+
 // Of the table `routers`; empty where there is none.
 std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables,
-                                          const std::vector<Group>& groups) {
+                                          const std::vector<Group>& groups,
+                                          const std::map<std::string, Outcome>& outcomes) {
   const auto found =
       std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
   if (found == tables.end()) return {};
   std::set<std::string> collapsed;
   for (const auto& group : groups)
     if (group.has_collapsed) collapsed.insert(group.name);
-  const auto named = [&](const std::string& name) {
-    return name + (collapsed.contains(name) ? " (its router has collapsed)" : "");
-  };
   const RouterFigures figures = router_figures(arms, rows_of<RouterRow>(found->second), collapsed);
   const std::string bound = "; an even load is " + figures.even_load() + " %.";
-  std::vector<std::string> out;
-  const auto losses = range_of(figures.loss, figures.causal);
-  if (losses.least != losses.most) {
-    const auto gap = figures.loss.difference(losses.most, losses.least, losses.n * (losses.n - 1) / 2);
-    const char* what = figures.rules.size() == figures.causal.size() ? "routing rules" : "arms with routers";
-    out.push_back(
-        format("Of %zu %s that do not look ahead at evaluation %s has the lowest loss on %s in the end, %s nats a "
-               "token, and %s the highest, %s (%s).",
-               figures.causal.size(), what, named(losses.least).c_str(), figures.new_data.c_str(),
-               figures.loss.of(losses.least).text().c_str(), named(losses.most).c_str(),
-               figures.loss.of(losses.most).text().c_str(), gap.text().c_str()));
-  }
+  auto out = router_loss_headlines(arms, figures, outcomes, collapsed);
   auto jumps = range_of(figures.height, figures.all);
   jumps.least = range_of(figures.height, figures.sound).least;  // a collapsed router has nowhere to rise to
   const auto rise = [&](const std::string& name) {
     return "from " + batch_share(figures.before.of(name)) + " to at most " + batch_share(figures.peak.of(name)) +
-           " % under " + named(name);
+           " % under " + named(name, collapsed);
   };
   if (!jumps.least.empty() && jumps.least != jumps.most && figures.has_shift)
     out.push_back("At the shift the busiest expert's share of a training batch" +
@@ -215,7 +227,7 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
                             ? format(", with %.4g of %lld experts in use", figures.in_use.of(name).value,
                                      static_cast<long long>(figures.n_experts.at(name)))
                             : "";
-      return shares.of(name).text() + " % of the tokens under " + named(name) + used;
+      return shares.of(name).text() + " % of the tokens under " + named(name, collapsed) + used;
     };
     if (evens.least != evens.most)
       out.push_back("On held-out " + data + " the busiest expert gets " + share(evens.least) + ", and " +
@@ -347,7 +359,7 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
   };
   add(forgetting_headline(groups));
   // Of many routers the best and the worst, else each pair of arms that differ in one thing.
-  const auto many = router_headlines(arms, tables, groups);
+  const auto many = router_headlines(arms, tables, groups, outcomes);
   const auto pairs = pairs_of(arms);
   for (const auto& pair : pairs)
     if (many.empty() || pair.aspect != "routing") add(pair_headline(pair, outcomes));

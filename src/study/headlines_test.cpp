@@ -53,7 +53,7 @@ TEST_F(HeadlinesTest, CompareForgettingReplayAndBalance) {
       ElementsAre(
           "Without replay there is no difference beyond noise in forgetting between the MoE model and the dense one of "
           "the same FLOPs: +0.40 ± 0.14 nats a token on a since the end of phase one against +0.500.",
-          "moe-r25: with 25 % of each batch replayed, forgetting on a since the end of phase one is +0.100 nats "
+          "moe-r25: with 25 % of the sequences replayed, forgetting on a since the end of phase one is +0.100 nats "
           "instead of +0.40 ± 0.14 (no "
           "difference beyond noise: −0.3; 95 %: −1.6 to +1.0); "
           "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: −0.9 to +1.7).",
@@ -72,7 +72,7 @@ TEST_F(HeadlinesTest, ADifferenceThatSeedsAgreeOnHasItsInterval) {
   forgetting("moe-r25-seed1", 0.10, 2.0);
   forgetting("moe-r25-seed2", 0.112, 2.0);
   EXPECT_THAT(study_headlines(arms_, tables_),
-              ElementsAre("moe-r25: with 25 % of each batch replayed, forgetting on a since the end of phase one is "
+              ElementsAre("moe-r25: with 25 % of the sequences replayed, forgetting on a since the end of phase one is "
                           "+0.106 ± 0.008 nats instead "
                           "of +0.410 ± 0.014 (−0.30; 95 %: −0.35 to −0.25); "
                           "the loss on b is 2.00 instead of 2.00 (no difference in any of 2 pairs)."));
@@ -165,7 +165,7 @@ TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
   forgetting("again", 0.10, 2.5);
   EXPECT_THAT(
       study_headlines(arms_, tables_),
-      ElementsAre("again: with 25 % of each batch replayed, forgetting on a since the end of phase one is +0.100 nats "
+      ElementsAre("again: with 25 % of the sequences replayed, forgetting on a since the end of phase one is +0.100 nats "
                   "instead of +0.400 (−0.300; "
                   "its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).",
                   "moe differs from moe-wide-r25, the arm nearest to it, in replay and model.d_expert at once: no "
@@ -203,7 +203,7 @@ TEST_F(HeadlinesTest, AMatrixOfRoutersAndReplayIsAnsweredAlongBoth) {
   for (const char* arm : {"p", "p-r25", "s", "s-r25"}) forgetting(arm, 0.30, arm[0] == 's' ? 2.5 : 2.0);
   const auto found = study_headlines(arms_, tables_);
   ASSERT_EQ(found.size(), 5u);  // the last: of one seed
-  EXPECT_THAT(found[0], HasSubstr("p-r25: with 25 % of each batch replayed"));
+  EXPECT_THAT(found[0], HasSubstr("p-r25: with 25 % of the sequences replayed"));
   EXPECT_THAT(found[1], HasSubstr("s against p (router sinkhorn in place of top_k): forgetting on a since the end of "
                                   "phase one is +0.300 nats instead of +0.300"));
   EXPECT_THAT(found[3], HasSubstr("s-r25 against p-r25 (router sinkhorn in place of top_k)"));
@@ -318,6 +318,30 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
                                     "on b in the end, 2.5 ± 0.7"));
   EXPECT_THAT(more.at(2),
               AllOf(HasSubstr("60 ± 14 % of the tokens under a"), HasSubstr("an even load is 6.2 to 12.5 %")));
+}
+
+// The best and the worst of many routers are compared in tokens and tasks too, where they differ in the routing alone.
+TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorstHaveTheirTokensAndTasks) {
+  std::vector<Arm> arms = {made_arm("a-1", "a", {}), made_arm("b", "b", {"model.router={kind = \"sinkhorn\"}"}),
+                           made_arm("ahead", "ahead", {})};
+  tables_.emplace_back("routers", routers_table());
+  std::erase_if(tables_.back().second.rows, [](const auto& row) {
+    return row[0].as_string() == "a-2" || row[0].as_string() == "dense";
+  });
+  Table tokens, tasks;
+  for (const char* name : {"arm", "data", "loss", "tokens", "reference"}) tokens.columns.push_back({name, ""});
+  for (const char* name : {"arm", "phase", "task", "accuracy"}) tasks.columns.push_back({name, ""});
+  tokens.rows = {{"a-1", "a", 3.5, 2000, "a"}, {"b", "a", 3.5, 4000, "a"}};
+  tasks.rows = {{"a-1", "two", "quiz", 0.5}, {"b", "two", "quiz", 0.25}};
+  tables_.emplace_back("tokens_to_loss", tokens);
+  tables_.emplace_back("tasks", tasks);
+  const auto found = study_headlines(arms, tables_);
+  EXPECT_THAT(found.at(0), HasSubstr("a has the lowest loss on b in the end"));
+  EXPECT_THAT(found.at(1), ::testing::StartsWith("a against b (router top_k in place of sinkhorn"));
+  EXPECT_THAT(found.at(1), HasSubstr(" takes 2.00 instead of 4.00 thousand tokens ("));
+  EXPECT_THAT(found.at(1), HasSubstr("; accuracy on quiz is 0.500 instead of 0.250 ("));
+  arms[1] = made_arm("b", "b", {"model.router={kind = \"sinkhorn\"}", "model.d_expert=7"});  // no pair: two differences
+  EXPECT_THAT(study_headlines(arms, tables_), ::testing::Not(::testing::Contains(HasSubstr("accuracy on quiz"))));
 }
 
 TEST_F(HeadlinesTest, SeedsThatContinueOneModelAreSaidToShareIt) {

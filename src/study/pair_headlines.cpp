@@ -148,6 +148,21 @@ std::string balance_part(const Sides& sides, const train::ShiftSets& sets) {
   return out;
 }
 
+std::string against_words(const Pair& pair) {
+  return pair.other + " against " + pair.base + " (" + pair.difference + "): ";
+}
+
+// The sentence of the parts, and another for each side that has collapsed.
+std::string sentence_of(const Sides& sides, const std::string& question, const std::vector<std::string>& parts) {
+  std::string out = question;
+  for (size_t i = 0; i < parts.size(); ++i) out += (i == 0 ? "" : "; ") + parts[i];
+  out += ".";
+  for (const bool of_other : {true, false})
+    if (sides.has_collapsed(of_other))
+      out += " The router of " + (of_other ? sides.pair.other : sides.pair.base) + " has collapsed.";
+  return out;
+}
+
 }  // namespace
 
 std::string format(const char* pattern, ...) {
@@ -176,18 +191,20 @@ std::string pair_headline(const Pair& pair, const std::map<std::string, Outcome>
     add(parts, tokens_part(sides, outcomes.at(other.name).target_data));
     add(parts, balance_part(sides, sets));
   }
-  std::string out;
-  for (const auto& part : parts) out += (out.empty() ? "" : "; ") + part;
   const double replay = replay_fraction(other);
   const bool is_against_none = is_replay && replay_fraction(*pair.runs[0].first) == 0;
   const std::string question =
-      is_against_none ? format("%s: with %.0f %% of each batch replayed, ", pair.other.c_str(), 100 * replay)
-                      : pair.other + " against " + pair.base + " (" + pair.difference + "): ";
-  out = question + out + ".";
-  for (const bool of_other : {true, false})
-    if (sides.has_collapsed(of_other))
-      out += " The router of " + (of_other ? pair.other : pair.base) + " has collapsed.";
-  return out;
+      is_against_none ? format("%s: with %.3g %% of the sequences replayed, ", pair.other.c_str(), 100 * replay)
+                      : against_words(pair);
+  return sentence_of(sides, question, parts);
+}
+
+std::string pace_headline(const Pair& pair, const std::map<std::string, Outcome>& outcomes) {
+  const Sides sides{pair, outcomes, pair_figures(pair, outcomes)};
+  std::vector<std::string> parts;
+  add(parts, tokens_part(sides, outcomes.at(pair.runs[0].second->name).target_data));
+  for (auto& part : task_parts(sides)) add(parts, std::move(part));
+  return parts.empty() ? "" : sentence_of(sides, against_words(pair), parts);
 }
 
 }  // namespace evenkeel::study

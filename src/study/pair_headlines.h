@@ -18,4 +18,7 @@ std::string format(const char* pattern, ...);
 // 95 % interval. Empty where the arms have no figure in common.
 std::string pair_headline(const Pair& pair, const std::map<std::string, Outcome>& outcomes);
 
+// Of a pair whose losses and balance stand elsewhere: the tokens to a loss, and the tasks. Empty where it has neither.
+std::string pace_headline(const Pair& pair, const std::map<std::string, Outcome>& outcomes);
+
 }  // namespace evenkeel::study

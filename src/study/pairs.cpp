@@ -108,6 +108,16 @@ std::vector<std::pair<const Arm*, const Arm*>> runs_of(const Group& base, const 
   return out;
 }
 
+std::optional<Pair> pair_of(const Group& base, const Group& other) {
+  auto runs = runs_of(base, other);
+  if (runs.empty()) return std::nullopt;
+  const auto changes = changes_between(*base.first, *other.first);
+  if (changes.size() != 1) return std::nullopt;
+  const auto& [aspect, keys] = *changes.begin();
+  return Pair{base.first->group, other.first->group, aspect, difference_of(*base.first, *other.first, aspect, keys),
+              std::move(runs)};
+}
+
 // Whether `base` may be what `other` is compared with; positions are in the order of the study.
 bool may_compare(const Group& base, size_t base_position, const Group& other, size_t position,
                  const std::string& aspect) {
@@ -126,21 +136,25 @@ std::vector<Pair> pairs_of(const std::vector<Arm>& arms) {
   for (size_t i = 0; i < groups.size(); ++i) {
     std::map<std::string, Pair> by_aspect;
     for (size_t j = 0; j < groups.size(); ++j) {
-      auto runs = runs_of(groups[j], groups[i]);
-      if (i == j || runs.empty()) continue;
-      const auto changes = changes_between(*groups[j].first, *groups[i].first);
-      if (changes.size() != 1) continue;
-      const auto& [aspect, keys] = *changes.begin();
-      if (!may_compare(groups[j], j, groups[i], i, aspect)) continue;
-      const bool is_plainer = by_aspect.contains(aspect) && has_replay(*by_aspect.at(aspect).runs[0].first) &&
-                              !has_replay(*groups[j].first);
-      if (!by_aspect.contains(aspect) || is_plainer)
-        by_aspect[aspect] = {groups[j].first->group, groups[i].first->group, aspect,
-                             difference_of(*groups[j].first, *groups[i].first, aspect, keys), std::move(runs)};
+      auto pair = i == j ? std::nullopt : pair_of(groups[j], groups[i]);
+      if (!pair || !may_compare(groups[j], j, groups[i], i, pair->aspect)) continue;
+      const auto known = by_aspect.find(pair->aspect);
+      const bool is_plainer =
+          known != by_aspect.end() && has_replay(*known->second.runs[0].first) && !has_replay(*groups[j].first);
+      if (known == by_aspect.end() || is_plainer) by_aspect[pair->aspect] = std::move(*pair);
     }
     for (auto& [aspect, pair] : by_aspect) out.push_back(std::move(pair));
   }
   return out;
+}
+
+std::optional<Pair> pair_of(const std::vector<Arm>& arms, const std::string& base, const std::string& other) {
+  const auto groups = groups_of(arms);
+  const auto found = [&](const std::string& name) {
+    return std::find_if(groups.begin(), groups.end(), [&](const Group& group) { return group.first->group == name; });
+  };
+  const auto left = found(base), right = found(other);
+  return left == groups.end() || right == groups.end() ? std::nullopt : pair_of(*left, *right);
 }
 
 std::vector<std::string> unpaired_notes(const std::vector<Arm>& arms, const std::vector<Pair>& pairs) {

@@ -1,6 +1,7 @@
 // Which groups of a study's arms differ in one thing alone: the questions that the study can answer.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,9 @@ struct Pair {
 // comes before others. Arms that replay everything are controls, in which nothing shifts: they are no pair of the
 // replay. Pointers into `arms`.
 std::vector<Pair> pairs_of(const std::vector<train::Arm>& arms);
+
+// Two groups as a pair; none where they differ in several aspects, in none, or have no seed in common.
+std::optional<Pair> pair_of(const std::vector<train::Arm>& arms, const std::string& base, const std::string& other);
 
 // For each group with a router that is in no pair, though there are others of its seeds: a sentence that names all in
 // which it differs from the nearest.

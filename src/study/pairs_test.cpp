@@ -52,6 +52,20 @@ TEST(Pairs, RunsOfOneSeedArePaired) {
   EXPECT_THAT(pairs_of({seeded_arm("p", {}, 1), seeded_arm("s", {kSinkhorn}, 2)}), IsEmpty());  // no seed in common
 }
 
+TEST(Pairs, OfTwoGroupsInEitherOrder) {
+  const std::vector<Arm> arms = {seeded_arm("p", {}), seeded_arm("s", {kSinkhorn}),
+                                 seeded_arm("large", {kSinkhorn, "model.d_expert=7"}), seeded_arm("p2", {}, 2)};
+  const auto found = [&](const std::string& base, const std::string& other) {
+    const auto pair = pair_of(arms, base, other);
+    return pair ? words({*pair}).at(0) : "none";
+  };
+  EXPECT_EQ(found("p", "s"), "s against p, routing: router sinkhorn in place of top_k");
+  EXPECT_EQ(found("s", "p"), "p against s, routing: router top_k in place of sinkhorn");
+  EXPECT_EQ(found("p", "large"), "none");  // in two aspects
+  EXPECT_EQ(found("s", "p2"), "none");     // of another seed
+  EXPECT_EQ(found("p", "gone"), "none");
+}
+
 TEST(Pairs, ReplayIsAgainstNoneWhereverItStands) {
   const auto found = words(pairs_of({seeded_arm("r2", {replay("0.2")}), seeded_arm("r4", {replay("0.4")}),
                                      seeded_arm("none", {}), seeded_arm("control", {replay("1.0")})}));

@@ -9,6 +9,7 @@
 #include "study/estimates.h"
 #include "study/pair_figures.h"
 #include "study/router_table.h"
+#include "train/shift_sets.h"
 #include "train/table_levels.h"
 
 namespace evenkeel::study {
@@ -57,6 +58,12 @@ void add_throughput(const std::vector<Arm>& arms, const Speeds& speeds, train::N
   tables.emplace_back("throughput", std::move(table));
 }
 
+// The held-out set of what the first phase trains on. What a run of one phase may forget is not of its phase.
+std::string first_data(const Arm& arm) {
+  const auto sets = train::shift_sets(arm);
+  return arm.resolved.at("phase").size() == 1 ? sets.new_data : sets.old_data;
+}
+
 // The held-out result on the first phase's data at that phase's end; nullptr when there is none.
 const record::SetResult* first_result(const Arm& arm, const std::string& data) {
   return train::final_result(arm, train::phase_name(arm, 0), data);
@@ -98,8 +105,7 @@ Approach approach_of(const Arm& arm, const std::string& data, double target) {
 void add_tokens_to_loss(const std::vector<Arm>& arms, train::NamedTables& tables) {
   if (std::all_of(arms.begin(), arms.end(), [&](const Arm& arm) { return arm.group == arms[0].group; })) return;
   const auto dense = std::find_if(arms.begin(), arms.end(), is_dense);
-  const std::string& old_data =
-      (dense != arms.end() ? *dense : arms[0]).resolved.at("phase").at(0).at("data").at(0).at("name").as_string();
+  const std::string old_data = first_data(dense != arms.end() ? *dense : arms[0]);
   const auto is_there = [&](const Arm& arm) { return first_result(arm, old_data) != nullptr; };
   Table table;
   table.columns = {{"arm", ""},

@@ -56,10 +56,11 @@ TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
 // A run of three steps, evaluated after steps 1 and 3 on "held".
 class StudyTables : public ::testing::Test {
  protected:
-  Arm add(const std::string& name, const std::string& group, std::vector<std::string> overrides, double first_loss,
-          double last_loss, std::optional<double> se = std::nullopt) {
-    overrides.insert(overrides.end(),
-                     {"phase.one.steps=3", "phase.two.steps=1", "phase.one.data=[{name = \"held\", path = \"/a\"}]"});
+  Arm add(const std::string& name, const std::string& group, const std::vector<std::string>& changes,
+          double first_loss, double last_loss, std::optional<double> se = std::nullopt) {
+    std::vector<std::string> overrides = {"phase.one.steps=3", "phase.two.steps=1",
+                                          "phase.one.data=[{name = \"held\", path = \"/a\"}]"};
+    overrides.insert(overrides.end(), changes.begin(), changes.end());
     std::vector<record::RunLine> lines;
     for (int64_t step = 1; step <= 3; ++step) {
       lines.push_back(made_step(step, "one", {}));
@@ -144,6 +145,19 @@ TEST_F(StudyTables, TokensToTheDenseLoss) {
   EXPECT_EQ(Json(rows[1]).dump(), R"(["fast","held",3,32,"dense",-0.5,null,null])");
   EXPECT_EQ(Json(rows[2]).dump(), R"(["equal","held",3,96,"dense",0,null,null])");
   EXPECT_EQ(Json(rows[3]).dump(), R"(["slow","held",3,null,"dense",0.10000000000000009,null,null])");
+}
+
+// A source's own name need not be that of its held-out set: the file tells.
+TEST_F(StudyTables, TokensAreToTheLossOnTheHeldOutSetOfTheFirstData) {
+  std::vector<std::string> named = {"phase.one.data=[{name = \"c\", path = \"/data/c\", weight = 1e-9}, "
+                                    "{name = \"english\", path = \"/data/a\"}]",
+                                    "phase.one.eval={data = [{name = \"held\", path = \"/data/a-heldout\"}]}"},
+                           dense_named = dense("1");
+  dense_named.insert(dense_named.end(), named.begin(), named.end());
+  const std::vector<Arm> arms = {add("dense", "dense", dense_named, 4.0, 3.0), add("fast", "fast", named, 2.9, 2.5)};
+  auto tables = study_tables(arms, {});
+  EXPECT_EQ(Json(train::find_table(tables, "tokens_to_loss").rows.at(1)).dump(),
+            R"(["fast","held",3,32,"dense",-0.5,null,null])");
 }
 
 TEST_F(StudyTables, TokensAreToTheLossOfTheDenseArmOfTheSameSeed) {

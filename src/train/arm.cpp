@@ -51,20 +51,29 @@ std::vector<std::optional<double>> mri_at_start(const Arm& arm) {
   return {mri.begin(), mri.end()};
 }
 
+// Of a phase that has begun, in each of mri_columns.
 std::vector<std::optional<double>> mri_before(const Arm& arm, size_t index) {
   const auto& shift = arm.shifts[index];
-  if (shift.n_steps == 0) return index == 0 ? mri_at_start(arm) : std::vector<std::optional<double>>{};
   std::vector<std::optional<double>> out;
+  if (shift.n_steps == 0 && index == 0) out = mri_at_start(arm);
   for (const double sum : shift.mri_sums) out.emplace_back(sum / static_cast<double>(shift.n_steps));
+  out.resize(arm.phases[index].layers().size() + 1);
   return out;
+}
+
+int64_t n_sources_drawn(const PhaseFigures& phase) {
+  return std::count_if(phase.drawn().begin(), phase.drawn().end(), [](const auto& entry) { return entry.second > 0; });
 }
 
 void add(Arm& arm, const record::StepRow& step) {
   add_to_later_phases(arm, step);
   if (const auto index = phase_index(arm, step.phase)) {
     PhaseFigures& phase = arm.phases[*index];
-    if (phase.n_steps() == 0) phase.begin(mri_before(arm, *index));
+    const int64_t n_known = n_sources_drawn(phase);
     phase.add(step);
+    // The first phase's old data, of which a continued model's MRI is, depends on what has been drawn.
+    const bool is_asked_anew = *index == 0 && n_sources_drawn(phase) != n_known;
+    if (phase.n_steps() == 1 || is_asked_anew) phase.begin(mri_before(arm, *index));
   }
   for (const auto& alarm : step.alarms)
     arm.alarms.push_back({step.step, step.phase, step.seconds, step.loss, alarm, {}});

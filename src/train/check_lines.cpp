@@ -150,10 +150,19 @@ void LineCheck::check_loss(const record::StepRow& row, const std::string& where)
                      ", the sum of its 'loss_terms', each times its coefficient in resolved.json");
 }
 
+std::vector<std::string> LineCheck::held_out_at(int64_t step) const {
+  if (step > 0) return phase_at(step).held_out;
+  std::vector<std::string> out;
+  for (const auto& phase : phases_)
+    for (const auto& name : phase.held_out)
+      if (std::find(out.begin(), out.end(), name) == out.end()) out.push_back(name);
+  return out;
+}
+
 void LineCheck::check_held_out(const record::EvaluationRow& row, const std::string& where) const {
   std::vector<std::string> got;
   for (const auto& [data, result] : row.eval) got.push_back(data);
-  if (const auto& needed = phase_at(row.step).held_out; !is_changed_)
+  if (const auto needed = held_out_at(row.step); !is_changed_)
     require<DataError>(got == needed, where, ": got the held-out sets ", listed(got), "; need ", listed(needed),
                        ", those of resolved.json");
   for (const auto& [data, result] : row.eval) {

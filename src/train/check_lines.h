@@ -33,6 +33,7 @@ class LineCheck {
   };
   void add_phase(const Json& phase);
   const Phase& phase_at(int64_t step) const;  // of the recipe: step 0 is of the first, one beyond the end of the last
+  std::vector<std::string> held_out_at(int64_t step) const;  // those of all phases at step 0, where a baseline is
   void check_place(const record::RunLine& line, const std::string& where) const;
   void check_step(const record::StepRow& row, const std::string& where) const;
   void check_sources(const record::StepRow& row, const std::string& where) const;

@@ -100,6 +100,19 @@ TEST_F(LineCheckTest, NamesSourcesAndSetsThatAreNotOfThePhase) {
   EXPECT_THAT(message(saturation), HasSubstr("got the saturation on 'other'; need one of resolved.json: held"));
 }
 
+// What any phase evaluates is measured before the first step, so that each change has a baseline.
+TEST_F(LineCheckTest, ABaselineHasTheSetsOfAllPhases) {
+  config_ = testing::tiny_config("/data", {"phase.two.eval={data = [{name = \"new\", path = \"b\"}, "
+                                           "{name = \"held\", path = \"a-heldout\"}]}"});
+  resolved_ = run_config_json(config_);
+  auto baseline = evaluation(0, "one");
+  EXPECT_THAT(message(baseline), HasSubstr("got the held-out sets held; need held, new, those of resolved.json"));
+  baseline.eval.emplace_back("new", baseline.eval[0].second);
+  check(baseline);
+  baseline.step = 6;
+  EXPECT_THAT(message(baseline), HasSubstr("got the held-out sets held, new; need held, those of resolved.json"));
+}
+
 TEST_F(LineCheckTest, ReplayedSourcesAreThoseOfTheEarlierPhase) {
   config_ = testing::tiny_config("/data", {"phase.two.replay={fraction = 0.25, from = \"one\"}"});
   resolved_ = run_config_json(config_);

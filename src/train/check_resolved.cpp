@@ -123,17 +123,19 @@ RateCheck::RateCheck(const Arm& arm) : resolved_path_(resolved_path(arm)) {
     out.last_step = last;
     out.schedule = optim::make_schedule(config_from_json(phase.at("schedule"), resolved_path_),
                                         {n_steps, phase.at("tokens").as_int() / n_steps});
+    out.lr_max = phase.at("schedule").at("lr_max").as_double();
     phases_.push_back(std::move(out));
   }
 }
 
 void RateCheck::add(const record::StepRow& row, const std::string& where) {
-  constexpr double kRounding = 1e-9;  // of another machine's cosine
+  // Of another machine's cosine. Near the end of a decay to 0 the terms cancel: what is left is of the peak's rounding.
+  constexpr double kRounding = 1e-9, kPeakRounding = 1e-15;
   const auto phase =
       std::find_if(phases_.begin(), phases_.end(), [&](const Phase& other) { return row.step <= other.last_step; });
   if (phase == phases_.end()) return;
   const double scheduled = phase->schedule->rate(row.phase_step);
-  if (std::abs(row.lr - scheduled) <= kRounding * std::abs(scheduled)) return;
+  if (std::abs(row.lr - scheduled) <= kRounding * std::abs(scheduled) + kPeakRounding * phase->lr_max) return;
   if (phase->n_others++ > 0) return;
   phase->where = where;
   phase->got = row.lr;

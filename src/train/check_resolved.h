@@ -34,6 +34,7 @@ class RateCheck {
     std::string name;
     int64_t last_step = 0;
     std::unique_ptr<optim::Schedule> schedule;
+    double lr_max = 0;
     int64_t n_others = 0;  // lines of another rate; the first of them:
     std::string where;
     double got = 0, scheduled = 0;

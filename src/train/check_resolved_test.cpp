@@ -1,6 +1,8 @@
 #include "train/check_resolved.h"
 
+#include <cmath>
 #include <functional>
+#include <numbers>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -93,6 +95,27 @@ TEST_F(CheckResolved, SeveralOtherRatesAreOfAnotherScheduleAndOneIsOfItsLine) {
       testing::message_of<DataError>([&] { rates.require_same(); }),
       HasSubstr("resolved.json: phase 'one': got a schedule that gives 0.01 as the learning rate of its step 2; "
                 "need 0.02, as m.jsonl, line 2 says, and another one for 1 more of its lines"));
+}
+
+// 1 + cos(pi p) cancels near the end: the last bit of the cosine is 1e-16 of the peak, and 1e-7 of the rate here.
+TEST_F(CheckResolved, ARateNearTheEndOfACosineToNothingIsKnownToThePeaksRounding) {
+  constexpr int64_t kSteps = 300000;
+  Arm arm;
+  arm.run = folder_ / "run";
+  arm.resolved = run_config_json(config_);
+  auto& phase = arm.resolved["phase"].as_array()[0];
+  phase["steps"] = kSteps;
+  phase["tokens"] = kSteps * 32;
+  phase["schedule"] = Json::Object{{"kind", "cosine"}, {"lr_max", 0.01}, {"lr_min", 0.0}};
+  const double sine = std::sin(std::numbers::pi / (2 * kSteps)), exact = 0.01 * sine * sine;  // does not cancel
+  auto row = testing::made_step(kSteps - 1, "one", {1.0, 1.0});
+  row.lr = exact;
+  RateCheck rates(arm);
+  rates.add(row, "m.jsonl, line 1");
+  EXPECT_NO_THROW(rates.require_same());
+  row.lr = 1.001 * exact;
+  rates.add(row, "m.jsonl, line 2");
+  EXPECT_THAT(testing::message_of<DataError>([&] { rates.require_same(); }), HasSubstr("m.jsonl, line 2: got "));
 }
 
 }  // namespace

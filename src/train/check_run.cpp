@@ -2,13 +2,13 @@
 
 #include "core/errors.h"
 #include "core/input_file.h"
-#include "core/json_difference.h"
 #include "core/json_lines.h"
 #include "core/version.h"
 #include "record/run_reader.h"
 #include "train/arm.h"
 #include "train/check_lines.h"
 #include "train/check_resolved.h"
+#include "train/common_results.h"
 #include "train/resolved_recipe.h"
 #include "train/results.h"
 
@@ -45,21 +45,19 @@ void require_all_steps(int64_t n_steps, int64_t reached, const fs::path& metrics
                      " of a run that is finished; need ", n_steps, ", as resolved.json says");
 }
 
-Json without_uncompared(Json results, bool has_own_texts) {
+Json without_place(Json results) {
   for (const char* key : {"machine", "recipe"}) results.erase(key);
-  if (!has_own_texts) results.erase("definitions");
   return results;
 }
 
 void require_own_results(const fs::path& run) {
   const fs::path path = run / "results.json";
   const Json results = read_json(path);
-  const Json needed = with_path(path, results, [&] {
-    return run_results(read_arm(run, results.at("title").as_string()), results.at("machine"));
+  const auto difference = with_path(path, results, [&] {
+    const auto made = run_results(read_arm(run, results.at("title").as_string()), results.at("machine"));
+    return results_difference(without_place(results), without_place(Json::parse(made.dump(), "results")),
+                              is_of_this_version(results));
   });
-  const bool has_own_texts = is_of_this_version(results);
-  const auto difference = first_difference(without_uncompared(results, has_own_texts),
-                                           without_uncompared(Json::parse(needed.dump(), "results"), has_own_texts));
   require<DataError>(!difference, path.string(), ": ", difference.value_or(""),
                      ", which the run's other files give (without results.json, train --resume makes it anew)");
 }

@@ -43,7 +43,9 @@ class CheckRun : public ::testing::Test {
   void write(const std::vector<record::RunLine>& of) const {
     testing::write_made_run(run(), testing::tiny_config("/data"), of);
   }
-  void finish() const { write_results(run(), run_results(read_arm(run()), Json::object())); }
+  void finish(const std::string& version = EVENKEEL_VERSION) const {
+    write_results(run(), run_results(read_arm(run()), Json::Object{{"evenkeel", version}}));
+  }
   std::filesystem::path run() const { return folder_ / "run"; }
   std::string message() const {
     return message_of<DataError>([&] { check_run_files(run()); });
@@ -151,6 +153,30 @@ TEST_F(CheckRun, NamesTheFirstKeyOfResultsThatTheFilesDoNotGive) {
               HasSubstr("results.json: got no key 'machine'; need it"));
   write_file_atomically(path, "");
   EXPECT_THAT(message(), HasSubstr("results.json: got an empty text; need a JSON document"));
+}
+
+// Another version has other texts, and columns and keys of its own: what both have is compared.
+TEST_F(CheckRun, ResultsOfAnotherVersionAreComparedInWhatBothHave) {
+  finish("0.0.1");
+  const auto path = run() / "results.json";
+  const Json results = Json::parse(read_file(path), "results");
+  const auto write_with = [&](auto&& change) {
+    Json changed = results;
+    change(changed);
+    write_results(run(), changed);
+  };
+  write_with([](Json& json) {
+    json["headlines"] = Json::Array{"As it was said then."};
+    json["arms"].as_array()[0]["of_then"] = 1;
+    json["arms"].as_array()[0].erase("baseline");
+    Json& table = json["tables"]["forgetting"];
+    table["source"] = "as it was described then";
+    table["columns"].as_array().pop_back();
+    for (auto& row : table["rows"].as_array()) row.as_array().pop_back();
+  });
+  EXPECT_NO_THROW(check_run_files(run()));
+  write_with([](Json& json) { json["tables"]["forgetting"]["rows"].as_array()[0].as_array()[3] = 2.5; });
+  EXPECT_THAT(message(), HasSubstr("results.json: tables.forgetting.rows[0][3]: got 2.5; need 2.6"));
 }
 
 }  // namespace

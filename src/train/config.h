@@ -101,7 +101,7 @@ struct ReplayConfig {
   std::vector<DataSource> data;
   static void visit_fields(auto& c, auto&& field) {
     field("fraction", c.fraction,
-          {"share of each batch that is old data; the budget does not change", "fraction 0..1"});
+          {"share of the phase's sequences that is old data; the budget does not change", "fraction 0..1"});
     field("from", c.from, {"an earlier phase whose mixture is replayed", "", "required without data"});
     field("mode", c.mode, "fresh (samples not drawn before) or seen (exactly those of that phase, in order)");
     field("data", c.data, {"sources to replay, in place of from", "", "required without from"});

@@ -49,6 +49,25 @@ TEST_F(HeldOutTest, AnEvaluationHasEverySetAsEvaluateHasIt) {
   }
 }
 
+TEST_F(HeldOutTest, ABaselineHasTheSetsOfAllPhasesAsTheFirstThatHasThemDoes) {
+  config_ = testing::tiny_config(
+      folder_.path(), {"phase.one.eval={data = [{name = \"held\", path = \"" + (folder_ / "a-heldout").string() +
+                           "\"}], max_tokens = 40}",
+                       "phase.two.eval={data = [{name = \"new\", path = \"" + (folder_ / "b").string() +
+                           "\"}, {name = \"held\", path = \"" + (folder_ / "a-heldout").string() +
+                           "\"}], max_tokens = 24}"});
+  data_.open(config_);
+  state_.step = 0;
+  const auto line = baseline_line(held_out());
+  EXPECT_EQ(line.step, 0);
+  EXPECT_EQ(line.phase, "one");
+  ASSERT_EQ(line.eval.size(), 2U);
+  EXPECT_EQ(line.eval[0].first, "held");
+  EXPECT_EQ(line.eval[0].second.tokens, 40);
+  EXPECT_EQ(line.eval[1].first, "new");
+  EXPECT_EQ(line.eval[1].second.tokens, 24);
+}
+
 TEST_F(HeldOutTest, SaturationIsOneAgainstItselfAndNamesItsSteps) {
   const Json line = record::to_json(saturation_line(held_out(), state_));
   ASSERT_EQ(line.at("saturation").size(), 2U);

@@ -6,7 +6,6 @@
 #include "checkpoint/model_source.h"
 #include "checkpoint/router_states.h"
 #include "core/json_lines.h"
-#include "core/log.h"
 #include "model/transformer.h"
 
 namespace evenkeel::train {
@@ -120,22 +119,24 @@ void InputData::trust(const std::filesystem::path& run) {
 
 namespace {
 
-// What another run drew goes on in this one: its cursors count samples of one length, in the order of one seed.
-void check_cursors(const RunConfig& config, const std::string& place, const checkpoint::ModelSource& source,
-                   const std::vector<PhaseRecord>& records) {
+// What another run drew goes on in this one: its cursors count samples of one length, in the order of one seed. A
+// warning where the seed is another one, else "".
+std::string check_cursors(const RunConfig& config, const std::string& place, const checkpoint::ModelSource& source,
+                          const std::vector<PhaseRecord>& records) {
   require<ConfigError>(
       source.sequence_length == config.train.sequence_length, place,
       ": got train.sequence_length = ", config.train.sequence_length, " and a start from ", source.folder.string(),
       ", which has ", source.sequence_length,
       "; need the same, since a start takes along which samples were drawn, or [model] from for the weights alone");
   const auto seed = static_cast<uint64_t>(config.train.seed);
-  if (!records.empty() && records.back().drawn.seed != seed)
-    log_warning(place, ": got train.seed = ", seed, " and a start from ", source.folder.string(), ", of seed ",
-                records.back().drawn.seed, ": samples that it drew may come again");
+  if (records.empty() || records.back().drawn.seed == seed) return "";
+  return join_parts(place, ": got train.seed = ", seed, " and a start from ", source.folder.string(), ", of seed ",
+                    records.back().drawn.seed, ": samples that it drew may come again");
 }
 
-// The phases of the run that phase `index` starts from.
-std::vector<PhaseRecord> check_start(const RunConfig& config, size_t index, const fs::path& folder) {
+// The phases of the run that phase `index` starts from, and what to warn of, "" for nothing.
+std::pair<std::vector<PhaseRecord>, std::string> check_start(const RunConfig& config, size_t index,
+                                                             const fs::path& folder) {
   const std::string& place = config.phases[index].place("start.from");
   const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
   require_same_architecture(config.model, source, [&](const std::string&) { return place; });
@@ -143,14 +144,15 @@ std::vector<PhaseRecord> check_start(const RunConfig& config, size_t index, cons
   model::check_router_state(config.model, source.config, source.folder.string());
   checkpoint::read_router_states(source.folder, model::Transformer(config.model));
   auto records = read_records(source.state, (source.folder / "state.json").string(), config.train.seed);
-  check_cursors(config, place, source, records);
-  return records;
+  auto warning = check_cursors(config, place, source, records);
+  return {std::move(records), std::move(warning)};
 }
 
 }  // namespace
 
-std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
-  std::vector<PhaseStart> starts;
+Starts check_starts(const RunConfig& config, InputData& data) {
+  Starts out;
+  auto& starts = out.of_phases;
   std::set<std::string> own;
   std::map<std::string, PhaseRecord> brought;  // by a start so far, the last of a name
   std::string known;
@@ -159,7 +161,9 @@ std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
     const PhaseConfig& phase = config.phases[i];
     starts.push_back(phase_start(config, i));
     if (!starts.back().folder.empty()) {
-      for (auto& record : check_start(config, i, starts.back().folder)) {
+      auto [records, warning] = check_start(config, i, starts.back().folder);
+      if (!warning.empty()) out.warnings.push_back(std::move(warning));
+      for (auto& record : records) {
         if (!brought.contains(record.name) && !own.contains(record.name)) add_known(record.name);
         brought[record.name] = std::move(record);
       }
@@ -172,16 +176,20 @@ std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data) {
     own.insert(phase.name);
     add_known(phase.name);
   }
-  return starts;
+  return out;
 }
 
-void check_what_is_there(const RunConfig& config, InputData& data) {
+std::vector<std::string> check_what_is_there(const RunConfig& config, InputData& data) {
+  std::set<std::string> there;
   visit_sets(config, [&](const RecipePath& path, int64_t least_tokens) {
-    if (std::filesystem::exists(path.value + ".idx"))
-      check_set(config, path, least_tokens, data.datasets().open(path.value));
+    if (!std::filesystem::exists(path.value + ".idx")) return;
+    check_set(config, path, least_tokens, data.datasets().open(path.value));
+    there.insert(path.value);
   });
   require_one_tokenizer(config, data.datasets());
-  check_starts(config, data);
+  check_orders(config,
+               [&](const std::string& path) { return there.contains(path) ? data.at(path).contents().hash : path; });
+  return check_starts(config, data).warnings;
 }
 
 }  // namespace evenkeel::train

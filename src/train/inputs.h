@@ -45,13 +45,18 @@ std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const ch
 // where the recipe allows it. Sets and folders that are not there are passed over. Opens sets that are not open.
 void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets);
 
-// Where each phase starts. Checks what phases start from and what they replay: ConfigError for a name or folder that is
+// Where each phase starts, and what a user should know of it.
+struct Starts {
+  std::vector<PhaseStart> of_phases;
+  std::vector<std::string> warnings;
+};
+// Checks what phases start from and what they replay: ConfigError for a name or folder that is
 // not there, and for a start of another architecture or sequence length; CheckpointError for one without the router's
 // states; a warning for one of another seed. `data`: the data of a phase that a start brings along is opened there too.
-std::vector<PhaseStart> check_starts(const RunConfig& config, InputData& data);
+Starts check_starts(const RunConfig& config, InputData& data);
 
-// What InputData::open refuses of the sets and their tokenizers, of those sets that are there, since a plan may come
-// before the data; and what check_starts refuses.
-void check_what_is_there(const RunConfig& config, InputData& data);
+// What InputData::open refuses of the sets, their tokenizers and the orders in which they are drawn, of those sets that
+// are there, since a plan may come before the data; and what check_starts refuses. Returns what that warns of.
+std::vector<std::string> check_what_is_there(const RunConfig& config, InputData& data);
 
 }  // namespace evenkeel::train

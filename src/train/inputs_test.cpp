@@ -23,7 +23,7 @@ class InputsTest : public ::testing::Test {
   }
   std::vector<PhaseStart> starts(const std::vector<std::string>& overrides) const {
     InputData data;
-    return check_starts(config(overrides), data);
+    return check_starts(config(overrides), data).of_phases;
   }
   testing::TemporaryFolder folder_;
 };
@@ -50,6 +50,21 @@ TEST_F(InputsTest, APlanRefusesTheSameOfTheSetsThatAreThere) {
     EXPECT_THAT(message, HasSubstr(change.starts_with("model") ? "need 0..8 (vocab_size 9)"
                                                                : "with 161 tokens; need at least 162"));
   }
+}
+
+// Of one content under two names a run would lose samples; contents that are not there yet are told apart by their path.
+TEST_F(InputsTest, APlanRefusesOneContentInTwoOrders) {
+  for (const char* suffix : {".bin", ".idx"})
+    std::filesystem::copy_file(folder_ / (std::string("a") + suffix), folder_ / (std::string("copy") + suffix));
+  const auto drawn = [&](const std::string& name) {
+    return config({"phase.two.shuffle=false",
+                   "phase.two.data=[{name = \"c\", path = \"" + (folder_ / name).string() + "\"}]"});
+  };
+  InputData data, later;
+  const auto message = message_of<ConfigError>([&] { check_what_is_there(drawn("copy"), data); });
+  EXPECT_EQ(message, message_of<ConfigError>([&] { InputData().open(drawn("copy")); }));
+  EXPECT_THAT(message, HasSubstr("got phase.two.shuffle = false for 'c', which phase 'one' draws with shuffle = true"));
+  EXPECT_NO_THROW(check_what_is_there(drawn("later"), later));
 }
 
 TEST_F(InputsTest, APlanRefusesTheStartsThatARunRefuses) {
@@ -148,7 +163,19 @@ TEST_F(ExternalStart, MustHaveAStateThatWasMadeForTheSameOption) {
 TEST_F(ExternalStart, MustHaveDrawnSamplesOfTheSameLength) {
   EXPECT_THAT(message_of<ConfigError>([&] { starts_with({"train.sequence_length=4"}); }),
               HasSubstr("got train.sequence_length = 4 and a start from"));
-  EXPECT_NO_THROW(starts_with({"train.seed=2"}));  // a warning
+}
+
+// Returned, not logged: a plan of a study says it once for all arms of a group.
+TEST_F(ExternalStart, OfAnotherSeedIsAWarning) {
+  const auto warnings = [&](const std::string& seed) {
+    InputData data;
+    return check_what_is_there(
+        config({seed, "phase.two.start={from = \"" + (folder_ / "run").string() + "\"}"}), data);
+  };
+  EXPECT_THAT(warnings("train.seed=2"),
+              ::testing::ElementsAre(AllOf(HasSubstr("got train.seed = 2 and a start from "),
+                                           HasSubstr(", of seed 1: samples that it drew may come again"))));
+  EXPECT_THAT(warnings("train.seed=1"), ::testing::IsEmpty());
 }
 
 TEST_F(ExternalStart, BringsPhasesThatAReplayMayName) {

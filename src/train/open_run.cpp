@@ -82,9 +82,10 @@ RunSetting checked_setting(const RunConfig& config, const TrainOptions& options,
   if (options.resume) data.trust(options.run);
   data.open(config);
   auto starts = check_starts(config, data);
+  for (const auto& warning : starts.warnings) log_warning(warning);
   require_memory(estimate_memory(config).total(), "model");
   return {config,           options, data, device, model::Transformer(config.model), phase_first_steps(config),
-          std::move(starts)};
+          std::move(starts.of_phases)};
 }
 
 }  // namespace

@@ -159,7 +159,7 @@ class ChangedPlaces : public ChangesSince {
     const auto config = config_of(overrides);
     InputData data;
     data.open(config);
-    const auto starts = check_starts(config, data);
+    const auto starts = check_starts(config, data).of_phases;
     return run_contents(config, data, starts, folder_ / "run");
   }
   // Each with eyes of its own: what was opened once is not looked at again.

@@ -412,7 +412,7 @@ Json run_headlines(const Arm& arm, const NamedTables& tables) {
   for (const auto& row : rows_of<DropsRow>(find_table(tables, "drops"))) {
     if (row.data || row.layer) continue;
     out.push_back("At the end of phase " + row.phase + " the experts' capacity drops " + rounded(100 * row.dropped, 1) +
-                  " % of the assignments in training.");
+                  " % of the assignments in training (of one seed, without an interval).");
   }
   for (const auto& sentence : collapse_headlines({arm}, Collapses::recovered)) out.push_back(sentence);
   return out;

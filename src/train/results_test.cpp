@@ -126,6 +126,15 @@ TEST_F(ShiftTest, BeforeAContinuedRunIsTheOldDataAtStepZero) {
   const std::vector<std::string> sinkhorn = {"model.router={kind = \"sinkhorn\"}", "model.balance={loss = []}"};
   EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}, sinkhorn),
               ::testing::Each(Json()));  // a plan is of training alone
+  // The old data is what was never drawn, whatever a first step or a weight lets expect.
+  const std::vector<std::string> both = {
+      "phase.one.data=[{name = \"a\", path = \"/data/a\"}, {name = \"z\", path = \"/data/z\"}]"};
+  for (auto& line : lines_) std::get<record::StepRow>(line).sources = {{"a", 4}, {"z", 0}};
+  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}, both),
+              ::testing::ElementsAre(Json(0.5625), Json(0.5), Json(0.625)));
+  std::get<record::StepRow>(lines_[30]).sources = {{"a", 3}, {"z", 1}};
+  EXPECT_THAT(before({{"new", made_result(2.0, {0.875, 0.875})}, {"old", made_result(2.0, {0.5, 0.625})}}, both),
+              ::testing::Each(Json()));
 }
 
 TEST_F(ShiftTest, DenseModelsHaveNone) {
@@ -269,7 +278,8 @@ TEST(Results, DropsAreOfPhaseEndsAndOfArmsWithACapacity) {
 ["arm","two","new",1,0.5]
 )");
   EXPECT_THAT(run_results(read_arm(folder / "run"), Json::object()).at("headlines").dump(),
-              HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training."));
+              HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training (of one "
+                        "seed, without an interval)."));
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   EXPECT_TRUE(rows_of(read_arm("arm", "group", folder / "run"), "drops").rows.empty());
 }

@@ -47,7 +47,7 @@ class ResumeTest : public ::testing::Test {
     const auto changed = config(overrides);
     InputData data;
     data.open(changed);
-    const auto starts = check_starts(changed, data);
+    const auto starts = check_starts(changed, data).of_phases;
     return find_resume(changed, {run(), at::kCPU, allowed}, starts, data);
   }
   std::string refusal(const std::vector<std::string>& overrides) const {

@@ -6,7 +6,8 @@
 
 namespace evenkeel::train {
 
-// Where the weights come from elsewhere, what they can is measured before they change: forgetting counts from there.
+// Where the weights come from elsewhere, what they can is measured before they change, on the held-out sets
+// of all phases: forgetting counts from there.
 void evaluate_before_training(const RunSetting& setting, const TrainState& state, RunSinks& sinks);
 
 // What is due at the state's step: the held-out sets, and at the end of a phase saturation. What the metrics have of

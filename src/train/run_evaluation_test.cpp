@@ -44,5 +44,24 @@ TEST_F(RunEvaluationTest, WeightsFromElsewhereHaveABaseline) {
   }
 }
 
+// A set that only a later phase evaluates has a baseline too, and so has a run whose first phase evaluates nothing.
+TEST_F(RunEvaluationTest, TheBaselineHasTheSetsOfLaterPhases) {
+  train("first");
+  const std::string from = "model={from = \"" + (folder_ / "first").string() + "\"}";
+  train("second", {from, "phase.two.eval={data = [{name = \"new\", path = \"" + (folder_ / "b").string() + "\"}]}"});
+  const auto lines = read_json_lines(folder_ / "second" / "metrics.jsonl");
+  ASSERT_EQ(lines.at(0).at("step").as_int(), 0);
+  EXPECT_EQ(lines[0].at("eval").size(), 2U);
+  const double baseline = lines[0].at("eval").at("new").at("loss").as_double();
+  const Json results = Json::parse(read_file(folder_ / "second" / "results.json"), "r");
+  int64_t n_rows = 0;
+  for (const auto& row : results.at("tables").at("forgetting").at("rows").as_array()) {
+    if (row.at(2).as_string() != "new") continue;
+    ++n_rows;
+    EXPECT_DOUBLE_EQ(row.at(5).as_double(), row.at(3).as_double() - baseline);
+  }
+  EXPECT_EQ(n_rows, 1);
+}
+
 }  // namespace
 }  // namespace evenkeel::train

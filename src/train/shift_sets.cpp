@@ -1,7 +1,9 @@
 #include "train/shift_sets.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
+#include <map>
 #include <set>
 
 namespace evenkeel::train {
@@ -42,6 +44,20 @@ std::vector<NamedSet> trained_sets(const Arm& arm, size_t phase) {
   for (const auto& source : data.as_array())
     if (is_drawn(arm, phase, source)) out.push_back({source.at("name").as_string(), source.at("path").as_string()});
   return out.empty() ? sets_of(data) : out;
+}
+
+// The share of each source that a phase trains on, by name and file.
+std::map<std::pair<std::string, std::string>, double> trained_shares(const Arm& arm, size_t phase) {
+  std::map<std::pair<std::string, std::string>, double> out;
+  double weights = 0;
+  const auto trained = trained_sets(arm, phase);
+  for (const auto& source : arm.resolved.at("phase").at(phase).at("data").as_array()) {
+    const std::string &name = source.at("name").as_string(), &path = source.at("path").as_string();
+    if (std::none_of(trained.begin(), trained.end(), [&](const NamedSet& set) { return set.name == name; })) continue;
+    weights += out[{name, path}] = source.at("weight").as_double();
+  }
+  for (auto& [source, share] : out) share /= weights;
+  return out;
 }
 
 // Whether a held-out set tells of a source: it has its name, its file, or is the part of the file that `prepare
@@ -102,6 +118,15 @@ bool trains_on(const Arm& arm, size_t phase, const std::string& set) {
         if (evaluated.name == set) known.push_back(std::move(evaluated));
   return std::any_of(known.begin(), known.end(),
                      [&](const NamedSet& held_out) { return is_of_any(held_out, sources); });
+}
+
+bool draws_the_same(const Arm& arm, size_t phase, size_t other) {
+  const auto is_same = [](const auto& a, const auto& b) {
+    constexpr double kRounding = 1e-9;  // of weights on another scale
+    return a.first == b.first && std::abs(a.second - b.second) <= kRounding;
+  };
+  const auto shares = trained_shares(arm, phase), others = trained_shares(arm, other);
+  return std::equal(shares.begin(), shares.end(), others.begin(), others.end(), is_same);
 }
 
 bool is_evaluated(const Arm& arm, const std::string& set) {

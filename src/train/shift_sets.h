@@ -19,6 +19,8 @@ struct ShiftSets {
 ShiftSets shift_sets(const Arm& arm);
 // Whether a phase has drawn of data, its replay aside, that a held-out set of this name tells of.
 bool trains_on(const Arm& arm, size_t phase, const std::string& set);
+// Whether two phases draw of the same sources, their replay aside, each in the same share (within 1e-9).
+bool draws_the_same(const Arm& arm, size_t phase, size_t other);
 // Whether the last phase evaluates a set of this name.
 bool is_evaluated(const Arm& arm, const std::string& set);
 // Those of the two that no evaluation is of, so that nothing can be said of them; empty: both are there.

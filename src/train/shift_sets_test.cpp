@@ -70,6 +70,20 @@ TEST(ShiftSets, OfASourceThatIsNeverDrawnAreNone) {
   EXPECT_FALSE(trains_on(arm, 0, "a"));
 }
 
+TEST(ShiftSets, PhasesDrawTheSameWhereTheSourcesAndTheirSharesAreTheSame) {
+  const auto same = [](const std::string& one, const std::string& two) {
+    return draws_the_same(arm_of({"phase.one.data=[" + one + "]", "phase.two.data=[" + two + "]"}), 0, 1);
+  };
+  const auto source = [](const std::string& name, const std::string& weight) {
+    return "{name = \"" + name + "\", path = \"/data/" + name + "\", weight = " + weight + "}";
+  };
+  EXPECT_TRUE(same(source("a", "1"), source("a", "0.3") + ", " + source("b", "1e-9")));  // of b comes none
+  EXPECT_TRUE(same(source("a", "1") + ", " + source("b", "2"), source("b", "0.6") + ", " + source("a", "0.3")));
+  EXPECT_FALSE(same(source("a", "1"), source("b", "1")));
+  EXPECT_FALSE(same(source("a", "1") + ", " + source("b", "1"), source("a", "1") + ", " + source("b", "2")));
+  EXPECT_FALSE(same(source("a", "1"), "{name = \"a\", path = \"/data/other\"}"));
+}
+
 // What results.json says of an arm: a set that nothing is known of has no name there.
 TEST(ShiftSets, StandInTheResults) {
   const auto named = [](const std::string& eval) {

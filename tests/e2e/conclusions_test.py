@@ -172,7 +172,7 @@ def check_a_matrix_is_answered_along_each_axis_with_paired_seeds(place, problems
         problems.equal(said[4] is not None, mean - half <= 0 <= mean + half, "a difference within its noise is called none")
         problems.need("forgetting on en since the end of phase english is " in found[0] and "of held-out de instead of" in found[0] and "an even load is 50.0 %" in found[0] and "of 8 experts are in use" in found[0], f"got {found[0]!r}; need forgetting, balance and experts in use")
         problems.need(found[0] in err.replace("evenkeel: ", ""), "the terminal does not say it")
-    problems.equal(len([text for text in results["headlines"] if "with 50 % of each batch replayed" in text]), 2, "sentences on replay, one for each router")
+    problems.equal(len([text for text in results["headlines"] if "with 50 % of the sequences replayed" in text]), 2, "sentences on replay, one for each router")
     problems.equal([text for text in results["headlines"] if "times what it was" in text], [], "ratios of imbalance")
 
 
@@ -228,7 +228,7 @@ def check_continued_weights_are_held_against_step_0(place, problems):
         problems.equal((row["forgetting"], row["against"]), (row["change"], "step 0"), "forgetting of a run of one phase")
     problems.equal({arm["baseline"] for arm in results["arms"]}, {"step 0"}, "what forgetting is measured against")
     problems.equal({(arm["old_data"], arm["new_data"]) for arm in results["arms"]}, {("en", "de")}, "the held-out sets of the old and the new data")
-    sentences = [text for text in results["headlines"] if text.startswith("some: with 50 % of each batch replayed, forgetting on en since step 0 is ")]
+    sentences = [text for text in results["headlines"] if text.startswith("some: with 50 % of the sequences replayed, forgetting on en since step 0 is ")]
     problems.equal(len(sentences), 1, f"sentences on replay in {results['headlines']}")
 
 

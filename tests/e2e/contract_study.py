@@ -167,7 +167,7 @@ def check_seeds_of_a_matrix_are_seeds(studies, problems):
     problems.equal(groups, {f"fraction{r}-seed{seed}": (f"fraction{r}", seed) for r in ("0", "0.5") for seed in (1, 2)}, "groups and seeds")
     summary = rows_of(results, "forgetting_summary")[1]
     problems.equal({(row["group"], row["n"]) for row in summary}, {("fraction0", 2), ("fraction0.5", 2)}, "rows of the summary")
-    problems.equal(len([text for text in results["headlines"] if "with 50 % of each batch replayed" in text]), 1, "sentences on replay, over the seeds")
+    problems.equal(len([text for text in results["headlines"] if "with 50 % of the sequences replayed" in text]), 1, "sentences on replay, over the seeds")
 
 
 def check_an_arm_that_starts_inside_of_a_shared_phase(studies, problems):
