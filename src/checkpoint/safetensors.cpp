@@ -229,11 +229,17 @@ void SafetensorsFolder::open_shards(const fs::path& index) {
     }
 }
 
-at::Tensor SafetensorsFolder::load(const std::string& name) const {
+const SafetensorsFile& SafetensorsFolder::file_with(const std::string& name) const {
   const auto found = file_of_.find(name);
   require<CheckpointError>(found != file_of_.end(), folder_.string(), ": got no tensor ", shown_name(name),
                            "; need it");
-  return files_[found->second].load(name);
+  return files_[found->second];
+}
+
+at::Tensor SafetensorsFolder::load(const std::string& name) const { return file_with(name).load(name); }
+
+at::Tensor SafetensorsFolder::load_rows(const std::string& name, int64_t first, int64_t count) const {
+  return file_with(name).load_rows(name, first, count);
 }
 
 const SafetensorsFile::Entry* SafetensorsFolder::find(const std::string& name) const {
