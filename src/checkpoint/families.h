@@ -53,7 +53,7 @@ class HfTensors {
   // Parameters whose layout here is not the one that is written first: name -> the first foreign tensor of the layout.
   const std::map<std::string, std::string>& foreign_layouts() const { return foreign_layouts_; }
   const std::vector<std::string>& skipped() const { return skipped_; }  // of layers for multi-token prediction
-  std::vector<std::string> stored_in(Packing packing) const;           // in 4 or 8 bits; without those passed over
+  std::vector<std::string> stored_in(Packing packing) const;            // in 4 or 8 bits; without those passed over
   bool has_tied_copy() const {
     return is_tied_ && folder_.contains(tied_head_name()) && pieces_[0][0].name != tied_head_name();
   }

@@ -61,7 +61,9 @@ TEST(PackedWeightsThatAreNoNumbers, AreRefused) {
   for (const int64_t code : {0x7f, 0xff})
     EXPECT_EQ(message_of<CheckpointError>([&] { decode_fp8(fp8(code), one, "w"); }), not_finite) << code;
   for (const double scale : {1e38, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()})
-    EXPECT_EQ(message_of<CheckpointError>([&] { decode_fp8(fp8(0x7e), at::full({1, 1}, scale, at::kFloat), "w"); }),
+    EXPECT_EQ(message_of<CheckpointError>([&] {
+                decode_fp8(fp8(0x7e), at::full({1, 1}, scale, at::kFloat), "w");
+              }),
               not_finite)
         << scale;
 }

@@ -68,10 +68,10 @@ class SafetensorsFolder {
  public:
   explicit SafetensorsFolder(const std::filesystem::path& folder);
   bool contains(const std::string& name) const { return file_of_.contains(name); }
-  at::Tensor load(const std::string& name) const;  // CheckpointError when absent
+  at::Tensor load(const std::string& name) const;                                     // CheckpointError when absent
   at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;  // as SafetensorsFile's
-  const SafetensorsFile::Entry* find(const std::string& name) const;  // nullptr when absent
-  std::vector<std::string> names() const;                             // sorted
+  const SafetensorsFile::Entry* find(const std::string& name) const;                  // nullptr when absent
+  std::vector<std::string> names() const;                                             // sorted
 
  private:
   void open_shards(const std::filesystem::path& index);

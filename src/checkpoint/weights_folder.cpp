@@ -50,8 +50,8 @@ void WeightsFolder::add_mxfp4(const std::string& name) {
                            " beside it; need its scales");
   const std::vector<int64_t> need(shape.begin(), shape.end() - 1);
   require<CheckpointError>(is_e8m0(scales->dtype) && scales->shape == need, place_of(base + kScales), ": got ",
-                           dtype_name(scales->dtype), " ", Json(scales->shape).dump(), "; need U8 ",
-                           Json(need).dump(), ", one for each of the blocks");
+                           dtype_name(scales->dtype), " ", Json(scales->shape).dump(), "; need U8 ", Json(need).dump(),
+                           ", one for each of the blocks");
   entries_[base] = {at::kBFloat16, {shape[0], shape[2] * kMxfp4Block, shape[1]}, Packing::mxfp4};
 }
 

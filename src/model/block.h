@@ -1,5 +1,5 @@
-// One layer of the decoder: attention, then a feed-forward network, and behind experts maybe a further one. Each sees the
-// stream, and what it gives is added to it, with a norm before or after.
+// One layer of the decoder: attention, then a feed-forward network, and behind experts maybe a further one. Each sees
+// the stream, and what it gives is added to it, with a norm before or after.
 #pragma once
 
 #include "model/attention/attention.h"

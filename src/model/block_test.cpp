@@ -105,15 +105,16 @@ TEST(Block, PutsAFurtherNetworkBehindTheExperts) {
   const std::vector<ops::Params> states(1);
   const Pass pass(input, states, {{*spec.attention->rotation()}, {*spec.attention->sight()}}, at::kDouble);
   const auto stream = testing::random_tensor({2, 3, 6}, 1);
-  const auto plain = block_forward(layer_spec(config_of(), 1), PartTensors(params).first(params.size() - 3), stream, pass);
+  const auto plain =
+      block_forward(layer_spec(config_of(), 1), PartTensors(params).first(params.size() - 3), stream, pass);
   const auto result = block_forward(spec, params, stream, pass);
   const auto normed = ops::rms_norm(plain.stream, params[params.size() - 3], 1e-5).view({6, 6});
   const auto extra = spec.extra->forward(PartTensors(params).last(2), normed, pass).out.view({2, 3, 6});
   EXPECT_TRUE(testing::same_bits(result.stream, plain.stream + extra));
   EXPECT_TRUE(result.decision.has_value());
   const auto c = testing::random_tensor({2, 3, 6}, 2);
-  testing::expect_gradients(
-      [&](const auto& in) { return (block_forward(spec, params, in[0], pass).stream * c).sum(); }, {stream});
+  testing::expect_gradients([&](const auto& in) { return (block_forward(spec, params, in[0], pass).stream * c).sum(); },
+                            {stream});
 }
 
 }  // namespace

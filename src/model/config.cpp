@@ -200,8 +200,8 @@ void check_total(const ModelConfig& c, const std::string& where) {
     attention += n_elements;
   }
   const double blocks = of(c.gated_form().gate_up_width(1)) + 1;  // matrices of an inner width each
-  const double ffn = blocks * (of(c.d_ff) + of(c.n_experts) * of(c.d_expert) + of(c.d_shared) + of(c.d_extra)) +
-                     of(c.n_experts) + 1;
+  const double ffn =
+      blocks * (of(c.d_ff) + of(c.n_experts) * of(c.d_expert) + of(c.d_shared) + of(c.d_extra)) + of(c.n_experts) + 1;
   const double total = of(c.d_model) * (2 * of(c.vocab_size) + of(c.n_layers) * ffn) + of(c.n_layers) * attention;
   require<ConfigError>(total < kMost, where, ": got a model of some ", three_digits(total),
                        " parameters; need fewer than ", kMost);

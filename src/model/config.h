@@ -90,9 +90,10 @@ struct ModelConfig {
     field("rope_pairs", config.rope_pairs,
           "features that turn together: halves (j and j + d/2) or interleaved (2j and 2j + 1)");
     field("rope_scaling", config.rope_scaling, {"rotation for longer contexts: kind and its keys", "", "none"});
-    field("activation", config.activation,
-          "swiglu, geglu (exact GELU), geglu_tanh (its tanh formula), swiglu_clamped (gpt-oss) or swiglu_double (a gate "
-          "of twice the width; OpenMoE)");
+    field(
+        "activation", config.activation,
+        "swiglu, geglu (exact GELU), geglu_tanh (its tanh formula), swiglu_clamped (gpt-oss) or swiglu_double (a gate "
+        "of twice the width; OpenMoE)");
     field("activation_alpha", config.activation_alpha, "of swiglu_clamped: factor within its sigmoid");
     field("activation_limit", config.activation_limit, "of swiglu_clamped: greatest size of gate and up");
     field("ffn_bias", config.ffn_bias, "dense layers have biases");

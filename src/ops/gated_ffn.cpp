@@ -147,9 +147,7 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
     GatedForm form;
     int64_t inner() const { return in.down.size(2); }
     at::Tensor gates(const Tile& tile) const { return cut(hidden, tile).narrow(1, 0, form.gate_width(inner())); }
-    at::Tensor ups(const Tile& tile) const {
-      return cut(hidden, tile).narrow(1, form.gate_width(inner()), inner());
-    }
+    at::Tensor ups(const Tile& tile) const { return cut(hidden, tile).narrow(1, form.gate_width(inner()), inner()); }
     at::Tensor tile_weights(const Tile& tile) const { return cut(in.weights, tile).unsqueeze(1); }
   };
 
@@ -286,12 +284,11 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
 }  // namespace
 
 namespace {
-constexpr Named<Activation> kActivations[] = {
-    {"swiglu", Activation::swiglu},
-    {"geglu", Activation::geglu},
-    {"geglu_tanh", Activation::geglu_tanh},
-    {"swiglu_clamped", Activation::swiglu_clamped},
-    {"swiglu_double", Activation::swiglu_double}};
+constexpr Named<Activation> kActivations[] = {{"swiglu", Activation::swiglu},
+                                              {"geglu", Activation::geglu},
+                                              {"geglu_tanh", Activation::geglu_tanh},
+                                              {"swiglu_clamped", Activation::swiglu_clamped},
+                                              {"swiglu_double", Activation::swiglu_double}};
 }  // namespace
 std::span<const Named<Activation>> names_of(Activation) { return kActivations; }
 
@@ -299,17 +296,16 @@ at::Tensor gated_ffn(const at::Tensor& x, const GatedFfn& ffn) {
   const auto bias = [](const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; };
   const auto hidden = at::linear(x, ffn.gate_up, bias(ffn.gate_up_bias));  // [T, G]
   const int64_t inner = ffn.down.size(1), gate_width = ffn.form.gate_width(inner);
-  const auto activated = activate(hidden.narrow(1, 0, gate_width), ffn.form) *
-                         up_factor(hidden.narrow(1, gate_width, inner), ffn.form);
+  const auto activated =
+      activate(hidden.narrow(1, 0, gate_width), ffn.form) * up_factor(hidden.narrow(1, gate_width, inner), ffn.form);
   return at::linear(activated, ffn.down, bias(ffn.down_bias));
 }
 
 at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert,
                        const Experts& experts) {
-  return ExpertsFfnFunction::apply(rows, weights, experts.gate_up, experts.down,
-                                   or_empty(experts.gate_up_bias, experts.gate_up),
-                                   or_empty(experts.down_bias, experts.down), rows_per_expert,
-                                   ExpertsFfnFunction::list_of(experts.form));
+  return ExpertsFfnFunction::apply(
+      rows, weights, experts.gate_up, experts.down, or_empty(experts.gate_up_bias, experts.gate_up),
+      or_empty(experts.down_bias, experts.down), rows_per_expert, ExpertsFfnFunction::list_of(experts.form));
 }
 
 }  // namespace evenkeel::ops

@@ -49,9 +49,9 @@ struct Experts {
 };
 // out[n] = weights[n] * FFN_e(rows[n]), e the expert of row n: the first rows_per_expert[0] rows are those of expert 0,
 // then come those of expert 1, ... (ops/permute.h). rows [N, H], weights [N] of the same type -> [N, H]. Differentiable
-// in rows, weights, matrices and biases. Experts without rows get zero gradients; N = 0 works. One pass over tiles of at
-// most kTileRows rows of one expert, tiles in parallel on the CPU; every sum has a fixed order, so the result does not
-// depend on the number of threads.
+// in rows, weights, matrices and biases. Experts without rows get zero gradients; N = 0 works. One pass over tiles of
+// at most kTileRows rows of one expert, tiles in parallel on the CPU; every sum has a fixed order, so the result does
+// not depend on the number of threads.
 at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert,
                        const Experts& experts);
 

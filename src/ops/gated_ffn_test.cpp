@@ -37,8 +37,7 @@ at::Tensor naive_product(const at::Tensor& gate, const at::Tensor& up, const Gat
   switch (form.activation) {
     case Activation::swiglu: return silu(gate) * up;
     case Activation::geglu: return gate * 0.5 * (1 + at::erf(gate / std::sqrt(2.0))) * up;
-    case Activation::geglu_tanh:
-      return gate * 0.5 * (1 + ((gate + 0.044715 * gate * gate * gate) * kRoot).tanh()) * up;
+    case Activation::geglu_tanh: return gate * 0.5 * (1 + ((gate + 0.044715 * gate * gate * gate) * kRoot).tanh()) * up;
     case Activation::swiglu_clamped: {
       const auto g = at::where(gate.gt(form.limit), at::full_like(gate, form.limit), gate);
       const auto high = at::where(up.gt(form.limit), at::full_like(up, form.limit), up);
@@ -101,9 +100,8 @@ at::Tensor naive_routed(const Case& c, const GatedForm& form) {
 }
 at::Tensor routed(const Case& c, const GatedForm& form) {
   const auto permutation = sort_by_expert(c.token_ids, c.expert_ids, c.gate_up.size(0));
-  const auto rows =
-      experts_ffn(permute(c.x, permutation), c.weights.index_select(0, permutation.order), permutation.rows_per_expert,
-                  {c.gate_up, c.down, form, c.gate_up_bias, c.down_bias});
+  const auto rows = experts_ffn(permute(c.x, permutation), c.weights.index_select(0, permutation.order),
+                                permutation.rows_per_expert, {c.gate_up, c.down, form, c.gate_up_bias, c.down_bias});
   return combine(rows, permutation, c.x.size(0));
 }
 // The case with x, weights, gate_up, down from `in`, and the biases where it has them.
@@ -136,7 +134,8 @@ TEST(GatedFfn, MatchesTheFormula) {
     const int64_t G = form.gate_up_width(5);
     EXPECT_EQ(G, activation == Activation::swiglu_double ? 15 : 10);
     const auto gate_up = random_tensor({G, 3}, 2), bias = random_tensor({G}, 4), out_bias = random_tensor({3}, 5);
-    const auto plain = gated_ffn(x, {gate_up, down, form}), biased = gated_ffn(x, {gate_up, down, form, bias, out_bias});
+    const auto plain = gated_ffn(x, {gate_up, down, form}),
+               biased = gated_ffn(x, {gate_up, down, form, bias, out_bias});
     for (int64_t t = 0; t < 40; ++t) {
       expect_close(plain[t], Naive{gate_up, down}(x[t], form), 1e-12, 1e-13, name_of(activation));
       expect_close(biased[t], Naive{gate_up, down, bias, out_bias}(x[t], form), 1e-12, 1e-13, name_of(activation));

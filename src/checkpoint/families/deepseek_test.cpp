@@ -218,7 +218,8 @@ TEST_F(DeepseekFamilies, DecodeFp8OfTheThirdVersion) {
   set("quantization_config", Json::parse(R"({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
       "weight_block_size": [128, 128]})",
                                          "test"));
-  const std::string dense = "model.layers.0.mlp.down_proj.weight", expert = "model.layers.1.mlp.experts.2.up_proj.weight",
+  const std::string dense = "model.layers.0.mlp.down_proj.weight",
+                    expert = "model.layers.1.mlp.experts.2.up_proj.weight",
                     extra = "model.layers.2.mlp.gate_proj.weight";
   add(extra, {5, 8});
   std::map<std::string, at::Tensor> need;

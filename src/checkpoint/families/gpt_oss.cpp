@@ -1,6 +1,6 @@
 // GptOssForCausalLM (arXiv 2508.10925): attention with sinks, biases and a window in every other layer; a router with a
-// bias, a softmax over the selected logits; experts with biases and a clamped activation, whose rows of gate and up take
-// turns. On the hub the experts are in MXFP4.
+// bias, a softmax over the selected logits; experts with biases and a clamped activation, whose rows of gate and up
+// take turns. On the hub the experts are in MXFP4.
 #include "checkpoint/families/family.h"
 
 namespace evenkeel::checkpoint {
@@ -58,7 +58,9 @@ Family gpt_oss_family() {
   const Part gate_up{experts + "gate_up_proj", Rows::all, true, true}, down{experts + "down_proj", Rows::all, true};
   return {.model_type = "gpt_oss",
           .architecture = "GptOssForCausalLM",
-          .rules = joined({stream_rules(), norm_rules("input_layernorm", "post_attention_layernorm"), attention_rules(),
+          .rules = joined({stream_rules(),
+                           norm_rules("input_layernorm", "post_attention_layernorm"),
+                           attention_rules(),
                            {{"layers.{i}.attention.sinks", {{layer + "self_attn.sinks"}}},
                             {"layers.{i}.router.weight", {{layer + "mlp.router.weight"}}},
                             {"layers.{i}.router.bias", {{layer + "mlp.router.bias"}}},

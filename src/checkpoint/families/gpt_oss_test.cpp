@@ -62,8 +62,9 @@ TEST_F(GptOssFamily, ReadsTheConfiguration) {
   EXPECT_EQ(c.activation, ops::Activation::swiglu_clamped);
   EXPECT_EQ(std::vector<double>({c.activation_alpha, c.activation_limit}), std::vector<double>({1.702, 5}));
   EXPECT_TRUE(c.expert_bias && c.router_bias && !c.ffn_bias);
-  EXPECT_EQ(tables_of(c), R"({"kind":"grouped","qkv_bias":true,"out_bias":true,"window":4,"window_layers":[0],"sinks":true} )"
-                          R"({"kind":"top_k","score":"softmax_post"})");
+  EXPECT_EQ(tables_of(c),
+            R"({"kind":"grouped","qkv_bias":true,"out_bias":true,"window":4,"window_layers":[0],"sinks":true} )"
+            R"({"kind":"top_k","score":"softmax_post"})");
   EXPECT_EQ(c.balance.terms.at(0).coefficient, 0.9);
   const auto& yarn = std::get<ops::YarnScaling>(c.rope_scaling.value);
   EXPECT_EQ(yarn.original_length, 4096);
@@ -89,10 +90,11 @@ TEST_F(GptOssFamily, TakesGateAndUpApart) {
       for (const int64_t up : {0, 1}) {
         const auto column = tensor(kExperts + "gate_up_proj")[e].select(1, 2 * j + up).to(at::kFloat);
         EXPECT_TRUE(at::equal(gate_up[e][32 * up + j], column)) << e << " " << j << " " << up;
-        EXPECT_TRUE(at::equal(bias[e][32 * up + j], tensor(kExperts + "gate_up_proj_bias")[e][2 * j + up].to(at::kFloat)));
+        EXPECT_TRUE(
+            at::equal(bias[e][32 * up + j], tensor(kExperts + "gate_up_proj_bias")[e][2 * j + up].to(at::kFloat)));
       }
-  EXPECT_TRUE(at::equal(params.at("layers.1.experts.down"),
-                        tensor(kExperts + "down_proj").transpose(1, 2).to(at::kFloat)));
+  EXPECT_TRUE(
+      at::equal(params.at("layers.1.experts.down"), tensor(kExperts + "down_proj").transpose(1, 2).to(at::kFloat)));
   EXPECT_TRUE(at::equal(params.at("layers.0.router.bias"), tensor("model.layers.0.mlp.router.bias").to(at::kFloat)));
 }
 
@@ -109,7 +111,8 @@ TEST_F(GptOssFamily, GoesThereAndBack) {
 TEST_F(GptOssFamily, DecodesTheExpertsOfTheHub) {
   pack();
   const auto params = read();
-  const auto decoded = decode_mxfp4(tensor(kExperts + "gate_up_proj_blocks"), tensor(kExperts + "gate_up_proj_scales"), "");
+  const auto decoded =
+      decode_mxfp4(tensor(kExperts + "gate_up_proj_blocks"), tensor(kExperts + "gate_up_proj_scales"), "");
   for (const int64_t j : {0, 5, 31}) {
     EXPECT_TRUE(at::equal(params.at("layers.1.experts.gate_up")[1][j], decoded[1][2 * j].to(at::kFloat))) << j;
     EXPECT_TRUE(at::equal(params.at("layers.1.experts.gate_up")[1][32 + j], decoded[1][2 * j + 1].to(at::kFloat))) << j;

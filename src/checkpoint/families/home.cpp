@@ -166,7 +166,9 @@ Attempt attempt(Home home, int64_t max_sequence_length, const std::string& where
   Attempt out;
   try {
     HfForm form = form_of(home.foreign, max_sequence_length);
-    Json config = Json::Object{{"architectures", Json::Array{family.architecture}}, {"model_type", family.written_type != nullptr ? family.written_type : family.model_type}};
+    Json config =
+        Json::Object{{"architectures", Json::Array{family.architecture}},
+                     {"model_type", family.written_type != nullptr ? family.written_type : family.model_type}};
     HfKeys keys(config, form);
     family.keys(keys);
     home.max_sequence_length = form.max_sequence_length;

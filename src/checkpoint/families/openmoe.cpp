@@ -1,6 +1,6 @@
-// OpenMoE (arXiv 2402.01739) as its port to PyTorch has it: model_type "llama", known by moe_layer_interval; its code lies
-// in the folder. Experts in every n-th layer, and there a further feed-forward network behind them; gates of twice the
-// width; scores that are not scaled; assignments dropped over capacity, at evaluation too.
+// OpenMoE (arXiv 2402.01739) as its port to PyTorch has it: model_type "llama", known by moe_layer_interval; its code
+// lies in the folder. Experts in every n-th layer, and there a further feed-forward network behind them; gates of twice
+// the width; scores that are not scaled; assignments dropped over capacity, at evaluation too.
 #include "checkpoint/families/family.h"
 #include "core/errors.h"
 
@@ -40,7 +40,8 @@ void capacity_keys(HfKeys& keys) {
   keys.count(spelled(keys, "router_min_capacity", "min_capacity"), capacity.minimum, 4);
   const char* drops = spelled(keys, "router_drop_tks", "drop_tks");
   if (!keys.reads()) return keys.put(drops, true);
-  for (const auto& [key, factor] : {std::pair("factor_train", capacity.factor_train), {"factor_eval", capacity.factor_eval}})
+  for (const auto& [key, factor] :
+       {std::pair("factor_train", capacity.factor_train), {"factor_eval", capacity.factor_eval}})
     require<CheckpointError>(factor > 0 && factor <= 1e6, keys.config().where(), ": capacity ", key, ": got ", factor,
                              "; need more than 0, at most 1e6");
   if (!keys.config().flag(drops, true))
@@ -89,7 +90,8 @@ void openmoe_keys(HfKeys& keys) {
   losses(keys);
   if (!keys.reads()) return;
   const HfConfig& config = keys.config();
-  if (model.rope_theta != kTheta) config.refuse("rope_theta", config.find("rope_theta"), "10000, which stands in the code");
+  if (model.rope_theta != kTheta)
+    config.refuse("rope_theta", config.find("rope_theta"), "10000, which stands in the code");
   config.require_only("attention_bias", false);
   config.require_only(spelled(keys, "router_noisy_policy", "noisy_policy"), Json());
   config.require_only("layer_norm_epsilon", model.norm_eps);
@@ -108,7 +110,8 @@ TensorRule gate_up_rule(const std::string& ours, const std::string& gate, const 
 }
 
 Rules gated_rules(const std::string& ours, const std::string& theirs) {
-  return {gate_up_rule("layers.{i}." + ours + ".gate_up.weight", theirs + "gate_proj.weight", theirs + "up_proj.weight", false),
+  return {gate_up_rule("layers.{i}." + ours + ".gate_up.weight", theirs + "gate_proj.weight", theirs + "up_proj.weight",
+                       false),
           {"layers.{i}." + ours + ".down.weight", {{theirs + "down_proj.weight"}}}};
 }
 
@@ -118,8 +121,11 @@ Family openmoe_family() {
   const std::string layer = "model.layers.{i}.", experts = layer + "mlp.experts.";
   return {.model_type = "openmoe",
           .architecture = "OpenMoeForCausalLM",
-          .rules = joined({stream_rules(), norm_rules("input_layernorm", "post_attention_layernorm"), attention_rules(),
-                           gated_rules("ffn", layer + "mlp."), gated_rules("extra", layer + "extra_mlp."),
+          .rules = joined({stream_rules(),
+                           norm_rules("input_layernorm", "post_attention_layernorm"),
+                           attention_rules(),
+                           gated_rules("ffn", layer + "mlp."),
+                           gated_rules("extra", layer + "extra_mlp."),
                            {{"layers.{i}.extra_norm.weight", {{layer + "pre_extra_mlp_layernorm.weight"}}},
                             {"layers.{i}.router.weight", {{layer + "mlp.gate_weight"}}},
                             gate_up_rule("layers.{i}.experts.gate_up", experts + "wi_gate", experts + "wi_up", true),

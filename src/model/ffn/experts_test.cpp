@@ -109,15 +109,13 @@ TEST(ExpertsFfn, HasBiasesWhereTheModelSaysSo) {
   routed.hidden = x;
   routed.weight = params[0];
   routed.bias = params[1];
-  moe::ExpertWeights weights{{params[2], params[4], {ops::Activation::swiglu_clamped, 1.3, 0.5}, params[3], params[5]},
-                             {}, {}, {}};
+  moe::ExpertWeights weights{
+      {params[2], params[4], {ops::Activation::swiglu_clamped, 1.3, 0.5}, params[3], params[5]}, {}, {}, {}};
   EXPECT_TRUE(testing::same_bits(result.out, moe::moe_layer(*ffn->router(), routed, weights).out));
   EXPECT_TRUE(at::allclose(result.decision->logits, x.matmul(params[0].t()) + params[1], 1e-12, 1e-12));
   const auto c = testing::random_tensor({4, 6}, 3);
   testing::expect_gradients(
-      [&](const auto& in) {
-        return (ffn->forward(in, x, Pass(input, states, {}, at::kDouble)).out * c).sum();
-      },
+      [&](const auto& in) { return (ffn->forward(in, x, Pass(input, states, {}, at::kDouble)).out * c).sum(); },
       params);
 }
 
