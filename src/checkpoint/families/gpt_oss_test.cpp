@@ -132,7 +132,8 @@ TEST_F(GptOssFamily, RefusesWhatItCannotExpress) {
   expect_refused_setting("experts_per_token", "3");
   expect_refused_setting("swiglu_limit", "0", {"activation_limit", "more than 0"});
   expect_refused_setting("quantization_config", R"({"quant_method":"gptq"})");
-  expect_refused_setting("quantization_config", R"({"quant_method":"fp8","fmt":"e5m2"})", {"quantization_config: fmt"});
+  expect_refused_setting("quantization_config", R"({"quant_method":"fp8","fmt":"e5m2","weight_block_size":[128,128]})",
+                         {"quantization_config: fmt"});
   expect_refused_setting("quantization_config", R"({"quant_method":"fp8","weight_block_size":[64,64]})",
                          {"quantization_config: weight_block_size", "[128,128]"});
   pack();

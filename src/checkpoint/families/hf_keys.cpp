@@ -97,6 +97,8 @@ void check_packing(const HfConfig& config) {
   const HfConfig inner(*found, config.where() + ": quantization_config");
   for (const char* key : {"quant_method", "modules_to_not_convert", "ignored_layers", "scale_fmt", "dequantize"})
     inner.find(key);
+  if (*method == Json("fp8") && inner.find("weight_block_size") == nullptr)
+    inner.refuse("weight_block_size", nullptr, "[128,128]: one scale for each block");
   inner.require_only("fmt", "e4m3");
   inner.require_only("weight_block_size", Json::Array{int64_t{128}, int64_t{128}});
   inner.require_only("activation_scheme", "dynamic");
