@@ -180,7 +180,7 @@ void check_router(const ModelConfig& c, const moe::Router& router, const Check& 
     check(term.counts != moe::Counts::kept || !c.capacity.is_dropless(), "balance.counts", "kept",
           "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
   check_router_options(c, router, check.where);
-  check(traits.has_matrix || !c.router_bias, "router_bias", "true", "false: " + kind + " has no logits");
+  check.beside_router(traits.has_matrix || !c.router_bias, "router_bias", "true", "false: " + kind + " has no logits");
   if (traits.has_matrix) return;
   const std::string need =
       "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";
