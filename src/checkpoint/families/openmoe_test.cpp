@@ -63,7 +63,7 @@ TEST_F(OpenMoeFamily, IsKnownByItsIntervalWhateverTheTypeSays) {
             std::vector<int64_t>({3, 2, 6, 6, 6, 4}));
   EXPECT_EQ(to_json(c.moe_layers).dump(), "\"every 2\"");
   EXPECT_EQ(c.activation, ops::Activation::swiglu_double);
-  EXPECT_EQ(tables_of(c), R"({"kind":"grouped","scale":1.0} {"kind":"top_k","score":"softmax_pre"})");
+  EXPECT_EQ(tables_of(c), R"({"kind":"grouped","scale":1} {"kind":"top_k","score":"softmax_pre"})");
   EXPECT_EQ(c.capacity, moe::capacity_rule("colossalai", ""));
   EXPECT_EQ(c.balance.terms.at(0).loss.text(), "flaxformer");
   EXPECT_EQ(c.balance.terms.at(0).coefficient, 0.01);
