@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include "checkpoint/safetensors_header.h"
 #include "core/errors.h"
@@ -179,6 +180,16 @@ at::Tensor SafetensorsFile::load_rows(const std::string& name, int64_t first, in
   auto out = copy(entry, shape, begin);
   file_.release(begin, begin + out.nbytes());
   return out;
+}
+
+at::Tensor SafetensorsFile::mapped(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name) {
+  const Entry& entry = file->entry_of(name);
+  const auto options = at::TensorOptions().dtype(entry.dtype).device(at::kCPU);
+  const std::byte* data = file->file_.data() + entry.begin;
+  const bool is_aligned = reinterpret_cast<uintptr_t>(data) % c10::elementSize(entry.dtype) == 0;
+  if (!is_aligned || entry.begin == entry.end) return file->load(name);
+  return at::from_blob(
+      const_cast<std::byte*>(data), entry.shape, [file](void*) {}, options);
 }
 
 SafetensorsFolder::SafetensorsFolder(const fs::path& folder) : folder_(folder) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,6 +53,9 @@ class SafetensorsFile {
   // The same of `count` rows of the first dimension from row `first` on; what it read does not stay mapped in
   // memory. The range must lie inside.
   at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;
+  // The tensor where it lies, in the stored dtype and to be read only; it keeps `file` with it. The kernel reads its
+  // pages as they are touched, and takes them back when it needs the memory. CheckpointError when absent.
+  static at::Tensor mapped(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name);
 
  private:
   const Entry& entry_of(const std::string& name) const;

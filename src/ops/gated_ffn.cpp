@@ -128,6 +128,11 @@ void run_stages(bool is_cpu, const std::vector<int64_t>& rows_per_expert, const 
 
 at::Tensor cut(const at::Tensor& tensor, const Tile& tile) { return tensor.narrow(0, tile.begin, tile.rows); }
 
+// Of one expert, in the type of the rows.
+at::Tensor of_expert(const at::Tensor& all, int64_t expert, const at::Tensor& rows) {
+  return all[expert].to(rows.scalar_type());
+}
+
 // [E, ...] of each expert, or an empty tensor: autograd takes none that is undefined.
 at::Tensor or_empty(const at::Tensor& bias, const at::Tensor& like) {
   return bias.defined() ? bias : at::empty({0}, like.options());
@@ -164,8 +169,8 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
     auto outputs = at::empty_like(rows);
     const auto expand = [&](const Tile& tile) {
       auto target = cut(pass.hidden, tile);
-      at::mm_out(target, cut(rows, tile), gate_up[tile.expert].t());
-      if (pass.in.has_gate_up_bias()) target.add_(gate_up_bias[tile.expert]);
+      at::mm_out(target, cut(rows, tile), of_expert(gate_up, tile.expert, rows).t());
+      if (pass.in.has_gate_up_bias()) target.add_(of_expert(gate_up_bias, tile.expert, rows));
     };
     const auto gate = [&](const Tile& tile) {
       auto target = cut(weighted, tile);
@@ -174,8 +179,8 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
     };
     const auto contract = [&](const Tile& tile) {
       auto target = cut(outputs, tile);
-      at::mm_out(target, cut(weighted, tile), down[tile.expert].t());
-      if (pass.in.has_down_bias()) target.addcmul_(pass.tile_weights(tile), down_bias[tile.expert]);
+      at::mm_out(target, cut(weighted, tile), of_expert(down, tile.expert, rows).t());
+      if (pass.in.has_down_bias()) target.addcmul_(pass.tile_weights(tile), of_expert(down_bias, tile.expert, rows));
     };
     run_stages(rows.is_cpu(), rows_per_expert, {{true, expand}, {false, gate}, {true, contract}});
     context->save_for_backward({rows, row_weights, gate_up, down, gate_up_bias, down_bias, pass.hidden});
@@ -254,12 +259,10 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
     run_tasks(in.rows.is_cpu(), 2 * in.gate_up.size(0), [&](int64_t index) {
       const bool is_down = index % 2 == 1;
       const auto e = static_cast<size_t>(index / 2);
-      const auto of_expert = [&](const at::Tensor& all) {
-        return all.narrow(0, first_row[e], pass.rows_per_expert[e]);
-      };
+      const auto its_rows = [&](const at::Tensor& all) { return all.narrow(0, first_row[e], pass.rows_per_expert[e]); };
       auto target = out[is_down ? 1 : 0][index / 2];
-      const auto left = of_expert(is_down ? through.outputs : through.hidden);
-      const auto right = of_expert(is_down ? through.weighted_inner : in.rows);
+      const auto left = its_rows(is_down ? through.outputs : through.hidden);
+      const auto right = its_rows(is_down ? through.weighted_inner : in.rows);
       if (pass.rows_per_expert[e] == 0) {
         target.zero_();
       } else {
@@ -267,7 +270,7 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
       }
       const auto& bias = out[is_down ? 3 : 2];
       if (bias.defined())
-        bias[index / 2].copy_(is_down ? (left * of_expert(in.weights).unsqueeze(1)).sum(0) : left.sum(0));
+        bias[index / 2].copy_(is_down ? (left * its_rows(in.weights).unsqueeze(1)).sum(0) : left.sum(0));
     });
     return out;
   }

@@ -51,7 +51,8 @@ struct Experts {
 // then come those of expert 1, ... (ops/permute.h). rows [N, H], weights [N] of the same type -> [N, H]. Differentiable
 // in rows, weights, matrices and biases. Experts without rows get zero gradients; N = 0 works. One pass over tiles of
 // at most kTileRows rows of one expert, tiles in parallel on the CPU; every sum has a fixed order, so the result does
-// not depend on the number of threads.
+// not depend on the number of threads. Without gradient, matrices and biases may be of a narrower type than the rows:
+// those of one expert are widened at a time, to the same results as if all had been.
 at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert,
                        const Experts& experts);
 

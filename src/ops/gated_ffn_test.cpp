@@ -1,6 +1,7 @@
 #include "ops/gated_ffn.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/erf.h>
 #include <ATen/ops/full.h>
@@ -208,6 +209,20 @@ TEST(ExpertsFfn, GradientsOfBiasesMatchTheLoopAcrossTiles) {
       [&](const auto& in) { return (naive_routed(with_inputs(c, in), form) * weight).sum(); }, inputs_of(c));
   for (size_t i = 0; i < got.size(); ++i)
     expect_close(got[i], need[i], 1e-10, 1e-10, "input " + std::to_string(i));  // sums of up to 300
+}
+
+// Matrices in a narrower type are widened expert by expert: the bits of those that were widened before.
+TEST(ExpertsFfn, WidensTheMatricesOfOneExpertAtATime) {
+  const at::NoGradGuard no_grad;
+  for (const auto activation : kAll) {
+    auto c = make_case_of(form_of(activation), 300, 100);
+    c.x = c.x.to(at::kFloat), c.weights = c.weights.to(at::kFloat);
+    for (auto* tensor : {&c.gate_up, &c.down, &c.gate_up_bias, &c.down_bias}) *tensor = tensor->to(at::kBFloat16);
+    auto wide = c;
+    for (auto* tensor : {&wide.gate_up, &wide.down, &wide.gate_up_bias, &wide.down_bias})
+      *tensor = tensor->to(at::kFloat);
+    EXPECT_TRUE(testing::same_bits(routed(c, form_of(activation)), routed(wide, form_of(activation))));
+  }
 }
 
 TEST(ExpertsFfn, AddsAssignmentsOfOneTokenToTheSameExpert) {
