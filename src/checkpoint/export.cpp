@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <set>
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
 
@@ -62,15 +63,26 @@ class Stored {
     const std::string& name = written.own.name;
     if (written.own.is_state()) {
       own = optimizer_.load(router_state_name(config_.moe_layers_below(split_layer(name).second), "bias"));
+    } else if (piece.is_stacked) {
+      return load_stack(name, piece);
     } else if (piece.expert >= 0) {
-      own = model_.load_rows(name, piece.expert, 1).squeeze(0).narrow(0, piece.row, piece.shape[0]);
+      own = rows_of_expert(name, piece.expert, piece);
     } else {
-      own = model_.load_rows(name, piece.row, piece.shape[0]);
+      own = model_.load_rows(name, piece.row, piece.n_rows());
     }
     return to_foreign(own, piece);
   }
 
  private:
+  at::Tensor rows_of_expert(const std::string& name, int64_t expert, const Piece& piece) const {
+    return model_.load_rows(name, expert, 1).squeeze(0).narrow(0, piece.row, piece.n_rows());
+  }
+  at::Tensor load_stack(const std::string& name, const Piece& piece) const {
+    const auto out = at::empty(piece.shape, model_.find(name)->dtype);
+    for (int64_t expert = 0; expert < out.size(0); ++expert)
+      out.select(0, expert).copy_(to_foreign(rows_of_expert(name, expert, piece), piece));
+    return out;
+  }
   Json json_in(const char* key) const {
     const auto found = model_.metadata().find(key);
     return found == model_.metadata().end() ? Json::object() : Json::parse(found->second, key);
@@ -117,10 +129,10 @@ Json origin_config(const fs::path& origin) {
 
 // The longest sequence of the origin, where its config.json can still be read.
 std::optional<int64_t> longest_of_origin(const Json& config, const std::string& where) {
-  const Json* type = config.find("model_type");
-  if (type == nullptr || !type->is_string()) return std::nullopt;
+  const Family* family = config.is_object() ? find_family(config) : nullptr;
+  if (family == nullptr) return std::nullopt;
   try {
-    return read_with(family_named(type->as_string(), where), HfConfig(config, where)).max_sequence_length;
+    return read_with(*family, HfConfig(config, where)).max_sequence_length;
   } catch (const CheckpointError&) {
     return std::nullopt;
   }
@@ -129,21 +141,16 @@ std::optional<int64_t> longest_of_origin(const Json& config, const std::string& 
 // The family that a model came from, where transformers can load it again: a class that is no part of transformers
 // needs its code, which auto_map names. "" where there is none.
 std::string family_of_origin(const Json& config) {
-  const Json* type = config.find("model_type");
-  if (type == nullptr || !type->is_string()) return "";
-  for (const auto& family : families())
-    if (type->as_string() == family.model_type && (!family.is_remote || config.find("auto_map") != nullptr))
-      return family.model_type;
-  return "";
+  const Family* family = config.is_object() ? find_family(config) : nullptr;
+  const bool is_loadable = family != nullptr && (!family->is_remote || config.find("auto_map") != nullptr);
+  return is_loadable ? family->model_type : "";
 }
 
 // Keys of the rotation, which stand in two forms.
 constexpr const char* kRotationKeys[] = {"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"};
 
 bool says_the_same(const Home& home, const Json& origin, const std::string& where) {
-  if (!origin.is_object() || origin.find("model_type") == nullptr ||
-      origin.at("model_type") != Json(home.family->model_type))
-    return false;
+  if (!origin.is_object() || find_family(origin) != home.family) return false;
   try {
     const auto read = read_with(*home.family, HfConfig(origin, where));
     return runtime_differences(runtime_form(home.foreign), runtime_form(read.model)).empty() &&
@@ -153,10 +160,20 @@ bool says_the_same(const Home& home, const Json& origin, const std::string& wher
   }
 }
 
+// The keys of a folder whose code came along, which reads these and no others.
+Json config_of_code(Json origin, const char* type) {
+  for (const char* key : {"dtype", "torch_dtype"})
+    if (origin.find(key) != nullptr) origin[key] = type;
+  return origin;
+}
+
 Json config_to_write(const Home& home, const Json& origin, at::ScalarType type, const std::string& where) {
+  const char* name = type == at::kFloat ? "float32" : type == at::kHalf ? "float16" : "bfloat16";
   Json out = home.config;
   if (says_the_same(home, origin, where)) {
+    if (home.family->is_remote) return config_of_code(origin, name);
     out = origin;
+    out.erase("quantization_config");  // what was in 4 or 8 bits is not any more
     const bool has_both_forms = origin.find("rope_theta") != nullptr && origin.find("rope_parameters") != nullptr;
     for (const auto& [key, value] : home.config.as_object()) {
       const bool is_rotation =
@@ -166,14 +183,14 @@ Json config_to_write(const Home& home, const Json& origin, at::ScalarType type, 
     if (out.find("num_nextn_predict_layers") != nullptr) out["num_nextn_predict_layers"] = 0;  // they are not kept
   } else {
     // What is not known is said to be unknown: the defaults of the classes are ids of other vocabularies.
-    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id", "initializer_range", "tokenizer_class"}) {
-      const Json* known = origin.find(key);
+    for (const char* key :
+         {"bos_token_id", "eos_token_id", "pad_token_id", "initializer_range", "tokenizer_class", "auto_map"}) {
+      const Json* known = key == std::string_view("auto_map") && !home.family->is_remote ? nullptr : origin.find(key);
       const bool is_id = std::string_view(key).ends_with("_id");
       if (known != nullptr || is_id) out[key] = known != nullptr ? *known : Json();
     }
     out["use_cache"] = true;
   }
-  const char* name = type == at::kFloat ? "float32" : type == at::kHalf ? "float16" : "bfloat16";
   for (const char* key : {"dtype", "torch_dtype"}) out[key] = name;
   return out;
 }
@@ -203,12 +220,18 @@ std::string python_text(const Json& json, const std::string& indent = "") {
 
 void note_training_only(const model::ModelConfig& config, const Home& home, std::vector<std::string>& notices) {
   std::string lost;
-  const Json* kept = home.config.find("router_aux_loss_coef");
+  const auto is_kept = [&](const std::string& loss, double coefficient) {
+    for (const auto& [key, of] : {std::pair("router_aux_loss_coef", "hf"), {"router_aux_loss_factor", "flaxformer"}})
+      if (const Json* kept = home.config.find(key); kept != nullptr && loss == of && *kept == Json(coefficient))
+        return true;
+    return false;
+  };
   for (const auto& term : config.balance.terms) {
-    const bool is_kept = term.loss.text() == "hf" && kept != nullptr && *kept == Json(term.coefficient);
-    if (!is_kept) add_to_list(lost, "the balance loss " + term.loss.text());
+    if (!is_kept(term.loss.text(), term.coefficient)) add_to_list(lost, "the balance loss " + term.loss.text());
   }
-  if (config.balance.z_coefficient > 0) add_to_list(lost, "the z-loss");
+  const Json* kept_z = home.config.find("router_z_loss_factor");
+  if (config.balance.z_coefficient > 0 && (kept_z == nullptr || *kept_z != Json(config.balance.z_coefficient)))
+    add_to_list(lost, "the z-loss");
   if (config.is_moe()) {
     const Json options = moe::make_router(config.router_shape(), config.router)->options();
     const std::string kind = options.at("kind").as_string();

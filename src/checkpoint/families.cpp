@@ -22,7 +22,7 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return "[" + out + "]";
 }
 
-void check_entry(const SafetensorsFolder& folder, const std::string& where, const Piece& piece) {
+void check_entry(const WeightsFolder& folder, const std::string& where, const Piece& piece) {
   const auto* entry = folder.find(piece.name);
   require<CheckpointError>(entry != nullptr, where, ": got no tensor ", shown_name(piece.name), "; need it, of shape ",
                            shape_text(piece.shape));
@@ -53,11 +53,12 @@ at::Tensor reordered(const at::Tensor& tensor, const std::vector<int64_t>& order
 
 at::Tensor to_foreign(const at::Tensor& own, const Piece& piece) {
   auto out = reordered(own, piece.order, /*to_foreign=*/true);
-  return piece.factor == 1 ? out : out * piece.factor;
+  if (piece.factor != 1) out = out * piece.factor;
+  return piece.is_transposed ? out.t() : out;
 }
 
 at::Tensor to_own(const at::Tensor& foreign, const Piece& piece) {
-  auto out = reordered(foreign, piece.order, /*to_foreign=*/false);
+  auto out = reordered(piece.is_transposed ? foreign.t() : foreign, piece.order, /*to_foreign=*/false);
   return piece.factor == 1 ? out : out / piece.factor;
 }
 
@@ -105,7 +106,7 @@ void undo_detours(const fs::path& folder, const ReadConfig& read, HfModel& model
 
 HfModel read_hf_config(const fs::path& folder) {
   const HfConfig config(folder);
-  const Family& family = family_named(config.text("model_type", ""), config.where());
+  const Family& family = family_of(config);
   config.require_architecture(family.architecture);
   auto read = read_with(family, config);
   HfModel model{family.model_type, read.model, read.max_sequence_length, {}, read.notices};
@@ -170,9 +171,9 @@ void HfTensors::check_rest(const HfModel& model) {
   if (is_tied_) used.insert(tied_head_name());  // compared with the embedding when read
   std::string left_over;
   int64_t n_left_over = 0;
-  for (const auto& name : folder_.names()) {
-    const auto* entry = folder_.find(name);
-    if (used.contains(name) || entry->begin == entry->end) continue;  // what is empty says nothing
+  for (const auto& [name, entry] : folder_.entries()) {
+    const bool is_empty = std::find(entry.shape.begin(), entry.shape.end(), 0) != entry.shape.end();
+    if (used.contains(name) || is_empty) continue;  // what is empty says nothing
     const bool is_extra = family.has_extra_layers && name.starts_with("model.layers.") &&
                           std::atoll(name.c_str() + std::string_view("model.layers.").size()) >= n_layers;
     if (is_extra) {
@@ -217,12 +218,25 @@ void HfTensors::check_values() const {
 
 at::Tensor HfTensors::parameter(size_t index, at::ScalarType dtype) const {
   const auto& pieces = pieces_[index];
-  if (pieces.size() == 1 && pieces[0].expert < 0) return to_own(folder_.load(pieces[0].name), pieces[0]).to(dtype);
+  if (pieces.size() == 1 && pieces[0].expert < 0 && !pieces[0].is_stacked)
+    return to_own(folder_.load(pieces[0].name), pieces[0]).to(dtype);
   auto out = at::empty(parameters_[index].shape, at::TensorOptions().dtype(dtype).device(at::kCPU));
+  const auto put = [](const at::Tensor& place, const Piece& piece, const at::Tensor& foreign) {
+    place.narrow(0, piece.row, piece.n_rows()).copy_(to_own(foreign, piece));
+  };
   for (const auto& piece : pieces) {
-    const auto place = piece.expert < 0 ? out : out.select(0, piece.expert);
-    place.narrow(0, piece.row, piece.shape[0]).copy_(to_own(folder_.load(piece.name), piece));
+    if (!piece.is_stacked) put(piece.expert < 0 ? out : out.select(0, piece.expert), piece, folder_.load(piece.name));
+    for (int64_t expert = 0; piece.is_stacked && expert < out.size(0); ++expert)
+      put(out.select(0, expert), piece, folder_.load_slice(piece.name, expert));
   }
+  return out;
+}
+
+std::vector<std::string> HfTensors::stored_in(Packing packing) const {
+  std::vector<std::string> out;
+  for (const auto& pieces : pieces_)
+    for (const auto& piece : pieces)
+      if (folder_.find(piece.name)->packing == packing) out.push_back(piece.name);
   return out;
 }
 
@@ -234,6 +248,10 @@ std::vector<at::Tensor> HfTensors::biases() const {
 
 void log_notices(const HfModel& model, const HfTensors& tensors, const fs::path& folder) {
   for (const auto& notice : model.notices) log_warning(notice);
+  for (const auto& [packing, what] : {std::pair(Packing::mxfp4, "MXFP4"), {Packing::fp8, "fp8"}})
+    if (const auto names = tensors.stored_in(packing); !names.empty())
+      log_info(folder.string(), ": ", counted(static_cast<int64_t>(names.size()), "tensor"), " of ", what,
+               " decoded to bf16: ", names.front(), names.size() > 1 ? ", ..." : "");
   if (!tensors.skipped().empty())
     log_warning(folder.string(), ": passed over ", counted(static_cast<int64_t>(tensors.skipped().size()), "tensor"),
                 " of layers for multi-token prediction, which evenkeel does not have: ", tensors.skipped().front(),
@@ -242,11 +260,11 @@ void log_notices(const HfModel& model, const HfTensors& tensors, const fs::path&
 
 ops::Params read_hf_params(const fs::path& folder, const HfModel& model) {
   const HfTensors tensors(folder, model);
-  log_notices(model, tensors, folder);
   tensors.check_values();
   ops::Params params;
   for (size_t i = 0; i < tensors.parameters().size(); ++i)
     params.add(tensors.parameters()[i].name, tensors.parameter(i, at::kFloat));
+  log_notices(model, tensors, folder);
   return params;
 }
 

@@ -9,6 +9,7 @@
 
 #include "checkpoint/families/home.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/weights_folder.h"
 #include "model/config.h"
 #include "ops/params.h"
 
@@ -52,6 +53,7 @@ class HfTensors {
   // Parameters whose layout here is not the one that is written first: name -> the first foreign tensor of the layout.
   const std::map<std::string, std::string>& foreign_layouts() const { return foreign_layouts_; }
   const std::vector<std::string>& skipped() const { return skipped_; }  // of layers for multi-token prediction
+  std::vector<std::string> stored_in(Packing packing) const;            // in 4 or 8 bits; without those passed over
   bool has_tied_copy() const {
     return is_tied_ && folder_.contains(tied_head_name()) && pieces_[0][0].name != tied_head_name();
   }
@@ -61,7 +63,7 @@ class HfTensors {
   std::vector<Piece> chosen_layout(const HfModel& model, const OwnTensor& tensor, bool is_own);
   void check_rest(const HfModel& model);
 
-  SafetensorsFolder folder_;
+  WeightsFolder folder_;
   std::string where_;
   std::vector<TensorSpec> parameters_;
   std::vector<std::vector<Piece>> pieces_;  // of each parameter
@@ -78,7 +80,7 @@ ops::Params read_hf_params(const fs::path& folder, const HfModel& model);
 // The biases of balancing routers, as HfTensors::biases gives them.
 std::vector<at::Tensor> read_hf_biases(const fs::path& folder, const HfModel& model);
 
-// A part of a tensor of evenkeel as the foreign tensor holds it, and back.
+// A part of a tensor of evenkeel as the foreign tensor holds it, and back; of one expert where that is stacked.
 at::Tensor to_foreign(const at::Tensor& own, const Piece& piece);
 at::Tensor to_own(const at::Tensor& foreign, const Piece& piece);
 

@@ -62,7 +62,6 @@ void import_folder(const fs::path& folder, const fs::path& checkpoint) {
   require_own_outputs({{checkpoint, OutputKind::checkpoint}}, {folder});
   const HfModel model = read_hf_config(folder);
   const HfTensors tensors(folder, model);
-  log_notices(model, tensors, folder);
   tensors.check_values();
   const auto& parameters = tensors.parameters();
   double total = 0;
@@ -80,6 +79,7 @@ void import_folder(const fs::path& folder, const fs::path& checkpoint) {
     write_file_atomically(temporary / "state.json", state_of(model).dump(1) + "\n");
     keep_origin(folder, temporary);
   });
+  log_notices(model, tensors, folder);  // last: where a value is refused, that is all there is to say
 }
 
 }  // namespace evenkeel::checkpoint

@@ -1,6 +1,8 @@
 #include "checkpoint/model_source.h"
 
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <set>
 #include <vector>
 
@@ -177,19 +179,36 @@ std::string folder_identity_v1(const fs::path& folder) {
   return sha256_hex(text);
 }
 
-ops::Params read_params(const fs::path& file, const model::ModelConfig& config) {
-  const SafetensorsFile tensors(file);
+namespace {
+
+// The tensors of the table, checked against it by the header, each as `take` gives it.
+ops::Params params_of(const SafetensorsFile& tensors, const fs::path& file, const model::ModelConfig& config,
+                      const std::function<at::Tensor(const std::string& name)>& take) {
   ops::Params params;
   for (const auto& spec : model::parameter_table(config)) {
     const auto* entry = tensors.find(spec.name);
     require<CheckpointError>(entry != nullptr, file.string(), ": got no tensor '", spec.name, "'; need it");
     require<CheckpointError>(entry->shape == spec.shape, file.string(), ": got '", spec.name, "' of shape ",
                              Json(entry->shape).dump(), "; need ", Json(spec.shape).dump());
-    params.add(spec.name, tensors.load(spec.name).to(at::kFloat));
+    params.add(spec.name, take(spec.name));
   }
   require<CheckpointError>(tensors.entries().size() == params.size(), file.string(), ": got ", tensors.entries().size(),
                            " tensors; need the ", params.size(), " of the model");
   return params;
+}
+
+}  // namespace
+
+ops::Params read_params(const fs::path& file, const model::ModelConfig& config) {
+  const SafetensorsFile tensors(file);
+  return params_of(tensors, file, config, [&](const std::string& name) { return tensors.load(name).to(at::kFloat); });
+}
+
+ops::Params map_params(const ModelSource& source) {
+  const fs::path file = source.folder / "model.safetensors";
+  const auto tensors = std::make_shared<const SafetensorsFile>(file);
+  return params_of(*tensors, file, source.config,
+                   [&](const std::string& name) { return SafetensorsFile::mapped(tensors, name); });
 }
 
 ops::Params load_params(const ModelSource& source) {

@@ -47,6 +47,9 @@ Json folder_record(const fs::path& folder, const Json* known = nullptr);
 std::string folder_identity_v1(const fs::path& folder);
 
 ops::Params load_params(const ModelSource& source);  // fp32, CPU, in the order of the parameter table
+// Of a checkpoint the same tensors where they lie in its file, in their stored types (SafetensorsFile::mapped): for a
+// Transformer that widens them.
+ops::Params map_params(const ModelSource& source);
 
 // model.safetensors of a checkpoint, checked against the table of `config`.
 ops::Params read_params(const fs::path& file, const model::ModelConfig& config);

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
 #include "checkpoint/safetensors_header.h"
 #include "core/errors.h"
@@ -181,6 +182,16 @@ at::Tensor SafetensorsFile::load_rows(const std::string& name, int64_t first, in
   return out;
 }
 
+at::Tensor SafetensorsFile::mapped(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name) {
+  const Entry& entry = file->entry_of(name);
+  const auto options = at::TensorOptions().dtype(entry.dtype).device(at::kCPU);
+  const std::byte* data = file->file_.data() + entry.begin;
+  const bool is_aligned = reinterpret_cast<uintptr_t>(data) % c10::elementSize(entry.dtype) == 0;
+  if (!is_aligned || entry.begin == entry.end) return file->load(name);
+  return at::from_blob(
+      const_cast<std::byte*>(data), entry.shape, [file](void*) {}, options);
+}
+
 SafetensorsFolder::SafetensorsFolder(const fs::path& folder) : folder_(folder) {
   const fs::path single = folder / "model.safetensors";
   const fs::path index = folder / "model.safetensors.index.json";
@@ -229,11 +240,17 @@ void SafetensorsFolder::open_shards(const fs::path& index) {
     }
 }
 
-at::Tensor SafetensorsFolder::load(const std::string& name) const {
+const SafetensorsFile& SafetensorsFolder::file_with(const std::string& name) const {
   const auto found = file_of_.find(name);
   require<CheckpointError>(found != file_of_.end(), folder_.string(), ": got no tensor ", shown_name(name),
                            "; need it");
-  return files_[found->second].load(name);
+  return files_[found->second];
+}
+
+at::Tensor SafetensorsFolder::load(const std::string& name) const { return file_with(name).load(name); }
+
+at::Tensor SafetensorsFolder::load_rows(const std::string& name, int64_t first, int64_t count) const {
+  return file_with(name).load_rows(name, first, count);
 }
 
 const SafetensorsFile::Entry* SafetensorsFolder::find(const std::string& name) const {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,7 +20,8 @@ using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 // Writes the tensors (contiguous CPU copies are made one at a time), atomically: wider dtypes first, so
 // that each tensor is aligned, and in the order given within a width. The bytes depend on names, dtypes,
-// shapes, data and metadata only. Dtypes: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
+// shapes, data and metadata only. Dtypes: F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL
+// F8_E4M3 F8_E8M0.
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                        const std::map<std::string, std::string>& metadata);
 
@@ -51,6 +53,9 @@ class SafetensorsFile {
   // The same of `count` rows of the first dimension from row `first` on; what it read does not stay mapped in
   // memory. The range must lie inside.
   at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;
+  // The tensor where it lies, in the stored dtype and to be read only; it keeps `file` with it. The kernel reads its
+  // pages as they are touched, and takes them back when it needs the memory. CheckpointError when absent.
+  static at::Tensor mapped(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name);
 
  private:
   const Entry& entry_of(const std::string& name) const;
@@ -67,12 +72,14 @@ class SafetensorsFolder {
  public:
   explicit SafetensorsFolder(const std::filesystem::path& folder);
   bool contains(const std::string& name) const { return file_of_.contains(name); }
-  at::Tensor load(const std::string& name) const;                     // CheckpointError when absent
-  const SafetensorsFile::Entry* find(const std::string& name) const;  // nullptr when absent
-  std::vector<std::string> names() const;                             // sorted
+  at::Tensor load(const std::string& name) const;                                     // CheckpointError when absent
+  at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;  // as SafetensorsFile's
+  const SafetensorsFile::Entry* find(const std::string& name) const;                  // nullptr when absent
+  std::vector<std::string> names() const;                                             // sorted
 
  private:
   void open_shards(const std::filesystem::path& index);
+  const SafetensorsFile& file_with(const std::string& name) const;
   std::filesystem::path folder_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, size_t> file_of_;

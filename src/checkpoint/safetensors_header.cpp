@@ -13,9 +13,18 @@
 namespace evenkeel::checkpoint {
 namespace {
 
-constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {
-    {"F64", at::kDouble}, {"F32", at::kFloat}, {"F16", at::kHalf}, {"BF16", at::kBFloat16}, {"I64", at::kLong},
-    {"I32", at::kInt},    {"I16", at::kShort}, {"I8", at::kChar},  {"U8", at::kByte},       {"BOOL", at::kBool}};
+constexpr std::pair<const char*, at::ScalarType> kDtypes[] = {{"F64", at::kDouble},
+                                                              {"F32", at::kFloat},
+                                                              {"F16", at::kHalf},
+                                                              {"BF16", at::kBFloat16},
+                                                              {"I64", at::kLong},
+                                                              {"I32", at::kInt},
+                                                              {"I16", at::kShort},
+                                                              {"I8", at::kChar},
+                                                              {"U8", at::kByte},
+                                                              {"BOOL", at::kBool},
+                                                              {"F8_E4M3", at::kFloat8_e4m3fn},
+                                                              {"F8_E8M0", at::kFloat8_e8m0fnu}};
 constexpr size_t kMaxDims = 64;
 
 // One place of the header: {"NAME": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}
@@ -109,7 +118,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     const char* wanted = "a list of whole numbers from 0";
     if (place_ == Place::before || place_ == Place::root) wanted = "an object";
     if (place_ == Place::metadata) wanted = "a string";
-    if (place_ == Place::tensor && key_ == "dtype") wanted = "one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL";
+    if (place_ == Place::tensor && key_ == "dtype")
+      wanted = "one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL F8_E4M3 F8_E8M0";
     fail<CheckpointError>(context(), ": got ", got, "; need ", wanted);
   }
 

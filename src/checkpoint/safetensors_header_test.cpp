@@ -36,8 +36,10 @@ TEST(SafetensorsHeader, ANumberBeyondADoubleIsNamedWithItsPlace) {
   };
   EXPECT_EQ(message(R"({"w":{"dtype":"F32","shape":[1e400],"data_offsets":[0,4]}})"),
             "x.safetensors: tensor 'w': 'shape': got 1e400; need a list of whole numbers from 0");
-  EXPECT_EQ(message(R"({"w":{"dtype":-1e400}})"),
-            "x.safetensors: tensor 'w': 'dtype': got -1e400; need one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL");
+  EXPECT_EQ(
+      message(R"({"w":{"dtype":-1e400}})"),
+      "x.safetensors: tensor 'w': 'dtype': got -1e400; need one of F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL F8_E4M3 "
+      "F8_E8M0");
   EXPECT_EQ(message(R"({"__metadata__":{"a":1e999}})"), "x.safetensors: metadata 'a': got 1e999; need a string");
   EXPECT_EQ(message("1e400"), "x.safetensors: header: got 1e400; need an object");
 }

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 
+#include <ATen/Parallel.h>
+
 #include "checkpoint/router_states.h"
 #include "core/errors.h"
+#include "core/log.h"
 #include "data/datasets.h"
 #include "data/description.h"
 #include "model/layout.h"
@@ -25,6 +28,10 @@ void ModelRunOptions::declare(Options& options, const std::string& seed_help) {
   options.add("--batch-size", batch_size, {1, kMost}, "windows a forward pass");
   options.add("--dtype", dtype, "fp32 or bf16 weights (router scores are fp32 or wider)");
   options.add("--mode", mode, "eval or train: which router and capacity mode");
+  options.flag(
+      "--mapped", mapped,
+      "weights of a checkpoint stay in its file and are widened as they are used; so they do without this where "
+      "they do not fit into memory");
   options.add("--seed", seed, {}, seed_help);
   options.compute(device);
 }
@@ -40,10 +47,40 @@ double weight_bytes(const checkpoint::ModelSource& source, const ModelRunOptions
   return (options.dtype == "bf16" ? 2.0 : 4.0) * static_cast<double>(model::count_parameters(source.config).total);
 }
 
+namespace {
+
+constexpr double kFp32 = 4;  // bytes
+
+double bytes_as_fp32(const model::ModelConfig& config) {
+  return kFp32 * static_cast<double>(model::count_parameters(config).total);
+}
+
+// Of the weights that a pass has widened at a time: a layer without its routed experts, an expert on each thread; or
+// the head.
+double bytes_in_hand(const model::ModelConfig& config) {
+  double most = static_cast<double>(config.vocab_size) * static_cast<double>(config.d_model);
+  for (const auto& layer : model::layer_specs(config)) {
+    double n = 0;
+    for (const auto& spec : layer.parameters) {
+      const bool is_routed = spec.name.starts_with("experts.");
+      n += static_cast<double>(spec.n_elements()) *
+           (is_routed ? static_cast<double>(at::get_num_threads()) / static_cast<double>(config.n_experts) : 1.0);
+    }
+    most = std::max(most, n);
+  }
+  return kFp32 * most;
+}
+
+bool stays_in_its_file(const checkpoint::ModelSource& source, bool is_asked_for) {
+  return source.is_checkpoint() && (is_asked_for || !train::fits_memory(bytes_as_fp32(source.config)));
+}
+
+}  // namespace
+
 checkpoint::ModelSource open_checked(const std::string& path) {
   auto source = checkpoint::open_model(path);
-  train::require_memory(4.0 * static_cast<double>(model::count_parameters(source.config).total),
-                        path);  // they are read as fp32
+  const bool is_mapped = stays_in_its_file(source, false);
+  train::require_memory(is_mapped ? bytes_in_hand(source.config) : bytes_as_fp32(source.config), path);
   return source;
 }
 
@@ -51,9 +88,17 @@ analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const st
                                  const ModelRunOptions& options) {
   const auto device = options.find_device();
   const auto dtype = options.dtype == "bf16" ? at::kBFloat16 : at::kFloat;
-  model::Transformer model(source.config);
+  const bool is_mapped = stays_in_its_file(source, options.mapped);
+  require<ConfigError>(!options.mapped || is_mapped, "--mapped: got ", name,
+                       ", a Hugging Face folder; need a checkpoint (evenkeel import makes one)");
+  model::Transformer model(source.config, is_mapped ? std::optional(dtype) : std::nullopt);
   ops::Params params;
-  for (const auto& [param, tensor] : checkpoint::load_params(source)) params.add(param, tensor.to(dtype));
+  if (is_mapped) {
+    log_info(name, ": the weights stay in their file and are widened as they are used");
+    params = checkpoint::map_params(source);
+  } else {
+    for (const auto& [param, tensor] : checkpoint::load_params(source)) params.add(param, tensor.to(dtype));
+  }
   train::set_device(params, device, /*requires_grad=*/false);
   auto router_states = checkpoint::load_router_states(source, model);
   for (auto& state : router_states) train::set_device(state, device, /*requires_grad=*/false);

@@ -17,6 +17,7 @@ struct ModelRunOptions {
   int64_t batch_size = 16;
   int64_t seed = 1;
   std::string dtype = "fp32", mode = "eval", device;
+  bool mapped = false;
   void declare(Options& options, const std::string& seed_help = "of random routers, in --mode train");
   void check() const;  // ConfigError naming the option; after parsing
   uint64_t random_seed() const { return static_cast<uint64_t>(seed); }
@@ -25,9 +26,10 @@ struct ModelRunOptions {
 };
 
 // The model behind a MODEL argument. ConfigError, before anything is allocated, when its weights do not fit into
-// memory.
+// memory; of a checkpoint those that a pass has in hand at a time, since the others can stay in its file.
 checkpoint::ModelSource open_checked(const std::string& path);
-// Its weights in the asked type on the asked device, with its routers' states.
+// Its weights in the asked type on the asked device, with its routers' states. Of a checkpoint that does not fit, or
+// where it is asked for, they stay in its file in their stored type, and a pass widens them.
 analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name,
                                  const ModelRunOptions& options);
 // Bytes of the weights as load_model keeps them.

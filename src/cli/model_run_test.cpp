@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "core/errors.h"
+#include "support/gradients.h"
 #include "support/tiny_run.h"
 #include "train/trainer.h"
 
@@ -55,6 +56,12 @@ TEST(LoadModel, GivesTheWeightsInTheAskedType) {
   EXPECT_EQ(narrow.params.at("head.weight").scalar_type(), at::kBFloat16);
   EXPECT_EQ(full.router_states.size(), 2u);
   EXPECT_FALSE(full.params.at("head.weight").requires_grad());
+  run.dtype = "fp32";
+  run.mapped = true;
+  const auto mapped = load_model(source, "m", run);  // the same weights where they lie
+  for (const auto& [name, tensor] : full.params)
+    EXPECT_TRUE(testing::same_bits(mapped.params.at(name), tensor)) << name;
+  run.dtype = "bf16";
   EXPECT_EQ(weight_bytes(source, run) * 2, 4.0 * static_cast<double>(full.params.n_elements()));
 }
 

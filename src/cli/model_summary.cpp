@@ -89,6 +89,10 @@ std::string unusual(const model::ModelConfig& config) {
         value != nullptr && *value != Json(0.0) && *value != Json(0) && *value != Json(false))
       add_to_list(out, std::string("attention's ") + key);
   if (config.ffn_bias) add_to_list(out, "biases of feed-forward networks");
+  if (config.expert_bias) add_to_list(out, "biases of experts");
+  if (config.router_bias) add_to_list(out, "a bias of the router");
+  if (config.d_extra > 0)
+    add_to_list(out, "a feed-forward network of " + std::to_string(config.d_extra) + " behind the experts");
   if (config.shared_gate) add_to_list(out, "a gate of the shared experts");
   if (!config.capacity.is_dropless()) add_to_list(out, "drops at capacity (" + config.capacity.rule + ")");
   return out;

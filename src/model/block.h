@@ -1,5 +1,5 @@
-// One layer of the decoder: attention, then a feed-forward network. Each sees the stream, and what it gives is added to
-// it, with a norm before or after.
+// One layer of the decoder: attention, then a feed-forward network, and behind experts maybe a further one. Each sees
+// the stream, and what it gives is added to it, with a norm before or after.
 #pragma once
 
 #include "model/attention/attention.h"
@@ -7,7 +7,7 @@
 
 namespace evenkeel::model {
 
-// What both branches of a block have in common.
+// What the branches of a block have in common.
 struct BlockForm {
   int64_t width = 0;
   double norm_eps = 1e-5;
@@ -19,13 +19,15 @@ struct LayerSpec {
   std::shared_ptr<const Attention> attention;
   std::shared_ptr<const Ffn> ffn;
   BlockForm form;
-  // attention_norm.weight, the attention's, ffn_norm.weight, the feed-forward network's.
+  std::shared_ptr<const Ffn> extra = nullptr;  // mostly none
+  // attention_norm.weight, the attention's, ffn_norm.weight, the feed-forward network's; extra_norm.weight, its own.
   std::vector<ParamSpec> parameters;
 };
 LayerSpec layer_spec(const ModelConfig& config, int64_t layer);
 std::vector<LayerSpec> layer_specs(const ModelConfig& config);  // of all layers
 // From its parts.
-LayerSpec layer_of(std::shared_ptr<const Attention> attention, std::shared_ptr<const Ffn> ffn, const BlockForm& form);
+LayerSpec layer_of(std::shared_ptr<const Attention> attention, std::shared_ptr<const Ffn> ffn, const BlockForm& form,
+                   std::shared_ptr<const Ffn> extra = nullptr);
 
 struct BlockOutput {
   at::Tensor stream;                             // [B, S, H]

@@ -92,5 +92,30 @@ TEST(Block, IsTheSameWhenItIsComputedAgainLater) {
                                  block_forward(spec, params, stream, pass).stream));
 }
 
+// OpenMoE: behind the experts a further network with a norm of its own; layers without experts have none.
+TEST(Block, PutsAFurtherNetworkBehindTheExperts) {
+  const auto config = config_of("d_extra = 7");
+  EXPECT_EQ(layer_spec(config, 0).extra, nullptr);
+  const auto spec = layer_spec(config, 1);
+  const auto& last = spec.parameters;
+  EXPECT_EQ(last.at(last.size() - 3).name, "extra_norm.weight");
+  EXPECT_EQ(last.at(last.size() - 2).shape, (std::vector<int64_t>{14, 6}));
+  const auto params = tensors_of(spec);
+  const ModelInput input{.tokens = at::zeros({2, 3}, at::kLong)};
+  const std::vector<ops::Params> states(1);
+  const Pass pass(input, states, {{*spec.attention->rotation()}, {*spec.attention->sight()}}, at::kDouble);
+  const auto stream = testing::random_tensor({2, 3, 6}, 1);
+  const auto plain =
+      block_forward(layer_spec(config_of(), 1), PartTensors(params).first(params.size() - 3), stream, pass);
+  const auto result = block_forward(spec, params, stream, pass);
+  const auto normed = ops::rms_norm(plain.stream, params[params.size() - 3], 1e-5).view({6, 6});
+  const auto extra = spec.extra->forward(PartTensors(params).last(2), normed, pass).out.view({2, 3, 6});
+  EXPECT_TRUE(testing::same_bits(result.stream, plain.stream + extra));
+  EXPECT_TRUE(result.decision.has_value());
+  const auto c = testing::random_tensor({2, 3, 6}, 2);
+  testing::expect_gradients([&](const auto& in) { return (block_forward(spec, params, in[0], pass).stream * c).sum(); },
+                            {stream});
+}
+
 }  // namespace
 }  // namespace evenkeel::model

@@ -135,6 +135,15 @@ void check_sizes(const ModelConfig& c, const Check& check) {
   check(c.rope_theta > 0 && std::isfinite(c.rope_theta), "rope_theta", c.rope_theta, "more than 0");
   check(c.rotary_fraction >= 0 && c.rotary_fraction <= 1, "rotary_fraction", c.rotary_fraction, "0..1");
   check(c.norm_eps > 0, "norm_eps", c.norm_eps, "more than 0");
+  check(c.d_extra >= 0 && c.d_extra <= kMaxSize, "d_extra", c.d_extra, "0.." + std::to_string(kMaxSize));
+  const ops::GatedForm usual;
+  const bool is_clamped = c.activation == ops::Activation::swiglu_clamped;
+  const auto check_clamp = [&](const char* key, double value, double default_value) {
+    check(value > 0 && std::isfinite(value), key, value, "more than 0");
+    check(is_clamped || value == default_value, key, value, "activation = \"swiglu_clamped\" beside it");
+  };
+  check_clamp("activation_alpha", c.activation_alpha, usual.alpha);
+  check_clamp("activation_limit", c.activation_limit, usual.limit);
   for (const auto& [key, value] : {std::pair("embedding_multiplier", c.embedding_multiplier),
                                    {"residual_multiplier", c.residual_multiplier},
                                    {"logits_scaling", c.logits_scaling}})
@@ -171,6 +180,7 @@ void check_router(const ModelConfig& c, const moe::Router& router, const Check& 
     check(term.counts != moe::Counts::kept || !c.capacity.is_dropless(), "balance.counts", "kept",
           "a [model.capacity] that drops, or counts = \"actual\": without drops they are the same");
   check_router_options(c, router, check.where);
+  check.beside_router(traits.has_matrix || !c.router_bias, "router_bias", "true", "false: " + kind + " has no logits");
   if (traits.has_matrix) return;
   const std::string need =
       "no balance and no z-loss ([model.balance] with loss = []): " + kind + " has no logits to take them from";
@@ -189,7 +199,9 @@ void check_total(const ModelConfig& c, const std::string& where) {
     for (const int64_t size : spec.shape) n_elements *= of(size);
     attention += n_elements;
   }
-  const double ffn = 3 * of(c.d_ff) + of(c.n_experts) * (3 * of(c.d_expert) + 1) + 3 * of(c.d_shared) + 1;
+  const double blocks = of(c.gated_form().gate_up_width(1)) + 1;  // matrices of an inner width each
+  const double ffn =
+      blocks * (of(c.d_ff) + of(c.n_experts) * of(c.d_expert) + of(c.d_shared) + of(c.d_extra)) + of(c.n_experts) + 1;
   const double total = of(c.d_model) * (2 * of(c.vocab_size) + of(c.n_layers) * ffn) + of(c.n_layers) * attention;
   require<ConfigError>(total < kMost, where, ": got a model of some ", three_digits(total),
                        " parameters; need fewer than ", kMost);
@@ -241,6 +253,9 @@ void check_parts(const ModelConfig& c, const std::string& where, const ConfigNod
   check(c.d_expert == 0, "d_expert", c.d_expert, only);
   check(c.d_shared == 0, "d_shared", c.d_shared, only);
   check(!c.shared_gate, "shared_gate", "true", only);
+  check(c.d_extra == 0, "d_extra", c.d_extra, only);
+  check(!c.expert_bias, "expert_bias", "true", only);
+  check(!c.router_bias, "router_bias", "true", only);
   check(!c.router.is_table() || c.router.table().empty(), "router", c.router.shown(), only);
   check(c.balance.terms.empty() && c.balance.z_coefficient == 0, "balance", moe::to_json(c.balance).dump(), only);
   check(c.capacity.is_dropless(), "capacity", moe::to_json(c.capacity).dump(), only);

@@ -48,8 +48,10 @@ struct ModelConfig {
   double rotary_fraction = 1.0;
   ops::RotaryPairs rope_pairs = ops::RotaryPairs::halves;
   RopeScaling rope_scaling;
+  int64_t d_extra = 0;
   ops::Activation activation = ops::Activation::swiglu;
-  bool ffn_bias = false, tie_embeddings = false;
+  double activation_alpha = ops::GatedForm().alpha, activation_limit = ops::GatedForm().limit;
+  bool ffn_bias = false, expert_bias = false, router_bias = false, tie_embeddings = false;
   QkNorm qk_norm = QkNorm::none;
   double norm_eps = 1e-5;
   NormPlacement norm_placement = NormPlacement::before;
@@ -78,6 +80,9 @@ struct ModelConfig {
           {"inner width of all shared experts together", "features", "n_shared_experts x d_expert"});
     field("shared_gate", config.shared_gate,
           "what the shared experts give is multiplied by the sigmoid of a learned product with the token (Qwen)");
+    field("d_extra", config.d_extra,
+          {"inner width of a feed-forward network behind the experts, with a norm of its own (OpenMoE); 0: none",
+           "features"});
     field("moe_layers", config.moe_layers,
           {"\"all\", \"every 4\" (layers i with (i + 1) % 4 = 0) or a list of layers", "layers"});
     field("rope_theta", config.rope_theta, "base of the rotary angles");
@@ -85,8 +90,15 @@ struct ModelConfig {
     field("rope_pairs", config.rope_pairs,
           "features that turn together: halves (j and j + d/2) or interleaved (2j and 2j + 1)");
     field("rope_scaling", config.rope_scaling, {"rotation for longer contexts: kind and its keys", "", "none"});
-    field("activation", config.activation, "swiglu, geglu (exact GELU) or geglu_tanh (its tanh formula)");
+    field(
+        "activation", config.activation,
+        "swiglu, geglu (exact GELU), geglu_tanh (its tanh formula), swiglu_clamped (gpt-oss) or swiglu_double (a gate "
+        "of twice the width; OpenMoE)");
+    field("activation_alpha", config.activation_alpha, "of swiglu_clamped: factor within its sigmoid");
+    field("activation_limit", config.activation_limit, "of swiglu_clamped: greatest size of gate and up");
     field("ffn_bias", config.ffn_bias, "dense layers have biases");
+    field("expert_bias", config.expert_bias, "routed experts have biases (gpt-oss)");
+    field("router_bias", config.router_bias, "the router's logits have a bias (gpt-oss)");
     field("tie_embeddings", config.tie_embeddings, "the head is the embedding");
     field("qk_norm", config.qk_norm, "false, true (whole projection) or \"per_head\"");
     field("norm_eps", config.norm_eps, "epsilon of RMSNorm");
@@ -109,6 +121,7 @@ struct ModelConfig {
   bool has_dense() const;                        // some layer has none
   size_t moe_layers_below(int64_t layer) const;  // how many layers before this one have experts
   int64_t shared_width() const { return n_shared_experts > 0 ? d_shared : 0; }
+  ops::GatedForm gated_form() const { return {activation, activation_alpha, activation_limit}; }
   // Of heads whose first `dims` features may turn: of these, the share that rotary_fraction says.
   ops::Rotation rotation(int64_t dims) const;
 };

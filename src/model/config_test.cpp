@@ -112,6 +112,12 @@ TEST(ModelConfig, RefusesValuesOutsideTheirRange) {
   EXPECT_THAT(with(kMoe, "n_shared_experts", "-1"), HasSubstr("need 0..65536"));
   EXPECT_THAT(with(kMoe, "n_experts", "70000"), HasSubstr("0..65536"));
   EXPECT_THAT(with(kMoe, "router.kind", "magic"), HasSubstr("magic"));
+  EXPECT_THAT(with(kMoe, "activation_alpha", "1.5"), HasSubstr("activation = \"swiglu_clamped\" beside it"));
+  EXPECT_THAT(with(kMoe, "activation_limit", "0.0"), HasSubstr("more than 0"));
+  EXPECT_THAT(with(kMoe, "d_extra", "-1"), HasSubstr("need 0..2147483647"));
+  EXPECT_THAT(with(kDense, "d_extra", "4"), HasSubstr("the model has no experts"));
+  EXPECT_THAT(with(kDense, "expert_bias", "true"), HasSubstr("the model has no experts"));
+  EXPECT_THAT(with(kDense, "router_bias", "true"), HasSubstr("the model has no experts"));
   EXPECT_THAT(with(kMoe, "d_modle", "3"), HasSubstr("did you mean 'd_model'"));
 }
 

@@ -51,8 +51,10 @@ ParameterCounts count_parameters(const ModelConfig& config) {
 double forward_flops_per_token(const ModelConfig& config, int64_t sequence_length) {
   double flops =
       2.0 * static_cast<double>(config.vocab_size * config.d_model);  // the head; the embedding is no product
-  for (const auto& layer : layer_specs(config))
+  for (const auto& layer : layer_specs(config)) {
     flops += layer.attention->flops_per_token(sequence_length) + layer.ffn->flops_per_token(sequence_length);
+    if (layer.extra != nullptr) flops += layer.extra->flops_per_token(sequence_length);
+  }
   return flops;
 }
 

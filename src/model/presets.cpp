@@ -248,6 +248,87 @@ loss = "hf"
 coefficient = 0.001
 )";
 
+// 2508.10925 and the released configuration of the 20B model.
+constexpr const char* kGptOss20b = R"(
+vocab_size = 201088
+d_model = 2880
+n_layers = 24
+n_heads = 64
+n_kv_heads = 8
+head_dim = 64
+rope_theta = 150000.0
+rope_scaling = {kind = "yarn", factor = 32.0, original_length = 4096, truncate = false}
+n_experts = 32
+top_k = 4
+d_expert = 2880
+activation = "swiglu_clamped"
+expert_bias = true
+router_bias = true
+[attention]
+kind = "grouped"
+qkv_bias = true
+out_bias = true
+window = 128
+window_layers = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22]
+sinks = true
+[router]
+kind = "top_k"
+score = "softmax_post"
+)";
+// 2402.01739; sizes of the released configurations, not of the paper's table, which counts fewer.
+constexpr const char* kOpenmoe = R"(
+vocab_size = 256384
+top_k = 2
+activation = "swiglu_double"
+norm_eps = 1e-6
+[attention]
+kind = "grouped"
+scale = 1.0
+[router]
+kind = "top_k"
+score = "softmax_pre"
+[balance]
+loss = "flaxformer"
+coefficient = 0.01
+z_coefficient = 0.0001
+z_reduce = "mean"
+[capacity]
+rule = "colossalai"
+)";
+constexpr const char* kOpenmoeBase = R"(
+d_model = 768
+n_layers = 12
+n_heads = 12
+head_dim = 64
+d_ff = 2048
+d_expert = 2048
+d_extra = 2048
+n_experts = 16
+moe_layers = "every 4"
+)";
+constexpr const char* kOpenmoe8b = R"(
+d_model = 2048
+n_layers = 24
+n_heads = 24
+head_dim = 128
+d_ff = 8192
+d_expert = 8192
+d_extra = 8192
+n_experts = 32
+moe_layers = "every 6"
+)";
+constexpr const char* kOpenmoe34b = R"(
+d_model = 3072
+n_layers = 32
+n_heads = 24
+head_dim = 128
+d_ff = 12288
+d_expert = 12288
+d_extra = 12288
+n_experts = 32
+moe_layers = "every 4"
+)";
+
 const std::map<std::string, std::string>& presets() {
   static const std::map<std::string, std::string> table = {
       {"paper/dense-570m", kPaperBase},
@@ -263,6 +344,10 @@ const std::map<std::string, std::string>& presets() {
       {"deepseek-v3", kDeepseekV3},
       {"qwen1.5-moe-a2.7b", kQwen15Moe},
       {"qwen3-30b-a3b", kQwen3Moe},
+      {"gpt-oss-20b", kGptOss20b},
+      {"openmoe-base", std::string(kOpenmoeBase) + kOpenmoe},
+      {"openmoe-8b", std::string(kOpenmoe8b) + kOpenmoe},
+      {"openmoe-34b", std::string(kOpenmoe34b) + kOpenmoe},
   };
   return table;
 }

@@ -30,6 +30,11 @@ TEST(Presets, HaveTheirPublishedParameterCounts) {
       {"deepseek-v3", 671026404352, 37552282624},      // 2412.19437: 671B, 37B; without the biases of its routers
       {"qwen1.5-moe-a2.7b", 14315784192, 2689173504},  // its release: 14.3B, 2.7B
       {"qwen3-30b-a3b", 30532122624, 3353032704},      // 2505.09388: 30.5B, 3.3B
+      {"gpt-oss-20b", 20914757184, 4187440704},        // 2508.10925: 20.91B, 3.61B without the embedding
+      // 2402.01739 counts 650M, 8.7B, 34B: three matrices a network, where the released files have four
+      {"openmoe-base", 799663104, 535421952},
+      {"openmoe-8b", 11855046656, 3801982976},
+      {"openmoe-34b", 46270737408, 10031950848},
       // 2·4096·128 + 3·(4·128² + 3·128·384) + 7·128; + 3·8·128 + 3·7·3·128·384; + 3·31·128 + 3·28·3·128·96
       {"tiny/dense", 1688448, 1688448},
       {"tiny/switch", 4788096, 1691520},

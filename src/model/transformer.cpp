@@ -9,7 +9,8 @@
 
 namespace evenkeel::model {
 
-Transformer::Transformer(ModelConfig config) : config_(std::move(config)), layers_(layer_specs(config_)) {
+Transformer::Transformer(ModelConfig config, std::optional<at::ScalarType> arithmetic)
+    : config_(std::move(config)), arithmetic_(arithmetic), layers_(layer_specs(config_)) {
   for (const auto& layer : layers_) {
     if (const auto rotation = layer.attention->rotation()) needs_.rotations.push_back(*rotation);
     if (const auto sight = layer.attention->sight()) needs_.sights.push_back(*sight);
@@ -37,8 +38,15 @@ std::vector<ops::Params> Transformer::initial_router_states(uint64_t seed, const
   return states;
 }
 
-const at::Tensor& Transformer::head(const ops::Params& params) const {
-  return params.at(config_.tie_embeddings ? "embedding.weight" : "head.weight");
+at::Tensor Transformer::head(const ops::Params& params) const {
+  return widened(params.at(config_.tie_embeddings ? "embedding.weight" : "head.weight"));
+}
+
+std::vector<at::Tensor> Transformer::for_pass(const LayerSpec& layer, PartTensors stored) const {
+  std::vector<at::Tensor> out;
+  for (size_t i = 0; i < stored.size(); ++i)  // experts_ffn widens its own
+    out.push_back(layer.parameters[i].name.starts_with("experts.") ? stored[i] : widened(stored[i]));
+  return out;
 }
 
 ModelOutput Transformer::forward(const ops::Params& params, const std::vector<ops::Params>& router_states,
@@ -51,15 +59,15 @@ ModelOutput Transformer::forward(const ops::Params& params, const std::vector<op
     return taken;
   };
   ModelOutput output;
-  auto stream = at::embedding(take(1)[0], input.tokens);  // [B, S, H]
+  auto stream = widened(at::embedding(take(1)[0], input.tokens));  // [B, S, H]
   if (config_.embedding_multiplier != 1) stream = stream * config_.embedding_multiplier;
   const Pass pass(input, router_states, needs_, stream.scalar_type());
   for (const auto& layer : layers_) {
-    auto result = block_forward(layer, take(layer.parameters.size()), stream, pass);
+    auto result = block_forward(layer, for_pass(layer, take(layer.parameters.size())), stream, pass);
     stream = std::move(result.stream);
     if (result.decision) output.routing.push_back(*std::move(result.decision));
   }
-  output.hidden = ops::rms_norm(stream, take(1)[0], config_.norm_eps).view({-1, config_.d_model});
+  output.hidden = ops::rms_norm(stream, widened(take(1)[0]), config_.norm_eps).view({-1, config_.d_model});
   if (config_.logits_scaling != 1) output.hidden = output.hidden / config_.logits_scaling;
   return output;
 }

@@ -1,5 +1,6 @@
 #include "model/transformer.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -262,6 +263,31 @@ TEST(Transformer, TheHeadIsTheEmbeddingWhenTied) {
   const Transformer model(small_config("tie_embeddings = true"));
   const auto params = init_params(model.config(), 4);
   EXPECT_TRUE(model.head(params).is_same(params.at("embedding.weight")));
+}
+
+// Parameters in bf16, widened as the pass uses them: the bits of those that were widened before it.
+TEST(Transformer, WidensParametersOfANarrowerType) {
+  const auto config = read_model_config(
+      parse_toml("vocab_size = 12\nd_model = 8\nn_layers = 3\nn_heads = 2\nd_ff = 6\nn_experts = 4\ntop_k = 2\n"
+                 "d_expert = 5\nd_extra = 7\nn_shared_experts = 1\nmoe_layers = [1, 2]\nexpert_bias = true\n"
+                 "router_bias = true\nqk_norm = true\nactivation = \"swiglu_clamped\"",
+                 "m.toml", ""));
+  ops::Params narrow, wide;
+  for (const auto& [name, tensor] : init_params(config, 5)) {
+    narrow.add(name, tensor.to(at::kBFloat16));
+    wide.add(name, narrow.at(name).to(at::kFloat));
+  }
+  const at::NoGradGuard no_grad;
+  const Transformer plain(config), widening(config, at::kFloat);
+  const ModelInput input{.tokens = testing::random_ids(2 * 9, 12, 6).view({2, 9})};
+  const auto need = plain.forward(wide, plain.initial_router_states(), input);
+  const auto got = widening.forward(narrow, plain.initial_router_states(), input);
+  EXPECT_TRUE(testing::same_bits(got.hidden, need.hidden));
+  EXPECT_TRUE(testing::same_bits(widening.head(narrow), plain.head(wide)));
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_TRUE(testing::same_bits(got.routing[i].expert_ids, need.routing[i].expert_ids));
+    EXPECT_TRUE(testing::same_bits(got.routing[i].weights, need.routing[i].weights));
+  }
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ at::Tensor routed_ffn(const at::Tensor& x, const Assignments& assignments, const
 
 namespace {
 at::Tensor shared_ffn(const at::Tensor& x, const ExpertWeights& experts) {
-  const auto out = ops::gated_ffn(x, {experts.shared_gate_up, experts.shared_down, experts.activation});
+  const auto out = ops::gated_ffn(x, {experts.shared_gate_up, experts.shared_down, experts.form});
   return experts.shared_gate.defined() ? at::linear(x, experts.shared_gate).sigmoid() * out : out;
 }
 }  // namespace

@@ -11,7 +11,7 @@ namespace evenkeel::moe {
 
 struct ExpertWeights : ops::Experts {
   // One network Is wide, which every token passes: what several shared experts side by side are.
-  at::Tensor shared_gate_up;    // [2 Is, H], undefined without shared experts
+  at::Tensor shared_gate_up;    // [form.gate_up_width(Is), H], undefined without shared experts
   at::Tensor shared_down;       // [H, Is]
   at::Tensor shared_gate = {};  // [1, H], undefined: its output enters the sum as it is
 };

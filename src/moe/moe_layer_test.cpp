@@ -47,7 +47,7 @@ Layer make_layer(int64_t T, bool shared) {
   return out;
 }
 at::Tensor expert(const Layer& layer, int64_t e, const at::Tensor& x) {
-  return ops::gated_ffn(x, {layer.experts.gate_up[e], layer.experts.down[e], layer.experts.activation});
+  return ops::gated_ffn(x, {layer.experts.gate_up[e], layer.experts.down[e], layer.experts.form});
 }
 
 TEST(MoeLayer, IsTheWeightedSumOfExpertsPlusTheSharedOne) {

@@ -12,7 +12,8 @@ void Router::after_step(ops::Params&, const at::Tensor&) const {}
 
 at::Tensor router_logits(const RouterInput& input, double max_abs_logit) {
   const auto dtype = input.hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  auto logits = at::linear(input.hidden.to(dtype), input.weight.to(dtype));
+  const auto bias = input.bias.defined() ? std::optional(input.bias.to(dtype)) : std::nullopt;
+  auto logits = at::linear(input.hidden.to(dtype), input.weight.to(dtype), bias);
   if (logits.numel() == 0) return logits;
   const auto [low, high] = at::aminmax(logits.detach());
   const auto range = at::stack({low, high}).to(at::kDouble).cpu();  // one read of the device

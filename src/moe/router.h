@@ -19,6 +19,7 @@ enum class Mode { train, eval };
 struct RouterInput {
   at::Tensor hidden;        // [T, H], normalised, as the experts see it
   at::Tensor weight;        // [E, H] the router's matrix; undefined for routers without one
+  at::Tensor bias;          // [E] of its logits; undefined when there is none
   at::Tensor token_ids;     // [T] i64, ids of the input tokens
   int64_t n_sequences = 1;  // T = n_sequences * positions, sequence by sequence
   at::Tensor is_padding;    // [T] bool, true = ignore; undefined when there is none
@@ -118,7 +119,7 @@ std::vector<ConfigKey> router_keys(const std::string& path);  // of all kinds
 inline constexpr KindTable kRouterTable{"model.router", "top_k"};
 
 // ---- for routers ----
-// hidden W^T in fp32, or fp64 for fp64 models. NumericsError with layer and step when one is not finite or
+// hidden W^T + bias in fp32, or fp64 for fp64 models. NumericsError with layer and step when one is not finite or
 // outside +-max_abs_logit.
 at::Tensor router_logits(const RouterInput& input, double max_abs_logit);
 // The decision of a token-choice router from expert ids [T, K] and the weights [T, K] of the selected.

@@ -12,6 +12,8 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/mul.h>
+#include <ATen/ops/mv.h>
+#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/silu_backward.h>
 #include <ATen/ops/sum.h>
@@ -26,13 +28,44 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kTileRows = 128;  // stack-facts: full GEMM rate from 64 rows on, and tiles balance skewed loads
 
-at::Tensor activate(const at::Tensor& gate, Activation activation) {
-  if (activation == Activation::swiglu) return at::silu(gate);
-  return at::gelu(gate, activation == Activation::geglu ? "none" : "tanh");
+const char* gelu_formula(Activation activation) { return activation == Activation::geglu ? "none" : "tanh"; }
+
+// What multiplies `up`: [N, I] of gates [N, form.gate_width(I)].
+at::Tensor activate(const at::Tensor& gates, const GatedForm& form) {
+  if (form.activation == Activation::swiglu) return at::silu(gates);
+  if (form.activation == Activation::swiglu_clamped) {
+    const auto gate = gates.clamp_max(form.limit);
+    return gate * at::sigmoid(gate * form.alpha);
+  }
+  if (form.activation == Activation::swiglu_double) {
+    const auto halves = gates.chunk(2, 1);
+    return halves[0] * at::silu(halves[1]);
+  }
+  return at::gelu(gates, gelu_formula(form.activation));
 }
-at::Tensor activation_gradient(const at::Tensor& grad, const at::Tensor& gate, Activation activation) {
-  if (activation == Activation::swiglu) return at::silu_backward(grad, gate);
-  return at::gelu_backward(grad, gate, activation == Activation::geglu ? "none" : "tanh");
+// d gates, where `grad` is that of what `activate` gave; into `target`.
+void activation_gradient(const at::Tensor& grad, const at::Tensor& gates, const GatedForm& form, at::Tensor target) {
+  if (form.activation == Activation::swiglu) {
+    target.copy_(at::silu_backward(grad, gates));
+  } else if (form.activation == Activation::swiglu_clamped) {
+    const auto gate = gates.clamp_max(form.limit);
+    const auto share = at::sigmoid(gate * form.alpha);
+    target.copy_(grad * share * (gate * form.alpha * (1 - share) + 1) * gates.le(form.limit));
+  } else if (form.activation == Activation::swiglu_double) {
+    const auto halves = gates.chunk(2, 1), targets = target.chunk(2, 1);
+    targets[0].copy_(grad * at::silu(halves[1]));
+    targets[1].copy_(at::silu_backward(grad * halves[0], halves[1]));
+  } else {
+    target.copy_(at::gelu_backward(grad, gates, gelu_formula(form.activation)));
+  }
+}
+
+// What `up` enters the product as, and d up of the gradient of that.
+at::Tensor up_factor(const at::Tensor& ups, const GatedForm& form) {
+  return form.activation == Activation::swiglu_clamped ? ups.clamp(-form.limit, form.limit) + 1 : ups;
+}
+at::Tensor up_gradient(const at::Tensor& grad, const at::Tensor& ups, const GatedForm& form) {
+  return form.activation == Activation::swiglu_clamped ? grad * ups.abs().le(form.limit) : grad;
 }
 
 struct Tile {
@@ -95,117 +128,187 @@ void run_stages(bool is_cpu, const std::vector<int64_t>& rows_per_expert, const 
 
 at::Tensor cut(const at::Tensor& tensor, const Tile& tile) { return tensor.narrow(0, tile.begin, tile.rows); }
 
+// Of one expert, in the type of the rows.
+at::Tensor of_expert(const at::Tensor& all, int64_t expert, const at::Tensor& rows) {
+  return all[expert].to(rows.scalar_type());
+}
+
+// [E, ...] of each expert, or an empty tensor: autograd takes none that is undefined.
+at::Tensor or_empty(const at::Tensor& bias, const at::Tensor& like) {
+  return bias.defined() ? bias : at::empty({0}, like.options());
+}
+
 struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
+  struct Inputs {
+    at::Tensor rows, weights, gate_up, down, gate_up_bias, down_bias;  // the biases [0]: none
+    bool has_gate_up_bias() const { return gate_up_bias.numel() > 0; }
+    bool has_down_bias() const { return down_bias.numel() > 0; }
+  };
+  // What a backward pass knows of the forward one.
+  struct Pass {
+    Inputs in;
+    at::Tensor hidden;  // [N, G] gate | up
+    std::vector<int64_t> rows_per_expert;
+    GatedForm form;
+    int64_t inner() const { return in.down.size(2); }
+    at::Tensor gates(const Tile& tile) const { return cut(hidden, tile).narrow(1, 0, form.gate_width(inner())); }
+    at::Tensor ups(const Tile& tile) const { return cut(hidden, tile).narrow(1, form.gate_width(inner()), inner()); }
+    at::Tensor tile_weights(const Tile& tile) const { return cut(in.weights, tile).unsqueeze(1); }
+  };
+
   static at::Tensor forward(AutogradContext* context, const at::Tensor& rows, const at::Tensor& row_weights,
-                            const at::Tensor& gate_up, const at::Tensor& down,
-                            const std::vector<int64_t>& rows_per_expert, int64_t activation_index) {
-    const auto activation = static_cast<Activation>(activation_index);
+                            const at::Tensor& gate_up, const at::Tensor& down, const at::Tensor& gate_up_bias,
+                            const at::Tensor& down_bias, const std::vector<int64_t>& rows_per_expert,
+                            const std::vector<double>& form) {
     const int64_t inner = down.size(2), n = rows.size(0);
-    const auto weights = row_weights.unsqueeze(1);
-    const auto hidden = at::empty({n, 2 * inner}, rows.options());  // gate | up
-    const auto weighted = at::empty({n, inner}, rows.options());    // what `down` sees
+    const Pass pass{{rows, row_weights, gate_up, down, gate_up_bias, down_bias},
+                    at::empty({n, gate_up.size(1)}, rows.options()),
+                    rows_per_expert,
+                    form_of(form)};
+    const auto weighted = at::empty({n, inner}, rows.options());  // what `down` sees
     auto outputs = at::empty_like(rows);
     const auto expand = [&](const Tile& tile) {
-      auto target = cut(hidden, tile);
-      at::mm_out(target, cut(rows, tile), gate_up[tile.expert].t());
+      auto target = cut(pass.hidden, tile);
+      at::mm_out(target, cut(rows, tile), of_expert(gate_up, tile.expert, rows).t());
+      if (pass.in.has_gate_up_bias()) target.add_(of_expert(gate_up_bias, tile.expert, rows));
     };
     const auto gate = [&](const Tile& tile) {
-      const auto halves = cut(hidden, tile);
       auto target = cut(weighted, tile);
-      at::mul_out(target, activate(halves.narrow(1, 0, inner), activation), halves.narrow(1, inner, inner));
-      target.mul_(cut(weights, tile));
+      at::mul_out(target, activate(pass.gates(tile), pass.form), up_factor(pass.ups(tile), pass.form));
+      target.mul_(pass.tile_weights(tile));
     };
     const auto contract = [&](const Tile& tile) {
       auto target = cut(outputs, tile);
-      at::mm_out(target, cut(weighted, tile), down[tile.expert].t());
+      at::mm_out(target, cut(weighted, tile), of_expert(down, tile.expert, rows).t());
+      if (pass.in.has_down_bias()) target.addcmul_(pass.tile_weights(tile), of_expert(down_bias, tile.expert, rows));
     };
     run_stages(rows.is_cpu(), rows_per_expert, {{true, expand}, {false, gate}, {true, contract}});
-    context->save_for_backward({rows, row_weights, gate_up, down, hidden});
-    context->saved_data["activation"] = activation_index;
+    context->save_for_backward({rows, row_weights, gate_up, down, gate_up_bias, down_bias, pass.hidden});
+    context->saved_data["form"] = form;
     context->saved_data["rows_per_expert"] = rows_per_expert;
     return outputs;
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const auto &rows = saved[0], &gate_up = saved[2], &down = saved[3], &hidden = saved[4];
-    const auto weights = saved[1].unsqueeze(1);
-    const auto activation = static_cast<Activation>(context->saved_data["activation"].toInt());
-    const auto counts = context->saved_data["rows_per_expert"].toIntVector();
-    const int64_t inner = down.size(2), n = rows.size(0), n_experts = gate_up.size(0);
-    const auto grad_outputs = grads[0].contiguous();  // [N, H] d out, unweighted
+    const Pass pass{{saved[0], saved[1], saved[2], saved[3], saved[4], saved[5]},
+                    saved[6],
+                    context->saved_data["rows_per_expert"].toIntVector(),
+                    form_of(context->saved_data["form"].toDoubleVector())};
+    const auto through = back_to_rows(pass, grads[0].contiguous());
+    auto out = matrix_gradients(pass, through);
+    out.insert(out.begin(), {through.rows, through.weights});
+    out.resize(8);  // none of counts and form
+    return out;
+  }
 
-    // 1. Back through down, the activation and gate_up.
-    const auto grad_inner = at::empty({n, inner}, rows.options());      // [N, I] d of what `down` saw, unweighted
-    const auto weighted_inner = at::empty({n, inner}, rows.options());  // [N, I] what `down` saw
-    const auto grad_hidden = at::empty_like(hidden);                    // [N, 2I]
-    const auto grad_rows = at::empty_like(rows);                        // [N, H]
-    const auto grad_weights = at::empty({n}, rows.options());
+ private:
+  struct Through {
+    at::Tensor outputs;         // [N, H] d out, unweighted
+    at::Tensor weighted_inner;  // [N, I] what `down` saw
+    at::Tensor hidden;          // [N, G] d hidden
+    at::Tensor rows, weights;   // [N, H], [N] d
+  };
+
+  // Back through down, the activation and gate_up.
+  static Through back_to_rows(const Pass& pass, const at::Tensor& grad_outputs) {
+    const Inputs& in = pass.in;
+    const int64_t n = in.rows.size(0), inner = pass.inner(), gate_width = pass.form.gate_width(inner);
+    const auto options = in.rows.options();
+    const auto grad_inner = at::empty({n, inner}, options);  // d of what `down` saw, unweighted
+    const Through out{grad_outputs, at::empty({n, inner}, options), at::empty_like(pass.hidden),
+                      at::empty_like(in.rows), at::empty({n}, options)};
     const auto contract = [&](const Tile& tile) {
-      auto target = cut(grad_inner, tile);
-      at::mm_out(target, cut(grad_outputs, tile), down[tile.expert]);
+      auto target = cut(grad_inner, tile), by_bias = cut(out.weights, tile);
+      at::mm_out(target, cut(grad_outputs, tile), in.down[tile.expert]);
+      if (in.has_down_bias()) at::mv_out(by_bias, cut(grad_outputs, tile), in.down_bias[tile.expert]);
     };
     const auto gate = [&](const Tile& tile) {
-      const auto tile_weights = cut(weights, tile);
-      const auto gates = cut(hidden, tile).narrow(1, 0, inner), ups = cut(hidden, tile).narrow(1, inner, inner);
-      auto grad = cut(grad_inner, tile), target = cut(grad_weights, tile);
-      const auto tile_grad_hidden = cut(grad_hidden, tile);
-      const auto activated = activate(gates, activation);
-      const auto product = activated * ups;
-      at::sum_out(target, grad * product, 1);
-      cut(weighted_inner, tile).copy_(product.mul(tile_weights));
+      const auto gates = pass.gates(tile), ups = pass.ups(tile);
+      auto grad = cut(grad_inner, tile), target = cut(out.weights, tile);
+      const auto grad_hidden = cut(out.hidden, tile);
+      const auto activated = activate(gates, pass.form), factor = up_factor(ups, pass.form);
+      const auto product = activated * factor;
+      if (in.has_down_bias()) {
+        target.add_((grad * product).sum(1));
+      } else {
+        at::sum_out(target, grad * product, 1);
+      }
+      const auto tile_weights = pass.tile_weights(tile);
+      cut(out.weighted_inner, tile).copy_(product.mul(tile_weights));
       grad.mul_(tile_weights);
-      tile_grad_hidden.narrow(1, inner, inner).copy_(grad * activated);
-      tile_grad_hidden.narrow(1, 0, inner).copy_(activation_gradient(grad * ups, gates, activation));
+      grad_hidden.narrow(1, gate_width, inner).copy_(up_gradient(grad * activated, ups, pass.form));
+      activation_gradient(grad * factor, gates, pass.form, grad_hidden.narrow(1, 0, gate_width));
     };
     const auto expand = [&](const Tile& tile) {
-      auto target = cut(grad_rows, tile);
-      at::mm_out(target, cut(grad_hidden, tile), gate_up[tile.expert]);
+      auto target = cut(out.rows, tile);
+      at::mm_out(target, cut(out.hidden, tile), in.gate_up[tile.expert]);
     };
-    run_stages(rows.is_cpu(), counts, {{true, contract}, {false, gate}, {true, expand}});
+    run_stages(in.rows.is_cpu(), pass.rows_per_expert, {{true, contract}, {false, gate}, {true, expand}});
+    return out;
+  }
 
-    // 2. Per expert: gradients of its two matrices.
-    const auto grad_gate_up = at::empty_like(gate_up);
-    const auto grad_down = at::empty_like(down);
+  // Per expert: d gate_up, d down, d gate_up_bias, d down_bias; undefined without biases.
+  static variable_list matrix_gradients(const Pass& pass, const Through& through) {
+    const Inputs& in = pass.in;
+    const auto like = [](const at::Tensor& bias) { return bias.numel() > 0 ? at::empty_like(bias) : at::Tensor(); };
+    const variable_list out = {at::empty_like(in.gate_up), at::empty_like(in.down), like(in.gate_up_bias),
+                               like(in.down_bias)};
     std::vector<int64_t> first_row(1, 0);
-    for (const int64_t count : counts) first_row.push_back(first_row.back() + count);
-    run_tasks(rows.is_cpu(), 2 * n_experts, [&](int64_t index) {
+    for (const int64_t count : pass.rows_per_expert) first_row.push_back(first_row.back() + count);
+    run_tasks(in.rows.is_cpu(), 2 * in.gate_up.size(0), [&](int64_t index) {
+      const bool is_down = index % 2 == 1;
       const auto e = static_cast<size_t>(index / 2);
-      const int64_t expert = index / 2, begin = first_row[e], count = counts[e];
-      auto target = index % 2 == 0 ? grad_gate_up[expert] : grad_down[expert];
-      if (count == 0) {
+      const auto its_rows = [&](const at::Tensor& all) { return all.narrow(0, first_row[e], pass.rows_per_expert[e]); };
+      auto target = out[is_down ? 1 : 0][index / 2];
+      const auto left = its_rows(is_down ? through.outputs : through.hidden);
+      const auto right = its_rows(is_down ? through.weighted_inner : in.rows);
+      if (pass.rows_per_expert[e] == 0) {
         target.zero_();
-        return;
+      } else {
+        at::mm_out(target, left.t(), right);
       }
-      const auto left = (index % 2 == 0 ? grad_hidden : grad_outputs).narrow(0, begin, count);
-      const auto right = (index % 2 == 0 ? rows : weighted_inner).narrow(0, begin, count);
-      at::mm_out(target, left.t(), right);
+      const auto& bias = out[is_down ? 3 : 2];
+      if (bias.defined())
+        bias[index / 2].copy_(is_down ? (left * its_rows(in.weights).unsqueeze(1)).sum(0) : left.sum(0));
     });
+    return out;
+  }
 
-    return {grad_rows, grad_weights, grad_gate_up, grad_down, at::Tensor(), at::Tensor()};
+ public:
+  static std::vector<double> list_of(const GatedForm& form) {
+    return {static_cast<double>(form.activation), form.alpha, form.limit};
+  }
+  static GatedForm form_of(const std::vector<double>& list) {
+    return {static_cast<Activation>(static_cast<int>(list[0])), list[1], list[2]};
   }
 };
 
 }  // namespace
 
 namespace {
-constexpr Named<Activation> kActivations[] = {
-    {"swiglu", Activation::swiglu}, {"geglu", Activation::geglu}, {"geglu_tanh", Activation::geglu_tanh}};
+constexpr Named<Activation> kActivations[] = {{"swiglu", Activation::swiglu},
+                                              {"geglu", Activation::geglu},
+                                              {"geglu_tanh", Activation::geglu_tanh},
+                                              {"swiglu_clamped", Activation::swiglu_clamped},
+                                              {"swiglu_double", Activation::swiglu_double}};
 }  // namespace
 std::span<const Named<Activation>> names_of(Activation) { return kActivations; }
 
 at::Tensor gated_ffn(const at::Tensor& x, const GatedFfn& ffn) {
   const auto bias = [](const at::Tensor& tensor) { return tensor.defined() ? std::optional(tensor) : std::nullopt; };
-  const auto hidden = at::linear(x, ffn.gate_up, bias(ffn.gate_up_bias));  // [T, 2I]
-  const int64_t inner = ffn.down.size(1);
-  const auto activated = activate(hidden.narrow(1, 0, inner), ffn.activation) * hidden.narrow(1, inner, inner);
+  const auto hidden = at::linear(x, ffn.gate_up, bias(ffn.gate_up_bias));  // [T, G]
+  const int64_t inner = ffn.down.size(1), gate_width = ffn.form.gate_width(inner);
+  const auto activated =
+      activate(hidden.narrow(1, 0, gate_width), ffn.form) * up_factor(hidden.narrow(1, gate_width, inner), ffn.form);
   return at::linear(activated, ffn.down, bias(ffn.down_bias));
 }
 
 at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert,
                        const Experts& experts) {
-  return ExpertsFfnFunction::apply(rows, weights, experts.gate_up, experts.down, rows_per_expert,
-                                   static_cast<int64_t>(experts.activation));
+  return ExpertsFfnFunction::apply(
+      rows, weights, experts.gate_up, experts.down, or_empty(experts.gate_up_bias, experts.gate_up),
+      or_empty(experts.down_bias, experts.down), rows_per_expert, ExpertsFfnFunction::list_of(experts.form));
 }
 
 }  // namespace evenkeel::ops

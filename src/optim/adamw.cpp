@@ -75,7 +75,7 @@ void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::
     const auto &tensor = params.tensor(i), &gradient = gradients[i];
     if (!gradient.defined() || rule.factors.is_frozen(i)) continue;
     const double rate = rule.learning_rate * rule.factors.of(i);
-    const bool decays = config.decay == Decay::all || tensor.dim() >= 2;
+    const bool decays = config.decay == Decay::all || (tensor.dim() >= 2 && !params.name(i).ends_with("bias"));
     Group& group = groups[{rate, decays ? config.weight_decay : 0.0}];
     group.params.push_back(tensor.detach());
     group.gradients.push_back(gradient);

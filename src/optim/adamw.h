@@ -9,7 +9,7 @@
 
 namespace evenkeel::optim {
 
-// Which parameters the weight decay acts on: those of two or more dimensions, or all.
+// Which parameters the weight decay acts on: those of two or more dimensions, but for the biases of experts, or all.
 enum class Decay { matrices, all };
 std::span<const Named<Decay>> names_of(Decay);
 
@@ -25,7 +25,7 @@ struct OptimizerConfig {
     field("betas", config.betas, "decay of the first and of the second moment");
     field("eps", config.eps, "added to the root of the second moment");
     field("weight_decay", config.weight_decay, "decoupled weight decay");
-    field("decay", config.decay, "matrices (two or more dimensions) or all");
+    field("decay", config.decay, "matrices (two or more dimensions, without the experts' biases) or all");
     field("clip_norm", config.clip_norm, "largest global gradient norm; 0 = no clipping");
   }
 };

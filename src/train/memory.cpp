@@ -26,6 +26,12 @@ LayerFloats layer_floats(const model::LayerSpec& spec, double width) {
   out.forward = std::max(attention.forward, ffn.forward);
   out.decision = ffn.decision;
   out.weight_gradients = ffn.weight_gradients;
+  if (spec.extra != nullptr) {
+    const auto extra = spec.extra->activations();
+    out.kept += 2 * width + extra.kept;
+    out.backward = std::max(out.backward, extra.backward);
+    out.forward = std::max(out.forward, extra.forward);
+  }
   out.sight = spec.attention->sight();
   for (const auto& parameter : spec.parameters) out.parameters += static_cast<double>(parameter.n_elements());
   return out;

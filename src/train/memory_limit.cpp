@@ -94,6 +94,11 @@ int64_t peak_rss_bytes(const SystemFiles& files) {
   return static_cast<int64_t>(number_of(files.proc / "self" / "status", "VmHWM:").value_or(0)) * 1024;
 }
 
+bool fits_memory(double bytes) {
+  const auto there = available_memory();
+  return there.bytes <= 0 || bytes <= there.bytes;
+}
+
 void require_memory(double bytes, const std::string& what) {
   const auto there = available_memory();
   require<ConfigError>(there.bytes <= 0 || bytes <= there.bytes, what, ": got a model that takes about ",

@@ -25,6 +25,7 @@ AvailableMemory available_memory(const SystemFiles& files = {});
 // The most memory that this process has had at once (VmHWM), pages of mapped files included; 0 when unknown.
 int64_t peak_rss_bytes(const SystemFiles& files = {});
 
+bool fits_memory(double bytes);  // no more than there is, as far as that is known
 // ConfigError when `bytes` is more than there is.
 void require_memory(double bytes, const std::string& what);
 

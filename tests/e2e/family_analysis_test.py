@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A released folder from analysis through continued training with replay back to `transformers`: the commands, the recipe and the script of
-docs/models.md as they stand there, on a tiny Mixtral and a tiny DeepSeek-V3. Load and saturation are counted anew from the routers of
+docs/models.md as they stand there, on a tiny Mixtral, a tiny DeepSeek-V3 and a tiny gpt-oss. Load and saturation are counted anew from the routers of
 `transformers`, of the folder that went in and of the one that came out.
 
   EVENKEEL  the binary (build/evenkeel)
@@ -30,6 +30,8 @@ MODELS = {
     "mixtral": {**COMMON, "num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 8, "intermediate_size": 24},
     "deepseek_v3": {**COMMON, "num_key_value_heads": 4, "q_lora_rank": 12, "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8,
                     "n_routed_experts": 8, "n_group": 4, "topk_group": 2, "n_shared_experts": 1, "first_k_dense_replace": 1, "intermediate_size": 40, "moe_intermediate_size": 12, "norm_topk_prob": True, "routed_scaling_factor": 2.5},
+    "gpt_oss": {**COMMON, "num_key_value_heads": 2, "head_dim": 8, "num_local_experts": 8, "intermediate_size": 24, "sliding_window": 9,
+                "layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "swiglu_limit": 2.0},
 }
 FAMILIES = tuple(MODELS)
 STEPS, BATCH, LENGTH = 50, 4, 32
@@ -129,6 +131,10 @@ def check_a_mixtral_goes_the_whole_walk(place, problems):
 
 def check_a_deepseek_goes_the_whole_walk(place, problems):
     went_the_walk(place.walk("deepseek_v3"), problems)
+
+
+def check_a_gpt_oss_goes_the_whole_walk(place, problems):
+    went_the_walk(place.walk("gpt_oss"), problems)
 
 
 def went_the_walk(walk, problems):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Hugging Face folders that are damaged, or made to do harm, are refused quickly and in little memory.
 
-A table of {header, offsets, index, config, dtype} x {missing, truncated, wrong type, out of range, huge, cyclic, swapped}, made from good
-folders of several families (hostile_folders_cases.py). Each ends `evenkeel import` with exit code 2 and one line that begins with
+A table of {header, offsets, index, config, dtype, mxfp4, fp8, openmoe} x {missing, truncated, wrong type, out of range, huge, cyclic, swapped}, made from good
+folders of several families (hostile_folders_cases.py, hostile_packed_cases.py). Each ends `evenkeel import` with exit code 2 and one line that begins with
 `evenkeel: error: ` and the folder, within 3 seconds of processor time and 200 MB above what `evenkeel --version` takes (the libraries alone),
 and leaves nothing behind. The words of the command line choose among them.
 
@@ -17,8 +17,10 @@ import tempfile
 sys.dont_write_bytecode = True
 from hostile_files_test import last_line, measured  # noqa: E402
 from hostile_folders_cases import CASES, CONFIGS, FAULTS, sharded, single  # noqa: E402
+from hostile_packed_cases import GOOD, PACKED_CASES  # noqa: E402
 
 MOST_SECONDS, MOST_BYTES = 3.0, 200e6
+TABLE = {**CASES, **PACKED_CASES}
 
 
 def write(folder, files):
@@ -53,8 +55,8 @@ def main():
     cells, words = collections.Counter(), sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="evenkeel-hostile-folders-") as root:
         folder = pathlib.Path(root) / "model"
-        cases = [(f"good {what}", files, 0) for what, files in (*((family, single(family)) for family in CONFIGS), ("shards", sharded()))]
-        for part, list_cases in CASES.items():
+        cases = [(f"good {what}", files, 0) for what, files in (*((family, single(family)) for family in CONFIGS), ("shards", sharded()), *GOOD.items())]
+        for part, list_cases in TABLE.items():
             for fault, what, files in list_cases():
                 cells[part, fault] += 1
                 cases.append((f"{part}, {fault}: {what}", files, 2))
@@ -66,8 +68,8 @@ def main():
             n += 1
             failed += bool(problems)
             print(f"{'FAIL' if problems else 'ok  '} {what} ({seconds:.2f} s, {peak / 1e6:.0f} MB)", *problems, sep="\n       ", flush=True)
-    print(*(f"{part}: " + ", ".join(f"{fault} {cells[part, fault]}" for fault in FAULTS) for part in CASES), sep="\n")
-    empty = [cell for cell in ((part, fault) for part in CASES for fault in FAULTS) if cells[cell] == 0]
+    print(*(f"{part}: " + ", ".join(f"{fault} {cells[part, fault]}" for fault in FAULTS) for part in TABLE), sep="\n")
+    empty = [cell for cell in ((part, fault) for part in TABLE for fault in FAULTS) if cells[cell] == 0]
     if empty or sum(cells.values()) < 150:
         failed += 1
         print(f"FAIL {sum(cells.values())} cases, none of {empty}; need 150 and some of each")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Three steps, a SIGKILL, three more steps: the bytes of six steps, for every kind of attention and what it may have.
+"""Three steps, a SIGKILL, three more steps: the bytes of six steps, for every kind of attention and what it may have, and for the experts of released models.
 
 resume_test.py interrupts every router at many places; here each form of attention is interrupted at one, the first write after the
 checkpoint of step 3.
@@ -24,6 +24,8 @@ ATTENTIONS = {
     "grouped, window, sinks, biases, clip": 'n_kv_heads = 1\nqk_norm = "per_head"\nattention = {kind = "grouped", window = 5, window_layers = [1], sinks = true, qkv_bias = true, out_bias = true, clip = 2.0, scale = 0.5}',
     "latent": 'head_dim = 12\nattention = {kind = "latent", kv_rank = 6, rope_dim = 4}\nrope_pairs = "interleaved"',
     "latent, of queries too, biases, yarn": 'head_dim = 12\nattention = {kind = "latent", kv_rank = 6, q_rank = 5, rope_dim = 4, value_dim = 6, bias = true}\nrope_scaling = {kind = "yarn", factor = 4.0, original_length = 8, mscale = 1.0, mscale_all_dim = 1.0}',
+    "grouped, experts of gpt-oss": 'activation = "swiglu_clamped"\nactivation_limit = 0.5\nexpert_bias = true\nrouter_bias = true\nattention = {kind = "grouped", sinks = true, qkv_bias = true}',
+    "grouped, experts of OpenMoE": 'head_dim = 12\nactivation = "swiglu_double"\nd_extra = 16\ncapacity = {rule = "colossalai"}\nattention = {kind = "grouped", scale = 1.0}',
 }
 RECIPE = """[model]
 vocab_size = {vocab_size}

@@ -118,6 +118,7 @@ OWN = [
     ("deepseek-v3, small", 'preset = "deepseek-v3"\nd_expert = 12\nn_experts = 16\ntop_k = 4\nmoe_layers = [1]\n' + PAPER + LATENT.replace("kv_rank", "q_rank = 10, kv_rank"), "deepseek_v3"),
     ("qwen1.5-moe-a2.7b, small", 'preset = "qwen1.5-moe-a2.7b"\nd_expert = 12\nd_shared = 20\nn_experts = 8\ntop_k = 3\n' + PAPER, "qwen2_moe"),
     ("qwen3-30b-a3b, small", 'preset = "qwen3-30b-a3b"\nd_expert = 12\nn_kv_heads = 2\nhead_dim = 24\nn_experts = 8\ntop_k = 3\n' + PAPER, "qwen3_moe"),
+    ("gpt-oss-20b, small", 'preset = "gpt-oss-20b"\nd_expert = 12\nn_kv_heads = 2\nhead_dim = 16\nn_experts = 8\ntop_k = 3\nattention = {kind = "grouped", qkv_bias = true, out_bias = true, window = 5, window_layers = [0], sinks = true}\n' + PAPER, "gpt_oss"),
     ("Sinkhorn, one expert", MOE.replace("top_k = 2", "top_k = 1") + '[model.router]\nkind = "sinkhorn"', "qwen2_moe glm4_moe"),
     ("Sinkhorn, two experts", MOE + '[model.router]\nkind = "sinkhorn"', "qwen2_moe glm4_moe"),
     ("Sinkhorn, two experts, normalised", MOE + '[model.router]\nkind = "sinkhorn"\nrenormalize = true', "mixtral qwen2_moe granitemoe glm4_moe"),

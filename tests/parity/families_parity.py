@@ -203,7 +203,7 @@ def other_groups(config):
 
 
 def other_window(config):
-    has_window = config.get("sliding_window") and config.get("use_sliding_window", True)
+    has_window = config.get("sliding_window") and config.get("use_sliding_window", True) and "sliding_attention" in (config.get("layer_types") or ["sliding_attention"])
     return {"sliding_window": config["sliding_window"] + 3} if has_window else None
 
 
@@ -226,6 +226,9 @@ CONTROLS = {
     "attention_bias": flipped("attention_bias"),
     "qkv_bias": flipped("qkv_bias"),
     "mlp_bias": flipped("mlp_bias", lambda config: config["model_type"] == "llama"),
+    "swiglu_alpha": scaled("swiglu_alpha", 1.5),
+    "swiglu_limit": lambda config: {"swiglu_limit": 0.1} if "swiglu_limit" in config else None,
+    "layer_types": lambda config: {"layer_types": config["layer_types"][::-1]} if config["model_type"] == "gpt_oss" and config["layer_types"] != config["layer_types"][::-1] else None,
     "use_qk_norm": flipped("use_qk_norm"),
     "embedding_multiplier": scaled("embedding_multiplier", 1.5),
     "attention_multiplier": scaled("attention_multiplier", 1.5),

@@ -79,10 +79,45 @@ def prediction_layer(tensors, config):
         tensors[f"model.layers.{n}.{name}"] = torch.rand(shape)
 
 
+def as_mxfp4(tensors, config):
+    """The experts of gpt-oss as the hub has them. `tensors` become what transformers' own decoder makes of the blocks."""
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+    generator, packed = torch.Generator().manual_seed(5), {}
+    for name in [name for name in tensors if name.endswith(("gate_up_proj", "down_proj"))]:
+        experts, columns, rows = tensors[name].shape
+        blocks = torch.randint(0, 256, (experts, rows, columns // 32, 16), generator=generator, dtype=torch.uint8)
+        scales = torch.randint(121, 126, (experts, rows, columns // 32), generator=generator, dtype=torch.uint8)
+        tensors[name] = convert_moe_packed_tensors(blocks, scales).float().contiguous()
+        packed.update({name: None, f"{name}_blocks": blocks, f"{name}_scales": scales})
+    return packed, {"quantization_config": {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}}
+
+
+def as_fp8(tensors, config):
+    """DeepSeek-V3's matrices in fp8; `tensors` become what fp8_cast_bf16.py makes of them, one scale for each 128 x 128."""
+    packed = {}
+    for name in [name for name in tensors if "_proj" in name and name.endswith(".weight")]:
+        rows, columns = tensors[name].shape
+        scales = torch.zeros(-(-rows // 128), -(-columns // 128))
+        stored = torch.empty(rows, columns, dtype=torch.float8_e4m3fn)
+        for row in range(scales.shape[0]):
+            for column in range(scales.shape[1]):
+                block = (slice(128 * row, 128 * row + 128), slice(128 * column, 128 * column + 128))
+                scales[row, column] = tensors[name][block].abs().max() / 448
+                stored[block] = (tensors[name][block] / scales[row, column]).to(torch.float8_e4m3fn)
+                tensors[name][block] = (stored[block].float() * scales[row, column]).bfloat16().float()
+        packed.update({name: stored, f"{name}_scale_inv": scales})
+    return packed, {"quantization_config": {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [128, 128]}}
+
+
 def one_expert(tensors, config):
     config.update({"num_experts_per_tok": 1, **({"norm_topk_prob": True} if "norm_topk_prob" in config else {})})
 
 
+# name, family, what packs its weights, other settings
+PACKED = [
+    ("experts in MXFP4", "gpt_oss", as_mxfp4, {"hidden_size": 32, "intermediate_size": 32}),
+    ("matrices in fp8", "deepseek_v3", as_fp8, {"hidden_size": 144, "intermediate_size": 136, "moe_intermediate_size": 20}),
+]
 # May be refused by a word: transformers 4 takes the embedding, 5 both.
 MAY_REFUSE = {"tied, the head differs from the embedding": HEAD}
 # name, family, change, whether transformers reads the changed folder too (else the unchanged one is the reference)
@@ -109,10 +144,10 @@ FORMS = [
 ]
 
 
-def plain_draw(family):
+def plain_draw(family, **settings):
     """An untied draw of full attention in fp32, the heads of llama as wide as the rest."""
     draw = draws(family)[0]
-    draw.update(storage="fp32", config_form="5", tie_word_embeddings=False, rope="default")
+    draw.update(storage="fp32", config_form="5", tie_word_embeddings=False, rope="default", **settings)
     return draw
 
 
@@ -138,8 +173,29 @@ def compare_form(check, name, family, change, both, work):
     check(f"{family}: {name}", difference <= LOGIT_TOLERANCE, error or f"logits {difference:.0e}, {(wanted - before).abs().max():.0e} from the unchanged folder's")
 
 
+def compare_packed(check, name, family, pack, settings, work):
+    """Weights in 4 or 8 bits are those that they decode to; transformers computes with these."""
+    folder = save_draw(family, 0, plain_draw(family, **settings), work / "model")
+    ids = torch.randint(1, VOCABULARY, (BATCH, LENGTH), generator=torch.Generator().manual_seed(1))
+    (work / "tokens.json").write_text(json.dumps(ids.tolist()))
+    tensors, config = load_file(folder / "model.safetensors"), json.loads((folder / "config.json").read_text())
+    before = logits_of(folder, ids)
+    packed, keys = pack(tensors, config)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    wanted = logits_of(folder, ids)
+    stored = {key: value for key, value in {**tensors, **packed}.items() if value is not None}
+    save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps({**config, **keys}))
+    out, error = trace(folder, work)
+    difference = float("inf") if error else (out["logits"] - wanted).abs().max().item()
+    check(f"{family}: {name}", difference <= LOGIT_TOLERANCE and len(packed) > 0, error or f"logits {difference:.0e}, {(wanted - before).abs().max():.0e} from the unchanged folder's")
+
+
 def main():
     check = Checks()
+    for name, family, pack, settings in PACKED:
+        with tempfile.TemporaryDirectory(prefix="evenkeel_files_") as work:
+            compare_packed(check, name, family, pack, settings, pathlib.Path(work))
     for name, family, change, both in FORMS:
         with tempfile.TemporaryDirectory(prefix="evenkeel_files_") as work:
             compare_form(check, name, family, change, both, pathlib.Path(work))

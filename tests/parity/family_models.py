@@ -139,6 +139,11 @@ SETTINGS = {
         "heads": HEADS, "aux": AUX, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
         "bias": many("attention_bias", False, True), "norm": many("norm_topk_prob", False, True), "rope": many("rope", "default", "absent", "llama3", "yarn"),
     },
+    "gpt_oss": {
+        "heads": HEADS, "aux": AUX, "experts": together("num_local_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 32), "head_dim": many("head_dim", 8, 16),
+        "bias": many("attention_bias", True, False), "window": many("sliding_window", 5, 1), "windows": many("layer_types", "every other", "the last", "none"), "act": [{"hidden_act": "silu"}],
+        "clamp": together("swiglu_alpha swiglu_limit", (1.702, 7.0), (1.0, 0.5)), "rope": many("rope", "absent", "default", "theta", "yarn mscale"),
+    },
 }
 
 
@@ -187,6 +192,9 @@ def with_possible(family, draw):
         draw["num_hidden_layers"] = 3  # one with experts
     if draw.get("head_dim", 0) is None and family in ("qwen2_moe", "qwen3_moe"):
         del draw["head_dim"]  # no field of theirs: absent, or a number
+    if "layer_types" in draw:
+        windowed = {"every other": range(0, draw["num_hidden_layers"], 2), "the last": [draw["num_hidden_layers"] - 1], "none": []}[draw["layer_types"]]
+        draw["layer_types"] = ["sliding_attention" if layer in windowed else "full_attention" for layer in range(draw["num_hidden_layers"])]
     if draw.get("use_sliding_window") and family == "qwen2_moe":
         draw["layer_types"] = ["full_attention" if layer % 2 else "sliding_attention" for layer in range(draw["num_hidden_layers"])]
     if "partial_rotary_factor" in draw and draw["rope"] != "default":
@@ -344,6 +352,12 @@ def evenkeel_names(tensors, n_layers):
         ours, theirs = f"layers.{layer}.", f"model.layers.{layer}."
         have = {name.removeprefix(theirs): value for name, value in tensors.items() if name.startswith(theirs)}
 
+        if "mlp.experts.gate_up_proj_bias" in have:  # gpt_oss: [in, out], and gate and up take turns
+            for name in ("mlp.experts.gate_up_proj", "mlp.experts.down_proj"):
+                have[name] = have[name].transpose(1, 2)
+            for name in ("mlp.experts.gate_up_proj", "mlp.experts.gate_up_proj_bias"):
+                have[name] = torch.cat([have[name][:, 0::2], have[name][:, 1::2]], 1)
+
         def put(name, *parts):
             if all(part in have for part in parts):
                 out[ours + name] = torch.cat([have.pop(part) for part in parts])
@@ -359,6 +373,7 @@ def evenkeel_names(tensors, n_layers):
             put(f"attention.kv_a.{kind}", f"self_attn.kv_a_proj_with_mqa.{kind}")
             put(f"ffn.gate_up.{kind}", f"mlp.gate_proj.{kind}", f"mlp.up_proj.{kind}")
             put(f"ffn.down.{kind}", f"mlp.down_proj.{kind}")
+        put("attention.sinks", "self_attn.sinks")
         put("attention.q.weight", "self_attn.q_proj.weight")
         put("attention.q_b.weight", "self_attn.q_b_proj.weight")
         put("attention.kv_b.weight", "self_attn.kv_b_proj.weight")
@@ -368,8 +383,11 @@ def evenkeel_names(tensors, n_layers):
         for part in ("mlp", "block_sparse_moe"):
             put("router.weight", f"{part}.gate.weight")
             put("router.weight", f"{part}.router.weight")
+            put("router.bias", f"{part}.router.bias")
             put("experts.gate_up", f"{part}.experts.gate_up_proj")
             put("experts.down", f"{part}.experts.down_proj")
+            put("experts.gate_up_bias", f"{part}.experts.gate_up_proj_bias")
+            put("experts.down_bias", f"{part}.experts.down_proj_bias")
         for part in ("mlp.shared_expert", "mlp.shared_experts"):
             put("shared.gate_up.weight", f"{part}.gate_proj.weight", f"{part}.up_proj.weight")
             put("shared.down.weight", f"{part}.down_proj.weight")

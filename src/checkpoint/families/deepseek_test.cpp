@@ -1,6 +1,9 @@
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/randint.h>
 
 #include "checkpoint/families/test_folder.h"
+#include "checkpoint/packed_weights.h"
 #include "checkpoint/router_states.h"
 
 namespace evenkeel::checkpoint {
@@ -207,6 +210,39 @@ TEST_F(DeepseekFamilies, PassOverTheLayerOfASecondPrediction) {
   const SafetensorsFolder back(root_ / "exported");
   EXPECT_EQ(back.names().size(), without.size());
   EXPECT_EQ(HfConfig(root_ / "exported").json().at("num_nextn_predict_layers"), Json(0));
+}
+
+// As released: matrices in fp8 beside bf16, those of the layer that is passed over too. They come out as bf16.
+TEST_F(DeepseekFamilies, DecodeFp8OfTheThirdVersion) {
+  make_latent(/*is_v3=*/true);
+  set("quantization_config", Json::parse(R"({"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+      "weight_block_size": [128, 128]})",
+                                         "test"));
+  const std::string dense = "model.layers.0.mlp.down_proj.weight",
+                    expert = "model.layers.1.mlp.experts.2.up_proj.weight",
+                    extra = "model.layers.2.mlp.gate_proj.weight";
+  add(extra, {5, 8});
+  std::map<std::string, at::Tensor> need;
+  for (const auto& name : {dense, expert, extra}) {
+    auto& stored = tensor(name);
+    stored = at::randint(0, 120, stored.sizes(), at::kByte).view(at::kFloat8_e4m3fn);
+    const auto scale = at::full({1, 1}, 0.3F);
+    need[name] = decode_fp8(stored, scale, "");
+    tensors_.emplace_back(name + "_scale_inv", scale);
+  }
+  const auto params = read();
+  EXPECT_TRUE(at::equal(params.at("layers.0.ffn.down.weight"), need.at(dense).to(at::kFloat)));
+  EXPECT_TRUE(at::equal(params.at("layers.1.experts.gate_up")[2].narrow(0, 6, 6), need.at(expert).to(at::kFloat)));
+  EXPECT_EQ(HfTensors(folder_, read_config()).stored_in(Packing::fp8), (std::vector<std::string>{dense, expert}));
+  import_and_export();
+  const SafetensorsFolder back(root_ / "exported");
+  for (const auto& name : {dense, expert}) {
+    EXPECT_EQ(back.find(name)->dtype, at::kBFloat16);
+    EXPECT_TRUE(at::equal(back.load(name), need.at(name)));
+  }
+  EXPECT_FALSE(HfConfig(root_ / "exported").has("quantization_config"));
+  remove(dense + "_scale_inv");
+  expect_refusal({dense, "F8_E4M3 without"});
 }
 
 TEST_F(DeepseekFamilies, TakeSharedExpertsOfNoWidth) {

@@ -12,12 +12,14 @@
 namespace evenkeel::checkpoint {
 
 // Which rows of evenkeel's tensor a foreign tensor holds: all of them, the queries (n_heads * head_dim),
-// the keys or the values (n_kv_heads * head_dim each), or one half of them (gate, up).
-enum class Rows { all, queries, keys, values, half };
+// the keys or the values (n_kv_heads * head_dim each), or a share of them (gate, up).
+enum class Rows { all, queries, keys, values, half, third, two_thirds };
 
 struct Part {
   std::string name;  // foreign; "{i}" = layer, "{e}" = expert: one tensor an expert, stacked
   Rows rows = Rows::all;
+  bool is_transposed = false;   // the matrix, or each expert's, is [in, out]
+  bool is_interleaved = false;  // rows of gate and up take turns
 };
 
 // `ours` is its parts, one below the other. Several rules for one name are layouts to choose from, layer by layer, the
@@ -34,19 +36,24 @@ struct EmptyTensor {
 };
 
 struct Family {
-  const char* model_type;
+  const char* model_type;    // the family's name
   const char* architecture;  // the class of transformers
   std::vector<TensorRule> rules;
   void (*keys)(HfKeys& keys);
   std::vector<std::string> derived = {};  // foreign tensors that follow from the configuration; not read
   bool has_extra_layers = false;          // layers behind the last for multi-token prediction, which are passed over
   bool is_remote = false;                 // the class is no part of transformers: its code lies in the folder
+  // Where config.json has the model_type of another family: that, and a key by which it is known all the same.
+  const char* written_type = nullptr;
+  const char* mark = nullptr;
   // What the class has in layers with experts where the model has no shared ones.
   std::vector<EmptyTensor> (*empty_shared)(const model::ModelConfig& config) = nullptr;
 };
 
 const std::vector<Family>& families();
-const Family& family_named(const std::string& model_type, const std::string& where);  // CheckpointError lists them
+const Family& family_named(const std::string& name, const std::string& where);  // CheckpointError lists them
+const Family* find_family(const Json& config);                                  // of a config.json; nullptr: unknown
+const Family& family_of(const HfConfig& config);                                // CheckpointError lists them
 
 // ---- rules that families share ----
 using Rules = std::vector<TensorRule>;

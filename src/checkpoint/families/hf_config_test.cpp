@@ -21,7 +21,9 @@ TEST_F(HfConfigKeys, RefusesSettingsByNameAndValue) {
   expect_refused_setting("attention_dropout", "1.5");
   expect_refused_setting("sliding_window", "128");
   expect_refused_setting("attn_logit_softcapping", "50.0");  // of another family
-  expect_refused_setting("quantization_config", R"({"quant_method":"fp8"})");
+  expect_refused_setting("quantization_config", R"({"quant_method":"gptq"})");
+  expect_refused_setting("quantization_config", R"({"quant_method":"fp8"})",
+                         {"quantization_config: weight_block_size: got nothing", "[128,128]"});
   expect_refused_setting("dtype", R"("float8_e4m3fn")");
   expect_refused_setting("architectures", R"(["OpenMoeForCausalLM"])");
   expect_refused_setting("model_type", R"("gemma")");

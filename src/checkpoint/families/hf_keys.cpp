@@ -87,18 +87,37 @@ void note_training_only(HfKeys& keys) {
   }
 }
 
-void head_keys(HfKeys& keys, bool has_head_dim) {
+// Weights in 4 and 8 bits are known by their tensors; what is said of them must be what these are.
+void check_packing(const HfConfig& config) {
+  const Json* found = config.find("quantization_config");
+  if (found == nullptr) return;
+  const Json* method = found->is_object() ? found->find("quant_method") : nullptr;
+  if (method == nullptr || (*method != Json("mxfp4") && *method != Json("fp8")))
+    config.refuse("quantization_config", found, "quant_method \"mxfp4\" or \"fp8\"");
+  const HfConfig inner(*found, config.where() + ": quantization_config");
+  for (const char* key : {"quant_method", "modules_to_not_convert", "ignored_layers", "scale_fmt", "dequantize"})
+    inner.find(key);
+  if (*method == Json("fp8") && inner.find("weight_block_size") == nullptr)
+    inner.refuse("weight_block_size", nullptr, "[128,128]: one scale for each block");
+  inner.require_only("fmt", "e4m3");
+  inner.require_only("weight_block_size", Json::Array{int64_t{128}, int64_t{128}});
+  inner.require_only("activation_scheme", "dynamic");
+  inner.require_all_known();
+}
+
+void head_keys(HfKeys& keys, const DecoderKeys& of) {
   auto& model = keys.model();
   keys.size("num_attention_heads", model.n_heads);
   if (!keys.reads()) {
     keys.put("num_key_value_heads", model.n_kv_heads);
-    if (has_head_dim) keys.put("head_dim", model.head_dim);
+    if (of.has_head_dim) keys.put("head_dim", model.head_dim);
     return;
   }
   model.n_kv_heads = keys.config().size_or_null("num_key_value_heads", model.n_heads);
   const int64_t usual = model.d_model / model.n_heads;
-  if (!has_head_dim && usual > 0) keys.config().require_only("head_dim", usual);
-  model.head_dim = keys.config().size_or_null("head_dim", usual);
+  if (!of.has_head_dim && usual > 0) keys.config().require_only("head_dim", usual);
+  const bool has_own = of.head_dim > 0 && !keys.config().has("head_dim");
+  model.head_dim = keys.config().size_or_null("head_dim", has_own ? of.head_dim : usual);
 }
 
 }  // namespace
@@ -114,17 +133,18 @@ void decoder_keys(HfKeys& keys, const DecoderKeys& of) {
                          "1.." + std::to_string(kMostLayers));
   const bool is_latent = keys.form().attention.find("kind") != nullptr &&
                          keys.form().attention.at("kind") == Json("latent");  // whose heads are its own
-  if (!is_latent) head_keys(keys, of.has_head_dim);
+  if (!is_latent) head_keys(keys, of);
   keys.number("rms_norm_eps", model.norm_eps, of.norm_eps);
   if (keys.reads()) {
     keys.form().max_sequence_length = keys.config().size("max_position_embeddings", of.max_sequence_length);
-    keys.config().require_only("quantization_config", Json());
+    check_packing(keys.config());
     check_storage_type(keys.config());
     note_training_only(keys);
   }
   rotation_keys(keys, of.theta, of.rotary_fraction);
   if (!keys.reads()) keys.put("max_position_embeddings", keys.form().max_sequence_length);
-  activation_key(keys);
+  if (!of.activation) activation_key(keys);
+  if (of.activation && keys.reads()) model.activation = *of.activation;
   keys.flag("tie_word_embeddings", model.tie_embeddings, false);
 }
 
@@ -159,7 +179,7 @@ model::LayerSet layer_set(std::vector<int64_t> layers, int64_t n_layers) {
 
 }  // namespace
 
-void sliding_window(HfKeys& keys, const char* use_key) {
+void sliding_window(HfKeys& keys, const char* use_key, int64_t absent) {
   auto& attention = keys.form().attention;
   if (!keys.reads()) {
     const int64_t window = attention.at("window").as_int();
@@ -171,12 +191,33 @@ void sliding_window(HfKeys& keys, const char* use_key) {
   const auto layers = windowed_layers(config, keys.model().n_layers);
   config.find("max_window_layers");  // counts for nothing unless layer_types is absent, which is refused below
   const bool is_used = use_key == nullptr || config.flag(use_key, false);
-  const int64_t window = is_used ? config.count("sliding_window", 0) : (config.find("sliding_window"), 0);
+  const int64_t window = is_used ? config.count("sliding_window", absent) : (config.find("sliding_window"), 0);
   const bool by_layer = layers && !layers->empty() && static_cast<int64_t>(layers->size()) < keys.model().n_layers;
   if (layers && !layers->empty() && window == 0)
     config.refuse("layer_types", config.find("layer_types"), "no sliding_attention: there is no sliding_window");
   attention["window"] = layers && layers->empty() ? int64_t{0} : window;
   if (by_layer) attention["window_layers"] = to_json(layer_set(*layers, keys.model().n_layers));
+}
+
+void alternating_window(HfKeys& keys, int64_t absent) {
+  auto& attention = keys.form().attention;
+  const int64_t n_layers = keys.model().n_layers;
+  if (keys.reads()) {
+    sliding_window(keys, nullptr, absent);
+    if (keys.config().find("layer_types") != nullptr || n_layers == 1) return;
+    std::vector<int64_t> layers;
+    for (int64_t layer = 0; layer < n_layers; layer += 2) layers.push_back(layer);
+    if (attention.at("window") != Json(0)) attention["window_layers"] = layers;
+    return;
+  }
+  const int64_t window = attention.at("window").as_int();
+  model::LayerSet layers;
+  read_value(config_from_json(attention.at("window_layers"), ""), "", layers);
+  Json types = Json::array();
+  for (int64_t layer = 0; layer < n_layers; ++layer)
+    types.push_back(window > 0 && layers.contains(layer) ? "sliding_attention" : "full_attention");
+  keys.put("layer_types", std::move(types));
+  keys.put("sliding_window", window > 0 ? window : absent);
 }
 
 void latent_attention(HfKeys& keys) {

@@ -71,12 +71,17 @@ struct DecoderKeys {
   bool has_head_dim = true;  // the class reads head_dim; otherwise it must be H / heads
   // Share of a head that is rotated where no key says it; nothing: the class has no such key.
   std::optional<double> rotary_fraction = {};
+  int64_t head_dim = 0;  // where the key is absent; 0: H / heads
+  // The one that the class has, whatever hidden_act says; nothing: hidden_act says it.
+  std::optional<ops::Activation> activation = {};
 };
 // Sizes, rotation, norms, activation, tied head; settings that no family of ours has are refused.
 void decoder_keys(HfKeys& keys, const DecoderKeys& of);
 void attention_bias(HfKeys& keys, const char* key, bool absent, bool has_out_bias = true);
 // A window that all layers have; `use_key`: a flag that must be set for it to count, or nullptr.
-void sliding_window(HfKeys& keys, const char* use_key);
+void sliding_window(HfKeys& keys, const char* use_key, int64_t absent = 0);
+// A window that the layers of layer_types have; every other one, the first among them, where that is absent.
+void alternating_window(HfKeys& keys, int64_t absent);
 // DeepSeek's latent attention in place of the ordinary one.
 void latent_attention(HfKeys& keys);
 

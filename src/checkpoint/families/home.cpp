@@ -57,8 +57,10 @@ Json evaluated_router(const model::ModelConfig& config, const std::string& where
 
 model::ModelConfig as_evaluated(const model::ModelConfig& config, const std::string& where) {
   model::ModelConfig out = config;
-  require<CheckpointError>(config.capacity.is_dropless(), where, ": got model.capacity.rule = '", config.capacity.rule,
-                           "'; need none: no Hugging Face class drops assignments at evaluation");
+  const bool is_known = config.capacity.is_dropless() || config.capacity.rule == "colossalai";
+  require<CheckpointError>(is_known, where, ": got model.capacity.rule = '", config.capacity.rule,
+                           "'; need none, or colossalai for OpenMoE's own class: no other Hugging Face class drops "
+                           "assignments at evaluation");
   if (!config.is_moe()) return out;
   out.router = config_from_json(evaluated_router(config, where), where);
   return out;
@@ -102,7 +104,7 @@ Json router_form(const model::ModelConfig& config) {
 
 Json runtime_form(const model::ModelConfig& config) {
   Json out = to_json(config);
-  for (const char* key : {"init", "balance", "capacity", "router", "attention", "rotary_fraction", "n_shared_experts"})
+  for (const char* key : {"init", "balance", "router", "attention", "rotary_fraction", "n_shared_experts"})
     out.erase(key);
   const auto moe_layers = layers_with_experts(config);
   const bool is_moe = !moe_layers.empty();
@@ -113,8 +115,9 @@ Json runtime_form(const model::ModelConfig& config) {
     out.erase("ffn_bias");
   }
   if (!is_moe)
-    for (const char* key : {"n_experts", "top_k", "d_expert"}) out.erase(key);
+    for (const char* key : {"n_experts", "top_k", "d_expert", "d_extra", "capacity"}) out.erase(key);
   out["d_shared"] = is_moe ? config.shared_width() : 0;
+  if (is_moe) out["capacity"].erase("factor_train");
   out["attention"] = attention_form(config);
   if (is_moe) out["router"] = router_form(config);
   const auto rotation = model::make_attention(config, 0)->rotation();
@@ -163,7 +166,9 @@ Attempt attempt(Home home, int64_t max_sequence_length, const std::string& where
   Attempt out;
   try {
     HfForm form = form_of(home.foreign, max_sequence_length);
-    Json config = Json::Object{{"architectures", Json::Array{family.architecture}}, {"model_type", family.model_type}};
+    Json config =
+        Json::Object{{"architectures", Json::Array{family.architecture}},
+                     {"model_type", family.written_type != nullptr ? family.written_type : family.model_type}};
     HfKeys keys(config, form);
     family.keys(keys);
     home.max_sequence_length = form.max_sequence_length;

@@ -16,7 +16,9 @@
   X(deepseek_v2)             \
   X(deepseek_v3)             \
   X(glm4_moe)                \
-  X(deepseek)
+  X(deepseek)                \
+  X(gpt_oss)                 \
+  X(openmoe)
 
 namespace evenkeel::checkpoint {
 
@@ -31,14 +33,28 @@ const std::vector<Family>& families() {
   return list;
 }
 
-const Family& family_named(const std::string& model_type, const std::string& where) {
+const Family& family_named(const std::string& name, const std::string& where) {
   std::string known;
   for (const auto& family : families()) {
-    if (model_type == family.model_type) return family;
+    if (name == family.model_type) return family;
     add_to_list(known, family.model_type);
   }
-  fail<CheckpointError>(where, ": model_type: got \"", model_type, "\"; need one of: ", known,
+  fail<CheckpointError>(where, ": model_type: got \"", name, "\"; need one of: ", known,
                         " (other families are not there yet)");
+}
+
+const Family* find_family(const Json& config) {
+  const Json* type = config.find("model_type");
+  for (const auto& family : families())
+    if (family.mark != nullptr && config.find(family.mark) != nullptr) return &family;
+  for (const auto& family : families())
+    if (type != nullptr && family.mark == nullptr && *type == Json(family.model_type)) return &family;
+  return nullptr;
+}
+
+const Family& family_of(const HfConfig& config) {
+  const Family* found = find_family(config.json());
+  return found != nullptr ? *found : family_named(config.text("model_type", ""), config.where());
 }
 
 Rules joined(std::vector<Rules> lists) {

@@ -16,25 +16,39 @@ int64_t part_rows(const model::ModelConfig& config, Rows rows, int64_t all) {
     case Rows::keys:
     case Rows::values: return config.n_kv_heads * config.head_dim;
     case Rows::half: return all / 2;
+    case Rows::third: return all / 3;
+    case Rows::two_thirds: return all / 3 * 2;
     case Rows::all: break;
   }
   return all;
 }
 
+// Foreign rows that take turns: gate, up, gate, ... in `rows` of which evenkeel has first all of gate.
+std::vector<int64_t> turns(int64_t rows) {
+  std::vector<int64_t> out;
+  for (int64_t row = 0; row < rows; ++row) out.push_back(row / 2 + row % 2 * (rows / 2));
+  return out;
+}
+
 // The foreign tensors that make up one of evenkeel's under a rule.
 std::vector<Piece> pieces_of(const TensorRule& rule, int64_t layer, const OwnTensor& tensor,
                              const model::ModelConfig& config) {
+  const bool is_of_experts = rule.ours.find(".experts.") != std::string::npos;
   const bool is_by_expert = rule.parts[0].name.find("{e}") != std::string::npos;
-  const int64_t n_stacked = is_by_expert ? tensor.shape[0] : 1;
-  const std::vector<int64_t> shape(tensor.shape.begin() + (is_by_expert ? 1 : 0), tensor.shape.end());
+  const std::vector<int64_t> shape(tensor.shape.begin() + (is_of_experts ? 1 : 0), tensor.shape.end());
   std::vector<Piece> out;
-  for (int64_t expert = 0; expert < n_stacked; ++expert) {
+  for (int64_t expert = 0; expert < (is_by_expert ? tensor.shape[0] : 1); ++expert) {
     int64_t row = 0;
     for (const auto& part : rule.parts) {
       Piece piece{replaced(with_layer(part.name, layer), "{e}", std::to_string(expert)), shape, part.rows,
                   is_by_expert ? expert : -1, row};
       piece.shape[0] = part_rows(config, part.rows, shape[0]);
       row += piece.shape[0];
+      if (part.is_interleaved) piece.order = turns(piece.shape[0]);
+      piece.is_transposed = part.is_transposed;
+      if (part.is_transposed) std::swap(piece.shape[0], piece.shape[1]);
+      piece.is_stacked = is_of_experts && !is_by_expert;
+      if (piece.is_stacked) piece.shape.insert(piece.shape.begin(), tensor.shape[0]);
       out.push_back(std::move(piece));
     }
   }

@@ -29,6 +29,9 @@ struct Piece {
   std::vector<int64_t> order = {};  // in each run of so many rows, foreign row j is row order[j]; empty: as they are
   double factor = 1;                // foreign = evenkeel's * factor
   bool is_zero = false;             // evenkeel has no such tensor: it holds zeros
+  bool is_stacked = false;          // the first index is the expert; what follows holds of each
+  bool is_transposed = false;       // evenkeel's rows are its columns
+  int64_t n_rows() const { return shape[(is_stacked ? 1U : 0U) + (is_transposed ? 1U : 0U)]; }  // of evenkeel's
 };
 
 // The layouts of one of evenkeel's tensors, the one that is written first. Empty where the family has no such tensor.

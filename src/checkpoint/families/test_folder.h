@@ -120,7 +120,7 @@ class HfFolderTest : public testing::Test {
   // What comes back is the same model of the same family, each tensor byte by byte.
   void expect_there_and_back() {
     import_and_export();
-    EXPECT_EQ(exported_.family, config_.at("model_type").as_string());
+    EXPECT_EQ(exported_.family, find_family(config_)->model_type);
     const SafetensorsFolder back(root_ / "exported");
     EXPECT_EQ(back.names().size(), tensors_.size());
     for (const auto& [name, value] : tensors_) {

@@ -31,5 +31,20 @@ TEST(DenseFfn, IsTheGatedNetworkOfItsActivation) {
   EXPECT_EQ(ffn->flops_per_token(100), 2.0 * 3 * 5 * 6);
 }
 
+// A gate of twice the width, and the network behind experts under its own name.
+TEST(DenseFfn, HasTheWidthsAndTheNameOfItsForm) {
+  const auto config = read_model_config(
+      parse_toml("vocab_size = 10\nd_model = 6\nn_layers = 1\nn_heads = 2\nn_experts = 2\ntop_k = 1\nd_expert = 3\n"
+                 "d_extra = 5\nactivation = \"swiglu_double\"",
+                 "m.toml", ""));
+  const auto ffn = extra_ffn(config);
+  ASSERT_EQ(ffn->parameters().size(), 2U);
+  EXPECT_EQ(ffn->parameters()[0].name, "extra.gate_up.weight");
+  EXPECT_EQ(ffn->parameters()[0].shape, (std::vector<int64_t>{15, 6}));
+  EXPECT_EQ(ffn->parameters()[1].name, "extra.down.weight");
+  EXPECT_EQ(ffn->flops_per_token(100), 2.0 * 4 * 5 * 6);
+  EXPECT_EQ(ffn->activations().kept, 15 + 3 * 5);  // silu of half of the gate, the activated gate, the product
+}
+
 }  // namespace
 }  // namespace evenkeel::model

@@ -19,21 +19,31 @@ class ExpertsFfn : public Ffn {
         has_shared_gate_(config.shared_gate),
         n_balance_losses_(config.balance.terms.size()),
         experts_per_token_(experts_per_token(config)),
-        activation_(config.activation),
+        form_(config.gated_form()),
+        gate_up_width_(form_.gate_up_width(inner_)),
+        has_bias_(config.expert_bias),
+        has_router_bias_(config.router_bias),
         capacity_(config.capacity),
         router_(moe::make_router(config.router_shape(), config.router)) {
     const double share = experts_per_token_ / static_cast<double>(n_experts_);
     if (router_->traits().has_matrix) matrix_ = add("router.weight", {n_experts_, width_}, Role::router);
-    gate_up_ = add("experts.gate_up", {n_experts_, 2 * inner_, width_}, Role::ffn_in, share);
+    if (has_router_bias_) router_bias_ = add("router.bias", {n_experts_}, Role::bias);
+    gate_up_ = add("experts.gate_up", {n_experts_, gate_up_width_, width_}, Role::ffn_in, share);
+    if (has_bias_) gate_up_bias_ = add("experts.gate_up_bias", {n_experts_, gate_up_width_}, Role::bias, share);
     down_ = add("experts.down", {n_experts_, width_, inner_}, Role::ffn_out, share);
+    if (has_bias_) down_bias_ = add("experts.down_bias", {n_experts_, width_}, Role::bias, share);
     if (shared_inner_ == 0) return;
-    shared_gate_up_ = add("shared.gate_up.weight", {2 * shared_inner_, width_}, Role::ffn_in);
+    shared_gate_up_ = add("shared.gate_up.weight", {form_.gate_up_width(shared_inner_), width_}, Role::ffn_in);
     shared_down_ = add("shared.down.weight", {width_, shared_inner_}, Role::ffn_out);
     if (has_shared_gate_) shared_gate_ = add("shared.gate.weight", {1, width_}, Role::ffn_in);
   }
 
   FfnOutput forward(PartTensors params, const at::Tensor& x, const Pass& pass) const override {
-    moe::ExpertWeights experts{{params[gate_up_], params[down_], activation_}, {}, {}, {}};
+    moe::ExpertWeights experts{{params[gate_up_], params[down_], form_}, {}, {}, {}};
+    if (has_bias_) {
+      experts.gate_up_bias = params[gate_up_bias_];
+      experts.down_bias = params[down_bias_];
+    }
     if (shared_inner_ > 0) {
       experts.shared_gate_up = params[shared_gate_up_];
       experts.shared_down = params[shared_down_];
@@ -50,15 +60,16 @@ class ExpertsFfn : public Ffn {
   ActivationFloats activations() const override {
     constexpr double kIds = 10;  // four ids of 8 bytes, weight and its order
     const auto H = static_cast<double>(width_), I = static_cast<double>(inner_), E = static_cast<double>(n_experts_);
+    const auto G = static_cast<double>(gate_up_width_);
     const double K = experts_per_token_, scores = E * (3 + static_cast<double>(n_balance_losses_));
     ActivationFloats out;
     out.decision = E + kIds * K;
-    out.kept = K * (H + 2 * I + kIds) + scores;
-    out.backward = 3 * H + K * (2 * H + 4 * I);
-    out.forward = 3 * H + K * (2 * H + 3 * I) + scores;
-    out.weight_gradients = 3 * E * H * I;
+    out.kept = K * (H + G + kIds) + scores;
+    out.backward = 3 * H + K * (2 * H + G + 2 * I);
+    out.forward = 3 * H + K * (2 * H + G + I) + scores;
+    out.weight_gradients = E * H * (G + I);
     if (shared_inner_ == 0) return out;
-    const auto shared = gated_activations(width_, shared_inner_);
+    const auto shared = gated_activations(width_, shared_inner_, form_);
     out.kept += shared.kept;
     out.backward = std::max(out.backward, shared.backward);
     out.forward = std::max(out.forward, shared.forward);
@@ -71,6 +82,7 @@ class ExpertsFfn : public Ffn {
     moe::RouterInput out;
     out.hidden = x;
     if (router_->traits().has_matrix) out.weight = params[matrix_];
+    if (has_router_bias_) out.bias = params[router_bias_];
     out.token_ids = input.tokens.reshape({-1});
     out.n_sequences = input.tokens.size(0);
     if (input.is_padding.defined()) out.is_padding = input.is_padding.reshape({-1});
@@ -89,10 +101,13 @@ class ExpertsFfn : public Ffn {
   bool has_shared_gate_;
   size_t n_balance_losses_;
   double experts_per_token_;
-  ops::Activation activation_;
+  ops::GatedForm form_;
+  int64_t gate_up_width_;
+  bool has_bias_, has_router_bias_;
   moe::CapacityConfig capacity_;
   std::unique_ptr<moe::Router> router_;
-  size_t matrix_ = 0, gate_up_ = 0, down_ = 0, shared_gate_up_ = 0, shared_down_ = 0, shared_gate_ = 0;
+  size_t matrix_ = 0, router_bias_ = 0, gate_up_ = 0, gate_up_bias_ = 0, down_ = 0, down_bias_ = 0;
+  size_t shared_gate_up_ = 0, shared_down_ = 0, shared_gate_ = 0;
 };
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <ATen/ops/allclose.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
@@ -88,6 +89,34 @@ TEST(ExpertsFfn, DrawsByItsLayer) {
   };
   EXPECT_TRUE(testing::same_bits(drawn(1), drawn(1)));
   EXPECT_FALSE(testing::same_bits(drawn(1), drawn(3)));
+}
+
+// gpt-oss: biases of the experts and of the router, a clamped activation with its own numbers.
+TEST(ExpertsFfn, HasBiasesWhereTheModelSaysSo) {
+  const auto ffn = experts_ffn(config_of("expert_bias = true\nrouter_bias = true\nactivation = \"swiglu_clamped\"\n"
+                                         "activation_alpha = 1.3\nactivation_limit = 0.5"),
+                               1);
+  std::vector<std::string> names;
+  for (const auto& spec : ffn->parameters()) names.push_back(spec.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"router.weight", "router.bias", "experts.gate_up", "experts.gate_up_bias",
+                                             "experts.down", "experts.down_bias"}));
+  const auto params = tensors_of(*ffn);
+  const ModelInput input{.tokens = at::zeros({2, 2}, at::kLong)};
+  const std::vector<ops::Params> states(2);
+  const auto x = testing::random_tensor({4, 6}, 2);
+  const auto result = ffn->forward(params, x, Pass(input, states, {}, at::kDouble));
+  moe::RouterInput routed;
+  routed.hidden = x;
+  routed.weight = params[0];
+  routed.bias = params[1];
+  moe::ExpertWeights weights{
+      {params[2], params[4], {ops::Activation::swiglu_clamped, 1.3, 0.5}, params[3], params[5]}, {}, {}, {}};
+  EXPECT_TRUE(testing::same_bits(result.out, moe::moe_layer(*ffn->router(), routed, weights).out));
+  EXPECT_TRUE(at::allclose(result.decision->logits, x.matmul(params[0].t()) + params[1], 1e-12, 1e-12));
+  const auto c = testing::random_tensor({4, 6}, 3);
+  testing::expect_gradients(
+      [&](const auto& in) { return (ffn->forward(in, x, Pass(input, states, {}, at::kDouble)).out * c).sum(); },
+      params);
 }
 
 TEST(ExpertsFfn, HasNoMatrixWhereItsRouterHasNone) {
