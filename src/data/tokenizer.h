@@ -35,9 +35,9 @@ class Tokenizer {
 // A file of one of the kinds in data/tokenizers, told by its content, or a folder that holds one. DataError names the
 // path and what was found.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path);
-// The file that a folder's tokenizer is opened from: tokenizer.json, else tokenizer.model, else the only *.model or
-// *.tiktoken; none where there is no such file.
-std::optional<std::filesystem::path> tokenizer_file(const std::filesystem::path& folder);
+// The tokenizer.json and the tokenizer.model of a folder, those that are there; a folder is opened by the first of them,
+// else by its only *.model or *.tiktoken.
+std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& folder);
 
 struct TokenizerTraining {
   std::string kind = "unigram";  // or "bpe"

@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections import Counter
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -84,20 +83,29 @@ def drawn_added_token(rng):
     )
 
 
+def drawn_unigram(rng, texts, parts):
+    """Pieces of the words that the other parts make of the texts, with drawn scores."""
+    normalizer, pre_tokenizer = parts
+    pieces = {"<unk>": 0.0, "<s>": 0.0, "</s>": 0.0}
+    for text in texts:
+        text = normalizer.normalize_str(text) if normalizer else text
+        for word, _ in pre_tokenizer.pre_tokenize_str(text) if pre_tokenizer else [(text, None)]:
+            for _ in range(4):
+                begin = rng.randrange(len(word) + 1)
+                pieces.setdefault(word[begin : begin + rng.choice([1, 1, 1, 2, 2, 3, 4, 6, 9])], -rng.choice([rng.uniform(1, 14), rng.randint(2, 12)]))
+    pieces.pop("", None)
+    return {"type": "Unigram", "unk_id": 0, "vocab": [[piece, score] for piece, score in pieces.items()], "byte_fallback": False}
+
+
 def drawn_model(rng, texts, tokenizer_parts):
-    """A model that is trained on the texts with the other parts, so that its pieces are those that come up."""
-    alphabet = pre_tokenizers.ByteLevel.alphabet() if rng.random() < 0.5 else []
-    size = rng.choice([1200, 1800])
-    specials = ["<unk>", "<s>", "</s>"]
+    """A model that is made of the texts with the other parts, so that its pieces are those that come up."""
     if rng.random() < 0.35:
-        trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=specials, unk_token="<unk>", initial_alphabet=alphabet, show_progress=False)
-        model = models.Unigram()
-    else:
-        affixes = rng.choice([{}, {}, {}, {"end_of_word_suffix": "</w>"}, {"continuing_subword_prefix": "##"}])
-        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False,
-                                      limit_alphabet=rng.choice([80, 200, 1000]), **affixes)  # fmt: skip
-        model = models.BPE(fuse_unk=rng.random() < 0.5, **affixes, **rng.choice([{}, {"unk_token": "<unk>"}]))
-    tokenizer = Tokenizer(model)
+        return drawn_unigram(rng, texts, tokenizer_parts)
+    alphabet = pre_tokenizers.ByteLevel.alphabet() if rng.random() < 0.5 else []
+    affixes = rng.choice([{}, {}, {}, {"end_of_word_suffix": "</w>"}, {"continuing_subword_prefix": "##"}])
+    trainer = trainers.BpeTrainer(vocab_size=rng.choice([600, 1200]), special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=alphabet,
+                                  show_progress=False, limit_alphabet=rng.choice([80, 200, 1000]), **affixes)  # fmt: skip
+    tokenizer = Tokenizer(models.BPE(fuse_unk=rng.random() < 0.5, **affixes, **rng.choice([{}, {"unk_token": "<unk>"}])))
     normalizer, pre_tokenizer = tokenizer_parts
     if normalizer:
         tokenizer.normalizer = normalizer
@@ -121,8 +129,7 @@ def drawn_tokenizer(seed, texts):
     """The text of a tokenizer.json that the library has read and written; None where it cannot train the draw."""
     rng = random.Random(seed)
     parts = drawn_normalizer(rng), drawn_pre_tokenizer(rng)
-    common = {c for c, n in Counter("".join(texts)).items() if n > 30}  # a unigram model has every character
-    sample = rng.sample([text for text in texts if common.issuperset(text)], 300)
+    sample = rng.sample(texts, 300)
     if (model := attempt(lambda: drawn_model(rng, sample, parts))) is None:
         return None
     if rng.random() < 0.3:
@@ -154,5 +161,7 @@ def drawn_tokenizer(seed, texts):
         tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False)])
     for _ in range(rng.randint(0, 6)):
         token = drawn_added_token(rng)
+        if token.normalized and parts[0] and not parts[0].normalize_str(token.content):
+            continue  # it would be found between all characters
         (tokenizer.add_special_tokens if token.special else tokenizer.add_tokens)([token])
     return tokenizer.to_str()

@@ -102,8 +102,12 @@ std::optional<TextPart> TokenFinder::next(std::string_view text, Progress& progr
     auto [begin, end] = found->span;
     if (token.is_single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
     // Spaces that the token before has taken are not taken again.
-    if (token.takes_space_left) begin = std::max(progress.done + space_begin(text.substr(progress.done, begin - std::min(begin, progress.done))), progress.done);
+    if (token.takes_space_left) begin = std::max(space_begin(text.substr(0, begin)), progress.done);
     if (token.takes_space_right) end += space_end(text.substr(end));
+    if (begin >= end) {  // the token before has taken all of it
+      progress.done = end;
+      continue;
+    }
     progress.token = TextPart{{begin, end}, token.id};
     if (progress.done < begin) {
       const Span before{progress.done, begin};

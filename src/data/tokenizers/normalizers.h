@@ -12,7 +12,7 @@ namespace evenkeel::data {
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
-  // In place; text: valid UTF-8. Returns whether it took characters from the start of the text.
+  // In place; text: valid UTF-8. Returns whether the first character no longer stands for the first one of before.
   virtual bool apply(std::string& text, RegexWorkspace& workspace) const = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include "core/errors.h"
 #include "core/json_error.h"
+#include "data/tokenizers/code_points.h"
 #include "data/utf8.h"
 
 namespace evenkeel::data {
@@ -26,7 +27,9 @@ std::string replaced(const Regex& pattern, std::string_view text, std::string_vi
   RegexMatches matches(pattern, text, workspace);
   while (const auto match = matches.next()) {
     out += text.substr(copied, match->begin - copied);
-    if (out.empty() && content.empty() && match->end > match->begin) takes_start = true;
+    const std::string_view taken = text.substr(match->begin, match->end - match->begin);
+    const bool is_character = !taken.empty() && utf8_bytes(taken[0]) == taken.size();
+    if (out.empty() && !taken.empty() && (content.empty() || !is_character)) takes_start = true;
     out += content;
     copied = match->end;
   }

@@ -7,7 +7,8 @@
 namespace evenkeel::data {
 
 Regex read_pattern(const Json& json);  // JsonError
-// The text with each match replaced. Sets `takes_start` where a match at the start is replaced by nothing.
+// The text with each match replaced. Sets `takes_start` where the first character then stands for no first one: a match
+// at the start is replaced by nothing, or is longer than a character and so, to the library, its content for the last.
 std::string replaced(const Regex& pattern, std::string_view text, std::string_view content, RegexWorkspace& workspace,
                      bool& takes_start);
 

@@ -29,6 +29,9 @@ TextEncoder::TextEncoder(TextSteps steps) : steps_(std::move(steps)) {
       if (token.is_special != is_special) continue;
       token.decoded = token.content;
       if (token.is_normalized && steps_.normalizer) steps_.normalizer->apply(token.decoded, workspace);
+      if (token.decoded.empty())
+        fail<DataError>("added token ", quoted_excerpt(token.content),
+                        ": got nothing after its normalization; need text that can be found");
       (token.is_normalized ? normalized_ : raw_).add(token.decoded, token);
     }
 }

@@ -207,6 +207,10 @@ std::unique_ptr<Tokenizer> open_tokenizer_json(const fs::path& path, const std::
     return std::make_unique<JsonTokenizer>(path, content, document);
   } catch (const JsonError& error) {
     throw error_in(path.string(), document, error);
+  } catch (const DataError& error) {
+    const std::string what = error.what();
+    if (what.starts_with(path.string())) throw;
+    fail<DataError>(path.string(), ": ", what);
   }
 }
 
