@@ -139,9 +139,10 @@ void print_file(const fs::path& path) {
   if (suffix == ".json" && !record.is_object()) return inspect_json(path);
   if (suffix == ".toml") return inspect_recipe(path);
   if (suffix == ".html" || is_text_input(path)) return print_text(path);
-  fail<DataError>(path.string(),
-                  ": got a file of unknown kind; need .safetensors, .idx, .bin, .model, .tiktoken, .json, .jsonl, .toml, .html, "
-                  "load.columns or text");
+  fail<DataError>(
+      path.string(),
+      ": got a file of unknown kind; need .safetensors, .idx, .bin, .model, .tiktoken, .json, .jsonl, .toml, .html, "
+      "load.columns or text");
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ std::string string_of(const std::string& line, const std::string& where) {
 int cmd_tokenize(Options& options) {
   std::string path;
   bool no_special = false, decodes = false, keeps_cr = false, are_strings = false;
-  options.add("--tokenizer", path, "tokenizer.json, SentencePiece .model, ranks of tiktoken, or a folder that has one", true);
+  options.add("--tokenizer", path, "tokenizer.json, SentencePiece .model, ranks of tiktoken, or a folder that has one",
+              true);
   options.flag("--no-special", no_special, "adds no BOS or EOS, whatever the tokenizer's files say");
   options.flag("--keep-cr", keeps_cr,
                "keep the CR of line ends CR LF as text (default: dropped, as prepare reads them)");

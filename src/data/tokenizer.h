@@ -35,8 +35,8 @@ class Tokenizer {
 // A file of one of the kinds in data/tokenizers, told by its content, or a folder that holds one. DataError names the
 // path and what was found.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path);
-// The tokenizer.json and the tokenizer.model of a folder, those that are there; a folder is opened by the first of them,
-// else by its only *.model or *.tiktoken.
+// The tokenizer.json and the tokenizer.model of a folder, those that are there; a folder is opened by the first of
+// them, else by its only *.model or *.tiktoken.
 std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& folder);
 
 struct TokenizerTraining {

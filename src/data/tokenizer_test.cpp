@@ -20,7 +20,8 @@ TEST(OpenTokenizer, TellsTheKindByTheContent) {
 
 TEST(OpenTokenizer, FindsTheModelOfAFolder) {
   const TemporaryFolder folder;
-  EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / ""); }), HasSubstr("got a folder without a tokenizer"));
+  EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / ""); }),
+              HasSubstr("got a folder without a tokenizer"));
   fs::copy(small_model(), folder / "some.model");
   EXPECT_EQ(open_tokenizer(folder / "")->sha256(), sha256_file(small_model()));
   fs::copy(small_model("bpe"), folder / "other.model");
@@ -29,7 +30,8 @@ TEST(OpenTokenizer, FindsTheModelOfAFolder) {
   EXPECT_EQ(open_tokenizer(folder / "")->sha256(), sha256_file(small_model("bpe")));
   folder.write("tokenizer.json", R"({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}})");
   EXPECT_EQ(open_tokenizer(folder / "")->kind(), "tokenizer.json (BPE)");
-  EXPECT_EQ(tokenizer_files(folder / ""), (std::vector<fs::path>{folder / "tokenizer.json", folder / "tokenizer.model"}));
+  EXPECT_EQ(tokenizer_files(folder / ""),
+            (std::vector<fs::path>{folder / "tokenizer.json", folder / "tokenizer.model"}));
 }
 
 }  // namespace

@@ -44,7 +44,8 @@ std::vector<AddedToken> read_added_tokens(const Json& json) {
     token.id = static_cast<int32_t>(id.as_int());
     token.content = entry.at("content").as_string();
     if (token.content.size() > kMostTokenBytes)
-      throw JsonError(join_parts("got a token of ", token.content.size(), " bytes; need at most ", kMostTokenBytes), entry);
+      throw JsonError(join_parts("got a token of ", token.content.size(), " bytes; need at most ", kMostTokenBytes),
+                      entry);
     token.is_special = bool_or(entry, "special", false);
     token.is_normalized = bool_or(entry, "normalized", !token.is_special);
     token.is_single_word = bool_or(entry, "single_word", false);

@@ -1,4 +1,5 @@
-// Tokens that are found in a text before it is cut into words: special ones, and others that were added to a vocabulary.
+// Tokens that are found in a text before it is cut into words: special ones, and others that were added to a
+// vocabulary.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +41,8 @@ class TokenFinder {
   bool is_empty() const { return tokens_.empty(); }
   // The next part of a text from `done` on, which it moves on; none at its end. `done`: 0 at first.
   struct Progress {
-    size_t done = 0;    // bytes that are handed out
-    size_t search = 0;  // where the next token may begin
+    size_t done = 0;                // bytes that are handed out
+    size_t search = 0;              // where the next token may begin
     std::optional<TextPart> token;  // found, but the text before it comes first
   };
   std::optional<TextPart> next(std::string_view text, Progress& progress) const;

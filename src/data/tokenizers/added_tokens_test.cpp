@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/errors.h"
 #include "data/test_support.h"
 
 namespace evenkeel::data {
@@ -59,7 +60,8 @@ TEST(TokenFinder, FindsSingleWords) {
 
 TEST(AddedTokens, AreRead) {
   const auto tokens = read_added_tokens(Json::parse(
-      R"([{"id": 7, "content": "<s>", "special": true, "normalized": false, "lstrip": true}, {"id": 8, "content": "x"}])", "test"));
+      R"([{"id": 7, "content": "<s>", "special": true, "normalized": false, "lstrip": true}, {"id": 8, "content": "x"}])",
+      "test"));
   ASSERT_EQ(tokens.size(), 2U);
   EXPECT_TRUE(tokens[0].id == 7 && tokens[0].is_special && !tokens[0].is_normalized && tokens[0].takes_space_left);
   EXPECT_TRUE(!tokens[1].is_special && tokens[1].is_normalized && !tokens[1].takes_space_right);

@@ -37,7 +37,8 @@ void read_merges(const Json& merges, BpeSpec& out) {
     if (merge.is_string() && merge.as_string().starts_with("#version")) continue;
     const auto [left, right] = parts_of(merge);
     if (right.size() < out.prefix.size())
-      throw JsonError("got " + quoted_excerpt(right) + " on the right; need a token that begins with the prefix", merge);
+      throw JsonError("got " + quoted_excerpt(right) + " on the right; need a token that begins with the prefix",
+                      merge);
     out.merges.emplace_back(id_of(left, merge), id_of(right, merge));
     out.merged.push_back(id_of(left + right.substr(out.prefix.size()), merge));
   }
@@ -56,9 +57,11 @@ std::string text_of(const Json& object, std::string_view key) {
 }  // namespace
 
 BpeSpec read_bpe(const Json& model) {
-  if (const Json* dropout = model.find("dropout"); dropout != nullptr && !dropout->is_null() && dropout->as_double() != 0)
-    throw JsonError("got dropout " + dropout->dump() + ", which evenkeel lacks; need null: ids that do not depend on chance",
-                    *dropout);
+  if (const Json* dropout = model.find("dropout");
+      dropout != nullptr && !dropout->is_null() && dropout->as_double() != 0)
+    throw JsonError(
+        "got dropout " + dropout->dump() + ", which evenkeel lacks; need null: ids that do not depend on chance",
+        *dropout);
   BpeSpec out;
   out.vocabulary = Vocabulary(model.at("vocab"));
   out.prefix = text_of(model, "continuing_subword_prefix");
@@ -127,7 +130,8 @@ void Bpe::encode_word(std::string_view word, Workspace& workspace, std::vector<i
   if (whole != words_.end()) {
     ids.push_back(whole->second);
   } else {
-    require<DataError>(word.size() < INT32_MAX, "text: got ", word.size(), " bytes of one word; need less than ", INT32_MAX);
+    require<DataError>(word.size() < INT32_MAX, "text: got ", word.size(), " bytes of one word; need less than ",
+                       INT32_MAX);
     workspace.symbols.clear();
     spec_.is_byte_level ? split_into_bytes(word, workspace) : split_into_symbols(word, workspace);
     merge(workspace);
@@ -152,7 +156,7 @@ class WaitingUnknown {
     if (spec_.unknown_token.empty()) return;  // the library drops the character
     if (!spec_.unknown)
       fail<DataError>("text: got a character that the vocabulary lacks, and it lacks the unknown token ",
-                       quoted_excerpt(spec_.unknown_token), " too; need one of them in it");
+                      quoted_excerpt(spec_.unknown_token), " too; need one of them in it");
     if (is_waiting_ && !spec_.fuses_unknown) flush();
     is_waiting_ = true;
   }
@@ -202,8 +206,8 @@ void Bpe::split_into_symbols(std::string_view word, Workspace& workspace) const 
     }
     const auto byte_id = [&](char byte) { return byte_ids_[static_cast<unsigned char>(byte)]; };
     const bool has_bytes =
-        spec_.falls_back_to_bytes &&
-        (has_all_bytes_ || std::all_of(character.begin(), character.end(), [&](char byte) { return byte_id(byte) >= 0; }));
+        spec_.falls_back_to_bytes && (has_all_bytes_ || std::all_of(character.begin(), character.end(),
+                                                                    [&](char byte) { return byte_id(byte) >= 0; }));
     if (!has_bytes) {
       unknown.add();
       continue;

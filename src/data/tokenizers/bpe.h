@@ -1,4 +1,5 @@
-// Byte-pair encoding as the `tokenizers` library does it: the merges of a word by their rank, equal ranks from the left.
+// Byte-pair encoding as the `tokenizers` library does it: the merges of a word by their rank, equal ranks from the
+// left.
 #pragma once
 
 #include <array>
@@ -17,8 +18,8 @@ struct BpeSpec {
   std::vector<int32_t> merged;                      // what each makes
   std::string unknown_token;                        // "": characters without an id are dropped
   std::optional<int32_t> unknown;                   // its id
-  std::string prefix, suffix;    // of each character but the first, of the last one
-  bool fuses_unknown = false;    // one unknown token for a run of them
+  std::string prefix, suffix;                       // of each character but the first, of the last one
+  bool fuses_unknown = false;                       // one unknown token for a run of them
   bool falls_back_to_bytes = false;
   bool takes_whole_words = false;  // a piece that is a token is not merged: ignore_merges
   // The vocabulary is in GPT-2's byte alphabet, and pieces are the bytes themselves.

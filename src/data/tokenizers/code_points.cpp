@@ -26,10 +26,9 @@ bool is_in(const R (&ranges)[n], char32_t code_point) {
 }
 
 // Category N since Unicode 16 and 17.
-constexpr Range kNewerNumbers[] = {{0x10D40, 0x10D49}, {0x116D0, 0x116E3}, {0x11BF0, 0x11BF9},
-                                   {0x11DE0, 0x11DE9}, {0x11F50, 0x11F59}, {0x16130, 0x16139},
-                                   {0x16D70, 0x16D79}, {0x16FF4, 0x16FF6}, {0x1CCF0, 0x1CCF9},
-                                   {0x1D2C0, 0x1D2D3}, {0x1E4F0, 0x1E4F9}, {0x1E5F1, 0x1E5FA}};
+constexpr Range kNewerNumbers[] = {{0x10D40, 0x10D49}, {0x116D0, 0x116E3}, {0x11BF0, 0x11BF9}, {0x11DE0, 0x11DE9},
+                                   {0x11F50, 0x11F59}, {0x16130, 0x16139}, {0x16D70, 0x16D79}, {0x16FF4, 0x16FF6},
+                                   {0x1CCF0, 0x1CCF9}, {0x1D2C0, 0x1D2D3}, {0x1E4F0, 0x1E4F9}, {0x1E5F1, 0x1E5FA}};
 // Category P of Unicode 15 and later, but not of Unicode 8.
 constexpr Range kNewerPunctuation[] = {
     {0x61D, 0x61D},     {0x9FD, 0x9FD},     {0xA76, 0xA76},     {0xC77, 0xC77},     {0xC84, 0xC84},
@@ -47,10 +46,10 @@ struct Lowering {
   char32_t first, last;
   int32_t offset;
 };
-constexpr Lowering kNewerLowercase[] = {{0x1C89, 0x1C89, 1},     {0xA7CB, 0xA7CB, 0x264 - 0xA7CB},
-                                        {0xA7CC, 0xA7CC, 1},     {0xA7CE, 0xA7CE, 1},
-                                        {0xA7D2, 0xA7D2, 1},     {0xA7D4, 0xA7D4, 1},
-                                        {0xA7DA, 0xA7DA, 1},     {0xA7DC, 0xA7DC, 0x19B - 0xA7DC},
+constexpr Lowering kNewerLowercase[] = {{0x1C89, 0x1C89, 1},      {0xA7CB, 0xA7CB, 0x264 - 0xA7CB},
+                                        {0xA7CC, 0xA7CC, 1},      {0xA7CE, 0xA7CE, 1},
+                                        {0xA7D2, 0xA7D2, 1},      {0xA7D4, 0xA7D4, 1},
+                                        {0xA7DA, 0xA7DA, 1},      {0xA7DC, 0xA7DC, 0x19B - 0xA7DC},
                                         {0x10D50, 0x10D65, 0x20}, {0x16EA0, 0x16EB8, 0x1B}};
 
 constexpr CodePointRange kNewer[] = {
@@ -96,7 +95,8 @@ bool is_numeric(char32_t code_point) {
 }
 
 bool is_punctuation(char32_t c) {
-  if (c < 0x80) return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+  if (c < 0x80)
+    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
   if (is_in(kFormerPunctuation, c)) return true;
   return category_group(c) == 'P' && !is_in(kNewerPunctuation, c);
 }

@@ -14,8 +14,7 @@
 namespace evenkeel::data {
 namespace {
 
-constexpr std::string_view kKnown =
-    "ByteLevel, Metaspace, ByteFallback, Fuse, Strip, Replace, BPEDecoder, Sequence";
+constexpr std::string_view kKnown = "ByteLevel, Metaspace, ByteFallback, Fuse, Strip, Replace, BPEDecoder, Sequence";
 constexpr std::string_view kReplacement = "\ufffd";
 
 std::string joined(const std::vector<std::string>& tokens) {
@@ -62,7 +61,10 @@ std::optional<char> byte_of(std::string_view token) {
   if (token.size() != 6 || !token.starts_with("<0x") || !token.ends_with(">")) return std::nullopt;
   int value = 0;
   for (const char c : token.substr(3, 2)) {
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                             : -1;
     if (digit < 0) return std::nullopt;
     value = value * 16 + digit;
   }
@@ -207,7 +209,8 @@ std::unique_ptr<Decoder> read_decoder(const Json& json) {
     if (content.as_string().empty()) throw JsonError("got nothing; need one character", content);
     return std::make_unique<Strip>(content.as_string(), start, stop);
   }
-  if (type == "Replace") return std::make_unique<Replace>(read_pattern(json.at("pattern")), json.at("content").as_string());
+  if (type == "Replace")
+    return std::make_unique<Replace>(read_pattern(json.at("pattern")), json.at("content").as_string());
   if (type == "BPEDecoder") return std::make_unique<BpeSuffix>(json.at("suffix").as_string());
   if (type != "Sequence") fail_lacks_type(json, kKnown);
   std::vector<std::unique_ptr<Decoder>> parts;

@@ -32,17 +32,16 @@ constexpr Range kYounger[] = {
 };
 
 bool is_younger(char32_t code_point) {
-  const auto* const after =
-      std::upper_bound(std::begin(kYounger), std::end(kYounger), code_point,
-                       [](char32_t value, const Range& range) { return value < range.first; });
+  const auto* const after = std::upper_bound(std::begin(kYounger), std::end(kYounger), code_point,
+                                             [](char32_t value, const Range& range) { return value < range.first; });
   return after != std::begin(kYounger) && code_point <= std::prev(after)->last;
 }
 
 std::string mapped(std::string_view text, NormalForm form) {
   utf8proc_uint8_t* out = nullptr;
-  const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                 static_cast<utf8proc_ssize_t>(text.size()), &out,
-                                 static_cast<utf8proc_option_t>(options_of(form)));
+  const auto size =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
+                   &out, static_cast<utf8proc_option_t>(options_of(form)));
   const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owned(out, &std::free);
   require<MachineError>(size >= 0, "normalization: got '", utf8proc_errmsg(size), "'; need it to succeed");
   return {reinterpret_cast<const char*>(out), static_cast<size_t>(size)};

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/errors.h"
 #include "data/test_support.h"
 
 namespace evenkeel::data {
@@ -31,16 +32,26 @@ TEST(Normalizers, ChangeText) {
   EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"Regex": "\\d+"}, "content": "0"})", "a12b3").text, "a0b0");
   EXPECT_EQ(normalized(R"({"type": "Lowercase"})", "AÉİ").text, "aéi\u0307");
   EXPECT_EQ(normalized(R"({"type": "ByteLevel"})", " é").text, "\u0120\u00c3\u00a9");
-  EXPECT_EQ(normalized(R"({"type": "Sequence", "normalizers": [{"type": "Lowercase"}, {"type": "Prepend", "prepend": "A"}]})", "B").text, "Ab");
+  EXPECT_EQ(
+      normalized(R"({"type": "Sequence", "normalizers": [{"type": "Lowercase"}, {"type": "Prepend", "prepend": "A"}]})",
+                 "B")
+          .text,
+      "Ab");
 }
 
 TEST(Normalizers, SayWhetherTheyTakeTheStart) {
-  EXPECT_EQ(normalized(R"({"type": "Strip", "strip_left": true, "strip_right": true})", "\u3000 a \n"), (Normalized{"a", true}));
-  EXPECT_EQ(normalized(R"({"type": "Strip", "strip_left": true, "strip_right": false})", "a "), (Normalized{"a ", false}));
-  EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"String": "a"}, "content": ""})", "ab"), (Normalized{"b", true}));
-  EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"String": "b"}, "content": ""})", "ab"), (Normalized{"a", false}));
-  EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"Regex": "a+"}, "content": "x"})", "ab"), (Normalized{"xb", false}));
-  EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"Regex": "a+"}, "content": "x"})", "aab"), (Normalized{"xb", true}));
+  EXPECT_EQ(normalized(R"({"type": "Strip", "strip_left": true, "strip_right": true})", "\u3000 a \n"),
+            (Normalized{"a", true}));
+  EXPECT_EQ(normalized(R"({"type": "Strip", "strip_left": true, "strip_right": false})", "a "),
+            (Normalized{"a ", false}));
+  EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"String": "a"}, "content": ""})", "ab"),
+            (Normalized{"b", true}));
+  EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"String": "b"}, "content": ""})", "ab"),
+            (Normalized{"a", false}));
+  EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"Regex": "a+"}, "content": "x"})", "ab"),
+            (Normalized{"xb", false}));
+  EXPECT_EQ(normalized(R"({"type": "Replace", "pattern": {"Regex": "a+"}, "content": "x"})", "aab"),
+            (Normalized{"xb", true}));
 }
 
 TEST(Normalizers, NameWhatTheyLack) {

@@ -38,7 +38,8 @@ std::string replaced(const Regex& pattern, std::string_view text, std::string_vi
 
 void fail_lacks_type(const Json& part, std::string_view known) {
   const Json& type = part.at("type");
-  throw JsonError(join_parts("got ", quoted_excerpt(type.as_string()), ", which evenkeel lacks; need one of: ", known), type);
+  throw JsonError(join_parts("got ", quoted_excerpt(type.as_string()), ", which evenkeel lacks; need one of: ", known),
+                  type);
 }
 
 bool bool_or(const Json& object, std::string_view key, bool otherwise) {

@@ -31,7 +31,8 @@ TextFrame read_template(const Json& json) {
       throw JsonError("got " + quoted_excerpt(name.as_string()) + "; need a name of special_tokens", name);
     for (const auto& id : token->at("ids").as_array()) (has_text ? out.after : out.before).push_back(id_of(id));
   }
-  if (!has_text) throw JsonError("got a template without the text, which evenkeel lacks; need it once", json.at("single"));
+  if (!has_text)
+    throw JsonError("got a template without the text, which evenkeel lacks; need it once", json.at("single"));
   return out;
 }
 

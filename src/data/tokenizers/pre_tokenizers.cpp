@@ -46,7 +46,8 @@ class Split final : public PreTokenizer {
 template <class IsDelimiter>
 class SplitByCharacter final : public PreTokenizer {
  public:
-  SplitByCharacter(IsDelimiter is_delimiter, SplitBehavior behavior) : is_delimiter_(is_delimiter), behavior_(behavior) {}
+  SplitByCharacter(IsDelimiter is_delimiter, SplitBehavior behavior)
+      : is_delimiter_(is_delimiter), behavior_(behavior) {}
   void split(const Piece& piece, RegexWorkspace&, PieceSink& out) const override {
     SplitParts parts(behavior_, piece, out);
     size_t done = 0;
@@ -82,8 +83,7 @@ class Whitespace final : public PreTokenizer {
     for (size_t begin = 0, end = 0; begin < piece.text.size(); begin = end) {
       const Kind kind = kind_at(begin);
       for (end = begin; end < piece.text.size() && kind_at(end) == kind;) end += utf8_bytes(piece.text[end]);
-      if (kind != Kind::space)
-        out.take({piece.text.substr(begin, end - begin), piece.starts_text && begin == 0});
+      if (kind != Kind::space) out.take({piece.text.substr(begin, end - begin), piece.starts_text && begin == 0});
     }
   }
 };
@@ -174,7 +174,8 @@ std::unique_ptr<PreTokenizer> read_metaspace(const Json& json) {
   if (const Json* const name = json.find("prepend_scheme"); name != nullptr && !name->is_null()) {
     const std::string& text = name->as_string();
     if (text != "always" && text != "first" && text != "never")
-      throw JsonError("got " + quoted_excerpt(text) + ", which evenkeel lacks; need one of: always, first, never", *name);
+      throw JsonError("got " + quoted_excerpt(text) + ", which evenkeel lacks; need one of: always, first, never",
+                      *name);
     scheme = text == "always" ? PrependScheme::always : text == "first" ? PrependScheme::first : PrependScheme::never;
   } else if (!bool_or(json, "add_prefix_space", true)) {
     scheme = PrependScheme::never;
@@ -192,8 +193,8 @@ std::unique_ptr<PreTokenizer> read_stage(const Json& json, bool leaves_bytes) {
                                        leaves_bytes);
   if (type == "Metaspace") return read_metaspace(json);
   if (type == "Digits")
-    return by_character(is_numeric,
-                        bool_or(json, "individual_digits", false) ? SplitBehavior::isolated : SplitBehavior::contiguous);
+    return by_character(
+        is_numeric, bool_or(json, "individual_digits", false) ? SplitBehavior::isolated : SplitBehavior::contiguous);
   if (type == "Punctuation") {
     const Json* const behavior = json.find("behavior");
     return by_character(is_punctuation, behavior != nullptr ? read_split_behavior(*behavior) : SplitBehavior::isolated);

@@ -33,8 +33,8 @@ class PreTokenizer {
 class PreTokenizers {
  public:
   PreTokenizers() = default;
-  // null, a pre-tokenizer or a sequence of them. With `leaves_bytes`, a last stage of type ByteLevel leaves the bytes of
-  // its pieces as they are, for a model that takes bytes. JsonError, which names the type where evenkeel lacks it.
+  // null, a pre-tokenizer or a sequence of them. With `leaves_bytes`, a last stage of type ByteLevel leaves the bytes
+  // of its pieces as they are, for a model that takes bytes. JsonError, which names the type where evenkeel lacks it.
   PreTokenizers(const Json& json, bool leaves_bytes);
   void split(const Piece& piece, RegexWorkspace& workspace, PieceSink& out) const;
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/errors.h"
 #include "data/test_support.h"
 
 namespace evenkeel::data {
@@ -29,7 +30,8 @@ TEST(PreTokenizers, ByteLevelCutsAndMaps) {
   const std::string json = R"({"type": "ByteLevel", "add_prefix_space": true})";
   EXPECT_THAT(pieces(json, "Hi you\u00e9"), ElementsAre("\u0120Hi", "\u0120you\u00c3\u00a9"));
   EXPECT_THAT(pieces(json, "Hi you\u00e9", true), ElementsAre(" Hi", " you\u00e9"));  // for a model that takes bytes
-  EXPECT_THAT(pieces(R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})", "a b"), ElementsAre("a\u0120b"));
+  EXPECT_THAT(pieces(R"({"type": "ByteLevel", "add_prefix_space": false, "use_regex": false})", "a b"),
+              ElementsAre("a\u0120b"));
 }
 
 TEST(PreTokenizers, MetaspacePrependsByItsScheme) {
@@ -53,21 +55,29 @@ TEST(PreTokenizers, CutAtCharactersOfAKind) {
 }
 
 TEST(PreTokenizers, SplitAndSequence) {
-  EXPECT_THAT(pieces(R"({"type": "Split", "pattern": {"Regex": "\\d+"}, "behavior": "Removed", "invert": true})", "a12b3"),
-              ElementsAre("12", "3"));
-  EXPECT_THAT(pieces(R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"String": "."}, "behavior": "Isolated"},
-                        {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}]}]})", "a.b c"),
-              ElementsAre("a", ".", "b", "c"));
+  EXPECT_THAT(
+      pieces(R"({"type": "Split", "pattern": {"Regex": "\\d+"}, "behavior": "Removed", "invert": true})", "a12b3"),
+      ElementsAre("12", "3"));
+  EXPECT_THAT(
+      pieces(
+          R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"String": "."}, "behavior": "Isolated"},
+                        {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}]}]})",
+          "a.b c"),
+      ElementsAre("a", ".", "b", "c"));
   EXPECT_THAT(pieces("null", "a b"), ElementsAre("a b"));
 }
 
 TEST(PreTokenizers, NameWhatTheyLack) {
   const auto refused = [](const std::string& json) { return message_of<DataError>([&] { pieces(json, "a"); }); };
-  EXPECT_THAT(refused(R"({"type": "UnicodeScripts"})"), HasSubstr("got \"UnicodeScripts\", which evenkeel lacks; need one of: Split"));
+  EXPECT_THAT(refused(R"({"type": "UnicodeScripts"})"),
+              HasSubstr("got \"UnicodeScripts\", which evenkeel lacks; need one of: Split"));
   EXPECT_THAT(refused(R"({"type": "Metaspace", "replacement": "ab"})"), HasSubstr("got \"ab\"; need one character"));
-  EXPECT_THAT(refused(R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "last"})"), HasSubstr("need one of: always"));
-  EXPECT_THAT(refused(R"({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"})"), HasSubstr("groups without an end"));
-  EXPECT_THAT(refused(R"({"type": "Split", "pattern": 1, "behavior": "Isolated"})"), HasSubstr("got a pattern of another kind"));
+  EXPECT_THAT(refused(R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "last"})"),
+              HasSubstr("need one of: always"));
+  EXPECT_THAT(refused(R"({"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"})"),
+              HasSubstr("groups without an end"));
+  EXPECT_THAT(refused(R"({"type": "Split", "pattern": 1, "behavior": "Isolated"})"),
+              HasSubstr("got a pattern of another kind"));
 }
 
 }  // namespace

@@ -82,8 +82,9 @@ Precompiled read_precompiled(const Json& charsmap) {
   if (!bytes || bytes->size() < sizeof size) throw JsonError("got no map of characters; need one in base64", charsmap);
   std::memcpy(&size, bytes->data(), sizeof size);
   if (size % sizeof(uint32_t) != 0 || size > bytes->size() - sizeof size)
-    throw JsonError(join_parts("got a trie of ", size, " bytes in a map of ", bytes->size(), "; need less, and a multiple of 4"),
-                    charsmap);
+    throw JsonError(
+        join_parts("got a trie of ", size, " bytes in a map of ", bytes->size(), "; need less, and a multiple of 4"),
+        charsmap);
   std::vector<uint32_t> units(size / sizeof(uint32_t));
   std::memcpy(units.data(), bytes->data() + sizeof size, size);
   return {std::move(units), bytes->substr(sizeof size + size)};

@@ -84,7 +84,7 @@ Regex::Regex(std::string shown, const Pcre2Pattern& translated)
   if (translated.full != translated.plain) code_->full = compiled(translated.full, shown_);
 }
 
-Regex Regex::of_text(std::string_view text) { 
+Regex Regex::of_text(std::string_view text) {
   const std::string pattern = pcre2_literal(text);
   return {quoted_excerpt(text), {pattern, pattern}};
 }
@@ -97,12 +97,12 @@ std::optional<Span> Regex::find(std::string_view text, size_t from, bool has_new
   auto& parts = *workspace.parts_;
   const size_t steps = std::min<size_t>(kSteps + kStepsPerByte * text.size(), UINT32_MAX);
   pcre2_set_match_limit(parts.context.get(), static_cast<uint32_t>(steps));
-  const int n = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
-                            PCRE2_NO_UTF_CHECK, parts.match.get(), parts.context.get());
+  const int n = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from, PCRE2_NO_UTF_CHECK,
+                            parts.match.get(), parts.context.get());
   if (n == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (n < 0)
     fail<DataError>("regex ", shown_, ": got '", message_of(n), "' on ", quoted_excerpt(text.substr(from)),
-                     "; need a pattern that takes at most ", steps, " steps");
+                    "; need a pattern that takes at most ", steps, " steps");
   const size_t* const found = pcre2_get_ovector_pointer(parts.match.get());
   return Span{found[0], found[1]};
 }

@@ -11,8 +11,8 @@ namespace evenkeel::data {
 namespace {
 
 [[noreturn]] void lacks(std::string_view pattern, size_t begin, std::string_view what) {
-  fail<DataError>("regex ", quoted_excerpt(pattern), ": got ", quoted_excerpt(pattern.substr(begin)), " at byte ", begin,
-                  ", which evenkeel lacks; need ", what);
+  fail<DataError>("regex ", quoted_excerpt(pattern), ": got ", quoted_excerpt(pattern.substr(begin)), " at byte ",
+                  begin, ", which evenkeel lacks; need ", what);
 }
 
 std::string range_text(char32_t first, char32_t last) {
@@ -54,19 +54,70 @@ struct Named {
   const char* name;  // folded
   const char* category;
 };
-constexpr Named kCategories[] = {
-    {"letter", "L"},           {"uppercaseletter", "Lu"}, {"lowercaseletter", "Ll"},  {"titlecaseletter", "Lt"},
-    {"modifierletter", "Lm"},  {"otherletter", "Lo"},     {"mark", "M"},              {"nonspacingmark", "Mn"},
-    {"spacingmark", "Mc"},     {"enclosingmark", "Me"},   {"number", "N"},            {"decimalnumber", "Nd"},
-    {"letternumber", "Nl"},    {"othernumber", "No"},     {"punctuation", "P"},       {"connectorpunctuation", "Pc"},
-    {"dashpunctuation", "Pd"}, {"openpunctuation", "Ps"}, {"closepunctuation", "Pe"}, {"initialpunctuation", "Pi"},
-    {"finalpunctuation", "Pf"}, {"otherpunctuation", "Po"}, {"symbol", "S"},          {"mathsymbol", "Sm"},
-    {"currencysymbol", "Sc"},  {"modifiersymbol", "Sk"},  {"othersymbol", "So"},      {"separator", "Z"},
-    {"spaceseparator", "Zs"},  {"lineseparator", "Zl"},   {"paragraphseparator", "Zp"}, {"digit", "Nd"},
-    {"l", "L"},   {"lu", "Lu"}, {"ll", "Ll"}, {"lt", "Lt"}, {"lm", "Lm"}, {"lo", "Lo"}, {"m", "M"},   {"mn", "Mn"},
-    {"mc", "Mc"}, {"me", "Me"}, {"n", "N"},   {"nd", "Nd"}, {"nl", "Nl"}, {"no", "No"}, {"p", "P"},   {"pc", "Pc"},
-    {"pd", "Pd"}, {"ps", "Ps"}, {"pe", "Pe"}, {"pi", "Pi"}, {"pf", "Pf"}, {"po", "Po"}, {"s", "S"},   {"sm", "Sm"},
-    {"sc", "Sc"}, {"sk", "Sk"}, {"so", "So"}, {"z", "Z"},   {"zs", "Zs"}, {"zl", "Zl"}, {"zp", "Zp"}, {"cf", "Cf"}};
+constexpr Named kCategories[] = {{"letter", "L"},
+                                 {"uppercaseletter", "Lu"},
+                                 {"lowercaseletter", "Ll"},
+                                 {"titlecaseletter", "Lt"},
+                                 {"modifierletter", "Lm"},
+                                 {"otherletter", "Lo"},
+                                 {"mark", "M"},
+                                 {"nonspacingmark", "Mn"},
+                                 {"spacingmark", "Mc"},
+                                 {"enclosingmark", "Me"},
+                                 {"number", "N"},
+                                 {"decimalnumber", "Nd"},
+                                 {"letternumber", "Nl"},
+                                 {"othernumber", "No"},
+                                 {"punctuation", "P"},
+                                 {"connectorpunctuation", "Pc"},
+                                 {"dashpunctuation", "Pd"},
+                                 {"openpunctuation", "Ps"},
+                                 {"closepunctuation", "Pe"},
+                                 {"initialpunctuation", "Pi"},
+                                 {"finalpunctuation", "Pf"},
+                                 {"otherpunctuation", "Po"},
+                                 {"symbol", "S"},
+                                 {"mathsymbol", "Sm"},
+                                 {"currencysymbol", "Sc"},
+                                 {"modifiersymbol", "Sk"},
+                                 {"othersymbol", "So"},
+                                 {"separator", "Z"},
+                                 {"spaceseparator", "Zs"},
+                                 {"lineseparator", "Zl"},
+                                 {"paragraphseparator", "Zp"},
+                                 {"digit", "Nd"},
+                                 {"l", "L"},
+                                 {"lu", "Lu"},
+                                 {"ll", "Ll"},
+                                 {"lt", "Lt"},
+                                 {"lm", "Lm"},
+                                 {"lo", "Lo"},
+                                 {"m", "M"},
+                                 {"mn", "Mn"},
+                                 {"mc", "Mc"},
+                                 {"me", "Me"},
+                                 {"n", "N"},
+                                 {"nd", "Nd"},
+                                 {"nl", "Nl"},
+                                 {"no", "No"},
+                                 {"p", "P"},
+                                 {"pc", "Pc"},
+                                 {"pd", "Pd"},
+                                 {"ps", "Ps"},
+                                 {"pe", "Pe"},
+                                 {"pi", "Pi"},
+                                 {"pf", "Pf"},
+                                 {"po", "Po"},
+                                 {"s", "S"},
+                                 {"sm", "Sm"},
+                                 {"sc", "Sc"},
+                                 {"sk", "Sk"},
+                                 {"so", "So"},
+                                 {"z", "Z"},
+                                 {"zs", "Zs"},
+                                 {"zl", "Zl"},
+                                 {"zp", "Zp"},
+                                 {"cf", "Cf"}};
 
 struct Script {
   const char* name;
@@ -214,10 +265,11 @@ void add_member(Union& set, std::string_view pattern, size_t& at) {
   }
   ++at;
   size_t probe = at;
-  if (rest[1] == '[' || (rest[1] == '\\' && class_escape(pattern, probe))) lacks(pattern, begin, "a range between characters");
+  if (rest[1] == '[' || (rest[1] == '\\' && class_escape(pattern, probe)))
+    lacks(pattern, begin, "a range between characters");
   const char32_t last = read_member(pattern, at);
-  require<DataError>(first <= last, "regex ", quoted_excerpt(pattern), ": got a range that ends before it begins at byte ",
-                     begin, "; need its first character first");
+  require<DataError>(first <= last, "regex ", quoted_excerpt(pattern),
+                     ": got a range that ends before it begins at byte ", begin, "; need its first character first");
   set.items += range_text(first, last);
 }
 
@@ -230,7 +282,8 @@ Union read_set(std::string_view pattern, size_t& at, int depth) {
   std::vector<Union> parts(1);  // of an intersection
   const size_t first = at;
   while (true) {
-    require<DataError>(at < pattern.size(), "regex ", quoted_excerpt(pattern), ": got a class without an end; need ']'");
+    require<DataError>(at < pattern.size(), "regex ", quoted_excerpt(pattern),
+                       ": got a class without an end; need ']'");
     if (pattern[at] == ']' && at > first) break;
     if (pattern.substr(at).starts_with("&&")) {
       at += 2;

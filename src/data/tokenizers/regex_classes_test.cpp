@@ -31,8 +31,8 @@ TEST(RegexClasses, ReadsSets) {
   EXPECT_EQ(members("[]a]"), "]a");
   EXPECT_EQ(members("[a\\-c]"), "-ac");
   EXPECT_EQ(members("[a-]"), "-a");
-  EXPECT_EQ(members("[a-cx[0-2]]"), "012abcx");             // a union
-  EXPECT_EQ(members("[a-e&&[^bd]]"), "ace");                // an intersection
+  EXPECT_EQ(members("[a-cx[0-2]]"), "012abcx");  // a union
+  EXPECT_EQ(members("[a-e&&[^bd]]"), "ace");     // an intersection
   EXPECT_EQ(members("[^\\P{Nd}0-7]"), "89");
   EXPECT_EQ(members("[[:xdigit:]&&\\D]"), "ABCDEFabcdef");
   EXPECT_EQ(members("[^[^a]]"), "a");
@@ -47,10 +47,9 @@ TEST(RegexClasses, KnowsWhiteSpaceAndWords) {
 }
 
 TEST(RegexClasses, RefusesWhatItLacks) {
-  const auto refused = [](const std::string& pattern) {
-    return message_of<DataError>([&] { Regex regex(pattern); });
-  };
-  EXPECT_THAT(refused("\\p{Klingon}"), HasSubstr("got \"\\\\p{Klingon}\" at byte 0, which evenkeel lacks; need a general"));
+  const auto refused = [](const std::string& pattern) { return message_of<DataError>([&] { Regex regex(pattern); }); };
+  EXPECT_THAT(refused("\\p{Klingon}"),
+              HasSubstr("got \"\\\\p{Klingon}\" at byte 0, which evenkeel lacks; need a general"));
   EXPECT_THAT(refused("[a"), HasSubstr("got a class without an end"));
   EXPECT_THAT(refused("[c-a]"), HasSubstr("got a range that ends before it begins"));
   EXPECT_THAT(refused("[a-\\d]"), HasSubstr("need a range between characters"));

@@ -29,13 +29,13 @@ class Translator {
 
  private:
   struct Group {
-    size_t begin;       // in out_
-    size_t n_options;   // groups that options such as (?i) opened in it
+    size_t begin;      // in out_
+    size_t n_options;  // groups that options such as (?i) opened in it
   };
 
   [[noreturn]] void lacks(size_t begin, std::string_view what) const {
-    fail<DataError>("regex ", quoted_excerpt(pattern_), ": got ", quoted_excerpt(pattern_.substr(begin)), " at byte ", begin,
-                    ", which evenkeel lacks; need ", what);
+    fail<DataError>("regex ", quoted_excerpt(pattern_), ": got ", quoted_excerpt(pattern_.substr(begin)), " at byte ",
+                    begin, ", which evenkeel lacks; need ", what);
   }
   bool next_is(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
   void add_atom(const std::string& text) {
@@ -49,8 +49,8 @@ class Translator {
     has_atom_ = false;
   }
   void open_group(std::string_view opening) {
-    require<DataError>(groups_.size() < kMostGroups, "regex ", quoted_excerpt(pattern_), ": got groups nested deeper than ",
-                       kMostGroups, "; need less");
+    require<DataError>(groups_.size() < kMostGroups, "regex ", quoted_excerpt(pattern_),
+                       ": got groups nested deeper than ", kMostGroups, "; need less");
     groups_.push_back({out_.size(), 0});
     out_ += opening;
     has_atom_ = false;
@@ -122,10 +122,12 @@ class Translator {
     step_options(begin);
   }
 
-  // (?i) is in force to the end of the group, alternatives among them; (?i:...) for what it holds. Ruby's m is PCRE2's s.
+  // (?i) is in force to the end of the group, alternatives among them; (?i:...) for what it holds. Ruby's m is PCRE2's
+  // s.
   void step_options(size_t begin) {
     std::string options;
-    for (at_ += 2; at_ < pattern_.size() && (pattern_[at_] == 'i' || pattern_[at_] == 'm' || pattern_[at_] == '-'); ++at_)
+    for (at_ += 2; at_ < pattern_.size() && (pattern_[at_] == 'i' || pattern_[at_] == 'm' || pattern_[at_] == '-');
+         ++at_)
       options += pattern_[at_] == 'm' ? 's' : pattern_[at_];
     const char end = at_ < pattern_.size() ? pattern_[at_] : '\0';
     if (options.empty() || (end != ')' && end != ':')) lacks(begin, "(?: (?= (?! (?<= (?<! (?> (?i) (?m) or a name");
@@ -232,7 +234,8 @@ Pcre2Pattern pcre2_pattern(std::string_view pattern) {
 
 std::string pcre2_literal(std::string_view text) {
   std::string out;
-  for (size_t at = 0; at < text.size(); at += utf8_bytes(text[at])) out += pcre2_code_point(first_code_point(text.substr(at)));
+  for (size_t at = 0; at < text.size(); at += utf8_bytes(text[at]))
+    out += pcre2_code_point(first_code_point(text.substr(at)));
   return out;
 }
 

@@ -53,7 +53,8 @@ TEST(Regex, StopsAPatternThatTriesEveryWay) {
 
 TEST(Regex, RefusesWhatItLacks) {
   EXPECT_THAT(message_of<DataError>([] { Regex("(?<=a+)b"); }), HasSubstr("need a pattern that PCRE2 compiles"));
-  EXPECT_THAT(message_of<DataError>([] { Regex(std::string(40'000, 'a')); }), HasSubstr("got 40000 bytes; need at most"));
+  EXPECT_THAT(message_of<DataError>([] { Regex(std::string(40'000, 'a')); }),
+              HasSubstr("got 40000 bytes; need at most"));
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 
 namespace evenkeel::data {
 
-#define X(name)                                \
-  bool is_##name(std::string_view content);    \
+#define X(name)                             \
+  bool is_##name(std::string_view content); \
   std::unique_ptr<Tokenizer> open_##name(const std::filesystem::path& path, const std::string& content);
 EVENKEEL_TOKENIZERS(X)
 #undef X

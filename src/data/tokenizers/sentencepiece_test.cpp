@@ -168,8 +168,8 @@ TEST(OpenTokenizer, RefusesWhatIsNoModel) {
   const TemporaryFolder folder;
   EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(folder / "none.model"); }),
               HasSubstr("none.model: got no such file"));
-  for (const std::string& bytes : std::vector<std::string>{"", "plain text", std::string(1000, '\0'),
-                                                           std::string(64, '\xff')}) {
+  for (const std::string& bytes :
+       std::vector<std::string>{"", "plain text", std::string(1000, '\0'), std::string(64, '\xff')}) {
     const auto path = folder.write("t.model", bytes);
     EXPECT_THAT(message_of<DataError>([&] { open_tokenizer(path); }), HasSubstr("that are no SentencePiece model"))
         << bytes;

@@ -12,9 +12,10 @@ SplitBehavior read_split_behavior(const Json& json) {
   if (name == "MergedWithPrevious") return SplitBehavior::merged_with_previous;
   if (name == "MergedWithNext") return SplitBehavior::merged_with_next;
   if (name == "Contiguous") return SplitBehavior::contiguous;
-  throw JsonError("got " + quoted_excerpt(name) +
-                      ", which evenkeel lacks; need one of: Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous",
-                  json);
+  throw JsonError(
+      "got " + quoted_excerpt(name) +
+          ", which evenkeel lacks; need one of: Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous",
+      json);
 }
 
 void SplitParts::hand_on(Span span) {
@@ -32,8 +33,8 @@ void SplitParts::add(Span span, bool is_delimiter) {
     case SplitBehavior::isolated: return hand_on(span);
     case SplitBehavior::contiguous:  // runs of one kind; the first may be of either
     case SplitBehavior::merged_with_previous: {
-      const bool joins = behavior_ == SplitBehavior::contiguous ? is_delimiter == after_delimiter
-                                                                : is_delimiter && !after_delimiter;
+      const bool joins =
+          behavior_ == SplitBehavior::contiguous ? is_delimiter == after_delimiter : is_delimiter && !after_delimiter;
       if (joins && held_) {
         held_->end = span.end;
         return;

@@ -15,7 +15,8 @@ SplitBehavior read_split_behavior(const Json& json);  // JsonError
 // Takes the spans of a piece from left to right, delimiters and what is between them, and hands on its parts.
 class SplitParts {
  public:
-  SplitParts(SplitBehavior behavior, const Piece& piece, PieceSink& out) : behavior_(behavior), piece_(piece), out_(out) {}
+  SplitParts(SplitBehavior behavior, const Piece& piece, PieceSink& out)
+      : behavior_(behavior), piece_(piece), out_(out) {}
   void add(Span span, bool is_delimiter);
   void finish();
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/errors.h"
 #include "data/test_support.h"
 
 namespace evenkeel::data {
@@ -22,8 +23,8 @@ std::vector<std::string> parts(SplitBehavior behavior) {
   const std::string text = "the-final--countdown";
   Pieces out;
   SplitParts split(behavior, {text, true}, out);
-  for (const auto& [begin, end, is_delimiter] :
-       std::vector<std::tuple<size_t, size_t, bool>>{{0, 3, false}, {3, 4, true}, {4, 9, false}, {9, 10, true}, {10, 11, true}, {11, 20, false}})
+  for (const auto& [begin, end, is_delimiter] : std::vector<std::tuple<size_t, size_t, bool>>{
+           {0, 3, false}, {3, 4, true}, {4, 9, false}, {9, 10, true}, {10, 11, true}, {11, 20, false}})
     split.add({begin, end}, is_delimiter);
   split.finish();
   return out.all;

@@ -29,7 +29,8 @@ std::optional<Line> read_line(std::string_view line) {
   auto token = from_base64(line.substr(0, space));
   int32_t rank = -1;
   const auto [end, error] = std::from_chars(line.data() + space + 1, line.data() + line.size(), rank);
-  if (!token || token->empty() || error != std::errc() || end != line.data() + line.size() || rank < 0) return std::nullopt;
+  if (!token || token->empty() || error != std::errc() || end != line.data() + line.size() || rank < 0)
+    return std::nullopt;
   return Line{std::move(*token), rank};
 }
 
@@ -39,7 +40,8 @@ void add_merges(BpeSpec& spec, const std::vector<std::string>& tokens) {
     const std::string& token = tokens[rank];
     for (size_t cut = 1; cut < token.size(); ++cut) {
       const auto left = spec.vocabulary.id_of(in_byte_alphabet(std::string_view(token).substr(0, cut)));
-      const auto right = left ? spec.vocabulary.id_of(in_byte_alphabet(std::string_view(token).substr(cut))) : std::nullopt;
+      const auto right =
+          left ? spec.vocabulary.id_of(in_byte_alphabet(std::string_view(token).substr(cut))) : std::nullopt;
       if (!left || !right) continue;
       spec.merges.emplace_back(*left, *right);
       spec.merged.push_back(static_cast<int32_t>(rank));
@@ -58,7 +60,8 @@ std::vector<std::string> read_ranks(std::string_view content, const fs::path& pa
     if (line.empty()) continue;
     auto read = read_line(line);
     require<DataError>(read && read->token.size() <= kMostTokenBytes, path.string(), ":", number, ": got ",
-                       quoted_excerpt(line), "; need a token of at most ", kMostTokenBytes, " bytes in base64, a space and its rank");
+                       quoted_excerpt(line), "; need a token of at most ", kMostTokenBytes,
+                       " bytes in base64, a space and its rank");
     require<DataError>(static_cast<size_t>(read->rank) == tokens.size(), path.string(), ":", number, ": got rank ",
                        read->rank, "; need ", tokens.size(), ", the ranks in order");
     tokens.push_back(std::move(read->token));
@@ -68,8 +71,7 @@ std::vector<std::string> read_ranks(std::string_view content, const fs::path& pa
 
 class RankTokenizer final : public Tokenizer {
  public:
-  RankTokenizer(fs::path path, const std::string& content)
-      : RankTokenizer(path, read_ranks(content, path)) {
+  RankTokenizer(fs::path path, const std::string& content) : RankTokenizer(path, read_ranks(content, path)) {
     sha256_ = sha256_hex(content);
   }
 
@@ -116,11 +118,11 @@ class RankTokenizer final : public Tokenizer {
     add_merges(spec, tokens_);
     spec.is_byte_level = spec.takes_whole_words = true;
     TextSteps steps;
-    steps.pre_tokenizers = PreTokenizers(
-        Json(Json::Object{{"type", "Split"},
-                          {"pattern", Json(Json::Object{{"Regex", encoding_->pattern}})},
-                          {"behavior", "Isolated"}}),
-        false);
+    steps.pre_tokenizers =
+        PreTokenizers(Json(Json::Object{{"type", "Split"},
+                                        {"pattern", Json(Json::Object{{"Regex", encoding_->pattern}})},
+                                        {"behavior", "Isolated"}}),
+                      false);
     steps.model = std::make_unique<Bpe>(std::move(spec));
     steps.added = special_tokens(*encoding_);
     end_id_ = static_cast<int64_t>(tokens_.size());

@@ -16,7 +16,8 @@ struct TiktokenEncoding {
   const char* eos;
   const char* bos;  // null: none is put before a text
   std::vector<std::pair<const char*, int32_t>> special_tokens;
-  // Reserved tokens: their prefix, the first number, and the first and last id; the prefix is null where there are none.
+  // Reserved tokens: their prefix, the first number, and the first and last id; the prefix is null where there are
+  // none.
   struct Reserved {
     const char* prefix;
     int32_t first_number, first_id, last_id;

@@ -1,3 +1,4 @@
+#include "core/errors.h"
 #include "data/test_support.h"
 #include "data/tokenizers/registry.h"
 
@@ -20,9 +21,11 @@ std::string base64(unsigned char byte) {
 std::string ranks() {
   std::string out;
   int n = 0;
-  for (int byte = 0; byte < 256; ++byte) out += base64(static_cast<unsigned char>(byte)) + " " + std::to_string(n++) + "\n";
+  for (int byte = 0; byte < 256; ++byte)
+    out += base64(static_cast<unsigned char>(byte)) + " " + std::to_string(n++) + "\n";
   for (int pair = 0; n < 50256; ++pair)
-    out += base64(static_cast<unsigned char>(pair >> 8), static_cast<unsigned char>(pair)) + " " + std::to_string(n++) + "\n";
+    out += base64(static_cast<unsigned char>(pair >> 8), static_cast<unsigned char>(pair)) + " " + std::to_string(n++) +
+           "\n";
   return out;
 }
 
@@ -36,7 +39,8 @@ TEST(Tiktoken, EncodesByRanks) {
   const auto pair = [](unsigned char a, unsigned char b) { return 256 + a * 256 + b; };
   EXPECT_EQ(tokenizer->encode("abc", true), (std::vector<int32_t>{pair('a', 'b'), 'c'}));
   EXPECT_EQ(tokenizer->encode("ba<|endoftext|>", true), (std::vector<int32_t>{pair('b', 'a'), 50256}));
-  EXPECT_EQ(tokenizer->encode("cab", true), (std::vector<int32_t>{'c', pair('a', 'b')}));  // the lower rank, not the left
+  EXPECT_EQ(tokenizer->encode("cab", true),
+            (std::vector<int32_t>{'c', pair('a', 'b')}));  // the lower rank, not the left
   EXPECT_EQ(tokenizer->decode({pair('a', 'b'), 0xC3, 50256}), "ab\ufffd");
   EXPECT_EQ(tokenizer->piece(0xC3), "<0xC3>");
   EXPECT_EQ(tokenizer->piece(50256), "<|endoftext|>");
@@ -48,9 +52,11 @@ TEST(Tiktoken, RefusesDamagedFiles) {
   const auto refused = [&](const std::string& content) {
     return message_of<DataError>([&] { open_tokenizer(folder.write("t.tiktoken", content)); });
   };
-  EXPECT_THAT(refused("YQ== 0\nYg= 1\n"), HasSubstr("t.tiktoken:2: got \"Yg= 1\"; need a token of at most 1024 bytes in base64"));
+  EXPECT_THAT(refused("YQ== 0\nYg= 1\n"),
+              HasSubstr("t.tiktoken:2: got \"Yg= 1\"; need a token of at most 1024 bytes in base64"));
   EXPECT_THAT(refused("YQ== 0\nYg== 2\n"), HasSubstr("t.tiktoken:2: got rank 2; need 1"));
-  EXPECT_THAT(refused("YQ== 0\n"), HasSubstr("got 1 ranks, which is no encoding that evenkeel knows; need one of: r50k_base (50256)"));
+  EXPECT_THAT(refused("YQ== 0\n"),
+              HasSubstr("got 1 ranks, which is no encoding that evenkeel knows; need one of: r50k_base (50256)"));
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "core/errors.h"
 #include "data/test_support.h"
 #include "data/tokenizers/registry.h"
 
@@ -10,9 +11,12 @@ using testing::HasSubstr;
 std::string small_json(const std::string& more = "") {
   return "{\"added_tokens\": [{\"id\": 6, \"content\": \"<s>\", \"special\": true, \"normalized\": false},"
          " {\"id\": 7, \"content\": \"</s>\", \"special\": true, \"normalized\": false}],"
-         " \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, \"decoder\": {\"type\": \"ByteLevel\"},"
-         " \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"\u0120\": 2, \"\u0120a\": 3, \"\u00c3\": 4, \"\u00a9\": 5},"
-         " \"merges\": [\"\u0120 a\"]}" + more + "}";
+         " \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false}, \"decoder\": {\"type\": "
+         "\"ByteLevel\"},"
+         " \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 1, \"\u0120\": 2, \"\u0120a\": 3, \"\u00c3\": "
+         "4, \"\u00a9\": 5},"
+         " \"merges\": [\"\u0120 a\"]}" +
+         more + "}";
 }
 const std::string kTemplate =
     R"(, "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}],
@@ -51,7 +55,8 @@ TEST(TokenizerJson, SaysWhichIsFollowedOfTwoThatDiffer) {
   testing::internal::CaptureStderr();
   const auto ids = open_tokenizer(path)->encode("a", true);
   EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              HasSubstr("its post_processor adds the token of add_bos_token and is followed, though tokenizer_config.json says false"));
+              HasSubstr("its post_processor adds the token of add_bos_token and is followed, though "
+                        "tokenizer_config.json says false"));
   EXPECT_EQ(ids, (std::vector<int32_t>{6, 0}));
 }
 
@@ -63,13 +68,16 @@ TEST(TokenizerJson, NamesWhatIsWrong) {
   const std::string model = R"("model": {"type": "BPE", "vocab": {"a": 0}, "merges": []})";
   EXPECT_THAT(refused("{"), HasSubstr("tokenizer.json: got text that is not JSON"));
   EXPECT_THAT(refused("{}"), HasSubstr("tokenizer.json: got no key 'model'; need it"));
-  EXPECT_THAT(refused(R"({"model": {"type": "WordPiece"}})"),
-              HasSubstr("tokenizer.json: model.type: got \"WordPiece\", which evenkeel lacks; need one of: BPE, Unigram"));
-  EXPECT_THAT(refused("{" + model + R"(, "normalizer": {"type": "Nmt"}})"), HasSubstr("normalizer.type: got \"Nmt\", which evenkeel lacks"));
+  EXPECT_THAT(
+      refused(R"({"model": {"type": "WordPiece"}})"),
+      HasSubstr("tokenizer.json: model.type: got \"WordPiece\", which evenkeel lacks; need one of: BPE, Unigram"));
+  EXPECT_THAT(refused("{" + model + R"(, "normalizer": {"type": "Nmt"}})"),
+              HasSubstr("normalizer.type: got \"Nmt\", which evenkeel lacks"));
   EXPECT_THAT(refused("{" + model + R"(, "added_tokens": [{"id": 5, "content": "x"}]})"),
               HasSubstr("added_tokens[0]: got id 5 for \"x\"; need 1, its place in or after the vocabulary"));
-  EXPECT_THAT(refused("{" + model + R"(, "post_processor": {"type": "BertProcessing", "cls": ["a", 0], "sep": ["b", 9]}})"),
-              HasSubstr("post_processor: got id 9; need ids below 1"));
+  EXPECT_THAT(
+      refused("{" + model + R"(, "post_processor": {"type": "BertProcessing", "cls": ["a", 0], "sep": ["b", 9]}})"),
+      HasSubstr("post_processor: got id 9; need ids below 1"));
   EXPECT_THAT(refused(R"({"model": )" + std::string(100'000, '[')), HasSubstr("nested deeper than 200"));
   EXPECT_THAT(refused("{\"model\": \"\xff\"}"), HasSubstr("got text that is not JSON"));
 }

@@ -82,7 +82,7 @@ void Unigram::find_paths(std::string_view piece, std::vector<BestPath>& paths) c
 int32_t Unigram::unknown_id(std::string_view segment) const {
   if (!spec_.unknown)
     fail<DataError>("text: got ", quoted_excerpt(segment),
-                     ", which the vocabulary lacks, and it names no unknown token; need one");
+                    ", which the vocabulary lacks, and it names no unknown token; need one");
   return *spec_.unknown;
 }
 
@@ -93,7 +93,8 @@ void Unigram::append_segment(std::string_view segment, std::vector<int32_t>& ids
     return;
   }
   const auto byte_id = [&](char byte) { return byte_ids_[static_cast<unsigned char>(byte)]; };
-  if (!byte_ids_.empty() && std::all_of(segment.begin(), segment.end(), [&](char byte) { return byte_id(byte) >= 0; })) {
+  if (!byte_ids_.empty() &&
+      std::all_of(segment.begin(), segment.end(), [&](char byte) { return byte_id(byte) >= 0; })) {
     for (const char byte : segment) ids.push_back(byte_id(byte));
     return;
   }

@@ -38,7 +38,7 @@ class Unigram final : public WordModel {
   Vocabulary vocabulary_;
   std::vector<double> scores_;  // by id
   double unknown_score_ = 0;
-  FlatTable<Node> trie_;        // by index of the node above and byte
+  FlatTable<Node> trie_;  // by index of the node above and byte
   uint32_t n_nodes_ = 1;
   std::vector<int32_t> byte_ids_;  // of byte fallback; empty where a byte has none
 };

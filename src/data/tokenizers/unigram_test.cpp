@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/errors.h"
 #include "data/test_support.h"
 
 namespace evenkeel::data {
@@ -20,19 +21,21 @@ std::vector<int32_t> encoded(const std::string& model, const std::string& piece)
 
 TEST(Unigram, TakesThePathOfTheBestScore) {
   const std::string model = R"({"vocab": [["<unk>", 0], ["a", -1], ["b", -1], ["ab", -1.5], ["ba", -3]], "unk_id": 0})";
-  EXPECT_THAT(encoded(model, "ab"), ElementsAre(3));       // -1.5 against -2
-  EXPECT_THAT(encoded(model, "aba"), ElementsAre(3, 1));   // -2.5 against -4
-  EXPECT_THAT(encoded(model, "ba"), ElementsAre(2, 1));    // -2 against -3
+  EXPECT_THAT(encoded(model, "ab"), ElementsAre(3));      // -1.5 against -2
+  EXPECT_THAT(encoded(model, "aba"), ElementsAre(3, 1));  // -2.5 against -4
+  EXPECT_THAT(encoded(model, "ba"), ElementsAre(2, 1));   // -2 against -3
 }
 
 TEST(Unigram, FusesUnknownCharacters) {
   const std::string model = R"({"vocab": [["<unk>", 0], ["a", -1]], "unk_id": 0})";
   EXPECT_THAT(encoded(model, "xyzax"), ElementsAre(0, 1, 0));
-  EXPECT_THAT(message_of<DataError>([] { encoded(R"({"vocab": [["a", -1]]})", "x"); }), HasSubstr("names no unknown token"));
+  EXPECT_THAT(message_of<DataError>([] { encoded(R"({"vocab": [["a", -1]]})", "x"); }),
+              HasSubstr("names no unknown token"));
 }
 
 TEST(Unigram, FallsBackToBytes) {
-  const std::string model = R"({"vocab": [["<unk>", 0], ["a", -1], ["<0xC3>", -9], ["<0xA9>", -9]], "unk_id": 0, "byte_fallback": true})";
+  const std::string model =
+      R"({"vocab": [["<unk>", 0], ["a", -1], ["<0xC3>", -9], ["<0xA9>", -9]], "unk_id": 0, "byte_fallback": true})";
   EXPECT_THAT(encoded(model, "a\u00e9"), ElementsAre(1, 2, 3));
   EXPECT_THAT(encoded(model, "\u00e9\u00e8"), ElementsAre(0));  // one run, of which a byte has no token
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/errors.h"
 #include "data/test_support.h"
 
 namespace evenkeel::data {
@@ -23,7 +24,9 @@ TEST(Vocabulary, FindsTokensAndIds) {
 
 TEST(Vocabulary, RefusesWhatIsNoId) {
   for (const char* json : {R"({"a": -1})", R"({"a": 2000000000})", R"({"a": "0"})", R"({"a": 0.5})"})
-    EXPECT_THAT(message_of<DataError>([&] { Vocabulary(Json::parse(json, "test")); }), testing::HasSubstr("need an id from 0 to")) << json;
+    EXPECT_THAT(message_of<DataError>([&] { Vocabulary(Json::parse(json, "test")); }),
+                testing::HasSubstr("need an id from 0 to"))
+        << json;
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ class WordCache {
   // Whether the word is there; its ids are then appended.
   bool append(std::string_view word, uint64_t hash, std::vector<int32_t>& ids) const {
     const Slot& slot = slots_[hash % kSlots];
-    if (slot.hash != hash || slot.n_bytes != word.size() || std::memcmp(slot.bytes.data(), word.data(), word.size()) != 0)
+    if (slot.hash != hash || slot.n_bytes != word.size() ||
+        std::memcmp(slot.bytes.data(), word.data(), word.size()) != 0)
       return false;
     ids.insert(ids.end(), slot.ids.begin(), slot.ids.begin() + slot.n_ids);
     return true;
