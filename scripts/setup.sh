@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(g++ cmake ninja-build ccache pkg-config python3 python3-venv libsentencepiece-dev libtomlplusplus-dev
-  nlohmann-json3-dev libcli11-dev libssl-dev libgtest-dev libgmock-dev zlib1g-dev liblzma-dev libzstd-dev libxxhash-dev libtcmalloc-minimal4 xz-utils)
+  nlohmann-json3-dev libcli11-dev libssl-dev libgtest-dev libgmock-dev libpcre2-dev libutf8proc-dev zlib1g-dev liblzma-dev libzstd-dev libxxhash-dev libtcmalloc-minimal4 xz-utils)
 with_tests=false
 if [ "${1:-}" = --tests ]; then
   with_tests=true

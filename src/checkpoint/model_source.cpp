@@ -15,6 +15,7 @@
 #include "core/file_io.h"
 #include "core/json_lines.h"
 #include "core/log.h"
+#include "data/tokenizer.h"
 #include "model/layout.h"
 
 namespace evenkeel::checkpoint {
@@ -125,8 +126,7 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
 std::vector<std::string> tokenizers_of(const ModelSource& source) {
   std::set<std::string> out;
   if (!source.is_checkpoint()) {
-    if (const fs::path file = source.folder / "tokenizer.model"; fs::is_regular_file(file))
-      out.insert(sha256_file(file));
+    if (const auto files = data::tokenizer_files(source.folder); !files.empty()) out.insert(sha256_file(files.front()));
     return {out.begin(), out.end()};
   }
   with_path_as<CheckpointError>(source.folder / "state.json", source.state, [&] {
@@ -134,8 +134,8 @@ std::vector<std::string> tokenizers_of(const ModelSource& source) {
       for (const auto& drawn_from : phase.at("sources").as_array())
         if (const Json* sha256 = drawn_from.find("tokenizer_sha256")) out.insert(sha256->as_string());
   });
-  if (const fs::path file = source.folder / kOriginName / "tokenizer.model"; out.empty() && fs::is_regular_file(file))
-    out.insert(sha256_file(file));
+  const auto files = data::tokenizer_files(source.folder / kOriginName);
+  if (out.empty() && !files.empty()) out.insert(sha256_file(files.front()));
   return {out.begin(), out.end()};
 }
 

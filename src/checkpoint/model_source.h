@@ -33,7 +33,7 @@ fs::path find_checkpoint(const fs::path& path, std::optional<int64_t> step);
 ModelSource open_model(const fs::path& path, std::optional<int64_t> step = std::nullopt, bool deep = true);
 
 // SHA-256 of each tokenizer that the model is known to be trained with: of the sets that its phases drew from, or of
-// the tokenizer.model in a Hugging Face folder. Empty when nothing says it.
+// the tokenizer.json, else the tokenizer.model, in a Hugging Face folder. Empty when nothing says it.
 std::vector<std::string> tokenizers_of(const ModelSource& source);
 
 // What a folder holds, whatever its place: {"hash": …, "names": …, "files": stamps}. Of a checkpoint the hash is that

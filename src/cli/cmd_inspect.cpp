@@ -52,7 +52,7 @@ void print_model(const std::string& what, const checkpoint::ModelSource& source)
 
 void print_tokenizer(const fs::path& path) {
   const auto tokenizer = data::open_tokenizer(path);
-  std::cout << "SentencePiece model: " << counted(tokenizer->vocab_size(), "piece") << ", SHA-256 "
+  std::cout << tokenizer->kind() << ": " << counted(tokenizer->vocab_size(), "piece") << ", SHA-256 "
             << tokenizer->sha256() << "\n";
 }
 
@@ -77,9 +77,7 @@ void print_folder(const fs::path& path) {
       if (fs::exists(arm.path() / "resolved.json")) inspect_run(arm.path());
     return;
   }
-  std::error_code ignored;
-  for (const char* name : {"tokenizer.model", "tokenizer.json"})
-    if (fs::exists(path / name, ignored)) return print_tokenizer(path);
+  if (!data::tokenizer_files(path).empty()) return print_tokenizer(path);
   fail<DataError>(path.string(),
                   ": got a folder that is no checkpoint, run, study or Hugging Face folder; need one of these");
 }
@@ -133,16 +131,18 @@ void print_file(const fs::path& path) {
   if (path.filename() == "load.columns" || start_of(path, kLoadsMark.size()) == kLoadsMark) return inspect_loads(path);
   if (suffix == ".safetensors") return inspect_safetensors(path);
   if (suffix == ".idx" || suffix == ".bin") return inspect_dataset(fs::path(path).replace_extension());
-  if (suffix == ".model") return print_tokenizer(path);
+  if (suffix == ".model" || suffix == ".tiktoken" || path.filename().string().ends_with("tokenizer.json"))
+    return print_tokenizer(path);
   const Json record = suffix == ".jsonl" || suffix == ".json" ? first_record(path) : Json();
   const bool is_metrics = record.find("step") != nullptr && record.find("phase") != nullptr;
   if (is_metrics || path.filename() == "metrics.jsonl") return inspect_metrics(path);
   if (suffix == ".json" && !record.is_object()) return inspect_json(path);
   if (suffix == ".toml") return inspect_recipe(path);
   if (suffix == ".html" || is_text_input(path)) return print_text(path);
-  fail<DataError>(path.string(),
-                  ": got a file of unknown kind; need .safetensors, .idx, .bin, .model, .json, .jsonl, .toml, .html, "
-                  "load.columns or text");
+  fail<DataError>(
+      path.string(),
+      ": got a file of unknown kind; need .safetensors, .idx, .bin, .model, .tiktoken, .json, .jsonl, .toml, .html, "
+      "load.columns or text");
 }
 
 }  // namespace

@@ -10,7 +10,8 @@ int cmd_prepare(Options& options) {
   std::string tokenizer_path, out;
   std::vector<std::string> inputs;
   data::PrepareOptions prepare;
-  options.add("--tokenizer", tokenizer_path, ".model file, or a folder that has one", true);
+  options.add("--tokenizer", tokenizer_path,
+              "tokenizer.json, SentencePiece .model, ranks of tiktoken, or a folder that has one", true);
   options.add("--out", out, "PREFIX of the .bin, .idx and .json to write", true);
   options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst",
               true);

@@ -29,15 +29,23 @@ bool next_line(std::istream& in, std::string& line, int64_t number) {
   return !line.empty();
 }
 
+std::string string_of(const std::string& line, const std::string& where) {
+  const Json parsed = Json::parse(line, where);
+  require<DataError>(parsed.is_string(), where, ": got ", parsed.kind(), "; need a JSON string");
+  return parsed.as_string();
+}
+
 }  // namespace
 
 int cmd_tokenize(Options& options) {
   std::string path;
-  bool no_special = false, decodes = false, keeps_cr = false;
-  options.add("--tokenizer", path, ".model file, or a folder that has one", true);
+  bool no_special = false, decodes = false, keeps_cr = false, are_strings = false;
+  options.add("--tokenizer", path, "tokenizer.json, SentencePiece .model, ranks of tiktoken, or a folder that has one",
+              true);
   options.flag("--no-special", no_special, "adds no BOS or EOS, whatever the tokenizer's files say");
   options.flag("--keep-cr", keeps_cr,
                "keep the CR of line ends CR LF as text (default: dropped, as prepare reads them)");
+  options.flag("--strings", are_strings, "reads a JSON string a line, which may hold line ends");
   options.flag("--decode", decodes, "reads JSON arrays of ids, prints one JSON string a line");
   options.example("echo 'Hello world' | evenkeel tokenize --tokenizer tok.model");
   if (!options.parse()) return 0;
@@ -48,6 +56,7 @@ int cmd_tokenize(Options& options) {
     const std::string where = "standard input, line " + std::to_string(number);
     if (!decodes) {
       while (!keeps_cr && line.ends_with('\r')) line.pop_back();
+      if (are_strings) line = string_of(line, where);
       const auto ids = encoded(*tokenizer, line, !no_special, where);
       Json out = Json::array();
       for (const int32_t id : ids) out.push_back(int64_t{id});

@@ -152,7 +152,6 @@ void inspect_json(const fs::path& path) {
     std::cout << ", counts of experts by token id (analyze --counts)";
   if (json.find("n_experts") != nullptr && (json.find("counts") != nullptr || json.find("domains") != nullptr))
     std::cout << ", counts of experts (analyze --counts)";
-  if (json.find("added_tokens") != nullptr) std::cout << ", a tokenizer.json, whose reading is not there yet";
   std::cout << "\n";
 }
 

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "data/datasets.h"
 #include "data/description.h"
+#include "data/tokenizer.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/memory_limit.h"
@@ -150,8 +151,10 @@ TokenizerOrigin tokenizer_origin(const std::filesystem::path& prefix) {
 
 std::string find_tokenizer(const std::vector<std::string>& candidates, const std::string& sha256) {
   for (const auto& candidate : candidates) {
-    const fs::path file = fs::is_directory(candidate) ? fs::path(candidate) / "tokenizer.model" : fs::path(candidate);
-    if (fs::is_regular_file(file) && (sha256.empty() || sha256_file(file) == sha256)) return file.string();
+    std::vector<fs::path> files = {candidate};
+    if (fs::is_directory(candidate)) files = data::tokenizer_files(candidate);
+    for (const auto& file : files)
+      if (fs::is_regular_file(file) && (sha256.empty() || sha256_file(file) == sha256)) return file.string();
   }
   return "";
 }

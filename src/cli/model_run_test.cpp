@@ -103,6 +103,9 @@ TEST(FindTokenizer, TakesTheFirstFileOfTheHashThatTheDataWereMadeWith) {
   EXPECT_EQ(find_tokenizer(candidates, ""), candidates[1]);
   EXPECT_EQ(find_tokenizer(candidates, sha256_hex("two")), candidates[2] + "/tokenizer.model");
   EXPECT_EQ(find_tokenizer(candidates, sha256_hex("three")), "");
+  folder.write("hf/tokenizer.json", "three");
+  EXPECT_EQ(find_tokenizer(candidates, sha256_hex("three")), candidates[2] + "/tokenizer.json");
+  EXPECT_EQ(find_tokenizer(candidates, sha256_hex("two")), candidates[2] + "/tokenizer.model");
   EXPECT_EQ(find_tokenizer({}, ""), "");
 }
 

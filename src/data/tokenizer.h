@@ -16,7 +16,8 @@ namespace evenkeel::data {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  // Thread-safe. `add_special`: BOS/EOS as the tokenizer's own files say (SentencePiece models say none).
+  // Thread-safe. `add_special`: BOS/EOS as the tokenizer's own files say (a SentencePiece model alone says none).
+  // DataError for text that is no UTF-8, or that the tokenizer cannot encode.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special) const = 0;
   virtual std::string decode(const std::vector<int32_t>& ids) const = 0;  // DataError on an id out of range
   // What an id stands for, by itself: the piece with its spaces (decoding drops the first one of a text for some
@@ -26,13 +27,17 @@ class Tokenizer {
   virtual int64_t vocab_size() const = 0;
   virtual std::optional<int32_t> end_of_document() const = 0;  // what the files name as end of text
   virtual std::optional<int32_t> id_of(std::string_view piece) const = 0;
+  virtual std::string kind() const = 0;            // for people: "SentencePiece model"
   virtual std::string sha256() const = 0;          // of the tokenizer's file
   virtual std::filesystem::path path() const = 0;  // of that file, as it was opened
 };
 
-// A SentencePiece .model, or a folder that holds one (tokenizer.model or the only *.model).
-// DataError names the path and what was found.
+// A file of one of the kinds in data/tokenizers, told by its content, or a folder that holds one. DataError names the
+// path and what was found.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& path);
+// The tokenizer.json and the tokenizer.model of a folder, those that are there; a folder is opened by the first of
+// them, else by its only *.model or *.tiktoken.
+std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& folder);
 
 struct TokenizerTraining {
   std::string kind = "unigram";  // or "bpe"

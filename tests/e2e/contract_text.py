@@ -94,6 +94,31 @@ def check_a_folder_with_a_model_is_a_tokenizer(texts, problems):
     problems.equal(texts.tokenize(["bada"], tokenizer=folder), texts.tokenize(["bada"]), "ids")
 
 
+def check_a_folder_with_a_tokenizer_json_is_a_tokenizer(texts, problems):
+    folder = texts.folder / "json"
+    folder.mkdir()
+    characters = {c: i for i, c in enumerate("abdu\u0120\u010a")}
+    model = {"type": "BPE", "vocab": characters | {"ba": 6, "bada": 7, "da": 8, "\u0120d": 9}, "merges": ["b a", "d a", "ba da", "\u0120 d"]}
+    template = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "special_tokens": {"<s>": {"id": "<s>", "ids": [10], "tokens": ["<s>"]}}}  # fmt: skip
+    special = [{"id": 10 + i, "content": content, "special": True, "normalized": False} for i, content in enumerate(["<s>", "</s>"])]
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False}
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": special, "pre_tokenizer": byte_level, "decoder": byte_level,
+                                                       "post_processor": template, "model": model}))  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>"}))
+    problems.equal(texts.tokenize(["bada du", "</s>ab"], tokenizer=folder), [[10, 7, 9, 3], [10, 11, 0, 1]], "ids")
+    problems.equal(texts.tokenize(["bada du"], "--no-special", tokenizer=folder), [[7, 9, 3]], "ids without BOS")
+    problems.equal(texts.tokenize(['"ba\\nda"'], "--strings", tokenizer=folder), [[10, 6, 5, 8]], "ids of a JSON string")
+    problems.equal(texts.tokenize(["[10, 7, 9, 3, 11]"], "--decode", tokenizer=folder), ["bada du"], "text")
+    source = texts.folder / "json.txt"
+    source.write_text("bada du\n\nab\n")
+    prefix = texts.folder / "by-json"
+    if problems.ran(toy.evenkeel("prepare", "--tokenizer", folder, "--out", prefix, source)):
+        problems.equal(documents_of(prefix)[0], [[7, 9, 3, 11], [0, 1, 11]], "documents")
+        description = json.loads(pathlib.Path(f"{prefix}.json").read_text())
+        problems.equal(description["tokenizer_sha256"], hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest(), "tokenizer hash")
+
+
 def check_documents_are_cut_at_each_kind_of_separator(texts, problems):
     content = "bada du\nke lo\n\nfe fi\n\n\nmo\n"
     source = texts.folder / "cut.txt"

@@ -1,0 +1,78 @@
+#include "data/tokenizers/text_encoder.h"
+
+#include "core/errors.h"
+#include "data/utf8.h"
+
+namespace evenkeel::data {
+namespace {
+
+class ModelSink final : public PieceSink {
+ public:
+  ModelSink(const WordModel& model, Workspace& workspace, std::vector<int32_t>& ids)
+      : model_(model), workspace_(workspace), ids_(ids) {}
+  void take(const Piece& piece) override {
+    if (!piece.text.empty()) model_.encode(piece.text, workspace_, ids_);
+  }
+
+ private:
+  const WordModel& model_;
+  Workspace& workspace_;
+  std::vector<int32_t>& ids_;
+};
+
+}  // namespace
+
+TextEncoder::TextEncoder(TextSteps steps) : steps_(std::move(steps)) {
+  RegexWorkspace workspace;
+  for (const bool is_special : {true, false})  // of equal tokens the special one is found
+    for (auto& token : steps_.added) {
+      if (token.is_special != is_special) continue;
+      token.decoded = token.content;
+      if (token.is_normalized && steps_.normalizer) steps_.normalizer->apply(token.decoded, workspace);
+      if (token.decoded.empty())
+        fail<DataError>("added token ", quoted_excerpt(token.content),
+                        ": got nothing after its normalization; need text that can be found");
+      (token.is_normalized ? normalized_ : raw_).add(token.decoded, token);
+    }
+}
+
+std::vector<int32_t> TextEncoder::encode(std::string_view text) const {
+  const size_t valid = valid_utf8_bytes(text);
+  if (valid != text.size())
+    fail<DataError>("text: got ", quoted_excerpt(text.substr(valid)), " at byte ", valid + 1,
+                    ", which is no UTF-8; need UTF-8 text");
+  const auto workspace = workspaces_.lease();
+  std::vector<int32_t> ids;
+  TokenFinder::Progress progress;
+  while (const auto part = raw_.next(text, progress)) {
+    if (part->id) {
+      ids.push_back(*part->id);
+    } else {
+      const auto [begin, end] = part->span;
+      encode_between(text.substr(begin, end - begin), begin == 0, *workspace, ids);
+    }
+  }
+  return ids;
+}
+
+void TextEncoder::encode_between(std::string_view text, bool starts_text, Workspace& workspace,
+                                 std::vector<int32_t>& ids) const {
+  std::string normalized;
+  if (steps_.normalizer) {
+    normalized = text;
+    if (steps_.normalizer->apply(normalized, workspace.regex)) starts_text = false;
+    text = normalized;
+  }
+  ModelSink sink(*steps_.model, workspace, ids);
+  TokenFinder::Progress progress;
+  while (const auto part = normalized_.next(text, progress)) {
+    const auto [begin, end] = part->span;
+    if (part->id) {
+      ids.push_back(*part->id);
+    } else if (begin < end) {
+      steps_.pre_tokenizers.split({text.substr(begin, end - begin), starts_text && begin == 0}, workspace.regex, sink);
+    }
+  }
+}
+
+}  // namespace evenkeel::data

@@ -1,0 +1,37 @@
+// The steps from a text to ids that a tokenizer.json describes: added tokens, normalization, words, the model.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/tokenizers/added_tokens.h"
+#include "data/tokenizers/normalizers.h"
+#include "data/tokenizers/pre_tokenizers.h"
+#include "data/tokenizers/word_model.h"
+
+namespace evenkeel::data {
+
+struct TextSteps {
+  std::unique_ptr<Normalizer> normalizer;  // may be null
+  PreTokenizers pre_tokenizers;
+  std::unique_ptr<WordModel> model;
+  std::vector<AddedToken> added;
+};
+
+class TextEncoder {
+ public:
+  explicit TextEncoder(TextSteps steps);
+  // Without BOS or EOS. Thread-safe. DataError for text that is no UTF-8, or that the model cannot encode.
+  std::vector<int32_t> encode(std::string_view text) const;
+  const WordModel& model() const { return *steps_.model; }
+  const std::vector<AddedToken>& added() const { return steps_.added; }
+
+ private:
+  void encode_between(std::string_view text, bool starts_text, Workspace& workspace, std::vector<int32_t>& ids) const;
+  TextSteps steps_;
+  TokenFinder raw_, normalized_;
+  mutable WorkspacePool workspaces_;  // only makes it faster
+};
+
+}  // namespace evenkeel::data
