@@ -133,9 +133,9 @@ struct Held {
   double largest = 0, first = 0;
 };
 
-// Windows of 32 tokens and four experts. The first has a share of 0.4 + 0.1 x, the others what is left in equal parts; x
-// is an AR(1) series of variance 1 within ±2.9, as windows of a text that resemble their neighbours. Clusters are blocks
-// of so many windows.
+// Windows of 32 tokens and four experts. The first has a share of 0.4 + 0.1 x, the others what is left in equal parts;
+// x is an AR(1) series of variance 1 within ±2.9, as windows of a text that resemble their neighbours. Clusters are
+// blocks of so many windows.
 Held coverage_of_neighbours(double rho, int64_t n_windows, int64_t block, uint64_t seed) {
   constexpr int kRepeats = 1000;
   constexpr int64_t kTokens = 32;
@@ -166,8 +166,8 @@ Held coverage_of_neighbours(double rho, int64_t n_windows, int64_t block, uint64
 }
 
 // A simulation in another language (numpy, 1,000 series, Student's quantiles of mpmath) gives these; bounds are three
-// standard errors from that and its own, 0.013 at 0.8 and 0.004 at 0.98. By the normal quantile blocks hold the share in
-// 0.92, 0.90, 0.89 and 0.85, the largest share in 0.97, 0.96, 0.95 and 0.92.
+// standard errors from that and its own, 0.013 at 0.8 and 0.004 at 0.98. By the normal quantile blocks hold the share
+// in 0.92, 0.90, 0.89 and 0.85, the largest share in 0.97, 0.96, 0.95 and 0.92.
 TEST(MaxShareInterval, BlocksHoldTheTruthThatSingleWindowsMiss) {
   struct Case {
     double rho;
@@ -177,7 +177,8 @@ TEST(MaxShareInterval, BlocksHoldTheTruthThatSingleWindowsMiss) {
   for (const auto& [rho, n, by_windows, by_blocks] :
        {Case{0.56, 256, {0.884, 0.793}, {0.990, 0.938}}, Case{0.8, 256, {0.702, 0.598}, {0.980, 0.923}},
         Case{0.56, 100, {0.886, 0.780}, {0.973, 0.924}}, Case{0.56, 24, {0.901, 0.806}, {0.986, 0.926}}}) {
-    const auto windows = coverage_of_neighbours(rho, n, 1, 1), blocks = coverage_of_neighbours(rho, n, block_size(n), 2);
+    const auto windows = coverage_of_neighbours(rho, n, 1, 1),
+               blocks = coverage_of_neighbours(rho, n, block_size(n), 2);
     EXPECT_NEAR(windows.first, by_windows.first, 0.066) << rho << " " << n;
     EXPECT_NEAR(windows.largest, by_windows.largest, 0.066) << rho << " " << n;
     EXPECT_NEAR(blocks.first, by_blocks.first, 0.035) << rho << " " << n;

@@ -33,9 +33,8 @@ void require_prefix(const fs::path& prefix) {
                        ": got a file of the pair; need its PREFIX: ", stem.string());
   require<DataError>(!fs::is_directory(prefix, ignored), prefix.string(),
                      ": got a folder; need the PREFIX of a .bin and .idx, as in ", (prefix / "en").string());
-  require<DataError>(
-      suffix != ".npy" || !fs::is_regular_file(prefix, ignored), prefix.string(),
-      ": got a token file of a kind whose reading is not there yet; need the PREFIX of a .bin and .idx");
+  require<DataError>(suffix != ".npy" || !fs::is_regular_file(prefix, ignored), prefix.string(),
+                     ": got a token file of a kind whose reading is not there yet; need the PREFIX of a .bin and .idx");
   require<DataError>(!fs::is_regular_file(prefix, ignored), prefix.string(),
                      ": got a file; need the PREFIX of a .bin and .idx ('evenkeel prepare' makes them of text)");
 }

@@ -383,8 +383,8 @@ std::string text_suffix(const fs::path& path) {
   const std::string last = path.extension().string();
   const bool is_compressed = last == ".gz" || last == ".xz" || last == ".zst";
   const std::string suffix = is_compressed ? path.stem().extension().string() : last;
-  require<DataError>(suffix != ".parquet", path.string(),
-                     ": got a Parquet file, whose reading is not there yet; need ", kKnownSuffixes);
+  require<DataError>(suffix != ".parquet", path.string(), ": got a Parquet file, whose reading is not there yet; need ",
+                     kKnownSuffixes);
   require<DataError>(suffix == ".txt" || is_json_lines(suffix), path.string(), ": got suffix '", suffix,
                      is_compressed ? last : "", "'; need ", kKnownSuffixes);
   return suffix;

@@ -57,8 +57,8 @@ void check_study_results(const std::filesystem::path& study) {
   const auto path = study / "results.json";
   const Json results = read_json(path);
   const Speeds speeds = read_speeds(study / "speed.json");
-  const auto difference =
-      with_path(path, results, [&] { return difference_of(results, needed_of(results, arms_of(results, study), speeds)); });
+  const auto difference = with_path(
+      path, results, [&] { return difference_of(results, needed_of(results, arms_of(results, study), speeds)); });
   require<DataError>(
       !difference, path.string(), ": ", difference.value_or(""),
       ", which speed.json and the files of the arms give (without results.json, the study's command makes it anew)");

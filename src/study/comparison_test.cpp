@@ -91,8 +91,9 @@ TEST(Replay, IsOfTheLastPhaseOrOfAny) {
   EXPECT_FALSE(has_replay(arm_of({})));
   EXPECT_TRUE(shifts_data(arm_of({})));
   EXPECT_FALSE(shifts_data(arm_of({"phase.two.data=[{name = \"a\", path = \"/data/a\"}]"})));
-  EXPECT_FALSE(shifts_data(arm_of({"phase.two.data=[{name = \"a\", path = \"/data/a\"}, "
-                                   "{name = \"b\", path = \"/data/b\", weight = 1e-9}]"})));  // of b comes none
+  EXPECT_FALSE(
+      shifts_data(arm_of({"phase.two.data=[{name = \"a\", path = \"/data/a\"}, "
+                          "{name = \"b\", path = \"/data/b\", weight = 1e-9}]"})));  // of b comes none
 }
 
 TEST(Comparison, HasTheFlopsOfAllArms) {

@@ -165,12 +165,13 @@ TEST_F(HeadlinesTest, ReplayIsComparedWithTheArmThatDiffersInNothingElse) {
   forgetting("again", 0.10, 2.5);
   EXPECT_THAT(
       study_headlines(arms_, tables_),
-      ElementsAre("again: with 25 % of the sequences replayed, forgetting on a since the end of phase one is +0.100 nats "
-                  "instead of +0.400 (−0.300; "
-                  "its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).",
-                  "moe differs from moe-wide-r25, the arm nearest to it, in replay and model.d_expert at once: no "
-                  "difference between the two has one cause.",
-                  kOneSeed));
+      ElementsAre(
+          "again: with 25 % of the sequences replayed, forgetting on a since the end of phase one is +0.100 nats "
+          "instead of +0.400 (−0.300; "
+          "its error is not known); the loss on b is 2.50 instead of 2.00 (+0.500; its error is not known).",
+          "moe differs from moe-wide-r25, the arm nearest to it, in replay and model.d_expert at once: no "
+          "difference between the two has one cause.",
+          kOneSeed));
 }
 
 TEST_F(HeadlinesTest, OtherBudgetsAndDataDoNotCompare) {
@@ -325,9 +326,8 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorstHaveTheirTokensAndTasks) {
   std::vector<Arm> arms = {made_arm("a-1", "a", {}), made_arm("b", "b", {"model.router={kind = \"sinkhorn\"}"}),
                            made_arm("ahead", "ahead", {})};
   tables_.emplace_back("routers", routers_table());
-  std::erase_if(tables_.back().second.rows, [](const auto& row) {
-    return row[0].as_string() == "a-2" || row[0].as_string() == "dense";
-  });
+  std::erase_if(tables_.back().second.rows,
+                [](const auto& row) { return row[0].as_string() == "a-2" || row[0].as_string() == "dense"; });
   Table tokens, tasks;
   for (const char* name : {"arm", "data", "loss", "tokens", "reference"}) tokens.columns.push_back({name, ""});
   for (const char* name : {"arm", "phase", "task", "accuracy"}) tasks.columns.push_back({name, ""});

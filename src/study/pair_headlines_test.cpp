@@ -166,10 +166,11 @@ TEST_F(PairHeadline, ReplayHasItsOwnWords) {
                                     .against = "one"};
     return pair_headline(pairs_of(arms).at(0), outcomes_);
   };
-  EXPECT_EQ(compare({seeded_arm("none", {}, 1), seeded_arm("more", {replay("0.25")}, 1)}),
-            "more: with 25 % of the sequences replayed, forgetting on a since the end of phase one is +0.100 nats instead "
-            "of +0.400 (−0.300; its "
-            "error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
+  EXPECT_EQ(
+      compare({seeded_arm("none", {}, 1), seeded_arm("more", {replay("0.25")}, 1)}),
+      "more: with 25 % of the sequences replayed, forgetting on a since the end of phase one is +0.100 nats instead "
+      "of +0.400 (−0.300; its "
+      "error is not known); the loss on b is 2.00 instead of 2.00 (0; its error is not known).");
   EXPECT_THAT(compare({seeded_arm("none", {}, 1), seeded_arm("more", {replay("0.005")}, 1)}),
               HasSubstr("more: with 0.5 % of the sequences replayed, "));
   EXPECT_EQ(

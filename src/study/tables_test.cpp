@@ -56,8 +56,8 @@ TEST(Summarize, MeanAndSampleDeviationOverSeeds) {
 // A run of three steps, evaluated after steps 1 and 3 on "held".
 class StudyTables : public ::testing::Test {
  protected:
-  Arm add(const std::string& name, const std::string& group, const std::vector<std::string>& changes,
-          double first_loss, double last_loss, std::optional<double> se = std::nullopt) {
+  Arm add(const std::string& name, const std::string& group, const std::vector<std::string>& changes, double first_loss,
+          double last_loss, std::optional<double> se = std::nullopt) {
     std::vector<std::string> overrides = {"phase.one.steps=3", "phase.two.steps=1",
                                           "phase.one.data=[{name = \"held\", path = \"/a\"}]"};
     overrides.insert(overrides.end(), changes.begin(), changes.end());
@@ -149,9 +149,10 @@ TEST_F(StudyTables, TokensToTheDenseLoss) {
 
 // A source's own name need not be that of its held-out set: the file tells.
 TEST_F(StudyTables, TokensAreToTheLossOnTheHeldOutSetOfTheFirstData) {
-  std::vector<std::string> named = {"phase.one.data=[{name = \"c\", path = \"/data/c\", weight = 1e-9}, "
-                                    "{name = \"english\", path = \"/data/a\"}]",
-                                    "phase.one.eval={data = [{name = \"held\", path = \"/data/a-heldout\"}]}"},
+  std::vector<std::string> named =
+                               {"phase.one.data=[{name = \"c\", path = \"/data/c\", weight = 1e-9}, "
+                                "{name = \"english\", path = \"/data/a\"}]",
+                                "phase.one.eval={data = [{name = \"held\", path = \"/data/a-heldout\"}]}"},
                            dense_named = dense("1");
   dense_named.insert(dense_named.end(), named.begin(), named.end());
   const std::vector<Arm> arms = {add("dense", "dense", dense_named, 4.0, 3.0), add("fast", "fast", named, 2.9, 2.5)};

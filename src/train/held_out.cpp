@@ -53,7 +53,8 @@ record::SaturationRow saturation_line(const HeldOut& held_out, const TrainState&
   const model::Snapshot before{start.params, start.router_states}, after{state.params, state.router_states};
   record::SaturationRow line{state.step, phase.name, {}};
   for (const auto& source : phase.eval->data) {
-    auto rows = evaluate_saturation(model, {before, after}, data.at(source.path.value), options_of(held_out, *phase.eval, source));
+    auto rows = evaluate_saturation(model, {before, after}, data.at(source.path.value),
+                                    options_of(held_out, *phase.eval, source));
     for (auto& row : rows) {
       row.from = state.records.back().start_step;
       row.to = state.step;

@@ -50,12 +50,11 @@ TEST_F(HeldOutTest, AnEvaluationHasEverySetAsEvaluateHasIt) {
 }
 
 TEST_F(HeldOutTest, ABaselineHasTheSetsOfAllPhasesAsTheFirstThatHasThemDoes) {
-  config_ = testing::tiny_config(
-      folder_.path(), {"phase.one.eval={data = [{name = \"held\", path = \"" + (folder_ / "a-heldout").string() +
-                           "\"}], max_tokens = 40}",
-                       "phase.two.eval={data = [{name = \"new\", path = \"" + (folder_ / "b").string() +
-                           "\"}, {name = \"held\", path = \"" + (folder_ / "a-heldout").string() +
-                           "\"}], max_tokens = 24}"});
+  config_ = testing::tiny_config(folder_.path(), {"phase.one.eval={data = [{name = \"held\", path = \"" +
+                                                      (folder_ / "a-heldout").string() + "\"}], max_tokens = 40}",
+                                                  "phase.two.eval={data = [{name = \"new\", path = \"" +
+                                                      (folder_ / "b").string() + "\"}, {name = \"held\", path = \"" +
+                                                      (folder_ / "a-heldout").string() + "\"}], max_tokens = 24}"});
   data_.open(config_);
   state_.step = 0;
   const auto line = baseline_line(held_out());

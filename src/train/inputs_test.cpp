@@ -52,13 +52,14 @@ TEST_F(InputsTest, APlanRefusesTheSameOfTheSetsThatAreThere) {
   }
 }
 
-// Of one content under two names a run would lose samples; contents that are not there yet are told apart by their path.
+// Of one content under two names a run would lose samples; contents that are not there yet are told apart by their
+// path.
 TEST_F(InputsTest, APlanRefusesOneContentInTwoOrders) {
   for (const char* suffix : {".bin", ".idx"})
     std::filesystem::copy_file(folder_ / (std::string("a") + suffix), folder_ / (std::string("copy") + suffix));
   const auto drawn = [&](const std::string& name) {
-    return config({"phase.two.shuffle=false",
-                   "phase.two.data=[{name = \"c\", path = \"" + (folder_ / name).string() + "\"}]"});
+    return config(
+        {"phase.two.shuffle=false", "phase.two.data=[{name = \"c\", path = \"" + (folder_ / name).string() + "\"}]"});
   };
   InputData data, later;
   const auto message = message_of<ConfigError>([&] { check_what_is_there(drawn("copy"), data); });
@@ -169,8 +170,7 @@ TEST_F(ExternalStart, MustHaveDrawnSamplesOfTheSameLength) {
 TEST_F(ExternalStart, OfAnotherSeedIsAWarning) {
   const auto warnings = [&](const std::string& seed) {
     InputData data;
-    return check_what_is_there(
-        config({seed, "phase.two.start={from = \"" + (folder_ / "run").string() + "\"}"}), data);
+    return check_what_is_there(config({seed, "phase.two.start={from = \"" + (folder_ / "run").string() + "\"}"}), data);
   };
   EXPECT_THAT(warnings("train.seed=2"),
               ::testing::ElementsAre(AllOf(HasSubstr("got train.seed = 2 and a start from "),

@@ -84,7 +84,12 @@ RunSetting checked_setting(const RunConfig& config, const TrainOptions& options,
   auto starts = check_starts(config, data);
   for (const auto& warning : starts.warnings) log_warning(warning);
   require_memory(estimate_memory(config).total(), "model");
-  return {config,           options, data, device, model::Transformer(config.model), phase_first_steps(config),
+  return {config,
+          options,
+          data,
+          device,
+          model::Transformer(config.model),
+          phase_first_steps(config),
           std::move(starts.of_phases)};
 }
 

@@ -277,9 +277,10 @@ TEST(Results, DropsAreOfPhaseEndsAndOfArmsWithACapacity) {
 ["arm","two","new",0,0.1]
 ["arm","two","new",1,0.5]
 )");
-  EXPECT_THAT(run_results(read_arm(folder / "run"), Json::object()).at("headlines").dump(),
-              HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training (of one "
-                        "seed, without an interval)."));
+  EXPECT_THAT(
+      run_results(read_arm(folder / "run"), Json::object()).at("headlines").dump(),
+      HasSubstr("At the end of phase two the experts' capacity drops 30.0 % of the assignments in training (of one "
+                "seed, without an interval)."));
   testing::write_made_run(folder / "run", tiny_config("/data"), lines);
   EXPECT_TRUE(rows_of(read_arm("arm", "group", folder / "run"), "drops").rows.empty());
 }

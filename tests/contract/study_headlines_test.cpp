@@ -73,8 +73,8 @@ TEST(Headlines, OfCollapsedArmsSaySoInEachSentenceOfPairs) {
                              made_arm("s", "s", {sinkhorn}), made_arm("s-r25", "s-r25", {sinkhorn, replay})};
     for (size_t i = 1; i < arms.size(); ++i) collapse(arms[i], by_a_check);
     expect_collapse_everywhere(study_headlines(arms, good_news(arms)),
-                               {"Without replay", "s against p", "with 25 % of the sequences replayed", "accuracy on quiz",
-                                "tokens", "at the shift MRI"});
+                               {"Without replay", "s against p", "with 25 % of the sequences replayed",
+                                "accuracy on quiz", "tokens", "at the shift MRI"});
   }
 }
 
@@ -91,7 +91,8 @@ TEST(Headlines, OfManyCollapsedRoutersSaySoInEachSentence) {
                   {"s", "sinkhorn", "none", true, "b", 0.5, 1.9, 0.8, 0.7, 0.6, 4, 8, "a", 0.6},
                   {"h", "loss_free", "none", true, "b", 0.5, 1.8, 0.8, 0.6, 0.7, 6, 8, "a", 0.5}};
   tables.emplace_back("routers", routers);
-  expect_collapse_everywhere(study_headlines(arms, tables), {"has the lowest loss", "h against p", "accuracy on quiz", "On held-out b", "On held-out a"});
+  expect_collapse_everywhere(study_headlines(arms, tables), {"has the lowest loss", "h against p", "accuracy on quiz",
+                                                             "On held-out b", "On held-out a"});
 }
 
 }  // namespace
