@@ -5,8 +5,8 @@ Per layer and domain, from the list of each token's experts (best first), by def
   top-1                             the same of the first choices
   above, below                      experts with more than twice, less than half of the uniform share
   similarity                        Pearson's correlation of the loads; overlap = 1 - sum |p - q| / 2
-  interval of the MRI               Wilson's score interval at 1 - 0.05 / E of each expert's share p of the tokens, with
-                                    n = T / d tokens: d = its variance between windows (ratio estimator
+  interval of the MRI               Wilson's score interval at 1 - 0.05 / E, with Student's t of W - 1 in place of the normal
+                                    quantile, of each expert's share p of the tokens, with n = T / d tokens: d = its variance between windows (ratio estimator
                                     W / (W - 1) sum_w (n_we - p T_w)^2 / T^2) / (p (1 - p) / T), at least the sum of the former
                                     over experts / the sum of the latter, at least 1; the largest low and the largest high end
   intervals of entropy, cv, correlation and overlap
@@ -51,7 +51,7 @@ def load_figures(lists):
 
 def interval(windows):
     T, W = sum(map(len, windows)), len(windows)
-    z = statistics.NormalDist().inv_cdf(1 - 0.05 / (2 * E))
+    z = T_QUANTILE_OF_ALL[W - 1]
     p = [sum(e in chosen for window in windows for chosen in window) / T for e in range(E)]
     between = [W / (W - 1) * math.fsum((sum(e in chosen for chosen in window) - p[e] * len(window)) ** 2 for window in windows) / T ** 2 for e in range(E)]
     independent = [x * (1 - x) / T for x in p]
@@ -65,7 +65,9 @@ def interval(windows):
 
 
 REPLICATES = 200
-T_QUANTILE = {3: 3.1824463052842624, 6: 2.4469118511449692}  # 97.5 % of Student's t, by degrees of freedom
+# Of Student's t, by degrees of freedom, from mpmath.betainc at 30 digits: 97.5 %, and 1 - 0.05 / (2 E).
+T_QUANTILE = {3: 3.1824463052842624, 6: 2.4469118511449692}
+T_QUANTILE_OF_ALL = {3: 6.2315434733642493, 6: 3.8629906148398642}
 
 
 def poisson(u):

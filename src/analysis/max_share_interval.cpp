@@ -64,11 +64,11 @@ std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& t
                                                    const WindowSums* windows) {
   if (n_tokens == 0 || windows == nullptr || windows->n_windows < 2) return std::nullopt;
   const auto E = static_cast<double>(tokens_per_expert.size()), T = static_cast<double>(n_tokens);
-  const double z = normal_quantile(1 - kMiss / (2 * E));
+  const double t = t_quantile(windows->n_windows - 1, kMiss / E);
   const auto effects = design_effects(tokens_per_expert, n_tokens, *windows);
   MaxShareInterval out{0, 0, T / *std::min_element(effects.begin(), effects.end())};
   for (size_t e = 0; e < tokens_per_expert.size(); ++e) {
-    const auto of_expert = wilson_interval(static_cast<double>(tokens_per_expert[e]) / T, T / effects[e], z);
+    const auto of_expert = wilson_interval(static_cast<double>(tokens_per_expert[e]) / T, T / effects[e], t);
     out.low = std::max(out.low, of_expert.low);
     out.high = std::max(out.high, of_expert.high);
   }
@@ -79,11 +79,11 @@ std::vector<Interval> share_intervals(const std::vector<int64_t>& tokens_per_exp
                                       const WindowSums* windows) {
   if (n_tokens == 0 || windows == nullptr || windows->n_windows < 2) return {};
   const auto T = static_cast<double>(n_tokens);
-  const double z = normal_quantile(1 - kMiss / 2);
+  const double t = t_quantile(windows->n_windows - 1, kMiss);
   const auto effects = design_effects(tokens_per_expert, n_tokens, *windows);
   std::vector<Interval> out;
   for (size_t e = 0; e < tokens_per_expert.size(); ++e)
-    out.push_back(wilson_interval(static_cast<double>(tokens_per_expert[e]) / T, T / effects[e], z));
+    out.push_back(wilson_interval(static_cast<double>(tokens_per_expert[e]) / T, T / effects[e], t));
   return out;
 }
 

@@ -31,7 +31,8 @@ struct MaxShareInterval {
 // interval of every expert at level 1 - 0.05 / E (Bonferroni: all hold at once), so the largest share
 // lies between the largest of the low and of the high ends. Each expert's tokens are divided by its design effect,
 // the variance of its share between windows over that of independent tokens (ratio estimator; at least
-// the mean over experts, and at least 1). nullopt below 2 windows, and where they are not known (null).
+// the mean over experts, and at least 1). That variance is known from the windows alone, so the quantile is Student's
+// of windows - 1. nullopt below 2 windows, and where they are not known (null).
 std::optional<MaxShareInterval> max_share_interval(const std::vector<int64_t>& tokens_per_expert, int64_t n_tokens,
                                                    const WindowSums* windows);
 

@@ -156,7 +156,7 @@ Json definitions() {
       "docs/analyses.md");
   add("mri_low, mri_high",
       "95 % interval of the MRI of the text that the data set is a sample of: Wilson's intervals of all experts at "
-      "once (Bonferroni), with effective_tokens in place of tokens.",
+      "once (Bonferroni), with Student's quantile of blocks - 1 and effective_tokens in place of tokens.",
       "docs/analyses.md");
   add("NAME_low, NAME_high",
       "95 % interval of the column NAME, from the spread between blocks of neighbouring windows (of entropy, cv, "

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/errors.h"
+#include "core/file_scan.h"
 #include "core/json_lines.h"
 #include "data/description.h"
 
@@ -103,20 +104,30 @@ std::string order_key_of(std::string_view index, std::string_view tokens) {
   return sha256_hex(sampled);
 }
 
-template <class T>
-void widen_range(std::string_view piece, std::atomic<int64_t>& smallest, std::atomic<int64_t>& largest) {
-  // A mapped file begins at a page, and a piece at a multiple of the size of T.
-  const auto* ids = reinterpret_cast<const T*>(piece.data());
-  T low = std::numeric_limits<T>::max(), high = std::numeric_limits<T>::min();
-  for (size_t i = 0; i < piece.size() / sizeof(T); ++i) {
-    low = std::min(low, ids[i]);
-    high = std::max(high, ids[i]);
+// The smallest and the largest id of pieces that several threads add.
+class IdRange {
+ public:
+  void add(std::string_view piece, int item_bytes, bool is_signed) {
+    for_item(item_bytes, is_signed, [&](auto zero) { widen<decltype(zero)>(piece); });
   }
-  for (int64_t seen = smallest; low < seen && !smallest.compare_exchange_weak(seen, low);) {
+  std::atomic<int64_t> smallest{std::numeric_limits<int64_t>::max()}, largest{std::numeric_limits<int64_t>::min()};
+
+ private:
+  template <class T>
+  void widen(std::string_view piece) {
+    // A mapped file begins at a page, and a piece at a multiple of the size of T.
+    const auto* ids = reinterpret_cast<const T*>(piece.data());
+    T low = std::numeric_limits<T>::max(), high = std::numeric_limits<T>::min();
+    for (size_t i = 0; i < piece.size() / sizeof(T); ++i) {
+      low = std::min(low, ids[i]);
+      high = std::max(high, ids[i]);
+    }
+    for (int64_t seen = smallest; low < seen && !smallest.compare_exchange_weak(seen, low);) {
+    }
+    for (int64_t seen = largest; high > seen && !largest.compare_exchange_weak(seen, high);) {
+    }
   }
-  for (int64_t seen = largest; high > seen && !largest.compare_exchange_weak(seen, high);) {
-  }
-}
+};
 
 Contents contents_from_json(const Json& json) {
   return {json.at("hash").as_string(), json.at("smallest_id").as_int(), json.at("largest_id").as_int()};
@@ -216,15 +227,14 @@ void IndexedDataset::take_description() {
 
 const Contents& IndexedDataset::contents() const {
   if (contents_) return *contents_;
-  std::atomic<int64_t> smallest{std::numeric_limits<int64_t>::max()}, largest{std::numeric_limits<int64_t>::min()};
-  const std::string hash = content_hash(
-      {&index_, &tokens_}, "reading " + prefix_.string(), [&](size_t file, size_t, std::string_view piece) {
-        if (file == 1)
-          for_item(item_bytes_, is_signed_, [&](auto zero) { widen_range<decltype(zero)>(piece, smallest, largest); });
-      });
+  IdRange range;
+  const std::string hash = content_hash({&index_, &tokens_}, "reading " + prefix_.string(),
+                                        [&](size_t file, size_t, std::string_view piece) {
+                                          if (file == 1) range.add(piece, item_bytes_, is_signed_);
+                                        });
   index_.require_whole();
   tokens_.require_whole();
-  contents_ = n_tokens_ == 0 ? Contents{hash} : Contents{hash, smallest, largest};
+  contents_ = n_tokens_ == 0 ? Contents{hash} : Contents{hash, range.smallest, range.largest};
   return *contents_;
 }
 
@@ -248,7 +258,11 @@ void IndexedDataset::check_vocabulary(int64_t vocab_size) const {
 
 void IndexedDataset::check_vocabulary(int64_t vocab_size, int64_t n_tokens) const {
   if (contents_ || n_tokens >= n_tokens_) return check_vocabulary(vocab_size);
-  require_ids(vocab_size, n_tokens);
+  IdRange range;
+  scan({{&tokens_, static_cast<size_t>(n_tokens) * static_cast<size_t>(item_bytes_)}}, "reading " + prefix_.string(),
+       [&](size_t, size_t, std::string_view piece) { range.add(piece, item_bytes_, is_signed_); });
+  tokens_.require_whole();
+  if (range.smallest < 0 || range.largest >= vocab_size) require_ids(vocab_size, n_tokens);
 }
 
 void IndexedDataset::require_ids(int64_t vocab_size, int64_t n_tokens) const {

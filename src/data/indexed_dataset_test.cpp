@@ -245,5 +245,18 @@ TEST_F(IndexedDatasetTest, LooksNoFurtherThanItIsAskedTo) {
   EXPECT_THROW(data.check_vocabulary(9, 5), DataError);
 }
 
+// Of more than one piece of the scan: the id is named as when all is read.
+TEST_F(IndexedDatasetTest, NamesAnIdFarIntoWhatItIsAskedFor) {
+  IndexedDatasetWriter writer(folder_ / "d", 100);
+  std::vector<int32_t> ids(3'000'000, 7);
+  ids[2'500'000] = 99;
+  writer.add_document(ids);
+  writer.commit();
+  const auto data = IndexedDataset::open(folder_ / "d");
+  EXPECT_NO_THROW(data.check_vocabulary(50, 2'500'000));
+  EXPECT_THAT(message_of<DataError>([&] { data.check_vocabulary(50, 2'500'001); }),
+              HasSubstr("d.bin: got id 99 at token 2500000; need 0..49 (vocab_size 50)"));
+}
+
 }  // namespace
 }  // namespace evenkeel::data

@@ -52,12 +52,23 @@ RouterRow rule_of(const Arm& arm) {
 
 using record::EvaluationRow;
 
-// A loss and its standard error.
-using Loss = std::pair<std::optional<double>, std::optional<double>>;
-
-Loss loss_of(const EvaluationRow* evaluation, const std::string& data) {
+std::optional<train::LossFigure> loss_of(const EvaluationRow* evaluation, const std::string& data) {
   const auto* result = evaluation == nullptr ? nullptr : evaluation->find(data);
-  return result == nullptr ? Loss{} : Loss{result->loss, train::loss_figure(*result).se};
+  return result == nullptr ? std::nullopt : std::optional(train::loss_figure(*result));
+}
+
+// The losses of the row and their errors; `last`: after the last phase.
+void add_losses(RouterRow& row, const Arm& arm, const EvaluationRow* last) {
+  using Loss = std::pair<std::optional<double>, std::optional<double>>;
+  const auto old_loss = loss_of(last, row.old_data), new_loss = loss_of(last, row.new_data);
+  if (old_loss) std::tie(row.loss_old, row.loss_old_se) = Loss{old_loss->value, old_loss->se};
+  if (new_loss) std::tie(row.loss_new, row.loss_new_se) = Loss{new_loss->value, new_loss->se};
+  const auto before = train::forgetting_baseline(arm, arm.resolved.at("phase").size() - 1, row.old_data);
+  if (!before) return;
+  std::tie(row.loss_before, row.loss_before_se) = Loss{before->loss.value, before->loss.se};
+  if (!old_loss) return;
+  const auto change = train::difference(*old_loss, before->loss);
+  std::tie(row.forgetting, row.forgetting_se) = Loss{change.value, change.se};
 }
 
 // Mean over layers.
@@ -124,11 +135,7 @@ void add_router_table(const std::vector<Arm>& arms, train::NamedTables& tables) 
     const auto [old_data, new_data] = train::shift_sets(arm);
     row.old_data = old_data;
     row.new_data = new_data;
-    if (const auto before = train::forgetting_baseline(arm, arm.resolved.at("phase").size() - 1, old_data))
-      std::tie(row.loss_before, row.loss_before_se) = Loss{before->loss.value, before->loss.se};
-    std::tie(row.loss_old, row.loss_old_se) = loss_of(last, row.old_data);
-    std::tie(row.loss_new, row.loss_new_se) = loss_of(last, row.new_data);
-    if (row.loss_before && row.loss_old) row.forgetting = *row.loss_old - *row.loss_before;
+    add_losses(row, arm, last);
     if (const auto at_shift = shift_row(shift, arm)) {
       row.mri_before = at_shift->before;
       row.mri_peak = at_shift->peak;

@@ -26,6 +26,7 @@ struct RouterRow {
   std::optional<int64_t> dead;
   std::optional<double> eval_mri_old_se, eval_mri_new_se;
   std::optional<double> loss_before_se, loss_old_se, loss_new_se;  // by the text, of the evaluation that the loss is of
+  std::optional<double> forgetting_se;                             // paired by blocks, as in `forgetting`
   static void visit_columns(auto& row, auto&& visit) {
     visit("arm", row.arm);
     visit("router", row.router);
@@ -55,6 +56,7 @@ struct RouterRow {
     visit("loss_before_se", row.loss_before_se, "nats/token");
     visit("loss_old_se", row.loss_old_se, "nats/token");
     visit("loss_new_se", row.loss_new_se, "nats/token");
+    visit("forgetting_se", row.forgetting_se, "nats/token");
   }
 };
 

@@ -1,5 +1,7 @@
 #include "study/router_table.h"
 
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -75,7 +77,7 @@ TEST_F(RouterTable, HasAllFiguresOfAnArm) {
   const auto at = [&](size_t row, const char* column) { return table.rows[row][table.column(column)]; };
   EXPECT_EQ(
       Json(table.rows[0]).dump(),
-      R"(["plain","top_k","switch","micro-batch","sequence",false,false,"switch 0.01","old","new",0.5,8,3,5.5,4,2.5,0.6,0.95,6,0.7,0.75,0.375,1,null,0.125,null,null,null])");
+      R"(["plain","top_k","switch","micro-batch","sequence",false,false,"switch 0.01","old","new",0.5,8,3,5.5,4,2.5,0.6,0.95,6,0.7,0.75,0.375,1,null,0.125,null,null,null,null])");
   EXPECT_EQ(at(1, "scope"), Json("micro-batch"));
   EXPECT_EQ(at(1, "eval_scope"), Json("token"));
   EXPECT_EQ(at(1, "causal"), Json(false));
@@ -134,6 +136,29 @@ TEST_F(RouterTable, ErrorsOfLossesAreThoseOfTheEvaluationsThatTheyAreOf) {
   EXPECT_EQ(at("old_data") + at("loss_before") + at("loss_before_se"), R"("b"30.25)");
   EXPECT_EQ(at("loss_old") + " " + at("loss_old_se"), "3.5 0.0625");
   EXPECT_EQ(at("loss_new") + " " + at("loss_new_se"), "2 0.125");
+  EXPECT_EQ(at("forgetting"), "0.5");
+  EXPECT_DOUBLE_EQ(table.rows[0][table.column("forgetting_se")].as_double(), std::sqrt(0.0625 + 0.00390625));
+}
+
+// What makes a block hard before and after cancels: of losses 1, 3 and 2, 4 the difference is 1 in each block.
+TEST_F(RouterTable, TheErrorOfForgettingIsPairedByBlocks) {
+  std::vector<Arm> arms = {testing::made_arm("p", "p"), testing::made_arm("s", "s", router("kind = \"sinkhorn\"")),
+                           testing::made_arm("r", "r", router("kind = \"random\""))};
+  const auto result = [](std::vector<double> losses) {
+    auto out = testing::made_result((losses[0] + losses[1]) / 2);
+    out.loss_se = 1.0;
+    out.loss_blocks = record::ClusterMeans{std::move(losses), {5, 5}};
+    return out;
+  };
+  for (auto& arm : arms)
+    arm.evaluations = {testing::made_evaluation(6, "one", {{"a", result({1, 3})}}),
+                       testing::made_evaluation(10, "two", {{"a", result({2, 4})}})};
+  auto tables = train::new_tables();
+  add_router_table(arms, tables);
+  const auto& table = train::find_table(tables, "routers");
+  EXPECT_EQ(table.rows[0][table.column("forgetting")].as_double(), 1.0);
+  EXPECT_EQ(table.rows[0][table.column("forgetting_se")].as_double(), 0.0);
+  EXPECT_EQ(table.rows[0][table.column("loss_old_se")].as_double(), 1.0);
 }
 
 TEST_F(RouterTable, IsThereFromThreeRulesOnAndSummarisedOverSeeds) {

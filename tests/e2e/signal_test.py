@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -226,6 +227,35 @@ def check_a_command_that_is_stopped_while_it_starts_says_so(place, problems):
         result = end_of(process)
         problems.ran(result, 130)
         problems.equal(result.out, "", f"stdout of {command}")
+
+
+def write_huge_dataset(prefix):
+    """Zeros that take no place on the disk: 137 GB of 8-byte ids, which no machine reads in a second."""
+    n, length = 8, 2**31 - 1
+    header = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 5, n, n + 1)
+    prefix.with_suffix(".idx").write_bytes(header + struct.pack(f"<{n}i", *[length] * n) + struct.pack(f"<{n}q", *[8 * length * i for i in range(n)]) + struct.pack(f"<{n + 1}q", *range(n + 1)))
+    with open(prefix.with_suffix(".bin"), "wb") as file:
+        file.truncate(8 * length * n)
+
+
+def check_the_look_at_a_huge_set_ends_at_a_signal(place, problems):
+    huge, out = place.folder / "huge", place.folder / "of-huge"
+    write_huge_dataset(huge)
+    recipe = place.folder / "huge.toml"
+    recipe.write_text(place.recipe.read_text().replace(str(place.folder / "de"), str(huge)))
+    problems.need(str(huge) in recipe.read_text(), "the recipe has no huge set")
+    commands = {"train": (recipe, "--out", out), "eval": (place.whole, "--data", f"huge={huge}"), "eval of a part": (place.whole, "--data", f"huge={huge}", "--max-tokens", 10**10)}
+    for name, args in commands.items():
+        process = start(name.split()[0], *args, *CPU)
+        wait_until(lambda: "huge.bin" in pathlib.Path(f"/proc/{process.pid}/maps").read_text(), process)
+        time.sleep(1)
+        problems.equal(process.poll(), None, f"{name}: still reading")
+        process.send_signal(signal.SIGINT)
+        result = end_of(process)
+        if problems.ran(result, 130):
+            problems.need(result.seconds < 1, f"{name}: it took {result.seconds:.1f} s to end")
+            problems.need("nothing half-written is left" in result.err, f"{name}: {result.err[-200:]!r}")
+    problems.need(not out.exists(), "a run that was not begun has a folder")
 
 
 def main():

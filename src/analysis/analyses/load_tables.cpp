@@ -204,7 +204,8 @@ NamedTable load_table(const std::vector<DomainLoad>& domains) {
   table.source =
       "MRI: arXiv 2503.05029. Chance: the mean of the figure (of the largest share, the entropy, the cv) when as many "
       "tokens are routed uniformly at random. "
-      "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once, effective tokens from the spread between "
+      "mri_low, mri_high: 95 %, Wilson's intervals of all experts at once with Student's quantile of blocks - 1, "
+      "effective tokens from the spread between "
       "blocks of windows; NAME_low, NAME_high of the others: 95 %, "
       "bootstrap over blocks of windows. Published counts do not say which tokens stood together, so they have no "
       "intervals";
@@ -232,7 +233,8 @@ NamedTable specialization_table(const std::vector<DomainLoad>& domains) {
                    {"share_of_tokens_high", "of tokens"}};
   table.source =
       "arXiv 2409.02060, eq. 7. Chance: k / E of the tokens, 1 / E of the assignments and of first choices. "
-      "share_of_tokens_low, _high: 95 % for each expert by itself, Wilson's, effective tokens as in load";
+      "share_of_tokens_low, _high: 95 % for each expert by itself, Wilson's with Student's quantile of blocks - 1, "
+      "effective tokens as in load";
   for (const auto& [layer, places] : by_layer(domains)) {
     for (const auto& place : places) {
       const auto& counts = place.load->assignments;
