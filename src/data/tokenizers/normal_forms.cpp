@@ -126,7 +126,8 @@ void normalize(std::string& text, NormalForm form) {
   size_t copied = 0;  // bytes of `from` that `out` holds
   size_t before = 0;  // begin of the character before `at`
   for (size_t at = 0; at < from.size();) {
-    if (!changes.contains(first_code_point(from.substr(at)))) {
+    const bool is_ascii = static_cast<unsigned char>(from[at]) < 0x80;
+    if (is_ascii || !changes.contains(first_code_point(from.substr(at)))) {
       before = at;
       at += utf8_bytes(from[at]);
       continue;
