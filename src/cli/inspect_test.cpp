@@ -80,7 +80,6 @@ TEST(Inspect, TellsTheKindsOfJson) {
   EXPECT_EQ(shown(R"({"format": "x"})"), "JSON object, format \"x\"\n");
   EXPECT_THAT(shown(R"({"model_type": "llama"})"), HasSubstr("Hugging Face model of type \"llama\""));
   EXPECT_THAT(shown(R"({"n_experts": 4, "counts": []})"), HasSubstr("counts of experts (analyze --counts)"));
-  EXPECT_THAT(shown(R"({"added_tokens": []})"), HasSubstr("a tokenizer.json, whose reading is not there yet"));
   EXPECT_EQ(
       shown(
           R"({"schema": "s", "kind": "run", "arms": [1], "headlines": ["It works."], "tables": {"t": {"rows": [1, 2]}}})"),

@@ -19,7 +19,7 @@ from checks import run_checks  # noqa: E402
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 TOOLS = ("bash", "env", "dirname", "cat", "grep", "tr", "cp", "cmp", "rm", "mkdir", "chmod", "basename")
-LIBRARIES = ("libsentencepiece-dev", "libtomlplusplus-dev", "nlohmann-json3-dev", "libcli11-dev", "libssl-dev", "zlib1g-dev", "liblzma-dev",
+LIBRARIES = ("libsentencepiece-dev", "libpcre2-dev", "libutf8proc-dev", "libtomlplusplus-dev", "nlohmann-json3-dev", "libcli11-dev", "libssl-dev", "zlib1g-dev", "liblzma-dev",
              "libzstd-dev")
 
 # Each stand-in notes its call in $STATE/calls. $STATE/installed has a line for each package that is there.

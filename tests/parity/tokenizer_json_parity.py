@@ -71,6 +71,7 @@ def long_strings(rng):
         "\n" * 50_000 + "x",
         "".join(chr(rng.randint(0x4E00, 0x9FFF)) for _ in range(100_000)),
         "e" + "\u0301" * 20_000,
+        "e" + "\u0301\u0323" * 20_000,
         random_bytes(rng, 100_000),
     ]
 

@@ -92,7 +92,7 @@ TEST(Bpe, RefusesWhatItLacks) {
   EXPECT_THAT(refused(R"({"vocab": {"a": 0}, "merges": ["a  a"]})"),
               HasSubstr("need two tokens with one space between"));
   EXPECT_THAT(refused(R"({"vocab": {"a": 4000000000}, "merges": []})"),
-              HasSubstr("got 4000000000; need an id from 0 to"));
+              HasSubstr("got \"4000000000\" for \"a\"; need an id from 0 to"));
 }
 
 }  // namespace

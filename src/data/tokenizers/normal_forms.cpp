@@ -37,7 +37,32 @@ bool is_younger(char32_t code_point) {
   return after != std::begin(kYounger) && code_point <= std::prev(after)->last;
 }
 
+// The text decomposed, with its marks in canonical order. utf8proc sorts them too, but in the square of their number.
+std::string with_sorted_marks(std::string_view text, NormalForm form) {
+  const auto options = static_cast<utf8proc_option_t>((options_of(form) & ~UTF8PROC_COMPOSE) | UTF8PROC_DECOMPOSE);
+  const auto class_of = [](utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; };
+  std::vector<utf8proc_int32_t> characters;
+  for (size_t at = 0; at < text.size(); at += utf8_bytes(text[at])) {
+    std::array<utf8proc_int32_t, 32> parts = {};  // no character has more
+    int ignored = 0;
+    const auto n = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(first_code_point(text.substr(at))),
+                                           parts.data(), parts.size(), options, &ignored);
+    characters.insert(characters.end(), parts.begin(), parts.begin() + n);
+  }
+  for (auto begin = characters.begin(); begin != characters.end();) {
+    const auto end = std::find_if(begin, characters.end(), [&](auto c) { return class_of(c) == 0; });
+    std::stable_sort(begin, end, [&](auto a, auto b) { return class_of(a) < class_of(b); });
+    begin = end == characters.end() ? end : end + 1;
+  }
+  std::string out;
+  for (const auto c : characters) append_utf8(out, static_cast<char32_t>(c));
+  return out;
+}
+
 std::string mapped(std::string_view text, NormalForm form) {
+  constexpr size_t kLongBytes = 512;
+  std::string sorted;
+  if (text.size() > kLongBytes) text = sorted = with_sorted_marks(text, form);
   utf8proc_uint8_t* out = nullptr;
   const auto size =
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
@@ -101,7 +126,8 @@ void normalize(std::string& text, NormalForm form) {
   size_t copied = 0;  // bytes of `from` that `out` holds
   size_t before = 0;  // begin of the character before `at`
   for (size_t at = 0; at < from.size();) {
-    if (!changes.contains(first_code_point(from.substr(at)))) {
+    const bool is_ascii = static_cast<unsigned char>(from[at]) < 0x80;
+    if (is_ascii || !changes.contains(first_code_point(from.substr(at)))) {
       before = at;
       at += utf8_bytes(from[at]);
       continue;

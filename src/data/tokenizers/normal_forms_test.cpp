@@ -38,6 +38,16 @@ TEST(NormalForms, LeaveTheRestOfATextAlone) {
   EXPECT_EQ(in_form(std::string("a\0e\u0301", 5), NormalForm::nfc), std::string("a\0\u00e9", 4));
 }
 
+TEST(NormalForms, SortLongRunsOfMarks) {
+  std::string marks, sorted;
+  for (int i = 0; i < 200'000; ++i) marks += "\u0301\u0323";
+  for (int i = 0; i < 200'000; ++i) sorted += "\u0323";
+  for (int i = 0; i < 200'000; ++i) sorted += "\u0301";
+  EXPECT_EQ(in_form("q" + marks, NormalForm::nfd), "q" + sorted);
+  EXPECT_EQ(in_form("a" + marks, NormalForm::nfc), "\u1ea1" + sorted.substr(2));
+  EXPECT_EQ(in_form("a" + marks, NormalForm::nfkd), "a" + sorted);
+}
+
 // Younger than Unicode 9: the library has no data for them.
 TEST(NormalForms, LeaveYoungerCodePointsAlone) {
   EXPECT_EQ(in_form("\u32ff", NormalForm::nfkc), "\u32ff");

@@ -4,6 +4,7 @@
 
 #include "core/errors.h"
 #include "core/json_error.h"
+#include "data/utf8.h"
 
 namespace evenkeel::data {
 namespace {
@@ -15,7 +16,9 @@ Vocabulary::Vocabulary(const Json& tokens) {
   ids_.reserve(tokens.as_object().size());
   for (const auto& [token, id] : tokens.as_object()) {
     if (!id.is_integer() || id.as_int() < 0 || id.as_int() >= limit)
-      throw JsonError(join_parts("got ", id.dump(), "; need an id from 0 to ", limit - 1), id);
+      throw JsonError(join_parts("got ", quoted_excerpt(id.dump()), " for ", quoted_excerpt(token),
+                                 "; need an id from 0 to ", limit - 1),
+                      tokens);
     add(token, static_cast<int32_t>(id.as_int()));
   }
 }
