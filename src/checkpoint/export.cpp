@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <set>
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/zeros.h>
 
@@ -30,6 +31,18 @@ struct Written {
   Piece piece;
 };
 
+// A value that is not finite stays what it is; one that is finite has to stay so in the type and by the factor that it
+// is written with.
+void require_finite_stays(const at::Tensor& own, const at::Tensor& out, const Written& written) {
+  const Piece& piece = written.piece;
+  if (piece.factor == 1 && own.scalar_type() == out.scalar_type()) return;
+  const auto n_finite = [](const at::Tensor& values) { return at::isfinite(values).sum().item<int64_t>(); };
+  require<CheckpointError>(n_finite(out) == out.numel() || n_finite(out) == n_finite(own), "tensor ", written.spec.name,
+                           ": got a value beyond its type, ", dtype_name(written.spec.dtype),
+                           piece.factor != 1 ? join_parts(" after a factor of ", piece.factor) : "",
+                           "; need --dtype fp32");
+}
+
 // The tensor files of a checkpoint.
 class Stored {
  public:
@@ -38,7 +51,11 @@ class Stored {
     types_ = json_in(kForeignTypesKey);
     layouts_ = json_in(kForeignLayoutsKey);
   }
-  bool has_tied_copy() const { return model_.metadata().contains(kTiedHeadKey); }
+  // As HfTensors::tied_head says of the folder that was imported.
+  std::string tied_head() const {
+    const auto found = model_.metadata().find(kTiedHeadKey);
+    return found == model_.metadata().end() ? "" : found->second;
+  }
   // The type that a foreign tensor had, or else that of evenkeel's.
   at::ScalarType type_of(const OwnTensor& own, const std::string& foreign) const {
     const Json* found = types_.find(foreign);
@@ -55,22 +72,33 @@ class Stored {
   }
   at::ScalarType usual_type() const { return model_.find("embedding.weight")->dtype; }
 
+  // In its type in the folder, which may be a narrower one; one block beside it in memory.
   at::Tensor load(const Written& written) const {
     const Piece& piece = written.piece;
-    if (piece.is_zero) return at::zeros(piece.shape);
-    at::Tensor own;
-    const std::string& name = written.own.name;
-    if (written.own.is_state()) {
-      own = optimizer_.load(router_state_name(config_.moe_layers_below(split_layer(name).second), "bias"));
-    } else if (piece.expert >= 0) {
-      own = model_.load_rows(name, piece.expert, 1).squeeze(0).narrow(0, piece.row, piece.shape[0]);
-    } else {
-      own = model_.load_rows(name, piece.row, piece.shape[0]);
-    }
-    return to_foreign(own, piece);
+    const auto options = at::TensorOptions().dtype(written.spec.dtype).device(at::kCPU);
+    if (piece.is_zero) return at::zeros(piece.shape, options);
+    at::Tensor out = at::empty(piece.shape, options);
+    for_row_blocks(piece, [&](int64_t first, int64_t count) {
+      const auto own = rows(written, first, count);
+      const auto place = out.narrow(0, first, count);
+      place.copy_(to_foreign(own, piece));
+      require_finite_stays(own, place, written);
+    });
+    return out;
   }
 
  private:
+  // Rows of a part as evenkeel has them.
+  at::Tensor rows(const Written& written, int64_t first, int64_t count) const {
+    const Piece& piece = written.piece;
+    const std::string& name = written.own.name;
+    if (written.own.is_state()) {
+      const auto index = config_.moe_layers_below(split_layer(name).second);
+      return optimizer_.load(router_state_name(index, "bias")).narrow(0, first, count);
+    }
+    if (piece.expert < 0) return model_.load_rows(name, piece.row + first, count);
+    return model_.load_inner_rows(name, piece.expert, piece.row + first, count);
+  }
   Json json_in(const char* key) const {
     const auto found = model_.metadata().find(key);
     return found == model_.metadata().end() ? Json::object() : Json::parse(found->second, key);
@@ -93,9 +121,10 @@ std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig
           is_own ? stored.type_of(tensor, piece.name) : (tensor.is_state() ? at::kFloat : stored.usual_type());
       out.push_back({{piece.name, type, piece.shape}, tensor, piece});
     }
-    if (tensor.name == "embedding.weight" && home.foreign.tie_embeddings && stored.has_tied_copy()) {
-      out.push_back(out.back());
+    if (tensor.name == "embedding.weight" && home.foreign.tie_embeddings && !stored.tied_head().empty()) {
+      if (stored.tied_head() == "copy") out.push_back(out.back());
       out.back().spec.name = tied_head_name();
+      out.back().spec.dtype = stored.type_of(tensor, tied_head_name());
     }
   }
   if (home.family->empty_shared == nullptr || home.foreign.shared_width() > 0) return out;
@@ -140,23 +169,47 @@ std::string family_of_origin(const Json& config) {
 // Keys of the rotation, which stand in two forms.
 constexpr const char* kRotationKeys[] = {"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"};
 
-bool says_the_same(const Home& home, const Json& origin, const std::string& where) {
+// What the config.json of the origin says, where that is the model as it is evaluated.
+std::optional<model::ModelConfig> same_in_origin(const Home& home, const Json& origin, const std::string& where) {
   if (!origin.is_object() || origin.find("model_type") == nullptr ||
       origin.at("model_type") != Json(home.family->model_type))
-    return false;
+    return std::nullopt;
   try {
-    const auto read = read_with(*home.family, HfConfig(origin, where));
-    return runtime_differences(runtime_form(home.foreign), runtime_form(read.model)).empty() &&
-           read.max_sequence_length == home.max_sequence_length;
+    auto read = read_with(*home.family, HfConfig(origin, where));
+    const bool is_same = runtime_differences(runtime_form(home.foreign), runtime_form(read.model)).empty() &&
+                         read.max_sequence_length == home.max_sequence_length;
+    return is_same ? std::optional(std::move(read.model)) : std::nullopt;
   } catch (const CheckpointError&) {
-    return false;
+    return std::nullopt;
   }
 }
 
-Json config_to_write(const Home& home, const Json& origin, at::ScalarType type, const std::string& where) {
+// Noise on the hidden states that the router and the experts see in training, as Mixtral has it; 0 where there is none.
+double hidden_jitter(const model::ModelConfig& config) {
+  if (!config.is_moe()) return 0;
+  const Json options = moe::make_router(config.router_shape(), config.router)->options();
+  const Json* jitter = options.find("jitter");
+  return jitter != nullptr && options.at("jitter_target") == Json("hidden") ? jitter->as_double() : 0;
+}
+
+// Keys that act in training alone, of a config.json that otherwise stays what it was.
+void renew_training_keys(const model::ModelConfig& config, const model::ModelConfig& before, const Home& home,
+                         Json& out) {
+  const auto renew = [&](const char* key) {
+    if (const Json* value = home.config.find(key)) out[key] = *value;
+  };
+  if (to_json(config.balance) != to_json(before.balance))
+    for (const char* key : {"router_aux_loss_coef", "aux_loss_alpha", "seq_aux"}) renew(key);
+  const bool has_jitter = home.config.find("router_jitter_noise") != nullptr;
+  if (has_jitter && hidden_jitter(config) != hidden_jitter(before)) out["router_jitter_noise"] = hidden_jitter(config);
+}
+
+Json config_to_write(const model::ModelConfig& config, const Home& home, const Json& origin, at::ScalarType type,
+                     const std::string& where) {
   Json out = home.config;
-  if (says_the_same(home, origin, where)) {
+  if (const auto before = same_in_origin(home, origin, where)) {
     out = origin;
+    renew_training_keys(config, *before, home, out);
     const bool has_both_forms = origin.find("rope_theta") != nullptr && origin.find("rope_parameters") != nullptr;
     for (const auto& [key, value] : home.config.as_object()) {
       const bool is_rotation =
@@ -201,13 +254,25 @@ std::string python_text(const Json& json, const std::string& indent = "") {
 
 // ---- what is said ----
 
-void note_training_only(const model::ModelConfig& config, const Home& home, std::vector<std::string>& notices) {
+// Whether a config.json has this value under the key.
+bool has_setting(const Json& config, const char* key, const Json& value) {
+  const Json* found = config.find(key);
+  return found != nullptr && is_same_setting(*found, value);
+}
+
+bool says_loss(const Json& config, const std::string& loss, double coefficient) {
+  if (loss == "hf") return has_setting(config, "router_aux_loss_coef", coefficient);
+  const bool is_by_sequence = loss == "deepseek_sequence";
+  return (is_by_sequence || loss == "deepseek_batch") && has_setting(config, "aux_loss_alpha", coefficient) &&
+         has_setting(config, "seq_aux", is_by_sequence);
+}
+
+// `written` is the config.json of the export.
+void note_training_only(const model::ModelConfig& config, const Json& written, std::vector<std::string>& notices) {
   std::string lost;
-  const Json* kept = home.config.find("router_aux_loss_coef");
-  for (const auto& term : config.balance.terms) {
-    const bool is_kept = term.loss.text() == "hf" && kept != nullptr && *kept == Json(term.coefficient);
-    if (!is_kept) add_to_list(lost, "the balance loss " + term.loss.text());
-  }
+  for (const auto& term : config.balance.terms)
+    if (!says_loss(written, term.loss.text(), term.coefficient))
+      add_to_list(lost, "the balance loss " + term.loss.text());
   if (config.balance.z_coefficient > 0) add_to_list(lost, "the z-loss");
   if (config.is_moe()) {
     const Json options = moe::make_router(config.router_shape(), config.router)->options();
@@ -215,17 +280,20 @@ void note_training_only(const model::ModelConfig& config, const Home& home, std:
     if (kind == "loss_free") add_to_list(lost, "the updates of the router's bias");
     if (kind == "sinkhorn") add_to_list(lost, "Sinkhorn's balanced plan");
     const Json* jitter = options.find("jitter");
-    if (jitter != nullptr && jitter->as_double() > 0) add_to_list(lost, "jitter");
+    const bool is_kept =
+        hidden_jitter(config) > 0 && has_setting(written, "router_jitter_noise", hidden_jitter(config));
+    if (jitter != nullptr && jitter->as_double() > 0 && !is_kept) add_to_list(lost, "jitter");
   }
   if (!lost.empty())
     notices.push_back("what acts in training alone stands in " + std::string(kExportName) + " only: " + lost);
 }
 
-std::vector<std::string> notices_of(const model::ModelConfig& config, const Home& home, const fs::path& origin) {
+std::vector<std::string> notices_of(const model::ModelConfig& config, const Home& home, const Json& written,
+                                    const fs::path& origin) {
   std::vector<std::string> out;
   for (const auto& name : home.detours) out.push_back(std::string(name) + ": " + detour_named(name, "").notice);
   out.insert(out.end(), home.notices.begin(), home.notices.end());
-  note_training_only(config, home, out);
+  note_training_only(config, written, out);
   bool has_tokenizer = false;
   for (const auto& name : origin.empty() ? std::vector<std::string>() : origin_names(origin))
     has_tokenizer = has_tokenizer || name.starts_with("tokenizer");
@@ -257,18 +325,6 @@ std::string shard_name(size_t index, size_t n) {
   return text;
 }
 
-// In its type in the folder, which may be a narrower one. A value that is not finite stays what it is where nothing is
-// changed on the way.
-at::Tensor as_written(const at::Tensor& tensor, const Written& written) {
-  const auto out = tensor.to(written.spec.dtype);
-  const bool may_overflow = written.piece.factor != 1 || written.spec.dtype != tensor.scalar_type();
-  require<CheckpointError>(!may_overflow || at::isfinite(out).all().item<bool>(), "tensor ", written.spec.name,
-                           ": got a value beyond its type, ", dtype_name(written.spec.dtype),
-                           written.piece.factor != 1 ? join_parts(" after a factor of ", written.piece.factor) : "",
-                           "; need --dtype fp32");
-  return out;
-}
-
 class Writer {
  public:
   Writer(const Stored& stored, std::vector<Written> tensors) : stored_(stored), tensors_(std::move(tensors)) {
@@ -290,7 +346,7 @@ class Writer {
       }
       write_safetensors(folder / names.back(), specs, {{"format", "pt"}}, [&](size_t index) {
         const Written& tensor = tensors_[shards[shard][index]];
-        auto out = as_written(stored_.load(tensor), tensor);
+        auto out = stored_.load(tensor);
         done += static_cast<double>(tensor.spec.n_bytes());
         progress.update(done, human_bytes(done) + " of " + human_bytes(total_));
         return out;
@@ -346,10 +402,10 @@ Exported export_model(const fs::path& model, const fs::path& folder, const Expor
   if (options.dtype)
     for (auto& tensor : tensors)
       if (!tensor.own.is_state()) tensor.spec.dtype = *options.dtype;
-  const Json config =
-      config_to_write(home, kept, options.dtype.value_or(stored.usual_type()), (origin / "config.json").string());
-  Exported out{home.family->model_type, notices_of(source.config, home, origin), static_cast<int64_t>(tensors.size()),
-               0};
+  const Json config = config_to_write(source.config, home, kept, options.dtype.value_or(stored.usual_type()),
+                                      (origin / "config.json").string());
+  Exported out{home.family->model_type, notices_of(source.config, home, config, origin),
+               static_cast<int64_t>(tensors.size()), 0};
   // 2. The files; evenkeel's own, which lists the others, last.
   write_folder(folder, OutputKind::exported, [&](const fs::path& temporary) {
     auto files = Writer(stored, std::move(tensors)).write_shards(temporary, options.shard_bytes);

@@ -1,6 +1,7 @@
 #include "checkpoint/families.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include <ATen/ops/empty.h>
@@ -49,7 +50,26 @@ at::Tensor reordered(const at::Tensor& tensor, const std::vector<int64_t>& order
   return by_head.index_select(1, ids).reshape(tensor.sizes());
 }
 
+// The layer that a foreign name says; -1 where it says none.
+int64_t layer_of(std::string_view name) {
+  constexpr std::string_view kStart = "model.layers.";
+  if (!name.starts_with(kStart)) return -1;
+  name.remove_prefix(kStart.size());
+  int64_t layer = -1;
+  std::from_chars(name.data(), name.data() + name.size(), layer);
+  return name.starts_with(std::to_string(layer) + ".") ? layer : -1;
+}
+
 }  // namespace
+
+void for_row_blocks(const Piece& piece, const std::function<void(int64_t first, int64_t count)>& visit) {
+  constexpr int64_t kBlockElements = int64_t{4} << 20;
+  int64_t run_size = std::max<int64_t>(1, static_cast<int64_t>(piece.order.size()));
+  const int64_t run_rows = run_size;
+  for (size_t i = 1; i < piece.shape.size(); ++i) run_size *= piece.shape[i];
+  const int64_t rows = std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, run_size)) * run_rows;
+  for (int64_t first = 0; first < piece.shape[0]; first += rows) visit(first, std::min(rows, piece.shape[0] - first));
+}
 
 at::Tensor to_foreign(const at::Tensor& own, const Piece& piece) {
   auto out = reordered(own, piece.order, /*to_foreign=*/true);
@@ -87,18 +107,31 @@ void undo_detours(const fs::path& folder, const ReadConfig& read, HfModel& model
     require<CheckpointError>(json.at("format") == Json(kExportFormat), where, ": format: got ",
                              json.at("format").dump(), "; need \"", kExportFormat, "\"");
     auto config = model::model_config_from_json(json.at("model"), where);
+    const auto pass_over = [&](const std::string& difference) {
+      model.notices.push_back(where + ": got another model than that of config.json beside it (" + difference +
+                              " there); config.json holds");
+    };
+    if (json.at("family").as_string() != read.family->model_type)
+      return pass_over(join_parts("model_type = \"", read.family->model_type, "\""));
     std::vector<std::string> names;
     for (const auto& name : json.at("detours").as_array()) names.push_back(name.as_string());
     Home home = home_with(as_evaluated(config, where), *read.family, names, read.max_sequence_length, where);
     const auto differences = runtime_differences(runtime_form(read.model), runtime_form(home.foreign));
-    if (!differences.empty()) {
-      model.notices.push_back(where + ": got another model than that of config.json beside it (" + differences[0] +
-                              " there); config.json holds");
-      return;
-    }
+    if (!differences.empty()) return pass_over(differences[0]);
     model.config = std::move(config);
     model.home = std::move(home);
   });
+}
+
+// How many layers for multi-token prediction stand behind the last; hub folders that have one may leave the key out.
+int64_t extra_layers(const HfConfig& config) {
+  int64_t most = 0;
+  bool is_said = false;
+  for (const char* key : {"num_nextn_predict_layers", "num_mtp_layers"}) {
+    is_said = is_said || config.find(key) != nullptr;
+    most = std::max(most, config.count(key, 0));
+  }
+  return is_said ? most : 1;
 }
 
 }  // namespace
@@ -108,7 +141,12 @@ HfModel read_hf_config(const fs::path& folder) {
   const Family& family = family_named(config.text("model_type", ""), config.where());
   config.require_architecture(family.architecture);
   auto read = read_with(family, config);
-  HfModel model{family.model_type, read.model, read.max_sequence_length, {}, read.notices};
+  HfModel model{.family = family.model_type,
+                .config = read.model,
+                .max_sequence_length = read.max_sequence_length,
+                .home = {},
+                .n_extra_layers = family.has_extra_layers ? extra_layers(config) : 0,
+                .notices = read.notices};
   model.home.family = &family;
   model.home.foreign = read.model;
   model.home.max_sequence_length = read.max_sequence_length;
@@ -168,14 +206,18 @@ void HfTensors::check_rest(const HfModel& model) {
   for (const auto& pattern : family.derived)
     for (int64_t layer = 0; layer < n_layers; ++layer) used.insert(with_layer(pattern, layer));
   if (is_tied_) used.insert(tied_head_name());  // compared with the embedding when read
+  if (tied_head() == "copy") {
+    check_entry(folder_, where_, {tied_head_name(), pieces_[0][0].shape});
+    if (const auto type = folder_.find(tied_head_name())->dtype; type != parameters_[0].dtype)
+      foreign_types_[tied_head_name()] = dtype_name(type);
+  }
   std::string left_over;
   int64_t n_left_over = 0;
   for (const auto& name : folder_.names()) {
     const auto* entry = folder_.find(name);
     if (used.contains(name) || entry->begin == entry->end) continue;  // what is empty says nothing
-    const bool is_extra = family.has_extra_layers && name.starts_with("model.layers.") &&
-                          std::atoll(name.c_str() + std::string_view("model.layers.").size()) >= n_layers;
-    if (is_extra) {
+    const int64_t layer = layer_of(name);
+    if (layer >= n_layers && layer < n_layers + model.n_extra_layers) {
       skipped_.push_back(name);
     } else if (++n_left_over <= 3) {
       add_to_list(left_over, shown_name(name));
@@ -201,27 +243,36 @@ HfTensors::HfTensors(const fs::path& folder, const HfModel& model)
   check_rest(model);
 }
 
+std::string HfTensors::tied_head() const {
+  if (!is_tied_ || !folder_.contains(tied_head_name())) return "";
+  return pieces_[0][0].name == tied_head_name() ? "alone" : "copy";
+}
+
 void HfTensors::check_values() const {
-  if (has_tied_copy()) {
-    const auto head = folder_.load(tied_head_name()), embedding = folder_.load(pieces_[0][0].name);
-    require<CheckpointError>(
-        head.sizes() == embedding.sizes() && at::equal(head.to(at::kFloat), embedding.to(at::kFloat)), where_,
-        ": tensor ", shown_name(tied_head_name()),
-        ": got other values than the embedding; need the same (tie_word_embeddings = true)");
-  }
+  if (tied_head() == "copy")
+    for_row_blocks(pieces_[0][0], [&](int64_t first, int64_t count) {
+      const auto rows_of = [&](const std::string& name) {
+        return folder_.load_rows(name, first, count).to(at::kFloat);
+      };
+      require<CheckpointError>(at::equal(rows_of(tied_head_name()), rows_of(pieces_[0][0].name)), where_, ": tensor ",
+                               shown_name(tied_head_name()),
+                               ": got other values than the embedding; need the same (tie_word_embeddings = true)");
+    });
   for (const auto& piece : zeros_)
-    require<CheckpointError>(!folder_.load(piece.name).any().item<bool>(), where_, ": tensor ", shown_name(piece.name),
-                             ": got other values than 0; need 0, as ", kExportName,
-                             " says (without that file the folder is read as what config.json says)");
+    for_row_blocks(piece, [&](int64_t first, int64_t count) {
+      require<CheckpointError>(!folder_.load_rows(piece.name, first, count).any().item<bool>(), where_, ": tensor ",
+                               shown_name(piece.name), ": got other values than 0; need 0, as ", kExportName,
+                               " says (without that file the folder is read as what config.json says)");
+    });
 }
 
 at::Tensor HfTensors::parameter(size_t index, at::ScalarType dtype) const {
-  const auto& pieces = pieces_[index];
-  if (pieces.size() == 1 && pieces[0].expert < 0) return to_own(folder_.load(pieces[0].name), pieces[0]).to(dtype);
   auto out = at::empty(parameters_[index].shape, at::TensorOptions().dtype(dtype).device(at::kCPU));
-  for (const auto& piece : pieces) {
-    const auto place = piece.expert < 0 ? out : out.select(0, piece.expert);
-    place.narrow(0, piece.row, piece.shape[0]).copy_(to_own(folder_.load(piece.name), piece));
+  for (const auto& piece : pieces_[index]) {
+    const auto place = (piece.expert < 0 ? out : out.select(0, piece.expert)).narrow(0, piece.row, piece.shape[0]);
+    for_row_blocks(piece, [&](int64_t first, int64_t count) {
+      place.narrow(0, first, count).copy_(to_own(folder_.load_rows(piece.name, first, count), piece));
+    });
   }
   return out;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,6 +28,7 @@ struct HfModel {
   model::ModelConfig config;
   int64_t max_sequence_length = 0;  // max_position_embeddings
   Home home;                        // with the detours that evenkeel.json tells of, which are undone
+  int64_t n_extra_layers = 0;       // for multi-token prediction, behind the last: these are passed over
   std::vector<std::string> notices;
 };
 // CheckpointError for an unknown model_type (naming the known ones) and for every setting that evenkeel
@@ -52,9 +54,8 @@ class HfTensors {
   // Parameters whose layout here is not the one that is written first: name -> the first foreign tensor of the layout.
   const std::map<std::string, std::string>& foreign_layouts() const { return foreign_layouts_; }
   const std::vector<std::string>& skipped() const { return skipped_; }  // of layers for multi-token prediction
-  bool has_tied_copy() const {
-    return is_tied_ && folder_.contains(tied_head_name()) && pieces_[0][0].name != tied_head_name();
-  }
+  // What is stored of a tied head: "copy" beside the embedding, "alone" in its place, "" nothing.
+  std::string tied_head() const;
 
  private:
   void add(const HfModel& model, const OwnTensor& tensor);
@@ -78,7 +79,10 @@ ops::Params read_hf_params(const fs::path& folder, const HfModel& model);
 // The biases of balancing routers, as HfTensors::biases gives them.
 std::vector<at::Tensor> read_hf_biases(const fs::path& folder, const HfModel& model);
 
-// A part of a tensor of evenkeel as the foreign tensor holds it, and back.
+// The rows of a part, block by block: visit(first row, rows). A block is at most 16 MiB of fp32, or one run of
+// piece.order, and holds whole runs of it.
+void for_row_blocks(const Piece& piece, const std::function<void(int64_t first, int64_t count)>& visit);
+// A part of a tensor of evenkeel as the foreign tensor holds it, and back; or whole runs of its rows.
 at::Tensor to_foreign(const at::Tensor& own, const Piece& piece);
 at::Tensor to_own(const at::Tensor& foreign, const Piece& piece);
 

@@ -85,5 +85,39 @@ TEST_F(Families, ReadTiedEmbeddings) {
   EXPECT_TRUE(at::equal(read().at("embedding.weight"), tensor("lm_head.weight")));
 }
 
+TEST_F(Families, KeepWhatIsStoredOfATiedHead) {
+  set("tie_word_embeddings", true);
+  auto& embedding = tensor("model.embed_tokens.weight");
+  embedding = embedding.to(at::kBFloat16).to(at::kFloat);
+  tensor("lm_head.weight") = embedding.to(at::kBFloat16);  // the same values in another type
+  expect_there_and_back();
+  tensor("lm_head.weight") = embedding.to(at::kInt);
+  expect_refusal({"lm_head.weight", "got I32", "F32, BF16 or F16"});
+  tensor("lm_head.weight") = at::randn({8, 11});
+  expect_refusal({"lm_head.weight", "[8, 11]", "[11, 8]"});
+  tensor("lm_head.weight") = embedding;
+  remove("model.embed_tokens.weight");
+  expect_there_and_back();
+}
+
+TEST(RowBlocks, AreWholeRunsOfTheOrderAndCoverAllRowsOnce) {
+  Piece piece{.name = "q", .shape = {6, int64_t{3} << 20}, .order = {1, 0}};
+  const auto blocks_of = [&] {
+    std::vector<std::pair<int64_t, int64_t>> out;
+    for_row_blocks(piece, [&](int64_t first, int64_t count) { out.emplace_back(first, count); });
+    return out;
+  };
+  EXPECT_EQ(blocks_of(), (std::vector<std::pair<int64_t, int64_t>>{{0, 2}, {2, 2}, {4, 2}}));
+  piece.order.clear();
+  piece.shape = {5, int64_t{2} << 20};  // two rows are 16 MiB of fp32
+  EXPECT_EQ(blocks_of(), (std::vector<std::pair<int64_t, int64_t>>{{0, 2}, {2, 2}, {4, 1}}));
+  piece.shape = {7};
+  EXPECT_EQ(blocks_of(), (std::vector<std::pair<int64_t, int64_t>>{{0, 7}}));
+  piece.shape = {0, 3};
+  EXPECT_TRUE(blocks_of().empty());
+  piece.shape = {3, 0};
+  EXPECT_EQ(blocks_of(), (std::vector<std::pair<int64_t, int64_t>>{{0, 3}}));
+}
+
 }  // namespace
 }  // namespace evenkeel::checkpoint

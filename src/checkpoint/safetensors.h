@@ -46,11 +46,13 @@ class SafetensorsFile {
   const std::vector<Entry>& entries() const { return entries_; }  // in the order of their data
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const Entry* find(const std::string& name) const;  // nullptr when absent
-  // A copy in memory of its own, on the CPU, in the stored dtype. CheckpointError when absent.
+  // A copy in memory of its own, on the CPU, in the stored dtype; what was read does not stay mapped beside it.
+  // CheckpointError when absent.
   at::Tensor load(const std::string& name) const;
-  // The same of `count` rows of the first dimension from row `first` on; what it read does not stay mapped in
-  // memory. The range must lie inside.
+  // The same of `count` rows of the first dimension from row `first` on. The range must lie inside.
   at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;
+  // The same of rows of the second dimension, of one index of the first: [count, ...].
+  at::Tensor load_inner_rows(const std::string& name, int64_t index, int64_t first, int64_t count) const;
 
  private:
   const Entry& entry_of(const std::string& name) const;
@@ -67,11 +69,13 @@ class SafetensorsFolder {
  public:
   explicit SafetensorsFolder(const std::filesystem::path& folder);
   bool contains(const std::string& name) const { return file_of_.contains(name); }
-  at::Tensor load(const std::string& name) const;                     // CheckpointError when absent
+  at::Tensor load(const std::string& name) const;  // CheckpointError when absent
+  at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;
   const SafetensorsFile::Entry* find(const std::string& name) const;  // nullptr when absent
   std::vector<std::string> names() const;                             // sorted
 
  private:
+  const SafetensorsFile& file_with(const std::string& name) const;  // CheckpointError when in none
   void open_shards(const std::filesystem::path& index);
   std::filesystem::path folder_;
   std::vector<SafetensorsFile> files_;
