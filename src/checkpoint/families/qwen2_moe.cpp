@@ -6,12 +6,42 @@
 namespace evenkeel::checkpoint {
 namespace {
 
+// The window of the layers that `layer_types` names.
+void read_windows(HfKeys& keys) {
+  const HfConfig& config = keys.config();
+  auto& attention = keys.form().attention;
+  const int64_t n_layers = keys.model().n_layers;
+  config.find("max_window_layers");  // counts for nothing beside layer_types
+  const bool is_used = config.flag("use_sliding_window", false);
+  const Json* types = config.find("layer_types");
+  const int64_t window = is_used ? config.count("sliding_window", 0) : (config.find("sliding_window"), 0);
+  attention["window"] = int64_t{0};
+  if (types == nullptr) {
+    if (is_used)
+      config.refuse("use_sliding_window", config.find("use_sliding_window"),
+                    "layer_types beside it: versions of transformers disagree on the layers that have the window");
+    return;
+  }
+  if (!types->is_array() || static_cast<int64_t>(types->size()) != n_layers)
+    config.refuse("layer_types", types, "a list of " + std::to_string(n_layers) + " layers");
+  std::vector<int64_t> layers;
+  for (int64_t layer = 0; layer < n_layers; ++layer) {
+    const Json& type = types->at(static_cast<size_t>(layer));
+    const bool is_windowed = type == Json("sliding_attention");
+    if (!is_windowed && type != Json("full_attention"))
+      config.refuse("layer_types", &type, "\"full_attention\" or \"sliding_attention\"");
+    if (is_windowed) layers.push_back(layer);
+  }
+  if (layers.empty()) return;
+  if (window == 0) config.refuse("layer_types", types, "no sliding_attention: there is no sliding_window");
+  attention["window"] = window;
+  if (static_cast<int64_t>(layers.size()) < n_layers)
+    attention["window_layers"] = to_json(model::LayerSet{0, std::move(layers)});
+}
+
 void window_keys(HfKeys& keys) {
-  if (keys.reads() && keys.config().flag("use_sliding_window", false) && keys.config().find("layer_types") == nullptr)
-    keys.config().refuse("use_sliding_window", keys.config().find("use_sliding_window"),
-                         "layer_types beside it: versions of transformers disagree on the layers that have the window");
+  if (keys.reads()) return read_windows(keys);
   sliding_window(keys, "use_sliding_window");
-  if (keys.reads()) return;
   const auto& model = keys.model();
   const auto& attention = keys.form().attention;
   if (attention.at("window").as_int() == 0) return;
