@@ -31,6 +31,18 @@ struct Written {
   Piece piece;
 };
 
+// A value that is not finite stays what it is; one that is finite has to stay so in the type and by the factor that it
+// is written with.
+void require_finite_stays(const at::Tensor& own, const at::Tensor& out, const Written& written) {
+  const Piece& piece = written.piece;
+  if (piece.factor == 1 && own.scalar_type() == out.scalar_type()) return;
+  const auto n_finite = [](const at::Tensor& values) { return at::isfinite(values).sum().item<int64_t>(); };
+  require<CheckpointError>(n_finite(out) == out.numel() || n_finite(out) == n_finite(own), "tensor ", written.spec.name,
+                           ": got a value beyond its type, ", dtype_name(written.spec.dtype),
+                           piece.factor != 1 ? join_parts(" after a factor of ", piece.factor) : "",
+                           "; need --dtype fp32");
+}
+
 // The tensor files of a checkpoint.
 class Stored {
  public:
@@ -39,7 +51,11 @@ class Stored {
     types_ = json_in(kForeignTypesKey);
     layouts_ = json_in(kForeignLayoutsKey);
   }
-  bool has_tied_copy() const { return model_.metadata().contains(kTiedHeadKey); }
+  // As HfTensors::tied_head says of the folder that was imported.
+  std::string tied_head() const {
+    const auto found = model_.metadata().find(kTiedHeadKey);
+    return found == model_.metadata().end() ? "" : found->second;
+  }
   // The type that a foreign tensor had, or else that of evenkeel's.
   at::ScalarType type_of(const OwnTensor& own, const std::string& foreign) const {
     const Json* found = types_.find(foreign);
@@ -56,32 +72,33 @@ class Stored {
   }
   at::ScalarType usual_type() const { return model_.find("embedding.weight")->dtype; }
 
+  // In its type in the folder, which may be a narrower one; one block beside it in memory.
   at::Tensor load(const Written& written) const {
     const Piece& piece = written.piece;
-    if (piece.is_zero) return at::zeros(piece.shape);
-    at::Tensor own;
-    const std::string& name = written.own.name;
-    if (written.own.is_state()) {
-      own = optimizer_.load(router_state_name(config_.moe_layers_below(split_layer(name).second), "bias"));
-    } else if (piece.is_stacked) {
-      return load_stack(name, piece);
-    } else if (piece.expert >= 0) {
-      own = rows_of_expert(name, piece.expert, piece);
-    } else {
-      own = model_.load_rows(name, piece.row, piece.n_rows());
-    }
-    return to_foreign(own, piece);
+    const auto options = at::TensorOptions().dtype(written.spec.dtype).device(at::kCPU);
+    if (piece.is_zero) return at::zeros(piece.shape, options);
+    at::Tensor out = at::empty(piece.shape, options);
+    for_row_blocks(piece, [&](const RowBlock& block) {
+      const auto own = rows(written, block);
+      const auto whole = piece.is_stacked ? out.select(0, block.expert) : out;
+      const auto place = whole.narrow(piece.is_transposed ? 1 : 0, block.first, block.count);
+      place.copy_(to_foreign(own, piece));
+      require_finite_stays(own, place, written);
+    });
+    return out;
   }
 
  private:
-  at::Tensor rows_of_expert(const std::string& name, int64_t expert, const Piece& piece) const {
-    return model_.load_rows(name, expert, 1).squeeze(0).narrow(0, piece.row, piece.n_rows());
-  }
-  at::Tensor load_stack(const std::string& name, const Piece& piece) const {
-    const auto out = at::empty(piece.shape, model_.find(name)->dtype);
-    for (int64_t expert = 0; expert < out.size(0); ++expert)
-      out.select(0, expert).copy_(to_foreign(rows_of_expert(name, expert, piece), piece));
-    return out;
+  // A block of a part as evenkeel has it.
+  at::Tensor rows(const Written& written, const RowBlock& block) const {
+    const std::string& name = written.own.name;
+    if (written.own.is_state()) {
+      const auto index = config_.moe_layers_below(split_layer(name).second);
+      return optimizer_.load(router_state_name(index, "bias")).narrow(0, block.first, block.count);
+    }
+    const int64_t first = written.piece.row + block.first;
+    if (block.expert < 0) return model_.load_rows(name, first, block.count);
+    return model_.load_inner_rows(name, block.expert, first, block.count);
   }
   Json json_in(const char* key) const {
     const auto found = model_.metadata().find(key);
@@ -105,9 +122,10 @@ std::vector<Written> tensors_to_write(const Home& home, const model::ModelConfig
           is_own ? stored.type_of(tensor, piece.name) : (tensor.is_state() ? at::kFloat : stored.usual_type());
       out.push_back({{piece.name, type, piece.shape}, tensor, piece});
     }
-    if (tensor.name == "embedding.weight" && home.foreign.tie_embeddings && stored.has_tied_copy()) {
-      out.push_back(out.back());
+    if (tensor.name == "embedding.weight" && home.foreign.tie_embeddings && !stored.tied_head().empty()) {
+      if (stored.tied_head() == "copy") out.push_back(out.back());
       out.back().spec.name = tied_head_name();
+      out.back().spec.dtype = stored.type_of(tensor, tied_head_name());
     }
   }
   if (home.family->empty_shared == nullptr || home.foreign.shared_width() > 0) return out;
@@ -149,15 +167,46 @@ std::string family_of_origin(const Json& config) {
 // Keys of the rotation, which stand in two forms.
 constexpr const char* kRotationKeys[] = {"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"};
 
-bool says_the_same(const Home& home, const Json& origin, const std::string& where) {
-  if (!origin.is_object() || find_family(origin) != home.family) return false;
+// What the config.json of the origin says, where that is the model as it is evaluated.
+std::optional<model::ModelConfig> same_in_origin(const Home& home, const Json& origin, const std::string& where) {
+  if (!origin.is_object() || find_family(origin) != home.family) return std::nullopt;
   try {
-    const auto read = read_with(*home.family, HfConfig(origin, where));
-    return runtime_differences(runtime_form(home.foreign), runtime_form(read.model)).empty() &&
-           read.max_sequence_length == home.max_sequence_length;
+    auto read = read_with(*home.family, HfConfig(origin, where));
+    const bool is_same = runtime_differences(runtime_form(home.foreign), runtime_form(read.model)).empty() &&
+                         read.max_sequence_length == home.max_sequence_length;
+    return is_same ? std::optional(std::move(read.model)) : std::nullopt;
   } catch (const CheckpointError&) {
-    return false;
+    return std::nullopt;
   }
+}
+
+// Noise on the hidden states that the router and the experts see in training, as Mixtral has it; 0 where there is none.
+double hidden_jitter(const model::ModelConfig& config) {
+  if (!config.is_moe()) return 0;
+  const Json options = moe::make_router(config.router_shape(), config.router)->options();
+  const Json* jitter = options.find("jitter");
+  return jitter != nullptr && options.at("jitter_target") == Json("hidden") ? jitter->as_double() : 0;
+}
+
+// Keys that act in training alone, of a config.json that otherwise stays what it was.
+void renew_training_keys(const model::ModelConfig& config, const model::ModelConfig& before, const Home& home,
+                         Json& out) {
+  // `other`: a second name of the key, which stays where the file has it.
+  const auto renew = [&](const char* key, const char* other = nullptr) {
+    const Json* value = home.config.find(key);
+    if (value == nullptr) return;
+    const bool has_other = other != nullptr && out.find(other) != nullptr;
+    if (has_other) out[other] = *value;
+    if (!has_other || out.find(key) != nullptr) out[key] = *value;
+  };
+  if (to_json(config.balance) != to_json(before.balance)) {
+    for (const char* key : {"router_aux_loss_coef", "aux_loss_alpha", "seq_aux", "router_z_loss_factor"}) renew(key);
+    renew("router_aux_loss_factor", "aux_loss_factor");
+  }
+  if (config.capacity.factor_train != before.capacity.factor_train)
+    renew("router_capacity_factor_train", "capacity_factor_train");
+  const bool has_jitter = home.config.find("router_jitter_noise") != nullptr;
+  if (has_jitter && hidden_jitter(config) != hidden_jitter(before)) out["router_jitter_noise"] = hidden_jitter(config);
 }
 
 // The keys of a folder whose code came along, which reads these and no others.
@@ -167,12 +216,14 @@ Json config_of_code(Json origin, const char* type) {
   return origin;
 }
 
-Json config_to_write(const Home& home, const Json& origin, at::ScalarType type, const std::string& where) {
+Json config_to_write(const model::ModelConfig& config, const Home& home, const Json& origin, at::ScalarType type,
+                     const std::string& where) {
   const char* name = type == at::kFloat ? "float32" : type == at::kHalf ? "float16" : "bfloat16";
   Json out = home.config;
-  if (says_the_same(home, origin, where)) {
-    if (home.family->is_remote) return config_of_code(origin, name);
+  if (const auto before = same_in_origin(home, origin, where)) {
     out = origin;
+    renew_training_keys(config, *before, home, out);
+    if (home.family->is_remote) return config_of_code(std::move(out), name);
     out.erase("quantization_config");  // what was in 4 or 8 bits is not any more
     const bool has_both_forms = origin.find("rope_theta") != nullptr && origin.find("rope_parameters") != nullptr;
     for (const auto& [key, value] : home.config.as_object()) {
@@ -218,19 +269,18 @@ std::string python_text(const Json& json, const std::string& indent = "") {
 
 // ---- what is said ----
 
-void note_training_only(const model::ModelConfig& config, const Home& home, std::vector<std::string>& notices) {
+// `written` is the model as the config.json of the export says it.
+void note_training_only(const model::ModelConfig& config, const model::ModelConfig& written,
+                        std::vector<std::string>& notices) {
   std::string lost;
-  const auto is_kept = [&](const std::string& loss, double coefficient) {
-    for (const auto& [key, of] : {std::pair("router_aux_loss_coef", "hf"), {"router_aux_loss_factor", "flaxformer"}})
-      if (const Json* kept = home.config.find(key); kept != nullptr && loss == of && *kept == Json(coefficient))
-        return true;
-    return false;
-  };
+  const auto& kept = written.balance;
   for (const auto& term : config.balance.terms) {
-    if (!is_kept(term.loss.text(), term.coefficient)) add_to_list(lost, "the balance loss " + term.loss.text());
+    const bool is_kept = std::any_of(kept.terms.begin(), kept.terms.end(), [&](const auto& other) {
+      return other.loss.text() == term.loss.text() && other.coefficient == term.coefficient;
+    });
+    if (!is_kept) add_to_list(lost, "the balance loss " + term.loss.text());
   }
-  const Json* kept_z = home.config.find("router_z_loss_factor");
-  if (config.balance.z_coefficient > 0 && (kept_z == nullptr || *kept_z != Json(config.balance.z_coefficient)))
+  if (config.balance.z_coefficient > 0 && config.balance.z_coefficient != kept.z_coefficient)
     add_to_list(lost, "the z-loss");
   if (config.is_moe()) {
     const Json options = moe::make_router(config.router_shape(), config.router)->options();
@@ -238,17 +288,19 @@ void note_training_only(const model::ModelConfig& config, const Home& home, std:
     if (kind == "loss_free") add_to_list(lost, "the updates of the router's bias");
     if (kind == "sinkhorn") add_to_list(lost, "Sinkhorn's balanced plan");
     const Json* jitter = options.find("jitter");
-    if (jitter != nullptr && jitter->as_double() > 0) add_to_list(lost, "jitter");
+    const bool is_kept = hidden_jitter(config) > 0 && hidden_jitter(written) == hidden_jitter(config);
+    if (jitter != nullptr && jitter->as_double() > 0 && !is_kept) add_to_list(lost, "jitter");
   }
   if (!lost.empty())
     notices.push_back("what acts in training alone stands in " + std::string(kExportName) + " only: " + lost);
 }
 
-std::vector<std::string> notices_of(const model::ModelConfig& config, const Home& home, const fs::path& origin) {
+std::vector<std::string> notices_of(const model::ModelConfig& config, const Home& home,
+                                    const model::ModelConfig& written, const fs::path& origin) {
   std::vector<std::string> out;
   for (const auto& name : home.detours) out.push_back(std::string(name) + ": " + detour_named(name, "").notice);
   out.insert(out.end(), home.notices.begin(), home.notices.end());
-  note_training_only(config, home, out);
+  note_training_only(config, written, out);
   bool has_tokenizer = false;
   for (const auto& name : origin.empty() ? std::vector<std::string>() : origin_names(origin))
     has_tokenizer = has_tokenizer || name.starts_with("tokenizer");
@@ -280,18 +332,6 @@ std::string shard_name(size_t index, size_t n) {
   return text;
 }
 
-// In its type in the folder, which may be a narrower one. A value that is not finite stays what it is where nothing is
-// changed on the way.
-at::Tensor as_written(const at::Tensor& tensor, const Written& written) {
-  const auto out = tensor.to(written.spec.dtype);
-  const bool may_overflow = written.piece.factor != 1 || written.spec.dtype != tensor.scalar_type();
-  require<CheckpointError>(!may_overflow || at::isfinite(out).all().item<bool>(), "tensor ", written.spec.name,
-                           ": got a value beyond its type, ", dtype_name(written.spec.dtype),
-                           written.piece.factor != 1 ? join_parts(" after a factor of ", written.piece.factor) : "",
-                           "; need --dtype fp32");
-  return out;
-}
-
 class Writer {
  public:
   Writer(const Stored& stored, std::vector<Written> tensors) : stored_(stored), tensors_(std::move(tensors)) {
@@ -313,7 +353,7 @@ class Writer {
       }
       write_safetensors(folder / names.back(), specs, {{"format", "pt"}}, [&](size_t index) {
         const Written& tensor = tensors_[shards[shard][index]];
-        auto out = as_written(stored_.load(tensor), tensor);
+        auto out = stored_.load(tensor);
         done += static_cast<double>(tensor.spec.n_bytes());
         progress.update(done, human_bytes(done) + " of " + human_bytes(total_));
         return out;
@@ -369,10 +409,11 @@ Exported export_model(const fs::path& model, const fs::path& folder, const Expor
   if (options.dtype)
     for (auto& tensor : tensors)
       if (!tensor.own.is_state()) tensor.spec.dtype = *options.dtype;
-  const Json config =
-      config_to_write(home, kept, options.dtype.value_or(stored.usual_type()), (origin / "config.json").string());
-  Exported out{home.family->model_type, notices_of(source.config, home, origin), static_cast<int64_t>(tensors.size()),
-               0};
+  const Json config = config_to_write(source.config, home, kept, options.dtype.value_or(stored.usual_type()),
+                                      (origin / "config.json").string());
+  const auto written = read_with(*home.family, HfConfig(config, where)).model;
+  Exported out{home.family->model_type, notices_of(source.config, home, written, origin),
+               static_cast<int64_t>(tensors.size()), 0};
   // 2. The files; evenkeel's own, which lists the others, last.
   write_folder(folder, OutputKind::exported, [&](const fs::path& temporary) {
     auto files = Writer(stored, std::move(tensors)).write_shards(temporary, options.shard_bytes);

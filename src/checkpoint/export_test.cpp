@@ -1,5 +1,7 @@
 #include "checkpoint/export.h"
 
+#include <limits>
+
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 
@@ -110,6 +112,70 @@ TEST_F(Export, DoesNotUndoWhatWasChangedSince) {
   EXPECT_TRUE(read.config.shared_gate);
   ASSERT_EQ(read.notices.size(), 1U);
   EXPECT_THAT(read.notices[0], HasSubstr("got another model than that of config.json"));
+}
+
+TEST_F(Export, GoesByTheConfigurationWhereThatNamesAnotherFamily) {
+  export_model(own(kExperts + "router = {score = \"softmax_post\"}"), out_, {.family = "granitemoe"});
+  EXPECT_TRUE(read_hf_config(out_).notices.empty());
+  Json config = HfConfig(out_).json();
+  config["model_type"] = "granitemoeshared";
+  config["architectures"] = Json::Array{"GraniteMoeSharedForCausalLM"};
+  std::ofstream(out_ / "config.json") << config.dump();
+  const auto read = read_hf_config(out_);
+  EXPECT_EQ(read.family, "granitemoeshared");
+  EXPECT_TRUE(read.home.detours.empty());
+  ASSERT_EQ(read.notices.size(), 1U);
+  EXPECT_THAT(read.notices[0], HasSubstr("model_type = \"granitemoeshared\" there); config.json holds"));
+}
+
+// What acts in training alone is written anew where the model has something else than its origin says.
+TEST_F(Export, DoesNotKeepAStaleLoss) {
+  set_config(
+      R"({"model_type": "mixtral", "vocab_size": 11, "hidden_size": 8, "intermediate_size": 6, "num_hidden_layers": 1,
+      "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4, "num_local_experts": 2, "num_experts_per_tok": 1,
+      "router_aux_loss_coef": 0.02, "router_jitter_noise": 0.1})");
+  const std::string layer = "model.layers.0.", moe = layer + "block_sparse_moe.";
+  add_ends();
+  add_attention(layer);
+  add(moe + "gate.weight", {2, 8});
+  for (const std::string expert : {"experts.0.", "experts.1."}) add_gated(moe + expert, 6, "w1", "w3", "w2");
+  import_and_export();
+  EXPECT_EQ(HfConfig(out_).json().at("router_aux_loss_coef"), Json(0.02));
+  EXPECT_EQ(HfConfig(out_).json().at("router_jitter_noise"), Json(0.1));
+  EXPECT_THAT(exported_.notices, Not(Contains(HasSubstr("in training alone"))));
+  const fs::path imported = root_ / "checkpoint", other = root_ / "other";
+  const auto notices_with = [&](const char* loss, double coefficient, double jitter) {
+    Json state = Json::parse(read_file(imported / "state.json"), "state");
+    auto config = model::model_config_from_json(state.at("model"), "state");
+    config.balance.terms = {{loss, coefficient}};
+    state["model"] = model::model_config_json(config);
+    state["model"]["router"]["jitter"] = jitter;
+    save_folder(other, [&](const fs::path& temporary) {
+      for (const char* name : {"model.safetensors", "optimizer.safetensors", "origin"})
+        fs::copy(imported / name, temporary / name, fs::copy_options::recursive);
+      std::ofstream(temporary / "state.json") << state.dump();
+    });
+    return export_model(other, out_).notices;
+  };
+  EXPECT_THAT(notices_with("switch", 0.01, 0.1), Contains(HasSubstr("only: the balance loss switch")));
+  EXPECT_EQ(HfConfig(out_).json().at("router_aux_loss_coef"), Json(0.0));
+  EXPECT_EQ(HfConfig(out_).json().at("router_jitter_noise"), Json(0.1));
+  EXPECT_THAT(notices_with("hf", 0.5, 0.3), Not(Contains(HasSubstr("in training alone"))));
+  EXPECT_EQ(HfConfig(out_).json().at("router_aux_loss_coef"), Json(0.5));
+  EXPECT_EQ(HfConfig(out_).json().at("router_jitter_noise"), Json(0.3));
+}
+
+TEST_F(Export, RefusesWhatATypeCannotHoldAndNothingElse) {
+  make_llama();
+  const float infinity = std::numeric_limits<float>::infinity();
+  tensor("model.norm.weight")[0] = infinity;
+  tensor("model.norm.weight")[1] = std::numeric_limits<float>::quiet_NaN();
+  import_and_export({.dtype = at::kHalf});
+  EXPECT_EQ(SafetensorsFolder(out_).load("model.norm.weight")[0].item<float>(), infinity);
+  tensor("model.norm.weight")[2] = 1e6F;  // more than fp16 has
+  fs::remove_all(root_ / "checkpoint");
+  EXPECT_THAT(testing::message_of<CheckpointError>([&] { import_and_export({.dtype = at::kHalf}); }),
+              HasSubstr("tensor model.norm.weight: got a value beyond its type, F16"));
 }
 
 TEST_F(Export, CutsFilesAtTheirMostBytes) {

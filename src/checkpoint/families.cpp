@@ -1,6 +1,7 @@
 #include "checkpoint/families.h"
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include <ATen/ops/empty.h>
@@ -49,7 +50,30 @@ at::Tensor reordered(const at::Tensor& tensor, const std::vector<int64_t>& order
   return by_head.index_select(1, ids).reshape(tensor.sizes());
 }
 
+// The layer that a foreign name says; -1 where it says none.
+int64_t layer_of(std::string_view name) {
+  constexpr std::string_view kStart = "model.layers.";
+  if (!name.starts_with(kStart)) return -1;
+  name.remove_prefix(kStart.size());
+  int64_t layer = -1;
+  std::from_chars(name.data(), name.data() + name.size(), layer);
+  return name.starts_with(std::to_string(layer) + ".") ? layer : -1;
+}
+
 }  // namespace
+
+void for_row_blocks(const Piece& piece, const std::function<void(const RowBlock& block)>& visit) {
+  constexpr int64_t kBlockElements = int64_t{4} << 20;
+  const int64_t run_rows = std::max<int64_t>(1, static_cast<int64_t>(piece.order.size()));
+  int64_t run_size = run_rows;
+  for (size_t i = piece.is_stacked ? 2 : 1; i < piece.shape.size(); ++i) run_size *= piece.shape[i];
+  const int64_t n_rows = piece.n_rows();
+  const int64_t most =
+      piece.is_transposed ? n_rows : std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, run_size)) * run_rows;
+  for (int64_t index = 0; index < (piece.is_stacked ? piece.shape[0] : 1); ++index)
+    for (int64_t first = 0; first < n_rows; first += most)
+      visit({piece.is_stacked ? index : piece.expert, first, std::min(most, n_rows - first)});
+}
 
 at::Tensor to_foreign(const at::Tensor& own, const Piece& piece) {
   auto out = reordered(own, piece.order, /*to_foreign=*/true);
@@ -88,18 +112,31 @@ void undo_detours(const fs::path& folder, const ReadConfig& read, HfModel& model
     require<CheckpointError>(json.at("format") == Json(kExportFormat), where, ": format: got ",
                              json.at("format").dump(), "; need \"", kExportFormat, "\"");
     auto config = model::model_config_from_json(json.at("model"), where);
+    const auto pass_over = [&](const std::string& difference) {
+      model.notices.push_back(where + ": got another model than that of config.json beside it (" + difference +
+                              " there); config.json holds");
+    };
+    if (json.at("family").as_string() != read.family->model_type)
+      return pass_over(join_parts("model_type = \"", read.family->model_type, "\""));
     std::vector<std::string> names;
     for (const auto& name : json.at("detours").as_array()) names.push_back(name.as_string());
     Home home = home_with(as_evaluated(config, where), *read.family, names, read.max_sequence_length, where);
     const auto differences = runtime_differences(runtime_form(read.model), runtime_form(home.foreign));
-    if (!differences.empty()) {
-      model.notices.push_back(where + ": got another model than that of config.json beside it (" + differences[0] +
-                              " there); config.json holds");
-      return;
-    }
+    if (!differences.empty()) return pass_over(differences[0]);
     model.config = std::move(config);
     model.home = std::move(home);
   });
+}
+
+// How many layers for multi-token prediction stand behind the last; hub folders that have one may leave the key out.
+int64_t extra_layers(const HfConfig& config) {
+  int64_t most = 0;
+  bool is_said = false;
+  for (const char* key : {"num_nextn_predict_layers", "num_mtp_layers"}) {
+    is_said = is_said || config.find(key) != nullptr;
+    most = std::max(most, config.count(key, 0));
+  }
+  return is_said ? most : 1;
 }
 
 }  // namespace
@@ -109,7 +146,12 @@ HfModel read_hf_config(const fs::path& folder) {
   const Family& family = family_of(config);
   config.require_architecture(family.architecture);
   auto read = read_with(family, config);
-  HfModel model{family.model_type, read.model, read.max_sequence_length, {}, read.notices};
+  HfModel model{.family = family.model_type,
+                .config = read.model,
+                .max_sequence_length = read.max_sequence_length,
+                .home = {},
+                .n_extra_layers = family.has_extra_layers ? extra_layers(config) : 0,
+                .notices = read.notices};
   model.home.family = &family;
   model.home.foreign = read.model;
   model.home.max_sequence_length = read.max_sequence_length;
@@ -169,14 +211,18 @@ void HfTensors::check_rest(const HfModel& model) {
   for (const auto& pattern : family.derived)
     for (int64_t layer = 0; layer < n_layers; ++layer) used.insert(with_layer(pattern, layer));
   if (is_tied_) used.insert(tied_head_name());  // compared with the embedding when read
+  if (tied_head() == "copy") {
+    check_entry(folder_, where_, {tied_head_name(), pieces_[0][0].shape});
+    if (const auto type = folder_.find(tied_head_name())->dtype; type != parameters_[0].dtype)
+      foreign_types_[tied_head_name()] = dtype_name(type);
+  }
   std::string left_over;
   int64_t n_left_over = 0;
   for (const auto& [name, entry] : folder_.entries()) {
     const bool is_empty = std::find(entry.shape.begin(), entry.shape.end(), 0) != entry.shape.end();
     if (used.contains(name) || is_empty) continue;  // what is empty says nothing
-    const bool is_extra = family.has_extra_layers && name.starts_with("model.layers.") &&
-                          std::atoll(name.c_str() + std::string_view("model.layers.").size()) >= n_layers;
-    if (is_extra) {
+    const int64_t layer = layer_of(name);
+    if (layer >= n_layers && layer < n_layers + model.n_extra_layers) {
       skipped_.push_back(name);
     } else if (++n_left_over <= 3) {
       add_to_list(left_over, shown_name(name));
@@ -202,34 +248,45 @@ HfTensors::HfTensors(const fs::path& folder, const HfModel& model)
   check_rest(model);
 }
 
+std::string HfTensors::tied_head() const {
+  if (!is_tied_ || !folder_.contains(tied_head_name())) return "";
+  return pieces_[0][0].name == tied_head_name() ? "alone" : "copy";
+}
+
 void HfTensors::check_values() const {
-  if (has_tied_copy()) {
-    const auto head = folder_.load(tied_head_name()), embedding = folder_.load(pieces_[0][0].name);
-    require<CheckpointError>(
-        head.sizes() == embedding.sizes() && at::equal(head.to(at::kFloat), embedding.to(at::kFloat)), where_,
-        ": tensor ", shown_name(tied_head_name()),
-        ": got other values than the embedding; need the same (tie_word_embeddings = true)");
-  }
+  if (tied_head() == "copy")
+    for_row_blocks(pieces_[0][0], [&](const RowBlock& block) {
+      const auto rows_of = [&](const std::string& name) {
+        return folder_.load_rows(name, block.first, block.count).to(at::kFloat);
+      };
+      require<CheckpointError>(at::equal(rows_of(tied_head_name()), rows_of(pieces_[0][0].name)), where_, ": tensor ",
+                               shown_name(tied_head_name()),
+                               ": got other values than the embedding; need the same (tie_word_embeddings = true)");
+    });
   for (const auto& piece : zeros_)
-    require<CheckpointError>(!folder_.load(piece.name).any().item<bool>(), where_, ": tensor ", shown_name(piece.name),
-                             ": got other values than 0; need 0, as ", kExportName,
-                             " says (without that file the folder is read as what config.json says)");
+    for_row_blocks(piece, [&](const RowBlock& block) {
+      require<CheckpointError>(!load_block(piece, block).any().item<bool>(), where_, ": tensor ",
+                               shown_name(piece.name), ": got other values than 0; need 0, as ", kExportName,
+                               " says (without that file the folder is read as what config.json says)");
+    });
 }
 
 at::Tensor HfTensors::parameter(size_t index, at::ScalarType dtype) const {
-  const auto& pieces = pieces_[index];
-  if (pieces.size() == 1 && pieces[0].expert < 0 && !pieces[0].is_stacked)
-    return to_own(folder_.load(pieces[0].name), pieces[0]).to(dtype);
   auto out = at::empty(parameters_[index].shape, at::TensorOptions().dtype(dtype).device(at::kCPU));
-  const auto put = [](const at::Tensor& place, const Piece& piece, const at::Tensor& foreign) {
-    place.narrow(0, piece.row, piece.n_rows()).copy_(to_own(foreign, piece));
-  };
-  for (const auto& piece : pieces) {
-    if (!piece.is_stacked) put(piece.expert < 0 ? out : out.select(0, piece.expert), piece, folder_.load(piece.name));
-    for (int64_t expert = 0; piece.is_stacked && expert < out.size(0); ++expert)
-      put(out.select(0, expert), piece, folder_.load_slice(piece.name, expert));
-  }
+  for (const auto& piece : pieces_[index])
+    for_row_blocks(piece, [&](const RowBlock& block) {
+      const auto place = block.expert < 0 ? out : out.select(0, block.expert);
+      place.narrow(0, piece.row + block.first, block.count).copy_(to_own(load_block(piece, block), piece));
+    });
   return out;
+}
+
+// As it is stored.
+at::Tensor HfTensors::load_block(const Piece& piece, const RowBlock& block) const {
+  if (piece.is_stacked && piece.is_transposed) return folder_.load_rows(piece.name, block.expert, 1).squeeze(0);
+  if (piece.is_transposed) return folder_.load(piece.name);
+  if (piece.is_stacked) return folder_.load_inner_rows(piece.name, block.expert, block.first, block.count);
+  return folder_.load_rows(piece.name, block.first, block.count);
 }
 
 std::vector<std::string> HfTensors::stored_in(Packing packing) const {

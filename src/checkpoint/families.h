@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,11 +29,21 @@ struct HfModel {
   model::ModelConfig config;
   int64_t max_sequence_length = 0;  // max_position_embeddings
   Home home;                        // with the detours that evenkeel.json tells of, which are undone
+  int64_t n_extra_layers = 0;       // for multi-token prediction, behind the last: these are passed over
   std::vector<std::string> notices;
 };
 // CheckpointError for an unknown model_type (naming the known ones) and for every setting that evenkeel
 // cannot express, by name and value. Accepts keys as transformers 4 and 5 write them.
 HfModel read_hf_config(const fs::path& folder);
+
+// Rows first, ..., first + count - 1 of a part, as evenkeel has them; of one expert, but where `expert` is -1.
+struct RowBlock {
+  int64_t expert = -1, first = 0, count = 0;
+};
+// The rows of a part, block by block, and expert by expert where they are stacked. A block is at most 16 MiB of fp32,
+// or one run of piece.order, and holds whole runs of it. What is transposed is one block for each expert: its rows are
+// columns in a file, where they lie apart from each other.
+void for_row_blocks(const Piece& piece, const std::function<void(const RowBlock& block)>& visit);
 
 // The tensors of a folder, as those of evenkeel that they make up.
 class HfTensors {
@@ -45,7 +56,7 @@ class HfTensors {
   void check_values() const;
   // In the order of the table; each of the widest type of its parts.
   const std::vector<TensorSpec>& parameters() const { return parameters_; }
-  at::Tensor parameter(size_t index, at::ScalarType dtype) const;  // one part in memory at a time
+  at::Tensor parameter(size_t index, at::ScalarType dtype) const;  // one block in memory beside it
   // fp32 [E] of each MoE layer in order; empty where the router has none.
   std::vector<at::Tensor> biases() const;
   // Foreign tensors whose type is not that of the tensor they are part of: name -> "BF16".
@@ -54,14 +65,14 @@ class HfTensors {
   const std::map<std::string, std::string>& foreign_layouts() const { return foreign_layouts_; }
   const std::vector<std::string>& skipped() const { return skipped_; }  // of layers for multi-token prediction
   std::vector<std::string> stored_in(Packing packing) const;            // in 4 or 8 bits; without those passed over
-  bool has_tied_copy() const {
-    return is_tied_ && folder_.contains(tied_head_name()) && pieces_[0][0].name != tied_head_name();
-  }
+  // What is stored of a tied head: "copy" beside the embedding, "alone" in its place, "" nothing.
+  std::string tied_head() const;
 
  private:
   void add(const HfModel& model, const OwnTensor& tensor);
   std::vector<Piece> chosen_layout(const HfModel& model, const OwnTensor& tensor, bool is_own);
   void check_rest(const HfModel& model);
+  at::Tensor load_block(const Piece& piece, const RowBlock& block) const;
 
   WeightsFolder folder_;
   std::string where_;
@@ -80,7 +91,7 @@ ops::Params read_hf_params(const fs::path& folder, const HfModel& model);
 // The biases of balancing routers, as HfTensors::biases gives them.
 std::vector<at::Tensor> read_hf_biases(const fs::path& folder, const HfModel& model);
 
-// A part of a tensor of evenkeel as the foreign tensor holds it, and back; of one expert where that is stacked.
+// A block of a part as the foreign tensor holds it, and back.
 at::Tensor to_foreign(const at::Tensor& own, const Piece& piece);
 at::Tensor to_own(const at::Tensor& foreign, const Piece& piece);
 

@@ -85,5 +85,61 @@ TEST_F(Families, ReadTiedEmbeddings) {
   EXPECT_TRUE(at::equal(read().at("embedding.weight"), tensor("lm_head.weight")));
 }
 
+TEST_F(Families, KeepWhatIsStoredOfATiedHead) {
+  set("tie_word_embeddings", true);
+  auto& embedding = tensor("model.embed_tokens.weight");
+  embedding = embedding.to(at::kBFloat16).to(at::kFloat);
+  tensor("lm_head.weight") = embedding.to(at::kBFloat16);  // the same values in another type
+  expect_there_and_back();
+  tensor("lm_head.weight") = embedding.to(at::kInt);
+  expect_refusal({"lm_head.weight", "got I32", "F32, BF16 or F16"});
+  tensor("lm_head.weight") = at::randn({8, 11});
+  expect_refusal({"lm_head.weight", "[8, 11]", "[11, 8]"});
+  tensor("lm_head.weight") = embedding;
+  remove("model.embed_tokens.weight");
+  expect_there_and_back();
+}
+
+TEST(RowBlocks, AreWholeRunsOfTheOrderAndCoverAllRowsOnce) {
+  Piece piece{.name = "q", .shape = {6, int64_t{3} << 20}, .order = {1, 0}};
+  const auto blocks_of = [&] {
+    std::vector<std::pair<int64_t, int64_t>> out;
+    for_row_blocks(piece, [&](const RowBlock& block) {
+      EXPECT_EQ(block.expert, -1);
+      out.emplace_back(block.first, block.count);
+    });
+    return out;
+  };
+  EXPECT_EQ(blocks_of(), (std::vector<std::pair<int64_t, int64_t>>{{0, 2}, {2, 2}, {4, 2}}));
+  piece.order.clear();
+  piece.shape = {5, int64_t{2} << 20};  // two rows are 16 MiB of fp32
+  EXPECT_EQ(blocks_of(), (std::vector<std::pair<int64_t, int64_t>>{{0, 2}, {2, 2}, {4, 1}}));
+  piece.shape = {7};
+  EXPECT_EQ(blocks_of(), (std::vector<std::pair<int64_t, int64_t>>{{0, 7}}));
+  piece.shape = {0, 3};
+  EXPECT_TRUE(blocks_of().empty());
+  piece.shape = {3, 0};
+  EXPECT_EQ(blocks_of(), (std::vector<std::pair<int64_t, int64_t>>{{0, 3}}));
+}
+
+TEST(RowBlocks, AreOfOneExpertAndOfAllItsRowsWhereTheseAreColumns) {
+  Piece piece{.name = "gate", .shape = {3, int64_t{2} << 20}, .expert = 5};
+  const auto blocks_of = [&] {
+    std::vector<std::vector<int64_t>> out;
+    for_row_blocks(piece, [&](const RowBlock& block) { out.push_back({block.expert, block.first, block.count}); });
+    return out;
+  };
+  using Blocks = std::vector<std::vector<int64_t>>;
+  EXPECT_EQ(blocks_of(), (Blocks{{5, 0, 2}, {5, 2, 1}}));
+  piece = {.name = "stack", .shape = {2, 3, int64_t{2} << 20}, .is_stacked = true};
+  EXPECT_EQ(blocks_of(), (Blocks{{0, 0, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 1}}));
+  piece.is_transposed = true;
+  piece.shape = {2, int64_t{2} << 20, 3};
+  EXPECT_EQ(blocks_of(), (Blocks{{0, 0, 3}, {1, 0, 3}}));
+  piece.is_stacked = false;
+  piece.shape = {int64_t{2} << 20, 3};
+  EXPECT_EQ(blocks_of(), (Blocks{{-1, 0, 3}}));
+}
+
 }  // namespace
 }  // namespace evenkeel::checkpoint

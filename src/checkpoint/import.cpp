@@ -26,7 +26,7 @@ std::map<std::string, std::string> metadata_of(const HfTensors& tensors) {
   };
   add(kForeignTypesKey, tensors.foreign_types());
   add(kForeignLayoutsKey, tensors.foreign_layouts());
-  if (tensors.has_tied_copy()) out[kTiedHeadKey] = "copy";
+  if (!tensors.tied_head().empty()) out[kTiedHeadKey] = tensors.tied_head();
   return out;
 }
 

@@ -24,6 +24,7 @@ constexpr size_t kLengthBytes = 8;
 constexpr int64_t kMaxHeaderBytes = 100'000'000;
 constexpr int64_t kMaxIndexBytes = int64_t{64} << 20;
 constexpr size_t kPieceBytes = size_t{1} << 20;
+constexpr size_t kBlockBytes = size_t{16} << 20;  // of a mapped file in memory at a time
 
 MappedFile map_checkpoint_file(const fs::path& path) {
   try {
@@ -148,25 +149,30 @@ const SafetensorsFile::Entry& SafetensorsFile::entry_of(const std::string& name)
   return *entry;
 }
 
-// The bytes from `begin` on as a tensor of this shape.
+// The bytes from `begin` on as a tensor of this shape. Block by block, so that what was copied does not stay mapped:
+// else the tensor would be in memory twice.
 at::Tensor SafetensorsFile::copy(const Entry& entry, const std::vector<int64_t>& shape, size_t begin) const {
   at::Tensor out = at::empty(shape, at::TensorOptions().dtype(entry.dtype).device(at::kCPU));
   const std::byte* data = file_.data() + begin;
+  auto* const place = static_cast<std::byte*>(out.mutable_data_ptr());
+  const size_t n_bytes = out.nbytes();
+  for (size_t done = 0; done < n_bytes; done += kBlockBytes) {
+    const size_t end = std::min(done + kBlockBytes, n_bytes);
+    std::memcpy(place + done, data + done, end - done);
+    file_.release(begin + done, begin + end);
+  }
+  file_.require_whole();
   if (entry.dtype == at::kBool) {
-    const auto* wrong = std::find_if(data, data + out.nbytes(), [](std::byte value) { return value > std::byte{1}; });
-    require<CheckpointError>(wrong == data + out.nbytes(), path_.string(), ": tensor ", shown_name(entry.name),
+    const auto* wrong = std::find_if(place, place + n_bytes, [](std::byte value) { return value > std::byte{1}; });
+    require<CheckpointError>(wrong == place + n_bytes, path_.string(), ": tensor ", shown_name(entry.name),
                              ": got a boolean other than 0 and 1; need 0 or 1");
   }
-  if (out.nbytes() > 0) std::memcpy(out.mutable_data_ptr(), data, out.nbytes());
-  file_.require_whole();
   return out;
 }
 
 at::Tensor SafetensorsFile::load(const std::string& name) const {
   const Entry& entry = entry_of(name);
-  auto out = copy(entry, entry.shape, entry.begin);
-  file_.release(entry.begin, entry.end);  // else a file that is read whole is in memory twice
-  return out;
+  return copy(entry, entry.shape, entry.begin);
 }
 
 at::Tensor SafetensorsFile::load_rows(const std::string& name, int64_t first, int64_t count) const {
@@ -176,10 +182,20 @@ at::Tensor SafetensorsFile::load_rows(const std::string& name, int64_t first, in
   std::vector<int64_t> shape = entry.shape;
   const size_t row_bytes = entry.shape[0] == 0 ? 0 : (entry.end - entry.begin) / static_cast<size_t>(entry.shape[0]);
   shape[0] = count;
-  const size_t begin = entry.begin + static_cast<size_t>(first) * row_bytes;
-  auto out = copy(entry, shape, begin);
-  file_.release(begin, begin + out.nbytes());
-  return out;
+  return copy(entry, shape, entry.begin + static_cast<size_t>(first) * row_bytes);
+}
+
+at::Tensor SafetensorsFile::load_inner_rows(const std::string& name, int64_t index, int64_t first,
+                                            int64_t count) const {
+  const Entry& entry = entry_of(name);
+  const auto& whole = entry.shape;
+  if (whole.size() < 2 || index < 0 || index >= whole[0] || first < 0 || count < 0 || first + count > whole[1])
+    throw std::logic_error("rows outside tensor " + name);
+  std::vector<int64_t> shape(whole.begin() + 1, whole.end());
+  const size_t n_rows = static_cast<size_t>(whole[0]) * static_cast<size_t>(whole[1]);
+  const size_t row_bytes = n_rows == 0 ? 0 : (entry.end - entry.begin) / n_rows;
+  shape[0] = count;
+  return copy(entry, shape, entry.begin + static_cast<size_t>(index * whole[1] + first) * row_bytes);
 }
 
 at::Tensor SafetensorsFile::mapped(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name) {
@@ -251,6 +267,11 @@ at::Tensor SafetensorsFolder::load(const std::string& name) const { return file_
 
 at::Tensor SafetensorsFolder::load_rows(const std::string& name, int64_t first, int64_t count) const {
   return file_with(name).load_rows(name, first, count);
+}
+
+at::Tensor SafetensorsFolder::load_inner_rows(const std::string& name, int64_t index, int64_t first,
+                                              int64_t count) const {
+  return file_with(name).load_inner_rows(name, index, first, count);
 }
 
 const SafetensorsFile::Entry* SafetensorsFolder::find(const std::string& name) const {

@@ -48,11 +48,13 @@ class SafetensorsFile {
   const std::vector<Entry>& entries() const { return entries_; }  // in the order of their data
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const Entry* find(const std::string& name) const;  // nullptr when absent
-  // A copy in memory of its own, on the CPU, in the stored dtype. CheckpointError when absent.
+  // A copy in memory of its own, on the CPU, in the stored dtype; what was read does not stay mapped beside it.
+  // CheckpointError when absent.
   at::Tensor load(const std::string& name) const;
-  // The same of `count` rows of the first dimension from row `first` on; what it read does not stay mapped in
-  // memory. The range must lie inside.
+  // The same of `count` rows of the first dimension from row `first` on. The range must lie inside.
   at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;
+  // The same of rows of the second dimension, of one index of the first: [count, ...].
+  at::Tensor load_inner_rows(const std::string& name, int64_t index, int64_t first, int64_t count) const;
   // The tensor where it lies, in the stored dtype and to be read only; it keeps `file` with it. The kernel reads its
   // pages as they are touched, and takes them back when it needs the memory. CheckpointError when absent.
   static at::Tensor mapped(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name);
@@ -72,14 +74,16 @@ class SafetensorsFolder {
  public:
   explicit SafetensorsFolder(const std::filesystem::path& folder);
   bool contains(const std::string& name) const { return file_of_.contains(name); }
-  at::Tensor load(const std::string& name) const;                                     // CheckpointError when absent
-  at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;  // as SafetensorsFile's
-  const SafetensorsFile::Entry* find(const std::string& name) const;                  // nullptr when absent
-  std::vector<std::string> names() const;                                             // sorted
+  // As SafetensorsFile's; CheckpointError when absent.
+  at::Tensor load(const std::string& name) const;
+  at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;
+  at::Tensor load_inner_rows(const std::string& name, int64_t index, int64_t first, int64_t count) const;
+  const SafetensorsFile::Entry* find(const std::string& name) const;  // nullptr when absent
+  std::vector<std::string> names() const;                             // sorted
 
  private:
+  const SafetensorsFile& file_with(const std::string& name) const;  // CheckpointError when in none
   void open_shards(const std::filesystem::path& index);
-  const SafetensorsFile& file_with(const std::string& name) const;
   std::filesystem::path folder_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, size_t> file_of_;

@@ -1,5 +1,6 @@
 #include "checkpoint/safetensors.h"
 
+#include <array>
 #include <cstring>
 #include <fstream>
 
@@ -134,6 +135,25 @@ TEST_F(Safetensors, LoadsRowsOfATensor) {
   EXPECT_EQ(file.load_rows("none", 0, 0).sizes().vec(), (std::vector<int64_t>{0, 4}));
   EXPECT_THROW(file.load_rows("absent", 0, 1), CheckpointError);
   EXPECT_THROW(file.load_rows("all", 3999, 2), std::logic_error);
+}
+
+TEST_F(Safetensors, ReadsRowsOfAnInnerDimension) {
+  const at::Tensor all = at::arange(int64_t{3} * 5 * 7).view({3, 5, 7}).to(at::kInt);
+  write_safetensors(path_, {{"before", at::zeros({2})}, {"all", all}, {"flat", at::zeros({4})}}, {});
+  const SafetensorsFile file(path_);
+  for (const auto& [index, first, count] : {std::array<int64_t, 3>{0, 0, 5}, {2, 4, 1}, {1, 1, 3}, {1, 5, 0}})
+    EXPECT_TRUE(at::equal(file.load_inner_rows("all", index, first, count), all[index].narrow(0, first, count)));
+  for (const auto& [index, first, count] : {std::array<int64_t, 3>{3, 0, 1}, {-1, 0, 1}, {0, 4, 2}, {0, -1, 1}})
+    EXPECT_THROW(file.load_inner_rows("all", index, first, count), std::logic_error);
+  EXPECT_THROW(file.load_inner_rows("flat", 0, 0, 1), std::logic_error);
+}
+
+TEST_F(Safetensors, ReadsWhatIsLongerThanABlock) {
+  const at::Tensor all = at::arange(5'000'003).to(at::kInt);  // 20 MB: not a whole number of blocks
+  write_safetensors(path_, {{"all", all}}, {});
+  const SafetensorsFile file(path_);
+  EXPECT_TRUE(at::equal(file.load("all"), all));
+  EXPECT_TRUE(at::equal(file.load_rows("all", 3, 4'500'000), all.narrow(0, 3, 4'500'000)));
 }
 
 TEST_F(Safetensors, RefusesToWriteANameTwiceOrAnUnknownDtype) {

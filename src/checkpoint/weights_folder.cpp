@@ -13,6 +13,8 @@ namespace {
 const std::string kBlocks = "_blocks", kScales = "_scales", kFp8Scales = "_scale_inv";
 
 bool is_e8m0(at::ScalarType dtype) { return dtype == at::kByte || dtype == at::kFloat8_e8m0fnu; }
+// Blocks that so many rows or columns have.
+int64_t fp8_blocks(int64_t n) { return (n + kFp8Block - 1) / kFp8Block; }
 
 }  // namespace
 
@@ -62,8 +64,7 @@ void WeightsFolder::add_fp8(const std::string& name) {
                            "; need a matrix, or F32, BF16 or F16");
   require<CheckpointError>(scales != nullptr, place_of(name), ": got F8_E4M3 without ", shown_name(name + kFp8Scales),
                            "; need its scales, or F32, BF16 or F16");
-  const auto blocks = [](int64_t n) { return (n + kFp8Block - 1) / kFp8Block; };
-  const std::vector<int64_t> need = {blocks(shape[0]), blocks(shape[1])};
+  const std::vector<int64_t> need = {fp8_blocks(shape[0]), fp8_blocks(shape[1])};
   const bool is_known = scales->dtype == at::kFloat || is_e8m0(scales->dtype);
   require<CheckpointError>(is_known && scales->shape == need, place_of(name + kFp8Scales), ": got ",
                            dtype_name(scales->dtype), " ", Json(scales->shape).dump(), "; need F32, F8_E8M0 or U8 ",
@@ -79,17 +80,26 @@ const WeightsFolder::Entry* WeightsFolder::find(const std::string& name) const {
 at::Tensor WeightsFolder::load(const std::string& name) const {
   const Entry* entry = find(name);
   if (entry == nullptr || entry->packing == Packing::none) return folder_.load(name);  // or says that it is absent
-  if (entry->packing == Packing::fp8)
-    return decode_fp8(folder_.load(name), folder_.load(name + kFp8Scales), place_of(name));
-  return decode_mxfp4(folder_.load(name + kBlocks), folder_.load(name + kScales), place_of(name)).transpose(1, 2);
+  return load_rows(name, 0, entry->shape[0]);
 }
 
-at::Tensor WeightsFolder::load_slice(const std::string& name, int64_t index) const {
+at::Tensor WeightsFolder::load_rows(const std::string& name, int64_t first, int64_t count) const {
   const Entry* entry = find(name);
-  if (entry != nullptr && entry->packing == Packing::fp8) return load(name).select(0, index);
-  if (entry == nullptr || entry->packing == Packing::none) return folder_.load_rows(name, index, 1).squeeze(0);
-  const auto blocks = folder_.load_rows(name + kBlocks, index, 1), scales = folder_.load_rows(name + kScales, index, 1);
-  return decode_mxfp4(blocks, scales, place_of(name)).squeeze(0).t();
+  if (entry == nullptr || entry->packing == Packing::none) return folder_.load_rows(name, first, count);
+  if (entry->packing == Packing::mxfp4) {
+    const auto part = [&](const std::string& half) { return folder_.load_rows(name + half, first, count); };
+    return decode_mxfp4(part(kBlocks), part(kScales), place_of(name)).transpose(1, 2);
+  }
+  const int64_t first_block = first / kFp8Block, end = first + count, begin = first_block * kFp8Block;
+  const auto scales = folder_.load_rows(name + kFp8Scales, first_block, fp8_blocks(end) - first_block);
+  return decode_fp8(folder_.load_rows(name, begin, end - begin), scales, place_of(name))
+      .narrow(0, first - begin, count);
+}
+
+at::Tensor WeightsFolder::load_inner_rows(const std::string& name, int64_t index, int64_t first, int64_t count) const {
+  const Entry* entry = find(name);
+  if (entry == nullptr || entry->packing == Packing::none) return folder_.load_inner_rows(name, index, first, count);
+  return load_rows(name, index, 1).squeeze(0).narrow(0, first, count);
 }
 
 }  // namespace evenkeel::checkpoint

@@ -32,8 +32,12 @@ class WeightsFolder {
   const std::map<std::string, Entry>& entries() const { return entries_; }
   // CheckpointError when absent, and for packed values that are no numbers.
   at::Tensor load(const std::string& name) const;
-  // The index-th of its first dimension, without that; the only one that is read, but for fp8.
-  at::Tensor load_slice(const std::string& name, int64_t index) const;
+  // The same of `count` rows of the first dimension from row `first` on; what is read beside them are the rows of fp8
+  // that share their scales. The range must lie inside.
+  at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;
+  // The same of rows of the second dimension, of one index of the first: [count, ...]. What is packed is decoded with
+  // all rows of that index.
+  at::Tensor load_inner_rows(const std::string& name, int64_t index, int64_t first, int64_t count) const;
 
  private:
   void add_mxfp4(const std::string& name);  // of its blocks

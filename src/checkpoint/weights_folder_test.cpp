@@ -23,6 +23,7 @@ class WeightsFolderTest : public ::testing::Test {
     scales_ = (testing::random_ids(2 * 3 * 2, 9, 3).view({2, 3, 2}) + 120).to(at::kByte);
     fp8_ = testing::random_ids(130 * 2, 120, 4).view({130, 2}).to(at::kByte).view(at::kFloat8_e4m3fn);
     fp8_scales_ = at::full({2, 1}, 0.5F);
+    fp8_scales_[1] = 3;
   }
   void TearDown() override { fs::remove_all(folder_); }
   NamedTensors tensors() const {
@@ -54,13 +55,17 @@ TEST_F(WeightsFolderTest, ShowsTensorsAsTheirClassHasThem) {
   }
   EXPECT_EQ(shown, "e [2,64,3,] q [130,2,] w [3,2,] ");
   EXPECT_TRUE(testing::same_bits(folder.load("w"), plain_));
-  EXPECT_TRUE(testing::same_bits(folder.load_slice("w", 2), plain_[2]));
+  EXPECT_TRUE(testing::same_bits(folder.load_rows("w", 1, 2), plain_.narrow(0, 1, 2)));
+  EXPECT_TRUE(testing::same_bits(folder.load_inner_rows("w", 2, 1, 1), plain_[2].narrow(0, 1, 1)));
   const auto experts = decode_mxfp4(blocks_, scales_, "").transpose(1, 2);
   EXPECT_TRUE(testing::same_bits(folder.load("e"), experts));
-  EXPECT_TRUE(testing::same_bits(folder.load_slice("e", 1), experts[1]));
+  EXPECT_TRUE(testing::same_bits(folder.load_rows("e", 1, 1), experts.narrow(0, 1, 1)));
+  EXPECT_TRUE(testing::same_bits(folder.load_inner_rows("e", 1, 5, 40), experts[1].narrow(0, 5, 40)));
   const auto matrix = decode_fp8(fp8_, fp8_scales_, "");
   EXPECT_TRUE(testing::same_bits(folder.load("q"), matrix));
-  EXPECT_TRUE(testing::same_bits(folder.load_slice("q", 129), matrix[129]));
+  for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 130}, {129, 1}, {126, 4}, {3, 5}})
+    EXPECT_TRUE(testing::same_bits(folder.load_rows("q", first, count), matrix.narrow(0, first, count))) << first;
+  EXPECT_TRUE(testing::same_bits(folder.load_inner_rows("q", 129, 1, 1), matrix[129].narrow(0, 1, 1)));
   EXPECT_FALSE(folder.contains("e_blocks"));
   EXPECT_THROW(folder.load("none"), CheckpointError);
 }

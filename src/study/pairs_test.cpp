@@ -41,6 +41,15 @@ TEST(Pairs, AMatrixIsComparedAlongEachAxis) {
   EXPECT_EQ(found[3], "s-r against p-r, routing: " + routing);
 }
 
+// An arm that an earlier version trained lacks the keys that came since.
+TEST(Pairs, ArmsOfAnEarlierVersionAreStillPaired) {
+  std::vector<Arm> arms = {seeded_arm("p", {}), seeded_arm("p-r", {replay("0.5")})};
+  const auto wanted = words(pairs_of(arms));
+  ASSERT_EQ(wanted.size(), 1U);
+  arms[0].resolved["model"]["router"].erase("renormalize_one");
+  EXPECT_EQ(words(pairs_of(arms)), wanted);
+}
+
 TEST(Pairs, RunsOfOneSeedArePaired) {
   const std::vector<Arm> arms = {seeded_arm("p", {}, 1), seeded_arm("p", {}, 2), seeded_arm("s", {kSinkhorn}, 2),
                                  seeded_arm("s", {kSinkhorn}, 3)};

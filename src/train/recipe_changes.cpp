@@ -37,6 +37,23 @@ Json recipe_alone(Json resolved) {
   return resolved;
 }
 
+// The recipe of a run, with what came after the run was begun at its default: keys of the model, the objective.
+Json in_todays_terms(Json recipe, const std::string& where) {
+  Json* phases = recipe.find("phase");
+  if (recipe.find("model") == nullptr || phases == nullptr) return recipe;
+  Json model = recipe.at("model"), from;
+  if (const Json* found = model.find("from")) from = *found;
+  model.erase("from");
+  const auto config = model::model_config_from_json(model, where);
+  const int64_t sequence_length = recipe.at("train").at("sequence_length").as_int();
+  const Json causal = data::make_objective({}, {sequence_length, config.vocab_size})->options();
+  for (Json& phase : phases->as_array())
+    if (phase.find("objective") == nullptr) phase["objective"] = causal;
+  recipe["model"] = model::model_config_json(config);
+  if (!from.is_null()) recipe["model"]["from"] = from;
+  return recipe;
+}
+
 // A key of the recipe that says where something lies, and how to compare what lies there with what a run began with.
 struct Place {
   std::string key;
@@ -130,7 +147,7 @@ Json read_resolved(const fs::path& run) {
 }
 
 Json bearing_on_parameters(Json recipe) {
-  recipe = recipe_alone(std::move(recipe));
+  recipe = in_todays_terms(recipe_alone(std::move(recipe)), "resolved.json");
   if (Json* train = recipe.find("train"))
     for (const char* key : {"checkpoint_every", "keep_last"}) train->erase(key);
   if (Json* phases = recipe.find("phase"))
@@ -165,14 +182,8 @@ struct Resolved {
 // Between `before`, a recipe of the run, and `config`. The contents that the run began with are those of `resolved`.
 std::vector<std::string> changes_between(Json before, const Resolved& resolved, const RunConfig& config,
                                          InputData& data) {
-  Json after = run_config_json(config), model = before.at("model"), from;
-  if (const Json* found = model.find("from")) from = *found;
-  model.erase("from");
-  before["model"] = model::model_config_json(model::model_config_from_json(model, resolved.path.string()));
-  if (!from.is_null()) before["model"]["from"] = from;
-  const Json causal = data::make_objective({}, {config.train.sequence_length, config.model.vocab_size})->options();
-  for (Json& phase : before["phase"].as_array())
-    if (phase.find("objective") == nullptr) phase["objective"] = causal;  // of before there was a choice
+  Json after = run_config_json(config);
+  before = in_todays_terms(std::move(before), resolved.path.string());
   for (Json* recipe : {&before, &after})
     for (const char* key : {"allow_mixed_tokenizers", "on_collapse"})
       (*recipe)["train"].erase(key);  // they decide nothing that is trained

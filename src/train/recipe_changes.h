@@ -17,6 +17,7 @@ namespace evenkeel::train {
 Json read_resolved(const std::filesystem::path& run);
 
 // Of a resolved recipe what bears on the parameters: neither evaluation nor the rhythm of checkpoints, nor "contents".
+// What came after the run was begun has its default. ConfigError where the model is none.
 Json bearing_on_parameters(Json recipe);
 
 // Keys of two resolved recipes that differ, as "path: old -> new".

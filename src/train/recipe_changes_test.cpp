@@ -47,6 +47,19 @@ TEST(BearingOnParameters, LeavesOutEvaluationAndCheckpoints) {
   EXPECT_THAT(changed_keys(bearing({}), bearing({"train.seed=2"})), ElementsAre("train.seed: 1 -> 2"));
 }
 
+// What a run of an earlier version did not write down is what it is now by default.
+TEST(BearingOnParameters, FillsInWhatCameLater) {
+  Json now = run_config_json(testing::tiny_config("/data"));
+  Json before = now;
+  ASSERT_NE(before["model"]["router"].find("renormalize_one"), nullptr);
+  before["model"]["router"].erase("renormalize_one");
+  for (Json& phase : before["phase"].as_array()) phase.erase("objective");
+  EXPECT_EQ(bearing_on_parameters(before), bearing_on_parameters(now));
+  before["model"]["from"] = now["model"]["from"] = "runs/first";
+  EXPECT_EQ(bearing_on_parameters(before), bearing_on_parameters(now));
+  EXPECT_EQ(bearing_on_parameters(before).at("model").at("from"), Json("runs/first"));
+}
+
 TEST(ChangedKeys, NamesPlaces) {
   EXPECT_THAT(changes_of({"phase.two.data=[{name = \"b\", path = \"/moved/b\"}]"}),
               ElementsAre("phase.two.data.b.path: \"/data/b\" -> \"/moved/b\""));

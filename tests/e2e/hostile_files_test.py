@@ -13,10 +13,12 @@ import lzma
 import os
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.dont_write_bytecode = True
 import toy  # noqa: E402
@@ -24,15 +26,19 @@ from bad_input_analyze import COUNTS, HOSTILE_COUNTS, HOSTILE_TRACES, joined_tra
 
 MOST_SECONDS, MOST_BYTES = 3.0, 150e6
 MOST_TEXT_SECONDS, MOST_TEXT_BYTES = 12.0, 1e9
+MOST_WAIT, MOST_TEXT_WAIT = 30, 120  # seconds on the clock, of a machine that has other things to do; what waits for ever is killed then
 CPU = ("--threads", "1", "--device", "cpu")
 GOOD = "trace of token ids near 2^23, which is a good one"
 
 
-def measured(*arguments):
-    """(exit code, lines on stderr, processor seconds, peak bytes) of a command."""
+def measured(*arguments, most_wait=MOST_WAIT):
+    """(exit code, lines on stderr, processor seconds, peak bytes) of a command; one that takes longer is killed, and its code is -9."""
     with tempfile.TemporaryFile() as err:
         process = subprocess.Popen([toy.BINARY, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=err, env=toy.environment())
+        killer = threading.Timer(most_wait, os.kill, (process.pid, signal.SIGKILL))
+        killer.start()
         _, status, usage = os.wait4(process.pid, 0)
+        killer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         err.seek(0)
         lines = err.read().decode("utf-8", "replace").splitlines()
@@ -170,7 +176,7 @@ def prepare_findings(folder, base):
         path = folder / name
         content(path)
         before = sorted(folder.iterdir())
-        code, lines, seconds, peak = measured("prepare", "--tokenizer", folder / "tok.model", "--out", folder / "out", "--threads", 1, *options, path)
+        code, lines, seconds, peak = measured("prepare", "--tokenizer", folder / "tok.model", "--out", folder / "out", "--threads", 1, *options, path, most_wait=MOST_TEXT_WAIT)
         line = last_line(lines)
         problems = [] if code == need and (need == 0 or line.startswith(f"evenkeel: error: {path}")) else [f"exit code {code}: {line[:300]!r}"]
         if need != 0 and sorted(folder.iterdir()) != before:

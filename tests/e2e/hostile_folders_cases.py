@@ -189,6 +189,11 @@ def renamed(header, data, *pairs):
     return {name.removeprefix("..."): entry for name, entry in header.items()}, data
 
 
+def added(family, name):
+    """A folder with one tensor more."""
+    return {**single(family), "model.safetensors": safetensors({**shapes_of(family), name: [H]})}
+
+
 def swapped_entries(key, one, other):
     def change(header, data):
         header[one][key], header[other][key] = header[other][key], header[one][key]
@@ -253,6 +258,8 @@ def header_cases():
     yield "swapped", "gate for down projection", of_file(lambda header, data: renamed(header, data, ("model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.down_proj.weight"), ("model.layers.0.mlp.down_proj.weight", "model.layers.0.mlp.gate_proj.weight")))
     yield "swapped", "another family's tensors", {**single("olmoe"), "config.json": single("llama")["config.json"]}
     yield "swapped", "a layer beyond the last", of_file(lambda header, data: renamed(header, data, (Q, Q.replace("0", "2"))))
+    yield "swapped", "a layer beyond the last that predicts a second token", added("deepseek_v3", f"model.layers.{LAYERS + 1}.input_layernorm.weight")
+    yield "swapped", "a name that only begins with such a layer's number", added("deepseek_v3", f"model.layers.{LAYERS}junk.weight")
 
 
 def many_tensors(n):
@@ -393,6 +400,7 @@ def config_cases():
                                ("deepseek_v3", "n_shared_experts", 1 << 24), ("deepseek_v3", "n_routed_experts", 1 << 24), ("deepseek_v3", "kv_lora_rank", 1 << 24)):
         shown = f"{value:g}" if isinstance(value, int) and value < 1 << 63 else "10^400" if value == HUGE else "a million layers"
         yield "huge", f"{family}: {key} = {shown}", of_config(family, **{key: value})
+    yield "huge", "qwen3_moe: a million times the first of 10,000 layers dense", of_config("qwen3_moe", num_hidden_layers=10_000, mlp_only_layers=[0] * 1_000_000)
     yield "huge", "qwen3_moe: 5 million layers, the first dense", of_config("qwen3_moe", num_hidden_layers=5_000_000, mlp_only_layers=[0])
     yield "huge", "deepseek_v3: 5 million layers, the first dense", of_config("deepseek_v3", num_hidden_layers=5_000_000, first_k_dense_replace=1)
     yield "huge", "a text of 20 MB", {**single("llama"), "config.json": in_pieces((text[:-1] + b', "note": "', 1), (b"a" * 1_000_000, 20), (b'"}', 1))}

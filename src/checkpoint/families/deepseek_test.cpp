@@ -245,6 +245,25 @@ TEST_F(DeepseekFamilies, DecodeFp8OfTheThirdVersion) {
   expect_refusal({dense, "F8_E4M3 without"});
 }
 
+TEST_F(DeepseekFamilies, PassOverNoMoreLayersThanTheConfigurationSays) {
+  make_latent(/*is_v3=*/true);
+  add("model.layers.2.eh_proj.weight", {8, 16});
+  config_.erase("num_nextn_predict_layers");
+  EXPECT_NO_THROW(read());  // one, where nothing is said
+  set("num_nextn_predict_layers", 0);
+  expect_refusal({"got 1 tensor", "model.layers.2.eh_proj.weight"});
+  set("num_nextn_predict_layers", 1);
+  add("model.layers.3.eh_proj.weight", {8, 16});
+  expect_refusal({"got 1 tensor", "model.layers.3.eh_proj.weight"});
+  set("num_nextn_predict_layers", 2);
+  EXPECT_NO_THROW(read());
+  for (const char* name : {"model.layers.2junk.weight", "model.layers.02.weight", "model.layers.x.weight"}) {
+    add(name, {8});
+    expect_refusal({"got 1 tensor", name});
+    remove(name);
+  }
+}
+
 TEST_F(DeepseekFamilies, TakeSharedExpertsOfNoWidth) {
   make_latent(/*is_v3=*/true);
   set("n_shared_experts", 0);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "checkpoint/families/rotation_keys.h"
 #include "core/errors.h"
@@ -156,18 +157,17 @@ void attention_bias(HfKeys& keys, const char* key, bool absent, bool has_out_bia
 
 namespace {
 
-// The layers that `layer_types` gives a window; nothing where the key is absent.
-std::optional<std::vector<int64_t>> windowed_layers(const HfConfig& config, int64_t n_layers) {
-  const Json* types = config.find("layer_types");
-  if (types == nullptr) return std::nullopt;
-  if (!types->is_array() || static_cast<int64_t>(types->size()) != n_layers)
-    config.refuse("layer_types", types, "a list of " + std::to_string(n_layers) + " layers");
+// The layers that `layer_types` gives the window.
+std::vector<int64_t> windowed_layers(const HfConfig& config, const Json& types, int64_t n_layers) {
+  if (!types.is_array() || static_cast<int64_t>(types.size()) != n_layers)
+    config.refuse("layer_types", &types, "a list of " + std::to_string(n_layers) + " layers");
   std::vector<int64_t> out;
-  for (size_t i = 0; i < types->size(); ++i) {
-    const bool is_windowed = types->at(i) == Json("sliding_attention");
-    if (!is_windowed && types->at(i) != Json("full_attention"))
-      config.refuse("layer_types", &types->at(i), "\"full_attention\" or \"sliding_attention\"");
-    if (is_windowed) out.push_back(static_cast<int64_t>(i));
+  for (int64_t layer = 0; layer < n_layers; ++layer) {
+    const Json& type = types.at(static_cast<size_t>(layer));
+    const bool is_windowed = type == Json("sliding_attention");
+    if (!is_windowed && type != Json("full_attention"))
+      config.refuse("layer_types", &type, "\"full_attention\" or \"sliding_attention\"");
+    if (is_windowed) out.push_back(layer);
   }
   return out;
 }
@@ -179,7 +179,7 @@ model::LayerSet layer_set(std::vector<int64_t> layers, int64_t n_layers) {
 
 }  // namespace
 
-void sliding_window(HfKeys& keys, const char* use_key, int64_t absent) {
+void sliding_window(HfKeys& keys, const char* use_key) {
   auto& attention = keys.form().attention;
   if (!keys.reads()) {
     const int64_t window = attention.at("window").as_int();
@@ -188,28 +188,41 @@ void sliding_window(HfKeys& keys, const char* use_key, int64_t absent) {
     return;
   }
   const HfConfig& config = keys.config();
-  const auto layers = windowed_layers(config, keys.model().n_layers);
-  config.find("max_window_layers");  // counts for nothing unless layer_types is absent, which is refused below
+  const Json* types = config.find("layer_types");
+  config.find("max_window_layers");  // counts for nothing: all layers have the window
   const bool is_used = use_key == nullptr || config.flag(use_key, false);
-  const int64_t window = is_used ? config.count("sliding_window", absent) : (config.find("sliding_window"), 0);
-  const bool by_layer = layers && !layers->empty() && static_cast<int64_t>(layers->size()) < keys.model().n_layers;
-  if (layers && !layers->empty() && window == 0)
-    config.refuse("layer_types", config.find("layer_types"), "no sliding_attention: there is no sliding_window");
-  attention["window"] = layers && layers->empty() ? int64_t{0} : window;
-  if (by_layer) attention["window_layers"] = to_json(layer_set(*layers, keys.model().n_layers));
+  const int64_t window = is_used ? config.count("sliding_window", 0) : (config.find("sliding_window"), 0);
+  attention["window"] = window;
+  if (window == 0 || types == nullptr) return;
+  const bool is_list = types->is_array() && static_cast<int64_t>(types->size()) == keys.model().n_layers;
+  if (!is_list ||
+      !std::ranges::all_of(types->as_array(), [](const Json& type) { return type == Json("sliding_attention"); }))
+    config.refuse("layer_types", types,
+                  "\"sliding_attention\" for all layers: the class gives them all the window, whatever this list says");
+}
+
+void read_listed_window(HfKeys& keys, int64_t window, std::vector<int64_t> usual) {
+  const HfConfig& config = keys.config();
+  auto& attention = keys.form().attention;
+  const int64_t n_layers = keys.model().n_layers;
+  config.find("max_window_layers");  // counts for nothing beside layer_types
+  const Json* types = config.find("layer_types");
+  auto layers = types != nullptr ? windowed_layers(config, *types, n_layers) : std::move(usual);
+  if (types != nullptr && !layers.empty() && window == 0)
+    config.refuse("layer_types", types, "no sliding_attention: there is no sliding_window");
+  attention["window"] = layers.empty() ? int64_t{0} : window;
+  const bool is_in_some = !layers.empty() && static_cast<int64_t>(layers.size()) < n_layers;
+  if (window > 0 && is_in_some) attention["window_layers"] = to_json(layer_set(std::move(layers), n_layers));
 }
 
 void alternating_window(HfKeys& keys, int64_t absent) {
-  auto& attention = keys.form().attention;
   const int64_t n_layers = keys.model().n_layers;
   if (keys.reads()) {
-    sliding_window(keys, nullptr, absent);
-    if (keys.config().find("layer_types") != nullptr || n_layers == 1) return;
-    std::vector<int64_t> layers;
-    for (int64_t layer = 0; layer < n_layers; layer += 2) layers.push_back(layer);
-    if (attention.at("window") != Json(0)) attention["window_layers"] = layers;
-    return;
+    std::vector<int64_t> every_other;
+    for (int64_t layer = 0; layer < n_layers; layer += 2) every_other.push_back(layer);
+    return read_listed_window(keys, keys.config().count("sliding_window", absent), std::move(every_other));
   }
+  const auto& attention = keys.form().attention;
   const int64_t window = attention.at("window").as_int();
   model::LayerSet layers;
   read_value(config_from_json(attention.at("window_layers"), ""), "", layers);
@@ -395,18 +408,18 @@ void dense_listed_layers(HfKeys& keys) {
   const HfConfig& config = keys.config();
   model.d_ff = config.size("intermediate_size", 1);
   const int64_t step = config.size("decoder_sparse_step", 1);
-  std::vector<int64_t> layers;
   const Json* listed = config.find("mlp_only_layers");
   if (listed != nullptr && !listed->is_array()) config.refuse("mlp_only_layers", listed, "a list of layers");
-  for (int64_t layer = 0; layer < model.n_layers; ++layer) {
-    const auto is_it = [&](const Json& entry) { return entry == Json(layer); };
-    const bool is_dense = listed != nullptr && std::any_of(listed->as_array().begin(), listed->as_array().end(), is_it);
-    if (!is_dense && (layer + 1) % step == 0) layers.push_back(layer);
-  }
+  std::set<int64_t> dense;
   if (listed != nullptr)
-    for (const Json& entry : listed->as_array())
+    for (const Json& entry : listed->as_array()) {
       if (!entry.is_integer() || entry.as_int() < 0 || entry.as_int() >= model.n_layers)
         config.refuse("mlp_only_layers", listed, "layers 0.." + std::to_string(model.n_layers - 1));
+      dense.insert(entry.as_int());
+    }
+  std::vector<int64_t> layers;
+  for (int64_t layer = 0; layer < model.n_layers; ++layer)
+    if (!dense.contains(layer) && (layer + 1) % step == 0) layers.push_back(layer);
   if (layers.empty())
     config.refuse(listed != nullptr ? "mlp_only_layers" : "decoder_sparse_step", listed,
                   "at least one layer with experts");

@@ -78,8 +78,11 @@ struct DecoderKeys {
 // Sizes, rotation, norms, activation, tied head; settings that no family of ours has are refused.
 void decoder_keys(HfKeys& keys, const DecoderKeys& of);
 void attention_bias(HfKeys& keys, const char* key, bool absent, bool has_out_bias = true);
-// A window that all layers have; `use_key`: a flag that must be set for it to count, or nullptr.
-void sliding_window(HfKeys& keys, const char* use_key, int64_t absent = 0);
+// A window that all layers have, where a layer_types that says otherwise is refused; `use_key`: a flag that must be set
+// for it to count, or nullptr.
+void sliding_window(HfKeys& keys, const char* use_key);
+// Reads a window of the layers that layer_types gives it; of the `usual` ones where that key is absent.
+void read_listed_window(HfKeys& keys, int64_t window, std::vector<int64_t> usual);
 // A window that the layers of layer_types have; every other one, the first among them, where that is absent.
 void alternating_window(HfKeys& keys, int64_t absent);
 // DeepSeek's latent attention in place of the ordinary one.

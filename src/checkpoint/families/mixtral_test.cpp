@@ -59,6 +59,14 @@ TEST_F(MixtralFamily, ReadsStackedExpertsUnderAnotherName) {
   expect_there_and_back();
 }
 
+TEST_F(MixtralFamily, HasItsWindowInAllLayersWhateverIsSaidOfThem) {
+  set("layer_types", Json::Array{"sliding_attention"});
+  EXPECT_EQ(read_config().config.attention.find("window")->shown(), "5");
+  set("layer_types", Json::Array{"full_attention"});
+  set("sliding_window", nullptr);  // without a window the list counts for nothing
+  EXPECT_EQ(read_config().config.attention.find("window")->shown(), "0");
+}
+
 TEST_F(MixtralFamily, GoesThereAndBack) {
   expect_there_and_back();
   config_.erase("sliding_window");
@@ -78,7 +86,9 @@ TEST_F(MixtralFamily, GoesThereAndBack) {
 TEST_F(MixtralFamily, RefusesWhatItCannotExpress) {
   expect_refused_setting("attention_bias", "true");
   expect_refused_setting("num_experts", "4", {"num_experts", "4", "3, as num_local_experts says"});
-  expect_refused_setting("layer_types", R"(["chunked_attention"])", {"layer_types", "chunked_attention"});
+  for (const std::string types :
+       {R"(["chunked_attention"])", R"(["full_attention"])", R"([])", "7"})  // no key of the class
+    expect_refused_setting("layer_types", types, {"layer_types: got " + types, "\"sliding_attention\" for all layers"});
   expect_refused_setting("quantization_config", R"({"quant_method":"gptq"})");
   expect_refused_setting("scale_emb", "12", {"scale_emb: got 12", "evenkeel does not know"});
 }

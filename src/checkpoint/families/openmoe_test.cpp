@@ -1,4 +1,6 @@
 #include "checkpoint/families/test_folder.h"
+#include "checkpoint/manifest.h"
+#include "core/file_io.h"
 
 namespace evenkeel::checkpoint {
 namespace {
@@ -105,6 +107,36 @@ TEST_F(OpenMoeFamily, GoesThereAndBackWithItsFilesAsTheyCame) {
   import_and_export();
   EXPECT_EQ(read_file(root_ / "exported" / "config.json"), read_file(folder_ / "config.json"));
   EXPECT_EQ(read_file(root_ / "exported" / "modeling_openmoe.py"), "# code\n");
+}
+
+// What acts in training alone is written anew under the name that the file has for it. A key that the file leaves out
+// has the default of the code, so nothing is lost without it.
+TEST_F(OpenMoeFamily, WritesItsTrainingAnewInItsOwnSpelling) {
+  spell_otherwise();
+  config_.erase("router_z_loss_factor");
+  import_and_export();
+  EXPECT_FALSE(HfConfig(root_ / "exported").has("router_z_loss_factor"));
+  for (const auto& notice : exported_.notices) EXPECT_EQ(notice.find("in training alone"), std::string::npos) << notice;
+  const fs::path path = root_ / "checkpoint" / "state.json", other = root_ / "other";
+  Json state = Json::parse(read_file(path), "state");
+  auto config = model::model_config_from_json(state.at("model"), "state");
+  config.balance.terms.at(0).coefficient = 0.5;
+  config.balance.z_coefficient = 0.25;
+  config.capacity.factor_train = 3;
+  state["model"] = model::model_config_json(config);
+  save_folder(other, [&](const fs::path& temporary) {
+    for (const char* name : {"model.safetensors", "optimizer.safetensors", "origin"})
+      fs::copy(root_ / "checkpoint" / name, temporary / name, fs::copy_options::recursive);
+    std::ofstream(temporary / "state.json") << state.dump();
+  });
+  for (const auto& notice : export_model(other, root_ / "exported", {}).notices)
+    EXPECT_EQ(notice.find("in training alone"), std::string::npos) << notice;
+  const Json written = HfConfig(root_ / "exported").json();
+  EXPECT_EQ(written.at("aux_loss_factor"), Json(0.5));
+  EXPECT_EQ(written.at("router_z_loss_factor"), Json(0.25));
+  EXPECT_TRUE(is_same_setting(written.at("capacity_factor_train"), Json(3)));
+  for (const char* key : {"router_aux_loss_factor", "router_capacity_factor_train"})
+    EXPECT_EQ(written.find(key), nullptr) << key;
 }
 
 TEST_F(OpenMoeFamily, HasNoOtherHome) {

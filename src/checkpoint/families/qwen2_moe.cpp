@@ -6,12 +6,19 @@
 namespace evenkeel::checkpoint {
 namespace {
 
+void read_window(HfKeys& keys) {
+  const HfConfig& config = keys.config();
+  const bool is_used = config.flag("use_sliding_window", false);
+  if (is_used && config.find("layer_types") == nullptr)
+    config.refuse("use_sliding_window", config.find("use_sliding_window"),
+                  "layer_types beside it: versions of transformers disagree on the layers that have the window");
+  const int64_t window = is_used ? config.count("sliding_window", 0) : (config.find("sliding_window"), 0);
+  read_listed_window(keys, window, {});
+}
+
 void window_keys(HfKeys& keys) {
-  if (keys.reads() && keys.config().flag("use_sliding_window", false) && keys.config().find("layer_types") == nullptr)
-    keys.config().refuse("use_sliding_window", keys.config().find("use_sliding_window"),
-                         "layer_types beside it: versions of transformers disagree on the layers that have the window");
+  if (keys.reads()) return read_window(keys);
   sliding_window(keys, "use_sliding_window");
-  if (keys.reads()) return;
   const auto& model = keys.model();
   const auto& attention = keys.form().attention;
   if (attention.at("window").as_int() == 0) return;

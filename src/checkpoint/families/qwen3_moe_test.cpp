@@ -43,6 +43,8 @@ TEST_F(Qwen3MoeFamily, ReadsTheConfiguration) {
   const auto other = read_config().config;
   EXPECT_EQ(to_json(other.moe_layers).dump(), "[1]");
   EXPECT_EQ(other.attention.find("window")->shown(), "7");
+  set("layer_types", Json::Array{"sliding_attention", "full_attention", "sliding_attention"});
+  expect_refusal({"layer_types", "the class gives them all the window"});
 }
 
 TEST_F(Qwen3MoeFamily, GoesThereAndBack) {
