@@ -238,6 +238,7 @@ class FaultyTokenizer final : public Tokenizer {
   int64_t vocab_size() const override { return 10; }
   std::optional<int32_t> end_of_document() const override { return std::nullopt; }
   std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }
+  std::string kind() const override { return "made tokenizer"; }
   std::string sha256() const override { return ""; }
   fs::path path() const override { return "faulty"; }
 

@@ -144,7 +144,7 @@ TEST(BalanceLoss, ALayerWithoutLogitsAddsNothing) {
     const auto value = kind.compute({hash, hash});
     EXPECT_EQ(value.item<double>(), 0.0) << kind.name;
     EXPECT_FALSE(value.requires_grad());
-    EXPECT_EQ(count_load(term_of(kind.name), {hash}).at(0).n_tokens, 3);
+    EXPECT_EQ(count_load(term_of(kind.name), {hash}).at(0).n_tokens.item<double>(), 3);
   }
   EXPECT_EQ(z_loss({hash}, false).item<double>(), 0.0);
 }
