@@ -68,13 +68,20 @@ constexpr Named<NormPlacement> kNormPlacements[] = {{"before", NormPlacement::be
 std::span<const Named<NormPlacement>> names_of(NormPlacement) { return kNormPlacements; }
 std::span<const Named<Init>> names_of(Init) { return kInits; }
 
-bool ModelConfig::is_moe() const { return moe_layers_below(n_layers) > 0; }
+bool ModelConfig::is_moe() const {
+  for (int64_t layer = 0; layer < n_layers; ++layer)
+    if (has_experts(layer)) return true;
+  return false;
+}
 bool ModelConfig::has_dense() const { return static_cast<int64_t>(moe_layers_below(n_layers)) < n_layers; }
 
 size_t ModelConfig::moe_layers_below(int64_t layer) const {
-  size_t n = 0;
-  for (int64_t i = 0; i < layer; ++i) n += has_experts(i) ? 1 : 0;
-  return n;
+  if (n_experts <= 0 || layer <= 0) return 0;
+  if (moe_layers.every > 0) return static_cast<size_t>(layer / moe_layers.every);
+  std::vector<bool> is_listed(static_cast<size_t>(layer));  // each once, however often it is listed
+  for (const int64_t listed : moe_layers.list)
+    if (listed >= 0 && listed < layer) is_listed[static_cast<size_t>(listed)] = true;
+  return static_cast<size_t>(std::count(is_listed.begin(), is_listed.end(), true));
 }
 
 ops::Rotation ModelConfig::rotation(int64_t dims) const {

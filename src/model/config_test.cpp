@@ -62,13 +62,18 @@ TEST(LayerSet, AreAllEveryNthOrAList) {
   const auto layers_of = [](const std::string& rule) {
     const auto config = read(std::string(kMoe) + "d_ff = 12\nmoe_layers = " + rule);
     std::vector<int64_t> out;
-    for (int64_t layer = 0; layer < 4; ++layer)
+    for (int64_t layer = 0; layer < 4; ++layer) {
+      EXPECT_EQ(config.moe_layers_below(layer), out.size()) << rule;
       if (config.has_experts(layer)) out.push_back(layer);
+    }
+    EXPECT_EQ(config.moe_layers_below(4), out.size()) << rule;
+    EXPECT_TRUE(config.is_moe());
     return out;
   };
   EXPECT_EQ(layers_of("\"all\""), (std::vector<int64_t>{0, 1, 2, 3}));
   EXPECT_EQ(layers_of("\"every 2\""), (std::vector<int64_t>{1, 3}));
   EXPECT_EQ(layers_of("[0, 3]"), (std::vector<int64_t>{0, 3}));
+  EXPECT_EQ(layers_of("[3, 1, 3]"), (std::vector<int64_t>{1, 3}));
   EXPECT_THAT(message_for(std::string(kMoe) + "moe_layers = \"every 0\""), HasSubstr("\"every N\" with N from 1"));
   EXPECT_THAT(message_for(std::string(kMoe) + "moe_layers = \"some\""), HasSubstr("\"every N\" with N from 1"));
   EXPECT_THAT(message_for(std::string(kMoe) + "d_ff = 1\nmoe_layers = \"every 5\""),

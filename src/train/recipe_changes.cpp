@@ -37,7 +37,8 @@ Json recipe_alone(Json resolved) {
   return resolved;
 }
 
-// The recipe of a run, with what came after the run was begun at its default: keys of the model, the objective.
+// The recipe of a run, with what came after the run was begun at its default, in its place: keys of the model, the
+// objective. One of today stays as it is.
 Json in_todays_terms(Json recipe, const std::string& where) {
   Json* phases = recipe.find("phase");
   if (recipe.find("model") == nullptr || phases == nullptr) return recipe;
@@ -47,8 +48,13 @@ Json in_todays_terms(Json recipe, const std::string& where) {
   const auto config = model::model_config_from_json(model, where);
   const int64_t sequence_length = recipe.at("train").at("sequence_length").as_int();
   const Json causal = data::make_objective({}, {sequence_length, config.vocab_size})->options();
-  for (Json& phase : phases->as_array())
-    if (phase.find("objective") == nullptr) phase["objective"] = causal;
+  for (Json& phase : phases->as_array()) {
+    if (phase.find("objective") != nullptr) continue;
+    auto& keys = phase.as_object();
+    const auto schedule =
+        std::find_if(keys.begin(), keys.end(), [](const auto& key) { return key.first == "schedule"; });
+    keys.emplace(schedule == keys.end() ? schedule : schedule + 1, "objective", causal);
+  }
   recipe["model"] = model::model_config_json(config);
   if (!from.is_null()) recipe["model"]["from"] = from;
   return recipe;

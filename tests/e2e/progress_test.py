@@ -23,6 +23,7 @@ sys.dont_write_bytecode = True
 import toy  # noqa: E402
 from checks import run_checks, steps_of  # noqa: E402
 from contract_train import CPU  # noqa: E402
+from hostile_folders_cases import single  # noqa: E402
 
 N_STEPS = 150
 LONG_NAME = "日本語-größe-of-a-long-name"
@@ -132,6 +133,19 @@ def check_the_bar_of_a_set_ends_before_its_result(place, problems):
     screen = [line.split("\033[K")[-1] for line in text.replace("\r\n", "\n").strip().split("\n")]
     kinds = ["bar" if line.startswith("evaluating") and "100%" in line else "result" if " loss " in line else line for line in screen]
     problems.equal(kinds, ["bar", "result", "bar", "result"], f"rows of {screen}")
+
+
+def check_import_and_export_show_bytes_and_rate(place, problems):
+    model, checkpoint = place.folder / "model", place.folder / "imported"
+    model.mkdir()
+    for name, content in single("mixtral").items():
+        (model / name).write_bytes(content)
+    for label, arguments in (("importing", ["import", model, "--out", checkpoint]), ("exporting", ["export", checkpoint, "--out", place.folder / "exported"])):
+        rc, text = on_terminal(arguments, 120)
+        problems.equal(rc, 0, f"exit code of {arguments[0]}: {text[-300:]!r}")
+        last = ([row for row in bars(text) if row.startswith(label)] or [""])[-1]
+        size = r"[0-9.]+ (?:[KMG]i)?B"
+        problems.need(re.fullmatch(rf"{label} \[#+\] 100%  took .*  ({size}) of \1  [0-9.]+ [KMGT]?B/s", last), f"the bar of {arguments[0]}: {last!r}")
 
 
 def check_a_failed_command_ends_with_its_error(place, problems):

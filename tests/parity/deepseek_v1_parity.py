@@ -4,16 +4,19 @@
 
 The golden file comes of scripts/golden/deepseek_v1.py. Where qwen2_moe can hold the same function (a shared expert behind a
 gate of zero, sigmoid(0) = 1/2, with its output doubled), transformers computes it too, from a folder made here and from what
-`evenkeel export` writes.
+`evenkeel export` writes; loss and every gradient of a step are those of its autograd, in fp32 and from two files of bf16. Where it
+cannot (a bias on the output of attention), an export is refused by name.
 """
 
 import json
 import pathlib
+import subprocess
 import tempfile
 
 import torch
+from families_parity import Comparison, trace, write_tokens
 from family_models import Watch, load
-from fixtures import Checks, evenkeel
+from fixtures import EVENKEEL, Checks, evenkeel
 from safetensors.torch import load_file, save_file
 from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
 
@@ -96,14 +99,55 @@ def control(check, name, folder, work, change):
     check(f"{name}: control {change}", moved > 10 * TOLERANCE, f"moves the logits by {moved:.1e}")
 
 
+def in_two_files(folder, config, tensors):
+    folder.mkdir()
+    names = sorted(tensors)
+    parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    for file, part in parts.items():
+        save_file({key: tensors[key] for key in part}, folder / file, metadata={"format": "pt"})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": {key: file for file, part in parts.items() for key in part}}))
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def compare_step(check, name, storage, folder, work):
+    """Experts, weights, logits, loss and every gradient of a folder against autograd of the same function in qwen2_moe."""
+    config, work = GOLDEN["inputs"][name]["config"], work / f"{name}-{storage}-step"
+    work.mkdir()
+    tensors = {key: value.float() for path in sorted(folder.glob("*.safetensors")) for key, value in load_file(path).items()}
+    comparison = Comparison(work, folder, write_tokens(work, 1, config["vocab_size"]), as_qwen2_moe(config, tensors))
+    # its output projection is twice this one's, and the gate is no part of the model
+    comparison.gradients = {key: 2 * value if key.endswith("shared.down.weight") else value for key, value in comparison.gradients.items() if not key.endswith("shared.gate.weight")}
+    out, error = trace(folder, work)
+    if error:
+        comparison.problems.append(f"trace: {error}")
+    else:
+        comparison.compare_trace(out)
+        comparison.compare_step()
+    check(f"{name}, {storage}: loss and gradients", not comparison.problems, ", ".join(comparison.shown) + "".join(f"\n       {problem}" for problem in comparison.problems))
+
+
+def refused_export(check, name, folder, work):
+    """Nothing of transformers has biases of attention's output beside these experts."""
+    checkpoint, out = work / f"{name}-checkpoint", work / f"{name}-exported"
+    evenkeel("import", folder, "--out", checkpoint)
+    compare_evenkeel(check, name, "imported", checkpoint, work)
+    done = subprocess.run([EVENKEEL, "export", checkpoint, "--out", out], capture_output=True, text=True, timeout=100)
+    line = (done.stderr.strip().splitlines() or [""])[-1]
+    holds = done.returncode == 2 and line.startswith("evenkeel: error: ") and "no Hugging Face class can express" in line and not out.exists()
+    check(f"{name}: export is refused", holds, f"exit code {done.returncode}: {line}")
+
+
 def compare_model(check, name, work):
     config, tensors = GOLDEN["inputs"][name]["config"], golden_tensors(name)
     folder = write_folder(work / name, config, tensors)
     compare_evenkeel(check, name, "its folder", folder, work)
     for change in ({"norm_topk_prob": not config["norm_topk_prob"]}, {"rms_norm_eps": 0.1}, {"rope_theta": 1e4}):
         control(check, name, folder, work, change)
-    if config["attention_bias"] or not config["n_shared_experts"]:
-        return  # qwen2_moe has no bias on the output of attention
+    if config["attention_bias"]:
+        return refused_export(check, name, folder, work)
+    compare_step(check, name, "fp32", folder, work)
+    compare_step(check, name, "bf16 in two files", in_two_files(work / f"{name}-bf16", config, {key: value.bfloat16() for key, value in tensors.items()}), work)
     qwen = as_qwen2_moe(config, tensors)
     compare_transformers(check, name, qwen)
     qwen.save_pretrained(work / f"{name}-qwen")

@@ -151,6 +151,8 @@ IMPOSSIBLE = [
     ("quantile", MOE + '[model.router]\nkind = "quantile"', "quantile"),
     ("sqrtsoftplus", MOE + '[model.router]\nscore = "sqrtsoftplus"', "sqrtsoftplus"),
     ("Sinkhorn at evaluation", MOE + '[model.router]\nkind = "sinkhorn"\nat_eval = true', "at_eval"),
+    ("a bias on a softmax", MOE + 'router = {kind = "loss_free", score = "softmax_pre", renormalize = true}', "model.router."),
+    ("the Euclidean norm of the weights", MOE + "router = {renormalize = true, norm_p = 2.0}", "norm_p"),
     ("drops at evaluation", MOE + 'capacity = {rule = "switch", factor_eval = 0.5}', "capacity"),
     ("jitter at evaluation", MOE + "router = {jitter = 0.1, jitter_at_eval = true}", "jitter"),
 ]

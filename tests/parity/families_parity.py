@@ -69,24 +69,24 @@ def has_experts(folder):
     return any(key in config for key in ("num_experts", "num_local_experts", "n_routed_experts"))
 
 
-def reference(folder, tokens):
+def reference(model, tokens):
     """Logits, routings, loss and gradients under evenkeel's names."""
-    model = load(folder)
     model.train()
     with Watch(model) as routings:
         logits = model(input_ids=tokens[:, :-1]).logits
-    loss = F.cross_entropy(logits.reshape(-1, VOCABULARY), tokens[:, 1:].reshape(-1))
+    loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].reshape(-1))
     loss.backward()
     gradients = {name: parameter.grad if parameter.grad is not None else torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
     return logits.detach(), routings, loss.item(), evenkeel_names(gradients, model.config.num_hidden_layers)
 
 
 class Comparison:
-    """One draw; problems are sentences."""
+    """A folder against transformers' model of it; problems are sentences."""
 
-    def __init__(self, work, folder, tokens, draw):
-        self.work, self.folder, self.tokens, self.draw, self.problems, self.shown = work, folder, tokens, draw, [], []
-        self.logits, self.routings, self.loss, self.gradients = reference(folder, tokens)
+    def __init__(self, work, folder, tokens, model, scaling=1.0):
+        self.work, self.folder, self.tokens, self.problems, self.shown = work, folder, tokens, [], []
+        self.scaling = scaling  # of the routing weights
+        self.logits, self.routings, self.loss, self.gradients = reference(model, tokens)
         self.n_close = 0  # decisions that are closer than MARGIN
 
     def need(self, holds, text):
@@ -120,7 +120,7 @@ class Comparison:
         moved = (experts.long() != routing.experts).any(-1) & clear & same.all(-1)
         self.need(moved.float().mean() <= 0.02, f"{name}: experts are not best first at {int(moved.sum())} tokens")
         ours, theirs = weights.gather(1, experts.long().argsort(-1)), routing.weights.gather(1, routing.experts.argsort(-1))
-        scale = max(1.0, self.draw.get("routed_scaling_factor", 1.0))
+        scale = max(1.0, self.scaling)
         for what, difference, need in (("weights", (ours - theirs).abs()[clear].max() / scale, WEIGHT_TOLERANCE), ("router logits", (logits - routing.logits).abs()[clear].max(), LOGIT_TOLERANCE)):
             self.need(difference <= need, f"{name}: {what} differ by {difference:.1e} (need {need:g})")
         self.need(not out[f"{name}.dropped"].any(), f"{name}: dropped")
@@ -153,8 +153,7 @@ class Comparison:
             if ours[name].shape != theirs.shape:
                 self.problems.append(f"gradient of {name}: shape {tuple(ours[name].shape)}; need {tuple(theirs.shape)}")
                 continue
-            largest = max(theirs.abs().max().item(), 1e-4)
-            difference = (ours[name] - theirs).abs().max().item() / largest
+            difference = ((ours[name] - theirs).abs().max() / theirs.abs().max()).item()  # no draw has one of nothing but zeros
             worst = max(worst, difference)
             self.need(difference <= GRADIENT_TOLERANCE, f"gradient of {name} differs by {difference:.1e} of its largest (need {GRADIENT_TOLERANCE:g})")
         self.shown.append(f"gradients {worst:.0e} of {len(ours)}")
@@ -207,6 +206,15 @@ def other_window(config):
     return {"sliding_window": config["sliding_window"] + 3} if has_window else None
 
 
+def other_layer_types(config):
+    """Of a class that obeys the list, and of those that give all layers the window, whatever the list says."""
+    types = config.get("layer_types")
+    if not types or not other_window(config) or config["model_type"] not in ("gpt_oss", "mixtral", "qwen3_moe"):
+        return None
+    other = types[::-1] if config["model_type"] == "gpt_oss" else ["full_attention"] * len(types)
+    return {"layer_types": other} if other != types else None
+
+
 def several(config):
     return config.get("num_experts_per_tok", 1) > 1
 
@@ -222,13 +230,13 @@ CONTROLS = {
     "routed_scaling_factor": scaled("routed_scaling_factor", 1.5),
     "rope_interleave": flipped("rope_interleave"),
     "clip_qkv": lambda config: {"clip_qkv": 0.3} if "clip_qkv" in config else None,
+    "layer_types": other_layer_types,
     "sliding_window": other_window,
     "attention_bias": flipped("attention_bias"),
     "qkv_bias": flipped("qkv_bias"),
     "mlp_bias": flipped("mlp_bias", lambda config: config["model_type"] == "llama"),
     "swiglu_alpha": scaled("swiglu_alpha", 1.5),
     "swiglu_limit": lambda config: {"swiglu_limit": 0.1} if "swiglu_limit" in config else None,
-    "layer_types": lambda config: {"layer_types": config["layer_types"][::-1]} if config["model_type"] == "gpt_oss" and config["layer_types"] != config["layer_types"][::-1] else None,
     "use_qk_norm": flipped("use_qk_norm"),
     "embedding_multiplier": scaled("embedding_multiplier", 1.5),
     "attention_multiplier": scaled("attention_multiplier", 1.5),
@@ -250,7 +258,12 @@ def controls_of(config, hits):
     return [(name, change) for _, name, change in sorted(possible, key=lambda entry: entry[0])[:CONTROLS_A_DRAW]]
 
 
-def control_problem(comparison, change):
+# Control -> what a refusal may name in place of its key: tensors that are then missing or left over.
+TENSORS = {"attention_bias": ".bias'", "qkv_bias": ".bias'", "mlp_bias": ".bias'", "use_qk_norm": "_norm.weight'", "first_k_dense_replace": ".mlp.", "mlp_only_layers": ".mlp.",
+           "tie_word_embeddings": "lm_head.weight'"}
+
+
+def control_problem(comparison, name, change):
     """What a changed setting did, and whether it was seen."""
     path = comparison.folder / "config.json"
     text = path.read_text()
@@ -258,7 +271,8 @@ def control_problem(comparison, change):
     out, error = trace(comparison.folder, comparison.work)
     path.write_text(text)
     if error:
-        return "refused", error.startswith("exit code 2: evenkeel: error: ")
+        words = [*change, *(word for word in [TENSORS.get(name)] if word)]
+        return f"refused: {error}", error.startswith("exit code 2: evenkeel: error: ") and any(word in error for word in words)
     moved = (out["logits"] - comparison.logits).abs().max().item()
     return f"moves the logits by {moved:.0e}", moved > CONTROL
 
@@ -294,12 +308,17 @@ class Tally:
             print(f"{family} | {name} | {n}")
 
 
-def compare_draw(check, tally, family, number, draw, work):
-    folder = save_draw(family, number, draw, work / "model")
-    tokens = torch.from_numpy(np.random.default_rng(number).integers(1, VOCABULARY, BATCH * LENGTH + 1))
+def write_tokens(work, seed, vocabulary=VOCABULARY):
+    """Sequences [BATCH, LENGTH + 1], each of which begins with the last token of the one before; as tokens.json without their last."""
+    tokens = torch.from_numpy(np.random.default_rng(seed).integers(1, vocabulary, BATCH * LENGTH + 1))
     tokens = torch.stack([tokens[start:start + LENGTH + 1] for start in range(0, BATCH * LENGTH, LENGTH)])
     (work / "tokens.json").write_text(json.dumps(tokens[:, :-1].tolist()))
-    comparison = Comparison(work, folder, tokens, draw)
+    return tokens
+
+
+def compare_draw(check, tally, family, number, draw, work):
+    folder, tokens = save_draw(family, number, draw, work / "model"), write_tokens(work, number)
+    comparison = Comparison(work, folder, tokens, load(folder), draw.get("routed_scaling_factor", 1.0))
     out, error = trace(folder, work)
     if error:
         comparison.problems.append(f"trace: {error}")
@@ -307,7 +326,7 @@ def compare_draw(check, tally, family, number, draw, work):
         comparison.compare_trace(out)
         comparison.compare_step()
         for name, change in controls_of(json.loads((folder / "config.json").read_text()), tally.controls):
-            did, seen = control_problem(comparison, change)
+            did, seen = control_problem(comparison, name, change)
             comparison.need(seen, f"control {change}: {did}")
             tally.controls[family, name] += seen
     tally.add(family, draw, json.loads((folder / "config.json").read_text()))

@@ -66,7 +66,7 @@ COMMON = {
     "rope": many("rope", "default", "absent", "linear", "yarn"),
 }
 V3_ROUTER = {
-    "experts": together("n_routed_experts num_experts_per_tok n_group topk_group", (8, 2, 4, 2), (8, 3, 1, 1), (6, 2, 3, 1), (12, 4, 3, 2)),
+    "experts": together("n_routed_experts num_experts_per_tok n_group topk_group", (8, 2, 4, 2), (8, 3, 1, 1), (6, 2, 3, 1), (12, 4, 3, 2), (8, 1, 4, 2)),
     "n_shared": many("n_shared_experts", 1, 2, 0),
     "norm": many("norm_topk_prob", True, False),
     "scale": many("routed_scaling_factor", 1.0, 2.5, 0.5),
@@ -82,6 +82,7 @@ LATENT = {
 }
 AUX = many("router_aux_loss_coef", 0.001, 0.0, 0.02)  # read, written again; its gradient is for train_families_parity.py
 WINDOW_LAYERS = many("max_window_layers", 28, 1, 0)  # counts for nothing beside layer_types, or without a window
+TYPES = many("layer_types", None, "written")  # of classes that have no such key: it may only say what they do
 SPARSE = together("decoder_sparse_step mlp_only_layers", (1, []), (2, []), (1, [0]), (1, [0, 1]))
 GRANITE = {
     "heads": HEADS, "aux": AUX,
@@ -101,7 +102,7 @@ SETTINGS = {
         "attention_bias": many("attention_bias", False, True), "mlp_bias": many("mlp_bias", False, True),
         "rope": many("rope", "default", "absent", "theta", "linear", "dynamic", "dynamic within", "llama3", "yarn", "yarn of lengths", "yarn mscale", "yarn attention", "longrope short", "longrope long", "longrope attention"),
     },
-    "olmo2": {"heads": HEADS, "width": many("intermediate_size", 48, 40), "bias": many("attention_bias", False, True), "rope": many("rope", "default", "theta", "llama3", "yarn")},
+    "olmo2": {"heads": HEADS, "head_dim": many("head_dim", None, 16), "width": many("intermediate_size", 48, 40), "bias": many("attention_bias", False, True), "rope": many("rope", "default", "theta", "llama3", "yarn")},
     "olmoe": {
         "heads": HEADS, "aux": AUX, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
         "bias": many("attention_bias", False, True), "clip": many("clip_qkv", None, 0.6, 1.5), "norm": many("norm_topk_prob", False, True),
@@ -109,7 +110,7 @@ SETTINGS = {
     },
     "mixtral": {
         "heads": HEADS, "aux": AUX, "experts": together("num_local_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
-        "head_dim": many("head_dim", None, 16), "window": many("sliding_window", None, 5, 1), "rope": many("rope", "default", "absent", "theta", "yarn"),
+        "head_dim": many("head_dim", None, 16), "window": many("sliding_window", None, 5, 1), "types": TYPES, "rope": many("rope", "default", "absent", "theta", "yarn"),
     },
     "deepseek_v2": {
         **LATENT, "hub": [{}, {"scoring_func": "softmax", "aux_loss_alpha": 0.001, "seq_aux": True, "moe_layer_freq": 1, "ep_size": 1, "pretraining_tp": 1}], "n_shared": many("n_shared_experts", 1, 2), "scale": V3_ROUTER["scale"], "dense": V3_ROUTER["dense"], "widths": V3_ROUTER["widths"], "bias": V3_ROUTER["bias"],
@@ -127,7 +128,7 @@ SETTINGS = {
     "qwen3_moe": {
         "heads": HEADS, "aux": AUX, "window_layers": WINDOW_LAYERS, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "norm": many("norm_topk_prob", False, True), "bias": many("attention_bias", False, True),
         "widths": together("intermediate_size moe_intermediate_size", (40, 12), (48, 20)), "sparse": SPARSE, "head_dim": many("head_dim", None, 16),
-        "window": together("use_sliding_window sliding_window", (False, 4096), (True, 5)), "rope": many("rope", "default", "theta", "dynamic", "yarn"),
+        "window": together("use_sliding_window sliding_window", (False, 4096), (True, 5)), "types": TYPES, "rope": many("rope", "default", "theta", "dynamic", "yarn"),
     },
     "granitemoe": GRANITE,
     "granitemoeshared": {**GRANITE, "shared": many("shared_intermediate_size", 20, 32, 0)},
@@ -136,7 +137,7 @@ SETTINGS = {
         "rope": many("rope", "default", "theta", "yarn", "linear"), "partial": many("partial_rotary_factor", 0.5, 1.0, 0.25),
     },
     "flex_olmo": {
-        "heads": HEADS, "aux": AUX, "experts": together("num_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
+        "heads": HEADS, "aux": AUX, "head_dim": many("head_dim", None, 16), "experts": together("num_experts num_experts_per_tok", *EXPERTS), "width": many("intermediate_size", 24, 16),
         "bias": many("attention_bias", False, True), "norm": many("norm_topk_prob", False, True), "rope": many("rope", "default", "absent", "llama3", "yarn"),
     },
     "gpt_oss": {
@@ -190,11 +191,14 @@ def with_possible(family, draw):
         draw["head_dim"] = 8  # the class takes null for a number there
     if draw.get("first_k_dense_replace") == 2 or draw.get("mlp_only_layers") == [0, 1]:
         draw["num_hidden_layers"] = 3  # one with experts
-    if draw.get("head_dim", 0) is None and family in ("qwen2_moe", "qwen3_moe"):
+    if draw.get("head_dim", 0) is None and family in ("qwen2_moe", "qwen3_moe", "olmo2", "flex_olmo"):
         del draw["head_dim"]  # no field of theirs: absent, or a number
-    if "layer_types" in draw:
-        windowed = {"every other": range(0, draw["num_hidden_layers"], 2), "the last": [draw["num_hidden_layers"] - 1], "none": []}[draw["layer_types"]]
-        draw["layer_types"] = ["sliding_attention" if layer in windowed else "full_attention" for layer in range(draw["num_hidden_layers"])]
+    types = draw.pop("layer_types", None)
+    if types is not None:
+        layers = range(draw["num_hidden_layers"])
+        has_window = draw.get("use_sliding_window", draw["sliding_window"] is not None)
+        windowed = {"written": layers if has_window else [], "every other": layers[::2], "the last": layers[-1:], "none": []}[types]
+        draw["layer_types"] = ["sliding_attention" if layer in windowed else "full_attention" for layer in layers]
     if draw.get("use_sliding_window") and family == "qwen2_moe":
         draw["layer_types"] = ["full_attention" if layer % 2 else "sliding_attention" for layer in range(draw["num_hidden_layers"])]
     if "partial_rotary_factor" in draw and draw["rope"] != "default":
