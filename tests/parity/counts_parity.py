@@ -40,7 +40,11 @@ RELEASED = {
                                         "moe_intermediate_size": 1408, "shared_expert_intermediate_size": 5632, "num_experts": 60, "num_experts_per_tok": 4}),
     "qwen3-30b-a3b": ("qwen3_moe", {"vocab_size": 151936, "hidden_size": 2048, "num_hidden_layers": 48, "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "intermediate_size": 6144,
                                     "moe_intermediate_size": 768, "num_experts": 128, "num_experts_per_tok": 8}),
+    "gpt-oss-20b": ("gpt_oss", {"vocab_size": 201088, "hidden_size": 2880, "num_hidden_layers": 24, "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64, "intermediate_size": 2880,
+                                "num_local_experts": 32, "num_experts_per_tok": 4}),
 }
+# No class of transformers; presets_test.cpp has their counts.
+NO_CLASS = {"openmoe-base", "openmoe-8b", "openmoe-34b"}
 GATES = {"deepseek-moe-16b": 2048 * 27}  # which the class has beyond the model: hidden_size, of each layer with experts
 
 RECIPE = """
@@ -125,7 +129,7 @@ def compare_draws(check, family, work):
 
 def main():
     check = Checks()
-    presets = released_presets()
+    presets = released_presets() - NO_CLASS
     check("every preset of a released model is here", presets == set(RELEASED), f"not here {sorted(presets - set(RELEASED))}, not a preset {sorted(set(RELEASED) - presets)}")
     with tempfile.TemporaryDirectory(prefix="evenkeel_counts_") as work:
         work = pathlib.Path(work)

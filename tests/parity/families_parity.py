@@ -207,9 +207,12 @@ def other_window(config):
 
 
 def other_layer_types(config):
-    """Of the classes that give all layers the window, whatever the list says."""
-    is_listed = "layer_types" in config and config["model_type"] in ("mixtral", "qwen3_moe")
-    return {"layer_types": ["full_attention"] * config["num_hidden_layers"]} if is_listed and other_window(config) else None
+    """Of a class that obeys the list, and of those that give all layers the window, whatever the list says."""
+    types = config.get("layer_types")
+    if not types or not other_window(config) or config["model_type"] not in ("gpt_oss", "mixtral", "qwen3_moe"):
+        return None
+    other = types[::-1] if config["model_type"] == "gpt_oss" else ["full_attention"] * len(types)
+    return {"layer_types": other} if other != types else None
 
 
 def several(config):
@@ -234,7 +237,6 @@ CONTROLS = {
     "mlp_bias": flipped("mlp_bias", lambda config: config["model_type"] == "llama"),
     "swiglu_alpha": scaled("swiglu_alpha", 1.5),
     "swiglu_limit": lambda config: {"swiglu_limit": 0.1} if "swiglu_limit" in config else None,
-    "layer_types": lambda config: {"layer_types": config["layer_types"][::-1]} if config["model_type"] == "gpt_oss" and config["layer_types"] != config["layer_types"][::-1] else None,
     "use_qk_norm": flipped("use_qk_norm"),
     "embedding_multiplier": scaled("embedding_multiplier", 1.5),
     "attention_multiplier": scaled("attention_multiplier", 1.5),

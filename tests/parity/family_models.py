@@ -191,14 +191,14 @@ def with_possible(family, draw):
         draw["head_dim"] = 8  # the class takes null for a number there
     if draw.get("first_k_dense_replace") == 2 or draw.get("mlp_only_layers") == [0, 1]:
         draw["num_hidden_layers"] = 3  # one with experts
-    if "layer_types" in draw and draw.pop("layer_types") == "written":
-        has_window = draw.get("use_sliding_window", draw["sliding_window"] is not None)
-        draw["layer_types"] = ["sliding_attention" if has_window else "full_attention"] * draw["num_hidden_layers"]
     if draw.get("head_dim", 0) is None and family in ("qwen2_moe", "qwen3_moe", "olmo2", "flex_olmo"):
         del draw["head_dim"]  # no field of theirs: absent, or a number
-    if "layer_types" in draw:
-        windowed = {"every other": range(0, draw["num_hidden_layers"], 2), "the last": [draw["num_hidden_layers"] - 1], "none": []}[draw["layer_types"]]
-        draw["layer_types"] = ["sliding_attention" if layer in windowed else "full_attention" for layer in range(draw["num_hidden_layers"])]
+    types = draw.pop("layer_types", None)
+    if types is not None:
+        layers = range(draw["num_hidden_layers"])
+        has_window = draw.get("use_sliding_window", draw["sliding_window"] is not None)
+        windowed = {"written": layers if has_window else [], "every other": layers[::2], "the last": layers[-1:], "none": []}[types]
+        draw["layer_types"] = ["sliding_attention" if layer in windowed else "full_attention" for layer in layers]
     if draw.get("use_sliding_window") and family == "qwen2_moe":
         draw["layer_types"] = ["full_attention" if layer % 2 else "sliding_attention" for layer in range(draw["num_hidden_layers"])]
     if "partial_rotary_factor" in draw and draw["rope"] != "default":
