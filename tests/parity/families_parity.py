@@ -145,7 +145,8 @@ class Comparison:
         self.need(ours.keys() == self.gradients.keys(), f"parameters: {sorted(ours.keys() ^ self.gradients.keys())}")
         worst = 0.0
         # The weight of one expert, divided by itself, is 1: a gradient by it is what its cancelling leaves in `transformers`, and 0 in evenkeel.
-        still = {f"layers.{routing.layer}.router.weight" for routing in self.routings if routing.weights.shape[1] == 1 and np.ptp(routing.weights.numpy()) < 1e-6}
+        alone = [routing.layer for routing in self.routings if routing.weights.shape[1] == 1 and np.ptp(routing.weights.numpy()) < 1e-6]
+        still = {f"layers.{layer}.router.{part}" for layer in alone for part in ("weight", "bias")} & ours.keys() & self.gradients.keys()
         for name in sorted(still):
             self.need(ours[name].abs().max() == 0 and self.gradients[name].abs().max() < 1e-5, f"gradient of {name}: {ours[name].abs().max():.1e} and {self.gradients[name].abs().max():.1e}; need 0")
         for name in sorted((ours.keys() & self.gradients.keys()) - still):
