@@ -219,8 +219,7 @@ void HfTensors::check_rest(const HfModel& model) {
   std::string left_over;
   int64_t n_left_over = 0;
   for (const auto& [name, entry] : folder_.entries()) {
-    const bool is_empty = std::find(entry.shape.begin(), entry.shape.end(), 0) != entry.shape.end();
-    if (used.contains(name) || is_empty) continue;  // what is empty says nothing
+    if (used.contains(name)) continue;
     const int64_t layer = layer_of(name);
     if (layer >= n_layers && layer < n_layers + model.n_extra_layers) {
       skipped_.push_back(name);

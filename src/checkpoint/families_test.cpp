@@ -17,7 +17,7 @@ class Families : public HfFolderTest {
 
 TEST_F(Families, AreListed) {
   const auto names = family_names();
-  EXPECT_EQ(names.size(), 13U);
+  EXPECT_EQ(names.size(), 15U);
   EXPECT_EQ(std::count(names.begin(), names.end(), "mixtral"), 1);
 }
 

@@ -35,7 +35,7 @@ WeightsFolder::WeightsFolder(const std::filesystem::path& folder) : folder_(fold
   for (const auto& name : names) {
     if (name.ends_with(kBlocks) || halves.contains(name) || entries_.contains(name)) continue;
     const auto* stored = folder_.find(name);
-    entries_[name] = {stored->dtype, stored->shape};
+    if (stored->begin < stored->end) entries_[name] = {stored->dtype, stored->shape};
   }
 }
 

@@ -29,6 +29,7 @@ class WeightsFolder {
   };
   bool contains(const std::string& name) const { return entries_.contains(name); }
   const Entry* find(const std::string& name) const;  // nullptr when absent
+  // Without those of no element, which say nothing.
   const std::map<std::string, Entry>& entries() const { return entries_; }
   // CheckpointError when absent, and for packed values that are no numbers.
   at::Tensor load(const std::string& name) const;

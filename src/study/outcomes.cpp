@@ -67,10 +67,10 @@ double interval_before(const Arm& arm, const std::string& data, const Json& toke
   return NAN;
 }
 
-// "dense at the end of phase one".
+// "dense at the end of phase one"; the group alone where it is none of these arms'.
 std::string first_end_of(const std::string& group, const std::vector<Arm>& arms) {
   const auto arm = std::find_if(arms.begin(), arms.end(), [&](const Arm& known) { return known.group == group; });
-  return group + " at the end of phase " + train::phase_name(*arm, 0);
+  return arm == arms.end() ? group : group + " at the end of phase " + train::phase_name(*arm, 0);
 }
 
 }  // namespace

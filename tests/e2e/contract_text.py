@@ -278,7 +278,7 @@ def check_prepare_says_what_it_made(texts, problems):
     prefix, result = texts.prepare("one", [source], "--holdout", "0.25")
     problems.ran(result)
     kept, held = (len(documents_of(f"{prefix}{suffix}")[0]) for suffix in ("", "-heldout"))
-    for words in ("read 1 document ", "1 input without a blank line", "in blocks of 4,096 tokens", f"the 1 document became {kept} part", f" and {held} in {prefix}-heldout"):
+    for words in ("read 1 document, ", "1 input without a blank line", "in blocks of 4,096 tokens", f"the 1 document became {kept} part", f" and {held} in {prefix}-heldout"):
         problems.need(words in result.err, f"stderr lacks {words!r}: {result.err.strip()}")
     description = json.loads(pathlib.Path(f"{prefix}.json").read_text())
     problems.equal((description["holdout"], description["input_documents"]), ({"fraction": 0.25, "by": "blocks"}, 1), "PREFIX.json")

@@ -39,6 +39,7 @@ class VocabularySpecialization : public Analysis {
 
   std::vector<NamedTable> tables() const override {
     Table table = vocabulary_specialization_table();
+    table.tokens = n_tokens_;
     int64_t most = 0;
     for (const auto& column : columns_) most = std::max(most, column.tally.most_occurrences());
     UniformLevels levels(most);

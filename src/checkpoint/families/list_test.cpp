@@ -15,7 +15,7 @@ TEST(FamilyList, HasEachNameOnce) {
     EXPECT_TRUE(classes.insert(family.architecture).second) << family.architecture;
     EXPECT_EQ(&family_named(family.model_type, ""), &family);
   }
-  EXPECT_EQ(names.size(), 13U);
+  EXPECT_EQ(names.size(), 15U);
   EXPECT_THROW(family_named("mamba", "config.json"), CheckpointError);
 }
 
