@@ -21,7 +21,7 @@ from hostile_files_test import last_line, measured  # noqa: E402
 
 H, V, EXPERTS, INNER = 2048, 36_608, 8, 1024
 EMBEDDING = 4 * V * H
-SLACK = 100e6  # a few blocks of 16 MiB, threads, what the allocator keeps
+SLACK = 150e6  # a few blocks of 16 MiB in two types, threads, what the allocator keeps (measured: 126 MB); less than another copy of the embedding
 MOST_WAIT = 300
 LAYER = "model.layers.0."
 CONFIG = {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "vocab_size": V, "hidden_size": H, "intermediate_size": INNER, "num_hidden_layers": 1, "num_attention_heads": 2,

@@ -53,7 +53,7 @@ def both_ways(place, command, *options):
 
 
 def check_a_trace_has_the_same_bytes(place, problems):
-    one, other = both_ways(place, "trace", "--data", f"en={place.folder / 'en'}", "--logits", "--router-logits")
+    one, other = both_ways(place, "trace", "--data", place.folder / "en", "--name", "en", "--logits", "--router-logits")
     problems.need(one.read_bytes() == other.read_bytes(), "the traces differ")
 
 

@@ -77,7 +77,8 @@ class Place:
     def __init__(self, folder):
         self.folder, self.model = folder, folder / "released"
         make_folder(self.model)
-        toy.write_dataset(folder / "data", toy.made_documents(1))
+        for name, seed in (("data", 1), ("other", 2)):
+            toy.write_dataset(folder / name, toy.made_documents(seed))
 
     def run(self, *arguments):
         done = toy.evenkeel(*arguments)
@@ -87,12 +88,12 @@ class Place:
 
     @functools.cache
     def results(self):
-        self.run("analyze", self.model, "--data", f"x={self.folder / 'data'}", "--out", self.folder / "analysis")
+        self.run("analyze", self.model, "--data", f"x={self.folder / 'data'}", "--data", f"y={self.folder / 'other'}", "--out", self.folder / "analysis")
         return json.loads((self.folder / "analysis" / "results.json").read_text())
 
     @functools.cache
     def trace(self):
-        self.run("trace", self.model, "--data", f"x={self.folder / 'data'}", "--out", self.folder / "trace.safetensors")
+        self.run("trace", self.model, "--data", self.folder / "data", "--name", "x", "--out", self.folder / "trace.safetensors")
         return load_file(self.folder / "trace.safetensors")
 
     @functools.cache
