@@ -17,7 +17,8 @@ using testing::made_step;
 using Kind = record::Alarm::Kind;
 using record::Alarm;
 
-// Two layers of four experts; phase one has steps 1 to 6, phase two 7 to 10.
+// Two layers of four experts; phase one has steps 1 to 6, phase two 7 to 10. `mri` is that of the layers with an alarm
+// at the last evaluation.
 class WarningsTest : public ::testing::Test {
  protected:
   Arm arm(const std::string& name, const std::vector<std::pair<int64_t, Alarm>>& alarms, int64_t dead = 0,
@@ -30,7 +31,10 @@ class WarningsTest : public ::testing::Test {
       lines.emplace_back(std::move(line));
       if (step == 6) lines.emplace_back(made_evaluation(6, "one", {{"old", made_result(2.0, {0.5, 0.5})}}));
     }
-    auto result = made_result(2.0, {mri, mri});
+    std::vector<double> mris = {0.5, 0.5};
+    for (const auto& [at, one] : alarms)
+      if (one.layer) mris.at(static_cast<size_t>(*one.layer)) = mri;
+    auto result = made_result(2.0, mris);
     result.routing[0].dead = 0;
     result.routing[1].dead = dead;
     lines.emplace_back(made_evaluation(10, "two", {{"held", result}}));
@@ -177,7 +181,10 @@ TEST_F(WarningsTest, ACollapseOfAnEarlierPhaseIsAHeadlineToo) {
               ElementsAre("group: the router has collapsed in phase one, layer 1, since step 2: the same."));
   EXPECT_THAT(collapse_headlines({arm("d", {{2, same}, {7, Alarm(0, Kind::same_experts, "the same")}}, 0, 0.99)}),
               ElementsAre("group: the router has collapsed in phase one, layer 1, since step 2: the same.",
-                          "group: the router has collapsed in phase two, layer 0, since step 7: the same."));
+                          "group: the router has collapsed in phase two, layer 0, since step 7: the same.",
+                          "group: the router has collapsed in phase two, layer 1, on held-out held, since the "
+                          "evaluation of step 10: nearly all tokens have one and the same expert among their 2 of 4 "
+                          "experts."));
 }
 
 // Shares between the bound of a recovery (0.75) and that of the checks (0.98): neither over nor what the check found.
