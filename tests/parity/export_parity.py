@@ -200,9 +200,9 @@ def refused(check, name, model, word, work):
 
 
 def every_preset_is_here(check):
-    """OWN has each of the presets that `evenkeel keys` lists."""
+    """OWN has each of the presets that `evenkeel keys` lists, but OpenMoE's: no class of transformers has them (openmoe_parity.py)."""
     listed = json.loads(subprocess.run([EVENKEEL, "keys", "model.preset", "--json"], capture_output=True, text=True, check=True).stdout)
-    presets = set(listed["keys"][0]["meaning"].split(": ")[-1].split(", "))
+    presets = {name for name in listed["keys"][0]["meaning"].split(": ")[-1].split(", ") if not name.startswith("openmoe-")}
     used = {match for _, model, _ in OWN for match in re.findall(r'preset = "([^"]+)"', model)}
     check("every preset is here", presets and presets <= used, f"{sorted(presets)}, of them not here: {sorted(presets - used)}")
 
