@@ -199,7 +199,8 @@ def other_groups(config):
     groups = config.get("n_group") or 1
     if groups == 1 or config.get("topk_method") == "greedy":
         return None
-    return {"topk_group": groups} if config["topk_group"] < groups else {"topk_group": 1}
+    others = (n for n in range(1, groups) if n != config["topk_group"] and n * config["n_routed_experts"] // groups >= config["num_experts_per_tok"])
+    return next(({"topk_group": n} for n in others), None)
 
 
 def other_window(config):
