@@ -19,12 +19,6 @@ constexpr int64_t kMostIds = 1 << 24, kMostLength = 1 << 22, kMostLayers = 10'00
 constexpr int64_t kMostTokensAtOnce = 1 << 20;  // of a batch that is read
 constexpr int64_t kAssignmentRows = 1 << 16;    // of a list of assignments
 
-std::string shown(const std::vector<int64_t>& shape) {
-  std::string sizes;
-  for (const int64_t size : shape) add_to_list(sizes, std::to_string(size));
-  return "[" + sizes + "]";
-}
-
 // "layers.12.expert_ids" -> 12, "expert_ids"; nothing for names of another form.
 std::optional<std::pair<int64_t, std::string>> split_layer_name(const std::string& name) {
   constexpr std::string_view kPrefix = "layers.";
@@ -278,7 +272,7 @@ TraceFile::TraceFile(const fs::path& path)
   const auto* ids = file_->find("input_ids");
   require<DataError>(ids != nullptr, path.string(), ": got no tensor 'input_ids'; need a trace file");
   require<DataError>(ids->shape.size() == 2 && ids->shape[0] >= 1 && ids->shape[1] >= 1 && ids->shape[1] <= kMostLength,
-                     path.string(), ": input_ids: got shape ", shown(ids->shape),
+                     path.string(), ": input_ids: got shape ", checkpoint::shape_text(ids->shape),
                      "; need [windows, tokens], at least one and at most ", kMostLength, " tokens a window");
   info_.n_windows = ids->shape[0];
   info_.length = ids->shape[1];
@@ -290,7 +284,7 @@ TraceFile::TraceFile(const fs::path& path)
   check_tensor("is_padding", {at::kBool}, places, false);
   if (const auto* logits = file_->find("logits")) {
     require<DataError>(logits->shape.size() == 3 && logits->shape[2] >= 1 && logits->shape[2] <= kMostIds,
-                       path.string(), ": logits: got shape ", shown(logits->shape),
+                       path.string(), ": logits: got shape ", checkpoint::shape_text(logits->shape),
                        "; need [windows, tokens, vocabulary]");
     require<DataError>(info_.vocab_size == 0 || info_.vocab_size == logits->shape[2], path.string(), ": logits: got ",
                        logits->shape[2], " ids; need ", info_.vocab_size, " as the metadata say");
@@ -312,8 +306,8 @@ const checkpoint::SafetensorsFile::Entry* TraceFile::check_tensor(const std::str
   const auto* entry = file_->find(name);
   require<DataError>(entry != nullptr || !is_required, path_.string(), ": got no tensor '", name, "'; need it");
   if (entry == nullptr) return nullptr;
-  require<DataError>(entry->shape == shape, path_.string(), ": ", name, ": got shape ", shown(entry->shape), "; need ",
-                     shown(shape));
+  require<DataError>(entry->shape == shape, path_.string(), ": ", name, ": got shape ",
+                     checkpoint::shape_text(entry->shape), "; need ", checkpoint::shape_text(shape));
   require<DataError>(std::find(dtypes.begin(), dtypes.end(), entry->dtype) != dtypes.end(), path_.string(), ": ", name,
                      ": got type ", checkpoint::dtype_name(entry->dtype), "; need ", checkpoint::dtype_name(dtypes[0]));
   return entry;

@@ -17,12 +17,6 @@
 namespace evenkeel::checkpoint {
 namespace {
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string out;
-  for (const int64_t size : shape) add_to_list(out, std::to_string(size));
-  return "[" + out + "]";
-}
-
 void check_entry(const WeightsFolder& folder, const std::string& where, const Piece& piece) {
   const auto* entry = folder.find(piece.name);
   require<CheckpointError>(entry != nullptr, where, ": got no tensor ", shown_name(piece.name), "; need it, of shape ",

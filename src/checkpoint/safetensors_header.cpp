@@ -139,15 +139,15 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     require<CheckpointError>(seen_[0] && seen_[1] && seen_[2], name,
                              ": got an entry with a key missing; need dtype, shape and data_offsets");
     require<CheckpointError>(offsets_.size() == 2 && offsets_[0] <= offsets_[1], name, ": data_offsets: got ",
-                             shown_list(offsets_), "; need [begin, end] with begin <= end");
+                             shape_text(offsets_), "; need [begin, end] with begin <= end");
     require<CheckpointError>(static_cast<uint64_t>(offsets_[1]) <= data_bytes_, name, ": data_offsets: got ",
-                             shown_list(offsets_), "; need at most ", data_bytes_, ", the bytes of data in the file");
+                             shape_text(offsets_), "; need at most ", data_bytes_, ", the bytes of data in the file");
     const std::optional<int64_t> size_bytes = size_of(tensor_.shape, tensor_.dtype);
-    require<CheckpointError>(size_bytes.has_value(), name, ": shape: got ", shown_list(tensor_.shape),
+    require<CheckpointError>(size_bytes.has_value(), name, ": shape: got ", shape_text(tensor_.shape),
                              "; need a size below 2^63 bytes");
     require<CheckpointError>(*size_bytes == offsets_[1] - offsets_[0], name, ": data_offsets: got ",
                              offsets_[1] - offsets_[0], " bytes; need ", *size_bytes, " for shape ",
-                             shown_list(tensor_.shape), " and dtype ", dtype_name(tensor_.dtype));
+                             shape_text(tensor_.shape), " and dtype ", dtype_name(tensor_.dtype));
     tensor_.begin = static_cast<size_t>(offsets_[0]);
     tensor_.end = static_cast<size_t>(offsets_[1]);
     header_.tensors.push_back(std::move(tensor_));
@@ -159,12 +159,6 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     for (const int64_t dim : shape)
       if (__builtin_mul_overflow(product, std::max<int64_t>(dim, 1), &product)) return std::nullopt;
     return std::find(shape.begin(), shape.end(), 0) == shape.end() ? product : 0;
-  }
-
-  static std::string shown_list(const std::vector<int64_t>& numbers) {
-    std::string list;
-    for (const int64_t number : numbers) add_to_list(list, std::to_string(number));
-    return "[" + list + "]";
   }
 
   const std::string& where_;
@@ -210,6 +204,12 @@ std::string safetensors_header_text(const SafetensorsHeader& header, size_t leas
   std::string text = Json(std::move(out)).dump();
   text.resize(std::max((text.size() + 7) / 8 * 8, least_bytes), ' ');
   return text;
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string sizes;
+  for (const int64_t size : shape) add_to_list(sizes, std::to_string(size));
+  return "[" + sizes + "]";
 }
 
 const char* dtype_name(at::ScalarType dtype) {

@@ -31,8 +31,9 @@ SafetensorsHeader parse_safetensors_header(std::string_view text, const std::str
 // bytes, or to `least_bytes` where that is more.
 std::string safetensors_header_text(const SafetensorsHeader& header, size_t least_bytes = 0);
 
-const char* dtype_name(at::ScalarType dtype);    // "BF16"; nullptr when safetensors cannot hold it
-std::string shown_name(std::string_view name);   // quoted for an error message: printable, one line, short
-bool is_plain_file_name(std::string_view name);  // not empty, no '/', no "..", no NUL: stays in its folder
+std::string shape_text(const std::vector<int64_t>& shape);  // "[4, 8]"
+const char* dtype_name(at::ScalarType dtype);               // "BF16"; nullptr when safetensors cannot hold it
+std::string shown_name(std::string_view name);              // quoted for an error message: printable, one line, short
+bool is_plain_file_name(std::string_view name);             // not empty, no '/', no "..", no NUL: stays in its folder
 
 }  // namespace evenkeel::checkpoint

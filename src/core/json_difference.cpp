@@ -6,6 +6,11 @@
 #include "core/errors.h"
 
 namespace evenkeel {
+
+bool is_near(double got, double needed) {
+  return std::abs(got - needed) <= kRounding * std::max(1.0, std::abs(needed));
+}
+
 namespace {
 
 // A value as JSON, cut where it is long.
@@ -41,10 +46,8 @@ std::optional<std::string> difference_of_arrays(const Json& got, const Json& nee
 
 // Two counts are the same or not; where a fraction is among two numbers, each may be rounded otherwise.
 bool is_rounded_otherwise(const Json& got, const Json& needed) {
-  constexpr double kRounding = 1e-9;  // of a mean or an error over many terms, by another machine's cosine and FMA
   if (!got.is_number() || !needed.is_number() || (got.is_integer() && needed.is_integer())) return false;
-  const double value = needed.as_double();
-  return std::abs(got.as_double() - value) <= kRounding * std::max(1.0, std::abs(value));
+  return is_near(got.as_double(), needed.as_double());
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "core/json_difference.h"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 namespace evenkeel {
@@ -31,6 +33,14 @@ TEST(FirstDifference, IsNoneWithinTheRoundingOfAnotherMachine) {
   EXPECT_EQ(difference("[1]", "[0.9999999999999999]"), "none");  // the same sum, rounded to a whole number
   EXPECT_EQ(difference("[2.50001]", "[2.5]"), "[0]: got 2.50001; need 2.5");
   EXPECT_EQ(difference("[0.5]", "[\"0.5\"]"), "[0]: got 0.5; need \"0.5\"");
+}
+
+TEST(IsNear, IsRelativeFromOneOnAndAbsoluteBelow) {
+  EXPECT_TRUE(is_near(1e6 + 5e-4, 1e6));
+  EXPECT_FALSE(is_near(1e6 + 5e-3, 1e6));
+  EXPECT_TRUE(is_near(5e-10, 0));
+  EXPECT_FALSE(is_near(5e-9, 0));
+  EXPECT_FALSE(is_near(std::nan(""), 0));
 }
 
 TEST(FirstDifference, IsOfEveryIntegerHoweverLarge) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/errors.h"
 #include "core/json.h"
 
 namespace evenkeel::data {
@@ -45,6 +46,24 @@ size_t valid_utf8_bytes(std::string_view text) {
     p += size;
   }
   return static_cast<size_t>(p - begin);
+}
+
+void require_utf8(std::string_view text) {
+  const size_t valid = valid_utf8_bytes(text);
+  require<DataError>(valid == text.size(), "text: got ", quoted_excerpt(text.substr(valid)), " at byte ", valid + 1,
+                     ", which is no UTF-8; need UTF-8 text");
+}
+
+std::string with_invalid_mended(std::string_view bytes,
+                                const std::function<size_t(std::string_view rest, std::string& out)>& mend) {
+  std::string out;
+  while (!bytes.empty()) {
+    const size_t valid = valid_utf8_bytes(bytes);
+    out += bytes.substr(0, valid);
+    bytes.remove_prefix(valid);
+    if (!bytes.empty()) bytes.remove_prefix(mend(bytes, out));
+  }
+  return out;
 }
 
 size_t utf8_cut(std::string_view text, size_t limit) {

@@ -1,6 +1,10 @@
 #include "data/utf8.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "data/test_support.h"
 
 namespace evenkeel::data {
 namespace {
@@ -20,6 +24,24 @@ TEST(ValidUtf8Bytes, StopsAtWhatIsNoCharacter) {
     EXPECT_EQ(valid_utf8_bytes(bad), 0U) << bad;
     EXPECT_EQ(valid_utf8_bytes("twelve ascii" + bad), 12U) << bad;
   }
+}
+
+TEST(RequireUtf8, NamesTheByteFromOne) {
+  EXPECT_NO_THROW(require_utf8("a\xc3\xa9"));
+  EXPECT_THAT(message_of<DataError>([] { require_utf8("ab\xff"); }),
+              testing::HasSubstr(" at byte 3, which is no UTF-8; need UTF-8 text"));
+}
+
+TEST(WithInvalidMended, GivesEachPlaceItsStandIn) {
+  std::vector<std::string> rests;
+  const auto mended = with_invalid_mended("a\xff\xfe\xc3\xa9\xe2\x82", [&](std::string_view rest, std::string& out) {
+    rests.emplace_back(rest);
+    out += "?";
+    return rest[0] == '\xff' ? size_t{2} : size_t{1};
+  });
+  EXPECT_EQ(mended, "a?\xc3\xa9??");
+  EXPECT_EQ(rests, (std::vector<std::string>{"\xff\xfe\xc3\xa9\xe2\x82", "\xe2\x82", "\x82"}));
+  EXPECT_EQ(with_invalid_mended("", [](std::string_view, std::string&) { return size_t{1}; }), "");
 }
 
 TEST(Utf8Cut, NeverSplitsACharacter) {

@@ -63,7 +63,9 @@ ModelOutput Transformer::forward(const ops::Params& params, const std::vector<op
   if (config_.embedding_multiplier != 1) stream = stream * config_.embedding_multiplier;
   const Pass pass(input, router_states, needs_, stream.scalar_type());
   for (const auto& layer : layers_) {
-    auto result = block_forward(layer, for_pass(layer, take(layer.parameters.size())), stream, pass);
+    const auto stored = take(layer.parameters.size());
+    const auto widened_ones = arithmetic_ ? for_pass(layer, stored) : std::vector<at::Tensor>();
+    auto result = block_forward(layer, arithmetic_ ? PartTensors(widened_ones) : stored, stream, pass);
     stream = std::move(result.stream);
     if (result.decision) output.routing.push_back(*std::move(result.decision));
   }

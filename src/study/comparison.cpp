@@ -29,10 +29,6 @@ std::vector<std::string> other_differences(const std::vector<train::Arm>& arms) 
   return out;
 }
 
-double fraction_of(const Json& phase) {
-  return phase.at("replay").is_null() ? 0 : phase.at("replay").at("fraction").as_double();
-}
-
 }  // namespace
 
 bool shifts_data(const train::Arm& arm) {
@@ -44,11 +40,14 @@ bool shifts_data(const train::Arm& arm) {
   return !train::draws_the_same(arm, 0, n_phases - 1);
 }
 
-double replay_fraction(const train::Arm& arm) { return fraction_of(arm.resolved.at("phase").as_array().back()); }
+double replay_fraction(const train::Arm& arm) {
+  return train::replay_fraction_of(arm.resolved.at("phase").as_array().back());
+}
 
 bool has_replay(const train::Arm& arm) {
   const auto& phases = arm.resolved.at("phase").as_array();
-  return std::any_of(phases.begin(), phases.end(), [](const Json& phase) { return fraction_of(phase) > 0; });
+  return std::any_of(phases.begin(), phases.end(),
+                     [](const Json& phase) { return train::replay_fraction_of(phase) > 0; });
 }
 
 void FlopMatch::add(double flops_per_token) {

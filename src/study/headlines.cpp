@@ -86,7 +86,7 @@ Range range_of(const Estimates& figures, const std::set<std::string>& names) {
 std::string training_of(const Arm& arm) {
   std::string out = budget_of(arm);
   for (const auto& phase : arm.resolved.at("phase").as_array())
-    out += " " + (phase.at("replay").is_null() ? Json(0.0) : phase.at("replay").at("fraction")).dump();
+    out += " " + Json(train::replay_fraction_of(phase)).dump();
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/json_lines.h"
+#include "core/json_value.h"
 #include "record/run_reader.h"
 #include "train/eval_collapse.h"
 #include "train/resolved_recipe.h"
@@ -172,9 +173,7 @@ int64_t step_before_phase(const Arm& arm, size_t index) {
 }
 
 bool comes_from_elsewhere(const Arm& arm) {
-  const Json* from = arm.resolved.at("model").find("from");
-  const Json& start = phases_of(arm).at(0).at("start");
-  return (from != nullptr && !from->is_null()) || !start.is_null();
+  return find_value(arm.resolved.at("model"), "from") != nullptr || !phases_of(arm).at(0).at("start").is_null();
 }
 
 const record::EvaluationRow* first_evaluation(const Arm& arm) {

@@ -6,16 +6,11 @@
 
 #include "analysis/cluster_mean.h"
 #include "core/errors.h"
+#include "core/json_difference.h"
 #include "train/mri_error.h"
 
 namespace evenkeel::train {
 namespace {
-
-constexpr double kRounding = 1e-9;  // of sums in another order and of another machine's exp; far below what is shown
-
-bool is_near(double got, double needed) {
-  return std::abs(got - needed) <= kRounding * std::max(1.0, std::abs(needed));
-}
 
 std::string shown(const std::optional<double>& value) { return value ? format_double(*value) : "null"; }
 

@@ -5,6 +5,8 @@
 
 #include "core/counted.h"
 #include "core/errors.h"
+#include "core/json_difference.h"
+#include "core/json_value.h"
 #include "model/layout.h"
 #include "moe/router.h"
 #include "train/check_evaluation.h"
@@ -12,8 +14,6 @@
 namespace evenkeel::train {
 
 namespace {
-
-constexpr double kRounding = 1e-9;  // of quotients and of sums of few terms, each written exactly
 
 std::string listed(const auto& names) {
   std::string all;
@@ -25,11 +25,6 @@ std::vector<std::string> names_in(const Json& sets) {
   std::vector<std::string> out;
   for (const auto& set : sets.as_array()) out.push_back(set.at("name").as_string());
   return out;
-}
-
-const Json* present(const Json& table, const char* key) {
-  const Json* value = table.find(key);
-  return value == nullptr || value->is_null() ? nullptr : value;
 }
 
 }  // namespace
@@ -57,11 +52,11 @@ void LineCheck::add_phase(const Json& json) {
   phase.name = json.at("name").as_string();
   phase.last_step = json.at("steps").as_int() + (phases_.empty() ? 0 : phases_.back().last_step);
   for (auto& name : names_in(json.at("data"))) phase.sources.insert(std::move(name));
-  if (const Json* replay = present(json, "replay")) {
-    const Json* from = present(*replay, "from");
+  if (const Json* replay = find_value(json, "replay")) {
+    const Json* from = find_value(*replay, "from");
     const std::string earlier = from != nullptr ? from->as_string() : "";
     std::vector<std::string> replayed;
-    if (const Json* data = present(*replay, "data")) replayed = names_in(*data);
+    if (const Json* data = find_value(*replay, "data")) replayed = names_in(*data);
     phase.replays_unknown = !earlier.empty();
     for (const auto& other : phases_) {
       if (earlier.empty() || other.name != earlier) continue;
@@ -71,7 +66,7 @@ void LineCheck::add_phase(const Json& json) {
     }
     for (const auto& name : replayed) phase.sources.insert("replay/" + name);
   }
-  if (const Json* eval = present(json, "eval")) phase.held_out = names_in(eval->at("data"));
+  if (const Json* eval = find_value(json, "eval")) phase.held_out = names_in(eval->at("data"));
   names_.insert(phase.name);
   phases_.push_back(std::move(phase));
 }

@@ -9,6 +9,7 @@
 #include "core/json_difference.h"
 #include "core/json_lines.h"
 #include "record/run_reader.h"
+#include "train/shift_sets.h"
 #include "train/state.h"
 
 namespace evenkeel::train {
@@ -37,11 +38,6 @@ Json mixture_of(const Json::Array& sources) {
   return out;
 }
 
-double replay_fraction(const Json& phase) {
-  const Json* replay = phase.find("replay");
-  return replay == nullptr || replay->is_null() ? 0.0 : replay->at("fraction").as_double();
-}
-
 std::string phase_key(size_t index) { return "phase[" + std::to_string(index) + "]"; }
 
 // What both say, by the keys of resolved.json. The checkpoint's last phase is of this run; those before it may have
@@ -57,7 +53,7 @@ Json said_by_resolved(const Arm& arm, size_t index) {
   out[phase_key(index)] = Json::Object{{"name", phase.at("name")},
                                        {"first_step", steps_before(phases, index) + 1},
                                        {"data", mixture_of(phase.at("data").as_array())},
-                                       {"replay.fraction", replay_fraction(phase)}};
+                                       {"replay.fraction", replay_fraction_of(phase)}};
   return out;
 }
 
@@ -73,7 +69,7 @@ Json said_by_state(const Json& state, size_t index, const std::string& where) {
   out[phase_key(index)] = Json::Object{{"name", record.at("name")},
                                        {"first_step", record.at("first_step")},
                                        {"data", mixture_of(record.at("sources").as_array())},
-                                       {"replay.fraction", replay_fraction(record)}};
+                                       {"replay.fraction", replay_fraction_of(record)}};
   return out;
 }
 
@@ -130,7 +126,7 @@ RateCheck::RateCheck(const Arm& arm) : resolved_path_(resolved_path(arm)) {
 
 void RateCheck::add(const record::StepRow& row, const std::string& where) {
   // Of another machine's cosine. Near the end of a decay to 0 the terms cancel: what is left is of the peak's rounding.
-  constexpr double kRounding = 1e-9, kPeakRounding = 1e-15;
+  constexpr double kPeakRounding = 1e-15;
   const auto phase =
       std::find_if(phases_.begin(), phases_.end(), [&](const Phase& other) { return row.step <= other.last_step; });
   if (phase == phases_.end()) return;

@@ -269,9 +269,7 @@ Json arm_json(const Arm& arm, const std::string& run) {
   const PhaseFigures none;  // before the run's first line
   for (size_t i = 0; i < arm.resolved.at("phase").size(); ++i) {
     const Json& phase = arm.resolved.at("phase").at(i);
-    const Json* replay = phase.find("replay");
-    if (replay != nullptr && !replay->is_null())
-      replay_fraction = std::max(replay_fraction, replay->at("fraction").as_double());
+    replay_fraction = std::max(replay_fraction, replay_fraction_of(phase));
     const PhaseFigures& done = i < arm.phases.size() ? arm.phases[i] : none;
     Json row = Json::object();
     row["name"] = phase.at("name");

@@ -1,12 +1,20 @@
 #include "train/shift_sets.h"
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <map>
 #include <set>
 
+#include "core/json_difference.h"
+#include "core/json_value.h"
+
 namespace evenkeel::train {
+
+double replay_fraction_of(const Json& phase) {
+  const Json* replay = find_value(phase, "replay");
+  return replay == nullptr ? 0.0 : replay->at("fraction").as_double();
+}
+
 namespace {
 
 struct NamedSet {
@@ -31,10 +39,9 @@ bool is_drawn(const Arm& arm, size_t phase, const Json& source) {
   const Json& recipe = arm.resolved.at("phase").at(phase);
   double weights = 0;
   for (const auto& each : recipe.at("data").as_array()) weights += each.at("weight").as_double();
-  const double replayed = recipe.at("replay").is_null() ? 0.0 : recipe.at("replay").at("fraction").as_double();
   const auto sequences =
       static_cast<double>(recipe.at("steps").as_int() * arm.resolved.at("train").at("batch_size").as_int());
-  return (1 - replayed) * sequences * source.at("weight").as_double() >= weights;
+  return (1 - replay_fraction_of(recipe)) * sequences * source.at("weight").as_double() >= weights;
 }
 
 // The sources that a phase trains on, its replay aside; of a phase that is replay alone all that it has.
@@ -121,10 +128,8 @@ bool trains_on(const Arm& arm, size_t phase, const std::string& set) {
 }
 
 bool draws_the_same(const Arm& arm, size_t phase, size_t other) {
-  const auto is_same = [](const auto& a, const auto& b) {
-    constexpr double kRounding = 1e-9;  // of weights on another scale
-    return a.first == b.first && std::abs(a.second - b.second) <= kRounding;
-  };
+  // Weights may be of another scale.
+  const auto is_same = [](const auto& a, const auto& b) { return a.first == b.first && is_near(a.second, b.second); };
   const auto shares = trained_shares(arm, phase), others = trained_shares(arm, other);
   return std::equal(shares.begin(), shares.end(), others.begin(), others.end(), is_same);
 }

@@ -8,6 +8,9 @@
 
 namespace evenkeel::train {
 
+// The share of a phase's sequences that is replayed, of its entry in resolved.json or state.json; 0 without replay.
+double replay_fraction_of(const Json& phase);
+
 // The held-out sets on which an arm's forgetting and learning are read: those of the last phase's evaluation that have
 // the name or the file of a source, or are the part of it that `prepare --holdout` kept back. A source without one
 // stands under its own name. A source is one of a phase where a sequence of it was drawn; before the phase's first

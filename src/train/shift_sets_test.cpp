@@ -14,6 +14,13 @@ Arm arm_of(const std::vector<std::string>& overrides) {
   return arm;
 }
 
+TEST(ReplayFractionOf, IsZeroWithoutReplay) {
+  const auto fraction = [](const std::string& phase) { return replay_fraction_of(Json::parse(phase, "test")); };
+  EXPECT_EQ(fraction(R"({})"), 0);
+  EXPECT_EQ(fraction(R"({"replay": null})"), 0);
+  EXPECT_EQ(fraction(R"({"replay": {"fraction": 0.25}})"), 0.25);
+}
+
 TEST(ShiftSets, NewIsWhatTheFirstPhaseDidNotHave) {
   const auto sets = [](const std::string& last, const std::string& evaluated = "") {
     std::vector<std::string> overrides = {

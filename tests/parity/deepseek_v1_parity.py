@@ -11,12 +11,11 @@ cannot (a bias on the output of attention), an export is refused by name.
 import json
 import pathlib
 import subprocess
-import tempfile
 
 import torch
-from families_parity import Comparison, trace, write_tokens
+from families_parity import Comparison, write_tokens
 from family_models import Watch, load
-from fixtures import EVENKEEL, Checks, evenkeel
+from fixtures import EVENKEEL, compare_golden_models, evenkeel
 from safetensors.torch import load_file, save_file
 from transformers import Qwen2MoeConfig, Qwen2MoeForCausalLM
 
@@ -118,12 +117,7 @@ def compare_step(check, name, storage, folder, work):
     comparison = Comparison(work, folder, write_tokens(work, 1, config["vocab_size"]), as_qwen2_moe(config, tensors))
     # its output projection is twice this one's, and the gate is no part of the model
     comparison.gradients = {key: 2 * value if key.endswith("shared.down.weight") else value for key, value in comparison.gradients.items() if not key.endswith("shared.gate.weight")}
-    out, error = trace(folder, work)
-    if error:
-        comparison.problems.append(f"trace: {error}")
-    else:
-        comparison.compare_trace(out)
-        comparison.compare_step()
+    comparison.compare()
     check(f"{name}, {storage}: loss and gradients", not comparison.problems, ", ".join(comparison.shown) + "".join(f"\n       {problem}" for problem in comparison.problems))
 
 
@@ -176,13 +170,5 @@ def with_its_code(check, name, config, tensors, work):
     check(f"{name}: with its code: the same class", exported["model_type"] == "deepseek" and "auto_map" in exported and (out / "modeling_deepseek.py").exists(), exported["model_type"])
 
 
-def main():
-    check = Checks()
-    for name in GOLDEN["inputs"]:
-        with tempfile.TemporaryDirectory(prefix="evenkeel_parity_") as work:
-            compare_model(check, name, pathlib.Path(work))
-    check.finish()
-
-
 if __name__ == "__main__":
-    main()
+    compare_golden_models(GOLDEN, compare_model)

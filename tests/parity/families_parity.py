@@ -93,6 +93,16 @@ class Comparison:
         if not holds:
             self.problems.append(text)
 
+    def compare(self):
+        """Trace and step; False where there is no trace."""
+        out, error = trace(self.folder, self.work)
+        if error:
+            self.problems.append(f"trace: {error}")
+            return False
+        self.compare_trace(out)
+        self.compare_step()
+        return True
+
     def compare_trace(self, out):
         difference = (out["logits"] - self.logits).abs()
         # what follows a close decision of an earlier layer or token may differ; such sequences are not compared
@@ -321,12 +331,7 @@ def write_tokens(work, seed, vocabulary=VOCABULARY):
 def compare_draw(check, tally, family, number, draw, work):
     folder, tokens = save_draw(family, number, draw, work / "model"), write_tokens(work, number)
     comparison = Comparison(work, folder, tokens, load(folder), draw.get("routed_scaling_factor", 1.0))
-    out, error = trace(folder, work)
-    if error:
-        comparison.problems.append(f"trace: {error}")
-    else:
-        comparison.compare_trace(out)
-        comparison.compare_step()
+    if comparison.compare():
         for name, change in controls_of(json.loads((folder / "config.json").read_text()), tally.controls):
             did, seen = control_problem(comparison, name, change)
             comparison.need(seen, f"control {change}: {did}")

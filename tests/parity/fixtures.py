@@ -6,6 +6,7 @@ import pathlib
 import struct
 import subprocess
 import sys
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -35,6 +36,15 @@ class Checks:
     def finish(self):
         print(f"{self.n_failed} failed" if self.n_failed else "all checks passed")
         sys.exit(1 if self.n_failed else 0)
+
+
+def compare_golden_models(golden, compare_model):
+    """compare_model(check, name, folder) of each model of a golden file, in a folder of its own."""
+    check = Checks()
+    for name in golden["inputs"]:
+        with tempfile.TemporaryDirectory(prefix="evenkeel_parity_") as work:
+            compare_model(check, name, pathlib.Path(work))
+    check.finish()
 
 
 def evenkeel(*arguments):

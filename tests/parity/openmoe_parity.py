@@ -9,37 +9,20 @@ logits first; the step that evenkeel takes has a micro-batch for each sequence a
 
 import json
 import pathlib
-import tempfile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import families_parity
 from families_parity import GRADIENT_TOLERANCE, LOSS_TOLERANCE
-from fixtures import Checks, evenkeel, read_json_lines, write_pair
+from fixtures import compare_golden_models, evenkeel, read_json_lines, write_pair
 from safetensors.torch import load_file, save_file
 
 GOLDEN = json.loads((pathlib.Path(__file__).resolve().parents[1] / "golden" / "openmoe.json").read_text())
 TOLERANCE = GOLDEN["atol"] + 5 * GOLDEN["rtol"]  # of logits of up to 5
 CPU = ("--threads", 1, "--device", "cpu")
 
-RECIPE = """
-[model]
-from = "{model}"
-[model.balance]
-[train]
-batch_size = {batch}
-micro_batch_size = 1
-sequence_length = {length}
-[optimizer]
-betas = [0.0, 0.999]
-clip_norm = 0
-[[phase]]
-name = "one"
-steps = 1
-data = [{{name = "x", path = "{data}"}}]
-shuffle = false
-schedule = {{kind = "constant", lr_max = 1e-3}}
-"""
+RECIPE = families_parity.RECIPE.replace("[train]", "[train]\nmicro_batch_size = 1").replace("{balance}", "[model.balance]")
 
 
 def golden_tensors(name):
@@ -229,13 +212,5 @@ def compare_model(check, name, work):
     there_and_back(check, name, folder, work)
 
 
-def main():
-    check = Checks()
-    for name in GOLDEN["inputs"]:
-        with tempfile.TemporaryDirectory(prefix="evenkeel_parity_") as work:
-            compare_model(check, name, pathlib.Path(work))
-    check.finish()
-
-
 if __name__ == "__main__":
-    main()
+    compare_golden_models(GOLDEN, compare_model)

@@ -62,9 +62,9 @@ inline Table vocabulary_specialization_table() {
                    {"mean_high", "of occurrences"}};
   table.source =
       "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it "
-      "is; "
-      "mean: over ids with at least minimum_count occurrences, each counting once. All data sets together. chance: the "
-      "same ids under uniform random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over ids";
+      "is; mean: over ids with at least minimum_count occurrences, each counting once. All data sets together. chance: "
+      "the same ids under uniform random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over "
+      "ids";
   return table;
 }
 

@@ -7,6 +7,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/foreign_json.h"
+#include "core/json_value.h"
 
 namespace evenkeel::checkpoint {
 namespace {
@@ -131,8 +132,7 @@ HfConfig::HfConfig(const std::filesystem::path& folder) : where_((folder / "conf
 
 const Json* HfConfig::find(const char* key) const {
   asked_for_.insert(key);
-  const Json* found = json_.find(key);
-  return found == nullptr || found->is_null() ? nullptr : found;
+  return find_value(json_, key);
 }
 
 void HfConfig::refuse(const std::string& key, const Json* got, const std::string& need) const {

@@ -4,8 +4,10 @@
 
 #include "core/errors.h"
 #include "core/json_error.h"
+#include "core/json_value.h"
 #include "data/tokenizers/byte_alphabet.h"
 #include "data/tokenizers/code_points.h"
+#include "data/tokenizers/pattern.h"
 #include "data/utf8.h"
 
 namespace evenkeel::data {
@@ -44,21 +46,15 @@ void read_merges(const Json& merges, BpeSpec& out) {
   }
 }
 
-bool is_true(const Json& object, std::string_view key) {
-  const Json* const value = object.find(key);
-  return value != nullptr && !value->is_null() && value->as_bool();
-}
-
 std::string text_of(const Json& object, std::string_view key) {
-  const Json* const value = object.find(key);
-  return value != nullptr && !value->is_null() ? value->as_string() : "";
+  const Json* const value = find_value(object, key);
+  return value != nullptr ? value->as_string() : "";
 }
 
 }  // namespace
 
 BpeSpec read_bpe(const Json& model) {
-  if (const Json* dropout = model.find("dropout");
-      dropout != nullptr && !dropout->is_null() && dropout->as_double() != 0)
+  if (const Json* dropout = find_value(model, "dropout"); dropout != nullptr && dropout->as_double() != 0)
     throw JsonError(
         "got dropout " + dropout->dump() + ", which evenkeel lacks; need null: ids that do not depend on chance",
         *dropout);
@@ -66,11 +62,11 @@ BpeSpec read_bpe(const Json& model) {
   out.vocabulary = Vocabulary(model.at("vocab"));
   out.prefix = text_of(model, "continuing_subword_prefix");
   out.suffix = text_of(model, "end_of_word_suffix");
-  out.fuses_unknown = is_true(model, "fuse_unk");
-  out.falls_back_to_bytes = is_true(model, "byte_fallback");
-  out.takes_whole_words = is_true(model, "ignore_merges");
+  out.fuses_unknown = bool_or(model, "fuse_unk", false);
+  out.falls_back_to_bytes = bool_or(model, "byte_fallback", false);
+  out.takes_whole_words = bool_or(model, "ignore_merges", false);
   read_merges(model.at("merges"), out);
-  if (const Json* unknown = model.find("unk_token"); unknown != nullptr && !unknown->is_null()) {
+  if (const Json* unknown = find_value(model, "unk_token")) {
     out.unknown_token = unknown->as_string();
     out.unknown = out.vocabulary.id_of(out.unknown_token);
   }

@@ -176,24 +176,18 @@ std::unique_ptr<Decoder> read_metaspace(const Json& json) {
 }  // namespace
 
 std::string repaired_utf8(std::string_view bytes) {
-  std::string out;
-  while (!bytes.empty()) {
-    const size_t valid = valid_utf8_bytes(bytes);
-    out += bytes.substr(0, valid);
-    bytes.remove_prefix(valid);
-    if (bytes.empty()) break;
+  return with_invalid_mended(bytes, [](std::string_view rest, std::string& out) {
     // The longest beginning of a character: as many of its bytes as some text that follows would make valid.
     size_t size = 1;
-    while (size < std::min<size_t>(bytes.size(), 4)) {
-      const std::string start(bytes.substr(0, size + 1));
+    while (size < std::min<size_t>(rest.size(), 4)) {
+      const std::string start(rest.substr(0, size + 1));
       const auto completes = [&](std::string_view end) { return valid_utf8_bytes(start + std::string(end)) > size; };
       if (!completes("\x80") && !completes("\x80\x80") && !completes("\xBF") && !completes("\xBF\xBF")) break;
       ++size;
     }
     out += kReplacement;
-    bytes.remove_prefix(size);
-  }
-  return out;
+    return size;
+  });
 }
 
 std::unique_ptr<Decoder> read_decoder(const Json& json) {

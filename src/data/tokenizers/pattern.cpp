@@ -2,6 +2,7 @@
 
 #include "core/errors.h"
 #include "core/json_error.h"
+#include "core/json_value.h"
 #include "data/tokenizers/code_points.h"
 #include "data/utf8.h"
 
@@ -43,8 +44,8 @@ void fail_lacks_type(const Json& part, std::string_view known) {
 }
 
 bool bool_or(const Json& object, std::string_view key, bool otherwise) {
-  const Json* const value = object.find(key);
-  return value != nullptr && !value->is_null() ? value->as_bool() : otherwise;
+  const Json* const value = find_value(object, key);
+  return value != nullptr ? value->as_bool() : otherwise;
 }
 
 }  // namespace evenkeel::data

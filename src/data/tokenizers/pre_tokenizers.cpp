@@ -4,6 +4,7 @@
 
 #include "core/errors.h"
 #include "core/json_error.h"
+#include "core/json_value.h"
 #include "data/tokenizers/byte_alphabet.h"
 #include "data/tokenizers/code_points.h"
 #include "data/tokenizers/pattern.h"
@@ -171,7 +172,7 @@ char32_t character_of(const Json& json) {
 std::unique_ptr<PreTokenizer> read_metaspace(const Json& json) {
   character_of(json.at("replacement"));
   PrependScheme scheme = PrependScheme::always;
-  if (const Json* const name = json.find("prepend_scheme"); name != nullptr && !name->is_null()) {
+  if (const Json* const name = find_value(json, "prepend_scheme")) {
     const std::string& text = name->as_string();
     if (text != "always" && text != "first" && text != "never")
       throw JsonError("got " + quoted_excerpt(text) + ", which evenkeel lacks; need one of: always, first, never",

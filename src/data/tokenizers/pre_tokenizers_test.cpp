@@ -5,18 +5,13 @@
 
 #include "core/errors.h"
 #include "data/test_support.h"
+#include "data/tokenizers/test_support.h"
 
 namespace evenkeel::data {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-class Pieces final : public PieceSink {
- public:
-  void take(const Piece& piece) override { all.emplace_back(piece.text); }
-  std::vector<std::string> all;
-};
 
 std::vector<std::string> pieces(const std::string& json, const std::string& text, bool leaves_bytes = false,
                                 bool starts_text = true) {

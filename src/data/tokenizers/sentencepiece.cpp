@@ -8,6 +8,7 @@
 #include "core/file_io.h"
 #include "data/tokenizers/post_processors.h"
 #include "data/tokenizers/registry.h"
+#include "data/tokenizers/token_text.h"
 #include "data/tokenizers/tokenizer_config.h"
 #include "data/utf8.h"
 
@@ -43,9 +44,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override {
-    const size_t valid = valid_utf8_bytes(text);
-    require<DataError>(valid == text.size(), "text: got ", quoted_excerpt(text.substr(valid)), " at byte ", valid + 1,
-                       ", which is no UTF-8; need UTF-8 text");
+    require_utf8(text);
     std::vector<int32_t> ids;
     if (add_special) ids = frame_.before;
     while (!text.empty()) {
@@ -72,10 +71,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   std::string piece(int32_t id) const override {
     check_id(id);
-    std::string text = processor_.IdToPiece(id);
-    for (size_t at = text.find(kSpace); at != text.npos; at = text.find(kSpace, at + 1))
-      text.replace(at, kSpace.size(), " ");
-    return text;
+    return with_spaces(processor_.IdToPiece(id));
   }
 
   int64_t vocab_size() const override { return processor_.GetPieceSize(); }

@@ -37,10 +37,7 @@ TextEncoder::TextEncoder(TextSteps steps) : steps_(std::move(steps)) {
 }
 
 std::vector<int32_t> TextEncoder::encode(std::string_view text) const {
-  const size_t valid = valid_utf8_bytes(text);
-  if (valid != text.size())
-    fail<DataError>("text: got ", quoted_excerpt(text.substr(valid)), " at byte ", valid + 1,
-                    ", which is no UTF-8; need UTF-8 text");
+  require_utf8(text);
   const auto workspace = workspaces_.lease();
   std::vector<int32_t> ids;
   TokenFinder::Progress progress;

@@ -6,16 +6,10 @@
 namespace evenkeel::data {
 
 std::string shown_bytes(std::string_view bytes) {
-  std::string out;
-  while (!bytes.empty()) {
-    const size_t valid = valid_utf8_bytes(bytes);
-    out += bytes.substr(0, valid);
-    bytes.remove_prefix(valid);
-    if (bytes.empty()) break;
-    out += byte_token(static_cast<unsigned char>(bytes[0]));
-    bytes.remove_prefix(1);
-  }
-  return out;
+  return with_invalid_mended(bytes, [](std::string_view rest, std::string& out) {
+    out += byte_token(static_cast<unsigned char>(rest[0]));
+    return size_t{1};
+  });
 }
 
 std::string with_spaces(std::string_view token) {

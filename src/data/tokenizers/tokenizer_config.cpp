@@ -3,7 +3,8 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/foreign_json.h"
-#include "core/json_error.h"
+#include "core/json_lines.h"
+#include "core/json_value.h"
 
 namespace evenkeel::data {
 namespace {
@@ -17,28 +18,21 @@ void read_beside(const fs::path& tokenizer, const char* name, Read read) {
   std::error_code ignored;
   if (!fs::is_regular_file(path, ignored)) return;
   const Json document = parse_foreign_json(read_file(path, kMostBytes), path.string());
-  try {
+  with_path(path, document, [&] {
     document.as_object();
     read(document);
-  } catch (const JsonError& error) {
-    throw error_in(path.string(), document, error);
-  }
-}
-
-const Json* value_of(const Json& document, const char* key) {
-  const Json* const found = document.find(key);
-  return found != nullptr && !found->is_null() ? found : nullptr;
+  });
 }
 
 // "</s>", or an object with the text as its content.
 std::optional<std::string> token_of(const Json& document, const char* key) {
-  const Json* const found = value_of(document, key);
+  const Json* const found = find_value(document, key);
   if (found == nullptr) return std::nullopt;
   return found->is_object() ? found->at("content").as_string() : found->as_string();
 }
 
 std::optional<bool> flag_of(const Json& document, const char* key) {
-  const Json* const found = value_of(document, key);
+  const Json* const found = find_value(document, key);
   return found != nullptr ? std::optional(found->as_bool()) : std::nullopt;
 }
 
@@ -53,7 +47,7 @@ TokenizerConfig read_tokenizer_config(const fs::path& tokenizer) {
     out.eos_token = token_of(document, "eos_token");
   });
   read_beside(tokenizer, "generation_config.json", [&](const Json& document) {
-    const Json* const eos = value_of(document, "eos_token_id");
+    const Json* const eos = find_value(document, "eos_token_id");
     if (eos == nullptr) return;
     if (!eos->is_array()) return out.eos_ids.push_back(eos->as_int());
     for (const auto& id : eos->as_array()) out.eos_ids.push_back(id.as_int());

@@ -6,6 +6,7 @@
 #include "core/file_io.h"
 #include "core/foreign_json.h"
 #include "core/json_error.h"
+#include "core/json_value.h"
 #include "core/log.h"
 #include "data/tokenizers/bpe.h"
 #include "data/tokenizers/byte_alphabet.h"
@@ -24,7 +25,7 @@ namespace {
 
 const Json& value_or_null(const Json& document, std::string_view key) {
   static const Json null;
-  const Json* const found = document.find(key);
+  const Json* const found = find_value(document, key);
   return found != nullptr ? *found : null;
 }
 
@@ -71,14 +72,13 @@ void check_added_ids(const Json& json, const std::vector<AddedToken>& added, con
 
 TextSteps read_steps(const Json& document) {
   TextSteps out;
-  if (const Json& normalizer = value_or_null(document, "normalizer"); !normalizer.is_null())
-    out.normalizer = read_normalizer(normalizer);
+  if (const Json* normalizer = find_value(document, "normalizer")) out.normalizer = read_normalizer(*normalizer);
   Model model = read_model(document);
   out.pre_tokenizers = PreTokenizers(value_or_null(document, "pre_tokenizer"), model.takes_bytes);
   out.model = std::move(model.model);
-  if (const Json& added = value_or_null(document, "added_tokens"); !added.is_null()) {
-    out.added = read_added_tokens(added);
-    check_added_ids(added, out.added, *out.model);
+  if (const Json* added = find_value(document, "added_tokens")) {
+    out.added = read_added_tokens(*added);
+    check_added_ids(*added, out.added, *out.model);
   }
   return out;
 }
@@ -106,7 +106,7 @@ class JsonTokenizer final : public Tokenizer {
         require<DataError>(id < end_id_, path_.string(), ": post_processor: got id ", id, "; need ids below ", end_id_);
     follow_config(read_tokenizer_config(path_));
     for (const char* key : {"truncation", "padding"})
-      if (!value_or_null(document, key).is_null())
+      if (find_value(document, key) != nullptr)
         log_warning(path_.string(), ": its ", key, " is not applied: texts are encoded whole and alone");
   }
 

@@ -5,7 +5,9 @@
 
 #include "core/errors.h"
 #include "core/json_error.h"
+#include "core/json_value.h"
 #include "data/tokenizers/code_points.h"
+#include "data/tokenizers/pattern.h"
 #include "data/utf8.h"
 
 namespace evenkeel::data {
@@ -18,13 +20,12 @@ UnigramSpec read_unigram(const Json& model) {
   for (const auto& entry : model.at("vocab").as_array())
     out.tokens.emplace_back(entry.at(size_t{0}).as_string(), entry.at(size_t{1}).as_double());
   if (out.tokens.empty()) throw JsonError("got no token; need one at least", model.at("vocab"));
-  if (const Json* unknown = model.find("unk_id"); unknown != nullptr && !unknown->is_null()) {
+  if (const Json* unknown = find_value(model, "unk_id")) {
     const int64_t id = unknown->as_int(), end = static_cast<int64_t>(out.tokens.size());
     if (id < 0 || id >= end) throw JsonError(join_parts("got ", id, "; need an id from 0 to ", end - 1), *unknown);
     out.unknown = static_cast<int32_t>(id);
   }
-  if (const Json* bytes = model.find("byte_fallback"); bytes != nullptr && !bytes->is_null())
-    out.falls_back_to_bytes = bytes->as_bool();
+  out.falls_back_to_bytes = bool_or(model, "byte_fallback", false);
   return out;
 }
 
