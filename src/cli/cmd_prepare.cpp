@@ -17,7 +17,7 @@ int cmd_prepare(Options& options) {
               true);
   options.add("--document-separator", prepare.reader.document_separator,
               "of .txt: blank-line, newline, none (a file is a document), or any string");
-  options.add("--text-field", prepare.reader.text_field, "field of the JSON records (default text)");
+  options.add("--text-field", prepare.reader.text_field, "field of the JSON records, as in meta.body (default text)");
   options.flag("--keep-cr", prepare.reader.keeps_carriage_returns,
                "keep line ends CR LF and CR as they are (default: LF)");
   options.flag("--skip-bad", prepare.skips_bad, "pass over damaged lines and list them in PREFIX.skipped.jsonl");

@@ -19,7 +19,7 @@ int cmd_tokenizer(Options& options) {
   options.add("--vocab-size", training.vocab_size, {1, 10'000'000}, "number of pieces", true);
   options.add("--out", out, "FILE.model to write", true);
   options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst");
-  options.add("--text-field", training.reader.text_field, "field of the JSON records (default text)");
+  options.add("--text-field", training.reader.text_field, "field of the JSON records, as in meta.body (default text)");
   options.flag("--keep-cr", training.reader.keeps_carriage_returns,
                "keep line ends CR LF and CR as they are (default: LF)");
   options.flag("--skip-bad", skips_bad, "pass over damaged lines");

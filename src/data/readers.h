@@ -21,7 +21,7 @@ struct BadLine {
 
 struct ReaderOptions {
   std::string document_separator = "blank-line";  // "newline", "none", or any string: of .txt files
-  std::string text_field = "text";                // of JSON lines
+  std::string text_field = "text";                // of JSON records; keys with dots between them go into objects
   bool keeps_carriage_returns = false;            // false: a line end CR LF or CR becomes LF, in JSON strings too
   // Where it is set it gets each damaged line, which is then passed over; else the first one is a DataError.
   std::function<void(const BadLine&)> on_bad_line = {};
@@ -77,12 +77,13 @@ void check_input(const std::filesystem::path& path);
 // The most bytes of a document of text and of a line of JSON.
 constexpr size_t kMostDocumentBytes = size_t{1} << 28;
 
+using TakeDocument = std::function<void(std::string&& document)>;
+
 // Calls `take` with each non-empty document in file order. Text must be UTF-8 (a byte order mark at its start is
 // dropped): DataError with the line and byte otherwise. Text between separators is kept but for the line ends, see
 // above; a line end that is, or is part of, the separator is dropped. `progress` (may be empty) gets bytes of the file
 // consumed so far.
-ReadSummary read_documents(const std::filesystem::path& path, const ReaderOptions& options,
-                           const std::function<void(std::string&& document)>& take,
+ReadSummary read_documents(const std::filesystem::path& path, const ReaderOptions& options, const TakeDocument& take,
                            const std::function<void(int64_t)>& progress);
 
 }  // namespace evenkeel::data
