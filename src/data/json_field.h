@@ -13,7 +13,7 @@ namespace evenkeel::data {
 struct FieldPlace {
   const std::string& path;  // keys with dots between them, from the record inwards
   std::string where;        // file and line
-  const char* or_skip;      // what a message on one damaged record offers
+  std::string or_skip;      // what a message on one damaged record offers
 };
 
 struct JsonField {
