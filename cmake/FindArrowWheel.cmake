@@ -1,5 +1,6 @@
 # Arrow's and Parquet's C++ libraries from the pip wheel pyarrow, which has their headers too, and libraries with the number of their
-# version in the name alone. ARROW_WHEEL_ROOT is the package's folder, found where Python3_EXECUTABLE has it.
+# version in the name alone. ARROW_WHEEL_ROOT is the package's folder, found where Python3_EXECUTABLE has it. ArrowWheel::parquet is what
+# is linked; the headers are in ArrowWheel_INCLUDE_DIR.
 if(NOT ARROW_WHEEL_ROOT)
   execute_process(
     COMMAND "${Python3_EXECUTABLE}" -c
@@ -29,7 +30,6 @@ find_package_handle_standard_args(ArrowWheel
   REQUIRED_VARS ArrowWheel_arrow_LIBRARY ArrowWheel_parquet_LIBRARY VERSION_VAR ArrowWheel_VERSION)
 if(ArrowWheel_FOUND AND NOT TARGET ArrowWheel::parquet)
   add_library(ArrowWheel::parquet INTERFACE IMPORTED)
-  target_include_directories(ArrowWheel::parquet SYSTEM INTERFACE "${ArrowWheel_INCLUDE_DIR}")
   target_link_libraries(ArrowWheel::parquet INTERFACE "${ArrowWheel_parquet_LIBRARY}" "${ArrowWheel_arrow_LIBRARY}")
   target_link_options(ArrowWheel::parquet INTERFACE "LINKER:-rpath,${ARROW_WHEEL_ROOT}")
 endif()

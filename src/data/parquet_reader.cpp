@@ -29,7 +29,7 @@ void read_parquet(DocumentSink& sink, const std::function<void(int64_t)>&) { fai
 #include <utility>
 #include <vector>
 
-#include <arrow/config.h>
+#include <arrow/util/config.h>
 #include <arrow/memory_pool.h>
 #include <parquet/column_reader.h>
 #include <parquet/exception.h>
