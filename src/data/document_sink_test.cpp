@@ -51,7 +51,7 @@ TEST(DocumentSink, NamesTheByteWithinItsLine) {
   EXPECT_THAT(message("a\n\nbc\xff", 10), HasSubstr("t.txt:9: got byte 0xff at byte 3"));
   EXPECT_NO_THROW(sunk.sink.check_line("fine", 1, /*is_cut=*/false));
   EXPECT_THAT(message_of<DataError>([&] { sunk.sink.check_line("cut", 3, /*is_cut=*/true); }),
-              HasSubstr("t.txt:3: got a line of more than 256 MiB"));
+              HasSubstr("t.txt:3: got a line of more than 256.0 MiB"));
 }
 
 TEST(DocumentSink, CountsTheByteOfARowWithinTheRow) {

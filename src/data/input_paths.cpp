@@ -34,7 +34,9 @@ std::vector<fs::directory_entry> entries_of(const fs::path& folder) {
 // Files below `folder` that match the parts from `next` on.
 class Matches {
  public:
-  explicit Matches(const fs::path& pattern) : parts_(pattern.begin(), pattern.end()) {}
+  explicit Matches(const fs::path& pattern) : parts_(pattern.begin(), pattern.end()) {
+    if (parts_.back() == kAnyFolders) parts_.emplace_back("*");
+  }
 
   std::vector<fs::path> take() {
     add_in({}, 0);
@@ -47,7 +49,7 @@ class Matches {
   void add_in(const fs::path& folder, size_t next) {
     const std::string part = parts_[next].string();
     const bool is_last = next + 1 == parts_.size();
-    if (part == kAnyFolders && !is_last) return add_in_all(folder, next);
+    if (part == kAnyFolders) return add_in_all(folder, next);
     if (!is_pattern(part)) return add(folder / part, is_last, next);
     for (const auto& entry : entries_of(folder)) {
       const std::string name = entry.path().filename().string();
