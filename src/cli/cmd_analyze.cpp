@@ -142,7 +142,7 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   run.model = load_model(source, options.model, options.run);
   Sources out;
   if (reference) load_reference(options, *reference, run.references[0], run, out.input);
-  out.weight_bytes = weight_bytes(source, options.run) + (reference ? weight_bytes(*reference, options.run) : 0);
+  out.weight_bytes = weight_bytes(*run.model) + (run.reference ? weight_bytes(*run.reference) : 0);
   out.model = model_json(source, options.model);
   if (reference) out.model["reference"] = model_json(*reference, run.references[0]);
   auto& input = out.input;
@@ -150,7 +150,7 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   input.layers = analysis::moe_layers(source.config);
   input.vocab_size = source.config.vocab_size;
   input.sequence_length = options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
-  input.embedding = run.model->params.at("embedding.weight").cpu().to(at::kFloat);
+  input.embedding = run.model->embedding().cpu().to(at::kFloat);
   run.forward = {options.run.batch_size, options.run.router_mode(), source.separate_documents,
                  options.run.random_seed()};
   out.observations = forward_sources(options, run, input.sequence_length);
