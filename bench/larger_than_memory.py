@@ -6,10 +6,10 @@
 
 Makes a Hugging Face folder of OLMoE-1B-7B's shape in bf16 (6.9 billion parameters, 13.8 GB, in shards of a layer), whose numbers are one small random
 block over and over, and runs the commands on it with --mapped. --limit is RLIMIT_DATA: memory of the process's own, for which pages of mapped files do not
-count; without it the machine is the limit. --cold has the kernel forget the files first. Each row says seconds (with the start of the program and reading what
-a token passes), tokens a second, the peak of the resident memory, pages of files included, and that above `evenkeel --version` in units: a layer (its stored bytes) and an expert
-(its bytes as fp32). --layers N makes a model of N layers; import writes the folder's bytes once more (--commands import).
---sparse makes the files of holes, which take no place on the disk and read as zeros: for import alone, whose output does take its place.
+count; without it the machine is the limit. --cold has the kernel forget the files first. A row has the seconds of the whole command, tokens a second by these,
+the peak of the resident memory, pages of files included, and how far that is above `evenkeel --version`, also in layers (their stored bytes) and experts (as fp32).
+--layers N makes a model of N layers. import writes as many bytes again as the folder has. --sparse makes the files of holes, which take no place on the disk and
+read as zeros: for import alone, whose output does take its place; --layers 47 is 40 GB.
 """
 import argparse
 import json
