@@ -233,6 +233,7 @@ class FaultyTokenizer final : public Tokenizer {
     if (throws_) fail<DataError>("text: got 1100; need another");
     return {1, 10};
   }
+  std::vector<int32_t> encode_text(std::string_view text, bool) const override { return encode(text, false); }
   std::string decode(const std::vector<int32_t>&) const override { return ""; }
   std::string piece(int32_t) const override { return ""; }
   int64_t vocab_size() const override { return 10; }
