@@ -65,7 +65,7 @@ std::string_view without_carriage_returns(std::string_view line) {
 
 void DocumentSink::pass_over(int64_t line, int64_t byte, std::string reason) {
   if (const std::string place = where(line) + ": "; reason.starts_with(place)) reason.erase(0, place.size());
-  options_.on_bad_line({path_, line, byte, std::move(reason)});
+  options_.on_bad_line({path_, line, byte, std::move(reason), unit_});
   ++summary_.n_bad_lines;
 }
 
@@ -73,15 +73,18 @@ void DocumentSink::check_utf8(std::string_view text, int64_t first_line, int64_t
   const size_t valid = valid_utf8_bytes(text);
   if (valid == text.size()) return;
   const std::string_view good = text.substr(0, valid);
-  const int64_t line = first_line + std::count(good.begin(), good.end(), '\n');
-  const size_t line_end = good.rfind('\n');
+  const bool has_lines = unit_ == RecordUnit::line;
+  const int64_t line = has_lines ? first_line + std::count(good.begin(), good.end(), '\n') : first_line;
+  const size_t line_end = has_lines ? good.rfind('\n') : good.npos;
   const int64_t n_in_line =
       line_end == good.npos ? n_before + static_cast<int64_t>(valid) : static_cast<int64_t>(valid - line_end - 1);
   const int byte = static_cast<unsigned char>(text[valid]);
   const char* digits = "0123456789abcdef";
   fail<DataError>(where(line), ": got byte 0x", digits[byte >> 4], digits[byte & 15], " at byte ", n_in_line + 1,
-                  ", which is no UTF-8; need UTF-8 text (iconv -f latin1 -t utf-8 makes it of Latin-1",
-                  options_.on_bad_line ? ")" : "; --skip-bad passes over damaged lines)");
+                  ", which is no UTF-8; need UTF-8 text",
+                  has_lines ? " (iconv -f latin1 -t utf-8 makes it of Latin-1" +
+                                  (options_.on_bad_line ? ")" : "; " + way_to_skip() + ")")
+                            : or_skip());
 }
 
 void DocumentSink::check_line(std::string_view text, int64_t line, bool is_cut) const {

@@ -54,6 +54,16 @@ TEST(DocumentSink, NamesTheByteWithinItsLine) {
               HasSubstr("t.txt:3: got a line of more than 256 MiB"));
 }
 
+TEST(DocumentSink, CountsTheByteOfARowWithinTheRow) {
+  const fs::path path = "t.parquet";
+  const ReaderOptions options;
+  const TakeDocument take = [](std::string&&) {};
+  const DocumentSink sink(path, options, take, RecordUnit::row);
+  EXPECT_EQ(message_of<DataError>([&] { sink.check_utf8("a\nb\xff", 7); }),
+            "t.parquet: row 7: got byte 0xff at byte 4, which is no UTF-8; need UTF-8 text (--skip-bad passes over "
+            "damaged rows)");
+}
+
 TEST(DocumentSink, HandsADamagedLineOnOrThrows) {
   const auto check = [] { fail<DataError>("t.txt:3: got a fault; need none"); };
   Sunk strict;
@@ -67,7 +77,7 @@ TEST(DocumentSink, HandsADamagedLineOnOrThrows) {
   EXPECT_TRUE(skipping.sink.is_good(4, 30, [] {}));
   EXPECT_THAT(bad, ElementsAre("3@20got a fault; need none"));
   EXPECT_EQ(skipping.sink.summary().n_bad_lines, 1);
-  EXPECT_THAT(std::string(skipping.sink.or_skip()), IsEmpty());
+  EXPECT_THAT(skipping.sink.or_skip(), IsEmpty());
   EXPECT_THROW(skipping.sink.is_good(5, 0, [] { fail<MachineError>("disk: got an error; need none"); }), MachineError);
 }
 

@@ -6,6 +6,7 @@
 #include "data/delimited_reader.h"
 #include "data/document_sink.h"
 #include "data/json_records.h"
+#include "data/parquet_reader.h"
 #include "data/text_reader.h"
 
 namespace evenkeel::data {
@@ -14,7 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kKnownSuffixes =
-    ".txt, .jsonl, .ndjson or .json (records one a line), each also with .gz, .xz or .zst behind it";
+    ".txt, .jsonl, .ndjson or .json (records one a line), each also with .gz, .xz or .zst behind it, or .parquet";
+
+constexpr const char* kParquet = ".parquet";
 
 bool is_json_lines(const std::string& suffix) { return suffix == ".jsonl" || suffix == ".ndjson" || suffix == ".json"; }
 
@@ -23,10 +26,9 @@ std::string text_suffix(const fs::path& path) {
   const std::string last = path.extension().string();
   const bool is_compressed = last == ".gz" || last == ".xz" || last == ".zst";
   const std::string suffix = is_compressed ? path.stem().extension().string() : last;
-  require<DataError>(suffix != ".parquet", path.string(), ": got a Parquet file, whose reading is not there yet; need ",
+  const bool is_known = suffix == ".txt" || is_json_lines(suffix) || (suffix == kParquet && !is_compressed);
+  require<DataError>(is_known, path.string(), ": got suffix '", suffix, is_compressed ? last : "", "'; need ",
                      kKnownSuffixes);
-  require<DataError>(suffix == ".txt" || is_json_lines(suffix), path.string(), ": got suffix '", suffix,
-                     is_compressed ? last : "", "'; need ", kKnownSuffixes);
   return suffix;
 }
 
@@ -54,16 +56,29 @@ ReadSummary& ReadSummary::operator+=(const ReadSummary& other) {
   return *this;
 }
 
+std::string BadLine::place() const {
+  return path.string() + (unit == RecordUnit::row ? ": row " : ":") + std::to_string(line);
+}
+
 void check_input(const fs::path& path) {
-  text_suffix(path);
+  if (text_suffix(path) == kParquet) return check_parquet(path);
   open_byte_source(path);
 }
+
+bool is_json_records(const fs::path& path) { return is_json_lines(text_suffix(path)); }
 
 ReadSummary read_documents(const fs::path& path, const ReaderOptions& options, const TakeDocument& take,
                            const std::function<void(int64_t)>& progress) {
   require<ConfigError>(!options.document_separator.empty(),
                        "--document-separator: got ''; need blank-line, newline, none or a string");
-  const bool is_records = is_json_lines(text_suffix(path));
+  const std::string suffix = text_suffix(path);
+  if (suffix == kParquet) {
+    DocumentSink rows(path, options, take, RecordUnit::row);
+    read_parquet(rows, progress);
+    ++rows.summary().n_parquet_files;
+    return rows.summary();
+  }
+  const bool is_records = is_json_lines(suffix);
   ReportingSource source(open_byte_source(path), progress);
   DelimitedReader pieces(source, is_records ? Delimiter{"\n", false} : text_delimiter(options), kMostDocumentBytes);
   DocumentSink sink(path, options, take);

@@ -112,15 +112,14 @@ TEST(ReadDocuments, PassesOverDamagedLines) {
 TEST(ReadDocuments, ListsTheSuffixesThatItKnows) {
   const TemporaryFolder folder;
   for (const std::string name : {"t.csv", "t", "t.gz", "t.csv.gz", "t.txt.bz2"})
-    EXPECT_THAT(
-        message_of<DataError>([&] { documents_of(folder.write(name, "a")); }),
-        HasSubstr(
-            "need .txt, .jsonl, .ndjson or .json (records one a line), each also with .gz, .xz or .zst behind it"))
+    EXPECT_THAT(message_of<DataError>([&] { documents_of(folder.write(name, "a")); }),
+                HasSubstr("need .txt, .jsonl, .ndjson or .json (records one a line), each also with .gz, .xz or .zst "
+                          "behind it, or .parquet"))
         << name;
   EXPECT_THAT(message_of<DataError>([&] { check_input(folder.write("t.csv.gz", "")); }),
               HasSubstr("got suffix '.csv.gz'"));
-  EXPECT_THAT(message_of<DataError>([&] { check_input(folder.write("t.parquet", "PAR1")); }),
-              HasSubstr("t.parquet: got a Parquet file, whose reading is not there yet; need .txt"));
+  EXPECT_THAT(message_of<DataError>([&] { check_input(folder.write("t.parquet.gz", "")); }),
+              HasSubstr("got suffix '.parquet.gz'; need .txt"));
   EXPECT_THAT(message_of<DataError>([&] { check_input(folder / "missing.txt"); }), HasSubstr("got no such file"));
 }
 
@@ -132,6 +131,12 @@ TEST(ReadDocuments, ReportsHowFarItIs) {
       path, {}, [](std::string&&) {}, [&](int64_t bytes) { seen.push_back(bytes); });
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
   EXPECT_EQ(seen.back(), 1'000'000);
+}
+
+TEST(BadLine, NamesItsPlace) {
+  const fs::path path = "a/t.txt";
+  EXPECT_EQ((BadLine{path, 3, 0, ""}.place()), "a/t.txt:3");
+  EXPECT_EQ((BadLine{path, 3, 0, "", RecordUnit::row}.place()), "a/t.txt: row 3");
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 namespace evenkeel::data {
 
 ConversationEncoder::ConversationEncoder(const Tokenizer& tokenizer, const ChatTemplate& chat_template,
-                                         std::optional<int32_t> eod)
-    : tokenizer_(tokenizer), chat_template_(chat_template), eod_(eod) {
+                                         const Frame& frame)
+    : tokenizer_(tokenizer), chat_template_(chat_template), frame_(frame) {
   const std::string where = join_parts("--template ", chat_template.name);
   for (const auto& token : chat_template.control_tokens) {
     const auto id = tokenizer.id_of(token);
@@ -17,7 +17,7 @@ ConversationEncoder::ConversationEncoder(const Tokenizer& tokenizer, const ChatT
                        "'; need a tokenizer with it, or another --template of ", known_chat_templates());
     control_ids_[token] = *id;
   }
-  require<DataError>(!chat_template.uses_end_of_document || eod.has_value(), where,
+  require<DataError>(!chat_template.uses_end_of_document || frame.eod.has_value(), where,
                      ": got --eod none; need an end-of-document id, which ends each answer");
   for (const auto& [token, id] : control_ids_) {
     const auto ids = tokenizer.encode_text(" " + token + " ", /*starts_text=*/true);
@@ -35,7 +35,7 @@ std::string ConversationEncoder::document(const Json& value) const {
   return packed(chat_template_.lay_out(messages));
 }
 
-EncodedText ConversationEncoder::encode(std::string_view document, const std::vector<int32_t>& starts) const {
+EncodedText ConversationEncoder::encode(std::string_view document) const {
   EncodedText out;
   std::vector<Part> texts;  // since the last control token
   const auto add = [&](int32_t id, bool is_scored) {
@@ -48,7 +48,7 @@ EncodedText ConversationEncoder::encode(std::string_view document, const std::ve
     if (part.kind == Part::Kind::control) {
       add(control_ids_.at(part.text), part.is_scored);
     } else if (part.kind == Part::Kind::end_of_document) {
-      add(*eod_, part.is_scored);
+      add(*frame_.eod, part.is_scored);
     } else if (!texts.empty() && texts.back().is_scored == part.is_scored) {
       texts.back().text += part.text;
     } else if (!part.text.empty()) {
@@ -56,11 +56,10 @@ EncodedText ConversationEncoder::encode(std::string_view document, const std::ve
     }
   }
   add_texts(texts, out);
-  if (eod_ && (out.ids.empty() || out.ids.back() != *eod_)) add(*eod_, false);
-  if (!std::equal(starts.begin(), starts.end(), out.ids.begin(),
-                  out.ids.begin() + static_cast<std::ptrdiff_t>(std::min(starts.size(), out.ids.size())))) {
-    out.ids.insert(out.ids.begin(), starts.begin(), starts.end());
-    out.scored.insert(out.scored.begin(), starts.size(), 0);
+  if (frame_.eod && (out.ids.empty() || out.ids.back() != *frame_.eod)) add(*frame_.eod, false);
+  if (frame_.bos && (out.ids.empty() || out.ids.front() != *frame_.bos)) {
+    out.ids.insert(out.ids.begin(), *frame_.bos);
+    out.scored.insert(out.scored.begin(), 0);
   }
   return out;
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -20,14 +19,14 @@ namespace evenkeel::data {
 class ConversationEncoder {
  public:
   // DataError that names the token where the tokenizer lacks one of the template's, or the end-of-document id.
-  ConversationEncoder(const Tokenizer& tokenizer, const ChatTemplate& chat_template, std::optional<int32_t> eod);
+  ConversationEncoder(const Tokenizer& tokenizer, const ChatTemplate& chat_template, const Frame& frame);
 
   const ChatTemplate& chat_template() const { return chat_template_; }
   // Of a record's value, laid out, for encode(). DataError "got …; need …" where it is no conversation.
   std::string document(const Json& value) const;
-  // `starts`: ids that stand before it, as a BOS, unless it begins with them; they are not scored. The
-  // end-of-document id ends it, unless it is the last id already, and is not scored either. Thread-safe.
-  EncodedText encode(std::string_view document, const std::vector<int32_t>& starts = {}) const;
+  // BOS stands before it and the end-of-document id behind it, where the frame has them and they do not stand there
+  // already; neither is scored. Thread-safe.
+  EncodedText encode(std::string_view document) const;
 
  private:
   void add_texts(const std::vector<Part>& texts, EncodedText& out) const;
@@ -35,7 +34,7 @@ class ConversationEncoder {
 
   const Tokenizer& tokenizer_;
   const ChatTemplate& chat_template_;
-  std::optional<int32_t> eod_;
+  Frame frame_;
   std::unordered_map<std::string, int32_t> control_ids_;
   std::vector<std::string> spoken_;  // control tokens that this tokenizer finds in any text
 };
