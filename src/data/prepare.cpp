@@ -379,6 +379,8 @@ std::optional<ConversationEncoder> conversations_of(const Tokenizer& tokenizer, 
   require<ConfigError>(options.chat_template.empty() || !options.messages_field.empty(), "--template: got '",
                        options.chat_template, "' without --messages; need --messages FIELD with it");
   if (options.messages_field.empty()) return std::nullopt;
+  require<ConfigError>(options.reader.text_field == ReaderOptions().text_field, "--text-field: got '",
+                       options.reader.text_field, "' with --messages '", options.messages_field, "'; need one of them");
   for (const auto& path : inputs)
     require<ConfigError>(is_json_records(path), path.string(),
                          ": got a file that holds no records of JSON; need .jsonl, .ndjson or .json for --messages");

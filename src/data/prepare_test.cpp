@@ -103,6 +103,35 @@ TEST_F(PrepareTest, KeepsEveryDocumentInOrder) {
   EXPECT_EQ(IndexedDataset::open(folder_ / "out/en").text_bytes(), text_bytes);
 }
 
+TEST_F(PrepareTest, SaysWhatIsScoredOfConversations) {
+  const auto input =
+      folder_.write("in.jsonl", R"({"m": [{"from": "human", "value": "ka lo"}, {"from": "gpt", "value": "mi\r\ntan"}]}
+{"m": [{"from": "gpt", "value": "vel"}]}
+)");
+  const PrepareOptions options{.messages_field = "m", .chat_template = "plain"};
+  const Json json = prepared("talk", {input}, options);
+  const auto data = IndexedDataset::open(folder_ / "talk");
+  std::vector<uint8_t> scored(static_cast<size_t>(data.n_tokens()));
+  data.checked_scored().copy(0, data.n_tokens(), scored.data());
+  std::vector<int32_t> answers;
+  size_t token = 0;
+  for (const auto& ids : tokens_of(folder_ / "talk"))
+    for (const int32_t id : ids)
+      if (scored[token++] == 1) answers.push_back(id);
+  EXPECT_EQ(tokenizer_->decode(answers), "mi\ntanvel");
+  EXPECT_EQ(std::count(answers.begin(), answers.end(), 2), 2);  // the end of each
+  EXPECT_EQ(json.at("scored").at("tokens").as_int(), static_cast<int64_t>(answers.size()));
+  EXPECT_EQ(json.at("scored").at("sha256").as_string(), sha256_file(folder_ / "talk.scored"));
+  EXPECT_EQ(json.at("scored").at("template").as_string(), "plain");
+  EXPECT_EQ(json.at("bytes").as_int(),
+            6 + 5 + 12 + 6 + 11 + 3);  // "user:\nka lo\nassistant:\nmi\ntan", "assistant:\nvel"
+  EXPECT_EQ(json.at("read").at("crlf_line_ends").as_int(), 1);
+
+  prepared("talk", {text_file("a.txt", made_documents(3))});  // text over it: nothing is scored
+  EXPECT_FALSE(fs::exists(folder_ / "talk.scored"));
+  EXPECT_EQ(IndexedDataset::open(folder_ / "talk").scored(), nullptr);
+}
+
 TEST_F(PrepareTest, DoesNotDependOnTheThreads) {
   auto documents = made_documents(3000, 5);
   documents[7] = joined(made_documents(6000, 6), "\n");  // larger than a batch

@@ -19,6 +19,7 @@ ConversationEncoder::ConversationEncoder(const Tokenizer& tokenizer, const ChatT
   }
   require<DataError>(!chat_template.uses_end_of_document || frame.eod.has_value(), where,
                      ": got --eod none; need an end-of-document id, which ends each answer");
+  if (chat_template.uses_end_of_document) control_ids_[tokenizer.piece(*frame.eod)] = *frame.eod;
   for (const auto& [token, id] : control_ids_) {
     const auto ids = tokenizer.encode_text(" " + token + " ", /*starts_text=*/true);
     if (std::find(ids.begin(), ids.end(), id) != ids.end()) spoken_.push_back(token);
