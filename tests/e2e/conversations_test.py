@@ -207,7 +207,7 @@ def check_sentencepiece_models(place, problems):
     model = place.folder / "prefix.model"
     text = place.folder / "text.txt"
     text.write_text("\n".join(corpus()))
-    sentencepiece.SentencePieceTrainer.train(input=str(text), model_prefix=str(model.with_suffix("")), vocab_size=330, byte_fallback=True, minloglevel=9, hard_vocab_limit=False,
+    sentencepiece.SentencePieceTrainer.train(input=str(text), model_prefix=str(model.with_suffix("")), vocab_size=480, byte_fallback=True, minloglevel=9, hard_vocab_limit=False,
                                              user_defined_symbols=["<|im_start|>", "<|im_end|>"], remove_extra_whitespaces=False, normalization_rule_name="identity")
     for path in [model, *sorted(SHARED.glob("llama2.model")), *sorted(SHARED.glob("mixtral.model"))]:
         library = sentencepiece.SentencePieceProcessor(model_file=str(path))
@@ -281,7 +281,7 @@ def check_the_tokenizers_own_template(place, problems):
         folder = save(library, place.folder / f"own{i}", chat_template=template)
         if name is None:
             said = place.prepare(problems, CONVERSATIONS, tokenizer=folder, rc=2)
-            problems.need("--template" in said or "chat_template: got 7" in said, f"{what}: {said}")
+            problems.need("--template" in said or "chat_template: got integer" in said, f"{what}: {said}")
             continue
         pair = place.prepare(problems, CONVERSATIONS, tokenizer=folder)
         problems.equal(pair.json["scored"]["template"], name, what)

@@ -57,6 +57,7 @@ EncodedText ConversationEncoder::encode(std::string_view document) const {
     }
   }
   add_texts(texts, out);
+  texts.clear();
   if (frame_.eod && (out.ids.empty() || out.ids.back() != *frame_.eod)) add(*frame_.eod, false);
   if (frame_.bos && (out.ids.empty() || out.ids.front() != *frame_.bos)) {
     out.ids.insert(out.ids.begin(), *frame_.bos);
