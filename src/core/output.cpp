@@ -104,6 +104,10 @@ bool is_own_pair(const fs::path& path) {
   if (suffix == ".json" || json.find("unfinished") != nullptr) return true;
   const int64_t tokens = count_in(json, "tokens"), documents = count_in(json, "documents"), size_bytes = bytes_in(path);
   constexpr int64_t kU16Vocabulary = 65500, kIndexBytes = 42, kSequenceBytes = 20;
+  if (suffix == ".scored") {
+    const Json* scored = json.find("scored");
+    return scored != nullptr && scored->is_object() && size_bytes == tokens;
+  }
   if (suffix == ".bin") return size_bytes == tokens * (count_in(json, "vocab_size") < kU16Vocabulary ? 2 : 4);
   return size_bytes == kIndexBytes + kSequenceBytes * documents;
 }
@@ -357,7 +361,8 @@ bool is_events_name(std::string_view name) {
 
 std::vector<Output> pair_outputs(const fs::path& prefix) {
   std::vector<Output> out;
-  for (const char* suffix : {".bin", ".idx", ".json"}) out.push_back({prefix.string() + suffix, OutputKind::pair});
+  for (const char* suffix : {".bin", ".idx", ".scored", ".json"})
+    out.push_back({prefix.string() + suffix, OutputKind::pair});
   return out;
 }
 

@@ -10,7 +10,7 @@
 namespace evenkeel {
 
 enum class OutputKind {
-  pair,        // PREFIX.bin, .idx, .json
+  pair,        // PREFIX.bin, .idx, .scored, .json
   skipped,     // PREFIX.skipped.jsonl
   tokenizer,   // a SentencePiece .model
   page,        // report.html

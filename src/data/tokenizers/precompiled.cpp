@@ -102,7 +102,7 @@ Precompiled read_charsmap(std::string_view charsmap) {
   require<DataError>(size % sizeof(uint32_t) == 0 && size <= charsmap.size() - sizeof size, "got a trie of ", size,
                      " bytes in a map of ", charsmap.size(), "; need less, and a multiple of 4");
   std::vector<uint32_t> units(size / sizeof(uint32_t));
-  std::memcpy(units.data(), charsmap.data() + sizeof size, size);
+  if (size > 0) std::memcpy(units.data(), charsmap.data() + sizeof size, size);  // an empty vector has no address
   return {std::move(units), std::string(charsmap.substr(sizeof size + size))};
 }
 

@@ -1,5 +1,6 @@
 // SentencePiece .model files: what the library says of the pieces, and ids by evenkeel's own encoder where it has one.
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include <sentencepiece_processor.h>
@@ -43,16 +44,16 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override {
-    require_utf8(text);
     std::vector<int32_t> ids;
     if (add_special) ids = frame_.before;
-    if (encoder_) {
-      encoder_->encode(normalizer_->normalized(text), ids);
-    } else {
-      const auto all = encode_by_library(text);
-      ids.insert(ids.end(), all.begin(), all.end());
-    }
+    encode_into(text, true, ids);
     if (add_special) ids.insert(ids.end(), frame_.after.begin(), frame_.after.end());
+    return ids;
+  }
+
+  std::vector<int32_t> encode_text(std::string_view text, bool starts_text) const override {
+    std::vector<int32_t> ids;
+    encode_into(text, starts_text, ids);
     return ids;
   }
 
@@ -71,6 +72,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   int64_t vocab_size() const override { return processor_.GetPieceSize(); }
+  std::optional<int32_t> begin_of_document() const override {
+    const int id = processor_.bos_id();
+    return id >= 0 ? std::optional<int32_t>(id) : std::nullopt;
+  }
   std::optional<int32_t> end_of_document() const override {
     const int id = processor_.eos_id();
     return id >= 0 ? std::optional<int32_t>(id) : std::nullopt;
@@ -95,11 +100,34 @@ class SentencePieceTokenizer final : public Tokenizer {
   } catch (const DataError& error) {
     fail<DataError>(path_.string(), ": ", error.what());
   }
-  std::vector<int32_t> encode_by_library(std::string_view text) const {
+  // Appends the ids. Text that does not start one gets no space that the model would put in front of it.
+  void encode_into(std::string_view text, bool starts_text, std::vector<int32_t>& ids) const {
+    require_utf8(text);
+    if (encoder_) {
+      encoder_->encode(normalizer_->normalized(text, starts_text), ids);
+    } else {
+      const auto all = encode_by_library(starts_text ? processor_ : continuing(), text);
+      ids.insert(ids.end(), all.begin(), all.end());
+    }
+  }
+  // The same model without the space that it may put in front of a text. Of a message that stands twice in a protocol
+  // buffer the later fields count, so that {normalizer_spec: {add_dummy_prefix: false}} behind the model changes that
+  // alone.
+  const spm::SentencePieceProcessor& continuing() const {
+    std::call_once(continuing_once_, [&] {
+      constexpr std::string_view kNoPrefix("\x1a\x02\x18\x00", 4);
+      const auto status =
+          continuing_.LoadFromSerializedProto(processor_.serialized_model_proto() + std::string(kNoPrefix));
+      require<DataError>(status.ok(), path_.string(), ": got '", one_line(status.ToString()),
+                         "' on loading it without its prefix; need a SentencePiece .model");
+    });
+    return continuing_;
+  }
+  std::vector<int32_t> encode_by_library(const spm::SentencePieceProcessor& processor, std::string_view text) const {
     require<DataError>(text.size() <= kMostBytesAtOnce, "text: got ", text.size(), " bytes of text, from ",
                        quoted_excerpt(text), "; need at most ", kMostBytesAtOnce, " with this kind of model");
     std::vector<int32_t> ids;
-    const auto status = processor_.Encode(spm_view(text), &ids);
+    const auto status = processor.Encode(spm_view(text), &ids);
     require<DataError>(status.ok(), path_.string(), ": got '", one_line(status.ToString()), "' on encoding ",
                        quoted_excerpt(text), "; need a model that can encode it");
     return ids;
@@ -107,6 +135,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   static absl::string_view spm_view(std::string_view text) { return {text.data(), text.size()}; }
   fs::path path_;
   spm::SentencePieceProcessor processor_;
+  mutable spm::SentencePieceProcessor continuing_;
+  mutable std::once_flag continuing_once_;
   std::string sha256_;
   TextFrame frame_;
   std::unique_ptr<SentencePieceEncoder> encoder_;  // null: the library encodes

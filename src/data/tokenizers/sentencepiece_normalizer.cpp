@@ -59,7 +59,7 @@ void SentencePieceNormalizer::append(std::string& out, std::string_view text) co
   }
 }
 
-std::string SentencePieceNormalizer::normalized(std::string_view text) const {
+std::string SentencePieceNormalizer::normalized(std::string_view text, bool starts_text) const {
   std::string out;
   if (removes_extra_spaces_)
     while (!text.empty()) {
@@ -69,7 +69,7 @@ std::string SentencePieceNormalizer::normalized(std::string_view text) const {
     }
   if (text.empty()) return out;
   out.reserve(text.size() + text.size() / 2);
-  if (adds_space_) out += space_;
+  if (adds_space_ && starts_text) out += space_;
   bool follows_space = removes_extra_spaces_;
   while (!text.empty()) {
     Step step = first_step(text);
@@ -80,7 +80,7 @@ std::string SentencePieceNormalizer::normalized(std::string_view text) const {
   }
   if (removes_extra_spaces_)
     while (out.ends_with(space_)) out.resize(out.size() - space_.size());
-  if (adds_space_at_end_) out += space_;
+  if (adds_space_at_end_ && starts_text) out += space_;
   require<DataError>(valid_utf8_bytes(out) == out.size(), "text: got no UTF-8 after its normalization, from ",
                      quoted_excerpt(out), "; need a map of characters to UTF-8");
   return out;

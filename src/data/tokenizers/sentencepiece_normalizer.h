@@ -30,7 +30,8 @@ class UserPieces {
 class SentencePieceNormalizer {
  public:
   explicit SentencePieceNormalizer(const SentencePieceModel& model);  // DataError for a map that is none
-  std::string normalized(std::string_view text) const;                // valid UTF-8
+  // Valid UTF-8. The space that a model adds to a text is left out where the text goes on after another.
+  std::string normalized(std::string_view text, bool starts_text = true) const;
 
  private:
   // The start of a text, and what stands for it.

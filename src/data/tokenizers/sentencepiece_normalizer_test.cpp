@@ -29,6 +29,13 @@ std::string map_of_two(std::string_view text_of_a, std::string_view text_of_ab) 
   return out.append(text_of_a).append(1, '\0').append(text_of_ab).append(1, '\0');
 }
 
+TEST(SentencePieceNormalizer, AddsNoSpaceToATextThatGoesOn) {
+  SentencePieceModel model;
+  EXPECT_EQ(SentencePieceNormalizer(model).normalized("x y", /*starts_text=*/false), "x\u2581y");
+  model.adds_space_at_end = true;
+  EXPECT_EQ(SentencePieceNormalizer(model).normalized("x y", /*starts_text=*/false), "x\u2581y");
+}
+
 TEST(SentencePieceNormalizer, TreatsSpacesAsTheModelSays) {
   SentencePieceModel model;
   EXPECT_EQ(normalized(model, "  x   y "), "\u2581x\u2581y");

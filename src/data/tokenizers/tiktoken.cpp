@@ -79,6 +79,9 @@ class RankTokenizer final : public Tokenizer {
     if (add_special && encoding_->bos != nullptr) ids.insert(ids.begin(), *id_of(encoding_->bos));
     return ids;
   }
+  std::vector<int32_t> encode_text(std::string_view text, bool starts_text) const override {
+    return encoder_->encode(text, {.finds_special = false, .starts_text = starts_text});
+  }
   std::string decode(const std::vector<int32_t>& ids) const override {
     std::string bytes;
     for (const int32_t id : ids) {
@@ -95,6 +98,9 @@ class RankTokenizer final : public Tokenizer {
     return "";
   }
   int64_t vocab_size() const override { return end_id_; }
+  std::optional<int32_t> begin_of_document() const override {
+    return encoding_->bos != nullptr ? id_of(encoding_->bos) : std::nullopt;
+  }
   std::optional<int32_t> end_of_document() const override { return id_of(encoding_->eos); }
   std::optional<int32_t> id_of(std::string_view piece) const override {
     for (const auto& token : encoder_->added())
