@@ -64,7 +64,8 @@ def varint(data, at):
 
 
 def with_unused(model, every):
-    """The model with every n-th of its longer pieces unused: a type, which is field 3 of a piece, put behind the others."""
+    """The model with every n-th of its pieces unused: a type, which is field 3 of a piece, put behind the others. Pieces of one character stay: 0.2.3 and the
+    library of Debian, which encodes these models, take an unused one for different ids."""
     out, at, n_pieces = bytearray(), 0, 0
     while at < len(model):
         begin = at
@@ -73,7 +74,7 @@ def with_unused(model, every):
         size, at = varint(model, at)
         piece, at = model[at : at + size], at + size
         n_pieces += 1
-        if key >> 3 != 1 or n_pieces < 20 or n_pieces % every or b"\x18" in piece[-2:-1] or piece[1] < 4:
+        if key >> 3 != 1 or n_pieces < 20 or n_pieces % every or b"\x18" in piece[-2:-1] or len(piece[2 : 2 + piece[1]].decode()) < 2:
             out += model[begin:at]
             continue
         piece += b"\x18\x05"
