@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build needs, and nothing that is there already: Debian or Ubuntu packages, and a Python
-# environment .venv with the pinned torch and plotly. `--tests` adds what the tests need.
+# environment .venv with the pinned torch and plotly. `--tests` adds what the tests need. What is optional, pyarrow for
+# Parquet, is installed where it can be had; where not, this says so and goes on.
 # EVENKEEL_PYTHON=PATH takes the torch (2.11 or later) of that Python: .venv is made with it and installs none of its own.
 # CHROMIUM=PATH names the browser of the tests, where there is no Debian package of it (Ubuntu has a snap alone).
 set -euo pipefail
@@ -45,14 +46,15 @@ if [ ${#missing[@]} -gt 0 ]; then
     || die "got a failure of 'apt-get install ${missing[*]}'; need these packages"
 fi
 
-install_requirements() {  # install_requirements PYTHON FILE
-  local stamp=".venv/.installed-$(basename "$2")"
-  if [ ! -e "$stamp" ] || ! cmp -s "$2" "$stamp"; then
-    say "installing $(grep -v '^ *$' "$2" | tr '\n' ' ')into .venv"
-    "$1" -m pip install -q --disable-pip-version-check -r "$2" || die "got a failure of pip; need the packages of $2"
-    cp "$2" "$stamp"
+install_requirements() {  # install_requirements FILE: into .venv; 1 where pip fails
+  local stamp=".venv/.installed-$(basename "$1")"
+  if [ ! -e "$stamp" ] || ! cmp -s "$1" "$stamp"; then
+    say "installing $(grep -v '^ *$' "$1" | tr '\n' ' ')into .venv"
+    .venv/bin/python -m pip install -q --disable-pip-version-check -r "$1" || return 1
+    cp "$1" "$stamp"
   fi
 }
+need_requirements() { install_requirements "$1" || die "got a failure of pip; need the packages of $1"; }
 
 if [ -n "${EVENKEEL_PYTHON:-}" ]; then
   "$EVENKEEL_PYTHON" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' 2>/dev/null || die "EVENKEEL_PYTHON: got '$EVENKEEL_PYTHON', which has no torch; need one that has"
@@ -69,8 +71,10 @@ if [ ! -x .venv/bin/python ]; then
 fi
 if [ -e .venv/.made-with ]; then
   grep -v '^torch' scripts/requirements.txt > .venv/requirements-without-torch.txt
-  install_requirements .venv/bin/python .venv/requirements-without-torch.txt
+  need_requirements .venv/requirements-without-torch.txt
 else
-  install_requirements .venv/bin/python scripts/requirements.txt
+  need_requirements scripts/requirements.txt
 fi
-if $with_tests; then install_requirements .venv/bin/python scripts/requirements-test.txt; fi
+if $with_tests; then need_requirements scripts/requirements-test.txt; fi
+install_requirements scripts/requirements-optional.txt \
+  || say "got a failure of pip, and goes on without Parquet files; they need the packages of scripts/requirements-optional.txt (the next call tries again)"

@@ -1,7 +1,7 @@
 #include "cli/commands.h"
-#include "core/counted.h"
 #include "core/errors.h"
 #include "core/log.h"
+#include "data/input_paths.h"
 #include "data/prepare.h"
 
 namespace evenkeel::cli {
@@ -13,15 +13,16 @@ int cmd_prepare(Options& options) {
   options.add("--tokenizer", tokenizer_path,
               "tokenizer.json, SentencePiece .model, ranks of tiktoken, or a folder that has one", true);
   options.add("--out", out, "PREFIX of the .bin, .idx and .json to write", true);
-  options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst",
-              true);
+  options.add("INPUT", inputs, data::kInputMeaning, true);
   options.add("--document-separator", prepare.reader.document_separator,
               "of .txt: blank-line, newline, none (a file is a document), or any string");
-  options.add("--text-field", prepare.reader.text_field, "field of the JSON records (default text)");
+  options.add("--text-field", prepare.reader.text_field, data::kTextFieldMeaning);
   options.flag("--keep-cr", prepare.reader.keeps_carriage_returns,
                "keep line ends CR LF and CR as they are (default: LF)");
-  options.flag("--skip-bad", prepare.skips_bad, "pass over damaged lines and list them in PREFIX.skipped.jsonl");
+  options.flag("--skip-bad", prepare.skips_bad,
+               "pass over damaged lines and rows and list them in PREFIX.skipped.jsonl");
   options.add("--eod", prepare.eod, "end-of-document token, its id, or none (default: what the tokenizer names)");
+  options.flag("--bos", prepare.adds_bos, "put the tokenizer's BOS before each document");
   options.add("--holdout", prepare.holdout_fraction, "fraction of the documents for PREFIX-heldout");
   options.add("--threads", prepare.n_threads, kThreads, "0 = the cores that this process may use");
   options.example("evenkeel prepare --tokenizer tok.model --out data/en --holdout 0.01 en.txt.xz");
@@ -31,11 +32,10 @@ int cmd_prepare(Options& options) {
   require<ConfigError>(!prepare.reader.document_separator.empty(),
                        "--document-separator: got ''; need blank-line, newline, none or a string");
   const auto tokenizer = data::open_tokenizer(tokenizer_path);
-  const auto prepared = data::prepare(*tokenizer, {inputs.begin(), inputs.end()}, out, prepare);
+  const auto prepared = data::prepare(*tokenizer, data::expand_inputs(inputs), out, prepare);
   for (const auto& sentence : data::sentences(prepared, out, prepare.reader)) log_info(sentence);
   if (prepared.read.n_bad_lines > 0)
-    log_warning("passed over ", counted(prepared.read.n_bad_lines, "damaged line"), "; ", out,
-                ".skipped.jsonl says which and why");
+    log_warning("passed over ", data::counted_bad_lines(prepared.read), "; ", out, ".skipped.jsonl says which and why");
   return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 #include "core/errors.h"
 #include "core/log.h"
+#include "data/input_paths.h"
 #include "data/tokenizer.h"
 
 namespace evenkeel::cli {
@@ -18,11 +19,11 @@ int cmd_tokenizer(Options& options) {
   options.add("--kind", training.kind, "unigram or bpe (byte fallback in both)");
   options.add("--vocab-size", training.vocab_size, {1, 10'000'000}, "number of pieces", true);
   options.add("--out", out, "FILE.model to write", true);
-  options.add("INPUT", inputs, "text (.txt) or JSON records one a line (.jsonl, .ndjson, .json), also .gz, .xz, .zst");
-  options.add("--text-field", training.reader.text_field, "field of the JSON records (default text)");
+  options.add("INPUT", inputs, data::kInputMeaning);
+  options.add("--text-field", training.reader.text_field, data::kTextFieldMeaning);
   options.flag("--keep-cr", training.reader.keeps_carriage_returns,
                "keep line ends CR LF and CR as they are (default: LF)");
-  options.flag("--skip-bad", skips_bad, "pass over damaged lines");
+  options.flag("--skip-bad", skips_bad, "pass over damaged lines and rows");
   options.add("--max-sentences", training.max_sentences, {0, INT64_MAX, "all"},
               "train on a sample of this many lines; 0 = all");
   options.add("--threads", training.n_threads, kThreads, "0 = the cores that this process may use");
@@ -37,9 +38,9 @@ int cmd_tokenizer(Options& options) {
   if (skips_bad)
     training.reader.on_bad_line = [n = 0](const data::BadLine& line) mutable {
       constexpr int kMostShown = 10;
-      if (++n <= kMostShown) log_warning(line.path.string(), ":", line.line, ": ", line.reason, "; passed over");
+      if (++n <= kMostShown) log_warning(line.place(), ": ", line.reason, "; passed over");
     };
-  data::train_tokenizer(training, {inputs.begin(), inputs.end()}, out);
+  data::train_tokenizer(training, data::expand_inputs(inputs), out);
   log_info("wrote ", out);
   return 0;
 }

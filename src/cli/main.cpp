@@ -8,6 +8,7 @@
 #include "core/config_tree.h"
 #include "core/error_report.h"
 #include "core/errors.h"
+#include "data/parquet_reader.h"
 #include "train/interrupt.h"
 
 namespace evenkeel::cli {
@@ -51,7 +52,8 @@ int run(const std::vector<std::string>& arguments) {
   }
   if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h") return print_usage();
   if (arguments[0] == "--version") {
-    std::cout << "evenkeel " EVENKEEL_VERSION "\n";
+    const std::string arrow = data::arrow_version();
+    std::cout << "evenkeel " EVENKEEL_VERSION << (arrow.empty() ? " without Arrow" : " with Arrow " + arrow) << "\n";
     return 0;
   }
   std::vector<std::string> names;

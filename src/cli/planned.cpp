@@ -13,8 +13,8 @@ struct PlannedOption {
   std::string_view command, option;
 };
 constexpr PlannedOption kOptions[] = {
-    {"eval", "--task"},        {"eval", "--fewshot"}, {"eval", "--items"},
-    {"eval", "--by-document"}, {"prepare", "--bos"},  {"prepare", "--messages"},
+    {"eval", "--task"},        {"eval", "--fewshot"},     {"eval", "--items"},
+    {"eval", "--by-document"}, {"prepare", "--messages"},
 };
 
 }  // namespace

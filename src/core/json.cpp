@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
+#include "core/json_builder.h"
 #include "core/json_error.h"
 
 namespace evenkeel {
@@ -85,58 +86,6 @@ class Adapter : public nlohmann::json_sax<nlohmann::json> {
   JsonEvents& events_;
   size_t depth_ = 0;
   bool has_begun_ = false;  // something other than white space was there
-};
-
-// Which of two values would count? DataError for a key that stands twice in one object.
-void require_keys_once(const Json::Object& object, const std::string& where) {
-  std::vector<std::string_view> keys;
-  keys.reserve(object.size());
-  for (const auto& [key, value] : object) keys.push_back(key);
-  std::sort(keys.begin(), keys.end());
-  const auto twice = std::adjacent_find(keys.begin(), keys.end());
-  require<DataError>(twice == keys.end(), where, ": got the key '", twice == keys.end() ? "" : *twice,
-                     "' twice in one object; need it once");
-}
-
-class Builder : public JsonEvents {
- public:
-  Builder(std::string_view where, RepeatedKeys repeated) : where_(where), repeated_(repeated) {}
-  Json take() { return std::move(root_); }
-  void open_object() override { open(Json::object()); }
-  void close_object() override {
-    if (repeated_ == RepeatedKeys::refused) require_keys_once(stack_.back().as_object(), where_);
-    close();
-  }
-  void open_array() override { open(Json::array()); }
-  void close_array() override { close(); }
-  void key(std::string&& name) override { keys_.back() = std::move(name); }
-  void value(Json&& plain) override {
-    if (stack_.empty()) {
-      root_ = std::move(plain);
-    } else if (stack_.back().is_array()) {
-      stack_.back().as_array().push_back(std::move(plain));
-    } else {
-      stack_.back().as_object().emplace_back(std::move(keys_.back()), std::move(plain));
-    }
-  }
-
- private:
-  void open(Json container) {
-    stack_.push_back(std::move(container));
-    keys_.emplace_back();
-  }
-  void close() {
-    Json done = std::move(stack_.back());
-    stack_.pop_back();
-    keys_.pop_back();
-    value(std::move(done));
-  }
-
-  std::string where_;
-  RepeatedKeys repeated_;
-  Json root_;
-  std::vector<Json> stack_;
-  std::vector<std::string> keys_;
 };
 
 void write_string(std::string& out, const std::string& text) {
@@ -249,7 +198,7 @@ class NonZeroIterator {
 }  // namespace
 
 Json Json::parse(std::string_view text, std::string_view where, RepeatedKeys repeated) {
-  Builder builder(where, repeated);
+  JsonBuilder builder(where, repeated);
   read_json_events(text, where, builder);
   return builder.take();
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/errors.h"
+#include "support/sanitizer.h"
 
 namespace evenkeel {
 namespace {
@@ -24,9 +25,8 @@ TEST(Threads, RunTheirWork) {
 
 // In a child process whose address space holds a few more stacks, of 8 MiB as a rule.
 TEST(Threads, EndWhenOneCannotBeStarted) {
-#if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "the sanitizer's shadow is larger than any limit of the address space";
-#endif
+  if (evenkeel::testing::is_sanitized())
+    GTEST_SKIP() << "the sanitizer's shadow is larger than any limit of the address space";
   const pid_t child = fork();
   if (child == 0) {
     alarm(20);  // a hang is a failure

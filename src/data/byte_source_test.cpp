@@ -5,11 +5,12 @@
 #include "core/errors.h"
 #include "data/readers.h"
 #include "data/test_support.h"
+#include "support/sanitizer.h"
 
 namespace evenkeel::data {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 std::string gzip(const std::string& text) {
   z_stream stream{};
@@ -121,9 +122,7 @@ TEST(ByteSource, TakesTheFormatsAtTheirFullRange) {
 }
 
 TEST(ByteSource, TakesAnXzDictionaryOfTheLargestSize) {
-#if defined(__SANITIZE_ADDRESS__)
-  GTEST_SKIP() << "the sanitizer fills what is allocated";
-#endif
+  if (evenkeel::testing::is_sanitized()) GTEST_SKIP() << "the sanitizer fills what is allocated";
   const TemporaryFolder folder;
   std::string stream = xz("text");
   // A block header behind the 12 bytes of the stream's: its size, flags, filter 0x21 with one byte of properties, the

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/errors.h"
+
 namespace evenkeel::data {
 namespace {
 
@@ -137,6 +139,15 @@ bool DelimitedReader::fill() {
     if (foreign_kind_ == nullptr) foreign_kind_ = wide_kind(buffer_);
   }
   return n > 0;
+}
+
+bool next_of_text(DelimitedReader& pieces, const std::filesystem::path& path, std::string_view& piece) {
+  const bool is_one = pieces.next(piece);
+  if (pieces.foreign_kind() == nullptr) return is_one;
+  const std::string kind = pieces.foreign_kind();
+  fail<DataError>(path.string(), ": got ", kind, "; need UTF-8 text",
+                  kind.starts_with("UTF-") ? " (iconv -f " + kind.substr(0, kind.find(' ')) + " -t UTF-8 makes it)"
+                                           : " (or the right name)");
 }
 
 }  // namespace evenkeel::data

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -47,5 +48,8 @@ class DelimitedReader {
   bool is_cut_ = false, has_begun_ = false;
   const char* foreign_kind_ = nullptr;
 };
+
+// The next piece. DataError where the file does not begin as UTF-8 text does.
+bool next_of_text(DelimitedReader& pieces, const std::filesystem::path& path, std::string_view& piece);
 
 }  // namespace evenkeel::data

@@ -57,6 +57,11 @@ bool is_block_held_out(int64_t block, double fraction, uint64_t seed) {
   return static_cast<double>(block) == first + std::floor(hashed_uniform(seed, static_cast<uint64_t>(run)) * size);
 }
 
+// The ids that stand around those of a document's text.
+struct Frame {
+  std::optional<int32_t> bos, eod;
+};
+
 // Sends each document, or each block of 4,096 tokens of the stream, to its pair.
 class Split {
  public:
@@ -69,17 +74,17 @@ class Split {
       held_out_ = std::make_unique<Pair>(prefix.string() + "-heldout", tokenizer.vocab_size());
   }
 
-  // `ids` end with `eod` where there is one.
-  void add(const std::string& text, const std::vector<int32_t>& ids, std::optional<int32_t> eod) {
+  // `ids` are those of the text within the frame.
+  void add(const std::string& text, const std::vector<int32_t>& ids, const Frame& frame) {
     const auto text_bytes = static_cast<int64_t>(text.size());
-    if (ids.empty()) {  // the tokenizer drops this text, and no end-of-document id was asked for
+    if (ids.empty()) {  // the tokenizer drops this text, and its frame is empty
       ++n_without_tokens_;
       return;
     }
     if (held_out_ == nullptr) {
       kept_.add(ids, text_bytes);
     } else if (is_by_block_) {
-      add_by_block(ids, text_bytes, eod);
+      add_by_block(ids, text_bytes, frame);
     } else {
       const bool is_held_out = hashed_uniform(options_.seed, hash_text(text)) < options_.holdout_fraction;
       (is_held_out ? *held_out_ : kept_).add(ids, text_bytes);
@@ -95,7 +100,7 @@ class Split {
   }
   // A document is cut where the side changes; each part is a document of its pair. The held-out parts count
   // the bytes that their tokens decode to, the kept ones what is left of the document.
-  void add_by_block(const std::vector<int32_t>& ids, int64_t text_bytes, std::optional<int32_t> eod) {
+  void add_by_block(const std::vector<int32_t>& ids, int64_t text_bytes, const Frame& frame) {
     const auto size = static_cast<int64_t>(ids.size());
     for (int64_t begin = 0; begin < size;) {
       const bool is_held_out = is_held_out_at(position_ + begin);
@@ -109,7 +114,8 @@ class Split {
         held_out_->add(part, std::exchange(text_bytes, 0));
       } else {
         held_out_->writer.add_document(part);
-        if (end == size && eod) part.pop_back();
+        if (end == size && frame.eod) part.pop_back();
+        if (begin == 0 && frame.bos) part.erase(part.begin());
         const int64_t part_bytes = std::min(text_bytes, static_cast<int64_t>(tokenizer_.decode(part).size()));
         held_out_->text_bytes += part_bytes;
         text_bytes -= part_bytes;
@@ -176,6 +182,14 @@ std::optional<int32_t> resolve_eod(const Tokenizer& tokenizer, const std::string
   return id;
 }
 
+std::optional<int32_t> resolve_bos(const Tokenizer& tokenizer, bool adds_bos) {
+  if (!adds_bos) return std::nullopt;
+  const auto id = tokenizer.begin_of_document();
+  require<DataError>(id.has_value(), "--bos: got ", tokenizer.path().string(),
+                     ", whose files name no BOS token; need a tokenizer that has one, or no --bos");
+  return id;
+}
+
 // Reads until it has seen kFewDocuments documents. Damaged lines are told of when the text is encoded.
 bool has_few_documents(const Paths& inputs, ReaderOptions reader) {
   struct Enough {};
@@ -215,7 +229,7 @@ Json hashed_inputs(const Paths& inputs) {
 struct Origin {
   const Tokenizer& tokenizer;
   const PrepareOptions& options;
-  std::optional<int32_t> eod;
+  Frame frame;
   Holdout holdout = Holdout::none;
   ReadSummary read = {};
   Json inputs = {};
@@ -241,7 +255,8 @@ Json description(const Pair& pair, const Origin& origin) {
   out["tokenizer"] = fs::proximate(fs::absolute(tokenizer.path()), fs::absolute(pair.path).parent_path()).string();
   out["tokenizer_sha256"] = tokenizer.sha256();
   out["vocab_size"] = tokenizer.vocab_size();
-  out["eod"] = origin.eod ? Json(int64_t{*origin.eod}) : Json();
+  out["bos"] = origin.frame.bos ? Json(int64_t{*origin.frame.bos}) : Json();
+  out["eod"] = origin.frame.eod ? Json(int64_t{*origin.frame.eod}) : Json();
   out["inputs"] = origin.inputs;
   out["input_documents"] = origin.read.n_documents;
   out["read"] = read_json_of(origin);
@@ -253,7 +268,7 @@ Json description(const Pair& pair, const Origin& origin) {
 }
 
 ReadSummary encode_inputs(const Paths& inputs, const Origin& origin, const ReaderOptions& reader, Split& split) {
-  const auto eod = origin.eod;
+  const Frame& frame = origin.frame;
   const int64_t wanted_threads = origin.options.n_threads;
   int64_t total_bytes = 0, finished_bytes = 0;
   for (const auto& path : inputs) total_bytes += static_cast<int64_t>(fs::file_size(path));
@@ -261,9 +276,10 @@ ReadSummary encode_inputs(const Paths& inputs, const Origin& origin, const Reade
   int64_t n_tokens = 0;
   const int64_t n_threads = wanted_threads > 0 ? wanted_threads : allowed_cores();
   OrderedEncoder encoder(origin.tokenizer, n_threads, [&](const std::string& text, std::vector<int32_t>&& ids) {
-    if (eod) ids.push_back(*eod);
+    if (frame.bos) ids.insert(ids.begin(), *frame.bos);
+    if (frame.eod) ids.push_back(*frame.eod);
     n_tokens += static_cast<int64_t>(ids.size());
-    split.add(text, ids, eod);
+    split.add(text, ids, frame);
   });
   ReadSummary read;
   for (const auto& path : inputs) {
@@ -283,8 +299,7 @@ ReadSummary encode_inputs(const Paths& inputs, const Origin& origin, const Reade
 // Some on both sides.
 void require_text(int64_t n_kept, int64_t n_held_out, const ReadSummary& read, const Paths& inputs,
                   const PrepareOptions& options) {
-  const std::string passed_over =
-      read.n_bad_lines > 0 ? " after passing over " + counted(read.n_bad_lines, "damaged line") : "";
+  const std::string passed_over = read.n_bad_lines > 0 ? " after passing over " + counted_bad_lines(read) : "";
   require<DataError>(n_kept + n_held_out > 0, inputs.front().string(), ": got no documents in ",
                      counted(static_cast<int64_t>(inputs.size()), "input"), passed_over, "; need text");
   require<DataError>(n_kept > 0 && (options.holdout_fraction == 0 || n_held_out > 0), "--holdout: got ",
@@ -303,7 +318,7 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   require_pair_name(prefix);
   require<ConfigError>(!inputs.empty(), "prepare: got no input; need at least one file");
   for (const auto& path : inputs) check_input(path);
-  const auto eod = resolve_eod(tokenizer, options.eod);
+  const Frame frame{resolve_bos(tokenizer, options.adds_bos), resolve_eod(tokenizer, options.eod)};
   auto read = inputs;
   read.push_back(tokenizer.path());
   const fs::path skipped_path = prefix.string() + ".skipped.jsonl";
@@ -325,7 +340,7 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
     skipped.emplace(skipped_path);
     reader.on_bad_line = [&](const BadLine& line) { skipped->add(line); };
   }
-  Origin origin{tokenizer, options, eod};
+  Origin origin{tokenizer, options, frame};
   origin.holdout = choose_holdout(inputs, reader, options.holdout_fraction);
 
   // 2. Text to tokens, under temporary names.

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <iterator>
+
 #include "core/counted.h"
 #include "core/errors.h"
 #include "core/units.h"
@@ -15,15 +18,31 @@ std::string place_of_cut(const std::string& separator) {
   return "cut at " + Json(separator).dump();
 }
 
-// " (text: cut at blank lines; JSON: one a record)", of what was read and cut alone.
+// " (text: cut at blank lines; JSON: one a record; Parquet: one a row)", of what was read and cut alone. Where all
+// inputs are of one kind it is not named.
 std::string places_of_cuts(const ReadSummary& read, const std::string& separator) {
-  const bool has_text = read.n_text_files > read.n_uncut_files, has_json = read.n_json_files > 0;
-  if (has_text && has_json) return " (text: " + place_of_cut(separator) + "; JSON: one a record)";
-  if (has_text) return " (" + place_of_cut(separator) + ")";
-  return has_json ? read.n_text_files > 0 ? " (JSON: one a record)" : " (one a record)" : "";
+  struct Kind {
+    const char* name;
+    int64_t n_files, n_cut;
+    std::string place;
+  };
+  const Kind kinds[] = {{"text: ", read.n_text_files, read.n_text_files - read.n_uncut_files, place_of_cut(separator)},
+                        {"JSON: ", read.n_json_files, read.n_json_files, "one a record"},
+                        {"Parquet: ", read.n_parquet_files, read.n_parquet_files, "one a row"}};
+  const auto is_there = [](const Kind& kind) { return kind.n_files > 0; };
+  const bool is_mixed = std::count_if(std::begin(kinds), std::end(kinds), is_there) > 1;
+  std::string out;
+  for (const auto& kind : kinds)
+    if (kind.n_cut > 0) out += (out.empty() ? "" : "; ") + (is_mixed ? kind.name + kind.place : kind.place);
+  return out.empty() ? "" : " (" + out + ")";
 }
 
 }  // namespace
+
+std::string counted_bad_lines(const ReadSummary& read) {
+  const bool has_lines = read.n_text_files + read.n_json_files > 0, has_rows = read.n_parquet_files > 0;
+  return counted(read.n_bad_lines, !has_rows ? "damaged line" : has_lines ? "damaged line or row" : "damaged row");
+}
 
 std::vector<std::string> changes_in_reading(const ReadSummary& read, const ReaderOptions& options) {
   std::vector<std::string> out;

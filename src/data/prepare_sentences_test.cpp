@@ -35,6 +35,11 @@ TEST(PrepareSentences, SayOnlyWhatHappened) {
             "read 2 documents, 2.0 KiB, from 2 inputs");
   EXPECT_EQ(first({.n_documents = 2, .n_text_bytes = 2048, .n_uncut_files = 1, .n_text_files = 1, .n_json_files = 1}),
             "read 2 documents (JSON: one a record), 2.0 KiB, from 2 inputs");
+  EXPECT_EQ(first({.n_documents = 2, .n_text_bytes = 2048, .n_parquet_files = 2}),
+            "read 2 documents (one a row), 2.0 KiB, from 2 inputs");
+  EXPECT_EQ(
+      first({.n_documents = 3, .n_text_bytes = 2048, .n_text_files = 1, .n_json_files = 1, .n_parquet_files = 1}),
+      "read 3 documents (text: cut at blank lines; JSON: one a record; Parquet: one a row), 2.0 KiB, from 2 inputs");
   EXPECT_THAT(changes_in_reading({.n_zero_bytes = 3}, {}), ElementsAre("3 zero bytes in the text: kept (is it text?)"));
 }
 
@@ -78,6 +83,12 @@ TEST(PrepareSentences, SayThatCarriageReturnsWereKept) {
   EXPECT_THAT(changes_in_reading({.n_lone_carriage_returns = 2}, {}),
               ElementsAre("2 line ends CR read as LF (--keep-cr keeps them)"));
   EXPECT_THAT(changes_in_reading({}, {}), ElementsAre());
+}
+
+TEST(PrepareSentences, NameDamageByWhatWasRead) {
+  EXPECT_EQ(counted_bad_lines({.n_bad_lines = 1, .n_text_files = 1}), "1 damaged line");
+  EXPECT_EQ(counted_bad_lines({.n_bad_lines = 2, .n_parquet_files = 1}), "2 damaged rows");
+  EXPECT_EQ(counted_bad_lines({.n_bad_lines = 1, .n_json_files = 1, .n_parquet_files = 1}), "1 damaged line or row");
 }
 
 TEST(PrepareSentences, SayHowManyRecordsHadNoText) {

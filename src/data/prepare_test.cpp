@@ -53,6 +53,29 @@ class PrepareTest : public testing::Test {
   std::unique_ptr<Tokenizer> tokenizer_ = open_tokenizer(small_model());
 };
 
+// A tokenizer with a fault: an id outside its vocabulary, or an error, for one word.
+class FaultyTokenizer final : public Tokenizer {
+ public:
+  explicit FaultyTokenizer(bool throws) : throws_(throws) {}
+  std::vector<int32_t> encode(std::string_view text, bool) const override {
+    if (text.find("1100") == std::string_view::npos) return {1};
+    if (throws_) fail<DataError>("text: got 1100; need another");
+    return {1, 10};
+  }
+  std::string decode(const std::vector<int32_t>&) const override { return ""; }
+  std::string piece(int32_t) const override { return ""; }
+  int64_t vocab_size() const override { return 10; }
+  std::optional<int32_t> begin_of_document() const override { return std::nullopt; }
+  std::optional<int32_t> end_of_document() const override { return std::nullopt; }
+  std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }
+  std::string kind() const override { return "made tokenizer"; }
+  std::string sha256() const override { return ""; }
+  fs::path path() const override { return "faulty"; }
+
+ private:
+  bool throws_;
+};
+
 TEST_F(PrepareTest, KeepsEveryDocumentInOrder) {
   const auto documents = made_documents(2500, 4);
   const std::vector<std::string> first(documents.begin(), documents.begin() + 1200);
@@ -92,6 +115,38 @@ TEST_F(PrepareTest, DoesNotDependOnTheThreads) {
     EXPECT_EQ(without_times(prepared("many", {input}, {.holdout_fraction = 0.1, .n_threads = n_threads})), one);
     EXPECT_EQ(files_of("many"), files_of("one"));
     EXPECT_EQ(files_of("many-heldout"), files_of("one-heldout"));
+  }
+}
+
+TEST_F(PrepareTest, PutsTheTokenizersBosBeforeEachDocument) {
+  const auto input = text_file("a.txt", made_documents(50, 7));
+  const Json without = prepared("without", {input});
+  const Json with = prepared("with", {input}, {.adds_bos = true});
+  EXPECT_TRUE(without.at("bos").is_null());
+  EXPECT_EQ(with.at("bos").as_int(), 1);
+  EXPECT_EQ(with.at("tokens").as_int(), without.at("tokens").as_int() + 50);
+  EXPECT_EQ(with.at("bytes").as_int(), without.at("bytes").as_int());
+  auto expected = tokens_of(folder_ / "without");
+  for (auto& ids : expected) ids.insert(ids.begin(), 1);
+  EXPECT_EQ(tokens_of(folder_ / "with"), expected);
+  EXPECT_THAT(message_of<DataError>(
+                  [&] { prepare(FaultyTokenizer(false), {input}, folder_ / "d", {.eod = "none", .adds_bos = true}); }),
+              HasSubstr("--bos: got faulty, whose files name no BOS token"));
+}
+
+// The bytes of a held-out part are those of its text, without the frame.
+TEST_F(PrepareTest, CountsNoBytesOfTheFrameInHeldOutBlocks) {
+  const auto input = text_file("a.txt", made_documents(60, 9, 400));
+  for (const bool adds_bos : {false, true}) {
+    const auto made = prepare(*tokenizer_, {input}, folder_ / "d", {.adds_bos = adds_bos, .holdout_fraction = 0.25});
+    EXPECT_EQ(made.kept.at("bytes").as_int() + made.held_out.at("bytes").as_int(), made.read.n_text_bytes);
+    const auto parts = tokens_of(folder_ / "d-heldout");
+    int64_t n_bytes = 0;
+    for (auto ids : parts) {
+      std::erase_if(ids, [](int32_t id) { return id == 1 || id == 2; });
+      n_bytes += static_cast<int64_t>(tokenizer_->decode(ids).size());
+    }
+    EXPECT_EQ(made.held_out.at("bytes").as_int(), n_bytes) << adds_bos;
   }
 }
 
@@ -210,7 +265,7 @@ TEST_F(PrepareTest, RefusesAndLeavesNothing) {
   EXPECT_THAT(refusal({good, folder_ / "missing.txt"}), HasSubstr("missing.txt: got no such file"));
   const TemporaryFolder other;
   EXPECT_THAT(refusal({good, other.write("t.csv", "a")}), HasSubstr("t.csv: got suffix '.csv'"));
-  EXPECT_THAT(refusal({good, other.write("t.parquet", "PAR1")}), HasSubstr("Parquet"));
+  EXPECT_THAT(refusal({good, other.write("t.parquet.gz", "PAR1")}), HasSubstr(".parquet.gz"));
   EXPECT_THAT(refusal({other.write("empty.txt", "\n\n")}), HasSubstr("empty.txt: got no documents in 1 input;"));
   EXPECT_THAT(refusal({good, other.write("bad.txt", "fine\n\nbad \xff")}),
               HasSubstr("bad.txt:3: got byte 0xff at byte 5"));
@@ -223,28 +278,6 @@ TEST_F(PrepareTest, RefusesAndLeavesNothing) {
   EXPECT_THROW(prepare(*tokenizer_, {good}, folder_ / "", {}), ConfigError);
   EXPECT_EQ(folder_.names(), before);
 }
-
-// A tokenizer with a fault: an id outside its vocabulary, or an error, for one word.
-class FaultyTokenizer final : public Tokenizer {
- public:
-  explicit FaultyTokenizer(bool throws) : throws_(throws) {}
-  std::vector<int32_t> encode(std::string_view text, bool) const override {
-    if (text.find("1100") == std::string_view::npos) return {1};
-    if (throws_) fail<DataError>("text: got 1100; need another");
-    return {1, 10};
-  }
-  std::string decode(const std::vector<int32_t>&) const override { return ""; }
-  std::string piece(int32_t) const override { return ""; }
-  int64_t vocab_size() const override { return 10; }
-  std::optional<int32_t> end_of_document() const override { return std::nullopt; }
-  std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }
-  std::string kind() const override { return "made tokenizer"; }
-  std::string sha256() const override { return ""; }
-  fs::path path() const override { return "faulty"; }
-
- private:
-  bool throws_;
-};
 
 TEST_F(PrepareTest, RemovesWhatAKilledOneLeft) {
   const auto input = text_file("a.txt", made_documents(20, 4));
@@ -322,10 +355,11 @@ TEST_F(PrepareTest, PassesOverDamagedLinesAndListsThem) {
   EXPECT_EQ(made.read.n_bad_lines, 2);
   EXPECT_EQ(made.read.n_documents, 4);
   const Json& read = made.kept.at("read");
-  EXPECT_EQ(read.dump(),
-            R"({"text_files":1,"json_files":1,"documents":4,"text_bytes":8,"skipped_lines":2,"empty_records":0,)"
-            R"("surrogates":0,"crlf_line_ends":0,"cr_line_ends":0,"zero_bytes":0,"uncut_files":0,)"
-            R"("documents_without_tokens":0,"keeps_carriage_returns":false})");
+  EXPECT_EQ(
+      read.dump(),
+      R"({"text_files":1,"json_files":1,"parquet_files":0,"documents":4,"text_bytes":8,"skipped_lines":2,"empty_records":0,)"
+      R"("surrogates":0,"crlf_line_ends":0,"cr_line_ends":0,"zero_bytes":0,"uncut_files":0,)"
+      R"("documents_without_tokens":0,"keeps_carriage_returns":false})");
   EXPECT_THAT(texts_of("d"), ElementsAre("ka", "lo", "mi", "su"));
   const auto lines = read_json_lines(folder_ / "d.skipped.jsonl");
   ASSERT_EQ(lines.size(), 2U);

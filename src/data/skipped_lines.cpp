@@ -17,13 +17,15 @@ SkippedLines::SkippedLines(fs::path path) : path_(std::move(path)) { remove_temp
 void SkippedLines::add(const BadLine& line) {
   if (file_ == nullptr) file_ = std::make_unique<AtomicFile>(path_);
   ++n_lines_;
-  file_->write(Json(Json::Object{{"format", kFormat},
-                                 {"path", line.path.string()},
-                                 {"line", line.line},
-                                 {"byte", line.byte},
-                                 {"reason", line.reason}})
-                   .dump() +
-               "\n");
+  Json::Object record = {{"format", kFormat}, {"path", line.path.string()}};
+  if (line.unit == RecordUnit::row) {
+    record.emplace_back("row", line.line);
+  } else {
+    record.emplace_back("line", line.line);
+    record.emplace_back("byte", line.byte);
+  }
+  record.emplace_back("reason", line.reason);
+  file_->write(Json(std::move(record)).dump() + "\n");
 }
 
 void SkippedLines::commit() {

@@ -1,4 +1,4 @@
-// PREFIX.skipped.jsonl: the damaged lines that `prepare --skip-bad` passed over (docs/formats.md).
+// PREFIX.skipped.jsonl: the damaged lines and rows that `prepare --skip-bad` passed over (docs/formats.md).
 #pragma once
 
 #include <filesystem>

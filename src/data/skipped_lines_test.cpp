@@ -26,6 +26,16 @@ TEST(SkippedLines, ListsTheirPlaces) {
   EXPECT_EQ(skipped.n_lines(), 2);
 }
 
+TEST(SkippedLines, NamesRowsAsRows) {
+  const TemporaryFolder folder;
+  const fs::path input = "in.parquet";
+  SkippedLines skipped(folder / "p.skipped.jsonl");
+  skipped.add({input, 3, 0, "got 1; need 2", RecordUnit::row});
+  skipped.commit();
+  EXPECT_EQ(read_json_lines(folder / "p.skipped.jsonl").at(0).dump(),
+            R"({"format":"evenkeel.skipped.v1","path":"in.parquet","row":3,"reason":"got 1; need 2"})");
+}
+
 TEST(SkippedLines, ReplacesAndRemovesItsOwnFileAlone) {
   const TemporaryFolder folder;
   const fs::path input = "in.jsonl", path = folder / "p.skipped.jsonl";

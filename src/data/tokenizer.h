@@ -25,7 +25,8 @@ class Tokenizer {
   // range.
   virtual std::string piece(int32_t id) const = 0;
   virtual int64_t vocab_size() const = 0;
-  virtual std::optional<int32_t> end_of_document() const = 0;  // what the files name as end of text
+  virtual std::optional<int32_t> begin_of_document() const = 0;  // what the files name as BOS
+  virtual std::optional<int32_t> end_of_document() const = 0;    // what the files name as end of text
   virtual std::optional<int32_t> id_of(std::string_view piece) const = 0;
   virtual std::string kind() const = 0;            // for people: "SentencePiece model"
   virtual std::string sha256() const = 0;          // of the tokenizer's file

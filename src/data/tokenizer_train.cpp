@@ -147,7 +147,7 @@ void train_tokenizer(const TokenizerTraining& options, const std::vector<fs::pat
                      ": got no text in ", counted(static_cast<int64_t>(inputs.size()), "input"),
                      "; need some to train on");
   for (const auto& sentence : changes_in_reading(read, reader)) log_info(sentence);
-  if (read.n_bad_lines > 0) log_warning("passed over ", counted(read.n_bad_lines, "damaged line"));
+  if (read.n_bad_lines > 0) log_warning("passed over ", counted_bad_lines(read));
   int64_t text_bytes = 0;
   for (const auto& sentence : sentences) text_bytes += static_cast<int64_t>(sentence.size());
   log_info("training a ", options.kind, " tokenizer of ", counted(options.vocab_size, "piece"), " on ",

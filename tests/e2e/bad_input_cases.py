@@ -307,7 +307,7 @@ def add_text(table, good):
             ("no JSON", "in.jsonl", line + b"{oops\n", ("2",)), ("no text field", "in.jsonl", line + b'{"body": "x"}\n', ("text",)),
             ("a number for text", "in.jsonl", line + b'{"text": 3}\n', ("text", "integer")), ("not gzip", "in.txt.gz", b"plain text", ()),
             ("gzip cut", "in.txt.gz", packed[:len(packed) // 2], ()), ("not xz", "in.txt.xz", b"plain text", ()),
-            ("not zst", "in.jsonl.zst", b"plain text", ()), ("not parquet", "in.parquet", b"plain text", ("not there yet",)),
+            ("not zst", "in.jsonl.zst", b"plain text", ()), ("not parquet", "in.parquet", b"plain text", ("Parquet",)),
             ("a zero byte after a record", "in.jsonl", line.strip() + b"\0" + line, (":1", "zero byte", f"byte {len(line)}")),
             ("a zero byte at the end of a record", "in.ndjson", line + line.strip() + b"\0\n", (":2", "zero byte")),
             ("two records in a line", "in.jsonl", line.strip() + line, (":1", "byte")),

@@ -69,7 +69,7 @@ class Machine:
         self.folder, self.state = folder, folder / "state"
         (folder / "tree" / "scripts").mkdir(parents=True)
         self.state.mkdir()
-        for name in ("setup.sh", "requirements.txt", "requirements-test.txt"):
+        for name in ("setup.sh", "requirements.txt", "requirements-test.txt", "requirements-optional.txt"):
             shutil.copy(SOURCE / "scripts" / name, folder / "tree" / "scripts" / name)
         (self.state / "installed").write_text("".join(f"<{name}>\n" for name in installed))
         (self.state / "user").write_text(f"{user}\n")
@@ -83,7 +83,7 @@ class Machine:
         for name, body in STAND_INS.items():
             if name not in SUDO or has_sudo:
                 self.write(self.path / name, body)
-        self.write(self.state / "venv-python", 'note "pip ${@: -1}"\n')
+        self.write(self.state / "venv-python", 'note "pip ${@: -1}"\n[ ! -e "$STATE/no-$(basename "${@: -1}")" ]\n')
 
     def write(self, path, body):
         path.write_text(f'#!{shutil.which("bash")}\nnote() {{ echo "$*" >> "$STATE/calls"; }}\n{body}')
@@ -131,7 +131,7 @@ def check_a_machine_with_nothing_gets_everything_once(machines, problems):
     for name in ("g++", "cmake", "ninja-build", "python3-venv", "libgtest-dev", "clang-format", "chromium", *LIBRARIES):
         problems.need(name in packages, f"{name} is not installed: {packages}")
     order = [" ".join(call.split()[:2]) for call in calls]
-    problems.equal(order, ["apt-get update", "apt-cache policy", "apt-get install", "python3 -m", "pip scripts/requirements.txt", "pip scripts/requirements-test.txt"], "calls")
+    problems.equal(order, ["apt-get update", "apt-cache policy", "apt-get install", "python3 -m", "pip scripts/requirements.txt", "pip scripts/requirements-test.txt", "pip scripts/requirements-optional.txt"], "calls")
     again, calls = machine.set_up("--tests")
     problems.equal((again.rc, again.err, calls), (0, "", []), "the second call, which has nothing to do")
 
@@ -194,6 +194,30 @@ def check_a_failure_of_apt_is_said(machines, problems):
     result, calls = machines.new(marks=("no-install",)).set_up("--tests")
     needs(problems, result, ("'apt-get install ", "g++"))
     problems.need(not any(call.startswith("python3") for call in calls), "it goes on to .venv")
+
+
+def check_what_is_optional_is_tried_again_and_stops_nothing(machines, problems):
+    machine = machines.new(marks=("no-requirements-optional.txt",))
+    for call in ("first", "second"):
+        result, calls = machine.set_up()
+        problems.equal((result.rc, result.out), (0, ""), f"exit code and stdout of the {call} call; stderr {result.err!r}")
+        said = [line for line in result.err.splitlines() if "Parquet" in line]
+        problems.need(len(said) == 1 and said[0].startswith("setup: got a failure of pip") and "requirements-optional.txt" in said[0], f"stderr of the {call} call: {result.err!r}")
+        problems.need("setup: error" not in result.err, f"an error of the {call} call: {result.err!r}")
+        problems.equal(calls[-1:], ["pip scripts/requirements-optional.txt"], f"the last of the {call} call")
+    (machine.state / "no-requirements-optional.txt").unlink()
+    result, calls = machine.set_up()
+    problems.equal((result.rc, calls), (0, ["pip scripts/requirements-optional.txt"]), "the call that gets it")
+    problems.need("failure" not in result.err, f"stderr of the call that gets it: {result.err!r}")
+    again, calls = machine.set_up()
+    problems.equal((again.rc, again.err, calls), (0, "", []), "the call after it")
+
+
+def check_a_failure_of_pip_is_an_error_for_what_is_needed(machines, problems):
+    for name, args in (("requirements.txt", ()), ("requirements-test.txt", ("--tests",))):
+        result, calls = machines.new(marks=(f"no-{name}",)).set_up(*args)
+        needs(problems, result, ("a failure of pip", f"the packages of scripts/{name}"))
+        problems.equal(calls[-1:], [f"pip scripts/{name}"], "the last call")
 
 
 def piped_into_a_reader_that_stops(script):

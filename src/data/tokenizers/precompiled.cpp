@@ -86,7 +86,7 @@ Precompiled read_precompiled(const Json& charsmap) {
         join_parts("got a trie of ", size, " bytes in a map of ", bytes->size(), "; need less, and a multiple of 4"),
         charsmap);
   std::vector<uint32_t> units(size / sizeof(uint32_t));
-  std::memcpy(units.data(), bytes->data() + sizeof size, size);
+  if (size > 0) std::memcpy(units.data(), bytes->data() + sizeof size, size);  // an empty vector has no address
   return {std::move(units), bytes->substr(sizeof size + size)};
 }
 

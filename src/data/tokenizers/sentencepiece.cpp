@@ -75,6 +75,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   int64_t vocab_size() const override { return processor_.GetPieceSize(); }
+  std::optional<int32_t> begin_of_document() const override {
+    const int id = processor_.bos_id();
+    return id >= 0 ? std::optional<int32_t>(id) : std::nullopt;
+  }
   std::optional<int32_t> end_of_document() const override {
     const int id = processor_.eos_id();
     return id >= 0 ? std::optional<int32_t>(id) : std::nullopt;

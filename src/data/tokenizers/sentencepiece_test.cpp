@@ -48,6 +48,7 @@ TEST(SentencePieceTokenizer, KnowsItsPieces) {
     EXPECT_EQ(tokenizer->id_of("</s>"), 2);
     EXPECT_EQ(tokenizer->id_of("\n"), 3);
     EXPECT_EQ(tokenizer->id_of("no such piece"), std::nullopt);
+    EXPECT_EQ(tokenizer->begin_of_document(), 1);
     EXPECT_EQ(tokenizer->end_of_document(), 2);
     EXPECT_EQ(tokenizer->sha256(), sha256_file(path));
   }
@@ -100,6 +101,7 @@ TEST(SentencePieceTokenizer, FollowsModelsThatChangeSpacesAndHaveNoEnd) {
                                                 {"vocab_size", "350"},
                                                 {"byte_fallback", "true"},
                                                 {"user_defined_symbols", "\n"},
+                                                {"bos_id", "-1"},
                                                 {"eos_id", "-1"},
                                                 {"minloglevel", "2"}})
                   .ok());
@@ -109,6 +111,7 @@ TEST(SentencePieceTokenizer, FollowsModelsThatChangeSpacesAndHaveNoEnd) {
   const std::string text = "ka lo\n mi  tan \nsu";
   EXPECT_EQ(tokenizer->encode(text, false), processor.EncodeAsIds(text));
   EXPECT_EQ(tokenizer->encode(text, false)[0], processor.EncodeAsIds(" ka")[0]);  // the space that it puts in front
+  EXPECT_EQ(tokenizer->begin_of_document(), std::nullopt);
   EXPECT_EQ(tokenizer->end_of_document(), std::nullopt);
 }
 

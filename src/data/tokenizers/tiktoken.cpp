@@ -96,6 +96,9 @@ class RankTokenizer final : public Tokenizer {
     return "";
   }
   int64_t vocab_size() const override { return end_id_; }
+  std::optional<int32_t> begin_of_document() const override {
+    return encoding_->bos != nullptr ? id_of(encoding_->bos) : std::nullopt;
+  }
   std::optional<int32_t> end_of_document() const override { return id_of(encoding_->eos); }
   std::optional<int32_t> id_of(std::string_view piece) const override {
     for (const auto& token : encoder_->added())

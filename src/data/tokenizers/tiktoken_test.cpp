@@ -34,6 +34,7 @@ TEST(Tiktoken, EncodesByRanks) {
   const auto tokenizer = open_tokenizer(folder.write("r50k.tiktoken", ranks()));
   EXPECT_EQ(tokenizer->kind(), "ranks of tiktoken (r50k_base)");
   EXPECT_EQ(tokenizer->vocab_size(), 50257);
+  EXPECT_EQ(tokenizer->begin_of_document(), std::nullopt);
   EXPECT_EQ(tokenizer->end_of_document(), 50256);
   EXPECT_EQ(tokenizer->id_of("<|endoftext|>"), 50256);
   const auto pair = [](unsigned char a, unsigned char b) { return 256 + a * 256 + b; };

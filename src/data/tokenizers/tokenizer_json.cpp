@@ -147,6 +147,7 @@ class JsonTokenizer final : public Tokenizer {
   }
 
   int64_t vocab_size() const override { return end_id_; }
+  std::optional<int32_t> begin_of_document() const override { return begin_of_document_; }
   std::optional<int32_t> end_of_document() const override { return end_of_document_; }
   std::optional<int32_t> id_of(std::string_view piece) const override {
     const auto found = added_.find(piece);
@@ -162,8 +163,11 @@ class JsonTokenizer final : public Tokenizer {
     require<DataError>(id >= 0 && id < end_id_, path_.string(), ": got id ", id, "; need 0..", end_id_ - 1);
   }
   // End of text: the eos_token of tokenizer_config.json, else the first of generation_config.json, else what the
-  // post-processor puts after a text. What the configuration says of adding BOS and EOS is told where it differs.
+  // post-processor puts after a text. BOS: the bos_token of tokenizer_config.json, else what the post-processor puts
+  // before a text. What the configuration says of adding BOS and EOS is told where it differs.
   void follow_config(const TokenizerConfig& config) {
+    if (!frame_.before.empty()) begin_of_document_ = frame_.before.front();
+    if (config.bos_token) begin_of_document_ = id_of(*config.bos_token);
     if (!frame_.after.empty()) end_of_document_ = frame_.after.back();
     if (!config.eos_ids.empty() && config.eos_ids.front() >= 0 && config.eos_ids.front() < end_id_)
       end_of_document_ = static_cast<int32_t>(config.eos_ids.front());
@@ -191,7 +195,7 @@ class JsonTokenizer final : public Tokenizer {
   std::vector<const AddedToken*> tokens_;  // added tokens by id, null: another one
   std::unordered_map<std::string, const AddedToken*, TextHash, std::equal_to<>> added_;
   std::unordered_set<std::string> special_;  // contents
-  std::optional<int32_t> end_of_document_;
+  std::optional<int32_t> begin_of_document_, end_of_document_;
 };
 
 }  // namespace

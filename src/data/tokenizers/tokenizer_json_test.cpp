@@ -48,6 +48,20 @@ TEST(TokenizerJson, TakesTheEndOfTextFromTheFilesBeside) {
   EXPECT_EQ(open_tokenizer(path)->end_of_document(), 7);
 }
 
+TEST(TokenizerJson, TakesBosFromTheConfigurationOrTheTemplate) {
+  const TemporaryFolder folder;
+  const auto path = folder.write("tokenizer.json", small_json());
+  EXPECT_EQ(open_tokenizer(path)->begin_of_document(), std::nullopt);
+  folder.write("tokenizer.json", small_json(kTemplate));
+  EXPECT_EQ(open_tokenizer(path)->begin_of_document(), 6);
+  folder.write("tokenizer_config.json", R"({"bos_token": {"content": "</s>"}})");
+  EXPECT_EQ(open_tokenizer(path)->begin_of_document(), 7);
+  folder.write("tokenizer_config.json", R"({"bos_token": "<bos>"})");  // which the vocabulary lacks
+  EXPECT_EQ(open_tokenizer(path)->begin_of_document(), std::nullopt);
+  folder.write("tokenizer_config.json", R"({"bos_token": null})");
+  EXPECT_EQ(open_tokenizer(path)->begin_of_document(), 6);
+}
+
 TEST(TokenizerJson, SaysWhichIsFollowedOfTwoThatDiffer) {
   const TemporaryFolder folder;
   const auto path = folder.write("tokenizer.json", small_json(kTemplate));
