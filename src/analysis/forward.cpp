@@ -21,14 +21,10 @@ moe::RoutingDecision on_cpu(const moe::RoutingDecision& decision) {
   return out;
 }
 
-model::ModelOutput forward(const LoadedModel& model, const data::Batch& batch, int64_t number,
-                           const ForwardOptions& options) {
-  auto input = model::input_of(data::on_device(batch, model.params.at("embedding.weight").device()));
-  if (!options.separate_documents) input.document_ids = at::Tensor();  // windows name documents for the tables too
-  input.mode = options.mode;
-  input.step = model.step.value_or(0);
-  input.seed = batch_seed(options.mode, options.seed, number);
-  return model.model.forward(model.params, model.router_states, input);
+std::vector<model::ModelValues> values_of(const LoadedModel& model, const LoadedModel* reference) {
+  std::vector<model::ModelValues> out = {{model.model, model.values()}};
+  if (reference != nullptr) out.push_back({reference->model, reference->values()});
+  return out;
 }
 
 }  // namespace
@@ -37,25 +33,37 @@ uint64_t batch_seed(moe::Mode mode, uint64_t seed, int64_t number) {
   return mode == moe::Mode::train ? combine_bits(seed, static_cast<uint64_t>(number)) : 0;
 }
 
-Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch, int64_t number,
-                    const ForwardOptions& options) {
+Forwards::Forwards(const LoadedModel& model, const LoadedModel* reference, model::BatchPasses::Batches batches,
+                   const ForwardOptions& options)
+    : passes_(values_of(model, reference), std::move(batches),
+              [options, &model, reference](const data::Batch& batch, int64_t number, const model::ModelValues& of) {
+                auto input = model::input_of(data::on_device(batch, of.values.device()));
+                if (!options.separate_documents)
+                  input.document_ids = at::Tensor();  // windows name documents for the tables too
+                input.mode = options.mode;
+                input.step = (&of.model == &model.model ? model : *reference).step.value_or(0);
+                input.seed = batch_seed(options.mode, options.seed, number);
+                return input;
+              }) {}
+
+std::optional<Forward> Forwards::next() {
   const at::NoGradGuard no_grad;
-  Forward out;
+  const auto pass = passes_.next();
+  if (!pass) return std::nullopt;
+  const auto& batch = pass->batch;
+  const auto& output = pass->outputs[0];
+  Forward out{{}, output.hidden, pass->head};
   auto& seen = out.observation;
   seen.input_ids = on_cpu(batch.tokens);
   seen.target_ids = on_cpu(batch.targets);
   seen.document_ids = on_cpu(batch.document_ids);
-
-  auto output = forward(model, batch, number, options);
   at::Tensor predicted;
-  ops::cross_entropy_per_token(output.hidden, model.model.head(model.params),
-                               batch.targets.reshape({-1}).to(output.hidden.device()), &predicted);
+  ops::cross_entropy_per_token(output.hidden, pass->head, batch.targets.reshape({-1}).to(output.hidden.device()),
+                               &predicted);
   seen.predicted_ids = on_cpu(predicted).view(batch.tokens.sizes());
   for (const auto& decision : output.routing) seen.routing.push_back(on_cpu(decision));
-  out.hidden = output.hidden;
-  if (reference == nullptr) return out;
-  for (const auto& decision : forward(*reference, batch, number, options).routing)
-    seen.reference.push_back(on_cpu(decision));
+  if (pass->outputs.size() > 1)
+    for (const auto& decision : pass->outputs[1].routing) seen.reference.push_back(on_cpu(decision));
   return out;
 }
 

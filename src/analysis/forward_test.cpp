@@ -9,13 +9,14 @@
 #include "analysis/test_support.h"
 #include "core/errors.h"
 #include "ops/cross_entropy.h"
+#include "support/held_weights.h"
 
 namespace evenkeel::analysis {
 namespace {
 
 using ::testing::HasSubstr;
 
-TEST(RunForward, IsTheForwardPassOfTheModel) {
+TEST(Forwards, IsTheForwardPassOfTheModel) {
   const auto model = tiny_model();
   const auto windows = windows_of(testing::random_ids(24, kTestVocabulary, 3).view({3, 8}));
   const auto batch = windows->next(3);
@@ -33,10 +34,45 @@ TEST(RunForward, IsTheForwardPassOfTheModel) {
   }
   const auto logits = ops::head_logits(seen.hidden, model.model.head(model.params));
   EXPECT_TRUE(testing::same_bits(seen.observation.predicted_ids.view({-1}), logits.argmax(1)));
+  EXPECT_TRUE(testing::same_bits(seen.head, model.model.head(model.params)));
   EXPECT_TRUE(seen.observation.reference.empty());
 }
 
-TEST(RunForward, TheReferenceSeesTheSameTokens) {
+// Stored weights, in a group of all batches, beside a reference in memory and the other way round.
+TEST(Forwards, AreTheSameByStoredWeights) {
+  const auto held = tiny_model(1), other = tiny_model(2);
+  const auto weights = std::make_shared<testing::HeldWeights>(held.params);
+  auto stored = tiny_model(1);
+  stored.stored = weights;
+  stored.params = {};
+  stored.group_bytes = 1e9;
+  const auto ids = testing::random_ids(56, kTestVocabulary, 3).view({7, 8});
+  const auto run = [&](const LoadedModel& model, const LoadedModel* reference) {
+    const auto windows = windows_of(ids);
+    Forwards forwards(model, reference, [&] { return windows->next(3); }, {.batch_size = 3});
+    std::vector<Forward> out;
+    while (auto seen = forwards.next()) out.push_back(*std::move(seen));
+    return out;
+  };
+  const auto expect_equal = [&](const std::vector<Forward>& got, const std::vector<Forward>& need) {
+    ASSERT_EQ(got.size(), 3u);
+    for (size_t n = 0; n < 3; ++n) {
+      EXPECT_TRUE(testing::same_bits(got[n].hidden, need[n].hidden));
+      EXPECT_TRUE(testing::same_bits(got[n].observation.predicted_ids, need[n].observation.predicted_ids));
+      for (size_t i = 0; i < 2; ++i) {
+        expect_same(got[n].observation.routing[i], need[n].observation.routing[i], "routing");
+        expect_same(got[n].observation.reference[i], need[n].observation.reference[i], "reference");
+      }
+    }
+  };
+  expect_equal(run(stored, &other), run(held, &other));
+  EXPECT_EQ(weights->n_whole("embedding.weight"), 1);
+  expect_equal(run(other, &stored), run(other, &held));
+  expect_equal(run(stored, &stored), run(held, &held));
+  EXPECT_TRUE(testing::same_bits(stored.embedding(), held.embedding()));
+}
+
+TEST(Forwards, TheReferenceSeesTheSameTokens) {
   const auto model = tiny_model(1), other = tiny_model(2);
   const auto batch = windows_of(testing::random_ids(24, kTestVocabulary, 3).view({3, 8}))->next(3);
   const auto alone = run_forward(other, nullptr, batch, 0, {}).observation;
@@ -48,7 +84,7 @@ TEST(RunForward, TheReferenceSeesTheSameTokens) {
   for (size_t i = 0; i < 2; ++i) expect_same(itself.reference[i], itself.routing[i], "itself");
 }
 
-TEST(RunForward, TheModeReachesTheRouters) {
+TEST(Forwards, TheModeReachesTheRouters) {
   auto model = tiny_model(1, "router = {kind = \"sinkhorn\"}\n");
   const auto batch = windows_of(testing::random_ids(64, kTestVocabulary, 3).view({8, 8}))->next(8);
   const auto mri = [&](moe::Mode mode) {
@@ -58,7 +94,7 @@ TEST(RunForward, TheModeReachesTheRouters) {
   EXPECT_LT(mri(moe::Mode::train), mri(moe::Mode::eval));  // the plan balances, plain top-k does not
 }
 
-TEST(RunForward, RandomRoutersDrawByTheBatchInTrainingAlone) {
+TEST(Forwards, RandomRoutersDrawByTheBatchInTrainingAlone) {
   const auto model = tiny_model(1, "router = {kind = \"random\"}\nbalance = {loss = []}\n");
   const auto batch = windows_of(testing::random_ids(64, kTestVocabulary, 3).view({8, 8}))->next(8);
   const auto drawn = [&](moe::Mode mode, int64_t number) {
@@ -69,7 +105,7 @@ TEST(RunForward, RandomRoutersDrawByTheBatchInTrainingAlone) {
   EXPECT_FALSE(at::equal(drawn(moe::Mode::train, 0), drawn(moe::Mode::train, 1)));
 }
 
-TEST(RunForward, DocumentsAreKeptApartWhereAsked) {
+TEST(Forwards, DocumentsAreKeptApartWhereAsked) {
   const testing::TemporaryFolder folder;
   const auto dataset = data::IndexedDataset::open(write_documents(folder, "a", 30));
   const auto model = tiny_model();

@@ -14,28 +14,30 @@ class ForwardSource : public ObservationSource {
  public:
   ForwardSource(const LoadedModel& model, const LoadedModel* reference, std::unique_ptr<Windows> windows,
                 const ForwardOptions& options)
-      : model_(model), reference_(reference), windows_(std::move(windows)), options_(options) {}
+      : windows_(std::move(windows)), options_(options), forwards_(model, reference, batches(), options) {}
   int64_t n_tokens() const override { return windows_->n_tokens(); }
   int64_t n_clusters() const override {
     const int64_t together = options_.mode == moe::Mode::train ? options_.batch_size : 1;
     return (windows_->n_windows() + together - 1) / together;
   }
   bool next(Observation& batch) override {
-    const auto ids = windows_->next(options_.batch_size);
-    if (ids.tokens.size(0) == 0) return false;
-    batch = run_forward(model_, reference_, ids, number_++, options_).observation;
+    auto seen = forwards_.next();
+    if (!seen) return false;
+    batch = std::move(seen->observation);
     if (options_.mode == moe::Mode::train)
       batch.together = n_windows_ / options_.batch_size;  // a shorter last window with those before it, as in a trace
-    n_windows_ += ids.tokens.size(0);
+    n_windows_ += batch.input_ids.size(0);
     return true;
   }
 
  private:
-  const LoadedModel& model_;
-  const LoadedModel* reference_;
+  model::BatchPasses::Batches batches() const {
+    return [windows = windows_.get(), size = options_.batch_size] { return windows->next(size); };
+  }
   std::unique_ptr<Windows> windows_;
   ForwardOptions options_;
-  int64_t number_ = 0, n_windows_ = 0;
+  Forwards forwards_;
+  int64_t n_windows_ = 0;
 };
 
 int64_t counted_tokens(const Observation& batch) {

@@ -39,6 +39,20 @@ inline LoadedModel tiny_model(uint64_t seed = 1, const std::string& router = "")
   return {"tiny-" + std::to_string(seed), std::move(model), std::move(params), std::move(states)};
 }
 
+// Batch `number` of a run, by itself.
+inline Forward run_forward(const LoadedModel& model, const LoadedModel* reference, const data::Batch& batch,
+                           int64_t number, const ForwardOptions& options) {
+  int64_t n_left = number + 1;
+  Forwards forwards(
+      model, reference,
+      [&] {
+        return n_left-- > 0 ? batch : data::Batch{at::zeros({0, 0}), {}, {}, {}, {}, {}};
+      },
+      options);
+  for (; number > 0; --number) forwards.next();
+  return forwards.next().value();
+}
+
 // Documents of 7 random tokens.
 inline std::string write_documents(const testing::TemporaryFolder& folder, const std::string& name, int64_t n_tokens,
                                    uint64_t seed = 1) {

@@ -264,13 +264,32 @@ void HfTensors::check_values() const {
     });
 }
 
+// Into the tensor that it is a part of, or its expert.
+void HfTensors::put_block(const Piece& piece, const RowBlock& block, const at::Tensor& out) const {
+  out.narrow(0, piece.row + block.first, block.count).copy_(to_own(load_block(piece, block), piece));
+}
+
 at::Tensor HfTensors::parameter(size_t index, at::ScalarType dtype) const {
   auto out = at::empty(parameters_[index].shape, at::TensorOptions().dtype(dtype).device(at::kCPU));
   for (const auto& piece : pieces_[index])
     for_row_blocks(piece, [&](const RowBlock& block) {
-      const auto place = block.expert < 0 ? out : out.select(0, block.expert);
-      place.narrow(0, piece.row + block.first, block.count).copy_(to_own(load_block(piece, block), piece));
+      put_block(piece, block, block.expert < 0 ? out : out.select(0, block.expert));
     });
+  return out;
+}
+
+at::Tensor HfTensors::expert(size_t index, int64_t expert, at::ScalarType dtype) const {
+  const auto& shape = parameters_[index].shape;
+  const std::vector<int64_t> of_one(shape.begin() + 1, shape.end());
+  auto out = at::empty(of_one, at::TensorOptions().dtype(dtype).device(at::kCPU));
+  for (const auto& piece : pieces_[index]) {
+    if (!piece.is_stacked && piece.expert != expert) continue;
+    auto one = piece;  // its blocks of this expert
+    one.expert = expert;
+    one.is_stacked = false;
+    if (piece.is_stacked) one.shape.erase(one.shape.begin());
+    for_row_blocks(one, [&](const RowBlock& block) { put_block(piece, block, out); });
+  }
   return out;
 }
 

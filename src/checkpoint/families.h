@@ -57,6 +57,8 @@ class HfTensors {
   // In the order of the table; each of the widest type of its parts.
   const std::vector<TensorSpec>& parameters() const { return parameters_; }
   at::Tensor parameter(size_t index, at::ScalarType dtype) const;  // one block in memory beside it
+  // parameter(index)[expert] of routed experts; of the others nothing is read.
+  at::Tensor expert(size_t index, int64_t expert, at::ScalarType dtype) const;
   // fp32 [E] of each MoE layer in order; empty where the router has none.
   std::vector<at::Tensor> biases() const;
   // Foreign tensors whose type is not that of the tensor they are part of: name -> "BF16".
@@ -73,6 +75,7 @@ class HfTensors {
   std::vector<Piece> chosen_layout(const HfModel& model, const OwnTensor& tensor, bool is_own);
   void check_rest(const HfModel& model);
   at::Tensor load_block(const Piece& piece, const RowBlock& block) const;
+  void put_block(const Piece& piece, const RowBlock& block, const at::Tensor& out) const;
 
   WeightsFolder folder_;
   std::string where_;

@@ -179,36 +179,27 @@ std::string folder_identity_v1(const fs::path& folder) {
   return sha256_hex(text);
 }
 
-namespace {
-
-// The tensors of the table, checked against it by the header, each as `take` gives it.
-ops::Params params_of(const SafetensorsFile& tensors, const fs::path& file, const model::ModelConfig& config,
-                      const std::function<at::Tensor(const std::string& name)>& take) {
-  ops::Params params;
+std::vector<TensorSpec> checked_tensors(const SafetensorsFile& tensors, const fs::path& file,
+                                        const model::ModelConfig& config) {
+  std::vector<TensorSpec> out;
   for (const auto& spec : model::parameter_table(config)) {
     const auto* entry = tensors.find(spec.name);
     require<CheckpointError>(entry != nullptr, file.string(), ": got no tensor '", spec.name, "'; need it");
     require<CheckpointError>(entry->shape == spec.shape, file.string(), ": got '", spec.name, "' of shape ",
                              Json(entry->shape).dump(), "; need ", Json(spec.shape).dump());
-    params.add(spec.name, take(spec.name));
+    out.push_back({entry->name, entry->dtype, entry->shape});
   }
-  require<CheckpointError>(tensors.entries().size() == params.size(), file.string(), ": got ", tensors.entries().size(),
-                           " tensors; need the ", params.size(), " of the model");
-  return params;
+  require<CheckpointError>(tensors.entries().size() == out.size(), file.string(), ": got ", tensors.entries().size(),
+                           " tensors; need the ", out.size(), " of the model");
+  return out;
 }
-
-}  // namespace
 
 ops::Params read_params(const fs::path& file, const model::ModelConfig& config) {
   const SafetensorsFile tensors(file);
-  return params_of(tensors, file, config, [&](const std::string& name) { return tensors.load(name).to(at::kFloat); });
-}
-
-ops::Params map_params(const ModelSource& source) {
-  const fs::path file = source.folder / "model.safetensors";
-  const auto tensors = std::make_shared<const SafetensorsFile>(file);
-  return params_of(*tensors, file, source.config,
-                   [&](const std::string& name) { return SafetensorsFile::mapped(tensors, name); });
+  ops::Params params;
+  for (const auto& tensor : checked_tensors(tensors, file, config))
+    params.add(tensor.name, tensors.load(tensor.name).to(at::kFloat));
+  return params;
 }
 
 ops::Params load_params(const ModelSource& source) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "checkpoint/safetensors.h"
 #include "core/json.h"
 #include "model/config.h"
 #include "ops/params.h"
@@ -47,10 +48,10 @@ Json folder_record(const fs::path& folder, const Json* known = nullptr);
 std::string folder_identity_v1(const fs::path& folder);
 
 ops::Params load_params(const ModelSource& source);  // fp32, CPU, in the order of the parameter table
-// Of a checkpoint the same tensors where they lie in its file, in their stored types (SafetensorsFile::mapped): for a
-// Transformer that widens them.
-ops::Params map_params(const ModelSource& source);
-
+// The tensors of a model.safetensors in the order of the table of `config`. CheckpointError, by the header alone, for
+// names and shapes that are not those of the table.
+std::vector<TensorSpec> checked_tensors(const SafetensorsFile& tensors, const fs::path& file,
+                                        const model::ModelConfig& config);
 // model.safetensors of a checkpoint, checked against the table of `config`.
 ops::Params read_params(const fs::path& file, const model::ModelConfig& config);
 

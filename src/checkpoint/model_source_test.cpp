@@ -190,21 +190,5 @@ TEST_F(HfSource, AHuggingFaceFolderIsReadByItsFamily) {
   EXPECT_EQ(open_model(folder_).sequence_length, 2048);
 }
 
-// Where they lie, in their stored types; they outlive what opened the file.
-TEST_F(ModelSourceTest, MapsTheParametersOfACheckpoint) {
-  const auto path = save(3, [](NamedTensors& tensors) {
-    for (auto& [name, tensor] : tensors)
-      if (name != "final_norm.weight") tensor = tensor.to(at::kBFloat16);
-  });
-  const auto source = open_model(path);
-  const auto mapped = map_params(source), loaded = load_params(source);
-  ASSERT_EQ(mapped.size(), loaded.size());
-  for (size_t i = 0; i < loaded.size(); ++i) {
-    EXPECT_EQ(mapped.name(i), loaded.name(i));
-    EXPECT_EQ(mapped.tensor(i).scalar_type(), loaded.name(i) == "final_norm.weight" ? at::kFloat : at::kBFloat16);
-    EXPECT_TRUE(same_bits(mapped.tensor(i).to(at::kFloat), loaded.tensor(i))) << loaded.name(i);
-  }
-}
-
 }  // namespace
 }  // namespace evenkeel::checkpoint

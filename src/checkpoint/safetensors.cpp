@@ -198,16 +198,6 @@ at::Tensor SafetensorsFile::load_inner_rows(const std::string& name, int64_t ind
   return copy(entry, shape, entry.begin + static_cast<size_t>(index * whole[1] + first) * row_bytes);
 }
 
-at::Tensor SafetensorsFile::mapped(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name) {
-  const Entry& entry = file->entry_of(name);
-  const auto options = at::TensorOptions().dtype(entry.dtype).device(at::kCPU);
-  const std::byte* data = file->file_.data() + entry.begin;
-  const bool is_aligned = reinterpret_cast<uintptr_t>(data) % c10::elementSize(entry.dtype) == 0;
-  if (!is_aligned || entry.begin == entry.end) return file->load(name);
-  return at::from_blob(
-      const_cast<std::byte*>(data), entry.shape, [file](void*) {}, options);
-}
-
 SafetensorsFolder::SafetensorsFolder(const fs::path& folder) : folder_(folder) {
   const fs::path single = folder / "model.safetensors";
   const fs::path index = folder / "model.safetensors.index.json";

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,9 +54,6 @@ class SafetensorsFile {
   at::Tensor load_rows(const std::string& name, int64_t first, int64_t count) const;
   // The same of rows of the second dimension, of one index of the first: [count, ...].
   at::Tensor load_inner_rows(const std::string& name, int64_t index, int64_t first, int64_t count) const;
-  // The tensor where it lies, in the stored dtype and to be read only; it keeps `file` with it. The kernel reads its
-  // pages as they are touched, and takes them back when it needs the memory. CheckpointError when absent.
-  static at::Tensor mapped(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name);
 
  private:
   const Entry& entry_of(const std::string& name) const;

@@ -38,7 +38,7 @@ struct Sources {
   analysis::AnalysisInput input;
   std::vector<std::unique_ptr<analysis::ObservationSource>> observations;
   Json model, data = Json::array();
-  double weight_bytes = 0;
+  double weight_bytes = 0, bytes_in_memory = 0;  // the second: of weights and embedding, already taken
   std::vector<std::string> tokenizers;  // files and folders that may hold the tokenizer: the model's, then the data's
   std::string tokenizer_sha256;         // that the token ids were made with; "" = unknown
 };
@@ -142,7 +142,9 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   run.model = load_model(source, options.model, options.run);
   Sources out;
   if (reference) load_reference(options, *reference, run.references[0], run, out.input);
-  out.weight_bytes = weight_bytes(source, options.run) + (reference ? weight_bytes(*reference, options.run) : 0);
+  out.weight_bytes = weight_bytes(*run.model) + (run.reference ? weight_bytes(*run.reference) : 0);
+  for (const auto* model : {&run.model, &run.reference})
+    if (*model && (*model)->stored == nullptr) out.bytes_in_memory += weight_bytes(**model);
   out.model = model_json(source, options.model);
   if (reference) out.model["reference"] = model_json(*reference, run.references[0]);
   auto& input = out.input;
@@ -150,7 +152,8 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   input.layers = analysis::moe_layers(source.config);
   input.vocab_size = source.config.vocab_size;
   input.sequence_length = options.run.sequence_length > 0 ? options.run.sequence_length : source.sequence_length;
-  input.embedding = run.model->params.at("embedding.weight").cpu().to(at::kFloat);
+  input.embedding = run.model->embedding().cpu().to(at::kFloat);
+  out.bytes_in_memory += static_cast<double>(input.embedding.nbytes());
   run.forward = {options.run.batch_size, options.run.router_mode(), source.separate_documents,
                  options.run.random_seed()};
   out.observations = forward_sources(options, run, input.sequence_length);
@@ -294,7 +297,8 @@ void check_memory(const std::vector<const analysis::AnalysisKind*>& kinds, const
   double bytes = sources.weight_bytes;
   if (sources.input.embedding.defined()) bytes += static_cast<double>(sources.input.embedding.nbytes());
   for (const auto& part : parts) bytes += part.bytes;
-  const auto there = train::available_memory();
+  auto there = train::available_memory();
+  if (there.bytes > 0) there.bytes += sources.bytes_in_memory;  // what is taken already is part of the sum
   std::stable_sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
   std::string largest;
   for (size_t i = 0; i < std::min<size_t>(3, parts.size()); ++i)

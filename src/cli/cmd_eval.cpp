@@ -52,7 +52,7 @@ train::EvalResult evaluate_set(const analysis::LoadedModel& model, const NamedDa
                     "tokens");
   eval.name = set.name;
   eval.progress = [&](int64_t n) { progress.update(static_cast<double>(n), set.name); };
-  return train::evaluate(model.model, {model.params, model.router_states}, set.dataset, eval);
+  return train::evaluate(model.model, model.values(), set.dataset, eval);
 }
 
 }  // namespace

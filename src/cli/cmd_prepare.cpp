@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 #include "core/errors.h"
 #include "core/log.h"
+#include "data/conversations/chat_template.h"
 #include "data/input_paths.h"
 #include "data/prepare.h"
 
@@ -17,6 +18,10 @@ int cmd_prepare(Options& options) {
   options.add("--document-separator", prepare.reader.document_separator,
               "of .txt: blank-line, newline, none (a file is a document), or any string");
   options.add("--text-field", prepare.reader.text_field, data::kTextFieldMeaning);
+  options.add("--messages", prepare.messages_field,
+              "field of JSON records that holds a conversation; PREFIX.scored says which tokens are the assistant's");
+  options.add("--template", prepare.chat_template,
+              "chat template of conversations: " + data::known_chat_templates() + " (default: the tokenizer's own)");
   options.flag("--keep-cr", prepare.reader.keeps_carriage_returns,
                "keep line ends CR LF and CR as they are (default: LF)");
   options.flag("--skip-bad", prepare.skips_bad,

@@ -53,18 +53,18 @@ void write_trace(const TraceOptions& options, const analysis::LoadedModel& model
                                          options.run.random_seed()};
   std::unique_ptr<analysis::TraceWriter> writer;
   Progress progress("tracing", static_cast<double>(windows.n_tokens()), "tokens");
-  int64_t number = 0, n_tokens = 0;
-  for (auto batch = windows.next(forward.batch_size); batch.tokens.size(0) > 0;
-       batch = windows.next(forward.batch_size)) {
-    const auto seen = analysis::run_forward(model, nullptr, batch, number++, forward);
+  int64_t n_tokens = 0;
+  analysis::Forwards forwards(
+      model, nullptr, [&] { return windows.next(forward.batch_size); }, forward);
+  while (const auto seen = forwards.next()) {
     if (writer == nullptr) {
-      if (!seen.observation.routing.empty()) info.score = seen.observation.routing[0].score;
+      if (!seen->observation.routing.empty()) info.score = seen->observation.routing[0].score;
       writer = std::make_unique<analysis::TraceWriter>(options.out, info);
     }
-    writer->add(seen.observation, [&](int64_t first, int64_t rows) {
-      return ops::head_logits(seen.hidden.narrow(0, first, rows), model.model.head(model.params)).cpu();
+    writer->add(seen->observation, [&](int64_t first, int64_t rows) {
+      return ops::head_logits(seen->hidden.narrow(0, first, rows), seen->head).cpu();
     });
-    progress.update(static_cast<double>(n_tokens += batch.tokens.numel()));
+    progress.update(static_cast<double>(n_tokens += seen->observation.input_ids.numel()));
   }
   writer->commit();
 }

@@ -71,6 +71,7 @@ void print_phases(const std::vector<PhaseLines>& phases) {
 
 void inspect_dataset(const fs::path& prefix) {
   const auto dataset = data::IndexedDataset::open(prefix);
+  if (dataset.scored() != nullptr) dataset.checked_scored();
   std::cout << "indexed dataset, version 1: " << counted(dataset.n_tokens(), "token") << ", "
             << counted(dataset.n_documents(), "document") << ", contents " << dataset.contents().hash << "\n";
   const Json description = data::read_description(prefix);
@@ -78,7 +79,8 @@ void inspect_dataset(const fs::path& prefix) {
     std::cout << "  no description of evenkeel prepare (" << prefix.string() << ".json) beside it\n";
     return;
   }
-  for (const char* key : {"bytes", "tokenizer", "tokenizer_sha256", "vocab_size", "eod", "input_documents", "holdout"})
+  for (const char* key :
+       {"bytes", "tokenizer", "tokenizer_sha256", "vocab_size", "eod", "scored", "input_documents", "holdout"})
     if (const Json* value = description.find(key)) std::cout << "  " << key << ": " << value->dump() << "\n";
   const Json* inputs = description.find("inputs");
   if (inputs == nullptr || !inputs->is_array()) return;

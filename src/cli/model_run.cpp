@@ -4,9 +4,11 @@
 
 #include <ATen/Parallel.h>
 
+#include "checkpoint/open_weights.h"
 #include "checkpoint/router_states.h"
 #include "core/errors.h"
 #include "core/log.h"
+#include "core/units.h"
 #include "data/datasets.h"
 #include "data/description.h"
 #include "data/tokenizer.h"
@@ -31,8 +33,8 @@ void ModelRunOptions::declare(Options& options, const std::string& seed_help) {
   options.add("--mode", mode, "eval or train: which router and capacity mode");
   options.flag(
       "--mapped", mapped,
-      "weights of a checkpoint stay in its file and are widened as they are used; so they do without this where "
-      "they do not fit into memory");
+      "weights stay in their files and are widened as they are used; so they do without this where they do not fit "
+      "into memory");
   options.add("--seed", seed, {}, seed_help);
   options.compute(device);
 }
@@ -44,10 +46,6 @@ void ModelRunOptions::check() const {
 
 at::Device ModelRunOptions::find_device() const { return ops::find_device(device); }
 
-double weight_bytes(const checkpoint::ModelSource& source, const ModelRunOptions& options) {
-  return (options.dtype == "bf16" ? 2.0 : 4.0) * static_cast<double>(model::count_parameters(source.config).total);
-}
-
 namespace {
 
 constexpr double kFp32 = 4;  // bytes
@@ -56,8 +54,8 @@ double bytes_as_fp32(const model::ModelConfig& config) {
   return kFp32 * static_cast<double>(model::count_parameters(config).total);
 }
 
-// Of the weights that a pass has widened at a time: a layer without its routed experts, an expert on each thread; or
-// the head.
+// Of the weights that a pass by stored ones has widened at a time: a layer without its routed experts, an expert on
+// each thread; or the head.
 double bytes_in_hand(const model::ModelConfig& config) {
   double most = static_cast<double>(config.vocab_size) * static_cast<double>(config.d_model);
   for (const auto& layer : model::layer_specs(config)) {
@@ -72,16 +70,30 @@ double bytes_in_hand(const model::ModelConfig& config) {
   return kFp32 * most;
 }
 
-bool stays_in_its_file(const checkpoint::ModelSource& source, bool is_asked_for) {
-  return source.is_checkpoint() && (is_asked_for || !train::fits_memory(bytes_as_fp32(source.config)));
+// What batches may take between the layers of such a model: a quarter of what is free. The rest is for the layer at
+// hand, for what is summed over batches, and for the kernel, which keeps pages of the files.
+double group_bytes(const model::ModelConfig& config) {
+  constexpr double kShare = 0.25;
+  return kShare * std::max(0.0, train::available_memory().bytes - bytes_in_hand(config));
+}
+
+bool stays_stored(const checkpoint::ModelSource& source, bool is_asked_for) {
+  return is_asked_for || !train::fits_memory(bytes_as_fp32(source.config));
 }
 
 }  // namespace
 
+double weight_bytes(const analysis::LoadedModel& model) {
+  if (model.stored != nullptr) return bytes_in_hand(model.model.config()) + model.group_bytes;
+  double out = 0;
+  for (const auto& [name, tensor] : model.params) out += static_cast<double>(tensor.nbytes());
+  return out;
+}
+
 checkpoint::ModelSource open_checked(const std::string& path) {
   auto source = checkpoint::open_model(path);
-  const bool is_mapped = stays_in_its_file(source, false);
-  train::require_memory(is_mapped ? bytes_in_hand(source.config) : bytes_as_fp32(source.config), path);
+  const bool is_stored = stays_stored(source, false);
+  train::require_memory(is_stored ? bytes_in_hand(source.config) : bytes_as_fp32(source.config), path);
   return source;
 }
 
@@ -89,23 +101,21 @@ analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const st
                                  const ModelRunOptions& options) {
   const auto device = options.find_device();
   const auto dtype = options.dtype == "bf16" ? at::kBFloat16 : at::kFloat;
-  const bool is_mapped = stays_in_its_file(source, options.mapped);
-  require<ConfigError>(!options.mapped || is_mapped, "--mapped: got ", name,
-                       ", a Hugging Face folder; need a checkpoint (evenkeel import makes one)");
-  model::Transformer model(source.config, is_mapped ? std::optional(dtype) : std::nullopt);
-  ops::Params params;
-  if (is_mapped) {
-    log_info(name, ": the weights stay in their file and are widened as they are used");
-    params = checkpoint::map_params(source);
+  analysis::LoadedModel out{name, model::Transformer(source.config), {}, {}};
+  if (stays_stored(source, options.mapped)) {
+    out.stored = checkpoint::open_weights(source, {dtype, device});
+    out.group_bytes = group_bytes(source.config);
+    log_info(name,
+             ": the weights stay in their files and are widened as they are used, once for as many batches as take ",
+             human_bytes(out.group_bytes), " between layers");
   } else {
-    for (const auto& [param, tensor] : checkpoint::load_params(source)) params.add(param, tensor.to(dtype));
+    for (const auto& [param, tensor] : checkpoint::load_params(source)) out.params.add(param, tensor.to(dtype));
+    train::set_device(out.params, device, /*requires_grad=*/false);
   }
-  train::set_device(params, device, /*requires_grad=*/false);
-  auto router_states = checkpoint::load_router_states(source, model);
-  for (auto& state : router_states) train::set_device(state, device, /*requires_grad=*/false);
-  const Json* step = source.state.find("step");
-  return {name, std::move(model), std::move(params), std::move(router_states),
-          step != nullptr ? std::optional(step->as_int()) : std::nullopt};
+  out.router_states = checkpoint::load_router_states(source, out.model);
+  for (auto& state : out.router_states) train::set_device(state, device, /*requires_grad=*/false);
+  if (const Json* step = source.state.find("step")) out.step = step->as_int();
+  return out;
 }
 
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, bool allows_mixed_tokenizers) {

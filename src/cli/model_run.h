@@ -25,15 +25,15 @@ struct ModelRunOptions {
   at::Device find_device() const;
 };
 
-// The model behind a MODEL argument. ConfigError, before anything is allocated, when its weights do not fit into
-// memory; of a checkpoint those that a pass has in hand at a time, since the others can stay in its file.
+// The model behind a MODEL argument. ConfigError, before anything is allocated, when the weights that a pass has in
+// hand at a time do not fit into memory: the others can stay in their files.
 checkpoint::ModelSource open_checked(const std::string& path);
-// Its weights in the asked type on the asked device, with its routers' states. Of a checkpoint that does not fit, or
-// where it is asked for, they stay in its file in their stored type, and a pass widens them.
+// Its weights in the asked type on the asked device, with its routers' states. Where they do not fit, or where it is
+// asked for, they stay in their files as they are stored, and a pass widens them.
 analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name,
                                  const ModelRunOptions& options);
-// Bytes of the weights as load_model keeps them.
-double weight_bytes(const checkpoint::ModelSource& source, const ModelRunOptions& options);
+// Bytes that its weights take; of stored ones those in hand, with what batches take between layers.
+double weight_bytes(const analysis::LoadedModel& model);
 
 struct NamedDataset {
   std::string name;

@@ -58,11 +58,15 @@ TEST(LoadModel, GivesTheWeightsInTheAskedType) {
   EXPECT_FALSE(full.params.at("head.weight").requires_grad());
   run.dtype = "fp32";
   run.mapped = true;
-  const auto mapped = load_model(source, "m", run);  // the same weights where they lie
-  for (const auto& [name, tensor] : full.params)
-    EXPECT_TRUE(testing::same_bits(mapped.params.at(name), tensor)) << name;
-  run.dtype = "bf16";
-  EXPECT_EQ(weight_bytes(source, run) * 2, 4.0 * static_cast<double>(full.params.n_elements()));
+  const auto stored = load_model(source, "m", run);  // the same weights where they lie
+  EXPECT_EQ(stored.params.size(), 0u);
+  ASSERT_NE(stored.stored, nullptr);
+  for (size_t i = 0; i < full.params.size(); ++i)
+    EXPECT_TRUE(testing::same_bits(stored.stored->parameter(i), full.params.tensor(i))) << full.params.name(i);
+  EXPECT_GT(stored.group_bytes, 0);
+  EXPECT_EQ(weight_bytes(full), 4.0 * static_cast<double>(full.params.n_elements()));
+  EXPECT_EQ(weight_bytes(narrow) * 2, weight_bytes(full));
+  EXPECT_GT(weight_bytes(stored), stored.group_bytes);  // and what a layer has in hand
 }
 
 TEST(OpenDatasets, NamesTheOptionAndTheVocabulary) {

@@ -110,6 +110,10 @@ bool is_own_pair(const fs::path& path) {
   if (suffix == ".json" || json.find("unfinished") != nullptr) return true;
   const int64_t tokens = count_in(json, "tokens"), documents = count_in(json, "documents"), size_bytes = bytes_in(path);
   const int64_t sequences = json.find("sequences") != nullptr ? count_in(json, "sequences") : documents;
+  if (suffix == ".scored") {
+    const Json* scored = json.find("scored");
+    return scored != nullptr && scored->is_object() && size_bytes == tokens;
+  }
   constexpr int64_t kU16Vocabulary = 65500, kIndexBytes = 42, kSequenceBytes = 12, kDocumentBytes = 8;
   if (suffix == ".bin") return size_bytes == tokens * (vocabulary_of_pair(json) < kU16Vocabulary ? 2 : 4);
   return size_bytes == kIndexBytes + kSequenceBytes * sequences + kDocumentBytes * documents;
@@ -414,7 +418,8 @@ bool is_events_name(std::string_view name) {
 
 std::vector<Output> pair_outputs(const fs::path& prefix) {
   std::vector<Output> out;
-  for (const char* suffix : {".bin", ".idx", ".json"}) out.push_back({prefix.string() + suffix, OutputKind::pair});
+  for (const char* suffix : {".bin", ".idx", ".scored", ".json"})
+    out.push_back({prefix.string() + suffix, OutputKind::pair});
   return out;
 }
 

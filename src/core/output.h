@@ -10,7 +10,7 @@
 namespace evenkeel {
 
 enum class OutputKind {
-  pair,        // PREFIX.bin, .idx, .json
+  pair,        // PREFIX.bin, .idx, .scored, .json
   skipped,     // PREFIX.skipped.jsonl
   tokens,      // a token file for another trainer: nothing in it can bear a mark, and none is replaced
   tokenizer,   // a SentencePiece .model

@@ -89,7 +89,16 @@ TEST(Marks, APairIsWhatItsDescriptionSays) {
   folder.write("en.v1.json", R"({"format": "evenkeel.data.v1", "tokens": 4, "documents": 2, "vocab_size": 100})");
   folder.write("en.v1.idx", std::string(42 + 2 * 20, 'x'));
   EXPECT_NO_THROW(require_own_outputs(parts));
-  for (const auto& part : parts) EXPECT_TRUE(is_own(part)) << part.path;
+  for (const auto& part : parts)
+    EXPECT_EQ(is_own(part), part.path.extension() != ".scored") << part.path;  // which is not there
+  folder.write("en.v1.scored", "1010");
+  is_refused(".scored");  // the description says nothing of it
+  folder.write("en.v1.json",
+               R"({"format": "evenkeel.data.v1", "tokens": 4, "documents": 2, "vocab_size": 100, "scored": {}})");
+  EXPECT_NO_THROW(require_own_outputs(parts));
+  folder.write("en.v1.scored", "101");
+  is_refused(".scored");
+  fs::remove(folder / "en.v1.scored");
   folder.write("en.v1.idx", "x");
   is_refused(".idx");
   folder.write("en.v1.idx", std::string(42 + 2 * 20, 'x'));

@@ -12,6 +12,7 @@
 #include "core/errors.h"
 #include "core/file_scan.h"
 #include "core/json_lines.h"
+#include "core/json_value.h"
 #include "data/description.h"
 
 namespace evenkeel::data {
@@ -143,7 +144,7 @@ IndexedDataset IndexedDataset::open(const fs::path& prefix) {
   return out;
 }
 
-IndexedDataset IndexedDataset::open_tokens(const fs::path& prefix) {
+IndexedDataset IndexedDataset::open_tokens(const fs::path& prefix, bool has_scored) {
   IndexedDataset out;
   out.prefix_ = prefix;
   const fs::path index_path = with_suffix(prefix, ".idx");
@@ -191,7 +192,21 @@ IndexedDataset IndexedDataset::open_tokens(const fs::path& prefix) {
   }
   out.order_key_ = order_key_of(out.index_.text(), out.tokens_.text());
   out.stamps_ = {stamp_of(index_path), stamp_of(tokens_path)};
+  if (has_scored) out.take_scored();
   return out;
+}
+
+void IndexedDataset::take_scored() {
+  scored_.emplace(prefix_, n_tokens_);
+  stamps_.push_back(stamp_of(scored_->path()));
+}
+
+const ScoredParts& IndexedDataset::checked_scored() const {
+  require<DataError>(scored_.has_value(), prefix_.string(),
+                     ": got a pair that does not say which tokens are scored; need one that 'evenkeel prepare "
+                     "--messages' made");
+  if (!is_scored_trusted_) scored_->require_sha256(scored_sha256_);
+  return *scored_;
 }
 
 void IndexedDataset::copy(int64_t first, int64_t count, int64_t* out) const {
@@ -227,18 +242,25 @@ void IndexedDataset::take_description() {
   };
   tokenizer_sha256_ = text("tokenizer_sha256");
   tokenizer_ = text("tokenizer");
-  if (const Json* record = json.find("contents")) with_path(path, json, [&] { return trust(*record); });
+  with_path(path, json, [&] {
+    if (const Json* scored = find_value(json, "scored")) {
+      scored_sha256_ = scored->at("sha256").as_string();
+      take_scored();
+    }
+    if (const Json* record = json.find("contents")) is_scored_trusted_ = trust(*record);
+  });
 }
 
 const Contents& IndexedDataset::contents() const {
   if (contents_) return *contents_;
   IdRange range;
-  const std::string hash = content_hash({&index_, &tokens_}, "reading " + prefix_.string(),
-                                        [&](size_t file, size_t, std::string_view piece) {
-                                          if (file == 1) range.add(piece, item_bytes_, is_signed_);
-                                        });
-  index_.require_whole();
-  tokens_.require_whole();
+  std::vector<const MappedFile*> files = {&index_, &tokens_};
+  if (scored_) files.push_back(&scored_->file());
+  const std::string hash =
+      content_hash(files, "reading " + prefix_.string(), [&](size_t file, size_t, std::string_view piece) {
+        if (file == 1) range.add(piece, item_bytes_, is_signed_);
+      });
+  for (const MappedFile* file : files) file->require_whole();
   contents_ = n_tokens_ == 0 ? Contents{hash} : Contents{hash, range.smallest, range.largest};
   return *contents_;
 }
@@ -359,9 +381,9 @@ void IndexedDatasetWriter::finish() {
 
 void IndexedDatasetWriter::commit() {
   finish();
-  // An older index must never stand beside the new tokens.
+  // An older index must never stand beside the new tokens, nor what was scored of the older ones.
   std::error_code ignored;
-  fs::remove(with_suffix(prefix_, ".idx"), ignored);
+  for (const char* suffix : {".idx", ".scored"}) fs::remove(with_suffix(prefix_, suffix), ignored);
   tokens_->commit();
   index_->commit();
 }

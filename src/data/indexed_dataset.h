@@ -13,12 +13,13 @@
 #include "core/content_hash.h"
 #include "core/file_io.h"
 #include "core/json.h"
+#include "data/scored_parts.h"
 
 namespace evenkeel::data {
 
 // What one pass over a whole set finds.
 struct Contents {
-  std::string hash;                          // core/content_hash.h, of .idx and .bin
+  std::string hash;                          // core/content_hash.h, of .idx, .bin and, where there is one, .scored
   int64_t smallest_id = 0, largest_id = -1;  // 0 and -1 of an empty set
   bool operator==(const Contents&) const = default;
 };
@@ -28,8 +29,8 @@ class IndexedDataset {
   // DataError names the file, what was found and what was needed (magic, version, type code, sizes that
   // disagree, offsets that are no prefix sums, document bounds out of order).
   static IndexedDataset open(const std::filesystem::path& prefix);
-  // The same without PREFIX.json: of a pair whose description is yet to be written.
-  static IndexedDataset open_tokens(const std::filesystem::path& prefix);
+  // The same without PREFIX.json: of a pair whose description is yet to be written, with a .scored or without.
+  static IndexedDataset open_tokens(const std::filesystem::path& prefix, bool has_scored = false);
 
   int64_t n_tokens() const { return n_tokens_; }
   int64_t n_sequences() const { return n_sequences_; }
@@ -38,6 +39,11 @@ class IndexedDataset {
   void copy(int64_t first, int64_t count, int64_t* out) const;
   // What was copied of these tokens need not stay in memory.
   void release(int64_t first, int64_t count) const;
+  // Which tokens are scored, of a pair whose PREFIX.json says that there is a PREFIX.scored; else nullptr.
+  const ScoredParts* scored() const { return scored_ ? &*scored_ : nullptr; }
+  // For those who use it, before they do: DataError where there is none, or where it is not the file whose hash
+  // PREFIX.json has.
+  const ScoredParts& checked_scored() const;
   // The document (0-based) of a token of the stream; documents without tokens are never returned.
   int64_t document_of(int64_t token) const;
   // Reads the whole set once, by all cores, and remembers what it found; not for two threads at a time. What
@@ -64,15 +70,19 @@ class IndexedDataset {
 
  private:
   void take_description();
+  void take_scored();
   void require_ids(int64_t vocab_size, int64_t n_tokens) const;
   std::filesystem::path prefix_;
   MappedFile index_, tokens_;
+  std::optional<ScoredParts> scored_;
+  std::string scored_sha256_;       // that PREFIX.json has
+  bool is_scored_trusted_ = false;  // its size and time are those of when it was written
   int64_t n_tokens_ = 0, n_sequences_ = 0, n_documents_ = 0, text_bytes_ = 0;
   int item_bytes_ = 0;
   bool is_signed_ = false;
   std::vector<int64_t> document_starts_;  // token offset of each document, ascending, and the end
   std::string order_key_, tokenizer_sha256_, tokenizer_;
-  std::vector<FileStamp> stamps_;  // of .idx and .bin
+  std::vector<FileStamp> stamps_;  // of .idx, .bin and .scored
   mutable std::optional<Contents> contents_;
 };
 

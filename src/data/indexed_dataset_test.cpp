@@ -59,6 +59,38 @@ TEST_F(IndexedDatasetTest, WritesTheGoldenBytes) {
   EXPECT_THAT(folder_.names(), testing::ElementsAre("d.bin", "d.idx"));
 }
 
+TEST_F(IndexedDatasetTest, HasWhatIsScoredWhereItsDescriptionSaysSo) {
+  const std::string scored("\0\1\1\0\1", 5), start = R"({"format": "evenkeel.data.v1", "tokens": 5, "bytes": 9)";
+  EXPECT_EQ(open(kIndex, kTokens).scored(), nullptr);
+  EXPECT_THAT(message_of<DataError>([&] { open(kIndex, kTokens).checked_scored(); }),
+              HasSubstr("d: got a pair that does not say which tokens are scored"));
+  const std::string plain_hash = open(kIndex, kTokens).contents().hash;
+
+  const auto describe = [&](const std::string& hashed, const Json& contents) {
+    Json json = Json::parse(start + "}", "test");
+    json["scored"] = Json::Object{{"sha256", sha256_hex(hashed)}};
+    if (!contents.is_null()) json["contents"] = contents;
+    folder_.write("d.json", json.dump());
+  };
+  describe(scored, Json());
+  EXPECT_THAT(refusal(kIndex), HasSubstr("d.scored"));
+  folder_.write("d.scored", "\1");
+  EXPECT_THAT(refusal(kIndex), HasSubstr("d.scored: got 1 bytes; need 5"));
+  folder_.write("d.scored", scored);
+  const auto data = open(kIndex, kTokens);
+  std::vector<uint8_t> out(3);
+  data.checked_scored().copy(2, 3, out.data());
+  EXPECT_THAT(out, testing::ElementsAre(1, 0, 1));
+  EXPECT_NE(data.contents().hash, plain_hash);  // what is scored is of the contents
+
+  const Json record = IndexedDataset::open_tokens(folder_ / "d", true).contents_record();
+  describe("another", record);  // sizes and times are those of the record: not hashed again
+  EXPECT_NO_THROW(IndexedDataset::open(folder_ / "d").checked_scored());
+  fs::last_write_time(folder_ / "d.scored", fs::file_time_type::clock::now() + std::chrono::hours(1));
+  EXPECT_THAT(message_of<DataError>([&] { IndexedDataset::open(folder_ / "d").checked_scored(); }),
+              HasSubstr("d.scored: got SHA-256 "));
+}
+
 TEST_F(IndexedDatasetTest, ReadsTheGoldenBytes) {
   const auto data = open(kIndex, kTokens);
   EXPECT_EQ(data.n_tokens(), 5);

@@ -138,10 +138,10 @@ JsonField read_json_field(std::string_view line, const FieldPlace& place) {
                      root == "array" ? " (jq -c '.[]' makes them of an array)" : "");
   if (!record.has_field()) {
     require<DataError>(record.obstacle_path().empty(), place.where, ": got ", record.obstacle_kind(), " in field '",
-                       record.obstacle_path(), "'; need an object there, for the text field '", place.path,
-                       "' (--text-field)", place.or_skip);
-    fail<DataError>(place.where, ": got ", quoted_excerpt(line), "; need the text field '", place.path,
-                    "' (--text-field)", place.or_skip);
+                       record.obstacle_path(), "'; need an object there, for the ", place.name, " '", place.path, "' (",
+                       place.option, ")", place.or_skip);
+    fail<DataError>(place.where, ": got ", quoted_excerpt(line), "; need the ", place.name, " '", place.path, "' (",
+                    place.option, ")", place.or_skip);
   }
   out.value = std::move(record.value());
   return out;

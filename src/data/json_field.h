@@ -11,9 +11,11 @@ namespace evenkeel::data {
 
 // A field of a record, and how messages name the record.
 struct FieldPlace {
-  const std::string& path;  // keys with dots between them, from the record inwards
-  std::string where;        // file and line
-  std::string or_skip;      // what a message on one damaged record offers
+  const std::string& path;          // keys with dots between them, from the record inwards
+  std::string where;                // file and line
+  std::string or_skip;              // what a message on one damaged record offers
+  const char* name = "text field";  // what the field is for, and the option that names it
+  const char* option = "--text-field";
 };
 
 struct JsonField {

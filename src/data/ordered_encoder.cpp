@@ -12,8 +12,8 @@ constexpr size_t kInFlightBytes = size_t{1} << 26;  // of text between reader an
 
 }  // namespace
 
-OrderedEncoder::OrderedEncoder(const Tokenizer& tokenizer, int64_t n_threads, Take take)
-    : tokenizer_(tokenizer), take_(std::move(take)), n_threads_(static_cast<size_t>(n_threads)) {
+OrderedEncoder::OrderedEncoder(Encode encode, int64_t n_threads, Take take)
+    : encode_(std::move(encode)), take_(std::move(take)), n_threads_(static_cast<size_t>(n_threads)) {
   threads_ = start_threads(
       n_threads, [this] { work(); }, [this] { stop(); });
 }
@@ -58,7 +58,7 @@ void OrderedEncoder::take_oldest() {
     has_result_.wait(lock, [&] { return batch.is_done; });
   }
   if (batch.error) std::rethrow_exception(batch.error);
-  for (size_t i = 0; i < batch.texts.size(); ++i) take_(batch.texts[i], std::move(batch.ids[i]));
+  for (size_t i = 0; i < batch.texts.size(); ++i) take_(batch.texts[i], std::move(batch.encoded[i]));
   in_flight_bytes_ -= batch.text_bytes;
   in_flight_.pop_front();
 }
@@ -72,7 +72,7 @@ void OrderedEncoder::work() {
     waiting_.pop_front();
     lock.unlock();
     try {
-      for (const auto& text : batch.texts) batch.ids.push_back(tokenizer_.encode(text, /*add_special=*/false));
+      for (const auto& text : batch.texts) batch.encoded.push_back(encode_(text));
     } catch (...) {
       batch.error = std::current_exception();
     }

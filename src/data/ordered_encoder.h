@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "data/tokenizer.h"
+#include "data/encoded_text.h"
 
 namespace evenkeel::data {
 
@@ -20,10 +20,11 @@ namespace evenkeel::data {
 // adding. Memory is bounded: adding waits while 64 MiB of text are under way.
 class OrderedEncoder {
  public:
-  using Take = std::function<void(const std::string& text, std::vector<int32_t>&& ids)>;
+  using Encode = std::function<EncodedText(const std::string& text)>;  // called from several threads at once
+  using Take = std::function<void(const std::string& text, EncodedText&& encoded)>;
 
   // MachineError when a thread cannot be started.
-  OrderedEncoder(const Tokenizer& tokenizer, int64_t n_threads, Take take);
+  OrderedEncoder(Encode encode, int64_t n_threads, Take take);
   ~OrderedEncoder();
   OrderedEncoder(const OrderedEncoder&) = delete;
   OrderedEncoder& operator=(const OrderedEncoder&) = delete;
@@ -34,7 +35,7 @@ class OrderedEncoder {
  private:
   struct Batch {
     std::vector<std::string> texts;
-    std::vector<std::vector<int32_t>> ids;  // of each text, once is_done
+    std::vector<EncodedText> encoded;  // each text, once is_done
     size_t text_bytes = 0;
     std::exception_ptr error;
     bool is_done = false;
@@ -45,7 +46,7 @@ class OrderedEncoder {
   void work();
   void stop();
 
-  const Tokenizer& tokenizer_;
+  Encode encode_;
   Take take_;
   size_t n_threads_;
   Batch open_;

@@ -14,10 +14,13 @@
 #include "core/output.h"
 #include "core/rng.h"
 #include "core/units.h"
+#include "data/conversations/conversation_encoder.h"
+#include "data/conversations/own_template.h"
 #include "data/description.h"
 #include "data/indexed_dataset.h"
 #include "data/ordered_encoder.h"
 #include "data/pair_files.h"
+#include "data/scored_parts.h"
 #include "data/skipped_lines.h"
 
 namespace evenkeel::data {
@@ -31,13 +34,24 @@ using Paths = std::vector<fs::path>;
 // ---- writing one or two pairs ----
 
 struct Pair {
-  Pair(const fs::path& prefix, int64_t vocab_size) : path(prefix), writer(prefix, vocab_size) {}
+  Pair(const fs::path& prefix, int64_t vocab_size, bool has_scored) : path(prefix), writer(prefix, vocab_size) {
+    if (has_scored) scored.emplace(prefix);
+  }
   void add(const std::vector<int32_t>& ids, int64_t document_bytes) {
     writer.add_document(ids);
     text_bytes += document_bytes;
   }
+  void add(const EncodedText& document) {
+    add(document.ids, document.text_bytes);
+    if (scored) scored->add(document.scored);
+  }
+  void finish() {
+    writer.finish();
+    if (scored) scored->finish();
+  }
   fs::path path;
   IndexedDatasetWriter writer;
+  std::optional<ScoredPartsWriter> scored;  // of conversations
   int64_t text_bytes = 0;
 };
 
@@ -57,11 +71,6 @@ bool is_block_held_out(int64_t block, double fraction, uint64_t seed) {
   return static_cast<double>(block) == first + std::floor(hashed_uniform(seed, static_cast<uint64_t>(run)) * size);
 }
 
-// The ids that stand around those of a document's text.
-struct Frame {
-  std::optional<int32_t> bos, eod;
-};
-
 // Sends each document, or each block of 4,096 tokens of the stream, to its pair.
 class Split {
  public:
@@ -69,25 +78,25 @@ class Split {
       : tokenizer_(tokenizer),
         options_(options),
         is_by_block_(holdout == Holdout::blocks),
-        kept_(prefix, tokenizer.vocab_size()) {
+        kept_(prefix, tokenizer.vocab_size(), !options.messages_field.empty()) {
     if (holdout != Holdout::none)
-      held_out_ = std::make_unique<Pair>(prefix.string() + "-heldout", tokenizer.vocab_size());
+      held_out_ =
+          std::make_unique<Pair>(prefix.string() + "-heldout", tokenizer.vocab_size(), !options.messages_field.empty());
   }
 
-  // `ids` are those of the text within the frame.
-  void add(const std::string& text, const std::vector<int32_t>& ids, const Frame& frame) {
-    const auto text_bytes = static_cast<int64_t>(text.size());
-    if (ids.empty()) {  // the tokenizer drops this text, and its frame is empty
+  // The ids are those of the text within the frame.
+  void add(const std::string& text, const EncodedText& encoded, const Frame& frame) {
+    if (encoded.ids.empty()) {  // the tokenizer drops this text, and its frame is empty
       ++n_without_tokens_;
       return;
     }
     if (held_out_ == nullptr) {
-      kept_.add(ids, text_bytes);
+      kept_.add(encoded);
     } else if (is_by_block_) {
-      add_by_block(ids, text_bytes, frame);
+      add_by_block(encoded.ids, encoded.text_bytes, frame);
     } else {
       const bool is_held_out = hashed_uniform(options_.seed, hash_text(text)) < options_.holdout_fraction;
-      (is_held_out ? *held_out_ : kept_).add(ids, text_bytes);
+      (is_held_out ? *held_out_ : kept_).add(encoded);
     }
   }
   Pair& kept() { return kept_; }
@@ -210,6 +219,7 @@ bool has_few_documents(const Paths& inputs, ReaderOptions reader) {
 
 Holdout choose_holdout(const Paths& inputs, const ReaderOptions& reader, double fraction) {
   if (fraction == 0) return Holdout::none;
+  if (reader.document_of_value) return Holdout::documents;  // a conversation is not cut
   return has_few_documents(inputs, reader) ? Holdout::blocks : Holdout::documents;
 }
 
@@ -230,6 +240,7 @@ struct Origin {
   const Tokenizer& tokenizer;
   const PrepareOptions& options;
   Frame frame;
+  const ConversationEncoder* conversations = nullptr;  // nullptr: text
   Holdout holdout = Holdout::none;
   ReadSummary read = {};
   Json inputs = {};
@@ -257,6 +268,9 @@ Json description(const Pair& pair, const Origin& origin) {
   out["vocab_size"] = tokenizer.vocab_size();
   out["bos"] = origin.frame.bos ? Json(int64_t{*origin.frame.bos}) : Json();
   out["eod"] = origin.frame.eod ? Json(int64_t{*origin.frame.eod}) : Json();
+  if (pair.scored)
+    out["scored"] =
+        Json::Object{{"template", origin.conversations->chat_template().name}, {"tokens", pair.scored->n_scored()}};
   out["inputs"] = origin.inputs;
   out["input_documents"] = origin.read.n_documents;
   out["read"] = read_json_of(origin);
@@ -267,20 +281,27 @@ Json description(const Pair& pair, const Origin& origin) {
   return out;
 }
 
+// A document within its frame.
+EncodedText encoded(const std::string& document, const Origin& origin) {
+  if (origin.conversations != nullptr) return origin.conversations->encode(document);
+  EncodedText out{origin.tokenizer.encode(document, /*add_special=*/false), {}, static_cast<int64_t>(document.size())};
+  if (origin.frame.bos) out.ids.insert(out.ids.begin(), *origin.frame.bos);
+  if (origin.frame.eod) out.ids.push_back(*origin.frame.eod);
+  return out;
+}
+
 ReadSummary encode_inputs(const Paths& inputs, const Origin& origin, const ReaderOptions& reader, Split& split) {
-  const Frame& frame = origin.frame;
   const int64_t wanted_threads = origin.options.n_threads;
   int64_t total_bytes = 0, finished_bytes = 0;
   for (const auto& path : inputs) total_bytes += static_cast<int64_t>(fs::file_size(path));
   Progress bar("encoding text", static_cast<double>(total_bytes), "MB", 1e6);
   int64_t n_tokens = 0;
   const int64_t n_threads = wanted_threads > 0 ? wanted_threads : allowed_cores();
-  OrderedEncoder encoder(origin.tokenizer, n_threads, [&](const std::string& text, std::vector<int32_t>&& ids) {
-    if (frame.bos) ids.insert(ids.begin(), *frame.bos);
-    if (frame.eod) ids.push_back(*frame.eod);
-    n_tokens += static_cast<int64_t>(ids.size());
-    split.add(text, ids, frame);
-  });
+  OrderedEncoder encoder([&](const std::string& document) { return encoded(document, origin); }, n_threads,
+                         [&](const std::string& document, EncodedText&& ids) {
+                           n_tokens += static_cast<int64_t>(ids.ids.size());
+                           split.add(document, ids, origin.frame);
+                         });
   ReadSummary read;
   for (const auto& path : inputs) {
     read += read_documents(
@@ -308,6 +329,42 @@ void require_text(int64_t n_kept, int64_t n_held_out, const ReadSummary& read, c
                      " tokens)");
 }
 
+// ConfigError where a place that will be written to holds what evenkeel did not write, or an input. What a killed
+// process left there goes.
+void clear_places(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& prefix,
+                  const PrepareOptions& options) {
+  auto read = inputs;
+  read.push_back(tokenizer.path());
+  const fs::path skipped_path = prefix.string() + ".skipped.jsonl", held_out = prefix.string() + "-heldout";
+  require_own_outputs(pair_outputs(prefix), read);
+  const auto is_list = [&](const fs::path& path) {
+    std::error_code ignored;
+    return fs::equivalent(path, skipped_path, ignored);
+  };
+  const bool touches_list = options.skips_bad || is_own({skipped_path, OutputKind::skipped}) ||
+                            std::any_of(inputs.begin(), inputs.end(), is_list);
+  if (touches_list) require_own_outputs({{skipped_path, OutputKind::skipped}}, read);
+  if (options.holdout_fraction > 0) require_own_outputs(pair_outputs(held_out), read);
+  if (prefix.has_parent_path()) make_folders(prefix.parent_path());
+  for (const auto& pair : {prefix, held_out})
+    for (const auto& part : pair_outputs(pair)) remove_temporaries_of(part.path);
+}
+
+// The encoder of conversations, which makes the reader read them; nothing where text is prepared.
+std::optional<ConversationEncoder> conversations_of(const Tokenizer& tokenizer, const Paths& inputs,
+                                                    const PrepareOptions& options, const Frame& frame) {
+  require<ConfigError>(options.chat_template.empty() || !options.messages_field.empty(), "--template: got '",
+                       options.chat_template, "' without --messages; need --messages FIELD with it");
+  if (options.messages_field.empty()) return std::nullopt;
+  require<ConfigError>(options.reader.text_field == ReaderOptions().text_field, "--text-field: got '",
+                       options.reader.text_field, "' with --messages '", options.messages_field, "'; need one of them");
+  for (const auto& path : inputs)
+    require<ConfigError>(is_json_records(path), path.string(),
+                         ": got a file that holds no records of JSON; need .jsonl, .ndjson or .json for --messages");
+  const auto& chat_template = chosen_chat_template(options.chat_template, tokenizer.path());
+  return std::optional<ConversationEncoder>(std::in_place, tokenizer, chat_template, frame);
+}
+
 }  // namespace
 
 Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path& prefix,
@@ -319,28 +376,20 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   require<ConfigError>(!inputs.empty(), "prepare: got no input; need at least one file");
   for (const auto& path : inputs) check_input(path);
   const Frame frame{resolve_bos(tokenizer, options.adds_bos), resolve_eod(tokenizer, options.eod)};
-  auto read = inputs;
-  read.push_back(tokenizer.path());
+  const auto conversations = conversations_of(tokenizer, inputs, options, frame);
+  clear_places(tokenizer, inputs, prefix, options);
   const fs::path skipped_path = prefix.string() + ".skipped.jsonl";
-  require_own_outputs(pair_outputs(prefix), read);
-  const auto is_list = [&](const fs::path& path) {
-    std::error_code ignored;
-    return fs::equivalent(path, skipped_path, ignored);
-  };
-  const bool touches_list = options.skips_bad || is_own({skipped_path, OutputKind::skipped}) ||
-                            std::any_of(inputs.begin(), inputs.end(), is_list);
-  if (touches_list) require_own_outputs({{skipped_path, OutputKind::skipped}}, read);
-  if (options.holdout_fraction > 0) require_own_outputs(pair_outputs(prefix.string() + "-heldout"), read);
-  if (prefix.has_parent_path()) make_folders(prefix.parent_path());
-  for (const char* part : {"", "-heldout"})
-    for (const char* suffix : {".bin", ".idx", ".json"}) remove_temporaries_of(prefix.string() + part + suffix);
   std::optional<SkippedLines> skipped;
   ReaderOptions reader = options.reader;
   if (options.skips_bad) {
     skipped.emplace(skipped_path);
     reader.on_bad_line = [&](const BadLine& line) { skipped->add(line); };
   }
-  Origin origin{tokenizer, options, frame};
+  if (conversations) {
+    reader.text_field = options.messages_field;
+    reader.document_of_value = [&](const Json& value) { return conversations->document(value); };
+  }
+  Origin origin{tokenizer, options, frame, conversations ? &*conversations : nullptr};
   origin.holdout = choose_holdout(inputs, reader, options.holdout_fraction);
 
   // 2. Text to tokens, under temporary names.
@@ -356,12 +405,13 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   origin.n_without_tokens = split.n_without_tokens();
   std::vector<Pair*> pairs = {&kept};
   if (held_out != nullptr) pairs.push_back(held_out);
-  for (Pair* const pair : pairs) pair->writer.finish();
+  for (Pair* const pair : pairs) pair->finish();
   if (held_out == nullptr) remove_old_holdout(prefix);
   SkippedLines::remove_earlier(skipped_path);
   std::vector<Json> descriptions;
   for (Pair* const pair : pairs)
-    descriptions.push_back(put_in_place(pair->path, pair->writer, description(*pair, origin)));
+    descriptions.push_back(
+        put_in_place(pair->path, {pair->writer, pair->scored ? &*pair->scored : nullptr}, description(*pair, origin)));
   if (skipped) skipped->commit();
   return {descriptions[0], held_out != nullptr ? descriptions[1] : Json(), origin.holdout, origin.read,
           origin.n_without_tokens};

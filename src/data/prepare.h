@@ -13,10 +13,12 @@ namespace evenkeel::data {
 
 struct PrepareOptions {
   ReaderOptions reader = {};
-  std::string eod = {};           // "" = what the tokenizer names, "none", a piece, or an id
-  bool adds_bos = false;          // the tokenizer's BOS before each document
-  double holdout_fraction = 0.0;  // > 0 writes PREFIX-heldout too
-  int64_t n_threads = 0;          // 0: allowed_cores()
+  std::string messages_field = {};  // of records: conversations, of which PREFIX.scored says what is scored; "" = text
+  std::string chat_template = {};   // of conversations; "" = the tokenizer's own
+  std::string eod = {};             // "" = what the tokenizer names, "none", a piece, or an id
+  bool adds_bos = false;            // the tokenizer's BOS before each document
+  double holdout_fraction = 0.0;    // > 0 writes PREFIX-heldout too
+  int64_t n_threads = 0;            // 0: allowed_cores()
   uint64_t seed = 1;
   bool skips_bad = false;  // damaged lines and rows are passed over and listed in PREFIX.skipped.jsonl
 };
@@ -36,7 +38,7 @@ std::vector<std::string> sentences(const Prepared& prepared, const std::string& 
 // depend on the number of threads. Hold-out: by hash of the document's text; with fewer than 1,000
 // documents by blocks of 4,096 tokens of the stream (one of every 1 / fraction, chosen by hash; a document is
 // cut where the side changes). Each document ends with the end-of-document id, and begins with BOS where that is asked
-// for. Errors leave no file.
+// for. A conversation is held out whole, by hash. Errors leave no file.
 Prepared prepare(const Tokenizer& tokenizer, const std::vector<std::filesystem::path>& inputs,
                  const std::filesystem::path& prefix, const PrepareOptions& options);
 

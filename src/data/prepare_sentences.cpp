@@ -74,6 +74,9 @@ std::vector<std::string> sentences(const Prepared& prepared, const std::string& 
                   " of which the tokenizer makes no token, with --eod none: left out");
   if (prepared.holdout != Holdout::blocks)
     out.push_back(prefix + ": " + tokens_of(kept) + " in " + counted(kept.at("documents").as_int(), "document"));
+  if (const Json* scored = kept.find("scored"))
+    out.push_back(prefix + ".scored: " + human_count(scored->at("tokens").as_double()) +
+                  " tokens are scored, by the template " + scored->at("template").as_string());
   if (prepared.holdout == Holdout::none) return out;
 
   const double n_held = held_out.at("tokens").as_double(), n_all = n_held + kept.at("tokens").as_double();

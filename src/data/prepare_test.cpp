@@ -62,6 +62,7 @@ class FaultyTokenizer final : public Tokenizer {
     if (throws_) fail<DataError>("text: got 1100; need another");
     return {1, 10};
   }
+  std::vector<int32_t> encode_text(std::string_view text, bool) const override { return encode(text, false); }
   std::string decode(const std::vector<int32_t>&) const override { return ""; }
   std::string piece(int32_t) const override { return ""; }
   int64_t vocab_size() const override { return 10; }
@@ -100,6 +101,35 @@ TEST_F(PrepareTest, KeepsEveryDocumentInOrder) {
   EXPECT_EQ(json.at("inputs").at(1).at("bytes").as_int(), static_cast<int64_t>(fs::file_size(inputs[1])));
   EXPECT_EQ(json.at("inputs").at(1).at("sha256").as_string(), sha256_file(inputs[1]));
   EXPECT_EQ(IndexedDataset::open(folder_ / "out/en").text_bytes(), text_bytes);
+}
+
+TEST_F(PrepareTest, SaysWhatIsScoredOfConversations) {
+  const auto input =
+      folder_.write("in.jsonl", R"({"m": [{"from": "human", "value": "ka lo"}, {"from": "gpt", "value": "mi\r\ntan"}]}
+{"m": [{"from": "gpt", "value": "vel"}]}
+)");
+  const PrepareOptions options{.messages_field = "m", .chat_template = "plain"};
+  const Json json = prepared("talk", {input}, options);
+  const auto data = IndexedDataset::open(folder_ / "talk");
+  std::vector<uint8_t> scored(static_cast<size_t>(data.n_tokens()));
+  data.checked_scored().copy(0, data.n_tokens(), scored.data());
+  std::vector<int32_t> answers;
+  size_t token = 0;
+  for (const auto& ids : tokens_of(folder_ / "talk"))
+    for (const int32_t id : ids)
+      if (scored[token++] == 1) answers.push_back(id);
+  EXPECT_EQ(tokenizer_->decode(answers), "mi\ntanvel");
+  EXPECT_EQ(std::count(answers.begin(), answers.end(), 2), 2);  // the end of each
+  EXPECT_EQ(json.at("scored").at("tokens").as_int(), static_cast<int64_t>(answers.size()));
+  EXPECT_EQ(json.at("scored").at("sha256").as_string(), sha256_file(folder_ / "talk.scored"));
+  EXPECT_EQ(json.at("scored").at("template").as_string(), "plain");
+  EXPECT_EQ(json.at("bytes").as_int(),
+            6 + 5 + 12 + 6 + 11 + 3);  // "user:\nka lo\nassistant:\nmi\ntan", "assistant:\nvel"
+  EXPECT_EQ(json.at("read").at("crlf_line_ends").as_int(), 1);
+
+  prepared("talk", {text_file("a.txt", made_documents(3))});  // text over it: nothing is scored
+  EXPECT_FALSE(fs::exists(folder_ / "talk.scored"));
+  EXPECT_EQ(IndexedDataset::open(folder_ / "talk").scored(), nullptr);
 }
 
 TEST_F(PrepareTest, DoesNotDependOnTheThreads) {

@@ -65,6 +65,8 @@ void check_input(const fs::path& path) {
   open_byte_source(path);
 }
 
+bool is_json_records(const fs::path& path) { return is_json_lines(text_suffix(path)); }
+
 ReadSummary read_documents(const fs::path& path, const ReaderOptions& options, const TakeDocument& take,
                            const std::function<void(int64_t)>& progress) {
   require<ConfigError>(!options.document_separator.empty(),

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/json.h"
+
 namespace evenkeel::data {
 
 enum class RecordUnit { line, row };  // rows of Parquet
@@ -29,6 +31,8 @@ struct ReaderOptions {
   bool keeps_carriage_returns = false;            // false: a line end CR LF or CR becomes LF, in JSON strings too
   // Where it is set it gets each damaged line, which is then passed over; else the first one is a DataError.
   std::function<void(const BadLine&)> on_bad_line = {};
+  // Where it is set, the field holds a conversation, and this makes a document of its value. DataError "got …; need …".
+  std::function<std::string(const Json& value)> document_of_value = {};
 };
 
 // What was read and what was changed on the way.
@@ -77,6 +81,7 @@ std::unique_ptr<ByteSource> open_byte_source(const std::filesystem::path& path);
 // DataError unless `path` has a suffix that read_documents knows and can be opened. ConfigError for Parquet where this
 // build cannot read it.
 void check_input(const std::filesystem::path& path);
+bool is_json_records(const std::filesystem::path& path);  // by its suffix
 
 // The most bytes of a document of text and of a line of JSON.
 constexpr size_t kMostDocumentBytes = size_t{1} << 28;

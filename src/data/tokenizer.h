@@ -19,6 +19,10 @@ class Tokenizer {
   // Thread-safe. `add_special`: BOS/EOS as the tokenizer's own files say (a SentencePiece model alone says none).
   // DataError for text that is no UTF-8, or that the tokenizer cannot encode.
   virtual std::vector<int32_t> encode(std::string_view text, bool add_special) const = 0;
+  // Text alone, without BOS or EOS: what looks like a special token in it is text, as far as the kind of file can tell
+  // (a SentencePiece model cannot, of its user-defined symbols). `starts_text`: nothing stands before it; else it is
+  // encoded as behind a special token. Thread-safe; errors as encode.
+  virtual std::vector<int32_t> encode_text(std::string_view text, bool starts_text) const = 0;
   virtual std::string decode(const std::vector<int32_t>& ids) const = 0;  // DataError on an id out of range
   // What an id stands for, by itself: the piece with its spaces (decoding drops the first one of a text for some
   // models), a byte that is no character of its own as <0xE2>, a control piece by its name. DataError on an id out of

@@ -1,6 +1,8 @@
 // What all layers of a forward pass share.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,9 @@ struct PassNeeds {
   std::vector<ops::Sight> sights;
 };
 
+// Of a layer whose routed experts are not in memory: its parameter of this name ("experts.down") of one of them.
+using ExpertLoader = std::function<at::Tensor(const std::string& name, int64_t expert)>;
+
 // Made once a pass: one rotary table for each rotation that differs, one mask for each sight. It owns what it holds, so
 // that a layer may be computed again in the backward pass.
 class Pass {
@@ -31,12 +36,16 @@ class Pass {
   // for.
   const at::Tensor& mask(const ops::Sight& sight) const;
   const ops::RotaryTable& rotary(const ops::Rotation& rotation) const;
+  // Of the layer that is computed next; its parameters of experts are undefined then. nullptr: they are in memory.
+  void set_expert_loader(const ExpertLoader* loader) { expert_loader_ = loader; }
+  const ExpertLoader* expert_loader() const { return expert_loader_; }
 
  private:
   ModelInput input_;
   std::vector<ops::Params> router_states_;
   std::vector<std::pair<ops::Rotation, ops::RotaryTable>> tables_;
   std::vector<std::pair<ops::Sight, at::Tensor>> masks_;
+  const ExpertLoader* expert_loader_ = nullptr;
 };
 
 }  // namespace evenkeel::model

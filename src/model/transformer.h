@@ -1,9 +1,11 @@
 // The decoder: embedding, layers, final norm.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "model/block.h"
+#include "model/stored_weights.h"
 
 namespace evenkeel::model {
 
@@ -14,20 +16,30 @@ struct ModelOutput {
 
 // The values of a model.
 struct Snapshot {
-  const ops::Params& params;
+  const ops::Params& params;                      // empty where they are stored
   const std::vector<ops::Params>& router_states;  // one for each MoE layer
+  const StoredWeights* stored = nullptr;
+  double group_bytes = 0;  // that batches may take between the layers of stored weights (BatchPasses)
+  at::Device device() const { return stored != nullptr ? stored->device() : params.at("embedding.weight").device(); }
 };
 
 // Holds no parameters: they are values that the caller owns. Router states are per MoE layer.
 class Transformer {
  public:
-  // `arithmetic`: parameters of another type are taken into this one as a pass uses them, without gradient: what is in
-  // a layer for as long as the layer's pass takes, routed experts one at a time. Nothing: all are of one type.
-  explicit Transformer(ModelConfig config, std::optional<at::ScalarType> arithmetic = {});
+  explicit Transformer(ModelConfig config);
   const ModelConfig& config() const { return config_; }
   ModelOutput forward(const ops::Params& params, const std::vector<ops::Params>& router_states,
                       const ModelInput& input) const;
-  at::Tensor head(const ops::Params& params) const;  // [V, H], in the type of the arithmetic
+  // The same of several inputs, one output for each, by weights that are not in memory and without gradient: a layer
+  // sees every input before the next is made, of its routed experts one on each thread. Input by input it is the
+  // arithmetic of `forward`, to the same bits; decisions come without what the layer alone uses (expert_input, plan,
+  // balance_statistics). `progress` gets how many times a layer has seen an input; may be empty.
+  std::vector<ModelOutput> forward_stored(const Snapshot& values, const std::vector<ModelInput>& inputs,
+                                          const std::function<void(int64_t n_done)>& progress = {}) const;
+  // Bytes of a token that forward_stored keeps from layer to layer: its stream, and the decisions on it.
+  double bytes_between_layers() const;
+  at::Tensor head(const ops::Params& params) const;  // [V, H]
+  at::Tensor head(const Snapshot& values) const;     // of stored weights made anew
   // The place of the matrix of its router among the parameters; none where the router has no matrix.
   std::optional<size_t> router_matrix(size_t moe_layer) const { return router_matrices_.at(moe_layer); }
   const moe::Router* router() const { return router_; }  // of the first MoE layer; nullptr for dense models
@@ -35,12 +47,10 @@ class Transformer {
   std::vector<ops::Params> initial_router_states(uint64_t seed = 0, const at::Tensor& token_counts = {}) const;
 
  private:
-  at::Tensor widened(const at::Tensor& parameter) const { return arithmetic_ ? parameter.to(*arithmetic_) : parameter; }
-  // A layer's parameters as its pass takes them.
-  std::vector<at::Tensor> for_pass(const LayerSpec& layer, PartTensors stored) const;
+  at::Tensor embedded(const at::Tensor& table, const ModelInput& input) const;      // [B, S, H]
+  at::Tensor final_hidden(const at::Tensor& stream, const at::Tensor& norm) const;  // ModelOutput::hidden
 
   ModelConfig config_;
-  std::optional<at::ScalarType> arithmetic_;
   std::vector<LayerSpec> layers_;
   PassNeeds needs_;                 // of the layers
   std::vector<std::string> names_;  // of the parameters, as parameter_table lists them

@@ -14,6 +14,7 @@
 #include "optim/adamw.h"
 #include "optim/gradient_norm.h"
 #include "support/gradients.h"
+#include "support/held_weights.h"
 
 namespace evenkeel::model {
 namespace {
@@ -265,29 +266,59 @@ TEST(Transformer, TheHeadIsTheEmbeddingWhenTied) {
   EXPECT_TRUE(model.head(params).is_same(params.at("embedding.weight")));
 }
 
-// Parameters in bf16, widened as the pass uses them: the bits of those that were widened before it.
-TEST(Transformer, WidensParametersOfANarrowerType) {
-  const auto config = read_model_config(
-      parse_toml("vocab_size = 12\nd_model = 8\nn_layers = 3\nn_heads = 2\nd_ff = 6\nn_experts = 4\ntop_k = 2\n"
-                 "d_expert = 5\nd_extra = 7\nn_shared_experts = 1\nmoe_layers = [1, 2]\nexpert_bias = true\n"
-                 "router_bias = true\nqk_norm = true\nactivation = \"swiglu_clamped\"",
-                 "m.toml", ""));
-  ops::Params narrow, wide;
-  for (const auto& [name, tensor] : init_params(config, 5)) {
-    narrow.add(name, tensor.to(at::kBFloat16));
-    wide.add(name, narrow.at(name).to(at::kFloat));
-  }
+// Weights that are made when they are used, of several inputs at once: the bits of each input by itself.
+TEST(Transformer, PassesStoredWeightsLayerByLayer) {
   const at::NoGradGuard no_grad;
-  const Transformer plain(config), widening(config, at::kFloat);
-  const ModelInput input{.tokens = testing::random_ids(2 * 9, 12, 6).view({2, 9})};
-  const auto need = plain.forward(wide, plain.initial_router_states(), input);
-  const auto got = widening.forward(narrow, plain.initial_router_states(), input);
-  EXPECT_TRUE(testing::same_bits(got.hidden, need.hidden));
-  EXPECT_TRUE(testing::same_bits(widening.head(narrow), plain.head(wide)));
-  for (size_t i = 0; i < 2; ++i) {
-    EXPECT_TRUE(testing::same_bits(got.routing[i].expert_ids, need.routing[i].expert_ids));
-    EXPECT_TRUE(testing::same_bits(got.routing[i].weights, need.routing[i].weights));
+  for (const std::string extra :
+       {"router = {jitter = 0.1, jitter_target = \"hidden\"}\nqk_norm = true", "router = {kind = \"sinkhorn\"}\n",
+        "router = {kind = \"random\"}\nbalance = {loss = []}\ntie_embeddings = true\nembedding_multiplier = 3.0\n"
+        "logits_scaling = 2.0\nattention = {window = 3, window_layers = [1]}"}) {
+    const auto config = read_model_config(
+        parse_toml("vocab_size = 12\nd_model = 8\nn_layers = 3\nn_heads = 2\nd_ff = 6\nn_experts = 4\ntop_k = 2\n"
+                   "d_expert = 5\nd_extra = 7\nn_shared_experts = 1\nmoe_layers = [1, 2]\nexpert_bias = true\n"
+                   "activation = \"swiglu_clamped\"\n" +
+                       extra,
+                   "m.toml", ""));
+    const auto params = init_params(config, 5);
+    const testing::HeldWeights weights(params);
+    const Transformer model(config);
+    const auto states = model.initial_router_states();
+    const Snapshot held{params, states}, stored{{}, states, &weights};
+    std::vector<ModelInput> inputs;
+    for (const int64_t n_sequences : {2, 1, 3}) {
+      inputs.push_back({.tokens = testing::random_ids(n_sequences * 9, 12, 6).view({n_sequences, 9})});
+      inputs.back().seed = static_cast<uint64_t>(n_sequences);
+    }
+    int64_t n_done = 0;
+    const auto got = model.forward_stored(stored, inputs, [&](int64_t n) { EXPECT_EQ(n, ++n_done); });
+    EXPECT_EQ(n_done, 9);
+    ASSERT_EQ(got.size(), 3u);
+    for (size_t i = 0; i < 3; ++i) {
+      const auto need = model.forward(params, states, inputs[i]);
+      EXPECT_TRUE(testing::same_bits(got[i].hidden, need.hidden)) << i;
+      ASSERT_EQ(got[i].routing.size(), 2u);
+      for (size_t layer = 0; layer < 2; ++layer) {
+        EXPECT_TRUE(testing::same_bits(got[i].routing[layer].expert_ids, need.routing[layer].expert_ids));
+        EXPECT_TRUE(testing::same_bits(got[i].routing[layer].weights, need.routing[layer].weights));
+        EXPECT_FALSE(got[i].routing[layer].expert_input.defined());
+      }
+    }
+    EXPECT_TRUE(testing::same_bits(model.head(stored), model.head(held)));
+    // Every whole parameter once for all inputs, the head once more; no expert but those that have tokens.
+    EXPECT_EQ(weights.n_whole("layers.1.attention_norm.weight"), 1);
+    EXPECT_EQ(weights.n_whole("embedding.weight"), config.tie_embeddings ? 2 : 1);
+    EXPECT_EQ(weights.n_whole("layers.1.experts.down"), 0);
+    EXPECT_LE(weights.n_of_experts("layers.1.experts.down"), 3 * 4);
+    EXPECT_GT(weights.n_of_experts("layers.1.experts.down"), 3);
   }
+}
+
+TEST(Transformer, SaysWhatATokenKeepsBetweenTheLayers) {
+  const auto bytes = [](const std::string& layers) {
+    return Transformer(small_config("d_ff = 5\nmoe_layers = [" + layers + "]")).bytes_between_layers();
+  };
+  EXPECT_EQ(bytes("0, 1") - bytes("0"), 4.0 * (4 + 2 * 10));  // logits, and four ids, weight and its order
+  EXPECT_EQ(bytes("0"), 4.0 * (8 + 4 + 2 * 10));
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 namespace evenkeel::moe {
 
 at::Tensor routed_ffn(const at::Tensor& x, const Assignments& assignments, const ops::Experts& experts) {
-  const auto permutation = ops::sort_by_expert(assignments.token_ids, assignments.expert_ids, experts.gate_up.size(0));
+  const auto permutation = ops::sort_by_expert(assignments.token_ids, assignments.expert_ids, experts.n_experts());
   const auto rows = ops::permute(x, permutation);
   const auto weights = assignments.weights.to(x.scalar_type()).index_select(0, permutation.order);
   return ops::combine(ops::experts_ffn(rows, weights, permutation.rows_per_expert, experts), permutation, x.size(0));

@@ -128,10 +128,43 @@ void run_stages(bool is_cpu, const std::vector<int64_t>& rows_per_expert, const 
 
 at::Tensor cut(const at::Tensor& tensor, const Tile& tile) { return tensor.narrow(0, tile.begin, tile.rows); }
 
-// Of one expert, in the type of the rows.
-at::Tensor of_expert(const at::Tensor& all, int64_t expert, const at::Tensor& rows) {
-  return all[expert].to(rows.scalar_type());
-}
+// The forward pass of rows, a tile of one expert at a time.
+struct RowsForward {
+  at::Tensor rows, weights;     // [N, H], [N]
+  at::Tensor hidden, weighted;  // [N, G] gate | up; [N, I] what `down` sees
+  at::Tensor outputs;           // [N, H]
+  GatedForm form;
+
+  RowsForward(const at::Tensor& rows_in, const at::Tensor& row_weights, int64_t inner, const GatedForm& form_in)
+      : rows(rows_in),
+        weights(row_weights),
+        hidden(at::empty({rows.size(0), form_in.gate_up_width(inner)}, rows.options())),
+        weighted(at::empty({rows.size(0), inner}, rows.options())),
+        outputs(at::empty_like(rows)),
+        form(form_in) {}
+
+  // gate_up [G, H] of the tile's expert; the bias [G], undefined: none
+  void expand(const Tile& tile, const at::Tensor& gate_up, const at::Tensor& bias) const {
+    auto target = cut(hidden, tile);
+    at::mm_out(target, cut(rows, tile), gate_up.t());
+    if (bias.defined()) target.add_(bias);
+  }
+  void gate(const Tile& tile) const {
+    const int64_t inner = weighted.size(1), gate_width = form.gate_width(inner);
+    const auto both = cut(hidden, tile);
+    auto target = cut(weighted, tile);
+    at::mul_out(target, activate(both.narrow(1, 0, gate_width), form),
+                up_factor(both.narrow(1, gate_width, inner), form));
+    target.mul_(tile_weights(tile));
+  }
+  // down [H, I]; the bias [H], undefined: none
+  void contract(const Tile& tile, const at::Tensor& down, const at::Tensor& bias) const {
+    auto target = cut(outputs, tile);
+    at::mm_out(target, cut(weighted, tile), down.t());
+    if (bias.defined()) target.addcmul_(tile_weights(tile), bias);
+  }
+  at::Tensor tile_weights(const Tile& tile) const { return cut(weights, tile).unsqueeze(1); }
+};
 
 // [E, ...] of each expert, or an empty tensor: autograd takes none that is undefined.
 at::Tensor or_empty(const at::Tensor& bias, const at::Tensor& like) {
@@ -160,33 +193,20 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
                             const at::Tensor& gate_up, const at::Tensor& down, const at::Tensor& gate_up_bias,
                             const at::Tensor& down_bias, const std::vector<int64_t>& rows_per_expert,
                             const std::vector<double>& form) {
-    const int64_t inner = down.size(2), n = rows.size(0);
-    const Pass pass{{rows, row_weights, gate_up, down, gate_up_bias, down_bias},
-                    at::empty({n, gate_up.size(1)}, rows.options()),
-                    rows_per_expert,
-                    form_of(form)};
-    const auto weighted = at::empty({n, inner}, rows.options());  // what `down` sees
-    auto outputs = at::empty_like(rows);
+    const RowsForward pass(rows, row_weights, down.size(2), form_of(form));
+    const auto of_expert = [](const at::Tensor& all, const Tile& tile) {
+      return all.numel() > 0 ? all[tile.expert] : at::Tensor();
+    };
     const auto expand = [&](const Tile& tile) {
-      auto target = cut(pass.hidden, tile);
-      at::mm_out(target, cut(rows, tile), of_expert(gate_up, tile.expert, rows).t());
-      if (pass.in.has_gate_up_bias()) target.add_(of_expert(gate_up_bias, tile.expert, rows));
+      pass.expand(tile, gate_up[tile.expert], of_expert(gate_up_bias, tile));
     };
-    const auto gate = [&](const Tile& tile) {
-      auto target = cut(weighted, tile);
-      at::mul_out(target, activate(pass.gates(tile), pass.form), up_factor(pass.ups(tile), pass.form));
-      target.mul_(pass.tile_weights(tile));
-    };
-    const auto contract = [&](const Tile& tile) {
-      auto target = cut(outputs, tile);
-      at::mm_out(target, cut(weighted, tile), of_expert(down, tile.expert, rows).t());
-      if (pass.in.has_down_bias()) target.addcmul_(pass.tile_weights(tile), of_expert(down_bias, tile.expert, rows));
-    };
-    run_stages(rows.is_cpu(), rows_per_expert, {{true, expand}, {false, gate}, {true, contract}});
+    const auto contract = [&](const Tile& tile) { pass.contract(tile, down[tile.expert], of_expert(down_bias, tile)); };
+    run_stages(rows.is_cpu(), rows_per_expert,
+               {{true, expand}, {false, [&](const Tile& tile) { pass.gate(tile); }}, {true, contract}});
     context->save_for_backward({rows, row_weights, gate_up, down, gate_up_bias, down_bias, pass.hidden});
     context->saved_data["form"] = form;
     context->saved_data["rows_per_expert"] = rows_per_expert;
-    return outputs;
+    return pass.outputs;
   }
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
@@ -284,6 +304,27 @@ struct ExpertsFfnFunction : torch::autograd::Function<ExpertsFfnFunction> {
   }
 };
 
+// Every expert is made once, by the thread that takes all its tiles: the same products as above.
+at::Tensor stored_experts_ffn(const at::Tensor& rows, const at::Tensor& weights,
+                              const std::vector<int64_t>& rows_per_expert, const Experts& experts) {
+  const RowsForward pass(rows, weights, experts.stored->inner, experts.form);
+  std::vector<std::vector<Tile>> by_expert;
+  for (const auto& tile : make_tiles(rows_per_expert, rows.is_cpu() ? kTileRows : rows.size(0))) {
+    if (by_expert.empty() || by_expert.back()[0].expert != tile.expert) by_expert.emplace_back();
+    by_expert.back().push_back(tile);
+  }
+  run_tasks(rows.is_cpu(), static_cast<int64_t>(by_expert.size()), [&](int64_t index) {
+    const auto& tiles = by_expert[static_cast<size_t>(index)];
+    const auto expert = experts.stored->load(tiles[0].expert);
+    for (const auto& tile : tiles) {
+      pass.expand(tile, expert.gate_up, expert.gate_up_bias);
+      pass.gate(tile);
+      pass.contract(tile, expert.down, expert.down_bias);
+    }
+  });
+  return pass.outputs;
+}
+
 }  // namespace
 
 namespace {
@@ -306,6 +347,7 @@ at::Tensor gated_ffn(const at::Tensor& x, const GatedFfn& ffn) {
 
 at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert,
                        const Experts& experts) {
+  if (experts.stored != nullptr) return stored_experts_ffn(rows, weights, rows_per_expert, experts);
   return ExpertsFfnFunction::apply(
       rows, weights, experts.gate_up, experts.down, or_empty(experts.gate_up_bias, experts.gate_up),
       or_empty(experts.down_bias, experts.down), rows_per_expert, ExpertsFfnFunction::list_of(experts.form));

@@ -1,6 +1,7 @@
 // Gated feed-forward networks: the dense one, and all routed experts of a layer in one grouped pass.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -40,19 +41,32 @@ struct GatedFfn {
 // x [T, H] -> [T, H]; all differentiable.
 at::Tensor gated_ffn(const at::Tensor& x, const GatedFfn& ffn);
 
+// The matrices of one expert: [G, H], [H, I]; its biases [G], [H], undefined: none.
+struct ExpertMatrices {
+  at::Tensor gate_up, down, gate_up_bias = {}, down_bias = {};
+};
+// Experts that are not in memory: `load` makes one, in the type of the rows and on their device. Several threads call
+// it at a time.
+struct StoredExperts {
+  int64_t n_experts = 0, inner = 0;  // E, I
+  std::function<ExpertMatrices(int64_t expert)> load;
+};
+
 // The routed experts of a layer.
 struct Experts {
   at::Tensor gate_up;  // [E, G, H]
   at::Tensor down;     // [E, H, I]
   GatedForm form = {};
   at::Tensor gate_up_bias = {}, down_bias = {};  // [E, G], [E, H]; undefined: none
+  const StoredExperts* stored = nullptr;         // in place of all of these tensors
+  int64_t n_experts() const { return stored != nullptr ? stored->n_experts : gate_up.size(0); }
 };
 // out[n] = weights[n] * FFN_e(rows[n]), e the expert of row n: the first rows_per_expert[0] rows are those of expert 0,
 // then come those of expert 1, ... (ops/permute.h). rows [N, H], weights [N] of the same type -> [N, H]. Differentiable
 // in rows, weights, matrices and biases. Experts without rows get zero gradients; N = 0 works. One pass over tiles of
 // at most kTileRows rows of one expert, tiles in parallel on the CPU; every sum has a fixed order, so the result does
-// not depend on the number of threads. Without gradient, matrices and biases may be of a narrower type than the rows:
-// those of one expert are widened at a time, to the same results as if all had been.
+// not depend on the number of threads. Stored experts, without gradient, are made once each, by the thread that takes
+// all tiles of one: the same bits.
 at::Tensor experts_ffn(const at::Tensor& rows, const at::Tensor& weights, const std::vector<int64_t>& rows_per_expert,
                        const Experts& experts);
 

@@ -1,5 +1,7 @@
 #include "ops/gated_ffn.h"
 
+#include <atomic>
+
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
@@ -211,17 +213,35 @@ TEST(ExpertsFfn, GradientsOfBiasesMatchTheLoopAcrossTiles) {
     expect_close(got[i], need[i], 1e-10, 1e-10, "input " + std::to_string(i));  // sums of up to 300
 }
 
-// Matrices in a narrower type are widened expert by expert: the bits of those that were widened before.
-TEST(ExpertsFfn, WidensTheMatricesOfOneExpertAtATime) {
+// Experts that are made when they are used, each once and those without rows never: the bits of those in memory.
+TEST(ExpertsFfn, MakesStoredExpertsOnceEach) {
   const at::NoGradGuard no_grad;
   for (const auto activation : kAll) {
-    auto c = make_case_of(form_of(activation), 300, 100);
-    c.x = c.x.to(at::kFloat), c.weights = c.weights.to(at::kFloat);
-    for (auto* tensor : {&c.gate_up, &c.down, &c.gate_up_bias, &c.down_bias}) *tensor = tensor->to(at::kBFloat16);
-    auto wide = c;
-    for (auto* tensor : {&wide.gate_up, &wide.down, &wide.gate_up_bias, &wide.down_bias})
+    const auto form = form_of(activation);
+    auto c = make_case_of(form, 300, 100);
+    for (auto* tensor : {&c.x, &c.weights, &c.gate_up, &c.down, &c.gate_up_bias, &c.down_bias})
       *tensor = tensor->to(at::kFloat);
-    EXPECT_TRUE(testing::same_bits(routed(c, form_of(activation)), routed(wide, form_of(activation))));
+    c.expert_ids.narrow(0, 0, 290).fill_(2);  // several tiles
+    c.expert_ids = c.expert_ids.masked_fill(c.expert_ids.eq(1), 0);
+    for (const bool has_bias : {true, false}) {
+      if (!has_bias) c.gate_up_bias = c.down_bias = at::Tensor();
+      std::vector<std::atomic<int>> n_made(static_cast<size_t>(c.gate_up.size(0)));
+      const StoredExperts stored{
+          c.gate_up.size(0), c.down.size(2), [&](int64_t e) {
+            ++n_made[static_cast<size_t>(e)];
+            const auto of = [&](const at::Tensor& all) { return all.defined() ? all[e].clone() : at::Tensor(); };
+            return ExpertMatrices{of(c.gate_up), of(c.down), of(c.gate_up_bias), of(c.down_bias)};
+          }};
+      Experts experts{{}, {}, form};
+      experts.stored = &stored;
+      const auto permutation = sort_by_expert(c.token_ids, c.expert_ids, experts.n_experts());
+      const auto rows = experts_ffn(permute(c.x, permutation), c.weights.index_select(0, permutation.order),
+                                    permutation.rows_per_expert, experts);
+      EXPECT_TRUE(testing::same_bits(combine(rows, permutation, c.x.size(0)), routed(c, form)));
+      for (size_t e = 0; e < n_made.size(); ++e) EXPECT_EQ(n_made[e], permutation.rows_per_expert[e] > 0 ? 1 : 0) << e;
+      EXPECT_EQ(permutation.rows_per_expert[1], 0);
+      EXPECT_GT(permutation.rows_per_expert[2], 256);
+    }
   }
 }
 

@@ -21,27 +21,33 @@ std::string place_of(const data::IndexedDataset& dataset, const EvalOptions& opt
 }
 
 // The forward passes of an evaluation.
-class Forward {
+class Forwards {
  public:
-  Forward(const model::Transformer& model, std::string place, const EvalOptions& options)
-      : model_(model), place_(std::move(place)), options_(options) {}
-  // Of batch `number`. Routers name the layer of logits that they cannot use; the set is added here.
-  model::ModelOutput operator()(const model::Snapshot& values, const data::Batch& batch, int64_t number) const {
-    auto input = model::input_of(data::on_device(batch, values.params.at("embedding.weight").device()));
-    input.mode = options_.mode;
-    input.step = options_.step;
-    input.seed = analysis::batch_seed(options_.mode, options_.seed, number);
+  Forwards(std::vector<model::ModelValues> models, data::WindowReader& reader, const data::IndexedDataset& dataset,
+           const EvalOptions& options)
+      : place_(place_of(dataset, options)),
+        passes_(
+            std::move(models), [&reader, &options] { return reader.next(options.batch_size); },
+            [&options](const data::Batch& batch, int64_t number, const model::ModelValues& of) {
+              auto input = model::input_of(data::on_device(batch, of.values.device()));
+              input.mode = options.mode;
+              input.step = options.step;
+              input.seed = analysis::batch_seed(options.mode, options.seed, number);
+              return input;
+            }) {}
+  // Routers name the layer of logits that they cannot use; the set is added here.
+  std::optional<model::BatchPass> next() {
     try {
-      return model_.forward(values.params, values.router_states, input);
+      return passes_.next();
     } catch (const NumericsError& error) {
       fail<NumericsError>(place_, ": ", error.what());
     }
   }
+  const std::string& place() const { return place_; }
 
  private:
-  const model::Transformer& model_;
   std::string place_;
-  const EvalOptions& options_;
+  model::BatchPasses passes_;
 };
 
 [[noreturn]] void fail_not_finite(const model::ModelOutput& output, double loss, int64_t first_token,
@@ -133,21 +139,19 @@ EvalResult evaluate(const model::Transformer& model, const model::Snapshot& valu
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
   require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(),
                      " tokens; need at least 2 to score one");
-  const std::string place = place_of(dataset, options);
-  const Forward forward(model, place, options);
+  Forwards forwards({{model, values}}, reader, dataset, options);
   EvalResult result;
   TextBlocks text(dataset, reader.n_scored_tokens(), options);
   BlockSums losses_by_block;
   MriBootstrap mri;
   double sum = 0;
-  int64_t number = 0;  // of the batch
-  for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0;
-       batch = reader.next(options.batch_size)) {
-    const auto output = forward(values, batch, number++);
-    const auto losses = ops::cross_entropy_per_token(output.hidden, model.head(values.params),
-                                                     batch.targets.reshape({-1}).to(output.hidden.device()));
+  while (const auto pass = forwards.next()) {
+    const auto& batch = pass->batch;
+    const auto& output = pass->outputs[0];
+    const auto losses =
+        ops::cross_entropy_per_token(output.hidden, pass->head, batch.targets.reshape({-1}).to(output.hidden.device()));
     const double batch_sum = losses.sum(at::kDouble).item<double>();
-    if (!std::isfinite(batch_sum)) fail_not_finite(output, batch_sum, result.n_tokens, place);
+    if (!std::isfinite(batch_sum)) fail_not_finite(output, batch_sum, result.n_tokens, forwards.place());
     sum += batch_sum;
     const auto blocks = text.next(batch);
     losses_by_block.add(batch, losses, blocks);
@@ -192,14 +196,11 @@ std::vector<record::LayerSaturation> evaluate_saturation(const model::Transforme
                                                          const EvalOptions& options) {
   const at::NoGradGuard no_grad;
   data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
-  const Forward forward(model, place_of(dataset, options), options);
+  Forwards forwards({{model, values.before}, {model, values.after}}, reader, dataset, options);
   std::vector<analysis::SaturationCounts> counts;   // one for each MoE layer
   std::vector<std::pair<int64_t, int64_t>> layers;  // and its number and K
-  int64_t number = 0;                               // of the batch
-  for (auto batch = reader.next(options.batch_size); batch.tokens.size(0) > 0;
-       batch = reader.next(options.batch_size), ++number) {
-    const auto first = forward(values.before, batch, number).routing;
-    const auto second = forward(values.after, batch, number).routing;
+  while (const auto pass = forwards.next()) {
+    const auto &first = pass->outputs[0].routing, &second = pass->outputs[1].routing;
     for (size_t i = 0; i < first.size(); ++i) {
       const auto more = analysis::count_saturation(first[i], second[i]);
       if (i < counts.size()) {

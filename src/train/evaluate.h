@@ -10,7 +10,7 @@
 #include "analysis/cluster_mean.h"
 #include "analysis/routing_stats.h"
 #include "data/window_reader.h"
-#include "model/transformer.h"
+#include "model/batch_passes.h"
 
 namespace evenkeel::train {
 

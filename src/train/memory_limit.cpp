@@ -3,6 +3,7 @@
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <string_view>
 #include <vector>
 
 #include <unistd.h>
@@ -14,6 +15,7 @@ namespace evenkeel::train {
 namespace {
 
 namespace fs = std::filesystem;
+constexpr double kKibibyte = 1024;
 
 // The number after `key` at the beginning of a line, as in "MemAvailable:  12 kB" and "inactive_file 4096".
 std::optional<double> number_of(const fs::path& path, const std::string& key) {
@@ -65,6 +67,19 @@ void take_least(const fs::path& root, const std::string& path, const CgroupFiles
   }
 }
 
+// What RLIMIT_DATA leaves for memory of the process's own; none without such a limit.
+std::optional<double> left_by_rlimit(const fs::path& proc) {
+  constexpr std::string_view kName = "Max data size";  // then the soft limit
+  std::ifstream limits(proc / "self" / "limits");
+  for (std::string line; std::getline(limits, line);) {
+    if (!line.starts_with(kName)) continue;
+    std::istringstream words(line.substr(kName.size()));
+    const auto used = number_of(proc / "self" / "status", "VmData:");
+    if (double limit = 0; used && words >> limit) return std::max(1.0, limit - *used * kKibibyte);
+  }
+  return std::nullopt;  // "unlimited"
+}
+
 }  // namespace
 
 double machine_memory_bytes() {
@@ -73,7 +88,6 @@ double machine_memory_bytes() {
 }
 
 AvailableMemory available_memory(const SystemFiles& files) {
-  constexpr double kKibibyte = 1024;
   AvailableMemory out{number_of(files.proc / "meminfo", "MemAvailable:").value_or(0) * kKibibyte, "the machine"};
   std::ifstream groups(files.proc / "self" / "cgroup");
   for (std::string line; std::getline(groups, line);) {  // "NUMBER:CONTROLLERS:PATH"; version 2 names no controllers
@@ -87,6 +101,8 @@ AvailableMemory available_memory(const SystemFiles& files) {
       take_least(files.cgroup / "memory", path, kVersion1, out);
     }
   }
+  const auto left = left_by_rlimit(files.proc);
+  if (left && (out.bytes == 0 || *left < out.bytes)) out = {*left, "RLIMIT_DATA"};
   return out;
 }
 

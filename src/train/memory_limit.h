@@ -16,10 +16,11 @@ double machine_memory_bytes();  // all of the machine's, in use or not; 0 when u
 
 struct AvailableMemory {
   double bytes = 0;    // 0 when unknown
-  std::string source;  // what sets the bound, for messages: "the machine" or the folder of a cgroup
+  std::string source;  // what sets the bound, for messages: "the machine", the folder of a cgroup, or "RLIMIT_DATA"
 };
-// The least of what the machine has free (MemAvailable) and, of each cgroup (v1 or v2) that this process is in, limit -
-// usage. Pages of files that the kernel can take back do not count as usage.
+// The least of what the machine has free (MemAvailable), of each cgroup (v1 or v2) that this process is in, limit -
+// usage, and of RLIMIT_DATA, where it is set, what the process has not taken. Pages of files that the kernel can take
+// back do not count as usage.
 AvailableMemory available_memory(const SystemFiles& files = {});
 
 // The most memory that this process has had at once (VmHWM), pages of mapped files included; 0 when unknown.

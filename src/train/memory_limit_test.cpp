@@ -51,6 +51,21 @@ TEST_F(MemoryLimit, KnowsVersion1) {
   EXPECT_EQ(available().bytes, 200000 - 40000);
 }
 
+// What the process has taken of its own memory counts, and not what it has mapped.
+TEST_F(MemoryLimit, KnowsTheLimitOfTheProcess) {
+  write("proc/self/status", "VmRSS:    900 kB\nVmData:      200 kB\n");
+  const std::string head = "Limit                     Soft Limit           Hard Limit           Units\n";
+  write("proc/self/limits", head + "Max data size             unlimited            unlimited            bytes\n");
+  EXPECT_EQ(available().source, "the machine");
+  write("proc/self/limits", head + "Max data size             512000               unlimited            bytes\n");
+  EXPECT_EQ(available().bytes, 512000 - 200 * 1024);
+  EXPECT_EQ(available().source, "RLIMIT_DATA");
+  write("proc/self/limits", head + "Max data size             100000               unlimited            bytes\n");
+  EXPECT_EQ(available().bytes, 1);  // nothing is left
+  write("proc/self/limits", head + "Max data size             99000000             unlimited            bytes\n");
+  EXPECT_EQ(available().source, "the machine");
+}
+
 // In a container the path is the host's, and its folder is mounted as the root.
 TEST_F(MemoryLimit, FallsBackToTheRootOfAContainer) {
   write("proc/self/cgroup", "0::/system.slice/docker-1.scope\n");

@@ -327,6 +327,24 @@ def add_text(table, good):
     table.add("prepare: --skip-bad of damage alone", keep, ("{S}/in.jsonl", "2 damaged lines"), setup=write("in.jsonl", b"oops\n{\n"))
     table.add("prepare: --skip-bad of a stream that is cut", [*prepare, "--skip-bad", "{S}/in.txt.gz"], ("{S}/in.txt.gz", "too early"), setup=write("in.txt.gz", packed[:-20]))
     table.add("prepare: its list of lines as an input", [*prepare, "{S}/out.skipped.jsonl"], ("{S}/out.skipped.jsonl", "is the input"), setup=write("out.skipped.jsonl", line))
+    talk = json.dumps({"m": [{"role": "user", "content": "bada"}, {"role": "assistant", "content": "du"}]}).encode() + b"\n"
+    talks = ["prepare", "--tokenizer", "{F}/tok.model", "--out", "{S}/out", "--messages", "m", "{S}/in.jsonl"]
+    for what, args, content, says in [
+            ("no template", talks, talk, ("tok.model", "no chat template beside it", "chatml, llama3, plain")),
+            ("an unknown template", [*talks, "--template", "chatlm"], talk, ("--template", "chatlm", "chatml")),
+            ("a template without its tokens", [*talks, "--template", "chatml"], talk, ("chatml", "tok.model", "no token '<|im_", "|>'")),
+            ("no end for plain", [*talks, "--template", "plain", "--eod", "none"], talk, ("--template plain", "--eod none")),
+            ("a template without messages", [*prepare, "--template", "plain", "{S}/in.jsonl"], talk, ("--template", "--messages")),
+            ("a text field too", [*talks, "--template", "plain", "--text-field", "text2"], talk, ("--text-field", "text2", "--messages")),
+            ("conversations in text", [*talks, "{F}/text.txt", "--template", "plain"], talk, ("text.txt", "records of JSON", "--messages")),
+            ("conversations in Parquet", [*talks[:-1], "{S}/in.parquet", "--template", "plain"], talk, ("in.parquet",)),
+            ("no field of messages", [*talks, "--template", "plain"], talk + b'{"text": "a"}\n', (":2", "need the field 'm' (--messages)")),
+            ("no list of messages", [*talks, "--template", "plain"], talk + b'{"m": "a"}\n', (":2", "field 'm': got string", "--skip-bad")),
+            ("no answer", [*talks, "--template", "plain"], talk + talk.replace(b"assistant", b"user"), (":2", "without a message of the assistant")),
+            ("a role twice", [*talks, "--template", "plain"], talk + talk.replace(b"{\"role\"", b'{"role": "user", "role"'), (":2", "role")),
+            ("a role of a tool", [*talks, "--template", "plain"], talk + talk.replace(b"user", b"tool"), (":2", 'role "tool" in message 1'))]:
+        table.add(f"prepare --messages: {what}", args, says, setup=steps(write("in.jsonl", content), write("in.parquet", b"PAR1")))
+    table.add("prepare --messages: another's file of that name", [*talks, "--template", "plain"], ("{S}/out.scored", "did not write"), setup=steps(write("in.jsonl", talk), write("out.scored", "mine")))
     table.add("tokenizer train: no text field", ["tokenizer", "train", "--vocab-size", "300", "--out", "{S}/out.model", "{S}/in.jsonl"], (":1", "--text-field"), setup=write("in.jsonl", b'{"body": "x"}\n'))
     table.add("prepare: input missing", [*prepare, "{S}/none.txt"], ("{S}/none.txt",))
     table.add("prepare: one of two inputs missing", [*prepare, "{F}/text.txt", "{S}/none.txt"], ("{S}/none.txt",))

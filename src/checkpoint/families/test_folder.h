@@ -15,6 +15,7 @@
 #include "checkpoint/families.h"
 #include "checkpoint/import.h"
 #include "checkpoint/model_source.h"
+#include "checkpoint/open_weights.h"
 #include "checkpoint/safetensors.h"
 #include "core/errors.h"
 #include "core/json.h"
@@ -109,7 +110,21 @@ class HfFolderTest : public testing::Test {
     write();
     return read_hf_config(folder_);
   }
-  ops::Params read() const { return read_hf_params(folder_, read_config()); }
+  // And what stays stored is the same to the bit, whole and expert by expert.
+  ops::Params read() const {
+    auto params = read_hf_params(folder_, read_config());
+    ModelSource source;
+    source.folder = folder_;
+    const auto stored = open_weights(source, {});
+    for (size_t i = 0; i < params.size(); ++i) {
+      const auto& need = params.tensor(i);
+      EXPECT_TRUE(at::equal(stored->parameter(i), need)) << params.name(i);
+      const bool is_of_experts = params.name(i).find(".experts.") != std::string::npos;
+      for (int64_t e = 0; is_of_experts && e < need.size(0); ++e)
+        EXPECT_TRUE(at::equal(stored->expert(i, e), need[e])) << params.name(i) << " of expert " << e;
+    }
+    return params;
+  }
 
   // The folder as a checkpoint, and that as a folder again.
   void import_and_export(const ExportOptions& options = {}) {

@@ -217,7 +217,7 @@ Converted tokens_to_pair(const std::vector<fs::path>& inputs, const fs::path& pr
   description["documents_by"] = name_of(mark);
   description["inputs"] = std::move(read);
   writer.finish();
-  Converted out{put_in_place(prefix, writer, std::move(description)), sentences_of(files, mark, options, cutter),
+  Converted out{put_in_place(prefix, {writer}, std::move(description)), sentences_of(files, mark, options, cutter),
                 warnings_of(files, mark, options)};
   out.sentences.push_back(prefix.string() + ": " + human_count(static_cast<double>(writer.n_tokens())) + " tokens in " +
                           counted(writer.n_documents(), "document"));

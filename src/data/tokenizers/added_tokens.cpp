@@ -69,7 +69,8 @@ void TokenFinder::add(const std::string& pattern, const AddedToken& token) {
   }
   if (node.token >= 0) return;
   trie_.insert(key, {node.index, static_cast<int32_t>(tokens_.size())});
-  tokens_.push_back({token.id, token.is_single_word, token.takes_space_left, token.takes_space_right});
+  tokens_.push_back(
+      {token.id, token.is_special, token.is_single_word, token.takes_space_left, token.takes_space_right});
 }
 
 std::optional<TokenFinder::Found> TokenFinder::find(std::string_view text, size_t from) const {
@@ -101,6 +102,7 @@ std::optional<TextPart> TokenFinder::next(std::string_view text, Progress& progr
     progress.search = found->span.end;
     const Token& token = *found->token;
     auto [begin, end] = found->span;
+    if (token.is_special && !progress.finds_special) continue;
     if (token.is_single_word && (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(end)))) continue;
     // Spaces that the token before has taken are not taken again.
     if (token.takes_space_left) begin = std::max(space_begin(text.substr(0, begin)), progress.done);

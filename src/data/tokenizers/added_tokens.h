@@ -44,13 +44,14 @@ class TokenFinder {
     size_t done = 0;                // bytes that are handed out
     size_t search = 0;              // where the next token may begin
     std::optional<TextPart> token;  // found, but the text before it comes first
+    bool finds_special = true;      // false: special tokens are passed over
   };
   std::optional<TextPart> next(std::string_view text, Progress& progress) const;
 
  private:
   struct Token {
     int32_t id;
-    bool is_single_word, takes_space_left, takes_space_right;
+    bool is_special, is_single_word, takes_space_left, takes_space_right;
   };
   struct Found {
     Span span;

@@ -1,5 +1,6 @@
 // SentencePiece .model files, by the library.
 #include <algorithm>
+#include <mutex>
 #include <utility>
 
 #include <sentencepiece_processor.h>
@@ -44,19 +45,16 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override {
-    require_utf8(text);
     std::vector<int32_t> ids;
     if (add_special) ids = frame_.before;
-    while (!text.empty()) {
-      const size_t size = next_cut(text);
-      require<DataError>(size <= kMostBytesAtOnce, "text: got ", size,
-                         " bytes of text without a place where this tokenizer can cut it, from ", quoted_excerpt(text),
-                         "; need at most ", kMostBytesAtOnce);
-      const auto part_ids = encode_piece(text.substr(0, size));
-      ids.insert(ids.end(), part_ids.begin(), part_ids.end());
-      text.remove_prefix(size);
-    }
+    encode_with(processor_, text, ids);
     if (add_special) ids.insert(ids.end(), frame_.after.begin(), frame_.after.end());
+    return ids;
+  }
+
+  std::vector<int32_t> encode_text(std::string_view text, bool starts_text) const override {
+    std::vector<int32_t> ids;
+    encode_with(starts_text ? processor_ : continuing(), text, ids);
     return ids;
   }
 
@@ -96,9 +94,36 @@ class SentencePieceTokenizer final : public Tokenizer {
   void check_id(int32_t id) const {
     require<DataError>(id >= 0 && id < vocab_size(), path_.string(), ": got id ", id, "; need 0..", vocab_size() - 1);
   }
-  std::vector<int32_t> encode_piece(std::string_view text) const {
+  void encode_with(const spm::SentencePieceProcessor& processor, std::string_view text,
+                   std::vector<int32_t>& ids) const {
+    require_utf8(text);
+    while (!text.empty()) {
+      const size_t size = next_cut(text);
+      require<DataError>(size <= kMostBytesAtOnce, "text: got ", size,
+                         " bytes of text without a place where this tokenizer can cut it, from ", quoted_excerpt(text),
+                         "; need at most ", kMostBytesAtOnce);
+      const auto part_ids = encode_piece(processor, text.substr(0, size));
+      ids.insert(ids.end(), part_ids.begin(), part_ids.end());
+      text.remove_prefix(size);
+    }
+  }
+  // The same model without the space that it may put in front of a text. Of a message that stands twice in a protocol
+  // buffer the later fields count, so that {normalizer_spec: {add_dummy_prefix: false}} behind the model changes that
+  // alone.
+  const spm::SentencePieceProcessor& continuing() const {
+    std::call_once(continuing_once_, [&] {
+      constexpr std::string_view kNoPrefix("\x1a\x02\x18\x00", 4);
+      const auto status =
+          continuing_.LoadFromSerializedProto(processor_.serialized_model_proto() + std::string(kNoPrefix));
+      require<DataError>(status.ok(), path_.string(), ": got '", one_line(status.ToString()),
+                         "' on loading it without its prefix; need a SentencePiece .model");
+    });
+    return continuing_;
+  }
+  std::vector<int32_t> encode_piece(std::string_view text) const { return encode_piece(processor_, text); }
+  std::vector<int32_t> encode_piece(const spm::SentencePieceProcessor& processor, std::string_view text) const {
     std::vector<int32_t> ids;
-    const auto status = processor_.Encode(spm_view(text), &ids);
+    const auto status = processor.Encode(spm_view(text), &ids);
     require<DataError>(status.ok(), path_.string(), ": got '", one_line(status.ToString()), "' on encoding ",
                        quoted_excerpt(text), "; need a model that can encode it");
     return ids;
@@ -139,6 +164,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   static absl::string_view spm_view(std::string_view text) { return {text.data(), text.size()}; }
   fs::path path_;
   spm::SentencePieceProcessor processor_;
+  mutable spm::SentencePieceProcessor continuing_;
+  mutable std::once_flag continuing_once_;
   std::string sha256_;
   TextFrame frame_;
   bool is_line_wise_ = false, is_word_wise_ = false;

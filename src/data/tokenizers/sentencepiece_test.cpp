@@ -111,6 +111,12 @@ TEST(SentencePieceTokenizer, FollowsModelsThatChangeSpacesAndHaveNoEnd) {
   const std::string text = "ka lo\n mi  tan \nsu";
   EXPECT_EQ(tokenizer->encode(text, false), processor.EncodeAsIds(text));
   EXPECT_EQ(tokenizer->encode(text, false)[0], processor.EncodeAsIds(" ka")[0]);  // the space that it puts in front
+  EXPECT_EQ(tokenizer->encode_text(text, true), processor.EncodeAsIds(text));
+  // Behind something else the same model puts none there.
+  std::vector<int32_t> after = tokenizer->encode("\nka", false), line_end = tokenizer->encode("\n", false);
+  EXPECT_EQ(std::vector<int32_t>(after.begin() + static_cast<std::ptrdiff_t>(line_end.size()), after.end()),
+            tokenizer->encode_text("ka", false));
+  EXPECT_NE(tokenizer->encode_text("ka", false), tokenizer->encode_text("ka", true));
   EXPECT_EQ(tokenizer->begin_of_document(), std::nullopt);
   EXPECT_EQ(tokenizer->end_of_document(), std::nullopt);
 }

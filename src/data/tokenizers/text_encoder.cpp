@@ -36,38 +36,42 @@ TextEncoder::TextEncoder(TextSteps steps) : steps_(std::move(steps)) {
     }
 }
 
-std::vector<int32_t> TextEncoder::encode(std::string_view text) const {
+std::vector<int32_t> TextEncoder::encode(std::string_view text, Reading reading) const {
   require_utf8(text);
   const auto workspace = workspaces_.lease();
   std::vector<int32_t> ids;
   TokenFinder::Progress progress;
+  progress.finds_special = reading.finds_special;
   while (const auto part = raw_.next(text, progress)) {
     if (part->id) {
       ids.push_back(*part->id);
     } else {
       const auto [begin, end] = part->span;
-      encode_between(text.substr(begin, end - begin), begin == 0, *workspace, ids);
+      encode_between(text.substr(begin, end - begin), {reading.finds_special, reading.starts_text && begin == 0},
+                     *workspace, ids);
     }
   }
   return ids;
 }
 
-void TextEncoder::encode_between(std::string_view text, bool starts_text, Workspace& workspace,
+void TextEncoder::encode_between(std::string_view text, Reading reading, Workspace& workspace,
                                  std::vector<int32_t>& ids) const {
   std::string normalized;
   if (steps_.normalizer) {
     normalized = text;
-    if (steps_.normalizer->apply(normalized, workspace.regex)) starts_text = false;
+    if (steps_.normalizer->apply(normalized, workspace.regex)) reading.starts_text = false;
     text = normalized;
   }
   ModelSink sink(*steps_.model, workspace, ids);
   TokenFinder::Progress progress;
+  progress.finds_special = reading.finds_special;
   while (const auto part = normalized_.next(text, progress)) {
     const auto [begin, end] = part->span;
     if (part->id) {
       ids.push_back(*part->id);
     } else if (begin < end) {
-      steps_.pre_tokenizers.split({text.substr(begin, end - begin), starts_text && begin == 0}, workspace.regex, sink);
+      steps_.pre_tokenizers.split({text.substr(begin, end - begin), reading.starts_text && begin == 0}, workspace.regex,
+                                  sink);
     }
   }
 }

@@ -23,12 +23,17 @@ class TextEncoder {
  public:
   explicit TextEncoder(TextSteps steps);
   // Without BOS or EOS. Thread-safe. DataError for text that is no UTF-8, or that the model cannot encode.
-  std::vector<int32_t> encode(std::string_view text) const;
+  std::vector<int32_t> encode(std::string_view text) const { return encode(text, {}); }
+  struct Reading {
+    bool finds_special = true;  // false: special tokens are text
+    bool starts_text = true;    // false: as behind a special token
+  };
+  std::vector<int32_t> encode(std::string_view text, Reading reading) const;
   const WordModel& model() const { return *steps_.model; }
   const std::vector<AddedToken>& added() const { return steps_.added; }
 
  private:
-  void encode_between(std::string_view text, bool starts_text, Workspace& workspace, std::vector<int32_t>& ids) const;
+  void encode_between(std::string_view text, Reading reading, Workspace& workspace, std::vector<int32_t>& ids) const;
   TextSteps steps_;
   TokenFinder raw_, normalized_;
   mutable WorkspacePool workspaces_;  // only makes it faster

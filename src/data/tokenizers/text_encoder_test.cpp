@@ -49,5 +49,18 @@ TEST(TextEncoder, RefusesWhatItCannotFindOrRead) {
   EXPECT_THAT(message_of<DataError>([&] { lower.encode("ab\xff"); }), HasSubstr("at byte 3, which is no UTF-8"));
 }
 
+TEST(TextEncoder, TakesSpecialTokensForTextWhereItIsAskedTo) {
+  const auto steps = encoder(R"({"type": "Lowercase"})",
+                             R"([{"id": 4, "content": "Aa", "normalized": false, "special": true},
+                                 {"id": 5, "content": "aA", "normalized": false, "special": false},
+                                 {"id": 6, "content": "aaa", "normalized": true, "special": true}])");
+  EXPECT_THAT(steps.encode("Aa"), ElementsAre(4));
+  EXPECT_THAT(steps.encode("Aa", {.finds_special = false}), ElementsAre(2, 0));
+  EXPECT_THAT(steps.encode("Aa", {.finds_special = false, .starts_text = false}), ElementsAre(0, 0));
+  EXPECT_THAT(steps.encode("aA", {.finds_special = false}), ElementsAre(5));  // added, but no special one
+  EXPECT_THAT(steps.encode("AAA"), ElementsAre(6));
+  EXPECT_THAT(steps.encode("AAA", {.finds_special = false}), ElementsAre(2, 0, 0));
+}
+
 }  // namespace
 }  // namespace evenkeel::data

@@ -80,6 +80,9 @@ class RankTokenizer final : public Tokenizer {
     if (add_special && encoding_->bos != nullptr) ids.insert(ids.begin(), *id_of(encoding_->bos));
     return ids;
   }
+  std::vector<int32_t> encode_text(std::string_view text, bool starts_text) const override {
+    return encoder_->encode(text, {.finds_special = false, .starts_text = starts_text});
+  }
   std::string decode(const std::vector<int32_t>& ids) const override {
     std::string bytes;
     for (const int32_t id : ids) {

@@ -119,6 +119,10 @@ class JsonTokenizer final : public Tokenizer {
     return ids;
   }
 
+  std::vector<int32_t> encode_text(std::string_view text, bool starts_text) const override {
+    return encoder_.encode(text, {.finds_special = false, .starts_text = starts_text});
+  }
+
   // Without special tokens, as the library decodes.
   std::string decode(const std::vector<int32_t>& ids) const override {
     std::vector<std::string> tokens;

@@ -49,6 +49,11 @@ class ExpertsFfn : public Ffn {
       experts.shared_down = params[shared_down_];
       if (has_shared_gate_) experts.shared_gate = params[shared_gate_];
     }
+    ops::StoredExperts stored;
+    if (const auto* load = pass.expert_loader()) {
+      stored = {n_experts_, inner_, [&, load](int64_t expert) { return expert_of(*load, expert); }};
+      experts.stored = &stored;
+    }
     auto result = moe::moe_layer(*router_, router_input(params, x, pass), experts, capacity_);
     return {std::move(result.out), std::move(result.decision)};
   }
@@ -77,6 +82,16 @@ class ExpertsFfn : public Ffn {
   }
 
  private:
+  ops::ExpertMatrices expert_of(const ExpertLoader& load, int64_t expert) const {
+    const auto part = [&](size_t index) { return load(parameters()[index].name, expert); };
+    ops::ExpertMatrices out{part(gate_up_), part(down_)};
+    if (has_bias_) {
+      out.gate_up_bias = part(gate_up_bias_);
+      out.down_bias = part(down_bias_);
+    }
+    return out;
+  }
+
   moe::RouterInput router_input(PartTensors params, const at::Tensor& x, const Pass& pass) const {
     const auto& input = pass.input();
     moe::RouterInput out;
