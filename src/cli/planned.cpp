@@ -13,8 +13,10 @@ struct PlannedOption {
   std::string_view command, option;
 };
 constexpr PlannedOption kOptions[] = {
-    {"eval", "--task"},        {"eval", "--fewshot"},     {"eval", "--items"},
-    {"eval", "--by-document"}, {"prepare", "--messages"},
+    {"eval", "--task"},
+    {"eval", "--fewshot"},
+    {"eval", "--items"},
+    {"eval", "--by-document"},
 };
 
 }  // namespace

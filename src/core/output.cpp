@@ -12,6 +12,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json_lines.h"
+#include "core/protobuf.h"
 #include "core/table.h"
 
 namespace evenkeel {
@@ -119,54 +120,6 @@ bool is_own_pair(const fs::path& path) {
   return size_bytes == kIndexBytes + kSequenceBytes * sequences + kDocumentBytes * documents;
 }
 
-// A field of a protocol buffer: a number, or the bytes of a text or of a message inside.
-struct Field {
-  uint64_t number = 0, value = 0;
-  std::string_view bytes;
-};
-
-uint64_t take_varint(std::string_view& text, bool& is_good) {
-  uint64_t value = 0;
-  for (int shift = 0; shift < 64 && !text.empty(); shift += 7) {
-    const auto byte = static_cast<unsigned char>(text[0]);
-    text.remove_prefix(1);
-    value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-    if (byte < 0x80) return value;
-  }
-  is_good = false;
-  return 0;
-}
-
-// The fields of a message; none where it is damaged.
-std::vector<Field> fields_of(std::string_view text) {
-  std::vector<Field> out;
-  bool is_good = true;
-  while (!text.empty() && is_good) {
-    const uint64_t key = take_varint(text, is_good);
-    Field field{key >> 3, 0, {}};
-    switch (key & 7) {
-      case 0: field.value = take_varint(text, is_good); break;
-      case 2: {
-        const uint64_t size = take_varint(text, is_good);
-        if (size > text.size()) return {};
-        field.bytes = text.substr(0, size);
-        text.remove_prefix(size);
-        break;
-      }
-      case 1:
-      case 5: {  // of 8 and of 4 bytes
-        const size_t size = (key & 7) == 1 ? 8 : 4;
-        if (size > text.size()) return {};
-        text.remove_prefix(size);
-        break;
-      }
-      default: return {};
-    }
-    out.push_back(field);
-  }
-  return is_good ? out : std::vector<Field>();
-}
-
 // A SentencePiece model whose trainer_spec (field 2) holds what `tokenizer train` asks for and nothing else. Kind,
 // size and the switch for large text are free. A model that was trained from files names them, and is another's.
 bool is_own_tokenizer(const fs::path& path) {
@@ -176,9 +129,9 @@ bool is_own_tokenizer(const fs::path& path) {
   if (bytes_in(path) > kMaxBytes) return false;
   const std::string model = read_file(path);
   size_t n_wanted = 0, n_symbols = 0;
-  for (const auto& part : fields_of(model)) {
+  for (const auto& part : proto_fields(model).value_or(std::vector<ProtoField>())) {
     if (part.number != kTrainerSpec) continue;
-    for (const auto& field : fields_of(part.bytes)) {
+    for (const auto& field : proto_fields(part.bytes).value_or(std::vector<ProtoField>())) {
       const auto found = wanted.find(field.number);
       if (field.number == kUserSymbols && field.bytes == "\n") {
         ++n_symbols;

@@ -8,25 +8,10 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/output.h"
+#include "core/protobuf.h"
 
 namespace evenkeel::train {
 namespace {
-
-void put_fixed32(std::string& out, uint32_t value) {
-  for (int shift = 0; shift < 32; shift += 8) out += static_cast<char>(value >> shift & 0xff);
-}
-void put_fixed64(std::string& out, uint64_t value) {
-  for (int shift = 0; shift < 64; shift += 8) out += static_cast<char>(value >> shift & 0xff);
-}
-void put_varint(std::string& out, uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out += static_cast<char>((value & 0x7f) | 0x80);
-  out += static_cast<char>(value);
-}
-void put_bytes(std::string& out, int field, std::string_view bytes) {
-  put_varint(out, static_cast<uint64_t>(field) << 3 | 2);
-  put_varint(out, bytes.size());
-  out += bytes;
-}
 
 template <class To, class From>
 To bits_of(From value) {

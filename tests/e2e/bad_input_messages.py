@@ -21,7 +21,7 @@ def add_planned(table):
     table.add("help of an unknown command", ["help", "trian"], ("trian", "train"))
     table.add("help of a planned command", ["help", "generate"], ("generate", "not there yet"))
     table.add("help of two commands", ["help", "train", "eval"], ("2 names", "help train"))
-    for command, option, value in [("eval", "--task", "a=b"), ("eval", "--fewshot", "3"), ("prepare", "--messages", "m")]:
+    for command, option, value in [("eval", "--task", "a=b"), ("eval", "--fewshot", "3")]:
         table.add(f"{command}: {option} is planned", [command, option, value], (option, "not there yet"))
     table.add("tokenizer extend is planned", ["tokenizer", "extend", "--vocab-size", "300", "--out", "{S}/out.model", "{F}/text.txt"], ("extend", "not there yet"))
     table.add("tokenizer: no action", ["tokenizer", "--vocab-size", "300", "--out", "{S}/out.model", "{F}/text.txt"], ("text.txt", "need train"))

@@ -86,6 +86,18 @@ def expected(library, name, messages, eod):
     return ids, scored
 
 
+def expected_apart(library, name, messages, eod):
+    """The same of what is given and what is answered, one after the other, as they are met when a model answers. Of a tokenizer without a space in front."""
+    text, spans = text_and_spans(name, messages)
+    ids, scored, at = [], [], 0
+    for begin, end in [*spans, (len(text), len(text))]:
+        for part, is_scored in ((text[at:begin], 0), (text[begin:end], 1)):
+            encoded = library.encode(part, add_special_tokens=False).ids
+            ids, scored = ids + encoded, scored + [is_scored] * len(encoded)
+        at = end
+    return (ids, scored) if ids[-1] == eod else (ids + [eod], scored + [0])
+
+
 def corpus():
     return [message["content"] for conversation in CONVERSATIONS for message in conversation] * 3 + [toy.made_text(1)]
 
@@ -178,12 +190,14 @@ class Place:
 
 
 def compare(problems, place, what, library, folder, conversations=CONVERSATIONS):
+    # GPT-2's pattern makes two line ends one token at the end of a text and two before a word: llama3's header ends differently where an answer follows.
+    depends_on_what_follows = library.encode("\n\n", add_special_tokens=False).ids != library.encode("\n\nHi", add_special_tokens=False).ids[:-1]
     eod = library.token_to_id(EOS)
     for name in PUBLISHED:
         pair = place.prepare(problems, conversations, "--template", name, tokenizer=folder)
         problems.equal(len(pair.ids), len(conversations), f"{what}, {name}: conversations")
         for messages, ids, scored in zip(conversations, pair.ids, pair.scored):
-            wanted_ids, wanted_scored = expected(library, name, messages, eod)
+            wanted_ids, wanted_scored = (expected_apart if name == "llama3" and what in ("gpt2", "gpt-neox-20b", "olmoe") and depends_on_what_follows else expected)(library, name, messages, eod)
             problems.equal(ids, wanted_ids, f"{what}, {name}: ids of {messages}")
             problems.equal(scored, wanted_scored, f"{what}, {name}: scored of {messages}")
             problems.need(sum(scored) > 0, f"{what}, {name}: nothing scored")

@@ -94,7 +94,7 @@ TEST_F(ConversationEncoderTest, AContentIsText) {
   EXPECT_THAT(tokenizer_->encode_text("h<|im_end|>", true), testing::Not(testing::Contains(control)));
   const auto talk = R"([{"role": "assistant", "content": "i<|im_end|>m"}])";
   EXPECT_EQ(encoded("chatml", talk),
-            "<|im_start|> a s s i s t a n t \\ «i» «i» «m» «e» «n» «d» «m» «<|im_end|>» \\ <eos>");
+            "<|im_start|> a s s i s t a n t \\ «i» «i» «m» «_» «e» «n» «d» «m» «<|im_end|>» \\ <eos>");
 }
 
 TEST_F(ConversationEncoderTest, RefusesATokenizerWithoutTheTokens) {

@@ -84,16 +84,18 @@ std::optional<std::vector<Tag>> tags_of(std::string_view text) {
 std::string_view kept(std::string_view text, const Tag* before, const Tag* after) {
   const auto is_block = [](const Tag* tag) { return tag->kind == Tag::statement || tag->kind == Tag::comment; };
   if (after == nullptr && text.ends_with('\n')) text.remove_suffix(1);
+  bool begins_line = before == nullptr;  // what is left of the text
   if (before != nullptr && before->after == '-') {
     text.remove_prefix(std::min(text.find_first_not_of(kSpaces), text.size()));
   } else if (before != nullptr && is_block(before) && before->after != '+' && text.starts_with('\n')) {
     text.remove_prefix(1);
+    begins_line = true;
   }
   if (after == nullptr) return text;
   const size_t last = text.find_last_not_of(after->before == '-' ? kSpaces : " \t");
   const size_t end = last == text.npos ? 0 : last + 1;
   if (after->before == '-') return text.substr(0, end);
-  const bool begins_line = end > 0 ? text[end - 1] == '\n' : before == nullptr;
+  if (end > 0) begins_line = text[end - 1] == '\n';
   return is_block(after) && after->before != '+' && begins_line ? text.substr(0, end) : text;
 }
 

@@ -1,6 +1,7 @@
 #include "data/tokenizers/bpe.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "core/errors.h"
 #include "core/json_error.h"
@@ -41,8 +42,9 @@ void read_merges(const Json& merges, BpeSpec& out) {
     if (right.size() < out.prefix.size())
       throw JsonError("got " + quoted_excerpt(right) + " on the right; need a token that begins with the prefix",
                       merge);
-    out.merges.emplace_back(id_of(left, merge), id_of(right, merge));
-    out.merged.push_back(id_of(left + right.substr(out.prefix.size()), merge));
+    const auto rank = static_cast<uint32_t>(out.merges.size());
+    out.merges.push_back(
+        {id_of(left, merge), id_of(right, merge), id_of(left + right.substr(out.prefix.size()), merge), rank});
   }
 }
 
@@ -74,10 +76,7 @@ BpeSpec read_bpe(const Json& model) {
 }
 
 Bpe::Bpe(BpeSpec spec) : spec_(std::move(spec)), merges_(spec_.merges.size()) {
-  for (size_t rank = 0; rank < spec_.merges.size(); ++rank) {
-    const auto [left, right] = spec_.merges[rank];
-    merges_.insert(key_of(left, right), {static_cast<uint32_t>(rank), spec_.merged[rank]});
-  }
+  for (const auto& [left, right, merged, rank] : spec_.merges) merges_.insert(key_of(left, right), {rank, merged});
   has_all_bytes_ = true;
   for (size_t byte = 0; byte < byte_ids_.size(); ++byte) {
     const auto value = static_cast<unsigned char>(byte);
@@ -215,15 +214,11 @@ void Bpe::split_into_symbols(std::string_view word, Workspace& workspace) const 
 
 const Bpe::Ranked* Bpe::merge_of(int32_t left, int32_t right) const { return merges_.find(key_of(left, right)); }
 
-namespace {
-constexpr auto kLater = [](const Merge& a, const Merge& b) { return a.rank_and_place > b.rank_and_place; };
-}  // namespace
-
 void Bpe::add_merge(Workspace& workspace, int32_t left, int32_t right) const {
   const auto& symbols = workspace.symbols;
   const Ranked* const found = merge_of(symbols[static_cast<size_t>(left)].id, symbols[static_cast<size_t>(right)].id);
   if (found == nullptr) return;
-  workspace.merges.push_back({static_cast<uint64_t>(found->rank) << 32 | static_cast<uint32_t>(left), found->id});
+  workspace.merges.push_back(static_cast<uint64_t>(found->rank) << 32 | static_cast<uint32_t>(left));
 }
 
 void Bpe::merge(Workspace& workspace) const {
@@ -234,26 +229,26 @@ void Bpe::merge(Workspace& workspace) const {
   symbols.back().next = -1;
   for (size_t i = 0; i + 1 < symbols.size(); ++i)
     add_merge(workspace, static_cast<int32_t>(i), static_cast<int32_t>(i + 1));
-  std::make_heap(heap.begin(), heap.end(), kLater);
+  std::make_heap(heap.begin(), heap.end(), std::greater<>());
   while (!heap.empty()) {
-    std::pop_heap(heap.begin(), heap.end(), kLater);
-    const Merge best = heap.back();
+    std::pop_heap(heap.begin(), heap.end(), std::greater<>());
+    const uint64_t best = heap.back();
     heap.pop_back();
-    const auto place = static_cast<int32_t>(best.rank_and_place & UINT32_MAX);
+    const auto place = static_cast<int32_t>(best & UINT32_MAX);
     Symbol& left = symbols[static_cast<size_t>(place)];
     if (left.is_gone || left.next < 0) continue;
     Symbol& right = symbols[static_cast<size_t>(left.next)];
-    // The pair may be another one by now. One that makes the same token is taken, whatever its rank.
+    // The pair may be another one by now. One of the same rank has its turn now too.
     const Ranked* const now = merge_of(left.id, right.id);
-    if (now == nullptr || now->id != best.id) continue;
-    left.id = best.id;
+    if (now == nullptr || now->rank != best >> 32) continue;
+    left.id = now->id;
     right.is_gone = true;
     left.next = right.next;
     if (left.next >= 0) symbols[static_cast<size_t>(left.next)].previous = place;
     const auto push = [&](int32_t from, int32_t to) {
       const size_t n = heap.size();
       add_merge(workspace, from, to);
-      if (heap.size() > n) std::push_heap(heap.begin(), heap.end(), kLater);
+      if (heap.size() > n) std::push_heap(heap.begin(), heap.end(), std::greater<>());
     };
     if (left.previous >= 0) push(left.previous, place);
     if (left.next >= 0) push(place, left.next);

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "data/tokenizers/flat_table.h"
@@ -12,14 +11,19 @@
 
 namespace evenkeel::data {
 
+// Two tokens that become one. Of several that are possible in a word the least rank comes first, equal ones from the
+// left.
+struct BpeMerge {
+  int32_t left, right, merged;  // ids
+  uint32_t rank;
+};
 struct BpeSpec {
   Vocabulary vocabulary;
-  std::vector<std::pair<int32_t, int32_t>> merges;  // ids, by rank
-  std::vector<int32_t> merged;                      // what each makes
-  std::string unknown_token;                        // "": characters without an id are dropped
-  std::optional<int32_t> unknown;                   // its id
-  std::string prefix, suffix;                       // of each character but the first, of the last one
-  bool fuses_unknown = false;                       // one unknown token for a run of them
+  std::vector<BpeMerge> merges;
+  std::string unknown_token;       // "": characters without an id are dropped
+  std::optional<int32_t> unknown;  // its id
+  std::string prefix, suffix;      // of each character but the first, of the last one
+  bool fuses_unknown = false;      // one unknown token for a run of them
   bool falls_back_to_bytes = false;
   bool takes_whole_words = false;  // a piece that is a token is not merged: ignore_merges
   // The vocabulary is in GPT-2's byte alphabet, and pieces are the bytes themselves.

@@ -40,23 +40,41 @@ size_t grapheme_bytes(std::string_view text) {
 
 }  // namespace
 
-// The text for the shortest beginning of the chunk that has one, in place of all of it.
-bool Precompiled::append_mapped(std::string_view chunk, std::string& out) const {
-  if (units_.empty()) return false;
+template <class Take>
+void Precompiled::each_rule(std::string_view text, Take&& take) const {
+  if (units_.empty()) return;
   size_t node = offset_of(units_[0]);
-  for (const char c : chunk) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte == 0) return false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    if (byte == 0) return;
     node ^= byte;
-    if (node >= units_.size() || label_of(units_[node]) != byte) return false;
+    if (node >= units_.size() || label_of(units_[node]) != byte) return;
     const uint32_t unit = units_[node];
     node ^= offset_of(unit);
     if (!has_leaf(unit)) continue;
-    if (node >= units_.size() || value_of(units_[node]) >= texts_.size()) return false;
-    out += texts_.c_str() + value_of(units_[node]);
-    return true;
+    if (node >= units_.size() || value_of(units_[node]) >= texts_.size()) return;
+    if (!take(Rule{at + 1, texts_.c_str() + value_of(units_[node])})) return;
   }
-  return false;
+}
+
+// The text for the shortest beginning of the chunk that has one, in place of all of it.
+bool Precompiled::append_mapped(std::string_view chunk, std::string& out) const {
+  bool is_mapped = false;
+  each_rule(chunk, [&](const Rule& rule) {
+    out += rule.text;
+    is_mapped = true;
+    return false;
+  });
+  return is_mapped;
+}
+
+std::optional<Precompiled::Rule> Precompiled::longest_rule(std::string_view text) const {
+  std::optional<Rule> out;
+  each_rule(text, [&](const Rule& rule) {
+    out = rule;
+    return true;
+  });
+  return out;
 }
 
 bool Precompiled::apply(std::string& text) const {
@@ -76,18 +94,26 @@ bool Precompiled::apply(std::string& text) const {
   return false;
 }
 
+Precompiled read_charsmap(std::string_view charsmap) {
+  uint32_t size = 0;
+  require<DataError>(charsmap.size() >= sizeof size, "got a map of characters of ", charsmap.size(), " bytes; need ",
+                     sizeof size, " at least");
+  std::memcpy(&size, charsmap.data(), sizeof size);
+  require<DataError>(size % sizeof(uint32_t) == 0 && size <= charsmap.size() - sizeof size, "got a trie of ", size,
+                     " bytes in a map of ", charsmap.size(), "; need less, and a multiple of 4");
+  std::vector<uint32_t> units(size / sizeof(uint32_t));
+  if (size > 0) std::memcpy(units.data(), charsmap.data() + sizeof size, size);  // an empty vector has no address
+  return {std::move(units), std::string(charsmap.substr(sizeof size + size))};
+}
+
 Precompiled read_precompiled(const Json& charsmap) {
   const auto bytes = from_base64(charsmap.as_string());
-  uint32_t size = 0;
-  if (!bytes || bytes->size() < sizeof size) throw JsonError("got no map of characters; need one in base64", charsmap);
-  std::memcpy(&size, bytes->data(), sizeof size);
-  if (size % sizeof(uint32_t) != 0 || size > bytes->size() - sizeof size)
-    throw JsonError(
-        join_parts("got a trie of ", size, " bytes in a map of ", bytes->size(), "; need less, and a multiple of 4"),
-        charsmap);
-  std::vector<uint32_t> units(size / sizeof(uint32_t));
-  if (size > 0) std::memcpy(units.data(), bytes->data() + sizeof size, size);  // an empty vector has no address
-  return {std::move(units), bytes->substr(sizeof size + size)};
+  if (!bytes) throw JsonError("got no map of characters; need one in base64", charsmap);
+  try {
+    return read_charsmap(*bytes);
+  } catch (const DataError& error) {
+    throw JsonError(error.what(), charsmap);
+  }
 }
 
 }  // namespace evenkeel::data

@@ -1,4 +1,4 @@
-// SentencePiece .model files, by the library.
+// SentencePiece .model files: what the library says of the pieces, and ids by evenkeel's own encoder where it has one.
 #include <algorithm>
 #include <mutex>
 #include <utility>
@@ -9,6 +9,8 @@
 #include "core/file_io.h"
 #include "data/tokenizers/post_processors.h"
 #include "data/tokenizers/registry.h"
+#include "data/tokenizers/sentencepiece_encoder.h"
+#include "data/tokenizers/sentencepiece_normalizer.h"
 #include "data/tokenizers/token_text.h"
 #include "data/tokenizers/tokenizer_config.h"
 #include "data/utf8.h"
@@ -18,9 +20,7 @@ namespace {
 
 namespace spm = sentencepiece;
 
-constexpr std::string_view kSpace = "\u2581";  // SentencePiece's sign for it
-constexpr size_t kLongLineBytes = size_t{1} << 20;
-constexpr size_t kMostBytesAtOnce = size_t{1} << 25;
+constexpr size_t kMostBytesAtOnce = size_t{1} << 25;  // the library's memory is some hundred times as large
 
 // One line of a library's message.
 std::string one_line(std::string text) {
@@ -36,8 +36,7 @@ class SentencePieceTokenizer final : public Tokenizer {
                        " bytes that are no SentencePiece model; need a SentencePiece .model, a tokenizer.json or ranks "
                        "of tiktoken");
     sha256_ = sha256_hex(model);
-    is_line_wise_ = encodes_line_by_line();
-    is_word_wise_ = is_line_wise_ && !has_piece_across_words();
+    make_encoder(model);
     // The model file does not ask for BOS or EOS; a tokenizer_config.json beside it may.
     const TokenizerConfig config = read_tokenizer_config(path_);
     if (config.adds_bos.value_or(false) && processor_.bos_id() >= 0) frame_.before = {processor_.bos_id()};
@@ -47,14 +46,14 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<int32_t> encode(std::string_view text, bool add_special) const override {
     std::vector<int32_t> ids;
     if (add_special) ids = frame_.before;
-    encode_with(processor_, text, ids);
+    encode_into(text, true, ids);
     if (add_special) ids.insert(ids.end(), frame_.after.begin(), frame_.after.end());
     return ids;
   }
 
   std::vector<int32_t> encode_text(std::string_view text, bool starts_text) const override {
     std::vector<int32_t> ids;
-    encode_with(starts_text ? processor_ : continuing(), text, ids);
+    encode_into(text, starts_text, ids);
     return ids;
   }
 
@@ -94,17 +93,21 @@ class SentencePieceTokenizer final : public Tokenizer {
   void check_id(int32_t id) const {
     require<DataError>(id >= 0 && id < vocab_size(), path_.string(), ": got id ", id, "; need 0..", vocab_size() - 1);
   }
-  void encode_with(const spm::SentencePieceProcessor& processor, std::string_view text,
-                   std::vector<int32_t>& ids) const {
+  void make_encoder(const std::string& model) try {
+    const SentencePieceModel pieces = read_sentencepiece(model);
+    encoder_ = make_sentencepiece_encoder(pieces);
+    if (encoder_) normalizer_ = std::make_unique<SentencePieceNormalizer>(pieces);
+  } catch (const DataError& error) {
+    fail<DataError>(path_.string(), ": ", error.what());
+  }
+  // Appends the ids. Text that does not start one gets no space that the model would put in front of it.
+  void encode_into(std::string_view text, bool starts_text, std::vector<int32_t>& ids) const {
     require_utf8(text);
-    while (!text.empty()) {
-      const size_t size = next_cut(text);
-      require<DataError>(size <= kMostBytesAtOnce, "text: got ", size,
-                         " bytes of text without a place where this tokenizer can cut it, from ", quoted_excerpt(text),
-                         "; need at most ", kMostBytesAtOnce);
-      const auto part_ids = encode_piece(processor, text.substr(0, size));
-      ids.insert(ids.end(), part_ids.begin(), part_ids.end());
-      text.remove_prefix(size);
+    if (encoder_) {
+      encoder_->encode(normalizer_->normalized(text, starts_text), ids);
+    } else {
+      const auto all = encode_by_library(starts_text ? processor_ : continuing(), text);
+      ids.insert(ids.end(), all.begin(), all.end());
     }
   }
   // The same model without the space that it may put in front of a text. Of a message that stands twice in a protocol
@@ -120,46 +123,14 @@ class SentencePieceTokenizer final : public Tokenizer {
     });
     return continuing_;
   }
-  std::vector<int32_t> encode_piece(std::string_view text) const { return encode_piece(processor_, text); }
-  std::vector<int32_t> encode_piece(const spm::SentencePieceProcessor& processor, std::string_view text) const {
+  std::vector<int32_t> encode_by_library(const spm::SentencePieceProcessor& processor, std::string_view text) const {
+    require<DataError>(text.size() <= kMostBytesAtOnce, "text: got ", text.size(), " bytes of text, from ",
+                       quoted_excerpt(text), "; need at most ", kMostBytesAtOnce, " with this kind of model");
     std::vector<int32_t> ids;
     const auto status = processor.Encode(spm_view(text), &ids);
     require<DataError>(status.ok(), path_.string(), ": got '", one_line(status.ToString()), "' on encoding ",
                        quoted_excerpt(text), "; need a model that can encode it");
     return ids;
-  }
-  // True when a document's ids are those of its lines one after the other: no piece spans a line end, and the
-  // model adds or drops no space at the ends of a text. Line by line is several times as fast on long
-  // documents, and more exact for unigram models: the library sums up scores in fp32, so that over a whole
-  // book of 1 MB it takes another segmentation than the best at some tens of places.
-  bool encodes_line_by_line() const {
-    const auto line_end = id_of("\n");
-    if (!line_end || encode_piece("\n") != std::vector<int32_t>{*line_end}) return false;
-    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-      if (id != *line_end && processor_.IdToPiece(id).find('\n') != std::string::npos) return false;
-    }
-    const std::string text = " a \n  \n a ";
-    return processor_.DecodeIds(encode_piece(text)) == text && processor_.DecodeIds(encode_piece(" a ")) == " a ";
-  }
-  // A piece that goes on after the end of a word: " of the". Without one a text can be cut before each space that
-  // follows a word.
-  bool has_piece_across_words() const {
-    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-      std::string_view word = processor_.IdToPiece(id);
-      while (word.starts_with(kSpace)) word.remove_prefix(kSpace.size());
-      if (word.find(kSpace) != word.npos) return true;
-    }
-    return false;
-  }
-  // Bytes of the text up to where it can be cut so that the ids of the parts are those of the whole. The library's
-  // memory is about a hundred times what it encodes at once, so a long line is cut at a word too.
-  size_t next_cut(std::string_view text) const {
-    if (!is_line_wise_) return text.size();
-    const size_t line = std::min(text.find('\n'), text.size() - 1) + 1;
-    if (!is_word_wise_ || line <= kLongLineBytes) return line;
-    for (size_t at = kLongLineBytes; at < line; ++at)
-      if (text[at] == ' ' && text[at - 1] != ' ') return at;
-    return line;
   }
   static absl::string_view spm_view(std::string_view text) { return {text.data(), text.size()}; }
   fs::path path_;
@@ -168,7 +139,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   mutable std::once_flag continuing_once_;
   std::string sha256_;
   TextFrame frame_;
-  bool is_line_wise_ = false, is_word_wise_ = false;
+  std::unique_ptr<SentencePieceEncoder> encoder_;  // null: the library encodes
+  std::unique_ptr<SentencePieceNormalizer> normalizer_;
 };
 
 }  // namespace

@@ -83,7 +83,7 @@ TEST(SentencePieceTokenizer, RefusesWhatIsNoTextAndNoId) {
   EXPECT_THROW(tokenizer->decode({-1}), DataError);
 }
 
-TEST(SentencePieceTokenizer, EncodesLineByLineWhenThatChangesNothing) {
+TEST(SentencePieceTokenizer, GivesTheIdsOfTheLibrary) {
   const std::string text = joined(made_documents(20, 11), "\n\n");
   spm::SentencePieceProcessor processor;
   for (const std::string kind : {"unigram", "bpe"}) {
@@ -149,28 +149,37 @@ TEST(SentencePieceTokenizer, PiecesShowTheirSpacesAndBytes) {
   for (int32_t id = 4 + 256; id < own->vocab_size(); ++id) EXPECT_EQ(own->piece(id), own->decode({id}));
 }
 
-// A line of more than 1 MiB is encoded in parts, cut at words, which makes no difference: the ids are those of the
-// words one by one.
-TEST(Tokenizer, CutsLongLinesAtWords) {
-  for (const std::string kind : {"bpe", "unigram"}) {
-    const auto tokenizer = open_tokenizer(small_model(kind));
-    std::string line;
-    std::vector<int32_t> need;
-    for (int64_t i = 0; line.size() < (size_t{5} << 20) / 2; ++i) {
-      const std::string word =
-          (i % 7 == 3 ? "  " : " ") + std::string(i % 3 == 0 ? "katan" : "velqu\u00e9") + std::to_string(i % 1000);
-      const auto ids = tokenizer->encode(word, false);
-      line += word;
-      need.insert(need.end(), ids.begin(), ids.end());
-    }
-    EXPECT_EQ(tokenizer->encode(line, false), need) << kind;
+// Words of a long line are cut from each other, which makes no difference: the ids are those of the words one by one.
+TEST(SentencePieceTokenizer, CutsLongLinesAtWords) {
+  const auto tokenizer = open_tokenizer(small_model("bpe"));
+  std::string line;
+  std::vector<int32_t> need;
+  for (int64_t i = 0; line.size() < (size_t{5} << 20) / 2; ++i) {
+    const std::string word =
+        (i % 7 == 3 ? "  " : " ") + std::string(i % 3 == 0 ? "katan" : "velqu\u00e9") + std::to_string(i % 1000);
+    const auto ids = tokenizer->encode(word, false);
+    line += word;
+    need.insert(need.end(), ids.begin(), ids.end());
   }
+  EXPECT_EQ(tokenizer->encode(line, false), need);
 }
 
-TEST(Tokenizer, RefusesWhatItCannotCut) {
-  const auto tokenizer = open_tokenizer(small_model());
+TEST(SentencePieceTokenizer, LeavesModelsOfCharactersToTheLibrary) {
+  const TemporaryFolder folder;
+  const auto input = folder.write("a.txt", joined(made_documents(30), "\n"));
+  const std::string prefix = (folder / "foreign").string();
+  ASSERT_TRUE(spm::SentencePieceTrainer::Train({{"input", input.string()},
+                                                {"model_prefix", prefix},
+                                                {"model_type", "char"},
+                                                {"vocab_size", "60"},
+                                                {"minloglevel", "2"}})
+                  .ok());
+  const auto tokenizer = open_tokenizer(prefix + ".model");
+  spm::SentencePieceProcessor processor;
+  ASSERT_TRUE(processor.Load(prefix + ".model").ok());
+  EXPECT_EQ(tokenizer->encode("ka lo\n  mi", false), processor.EncodeAsIds("ka lo\n  mi"));
   EXPECT_THAT(message_of<DataError>([&] { tokenizer->encode(std::string((size_t{1} << 25) + 1, 'x'), false); }),
-              HasSubstr("without a place where this tokenizer can cut it, from \"xxx"));
+              HasSubstr("text: got 33554433 bytes of text, from \"xxx"));
 }
 
 TEST(OpenTokenizer, RefusesWhatIsNoModel) {

@@ -43,8 +43,7 @@ void add_merges(BpeSpec& spec, const std::vector<std::string>& tokens) {
       const auto right =
           left ? spec.vocabulary.id_of(in_byte_alphabet(std::string_view(token).substr(cut))) : std::nullopt;
       if (!left || !right) continue;
-      spec.merges.emplace_back(*left, *right);
-      spec.merged.push_back(static_cast<int32_t>(rank));
+      spec.merges.push_back({*left, *right, static_cast<int32_t>(rank), static_cast<uint32_t>(rank)});
     }
   }
 }

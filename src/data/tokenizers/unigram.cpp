@@ -29,7 +29,7 @@ UnigramSpec read_unigram(const Json& model) {
   return out;
 }
 
-Unigram::Unigram(UnigramSpec spec) : spec_(std::move(spec)), trie_(4 * spec_.tokens.size()) {
+Unigram::Unigram(UnigramSpec spec) : spec_(std::move(spec)) {
   double worst = std::numeric_limits<double>::infinity();
   for (size_t i = 0; i < spec_.tokens.size(); ++i) {
     const auto& [token, score] = spec_.tokens[i];
@@ -38,22 +38,12 @@ Unigram::Unigram(UnigramSpec spec) : spec_(std::move(spec)), trie_(4 * spec_.tok
     worst = std::min(worst, score);
   }
   unknown_score_ = worst - kUnknownPenalty;
+  std::vector<std::pair<std::string_view, int32_t>> pieces;
   for (const auto& [token, id] : vocabulary_.ids())
-    if (!token.empty()) add_to_trie(token, id);
+    if (!token.empty()) pieces.emplace_back(token, id);
+  trie_ = PieceTrie(std::move(pieces));
   for (int byte = 0; spec_.falls_back_to_bytes && byte < 256; ++byte)
     byte_ids_.push_back(vocabulary_.id_of(byte_token(static_cast<unsigned char>(byte))).value_or(-1));
-}
-
-void Unigram::add_to_trie(const std::string& token, int32_t id) {
-  uint64_t key = 0;
-  Node node;
-  for (const char byte : token) {
-    key = static_cast<uint64_t>(node.index) << 8 | static_cast<unsigned char>(byte);
-    const Node* const found = trie_.find(key);
-    node = found != nullptr ? *found : Node{n_nodes_++, -1};
-    if (found == nullptr) trie_.insert(key, node);
-  }
-  trie_.insert(key, {node.index, id});
 }
 
 void Unigram::find_paths(std::string_view piece, std::vector<BestPath>& paths) const {
@@ -66,16 +56,10 @@ void Unigram::find_paths(std::string_view piece, std::vector<BestPath>& paths) c
     size = utf8_bytes(piece[begin]);
     const double score_here = paths[begin].score;
     bool has_character = false;
-    uint64_t node = 0;
-    for (size_t end = begin; end < piece.size();) {
-      const Node* const next = trie_.find(node << 8 | static_cast<unsigned char>(piece[end]));
-      if (next == nullptr) break;
-      node = next->index;
-      ++end;
-      if (next->id < 0) continue;
-      offer(begin, end, scores_[static_cast<size_t>(next->id)] + score_here, next->id);
-      has_character = has_character || end - begin == size;
-    }
+    trie_.each_prefix(piece.substr(begin), [&](size_t bytes, int32_t id) {
+      offer(begin, begin + bytes, scores_[static_cast<size_t>(id)] + score_here, id);
+      has_character = has_character || bytes == size;
+    });
     if (!has_character) offer(begin, begin + size, unknown_score_ + score_here, unknown_id(piece.substr(begin, size)));
   }
 }

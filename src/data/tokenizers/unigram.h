@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenizers/flat_table.h"
+#include "data/tokenizers/piece_trie.h"
 #include "data/tokenizers/word_model.h"
 
 namespace evenkeel::data {
@@ -25,11 +25,6 @@ class Unigram final : public WordModel {
   int64_t n_entries() const override { return vocabulary_.end_id(); }
 
  private:
-  struct Node {
-    uint32_t index = 0;
-    int32_t id = -1;  // of the token that ends here
-  };
-  void add_to_trie(const std::string& token, int32_t id);
   void find_paths(std::string_view piece, std::vector<BestPath>& paths) const;
   void append_segment(std::string_view segment, std::vector<int32_t>& ids) const;
   int32_t unknown_id(std::string_view segment) const;
@@ -38,8 +33,7 @@ class Unigram final : public WordModel {
   Vocabulary vocabulary_;
   std::vector<double> scores_;  // by id
   double unknown_score_ = 0;
-  FlatTable<Node> trie_;  // by index of the node above and byte
-  uint32_t n_nodes_ = 1;
+  PieceTrie trie_;
   std::vector<int32_t> byte_ids_;  // of byte fallback; empty where a byte has none
 };
 

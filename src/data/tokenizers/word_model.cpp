@@ -19,7 +19,7 @@ WorkspacePool::Lease WorkspacePool::lease() {
 WorkspacePool::Lease::~Lease() {
   constexpr size_t kMostKept = size_t{1} << 16;  // a long word's memory is not kept
   if (workspace_->symbols.capacity() > kMostKept) std::vector<Symbol>().swap(workspace_->symbols);
-  if (workspace_->merges.capacity() > kMostKept) std::vector<Merge>().swap(workspace_->merges);
+  if (workspace_->merges.capacity() > kMostKept) std::vector<uint64_t>().swap(workspace_->merges);
   if (workspace_->paths.capacity() > kMostKept) std::vector<BestPath>().swap(workspace_->paths);
   const std::lock_guard lock(pool_.mutex_);
   pool_.free_.push_back(std::move(workspace_));

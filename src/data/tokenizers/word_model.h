@@ -19,10 +19,6 @@ struct Symbol {
   int32_t previous, next;  // indices, -1: none
   bool is_gone;            // part of the one before it
 };
-struct Merge {
-  uint64_t rank_and_place;  // the rank above, the index of the left symbol below: what is merged first is least
-  int32_t id;               // of what the merge makes
-};
 // The best way to a place in a piece, for unigram models.
 struct BestPath {
   double score = 0;
@@ -35,7 +31,8 @@ struct Workspace {
   RegexWorkspace regex;
   WordCache cache;
   std::vector<Symbol> symbols;
-  std::vector<Merge> merges;  // a heap
+  // A heap of merges: the rank above, the index of the left symbol below, so that what is merged first is least.
+  std::vector<uint64_t> merges;
   std::vector<BestPath> paths;
 };
 
