@@ -55,7 +55,7 @@ TEST(TokenType, IsReadAndWrittenAtAnyAddress) {
 }
 
 TEST(IdBounds, OfNoIdsAreWithinAll) {
-  const IdBounds none = bounds_of({});
+  const IdBounds none = bounds_of(StoredIds{});
   EXPECT_TRUE(none.are_within(0, 10));
   IdBounds bounds = none;
   bounds.add({3, 5});
