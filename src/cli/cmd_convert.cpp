@@ -5,6 +5,7 @@
 #include "core/file_io.h"
 #include "core/log.h"
 #include "core/units.h"
+#include "data/input_paths.h"
 #include "data/token_files/from_pair.h"
 #include "data/token_files/to_pair.h"
 
@@ -43,7 +44,7 @@ void write_pair(const ConvertOptions& options) {
   }
   const auto tokenizer = options.tokenizer.empty() ? nullptr : data::open_tokenizer(options.tokenizer);
   to_pair.tokenizer = tokenizer.get();
-  const auto made = data::tokens_to_pair({options.inputs.begin(), options.inputs.end()}, options.out, to_pair);
+  const auto made = data::tokens_to_pair(data::expand_inputs(options.inputs, "*.npy"), options.out, to_pair);
   for (const auto& sentence : made.sentences) log_info(sentence);
   for (const auto& warning : made.warnings) log_warning(warning);
 }
@@ -70,7 +71,10 @@ void write_tokens(const ConvertOptions& options) {
 int cmd_convert(Options& options) {
   ConvertOptions convert;
   constexpr int64_t kMostIds = int64_t{1} << 31;
-  options.add("INPUT", convert.inputs, "token files, in the order of the stream; or the PREFIX of one pair", true);
+  options.add("INPUT", convert.inputs,
+              "token files, in the order of the stream, a quoted pattern being all that match in sorted order; or the "
+              "PREFIX of one pair",
+              true);
   options.add("--out", convert.out, "PREFIX of the pair to write; or, of a pair, the token file", true);
   options.add("--dtype", convert.dtype,
               "type of the ids: " + data::token_type_names() +
@@ -87,7 +91,7 @@ int cmd_convert(Options& options) {
     kinds.emplace_back(kind.name, std::string(kind.help) + "; documents " +
                                       (kind.mark == data::DocumentMark::ends ? "end" : "begin") + " with --eod");
   options.list("Kinds of token files (--to)", kinds);
-  options.example("evenkeel convert fineweb_train_*.bin --eod 50256 --out data/fineweb");
+  options.example("evenkeel convert 'fineweb_train_*.bin' --eod 50256 --out data/fineweb");
   if (!options.parse()) return 0;
   const auto pair = std::find_if(convert.inputs.begin(), convert.inputs.end(), is_pair);
   if (pair == convert.inputs.end()) {

@@ -68,7 +68,8 @@ def add_convert(table):
     table.add("convert: no --out", ["convert", "{F}/en"], ("--out",))
     table.add("convert: input missing", ["convert", "{S}/none.npy", "--out", "{S}/out"], ("{S}/none.npy",))
     table.add("convert: one of two inputs missing", [*raw, "{S}/none.npy"], ("{S}/none.npy",), setup=ids)
-    table.add("convert: input is a folder", ["convert", "{F}/run", "--out", "{S}/out", "--dtype", "u16"], ("{F}/run",))
+    table.add("convert: input is a folder", ["convert", "{F}/run", "--out", "{S}/out", "--dtype", "u16"], ("{F}/run: got a folder", "*.npy"))
+    table.add("convert: a pattern of nothing", ["convert", "{S}/*.npy", "--out", "{S}/out"], ("{S}/*.npy",))
     table.add("convert: text for tokens", ["convert", "{F}/text.txt", "--out", "{S}/out"], ("{F}/text.txt", "need --dtype"))
     table.add("convert: an unknown option", [*raw, "--docments", "ends"], ("--docments", "--documents"), setup=ids)
     for option, value, says in [("--dtype", "float32", "u8, u16, u32, i32, i64"), ("--documents", "between", "ends, begins or none"), ("--eod", "-1", "0"), ("--eod", "x", "--eod"),

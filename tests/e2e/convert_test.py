@@ -167,6 +167,10 @@ def check_several_inputs_are_one_stream(place, problems):
         problems.equal(documents_of(prefix)[0], cut(place.ids, "ends"), "documents")
         want = [{"path": str(path), "bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in inputs]
         problems.equal(description_of(prefix)["inputs"], want, "inputs")
+    before = pathlib.Path(f"{prefix}.bin").read_bytes()
+    prefix, result = place.convert("pattern", [place.folder / "part-*"], "--eod", EOD, "--dtype", "i32")
+    problems.ran(result)
+    problems.need(pathlib.Path(f"{prefix}.bin").read_bytes() == before, "a pattern gives another stream")
     prefix, result = place.convert("parts", inputs, "--dtype", "i32")  # its own output of before is replaced
     if problems.ran(result):
         problems.equal(documents_of(prefix)[0], [part.tolist() for part in parts if len(part)], "a document each")
