@@ -189,7 +189,9 @@ def check_the_pair_serves_the_other_commands(place, problems):
     one, other = evaluate(place.folder / "en"), evaluate(prefix)
     problems.ran(other)
     problems.equal(json.loads(other.out), json.loads(one.out), "what eval prints")
-    problems.ran(toy.evenkeel("inspect", prefix))
+    result = toy.evenkeel("inspect", prefix)
+    problems.ran(result)
+    problems.need("documents_by: \"ends\"" in result.out and "bytes: null" in result.out, f"inspect: {result.out}")
 
 
 # Name, what is written (a function of the place), options, words of the line.
