@@ -7,6 +7,7 @@
   X(tokenizer, "train a SentencePiece tokenizer")                               \
   X(tokenize, "lines of text to token ids, or back")                            \
   X(prepare, "text files to an indexed dataset (.bin/.idx)")                    \
+  X(convert, "token files of other trainers to an indexed dataset, and back")   \
   X(keys, "every key of a recipe: type, unit, default, meaning")                \
   X(plan, "memory, time, epochs and disk of a recipe, before they are spent")   \
   X(train, "run a recipe: phases, schedules, replay, evaluation, checkpoints")  \

@@ -79,8 +79,8 @@ void inspect_dataset(const fs::path& prefix) {
     std::cout << "  no description of evenkeel prepare (" << prefix.string() << ".json) beside it\n";
     return;
   }
-  for (const char* key :
-       {"bytes", "tokenizer", "tokenizer_sha256", "vocab_size", "eod", "scored", "input_documents", "holdout"})
+  for (const char* key : {"bytes", "tokenizer", "tokenizer_sha256", "vocab_size", "eod", "documents_by", "scored",
+                          "input_documents", "holdout"})
     if (const Json* value = description.find(key)) std::cout << "  " << key << ": " << value->dump() << "\n";
   const Json* inputs = description.find("inputs");
   if (inputs == nullptr || !inputs->is_array()) return;

@@ -8,6 +8,7 @@ namespace {
 TEST(Planned, KnowsWhatIsNotThereYet) {
   EXPECT_TRUE(is_planned_command("generate"));
   EXPECT_FALSE(is_planned_command("train"));
+  EXPECT_FALSE(is_planned_command("convert"));
   EXPECT_FALSE(is_planned_command("generat"));
   EXPECT_TRUE(is_planned_option("eval", "--task"));
   EXPECT_FALSE(is_planned_option("eval", "--data"));

@@ -4,19 +4,18 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 #include <utility>
 #include <vector>
 
 #include <csignal>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/errors.h"
 #include "core/mappings.h"
+#include "core/sha256.h"
 
 namespace evenkeel {
 void fail_machine(const fs::path& path, const char* action) {
@@ -45,26 +44,6 @@ namespace {
 constexpr size_t kBufferBytes = size_t{1} << 20;
 constexpr std::string_view kTemporaryPrefix = ".evenkeel-";  // a name that nobody else gives
 constexpr std::string_view kTemporarySuffix = ".tmp";        // and the number of the process
-
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
-  void add(std::string_view bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
-  std::string hex() {
-    unsigned char digest[32];
-    unsigned int size = 0;
-    EVP_DigestFinal_ex(context_.get(), digest, &size);
-    std::string out;
-    for (const unsigned char byte : digest) {
-      out += "0123456789abcdef"[byte >> 4];
-      out += "0123456789abcdef"[byte & 15];
-    }
-    return out;
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
-};
 
 void read_in_pieces(const fs::path& path, const std::function<void(std::string_view)>& take) {
   int64_t size_bytes = 0;

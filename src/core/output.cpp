@@ -95,6 +95,13 @@ int64_t count_in(const Json& json, const char* key) {
   return value != nullptr && value->is_integer() ? value->as_int() : -1;
 }
 
+// The ids that a pair was written for; where its description says none, those up to its largest.
+int64_t vocabulary_of_pair(const Json& description) {
+  const Json *vocabulary = description.find("vocab_size"), *contents = description.find("contents");
+  const bool is_unknown = vocabulary != nullptr && vocabulary->is_null() && contents != nullptr;
+  return is_unknown ? count_in(*contents, "largest_id") + 1 : count_in(description, "vocab_size");
+}
+
 // One part of a pair: PREFIX.json describes it, and the part has the size that follows (docs/formats.md).
 bool is_own_pair(const fs::path& path) {
   const std::string suffix = path.extension().string();
@@ -103,13 +110,14 @@ bool is_own_pair(const fs::path& path) {
   if (format == nullptr || *format != Json("evenkeel.data.v1")) return false;
   if (suffix == ".json" || json.find("unfinished") != nullptr) return true;
   const int64_t tokens = count_in(json, "tokens"), documents = count_in(json, "documents"), size_bytes = bytes_in(path);
-  constexpr int64_t kU16Vocabulary = 65500, kIndexBytes = 42, kSequenceBytes = 20;
+  const int64_t sequences = json.find("sequences") != nullptr ? count_in(json, "sequences") : documents;
   if (suffix == ".scored") {
     const Json* scored = json.find("scored");
     return scored != nullptr && scored->is_object() && size_bytes == tokens;
   }
-  if (suffix == ".bin") return size_bytes == tokens * (count_in(json, "vocab_size") < kU16Vocabulary ? 2 : 4);
-  return size_bytes == kIndexBytes + kSequenceBytes * documents;
+  constexpr int64_t kU16Vocabulary = 65500, kIndexBytes = 42, kSequenceBytes = 12, kDocumentBytes = 8;
+  if (suffix == ".bin") return size_bytes == tokens * (vocabulary_of_pair(json) < kU16Vocabulary ? 2 : 4);
+  return size_bytes == kIndexBytes + kSequenceBytes * sequences + kDocumentBytes * documents;
 }
 
 // A SentencePiece model whose trainer_spec (field 2) holds what `tokenizer train` asks for and nothing else. Kind,
@@ -165,6 +173,7 @@ bool is_own_trace(const fs::path& path) {
 }
 
 bool is_own_results(const fs::path& path) { return head_has(path, "\"evenkeel.results.v1\""); }
+bool is_own_tokens(const fs::path&) { return false; }
 bool is_own_skipped(const fs::path& path) { return head_has(path, "{\"format\":\"evenkeel.skipped.v"); }
 bool is_own_speed(const fs::path& path) { return head_has(path, "\"evenkeel.speed.v"); }
 bool is_own_metrics(const fs::path& path) {
@@ -264,6 +273,7 @@ struct Kind {
 constexpr Kind kKinds[] = {
     {OutputKind::pair, "part of a pair that its PREFIX.json describes", is_own_pair},
     {OutputKind::skipped, "a list of lines that were passed over", is_own_skipped},
+    {OutputKind::tokens, "a token file with a mark, which such files have no place for", is_own_tokens},
     {OutputKind::tokenizer, "a tokenizer", is_own_tokenizer},
     {OutputKind::page, "a page", is_own_page},
     {OutputKind::trace, "a trace", is_own_trace},

@@ -12,6 +12,7 @@ namespace evenkeel {
 enum class OutputKind {
   pair,        // PREFIX.bin, .idx, .scored, .json
   skipped,     // PREFIX.skipped.jsonl
+  tokens,      // a token file for another trainer: nothing in it can bear a mark, and none is replaced
   tokenizer,   // a SentencePiece .model
   page,        // report.html
   trace,       // .safetensors

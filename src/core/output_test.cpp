@@ -104,10 +104,32 @@ TEST(Marks, APairIsWhatItsDescriptionSays) {
   folder.write("en.v1.idx", std::string(42 + 2 * 20, 'x'));
   folder.write("en.v1.json", R"({"format": "evenkeel.data.v1", "tokens": 4, "documents": 2, "vocab_size": 65500})");
   is_refused(".bin");
+  const auto describe = [&](const std::string& more) {
+    folder.write("en.v1.json",
+                 R"({"format": "evenkeel.data.v1", "tokens": 4, "documents": 2, "vocab_size": null, )" + more + "}");
+  };
+  describe(R"("contents": {"largest_id": 65498})");  // without a vocabulary the largest id says how wide an id is
+  EXPECT_NO_THROW(require_own_outputs(parts));
+  describe(R"("contents": {"largest_id": 65499})");
+  is_refused(".bin");
+  describe(R"("contents": {"largest_id": 9}, "sequences": 3)");
+  is_refused(".idx");
+  folder.write("en.v1.idx", std::string(42 + 3 * 12 + 2 * 8, 'x'));
+  EXPECT_NO_THROW(require_own_outputs(parts));
   folder.write("en.v1.json", R"({"format": "evenkeel.data.v1", "unfinished": true})");
   EXPECT_NO_THROW(require_own_outputs(parts));
   folder.write("en.v1.json", R"({"text": "a document"})");
   is_refused(".json");  // the first to be named: it says whose the others are
+}
+
+TEST(Marks, ATokenFileForAnotherTrainerHasNone) {
+  const testing::TemporaryFolder folder;
+  const auto path = folder / "en.npy";
+  EXPECT_NO_THROW(require_own_outputs({{path, OutputKind::tokens}}));
+  folder.write("en.npy", "");
+  EXPECT_THAT(refusal({path, OutputKind::tokens}),
+              HasSubstr("got a file that evenkeel did not write as a token file with a mark, which such files have no "
+                        "place for; need it removed"));
 }
 
 TEST(Marks, APageIsKnownByItsHead) {

@@ -33,10 +33,10 @@ void require_prefix(const fs::path& prefix) {
                        ": got a file of the pair; need its PREFIX: ", stem.string());
   require<DataError>(!fs::is_directory(prefix, ignored), prefix.string(),
                      ": got a folder; need the PREFIX of a .bin and .idx, as in ", (prefix / "en").string());
-  require<DataError>(suffix != ".npy" || !fs::is_regular_file(prefix, ignored), prefix.string(),
-                     ": got a token file of a kind whose reading is not there yet; need the PREFIX of a .bin and .idx");
-  require<DataError>(!fs::is_regular_file(prefix, ignored), prefix.string(),
-                     ": got a file; need the PREFIX of a .bin and .idx ('evenkeel prepare' makes them of text)");
+  const bool is_tokens = suffix == ".npy" || suffix == ".bin";
+  require<DataError>(!fs::is_regular_file(prefix, ignored), prefix.string(), ": got a ", is_tokens ? "token " : "",
+                     "file; need the PREFIX of a .bin and .idx ('evenkeel ",
+                     is_tokens ? "convert' makes them of it)" : "prepare' makes them of text)");
 }
 
 Json read_description(const fs::path& prefix) {
@@ -60,7 +60,8 @@ int64_t described_text_bytes(const fs::path& prefix, int64_t n_tokens) {
   const int64_t tokens = count_of(description, "tokens", path);
   require<DataError>(tokens == n_tokens, path.string(), ": got ", tokens, " tokens; need ", n_tokens,
                      " as in the .bin file (does it belong to another pair?)");
-  return count_of(description, "bytes", path);
+  const Json* bytes = description.find("bytes");
+  return bytes != nullptr && bytes->is_null() ? 0 : count_of(description, "bytes", path);
 }
 
 }  // namespace evenkeel::data

@@ -18,8 +18,8 @@ void require_prefix(const std::filesystem::path& prefix);
 // evenkeel's and damaged, or empty, which is nobody's.
 Json read_description(const std::filesystem::path& prefix);
 
-// Bytes of text that the pair's tokens stand for; 0 where no description of evenkeel's says it. DataError names the
-// file when it tells of another number of tokens.
+// Bytes of text that the pair's tokens stand for; 0 where no description of evenkeel's says it, or one says null, as of
+// what `convert` made. DataError names the file when it tells of another number of tokens.
 int64_t described_text_bytes(const std::filesystem::path& prefix, int64_t n_tokens);
 
 }  // namespace evenkeel::data

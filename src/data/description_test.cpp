@@ -27,6 +27,12 @@ TEST(Description, PassesOverTheFileOfAnotherProgram) {
   }
 }
 
+TEST(Description, MaySayThatTheBytesOfTheTextAreUnknown) {
+  const TemporaryFolder folder;
+  folder.write("d.json", R"({"format": "evenkeel.data.v1", "tokens": 5, "bytes": null})");
+  EXPECT_EQ(described_text_bytes(folder / "d", 5), 0);
+}
+
 TEST(Description, NamesTheFileThatIsDamaged) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& content) {
@@ -43,6 +49,8 @@ TEST(Description, NamesTheFileThatIsDamaged) {
   EXPECT_THAT(refusal(R"({"format": "evenkeel.data.v1", "tokens": null, "bytes": 1})"), HasSubstr("tokens: got null"));
   EXPECT_THAT(refusal(R"({"format": "evenkeel.data.v1", "tokens": 5, "bytes": -1})"), HasSubstr("bytes: got -1"));
   EXPECT_THAT(refusal(R"({"format": "evenkeel.data.v1", "tokens": 6, "bytes": 1})"), HasSubstr("got 6 tokens; need 5"));
+  EXPECT_THAT(refusal(R"({"format": "evenkeel.data.v1", "tokens": 6, "bytes": null})"),
+              HasSubstr("got 6 tokens; need"));
   EXPECT_THAT(refusal(R"({"format": "evenkeel.data.v1", )"), HasSubstr("not JSON at byte"));
   EXPECT_THAT(refusal(std::string("{\"format\": \"evenkeel.data.v1\", \"tokens\": 5, \"bytes\": 1}\0x", 57)),
               HasSubstr("got a zero byte"));
@@ -61,7 +69,8 @@ TEST(RequirePrefix, SaysWhatToGiveInPlaceOfAFile) {
   EXPECT_THAT(refusal("en.txt"),
               HasSubstr("en.txt: got a file; need the PREFIX of a .bin and .idx ('evenkeel prepare'"));
   folder.write("en.npy", "tokens");
-  EXPECT_THAT(refusal("en.npy"), HasSubstr("en.npy: got a token file of a kind whose reading is not there yet"));
+  EXPECT_THAT(refusal("en.npy"),
+              HasSubstr("en.npy: got a token file; need the PREFIX of a .bin and .idx ('evenkeel convert'"));
   EXPECT_THAT(refusal(""), HasSubstr("got a folder; need the PREFIX"));
   EXPECT_NO_THROW(require_prefix(folder / "en"));
   EXPECT_NO_THROW(require_prefix(folder / "none"));  // that its .idx is missing shows when it is opened

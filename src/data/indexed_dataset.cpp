@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstring>
 #include <limits>
+#include <stdexcept>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -217,6 +218,10 @@ void IndexedDataset::copy(int64_t first, int64_t count, int64_t* out) const {
   tokens_.require_whole();
 }
 
+void IndexedDataset::release(int64_t first, int64_t count) const {
+  tokens_.release(static_cast<size_t>(first * item_bytes_), static_cast<size_t>((first + count) * item_bytes_));
+}
+
 int64_t IndexedDataset::document_of(int64_t token) const {
   if (token < 0 || token >= n_tokens_) throw std::out_of_range("IndexedDataset::document_of: no such token");
   const auto after = std::upper_bound(document_starts_.begin(), document_starts_.end(), token);
@@ -229,7 +234,7 @@ void IndexedDataset::take_description() {
   if (json.is_null()) return;
   const std::string path = with_suffix(prefix_, ".json").string();
   require<DataError>(json.find("unfinished") == nullptr, path,
-                     ": got a pair that 'evenkeel prepare' did not finish; need it run again");
+                     ": got a pair that 'evenkeel prepare' or 'convert' did not finish; need it run again");
   text_bytes_ = described_text_bytes(prefix_, n_tokens_);
   const auto text = [&](const char* key) {
     const Json* value = json.find(key);
@@ -299,48 +304,77 @@ void IndexedDataset::require_ids(int64_t vocab_size, int64_t n_tokens) const {
   tokens_.require_whole();
 }
 
-IndexedDatasetWriter::IndexedDatasetWriter(const fs::path& prefix, int64_t vocab_size)
+IndexedDatasetWriter::IndexedDatasetWriter(const fs::path& prefix, int64_t vocab_size, int64_t most_sequence_tokens)
     : prefix_(prefix),
       tokens_(std::make_unique<AtomicFile>(with_suffix(prefix, ".bin"))),
       vocab_size_(vocab_size),
-      is_u16_(vocab_size < kU16Vocabulary) {
+      is_u16_(vocab_size < kU16Vocabulary),
+      most_sequence_tokens_(most_sequence_tokens) {
   require<DataError>(vocab_size >= 1 && vocab_size - 1 <= std::numeric_limits<int32_t>::max(), prefix.string(),
                      ": got a vocabulary of ", vocab_size, "; need 1..2^31, whose ids fit 32 bits");
 }
 
 void IndexedDatasetWriter::add_document(const std::vector<int32_t>& ids) {
-  require<DataError>(ids.size() <= static_cast<size_t>(std::numeric_limits<int32_t>::max()), prefix_.string(),
-                     ": got a document of ", ids.size(), " tokens; need fewer than 2^31 in one");
-  for (const int32_t id : ids)
-    require<DataError>(id >= 0 && id < vocab_size_, prefix_.string(), ": got id ", id, " in document ", n_documents(),
-                       "; need 0..", vocab_size_ - 1, " (vocab_size ", vocab_size_, ")");
+  add_ids(ids);
+  end_document();
+}
+
+void IndexedDatasetWriter::add_ids(std::span<const int32_t> ids) {
+  uint32_t largest = 0;  // a negative id is a large one
+  for (const int32_t id : ids) largest = std::max(largest, static_cast<uint32_t>(id));
+  if (largest >= vocab_size_)
+    for (const int32_t id : ids)
+      require<DataError>(id >= 0 && id < vocab_size_, prefix_.string(), ": got id ", id, " in document ", n_documents(),
+                         "; need 0..", vocab_size_ - 1, " (vocab_size ", vocab_size_, ")");
   if (is_u16_) {
-    const std::vector<uint16_t> narrow(ids.begin(), ids.end());
-    tokens_->write(narrow.data(), narrow.size() * sizeof(uint16_t));
+    narrow_.assign(ids.begin(), ids.end());
+    tokens_->write(narrow_.data(), narrow_.size() * sizeof(uint16_t));
   } else {
     tokens_->write(ids.data(), ids.size() * sizeof(int32_t));
   }
-  lengths_.push_back(static_cast<int32_t>(ids.size()));
   n_tokens_ += static_cast<int64_t>(ids.size());
+  for (open_tokens_ += static_cast<int64_t>(ids.size()); open_tokens_ > most_sequence_tokens_;
+       open_tokens_ -= most_sequence_tokens_) {
+    end_sequence(most_sequence_tokens_);
+    is_continuing_ = true;
+  }
+}
+
+void IndexedDatasetWriter::end_document() {
+  end_sequence(open_tokens_);
+  open_tokens_ = 0;
+  is_continuing_ = false;
+}
+
+void IndexedDatasetWriter::end_sequence(int64_t n_tokens) {
+  if (is_continuing_) continuing_.push_back(n_sequences());
+  lengths_.push_back(static_cast<int32_t>(n_tokens));
 }
 
 void IndexedDatasetWriter::finish() {
   if (index_ != nullptr) return;
+  if (open_tokens_ > 0 || is_continuing_) throw std::logic_error("IndexedDatasetWriter: a document without its end");
   index_ = std::make_unique<AtomicFile>(with_suffix(prefix_, ".idx"));
   const auto put = [&](auto value) { index_->write(&value, sizeof value); };
-  const auto n = static_cast<int64_t>(lengths_.size());
   index_->write(kMagic);
   put(kVersion);
   put(static_cast<uint8_t>(is_u16_ ? 8 : 4));
-  put(n);
-  put(n + 1);
+  put(n_sequences());
+  put(n_documents() + 1);
   for (const int32_t length : lengths_) put(length);
   int64_t offset = 0;
   for (const int32_t length : lengths_) {
     put(offset);
     offset += length * int64_t{is_u16_ ? 2 : 4};
   }
-  for (int64_t bound = 0; bound <= n; ++bound) put(bound);
+  auto continuing = continuing_.begin();
+  for (int64_t sequence = 0; sequence <= n_sequences(); ++sequence) {
+    if (continuing != continuing_.end() && *continuing == sequence) {
+      ++continuing;
+    } else {
+      put(sequence);
+    }
+  }
   tokens_->finish();
   index_->finish();
 }

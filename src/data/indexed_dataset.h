@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ class IndexedDataset {
   int64_t n_documents() const { return n_documents_; }
   // Copies tokens first .. first+count-1 of the concatenated stream. The range must lie inside.
   void copy(int64_t first, int64_t count, int64_t* out) const;
+  // What was copied of these tokens need not stay in memory.
+  void release(int64_t first, int64_t count) const;
   // Which tokens are scored, of a pair whose PREFIX.json says that there is a PREFIX.scored; else nullptr.
   const ScoredParts* scored() const { return scored_ ? &*scored_ : nullptr; }
   // For those who use it, before they do: DataError where there is none, or where it is not the file whose hash
@@ -84,22 +87,34 @@ class IndexedDataset {
 };
 
 // Writes PREFIX.bin while documents arrive and PREFIX.idx at commit, both atomically. u16 when
-// vocab_size < 65,500, else i32. DataError on an id outside the vocabulary.
+// vocab_size < 65,500, else i32. DataError on an id outside the vocabulary. A document is one sequence; a sequence's
+// length has 32 bits, and a document of more than `most_sequence_tokens` takes several.
 class IndexedDatasetWriter {
  public:
-  IndexedDatasetWriter(const std::filesystem::path& prefix, int64_t vocab_size);
-  void add_document(const std::vector<int32_t>& ids);  // one sequence a document
+  IndexedDatasetWriter(const std::filesystem::path& prefix, int64_t vocab_size,
+                       int64_t most_sequence_tokens = int64_t{1} << 30);
+  void add_document(const std::vector<int32_t>& ids);
+  // The same piece by piece: ids of the document that is open, and its end.
+  void add_ids(std::span<const int32_t> ids);
+  void end_document();
   int64_t n_tokens() const { return n_tokens_; }
-  int64_t n_documents() const { return static_cast<int64_t>(lengths_.size()); }
+  int64_t n_sequences() const { return static_cast<int64_t>(lengths_.size()); }
+  int64_t n_documents() const { return n_sequences() - static_cast<int64_t>(continuing_.size()); }
   void finish();  // all is on the disk, under temporary names; only commit() may follow
   void commit();
 
  private:
+  void end_sequence(int64_t n_tokens);
   std::filesystem::path prefix_;
   std::unique_ptr<AtomicFile> tokens_, index_;
   int64_t vocab_size_;
   bool is_u16_;
-  std::vector<int32_t> lengths_;
+  int64_t most_sequence_tokens_;
+  std::vector<int32_t> lengths_;     // of each sequence
+  std::vector<int64_t> continuing_;  // the sequences that are not the first of their document, ascending
+  int64_t open_tokens_ = 0;          // of the sequence that is yet to be counted in lengths_
+  bool is_continuing_ = false;       // whether that one is such
+  std::vector<uint16_t> narrow_;     // room for what is written
   int64_t n_tokens_ = 0;
 };
 

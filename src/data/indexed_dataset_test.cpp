@@ -183,6 +183,34 @@ TEST_F(IndexedDatasetTest, SkipsDocumentsWithoutTokens) {
   EXPECT_EQ(data.document_of(2), 4);
 }
 
+TEST_F(IndexedDatasetTest, ADocumentThatIsLongerThanASequenceMayBeTakesSeveral) {
+  IndexedDatasetWriter writer(folder_ / "d", 100, /*most_sequence_tokens=*/3);
+  writer.add_document({1, 2, 3});
+  const std::vector<int32_t> ids = {4, 5, 6, 7, 8, 9, 10};
+  writer.add_ids({ids.data(), 2});
+  writer.add_ids({ids.data() + 2, 5});
+  writer.end_document();
+  writer.add_document({});
+  writer.add_document({11});
+  EXPECT_EQ(writer.n_documents(), 4);
+  EXPECT_EQ(writer.n_sequences(), 6);
+  writer.commit();
+  const std::string index = read_file(folder_ / "d.idx");
+  EXPECT_EQ(index.substr(34, 6 * 4), bytes_of<int32_t>({3, 3, 3, 1, 0, 1}));
+  EXPECT_EQ(index.substr(34 + 6 * 12), bytes_of<int64_t>({0, 1, 4, 5, 6}));
+  const auto data = IndexedDataset::open(folder_ / "d");
+  EXPECT_EQ(data.n_documents(), 4);
+  std::vector<int64_t> documents;
+  for (int64_t token = 0; token < data.n_tokens(); ++token) documents.push_back(data.document_of(token));
+  EXPECT_EQ(documents, (std::vector<int64_t>{0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 3}));
+}
+
+TEST_F(IndexedDatasetTest, RefusesToWriteADocumentWithoutItsEnd) {
+  IndexedDatasetWriter writer(folder_ / "d", 100);
+  writer.add_ids(std::vector<int32_t>{1});
+  EXPECT_THROW(writer.finish(), std::logic_error);
+}
+
 TEST_F(IndexedDatasetTest, HoldsNothingAtAll) {
   IndexedDatasetWriter(folder_ / "d", 100).commit();
   const auto data = IndexedDataset::open(folder_ / "d");

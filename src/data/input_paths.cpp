@@ -80,13 +80,13 @@ class Matches {
 
 }  // namespace
 
-std::vector<fs::path> expand_inputs(const std::vector<std::string>& arguments) {
+std::vector<fs::path> expand_inputs(const std::vector<std::string>& arguments, const char* example) {
   std::vector<fs::path> out;
   for (const auto& argument : arguments) {
     const fs::path path = argument;
     std::error_code ignored;
     require<DataError>(!is_folder(path), argument, ": got a folder; need files, as in '",
-                       (path / "**" / "*.jsonl").string(), "' (quoted; .txt, .jsonl, .parquet and others)");
+                       (path / "**" / example).string(), "' (quoted)");
     if (!is_pattern(argument) || fs::exists(path, ignored)) {
       out.push_back(path);
       continue;

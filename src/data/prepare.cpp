@@ -19,6 +19,7 @@
 #include "data/description.h"
 #include "data/indexed_dataset.h"
 #include "data/ordered_encoder.h"
+#include "data/pair_files.h"
 #include "data/scored_parts.h"
 #include "data/skipped_lines.h"
 
@@ -47,10 +48,6 @@ struct Pair {
   void finish() {
     writer.finish();
     if (scored) scored->finish();
-  }
-  void commit() {
-    writer.commit();
-    if (scored) scored->commit();
   }
   fs::path path;
   IndexedDatasetWriter writer;
@@ -284,26 +281,6 @@ Json description(const Pair& pair, const Origin& origin) {
   return out;
 }
 
-// A description that stands beside other tokens would mislead. One that says that they are not finished stays while
-// they are put there: it tells a pair that a kill has torn from one of another program. Returns what the description
-// says at last.
-Json put_in_place(Pair& pair, Json description) {
-  const auto part = [&](const char* suffix) { return fs::path(pair.path.string() + suffix); };
-  write_file_atomically(part(".json"),
-                        Json(Json::Object{{"format", kDescriptionFormat}, {"unfinished", true}}).dump(2) + "\n");
-  try {
-    pair.commit();
-    if (pair.scored) description["scored"]["sha256"] = sha256_file(scored_path(pair.path));
-    description["contents"] = IndexedDataset::open_tokens(pair.path, pair.scored.has_value()).contents_record();
-    write_file_atomically(part(".json"), description.dump(2) + "\n");
-    return description;
-  } catch (...) {
-    std::error_code ignored;
-    if (!fs::exists(part(".bin")) && !fs::exists(part(".idx"))) fs::remove(part(".json"), ignored);
-    throw;
-  }
-}
-
 // A document within its frame.
 EncodedText encoded(const std::string& document, const Origin& origin) {
   if (origin.conversations != nullptr) return origin.conversations->encode(document);
@@ -395,9 +372,7 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   // 1. Whatever can be refused before the work.
   require<ConfigError>(options.holdout_fraction >= 0 && options.holdout_fraction < 1, "--holdout: got ",
                        options.holdout_fraction, "; need at least 0 and less than 1");
-  const bool is_above = prefix.filename() == "." || prefix.filename() == "..";
-  require<ConfigError>(prefix.has_filename() && !is_above && !fs::is_directory(prefix), "--out: got '", prefix.string(),
-                       "'; need the start of a file name, as in data/en");
+  require_pair_name(prefix);
   require<ConfigError>(!inputs.empty(), "prepare: got no input; need at least one file");
   for (const auto& path : inputs) check_input(path);
   const Frame frame{resolve_bos(tokenizer, options.adds_bos), resolve_eod(tokenizer, options.eod)};
@@ -434,7 +409,9 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   if (held_out == nullptr) remove_old_holdout(prefix);
   SkippedLines::remove_earlier(skipped_path);
   std::vector<Json> descriptions;
-  for (Pair* const pair : pairs) descriptions.push_back(put_in_place(*pair, description(*pair, origin)));
+  for (Pair* const pair : pairs)
+    descriptions.push_back(
+        put_in_place(pair->path, {pair->writer, pair->scored ? &*pair->scored : nullptr}, description(*pair, origin)));
   if (skipped) skipped->commit();
   return {descriptions[0], held_out != nullptr ? descriptions[1] : Json(), origin.holdout, origin.read,
           origin.n_without_tokens};

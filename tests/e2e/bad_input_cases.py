@@ -362,7 +362,7 @@ def add_text(table, good):
 def add_options(table):
     for command, args in [("train", ["{F}/recipe.toml", "--out", "{S}/out"]), ("plan", ["{F}/recipe.toml"]), ("bench", ["{F}/recipe.toml"]),
                           ("eval", ["{F}/run"]), ("verify", ["{F}/run"]), ("inspect", ["{F}/run"]), ("tokenize", ["--tokenizer", "{F}/tok.model"]),
-                          ("prepare", ["--tokenizer", "{F}/tok.model", "--out", "{S}/out", "{F}/text.txt"]),
+                          ("prepare", ["--tokenizer", "{F}/tok.model", "--out", "{S}/out", "{F}/text.txt"]), ("convert", ["{F}/en", "--out", "{S}/out.npy"]),
                           ("report", ["{F}/run", "--out", "{S}/out.html"]), ("study", ["{F}/recipe.toml", "--out", "{S}/out"])]:
         table.add(f"{command}: unknown option", [command, *args, "--frobnicate"], ("--frobnicate",))
     train = ["train", "{F}/recipe.toml", "--out", "{S}/out"]

@@ -16,7 +16,7 @@ def zero(name, content):
 
 
 def add_planned(table):
-    for command in ("generate", "convert", "upcycle", "preview"):
+    for command in ("generate", "upcycle", "preview"):
         table.add(f"a command that is planned: {command}", [command], (command, "not there yet"))
     table.add("help of an unknown command", ["help", "trian"], ("trian", "train"))
     table.add("help of a planned command", ["help", "generate"], ("generate", "not there yet"))
@@ -61,6 +61,38 @@ def add_hugging_face(table):
     table.add("export: --out is another's folder", ["export", "{F}/ckpt", "--out", "{S}/mine"], ("{S}/mine", "did not write"), setup=write("mine/notes.txt", "x"))
 
 
+def add_convert(table):
+    ids = write("ids.bin", struct.pack("<4H", 5, 0, 6, 0))
+    raw = ["convert", "{S}/ids.bin", "--dtype", "u16", "--out", "{S}/out"]
+    table.add("convert: no input", ["convert", "--out", "{S}/out"], ("INPUT",))
+    table.add("convert: no --out", ["convert", "{F}/en"], ("--out",))
+    table.add("convert: input missing", ["convert", "{S}/none.npy", "--out", "{S}/out"], ("{S}/none.npy",))
+    table.add("convert: one of two inputs missing", [*raw, "{S}/none.npy"], ("{S}/none.npy",), setup=ids)
+    table.add("convert: input is a folder", ["convert", "{F}/run", "--out", "{S}/out", "--dtype", "u16"], ("{F}/run: got a folder", "*.npy"))
+    table.add("convert: a pattern of nothing", ["convert", "{S}/*.npy", "--out", "{S}/out"], ("{S}/*.npy",))
+    table.add("convert: text for tokens", ["convert", "{F}/text.txt", "--out", "{S}/out"], ("{F}/text.txt", "need --dtype"))
+    table.add("convert: an unknown option", [*raw, "--docments", "ends"], ("--docments", "--documents"), setup=ids)
+    for option, value, says in [("--dtype", "float32", "u8, u16, u32, i32, i64"), ("--documents", "between", "ends, begins or none"), ("--eod", "-1", "0"), ("--eod", "x", "--eod"),
+                                ("--eod", "7", "0..6"), ("--eod", "4", "stands nowhere"), ("--documents", "ends", "--eod"), ("--vocab-size", "0", "--vocab-size"), ("--to", "npy", "PREFIX"),
+                                ("--vocab-size", "6", "got id 6 at token 2"), ("--tokenizer", "{S}/none.model", "none.model")]:
+        args = raw if option != "--dtype" else ["convert", "{S}/ids.bin", "--out", "{S}/out"]
+        table.add(f"convert: {option} {value}", [*args, option, value], (value if option != "--vocab-size" else "", says), setup=ids)
+    for suffix in (".npy", ".bin", ".idx", ".json"):
+        table.add(f"convert: a pair of the name {suffix}", [*raw[:-1], "{S}/out" + suffix], ("{S}/out" + suffix, "PREFIX"), setup=ids)
+    table.add("convert: a part of a pair", ["convert", "{F}/en.bin", "--dtype", "u16", "--out", "{S}/out"], ("{F}/en.bin", "need its PREFIX: {F}/en"))
+    pair = ["convert", "{F}/en", "--out", "{S}/out.npy"]
+    for option, value in [("--eod", "0"), ("--documents", "ends"), ("--vocab-size", "64"), ("--tokenizer", "{F}/tok.model")]:
+        table.add(f"convert: {option} of a pair", [*pair, option, value], (option, "{F}/en"))
+    table.add("convert: two pairs", [*pair, "{F}/de"], ("2 inputs", "PREFIX"))
+    table.add("convert: a pair and tokens", [*pair, "{S}/ids.bin"], ("2 inputs", "PREFIX"), setup=ids)
+    table.add("convert: a kind that nobody has", [*pair, "--to", "parquet"], ("parquet", "npy, llmc, raw"))
+    table.add("convert: a kind that is not said", ["convert", "{F}/en", "--out", "{S}/out.bin"], ("{S}/out.bin", "--to"))
+    table.add("convert: ids alone of no type", [*pair, "--to", "raw"], ("--to raw", "--dtype"))
+    table.add("convert: llm.c of another type", [*pair, "--to", "llmc", "--dtype", "i64"], ("--dtype", "i64"))
+    table.add("convert: full disk", raw, ("{S}/out",), rc=4, setup=write("ids.bin", bytes(4000)), max_file_bytes=1000)
+    table.add("convert: full disk for tokens", pair, ("{S}/out.npy",), rc=4, max_file_bytes=100)
+
+
 def add_inspect(table):
     table.add("inspect: a page of another's", ["inspect", "{S}/p.html"], ("{S}/p.html", "did not write"), setup=write("p.html", "<html></html>"))
     table.add("inspect: metrics that are damaged", ["inspect", "{S}/metrics.jsonl"], ("{S}/metrics.jsonl", "line 1"), setup=write("metrics.jsonl", '{"phase": "a"}\n'))
@@ -102,5 +134,6 @@ def add_messages(table, good):
     add_planned(table)
     add_swapped(table)
     add_hugging_face(table)
+    add_convert(table)
     add_inspect(table)
     add_json(table, good)

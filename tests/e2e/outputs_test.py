@@ -77,6 +77,8 @@ class Place:
         self.text.write_text(toy.made_text(1, 400))
         toy.write_dataset(folder / "en", toy.made_documents(1))
         toy.write_dataset(folder / "de", toy.made_documents(2))
+        self.ids = folder / "ids.bin"
+        self.ids.write_bytes(bytes([1, 0, 2, 0, 0, 0]) * 50)
         self.recipe = folder / "recipe.toml"
         self.recipe.write_text(toy.recipe_text(folder))
         self.study = folder / "study.toml"
@@ -85,6 +87,7 @@ class Place:
         self.run = folder / "whole"
         self.commands = {
             "prepare": lambda out: ("prepare", "--tokenizer", self.tokenizer, "--holdout", 0.2, "--out", out / "pair", self.text),
+            "convert": lambda out: ("convert", self.ids, "--dtype", "u16", "--eod", 0, "--out", out / "pair"),
             "tokenizer": lambda out: ("tokenizer", "train", "--kind", "bpe", "--vocab-size", 320, "--out", out / "t.model", self.text),
             "report": lambda out: ("report", self.run, "--out", out / "page.html"),
             "trace": lambda out: ("trace", self.run, "--data", self.folder / "en", "--max-tokens", 200, "--out", out / "t.safetensors", *CPU),
@@ -130,6 +133,7 @@ class Place:
 # The outputs of each command that lie in its folder: files, then folders.
 FILES = {
     "prepare": ["pair.bin", "pair.idx", "pair.json", "pair-heldout.bin", "pair-heldout.json"],
+    "convert": ["pair.bin", "pair.idx", "pair.json"],
     "tokenizer": ["t.model"],
     "report": ["page.html"],
     "trace": ["t.safetensors"],
@@ -173,6 +177,23 @@ def check_prepare_leaves_what_others_wrote(place, problems):
     out = place.sandbox("prepare", with_own=False)
     toy.write_dataset(out / "pair", toy.made_documents(3))  # a pair of another program has no description
     place.refused(problems, "prepare", out, out / "pair.")  # the first of its parts that is looked at
+
+
+def check_convert_leaves_what_others_wrote(place, problems):
+    all_refused(place, problems, "convert")
+    out = place.sandbox("convert")
+    shutil.copy(place.ids, out / "ids.bin")
+    (out / "pair.json").unlink()
+    place.refused(problems, "convert", out, out / "pair.")
+    place.refused(problems, "convert", out, "the input ids.bin", ("convert", "ids.bin", "--dtype", "u16", "--out", "ids"))
+    for kind in (("--to", "npy"), ("--to", "llmc"), ("--to", "raw", "--dtype", "u16")):  # token files bear no mark: its own are not replaced either
+        problems.ran(toy.evenkeel("convert", out / "pair", "--out", out / f"tokens-{kind[1]}", *kind))
+        place.refused(problems, "convert", out, f"tokens-{kind[1]}", ("convert", "pair", "--out", f"tokens-{kind[1]}", *kind))
+        place.refused(problems, "convert", out, "pair.bin", ("convert", "pair", "--out", "pair.bin", *kind))
+    for obstacle in OBSTACLES.values():
+        obstacle(out / "tokens.npy")
+        place.refused(problems, "convert", out, "tokens.npy", ("convert", "pair", "--out", "tokens.npy"))
+        shutil.rmtree(out / "tokens.npy") if (out / "tokens.npy").is_dir() and not (out / "tokens.npy").is_symlink() else (out / "tokens.npy").unlink()
 
 
 def check_tokenizer_train_leaves_what_others_wrote(place, problems):
