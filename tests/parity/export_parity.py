@@ -50,8 +50,12 @@ def input_ids(seed):
 
 
 def transformers_logits(folder, ids):
+    """Of weights that are copied first: torch sums in another order where a tensor lies at another address within a mapped file."""
+    model = load(folder).eval()
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
     with torch.no_grad():
-        return load(folder).eval()(input_ids=ids).logits
+        return model(input_ids=ids).logits
 
 
 def evenkeel_logits(model, ids, work):
