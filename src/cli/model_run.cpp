@@ -61,9 +61,9 @@ double bytes_in_hand(const model::ModelConfig& config) {
   for (const auto& layer : model::layer_specs(config)) {
     double n = 0;
     for (const auto& spec : layer.parameters) {
-      const bool is_routed = spec.name.starts_with("experts.");
       n += static_cast<double>(spec.n_elements()) *
-           (is_routed ? static_cast<double>(at::get_num_threads()) / static_cast<double>(config.n_experts) : 1.0);
+           (spec.is_of_experts() ? static_cast<double>(at::get_num_threads()) / static_cast<double>(config.n_experts)
+                                 : 1.0);
     }
     most = std::max(most, n);
   }

@@ -10,6 +10,7 @@
 
 #include "core/errors.h"
 #include "core/file_scan.h"
+#include "core/hex.h"
 
 namespace evenkeel {
 namespace {
@@ -44,12 +45,8 @@ std::string content_hash(const std::vector<const MappedFile*>& files, const std:
     const auto size = static_cast<uint64_t>(files[i]->size());
     all.append(reinterpret_cast<const char*>(&size), sizeof size);
   }
-  std::string out = "xxh3:";
-  for (const char byte : digest_of(all)) {
-    out += "0123456789abcdef"[static_cast<unsigned char>(byte) >> 4];
-    out += "0123456789abcdef"[static_cast<unsigned char>(byte) & 15];
-  }
-  return out;
+  const auto digest = digest_of(all);
+  return "xxh3:" + hex_text({digest.data(), digest.size()});
 }
 
 FileStamp stamp_of(const fs::path& path) {

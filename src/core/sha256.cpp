@@ -2,6 +2,8 @@
 
 #include <openssl/evp.h>
 
+#include "core/hex.h"
+
 namespace evenkeel {
 
 struct Sha256::Context {
@@ -21,12 +23,7 @@ std::string Sha256::hex() {
   unsigned char digest[32];
   unsigned int size = 0;
   EVP_DigestFinal_ex(context_->state, digest, &size);
-  std::string out;
-  for (const unsigned char byte : digest) {
-    out += "0123456789abcdef"[byte >> 4];
-    out += "0123456789abcdef"[byte & 15];
-  }
-  return out;
+  return hex_text({reinterpret_cast<const char*>(digest), size});
 }
 
 }  // namespace evenkeel

@@ -64,4 +64,8 @@ int64_t described_text_bytes(const fs::path& prefix, int64_t n_tokens) {
   return bytes != nullptr && bytes->is_null() ? 0 : count_of(description, "bytes", path);
 }
 
+std::string described_path(const fs::path& prefix, const fs::path& path) {
+  return fs::proximate(fs::absolute(path), fs::absolute(prefix).parent_path()).string();
+}
+
 }  // namespace evenkeel::data

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "core/json.h"
 
@@ -21,5 +22,8 @@ Json read_description(const std::filesystem::path& prefix);
 // Bytes of text that the pair's tokens stand for; 0 where no description of evenkeel's says it, or one says null, as of
 // what `convert` made. DataError names the file when it tells of another number of tokens.
 int64_t described_text_bytes(const std::filesystem::path& prefix, int64_t n_tokens);
+
+// A path as PREFIX.json has it: from its folder, so that a pair and its tokenizer may move together.
+std::string described_path(const std::filesystem::path& prefix, const std::filesystem::path& path);
 
 }  // namespace evenkeel::data

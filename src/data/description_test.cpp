@@ -56,6 +56,11 @@ TEST(Description, NamesTheFileThatIsDamaged) {
               HasSubstr("got a zero byte"));
 }
 
+TEST(DescribedPath, GoesFromTheFolderOfThePair) {
+  EXPECT_EQ(described_path("/data/en/a", "/data/tok.model"), "../tok.model");
+  EXPECT_EQ(described_path("en", fs::current_path() / "tok" / "t.model"), "tok/t.model");
+}
+
 TEST(RequirePrefix, SaysWhatToGiveInPlaceOfAFile) {
   const TemporaryFolder folder;
   folder.write("en.idx", "");

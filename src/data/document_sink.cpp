@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/hex.h"
 #include "core/units.h"
 #include "data/utf8.h"
 
@@ -78,9 +79,7 @@ void DocumentSink::check_utf8(std::string_view text, int64_t first_line, int64_t
   const size_t line_end = has_lines ? good.rfind('\n') : good.npos;
   const int64_t n_in_line =
       line_end == good.npos ? n_before + static_cast<int64_t>(valid) : static_cast<int64_t>(valid - line_end - 1);
-  const int byte = static_cast<unsigned char>(text[valid]);
-  const char* digits = "0123456789abcdef";
-  fail<DataError>(where(line), ": got byte 0x", digits[byte >> 4], digits[byte & 15], " at byte ", n_in_line + 1,
+  fail<DataError>(where(line), ": got byte 0x", hex_text(text.substr(valid, 1)), " at byte ", n_in_line + 1,
                   ", which is no UTF-8; need UTF-8 text",
                   has_lines ? " (iconv -f latin1 -t utf-8 makes it of Latin-1" +
                                   (options_.on_bad_line ? ")" : "; " + way_to_skip() + ")")

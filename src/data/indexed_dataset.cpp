@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/errors.h"
+#include "core/unaligned.h"
 #include "core/file_scan.h"
 #include "core/json_lines.h"
 #include "core/json_value.h"
@@ -33,13 +34,6 @@ struct ItemType {
 constexpr ItemType kItemTypes[] = {{1, 1, false}, {2, 1, true}, {3, 2, true},
                                    {4, 4, true},  {5, 8, true}, {8, 2, false}};
 
-template <class T>
-T load(const std::byte* from, int64_t index = 0) {
-  T value;
-  std::memcpy(&value, from + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
-  return value;
-}
-
 fs::path with_suffix(const fs::path& prefix, const char* suffix) { return prefix.string() + suffix; }
 
 struct Header {
@@ -55,16 +49,16 @@ Header read_header(const MappedFile& index, const std::string& where) {
   require<DataError>(bytes.size() >= kHeaderBytes, where, ": got ", bytes.size(), " bytes; need at least ",
                      kHeaderBytes, " for a header");
   require<DataError>(bytes.starts_with(kMagic), where, ": got no MMIDIDX at its start; need an indexed data set");
-  const auto version = load<uint64_t>(index.data() + 9);
+  const auto version = load_unaligned<uint64_t>(index.data() + 9);
   require<DataError>(version == kVersion, where, ": got version ", version, "; need ", kVersion);
-  const int code = load<uint8_t>(index.data() + 17);
+  const int code = load_unaligned<uint8_t>(index.data() + 17);
   const auto* item =
       std::find_if(std::begin(kItemTypes), std::end(kItemTypes), [&](const ItemType& t) { return t.code == code; });
   require<DataError>(item != std::end(kItemTypes), where, ": got type code ", code,
                      "; need 1 (u8), 2 (i8), 3 (i16), 4 (i32), 5 (i64) or 8 (u16)");
 
-  const auto n_sequences = load<uint64_t>(index.data() + 18);
-  const auto n_bounds = load<uint64_t>(index.data() + 26);
+  const auto n_sequences = load_unaligned<uint64_t>(index.data() + 18);
+  const auto n_bounds = load_unaligned<uint64_t>(index.data() + 26);
   const uint64_t body_bytes = bytes.size() - kHeaderBytes;
   require<DataError>(n_sequences <= body_bytes / 12 && n_bounds <= body_bytes / 8, where, ": got ", n_sequences,
                      " sequences and ", n_bounds, " document bounds in ", bytes.size(), " bytes; need a whole file");
@@ -164,8 +158,8 @@ IndexedDataset IndexedDataset::open_tokens(const fs::path& prefix, bool has_scor
   out.tokens_ = MappedFile(tokens_path);
   const auto token_bytes = static_cast<int64_t>(out.tokens_.size());
   for (int64_t i = 0; i < header.n_sequences; ++i) {
-    const int64_t length = load<int32_t>(lengths, i);
-    const auto offset = load<int64_t>(offsets, i);
+    const int64_t length = load_unaligned<int32_t>(lengths, i);
+    const auto offset = load_unaligned<int64_t>(offsets, i);
     require<DataError>(length >= 0, where, ": got length ", length, " of sequence ", i, "; need at least 0");
     require<DataError>(offset == out.n_tokens_ * out.item_bytes_, where, ": got offset ", offset, " of sequence ", i,
                        "; need ", out.n_tokens_ * out.item_bytes_, ", the sum of the lengths before it");
@@ -181,13 +175,14 @@ IndexedDataset IndexedDataset::open_tokens(const fs::path& prefix, bool has_scor
   out.document_starts_.reserve(static_cast<size_t>(header.n_bounds));
   int64_t previous = 0;
   for (int64_t i = 0; i < header.n_bounds; ++i) {
-    const auto bound = load<int64_t>(bounds, i);
+    const auto bound = load_unaligned<int64_t>(bounds, i);
     const int64_t least = i + 1 == header.n_bounds ? header.n_sequences : previous;
     const int64_t most = i == 0 ? 0 : header.n_sequences;
     require<DataError>(least <= bound && bound <= most, where, ": got document bound ", bound, " at position ", i,
                        "; need ", least, "..", most, " (ascending from 0 to the number of sequences)");
     previous = bound;
-    const int64_t start = bound == header.n_sequences ? out.n_tokens_ : load<int64_t>(offsets, bound) / out.item_bytes_;
+    const int64_t start =
+        bound == header.n_sequences ? out.n_tokens_ : load_unaligned<int64_t>(offsets, bound) / out.item_bytes_;
     out.document_starts_.push_back(start);
   }
   out.order_key_ = order_key_of(out.index_.text(), out.tokens_.text());
@@ -213,7 +208,7 @@ void IndexedDataset::copy(int64_t first, int64_t count, int64_t* out) const {
   if (first < 0 || count < 0 || first > n_tokens_ - count)
     throw std::out_of_range("IndexedDataset::copy: range outside the tokens");
   for_item(item_bytes_, is_signed_, [&](auto zero) {
-    for (int64_t i = 0; i < count; ++i) out[i] = load<decltype(zero)>(tokens_.data(), first + i);
+    for (int64_t i = 0; i < count; ++i) out[i] = load_unaligned<decltype(zero)>(tokens_.data(), first + i);
   });
   tokens_.require_whole();
 }
@@ -295,7 +290,7 @@ void IndexedDataset::check_vocabulary(int64_t vocab_size, int64_t n_tokens) cons
 void IndexedDataset::require_ids(int64_t vocab_size, int64_t n_tokens) const {
   for_item(item_bytes_, is_signed_, [&](auto zero) {
     for (int64_t i = 0; i < n_tokens; ++i) {
-      const int64_t id = load<decltype(zero)>(tokens_.data(), i);
+      const int64_t id = load_unaligned<decltype(zero)>(tokens_.data(), i);
       if (id >= 0 && id < vocab_size) continue;
       fail<DataError>(with_suffix(prefix_, ".bin").string(), ": got id ", id, " at token ", i, "; need 0..",
                       vocab_size - 1, " (vocab_size ", vocab_size, ")");

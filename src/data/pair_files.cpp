@@ -37,7 +37,7 @@ Json put_in_place(const fs::path& prefix, const PairWriters& writers, Json descr
     writers.tokens.commit();
     if (writers.scored != nullptr) {
       writers.scored->commit();
-      description["scored"]["sha256"] = sha256_file(scored_path(prefix));
+      description["scored"]["sha256"] = writers.scored->sha256();
     }
     description["contents"] = IndexedDataset::open_tokens(prefix, writers.scored != nullptr).contents_record();
     write_file_atomically(part(".json"), description.dump(2) + "\n");

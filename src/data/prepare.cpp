@@ -263,7 +263,7 @@ Json description(const Pair& pair, const Origin& origin) {
   out["tokens"] = pair.writer.n_tokens();
   out["documents"] = pair.writer.n_documents();
   out["bytes"] = pair.text_bytes;
-  out["tokenizer"] = fs::proximate(fs::absolute(tokenizer.path()), fs::absolute(pair.path).parent_path()).string();
+  out["tokenizer"] = described_path(pair.path, tokenizer.path());
   out["tokenizer_sha256"] = tokenizer.sha256();
   out["vocab_size"] = tokenizer.vocab_size();
   out["bos"] = origin.frame.bos ? Json(int64_t{*origin.frame.bos}) : Json();

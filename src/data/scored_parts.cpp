@@ -35,6 +35,7 @@ ScoredPartsWriter::ScoredPartsWriter(const fs::path& prefix) : file_(scored_path
 
 void ScoredPartsWriter::add(const std::vector<uint8_t>& scored) {
   file_.write(scored.data(), scored.size());
+  hash_.add({reinterpret_cast<const char*>(scored.data()), scored.size()});
   n_scored_ += std::count(scored.begin(), scored.end(), uint8_t{1});
 }
 

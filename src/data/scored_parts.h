@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/file_io.h"
+#include "core/sha256.h"
 
 namespace evenkeel::data {
 
@@ -33,11 +34,13 @@ class ScoredPartsWriter {
   explicit ScoredPartsWriter(const std::filesystem::path& prefix);
   void add(const std::vector<uint8_t>& scored);  // 1 or 0 of each token
   int64_t n_scored() const { return n_scored_; }
+  std::string sha256() { return hash_.hex(); }  // of all that was added; nothing may follow
   void finish() { file_.finish(); }
   void commit() { file_.commit(); }
 
  private:
   AtomicFile file_;
+  Sha256 hash_;
   int64_t n_scored_ = 0;
 };
 

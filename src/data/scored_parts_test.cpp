@@ -18,6 +18,7 @@ TEST(ScoredParts, AreReadAsTheyWereWritten) {
   writer.add({});
   writer.add({1, 0});
   EXPECT_EQ(writer.n_scored(), 2);
+  EXPECT_EQ(writer.sha256(), sha256_hex(std::string_view("\0\0\1\1\0", 5)));
   EXPECT_FALSE(fs::exists(folder / "d.scored"));
   writer.finish();
   writer.commit();

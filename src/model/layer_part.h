@@ -22,7 +22,8 @@ struct ParamSpec {
   Role role;
   double share = 1;  // how much of it one token passes, on average: k / E of the routed experts
   int64_t n_elements() const;
-  int64_t n_active() const;  // n_elements() * share
+  int64_t n_active() const;                                            // n_elements() * share
+  bool is_of_experts() const { return name.starts_with("experts."); }  // of routed ones: [E, …]
 };
 
 // What the passes of one part hold, in floats a token (train/memory.h).

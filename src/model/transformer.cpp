@@ -81,13 +81,11 @@ ModelOutput Transformer::forward(const ops::Params& params, const std::vector<op
 
 namespace {
 
-bool is_of_experts(const ParamSpec& spec) { return spec.name.starts_with("experts."); }
-
 // The parameters of a layer, the first of which stands at `first` of the table; those of routed experts undefined.
 std::vector<at::Tensor> layer_tensors(const StoredWeights& weights, const LayerSpec& layer, size_t first) {
   std::vector<at::Tensor> out;
   for (size_t i = 0; i < layer.parameters.size(); ++i)
-    out.push_back(is_of_experts(layer.parameters[i]) ? at::Tensor() : weights.parameter(first + i));
+    out.push_back(layer.parameters[i].is_of_experts() ? at::Tensor() : weights.parameter(first + i));
   return out;
 }
 

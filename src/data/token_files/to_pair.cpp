@@ -133,7 +133,7 @@ Json description_of(const IndexedDatasetWriter& writer, const fs::path& prefix, 
   out["tokenizer"] = Json();
   out["tokenizer_sha256"] = Json();
   if (tokenizer != nullptr) {
-    out["tokenizer"] = fs::proximate(fs::absolute(tokenizer->path()), fs::absolute(prefix).parent_path()).string();
+    out["tokenizer"] = described_path(prefix, tokenizer->path());
     out["tokenizer_sha256"] = tokenizer->sha256();
   }
   out["vocab_size"] = vocabulary ? Json(*vocabulary) : Json();

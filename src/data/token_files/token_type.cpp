@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "core/errors.h"
+#include "core/unaligned.h"
 
 namespace evenkeel::data {
 namespace {
@@ -19,13 +20,6 @@ constexpr NamedType kTypes[] = {{"u8", TokenType::u8},
                                 {"u32", TokenType::u32},
                                 {"i32", TokenType::i32},
                                 {"i64", TokenType::i64}};
-
-template <class T>
-T load(const std::byte* from, int64_t index) {
-  T value;
-  std::memcpy(&value, from + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
-  return value;
-}
 
 }  // namespace
 
@@ -68,7 +62,7 @@ IdBounds bounds_of(const StoredIds& ids) {
     using T = decltype(zero);
     T low = std::numeric_limits<T>::max(), high = std::numeric_limits<T>::min();
     for (int64_t i = 0; i < ids.count; ++i) {
-      const T id = load<T>(ids.first, i);
+      const T id = load_unaligned<T>(ids.first, i);
       low = std::min(low, id);
       high = std::max(high, id);
     }
@@ -79,14 +73,14 @@ IdBounds bounds_of(const StoredIds& ids) {
 PlacedId first_outside(const StoredIds& ids, int64_t least, int64_t most) {
   return for_type(ids.type, [&](auto zero) -> PlacedId {
     for (int64_t i = 0; i < ids.count; ++i)
-      if (const int64_t id = load<decltype(zero)>(ids.first, i); id < least || id > most) return {i, id};
+      if (const int64_t id = load_unaligned<decltype(zero)>(ids.first, i); id < least || id > most) return {i, id};
     throw std::logic_error("first_outside: every id is within");
   });
 }
 
 void copy_ids(const StoredIds& ids, int32_t* out) {
   for_type(ids.type, [&](auto zero) {
-    for (int64_t i = 0; i < ids.count; ++i) out[i] = static_cast<int32_t>(load<decltype(zero)>(ids.first, i));
+    for (int64_t i = 0; i < ids.count; ++i) out[i] = static_cast<int32_t>(load_unaligned<decltype(zero)>(ids.first, i));
   });
 }
 
