@@ -10,6 +10,7 @@ Each figure is computed from its definition, token by token, with sets, lists an
   co-routing            assignments of equal rank in neighbouring layers
   continual vocabulary  share of occurrences at the favourite that the reference gives the id
   drops                 by position: at least one, and all, of a token's assignments dropped
+  at the load           the same figures where tokens and experts are paired at random: over all pairs of tokens, or from the chances of counts
   uniform overlap       mean of 1 - L1 / 2 of two ids under uniform routing: E / k times the mean of the smaller share of one expert, whose
                         count is binomial, over all pairs of counts
 """
@@ -53,21 +54,52 @@ def counts_by(ids, experts, keep, k):
     return out
 
 
+def load_of(experts, keep, k):
+    """[E] shares of the tokens that have the expert among their first k."""
+    kept = [chosen[:k] for chosen, is_kept in zip(experts, keep) if is_kept]
+    return [fractions.Fraction(sum(e in chosen for chosen in kept), len(kept)) for e in range(E)]
+
+
+def drawn_favourite(n, shares):
+    """Mean of the largest share of n draws from `shares`: P(no count above m) = n! [x^n] prod_e sum_{j <= m} (p_e x)^j / j!."""
+    mean = fractions.Fraction(0)
+    for m in range(n):
+        power = [fractions.Fraction(1)] + [fractions.Fraction(0)] * n
+        for p in shares:
+            power = [sum(power[i - j] * p**j / math.factorial(j) for j in range(min(i, m) + 1)) for i in range(n + 1)]
+        mean += 1 - math.factorial(n) * power[n]
+    return float(mean / n)
+
+
 def vocabulary(ids, experts, keep, k, minimum):
-    rows = [(max(c) / n, max(c), n) for c, n in counts_by(ids, experts, keep, k).values() if n >= minimum]
-    return {"mean": math.fsum(r[0] for r in rows) / len(rows), "ids": len(rows),
-            "by_occurrence": sum(r[1] for r in rows) / sum(r[2] for r in rows)}
+    by_id = [(c, n) for c, n in counts_by(ids, experts, keep, k).values() if n >= minimum]
+    rows = [(max(c) / n, max(c), n) for c, n in by_id]
+    out = {"mean": math.fsum(r[0] for r in rows) / len(rows), "ids": len(rows),
+           "by_occurrence": sum(r[1] for r in rows) / sum(r[2] for r in rows)}
+    if k == 1:
+        is_counted = [kept and token_id >= 0 for kept, token_id in zip(keep, ids)]
+        shares = load_of(experts, is_counted, 1)
+        out["load_chance"] = math.fsum(drawn_favourite(n, shares) for _, n in by_id) / len(by_id)
+    return out
 
 
 def std_rows(ids, experts, keep, minimum):
-    stds, baselines = [], []
+    stds, baselines, at_load = [], [], []
+    load = load_of(experts, keep, K)
     for counts, n in counts_by(ids, experts, keep, K).values():
         if n < minimum:
             continue
         shares = [c / sum(counts) for c in counts]
         stds.append(math.sqrt(math.fsum((r - 1 / E) ** 2 for r in shares) / E))
         baselines.append(math.sqrt((1 - K / E) / (n * K * E)))
-    return {"ids": len(stds), "std": math.fsum(stds) / len(stds), "baseline_std": math.fsum(baselines) / len(baselines)}
+        squares = [sum(p * (fractions.Fraction(x, n * K) - fractions.Fraction(1, E)) ** 2 for x, p in enumerate(binomial(n, share))) for share in load]
+        at_load.append(math.sqrt(sum(squares) / E))
+    return {"ids": len(stds), "std": math.fsum(stds) / len(stds), "baseline_std": math.fsum(baselines) / len(baselines),
+            "load_std": math.fsum(at_load) / len(at_load)}
+
+
+def binomial(n, p):
+    return [math.comb(n, x) * p**x * (1 - p) ** (n - x) for x in range(n + 1)]
 
 
 def coactivation(experts, keep):
@@ -91,13 +123,16 @@ def coactivation(experts, keep):
 
 def locality(experts, keep, documents):
     first = anyone = pairs = 0
+    firsts = []
     for t in range(len(experts) - 1):
         if (t + 1) % LENGTH == 0 or not keep[t] or not keep[t + 1] or documents[t] != documents[t + 1]:
             continue
         pairs += 1
         first += experts[t][0] == experts[t + 1][0]
+        firsts += [experts[t][0], experts[t + 1][0]]
         anyone += bool(set(experts[t]) & set(experts[t + 1]))
-    return {"pairs": pairs, "first_choice": first / pairs, "any_choice": anyone / pairs}
+    return {"pairs": pairs, "first_choice": first / pairs, "any_choice": anyone / pairs,
+            "load_first": sum(a == b for a in firsts for b in firsts) / len(firsts) ** 2}
 
 
 def drops(experts, dropped, keep, low, high):
@@ -109,14 +144,20 @@ def continual(ids, before, after, keep, k):
     maps = counts_by(ids, before, keep, k)
     favourite = {i: c.index(max(c)) for i, (c, _) in maps.items()}
     seen = [(favourite[i], b[:k], a[:k]) for i, b, a, kept in zip(ids, before, after, keep) if kept]
-    return {"hit_rate": sum(f in a for f, _, a in seen) / len(seen), "hit_rate_from": sum(f in b for f, b, _ in seen) / len(seen)}
+    return {"hit_rate": sum(f in a for f, _, a in seen) / len(seen), "hit_rate_from": sum(f in b for f, b, _ in seen) / len(seen),
+            "load_chance": sum(f in a for f, _, _ in seen for _, _, a in seen) / len(seen) ** 2}
+
+
+def load_overlap(n, before, after):
+    """Mean of 1 - L1 / 2 of an id of n occurrences under two routers at these loads: the sum of the smaller shares, over K."""
+    mean = sum(a * b * min(x, y) for p, q in zip(before, after) for x, a in enumerate(binomial(n, p)) for y, b in enumerate(binomial(n, q)))
+    return float(mean / (n * K))
 
 
 def uniform_overlap(experts, k, n_a, n_b):
     p = fractions.Fraction(k, experts)
-    chances = lambda n: [math.comb(n, x) * p**x * (1 - p) ** (n - x) for x in range(n + 1)]
     mean = sum(a * b * min(fractions.Fraction(x, n_a), fractions.Fraction(y, n_b))
-               for x, a in enumerate(chances(n_a)) for y, b in enumerate(chances(n_b)))
+               for x, a in enumerate(binomial(n_a, p)) for y, b in enumerate(binomial(n_b, p)))
     return {"n_experts": experts, "top_k": k, "n_a": n_a, "n_b": n_b, "overlap": float(mean / p)}
 
 
@@ -142,6 +183,8 @@ def main():
         outputs["layers"].append({
             "saturation": {"1": sum(r[t][0] == m[t][0] for t in kept) / len(kept),
                            "3": sum(len(set(r[t]) & set(m[t])) for t in kept) / (K * len(kept))},
+            "saturation_at_load": {str(k): sum(len(set(r[t][:k]) & set(m[u][:k])) for t in kept for u in kept) / (k * len(kept) ** 2) for k in (1, K)},
+            "overlap_at_load": {str(i): load_overlap(n, load_of(r, keep, K), load_of(m, keep, K)) for i, (_, n) in sorted(counts_by(ids, m, keep, K).items())},
             "vocabulary": {kind: {f"{k}/{least}": vocabulary(kinds[kind], m, keep, k, least) for k in (1, K) for least in (1, 5)}
                            for kind in kinds},
             "coactivation": coactivation(m, keep),

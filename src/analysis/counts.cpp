@@ -41,6 +41,13 @@ void for_each_id(const std::vector<IdCount>& ids, int64_t n_experts, int64_t top
   }
 }
 
+// [E] assignments over all ids.
+std::vector<int64_t> load_of(const std::vector<IdCount>& ids, int64_t n_experts) {
+  std::vector<int64_t> load(static_cast<size_t>(n_experts));
+  for (const auto& [id, expert, count] : ids) load[static_cast<size_t>(expert)] += count;
+  return load;
+}
+
 // Of any id; at least 1.
 int64_t most_occurrences(const std::vector<IdCount>& ids, int64_t n_experts, int64_t top_k) {
   int64_t most = 1;
@@ -57,11 +64,13 @@ std::optional<NamedTable> token_table(const std::vector<DomainCounts>& domains, 
     UniformLevels levels(most_occurrences(domain.layers[0].ids, domain.n_experts, domain.top_k));
     for (const auto& layer : domain.layers) {
       IdSummary summary(levels.of(domain.n_experts, domain.top_k));
+      summary.compare_with(load_of(layer.ids, domain.n_experts), domain.top_k);
       for_each_id(layer.ids, domain.n_experts, domain.top_k, [&](const std::vector<int64_t>& counts, int64_t n) {
         if (n >= minimum_count) summary.add(counts, n);
       });
       table.add_row({layer.layer, domain.name, summary.ids(), summary.occurrences(), minimum_count,
-                     number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std())});
+                     number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std()),
+                     number(summary.load_std())});
     }
   }
   if (table.rows.empty()) return std::nullopt;
@@ -84,16 +93,20 @@ std::optional<NamedTable> vocabulary_table(const std::vector<DomainCounts>& doma
   for (auto& [layer, ids] : by_layer) {
     std::stable_sort(ids.begin(), ids.end(), [](const IdCount& a, const IdCount& b) { return a.id < b.id; });
     UniformLevels levels(most_occurrences(ids, domains[0].n_experts, top_k));
+    LoadFavourite favourites(load_of(ids, domains[0].n_experts));
     for (const int64_t minimum :
          minimum_count == 1 ? std::vector<int64_t>{1} : std::vector<int64_t>{1, minimum_count}) {
       IdSummary summary(levels.of(domains[0].n_experts, top_k));
+      std::vector<int64_t> occurrences;
       for_each_id(ids, domains[0].n_experts, top_k, [&](const std::vector<int64_t>& counts, int64_t n) {
-        if (n >= minimum) summary.add(counts, n);
+        if (n < minimum) return;
+        summary.add(counts, n);
+        occurrences.push_back(n);
       });
       table.add_row({layer, top_k, "input", number(summary.mean_max_share()), minimum,
                      number(summary.chance_max_share()), number(summary.max_share_by_occurrence()), summary.ids(),
-                     summary.occurrences(), low_of(summary.max_share_interval()),
-                     high_of(summary.max_share_interval())});
+                     summary.occurrences(), low_of(summary.max_share_interval()), high_of(summary.max_share_interval()),
+                     top_k == 1 ? load_chance(occurrences, favourites) : Json()});
     }
   }
   if (table.rows.empty()) return std::nullopt;

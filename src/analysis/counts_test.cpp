@@ -1,5 +1,7 @@
 #include "analysis/counts.h"
 
+#include <cmath>
+
 #include <gmock/gmock.h>
 
 #include "core/errors.h"
@@ -88,6 +90,7 @@ TEST_F(Counts, ByTokenIdMatchTheGoldenFile) {
   for (size_t row = 0; row < 4; ++row) {  // layers, then minimum counts
     const auto& need = golden_.outputs.at("vocabulary").at(row / 2).at(row % 2 == 0 ? "1" : "5");
     for (const char* column : {"ids", "mean", "mean_by_occurrence"}) near(*vocabulary, row, column, need.at(column));
+    EXPECT_TRUE(cell(*vocabulary, row, "load_chance").is_null());  // k = 2
     EXPECT_EQ(cell(*vocabulary, row, "k").as_int(), 2);
     EXPECT_EQ(cell(*vocabulary, row, "id_kind").as_string(), "input");
   }
@@ -98,6 +101,22 @@ TEST_F(Counts, TheRulesOfTheSourcesHoldWithoutAMinimum) {
   EXPECT_EQ(cell(*find_table(result, "token_specialization"), 0, "minimum_count").as_int(), 129);
   EXPECT_TRUE(cell(*find_table(result, "token_specialization"), 0, "std").is_null());  // no id is seen as often
   EXPECT_EQ(cell(*find_table(result, "vocabulary_specialization"), 1, "minimum_count").as_int(), 10);
+}
+
+TEST_F(Counts, CompareIdsWithTheLoadOfTheirLayer) {
+  // Id 4 once at expert 0, id 6 twice; shares 2/3 and 1/3.
+  const auto path = write(
+      "ids.json",
+      Json::parse(
+          R"({"model": "made", "layers": [0], "top_k": 1, "n_experts": 2, "domain": "poems", "layer_expert_token_counts": [{"0": {"4": 1, "6": 1}, "1": {"6": 1}}]})",
+          "ids"));
+  const auto result = analyze_counts(read_count_files({path}, 0), 1);
+  // Once: std 1/2. Twice: 1/2 with 5 of 9, else even.
+  EXPECT_NEAR(cell(*find_table(result, "token_specialization"), 0, "load_std").as_double(),
+              (0.5 + std::sqrt(5.0 / 9 / 4)) / 2, 1e-12);
+  // Once: 1. Twice: 1 with 5 of 9, else 1/2, over 4,096 draws.
+  EXPECT_NEAR(cell(*find_table(result, "vocabulary_specialization"), 0, "load_chance").as_double(), (1 + 7.0 / 9) / 2,
+              4 * 0.25 / std::sqrt(4096.0) / 2);
 }
 
 TEST_F(Counts, FilesMustHaveOneK) {

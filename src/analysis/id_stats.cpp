@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "analysis/own_load.h"
 #include "core/rng.h"
 
 namespace evenkeel::analysis {
@@ -64,24 +65,6 @@ Binomial binomial(int64_t n, double p) {
   const double sum = std::accumulate(out.mass.begin(), out.mass.end(), 0.0);
   for (double& mass : out.mass) mass /= sum;
   return out;
-}
-
-// Mean of the smaller of X / n_a and Y / n_b for independent binomial X and Y.
-double mean_smaller_share(int64_t n_a, int64_t n_b, double p) {
-  const auto a = binomial(n_a, p), b = binomial(n_b, p);
-  double mean = 0, passed = 0, passed_sum = 0;  // of Y / n_b up to X / n_a: its mass and its share of the mean
-  size_t j = 0;
-  for (size_t i = 0; i < a.mass.size(); ++i) {
-    const double x = static_cast<double>(a.low + static_cast<int64_t>(i)) / static_cast<double>(n_a);
-    for (; j < b.mass.size(); ++j) {
-      const double y = static_cast<double>(b.low + static_cast<int64_t>(j)) / static_cast<double>(n_b);
-      if (y > x) break;
-      passed += b.mass[j];
-      passed_sum += b.mass[j] * y;
-    }
-    mean += a.mass[i] * (passed_sum + x * (1 - passed));
-  }
-  return mean;
 }
 
 // Mean of the length of d independent standard normals, divided by sqrt(d).
@@ -147,6 +130,25 @@ double share_distance(std::span<const int64_t> a, std::span<const int64_t> b) {
   return apart / 2;
 }
 
+double mean_smaller_share(const RandomCount& left, const RandomCount& right) {
+  if (left.p <= 0 || right.p <= 0) return 0.0;
+  if (left.p >= 1 || right.p >= 1) return std::min(left.p, right.p);  // one of the shares is always 1
+  const auto a = binomial(left.n, left.p), b = binomial(right.n, right.p);
+  double mean = 0, passed = 0, passed_sum = 0;  // of Y / n_b up to X / n_a: its mass and its share of the mean
+  size_t j = 0;
+  for (size_t i = 0; i < a.mass.size(); ++i) {
+    const double x = static_cast<double>(a.low + static_cast<int64_t>(i)) / static_cast<double>(left.n);
+    for (; j < b.mass.size(); ++j) {
+      const double y = static_cast<double>(b.low + static_cast<int64_t>(j)) / static_cast<double>(right.n);
+      if (y > x) break;
+      passed += b.mass[j];
+      passed_sum += b.mass[j] * y;
+    }
+    mean += a.mass[i] * (passed_sum + x * (1 - passed));
+  }
+  return mean;
+}
+
 double mean_share_difference(int64_t n_a, int64_t n_b, double p) {
   const double per_token = p * (1 - p);  // variance of a count
   if (per_token <= 0) return 0.0;
@@ -155,7 +157,7 @@ double mean_share_difference(int64_t n_a, int64_t n_b, double p) {
     return std::sqrt(2 / kPi * per_token * (1 / static_cast<double>(n_a) + 1 / static_cast<double>(n_b)));
   // A share of so many tokens is as good as constant beside the other one.
   const auto most = static_cast<int64_t>(std::min(kLargestVariance / per_token, 1e18));
-  return std::max(0.0, 2 * (p - mean_smaller_share(std::min(n_a, most), std::min(n_b, most), p)));
+  return std::max(0.0, 2 * (p - mean_smaller_share({std::min(n_a, most), p}, {std::min(n_b, most), p})));
 }
 
 double uniform_share_overlap(int64_t n_a, int64_t n_b, int64_t n_experts, int64_t top_k) {
@@ -298,6 +300,7 @@ void IdSummary::add(std::span<const int64_t> counts, int64_t occurrences) {
   favourites_ += static_cast<double>(*std::max_element(counts.begin(), counts.end()));
   std_ += share_std(counts);
   chance_max_share_ += uniform_ != nullptr ? uniform_->mean_max_share(occurrences) : kNan;
+  load_std_ += load_.empty() ? kNan : load_share_std(occurrences, top_k_, load_);
   baseline_std_ +=
       uniform_ != nullptr ? uniform_share_std(occurrences, uniform_->n_experts(), uniform_->top_k()) : kNan;
   chance_std_ += uniform_ != nullptr ? uniform_->mean_share_std(occurrences) : kNan;

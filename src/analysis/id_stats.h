@@ -29,6 +29,13 @@ double share_overlap(std::span<const int64_t> a, std::span<const int64_t> b);  /
 double share_cosine(std::span<const int64_t> a, std::span<const int64_t> b);
 double share_distance(std::span<const int64_t> a,
                       std::span<const int64_t> b);  // L1 / 2; 0 for equal ones, to the last bit
+// How many of n >= 1 tokens have an expert that each of them has with probability p.
+struct RandomCount {
+  int64_t n = 0;
+  double p = 0;
+};
+// Mean of the smaller of the two shares X / n of independent counts. Exact.
+double mean_smaller_share(const RandomCount& left, const RandomCount& right);
 // Mean of |X / n_a - Y / n_b| for independent X ~ Binomial(n_a, p), Y ~ Binomial(n_b, p): how far two shares of n_a,
 // n_b >= 1 random tokens differ by chance. Exact until both counts have a variance above 10,000, from where it is that
 // of the normal limit, sqrt(2 / pi) sqrt(p (1 - p) (1 / n_a + 1 / n_b)).
@@ -79,6 +86,11 @@ class IdSummary {
   // uniform: levels for the layer's E and k, which outlives this; null where none are known (routers that do not give
   // every token k experts): baseline and chance are NaN then.
   explicit IdSummary(const UniformRouting* uniform) : uniform_(uniform) {}
+  // load: counts [E] of the layer over all ids, for load_std, which is NaN without them.
+  void compare_with(std::span<const int64_t> load, int64_t top_k) {
+    load_.assign(load.begin(), load.end());
+    top_k_ = top_k;
+  }
   void add(std::span<const int64_t> counts, int64_t occurrences);
 
   int64_t ids() const { return ids_; }
@@ -91,13 +103,16 @@ class IdSummary {
   double mean_std() const { return std_ / n(); }
   double baseline_std() const { return baseline_std_ / n(); }  // of uniform_share_std
   double chance_std() const { return chance_std_ / n(); }      // of UniformRouting::mean_share_std
+  double load_std() const { return load_std_ / n(); }          // of load_share_std
 
  private:
   double n() const { return static_cast<double>(ids_); }
   const UniformRouting* uniform_;
   int64_t ids_ = 0, occurrences_ = 0;
   MeanSums max_share_;
-  double favourites_ = 0, chance_max_share_ = 0, std_ = 0, baseline_std_ = 0, chance_std_ = 0;
+  double favourites_ = 0, chance_max_share_ = 0, std_ = 0, baseline_std_ = 0, chance_std_ = 0, load_std_ = 0;
+  std::vector<int64_t> load_;
+  int64_t top_k_ = 0;
 };
 
 }  // namespace evenkeel::analysis

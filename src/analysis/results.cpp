@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <map>
 
+#include "record/alarm.h"
+
 namespace evenkeel::analysis {
 namespace {
 
@@ -99,44 +101,79 @@ void say_similarity(const Table& table, std::vector<std::string>& out) {
 }
 
 // Of the most experts a token, mean over layers and data sets; against the first reference where there are several (of
-// a run).
+// a run). The layer is the one that keeps least beyond what the two loads give.
 void say_saturation(const Table& table, std::vector<std::string>& out) {
   int64_t k = 0;
   for (const auto& values : table.rows) k = std::max(k, Row(table, values).at("k").as_int());
-  double sum = 0, chance = 0, n = 0, least = 2;
-  std::string layer, interval;
-  for (const auto& values : table.rows) {
+  double sum = 0, by_load = 0, n = 0;
+  const auto* least = best_row(table, [&](const auto& values) {
     const Row row(table, values);
-    if (row.at("k").as_int() != k || row.at("from") != Row(table, table.rows[0]).at("from") ||
-        std::isnan(row.number("saturation")))
-      continue;
+    if (row.at("k").as_int() != k || row.at("from") != Row(table, table.rows[0]).at("from")) return std::nan("");
+    const double excess = row.number("saturation") - row.number("load_chance");
+    if (std::isnan(excess)) return excess;
     sum += row.number("saturation");
-    chance += row.number("chance");
+    by_load += row.number("load_chance");
     n += 1;
-    if (row.number("saturation") < least) {
-      least = row.number("saturation");
-      layer = row.text("layer");
-      interval = row.interval("saturation");
-    }
-  }
-  if (n > 0)
-    out.push_back("The model makes " + percent(sum / n) + " of the reference's choices again (chance " +
-                  percent(chance / n) + "); fewest in layer " + layer + ", " + percent(least) + interval + ".");
+    return -excess;
+  });
+  if (least == nullptr) return;
+  const Row row(table, *least);
+  out.push_back(
+      "The model makes " + percent(sum / n) +
+      " of the reference's choices again (choices by themselves, at the loads of the two: " + percent(by_load / n) +
+      "); least beyond that in layer " + row.text("layer") + ", " + percent(row.number("saturation")) +
+      row.interval("saturation") + " against " + percent(row.number("load_chance")) + ".");
 }
 
+// The layer whose favourites stand highest above those of ids that have no part in the choice. Their interval says
+// whether they stand above at all.
 void say_vocabulary(const Table& table, std::vector<std::string>& out) {
   const auto* most = best_row(table, [&](const auto& values) {
     const Row row(table, values);
     const bool counts =
         row.text("id_kind") == "input" && row.at("k").as_int() == 1 && row.at("minimum_count").as_int() > 1;
-    return counts ? row.number("mean") : std::nan("");
+    return counts ? row.number("mean") - row.number("load_chance") : std::nan("");
   });
   if (most == nullptr) return;
   const Row row(table, *most);
-  out.push_back("Token ids are tied to experts most in layer " + row.text("layer") + ": " +
-                percent(row.number("mean")) + row.interval("mean") +
-                " of an id's occurrences go to its favourite first (chance " + percent(row.number("chance")) +
-                "; ids seen at least " + row.text("minimum_count") + " times).");
+  const double low = row.at("mean_low").is_number() ? row.number("mean_low") : row.number("mean");
+  const std::string layer = "layer " + row.text("layer");
+  const std::string begin =
+      low > row.number("load_chance")
+          ? "Token ids are tied to experts most in " + layer + ": "
+          : "In no layer are token ids tied to experts beyond its load; nearest to it is " + layer + ": ";
+  out.push_back(begin + percent(row.number("mean")) + row.interval("mean") +
+                " of an id's occurrences go to its favourite first, and " + percent(row.number("load_chance")) +
+                " if the choice did not depend on the id (ids seen at least " + row.text("minimum_count") + " times).");
+}
+
+// A sentence for each data set on which busiest experts get so many tokens that training would call the router
+// collapsed.
+void say_collapse(const Table& table, std::vector<std::string>& out) {
+  struct Collapsed {
+    std::string layers;
+    int64_t n_layers = 0;
+    double least = 1, most = 0;  // MRI
+  };
+  std::map<std::string, Collapsed> by_domain;
+  for (const auto& values : table.rows) {
+    const Row row(table, values);
+    const double mri = row.number("mri");
+    const bool is_choice = row.number("lower_bound") <= 0.5;  // k of at least 2 k experts
+    if (!is_choice || row.number("tokens") < record::Alarm::kFewestTokens || !(mri >= record::Alarm::kNearlyAll))
+      continue;
+    auto& found = by_domain[row.text("domain")];
+    found.layers += (found.n_layers++ == 0 ? "" : ", ") + row.text("layer");
+    found.least = std::min(found.least, mri);
+    found.most = std::max(found.most, mri);
+  }
+  for (const auto& [domain, found] : by_domain) {
+    const std::string shares = percent(found.least) == percent(found.most)
+                                   ? percent(found.most)
+                                   : percent(found.least) + " to " + percent(found.most);
+    out.push_back("The router has collapsed on " + domain + " in layer" + (found.n_layers > 1 ? "s " : " ") +
+                  found.layers + ": " + shares + " of the tokens have one and the same expert.");
+  }
 }
 
 Json definitions() {
@@ -189,6 +226,12 @@ Json definitions() {
       "The two models whose choices on the same tokens are compared; from_step is the optimizer step that `from` was "
       "saved after.",
       "");
+  add("load_chance, load_first, load_overlap, load_std",
+      "What the figure would be if experts were chosen without a look at the token, each as often as the layer chooses "
+      "it here. Where one expert has most tokens this is far above `chance`, and only what exceeds it says something "
+      "of "
+      "tokens.",
+      "docs/analyses.md");
   add("chance",
       "What uniform random routing gives for the figure of a table; null where rows differ and a column has it.", "");
   return out;
@@ -198,7 +241,10 @@ Json definitions() {
 
 std::vector<std::string> analysis_headlines(const std::vector<NamedTable>& tables) {
   std::vector<std::string> out;
-  if (const auto* load = find_table(tables, "load")) say_imbalance(*load, out);
+  if (const auto* load = find_table(tables, "load")) {
+    say_collapse(*load, out);
+    say_imbalance(*load, out);
+  }
   if (const auto* similarity = find_table(tables, "domain_similarity")) say_similarity(*similarity, out);
   if (const auto* saturation = find_table(tables, "saturation")) say_saturation(*saturation, out);
   if (const auto* vocabulary = find_table(tables, "vocabulary_specialization")) say_vocabulary(*vocabulary, out);

@@ -34,6 +34,7 @@ TEST_F(Import, WritesACheckpointLikeAnyOther) {
   EXPECT_EQ(source.kind, "checkpoint");
   EXPECT_FALSE(source.has_history);
   EXPECT_EQ(source.sequence_length, 64);
+  EXPECT_EQ(source.longest_sequence, 64);
   EXPECT_EQ(source.state.at("imported").at("family"), Json("llama"));
   EXPECT_EQ(source.state.at("step"), Json(0));
   EXPECT_TRUE(tokenizers_of(source).empty());

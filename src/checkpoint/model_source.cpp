@@ -107,6 +107,7 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
     source.kind = hf.family;
     source.config = hf.config;
     source.sequence_length = std::min(hf.max_sequence_length, kLongestDefault);
+    source.longest_sequence = hf.max_sequence_length;
     return source;
   }
   source.folder = find_checkpoint(path, step);
@@ -117,7 +118,10 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
     source.state = read_json(file);
     source.config = model::model_config_from_json(source.state.at("model"), file);
     source.sequence_length = source.state.at("sequence_length").as_int();
-    source.has_history = source.state.find("imported") == nullptr;
+    const Json* imported = source.state.find("imported");
+    source.has_history = imported == nullptr;
+    const Json* longest = source.has_history ? nullptr : imported->find("max_sequence_length");
+    source.longest_sequence = longest != nullptr ? longest->as_int() : source.sequence_length;
     if (const Json* separate = source.state.find("separate_documents")) source.separate_documents = separate->as_bool();
   });
   return source;

@@ -21,6 +21,7 @@ struct ModelSource {
   bool is_checkpoint() const { return kind == "checkpoint"; }
   model::ModelConfig config;
   int64_t sequence_length = 0;      // that it was trained with; for Hugging Face min(max_position_embeddings, 2048)
+  int64_t longest_sequence = 0;     // that it is known to be made for: of a folder its max_position_embeddings
   bool separate_documents = false;  // attention and positions stop at document borders, as it was trained
   Json state;                       // state.json of a checkpoint; null for Hugging Face
   bool has_history = false;  // a checkpoint of training: with moments, cursors and phases; not one that was imported

@@ -188,6 +188,7 @@ TEST_F(HfSource, AHuggingFaceFolderIsReadByItsFamily) {
   set("max_position_embeddings", 131072);
   write();
   EXPECT_EQ(open_model(folder_).sequence_length, 2048);
+  EXPECT_EQ(open_model(folder_).longest_sequence, 131072);
 }
 
 }  // namespace

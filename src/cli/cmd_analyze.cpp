@@ -139,6 +139,7 @@ Sources open_model_run(const AnalyzeOptions& options, ModelRun& run) {
   require_tokenizer_of(source, tokenizer_uses(run.sets), options.allow_mixed_tokenizers);
   if (reference) require_tokenizer_of(*reference, tokenizer_uses(run.sets), options.allow_mixed_tokenizers);
   for (const auto& set : run.sets) check_vocabulary(set.dataset, source.config.vocab_size, options.run.max_tokens);
+  warn_of_length(source, options.model, options.run);
   run.model = load_model(source, options.model, options.run);
   Sources out;
   if (reference) load_reference(options, *reference, run.references[0], run, out.input);
@@ -396,7 +397,7 @@ void remove_files(const fs::path& out) {
 
 // All of them, or none: what an earlier analysis left goes first, and what was written goes when a write fails.
 void write_files(const fs::path& out, const Json& results, const analysis::AnalysisTables& result) {
-  const bool is_new = !fs::exists(out);
+  const bool is_new = !fs::exists(out), replaces = fs::exists(out / "results.json");
   check_out(out);  // once more: the work before this may have taken long
   remove_files(out);
   try {
@@ -411,6 +412,7 @@ void write_files(const fs::path& out, const Json& results, const analysis::Analy
     if (is_new) fs::remove(out);
     throw;
   }
+  if (replaces) log_info(out.string(), ": the earlier analysis there is replaced");
 }
 
 void declare(Options& command, AnalyzeOptions& options) {
@@ -459,8 +461,14 @@ int cmd_analyze(Options& command) {
     result = analyze_counts(options, run);
   } else {
     auto sources = options.model.empty() ? open_traces(options) : open_model_run(options, model_run);
-    result = run_sources(options, sources, run);
-    add_over_run(options, model_run, sources, result);
+    try {
+      result = run_sources(options, sources, run);
+      add_over_run(options, model_run, sources, result);
+    } catch (const NumericsError& error) {
+      for (const auto* model : {&model_run.model, &model_run.reference})
+        if (*model) name_bad_weight(**model, error);
+      throw;
+    }
   }
   const Json results = analysis::analysis_results(run, result);
   write_files(options.out, results, result);

@@ -52,7 +52,12 @@ train::EvalResult evaluate_set(const analysis::LoadedModel& model, const NamedDa
                     "tokens");
   eval.name = set.name;
   eval.progress = [&](int64_t n) { progress.update(static_cast<double>(n), set.name); };
-  return train::evaluate(model.model, model.values(), set.dataset, eval);
+  try {
+    return train::evaluate(model.model, model.values(), set.dataset, eval);
+  } catch (const NumericsError& error) {
+    name_bad_weight(model, error);
+    throw;
+  }
 }
 
 }  // namespace
@@ -75,6 +80,7 @@ int cmd_eval(Options& options) {
   const auto source = open_checked(model_path);
   require_tokenizer_of(source, tokenizer_uses(sets), allow_mixed);
   for (const auto& set : sets) check_vocabulary(set.dataset, source.config.vocab_size, run.max_tokens);
+  warn_of_length(source, model_path, run);
   const auto loaded = load_model(source, model_path, run);
   train::EvalOptions eval;
   eval.sequence_length = run.sequence_length > 0 ? run.sequence_length : source.sequence_length;

@@ -31,7 +31,9 @@ int cmd_export(Options& options) {
   options.example("evenkeel export runs/first --out models/first");
   if (!options.parse()) return 0;
   wanted.dtype = type_named(dtype);
+  const bool replaces = std::filesystem::exists(out);
   const auto written = checkpoint::export_model(model, out, wanted);
+  if (replaces) log_info(out, ": the earlier export there is replaced");
   for (const auto& notice : written.notices) log_info(out, ": ", notice);
   std::cout << out << ": a Hugging Face folder of " << written.family << ", " << counted(written.n_tensors, "tensor")
             << " and " << counted(written.n_files, "file") << "\n";

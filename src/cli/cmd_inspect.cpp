@@ -1,9 +1,11 @@
 #include <iostream>
+#include <set>
 
 #include "checkpoint/families.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
 #include "checkpoint/router_states.h"
+#include "checkpoint/safetensors.h"
 #include "cli/commands.h"
 #include "cli/inspect.h"
 #include "cli/model_summary.h"
@@ -56,9 +58,18 @@ void print_tokenizer(const fs::path& path) {
             << tokenizer->sha256() << "\n";
 }
 
+// CheckpointError for one that is cut off or damaged, by its header; weights that are not there are no error.
+void check_weight_files(const fs::path& folder) {
+  std::set<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".safetensors") files.insert(entry.path());
+  for (const auto& file : files) const checkpoint::SafetensorsFile opened(file);
+}
+
 void print_folder(const fs::path& path) {
   if (checkpoint::is_hf_folder(path)) {
     const auto source = checkpoint::open_model(path);
+    check_weight_files(path);
     return print_model("Hugging Face folder of family " + source.kind, source);
   }
   if (fs::exists(path / "manifest.json")) return print_model("evenkeel checkpoint", checkpoint::open_model(path));

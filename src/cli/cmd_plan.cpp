@@ -47,6 +47,14 @@ std::vector<std::string> warnings_of(std::vector<std::string> of_starts, const t
   return out;
 }
 
+// A plan may come before the data; of a path that is wrong, `train` would say the same as an error.
+std::vector<std::string> missing_data(const train::Forecast& run) {
+  std::vector<std::string> out;
+  for (const auto& path : run.missing)
+    out.push_back("there is no data set " + printable(path) + " yet: its passes and its evaluations are not counted");
+  return out;
+}
+
 Json plan_json(const train::RunConfig& config, const train::StepRate& rate, const train::Forecast& run,
                const std::vector<std::string>& messages) {
   const int64_t steps = config.total_steps(), tokens = steps * config.tokens_per_step();
@@ -135,7 +143,8 @@ int plan_run(const ConfigNode& root, const PlanOptions& options) {
   const auto of_starts = train::check_what_is_there(config, data);
   const auto rate = rate_of(config, options, !options.no_measure);
   const auto run = train::forecast(config, rate);
-  const auto warnings = warnings_of(of_starts, run, model::kept_balance_warning(*root.find("model"), config.model));
+  auto warnings = warnings_of(of_starts, run, model::kept_balance_warning(*root.find("model"), config.model));
+  for (const auto& message : missing_data(run)) warnings.push_back(message);
   const Json plan = plan_json(config, rate, run, warnings);
   if (options.json) {
     print_json(plan);
@@ -182,7 +191,13 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     const auto of_starts = train::check_what_is_there(arm.config, data);
     const auto rate = rates.of(arm.config);
     const auto run = train::forecast(arm.config, rate);
-    const auto messages = warnings_of(of_starts, run, arm.warning);
+    auto messages = warnings_of(of_starts, run, arm.warning);
+    for (const auto& message : messages)
+      warnings.insert("arm " + arm.group + ": " + message);  // once for all of its seeds
+    for (const auto& message : missing_data(run)) {
+      messages.push_back(message);
+      warnings.insert(message);  // once for all arms
+    }
     Json plan = plan_json(arm.config, rate, run, messages);
     const auto giver = study::giver_of(study, i);
     const size_t n_shared = giver ? study::n_shared_phases(study.arms[*giver], arm) : 0;
@@ -191,8 +206,6 @@ int plan_study(const study::StudyPlan& study, const PlanOptions& options) {
     flops += plan.at("run").at("training_flops").as_double();
     seconds += arm_seconds;
     bytes += plan.at("disk").at("bytes").as_double();
-    for (const auto& message : messages)
-      warnings.insert("arm " + arm.group + ": " + message);  // once for all of its seeds
     plan["shared_phases"] = static_cast<int64_t>(n_shared);
     plan["own_seconds"] = arm_seconds;
     if (!options.json)

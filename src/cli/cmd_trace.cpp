@@ -110,12 +110,18 @@ int cmd_trace(Options& command) {
   } else {
     windows = analysis::windows_of(analysis::read_sequences(options.tokens, source.config.vocab_size));
   }
+  warn_of_length(source, options.model, options.run);
   const auto model = load_model(source, options.model, options.run);
   auto info = trace_info(options, model, *windows);
   if (const Json* step = source.state.find("step")) info.step = step->as_int();
   info.sequence_length = options.data.empty() ? info.length : sequence_length;
   if (const fs::path folder = fs::path(options.out).parent_path(); !folder.empty()) make_folders(folder);
-  write_trace(options, model, info, *windows, source.separate_documents);
+  try {
+    write_trace(options, model, info, *windows, source.separate_documents);
+  } catch (const NumericsError& error) {
+    name_bad_weight(model, error);
+    throw;
+  }
   log_info("wrote ", options.out, ": ", human_count(static_cast<double>(windows->n_tokens())), " tokens, ",
            counted(static_cast<int64_t>(info.layers.size()), "MoE layer"), ", ",
            human_bytes(static_cast<double>(fs::file_size(options.out))));

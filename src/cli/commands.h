@@ -4,7 +4,7 @@
 #include "cli/options.h"
 
 #define EVENKEEL_COMMANDS(X)                                                    \
-  X(tokenizer, "train a SentencePiece tokenizer")                               \
+  X(tokenizer, "train a SentencePiece tokenizer, or extend a tokenizer")        \
   X(tokenize, "lines of text to token ids, or back")                            \
   X(prepare, "text files to an indexed dataset (.bin/.idx)")                    \
   X(convert, "token files of other trainers to an indexed dataset, and back")   \

@@ -1,8 +1,10 @@
 #include "cli/model_run.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/aminmax.h>
 
 #include "checkpoint/open_weights.h"
 #include "checkpoint/router_states.h"
@@ -97,6 +99,14 @@ checkpoint::ModelSource open_checked(const std::string& path) {
   return source;
 }
 
+void warn_of_length(const checkpoint::ModelSource& source, const std::string& name, const ModelRunOptions& options) {
+  if (options.sequence_length <= source.longest_sequence) return;
+  log_warning("--sequence-length ", options.sequence_length, " is more than the ", source.longest_sequence,
+              " tokens that ", name,
+              source.is_checkpoint() ? " was trained with" : " is made for (max_position_embeddings)",
+              ": at later positions it does what it never learned");
+}
+
 analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name,
                                  const ModelRunOptions& options) {
   const auto device = options.find_device();
@@ -116,6 +126,17 @@ analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const st
   for (auto& state : out.router_states) train::set_device(state, device, /*requires_grad=*/false);
   if (const Json* step = source.state.find("step")) out.step = step->as_int();
   return out;
+}
+
+void name_bad_weight(const analysis::LoadedModel& model, const NumericsError& error) {
+  const auto table = model::parameter_table(model.model.config());
+  for (size_t i = 0; i < table.size(); ++i) {
+    const auto weight = model.stored != nullptr ? model.stored->parameter(i) : model.params.at(table[i].name);
+    const auto [least, most] = at::aminmax(weight);  // NaN where there is one
+    require<NumericsError>(std::isfinite(least.item<double>()) && std::isfinite(most.item<double>()), model.name,
+                           ": got values that are not finite in the weight ", table[i].name,
+                           "; need finite ones (they led to: ", error.what(), ")");
+  }
 }
 
 std::vector<NamedDataset> open_datasets(const std::vector<std::string>& texts, bool allows_mixed_tokenizers) {

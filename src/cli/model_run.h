@@ -7,6 +7,7 @@
 #include "analysis/forward.h"
 #include "checkpoint/model_source.h"
 #include "cli/options.h"
+#include "core/errors.h"
 #include "data/datasets.h"
 
 namespace evenkeel::cli {
@@ -28,10 +29,15 @@ struct ModelRunOptions {
 // The model behind a MODEL argument. ConfigError, before anything is allocated, when the weights that a pass has in
 // hand at a time do not fit into memory: the others can stay in their files.
 checkpoint::ModelSource open_checked(const std::string& path);
+// A warning where --sequence-length is more than the model was made for: figures of later positions are no news.
+void warn_of_length(const checkpoint::ModelSource& source, const std::string& name, const ModelRunOptions& options);
 // Its weights in the asked type on the asked device, with its routers' states. Where they do not fit, or where it is
 // asked for, they stay in their files as they are stored, and a pass widens them.
 analysis::LoadedModel load_model(const checkpoint::ModelSource& source, const std::string& name,
                                  const ModelRunOptions& options);
+// NumericsError that names the first weight with a value that is not finite; nothing where all are finite. For a pass
+// that ended with `error`.
+void name_bad_weight(const analysis::LoadedModel& model, const NumericsError& error);
 // Bytes that its weights take; of stored ones those in hand, with what batches take between layers.
 double weight_bytes(const analysis::LoadedModel& model);
 

@@ -69,6 +69,43 @@ TEST(LoadModel, GivesTheWeightsInTheAskedType) {
   EXPECT_GT(weight_bytes(stored), stored.group_bytes);  // and what a layer has in hand
 }
 
+TEST(NameBadWeight, NamesTheFirstThatIsNotFinite) {
+  const testing::TemporaryFolder folder;
+  testing::write_tiny_sets(folder);
+  const auto config = testing::tiny_config(folder.path(), {"phase.one.steps=1", "phase.two.steps=1"});
+  train::TrainOptions options;
+  options.run = folder / "run";
+  options.device = "cpu";
+  train::train_run(config, options);
+  ModelRunOptions run;
+  run.device = "cpu";
+  auto model = load_model(open_checked((folder / "run").string()), "m", run);
+  const NumericsError error("layer 0: got nan; need a number");
+  EXPECT_NO_THROW(name_bad_weight(model, error));
+  model.params.at("head.weight").data_ptr<float>()[3] = INFINITY;
+  EXPECT_EQ(testing::message_of<NumericsError>([&] { name_bad_weight(model, error); }),
+            "m: got values that are not finite in the weight head.weight; need finite ones (they led to: layer 0: got "
+            "nan; need a number)");
+}
+
+TEST(WarnOfLength, SaysWhatTheModelIsMadeFor) {
+  checkpoint::ModelSource source;
+  source.kind = "checkpoint";
+  source.longest_sequence = 64;
+  const auto warning = [&](int64_t length) {
+    ModelRunOptions options;
+    options.sequence_length = length;
+    ::testing::internal::CaptureStderr();
+    warn_of_length(source, "runs/a", options);
+    return ::testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(warning(0), "");
+  EXPECT_EQ(warning(64), "");
+  EXPECT_THAT(warning(65), HasSubstr("--sequence-length 65 is more than the 64 tokens that runs/a was trained with"));
+  source.kind = "llama";
+  EXPECT_THAT(warning(65), HasSubstr("64 tokens that runs/a is made for (max_position_embeddings)"));
+}
+
 TEST(OpenDatasets, NamesTheOptionAndTheVocabulary) {
   const testing::TemporaryFolder folder;
   const auto prefix = testing::write_tiny_data(folder, "a", 30);

@@ -52,12 +52,13 @@ std::optional<int64_t> whole_number(const std::string& text) {
 
 // Writes 4000 for 4k. ConfigError for what is no whole number of the range.
 CLI::Validator within(const std::string& name, const Range& range) {
+  constexpr int64_t kMillion = 1000000;
   const auto check = [name, range](std::string& text) {
     const auto number = whole_number(text);
     require<ConfigError>(number && *number >= range.least && *number <= range.most, name, ": got ",
                          text.empty() ? "an empty text" : text, "; need a whole number from ", range.least,
                          range.zero != nullptr ? std::string(" (") + range.zero + ")" : "", " to ", range.most,
-                         " (4k, 2M and 1B are some too)");
+                         range.most >= kMillion ? " (4k, 2M and 1B are some too)" : "");
     text = std::to_string(*number);
     return std::string();
   };
@@ -73,8 +74,7 @@ CLI::Validator near_a_double(const std::string& name) {
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
     const bool is_number = end == digits.data() + digits.size() && !digits.empty();
     const bool is_near = error == std::errc() && std::isfinite(number);
-    require<ConfigError>(!is_number || is_near, name, ": got ", text,
-                         "; need a finite number, 0 or from 5e-324 to 1.7e308");
+    require<ConfigError>(!is_number || is_near, name, ": got ", text, "; need a finite number of ordinary size");
     return std::string();
   };
   return CLI::Validator(check, "", "");
@@ -204,7 +204,8 @@ std::string explained(const CLI::App& app, const std::string& command, const CLI
   };
   if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr)
     if (const auto* option = option_before(" is required"))
-      return "got no " + option->get_name() + "; need " + described(*option);
+      return "got no " + option->get_name() + "; need " +
+             (option->get_positional() ? "one: " + option->get_description() : described(*option));
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr)
     if (const auto* option = option_before(":"))
       return "got " + option->get_name() + " without its value; need " + described(*option);

@@ -92,7 +92,7 @@ TEST(Options, SayWhatToTypeInstead) {
   const auto refusal = [](const std::vector<std::string>& arguments) {
     return message_of<ConfigError>([&] { parse(arguments); });
   };
-  EXPECT_EQ(refusal({}), "train: got no RECIPE; need RECIPE, a recipe");
+  EXPECT_EQ(refusal({}), "train: got no RECIPE; need one: a recipe");
   EXPECT_EQ(refusal({"r.toml", "--out"}), "train: got --out without its value; need --out VALUE, a folder");
   for (const char* number :
        {"many", "0", "-1", "3M", "1.5", "1e3", "0x10", "99999999999999999999", "-99999999999999999999"})
@@ -101,6 +101,8 @@ TEST(Options, SayWhatToTypeInstead) {
         std::string("--steps: got ") + number + "; need a whole number from 1 to 2000000 (4k, 2M and 1B are some too)");
   EXPECT_THAT(refusal({"r.toml", "--steps", ""}), HasSubstr("--steps: got an empty text; need a whole number from 1"));
   EXPECT_EQ(refusal({"r.toml", "--max-hours", "long"}), "train: got --max-hours long; need a number");
+  EXPECT_EQ(refusal({"r.toml", "--max-hours", "1e999"}),
+            "--max-hours: got 1e999; need a finite number of ordinary size");
   EXPECT_EQ(refusal({"r.toml", "--uot", "x"}),
             "train: got the unknown option --uot (did you mean --out?); need one that 'evenkeel train --help' lists");
   EXPECT_EQ(refusal({"r.toml", "s.toml"}),
@@ -131,6 +133,10 @@ TEST(Options, ComputeSetsTheThreads) {
     EXPECT_TRUE(options.parse());
     return device;
   };
+  EXPECT_EQ(message_of<ConfigError>([&] {
+              run({"--threads", "4097"});
+            }),  // too few for 2M
+            "--threads: got 4097; need a whole number from 0 (the cores that this process may use) to 4096");
   EXPECT_EQ(run({"--device", "cpu", "--threads", "1"}), "cpu");
   EXPECT_EQ(ops::n_threads(), 1);
   EXPECT_THAT(message_of<ConfigError>([&] { run({"--threads", "-1"}); }), HasSubstr("--threads: got -1"));

@@ -120,14 +120,30 @@ bool is_own_pair(const fs::path& path) {
   return size_bytes == kIndexBytes + kSequenceBytes * sequences + kDocumentBytes * documents;
 }
 
-// A SentencePiece model whose trainer_spec (field 2) holds what `tokenizer train` asks for and nothing else. Kind,
-// size and the switch for large text are free. A model that was trained from files names them, and is another's.
+// What `tokenizer extend` wrote bears its mark.
+bool is_extended(const std::string& content, const fs::path& path) {
+  if (content.starts_with('{')) {
+    const Json json = json_of(path);
+    const Json* const model = json.find("model");
+    const Json* const mark = model != nullptr ? model->find(kExtendedKey) : nullptr;
+    return mark != nullptr && mark->is_string() && mark->as_string() == kExtendedMark;
+  }
+  const auto fields = proto_fields(content).value_or(std::vector<ProtoField>());
+  return std::any_of(fields.begin(), fields.end(), [](const ProtoField& field) {
+    return field.number == kExtendedField && field.bytes == kExtendedMark;
+  });
+}
+
+// Such a file, or a SentencePiece model whose trainer_spec (field 2) holds what `tokenizer train` asks for and nothing
+// else. Kind, size and the switch for large text are free. A model that was trained from files names them, and is
+// another's.
 bool is_own_tokenizer(const fs::path& path) {
   constexpr uint64_t kTrainerSpec = 2, kUserSymbols = 31, kFree[] = {3, 4, 49};
   const std::map<uint64_t, uint64_t> wanted = {{16, 16}, {18, 4192}, {35, 1},           {40, 0},
                                                {41, 1},  {42, 2},    {43, ~uint64_t{0}}};
   if (bytes_in(path) > kMaxBytes) return false;
   const std::string model = read_file(path);
+  if (is_extended(model, path)) return true;
   size_t n_wanted = 0, n_symbols = 0;
   for (const auto& part : proto_fields(model).value_or(std::vector<ProtoField>())) {
     if (part.number != kTrainerSpec) continue;

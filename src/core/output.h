@@ -13,7 +13,7 @@ enum class OutputKind {
   pair,        // PREFIX.bin, .idx, .scored, .json
   skipped,     // PREFIX.skipped.jsonl
   tokens,      // a token file for another trainer: nothing in it can bear a mark, and none is replaced
-  tokenizer,   // a SentencePiece .model
+  tokenizer,   // a SentencePiece .model, or a tokenizer.json
   page,        // report.html
   trace,       // .safetensors
   results,     // results.json
@@ -60,5 +60,11 @@ bool is_events_name(std::string_view name);
 inline constexpr std::string_view kFolderMark = "evenkeel\n";
 // How a load.columns begins.
 inline constexpr std::string_view kLoadsMark = "EVKLOAD1";
+
+// What `tokenizer extend` puts into its files: this text in a field of a SentencePiece model, or under a key of the
+// "model" of a tokenizer.json. The libraries pass over both.
+inline constexpr std::string_view kExtendedMark = "evenkeel tokenizer extend";
+inline constexpr int kExtendedField = 1000;
+inline constexpr const char* kExtendedKey = "extended_by";
 
 }  // namespace evenkeel

@@ -53,13 +53,16 @@ std::string three_digits(double value) {
   return with_minus(text);
 }
 
-std::string difference_text(double difference, std::optional<double> half) {
+std::string difference_text(double difference, std::optional<double> half, double limit) {
   if (!half) return with_error(difference, std::nullopt, true) + "; its error is not known";
   const int decimals =
       *half > rounding_of(difference) ? decimals_of_error(*half) : decimals_of(difference == 0 ? 1 : difference, 3);
   const auto text = [&](double value) { return rounded(value, decimals, true); };
+  const auto end = [&](double value) {  // the limit itself is not rounded beyond it
+    return std::abs(value) < limit ? text(value) : rounded(std::copysign(limit, value), std::max(decimals, 0), true);
+  };
   const std::string figures =
-      text(difference) + "; 95 %: " + text(difference - *half) + " to " + text(difference + *half);
+      text(difference) + "; 95 %: " + end(difference - *half) + " to " + end(difference + *half);
   return std::abs(difference) > *half ? figures : "no difference beyond noise: " + figures;
 }
 

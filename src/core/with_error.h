@@ -2,6 +2,7 @@
 // that programs read have JSON's or CSV's hyphen.
 #pragma once
 
+#include <cmath>
 #include <optional>
 #include <string>
 
@@ -24,7 +25,7 @@ std::string three_digits(double value);
 
 // A difference and its 95 % interval, of which `half` is half the width: "−0.31; 95 %: −0.35 to −0.27". One whose
 // interval holds 0 is called none: "no difference beyond noise: −0.01; 95 %: −0.05 to +0.03". Without a width: "−0.31;
-// its error is not known".
-std::string difference_text(double difference, std::optional<double> half);
+// its error is not known". `limit`: no difference of the figure is farther from 0, and so no end of the interval.
+std::string difference_text(double difference, std::optional<double> half, double limit = INFINITY);
 
 }  // namespace evenkeel

@@ -47,6 +47,14 @@ TEST(DifferenceText, NamesNoneWhereTheIntervalHoldsZero) {
   EXPECT_EQ(difference_text(0.3123, std::nullopt), "+0.312; its error is not known");
 }
 
+// Two shares in percent differ by no more than 100.
+TEST(DifferenceText, EndsWhereTheFigureEnds) {
+  EXPECT_EQ(difference_text(27, 135, 100), "no difference beyond noise: +30; 95 %: −100 to +100");
+  EXPECT_EQ(difference_text(-20, 135, 100), "no difference beyond noise: −20; 95 %: −100 to +100");
+  EXPECT_EQ(difference_text(27, 41, 100), "no difference beyond noise: +30; 95 %: −10 to +70");
+  EXPECT_EQ(difference_text(-8, 135, 16), "no difference beyond noise: −10; 95 %: −16 to +16");  // of 16 experts
+}
+
 TEST(WithError, WithoutAnErrorAtMostThreeDigits) {
   EXPECT_EQ(three_digits(0.003), "0.003");
   EXPECT_EQ(three_digits(0.00165000234), "0.00165");

@@ -146,9 +146,29 @@ class Split {
 
 // ---- the whole ----
 
-// What an earlier call for this prefix held out is in the new pair: an evaluation on it would be one on training text.
-// Both descriptions tell: a set that was prepared under that name on its own has inputs of its own, and stays.
-void remove_old_holdout(const fs::path& prefix) {
+// Makes a folder and those above it. In the end those that it made and that hold nothing go again: nothing was written.
+class NewFolders {
+ public:
+  explicit NewFolders(const fs::path& folder) {
+    std::error_code ignored;
+    for (fs::path part = folder; !part.empty() && !fs::exists(part, ignored); part = part.parent_path())
+      made_.push_back(part);
+    if (!folder.empty()) make_folders(folder);
+  }
+  ~NewFolders() {
+    std::error_code ignored;
+    for (const auto& part : made_) fs::remove(part, ignored);  // which leaves a folder that holds something
+  }
+  NewFolders(const NewFolders&) = delete;
+  NewFolders& operator=(const NewFolders&) = delete;
+
+ private:
+  std::vector<fs::path> made_;  // the innermost first
+};
+
+// What an earlier call for this prefix held out would be in the new pair: an evaluation on it would be one on training
+// text. Both descriptions tell: a set that was prepared under that name on its own has inputs of its own, and stays.
+void require_no_old_holdout(const fs::path& prefix) {
   const std::string held_out = prefix.string() + "-heldout";
   const auto inputs_of = [](const fs::path& pair) -> Json {
     try {
@@ -166,8 +186,17 @@ void remove_old_holdout(const fs::path& prefix) {
   if (std::any_of(parts.begin(), parts.end(),
                   [&](const auto& part) { return fs::exists(part.path, ignored) && !is_own(part); }))
     return;
-  for (const auto& part : parts) fs::remove(part.path, ignored);  // the description last: a kill before it is made good
-  log_warning("removed ", held_out, " of an earlier call: what it held out is not held out of ", prefix.string());
+  fail<ConfigError>("--holdout: got none, and ", held_out, " was held out of ", prefix.string(),
+                    ", which would have its text now; need --holdout again, another --out, or ", held_out,
+                    ".* removed first");
+}
+
+// What `--eod` may mean where the tokenizer's files name nothing: the usual end-of-text tokens that it has, for people.
+std::string usual_eod(const Tokenizer& tokenizer) {
+  std::string out;
+  for (const char* token : {"<|endoftext|>", "</s>", "<|end_of_text|>", "<|eot_id|>"})
+    if (tokenizer.id_of(token)) out += std::string(out.empty() ? " (--eod '" : "' or '") + token;
+  return out.empty() ? "" : out + "' is there)";
 }
 
 std::optional<int32_t> resolve_eod(const Tokenizer& tokenizer, const std::string& eod) {
@@ -175,7 +204,8 @@ std::optional<int32_t> resolve_eod(const Tokenizer& tokenizer, const std::string
   if (eod.empty()) {
     const auto id = tokenizer.end_of_document();
     require<DataError>(id.has_value(),
-                       "--eod: got nothing, and the tokenizer names no end-of-text token; need TOKEN, ID or none");
+                       "--eod: got nothing, and the tokenizer names no end-of-text token; need TOKEN, ID or none",
+                       usual_eod(tokenizer));
     return id;
   }
   int64_t number = -1;
@@ -344,8 +374,10 @@ void clear_places(const Tokenizer& tokenizer, const Paths& inputs, const fs::pat
   const bool touches_list = options.skips_bad || is_own({skipped_path, OutputKind::skipped}) ||
                             std::any_of(inputs.begin(), inputs.end(), is_list);
   if (touches_list) require_own_outputs({{skipped_path, OutputKind::skipped}}, read);
-  if (options.holdout_fraction > 0) require_own_outputs(pair_outputs(held_out), read);
-  if (prefix.has_parent_path()) make_folders(prefix.parent_path());
+  if (options.holdout_fraction > 0)
+    require_own_outputs(pair_outputs(held_out), read);
+  else
+    require_no_old_holdout(prefix);
   for (const auto& pair : {prefix, held_out})
     for (const auto& part : pair_outputs(pair)) remove_temporaries_of(part.path);
 }
@@ -378,6 +410,7 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   const Frame frame{resolve_bos(tokenizer, options.adds_bos), resolve_eod(tokenizer, options.eod)};
   const auto conversations = conversations_of(tokenizer, inputs, options, frame);
   clear_places(tokenizer, inputs, prefix, options);
+  const NewFolders folders(prefix.parent_path());
   const fs::path skipped_path = prefix.string() + ".skipped.jsonl";
   std::optional<SkippedLines> skipped;
   ReaderOptions reader = options.reader;
@@ -406,7 +439,6 @@ Prepared prepare(const Tokenizer& tokenizer, const Paths& inputs, const fs::path
   std::vector<Pair*> pairs = {&kept};
   if (held_out != nullptr) pairs.push_back(held_out);
   for (Pair* const pair : pairs) pair->finish();
-  if (held_out == nullptr) remove_old_holdout(prefix);
   SkippedLines::remove_earlier(skipped_path);
   std::vector<Json> descriptions;
   for (Pair* const pair : pairs)

@@ -56,7 +56,8 @@ class PrepareTest : public testing::Test {
 // A tokenizer with a fault: an id outside its vocabulary, or an error, for one word.
 class FaultyTokenizer final : public Tokenizer {
  public:
-  explicit FaultyTokenizer(bool throws) : throws_(throws) {}
+  explicit FaultyTokenizer(bool throws, std::set<std::string> pieces = {})
+      : throws_(throws), pieces_(std::move(pieces)) {}
   std::vector<int32_t> encode(std::string_view text, bool) const override {
     if (text.find("1100") == std::string_view::npos) return {1};
     if (throws_) fail<DataError>("text: got 1100; need another");
@@ -68,13 +69,16 @@ class FaultyTokenizer final : public Tokenizer {
   int64_t vocab_size() const override { return 10; }
   std::optional<int32_t> begin_of_document() const override { return std::nullopt; }
   std::optional<int32_t> end_of_document() const override { return std::nullopt; }
-  std::optional<int32_t> id_of(std::string_view) const override { return std::nullopt; }
+  std::optional<int32_t> id_of(std::string_view piece) const override {
+    return pieces_.contains(std::string(piece)) ? std::optional(3) : std::nullopt;
+  }
   std::string kind() const override { return "made tokenizer"; }
   std::string sha256() const override { return ""; }
   fs::path path() const override { return "faulty"; }
 
  private:
   bool throws_;
+  std::set<std::string> pieces_;
 };
 
 TEST_F(PrepareTest, KeepsEveryDocumentInOrder) {
@@ -323,13 +327,34 @@ TEST_F(PrepareTest, RemovesWhatAKilledOneLeft) {
               testing::UnorderedElementsAre("a.txt", ".evenkeel-de.bin.tmp" + dead, "en.bin", "en.idx", "en.json"));
 }
 
-// What was held out is in the new pair: an evaluation on the old set would be one on training text.
-TEST_F(PrepareTest, WithoutAHoldoutTheOldOneGoes) {
+// What was held out would be in the new pair: an evaluation on the old set would be one on training text.
+TEST_F(PrepareTest, WithoutAHoldoutAnOldOneIsInTheWay) {
   const auto input = text_file("a.txt", made_documents(1200));
   prepared("en", {input}, {.holdout_fraction = 0.1});
-  ASSERT_TRUE(fs::exists(folder_ / "en-heldout.bin"));
+  const std::string kept = files_of("en"), held_out = files_of("en-heldout");
+  const std::string path = (folder_ / "en").string();
+  EXPECT_EQ(message_of<ConfigError>([&] { prepared("en", {input}); }),
+            "--holdout: got none, and " + path + "-heldout was held out of " + path +
+                ", which would have its text now; need --holdout again, another --out, or " + path +
+                "-heldout.* removed first");
+  EXPECT_EQ(files_of("en"), kept);
+  EXPECT_EQ(files_of("en-heldout"), held_out);
+  prepared("en", {input}, {.holdout_fraction = 0.2});
+  EXPECT_NE(files_of("en-heldout"), held_out);
+  for (const char* suffix : {".bin", ".idx", ".json"}) fs::remove(path + "-heldout" + suffix);
   prepared("en", {input});
   EXPECT_THAT(folder_.names(), ElementsAre("a.txt", "en.bin", "en.idx", "en.json"));
+}
+
+TEST_F(PrepareTest, AFailureLeavesNoFolderThatItMade) {
+  const auto bad = folder_.write("bad.txt", "bad \xff");
+  fs::create_directory(folder_ / "old");
+  EXPECT_THROW(prepared("new/deep/d", {bad}), DataError);
+  EXPECT_THROW(prepared("old/new/d", {bad}), DataError);
+  EXPECT_THAT(folder_.names(), ElementsAre("bad.txt", "old"));
+  EXPECT_TRUE(fs::is_empty(folder_ / "old"));
+  prepared("new/deep/d", {text_file("a.txt", made_documents(20))});
+  EXPECT_TRUE(fs::exists(folder_ / "new/deep/d.json"));
 }
 
 TEST_F(PrepareTest, ASetOfThatNameThatIsNoHoldoutStays) {
@@ -441,8 +466,19 @@ TEST_F(PrepareTest, PassesTheTokenizersFaultsOn) {
   };
   EXPECT_THAT(refusal(false, "none"), HasSubstr("got id 10 in document 1100; need 0..9"));
   EXPECT_THAT(refusal(true, "none"), HasSubstr("text: got 1100"));
-  EXPECT_THAT(refusal(true, ""), HasSubstr("names no end-of-text token; need TOKEN, ID or none"));
+  EXPECT_THAT(refusal(true, ""), testing::EndsWith("names no end-of-text token; need TOKEN, ID or none"));
   EXPECT_THAT(folder_.names(), ElementsAre("good.txt"));
+}
+
+// Files of published tokenizers often have an end-of-text token that nothing in them names as such.
+TEST_F(PrepareTest, OffersTheEndOfTextTokensThatAreThere) {
+  const auto input = folder_.write("a.txt", "ka lo");
+  const auto refusal = [&](const std::set<std::string>& pieces) {
+    return message_of<DataError>([&] { prepare(FaultyTokenizer(false, pieces), {input}, folder_ / "d", {}); });
+  };
+  EXPECT_THAT(refusal({"<|endoftext|>", "<s>"}),
+              testing::EndsWith("need TOKEN, ID or none (--eod '<|endoftext|>' is there)"));
+  EXPECT_THAT(refusal({"</s>", "<|eot_id|>"}), testing::EndsWith("(--eod '</s>' or '<|eot_id|>' is there)"));
 }
 
 }  // namespace

@@ -48,7 +48,8 @@ std::vector<std::string> distinct_names(const std::vector<fs::path>& folders) {
 void name_arms_after(Json& results, const std::string& folder) {
   const bool is_study = results.at("kind").as_string() == "study";
   const auto named = [&](const Json& arm) { return is_study ? folder + "/" + arm.as_string() : folder; };
-  for (auto& headline : results["headlines"].as_array()) headline = folder + ": " + headline.as_string();
+  for (auto& headline : results["headlines"].as_array())
+    if (!headline.as_string().starts_with(folder + ": ")) headline = folder + ": " + headline.as_string();
   for (auto& arm : results["arms"].as_array())
     for (const char* key : {"name", "group"})
       if (Json* name = arm.find(key)) *name = named(*name);

@@ -8,6 +8,7 @@
 #include "core/errors.h"
 #include "core/file_io.h"
 #include "core/json.h"
+#include "core/json_lines.h"
 #include "report/test_support.h"
 #include "support/files.h"
 #include "support/made_lines.h"
@@ -132,6 +133,16 @@ TEST_F(PageTest, ColumnsThatArmsShareAreThereOnce) {
   EXPECT_GT(one.at("columns").size(), 0u);
   EXPECT_EQ(two.at("columns"), one.at("columns"));
   EXPECT_EQ(two.at("runs").at("two").at("phases"), two.at("runs").at("one").at("phases"));
+}
+
+TEST_F(PageTest, ASentenceThatBeginsWithItsRunsNameIsNotGivenItTwice) {
+  const auto own = run("own", 1);
+  Json results = read_json(own / "results.json");
+  results["headlines"] = Json::Array{"own: the router has collapsed", "owner: a sentence"};
+  write_file_atomically(own / "results.json", results.dump());
+  const auto data = data_of(make_page({own, run("two", 1)}));
+  EXPECT_EQ(data.at("results").at("headlines").at(0).as_string(), "own: the router has collapsed");
+  EXPECT_EQ(data.at("results").at("headlines").at(1).as_string(), "own: owner: a sentence");
 }
 
 TEST_F(PageTest, SeveralRunsBecomeTheArmsOfOnePage) {

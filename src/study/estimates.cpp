@@ -70,8 +70,11 @@ std::string Estimate::text(bool sign) const { return with_error(value, error, si
 
 bool Difference::is_beyond_noise() const { return half && std::abs(value) > *half; }
 
+double Difference::low() const { return std::max(value - *half, -limit); }
+double Difference::high() const { return std::min(value + *half, limit); }
+
 std::string Difference::text() const {
-  if (n_equal == 0) return difference_text(value, half);
+  if (n_equal == 0) return difference_text(value, half, limit);
   const auto pairs = std::to_string(n_equal) + " pairs";
   return value == 0 ? "no difference in any of " + pairs
                     : with_error(value, std::nullopt, /*sign=*/true) + " in each of " + pairs;

@@ -1,6 +1,7 @@
 // A figure of a study's groups over their seeds, and how sure a difference between two groups is.
 #pragma once
 
+#include <cmath>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,6 +22,9 @@ struct Difference {
   double value = 0;
   std::optional<double> half;  // of the width of its 95 % interval; nullopt where nothing says how far it varies
   size_t n_equal = 0;  // pairs of seeds, where all of them have the same difference: so few that agree give no width
+  double limit = INFINITY;  // no difference of the figure is farther from 0: 1 of shares
+  double low() const;       // of the interval, as far as the figure can be; `half` must be there
+  double high() const;
   bool is_beyond_noise() const;
   std::string text() const;  // "no difference beyond noise: …" where its interval holds 0; "-0.25 in each of 2 pairs"
 };

@@ -26,10 +26,10 @@ struct Group {
   std::string name;
   bool is_dense = false, has_replay = false;  // has_replay: in any phase
   double flops_per_token = 0;
-  std::string old_data, new_data, budget;      // of budget_of
-  bool shifts = false, has_collapsed = false;  // has_collapsed: one of its arms
-  bool is_continued = false;                   // its weights come from elsewhere
+  std::string old_data, new_data, budget;  // of budget_of
+  bool shifts = false;
   std::vector<const Outcome*> outcomes;
+  std::string collapse() const { return collapse_words(outcomes); }
 };
 
 std::vector<Group> groups_of(const std::vector<Arm>& arms, const std::map<std::string, Outcome>& outcomes) {
@@ -47,12 +47,9 @@ std::vector<Group> groups_of(const std::vector<Arm>& arms, const std::map<std::s
                                           sets.new_data,
                                           budget_of(arm),
                                           shifts_data(arm),
-                                          false,
-                                          train::comes_from_elsewhere(arm) && arm.resolved.at("phase").size() == 1,
                                           {}});
     }
     group->outcomes.push_back(&outcomes.at(arm.name));
-    group->has_collapsed = group->has_collapsed || group->outcomes.back()->has_collapsed;
   }
   return out;
 }
@@ -102,18 +99,13 @@ std::string batch_share(const Estimate& share) {
 }
 const std::string kNoInterval = " (of one seed, without an interval)";
 
-// "The router of a has collapsed."; empty of none.
-std::string collapse_words(const std::set<std::string>& groups) {
-  std::string names;
-  for (const auto& name : groups) add_to_list(names, name);
-  if (names.empty()) return "";
-  return groups.size() == 1 ? " The router of " + names + " has collapsed."
-                            : " The routers of " + names + " have collapsed.";
-}
+// The groups whose router has collapsed, with the words of Group::collapse.
+using Collapsed = std::map<std::string, std::string>;
 
 // What the rows of `routers` come to, by group.
 struct RouterFigures {
-  Estimates loss, before, peak, height, mri, mri_old, in_use;  // height: the peak over the even load; MRI in percent
+  Estimates loss, before, peak, height, mri, mri_old, in_use;  // height: the peak over the even load; MRI in percent;
+                                                               // before: of training batches alone
   std::set<std::string> causal, all,
       sound;                    // groups: those whose losses compare, all with a router, and those without a collapse
   std::set<std::string> rules;  // of the causal groups
@@ -142,13 +134,14 @@ void add_router_row(RouterFigures& out, const RouterRow& row, const Arm& arm) {
   if (row.experts && row.dead) out.in_use.add(group, seed, static_cast<double>(*row.experts - *row.dead));
   out.n_experts[group] = row.experts.value_or(0);
   if (!row.mri_before) return;
-  out.before.add(group, seed, 100 * *row.mri_before);
+  if (!train::comes_from_elsewhere(arm) || arm.resolved.at("phase").size() > 1)
+    out.before.add(group, seed, 100 * *row.mri_before);
   out.peak.add(group, seed, 100 * *row.mri_peak);
   out.height.add(group, seed, *row.mri_peak / *row.lower_bound);
 }
 
 RouterFigures router_figures(const std::vector<Arm>& arms, const std::vector<RouterRow>& rows,
-                             const std::set<std::string>& collapsed) {
+                             const Collapsed& collapsed) {
   std::map<std::string, const Arm*> by_name;
   for (const auto& arm : arms) by_name[arm.name] = &arm;
   RouterFigures out;
@@ -173,14 +166,14 @@ RouterFigures router_figures(const std::vector<Arm>& arms, const std::vector<Rou
 }
 
 // A group's name; that its router has collapsed where it has.
-std::string named(const std::string& name, const std::set<std::string>& collapsed) {
-  return name + (collapsed.contains(name) ? " (its router has collapsed)" : "");
+std::string named(const std::string& name, const Collapsed& collapsed) {
+  return name + (collapsed.contains(name) ? " (its router " + collapsed.at(name) + ")" : "");
 }
 
 // The lowest loss and the highest, and where the two differ in the routing alone also what they cost and can do.
 std::vector<std::string> router_loss_headlines(const std::vector<Arm>& arms, const RouterFigures& figures,
                                                const std::map<std::string, Outcome>& outcomes,
-                                               const std::set<std::string>& collapsed) {
+                                               const Collapsed& collapsed) {
   const auto losses = range_of(figures.loss, figures.causal);
   if (losses.least == losses.most) return {};
   const auto gap = figures.loss.difference(losses.most, losses.least, losses.n * (losses.n - 1) / 2);
@@ -204,22 +197,22 @@ std::vector<std::string> router_headlines(const std::vector<Arm>& arms, const tr
   const auto found =
       std::find_if(tables.begin(), tables.end(), [](const auto& entry) { return entry.first == "routers"; });
   if (found == tables.end()) return {};
-  std::set<std::string> collapsed;
+  Collapsed collapsed;
   for (const auto& group : groups)
-    if (group.has_collapsed) collapsed.insert(group.name);
+    if (auto words = group.collapse(); !words.empty()) collapsed.emplace(group.name, std::move(words));
   const RouterFigures figures = router_figures(arms, rows_of<RouterRow>(found->second), collapsed);
   const std::string bound = "; an even load is " + figures.even_load() + " %.";
   auto out = router_loss_headlines(arms, figures, outcomes, collapsed);
   auto jumps = range_of(figures.height, figures.all);
   jumps.least = range_of(figures.height, figures.sound).least;  // a collapsed router has nowhere to rise to
   const auto rise = [&](const std::string& name) {
-    return "from " + batch_share(figures.before.of(name)) + " to at most " + batch_share(figures.peak.of(name)) +
-           " % under " + named(name, collapsed);
+    return (figures.before.has(name) ? "from " + batch_share(figures.before.of(name)) + " " : "") + "to a peak of " +
+           batch_share(figures.peak.of(name)) + " % under " + named(name, collapsed);
   };
   if (!jumps.least.empty() && jumps.least != jumps.most && figures.has_shift)
     out.push_back("At the shift the busiest expert's share of a training batch" +
-                  (figures.peak.of(jumps.most).error ? "" : kNoInterval) + " goes " + rise(jumps.least) + ", and " +
-                  rise(jumps.most) + bound);
+                  (figures.peak.of(jumps.most).error ? " (peaks: means over seeds)" : kNoInterval) + " goes " +
+                  rise(jumps.least) + ", and " + rise(jumps.most) + bound);
   const auto add_shares = [&](const Estimates& shares, const std::string& data) {
     const auto evens = range_of(shares, figures.all);
     const auto share = [&](const std::string& name) {
@@ -270,14 +263,16 @@ std::string forgetting_headline(const std::vector<Group>& groups) {
     return group.is_dense && !group.has_replay && group.shifts && forgetting.has(group.name);
   });
   if (dense == groups.end()) return "";
-  std::set<std::string> models, collapsed;
+  std::set<std::string> models;
+  std::string collapsed;
   FlopMatch moe_flops, all_flops;
   all_flops.add(dense->flops_per_token);
   for (const auto& group : groups) {
     if (group.is_dense || group.has_replay || group.budget != dense->budget || !forgetting.has(group.name)) continue;
     if (group.outcomes[0]->against != dense->outcomes[0]->against) continue;
     models.insert(group.name);
-    if (group.has_collapsed) collapsed.insert(group.name);
+    if (const auto words = group.collapse(); !words.empty())
+      collapsed += " The router of " + group.name + " " + words + ".";
     moe_flops.add(group.flops_per_token);
     all_flops.add(group.flops_per_token);
   }
@@ -296,7 +291,7 @@ std::string forgetting_headline(const std::vector<Group>& groups) {
   return "Without replay " + forgetting_verdict(verdict, cost) + ": " +
          (models.size() == 1 ? least : least + " to " + most) + " nats a token on " + dense->old_data + " since " +
          train::baseline_words(dense->outcomes[0]->against) + " against " + forgetting.of(dense->name).text(true) +
-         "." + collapse_words(collapsed);
+         "." + collapsed;
 }
 
 // "7", "7 to 8" of figures over seeds.
@@ -312,70 +307,76 @@ std::string least_to_most(const std::vector<const Outcome*>& outcomes, double Ou
   return low == high ? low : low + " to " + high;
 }
 
-// Does the load stay balanced through the shift? As shares of tokens beside the even load, and experts in use: a ratio
-// alone would praise a router that was collapsed before.
-std::string balance_headline(const Group& group) {
-  Estimates shares;  // of the group, by the words that lead to them
-  const std::string at_end =
-      format(" in the first %lld steps, and ", static_cast<long long>(group.outcomes[0]->peak_steps));
+// The busiest expert's share in the end: of held-out text, and how many experts are in use.
+std::string evaluated_balance(const Group& group) {
+  Estimates shares;
   for (const Outcome* outcome : group.outcomes) {
-    if (std::isnan(outcome->mri_before)) continue;
-    shares.add("goes from ", outcome->seed, 100 * outcome->mri_before);
-    shares.add(" to ", outcome->seed, 100 * outcome->mri_first);
-    shares.add(", is at most ", outcome->seed, 100 * outcome->mri_peak);
-    shares.add(at_end, outcome->seed, 100 * outcome->mri_end);
-    if (outcome->eval_mri)
-      shares.add("of new", outcome->seed, percent(outcome->eval_mri->value, outcome->eval_mri->se));
+    if (outcome->eval_mri) shares.add("new", outcome->seed, percent(outcome->eval_mri->value, outcome->eval_mri->se));
     if (outcome->eval_mri_old && group.old_data != group.new_data)
-      shares.add("of old", outcome->seed, percent(outcome->eval_mri_old->value, outcome->eval_mri_old->se));
+      shares.add("old", outcome->seed, percent(outcome->eval_mri_old->value, outcome->eval_mri_old->se));
   }
-  if (!shares.has("goes from ") || group.has_replay || !group.shifts) return "";
-  std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch" +
-                    (shares.of(" to ").error ? ", " : kNoInterval + ", ");
-  for (const std::string& words :
-       {std::string("goes from "), std::string(" to "), std::string(", is at most "), at_end})
-    out += words + batch_share(shares.of(words)) + " %" +
-           (group.is_continued && words == "goes from " ? " of held-out " + group.old_data + " at step 0" : "");
-  out += format(" at the end; an even load is %.1f %%.", 100 * group.outcomes[0]->even_load);
-  if (shares.has("of new"))
-    out += " Of held-out text it is " + shares.of("of new").text() + " % on " + group.new_data +
-           (shares.has("of old") ? " and " + shares.of("of old").text() + " % on " + group.old_data : "") + ".";
+  std::string out;
+  if (shares.has("new"))
+    out += " Of held-out text it is " + shares.of("new").text() + " % on " + group.new_data +
+           (shares.has("old") ? " and " + shares.of("old").text() + " % on " + group.old_data : "") + ".";
   const auto in_use = least_to_most(group.outcomes, &Outcome::experts_in_use, "%.0f");
   if (!in_use.empty())
     out += " In the end " + in_use + " of " + least_to_most(group.outcomes, &Outcome::experts, "%.0f") +
            " experts get a token of held-out " + group.new_data + ".";
-  if (group.has_collapsed) out += " Its router has collapsed.";
   return out;
 }
 
-}  // namespace
+// Does the load stay balanced through the shift? As shares of tokens beside the even load, and experts in use: a ratio
+// alone would praise a router that was collapsed before.
+std::string balance_headline(const Group& group) {
+  Estimates shares;  // of the group
+  for (const Outcome* outcome : group.outcomes) {
+    if (std::isnan(outcome->mri_before)) continue;
+    shares.add("before", outcome->seed, 100 * outcome->mri_before);
+    shares.add("first", outcome->seed, 100 * outcome->mri_first);
+    shares.add("peak", outcome->seed, 100 * outcome->mri_peak);
+    shares.add("end", outcome->seed, 100 * outcome->mri_end);
+  }
+  if (!shares.has("before") || group.has_replay || !group.shifts) return "";
+  const auto share = [&](const char* when) { return batch_share(shares.of(when)) + " %"; };
+  const bool has_own_before = group.outcomes[0]->has_own_before, has_seeds = shares.of("first").error.has_value();
+  std::string out = group.name + ": at the shift MRI, the busiest expert's share of a training batch" +
+                    (has_seeds ? ", " : kNoInterval + ", ") +
+                    (has_own_before ? "goes from " + share("before") + " to " : "begins at ") + share("first") +
+                    ", peaks at " + share("peak") + (has_seeds ? " (the mean of the seeds' peaks)" : "");
+  out += format(" in the first %lld steps, and ends at ", static_cast<long long>(group.outcomes[0]->peak_steps));
+  out += share("end") + format("; an even load is %.1f %%.", 100 * group.outcomes[0]->even_load);
+  // Another text is no point that training batches rise from.
+  if (!has_own_before)
+    out += " Of other text, held-out " + group.old_data + ", it is " + share("before") + " at step 0.";
+  out += evaluated_balance(group);
+  if (const auto words = group.collapse(); !words.empty()) out += " Its router " + words + ".";
+  return out;
+}
 
-std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
-  const auto outcomes = outcomes_of(arms, tables);
-  const auto groups = groups_of(arms, outcomes);
-  std::vector<std::string> out = train::collapse_headlines(arms, train::Collapses::lasting);
-  const auto add = [&](std::string sentence) {
-    if (!sentence.empty()) out.push_back(std::move(sentence));
-  };
-  add(forgetting_headline(groups));
-  // Of many routers the best and the worst, else each pair of arms that differ in one thing.
-  const auto many = router_headlines(arms, tables, groups, outcomes);
-  const auto pairs = pairs_of(arms);
-  for (const auto& pair : pairs)
-    if (many.empty() || pair.aspect != "routing") add(pair_headline(pair, outcomes));
-  for (const auto& sentence : many) add(sentence);
-  if (many.empty())
-    for (const auto& group : groups) add(balance_headline(group));
-  for (const auto& sentence : train::collapse_headlines(arms, train::Collapses::recovered)) add(sentence);
-  if (!out.empty())
-    for (const auto& note : unpaired_notes(arms, pairs)) add(note);
+// Whether every arm with a router has one whose collapse lasts: then nothing that a study answers is of sound routers.
+bool all_have_collapsed(const std::vector<Group>& groups) {
+  int64_t n_routers = 0;
+  for (const auto& group : groups) {
+    if (group.is_dense) continue;
+    ++n_routers;
+    if (!std::all_of(group.outcomes.begin(), group.outcomes.end(),
+                     [](const Outcome* one) { return one->has_collapsed(); }))
+      return false;
+  }
+  return n_routers > 0;
+}
+
+// What bounds the answers: one seed, a common start, sets that nothing was evaluated on.
+std::vector<std::string> notes_on(const std::vector<Arm>& arms, const std::vector<Group>& groups, bool has_answers) {
+  std::vector<std::string> out;
   const bool is_one_seed =
       std::all_of(groups.begin(), groups.end(), [](const Group& group) { return group.outcomes.size() == 1; });
-  if (!out.empty() && is_one_seed)
+  if (has_answers && is_one_seed)
     out.emplace_back(
         "Every arm has one seed: errors and intervals are those of the held-out text, and another seed may differ by "
         "more.");
-  if (!out.empty() && seeds_share_start(arms))
+  if (has_answers && seeds_share_start(arms))
     out.emplace_back(
         "The seeds of a group continue the same weights: their spread is that of the continued training, and after "
         "another pre-training figures may differ by more.");
@@ -386,6 +387,38 @@ std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const tra
       out.push_back("Nothing is said of the loss on " + sets +
                     ": phase.eval.data has no held-out set of it. A set counts as one where it has the name of the "
                     "source, its file, or the file's -heldout part.");
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> study_headlines(const std::vector<Arm>& arms, const train::NamedTables& tables) {
+  using train::Collapses;
+  const auto outcomes = outcomes_of(arms, tables);
+  const auto groups = groups_of(arms, outcomes);
+  std::vector<std::string> out;
+  const auto add = [&](std::string sentence) {
+    if (!sentence.empty()) out.push_back(std::move(sentence));
+  };
+  const auto add_all = [&](std::vector<std::string> sentences) {
+    for (auto& sentence : sentences) add(std::move(sentence));
+  };
+  // The answers come first, and each says where it is of a collapsed router; unless there is no other router.
+  const bool is_lost = all_have_collapsed(groups);
+  if (is_lost) add_all(train::collapse_headlines(arms, Collapses::lasting));
+  add(forgetting_headline(groups));
+  // Of many routers the best and the worst, else each pair of arms that differ in one thing.
+  auto many = router_headlines(arms, tables, groups, outcomes);
+  const bool has_many = !many.empty();
+  const auto pairs = pairs_of(arms);
+  for (const auto& pair : pairs)
+    if (!has_many || pair.aspect != "routing") add(pair_headline(pair, outcomes));
+  add_all(std::move(many));
+  if (!has_many)
+    for (const auto& group : groups) add(balance_headline(group));
+  add_all(train::collapse_headlines(arms, is_lost ? Collapses::recovered : Collapses::all));
+  if (!out.empty()) add_all(unpaired_notes(arms, pairs));
+  add_all(notes_on(arms, groups, !out.empty()));
   return out;
 }
 

@@ -57,8 +57,9 @@ TEST_F(HeadlinesTest, CompareForgettingReplayAndBalance) {
           "instead of +0.40 ± 0.14 (no "
           "difference beyond noise: −0.3; 95 %: −1.6 to +1.0); "
           "the loss on b is 2.50 instead of 2.10 ± 0.14 (no difference beyond noise: +0.4; 95 %: −0.9 to +1.7).",
-          "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 40 % to 60 ± 28 %, is at "
-          "most 80 ± 60 % in the first 4 steps, and 50 ± 14 % at the end; an even load is 50.0 %."));
+          "moe: at the shift MRI, the busiest expert's share of a training batch, goes from 40 % to 60 ± 28 %, "
+          "peaks at 80 ± 60 % (the mean of the seeds' peaks) in the first 4 steps, and ends at 50 ± 14 %; an even load "
+          "is 50.0 %."));
 }
 
 const char* const kOneSeed =
@@ -211,7 +212,7 @@ TEST_F(HeadlinesTest, AMatrixOfRoutersAndReplayIsAnsweredAlongBoth) {
 }
 
 // A router that had collapsed before the shift has nowhere to rise to: it is no example of balance.
-TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
+TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirstWhereThereIsNoOther) {
   arms_ = {made_arm("moe", "moe", {})};
   auto step = testing::made_step(8, "two", {0.9, 0.9});
   step.alarms = {{0, record::Alarm::Kind::same_experts, "nearly all tokens have the same 2 of 4 experts"}};
@@ -224,9 +225,37 @@ TEST_F(HeadlinesTest, ACollapsedRouterIsSaidFirst) {
           "moe: the router has collapsed in phase two, layer 0, since step 8: at its worst nearly all tokens had the "
           "same 2 of 4 experts.",
           "moe: at the shift MRI, the busiest expert's share of a training batch (of one seed, without an interval), "
-          "goes from 95 % to 90 %, is at most 95 % in the first 4 steps, and 90 % at the end; "
-          "an even load is 50.0 %. In the end 6 of 8 experts get a token of held-out b. Its router has collapsed.",
+          "goes from 95 % to 90 %, peaks at 95 % in the first 4 steps, and ends at 90 %; an even load is 50.0 %. In "
+          "the "
+          "end 6 of 8 experts get a token of held-out b. Its router has collapsed on training batches.",
           kOneSeed));
+}
+
+// One of two routers has collapsed: the answers stand first and carry the mark themselves.
+TEST_F(HeadlinesTest, ACollapseOfSomeArmsFollowsTheAnswers) {
+  arms_ = {made_arm("moe", "moe", {}), made_arm("sound", "sound", {kReplay})};
+  auto step = testing::made_step(8, "two", {0.9, 0.9});
+  step.alarms = {{0, record::Alarm::Kind::same_experts, "nearly all tokens have the same 2 of 4 experts"}};
+  add_line(arms_[0], step);
+  forgetting("moe", 0.4, 2.0);
+  forgetting("sound", 0.1, 2.0);
+  EXPECT_THAT(study_headlines(arms_, tables_),
+              ElementsAre(AllOf(::testing::StartsWith("sound: with 25 % of the sequences replayed"),
+                                ::testing::EndsWith(" The router of moe has collapsed on training batches.")),
+                          ::testing::StartsWith("moe: the router has collapsed in phase two, layer 0, since step 8"),
+                          kOneSeed));
+}
+
+// Of weights that come from elsewhere the MRI before is that of held-out text: training batches do not rise from it.
+TEST_F(HeadlinesTest, HeldOutTextAtStepZeroIsNoPointToRiseFrom) {
+  arms_ = {made_arm("moe", "moe")};
+  arms_[0].resolved["phase"].as_array().resize(1);
+  arms_[0].resolved["model"]["from"] = "runs/first";
+  train::find_table(tables_, "shift_mri").add_row({"moe", "one", Json(), 0.5, 0.93, 0.6, 0.63, 3, Json(), 0.55});
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0),
+              AllOf(HasSubstr("begins at 60 %, peaks at 63 % in the first 6 steps, and ends at 55 %; an even load is "
+                              "50.0 %. Of other text, held-out b, it is 93 % at step 0."),
+                    ::testing::Not(HasSubstr("goes from"))));
 }
 
 // A collapse that is over is no answer to the study's question: it follows the comparisons, before the notes.
@@ -253,9 +282,8 @@ TEST_F(HeadlinesTest, ImbalanceInTheEndIsThatOfBothHeldOutSets) {
   table.add_row({"moe", "one", "a", 0, 0.5, 0.9, 0, Json()});  // not of the last phase
   table.add_row({"moe", "two", "b", 0, 0.525, 0.9, 0, Json()});
   table.add_row({"moe", "two", "a", 0, 0.75, 0.9, 0, Json()});
-  EXPECT_THAT(
-      study_headlines(arms_, tables_).at(0),
-      HasSubstr("55 % at the end; an even load is 50.0 %. Of held-out text it is 52.5 % on b and 75.0 % on a."));
+  EXPECT_THAT(study_headlines(arms_, tables_).at(0),
+              HasSubstr("ends at 55 %; an even load is 50.0 %. Of held-out text it is 52.5 % on b and 75.0 % on a."));
 }
 
 // The evaluation knows how much another text would differ: of one seed that is the error of the figure.
@@ -292,8 +320,8 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
       study_headlines(arms, tables_),
       ElementsAre("Of 2 routing rules that do not look ahead at evaluation a has the lowest loss on b in the end, 2.5 "
                   "± 0.7 nats a token, and b the highest, 2.75 (no difference beyond noise: 0; 95 %: −11 to +11).",
-                  "At the shift the busiest expert's share of a training batch goes from 40 to at most 40 % under b, "
-                  "and from 20 to at most 70 ± 14 % under a; an even load is 12.5 %.",
+                  "At the shift the busiest expert's share of a training batch (peaks: means over seeds) goes from "
+                  "40 to a peak of 40 % under b, and from 20 to a peak of 70 ± 14 % under a; an even load is 12.5 %.",
                   "On held-out b the busiest expert gets 12.5 % of the tokens under ahead, and 60 ± 14 % of the tokens "
                   "under a, with 13 of 16 experts in use; an even load is 12.5 %.",
                   "On held-out a the busiest expert gets 50.0 % of the tokens under b, and 75.0 % of the tokens under "
@@ -304,9 +332,10 @@ TEST_F(HeadlinesTest, OfManyRoutersTheBestAndTheWorst) {
   step.alarms = {{0, record::Alarm::Kind::one_expert, "one"}};
   add_line(collapsed[2], step);
   EXPECT_THAT(study_headlines(collapsed, tables_),
-              ElementsAre("b: the router has collapsed in phase two, layer 0, since step 8: one.",
-                          HasSubstr("and b (its router has collapsed) the highest"), HasSubstr("under ahead"),
-                          HasSubstr("50.0 % of the tokens under b (its router has collapsed)")));
+              ElementsAre(HasSubstr("and b (its router has collapsed on training batches) the highest"),
+                          HasSubstr("under ahead"),
+                          HasSubstr("50.0 % of the tokens under b (its router has collapsed on training batches)"),
+                          "b: the router has collapsed in phase two, layer 0, since step 8: one."));
   // Two arms of one rule are not two rules, and an arm with another budget is left out.
   auto others = arms;
   others.push_back(made_arm("b-again", "b-again", {}));

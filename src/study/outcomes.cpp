@@ -1,7 +1,9 @@
 #include "study/outcomes.h"
 
 #include <algorithm>
+#include <set>
 
+#include "core/errors.h"
 #include "model/layout.h"
 #include "study/comparison.h"
 #include "train/forgetting.h"
@@ -75,6 +77,21 @@ std::string first_end_of(const std::string& group, const std::vector<Arm>& arms)
 
 }  // namespace
 
+std::string collapse_words(const std::vector<const Outcome*>& outcomes) {
+  std::string places;
+  std::set<std::string> known;
+  int64_t n = 0;
+  for (const Outcome* outcome : outcomes) {
+    n += outcome->has_collapsed() ? 1 : 0;
+    for (const auto& place : outcome->collapsed_on)
+      if (known.insert(place).second) add_to_list(places, place);
+  }
+  if (n == 0) return "";
+  const auto n_all = static_cast<int64_t>(outcomes.size());
+  return "has collapsed on " + places +
+         (n_all == 1 ? "" : ", in " + std::to_string(n) + " of " + std::to_string(n_all) + " seeds");
+}
+
 std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const train::NamedTables& tables) {
   std::map<std::string, Outcome> out;
   for (const auto& arm : arms) {
@@ -86,7 +103,8 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
     if (!config.is_moe()) continue;
     const std::string new_data = train::shift_sets(arm).new_data;
     outcome.even_load = model::experts_per_token(config) / static_cast<double>(config.n_experts);
-    outcome.has_collapsed = train::has_collapsed(arm, new_data);
+    outcome.collapsed_on = train::collapsed_on(arm, new_data);
+    outcome.has_own_before = arm.resolved.at("phase").size() > 1 || !train::comes_from_elsewhere(arm);
     if (const auto use = train::expert_use(arm, new_data)) {
       outcome.experts_in_use = static_cast<double>(use->in_use);
       outcome.experts = static_cast<double>(use->all);
@@ -126,7 +144,10 @@ std::map<std::string, Outcome> outcomes_of(const std::vector<Arm>& arms, const t
     outcome.tokens_to_loss = number(cell("tokens"));
     outcome.target_loss = number(cell("loss"));
     outcome.target_data = cell("data").as_string();
-    outcome.target_of = first_end_of(cell("reference").as_string(), arms);
+    outcome.target_group = cell("reference").as_string();
+    outcome.target_of = first_end_of(outcome.target_group, arms);
+    const auto* own = train::final_result(arm, train::phase_name(arm, 0), outcome.target_data);
+    outcome.is_own_target = own != nullptr && train::loss_figure(*own).value == outcome.target_loss;
     outcome.tokens_interval = interval_before(arm, outcome.target_data, cell("tokens"));
   });
   rows.visit("tasks", [](Outcome& outcome, const Arm&, const auto& cell) {

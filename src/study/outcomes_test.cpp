@@ -54,7 +54,9 @@ TEST(Outcomes, AreThoseOfTheLastPhase) {
   EXPECT_TRUE(std::isnan(moe.tokens_interval));  // no evaluation is there
   EXPECT_EQ(moe.accuracy, (std::map<std::string, double>{{"quiz", 0.25}}));
   EXPECT_TRUE(std::isnan(moe.experts_in_use));  // nothing was evaluated
-  EXPECT_FALSE(moe.has_collapsed);
+  EXPECT_FALSE(moe.has_collapsed());
+  EXPECT_FALSE(moe.is_own_target);  // nothing was evaluated
+  EXPECT_EQ(moe.target_group, "dense");
   const Outcome& dense = out.at("dense");
   EXPECT_FALSE(dense.forgetting || dense.loss_new);
   for (const double none : {dense.mri_peak, dense.even_load, dense.tokens_to_loss}) EXPECT_TRUE(std::isnan(none));
@@ -99,7 +101,28 @@ TEST(Outcomes, KnowExpertsInUseAndCollapse) {
   const auto out = outcomes_of({arm}, train::new_tables());
   EXPECT_EQ(out.at("moe").experts_in_use, 4);
   EXPECT_EQ(out.at("moe").experts, 8);
-  EXPECT_TRUE(out.at("moe").has_collapsed);
+  EXPECT_EQ(out.at("moe").collapsed_on, std::vector<std::string>{"held-out b"});
+}
+
+TEST(Outcomes, SayWhereAndInHowManySeedsARouterHasCollapsed) {
+  const Outcome sound, lost{.collapsed_on = {"training batches"}},
+      both{.collapsed_on = {"held-out b", "training batches"}};
+  EXPECT_EQ(collapse_words({&sound, &sound}), "");
+  EXPECT_EQ(collapse_words({&lost}), "has collapsed on training batches");
+  EXPECT_EQ(collapse_words({&sound, &lost}), "has collapsed on training batches, in 1 of 2 seeds");
+  EXPECT_EQ(collapse_words({&lost, &both}), "has collapsed on training batches, held-out b, in 2 of 2 seeds");
+}
+
+// The loss that an arm ends its own first phase with is one that it reaches whatever happens.
+TEST(Outcomes, KnowATargetThatIsTheArmsOwn) {
+  Arm arm = made_arm("moe", "moe");
+  arm.evaluations = {testing::made_evaluation(6, "one", {{"a", testing::made_result(3.5)}})};
+  for (const double target : {3.5, 3.25}) {
+    Table table;
+    for (const char* name : {"arm", "data", "loss", "tokens", "reference"}) table.columns.push_back({name, ""});
+    table.rows = {{"moe", "a", target, 192, "moe"}};
+    EXPECT_EQ(outcomes_of({arm}, {{"tokens_to_loss", table}}).at("moe").is_own_target, target == 3.5);
+  }
 }
 
 }  // namespace

@@ -31,8 +31,8 @@ void add_row(const Pair& pair, const PairFigure& figure, Table& table) {
   const bool has_interval = change.half.has_value();
   table.add_row({pair.other, pair.base, pair.aspect, pair.difference, figure.name,
                  figure.data.empty() ? Json() : Json(figure.data), figure.unit, other.value, known(other.error),
-                 base.value, known(base.error), change.value, has_interval ? Json(change.value - *change.half) : Json(),
-                 has_interval ? Json(change.value + *change.half) : Json(),
+                 base.value, known(base.error), change.value, has_interval ? Json(change.low()) : Json(),
+                 has_interval ? Json(change.high()) : Json(),
                  figure.is_within_resolution() ? Json(false)
                  : has_interval                ? Json(change.is_beyond_noise())
                                                : Json(),
@@ -73,6 +73,8 @@ std::vector<PairFigure> pair_figures(const Pair& pair, const std::map<std::strin
     found.name = name;
     found.data = data;
     found.unit = unit;
+    if (unit == "share of tokens" || name == "accuracy") found.limit = 1;
+    if (name == "experts_in_use") found.limit = compare(pair, outcomes, plain_figure(&Outcome::experts)).other().value;
     if (name == "tokens_to_loss") found.resolution = longest_interval(pair, outcomes);
     out.push_back(std::move(found));
   };
@@ -110,7 +112,8 @@ void add_pairs(const std::vector<train::Arm>& arms, train::NamedTables& tables) 
   table.source =
       "groups of arms that differ in one thing alone, over their runs of the same seeds: each figure's mean with the "
       "larger of the standard deviation over seeds and the error by the text, and the change from `reference` to "
-      "`group` with its 95 % interval by the rule of headlines. all_equal: the change is the same in each of two pairs "
+      "`group` with its 95 % interval by the rule of headlines, cut off where no two shares or counts of experts can "
+      "differ so much. all_equal: the change is the same in each of two pairs "
       "or more, which gives no interval. A difference of tokens_to_loss of no more than one interval between "
       "evaluations is "
       "never beyond noise";

@@ -23,10 +23,15 @@ struct PairFigure {
   std::string name, data, unit;  // data: the held-out set, or the task; empty where it is of none
   Estimates values;              // of the groups "base" and "other"
   size_t n = 0;                  // pairs of runs that have it
+  double limit = INFINITY;       // of Difference
   double resolution = 0;         // how finely it is known, in its unit: tokens between evaluations
   Estimate base() const { return values.of("base"); }
   Estimate other() const { return values.of("other"); }
-  Difference difference() const { return values.difference("other", "base"); }
+  Difference difference() const {
+    auto out = values.difference("other", "base");
+    out.limit = limit;
+    return out;
+  }
   // Whether the difference is no more than what the figure is known to. Two that are equal are so anyway.
   bool is_within_resolution() const { return resolution > 0 && std::abs(difference().value) <= resolution; }
 };

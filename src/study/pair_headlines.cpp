@@ -22,6 +22,7 @@ Estimate scaled(Estimate figure, double factor) {
 Difference scaled(Difference figure, double factor) {
   figure.value *= factor;
   if (figure.half) *figure.half *= factor;
+  figure.limit *= factor;
   return figure;
 }
 
@@ -37,10 +38,10 @@ struct Sides {
     return found == figures.end() ? nullptr : &*found;
   }
   PairFigure compare(double Outcome::*figure) const { return study::compare(pair, outcomes, plain_figure(figure)); }
-  bool has_collapsed(bool of_other) const {
-    return std::any_of(pair.runs.begin(), pair.runs.end(), [&](const auto& runs) {
-      return outcomes.at((of_other ? runs.second : runs.first)->name).has_collapsed;
-    });
+  std::vector<const Outcome*> runs_of(bool of_other) const {
+    std::vector<const Outcome*> out;
+    for (const auto& runs : pair.runs) out.push_back(&outcomes.at((of_other ? runs.second : runs.first)->name));
+    return out;
   }
 };
 
@@ -86,12 +87,23 @@ std::string misses(const Sides& sides, bool of_other) {
          (n > 1 ? format(" in %lld of %zu seeds", static_cast<long long>(n_missing), n) : "");
 }
 
+// Where the base ended its own first phase with the loss, it reaches it at that end whatever happens. Then the tokens
+// tell nothing where the other side gets there in the same interval, nor where the loss is another group's with which
+// the base shares the phase: that one's own pair tells it.
+bool says_nothing(const Sides& sides, const PairFigure* tokens) {
+  const auto base = sides.runs_of(false);
+  const bool is_own =
+      std::all_of(base.begin(), base.end(), [](const Outcome* outcome) { return outcome->is_own_target; });
+  return is_own && ((tokens != nullptr && (tokens->is_within_resolution() || tokens->difference().value == 0)) ||
+                    base[0]->target_group != sides.pair.base);
+}
+
 // Of the pairs in which both get there. Over seeds with ±; of one seed nothing says how far it varies. The loss is
 // known at evaluations alone: a difference of no more than the tokens between two of them is none.
 std::string tokens_part(const Sides& sides, const std::string& data) {
   const auto* found = sides.find("tokens_to_loss", data);
   const auto target = sides.compare(&Outcome::target_loss);
-  if (target.n == 0) return "";
+  if (target.n == 0 || says_nothing(sides, found)) return "";
   std::string missing;
   for (const bool of_other : {true, false})
     if (const auto side = misses(sides, of_other); !side.empty()) add_to_list(missing, side);
@@ -158,8 +170,8 @@ std::string sentence_of(const Sides& sides, const std::string& question, const s
   for (size_t i = 0; i < parts.size(); ++i) out += (i == 0 ? "" : "; ") + parts[i];
   out += ".";
   for (const bool of_other : {true, false})
-    if (sides.has_collapsed(of_other))
-      out += " The router of " + (of_other ? sides.pair.other : sides.pair.base) + " has collapsed.";
+    if (const auto words = collapse_words(sides.runs_of(of_other)); !words.empty())
+      out += " The router of " + (of_other ? sides.pair.other : sides.pair.base) + " " + words + ".";
   return out;
 }
 

@@ -9,6 +9,7 @@ namespace evenkeel::study {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::seeded_arm;
 using train::Arm;
 
@@ -103,6 +104,22 @@ TEST_F(PairHeadline, ASeedWithoutAFigureIsLeftOutOnBothSides) {
                                     "s does not reach it in 1 of 2 seeds) (−1.00; its error is not known)"));
 }
 
+// The base ended its own first phase with the loss: so it is there at that end, whatever the other side does.
+TEST_F(PairHeadline, ATargetThatIsTheBasesOwnIsLeftOutWhereItTellsNothing) {
+  set(&Outcome::loss_new, 2.0, 2.25, 2.5, 2.25);
+  set(&Outcome::tokens_to_loss, 4000, 4000, 4000, NAN);
+  set(&Outcome::target_loss, 3.5, 3.5, 3.5, 3.5);
+  set(&Outcome::tokens_interval, 1000, 1000, 1000, 1000);
+  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50"));
+  for (auto& [name, outcome] : outcomes_) outcome.target_group = "p";
+  for (const char* base : {"p-seed1", "p-seed2"}) outcomes_[base].is_own_target = true;
+  EXPECT_THAT(sentence(), Not(HasSubstr("a loss of 3.50")));
+  set(&Outcome::tokens_to_loss, 4000, 1500, 4000, 1500);  // more than an interval earlier
+  EXPECT_THAT(sentence(), HasSubstr("a loss of 3.50 on a takes 1.50 instead of 4.00 thousand tokens"));
+  for (auto& [name, outcome] : outcomes_) outcome.target_group = "first";  // whose phase p shares
+  EXPECT_THAT(sentence(), Not(HasSubstr("a loss of 3.50")));
+}
+
 // A side that never gets there is no reason for silence.
 TEST_F(PairHeadline, ALossOutOfReachIsSaid) {
   set(&Outcome::loss_new, 2.0, 2.0, 2.5, 2.25);
@@ -119,10 +136,10 @@ TEST_F(PairHeadline, ALossOutOfReachIsSaid) {
 
 TEST_F(PairHeadline, ACollapseIsSaid) {
   set(&Outcome::loss_new, 2.0, 1.0, 2.0, 1.0);
-  outcomes_["s-seed2"].has_collapsed = true;
+  outcomes_["s-seed2"].collapsed_on = {"held-out b"};
   EXPECT_EQ(sentence(),
             "s against p (router sinkhorn in place of top_k): the loss on b is 1.00 instead of 2.00 (−1.00 in each of "
-            "2 pairs). The router of s has collapsed.");
+            "2 pairs). The router of s has collapsed on held-out b, in 1 of 2 seeds.");
 }
 
 TEST_F(PairHeadline, EvenLoadsThatDifferAreBothSaid) {
@@ -142,7 +159,7 @@ TEST_F(PairHeadline, ImbalanceIsThatOfTheNewSetAndOfTheOldOne) {
   set(&Outcome::even_load, 0.25, 0.25, 0.25, 0.25);
   EXPECT_THAT(sentence(), HasSubstr("the busiest expert gets 75.0 % of held-out b instead of 50.0 % (+25.0 in each of "
                                     "2 pairs) and 31 ± 9 % of held-out a instead of 31 ± 9 % (no difference beyond "
-                                    "noise: 0; 95 %: −160 to +160); an even load is 25.0 %."));
+                                    "noise: 0; 95 %: −100 to +100); an even load is 25.0 %."));
 }
 
 TEST_F(PairHeadline, OtherDataDoNotCompare) {

@@ -191,6 +191,8 @@ Speeds measure_speeds(const StudyPlan& plan, const fs::path& out, const std::str
       std::all_of(models.begin(), models.end(), [&](const Model& model) { return earlier.contains(model.key); });
   const int64_t n_threads = machine.at("threads").as_int();
   if (!has_all) measure(models, device, n_threads);
+  const bool has_dense = std::any_of(models.begin(), models.end(),
+                                     [](const Model& model) { return model.arms[0]->config.model.n_experts == 0; });
   const bool on_cpu = machine.at("device").as_string() == "cpu";
   Speeds speeds;
   Json entries = Json::array();
@@ -201,9 +203,9 @@ Speeds measure_speeds(const StudyPlan& plan, const fs::path& out, const std::str
                 : measured_json(model, speed_of(model.turns, first.config.tokens_per_step(), on_cpu ? n_threads : 0));
     const Speed speed = read_speed(entry);
     if (speed.is_busy())
-      log_warning("arm ", first.name,
-                  ": the machine was busy while its speed was measured, so it has no ratio to a dense arm; without ",
-                  path.string(), " it is measured anew");
+      log_warning(
+          "arm ", first.name, ": the machine was busy while its speed was measured, so it is no measure of the model",
+          has_dense ? " and has no ratio to a dense arm" : "", "; without ", path.string(), " it is measured anew");
     Json names = Json::array();  // the arms of today
     for (const ArmPlan* arm : model.arms) {
       names.push_back(arm->name);

@@ -212,7 +212,8 @@ std::string busy_note(const std::vector<Arm>& arms, const Speeds& speeds) {
   for (size_t i = 1; i < names.size(); ++i) list += (i + 1 < names.size() ? ", " : " and ") + names[i];
   if (names.size() == n_measured) list = "every arm";
   return "The machine was busy with other work while the training speed of " + list +
-         " was measured, so it is no measure of the models, and there is no ratio to a dense arm.";
+         " was measured, so it is no measure of the models" +
+         (std::any_of(arms.begin(), arms.end(), is_dense) ? ", and there is no ratio to a dense arm." : ".");
 }
 
 train::NamedTables study_tables(const std::vector<Arm>& arms, const Speeds& speeds) {

@@ -126,6 +126,10 @@ TEST_F(StudyTables, ASpeedOfABusyMachineHasNoRatio) {
   EXPECT_EQ(busy_note(arms, two),
             "The machine was busy with other work while the training speed of moe1 and moe2 was measured, so it is no "
             "measure of the models, and there is no ratio to a dense arm.");
+  const std::vector<Arm> without_dense(arms.begin(), arms.begin() + 3);
+  EXPECT_EQ(busy_note(without_dense, two),
+            "The machine was busy with other work while the training speed of moe1 and moe2 was measured, so it is no "
+            "measure of the models.");
   const Speeds reference = {{"moe1", quiet}, {"moe2", quiet}, {"moe3", quiet}, {"dense1", starved}, {"dense2", quiet}};
   EXPECT_EQ(ratios(reference), "null 1 null null 1 ");
   const Speeds all = {{"moe1", starved}, {"moe2", starved}, {"moe3", starved}, {"dense1", uneven}, {"dense2", uneven}};

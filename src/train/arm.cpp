@@ -78,8 +78,6 @@ void add(Arm& arm, const record::StepRow& step) {
   }
   for (const auto& alarm : step.alarms)
     arm.alarms.push_back({step.step, step.phase, step.seconds, step.loss, alarm, {}});
-  arm.last_routing = step.routing;
-  for (auto& layer : arm.last_routing) layer.load.clear();
 }
 
 // What an evaluation shows of a collapse that no step before it in the phase has told of.

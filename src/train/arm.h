@@ -43,7 +43,6 @@ struct Arm {
   std::vector<record::EvaluationRow> evaluations;
   std::vector<record::SaturationRow> saturations;
   std::vector<FoundAlarm> alarms;  // those of an evaluation once a phase, where training has not told of the layer
-  std::vector<record::LayerRouting> last_routing;  // of the last step; without loads
 };
 
 // Takes the next line of the run's metrics.jsonl: results are a fold over the lines, and a run that goes on is folded

@@ -34,11 +34,15 @@ class DataSizes {
     const auto known = tokens_.find(path);
     if (known != tokens_.end()) return known->second;
     const bool is_there = std::filesystem::exists(path + ".idx");
+    if (!is_there) missing_.push_back(path);
     return tokens_[path] = is_there ? static_cast<double>(data::IndexedDataset::open(path).n_tokens()) : 0.0;
   }
 
+  const std::vector<std::string>& missing() const { return missing_; }
+
  private:
   std::map<std::string, double> tokens_;
+  std::vector<std::string> missing_;
 };
 
 // One of every `period` steps and the last; 0: the last alone.
@@ -218,6 +222,7 @@ Forecast forecast(const RunConfig& config, const StepRate& rate) {
     out.phases.push_back(std::move(now));
   }
   out.checkpoints += std::min(config.train.keep_last, n_others);
+  out.missing = sizes.missing();
   return out;
 }
 

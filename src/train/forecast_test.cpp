@@ -53,6 +53,8 @@ TEST_F(ForecastTest, DataThatAreNotThereAreUnknownAndDamagedOnesAreRefused) {
   const auto missing = config({"phase.two.data=[{name = \"c\", path = \"" + (folder_ / "later").string() + "\"}]"});
   EXPECT_EQ(forecast(missing, rate_).phases[1].sources[0].data_tokens, 0);
   EXPECT_TRUE(phases_json(forecast(missing, rate_)).at(1).at("sources").at(0).at("epochs").is_null());
+  EXPECT_THAT(forecast(missing, rate_).missing, ElementsAre((folder_ / "later").string()));
+  EXPECT_THAT(forecast(config(), rate_).missing, ElementsAre());
   folder_.write("later.idx", "no index");
   folder_.write("later.bin", "");
   EXPECT_THROW(forecast(missing, rate_), DataError);

@@ -70,6 +70,12 @@ void PhaseFigures::add(const record::StepRow& step) {
   keep_last(end_dropped_, std::move(dropped), last_eighth(n_steps_));
 }
 
+std::optional<double> PhaseFigures::last_mri(int64_t layer) const {
+  const auto found = std::find(layers_.begin(), layers_.end(), layer);
+  if (found == layers_.end() || recent_.empty()) return std::nullopt;
+  return recent_.back()[static_cast<size_t>(found - layers_.begin()) + 1];
+}
+
 ShiftFigures PhaseFigures::shift(size_t column) const {
   ShiftFigures out;
   const auto peak = std::max_element(first_rows_.begin(), first_rows_.end(),

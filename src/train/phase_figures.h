@@ -41,9 +41,10 @@ class PhaseFigures {
   const std::map<std::string, int64_t>& drawn() const { return drawn_; }
   const std::vector<int64_t>& layers() const { return layers_; }  // with experts; empty for a dense model
   const std::optional<double>& before(size_t column) const { return before_.at(column); }  // as begin() got it
-  ShiftFigures shift(size_t column) const;     // after a step, of a model with experts
-  std::vector<double> dropped_at_end() const;  // by layer, the mean over the last eighth of the steps
-  std::optional<double> mean_dropped() const;  // over steps and layers
+  std::optional<double> last_mri(int64_t layer) const;  // of the phase's last step; nullopt of a layer without experts
+  ShiftFigures shift(size_t column) const;              // after a step, of a model with experts
+  std::vector<double> dropped_at_end() const;           // by layer, the mean over the last eighth of the steps
+  std::optional<double> mean_dropped() const;           // over steps and layers
 
  private:
   using Row = std::vector<double>;

@@ -31,11 +31,13 @@ void add_shift_rows(const Arm& arm, size_t index, Table& table) {
   if (phase.n_steps() == 0 || phase.layers().empty()) return;
   const auto config = arm_model(arm);
   const double lower_bound = model::experts_per_token(config) / static_cast<double>(config.n_experts);
+  const bool is_of_held_out = index == 0;  // `before`: no steps of training come before a first phase
   for (size_t column = 0; column <= phase.layers().size(); ++column) {
     const auto layer = column == 0 ? std::nullopt : std::optional(phase.layers()[column - 1]);
     const auto shift = phase.shift(column);
     add_row(table, ShiftMriRow{arm.name, phase_name(arm, index), layer, lower_bound, phase.before(column), shift.first,
-                               shift.peak, shift.peak_step, shift.steps_to_recover, shift.after});
+                               shift.peak, shift.peak_step, is_of_held_out ? std::nullopt : shift.steps_to_recover,
+                               shift.after});
   }
 }
 
@@ -182,7 +184,10 @@ NamedTables new_tables() {
                             "give, not another seed"));
   tables.emplace_back(
       "shift_mri",
-      table(columns_of<ShiftMriRow>(), "maximum routing imbalance around the shift, training mode (arXiv 2503.05029)"));
+      table(columns_of<ShiftMriRow>(),
+            "maximum routing imbalance around the shift, training mode (arXiv 2503.05029). Of a first phase, whose "
+            "weights come from elsewhere, `before` is that of held-out old data at step 0: other text, against which "
+            "nothing recovers"));
   tables.emplace_back("eval_mri",
                       table(columns_of<EvalMriRow>(),
                             "routing on held-out sets in evaluation mode, pooled over the set (arXiv 2503.05029). "
@@ -200,7 +205,7 @@ NamedTables new_tables() {
             "what the checks found (docs/cpt.md), once a phase for each layer and kind; layer null: the "
             "whole model. data: the held-out set whose evaluation shows it, null: training. n_arms: how many "
             "arms share the phase, which was trained once, under `arm`; n_recovered: how many of these "
-            "had recovered at their own last evaluation, all of them where `recovered` is true"));
+            "had recovered at the end of that phase or of a later one, all of them where `recovered` is true"));
   return tables;
 }
 
@@ -390,21 +395,25 @@ std::string use_headline(const Arm& arm) {
 Json run_headlines(const Arm& arm, const NamedTables& tables) {
   Json out = Json::array();
   for (const auto& sentence : collapse_headlines({arm}, Collapses::lasting)) out.push_back(sentence);
-  const std::string collapsed = has_collapsed(arm, shift_sets(arm).new_data)
-                                    ? " The router has collapsed."
-                                    : "";  // no figure of balance stands without it
+  std::string collapsed;  // no figure of balance stands without it
+  for (const auto& place : collapsed_on(arm, shift_sets(arm).new_data)) add_to_list(collapsed, place);
+  if (!collapsed.empty()) collapsed = " The router has collapsed on " + collapsed + ".";
   const auto forgetting = rows_of<ForgettingRow>(find_table(tables, "forgetting"));
   for (const auto& row : forgetting)
     if (row.phase == forgetting.back().phase) out.push_back(loss_sentence(arm, row));
   for (const auto& row : rows_of<ShiftMriRow>(find_table(tables, "shift_mri"))) {
     if (row.layer || !row.before) continue;
     const bool is_from_step_zero = comes_from_elsewhere(arm) && row.phase == phase_name(arm, 0);
-    const std::string before = rounded(*row.before, 2) +
-                               (is_from_step_zero ? " (of held-out " + shift_sets(arm).old_data + " at step 0)" : "");
+    const std::string before = rounded(*row.before, 2), peak = "a peak of " + rounded(row.peak, 2);
+    // Another text is no point that training batches rise from.
     out.push_back("At the shift to " + row.phase +
-                  " the mean MRI of training batches (of one seed, without an interval) goes from " + before +
-                  " to a peak of " + rounded(row.peak, 2) + " and ends at " + rounded(row.after, 2) +
-                  "; an even load is " + three_digits(row.lower_bound) + "." + collapsed);
+                  " the mean MRI of training batches (of one seed, without an interval) " +
+                  (is_from_step_zero ? "has " + peak : "goes from " + before + " to " + peak) + " and ends at " +
+                  rounded(row.after, 2) + "; an even load is " + three_digits(row.lower_bound) + "." +
+                  (is_from_step_zero
+                       ? " Of other text, held-out " + shift_sets(arm).old_data + ", it is " + before + " at step 0."
+                       : "") +
+                  collapsed);
   }
   if (auto sentence = use_headline(arm); !sentence.empty()) out.push_back(sentence + collapsed);
   for (const auto& row : rows_of<DropsRow>(find_table(tables, "drops"))) {

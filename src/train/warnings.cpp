@@ -5,6 +5,7 @@
 #include <set>
 #include <tuple>
 
+#include "core/errors.h"
 #include "model/layout.h"
 #include "train/eval_collapse.h"
 #include "train/result_rows.h"
@@ -12,53 +13,74 @@
 namespace evenkeel::train {
 namespace {
 
-// The first step of the phase after the one that has a step; 0 where the run has none.
-int64_t next_phase_begins(const Arm& arm, const std::string& phase) {
-  for (size_t i = 0; i + 1 < arm.phases.size(); ++i)
-    if (phase_name(arm, i) == phase) return arm.phases[i + 1].first_step();
-  return 0;
-}
+// Where a collapse was found to be over.
+struct Recovery {
+  int64_t step = 0;
+  std::string phase;
+  bool operator==(const Recovery&) const = default;
+};
 
 // Of shrunk scores counts say nothing: they are over where a later phase, whose steps were looked at anew, has no alarm
 // of them.
-std::optional<int64_t> has_scores_by(const Arm& arm, const FoundAlarm& found) {
-  const bool is_later = !arm.phases.empty() && arm.phases.back().n_steps() > 0 && found.phase != last_phase(arm);
-  const bool is_over = is_later && std::none_of(arm.alarms.begin(), arm.alarms.end(), [&](const FoundAlarm& other) {
-                         return other.step > found.step && other.alarm.kind == found.alarm.kind &&
-                                other.alarm.layer == found.alarm.layer;
-                       });
-  return is_over ? std::optional(next_phase_begins(arm, found.phase)) : std::nullopt;
+std::optional<Recovery> has_scores_by(const Arm& arm, const FoundAlarm& found) {
+  bool is_later = false;
+  for (size_t i = 0; i < arm.phases.size(); ++i) {
+    const auto& name = phase_name(arm, i);
+    if (is_later && arm.phases[i].n_steps() > 0 &&
+        std::none_of(arm.alarms.begin(), arm.alarms.end(), [&](const FoundAlarm& other) {
+          return other.phase == name && other.alarm.kind == found.alarm.kind && other.alarm.layer == found.alarm.layer;
+        }))
+      return Recovery{arm.phases[i].first_step(), name};
+    is_later = is_later || name == found.phase;
+  }
+  return std::nullopt;
 }
 
-// The step at which the alarm's layer is known to be in use again; nullopt where it is not so in the end. The run's
-// last evaluation, after the step, says so on every set (of an alarm of an evaluation: on its own): half of its experts
-// or more get tokens, and the busiest one's share is nearer to an even load than to all tokens. The last step, whose
-// data no evaluation need have, has such a share too. From the step on all evaluations whose routing is kept agree.
-std::optional<int64_t> recovered_by(const Arm& arm, const FoundAlarm& found) {
-  if (found.alarm.kind == record::Alarm::Kind::no_scores) return has_scores_by(arm, found);
-  if (arm.evaluations.empty()) return std::nullopt;
-  const auto& last = arm.evaluations.back();
-  if (last.step <= found.step || (found.data && last.find(*found.data) == nullptr)) return std::nullopt;
-  const auto config = arm_model(arm);
-  const int64_t n_experts = config.n_experts;
-  const double even_load = model::experts_per_token(config) / static_cast<double>(n_experts);
-  const auto is_uneven = [&](const record::LayerRouting& layer) {
-    return layer.layer == found.alarm.layer && layer.mri >= (1 + even_load) / 2;
-  };
-  if (!found.data && std::any_of(arm.last_routing.begin(), arm.last_routing.end(), is_uneven)) return std::nullopt;
-  std::optional<int64_t> out;
-  for (auto evaluation = arm.evaluations.rbegin(); evaluation != arm.evaluations.rend(); ++evaluation) {
-    if (evaluation->step <= found.step) break;
-    bool has_routing = evaluation->step == last.step;
-    for (const auto& [data, result] : evaluation->eval) {
-      if (found.data && found.data != data) continue;
-      has_routing = has_routing || !result.routing.empty();
-      for (const auto& layer : result.routing)
-        if (is_uneven(layer) || (layer.layer == found.alarm.layer && 2 * layer.dead > n_experts)) return out;
+// The last results of a phase on the sets that an alarm concerns (of an evaluation: its own; of a step: all), as far as
+// they come after it and have their routing, and the step of the latest.
+struct PhaseEnd {
+  std::vector<const record::SetResult*> results;
+  int64_t step = 0;
+};
+PhaseEnd end_of(const Arm& arm, const std::string& phase, const FoundAlarm& found) {
+  PhaseEnd out;
+  for (const auto& evaluation : arm.evaluations) {
+    if (evaluation.phase != phase || evaluation.step <= found.step) continue;
+    for (const auto& [data, result] : evaluation.eval) {
+      if (result.routing.empty() || (found.data && found.data != data)) continue;
+      out.results.push_back(&result);
+      out.step = evaluation.step;
     }
-    if (has_routing) out = evaluation->step;
   }
   return out;
+}
+
+// The first end of a phase, be it the alarm's own or a later one, that shows the alarm's layer in use again; nullopt
+// where none does. What comes after it is another event, with alarms of its own: so a phase that arms share has one
+// verdict, whatever each of them trained later. The layer is in use where half of its experts or more get tokens, and
+// the busiest one's share is nearer to an even load than to all tokens, on each set (of an alarm of an evaluation: on
+// its own). The phase's last step, whose data no evaluation need have, has such a share too.
+std::optional<Recovery> recovery_of(const Arm& arm, const FoundAlarm& found) {
+  if (found.alarm.kind == record::Alarm::Kind::no_scores) return has_scores_by(arm, found);
+  const auto config = arm_model(arm);
+  const double uneven = (1 + model::experts_per_token(config) / static_cast<double>(config.n_experts)) / 2;
+  const auto is_bad = [&](const record::LayerRouting& layer) {
+    return layer.layer == found.alarm.layer && (layer.mri >= uneven || 2 * layer.dead > config.n_experts);
+  };
+  bool has_begun = false;
+  for (size_t i = 0; i < arm.phases.size(); ++i) {
+    const auto& name = phase_name(arm, i);
+    has_begun = has_begun || name == found.phase;
+    const auto end = has_begun ? end_of(arm, name, found) : PhaseEnd{};
+    if (end.results.empty()) continue;
+    const bool is_uneven_step =
+        !found.data && arm.phases[i].last_mri(found.alarm.layer.value_or(0)).value_or(0) >= uneven;
+    if (!is_uneven_step && std::none_of(end.results.begin(), end.results.end(), [&](const auto* result) {
+          return std::any_of(result->routing.begin(), result->routing.end(), is_bad);
+        }))
+      return Recovery{end.step, name};
+  }
+  return std::nullopt;
 }
 
 // Whether the run's last evaluation or step, after the alarm's, shows the layer less uneven than the alarm's bound.
@@ -72,9 +94,11 @@ bool is_past_its_worst(const Arm& arm, const FoundAlarm& found) {
     for (const auto& alarm : find_eval_collapse(result, model.at("n_experts").as_int(), model.at("top_k").as_int()))
       if (alarm.layer == found.alarm.layer) return false;
   }
-  return found.data || std::none_of(arm.last_routing.begin(), arm.last_routing.end(), [&](const auto& layer) {
-           return layer.layer == found.alarm.layer && layer.mri >= record::Alarm::kNearlyAll;
-         });
+  if (found.data) return true;
+  const auto trained = std::find_if(arm.phases.rbegin(), arm.phases.rend(),
+                                    [](const PhaseFigures& phase) { return phase.n_steps() > 0; });
+  return trained == arm.phases.rend() ||
+         trained->last_mri(found.alarm.layer.value_or(0)).value_or(0) < record::Alarm::kNearlyAll;
 }
 
 // "nearly all tokens had the same 2 of 4 experts" of an alarm's text, without what follows from it and is to be done.
@@ -93,45 +117,42 @@ std::string layer_words(const std::set<int64_t>& layers) {
   return out;
 }
 
-// What runs of one group collapsed to, in one way, in one phase.
-struct GroupCollapse {
-  std::string group, phase, text;
-  std::optional<std::string> data;  // of FoundAlarm
-  enum class Stage { lasts, is_past_its_worst, has_recovered } stage = Stage::lasts;
-  bool is_like(const GroupCollapse& other) const {
-    const auto all = [](const GroupCollapse& one) {
-      return std::tie(one.group, one.phase, one.text, one.data, one.stage);
+// A collapse in one run. Arms that share a phase, which was trained once, have its events in common.
+struct Event {
+  const Arm* arm = nullptr;
+  const FoundAlarm* found = nullptr;
+  std::optional<Recovery> recovery;
+  bool is_past_its_worst = false;
+  int64_t layer() const { return found->alarm.layer.value_or(0); }
+  bool is_shared_with(const Event& other) const {
+    const auto all = [](const Event& one) {
+      const auto& [step, phase, seconds, loss, alarm, data] = *one.found;
+      return std::tie(step, phase, seconds, loss, alarm, data, one.is_past_its_worst);
     };
-    return all(*this) == all(other);
+    return all(*this) == all(other) && recovery == other.recovery;
   }
-  // Of one run.
+};
+
+// Where runs collapsed in a phase: in training (no `data`) or on a held-out set.
+struct Place {
+  std::string phase;
+  std::optional<std::string> data, recovered_in;  // recovered_in: a phase
+  bool is_like(const Place& other) const {
+    return phase == other.phase && data == other.data && recovered_in == other.recovered_in;
+  }
   struct InRun {
-    int64_t first_step = 0, recovered_by = 0;
-    std::set<int64_t> layers;
+    std::set<int64_t> layers, first_steps;  // first_steps: of the layers
+    int64_t recovered_by = 0;
   };
   std::map<std::string, InRun> runs;  // by name
-  std::set<int64_t> layers() const {
-    std::set<int64_t> out;
-    for (const auto& [name, run] : runs) out.insert(run.layers.begin(), run.layers.end());
-    return out;
-  }
-  int64_t first_step() const {
-    int64_t out = runs.begin()->second.first_step;
-    for (const auto& [name, run] : runs) out = std::min(out, run.first_step);
-    return out;
-  }
-  int64_t recovered_by() const {
-    int64_t out = 0;
-    for (const auto& [name, run] : runs) out = std::max(out, run.recovered_by);
-    return out;
-  }
-  bool has_recovered() const { return stage == Stage::has_recovered; }
-  // Whether all runs agree in a figure.
-  template <class Figure>
-  bool agrees_in(Figure InRun::*figure) const {
-    return std::all_of(runs.begin(), runs.end(),
-                       [&](const auto& entry) { return entry.second.*figure == runs.begin()->second.*figure; });
-  }
+};
+
+// What one sentence tells: of one group, or of a phase that several share.
+struct Collapse {
+  std::vector<std::string> groups;
+  std::string phase;  // of several groups; else empty
+  std::vector<Place> lasting, over;
+  std::vector<std::string> lasting_texts, worst_texts, over_texts;
 };
 
 }  // namespace
@@ -158,7 +179,7 @@ void add_warning_rows(const std::vector<Arm>& arms, Table& table) {
       }
       WarningRow& row = rows[entry->second];
       ++row.n_arms;
-      if (row.n_recovered && recovered_by(arm, found)) ++*row.n_recovered;
+      if (row.n_recovered && recovery_of(arm, found)) ++*row.n_recovered;
     }
   for (auto& row : rows) {
     if (row.n_recovered) row.recovered = row.n_recovered == row.n_arms;
@@ -178,56 +199,135 @@ std::optional<ExpertUse> expert_use(const Arm& arm, const std::string& data) {
   return out;
 }
 
-bool has_collapsed(const Arm& arm, const std::string& data) {
-  return std::any_of(arm.alarms.begin(), arm.alarms.end(), [&](const FoundAlarm& found) {
-    return found.alarm.is_collapse() && (!found.data || found.data == data) && !recovered_by(arm, found);
-  });
+std::vector<std::string> collapsed_on(const Arm& arm, const std::string& data) {
+  std::vector<std::string> out;
+  for (const auto& found : arm.alarms) {
+    if (!found.alarm.is_collapse() || (found.data && found.data != data) || recovery_of(arm, found)) continue;
+    const std::string place = found.data ? "held-out " + *found.data : "training batches";
+    if (std::find(out.begin(), out.end(), place) == out.end()) out.push_back(place);
+  }
+  return out;
 }
 
 namespace {
 
-// The collapses of the runs of each group, in order of appearance. What lasts from one phase to the next stands once.
-std::vector<GroupCollapse> collapses_of(const std::vector<Arm>& arms) {
-  std::vector<GroupCollapse> out;
+// In order of appearance. What lasts from one phase to the next stands once.
+std::vector<Event> events_of(const std::vector<Arm>& arms, Collapses which) {
+  std::vector<Event> out;
   for (const auto& arm : arms) {
-    std::set<std::tuple<std::string, std::string, int64_t>> lasting;  // text, set, layer
+    std::set<std::tuple<record::Alarm::Kind, std::string, int64_t>> lasting;  // kind, set, layer
     for (const auto& found : arm.alarms) {
       if (!found.alarm.is_collapse()) continue;
-      const int64_t layer = found.alarm.layer.value_or(0);
-      const auto recovered = recovered_by(arm, found);
-      using Stage = GroupCollapse::Stage;
-      const Stage stage = recovered                       ? Stage::has_recovered
-                          : is_past_its_worst(arm, found) ? Stage::is_past_its_worst
-                                                          : Stage::lasts;
-      GroupCollapse one{arm.group, found.phase, found.alarm.text, found.data, stage, {}};
-      if (!recovered && !lasting.emplace(one.text, one.data.value_or(""), layer).second) continue;
-      auto entry = std::find_if(out.begin(), out.end(), [&](const auto& known) { return known.is_like(one); });
-      if (entry == out.end()) entry = out.insert(out.end(), std::move(one));
-      auto& run = entry->runs.try_emplace(arm.name, GroupCollapse::InRun{found.step, 0, {}}).first->second;
-      run.first_step = std::min(run.first_step, found.step);
-      run.recovered_by = std::max(run.recovered_by, recovered.value_or(0));
-      run.layers.insert(layer);
+      Event event{&arm, &found, recovery_of(arm, found), false};
+      if (which != Collapses::all && event.recovery.has_value() != (which == Collapses::recovered)) continue;
+      event.is_past_its_worst = !event.recovery && is_past_its_worst(arm, found);
+      if (event.recovery || lasting.emplace(found.alarm.kind, found.data.value_or(""), event.layer()).second)
+        out.push_back(std::move(event));
     }
   }
-  std::stable_sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.stage < b.stage; });
   return out;
 }
 
-// "moe: the router has collapsed in phase two, layer 1, since step 8, in 2 of 3 seeds: nearly all tokens have ....", or
-// "moe: the router was collapsed in phase one, layer 1, from step 2 to step 6 at the latest: nearly all tokens had
-// ...."
-std::string sentence_of(const GroupCollapse& collapse, size_t n_runs) {
-  const bool agrees = collapse.agrees_in(&GroupCollapse::InRun::first_step), is_over = collapse.has_recovered();
-  std::string out = collapse.group + ": the router " + (is_over ? "was" : "has") + " collapsed in phase " +
-                    collapse.phase + ", " + layer_words(collapse.layers()) +
-                    (collapse.agrees_in(&GroupCollapse::InRun::layers) ? "" : " (not all of them in each seed)");
-  if (collapse.data) out += ", on held-out " + *collapse.data;
-  out += std::string(is_over ? ", from " : ", since ") + (collapse.data ? "the evaluation of step " : "step ") +
-         std::to_string(collapse.first_step()) + (agrees ? "" : " at the earliest");
-  if (is_over) out += " to step " + std::to_string(collapse.recovered_by()) + " at the latest";
-  if (n_runs > 1) out += ", in " + std::to_string(collapse.runs.size()) + " of " + std::to_string(n_runs) + " seeds";
-  if (collapse.stage == GroupCollapse::Stage::lasts) return out + ": " + collapse.text + ".";
-  return out + (is_over ? ": " : ": at its worst ") + in_the_past(collapse.text) + ".";
+// The groups whose runs have the event, in order of appearance.
+std::vector<std::string> groups_with(const Event& event, const std::vector<Event>& events) {
+  std::vector<std::string> out;
+  for (const auto& other : events)
+    if (event.is_shared_with(other) && std::find(out.begin(), out.end(), other.arm->group) == out.end())
+      out.push_back(other.arm->group);
+  return out;
+}
+
+void add_once(std::vector<std::string>& texts, const std::string& text) {
+  if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
+}
+
+void add_event(Collapse& collapse, const Event& event) {
+  const auto& [step, phase, seconds, loss, alarm, data] = *event.found;
+  std::vector<Place>& places = event.recovery ? collapse.over : collapse.lasting;
+  Place place{phase, data, event.recovery ? std::optional(event.recovery->phase) : std::nullopt, {}};
+  auto entry = std::find_if(places.begin(), places.end(), [&](const Place& known) { return known.is_like(place); });
+  if (entry == places.end()) entry = places.insert(places.end(), std::move(place));
+  auto& run = entry->runs[event.arm->name];
+  if (run.layers.insert(event.layer()).second) run.first_steps.insert(step);
+  if (event.recovery) run.recovered_by = std::max(run.recovered_by, event.recovery->step);
+  if (event.recovery || event.is_past_its_worst) {
+    add_once(event.recovery ? collapse.over_texts : collapse.worst_texts, in_the_past(alarm.text));
+  } else {
+    add_once(collapse.lasting_texts, alarm.text.substr(0, alarm.text.find(';')));
+  }
+}
+
+std::vector<Collapse> collapses_of(const std::vector<Arm>& arms, Collapses which) {
+  const auto events = events_of(arms, which);
+  std::vector<Collapse> out;
+  for (const auto& event : events) {
+    const auto groups = groups_with(event, events);
+    if (groups[0] != event.arm->group) continue;  // told with the first of them
+    const std::string phase = groups.size() > 1 ? event.found->phase : "";
+    auto entry = std::find_if(out.begin(), out.end(),
+                              [&](const Collapse& known) { return known.groups == groups && known.phase == phase; });
+    if (entry == out.end()) entry = out.insert(out.end(), Collapse{groups, phase, {}, {}, {}, {}, {}});
+    add_event(*entry, event);
+  }
+  std::stable_partition(out.begin(), out.end(), [](const Collapse& one) { return !one.lasting.empty(); });
+  return out;
+}
+
+// "in phase two, layers 0, 1, on held-out a, since the evaluation of step 8 at the earliest, in 2 of 3 seeds".
+std::string place_words(const Place& place, size_t n_runs) {
+  const auto& first = place.runs.begin()->second;
+  std::set<int64_t> layers, steps;
+  int64_t recovered_by = 0;
+  bool agrees = true;
+  for (const auto& [name, run] : place.runs) {
+    layers.insert(run.layers.begin(), run.layers.end());
+    steps.insert(run.first_steps.begin(), run.first_steps.end());
+    recovered_by = std::max(recovered_by, run.recovered_by);
+    agrees = agrees && run.layers == first.layers;
+  }
+  std::string out =
+      "in phase " + place.phase + ", " + layer_words(layers) + (agrees ? "" : " (not all of them in each seed)");
+  if (place.data) out += ", on held-out " + *place.data;
+  out += std::string(place.recovered_in ? ", from " : ", since ") + (place.data ? "the evaluation of step " : "step ") +
+         std::to_string(*steps.begin()) + (steps.size() == 1 ? "" : " at the earliest");
+  if (place.recovered_in == place.phase) out += " to step " + std::to_string(recovered_by) + " at the latest";
+  if (place.recovered_in && place.recovered_in != place.phase)
+    out += " to the end of the phase, but no more by step " + std::to_string(recovered_by) + " of phase " +
+           *place.recovered_in;
+  if (n_runs > 1) out += ", in " + std::to_string(place.runs.size()) + " of " + std::to_string(n_runs) + " seeds";
+  return out;
+}
+
+// "first; second: one text, or another".
+std::string places_words(const std::vector<Place>& places, size_t n_runs) {
+  std::string out;
+  for (const auto& place : places) out += (out.empty() ? "" : "; ") + place_words(place, n_runs);
+  return out;
+}
+std::string texts_words(const std::vector<std::string>& texts) {
+  std::string out;
+  for (const auto& text : texts) out += (out.empty() ? "" : ", or ") + text;
+  return out;
+}
+
+// "moe: the router has collapsed in phase two, layer 1, since step 8, in 2 of 3 seeds: nearly all tokens have ...; it
+// was collapsed in phase one, layer 1, from step 2 to step 6 at the latest: nearly all tokens had ....". Of a phase
+// that arms share "moe, moe-r25, which share phase one: the router was ...".
+std::string sentence_of(const Collapse& collapse, size_t n_runs) {
+  std::string out;
+  for (const auto& group : collapse.groups) add_to_list(out, group);
+  if (!collapse.phase.empty()) out += ", which share phase " + collapse.phase;
+  out += ": ";
+  if (!collapse.lasting.empty()) {
+    out += "the router has collapsed " + places_words(collapse.lasting, n_runs) + ": " +
+           texts_words(collapse.lasting_texts);
+    if (!collapse.worst_texts.empty())
+      out += (collapse.lasting_texts.empty() ? "at its worst " : "; at its worst ") + texts_words(collapse.worst_texts);
+  }
+  if (!collapse.over.empty())
+    out += (collapse.lasting.empty() ? "the router was collapsed " : "; it was collapsed ") +
+           places_words(collapse.over, n_runs) + ": " + texts_words(collapse.over_texts);
+  return out + ".";
 }
 
 }  // namespace
@@ -236,9 +336,8 @@ std::vector<std::string> collapse_headlines(const std::vector<Arm>& arms, Collap
   std::map<std::string, size_t> n_runs;
   for (const auto& arm : arms) ++n_runs[arm.group];
   std::vector<std::string> out;
-  for (const auto& collapse : collapses_of(arms))
-    if (which == Collapses::all || collapse.has_recovered() == (which == Collapses::recovered))
-      out.push_back(sentence_of(collapse, n_runs.at(collapse.group)));
+  for (const auto& collapse : collapses_of(arms, which))
+    out.push_back(sentence_of(collapse, n_runs.at(collapse.groups[0])));
   return out;
 }
 

@@ -18,7 +18,7 @@ using Kind = record::Alarm::Kind;
 using record::Alarm;
 
 // Two layers of four experts; phase one has steps 1 to 6, phase two 7 to 10. `mri` is that of the layers with an alarm
-// at the last evaluation.
+// at the last evaluation, and mri_of_one_ that of both at the end of phase one.
 class WarningsTest : public ::testing::Test {
  protected:
   Arm arm(const std::string& name, const std::vector<std::pair<int64_t, Alarm>>& alarms, int64_t dead = 0,
@@ -29,7 +29,8 @@ class WarningsTest : public ::testing::Test {
       for (const auto& [at, one] : alarms)
         if (at == step) line.alarms.push_back(one);
       lines.emplace_back(std::move(line));
-      if (step == 6) lines.emplace_back(made_evaluation(6, "one", {{"old", made_result(2.0, {0.5, 0.5})}}));
+      if (step == 6)
+        lines.emplace_back(made_evaluation(6, "one", {{"old", made_result(2.0, {mri_of_one_, mri_of_one_})}}));
     }
     std::vector<double> mris = {0.5, 0.5};
     for (const auto& [at, one] : alarms)
@@ -41,7 +42,9 @@ class WarningsTest : public ::testing::Test {
     testing::write_made_run(folder_ / name, testing::tiny_config("/data"), lines);
     return read_arm(name, "group", folder_ / name);
   }
+  bool has_collapsed(const Arm& arm, const std::string& data) { return !collapsed_on(arm, data).empty(); }
   testing::TemporaryFolder folder_;
+  double mri_of_one_ = 0.5;
 };
 
 TEST_F(WarningsTest, ATableHasEachAlarmWithItsPlace) {
@@ -55,21 +58,28 @@ TEST_F(WarningsTest, ATableHasEachAlarmWithItsPlace) {
   EXPECT_EQ(Json(table.rows[1]).dump(), R"(["a","two",8,1,"same_experts","the same",true,1,null,1])");
 }
 
-// Phase one is the same in all three, with its seconds; c trained its own phase two. What is over in a and c is not in
-// b, whose last evaluation has its busiest expert at 0.8.
+// Phase one is the same in all three, with its seconds; c trained its own phase two. What was over at its end is so in
+// each of them, though b's last evaluation has its busiest expert at 0.8. Where it was not, a and c recovered later.
 TEST_F(WarningsTest, AnAlarmOfASharedPhaseStandsOnce) {
   const Alarm early = Alarm(1, Kind::same_experts, "the same"), late = Alarm(0, Kind::same_experts, "the same"),
               own = Alarm(Alarm::kAllLayers, Kind::no_balance, "none");
-  const std::vector<Arm> arms = {arm("a", {{2, early}, {1, own}, {8, late}}), arm("b", {{2, early}, {1, own}}, 0, 0.8),
-                                 arm("c", {{2, early}, {1, own}, {8, late}})};
-  auto tables = new_tables();
-  add_rows(arms, tables);
-  std::vector<std::string> rows;
-  for (const auto& row : find_table(tables, "warnings").rows) rows.push_back(Json(row).dump());
-  EXPECT_THAT(rows, ElementsAre(R"(["a","one",1,null,"no_balance","none",null,3,null,null])",
-                                R"(["a","one",2,1,"same_experts","the same",false,3,null,2])",
-                                R"(["a","two",8,0,"same_experts","the same",true,1,null,1])",
-                                R"(["c","two",8,0,"same_experts","the same",true,1,null,1])"));
+  const auto rows = [&] {
+    auto tables = new_tables();
+    add_rows({arm("a", {{2, early}, {1, own}, {8, late}}), arm("b", {{2, early}, {1, own}}, 0, 0.8),
+              arm("c", {{2, early}, {1, own}, {8, late}})},
+             tables);
+    std::vector<std::string> out;
+    for (const auto& row : find_table(tables, "warnings").rows) out.push_back(Json(row).dump());
+    return out;
+  };
+  const auto expected = [](const char* shared) {
+    return ElementsAre(R"(["a","one",1,null,"no_balance","none",null,3,null,null])", shared,
+                       R"(["a","two",8,0,"same_experts","the same",true,1,null,1])",
+                       R"(["c","two",8,0,"same_experts","the same",true,1,null,1])");
+  };
+  EXPECT_THAT(rows(), expected(R"(["a","one",2,1,"same_experts","the same",true,3,null,3])"));
+  mri_of_one_ = 0.8;
+  EXPECT_THAT(rows(), expected(R"(["a","one",2,1,"same_experts","the same",false,3,null,2])"));
 }
 
 TEST_F(WarningsTest, ExpertsInUseAreThoseOfTheLastPhasesEvaluation) {
@@ -83,7 +93,8 @@ TEST_F(WarningsTest, ExpertsInUseAreThoseOfTheLastPhasesEvaluation) {
 TEST_F(WarningsTest, ACollapseThatLastsCounts) {
   EXPECT_FALSE(has_collapsed(arm("whole", {{8, Alarm(Alarm::kAllLayers, Kind::not_causal, "ahead")}}, 2), "held"));
   EXPECT_FALSE(has_collapsed(arm("early", {{2, Alarm(0, Kind::one_expert, "one")}}), "held"));
-  EXPECT_TRUE(has_collapsed(arm("lasting", {{2, Alarm(0, Kind::one_expert, "one")}}, 0, 0.8), "held"));
+  EXPECT_FALSE(has_collapsed(arm("over", {{2, Alarm(0, Kind::one_expert, "one")}}, 0, 0.8),
+                             "held"));  // at the end of phase one it was in use; no check found another collapse
   EXPECT_TRUE(has_collapsed(arm("late", {{9, Alarm(0, Kind::one_expert, "one")}}, 0, 0.8), "held"));
   EXPECT_FALSE(has_collapsed(arm("recovered", {{9, Alarm(0, Kind::one_expert, "one")}}, 0, 0.7),
                              "held"));  // halfway between 0.5 and 1: 0.75
@@ -96,6 +107,15 @@ TEST_F(WarningsTest, ACollapseThatLastsCounts) {
       arm("both", {{2, Alarm(0, Kind::no_scores, "none")}, {7, Alarm(0, Kind::no_scores, "none")}}, 0, 0.7), "held"));
   EXPECT_TRUE(has_collapsed(arm("dead", {}, 3), "held"));       // a quarter of a layer in use
   EXPECT_FALSE(has_collapsed(arm("elsewhere", {}, 3), "old"));  // on another set
+  mri_of_one_ = 0.8;                                            // the end of phase one finds it collapsed
+  EXPECT_TRUE(has_collapsed(arm("lasting", {{2, Alarm(0, Kind::one_expert, "one")}}, 0, 0.8), "held"));
+  EXPECT_FALSE(has_collapsed(arm("later", {{2, Alarm(0, Kind::one_expert, "one")}}), "held"));
+}
+
+TEST_F(WarningsTest, ACollapseIsOfTrainingBatchesOrOfAHeldOutSet) {
+  EXPECT_THAT(collapsed_on(arm("a", {}), "held"), IsEmpty());
+  EXPECT_THAT(collapsed_on(arm("b", {{9, Alarm(0, Kind::one_expert, "one")}}, 3, 0.8), "held"),
+              ElementsAre("training batches", "held-out held"));
 }
 
 // Layers 0 and 1 with these MRI and dead experts on a set at an evaluation.
@@ -177,14 +197,32 @@ TEST_F(WarningsTest, ACollapseOfAnEarlierPhaseIsAHeadlineToo) {
   EXPECT_THAT(collapse_headlines({arm("a", {{2, same}})}),
               ElementsAre("group: the router was collapsed in phase one, layer 1, from step 2 to step 6 at the latest: "
                           "the same."));
-  EXPECT_THAT(collapse_headlines({arm("b", {{2, same}, {7, same}}, 0, 0.99)}),
-              ElementsAre("group: the router has collapsed in phase one, layer 1, since step 2: the same."));
+  EXPECT_THAT(collapse_headlines({arm("b", {{2, same}, {7, same}}, 0, 0.99)}),  // a relapse
+              ElementsAre("group: the router has collapsed in phase two, layer 1, since step 7: the same; it was "
+                          "collapsed in phase one, layer 1, from step 2 to step 6 at the latest: the same."));
   EXPECT_THAT(collapse_headlines({arm("d", {{2, same}, {7, Alarm(0, Kind::same_experts, "the same")}}, 0, 0.99)}),
-              ElementsAre("group: the router has collapsed in phase one, layer 1, since step 2: the same.",
-                          "group: the router has collapsed in phase two, layer 0, since step 7: the same.",
-                          "group: the router has collapsed in phase two, layer 1, on held-out held, since the "
-                          "evaluation of step 10: nearly all tokens have one and the same expert among their 2 of 4 "
-                          "experts."));
+              ElementsAre("group: the router has collapsed in phase two, layer 0, since step 7; in phase two, layer 1, "
+                          "on held-out held, since the evaluation of step 10: the same, or nearly all tokens have one "
+                          "and the same expert among their 2 of 4 experts; it was collapsed in phase one, layer 1, "
+                          "from step 2 to step 6 at the latest: the same."));
+  mri_of_one_ = 0.8;
+  EXPECT_THAT(collapse_headlines({arm("e", {{2, same}, {7, same}}, 0, 0.99)}),
+              ElementsAre("group: the router has collapsed in phase one, layer 1, since step 2: the same."));
+  EXPECT_THAT(collapse_headlines({arm("f", {{2, same}})}),
+              ElementsAre("group: the router was collapsed in phase one, layer 1, from step 2 to the end of the phase, "
+                          "but no more by step 10 of phase two: the same."));
+}
+
+// The verdict on a phase that arms share is one sentence, whatever one of them trained later.
+TEST_F(WarningsTest, ASharedPhaseHasOneSentence) {
+  const Alarm same(1, Kind::same_experts, "the same");
+  std::vector<Arm> arms = {arm("a", {{2, same}}), arm("b", {{2, same}, {8, same}}, 0, 0.99)};
+  arms[0].group = "x";
+  arms[1].group = "y";
+  EXPECT_THAT(collapse_headlines(arms),
+              ElementsAre("y: the router has collapsed in phase two, layer 1, since step 8: the same.",
+                          "x, y, which share phase one: the router was collapsed in phase one, layer 1, from step 2 to "
+                          "step 6 at the latest: the same."));
 }
 
 // Shares between the bound of a recovery (0.75) and that of the checks (0.98): neither over nor what the check found.
@@ -201,12 +239,16 @@ TEST_F(WarningsTest, HeadlinesCanBeOfLastingOrOfRecoveredCollapsesAlone) {
   const auto one = [](int64_t layer) { return Alarm(layer, Kind::no_scores, "the scores have shrunk"); };
   const std::vector<Arm> arms = {arm("a", {{2, one(0)}, {8, one(1)}})};
   const std::string recovered =
-                        "group: the router was collapsed in phase one, layer 0, from step 2 to step 7 at the "
-                        "latest: the scores had shrunk.",
+                        "group: the router was collapsed in phase one, layer 0, from step 2 to the end of the "
+                        "phase, but no more by step 7 of phase two: the scores had shrunk.",
                     lasting =
                         "group: the router has collapsed in phase two, layer 1, since step 8: the scores have "
                         "shrunk.";
-  EXPECT_THAT(collapse_headlines(arms), ElementsAre(lasting, recovered));
+  EXPECT_THAT(
+      collapse_headlines(arms),
+      ElementsAre("group: the router has collapsed in phase two, layer 1, since step 8: the scores have shrunk; "
+                  "it was collapsed in phase one, layer 0, from step 2 to the end of the phase, but no more by "
+                  "step 7 of phase two: the scores had shrunk."));
   EXPECT_THAT(collapse_headlines(arms, Collapses::lasting), ElementsAre(lasting));
   EXPECT_THAT(collapse_headlines(arms, Collapses::recovered), ElementsAre(recovered));
 }

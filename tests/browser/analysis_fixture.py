@@ -58,24 +58,24 @@ def expert_tokens(rng):
 
 def tables(rng):
     made = {name.__name__: name(rng) for name in (load, domain_specialization, domain_similarity, expert_tokens)}
-    made["saturation"] = ("arm layer k from to data saturation chance",
-                          [["m", layer, k, "before", "after", domain, rng.uniform(0.3, 0.9), k / EXPERTS] for layer in LAYERS for k in (1, TOP_K) for domain in DOMAINS])
-    made["vocabulary_specialization"] = ("layer k id_kind mean minimum_count chance mean_by_occurrence ids occurrences",
-                                         [[layer, k, kind, rng.uniform(0.5, 0.9), least, 0.4, 0.5, 3000, 30000] for layer in LAYERS for k in (1, TOP_K) for kind in ("input", "predicted", "target") for least in (1, 10)])
+    made["saturation"] = ("arm layer k from to data saturation chance load_chance",
+                          [["m", layer, k, "before", "after", domain, rng.uniform(0.3, 0.9), k / EXPERTS, 0.1 * k] for layer in LAYERS for k in (1, TOP_K) for domain in DOMAINS])
+    made["vocabulary_specialization"] = ("layer k id_kind mean minimum_count chance mean_by_occurrence ids occurrences load_chance",
+                                         [[layer, k, kind, rng.uniform(0.5, 0.9), least, 0.4, 0.5, 3000, 30000, 0.45 if k == 1 else None] for layer in LAYERS for k in (1, TOP_K) for kind in ("input", "predicted", "target") for least in (1, 10)])
     made["expert_vocabulary"] = ("layer expert id_kind ids mean minimum_count",
                                  [[layer, expert, "input", 50, rng.uniform(0.3, 0.9), 10] for layer in LAYERS for expert in range(EXPERTS)])
-    made["continual_vocabulary"] = ("layer k domain from to hit_rate hit_rate_from chance mean mean_from ids occurrences minimum_count",
-                                    [[layer, k, domain, "a", "b", rng.uniform(0.3, 0.6), 0.7, 0.06, 0.5, 0.6, 900, 9000, least] for layer in LAYERS for k in (1, TOP_K) for domain in DOMAINS for least in (1, 10)])
-    made["early_routing"] = ("layer domain from to id text occurrences overlap cosine chance_overlap expert share_from share_to",
-                             [[layer, domain, "a", "b", 100 + i, HOSTILE_TOKENS[i], 300, 0.9, 0.97, 0.8, 3, 0.4, 0.5] for layer in LAYERS for domain in DOMAINS for i in range(4)])
-    made["token_specialization"] = ("layer domain ids occurrences minimum_count std baseline_std chance_std",
-                                    [[layer, domain, 400, 60000, 128, rng.uniform(0.07, 0.1), 0.01, 0.009] for layer in LAYERS for domain in DOMAINS])
-    made["token_id_specialization"] = ("layer domain id text occurrences std baseline_std expert max_share top_2_share",
-                                       [[layer, domain, 100 + i, HOSTILE_TOKENS[i], 130 * (i + 1), rng.uniform(0.05, 0.12), 0.01, 3, 0.4, 0.6] for layer in LAYERS for domain in DOMAINS for i in range(len(HOSTILE_TOKENS))])
-    made["position_specialization"] = ("layer domain group positions occurrences std baseline_std chance_std overlap chance_overlap",
-                                       [[layer, domain, group, 7, 3000, rng.uniform(0.005, 0.01), 0.004, 0.0036, 0.9, 0.9] for layer in LAYERS for domain in DOMAINS for group in ("consecutive", "spaced")])
-    made["position_id_specialization"] = ("layer domain group position occurrences std baseline_std expert max_share",
-                                          [[layer, domain, group, position, 400, rng.uniform(0.005, 0.01), 0.004, 2, 0.1] for layer in LAYERS for domain in DOMAINS for group in ("consecutive", "spaced") for position in range(7)])
+    made["continual_vocabulary"] = ("layer k domain from to hit_rate hit_rate_from chance mean mean_from ids occurrences minimum_count load_chance",
+                                    [[layer, k, domain, "a", "b", rng.uniform(0.3, 0.6), 0.7, 0.06, 0.5, 0.6, 900, 9000, least, 0.1] for layer in LAYERS for k in (1, TOP_K) for domain in DOMAINS for least in (1, 10)])
+    made["early_routing"] = ("layer domain from to id text occurrences overlap cosine chance_overlap expert share_from share_to load_overlap",
+                             [[layer, domain, "a", "b", 100 + i, HOSTILE_TOKENS[i], 300, 0.9, 0.97, 0.8, 3, 0.4, 0.5, 0.85] for layer in LAYERS for domain in DOMAINS for i in range(4)])
+    made["token_specialization"] = ("layer domain ids occurrences minimum_count std baseline_std chance_std load_std",
+                                    [[layer, domain, 400, 60000, 128, rng.uniform(0.07, 0.1), 0.01, 0.009, 0.02] for layer in LAYERS for domain in DOMAINS])
+    made["token_id_specialization"] = ("layer domain id text occurrences std baseline_std expert max_share top_2_share load_std",
+                                       [[layer, domain, 100 + i, HOSTILE_TOKENS[i], 130 * (i + 1), rng.uniform(0.05, 0.12), 0.01, 3, 0.4, 0.6, 0.02] for layer in LAYERS for domain in DOMAINS for i in range(len(HOSTILE_TOKENS))])
+    made["position_specialization"] = ("layer domain group positions occurrences std baseline_std chance_std overlap chance_overlap load_std",
+                                       [[layer, domain, group, 7, 3000, rng.uniform(0.005, 0.01), 0.004, 0.0036, 0.9, 0.9, 0.0045] for layer in LAYERS for domain in DOMAINS for group in ("consecutive", "spaced")])
+    made["position_id_specialization"] = ("layer domain group position occurrences std baseline_std expert max_share load_std",
+                                          [[layer, domain, group, position, 400, rng.uniform(0.005, 0.01), 0.004, 2, 0.1, 0.0045] for layer in LAYERS for domain in DOMAINS for group in ("consecutive", "spaced") for position in range(7)])
     made["coactivation"] = ("layer mode expert_a expert_b probability chance tokens_a",
                             [[layer, mode, a, b, rng.random(), (TOP_K - 1) / (EXPERTS - 1), 700] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank") for a in range(4) for b in range(4) if a != b])
     made["coactivation_order"] = ("layer mode position expert", [[layer, mode, position, (position * 5) % EXPERTS] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank") for position in range(EXPERTS)])
@@ -83,7 +83,7 @@ def tables(rng):
     made["coactivation_change_by_layer"] = ("layer mode mean_absolute_change largest_absolute_change pairs chance", [[layer, mode, rng.random() / 10, 0.3, 240, 0.02] for layer in LAYERS for mode in ("all_pairs", "adjacent_rank")])
     made["co_routing"] = ("layer_from layer_to mode expert_from expert_to count probability chance",
                           [[a, b, "first_choice", i, j, n, n / (2000 + i), 0.06] for a, b in zip(LAYERS, LAYERS[1:]) for i in range(8) for j, n in enumerate(rng.sample(range(1, 240), 8))])
-    made["temporal_locality"] = ("layer domain first_choice any_choice chance_first chance_any pairs", [[layer, domain, rng.uniform(0.1, 0.3), rng.uniform(0.6, 0.9), 1 / EXPERTS, 0.73, 9990] for layer in LAYERS for domain in DOMAINS])
+    made["temporal_locality"] = ("layer domain first_choice any_choice chance_first chance_any pairs load_first", [[layer, domain, rng.uniform(0.1, 0.3), rng.uniform(0.6, 0.9), 1 / EXPERTS, 0.73, 9990, 0.08] for layer in LAYERS for domain in DOMAINS])
     made["drop_by_position"] = ("layer domain position_from position_to any_dropped all_dropped tokens",
                                 [[layer, domain, 16 * i, 16 * i + 16, 0.02 * i + rng.random() / 100, 0.01 * i, 1600] for layer in LAYERS for domain in DOMAINS for i in range(8)])
     made["drops"] = ("layer domain dropped any_dropped all_dropped without_expert capacity_least capacity_most load_distance tokens",

@@ -12,6 +12,7 @@ import base64
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -258,7 +259,7 @@ def check_over_run(check, browser, work, assembler):
         if row["layer"] != layer:
             continue
         series = f"{row['data']}, {values.counted(row['k'])}"
-        for role, value in (("step-line", "saturation"), ("chance-line", "chance")):
+        for role, value in (("step-line", "saturation"), ("chance-line", "load_chance")):
             trace = [t for t in shown["saturation-by-step"] if t["meta"]["series"] == series and t["meta"]["role"] == role]
             points = dict(zip(trace[0]["x"], trace[0]["y"])) if len(trace) == 1 else {}
             check(f"over a run: {role} of {series} at step {row['from_step']}", points.get(row["from_step"]) == row[value] and sorted(points) == steps)
@@ -396,9 +397,38 @@ def check_many(check, browser, work, assembler):
             check(f"five models: {chart} says of which", f"Of model-{index}." in page.locator(f"#figure-{chart} figcaption").text_content())
 
 
+def check_words(check, page):
+    """What the page says of itself."""
+    caption = lambda chart: page.locator(f"#figure-{chart} figcaption").text_content()
+    check("words: no file of a run that the page does not have", "metrics.jsonl" not in page.locator("footer").text_content())
+    check("words: the line at the chosen layer", "Vertical line: the chosen layer." in caption("mri-by-layer"))
+    check("words: neighbours are compared with the layer's own load", "independent choices at the layer's own load" in caption("locality-first"))
+    check("words: so are all with uniform routing", "uniform random routing" in caption("locality-any"))
+    check("words: the least entropy", "ln k ÷ ln E" in caption("entropy-by-layer"))
+    titles = page.locator("#analysis-tables summary").all_text_contents()
+    twice = [title for title in titles if (found := re.match(r"(.+) \((\w+), ", title)) and found[1] == found[2].replace("_", " ")]
+    check("words: a table is named once", twice if titles else ["no table"])
+    colors = page.evaluate("""(() => { const [flow] = document.getElementById("chart-co-routing").data; return [...new Set(flow.link.source)].map((node) => flow.node.color[node]); })()""")
+    check("words: an expert's flows have a colour of their own", len(colors) == 8 and len(set(colors)) == 8)
+
+
+def check_data_set_colors(check, browser, work, assembler):
+    """Data sets of two models that are others have other colours."""
+    folders = [work / "one-set", work / "other-set"]
+    for seed, (folder, name) in enumerate(zip(folders, ("here", "there"))):
+        made = made_tables("domain_specialization")
+        columns, rows = made["domain_specialization"]
+        made["domain_specialization"] = (columns, [[row[0], name, *row[2:]] for row in rows if row[1] == rows[0][1]])
+        analysis_fixture.write(folder, 40 + seed, made)
+    make_page(folders, work / "sets.html", assembler)
+    bars = browser.open(work / "sets.html").evaluate("""document.getElementById("chart-domain-bars").data.map((trace) => [trace.name, trace.marker.color])""")
+    check("two models: other data sets have other colours", [name for name, _ in bars] == ["here", "there"] and bars[0][1] != bars[1][1])
+
+
 def check_several(check, browser, folders, path):
     page = browser.open(path)
     check_health(check, "two models", page)
+    check_words(check, page)
     view = chosen(page, folders[0], 2)
     shown = shown_charts(page)
     for folder in folders:
@@ -432,6 +462,7 @@ def main():
         check_link(check, browser, Path(work) / "one.html")
         check_several(check, browser, folders, Path(work) / "two.html")
         check_many(check, browser, Path(work), assembler)
+        check_data_set_colors(check, browser, Path(work), assembler)
         if Path(toy.BINARY).exists():
             check_real(check, browser, Path(work), assembler)
             check_over_run(check, browser, Path(work), assembler)

@@ -34,13 +34,13 @@ LINES = {
     "mri-by-layer": [("load", "mri", "mri_chance", domain, ())],
     "entropy-by-layer": [("load", "entropy", "entropy_chance", domain, ())],
     "similarity-by-layer": [("domain_similarity", "correlation", None, lambda row: f"{row['domain_a']} – {row['domain_b']}", ())],
-    "agreement-by-layer": [("saturation", "saturation", "chance", lambda row: f"{row['data']}, {counted(row['k'])}", ())],
-    "hit-rate": [("continual_vocabulary", "hit_rate", "chance", lambda row: f"{row['domain']}, {counted(row['k'])}", ("minimum_count",))],
-    "vocabulary-by-layer": [("vocabulary_specialization", "mean", "chance", lambda row: f"{row['id_kind']} id", ("minimum_count", "k"))],
-    "id-std": [("token_specialization", "std", "chance_std", lambda row: "token id", ("domain",)),
-               ("position_specialization", "std", "chance_std", lambda row: row["group"].replace("_", " "), ("domain",))],
+    "agreement-by-layer": [("saturation", "saturation", "load_chance", lambda row: f"{row['data']}, {counted(row['k'])}", ())],
+    "hit-rate": [("continual_vocabulary", "hit_rate", "load_chance", lambda row: f"{row['domain']}, {counted(row['k'])}", ("minimum_count",))],
+    "vocabulary-by-layer": [("vocabulary_specialization", "mean", lambda row: "load_chance" if row["k"] == 1 else "chance", lambda row: f"{row['id_kind']} id", ("minimum_count", "k"))],
+    "id-std": [("token_specialization", "std", "load_std", lambda row: "token id", ("domain",)),
+               ("position_specialization", "std", "load_std", lambda row: row["group"].replace("_", " "), ("domain",))],
     "coactivation-change": [("coactivation_change_by_layer", "mean_absolute_change", "chance", lambda row: row["mode"].replace("_", " "), ())],
-    "locality-first": [("temporal_locality", "first_choice", "chance_first", domain, ())],
+    "locality-first": [("temporal_locality", "first_choice", "load_first", domain, ())],
     "locality-any": [("temporal_locality", "any_choice", "chance_any", domain, ())],
     "coherence-by-layer": [("semantic_coherence", "coherence", "baseline", lambda row: "", ())],
     "balance-losses": [("balance_losses", "relative", None, lambda row: row["loss"], ("domain",))],
@@ -65,7 +65,7 @@ def expected_lines(folder, chart, view):
                 continue
             out.setdefault((table, series(row), False), []).append((row["layer"], value_of(row, value)))
             if chance:
-                out.setdefault((table, series(row), True), []).append((row["layer"], row[chance]))
+                out.setdefault((table, series(row), True), []).append((row["layer"], row[chance(row) if callable(chance) else chance]))
     return {key: sorted(points) for key, points in out.items() if any(y is not None for _, y in points)}
 
 
@@ -226,9 +226,9 @@ def layer_problems(folder, shown, view, model):
         "early-routing": lambda: points_problems(shown["early-routing"], "early-routing", {figure: [(row[figure], -i) for i, row in enumerate(early)] for figure in ("overlap", "cosine")}),
         "expert-vocabulary": lambda: points_problems(shown["expert-vocabulary"], "expert-vocabulary", by_expert(vocabulary, "mean")),
         "token-ids": lambda: points_problems(shown["token-ids"], "token-ids", {view["domain"]: grouped(ids, None, "occurrences", "std").get("", [])})
-        + points_problems(shown["token-ids"], "token-ids-baseline", {view["domain"]: grouped(ids, None, "occurrences", "baseline_std").get("", [])}),
+        + points_problems(shown["token-ids"], "token-ids-baseline", {view["domain"]: grouped(ids, None, "occurrences", "load_std").get("", [])}),
         "positions": lambda: points_problems(shown["positions"], "positions", grouped(places, "group", "position", "std"))
-        + points_problems(shown["positions"], "positions-baseline", grouped(places, "group", "position", "baseline_std")),
+        + points_problems(shown["positions"], "positions-baseline", grouped(places, "group", "position", "load_std")),
         "coactivation": lambda: coactivation_problems(folder, shown, view),
         "coactivation-change-pairs": lambda: change_problems(folder, shown, view),
         "co-routing": lambda: flow_problems(folder, shown, view),

@@ -206,7 +206,7 @@ def main():
         page.context.close()
         page = browser.open(scratch / "uneven.html")
         words = told(page)
-        check("uneven: what else differs is named, and by how much the FLOPs do", [] if "Besides the routing the arms differ in model.d_expert and model.top_k" in words[0] and "Everything" not in words[0]
+        check("uneven: what else differs is named, and by how much the FLOPs do", [] if "Besides the routing the recipes of the arms differ in model.d_expert and model.top_k" in words[0] and "Everything" not in words[0]
               and "up to 2.00 times" in words[1] and "same FLOPs" not in words[1] else words)
         page.context.close()
         page = browser.open(scratch / "hostile.html")

@@ -66,8 +66,8 @@ def moved_together(members, points):
     return xs, [statistics.fmean(column[0]) for column in columns], [spread(*column) for column in columns]
 
 
-def line_problems(folder, traces, points, where=lambda meta: True):
-    """Every group with points must have its line, and with several seeds its band."""
+def line_problems(folder, traces, points, where=lambda meta: True, limits=(-math.inf, math.inf)):
+    """Every group with points must have its line, and with several seeds its band, which ends at the limits of the figure."""
     wrong = []
     for group, members in read(folder)[1].items():
         xs, mean, std = moved_together(members, points)
@@ -80,7 +80,7 @@ def line_problems(folder, traces, points, where=lambda meta: True):
             wrong.append(f"{group}: the line differs")
         if len(members) > 1:
             band = [trace for trace in mine if trace["meta"]["role"] == "band"]
-            edge = [m + s for m, s in zip(mean, std)] + [m - s for m, s in zip(mean, std)][::-1]
+            edge = [min(m + s, limits[1]) for m, s in zip(mean, std)] + [max(m - s, limits[0]) for m, s in zip(mean, std)][::-1]
             if len(band) != 1 or not same(band[0]["y"], edge):
                 wrong.append(f"{group}: the band differs")
     return wrong
@@ -129,7 +129,7 @@ def balance_problems(folder, shown):
             wrong.append(f"{chart}: no chart")
             continue
         layer = shown[chart][0]["meta"]["layer"]
-        wrong += [f"{chart}, {problem}" for problem in line_problems(folder, shown[chart], routing_points(chart, layer))]
+        wrong += [f"{chart}, {problem}" for problem in line_problems(folder, shown[chart], routing_points(chart, layer), limits=(0, math.inf if chart == "dead" else 1))]
     arms = {arm["name"]: lines for members in read(folder)[1].values() for arm, lines in members}
     for trace in shown["mri-layers"]:
         points = routing_points("mri", trace["meta"]["layer"])(arms[trace["meta"]["arm"]])
@@ -161,8 +161,11 @@ def figure_problems(trace, axis, expected, what, errors_of=lambda group: ()):
         numbers = expected.get(group) or [math.nan]
         if not close(trace[axis][i], statistics.fmean(numbers)):
             wrong.append(f"{what}: {group} is {trace[axis][i]}, not {statistics.fmean(numbers)}")
-        bars = (trace.get(f"error_{axis}") or {}).get("array")
-        if bars and not close(bars[i], spread(numbers, errors_of(group))):
+        bars = trace.get(f"error_{axis}") or {}
+        error = spread(numbers, errors_of(group))
+        most = min(error, 1 - trace[axis][i]) if "arrayminus" in bars else error  # of a share
+        least = min(error, trace[axis][i]) if "arrayminus" in bars else error
+        if "array" in bars and not (close(bars["array"][i], most) and close(bars.get("arrayminus", bars["array"])[i], least)):
             wrong.append(f"{what}: spread of {group}")
     return wrong
 
@@ -245,16 +248,18 @@ def replay_problems(folder, shown):
 
 
 def saturation_problems(folder, shown):
-    wrong, groups = [], set()
+    wrong, groups, places = [], set(), []
     for trace in shown["saturation"]:
         meta = trace["meta"]
         groups.add(meta["group"])
-        for layer, value, bar in zip(trace["x"], trace["y"], trace["error_y"]["array"]):
+        places.append(trace["x"][0])
+        for layer, value, up, down in zip(trace["customdata"], trace["y"], trace["error_y"]["array"], trace["error_y"]["arrayminus"]):
             numbers = by_group(folder, "saturation", "saturation", lambda row: all(row[key] == meta[key] for key in ("data", "k", "from", "to")) and row["layer"] == layer)[meta["group"]]
-            if not close(value, statistics.fmean(numbers)) or not close(bar, spread(numbers)):
+            if not close(value, statistics.fmean(numbers)) or not close(up, min(spread(numbers), 1 - value)) or not close(down, min(spread(numbers), value)):
                 wrong.append(f"{meta['group']}, layer {layer}")
     k = shown["saturation"][0]["meta"]["k"]
     expected = {group for group, numbers in by_group(folder, "saturation", "saturation", lambda row: row["k"] == k).items() if numbers}
+    wrong += [] if len(set(places)) == len(places) else [f"arms stand on one another: {places}"]
     return wrong + ([] if groups == expected else ["groups differ"])
 
 

@@ -58,6 +58,25 @@ def check_sentences(check, page):
     equal("when: step 0", words("whenWords(value, 'first')", [{"baseline": "step 0"}]), "at step 0")
     equal("dead: every step", "In every step each expert" in words("noDeadNote(value)", {"arms": [{"stride": 1}]}), True)
     equal("dead: of a thinned page", "In the steps that this page has, of long runs one in 7, each expert" in words("noDeadNote(value)", {"arms": [{"stride": 7}, {"stride": 1}]}), True)
+    spike = "spikeWords({tables: new Map([['shift_mri', value]])})"
+
+    def shift(**figures):
+        return {"records": [{"layer": None, "before": 0.5, **figures}]}
+    equal("spike: a first step above those before", "A spike there" in words(spike, shift(first=0.7)), True)
+    equal("spike: none where the first step is lower, whatever the peak", words(spike, shift(first=0.39, peak=0.8)), "")
+    equal("spike: none where nothing is known", words(spike, shift(first=None)), "")
+    alone = "aloneWords({tables: new Map([['throughput', value]])})"
+    equal("speed: alone", words(alone, {"source": "median step"}), "Each model alone on the machine.")
+    equal("speed: beside other work", "busy" in words(alone, {"source": "median step. The machine was busy with other work while the training speed of a was measured"}), True)
+    equal("range: an arm without a step in it", words("outsideWords(value)", [{"meta": {"group": "cont"}}]), "Without a step in this range: cont.")
+    equal("range: none", words("outsideWords(value)", []), "")
+    bars = words("errorBars(value, {limits: kShareLimits, color: ''})", [{"mean": 0.9, "std": 0.4}, {"mean": 0.1, "std": 0.4}, {"mean": 0.5, "std": 0.2}, None])
+    equal("bars: none is outside of the possible", [[round(x, 9) for x in bars[side]] for side in ("array", "arrayminus")], [[0.1, 0.4, 0.2, 0], [0.4, 0.1, 0.2, 0]])
+    for counts, need in (((2, 2), "2 seeds per arm"), ((2, 1), "Up to 2 seeds per arm")):
+        found = words("machineSentence(value)", {"seeds": 2, "arms": [], "results": {}, "groups": [{"arms": [0] * n} for n in counts]})
+        equal(f"seeds: {counts}", found.split(";")[0], need)
+    for name, need in (("co_routing", "Co routing"), ("forgetting", "Loss after each phase"), ("load_summary", "Load, over seeds")):
+        equal(f"tables: the title of {name}", words("tableTitle(value)", name), need)
     seeds = {"seeds": 3, "arms": [], "results": {"comparison": {"seeds_share_start": True}}}
     equal("seeds: that continue one model", words("errorWords(value)", seeds), "± 1 standard deviation over seeds (which all continue the same weights)")
     equal("seeds: that do not", words("errorWords(value)", {**seeds, "results": {}}), "± 1 standard deviation over seeds")

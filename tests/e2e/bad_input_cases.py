@@ -295,6 +295,20 @@ def add_tokenizers(table, good):
     table.add("tokenizer train: input empty", [*train, "200", "{S}/empty.txt"], ("{S}/empty.txt",), setup=write("empty.txt", ""))
     for size in ("0", "-5", "many", "1000000000", "3000"):
         table.add(f"tokenizer train: --vocab-size {size}", [*train, size, "{F}/text.txt"], (size,))
+    extend = ["tokenizer", "extend", "{F}/tok.model", "--out", "{S}/out.model", "--vocab-size"]
+    table.add("tokenizer extend: input missing", [*extend, "400", "{S}/none.txt"], ("{S}/none.txt",))
+    table.add("tokenizer extend: input empty", [*extend, "400", "{S}/empty.txt"], ("{S}/empty.txt", "no text"), setup=write("empty.txt", ""))
+    for size, says in (("0", ()), ("-5", ()), ("many", ()), ("2147483648", ()), ("300", ("need more than",)), ("100000", ("new piece", "need at most"))):
+        table.add(f"tokenizer extend: --vocab-size {size}", [*extend, size, "{F}/text.txt"], ("--vocab-size", size, *says))
+    table.add("tokenizer extend: no text", [*extend, "400"], ("1 argument ", "TOK"))
+    table.add("tokenizer extend: --kind", [*extend, "400", "--kind", "bpe", "{F}/text.txt"], ("--kind", "bpe", "TOK"))
+    table.add("tokenizer extend: --max-sentences", [*extend, "400", "--max-sentences", "9", "{F}/text.txt"], ("--max-sentences", "9"))
+    table.add("tokenizer extend: a tokenizer of words", ["tokenizer", "extend", "{S}/tok.json", "--out", "{S}/out.json", "--vocab-size", "400", "{F}/text.txt"],
+              ("{S}/tok.json", "WordLevel"), setup=write("tok.json", b'{"model": {"type": "WordLevel", "vocab": {"a": 0}}}'))
+    table.add("tokenizer extend: the text for the tokenizer", ["tokenizer", "extend", "{F}/text.txt", "--out", "{S}/out.model", "--vocab-size", "400", "{F}/tok.model"],
+              ("{F}/text.txt", "no SentencePiece model"))
+    table.add("tokenizer extend: --out is TOK", ["tokenizer", "extend", "{S}/t.model", "--out", "{S}/t.model", "--vocab-size", "400", "{F}/text.txt"],
+              ("{S}/t.model", "is the input"), setup=copy(good, "tok.model", "t.model"))
     table.add("tokenizer train: unknown kind", ["tokenizer", "train", "--kind", "bpee", "--vocab-size", "300", "--out", "{S}/out.model", "{F}/text.txt"],
               ("--kind", "bpee", "bpe"))
 

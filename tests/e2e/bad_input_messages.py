@@ -23,7 +23,6 @@ def add_planned(table):
     table.add("help of two commands", ["help", "train", "eval"], ("2 names", "help train"))
     for command, option, value in [("eval", "--task", "a=b"), ("eval", "--fewshot", "3")]:
         table.add(f"{command}: {option} is planned", [command, option, value], (option, "not there yet"))
-    table.add("tokenizer extend is planned", ["tokenizer", "extend", "--vocab-size", "300", "--out", "{S}/out.model", "{F}/text.txt"], ("extend", "not there yet"))
     table.add("tokenizer: no action", ["tokenizer", "--vocab-size", "300", "--out", "{S}/out.model", "{F}/text.txt"], ("text.txt", "need train"))
 
 
@@ -95,6 +94,9 @@ def add_convert(table):
 
 def add_inspect(table):
     table.add("inspect: a page of another's", ["inspect", "{S}/p.html"], ("{S}/p.html", "did not write"), setup=write("p.html", "<html></html>"))
+    cut = struct.pack("<Q", 64) + b'{"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}'.ljust(63) + b"}" + bytes(8)
+    table.add("inspect: a folder whose weights are cut off", ["inspect", "{S}/hf"], ("{S}/hf/model.safetensors",),
+              setup=steps(write("hf/config.json", json.dumps(HF_CONFIG)), write("hf/model.safetensors", cut)))
     table.add("inspect: metrics that are damaged", ["inspect", "{S}/metrics.jsonl"], ("{S}/metrics.jsonl", "line 1"), setup=write("metrics.jsonl", '{"phase": "a"}\n'))
     for what, text in [("a kind", {"schema": "evenkeel.results.v1", "tables": {}}), ("rows", {"schema": "evenkeel.results.v1", "kind": "run", "tables": {"load": {}}})]:
         table.add(f"inspect: results without {what}", ["inspect", "{S}/r/results.json"], ("{S}/r/results.json",), setup=write("r/results.json", json.dumps(text)))

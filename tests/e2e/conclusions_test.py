@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a study and a run conclude: a router against the other along each axis of a matrix, seeds in pairs; a collapse before anything else; a balance
+"""What a study and a run conclude: a router against the other along each axis of a matrix, seeds in pairs; a collapse in every sentence that it bears on; a balance
 loss that an arm keeps without saying so.
 
   EVENKEEL  the binary (build/evenkeel)
@@ -92,32 +92,39 @@ def eval_collapse(layer, n_tokens):
 
 
 def alarms_of(arm, run):
-    """The rows that the table of warnings has of a run: a router has recovered when the last evaluation, a later one, has on each set
-    at least 2 of the layer's 4 experts in use and a busiest share below 0.75, halfway between an even load of 2 in 4 and all tokens,
-    and the last step has such a share too. Of what an evaluation shows only its own set counts; it stands once a phase, and not where a step
+    """The rows that the table of warnings has of a run: a router has recovered when the evaluations at the end of the phase, or of a
+    later one, have on each set at least 2 of the layer's 4 experts in use and a busiest share below 0.75, halfway between an even load of
+    2 in 4 and all tokens, and the phase's last step has such a share too. Of what an evaluation shows only its own set counts; it stands once a phase, and not where a step
     of the phase told of the layer."""
     lines = read_lines(run / "metrics.jsonl")
-    last = [line for line in lines if "eval" in line][-1]
-    trained = [line for line in lines if "loss" in line][-1]["routing"]
+    phases = list(dict.fromkeys(line["phase"] for line in lines))
     rows = []
 
-    def is_even(sets, layer):
-        return all(entry["dead"] <= 2 and entry["mri"] < 0.75 for data in sets for entry in last["eval"][data]["routing"] if entry["layer"] == layer)
+    def ends_even(phase, step, layer, data):
+        """Whether the last evaluation of each set in the phase (of `data` alone, where it is given), after the step, is even in the layer."""
+        results = {}
+        for line in lines:
+            if "eval" in line and line["phase"] == phase and line["step"] > step:
+                results.update({name: result for name, result in line["eval"].items() if data in (None, name)})
+        trained = [] if data else [line for line in lines if "loss" in line and line["phase"] == phase][-1:]
+        layers = [entry for result in results.values() for entry in result["routing"]]
+        return len(results) > 0 and (all(entry["dead"] <= 2 and entry["mri"] < 0.75 for entry in layers if entry["layer"] == layer)
+                                     and all(entry["mri"] < 0.75 for line in trained for entry in line["routing"] if entry["layer"] == layer))
 
-    def add(line, layer, kind, what, data, is_over):
+    def add(line, layer, kind, what, data):
         is_collapse = kind in COLLAPSES
-        recovered = is_over and last["step"] > line["step"] if is_collapse else None
+        later = phases[phases.index(line["phase"]):]
+        recovered = any(ends_even(phase, line["step"], layer, data) for phase in later) if is_collapse else None
         rows.append([arm, line["phase"], line["step"], layer, kind, what, recovered, 1, data, int(recovered) if is_collapse else None])
     for line in lines:
         for alarm in line.get("alarms", []):
-            even_now = all(layer["mri"] < 0.75 for layer in trained if layer["layer"] == alarm["layer"])
-            add(line, alarm["layer"], alarm["kind"], alarm["text"], None, even_now and is_even(last["eval"], alarm["layer"]))
+            add(line, alarm["layer"], alarm["kind"], alarm["text"], None)
         for data, result in line.get("eval", {}).items():
             for layer in result["routing"]:
                 found = eval_collapse(layer, result["tokens"])
                 told = {(row[8], row[4]) for row in rows if row[1] == line["phase"] and row[3] == layer["layer"] and row[4] in COLLAPSES}
                 if found and not any(known is None or (known, kind) == (data, found[0]) for known, kind in told):
-                    add(line, layer["layer"], *found, data, is_even([data], layer["layer"]))
+                    add(line, layer["layer"], *found, data)
     return rows
 
 
@@ -232,23 +239,33 @@ def check_continued_weights_are_held_against_step_0(place, problems):
     problems.equal(len(sentences), 1, f"sentences on replay in {results['headlines']}")
 
 
-def need_order_of_collapses(headlines, problems):
-    """Those that last come first; those that are over follow every comparison."""
-    lasting = [i for i, text in enumerate(headlines) if ": the router has collapsed in phase " in text]
-    over = [i for i, text in enumerate(headlines) if ": the router was collapsed in phase " in text]
-    answers = [i for i, text in enumerate(headlines) if " nats " in text or "the busiest expert" in text]
-    problems.equal(lasting, list(range(len(lasting))), f"places of lasting collapses in {headlines}")
-    problems.need(not over or not answers or over[0] > answers[-1], f"a collapse that is over before a comparison: {headlines}")
+def is_answer(text):
+    return not is_of_collapse(text) and (" nats " in text or "the busiest expert" in text)
 
 
-def check_a_collapse_stands_first_and_everywhere(place, problems):
+def is_of_collapse(text):
+    return re.search(r": the router (has|was) collapsed in phase ", text) is not None
+
+
+def need_collapses_after_answers(headlines, problems, are_all_lost=False):
+    """Unless every router has collapsed for good, no sentence on a collapse stands before an answer."""
+    collapses = [i for i, text in enumerate(headlines) if is_of_collapse(text) and not (are_all_lost and ": the router has collapsed" in text)]
+    answers = [i for i, text in enumerate(headlines) if is_answer(text)]
+    problems.need(not collapses or not answers or collapses[0] > answers[-1], f"a collapse before an answer: {headlines}")
+    subjects = [headlines[i].split(": ")[0] for i in collapses]
+    problems.equal(len(subjects), len(set(subjects)), f"sentences on collapses, one for each arm or shared phase: {headlines}")
+
+
+def check_a_collapse_stands_with_the_answers_and_everywhere(place, problems):
     out, results, err = place.study("collapsing", COLLAPSING)
     rows = results["tables"]["warnings"]["rows"]
     problems.equal(rows, [row for arm in results["arms"] for row in alarms_of(arm["name"], out / arm["run"])], "warnings of the study")
     collapsed = [row for row in rows if row[4] in COLLAPSES]
     problems.equal({(row[0], row[1]) for row in collapsed}, {("collapsing", "german")}, "arms and phases that collapse")
-    problems.need(results["headlines"][0].startswith("collapsing: the router has collapsed in phase german, layer"), f"the first headline: {results['headlines'][0]!r}")
-    need_order_of_collapses(results["headlines"], problems)
+    problems.equal(len([text for text in results["headlines"] if text.startswith("collapsing: the router has collapsed in phase german, layer")]), 1, f"sentences on the collapse: {results['headlines']}")
+    need_collapses_after_answers(results["headlines"], problems)
+    mine = [text for text in results["headlines"] if is_answer(text) and text.startswith("collapsing: ")]
+    problems.need(len(mine) > 0 and all("Its router has collapsed on " in text for text in mine), f"answers on the collapsed arm: {mine}")
     problems.need("collapsing: the router has collapsed" in err and "routing check: layer" in err, "the terminal")
     problems.need("collapsing: the router has collapsed" in (out / "report.html").read_text().split("<script", 1)[0], "the page's plain answers")
     problems.need((out / "csv" / "warnings.csv").read_text().startswith("arm,phase,step [step],layer,kind,what"), "csv/warnings.csv")
@@ -269,7 +286,8 @@ def check_a_collapse_of_a_shared_phase_is_counted_once(place, problems):
     rows = [row for row in results["tables"]["warnings"]["rows"] if row[1] == "english"]
     own = [row for row in alarms_of("first", out / "arms" / "first") if row[1] == "english"]
     problems.need(any(row[4] in COLLAPSES for row in own), f"no collapse in the first phase: {own}")
-    need_order_of_collapses(results["headlines"], problems)
+    lost = {row[0] for arm in results["arms"] for row in alarms_of(arm["name"], out / arm["run"]) if row[6] is False}
+    need_collapses_after_answers(results["headlines"], problems, are_all_lost=len(lost) == len(results["arms"]))
     problems.equal([row[:6] for row in rows], [row[:6] for row in own], "alarms of the shared phase")
     problems.equal({(row[0], row[7]) for row in rows}, {("first", 2)}, "arm and number of arms")
     problems.equal([row[:6] for row in alarms_of("second", out / "arms" / "second") if row[1] == "english"], [["second", *row[1:6]] for row in own], "the second arm has the lines of the first")

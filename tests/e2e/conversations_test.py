@@ -345,8 +345,10 @@ def check_files(place, problems):
     problems.equal(sorted(kept.ids + held_out.ids), sorted(whole.ids), "every conversation is on one side, whole")
     problems.need(40 < len(held_out.ids) < 120, f"{len(held_out.ids)} of 400 held out; need about 80")
     problems.equal(held_out.json["holdout"], {"fraction": 0.2, "by": "documents"}, "hold-out")
-    problems.ran(toy.evenkeel(*command))
-    problems.equal(sorted(each.name for each in place.folder.glob("split*")), ["split.bin", "split.idx", "split.json", "split.scored"], "the old hold-out goes with its scored parts")
+    problems.ran(toy.evenkeel(*command), 2)  # what was held out would be in the pair
+    problems.equal(sorted(each.suffix for each in place.folder.glob("split-heldout.*")), [".bin", ".idx", ".json", ".scored"], "the hold-out stays with its scored parts")
+    for part in place.folder.glob("split-heldout.*"):
+        part.unlink()
     text = place.folder / "split.txt"
     text.write_text("Text.\n\nMore.\n")
     problems.ran(toy.evenkeel("prepare", "--tokenizer", place.path, "--out", out, text))

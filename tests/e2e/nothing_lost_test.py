@@ -398,7 +398,7 @@ def failing_evaluation():
     toy.write_dataset("clean", [[id % 62 + 1 for id in document] for document in toy.made_documents(3, 10)])
     toy.write_dataset("held", [[5, 63, 7, 9] * 8])
     done = toy.evenkeel("eval", "hf", "--data", "h=held", "--json")
-    check("eval: a loss that is not finite ends with 3 and the set", refused(done, "'h'", rc=3) and done.out == "", done.err)
+    check("eval: a loss that is not finite ends with 3, the set and the weight", refused(done, "'h'", "in the weight embedding.weight", rc=3) and done.out == "", done.err)
     shutil.rmtree("run", ignore_errors=True)
     pathlib.Path("r.toml").write_text(HF_RECIPE)
     done = train()

@@ -89,6 +89,7 @@ class Place:
             "prepare": lambda out: ("prepare", "--tokenizer", self.tokenizer, "--holdout", 0.2, "--out", out / "pair", self.text),
             "convert": lambda out: ("convert", self.ids, "--dtype", "u16", "--eod", 0, "--out", out / "pair"),
             "tokenizer": lambda out: ("tokenizer", "train", "--kind", "bpe", "--vocab-size", 320, "--out", out / "t.model", self.text),
+            "tokenizer extend": lambda out: ("tokenizer", "extend", self.tokenizer, "--vocab-size", 325, "--out", out / "t.model", self.text),
             "report": lambda out: ("report", self.run, "--out", out / "page.html"),
             "trace": lambda out: ("trace", self.run, "--data", self.folder / "en", "--max-tokens", 200, "--out", out / "t.safetensors", *CPU),
             "analyze": lambda out: ("analyze", "--trace", f"en={self.own['trace'] / 't.safetensors'}", "--out", out / "analysis", *CPU),
@@ -135,6 +136,7 @@ FILES = {
     "prepare": ["pair.bin", "pair.idx", "pair.json", "pair-heldout.bin", "pair-heldout.json"],
     "convert": ["pair.bin", "pair.idx", "pair.json"],
     "tokenizer": ["t.model"],
+    "tokenizer extend": ["t.model"],
     "report": ["page.html"],
     "trace": ["t.safetensors"],
     "analyze": ["analysis/results.json", "analysis/report.html", "analysis/csv/load.csv"],
@@ -283,8 +285,11 @@ def check_own_output_is_replaced(place, problems):
     for command, files in FILES.items():
         out = place.sandbox(command)
         before = state_of(out)
-        if problems.ran(toy.evenkeel(*place.commands[command](out))):
+        result = toy.evenkeel(*place.commands[command](out))
+        if problems.ran(result):
             after = state_of(out)
+            if command in ("analyze", "export", "import"):
+                problems.need("there is replaced" in result.err, f"{command} does not say what it replaces: {result.err!r}")
             for name in files:
                 problems.need(name in after, f"{command}: {name} is gone")
             first = files[0] if command != "study" else files[-1]
@@ -293,7 +298,14 @@ def check_own_output_is_replaced(place, problems):
             problems.equal(sorted(before), sorted(after), f"{command}: names")
         shutil.rmtree(out)
     out = place.sandbox("prepare")
-    problems.ran(toy.evenkeel("prepare", "--tokenizer", place.tokenizer, "--out", out / "pair", place.text))  # without --holdout the old one goes
+    before = state_of(out)
+    refused = toy.evenkeel("prepare", "--tokenizer", place.tokenizer, "--out", out / "pair", place.text)  # what was held out would be in the pair
+    problems.equal((refused.rc, refused.err.count("\n")), (2, 1), "prepare without --holdout over a pair that has one")
+    problems.need("--holdout" in refused.err and "pair-heldout" in refused.err, f"the refusal: {refused.err!r}")
+    problems.equal(state_of(out), before, "nothing is replaced")
+    for path in out.glob("pair-heldout.*"):
+        path.unlink()
+    problems.ran(toy.evenkeel("prepare", "--tokenizer", place.tokenizer, "--out", out / "pair", place.text))
     problems.equal(sorted(path.name for path in out.iterdir()), ["pair.bin", "pair.idx", "pair.json"], "the pair alone")
 
 

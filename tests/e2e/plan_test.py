@@ -67,8 +67,11 @@ def check_epochs_of_each_source_and_a_warning_when_it_repeats(place, problems):
     plan, result = place.plan(problems, "--no-measure", "--set", "phase.english.steps=100")
     problems.equal(len(plan["warnings"]), 1, "warnings")
     problems.need("en is repeated" in result.err and "evenkeel: warning:" in result.err, f"stderr: {result.err!r}")
-    plan, _ = place.plan(problems, "--no-measure", "--set", "phase.english.data=[{name = \"en\", path = \"nowhere\"}]")
+    plan, result = place.plan(problems, "--no-measure", "--set", "phase.english.data=[{name = \"en\", path = \"nowhere\"}]")
     problems.equal(plan["phases"][0]["sources"][0]["epochs"], None, "epochs of data that are not there")
+    said = [line for line in result.err.splitlines() if "evenkeel: warning: there is no data set" in line]
+    problems.equal((len(said), [text for text in plan["warnings"] if "nowhere" in text] != []), (1, True), "warnings of data that are not there")
+    problems.need("nowhere yet" in said[0], f"the warning: {said}") if said else None
 
 
 def check_a_model_too_large_for_the_machine_is_answered_quickly(place, problems):

@@ -116,6 +116,15 @@ def check_weights(place, problems):
     cut_while_read(place, problems, weights, "eval", wide, "--data", f"en={place.folder / 'en'}", "--json", *CPU)
 
 
+def check_tokens_that_are_converted(place, problems):
+    ids = place.folder / "ids.bin"
+    ids.write_bytes(bytes([1, 0]) * 20_000_000)
+    cut_while_read(place, problems, ids, "convert", ids, "--dtype", "u16", "--out", place.folder / "converted")
+    problems.ran(toy.evenkeel("convert", ids, "--dtype", "u16", "--out", place.folder / "large"))
+    cut_while_read(place, problems, place.folder / "large.bin", "convert", place.folder / "large", "--out", place.folder / "converted.npy")
+    problems.equal([path.name for path in place.folder.glob("*converted*")], [], "what is left")
+
+
 def main():
     if not os.path.exists(toy.BINARY):
         sys.exit(f"shrinking_files_test: got no {toy.BINARY}; need it built")

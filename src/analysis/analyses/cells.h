@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <numeric>
@@ -12,6 +13,7 @@
 
 #include "analysis/id_stats.h"
 #include "analysis/id_tally.h"
+#include "analysis/own_load.h"
 #include "analysis/share_interval.h"
 #include "core/errors.h"
 
@@ -40,11 +42,14 @@ inline Table token_specialization_table() {
                    {"minimum_count", "tokens"},
                    {"std", "of assignments"},
                    {"baseline_std", "of assignments"},
-                   {"chance_std", "of assignments"}};
+                   {"chance_std", "of assignments"},
+                   {"load_std", "of assignments"}};
   table.source =
       "arXiv 2402.01739, section 4: std = mean over ids with at least minimum_count occurrences of sqrt(mean_e (r_e - "
       "1/E)^2), r_e the share of the id's assignments, before drops. baseline_std: mean of sqrt((1 - k/E) / (n k E)), "
-      "the root mean square under uniform random routing of n occurrences; chance_std: the mean there";
+      "the root mean square under uniform random routing of n occurrences; chance_std: the mean there. load_std: mean "
+      "of "
+      "the root mean square where the experts do not depend on the id and have the layer's own load on the data set";
   return table;
 }
 inline Table vocabulary_specialization_table() {
@@ -59,12 +64,15 @@ inline Table vocabulary_specialization_table() {
                    {"ids", "ids"},
                    {"occurrences", "tokens"},
                    {"mean_low", "of occurrences"},
-                   {"mean_high", "of occurrences"}};
+                   {"mean_high", "of occurrences"},
+                   {"load_chance", "of occurrences"}};
   table.source =
       "arXiv 2409.02060, eq. 8: max over experts of the share of an id's occurrences among whose k chosen experts it "
       "is; mean: over ids with at least minimum_count occurrences, each counting once. All data sets together. chance: "
       "the same ids under uniform random routing, k / E in the limit. mean_low, mean_high: 95 %, from the spread over "
-      "ids";
+      "ids. load_chance: the same ids where first choices do not depend on the id and have the layer's own load; of k "
+      "= "
+      "1 alone, as counts by id do not say which experts go together";
   return table;
 }
 
@@ -153,6 +161,24 @@ inline void note_unknown_chance(const std::string& analysis, const PooledTally& 
     if (!tally.exactly_k(layer))
       notes.push_back(join_parts(analysis, ": no chance level for layer ", layers[layer].layer,
                                  "; its router does not give every token k experts"));
+}
+
+// [E] choices of the layer over all ids of the tally.
+inline std::vector<int64_t> load_of(const PooledTally& tally, size_t layer, int64_t n_experts) {
+  std::vector<int64_t> load(static_cast<size_t>(n_experts)), counts(load.size());
+  for (const int64_t id : tally.ids()) {
+    tally.counts(layer, id, counts);
+    std::transform(load.begin(), load.end(), counts.begin(), load.begin(), std::plus<>());
+  }
+  return load;
+}
+
+// The mean of max_share over ids with so many occurrences whose first choices are drawn from the load; null without an
+// id.
+inline Json load_chance(const std::vector<int64_t>& occurrences, LoadFavourite& levels) {
+  double sum = 0;
+  for (const int64_t n : occurrences) sum += levels.mean_max_share(n);
+  return number(sum / static_cast<double>(occurrences.size()));
 }
 
 // The input's chosen ids that occur, or else the `most` most frequent ids, ties to the lower.

@@ -13,6 +13,7 @@ constexpr int64_t kMinimumCount = 10;
 struct Hits {
   ShareSums before, after;           // ids are the clusters
   MeanSums mean_before, mean_after;  // of the share, over ids
+  double at_load = 0;  // sum over ids of their occurrences times all tokens that have their favourite under the model
 };
 
 class ContinualVocabulary : public Analysis {
@@ -56,12 +57,15 @@ class ContinualVocabulary : public Analysis {
                      {"hit_rate_low", "of occurrences"},
                      {"hit_rate_high", "of occurrences"},
                      {"mean_low", "of occurrences"},
-                     {"mean_high", "of occurrences"}};
+                     {"mean_high", "of occurrences"},
+                     {"load_chance", "of occurrences"}};
     table.tokens = n_tokens_;
     table.source =
         "arXiv 2503.05029 (continual vocabulary specialization): an id's favourite expert at `from`, on the same "
         "tokens; hit_rate: share of all occurrences where it is "
-        "among the k chosen of `to`; mean: over ids; ..._from: the same under `from`. chance: k / E. ..._low, "
+        "among the k chosen of `to`; mean: over ids; ..._from: the same under `from`. chance: k / E. load_chance: the "
+        "hit rate "
+        "where the choices of `to` do not depend on the id and have its load. ..._low, "
         "..._high: 95 %, from the spread over ids";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (const auto& pair : pairs_) {
@@ -88,7 +92,8 @@ class ContinualVocabulary : public Analysis {
 
   Hits hits(size_t layer, const Pair& pair, int64_t minimum) const {
     Hits out;
-    std::vector<int64_t> from(static_cast<size_t>(layers_[layer].n_experts)), to(from.size());
+    const auto load = load_of(PooledTally({pair.to}), layer, layers_[layer].n_experts);
+    std::vector<int64_t> from(load.size()), to(load.size());
     for (const int64_t id : pair.from->ids()) {
       const int64_t occurrences = pair.from->occurrences(id);
       if (occurrences < minimum) continue;
@@ -99,6 +104,7 @@ class ContinualVocabulary : public Analysis {
       const int64_t expert = favourite(from);
       if (expert < 0) continue;
       const int64_t before = from[static_cast<size_t>(expert)], after = to[static_cast<size_t>(expert)];
+      out.at_load += static_cast<double>(occurrences) * static_cast<double>(load[static_cast<size_t>(expert)]);
       out.before.add(before, occurrences);
       out.after.add(after, occurrences);
       out.mean_before.add(static_cast<double>(before) / static_cast<double>(occurrences));
@@ -113,10 +119,12 @@ class ContinualVocabulary : public Analysis {
     const int64_t k = pair.choices == Choices::first ? 1 : top_k;
     const auto hit_rate = share_interval(sums.after), mean = mean_interval(sums.mean_after);
     const Json chance = pair.to->exactly_k(layer) ? ratio(k, n_experts) : Json();
-    table.add_row({number_of_layer, k, data_[pair.data].name, reference_, model_,
-                   ratio(sums.after.part, sums.after.whole), ratio(sums.before.part, sums.before.whole), chance,
-                   number(sums.mean_after.mean()), number(sums.mean_before.mean()), sums.after.n_clusters,
-                   sums.after.whole, minimum, low_of(hit_rate), high_of(hit_rate), low_of(mean), high_of(mean)});
+    table.add_row(
+        {number_of_layer, k, data_[pair.data].name, reference_, model_, ratio(sums.after.part, sums.after.whole),
+         ratio(sums.before.part, sums.before.whole), chance, number(sums.mean_after.mean()),
+         number(sums.mean_before.mean()), sums.after.n_clusters, sums.after.whole, minimum, low_of(hit_rate),
+         high_of(hit_rate), low_of(mean), high_of(mean),
+         number(sums.at_load / static_cast<double>(pair.to->n_tokens()) / static_cast<double>(sums.after.whole))});
   }
 
   std::string model_, reference_;

@@ -65,7 +65,7 @@ TEST(ContinualVocabulary, ReproducesTheGoldenStream) {
   const auto table = continual_table(golden.input, golden.batch);
   for (size_t layer = 0; layer < golden.layers.size(); ++layer)
     for (const auto& [k, need] : golden.layers.at(layer).at("continual").as_object())
-      for (const std::string column : {"hit_rate", "hit_rate_from"})
+      for (const std::string column : {"hit_rate", "hit_rate_from", "load_chance"})
         testing::expect_close(
             number_in(
                 table,

@@ -45,21 +45,27 @@ class EarlyRouting : public Analysis {
                      {"share_from", "of assignments"},
                      {"share_to", "of assignments"},
                      {"chance_cosine", ""},
-                     {"from_step", "steps"}};
+                     {"from_step", "steps"},
+                     {"load_overlap", ""}};
     table.tokens = n_tokens_;
     table.source =
         "arXiv 2402.01739, section 4 (early routing learning): distribution of an id's assignments over experts at two "
         "checkpoints, overlap = 1 - L1 / 2; "
         "expert: the favourite at `from`. Ids: those chosen, else the 10 most frequent of the data set. "
         "chance_overlap, chance_cosine: "
-        "two independent uniform routings of as many occurrences. from_step: the optimizer step of `from`";
+        "two independent uniform routings of as many occurrences. load_overlap: two independent routings that do not "
+        "depend on the id, each at its own load. from_step: the optimizer step of `from`";
     for (size_t d = 0; d < to_.size(); ++d) {
       const auto ids = followed_ids(*to_[d], chosen_, kFollowed);
       int64_t most = 0;
       for (const int64_t id : ids) most = std::max(most, to_[d]->occurrences(id));
       UniformLevels levels(most);
+      std::vector<Loads> loads;
+      for (size_t layer = 0; layer < layers_.size(); ++layer)
+        loads.push_back({load_of(PooledTally({from_[d]}), layer, layers_[layer].n_experts),
+                         load_of(PooledTally({to_[d]}), layer, layers_[layer].n_experts)});
       for (const int64_t id : ids)
-        for (size_t layer = 0; layer < layers_.size(); ++layer) add_row({d, layer, id}, levels, table);
+        for (size_t layer = 0; layer < layers_.size(); ++layer) add_row({d, layer, id, loads[layer]}, levels, table);
     }
     return {{"early_routing", std::move(table)}};
   }
@@ -72,13 +78,17 @@ class EarlyRouting : public Analysis {
   }
 
  private:
+  struct Loads {
+    std::vector<int64_t> from, to;  // [E] of a layer on a data set
+  };
   struct Place {
     size_t data, layer;
     int64_t id;
+    const Loads& loads;
   };
 
   void add_row(const Place& place, UniformLevels& levels, Table& table) const {
-    const auto& [data, layer, id] = place;
+    const auto& [data, layer, id, loads] = place;
     const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
     std::vector<int64_t> from(static_cast<size_t>(n_experts), 0), to = from;
     from_[data]->add_counts(layer, id, from);
@@ -89,14 +99,16 @@ class EarlyRouting : public Analysis {
                         : ratio(counts[static_cast<size_t>(expert)],
                                 std::accumulate(counts.begin(), counts.end(), int64_t{0}));
     };
-    Json chance_overlap, chance_cosine;
+    Json chance_overlap, chance_cosine, load_overlap;
     if (from_[data]->exactly_k(layer) && to_[data]->exactly_k(layer)) {
       chance_overlap = uniform_share_overlap(n, n, n_experts, top_k);
+      load_overlap = load_share_overlap({n, top_k}, loads.from, loads.to);
       chance_cosine = levels.of(n_experts, top_k)->mean_cosine(n, n);
     }
     table.add_row({number_of_layer, data_[data].name, reference_, model_, id, text_of(texts_, id), n,
                    number(share_overlap(from, to)), number(share_cosine(from, to)), chance_overlap,
-                   expert < 0 ? Json() : Json(expert), share(from), share(to), chance_cosine, known(reference_step_)});
+                   expert < 0 ? Json() : Json(expert), share(from), share(to), chance_cosine, known(reference_step_),
+                   load_overlap});
   }
 
   std::string model_, reference_;

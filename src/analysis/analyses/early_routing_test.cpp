@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "golden/analyses.h"
 #include "support/observations.h"
 
 namespace evenkeel::analysis {
@@ -101,6 +102,19 @@ TEST(EarlyRoutingAnalysis, NeedsAReference) {
   analysis->observe(batch_of({0}, 1, {routing_of({{0}}, 2, 1)}));
   EXPECT_TRUE(analysis->tables().empty());
   EXPECT_EQ(analysis->notes().size(), 1u);
+}
+
+TEST(EarlyRoutingAnalysis, OverlapAtTheLoadReproducesTheGoldenStream) {
+  const auto golden = testing::golden_stream();
+  const auto analysis = make_early_routing_analysis(golden.input);
+  analysis->observe(golden.batch);
+  const auto table = table_of(analysis->tables(), "early_routing");
+  for (size_t layer = 0; layer < golden.layers.size(); ++layer)
+    for (const auto& [id, value] : golden.layers.at(layer).at("overlap_at_load").as_object())
+      testing::expect_close(
+          number_in(table, {{"layer", static_cast<int64_t>(layer)}, {"id", Json(int64_t{std::stoi(id)})}},
+                    "load_overlap"),
+          value.as_double(), golden.rtol, golden.atol, id);
 }
 
 }  // namespace

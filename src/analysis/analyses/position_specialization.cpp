@@ -29,11 +29,15 @@ class PositionSpecialization : public Analysis {
                      {"baseline_std", "of assignments"},
                      {"chance_std", "of assignments"},
                      {"overlap", ""},
-                     {"chance_overlap", ""}};
+                     {"chance_overlap", ""},
+                     {"load_std", "of assignments"}};
     means.source =
         "arXiv 2402.01739, figures 9 and 13: std = mean over positions of sqrt(mean_e (r_e - 1/E)^2), r_e the share of "
         "the assignments at the position, before drops; baseline_std and "
-        "chance_std as for token ids; overlap: mean of 1 - L1 / 2 over pairs of positions, chance_overlap: under "
+        "chance_std as for token ids; load_std: the root mean square where the experts do not depend on the position "
+        "and "
+        "have the layer's own load on the data set; overlap: mean of 1 - L1 / 2 over pairs of positions, "
+        "chance_overlap: under "
         "uniform routing. Groups: all positions; all but the "
         "first; 7 spaced by an eighth of the sequence; 4 consecutive from an eighth on";
     single.columns = {{"layer", ""},
@@ -45,10 +49,12 @@ class PositionSpecialization : public Analysis {
                       {"baseline_std", "of assignments"},
                       {"expert", ""},
                       {"max_share", "of assignments"},
-                      {"chance_max_share", "of assignments"}};
+                      {"chance_max_share", "of assignments"},
+                      {"load_std", "of assignments"}};
     single.source =
         "the same by position; expert: its favourite; chance_max_share: the mean max_share under uniform random "
-        "routing of as many tokens. The first, spaced and consecutive positions";
+        "routing of as many tokens; load_std: baseline_std at the layer's own load. The first, spaced and consecutive "
+        "positions";
     shares.columns = {{"layer", ""}, {"domain", ""}, {"position", ""}, {"expert", ""}, {"share", "of assignments"}};
     shares.source = "arXiv 2402.01739, figure 9: share of the assignments of the tokens at the position";
     means.tokens = single.tokens = shares.tokens = n_tokens_;
@@ -56,10 +62,11 @@ class PositionSpecialization : public Analysis {
     for (size_t d = 0; d < data_.size(); ++d) {
       UniformLevels levels(tallies_[d]->most_occurrences());
       for (size_t layer = 0; layer < layers_.size(); ++layer) {
+        const auto load = load_of(PooledTally({tallies_[d]}), layer, layers_[layer].n_experts);
         for (const auto& group : groups(length_of(*tallies_[d]))) {
-          add_group(d, layer, group, levels, means);
+          add_group({d, layer, load}, group, levels, means);
           for (const int64_t position : group.is_single ? group.positions : std::vector<int64_t>{}) {
-            add_single({d, layer, position}, group.name, levels, single);
+            add_single({d, layer, load}, {group.name, position}, levels, single);
             if (group.name != "consecutive" || position != group.positions[0])
               add_shares(d, layer, position, shares);  // that one is among the spaced
           }
@@ -109,11 +116,17 @@ class PositionSpecialization : public Analysis {
     return out;
   }
 
-  void add_group(size_t data, size_t layer, const Group& group, UniformLevels& levels, Table& table) const {
+  struct Place {
+    size_t data, layer;
+    const std::vector<int64_t>& load;  // [E] of the layer on the data set
+  };
+  void add_group(const Place& place, const Group& group, UniformLevels& levels, Table& table) const {
+    const auto& [data, layer, load] = place;
     const auto& tally = *tallies_[data];
     const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
     const auto* uniform = tally.exactly_k(layer) ? levels.of(n_experts, top_k) : nullptr;
     IdSummary summary(uniform);
+    if (uniform != nullptr) summary.compare_with(load, top_k);
     for (const int64_t position : group.positions)
       if (tally.occurrences(position) > 0) summary.add(counts(data, layer, position), tally.occurrences(position));
     double overlap = 0, chance = 0;
@@ -133,28 +146,30 @@ class PositionSpecialization : public Analysis {
     if (summary.ids() > 0)
       table.add_row({number_of_layer, data_[data].name, group.name, summary.ids(), summary.occurrences(),
                      number(summary.mean_std()), number(summary.baseline_std()), number(summary.chance_std()),
-                     number(overlap / pairs), number(chance / pairs)});
+                     number(overlap / pairs), number(chance / pairs), number(summary.load_std())});
   }
 
-  struct Place {
-    size_t data, layer;
+  struct Position {
+    const std::string& group;
     int64_t position;
   };
-  void add_single(const Place& place, const std::string& group, UniformLevels& levels, Table& table) const {
-    const auto& [data, layer, position] = place;
+  void add_single(const Place& place, const Position& of, UniformLevels& levels, Table& table) const {
+    const auto& [data, layer, load] = place;
+    const auto& [group, position] = of;
     const auto& tally = *tallies_[data];
     if (tally.occurrences(position) == 0) return;
     const auto& [number_of_layer, n_experts, top_k] = layers_[layer];
     const auto experts = counts(data, layer, position);
     const int64_t expert = favourite(experts), sum = std::accumulate(experts.begin(), experts.end(), int64_t{0});
-    Json baseline, chance;
+    Json baseline, chance, load_std;
     if (tally.exactly_k(layer)) {
       baseline = uniform_share_std(tally.occurrences(position), n_experts, top_k);
       chance = levels.of(n_experts, top_k)->mean_max_share(tally.occurrences(position)) / static_cast<double>(top_k);
+      load_std = load_share_std(tally.occurrences(position), top_k, load);
     }
     table.add_row({number_of_layer, data_[data].name, group, position, tally.occurrences(position),
                    sum > 0 ? Json(share_std(experts)) : Json(), baseline, expert < 0 ? Json() : Json(expert),
-                   expert < 0 ? Json() : ratio(experts[static_cast<size_t>(expert)], sum), chance});
+                   expert < 0 ? Json() : ratio(experts[static_cast<size_t>(expert)], sum), chance, load_std});
   }
 
   void add_shares(size_t data, size_t layer, int64_t position, Table& table) const {

@@ -98,7 +98,7 @@ TEST(PositionSpecialization, ReproducesTheGoldenStream) {
     const auto& need = golden.layers.at(layer).at("position_std");
     const testing::Where where = {{"layer", static_cast<int64_t>(layer)}, {"group", "all"}};
     EXPECT_EQ(cell(table, where, "positions"), need.at("ids"));
-    for (const std::string column : {"std", "baseline_std"})
+    for (const std::string column : {"std", "baseline_std", "load_std"})
       testing::expect_close(number_in(table, where, column), need.at(column).as_double(), golden.rtol, golden.atol,
                             column);
   }

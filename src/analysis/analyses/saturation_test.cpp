@@ -96,6 +96,11 @@ TEST(SaturationAnalysis, ReproducesTheGoldenStream) {
       testing::expect_close(
           number_in(table, {{"layer", static_cast<int64_t>(layer)}, {"k", Json(int64_t{std::stoi(k)})}}, "saturation"),
           value.as_double(), golden.rtol, golden.atol, k);
+  for (size_t layer = 0; layer < golden.layers.size(); ++layer)
+    for (const auto& [k, value] : golden.layers.at(layer).at("saturation_at_load").as_object())
+      testing::expect_close(
+          number_in(table, {{"layer", static_cast<int64_t>(layer)}, {"k", Json(int64_t{std::stoi(k)})}}, "load_chance"),
+          value.as_double(), golden.rtol, golden.atol, "at the load, " + k);
 }
 
 TEST(SaturationAnalysis, NeedsAReference) {

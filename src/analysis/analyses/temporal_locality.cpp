@@ -12,6 +12,7 @@ struct Repeats {
   // Neighbours, each with a choice, of which the first choice, and one of all choices, is the same; blocks of windows
   // are the clusters.
   ShareSums first, any;
+  std::vector<int64_t> first_choices;  // [E] of both tokens of each pair
   std::map<std::pair<int64_t, int64_t>, int64_t>
       sizes;  // pairs by their numbers of choices: (k, k) alone where the router gives exactly k
 };
@@ -33,6 +34,7 @@ void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbou
                const Observation& batch, Repeats& sums) {
   const int64_t length = batch.input_ids.size(1);
   std::vector<int64_t> chosen_by(static_cast<size_t>(layer.n_experts), -1);  // [E] the last token that went there
+  sums.first_choices.resize(static_cast<size_t>(layer.n_experts));
   std::pair<int64_t, int64_t> last_sizes;
   int64_t* of_last_sizes = nullptr;
   int64_t pairs = 0, first = 0, any = 0;  // of the window
@@ -54,6 +56,7 @@ void add_layer(const TokenChoices& choices, std::span<const uint8_t> is_neighbou
     }
     ++*of_last_sizes;
     ++pairs;
+    for (const int64_t expert : {here[0], next[0]}) ++sums.first_choices[static_cast<size_t>(expert)];
     first += here[0] == next[0] ? 1 : 0;
     any += repeats ? 1 : 0;
   }
@@ -86,12 +89,15 @@ class TemporalLocality : public Analysis {
                      {"first_choice_low", "of pairs"},
                      {"first_choice_high", "of pairs"},
                      {"any_choice_low", "of pairs"},
-                     {"any_choice_high", "of pairs"}};
+                     {"any_choice_high", "of pairs"},
+                     {"load_first", "of pairs"}};
     table.tokens = n_tokens_;
     table.source =
         "arXiv 2401.04088, table 5: share of neighbouring tokens (same sequence and document, no padding) with the "
         "same first choice, and with a common expert among all "
-        "choices, before drops. Chance: 1 / E, 1 - C(E - k, k) / C(E, k). ..._low, ..._high: 95 %, from the spread "
+        "choices, before drops. Chance: 1 / E, 1 - C(E - k, k) / C(E, k). load_first: of independent first choices "
+        "at the layer's own load, the sum of its squared shares over the tokens of the pairs. ..._low, ..._high: 95 %, "
+        "from the spread "
         "between blocks of windows";
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t d = 0; d < data_.size(); ++d) {
@@ -101,13 +107,16 @@ class TemporalLocality : public Analysis {
         table.add_row({layers_[layer].layer, data_[d].name, ratio(sums.first.part, sums.first.whole),
                        ratio(sums.any.part, sums.any.whole), 1.0 / static_cast<double>(E),
                        chance_any(sums, layers_[layer]), sums.first.whole, low_of(first), high_of(first), low_of(any),
-                       high_of(any)});
+                       high_of(any), load_first(sums)});
       }
     }
     return {{"temporal_locality", std::move(table)}};
   }
 
  private:
+  static Json load_first(const Repeats& sums) {
+    return sums.first.whole == 0 ? Json() : Json(load_agreement(sums.first_choices, sums.first_choices));
+  }
   static double chance_any(const Repeats& sums, const LayerShape& layer) {
     if (sums.sizes.size() < 2) {  // one kind of pair, or none: as written
       const auto [a, b] = sums.sizes.empty() ? std::pair{layer.top_k, layer.top_k} : sums.sizes.begin()->first;
@@ -134,8 +143,8 @@ std::unique_ptr<Analysis> make_temporal_locality_analysis(const AnalysisInput& i
 double temporal_locality_analysis_bytes(const AnalysisInput& input) {
   double bytes = 1024;
   for (const auto& layer : input.layers)  // at worst each pair of sizes once
-    bytes += static_cast<double>(input.data.size()) *
-             (sizeof(Repeats) + 64.0 * static_cast<double>(layer.n_experts * layer.n_experts));
+    bytes += static_cast<double>(input.data.size()) * (sizeof(Repeats) + 8.0 * static_cast<double>(layer.n_experts) +
+                                                       64.0 * static_cast<double>(layer.n_experts * layer.n_experts));
   return bytes;
 }
 

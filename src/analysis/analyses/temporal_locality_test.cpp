@@ -31,6 +31,8 @@ TEST(TemporalLocality, CountsNeighboursByHand) {
   EXPECT_DOUBLE_EQ(number_in(table, {}, "any_choice"), 2.0 / 3);
   EXPECT_DOUBLE_EQ(number_in(table, {}, "chance_first"), 0.25);
   EXPECT_DOUBLE_EQ(number_in(table, {}, "chance_any"), 1 - 1.0 / 6);
+  // Both tokens of the pairs: experts 0 0, 0 1, 1 3, hence 3, 2 and 1 of 6.
+  EXPECT_DOUBLE_EQ(number_in(table, {}, "load_first"), (9 + 4 + 1) / 36.0);
   EXPECT_EQ(cell(table, {}, "pairs"), Json(3));
   // Another document begins at token 2, and token 3 is padding: only the first pair is left.
   batch.document_ids = at::tensor(std::vector<int64_t>{0, 0, 1, 1}).view({1, 4}).to(at::kInt);
@@ -75,7 +77,7 @@ TEST(TemporalLocality, ReproducesTheGoldenStream) {
     const testing::Where where = {{"layer", static_cast<int64_t>(layer)}};
     const auto& need = golden.layers.at(layer).at("locality");
     EXPECT_EQ(cell(table, where, "pairs"), need.at("pairs"));
-    for (const std::string column : {"first_choice", "any_choice"})
+    for (const std::string column : {"first_choice", "any_choice", "load_first"})
       testing::expect_close(number_in(table, where, column), need.at(column).as_double(), golden.rtol, golden.atol,
                             column);
   }

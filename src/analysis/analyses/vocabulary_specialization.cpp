@@ -72,15 +72,18 @@ class VocabularySpecialization : public Analysis {
 
   void add_rows(const Column& column, UniformLevels& levels, Table& table) const {
     if (column.tally.n_tokens() == 0) return;
-    std::vector<std::vector<IdSummary>> summaries;  // [layer][minimum count]
+    std::vector<std::vector<IdSummary>> summaries;                // [layer][minimum count]
+    std::vector<std::vector<Json>> load_chances(layers_.size());  // the same
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       const auto* uniform =
           column.tally.exactly_k(layer) ? levels.of(layers_[layer].n_experts, k_of(column, layer)) : nullptr;
       summaries.emplace_back(minimum_counts().size(), IdSummary(uniform));
     }
     at::parallel_for(0, static_cast<int64_t>(layers_.size()), 1, [&](int64_t begin, int64_t end) {
-      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer)
+      for (auto layer = static_cast<size_t>(begin); layer < static_cast<size_t>(end); ++layer) {
         summarize(column.tally, layer, summaries[layer]);
+        load_chances[layer] = load_chances_of(column, layer);
+      }
     });
     for (size_t layer = 0; layer < layers_.size(); ++layer) {
       for (size_t i = 0; i < summaries[layer].size(); ++i) {
@@ -89,9 +92,24 @@ class VocabularySpecialization : public Analysis {
         table.add_row({layers_[layer].layer, k_of(column, layer), column.name, number(summary.mean_max_share()),
                        minimum_counts()[i], number(summary.chance_max_share()),
                        number(summary.max_share_by_occurrence()), summary.ids(), summary.occurrences(),
-                       low_of(summary.max_share_interval()), high_of(summary.max_share_interval())});
+                       low_of(summary.max_share_interval()), high_of(summary.max_share_interval()),
+                       load_chances[layer][i]});
       }
     }
+  }
+
+  // For each minimum count; null where more than first choices are counted or a token may have none.
+  std::vector<Json> load_chances_of(const Column& column, size_t layer) const {
+    std::vector<Json> out(minimum_counts().size());
+    if (k_of(column, layer) != 1 || !column.tally.exactly_k(layer)) return out;
+    LoadFavourite levels(load_of(column.tally, layer, layers_[layer].n_experts));
+    for (size_t i = 0; i < out.size(); ++i) {
+      std::vector<int64_t> occurrences;
+      for (const int64_t id : column.tally.ids())
+        if (column.tally.occurrences(id) >= minimum_counts()[i]) occurrences.push_back(column.tally.occurrences(id));
+      out[i] = load_chance(occurrences, levels);
+    }
+    return out;
   }
 
   void summarize(const PooledTally& tally, size_t layer, std::vector<IdSummary>& summaries) const {

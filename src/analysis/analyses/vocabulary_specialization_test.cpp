@@ -113,7 +113,24 @@ TEST(VocabularySpecialization, ReproducesTheGoldenStream) {
         testing::expect_close(number_in(table, where, "mean_by_occurrence"), need.at("by_occurrence").as_double(),
                               golden.rtol, golden.atol, kind + key);
         EXPECT_EQ(cell(table, where, "ids"), need.at("ids"));
+        if (key[0] == '1')
+          EXPECT_NEAR(number_in(table, where, "load_chance"), need.at("load_chance").as_double(), 0.01) << kind << key;
+        else
+          EXPECT_TRUE(cell(table, where, "load_chance").is_null());
       }
+}
+
+TEST(VocabularySpecialization, OwnLoadGivesTheFavouritesOfARouterThatIgnoresTheId) {
+  // Expert 0 has three of four tokens, whatever the id: uniform chance is far below, that of the own load is not.
+  const int64_t T = 4000;
+  RngStream rng(5, "test");
+  Experts experts;
+  for (int64_t t = 0; t < T; ++t) experts.push_back({rng.below(4) > 0 ? 0 : 1 + static_cast<int64_t>(rng.below(7))});
+  const auto table = vocabulary_table(input_of({{0, 8, 1}}, 40, 100),
+                                      {batch_of(testing::uniform_ids(T, 40, 8), 100, {routing_of(experts, 8, 1)})});
+  const testing::Where where = {{"id_kind", "input"}, {"minimum_count", 10}};
+  EXPECT_NEAR(number_in(table, where, "mean"), number_in(table, where, "load_chance"), 0.02);  // 0.75 +- 0.007
+  EXPECT_LT(number_in(table, where, "chance"), 0.3);
 }
 
 TEST(VocabularySpecialization, IntervalsHoldTheChanceOfUniformRouting) {

@@ -60,7 +60,7 @@ WrittenTokens pair_to_tokens(const fs::path& prefix, const fs::path& out, const 
   remove_temporaries_of(out);
   AtomicFile file(out);
   file.write(header);
-  Progress bar("converting tokens", static_cast<double>(n_tokens), "M tokens", 1e6);
+  Progress bar("converting tokens", static_cast<double>(n_tokens), "tokens");
   std::vector<int64_t> ids;
   for (int64_t first = 0; first < n_tokens; first += kPieceTokens) {
     const int64_t count = std::min(kPieceTokens, n_tokens - first);

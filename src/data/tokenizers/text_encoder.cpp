@@ -6,13 +6,14 @@
 namespace evenkeel::data {
 namespace {
 
-class ModelSink final : public PieceSink {
+class ModelSink final : public WordSink {
  public:
   ModelSink(const WordModel& model, Workspace& workspace, std::vector<int32_t>& ids)
       : model_(model), workspace_(workspace), ids_(ids) {}
   void take(const Piece& piece) override {
     if (!piece.text.empty()) model_.encode(piece.text, workspace_, ids_);
   }
+  void take_added(int32_t id) override { ids_.push_back(id); }
 
  private:
   const WordModel& model_;
@@ -37,41 +38,44 @@ TextEncoder::TextEncoder(TextSteps steps) : steps_(std::move(steps)) {
 }
 
 std::vector<int32_t> TextEncoder::encode(std::string_view text, Reading reading) const {
-  require_utf8(text);
   const auto workspace = workspaces_.lease();
   std::vector<int32_t> ids;
+  ModelSink sink(*steps_.model, *workspace, ids);
+  split(text, reading, (*workspace).regex, sink);
+  return ids;
+}
+
+void TextEncoder::split(std::string_view text, Reading reading, RegexWorkspace& workspace, WordSink& out) const {
+  require_utf8(text);
   TokenFinder::Progress progress;
   progress.finds_special = reading.finds_special;
   while (const auto part = raw_.next(text, progress)) {
     if (part->id) {
-      ids.push_back(*part->id);
+      out.take_added(*part->id);
     } else {
       const auto [begin, end] = part->span;
-      encode_between(text.substr(begin, end - begin), {reading.finds_special, reading.starts_text && begin == 0},
-                     *workspace, ids);
+      split_between(text.substr(begin, end - begin), {reading.finds_special, reading.starts_text && begin == 0},
+                    workspace, out);
     }
   }
-  return ids;
 }
 
-void TextEncoder::encode_between(std::string_view text, Reading reading, Workspace& workspace,
-                                 std::vector<int32_t>& ids) const {
+void TextEncoder::split_between(std::string_view text, Reading reading, RegexWorkspace& workspace,
+                                WordSink& out) const {
   std::string normalized;
   if (steps_.normalizer) {
     normalized = text;
-    if (steps_.normalizer->apply(normalized, workspace.regex)) reading.starts_text = false;
+    if (steps_.normalizer->apply(normalized, workspace)) reading.starts_text = false;
     text = normalized;
   }
-  ModelSink sink(*steps_.model, workspace, ids);
   TokenFinder::Progress progress;
   progress.finds_special = reading.finds_special;
   while (const auto part = normalized_.next(text, progress)) {
     const auto [begin, end] = part->span;
     if (part->id) {
-      ids.push_back(*part->id);
+      out.take_added(*part->id);
     } else if (begin < end) {
-      steps_.pre_tokenizers.split({text.substr(begin, end - begin), reading.starts_text && begin == 0}, workspace.regex,
-                                  sink);
+      steps_.pre_tokenizers.split({text.substr(begin, end - begin), reading.starts_text && begin == 0}, workspace, out);
     }
   }
 }

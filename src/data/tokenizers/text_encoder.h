@@ -19,6 +19,12 @@ struct TextSteps {
   std::vector<AddedToken> added;
 };
 
+// Takes the words of a text for the model, and the ids of added tokens between them.
+class WordSink : public PieceSink {
+ public:
+  virtual void take_added(int32_t id) = 0;
+};
+
 class TextEncoder {
  public:
   explicit TextEncoder(TextSteps steps);
@@ -29,11 +35,13 @@ class TextEncoder {
     bool starts_text = true;    // false: as behind a special token
   };
   std::vector<int32_t> encode(std::string_view text, Reading reading) const;
+  // What comes before the model. DataError for text that is no UTF-8.
+  void split(std::string_view text, Reading reading, RegexWorkspace& workspace, WordSink& out) const;
   const WordModel& model() const { return *steps_.model; }
   const std::vector<AddedToken>& added() const { return steps_.added; }
 
  private:
-  void encode_between(std::string_view text, Reading reading, Workspace& workspace, std::vector<int32_t>& ids) const;
+  void split_between(std::string_view text, Reading reading, RegexWorkspace& workspace, WordSink& out) const;
   TextSteps steps_;
   TokenFinder raw_, normalized_;
   mutable WorkspacePool workspaces_;  // only makes it faster

@@ -1,4 +1,6 @@
 // tokenizer.json, the file of the `tokenizers` library: its ids, for the parts that language models use.
+#include "data/tokenizers/tokenizer_json.h"
+
 #include <algorithm>
 #include <unordered_set>
 
@@ -29,13 +31,16 @@ const Json& value_or_null(const Json& document, std::string_view key) {
   return found != nullptr ? *found : null;
 }
 
-// Older files name no type.
+}  // namespace
+
 std::string model_type(const Json& model) {
   if (const Json* const type = model.find("type")) return type->as_string();
   if (model.find("merges") != nullptr) return "BPE";
   if (const Json* const vocab = model.find("vocab"); vocab != nullptr && vocab->is_array()) return "Unigram";
   return model.at("type").as_string();
 }
+
+namespace {
 
 struct Model {
   std::unique_ptr<WordModel> model;
@@ -70,7 +75,9 @@ void check_added_ids(const Json& json, const std::vector<AddedToken>& added, con
   }
 }
 
-TextSteps read_steps(const Json& document) {
+}  // namespace
+
+TextSteps read_text_steps(const Json& document) {
   TextSteps out;
   if (const Json* normalizer = find_value(document, "normalizer")) out.normalizer = read_normalizer(*normalizer);
   Model model = read_model(document);
@@ -83,13 +90,15 @@ TextSteps read_steps(const Json& document) {
   return out;
 }
 
+namespace {
+
 class JsonTokenizer final : public Tokenizer {
  public:
   JsonTokenizer(fs::path path, const std::string& content, const Json& document)
       : path_(std::move(path)),
         sha256_(sha256_hex(content)),
         kind_("tokenizer.json (" + model_type(document.at("model")) + ")"),
-        encoder_(read_steps(document)),
+        encoder_(read_text_steps(document)),
         frame_(read_post_processor(value_or_null(document, "post_processor"))),
         decoder_(read_decoder(value_or_null(document, "decoder"))),
         is_byte_level_(ends_byte_level(value_or_null(document, "pre_tokenizer"))) {

@@ -164,7 +164,7 @@ function lineTraces(report, x, { table, value, series, where = () => true, chanc
     names.forEach((name, index) => {
       const line = rows(analysis).filter((record) => series(record) === name).sort((a, b) => a[x.column] - b[x.column]);
       if (line.length === 0) return;
-      const style = seriesStyle(index, model);
+      const style = names.length === 1 ? seriesStyle(model, model) : seriesStyle(index, model);  // one line a model: a colour a model
       const label = lineLabel(report, analysis, name);
       const about = { table, series: name, model: analysis.name, ...meta };
       const shared = { type: "scatter", x: line.map((record) => record[x.column]), legendgroup: `${model}-${index}`, records: line };
@@ -174,7 +174,7 @@ function lineTraces(report, x, { table, value, series, where = () => true, chanc
         hovertemplate: `${x.word} %{x}: %{y:${format}}%{customdata}<extra>${label}</extra>`, meta: { role: `${x.word}-line`, value, ...about } });
       if (chance && line.some((record) => isNumber(record[chance])))
         data.push({ ...shared, mode: "lines", y: line.map((record) => record[chance]), line: { color: style.color, dash: "dot", width: 1.3 }, opacity: 0.8,
-          name: `${label}, chance`, showlegend: false, hovertemplate: `${x.word} %{x}: chance %{y:${format}}<extra>${label}</extra>`, meta: { role: "chance-line", value: chance, ...about } });
+          name: `${label}, ${chanceWords(chance)}`, showlegend: false, hovertemplate: `${x.word} %{x}: ${chanceWords(chance)} %{y:${format}}<extra>${label}</extra>`, meta: { role: "chance-line", value: chance, ...about } });
     });
   }
   return data;
@@ -184,7 +184,7 @@ function layerLines(report, { title, percent = false, height = 380, ...lines }) 
   const data = lineTraces(report, kOverLayers, { percent, ...lines });
   if (data.length === 0) return null;
   const layers = analysisLayers(report);
-  return { data, height, layout: { hovermode: "closest", shapes: [layerCursor()],
+  return { data, height, note: layers.length > 1 ? kCursorWords : "", layout: { hovermode: "closest", shapes: [layerCursor()],
     xaxis: { title: "layer", dtick: countTicks(layers.length, innerWidth), tickformat: "d", range: [layers[0] - 0.4, layers.at(-1) + 0.4], zeroline: false },
     yaxis: { title, tickformat: percent ? ".0%" : undefined, rangemode: percent ? "tozero" : undefined, zeroline: false } } };
 }
@@ -204,6 +204,8 @@ function intervalBars(rows, value, color) {
 
 function gap(upper, lower) { return isNumber(upper) && isNumber(lower) ? Math.max(0, upper - lower) : 0; }
 
+const kCursorWords = "Vertical line: the chosen layer.";
+
 function layerCursor() {
   return { type: "line", x0: analysisView.layer, x1: analysisView.layer, y0: 0, y1: 1, yref: "y domain", layer: "below", line: { color: themeColor("focus"), width: 1.5 } };
 }
@@ -211,11 +213,14 @@ function layerCursor() {
 // Columns that count what a row was computed from, and what they count.
 const kCounts = { tokens: "tokens", occurrences: "tokens", tokens_a: "tokens of the first expert", ids: "ids", pairs: "pairs", positions: "positions", experts: "experts" };
 
+// What a column of levels is: of uniform routing, or of experts that are chosen without a look at the token (docs/analyses.md).
+function chanceWords(column) { return column.startsWith("load_") ? "by load alone" : "chance"; }
+
 // What stands behind a figure of a row, for its hover text: interval, chance level, counts.
 function hoverCounts(analysis, table, record, { value = "", chance = "chance" } = {}) {
   const words = [];
   if (isNumber(record[`${value}_low`]) && isNumber(record[`${value}_high`])) words.push(`95 %: ${formatNumber(record[`${value}_low`])} to ${formatNumber(record[`${value}_high`])}`);
-  if (isNumber(record[chance])) words.push(`chance ${formatNumber(record[chance])}`);
+  if (isNumber(record[chance])) words.push(`${chanceWords(chance)} ${formatNumber(record[chance])}`);
   if (isNumber(record.baseline_deviation)) words.push(`± ${formatNumber(record.baseline_deviation)}`);
   if (isNumber(record.p_value)) words.push(`p = ${formatNumber(record.p_value)}`);
   const counts = Object.keys(kCounts).filter((key) => isNumber(record[key]));
@@ -261,12 +266,13 @@ const kPanelGap = 92;  // px between rows of panels: axis titles, and the name o
 
 function modelsShown(report) { return report.analyses.length <= kMostPanels ? report.analyses : [chosenModel(report)]; }
 
-// The chart that build(analysis, width) gives, for every model that has one: a panel each, at most `most` side by side, one below the other
+// The chart that build(analysis, width, the data sets of all models) gives, for every model that has one: a panel each, at most `most` side by side, one below the other
 // where it is narrow, on one scale of colours and of values. What names a series in several panels stands in the legend once.
 function modelPanels(report, width, build, most = 2) {
   const analyses = modelsShown(report);
   const { columns } = panelGrid(analyses.length, width, most);
-  const made = analyses.map((analysis) => ({ analysis, built: build(analysis, width / columns) })).filter(({ built }) => built !== null);
+  const domains = analysisDomains(report);
+  const made = analyses.map((analysis) => ({ analysis, built: build(analysis, width / columns, domains) })).filter(({ built }) => built !== null);
   if (made.length === 0) return null;
   if (report.analyses.length === 1) return made[0].built;
   const panelHeight = Math.max(...made.map(({ built }) => built.height));
@@ -332,7 +338,7 @@ function legendOnce(trace, inLegend) {
 function addAnalysisNotes(report) {
   const notes = report.analyses.flatMap((analysis) => (analysis.results.notes || []).map((note) => (report.analyses.length > 1 ? `${analysis.name}: ${note}` : note)));
   if (notes.length === 0) return;
-  const section = addSection("analysis-notes", "What is not here", "Analyses that lacked something of what they need.");
+  const section = addSection("analysis-notes", "What the analyses lacked", "Where an analysis lacks something that it needs, its table is missing, or has rows without the figures that depend on it.");
   section.append(make("ul", {}, ...unique(notes).map((note) => make("li", {}, note))));
 }
 

@@ -26,14 +26,14 @@ function addAgreementSection(report) {
   const intro = "What of the reference's routing the model keeps, on the same tokens. Router saturation is the share of a token's experts that both choose: 1 means that the routers agree on every token.";
   addAnalysisSection("agreement", "Against the reference model", intro, (section) => {
     const kept = referenceChoice(report, { table: "saturation", id: "agreement-step", chart: "agreement-by-layer" });
-    addAnalysisChart(report, section, { id: "agreement-by-layer", title: "Saturation of every layer", caption: `Dotted: chance, k/E.${tableSource(report, "saturation")}`, controls: kept.controls,
-      build: () => layerLines(report, { table: "saturation", value: "saturation", chance: "chance", series: (record) => `${record.data}, ${expertsCounted(record.k)}`, records: kept.records, title: "saturation", percent: true }) });
+    addAnalysisChart(report, section, { id: "agreement-by-layer", title: "Saturation of every layer", caption: `Dotted: two routers that choose by themselves, each at its own load.${tableSource(report, "saturation")}`, controls: kept.controls,
+      build: () => layerLines(report, { table: "saturation", value: "saturation", chance: "load_chance", series: (record) => `${record.data}, ${expertsCounted(record.k)}`, records: kept.records, title: "saturation", percent: true }) });
     addOverRunCharts(report, section);
     const view = {};
     const count = columnSelect(report, { table: "continual_vocabulary", column: "minimum_count", id: "hit-rate-count", label: "Ids seen", view, chart: "hit-rate", name: timesSeen });
-    addAnalysisChart(report, section, { id: "hit-rate", title: "Does a token id keep its expert?", caption: `Each id's favourite expert under the reference; the share of its tokens that go there now.${tableSource(report, "continual_vocabulary")}`,
+    addAnalysisChart(report, section, { id: "hit-rate", title: "Does a token id keep its expert?", caption: `Each id's favourite expert under the reference; the share of its tokens that go there now. Dotted: the same if the choice did not depend on the id, at the model's own load.${tableSource(report, "continual_vocabulary")}`,
       controls: count ? [count] : null, tables: ["continual_vocabulary"],
-      build: () => layerLines(report, { table: "continual_vocabulary", value: "hit_rate", chance: "chance", series: (record) => `${record.domain}, ${expertsCounted(record.k)}`, where: (record) => record.minimum_count === view.minimum_count, title: "hit rate", percent: true }) });
+      build: () => layerLines(report, { table: "continual_vocabulary", value: "hit_rate", chance: "load_chance", series: (record) => `${record.domain}, ${expertsCounted(record.k)}`, where: (record) => record.minimum_count === view.minimum_count, title: "hit rate", percent: true }) });
     const early = referenceChoice(report, { table: "early_routing", id: "early-routing-step", chart: "early-routing" });
     addAnalysisChart(report, section, { id: "early-routing", title: "Single token ids, in the chosen layer", caption: `Likeness of an id's expert distribution under both models: the chosen ids, otherwise the most frequent of the data set.${tableSource(report, "early_routing")}`,
       controls: early.controls, tables: ["early_routing"], build: (width) => modelPanels(report, width, (analysis) => buildEarlyRouting(analysis, early.records(analysis), width), 1) });
@@ -44,8 +44,8 @@ function addAgreementSection(report) {
 function addOverRunCharts(report, section) {
   const over = (table) => report.analyses.some((analysis) => goesOverRun(analysis, table));
   if (over("saturation"))
-    addAnalysisChart(report, section, { id: "saturation-by-step", title: "Saturation over the run, in the chosen layer", caption: "Every checkpoint against the run's last one. Dotted: chance, k/E.",
-      build: () => stepLines(report, { table: "saturation", value: "saturation", chance: "chance", percent: true, title: "saturation", series: (record) => `${record.data}, ${expertsCounted(record.k)}` }) });
+    addAnalysisChart(report, section, { id: "saturation-by-step", title: "Saturation over the run, in the chosen layer", caption: "Every checkpoint against the run's last one. Dotted: two routers that choose by themselves, each at its own load.",
+      build: () => stepLines(report, { table: "saturation", value: "saturation", chance: "load_chance", percent: true, title: "saturation", series: (record) => `${record.data}, ${expertsCounted(record.k)}` }) });
   if (over("early_routing"))
     addAnalysisChart(report, section, { id: "early-routing-by-step", title: "Single token ids over the run, in the chosen layer", caption: "Overlap of an id's expert distribution at every checkpoint with that at the last one, on the chosen data set.", tables: ["early_routing"],
       build: () => stepLines(report, { table: "early_routing", value: "overlap", title: "overlap", series: (record) => tokenLabel(record, 16), where: (record) => record.domain === analysisView.domain }) });
@@ -64,7 +64,7 @@ function buildEarlyRouting(analysis, rows, width) {
   if (records.length === 0) return null;
   const y = records.map((_, i) => -i);
   const data = [["overlap", "circle"], ["cosine", "diamond"]].map(([figure, symbol], index) => ({ type: "scatter", mode: "markers", name: figure, x: records.map((record) => record[figure]), y, records,
-    customdata: records.map((record) => `${tokenLabel(record)}: ${figure} ${formatNumber(record[figure])}${hoverCounts(analysis, "early_routing", record, { value: figure, chance: `chance_${figure}` })}`
+    customdata: records.map((record) => `${tokenLabel(record)}: ${figure} ${formatNumber(record[figure])}${hoverCounts(analysis, "early_routing", record, { value: figure, chance: figure === "overlap" ? "load_overlap" : `chance_${figure}` })}`
       + `<br>favourite expert ${record.expert}: ${formatPercent(record.share_from)} before, ${formatPercent(record.share_to)} now`),
     hovertemplate: "%{customdata}<extra></extra>", marker: { symbol, size: 11, color: seriesStyle(index, 0).color }, meta: { role: "early-routing", figure, layer: analysisView.layer, domain: analysisView.domain, model: analysis.name } }));
   return { data, height: 120 + 28 * records.length, layout: { hovermode: "closest", margin: { l: 20 }, xaxis: { title: "likeness", range: [-0.02, 1.02], zeroline: false },
@@ -78,9 +78,9 @@ function addVocabularySection(report) {
     const of = { table: "vocabulary_specialization", view, chart: "vocabulary-by-layer" };
     const controls = [columnSelect(report, { ...of, column: "k", id: "vocabulary-k", label: "Experts counted", name: expertsCounted }),
       columnSelect(report, { ...of, column: "minimum_count", id: "vocabulary-count", label: "Ids seen", name: timesSeen })].filter((control) => control !== null);
-    addAnalysisChart(report, section, { id: "vocabulary-by-layer", title: "Vocabulary specialization of every layer", caption: `Dotted: chance for ids seen as often.${tableSource(report, "vocabulary_specialization")}`,
+    addAnalysisChart(report, section, { id: "vocabulary-by-layer", title: "Vocabulary specialization of every layer", caption: `Dotted: ids seen as often, of a router whose first choice does not depend on the id, at the layer's own load; where several experts are counted, of uniform random routing.${tableSource(report, "vocabulary_specialization")}`,
       controls: controls.length > 0 ? controls : null, tables: ["vocabulary_specialization"],
-      build: () => layerLines(report, { table: "vocabulary_specialization", value: "mean", chance: "chance", series: (record) => `${record.id_kind} id`, where: (record) => record.k === view.k && record.minimum_count === view.minimum_count, title: "mean over ids", percent: true }) });
+      build: () => layerLines(report, { table: "vocabulary_specialization", value: "mean", chance: view.k === 1 ? "load_chance" : "chance", series: (record) => `${record.id_kind} id`, where: (record) => record.k === view.k && record.minimum_count === view.minimum_count, title: "mean over ids", percent: true }) });
     addAnalysisChart(report, section, { id: "expert-vocabulary", title: "Every expert of the chosen layer", caption: "Mean specialization of the ids whose favourite expert it is, by input id. An expert that is no id's favourite has no bar.",
       tables: ["expert_vocabulary"], where: (record) => record.id_kind === "input", build: (width) => modelPanels(report, width, buildExpertVocabulary) });
     addTokenBrowser(report, section);
@@ -150,20 +150,24 @@ function tokenLabel(record, longest = 40) { return chartText(tokenText(record, l
 function addIdSection(report) {
   const intro = "How uneven the experts' shares are for one token id, and for one position: the standard deviation across experts, averaged. Routing that depends on the id and not on the context shows a large one for ids and a small one for positions.";
   addAnalysisSection("ids", "Token ids and positions", intro, (section) => {
-    addAnalysisChart(report, section, { id: "id-std", title: "Ids against positions, every layer", caption: `For the chosen data set. Dotted: what uniform random routing gives at the same counts.${tableSource(report, "token_specialization") || tableSource(report, "position_specialization")}`,
+    addAnalysisChart(report, section, { id: "id-std", title: "Ids against positions, every layer", caption: `For the chosen data set. Dotted: the root mean square at the same counts if the experts did not depend on id or position, at the layer's own load.${tableSource(report, "token_specialization") || tableSource(report, "position_specialization")}`,
       tables: ["token_specialization", "position_specialization"], build: () => buildIdStd(report) });
     const pair = make("div", { class: "pair" });
     section.append(pair);
-    addAnalysisChart(report, pair, { id: "token-ids", title: "Single token ids, in the chosen layer", caption: "Each dot is a token id: the chosen ids, otherwise the most frequent of the data set. Dotted: the root mean square that uniform random routing gives at the same counts.",
+    addAnalysisChart(report, pair, { id: "token-ids", title: "Single token ids, in the chosen layer", caption: "Each dot is a token id: the chosen ids, otherwise the most frequent of the data set. Dotted: the root mean square at the same counts if the experts did not depend on the id, at the layer's own load.",
       tables: ["token_id_specialization"], build: (width) => modelPanels(report, width, buildTokenIds) });
-    addAnalysisChart(report, pair, { id: "positions", title: "Single positions, in the chosen layer", caption: "Standard deviation across experts: the first position, some that are spaced over the sequence, and some that follow each other. Dotted: the root mean square that uniform random routing gives at the same counts.",
+    addAnalysisChart(report, pair, { id: "positions", title: "Single positions, in the chosen layer", caption: "Standard deviation across experts: the first position, some that are spaced over the sequence, and some that follow each other. Dotted: the root mean square at the same counts if the experts did not depend on the position, at the layer's own load.",
       tables: ["position_id_specialization"], build: (width) => modelPanels(report, width, buildPositions) });
   });
 }
 
 function buildIdStd(report) {
-  const shared = { value: "std", chance: "chance_std", where: (record) => record.domain === analysisView.domain, title: "standard deviation of the shares", meta: { domain: analysisView.domain } };
+  const shared = { value: "std", chance: "load_std", where: (record) => record.domain === analysisView.domain, title: "standard deviation of the shares", meta: { domain: analysisView.domain } };
   const tokens = layerLines(report, { ...shared, table: "token_specialization", series: () => "token id" });
+  for (const trace of tokens ? tokens.data : []) {
+    trace.line.color = seriesStyle(0, 0).color;
+    if (trace.marker) trace.marker.color = trace.line.color;
+  }
   const groups = unique(report.analyses.flatMap((analysis) => analysisRecords(analysis, "position_specialization").map((record) => plain(record.group))));
   const positions = layerLines(report, { ...shared, table: "position_specialization", series: (record) => plain(record.group) });
   for (const trace of positions ? positions.data : []) {
@@ -189,9 +193,9 @@ function buildTokenIds(analysis) {
   const shared = { type: "scatter", x: records.map((record) => record.occurrences), records };
   const about = { layer: analysisView.layer, domain: analysisView.domain, model: analysis.name };
   return { height: 380, data: [{ ...shared, mode: "markers", name: "token id", y: records.map((record) => record.std),
-    customdata: records.map((record) => `${tokenLabel(record)}<br>expert ${record.expert}: ${formatPercent(record.max_share)}${hoverCounts(analysis, "token_id_specialization", record, { value: "std", chance: "baseline_std" })}`), hovertemplate: "%{customdata}<br>std %{y:.4f}<extra></extra>",
+    customdata: records.map((record) => `${tokenLabel(record)}<br>expert ${record.expert}: ${formatPercent(record.max_share)}${hoverCounts(analysis, "token_id_specialization", record, { value: "std", chance: "load_std" })}`), hovertemplate: "%{customdata}<br>std %{y:.4f}<extra></extra>",
     marker: { color: seriesStyle(0, 0).color, size: 9, opacity: 0.8 }, meta: { role: "token-ids", ...about } },
-  { ...shared, mode: "lines", name: "uniform routing", y: records.map((record) => record.baseline_std), line: { color: themeColor("soft"), dash: "dot", width: 1.6 }, hoverinfo: "skip", meta: { role: "token-ids-baseline", ...about } }],
+  { ...shared, mode: "lines", name: "at the layer's load", y: records.map((record) => record.load_std), line: { color: themeColor("soft"), dash: "dot", width: 1.6 }, hoverinfo: "skip", meta: { role: "token-ids-baseline", ...about } }],
     layout: { hovermode: "closest", xaxis: { title: "occurrences", ...logAxis(records.map((record) => record.occurrences)) }, yaxis: { title: "standard deviation of the shares", rangemode: "tozero" } } };
 }
 
@@ -213,9 +217,9 @@ function buildPositions(analysis) {
     const shared = { type: "scatter", x: rows.map((record) => record.position), legendgroup: group, records: rows };
     const about = { group, layer: analysisView.layer, domain: analysisView.domain, model: analysis.name };
     return [{ ...shared, mode: "lines+markers", name: chartText(plain(group)), y: rows.map((record) => record.std), line: { color, width: 1.6 }, marker: { color, size: 6, symbol: kSymbols[index % kSymbols.length] },
-      customdata: rows.map((record) => `<br>expert ${record.expert}: ${formatPercent(record.max_share)}${hoverCounts(analysis, "position_id_specialization", record, { value: "std", chance: "baseline_std" })}`),
+      customdata: rows.map((record) => `<br>expert ${record.expert}: ${formatPercent(record.max_share)}${hoverCounts(analysis, "position_id_specialization", record, { value: "std", chance: "load_std" })}`),
       hovertemplate: "position %{x}: std %{y:.4f}%{customdata}<extra></extra>", meta: { role: "positions", ...about } },
-    { ...shared, mode: "lines", name: chartText(`${plain(group)}, chance`), showlegend: false, y: rows.map((record) => record.baseline_std), line: { color, dash: "dot", width: 1.3 }, hoverinfo: "skip", meta: { role: "positions-baseline", ...about } }];
+    { ...shared, mode: "lines", name: chartText(`${plain(group)}, chance`), showlegend: false, y: rows.map((record) => record.load_std), line: { color, dash: "dot", width: 1.3 }, hoverinfo: "skip", meta: { role: "positions-baseline", ...about } }];
   });
   return { data, height: 380, layout: { hovermode: "closest", xaxis: { title: "position", zeroline: false }, yaxis: { title: "standard deviation of the shares", rangemode: "tozero" } } };
 }

@@ -8,7 +8,7 @@ function addExpertLoadSection(report) {
     addAnalysisChart(report, section, { id: "mri-by-layer", title: "Imbalance of every layer", caption: `${intervalWords(report, "load", "mri", "the spread between blocks of windows of the text") || "No intervals: counts do not say which tokens stood together."}${tableSource(report, "load")}`,
       missing: anyRecords(report, "load") ? "The counts do not tell the number of tokens, so there is no MRI; the largest share of the assignments stands in the table." : "",
       build: () => layerLines(report, { table: "load", value: "mri", series: (record) => record.domain, chance: "mri_chance", title: "MRI, share of tokens", percent: true }) });
-    addAnalysisChart(report, section, { id: "entropy-by-layer", title: "Entropy of the load", caption: `1 is a uniform load, 0 a single expert. Dotted: what uniform random routing would show on as many tokens. ${intervalWords(report, "load", "entropy", "a bootstrap over blocks of windows of the text")}`,
+    addAnalysisChart(report, section, { id: "entropy-by-layer", title: "Entropy of the load", caption: `${kEntropyEnds} Dotted: what uniform random routing would show on as many tokens. ${intervalWords(report, "load", "entropy", "a bootstrap over blocks of windows of the text")}`,
       build: () => layerLines(report, { table: "load", value: "entropy", series: (record) => record.domain, chance: "entropy_chance", title: "entropy ÷ ln E", height: 320 }) });
   });
 }
@@ -40,7 +40,7 @@ function buildSimilarityLines(report) {
   const all = pairs.length <= kMostPairs;
   const has = (record) => all || record.domain_a === analysisView.domain || record.domain_b === analysisView.domain;
   const drawn = layerLines(report, { table: "domain_similarity", value: "correlation", series: pairName, where: has, title: "correlation" });
-  return drawn && { ...drawn, note: all ? "One line for each pair of data sets." : `Of ${pairs.length} pairs of data sets those of the chosen one; the table has all.` };
+  return drawn && { ...drawn, note: `${drawn.note} ${all ? "One line for each pair of data sets." : `Of ${pairs.length} pairs of data sets those of the chosen one; the table has all.`}`.trim() };
 }
 
 function pairName(record) { return `${record.domain_a} – ${record.domain_b}`; }
@@ -87,7 +87,7 @@ function buildDomainShares(analysis, width) {
     bar: { ticksuffix: "×" }, xTitle: "expert", height: 130 + 34 * domains.length, meta: { role: "domain-shares", layer: analysisView.layer, model: analysis.name, domains } });
 }
 
-function buildDomainBars(analysis, width) {
+function buildDomainBars(analysis, width, everyDomain) {
   const byDomain = sharesAtLayer(analysis);
   if (byDomain.size === 0) return null;
   const domains = [...byDomain.keys()];
@@ -95,11 +95,11 @@ function buildDomainBars(analysis, width) {
   const order = [...lead].sort((a, b) => shareOf(b).share - shareOf(a).share).map((record) => record.expert);
   const shown = order.slice(0, Math.max(8, Math.floor(width / (7 * domains.length + 6))));  // bars that can be told apart
   const value = isNumber(lead[0].share_of_tokens) ? "share_of_tokens" : "share_of_assignments";
-  const data = domains.map((name, index) => {
+  const data = domains.map((name) => {
     const of = new Map(byDomain.get(name).map((record) => [record.expert, record]));
     const records = shown.filter((expert) => of.has(expert)).map((expert) => of.get(expert));
     return { type: "bar", name: chartText(name), x: records.map((record) => String(record.expert)), y: records.map((record) => shareOf(record).share), records,
-      error_y: intervalBars(records, value, themeColor("ink")), marker: { color: seriesStyle(index, 0).color },
+      error_y: intervalBars(records, value, themeColor("ink")), marker: { color: seriesStyle(everyDomain.indexOf(name), 0).color },
       customdata: records.map((record) => shareText(analysis, record)), hovertemplate: `expert %{x}: %{customdata}<extra>${chartText(name)}</extra>`,
       meta: { role: "domain-bars", domain: name, layer: analysisView.layer, model: analysis.name } };
   });
@@ -136,14 +136,14 @@ function similarityScale() {
 }
 
 function addLocalitySection(report) {
-  const intro = "How often a token and the next one of the same document go to the same expert. Dotted: what independent choices would give.";
+  const intro = "How often a token and the next one of the same document go to the same expert.";
   addAnalysisSection("locality", "Neighbouring tokens", intro, (section) => {
     const pair = make("div", { class: "pair" });
     section.append(pair);
-    const chart = (id, value, chance, title) => addAnalysisChart(report, pair, { id, title, caption: `Share of the pairs of neighbours, within a sequence and document.${tableSource(report, "temporal_locality")}`,
+    const chart = (id, value, chance, title, dotted) => addAnalysisChart(report, pair, { id, title, caption: `Share of the pairs of neighbours, within a sequence and document. Dotted: ${dotted}.${tableSource(report, "temporal_locality")}`,
       build: () => layerLines(report, { table: "temporal_locality", value, chance, series: (record) => record.domain, title: "share of neighbours", percent: true }) });
-    chart("locality-first", "first_choice", "chance_first", "The same first choice");
-    chart("locality-any", "any_choice", "chance_any", "Any expert shared");
+    chart("locality-first", "first_choice", "load_first", "The same first choice", "what independent choices at the layer's own load would give");
+    chart("locality-any", "any_choice", "chance_any", "Any expert shared", "what uniform random routing would give; an uneven load alone lies above it");
   });
 }
 
@@ -158,11 +158,11 @@ function addDropsByPositionSection(report) {
   });
 }
 
-function buildDropsByPosition(analysis) {
+function buildDropsByPosition(analysis, width, domains) {
   const records = analysisRecords(analysis, "drop_by_position").filter((record) => record.layer === analysisView.layer);
-  const data = unique(records.map((record) => record.domain)).flatMap((name, index) => {
+  const data = unique(records.map((record) => record.domain)).flatMap((name) => {
     const rows = records.filter((record) => record.domain === name).sort((a, b) => a.position_from - b.position_from);
-    const { color } = seriesStyle(index, 0);
+    const { color } = seriesStyle(domains.indexOf(name), 0);
     return [["any_dropped", "solid"], ["all_dropped", "dash"]].map(([figure, dash]) => ({ type: "scatter", mode: "lines+markers", name: chartText(name), showlegend: figure === "any_dropped",
       legendgroup: name, x: rows.map((record) => (record.position_from + record.position_to - 1) / 2), y: rows.map((record) => record[figure]), records: rows,
       customdata: rows.map((record) => `positions ${record.position_from} to ${record.position_to - 1}${hoverCounts(analysis, "drop_by_position", record, { value: figure })}`),

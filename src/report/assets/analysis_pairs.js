@@ -14,7 +14,7 @@ function addPairsSection(report) {
       build: () => layerLines(report, { table: "coactivation_change_by_layer", value: "mean_absolute_change", chance: "chance", series: (record) => plain(record.mode), title: "mean |change|" }) });
     addAnalysisChart(report, section, { id: "coactivation-change-pairs", title: "Which pairs changed, in the chosen layer", caption: "P(b | a) under the model minus that under the reference; rows: given this expert. The order of the experts is that of the co-activation.",
       tables: ["coactivation_change"], build: (width) => modelPanels(report, width, buildCoactivationChange) });
-    addAnalysisChart(report, section, { id: "co-routing", title: "From this layer to the next", caption: `The largest flows between the first choices of the chosen layer and those of the next MoE layer.${tableSource(report, "co_routing")}`,
+    addAnalysisChart(report, section, { id: "co-routing", title: "From this layer to the next", caption: `The largest flows between the first choices of the chosen layer and those of the next MoE layer; the last layer has no next one, and the flows into it are drawn.${tableSource(report, "co_routing")}`,
       tables: ["co_routing"], where: (record) => record.mode === "first_choice", build: (width) => modelPanels(report, width, buildFlows) });
   });
 }
@@ -112,15 +112,21 @@ function buildFlows(analysis) {
   const [next, soft] = [flows[0].layer_to, themeColor("soft")];
   const label = (text, x, xanchor) => ({ text, x, y: 1.02, xref: "paper", yref: "paper", yanchor: "bottom", showarrow: false, xanchor, font: { color: soft } });
   const part = sum(flows.map((flow) => flow.count)) / sum(left.map(({ total }) => total));
-  return { height: 460, note: `Drawn are ${flows.length} flows with ${formatPercent(part)} of the tokens of their experts${others.length > 0 ? "; grey: the rest of these tokens" : ""}. Experts without such a flow are left out.`,
+  return { height: Math.max(460, 80 + 30 * Math.max(left.length, right.length + 1)), note: `Drawn are ${flows.length} flows with ${formatPercent(part)} of the tokens of their experts${others.length > 0 ? "; grey: the rest of these tokens" : ""}. Experts without such a flow are left out.`,
     data: [{ type: "sankey", arrangement: "snap", textfont: { color: themeColor("ink"), size: 13 }, ...flowDiagram(left, right, flows, others, next), meta: { role: "co-routing", layer, to: next, model: analysis.name } }],
     layout: { margin: { l: 10, r: 10, t: 30, b: 10 }, annotations: [label(`layer ${layer}`, 0, "left"), label(`layer ${next}`, 1, "right")] } };
+}
+
+// #rrggbb of a hue from 0 to 1, of one lightness.
+function hueColor(hue) {
+  const part = (offset) => 0.5 + 0.3 * Math.cos(2 * Math.PI * (hue - offset));
+  return `#${[0, 1 / 3, 2 / 3].map((offset) => Math.round(255 * part(offset)).toString(16).padStart(2, "0")).join("")}`;
 }
 
 // Nodes and links as Plotly takes them: experts of the one layer, of the next, and at the end what others get.
 function flowDiagram(left, right, flows, others, next) {
   const soft = themeColor("soft");
-  const colors = left.map((_, i) => kColors[isDark() ? "dark" : "light"][1 + (i % 7)]);
+  const colors = left.map((_, i) => (left.length <= 7 ? kColors[isDark() ? "dark" : "light"][1 + i] : hueColor(i / left.length)));
   const source = (flow) => left.findIndex(({ expert }) => expert === flow.expert_from);
   const target = (flow) => left.length + (flow.expert_to === null ? right.length : right.findIndex(({ expert }) => expert === flow.expert_to));
   const records = [...flows, ...others];
@@ -130,7 +136,7 @@ function flowDiagram(left, right, flows, others, next) {
   const describe = (flow) => `expert ${flow.expert_from} to ${flow.expert_to ?? "others"}: ${formatNumber(flow.count)} tokens<br>${formatPercent(flow.probability)} of its ${formatNumber(left[source(flow)].total)}`
     + (isNumber(flow.chance) ? ` (chance ${formatPercent(flow.chance)})` : "");
   const hovertemplate = "%{customdata}<extra></extra>";
-  return { records, node: { pad: 8, thickness: 14, line: { width: 0 }, label: nodes.map((node) => node.label), color: nodes.map((node) => node.color), customdata: nodes.map((node) => node.text), hovertemplate },
+  return { records, node: { pad: 16, thickness: 14, line: { width: 0 }, label: nodes.map((node) => node.label), color: nodes.map((node) => node.color), customdata: nodes.map((node) => node.text), hovertemplate },
     link: { source: records.map(source), target: records.map(target), value: records.map((flow) => flow.count), color: records.map((flow) => (flow.expert_to === null ? `${soft}26` : `${colors[source(flow)]}66`)),
       customdata: records.map(describe), hovertemplate } };
 }

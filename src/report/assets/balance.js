@@ -16,7 +16,7 @@ function addBalanceSection(report) {
     arms.some((arm) => arm.shift) ? makeChoice("balance-range", "Range of steps", [["shift", `around the ${hasBorders(arms) ? "first " : ""}shift`], ["all", "whole run"]],
       (range) => { balanceView.range = range; redraw(); }) : null));
   addChart(section, { id: "mri", title: "Imbalance of every training batch",
-    caption: `${arms.some((arm) => arm.shift) ? `${hasBorders(arms) ? "A phase begins at each dotted line" : "The second phase begins at the dotted line"}; a spike there is a router, balanced on the old text, that meets the new text unbalanced.` : "Lower is more even."}${strideNote(report)}${seedNote(report)}`,
+    caption: `${arms.some((arm) => arm.shift) ? `${hasBorders(arms) ? "A phase begins at each dotted line" : "The second phase begins at the dotted line"}.${spikeWords(report)}` : "Lower is more even."}${strideNote(report)}${seedNote(report)}`,
     missing: "No routing was recorded.",
     build: (width) => buildBalanceLines(report, groups, { key: "mri", title: "MRI, share of tokens", hasBounds: true }, width) });
   addChart(section, { id: "mri-layers", title: "The same, layer by layer",
@@ -32,16 +32,23 @@ function addBalanceSection(report) {
     build: (width) => buildEvalMri(report, groups, width) });
   const pair = make("div", { class: "pair" });
   section.append(pair);
-  addChart(pair, { id: "entropy", title: "Entropy of the load", caption: `1 is a uniform load, 0 a single expert.${strideNote(report)}`,
+  addChart(pair, { id: "entropy", title: "Entropy of the load", caption: `${kEntropyEnds}${strideNote(report)}`,
     build: (width) => buildBalanceLines(report, groups, { key: "entropy", title: "entropy ÷ ln E" }, width) });
   const dead = buildBalanceLines(report, groups, { key: "dead", title: "" }, 800);
   if (dead && dead.data.every((trace) => trace.y.every((value) => value === 0))) {
     addNote(pair, noDeadNote(report));
   } else {
-    addChart(pair, { id: "dead", title: "Dead experts", caption: `Experts of a layer that received no token in the step, whole run.${strideNote(report)}`,
+    addChart(pair, { id: "dead", title: "Dead experts", caption: `Experts of a layer that received no token in the step${layers.length > 1 ? " (a mean over layers, unless one is chosen)" : ""}, whole run.${strideNote(report)}`,
       build: (width) => buildBalanceLines(report, groups, { key: "dead", title: "experts without a token" }, width) });
   }
   addDropsChart(report, section, groups);
+}
+
+// What a spike at the line is, where a router's first step on new data is less even than those before by a fifth or more.
+function spikeWords(report) {
+  const { records } = report.tables.get("shift_mri") || { records: [] };
+  const isSpike = ({ layer, before, first }) => layer === null && isNumber(before) && isNumber(first) && first >= 1.2 * before;
+  return records.some(isSpike) ? " A spike there is a router, balanced on the old text, that meets the new text unbalanced." : "";
 }
 
 // Of a thinned page it says which steps were looked at.
@@ -87,18 +94,26 @@ function stepsAxis(arms, view) {
   return axis;
 }
 
+// Arms without a step in the range that is shown have no line, and so no entry in the legend.
+function outsideWords(traces) {
+  return traces.length === 0 ? "" : `Without a step in this range: ${traces.map((trace) => trace.meta.group).join(", ")}.`;
+}
+
 function buildBalanceLines(report, groups, { key, title, hasBounds = false }, width) {
   const { layer } = balanceView;
   const range = key === "dead" ? "all" : balanceView.range;
   const data = groups.flatMap((group) => groupLine(group,
     groupSeries(group, (arm) => arm.steps.map((line) => [line.step, routingFigure(line.routing, layer, key)])),
-    { width: 1.9, meta: { figure: key, layer } }));
+    { width: 1.9, meta: { figure: key, layer }, limits: key === "dead" ? [0, Infinity] : kShareLimits }));
   if (data.every((trace) => trace.x.length === 0)) return null;
   const arms = groups.flatMap((group) => group.arms);
   const marks = shiftMarks(arms, "steps");
-  const visible = visibleRange(data, stepsAxis(arms, range).range);
+  const axis = stepsAxis(arms, range);
+  const visible = visibleRange(data, axis.range);
+  const outside = axis.range ? data.filter((trace) => trace.meta.role === "line" && !trace.x.some((x) => x >= axis.range[0] && x <= axis.range[1])) : [];
+  for (const trace of outside) trace.showlegend = false;
   if (hasBounds) addLevels(data, marks, bounds(groups), width);
-  return { data, height: width < kNarrow ? 380 : hasBounds ? 430 : 320, layout: { ...marks, hovermode: "closest", xaxis: stepsAxis(arms, range),
+  return { data, height: width < kNarrow ? 380 : hasBounds ? 430 : 320, note: outsideWords(outside), layout: { ...marks, hovermode: "closest", xaxis: axis,
     yaxis: { title, uirevision: `${range}${layer}`, ...(hasBounds ? { rangemode: "tozero", tickformat: ".0%" } : {}), ...(visible ? { range: visible } : {}), ...(key === "dead" ? { rangemode: "tozero" } : {}) } } };
 }
 
@@ -149,7 +164,7 @@ function buildShift(report, groups, width) {
   const data = kShiftPoints.map(([figure, symbol]) => ({ type: "scatter", mode: "markers", name: figure,
     x: shown.map((row) => (at(row, figure) || { mean: null }).mean), y: shown.map((_, i) => -i),
     customdata: shown.map((row) => row.group.name), text: shown.map((row) => hoverName(row.name)),
-    error_x: { type: "data", array: shown.map((row) => (at(row, figure) || { std: 0 }).std), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
+    error_x: errorBars(shown.map((row) => at(row, figure)), { limits: kShareLimits, visible: report.seeds > 1 }),
     hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>",
     marker: { symbol, size: 12, color: shown.map((row) => groupStyle(row.group).color), line: { width: figure === "before" ? 2 : 1, color: figure === "before" ? undefined : ink } },
     showlegend: false, legendgroup: figure, meta: { role: "shift", figure },
@@ -189,7 +204,7 @@ function buildEvalMri(report, groups, width) {
       data.push({ type: "scatter", mode: "markers", showlegend: false, legendgroup: when, x: figures.map((figure) => (figure ? figure.mean : null)), y: shown.map((_, row) => -row),
         customdata: shown.map((group) => group.name), text: shown.map((group) => hoverName(group.name)),
         hovertemplate: "%{text}<br>%{x:.4f}<extra></extra>", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
-        error_x: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: figures.some((figure) => figure && figure.std > 0), color: themeColor("soft"), thickness: 1.3, width: 3 },
+        error_x: errorBars(figures, { limits: kShareLimits, visible: figures.some((figure) => figure && figure.std > 0) }),
         marker: { size: 12, symbol: i === 0 ? "circle-open" : "circle", color: shown.map((group) => groupStyle(group).color), line: { width: 2 } },
         meta: { role: "eval-mri", data: name, when },
         rows: shown.map((group, row) => figureRow({ arm: group.name, "data set": name, when: whenWords(group.arms, when), layer: "mean", figure: "MRI" }, figures[row])).filter((row) => row.seeds > 0) });

@@ -159,9 +159,19 @@ function panels(names, width, panelHeight, most = 2) {
   };
 }
 
+// What a figure can be, [least, most]: its error bars and bands end there, whatever the spread.
+const kNoLimits = [-Infinity, Infinity];
+const kShareLimits = [0, 1];
+
+// Bars of ± the error of figures ({ mean, std } or null) within limits.
+function errorBars(figures, { limits = kNoLimits, color = themeColor("soft"), visible = true } = {}) {
+  const bars = (room) => figures.map((figure) => (figure ? Math.max(0, Math.min(figure.std, room(figure.mean))) : 0));
+  return { type: "data", symmetric: false, array: bars((value) => limits[1] - value), arrayminus: bars((value) => value - limits[0]), visible, color, thickness: 1.3, width: 3 };
+}
+
 // The line of a group, and the band of its error to each side (errorOver) where it has several seeds.
 // `panel` is the panel's axis suffix; names in `meta` tell what is plotted.
-function groupLine(group, series, { panel = "", showlegend = true, meta = {}, markers = false, width = 2.2, over = "step" } = {}) {
+function groupLine(group, series, { panel = "", showlegend = true, meta = {}, markers = false, width = 2.2, over = "step", limits = kNoLimits } = {}) {
   const style = groupStyle(group);
   const shared = { type: "scatter", legendgroup: `group-${group.index}`, xaxis: `x${panel}`, yaxis: `y${panel}`,
     visible: hiddenGroups.has(group.index) ? "legendonly" : true };
@@ -170,8 +180,8 @@ function groupLine(group, series, { panel = "", showlegend = true, meta = {}, ma
     marker: { color: style.color, symbol: style.symbol, size: 7 }, meta: { role: "line", group: group.name, ...meta },
     rows: series.x.map((x, i) => figureRow({ arm: group.name, ...lineLabels(meta), [over]: x }, { mean: series.y[i], std: series.std[i], n: series.counts[i] })) };
   if (series.n < 2) return series.std.some((error) => error > 0) ? [{ ...line, error_y: { type: "data", array: series.std, color: style.color, thickness: 1.3, width: 3 } }] : [line];
-  const up = series.y.map((y, i) => y + series.std[i]);
-  const down = series.y.map((y, i) => y - series.std[i]);
+  const up = series.y.map((y, i) => Math.min(y + series.std[i], limits[1]));
+  const down = series.y.map((y, i) => Math.max(y - series.std[i], limits[0]));
   const band = { ...shared, x: [...series.x, ...[...series.x].reverse()], y: [...up, ...down.reverse()], fill: "toself",
     fillcolor: `${style.color}2e`, line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false,
     meta: { role: "band", group: group.name, ...meta } };

@@ -15,7 +15,7 @@ function addCostSection(report) {
       missing: `No arm was evaluated on ${tokensData(report)}.`, build: (width) => buildTokensToLoss(report, width) });
   }
   addChart(pair, { id: "throughput", title: "Training speed",
-    caption: hasDense ? `In each bar: the rate divided by the dense arm's${flopAside(report)}.${busyAside(report)}` : "Each model alone on the machine.", build: (width) => buildThroughput(report, width) });
+    caption: hasDense ? `In each bar: the rate divided by the dense arm's${flopAside(report)}.${busyAside(report)}` : aloneWords(report), build: (width) => buildThroughput(report, width) });
   if (hasTokens) for (const sentence of notReachedSentences(report, reference)) addNote(section, sentence);
   if (!charts.has("throughput")) {
     addChart(section, { id: "speed", title: "Training speed, step by step", caption: `Tokens per second of each step, evaluation and saving excluded.${strideNote(report)}`,
@@ -41,6 +41,12 @@ function busyAside(report) {
   if (!table || !table.records.some((record) => record.ratio_to_dense === null)) return "";
   if (!table.records.some((record) => report.arms.some((arm) => arm.name === record.arm && arm.model === "dense"))) return "";
   return " None where the machine was busy with other work while a speed was measured.";
+}
+
+// Of speeds that stand alone: how they were measured. The table's source has the names of those that were not alone.
+function aloneWords(report) {
+  const { source = "" } = report.tables.get("throughput") || {};
+  return (source || "").includes("The machine was busy") ? "The machine was busy with other work while a speed was measured, so these say little of the models." : "Each model alone on the machine.";
 }
 
 function buildThroughput(report, width) {

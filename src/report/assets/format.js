@@ -118,6 +118,9 @@ function visibleText(text, longest = 60) {
   return shown.join("") + (characters.length > longest ? `… (${formatNumber(characters.length)} characters)` : "");
 }
 
+// What the ends of the entropy of a load mean.
+const kEntropyEnds = "1 is a uniform load; the least, where all tokens have the same k of E experts, is ln k ÷ ln E (0 for k = 1).";
+
 function plain(name) { return String(name).replaceAll("_", " "); }
 
 function list(words) {

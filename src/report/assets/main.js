@@ -35,8 +35,7 @@ function main(report) {
   addTablesSection(report);
   addRecipeSection(report);
   addDefinitionsSection(report);
-  document.getElementById("content").append(make("footer", {},
-    "This page is one file and needs no network. It holds what its charts show, every number with all its digits: loss, rate and balance of each step, and of the experts' loads at most 240 steps of an arm; metrics.jsonl of each run has the rest. Charts can be zoomed. Above each, PNG and SVG save its picture, PDF prints it alone on a page of its size, CSV saves its figures with all their digits."));
+  document.getElementById("content").append(make("footer", {}, footerText(report, trained)));
   addArmFilter(report);
   paintSwatches(report);
   keepExportTitle();
@@ -44,4 +43,10 @@ function main(report) {
   followAddress();
   followWidth();
   drawFirst().then(showAddressed);
+}
+
+function footerText(report, trained) {
+  const kept = [trained ? "loss, rate and balance of each step, and of the experts' loads at most 240 steps of an arm; metrics.jsonl of each run has the rest" : "",
+    report.analyses.length > 0 ? "the tables of each analysis; its folder csv has those that are longer" : ""].filter((part) => part !== "");
+  return `This page is one file and needs no network. It holds what its charts show, every number with all its digits: ${kept.join(". It also holds ")}. Charts can be zoomed. Above each, PNG and SVG save its picture, PDF prints it alone on a page of its size, CSV saves its figures with all their digits.`;
 }

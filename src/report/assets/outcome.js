@@ -155,18 +155,22 @@ function addSaturationSection(report) {
 function spanOf({ from, to, from_run: run }) { return [from, to, run ?? null]; }
 function spanWords([from, to, run]) { return run === null ? `step ${from} to ${to}` : `step ${from} of ${run} to step ${to}`; }
 
+// Arms stand beside each other within a layer, so that the bars of one do not hide another's.
+function armOffset(place, n) { return n > 1 ? 0.36 * (place / (n - 1) - 0.5) : 0; }
+
 function buildSaturation(report, width) {
   const { k, data: dataName, span } = saturationView;
   const at = (record) => record.k === k && record.data === dataName && JSON.stringify(spanOf(record)) === JSON.stringify(span);
   const all = report.tables.get("saturation").records;
   const layers = unique(all.map((record) => record.layer)).sort((a, b) => a - b);
   const data = [];
-  for (const group of report.groups) {
+  for (const [place, group] of report.groups.entries()) {
     const figures = layers.map((layer) => groupFigure(report, group, "saturation", "saturation", (record) => at(record) && record.layer === layer));
     if (figures.every((figure) => figure === null)) continue;
     const style = groupStyle(group);
-    data.push({ type: "scatter", mode: "lines+markers", name: legendName(group.name), x: layers, y: figures.map((figure) => (figure ? figure.mean : null)),
-      error_y: { type: "data", array: figures.map((figure) => (figure ? figure.std : 0)), visible: report.seeds > 1, color: themeColor("soft"), thickness: 1.3, width: 3 },
+    data.push({ type: "scatter", mode: "lines+markers", name: legendName(group.name), x: layers.map((layer) => layer + armOffset(place, report.groups.length)), customdata: layers,
+      y: figures.map((figure) => (figure ? figure.mean : null)), hovertemplate: `layer %{customdata}<br>%{y:.4f}<extra>${hoverName(group.name)}</extra>`,
+      error_y: errorBars(figures, { limits: kShareLimits, color: style.color, visible: report.seeds > 1 }),
       line: { color: style.color, dash: style.dash, width: 2.2 }, marker: { color: style.color, symbol: style.symbol, size: 10 },
       legendgroup: `group-${group.index}`, visible: hiddenGroups.has(group.index) ? "legendonly" : true,
       meta: { role: "saturation", group: group.name, data: dataName, k, from: span[0], to: span[1], fromRun: span[2] },

@@ -40,7 +40,7 @@ function keyFigures(report) {
     figures.push([interval(changes, { plainly: formatSigned, signed: true }), `nats: change of the loss on ${report.oldData} after the shift, ${how}`, changes.map(({ mean: value }) => String(value)).join(" … ")]);
   }
   const peak = highestPeak(report);
-  if (peak) figures.push([percentOf(peak.peak), `of a training batch's tokens go to one expert at the peak after the shift${peak.isOneOfMany ? ` to ${peak.phase}` : ""}, ${peak.name}; before it ${percentOf(peak.before)}, an even load is ${percentOf(peak.lower_bound)}`, String(peak.peak.mean)]);
+  if (peak) figures.push([percentOf(peak.peak), `of a training batch's tokens go to one expert at the peak after the shift${peak.isOneOfMany ? ` to ${peak.phase}` : ""}, ${peak.name}; ${peak.isOfFirstPhase ? "" : `before it ${percentOf(peak.before)}, `}an even load is ${percentOf(peak.lower_bound)}`, String(peak.peak.mean)]);
   const speed = speedFigure(report);
   if (speed) figures.push(speed);
   if (report.arms.length === 0) figures.push(...analysisFigures(report));
@@ -79,13 +79,13 @@ function analysisFigures(report) {
 function percentOf({ mean: share, std }) { return `${std > 1e-12 ? withError(share * 100, std * 100) : (share * 100).toFixed(1)}\u00a0%`; }
 
 // The group and the shift whose busiest expert rises farthest above an even load, with its shares over the seeds; a ratio to what was before would pass over a
-// router that was collapsed before.
+// router that was collapsed before. isOfFirstPhase: `before` is of held-out text at step 0, no point that training batches rise from.
 function highestPeak(report) {
   const counts = (record) => record.layer === null && isNumber(record.before) && isNumber(record.peak);
   const table = report.tables.get("shift_mri");
   const phases = unique(table ? table.records.filter(counts).map((record) => record.phase) : []);
   const of = (group, phase, key) => groupFigure(report, group, "shift_mri", key, (record) => counts(record) && record.phase === phase);
-  const peaks = report.groups.flatMap((group) => phases.map((phase) => ({ name: group.name, phase, isOneOfMany: phases.length > 1, peak: of(group, phase, "peak"), before: of(group, phase, "before"), lower_bound: of(group, phase, "lower_bound") })))
+  const peaks = report.groups.flatMap((group) => phases.map((phase) => ({ name: group.name, phase, isOneOfMany: phases.length > 1, isOfFirstPhase: group.arms[0].phases[0].name === phase, peak: of(group, phase, "peak"), before: of(group, phase, "before"), lower_bound: of(group, phase, "lower_bound") })))
     .filter(({ peak }) => peak !== null);
   const height = (found) => found.peak.mean / found.lower_bound.mean;
   return peaks.length > 0 ? peaks.reduce((top, found) => (height(found) > height(top) ? found : top)) : null;
@@ -112,7 +112,7 @@ function machineSentence(report) {
   const words = [];
   if (model.model) words.push(`Decoders of ${model.model.n_layers} layers, width ${formatNumber(model.model.d_model)}, vocabulary ${formatNumber(model.model.vocab_size)}`
     + (model.train ? `; ${model.train.batch_size} sequences of ${model.train.sequence_length} tokens a step.` : "."));
-  if (report.seeds > 1) words.push(`Up to ${report.seeds} seeds per arm; figures are means over seeds; those of losses with ${errorWords(report)}, others with ± 1 standard deviation over seeds.`);
+  if (report.seeds > 1) words.push(`${report.groups.every((group) => group.arms.length === report.seeds) ? "" : "Up to "}${report.seeds} seeds per arm; figures are means over seeds; those of losses with ${errorWords(report)}, others with ± 1 standard deviation over seeds.`);
   const place = [machine.cpu, machine.device && machine.device !== "cpu" ? machine.device : "", machine.cpu ? "" : machine.device].filter((word) => word).join(", ");
   const sideBySide = Math.max(1, ...report.arms.map((arm) => arm.runs_at_a_time || 1));
   if (place) words.push(`Machine: ${place}${machine.isa ? ` (${machine.isa})` : ""}${machine.threads ? `, ${machine.threads} ${machine.threads === 1 ? "thread" : "threads"}` : ""}`

@@ -95,7 +95,7 @@ function routingWords(report) {
   const { other_differences: keys } = report.results.comparison || {};
   if (!keys) return "";
   if (keys.length === 0) return "Everything but the routing is the same. ";
-  return `Besides the routing the arms differ in ${list(keys.slice(0, 8))}${keys.length > 8 ? " and more" : ""}. `;
+  return `Besides the routing the recipes of the arms differ in ${list(keys.slice(0, 8))}${keys.length > 8 ? " and more" : ""}. `;
 }
 
 // {key, head, unit, text(row) or figure format, value(row) to sort by}

@@ -3,6 +3,12 @@
 const kTableTitles = {
   forgetting: "Loss after each phase", shift_mri: "Imbalance around the shift", eval_mri: "Imbalance on held-out text",
   saturation: "Router saturation", throughput: "Training speed", tokens_to_loss: "Tokens to the reference's loss",
+  co_routing: "Flows between layers", coactivation: "Experts chosen together", coactivation_change: "Change of co-activation, by pair",
+  coactivation_change_by_layer: "Change of co-activation, by layer", coactivation_order: "Order of experts in the co-activation", continual_vocabulary: "Token ids that keep their expert",
+  domain_similarity: "Likeness of the data sets", domain_specialization: "Specialization by data set", drop_by_position: "Drops by position", drops: "Dropped tokens", early_routing: "Single token ids against the reference",
+  expert_tokens: "What an expert reads", expert_vocabulary: "Vocabulary specialization of every expert", load: "Load of the experts", balance_losses: "Balance losses",
+  position_specialization: "Positions", position_id_specialization: "Single positions", semantic_clusters: "Clusters of meaning, by expert", semantic_cluster_tokens: "Tokens of the clusters",
+  semantic_coherence: "Clusters of meaning, by layer", temporal_locality: "Neighbouring tokens", token_specialization: "Token ids", token_id_specialization: "Single token ids", vocabulary_specialization: "Vocabulary specialization",
   pairs: "Arms in pairs", routers: "Routers compared", warnings: "Warnings of the checks", recipe_warnings: "Warnings of the recipe",
 };
 
@@ -20,10 +26,18 @@ function addTablesSection(report) {
   if (empty.length > 0) addNote(section, `Without rows here: ${list(empty)}.`);
 }
 
+function capitalised(text) { return text.slice(0, 1).toUpperCase() + text.slice(1); }
+
 function tableTitle(name) {
   const base = name.replace(/_summary$/, "");
-  const title = Object.hasOwn(kTableTitles, base) ? kTableTitles[base] : plain(base);
+  const title = Object.hasOwn(kTableTitles, base) ? kTableTitles[base] : capitalised(plain(base));
   return name === base ? title : `${title}, over seeds`;
+}
+
+// The name in results.json and csv/ where the title is not that name.
+function tableSize(table) {
+  const rows = `${table.rows.length} ${table.rows.length === 1 ? "row" : "rows"}`;
+  return ` (${tableTitle(table.name) === plain(table.name) ? "" : `${table.name}, `}${rows})`;
 }
 
 function tableBlock(table, open) {
@@ -32,7 +46,7 @@ function tableBlock(table, open) {
   const button = make("button", { type: "button", onclick: () => downloadCsv(table) }, "Download CSV");
   button.setAttribute("aria-label", `Download ${plain(table.name)} as CSV`);
   const block = make("details", { class: "table-block", id: `table-${table.name.replace(/[^\w-]/g, "-")}`, open },
-    make("summary", {}, tableTitle(table.name), make("span", { class: "soft" }, ` (${table.name}, ${table.rows.length} ${table.rows.length === 1 ? "row" : "rows"})`)));
+    make("summary", {}, tableTitle(table.name), make("span", { class: "soft" }, tableSize(table))));
   const body = make("div", { class: "body" }, make("div", { class: "table-foot" }, make("span", {}, facts.join(" ")), button));
   block.append(body);
   const fill = () => { if (!body.querySelector("table")) body.append(tableView(table)); };

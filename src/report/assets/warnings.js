@@ -47,9 +47,13 @@ function warningsNotice(report) {
   const item = (entry) => make("li", { "data-kind": entry.kind }, ...place(entry), entry.data === null ? null : `, held-out ${entry.data}`,
     `, ${warningPlaces(entry.places)}${over(entry)}: ${entry.what}`);
   const more = entries.slice(kShownWarnings);
-  const collapses = unique(entries.filter(({ kind, lasts }) => lasts && kCollapses.includes(kind)).map(({ arm, phase, nArms }) => (nArms > 1 ? `the shared phase ${phase}` : arm)));
+  const lasting = entries.filter(({ kind, lasts }) => lasts && kCollapses.includes(kind));
+  const arms = unique(lasting.filter(({ nArms }) => nArms === 1).map(({ arm }) => arm));
+  const shared = unique(lasting.filter(({ nArms }) => nArms > 1).map(({ phase }) => phase));
+  const title = [...(arms.length > 0 ? [`the ${arms.length > 1 ? "routers" : "router"} of ${list(arms)} ${arms.length > 1 ? "have" : "has"} collapsed`] : []),
+    ...(shared.length > 0 ? [`routers have collapsed in ${shared.length > 1 ? "phases" : "phase"} ${list(shared)}, which arms share`] : [])];
   return make("aside", { class: "warnings", id: "warnings", "aria-labelledby": "warnings-title" },
-    make("p", { class: "warnings-title", id: "warnings-title" }, collapses.length > 0 ? `Warnings: the ${collapses.length > 1 ? "routers" : "router"} of ${list(collapses)} ${collapses.length > 1 ? "have" : "has"} collapsed` : "Warnings of the checks"),
+    make("p", { class: "warnings-title", id: "warnings-title" }, title.length > 0 ? `Warnings: ${title.join("; ")}` : "Warnings of the checks"),
     make("ul", {}, ...entries.slice(0, kShownWarnings).map(item)),
     more.length === 0 ? null : make("details", {}, make("summary", {}, `${more.length} more`), make("ul", {}, ...more.map(item))));
 }

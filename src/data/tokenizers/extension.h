@@ -1,0 +1,44 @@
+// Tokenizer files that get new pieces behind their old ones.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/tokenizers/piece_list.h"
+
+namespace evenkeel::data {
+
+// Gets the parts of a text that a model encodes: no added tokens, normalized, cut by the pre-tokenizer.
+using TakePart = std::function<void(std::string_view part)>;
+
+class Extension {
+ public:
+  virtual ~Extension() = default;
+  // Thread-safe, as encode.
+  virtual void split(std::string_view text, const TakePart& take) const = 0;
+  // Appends the ids of a part, by the old pieces and the new characters.
+  virtual void encode(std::string_view part, std::vector<int32_t>& ids) const = 0;
+  // Whether characters without a piece of their own may get one. A model of bytes has no use for that.
+  virtual bool takes_characters() const = 0;
+  virtual void add_characters(const std::vector<std::string>& characters) = 0;  // once, before the first join
+  virtual std::optional<int32_t> join(int32_t left, int32_t right) = 0;         // a new piece: its id
+  virtual const PieceList& pieces() const = 0;
+  // Whether a word begins before this piece, or ends behind it.
+  virtual bool begins_word(int32_t id) const = 0;
+  virtual bool ends_word(int32_t id) const = 0;
+  virtual std::string content() const = 0;  // of the file with the new pieces
+};
+
+// DataError for kinds that cannot be extended, which it names.
+std::unique_ptr<Extension> open_sentencepiece_extension(const std::filesystem::path& path, const std::string& content);
+std::unique_ptr<Extension> open_tokenizer_json_extension(const std::filesystem::path& path, const std::string& content);
+
+// A new piece has this much more than its two parts together, as the logarithm of a probability: it is preferred to
+// them, also in fp32 where the score of a whole text adds up, and to little else.
+inline constexpr double kJoinedBonus = 0.1;
+
+}  // namespace evenkeel::data
