@@ -227,7 +227,7 @@ def check_a_reference_may_be_a_trace_too(runs, problems):
                      "--reference-trace", f"en={trace(runs, first, runs.folder / 'en', 'first', '--router-logits')}")
     same_tables(problems, model, traced, "with a reference")
     columns, rows = rows_of(model, "saturation")
-    problems.equal(columns, ["arm", "layer", "k", "from", "to", "data", "saturation", "chance", "from_step", "saturation_low", "saturation_high"], "columns of saturation")
+    problems.equal(columns, ["arm", "layer", "k", "from", "to", "data", "saturation", "chance", "from_step", "saturation_low", "saturation_high", "load_chance"], "columns of saturation")
     problems.equal({row["from_step"] for row in rows}, {1}, "step of the reference")
     problems.equal([(row["layer"], row["k"], row["chance"]) for row in rows], [(0, 1, 0.25), (0, 2, 0.5), (1, 1, 0.25), (1, 2, 0.5)], "rows and chance")
     # by hand from the two traces

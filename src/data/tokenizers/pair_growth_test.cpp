@@ -20,7 +20,8 @@ Pairs grown(std::vector<CountedWord> words, int64_t n, int32_t first = 100) {
     out.emplace_back(left, right);
     return first++;
   };
-  EXPECT_EQ(grow_pairs(std::move(words), n, join), static_cast<int64_t>(out.size()));
+  const int64_t n_made = grow_pairs(std::move(words), n, join);
+  EXPECT_EQ(n_made, static_cast<int64_t>(out.size()));
   return out;
 }
 
