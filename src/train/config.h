@@ -62,10 +62,12 @@ struct DataSource {
   std::string name;
   RecipePath path;
   double weight = 1.0;
+  ConfigNode objective = {};
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name in metrics and reports", "", kRequired});
     field("path", c.path, {"PREFIX of .bin/.idx", "", kRequired});
     field("weight", c.weight, "relative weight in the mixture, of which sequences are drawn");
+    field("objective", c.objective, {"what is scored of this source: kind and its keys", "", "that of the phase"});
   }
 };
 
@@ -222,6 +224,10 @@ void require_same_architecture(const model::ModelConfig& model, const checkpoint
 // resolved.json: every key, defaults included.
 Json run_config_json(const RunConfig& config);
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase);
+// ConfigError for keys that its kind does not know, or that do not fit the model and the sequences.
 std::unique_ptr<data::Objective> phase_objective(const RunConfig& config, const PhaseConfig& phase);
+// Of a source of the phase, its own data or replay.data: the one that it names, else the phase's.
+std::unique_ptr<data::Objective> source_objective(const RunConfig& config, const PhaseConfig& phase,
+                                                  const DataSource& source);
 
 }  // namespace evenkeel::train

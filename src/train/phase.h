@@ -29,7 +29,7 @@ PhaseStart phase_start(const RunConfig& config, size_t index);
 // be a later one by now.
 std::filesystem::path folder_of_step(const std::filesystem::path& run, const PhaseStart& start, int64_t step);
 
-data::SamplerOptions sampler_options(const RunConfig& config);
+data::SamplerOptions sampler_options(const RunConfig& config, const PhaseConfig& phase);
 // How the loader of a phase draws, and what it makes of it.
 data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& phase);
 
