@@ -12,6 +12,7 @@
 #include "data/objectives/objective.h"
 #include "model/attention/attention.h"
 #include "model/layout.h"
+#include "train/eval_objective.h"
 #include "train/phase.h"
 
 namespace evenkeel::train {
@@ -404,6 +405,7 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
   }
   read_phases(config, root, need);
   check_masks(config, *train);
+  check_eval_objectives(config);
   const size_t n_parameters = model::parameter_table(config.model).size();
   for (const auto& phase : config.phases) {
     const auto factors = phase.rate_factors(config.model);
@@ -458,6 +460,8 @@ Json run_config_json(const RunConfig& config) {
     Json json = evenkeel::to_json(phase);
     json["schedule"] = phase_schedule(config, phase)->options();
     json["objective"] = phase_objective(config, phase)->options();
+    for (size_t i = 0; phase.eval && i < phase.eval->data.size(); ++i)
+      json["eval"]["data"].as_array()[i]["objective"] = eval_objective_json(config, phase.eval->data[i]);
     json["steps"] = phase.total_steps(config.train);
     json["tokens"] = phase.total_steps(config.train) * config.tokens_per_step();
     if (const std::string folder = external_start(config, phases.size()); !folder.empty())

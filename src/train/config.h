@@ -74,9 +74,12 @@ struct DataSource {
 struct EvalSource {
   std::string name;
   RecipePath path;
+  ConfigNode objective = {};
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name in metrics and reports", "", kRequired});
     field("path", c.path, {"PREFIX of .bin/.idx", "", kRequired});
+    field("objective", c.objective,
+          {"what it is scored by, whatever the phase trains by: kind and its keys, as of the phase", "", "causal"});
   }
 };
 

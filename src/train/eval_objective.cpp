@@ -1,0 +1,53 @@
+#include "train/eval_objective.h"
+
+#include <map>
+
+#include "model/attention/attention.h"
+
+namespace evenkeel::train {
+namespace {
+
+std::unique_ptr<data::Objective> objective_of(const RunConfig& config, const EvalSource& source) {
+  return data::make_objective(source.objective, {config.train.sequence_length, config.model.vocab_size});
+}
+
+const std::string& place_of_set(const EvalSource& source) {
+  return source.objective.is_empty() ? source.path.where : source.objective.where;
+}
+
+}  // namespace
+
+std::shared_ptr<const data::Objective> scoring_objective(const RunConfig& config, const EvalSource& source) {
+  if (source.objective.is_empty()) return nullptr;
+  std::shared_ptr<const data::Objective> out = objective_of(config, source);
+  return out->kind() == data::kObjectiveTable.default_kind ? nullptr : out;
+}
+
+void check_eval_objectives(const RunConfig& config) {
+  struct Scored {
+    std::string phase, options;
+  };
+  std::map<std::string, Scored> by_name;
+  for (const auto& phase : config.phases) {
+    if (!phase.eval) continue;
+    for (const auto& source : phase.eval->data) {
+      const auto objective = objective_of(config, source);
+      require<ConfigError>(!objective->needs_masks() || model::takes_masks(config.model), place_of_set(source),
+                           ": got eval data '", source.name, "' with objective.kind = '", objective->kind(),
+                           "'; need one such as 'causal': this model.attention.kind takes no mask, so that it can "
+                           "neither see a prefix as a whole nor keep segments apart");
+      const std::string options = objective->options().dump();
+      const auto& before = by_name.emplace(source.name, Scored{phase.name, options}).first->second;
+      require<ConfigError>(before.options == options, place_of_set(source), ": got phase.", phase.name,
+                           ".eval.data with '", source.name, "' scored by ", options, ", which phase '", before.phase,
+                           "' scores by ", before.options,
+                           "; need another name for one of them, since losses of one name are held against each other");
+    }
+  }
+}
+
+Json eval_objective_json(const RunConfig& config, const EvalSource& source) {
+  return objective_of(config, source)->options();
+}
+
+}  // namespace evenkeel::train
