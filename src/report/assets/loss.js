@@ -4,6 +4,8 @@ function addLossSection(report) {
   const section = addSection("loss", "Loss", report.arms.some((arm) => arm.shift)
     ? `Cross-entropy on held-out text, one panel a data set. ${hasBorders(report.arms) ? "The dotted lines are the borders between phases: left of the first one" : "The dotted line is the shift: left of it"} the model has seen only the first phase's data.`
     : "Cross-entropy on held-out text, one panel a data set.");
+  const scoredBy = scoredByWords(report);
+  if (scoredBy) addNote(section, scoredBy);
   addChart(section, {
     id: "heldout", title: "Held-out loss", caption: `Lower is better.${report.seeds > 1 ? ` Lines are means over seeds; bands are ${errorWords(report)}.` : barNote(report)}`,
     missing: "No held-out set was evaluated in this run.", build: (width) => buildHeldOutLoss(report, width),
