@@ -91,6 +91,16 @@ int64_t samples_per_epoch(int64_t n_tokens, int64_t sequence_length) {
   return n_tokens > 0 ? (n_tokens - 1) / sequence_length : 0;
 }
 
+int64_t sequences_per_epoch(const IndexedDataset& dataset, const Objective& objective, const SamplerOptions& options,
+                            bool shuffle) {
+  const TextStream stream = stream_of(dataset, options.sequence_length, {options.seed, shuffle});
+  TextCursor cursor;
+  int64_t n_sequences = 0;
+  for (; cursor.samples < stream.n_blocks(); ++n_sequences)
+    draw_examples({objective, stream, options.sequence_length}, cursor);
+  return n_sequences;
+}
+
 Sampler::~Sampler() = default;
 
 Sampler::Sampler(const SamplerOptions& options, const PhaseDraws& draws, SamplerState state, Datasets& datasets)

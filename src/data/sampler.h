@@ -38,6 +38,12 @@ struct SamplerOptions {
   std::shared_ptr<const Objective> objective = nullptr;  // of sources that name none; none: causal
 };
 
+// How many sequences of an objective one pass over a set is; the last may go on into the next pass. `shuffle`: whether
+// the pass is in an order of its own, which matters where the text decides how much an example takes. Reads what the
+// objective looks at to find its text.
+int64_t sequences_per_epoch(const IndexedDataset& dataset, const Objective& objective, const SamplerOptions& options,
+                            bool shuffle);
+
 // The next sequence: of which source, and what it is made of.
 struct Draw {
   const std::string& source;  // its name

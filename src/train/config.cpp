@@ -70,11 +70,11 @@ int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
     case Unit::steps: n = std::ceil(length.value); break;
     case Unit::tokens: n = std::ceil(length.value / tokens_per_step); break;
     case Unit::epochs: {
-      if (samples_per_epoch == 0)
+      if (sequences_per_epoch == 0)
         throw std::logic_error("the length of phase '" + name + "' in epochs is not resolved");
       // An epoch is one pass over the phase's own data: what is replayed beside it makes it longer.
       const double own_share = replay ? 1 - replay->fraction : 1.0;
-      n = std::ceil(length.value * static_cast<double>(samples_per_epoch) /
+      n = std::ceil(length.value * static_cast<double>(sequences_per_epoch) /
                     (own_share * static_cast<double>(settings.batch_size)));
       break;
     }
@@ -143,6 +143,13 @@ std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const P
 
 std::unique_ptr<data::Objective> phase_objective(const RunConfig& config, const PhaseConfig& phase) {
   return data::make_objective(phase.objective, {config.train.sequence_length, config.model.vocab_size});
+}
+
+std::unique_ptr<data::Objective> source_objective(const RunConfig& config, const PhaseConfig& phase,
+                                                  const DataSource& source) {
+  const ConfigNode& own = source.objective;
+  return data::make_objective(own.is_empty() ? phase.objective : own,
+                              {config.train.sequence_length, config.model.vocab_size});
 }
 
 namespace {
@@ -339,25 +346,35 @@ model::ModelConfig read_model(const ConfigNode& root, const checkpoint::ModelSou
 
 // What attention can do under a mask alone is refused where that of the model takes none. Every objective is made, and
 // refuses what its kind does not know.
-void check_masks(const RunConfig& config, const ConfigNode& train) {
+void check_objectives(const RunConfig& config, const ConfigNode& train) {
   const bool takes_masks = model::takes_masks(config.model);
   require<ConfigError>(takes_masks || !config.train.separate_documents, place_of(train, "separate_documents"),
                        ": got train.separate_documents = true; need false: this model.attention.kind takes no mask, so "
                        "that it cannot keep documents apart");
-  for (const auto& phase : config.phases) {
-    const auto objective = phase_objective(config, phase);
-    require<ConfigError>(takes_masks || !objective->needs_masks(), phase.objective.where, ": got phase.", phase.name,
-                         ".objective.kind = '", objective->options().at("kind").as_string(),
+  const auto check = [&](const data::Objective& objective, const std::string& where, const std::string& path) {
+    require<ConfigError>(takes_masks || !objective.needs_masks(), where, ": got ", path, ".objective.kind = '",
+                         objective.kind(),
                          "'; need one such as 'causal': this model.attention.kind takes no mask, so that it can "
                          "neither see a prefix as a whole nor keep segments apart");
+  };
+  for (const auto& phase : config.phases) {
+    const std::string path = "phase." + phase.name;
+    check(*phase_objective(config, phase), phase.objective.where, path);
+    const auto check_sources = [&](const std::vector<DataSource>& sources, const std::string& of) {
+      for (const auto& source : sources)
+        if (!source.objective.is_empty())
+          check(*source_objective(config, phase, source), source.objective.where, of + ".data." + source.name);
+    };
+    check_sources(phase.data, path);
+    if (phase.replay) check_sources(phase.replay->data, path + ".replay");
   }
 }
 
 // Lengths in epochs become steps.
-void resolve_lengths(RunConfig& config, const EpochSamples& epoch_samples) {
+void resolve_lengths(RunConfig& config, const EpochSequences& epoch_sequences) {
   for (auto& phase : config.phases) {
     if (!phase.is_in_epochs() || phase.data.empty()) continue;
-    phase.samples_per_epoch = epoch_samples(phase.data[0].path, config.train.sequence_length);
+    phase.sequences_per_epoch = epoch_sequences(config, phase, phase.data[0]);
     phase_schedule(config, phase);
   }
 }
@@ -386,7 +403,7 @@ std::optional<RecipePath> model_from(const ConfigNode& root) {
 }
 
 RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoint::ModelSource* source,
-                          const EpochSamples& epoch_samples) {
+                          const EpochSequences& epoch_sequences) {
   const ConfigNode* study = root.find("study");
   require<ConfigError>(study == nullptr, study != nullptr ? study->where : root.where,
                        ": got [study]; need a recipe of one run, or the command for studies: evenkeel study");
@@ -404,7 +421,7 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
     optim::check_optimizer_config(config.optimizer, *optimizer);
   }
   read_phases(config, root, need);
-  check_masks(config, *train);
+  check_objectives(config, *train);
   check_eval_objectives(config);
   const size_t n_parameters = model::parameter_table(config.model).size();
   for (const auto& phase : config.phases) {
@@ -419,7 +436,7 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
   check_orders(config, [](const std::string& path) {
     return path;
   });  // what the recipe alone shows; contents follow when they are opened
-  if (epoch_samples) resolve_lengths(config, epoch_samples);
+  if (epoch_sequences) resolve_lengths(config, epoch_sequences);
   return config;
 }
 
@@ -449,6 +466,20 @@ void check_orders(const RunConfig& config, const std::function<std::string(const
   }
 }
 
+namespace {
+
+// Of each source the objective that it names, whole; none where it names none.
+void resolve_objectives(const RunConfig& config, const PhaseConfig& phase, const std::vector<DataSource>& sources,
+                        Json& json) {
+  for (size_t i = 0; i < sources.size(); ++i) {
+    Json& source = json.as_array()[i];
+    if (sources[i].objective.is_empty()) source.erase("objective");
+    if (!sources[i].objective.is_empty()) source["objective"] = source_objective(config, phase, sources[i])->options();
+  }
+}
+
+}  // namespace
+
 Json run_config_json(const RunConfig& config) {
   Json out = Json::object();
   out["model"] = model::model_config_json(config.model);
@@ -462,6 +493,8 @@ Json run_config_json(const RunConfig& config) {
     json["objective"] = phase_objective(config, phase)->options();
     for (size_t i = 0; phase.eval && i < phase.eval->data.size(); ++i)
       json["eval"]["data"].as_array()[i]["objective"] = eval_objective_json(config, phase.eval->data[i]);
+    resolve_objectives(config, phase, phase.data, json["data"]);
+    if (phase.replay) resolve_objectives(config, phase, phase.replay->data, json["replay"]["data"]);
     json["steps"] = phase.total_steps(config.train);
     json["tokens"] = phase.total_steps(config.train) * config.tokens_per_step();
     if (const std::string folder = external_start(config, phases.size()); !folder.empty())

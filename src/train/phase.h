@@ -39,7 +39,11 @@ data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& p
 void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records,
                         const InputData& data);
 
-// What a phase draws from, with the replay resolved. `records`: the phases begun so far; this one may be the last.
+// Sources of a phase, its data or replay.data, as they are drawn; `prefix` comes before their names.
+std::vector<data::SourceSpec> source_specs(const RunConfig& config, const PhaseConfig& phase,
+                                           const std::vector<DataSource>& sources, const std::string& prefix = "");
+// What a phase draws from, with the replay resolved: what an earlier phase drew keeps that phase's objectives.
+// `records`: the phases begun so far; this one may be the last.
 data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase,
                              const std::vector<PhaseRecord>& records);
 
