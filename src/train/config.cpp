@@ -12,7 +12,7 @@
 #include "data/objectives/objective.h"
 #include "model/attention/attention.h"
 #include "model/layout.h"
-#include "train/eval_objective.h"
+#include "train/objective_config.h"
 #include "train/phase.h"
 
 namespace evenkeel::train {
@@ -466,20 +466,6 @@ void check_orders(const RunConfig& config, const std::function<std::string(const
   }
 }
 
-namespace {
-
-// Of each source the objective that it names, whole; none where it names none.
-void resolve_objectives(const RunConfig& config, const PhaseConfig& phase, const std::vector<DataSource>& sources,
-                        Json& json) {
-  for (size_t i = 0; i < sources.size(); ++i) {
-    Json& source = json.as_array()[i];
-    if (sources[i].objective.is_empty()) source.erase("objective");
-    if (!sources[i].objective.is_empty()) source["objective"] = source_objective(config, phase, sources[i])->options();
-  }
-}
-
-}  // namespace
-
 Json run_config_json(const RunConfig& config) {
   Json out = Json::object();
   out["model"] = model::model_config_json(config.model);
@@ -490,11 +476,7 @@ Json run_config_json(const RunConfig& config) {
   for (const auto& phase : config.phases) {
     Json json = evenkeel::to_json(phase);
     json["schedule"] = phase_schedule(config, phase)->options();
-    json["objective"] = phase_objective(config, phase)->options();
-    for (size_t i = 0; phase.eval && i < phase.eval->data.size(); ++i)
-      json["eval"]["data"].as_array()[i]["objective"] = eval_objective_json(config, phase.eval->data[i]);
-    resolve_objectives(config, phase, phase.data, json["data"]);
-    if (phase.replay) resolve_objectives(config, phase, phase.replay->data, json["replay"]["data"]);
+    resolve_objectives(config, phase, json);
     json["steps"] = phase.total_steps(config.train);
     json["tokens"] = phase.total_steps(config.train) * config.tokens_per_step();
     if (const std::string folder = external_start(config, phases.size()); !folder.empty())

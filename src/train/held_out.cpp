@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "train/eval_objective.h"
+#include "train/objective_config.h"
 #include "train/evaluate.h"
 
 namespace evenkeel::train {

@@ -7,6 +7,8 @@
 #include "checkpoint/router_states.h"
 #include "core/json_lines.h"
 #include "model/transformer.h"
+#include "train/objective_config.h"
+#include "train/sentinel_check.h"
 
 namespace evenkeel::train {
 
@@ -35,9 +37,9 @@ RunConfig open_run_config(const ConfigNode& root, DataNeed need) {
 namespace {
 
 // Every set of the recipe, with the tokens that it must have: one sample, or for an evaluation a token to score. And
-// with the objective that is to draw from it; an evaluation's is null.
+// with the objective that is to draw from it; null of an evaluation of causal text.
 using VisitSet =
-    std::function<void(const RecipePath& path, int64_t least_tokens, const std::unique_ptr<data::Objective>&)>;
+    std::function<void(const RecipePath& path, int64_t least_tokens, const std::shared_ptr<const data::Objective>&)>;
 void visit_sets(const RunConfig& config, const VisitSet& visit) {
   for (const auto& phase : config.phases) {
     const auto visit_all = [&](const std::vector<DataSource>& sources) {
@@ -47,7 +49,7 @@ void visit_sets(const RunConfig& config, const VisitSet& visit) {
     visit_all(phase.data);
     if (phase.replay) visit_all(phase.replay->data);
     if (phase.eval)
-      for (const auto& source : phase.eval->data) visit(source.path, 2, nullptr);
+      for (const auto& source : phase.eval->data) visit(source.path, 2, scoring_objective(config, source));
   }
 }
 
@@ -61,8 +63,10 @@ void check_set(const RunConfig& config, const RecipePath& path, int64_t least_to
 }  // namespace
 
 void InputData::open(const RunConfig& config) {
+  SentinelCheck check_sentinels;
   visit_sets(config, [&](const RecipePath& path, int64_t least_tokens, const auto& objective) {
     const auto& dataset = open_source(config, path, least_tokens);
+    if (objective) check_sentinels(*objective, dataset, path.where);
     if (objective) objective->check_set(dataset, path.where);
   });
   require_one_tokenizer(config, datasets_);
@@ -194,10 +198,12 @@ Starts check_starts(const RunConfig& config, InputData& data) {
 
 std::vector<std::string> check_what_is_there(const RunConfig& config, InputData& data) {
   std::set<std::string> there;
+  SentinelCheck check_sentinels;
   visit_sets(config, [&](const RecipePath& path, int64_t least_tokens, const auto& objective) {
     if (!std::filesystem::exists(path.value + ".idx")) return;
     const auto& dataset = data.datasets().open(path.value);
     check_set(config, path, least_tokens, dataset);
+    if (objective) check_sentinels(*objective, dataset, path.where);
     if (objective) objective->check_set(dataset, path.where);
     there.insert(path.value);
   });

@@ -58,7 +58,7 @@ class DryRun {
     const PhaseConfig& phase = config_.phases[index];
     data::Sampler sampler(sampler_options(config_, phase), phase_draws(config_, phase, state_.records), state_.loader,
                           data_.datasets());
-    state_.records.push_back(new_record({phase, starts_[index], state_, sampler}, data_));
+    state_.records.push_back(new_record({config_, phase, starts_[index], state_, sampler}, data_));
     for (int64_t n_steps = phase.total_steps(config_.train); n_steps > 0; --n_steps) {
       std::map<std::string, int64_t> sources;
       for (int64_t row = 0; row < config_.train.batch_size; ++row) ++sources[sampler.next().source];

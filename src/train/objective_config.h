@@ -1,4 +1,4 @@
-// By which objective a held-out set is scored.
+// What a recipe says of objectives: of the phases, their sources and the held-out sets.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,8 @@ std::shared_ptr<const data::Objective> scoring_objective(const RunConfig& config
 // against each other.
 void check_eval_objectives(const RunConfig& config);
 
-// Every option of a set's objective, for resolved.json.
-Json eval_objective_json(const RunConfig& config, const EvalSource& source);
+// For resolved.json: the objectives of a phase and of its held-out sets with every option, and of each source the one
+// that it names; a source that names none has no such key.
+void resolve_objectives(const RunConfig& config, const PhaseConfig& phase, Json& json);
 
 }  // namespace evenkeel::train

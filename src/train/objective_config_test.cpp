@@ -1,4 +1,4 @@
-#include "train/eval_objective.h"
+#include "train/objective_config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
