@@ -31,7 +31,7 @@ std::vector<std::string> names_in(const Json& sets) {
 }  // namespace
 
 LineCheck::LineCheck(const Json& resolved, const model::ModelConfig& config) {
-  for (const auto& phase : resolved.at("phase").as_array()) add_phase(phase);
+  for (size_t i = 0; i < resolved.at("phase").size(); ++i) add_phase(resolved.at("phase"), i);
   const Json* changed = resolved.find("changed");
   is_changed_ = changed != nullptr && changed->size() > 0;
   if (is_changed_)
@@ -48,7 +48,8 @@ LineCheck::LineCheck(const Json& resolved, const model::ModelConfig& config) {
   may_drop_ = is_changed_ || !config.capacity.is_dropless();
 }
 
-void LineCheck::add_phase(const Json& json) {
+void LineCheck::add_phase(const Json& phases, size_t index) {
+  const Json& json = phases.at(index);
   Phase phase;
   phase.name = json.at("name").as_string();
   phase.last_step = json.at("steps").as_int() + (phases_.empty() ? 0 : phases_.back().last_step);
@@ -67,7 +68,7 @@ void LineCheck::add_phase(const Json& json) {
     }
     for (const auto& name : replayed) phase.sources.insert("replay/" + name);
   }
-  phase.objective = objective_words(json);
+  phase.objective = objective_words(phases, index);
   if (const Json* eval = find_value(json, "eval")) phase.held_out = names_in(eval->at("data"));
   for (const auto& name : phase.held_out) phase.scored_by.push_back(eval_objective(json, name));
   names_.insert(phase.name);

@@ -34,7 +34,7 @@ class LineCheck {
     std::vector<std::string> held_out;   // names of its evaluation's sets, in order
     std::vector<std::string> scored_by;  // the objective of each
   };
-  void add_phase(const Json& phase);
+  void add_phase(const Json& phases, size_t index);
   const Phase& phase_at(int64_t step) const;  // of the recipe: step 0 is of the first, one beyond the end of the last
   std::vector<std::string> held_out_at(int64_t step) const;  // those of all phases at step 0, where a baseline is
   void check_place(const record::RunLine& line, const std::string& where) const;

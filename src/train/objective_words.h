@@ -9,8 +9,10 @@ namespace evenkeel::train {
 
 // The kind of an `objective`; "causal" where an earlier version wrote none.
 std::string objective_kind(const Json* objective);
-// Those of a phase, each once in the order of its sources: "ul2", or "causal, ul2" where a source has its own.
-std::string objective_words(const Json& phase);
+// Those of phase `index` of the list, each once in the order of its sources, then of what it replays: "ul2", or
+// "causal, ul2" where a source has its own. What is replayed of an earlier phase keeps that phase's; a phase that a
+// start brought along is not in the list, and adds none.
+std::string objective_words(const Json& phases, size_t index);
 // That of a held-out set of a phase.
 std::string eval_objective(const Json& phase, const std::string& set);
 

@@ -30,7 +30,7 @@ std::vector<PhaseRow> phase_rows(const Arm& arm) {
     row.tokens = phase.at("tokens").as_int() / phase.at("steps").as_int() * done.n_steps();
     row.seconds = done.seconds();
     row.replayed = replayed_share(done);
-    row.objective = objective_words(phase);
+    row.objective = objective_words(arm.resolved.at("phase"), i);
     row.scored_share = done.scored_share();
     row.padding_share = done.padding_share();
     if (done.n_steps() > 0) {

@@ -13,7 +13,8 @@ RunSinks::RunSinks(const RunSetting& setting, record::MetricsFile& metrics, int6
       gemm_rate_(gemm_rate),
       flops_per_token_(model::training_flops_per_token(setting.config.model, setting.config.train.sequence_length)) {
   const Json resolved = run_config_json(setting.config);
-  for (const auto& phase : resolved.at("phase").as_array()) objectives_.push_back(objective_words(phase));
+  for (size_t i = 0; i < setting.config.phases.size(); ++i)
+    objectives_.push_back(objective_words(resolved.at("phase"), i));
   const TrainOptions& options = setting.options;
   if (options.tensorboard) tensorboard_ = std::make_unique<TensorBoardFile>(options.run / "tensorboard", first_step);
   if (!options.on_step)
