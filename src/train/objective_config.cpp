@@ -1,6 +1,6 @@
 #include "train/objective_config.h"
 
-#include <map>
+#include <algorithm>
 
 #include "model/attention/attention.h"
 
@@ -23,11 +23,23 @@ std::shared_ptr<const data::Objective> scoring_objective(const RunConfig& config
   return out->kind() == data::kObjectiveTable.default_kind ? nullptr : out;
 }
 
+void ScoringCheck::add(const RunConfig& config, const std::string& arm) {
+  const std::string of_arm = arm.empty() ? "" : " of arm '" + arm + "'";
+  for (const auto& phase : config.phases) {
+    if (!phase.eval) continue;
+    for (const auto& source : phase.eval->data) {
+      const std::string options = objective_of(config, source)->options().dump();
+      const auto& before =
+          by_name_.emplace(source.name, Scored{"phase '" + phase.name + "'" + of_arm, options}).first->second;
+      require<ConfigError>(before.options == options, place_of_set(source), ": got phase.", phase.name,
+                           ".eval.data with '", source.name, "' scored by ", options, of_arm, ", which ", before.by,
+                           " scores by ", before.options,
+                           "; need another name for one of them, since losses of one name are held against each other");
+    }
+  }
+}
+
 void check_eval_objectives(const RunConfig& config) {
-  struct Scored {
-    std::string phase, options;
-  };
-  std::map<std::string, Scored> by_name;
   for (const auto& phase : config.phases) {
     if (!phase.eval) continue;
     for (const auto& source : phase.eval->data) {
@@ -36,14 +48,22 @@ void check_eval_objectives(const RunConfig& config) {
                            ": got eval data '", source.name, "' with objective.kind = '", objective->kind(),
                            "'; need one such as 'causal': this model.attention.kind takes no mask, so that it can "
                            "neither see a prefix as a whole nor keep segments apart");
-      const std::string options = objective->options().dump();
-      const auto& before = by_name.emplace(source.name, Scored{phase.name, options}).first->second;
-      require<ConfigError>(before.options == options, place_of_set(source), ": got phase.", phase.name,
-                           ".eval.data with '", source.name, "' scored by ", options, ", which phase '", before.phase,
-                           "' scores by ", before.options,
-                           "; need another name for one of them, since losses of one name are held against each other");
     }
   }
+  ScoringCheck().add(config);
+}
+
+bool needs_masks(const RunConfig& config) {
+  const auto any = [](const auto& list, const auto& objective_of_item) {
+    return std::any_of(list.begin(), list.end(),
+                       [&](const auto& item) { return objective_of_item(item)->needs_masks(); });
+  };
+  return std::any_of(config.phases.begin(), config.phases.end(), [&](const PhaseConfig& phase) {
+    const auto of_source = [&](const DataSource& source) { return source_objective(config, phase, source); };
+    const auto of_set = [&](const EvalSource& source) { return objective_of(config, source); };
+    return phase_objective(config, phase)->needs_masks() || any(phase.data, of_source) ||
+           (phase.replay && any(phase.replay->data, of_source)) || (phase.eval && any(phase.eval->data, of_set));
+  });
 }
 
 void resolve_objectives(const RunConfig& config, const PhaseConfig& phase, Json& json) {

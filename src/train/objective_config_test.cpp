@@ -60,8 +60,25 @@ TEST(EvalObjective, IsOneForAName) {
               }),
               AllOf(HasSubstr("got phase.two.eval.data with 'held' scored by {\"kind\":\"causal\"}"),
                     HasSubstr("which phase 'one' scores by {\"kind\":\"prefix_lm\""), HasSubstr("need another name")));
+  ScoringCheck arms;
+  arms.add(tiny_config("/data", {sets("one", "")}), "a");
+  arms.add(tiny_config("/data", {sets("one", "{kind = \"causal\"}")}), "b");
+  EXPECT_THAT(message_of<ConfigError>([&] { arms.add(tiny_config("/data", {sets("one", prefix)}), "c"); }),
+              AllOf(HasSubstr("of arm 'c', which phase 'one' of arm 'a' scores by"), HasSubstr("need another name")));
   EXPECT_NO_THROW(tiny_config("/data", {sets("one", prefix), sets("two", prefix)}));
   EXPECT_NO_THROW(tiny_config("/data", {sets("one", prefix), sets("two", "", "held-causal")}));
+}
+
+TEST(NeedsMasks, OfAnyObjectiveOfTheRecipe) {
+  const auto needs = [](const std::string& override) { return needs_masks(tiny_config("/data", {override})); };
+  const std::string seen = "{kind = \"prefix_lm\", prefix_attention = true}";
+  EXPECT_FALSE(needs_masks(tiny_config("/data")));
+  EXPECT_FALSE(needs("phase.one.objective={kind = \"prefix_lm\"}"));
+  EXPECT_TRUE(needs("phase.two.objective=" + seen));
+  EXPECT_TRUE(needs("phase.two.data=[{name = \"b\", path = \"/data/b\", objective = " + seen + "}]"));
+  EXPECT_TRUE(needs("phase.two.replay={fraction = 0.5, data = [{name = \"a\", path = \"/data/a\", objective = " + seen +
+                    "}]}"));
+  EXPECT_TRUE(needs(sets("two", seen)));
 }
 
 }  // namespace

@@ -56,6 +56,8 @@ def phases(equal, words):
     older = arm(1, None, None, None)
     del older["phases"][0]["objective"], older["scored_by"]
     equal("phases: results of before objectives", table(older)[0]["objective"], "causal")
+    equal("training: one objective needs no note", words("objectivesNote(value)", {"arms": [arm(1, "ul2", 1, 0), arm(2, "ul2", 1, 0)]}), "")
+    equal("training: of two objectives", words("objectivesNote(value)", {"arms": [arm(1, "ul2", 1, 0), older]}), " Trained by ul2 and causal: losses by different objectives do not compare.")
     equal("sets: nothing where all are causal", words("scoredByWords(value)", {"arms": [older, arm(1, "causal", 1, 0)]}), "")
     equal("sets: those of another objective", words("scoredByWords(value)", {"arms": [arm(1, "ul2", 1, 0)]}).startswith("Held-out sets that are not scored as causal text: held (ul2);"), True)
 

@@ -12,9 +12,15 @@ function addLossSection(report) {
   });
   addChart(section, {
     id: "training-loss", title: "Training loss",
-    caption: `Cross-entropy of each step's batch, without the balance terms.${report.arms.some((arm) => arm.shift) ? ` A jump at ${hasBorders(report.arms) ? "a dotted line" : "the shift"} is the new data.` : ""}${strideNote(report)}${seedNote(report)}`,
+    caption: `Cross-entropy of each step's batch, without the balance terms.${report.arms.some((arm) => arm.shift) ? ` A jump at ${hasBorders(report.arms) ? "a dotted line" : "the shift"} is the new data.` : ""}${objectivesNote(report)}${strideNote(report)}${seedNote(report)}`,
     missing: "No training steps were recorded.", build: () => buildTrainingLoss(report),
   });
+}
+
+// Where phases or arms are trained by different objectives.
+function objectivesNote(report) {
+  const objectives = unique(report.arms.flatMap((arm) => (arm.resolved.phase || []).map((phase, i) => objectiveOf(arm.phases[i] || {}, phase))));
+  return objectives.length > 1 ? ` Trained by ${list(objectives)}: losses by different objectives do not compare.` : "";
 }
 
 function seedNote(report) {
