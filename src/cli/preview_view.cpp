@@ -270,8 +270,8 @@ std::string view_legend(const ViewForm& form) {
   const std::vector<std::pair<Item, std::string>> entries = {
       {{.is_scored = true, .text = "scored"}, ""},
       {{.role = Role::prompt, .text = "prompt"}, ""},
-      {{.role = Role::sentinel, .text = "<0>"}, " sentinel 0 (the first span)"},
-      {{.role = Role::border, .text = "\u00A6"}, " what is fed next is not what was asked for"}};
+      {{.role = Role::sentinel, .text = "<0>"}, " first sentinel"},
+      {{.role = Role::border, .text = "\u00A6"}, " the text goes on elsewhere"}};
   std::string out;
   for (const auto& [item, words] : entries) {
     const auto marks = marks_of(item);
