@@ -64,7 +64,9 @@ int64_t n_pinned(const RunConfig& config, size_t index, int64_t period) {
 
 std::vector<SourceUse> sources_of(const RunConfig& config, const PhaseConfig& phase, double tokens, DataSizes& sizes) {
   std::vector<SourceUse> out;
-  const auto add = [&](const std::vector<DataSource>& sources, double share, const std::string& prefix) {
+  // `of`: the phase whose objectives the sources have.
+  const auto add = [&](const std::vector<DataSource>& sources, double share, const std::string& prefix,
+                       const PhaseConfig& of) {
     double weights = 0;
     for (const auto& source : sources) weights += source.weight;
     for (const auto& source : sources) {
@@ -76,17 +78,20 @@ std::vector<SourceUse> sources_of(const RunConfig& config, const PhaseConfig& ph
                     0,
                     false};
       const auto samples = data::samples_per_epoch(static_cast<int64_t>(use.data_tokens), config.train.sequence_length);
-      if (samples > 0) use.epochs = use.tokens / static_cast<double>(samples * config.train.sequence_length);
+      const auto n_sequences = use.tokens / static_cast<double>(config.train.sequence_length);
+      const double text =
+          n_sequences * data::mean_text_tokens(*source_objective(config, of, source), config.train.sequence_length);
+      if (samples > 0) use.epochs = text / static_cast<double>(samples * config.train.sequence_length);
       use.repeats_on_purpose = !prefix.empty() && phase.repeats_seen();
       out.push_back(use);
     }
   };
   const double replayed = phase.replay ? phase.replay->fraction : 0;
-  add(phase.data, 1 - replayed, "");
+  add(phase.data, 1 - replayed, "", phase);
   if (replayed == 0) return out;
-  if (!phase.replay->data.empty()) add(phase.replay->data, replayed, "replay/");
+  if (!phase.replay->data.empty()) add(phase.replay->data, replayed, "replay/", phase);
   for (const auto& earlier : config.phases)
-    if (earlier.name == phase.replay->from) add(earlier.data, replayed, "replay/");
+    if (earlier.name == phase.replay->from) add(earlier.data, replayed, "replay/", earlier);
   return out;
 }
 
