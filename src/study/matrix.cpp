@@ -4,7 +4,7 @@
 #include <set>
 
 #include "train/inputs.h"
-#include "train/objective_config.h"
+#include "train/scoring.h"
 
 namespace evenkeel::study {
 namespace {

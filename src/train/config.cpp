@@ -12,7 +12,7 @@
 #include "data/objectives/objective.h"
 #include "model/attention/attention.h"
 #include "model/layout.h"
-#include "train/objective_config.h"
+#include "train/scoring.h"
 #include "train/phase.h"
 
 namespace evenkeel::train {
@@ -139,17 +139,6 @@ int64_t RunConfig::period_steps(const Duration& every) const {
 
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase) {
   return optim::make_schedule(phase.schedule, {phase.total_steps(config.train), config.tokens_per_step()});
-}
-
-std::unique_ptr<data::Objective> phase_objective(const RunConfig& config, const PhaseConfig& phase) {
-  return data::make_objective(phase.objective, {config.train.sequence_length, config.model.vocab_size});
-}
-
-std::unique_ptr<data::Objective> source_objective(const RunConfig& config, const PhaseConfig& phase,
-                                                  const DataSource& source) {
-  const ConfigNode& own = source.objective;
-  return data::make_objective(own.is_empty() ? phase.objective : own,
-                              {config.train.sequence_length, config.model.vocab_size});
 }
 
 namespace {
@@ -344,30 +333,12 @@ model::ModelConfig read_model(const ConfigNode& root, const checkpoint::ModelSou
   return given;
 }
 
-// What attention can do under a mask alone is refused where that of the model takes none. Every objective is made, and
-// refuses what its kind does not know.
-void check_objectives(const RunConfig& config, const ConfigNode& train) {
-  const bool takes_masks = model::takes_masks(config.model);
-  require<ConfigError>(takes_masks || !config.train.separate_documents, place_of(train, "separate_documents"),
+// What attention can do under a mask alone is refused where that of the model takes none.
+void check_separate_documents(const RunConfig& config, const ConfigNode& train) {
+  require<ConfigError>(model::takes_masks(config.model) || !config.train.separate_documents,
+                       place_of(train, "separate_documents"),
                        ": got train.separate_documents = true; need false: this model.attention.kind takes no mask, so "
                        "that it cannot keep documents apart");
-  const auto check = [&](const data::Objective& objective, const std::string& where, const std::string& path) {
-    require<ConfigError>(takes_masks || !objective.needs_masks(), where, ": got ", path, ".objective.kind = '",
-                         objective.kind(),
-                         "'; need one such as 'causal': this model.attention.kind takes no mask, so that it can "
-                         "neither see a prefix as a whole nor keep segments apart");
-  };
-  for (const auto& phase : config.phases) {
-    const std::string path = "phase." + phase.name;
-    check(*phase_objective(config, phase), phase.objective.where, path);
-    const auto check_sources = [&](const std::vector<DataSource>& sources, const std::string& of) {
-      for (const auto& source : sources)
-        if (!source.objective.is_empty())
-          check(*source_objective(config, phase, source), source.objective.where, of + ".data." + source.name);
-    };
-    check_sources(phase.data, path);
-    if (phase.replay) check_sources(phase.replay->data, path + ".replay");
-  }
 }
 
 // Lengths in epochs become steps.
@@ -421,7 +392,8 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
     optim::check_optimizer_config(config.optimizer, *optimizer);
   }
   read_phases(config, root, need);
-  check_objectives(config, *train);
+  check_separate_documents(config, *train);
+  check_objectives(config);
   check_eval_objectives(config);
   const size_t n_parameters = model::parameter_table(config.model).size();
   for (const auto& phase : config.phases) {

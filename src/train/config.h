@@ -11,12 +11,10 @@
 #include "model/config.h"
 #include "optim/adamw.h"
 #include "optim/schedule.h"
+#include "train/phase_objective.h"
 
 namespace evenkeel::checkpoint {
 struct ModelSource;
-}
-namespace evenkeel::data {
-class Objective;
 }
 
 namespace evenkeel::train {
@@ -229,10 +227,5 @@ void require_same_architecture(const model::ModelConfig& model, const checkpoint
 // resolved.json: every key, defaults included.
 Json run_config_json(const RunConfig& config);
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase);
-// ConfigError for keys that its kind does not know, or that do not fit the model and the sequences.
-std::unique_ptr<data::Objective> phase_objective(const RunConfig& config, const PhaseConfig& phase);
-// Of a source of the phase, its own data or replay.data: the one that it names, else the phase's.
-std::unique_ptr<data::Objective> source_objective(const RunConfig& config, const PhaseConfig& phase,
-                                                  const DataSource& source);
 
 }  // namespace evenkeel::train

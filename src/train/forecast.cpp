@@ -17,7 +17,7 @@
 #include "train/bench.h"
 #include "train/memory.h"
 #include "train/memory_limit.h"
-#include "train/objective_config.h"
+#include "train/scoring.h"
 #include "train/phase.h"
 #include "train/text_use.h"
 

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "train/objective_config.h"
+#include "train/scoring.h"
 #include "train/evaluate.h"
 
 namespace evenkeel::train {

@@ -7,7 +7,7 @@
 #include "checkpoint/router_states.h"
 #include "core/json_lines.h"
 #include "model/transformer.h"
-#include "train/objective_config.h"
+#include "train/scoring.h"
 #include "train/sentinel_check.h"
 
 namespace evenkeel::train {

@@ -5,7 +5,7 @@
 
 #include "model/layout.h"
 #include "ops/cross_entropy.h"
-#include "train/objective_config.h"
+#include "train/scoring.h"
 
 namespace evenkeel::train {
 namespace {

@@ -1,4 +1,4 @@
-#include "train/objective_config.h"
+#include "train/scoring.h"
 
 #include <algorithm>
 
@@ -67,17 +67,9 @@ bool needs_masks(const RunConfig& config) {
 }
 
 void resolve_objectives(const RunConfig& config, const PhaseConfig& phase, Json& json) {
-  const auto resolve_sources = [&](const std::vector<DataSource>& sources, Json& resolved) {
-    for (size_t i = 0; i < sources.size(); ++i) {
-      Json& source = resolved.as_array()[i];
-      if (sources[i].objective.is_empty()) source.erase("objective");
-      if (!sources[i].objective.is_empty())
-        source["objective"] = source_objective(config, phase, sources[i])->options();
-    }
-  };
   json["objective"] = phase_objective(config, phase)->options();
-  resolve_sources(phase.data, json["data"]);
-  if (phase.replay) resolve_sources(phase.replay->data, json["replay"]["data"]);
+  resolve_objectives(config, phase, phase.data, json["data"]);
+  if (phase.replay) resolve_objectives(config, phase, phase.replay->data, json["replay"]["data"]);
   for (size_t i = 0; phase.eval && i < phase.eval->data.size(); ++i)
     json["eval"]["data"].as_array()[i]["objective"] = objective_of(config, phase.eval->data[i])->options();
 }

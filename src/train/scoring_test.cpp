@@ -1,4 +1,4 @@
-#include "train/objective_config.h"
+#include "train/scoring.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

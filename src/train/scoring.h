@@ -1,4 +1,4 @@
-// What a recipe says of objectives: of the phases, their sources and the held-out sets.
+// Which objective each held-out set is scored by, and what a recipe says of all of its objectives together.
 #pragma once
 
 #include <map>
