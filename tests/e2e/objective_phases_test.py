@@ -164,7 +164,7 @@ def check_bad_recipes_are_one_line_and_nothing_is_written(place, problems):
 def main():
     for path in (toy.BINARY, toy.SHIM):
         if not os.path.exists(path):
-            sys.exit(f"objectives_test: got no {path}; need it built")
+            sys.exit(f"objective_phases_test: got no {path}; need it built")
     return checks.run_in_folder(sys.modules[__name__], Runs)
 
 
