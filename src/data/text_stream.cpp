@@ -49,6 +49,7 @@ TextStream::TextStream(const IndexedDataset& dataset, int64_t block_tokens, Text
 
 TextStream TextStream::once(const IndexedDataset& dataset, uint64_t seed) {
   TextStream out(dataset, std::max<int64_t>(dataset.n_tokens() - 1, 1), {seed, /*shuffle=*/false});
+  out.n_blocks_ = 1;
   out.end_ = std::max<int64_t>(dataset.n_tokens() - 1, 0);
   return out;
 }

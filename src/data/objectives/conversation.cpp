@@ -23,12 +23,14 @@ class OwnedDocuments {
     n_tokens_ = is_last ? set_.n_tokens() - first_ : n_places_;
     whole_ = n_places_ - (n_tokens_ - n_places_);
   }
-  // The first one at this place or behind it; none where there is none.
+  // The first one of two tokens or more at this place or behind it; none where there is none.
   std::optional<int64_t> from(int64_t place) const {
     const int64_t token = first_ + (place <= whole_ ? place : whole_ + 2 * (place - whole_));
-    const int64_t document = set_.first_document_from(token);
-    const bool is_owned = document < set_.n_documents() && set_.document_start(document) < first_ + n_tokens_;
-    return is_owned ? std::optional(document) : std::nullopt;
+    for (int64_t document = set_.first_document_from(token); document < set_.n_documents(); ++document) {
+      if (set_.document_start(document) >= first_ + n_tokens_) break;
+      if (set_.document_start(document + 1) - set_.document_start(document) >= 2) return document;
+    }
+    return std::nullopt;
   }
   int64_t place_behind(int64_t document) const {
     const int64_t token = set_.document_start(document + 1) - first_;

@@ -144,6 +144,27 @@ TEST(Conversation, GoesOnFromAnyPlaceOfTheText) {
   EXPECT_EQ(objective->find_text({}, stream, 7)->in_file, 0);  // of the next epoch
 }
 
+// Of 17 tokens 12 are two blocks of 6, of which the last one owns what begins in the other five too: documents of one
+// token lie between.
+TEST(Conversation, PassesOverThoseOfOneTokenBehindTheLastBlock) {
+  const TemporaryFolder folder;
+  const auto set = IndexedDataset::open(testing::write_conversations(
+      folder, "talk", {{0, 1}, {2, 3, 4, 5, 6, 7}, {8}, {9}, {10, 11}, {12}, {13, 14}, {15, 16}},
+      {{0, 1}, {0, 1, 1, 1, 1, 1}, {1}, {1}, {0, 1}, {1}, {0, 1}, {0, 1}}));
+  const auto objective = conversations(6);
+  const TextStream stream(set, 6, {1, false});
+  ASSERT_EQ(stream.n_blocks(), 2);
+  std::vector<int64_t> firsts;
+  for (int64_t position = 0; position < 12;) {
+    const auto piece = objective->find_text({}, stream, position);
+    ASSERT_TRUE(piece.has_value());
+    ASSERT_GT(piece->end, position);
+    position = piece->end;
+    if (position <= 12) firsts.push_back(*piece->in_file);
+  }
+  EXPECT_EQ(firsts, (std::vector<int64_t>{0, 2, 10, 13, 15}));
+}
+
 TEST(Conversation, RefusesSetsThatSayNothingOfAnswers) {
   const TemporaryFolder folder;
   const auto plain = IndexedDataset::open(testing::write_documents(folder, "plain", {{1, 2, 3}}));
