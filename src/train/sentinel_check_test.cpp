@@ -19,20 +19,24 @@ class SentinelCheckTest : public ::testing::Test {
   void SetUp() override {
     const auto text = folder_.write("text.txt", data::joined(data::made_documents(40), "\n\n"));
     data::prepare(*data::open_tokenizer(data::small_model()), {text}, folder_ / "en", {});
+    piece_ = std::to_string(data::IndexedDataset::open(folder_ / "en").contents().largest_id);
   }
+  // Span corruption whose first sentinel is an id that the text has.
+  std::string with_a_piece() const { return "{kind = \"span_corruption\", first_sentinel = " + piece_ + "}"; }
   void check(const std::string& objective) {
     const auto table = parse_toml("o = " + objective, "r.toml", "");
     const auto made = data::make_objective(*table.find("o"), {.sequence_length = 64, .vocab_size = 512});
     SentinelCheck()(*made, data::IndexedDataset::open(folder_ / "en"), "r.toml:9:1");
   }
   const testing::TemporaryFolder folder_;
+  std::string piece_;
 };
 
 TEST_F(SentinelCheckTest, RefusesAPieceOfText) {
-  const std::string message =
-      testing::message_of<DataError>([&] { check("{kind = \"span_corruption\", first_sentinel = 399}"); });
-  EXPECT_THAT(message, AllOf(HasSubstr("r.toml:9:1: got objective.first_sentinel = 399, which is the piece '"),
-                             HasSubstr(".model, the tokenizer of "), HasSubstr("need ids that it makes of no text")));
+  const std::string message = testing::message_of<DataError>([&] { check(with_a_piece()); });
+  EXPECT_THAT(message,
+              AllOf(HasSubstr("r.toml:9:1: got objective.first_sentinel = " + piece_ + ", which is the piece '"),
+                    HasSubstr(".model, the tokenizer of "), HasSubstr("need ids that it makes of no text")));
 }
 
 TEST_F(SentinelCheckTest, TakesIdsThatAreNoText) {
@@ -47,7 +51,7 @@ TEST_F(SentinelCheckTest, NeedsTheTokenizerThatTheSetWasMadeWith) {
   const auto value = json.find('"', json.find(':', at));
   json[value + 1] = json[value + 1] == '0' ? '1' : '0';
   write_file_atomically(folder_ / "en.json", json);
-  check("{kind = \"span_corruption\", first_sentinel = 399}");  // another tokenizer by now: nothing is known
+  check(with_a_piece());  // another tokenizer by now: nothing is known
 }
 
 }  // namespace

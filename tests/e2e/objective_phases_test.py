@@ -12,7 +12,7 @@ sys.dont_write_bytecode = True
 import checks  # noqa: E402
 import toy  # noqa: E402
 from checks import evaluations_of, rows_of, steps_of  # noqa: E402
-from objectives_place import (BATCH_SIZE, CONVERSATION, FIRST_SENTINEL, N_PIECES, N_STEPS, S, SPANS, STEPS, UL2, Place, examples_of, padding_of, parts_of,  # noqa: E402
+from objectives_place import (BATCH_SIZE, CONVERSATION, FIRST_SENTINEL, N_STEPS, S, SPANS, STEPS, UL2, Place, examples_of, padding_of, parts_of,  # noqa: E402
                               text_of, PROMPTS)
 from resume_test import Trial, first_write_after_save, kill_at_write, writes_of_save  # noqa: E402
 
@@ -153,7 +153,7 @@ def check_bad_recipes_are_one_line_and_nothing_is_written(place, problems):
         problems.need(not out.exists(), f"{what}: something was written")
     refused("conversations of data that do not say what is scored", ("en: got a pair that does not say which tokens are scored", "--messages"), f"phase.causal.objective={CONVERSATION}")
     refused("an evaluation of such data", ("does not say which tokens are scored",), f'phase.chat.eval={{data = [{{name = "x", path = "{place.folder}/held", objective = {CONVERSATION}}}]}}')
-    piece = N_PIECES - 1
+    piece = max(place.tokens("en"))  # of text, since it is in one
     refused("a sentinel that is a piece of text", (f"first_sentinel = {piece}", "tok.model", str(place.folder / "en")), f"phase.ul2.objective={SPANS.replace(f'first_sentinel = {FIRST_SENTINEL}', f'first_sentinel = {piece}')}")
     refused("a sentinel beyond the vocabulary", ("first_sentinel",), f"phase.ul2.objective={SPANS.replace(f'first_sentinel = {FIRST_SENTINEL}', 'first_sentinel = 480')}")
     refused("an unknown key", ("inptus", "did you mean 'inputs'"), f"phase.ul2.objective={UL2.replace('inputs', 'inptus')}")
