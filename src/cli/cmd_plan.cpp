@@ -100,12 +100,16 @@ void print_phase(const train::RunConfig& config, size_t index, const train::Fore
             << three_digits(schedule->rate(cost.steps)) << " at the end\n";
   for (const auto& use : cost.sources) {
     std::cout << "             " << use.name << ": " << human_count(use.tokens) << " tokens of " << printable(use.path);
+    if (use.objective != "causal") std::cout << " by " << use.objective;
     if (use.data_tokens == 0) {
       std::cout << ", which is not there yet\n";
       continue;
     }
+    if (use.is_estimate)
+      std::cout << ", about " << human_count(use.text_tokens) << " of them text (a pass over it feeds about "
+                << human_count(use.epoch_tokens) << ")";
     char text[80];
-    std::snprintf(text, sizeof text, ", %.2f epochs", use.epochs);
+    std::snprintf(text, sizeof text, ", %s%.2f epochs", use.is_estimate ? "about " : "", use.epochs);
     std::cout << text;
     if (use.epochs_so_far > use.epochs) {
       std::snprintf(text, sizeof text, ", %.2f in the run by then", use.epochs_so_far);

@@ -10,6 +10,7 @@
   X(convert, "token files of other trainers to an indexed dataset, and back")   \
   X(keys, "every key of a recipe: type, unit, default, meaning")                \
   X(plan, "memory, time, epochs and disk of a recipe, before they are spent")   \
+  X(preview, "what the loader of a phase feeds first: tokens, targets, text")   \
   X(train, "run a recipe: phases, schedules, replay, evaluation, checkpoints")  \
   X(import, "a Hugging Face folder to a checkpoint")                            \
   X(export, "a checkpoint to a Hugging Face folder")                            \

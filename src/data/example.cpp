@@ -8,19 +8,6 @@
 
 namespace evenkeel::data {
 
-Text read_text(const IndexedDataset& dataset, int64_t first, int64_t n_tokens, bool with_documents) {
-  Text out;
-  out.tokens.resize(static_cast<size_t>(n_tokens) + 1);
-  dataset.copy(first, n_tokens + 1, out.tokens.data());
-  if (!with_documents) return out;
-  // Counted from the first token's document, so that the numbers fit and do not depend on the file's size.
-  const int64_t base = dataset.document_of(first);
-  out.documents.resize(out.tokens.size());
-  for (size_t i = 0; i < out.documents.size(); ++i)
-    out.documents[i] = static_cast<int32_t>(dataset.document_of(first + static_cast<int64_t>(i)) - base);
-  return out;
-}
-
 namespace {
 
 void require_shape(const Example& example, int64_t length) {
@@ -37,6 +24,22 @@ void put(const auto& values, at::Tensor& rows, size_t row) {
 }
 
 }  // namespace
+
+Example packed(std::span<const Example> examples) {
+  Example out;
+  bool has_prefix = false;
+  for (const auto& example : examples) has_prefix = has_prefix || !example.is_prefix.empty();
+  for (size_t i = 0; i < examples.size(); ++i) {
+    const Example& example = examples[i];
+    out.tokens.insert(out.tokens.end(), example.tokens.begin(), example.tokens.end());
+    out.targets.insert(out.targets.end(), example.targets.begin(), example.targets.end());
+    out.document_ids.insert(out.document_ids.end(), example.tokens.size(), static_cast<int32_t>(i));
+    if (!has_prefix) continue;
+    out.is_prefix.insert(out.is_prefix.end(), example.is_prefix.begin(), example.is_prefix.end());
+    out.is_prefix.resize(out.tokens.size());
+  }
+  return out;
+}
 
 Batch batch_of(std::span<const Example> examples, int64_t length) {
   const auto any = [&](const auto& has) { return std::any_of(examples.begin(), examples.end(), has); };

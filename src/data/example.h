@@ -1,11 +1,12 @@
-// Examples: the sequences that a model is trained on, each made of a piece of text, and the batch of several.
+// Examples: what a model is trained on, each made of a piece of text, the sequence of several, and the batch of several
+// sequences.
 #pragma once
 
 #include <span>
 #include <vector>
 
 #include "data/batch.h"
-#include "data/indexed_dataset.h"
+#include "data/text_stream.h"
 
 namespace evenkeel::data {
 
@@ -17,20 +18,17 @@ struct ExampleId {
   int64_t epoch = 0;   // how many passes over the set are complete
 };
 
-// The text of an example.
-struct Text {
-  std::vector<int64_t> tokens;     // one more than the example takes: where the set goes on
-  std::vector<int32_t> documents;  // the document of each, from 0; empty where documents are not kept apart
-};
-// Of tokens first .. first+n_tokens of a set, which must lie inside.
-Text read_text(const IndexedDataset& dataset, int64_t first, int64_t n_tokens, bool with_documents);
-
-// One sequence. The parts are as those of a Batch, of equal length; document_ids and is_prefix may be empty.
+// One example, or one sequence. The parts are as those of a Batch, of equal length; document_ids and is_prefix may be
+// empty.
 struct Example {
   std::vector<int64_t> tokens, targets;
   std::vector<int32_t> document_ids = {};
   std::vector<bool> is_prefix = {};
 };
+// The examples one behind the other, each a document of its own. A part is there where one of them has it; document_ids
+// that they have themselves are not looked at.
+Example packed(std::span<const Example> examples);
+
 // A row for each example, `length` tokens long. What an example leaves over is padding: it has no target and, where
 // documents are kept apart, is a document of its own. A part that no example has is undefined; where some have it, the
 // others are one document without a prefix. std::logic_error for an example that is longer, or whose parts differ in

@@ -3,7 +3,6 @@
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
-#include "support/files.h"
 #include "support/gradients.h"
 
 namespace evenkeel::data {
@@ -13,20 +12,6 @@ using testing::same_bits;
 
 at::Tensor whole(const std::vector<int64_t>& values, at::IntArrayRef shape, at::ScalarType type = at::kLong) {
   return at::tensor(values, at::kLong).view(shape).to(type);
-}
-
-TEST(Example, IsReadWithTheTokenThatFollowsAndDocumentsFromTheFirst) {
-  const testing::TemporaryFolder folder;
-  IndexedDatasetWriter writer(folder / "set", 100);
-  writer.add_document({10, 11});
-  writer.add_document({20, 21, 22});
-  writer.add_document({30, 31});
-  writer.commit();
-  const auto dataset = IndexedDataset::open((folder / "set").string());
-  const auto text = read_text(dataset, 3, 2, /*with_documents=*/true);
-  EXPECT_EQ(text.tokens, (std::vector<int64_t>{21, 22, 30}));
-  EXPECT_EQ(text.documents, (std::vector<int32_t>{0, 0, 1}));
-  EXPECT_TRUE(read_text(dataset, 3, 3, false).documents.empty());
 }
 
 TEST(Example, HasNoPartInABatchThatNoneHas) {
@@ -48,6 +33,23 @@ TEST(Example, IsFilledUpWithPaddingAndWithWhatOthersHave) {
   EXPECT_TRUE(same_bits(batch.document_ids, whole({0, 0, 0, 0, 3, 4, 1, 1, 1}, {3, 3}, at::kInt)));
   EXPECT_TRUE(same_bits(batch.is_padding, whole({0, 0, 0, 0, 0, 1, 1, 1, 1}, {3, 3}, at::kBool)));
   EXPECT_TRUE(same_bits(batch.is_prefix, whole({1, 1, 0, 0, 0, 0, 0, 0, 0}, {3, 3}, at::kBool)));
+}
+
+TEST(Packed, ExamplesAreDocumentsOfTheirOwn) {
+  const std::vector<Example> examples = {{{1, 2}, {2, 3}, {0, 1}}, {{5}, {6}}, {.tokens = {7, 8}, .targets = {-1, 9}}};
+  const auto row = packed(examples);
+  EXPECT_EQ(row.tokens, (std::vector<int64_t>{1, 2, 5, 7, 8}));
+  EXPECT_EQ(row.targets, (std::vector<int64_t>{2, 3, 6, -1, 9}));
+  EXPECT_EQ(row.document_ids, (std::vector<int32_t>{0, 0, 1, 2, 2}));
+  EXPECT_TRUE(row.is_prefix.empty());
+  EXPECT_TRUE(packed({}).tokens.empty());
+}
+
+TEST(Packed, KeepsThePrefixes) {
+  const std::vector<Example> examples = {{.tokens = {1, 2}, .targets = {2, 3}},
+                                         {.tokens = {5, 6}, .targets = {-1, 7}, .is_prefix = {true, false}},
+                                         {.tokens = {8}, .targets = {9}}};
+  EXPECT_EQ(packed(examples).is_prefix, (std::vector<bool>{false, false, true, false, false}));
 }
 
 TEST(Example, MustFitItsRow) {

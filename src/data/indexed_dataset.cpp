@@ -223,6 +223,11 @@ int64_t IndexedDataset::document_of(int64_t token) const {
   return after - document_starts_.begin() - 1;
 }
 
+int64_t IndexedDataset::first_document_from(int64_t token) const {
+  const auto documents_end = document_starts_.begin() + n_documents_;
+  return std::lower_bound(document_starts_.begin(), documents_end, token) - document_starts_.begin();
+}
+
 // PREFIX.json, where there is one that evenkeel wrote.
 void IndexedDataset::take_description() {
   const Json json = read_description(prefix_);

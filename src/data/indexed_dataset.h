@@ -46,6 +46,10 @@ class IndexedDataset {
   const ScoredParts& checked_scored() const;
   // The document (0-based) of a token of the stream; documents without tokens are never returned.
   int64_t document_of(int64_t token) const;
+  // The first token of a document; n_tokens() for n_documents(). An empty one begins where the next one does.
+  int64_t document_start(int64_t document) const { return document_starts_.at(static_cast<size_t>(document)); }
+  // The first document that begins at a token or behind it; n_documents() where none does.
+  int64_t first_document_from(int64_t token) const;
   // Reads the whole set once, by all cores, and remembers what it found; not for two threads at a time. What
   // PREFIX.json or `trust` says stands in for the reading.
   const Contents& contents() const;

@@ -408,7 +408,7 @@ TEST(Loader, SetsThatAreNearlyAlikeHaveCursorsOfTheirOwn) {
   Loader loader(options_of(), {.data = {a, twin}}, {}, sources.datasets);
   for (int i = 0; i < 4; ++i) loader.next(1);
   ASSERT_EQ(loader.state().cursors.size(), 2U);
-  for (const auto& [content, cursor] : loader.state().cursors) EXPECT_EQ(cursor, 2);
+  for (const auto& [content, cursor] : loader.state().cursors) EXPECT_EQ(cursor, (TextCursor{2, 0, 2}));
 }
 
 TEST(Loader, RefusesAnotherOrderWithinAnEpoch) {
@@ -443,7 +443,7 @@ TEST(Loader, GoesOnFromACheckpointOfAnEarlierVersion) {
   Json cursors = Json::object(), counts = Json::array();
   for (const auto& spec : {a, b}) {
     const auto& dataset = sources.datasets.open(spec.path);
-    cursors[dataset.order_key()] = whole.state().cursors.at(dataset.contents().hash);
+    cursors[dataset.order_key()] = whole.state().cursors.at(dataset.contents().hash).samples;
   }
   for (const int64_t count : counts_of(whole)) counts.push_back(count);
   old["cursors"] = cursors;

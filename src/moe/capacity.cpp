@@ -243,6 +243,16 @@ PaddingRows padding_rows(const CapacityConfig& config, const RouterInput& input,
   return rows;
 }
 
+// [N] true for the assignments that experts run: those that are neither over capacity nor of padding. Undefined where
+// these are all.
+at::Tensor contributing(const RoutingDecision& decision) {
+  at::Tensor out;
+  if (decision.dropped.defined()) out = decision.dropped.logical_not();
+  if (!decision.is_padding.defined()) return out;
+  const auto is_token = decision.is_padding.logical_not().index_select(0, decision.token_ids);
+  return out.defined() ? out.logical_and(is_token) : is_token;
+}
+
 at::Tensor ids_like(const at::Tensor& like, const std::vector<int64_t>& values) {
   auto out = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
   std::copy(values.begin(), values.end(), out.mutable_data_ptr<int64_t>());
@@ -253,10 +263,11 @@ at::Tensor ids_like(const at::Tensor& like, const std::vector<int64_t>& values) 
 
 Assignments kept_assignments(const CapacityConfig& config, const RouterInput& input, const RoutingDecision& decision) {
   Assignments out{decision.token_ids, decision.expert_ids, decision.weights};
-  if (!decision.dropped.defined()) return out;
-  const auto kept = decision.dropped.logical_not().nonzero().squeeze(1);
+  const auto is_kept = contributing(decision);
+  if (!is_kept.defined()) return out;
+  const auto kept = is_kept.nonzero().squeeze(1);
   for (at::Tensor* tensor : {&out.token_ids, &out.expert_ids, &out.weights}) *tensor = tensor->index_select(0, kept);
-  if (config.is_dropless() || !config.pad) return out;
+  if (!decision.dropped.defined() || !config.pad) return out;
   const auto rows = padding_rows(config, input, decision);
   out.token_ids = at::cat({out.token_ids, ids_like(out.token_ids, rows.tokens)});
   out.expert_ids = at::cat({out.expert_ids, ids_like(out.expert_ids, rows.experts)});

@@ -22,8 +22,8 @@ struct Assignments {
   at::Tensor expert_ids;  // [M] i64
   at::Tensor weights;     // [M] dtype of the decision's, differentiable
 };
-// The decision without what was dropped. With config.pad every expert gets as many rows in each group as its
-// capacity, at most one a token: what is missing is made of the group's first tokens that did not choose the
+// The decision without padding and what was dropped. With config.pad every expert gets as many rows in each group as
+// its capacity, at most one a token: what is missing is made of the group's first tokens that did not choose the
 // expert, with weight 0. They cost what other rows cost and change neither outputs nor gradients.
 Assignments kept_assignments(const CapacityConfig& config, const RouterInput& input, const RoutingDecision& decision);
 

@@ -279,6 +279,16 @@ TEST(KeptAssignments, AreThoseThatAreLeft) {
   EXPECT_THAT(ids(run.expert_ids), ElementsAre(0, 1, 1, 0, 2));
 }
 
+TEST(KeptAssignments, LeaveOutPaddingAlsoWithoutACapacity) {
+  auto input = with_logits(four_tokens());
+  input.is_padding = at::tensor({0, 1, 0, 1}).to(at::kBool);
+  const CapacityConfig dropless;
+  const auto run = kept_assignments(dropless, input, routed(input, 2, dropless));
+  EXPECT_THAT(ids(run.token_ids), ElementsAre(0, 0, 2, 2));
+  EXPECT_THAT(ids(run.expert_ids), ElementsAre(0, 1, 0, 1));
+  EXPECT_EQ(run.weights.numel(), 4);
+}
+
 TEST(KeptAssignments, PaddingFillsEveryExpertToItsCapacity) {
   auto config = two_each(Priority::first_choices);
   config.pad = true;

@@ -26,7 +26,8 @@ struct MoeOutput {
 at::Tensor routed_ffn(const at::Tensor& x, const Assignments& assignments, const ops::Experts& experts);
 
 // Routes, drops what is over capacity, runs the experts. input.hidden [T, H] is what they see, unless the
-// router changed it (jitter). Dropped assignments contribute nothing. T = 0 works.
+// router changed it (jitter). Dropped assignments contribute nothing, and no expert runs padding, of which the shared
+// experts alone are left. T = 0 works.
 MoeOutput moe_layer(const Router& router, const RouterInput& input, const ExpertWeights& experts,
                     const CapacityConfig& capacity = {});
 

@@ -1,5 +1,6 @@
 #include "moe/moe_layer.h"
 
+#include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
@@ -71,6 +72,22 @@ TEST(MoeLayer, DroppedAssignmentsContributeNothing) {
   EXPECT_FALSE(testing::same_bits(result.out[0], shared[0]));
   const auto all = moe_layer(DroppingRouter(at::zeros({3}, at::kBool).logical_not()), layer.input, layer.experts);
   EXPECT_TRUE(testing::same_bits(all.out, shared));
+}
+
+TEST(MoeLayer, NoExpertRunsPadding) {
+  auto layer = make_layer(4, true);
+  layer.input.is_padding = at::tensor({0, 1, 0, 1}).to(at::kBool);
+  const auto shared = ops::gated_ffn(layer.input.hidden, {layer.experts.shared_gate_up, layer.experts.shared_down});
+  for (const auto* kind : {"top_k", "sinkhorn", "expert_choice", "random"}) {
+    const auto router = make_router({4, 2}, parse_toml(std::string("kind = \"") + kind + "\"", "r", ""));
+    const auto out = moe_layer(*router, layer.input, layer.experts).out;
+    for (const int64_t t : {1, 3}) EXPECT_TRUE(testing::same_bits(out[t], shared[t])) << kind;
+    EXPECT_FALSE(testing::same_bits(out[0], shared[0])) << kind;
+    // Of padding alone nothing is run.
+    auto nothing = layer.input;
+    nothing.is_padding = at::full({4}, true, at::kBool);
+    EXPECT_TRUE(testing::same_bits(moe_layer(*router, nothing, layer.experts).out, shared)) << kind;
+  }
 }
 
 TEST(MoeLayer, TakesNoTokens) {

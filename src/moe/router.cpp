@@ -15,7 +15,9 @@ at::Tensor router_logits(const RouterInput& input, double max_abs_logit) {
   const auto bias = input.bias.defined() ? std::optional(input.bias.to(dtype)) : std::nullopt;
   auto logits = at::linear(input.hidden.to(dtype), input.weight.to(dtype), bias);
   if (logits.numel() == 0) return logits;
-  const auto [low, high] = at::aminmax(logits.detach());
+  auto checked = logits.detach();  // what padding says decides on nothing
+  if (input.is_padding.defined()) checked = checked.masked_fill(input.is_padding.unsqueeze(1), 0);
+  const auto [low, high] = at::aminmax(checked);
   const auto range = at::stack({low, high}).to(at::kDouble).cpu();  // one read of the device
   const double smallest = range.const_data_ptr<double>()[0], largest = range.const_data_ptr<double>()[1];
   const bool in_range = smallest >= -max_abs_logit && largest <= max_abs_logit;  // false for NaN

@@ -120,7 +120,7 @@ inline constexpr KindTable kRouterTable{"model.router", "top_k"};
 
 // ---- for routers ----
 // hidden W^T + bias in fp32, or fp64 for fp64 models. NumericsError with layer and step when one is not finite or
-// outside +-max_abs_logit.
+// outside +-max_abs_logit; those of padding may be.
 at::Tensor router_logits(const RouterInput& input, double max_abs_logit);
 // The decision of a token-choice router from expert ids [T, K] and the weights [T, K] of the selected.
 RoutingDecision token_choice(const RouterInput& input, const at::Tensor& logits, const at::Tensor& expert_ids,

@@ -57,6 +57,15 @@ TEST(RouterLogits, NameLayerAndStepOfValuesOutsideTheRange) {
   EXPECT_EQ(router_logits(input_of(at::zeros({0, 1}), weight), 80).sizes(), (at::IntArrayRef{0, 2}));
 }
 
+TEST(RouterLogits, OfPaddingMayBeAnything) {
+  const auto weight = at::ones({2, 1});
+  auto input = input_of(at::tensor({1.0F, 200.0F, 2.0F}).view({3, 1}), weight);
+  EXPECT_THAT(testing::message_of<NumericsError>([&] { router_logits(input, 80); }), HasSubstr("200"));
+  input.is_padding = at::tensor({0, 1, 0}).to(at::kBool);
+  EXPECT_TRUE(
+      testing::same_bits(router_logits(input, 80), at::tensor({1.0F, 1.0F, 200.0F, 200.0F, 2.0F, 2.0F}).view({3, 2})));
+}
+
 TEST(TokenChoice, OrdersAssignmentsByTokenThenRank) {
   const auto logits = at::zeros({2, 3});
   const auto ids = at::tensor({2, 0, 1, 2}).to(at::kLong).view({2, 2});

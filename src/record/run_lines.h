@@ -15,6 +15,8 @@ namespace evenkeel::record {
 constexpr Range kFromOne{.least = 1};
 constexpr Range kEntropy{.least = 0, .most = 1 + 1e-9};  // a sum over experts, which is rounded
 
+inline constexpr AboutColumn kShare{"", true, kFraction};  // one that lines of an earlier version lack
+
 // The mean of a softmax in single precision may lie that much below 0.
 constexpr Range kCrossEntropy{.least = -1e-6};
 
@@ -56,8 +58,12 @@ struct StepRow {
   double tokens_per_second = 0;
   std::optional<double> gemm_fraction;                   // of the measured rate of square matrix products
   std::vector<std::pair<std::string, int64_t>> sources;  // sequences of each
-  std::vector<LayerRouting> routing;                     // one for each MoE layer
-  std::vector<Alarm> alarms;                             // new at this step
+  // Of the phase, in words; none in a line of an earlier version, as the next two.
+  std::optional<std::string> objective;
+  std::optional<double> scored_share;   // of the tokens without padding
+  std::optional<double> padding_share;  // of the step's tokens
+  std::vector<LayerRouting> routing;    // one for each MoE layer
+  std::vector<Alarm> alarms;            // new at this step
 
   // The cross-entropy alone, where the line tells it apart.
   double cross_entropy() const;
@@ -74,6 +80,9 @@ struct StepRow {
     visit("tokens_per_second", row.tokens_per_second, kNotNegative);
     visit("gemm_fraction", row.gemm_fraction, kNotNegative);
     visit("sources", row.sources, kNotNegative);
+    visit("objective", row.objective, kLeftOutWhenEmpty);
+    visit("scored_share", row.scored_share, kShare);
+    visit("padding_share", row.padding_share, kShare);
     visit("routing", row.routing);
     visit("alarms", row.alarms, kLeftOutWhenEmpty);
   }
@@ -92,11 +101,12 @@ struct ClusterMeans {
 
 // Of one held-out set.
 struct SetResult {
-  double loss = 0;                      // nats a target token
-  std::optional<double> loss_se;        // standard error
-  std::optional<double> perplexity;     // null beyond a loss of 709 nats
-  std::optional<double> bits_per_byte;  // null where the data do not say their bytes
-  std::optional<int64_t> tokens;
+  double loss = 0;                       // nats a target token
+  std::optional<double> loss_se;         // standard error
+  std::optional<double> perplexity;      // null beyond a loss of 709 nats
+  std::optional<double> bits_per_byte;   // null where the data do not say their bytes
+  std::optional<int64_t> tokens;         // scored
+  std::optional<std::string> objective;  // that it is scored by; none: causal
   std::optional<ClusterMeans> loss_blocks;
   std::optional<double> mri_se;  // standard error of the MRI, mean over layers
   std::vector<LayerRouting> routing;
@@ -106,6 +116,7 @@ struct SetResult {
     visit("perplexity", row.perplexity, kNotNegative);
     visit("bits_per_byte", row.bits_per_byte, kCrossEntropy);
     visit("tokens", row.tokens, kNotNegative);
+    visit("objective", row.objective, kLeftOutWhenEmpty);
     visit("loss_blocks", row.loss_blocks, kLeftOutWhenEmpty);
     visit("mri_se", row.mri_se, kNotNegative);
     visit("routing", row.routing);

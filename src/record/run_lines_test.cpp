@@ -38,6 +38,19 @@ TEST(RunLine, IsWrittenAsDocumented) {
       R"({"step":3,"phase":"a","saturation":{"held":[{"layer":1,"k":2,"from":0,"to":3,"saturation":0.75,"chance":0.5}]}})");
 }
 
+TEST(RunLine, SaysTheObjectiveAndWhatItScores) {
+  StepRow row = testing::made_step(1, "a", {});
+  row.objective = "ul2";
+  row.scored_share = 0.25;
+  row.padding_share = 0.125;
+  const Json json = to_json(RunLine(row));
+  EXPECT_THAT(json.dump(), HasSubstr(R"("objective":"ul2","scored_share":0.25,"padding_share":0.125,"routing")"));
+  EXPECT_EQ(std::get<StepRow>(run_line(json, "t")).padding_share, 0.125);
+  auto evaluation = testing::made_evaluation(1, "a", {{"held", testing::made_result(2.0)}});
+  evaluation.eval[0].second.objective = "prefix_lm";
+  EXPECT_EQ(std::get<EvaluationRow>(run_line(to_json(RunLine(evaluation)), "t")).eval[0].second.objective, "prefix_lm");
+}
+
 TEST(RunLine, EachKindIsReadBack) {
   StepRow step = testing::made_step(2, "b", {0.5, 0.25});
   step.alarms = {{1, Alarm::Kind::one_expert, "one"}};
@@ -104,6 +117,8 @@ TEST(RunLine, SaysWhatIsWrongInIt) {
       {changed(step, "tokens", -3), "got -3 as 'tokens'; need 0 or more"},
       {changed(step, "phase_step", 0), "got 0 as 'phase_step'; need 1 or more"},
       {changed(step, "lr", -1e-3), "got -0.001 as 'lr'; need 0 or more"},
+      {changed(step, "scored_share", 1.5), "got 1.5 as 'scored_share'; need 0 to 1"},
+      {changed(step, "padding_share", -0.5), "got -0.5 as 'padding_share'; need 0 to 1"},
       {changed(step, "gemm_fraction", -0.5), "got -0.5 as 'gemm_fraction'; need 0 or more"},
       {changed(step, "sources", Json::Object{{"a", -1}}), "got -1 as 'sources' of 'a'; need 0 or more"},
       {changed_layer("mri", 1.5), "got 1.5 as 'mri'; need 0 to 1"},

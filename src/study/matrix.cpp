@@ -4,6 +4,7 @@
 #include <set>
 
 #include "train/inputs.h"
+#include "train/scoring.h"
 
 namespace evenkeel::study {
 namespace {
@@ -259,6 +260,7 @@ StudyPlan read_study(const ConfigNode& root) {
   const ConfigNode* phases = study->find("phases");
 
   std::set<std::string> names;
+  train::ScoringCheck scoring;
   for (const auto& change : arms != nullptr ? listed_arms(*arms) : matrix_arms(*matrix)) {
     const ConfigNode* train = change.table.find("train");
     require<ConfigError>(seeds.empty() || train == nullptr || train->find("seed") == nullptr, change.table.where,
@@ -278,6 +280,7 @@ StudyPlan read_study(const ConfigNode& root) {
                            "' twice; need distinct names");
       try {
         arm.config = train::open_run_config(arm.recipe);
+        scoring.add(arm.config, arm.name);
       } catch (const ConfigError& error) {
         fail<ConfigError>("arm ", arm.name, ": ", error.what());
       }

@@ -40,6 +40,19 @@ arms = [{name = "plain"}, {name = "hot", phase.two.schedule.lr_max = 0.5}, {name
   EXPECT_EQ(plan.arms[0].config.model.top_k, 2);
 }
 
+// Tables and pages hold arms against each other by the names of their held-out sets.
+TEST(Study, ASetOfOneNameHasOneObjective) {
+  const std::string eval =
+      "phase.one.eval = {data = [{name = \"held\", path = \"a-heldout\", objective = {kind = \"prefix_lm\"}}]}";
+  EXPECT_THAT(
+      message_of<ConfigError>([&] { plan_of("arms = [{name = \"plain\"}, {name = \"other\", " + eval + "}]"); }),
+      HasSubstr("with 'held' scored by {\"kind\":\"prefix_lm\",\"prefix_attention\":false} of arm 'other', "
+                "which phase 'one' of arm 'plain' scores by {\"kind\":\"causal\"}"));
+  EXPECT_EQ(
+      plan_of("arms = [{name = \"one\", " + eval + "}, {name = \"two\", " + eval + ", model.top_k = 1}]").arms.size(),
+      2u);
+}
+
 // The tables whose keys mean something else under another kind are replaced, and an empty table is the default.
 TEST(Study, ArmsReplaceTheRouterBalanceAndCapacityThatTheyName) {
   const std::string base = std::string(testing::tiny_recipe_text()) +

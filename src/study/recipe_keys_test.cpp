@@ -164,6 +164,7 @@ TEST_F(RecipeKeys, ADefaultOfAKindIsWhatHoldsWithoutTheKey) {
       if (kind == "longrope") needs += ", short_factor = [1.0, 1.0], long_factor = [1.0, 1.0]";
       return {"model.rope_scaling", "kind", needs};
     }
+    if (key.starts_with("phase.NAME.objective.prompts.")) return {"", "", ""};  // a table of its own
     if (key.starts_with("phase.NAME.objective.")) return {"phase.two.objective", "kind", ""};
     if (key.starts_with("model.capacity.")) return {"model.capacity", "rule", ""};
     if (key.starts_with("model.balance.loss[].")) return {"", "", ""};

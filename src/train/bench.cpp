@@ -52,8 +52,7 @@ std::unique_ptr<data::Loader> open_loader(const RunConfig& config, const BenchOp
                          "', which has no data; need data = [{name, path}] in it, or no --real-data");
     data::PhaseDraws draws;
     draws.shuffle = phase.shuffle;
-    for (const auto& source : phase.data)
-      draws.data.push_back({source.name, source.path.value, source.weight, source.path.where});
+    draws.data = source_specs(config, phase, phase.data);
     return std::make_unique<data::Loader>(loader_options(config, phase), draws, data::SamplerState{}, datasets);
   }
   fail<ConfigError>("--phase: got '", options.phase, "'; need the name of a phase of the recipe");

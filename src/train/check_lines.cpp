@@ -10,6 +10,7 @@
 #include "model/layout.h"
 #include "moe/router.h"
 #include "train/check_evaluation.h"
+#include "train/objective_words.h"
 
 namespace evenkeel::train {
 
@@ -30,7 +31,7 @@ std::vector<std::string> names_in(const Json& sets) {
 }  // namespace
 
 LineCheck::LineCheck(const Json& resolved, const model::ModelConfig& config) {
-  for (const auto& phase : resolved.at("phase").as_array()) add_phase(phase);
+  for (size_t i = 0; i < resolved.at("phase").size(); ++i) add_phase(resolved.at("phase"), i);
   const Json* changed = resolved.find("changed");
   is_changed_ = changed != nullptr && changed->size() > 0;
   if (is_changed_)
@@ -47,7 +48,8 @@ LineCheck::LineCheck(const Json& resolved, const model::ModelConfig& config) {
   may_drop_ = is_changed_ || !config.capacity.is_dropless();
 }
 
-void LineCheck::add_phase(const Json& json) {
+void LineCheck::add_phase(const Json& phases, size_t index) {
+  const Json& json = phases.at(index);
   Phase phase;
   phase.name = json.at("name").as_string();
   phase.last_step = json.at("steps").as_int() + (phases_.empty() ? 0 : phases_.back().last_step);
@@ -66,7 +68,9 @@ void LineCheck::add_phase(const Json& json) {
     }
     for (const auto& name : replayed) phase.sources.insert("replay/" + name);
   }
+  phase.objective = objective_words(phases, index);
   if (const Json* eval = find_value(json, "eval")) phase.held_out = names_in(eval->at("data"));
+  for (const auto& name : phase.held_out) phase.scored_by.push_back(eval_objective(json, name));
   names_.insert(phase.name);
   phases_.push_back(std::move(phase));
 }
@@ -112,7 +116,28 @@ void LineCheck::check_step(const record::StepRow& row, const std::string& where)
                        " of a step; need none, since held-out sets alone have it");
   if (is_changed_) return;
   check_sources(row, where);
+  check_objective(row, where);
   check_loss(row, where);
+}
+
+void LineCheck::check_objective(const record::StepRow& row, const std::string& where) const {
+  const Phase& phase = phase_at(row.step);
+  require<DataError>(!row.objective || *row.objective == phase.objective, where, ": got '", row.objective.value_or(""),
+                     "' as 'objective'; need '", phase.objective, "', that of phase '", phase.name,
+                     "' in resolved.json");
+}
+
+void LineCheck::check_objective(const record::EvaluationRow& row, const std::string& where) const {
+  for (const auto& [data, result] : row.eval) {
+    const std::string got = result.objective.value_or("causal");
+    for (const auto& phase : phases_) {  // a name has one objective, whatever the phase
+      const auto found = std::find(phase.held_out.begin(), phase.held_out.end(), data);
+      if (found == phase.held_out.end()) continue;
+      const std::string& needed = phase.scored_by[static_cast<size_t>(found - phase.held_out.begin())];
+      require<DataError>(got == needed, where, ": got '", got, "' as 'objective' of '", data, "'; need '", needed,
+                         "', as resolved.json says");
+    }
+  }
 }
 
 void LineCheck::check_sources(const record::StepRow& row, const std::string& where) const {
@@ -160,6 +185,7 @@ void LineCheck::check_held_out(const record::EvaluationRow& row, const std::stri
   if (const auto needed = held_out_at(row.step); !is_changed_)
     require<DataError>(got == needed, where, ": got the held-out sets ", listed(got), "; need ", listed(needed),
                        ", those of resolved.json");
+  if (!is_changed_) check_objective(row, where);
   for (const auto& [data, result] : row.eval) {
     check_routing(result.routing, where);
     check_evaluation({data, result, where});

@@ -62,6 +62,17 @@ TEST_F(LineCheckTest, NamesWhatIsNotOfTheRecipe) {
               HasSubstr("got 65 as 'tokens_per_second' of step 2; need 64, 32 tokens in its 'seconds'"));
 }
 
+TEST_F(LineCheckTest, NamesObjectivesThatAreNotOfThePhaseOrTheSet) {
+  auto row = step(1, "one", 1);
+  row.objective = "causal";
+  check(row);
+  row.objective = "ul2";
+  EXPECT_THAT(message(row), HasSubstr("got 'ul2' as 'objective'; need 'causal', that of phase 'one' in resolved.json"));
+  auto scored = evaluation(1, "one");
+  scored.eval[0].second.objective = "ul2";
+  EXPECT_THAT(message(scored), HasSubstr("got 'ul2' as 'objective' of 'held'; need 'causal', as resolved.json says"));
+}
+
 TEST_F(LineCheckTest, NamesWhatIsNotOfTheModel) {
   auto row = step(1, "one", 1);
   row.routing.pop_back();

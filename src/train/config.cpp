@@ -12,6 +12,7 @@
 #include "data/objectives/objective.h"
 #include "model/attention/attention.h"
 #include "model/layout.h"
+#include "train/scoring.h"
 #include "train/phase.h"
 
 namespace evenkeel::train {
@@ -69,11 +70,11 @@ int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
     case Unit::steps: n = std::ceil(length.value); break;
     case Unit::tokens: n = std::ceil(length.value / tokens_per_step); break;
     case Unit::epochs: {
-      if (samples_per_epoch == 0)
+      if (sequences_per_epoch == 0)
         throw std::logic_error("the length of phase '" + name + "' in epochs is not resolved");
       // An epoch is one pass over the phase's own data: what is replayed beside it makes it longer.
       const double own_share = replay ? 1 - replay->fraction : 1.0;
-      n = std::ceil(length.value * static_cast<double>(samples_per_epoch) /
+      n = std::ceil(length.value * static_cast<double>(sequences_per_epoch) /
                     (own_share * static_cast<double>(settings.batch_size)));
       break;
     }
@@ -138,10 +139,6 @@ int64_t RunConfig::period_steps(const Duration& every) const {
 
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase) {
   return optim::make_schedule(phase.schedule, {phase.total_steps(config.train), config.tokens_per_step()});
-}
-
-std::unique_ptr<data::Objective> phase_objective(const RunConfig& config, const PhaseConfig& phase) {
-  return data::make_objective(phase.objective, {config.train.sequence_length, config.model.vocab_size});
 }
 
 namespace {
@@ -336,27 +333,19 @@ model::ModelConfig read_model(const ConfigNode& root, const checkpoint::ModelSou
   return given;
 }
 
-// What attention can do under a mask alone is refused where that of the model takes none. Every objective is made, and
-// refuses what its kind does not know.
-void check_masks(const RunConfig& config, const ConfigNode& train) {
-  const bool takes_masks = model::takes_masks(config.model);
-  require<ConfigError>(takes_masks || !config.train.separate_documents, place_of(train, "separate_documents"),
+// What attention can do under a mask alone is refused where that of the model takes none.
+void check_separate_documents(const RunConfig& config, const ConfigNode& train) {
+  require<ConfigError>(model::takes_masks(config.model) || !config.train.separate_documents,
+                       place_of(train, "separate_documents"),
                        ": got train.separate_documents = true; need false: this model.attention.kind takes no mask, so "
                        "that it cannot keep documents apart");
-  for (const auto& phase : config.phases) {
-    const auto objective = phase_objective(config, phase);
-    require<ConfigError>(takes_masks || !objective->needs_masks(), phase.objective.where, ": got phase.", phase.name,
-                         ".objective.kind = '", objective->options().at("kind").as_string(),
-                         "'; need one such as 'causal': this model.attention.kind takes no mask, so that it can "
-                         "neither see a prefix as a whole nor keep segments apart");
-  }
 }
 
 // Lengths in epochs become steps.
-void resolve_lengths(RunConfig& config, const EpochSamples& epoch_samples) {
+void resolve_lengths(RunConfig& config, const EpochSequences& epoch_sequences) {
   for (auto& phase : config.phases) {
     if (!phase.is_in_epochs() || phase.data.empty()) continue;
-    phase.samples_per_epoch = epoch_samples(phase.data[0].path, config.train.sequence_length);
+    phase.sequences_per_epoch = epoch_sequences(config, phase, phase.data[0]);
     phase_schedule(config, phase);
   }
 }
@@ -385,7 +374,7 @@ std::optional<RecipePath> model_from(const ConfigNode& root) {
 }
 
 RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoint::ModelSource* source,
-                          const EpochSamples& epoch_samples) {
+                          const EpochSequences& epoch_sequences) {
   const ConfigNode* study = root.find("study");
   require<ConfigError>(study == nullptr, study != nullptr ? study->where : root.where,
                        ": got [study]; need a recipe of one run, or the command for studies: evenkeel study");
@@ -403,7 +392,9 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
     optim::check_optimizer_config(config.optimizer, *optimizer);
   }
   read_phases(config, root, need);
-  check_masks(config, *train);
+  check_separate_documents(config, *train);
+  check_objectives(config);
+  check_eval_objectives(config);
   const size_t n_parameters = model::parameter_table(config.model).size();
   for (const auto& phase : config.phases) {
     const auto factors = phase.rate_factors(config.model);
@@ -417,7 +408,7 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
   check_orders(config, [](const std::string& path) {
     return path;
   });  // what the recipe alone shows; contents follow when they are opened
-  if (epoch_samples) resolve_lengths(config, epoch_samples);
+  if (epoch_sequences) resolve_lengths(config, epoch_sequences);
   return config;
 }
 
@@ -457,7 +448,7 @@ Json run_config_json(const RunConfig& config) {
   for (const auto& phase : config.phases) {
     Json json = evenkeel::to_json(phase);
     json["schedule"] = phase_schedule(config, phase)->options();
-    json["objective"] = phase_objective(config, phase)->options();
+    resolve_objectives(config, phase, json);
     json["steps"] = phase.total_steps(config.train);
     json["tokens"] = phase.total_steps(config.train) * config.tokens_per_step();
     if (const std::string folder = external_start(config, phases.size()); !folder.empty())

@@ -11,12 +11,10 @@
 #include "model/config.h"
 #include "optim/adamw.h"
 #include "optim/schedule.h"
+#include "train/phase_objective.h"
 
 namespace evenkeel::checkpoint {
 struct ModelSource;
-}
-namespace evenkeel::data {
-class Objective;
 }
 
 namespace evenkeel::train {
@@ -62,19 +60,25 @@ struct DataSource {
   std::string name;
   RecipePath path;
   double weight = 1.0;
+  ConfigNode objective = {};
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name in metrics and reports", "", kRequired});
     field("path", c.path, {"PREFIX of .bin/.idx", "", kRequired});
     field("weight", c.weight, "relative weight in the mixture, of which sequences are drawn");
+    field("objective", c.objective,
+          {"what is scored of this source: kind and its keys, as of a phase", "", "that of the phase"});
   }
 };
 
 struct EvalSource {
   std::string name;
   RecipePath path;
+  ConfigNode objective = {};
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name in metrics and reports", "", kRequired});
     field("path", c.path, {"PREFIX of .bin/.idx", "", kRequired});
+    field("objective", c.objective,
+          {"what it is scored by, whatever the phase trains by: kind and its keys, as of the phase", "", "causal"});
   }
 };
 
@@ -145,10 +149,10 @@ struct PhaseConfig {
   std::optional<ReplayConfig> replay;
   std::optional<StartConfig> start;
   std::vector<std::string> freeze;
-  ConfigNode slow;                // table of pattern = factor
-  std::string where;              // of the phase's table
-  ConfigNode given;               // the table as it was given, for places in messages
-  int64_t samples_per_epoch = 0;  // of its one source, where its length is in epochs; 0 = not looked up
+  ConfigNode slow;                  // table of pattern = factor
+  std::string where;                // of the phase's table
+  ConfigNode given;                 // the table as it was given, for places in messages
+  int64_t sequences_per_epoch = 0;  // of its one source, where its length is in epochs; 0 = not looked up
   static void visit_fields(auto& c, auto&& field) {
     field("name", c.name, {"name of the phase; --set and a study address it by that", "", kRequired});
     field("tokens", c.tokens,
@@ -204,13 +208,14 @@ struct RunConfig {
 enum class DataNeed { required, optional };
 // The path of [model] from, where it is given.
 std::optional<RecipePath> model_from(const ConfigNode& root);
-// How many samples of a length one pass over a set has; it may open the set, and throw.
-using EpochSamples = std::function<int64_t(const RecipePath& path, int64_t sequence_length)>;
+// How many sequences one pass over a source of a phase is; it may open the set, and throw.
+using EpochSequences =
+    std::function<int64_t(const RunConfig& config, const PhaseConfig& phase, const DataSource& source)>;
 // What a recipe says, everything checked that needs no file: open_run_config (train/inputs.h) reads what it names.
-// `source`: the model of [model] from, where it is given. `epoch_samples`: for phases whose length is in epochs;
+// `source`: the model of [model] from, where it is given. `epoch_sequences`: for phases whose length is in epochs;
 // without it these are left open. ConfigError names file, line, key, value.
 RunConfig read_run_config(const ConfigNode& root, DataNeed need = DataNeed::required,
-                          const checkpoint::ModelSource* source = nullptr, const EpochSamples& epoch_samples = {});
+                          const checkpoint::ModelSource* source = nullptr, const EpochSequences& epoch_sequences = {});
 // A sample comes once an epoch only while one content is drawn in one order. ConfigError where two phases, one of which
 // goes on from the other, draw the same content with another `shuffle`. content_of: what tells contents apart, of a
 // path of the recipe.
@@ -222,6 +227,5 @@ void require_same_architecture(const model::ModelConfig& model, const checkpoint
 // resolved.json: every key, defaults included.
 Json run_config_json(const RunConfig& config);
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase);
-std::unique_ptr<data::Objective> phase_objective(const RunConfig& config, const PhaseConfig& phase);
 
 }  // namespace evenkeel::train

@@ -57,7 +57,7 @@ TEST(RunConfig, LengthsAreWholeStepsRoundedUp) {
     for (auto& phase : root.find("phase")->list()) phase.erase("steps");
     apply_override(root, "phase.one." + key + "=" + value);
     apply_override(root, "phase.two.steps=1");
-    EXPECT_EQ(read_run_config(root).phases[0].samples_per_epoch, 0);
+    EXPECT_EQ(read_run_config(root).phases[0].sequences_per_epoch, 0);
     const auto config = open_run_config(root);
     return config.phases[0].total_steps(config.train);
   };

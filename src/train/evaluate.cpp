@@ -8,6 +8,7 @@
 
 #include "analysis/forward.h"
 #include "core/errors.h"
+#include "core/rng.h"
 #include "ops/cross_entropy.h"
 #include "train/mri_error.h"
 
@@ -20,10 +21,43 @@ std::string place_of(const data::IndexedDataset& dataset, const EvalOptions& opt
                     "' (", dataset.prefix().string(), "), step ", options.step);
 }
 
+// The sequences of a held-out set.
+class HeldOutReader {
+ public:
+  HeldOutReader(const data::IndexedDataset& dataset, const EvalOptions& options) {
+    // Of all that is random in examples: of no run, no checkpoint and no batch, so that losses compare.
+    const uint64_t seed = hash_text("held-out examples");
+    const int64_t S = options.sequence_length, most = options.max_tokens;
+    if (options.objective == nullptr) {
+      windows_.emplace(dataset, S, most, options.separate_documents);
+      n_scored_ = windows_->n_scored_tokens();
+      n_sequences_ = (n_scored_ + S - 1) / S;
+      require<DataError>(n_scored_ > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(),
+                         " tokens; need at least 2 to score one");
+      return;
+    }
+    const data::SequenceReaderOptions reading{S, most, options.separate_documents, seed};
+    sequences_.emplace(dataset, *options.objective, reading);
+    n_scored_ = sequences_->n_scored_tokens();
+    n_sequences_ = sequences_->n_sequences();
+    require<DataError>(n_scored_ > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(),
+                       " tokens, of which the objective '", options.objective->kind(),
+                       "' scores none; need text for one example at least");
+  }
+  int64_t n_scored_tokens() const { return n_scored_; }
+  int64_t n_sequences() const { return n_sequences_; }
+  data::Batch next(int64_t batch_size) { return windows_ ? windows_->next(batch_size) : sequences_->next(batch_size); }
+
+ private:
+  std::optional<data::WindowReader> windows_;
+  std::optional<data::SequenceReader> sequences_;  // one of the two
+  int64_t n_scored_ = 0, n_sequences_ = 0;
+};
+
 // The forward passes of an evaluation.
 class Forwards {
  public:
-  Forwards(std::vector<model::ModelValues> models, data::WindowReader& reader, const data::IndexedDataset& dataset,
+  Forwards(std::vector<model::ModelValues> models, HeldOutReader& reader, const data::IndexedDataset& dataset,
            const EvalOptions& options)
       : place_(place_of(dataset, options)),
         passes_(
@@ -62,16 +96,20 @@ class Forwards {
                       "; need finite weights and logits (take another checkpoint, or leave this set out)");
 }
 
-// The block of the text that each token of a batch is of: neighbouring windows, or with separate documents documents.
+// The block of the text that each token of a batch is of: neighbouring sequences, or of causal text with separate
+// documents documents.
 class TextBlocks {
  public:
-  TextBlocks(const data::IndexedDataset& dataset, int64_t n_scored_tokens, const EvalOptions& options)
-      : dataset_(dataset), by_document_(options.separate_documents && options.mode == moe::Mode::eval) {
+  TextBlocks(const data::IndexedDataset& dataset, const HeldOutReader& reader, const EvalOptions& options)
+      : dataset_(dataset),
+        by_document_(options.separate_documents && options.mode == moe::Mode::eval && options.objective == nullptr) {
     const int64_t windows_together = options.mode == moe::Mode::train ? options.batch_size : 1;
-    const int64_t tokens_together = windows_together * options.sequence_length;
     const auto rounded = [](int64_t n, int64_t by) { return std::max<int64_t>((n + by / 2) / by, 1); };
-    const int64_t n_parts =
-        by_document_ ? dataset.document_of(n_scored_tokens - 1) + 1 : rounded(n_scored_tokens, tokens_together);
+    // The last window of causal text may be shorter, sequences of other objectives are all of one length.
+    const int64_t n_parts = by_document_ ? dataset.document_of(reader.n_scored_tokens() - 1) + 1
+                            : options.objective == nullptr
+                                ? rounded(reader.n_scored_tokens(), windows_together * options.sequence_length)
+                                : rounded(reader.n_sequences(), windows_together);
     size_ = analysis::block_size(n_parts);
     last_ = rounded(n_parts, size_) - 1;
     windows_a_block_ = size_ * windows_together;
@@ -136,12 +174,11 @@ class BlockSums {
 EvalResult evaluate(const model::Transformer& model, const model::Snapshot& values, const data::IndexedDataset& dataset,
                     const EvalOptions& options) {
   const at::NoGradGuard no_grad;
-  data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
-  require<DataError>(reader.n_scored_tokens() > 0, dataset.prefix().string(), ": got ", dataset.n_tokens(),
-                     " tokens; need at least 2 to score one");
+  HeldOutReader reader(dataset, options);
   Forwards forwards({{model, values}}, reader, dataset, options);
   EvalResult result;
-  TextBlocks text(dataset, reader.n_scored_tokens(), options);
+  if (options.objective != nullptr) result.objective = options.objective->kind();
+  TextBlocks text(dataset, reader, options);
   BlockSums losses_by_block;
   MriBootstrap mri;
   double sum = 0;
@@ -165,7 +202,7 @@ EvalResult evaluate(const model::Transformer& model, const model::Snapshot& valu
   result.block_size = text.size();
   result.mri_se = mri.of_mean();
   result.layer_mri_se = mri.of_layers();
-  if (dataset.text_bytes() > 0) {
+  if (dataset.text_bytes() > 0 && options.objective == nullptr) {
     const double seen = static_cast<double>(result.n_tokens + 1) /
                         static_cast<double>(dataset.n_tokens());  // the first token is in the text and not scored
     const double bytes = static_cast<double>(dataset.text_bytes()) * seen;
@@ -182,6 +219,7 @@ record::SetResult set_result(const EvalResult& result) {
     out.perplexity = perplexity;  // not beyond a loss of 709 nats
   out.bits_per_byte = result.bits_per_byte;
   out.tokens = result.n_tokens;
+  if (!result.objective.empty()) out.objective = result.objective;
   out.loss_blocks = result.blocks;
   out.mri_se = result.mri_se;
   for (size_t i = 0; i < result.routing.size(); ++i) {
@@ -195,7 +233,7 @@ std::vector<record::LayerSaturation> evaluate_saturation(const model::Transforme
                                                          const data::IndexedDataset& dataset,
                                                          const EvalOptions& options) {
   const at::NoGradGuard no_grad;
-  data::WindowReader reader(dataset, options.sequence_length, options.max_tokens, options.separate_documents);
+  HeldOutReader reader(dataset, options);
   Forwards forwards({{model, values.before}, {model, values.after}}, reader, dataset, options);
   std::vector<analysis::SaturationCounts> counts;   // one for each MoE layer
   std::vector<std::pair<int64_t, int64_t>> layers;  // and its number and K

@@ -9,6 +9,7 @@
 
 #include "analysis/cluster_mean.h"
 #include "analysis/routing_stats.h"
+#include "data/sequence_reader.h"
 #include "data/window_reader.h"
 #include "model/batch_passes.h"
 
@@ -20,6 +21,7 @@ struct EvalOptions {
   int64_t batch_size = 16;  // sequences a forward pass; does not change results in Mode::eval
   int64_t max_tokens = 0;   // 0 = all
   bool separate_documents = false;
+  std::shared_ptr<const data::Objective> objective = nullptr;  // none: windows of causal text
   moe::Mode mode = moe::Mode::eval;
   uint64_t seed = 0;  // of random routers in Mode::train, with the number of the batch mixed in
   int64_t step = 0;   // of the checkpoint, for messages
@@ -30,13 +32,14 @@ struct EvalOptions {
 struct EvalResult {
   double loss = 0;  // nats a target token
   int64_t n_tokens = 0;
-  // The loss of each block of the text: analysis::block_size neighbouring windows, or with separate_documents documents
-  // (a token counts for that of its input), or in Mode::train batches, since a capacity or a router that looks at all
-  // of a batch couples its windows. `block_size`: how many a block has.
+  std::string objective = {};  // that it is scored by; "": causal. Losses of different ones do not compare.
+  // The loss of each block of the text: analysis::block_size neighbouring windows (sequences of another objective), or
+  // of causal text with separate_documents documents (a token counts for that of its input), or in Mode::train batches,
+  // since a capacity or a router that looks at all of a batch couples its windows. `block_size`: how many a block has.
   analysis::ClusterMeans blocks;
   int64_t block_size = 1;
   std::optional<double> loss_se() const { return analysis::standard_error(blocks); }
-  std::optional<double> bits_per_byte;  // where PREFIX.json states the bytes
+  std::optional<double> bits_per_byte;  // of causal text, where PREFIX.json states the bytes
   std::vector<analysis::RoutingCounts> routing;
   // Standard errors of the MRI by the same blocks: of the mean over layers, and of each layer as in
   // `routing`.
@@ -47,7 +50,7 @@ struct EvalResult {
 record::SetResult set_result(const EvalResult& result);
 
 // NumericsError naming the set, the step and, where it shows in a router's logits, the layer, when a loss is not
-// finite.
+// finite. DataError for a set of which nothing is scored, and as of Objective::check_set.
 EvalResult evaluate(const model::Transformer& model, const model::Snapshot& values, const data::IndexedDataset& dataset,
                     const EvalOptions& options);
 

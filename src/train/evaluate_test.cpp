@@ -97,6 +97,49 @@ TEST(Evaluate, TokensOfExpertChoiceMayHaveAnyNumberOfExperts) {
   EXPECT_DOUBLE_EQ(set_result(result).routing.at(0).mri, 13.0 / 49);
 }
 
+// Another objective than causal: the same examples whatever the batch and the model's step, and the loss of what it
+// scores, which is held against the model's own on the sequences.
+TEST(Evaluate, ScoresASetByItsOwnObjective) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 50));
+  const Tiny tiny;
+  const auto table = parse_toml("o = {kind = \"prefix_lm\"}", "r.toml", "");
+  const std::shared_ptr<const data::Objective> prefix =
+      data::make_objective(*table.find("o"), {8, testing::kTinyVocabulary});
+  EvalOptions options{.sequence_length = 8, .batch_size = 1, .objective = prefix};
+  const auto one = tiny.evaluate(dataset, options);
+  EXPECT_EQ(one.objective, "prefix_lm");
+  EXPECT_EQ(set_result(one).objective, "prefix_lm");
+  EXPECT_GT(one.n_tokens, 6);
+  EXPECT_LT(one.n_tokens, 49);  // prefixes are not scored
+  EXPECT_EQ(one.bits_per_byte, std::nullopt);
+  int64_t n_scored = 0;
+  for (const int64_t n : one.blocks.tokens) n_scored += n;
+  EXPECT_EQ(n_scored, one.n_tokens);
+  options.batch_size = 4;
+  options.step = 7;
+  const auto more = tiny.evaluate(dataset, options);
+  EXPECT_NEAR(more.loss, one.loss, 1e-6);  // fp32 products of another shape
+  EXPECT_EQ(more.n_tokens, one.n_tokens);
+  EXPECT_EQ(more.routing[0].tokens_per_expert, one.routing[0].tokens_per_expert);
+  options.max_tokens = 5;
+  EXPECT_EQ(tiny.evaluate(dataset, options).n_tokens, 5);
+  const auto causal = tiny.evaluate(dataset, {.sequence_length = 8});
+  EXPECT_EQ(causal.objective, "");
+  EXPECT_EQ(set_result(causal).objective, std::nullopt);
+  EXPECT_NE(causal.loss, one.loss);
+}
+
+TEST(Evaluate, NeedsSomethingThatItsObjectiveScores) {
+  const TemporaryFolder folder;
+  const auto dataset = data::IndexedDataset::open(testing::write_tiny_data(folder, "held", 2));
+  const auto table = parse_toml("o = {kind = \"prefix_lm\"}", "r.toml", "");
+  EvalOptions options{.sequence_length = 8};
+  options.objective = data::make_objective(*table.find("o"), {8, testing::kTinyVocabulary});
+  EXPECT_THAT(message_of<DataError>([&] { Tiny().evaluate(dataset, options); }),
+              HasSubstr("got 2 tokens, of which the objective 'prefix_lm' scores none"));
+}
+
 // Every capacity rule: the group is a sequence (the last one has one token), and the mode picks the factor.
 TEST(Evaluate, DropsFollowTheModeAndNotTheBatchSize) {
   const TemporaryFolder folder;

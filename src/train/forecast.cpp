@@ -17,7 +17,9 @@
 #include "train/bench.h"
 #include "train/memory.h"
 #include "train/memory_limit.h"
+#include "train/scoring.h"
 #include "train/phase.h"
+#include "train/text_use.h"
 
 namespace evenkeel::train {
 namespace {
@@ -62,45 +64,64 @@ int64_t n_pinned(const RunConfig& config, size_t index, int64_t period) {
   return static_cast<int64_t>(pinned.size());
 }
 
+// What of the text a use takes; the data are there.
+void count_text(const RunConfig& config, const PhaseConfig& phase, const DataSource& source, SourceUse& use) {
+  const auto objective = source_objective(config, phase, source);
+  const auto S = static_cast<double>(config.train.sequence_length);
+  const auto samples = data::samples_per_epoch(static_cast<int64_t>(use.data_tokens), config.train.sequence_length);
+  use.objective = objective->kind();
+  if (samples == 0) return;
+  const auto text =
+      text_use(data::IndexedDataset::open(use.path), *objective, sampler_options(config, phase), phase.shuffle);
+  use.is_estimate = text.is_estimate;
+  use.text_tokens = use.tokens / S * text.tokens;
+  use.epochs = use.text_tokens / (static_cast<double>(samples) * S);
+  use.epoch_tokens = static_cast<double>(samples) * S / text.tokens * S;
+}
+
 std::vector<SourceUse> sources_of(const RunConfig& config, const PhaseConfig& phase, double tokens, DataSizes& sizes) {
   std::vector<SourceUse> out;
-  const auto add = [&](const std::vector<DataSource>& sources, double share, const std::string& prefix) {
+  // `of`: the phase whose objectives the sources have where they name none.
+  const auto add = [&](const PhaseConfig& of, const std::vector<DataSource>& sources, double share,
+                       const std::string& prefix) {
     double weights = 0;
     for (const auto& source : sources) weights += source.weight;
     for (const auto& source : sources) {
-      SourceUse use{prefix + source.name,
-                    source.path.value,
-                    weights > 0 ? tokens * share * source.weight / weights : 0,
-                    sizes.at(source.path.value),
-                    0,
-                    0,
-                    false};
-      const auto samples = data::samples_per_epoch(static_cast<int64_t>(use.data_tokens), config.train.sequence_length);
-      if (samples > 0) use.epochs = use.tokens / static_cast<double>(samples * config.train.sequence_length);
+      SourceUse use;
+      use.name = prefix + source.name;
+      use.path = source.path.value;
+      use.tokens = weights > 0 ? tokens * share * source.weight / weights : 0;
+      use.data_tokens = sizes.at(source.path.value);
+      count_text(config, of, source, use);
       use.repeats_on_purpose = !prefix.empty() && phase.repeats_seen();
       out.push_back(use);
     }
   };
   const double replayed = phase.replay ? phase.replay->fraction : 0;
-  add(phase.data, 1 - replayed, "");
+  add(phase, phase.data, 1 - replayed, "");
   if (replayed == 0) return out;
-  if (!phase.replay->data.empty()) add(phase.replay->data, replayed, "replay/");
+  if (!phase.replay->data.empty()) add(phase, phase.replay->data, replayed, "replay/");
   for (const auto& earlier : config.phases)
-    if (earlier.name == phase.replay->from) add(earlier.data, replayed, "replay/");
+    if (earlier.name == phase.replay->from) add(earlier, earlier.data, replayed, "replay/");
   return out;
 }
 
 // One evaluation of all sets that are there.
 struct Evaluation {
-  double tokens = 0;  // scored
+  double tokens = 0;  // scored; of a set with an objective of its own fed, as if max_tokens were all
   int64_t sets = 0;
 };
-Evaluation evaluation_of(const EvalConfig& eval, DataSizes& sizes) {
+Evaluation evaluation_of(const RunConfig& config, const EvalConfig& eval, DataSizes& sizes) {
   Evaluation out;
   for (const auto& set : eval.data) {
     const double all = std::max(0.0, sizes.at(set.path.value) - 1);
-    out.tokens += eval.max_tokens > 0 ? std::min(all, static_cast<double>(eval.max_tokens)) : all;
     out.sets += all > 0 ? 1 : 0;
+    if (const auto objective = scoring_objective(config, set); objective != nullptr && all > 0) {
+      out.tokens +=
+          evaluated_tokens(data::IndexedDataset::open(set.path.value), *objective, config.train.sequence_length);
+      continue;
+    }
+    out.tokens += eval.max_tokens > 0 ? std::min(all, static_cast<double>(eval.max_tokens)) : all;
   }
   return out;
 }
@@ -204,7 +225,7 @@ Forecast forecast(const RunConfig& config, const StepRate& rate) {
     }
     now.training_seconds = static_cast<double>(now.steps) * rate.step_seconds;
     if (phase.eval) {
-      const Evaluation once = evaluation_of(*phase.eval, sizes);
+      const Evaluation once = evaluation_of(config, *phase.eval, sizes);
       const bool has_saturation =
           config.model.is_moe() && (i > 0 || phase.start);  // two models pass the sets once more
       const auto times = static_cast<double>(n_due(now.steps, config.period_steps(phase.eval->every)));
@@ -279,8 +300,12 @@ Json phases_json(const Forecast& run) {
       const bool is_known = use.data_tokens > 0;
       sources.push_back(Json::Object{{"name", use.name},
                                      {"path", use.path},
+                                     {"objective", use.objective},
                                      {"tokens", use.tokens},
                                      {"data_tokens", is_known ? Json(use.data_tokens) : Json()},
+                                     {"text_tokens", is_known ? Json(use.text_tokens) : Json()},
+                                     {"epoch_tokens", is_known ? Json(use.epoch_tokens) : Json()},
+                                     {"is_estimate", use.is_estimate},
                                      {"epochs", is_known ? Json(use.epochs) : Json()},
                                      {"epochs_so_far", is_known ? Json(use.epochs_so_far) : Json()}});
     }

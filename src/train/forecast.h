@@ -26,19 +26,25 @@ StepRate stated_rate(const RunConfig& config, double flops_per_second);
 
 // A source of a phase, and how often the run has seen it by the phase's end.
 struct SourceUse {
-  std::string name, path;  // as in metrics: "en", "replay/en"
-  double tokens = 0;       // drawn in the phase
-  double data_tokens = 0;  // of one pass; 0 where the data are not there yet
-  double epochs = 0;       // passes in this phase
+  std::string name, path;   // as in metrics: "en", "replay/en"
+  std::string objective;    // its kind
+  double tokens = 0;        // fed in the phase, padding among them
+  double data_tokens = 0;   // of text in one pass; 0 where the data are not there yet, as the next ones
+  double text_tokens = 0;   // of text in what is fed in the phase
+  double epoch_tokens = 0;  // fed by one pass: more than the text where an objective adds to it or leaves padding
+  double epochs = 0;        // passes in this phase
   double epochs_so_far = 0;
+  bool is_estimate = false;         // text_tokens, epoch_tokens and epochs: how much text a sequence takes is drawn
   bool repeats_on_purpose = false;  // a replay of what was seen
 };
 
 struct PhaseForecast {
   std::string name;
   int64_t steps = 0, checkpoints = 0;
-  double tokens = 0;             // trained
-  double evaluation_tokens = 0;  // scored, in all evaluations; sets that are not there yet are left out
+  double tokens = 0;  // trained
+  // Scored, in all evaluations, or fed where a set has an objective of its own; sets that are not there yet are left
+  // out.
+  double evaluation_tokens = 0;
   double training_seconds = 0, evaluation_seconds = 0, checkpoint_seconds = 0;
   std::vector<SourceUse> sources;
   double seconds() const { return training_seconds + evaluation_seconds + checkpoint_seconds; }

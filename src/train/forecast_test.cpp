@@ -42,6 +42,31 @@ TEST_F(ForecastTest, CountsEpochsOfEachSourceOverTheRun) {
                                           (folder_ / "a").string() + " 1.40 times by the end of phase two"));
 }
 
+// Text and what is fed of it are two counts where an objective adds to the text.
+TEST_F(ForecastTest, EpochsAreOfTextAndNotOfWhatIsFed) {
+  const auto run = forecast(
+      config({"model.vocab_size=64", "phase.one.objective={kind = \"span_corruption\", inputs = 5, targets = 3}",
+              "phase.two.replay={fraction = 0.25, from = \"one\"}"}),
+      rate_);
+  const auto& use = run.phases[0].sources[0];
+  EXPECT_EQ(use.objective, "span_corruption");
+  EXPECT_TRUE(use.is_estimate);
+  EXPECT_EQ(use.tokens, 6 * 32);
+  EXPECT_LT(use.text_tokens, use.tokens);
+  EXPECT_DOUBLE_EQ(use.epochs, use.text_tokens / 160);
+  EXPECT_GT(use.epoch_tokens, 160);
+  EXPECT_DOUBLE_EQ(use.epoch_tokens * use.epochs, use.tokens);
+  const auto& later = run.phases[1].sources;
+  EXPECT_EQ(later[0].objective, "causal");
+  EXPECT_FALSE(later[0].is_estimate);
+  EXPECT_EQ(later[0].text_tokens, later[0].tokens);
+  EXPECT_EQ(later[0].epoch_tokens, 160);
+  EXPECT_EQ(later[1].objective, "span_corruption");  // what is replayed keeps its phase's
+  const Json json = phases_json(run).at(0).at("sources").at(0);
+  EXPECT_EQ(json.at("is_estimate"), Json(true));
+  EXPECT_EQ(json.at("text_tokens").as_double(), use.text_tokens);
+}
+
 TEST_F(ForecastTest, AReplayOfWhatWasSeenIsNoRepetition) {
   const auto run = forecast(
       config({"phase.one.steps=4", "phase.two.replay={fraction = 0.5, from = \"one\", mode = \"seen\"}"}), rate_);

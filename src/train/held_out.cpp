@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "train/scoring.h"
 #include "train/evaluate.h"
 
 namespace evenkeel::train {
@@ -14,6 +15,7 @@ EvalOptions options_of(const HeldOut& held_out, const EvalConfig& eval, const Ev
   options.batch_size = held_out.config.train.micro_batch_size;
   options.max_tokens = eval.max_tokens;
   options.separate_documents = held_out.config.train.separate_documents;
+  options.objective = scoring_objective(held_out.config, source);
   options.step = held_out.state.step;
   return options;
 }

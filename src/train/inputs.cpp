@@ -7,17 +7,22 @@
 #include "checkpoint/router_states.h"
 #include "core/json_lines.h"
 #include "model/transformer.h"
+#include "train/scoring.h"
+#include "train/sentinel_check.h"
 
 namespace evenkeel::train {
 
 namespace {
 
-int64_t samples_of_set(const RecipePath& path, int64_t sequence_length) {
-  const int64_t n_tokens = data::IndexedDataset::open(path.value).n_tokens();
-  const int64_t n_samples = data::samples_per_epoch(n_tokens, sequence_length);
-  require<DataError>(n_samples > 0, path.where, ": got ", path.value, " with ", n_tokens, " tokens; need at least ",
-                     sequence_length + 1, " (sequence_length + 1)");
-  return n_samples;
+int64_t sequences_of_epoch(const RunConfig& config, const PhaseConfig& phase, const DataSource& source) {
+  const auto& [value, where] = source.path;
+  const int64_t S = config.train.sequence_length;
+  const auto dataset = data::IndexedDataset::open(value);
+  require<DataError>(data::samples_per_epoch(dataset.n_tokens(), S) > 0, where, ": got ", value, " with ",
+                     dataset.n_tokens(), " tokens; need at least ", S + 1, " (sequence_length + 1)");
+  const auto objective = source_objective(config, phase, source);
+  objective->check_set(dataset, where);
+  return data::sequences_per_epoch(dataset, *objective, sampler_options(config, phase), phase.shuffle);
 }
 
 }  // namespace
@@ -26,22 +31,25 @@ RunConfig open_run_config(const ConfigNode& root, DataNeed need) {
   std::optional<checkpoint::ModelSource> source;
   if (const auto from = model_from(root)) source = checkpoint::open_model(from->value, std::nullopt, /*deep=*/false);
   return read_run_config(root, need, source ? &*source : nullptr,
-                         need == DataNeed::required ? samples_of_set : EpochSamples{});
+                         need == DataNeed::required ? sequences_of_epoch : EpochSequences{});
 }
 
 namespace {
 
-// Every set of the recipe, with the tokens that it must have: one sample, or for an evaluation a token to score.
-void visit_sets(const RunConfig& config,
-                const std::function<void(const RecipePath& path, int64_t least_tokens)>& visit) {
-  const int64_t one_sample = config.train.sequence_length + 1;
-  const auto visit_all = [&](const auto& sources, int64_t least_tokens) {
-    for (const auto& source : sources) visit(source.path, least_tokens);
-  };
+// Every set of the recipe, with the tokens that it must have: one sample, or for an evaluation a token to score. And
+// with the objective that is to draw from it; null of an evaluation of causal text.
+using VisitSet =
+    std::function<void(const RecipePath& path, int64_t least_tokens, const std::shared_ptr<const data::Objective>&)>;
+void visit_sets(const RunConfig& config, const VisitSet& visit) {
   for (const auto& phase : config.phases) {
-    visit_all(phase.data, one_sample);
-    if (phase.replay) visit_all(phase.replay->data, one_sample);
-    if (phase.eval) visit_all(phase.eval->data, 2);
+    const auto visit_all = [&](const std::vector<DataSource>& sources) {
+      for (const auto& source : sources)
+        visit(source.path, config.train.sequence_length + 1, source_objective(config, phase, source));
+    };
+    visit_all(phase.data);
+    if (phase.replay) visit_all(phase.replay->data);
+    if (phase.eval)
+      for (const auto& source : phase.eval->data) visit(source.path, 2, scoring_objective(config, source));
   }
 }
 
@@ -55,7 +63,12 @@ void check_set(const RunConfig& config, const RecipePath& path, int64_t least_to
 }  // namespace
 
 void InputData::open(const RunConfig& config) {
-  visit_sets(config, [&](const RecipePath& path, int64_t least_tokens) { open_source(config, path, least_tokens); });
+  SentinelCheck check_sentinels;
+  visit_sets(config, [&](const RecipePath& path, int64_t least_tokens, const auto& objective) {
+    const auto& dataset = open_source(config, path, least_tokens);
+    if (objective) check_sentinels(*objective, dataset, path.where);
+    if (objective) objective->check_set(dataset, path.where);
+  });
   require_one_tokenizer(config, datasets_);
   check_orders(config, [&](const std::string& path) { return datasets_.at(path).contents().hash; });
 }
@@ -102,8 +115,12 @@ const data::IndexedDataset& InputData::open_source(const RunConfig& config, cons
 }
 
 void InputData::open(const RunConfig& config, const std::vector<RecordedSource>& sources) {
-  for (const auto& source : sources)
-    open_source(config, {source.spec.path, source.spec.where}, config.train.sequence_length + 1);
+  for (const auto& [spec, content, tokenizer, objective] : sources) {
+    const auto& dataset = open_source(config, {spec.path, spec.where}, config.train.sequence_length + 1);
+    data::make_objective(config_from_json(objective, spec.where),
+                         {config.train.sequence_length, config.model.vocab_size})
+        ->check_set(dataset, spec.where);
+  }
 }
 
 void InputData::trust(const std::filesystem::path& run) {
@@ -181,9 +198,13 @@ Starts check_starts(const RunConfig& config, InputData& data) {
 
 std::vector<std::string> check_what_is_there(const RunConfig& config, InputData& data) {
   std::set<std::string> there;
-  visit_sets(config, [&](const RecipePath& path, int64_t least_tokens) {
+  SentinelCheck check_sentinels;
+  visit_sets(config, [&](const RecipePath& path, int64_t least_tokens, const auto& objective) {
     if (!std::filesystem::exists(path.value + ".idx")) return;
-    check_set(config, path, least_tokens, data.datasets().open(path.value));
+    const auto& dataset = data.datasets().open(path.value);
+    check_set(config, path, least_tokens, dataset);
+    if (objective) check_sentinels(*objective, dataset, path.where);
+    if (objective) objective->check_set(dataset, path.where);
     there.insert(path.value);
   });
   require_one_tokenizer(config, data.datasets());

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "data/objectives/objective.h"
 #include "model/layout.h"
 #include "ops/cross_entropy.h"
+#include "train/scoring.h"
 
 namespace evenkeel::train {
 namespace {
@@ -136,11 +136,7 @@ class Moments {
   double width() const { return static_cast<double>(config_.model.d_model); }
   double tokens_of(int64_t sequences) const { return static_cast<double>(sequences * config_.train.sequence_length); }
   // Whether sequences see differently: by their documents or their prefixes.
-  bool has_own_masks() const {
-    return config_.train.separate_documents ||
-           std::any_of(config_.phases.begin(), config_.phases.end(),
-                       [&](const PhaseConfig& phase) { return phase_objective(config_, phase)->needs_masks(); });
-  }
+  bool has_own_masks() const { return config_.train.separate_documents || needs_masks(config_); }
   // One for each sight that differs, fp32: [B, 1, S, S] where sequences see differently; else [1, 1, S, S] of a window.
   double mask(int64_t sequences) const {
     const int64_t length = config_.train.sequence_length;

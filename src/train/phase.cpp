@@ -67,12 +67,13 @@ fs::path folder_of_step(const fs::path& run, const PhaseStart& start, int64_t st
   return start.step == step ? start.folder : start.folder.parent_path() / checkpoint::step_folder_name(step);
 }
 
-data::SamplerOptions sampler_options(const RunConfig& config) {
-  return {config.train.sequence_length, config.model.vocab_size, static_cast<uint64_t>(config.train.seed)};
+data::SamplerOptions sampler_options(const RunConfig& config, const PhaseConfig& phase) {
+  return {config.train.sequence_length, config.model.vocab_size, static_cast<uint64_t>(config.train.seed),
+          phase_objective(config, phase)};
 }
 
 data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& phase) {
-  return {sampler_options(config), config.train.separate_documents, phase_objective(config, phase)};
+  return {sampler_options(config, phase), config.train.separate_documents};
 }
 
 namespace {
@@ -106,34 +107,37 @@ void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const
                        ".data: got a mixture that was changed after some of it was drawn, and phase '", phase.name,
                        "' is to repeat what was seen", offer);
   const auto is_same_source = [](const RecordedSource& now, const RecordedSource& then) {
-    return now.spec.weight == then.spec.weight &&
+    return now.spec.weight == then.spec.weight && now.objective == then.objective &&
            (then.content.empty() ? now.spec.name == then.spec.name : now.content == then.content);
   };
-  const auto now = recorded_sources(*earlier, data);
+  const auto now = recorded_sources(config, *earlier, data);
   const bool is_same =
       std::equal(now.begin(), now.end(), record->sources.begin(), record->sources.end(), is_same_source);
   require<ConfigError>(is_same, "phase.", record->name,
-                       ".data: got other sources, weights or contents than it drew from, and phase '", phase.name,
-                       "' is to repeat what was seen", offer);
+                       ".data: got other sources, weights, objectives or contents than it drew from, and phase '",
+                       phase.name, "' is to repeat what was seen", offer);
+}
+
+std::vector<data::SourceSpec> source_specs(const RunConfig& config, const PhaseConfig& phase,
+                                           const std::vector<DataSource>& sources, const std::string& prefix) {
+  std::vector<data::SourceSpec> out;
+  for (const auto& source : sources)
+    out.push_back({prefix + source.name, source.path.value, source.weight, source.path.where,
+                   source_objective(config, phase, source)});
+  return out;
 }
 
 data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase,
                              const std::vector<PhaseRecord>& records) {
-  const auto specs = [](const std::vector<DataSource>& sources, const std::string& prefix) {
-    std::vector<data::SourceSpec> out;
-    for (const auto& source : sources)
-      out.push_back({prefix + source.name, source.path.value, source.weight, source.path.where});
-    return out;
-  };
   data::PhaseDraws draws;
-  draws.data = specs(phase.data, "");
+  draws.data = source_specs(config, phase, phase.data);
   draws.shuffle = draws.replay_shuffle = phase.shuffle;
   if (!phase.replay || phase.replay->fraction == 0) return draws;
   const auto& replay = *phase.replay;
   draws.replay_fraction = replay.fraction;
   draws.replay_seen = phase.repeats_seen();
   if (!replay.data.empty()) {
-    draws.replay = specs(replay.data, "replay/");
+    draws.replay = source_specs(config, phase, replay.data, "replay/");
     return draws;
   }
   // The recipe's own phase says where its data lies now; what it has drawn is in its record.
@@ -145,10 +149,14 @@ data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase,
   require<ConfigError>(record != nullptr, phase.place("replay.from"), ": got replay.from = '", replay.from,
                        "'; need a phase that came before: ", known.empty() ? "none" : known);
   if (earlier != nullptr) {
-    draws.replay = specs(earlier->data, "replay/");
+    draws.replay = source_specs(config, *earlier, earlier->data, "replay/");
   } else {
-    for (const auto& source : record->sources) draws.replay.push_back(source.spec);
-    for (auto& spec : draws.replay) spec.name = "replay/" + spec.name;
+    for (const auto& source : record->sources) {
+      draws.replay.push_back(source.spec);
+      draws.replay.back().name = "replay/" + source.spec.name;
+      draws.replay.back().objective = data::make_objective(config_from_json(source.objective, source.spec.where),
+                                                           {config.train.sequence_length, config.model.vocab_size});
+    }
   }
   draws.replay_shuffle = record->shuffle;
   draws.past = record->drawn;

@@ -29,7 +29,7 @@ PhaseStart phase_start(const RunConfig& config, size_t index);
 // be a later one by now.
 std::filesystem::path folder_of_step(const std::filesystem::path& run, const PhaseStart& start, int64_t step);
 
-data::SamplerOptions sampler_options(const RunConfig& config);
+data::SamplerOptions sampler_options(const RunConfig& config, const PhaseConfig& phase);
 // How the loader of a phase draws, and what it makes of it.
 data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& phase);
 
@@ -39,7 +39,11 @@ data::LoaderOptions loader_options(const RunConfig& config, const PhaseConfig& p
 void require_repeatable(const RunConfig& config, const PhaseConfig& phase, const std::vector<PhaseRecord>& records,
                         const InputData& data);
 
-// What a phase draws from, with the replay resolved. `records`: the phases begun so far; this one may be the last.
+// Sources of a phase, its data or replay.data, as they are drawn; `prefix` comes before their names.
+std::vector<data::SourceSpec> source_specs(const RunConfig& config, const PhaseConfig& phase,
+                                           const std::vector<DataSource>& sources, const std::string& prefix = "");
+// What a phase draws from, with the replay resolved: what an earlier phase drew keeps that phase's objectives.
+// `records`: the phases begun so far; this one may be the last.
 data::PhaseDraws phase_draws(const RunConfig& config, const PhaseConfig& phase,
                              const std::vector<PhaseRecord>& records);
 

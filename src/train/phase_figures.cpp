@@ -50,6 +50,11 @@ void PhaseFigures::add(const record::StepRow& step) {
   last_step_ = step.step;
   seconds_ += step.seconds;
   for (const auto& [source, count] : step.sources) drawn_[source] += count;
+  if (step.scored_share && step.padding_share) {
+    ++n_shares_;
+    padding_sum_ += *step.padding_share;
+    scored_sum_ += *step.scored_share * (1 - *step.padding_share);
+  }
   if (layers_.empty() || step.routing.size() != layers_.size()) return;
 
   Row dropped;
@@ -68,6 +73,15 @@ void PhaseFigures::add(const record::StepRow& step) {
   }
   keep_last(end_mri_, mri, last_eighth(n_steps_));
   keep_last(end_dropped_, std::move(dropped), last_eighth(n_steps_));
+}
+
+std::optional<double> PhaseFigures::scored_share() const {
+  const double n_tokens = static_cast<double>(n_shares_) - padding_sum_;
+  return n_tokens > 0 ? std::optional(scored_sum_ / n_tokens) : std::nullopt;
+}
+
+std::optional<double> PhaseFigures::padding_share() const {
+  return n_shares_ > 0 ? std::optional(padding_sum_ / static_cast<double>(n_shares_)) : std::nullopt;
 }
 
 std::optional<double> PhaseFigures::last_mri(int64_t layer) const {

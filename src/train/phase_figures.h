@@ -39,6 +39,9 @@ class PhaseFigures {
   double seconds() const { return seconds_; }
   // Sequences drawn of each source by its name in the metrics; empty where the steps do not say it.
   const std::map<std::string, int64_t>& drawn() const { return drawn_; }
+  // Over the steps that say them: of the tokens without padding the share that was scored, and of all of them padding.
+  std::optional<double> scored_share() const;
+  std::optional<double> padding_share() const;
   const std::vector<int64_t>& layers() const { return layers_; }  // with experts; empty for a dense model
   const std::optional<double>& before(size_t column) const { return before_.at(column); }  // as begin() got it
   std::optional<double> last_mri(int64_t layer) const;  // of the phase's last step; nullopt of a layer without experts
@@ -50,8 +53,9 @@ class PhaseFigures {
   using Row = std::vector<double>;
   bool has_recovered(const std::deque<Row>& last, size_t column) const;
   std::vector<std::optional<double>> before_;
-  int64_t n_steps_ = 0, first_step_ = 0, last_step_ = 0, n_dropped_ = 0;
+  int64_t n_steps_ = 0, first_step_ = 0, last_step_ = 0, n_dropped_ = 0, n_shares_ = 0;
   double seconds_ = 0, dropped_sum_ = 0;
+  double scored_sum_ = 0, padding_sum_ = 0;  // of shares of the steps' tokens, which are as many in each
   std::map<std::string, int64_t> drawn_;
   std::vector<int64_t> layers_;
   std::vector<Row> first_rows_;                        // MRI of up to kShiftWindow steps

@@ -1,17 +1,21 @@
 #include "train/phase_record.h"
 
+#include <algorithm>
+
 #include "core/json_lines.h"
+#include "data/objectives/objective.h"
 #include "train/inputs.h"
 
 namespace evenkeel::train {
 
-std::vector<RecordedSource> recorded_sources(const PhaseConfig& phase, const InputData& data) {
+std::vector<RecordedSource> recorded_sources(const RunConfig& config, const PhaseConfig& phase, const InputData& data) {
   std::vector<RecordedSource> out;
   for (const auto& source : phase.data) {
     const data::IndexedDataset& dataset = data.at(source.path.value);
     out.push_back({{source.name, source.path.value, source.weight, phase.where},
                    dataset.contents().hash,
-                   dataset.tokenizer_sha256()});
+                   dataset.tokenizer_sha256(),
+                   source_objective(config, phase, source)->options()});
   }
   return out;
 }
@@ -22,7 +26,7 @@ PhaseRecord new_record(const NewPhase& phase, const InputData& data) {
           .start_step = phase.start.step,
           .first_step = phase.state.step + 1,
           .shuffle = config.shuffle,
-          .sources = recorded_sources(config, data),
+          .sources = recorded_sources(phase.run, config, data),
           .drawn = {.start_cursors = phase.state.loader.cursors,
                     .seed = phase.state.seed,
                     .replay = phase.sampler.replay(),
@@ -31,10 +35,14 @@ PhaseRecord new_record(const NewPhase& phase, const InputData& data) {
 }
 
 PhaseRecord continued_record(PhaseRecord record, const ContinuedPhase& phase, const InputData& data) {
-  const bool is_other = phase.sampler.counts_anew() || phase.before.mixture.empty() ||
-                        phase.config.repeats_seen() != record.drawn.replay_seen;
+  auto sources = recorded_sources(phase.run, phase.config, data);
+  const auto has_objective_of = [](const auto& now, const auto& then) { return now.objective == then.objective; };
+  const bool is_other =
+      phase.sampler.counts_anew() || phase.before.mixture.empty() ||
+      phase.config.repeats_seen() != record.drawn.replay_seen ||
+      !std::equal(sources.begin(), sources.end(), record.sources.begin(), record.sources.end(), has_objective_of);
   record.has_changed = record.has_changed || is_other;
-  record.sources = recorded_sources(phase.config, data);
+  record.sources = std::move(sources);
   record.drawn.replay = phase.sampler.replay();
   return record;
 }
@@ -44,16 +52,31 @@ void count_draws(PhaseRecord& record, const std::map<std::string, int64_t>& sour
     if (!name.starts_with("replay/")) record.drawn.draws += count;
 }
 
+namespace {
+
+// The objective that is not written down, as in the records of earlier versions.
+const Json& causal() {
+  static const Json options = Json::Object{{"kind", "causal"}};
+  return options;
+}
+bool is_causal(const Json& objective) { return objective.is_null() || objective == causal(); }
+
+}  // namespace
+
 Json record_json(const PhaseRecord& record) {
   Json out = Json::object(), cursors = Json::object(), sources = Json::array(), replay = Json::array();
   const data::PastDraws& drawn = record.drawn;
-  for (const auto& [content, cursor] : drawn.start_cursors) cursors[content] = cursor;
-  for (const auto& source : drawn.replay)
-    replay.push_back(Json::Object{{"content", source.content}, {"weight", source.weight}});
-  for (const auto& [spec, content, tokenizer] : record.sources) {
+  for (const auto& [content, cursor] : drawn.start_cursors) cursors[content] = data::to_json(cursor);
+  for (const auto& [content, weight, objective] : drawn.replay) {
+    Json source = Json::Object{{"content", content}, {"weight", weight}};
+    if (!is_causal(objective)) source["objective"] = objective;
+    replay.push_back(std::move(source));
+  }
+  for (const auto& [spec, content, tokenizer, objective] : record.sources) {
     Json source = Json::Object{{"name", spec.name}, {"path", spec.path}, {"weight", spec.weight}};
     if (!content.empty()) source["content"] = content;
     if (!tokenizer.empty()) source["tokenizer_sha256"] = tokenizer;
+    if (!is_causal(objective)) source["objective"] = objective;
     sources.push_back(std::move(source));
   }
   out["name"] = record.name;
@@ -78,13 +101,18 @@ std::string text_or_none(const Json& json, const char* key) {
   return found != nullptr ? found->as_string() : "";
 }
 
+Json objective_or_causal(const Json& json) {
+  const Json* found = json.find("objective");
+  return found != nullptr ? *found : causal();
+}
+
 data::PastDraws draws_from_json(const Json& json, int64_t seed) {
   data::PastDraws out;
   out.draws = json.at("draws").as_int();
   const Json* own_seed = json.find("seed");
   out.seed = static_cast<uint64_t>(own_seed != nullptr ? own_seed->as_int() : seed);
   for (const auto& [content, cursor] : json.at("start_cursors").as_object())
-    out.start_cursors[content] = cursor.as_int();
+    out.start_cursors[content] = data::text_cursor_from_json(cursor);
   const Json* replay = json.find("replay");
   if (replay == nullptr) return out;
   out.replay_fraction = replay->at("fraction").as_double();
@@ -92,7 +120,8 @@ data::PastDraws draws_from_json(const Json& json, int64_t seed) {
   for (const auto& source : replay->at("sources").as_array()) {
     const Json* content = source.find("content");
     out.replay.push_back({(content != nullptr ? *content : source.at("fingerprint")).as_string(),
-                          source.at("weight").as_double()});  // "fingerprint": of an earlier version
+                          source.at("weight").as_double(),
+                          objective_or_causal(source)});  // "fingerprint": of an earlier version
   }
   return out;
 }
@@ -107,7 +136,8 @@ PhaseRecord record_from_json(const Json& json, const std::string& where, int64_t
     out.sources.push_back(
         {{source.at("name").as_string(), source.at("path").as_string(), source.at("weight").as_double(), where},
          text_or_none(source, "content"),
-         text_or_none(source, "tokenizer_sha256")});
+         text_or_none(source, "tokenizer_sha256"),
+         objective_or_causal(source)});
   if (const Json* changed = json.find("has_changed")) out.has_changed = changed->as_bool();
   out.drawn = draws_from_json(json, seed);
   return out;

@@ -19,6 +19,7 @@ struct RecordedSource {
   data::SourceSpec spec = {};
   std::string content = {};    // Contents::hash; "" in a checkpoint of an earlier version
   std::string tokenizer = {};  // its SHA-256; "" = unknown
+  Json objective = {};         // its options
 };
 
 struct PhaseRecord {
@@ -31,10 +32,11 @@ struct PhaseRecord {
   data::PastDraws drawn = {};  // so far
 };
 
-std::vector<RecordedSource> recorded_sources(const PhaseConfig& phase, const InputData& data);
+std::vector<RecordedSource> recorded_sources(const RunConfig& config, const PhaseConfig& phase, const InputData& data);
 
 // The record of a phase that begins at `start`, before it has drawn. `state`: where the run is. `sampler`: the phase's.
 struct NewPhase {
+  const RunConfig& run;
   const PhaseConfig& config;
   const PhaseStart& start;
   const TrainState& state;
@@ -45,6 +47,7 @@ PhaseRecord new_record(const NewPhase& phase, const InputData& data);
 // The record of a phase that goes on, where its recipe may have changed. `sampler`: the phase's, started at `before`,
 // what the run had drawn.
 struct ContinuedPhase {
+  const RunConfig& run;
   const PhaseConfig& config;
   const data::SamplerState& before;
   const data::Sampler& sampler;

@@ -25,7 +25,8 @@ PhaseRun begin_phase(const RunSetting& setting, TrainState& state) {
   out.loader = std::make_unique<data::Loader>(loader_options(config, phase), phase_draws(config, phase, state.records),
                                               state.loader, setting.data.datasets());
   if (begins)
-    state.records.push_back(new_record({phase, setting.start(state), state, out.loader->sampler()}, setting.data));
+    state.records.push_back(
+        new_record({config, phase, setting.start(state), state, out.loader->sampler()}, setting.data));
   return out;
 }
 

@@ -62,7 +62,7 @@ PhaseRecord record_of(const std::string& name, int64_t draws) {
   record.name = name;
   record.drawn.draws = draws;
   record.shuffle = false;
-  record.drawn.start_cursors = {{"content", 5}};
+  record.drawn.start_cursors = {{"content", {5, 0, 5}}};
   record.sources = {{.spec = {"old", "/elsewhere/old", 2.0, "w"}}};
   return record;
 }
@@ -89,7 +89,7 @@ TEST(PhaseDraws, ReplayTakesTheMixtureOfAnEarlierPhase) {
   EXPECT_TRUE(draws.shuffle);
   EXPECT_FALSE(draws.replay_shuffle);  // as the earlier phase drew
   EXPECT_EQ(draws.past.draws, 24);
-  EXPECT_EQ(draws.past.start_cursors.at("content"), 5);
+  EXPECT_EQ(draws.past.start_cursors.at("content").samples, 5);
 }
 
 TEST(PhaseStart, HasTheFolderOfEachOfItsSteps) {

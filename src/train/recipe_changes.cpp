@@ -37,8 +37,17 @@ Json recipe_alone(Json resolved) {
   return resolved;
 }
 
+// Held-out sets of an earlier version, which are scored as causal text.
+void score_causally(Json& phase, const Json& causal) {
+  Json* eval = phase.find("eval");
+  Json* sets = eval != nullptr && eval->is_object() ? eval->find("data") : nullptr;
+  if (sets == nullptr) return;
+  for (Json& set : sets->as_array())
+    if (set.find("objective") == nullptr) set["objective"] = causal;
+}
+
 // The recipe of a run, with what came after the run was begun at its default, in its place: keys of the model, the
-// objective. One of today stays as it is.
+// objectives. One of today stays as it is.
 Json in_todays_terms(Json recipe, const std::string& where) {
   Json* phases = recipe.find("phase");
   if (recipe.find("model") == nullptr || phases == nullptr) return recipe;
@@ -49,6 +58,7 @@ Json in_todays_terms(Json recipe, const std::string& where) {
   const int64_t sequence_length = recipe.at("train").at("sequence_length").as_int();
   const Json causal = data::make_objective({}, {sequence_length, config.vocab_size})->options();
   for (Json& phase : phases->as_array()) {
+    score_causally(phase, causal);
     if (phase.find("objective") != nullptr) continue;
     auto& keys = phase.as_object();
     const auto schedule =

@@ -9,6 +9,29 @@
 
 namespace evenkeel::train {
 
+// An entry of `phases` of an arm.
+struct PhaseRow {
+  std::string name;
+  int64_t steps = 0, tokens = 0;  // of the steps that were made
+  double seconds = 0;
+  std::optional<double> replayed;  // share of the sequences; none where the steps do not say it, as the next two
+  std::string objective;           // in words
+  std::optional<double> scored_share, padding_share;
+  std::optional<int64_t> first_step, last_step;  // none before the first
+  static void visit_columns(auto& row, auto&& visit) {
+    visit("name", row.name);
+    visit("steps", row.steps);
+    visit("tokens", row.tokens);
+    visit("seconds", row.seconds);
+    visit("replayed", row.replayed);
+    visit("objective", row.objective);
+    visit("scored_share", row.scored_share);
+    visit("padding_share", row.padding_share);
+    visit("first_step", row.first_step);
+    visit("last_step", row.last_step);
+  }
+};
+
 struct ForgettingRow {
   std::string arm, phase, data;
   double loss = 0;

@@ -14,6 +14,7 @@
 #include "optim/schedule.h"
 #include "train/config.h"
 #include "train/forgetting.h"
+#include "train/phase_rows.h"
 #include "train/result_rows.h"
 #include "train/shift_sets.h"
 #include "train/table_levels.h"
@@ -236,18 +237,6 @@ void add_rows(const std::vector<Arm>& arms, NamedTables& tables) {
   add_warning_rows(arms, find_table(tables, "warnings"));
 }
 
-namespace {
-// Of the sequences that a phase has drawn, the share that was replayed; null where its steps do not say it.
-Json replayed_share(const PhaseFigures& phase) {
-  int64_t replayed = 0, all = 0;
-  for (const auto& [source, count] : phase.drawn()) {
-    all += count;
-    replayed += source.starts_with("replay/") ? count : 0;
-  }
-  return all > 0 ? Json(static_cast<double>(replayed) / static_cast<double>(all)) : Json();
-}
-}  // namespace
-
 Json arm_json(const Arm& arm, const std::string& run) {
   const auto config = arm_model(arm);
   const auto counts = model::count_parameters(config);
@@ -271,23 +260,12 @@ Json arm_json(const Arm& arm, const std::string& run) {
   out["old_data"] = named(shift_sets(arm).old_data);
   out["new_data"] = named(shift_sets(arm).new_data);
   double replay_fraction = 0;
-  const PhaseFigures none;  // before the run's first line
-  for (size_t i = 0; i < arm.resolved.at("phase").size(); ++i) {
-    const Json& phase = arm.resolved.at("phase").at(i);
+  for (const auto& phase : arm.resolved.at("phase").as_array())
     replay_fraction = std::max(replay_fraction, replay_fraction_of(phase));
-    const PhaseFigures& done = i < arm.phases.size() ? arm.phases[i] : none;
-    Json row = Json::object();
-    row["name"] = phase.at("name");
-    row["steps"] = done.n_steps();
-    row["tokens"] = phase.at("tokens").as_int() / phase.at("steps").as_int() * done.n_steps();
-    row["seconds"] = done.seconds();
-    row["replayed"] = replayed_share(done);
-    row["first_step"] = done.n_steps() == 0 ? Json() : Json(done.first_step());
-    row["last_step"] = done.n_steps() == 0 ? Json() : Json(done.last_step());
-    phases.push_back(std::move(row));
-  }
   out["replay_fraction"] = replay_fraction;
+  for (const auto& row : phase_rows(arm)) phases.push_back(evenkeel::to_json(row));
   out["phases"] = std::move(phases);
+  out["scored_by"] = objectives_of_sets(arm);
   out["lr_curve"] = lr_curve(arm);
   return out;
 }
@@ -342,6 +320,16 @@ Json definitions_json() {
       "Rise of the loss on a held-out set since the end of the last phase before that trained on it. Where none did: "
       "since step 0 of a run whose weights come from elsewhere, else since the end of the first phase.",
       "arXiv 2403.08763");
+  add("objective",
+      "What a phase is trained by: what its sequences are made of from the text, and which of their tokens are scored. "
+      "A "
+      "held-out set has its own, causal unless it says another. Losses by different objectives do not compare.",
+      "docs/formats.md");
+  add("scored, padding",
+      "Share of the tokens without padding that have a target, and share of all tokens that are padding: places of a "
+      "sequence that no example fills, which no loss, no router and no figure sees. Tokens, and tokens per second, are "
+      "places, padding among them.",
+      "docs/formats.md");
   add("replay",
       "Old data among a phase's own: its fraction of the sequences that the phase trains on are drawn from an earlier "
       "phase's sources (fresh: those not drawn before; seen: those of that phase again) or from sources of their own, "
@@ -370,8 +358,9 @@ Json tables_json(const NamedTables& tables) {
 namespace {
 // One run has one seed: its errors are those of the text.
 std::string loss_sentence(const Arm& arm, const ForgettingRow& row) {
-  std::string out = "After phase " + row.phase + " the held-out loss on " + row.data + " is " +
-                    with_error(row.loss, row.loss_se) + " nats a token";
+  std::string out = "After phase " + row.phase + " the held-out loss on " + row.data +
+                    words_unless_causal(objective_of_set(arm, row.data)) + " is " + with_error(row.loss, row.loss_se) +
+                    " nats a token";
   if (const auto forgetting = forgetting_at_end(arm, row.data)) {
     const std::string since = difference_text(forgetting->value, half_width(*forgetting));
     out += " (since " + baseline_words(*row.against) + ": " + since + ")";

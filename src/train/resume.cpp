@@ -64,9 +64,10 @@ void complete_old_state(const RunConfig& config, const ResumeOptions& options, c
 // means for the state.
 void try_current_phase(const RunConfig& config, InputData& data, TrainState& state) {
   const PhaseConfig& phase = config.phases[phase_of(state)];
-  const data::Sampler sampler(sampler_options(config), phase_draws(config, phase, state.records), state.loader,
+  const data::Sampler sampler(sampler_options(config, phase), phase_draws(config, phase, state.records), state.loader,
                               data.datasets());
-  state.records.back() = continued_record(std::move(state.records.back()), {phase, state.loader, sampler}, data);
+  state.records.back() =
+      continued_record(std::move(state.records.back()), {config, phase, state.loader, sampler}, data);
   state.loader = sampler.state();
 }
 
@@ -78,7 +79,8 @@ void try_next_phase(const RunConfig& config, const std::vector<PhaseStart>& star
   data::SamplerState loader = state.loader;
   loader.mixture.clear();
   loader.replay_draws = 0;
-  const data::Sampler check(sampler_options(config), phase_draws(config, config.phases[next], state.records),
+  const PhaseConfig& phase = config.phases[next];
+  const data::Sampler check(sampler_options(config, phase), phase_draws(config, phase, state.records),
                             std::move(loader), data.datasets());
 }
 

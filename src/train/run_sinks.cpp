@@ -2,6 +2,7 @@
 
 #include "core/with_error.h"
 #include "model/layout.h"
+#include "train/objective_words.h"
 
 namespace evenkeel::train {
 
@@ -11,6 +12,9 @@ RunSinks::RunSinks(const RunSetting& setting, record::MetricsFile& metrics, int6
       first_step_(first_step),
       gemm_rate_(gemm_rate),
       flops_per_token_(model::training_flops_per_token(setting.config.model, setting.config.train.sequence_length)) {
+  const Json resolved = run_config_json(setting.config);
+  for (size_t i = 0; i < setting.config.phases.size(); ++i)
+    objectives_.push_back(objective_words(resolved.at("phase"), i));
   const TrainOptions& options = setting.options;
   if (options.tensorboard) tensorboard_ = std::make_unique<TensorBoardFile>(options.run / "tensorboard", first_step);
   if (!options.on_step)
@@ -30,7 +34,8 @@ void RunSinks::write(const TrainState& state, const StepOutcome& step) {
                       step.sources,
                       step.seconds,
                       flops_per_second / gemm_rate_,
-                      step.alarms};
+                      step.alarms,
+                      objectives_[static_cast<size_t>(state.phase_index)]};
   metrics_.write(row_of(line));
   if (tensorboard_ != nullptr) write_scalars(line, *tensorboard_);
   if (progress_ == nullptr) {
@@ -45,6 +50,7 @@ void RunSinks::write(const record::EvaluationRow& evaluation) {
   std::string summary;
   for (const auto& [name, result] : evaluation.eval) {
     summary += " " + name + " " + with_error(result.loss, result.loss_se);
+    if (result.objective) summary += " (" + *result.objective + ")";
     if (tensorboard_ != nullptr) tensorboard_->scalar("eval/" + name + "/loss", result.loss, evaluation.step);
   }
   if (progress_ != nullptr) log_info("step ", evaluation.step, " (", evaluation.phase, ") held-out loss:", summary);

@@ -39,6 +39,7 @@ class RunSinks {
   record::MetricsFile& metrics_;
   int64_t first_step_;
   double gemm_rate_, flops_per_token_;
+  std::vector<std::string> objectives_;  // of each phase, in words
   std::unique_ptr<TensorBoardFile> tensorboard_;
   std::unique_ptr<Progress> progress_;  // nullptr where TrainOptions::on_step is in its place
 };

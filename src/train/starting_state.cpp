@@ -60,6 +60,10 @@ void load_start(const RunSetting& setting, TrainState& state) {
   state.params = std::move(other.params);
   state.adam = std::move(other.adam);
   state.router_states = std::move(other.router_states);
+  take_draws(start, std::move(other), state);
+}
+
+void take_draws(const PhaseStart& start, TrainState&& other, TrainState& state) {
   state.loader = std::move(other.loader);
   if (start.folder.empty()) {  // what the model has seen of its phases is what they had drawn by then
     for (const auto& then : other.records)

@@ -19,6 +19,9 @@ std::string weights_words(const std::filesystem::path& from);
 // Takes parameters, moments, router states and cursors from what the state's phase starts from. The run's own counters
 // go on.
 void load_start(const RunSetting& setting, TrainState& state);
+// The part of it that is about data: what `other`, the state that the phase starts from, had drawn is what was drawn,
+// and the phases that a start from outside brings along come before the run's own.
+void take_draws(const PhaseStart& start, TrainState&& other, TrainState& state);
 
 // The parameters and router states that the state's phase began with, on the device, for saturation. nullptr where the
 // phase began with random weights, and, after a warning, where what it began with is gone.

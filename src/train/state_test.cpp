@@ -28,7 +28,7 @@ struct Case {
                  std::vector{batch}, state);
     state.phase_index = 1;
     state.phase_step = 2;
-    state.loader.cursors = {{"left", 7}, {"right", 0}};
+    state.loader.cursors = {{"left", {7, 0, 7}}, {"right", {3, 2, 9}}};
     state.loader.mixture = {{"left", false, 0.75, 5}, {"right", true, 0.25, 3}};
     state.loader.shuffled = {{"left", true}, {"right", false}};
     state.loader.replay_draws = 3;
@@ -38,7 +38,7 @@ struct Case {
     record.first_step = 1;
     record.drawn.draws = 12;
     record.shuffle = false;
-    record.drawn.start_cursors = {{"left", 1}};
+    record.drawn.start_cursors = {{"left", {1, 0, 1}}};
     record.drawn.seed = 9;
     record.drawn.replay = {{"right", 2.5}};
     record.drawn.replay_fraction = 0.25;
@@ -95,7 +95,7 @@ TEST(Checkpoint, RoundTripIsBitEqual) {
   EXPECT_EQ(record.first_step, 1);
   EXPECT_EQ(record.drawn.draws, 12);
   EXPECT_FALSE(record.shuffle);
-  EXPECT_EQ(record.drawn.start_cursors.at("left"), 1);
+  EXPECT_EQ(record.drawn.start_cursors.at("left").samples, 1);
   EXPECT_EQ(record.drawn.seed, 9u);
   ASSERT_EQ(record.drawn.replay.size(), 1u);
   EXPECT_EQ(record.drawn.replay[0].content, "right");

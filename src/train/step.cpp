@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <numeric>
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
@@ -150,22 +149,32 @@ at::Tensor count_targets(std::span<const data::Batch> micro_batches) {
   return sum;
 }
 
-// The share that each micro-batch has of the step's tokens without padding. One read of the device where there is any.
-std::vector<double> token_shares(std::span<const data::Batch> micro_batches) {
-  std::vector<double> out;
+// The tokens of a step.
+struct StepTokens {
+  int64_t all = 0, padding = 0;
+  std::vector<double> shares;  // that each micro-batch has of those without padding
+};
+
+// One read of the device where there is padding.
+StepTokens count_tokens(std::span<const data::Batch> micro_batches) {
+  StepTokens out;
   std::vector<at::Tensor> paddings;
   for (const auto& batch : micro_batches) {
-    out.push_back(static_cast<double>(batch.tokens.numel()));
+    out.all += batch.tokens.numel();
+    out.shares.push_back(static_cast<double>(batch.tokens.numel()));
     if (batch.is_padding.defined()) paddings.push_back(batch.is_padding.sum());
   }
   if (!paddings.empty()) {
     const auto counts = at::stack(paddings).cpu();
     const int64_t* next = counts.const_data_ptr<int64_t>();
-    for (size_t i = 0; i < out.size(); ++i)
-      if (micro_batches[i].is_padding.defined()) out[i] -= static_cast<double>(*next++);
+    for (size_t i = 0; i < out.shares.size(); ++i) {
+      if (!micro_batches[i].is_padding.defined()) continue;
+      out.shares[i] -= static_cast<double>(*next);
+      out.padding += *next++;
+    }
   }
-  const double all = std::max(1.0, std::accumulate(out.begin(), out.end(), 0.0));
-  for (double& share : out) share /= all;
+  const auto counted = static_cast<double>(std::max<int64_t>(1, out.all - out.padding));
+  for (double& share : out.shares) share /= counted;
   return out;
 }
 
@@ -190,6 +199,14 @@ at::Tensor token_score(const moe::RoutingDecision& decision) {
   const auto keeps = decision.is_padding.logical_not();
   return (sums * keeps).sum() / keeps.sum().clamp_min(1);
 }
+
+namespace {
+double ratio(int64_t part, int64_t whole) {
+  return whole > 0 ? static_cast<double>(part) / static_cast<double>(whole) : 0.0;
+}
+}  // namespace
+double StepReport::scored_share() const { return ratio(n_scored, n_tokens - n_padding); }
+double StepReport::padding_share() const { return ratio(n_padding, n_tokens); }
 
 InStep next_step(const TrainState& state) { return {.step = state.step + 1, .seed = state.seed}; }
 
@@ -231,12 +248,13 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
                       std::span<const data::Batch> micro_batches, TrainState& state) {
   StepReport report;
   report.learning_rate = rule.learning_rate;
-  for (const auto& batch : micro_batches) report.n_tokens += batch.tokens.numel();
   Stopwatch watch(micro_batches.front().tokens.device());
 
   // 1. Forward and backward of each micro-batch; gradients add up in the parameters.
   const auto n_targets = count_targets(micro_batches);
-  const auto shares = token_shares(micro_batches);
+  const auto tokens = count_tokens(micro_batches);
+  report.n_tokens = tokens.all;
+  report.n_padding = tokens.padding;
   StepSums sums(n_targets);
   InStep in_step = next_step(state);
   in_step.router_plans = router_plans(model, state, micro_batches);
@@ -245,9 +263,9 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
     const auto losses = micro_losses(model, {state.params, state.router_states}, micro_batches[i], in_step);
     in_step.loads = losses.step_loads;
     auto total = losses.cross_entropy_sum / n_targets.to(losses.cross_entropy_sum.scalar_type());
-    sums.add(losses, total, shares[i]);
+    sums.add(losses, total, tokens.shares[i]);
     for (const auto& [term, value] : losses.auxiliary)
-      if (term.coefficient != 0) total = total + value * (shares[i] * term.coefficient);
+      if (term.coefficient != 0) total = total + value * (tokens.shares[i] * term.coefficient);
     report.seconds.forward += watch.lap();
     total.backward();
     report.seconds.backward += watch.lap();
@@ -255,7 +273,8 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
 
   // 2. Guard: nothing is changed by a step without a target, or one that is not finite.
   const auto gradients = take_gradients(state.params);
-  require<DataError>(sums.read(report) > 0, "step ", state.step + 1, ": got ", report.n_tokens,
+  report.n_scored = sums.read(report);
+  require<DataError>(report.n_scored > 0, "step ", state.step + 1, ": got ", report.n_tokens,
                      " tokens without a target; need one at least that is scored");
   report.grad_norm = optim::gradient_norm(gradients);
   require<NumericsError>(std::isfinite(report.loss) && std::isfinite(report.grad_norm), "step ", state.step + 1,

@@ -25,10 +25,13 @@ struct StepReport {
   std::vector<LossTerm> terms;
   double grad_norm = 0;  // before clipping
   double learning_rate = 0;
-  int64_t n_tokens = 0;
+  // Places in the step's sequences; of these, those without a token, and those at which something is scored.
+  int64_t n_tokens = 0, n_padding = 0, n_scored = 0;
   std::vector<analysis::RoutingCounts> routing;  // of each MoE layer, over the whole step
   std::vector<double> token_scores;  // of each MoE layer: token_score over the whole step; NaN where that says nothing
   StepSeconds seconds;
+  double scored_share() const;   // of the tokens without padding
+  double padding_share() const;  // of all of them
 };
 
 // The terms of the loss in the order in which they add up, with their coefficients: the cross-entropy, each balance

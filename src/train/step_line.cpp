@@ -55,6 +55,9 @@ record::StepRow row_of(const StepLine& line) {
   row.tokens_per_second = line.tokens_per_second();
   row.gemm_fraction = line.gemm_fraction;
   row.sources.assign(line.sources.begin(), line.sources.end());
+  row.objective = line.objective;
+  row.scored_share = line.report.scored_share();
+  row.padding_share = line.report.padding_share();
   for (const auto& counts : line.report.routing) row.routing.push_back(analysis::routing_stats(counts));
   row.alarms = line.alarms;
   return row;
@@ -67,6 +70,8 @@ void write_scalars(const StepLine& line, TensorBoardFile& tensorboard) {
   tensorboard.scalar("train/learning_rate", line.report.learning_rate, step);
   tensorboard.scalar("train/grad_norm", line.report.grad_norm, step);
   tensorboard.scalar("train/tokens_per_second", line.tokens_per_second(), step);
+  if (line.report.scored_share() < 1) tensorboard.scalar("train/scored_share", line.report.scored_share(), step);
+  if (line.report.n_padding > 0) tensorboard.scalar("train/padding_share", line.report.padding_share(), step);
   if (!line.report.routing.empty()) tensorboard.scalar("routing/worst_mri", worst_mri(line.report), step);
   for (const auto& counts : line.report.routing) {
     const auto stats = analysis::routing_stats(counts);
@@ -93,6 +98,8 @@ std::string terminal_text(const StepLine& line) {
   add("  loss %.3f", report.loss);
   if (!report.routing.empty()) add("  MRI %.2f", worst_mri(report));
   if (const double dropped = dropped_share(report); dropped > 0) add("  dropped %.1f%%", 100 * dropped);
+  if (report.scored_share() < 1) add("  scored %.0f%%", 100 * report.scored_share());
+  if (report.n_padding > 0) add("  padding %.1f%%", 100 * report.padding_share());
   if (const auto sum = loss_sum(report); !sum.empty()) text += "  (" + sum + ")";
   add("  lr %.2e", report.learning_rate);
   add("  |g| %.2f", report.grad_norm);

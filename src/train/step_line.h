@@ -20,13 +20,15 @@ struct StepLine {
   double seconds = 0;
   double gemm_fraction = 0;          // FLOP rate over the measured rate of square products
   const std::vector<Alarm>& alarms;  // new at this step
+  std::string objective = {};        // of the phase, in words
   double tokens_per_second() const { return static_cast<double>(report.n_tokens) / seconds; }
 };
 
 record::StepRow row_of(const StepLine& line);
 void write_scalars(const StepLine& line, TensorBoardFile& tensorboard);
 // Fields, two spaces apart, what matters most first: phase and step, loss, worst MRI, drops, the terms of the loss as
-// they enter it, lr, gradient norm, tokens/s, share of the measured rate of matrix products.
+// they enter it, lr, gradient norm, tokens/s, share of the measured rate of matrix products. What is scored and what is
+// padding stand there where not every token is scored, or there is padding.
 std::string terminal_text(const StepLine& line);
 
 }  // namespace evenkeel::train

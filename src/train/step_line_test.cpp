@@ -23,7 +23,7 @@ struct Example {
     report.loss = 2.51;
     report.terms = {{"cross_entropy", 2.5, 1.0}, {"balance", 1.0, 0.01}};
     report.learning_rate = 1e-3;
-    report.n_tokens = 100;
+    report.n_tokens = report.n_scored = 100;
     analysis::RoutingCounts counts;
     counts.layer = 1;
     counts.n_experts = 2;
@@ -44,6 +44,21 @@ TEST(StepLine, IsTheLineOfMetrics) {
   EXPECT_EQ(json.at("sources").dump(), R"({"de":3,"replay/en":1})");
   EXPECT_EQ(json.at("loss_terms").at("balance").as_double(), 1.0);
   EXPECT_EQ(json.at("routing").at(0).at("mri").as_double(), 0.75);
+}
+
+TEST(StepLine, SaysWhatIsScoredWhereThatIsNotAll) {
+  Example example;
+  auto line = example.line();
+  line.objective = "ul2";
+  EXPECT_EQ(row_of(line).objective, "ul2");
+  EXPECT_EQ(row_of(line).scored_share, 1.0);
+  EXPECT_EQ(row_of(line).padding_share, 0.0);
+  EXPECT_THAT(terminal_text(line), Not(::testing::AnyOf(HasSubstr("scored"), HasSubstr("padding"))));
+  example.report.n_padding = 20;
+  example.report.n_scored = 16;
+  EXPECT_EQ(row_of(example.line()).scored_share, 0.2);  // of the 80 that are no padding
+  EXPECT_EQ(row_of(example.line()).padding_share, 0.2);
+  EXPECT_THAT(terminal_text(example.line()), HasSubstr("MRI 0.75  scored 20%  padding 20.0%  (loss"));
 }
 
 TEST(StepLine, HasTheAlarmsOfTheStep) {

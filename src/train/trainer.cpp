@@ -19,6 +19,7 @@
 #include "train/kept_checkpoints.h"
 #include "train/machine.h"
 #include "train/memory_limit.h"
+#include "train/objective_words.h"
 #include "train/open_run.h"
 #include "train/phase_run.h"
 #include "train/results.h"
@@ -45,13 +46,16 @@ void log_plan(const RunSetting& setting, const TrainState& state) {
   if (config.model_from && state.step == 0)
     log_info("weights: all ", human_count(static_cast<double>(counts.total)), " parameters are those of ",
              weights_words(config.model_from->value));
-  for (const auto& phase : config.phases) {
+  const Json resolved = run_config_json(config);
+  for (size_t i = 0; i < config.phases.size(); ++i) {
+    const PhaseConfig& phase = config.phases[i];
     const int64_t steps = phase.total_steps(config.train);
     const auto schedule = phase_schedule(config, phase);
+    const std::string objective = objective_words(resolved.at("phase"), i);
     log_info("phase ", phase.name, ": ", counted(steps, "step"), ", ",
-             human_count(static_cast<double>(steps * config.tokens_per_step())), " tokens, lr ",
-             three_digits(schedule->rate(1)), " ", optim::sparkline(*schedule, steps), " ",
-             three_digits(schedule->rate(steps)));
+             human_count(static_cast<double>(steps * config.tokens_per_step())), " tokens",
+             objective == "causal" ? "" : " by " + objective, ", lr ", three_digits(schedule->rate(1)), " ",
+             optim::sparkline(*schedule, steps), " ", three_digits(schedule->rate(steps)));
   }
 }
 

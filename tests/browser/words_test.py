@@ -39,6 +39,29 @@ def report_of(rows, baselines):
             "table": {"columns": [{"name": "arm"}, {"name": "forgetting"}, {"name": "against"}], "records": records}}
 
 
+def phases(equal, words):
+    """The table of phases says the objective of each, and of what is scored and what is padding where that is not everything and nothing."""
+    def arm(seed, objective, scored, padding):
+        phase = {"name": "one", "data": [{"name": "en"}], "steps": 5, "schedule": {"kind": "constant", "lr_max": 0.1}}
+        done = {"name": "one", "steps": 5, "tokens": 80, "replayed": 0, "objective": objective, "scored_share": scored, "padding_share": padding}
+        return {"name": f"a-{seed}", "group": "a", "resolved": {"phase": [phase]}, "phases": [done], "scored_by": {"held": objective}}
+
+    def table(*arms):
+        found = words("phaseRows({...value, groups: [{name: 'a'}]})", {"arms": list(arms)})
+        return [dict(zip([column["name"] for column in found["columns"]], row)) for row in found["rows"]]
+    rows = table(arm(1, "ul2", 0.25, 0.125), arm(2, "ul2", 0.75, 0.375))
+    equal("phases: one row for the seeds, with their means", [(row["objective"], row["scored"], row["padding"], row["arms"]) for row in rows], [("ul2", 0.5, 0.25, "all")])
+    rows = table(arm(1, "causal", 1, 0))
+    equal("phases: nothing of scored and padding where all is scored", ("scored" in rows[0], rows[0]["objective"]), (False, "causal"))
+    older = arm(1, None, None, None)
+    del older["phases"][0]["objective"], older["scored_by"]
+    equal("phases: results of before objectives", table(older)[0]["objective"], "causal")
+    equal("training: one objective needs no note", words("objectivesNote(value)", {"arms": [arm(1, "ul2", 1, 0), arm(2, "ul2", 1, 0)]}), "")
+    equal("training: of two objectives", words("objectivesNote(value)", {"arms": [arm(1, "ul2", 1, 0), older]}), " Trained by ul2 and causal: losses by different objectives do not compare.")
+    equal("sets: nothing where all are causal", words("scoredByWords(value)", {"arms": [older, arm(1, "causal", 1, 0)]}), "")
+    equal("sets: those of another objective", words("scoredByWords(value)", {"arms": [arm(1, "ul2", 1, 0)]}).startswith("Held-out sets that are not scored as causal text: held (ul2);"), True)
+
+
 def check_sentences(check, page):
     words = Words(page)
 
@@ -54,6 +77,7 @@ def check_sentences(check, page):
     equal("against: results of before it was told", words(against, older), "the end of english")
     for numbers, need in (([128, 64], "the first 50 steps"), ([4, 4], "the first 4 steps"), ([4, 128], "the first 4 to 50 steps"), ([1], "the first step")):
         equal(f"steps: {numbers}", words("stepsWords('first', value)", numbers), need)
+    phases(equal, words)
     equal("when: after the first phase", words("whenWords(value, 'first')", [{"baseline": "english"}]), "after the first phase")
     equal("when: step 0", words("whenWords(value, 'first')", [{"baseline": "step 0"}]), "at step 0")
     equal("dead: every step", "In every step each expert" in words("noDeadNote(value)", {"arms": [{"stride": 1}]}), True)

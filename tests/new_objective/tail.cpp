@@ -1,6 +1,6 @@
 // A made-up objective, to show what a new one takes: this file, and the line in data/objectives/registry.cpp that CMake
 // adds for this test. A sequence begins with a prefix of random length, whose tokens all see each other and of which
-// nothing is scored; `text` tokens of a sample are taken, and what is left of the sequence is padding.
+// nothing is scored; `text` tokens of text are taken, and what is left of the sequence is padding.
 #include "core/rng.h"
 #include "data/objectives/objective.h"
 
@@ -25,7 +25,7 @@ class Tail : public Objective {
     Example out;
     for (size_t i = 0; i < n_tokens; ++i) {
       out.tokens.push_back(text.tokens[i]);
-      out.targets.push_back(i + 1 < prefix ? -1 : text.tokens[i + 1]);  // the prefix's last token is scored
+      out.targets.push_back(i + 1 < prefix ? -1 : text.following[i]);  // the prefix's last token is scored
       out.is_prefix.push_back(i < prefix);
       if (!text.documents.empty()) out.document_ids.push_back(text.documents[i]);
     }

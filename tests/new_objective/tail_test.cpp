@@ -20,7 +20,7 @@ const std::string kTail = "phase.one.objective={kind = \"tail\", text = 6}";
 
 class NewObjective : public testing::RunTest {
  protected:
-  // Of the set "a", whose 161 tokens are 20 samples.
+  // Of the set "a", whose 161 tokens are 20 samples of 8; six of them make an example, and the next one goes on behind.
   data::Loader loader(data::SamplerState state = {}, uint64_t seed = 1, bool document_ids = false) {
     const auto objective = parse_toml("o = {kind = \"tail\", text = 6}", "r.toml", "");
     data::LoaderOptions options{{S, testing::kTinyVocabulary, seed}, document_ids};
@@ -50,7 +50,7 @@ TEST_F(NewObjective, IsReadListedAndWritten) {
   const Json other = run_config_json(config({kTail})).at("phase").at(1).at("objective");
   EXPECT_EQ(other.dump(), R"({"kind":"causal"})");  // not inherited
   EXPECT_THAT(message_of<ConfigError>([&] { config({"phase.one.objective={kind = \"tall\"}"}); }),
-              HasSubstr("need one of: causal, tail"));
+              HasSubstr("need one of: causal, tail, prefix_lm"));
   EXPECT_THAT(message_of<ConfigError>([&] { config({"phase.one.objective={kind = \"tail\", txet = 6}"}); }),
               HasSubstr("did you mean 'text'"));
   EXPECT_THAT(message_of<ConfigError>([&] { config({"phase.one.objective={kind = \"tail\", text = 9}"}); }),
@@ -70,7 +70,7 @@ TEST_F(NewObjective, SaysWhatIsScoredPrefixAndPadding) {
     const int64_t prefix = prefixes[static_cast<size_t>(row)];
     ASSERT_TRUE(prefix >= 1 && prefix < kText) << prefix;
     std::vector<int64_t> text(kText + 1);
-    dataset.copy(row * S, kText + 1, text.data());
+    dataset.copy(row * kText, kText + 1, text.data());
     for (int64_t i = 0; i < S; ++i) {
       const auto at = static_cast<size_t>(i);
       const bool is_text = i < kText;
@@ -80,8 +80,8 @@ TEST_F(NewObjective, SaysWhatIsScoredPrefixAndPadding) {
       EXPECT_EQ(value(batch.is_prefix), i < prefix ? 1 : 0);
       EXPECT_EQ(value(batch.is_padding), is_text ? 0 : 1);
       // Documents have 7 tokens; padding is one of its own.
-      const int64_t last = row * S + kText - 1, token = is_text ? row * S + i : last;
-      EXPECT_EQ(value(batch.document_ids), token / 7 - row * S / 7 + (is_text ? 0 : 1));
+      const int64_t first = row * kText, token = is_text ? first + i : first + kText - 1;
+      EXPECT_EQ(value(batch.document_ids), token / 7 - first / 7 + (is_text ? 0 : 1));
     }
   }
 }

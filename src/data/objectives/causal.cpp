@@ -1,4 +1,4 @@
-// Next-token prediction: each token is scored by the one that follows it, the last by the one after the text.
+// Next-token prediction: each token is scored by the one that follows it in the file, the last too.
 #include "data/objectives/objective.h"
 
 namespace evenkeel::data {
@@ -9,11 +9,7 @@ class Causal : public Objective {
   explicit Causal(int64_t sequence_length) : sequence_length_(sequence_length) {}
   int64_t text_tokens(const ExampleId&) const override { return sequence_length_; }
   Example example(const ExampleId&, const Text& text) const override {
-    Example out;
-    out.tokens.assign(text.tokens.begin(), text.tokens.end() - 1);
-    out.targets.assign(text.tokens.begin() + 1, text.tokens.end());
-    if (!text.documents.empty()) out.document_ids.assign(text.documents.begin(), text.documents.end() - 1);
-    return out;
+    return {.tokens = text.tokens, .targets = text.following, .document_ids = text.documents};
   }
   Json options() const override { return Json::Object{{"kind", "causal"}}; }
 

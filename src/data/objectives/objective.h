@@ -1,5 +1,5 @@
-// Objectives: what a sequence is made of from the text of a sample, and what of it is scored. A kind is one file in
-// data/objectives and one line in its registry. `objective` of a [[phase]] chooses one.
+// Objectives: what a sequence is made of from the text of a source, and what of it is scored. A kind is one file in
+// data/objectives and one line in its registry. `objective` of a [[phase]], or of a source of it, chooses one.
 #pragma once
 
 #include <memory>
@@ -14,14 +14,25 @@ namespace evenkeel::data {
 class Objective {
  public:
   virtual ~Objective() = default;
-  // How many tokens of its sample the example is made of: 1 .. sequence_length.
+  // How many tokens of text the example takes; at the end of a held-out set there may be fewer, but not fewer than
+  // least_text_tokens().
   virtual int64_t text_tokens(const ExampleId& id) const = 0;
-  // The example, a pure function of its arguments, at most sequence_length long. `text` has text_tokens(id) tokens and
-  // the one that follows them.
+  virtual int64_t least_text_tokens() const { return 1; }
+  // How many tokens of a sequence the example of so much text is: 1 .. sequence_length.
+  virtual int64_t length(const ExampleId&, int64_t n_tokens) const { return n_tokens; }
+  // The text of the example, when it is drawn at `position`: text_tokens(id) of the stream, or what is left of it. None
+  // where that is too little.
+  virtual std::optional<TextPiece> find_text(const ExampleId& id, const TextStream& stream, int64_t position) const;
+  // The example, a pure function of its arguments. `text` has as many tokens as find_text says.
   virtual Example example(const ExampleId& id, const Text& text) const = 0;
-  // Whether its examples have a prefix, or documents that `text` does not name: attention must then take masks.
+  // Whether a sequence has as many examples as fit, each a segment of its own, or one alone.
+  virtual bool packs() const { return false; }
+  // Whether its examples have a prefix, or segments that the text does not name: attention must then take masks.
   virtual bool needs_masks() const { return false; }
+  // DataError where a set cannot be drawn from; `where`: what named the set. It may read the set.
+  virtual void check_set(const IndexedDataset& set, const std::string& where) const;
   virtual Json options() const = 0;  // every option with its value, for resolved.json
+  std::string kind() const { return options().at("kind").as_string(); }
 };
 
 // What an objective is made for.
@@ -34,7 +45,8 @@ using ObjectiveKind = Kind<Objective, ObjectivePlace>;
 inline constexpr KindTable kObjectiveTable{"phase.objective", "causal"};
 
 const std::vector<ObjectiveKind>& objective_kinds();  // in the order of the registry
-// `config`: the `objective` of a phase; empty: the default. ConfigError names unknown kinds and keys.
+// `config`: the `objective` of a phase, a source or a held-out set; empty: the default. ConfigError names unknown kinds
+// and keys.
 std::unique_ptr<Objective> make_objective(const ConfigNode& config, const ObjectivePlace& place);
 std::vector<ConfigKey> objective_keys(const std::string& path);  // of all kinds
 

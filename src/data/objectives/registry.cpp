@@ -1,7 +1,12 @@
 // The list of objectives. To add one: its file in data/objectives, one line here, its test beside.
 #include "data/objectives/objective.h"
 
-#define EVENKEEL_OBJECTIVES(X) X(causal, "each token is scored by the one that follows it")
+#define EVENKEEL_OBJECTIVES(X)                                                            \
+  X(causal, "each token is scored by the one that follows it")                            \
+  X(prefix_lm, "the same behind a prefix of random length")                               \
+  X(span_corruption, "spans are taken out of the text, and scored behind it")             \
+  X(ul2, "span corruption of several kinds, and text that is cut in two, in one mixture") \
+  X(conversation, "conversations whole, of which the answers are scored")
 
 namespace evenkeel::data {
 

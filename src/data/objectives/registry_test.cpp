@@ -15,11 +15,11 @@ ConfigNode table(const std::string& toml) { return *parse_toml("objective = " + 
 TEST(Objectives, AreChosenByTheirKindAndWrittenWhole) {
   ASSERT_FALSE(objective_kinds().empty());
   EXPECT_EQ(make_objective({}, {.sequence_length = 8})->options().dump(), R"({"kind":"causal"})");
+  const ObjectivePlace place{.sequence_length = 8, .vocab_size = 16};
   for (const auto& kind : objective_kinds()) {
-    const auto made = make_objective(table("{kind = \"" + std::string(kind.name) + "\"}"), {.sequence_length = 8});
-    EXPECT_EQ(made->options().at("kind").as_string(), kind.name);
-    EXPECT_EQ(make_objective(config_from_json(made->options(), "json"), {.sequence_length = 8})->options(),
-              made->options());
+    const auto made = make_objective(table("{kind = \"" + std::string(kind.name) + "\"}"), place);
+    EXPECT_EQ(made->kind(), kind.name);
+    EXPECT_EQ(make_objective(config_from_json(made->options(), "json"), place)->options(), made->options());
   }
 }
 

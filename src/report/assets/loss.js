@@ -4,15 +4,23 @@ function addLossSection(report) {
   const section = addSection("loss", "Loss", report.arms.some((arm) => arm.shift)
     ? `Cross-entropy on held-out text, one panel a data set. ${hasBorders(report.arms) ? "The dotted lines are the borders between phases: left of the first one" : "The dotted line is the shift: left of it"} the model has seen only the first phase's data.`
     : "Cross-entropy on held-out text, one panel a data set.");
+  const scoredBy = scoredByWords(report);
+  if (scoredBy) addNote(section, scoredBy);
   addChart(section, {
     id: "heldout", title: "Held-out loss", caption: `Lower is better.${report.seeds > 1 ? ` Lines are means over seeds; bands are ${errorWords(report)}.` : barNote(report)}`,
     missing: "No held-out set was evaluated in this run.", build: (width) => buildHeldOutLoss(report, width),
   });
   addChart(section, {
     id: "training-loss", title: "Training loss",
-    caption: `Cross-entropy of each step's batch, without the balance terms.${report.arms.some((arm) => arm.shift) ? ` A jump at ${hasBorders(report.arms) ? "a dotted line" : "the shift"} is the new data.` : ""}${strideNote(report)}${seedNote(report)}`,
+    caption: `Cross-entropy of each step's batch, without the balance terms.${report.arms.some((arm) => arm.shift) ? ` A jump at ${hasBorders(report.arms) ? "a dotted line" : "the shift"} is the new data.` : ""}${objectivesNote(report)}${strideNote(report)}${seedNote(report)}`,
     missing: "No training steps were recorded.", build: () => buildTrainingLoss(report),
   });
+}
+
+// Where phases or arms are trained by different objectives.
+function objectivesNote(report) {
+  const objectives = unique(report.arms.flatMap((arm) => (arm.resolved.phase || []).map((phase, i) => objectiveOf(arm.phases[i] || {}, phase))));
+  return objectives.length > 1 ? ` Trained by ${list(objectives)}: losses by different objectives do not compare.` : "";
 }
 
 function seedNote(report) {

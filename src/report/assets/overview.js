@@ -158,6 +158,17 @@ function replaySource({ from, mode, data }) {
   return from ? `${from}, ${mode || "fresh"}` : (data || []).map((source) => source.name).join(", ");
 }
 
+// What a phase is trained by; older files say it in the recipe alone, or not at all.
+function objectiveOf(done, phase) { return done.objective || (phase.objective && phase.objective.kind) || "causal"; }
+
+// "Held-out sets that are not scored as causal text: held (ul2)."; nothing where all are.
+function scoredByWords(report) {
+  const others = new Map(report.arms.flatMap((arm) => Object.entries(arm.scored_by || {})).filter(([, objective]) => objective !== "causal"));
+  const names = [...others].map(([name, objective]) => `${name} (${objective})`);
+  return names.length > 0 ? `Held-out sets that are not scored as causal text: ${list(names)}; losses by different objectives do not compare.` : "";
+}
+
+// The shares of scored tokens and of padding differ a little from seed to seed: a row has their means.
 function phaseRows(report) {
   const seen = new Map();
   for (const arm of report.arms) {
@@ -165,15 +176,22 @@ function phaseRows(report) {
       const done = arm.phases[i] || {};
       const schedule = phase.schedule || {};
       const replay = phase.replay && isNumber(phase.replay.fraction) ? phase.replay.fraction : 0;
-      const row = [phase.name, (phase.data || []).map((source) => source.name).join(", "), replay, done.replayed ?? null, replay > 0 ? replaySource(phase.replay) : null, done.steps ?? phase.steps ?? null, done.tokens ?? null,
+      const row = [phase.name, (phase.data || []).map((source) => source.name).join(", "), objectiveOf(done, phase), replay, done.replayed ?? null, replay > 0 ? replaySource(phase.replay) : null, done.steps ?? phase.steps ?? null, done.tokens ?? null,
         [schedule.kind, [schedule.lr_max, schedule.lr_min].filter(isNumber).map((rate) => String(Number(rate.toPrecision(3)))).join(" to ")].filter((word) => word).join(", ")];
       const key = JSON.stringify(row);
-      if (!seen.has(key)) seen.set(key, { row, groups: [] });
-      seen.get(key).groups.push(arm.group);
+      if (!seen.has(key)) seen.set(key, { row, groups: [], scored: [], padding: [] });
+      const entry = seen.get(key);
+      entry.groups.push(arm.group);
+      if (isNumber(done.scored_share)) entry.scored.push(done.scored_share);
+      if (isNumber(done.padding_share)) entry.padding.push(done.padding_share);
     });
   }
-  const rows = [...seen.values()].map(({ row, groups }) => [...row, unique(groups).length === report.groups.length ? "all" : unique(groups).join(", ")]);
-  const names = [["phase"], ["data"], ["replay", "fraction asked"], ["replayed", "fraction drawn"], ["replay of"], ["steps"], ["tokens", "replayed ones too"], ["learning rate"], ["arms"]];
+  const entries = [...seen.values()];
+  const hasShares = entries.some(({ scored, padding }) => scored.some((share) => share < 1) || padding.some((share) => share > 0));
+  const shares = ({ scored, padding }) => (hasShares ? [scored, padding].map((values) => (values.length > 0 ? mean(values) : null)) : []);
+  const rows = entries.map((entry) => [...entry.row, ...shares(entry), unique(entry.groups).length === report.groups.length ? "all" : unique(entry.groups).join(", ")]);
+  const names = [["phase"], ["data"], ["objective"], ["replay", "fraction asked"], ["replayed", "fraction drawn"], ["replay of"], ["steps"], ["tokens", hasShares ? "padding and replayed ones too" : "replayed ones too"], ["learning rate"],
+    ...(hasShares ? [["scored", "of the tokens without padding"], ["padding", "of all tokens"]] : []), ["arms"]];
   return { name: "phases", rows, columns: names.map(([name, unit]) => ({ name, unit })) };
 }
 

@@ -1,0 +1,77 @@
+#include "train/scoring.h"
+
+#include <algorithm>
+
+#include "model/attention/attention.h"
+
+namespace evenkeel::train {
+namespace {
+
+std::unique_ptr<data::Objective> objective_of(const RunConfig& config, const EvalSource& source) {
+  return data::make_objective(source.objective, {config.train.sequence_length, config.model.vocab_size});
+}
+
+const std::string& place_of_set(const EvalSource& source) {
+  return source.objective.is_empty() ? source.path.where : source.objective.where;
+}
+
+}  // namespace
+
+std::shared_ptr<const data::Objective> scoring_objective(const RunConfig& config, const EvalSource& source) {
+  if (source.objective.is_empty()) return nullptr;
+  std::shared_ptr<const data::Objective> out = objective_of(config, source);
+  return out->kind() == data::kObjectiveTable.default_kind ? nullptr : out;
+}
+
+void ScoringCheck::add(const RunConfig& config, const std::string& arm) {
+  const std::string of_arm = arm.empty() ? "" : " of arm '" + arm + "'";
+  for (const auto& phase : config.phases) {
+    if (!phase.eval) continue;
+    for (const auto& source : phase.eval->data) {
+      const std::string options = objective_of(config, source)->options().dump();
+      const auto& before =
+          by_name_.emplace(source.name, Scored{"phase '" + phase.name + "'" + of_arm, options}).first->second;
+      require<ConfigError>(before.options == options, place_of_set(source), ": got phase.", phase.name,
+                           ".eval.data with '", source.name, "' scored by ", options, of_arm, ", which ", before.by,
+                           " scores by ", before.options,
+                           "; need another name for one of them, since losses of one name are held against each other");
+    }
+  }
+}
+
+void check_eval_objectives(const RunConfig& config) {
+  for (const auto& phase : config.phases) {
+    if (!phase.eval) continue;
+    for (const auto& source : phase.eval->data) {
+      const auto objective = objective_of(config, source);
+      require<ConfigError>(!objective->needs_masks() || model::takes_masks(config.model), place_of_set(source),
+                           ": got eval data '", source.name, "' with objective.kind = '", objective->kind(),
+                           "'; need one such as 'causal': this model.attention.kind takes no mask, so that it can "
+                           "neither see a prefix as a whole nor keep segments apart");
+    }
+  }
+  ScoringCheck().add(config);
+}
+
+bool needs_masks(const RunConfig& config) {
+  const auto any = [](const auto& list, const auto& objective_of_item) {
+    return std::any_of(list.begin(), list.end(),
+                       [&](const auto& item) { return objective_of_item(item)->needs_masks(); });
+  };
+  return std::any_of(config.phases.begin(), config.phases.end(), [&](const PhaseConfig& phase) {
+    const auto of_source = [&](const DataSource& source) { return source_objective(config, phase, source); };
+    const auto of_set = [&](const EvalSource& source) { return objective_of(config, source); };
+    return phase_objective(config, phase)->needs_masks() || any(phase.data, of_source) ||
+           (phase.replay && any(phase.replay->data, of_source)) || (phase.eval && any(phase.eval->data, of_set));
+  });
+}
+
+void resolve_objectives(const RunConfig& config, const PhaseConfig& phase, Json& json) {
+  json["objective"] = phase_objective(config, phase)->options();
+  resolve_objectives(config, phase, phase.data, json["data"]);
+  if (phase.replay) resolve_objectives(config, phase, phase.replay->data, json["replay"]["data"]);
+  for (size_t i = 0; phase.eval && i < phase.eval->data.size(); ++i)
+    json["eval"]["data"].as_array()[i]["objective"] = objective_of(config, phase.eval->data[i])->options();
+}
+
+}  // namespace evenkeel::train

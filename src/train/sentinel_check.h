@@ -1,0 +1,27 @@
+// Whether the sentinels of an objective are free: ids that the tokenizer of a set makes of no text.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "data/objectives/objective.h"
+
+namespace evenkeel::train {
+
+// Of the sets of a recipe, whose tokenizers are opened once.
+class SentinelCheck {
+ public:
+  // DataError naming `first_sentinel` and the tokenizer where that id is a piece of text of it. A piece with a name in
+  // angle brackets, such as <extra_id_0>, is there to be a sentinel. Nothing is checked where the objective has no
+  // sentinels, and where the set's tokenizer is unknown, not there, or not the one that the set was made with. What the
+  // set itself has is Objective::check_set's.
+  void operator()(const data::Objective& objective, const data::IndexedDataset& dataset, const std::string& where);
+
+ private:
+  // The piece of text that an id of a tokenizer's file is; "" where it is none.
+  const std::string& piece_of_text(const std::string& file, int64_t id);
+  std::map<std::pair<std::string, int64_t>, std::string> pieces_;
+};
+
+}  // namespace evenkeel::train
