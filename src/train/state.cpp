@@ -74,6 +74,11 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
   return state;
 }
 
+std::string optimizer_of_state(const Json& state) {
+  const Json* kind = state.find("optimizer");
+  return kind != nullptr ? kind->as_string() : "adamw";
+}
+
 namespace {
 
 // The folder whose origin files a checkpoint of the run keeps: that of the run's earlier ones, else of what its
@@ -133,7 +138,6 @@ void check_moments(const checkpoint::SafetensorsFile& file, const optim::Optimiz
                              entry.name, "', which is no moment of ", optimizer.options().dump(), "; need those alone");
 }
 
-// A checkpoint of an earlier version does not say whose moments it has: they are AdamW's.
 optim::OptimizerState load_optimizer(const checkpoint::ModelSource& source, const RunConfig& config,
                                      const ops::Params& params) {
   const auto optimizer = run_optimizer(config);
@@ -142,8 +146,7 @@ optim::OptimizerState load_optimizer(const checkpoint::ModelSource& source, cons
   optim::OptimizerState out;
   out.kind = optimizer->options().at("kind").as_string();
   with_path_as<CheckpointError>(where, source.state, [&] {
-    const Json* named = source.state.find("optimizer");
-    const std::string kind = named != nullptr ? named->as_string() : optim::kOptimizerTable.default_kind;
+    const std::string kind = optimizer_of_state(source.state);
     const ConfigNode* given = config.optimizer.find("kind");
     require<ConfigError>(kind == out.kind, got_at(given != nullptr ? given->where : where, "optimizer.kind"), "'",
                          out.kind, "', and the moments of '", kind, "' in ", source.folder.string(), "; need '", kind,

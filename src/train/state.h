@@ -42,6 +42,10 @@ struct LoadOptions {
 TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config,
                            const model::Transformer& model, const LoadOptions& options = {});
 
+// The kind of optimizer whose moments a checkpoint has, of its state.json. Those of earlier versions do not say it:
+// AdamW.
+std::string optimizer_of_state(const Json& state);
+
 void set_device(ops::Params& params, const at::Device& device, bool requires_grad);
 
 }  // namespace evenkeel::train
