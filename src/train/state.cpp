@@ -120,7 +120,7 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
 
 namespace {
 
-// What `config` needs of optimizer.safetensors, beside which the balancing states of routers stand.
+// What the optimizer needs of optimizer.safetensors, beside which the balancing states of routers stand.
 void check_moments(const checkpoint::SafetensorsFile& file, const optim::Optimizer& optimizer,
                    const std::string& path) {
   std::set<std::string> needed;
@@ -138,19 +138,15 @@ void check_moments(const checkpoint::SafetensorsFile& file, const optim::Optimiz
                              entry.name, "', which is no moment of ", optimizer.options().dump(), "; need those alone");
 }
 
+fs::path moments_of(const checkpoint::ModelSource& source) { return source.folder / "optimizer.safetensors"; }
+
 optim::OptimizerState load_optimizer(const checkpoint::ModelSource& source, const RunConfig& config,
                                      const ops::Params& params) {
-  const auto optimizer = run_optimizer(config);
-  const std::string where = (source.folder / "state.json").string(),
-                    path = (source.folder / "optimizer.safetensors").string();
+  check_optimizer(config, source);
   optim::OptimizerState out;
-  out.kind = optimizer->options().at("kind").as_string();
+  out.kind = optimizer_of_state(source.state);
+  const std::string where = (source.folder / "state.json").string();
   with_path_as<CheckpointError>(where, source.state, [&] {
-    const std::string kind = optimizer_of_state(source.state);
-    const ConfigNode* given = config.optimizer.find("kind");
-    require<ConfigError>(kind == out.kind, got_at(given != nullptr ? given->where : where, "optimizer.kind"), "'",
-                         out.kind, "', and the moments of '", kind, "' in ", source.folder.string(), "; need '", kind,
-                         "', or a phase that starts there with start.optimizer = \"reset\"");
     const Json& updates = source.state.at("optimizer_updates");
     for (const auto& [name, tensor] : params) {
       const Json* count = updates.find(name);
@@ -158,13 +154,27 @@ optim::OptimizerState load_optimizer(const checkpoint::ModelSource& source, cons
       out.updates.push_back(count->as_int());
     }
   });
-  const checkpoint::SafetensorsFile file(path);
-  check_moments(file, *optimizer, path);
-  for (const auto& form : optimizer->moment_forms()) out.moments.add(form.name, file.load(form.name));
+  const checkpoint::SafetensorsFile file(moments_of(source));
+  for (const auto& form : run_optimizer(config)->moment_forms()) out.moments.add(form.name, file.load(form.name));
   return out;
 }
 
 }  // namespace
+
+void check_optimizer(const RunConfig& config, const checkpoint::ModelSource& source) {
+  const auto optimizer = run_optimizer(config);
+  const std::string wanted = optimizer->options().at("kind").as_string(),
+                    where = (source.folder / "state.json").string();
+  with_path_as<CheckpointError>(where, source.state, [&] {
+    const std::string kind = optimizer_of_state(source.state);
+    const ConfigNode* given = config.optimizer.find("kind");
+    require<ConfigError>(kind == wanted, got_at(given != nullptr ? given->where : where, "optimizer.kind"), "'", wanted,
+                         "', and the moments of '", kind, "' in ", source.folder.string(), "; need '", kind,
+                         "', or a phase that starts there with start.optimizer = \"reset\"");
+  });
+  const fs::path path = moments_of(source);
+  check_moments(checkpoint::SafetensorsFile(path), *optimizer, path.string());
+}
 
 TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model,
                            const LoadOptions& options) {

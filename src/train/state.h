@@ -42,6 +42,9 @@ struct LoadOptions {
 TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config,
                            const model::Transformer& model, const LoadOptions& options = {});
 
+// ConfigError, naming both, where the checkpoint has the moments of another optimizer than the recipe's;
+// CheckpointError where it has others than that one needs.
+void check_optimizer(const RunConfig& config, const checkpoint::ModelSource& source);
 // The kind of optimizer whose moments a checkpoint has, of its state.json. Those of earlier versions do not say it:
 // AdamW.
 std::string optimizer_of_state(const Json& state);
