@@ -9,6 +9,7 @@
 #include "core/file_io.h"
 #include "moe/balance_loss.h"
 #include "moe/capacity_config.h"
+#include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "study/matrix.h"
 #include "support/source_folder.h"
