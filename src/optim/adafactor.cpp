@@ -52,8 +52,8 @@ struct Piece {
   double n_elements = 0;
 };
 
-// The mean over the last n_dims dimensions, which stay with length 1. One dimension after the other: its bits do not
-// depend on the number of threads.
+// The mean over the last n_dims dimensions, which stay with length 1; one after the other, so that no sum in fp32 is
+// longer than a side.
 at::Tensor mean_of(at::Tensor x, int64_t n_dims) {
   for (int64_t dim = 1; dim <= n_dims; ++dim) x = x.mean({-dim}, /*keepdim=*/true);
   return x;

@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
@@ -183,23 +182,6 @@ TEST(Adafactor, SlowParametersTakeAFractionOfTheirRateAndDecay) {
   slow.step(0.1, {gradient}, {{0.25}});
   plain.step(0.025, {gradient});
   EXPECT_TRUE(same_bits(slow.params.at("v"), plain.params.at("v")));
-}
-
-TEST(Adafactor, HasTheSameBitsForAnyNumberOfThreads) {
-  const int before = at::get_num_threads();
-  std::vector<at::Tensor> results;
-  for (const int threads : {1, 2}) {
-    at::set_num_threads(threads);
-    Trial trial({{"w", {300, 301}}, {"x", {2, 200, 150}, {true, {{"gate", 150}, {"up", 50}}}}},
-                {random_tensor({300, 301}, 1).to(at::kFloat), random_tensor({2, 200, 150}, 2).to(at::kFloat)});
-    for (uint64_t n = 0; n < 2; ++n)
-      trial.step(
-          0.1, {random_tensor({300, 301}, 10 + n).to(at::kFloat), random_tensor({2, 200, 150}, 20 + n).to(at::kFloat)});
-    for (const auto& [name, tensor] : trial.params) results.push_back(tensor);
-  }
-  at::set_num_threads(before);
-  EXPECT_TRUE(same_bits(results[0], results[2]));
-  EXPECT_TRUE(same_bits(results[1], results[3]));
 }
 
 TEST(Adafactor, UpdatesLeavesThatRequireGradientInPlace) {
