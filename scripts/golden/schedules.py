@@ -79,6 +79,16 @@ def paper_cases():
         (make_case("infinite_inverse_sqrt_10", "infinite_inverse_sqrt", 1000, 10, steps, timescale=10.0, **infinite),
          [1.5e-4, 3e-4, 2.100351e-4, 1.856295e-4] + tail),
     ]
+    # OpenMoE: 1 / sqrt(max(n, 10,000)), held at first without a warm-up. Its causal stage goes on from step 390,000 of
+    # the UL2 stage, as an inverse root that fills its phase.
+    openmoe = lambda n: 1.0 / math.sqrt(max(n, 10_000))
+    steps = [1, 2, 5_000, 9_999, 10_000, 10_001, 40_000, 250_000, 390_000]
+    pairs.append((make_case("openmoe", "inverse_sqrt", 390_000, 10_000, steps, lr_max=0.01, lr_start=0.01, lr_min=0.0),
+                  [openmoe(n) for n in steps]))
+    before, length, steps = 390_000, 160_000, [1, 2, 1_000, 80_000, 159_999, 160_000]
+    pairs.append((make_case("openmoe_second_stage", "infinite_inverse_sqrt", length, 0, steps, lr_max=openmoe(before), lr_min=0.0,
+                            lr_constant=openmoe(before + length), cooldown_steps=length, constant_steps=0, timescale=length / before),
+                  [openmoe(before + n) for n in steps]))
     decays = {
         "linear": [3e-4, 2.325e-4, 1.65e-4, 9.75e-5, 3e-5],
         "cosine": [3e-4, 2.604594e-4, 1.65e-4, 6.954058e-5, 3e-5],
@@ -134,7 +144,7 @@ def main():
     write(
         "schedules_paper.json", "paper",
         "Infinite schedules: arXiv 2403.08763 and GPT-NeoX (branch infinite_lr); WSD: Megatron-LM "
-        "core/optimizer_param_scheduler.py. Points listed to seven digits.",
+        "core/optimizer_param_scheduler.py. Points listed to seven digits. OpenMoE: arXiv 2402.01739 and its gin files.",
         {"cases": [case for case, _ in pairs]},
         {"lr": {case["name"]: values for case, values in pairs}},
         5e-7, 0.0,

@@ -6,9 +6,14 @@
 
 namespace evenkeel::checkpoint {
 
+namespace {
+constexpr const char* kPrefix = "router_state.";
+}  // namespace
+
 std::string router_state_name(size_t index, const std::string& name) {
-  return "router_state." + std::to_string(index) + "." + name;
+  return kPrefix + std::to_string(index) + "." + name;
 }
+bool is_router_state(const std::string& tensor_name) { return tensor_name.starts_with(kPrefix); }
 
 std::vector<ops::Params> read_router_states(const fs::path& folder, const model::Transformer& model) {
   const auto states = model.initial_router_states();  // for names, shapes and types

@@ -1,4 +1,4 @@
-// The balancing states of a model's routers, which stand in optimizer.safetensors beside AdamW's moments.
+// The balancing states of a model's routers, which stand in optimizer.safetensors beside the optimizer's moments.
 #pragma once
 
 #include <filesystem>
@@ -12,6 +12,7 @@ namespace evenkeel::checkpoint {
 
 // "router_state.J.NAME": NAME of the J-th MoE layer.
 std::string router_state_name(size_t index, const std::string& name);
+bool is_router_state(const std::string& tensor_name);
 
 // Those of optimizer.safetensors in `folder`, a whole checkpoint's, one for each MoE layer of `model`, on the CPU.
 // CheckpointError when one is absent or of another shape or type.

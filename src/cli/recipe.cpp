@@ -7,6 +7,7 @@
 #include "model/attention/attention.h"
 #include "moe/balance_loss.h"
 #include "moe/router.h"
+#include "optim/optimizer.h"
 #include "optim/schedule.h"
 
 namespace evenkeel::cli {
@@ -39,6 +40,7 @@ void list_choices(Options& options) {
   std::vector<std::pair<std::string, std::string>> losses;
   for (const auto& kind : moe::balance_loss_kinds()) losses.emplace_back(kind.name, kind.source);
   options.list("Balance losses (model.balance.loss)", losses);
+  options.list("Optimizers (optimizer.kind)", names_and_help(optim::optimizer_kinds()));
   options.list("Objectives (phase.objective.kind)", names_and_help(data::objective_kinds()));
   options.list("Schedules (phase.schedule.kind)", names_and_help(optim::schedule_kinds()));
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "moe/router.h"
+#include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "support/files.h"
 #include "support/tiny_run.h"
@@ -26,13 +27,15 @@ TEST(ReadRecipe, PutsOverridesAndTheSeedAboveTheFile) {
   EXPECT_EQ(train::read_run_config(read_recipe(path, {}, 0)).train.seed, 0);
 }
 
-TEST(ListChoices, NamesEveryRouterAndSchedule) {
+TEST(ListChoices, NamesEveryRouterOptimizerAndSchedule) {
   Options options("plan", "what it does", {"--help"});
   list_choices(options);
   ::testing::internal::CaptureStdout();
   EXPECT_FALSE(options.parse());
   const std::string help = ::testing::internal::GetCapturedStdout();
   for (const auto& kind : moe::router_kinds())
+    EXPECT_THAT(help, HasSubstr(std::string("\n  ") + kind.name + " ")) << kind.name;
+  for (const auto& kind : optim::optimizer_kinds())
     EXPECT_THAT(help, HasSubstr(std::string("\n  ") + kind.name + " ")) << kind.name;
   for (const auto& kind : optim::schedule_kinds())
     EXPECT_THAT(help, HasSubstr(std::string("\n  ") + kind.name + " ")) << kind.name;

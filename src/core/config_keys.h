@@ -17,7 +17,8 @@ struct ConfigKey {
   std::string default_text = {};  // in words; empty where default_value says it
   bool is_required = false;       // there is no default
   std::string meaning = {};
-  std::vector<std::string> kinds = {};  // that read it: of router, loss, rule or schedule; empty: no kind is asked for
+  std::vector<std::string> kinds =
+      {};  // that read it: of router, loss, optimizer or schedule; empty: no kind is asked for
   bool is_of_all_kinds = false;
   bool operator==(const ConfigKey&) const = default;
 };

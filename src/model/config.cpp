@@ -62,7 +62,8 @@ namespace {
 constexpr Named<Init> kInits[] = {{"scaled_normal", Init::scaled_normal},
                                   {"normal", Init::normal},
                                   {"truncated_normal", Init::truncated_normal},
-                                  {"small_wang", Init::small_wang}};
+                                  {"small_wang", Init::small_wang},
+                                  {"t5", Init::t5}};
 constexpr Named<NormPlacement> kNormPlacements[] = {{"before", NormPlacement::before}, {"after", NormPlacement::after}};
 }  // namespace
 std::span<const Named<NormPlacement>> names_of(NormPlacement) { return kNormPlacements; }

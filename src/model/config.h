@@ -36,7 +36,7 @@ enum class NormPlacement { before, after };
 std::span<const Named<NormPlacement>> names_of(NormPlacement);
 
 // The distribution of initial weights (model/init.h).
-enum class Init { scaled_normal, normal, truncated_normal, small_wang };
+enum class Init { scaled_normal, normal, truncated_normal, small_wang, t5 };
 std::span<const Named<Init>> names_of(Init);
 
 struct ModelConfig {
@@ -108,7 +108,9 @@ struct ModelConfig {
     field("residual_multiplier", config.residual_multiplier,
           "factor on what attention and feed-forward networks add to the stream");
     field("logits_scaling", config.logits_scaling, "the logits are divided by it");
-    field("init", config.init, "scaled_normal, normal, truncated_normal or small_wang");
+    field("init", config.init,
+          "scaled_normal, normal, truncated_normal, small_wang or t5 (of T5X and OpenMoE, whose scores are not divided "
+          "by sqrt(head_dim): beside attention.scale = 1)");
     field("attention", config.attention, {"kind of attention and its options", "", "grouped"});
     field("router", config.router, {"kind of router and its options", "", "top_k with its defaults"});
     field("balance", config.balance, {"balance loss and z-loss", "", "no balance loss, no z-loss"});

@@ -13,16 +13,39 @@
 namespace evenkeel::model {
 namespace {
 
-double standard_deviation(const ModelConfig& config, Role role) {
-  const bool is_output = role == Role::attention_out || role == Role::ffn_out;
-  const auto n_layers = static_cast<double>(config.n_layers), width = static_cast<double>(config.d_model);
-  if (config.init == Init::small_wang)
-    return is_output ? 2.0 / (n_layers * std::sqrt(width)) : std::sqrt(2.0 / (5.0 * width));
-  constexpr double kStd = 0.02;
-  return config.init == Init::scaled_normal && is_output ? kStd / std::sqrt(2.0 * n_layers) : kStd;
+// N(0, std), drawn again beyond +-bound std.
+struct Normal {
+  double std = 0;
+  double bound = 1e30;
+};
+
+constexpr double kStd = 0.02;
+
+// flaxformer/t5x/configs/moe/architectures/moe.gin with SCALE = 0.1.
+Normal t5_normal(const ParamSpec& spec) {
+  if (spec.role == Role::embedding) return {1};
+  if (spec.role == Role::router) return {kStd};
+  const double std = std::sqrt(0.1 / static_cast<double>(spec.shape.back()));
+  const bool is_attention = spec.role == Role::attention_in || spec.role == Role::attention_out;
+  if (is_attention || spec.packing.is_stacked) return {std};
+  constexpr double kBound = 2, kStdWithin = 0.87962566103423978;  // of a normal cut at +-2
+  return {std / kStdWithin, kBound};
 }
 
-at::Tensor normal_tensor(const ParamSpec& spec, double std, double bound, uint64_t seed) {
+Normal normal_of(const ModelConfig& config, const ParamSpec& spec) {
+  const bool is_output = spec.role == Role::attention_out || spec.role == Role::ffn_out;
+  const auto n_layers = static_cast<double>(config.n_layers), width = static_cast<double>(config.d_model);
+  switch (config.init) {
+    case Init::scaled_normal: return {is_output ? kStd / std::sqrt(2.0 * n_layers) : kStd};
+    case Init::normal: return {kStd};
+    case Init::truncated_normal: return {kStd, 3};
+    case Init::small_wang: return {is_output ? 2.0 / (n_layers * std::sqrt(width)) : std::sqrt(2.0 / (5.0 * width))};
+    case Init::t5: return t5_normal(spec);
+  }
+  throw std::logic_error("an initialisation without a formula");
+}
+
+at::Tensor normal_tensor(const ParamSpec& spec, const Normal& distribution, uint64_t seed) {
   auto out = at::empty(spec.shape, at::kFloat);
   float* values = out.mutable_data_ptr<float>();
   const int64_t n = out.numel();
@@ -32,12 +55,18 @@ at::Tensor normal_tensor(const ParamSpec& spec, double std, double bound, uint64
       RngStream rng(seed, "init/" + spec.name, static_cast<uint64_t>(block));
       for (int64_t i = block * kBlock; i < std::min(n, (block + 1) * kBlock); ++i) {
         double value = rng.normal();
-        while (std::abs(value) > bound) value = rng.normal();
-        values[i] = static_cast<float>(value * std);
+        while (std::abs(value) > distribution.bound) value = rng.normal();
+        values[i] = static_cast<float>(value * distribution.std);
       }
     }
   });
   return out;
+}
+
+// Queries whose scores nobody divides.
+void divide_queries(const ParamSpec& spec, double divisor, const at::Tensor& values) {
+  for (size_t part = 0; part < spec.packing.parts.size(); ++part)
+    if (spec.packing.parts[part].name == "q") ops::part_of(values, spec.packing, part).div_(divisor);
 }
 
 // [rows, columns] whose rows, or where there are more rows than columns whose columns, are orthogonal and of length
@@ -72,7 +101,6 @@ at::Tensor orthogonal_tensor(const ParamSpec& spec, double gain, uint64_t seed) 
 }  // namespace
 
 ops::Params init_params(const ModelConfig& config, uint64_t seed) {
-  const double bound = config.init == Init::truncated_normal ? 3.0 : 1e30;
   const bool has_orthogonal_router =
       config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().is_orthogonal_at_first;
   constexpr double kGain = 0.1;  // BASE layers' centroids (arXiv 2103.16716; fairseq base_layer.py)
@@ -85,7 +113,10 @@ ops::Params init_params(const ModelConfig& config, uint64_t seed) {
     } else if (spec.role == Role::router && has_orthogonal_router) {
       params.add(spec.name, orthogonal_tensor(spec, kGain, seed));
     } else {
-      params.add(spec.name, normal_tensor(spec, standard_deviation(config, spec.role), bound, seed));
+      auto values = normal_tensor(spec, normal_of(config, spec), seed);
+      if (config.init == Init::t5 && spec.role == Role::attention_in)
+        divide_queries(spec, std::sqrt(static_cast<double>(config.head_dim)), values);
+      params.add(spec.name, std::move(values));
     }
   }
   return params;

@@ -69,6 +69,42 @@ TEST(Init, TruncatesAtThreeStandardDeviations) {
   EXPECT_GT(init_params(config_of("normal"), 1).at("layers.1.experts.gate_up").abs().max().item<double>(), 0.07);
 }
 
+// head_dim 32; the scale 0.1 is that of OpenMoE's gin files.
+TEST(Init, OfT5HasTheVariancesOfItsKernels) {
+  const auto params = init_params(config_of("t5"), 1);
+  expect_normal(params, "embedding.weight", 1.0);
+  expect_normal(params, "layers.0.attention.out.weight", std::sqrt(0.1 / 128));
+  expect_normal(params, "layers.1.experts.gate_up", std::sqrt(0.1 / 128));
+  expect_normal(params, "layers.1.experts.down", std::sqrt(0.1 / 128));
+  for (const auto* name : {"layers.0.ffn.gate_up.weight", "layers.0.ffn.down.weight", "head.weight"}) {
+    const auto& tensor = params.at(name);  // its variance is that of the kernel although it is cut at 2 deviations
+    const double std = std::sqrt(0.1 / static_cast<double>(tensor.size(1)));
+    expect_normal(params, name, std);
+    EXPECT_LE(tensor.abs().max().item<double>(), 2 * std / 0.8796 + 1e-9) << name;
+    EXPECT_GT(tensor.abs().max().item<double>(), 1.98 * std / 0.8796) << name;
+  }
+  EXPECT_GT(params.at("layers.1.experts.down").abs().max().item<double>(),
+            3.5 * std::sqrt(0.1 / 128));  // 65,536 values
+  EXPECT_NEAR(std_of(params.at("layers.1.router.weight")), 0.02, 4 * 0.02 / std::sqrt(2.0 * 512));
+  // Queries, then keys and values, 128 rows each.
+  const auto& qkv = params.at("layers.0.attention.qkv.weight");
+  ops::Params parts;
+  for (int64_t i = 0; i < 3; ++i) parts.add(std::to_string(i), qkv.narrow(0, 128 * i, 128));
+  expect_normal(parts, "0", std::sqrt(0.1 / 128) / std::sqrt(32.0));
+  expect_normal(parts, "1", std::sqrt(0.1 / 128));
+  expect_normal(parts, "2", std::sqrt(0.1 / 128));
+}
+
+// Keys have a head's width of their own, and queries come from a latent vector.
+TEST(Init, OfT5DividesTheQueriesOfLatentAttention) {
+  auto config = config_of("t5");
+  config.attention = parse_toml("kind = \"latent\"\nkv_rank = 128\nq_rank = 256\nrope_dim = 16", "m", "");
+  const auto params = init_params(config, 1);
+  expect_normal(params, "layers.0.attention.q_b.weight", std::sqrt(0.1 / 256) / std::sqrt(32.0));
+  expect_normal(params, "layers.0.attention.q_a.weight", std::sqrt(0.1 / 128));
+  expect_normal(params, "layers.0.attention.kv_b.weight", std::sqrt(0.1 / 128));
+}
+
 // E = 4 < H: rows of length 0.1 at right angles. E = 256 > H = 128: columns.
 TEST(Init, GivesOrthogonalMatricesToRoutersThatAskForThem) {
   for (const int64_t n_experts : {4, 256}) {

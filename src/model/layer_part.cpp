@@ -12,8 +12,13 @@ int64_t ParamSpec::n_elements() const {
 
 int64_t ParamSpec::n_active() const { return std::llround(static_cast<double>(n_elements()) * share); }
 
-size_t LayerPart::add(std::string name, std::vector<int64_t> shape, Role role, double share) {
-  parameters_.push_back({std::move(name), std::move(shape), role, share});
+size_t LayerPart::add(ParamSpec spec) {
+  int64_t rows = 0;
+  for (const auto& part : spec.packing.parts) rows += part.rows;
+  const size_t dimension = spec.packing.is_stacked ? 1 : 0;
+  if (!spec.packing.parts.empty() && rows != spec.shape.at(dimension))
+    throw std::logic_error("the parts of " + spec.name + " do not have its rows");
+  parameters_.push_back(std::move(spec));
   return parameters_.size() - 1;
 }
 

@@ -8,6 +8,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "ops/packing.h"
+
 namespace evenkeel::model {
 
 // What a parameter is for: its initialisation, and whether it is a matrix of products, follow from it.
@@ -20,7 +22,8 @@ struct ParamSpec {
   std::string name;  // of a part: within its layer
   std::vector<int64_t> shape;
   Role role;
-  double share = 1;  // how much of it one token passes, on average: k / E of the routed experts
+  double share = 1;           // how much of it one token passes, on average: k / E of the routed experts
+  ops::Packing packing = {};  // the matrices in it, as models are published
   int64_t n_elements() const;
   int64_t n_active() const;                                            // n_elements() * share
   bool is_of_experts() const { return name.starts_with("experts."); }  // of routed ones: [E, …]
@@ -47,7 +50,10 @@ class LayerPart {
 
  protected:
   // Lists a parameter; its index is where `forward` finds it.
-  size_t add(std::string name, std::vector<int64_t> shape, Role role, double share = 1);
+  size_t add(ParamSpec spec);
+  size_t add(std::string name, std::vector<int64_t> shape, Role role) {
+    return add({std::move(name), std::move(shape), role});
+  }
 
  private:
   virtual double other_flops_per_token(int64_t sequence_length) const;  // 0 unless a kind says more

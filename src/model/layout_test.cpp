@@ -30,6 +30,32 @@ TEST(ParameterTable, ListsEveryShapeOfADenseModel) {
   EXPECT_EQ(shapes.at("head.weight"), (Shape{10, 8}));
 }
 
+// As released models have them: queries, keys and values apart, gate and up apart, each expert by itself.
+TEST(ParameterTable, SaysWhichPublishedMatricesLieInAParameter) {
+  const auto config = config_of(
+      "n_experts = 6\ntop_k = 2\nd_expert = 7\nn_shared_experts = 2\nmoe_layers = [1]\nffn_bias = true\n"
+      "expert_bias = true\nactivation = \"swiglu_double\"\nd_extra = 4\nattention = {qkv_bias = true}");
+  std::map<std::string, ops::Packing> packings;
+  for (const auto& spec : parameter_table(config)) packings[spec.name] = spec.packing;
+  const ops::Packing plain, qkv{false, {{"q", 12}, {"k", 6}, {"v", 6}}}, dense{false, {{"gate", 10}, {"up", 5}}},
+      expert{true, {{"gate", 14}, {"up", 7}}}, shared{false, {{"gate", 28}, {"up", 14}}},
+      extra{false, {{"gate", 8}, {"up", 4}}}, stack{true, {}};
+  EXPECT_EQ(packings.at("layers.0.attention.qkv.weight"), qkv);
+  EXPECT_EQ(packings.at("layers.0.attention.qkv.bias"), qkv);
+  EXPECT_EQ(packings.at("layers.0.ffn.gate_up.weight"), dense);
+  EXPECT_EQ(packings.at("layers.0.ffn.gate_up.bias"), dense);
+  EXPECT_EQ(packings.at("layers.1.experts.gate_up"), expert);
+  EXPECT_EQ(packings.at("layers.1.experts.gate_up_bias"), expert);
+  EXPECT_EQ(packings.at("layers.1.experts.down"), stack);
+  EXPECT_EQ(packings.at("layers.1.experts.down_bias"), stack);
+  EXPECT_EQ(packings.at("layers.1.shared.gate_up.weight"), shared);
+  EXPECT_EQ(packings.at("layers.1.extra.gate_up.weight"), extra);
+  for (const auto* name : {"embedding.weight", "layers.0.attention.out.weight", "layers.0.ffn.down.weight",
+                           "layers.0.attention_norm.weight", "layers.1.router.weight", "layers.1.shared.down.weight",
+                           "final_norm.weight", "head.weight"})
+    EXPECT_EQ(packings.at(name), plain) << name;
+}
+
 TEST(ParameterTable, ListsExpertsSharedExpertsAndTiedHeads) {
   const auto shapes =
       shapes_of(config_of("n_experts = 6\ntop_k = 2\nd_expert = 7\nn_shared_experts = 2\nmoe_layers = "

@@ -11,8 +11,8 @@
 #include "model/layout.h"
 #include "moe/balance_loss.h"
 #include "ops/cross_entropy.h"
-#include "optim/adamw.h"
 #include "optim/gradient_norm.h"
+#include "optim/optimizer.h"
 #include "support/gradients.h"
 #include "support/held_weights.h"
 
@@ -118,13 +118,10 @@ void check_ten_losses(at::ScalarType dtype, double rtol, double atol) {
   const auto golden = testing::read_golden("ten_losses.json");
   const Transformer model(golden_config(golden.inputs.at("config")));
   const auto params = golden_params(model.config(), golden.inputs.at("parameters"), dtype);
-  optim::OptimizerConfig optimizer;
-  read_value(parse_toml("kind = \"adamw\"\nbetas = [0.9, 0.95]\neps = 1e-8\nweight_decay = 0.1\ndecay = "
-                        "\"matrices\"\nclip_norm = 1.0",
-                        "golden", ""),
-             "optimizer", optimizer);
-  EXPECT_EQ(evenkeel::to_json(optimizer), golden.inputs.at("optimizer"));
-  auto state = optim::initial_adam_state(params);
+  const auto optimizer =
+      optim::make_optimizer({optim::forms_of(params)}, config_from_json(golden.inputs.at("optimizer"), "golden"));
+  EXPECT_EQ(optimizer->options(), golden.inputs.at("optimizer"));
+  auto state = optim::initial_optimizer_state(*optimizer, params);
   const auto& batches = golden.inputs.at("batches").as_array();
   for (size_t step = 0; step < batches.size(); ++step) {
     ModelInput input;
@@ -132,8 +129,8 @@ void check_ten_losses(at::ScalarType dtype, double rtol, double atol) {
     const auto losses = losses_of(model, params, input, testing::ids_of(batches[step].at("target_ids")));
     auto gradients = gradients_of(losses.loss, params);
     const double norm = optim::gradient_norm(gradients);
-    optim::clip_gradients(gradients, norm, optimizer.clip_norm);
-    optim::adamw_update({optimizer, golden.inputs.at("lr").as_double(), {}}, params, gradients, state);
+    optim::clip_gradients(gradients, norm, optimizer->clip_norm());
+    optimizer->update({golden.inputs.at("lr").as_double(), {}}, params, gradients, state);
     const auto check = [&](const char* key, double got) {
       expect_close(got, golden.outputs.at(key).at(step).as_double(), rtol, atol,
                    std::string(key) + " of step " + std::to_string(step));

@@ -17,6 +17,15 @@ at::Tensor head_logits(const at::Tensor& hidden, const at::Tensor& head);
 // tokens is in fp64. A gradient is prepared only where it is needed.
 at::Tensor cross_entropy_sum(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets);
 
+// The same with a loss that holds the logits' scale (T5X's z_loss): z is the sum over targets of logsumexp^2 of their
+// logits, and what is minimised is cross-entropy + z_coefficient z. One pass over the chunks makes both.
+struct HeadLosses {
+  at::Tensor minimised;         // a scalar, differentiable in hidden and head
+  at::Tensor cross_entropy, z;  // sums, without gradient
+};
+HeadLosses head_losses(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
+                       double z_coefficient);
+
 // [T] of the same losses, without gradient; ignored targets give 0. `predicted` (may be null) gets the arg max [T] i64,
 // ties to the lower id.
 at::Tensor cross_entropy_per_token(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,

@@ -3,6 +3,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
@@ -59,6 +60,56 @@ TEST(CrossEntropy, GradientsMatchFiniteDifferences) {
   const auto targets = at::tensor({2, -1, 0, 4}).to(at::kLong);
   testing::expect_gradients([&](const auto& in) { return cross_entropy_sum(in[0], in[1], targets); },
                             {random_tensor({4, 3}, 7), random_tensor({5, 3}, 8)});
+}
+
+TEST(HeadLosses, ZIsTheSquaredLogSumExpOfTheTargets) {
+  for (const int64_t T : {1, 511, 512, 513, 1025}) {
+    const auto hidden = random_tensor({T, 6}, 1), head = random_tensor({11, 6}, 2);
+    auto targets = random_ids(T, 11, 3);
+    if (T > 1) targets[T / 2] = -1;
+    constexpr double kCoefficient = 0.25;
+    const auto direct = [&](const auto& in) {
+      const auto lse = at::logsumexp(in[0].matmul(in[1].t()), {1}).masked_fill(targets.lt(0), 0.0);
+      return direct_losses(in[0], in[1], targets).sum() + kCoefficient * lse.square().sum();
+    };
+    const auto got = head_losses(hidden, head, targets, kCoefficient);
+    const auto need = direct(std::vector<at::Tensor>{hidden, head});
+    expect_close(got.minimised, need, 1e-12, 0, "T = " + std::to_string(T));
+    expect_close(got.cross_entropy, direct_losses(hidden, head, targets).sum(), 1e-12, 0, "cross-entropy");
+    expect_close(got.cross_entropy + kCoefficient * got.z, need, 1e-12, 0, "parts");
+    const auto gradients = testing::gradients_of(
+        [&](const auto& in) { return head_losses(in[0], in[1], targets, kCoefficient).minimised; }, {hidden, head});
+    const auto wanted = testing::gradients_of(direct, {hidden, head});
+    expect_close(gradients[0], wanted[0], 1e-12, 1e-13, "d hidden");
+    expect_close(gradients[1], wanted[1], 1e-11, 1e-12, "d head");  // sums over T
+  }
+}
+
+TEST(HeadLosses, GradientsMatchFiniteDifferences) {
+  const auto targets = at::tensor({2, -1, 0, 4}).to(at::kLong);
+  testing::expect_gradients([&](const auto& in) { return head_losses(in[0], in[1], targets, 0.5).minimised; },
+                            {random_tensor({4, 3}, 7), random_tensor({5, 3}, 8)});
+}
+
+TEST(HeadLosses, PartsHaveNoGradientAndNoCoefficientIsTheCrossEntropy) {
+  const auto hidden = random_tensor({5, 3}, 12).to(at::kFloat).requires_grad_(true),
+             head = random_tensor({7, 3}, 13).to(at::kFloat).requires_grad_(true);
+  const auto targets = random_ids(5, 7, 14);
+  const auto with = head_losses(hidden, head, targets, 0.5), without = head_losses(hidden, head, targets, 0);
+  EXPECT_TRUE(with.minimised.requires_grad());
+  EXPECT_FALSE(with.cross_entropy.requires_grad());
+  EXPECT_FALSE(with.z.requires_grad());
+  EXPECT_EQ(with.minimised.scalar_type(), at::kFloat);
+  EXPECT_EQ(without.z.item<double>(), 0.0);
+  EXPECT_TRUE(testing::same_bits(without.minimised, cross_entropy_sum(hidden, head, targets)));
+  EXPECT_GT(with.minimised.item<float>(), without.minimised.item<float>());
+}
+
+// Logits of 1e4: their softmax is 0 and 1, and logsumexp 1e4.
+TEST(HeadLosses, SurvivesLargeLogits) {
+  const auto hidden = at::full({1, 1}, 100.0f), head = at::tensor({0.0f, 100.0f}).unsqueeze(1);
+  EXPECT_EQ(head_losses(hidden, head, at::tensor({1}).to(at::kLong), 1e-4).z.item<double>(), 1e8);
+  EXPECT_EQ(head_losses(hidden, head, at::tensor({-1}).to(at::kLong), 1e-4).z.item<double>(), 0.0);
 }
 
 TEST(CrossEntropy, IgnoredTargetsGiveNeitherLossNorGradient) {

@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "core/config_tree.h"
+#include "ops/packing.h"
 
 namespace evenkeel::ops {
 
@@ -29,6 +30,7 @@ struct GatedForm {
       : activation(of), alpha(alpha_of), limit(limit_of) {}
   int64_t gate_width(int64_t inner) const { return activation == Activation::swiglu_double ? 2 * inner : inner; }
   int64_t gate_up_width(int64_t inner) const { return gate_width(inner) + inner; }
+  std::vector<PackedPart> gate_up_parts(int64_t inner) const { return {{"gate", gate_width(inner)}, {"up", inner}}; }
 };
 
 // Legend: G = form.gate_up_width(I), which is 2 I, or 3 I of swiglu_double.

@@ -63,4 +63,11 @@ double gradient_norm(const std::vector<at::Tensor>& gradients) {
   return std::sqrt(sum);
 }
 
+void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, double clip_norm) {
+  const double scale = clip_norm / (norm + 1e-6);
+  if (clip_norm <= 0 || scale >= 1) return;
+  for (const auto& gradient : gradients)
+    if (gradient.defined()) gradient.mul_(scale);
+}
+
 }  // namespace evenkeel::optim

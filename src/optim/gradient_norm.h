@@ -1,4 +1,4 @@
-// The L2 norm of all gradients as one vector.
+// The L2 norm of all gradients as one vector, and clipping by it.
 #pragma once
 
 #include <vector>
@@ -11,5 +11,8 @@ namespace evenkeel::optim {
 // a fixed size, in order, so that the result has the same bits for any number of threads; ATen's fp32 norm is 1 % low
 // for 2^24 equal entries. On other devices the order is the library's.
 double gradient_norm(const std::vector<at::Tensor>& gradients);
+
+// torch's clip_grad_norm_: scales by clip / (norm + 1e-6) where that is below 1. clip_norm 0: not at all.
+void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, double clip_norm);
 
 }  // namespace evenkeel::optim

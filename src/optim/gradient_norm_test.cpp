@@ -7,8 +7,12 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
+
+#include "golden/golden.h"
+#include "support/gradients.h"
 
 namespace evenkeel::optim {
 namespace {
@@ -43,6 +47,18 @@ TEST(GradientNorm, HasTheSameBitsForAnyNumberOfThreads) {
   at::set_num_threads(2);
   EXPECT_EQ(gradient_norm({gradient}), one);
   at::set_num_threads(before);
+}
+
+TEST(ClipGradients, ScalesOnlyAboveTheNorm) {
+  auto gradients = std::vector<at::Tensor>{at::tensor({3.0, 4.0}), at::Tensor()};
+  clip_gradients(gradients, 5.0, 10.0);
+  EXPECT_TRUE(testing::same_bits(gradients[0], at::tensor({3.0, 4.0})));
+  clip_gradients(gradients, 5.0, 0.0);  // 0 = no clipping
+  EXPECT_TRUE(testing::same_bits(gradients[0], at::tensor({3.0, 4.0})));
+  clip_gradients(gradients, 5.0, 1.0);
+  const double scale = 1.0 / (5.0 + 1e-6);
+  testing::expect_close(gradients[0], at::tensor({3.0 * scale, 4.0 * scale}, at::kDouble), 1e-6, 0,
+                        "clipped");  // at::tensor may be fp32
 }
 
 }  // namespace

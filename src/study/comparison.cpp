@@ -4,7 +4,7 @@
 #include <set>
 
 #include "model/layout.h"
-#include "optim/adamw.h"
+#include "optim/rate_factors.h"
 #include "train/recipe_changes.h"
 #include "train/shift_sets.h"
 

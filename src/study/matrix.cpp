@@ -138,7 +138,20 @@ std::vector<Change> matrix_arms(const ConfigNode& matrix) {
   return out;
 }
 
+// The keys of another kind of optimizer do not fit.
+void drop_other_optimizer(ConfigNode& recipe, const ConfigNode& changes) {
+  const auto kind_of = [](const ConfigNode* optimizer) {
+    const ConfigNode* kind = optimizer != nullptr ? optimizer->find("kind") : nullptr;
+    return kind != nullptr && kind->is_string() ? std::get<std::string>(kind->value) : "";
+  };
+  const std::string is = kind_of(changes.find("optimizer"));
+  std::string was = kind_of(recipe.find("optimizer"));
+  if (was.empty()) was = optim::kOptimizerTable.default_kind;
+  if (!is.empty() && is != was) recipe.erase("optimizer");
+}
+
 void merge_recipe(ConfigNode& recipe, const ConfigNode& changes) {
+  drop_other_optimizer(recipe, changes);
   ConfigNode* model = recipe.find("model");
   const ConfigNode* changed_model = changes.find("model");
   if (model == nullptr || changed_model == nullptr) return merge_config(recipe, changes);

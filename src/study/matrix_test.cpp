@@ -36,7 +36,7 @@ arms = [{name = "plain"}, {name = "hot", phase.two.schedule.lr_max = 0.5}, {name
   EXPECT_EQ(largest_rate(plan.arms[1], 1), 0.5);
   EXPECT_EQ(largest_rate(plan.arms[1], 0), 1e-2);
   EXPECT_EQ(plan.arms[2].config.model.top_k, 1);
-  EXPECT_EQ(plan.arms[2].config.optimizer.eps, 1e-6);
+  EXPECT_EQ(train::run_optimizer(plan.arms[2].config)->options().at("eps").as_double(), 1e-6);
   EXPECT_EQ(plan.arms[0].config.model.top_k, 2);
 }
 
@@ -79,6 +79,16 @@ TEST(Study, ArmsReplaceTheRouterBalanceAndCapacityThatTheyName) {
   EXPECT_EQ(half.balance.z_coefficient, 0.001);
   EXPECT_EQ(half.router.find("score")->shown(), "'sigmoid'");
   EXPECT_EQ(half.capacity.factor_train, 2.0);
+}
+
+// The keys of the base's kind do not fit another; those of the same kind stay.
+TEST(Study, ArmsReplaceTheOptimizerOfAnotherKind) {
+  const std::string base = std::string(testing::tiny_recipe_text()) + "[optimizer]\nbetas = [0.8, 0.9]\n";
+  const auto plan = read_study(
+      parse_toml("[study]\nmatrix = {optimizer.kind = [\"adamw\", \"adafactor\"]}\n" + base, "s.toml", "/data"));
+  const auto options_of = [&](size_t arm) { return train::run_optimizer(plan.arms[arm].config)->options(); };
+  EXPECT_EQ(options_of(0).at("betas").at(0).as_double(), 0.8);
+  EXPECT_EQ(options_of(1).at("kind").as_string(), "adafactor");
 }
 
 // The recipe's balance loss is for the router that it names: an arm with another kind of router that keeps it says so.

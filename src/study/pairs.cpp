@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "optim/adamw.h"
+#include "optim/rate_factors.h"
 #include "study/comparison.h"
 #include "train/recipe_changes.h"
 

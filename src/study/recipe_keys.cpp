@@ -4,7 +4,7 @@
 #include "model/attention/attention.h"
 #include "model/config.h"
 #include "moe/router.h"
-#include "optim/adamw.h"
+#include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "study/matrix.h"
 #include "train/config.h"
@@ -77,16 +77,15 @@ void add_study_keys(std::vector<ConfigKey>& out) {
 }  // namespace
 
 std::vector<ConfigKey> recipe_keys() {
-  std::vector<ConfigKey> out, model, train, optimizer, phase;
+  std::vector<ConfigKey> out, model, train, phase;
   list_keys(train::RecipeTables{}, "", out);
   set_type(out, "phase", "list of tables");
   add_model_keys(model);
   list_keys(train::TrainSettings{}, "train", train);
-  list_keys(optim::OptimizerConfig{}, "optimizer", optimizer);
   add_phase_keys(phase);
   insert_keys(out, "model", model);
   insert_keys(out, "train", train);
-  insert_keys(out, "optimizer", optimizer);
+  insert_keys(out, "optimizer", optim::optimizer_keys("optimizer"));
   insert_keys(out, "phase", phase);
   add_study_keys(out);
   return out;
@@ -110,13 +109,14 @@ constexpr Section kSections[] = {
      "## `[model.capacity]`\n\nA rule gives all keys their values; a key beside it changes that one. Formulas: "
      "[routers.md](routers.md#capacity-and-drops)."},
     {"train.", "## `[train]`"},
-    {"optimizer.", "## `[optimizer]`"},
+    {"optimizer.", "## `[optimizer]`\n\nFormulas and sources: [cpt.md](cpt.md#optimizers)."},
     {"phase.NAME.", "## `[[phase]]`\n\nHow to choose them: [cpt.md](cpt.md)."},
     {"phase.NAME.objective.", "## `objective` of a phase"},
     {"phase.NAME.schedule.", "## `schedule` of a phase\n\nFormulas: [cpt.md](cpt.md#schedules)."},
     {"study.",
-     "## `[study]`\n\nAn arm, or a combination of the matrix, is the base with its changes. A router of another kind, "
-     "a rule of another name and a list of losses replace the base's whole."},
+     "## `[study]`\n\nAn arm, or a combination of the matrix, is the base with its changes. A router or optimizer of "
+     "another "
+     "kind, a rule of another name and a list of losses replace the base's whole."},
 };
 
 const Section& section_of(const std::string& key) {
@@ -137,7 +137,7 @@ A recipe is TOML. `NAME` stands for the `name` of a table of a list: `phase.NAME
 command line `--set phase.german.tokens="1M tokens"`. `[]` is a table of a list without names. Paths are relative to the recipe's
 folder. Whole numbers may be written `2e6` or `"2M"`; k, M, B and T are 10³, 10⁶, 10⁹, 10¹². A duration is a number with a unit, `"2M tokens"`,
 `"400 steps"`; a bare number is of the unit named first. A key that is not here is an error that names the nearest one.
-"Read by" names the kinds of router, loss, rule or schedule that read a key, where not all do; for the others it is an error.
+"Read by" names the kinds of router, loss, rule, optimizer or schedule that read a key, where not all do; for the others it is an error.
 )";
 
 std::string cell(const std::string& text) {

@@ -80,6 +80,7 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
   const model::Transformer model(config.model);
   RunConfig fresh = config;
   fresh.model_from.reset();  // speed does not depend on the values
+  const auto optimizer = run_optimizer(config);
   auto state = initial_state(fresh, model, device);
   RngStream rng(static_cast<uint64_t>(config.train.seed), "bench");
   const int64_t n_micro = config.train.batch_size / config.train.micro_batch_size;
@@ -97,7 +98,7 @@ StepTimes time_steps(const RunConfig& config, const BenchOptions& options) {
     const auto wait_before = core_wait_seconds();
     const double cpu_before = process_cpu_seconds();
     const auto begin = Clock::now();
-    const auto report = train_step(model, {config.optimizer, 1e-4, {}}, batches, state);
+    const auto report = train_step(model, {*optimizer, 1e-4, {}, config.train.logit_z_coefficient}, batches, state);
     ops::synchronize(device);
     const double seconds = seconds_since(begin), cpu_seconds = process_cpu_seconds() - cpu_before;
     const auto wait_after = core_wait_seconds();

@@ -43,7 +43,8 @@ LineCheck::LineCheck(const Json& resolved, const model::ModelConfig& config) {
   n_experts_ = config.n_experts;
   k_ = config.top_k;
   const auto router = config.is_moe() ? moe::make_router(config.router_shape(), config.router) : nullptr;
-  terms_ = loss_terms(config, router.get());
+  const Json* logit_z = resolved.at("train").find("logit_z_coefficient");  // none in a run of an earlier version
+  terms_ = loss_terms(config, router.get(), logit_z != nullptr ? logit_z->as_double() : 0);
   has_k_ = router != nullptr && !is_changed_ && router->traits().exactly_k;
   may_drop_ = is_changed_ || !config.capacity.is_dropless();
 }

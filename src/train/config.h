@@ -9,7 +9,7 @@
 
 #include "core/config_tree.h"
 #include "model/config.h"
-#include "optim/adamw.h"
+#include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "train/phase_objective.h"
 
@@ -38,6 +38,7 @@ struct TrainSettings {
   int64_t keep_last = 0;
   bool separate_documents = false, allow_mixed_tokenizers = false;
   OnCollapse on_collapse = OnCollapse::warn;
+  double logit_z_coefficient = 0;
   static void visit_fields(auto& c, auto&& field) {
     field("batch_size", c.batch_size, {"sequences per optimizer step", "sequences", kRequired});
     field("micro_batch_size", c.micro_batch_size,
@@ -53,6 +54,9 @@ struct TrainSettings {
           "save)");
     field("allow_mixed_tokenizers", c.allow_mixed_tokenizers,
           "sets of different tokenizers, or of another than that of the weights to start from, are no error");
+    field("logit_z_coefficient", c.logit_z_coefficient,
+          "of a loss that holds the output logits' scale: the mean over targets of their squared logsumexp (T5X's "
+          "z_loss); 0: none");
   }
 };
 
@@ -196,7 +200,7 @@ struct RunConfig {
   model::ModelConfig model;
   std::optional<RecipePath> model_from;
   TrainSettings train;
-  optim::OptimizerConfig optimizer;
+  ConfigNode optimizer;  // read by the registry of optimizers
   std::vector<PhaseConfig> phases;
 
   int64_t tokens_per_step() const { return train.batch_size * train.sequence_length; }
@@ -226,6 +230,7 @@ void require_same_architecture(const model::ModelConfig& model, const checkpoint
                                const std::function<std::string(const std::string& key)>& place_of);
 // resolved.json: every key, defaults included.
 Json run_config_json(const RunConfig& config);
+std::unique_ptr<optim::Optimizer> run_optimizer(const RunConfig& config);
 std::unique_ptr<optim::Schedule> phase_schedule(const RunConfig& config, const PhaseConfig& phase);
 
 }  // namespace evenkeel::train

@@ -23,8 +23,8 @@ TEST(RunConfig, FillsDefaults) {
   EXPECT_EQ(config.train.checkpoint_every, (Duration{0, Unit::steps}));
   EXPECT_EQ(config.model.n_kv_heads, 2);
   EXPECT_EQ(config.model.head_dim, 4);
-  EXPECT_EQ(config.optimizer.weight_decay, 0.1);
-  EXPECT_EQ(config.optimizer.clip_norm, 1.0);
+  EXPECT_EQ(run_optimizer(config)->options().at("weight_decay").as_double(), 0.1);
+  EXPECT_EQ(run_optimizer(config)->clip_norm(), 1.0);
   EXPECT_TRUE(config.phases[0].shuffle);
   EXPECT_EQ(config.tokens_per_step(), 32);
   EXPECT_EQ(config.total_steps(), 10);
@@ -168,7 +168,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"phase.two.steps=1e13", "--set phase.two.steps: got phase 'two' of 1e+13 steps"},
         Refusal{"phase.one.eval.max_tokens=-1", "--set phase.one.eval.max_tokens: got eval.max_tokens = -1"},
         Refusal{"optimizer.eps=0", "--set optimizer.eps: got 0; need more than 0"},
-        Refusal{"optimizer.kind=\"sgd\"", "sgd"}));
+        Refusal{"optimizer.kind=\"sgd\"", "sgd"}, Refusal{"optimizer=\"adafactor\"", "need a table"},
+        Refusal{"optimizer={kind = \"adafactor\", eps = 0.0}", "optimizer.eps"},
+        Refusal{"optimizer={kind = \"adafactor\", betas = [0.9, 0.95]}", "unknown key 'optimizer.betas'"},
+        Refusal{"train.logit_z_coefficient=-1", "--set train.logit_z_coefficient: got -1; need 0 (none) or more"},
+        Refusal{"train.label_smoothing=0.1",
+                "--set train.label_smoothing: got 0.1; need the key left out: targets are never smoothed"}));
 
 // In a recipe that has the table, the place is the option's nevertheless.
 TEST(RunConfig, AnOptionAboveATableOfTheRecipeIsThePlace) {

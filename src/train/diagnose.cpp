@@ -141,7 +141,7 @@ std::vector<Alarm> diagnose(const model::Transformer& model, const data::Batch& 
     matrices.push_back({losses.routing[i].layer, state.params.name(*place)});
     weights.push_back(state.params.tensor(*place));
   }
-  const auto from_cross_entropy = largest_gradients(losses.cross_entropy_sum, weights);
+  const auto from_cross_entropy = largest_gradients(losses.head_sum, weights);
   for (size_t i = 0; i < matrices.size(); ++i)
     if (from_cross_entropy[i] == 0)  // without a path it is 0 to the bit: nothing has to cancel
       findings.push_back(

@@ -47,7 +47,7 @@ std::vector<std::string> sentences_of(const Case& c) {
   for (const auto& [name, param] : c.state.params)
     state.params.add(name, param.detach().clone().requires_grad_(param.requires_grad()));
   const data::Batch halves[] = {rows_of(c.batch, 0, 2), rows_of(c.batch, 2, 4)};
-  const auto report = train_step(c.model, {c.config.optimizer, 0.0, {}}, halves, state);
+  const auto report = train_step(c.model, {*run_optimizer(c.config), 0.0, {}}, halves, state);
   return alarm_sentences(find_collapse(report.routing, report.token_scores));
 }
 

@@ -208,7 +208,7 @@ Forecast forecast(const RunConfig& config, const StepRate& rate) {
   DataSizes sizes;
   std::map<std::string, double> epochs;  // of each path, in the run so far
   out.checkpoint_bytes =
-      12.0 * static_cast<double>(model::count_parameters(config.model).total);  // parameters and two moments
+      4 * (static_cast<double>(model::count_parameters(config.model).total) + run_optimizer(config)->moment_floats());
   // Checkpoints that are neither a phase's end nor started from.
   int64_t n_others = 0;
   const int64_t save_period = config.period_steps(config.train.checkpoint_every);

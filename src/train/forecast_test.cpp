@@ -124,6 +124,8 @@ TEST_F(ForecastTest, CountsTheCheckpointsThatStay) {
   const auto one = config();
   EXPECT_EQ(forecast(one, rate_).checkpoint_bytes,
             12.0 * static_cast<double>(model::count_parameters(one.model).total));
+  const auto two = config({"optimizer={kind = \"adafactor\"}"});  // of matrices that are too small to be factored
+  EXPECT_EQ(forecast(two, rate_).checkpoint_bytes, 8.0 * static_cast<double>(model::count_parameters(two.model).total));
 }
 
 TEST_F(ForecastTest, StatedRatesFollowFromTheFlops) {

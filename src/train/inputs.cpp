@@ -9,6 +9,7 @@
 #include "model/transformer.h"
 #include "train/scoring.h"
 #include "train/sentinel_check.h"
+#include "train/state.h"
 
 namespace evenkeel::train {
 
@@ -153,13 +154,14 @@ std::string check_cursors(const RunConfig& config, const std::string& place, con
 
 // The phases of the run that phase `index` starts from, and what to warn of, "" for nothing.
 std::pair<std::vector<PhaseRecord>, std::string> check_start(const RunConfig& config, size_t index,
-                                                             const fs::path& folder) {
+                                                             const PhaseStart& start) {
   const std::string& place = config.phases[index].place("start.from");
-  const auto source = checkpoint::open_model(folder, std::nullopt, /*deep=*/false);
+  const auto source = checkpoint::open_model(start.folder, std::nullopt, /*deep=*/false);
   require_same_architecture(config.model, source, [&](const std::string&) { return place; });
   if (!source.has_history) return {};
   model::check_router_state(config.model, source.config, source.folder.string());
   checkpoint::read_router_states(source.folder, model::Transformer(config.model));
+  if (!start.resets_optimizer) check_optimizer(config, source);
   auto records = read_records(source.state, (source.folder / "state.json").string(), config.train.seed);
   auto warning = check_cursors(config, place, source, records);
   return {std::move(records), std::move(warning)};
@@ -178,7 +180,7 @@ Starts check_starts(const RunConfig& config, InputData& data) {
     const PhaseConfig& phase = config.phases[i];
     starts.push_back(phase_start(config, i));
     if (!starts.back().folder.empty()) {
-      auto [records, warning] = check_start(config, i, starts.back().folder);
+      auto [records, warning] = check_start(config, i, starts.back());
       if (!warning.empty()) out.warnings.push_back(std::move(warning));
       for (auto& record : records) {
         if (!brought.contains(record.name) && !own.contains(record.name)) add_known(record.name);

@@ -51,8 +51,9 @@ struct Starts {
   std::vector<std::string> warnings;
 };
 // Checks what phases start from and what they replay: ConfigError for a name or folder that is
-// not there, and for a start of another architecture or sequence length; CheckpointError for one without the router's
-// states; a warning for one of another seed. `data`: the data of a phase that a start brings along is opened there too.
+// not there, and for a start of another architecture, sequence length or optimizer; CheckpointError for one without the
+// router's states or the optimizer's moments; a warning for one of another seed. `data`: the data of a phase that a
+// start brings along is opened there too.
 Starts check_starts(const RunConfig& config, InputData& data);
 
 // What InputData::open refuses of the sets, their tokenizers and the orders in which they are drawn, of those sets that

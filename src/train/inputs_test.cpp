@@ -161,6 +161,15 @@ TEST_F(ExternalStart, MustHaveAStateThatWasMadeForTheSameOption) {
               HasSubstr("got model.router.score = \"softmax_pre\"; need \"sigmoid\""));
 }
 
+// Before anything is trained: the phase may come after hours of others.
+TEST_F(ExternalStart, MustHaveTheMomentsOfTheSameOptimizerUnlessItResetsThem) {
+  const std::string other = "optimizer={kind = \"adafactor\"}";
+  EXPECT_THAT(message_of<ConfigError>([&] { starts_with({other}); }),
+              HasSubstr("got optimizer.kind = 'adafactor', and the moments of 'adamw' in"));
+  const std::string from = "phase.two.start={from = \"" + (folder_ / "run").string() + "\", optimizer = \"reset\"}";
+  EXPECT_NO_THROW(starts({other, from}));
+}
+
 TEST_F(ExternalStart, MustHaveDrawnSamplesOfTheSameLength) {
   EXPECT_THAT(message_of<ConfigError>([&] { starts_with({"train.sequence_length=4"}); }),
               HasSubstr("got train.sequence_length = 4 and a start from"));

@@ -54,6 +54,9 @@ class Moments {
         accumulates_(config.train.micro_batch_size < config.train.batch_size) {
     const auto& m = config.model;
     parameters_ = static_cast<double>(model::count_parameters(m).total);
+    const auto optimizer = run_optimizer(config);
+    moments_ = optimizer->moment_floats();
+    in_update_ = optimizer->floats_in_hand();
     head_ = static_cast<double>(m.vocab_size * m.d_model);
   }
 
@@ -115,6 +118,7 @@ class Moments {
   MemoryEstimate update() const {
     auto out = model_alone("update");
     out.gradients = kFloat * parameters_;
+    out.optimizer += kFloat * in_update_;
     return out;
   }
 
@@ -158,7 +162,7 @@ class Moments {
     out.moment = moment;
     out.program = kProgram;
     out.parameters = kFloat * parameters_;
-    out.optimizer = 2 * kFloat * parameters_;
+    out.optimizer = kFloat * moments_;
     return out;
   }
   MemoryEstimate all_kept(const char* moment) const {
@@ -172,7 +176,7 @@ class Moments {
 
   const RunConfig& config_;
   std::vector<LayerFloats> layers_;
-  double tokens_, parameters_ = 0, head_ = 0;
+  double tokens_, parameters_ = 0, head_ = 0, moments_ = 0, in_update_ = 0;
   bool accumulates_;
 };
 

@@ -14,7 +14,7 @@ struct MemoryEstimate {
   double program = 0;      // evenkeel, LibTorch and their threads
   double parameters = 0;   // as are the next two, of this model
   double gradients = 0;    // those that are there at that moment
-  double optimizer = 0;    // AdamW's two moments
+  double optimizer = 0;    // its moments, and what an update has in hand
   double activations = 0;  // of a micro-batch: kept for the backward pass, and what that pass has in hand
   double masks = 0;        // of separate_documents: [B, 1, S, S], one for all layers
   double logits = 0;       // a chunk of the head, and the gradients that its forward pass makes

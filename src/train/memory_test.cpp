@@ -62,6 +62,19 @@ TEST(EstimateMemory, OneMaskForSeparateDocuments) {
   EXPECT_EQ(separate.activations, whole.activations);
 }
 
+// Both sides are long enough in none of the tiny model's matrices; with min_factored = 6 they are in all but the
+// router.
+TEST(EstimateMemory, CountsTheMomentsOfTheOptimizer) {
+  const auto config = testing::tiny_config("/data");
+  const auto n = static_cast<double>(model::count_parameters(config.model).total);
+  EXPECT_EQ(estimate_of({"optimizer={kind = \"adafactor\"}"}).optimizer, 4 * n);
+  EXPECT_EQ(estimate_of({"optimizer={kind = \"adafactor\", momentum = 0.5}"}).optimizer, 8 * n);
+  const double norms = 5 * 8, routers = 2 * 4 * 8, embeddings = 2 * (16 + 8);
+  const double attention = 4 * (8 + 8), experts = 4 * 3 * (6 + 8);  // rows and columns
+  const auto factored = estimate_of({"optimizer={kind = \"adafactor\", min_factored = 6}"});
+  EXPECT_EQ(factored.optimizer, 4 * (norms + routers + embeddings + 2 * (attention + experts)));
+}
+
 // One for each sight that is shorter than a sequence, whatever the number of sequences.
 TEST(EstimateMemory, OneMaskForEachWindow) {
   EXPECT_EQ(estimate_of({"model.attention={window = 3}"}).masks, 4 * 8 * 8);

@@ -5,10 +5,10 @@
 namespace evenkeel::train {
 namespace {
 
-void begin_state(const RunSetting& setting, TrainState& state) {
+void begin_state(const RunSetting& setting, const optim::Optimizer& optimizer, TrainState& state) {
   const PhaseStart& start = setting.start(state);
   if (!start.folder.empty() || start.step != state.step) load_start(setting, state);
-  if (start.resets_optimizer) state.adam = optim::initial_adam_state(state.params);
+  if (start.resets_optimizer) state.optimizer = optim::initial_optimizer_state(optimizer, state.params);
   state.loader.mixture.clear();
   state.loader.replay_draws = 0;
 }
@@ -19,8 +19,8 @@ PhaseRun begin_phase(const RunSetting& setting, TrainState& state) {
   const RunConfig& config = setting.config;
   const PhaseConfig& phase = setting.phase(state);
   const bool begins = state.phase_step == 0;
-  if (begins) begin_state(setting, state);
-  PhaseRun out{phase, phase_schedule(config, phase), phase.rate_factors(config.model), nullptr};
+  PhaseRun out{phase, phase_schedule(config, phase), run_optimizer(config), phase.rate_factors(config.model), nullptr};
+  if (begins) begin_state(setting, *out.optimizer, state);
   for (size_t i = 0; i < state.params.size(); ++i) state.params.tensor(i).set_requires_grad(!out.factors.is_frozen(i));
   out.loader = std::make_unique<data::Loader>(loader_options(config, phase), phase_draws(config, phase, state.records),
                                               state.loader, setting.data.datasets());

@@ -11,6 +11,7 @@ namespace evenkeel::train {
 struct PhaseRun {
   const PhaseConfig& config;
   std::unique_ptr<optim::Schedule> schedule;
+  std::unique_ptr<optim::Optimizer> optimizer;
   optim::RateFactors factors;  // on the learning rate, by parameter
   std::unique_ptr<data::Loader> loader;
 };

@@ -47,7 +47,7 @@ void score_causally(Json& phase, const Json& causal) {
 }
 
 // The recipe of a run, with what came after the run was begun at its default, in its place: keys of the model, the
-// objectives. One of today stays as it is.
+// objectives, the z-loss of the logits. One of today stays as it is.
 Json in_todays_terms(Json recipe, const std::string& where) {
   Json* phases = recipe.find("phase");
   if (recipe.find("model") == nullptr || phases == nullptr) return recipe;
@@ -65,6 +65,8 @@ Json in_todays_terms(Json recipe, const std::string& where) {
         std::find_if(keys.begin(), keys.end(), [](const auto& key) { return key.first == "schedule"; });
     keys.emplace(schedule == keys.end() ? schedule : schedule + 1, "objective", causal);
   }
+  if (recipe.at("train").find("logit_z_coefficient") == nullptr)
+    recipe["train"]["logit_z_coefficient"] = evenkeel::to_json(TrainSettings{}.logit_z_coefficient);
   recipe["model"] = model::model_config_json(config);
   if (!from.is_null()) recipe["model"]["from"] = from;
   return recipe;

@@ -53,6 +53,8 @@ TEST(BearingOnParameters, FillsInWhatCameLater) {
   Json before = now;
   ASSERT_NE(before["model"]["router"].find("renormalize_one"), nullptr);
   before["model"]["router"].erase("renormalize_one");
+  ASSERT_NE(before["train"].find("logit_z_coefficient"), nullptr);
+  before["train"].erase("logit_z_coefficient");
   for (Json& phase : before["phase"].as_array()) phase.erase("objective");
   EXPECT_EQ(bearing_on_parameters(before).dump(), bearing_on_parameters(now).dump());
   before["model"]["from"] = now["model"]["from"] = "runs/first";
@@ -133,6 +135,16 @@ TEST_F(ChangesSince, AKeyOfTheModelThatCameLaterHasItsDefault) {
   EXPECT_THAT(changes_since(folder_.path(), config_, data_), IsEmpty());
   EXPECT_THAT(changes_since(folder_.path(), testing::tiny_config("/data", {"model.rotary_fraction=0.5"}), data_),
               ElementsAre("model.rotary_fraction: 1 -> 0.5"));
+}
+
+TEST_F(ChangesSince, AKeyOfTrainingThatCameLaterHasItsDefault) {
+  make_folders(folder_ / "checkpoints");
+  Json resolved = run_config_json(config_);
+  resolved["train"].erase("logit_z_coefficient");
+  begin(resolved);
+  EXPECT_THAT(changes_since(folder_.path(), config_, data_), IsEmpty());
+  EXPECT_THAT(changes_since(folder_.path(), testing::tiny_config("/data", {"train.logit_z_coefficient=0.5"}), data_),
+              ElementsAre("train.logit_z_coefficient: 0 -> 0.5"));
 }
 
 TEST_F(ChangesSince, AKeyOfAPhaseThatCameLaterHasItsDefault) {

@@ -84,6 +84,22 @@ void try_next_phase(const RunConfig& config, const std::vector<PhaseStart>& star
                             std::move(loader), data.datasets());
 }
 
+// Whether the moments of the checkpoint are of another optimizer and not needed: it is the last of its phase, and the
+// next one goes on from it with fresh ones.
+bool needs_no_moments(const RunConfig& config, const std::vector<PhaseStart>& starts,
+                      const std::filesystem::path& checkpoint) {
+  const auto path = checkpoint / "state.json";
+  const Json json = read_json(path);
+  return with_path_as<CheckpointError>(path, json, [&] {
+    const int64_t step = json.at("step").as_int();
+    const auto next = static_cast<size_t>(json.at("phase_index").as_int()) + 1;
+    const bool is_followed = next < starts.size() && phase_first_steps(config)[next] == step + 1 &&
+                             starts[next].folder.empty() && starts[next].step == step;
+    return is_followed && starts[next].resets_optimizer &&
+           optimizer_of_state(json) != run_optimizer(config)->options().at("kind").as_string();
+  });
+}
+
 // The recipe was compared before a checkpoint that a killed save had left was in its place again: where that is the
 // only one, there was nothing to compare with.
 void require_unchanged(const RunConfig& config, const ResumeOptions& options, InputData& data) {
@@ -199,7 +215,10 @@ std::optional<Resume> find_resume(const RunConfig& config, const ResumeOptions& 
   for (const auto& [folder, reason] : newest->misnamed)
     log_warning("passed over ", folder.string(), ", which stays as it is: ", reason);
   const model::Transformer model(config.model);
-  Resume out{load_checkpoint(newest->checkpoint, config, model, {options.device, /*deep=*/false}), newest->damaged};
+  const LoadOptions loading{.device = options.device,
+                            .deep = false,
+                            .resets_optimizer = needs_no_moments(config, starts, newest->checkpoint)};
+  Resume out{load_checkpoint(newest->checkpoint, config, model, loading), newest->damaged};
   TrainState& state = out.state;
   require_position(config, options, state);
   require_same_order(config, state);

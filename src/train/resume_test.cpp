@@ -72,6 +72,23 @@ TEST_F(ResumeTest, IsTheLastWholeCheckpointAsItWasSaved) {
   EXPECT_FALSE(resume());
 }
 
+// In the middle of a phase the moments are needed, and at its end where the next one keeps them.
+TEST_F(ResumeTest, MomentsOfAnotherOptimizerAreRefusedUnlessTheNextPhaseResetsThem) {
+  const std::string other = "optimizer={kind = \"adafactor\"}", reset = "phase.two.start={optimizer = \"reset\"}";
+  EXPECT_THAT(refusal({other, reset}), HasSubstr("got optimizer.kind = 'adafactor', and the moments of 'adamw'"));
+  const auto at_end = run() / "checkpoints" / checkpoint::step_folder_name(6);
+  auto state = resume()->state;
+  state.step = state.phase_step = 6;
+  save_checkpoint(run(), state, config());
+  ASSERT_TRUE(std::filesystem::exists(at_end));
+  EXPECT_THAT(refusal({other}), HasSubstr("got optimizer.kind = 'adafactor', and the moments of 'adamw'"));
+  const auto found = resume({other, reset});
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->state.step, 6);
+  EXPECT_EQ(found->state.optimizer.kind, "adafactor");
+  EXPECT_EQ(resume({reset})->state.optimizer.kind, "adamw");
+}
+
 // The run has a first phase of 6 steps and no checkpoints between, unless resolved.json is changed.
 TEST_F(ResumeTest, StartsOverOnlyWhereThereNeverWasACheckpoint) {
   std::filesystem::remove_all(run() / "checkpoints");

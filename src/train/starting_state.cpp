@@ -24,7 +24,8 @@ TrainState state_of(const RunSetting& setting, const PhaseStart& start) {
   if (start.step == 0 && start.folder.empty()) return first_state(setting.config, setting);
   const fs::path folder = folder_of_step(setting.options.run, start, start.step);
   if (checkpoint::open_model(folder, std::nullopt, /*deep=*/false).has_history)
-    return load_checkpoint(folder, setting.config, setting.model, {setting.device});
+    return load_checkpoint(folder, setting.config, setting.model,
+                           {.device = setting.device, .resets_optimizer = start.resets_optimizer});
   RunConfig from_hf = setting.config;
   from_hf.model_from = RecipePath{folder.string(), ""};
   return first_state(from_hf, setting);
@@ -55,10 +56,10 @@ std::string weights_words(const fs::path& from) {
 void load_start(const RunSetting& setting, TrainState& state) {
   const PhaseStart& start = setting.start(state);
   state.params = {};  // the old model goes before the new one comes
-  state.adam = {};
+  state.optimizer = {};
   TrainState other = state_of(setting, start);
   state.params = std::move(other.params);
-  state.adam = std::move(other.adam);
+  state.optimizer = std::move(other.optimizer);
   state.router_states = std::move(other.router_states);
   take_draws(start, std::move(other), state);
 }

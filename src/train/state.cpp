@@ -1,5 +1,7 @@
 #include "train/state.h"
 
+#include <set>
+
 #include "checkpoint/manifest.h"
 #include "checkpoint/model_source.h"
 #include "checkpoint/origin.h"
@@ -30,8 +32,9 @@ Json state_json(const TrainState& state, const RunConfig& config) {
   out["loader"] = data::to_json(state.loader);
   Json records = Json::array(), updates = Json::object();
   for (const auto& record : state.records) records.push_back(record_json(record));
-  for (size_t i = 0; i < state.params.size(); ++i) updates[state.params.name(i)] = state.adam.updates.at(i);
+  for (size_t i = 0; i < state.params.size(); ++i) updates[state.params.name(i)] = state.optimizer.updates.at(i);
   out["phases"] = std::move(records);
+  out["optimizer"] = state.optimizer.kind;
   out["optimizer_updates"] = std::move(updates);
   return out;
 }
@@ -66,9 +69,14 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
     state.params = model::init_params(config.model, state.seed);
   }
   set_device(state.params, device, /*requires_grad=*/true);
-  state.adam = optim::initial_adam_state(state.params);
+  state.optimizer = optim::initial_optimizer_state(*run_optimizer(config), state.params);
   for (auto& router_state : state.router_states) set_device(router_state, device, false);
   return state;
+}
+
+std::string optimizer_of_state(const Json& state) {
+  const Json* kind = state.find("optimizer");
+  return kind != nullptr ? kind->as_string() : "adamw";
 }
 
 namespace {
@@ -99,8 +107,7 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
   checkpoint::save_folder(run / "checkpoints" / checkpoint::step_folder_name(state.step), [&](const fs::path& folder) {
     checkpoint::NamedTensors model_tensors, optimizer_tensors;
     for (const auto& [name, tensor] : state.params) model_tensors.emplace_back(name, tensor.detach());
-    for (const auto& [name, tensor] : state.adam.first) optimizer_tensors.emplace_back("first." + name, tensor);
-    for (const auto& [name, tensor] : state.adam.second) optimizer_tensors.emplace_back("second." + name, tensor);
+    for (const auto& [name, tensor] : state.optimizer.moments) optimizer_tensors.emplace_back(name, tensor);
     for (size_t i = 0; i < state.router_states.size(); ++i)
       for (const auto& [name, tensor] : state.router_states[i])
         optimizer_tensors.emplace_back(checkpoint::router_state_name(i, name), tensor);
@@ -109,6 +116,64 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
     write_file_atomically(folder / "state.json", state_json(state, config).dump(1) + "\n");
     if (!origin.empty()) checkpoint::keep_origin(origin, folder);
   });
+}
+
+namespace {
+
+// What the optimizer needs of optimizer.safetensors, beside which the balancing states of routers stand.
+void check_moments(const checkpoint::SafetensorsFile& file, const optim::Optimizer& optimizer,
+                   const std::string& path) {
+  std::set<std::string> needed;
+  for (const auto& form : optimizer.moment_forms()) {
+    const auto* entry = file.find(form.name);
+    require<CheckpointError>(entry != nullptr, path, ": got no '", form.name, "'; need the moments of ",
+                             optimizer.options().dump());
+    require<CheckpointError>(entry->shape == form.shape && entry->dtype == at::kFloat, path, ": got '", form.name,
+                             "' of another shape or type; need ", Json(form.shape).dump(), " ",
+                             c10::toString(at::kFloat));
+    needed.insert(form.name);
+  }
+  for (const auto& entry : file.entries())
+    require<CheckpointError>(needed.contains(entry.name) || checkpoint::is_router_state(entry.name), path, ": got '",
+                             entry.name, "', which is no moment of ", optimizer.options().dump(), "; need those alone");
+}
+
+fs::path moments_of(const checkpoint::ModelSource& source) { return source.folder / "optimizer.safetensors"; }
+
+optim::OptimizerState load_optimizer(const checkpoint::ModelSource& source, const RunConfig& config,
+                                     const ops::Params& params) {
+  check_optimizer(config, source);
+  optim::OptimizerState out;
+  out.kind = optimizer_of_state(source.state);
+  const std::string where = (source.folder / "state.json").string();
+  with_path_as<CheckpointError>(where, source.state, [&] {
+    const Json& updates = source.state.at("optimizer_updates");
+    for (const auto& [name, tensor] : params) {
+      const Json* count = updates.find(name);
+      require<CheckpointError>(count != nullptr, where, ": got no optimizer_updates of '", name, "'; need it");
+      out.updates.push_back(count->as_int());
+    }
+  });
+  const checkpoint::SafetensorsFile file(moments_of(source));
+  for (const auto& form : run_optimizer(config)->moment_forms()) out.moments.add(form.name, file.load(form.name));
+  return out;
+}
+
+}  // namespace
+
+void check_optimizer(const RunConfig& config, const checkpoint::ModelSource& source) {
+  const auto optimizer = run_optimizer(config);
+  const std::string wanted = optimizer->options().at("kind").as_string(),
+                    where = (source.folder / "state.json").string();
+  with_path_as<CheckpointError>(where, source.state, [&] {
+    const std::string kind = optimizer_of_state(source.state);
+    const ConfigNode* given = config.optimizer.find("kind");
+    require<ConfigError>(kind == wanted, got_at(given != nullptr ? given->where : where, "optimizer.kind"), "'", wanted,
+                         "', and the moments of '", kind, "' in ", source.folder.string(), "; need '", kind,
+                         "', or a phase that starts there with start.optimizer = \"reset\"");
+  });
+  const fs::path path = moments_of(source);
+  check_moments(checkpoint::SafetensorsFile(path), *optimizer, path.string());
 }
 
 TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, const model::Transformer& model,
@@ -134,32 +199,14 @@ TrainState load_checkpoint(const fs::path& folder, const RunConfig& config, cons
     state.phase_step = json.at("phase_step").as_int();
     state.loader = data::sampler_state_from_json(json.at("loader"));
     state.records = read_records(json, where, config.train.seed);
-    const Json& updates = json.at("optimizer_updates");
-    for (const auto& [name, tensor] : state.params) {
-      const Json* count = updates.find(name);
-      require<CheckpointError>(count != nullptr, where, ": got no optimizer_updates of '", name, "'; need it");
-      state.adam.updates.push_back(count->as_int());
-    }
     require<CheckpointError>(state.step >= 0 && state.tokens >= 0 && state.phase_index >= 0 && state.phase_step >= 0,
                              where, ": got a negative counter; need 0 or more");
   });
-  const checkpoint::SafetensorsFile optimizer(source.folder / "optimizer.safetensors");
-  const auto load = [&](const std::string& name, const at::Tensor& like) {
-    auto tensor = optimizer.load(name);
-    require<CheckpointError>(tensor.sizes() == like.sizes() && tensor.scalar_type() == like.scalar_type(),
-                             (source.folder / "optimizer.safetensors").string(), ": got '", name,
-                             "' of another shape or type; need ", Json(like.sizes().vec()).dump(), " ",
-                             c10::toString(like.scalar_type()));
-    return tensor;
-  };
-  for (const auto& [name, tensor] : state.params) {
-    state.adam.first.add(name, load("first." + name, tensor));
-    state.adam.second.add(name, load("second." + name, tensor));
-  }
   state.router_states = checkpoint::read_router_states(source.folder, model);
+  state.optimizer = options.resets_optimizer ? optim::initial_optimizer_state(*run_optimizer(config), state.params)
+                                             : load_optimizer(source, config, state.params);
   set_device(state.params, options.device, true);
-  set_device(state.adam.first, options.device, false);
-  set_device(state.adam.second, options.device, false);
+  set_device(state.optimizer.moments, options.device, false);
   for (auto& router_state : state.router_states) set_device(router_state, options.device, false);
   return state;
 }

@@ -7,7 +7,7 @@
 
 #include "data/loader.h"
 #include "model/transformer.h"
-#include "optim/adamw.h"
+#include "optim/optimizer.h"
 #include "train/phase_record.h"
 
 namespace evenkeel::train {
@@ -15,7 +15,7 @@ namespace evenkeel::train {
 struct TrainState {
   uint64_t seed = 0;   // of the run
   ops::Params params;  // leaves; those that learn require a gradient
-  optim::AdamState adam;
+  optim::OptimizerState optimizer;
   std::vector<ops::Params> router_states;  // one for each MoE layer
   data::SamplerState loader;
   int64_t step = 0, tokens = 0;  // of the whole run
@@ -33,12 +33,21 @@ void save_checkpoint(const std::filesystem::path& run, const TrainState& state, 
 struct LoadOptions {
   at::Device device = at::kCPU;
   bool deep = true;  // the files of the folder are hashed first; otherwise their names and sizes are compared
+  // The state gets fresh moments in place of those of the checkpoint, which may be of another optimizer.
+  bool resets_optimizer = false;
 };
 // CheckpointError when the folder is damaged or of another architecture than config.model. ConfigError as of
-// model::check_router_state, and for another train.sequence_length: what was drawn is counted in samples of that
-// length.
+// model::check_router_state, for moments of another optimizer than config.optimizer, and for another
+// train.sequence_length: what was drawn is counted in samples of that length.
 TrainState load_checkpoint(const std::filesystem::path& folder, const RunConfig& config,
                            const model::Transformer& model, const LoadOptions& options = {});
+
+// ConfigError, naming both, where the checkpoint has the moments of another optimizer than the recipe's;
+// CheckpointError where it has others than that one needs.
+void check_optimizer(const RunConfig& config, const checkpoint::ModelSource& source);
+// The kind of optimizer whose moments a checkpoint has, of its state.json. Those of earlier versions do not say it:
+// AdamW.
+std::string optimizer_of_state(const Json& state);
 
 void set_device(ops::Params& params, const at::Device& device, bool requires_grad);
 

@@ -24,7 +24,7 @@ struct Case {
     batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
     batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
     for (int i = 0; i < 3; ++i)
-      train_step(model, {config.optimizer, 1e-2, testing::factors_of(state.params, {{"head.weight", 0.0}})},
+      train_step(model, {*run_optimizer(config), 1e-2, testing::factors_of(state.params, {{"head.weight", 0.0}})},
                  std::vector{batch}, state);
     state.phase_index = 1;
     state.phase_step = 2;
@@ -79,10 +79,10 @@ TEST(Checkpoint, RoundTripIsBitEqual) {
   c.save();
   const auto loaded = c.load();
   expect_same(loaded.params, c.state.params);
-  expect_same(loaded.adam.first, c.state.adam.first);
-  expect_same(loaded.adam.second, c.state.adam.second);
-  EXPECT_EQ(loaded.adam.updates, c.state.adam.updates);
-  EXPECT_EQ(loaded.adam.updates.at(0), 3);
+  EXPECT_EQ(loaded.optimizer.kind, c.state.optimizer.kind);
+  expect_same(loaded.optimizer.moments, c.state.optimizer.moments);
+  EXPECT_EQ(loaded.optimizer.updates, c.state.optimizer.updates);
+  EXPECT_EQ(loaded.optimizer.updates.at(0), 3);
   EXPECT_EQ(loaded.router_states.size(), c.state.router_states.size());
   EXPECT_EQ(loaded.step, 3);
   EXPECT_EQ(loaded.tokens, 96);
@@ -121,7 +121,8 @@ TEST(Checkpoint, RefusesAMissingMoment) {
   const Case c;
   c.rewrite([&](const auto& folder) {
     checkpoint::NamedTensors tensors;
-    for (const auto& [name, tensor] : c.state.adam.first) tensors.emplace_back("first." + name, tensor);
+    for (const auto& [name, tensor] : c.state.optimizer.moments)
+      if (name.starts_with("first.")) tensors.emplace_back(name, tensor);
     checkpoint::write_safetensors(folder / "optimizer.safetensors", tensors, {});
   });
   EXPECT_THAT(message_of<CheckpointError>([&] { c.load(); }), HasSubstr("second.embedding.weight"));
@@ -131,12 +132,52 @@ TEST(Checkpoint, RefusesAMomentOfAnotherShape) {
   const Case c;
   c.rewrite([&](const auto& folder) {
     checkpoint::NamedTensors tensors;
-    for (const auto& [name, tensor] : c.state.adam.first)
-      tensors.emplace_back("first." + name, name == "head.weight" ? tensor.t().contiguous() : tensor);
-    for (const auto& [name, tensor] : c.state.adam.second) tensors.emplace_back("second." + name, tensor);
+    for (const auto& [name, tensor] : c.state.optimizer.moments)
+      tensors.emplace_back(name, name == "first.head.weight" ? tensor.t().contiguous() : tensor);
     checkpoint::write_safetensors(folder / "optimizer.safetensors", tensors, {});
   });
   EXPECT_THAT(message_of<CheckpointError>([&] { c.load(); }), HasSubstr("got 'first.head.weight' of another shape"));
+}
+
+TEST(Checkpoint, RefusesATensorThatIsNoMoment) {
+  const Case c;
+  c.rewrite([&](const auto& folder) {
+    checkpoint::NamedTensors tensors;
+    for (const auto& [name, tensor] : c.state.optimizer.moments) tensors.emplace_back(name, tensor);
+    tensors.emplace_back("third.head.weight", c.state.optimizer.moments.tensor(0));
+    checkpoint::write_safetensors(folder / "optimizer.safetensors", tensors, {});
+  });
+  EXPECT_THAT(message_of<CheckpointError>([&] { c.load(); }), HasSubstr("got 'third.head.weight', which is no moment"));
+}
+
+// What a checkpoint has of another optimizer is refused, unless the phase that starts there begins with fresh moments.
+TEST(Checkpoint, MomentsOfAnotherOptimizerAreRefusedOrReset) {
+  const Case c;
+  const auto folder = c.save();
+  auto other = c.config;
+  other.optimizer = parse_toml("kind = \"adafactor\"", "r.toml", "");
+  const auto message = message_of<ConfigError>([&] { load_checkpoint(folder, other, c.model); });
+  EXPECT_THAT(message, HasSubstr("r.toml:1:1: got optimizer.kind = 'adafactor', and the moments of 'adamw' in"));
+  EXPECT_THAT(message, HasSubstr("need 'adamw', or a phase that starts there with start.optimizer = \"reset\""));
+  const auto state = load_checkpoint(folder, other, c.model, {.resets_optimizer = true});
+  EXPECT_EQ(state.optimizer.kind, "adafactor");
+  expect_same(state.params, c.state.params);
+  for (const auto& [name, moment] : state.optimizer.moments) EXPECT_EQ(moment.abs().max().item<double>(), 0.0) << name;
+  EXPECT_EQ(state.optimizer.updates, std::vector<int64_t>(state.params.size(), 0));
+}
+
+// Checkpoints of the first versions do not say whose moments they have.
+TEST(Checkpoint, WithoutAnOptimizerHasTheMomentsOfAdamW) {
+  const Case c;
+  c.rewrite([&](const auto& folder) {
+    std::string text = read_file(folder / "state.json");
+    const std::string key = " \"optimizer\": \"adamw\",\n";
+    const size_t found = text.find(key);
+    ASSERT_NE(found, std::string::npos);
+    write_file_atomically(folder / "state.json", text.erase(found, key.size()));
+  });
+  expect_same(c.load().optimizer.moments, c.state.optimizer.moments);
+  EXPECT_EQ(c.load().optimizer.kind, "adamw");
 }
 
 TEST(Checkpoint, RefusesAnotherArchitecture) {
@@ -185,7 +226,7 @@ TEST(InitialState, DependsOnTheSeedAlone) {
                                   initial_state(other, model, at::kCPU).params.at("head.weight").detach()));
   const auto state = initial_state(config, model, at::kCPU);
   EXPECT_EQ(state.router_states.size(), 2u);
-  for (const auto& [name, moment] : state.adam.second) EXPECT_EQ(moment.abs().max().item<double>(), 0.0) << name;
+  for (const auto& [name, moment] : state.optimizer.moments) EXPECT_EQ(moment.abs().max().item<double>(), 0.0) << name;
 }
 
 // ---- balancing states of routers ----
@@ -199,7 +240,7 @@ struct Balanced {
     data::Batch batch;
     batch.tokens = testing::random_ids(32, testing::kTinyVocabulary, 1).view({4, 8});
     batch.targets = testing::random_ids(32, testing::kTinyVocabulary, 2).view({4, 8});
-    for (int i = 0; i < 2; ++i) train_step(model, {config.optimizer, 1e-2, {}}, std::vector{batch}, state);
+    for (int i = 0; i < 2; ++i) train_step(model, {*run_optimizer(config), 1e-2, {}}, std::vector{batch}, state);
   }
   static std::vector<std::string> with(std::vector<std::string> more) {
     more.insert(more.begin(), {"model.balance={loss = []}", "model.router={kind = \"loss_free\"}"});

@@ -67,17 +67,25 @@ std::vector<at::Tensor> router_plans(const model::Transformer& model, const Trai
 }
 
 const LossTerm kCrossEntropy = {"cross_entropy", 0, 1.0};
+LossTerm logit_z_term(double coefficient) { return {"logit_z", 0, coefficient}; }
+bool has_router_z(const moe::Router* router) { return router != nullptr && router->traits().has_matrix; }
 
 // What the micro-batches of a step add up to. It stays on the device until `read`.
 class StepSums {
  public:
   explicit StepSums(const at::Tensor& n_targets) : n_targets_(n_targets) {}
+  // A sum over targets as its part of the mean over those of the step.
+  at::Tensor mean_of(const at::Tensor& sum) const { return sum / n_targets_.to(sum.scalar_type()); }
 
-  // `cross_entropy` and, times `share`, the auxiliary losses are this micro-batch's part of the means over the step.
-  void add(const MicroLosses& losses, const at::Tensor& cross_entropy, double share) {
-    add_term(0, kCrossEntropy, cross_entropy.detach().to(at::kDouble));
+  // Sums over targets, divided by those of the step, and, times `share`, the auxiliary losses are this micro-batch's
+  // part of the means over the step.
+  void add(const MicroLosses& losses, double share, double logit_z_coefficient) {
+    add_term(0, kCrossEntropy, mean_of(losses.cross_entropy_sum).to(at::kDouble));
     for (size_t i = 0; i < losses.auxiliary.size(); ++i)
       add_term(i + 1, losses.auxiliary[i].first, losses.auxiliary[i].second.detach().to(at::kDouble) * share);
+    if (losses.logit_z_sum.defined())
+      add_term(losses.auxiliary.size() + 1, logit_z_term(logit_z_coefficient),
+               mean_of(losses.logit_z_sum).to(at::kDouble));
     statistics_.resize(losses.routing.size());
     scores_.resize(losses.routing.size());
     for (size_t i = 0; i < losses.routing.size(); ++i) {
@@ -210,12 +218,14 @@ double StepReport::padding_share() const { return ratio(n_padding, n_tokens); }
 
 InStep next_step(const TrainState& state) { return {.step = state.step + 1, .seed = state.seed}; }
 
-std::vector<LossTerm> loss_terms(const model::ModelConfig& config, const moe::Router* router) {
+std::vector<LossTerm> loss_terms(const model::ModelConfig& config, const moe::Router* router,
+                                 double logit_z_coefficient) {
   std::vector<LossTerm> out = {kCrossEntropy};
   const auto& terms = config.balance.terms;
   for (const auto& term : terms)
     out.push_back({terms.size() == 1 ? "balance" : "balance." + term.loss.text(), 0, term.coefficient});
-  if (router != nullptr && router->traits().has_matrix) out.push_back({"z", 0, config.balance.z_coefficient});
+  if (has_router_z(router)) out.push_back({"z", 0, config.balance.z_coefficient});
+  if (logit_z_coefficient != 0) out.push_back(logit_z_term(logit_z_coefficient));
   return out;
 }
 
@@ -225,9 +235,13 @@ MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot&
   auto output = model.forward(values.params, values.router_states, training_input(batch, in_step));
 
   MicroLosses losses;
-  losses.cross_entropy_sum =
-      ops::cross_entropy_sum(output.hidden, model.head(values.params), batch.targets.reshape({-1}));
-  const auto all_terms = loss_terms(config, model.router());
+  const auto targets = batch.targets.reshape({-1});
+  const auto head = ops::head_losses(output.hidden, model.head(values.params), targets, in_step.logit_z_coefficient);
+  losses.head_sum = head.minimised;
+  const bool has_logit_z = in_step.logit_z_coefficient != 0;
+  losses.cross_entropy_sum = has_logit_z ? head.cross_entropy : head.minimised.detach();
+  if (has_logit_z) losses.logit_z_sum = head.z;
+  const auto all_terms = loss_terms(config, model.router(), in_step.logit_z_coefficient);
   const auto& terms = config.balance.terms;
   losses.step_loads = in_step.loads;
   losses.step_loads.resize(terms.size());
@@ -237,15 +251,15 @@ MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot&
     losses.auxiliary.emplace_back(all_terms[1 + i],
                                   moe::balance_loss(terms[i], {output.routing, &losses.step_loads[i]}));
   }
-  if (all_terms.size() > 1 + terms.size())
-    losses.auxiliary.emplace_back(all_terms.back(),
+  if (has_router_z(model.router()))
+    losses.auxiliary.emplace_back(all_terms[1 + terms.size()],
                                   moe::z_loss(output.routing, config.balance.z_reduce == moe::ZReduction::mean));
   losses.routing = std::move(output.routing);
   return losses;
 }
 
-StepReport train_step(const model::Transformer& model, const optim::UpdateRule& rule,
-                      std::span<const data::Batch> micro_batches, TrainState& state) {
+StepReport train_step(const model::Transformer& model, const StepRule& rule, std::span<const data::Batch> micro_batches,
+                      TrainState& state) {
   StepReport report;
   report.learning_rate = rule.learning_rate;
   Stopwatch watch(micro_batches.front().tokens.device());
@@ -258,12 +272,13 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
   StepSums sums(n_targets);
   InStep in_step = next_step(state);
   in_step.router_plans = router_plans(model, state, micro_batches);
+  in_step.logit_z_coefficient = rule.logit_z_coefficient;
   for (size_t i = 0; i < micro_batches.size(); ++i) {
     in_step.micro_batch = static_cast<int64_t>(i);
     const auto losses = micro_losses(model, {state.params, state.router_states}, micro_batches[i], in_step);
     in_step.loads = losses.step_loads;
-    auto total = losses.cross_entropy_sum / n_targets.to(losses.cross_entropy_sum.scalar_type());
-    sums.add(losses, total, tokens.shares[i]);
+    auto total = sums.mean_of(losses.head_sum);
+    sums.add(losses, tokens.shares[i], rule.logit_z_coefficient);
     for (const auto& [term, value] : losses.auxiliary)
       if (term.coefficient != 0) total = total + value * (tokens.shares[i] * term.coefficient);
     report.seconds.forward += watch.lap();
@@ -282,8 +297,8 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
                          "; need finite values (lower the learning rate, or look at the data)");
 
   // 3. Clip and update; then, and only then, the balancing state of the routers.
-  optim::clip_gradients(gradients, report.grad_norm, rule.optimizer.clip_norm);
-  optim::adamw_update(rule, state.params, gradients, state.adam);
+  optim::clip_gradients(gradients, report.grad_norm, rule.optimizer.clip_norm());
+  rule.optimizer.update({rule.learning_rate, rule.factors}, state.params, gradients, state.optimizer);
   for (size_t i = 0; i < state.router_states.size(); ++i)
     if (!router_is_frozen(model, rule.factors, i))
       model.router()->after_step(state.router_states[i], sums.statistics(i));

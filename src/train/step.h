@@ -15,7 +15,7 @@ struct StepSeconds {
 };
 
 struct LossTerm {
-  std::string name;  // "cross_entropy", "balance", "z"; several balance losses: "balance.NAME"
+  std::string name;  // "cross_entropy", "balance", "z", "logit_z"; several balance losses: "balance.NAME"
   double value = 0;  // unscaled, mean over the step weighted by tokens
   double coefficient = 1;
 };
@@ -35,13 +35,18 @@ struct StepReport {
 };
 
 // The terms of the loss in the order in which they add up, with their coefficients: the cross-entropy, each balance
-// loss, and the z-loss of a router with a matrix. `router`: nullptr for a dense model.
-std::vector<LossTerm> loss_terms(const model::ModelConfig& config, const moe::Router* router);
+// loss, the z-loss of a router with a matrix, and that of the output logits where its coefficient is not 0. `router`:
+// nullptr for a dense model.
+std::vector<LossTerm> loss_terms(const model::ModelConfig& config, const moe::Router* router,
+                                 double logit_z_coefficient);
 
-// The losses of one micro-batch, each differentiable, and its routing.
+// The losses of one micro-batch and its routing.
 struct MicroLosses {
-  at::Tensor cross_entropy_sum;                            // over target tokens
-  std::vector<std::pair<LossTerm, at::Tensor>> auxiliary;  // means over the micro-batch
+  // Differentiable, over target tokens: the cross-entropy and, times its coefficient, the z-loss of the logits.
+  at::Tensor head_sum;
+  at::Tensor cross_entropy_sum, logit_z_sum;  // its parts, unscaled, without gradient; the latter undefined: none
+  // Differentiable means over the micro-batch.
+  std::vector<std::pair<LossTerm, at::Tensor>> auxiliary;
   std::vector<moe::RoutingDecision> routing;
   // One for each balance loss: what the step has counted so far, this micro-batch included. Empty where the loss has
   // another scope than the step.
@@ -55,6 +60,7 @@ struct InStep {
   std::vector<moe::StepLoad> loads = {};  // MicroLosses::step_loads of the micro-batch before; empty for the first
   // RouterInput::step_plan of each MoE layer. Empty unless routers have the step as scope.
   std::vector<at::Tensor> router_plans = {};
+  double logit_z_coefficient = 0;  // of [train]
 };
 // What a router that scores each expert by itself gives a token in all: the mean over tokens of the sum of their scores
 // over the experts, an fp64 scalar. Undefined where it says nothing: the scores of a softmax sum to 1, and some routers
@@ -65,20 +71,29 @@ InStep next_step(const TrainState& state);  // the first micro-batch of the step
 MicroLosses micro_losses(const model::Transformer& model, const model::Snapshot& values, const data::Batch& batch,
                          const InStep& in_step);
 
+// What a step minimises beside the model's own losses, and how it changes the parameters. What it refers to must
+// outlive it.
+struct StepRule {
+  const optim::Optimizer& optimizer;
+  double learning_rate = 0;
+  const optim::RateFactors& factors;
+  double logit_z_coefficient = 0;  // of [train]
+};
+
 // Forward, backward and update over the micro-batches of one step.
 //
-// The cross-entropy is the sum over target tokens divided by the target tokens of the whole step, so that it does not
-// depend on the split into micro-batches. Balance and z losses are means over a micro-batch, weighted by its tokens
-// without padding.
-// Thereby z-losses and balance losses by sequence do not depend on the split either. A balance loss of micro-batch
-// scope does, and one of step scope sees what the step has counted so far.
+// The cross-entropy, like the z-loss of the logits, is the sum over target tokens divided by the target tokens of the
+// whole step, so that it does not depend on the split into micro-batches. Balance and z losses are means over a
+// micro-batch, weighted by its tokens without padding. Thereby z-losses and balance losses by sequence do not depend on
+// the split either. A balance loss of micro-batch scope does, and one of step scope sees what the step has counted so
+// far.
 //
 // A router of step scope makes its plans in one more forward pass without gradient, over all micro-batches as one; it
 // needs none where there is only one micro-batch. All figures are read from the device once, after the backward passes.
 //
 // NumericsError with step and loss when the loss or the gradient norm is not finite, DataError when no token of the
 // step has a target. The state is then unchanged.
-StepReport train_step(const model::Transformer& model, const optim::UpdateRule& rule,
-                      std::span<const data::Batch> micro_batches, TrainState& state);
+StepReport train_step(const model::Transformer& model, const StepRule& rule, std::span<const data::Batch> micro_batches,
+                      TrainState& state);
 
 }  // namespace evenkeel::train

@@ -79,9 +79,10 @@ StepOutcome take_step(const RunSetting& setting, PhaseRun& phase, TrainState& st
   out.seconds = seconds_since(drawing);
   if (state.phase_step == 0) add_alarms(diagnose(setting.model, batches[0], state), "");
   const auto training = Clock::now();
-  out.report =
-      train_step(setting.model, {setting.config.optimizer, phase.schedule->rate(state.phase_step + 1), phase.factors},
-                 batches, state);
+  out.report = train_step(setting.model,
+                          {*phase.optimizer, phase.schedule->rate(state.phase_step + 1), phase.factors,
+                           setting.config.train.logit_z_coefficient},
+                          batches, state);
   out.seconds += seconds_since(training);
   const std::string when = "step " + std::to_string(state.step) + ": ";
   add_alarms(find_collapse(out.report.routing, out.report.token_scores), when);

@@ -306,6 +306,43 @@ def check_an_optimizer_that_is_reset_starts_fresh(runs, problems):
     problems.need(first.is_dir(), "no run to start from")
 
 
+ADAFACTOR = {"kind": "adafactor", "decay_rate": 0.8, "clipping_threshold": 1, "scale_parameter": True, "min_factored": 128, "eps": 1e-30, "eps_scale": 1e-3,
+             "momentum": 0, "weight_decay": 0}
+
+
+def check_another_optimizer_needs_a_reset(runs, problems):
+    first = runs.good("first", runs.recipe(phase("a", "steps = 4")))
+    second = phase("b", "steps = 3", "de", schedule='{kind = "inverse_sqrt", lr_max = 0.01, lr_start = 0.01, warmup = "2 steps"}')
+    adafactor = '[optimizer]\nkind = "adafactor"\n'
+    _, result = runs.train("other", runs.recipe(second + 'start = {from = "first"}\n' + adafactor))
+    problems.ran(result, 2)
+    problems.need("'adafactor'" in result.err and "'adamw'" in result.err, f"the error names not both: {result.err.strip()}")
+    run = runs.good("other-reset", runs.recipe(second + 'start = {from = "first", optimizer = "reset"}\n' + adafactor))
+    resolved = json.loads((run / "resolved.json").read_text())["optimizer"]
+    problems.equal({key: resolved.get(key) for key in ADAFACTOR}, ADAFACTOR, "resolved optimizer")
+    for line, rate in zip(steps_of(run), [0.01, 0.01, 0.01 * math.sqrt(2 / 3)]):
+        problems.close(line["lr"], rate, 1e-15, "OpenMoE's rate")
+    before, after = (tensors_of(toy.checkpoints(folder)[-1] / "model.safetensors") for folder in (first, run))
+    problems.need(before != after, "nothing was learnt")
+    _, result = runs.train("other-keys", runs.recipe(second + adafactor + "betas = [0.9, 0.95]\n"))
+    problems.ran(result, 2)
+    problems.need("optimizer.betas" in result.err, f"the error names no optimizer.betas: {result.err.strip()}")
+
+
+def check_a_z_loss_of_the_logits_is_a_term(runs, problems):
+    table = "batch_size = 4\nsequence_length = 16\nseed = 3\n"
+    plain = runs.good("whole", runs.recipe(phase("a", "steps = 1")))
+    with_z = runs.good("logit-z", runs.recipe(phase("a", "steps = 1"), train=table + "logit_z_coefficient = 0.5\n"))
+    line, terms = steps_of(with_z)[0], steps_of(with_z)[0]["loss_terms"]
+    problems.equal(sorted(terms), ["cross_entropy", "logit_z"], "loss terms")
+    problems.close(terms["cross_entropy"], steps_of(plain)[0]["loss_terms"]["cross_entropy"], 1e-6, "cross-entropy")
+    problems.close(line["loss"], terms["cross_entropy"] + 0.5 * terms["logit_z"], 1e-12, "loss")
+    problems.need(abs(terms["logit_z"] - math.log(64) ** 2) < 0.1 * math.log(64) ** 2, f"logit_z {terms['logit_z']} is not near (ln V)^2 at first")
+    _, result = runs.train("smoothed", runs.recipe(phase("a", "steps = 1"), train=table + "label_smoothing = 0.1\n"))
+    problems.ran(result, 2)
+    problems.need("train.label_smoothing" in result.err and "logit_z_coefficient" in result.err, f"label_smoothing: {result.err.strip()}")
+
+
 def check_frozen_tensors_keep_their_bits(runs, problems):
     a = runs.good("whole", runs.recipe(phase("a", "steps = 1")))
     frozen = runs.good("frozen", runs.recipe(phase("a", "steps = 1"), phase("b", "steps = 3", "de") + 'freeze = ["layers.0.attention.*", "embedding.weight"]\n'))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A run that is killed, or meets a full disk, at any moment ends in the same bytes as one that is not.
 
-For every router of the binary, in one form at least: kill -9 at seeded moments, SIGKILL and ENOSPC at counted writes (crash_shim.cpp), each
+For every router of the binary, in one form at least, and for adafactor: kill -9 at seeded moments, SIGKILL and ENOSPC at counted writes (crash_shim.cpp), each
 followed by `train --resume` until the run is done, then compared with an uninterrupted run.
 
   EVENKEEL            the binary (build/evenkeel)
@@ -113,9 +113,16 @@ class Trial:
         return problems
 
 
-def trial_of_router(folder, router):
+def trial_of_router(folder, router, name=None):
     text = toy.recipe_text(folder / "data", router)
-    return Trial(folder, router, text.replace("steps = 5", "steps = 9").replace("steps = 6", f"steps = {N_STEPS - 9}"), N_STEPS)
+    return Trial(folder, name or router, text.replace("steps = 5", "steps = 9").replace("steps = 6", f"steps = {N_STEPS - 9}"), N_STEPS)
+
+
+def trial_of_adafactor(folder):
+    """Of the optimizer whose state has rows and columns of some matrices and all elements of others."""
+    trial = trial_of_router(folder, "softmax_pre", "adafactor")
+    trial.recipe.write_text(trial.recipe.read_text() + '[optimizer]\nkind = "adafactor"\nmin_factored = 8\nmomentum = 0.9\nweight_decay = 1e-4\n')
+    return trial
 
 
 def last_line(text):
@@ -378,7 +385,7 @@ def run_all(checks, folder):
     (folder / "data").mkdir()
     toy.write_dataset(folder / "data" / "en", toy.made_documents(1))
     toy.write_dataset(folder / "data" / "de", toy.made_documents(2))
-    trials = [trial_of_router(folder, router) for router in toy.ROUTERS]
+    trials = [trial_of_router(folder, router) for router in toy.ROUTERS] + [trial_of_adafactor(folder)]
     with concurrent.futures.ThreadPoolExecutor(N_WORKERS) as pool:
         for trial, problems in zip(trials, pool.map(lambda trial: guarded(trial.train_whole), trials)):
             checks.report(f"{trial.router}: uninterrupted run, {len(trial.writes)} writes, {trial.seconds:.1f} s", problems)

@@ -65,11 +65,13 @@ void losses(HfKeys& keys) {
   if (coefficient > 0) balance.terms = {{"flaxformer", coefficient}};
   balance.z_coefficient = z;
   balance.z_reduce = moe::ZReduction::mean;
-  for (const char* key : {"label_smoothing", "z_loss_factor"})
+  const auto note = [&](const char* key, const std::string& what) {
     if (config.number(key, 0) > 0)
-      keys.form().notices.push_back(config.where() + ": " + key + ": got " + config.find(key)->dump() +
-                                    "; evenkeel has no such term of the loss: evaluation is the same without it, "
-                                    "training is not");
+      keys.form().notices.push_back(config.where() + ": " + key + ": got " + config.find(key)->dump() + "; " + what +
+                                    ": evaluation is the same without it, training is not");
+  };
+  note("label_smoothing", "evenkeel has no such term of the loss");
+  note("z_loss_factor", "a model here has no such key, train.logit_z_coefficient of a recipe is that term");
 }
 
 // Settings of how it is computed, not of what.

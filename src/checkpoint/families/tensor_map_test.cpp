@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "model/layout.h"
+
 namespace evenkeel::checkpoint {
 namespace {
 
@@ -30,6 +32,34 @@ TEST(TensorMap, CutsRowsOfQueriesKeysAndValues) {
   EXPECT_EQ(layouts[0][1].shape, (std::vector<int64_t>{4, 8}));
   EXPECT_EQ(layouts[0][1].row, 8);
   EXPECT_EQ(layouts[0][1].expert, -1);
+}
+
+// What optimizers and initialisations take for a published matrix (ops/packing.h) is one in the families' files too.
+TEST(TensorMap, PiecesAreTheMatricesThatAParameterSaysItHolds) {
+  const std::string experts = "n_experts = 3\ntop_k = 2\nd_expert = 6\n";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"llama", ""},
+      {"olmoe", experts + "qk_norm = true"},
+      {"qwen2_moe", experts + "n_shared_experts = 1\nshared_gate = true\nattention = {qkv_bias = true}"},
+      {"openmoe", experts + "activation = \"swiglu_double\"\nd_extra = 5"}};
+  for (const auto& [name, keys] : cases) {
+    const auto config = config_of(keys);
+    int n_packed = 0;
+    for (const auto& spec : model::parameter_table(config)) {
+      const auto layouts = layouts_of(family_named(name, ""), config, {spec.name, spec.shape});
+      ASSERT_FALSE(layouts.empty()) << name << " " << spec.name;
+      std::vector<int64_t> rows, needed;
+      for (const auto& piece : layouts[0])
+        if (piece.expert <= 0) rows.push_back(piece.n_rows());
+      for (const auto& part : spec.packing.parts) needed.push_back(part.rows);
+      if (needed.empty()) needed.push_back(spec.shape[spec.packing.is_stacked ? 1 : 0]);
+      EXPECT_EQ(rows, needed) << name << " " << spec.name;
+      EXPECT_EQ(spec.packing.is_stacked, layouts[0][0].expert >= 0 || layouts[0][0].is_stacked)
+          << name << " " << spec.name;
+      n_packed += needed.size() > 1;
+    }
+    EXPECT_GE(n_packed, 4) << name;  // of two layers: attention and a network each
+  }
 }
 
 TEST(TensorMap, StacksExpertsInSeveralLayouts) {

@@ -44,8 +44,10 @@ class GroupedAttention : public Attention {
         options_(options),
         sight_{options.window_layers.contains(layer) ? options.window : 0},
         rotation_(config.rotation(config.head_dim)) {
-    qkv_ = add("attention.qkv.weight", {q_width_ + 2 * kv_width_, width_}, Role::attention_in);
-    if (options_.qkv_bias) qkv_bias_ = add("attention.qkv.bias", {q_width_ + 2 * kv_width_}, Role::bias);
+    const ops::Packing packing{false, {{"q", q_width_}, {"k", kv_width_}, {"v", kv_width_}}};
+    const int64_t width_of_all = q_width_ + 2 * kv_width_;
+    qkv_ = add({"attention.qkv.weight", {width_of_all, width_}, Role::attention_in, 1, packing});
+    if (options_.qkv_bias) qkv_bias_ = add({"attention.qkv.bias", {width_of_all}, Role::bias, 1, packing});
     if (qk_norm_ != QkNorm::none) {
       const bool per_head = qk_norm_ == QkNorm::per_head;
       q_norm_ = add("attention.q_norm.weight", {per_head ? head_dim_ : q_width_}, Role::norm);

@@ -45,9 +45,9 @@ class LatentAttention : public Attention {
       q_a_ = add("attention.q_a.weight", {options_.q_rank, width_}, Role::attention_in);
       if (options_.bias) q_a_bias_ = add("attention.q_a.bias", {options_.q_rank}, Role::bias);
       q_norm_ = add("attention.q_norm.weight", {options_.q_rank}, Role::norm);
-      q_ = add("attention.q_b.weight", {q_width, options_.q_rank}, Role::attention_in);
+      q_ = add({"attention.q_b.weight", {q_width, options_.q_rank}, Role::attention_in, 1, {false, {{"q", q_width}}}});
     } else {
-      q_ = add("attention.q.weight", {q_width, width_}, Role::attention_in);
+      q_ = add({"attention.q.weight", {q_width, width_}, Role::attention_in, 1, {false, {{"q", q_width}}}});
     }
     kv_a_ = add("attention.kv_a.weight", {options_.kv_rank + options_.rope_dim, width_}, Role::attention_in);
     if (options_.bias) kv_a_bias_ = add("attention.kv_a.bias", {options_.kv_rank + options_.rope_dim}, Role::bias);

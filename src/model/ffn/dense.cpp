@@ -9,8 +9,9 @@ class DenseFfn : public Ffn {
  public:
   explicit DenseFfn(DenseForm form) : form_(std::move(form)) {
     const int64_t gate_up_width = form_.gated.gate_up_width(form_.inner);
-    gate_up_ = add(form_.name + ".gate_up.weight", {gate_up_width, form_.width}, Role::ffn_in);
-    if (form_.has_bias) gate_up_bias_ = add(form_.name + ".gate_up.bias", {gate_up_width}, Role::bias);
+    const ops::Packing packing{false, form_.gated.gate_up_parts(form_.inner)};
+    gate_up_ = add({form_.name + ".gate_up.weight", {gate_up_width, form_.width}, Role::ffn_in, 1, packing});
+    if (form_.has_bias) gate_up_bias_ = add({form_.name + ".gate_up.bias", {gate_up_width}, Role::bias, 1, packing});
     down_ = add(form_.name + ".down.weight", {form_.width, form_.inner}, Role::ffn_out);
     if (form_.has_bias) down_bias_ = add(form_.name + ".down.bias", {form_.width}, Role::bias);
   }

@@ -28,12 +28,16 @@ class ExpertsFfn : public Ffn {
     const double share = experts_per_token_ / static_cast<double>(n_experts_);
     if (router_->traits().has_matrix) matrix_ = add("router.weight", {n_experts_, width_}, Role::router);
     if (has_router_bias_) router_bias_ = add("router.bias", {n_experts_}, Role::bias);
-    gate_up_ = add("experts.gate_up", {n_experts_, gate_up_width_, width_}, Role::ffn_in, share);
-    if (has_bias_) gate_up_bias_ = add("experts.gate_up_bias", {n_experts_, gate_up_width_}, Role::bias, share);
-    down_ = add("experts.down", {n_experts_, width_, inner_}, Role::ffn_out, share);
-    if (has_bias_) down_bias_ = add("experts.down_bias", {n_experts_, width_}, Role::bias, share);
+    const ops::Packing stacked{true, {}}, stacked_pairs{true, form_.gate_up_parts(inner_)};
+    gate_up_ = add({"experts.gate_up", {n_experts_, gate_up_width_, width_}, Role::ffn_in, share, stacked_pairs});
+    if (has_bias_)
+      gate_up_bias_ = add({"experts.gate_up_bias", {n_experts_, gate_up_width_}, Role::bias, share, stacked_pairs});
+    down_ = add({"experts.down", {n_experts_, width_, inner_}, Role::ffn_out, share, stacked});
+    if (has_bias_) down_bias_ = add({"experts.down_bias", {n_experts_, width_}, Role::bias, share, stacked});
     if (shared_inner_ == 0) return;
-    shared_gate_up_ = add("shared.gate_up.weight", {form_.gate_up_width(shared_inner_), width_}, Role::ffn_in);
+    const ops::Packing pair{false, form_.gate_up_parts(shared_inner_)};
+    shared_gate_up_ =
+        add({"shared.gate_up.weight", {form_.gate_up_width(shared_inner_), width_}, Role::ffn_in, 1, pair});
     shared_down_ = add("shared.down.weight", {width_, shared_inner_}, Role::ffn_out);
     if (has_shared_gate_) shared_gate_ = add("shared.gate.weight", {1, width_}, Role::ffn_in);
   }
