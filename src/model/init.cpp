@@ -69,25 +69,30 @@ at::Tensor orthogonal_tensor(const ParamSpec& spec, double gain, uint64_t seed) 
   return spec.shape[0] <= spec.shape[1] ? out : out.t().contiguous();
 }
 
+bool has_orthogonal_router(const ModelConfig& config) {
+  return config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().is_orthogonal_at_first;
+}
+
+at::Tensor initial_tensor(const ModelConfig& config, const ParamSpec& spec, bool is_orthogonal, uint64_t seed) {
+  if (spec.role == Role::norm) return at::ones(spec.shape, at::kFloat);
+  if (spec.role == Role::bias) return at::zeros(spec.shape, at::kFloat);
+  constexpr double kGain = 0.1;  // BASE layers' centroids (arXiv 2103.16716; fairseq base_layer.py)
+  if (spec.role == Role::router && is_orthogonal) return orthogonal_tensor(spec, kGain, seed);
+  const double bound = config.init == Init::truncated_normal ? 3.0 : 1e30;
+  return normal_tensor(spec, standard_deviation(config, spec.role), bound, seed);
+}
+
 }  // namespace
 
+at::Tensor initial_parameter(const ModelConfig& config, const ParamSpec& spec, uint64_t seed) {
+  return initial_tensor(config, spec, has_orthogonal_router(config), seed);
+}
+
 ops::Params init_params(const ModelConfig& config, uint64_t seed) {
-  const double bound = config.init == Init::truncated_normal ? 3.0 : 1e30;
-  const bool has_orthogonal_router =
-      config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().is_orthogonal_at_first;
-  constexpr double kGain = 0.1;  // BASE layers' centroids (arXiv 2103.16716; fairseq base_layer.py)
+  const bool is_orthogonal = has_orthogonal_router(config);
   ops::Params params;
-  for (const auto& spec : parameter_table(config)) {
-    if (spec.role == Role::norm) {
-      params.add(spec.name, at::ones(spec.shape, at::kFloat));
-    } else if (spec.role == Role::bias) {
-      params.add(spec.name, at::zeros(spec.shape, at::kFloat));
-    } else if (spec.role == Role::router && has_orthogonal_router) {
-      params.add(spec.name, orthogonal_tensor(spec, kGain, seed));
-    } else {
-      params.add(spec.name, normal_tensor(spec, standard_deviation(config, spec.role), bound, seed));
-    }
-  }
+  for (const auto& spec : parameter_table(config))
+    params.add(spec.name, initial_tensor(config, spec, is_orthogonal, seed));
   return params;
 }
 
