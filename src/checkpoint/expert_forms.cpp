@@ -28,6 +28,12 @@ uint64_t place_bits(const ExpertPlace& place) {
   return combine_bits(static_cast<uint64_t>(place.layer), static_cast<uint64_t>(place.expert));
 }
 
+// Of n values, with n - 1; 0 of one value.
+at::Tensor deviation(const at::Tensor& values) {
+  const auto squares = (values - values.mean()).square().sum();
+  return (squares / std::max(1.0, static_cast<double>(values.numel()) - 1)).sqrt();
+}
+
 // Fisher and Yates's method.
 std::vector<int64_t> permutation(RngStream rng, int64_t n) {
   std::vector<int64_t> out(static_cast<size_t>(n));
@@ -48,12 +54,7 @@ void change_rows(at::Tensor rows, const ExpertChange& change, const ExpertPlace&
       combine_bits(combine_bits(change.seed, hash_text("upcycle/values." + matrix)), place_bits(place));
   const auto draws = ops::normal_noise(before.sizes(), seed, kDoubles);
   at::Tensor after = before + draws * kNoise;
-  if (change.method == UpcycleMethod::drop) {
-    const auto mean = before.mean();
-    const double n = static_cast<double>(before.numel());
-    const auto variance = (before - mean).square().sum() / std::max(1.0, n - 1);
-    after = draws * variance.sqrt() + mean;
-  }
+  if (change.method == UpcycleMethod::drop) after = draws * deviation(before) + before.mean();
   rows.index_copy_(0, ids, after);
 }
 
@@ -130,6 +131,12 @@ at::Tensor changed_bias(const at::Tensor& bias, int64_t n_blocks, const ExpertCh
   const int64_t inner = bias.size(0) / n_blocks;
   const auto order = ids_of(expert_permutation(change, place, inner));
   return bias.to(at::kDouble).reshape({n_blocks, inner}).index_select(1, order).view({-1});
+}
+
+at::Tensor noised_row(const at::Tensor& row, double relative, uint64_t seed, const ExpertPlace& place) {
+  const auto wide = row.to(at::kDouble);
+  const uint64_t bits = combine_bits(combine_bits(seed, hash_text("upcycle/router row")), place_bits(place));
+  return wide + ops::normal_noise(wide.sizes(), bits, kDoubles) * (deviation(wide) * relative);
 }
 
 }  // namespace evenkeel::checkpoint

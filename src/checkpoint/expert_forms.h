@@ -84,4 +84,8 @@ at::Tensor changed_down(const at::Tensor& down, const ExpertChange& change, cons
 // A bias [b I] is permuted with its rows, and keeps its values.
 at::Tensor changed_bias(const at::Tensor& bias, int64_t n_blocks, const ExpertChange& change, const ExpertPlace& place);
 
+// The router's row [H] of an expert that begins as another: that one's with N(0, relative times the row's standard
+// deviation, of n - 1) added. fp64.
+at::Tensor noised_row(const at::Tensor& row, double relative, uint64_t seed, const ExpertPlace& place);
+
 }  // namespace evenkeel::checkpoint

@@ -113,7 +113,6 @@ TEST(ExpertForms, DropDrawsTheShareAnewWithMeanAndSpreadOfWhatItReplaces) {
     const auto features = changed_features(change, place, std::to_string(block), inner);
     const std::set<int64_t> changed(features.begin(), features.end());
     ASSERT_EQ(changed.size(), static_cast<size_t>(n_changed));
-    at::Tensor drawn;
     for (int64_t i = 0; i < inner; ++i) {
       const auto row = out[block * inner + i], was = gate_up[block * inner + order[static_cast<size_t>(i)]];
       EXPECT_EQ(same_bits(row, was), !changed.contains(i)) << "block " << block << " feature " << i;

@@ -7,7 +7,7 @@
 namespace evenkeel::cli {
 namespace {
 
-constexpr std::string_view kCommands[] = {"generate", "upcycle", "preview"};
+constexpr std::string_view kCommands[] = {"generate", "preview"};
 
 struct PlannedOption {
   std::string_view command, option;
