@@ -56,6 +56,8 @@ void renormalize_by_default(model::ModelConfig& config) {
 
 // ---- the weights of a token ----
 
+constexpr double kRounding = 1e-5;  // of sums of fp32 weights
+
 struct WeightSums {
   double at_equal_logits = 1;
   bool is_fixed = true;
@@ -78,7 +80,6 @@ WeightSums weight_sums(const model::ModelConfig& config, const moe::Router& rout
   if (config.capacity.renormalize != moe::Renormalize::none && config.top_k > 1) return {};
   const at::NoGradGuard no_grad;
   constexpr int64_t kWidth = 8;
-  constexpr double kRounding = 1e-5;  // of sums of fp32 weights
   const int64_t n_tokens = std::clamp<int64_t>(2 * config.n_experts, 64, 1024);
   const auto floats = at::TensorOptions(at::kFloat);
   const auto matrix = ops::normal_noise({config.n_experts, kWidth}, 1, floats);
@@ -86,6 +87,13 @@ WeightSums weight_sums(const model::ModelConfig& config, const moe::Router& rout
   const auto other = sums_of(router, config, ops::normal_noise({n_tokens, kWidth}, 2, floats), matrix);
   const double mean = equal.mean().item<double>();
   return {mean, (other - mean).abs().max().item<double>() <= kRounding * mean};
+}
+
+// The published scales are whole numbers over K: where fp32 sums lie as near to one as they can, that one is meant.
+double exact_scale(double scale, int64_t top_k) {
+  const auto k = static_cast<double>(top_k);
+  const double near = std::round(scale * k) / k;
+  return std::abs(near - scale) <= kRounding * scale ? near : scale;
 }
 
 // ---- a dense parent ----
@@ -169,9 +177,9 @@ UpcyclePlan plan_dense(const ModelSource& parent, const UpcycleOptions& o) {
                        "--set model.router: got a router whose state is made of "
                        "the training data; need another here: a recipe with [model] from may name that one");
   const auto sums = weight_sums(plan.config, *router);
-  plan.weights_sum = sums.at_equal_logits;
   plan.has_fixed_sum = sums.is_fixed;
-  plan.scale = upcycle_scale(o.granularity, sums.at_equal_logits);
+  plan.scale = exact_scale(upcycle_scale(o.granularity, sums.at_equal_logits), o.top_k);
+  plan.weights_sum = static_cast<double>(o.granularity) / plan.scale;
   const int64_t n_blocks = plan.config.gated_form().gate_up_width(1);
   plan.multiplier = upcycle_multiplier(plan.scale, n_blocks);
   explain(o, *router, plan);

@@ -19,7 +19,7 @@ struct UpcycleOptions {
   ChangedRows rows = ChangedRows::each;
   RouterInit router_init = RouterInit::normal;
   double router_noise = 0.01;
-  std::vector<std::string> set;  // "model.router.score=sigmoid"
+  std::vector<std::string> set = {};  // "model.router.score=sigmoid"
   static void visit_fields(auto& options, auto&& field) {
     field("experts", options.n_experts, {"E, routed experts of the grown model", "experts", kRequired});
     field("top_k", options.top_k, {"K, routed experts a token", "experts", "as it is in a model with experts"});
