@@ -36,27 +36,6 @@ AdamState initial_adam_state(const ops::Params& params) {
   return state;
 }
 
-bool matches_pattern(const std::string& name, const std::string& pattern) {
-  // Greedy with one point to come back to: linear for every pattern.
-  size_t n = 0, p = 0, star = std::string::npos, after_star = 0;
-  while (n < name.size()) {
-    if (p < pattern.size() && pattern[p] == '*') {
-      star = p++;
-      after_star = n;
-    } else if (p < pattern.size() && pattern[p] == name[n]) {
-      ++p;
-      ++n;
-    } else if (star != std::string::npos) {
-      p = star + 1;
-      n = ++after_star;
-    } else {
-      return false;
-    }
-  }
-  while (p < pattern.size() && pattern[p] == '*') ++p;
-  return p == pattern.size();
-}
-
 void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, double clip_norm) {
   const double scale = clip_norm / (norm + 1e-6);
   if (clip_norm <= 0 || scale >= 1) return;
@@ -74,15 +53,19 @@ void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::
   for (size_t i = 0; i < params.size(); ++i) {
     const auto &tensor = params.tensor(i), &gradient = gradients[i];
     if (!gradient.defined() || rule.factors.is_frozen(i)) continue;
-    const double rate = rule.learning_rate * rule.factors.of(i);
     const bool decays = config.decay == Decay::all || (tensor.dim() >= 2 && !params.name(i).ends_with("bias"));
-    Group& group = groups[{rate, decays ? config.weight_decay : 0.0}];
-    group.params.push_back(tensor.detach());
-    group.gradients.push_back(gradient);
-    group.first.push_back(state.first.tensor(i));
-    group.second.push_back(state.second.tensor(i));
-    group.steps.push_back(at::full({}, static_cast<double>(++state.updates.at(i)),
-                                   tensor.options().dtype(at::kFloat).requires_grad(false)));
+    const auto n_updates = static_cast<double>(++state.updates.at(i));
+    // Element by element, so that rows of one rate are a parameter of their own.
+    for (const auto& range : rule.factors.ranges(i, tensor.size(0))) {
+      if (range.factor == 0) continue;
+      const auto rows = [&](const at::Tensor& whole) { return whole.narrow(0, range.begin, range.end - range.begin); };
+      Group& group = groups[{rule.learning_rate * range.factor, decays ? config.weight_decay : 0.0}];
+      group.params.push_back(rows(tensor.detach()));
+      group.gradients.push_back(rows(gradient));
+      group.first.push_back(rows(state.first.tensor(i)));
+      group.second.push_back(rows(state.second.tensor(i)));
+      group.steps.push_back(at::full({}, n_updates, tensor.options().dtype(at::kFloat).requires_grad(false)));
+    }
   }
   for (auto& [key, group] : groups) {
     const auto [rate, decay] = key;

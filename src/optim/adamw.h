@@ -6,6 +6,7 @@
 
 #include "core/config_tree.h"
 #include "ops/params.h"
+#include "optim/rate_factors.h"
 
 namespace evenkeel::optim {
 
@@ -39,17 +40,6 @@ struct AdamState {
 };
 AdamState initial_adam_state(const ops::Params& params);
 
-// Which parameters learn slower, or not at all.
-struct RateFactors {
-  // On the learning rate, in the order of the parameters. 0: frozen. Empty: all are 1.
-  std::vector<double> values = {};
-  double of(size_t parameter) const { return values.empty() ? 1.0 : values.at(parameter); }
-  bool is_frozen(size_t parameter) const { return of(parameter) == 0; }
-};
-
-// True when `name` fits `pattern`: '*' stands for any characters, also none.
-bool matches_pattern(const std::string& name, const std::string& pattern);
-
 // torch's clip_grad_norm_: scales by clip / (norm + 1e-6) where that is below 1.
 void clip_gradients(const std::vector<at::Tensor>& gradients, double norm, double clip_norm);
 
@@ -60,7 +50,8 @@ struct UpdateRule {
   const RateFactors& factors;
 };
 // One update in place. gradients[i] belongs to the i-th parameter; undefined = no gradient, then the
-// parameter is left as it is, moments and weight decay included. A frozen parameter is left too.
+// parameter is left as it is, moments and weight decay included. A frozen parameter is left too, and so are frozen rows
+// of one that learns; what counts its updates counts those of the parameter.
 void adamw_update(const UpdateRule& rule, const ops::Params& params, const std::vector<at::Tensor>& gradients,
                   AdamState& state);
 

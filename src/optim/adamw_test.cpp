@@ -1,5 +1,6 @@
 #include "optim/adamw.h"
 
+#include <ATen/ops/allclose.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
@@ -151,19 +152,43 @@ TEST(ClipGradients, ScalesOnlyAboveTheNorm) {
                         "clipped");  // at::tensor may be fp32
 }
 
-TEST(MatchesPattern, StarStandsForAnyCharacters) {
-  EXPECT_TRUE(matches_pattern("layers.3.router.weight", "*.router.weight"));
-  EXPECT_TRUE(matches_pattern("layers.3.router.weight", "layers.*.router.*"));
-  EXPECT_TRUE(matches_pattern("head.weight", "head.weight"));
-  EXPECT_TRUE(matches_pattern("head.weight", "head.weight*"));
-  EXPECT_TRUE(matches_pattern("", "*"));
-  EXPECT_TRUE(matches_pattern("", ""));
-  EXPECT_TRUE(matches_pattern("aab", "*ab"));  // the star must give a character back
-  EXPECT_FALSE(matches_pattern("head.weight", "head"));
-  EXPECT_FALSE(matches_pattern("head", "head.weight"));
-  EXPECT_FALSE(matches_pattern("layers.3.ffn.down.weight", "*.router.*"));
-  EXPECT_FALSE(matches_pattern("a", ""));
-  EXPECT_FALSE(matches_pattern(std::string(2000, 'a'), "*a*a*a*a*a*a*a*a*a*b"));  // returns at once
+// Rows of one rate are what a parameter of their own would be.
+TEST(AdamW, LeavesFrozenRowsAndTheirMomentsToTheBit) {
+  RateFactors factors{{1, 1, 1}};
+  factors.rows[0] = {{0, 1, 0}, {1, 3, 1}};
+  const auto params = some_params();
+  auto state = initial_adam_state(params);
+  adamw_update({{}, 0.1, {}}, params, some_gradients(1), state);  // moments that are not 0
+  const auto before = copy_of(params), first = copy_of(state.first), second = copy_of(state.second);
+  ops::Params learning;
+  learning.add("rest", params.tensor(0).narrow(0, 1, 2).clone());
+  AdamState apart;
+  apart.first.add("rest", first.tensor(0).narrow(0, 1, 2).clone());
+  apart.second.add("rest", second.tensor(0).narrow(0, 1, 2).clone());
+  apart.updates = {1};
+  for (uint64_t step = 2; step < 5; ++step) {
+    const auto gradients = some_gradients(10 * step);
+    adamw_update({{}, 0.1, factors}, params, gradients, state);
+    adamw_update({{}, 0.1, {}}, learning, {gradients[0].narrow(0, 1, 2).clone()}, apart);
+  }
+  for (const auto& [now, was] : {std::pair(&params, &before), {&state.first, &first}, {&state.second, &second}}) {
+    EXPECT_TRUE(same_bits(now->tensor(0).narrow(0, 0, 1), was->tensor(0).narrow(0, 0, 1)));
+    EXPECT_FALSE(same_bits(now->tensor(2), was->tensor(2)));
+  }
+  EXPECT_TRUE(at::allclose(params.tensor(0).narrow(0, 1, 2), learning.tensor(0), 1e-12, 1e-14));  // fp64
+  EXPECT_EQ(state.updates, (std::vector<int64_t>{4, 4, 4}));
+}
+
+TEST(AdamW, SlowsRowsAsItSlowsAParameter) {
+  RateFactors factors{{0.25, 1, 1}};
+  const auto slow = some_params(), rows = some_params();
+  auto slow_state = initial_adam_state(slow), rows_state = initial_adam_state(rows);
+  adamw_update({{}, 0.1, factors}, slow, some_gradients(1), slow_state);
+  factors.values[0] = 1;
+  factors.rows[0] = {{0, 2, 0.25}, {2, 3, 1}};
+  adamw_update({{}, 0.1, factors}, rows, some_gradients(1), rows_state);
+  EXPECT_TRUE(at::allclose(rows.tensor(0).narrow(0, 0, 2), slow.tensor(0).narrow(0, 0, 2), 1e-12, 1e-14));
+  EXPECT_FALSE(at::allclose(rows.tensor(0).narrow(0, 2, 1), slow.tensor(0).narrow(0, 2, 1), 1e-3, 1e-3));
 }
 
 TEST(OptimizerConfig, RefusesValuesOutsideTheirRange) {

@@ -107,20 +107,33 @@ std::vector<std::pair<std::string, double>> slow_patterns(const PhaseConfig& pha
 
 optim::RateFactors PhaseConfig::rate_factors(const model::ModelConfig& model) const {
   const auto table = model::parameter_table(model);
-  std::vector<std::optional<double>> chosen(table.size());  // the smallest of the patterns that fit
-  for (const auto& [pattern, factor] : slow_patterns(*this)) {
+  std::vector<std::vector<optim::RowRate>> given(table.size());
+  for (const auto& [text, factor] : slow_patterns(*this)) {
+    const bool is_frozen = std::find(freeze.begin(), freeze.end(), text) != freeze.end();
+    const std::string got =
+        place(is_frozen ? "freeze" : "slow") + ": got pattern '" + text + "' in phase '" + name + "'";
+    const auto pattern = optim::read_row_pattern(text);
+    require<ConfigError>(pattern.has_value(), got,
+                         "; need a range of rows such as [32000:] or [:8] behind it, or none");
     bool matches = false;
     for (size_t i = 0; i < table.size(); ++i) {
-      if (!optim::matches_pattern(table[i].name, pattern)) continue;
+      if (!optim::matches_pattern(table[i].name, pattern->names)) continue;
       matches = true;
-      chosen[i] = std::min(chosen[i].value_or(factor), factor);
+      const int64_t n_rows = table[i].shape[0], end = pattern->end.value_or(n_rows);
+      require<ConfigError>(pattern->begin < n_rows && end <= n_rows, got, "; need rows within the ", n_rows, " of ",
+                           table[i].name);
+      given[i].push_back({pattern->begin, end, factor});
     }
-    const bool is_frozen = std::find(freeze.begin(), freeze.end(), pattern) != freeze.end();
-    require<ConfigError>(matches, place(is_frozen ? "freeze" : "slow"), ": got pattern '", pattern, "' in phase '",
-                         name, "'; need one that matches a parameter, such as layers.0.router.*");
+    require<ConfigError>(matches, got, "; need one that matches a parameter, such as layers.0.router.*");
   }
   optim::RateFactors out;
-  for (const auto& factor : chosen) out.values.push_back(factor.value_or(1));
+  for (size_t i = 0; i < table.size(); ++i) {
+    auto rates = optim::merged_rates(table[i].shape[0], given[i]);
+    double largest = 0;
+    for (const auto& rate : rates) largest = std::max(largest, rate.factor);
+    out.values.push_back(largest);
+    if (rates.size() > 1) out.rows[i] = std::move(rates);
+  }
   return out;
 }
 

@@ -255,6 +255,7 @@ StepReport train_step(const model::Transformer& model, const optim::UpdateRule& 
 
   // 2. Guard: nothing is changed by a step without a target, or one that is not finite.
   const auto gradients = take_gradients(state.params);
+  optim::zero_frozen_rows(rule.factors, gradients);
   require<DataError>(sums.read(report) > 0, "step ", state.step + 1, ": got ", report.n_tokens,
                      " tokens without a target; need one at least that is scored");
   report.grad_norm = optim::gradient_norm(gradients);
