@@ -357,34 +357,6 @@ TEST(TrainStep, FrozenParametersStay) {
   EXPECT_FALSE(testing::same_bits(state.params.at("embedding.weight").detach(), other));
 }
 
-// Old rows of the vocabulary and old experts, beside new ones that learn: weights and moments of the phase before stay.
-TEST(TrainStep, FrozenRowsStayAndCountInNoNorm) {
-  const auto config = tiny_config(
-      "/data", {"optimizer.clip_norm=0", "phase.one.freeze=[\"*[:2]\", \"*norm.weight\", \"layers.*.attention.*\"]"});
-  const model::Transformer model(config.model);
-  auto state = initial_state(config, model, at::kCPU);
-  train_step(model, {config.optimizer, 1e-3, {}}, std::vector{batch_of(4)}, state);
-  const auto factors = config.phases[0].rate_factors(config.model);
-  std::vector<at::Tensor> before;
-  const auto each = [&](const auto& visit) {
-    for (const auto* group : {&state.params, &state.adam.first, &state.adam.second})
-      for (size_t i = 0; i < group->size(); ++i) visit(i, group->tensor(i).detach());
-  };
-  each([&](size_t, const at::Tensor& tensor) { before.push_back(tensor.clone()); });
-  const auto report = train_step(model, {config.optimizer, 1e-3, factors}, std::vector{batch_of(4, 2)}, state);
-  size_t n = 0;
-  double squares = 0;  // of the gradient, as the first moments say it
-  each([&](size_t i, const at::Tensor& now) {
-    const auto& was = before[n++];
-    EXPECT_TRUE(testing::same_bits(now.narrow(0, 0, 2), was.narrow(0, 0, 2))) << state.params.name(i);
-    if (!factors.is_frozen(i)) EXPECT_FALSE(testing::same_bits(now, was)) << state.params.name(i);
-    if (n <= state.params.size() || n > 2 * state.params.size()) return;
-    if (!factors.is_frozen(i))
-      squares += ((now - 0.9 * was) / 0.1).narrow(0, 2, now.size(0) - 2).square().sum().item<double>();
-  });
-  EXPECT_NEAR(report.grad_norm, std::sqrt(squares), 1e-3 * report.grad_norm);  // m' - 0.9 m cancels digits of fp32
-}
-
 // As the trainer freezes: factor 0, and the tensor requires no gradient.
 TEST(TrainStep, AFrozenRouterKeepsItsBalancingState) {
   for (const std::string kind : {"loss_free", "quantile"}) {
