@@ -194,6 +194,7 @@ struct RecipeTables {
 struct RunConfig {
   model::ModelConfig model;
   std::optional<RecipePath> model_from;
+  std::optional<model::NewEmbeddings> new_embeddings;  // where the model has more rows of the vocabulary than that
   TrainSettings train;
   optim::OptimizerConfig optimizer;
   std::vector<PhaseConfig> phases;
