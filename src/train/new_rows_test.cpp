@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "checkpoint/model_source.h"
+#include "checkpoint/router_states.h"
 #include "model/init.h"
 #include "support/gradients.h"
 #include "support/trained_runs.h"
