@@ -5,7 +5,7 @@ set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 golden="$(cd "$here/../.." && pwd)/tests/golden"
 export PYTHONDONTWRITEBYTECODE=1
-scripts=(schedules sinkhorn sinkhorn_sizes balance_losses balance_table tiny_models ten_losses indexed_dataset mixture routing_stats domain_load cluster_mean count_files analyses capacity expert_choice base_assignment fixed_routers token_choice balancing_bias rotary deepseek_v1 openmoe packed_weights adafactor objectives)
+scripts=(schedules sinkhorn sinkhorn_sizes balance_losses balance_table tiny_models ten_losses indexed_dataset mixture routing_stats domain_load cluster_mean count_files analyses capacity expert_choice base_assignment fixed_routers token_choice balancing_bias rotary deepseek_v1 openmoe packed_weights adafactor objectives upcycle)
 
 case "${1:-}" in
   "") target="$golden"; mkdir -p "$golden" ;;

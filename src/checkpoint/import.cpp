@@ -30,13 +30,22 @@ std::map<std::string, std::string> metadata_of(const HfTensors& tensors) {
   return out;
 }
 
-// A checkpoint that nothing was trained in: no phases, no moments.
-Json state_of(const HfModel& model) {
+void write_router_states(const fs::path& file, const HfTensors& tensors, const HfModel& model) {
+  auto states = model::Transformer(model.config).initial_router_states();
+  put_biases(tensors.biases(), states);
+  NamedTensors out;
+  for (size_t index = 0; index < states.size(); ++index)
+    for (const auto& [name, tensor] : states[index]) out.emplace_back(router_state_name(index, name), tensor);
+  write_safetensors(file, out, {{"format", kCheckpointFormat}});
+}
+
+}  // namespace
+
+Json untrained_state(const model::ModelConfig& config, int64_t sequence_length) {
   Json out = Json::object();
   out["format"] = kCheckpointFormat;
-  out["imported"] = Json::Object{{"family", model.family}, {"max_sequence_length", model.max_sequence_length}};
-  out["model"] = model::model_config_json(model.config);
-  out["sequence_length"] = std::min(model.max_sequence_length, kLongestSequence);
+  out["model"] = model::model_config_json(config);
+  out["sequence_length"] = sequence_length;
   out["separate_documents"] = false;
   for (const char* key : {"step", "tokens", "phase_index", "phase_step"}) out[key] = 0;
   out["phase"] = "";
@@ -45,13 +54,12 @@ Json state_of(const HfModel& model) {
   return out;
 }
 
-void write_router_states(const fs::path& file, const HfTensors& tensors, const HfModel& model) {
-  auto states = model::Transformer(model.config).initial_router_states();
-  put_biases(tensors.biases(), states);
-  NamedTensors out;
-  for (size_t index = 0; index < states.size(); ++index)
-    for (const auto& [name, tensor] : states[index]) out.emplace_back(router_state_name(index, name), tensor);
-  write_safetensors(file, out, {{"format", kCheckpointFormat}});
+namespace {
+
+Json state_of(const HfModel& model) {
+  Json out = untrained_state(model.config, std::min(model.max_sequence_length, kLongestSequence));
+  out["imported"] = Json::Object{{"family", model.family}, {"max_sequence_length", model.max_sequence_length}};
+  return out;
 }
 
 }  // namespace

@@ -118,9 +118,10 @@ ModelSource open_model(const fs::path& path, std::optional<int64_t> step, bool d
     source.state = read_json(file);
     source.config = model::model_config_from_json(source.state.at("model"), file);
     source.sequence_length = source.state.at("sequence_length").as_int();
-    const Json* imported = source.state.find("imported");
-    source.has_history = imported == nullptr;
-    const Json* longest = source.has_history ? nullptr : imported->find("max_sequence_length");
+    const Json* origin = source.state.find("imported");
+    if (origin == nullptr) origin = source.state.find(kUpcycledKey);
+    source.has_history = origin == nullptr;
+    const Json* longest = source.has_history ? nullptr : origin->find("max_sequence_length");
     source.longest_sequence = longest != nullptr ? longest->as_int() : source.sequence_length;
     if (const Json* separate = source.state.find("separate_documents")) source.separate_documents = separate->as_bool();
   });
@@ -138,6 +139,10 @@ std::vector<std::string> tokenizers_of(const ModelSource& source) {
       for (const auto& drawn_from : phase.at("sources").as_array())
         if (const Json* sha256 = drawn_from.find("tokenizer_sha256")) out.insert(sha256->as_string());
   });
+  if (const Json* upcycled = source.state.find(kUpcycledKey))
+    with_path_as<CheckpointError>(source.folder / "state.json", source.state, [&] {
+      for (const auto& sha256 : upcycled->at("tokenizers").as_array()) out.insert(sha256.as_string());
+    });
   const auto files = data::tokenizer_files(source.folder / kOriginName);
   if (out.empty() && !files.empty()) out.insert(sha256_file(files.front()));
   return {out.begin(), out.end()};

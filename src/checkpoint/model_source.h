@@ -24,8 +24,12 @@ struct ModelSource {
   int64_t longest_sequence = 0;     // that it is known to be made for: of a folder its max_position_embeddings
   bool separate_documents = false;  // attention and positions stop at document borders, as it was trained
   Json state;                       // state.json of a checkpoint; null for Hugging Face
-  bool has_history = false;  // a checkpoint of training: with moments, cursors and phases; not one that was imported
+  // A checkpoint of training: with moments, cursors and phases; not one that was imported or upcycled.
+  bool has_history = false;
 };
+
+// In the state.json of a checkpoint that `upcycle` made: what of, and all options.
+inline constexpr const char* kUpcycledKey = "upcycled";
 
 // The checkpoint folder of a path: itself, or for a run the whole checkpoint of `step` (nullopt = the last).
 // CheckpointError names the path and what is there.

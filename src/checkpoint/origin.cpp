@@ -53,16 +53,24 @@ fs::path origin_of(const fs::path& model) {
   return fs::is_directory(kept, ignored) ? kept : fs::path();
 }
 
-void keep_origin(const fs::path& from, const fs::path& checkpoint) {
+void keep_origin(const fs::path& from, const fs::path& checkpoint, const fs::path& tokenizer) {
+  constexpr const char* kPieces[] = {"tokenizer.json", "tokenizer.model", "merges.txt", "vocab.json", "vocab.txt"};
   const fs::path to = checkpoint / kOriginName;
   const bool is_ours = from.filename() == kOriginName && fs::exists(from.parent_path() / "manifest.json");
-  const auto names = origin_names(from);
-  if (!names.empty()) make_folders(to);
+  auto names = origin_names(from);
+  if (!tokenizer.empty())
+    std::erase_if(names, [&](const auto& name) {
+      return std::find(std::begin(kPieces), std::end(kPieces), name) != std::end(kPieces);
+    });
+  if (!names.empty() || !tokenizer.empty()) make_folders(to);
   for (const auto& name : names) {
     std::error_code error;
     if (is_ours) fs::create_hard_link(from / name, to / name, error);
     if (!is_ours || error) write_file_atomically(to / name, read_file(from / name));
   }
+  if (!tokenizer.empty())
+    write_file_atomically(to / (tokenizer.extension() == ".json" ? "tokenizer.json" : "tokenizer.model"),
+                          read_file(tokenizer));
 }
 
 }  // namespace evenkeel::checkpoint

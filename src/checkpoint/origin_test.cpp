@@ -37,5 +37,19 @@ TEST_F(Origin, IsLinkedFromCheckpointToCheckpoint) {
   EXPECT_TRUE(origin_of(root_ / "third").empty());
 }
 
+TEST_F(Origin, MayGetAnotherTokenizer) {
+  make_llama();
+  write();
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "merges.txt", "tokenizer_config.json"})
+    std::ofstream(folder_ / name) << "old";
+  std::ofstream(root_ / "grown.model") << "new";
+  save_folder(root_ / "first",
+              [&](const fs::path& temporary) { keep_origin(folder_, temporary, root_ / "grown.model"); });
+  const fs::path kept = root_ / "first" / "origin";
+  EXPECT_EQ(origin_names(kept), (std::vector<std::string>{"config.json", "tokenizer.model", "tokenizer_config.json"}));
+  EXPECT_EQ(read_file(kept / "tokenizer.model"), "new");
+  EXPECT_EQ(read_file(folder_ / "tokenizer.model"), "old");
+}
+
 }  // namespace
 }  // namespace evenkeel::checkpoint

@@ -14,6 +14,7 @@
   X(train, "run a recipe: phases, schedules, replay, evaluation, checkpoints")  \
   X(import, "a Hugging Face folder to a checkpoint")                            \
   X(export, "a checkpoint to a Hugging Face folder")                            \
+  X(upcycle, "a dense model to one of experts, or more experts to one")         \
   X(eval, "loss, perplexity and bits per byte of a model on held-out sets")     \
   X(trace, "what the routers do on given tokens, token by token, to a file")    \
   X(analyze, "what the routers do on data sets: tables, chance levels, a page") \

@@ -7,7 +7,7 @@
 namespace evenkeel::cli {
 namespace {
 
-constexpr std::string_view kCommands[] = {"generate", "upcycle"};
+constexpr std::string_view kCommands[] = {"generate"};
 
 struct PlannedOption {
   std::string_view command, option;

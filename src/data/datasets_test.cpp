@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
+#include "core/file_io.h"
 #include "core/json.h"
+#include "data/tokenizer.h"
+#include "data/tokenizer_extend.h"
 #include "support/files.h"
 
 namespace evenkeel::data {
@@ -63,6 +66,37 @@ TEST_F(DatasetsTest, OfTwoTokenizersAreRefusedOrNamed) {
   for (const char* part : {"--data b", "other.model", "got another tokenizer than --data a", "one.model", "--let-them"})
     EXPECT_THAT(message, HasSubstr(part));
   EXPECT_NO_THROW(require_one_tokenizer(mixed, true, ""));
+}
+
+// Ids of the smaller one mean the same in the larger one. Where a file is gone nothing says so.
+TEST_F(DatasetsTest, OfATokenizerAndOneThatExtendsItStandTogether) {
+  const std::string text = "lokazem lokazem lokazem\n";
+  std::string all;
+  for (int i = 0; i < 50; ++i) all += text + "abcdefghijkl mnopqrst\n";
+  train_tokenizer({.kind = "bpe", .vocab_size = 290}, {folder_.write("old.txt", all)}, folder_ / "old.model");
+  const auto extend = [&](const std::string& name, const std::string& from) {
+    extend_tokenizer({folder_ / "old.model", 292}, {folder_.write(name + ".txt", from)}, folder_ / (name + ".model"));
+  };
+  extend("one", "xyxyxy xyxyxy xyxyxy\n");
+  extend("other", "zwzwzw zwzwzw zwzwzw\n");
+  const auto use = [&](const std::string& name) {
+    const auto file = (folder_ / (name + ".model")).string();
+    return TokenizerUse{name, name, file, sha256_file(file), {"absent", file}};
+  };
+  EXPECT_EQ(tokenizer_file(use("one")), (folder_ / "one.model").string());
+  EXPECT_NO_THROW(require_one_tokenizer({use("old"), use("one"), use("old")}, false, ""));
+  EXPECT_NO_THROW(require_one_tokenizer({use("one"), use("old")}, false, ""));
+  const auto apart = testing::message_of<DataError>([&] {
+    require_one_tokenizer({use("old"), use("one"), use("other")}, false, "");
+  });
+  EXPECT_THAT(apart, HasSubstr("other (other)"));
+  EXPECT_THAT(apart, HasSubstr("than one (one)"));
+  auto gone = use("one");
+  gone.files = {"absent"};
+  EXPECT_THAT(testing::message_of<DataError>([&] {
+                require_one_tokenizer({use("old"), gone}, false, "");
+              }),
+              HasSubstr("one that extends the other"));
 }
 
 }  // namespace

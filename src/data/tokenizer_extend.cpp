@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -15,11 +14,9 @@
 #include "core/log.h"
 #include "core/output.h"
 #include "data/ordered_encoder.h"
-#include "data/tokenizer.h"
 #include "data/tokenizers/code_points.h"
 #include "data/tokenizers/extension.h"
 #include "data/tokenizers/pair_growth.h"
-#include "data/tokenizers/registry.h"
 #include "data/tokenizers/word_counts.h"
 
 namespace evenkeel::data {
@@ -27,29 +24,9 @@ namespace {
 
 using Paths = std::vector<fs::path>;
 
-constexpr int64_t kMostFileBytes = INT64_C(1) << 30;
 constexpr int32_t kWordEnd = -1;
 // Of the characters of the text, how many have a piece: SentencePiece's own character_coverage.
 constexpr double kCoverage = 0.9995;
-
-// The file of a tokenizer that can be extended, and what extends it.
-struct Opened {
-  fs::path file;
-  std::unique_ptr<Extension> extension;
-};
-
-Opened open_extension(const fs::path& path) {
-  const auto tokenizer = open_tokenizer(path);  // which says what is wrong with it
-  const fs::path file = tokenizer->path();
-  const std::string content = read_file(file, kMostFileBytes);
-  const auto& kinds = tokenizer_kinds();
-  const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& each) { return each.is_kind(content); });
-  const std::string name = kind->name;
-  require<DataError>(name != "tiktoken", file.string(), ": got ", tokenizer->kind(),
-                     ", which cannot be extended; need a SentencePiece .model or a tokenizer.json");
-  return {file, name == "sentencepiece" ? open_sentencepiece_extension(file, content)
-                                        : open_tokenizer_json_extension(file, content)};
-}
 
 // ---- reading ----
 

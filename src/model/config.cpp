@@ -64,10 +64,15 @@ constexpr Named<Init> kInits[] = {{"scaled_normal", Init::scaled_normal},
                                   {"truncated_normal", Init::truncated_normal},
                                   {"small_wang", Init::small_wang},
                                   {"t5", Init::t5}};
+constexpr Named<NewEmbeddings> kNewEmbeddings[] = {{"mean", NewEmbeddings::mean},
+                                                   {"normal", NewEmbeddings::normal},
+                                                   {"zero", NewEmbeddings::zero},
+                                                   {"pieces", NewEmbeddings::pieces}};
 constexpr Named<NormPlacement> kNormPlacements[] = {{"before", NormPlacement::before}, {"after", NormPlacement::after}};
 }  // namespace
 std::span<const Named<NormPlacement>> names_of(NormPlacement) { return kNormPlacements; }
 std::span<const Named<Init>> names_of(Init) { return kInits; }
+std::span<const Named<NewEmbeddings>> names_of(NewEmbeddings) { return kNewEmbeddings; }
 
 bool ModelConfig::is_moe() const {
   for (int64_t layer = 0; layer < n_layers; ++layer)
@@ -369,6 +374,9 @@ ModelConfig read_model_config(const ConfigNode& node) {
   read_value(merged, "model", table);
   if (const ConfigNode* from = merged.find("from"))
     fail<ConfigError>(from->where, ": got model.from = ", from->shown(), "; need the shape of a model alone");
+  if (const ConfigNode* rows = merged.find("new_embeddings"))
+    fail<ConfigError>(got_at(rows->where, "model.new_embeddings"), rows->shown(),
+                      "; need model.from beside it, whose vocabulary is smaller");
   ModelConfig& config = table.model;
   if (merged.find("n_experts") != nullptr && config.n_experts == 0) {  // said: the dense twin of an MoE model
     config.n_shared_experts = config.top_k = config.d_expert = config.d_shared = 0;

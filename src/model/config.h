@@ -1,6 +1,7 @@
 // The shape of a model: [model] of a recipe. Legend: H d_model, V vocab_size, E n_experts, K top_k, L layers.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,15 @@ std::span<const Named<NormPlacement>> names_of(NormPlacement);
 // The distribution of initial weights (model/init.h).
 enum class Init { scaled_normal, normal, truncated_normal, small_wang, t5 };
 std::span<const Named<Init>> names_of(Init);
+
+// What rows of the vocabulary begin with that the weights of [model] from lack: embeddings, and an untied head.
+enum class NewEmbeddings {
+  mean,    // of all old rows
+  normal,  // as those of a new model: `init`
+  zero,
+  pieces  // of the old rows that the old tokenizer makes of the new piece's text
+};
+std::span<const Named<NewEmbeddings>> names_of(NewEmbeddings);
 
 struct ModelConfig {
   int64_t vocab_size = 0, d_model = 0, n_layers = 0, n_heads = 0, n_kv_heads = 0, head_dim = 0, d_ff = 0;
@@ -152,8 +162,9 @@ std::string kept_balance_warning(const ConfigNode& given, const ModelConfig& con
 // [model] as a recipe writes it.
 struct ModelTable {
   std::string preset;
-  ConfigNode from;  // a path; train reads it
-  ConfigNode rope;  // with_flat_keys has moved its keys
+  ConfigNode from;                                   // a path; train reads it
+  ConfigNode rope;                                   // with_flat_keys has moved its keys
+  std::optional<NewEmbeddings> new_embeddings = {};  // train reads it
   ModelConfig model;
   static void visit_fields(auto& table, auto&& field) {
     field("preset", table.preset, {"published shape that the other keys stand above", "", "none"});
@@ -163,8 +174,12 @@ struct ModelTable {
          "", "none"});
     field("from", table.from,
           {"checkpoint, run or Hugging Face folder that weights and shape come from; the other keys must agree with "
-           "it, but for router, balance, capacity and init",
+           "it, but for router, balance, capacity, init and a larger vocab_size",
            "", "random weights"});
+    field("new_embeddings", table.new_embeddings,
+          {"what the new rows of a vocab_size above that of from begin with: mean (of all old rows), normal (as init), "
+           "zero, or pieces (mean of the rows that the old tokenizer makes of a new piece's text)",
+           "", "required by a larger vocab_size"});
     ModelConfig::visit_fields(table.model, field);
   }
 };

@@ -98,27 +98,32 @@ at::Tensor orthogonal_tensor(const ParamSpec& spec, double gain, uint64_t seed) 
   return spec.shape[0] <= spec.shape[1] ? out : out.t().contiguous();
 }
 
+bool has_orthogonal_router(const ModelConfig& config) {
+  return config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().is_orthogonal_at_first;
+}
+
+at::Tensor initial_tensor(const ModelConfig& config, const ParamSpec& spec, bool is_orthogonal, uint64_t seed) {
+  if (spec.role == Role::norm) return at::ones(spec.shape, at::kFloat);
+  if (spec.role == Role::bias) return at::zeros(spec.shape, at::kFloat);
+  constexpr double kGain = 0.1;  // BASE layers' centroids (arXiv 2103.16716; fairseq base_layer.py)
+  if (spec.role == Role::router && is_orthogonal) return orthogonal_tensor(spec, kGain, seed);
+  auto out = normal_tensor(spec, normal_of(config, spec), seed);
+  if (config.init == Init::t5 && spec.role == Role::attention_in)
+    divide_queries(spec, std::sqrt(static_cast<double>(config.head_dim)), out);
+  return out;
+}
+
 }  // namespace
 
+at::Tensor initial_parameter(const ModelConfig& config, const ParamSpec& spec, uint64_t seed) {
+  return initial_tensor(config, spec, has_orthogonal_router(config), seed);
+}
+
 ops::Params init_params(const ModelConfig& config, uint64_t seed) {
-  const bool has_orthogonal_router =
-      config.is_moe() && moe::make_router(config.router_shape(), config.router)->traits().is_orthogonal_at_first;
-  constexpr double kGain = 0.1;  // BASE layers' centroids (arXiv 2103.16716; fairseq base_layer.py)
+  const bool is_orthogonal = has_orthogonal_router(config);
   ops::Params params;
-  for (const auto& spec : parameter_table(config)) {
-    if (spec.role == Role::norm) {
-      params.add(spec.name, at::ones(spec.shape, at::kFloat));
-    } else if (spec.role == Role::bias) {
-      params.add(spec.name, at::zeros(spec.shape, at::kFloat));
-    } else if (spec.role == Role::router && has_orthogonal_router) {
-      params.add(spec.name, orthogonal_tensor(spec, kGain, seed));
-    } else {
-      auto values = normal_tensor(spec, normal_of(config, spec), seed);
-      if (config.init == Init::t5 && spec.role == Role::attention_in)
-        divide_queries(spec, std::sqrt(static_cast<double>(config.head_dim)), values);
-      params.add(spec.name, std::move(values));
-    }
-  }
+  for (const auto& spec : parameter_table(config))
+    params.add(spec.name, initial_tensor(config, spec, is_orthogonal, seed));
   return params;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "model/config.h"
+#include "model/layer_part.h"
 #include "ops/params.h"
 
 namespace evenkeel::model {
@@ -20,5 +21,8 @@ namespace evenkeel::model {
 // Norm weights are 1. The matrices of a router that asks for it (RouterTraits::is_orthogonal_at_first) have
 // orthogonal rows of length 0.1, or columns where E > H. fp32 on the CPU.
 ops::Params init_params(const ModelConfig& config, uint64_t seed);
+// One of them. A spec with fewer rows than the table has gives the first rows of that tensor, but for a router whose
+// matrix is orthogonal.
+at::Tensor initial_parameter(const ModelConfig& config, const ParamSpec& spec, uint64_t seed);
 
 }  // namespace evenkeel::model

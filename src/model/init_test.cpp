@@ -149,5 +149,17 @@ TEST(Init, DependsOnSeedAndNameAlone) {
   EXPECT_TRUE(testing::same_bits(init_params(deeper, 5).at("layers.1.experts.down"), one.at("layers.1.experts.down")));
 }
 
+TEST(Init, OfOneParameterIsThatOfAllAndOfItsFirstRowsTheFirst) {
+  const auto config = config_of("truncated_normal");
+  const auto params = init_params(config, 5);
+  for (auto spec : parameter_table(config)) {
+    EXPECT_TRUE(testing::same_bits(initial_parameter(config, spec, 5), params.at(spec.name))) << spec.name;
+    spec.shape[0] /= 2;
+    EXPECT_TRUE(
+        testing::same_bits(initial_parameter(config, spec, 5), params.at(spec.name).narrow(0, 0, spec.shape[0])))
+        << spec.name;
+  }
+}
+
 }  // namespace
 }  // namespace evenkeel::model

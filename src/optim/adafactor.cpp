@@ -8,12 +8,15 @@
 //   first = momentum first + (1 - momentum) D, D = first      where momentum > 0
 //   W = (1 - weight_decay) W - D
 // All of it for each published matrix by itself (ops/packing.h): a query matrix, one expert's gate. T5X's weight decay
-// is not multiplied by the learning rate; a factor on a parameter's rate (`slow`) is one on its decay here.
+// is not multiplied by the learning rate; a factor on a parameter's rate (`slow`) is one on its decay here. Where rows
+// of a matrix are frozen, the matrix is that of the others: all means are over these.
 #include <algorithm>
 #include <cmath>
 
+#include <ATen/ops/full.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/rsqrt.h>
+#include <ATen/ops/tensor.h>
 
 #include "optim/optimizer.h"
 
@@ -59,6 +62,15 @@ at::Tensor mean_of(at::Tensor x, int64_t n_dims) {
   return x;
 }
 at::Tensor root_mean_square(const at::Tensor& x, int64_t n_dims) { return mean_of(x.square(), n_dims).sqrt_(); }
+
+// The rows of a piece that learn, of a stack the experts: all of them as they lie, or some, as a copy to be put back.
+struct LearningRows {
+  at::Tensor index, factors;  // [n], and [n, 1, ..]: on the learning rate of each; undefined: all rows, at one rate
+  at::Tensor of(const at::Tensor& whole) const { return index.defined() ? whole.index_select(0, index) : whole; }
+  void put(const at::Tensor& rows, const at::Tensor& whole) const {
+    if (index.defined()) whole.index_copy_(0, index, rows);
+  }
+};
 
 class Adafactor : public Optimizer {
  public:
@@ -119,20 +131,46 @@ class Adafactor : public Optimizer {
     return out;
   }
 
-  // U before clipping. Moves the second moments.
-  at::Tensor normalised(const Piece& piece, const at::Tensor& gradient, OptimizerState& state) const {
+  LearningRows rows_of(const Piece& piece, const RateFactors& factors, const at::Tensor& value) const {
+    const auto found = factors.rows.find(piece.parameter);
+    if (found == factors.rows.end()) return {};
+    const auto& packing = parameters_[piece.parameter].packing;
+    int64_t first = 0;  // of the piece, among the parameter's rows
+    for (size_t part = 0; part < piece.part && !packing.is_stacked; ++part) first += packing.parts[part].rows;
+    std::vector<int64_t> index;
+    std::vector<double> factor;
+    for (const auto& range : found->second) {
+      if (range.factor == 0) continue;
+      const int64_t end = std::min(range.end - first, value.size(0));
+      for (int64_t row = std::max<int64_t>(range.begin - first, 0); row < end; ++row) {
+        index.push_back(row);
+        factor.push_back(range.factor);
+      }
+    }
+    std::vector<int64_t> one_each(static_cast<size_t>(value.dim()), 1);
+    one_each[0] = -1;
+    return {at::tensor(index, value.options().dtype(at::kLong)), at::tensor(factor, value.options()).view(one_each)};
+  }
+
+  // U before clipping, of the rows that learn. Moves their second moments.
+  at::Tensor normalised(const Piece& piece, const LearningRows& rows, const at::Tensor& gradient,
+                        OptimizerState& state) const {
     const auto t = static_cast<double>(state.updates.at(piece.parameter));
     const double decay = 1 - std::pow(t, -options_.decay_rate);
     auto out = gradient.square().add_(options_.eps);
+    const auto moved = [&](size_t place, bool has_rows, const at::Tensor& now) {
+      const auto& whole = state.moments.tensor(place);
+      auto moment = (has_rows ? rows.of(whole) : whole).mul_(decay).add_(now, 1 - decay);
+      if (has_rows) rows.put(moment, whole);
+      return moment;
+    };
     if (!piece.is_factored) {
-      auto second = state.moments.tensor(piece.second);
-      second.mul_(decay).add_(out, 1 - decay);
-      at::rsqrt_out(out, second);
+      at::rsqrt_out(out, moved(piece.second, true, out));
       return out.mul_(gradient);
     }
-    auto row = state.moments.tensor(piece.row), column = state.moments.tensor(piece.column);
-    row.mul_(decay).add_(out.mean({-1}), 1 - decay);
-    column.mul_(decay).add_(out.mean({-2}), 1 - decay);
+    const auto row = moved(piece.row, true, out.mean({-1}));
+    const bool is_stacked = parameters_[piece.parameter].packing.is_stacked;
+    const auto column = moved(piece.column, is_stacked, out.mean({-2}));
     at::mul_out(out, gradient, row.div(row.mean({-1}, /*keepdim=*/true)).rsqrt_().unsqueeze(-1));
     return out.mul_(column.rsqrt().unsqueeze(-2));
   }
@@ -140,19 +178,30 @@ class Adafactor : public Optimizer {
   void update_piece(const Piece& piece, const Rates& rates, const Of& of, OptimizerState& state) const {
     const auto& packing = parameters_[piece.parameter].packing;
     const auto own = [&](const at::Tensor& whole) { return ops::part_of(whole, packing, piece.part); };
-    auto parameter = own(of.params.tensor(piece.parameter).detach());
-    auto change = normalised(piece, own(of.gradient), state);
+    const auto stored = own(of.params.tensor(piece.parameter).detach());
+    const auto rows = rows_of(piece, rates.factors, stored);
+    if (rows.index.defined() && rows.index.numel() == 0) return;
+    const auto at_own_rates = [&](const at::Tensor& per_row) {
+      return rows.factors.defined() ? per_row * rows.factors : per_row * rates.factors.of(piece.parameter);
+    };
+    auto parameter = rows.of(stored);
+    auto change = normalised(piece, rows, rows.of(own(of.gradient)), state);
     const auto excess = root_mean_square(change, piece.n_dims).div_(options_.clipping_threshold).clamp_min_(1);
-    auto rate = excess.reciprocal().mul_(rates.of(piece.parameter));
-    if (options_.scale_parameter) rate.mul_(root_mean_square(parameter, piece.n_dims).clamp_min_(options_.eps_scale));
+    auto rate = at_own_rates(excess.reciprocal().mul_(rates.learning_rate));
+    if (options_.scale_parameter)
+      rate = rate.mul(root_mean_square(parameter, piece.n_dims).clamp_min_(options_.eps_scale));
     change.mul_(rate);
     if (options_.momentum > 0) {
-      auto first = own(state.moments.tensor(piece.first));
-      change = first.mul_(options_.momentum).add_(change, 1 - options_.momentum);
+      const auto first = own(state.moments.tensor(piece.first));
+      change = rows.of(first).mul_(options_.momentum).add_(change, 1 - options_.momentum);
+      rows.put(change, first);
     }
-    const double decay = options_.weight_decay * rates.factors.of(piece.parameter);
-    if (decay > 0) parameter.mul_(1 - decay);
+    if (options_.weight_decay > 0) {
+      const auto decay = at_own_rates(at::full({}, options_.weight_decay, parameter.options()));
+      parameter.mul_(1 - decay);
+    }
     parameter.sub_(change);
+    rows.put(parameter, stored);
   }
 
   AdafactorOptions options_;

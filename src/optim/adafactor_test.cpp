@@ -184,6 +184,52 @@ TEST(Adafactor, SlowParametersTakeAFractionOfTheirRateAndDecay) {
   EXPECT_TRUE(same_bits(slow.params.at("v"), plain.params.at("v")));
 }
 
+// Rows that learn are a matrix of their own beside frozen ones: of a matrix, of a part of one, of a stack of experts.
+TEST(Adafactor, RowsThatLearnAreAMatrixOfTheirOwn) {
+  struct Case {
+    ParamForm form, alone;
+    int64_t first, n;  // the rows that learn
+  };
+  const std::vector<Case> cases = {
+      {{"w", {9, 5}}, {"w", {6, 5}}, 3, 6},
+      {{"qkv", {12, 5}, {false, {{"q", 5}, {"k", 7}}}}, {"qkv", {7, 5}, {false, {{"k", 7}}}}, 5, 7},
+      {{"experts", {4, 6, 5}, {true, {}}}, {"experts", {2, 6, 5}, {true, {}}}, 2, 2},
+      {{"bias", {7}}, {"bias", {4}}, 3, 4},
+  };
+  for (const auto& [form, alone, first, n] : cases)
+    for (const std::string keys : {"min_factored = 5\n", "min_factored = 5\nmomentum = 0.9\nweight_decay = 0.1\n"}) {
+      const auto learning = [&, first = first, n = n](const at::Tensor& whole) { return whole.narrow(0, first, n); };
+      const auto value = random_tensor(form.shape, 1);
+      Trial trial({form}, {value}, keys), apart({alone}, {learning(value)}, keys);
+      const int64_t n_rows = form.shape[0];
+      RateFactors factors{{1}};
+      factors.rows[0] = {{0, first, 0}, {first, first + n, 1}};
+      if (first + n < n_rows) factors.rows[0].push_back({first + n, n_rows, 0});
+      for (uint64_t step = 2; step < 5; ++step) {
+        auto gradient = random_tensor(form.shape, step);
+        apart.step(0.1, {learning(gradient).clone()});
+        gradient.narrow(0, 0, first).zero_();  // as zero_frozen_rows leaves it
+        trial.step(0.1, {gradient}, factors);
+      }
+      const auto& now = trial.params.at(form.name);
+      expect_close(learning(now), apart.params.at(form.name), 1e-12, 1e-14, form.name);  // fp64
+      EXPECT_TRUE(same_bits(now.narrow(0, 0, first), value.narrow(0, 0, first))) << form.name;
+      EXPECT_EQ(trial.state.updates, (std::vector<int64_t>{3}));
+    }
+}
+
+TEST(Adafactor, SlowRowsTakeAFractionOfTheRate) {
+  const auto value = random_tensor({4, 3}, 1), gradient = random_tensor({4, 3}, 2);
+  Trial slow({{"w", {4, 3}}}, {value}), rows({{"w", {4, 3}}}, {value}), plain({{"w", {4, 3}}}, {value});
+  slow.step(0.1, {gradient}, {{0.25}});
+  plain.step(0.1, {gradient});
+  RateFactors factors{{1}};
+  factors.rows[0] = {{0, 2, 0.25}, {2, 4, 1}};
+  rows.step(0.1, {gradient}, factors);
+  expect_close(rows.params.at("w").narrow(0, 0, 2), slow.params.at("w").narrow(0, 0, 2), 1e-13, 0, "slow rows");
+  expect_close(rows.params.at("w").narrow(0, 2, 2), plain.params.at("w").narrow(0, 2, 2), 1e-13, 0, "other rows");
+}
+
 TEST(Adafactor, UpdatesLeavesThatRequireGradientInPlace) {
   ops::Params params;
   params.add("w", at::ones({2, 2}).requires_grad_(true));

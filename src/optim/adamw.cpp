@@ -51,13 +51,20 @@ class AdamW : public Optimizer {
       const auto &tensor = params.tensor(i), &gradient = gradients[i];
       if (!gradient.defined() || rates.factors.is_frozen(i)) continue;
       const bool decays = options_.decay == Decay::all || (tensor.dim() >= 2 && !params.name(i).ends_with("bias"));
-      Group& group = groups[{rates.of(i), decays ? options_.weight_decay : 0.0}];
-      group.params.push_back(tensor.detach());
-      group.gradients.push_back(gradient);
-      group.first.push_back(state.moments.tensor(i));
-      group.second.push_back(state.moments.tensor(n_parameters_ + i));
-      group.steps.push_back(at::full({}, static_cast<double>(++state.updates.at(i)),
-                                     tensor.options().dtype(at::kFloat).requires_grad(false)));
+      const auto n_updates = static_cast<double>(++state.updates.at(i));
+      // Element by element, so that rows of one rate are a parameter of their own.
+      for (const auto& range : rates.factors.ranges(i, tensor.size(0))) {
+        if (range.factor == 0) continue;
+        const auto rows = [&](const at::Tensor& whole) {
+          return whole.narrow(0, range.begin, range.end - range.begin);
+        };
+        Group& group = groups[{rates.learning_rate * range.factor, decays ? options_.weight_decay : 0.0}];
+        group.params.push_back(rows(tensor.detach()));
+        group.gradients.push_back(rows(gradient));
+        group.first.push_back(rows(state.moments.tensor(i)));
+        group.second.push_back(rows(state.moments.tensor(n_parameters_ + i)));
+        group.steps.push_back(at::full({}, n_updates, tensor.options().dtype(at::kFloat).requires_grad(false)));
+      }
     }
     for (auto& [key, group] : groups) {
       const auto [rate, decay] = key;

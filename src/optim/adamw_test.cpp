@@ -1,3 +1,4 @@
+#include <ATen/ops/allclose.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
@@ -151,6 +152,48 @@ TEST(AdamW, UpdatesLeavesThatRequireGradientInPlace) {
   EXPECT_EQ(params.at("w").const_data_ptr(), data);
   EXPECT_TRUE(params.at("w").requires_grad());
   EXPECT_LT(params.at("w").max().item<float>(), 1.0f);
+}
+
+// Rows of one rate are what a parameter of their own would be.
+TEST(AdamW, LeavesFrozenRowsAndTheirMomentsToTheBit) {
+  RateFactors factors{{1, 1, 1}};
+  factors.rows[0] = {{0, 1, 0}, {1, 3, 1}};
+  Trial trial(some_params());
+  trial.step(0.1, some_gradients(1));  // moments that are not 0
+  const auto before = copy_of(trial.params), moments = copy_of(trial.state.moments);
+  const auto learning = [](const at::Tensor& whole) { return whole.narrow(0, 1, 2).clone(); };
+  ops::Params rest;
+  rest.add("rest.weight", learning(trial.params.tensor(0)));
+  Trial apart(rest);
+  apart.state.moments.tensor(0).copy_(learning(moments.tensor(0)));
+  apart.state.moments.tensor(1).copy_(learning(moments.tensor(3)));
+  apart.state.updates = {1};
+  for (uint64_t step = 2; step < 5; ++step) {
+    const auto gradients = some_gradients(10 * step);
+    trial.step(0.1, gradients, factors);
+    apart.step(0.1, {learning(gradients[0])});
+  }
+  const auto is_kept = [](const at::Tensor& now, const at::Tensor& was) {
+    return same_bits(now.narrow(0, 0, 1), was.narrow(0, 0, 1)) && !same_bits(now, was);
+  };
+  EXPECT_TRUE(is_kept(trial.params.tensor(0), before.tensor(0)));
+  EXPECT_TRUE(is_kept(trial.state.moments.tensor(0), moments.tensor(0)));
+  EXPECT_TRUE(is_kept(trial.state.moments.tensor(3), moments.tensor(3)));
+  EXPECT_FALSE(same_bits(trial.params.tensor(2), before.tensor(2)));
+  EXPECT_TRUE(at::allclose(learning(trial.params.tensor(0)), rest.tensor(0), 1e-12, 1e-14));  // fp64
+  EXPECT_EQ(trial.state.updates, (std::vector<int64_t>{4, 4, 4}));
+}
+
+TEST(AdamW, SlowsRowsAsItSlowsAParameter) {
+  RateFactors factors{{0.25, 1, 1}};
+  Trial slow(some_params()), rows(some_params());
+  slow.step(0.1, some_gradients(1), factors);
+  factors.values[0] = 1;
+  factors.rows[0] = {{0, 2, 0.25}, {2, 3, 1}};
+  rows.step(0.1, some_gradients(1), factors);
+  const auto &one = slow.params.tensor(0), &other = rows.params.tensor(0);
+  EXPECT_TRUE(at::allclose(other.narrow(0, 0, 2), one.narrow(0, 0, 2), 1e-12, 1e-14));
+  EXPECT_FALSE(at::allclose(other.narrow(0, 2, 1), one.narrow(0, 2, 1), 1e-3, 1e-3));
 }
 
 TEST(AdamW, RefusesValuesOutsideTheirRange) {

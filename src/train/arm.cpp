@@ -143,7 +143,7 @@ Arm read_arm(const std::filesystem::path& run, const std::string& name) {
 model::ModelConfig arm_model(const Arm& arm) {
   Json::Object kept;
   for (const auto& [key, value] : arm.resolved.at("model").as_object())
-    if (key != "from") kept.emplace_back(key, value);
+    if (key != "from" && key != "new_embeddings") kept.emplace_back(key, value);
   return model::model_config_from_json(Json(kept), (arm.run / "resolved.json").string());
 }
 

@@ -14,6 +14,7 @@
 #include "model/layout.h"
 #include "train/scoring.h"
 #include "train/phase.h"
+#include "train/rate_patterns.h"
 
 namespace evenkeel::train {
 
@@ -88,41 +89,6 @@ int64_t PhaseConfig::total_steps(const TrainSettings& settings) const {
   require<ConfigError>(n * tokens_per_step < kMostTokens, length_place, ": got phase '", name, "' of ", n, " steps of ",
                        tokens_per_step, " tokens; need fewer than ", kMostTokens, " tokens in all");
   return static_cast<int64_t>(n);
-}
-
-namespace {
-std::vector<std::pair<std::string, double>> slow_patterns(const PhaseConfig& phase) {
-  std::vector<std::pair<std::string, double>> out;
-  for (const auto& pattern : phase.freeze) out.emplace_back(pattern, 0.0);
-  if (phase.slow.is_empty()) return out;
-  if (!phase.slow.is_table()) fail_kind(phase.slow, "phase.slow", "a table of pattern = factor");
-  for (const auto& [pattern, node] : phase.slow.table()) {
-    double factor = 0;
-    evenkeel::read_value(node, "phase.slow", factor);
-    require<ConfigError>(factor >= 0, node.where, ": got phase.slow factor ", factor, "; need 0 or more");
-    out.emplace_back(pattern, factor);
-  }
-  return out;
-}
-}  // namespace
-
-optim::RateFactors PhaseConfig::rate_factors(const model::ModelConfig& model) const {
-  const auto table = model::parameter_table(model);
-  std::vector<std::optional<double>> chosen(table.size());  // the smallest of the patterns that fit
-  for (const auto& [pattern, factor] : slow_patterns(*this)) {
-    bool matches = false;
-    for (size_t i = 0; i < table.size(); ++i) {
-      if (!optim::matches_pattern(table[i].name, pattern)) continue;
-      matches = true;
-      chosen[i] = std::min(chosen[i].value_or(factor), factor);
-    }
-    const bool is_frozen = std::find(freeze.begin(), freeze.end(), pattern) != freeze.end();
-    require<ConfigError>(matches, place(is_frozen ? "freeze" : "slow"), ": got pattern '", pattern, "' in phase '",
-                         name, "'; need one that matches a parameter, such as layers.0.router.*");
-  }
-  optim::RateFactors out;
-  for (const auto& factor : chosen) out.values.push_back(factor.value_or(1));
-  return out;
 }
 
 int64_t RunConfig::total_steps() const {
@@ -331,12 +297,31 @@ void read_phases(RunConfig& config, const ConfigNode& root, DataNeed need) {
   }
 }
 
+// A vocabulary may be larger than the weights' where it is said what the new rows begin with.
+void check_vocabulary(const model::ModelTable& table, const checkpoint::ModelSource& source,
+                      const ConfigNode& changes) {
+  const int64_t old_size = source.config.vocab_size, size = table.model.vocab_size;
+  const auto got = [&](const char* key) { return got_at(place_of(changes, key), std::string("model.") + key); };
+  const std::string as_in = join_parts(old_size, " as in ", source.folder.string());
+  require<ConfigError>(size >= old_size, got("vocab_size"), size, "; need at least ", as_in,
+                       ": no row of the vocabulary can go");
+  require<ConfigError>(size == old_size || table.new_embeddings, got("vocab_size"), size, "; need ", as_in,
+                       ", or model.new_embeddings beside it, which says what the ", size - old_size,
+                       " new rows begin with: one of ", list_of_names<model::NewEmbeddings>());
+  require<ConfigError>(size > old_size || !table.new_embeddings, got("new_embeddings"), "'",
+                       name_of(table.new_embeddings.value_or(model::NewEmbeddings::mean)),
+                       "'; need a model.vocab_size beside it that is more than ", as_in);
+}
+
 // The architecture comes from the checkpoint; keys given beside `from` must agree with it, except these.
-model::ModelConfig read_model(const ConfigNode& root, const checkpoint::ModelSource* source) {
+void read_model(const ConfigNode& root, const checkpoint::ModelSource* source, RunConfig& config) {
   const ConfigNode* model = root.find("model");
   require<ConfigError>(model != nullptr, root.where, ": got no [model]; need one");
   if (!model->is_table()) fail_kind(*model, "model", "a table");
-  if (model->find("from") == nullptr) return model::read_model_config(*model);
+  if (model->find("from") == nullptr) {
+    config.model = model::read_model_config(*model);
+    return;
+  }
   if (source == nullptr) throw std::logic_error("a recipe with [model] from is read without its model");
   ConfigNode changes = model::with_preset(*model, model::PresetTables::left_out);
   changes.erase("from");
@@ -347,9 +332,13 @@ model::ModelConfig read_model(const ConfigNode& root, const checkpoint::ModelSou
   evenkeel::read_value(changes, "model", table);
   if (changes.find("balance") == nullptr) given.balance = source->config.balance;
   model::check_model_config(given, model->where, &changes);
-  require_same_architecture(given, *source, [&](const std::string& key) { return place_of(changes, key); });
+  check_vocabulary(table, *source, changes);
+  model::ModelConfig of_source_rows = given;
+  of_source_rows.vocab_size = source->config.vocab_size;
+  require_same_architecture(of_source_rows, *source, [&](const std::string& key) { return place_of(changes, key); });
   model::check_router_state(given, source->config, source->folder.string());
-  return given;
+  config.model = given;
+  config.new_embeddings = table.new_embeddings;
 }
 
 // What attention can do under a mask alone is refused where that of the model takes none.
@@ -401,7 +390,7 @@ RunConfig read_run_config(const ConfigNode& root, DataNeed need, const checkpoin
   evenkeel::read_value(root, "", tables);
   RunConfig config;
   config.model_from = model_from(root);
-  config.model = read_model(root, source);
+  read_model(root, source, config);
   const ConfigNode* train = root.find("train");
   require<ConfigError>(train != nullptr, root.where, ": got no [train]; need one with batch_size and sequence_length");
   refuse_label_smoothing(*train);
@@ -460,6 +449,7 @@ Json run_config_json(const RunConfig& config) {
   Json out = Json::object();
   out["model"] = model::model_config_json(config.model);
   if (config.model_from) out["model"]["from"] = config.model_from->value;
+  if (config.new_embeddings) out["model"]["new_embeddings"] = name_of(*config.new_embeddings);
   out["train"] = evenkeel::to_json(config.train);
   out["optimizer"] = run_optimizer(config)->options();
   Json phases = Json::array();

@@ -171,8 +171,11 @@ struct PhaseConfig {
     field("eval", c.eval, {"evaluation on held-out sets", "", "as in the phase before"});
     field("replay", c.replay, {"old data in each batch", "", "none"});
     field("start", c.start, {"what the phase starts from", "", "the end of the phase before"});
-    field("freeze", c.freeze, "patterns of parameters that do not learn, as \"layers.0.router.*\"");
-    field("slow", c.slow, {"patterns of parameters, each with the factor on its learning rate", "", "none"});
+    field("freeze", c.freeze,
+          "patterns of parameters that do not learn, as \"layers.0.router.*\"; with rows or experts behind it: "
+          "\"embedding.weight[:32000]\", \"layers.*.experts.*[0:8]\"");
+    field("slow", c.slow,
+          {"patterns of parameters, each with the factor on its learning rate; rows as in freeze", "", "none"});
   }
   // Where a key of the phase stands, as "replay.from"; the table where it is not given.
   const std::string& place(std::string_view key) const { return given.is_table() ? place_of(given, key) : where; }
@@ -199,6 +202,7 @@ struct RecipeTables {
 struct RunConfig {
   model::ModelConfig model;
   std::optional<RecipePath> model_from;
+  std::optional<model::NewEmbeddings> new_embeddings;  // where the model has more rows of the vocabulary than that
   TrainSettings train;
   ConfigNode optimizer;  // read by the registry of optimizers
   std::vector<PhaseConfig> phases;

@@ -70,21 +70,6 @@ TEST(RunConfig, LengthsAreWholeStepsRoundedUp) {
   EXPECT_EQ(steps_of("tokens", "\"1.5 epochs\""), 8);  // 30 samples: 7.5 steps
 }
 
-TEST(RunConfig, FrozenAndSlowParametersTakeTheSmallestFactor) {
-  const auto config = tiny_config("/data", {"phase.one.slow={\"layers.*.router.weight\" = 0.5, \"layers.1.*\" = 0.1}",
-                                            "phase.one.freeze=[\"head.weight\"]"});
-  const auto factors = config.phases[0].rate_factors(config.model);
-  const auto table = model::parameter_table(config.model);
-  std::map<std::string, double> of;
-  for (size_t i = 0; i < table.size(); ++i) of[table[i].name] = factors.of(i);
-  EXPECT_EQ(of.at("layers.0.router.weight"), 0.5);
-  EXPECT_EQ(of.at("layers.1.router.weight"), 0.1);
-  EXPECT_EQ(of.at("layers.1.attention.qkv.weight"), 0.1);
-  EXPECT_EQ(of.at("head.weight"), 0.0);
-  EXPECT_EQ(of.at("embedding.weight"), 1.0);
-  EXPECT_EQ(of.at("layers.0.attention.qkv.weight"), 1.0);
-}
-
 TEST(RunConfig, ReadsWhereAPhaseStarts) {
   const auto config = tiny_config("/data", {"phase.two.start={from = \"one\", step = 3, optimizer = \"reset\"}"});
   ASSERT_TRUE(config.phases[1].start.has_value());

@@ -7,6 +7,7 @@
 #include "checkpoint/router_states.h"
 #include "core/json_lines.h"
 #include "model/transformer.h"
+#include "train/new_rows.h"
 #include "train/scoring.h"
 #include "train/sentinel_check.h"
 #include "train/state.h"
@@ -74,19 +75,15 @@ void InputData::open(const RunConfig& config) {
   check_orders(config, [&](const std::string& path) { return datasets_.at(path).contents().hash; });
 }
 
-std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source) {
-  std::vector<data::TokenizerUse> out;
-  for (const auto& sha256 : checkpoint::tokenizers_of(source))
-    out.push_back({name, source.folder.string(), "", sha256});
-  return out;
-}
-
 void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets) {
   std::vector<data::TokenizerUse> uses;
+  bool has_sets = false;
   const auto add_sets = [&](const std::string& at, const auto& sources) {
     for (const auto& source : sources)
-      if (std::filesystem::exists(source.path.value + ".idx"))
+      if (std::filesystem::exists(source.path.value + ".idx")) {
+        has_sets = true;
         uses.push_back(data::tokenizer_use(at + ".data." + source.name, datasets.open(source.path.value)));
+      }
   };
   const auto add_model = [&](const std::string& key, const std::filesystem::path& folder) {
     if (!std::filesystem::is_directory(folder)) return;
@@ -105,6 +102,8 @@ void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets) {
   }
   data::require_one_tokenizer(uses, config.train.allow_mixed_tokenizers,
                               "train.allow_mixed_tokenizers = true (--allow-mixed-tokenizers)");
+  if (has_sets && config.new_embeddings && std::filesystem::is_directory(config.model_from->value))
+    new_rows(config, checkpoint::open_model(config.model_from->value, std::nullopt, /*deep=*/false));
 }
 
 const data::IndexedDataset& InputData::open_source(const RunConfig& config, const RecipePath& path,

@@ -9,6 +9,7 @@
 #include "data/datasets.h"
 #include "train/config.h"
 #include "train/phase.h"
+#include "train/tokenizer_uses.h"
 
 namespace evenkeel::train {
 
@@ -38,11 +39,9 @@ class InputData {
   std::map<std::string, Json> records_;  // of earlier processes, by path
 };
 
-// Each tokenizer that the model of a MODEL argument, start.from or [model] from is known to be trained with, as `name`.
-std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source);
-
-// DataError where the sets of a run, and the models whose weights it takes, have more than one tokenizer; a warning
-// where the recipe allows it. Sets and folders that are not there are passed over. Opens sets that are not open.
+// DataError where the sets of a run, and the models whose weights it takes, have more than one tokenizer, and not of
+// any two one extends the other; a warning where the recipe allows it. Sets and folders that are not there are passed
+// over. Opens sets that are not open. What model.new_embeddings asks of tokenizers is asked here too.
 void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets);
 
 // Where each phase starts, and what a user should know of it.

@@ -51,9 +51,12 @@ void score_causally(Json& phase, const Json& causal) {
 Json in_todays_terms(Json recipe, const std::string& where) {
   Json* phases = recipe.find("phase");
   if (recipe.find("model") == nullptr || phases == nullptr) return recipe;
-  Json model = recipe.at("model"), from;
-  if (const Json* found = model.find("from")) from = *found;
-  model.erase("from");
+  Json model = recipe.at("model");
+  Json::Object of_start;  // keys of [model] that say where its weights come from
+  for (const char* key : {"from", "new_embeddings"}) {
+    if (const Json* found = model.find(key)) of_start.emplace_back(key, *found);
+    model.erase(key);
+  }
   const auto config = model::model_config_from_json(model, where);
   const int64_t sequence_length = recipe.at("train").at("sequence_length").as_int();
   const Json causal = data::make_objective({}, {sequence_length, config.vocab_size})->options();
@@ -68,7 +71,7 @@ Json in_todays_terms(Json recipe, const std::string& where) {
   if (recipe.at("train").find("logit_z_coefficient") == nullptr)
     recipe["train"]["logit_z_coefficient"] = evenkeel::to_json(TrainSettings{}.logit_z_coefficient);
   recipe["model"] = model::model_config_json(config);
-  if (!from.is_null()) recipe["model"]["from"] = from;
+  for (const auto& [key, value] : of_start) recipe["model"][key] = value;
   return recipe;
 }
 

@@ -10,7 +10,9 @@
 #include "core/json_lines.h"
 #include "core/log.h"
 #include "model/init.h"
+#include "train/new_rows.h"
 #include "train/phase.h"
+#include "train/tokenizer_uses.h"
 
 namespace evenkeel::train {
 namespace {
@@ -63,7 +65,14 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
     auto source = checkpoint::open_model(config.model_from->value);
     model::check_router_state(config.model, source.config, source.folder.string());
     state.params = checkpoint::load_params(source);
-    if (keeps_router_states(source, model)) state.router_states = checkpoint::load_router_states(source, model);
+    const bool has_new_rows = config.model.vocab_size > source.config.vocab_size;
+    if (has_new_rows) state.params = with_new_rows(config.model, new_rows(config, source), state.params, state.seed);
+    if (keeps_router_states(source, model)) {
+      state.router_states =
+          has_new_rows ? with_new_ids(checkpoint::load_router_states(source, model::Transformer(source.config)),
+                                      state.router_states)
+                       : checkpoint::load_router_states(source, model);
+    }
     checkpoint::take_biases(source, model, state.router_states);
   } else {
     state.params = model::init_params(config.model, state.seed);
@@ -81,18 +90,24 @@ std::string optimizer_of_state(const Json& state) {
 
 namespace {
 
-// The folder whose origin files a checkpoint of the run keeps: that of the run's earlier ones, else of what its
-// weights, or those of its phase, came from. Empty where there is none.
-fs::path origin_of_run(const fs::path& run, const TrainState& state, const RunConfig& config) {
+// What a checkpoint of the run keeps of the folder that its weights came from.
+struct KeptOrigin {
+  fs::path folder;             // with the files; empty where there is none
+  std::string tokenizer = "";  // the tokenizer's file, where it is not the one in there
+};
+
+// The files of the run's earlier checkpoints, else of what its weights, or those of its phase, came from. With a larger
+// vocabulary the tokenizer is that of the run's own sets.
+KeptOrigin origin_of_run(const fs::path& run, const TrainState& state, const RunConfig& config) {
   std::error_code ignored;
   const auto earlier = checkpoint::step_folders(run);
   for (const auto& folder : earlier)
-    if (const fs::path kept = folder / checkpoint::kOriginName; fs::is_directory(kept, ignored)) return kept;
+    if (const fs::path kept = folder / checkpoint::kOriginName; fs::is_directory(kept, ignored)) return {kept};
   std::string from = external_start(config, static_cast<size_t>(state.phase_index));
   if (from.empty() && earlier.empty() && config.model_from) from = config.model_from->value;
   if (from.empty() || !fs::is_directory(from, ignored)) return {};  // it may be gone by now
   try {
-    return checkpoint::origin_of(from);
+    return {checkpoint::origin_of(from), config.new_embeddings ? largest_tokenizer(config) : ""};
   } catch (const Error& error) {
     log_warning("the files of the tokenizer are not kept: ", error.what());
     return {};
@@ -103,7 +118,7 @@ fs::path origin_of_run(const fs::path& run, const TrainState& state, const RunCo
 
 void save_checkpoint(const fs::path& run, const TrainState& state, const RunConfig& config) {
   const std::map<std::string, std::string> metadata = {{"format", kFormat}};
-  const fs::path origin = origin_of_run(run, state, config);
+  const KeptOrigin origin = origin_of_run(run, state, config);
   checkpoint::save_folder(run / "checkpoints" / checkpoint::step_folder_name(state.step), [&](const fs::path& folder) {
     checkpoint::NamedTensors model_tensors, optimizer_tensors;
     for (const auto& [name, tensor] : state.params) model_tensors.emplace_back(name, tensor.detach());
@@ -114,7 +129,7 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
     checkpoint::write_safetensors(folder / "model.safetensors", model_tensors, metadata);
     checkpoint::write_safetensors(folder / "optimizer.safetensors", optimizer_tensors, metadata);
     write_file_atomically(folder / "state.json", state_json(state, config).dump(1) + "\n");
-    if (!origin.empty()) checkpoint::keep_origin(origin, folder);
+    if (!origin.folder.empty()) checkpoint::keep_origin(origin.folder, folder, origin.tokenizer);
   });
 }
 

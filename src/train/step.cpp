@@ -288,6 +288,7 @@ StepReport train_step(const model::Transformer& model, const StepRule& rule, std
 
   // 2. Guard: nothing is changed by a step without a target, or one that is not finite.
   const auto gradients = take_gradients(state.params);
+  optim::zero_frozen_rows(rule.factors, gradients);
   report.n_scored = sums.read(report);
   require<DataError>(report.n_scored > 0, "step ", state.step + 1, ": got ", report.n_tokens,
                      " tokens without a target; need one at least that is scored");

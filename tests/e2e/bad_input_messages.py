@@ -16,7 +16,7 @@ def zero(name, content):
 
 
 def add_planned(table):
-    for command in ("generate", "upcycle"):
+    for command in ("generate",):
         table.add(f"a command that is planned: {command}", [command], (command, "not there yet"))
     table.add("help of an unknown command", ["help", "trian"], ("trian", "train"))
     table.add("help of a planned command", ["help", "generate"], ("generate", "not there yet"))

@@ -37,6 +37,14 @@ class Extension {
 std::unique_ptr<Extension> open_sentencepiece_extension(const std::filesystem::path& path, const std::string& content);
 std::unique_ptr<Extension> open_tokenizer_json_extension(const std::filesystem::path& path, const std::string& content);
 
+// The file of a tokenizer that can be extended, and what extends it.
+struct OpenedExtension {
+  std::filesystem::path file;
+  std::unique_ptr<Extension> extension;
+};
+// `tokenizer`: a file or folder, as open_tokenizer takes it. DataError for kinds that cannot be extended.
+OpenedExtension open_extension(const std::filesystem::path& tokenizer);
+
 // A new piece has this much more than its two parts together, as the logarithm of a probability: it is preferred to
 // them, also in fp32 where the score of a whole text adds up, and to little else.
 inline constexpr double kJoinedBonus = 0.1;
