@@ -36,11 +36,15 @@ PhaseRecord new_record(const NewPhase& phase, const InputData& data) {
 
 PhaseRecord continued_record(PhaseRecord record, const ContinuedPhase& phase, const InputData& data) {
   auto sources = recorded_sources(phase.run, phase.config, data);
-  const auto has_objective_of = [](const auto& now, const auto& then) { return now.objective == then.objective; };
-  const bool is_other =
-      phase.sampler.counts_anew() || phase.before.mixture.empty() ||
-      phase.config.repeats_seen() != record.drawn.replay_seen ||
-      !std::equal(sources.begin(), sources.end(), record.sources.begin(), record.sources.end(), has_objective_of);
+  const auto is_known = [&](const RecordedSource& now) {
+    return std::any_of(record.sources.begin(), record.sources.end(), [&](const RecordedSource& then) {
+      return now.objective == then.objective &&
+             (then.content.empty() ? now.spec.name == then.spec.name : now.content == then.content);
+    });
+  };
+  const bool is_other = phase.sampler.counts_anew() || phase.before.mixture.empty() ||
+                        phase.config.repeats_seen() != record.drawn.replay_seen ||
+                        !std::all_of(sources.begin(), sources.end(), is_known);
   record.has_changed = record.has_changed || is_other;
   record.sources = std::move(sources);
   record.drawn.replay = phase.sampler.replay();

@@ -324,7 +324,7 @@ Json definitions_json() {
       "What a phase is trained by: what its sequences are made of from the text, and which of their tokens are scored. "
       "A "
       "held-out set has its own, causal unless it says another. Losses by different objectives do not compare.",
-      "docs/formats.md");
+      "docs/objectives.md");
   add("scored, padding",
       "Share of the tokens without padding that have a target, and share of all tokens that are padding: places of a "
       "sequence that no example fills, which no loss, no router and no figure sees. Tokens, and tokens per second, are "

@@ -17,7 +17,7 @@ from contract_train import CPU, S
 sys.path.insert(0, str(toy.ROOT / "scripts"))
 from with_error import with_error  # noqa: E402
 
-COMMANDS = ("tokenizer", "tokenize", "prepare", "convert", "keys", "plan", "train", "import", "export", "upcycle", "eval", "trace", "analyze", "study", "report", "inspect", "verify", "bench")
+COMMANDS = ("tokenizer", "tokenize", "prepare", "convert", "keys", "plan", "preview", "train", "import", "export", "upcycle", "eval", "trace", "analyze", "study", "report", "inspect", "verify", "bench")
 
 
 def check_every_command_has_help_with_an_example(runs, problems):

@@ -1,6 +1,4 @@
 // Span corruption, T5's objective (arXiv 1910.10683), for a decoder: spans of a text are taken out, and asked for.
-#include <cmath>
-
 #include "data/objectives/denoising.h"
 
 namespace evenkeel::data {
@@ -21,7 +19,7 @@ std::unique_ptr<Objective> make(const ObjectivePlace& place, SpanCorruptionOptio
   const auto where = [&](const char* key) {
     return got_at(place_of(config, key), join_path(kObjectiveTable.path, key));
   };
-  require<ConfigError>(mean_span >= 1 && std::isfinite(mean_span), where("mean_span"), mean_span, "; need 1 or more");
+  require<ConfigError>(mean_span >= 1, where("mean_span"), mean_span, "; need 1 or more");
   require<ConfigError>(density > 0 && density < 1, where("density"), density, "; need more than 0 and less than 1");
   const bool is_extreme = mean_span >= 12 || density >= 0.3;  // UL2's own words for X
   return make_denoising(place,
