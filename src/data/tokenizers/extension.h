@@ -1,6 +1,7 @@
 // Tokenizer files that get new pieces behind their old ones.
 #pragma once
 
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -46,7 +47,8 @@ struct OpenedExtension {
 OpenedExtension open_extension(const std::filesystem::path& tokenizer);
 
 // A new piece has this much more than its two parts together, as the logarithm of a probability: it is preferred to
-// them, also in fp32 where the score of a whole text adds up, and to little else.
-inline constexpr double kJoinedBonus = 0.1;
+// them, also in fp32 where the score of a whole text adds up, and to little else. Each piece has another bonus, an
+// earlier one a larger: with equal ones "ab" and "c" would be as good as "a" and "bc", and rounding would decide.
+inline double joined_bonus(int32_t id) { return 0.1 + 0.1 / std::sqrt(id + 1.0); }
 
 }  // namespace evenkeel::data

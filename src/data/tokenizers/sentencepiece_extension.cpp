@@ -59,7 +59,9 @@ class SentencePieceExtension final : public Extension {
   }
   std::optional<int32_t> join(int32_t left, int32_t right) override {
     const auto id = pieces_.join(left, right);
-    if (id) add_piece(pieces_.text(*id), model_.type == ModelType::bpe ? next_bpe_score() : joined_score(left, right));
+    if (!id) return id;
+    const bool is_bpe = model_.type == ModelType::bpe;
+    add_piece(pieces_.text(*id), is_bpe ? next_bpe_score() : joined_score(left, right, *id));
     return id;
   }
   const PieceList& pieces() const override { return pieces_; }
@@ -83,8 +85,8 @@ class SentencePieceExtension final : public Extension {
     const float below = std::nextafter(lowest_score_, std::numeric_limits<float>::lowest());
     return lowest_score_ = std::min(lowest_score_ - 1, below);
   }
-  float joined_score(int32_t left, int32_t right) const {
-    return static_cast<float>(double{score_of(left)} + double{score_of(right)} + kJoinedBonus);
+  float joined_score(int32_t left, int32_t right, int32_t id) const {
+    return static_cast<float>(double{score_of(left)} + double{score_of(right)} + joined_bonus(id));
   }
   void add_piece(const std::string& text, float score) {
     model_.pieces.push_back({text, score, PieceType::normal});

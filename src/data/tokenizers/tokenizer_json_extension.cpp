@@ -133,7 +133,7 @@ class UnigramExtension final : public JsonExtension {
   std::optional<int32_t> join(int32_t left, int32_t right) override {
     const auto score = [&](int32_t id) { return scores_[static_cast<size_t>(id)]; };
     const auto id = pieces_.join(left, right);
-    if (id) enter(pieces_.text(*id), score(left) + score(right) + kJoinedBonus);
+    if (id) enter(pieces_.text(*id), score(left) + score(right) + joined_bonus(*id));
     return id;
   }
   bool begins_word(int32_t id) const override { return pieces_.text(id).starts_with("\u2581"); }

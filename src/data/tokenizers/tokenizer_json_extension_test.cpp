@@ -57,7 +57,7 @@ TEST(TokenizerJsonExtension, UnigramPiecesArePreferredToTheirParts) {
   EXPECT_EQ(vocab.at(3).at(1).as_double(), -2.5 - 1 - 3 * 2.5);  // below its three characters
   EXPECT_EQ(vocab.at(4).dump(), R"(["b",-2.5])");
   EXPECT_EQ(vocab.at(5).at(size_t{0}).as_string(), "aba");
-  EXPECT_DOUBLE_EQ(vocab.at(5).at(1).as_double(), -2.5 - 1.5 + 0.1);
+  EXPECT_DOUBLE_EQ(vocab.at(5).at(1).as_double(), -2.5 - 1.5 + joined_bonus(5));
   EXPECT_THAT(ids_of(extension->content(), "aba<e>aab"), ElementsAre(5, 3, 1, 2));
 }
 
