@@ -99,7 +99,7 @@ def check_sentences(check, page):
     for counts, need in (((2, 2), "2 seeds per arm"), ((2, 1), "Up to 2 seeds per arm")):
         found = words("machineSentence(value)", {"seeds": 2, "arms": [], "results": {}, "groups": [{"arms": [0] * n} for n in counts]})
         equal(f"seeds: {counts}", found.split(";")[0], need)
-    for name, need in (("co_routing", "Co routing"), ("forgetting", "Loss after each phase"), ("load_summary", "Load, over seeds")):
+    for name, need in (("co_routing", "Flows between layers"), ("forgetting", "Loss after each phase"), ("load_summary", "Load of the experts, over seeds"), ("a_new_table", "A new table")):
         equal(f"tables: the title of {name}", words("tableTitle(value)", name), need)
     seeds = {"seeds": 3, "arms": [], "results": {"comparison": {"seeds_share_start": True}}}
     equal("seeds: that continue one model", words("errorWords(value)", seeds), "± 1 standard deviation over seeds (which all continue the same weights)")
