@@ -202,7 +202,7 @@ def id_overlap(seed, data):
     with open(seed.folder / "ids-and-positions" / "csv" / "token_id_shares.csv", newline="") as file:
         for row in csv.DictReader(file):
             if row["domain"] == data:
-                shares.setdefault(row["layer"], {}).setdefault(row["id"], {})[row["expert"]] = float(row["share"])
+                shares.setdefault(row["layer"], {}).setdefault(row["id"], {})[row["expert"]] = float(row["share [of assignments]"])
     overlaps = []
     for ids in shares.values():
         found = list(ids.values())
