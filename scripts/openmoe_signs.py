@@ -61,6 +61,9 @@ BOUNDS = {
 
 
 def mean(values):
+    values = list(values)
+    if not values or None in values:
+        raise RuntimeError("got a figure that could not be made, since nothing occurs often enough; need longer held-out sets")
     return statistics.fmean(values)
 
 

@@ -71,7 +71,10 @@ class Models:
     def specialization(self, name, seed, data):
         n_experts, top_k = EXPERTS[name]
         ceiling = math.sqrt((n_experts - top_k) / top_k) / n_experts
-        return statistics.fmean(row["std"] for row in rows(self.analysis(name, seed), "token_specialization", domain=data)) / ceiling
+        found = [row["std"] for row in rows(self.analysis(name, seed), "token_specialization", domain=data)]
+        if not found or None in found:
+            raise RuntimeError(f"{name}, seed {seed}: got no id of {data} that occurs often enough; need a longer held-out set")
+        return statistics.fmean(found) / ceiling
 
     def own_load(self, name, seed, data):
         """The largest share of a layer's load over uniform, mean of the layers: 1 is an even load."""

@@ -29,7 +29,7 @@ train_on() {  # name, seed, options of upcycle; then -- and those of train
   shift
   start="$grown/starts/$name-seed$seed"
   [ -e "$start" ] || "$binary" upcycle "$study/arms/dense-seed$seed" "${upcycling[@]}" --seed "$seed" --no-probe --out "$start"
-  "$binary" train recipes/tiny/upcycled.toml --set "model.from=$PWD/$start" --seed "$seed" "$@" --out "$run" --resume
+  "$binary" train recipes/tiny/upcycled.toml --set "model.from=\"$PWD/$start\"" --seed "$seed" "$@" --out "$run" --resume
 }
 mkdir -p "$grown/starts"
 for seed in 1 2 3; do
