@@ -132,12 +132,12 @@ class OpenmoeStudy(unittest.TestCase):
                 self.assertEqual(got, want, f"{group}, {capacity}")
 
     def test_less_room_drops_more_and_none_drops_nothing(self):
-        shares = {}
-        for capacity in ("port", "tight", "even"):
+        shares, room = {}, {"port": 16, "tight": 10, "even": 8}  # of 64 tokens and 16 experts
+        for capacity in room:
             for results in self.analysis(f"openmoe-{capacity}-drops"):
                 for row in rows_of(results, "drops")[1]:
                     shares.setdefault((row["domain"], row["layer"]), {}).setdefault(capacity, []).append(row["dropped"])
-                    self.assertEqual(row["capacity_most"], {"port": 4, "tight": 2.5, "even": 2}[capacity] * LENGTH / 16 if capacity != "tight" else 10)
+                    self.assertEqual(row["capacity_most"], room[capacity])
         for found in shares.values():
             for port, tight, even in zip(found["port"], found["tight"], found["even"]):
                 self.assertLessEqual(port, tight)
