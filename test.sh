@@ -73,7 +73,7 @@ if [ -d ../shared/data ]; then
 fi
 
 # The longest first, so that no long one is left for the end; by themselves those that hold times against a bound.
-long=(sanitizers e2e-resume e2e-contract e2e-bad_input e2e-router_zoo e2e-router_state e2e-hostile_files e2e-hostile_folders e2e-family_analysis parity-tokenizer_json parity-families parity-export parity-counts unit-train unit-moe browser-report browser-analysis browser-export e2e-published_signs e2e-conversations e2e-convert parity-sentencepiece)
+long=(sanitizers e2e-resume e2e-contract e2e-bad_input e2e-router_zoo e2e-router_state e2e-hostile_files e2e-hostile_folders e2e-family_analysis parity-tokenizer_json parity-families parity-export parity-counts unit-train unit-moe browser-report browser-analysis browser-export e2e-published_signs e2e-openmoe_study e2e-conversations e2e-convert parity-sentencepiece)
 alone=(e2e-signal)
 is_in() { [[ " ${*:2} " == *" $1 "* ]]; }
 first=() others=() last=()
