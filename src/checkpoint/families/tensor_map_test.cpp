@@ -39,11 +39,11 @@ TEST(TensorMap, PiecesAreTheMatricesThatAParameterSaysItHolds) {
   const std::string experts = "n_experts = 3\ntop_k = 2\nd_expert = 6\n";
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"llama", ""},
-      {"olmoe", experts + "qk_norm = true"},
-      {"qwen2_moe", experts + "n_shared_experts = 1\nshared_gate = true\nattention = {qkv_bias = true}"},
-      {"openmoe", experts + "activation = \"swiglu_double\"\nd_extra = 5"}};
+      {"olmoe", "qk_norm = true"},
+      {"qwen2_moe", "n_shared_experts = 1\nshared_gate = true\nattention = {qkv_bias = true}"},
+      {"openmoe", "activation = \"swiglu_double\"\nd_extra = 5"}};
   for (const auto& [name, keys] : cases) {
-    const auto config = config_of(keys);
+    const auto config = config_of(name == "llama" ? keys : experts + keys);
     int n_packed = 0;
     for (const auto& spec : model::parameter_table(config)) {
       const auto layouts = layouts_of(family_named(name, ""), config, {spec.name, spec.shape});
