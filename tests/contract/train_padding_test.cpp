@@ -8,6 +8,7 @@
 #include "moe/balance_loss.h"
 #include "optim/gradient_norm.h"
 #include "support/gradients.h"
+#include "support/optimizers.h"
 #include "support/tiny_run.h"
 #include "train/step.h"
 
@@ -52,8 +53,9 @@ Trained wide_step(std::vector<std::string> overrides, const std::vector<data::Ba
     wide.add(name, tensor.detach().to(at::kDouble).mul(scale).requires_grad_(true));
   }
   out.state.params = wide;
-  out.state.adam = optim::initial_adam_state(wide);
-  out.report = train_step(model, {config.optimizer, 0.0, {}}, micro_batches, out.state);
+  const auto optimizer = run_optimizer(config);
+  out.state.optimizer = optim::initial_optimizer_state(*optimizer, wide);
+  out.report = train_step(model, {*optimizer, 0.0, {}}, micro_batches, out.state);
   return out;
 }
 
@@ -71,8 +73,9 @@ void expect_same(const Trained& got, const Trained& need, const std::string& wha
     for (const auto& [name, tensor] : need.state.router_states[layer])  // fp32
       testing::expect_close(got.state.router_states[layer].at(name), tensor.to(at::kDouble), 1e-6, 1e-7, what + name);
   }
-  for (const auto& [name, moment] : need.state.adam.first)
-    testing::expect_close(got.state.adam.first.at(name), moment, 1e-10, 1e-14, what + name);
+  const auto first = testing::moments_of(got.state.optimizer, "first");
+  for (const auto& [name, moment] : testing::moments_of(need.state.optimizer, "first"))
+    testing::expect_close(first.at(name), moment, 1e-10, 1e-14, what + name);
 }
 
 void expect_same_with_padding(const std::vector<std::string>& overrides) {
