@@ -170,7 +170,8 @@ optim::OptimizerState load_optimizer(const checkpoint::ModelSource& source, cons
     }
   });
   const checkpoint::SafetensorsFile file(moments_of(source));
-  for (const auto& form : run_optimizer(config)->moment_forms()) out.moments.add(form.name, file.load(form.name));
+  const auto optimizer = run_optimizer(config);
+  for (const auto& form : optimizer->moment_forms()) out.moments.add(form.name, file.load(form.name));
   return out;
 }
 

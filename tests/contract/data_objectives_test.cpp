@@ -26,7 +26,7 @@ std::string table_of(const std::string& kind) {
   return "{kind = \"" + kind + "\"" + (has_sentinels ? ", first_sentinel = 59000}" : "}");
 }
 
-class Objectives : public ::testing::Test {
+class EveryObjective : public ::testing::Test {
  protected:
   // Token t of the set has the id first + t. Conversations of 5 tokens, of which the last two are scored.
   SourceSpec source(const std::string& name, int32_t first, const std::string& kind, double weight = 1) {
@@ -92,7 +92,7 @@ void add_text(const Draw& draw, std::map<int64_t, std::multiset<int64_t>>& by_ep
   }
 }
 
-TEST_F(Objectives, HaveAllTextOnceAnEpoch) {
+TEST_F(EveryObjective, HaveAllTextOnceAnEpoch) {
   for (const auto& kind : kinds())
     for (const bool shuffle : {false, true}) {
       Sampler drawing = sampler({.data = {source("a", 0, kind)}, .shuffle = shuffle});
@@ -111,7 +111,7 @@ TEST_F(Objectives, HaveAllTextOnceAnEpoch) {
 }
 
 // One cursor counts the text for all of them: what one phase left over is what the next one begins with.
-TEST_F(Objectives, GoOnInTheTextWhereAnotherStopped) {
+TEST_F(EveryObjective, GoOnInTheTextWhereAnotherStopped) {
   for (const bool shuffle : {false, true}) {
     SamplerState state;
     std::map<int64_t, std::multiset<int64_t>> by_epoch;
@@ -134,7 +134,7 @@ TEST_F(Objectives, GoOnInTheTextWhereAnotherStopped) {
 
 // A causal example inside of a sample takes the rest of it and the beginning of the next one; each token is scored by
 // the one that follows it in the file.
-TEST_F(Objectives, CausalTextBeginsWhereTheCursorIs) {
+TEST_F(EveryObjective, CausalTextBeginsWhereTheCursorIs) {
   SamplerState state;
   {
     Loader spans = loader({.data = {source("a", 0, "span_corruption")}});
@@ -156,7 +156,7 @@ TEST_F(Objectives, CausalTextBeginsWhereTheCursorIs) {
   }
 }
 
-TEST_F(Objectives, ResumeAtEverySequence) {
+TEST_F(EveryObjective, ResumeAtEverySequence) {
   constexpr int64_t kSequences = 60;  // beyond the first epoch of each kind
   for (const auto& kind : kinds())
     for (const bool shuffle : {false, true}) {
@@ -177,7 +177,7 @@ TEST_F(Objectives, ResumeAtEverySequence) {
     }
 }
 
-TEST_F(Objectives, CountTheSequencesOfAMixture) {
+TEST_F(EveryObjective, CountTheSequencesOfAMixture) {
   PhaseDraws draws;
   int32_t first = 0;
   for (const auto& kind : kinds()) {
@@ -197,7 +197,7 @@ TEST_F(Objectives, CountTheSequencesOfAMixture) {
 }
 
 // Packed examples are documents of their own, what they leave over is one more, and has no target.
-TEST_F(Objectives, PadWhatIsLeftOver) {
+TEST_F(EveryObjective, PadWhatIsLeftOver) {
   for (const auto& kind : kinds())
     for (const bool document_ids : {false, true}) {
       Loader drawing = loader({.data = {source("a", 0, kind)}}, {}, document_ids);
@@ -222,7 +222,7 @@ TEST_F(Objectives, PadWhatIsLeftOver) {
 }
 
 // What an earlier phase drew of its own comes again to the bit, whatever objective draws beside it now.
-TEST_F(Objectives, ReplayWhatWasSeen) {
+TEST_F(EveryObjective, ReplayWhatWasSeen) {
   for (const auto& kind : kinds()) {
     Loader warm = loader({.data = {source("a", 0, "ul2")}});
     for (int i = 0; i < 5; ++i) warm.next(1);
@@ -264,7 +264,7 @@ TEST_F(Objectives, ReplayWhatWasSeen) {
 }
 
 // Replayed fresh, a source goes on behind what was drawn of it, with the objective that it has there.
-TEST_F(Objectives, ReplayFreshText) {
+TEST_F(EveryObjective, ReplayFreshText) {
   for (const auto& kind : kinds()) {
     if (kind == "conversation") continue;  // its places are those of conversations
     Sampler first = sampler({.data = {source("a", 0, kind)}});
@@ -282,7 +282,7 @@ TEST_F(Objectives, ReplayFreshText) {
 }
 
 // A set that is drawn in another order is no longer read once an epoch, also where the cursor is inside of a sample.
-TEST_F(Objectives, RefuseAnotherOrderWithinAnEpoch) {
+TEST_F(EveryObjective, RefuseAnotherOrderWithinAnEpoch) {
   Sampler first = sampler({.data = {source("a", 0, "span_corruption")}});
   first.next();
   EXPECT_THAT(testing::message_of<ConfigError>(
