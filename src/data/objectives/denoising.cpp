@@ -74,6 +74,7 @@ class Denoising : public Objective {
   bool packs() const override { return true; }
   bool needs_masks() const override { return true; }
   void check_set(const IndexedDataset& set, const std::string& where) const override;
+  AddedIds added_ids() const override;
   Json options() const override {
     Json out = Json(kind_.options);
     const Json shared = evenkeel::to_json(options_);
@@ -96,11 +97,22 @@ class Denoising : public Objective {
   std::vector<int64_t> text_tokens_;  // of each denoiser
 };
 
+AddedIds Denoising::added_ids() const {
+  AddedIds out{.lowest_sentinel = options_.first_sentinel - n_sentinels_ + 1,
+               .highest_sentinel = options_.first_sentinel,
+               .markers = {{"bos", options_.bos}, {"eos", options_.eos}}};
+  for (const int64_t id : options_.prompts.R) out.markers.push_back({"prompts.R", id});
+  for (const int64_t id : options_.prompts.X) out.markers.push_back({"prompts.X", id});
+  for (const int64_t id : options_.prompts.S) out.markers.push_back({"prompts.S", id});
+  return out;
+}
+
 // A text that has a sentinel's id would be read as if a span were taken out there.
 void Denoising::check_set(const IndexedDataset& set, const std::string& where) const {
-  const int64_t last = options_.first_sentinel, first = last - n_sentinels_ + 1;
+  const AddedIds added = added_ids();
+  const int64_t first = added.lowest_sentinel, last = added.highest_sentinel;
   const Contents& contents = set.contents();
-  if (n_sentinels_ == 0 || contents.largest_id < first || contents.smallest_id > last) return;
+  if (!added.has_sentinels() || contents.largest_id < first || contents.smallest_id > last) return;
   constexpr int64_t kTokens = int64_t{1} << 20;
   std::vector<int64_t> ids;
   for (int64_t at = 0; at < set.n_tokens(); at += kTokens) {
