@@ -5,8 +5,6 @@ that are counted for it. Nothing here knows that the losses are one formula. Gra
 differences. Writes balance_table_paper.json and balance_table.json.
 """
 
-import math
-
 import autodiff as ad
 import routers
 from record import Source, check_close, write
@@ -158,9 +156,8 @@ def chosen_experts(layer, counts, case):
 
 
 def cut(T, size):
-    """Equal groups of consecutive tokens, at most `size` each."""
-    n = next(n for n in range(math.ceil(T / size), T + 1) if T % n == 0)
-    return [range(i * (T // n), (i + 1) * (T // n)) for i in range(n)]
+    """Groups of `size` consecutive tokens; the last may be shorter."""
+    return [range(begin, min(begin + size, T)) for begin in range(0, T, size)]
 
 
 def loss_of(term, case, batches):

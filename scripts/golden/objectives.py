@@ -200,8 +200,8 @@ def main():
         mask_outputs.append({"noise": noise, "spans": spans, "is_noise": [int(value) for value in mask]})
 
     prompts = {"R": [3, 4], "X": [5, 6, 7], "S": [8]}
-    single = [(3, 0.15, options_of(32, 32)), (3, 0.5, options_of(24, 32, prompts)),
-              (12, 0.15, options_of(40, 24, prompts, True)), (2, 0.4, options_of(30, 12))]
+    single = [(3, 0.15, options_of(32, 32)), (3, 0.5, options_of(24, 32, {"X": prompts["X"]})),
+              (12, 0.15, options_of(40, 24, {"X": prompts["X"]}, True)), (2, 0.4, options_of(30, 12))]
     span_inputs, span_outputs = [], []
     for mean_span, density, options in single:
         mode = "X" if mean_span >= 12 or density >= 0.3 else "R"

@@ -39,20 +39,4 @@ Example make_sequence(const SequencePlace& place, std::span<const DrawnExample> 
   return out;
 }
 
-double mean_text_tokens(const Objective& objective, int64_t sequence_length) {
-  constexpr int64_t kSequences = 1000;
-  int64_t n_tokens = 0, room = 0;
-  ExampleId id;
-  for (int64_t n_sequences = 0;; ++id.number) {
-    const int64_t text_tokens = objective.text_tokens(id), length = objective.length(id, text_tokens);
-    if (!objective.packs() || length > room) {
-      if (n_sequences++ == kSequences) break;
-      room = sequence_length;
-    }
-    room -= length;
-    n_tokens += text_tokens;
-  }
-  return static_cast<double>(n_tokens) / static_cast<double>(kSequences);
-}
-
 }  // namespace evenkeel::data

@@ -25,7 +25,4 @@ std::vector<DrawnExample> draw_examples(const SequencePlace& place, TextCursor& 
 // their text. std::logic_error where an example is not as the objective said.
 Example make_sequence(const SequencePlace& place, std::span<const DrawnExample> examples, bool document_ids);
 
-// How much text a sequence takes, on the mean of many, where examples have all the text that they may take.
-double mean_text_tokens(const Objective& objective, int64_t sequence_length);
-
 }  // namespace evenkeel::data

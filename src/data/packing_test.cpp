@@ -114,11 +114,5 @@ TEST_F(Packs, HoldsAnObjectiveToItsWord) {
   EXPECT_THROW(make_sequence(place, draw_examples(place, cursor), false), std::logic_error);
 }
 
-TEST(MeanText, IsThatOfASequence) {
-  EXPECT_EQ(mean_text_tokens(Growing(false), 6), 2.5);
-  EXPECT_DOUBLE_EQ(mean_text_tokens(Growing(true), 6), 5.001);  // 1 + 2 + 3 once, then 4 + 1 and 2 + 3 in turn
-  EXPECT_EQ(mean_text_tokens(*make_objective({}, {.sequence_length = 64}), 64), 64.0);
-}
-
 }  // namespace
 }  // namespace evenkeel::data

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/bincount.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/sigmoid.h>
@@ -11,6 +12,7 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
+#include "moe/token_groups.h"
 #include "ops/top_k.h"
 
 namespace evenkeel::moe {
@@ -89,8 +91,8 @@ at::Tensor probabilities(const RoutingDecision& decision, double score_floor) {
   return scores / (scores.sum(1, /*keepdim=*/true) + kScoreGuard);
 }
 
-// [G, E] i64 assignments of the tokens that count, in groups of T / G consecutive tokens.
-at::Tensor count_assignments(const RoutingDecision& decision, Counts counts, int64_t n_groups) {
+// [G, E] i64 assignments of the tokens that count.
+at::Tensor count_assignments(const RoutingDecision& decision, Counts counts, const TokenGroups& groups) {
   const int64_t T = decision.n_tokens, E = decision.n_experts;
   auto token_ids = decision.token_ids, expert_ids = decision.expert_ids;  // [N]
   if (counts == Counts::plain || counts == Counts::first) {
@@ -105,32 +107,36 @@ at::Tensor count_assignments(const RoutingDecision& decision, Counts counts, int
     counted = counted.defined() ? counted.logical_and(kept) : kept;
   }
   auto cells = expert_ids;  // group * E + expert
-  if (n_groups > 1) cells = token_ids.floor_divide(T / n_groups) * E + expert_ids;
+  if (groups.count() > 1) cells = token_ids.floor_divide(groups.size) * E + expert_ids;
   if (counted.defined()) cells = cells.masked_select(counted);
-  return at::bincount(cells, {}, n_groups * E).view({n_groups, E});
+  return at::bincount(cells, {}, groups.count() * E).view({groups.count(), E});
 }
 
-// The fewest equal groups of consecutive tokens that hold at most group_size tokens each.
-int64_t group_count(const BalanceLossKind& kind, int64_t group_size, const RoutingDecision& decision) {
-  if (kind.scope == Scope::sequence) return decision.n_sequences;
-  if (!kind.has_groups || group_size == 0) return 1;
-  int64_t n_groups = (decision.n_tokens + group_size - 1) / group_size;
-  while (decision.n_tokens % n_groups != 0) ++n_groups;
-  return n_groups;
+TokenGroups groups_of(const BalanceLossKind& kind, int64_t group_size, const RoutingDecision& decision) {
+  if (kind.scope == Scope::sequence) return token_groups(decision.n_tokens, decision.n_tokens / decision.n_sequences);
+  return token_groups(decision.n_tokens, kind.has_groups ? group_size : 0);
 }
 
-Observed observe(const RoutingDecision& decision, const BalanceLossKind& kind, int64_t n_groups) {
-  const int64_t T = decision.n_tokens, E = decision.n_experts, size = T / n_groups;
+// [G, .. ] sums over the places of each group of x [T, ..]; rows of 0 fill the last one.
+at::Tensor sums_of_groups(const at::Tensor& x, const TokenGroups& groups) {
+  const int64_t n_missing = groups.count() * groups.size - groups.n_places;
+  const auto whole = n_missing == 0 ? x : at::constant_pad_nd(x, {0, 0, 0, n_missing});
+  return whole.view({groups.count(), groups.size, x.size(1)}).sum(1);
+}
+
+Observed observe(const RoutingDecision& decision, const BalanceLossKind& kind, const TokenGroups& groups) {
   const auto options = decision.logits.options();
   Observed out;
   auto probs = probabilities(decision, kind.score_floor);
-  out.n_tokens = at::full({n_groups, 1}, static_cast<double>(size), options);
+  out.n_tokens = at::full({groups.count(), 1}, static_cast<double>(groups.size), options);
+  if (const int64_t last = groups.count() - 1; groups.end(last) - groups.begin(last) < groups.size)
+    out.n_tokens[last].fill_(static_cast<double>(groups.end(last) - groups.begin(last)));
   if (const auto keep = kept_tokens(decision); keep.defined()) {
     probs = probs * keep.unsqueeze(1);
-    out.n_tokens = keep.view({n_groups, size}).sum(1, /*keepdim=*/true).to(options.dtype());
+    out.n_tokens = sums_of_groups(keep.unsqueeze(1).to(at::kLong), groups).to(options.dtype());
   }
-  out.probs = probs.view({n_groups, size, E}).sum(1);
-  out.counts = count_assignments(decision, kind.counts, n_groups).to(options.dtype());
+  out.probs = sums_of_groups(probs, groups);
+  out.counts = count_assignments(decision, kind.counts, groups).to(options.dtype());
   out.all_tokens = token_count(decision);
   if (kind.divides_by_k) out.divisor = static_cast<double>(decision.top_k);
   return out;
@@ -175,9 +181,9 @@ StepLoad count_load(const BalanceTerm& term, const std::vector<RoutingDecision>&
   StepLoad out;
   for (const auto& decision : decisions) {
     const bool has_counts = decision.logits.defined() || counts == Counts::actual || counts == Counts::kept;
-    out.push_back(
-        {has_counts ? count_assignments(decision, counts, 1).view({-1}) : at::zeros({decision.n_experts}, at::kLong),
-         token_count(decision)});
+    out.push_back({has_counts ? count_assignments(decision, counts, token_groups(decision.n_tokens, 0)).view({-1})
+                              : at::zeros({decision.n_experts}, at::kLong),
+                   token_count(decision)});
   }
   return out;
 }
@@ -199,7 +205,7 @@ at::Tensor balance_loss(const BalanceTerm& term, const BalanceInput& input) {
   for (size_t layer = 0; layer < input.decisions.size(); ++layer) {
     const auto& decision = input.decisions[layer];
     if (!decision.logits.defined() || decision.n_tokens == 0) continue;
-    layers.push_back(observe(decision, kind, group_count(kind, term.group_size, decision)));
+    layers.push_back(observe(decision, kind, groups_of(kind, term.group_size, decision)));
     if (kind.scope == Scope::step && input.step_load != nullptr) take_load(layers.back(), input.step_load->at(layer));
   }
   if (kind.layers == LayerReduction::concatenated) layers = concatenated(layers);

@@ -62,8 +62,8 @@ TEST(BalanceLoss, SequencesAreBalancedOneByOne) {
     EXPECT_NEAR(value_of(loss, {decision}), 2.0, 1e-12) << loss;
   EXPECT_NEAR(value_of(term_of("flaxformer", {}, 2), {decision}), 2.0, 1e-12);
   EXPECT_NEAR(value_of(term_of("gshard", {}, 2), {decision}), 2.0, 1e-12);
-  EXPECT_NEAR(value_of(term_of("gshard", {}, 3), {decision}), 2.0,
-              1e-12);  // 4 tokens in equal groups of at most 3: of 2
+  EXPECT_NEAR(value_of(term_of("gshard", {}, 3), {decision}), (3 * 10.0 / 9 + 2.0) / 4,
+              1e-12);  // groups of 3 tokens, 2 of them for one expert, and of 1
   EXPECT_NEAR(value_of(term_of("gshard", {}, 4), {decision}), 1.0, 1e-12);
 }
 
@@ -246,6 +246,26 @@ TEST(BalanceLoss, MatchesTheFirstGoldenFile) {
     check(name, [&](const auto& in) { return balance_loss(term_of(name), {decisions_of(in)}); });
   check("sequence", [&](const auto& in) { return balance_loss(term_of("megatron_sequence"), {decisions_of(in)}); });
   check("z", [&](const auto& in) { return z_loss(decisions_of(in), false); });
+}
+
+// Groups are cut like those of drops: their borders lie on places, and the last may be shorter.
+TEST(BalanceLoss, OfGroupsIsTheMeanOfTheGroupsByTheirTokensAlsoWithPadding) {
+  const auto logits = testing::random_tensor({10, 4}, 17, 1.5);
+  auto is_padding = at::zeros({10}, at::kBool);
+  for (const int64_t t : {2, 3, 9}) is_padding[t].fill_(true);
+  for (const auto& padding : {at::Tensor(), is_padding})
+    for (const std::string name : {"flaxformer", "gshard"}) {
+      const auto whole = testing::plain_decision(logits, 2, 1, padding);
+      double need = 0, n_tokens = 0;
+      for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 4}, {4, 4}, {8, 2}}) {
+        const auto part = testing::part_of(whole, first, count, 1);
+        const double n = padding.defined() ? static_cast<double>(count - part.is_padding.sum().item<int64_t>())
+                                           : static_cast<double>(count);
+        need += balance_loss(term_of(name), {{part}}).item<double>() * n;
+        n_tokens += n;
+      }
+      expect_close(balance_loss(term_of(name, {}, 4), {{whole}}).item<double>(), need / n_tokens, 1e-13, 1e-14, name);
+    }
 }
 
 BalanceTerm read_term(const Json& json) {

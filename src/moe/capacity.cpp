@@ -14,6 +14,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "core/rng.h"
+#include "moe/token_groups.h"
 
 namespace evenkeel::moe {
 namespace {
@@ -24,7 +25,7 @@ RouterShape shape_of(const RoutingDecision& decision) { return {decision.n_exper
 struct Group {
   std::vector<int64_t> tokens;  // ascending, without padding
   int64_t first_index = 0;      // of tokens[0] among the tokens of its scope
-  int64_t n_tokens = 0;         // what C is computed from: tokens.size(), or that of the padded group
+  int64_t n_tokens = 0;         // what C is computed from: tokens.size(), or that of flaxformer's padded group
 };
 
 // Tokens a group of flaxformer's `_num_groups`: n tokens, padded to a multiple of E, in the fewest groups that are
@@ -37,18 +38,26 @@ int64_t flaxformer_group_size(int64_t n_tokens, int64_t group_size, int64_t n_ex
   return padded / n_groups;
 }
 
-// Cuts the tokens of one scope.
-void add_groups(const CapacityConfig& config, int64_t n_experts, std::span<const int64_t> tokens,
-                std::vector<Group>& groups) {
+// Cuts the tokens of one scope, which has no other places.
+void add_flaxformer_groups(const CapacityConfig& config, int64_t n_experts, std::span<const int64_t> tokens,
+                           std::vector<Group>& groups) {
   const auto n = static_cast<int64_t>(tokens.size());
   if (n == 0) return;
-  const bool is_flaxformer = config.grouping == Grouping::flaxformer;
-  const int64_t size = is_flaxformer           ? flaxformer_group_size(n, config.group_size, n_experts)
-                       : config.group_size > 0 ? config.group_size
-                                               : n;
+  const int64_t size = flaxformer_group_size(n, config.group_size, n_experts);
   for (int64_t begin = 0; begin < n; begin += size) {
     const auto part = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(std::min(size, n - begin)));
-    groups.push_back({{part.begin(), part.end()}, begin, is_flaxformer ? size : static_cast<int64_t>(part.size())});
+    groups.push_back({{part.begin(), part.end()}, begin, size});
+  }
+}
+
+// The same of `cut`: the borders lie on the places of the scope, whatever padding is among them.
+void add_cut_groups(const TokenGroups& cut, int64_t first_place, std::span<const int64_t> tokens,
+                    std::vector<Group>& groups) {
+  auto at = tokens.begin();
+  for (int64_t group = 0; group < cut.count(); ++group) {
+    const auto end = std::lower_bound(at, tokens.end(), first_place + cut.end(group));
+    if (at != end) groups.push_back({{at, end}, at - tokens.begin(), end - at});
+    at = end;
   }
 }
 
@@ -64,7 +73,11 @@ std::vector<Group> make_groups(const CapacityConfig& config, const RouterInput& 
     tokens.clear();
     for (int64_t t = scope * length; t < (scope + 1) * length; ++t)
       if (is_padding == nullptr || !is_padding[t]) tokens.push_back(t);
-    add_groups(config, decision.n_experts, tokens, groups);
+    if (config.grouping == Grouping::flaxformer) {
+      add_flaxformer_groups(config, decision.n_experts, tokens, groups);
+    } else {
+      add_cut_groups(token_groups(length, config.group_size), scope * length, tokens, groups);
+    }
   }
   return groups;
 }

@@ -11,9 +11,11 @@ namespace evenkeel::moe {
 // (differentiable). Nothing happens for a dropless config.
 //
 // The assignments of a group of tokens compete: in Mode::train the micro-batch or its groups, in Mode::eval a
-// sequence or its groups, so that the batch size does not matter. Padding is as if it were not there: it is no
-// part of T, takes no place, and is marked as dropped. The decision must come from a router that gives every
-// token its k experts (RouterTraits::exactly_k). No gradient flows through the choice of what is dropped.
+// sequence or its groups, so that the batch size does not matter. Padding takes no place at an expert, is no part of
+// the T that C is computed from, and is marked as dropped. The borders of groups that are `cut` lie on places, padding
+// included (moe/token_groups.h); `flaxformer` makes its groups of the tokens that are left. The decision must come from
+// a router that gives every token its k experts (RouterTraits::exactly_k). No gradient flows through the choice of what
+// is dropped.
 void apply_capacity(const CapacityConfig& config, const RouterInput& input, RoutingDecision& decision);
 
 // What the experts run, ascending by token.

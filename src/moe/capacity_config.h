@@ -33,7 +33,7 @@ enum class Priority {
 };
 
 enum class Grouping {
-  cut,        // group_size tokens after each other, the last group may be shorter; each group has its own C
+  cut,        // group_size places after each other, the last group may be shorter; each has the C of its own tokens
   flaxformer  // the fewest equal groups of about group_size tokens whose number E divides; tokens padded to that for C
 };
 

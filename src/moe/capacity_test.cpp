@@ -206,6 +206,42 @@ TEST(Capacity, GroupsAreConsecutiveAndTheLastMayBeShorter) {
   EXPECT_THAT(dropped_of(decision), ElementsAre(1, 2, 3, 5, 6, 7, 9));
 }
 
+// Rows of 8 places, of which the last may be padding, in groups of a row or half a row: what is dropped in a row does
+// not depend on how many rows a micro-batch has.
+TEST(Capacity, BordersOfGroupsLieOnPlacesWhateverIsPadding) {
+  const auto logits = random_tensor({24, 4}, 9);
+  auto is_padding = at::zeros({24}, at::kBool);
+  for (const int64_t t : {5, 6, 7, 14, 15}) is_padding[t].fill_(true);
+  for (const auto& rule : capacity_rules()) {
+    auto config = rule.config;
+    if (config.priority == Priority::random) continue;  // drawn from places in the micro-batch
+    config.grouping = Grouping::cut;
+    config.factor_train = 0.5;
+    config.minimum = 1;
+    for (const int64_t group_size : {8, 4}) {
+      config.group_size = group_size;
+      auto input = with_logits(logits);
+      input.is_padding = is_padding;
+      const auto together = routed(input, 2, config);
+      for (int64_t row = 0; row < 3; ++row) {
+        auto alone = with_logits(logits.narrow(0, 8 * row, 8));
+        alone.is_padding = is_padding.narrow(0, 8 * row, 8);
+        EXPECT_TRUE(same_bits(together.dropped.narrow(0, 16 * row, 16), routed(alone, 2, config).dropped))
+            << config.rule << ", group_size " << group_size << ", row " << row;
+      }
+    }
+  }
+}
+
+TEST(Capacity, APaddedGroupHasTheCapacityOfItsTokens) {
+  CapacityConfig config{.rule = "megatron-position", .group_size = 8};
+  auto input = with_logits(at::zeros({16, 2}, at::kDouble));  // all to expert 0
+  input.is_padding = at::arange(16).ge(4).logical_and(at::arange(16).lt(8));
+  const auto decision = routed(input, 1, config);
+  EXPECT_THAT(dropped_of(decision), ElementsAre(2, 3, 4, 5, 6, 7, 12, 13, 14, 15));  // C = 2 of four tokens, 4 of eight
+  EXPECT_EQ(decision.capacity, 4);
+}
+
 TEST(Capacity, RandomSelectionIsUniformAndFollowsTheSeed) {
   constexpr int kSeeds = 400;
   const auto config = two_each(Priority::random);
@@ -311,7 +347,7 @@ TEST(KeptAssignments, PaddingKeepsToItsGroupAndTakesNoMoreRowsThanTokens) {
   input.is_padding = at::zeros({7}, at::kBool);
   input.is_padding[1].fill_(true);
   const auto run = kept_assignments(config, input, routed(input, 2, config));
-  EXPECT_THAT(rows_per_expert(run, 3), ElementsAre(6, 6, 6));  // two groups of three tokens
+  EXPECT_THAT(rows_per_expert(run, 3), ElementsAre(6, 6, 6));  // groups of 2, 3 and 1 tokens
   EXPECT_FALSE(run.token_ids.eq(1).any().item<bool>());
   EXPECT_TRUE(run.token_ids.diff().ge(0).all().item<bool>());
   const auto pairs = ids(run.token_ids * 3 + run.expert_ids);

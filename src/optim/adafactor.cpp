@@ -9,7 +9,8 @@
 //   W = (1 - weight_decay) W - D
 // All of it for each published matrix by itself (ops/packing.h): a query matrix, one expert's gate. T5X's weight decay
 // is not multiplied by the learning rate; a factor on a parameter's rate (`slow`) is one on its decay here. Where rows
-// of a matrix are frozen, the matrix is that of the others: all means are over these.
+// of a matrix are frozen, the matrix is that of the others: all means are over these. Rows that begin to learn later
+// have second moments of 0, which no update leaves (eps is in S): they take the present value, as at t = 1.
 #include <algorithm>
 #include <cmath>
 
@@ -17,6 +18,7 @@
 #include <ATen/ops/mul.h>
 #include <ATen/ops/rsqrt.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
 
 #include "optim/optimizer.h"
 
@@ -160,7 +162,10 @@ class Adafactor : public Optimizer {
     auto out = gradient.square().add_(options_.eps);
     const auto moved = [&](size_t place, bool has_rows, const at::Tensor& now) {
       const auto& whole = state.moments.tensor(place);
-      auto moment = (has_rows ? rows.of(whole) : whole).mul_(decay).add_(now, 1 - decay);
+      auto moment = has_rows ? rows.of(whole) : whole;
+      const auto is_first = moment.eq(0);
+      moment.mul_(decay).add_(now, 1 - decay);
+      at::where_out(moment, is_first, now, moment);
       if (has_rows) rows.put(moment, whole);
       return moment;
     };

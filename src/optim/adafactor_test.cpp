@@ -218,6 +218,41 @@ TEST(Adafactor, RowsThatLearnAreAMatrixOfTheirOwn) {
     }
 }
 
+// Rows that begin to learn after many updates of the others have an own first update, which does not throttle the
+// matrix by its clip: gradients of one size give changes of one size, to the rounding of the moments.
+TEST(Adafactor, RowsThatAreThawedLeaveTheOthersTheirRate) {
+  const std::vector<ParamForm> forms = {{"w", {6, 5}},
+                                        {"qkv", {12, 5}, {false, {{"q", 6}, {"k", 6}}}},
+                                        {"experts", {6, 5, 5}, {true, {}}},
+                                        {"bias", {6}}};
+  for (const auto& form : forms)
+    for (const std::string keys : {"min_factored = 5\nscale_parameter = false\n", "scale_parameter = false\n"}) {
+      const auto value = random_tensor(form.shape, 1);
+      Trial thawed({form}, {value}, keys), kept({form}, {value}, keys);
+      RateFactors frozen{{1}};
+      const int64_t n = form.shape[0] / 2;  // of qkv: all of q
+      frozen.rows[0] = {{0, n, 0}, {n, 2 * n, 1}};
+      const auto without = [&](const at::Tensor& gradient) {
+        auto out = gradient.clone();
+        out.narrow(0, 0, n).zero_();
+        return out;
+      };
+      for (uint64_t step = 2; step < 202; ++step) {
+        const auto gradient = random_tensor(form.shape, step).sign();
+        thawed.step(0.1, {without(gradient)}, frozen);
+        kept.step(0.1, {without(gradient)}, frozen);
+      }
+      const auto before = thawed.params.at(form.name).clone();
+      const auto gradient = random_tensor(form.shape, 202).sign();
+      thawed.step(0.1, {gradient});
+      kept.step(0.1, {without(gradient)}, frozen);
+      const auto& now = thawed.params.at(form.name);
+      expect_close(now.narrow(0, n, n), kept.params.at(form.name).narrow(0, n, n), 1e-12, 1e-12, form.name);
+      expect_close(now.narrow(0, 0, n), before.narrow(0, 0, n) - 0.1 * gradient.narrow(0, 0, n), 1e-12, 1e-12,
+                   form.name + ", thawed rows");
+    }
+}
+
 TEST(Adafactor, SlowRowsTakeAFractionOfTheRate) {
   const auto value = random_tensor({4, 3}, 1), gradient = random_tensor({4, 3}, 2);
   Trial slow({{"w", {4, 3}}}, {value}), rows({{"w", {4, 3}}}, {value}), plain({{"w", {4, 3}}}, {value});

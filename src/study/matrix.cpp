@@ -1,8 +1,10 @@
 #include "study/matrix.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 
+#include "data/objectives/objective.h"
 #include "train/inputs.h"
 #include "train/scoring.h"
 
@@ -138,20 +140,61 @@ std::vector<Change> matrix_arms(const ConfigNode& matrix) {
   return out;
 }
 
-// The keys of another kind of optimizer do not fit.
-void drop_other_optimizer(ConfigNode& recipe, const ConfigNode& changes) {
-  const auto kind_of = [](const ConfigNode* optimizer) {
-    const ConfigNode* kind = optimizer != nullptr ? optimizer->find("kind") : nullptr;
-    return kind != nullptr && kind->is_string() ? std::get<std::string>(kind->value) : "";
+std::string text_of(const ConfigNode* node) {
+  return node != nullptr && node->is_string() ? std::get<std::string>(node->value) : "";
+}
+
+// Of a table whose `kind` says what its other keys are. "" where the changes name none or the one that it has.
+std::string other_kind(const ConfigNode& recipe, const ConfigNode& changes, const char* key, const char* default_kind) {
+  const auto kind_of = [&](const ConfigNode& tables) {
+    const ConfigNode* table = tables.find(key);
+    return table != nullptr ? text_of(table->find("kind")) : "";
   };
-  const std::string is = kind_of(changes.find("optimizer"));
-  std::string was = kind_of(recipe.find("optimizer"));
-  if (was.empty()) was = optim::kOptimizerTable.default_kind;
-  if (!is.empty() && is != was) recipe.erase("optimizer");
+  const std::string is = kind_of(changes), was = kind_of(recipe);
+  return is == (was.empty() ? default_kind : was) ? "" : is;
+}
+
+// The keys of another kind do not fit.
+void drop_other_kind(ConfigNode& recipe, const ConfigNode& changes, const KindTable& table) {
+  const std::string path = table.path, key = path.substr(path.rfind('.') + 1);
+  if (!other_kind(recipe, changes, key.c_str(), table.default_kind).empty()) recipe.erase(key);
+}
+
+// Of a schedule's, those that the other kind has not: all kinds have a warm-up and lr_max.
+void drop_keys_of_other_schedule(ConfigNode& phase, const ConfigNode& changes) {
+  const std::string is = other_kind(phase, changes, "schedule", "constant");
+  ConfigNode* schedule = phase.find("schedule");
+  if (is.empty() || schedule == nullptr || !schedule->is_table()) return;
+  for (const auto& kind : optim::schedule_kinds()) {
+    if (is != kind.name) continue;
+    const auto keys = kind.keys("");
+    std::erase_if(schedule->table(), [&](const ConfigNode::Entry& entry) {
+      return std::none_of(keys.begin(), keys.end(), [&](const ConfigKey& key) { return key.key == entry.key; });
+    });
+  }
+}
+
+void drop_other_kinds_of_phases(ConfigNode& recipe, const ConfigNode& changes) {
+  ConfigNode* phases = recipe.find("phase");
+  const ConfigNode* changed = changes.find("phase");
+  if (phases == nullptr || !phases->is_list() || changed == nullptr) return;
+  const auto drop = [&](const std::string& name, const ConfigNode& change) {
+    for (auto& phase : phases->list()) {
+      if (!phase.is_table() || text_of(phase.find("name")) != name) continue;
+      drop_other_kind(phase, change, data::kObjectiveTable);
+      drop_keys_of_other_schedule(phase, change);
+    }
+  };
+  if (changed->is_table()) {
+    for (const auto& [name, change] : changed->table()) drop(name, change);
+  } else if (changed->is_list()) {
+    for (const auto& change : changed->list()) drop(text_of(change.find("name")), change);
+  }
 }
 
 void merge_recipe(ConfigNode& recipe, const ConfigNode& changes) {
-  drop_other_optimizer(recipe, changes);
+  drop_other_kind(recipe, changes, optim::kOptimizerTable);
+  drop_other_kinds_of_phases(recipe, changes);
   ConfigNode* model = recipe.find("model");
   const ConfigNode* changed_model = changes.find("model");
   if (model == nullptr || changed_model == nullptr) return merge_config(recipe, changes);

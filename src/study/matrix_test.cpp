@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "data/objectives/objective.h"
 #include "support/tiny_run.h"
+#include "train/phase_objective.h"
 
 namespace evenkeel::study {
 namespace {
@@ -89,6 +91,39 @@ TEST(Study, ArmsReplaceTheOptimizerOfAnotherKind) {
   const auto options_of = [&](size_t arm) { return train::run_optimizer(plan.arms[arm].config)->options(); };
   EXPECT_EQ(options_of(0).at("betas").at(0).as_double(), 0.8);
   EXPECT_EQ(options_of(1).at("kind").as_string(), "adafactor");
+}
+
+// The same of a phase's objective. A schedule of another kind keeps the keys that this kind has too.
+TEST(Study, ArmsReplaceTheObjectiveAndTheKeysOfTheScheduleOfAnotherKind) {
+  auto base = parse_toml(testing::tiny_recipe_text(), "s.toml", "/data");
+  apply_override(base, "phase.one.objective={kind = \"prefix_lm\", prefix_attention = true}");
+  apply_override(base, "phase.one.schedule={kind = \"cosine\", lr_max = 0.25, lr_min = 0.125, warmup = 0.2}");
+  const auto arms = parse_toml(R"([study]
+arms = [{name = "base"}, {name = "causal", phase.one.objective = {kind = "causal"}},
+        {name = "list", phase = [{name = "one", objective.kind = "causal"}]},
+        {name = "other", phase.two.objective = {kind = "prefix_lm"}},
+        {name = "same", phase.one.objective.prefix_attention = false},
+        {name = "flat", phase.one.schedule.kind = "constant"},
+        {name = "lower", phase.one.schedule = {kind = "linear", lr_max = 0.5}}])",
+                               "s.toml", "/data");
+  base.set("study", *arms.find("study"));
+  const auto plan = read_study(base);
+  const auto objective_of = [&](size_t arm, size_t phase) {
+    return train::phase_objective(plan.arms[arm].config, plan.arms[arm].config.phases[phase])->options().dump();
+  };
+  const std::string causal = R"({"kind":"causal"})";
+  EXPECT_THAT(objective_of(0, 0), HasSubstr("\"prefix_attention\":true"));
+  EXPECT_EQ(objective_of(1, 0), causal);
+  EXPECT_EQ(objective_of(2, 0), causal);
+  EXPECT_THAT(objective_of(3, 1), HasSubstr("\"prefix_attention\":false"));
+  EXPECT_THAT(objective_of(4, 0), HasSubstr("\"prefix_attention\":false"));
+  const auto schedule_of = [&](size_t arm) {
+    return train::phase_schedule(plan.arms[arm].config, plan.arms[arm].config.phases[0])->options();
+  };
+  EXPECT_EQ(schedule_of(5).at("kind").as_string(), "constant");
+  EXPECT_EQ(schedule_of(5).at("lr_max").as_double(), 0.25);
+  EXPECT_EQ(schedule_of(6).at("lr_max").as_double(), 0.5);
+  EXPECT_EQ(schedule_of(6).at("lr_min").as_double(), 0.125);
 }
 
 // The recipe's balance loss is for the router that it names: an arm with another kind of router that keeps it says so.

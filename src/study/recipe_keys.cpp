@@ -114,9 +114,9 @@ constexpr Section kSections[] = {
     {"phase.NAME.objective.", "## `objective` of a phase"},
     {"phase.NAME.schedule.", "## `schedule` of a phase\n\nFormulas: [cpt.md](cpt.md#schedules)."},
     {"study.",
-     "## `[study]`\n\nAn arm, or a combination of the matrix, is the base with its changes. A router or optimizer of "
-     "another "
-     "kind, a rule of another name and a list of losses replace the base's whole."},
+     "## `[study]`\n\nAn arm, or a combination of the matrix, is the base with its changes. A router, optimizer or "
+     "objective of another kind, a rule of another name and a list of losses replace the base's whole; of a schedule "
+     "of another kind the keys stay that this kind has too."},
 };
 
 const Section& section_of(const std::string& key) {

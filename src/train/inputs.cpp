@@ -1,5 +1,6 @@
 #include "train/inputs.h"
 
+#include <algorithm>
 #include <functional>
 #include <set>
 
@@ -62,17 +63,34 @@ void check_set(const RunConfig& config, const RecipePath& path, int64_t least_to
                      " tokens; need at least ", least_tokens, least_tokens > 2 ? " (sequence_length + 1)" : "");
 }
 
+// What objectives refuse of the sets that they draw from, and what they warn of, each warning once.
+class ObjectiveChecks {
+ public:
+  void operator()(const data::Objective& objective, const data::IndexedDataset& dataset, const std::string& where) {
+    const std::string of_ids = check_sentinels_(objective, dataset, where);
+    objective.check_set(dataset, where);
+    for (const std::string& warning : {of_ids, objective.warning_of_set(dataset)})
+      if (!warning.empty() && std::find(warnings_.begin(), warnings_.end(), warning) == warnings_.end())
+        warnings_.push_back(warning);
+  }
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  SentinelCheck check_sentinels_;
+  std::vector<std::string> warnings_;
+};
+
 }  // namespace
 
-void InputData::open(const RunConfig& config) {
-  SentinelCheck check_sentinels;
+std::vector<std::string> InputData::open(const RunConfig& config) {
+  ObjectiveChecks check;
   visit_sets(config, [&](const RecipePath& path, int64_t least_tokens, const auto& objective) {
     const auto& dataset = open_source(config, path, least_tokens);
-    if (objective) check_sentinels(*objective, dataset, path.where);
-    if (objective) objective->check_set(dataset, path.where);
+    if (objective) check(*objective, dataset, path.where);
   });
   require_one_tokenizer(config, datasets_);
   check_orders(config, [&](const std::string& path) { return datasets_.at(path).contents().hash; });
+  return check.warnings();
 }
 
 void require_one_tokenizer(const RunConfig& config, data::Datasets& datasets) {
@@ -199,19 +217,21 @@ Starts check_starts(const RunConfig& config, InputData& data) {
 
 std::vector<std::string> check_what_is_there(const RunConfig& config, InputData& data) {
   std::set<std::string> there;
-  SentinelCheck check_sentinels;
+  ObjectiveChecks check;
   visit_sets(config, [&](const RecipePath& path, int64_t least_tokens, const auto& objective) {
     if (!std::filesystem::exists(path.value + ".idx")) return;
     const auto& dataset = data.datasets().open(path.value);
     check_set(config, path, least_tokens, dataset);
-    if (objective) check_sentinels(*objective, dataset, path.where);
-    if (objective) objective->check_set(dataset, path.where);
+    if (objective) check(*objective, dataset, path.where);
     there.insert(path.value);
   });
   require_one_tokenizer(config, data.datasets());
   check_orders(config,
                [&](const std::string& path) { return there.contains(path) ? data.at(path).contents().hash : path; });
-  return check_starts(config, data).warnings;
+  std::vector<std::string> out = check.warnings();
+  const auto of_starts = check_starts(config, data).warnings;
+  out.insert(out.end(), of_starts.begin(), of_starts.end());
+  return out;
 }
 
 }  // namespace evenkeel::train

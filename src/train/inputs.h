@@ -23,8 +23,9 @@ class InputData {
  public:
   // Opens the sources of every phase. DataError names the recipe's line for one that is too short, and the file for one
   // that cannot be read or has ids outside the vocabulary. ConfigError for sets of different tokenizers, unless the
-  // recipe allows them, and for a set that two phases on each other's way draw in different orders.
-  void open(const RunConfig& config);
+  // recipe allows them, and for a set that two phases on each other's way draw in different orders. Returns what a user
+  // should know of the sets and of the ids that objectives add to them, each once.
+  std::vector<std::string> open(const RunConfig& config);
   // The sources of a replay, as `open` does those of a phase.
   void open(const RunConfig& config, const std::vector<RecordedSource>& sources);
   // What the run's resolved.json says of its data is trusted where sizes and times are the same: they are not read

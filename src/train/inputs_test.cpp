@@ -5,6 +5,7 @@
 
 #include "checkpoint/manifest.h"
 #include "core/file_io.h"
+#include "support/made_sets.h"
 #include "support/tiny_run.h"
 #include "train/state.h"
 
@@ -37,6 +38,25 @@ TEST_F(InputsTest, OpensTheSourcesOfEveryPhase) {
   for (const char* name : {"a.bin", "b.bin", "a-heldout.bin"}) std::filesystem::remove(folder_ / name);
   EXPECT_NO_THROW(data.open(config({"train.seed=2"})));
   EXPECT_THROW(InputData().open(config()), DataError);
+}
+
+// Both phases draw from the same conversations.
+TEST_F(InputsTest, SaysOnceWhatOfASetIsPassedOver) {
+  std::vector<std::vector<int32_t>> documents(20, {1, 2, 3});
+  std::vector<std::vector<uint8_t>> scored(20, {0, 1, 1});
+  documents.push_back({4, 5});
+  scored.push_back({1, 0});
+  const auto prefix = testing::write_conversations(folder_, "talk", documents, scored);
+  std::vector<std::string> overrides;
+  for (const std::string phase : {"one", "two"})
+    overrides.push_back("phase." + phase + ".data=[{name = \"talk\", path = \"" + prefix +
+                        "\", objective = {kind = \"conversation\"}}]");
+  InputData data;
+  const auto warnings = data.open(config(overrides));
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_THAT(warnings[0], HasSubstr("talk: 1 of 21 conversations have no scored token within 8 tokens"));
+  InputData of_plan;
+  EXPECT_EQ(check_what_is_there(config(overrides), of_plan), warnings);
 }
 
 TEST_F(InputsTest, APlanRefusesTheSameOfTheSetsThatAreThere) {

@@ -80,7 +80,7 @@ RunSetting checked_setting(const RunConfig& config, const TrainOptions& options,
   const at::Device device = ops::find_device(options.device);
   if (options.resume && !options.allow_change) require_same_recipe(options.run, config, data, options.change_offer);
   if (options.resume) data.trust(options.run);
-  data.open(config);
+  for (const auto& warning : data.open(config)) log_warning(warning);
   auto starts = check_starts(config, data);
   for (const auto& warning : starts.warnings) log_warning(warning);
   require_memory(estimate_memory(config).total(), "model");

@@ -95,7 +95,7 @@ RunConfig until_phase(const RunConfig& config, size_t index) {
 
 Preview::Preview(const RunConfig& whole, size_t index, InputData& data) {
   const RunConfig config = until_phase(whole, index);
-  data.open(config);
+  for (const auto& warning : data.open(config)) log_warning(warning);
   const auto starts = check_starts(config, data);
   for (const auto& warning : starts.warnings) log_warning(warning);
   DryRun run(config, starts.of_phases, data);

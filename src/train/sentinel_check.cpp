@@ -1,28 +1,19 @@
 #include "train/sentinel_check.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "core/errors.h"
-#include "core/file_io.h"
-#include "core/json_value.h"
 #include "core/terminal_text.h"
-#include "data/tokenizer.h"
+#include "data/datasets.h"
 
 namespace evenkeel::train {
 namespace {
 
-// "" where it is unknown, not there or another one by now.
-std::string tokenizer_file(const data::IndexedDataset& dataset) {
-  if (dataset.tokenizer().empty()) return "";
-  const auto path = (fs::absolute(dataset.prefix()).parent_path() / dataset.tokenizer()).lexically_normal();
-  if (!fs::is_regular_file(path) || sha256_file(path) != dataset.tokenizer_sha256()) return "";
-  return path.string();
-}
+// A byte as <0xE2>: of characters that have no piece of their own.
+bool is_byte(const std::string& piece) { return piece.starts_with("<0x"); }
 
-// A byte as <0xE2> is text.
 bool is_reserved(const std::string& piece) {
-  return piece.size() > 2 && piece.front() == '<' && piece.back() == '>' && !piece.starts_with("<0x");
+  return piece.size() > 2 && piece.front() == '<' && piece.back() == '>' && !is_byte(piece);
 }
 
 bool makes(const data::Tokenizer& tokenizer, const std::string& text, int64_t id) {
@@ -41,25 +32,44 @@ bool makes(const data::Tokenizer& tokenizer, const std::string& text, int64_t id
 const std::string& SentinelCheck::piece_of_text(const std::string& file, int64_t id) {
   const auto [entry, is_new] = pieces_.try_emplace({file, id});
   if (!is_new) return entry->second;
-  const auto tokenizer = data::open_tokenizer(file);
+  auto& tokenizer = tokenizers_[file];
+  if (tokenizer == nullptr) tokenizer = data::open_tokenizer(file);
   if (id >= tokenizer->vocab_size()) return entry->second;
   const std::string piece = tokenizer->piece(static_cast<int32_t>(id));
-  if (!is_reserved(piece) && makes(*tokenizer, piece, id)) entry->second = piece;
+  if (is_byte(piece) || (!is_reserved(piece) && makes(*tokenizer, piece, id))) entry->second = piece;
   return entry->second;
 }
 
-void SentinelCheck::operator()(const data::Objective& objective, const data::IndexedDataset& dataset,
-                               const std::string& where) {
-  const Json options = objective.options();
-  const Json* first = find_value(options, "first_sentinel");
-  const std::string file = first != nullptr ? tokenizer_file(dataset) : "";
-  if (file.empty()) return;
-  const int64_t id = first->as_int();
-  const std::string& piece = piece_of_text(file, id);
-  require<DataError>(piece.empty(), where, ": got objective.first_sentinel = ", id, ", which is the piece '",
-                     printable(piece), "' of ", file, ", the tokenizer of ", dataset.prefix().string(),
-                     "; need ids that it makes of no text (a larger model.vocab_size has some, or pieces such as "
-                     "<extra_id_0>)");
+std::string SentinelCheck::warning_of(const data::Objective& objective, const data::AddedIds& added,
+                                      const std::string& file) {
+  std::string found;
+  for (const auto& [key, id] : added.markers) {
+    const std::string& piece = piece_of_text(file, id);
+    const auto& tokenizer = tokenizers_.at(file);
+    if (!piece.empty() && tokenizer->begin_of_document() != id && tokenizer->end_of_document() != id)
+      add_to_list(found, join_parts(key, " = ", id, ", which is the piece '", printable(piece), "'"));
+  }
+  if (found.empty()) return "";
+  return join_parts("objective '", objective.kind(), "': got ", found, " of ", file,
+                    ": its text has them too, and does not tell them from what they mark");
+}
+
+std::string SentinelCheck::operator()(const data::Objective& objective, const data::IndexedDataset& dataset,
+                                      const std::string& where) {
+  const data::AddedIds added = objective.added_ids();
+  if (!added.has_sentinels() && added.markers.empty()) return "";
+  const std::string file = data::tokenizer_file(data::tokenizer_use(where, dataset));
+  if (file.empty()) return "";
+  for (int64_t id = added.highest_sentinel; id >= added.lowest_sentinel; --id) {
+    const std::string& piece = piece_of_text(file, id);
+    require<DataError>(piece.empty(), where, ": got objective.first_sentinel = ", added.highest_sentinel,
+                       ", so that the sentinel ", id, " is the piece '", printable(piece), "' of ", file,
+                       ", the tokenizer of ", dataset.prefix().string(), "; need ids for ", added.lowest_sentinel, "..",
+                       added.highest_sentinel,
+                       " that it makes of no text (a larger model.vocab_size has some, or pieces such as "
+                       "<extra_id_0>)");
+  }
+  return warning_of(objective, added, file);
 }
 
 }  // namespace evenkeel::train

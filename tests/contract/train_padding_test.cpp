@@ -114,7 +114,8 @@ TEST(Padding, TakesNoPlaceOfACapacity) {
         {kNoAuxiliary, "model.capacity={rule = \"" + rule.config.rule + "\", factor_train = 0.5, minimum = 1}"});
 }
 
-// Rows of several lengths in one batch give what they give one by one, where nothing has a wider scope.
+// Rows of several lengths in one batch give what they give one by one, where nothing has a wider scope: also where
+// drops and a balance loss are those of groups of a row's places.
 TEST(Padding, OfOneRowDoesNotBearOnAnother) {
   std::vector<data::Batch> rows, alone;
   int64_t n_padding = 0;
@@ -123,11 +124,16 @@ TEST(Padding, OfOneRowDoesNotBearOnAnother) {
     alone.push_back(without_padding(rows.back(), n_tokens));
     n_padding += kPlaces - n_tokens;
   }
-  const std::vector<std::string> overrides = {
-      "model.balance={loss = \"deepseek_sequence\", coefficient = 0.5, z_coefficient = 0.1}"};
-  const auto together = wide_step(overrides, {data::joined(rows)});
-  expect_same(together, wide_step(overrides, alone), "rows ");
-  EXPECT_EQ(together.report.n_padding, n_padding);
+  const std::string in_groups = "group_size = " + std::to_string(kPlaces) + "}";
+  const std::vector<std::vector<std::string>> cases = {
+      {"model.balance={loss = \"deepseek_sequence\", coefficient = 0.5, z_coefficient = 0.1}"},
+      {"model.balance={loss = \"flaxformer\", coefficient = 0.5, " + in_groups,
+       "model.capacity={rule = \"openmoe\", grouping = \"cut\", factor_train = 0.5, minimum = 1, " + in_groups}};
+  for (const auto& overrides : cases) {
+    const auto together = wide_step(overrides, {data::joined(rows)});
+    expect_same(together, wide_step(overrides, alone), overrides[0] + " ");
+    EXPECT_EQ(together.report.n_padding, n_padding);
+  }
 }
 
 TEST(Padding, AndWhatIsNotScoredAreCountedApart) {

@@ -84,6 +84,22 @@ class Conversation : public Objective {
                     " conversations, and in none of them a scored token behind the first, among the first ",
                     sequence_length_ + 1, "; need one at least (train.sequence_length + 1)");
   }
+  std::string warning_of_set(const IndexedDataset& set) const override {
+    int64_t n_passed = 0, n_cut = 0;
+    for (int64_t document = 0; document < set.n_documents(); ++document) {
+      const bool is_fed = scored_text(set, document) > 0;
+      if (!is_fed) ++n_passed;
+      if (is_fed && set.document_start(document + 1) - set.document_start(document) - 1 > sequence_length_) ++n_cut;
+    }
+    std::string found;
+    if (n_passed > 0)
+      found = join_parts(n_passed, " of ", set.n_documents(), " conversations have no scored token within ",
+                         sequence_length_, " tokens and are passed over");
+    if (n_cut > 0)
+      add_to_list(found, join_parts(n_cut, " of ", set.n_documents(), " conversations are cut behind ",
+                                    sequence_length_, " tokens"));
+    return found.empty() ? "" : set.prefix().string() + ": " + found + " (train.sequence_length)";
+  }
   Json options() const override { return Json::Object{{"kind", "conversation"}}; }
 
  private:

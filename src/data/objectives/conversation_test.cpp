@@ -165,6 +165,21 @@ TEST(Conversation, PassesOverThoseOfOneTokenBehindTheLastBlock) {
   EXPECT_EQ(firsts, (std::vector<int64_t>{0, 2, 10, 13, 15}));
 }
 
+// The first token is only fed, and the last is only asked for.
+TEST(Conversation, SaysHowManyItPassesOverAndCuts) {
+  const TemporaryFolder folder;
+  const auto set = IndexedDataset::open(testing::write_conversations(
+      folder, "talk", {{1, 2, 3}, {4, 5, 6, 7, 8}, {1, 2, 3, 4, 5, 6}, {1, 2, 3, 4, 5, 6}, {9}, {7, 8}},
+      {{0, 1, 1}, {0, 0, 0, 0, 1}, {0, 0, 0, 0, 0, 1}, {0, 1, 0, 0, 0, 1}, {1}, {1, 0}}));
+  EXPECT_THAT(conversations(4)->warning_of_set(set),
+              HasSubstr("talk: 3 of 6 conversations have no scored token within 4 tokens and are passed over, 1 of 6 "
+                        "conversations are cut behind 4 tokens (train.sequence_length)"));
+  EXPECT_THAT(conversations(5)->warning_of_set(set),
+              HasSubstr("talk: 2 of 6 conversations have no scored token within 5 tokens and are passed over (train."));
+  const auto whole = IndexedDataset::open(testing::write_conversations(folder, "whole", {{1, 2, 3}}, {{0, 1, 1}}));
+  EXPECT_EQ(conversations(4)->warning_of_set(whole), "");
+}
+
 TEST(Conversation, RefusesSetsThatSayNothingOfAnswers) {
   const TemporaryFolder folder;
   const auto plain = IndexedDataset::open(testing::write_documents(folder, "plain", {{1, 2, 3}}));

@@ -74,6 +74,7 @@ class Denoising : public Objective {
   bool packs() const override { return true; }
   bool needs_masks() const override { return true; }
   void check_set(const IndexedDataset& set, const std::string& where) const override;
+  AddedIds added_ids() const override;
   Json options() const override {
     Json out = Json(kind_.options);
     const Json shared = evenkeel::to_json(options_);
@@ -96,11 +97,22 @@ class Denoising : public Objective {
   std::vector<int64_t> text_tokens_;  // of each denoiser
 };
 
+AddedIds Denoising::added_ids() const {
+  AddedIds out{.lowest_sentinel = options_.first_sentinel - n_sentinels_ + 1,
+               .highest_sentinel = options_.first_sentinel,
+               .markers = {{"bos", options_.bos}, {"eos", options_.eos}}};
+  for (const int64_t id : options_.prompts.R) out.markers.push_back({"prompts.R", id});
+  for (const int64_t id : options_.prompts.X) out.markers.push_back({"prompts.X", id});
+  for (const int64_t id : options_.prompts.S) out.markers.push_back({"prompts.S", id});
+  return out;
+}
+
 // A text that has a sentinel's id would be read as if a span were taken out there.
 void Denoising::check_set(const IndexedDataset& set, const std::string& where) const {
-  const int64_t last = options_.first_sentinel, first = last - n_sentinels_ + 1;
+  const AddedIds added = added_ids();
+  const int64_t first = added.lowest_sentinel, last = added.highest_sentinel;
   const Contents& contents = set.contents();
-  if (n_sentinels_ == 0 || contents.largest_id < first || contents.smallest_id > last) return;
+  if (!added.has_sentinels() || contents.largest_id < first || contents.smallest_id > last) return;
   constexpr int64_t kTokens = int64_t{1} << 20;
   std::vector<int64_t> ids;
   for (int64_t at = 0; at < set.n_tokens(); at += kTokens) {
@@ -136,13 +148,31 @@ void check_lengths(const DenoisingOptions& options, const DenoisingKind& kind, c
   constexpr int64_t kLeast = 3;  // a token of the text, its sentinel, eos
   int64_t longest_prompt = 0;
   for (const auto& denoiser : kind.denoisers) longest_prompt = std::max(longest_prompt, n_prompt(denoiser, options));
-  check(options.inputs >= kLeast + longest_prompt && options.inputs <= place.sequence_length, "inputs", options.inputs,
-        kLeast + longest_prompt, "..", place.sequence_length,
-        " (prompt, a token of the text, its sentinel and eos at least; train.sequence_length at most)");
+  const int64_t least = kLeast + longest_prompt, most = place.sequence_length - kLeast;
+  require<ConfigError>(least <= most, check.config.where, ": got a phase.objective of inputs and targets with ",
+                       "train.sequence_length = ", place.sequence_length, "; need at least ", least + kLeast,
+                       " (prompt, a token of the text, its sentinel and eos; a sentinel, its token and eos)");
+  check(options.inputs >= least && options.inputs <= most, "inputs", options.inputs, least, "..", most,
+        " (prompt, a token of the text, its sentinel and eos at least; what leaves ", kLeast,
+        " targets of train.sequence_length at most)");
   check(options.targets >= kLeast && options.targets <= place.sequence_length - options.inputs, "targets",
         options.targets, kLeast, "..", place.sequence_length - options.inputs,
         " (a sentinel, its token and eos at least; train.sequence_length - inputs at most, which is ",
         place.sequence_length, " - ", options.inputs, ")");
+}
+
+// A prompt that no example has would be passed over without a word.
+void check_prompts(const DenoisingOptions& options, const DenoisingKind& kind, const KeyCheck& check) {
+  const auto check_mode = [&](DenoiserMode mode, const char* key) {
+    const auto& prompt = options.prompts.of(mode);
+    const bool is_used = std::any_of(kind.denoisers.begin(), kind.denoisers.end(),
+                                     [&](const Denoiser& denoiser) { return denoiser.mode == mode; });
+    check(is_used || prompt.empty(), key, prompt.empty() ? 0 : prompt[0],
+          "none: this objective has no examples of that mode (by mean_span and density spans are those of R or of X)");
+  };
+  check_mode(DenoiserMode::R, "prompts.R");
+  check_mode(DenoiserMode::X, "prompts.X");
+  check_mode(DenoiserMode::S, "prompts.S");
 }
 
 // The ids that it adds to a text: they are of the model's, and the sentinels are no others.
@@ -181,6 +211,7 @@ std::unique_ptr<Objective> make_denoising(const ObjectivePlace& place, Denoising
                                           const ConfigNode& config) {
   const KeyCheck check{config};
   complete(options, place, config);
+  check_prompts(options, kind, check);
   check_lengths(options, kind, place, check);
   int64_t n_sentinels = 0;
   for (const auto& denoiser : kind.denoisers)

@@ -61,8 +61,8 @@ struct DenoisingKind {
   std::vector<Denoiser> denoisers = {};
 };
 // Completes `options` with what was not given in `config`. ConfigError, naming the key, for ids that the model has not,
-// sentinels of the longest example that would be below 0 or are bos, eos or of a prompt, and lengths that are too short
-// for a text of two tokens, or together longer than a sequence.
+// sentinels of the longest example that would be below 0 or are bos, eos or of a prompt, prompts of a mode that no
+// denoiser has, and lengths that are too short for a text of two tokens, or together longer than a sequence.
 std::unique_ptr<Objective> make_denoising(const ObjectivePlace& place, DenoisingKind kind, DenoisingOptions options,
                                           const ConfigNode& config);
 

@@ -116,12 +116,13 @@ TEST(Denoising, RefusesIdsThatTheModelHasNot) {
 TEST(Denoising, RefusesLengthsThatDoNotFit) {
   EXPECT_THAT(refusal("inputs = 40, targets = 40"),
               AllOf(HasSubstr("got phase.objective.targets = 40; need 3..24"), HasSubstr("train.sequence_length")));
-  EXPECT_THAT(refusal("inputs = 65"), HasSubstr("got phase.objective.inputs = 65; need 3..64"));
-  EXPECT_THAT(refusal("inputs = 2"), HasSubstr("got phase.objective.inputs = 2; need 3..64"));
-  EXPECT_THAT(refusal("inputs = 4, prompts = {R = [5, 6]}"), HasSubstr("got phase.objective.inputs = 4; need 5..64"));
+  EXPECT_THAT(refusal("inputs = 65"), HasSubstr("got phase.objective.inputs = 65; need 3..61"));
+  EXPECT_THAT(refusal("inputs = 2"), HasSubstr("got phase.objective.inputs = 2; need 3..61"));
+  EXPECT_THAT(refusal("inputs = 62"), HasSubstr("got phase.objective.inputs = 62; need 3..61"));  // leaves 2 targets
+  EXPECT_THAT(refusal("inputs = 4, prompts = {R = [5, 6]}"), HasSubstr("got phase.objective.inputs = 4; need 5..61"));
   EXPECT_THAT(refusal("targets = 2"), HasSubstr("got phase.objective.targets = 2; need 3..32"));
   EXPECT_THAT(refusal("bos = 0", {.sequence_length = 4, .vocab_size = 200}),
-              HasSubstr("got phase.objective.inputs = 2; need 3..4"));
+              HasSubstr("train.sequence_length = 4; need at least 6"));
 }
 
 TEST(Denoising, RefusesASetThatHasItsSentinels) {

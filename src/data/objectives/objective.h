@@ -11,6 +11,17 @@
 
 namespace evenkeel::data {
 
+// Ids that an objective puts beside those of the text.
+struct AddedIds {
+  struct Marker {
+    std::string key;  // of the objective: bos
+    int64_t id = 0;
+  };
+  int64_t lowest_sentinel = 0, highest_sentinel = -1;  // which stand for text, so that no text may have them
+  std::vector<Marker> markers = {};
+  bool has_sentinels() const { return lowest_sentinel <= highest_sentinel; }
+};
+
 class Objective {
  public:
   virtual ~Objective() = default;
@@ -31,6 +42,10 @@ class Objective {
   virtual bool needs_masks() const { return false; }
   // DataError where a set cannot be drawn from; `where`: what named the set. It may read the set.
   virtual void check_set(const IndexedDataset& set, const std::string& where) const;
+  // What a user should know of a set that can be drawn from: what of it is passed over or cut. "" for nothing. It may
+  // read the set.
+  virtual std::string warning_of_set(const IndexedDataset&) const { return ""; }
+  virtual AddedIds added_ids() const { return {}; }
   virtual Json options() const = 0;  // every option with its value, for resolved.json
   std::string kind() const { return options().at("kind").as_string(); }
 };

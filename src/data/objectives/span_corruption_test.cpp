@@ -54,17 +54,24 @@ TEST(SpanCorruption, MasksDifferByDraw) {
 
 // UL2 calls spans of 12 tokens or more, or a share of 0.3 or more, extreme.
 TEST(SpanCorruption, TakesThePromptOfItsKind) {
-  const auto prompt_of = [](const std::string& keys) {
+  const auto prompt_of = [](const std::string& keys, const std::string& prompt) {
     const auto objective =
-        objective_of("{kind = \"span_corruption\", prompts = {R = [11], X = [12], S = [13]}, " + keys + "}", kPlace);
+        objective_of("{kind = \"span_corruption\", prompts = {" + prompt + "}, " + keys + "}", kPlace);
     Text text;
     text.tokens.assign(static_cast<size_t>(objective->text_tokens({})), 50);
     return objective->example({}, text).tokens[1];
   };
-  EXPECT_EQ(prompt_of("mean_span = 3"), 11);
-  EXPECT_EQ(prompt_of("mean_span = 11.9, density = 0.29"), 11);
-  EXPECT_EQ(prompt_of("mean_span = 12"), 12);
-  EXPECT_EQ(prompt_of("density = 0.3"), 12);
+  EXPECT_EQ(prompt_of("mean_span = 3", "R = [11]"), 11);
+  EXPECT_EQ(prompt_of("mean_span = 11.9, density = 0.29", "R = [11], X = []"), 11);
+  EXPECT_EQ(prompt_of("mean_span = 12", "X = [12]"), 12);
+  EXPECT_EQ(prompt_of("density = 0.3", "X = [12]"), 12);
+  const auto refusal = [&](const std::string& keys, const std::string& prompt) {
+    return message_of<ConfigError>([&] { prompt_of(keys, prompt); });
+  };
+  EXPECT_THAT(refusal("mean_span = 3", "R = [11], S = [13]"),
+              HasSubstr("got phase.objective.prompts.S = 13; need none: this objective has no examples of that mode"));
+  EXPECT_THAT(refusal("mean_span = 3", "X = [12]"), HasSubstr("got phase.objective.prompts.X = 12; need none"));
+  EXPECT_THAT(refusal("mean_span = 12", "R = [11]"), HasSubstr("got phase.objective.prompts.R = 11; need none"));
 }
 
 TEST(SpanCorruption, RefusesWhatLeavesNoSpans) {
