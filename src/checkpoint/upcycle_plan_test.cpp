@@ -68,8 +68,9 @@ TEST(UpcyclePlan, SaysWhyTheFunctionChanges) {
   EXPECT_THAT(fine.difference, HasSubstr("not linear"));
   EXPECT_THAT(fine.advice, HasSubstr("model.router.scaling=4"));
   EXPECT_EQ(plan_of({.n_experts = 16, .top_k = 8, .granularity = 4, .set = {"model.router.scaling=4"}}).difference, "");
-  EXPECT_THAT(plan_of({.n_experts = 8, .top_k = 2, .set = {"model.capacity={rule = \"megatron-position\"}"}}).difference,
-              HasSubstr("capacity"));
+  EXPECT_THAT(
+      plan_of({.n_experts = 8, .top_k = 2, .set = {"model.capacity={rule = \"megatron-position\"}"}}).difference,
+      HasSubstr("capacity"));
   EXPECT_THAT(
       plan_of({.n_experts = 8, .top_k = 2, .granularity = 2, .set = {"model.router.kind=expert_choice"}}).difference,
       HasSubstr("whole groups"));
