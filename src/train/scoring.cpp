@@ -15,6 +15,15 @@ const std::string& place_of_set(const EvalSource& source) {
   return source.objective.is_empty() ? source.path.where : source.objective.where;
 }
 
+// Of one kind, and with one value of each option that is given.
+template <class IsGiven>
+bool same_options(const Json& left, const Json& right, const IsGiven& is_given) {
+  if (left.at("kind") != right.at("kind")) return false;
+  return std::all_of(left.as_object().begin(), left.as_object().end(), [&](const auto& option) {
+    return !is_given(option.first) || option.second == right.at(option.first);
+  });
+}
+
 }  // namespace
 
 std::shared_ptr<const data::Objective> scoring_objective(const RunConfig& config, const EvalSource& source) {
@@ -28,12 +37,16 @@ void ScoringCheck::add(const RunConfig& config, const std::string& arm) {
   for (const auto& phase : config.phases) {
     if (!phase.eval) continue;
     for (const auto& source : phase.eval->data) {
-      const std::string options = objective_of(config, source)->options().dump();
+      const Json options = objective_of(config, source)->options();
       const auto& before =
-          by_name_.emplace(source.name, Scored{"phase '" + phase.name + "'" + of_arm, options}).first->second;
-      require<ConfigError>(before.options == options, place_of_set(source), ": got phase.", phase.name,
-                           ".eval.data with '", source.name, "' scored by ", options, of_arm, ", which ", before.by,
-                           " scores by ", before.options,
+          by_name_.emplace(source.name, Scored{"phase '" + phase.name + "'" + of_arm, options, source.objective})
+              .first->second;
+      const auto is_given = [&](const std::string& key) {
+        return before.config.find(key) != nullptr || source.objective.find(key) != nullptr;
+      };
+      require<ConfigError>(same_options(before.options, options, is_given), place_of_set(source), ": got phase.",
+                           phase.name, ".eval.data with '", source.name, "' scored by ", options.dump(), of_arm,
+                           ", which ", before.by, " scores by ", before.options.dump(),
                            "; need another name for one of them, since losses of one name are held against each other");
     }
   }
