@@ -66,17 +66,29 @@ void check_eval_objectives(const RunConfig& config) {
   ScoringCheck().add(config);
 }
 
-bool needs_masks(const RunConfig& config) {
-  const auto any = [](const auto& list, const auto& objective_of_item) {
-    return std::any_of(list.begin(), list.end(),
-                       [&](const auto& item) { return objective_of_item(item)->needs_masks(); });
-  };
+namespace {
+
+template <class Items, class ObjectiveOf>
+bool any_needs_masks(const Items& items, const ObjectiveOf& objective_of_item) {
+  return std::any_of(items.begin(), items.end(),
+                     [&](const auto& item) { return objective_of_item(item)->needs_masks(); });
+}
+
+}  // namespace
+
+bool trains_with_masks(const RunConfig& config) {
   return std::any_of(config.phases.begin(), config.phases.end(), [&](const PhaseConfig& phase) {
     const auto of_source = [&](const DataSource& source) { return source_objective(config, phase, source); };
-    const auto of_set = [&](const EvalSource& source) { return objective_of(config, source); };
-    return phase_objective(config, phase)->needs_masks() || any(phase.data, of_source) ||
-           (phase.replay && any(phase.replay->data, of_source)) || (phase.eval && any(phase.eval->data, of_set));
+    return phase_objective(config, phase)->needs_masks() || any_needs_masks(phase.data, of_source) ||
+           (phase.replay && any_needs_masks(phase.replay->data, of_source));
   });
+}
+
+bool needs_masks(const RunConfig& config) {
+  const auto of_set = [&](const EvalSource& source) { return objective_of(config, source); };
+  return trains_with_masks(config) ||
+         std::any_of(config.phases.begin(), config.phases.end(),
+                     [&](const PhaseConfig& phase) { return phase.eval && any_needs_masks(phase.eval->data, of_set); });
 }
 
 void resolve_objectives(const RunConfig& config, const PhaseConfig& phase, Json& json) {

@@ -35,7 +35,9 @@ class ScoringCheck {
 // take; and as of ScoringCheck.
 void check_eval_objectives(const RunConfig& config);
 
-// Whether a phase, a source or a held-out set has an objective whose sequences attention sees under a mask.
+// Whether a phase or a source has an objective whose sequences attention sees under a mask.
+bool trains_with_masks(const RunConfig& config);
+// Whether one of these or a held-out set has.
 bool needs_masks(const RunConfig& config);
 
 // For resolved.json: the objectives of a phase and of its held-out sets with every option, and of each source the one

@@ -93,6 +93,8 @@ TEST(NeedsMasks, OfAnyObjectiveOfTheRecipe) {
   EXPECT_TRUE(needs("phase.two.replay={fraction = 0.5, data = [{name = \"a\", path = \"/data/a\", objective = " + seen +
                     "}]}"));
   EXPECT_TRUE(needs(sets("two", seen)));
+  EXPECT_TRUE(trains_with_masks(tiny_config("/data", {"phase.two.objective=" + seen})));
+  EXPECT_FALSE(trains_with_masks(tiny_config("/data", {sets("two", seen)})));
 }
 
 }  // namespace
