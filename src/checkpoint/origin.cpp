@@ -57,7 +57,7 @@ void keep_origin(const fs::path& from, const fs::path& checkpoint, const fs::pat
   constexpr const char* kPieces[] = {"tokenizer.json", "tokenizer.model", "merges.txt", "vocab.json", "vocab.txt"};
   const fs::path to = checkpoint / kOriginName;
   const bool is_ours = from.filename() == kOriginName && fs::exists(from.parent_path() / "manifest.json");
-  auto names = origin_names(from);
+  auto names = from.empty() ? std::vector<std::string>() : origin_names(from);
   if (!tokenizer.empty())
     std::erase_if(names, [&](const auto& name) {
       return std::find(std::begin(kPieces), std::end(kPieces), name) != std::end(kPieces);

@@ -129,7 +129,7 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
     checkpoint::write_safetensors(folder / "model.safetensors", model_tensors, metadata);
     checkpoint::write_safetensors(folder / "optimizer.safetensors", optimizer_tensors, metadata);
     write_file_atomically(folder / "state.json", state_json(state, config).dump(1) + "\n");
-    if (!origin.folder.empty()) checkpoint::keep_origin(origin.folder, folder, origin.tokenizer);
+    checkpoint::keep_origin(origin.folder, folder, origin.tokenizer);
   });
 }
 
