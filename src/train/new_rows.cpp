@@ -5,6 +5,7 @@
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
+#include "checkpoint/origin.h"
 #include "core/errors.h"
 #include "data/tokenizer.h"
 #include "data/tokenizer_growth.h"
@@ -70,6 +71,9 @@ at::Tensor new_rows_of(const NewRows& rows, const model::ModelConfig& config, co
 NewRows new_rows(const RunConfig& config, const checkpoint::ModelSource& source) {
   NewRows out{config.new_embeddings.value_or(model::NewEmbeddings::mean), source.config.vocab_size};
   if (out.how == model::NewEmbeddings::pieces) out.parts = parts_of_new_rows(config, source);
+  const std::filesystem::path origin = checkpoint::origin_of(source.folder);
+  if (const auto larger = largest_tokenizer(config); !origin.empty() && !larger.empty())
+    checkpoint::require_free_ids(origin, larger);
   return out;
 }
 

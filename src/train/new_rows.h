@@ -19,7 +19,8 @@ struct NewRows {
 
 // As the recipe says, of a model whose vocabulary is larger than the source's. For `pieces` the tokenizers are read: of
 // the source the one that it was trained with, and the largest of the sets'. DataError where one is not known, or its
-// file not there, where the larger does not extend the smaller, and for kinds that cannot be extended.
+// file not there, where the larger does not extend the smaller, and for kinds that cannot be extended. For all kinds
+// DataError as of checkpoint::require_free_ids.
 NewRows new_rows(const RunConfig& config, const checkpoint::ModelSource& source);
 
 // `params`, of a model with rows.n_old rows of the vocabulary, with those of `config`: embeddings, and an untied head.
