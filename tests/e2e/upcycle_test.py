@@ -273,6 +273,23 @@ def check_new_rows_learn_alone(place, problems):
     problems.ran(place.run("train", "alone.toml", "--out", "alone", "--resume", *CPU))
 
 
+def check_new_pieces_take_rows_of_padding(place, problems):
+    """Of a model with more rows than its tokenizer has pieces; where all new pieces fit, vocab_size stays."""
+    parts = parts_of_new_pieces(place)
+    for n_rows in (V + 5, V2):
+        parent, name = f"padded-{n_rows}", f"filled-{n_rows}"
+        place.train(parent, DENSE.replace(f"vocab_size = {V}", f"vocab_size = {n_rows}"), steps=2)
+        done = place.run(*place.recipe(name, f'from = "{parent}"\nvocab_size = {V2}\nnew_embeddings = "pieces"', data="new", steps=1, rate=0.0))
+        if not problems.ran(done):
+            continue
+        problems.need(f"rows {V}..{n_rows - 1} of the vocabulary" in done.err, f"{name}: {done.err[-600:]!r}")
+        before, now = place.weights(parent), place.weights(name)
+        for key in ("embedding.weight", "head.weight"):
+            wide = before[key].astype(np.float64)
+            problems.need(np.array_equal(now[key][:V], before[key][:V]), f"{name}: rows of old pieces of {key}")
+            problems.need(np.allclose(now[key][V:], [wide[ids].mean(0) for ids in parts], rtol=1e-6, atol=1e-9), f"{name}: rows of new pieces of {key}")
+
+
 def check_a_run_that_was_upcycled_gets_a_larger_vocabulary(place, problems):
     """The parent is a run that began from nothing: the description of its set alone names its tokenizer."""
     def kept(model):
