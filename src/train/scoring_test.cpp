@@ -47,7 +47,7 @@ TEST(EvalObjective, NamesWhatCannotBe) {
   EXPECT_THAT(message_of<ConfigError>([] { tiny_config("/data", {sets("one", "{kind = \"ul3\"}")}); }),
               HasSubstr("'ul3'; need one of: causal"));
   EXPECT_THAT(message_of<ConfigError>([] { tiny_config("/data", {sets("one", "{kind = \"causal\", x = 1}")}); }),
-              HasSubstr("'x'"));
+              HasSubstr("unknown key 'phase.objective.x'"));
   EXPECT_THAT(message_of<ConfigError>([] { tiny_config("/data", {sets("one", "\"causal\"")}); }),
               HasSubstr("a table such as"));
 }
@@ -92,9 +92,9 @@ TEST(NeedsMasks, OfAnyObjectiveOfTheRecipe) {
   EXPECT_TRUE(needs("phase.two.data=[{name = \"b\", path = \"/data/b\", objective = " + seen + "}]"));
   EXPECT_TRUE(needs("phase.two.replay={fraction = 0.5, data = [{name = \"a\", path = \"/data/a\", objective = " + seen +
                     "}]}"));
-  EXPECT_TRUE(needs(sets("two", seen)));
+  EXPECT_TRUE(needs(sets("two", seen, "seen")));
   EXPECT_TRUE(trains_with_masks(tiny_config("/data", {"phase.two.objective=" + seen})));
-  EXPECT_FALSE(trains_with_masks(tiny_config("/data", {sets("two", seen)})));
+  EXPECT_FALSE(trains_with_masks(tiny_config("/data", {sets("two", seen, "seen")})));
 }
 
 }  // namespace

@@ -61,8 +61,8 @@ TEST(SentencePieceExtension, AppendsJoinedPiecesToAUnigramModel) {
   const SentencePieceModel model = read_sentencepiece(content);
   ASSERT_EQ(model.pieces.size(), 8U);
   EXPECT_EQ(model.pieces[6].text, "\u2581ab");
-  EXPECT_FLOAT_EQ(model.pieces[6].score, -3.5F - 2 + 0.1F);
-  EXPECT_FLOAT_EQ(model.pieces[7].score, -3.5F - 2 - 1 + 0.2F);
+  EXPECT_FLOAT_EQ(model.pieces[6].score, static_cast<float>(-5.5 + joined_bonus(6)));
+  EXPECT_FLOAT_EQ(model.pieces[7].score, static_cast<float>(-6.5 + joined_bonus(6) + joined_bonus(7)));
   EXPECT_EQ(model.pieces[7].type, PieceType::normal);
   EXPECT_THAT(ids_of(*open_sentencepiece_extension("a.model", content), "ab aba"), ElementsAre(6, 7));
 }
