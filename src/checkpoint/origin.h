@@ -19,8 +19,12 @@ std::vector<std::string> origin_names(const fs::path& folder);
 // there are none.
 fs::path origin_of(const fs::path& model);
 // Puts them into origin/ of a checkpoint that is being written: links to files of another checkpoint, copies of others.
-// `tokenizer`, a tokenizer.json or a SentencePiece model, takes the place of the pieces that the files have, where it
-// is given; what names special tokens and templates stays.
+// `from` may be empty: there are none. `tokenizer`, a tokenizer.json or a SentencePiece model, takes the place of the
+// pieces that the files have, where it is given; what names special tokens and templates stays.
 void keep_origin(const fs::path& from, const fs::path& checkpoint, const fs::path& tokenizer = {});
+// Before `tokenizer`, which has more pieces, takes the place of those in the files of an origin: DataError naming the
+// file and the token where one of tokens that are added behind the old pieces (added_tokens_decoder of
+// tokenizer_config.json, added_tokens.json) has the id of a new piece that is another text.
+void require_free_ids(const fs::path& origin, const fs::path& tokenizer);
 
 }  // namespace evenkeel::checkpoint

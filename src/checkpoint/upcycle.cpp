@@ -12,10 +12,12 @@
 #include "checkpoint/open_weights.h"
 #include "checkpoint/origin.h"
 #include "checkpoint/router_states.h"
+#include "checkpoint/tokenizer_places.h"
 #include "core/errors.h"
 #include "core/log.h"
 #include "core/rng.h"
 #include "core/units.h"
+#include "data/tokenizer.h"
 #include "model/init.h"
 #include "model/layout.h"
 #include "model/transformer.h"
@@ -205,7 +207,7 @@ std::vector<ops::Params> grown_states(const ModelSource& parent, const UpcyclePl
 Json state_of(const ModelSource& parent, const UpcyclePlan& plan, const UpcycleOptions& options) {
   Json out = untrained_state(plan.config, parent.sequence_length);
   out["separate_documents"] = parent.separate_documents;
-  Json upcycled = Json::object(), tokenizers = Json::array();
+  Json upcycled = Json::object(), tokenizers = Json::array(), files = Json::array();
   upcycled["from"] = fs::absolute(parent.folder).lexically_normal().string();
   upcycled["kind"] = parent.kind;
   if (const Json* step = parent.state.find("step")) upcycled["step"] = *step;
@@ -215,9 +217,19 @@ Json state_of(const ModelSource& parent, const UpcyclePlan& plan, const UpcycleO
   upcycled["multiplier"] = plan.multiplier;
   upcycled["max_sequence_length"] = parent.longest_sequence;
   for (const auto& sha256 : tokenizers_of(parent)) tokenizers.push_back(sha256);
+  for (const auto& file : tokenizer_places(parent)) files.push_back(file);
   upcycled["tokenizers"] = std::move(tokenizers);
+  upcycled["tokenizer_files"] = std::move(files);
   out[kUpcycledKey] = std::move(upcycled);
   return out;
+}
+
+// What the parent has of its origin. A run that began from nothing has no tokenizer there: the sets that it drew from
+// say where it lies.
+void keep_origin_of(const ModelSource& parent, const fs::path& checkpoint) {
+  const fs::path origin = origin_of(parent.folder);
+  const bool has_tokenizer = !origin.empty() && !data::tokenizer_files(origin).empty();
+  keep_origin(origin, checkpoint, has_tokenizer ? "" : largest_tokenizer(parent));
 }
 
 }  // namespace
@@ -244,7 +256,7 @@ void upcycle(const ModelSource& parent, const UpcyclePlan& plan, const UpcycleOp
       for (const auto& [name, tensor] : states[layer]) balancing.emplace_back(router_state_name(layer, name), tensor);
     write_safetensors(temporary / "optimizer.safetensors", balancing, metadata);
     write_file_atomically(temporary / "state.json", state_of(parent, plan, options).dump(1) + "\n");
-    if (const fs::path origin = origin_of(parent.folder); !origin.empty()) keep_origin(origin, temporary);
+    keep_origin_of(parent, temporary);
   });
 }
 

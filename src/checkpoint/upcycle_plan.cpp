@@ -132,9 +132,20 @@ model::ModelConfig dense_grown(const ModelSource& parent, const UpcycleOptions& 
   return out;
 }
 
+// How to make the weights of a token's experts sum to one number: by what this router has.
+std::string advice_for_sums(const Json& router, int64_t top_k) {
+  const Json *renormalize = router.find("renormalize"), *norm = router.find("norm_p");
+  std::string key = "model.router.renormalize = true";
+  if (renormalize == nullptr) key = "model.router.kind = \"top_k\"";
+  if (renormalize != nullptr && *renormalize == Json(true) && norm != nullptr && norm->as_double() != 1)
+    key = "model.router.norm_p = 1";
+  return (top_k > 1 ? key : "--top-k 2 or more with " + key) + " keeps the function";
+}
+
 // Where the function cannot be the parent's, in the words of what changes it.
 void explain(const UpcycleOptions& o, const moe::Router& router, UpcyclePlan& plan) {
   const auto traits = router.traits();
+  const Json options = router.options();
   const std::string g = std::to_string(o.granularity);
   const auto because = [&](const std::string& difference, const std::string& advice) {
     plan.difference = difference;
@@ -156,10 +167,8 @@ void explain(const UpcycleOptions& o, const moe::Router& router, UpcyclePlan& pl
     return because(
         "the weights of a token's experts sum to another number for each token; the matrices are scaled so "
         "that it fits on average while the logits are nearly equal",
-        plan.config.top_k > 1 ? "model.router.renormalize = true keeps the function"
-                              : "--top-k 2 or more with model.router.renormalize = true keeps the function");
+        advice_for_sums(options, plan.config.top_k));
   if (std::abs(plan.scale - 1) <= 1e-9) return;
-  const Json options = router.options();
   const Json* scaling = options.find("scaling");
   because("the matrices are scaled, and a gate is not linear",
           scaling == nullptr

@@ -76,6 +76,20 @@ TEST(UpcyclePlan, SaysWhyTheFunctionChanges) {
       HasSubstr("whole groups"));
 }
 
+// Never a key that the router does not have, or that is set so already.
+TEST(UpcyclePlan, AdvisesWhatTheRouterHas) {
+  const auto advice = [](int64_t top_k, const std::vector<std::string>& set) {
+    const auto plan = plan_of({.n_experts = 8, .top_k = top_k, .set = set});
+    EXPECT_THAT(plan.difference, HasSubstr("sum to another number"));
+    return plan.advice;
+  };
+  EXPECT_EQ(advice(2, {"model.router.kind=expert_choice"}), "model.router.kind = \"top_k\" keeps the function");
+  EXPECT_EQ(advice(1, {"model.router.kind=base"}),
+            "--top-k 2 or more with model.router.kind = \"top_k\" keeps the function");
+  EXPECT_EQ(advice(2, {"model.router={renormalize = true, norm_p = 2}"}), "model.router.norm_p = 1 keeps the function");
+  EXPECT_EQ(advice(2, {"model.router.renormalize=false"}), "model.router.renormalize = true keeps the function");
+}
+
 TEST(UpcyclePlan, TakesKeysOfTheModel) {
   const auto plan = plan_of({.n_experts = 4,
                              .top_k = 2,

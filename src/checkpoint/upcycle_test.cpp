@@ -6,6 +6,8 @@
 
 #include "checkpoint/families/test_folder.h"
 #include "checkpoint/test_support.h"
+#include "checkpoint/tokenizer_places.h"
+#include "data/tokenizer.h"
 #include "support/files.h"
 #include "support/gradients.h"
 
@@ -168,6 +170,27 @@ TEST_F(Upcycle, OfAFolderTakesItsTokenizerAlong) {
   const auto exported = export_model(to.folder, root_ / "exported");
   EXPECT_EQ(exported.family, "mixtral");
   EXPECT_LE(logit_change(from, open_model(root_ / "exported")), kRounding);
+}
+
+// The file may be named by nothing but the description of a set that the run drew from.
+TEST_F(Upcycle, OfARunTakesTheTokenizerOfItsSetsAlong) {
+  auto from = parent();
+  const fs::path file = root_ / "old.model", text = root_ / "text.txt";
+  for (int i = 0; i < 60; ++i) std::ofstream(text, std::ios::app) << "abcabd bcdabc dabcab\n";
+  data::train_tokenizer({.kind = "bpe", .vocab_size = 268}, {text}, file);
+  std::ofstream(root_ / "en.json") << R"({"format": "evenkeel.data.v1", "tokenizer": "old.model"})";
+  const Json source = Json::Object{{"path", (root_ / "en").string()}, {"tokenizer_sha256", sha256_file(file)}};
+  from.state["phases"] = Json::Array{Json::Object{{"sources", Json::Array{source}}}};
+  const auto to = grown(from, {.n_experts = 4, .top_k = 2});
+  const fs::path kept = to.folder / "origin" / "tokenizer.model";
+  EXPECT_EQ(read_file(kept), read_file(file));
+  EXPECT_EQ(tokenizers_of(to), tokenizers_of(from));
+  EXPECT_EQ(tokenizer_places(to), (std::vector<std::string>{kept.string(), file.string()}));
+  fs::remove(root_ / "en.json");
+  fs::remove(file);
+  EXPECT_EQ(largest_tokenizer(to), kept.string());
+  export_model(to.folder, root_ / "exported");
+  EXPECT_TRUE(fs::exists(root_ / "exported" / "tokenizer.model"));
 }
 
 TEST_F(Upcycle, DrawsBySeedLayerAndExpert) {

@@ -68,4 +68,11 @@ std::string described_path(const fs::path& prefix, const fs::path& path) {
   return fs::proximate(fs::absolute(path), fs::absolute(prefix).parent_path()).string();
 }
 
+std::string described_tokenizer(const fs::path& prefix) {
+  const Json description = read_description(prefix);
+  const Json* file = description.is_object() ? description.find("tokenizer") : nullptr;
+  if (file == nullptr || !file->is_string() || file->as_string().empty()) return "";
+  return (fs::absolute(prefix).parent_path() / file->as_string()).lexically_normal().string();
+}
+
 }  // namespace evenkeel::data

@@ -26,4 +26,8 @@ int64_t described_text_bytes(const std::filesystem::path& prefix, int64_t n_toke
 // A path as PREFIX.json has it: from its folder, so that a pair and its tokenizer may move together.
 std::string described_path(const std::filesystem::path& prefix, const std::filesystem::path& path);
 
+// The way back, absolute, of the tokenizer that PREFIX.json names; "" where it names none. DataError as of
+// read_description.
+std::string described_tokenizer(const std::filesystem::path& prefix);
+
 }  // namespace evenkeel::data

@@ -33,6 +33,18 @@ TEST(Description, MaySayThatTheBytesOfTheTextAreUnknown) {
   EXPECT_EQ(described_text_bytes(folder / "d", 5), 0);
 }
 
+TEST(Description, NamesATokenizerFromItsFolder) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(described_tokenizer(folder / "d"), "");
+  folder.write("d.json", R"({"format": "evenkeel.data.v1", "tokenizer": "../models/tok.model"})");
+  EXPECT_EQ(described_tokenizer(folder / "d"),
+            (fs::absolute(folder.path()).parent_path() / "models/tok.model").string());
+  for (const char* named : {"null", "\"\"", "3"}) {
+    folder.write("d.json", R"({"format": "evenkeel.data.v1", "tokenizer": )" + std::string(named) + "}");
+    EXPECT_EQ(described_tokenizer(folder / "d"), "") << named;
+  }
+}
+
 TEST(Description, NamesTheFileThatIsDamaged) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& content) {

@@ -42,7 +42,7 @@ std::span<const Named<Init>> names_of(Init);
 
 // What rows of the vocabulary begin with that the weights of [model] from lack: embeddings, and an untied head.
 enum class NewEmbeddings {
-  mean,    // of all old rows
+  mean,    // of the rows of all old pieces
   normal,  // as those of a new model: `init`
   zero,
   pieces  // of the old rows that the old tokenizer makes of the new piece's text
@@ -177,8 +177,9 @@ struct ModelTable {
            "it, but for router, balance, capacity, init and a larger vocab_size",
            "", "random weights"});
     field("new_embeddings", table.new_embeddings,
-          {"what the new rows of a vocab_size above that of from begin with: mean (of all old rows), normal (as init), "
-           "zero, or pieces (mean of the rows that the old tokenizer makes of a new piece's text)",
+          {"what the new rows of a vocab_size above that of from begin with, and rows of padding there that new pieces "
+           "of the tokenizer take: mean (of all old pieces' rows), normal (as init), zero, or pieces (mean of the rows "
+           "that the old tokenizer makes of a new piece's text)",
            "", "required by a larger vocab_size"});
     ModelConfig::visit_fields(table.model, field);
   }

@@ -65,10 +65,16 @@ at::Tensor mean_of(at::Tensor x, int64_t n_dims) {
 }
 at::Tensor root_mean_square(const at::Tensor& x, int64_t n_dims) { return mean_of(x.square(), n_dims).sqrt_(); }
 
-// The rows of a piece that learn, of a stack the experts: all of them as they lie, or some, as a copy to be put back.
+// The rows of a piece that learn, of a stack the experts: all of them, or a range, as they lie; where frozen ones lie
+// between them, as a copy to be put back.
 struct LearningRows {
-  at::Tensor index, factors;  // [n], and [n, 1, ..]: on the learning rate of each; undefined: all rows, at one rate
-  at::Tensor of(const at::Tensor& whole) const { return index.defined() ? whole.index_select(0, index) : whole; }
+  at::Tensor index;          // [n]; undefined: they follow one another
+  at::Tensor factors;        // [n, 1, ..]: on the learning rate of each; undefined: all rows, at one rate
+  int64_t first = 0, n = 0;  // the range
+  at::Tensor of(const at::Tensor& whole) const {
+    if (index.defined()) return whole.index_select(0, index);
+    return factors.defined() ? whole.narrow(0, first, n) : whole;
+  }
   void put(const at::Tensor& rows, const at::Tensor& whole) const {
     if (index.defined()) whole.index_copy_(0, index, rows);
   }
@@ -151,7 +157,13 @@ class Adafactor : public Optimizer {
     }
     std::vector<int64_t> one_each(static_cast<size_t>(value.dim()), 1);
     one_each[0] = -1;
-    return {at::tensor(index, value.options().dtype(at::kLong)), at::tensor(factor, value.options()).view(one_each)};
+    LearningRows out;
+    out.factors = at::tensor(factor, value.options()).view(one_each);
+    out.n = static_cast<int64_t>(index.size());
+    if (out.n > 0) out.first = index.front();
+    if (out.n > 0 && index.back() - index.front() >= out.n)
+      out.index = at::tensor(index, value.options().dtype(at::kLong));
+    return out;
   }
 
   // U before clipping, of the rows that learn. Moves their second moments.
@@ -185,7 +197,7 @@ class Adafactor : public Optimizer {
     const auto own = [&](const at::Tensor& whole) { return ops::part_of(whole, packing, piece.part); };
     const auto stored = own(of.params.tensor(piece.parameter).detach());
     const auto rows = rows_of(piece, rates.factors, stored);
-    if (rows.index.defined() && rows.index.numel() == 0) return;
+    if (rows.factors.defined() && rows.n == 0) return;
     const auto at_own_rates = [&](const at::Tensor& per_row) {
       return rows.factors.defined() ? per_row * rows.factors : per_row * rates.factors.of(piece.parameter);
     };

@@ -1,9 +1,12 @@
+#include <atomic>
+
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/record_function.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -251,6 +254,46 @@ TEST(Adafactor, RowsThatAreThawedLeaveTheOthersTheirRate) {
       expect_close(now.narrow(0, 0, n), before.narrow(0, 0, n) - 0.1 * gradient.narrow(0, 0, n), 1e-12, 1e-12,
                    form.name + ", thawed rows");
     }
+}
+
+// Frozen ones may lie between them.
+TEST(Adafactor, RowsThatLearnNeedNotFollowOneAnother) {
+  const std::string keys = "min_factored = 5\nmomentum = 0.9\nweight_decay = 0.1\n";
+  const auto index = at::tensor({0, 1, 4, 5, 6, 8}, at::kLong);
+  const auto value = random_tensor({9, 5}, 1);
+  Trial trial({{"w", {9, 5}}}, {value}, keys), apart({{"w", {6, 5}}}, {value.index_select(0, index)}, keys);
+  RateFactors factors{{1}};
+  factors.rows[0] = {{0, 2, 1}, {2, 4, 0}, {4, 7, 1}, {7, 8, 0}, {8, 9, 1}};
+  for (uint64_t step = 2; step < 5; ++step) {
+    const auto gradient = random_tensor({9, 5}, step);
+    trial.step(0.1, {gradient}, factors);
+    apart.step(0.1, {gradient.index_select(0, index)});
+  }
+  const auto& now = trial.params.at("w");
+  expect_close(now.index_select(0, index), apart.params.at("w"), 1e-12, 1e-14, "w");  // fp64
+  for (const int64_t row : {2, 3, 7}) EXPECT_TRUE(same_bits(now[row], value[row])) << row;
+}
+
+// What floats_in_hand() says leaves no room for copies of the parameter, its gradient and its moments.
+TEST(Adafactor, RowsThatFollowOneAnotherAreNotCopied) {
+  static std::atomic<int64_t> n_copies;
+  n_copies = 0;
+  const auto count = [](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
+    if (std::string_view(function.name()) == "aten::index_select") ++n_copies;
+    return nullptr;
+  };
+  const auto value = random_tensor({9, 5}, 1);
+  Trial trial({{"w", {9, 5}}}, {value}, "min_factored = 5\nmomentum = 0.9");
+  RateFactors range{{1}}, gap{{1}};
+  range.rows[0] = {{0, 3, 0}, {3, 6, 1}, {6, 9, 0.5}};
+  gap.rows[0] = {{0, 3, 1}, {3, 6, 0}, {6, 9, 1}};
+  const auto handle = at::addGlobalCallback(at::RecordFunctionCallback(count));
+  trial.step(0.1, {value}, range);
+  const int64_t of_range = n_copies;
+  trial.step(0.1, {value}, gap);
+  at::removeCallback(handle);
+  EXPECT_EQ(of_range, 0);
+  EXPECT_GT(n_copies, 0);  // a copy is counted
 }
 
 TEST(Adafactor, SlowRowsTakeAFractionOfTheRate) {

@@ -10,36 +10,18 @@
 #include "core/cores.h"
 #include "core/errors.h"
 #include "core/log.h"
-#include "core/rng.h"
 #include "model/layout.h"
 #include "ops/device.h"
 #include "train/interrupt.h"
 #include "train/memory.h"
 #include "train/memory_limit.h"
 #include "train/phase.h"
+#include "train/scoring.h"
 #include "train/shortest_evaluation.h"
 #include "train/step.h"
 
 namespace evenkeel::train {
 namespace {
-
-// Tokens uniform over the vocabulary.
-data::Batch random_batch(const RunConfig& config, RngStream& rng) {
-  data::Batch batch;
-  const int64_t B = config.train.micro_batch_size, S = config.train.sequence_length;
-  batch.tokens = at::empty({B, S}, at::kLong);
-  batch.targets = at::empty({B, S}, at::kLong);
-  for (auto* tensor : {&batch.tokens, &batch.targets})
-    for (int64_t i = 0; i < B * S; ++i)
-      tensor->mutable_data_ptr<int64_t>()[i] =
-          static_cast<int64_t>(rng.below(static_cast<uint64_t>(config.model.vocab_size)));
-  if (!config.train.separate_documents) return batch;
-  constexpr int64_t kDocumentTokens = 128;  // the work does not depend on where documents end
-  batch.document_ids = at::empty({B, S}, at::kInt);
-  for (int64_t i = 0; i < B * S; ++i)
-    batch.document_ids.mutable_data_ptr<int32_t>()[i] = static_cast<int32_t>(i / kDocumentTokens);
-  return batch;
-}
 
 std::unique_ptr<data::Loader> open_loader(const RunConfig& config, const BenchOptions& options,
                                           data::Datasets& datasets) {
@@ -66,6 +48,23 @@ double process_cpu_seconds() {
 }
 
 }  // namespace
+
+data::Batch random_batch(const RunConfig& config, RngStream& rng) {
+  data::Batch batch;
+  const int64_t B = config.train.micro_batch_size, S = config.train.sequence_length;
+  batch.tokens = at::empty({B, S}, at::kLong);
+  batch.targets = at::empty({B, S}, at::kLong);
+  for (auto* tensor : {&batch.tokens, &batch.targets})
+    for (int64_t i = 0; i < B * S; ++i)
+      tensor->mutable_data_ptr<int64_t>()[i] =
+          static_cast<int64_t>(rng.below(static_cast<uint64_t>(config.model.vocab_size)));
+  if (!config.train.separate_documents && !trains_with_masks(config)) return batch;
+  constexpr int64_t kDocumentTokens = 128;  // the work does not depend on where documents end
+  batch.document_ids = at::empty({B, S}, at::kInt);
+  for (int64_t i = 0; i < B * S; ++i)
+    batch.document_ids.mutable_data_ptr<int32_t>()[i] = static_cast<int32_t>(i / kDocumentTokens);
+  return batch;
+}
 
 double StepTimes::median() const { return (seconds[(seconds.size() - 1) / 2] + seconds[seconds.size() / 2]) / 2; }
 

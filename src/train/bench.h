@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "core/rng.h"
+#include "data/batch.h"
 #include "train/config.h"
 #include "train/step.h"
 
@@ -19,6 +21,10 @@ struct BenchOptions {
   int64_t least_steps = 1;
   bool with_evaluation = false;  // StepTimes::evaluation_seconds too
 };
+
+// A micro-batch of tokens uniform over the vocabulary. It has documents where sequences of the recipe are seen under a
+// mask: by train.separate_documents or by an objective of a phase.
+data::Batch random_batch(const RunConfig& config, RngStream& rng);
 
 // Training steps of a fresh model, timed one by one after a warm-up step; the loading of data is not in them.
 struct StepTimes {

@@ -34,6 +34,23 @@ TEST(Bench, FiguresFollowFromTheMedianStep) {
   EXPECT_EQ(out.at("steps").as_int(), 4);
 }
 
+// Attention under a mask takes longer and holds more, so that what is timed has one where training has.
+TEST(RandomBatch, HasDocumentsWhereTrainingSeesUnderAMask) {
+  const std::string seen = "{kind = \"prefix_lm\", prefix_attention = true}";
+  const auto has_documents = [](const std::vector<std::string>& overrides) {
+    RngStream rng(1, "bench");
+    const auto batch = random_batch(testing::tiny_config("/data", overrides), rng);
+    EXPECT_EQ(batch.tokens.sizes(), batch.targets.sizes());
+    EXPECT_TRUE(!batch.document_ids.defined() || batch.document_ids.sizes() == batch.tokens.sizes());
+    return batch.document_ids.defined();
+  };
+  EXPECT_FALSE(has_documents({}));
+  EXPECT_FALSE(has_documents({"phase.two.objective={kind = \"prefix_lm\"}"}));
+  EXPECT_TRUE(has_documents({"train.separate_documents=true"}));
+  EXPECT_TRUE(has_documents({"phase.two.objective=" + seen}));
+  EXPECT_TRUE(has_documents({"phase.two.data=[{name = \"b\", path = \"/data/b\", objective = " + seen + "}]"}));
+}
+
 TEST(TimeSteps, StopsAfterTheTimeButNotBeforeItsLeastSteps) {
   const auto config = testing::tiny_config("/data");
   const auto times = time_steps(

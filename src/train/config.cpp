@@ -297,7 +297,8 @@ void read_phases(RunConfig& config, const ConfigNode& root, DataNeed need) {
   }
 }
 
-// A vocabulary may be larger than the weights' where it is said what the new rows begin with.
+// A vocabulary may be larger than the weights' where it is said what the new rows begin with. That there are new ones,
+// which may be in the weights' padding, the tokenizers say (new_rows).
 void check_vocabulary(const model::ModelTable& table, const checkpoint::ModelSource& source,
                       const ConfigNode& changes) {
   const int64_t old_size = source.config.vocab_size, size = table.model.vocab_size;
@@ -308,9 +309,6 @@ void check_vocabulary(const model::ModelTable& table, const checkpoint::ModelSou
   require<ConfigError>(size == old_size || table.new_embeddings, got("vocab_size"), size, "; need ", as_in,
                        ", or model.new_embeddings beside it, which says what the ", size - old_size,
                        " new rows begin with: one of ", list_of_names<model::NewEmbeddings>());
-  require<ConfigError>(size > old_size || !table.new_embeddings, got("new_embeddings"), "'",
-                       name_of(table.new_embeddings.value_or(model::NewEmbeddings::mean)),
-                       "'; need a model.vocab_size beside it that is more than ", as_in);
 }
 
 // The architecture comes from the checkpoint; keys given beside `from` must agree with it, except these.

@@ -75,8 +75,8 @@ void count_text(const RunConfig& config, const PhaseConfig& phase, const DataSou
       text_use(data::IndexedDataset::open(use.path), *objective, sampler_options(config, phase), phase.shuffle);
   use.is_estimate = text.is_estimate;
   use.text_tokens = use.tokens / S * text.tokens;
-  use.epochs = use.text_tokens / (static_cast<double>(samples) * S);
-  use.epoch_tokens = static_cast<double>(samples) * S / text.tokens * S;
+  use.epochs = use.tokens / S * text.advance / (static_cast<double>(samples) * S);
+  use.epoch_tokens = static_cast<double>(samples) * S / text.advance * S;
 }
 
 std::vector<SourceUse> sources_of(const RunConfig& config, const PhaseConfig& phase, double tokens, DataSizes& sizes) {
@@ -108,7 +108,7 @@ std::vector<SourceUse> sources_of(const RunConfig& config, const PhaseConfig& ph
 
 // One evaluation of all sets that are there.
 struct Evaluation {
-  double tokens = 0;  // scored; of a set with an objective of its own fed, as if max_tokens were all
+  double tokens = 0;  // scored; of a set with an objective of its own fed
   int64_t sets = 0;
 };
 Evaluation evaluation_of(const RunConfig& config, const EvalConfig& eval, DataSizes& sizes) {
@@ -117,8 +117,8 @@ Evaluation evaluation_of(const RunConfig& config, const EvalConfig& eval, DataSi
     const double all = std::max(0.0, sizes.at(set.path.value) - 1);
     out.sets += all > 0 ? 1 : 0;
     if (const auto objective = scoring_objective(config, set); objective != nullptr && all > 0) {
-      out.tokens +=
-          evaluated_tokens(data::IndexedDataset::open(set.path.value), *objective, config.train.sequence_length);
+      out.tokens += evaluated_tokens(data::IndexedDataset::open(set.path.value), *objective,
+                                     config.train.sequence_length, eval.max_tokens);
       continue;
     }
     out.tokens += eval.max_tokens > 0 ? std::min(all, static_cast<double>(eval.max_tokens)) : all;
@@ -255,10 +255,14 @@ double Forecast::seconds() const {
 
 std::vector<std::string> Forecast::warnings() const {
   std::map<std::string, std::string> last;  // of each path: the run's epochs grow
+  std::map<std::string, double> rounding;   // of each path: what a phase of whole steps may take beyond its part
   std::vector<std::string> order;
   for (const auto& phase : phases) {
     for (const auto& use : phase.sources) {
-      if (use.epochs_so_far <= 1 || use.repeats_on_purpose) continue;
+      if (use.repeats_on_purpose) continue;
+      constexpr double kDoubles = 1e-9;
+      rounding[use.path] += use.epochs / static_cast<double>(std::max<int64_t>(phase.steps, 1));
+      if (use.epochs_so_far <= 1 || use.epochs_so_far - 1 < rounding[use.path] * (1 - kDoubles)) continue;
       if (!last.contains(use.path)) order.push_back(use.path);
       char text[32];
       std::snprintf(text, sizeof text, "%.2f", use.epochs_so_far);

@@ -55,8 +55,9 @@ struct Forecast {
   double checkpoint_bytes = 0;  // of one
   int64_t checkpoints = 0;      // that stay; never more at once, since train.keep_last removes one for each that comes
   double seconds() const;
-  std::vector<std::string> missing;           // paths of data sets that are not there yet, each once
-  std::vector<std::string> warnings() const;  // a line for each source that is repeated
+  std::vector<std::string> missing;  // paths of data sets that are not there yet, each once
+  // A line for each source that is repeated, by a step of a phase or more: phases are rounded up to whole steps.
+  std::vector<std::string> warnings() const;
 };
 // DataError for data that are there and damaged.
 Forecast forecast(const RunConfig& config, const StepRate& rate);

@@ -67,6 +67,42 @@ TEST_F(ForecastTest, EpochsAreOfTextAndNotOfWhatIsFed) {
   EXPECT_EQ(json.at("text_tokens").as_double(), use.text_tokens);
 }
 
+// Phases are whole steps: one of "1 epoch" may begin the next pass, and has no more than that of it.
+TEST_F(ForecastTest, AnEpochThatIsRoundedUpToWholeStepsIsNoRepetition) {
+  for (const std::string objective : {"causal", "span_corruption"}) {
+    const std::string options = objective == "causal" ? "" : ", inputs = 5, targets = 3";
+    const auto of = [&](const std::string& length) {
+      ConfigNode root =
+          testing::tiny_recipe(folder_.path(), {"model.vocab_size=64", "train.batch_size=3",
+                                                "phase.one.objective={kind = \"" + objective + "\"" + options + "}"});
+      root.find("phase")->list()[0].erase("steps");
+      apply_override(root, "phase.one.tokens=" + length);
+      return forecast(open_run_config(root), rate_);
+    };
+    const auto once = of("\"1 epoch\"");
+    EXPECT_GE(once.phases[0].sources[0].epochs, 1 - 1e-12) << objective;
+    EXPECT_LT(once.phases[0].sources[0].epochs, 1.15) << objective;  // a step of three sequences is 0.15 at most
+    EXPECT_THAT(once.warnings(), ElementsAre()) << objective;
+    EXPECT_THAT(of("\"1.5 epochs\"").warnings(), ElementsAre(HasSubstr("is repeated"))) << objective;
+  }
+}
+
+TEST_F(ForecastTest, AnEvaluationByAnObjectiveEndsAtMaxTokens) {
+  const auto tokens = [&](const std::string& most) {
+    return forecast(config({"model.vocab_size=64", "phase.one.eval={max_tokens = " + most +
+                                                       ", data = [{name = \"held\", path = \"" +
+                                                       (folder_ / "a-heldout").string() +
+                                                       "\", objective = {kind = \"span_corruption\", inputs = 5, "
+                                                       "targets = 3}}]}"}),
+                    rate_)
+        .phases[0]
+        .evaluation_tokens;
+  };
+  EXPECT_EQ(tokens("1"), 8);  // one sequence
+  EXPECT_GT(tokens("0"), 49);
+  EXPECT_EQ(tokens("100000"), tokens("0"));
+}
+
 TEST_F(ForecastTest, AReplayOfWhatWasSeenIsNoRepetition) {
   const auto run = forecast(
       config({"phase.one.steps=4", "phase.two.replay={fraction = 0.5, from = \"one\", mode = \"seen\"}"}), rate_);

@@ -1,10 +1,13 @@
 #include "train/new_rows.h"
 
+#include <algorithm>
+
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
+#include "checkpoint/origin.h"
 #include "core/errors.h"
 #include "data/tokenizer.h"
 #include "data/tokenizer_growth.h"
@@ -33,25 +36,46 @@ std::string old_tokenizer(const checkpoint::ModelSource& source) {
   return file;
 }
 
-std::vector<std::vector<int32_t>> parts_of_new_rows(const RunConfig& config, const checkpoint::ModelSource& source) {
-  const std::string old = old_tokenizer(source), larger = largest_tokenizer(config);
-  require<DataError>(!larger.empty(), kPieces,
+// The tokenizer that the source was trained with, and a larger one.
+struct Tokenizers {
+  std::string old, larger;
+};
+
+Tokenizers require_tokenizers(const RunConfig& config, const checkpoint::ModelSource& source) {
+  const Tokenizers out{old_tokenizer(source), largest_tokenizer(config)};
+  require<DataError>(!out.larger.empty(), kPieces,
                      " and sets whose descriptions name no tokenizer that is there; need sets "
                      "that 'evenkeel prepare' made with the new one",
                      kOthers);
-  require<DataError>(data::extends(*data::open_tokenizer(larger), *data::open_tokenizer(old)), kPieces, " and ", larger,
-                     ", which does not extend ", old, "; need one that 'evenkeel tokenizer extend' made of that",
-                     kOthers);
-  return data::parts_of_pieces(larger, old, source.config.vocab_size, config.model.vocab_size);
+  require<DataError>(data::extends(*data::open_tokenizer(out.larger), *data::open_tokenizer(out.old)), kPieces, " and ",
+                     out.larger, ", which does not extend ", out.old,
+                     "; need one that 'evenkeel tokenizer extend' made of that", kOthers);
+  return out;
 }
 
-at::Tensor new_rows_of(const NewRows& rows, const model::ModelConfig& config, const model::ParamSpec& spec,
-                       const at::Tensor& old, uint64_t seed) {
-  const int64_t n_new = spec.shape[0] - rows.n_old;
+// As above; none where something of it is missing.
+std::optional<Tokenizers> find_tokenizers(const RunConfig& config, const checkpoint::ModelSource& source) {
+  try {
+    return require_tokenizers(config, source);
+  } catch (const DataError&) {
+    return std::nullopt;
+  }
+}
+
+void find_padding(const Tokenizers& tokenizers, int64_t vocab_size, NewRows& rows) {
+  const auto size = [](const std::string& file) { return data::open_tokenizer(file)->vocab_size(); };
+  rows.first = std::min(size(tokenizers.old), rows.n_old);
+  rows.n_in_padding = std::min({size(tokenizers.larger), vocab_size, rows.n_old}) - rows.first;
+}
+
+// Rows first, first + 1, ... of all that the model has.
+at::Tensor rows_from_first(const NewRows& rows, const model::ModelConfig& config, const model::ParamSpec& spec,
+                           const at::Tensor& old, uint64_t seed) {
+  const int64_t n_new = spec.shape[0] - rows.first;
   if (rows.how == model::NewEmbeddings::zero) return at::zeros({n_new, spec.shape[1]}, at::kFloat);
   if (rows.how == model::NewEmbeddings::normal)
-    return model::initial_parameter(config, spec, seed).narrow(0, rows.n_old, n_new);
-  const auto mean = old.mean({0}, /*keepdim=*/false, at::kDouble);  // [H]
+    return model::initial_parameter(config, spec, seed).narrow(0, rows.first, n_new);
+  const auto mean = old.narrow(0, 0, rows.first).mean({0}, /*keepdim=*/false, at::kDouble);  // [H]
   auto out = at::empty({n_new, spec.shape[1]}, at::kFloat);
   for (int64_t i = 0; i < n_new; ++i) {
     const bool has_parts = static_cast<size_t>(i) < rows.parts.size() && !rows.parts[static_cast<size_t>(i)].empty();
@@ -65,11 +89,30 @@ at::Tensor new_rows_of(const NewRows& rows, const model::ModelConfig& config, co
   return out;
 }
 
+// Old pieces, new pieces where padding was, what stays padding, and rows that the weights did not have.
+at::Tensor grown(const NewRows& rows, const at::Tensor& old, const at::Tensor& from_first) {
+  const int64_t n_padding = rows.n_old - rows.first, behind = rows.first + rows.n_in_padding;
+  return at::cat({old.narrow(0, 0, rows.first), from_first.narrow(0, 0, rows.n_in_padding),
+                  old.narrow(0, behind, rows.n_old - behind),
+                  from_first.narrow(0, n_padding, from_first.size(0) - n_padding)});
+}
+
 }  // namespace
 
 NewRows new_rows(const RunConfig& config, const checkpoint::ModelSource& source) {
   NewRows out{config.new_embeddings.value_or(model::NewEmbeddings::mean), source.config.vocab_size};
-  if (out.how == model::NewEmbeddings::pieces) out.parts = parts_of_new_rows(config, source);
+  const bool by_pieces = out.how == model::NewEmbeddings::pieces;
+  const auto tokenizers = by_pieces ? require_tokenizers(config, source) : find_tokenizers(config, source);
+  if (tokenizers) find_padding(*tokenizers, config.model.vocab_size, out);
+  require<ConfigError>(config.model.vocab_size > out.n_old || out.n_in_padding > 0, "model.new_embeddings: got '",
+                       name_of(out.how), "'; need a model.vocab_size beside it that is more than ", out.n_old,
+                       " as in ", source.folder.string(),
+                       ", or sets of a tokenizer that extends the model's, for whose new pieces it has rows already");
+  if (by_pieces)
+    out.parts = data::parts_of_pieces(tokenizers->larger, tokenizers->old, out.first, config.model.vocab_size);
+  const std::filesystem::path origin = checkpoint::origin_of(source.folder);
+  if (const auto larger = largest_tokenizer(config); !origin.empty() && !larger.empty())
+    checkpoint::require_free_ids(origin, larger);
   return out;
 }
 
@@ -79,7 +122,7 @@ ops::Params with_new_rows(const model::ModelConfig& config, const NewRows& rows,
   for (const auto& spec : model::parameter_table(config)) {
     const auto& old = params.at(spec.name);
     const bool is_of_vocabulary = spec.role == model::Role::embedding || spec.role == model::Role::head;
-    out.add(spec.name, is_of_vocabulary ? at::cat({old, new_rows_of(rows, config, spec, old, seed)}) : old);
+    out.add(spec.name, is_of_vocabulary ? grown(rows, old, rows_from_first(rows, config, spec, old, seed)) : old);
   }
   return out;
 }

@@ -1,4 +1,5 @@
-// A vocabulary that is larger than the weights that a run begins with: what its new rows begin with.
+// A vocabulary that is larger than the one that the weights of a run were trained with: what its new rows begin with.
+// Weights may have more rows than their tokenizer has pieces; such padding is taken for new pieces first.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +13,21 @@ namespace evenkeel::train {
 
 struct NewRows {
   model::NewEmbeddings how = model::NewEmbeddings::mean;
-  int64_t n_old = 0;
-  // pieces: of id n_old + i, the old ids that its text is made of. Empty: the mean of all old rows.
+  int64_t n_old = 0;  // rows of the weights
+  // pieces: of id first + i, the old ids that its text is made of. Empty: the mean of the rows of all old pieces.
   std::vector<std::vector<int32_t>> parts = {};
+  int64_t first = n_old;     // the first row that no old piece has
+  int64_t n_in_padding = 0;  // so many from there on are those of new pieces, and were padding
 };
 
-// As the recipe says, of a model whose vocabulary is larger than the source's. For `pieces` the tokenizers are read: of
-// the source the one that it was trained with, and the largest of the sets'. DataError where one is not known, or its
-// file not there, where the larger does not extend the smaller, and for kinds that cannot be extended.
+// As the recipe says. The tokenizers are read: of the source the one that it was trained with, and the largest of the
+// sets'. Where they are not known, their files not there or the larger does not extend the smaller, all old rows are
+// taken for those of old pieces; for `pieces` that is a DataError, and so are kinds that cannot be extended.
+// ConfigError where there is no new row, DataError as of checkpoint::require_free_ids.
 NewRows new_rows(const RunConfig& config, const checkpoint::ModelSource& source);
 
 // `params`, of a model with rows.n_old rows of the vocabulary, with those of `config`: embeddings, and an untied head.
-// Means are taken in fp64. The old rows keep their bits.
+// Means are taken in fp64. The old rows keep their bits, but for those that were padding.
 ops::Params with_new_rows(const model::ModelConfig& config, const NewRows& rows, const ops::Params& params,
                           uint64_t seed);
 

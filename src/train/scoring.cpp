@@ -15,6 +15,15 @@ const std::string& place_of_set(const EvalSource& source) {
   return source.objective.is_empty() ? source.path.where : source.objective.where;
 }
 
+// Of one kind, and with one value of each option that is given.
+template <class IsGiven>
+bool same_options(const Json& left, const Json& right, const IsGiven& is_given) {
+  if (left.at("kind") != right.at("kind")) return false;
+  return std::all_of(left.as_object().begin(), left.as_object().end(), [&](const auto& option) {
+    return !is_given(option.first) || option.second == right.at(option.first);
+  });
+}
+
 }  // namespace
 
 std::shared_ptr<const data::Objective> scoring_objective(const RunConfig& config, const EvalSource& source) {
@@ -28,12 +37,16 @@ void ScoringCheck::add(const RunConfig& config, const std::string& arm) {
   for (const auto& phase : config.phases) {
     if (!phase.eval) continue;
     for (const auto& source : phase.eval->data) {
-      const std::string options = objective_of(config, source)->options().dump();
+      const Json options = objective_of(config, source)->options();
       const auto& before =
-          by_name_.emplace(source.name, Scored{"phase '" + phase.name + "'" + of_arm, options}).first->second;
-      require<ConfigError>(before.options == options, place_of_set(source), ": got phase.", phase.name,
-                           ".eval.data with '", source.name, "' scored by ", options, of_arm, ", which ", before.by,
-                           " scores by ", before.options,
+          by_name_.emplace(source.name, Scored{"phase '" + phase.name + "'" + of_arm, options, source.objective})
+              .first->second;
+      const auto is_given = [&](const std::string& key) {
+        return before.config.find(key) != nullptr || source.objective.find(key) != nullptr;
+      };
+      require<ConfigError>(same_options(before.options, options, is_given), place_of_set(source), ": got phase.",
+                           phase.name, ".eval.data with '", source.name, "' scored by ", options.dump(), of_arm,
+                           ", which ", before.by, " scores by ", before.options.dump(),
                            "; need another name for one of them, since losses of one name are held against each other");
     }
   }
@@ -53,17 +66,29 @@ void check_eval_objectives(const RunConfig& config) {
   ScoringCheck().add(config);
 }
 
-bool needs_masks(const RunConfig& config) {
-  const auto any = [](const auto& list, const auto& objective_of_item) {
-    return std::any_of(list.begin(), list.end(),
-                       [&](const auto& item) { return objective_of_item(item)->needs_masks(); });
-  };
+namespace {
+
+template <class Items, class ObjectiveOf>
+bool any_needs_masks(const Items& items, const ObjectiveOf& objective_of_item) {
+  return std::any_of(items.begin(), items.end(),
+                     [&](const auto& item) { return objective_of_item(item)->needs_masks(); });
+}
+
+}  // namespace
+
+bool trains_with_masks(const RunConfig& config) {
   return std::any_of(config.phases.begin(), config.phases.end(), [&](const PhaseConfig& phase) {
     const auto of_source = [&](const DataSource& source) { return source_objective(config, phase, source); };
-    const auto of_set = [&](const EvalSource& source) { return objective_of(config, source); };
-    return phase_objective(config, phase)->needs_masks() || any(phase.data, of_source) ||
-           (phase.replay && any(phase.replay->data, of_source)) || (phase.eval && any(phase.eval->data, of_set));
+    return phase_objective(config, phase)->needs_masks() || any_needs_masks(phase.data, of_source) ||
+           (phase.replay && any_needs_masks(phase.replay->data, of_source));
   });
+}
+
+bool needs_masks(const RunConfig& config) {
+  const auto of_set = [&](const EvalSource& source) { return objective_of(config, source); };
+  return trains_with_masks(config) ||
+         std::any_of(config.phases.begin(), config.phases.end(),
+                     [&](const PhaseConfig& phase) { return phase.eval && any_needs_masks(phase.eval->data, of_set); });
 }
 
 void resolve_objectives(const RunConfig& config, const PhaseConfig& phase, Json& json) {

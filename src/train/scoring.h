@@ -15,7 +15,8 @@ namespace evenkeel::train {
 std::shared_ptr<const data::Objective> scoring_objective(const RunConfig& config, const EvalSource& source);
 
 // Held-out sets of one name are scored by one objective: their losses are held against each other, from phase to phase
-// and from arm to arm.
+// and from arm to arm. An option that no recipe gives is as each model has it: the sentinels of a larger vocabulary are
+// its own.
 class ScoringCheck {
  public:
   // ConfigError naming the set where it is scored otherwise than before. `arm`: of a study, for messages.
@@ -23,7 +24,9 @@ class ScoringCheck {
 
  private:
   struct Scored {
-    std::string by, options;
+    std::string by;
+    Json options;       // all of them
+    ConfigNode config;  // those that are given
   };
   std::map<std::string, Scored> by_name_;
 };
@@ -32,7 +35,9 @@ class ScoringCheck {
 // take; and as of ScoringCheck.
 void check_eval_objectives(const RunConfig& config);
 
-// Whether a phase, a source or a held-out set has an objective whose sequences attention sees under a mask.
+// Whether a phase or a source has an objective whose sequences attention sees under a mask.
+bool trains_with_masks(const RunConfig& config);
+// Whether one of these or a held-out set has.
 bool needs_masks(const RunConfig& config);
 
 // For resolved.json: the objectives of a phase and of its held-out sets with every option, and of each source the one

@@ -69,6 +69,20 @@ TEST(EvalObjective, IsOneForAName) {
   EXPECT_NO_THROW(tiny_config("/data", {sets("one", prefix), sets("two", "", "held-causal")}));
 }
 
+// The sentinels that nobody names are the last ids of each model.
+TEST(EvalObjective, IsOneForAVocabularyOfEachArm) {
+  const auto arm = [](const std::string& vocabulary, const std::string& more = "") {
+    return tiny_config("/data", {"model.vocab_size=" + vocabulary,
+                                 sets("one", "{kind = \"span_corruption\", inputs = 5, targets = 3" + more + "}")});
+  };
+  ScoringCheck arms;
+  arms.add(arm("64"), "a");
+  EXPECT_NO_THROW(arms.add(arm("80"), "b"));
+  EXPECT_NO_THROW(arms.add(arm("80", ", first_sentinel = 63"), "c"));
+  EXPECT_THAT(message_of<ConfigError>([&] { arms.add(arm("80", ", first_sentinel = 62"), "d"); }),
+              AllOf(HasSubstr("\"first_sentinel\":62"), HasSubstr("of arm 'd'"), HasSubstr("\"first_sentinel\":63")));
+}
+
 TEST(NeedsMasks, OfAnyObjectiveOfTheRecipe) {
   const auto needs = [](const std::string& override) { return needs_masks(tiny_config("/data", {override})); };
   const std::string seen = "{kind = \"prefix_lm\", prefix_attention = true}";
@@ -79,6 +93,8 @@ TEST(NeedsMasks, OfAnyObjectiveOfTheRecipe) {
   EXPECT_TRUE(needs("phase.two.replay={fraction = 0.5, data = [{name = \"a\", path = \"/data/a\", objective = " + seen +
                     "}]}"));
   EXPECT_TRUE(needs(sets("two", seen, "seen")));
+  EXPECT_TRUE(trains_with_masks(tiny_config("/data", {"phase.two.objective=" + seen})));
+  EXPECT_FALSE(trains_with_masks(tiny_config("/data", {sets("two", seen, "seen")})));
 }
 
 }  // namespace

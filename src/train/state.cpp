@@ -47,6 +47,15 @@ bool keeps_router_states(const checkpoint::ModelSource& source, const model::Tra
   return model::Transformer(source.config).router()->options().at("kind") == model.router()->options().at("kind");
 }
 
+void add_new_rows(const RunConfig& config, const checkpoint::ModelSource& source, TrainState& state) {
+  const auto rows = new_rows(config, source);
+  state.params = with_new_rows(config.model, rows, state.params, state.seed);
+  if (rows.n_in_padding > 0)
+    log_info("the rows ", rows.first, "..", rows.first + rows.n_in_padding - 1,
+             " of the vocabulary, which are padding in ", source.folder.string(),
+             ", are those of new pieces and begin as the new rows do (", name_of(rows.how), ")");
+}
+
 }  // namespace
 
 void set_device(ops::Params& params, const at::Device& device, bool requires_grad) {
@@ -65,13 +74,13 @@ TrainState initial_state(const RunConfig& config, const model::Transformer& mode
     auto source = checkpoint::open_model(config.model_from->value);
     model::check_router_state(config.model, source.config, source.folder.string());
     state.params = checkpoint::load_params(source);
-    const bool has_new_rows = config.model.vocab_size > source.config.vocab_size;
-    if (has_new_rows) state.params = with_new_rows(config.model, new_rows(config, source), state.params, state.seed);
+    if (config.new_embeddings) add_new_rows(config, source, state);
     if (keeps_router_states(source, model)) {
+      const bool has_new_ids = config.model.vocab_size > source.config.vocab_size;
       state.router_states =
-          has_new_rows ? with_new_ids(checkpoint::load_router_states(source, model::Transformer(source.config)),
-                                      state.router_states)
-                       : checkpoint::load_router_states(source, model);
+          has_new_ids ? with_new_ids(checkpoint::load_router_states(source, model::Transformer(source.config)),
+                                     state.router_states)
+                      : checkpoint::load_router_states(source, model);
     }
     checkpoint::take_biases(source, model, state.router_states);
   } else {
@@ -129,7 +138,7 @@ void save_checkpoint(const fs::path& run, const TrainState& state, const RunConf
     checkpoint::write_safetensors(folder / "model.safetensors", model_tensors, metadata);
     checkpoint::write_safetensors(folder / "optimizer.safetensors", optimizer_tensors, metadata);
     write_file_atomically(folder / "state.json", state_json(state, config).dump(1) + "\n");
-    if (!origin.folder.empty()) checkpoint::keep_origin(origin.folder, folder, origin.tokenizer);
+    checkpoint::keep_origin(origin.folder, folder, origin.tokenizer);
   });
 }
 

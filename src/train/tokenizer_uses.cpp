@@ -3,8 +3,7 @@
 #include <filesystem>
 #include <set>
 
-#include "checkpoint/origin.h"
-#include "core/json_lines.h"
+#include "checkpoint/tokenizer_places.h"
 #include "data/description.h"
 #include "data/tokenizer.h"
 
@@ -23,34 +22,7 @@ data::TokenizerUse described_use(const std::string& name, const fs::path& prefix
   };
   out.tokenizer = text("tokenizer");
   out.sha256 = text("tokenizer_sha256");
-  if (!out.tokenizer.empty())
-    out.files.push_back((fs::absolute(prefix).parent_path() / out.tokenizer).lexically_normal().string());
-  return out;
-}
-
-// The sets that the phases of a checkpoint drew from.
-std::vector<std::string> drawn_sets(const checkpoint::ModelSource& source) {
-  std::vector<std::string> out;
-  if (!source.is_checkpoint()) return out;
-  with_path_as<CheckpointError>(source.folder / "state.json", source.state, [&] {
-    for (const auto& phase : source.state.at("phases").as_array())
-      for (const auto& drawn_from : phase.at("sources").as_array()) out.push_back(drawn_from.at("path").as_string());
-  });
-  return out;
-}
-
-std::vector<std::string> files_of(const checkpoint::ModelSource& source) {
-  std::vector<std::string> out;
-  const fs::path folder = source.is_checkpoint() ? source.folder / checkpoint::kOriginName : source.folder;
-  for (const auto& file : data::tokenizer_files(folder)) out.push_back(file.string());
-  for (const auto& prefix : drawn_sets(source)) {
-    try {
-      const auto use = described_use("", prefix);
-      out.insert(out.end(), use.files.begin(), use.files.end());
-    } catch (const DataError&) {
-      continue;  // a description that is damaged by now says nothing of the model
-    }
-  }
+  if (const auto file = data::described_tokenizer(prefix); !file.empty()) out.files.push_back(file);
   return out;
 }
 
@@ -59,7 +31,7 @@ std::vector<std::string> files_of(const checkpoint::ModelSource& source) {
 std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source) {
   std::vector<data::TokenizerUse> out;
   for (const auto& sha256 : checkpoint::tokenizers_of(source))
-    out.push_back({name, source.folder.string(), "", sha256, files_of(source)});
+    out.push_back({name, source.folder.string(), "", sha256, checkpoint::tokenizer_places(source)});
   return out;
 }
 

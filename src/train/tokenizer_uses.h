@@ -11,8 +11,7 @@
 namespace evenkeel::train {
 
 // Each tokenizer that the model of a MODEL argument, start.from or [model] from is known to be trained with, as `name`.
-// Its file may lie in the folder, in the files of the model's origin, or where the descriptions of the sets say that
-// its phases drew from.
+// Its file may lie at one of checkpoint::tokenizer_places().
 std::vector<data::TokenizerUse> tokenizer_uses(const std::string& name, const checkpoint::ModelSource& source);
 
 // Those of the sets that the phases of a recipe draw from, replay and evaluation among them, whose descriptions are

@@ -58,5 +58,17 @@ TEST_F(TokenizerUsesTest, OfAModelAreFoundWhereItsSetsSay) {
   EXPECT_EQ(data::tokenizer_file(tokenizer_uses("the model", source)[0]), "");
 }
 
+// Also where the model that the run begins with has no files of an origin beside which it could stand.
+TEST_F(TokenizerUsesTest, OfALargerVocabularyIsKeptInCheckpoints) {
+  describe("b", 268, 161);
+  train("first");
+  EXPECT_FALSE(std::filesystem::exists(checkpoint("first", 10) / "origin"));
+  describe("b", 270, 161);
+  train("second", {"model.from=\"" + (folder_ / "first").string() + "\"", "model.vocab_size=20",
+                   "model.new_embeddings=mean", "train.allow_mixed_tokenizers=true"});
+  for (const int64_t step : {6, 10})
+    EXPECT_EQ(read_file(checkpoint("second", step) / "origin" / "tokenizer.model"), read_file(model(270))) << step;
+}
+
 }  // namespace
 }  // namespace evenkeel::train

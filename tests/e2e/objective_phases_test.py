@@ -122,7 +122,8 @@ def check_a_plan_tells_text_from_what_is_fed(place, problems):
     plan = place.plan(problems)
     uses = [phase["sources"][0] for phase in plan["phases"]]
     problems.equal([(use["objective"], use["is_estimate"]) for use in uses], [("ul2", True), ("causal", False), ("conversation", True)], "objectives")
-    ul2, causal, _ = uses
+    ul2, causal, talk = uses
+    problems.need(0 < talk["text_tokens"] <= talk["tokens"], f"text of conversations is what is fed of them, {talk['text_tokens']} of {talk['tokens']}")
     n_text = (len(place.tokens("en")) - 1) // S * S
     problems.equal((ul2["tokens"], causal["tokens"], causal["text_tokens"]), (6 * BATCH_SIZE * S, 4 * BATCH_SIZE * S, 4 * BATCH_SIZE * S), "tokens fed, and of text")
     problems.close(causal["epochs"], causal["tokens"] / n_text, 1e-12, "epochs of causal")

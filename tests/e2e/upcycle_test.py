@@ -273,6 +273,47 @@ def check_new_rows_learn_alone(place, problems):
     problems.ran(place.run("train", "alone.toml", "--out", "alone", "--resume", *CPU))
 
 
+def check_new_pieces_take_rows_of_padding(place, problems):
+    """Of a model with more rows than its tokenizer has pieces; where all new pieces fit, vocab_size stays."""
+    parts = parts_of_new_pieces(place)
+    for n_rows in (V + 5, V2):
+        parent, name = f"padded-{n_rows}", f"filled-{n_rows}"
+        place.train(parent, DENSE.replace(f"vocab_size = {V}", f"vocab_size = {n_rows}"), steps=2)
+        done = place.run(*place.recipe(name, f'from = "{parent}"\nvocab_size = {V2}\nnew_embeddings = "pieces"', data="new", steps=1, rate=0.0))
+        if not problems.ran(done):
+            continue
+        problems.need(f"rows {V}..{n_rows - 1} of the vocabulary" in done.err, f"{name}: {done.err[-600:]!r}")
+        before, now = place.weights(parent), place.weights(name)
+        for key in ("embedding.weight", "head.weight"):
+            wide = before[key].astype(np.float64)
+            problems.need(np.array_equal(now[key][:V], before[key][:V]), f"{name}: rows of old pieces of {key}")
+            problems.need(np.allclose(now[key][V:], [wide[ids].mean(0) for ids in parts], rtol=1e-6, atol=1e-9), f"{name}: rows of new pieces of {key}")
+
+
+def check_a_run_that_was_upcycled_gets_a_larger_vocabulary(place, problems):
+    """The parent is a run that began from nothing: the description of its set alone names its tokenizer."""
+    def kept(model):
+        folder = place.folder / model
+        if (folder / "checkpoints").exists():
+            folder = sorted((folder / "checkpoints").iterdir())[-1]
+        file = folder / "origin" / "tokenizer.model"
+        return file.read_bytes() if file.exists() else None
+
+    problems.equal(kept("dense"), None, "the parent has no files of an origin")
+    problems.equal(kept("copied") == (place.folder / "tok.model").read_bytes(), True, "the tokenizer comes along")
+    old, parts = place.weights("copied"), parts_of_new_pieces(place)
+    for name, parent in (("larger", "copied"), ("larger-dense", "dense")):
+        if not problems.ran(place.run(*place.recipe(name, f'from = "{parent}"\nvocab_size = {V2}\nnew_embeddings = "pieces"', data="new", steps=1, rate=0.0))):
+            continue
+        rows = place.weights(name)["embedding.weight"][V:].astype(np.float64)
+        wide = place.weights(parent)["embedding.weight"].astype(np.float64)
+        problems.need(np.allclose(rows, [wide[ids].mean(0) for ids in parts], rtol=1e-6, atol=1e-9), f"{name}: new rows")
+        problems.equal(kept(name) == (place.folder / "tok2.model").read_bytes(), True, f"{name}: the tokenizer that is kept")
+        if problems.ran(place.run("export", name, "--out", f"out-{name}")):
+            problems.equal((place.folder / f"out-{name}" / "tokenizer.model").exists(), True, f"{name}: the tokenizer of the folder")
+    problems.need(np.array_equal(place.weights("larger")["layers.0.experts.down"], old["layers.0.experts.down"]), "experts changed")
+
+
 def check_a_vocabulary_that_does_not_fit_is_refused(place, problems):
     def bad(model, *words, data="new", more=""):
         args = list(place.recipe("refused-recipe", model, data=data, more=more))
