@@ -38,7 +38,7 @@ TEST(Description, NamesATokenizerFromItsFolder) {
   EXPECT_EQ(described_tokenizer(folder / "d"), "");
   folder.write("d.json", R"({"format": "evenkeel.data.v1", "tokenizer": "../models/tok.model"})");
   EXPECT_EQ(described_tokenizer(folder / "d"),
-            (fs::absolute(folder.path()).parent_path() / "models/tok.model").string());
+            (fs::absolute(folder / "d").parent_path().parent_path() / "models/tok.model").string());
   for (const char* named : {"null", "\"\"", "3"}) {
     folder.write("d.json", R"({"format": "evenkeel.data.v1", "tokenizer": )" + std::string(named) + "}");
     EXPECT_EQ(described_tokenizer(folder / "d"), "") << named;
