@@ -63,7 +63,7 @@ TEST_F(SentinelCheckTest, WarnsOfMarkersThatArePiecesOfText) {
 
 TEST_F(SentinelCheckTest, TakesIdsThatAreNoText) {
   const std::string end = std::to_string(data::open_tokenizer(data::small_model())->end_of_document().value());
-  EXPECT_EQ(check("{kind = \"span_corruption\", first_sentinel = 511, bos = 510, eos = " + end + "}"),
+  EXPECT_EQ(check("{kind = \"span_corruption\", first_sentinel = 511, bos = 500, eos = " + end + "}"),
             "");                                   // beyond its pieces
   EXPECT_EQ(check("{kind = \"prefix_lm\"}"), "");  // which has no sentinels
 }
