@@ -12,10 +12,12 @@ std::vector<RecordedSource> recorded_sources(const RunConfig& config, const Phas
   std::vector<RecordedSource> out;
   for (const auto& source : phase.data) {
     const data::IndexedDataset& dataset = data.at(source.path.value);
+    // As a checkpoint has it, which it is compared with: there 2.0 is a whole number.
+    const std::string objective = source_objective(config, phase, source)->options().dump();
     out.push_back({{source.name, source.path.value, source.weight, phase.where},
                    dataset.contents().hash,
                    dataset.tokenizer_sha256(),
-                   source_objective(config, phase, source)->options()});
+                   Json::parse(objective, "objective")});
   }
   return out;
 }

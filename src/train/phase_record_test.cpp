@@ -96,6 +96,15 @@ TEST_F(PhaseRecordTest, RemembersThatTheObjectiveChanged) {
   EXPECT_EQ(continued.sources[0].objective.at("kind").as_string(), "prefix_lm");
 }
 
+// A number such as 2.0 is a whole one in a file, and is the same option.
+TEST_F(PhaseRecordTest, AnObjectiveWithNumbersIsThatOfACheckpoint) {
+  auto& phase = config_.phases[1];
+  phase.objective = *parse_toml("o = {kind = \"span_corruption\", mean_span = 2.0}", "r.toml", "").find("o");
+  const auto now = recorded_sources(config_, phase, data_);
+  const Json written = Json::parse(now[0].objective.dump(), "state.json");
+  EXPECT_EQ(now[0].objective, written);
+}
+
 TEST_F(PhaseRecordTest, ComesBackFromJson) {
   PhaseRecord record{.name = "two", .start_step = 4, .first_step = 7, .shuffle = false};
   record.sources = {{.spec = {"b", "/data/b", 2.0, ""},

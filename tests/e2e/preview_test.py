@@ -207,7 +207,7 @@ def check_bad_calls_are_one_line(place, problems):
     refused("--sequences", "--phase", "ul2", "--sequences", -1)
     refused("--phase", "--sequences", 1)
     refused("'ul3'; need one of: causal", "--phase", "ul2", "--set", 'phase.ul2.objective={kind = "ul3"}')
-    refused("en.scored", "--phase", "ul2", "--set", f"phase.ul2.objective={CONVERSATION}")
+    refused("which tokens are scored", "--phase", "ul2", "--set", f"phase.ul2.objective={CONVERSATION}")
     missing = place.folder / "missing"
     refused(str(missing), "--phase", "causal", "--set", f'phase.ul2.data=[{{name = "en", path = "{missing}"}}]')
     result = toy.evenkeel("preview", missing, "--phase", "ul2")
